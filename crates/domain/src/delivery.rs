@@ -1,0 +1,225 @@
+//! Deliveries, their lanes and their attempts.
+//!
+//! A delivery is one event for one webhook. The deliveries of a lane leave strictly one after another: the next waits
+//! for the 2xx, or the burial, of the one before (promise P2). A worker holds a lane by a lease with an epoch; with an
+//! old epoch nothing can be completed.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    address::ChatId,
+    backoff::Backoff,
+    event::Event,
+    ids::{DeliveryId, WebhookId},
+    time::Timestamp,
+};
+
+/// The name of a lane: the webhook, then what it is ordered by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LaneId(String);
+
+impl LaneId {
+    /// The lane of one chat.
+    pub fn chat(webhook: WebhookId, chat: &ChatId) -> Self {
+        Self(format!("{webhook}/{chat}"))
+    }
+
+    /// The lane of the session's own events, or of everything.
+    pub fn session(webhook: WebhookId) -> Self {
+        Self(format!("{webhook}/session"))
+    }
+
+    /// A lane for one delivery: no order.
+    pub fn alone(webhook: WebhookId, delivery: DeliveryId) -> Self {
+        Self(format!("{webhook}/{delivery}"))
+    }
+
+    /// A name read back from a store.
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryState {
+    /// Waiting for its first or next attempt.
+    Pending,
+    /// The receiver answered 2xx.
+    Delivered,
+    /// Every attempt failed; can be redriven.
+    Exhausted,
+    /// Its webhook was deleted or switched off before it could leave.
+    Dropped,
+}
+
+impl DeliveryState {
+    /// The stored word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Exhausted => "exhausted",
+            Self::Dropped => "dropped",
+        }
+    }
+
+    /// Reads the stored word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Pending, Self::Delivered, Self::Exhausted, Self::Dropped]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+    }
+}
+
+/// One event for one webhook, with the event it carries.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// Its id, the same on every try.
+    pub id: DeliveryId,
+    /// The receiver.
+    pub webhook: WebhookId,
+    /// What it carries.
+    pub event: Event,
+    /// Tries so far.
+    pub attempts: u32,
+}
+
+/// A lane that a worker holds, with the first of its waiting deliveries in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimedLane {
+    /// Its name.
+    pub lane: LaneId,
+    /// Whose deliveries.
+    pub webhook: WebhookId,
+    /// Fences every later call about this claim.
+    pub epoch: u64,
+    /// Oldest first, never empty.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// What one HTTP try came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it began.
+    pub at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// The status the receiver answered with, if it did.
+    pub status: Option<u16>,
+    /// What went wrong; `None` on success.
+    pub error: Option<AttemptError>,
+    /// The first bytes of the answer, as text, at most [`EXCERPT_BYTES_MAX`].
+    pub excerpt: Option<String>,
+}
+
+/// Most of an answer that is kept per attempt, bytes.
+pub const EXCERPT_BYTES_MAX: usize = 16 * 1024;
+
+/// The sort of a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptErrorKind {
+    /// Answered, but not with 2xx.
+    Status,
+    /// No answer in time.
+    Timeout,
+    /// No connection (refused, unreachable, TLS).
+    Connect,
+    /// The name did not resolve.
+    Dns,
+    /// The address is not allowed (private network, SSRF guard).
+    Blocked,
+    /// The answer broke off or was not HTTP.
+    Protocol,
+}
+
+impl AttemptErrorKind {
+    /// The stored word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Timeout => "timeout",
+            Self::Connect => "connect",
+            Self::Dns => "dns",
+            Self::Blocked => "blocked",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
+/// Why an attempt failed, for people; never names an internal address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptError {
+    /// Its sort.
+    pub kind: AttemptErrorKind,
+    /// One sentence.
+    pub text: String,
+}
+
+/// How often and when a delivery is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Total attempts, at least 1.
+    pub attempts_max: u32,
+    /// The waits between them.
+    pub backoff: Backoff,
+}
+
+/// What follows a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// Try again at this time; the lane waits.
+    Retry(Timestamp),
+    /// No attempt is left; the lane goes on without it.
+    Exhaust,
+}
+
+impl RetryPolicy {
+    /// OpenWA's counting: `retry_count` is the total of attempts, 0 and 1 both mean one.
+    pub fn of(retry_count: u8, base: Duration) -> Self {
+        let backoff = Backoff { base, cap: Duration::from_secs(3600), jitter_percent: 10 };
+        Self { attempts_max: u32::from(retry_count).max(1), backoff }
+    }
+
+    /// Decides after `attempts` failed tries, the last of which ended at `now`; `fraction` in `0.0..1.0` is the jitter.
+    pub fn after_failure(&self, attempts: u32, now: Timestamp, fraction: f64) -> AfterFailure {
+        if attempts >= self.attempts_max {
+            return AfterFailure::Exhaust;
+        }
+        AfterFailure::Retry(now.plus(self.backoff.wait(attempts, fraction)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_count_is_the_total_of_attempts() {
+        let now = Timestamp::from_millis(0);
+        let policy = RetryPolicy::of(3, Duration::from_secs(5));
+        assert_eq!(policy.after_failure(1, now, 0.5), AfterFailure::Retry(Timestamp::from_millis(5_000)));
+        assert_eq!(policy.after_failure(2, now, 0.5), AfterFailure::Retry(Timestamp::from_millis(10_000)));
+        assert_eq!(policy.after_failure(3, now, 0.5), AfterFailure::Exhaust);
+        for count in [0, 1] {
+            let once = RetryPolicy::of(count, Duration::from_secs(5));
+            assert_eq!(once.after_failure(1, now, 0.5), AfterFailure::Exhaust);
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! What we tell the outside: event types, the append-only record, the versioned envelope.
+//!
+//! Each event is appended in the transaction of the change it reports, gets the next `sequence` of its session there,
+//! and one [`Delivery`](crate::delivery::Delivery) per webhook that wants it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    address::{ChatId, PhoneNumber},
+    ids::{DeliveryId, EventId, SessionId, WaMessageId},
+    message::{Content, InboundMessage, Message, MessageStatus},
+    time::Timestamp,
+};
+
+macro_rules! event_types {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
+        /// The events a webhook can subscribe to, in OpenWA's words.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum EventType {
+            $($(#[$doc])* #[doc = concat!("`", $name, "`")] $variant),+
+        }
+
+        impl EventType {
+            /// Every event type.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The wire word.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+    };
+}
+
+event_types! {
+    MessageReceived = "message.received",
+    MessageSent = "message.sent",
+    MessageAck = "message.ack",
+    MessageFailed = "message.failed",
+    MessageRevoked = "message.revoked",
+    MessageReaction = "message.reaction",
+    MessageEdited = "message.edited",
+    StatusReceived = "status.received",
+    SessionStatus = "session.status",
+    SessionQr = "session.qr",
+    SessionAuthenticated = "session.authenticated",
+    SessionDisconnected = "session.disconnected",
+    SessionReconnectLoop = "session.reconnect_loop",
+    SessionRestriction = "session.restriction",
+    PresenceUpdate = "presence.update",
+    GroupJoin = "group.join",
+    GroupLeave = "group.leave",
+    GroupUpdate = "group.update",
+    GroupJoinRequest = "group.join_request",
+    CallReceived = "call.received",
+    CallAccepted = "call.accepted",
+    CallRejected = "call.rejected",
+    CallMissed = "call.missed",
+}
+
+impl EventType {
+    /// Reads the wire word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
+    }
+
+    /// Whether the data of this event carries message fields that filters can test.
+    pub fn is_message(self) -> bool {
+        self.as_str().starts_with("message.")
+    }
+}
+
+/// An event before the ledger has numbered it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventDraft {
+    /// Its id, also Standard Webhooks' `webhook-id`.
+    pub id: EventId,
+    /// Whose.
+    pub session: SessionId,
+    /// What happened.
+    pub kind: EventType,
+    /// When it happened (WhatsApp's time where it has one).
+    pub occurred_at: Timestamp,
+    /// The chat it belongs to: the lane of deliveries ordered by chat. `None` puts it in the session's own lane.
+    pub chat: Option<ChatId>,
+    /// One key per honest occurrence, in OpenWA's form; the same for every webhook, try and replay.
+    pub idempotency_key: String,
+    /// The body's `data`.
+    pub data: Value,
+}
+
+/// An event in the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// What was recorded.
+    pub draft: EventDraft,
+    /// Dense per session, from 1: a receiver sees a gap.
+    pub sequence: u64,
+}
+
+impl Event {
+    /// The exact body of a delivery: OpenWA's six keys, then ours. The same bytes on every try.
+    pub fn envelope(&self, delivery: DeliveryId) -> Vec<u8> {
+        let body = Envelope {
+            event: self.draft.kind.as_str(),
+            timestamp: self.draft.occurred_at.iso(),
+            session_id: self.draft.session.to_string(),
+            idempotency_key: &self.draft.idempotency_key,
+            delivery_id: delivery.to_string(),
+            data: &self.draft.data,
+            sequence: Some(self.sequence),
+        };
+        body.to_bytes()
+    }
+}
+
+/// The body of a webhook call, version 1.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Envelope<'a> {
+    /// Event name.
+    pub event: &'a str,
+    /// ISO time of the event itself, not of the try.
+    pub timestamp: String,
+    /// Session UUID.
+    pub session_id: String,
+    /// Dedupe on this.
+    pub idempotency_key: &'a str,
+    /// One per event × webhook.
+    pub delivery_id: String,
+    /// What happened.
+    pub data: &'a Value,
+    /// Dense number of the event in its session; absent on test calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+}
+
+impl Envelope<'_> {
+    /// The bytes to sign and send.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("strings, numbers and JSON values always serialise")
+    }
+}
+
+/// First 12 hex digits of SHA-256 over the whole JSON value (keys sorted, nested ones included).
+pub fn short_hash(value: &Value) -> String {
+    // `serde_json::Map` is a sorted map unless `preserve_order` is on, so equal values give equal text; sort anyway.
+    fn canonical(value: &Value, out: &mut String) {
+        match value {
+            Value::Object(map) => {
+                let mut keys: Vec<&String> = map.keys().collect();
+                keys.sort();
+                out.push('{');
+                for key in keys {
+                    out.push_str(&Value::String(key.clone()).to_string());
+                    out.push(':');
+                    canonical(&map[key], out);
+                    out.push(',');
+                }
+                out.push('}');
+            }
+            Value::Array(items) => {
+                out.push('[');
+                for item in items {
+                    canonical(item, out);
+                    out.push(',');
+                }
+                out.push(']');
+            }
+            plain => out.push_str(&plain.to_string()),
+        }
+    }
+    let mut text = String::new();
+    canonical(value, &mut text);
+    hex::encode(&Sha256::digest(text.as_bytes())[..6])
+}
+
+/// `message.received` for a message from somebody else, `message.sent` for one of ours typed on the phone.
+pub fn inbound_message(id: EventId, session: SessionId, account: Option<&PhoneNumber>, message: &InboundMessage) -> EventDraft {
+    let kind = if message.from_me { EventType::MessageSent } else { EventType::MessageReceived };
+    EventDraft {
+        id,
+        session,
+        kind,
+        occurred_at: Timestamp::from_seconds(message.timestamp),
+        chat: Some(message.chat.clone()),
+        idempotency_key: format!("msg_{session}_{}", message.id),
+        data: inbound_data(account, message),
+    }
+}
+
+fn inbound_data(account: Option<&PhoneNumber>, message: &InboundMessage) -> Value {
+    let me = account.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
+    let chat = message.chat.to_string();
+    let (from, to) = if message.from_me { (me, chat.clone()) } else { (chat.clone(), me) };
+    let (body, kind) = match &message.content {
+        Content::Text { body } => (body.as_str(), "text"),
+        Content::Unknown { .. } => ("", "unknown"),
+    };
+    let mut data = json!({
+        "id": message.id,
+        "from": from,
+        "to": to,
+        "chatId": chat,
+        "body": body,
+        "type": kind,
+        "timestamp": message.timestamp,
+        "fromMe": message.from_me,
+        "isGroup": message.chat.is_group(),
+        "kind": message.chat.kind().as_str(),
+    });
+    let map = data.as_object_mut().expect("built as an object");
+    if message.chat.is_group() {
+        map.insert("author".into(), json!(message.sender));
+    }
+    if let Some(name) = &message.push_name {
+        map.insert("contact".into(), json!({ "pushName": name }));
+    }
+    if let Some(phone) = &message.sender_phone {
+        map.insert("senderPhone".into(), json!(phone));
+    }
+    if message.sender.is_lid() || message.chat.is_lid() {
+        map.insert("isLidSender".into(), json!(true));
+    }
+    if !message.mentions.is_empty() {
+        map.insert("mentionedIds".into(), json!(message.mentions));
+    }
+    if let Some(quoted) = &message.quoted {
+        map.insert("quotedMessage".into(), json!(quoted));
+    }
+    if message.backfilled {
+        map.insert("backfilled".into(), json!(true));
+    }
+    data
+}
+
+/// `message.sent` for a message that went out by the API and that WhatsApp's server took at `at`.
+pub fn message_sent(id: EventId, message: &Message, at: Timestamp) -> EventDraft {
+    let mut data = json!({
+        "id": message.wa_id,
+        "from": message.from,
+        "to": message.to,
+        "chatId": message.chat,
+        "body": message.body.as_deref().unwrap_or_default(),
+        "type": message.kind.as_str(),
+        "timestamp": at.seconds(),
+        "fromMe": true,
+        "isGroup": message.chat.is_group(),
+        "kind": message.chat.kind().as_str(),
+    });
+    if let Some(quoted) = message.metadata.get("quotedMessage") {
+        data["quotedMessage"] = quoted.clone();
+    }
+    EventDraft {
+        id,
+        session: message.session,
+        kind: EventType::MessageSent,
+        occurred_at: at,
+        chat: Some(message.chat.clone()),
+        idempotency_key: format!("msg_{}_{}", message.session, message.wa_id),
+        data,
+    }
+}
+
+/// Everything an ack says about a message of ours. The addressing fields are always there, so that a filter on them
+/// can never swallow an ack by accident.
+pub struct Ack<'a> {
+    /// The message's id.
+    pub message: &'a WaMessageId,
+    /// Its chat.
+    pub chat: &'a ChatId,
+    /// The account it went out from.
+    pub from: &'a str,
+    /// How far it got.
+    pub status: MessageStatus,
+    /// Why it failed, when it did: WhatsApp's code.
+    pub code: Option<u16>,
+}
+
+/// `message.ack`.
+pub fn message_ack(id: EventId, session: SessionId, ack: &Ack<'_>, at: Timestamp) -> EventDraft {
+    EventDraft {
+        id,
+        session,
+        kind: EventType::MessageAck,
+        occurred_at: at,
+        chat: Some(ack.chat.clone()),
+        idempotency_key: format!("ack_{session}_{}_{}", ack.message, ack.status.as_str()),
+        data: ack_data(ack),
+    }
+}
+
+/// `message.failed`, sent in addition to the ack.
+pub fn message_failed(id: EventId, session: SessionId, ack: &Ack<'_>, at: Timestamp) -> EventDraft {
+    EventDraft {
+        id,
+        session,
+        kind: EventType::MessageFailed,
+        occurred_at: at,
+        chat: Some(ack.chat.clone()),
+        idempotency_key: format!("failed_{session}_{}_{}", ack.message, ack.status.as_str()),
+        data: ack_data(ack),
+    }
+}
+
+fn ack_data(ack: &Ack<'_>) -> Value {
+    let mut data = json!({
+        "id": ack.message,
+        "messageId": ack.message,
+        "status": ack.status.as_str(),
+        "ack": ack.status.ack(),
+        "chatId": ack.chat,
+        "from": ack.from,
+        "to": ack.chat,
+        "fromMe": true,
+        "isGroup": ack.chat.is_group(),
+        "kind": ack.chat.kind().as_str(),
+    });
+    if let Some(code) = ack.code {
+        data["code"] = json!(code);
+    }
+    data
+}
+
+/// An event about the session itself; `key` is the idempotency key, `data` gets `sessionId` first.
+pub fn session_event(id: EventId, session: SessionId, kind: EventType, key: String, at: Timestamp, data: Value) -> EventDraft {
+    let mut full = json!({ "sessionId": session });
+    if let (Some(full), Value::Object(extra)) = (full.as_object_mut(), data) {
+        full.extend(extra);
+    }
+    EventDraft { id, session, kind, occurred_at: at, chat: None, idempotency_key: key, data: full }
+}
+
+/// Subscription to events by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Subscription {
+    /// `*`
+    All,
+    /// One event type.
+    One(EventType),
+}
+
+/// Not an event name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown event {0}")]
+pub struct UnknownEvent(pub String);
+
+impl Subscription {
+    /// Whether it covers an event type.
+    pub fn covers(&self, kind: EventType) -> bool {
+        match self {
+            Self::All => true,
+            Self::One(one) => *one == kind,
+        }
+    }
+}
+
+impl From<Subscription> for String {
+    fn from(subscription: Subscription) -> Self {
+        match subscription {
+            Subscription::All => "*".into(),
+            Subscription::One(kind) => kind.as_str().into(),
+        }
+    }
+}
+
+impl TryFrom<String> for Subscription {
+    type Error = UnknownEvent;
+
+    fn try_from(text: String) -> Result<Self, UnknownEvent> {
+        if text == "*" {
+            return Ok(Self::All);
+        }
+        EventType::parse(&text).map(Self::One).ok_or(UnknownEvent(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn session() -> SessionId {
+        SessionId::from_uuid(Uuid::from_u128(1))
+    }
+
+    fn inbound(chat: &str, from_me: bool) -> InboundMessage {
+        InboundMessage {
+            id: WaMessageId::from_wire("3AF0"),
+            chat: chat.parse().unwrap(),
+            sender: "49170111@c.us".parse().unwrap(),
+            sender_lid: None,
+            sender_phone: PhoneNumber::parse("49170111"),
+            from_me,
+            push_name: Some("Mia".into()),
+            timestamp: 1_790_841_600,
+            content: Content::Text { body: "Are you open today?".into() },
+            quoted: None,
+            mentions: vec![],
+            backfilled: false,
+        }
+    }
+
+    fn draft(message: &InboundMessage) -> EventDraft {
+        let account = PhoneNumber::parse("49155500");
+        inbound_message(EventId::from_uuid(Uuid::from_u128(2)), session(), account.as_ref(), message)
+    }
+
+    #[test]
+    fn the_envelope_is_the_contracts_byte_for_byte() {
+        let event = Event { draft: draft(&inbound("49170111@c.us", false)), sequence: 7 };
+        let delivery = DeliveryId::from_uuid(Uuid::from_u128(3));
+        let text = String::from_utf8(event.envelope(delivery)).unwrap();
+        assert_eq!(
+            text,
+            concat!(
+                r#"{"event":"message.received","timestamp":"2026-10-01T08:00:00.000Z","#,
+                r#""sessionId":"00000000-0000-0000-0000-000000000001","#,
+                r#""idempotencyKey":"msg_00000000-0000-0000-0000-000000000001_3AF0","#,
+                r#""deliveryId":"dlv_00000000-0000-0000-0000-000000000003","#,
+                r#""data":{"body":"Are you open today?","chatId":"49170111@c.us","contact":{"pushName":"Mia"},"#,
+                r#""from":"49170111@c.us","fromMe":false,"id":"3AF0","isGroup":false,"kind":"individual","#,
+                r#""senderPhone":"49170111","timestamp":1790841600,"to":"49155500@c.us","type":"text"},"sequence":7}"#,
+            )
+        );
+    }
+
+    #[test]
+    fn groups_carry_their_author_and_own_messages_swap_ends() {
+        let group = draft(&inbound("120363041@g.us", false));
+        assert_eq!(group.data["author"], "49170111@c.us");
+        assert_eq!(group.data["from"], "120363041@g.us");
+        let own = draft(&inbound("49170111@c.us", true));
+        assert_eq!(own.kind, EventType::MessageSent);
+        assert_eq!((own.data["from"].as_str(), own.data["to"].as_str()), (Some("49155500@c.us"), Some("49170111@c.us")));
+    }
+
+    #[test]
+    fn acks_carry_the_full_addressing() {
+        let chat = "49170111@c.us".parse().unwrap();
+        let message = WaMessageId::from_wire("3EB01");
+        let ack = Ack { message: &message, chat: &chat, from: "49155500@c.us", status: MessageStatus::Delivered, code: None };
+        let event = message_ack(EventId::from_uuid(Uuid::from_u128(2)), session(), &ack, Timestamp::from_millis(0));
+        for field in ["id", "messageId", "status", "ack", "chatId", "from", "to", "fromMe", "isGroup", "kind"] {
+            assert!(event.data.get(field).is_some(), "{field}");
+        }
+        assert_eq!(event.idempotency_key, format!("ack_{}_3EB01_delivered", session()));
+    }
+
+    #[test]
+    fn names_round_trip_and_nested_values_change_the_hash() {
+        assert_eq!(EventType::ALL.len(), 23);
+        for kind in EventType::ALL {
+            assert_eq!(EventType::parse(kind.as_str()), Some(*kind));
+        }
+        assert_ne!(short_hash(&json!({"a": {"b": 1}})), short_hash(&json!({"a": {"b": 2}})));
+        assert_eq!(short_hash(&json!({"a": 1, "b": 2})), short_hash(&json!({"b": 2, "a": 1})));
+    }
+}

@@ -1,0 +1,38 @@
+//! The words and the rules of Waypost. No I/O, no clock, no randomness of its own.
+//!
+//! # The cast
+//! - A [`Session`](session::Session) is one WhatsApp account connected through this gateway. Its life is a pure
+//!   function, [`session::transition`].
+//! - A [`Message`](message::Message) is the row users see; its status only moves forward.
+//! - An [`Event`](event::Event) is something we tell the outside, appended to a log with a dense sequence per session.
+//! - A [`Webhook`](webhook::Webhook) is one registered receiver; a [`Delivery`](delivery::Delivery) is event × webhook;
+//!   an attempt is one HTTP try. A *lane* is a line of deliveries that leave strictly one after another.
+//! - An [`ApiKey`](api_key::ApiKey) opens the HTTP API, within its role and scopes.
+//! - The [`port`] module holds the traits that the outer crates implement.
+//!
+//! # Glossary
+//! *Session*: a linked account (never a Signal session). *Chat id*: `<digits>@c.us`, `<id>@g.us`, `<digits>@lid`, …
+//! *Ack*: how far WhatsApp carried a message. *Receipt*: a recipient's answer that causes an ack. *Engine*: the WhatsApp
+//! client behind [`port::WhatsApp`]. *Lease*: the right to work on something until a time. *Redrive*: try exhausted
+//! deliveries again. *Backfilled*: received by WhatsApp while we were away.
+
+#![deny(missing_docs)]
+
+pub mod address;
+pub mod api_key;
+pub mod backoff;
+pub mod delivery;
+pub mod event;
+pub mod filter;
+pub mod ids;
+pub mod message;
+pub mod port;
+pub mod proxy;
+pub mod session;
+pub mod signature;
+pub mod time;
+pub mod webhook;
+
+pub use address::{ChatId, ChatKind, PhoneNumber};
+pub use ids::{ApiKeyId, DeliveryId, EventId, MessageRowId, SessionId, WaMessageId, WebhookId};
+pub use time::{Clock, Entropy, Timestamp};

@@ -1,0 +1,472 @@
+//! One linked WhatsApp account: its record and its life.
+//!
+//! [`transition`] decides, the session's task in `gateway` performs. Permanent causes end in a state that a person must
+//! change; transient ones are tried again with [`backoff`].
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    address::{ChatId, PhoneNumber},
+    backoff::Backoff,
+    ids::SessionId,
+    proxy::ProxyUrl,
+    time::Timestamp,
+};
+
+/// OpenWA's session states; there is no second, private list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStatus {
+    /// Never started.
+    Created,
+    /// Opening or re-opening the connection.
+    Initializing,
+    /// Waiting for somebody to scan the QR code or type the pairing code.
+    QrReady,
+    /// Linked just now; the first login is under way.
+    Authenticating,
+    /// Connected; sends are possible.
+    Ready,
+    /// Stopped on request, or unlinked from the phone.
+    Disconnected,
+    /// A person has to do something; `last_error` says what.
+    ActionRequired,
+    /// WhatsApp refused for good, or too many tries failed; `last_error` says why.
+    Failed,
+}
+
+impl SessionStatus {
+    /// Every status, in the order of a session's life.
+    pub const ALL: [Self; 8] = [
+        Self::Created,
+        Self::Initializing,
+        Self::QrReady,
+        Self::Authenticating,
+        Self::Ready,
+        Self::Disconnected,
+        Self::ActionRequired,
+        Self::Failed,
+    ];
+
+    /// The wire word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Initializing => "initializing",
+            Self::QrReady => "qr_ready",
+            Self::Authenticating => "authenticating",
+            Self::Ready => "ready",
+            Self::Disconnected => "disconnected",
+            Self::ActionRequired => "action_required",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Reads the wire word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+/// What an operator may tune per session.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionConfig {
+    /// Reject incoming calls.
+    pub auto_reject_calls: bool,
+    /// Give up after this many failed tries in a row; `None` never gives up.
+    pub max_reconnect_attempts: Option<u32>,
+    /// First reconnect wait in milliseconds; `None` means [`RECONNECT_BASE_MS`].
+    pub reconnect_base_delay_ms: Option<u32>,
+}
+
+/// Default first reconnect wait, milliseconds (OpenWA's).
+pub const RECONNECT_BASE_MS: u32 = 5_000;
+/// No reconnect wait is longer than this.
+pub const RECONNECT_CAP: Duration = Duration::from_secs(300);
+/// Every this many failed tries the event `session.reconnect_loop` is sent (OpenWA's number).
+pub const RECONNECT_LOOP_EVERY: u32 = 5;
+
+/// A session as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Unique, 3 to 50 letters, digits and hyphens.
+    pub name: String,
+    /// Where its life stands.
+    pub status: SessionStatus,
+    /// Whether it should be running: kept over restarts, so that a stopped session stays stopped.
+    pub wanted: bool,
+    /// The linked number.
+    pub phone: Option<PhoneNumber>,
+    /// The linked account's privacy id.
+    pub lid: Option<ChatId>,
+    /// The account's display name.
+    pub push_name: Option<String>,
+    /// Last time it became ready.
+    pub connected_at: Option<Timestamp>,
+    /// Last message in or out, or last time ready.
+    pub last_active: Option<Timestamp>,
+    /// Why it is not running, for people.
+    pub last_error: Option<String>,
+    /// Tunables.
+    pub config: SessionConfig,
+    /// Where its traffic goes through. Holds a password: encrypted at rest, never in a response.
+    pub proxy: Option<ProxyUrl>,
+    /// Created.
+    pub created_at: Timestamp,
+    /// Last change of the record.
+    pub updated_at: Timestamp,
+}
+
+/// Whether a name is allowed: OpenWA's `^[a-zA-Z0-9-]{3,50}$`.
+pub fn is_valid_name(name: &str) -> bool {
+    (3..=50).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+/// The part of a session that [`transition`] reads and changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionState {
+    /// Where its life stands.
+    pub status: SessionStatus,
+    /// Whether it should be running.
+    pub wanted: bool,
+    /// Failed tries in a row since it was last ready.
+    pub failures: u32,
+    /// Why it is not running, for people.
+    pub last_error: Option<String>,
+}
+
+/// What can happen to a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionInput {
+    /// Somebody asked for it, or the process started and the session is wanted.
+    Start,
+    /// Somebody asked for it; keys are kept.
+    Stop,
+    /// Somebody asked for it; the device is unlinked and its keys deleted.
+    Logout,
+    /// The process is stopping: the connection closes, what the user wants does not change.
+    Shutdown,
+    /// WhatsApp shows a QR code.
+    QrShown,
+    /// The phone accepted this device.
+    Paired,
+    /// Logged in.
+    Connected,
+    /// The connection ended, or could not be opened.
+    Lost(LossCause),
+    /// The wait of [`Effect::Retry`] is over.
+    RetryDue,
+}
+
+/// Why a connection ended. Only [`LossCause::Link`] is worth another try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LossCause {
+    /// Network trouble, server restart, time-out: transient.
+    Link(String),
+    /// The phone removed this device, or WhatsApp refused its login. The keys are worthless.
+    LoggedOut,
+    /// Another process logged in with the same keys.
+    Replaced,
+    /// WhatsApp banned the account; the text is its reason.
+    Banned(String),
+    /// WhatsApp no longer accepts this client version.
+    ClientOutdated,
+    /// Nobody scanned the QR code in time.
+    PairingExpired,
+    /// The engine cannot work at all until a setting changes (a refused proxy address, verification off).
+    Misconfigured(String),
+}
+
+/// What the session's task has to do after a transition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Open the connection.
+    Open,
+    /// Close the connection, if any.
+    Close,
+    /// Unlink the device at WhatsApp, best effort.
+    Unlink,
+    /// Delete the device's keys.
+    DeleteKeys,
+    /// Send [`SessionInput::RetryDue`] after the backoff for this many failures.
+    Retry {
+        /// Failures in a row, at least 1.
+        failures: u32,
+    },
+    /// Forget a planned retry.
+    CancelRetry,
+    /// Tell the webhooks `session.authenticated`.
+    TellAuthenticated,
+    /// Tell the webhooks `session.disconnected`.
+    TellDisconnected(String),
+    /// Tell the webhooks `session.reconnect_loop`.
+    TellReconnectLoop {
+        /// Failures in a row.
+        attempts: u32,
+    },
+}
+
+/// The backoff of a session's reconnects.
+pub fn backoff(config: &SessionConfig) -> Backoff {
+    let base = config.reconnect_base_delay_ms.unwrap_or(RECONNECT_BASE_MS);
+    Backoff { base: Duration::from_millis(u64::from(base)), cap: RECONNECT_CAP, jitter_percent: 20 }
+}
+
+/// Decides what an input does to a session. A status that differs from the one before is told to the webhooks as
+/// `session.status` by the caller.
+pub fn transition(
+    state: &SessionState,
+    config: &SessionConfig,
+    input: SessionInput,
+) -> (SessionState, Vec<Effect>) {
+    let mut next = state.clone();
+    let effects = match input {
+        SessionInput::Start => {
+            next.status = SessionStatus::Initializing;
+            next.wanted = true;
+            next.failures = 0;
+            next.last_error = None;
+            vec![Effect::CancelRetry, Effect::Open]
+        }
+        SessionInput::Stop => {
+            stop(&mut next);
+            vec![Effect::CancelRetry, Effect::Close]
+        }
+        SessionInput::Logout => {
+            stop(&mut next);
+            vec![Effect::CancelRetry, Effect::Unlink, Effect::Close, Effect::DeleteKeys]
+        }
+        SessionInput::Shutdown => vec![Effect::CancelRetry, Effect::Close],
+        // Late news of a connection that was already given up must not revive the session.
+        _ if !state.wanted => vec![],
+        SessionInput::QrShown => {
+            next.status = SessionStatus::QrReady;
+            vec![]
+        }
+        SessionInput::Paired => {
+            next.status = SessionStatus::Authenticating;
+            vec![]
+        }
+        SessionInput::Connected => {
+            next.status = SessionStatus::Ready;
+            next.failures = 0;
+            next.last_error = None;
+            vec![Effect::CancelRetry, Effect::TellAuthenticated]
+        }
+        SessionInput::RetryDue => {
+            next.status = SessionStatus::Initializing;
+            vec![Effect::Open]
+        }
+        SessionInput::Lost(cause) => lost(&mut next, config, cause),
+    };
+    (next, effects)
+}
+
+fn stop(next: &mut SessionState) {
+    next.status = SessionStatus::Disconnected;
+    next.wanted = false;
+    next.failures = 0;
+    next.last_error = None;
+}
+
+fn lost(next: &mut SessionState, config: &SessionConfig, cause: LossCause) -> Vec<Effect> {
+    let was_ready = next.status == SessionStatus::Ready;
+    match cause {
+        LossCause::Link(reason) => lost_link(next, config, &reason, was_ready),
+        LossCause::LoggedOut => {
+            stop(next);
+            vec![Effect::CancelRetry, Effect::Close, Effect::DeleteKeys, Effect::TellDisconnected("LOGOUT".into())]
+        }
+        LossCause::Replaced => give_up(
+            next,
+            SessionStatus::ActionRequired,
+            "another process is connected with this device's keys; stop it, then start this session again",
+            "REPLACED",
+        ),
+        LossCause::Banned(reason) => {
+            give_up(next, SessionStatus::Failed, &format!("WhatsApp banned this account: {reason}"), "BANNED")
+        }
+        LossCause::ClientOutdated => give_up(
+            next,
+            SessionStatus::Failed,
+            "WhatsApp no longer accepts this client version; update Waypost, then start the session again",
+            "CLIENT_OUTDATED",
+        ),
+        LossCause::PairingExpired => {
+            next.status = SessionStatus::ActionRequired;
+            next.wanted = false;
+            next.last_error =
+                Some("nobody scanned the QR code in time; start the session again for a new one".into());
+            vec![Effect::CancelRetry, Effect::Close]
+        }
+        LossCause::Misconfigured(reason) => {
+            next.status = SessionStatus::Failed;
+            next.wanted = false;
+            next.last_error = Some(reason);
+            vec![Effect::CancelRetry, Effect::Close]
+        }
+    }
+}
+
+fn give_up(next: &mut SessionState, status: SessionStatus, error: &str, reason: &str) -> Vec<Effect> {
+    next.status = status;
+    next.wanted = false;
+    next.last_error = Some(error.to_owned());
+    vec![Effect::CancelRetry, Effect::Close, Effect::TellDisconnected(reason.to_owned())]
+}
+
+fn lost_link(next: &mut SessionState, config: &SessionConfig, reason: &str, was_ready: bool) -> Vec<Effect> {
+    next.failures += 1;
+    if config.max_reconnect_attempts.is_some_and(|limit| next.failures > limit) {
+        return give_up(
+            next,
+            SessionStatus::Failed,
+            &format!("gave up after {} failed tries to connect: {reason}", next.failures),
+            "MAX_RECONNECT_ATTEMPTS",
+        );
+    }
+    next.status = SessionStatus::Initializing;
+    next.last_error = Some(reason.to_owned());
+    let mut effects = vec![Effect::Close, Effect::Retry { failures: next.failures }];
+    if was_ready {
+        effects.push(Effect::TellDisconnected(reason.to_owned()));
+    }
+    if next.failures.is_multiple_of(RECONNECT_LOOP_EVERY) {
+        effects.push(Effect::TellReconnectLoop { attempts: next.failures });
+    }
+    effects
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn state(status: SessionStatus, wanted: bool) -> SessionState {
+        SessionState { status, wanted, failures: 0, last_error: None }
+    }
+
+    fn run(inputs: Vec<SessionInput>) -> (SessionState, Vec<Effect>) {
+        let mut now = state(SessionStatus::Created, false);
+        let mut last = vec![];
+        for input in inputs {
+            (now, last) = transition(&now, &SessionConfig::default(), input);
+        }
+        (now, last)
+    }
+
+    fn link() -> SessionInput {
+        SessionInput::Lost(LossCause::Link("connection reset".into()))
+    }
+
+    #[test]
+    fn a_first_link_goes_through_qr_to_ready() {
+        use SessionInput::*;
+        let (end, effects) = run(vec![Start, QrShown, Paired, Connected]);
+        assert_eq!(end.status, SessionStatus::Ready);
+        assert!(effects.contains(&Effect::TellAuthenticated));
+    }
+
+    #[test]
+    fn a_lost_link_is_tried_again_with_growing_waits() {
+        use SessionInput::*;
+        let (end, effects) = run(vec![Start, Connected, link(), RetryDue, link()]);
+        assert_eq!(end.status, SessionStatus::Initializing);
+        assert!(effects.contains(&Effect::Retry { failures: 2 }));
+        let (end, effects) = run(vec![Start, link(), link(), link(), link(), link()]);
+        assert_eq!(end.failures, 5);
+        assert!(effects.contains(&Effect::TellReconnectLoop { attempts: 5 }));
+    }
+
+    #[test]
+    fn ready_forgets_earlier_failures() {
+        use SessionInput::*;
+        let (end, _) = run(vec![Start, link(), link(), RetryDue, Connected]);
+        assert_eq!((end.failures, end.last_error), (0, None));
+    }
+
+    #[test]
+    fn permanent_causes_stop_and_say_why() {
+        for cause in [
+            LossCause::Replaced,
+            LossCause::Banned("spam".into()),
+            LossCause::ClientOutdated,
+            LossCause::PairingExpired,
+            LossCause::Misconfigured("proxy".into()),
+        ] {
+            let (end, effects) = run(vec![SessionInput::Start, SessionInput::Lost(cause.clone())]);
+            assert!(!end.wanted, "{cause:?}");
+            assert!(end.last_error.is_some(), "{cause:?}");
+            assert!(!effects.iter().any(|e| matches!(e, Effect::Retry { .. } | Effect::Open)), "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn unlinking_from_the_phone_deletes_the_keys() {
+        let (end, effects) = run(vec![SessionInput::Start, SessionInput::Lost(LossCause::LoggedOut)]);
+        assert_eq!(end.status, SessionStatus::Disconnected);
+        assert!(effects.contains(&Effect::DeleteKeys));
+    }
+
+    #[test]
+    fn a_limit_on_tries_is_kept() {
+        let config = SessionConfig { max_reconnect_attempts: Some(1), ..Default::default() };
+        let mut now = state(SessionStatus::Initializing, true);
+        (now, _) = transition(&now, &config, link());
+        assert!(now.wanted);
+        (now, _) = transition(&now, &config, link());
+        assert_eq!((now.status, now.wanted), (SessionStatus::Failed, false));
+    }
+
+    #[test]
+    fn shutdown_keeps_what_the_user_wants() {
+        let ready = state(SessionStatus::Ready, true);
+        let (next, effects) = transition(&ready, &SessionConfig::default(), SessionInput::Shutdown);
+        assert_eq!(next, ready);
+        assert!(effects.contains(&Effect::Close));
+    }
+
+    fn any_input() -> impl Strategy<Value = SessionInput> {
+        prop_oneof![
+            Just(SessionInput::Start),
+            Just(SessionInput::Stop),
+            Just(SessionInput::Logout),
+            Just(SessionInput::Shutdown),
+            Just(SessionInput::QrShown),
+            Just(SessionInput::Paired),
+            Just(SessionInput::Connected),
+            Just(SessionInput::RetryDue),
+            Just(link()),
+            Just(SessionInput::Lost(LossCause::LoggedOut)),
+            Just(SessionInput::Lost(LossCause::Replaced)),
+            Just(SessionInput::Lost(LossCause::PairingExpired)),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens: an unwanted session is never opened, and a wanted one is never left without a next step.
+        #[test]
+        fn wanted_and_working_agree(inputs in proptest::collection::vec(any_input(), 0..40)) {
+            let mut now = state(SessionStatus::Created, false);
+            for input in inputs {
+                let was_start = input == SessionInput::Start;
+                let was_loss = matches!(input, SessionInput::Lost(_));
+                let (next, effects) = transition(&now, &SessionConfig::default(), input);
+                if effects.contains(&Effect::Open) {
+                    prop_assert!(next.wanted && (was_start || now.wanted));
+                }
+                if was_loss && next.wanted {
+                    prop_assert!(effects.iter().any(|e| matches!(e, Effect::Retry { .. })));
+                }
+                if matches!(next.status, SessionStatus::Disconnected | SessionStatus::Failed | SessionStatus::ActionRequired) {
+                    prop_assert!(!next.wanted);
+                }
+                now = next;
+            }
+        }
+    }
+}

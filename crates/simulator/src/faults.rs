@@ -1,0 +1,217 @@
+//! Faults a test injects into the network.
+//!
+//! The methods of [`Faults`] apply to every linked device; those of [`Faults::for_device`] to one. A device's own
+//! script is used up before the one for everybody, and each fault counts down as it strikes, so a script ends by
+//! itself. [`Faults::clear`] takes back whatever has not struck yet.
+//!
+//! Faults strike linked devices only: a simulated phone is never dropped, refused or delayed.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Nacks that can be lined up for one script. A test needs a handful; when full, a further one is ignored.
+const NACKS_MAX: usize = 1_000;
+
+/// The faults still to strike. Reached through [`crate::Network::faults`].
+#[derive(Debug, Default)]
+pub struct Faults {
+    plan: Mutex<Plan>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    everybody: Script,
+    devices: HashMap<(String, u16), Script>,
+    refusals: HashMap<String, Refusal>,
+    withheld_key_shares: u32,
+}
+
+#[derive(Debug, Default)]
+struct Script {
+    drop_before_accept: u32,
+    drop_after_accept: u32,
+    nacks: VecDeque<u16>,
+    corrupt: u32,
+    delay: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Refusal {
+    reason: u16,
+    left: u32,
+}
+
+/// What happens to a message stanza that has just arrived from a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is processed as usual.
+    Accept,
+    /// The link is closed and the message was never seen.
+    DropBefore,
+    /// The message is accepted and relayed; the link is closed before its ack.
+    DropAfter,
+    /// It is refused with this code and not relayed.
+    Nack(u16),
+}
+
+impl Faults {
+    /// Closes the link when each of the next `n` message stanzas arrives, before it is processed: the message is lost
+    /// and the sender has no ack.
+    pub fn drop_before_accept(&self, n: u32) {
+        self.change(|plan| plan.everybody.drop_before_accept = n);
+    }
+
+    /// Processes and relays each of the next `n` message stanzas, but closes the link instead of writing the ack: the
+    /// message is delivered and the sender cannot know.
+    pub fn drop_after_accept(&self, n: u32) {
+        self.change(|plan| plan.everybody.drop_after_accept = n);
+    }
+
+    /// Refuses the next message stanza with this code in its ack. Called again, it lines up further refusals.
+    pub fn nack_next(&self, code: u16) {
+        self.change(|plan| plan.everybody.nack(code));
+    }
+
+    /// Spoils the next `n` ciphertexts on their way to a linked device, in the copy the network keeps: redelivery
+    /// brings the same spoilt bytes.
+    pub fn corrupt_next(&self, n: u32) {
+        self.change(|plan| plan.everybody.corrupt = n);
+    }
+
+    /// Holds every stanza to a device back for this long, keeping their order. Zero ends it.
+    pub fn delay(&self, delay: Duration) {
+        self.change(|plan| plan.everybody.delay = Some(delay));
+    }
+
+    /// Answers the next `n` logins of any device of `phone` with `<failure reason=…>`.
+    pub fn refuse_login(&self, phone: &str, reason: u16, n: u32) {
+        let refusal = Refusal { reason, left: n };
+        self.change(|plan| {
+            plan.refusals.insert(phone.to_owned(), refusal);
+        });
+    }
+
+    /// The phones of the next `n` newly paired devices do not share their app-state key.
+    pub fn withhold_key_share(&self, n: u32) {
+        self.change(|plan| plan.withheld_key_shares = n);
+    }
+
+    /// The same faults for one linked device.
+    pub fn for_device(&self, phone: &str, device: u16) -> DeviceFaults<'_> {
+        DeviceFaults {
+            faults: self,
+            key: (phone.to_owned(), device),
+        }
+    }
+
+    /// Takes back every fault that has not struck yet.
+    pub fn clear(&self) {
+        self.change(|plan| *plan = Plan::default());
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Plan) -> T) -> T {
+        change(&mut self.plan.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn fate_of_message(&self, phone: &str, device: u16) -> Fate {
+        self.change(|plan| {
+            let own = plan.devices.get_mut(&(phone.to_owned(), device));
+            own.and_then(Script::next_fate)
+                .or_else(|| plan.everybody.next_fate())
+                .unwrap_or(Fate::Accept)
+        })
+    }
+
+    pub(crate) fn spoils(&self, phone: &str, device: u16) -> bool {
+        self.change(|plan| {
+            let own = plan.devices.get_mut(&(phone.to_owned(), device));
+            own.is_some_and(|script| take_one(&mut script.corrupt))
+                || take_one(&mut plan.everybody.corrupt)
+        })
+    }
+
+    pub(crate) fn delay_of(&self, phone: &str, device: u16) -> Duration {
+        self.change(|plan| {
+            let own = plan.devices.get(&(phone.to_owned(), device));
+            own.and_then(|script| script.delay)
+                .or(plan.everybody.delay)
+                .unwrap_or_default()
+        })
+    }
+
+    pub(crate) fn refusal_of_login(&self, phone: &str) -> Option<u16> {
+        self.change(|plan| {
+            let refusal = plan.refusals.get_mut(phone)?;
+            take_one(&mut refusal.left).then_some(refusal.reason)
+        })
+    }
+
+    pub(crate) fn withholds_key_share(&self) -> bool {
+        self.change(|plan| take_one(&mut plan.withheld_key_shares))
+    }
+}
+
+/// Faults for one device, made by [`Faults::for_device`]; the methods mean what they mean there.
+pub struct DeviceFaults<'f> {
+    faults: &'f Faults,
+    key: (String, u16),
+}
+
+impl DeviceFaults<'_> {
+    /// See [`Faults::drop_before_accept`].
+    pub fn drop_before_accept(&self, n: u32) {
+        self.change(|script| script.drop_before_accept = n);
+    }
+
+    /// See [`Faults::drop_after_accept`].
+    pub fn drop_after_accept(&self, n: u32) {
+        self.change(|script| script.drop_after_accept = n);
+    }
+
+    /// See [`Faults::nack_next`].
+    pub fn nack_next(&self, code: u16) {
+        self.change(|script| script.nack(code));
+    }
+
+    /// See [`Faults::corrupt_next`].
+    pub fn corrupt_next(&self, n: u32) {
+        self.change(|script| script.corrupt = n);
+    }
+
+    /// See [`Faults::delay`]. A delay of zero shields this device from the one for everybody.
+    pub fn delay(&self, delay: Duration) {
+        self.change(|script| script.delay = Some(delay));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Script)) {
+        self.faults
+            .change(|plan| change(plan.devices.entry(self.key.clone()).or_default()));
+    }
+}
+
+impl Script {
+    fn nack(&mut self, code: u16) {
+        if self.nacks.len() < NACKS_MAX {
+            self.nacks.push_back(code);
+        }
+    }
+
+    fn next_fate(&mut self) -> Option<Fate> {
+        if take_one(&mut self.drop_before_accept) {
+            return Some(Fate::DropBefore);
+        }
+        if take_one(&mut self.drop_after_accept) {
+            return Some(Fate::DropAfter);
+        }
+        self.nacks.pop_front().map(Fate::Nack)
+    }
+}
+
+fn take_one(left: &mut u32) -> bool {
+    if *left == 0 {
+        return false;
+    }
+    *left -= 1;
+    true
+}

@@ -1,0 +1,167 @@
+//! What the network saw, for assertions.
+//!
+//! Written by the server and the phones while they work, read as a copy with [`crate::Network::record`]. Every list is
+//! bounded by [`RECORD_MAX`]; when one is full its oldest entry is forgotten and `forgotten` counts it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+use crate::noise::Pattern;
+
+/// Entries kept per list: a crash test passes a few thousand messages, so nothing is forgotten in practice, and a
+/// sandbox that runs for weeks stays below about 20 MB.
+pub const RECORD_MAX: usize = 50_000;
+
+/// A copy of what the network saw so far.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Record {
+    /// Stanzas and requests the network does not know. A test should find none.
+    pub unknown: Vec<String>,
+    /// Requests that were understood but could not be answered, with the reason. A test should find none.
+    pub unanswered: Vec<String>,
+    /// Finished handshakes by pattern: `XX` or `IK`.
+    pub handshakes: BTreeMap<String, u64>,
+    /// Requests by name and type, e.g. `usync get <usync>`.
+    pub requests: BTreeMap<String, u64>,
+    /// Message stanzas that were accepted and relayed, from phones and from linked devices, oldest first. A message
+    /// sent again under the same id is listed again.
+    pub messages: Vec<AcceptedMessage>,
+    /// Message stanzas refused, with their code.
+    pub nacks: Vec<Nack>,
+    /// Receipts that were relayed, oldest first.
+    pub receipts: Vec<SeenReceipt>,
+    /// Ids a phone received again after it had them already: the network's view of duplicates.
+    pub duplicates: Vec<String>,
+    /// Messages a phone could not decrypt, with the reason. Each was answered by a retry receipt.
+    pub undecryptable: Vec<String>,
+    /// Messages from a linked device to its own phone that are not chat: kind of request only.
+    pub peer_requests: Vec<String>,
+    /// Stanzas delivered again after a login, because the device had not acknowledged them.
+    pub redelivered: u64,
+    /// Links closed by an injected fault.
+    pub faults_struck: u64,
+    /// Stanzas refused because a queue or mailbox was full. A test should find zero.
+    pub overflowed: u64,
+    /// Entries dropped from a full list of this record.
+    pub forgotten: u64,
+}
+
+/// A message stanza the network accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AcceptedMessage {
+    /// The sender's message id.
+    pub id: String,
+    /// Phone number of the sending account.
+    pub from_phone: String,
+    /// Sending device, 0 for the phone itself.
+    pub from_device: u16,
+    /// Address it was sent to, as the sender wrote it.
+    pub to: String,
+}
+
+/// A message stanza the network refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Nack {
+    /// The sender's message id.
+    pub id: String,
+    /// Code in the ack.
+    pub code: u16,
+}
+
+/// A receipt the network relayed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SeenReceipt {
+    /// Ids of the messages it speaks of.
+    pub ids: Vec<String>,
+    /// Phone number of the account that sent the receipt.
+    pub from_phone: String,
+    /// Device that sent the receipt, 0 for the phone.
+    pub from_device: u16,
+    /// Address it was sent to.
+    pub to: String,
+    /// `delivery` when the stanza names no type, else the type: `read`, `inactive`, `sender`, `retry`…
+    pub kind: String,
+}
+
+/// The record while it is written.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    record: Mutex<Record>,
+}
+
+impl Recorder {
+    pub(crate) fn snapshot(&self) -> Record {
+        self.with(|record| record.clone())
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Record) -> T) -> T {
+        change(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn unknown(&self, what: String) {
+        tracing::warn!(what, "the network does not know this");
+        self.with(|r| push(&mut r.unknown, what, &mut r.forgotten));
+    }
+
+    pub(crate) fn unanswered(&self, what: String) {
+        tracing::warn!(what, "the network could not answer this");
+        self.with(|r| push(&mut r.unanswered, what, &mut r.forgotten));
+    }
+
+    pub(crate) fn handshake(&self, pattern: Pattern) {
+        self.with(|r| *r.handshakes.entry(pattern.as_str().to_owned()).or_default() += 1);
+    }
+
+    pub(crate) fn request(&self, name: String) {
+        self.with(|r| *r.requests.entry(name).or_default() += 1);
+    }
+
+    pub(crate) fn message(&self, message: AcceptedMessage) {
+        self.with(|r| push(&mut r.messages, message, &mut r.forgotten));
+    }
+
+    pub(crate) fn nack(&self, nack: Nack) {
+        self.with(|r| push(&mut r.nacks, nack, &mut r.forgotten));
+    }
+
+    pub(crate) fn receipt(&self, receipt: SeenReceipt) {
+        self.with(|r| push(&mut r.receipts, receipt, &mut r.forgotten));
+    }
+
+    pub(crate) fn duplicate(&self, id: String) {
+        self.with(|r| push(&mut r.duplicates, id, &mut r.forgotten));
+    }
+
+    pub(crate) fn undecryptable(&self, what: String) {
+        tracing::info!(what, "a phone could not decrypt");
+        self.with(|r| push(&mut r.undecryptable, what, &mut r.forgotten));
+    }
+
+    pub(crate) fn peer_request(&self, kind: String) {
+        self.with(|r| push(&mut r.peer_requests, kind, &mut r.forgotten));
+    }
+
+    pub(crate) fn redelivered(&self) {
+        self.with(|r| r.redelivered += 1);
+    }
+
+    pub(crate) fn fault_struck(&self) {
+        self.with(|r| r.faults_struck += 1);
+    }
+
+    pub(crate) fn overflowed(&self) {
+        self.with(|r| r.overflowed += 1);
+    }
+}
+
+fn push<T>(list: &mut Vec<T>, entry: T, forgotten: &mut u64) {
+    if list.len() >= RECORD_MAX {
+        // A tenth at once, so that a full list does not move all its entries for every new one.
+        let oldest = RECORD_MAX / 10;
+        list.drain(..oldest);
+        *forgotten += oldest as u64;
+    }
+    list.push(entry);
+}
