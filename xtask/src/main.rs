@@ -1,1 +1,46 @@
-fn main() {}
+//! The project's own commands: `cargo xtask <command>`.
+
+mod architecture;
+mod bench;
+mod run;
+mod sizes;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(about = "The project's own commands")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every test, installing what a fresh machine lacks
+    Test {
+        /// Passed on to the test runner, for instance a name to filter by
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Everything CI checks: format, lints, tests, the release build's features
+    Check,
+    /// Measure; prints what docs/benchmarks.md records
+    Bench {
+        #[command(subcommand)]
+        bench: bench::Bench,
+    },
+    /// Write openapi.json from the code
+    Openapi,
+    /// Lines of code per crate
+    Sizes,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Test { args } => run::test(&args),
+        Command::Check => run::check(),
+        Command::Bench { bench } => bench::run(bench),
+        Command::Openapi => run::openapi(),
+        Command::Sizes => sizes::run(),
+    }
+}

@@ -1,1 +1,60 @@
-fn main() {}
+//! The binary `waypost`: a table of contents. Settings, assembly, signals and commands; no business rules.
+
+mod assemble;
+mod cli;
+mod commands;
+mod config;
+mod first_key;
+mod lifecycle;
+mod logs;
+mod sandbox;
+mod serve;
+mod system;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{
+    cli::{Cli, Command},
+    config::ConfigError,
+};
+
+/// Bad usage or configuration (BSD's `EX_USAGE`, as clap's neighbours use it).
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error).context("cannot start the async runtime")),
+    };
+    let outcome = runtime.block_on(run(cli));
+    // Blocking helpers (name look-ups, media) must not hold the exit up.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    // One TLS provider for the whole process; a second call finds it installed and changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(config::load(cli.config.as_deref(), &config::process_env)?).await,
+        Command::Sandbox(options) => sandbox::run(options).await,
+        Command::Keys(command) => {
+            commands::keys(config::load(cli.config.as_deref(), &config::process_env)?, command).await
+        }
+        Command::Openapi => commands::openapi(),
+        Command::CheckConfig => commands::check_config(cli.config.as_deref()),
+    }
+}
+
+/// One line for people; the chain of causes joined by colons.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("waypost: {error:#}");
+    let usage = error.downcast_ref::<ConfigError>().is_some();
+    ExitCode::from(if usage { EXIT_USAGE } else { 1 })
+}

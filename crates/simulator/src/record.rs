@@ -143,8 +143,8 @@ impl Recorder {
         self.with(|r| push(&mut r.peer_requests, kind, &mut r.forgotten));
     }
 
-    pub(crate) fn redelivered(&self) {
-        self.with(|r| r.redelivered += 1);
+    pub(crate) fn redelivered(&self, stanzas: u64) {
+        self.with(|r| r.redelivered += stanzas);
     }
 
     pub(crate) fn fault_struck(&self) {

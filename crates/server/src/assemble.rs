@@ -1,0 +1,130 @@
+//! Settings become parts: the ledger, the engine, the gateway, the router.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use domain::Entropy;
+use gateway::{Gateway, Options, Ports, webhooks::WebhookOptions};
+use storage::{MasterKey, SqliteStore, StoreOptions};
+use whatsapp::{Engine, EngineOptions, MediaEndpoint};
+
+use crate::{
+    config::Settings,
+    first_key,
+    system::{SystemClock, SystemEntropy, resident_bytes},
+};
+
+/// What runs, and what has to be closed at the end.
+pub struct House {
+    /// The product.
+    pub gateway: Gateway,
+    /// The ledger under it.
+    pub store: SqliteStore,
+    /// The first admin key, if it was made by this start.
+    pub first_key: Option<String>,
+}
+
+/// Opens the ledger.
+pub async fn open_store(settings: &Settings) -> anyhow::Result<SqliteStore> {
+    let dir = &settings.data.dir;
+    std::fs::create_dir_all(dir).with_context(|| format!("data.dir: cannot create {}", dir.display()))?;
+    let master_key = master_key(settings)?;
+    Ok(SqliteStore::open(StoreOptions::new(settings.database(), master_key)).await?)
+}
+
+fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
+    match &settings.secrets.master_key {
+        Some(text) => Ok(MasterKey::from_hex_or_base64(text).context("WAYPOST_MASTER_KEY")?),
+        None => Ok(MasterKey::load_or_create(&settings.key_file(), &SystemEntropy).context("data.key_file")?),
+    }
+}
+
+/// The engine that connects to the network the settings name.
+fn engine(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Engine> {
+    let mut options = EngineOptions::new(settings.whatsapp_url()?);
+    options.device_name = settings.sessions.device_name.clone();
+    if let Some(version) = settings.client_version()? {
+        options.client_version = version;
+    }
+    if let Some(base) = settings.media_url()? {
+        options.media = MediaEndpoint::Mapped { base };
+    }
+    Ok(Engine::new(options, Arc::new(store.clone()), Arc::new(SystemClock))?)
+}
+
+/// All ports, on the real clock, the real randomness and one store.
+fn ports(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Ports> {
+    Ok(Ports {
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        ledger: Arc::new(store.clone()),
+        sessions: Arc::new(store.clone()),
+        messages: Arc::new(store.clone()),
+        webhooks: Arc::new(store.clone()),
+        api_keys: Arc::new(store.clone()),
+        queue: Arc::new(store.clone()),
+        device_keys: Arc::new(store.clone()),
+        whatsapp: Arc::new(engine(settings, store)?),
+    })
+}
+
+/// Builds and starts everything but the HTTP server.
+pub async fn build(settings: &Settings) -> anyhow::Result<House> {
+    let store = open_store(settings).await?;
+    let gateway = Gateway::start(options(settings), ports(settings, &store)?).await?;
+    let first_key = gateway.api_keys.ensure_admin(settings.secrets.api_master_key.as_deref()).await?;
+    if let Some(key) = &first_key {
+        write_first_key(&settings.data.dir, key)?;
+    }
+    Ok(House { gateway, store, first_key })
+}
+
+fn write_first_key(dir: &Path, key: &str) -> anyhow::Result<()> {
+    first_key::write(dir, key)
+        .with_context(|| format!("data.dir: cannot write {}", dir.join(first_key::FILE_NAME).display()))
+}
+
+fn options(settings: &Settings) -> Options {
+    let webhooks = &settings.webhooks;
+    let millis = std::time::Duration::from_millis;
+    Options {
+        // A fresh name at each start: a lease of an earlier life of this process is not ours.
+        node: node_name(&SystemEntropy),
+        max_concurrent_sessions: settings.sessions.max_concurrent,
+        restore_concurrency: settings.sessions.restore_concurrency,
+        send_answer_limit: millis(settings.sends.answer_limit_ms),
+        shutdown_limit: settings.shutdown_limit(),
+        webhooks: WebhookOptions {
+            timeout: millis(webhooks.timeout_ms),
+            retry_delay: millis(webhooks.retry_delay_ms),
+            max_per_session: webhooks.max_per_session,
+            concurrency: webhooks.concurrency,
+            ssrf_protect: webhooks.ssrf_protect,
+            allowed_hosts: webhooks.allowed_hosts.clone(),
+            // A worker that hangs for a whole time-out must still hold its lane when the answer comes.
+            lease: millis(webhooks.timeout_ms * 2 + 20_000),
+            ..WebhookOptions::default()
+        },
+        ..Options::default()
+    }
+}
+
+fn node_name(entropy: &dyn Entropy) -> String {
+    let mut bytes = [0u8; 8];
+    entropy.fill(&mut bytes);
+    format!("node-{:016x}", u64::from_be_bytes(bytes))
+}
+
+/// The HTTP side.
+pub fn router(settings: &Settings, gateway: Gateway) -> anyhow::Result<axum::Router> {
+    let options = api::ApiOptions {
+        body_limit_bytes: settings.body_limit_bytes(),
+        docs: settings.server.docs,
+        validation_detail: settings.server.validation_detail,
+        cors_origins: settings.server.cors_origins.clone(),
+        trusted_proxies: settings.trusted_proxies()?,
+        version: env!("CARGO_PKG_VERSION"),
+        resident_bytes: Arc::new(resident_bytes),
+    };
+    Ok(api::router(options, gateway))
+}

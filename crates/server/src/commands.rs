@@ -1,0 +1,67 @@
+//! The commands that run and end.
+
+use std::{path::Path, process::ExitCode, sync::Arc};
+
+use anyhow::bail;
+use domain::{
+    ApiKeyId, Clock as _,
+    api_key::{ApiKey, KeyHash, new_key, prefix_of},
+    port::ApiKeyStore,
+};
+
+use crate::{
+    assemble,
+    cli::{CreateKey, KeysCommand},
+    config::{self, Settings},
+    system::{SystemClock, SystemEntropy},
+};
+
+/// `waypost keys …`
+pub async fn keys(settings: Settings, command: KeysCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        KeysCommand::Create(options) => create_key(&settings, options).await,
+    }
+}
+
+async fn create_key(settings: &Settings, options: CreateKey) -> anyhow::Result<ExitCode> {
+    if !(3..=100).contains(&options.name.chars().count()) {
+        bail!("--name must be 3 to 100 characters");
+    }
+    let store = assemble::open_store(settings).await?;
+    let text = new_key(&SystemEntropy);
+    let key = ApiKey {
+        id: ApiKeyId::new(&SystemEntropy),
+        name: options.name,
+        prefix: prefix_of(&text),
+        hash: KeyHash::of(&text),
+        role: options.role.into(),
+        allowed_ips: vec![],
+        allowed_sessions: vec![],
+        allowed_chats: vec![],
+        active: true,
+        expires_at: None,
+        last_used_at: None,
+        usage_count: 0,
+        created_at: SystemClock.now(),
+    };
+    let keys: Arc<dyn ApiKeyStore> = Arc::new(store.clone());
+    let stored = keys.insert(&key).await;
+    store.close().await;
+    stored?;
+    println!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `waypost openapi`
+pub fn openapi() -> anyhow::Result<ExitCode> {
+    print!("{}", api::openapi_json());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `waypost check-config`
+pub fn check_config(file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let settings = config::load(file, &config::process_env)?;
+    println!("{settings:#?}");
+    println!("The configuration is valid.");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,122 @@
+//! The environment: OpenWA's names where the meaning is the same, ours for the rest.
+
+use figment::value::Value;
+use serde_json::json;
+
+use super::{ConfigError, Env};
+
+/// How a variable's text becomes a value.
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Number { most: u64 },
+    Flag,
+    List,
+}
+
+const ANY: Kind = Kind::Number { most: u32::MAX as u64 };
+const PORT: Kind = Kind::Number { most: u16::MAX as u64 };
+
+/// Variable, setting, kind. The defaults file names each variable beside its setting; a test compares.
+const TABLE: &[(&str, &str, Kind)] = &[
+    ("WAYPOST_HOST", "server.host", Kind::Text),
+    ("PORT", "server.port", PORT),
+    ("BODY_SIZE_LIMIT", "server.body_size_limit", Kind::Text),
+    ("CORS_ORIGINS", "server.cors_origins", Kind::List),
+    ("TRUSTED_PROXIES", "server.trusted_proxies", Kind::List),
+    ("ENABLE_SWAGGER", "server.docs", Kind::Flag),
+    ("VALIDATION_ERROR_DETAIL", "server.validation_detail", Kind::Flag),
+    ("WAYPOST_SHUTDOWN_LIMIT_MS", "server.shutdown_limit_ms", ANY),
+    ("WAYPOST_DATA_DIR", "data.dir", Kind::Text),
+    ("DATABASE_NAME", "data.database", Kind::Text),
+    ("WAYPOST_KEY_FILE", "data.key_file", Kind::Text),
+    ("LOG_LEVEL", "log.level", Kind::Text),
+    ("WAYPOST_LOG_FORMAT", "log.format", Kind::Text),
+    ("MAX_CONCURRENT_SESSIONS", "sessions.max_concurrent", ANY),
+    ("SESSION_RESTORE_CONCURRENCY", "sessions.restore_concurrency", ANY),
+    ("WAYPOST_DEVICE_NAME", "sessions.device_name", Kind::Text),
+    ("WAYPOST_SEND_ANSWER_LIMIT_MS", "sends.answer_limit_ms", ANY),
+    ("WEBHOOK_TIMEOUT", "webhooks.timeout_ms", ANY),
+    ("WEBHOOK_RETRY_DELAY", "webhooks.retry_delay_ms", ANY),
+    ("WEBHOOK_MAX_PER_SESSION", "webhooks.max_per_session", ANY),
+    ("WEBHOOK_DISPATCH_CONCURRENCY", "webhooks.concurrency", ANY),
+    ("WEBHOOK_SSRF_PROTECT", "webhooks.ssrf_protect", Kind::Flag),
+    ("SSRF_ALLOWED_HOSTS", "webhooks.allowed_hosts", Kind::List),
+    ("WAYPOST_WHATSAPP_URL", "whatsapp.url", Kind::Text),
+    ("WAYPOST_MEDIA_URL", "whatsapp.media_url", Kind::Text),
+    ("WAYPOST_CLIENT_VERSION", "whatsapp.client_version", Kind::Text),
+];
+
+/// Secrets come from the environment alone, so that no file has to hold them.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    /// `API_MASTER_KEY`: a fixed admin key.
+    pub api_master_key: Option<String>,
+    /// `WAYPOST_MASTER_KEY`: encrypts secrets at rest instead of the key file.
+    pub master_key: Option<String>,
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets(…)")
+    }
+}
+
+/// Every variable of the table.
+#[cfg(test)]
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|(name, _, _)| *name)
+}
+
+/// The settings that are set by variables.
+pub fn overrides(env: Env<'_>) -> Result<Vec<(&'static str, Value)>, ConfigError> {
+    if env("DATABASE_TYPE").is_some_and(|kind| kind != "sqlite") {
+        return Err(ConfigError("DATABASE_TYPE: only sqlite is supported by this version".into()));
+    }
+    let mut found = Vec::new();
+    for (name, path, kind) in TABLE {
+        if let Some(text) = env(name) {
+            found.push((*path, parse(name, *kind, &text)?));
+        }
+    }
+    Ok(found)
+}
+
+fn parse(name: &str, kind: Kind, text: &str) -> Result<Value, ConfigError> {
+    let json = match kind {
+        Kind::Text => json!(text),
+        Kind::Number { most } => match text.trim().parse::<u64>() {
+            Ok(number) if number <= most => json!(number),
+            _ => return Err(ConfigError(format!("{name}: must be a whole number from 0 to {most}, not {text:?}"))),
+        },
+        Kind::Flag => match text.trim() {
+            "true" | "1" => json!(true),
+            "false" | "0" => json!(false),
+            _ => return Err(ConfigError(format!("{name}: must be true or false, not {text:?}"))),
+        },
+        Kind::List => {
+            json!(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>())
+        }
+    };
+    Value::serialize(json).map_err(|error| ConfigError(format!("{name}: {error}")))
+}
+
+/// `NODE_ENV=production` hides the docs and the names of wrong fields, unless a file or a variable shows them.
+pub fn production_defaults(env: Env<'_>) -> figment::providers::Serialized<serde_json::Value> {
+    let production = env("NODE_ENV").as_deref() == Some("production");
+    let server = if production { json!({ "docs": false, "validation_detail": false }) } else { json!({}) };
+    figment::providers::Serialized::defaults(json!({ "server": server }))
+}
+
+/// The secrets, checked.
+pub fn secrets(env: Env<'_>) -> Result<Secrets, ConfigError> {
+    let api_master_key = env("API_MASTER_KEY");
+    if api_master_key.as_ref().is_some_and(|key| key.len() < 16) {
+        return Err(ConfigError("API_MASTER_KEY: must be at least 16 characters".into()));
+    }
+    let master_key = env("WAYPOST_MASTER_KEY");
+    if master_key.as_ref().is_some_and(|key| storage::MasterKey::from_hex_or_base64(key).is_err()) {
+        return Err(ConfigError("WAYPOST_MASTER_KEY: must be 32 bytes, as 64 hex digits or base64".into()));
+    }
+    Ok(Secrets { api_master_key, master_key })
+}

@@ -1,0 +1,179 @@
+//! Configuration: defaults built in, then a file, then the environment. Checked as a whole before anything starts.
+//!
+//! A mistake stops the start with one line that names the setting and, if it came from there, the variable.
+
+mod env;
+mod settings;
+mod size;
+
+use std::path::{Path, PathBuf};
+
+use figment::{
+    Figment,
+    providers::{Format as _, Serialized, Toml},
+};
+
+pub use settings::{LogFormat, Settings};
+
+/// Every setting with its default; the same text users read.
+pub const DEFAULTS: &str = include_str!("../../../../config.default.toml");
+
+/// Looks up an environment variable.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// One line that names the setting.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// The process's own environment; an empty variable counts as not set, as in OpenWA.
+pub fn process_env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Reads everything. `file` is the one named on the command line; without it `waypost.toml` is read if it exists.
+///
+/// # Errors
+/// One line that names what to change.
+pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Settings, ConfigError> {
+    let mut figment = Figment::from(Toml::string(DEFAULTS)).merge(env::production_defaults(env));
+    if let Some(path) = config_file(file, env)? {
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| ConfigError(format!("{}: cannot be read: {error}", path.display())))?;
+        // Parsed once by itself, so that a mistake names the file and the line.
+        toml::from_str::<toml::Table>(&text)
+            .map_err(|error| ConfigError(format!("{}: {}", path.display(), one_line(&error.to_string()))))?;
+        figment = figment.merge(Toml::string(&text));
+    }
+    for (path, value) in env::overrides(env)? {
+        figment = figment.merge(Serialized::default(path, value));
+    }
+    let mut settings: Settings = figment.extract().map_err(|error| ConfigError(describe(&error)))?;
+    settings.secrets = env::secrets(env)?;
+    settings.check()?;
+    Ok(settings)
+}
+
+/// The defaults alone, for the sandbox: a configuration meant for the real network must not reach it.
+pub fn load_defaults() -> Result<Settings, ConfigError> {
+    Figment::from(Toml::string(DEFAULTS)).extract().map_err(|error| ConfigError(describe(&error)))
+}
+
+fn config_file(named: Option<&Path>, env: Env<'_>) -> Result<Option<PathBuf>, ConfigError> {
+    let named = named.map(Path::to_path_buf).or_else(|| env("WAYPOST_CONFIG").map(PathBuf::from));
+    match named {
+        Some(path) if !path.is_file() => Err(ConfigError(format!("{}: no such configuration file", path.display()))),
+        Some(path) => Ok(Some(path)),
+        None => Ok(Some(PathBuf::from("waypost.toml")).filter(|path| path.is_file())),
+    }
+}
+
+fn describe(error: &figment::Error) -> String {
+    let path = error.path.join(".");
+    let setting = if path.is_empty() { "configuration".to_owned() } else { path };
+    format!("{setting}: {}", one_line(&error.kind.to_string()))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(vars: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+        let vars: Vec<(String, String)> = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        load(None, &move |name| vars.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
+    }
+
+    fn file(text: &str) -> Result<Settings, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("waypost.toml");
+        std::fs::write(&path, text).unwrap();
+        load(Some(&path), &|_| None)
+    }
+
+    #[test]
+    fn defaults_are_complete_and_valid() {
+        let settings = with(&[]).unwrap();
+        assert_eq!(settings.server.port, 2785);
+        assert_eq!(settings.body_limit_bytes(), 25 * 1024 * 1024);
+        assert!(settings.webhooks.ssrf_protect);
+    }
+
+    #[test]
+    fn openwas_variables_work() {
+        let settings = with(&[
+            ("PORT", "3000"),
+            ("WEBHOOK_TIMEOUT", "2500"),
+            ("SSRF_ALLOWED_HOSTS", "hooks.internal, 10.0.0.7"),
+            ("WEBHOOK_SSRF_PROTECT", "false"),
+            ("BODY_SIZE_LIMIT", "1mb"),
+        ])
+        .unwrap();
+        assert_eq!(settings.server.port, 3000);
+        assert_eq!(settings.webhooks.timeout_ms, 2500);
+        assert_eq!(settings.webhooks.allowed_hosts, ["hooks.internal", "10.0.0.7"]);
+        assert!(!settings.webhooks.ssrf_protect);
+        assert_eq!(settings.body_limit_bytes(), 1024 * 1024);
+    }
+
+    #[test]
+    fn production_hides_details_unless_asked() {
+        let production = with(&[("NODE_ENV", "production")]).unwrap();
+        assert!(!production.server.docs && !production.server.validation_detail);
+        let asked = with(&[("NODE_ENV", "production"), ("ENABLE_SWAGGER", "true")]).unwrap();
+        assert!(asked.server.docs);
+    }
+
+    #[test]
+    fn mistakes_are_one_line_that_names_the_setting() {
+        let cases: &[(&[(&str, &str)], &str)] = &[
+            (&[("PORT", "abc")], "PORT"),
+            (&[("PORT", "70000")], "PORT"),
+            (&[("WEBHOOK_TIMEOUT", "0")], "webhooks.timeout_ms"),
+            (&[("WEBHOOK_SSRF_PROTECT", "maybe")], "WEBHOOK_SSRF_PROTECT"),
+            (&[("LOG_LEVEL", "loud")], "log.level"),
+            (&[("BODY_SIZE_LIMIT", "many")], "server.body_size_limit"),
+            (&[("TRUSTED_PROXIES", "here")], "server.trusted_proxies"),
+            (&[("DATABASE_TYPE", "postgres")], "DATABASE_TYPE"),
+            (&[("WAYPOST_MASTER_KEY", "short")], "WAYPOST_MASTER_KEY"),
+            (&[("API_MASTER_KEY", "short")], "API_MASTER_KEY"),
+            (&[("WAYPOST_WHATSAPP_URL", "http://x")], "whatsapp.url"),
+            (&[("WAYPOST_CLIENT_VERSION", "new")], "whatsapp.client_version"),
+            (&[("WAYPOST_HOST", "everywhere")], "server.host"),
+        ];
+        for (vars, name) in cases {
+            let error = with(vars).unwrap_err().to_string();
+            assert!(error.contains(name), "{error} should name {name}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+        for (text, name) in [
+            ("[server]\nprot = 1", "prot"),
+            ("[server]\nport = \"x\"", "server.port"),
+            ("[nonsense]\na = 1", "nonsense"),
+            ("[server", "waypost.toml"),
+        ] {
+            let error = file(text).unwrap_err().to_string();
+            assert!(error.contains(name), "{error} should name {name}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.toml");
+        std::fs::write(&path, "[server]\nport = 1000\nhost = \"0.0.0.0\"").unwrap();
+        let settings = load(Some(&path), &|name| (name == "PORT").then(|| "2000".to_owned())).unwrap();
+        assert_eq!((settings.server.port, settings.server.host.as_str()), (2000, "0.0.0.0"));
+    }
+
+    #[test]
+    fn every_variable_is_named_in_the_defaults_file() {
+        for name in env::names() {
+            assert!(DEFAULTS.contains(&format!("[{name}]")), "{name}");
+        }
+    }
+}

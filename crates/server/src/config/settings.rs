@@ -1,0 +1,215 @@
+//! The settings as plain data, and what must hold between them.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use url::Url;
+
+use super::{ConfigError, env::Secrets, size};
+
+/// Everything. The fields are explained in `config.default.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "explained, with units, in config.default.toml")]
+pub struct Settings {
+    pub server: Server,
+    pub data: Data,
+    pub log: Log,
+    pub sessions: Sessions,
+    pub sends: Sends,
+    pub webhooks: Webhooks,
+    pub whatsapp: WhatsApp,
+    #[serde(skip)]
+    pub secrets: Secrets,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub host: String,
+    pub port: u16,
+    pub body_size_limit: String,
+    pub cors_origins: Vec<String>,
+    pub trusted_proxies: Vec<String>,
+    pub docs: bool,
+    pub validation_detail: bool,
+    pub shutdown_limit_ms: u64,
+}
+
+/// `[data]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    pub dir: PathBuf,
+    pub database: PathBuf,
+    pub key_file: PathBuf,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// `[sessions]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sessions {
+    pub max_concurrent: u32,
+    pub restore_concurrency: usize,
+    pub device_name: String,
+}
+
+/// `[sends]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sends {
+    pub answer_limit_ms: u64,
+}
+
+/// `[webhooks]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    pub timeout_ms: u64,
+    pub retry_delay_ms: u64,
+    pub max_per_session: u32,
+    pub concurrency: usize,
+    pub ssrf_protect: bool,
+    pub allowed_hosts: Vec<String>,
+}
+
+/// `[whatsapp]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhatsApp {
+    pub url: String,
+    pub media_url: String,
+    pub client_version: String,
+}
+
+fn range(name: &str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError(format!("{name}: must be from {least} to {most}, not {value}")))
+}
+
+impl Settings {
+    /// Checks every value that its type alone does not.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let fail = |text: String| Err(ConfigError(text));
+        if self.host().is_none() {
+            return fail(format!("server.host: must be an IP address such as 127.0.0.1, not {:?}", self.server.host));
+        }
+        match size::parse(&self.server.body_size_limit) {
+            Some(bytes) => range("server.body_size_limit", bytes as u64, 1024, 1 << 30)?,
+            None => {
+                return fail(format!(
+                    "server.body_size_limit: must be bytes, or a number with kb or mb, not {:?}",
+                    self.server.body_size_limit
+                ));
+            }
+        }
+        self.trusted_proxies()?;
+        range("server.shutdown_limit_ms", self.server.shutdown_limit_ms, 100, 600_000)?;
+        if !["error", "warn", "info", "debug", "trace"].contains(&self.log.level.as_str()) {
+            return fail(format!("log.level: must be error, warn, info, debug or trace, not {:?}", self.log.level));
+        }
+        range("sessions.restore_concurrency", self.sessions.restore_concurrency as u64, 1, 1000)?;
+        range("sends.answer_limit_ms", self.sends.answer_limit_ms, 100, 120_000)?;
+        range("webhooks.timeout_ms", self.webhooks.timeout_ms, 100, 120_000)?;
+        range("webhooks.retry_delay_ms", self.webhooks.retry_delay_ms, 10, 3_600_000)?;
+        range("webhooks.concurrency", self.webhooks.concurrency as u64, 1, 1000)?;
+        self.whatsapp_url()?;
+        self.media_url()?;
+        self.client_version()?;
+        Ok(())
+    }
+
+    /// The address to listen on.
+    pub fn host(&self) -> Option<IpAddr> {
+        self.server.host.parse().ok()
+    }
+
+    /// Longest request body.
+    pub fn body_limit_bytes(&self) -> usize {
+        size::parse(&self.server.body_size_limit).unwrap_or(25 * 1024 * 1024)
+    }
+
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub fn trusted_proxies(&self) -> Result<Vec<IpNet>, ConfigError> {
+        let read = |text: &String| {
+            let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            net.map_err(|_| ConfigError(format!("server.trusted_proxies: {text:?} is no address or network")))
+        };
+        self.server.trusted_proxies.iter().map(read).collect()
+    }
+
+    /// Where WhatsApp is.
+    pub fn whatsapp_url(&self) -> Result<Url, ConfigError> {
+        match Url::parse(&self.whatsapp.url) {
+            Ok(url) if matches!(url.scheme(), "ws" | "wss") => Ok(url),
+            _ => Err(ConfigError(format!("whatsapp.url: must start with wss:// or ws://, not {:?}", self.whatsapp.url))),
+        }
+    }
+
+    /// The media host of a simulated network.
+    pub fn media_url(&self) -> Result<Option<Url>, ConfigError> {
+        if self.whatsapp.media_url.is_empty() {
+            return Ok(None);
+        }
+        match Url::parse(&self.whatsapp.media_url) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(Some(url)),
+            _ => Err(ConfigError("whatsapp.media_url: must start with http:// or https://".into())),
+        }
+    }
+
+    /// The client version to log in with, when it is fixed.
+    pub fn client_version(&self) -> Result<Option<(u32, u32, u32)>, ConfigError> {
+        let text = self.whatsapp.client_version.as_str();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let parts: Option<Vec<u32>> = text.split('.').map(|part| part.parse().ok()).collect();
+        match parts.as_deref() {
+            Some([a, b, c]) => Ok(Some((*a, *b, *c))),
+            _ => Err(ConfigError(format!("whatsapp.client_version: must look like 2.3000.1023, not {text:?}"))),
+        }
+    }
+
+    /// The database file.
+    pub fn database(&self) -> PathBuf {
+        if self.data.database.as_os_str().is_empty() {
+            return self.data.dir.join("waypost.sqlite");
+        }
+        self.data.database.clone()
+    }
+
+    /// The file of the key that encrypts secrets at rest.
+    pub fn key_file(&self) -> PathBuf {
+        if self.data.key_file.as_os_str().is_empty() {
+            return self.data.dir.join("master.key");
+        }
+        self.data.key_file.clone()
+    }
+
+    /// How long to finish what is under way after SIGTERM.
+    pub fn shutdown_limit(&self) -> Duration {
+        Duration::from_millis(self.server.shutdown_limit_ms)
+    }
+}

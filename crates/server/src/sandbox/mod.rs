@@ -1,0 +1,43 @@
+//! `waypost sandbox`: the whole product on a simulated network. No phone, no internet.
+//!
+//! The gateway is the production one, with the certificate check compiled in: it reaches the simulated network because
+//! its number comes already linked, so that the login uses the server key it knows (Noise IK).
+
+mod api_client;
+mod print;
+mod receiver;
+mod stage;
+mod story;
+
+use std::process::ExitCode;
+
+use crate::{cli::SandboxOptions, lifecycle::Signals, logs};
+
+use self::{print::Printer, stage::Stage};
+
+/// Plays the story, then stays up until a signal (or ends, with `--once`).
+pub async fn run(options: SandboxOptions) -> anyhow::Result<ExitCode> {
+    logs::init("warn", crate::config::LogFormat::Text);
+    let mut signals = Signals::listen()?;
+    let printer = Printer::new();
+    printer.title();
+    let stage = Stage::build(&options, &printer).await?;
+    let played = tokio::select! {
+        played = story::play(&stage, &printer) => played,
+        _ = signals.next() => Err(anyhow::anyhow!("interrupted")),
+    };
+    let code = match &played {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            printer.failed(error);
+            ExitCode::FAILURE
+        }
+    };
+    if !options.once && played.is_ok() {
+        printer.goodbye(&stage);
+        signals.next().await;
+        println!();
+    }
+    stage.strike(&mut signals).await;
+    Ok(code)
+}

@@ -1,0 +1,75 @@
+//! What a person sees in the terminal.
+
+use std::{
+    io::Write as _,
+    time::Duration,
+};
+
+use owo_colors::{OwoColorize as _, Stream};
+use tokio::time::Instant;
+
+use super::stage::{CONTACT, CONTACT_NAME, Stage};
+
+/// Prints the steps with their time since the start.
+pub struct Printer {
+    start: Instant,
+}
+
+impl Printer {
+    /// The clock starts here.
+    pub fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    /// The first lines.
+    pub fn title(&self) {
+        println!("\nWaypost sandbox: a real gateway on a simulated WhatsApp network, all on this machine.\n");
+    }
+
+    /// One step that really happened.
+    pub fn step(&self, what: &str, detail: &str) {
+        let time = seconds(self.start.elapsed());
+        let tick = "✓".if_supports_color(Stream::Stdout, |text| text.green()).to_string();
+        println!("{time}  {tick} {what:<34} {}", detail.if_supports_color(Stream::Stdout, |text| text.dimmed()));
+        let _ = std::io::stdout().flush();
+    }
+
+    /// The step that did not.
+    pub fn failed(&self, error: &anyhow::Error) {
+        let time = seconds(self.start.elapsed());
+        let cross = "✗".if_supports_color(Stream::Stdout, |text| text.red()).to_string();
+        println!("{time}  {cross} {error:#}");
+    }
+
+    /// How to go on by hand.
+    pub fn goodbye(&self, stage: &Stage) {
+        let (base, session, key) = (&stage.base, &stage.session(), &stage.key);
+        println!(
+            "\nThat was every step, for real. The sandbox stays up (Ctrl-C ends it).
+
+  API key   {key}
+            (also in {file})
+  API docs  {base}/docs
+
+Go on by hand:
+
+  # send {CONTACT_NAME} a message; the answer comes to the webhook
+  curl -s {base}/sessions/{session}/messages/send-text \\
+    -H 'X-API-Key: {key}' -H 'Content-Type: application/json' \\
+    -d '{{\"chatId\":\"{CONTACT}@c.us\",\"text\":\"Do you deliver on Sundays?\"}}'
+
+  # everything that was said
+  curl -s '{base}/sessions/{session}/messages?chatId={CONTACT}@c.us' -H 'X-API-Key: {key}'
+
+  # what the webhook receiver got and verified
+  curl -s {receiver}/received
+",
+            file = stage.key_file.display(),
+            receiver = stage.receiver.base(),
+        );
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:7.3} s", time.as_secs_f64())
+}

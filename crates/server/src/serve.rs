@@ -1,0 +1,96 @@
+//! `waypost serve`: the gateway until a signal.
+
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    assemble::{self, House},
+    config::Settings,
+    lifecycle::{self, Signals},
+    logs,
+};
+
+/// Runs until SIGTERM or SIGINT; the exit code is 0 after a clean stop.
+pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
+    logs::init(&settings.log.level, settings.log.format);
+    let mut signals = Signals::listen()?;
+    let listener = bind(&settings).await?;
+    let address = listener.local_addr()?;
+    let house = assemble::build(&settings).await?;
+    announce(&settings, address, &house);
+    let http = HttpServer::start(listener, assemble::router(&settings, house.gateway.clone())?);
+    let failed = tokio::select! {
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopping: finishing what is under way");
+            None
+        }
+        task = house.gateway.failed() => {
+            tracing::error!(task, "a part that must not end ended; stopping");
+            Some(task)
+        }
+    };
+    let code = lifecycle::drain(&mut signals, stop(http, &house, settings.shutdown_limit())).await;
+    Ok(if failed.is_some() { ExitCode::FAILURE } else { code })
+}
+
+/// Opens the port early: a taken one stops the start before anything else is touched.
+pub async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {
+    let host = settings.host().context("server.host is checked with the settings")?;
+    let address = SocketAddr::new(host, settings.server.port);
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("server.port (PORT): cannot listen on {address}"))
+}
+
+fn announce(settings: &Settings, address: SocketAddr, house: &House) {
+    if let Some(key) = &house.first_key {
+        // Standard output, not the log: a secret belongs to the person who starts this, once.
+        println!("First admin API key (shown once, kept in {}):", settings.data.dir.join(".api-key").display());
+        println!("  {key}");
+    }
+    println!("Waypost {} listens on http://{address}/api", env!("CARGO_PKG_VERSION"));
+    if settings.server.docs {
+        println!("API docs: http://{address}/api/docs");
+    }
+    tracing::info!(%address, "ready");
+}
+
+/// Stops taking requests, lets them and the gateway finish, closes the ledger.
+pub async fn stop(http: HttpServer, house: &House, limit: Duration) {
+    // Both wait for the same deadline: a request under way may need the gateway to answer it.
+    tokio::join!(http.stop(limit), house.gateway.shutdown());
+    house.store.close().await;
+    tracing::info!("stopped");
+}
+
+/// The HTTP server and the way to stop it.
+pub struct HttpServer {
+    task: JoinHandle<std::io::Result<()>>,
+    stopping: CancellationToken,
+}
+
+impl HttpServer {
+    /// Serves on a listener.
+    #[expect(clippy::disallowed_methods, reason = "the HTTP server outlives no one: its handle is awaited in stop()")]
+    pub fn start(listener: TcpListener, router: axum::Router) -> Self {
+        let stopping = CancellationToken::new();
+        let soft = stopping.clone();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let task = tokio::spawn(async move {
+            axum::serve(listener, service).with_graceful_shutdown(soft.cancelled_owned()).await
+        });
+        Self { task, stopping }
+    }
+
+    /// Takes no more connections, waits for open requests up to a limit, then cuts.
+    pub async fn stop(mut self, limit: Duration) {
+        self.stopping.cancel();
+        if tokio::time::timeout(limit, &mut self.task).await.is_err() {
+            tracing::warn!("requests still open at the limit were cut");
+            self.task.abort();
+        }
+    }
+}

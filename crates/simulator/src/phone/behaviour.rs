@@ -1,0 +1,72 @@
+//! What a person's phone does by itself when a message arrives.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::inbox::Received;
+
+/// Gives the text to answer a message with, or `None` for no answer.
+pub type Answer = Arc<dyn Fn(&Received) -> Option<String> + Send + Sync>;
+
+/// The automatic behaviour of a phone. The default confirms delivery and does nothing else.
+#[derive(Clone)]
+pub struct Behaviour {
+    /// Whether the phone confirms delivery.
+    pub deliver: bool,
+    /// How long after delivery the person reads the message; `None` for never.
+    pub read_after: Option<Duration>,
+    /// What the person answers.
+    pub answer: Option<Answer>,
+    /// How long after delivery the answer is sent.
+    pub answer_after: Duration,
+}
+
+impl Default for Behaviour {
+    fn default() -> Behaviour {
+        Behaviour {
+            deliver: true,
+            read_after: None,
+            answer: None,
+            answer_after: Duration::ZERO,
+        }
+    }
+}
+
+impl Behaviour {
+    /// A phone that is switched off as far as the sender can see: it decrypts, but confirms nothing.
+    pub fn silent() -> Behaviour {
+        Behaviour {
+            deliver: false,
+            ..Behaviour::default()
+        }
+    }
+
+    /// A person who reads at once and answers every direct message that has text.
+    pub fn answering(
+        answer: impl Fn(&Received) -> Option<String> + Send + Sync + 'static,
+    ) -> Behaviour {
+        Behaviour {
+            read_after: Some(Duration::ZERO),
+            answer: Some(Arc::new(answer)),
+            ..Behaviour::default()
+        }
+    }
+
+    /// A person who answers every direct message that has text with the same words.
+    pub fn answering_with(text: &str) -> Behaviour {
+        let text = text.to_owned();
+        Behaviour::answering(move |_| Some(text.clone()))
+    }
+}
+
+impl fmt::Debug for Behaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Behaviour")
+            .field("deliver", &self.deliver)
+            .field("read_after", &self.read_after)
+            .field("answers", &self.answer.is_some())
+            .field("answer_after", &self.answer_after)
+            .finish()
+    }
+}

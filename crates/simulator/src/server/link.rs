@@ -1,0 +1,207 @@
+//! One connection: handshake, login or registration, then stanzas in both directions until one side ends it.
+//!
+//! Reading and writing run side by side in one task, so a client that does not read cannot keep the server from
+//! hearing its acknowledgements. What is to be written waits in a bounded channel (see `queue::LINK_MAX`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use whatsapp_rust::wacore::libsignal::protocol::KeyPair;
+use whatsapp_rust::wacore::xml::{DisplayableNode, DisplayableNodeRef};
+use whatsapp_rust::wacore_binary::NodeRef;
+
+use super::queue::{LINK_MAX, Link, Out};
+use super::{devices, login, pairing, presence, receipts, relay, requests};
+use crate::hub::Hub;
+use crate::noise::{FrameReader, FrameWriter, Handshake, Opener, Responder, Sealer, Step, frames};
+use crate::state::DeviceKey;
+use crate::wire::{attr, need_attr};
+
+/// How long a client may take from the first byte to the end of the handshake. The engine gives up after 20 s itself.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Whether a link lives on after a stanza.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    Continue,
+    /// Drop the connection at once, without goodbye.
+    Drop,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve(hub: &Arc<Hub>, socket: TcpStream) -> Result<()> {
+    let _ = socket.set_nodelay(true);
+    let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(hub, socket));
+    let (handshake, reader, mut writer) = shaken.await.context("the handshake took too long")??;
+    let Handshake {
+        mut sealer,
+        opener,
+        client_key,
+        payload,
+        pattern,
+    } = handshake;
+    hub.recorder.handshake(pattern);
+
+    let (out, to_write) = mpsc::channel(LINK_MAX);
+    let link = Link {
+        id: hub.next_link(),
+        out,
+        cut: CancellationToken::new(),
+    };
+    let who = match login::admit(hub, &link, client_key, payload)? {
+        login::Admitted::Device(key) => Some(key),
+        login::Admitted::Unpaired => None,
+        login::Admitted::Refused(failure) => {
+            writer.send(&sealer.seal(&failure)?).await?;
+            writer.close().await;
+            return Ok(());
+        }
+    };
+    let outcome = tokio::select! {
+        () = link.cut.cancelled() => Ok(()),
+        read = read(hub, &link, who.as_ref(), reader, opener) => read,
+        written = write(hub, who.as_ref(), to_write, writer, sealer) => written,
+    };
+    login::leave(hub, &link, who.as_ref());
+    outcome
+}
+
+async fn shake_hands(
+    hub: &Hub,
+    socket: TcpStream,
+) -> Result<(Handshake, FrameReader, FrameWriter)> {
+    let (_request, socket) = tokio_websockets::ServerBuilder::new()
+        .accept(socket)
+        .await?;
+    let (mut reader, mut writer) = frames(socket);
+    let hello = reader.next().await?.context("closed before the hello")?;
+    let ephemeral = KeyPair::generate(&mut rand::rng());
+    let handshake = match Responder::answer(&hub.identity, ephemeral, &hello)? {
+        Step::Done(reply, handshake) => {
+            writer.send(&reply).await?;
+            *handshake
+        }
+        Step::More(reply, waiting) => {
+            writer.send(&reply).await?;
+            let finish = reader.next().await?.context("closed before the finish")?;
+            waiting.finish(&finish)?
+        }
+    };
+    Ok((handshake, reader, writer))
+}
+
+async fn read(
+    hub: &Arc<Hub>,
+    link: &Link,
+    who: Option<&DeviceKey>,
+    mut reader: FrameReader,
+    mut opener: Opener,
+) -> Result<()> {
+    while let Some(frame) = reader.next().await? {
+        let node = opener.open(frame)?;
+        let stanza = node.get();
+        tracing::trace!(target: "simulator::in", "{}", DisplayableNodeRef(stanza));
+        let flow = match who {
+            Some(who) => take(hub, link, who, stanza),
+            None => pairing::take(hub, link, stanza),
+        };
+        match flow {
+            Ok(Flow::Continue) => {}
+            Ok(Flow::Drop) => return Ok(()),
+            Err(error) => {
+                let name = requests::name_of(stanza);
+                hub.recorder.unanswered(format!("{name}: {error:#}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn write(
+    hub: &Hub,
+    who: Option<&DeviceKey>,
+    mut to_write: mpsc::Receiver<Out>,
+    mut writer: FrameWriter,
+    mut sealer: Sealer,
+) -> Result<()> {
+    while let Some(Out { since, node }) = to_write.recv().await {
+        let delay = who.map_or(Duration::ZERO, |who| {
+            hub.faults.delay_of(&who.phone, who.device)
+        });
+        if !delay.is_zero() {
+            // Counted from when it was handed over: a delay slows every stanza down, not one after the other.
+            tokio::time::sleep_until(since + delay).await;
+        }
+        let Some(node) = node else {
+            break;
+        };
+        tracing::trace!(target: "simulator::out", "{}", DisplayableNode(&node));
+        writer.send(&sealer.seal(&node)?).await?;
+    }
+    writer.close().await;
+    Ok(())
+}
+
+/// Takes one stanza from a device that is logged in.
+fn take(hub: &Arc<Hub>, link: &Link, who: &DeviceKey, stanza: &NodeRef<'_>) -> Result<Flow> {
+    match stanza.tag.as_ref() {
+        "iq" => request(hub, link, who, stanza)?,
+        "message" => return relay::from_device(hub, link, who, stanza),
+        "receipt" => {
+            receipts::acknowledge(link, stanza)?;
+            receipts::relay(hub, who, stanza)?;
+        }
+        "ack" => {
+            let mut state = hub.state();
+            if let Ok(device) = state.device_mut(who) {
+                device.queue.acknowledge(stanza);
+            }
+        }
+        "presence" => presence::take(hub, who, stanza)?,
+        "chatstate" => presence::typing(hub, who, stanza)?,
+        "ib" => ib(hub, link, who, stanza),
+        other => hub.recorder.unknown(format!("<{other}>")),
+    }
+    Ok(Flow::Continue)
+}
+
+fn request(hub: &Arc<Hub>, link: &Link, who: &DeviceKey, stanza: &NodeRef<'_>) -> Result<()> {
+    let kind = need_attr(stanza, "type")?;
+    if kind == "result" || kind == "error" {
+        return Ok(());
+    }
+    link.send(requests::answer(hub, who, stanza));
+    if stanza.get_optional_child("active").is_some() {
+        let mut state = hub.state();
+        state.device_mut(who)?.queue.activate(link);
+    }
+    if stanza
+        .get_optional_child("remove-companion-device")
+        .is_some()
+    {
+        devices::unlink(hub, who, devices::By::Itself)?;
+    }
+    Ok(())
+}
+
+fn ib(hub: &Hub, link: &Link, who: &DeviceKey, stanza: &NodeRef<'_>) {
+    if let Some(batch) = stanza.get_optional_child("offline_batch") {
+        let count = attr(batch, "count").and_then(|count| count.parse().ok());
+        let redelivered = match hub.state().device_mut(who) {
+            Ok(device) => device.queue.next_batch(count.unwrap_or(1), link),
+            Err(_) => 0,
+        };
+        hub.recorder.redelivered(redelivered);
+        return;
+    }
+    let known = ["unified_session"];
+    for child in crate::wire::children(stanza) {
+        if !known.contains(&child.tag.as_ref()) {
+            hub.recorder.unknown(format!("<ib><{}>", child.tag));
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The server: it accepts links, logs devices in, answers their requests and carries stanzas.
+//!
+//! * `link`: one connection from the first byte to the last, and what a device may send over it.
+//! * `login` and `pairing`: who is on a link, and how a device comes to belong to an account.
+//! * `requests`: which module answers which request; `prekeys`, `contacts`, `settings`, `groups` are those modules.
+//! * `relay`: messages. `receipts`: receipts. `presence`: typing and online. `devices`: device lists and unlinking.
+//! * `queue`: what waits for a device until it is acknowledged.
+//!
+//! Everything except reading and writing a link is plain code under the one lock of [`crate::state`].
+
+pub(crate) mod contacts;
+pub(crate) mod devices;
+pub(crate) mod groups;
+mod link;
+mod login;
+pub(crate) mod pairing;
+pub(crate) mod prekeys;
+pub(crate) mod presence;
+pub(crate) mod queue;
+pub(crate) mod receipts;
+pub(crate) mod relay;
+mod requests;
+mod settings;
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use crate::hub::Hub;
+
+/// Connections served at a time; further ones wait in the kernel's queue. A test has tens, a sandbox a few hundred.
+const LINKS_MAX: usize = 4_096;
+
+/// Accepts links until the network stops.
+pub(crate) fn serve(hub: &Arc<Hub>, listener: TcpListener) {
+    let hub = Arc::clone(hub);
+    let stop = hub.stop.clone();
+    let tasks = hub.tasks.clone();
+    tasks.spawn(async move {
+        let _ = stop.run_until_cancelled(accept(hub, listener)).await;
+    });
+}
+
+async fn accept(hub: Arc<Hub>, listener: TcpListener) {
+    let places = Arc::new(tokio::sync::Semaphore::new(LINKS_MAX));
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let Ok((socket, _)) = listener.accept().await else {
+            continue;
+        };
+        let hub = Arc::clone(&hub);
+        let stop = hub.stop.clone();
+        hub.tasks.clone().spawn(async move {
+            let _place = place;
+            if let Some(Err(error)) = stop.run_until_cancelled(link::serve(&hub, socket)).await {
+                tracing::debug!("a link ended: {error:#}");
+            }
+        });
+    }
+}

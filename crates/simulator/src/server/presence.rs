@@ -1,0 +1,70 @@
+//! Who is online and who is typing. Nothing here is queued: a device that is not connected misses it.
+
+use anyhow::Result;
+use whatsapp_rust::wacore_binary::{Jid, NodeRef};
+
+use crate::hub::Hub;
+use crate::state::DeviceKey;
+use crate::wire::{Build, attr, children, jid_attr, need_jid, now_seconds};
+
+/// Accounts that may watch one account. When full a further watcher is ignored.
+const WATCHERS_MAX: usize = 10_000;
+
+/// Online, offline, or a wish to be told about somebody.
+pub(crate) fn take(hub: &Hub, who: &DeviceKey, stanza: &NodeRef<'_>) -> Result<()> {
+    let mut state = hub.state();
+    match attr(stanza, "type").as_deref() {
+        Some("subscribe") => {
+            let watched = jid_attr(stanza, "to").and_then(|jid| state.phone_of(&jid));
+            if let Some(watched) = watched {
+                let watchers = &mut state.account_mut(&watched)?.watchers;
+                if watchers.len() < WATCHERS_MAX {
+                    watchers.insert(who.phone.clone());
+                }
+            }
+        }
+        Some("unsubscribe") => {
+            let watched = jid_attr(stanza, "to").and_then(|jid| state.phone_of(&jid));
+            if let Some(watched) = watched {
+                state.account_mut(&watched)?.watchers.remove(&who.phone);
+            }
+        }
+        Some(kind @ ("available" | "unavailable")) => {
+            if let Some(name) = attr(stanza, "name") {
+                state.account_mut(&who.phone)?.name = name;
+            }
+            let mut presence = Build::new("presence").attr("from", Jid::pn(who.phone.as_str()));
+            if kind == "unavailable" {
+                presence = presence
+                    .attr("type", "unavailable")
+                    .attr("last", now_seconds().to_string());
+            }
+            let presence = presence.build();
+            for watcher in &state.account(&who.phone)?.watchers {
+                for link in state.links_of(watcher) {
+                    link.send(presence.clone());
+                }
+            }
+        }
+        other => hub.recorder.unknown(format!("<presence> {other:?}")),
+    }
+    Ok(())
+}
+
+/// Typing, recording, or neither.
+pub(crate) fn typing(hub: &Hub, who: &DeviceKey, stanza: &NodeRef<'_>) -> Result<()> {
+    let to = need_jid(stanza, "to")?;
+    let state = hub.state();
+    let Some(phone) = state.phone_of(&to) else {
+        return Ok(());
+    };
+    let from = state.address_like(&DeviceKey::new(&who.phone, 0), to.server);
+    let copy = Build::new("chatstate")
+        .attr("from", from)
+        .children(children(stanza).iter().map(NodeRef::to_owned))
+        .build();
+    for link in state.links_of(&phone) {
+        link.send(copy.clone());
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! The arrows between the crates, and what may never be in the product's build. The tests here are the guard.
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use crate::run::cargo;
+
+/// Who may depend on whom, from the picture in `ARCHITECTURE.md`.
+const NORMAL: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("storage", &["domain"]),
+    ("whatsapp", &["domain"]),
+    ("gateway", &["domain"]),
+    ("api", &["domain", "gateway"]),
+    ("server", &["api", "domain", "gateway", "simulator", "storage", "whatsapp"]),
+    ("simulator", &[]),
+    ("testkit", &["domain"]),
+    ("xtask", &[]),
+];
+
+/// What tests may use besides.
+const DEV: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("storage", &["testkit"]),
+    ("whatsapp", &["simulator", "storage", "testkit"]),
+    ("gateway", &["storage", "testkit"]),
+    ("api", &["storage", "testkit"]),
+    ("server", &["testkit"]),
+    ("simulator", &[]),
+    ("testkit", &[]),
+    ("xtask", &[]),
+];
+
+/// Outside crates that only one of ours may name.
+const WALLS: &[(&str, &[&str])] = &[
+    ("whatsapp-rust", &["whatsapp", "simulator"]),
+    ("sqlx", &["storage"]),
+    ("utoipa", &["api"]),
+    ("reqwest", &["gateway", "server"]),
+    ("figment", &["server"]),
+    ("tokio", &["api", "gateway", "server", "simulator", "storage", "testkit", "whatsapp"]),
+];
+
+fn allowed<'a>(table: &'a [(&str, &'a [&'a str])], name: &str) -> Option<&'a [&'a str]> {
+    table.iter().find(|(key, _)| *key == name).map(|(_, names)| *names)
+}
+
+/// Every arrow that is not in the picture.
+fn offences(metadata: &Value) -> anyhow::Result<Vec<String>> {
+    let packages = metadata["packages"].as_array().context("metadata without packages")?;
+    let names: Vec<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    let mut offences = Vec::new();
+    for package in packages {
+        let name = package["name"].as_str().context("package without a name")?;
+        for dependency in package["dependencies"].as_array().context("package without dependencies")? {
+            let to = dependency["name"].as_str().context("dependency without a name")?;
+            let dev = dependency["kind"] == "dev";
+            if names.contains(&to) {
+                let table = if dev { DEV } else { NORMAL };
+                if !allowed(table, name).is_some_and(|names| names.contains(&to)) {
+                    offences.push(format!("{name} -> {to}{}", if dev { " (dev)" } else { "" }));
+                }
+            } else if !dev && allowed(WALLS, to).is_some_and(|names| !names.contains(&name)) {
+                offences.push(format!("{name} names {to}"));
+            }
+        }
+    }
+    Ok(offences)
+}
+
+/// Fails when the product's normal build contains a feature that weakens a check of the protocol library.
+pub fn no_danger_feature() -> anyhow::Result<()> {
+    let output = cargo(&["tree", "-p", "server", "-e", "normal,features", "--locked"]).output()?;
+    if !output.status.success() {
+        bail!("cargo tree ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    let tree = String::from_utf8_lossy(&output.stdout);
+    match tree.lines().find(|line| line.contains("danger")) {
+        Some(line) => bail!("the product would be built with {}", line.trim()),
+        None if !tree.contains("whatsapp-rust") => bail!("the tree does not show the engine at all"),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata() -> Value {
+        let output = cargo(&["metadata", "--no-deps", "--format-version", "1"]).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    #[test]
+    fn only_the_arrows_of_the_picture_exist() {
+        assert_eq!(offences(&metadata()).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_crate_is_in_the_picture() {
+        for package in metadata()["packages"].as_array().unwrap() {
+            let name = package["name"].as_str().unwrap();
+            assert!(allowed(NORMAL, name).is_some() && allowed(DEV, name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_new_arrow_is_seen() {
+        let mut metadata = metadata();
+        let packages = metadata["packages"].as_array_mut().unwrap();
+        let domain = packages.iter_mut().find(|package| package["name"] == "domain").unwrap();
+        let arrows = domain["dependencies"].as_array_mut().unwrap();
+        arrows.push(serde_json::json!({ "name": "storage", "kind": null }));
+        arrows.push(serde_json::json!({ "name": "sqlx", "kind": null }));
+        assert_eq!(offences(&metadata).unwrap(), ["domain -> storage", "domain names sqlx"]);
+    }
+
+    #[test]
+    fn the_product_verifies_whatsapps_certificate() {
+        no_danger_feature().unwrap();
+    }
+}
