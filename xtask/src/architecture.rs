@@ -12,7 +12,17 @@ const NORMAL: &[(&str, &[&str])] = &[
     ("whatsapp", &["domain"]),
     ("gateway", &["domain"]),
     ("api", &["domain", "gateway"]),
-    ("server", &["api", "domain", "gateway", "simulator", "storage", "whatsapp"]),
+    (
+        "server",
+        &[
+            "api",
+            "domain",
+            "gateway",
+            "simulator",
+            "storage",
+            "whatsapp",
+        ],
+    ),
     ("simulator", &[]),
     ("testkit", &["domain"]),
     ("xtask", &[]),
@@ -38,22 +48,46 @@ const WALLS: &[(&str, &[&str])] = &[
     ("utoipa", &["api"]),
     ("reqwest", &["gateway", "server"]),
     ("figment", &["server"]),
-    ("tokio", &["api", "gateway", "server", "simulator", "storage", "testkit", "whatsapp"]),
+    (
+        "tokio",
+        &[
+            "api",
+            "gateway",
+            "server",
+            "simulator",
+            "storage",
+            "testkit",
+            "whatsapp",
+        ],
+    ),
 ];
 
 fn allowed<'a>(table: &'a [(&str, &'a [&'a str])], name: &str) -> Option<&'a [&'a str]> {
-    table.iter().find(|(key, _)| *key == name).map(|(_, names)| *names)
+    table
+        .iter()
+        .find(|(key, _)| *key == name)
+        .map(|(_, names)| *names)
 }
 
 /// Every arrow that is not in the picture.
 fn offences(metadata: &Value) -> anyhow::Result<Vec<String>> {
-    let packages = metadata["packages"].as_array().context("metadata without packages")?;
-    let names: Vec<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    let packages = metadata["packages"]
+        .as_array()
+        .context("metadata without packages")?;
+    let names: Vec<&str> = packages
+        .iter()
+        .filter_map(|package| package["name"].as_str())
+        .collect();
     let mut offences = Vec::new();
     for package in packages {
         let name = package["name"].as_str().context("package without a name")?;
-        for dependency in package["dependencies"].as_array().context("package without dependencies")? {
-            let to = dependency["name"].as_str().context("dependency without a name")?;
+        for dependency in package["dependencies"]
+            .as_array()
+            .context("package without dependencies")?
+        {
+            let to = dependency["name"]
+                .as_str()
+                .context("dependency without a name")?;
             let dev = dependency["kind"] == "dev";
             if names.contains(&to) {
                 let table = if dev { DEV } else { NORMAL };
@@ -72,12 +106,18 @@ fn offences(metadata: &Value) -> anyhow::Result<Vec<String>> {
 pub fn no_danger_feature() -> anyhow::Result<()> {
     let output = cargo(&["tree", "-p", "server", "-e", "normal,features", "--locked"]).output()?;
     if !output.status.success() {
-        bail!("cargo tree ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "cargo tree ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     let tree = String::from_utf8_lossy(&output.stdout);
     match tree.lines().find(|line| line.contains("danger")) {
         Some(line) => bail!("the product would be built with {}", line.trim()),
-        None if !tree.contains("whatsapp-rust") => bail!("the tree does not show the engine at all"),
+        None if !tree.contains("whatsapp-rust") => {
+            bail!("the tree does not show the engine at all")
+        }
         None => Ok(()),
     }
 }
@@ -87,7 +127,9 @@ mod tests {
     use super::*;
 
     fn metadata() -> Value {
-        let output = cargo(&["metadata", "--no-deps", "--format-version", "1"]).output().unwrap();
+        let output = cargo(&["metadata", "--no-deps", "--format-version", "1"])
+            .output()
+            .unwrap();
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
@@ -100,7 +142,10 @@ mod tests {
     fn every_crate_is_in_the_picture() {
         for package in metadata()["packages"].as_array().unwrap() {
             let name = package["name"].as_str().unwrap();
-            assert!(allowed(NORMAL, name).is_some() && allowed(DEV, name).is_some(), "{name}");
+            assert!(
+                allowed(NORMAL, name).is_some() && allowed(DEV, name).is_some(),
+                "{name}"
+            );
         }
     }
 
@@ -108,11 +153,17 @@ mod tests {
     fn a_new_arrow_is_seen() {
         let mut metadata = metadata();
         let packages = metadata["packages"].as_array_mut().unwrap();
-        let domain = packages.iter_mut().find(|package| package["name"] == "domain").unwrap();
+        let domain = packages
+            .iter_mut()
+            .find(|package| package["name"] == "domain")
+            .unwrap();
         let arrows = domain["dependencies"].as_array_mut().unwrap();
         arrows.push(serde_json::json!({ "name": "storage", "kind": null }));
         arrows.push(serde_json::json!({ "name": "sqlx", "kind": null }));
-        assert_eq!(offences(&metadata).unwrap(), ["domain -> storage", "domain names sqlx"]);
+        assert_eq!(
+            offences(&metadata).unwrap(),
+            ["domain -> storage", "domain names sqlx"]
+        );
     }
 
     #[test]

@@ -13,9 +13,15 @@ pub fn run() -> anyhow::Result<()> {
     let mut folders: Vec<_> = crates.iter().map(std::fs::DirEntry::path).collect();
     folders.push(root().join("xtask"));
     for folder in folders {
-        let (src, tests) = (lines(&folder.join("src"))?, lines(&folder.join("tests"))? + lines(&folder.join("benches"))?);
+        let (src, tests) = (
+            lines(&folder.join("src"))?,
+            lines(&folder.join("tests"))? + lines(&folder.join("benches"))?,
+        );
         totals = (totals.0 + src, totals.1 + tests);
-        println!("{:<12} {src:>8} {tests:>8}", folder.file_name().unwrap_or_default().to_string_lossy());
+        println!(
+            "{:<12} {src:>8} {tests:>8}",
+            folder.file_name().unwrap_or_default().to_string_lossy()
+        );
     }
     println!("{:<12} {:>8} {:>8}", "all", totals.0, totals.1);
     Ok(())

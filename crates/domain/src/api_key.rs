@@ -36,7 +36,9 @@ impl Role {
 
     /// Reads the wire word.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Viewer, Self::Operator, Self::Admin].into_iter().find(|role| role.as_str() == text)
+        [Self::Viewer, Self::Operator, Self::Admin]
+            .into_iter()
+            .find(|role| role.as_str() == text)
     }
 }
 
@@ -159,7 +161,11 @@ impl ApiKey {
             return Ok(());
         }
         let ip = ip.ok_or(KeyRefused::IpUnknown)?.to_canonical();
-        if self.allowed_ips.iter().any(|net| net.contains(&ip)) { Ok(()) } else { Err(KeyRefused::Ip) }
+        if self.allowed_ips.iter().any(|net| net.contains(&ip)) {
+            Ok(())
+        } else {
+            Err(KeyRefused::Ip)
+        }
     }
 
     /// Whether it may be used on a session.
@@ -167,7 +173,11 @@ impl ApiKey {
     /// # Errors
     /// [`KeyRefused::Session`].
     pub fn check_session(&self, session: SessionId) -> Result<(), KeyRefused> {
-        if self.sees_session(session) { Ok(()) } else { Err(KeyRefused::Session) }
+        if self.sees_session(session) {
+            Ok(())
+        } else {
+            Err(KeyRefused::Session)
+        }
     }
 
     /// Whether lists show it a session.
@@ -180,7 +190,11 @@ impl ApiKey {
     /// # Errors
     /// [`KeyRefused::Role`].
     pub fn check_role(&self, least: Role) -> Result<(), KeyRefused> {
-        if self.role >= least { Ok(()) } else { Err(KeyRefused::Role(least)) }
+        if self.role >= least {
+            Ok(())
+        } else {
+            Err(KeyRefused::Role(least))
+        }
     }
 
     /// Whether it may name a chat.
@@ -237,13 +251,22 @@ mod tests {
     fn scopes_hold() {
         let key = key();
         assert_eq!(key.check_usable(Timestamp::from_millis(999)), Ok(()));
-        assert_eq!(key.check_usable(Timestamp::from_millis(1000)), Err(KeyRefused::Expired));
+        assert_eq!(
+            key.check_usable(Timestamp::from_millis(1000)),
+            Err(KeyRefused::Expired)
+        );
         assert_eq!(key.check_ip("10.1.2.3".parse().ok()), Ok(()));
         assert_eq!(key.check_ip("::ffff:10.1.2.3".parse().ok()), Ok(()));
         assert_eq!(key.check_ip("11.1.2.3".parse().ok()), Err(KeyRefused::Ip));
         assert_eq!(key.check_ip(None), Err(KeyRefused::IpUnknown));
-        assert_eq!(key.check_session(SessionId::from_uuid(Uuid::from_u128(3))), Err(KeyRefused::Session));
-        assert_eq!(key.check_chat(&"49170222@c.us".parse().unwrap()), Err(KeyRefused::Chat));
+        assert_eq!(
+            key.check_session(SessionId::from_uuid(Uuid::from_u128(3))),
+            Err(KeyRefused::Session)
+        );
+        assert_eq!(
+            key.check_chat(&"49170222@c.us".parse().unwrap()),
+            Err(KeyRefused::Chat)
+        );
     }
 
     #[test]

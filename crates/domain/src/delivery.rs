@@ -81,9 +81,14 @@ impl DeliveryState {
 
     /// Reads the stored word.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Pending, Self::Delivered, Self::Exhausted, Self::Dropped]
-            .into_iter()
-            .find(|state| state.as_str() == text)
+        [
+            Self::Pending,
+            Self::Delivered,
+            Self::Exhausted,
+            Self::Dropped,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == text)
     }
 }
 
@@ -193,8 +198,15 @@ pub enum AfterFailure {
 impl RetryPolicy {
     /// OpenWA's counting: `retry_count` is the total of attempts, 0 and 1 both mean one.
     pub fn of(retry_count: u8, base: Duration) -> Self {
-        let backoff = Backoff { base, cap: Duration::from_secs(3600), jitter_percent: 10 };
-        Self { attempts_max: u32::from(retry_count).max(1), backoff }
+        let backoff = Backoff {
+            base,
+            cap: Duration::from_secs(3600),
+            jitter_percent: 10,
+        };
+        Self {
+            attempts_max: u32::from(retry_count).max(1),
+            backoff,
+        }
     }
 
     /// Decides after `attempts` failed tries, the last of which ended at `now`; `fraction` in `0.0..1.0` is the jitter.
@@ -214,8 +226,14 @@ mod tests {
     fn retry_count_is_the_total_of_attempts() {
         let now = Timestamp::from_millis(0);
         let policy = RetryPolicy::of(3, Duration::from_secs(5));
-        assert_eq!(policy.after_failure(1, now, 0.5), AfterFailure::Retry(Timestamp::from_millis(5_000)));
-        assert_eq!(policy.after_failure(2, now, 0.5), AfterFailure::Retry(Timestamp::from_millis(10_000)));
+        assert_eq!(
+            policy.after_failure(1, now, 0.5),
+            AfterFailure::Retry(Timestamp::from_millis(5_000))
+        );
+        assert_eq!(
+            policy.after_failure(2, now, 0.5),
+            AfterFailure::Retry(Timestamp::from_millis(10_000))
+        );
         assert_eq!(policy.after_failure(3, now, 0.5), AfterFailure::Exhaust);
         for count in [0, 1] {
             let once = RetryPolicy::of(count, Duration::from_secs(5));

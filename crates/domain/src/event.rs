@@ -178,8 +178,17 @@ pub fn short_hash(value: &Value) -> String {
 }
 
 /// `message.received` for a message from somebody else, `message.sent` for one of ours typed on the phone.
-pub fn inbound_message(id: EventId, session: SessionId, account: Option<&PhoneNumber>, message: &InboundMessage) -> EventDraft {
-    let kind = if message.from_me { EventType::MessageSent } else { EventType::MessageReceived };
+pub fn inbound_message(
+    id: EventId,
+    session: SessionId,
+    account: Option<&PhoneNumber>,
+    message: &InboundMessage,
+) -> EventDraft {
+    let kind = if message.from_me {
+        EventType::MessageSent
+    } else {
+        EventType::MessageReceived
+    };
     EventDraft {
         id,
         session,
@@ -194,7 +203,11 @@ pub fn inbound_message(id: EventId, session: SessionId, account: Option<&PhoneNu
 fn inbound_data(account: Option<&PhoneNumber>, message: &InboundMessage) -> Value {
     let me = account.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
     let chat = message.chat.to_string();
-    let (from, to) = if message.from_me { (me, chat.clone()) } else { (chat.clone(), me) };
+    let (from, to) = if message.from_me {
+        (me, chat.clone())
+    } else {
+        (chat.clone(), me)
+    };
     let (body, kind) = match &message.content {
         Content::Text { body } => (body.as_str(), "text"),
         Content::Unknown { .. } => ("", "unknown"),
@@ -325,12 +338,27 @@ fn ack_data(ack: &Ack<'_>) -> Value {
 }
 
 /// An event about the session itself; `key` is the idempotency key, `data` gets `sessionId` first.
-pub fn session_event(id: EventId, session: SessionId, kind: EventType, key: String, at: Timestamp, data: Value) -> EventDraft {
+pub fn session_event(
+    id: EventId,
+    session: SessionId,
+    kind: EventType,
+    key: String,
+    at: Timestamp,
+    data: Value,
+) -> EventDraft {
     let mut full = json!({ "sessionId": session });
     if let (Some(full), Value::Object(extra)) = (full.as_object_mut(), data) {
         full.extend(extra);
     }
-    EventDraft { id, session, kind, occurred_at: at, chat: None, idempotency_key: key, data: full }
+    EventDraft {
+        id,
+        session,
+        kind,
+        occurred_at: at,
+        chat: None,
+        idempotency_key: key,
+        data: full,
+    }
 }
 
 /// Subscription to events by name.
@@ -374,7 +402,9 @@ impl TryFrom<String> for Subscription {
         if text == "*" {
             return Ok(Self::All);
         }
-        EventType::parse(&text).map(Self::One).ok_or(UnknownEvent(text))
+        EventType::parse(&text)
+            .map(Self::One)
+            .ok_or(UnknownEvent(text))
     }
 }
 
@@ -397,7 +427,9 @@ mod tests {
             from_me,
             push_name: Some("Mia".into()),
             timestamp: 1_790_841_600,
-            content: Content::Text { body: "Are you open today?".into() },
+            content: Content::Text {
+                body: "Are you open today?".into(),
+            },
             quoted: None,
             mentions: vec![],
             backfilled: false,
@@ -406,12 +438,20 @@ mod tests {
 
     fn draft(message: &InboundMessage) -> EventDraft {
         let account = PhoneNumber::parse("49155500");
-        inbound_message(EventId::from_uuid(Uuid::from_u128(2)), session(), account.as_ref(), message)
+        inbound_message(
+            EventId::from_uuid(Uuid::from_u128(2)),
+            session(),
+            account.as_ref(),
+            message,
+        )
     }
 
     #[test]
     fn the_envelope_is_the_contracts_byte_for_byte() {
-        let event = Event { draft: draft(&inbound("49170111@c.us", false)), sequence: 7 };
+        let event = Event {
+            draft: draft(&inbound("49170111@c.us", false)),
+            sequence: 7,
+        };
         let delivery = DeliveryId::from_uuid(Uuid::from_u128(3));
         let text = String::from_utf8(event.envelope(delivery)).unwrap();
         assert_eq!(
@@ -435,19 +475,47 @@ mod tests {
         assert_eq!(group.data["from"], "120363041@g.us");
         let own = draft(&inbound("49170111@c.us", true));
         assert_eq!(own.kind, EventType::MessageSent);
-        assert_eq!((own.data["from"].as_str(), own.data["to"].as_str()), (Some("49155500@c.us"), Some("49170111@c.us")));
+        assert_eq!(
+            (own.data["from"].as_str(), own.data["to"].as_str()),
+            (Some("49155500@c.us"), Some("49170111@c.us"))
+        );
     }
 
     #[test]
     fn acks_carry_the_full_addressing() {
         let chat = "49170111@c.us".parse().unwrap();
         let message = WaMessageId::from_wire("3EB01");
-        let ack = Ack { message: &message, chat: &chat, from: "49155500@c.us", status: MessageStatus::Delivered, code: None };
-        let event = message_ack(EventId::from_uuid(Uuid::from_u128(2)), session(), &ack, Timestamp::from_millis(0));
-        for field in ["id", "messageId", "status", "ack", "chatId", "from", "to", "fromMe", "isGroup", "kind"] {
+        let ack = Ack {
+            message: &message,
+            chat: &chat,
+            from: "49155500@c.us",
+            status: MessageStatus::Delivered,
+            code: None,
+        };
+        let event = message_ack(
+            EventId::from_uuid(Uuid::from_u128(2)),
+            session(),
+            &ack,
+            Timestamp::from_millis(0),
+        );
+        for field in [
+            "id",
+            "messageId",
+            "status",
+            "ack",
+            "chatId",
+            "from",
+            "to",
+            "fromMe",
+            "isGroup",
+            "kind",
+        ] {
             assert!(event.data.get(field).is_some(), "{field}");
         }
-        assert_eq!(event.idempotency_key, format!("ack_{}_3EB01_delivered", session()));
+        assert_eq!(
+            event.idempotency_key,
+            format!("ack_{}_3EB01_delivered", session())
+        );
     }
 
     #[test]
@@ -456,7 +524,13 @@ mod tests {
         for kind in EventType::ALL {
             assert_eq!(EventType::parse(kind.as_str()), Some(*kind));
         }
-        assert_ne!(short_hash(&json!({"a": {"b": 1}})), short_hash(&json!({"a": {"b": 2}})));
-        assert_eq!(short_hash(&json!({"a": 1, "b": 2})), short_hash(&json!({"b": 2, "a": 1})));
+        assert_ne!(
+            short_hash(&json!({"a": {"b": 1}})),
+            short_hash(&json!({"a": {"b": 2}}))
+        );
+        assert_eq!(
+            short_hash(&json!({"a": 1, "b": 2})),
+            short_hash(&json!({"b": 2, "a": 1}))
+        );
     }
 }

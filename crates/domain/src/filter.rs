@@ -85,7 +85,9 @@ pub enum InvalidFilter {
     #[error("filters.conditions must have at most {CONDITIONS_MAX} entries")]
     TooManyConditions,
     /// No value, or over [`VALUES_MAX`].
-    #[error("filters.conditions[{0}].value must have 1 to {VALUES_MAX} values of 1 to {VALUE_CHARS_MAX} characters")]
+    #[error(
+        "filters.conditions[{0}].value must have 1 to {VALUES_MAX} values of 1 to {VALUE_CHARS_MAX} characters"
+    )]
     Values(usize),
     /// The field does not take this operator.
     #[error("filters.conditions[{0}].operator is not allowed for this field")]
@@ -104,12 +106,19 @@ impl Filters {
         if self.conditions.len() > CONDITIONS_MAX {
             return Err(InvalidFilter::TooManyConditions);
         }
-        self.conditions.iter().enumerate().try_for_each(|(index, condition)| condition.validate(index))
+        self.conditions
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, condition)| condition.validate(index))
     }
 
     /// Whether an event passes. Conditions on message fields do not apply to other events.
     pub fn matches(&self, kind: EventType, data: &Value) -> bool {
-        !kind.is_message() || self.conditions.iter().all(|condition| condition.matches(data))
+        !kind.is_message()
+            || self
+                .conditions
+                .iter()
+                .all(|condition| condition.matches(data))
     }
 }
 
@@ -129,7 +138,9 @@ impl Condition {
             return Err(InvalidFilter::ValueType(index));
         }
         let values = self.values();
-        let sized = values.iter().all(|v| (1..=VALUE_CHARS_MAX).contains(&v.chars().count()));
+        let sized = values
+            .iter()
+            .all(|v| (1..=VALUE_CHARS_MAX).contains(&v.chars().count()));
         if !flag && (values.is_empty() || values.len() > VALUES_MAX || !sized) {
             return Err(InvalidFilter::Values(index));
         }
@@ -159,21 +170,31 @@ impl Condition {
             Field::IsGroup => self.flag_is(data.get("isGroup")),
             Field::FromMe => self.flag_is(data.get("fromMe")),
             Field::HasMedia => {
-                let has = data.get("media").is_some() || data.get("hasMedia") == Some(&Value::Bool(true));
+                let has =
+                    data.get("media").is_some() || data.get("hasMedia") == Some(&Value::Bool(true));
                 self.value == Operand::Flag(has)
             }
             Field::Body => text("body").is_some_and(|body| self.text_found(body)),
             Field::Type => text("type").is_some_and(|kind| self.values().iter().any(|v| v == kind)),
             Field::Kind => text("kind").is_some_and(|kind| self.values().iter().any(|v| v == kind)),
             Field::Sender => {
-                let ids = [text("author").or_else(|| text("senderId")).or_else(|| text("from")), text("senderPhone")];
+                let ids = [
+                    text("author")
+                        .or_else(|| text("senderId"))
+                        .or_else(|| text("from")),
+                    text("senderPhone"),
+                ];
                 ids.into_iter().flatten().any(|id| self.id_found(id))
             }
             Field::Recipient => text("to").is_some_and(|id| self.id_found(id)),
             Field::ChatId => text("chatId").is_some_and(|id| self.id_found(id)),
             Field::Mentions => {
                 let ids = data.get("mentionedIds").and_then(Value::as_array);
-                ids.is_some_and(|ids| ids.iter().filter_map(Value::as_str).any(|id| self.id_found(id)))
+                ids.is_some_and(|ids| {
+                    ids.iter()
+                        .filter_map(Value::as_str)
+                        .any(|id| self.id_found(id))
+                })
             }
         }
     }
@@ -183,7 +204,13 @@ impl Condition {
     }
 
     fn text_found(&self, body: &str) -> bool {
-        let fold = |text: &str| if self.case_sensitive { text.to_owned() } else { text.to_lowercase() };
+        let fold = |text: &str| {
+            if self.case_sensitive {
+                text.to_owned()
+            } else {
+                text.to_lowercase()
+            }
+        };
         let body = fold(body);
         self.values().iter().any(|value| match self.operator {
             Operator::Contains => body.contains(&fold(value)),
@@ -194,12 +221,24 @@ impl Condition {
     /// Ids compare by person or group, not by spelling.
     fn id_found(&self, id: &str) -> bool {
         let canonical = |text: &str| {
-            let squeezed: String = text.chars().filter(|c| !matches!(c, ' ' | '(' | ')')).collect();
-            let bare = if squeezed.contains('@') { squeezed } else { squeezed.replace(['-', '.'], "") };
+            let squeezed: String = text
+                .chars()
+                .filter(|c| !matches!(c, ' ' | '(' | ')'))
+                .collect();
+            let bare = if squeezed.contains('@') {
+                squeezed
+            } else {
+                squeezed.replace(['-', '.'], "")
+            };
             bare.parse::<ChatId>().ok()
         };
-        let Some(id) = canonical(id) else { return false };
-        self.values().iter().filter_map(|value| canonical(value)).any(|value| value == id)
+        let Some(id) = canonical(id) else {
+            return false;
+        };
+        self.values()
+            .iter()
+            .filter_map(|value| canonical(value))
+            .any(|value| value == id)
     }
 }
 
@@ -238,18 +277,38 @@ mod tests {
 
     #[test]
     fn ids_match_in_every_spelling() {
-        for id in ["49170111@c.us", "49170111@s.whatsapp.net", "49170111", "+49 170-111", "49170111:3@s.whatsapp.net"] {
-            assert!(passes(json!([{"field": "sender", "operator": "is", "value": id}])), "{id}");
-            assert!(!passes(json!([{"field": "sender", "operator": "isNot", "value": id}])), "{id}");
+        for id in [
+            "49170111@c.us",
+            "49170111@s.whatsapp.net",
+            "49170111",
+            "+49 170-111",
+            "49170111:3@s.whatsapp.net",
+        ] {
+            assert!(
+                passes(json!([{"field": "sender", "operator": "is", "value": id}])),
+                "{id}"
+            );
+            assert!(
+                !passes(json!([{"field": "sender", "operator": "isNot", "value": id}])),
+                "{id}"
+            );
         }
-        assert!(passes(json!([{"field": "mentions", "operator": "is", "value": "49155500"}])));
-        assert!(passes(json!([{"field": "sender", "operator": "isNot", "value": "49999999"}])));
+        assert!(passes(
+            json!([{"field": "mentions", "operator": "is", "value": "49155500"}])
+        ));
+        assert!(passes(
+            json!([{"field": "sender", "operator": "isNot", "value": "49999999"}])
+        ));
     }
 
     #[test]
     fn capitals_matter_only_on_request() {
-        assert!(!passes(json!([{"field": "body", "operator": "contains", "value": "order", "caseSensitive": true}])));
-        assert!(passes(json!([{"field": "body", "operator": "equals", "value": "order 7 PLEASE"}])));
+        assert!(!passes(
+            json!([{"field": "body", "operator": "contains", "value": "order", "caseSensitive": true}])
+        ));
+        assert!(passes(
+            json!([{"field": "body", "operator": "equals", "value": "order 7 PLEASE"}])
+        ));
     }
 
     #[test]
@@ -264,15 +323,38 @@ mod tests {
             let parsed = serde_json::from_value::<Filters>(json!({ "conditions": [condition] }));
             parsed.is_err() || parsed.is_ok_and(|filters| filters.validate().is_err())
         };
-        assert!(refused(json!({"field": "colour", "operator": "is", "value": "red"})));
-        assert!(refused(json!({"field": "body", "operator": "regex", "value": ".*"})));
-        assert!(refused(json!({"field": "body", "operator": "is", "value": "x"})));
-        assert!(refused(json!({"field": "isGroup", "operator": "is", "value": "yes"})));
-        assert!(refused(json!({"field": "sender", "operator": "is", "value": []})));
-        assert!(refused(json!({"field": "sender", "operator": "is", "value": "1", "extra": 1})));
+        assert!(refused(
+            json!({"field": "colour", "operator": "is", "value": "red"})
+        ));
+        assert!(refused(
+            json!({"field": "body", "operator": "regex", "value": ".*"})
+        ));
+        assert!(refused(
+            json!({"field": "body", "operator": "is", "value": "x"})
+        ));
+        assert!(refused(
+            json!({"field": "isGroup", "operator": "is", "value": "yes"})
+        ));
+        assert!(refused(
+            json!({"field": "sender", "operator": "is", "value": []})
+        ));
+        assert!(refused(
+            json!({"field": "sender", "operator": "is", "value": "1", "extra": 1})
+        ));
         let many = filters(json!([]));
-        let condition = Condition { field: Field::FromMe, operator: Operator::Is, value: Operand::Flag(true), case_sensitive: false };
+        let condition = Condition {
+            field: Field::FromMe,
+            operator: Operator::Is,
+            value: Operand::Flag(true),
+            case_sensitive: false,
+        };
         assert_eq!(many.validate(), Ok(()));
-        assert_eq!(Filters { conditions: vec![condition; 21] }.validate(), Err(InvalidFilter::TooManyConditions));
+        assert_eq!(
+            Filters {
+                conditions: vec![condition; 21]
+            }
+            .validate(),
+            Err(InvalidFilter::TooManyConditions)
+        );
     }
 }

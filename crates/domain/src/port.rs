@@ -156,7 +156,13 @@ pub trait SessionStore: Send + Sync + 'static {
     async fn delete(&self, id: SessionId) -> StoreResult<bool>;
     /// Takes or renews the right to connect a session until `until`. `None` when another owner holds it after `now`.
     /// The number grows with each change of owner and fences the engine's keys.
-    async fn acquire(&self, id: SessionId, owner: &str, now: Timestamp, until: Timestamp) -> StoreResult<Option<u64>>;
+    async fn acquire(
+        &self,
+        id: SessionId,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> StoreResult<Option<u64>>;
     /// Gives the right back. Does nothing when `owner` does not hold it.
     async fn release(&self, id: SessionId, owner: &str) -> StoreResult<()>;
 }
@@ -201,7 +207,12 @@ pub trait MessageStore: Send + Sync + 'static {
     /// One message by WhatsApp's id.
     async fn get(&self, session: SessionId, wa_id: &WaMessageId) -> StoreResult<Option<Message>>;
     /// A list. `None` when `query.after` names no row of this session.
-    async fn list(&self, session: SessionId, query: &MessageQuery, page: Page) -> StoreResult<Option<MessagePage>>;
+    async fn list(
+        &self,
+        session: SessionId,
+        query: &MessageQuery,
+        page: Page,
+    ) -> StoreResult<Option<MessagePage>>;
 }
 
 /// Webhooks.
@@ -287,8 +298,14 @@ pub trait DeliveryQueue: Send + Sync + 'static {
     /// Takes up to `lanes` lanes whose head is due at `now` and that nobody holds, until `until`, each with up to
     /// `window` of its waiting deliveries that are next in order. Lanes of inactive webhooks are not offered. Lanes
     /// with a head that was never tried come first, then by how long they are due.
-    async fn claim(&self, worker: &str, lanes: u32, window: u32, now: Timestamp, until: Timestamp)
-    -> StoreResult<Vec<ClaimedLane>>;
+    async fn claim(
+        &self,
+        worker: &str,
+        lanes: u32,
+        window: u32,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> StoreResult<Vec<ClaimedLane>>;
 
     /// Records a result, durably. `false` when the claim is no longer the worker's (its lease ran out and somebody
     /// else took the lane, or the lane is gone): nothing was recorded then and the worker must let go.
@@ -348,13 +365,28 @@ pub struct KeyEntry {
 #[async_trait]
 pub trait DeviceKeys: Send + Sync + 'static {
     /// One entry.
-    async fn get(&self, session: SessionId, namespace: &'static str, key: &str) -> StoreResult<Option<KeyEntry>>;
+    async fn get(
+        &self,
+        session: SessionId,
+        namespace: &'static str,
+        key: &str,
+    ) -> StoreResult<Option<KeyEntry>>;
     /// The entries whose names start with `prefix`, by name.
-    async fn list(&self, session: SessionId, namespace: &'static str, prefix: &str) -> StoreResult<Vec<KeyEntry>>;
+    async fn list(
+        &self,
+        session: SessionId,
+        namespace: &'static str,
+        prefix: &str,
+    ) -> StoreResult<Vec<KeyEntry>>;
     /// Applies all changes as one atomic, durable unit.
     async fn apply(&self, session: SessionId, changes: Vec<KeyChange>) -> StoreResult<()>;
     /// Deletes what expired at or before `cutoff` (epoch seconds); how many.
-    async fn delete_expired(&self, session: SessionId, namespace: &'static str, cutoff: i64) -> StoreResult<u64>;
+    async fn delete_expired(
+        &self,
+        session: SessionId,
+        namespace: &'static str,
+        cutoff: i64,
+    ) -> StoreResult<u64>;
     /// Deletes everything of a session.
     async fn purge(&self, session: SessionId) -> StoreResult<()>;
 }
@@ -471,7 +503,11 @@ pub trait WhatsApp: Send + Sync + 'static {
     /// # Errors
     /// [`EngineError::WrongState`] when this process holds a connection of that session already,
     /// [`EngineError::Misconfigured`] when the engine may not connect there, [`EngineError::Store`].
-    async fn open(&self, request: OpenRequest, sink: Arc<dyn EngineSink>) -> Result<Arc<dyn Connection>, EngineError>;
+    async fn open(
+        &self,
+        request: OpenRequest,
+        sink: Arc<dyn EngineSink>,
+    ) -> Result<Arc<dyn Connection>, EngineError>;
 }
 
 /// One connection. It ends with [`EngineSignal::Lost`] or [`Connection::close`]; dropping the last handle closes it.

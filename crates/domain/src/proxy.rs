@@ -77,7 +77,10 @@ impl ProxyUrl {
 
     /// Host name or address, IPv6 without brackets.
     pub fn host(&self) -> &str {
-        self.0.host_str().unwrap_or_default().trim_matches(['[', ']'])
+        self.0
+            .host_str()
+            .unwrap_or_default()
+            .trim_matches(['[', ']'])
     }
 
     /// Port, or the scheme's usual one.
@@ -91,7 +94,8 @@ impl ProxyUrl {
 
     /// User and password as written (percent-encoded), when there are any.
     pub fn credentials(&self) -> Option<(&str, &str)> {
-        (!self.0.username().is_empty()).then(|| (self.0.username(), self.0.password().unwrap_or_default()))
+        (!self.0.username().is_empty())
+            .then(|| (self.0.username(), self.0.password().unwrap_or_default()))
     }
 
     /// Everything, with the password: for the ledger (encrypted) and for the connector only.
@@ -102,7 +106,13 @@ impl ProxyUrl {
 
 impl fmt::Debug for ProxyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}", self.scheme().as_str(), self.host(), self.port())
+        write!(
+            f,
+            "{}://{}:{}",
+            self.scheme().as_str(),
+            self.host(),
+            self.port()
+        )
     }
 }
 
@@ -121,9 +131,15 @@ mod tests {
     fn default_ports_and_refusals() {
         assert_eq!(ProxyUrl::parse("http://p.example").unwrap().port(), 80);
         assert_eq!(ProxyUrl::parse("socks5://p.example").unwrap().port(), 1080);
-        assert_eq!(ProxyUrl::parse("ftp://p.example"), Err(InvalidProxy::Scheme));
+        assert_eq!(
+            ProxyUrl::parse("ftp://p.example"),
+            Err(InvalidProxy::Scheme)
+        );
         assert_eq!(ProxyUrl::parse("p.example:80"), Err(InvalidProxy::Scheme));
         assert_eq!(ProxyUrl::parse("nonsense"), Err(InvalidProxy::Malformed));
-        assert_eq!(ProxyUrl::parse(&format!("http://{}", "p".repeat(300))), Err(InvalidProxy::TooLong));
+        assert_eq!(
+            ProxyUrl::parse(&format!("http://{}", "p".repeat(300))),
+            Err(InvalidProxy::TooLong)
+        );
     }
 }

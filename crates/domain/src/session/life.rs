@@ -1,130 +1,12 @@
-//! One linked WhatsApp account: its record and its life.
+//! The life of a session as a pure function.
 //!
 //! [`transition`] decides, the session's task in `gateway` performs. Permanent causes end in a state that a person must
 //! change; transient ones are tried again with [`backoff`].
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::{
-    address::{ChatId, PhoneNumber},
-    backoff::Backoff,
-    ids::SessionId,
-    proxy::ProxyUrl,
-    time::Timestamp,
-};
-
-/// OpenWA's session states; there is no second, private list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SessionStatus {
-    /// Never started.
-    Created,
-    /// Opening or re-opening the connection.
-    Initializing,
-    /// Waiting for somebody to scan the QR code or type the pairing code.
-    QrReady,
-    /// Linked just now; the first login is under way.
-    Authenticating,
-    /// Connected; sends are possible.
-    Ready,
-    /// Stopped on request, or unlinked from the phone.
-    Disconnected,
-    /// A person has to do something; `last_error` says what.
-    ActionRequired,
-    /// WhatsApp refused for good, or too many tries failed; `last_error` says why.
-    Failed,
-}
-
-impl SessionStatus {
-    /// Every status, in the order of a session's life.
-    pub const ALL: [Self; 8] = [
-        Self::Created,
-        Self::Initializing,
-        Self::QrReady,
-        Self::Authenticating,
-        Self::Ready,
-        Self::Disconnected,
-        Self::ActionRequired,
-        Self::Failed,
-    ];
-
-    /// The wire word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Initializing => "initializing",
-            Self::QrReady => "qr_ready",
-            Self::Authenticating => "authenticating",
-            Self::Ready => "ready",
-            Self::Disconnected => "disconnected",
-            Self::ActionRequired => "action_required",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// Reads the wire word.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text)
-    }
-}
-
-/// What an operator may tune per session.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SessionConfig {
-    /// Reject incoming calls.
-    pub auto_reject_calls: bool,
-    /// Give up after this many failed tries in a row; `None` never gives up.
-    pub max_reconnect_attempts: Option<u32>,
-    /// First reconnect wait in milliseconds; `None` means [`RECONNECT_BASE_MS`].
-    pub reconnect_base_delay_ms: Option<u32>,
-}
-
-/// Default first reconnect wait, milliseconds (OpenWA's).
-pub const RECONNECT_BASE_MS: u32 = 5_000;
-/// No reconnect wait is longer than this.
-pub const RECONNECT_CAP: Duration = Duration::from_secs(300);
-/// Every this many failed tries the event `session.reconnect_loop` is sent (OpenWA's number).
-pub const RECONNECT_LOOP_EVERY: u32 = 5;
-
-/// A session as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    /// Its id.
-    pub id: SessionId,
-    /// Unique, 3 to 50 letters, digits and hyphens.
-    pub name: String,
-    /// Where its life stands.
-    pub status: SessionStatus,
-    /// Whether it should be running: kept over restarts, so that a stopped session stays stopped.
-    pub wanted: bool,
-    /// The linked number.
-    pub phone: Option<PhoneNumber>,
-    /// The linked account's privacy id.
-    pub lid: Option<ChatId>,
-    /// The account's display name.
-    pub push_name: Option<String>,
-    /// Last time it became ready.
-    pub connected_at: Option<Timestamp>,
-    /// Last message in or out, or last time ready.
-    pub last_active: Option<Timestamp>,
-    /// Why it is not running, for people.
-    pub last_error: Option<String>,
-    /// Tunables.
-    pub config: SessionConfig,
-    /// Where its traffic goes through. Holds a password: encrypted at rest, never in a response.
-    pub proxy: Option<ProxyUrl>,
-    /// Created.
-    pub created_at: Timestamp,
-    /// Last change of the record.
-    pub updated_at: Timestamp,
-}
-
-/// Whether a name is allowed: OpenWA's `^[a-zA-Z0-9-]{3,50}$`.
-pub fn is_valid_name(name: &str) -> bool {
-    (3..=50).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-}
+use super::{RECONNECT_BASE_MS, RECONNECT_CAP, RECONNECT_LOOP_EVERY, SessionConfig, SessionStatus};
+use crate::backoff::Backoff;
 
 /// The part of a session that [`transition`] reads and changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,7 +95,11 @@ pub enum Effect {
 /// The backoff of a session's reconnects.
 pub fn backoff(config: &SessionConfig) -> Backoff {
     let base = config.reconnect_base_delay_ms.unwrap_or(RECONNECT_BASE_MS);
-    Backoff { base: Duration::from_millis(u64::from(base)), cap: RECONNECT_CAP, jitter_percent: 20 }
+    Backoff {
+        base: Duration::from_millis(u64::from(base)),
+        cap: RECONNECT_CAP,
+        jitter_percent: 20,
+    }
 }
 
 /// Decides what an input does to a session. A status that differs from the one before is told to the webhooks as
@@ -238,7 +124,12 @@ pub fn transition(
         }
         SessionInput::Logout => {
             stop(&mut next);
-            vec![Effect::CancelRetry, Effect::Unlink, Effect::Close, Effect::DeleteKeys]
+            vec![
+                Effect::CancelRetry,
+                Effect::Unlink,
+                Effect::Close,
+                Effect::DeleteKeys,
+            ]
         }
         SessionInput::Shutdown => vec![Effect::CancelRetry, Effect::Close],
         // Late news of a connection that was already given up must not revive the session.
@@ -279,7 +170,12 @@ fn lost(next: &mut SessionState, config: &SessionConfig, cause: LossCause) -> Ve
         LossCause::Link(reason) => lost_link(next, config, &reason, was_ready),
         LossCause::LoggedOut => {
             stop(next);
-            vec![Effect::CancelRetry, Effect::Close, Effect::DeleteKeys, Effect::TellDisconnected("LOGOUT".into())]
+            vec![
+                Effect::CancelRetry,
+                Effect::Close,
+                Effect::DeleteKeys,
+                Effect::TellDisconnected("LOGOUT".into()),
+            ]
         }
         LossCause::Replaced => give_up(
             next,
@@ -287,9 +183,12 @@ fn lost(next: &mut SessionState, config: &SessionConfig, cause: LossCause) -> Ve
             "another process is connected with this device's keys; stop it, then start this session again",
             "REPLACED",
         ),
-        LossCause::Banned(reason) => {
-            give_up(next, SessionStatus::Failed, &format!("WhatsApp banned this account: {reason}"), "BANNED")
-        }
+        LossCause::Banned(reason) => give_up(
+            next,
+            SessionStatus::Failed,
+            &format!("WhatsApp banned this account: {reason}"),
+            "BANNED",
+        ),
         LossCause::ClientOutdated => give_up(
             next,
             SessionStatus::Failed,
@@ -299,8 +198,9 @@ fn lost(next: &mut SessionState, config: &SessionConfig, cause: LossCause) -> Ve
         LossCause::PairingExpired => {
             next.status = SessionStatus::ActionRequired;
             next.wanted = false;
-            next.last_error =
-                Some("nobody scanned the QR code in time; start the session again for a new one".into());
+            next.last_error = Some(
+                "nobody scanned the QR code in time; start the session again for a new one".into(),
+            );
             vec![Effect::CancelRetry, Effect::Close]
         }
         LossCause::Misconfigured(reason) => {
@@ -312,31 +212,58 @@ fn lost(next: &mut SessionState, config: &SessionConfig, cause: LossCause) -> Ve
     }
 }
 
-fn give_up(next: &mut SessionState, status: SessionStatus, error: &str, reason: &str) -> Vec<Effect> {
+fn give_up(
+    next: &mut SessionState,
+    status: SessionStatus,
+    error: &str,
+    reason: &str,
+) -> Vec<Effect> {
     next.status = status;
     next.wanted = false;
     next.last_error = Some(error.to_owned());
-    vec![Effect::CancelRetry, Effect::Close, Effect::TellDisconnected(reason.to_owned())]
+    vec![
+        Effect::CancelRetry,
+        Effect::Close,
+        Effect::TellDisconnected(reason.to_owned()),
+    ]
 }
 
-fn lost_link(next: &mut SessionState, config: &SessionConfig, reason: &str, was_ready: bool) -> Vec<Effect> {
+fn lost_link(
+    next: &mut SessionState,
+    config: &SessionConfig,
+    reason: &str,
+    was_ready: bool,
+) -> Vec<Effect> {
     next.failures += 1;
-    if config.max_reconnect_attempts.is_some_and(|limit| next.failures > limit) {
+    if config
+        .max_reconnect_attempts
+        .is_some_and(|limit| next.failures > limit)
+    {
         return give_up(
             next,
             SessionStatus::Failed,
-            &format!("gave up after {} failed tries to connect: {reason}", next.failures),
+            &format!(
+                "gave up after {} failed tries to connect: {reason}",
+                next.failures
+            ),
             "MAX_RECONNECT_ATTEMPTS",
         );
     }
     next.status = SessionStatus::Initializing;
     next.last_error = Some(reason.to_owned());
-    let mut effects = vec![Effect::Close, Effect::Retry { failures: next.failures }];
+    let mut effects = vec![
+        Effect::Close,
+        Effect::Retry {
+            failures: next.failures,
+        },
+    ];
     if was_ready {
         effects.push(Effect::TellDisconnected(reason.to_owned()));
     }
     if next.failures.is_multiple_of(RECONNECT_LOOP_EVERY) {
-        effects.push(Effect::TellReconnectLoop { attempts: next.failures });
+        effects.push(Effect::TellReconnectLoop {
+            attempts: next.failures,
+        });
     }
     effects
 }
@@ -347,7 +274,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn state(status: SessionStatus, wanted: bool) -> SessionState {
-        SessionState { status, wanted, failures: 0, last_error: None }
+        SessionState {
+            status,
+            wanted,
+            failures: 0,
+            last_error: None,
+        }
     }
 
     fn run(inputs: Vec<SessionInput>) -> (SessionState, Vec<Effect>) {
@@ -401,20 +333,31 @@ mod tests {
             let (end, effects) = run(vec![SessionInput::Start, SessionInput::Lost(cause.clone())]);
             assert!(!end.wanted, "{cause:?}");
             assert!(end.last_error.is_some(), "{cause:?}");
-            assert!(!effects.iter().any(|e| matches!(e, Effect::Retry { .. } | Effect::Open)), "{cause:?}");
+            assert!(
+                !effects
+                    .iter()
+                    .any(|e| matches!(e, Effect::Retry { .. } | Effect::Open)),
+                "{cause:?}"
+            );
         }
     }
 
     #[test]
     fn unlinking_from_the_phone_deletes_the_keys() {
-        let (end, effects) = run(vec![SessionInput::Start, SessionInput::Lost(LossCause::LoggedOut)]);
+        let (end, effects) = run(vec![
+            SessionInput::Start,
+            SessionInput::Lost(LossCause::LoggedOut),
+        ]);
         assert_eq!(end.status, SessionStatus::Disconnected);
         assert!(effects.contains(&Effect::DeleteKeys));
     }
 
     #[test]
     fn a_limit_on_tries_is_kept() {
-        let config = SessionConfig { max_reconnect_attempts: Some(1), ..Default::default() };
+        let config = SessionConfig {
+            max_reconnect_attempts: Some(1),
+            ..Default::default()
+        };
         let mut now = state(SessionStatus::Initializing, true);
         (now, _) = transition(&now, &config, link());
         assert!(now.wanted);
@@ -460,7 +403,8 @@ mod tests {
                     prop_assert!(next.wanted && (was_start || now.wanted));
                 }
                 if was_loss && next.wanted {
-                    prop_assert!(effects.iter().any(|e| matches!(e, Effect::Retry { .. })));
+                    let retries = effects.iter().any(|e| matches!(e, Effect::Retry { .. }));
+                    prop_assert!(retries);
                 }
                 if matches!(next.status, SessionStatus::Disconnected | SessionStatus::Failed | SessionStatus::ActionRequired) {
                     prop_assert!(!next.wanted);

@@ -1,0 +1,127 @@
+//! One linked WhatsApp account: its record here, its life in [`transition`].
+
+mod life;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    address::{ChatId, PhoneNumber},
+    ids::SessionId,
+    proxy::ProxyUrl,
+    time::Timestamp,
+};
+
+pub use life::{Effect, LossCause, SessionInput, SessionState, backoff, transition};
+
+/// OpenWA's session states; there is no second, private list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStatus {
+    /// Never started.
+    Created,
+    /// Opening or re-opening the connection.
+    Initializing,
+    /// Waiting for somebody to scan the QR code or type the pairing code.
+    QrReady,
+    /// Linked just now; the first login is under way.
+    Authenticating,
+    /// Connected; sends are possible.
+    Ready,
+    /// Stopped on request, or unlinked from the phone.
+    Disconnected,
+    /// A person has to do something; `last_error` says what.
+    ActionRequired,
+    /// WhatsApp refused for good, or too many tries failed; `last_error` says why.
+    Failed,
+}
+
+impl SessionStatus {
+    /// Every status, in the order of a session's life.
+    pub const ALL: [Self; 8] = [
+        Self::Created,
+        Self::Initializing,
+        Self::QrReady,
+        Self::Authenticating,
+        Self::Ready,
+        Self::Disconnected,
+        Self::ActionRequired,
+        Self::Failed,
+    ];
+
+    /// The wire word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Initializing => "initializing",
+            Self::QrReady => "qr_ready",
+            Self::Authenticating => "authenticating",
+            Self::Ready => "ready",
+            Self::Disconnected => "disconnected",
+            Self::ActionRequired => "action_required",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Reads the wire word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+/// What an operator may tune per session.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionConfig {
+    /// Reject incoming calls.
+    pub auto_reject_calls: bool,
+    /// Give up after this many failed tries in a row; `None` never gives up.
+    pub max_reconnect_attempts: Option<u32>,
+    /// First reconnect wait in milliseconds; `None` means [`RECONNECT_BASE_MS`].
+    pub reconnect_base_delay_ms: Option<u32>,
+}
+
+/// Default first reconnect wait, milliseconds (OpenWA's).
+pub const RECONNECT_BASE_MS: u32 = 5_000;
+/// No reconnect wait is longer than this.
+pub const RECONNECT_CAP: Duration = Duration::from_secs(300);
+/// Every this many failed tries the event `session.reconnect_loop` is sent (OpenWA's number).
+pub const RECONNECT_LOOP_EVERY: u32 = 5;
+
+/// A session as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Unique, 3 to 50 letters, digits and hyphens.
+    pub name: String,
+    /// Where its life stands.
+    pub status: SessionStatus,
+    /// Whether it should be running: kept over restarts, so that a stopped session stays stopped.
+    pub wanted: bool,
+    /// The linked number.
+    pub phone: Option<PhoneNumber>,
+    /// The linked account's privacy id.
+    pub lid: Option<ChatId>,
+    /// The account's display name.
+    pub push_name: Option<String>,
+    /// Last time it became ready.
+    pub connected_at: Option<Timestamp>,
+    /// Last message in or out, or last time ready.
+    pub last_active: Option<Timestamp>,
+    /// Why it is not running, for people.
+    pub last_error: Option<String>,
+    /// Tunables.
+    pub config: SessionConfig,
+    /// Where its traffic goes through. Holds a password: encrypted at rest, never in a response.
+    pub proxy: Option<ProxyUrl>,
+    /// Created.
+    pub created_at: Timestamp,
+    /// Last change of the record.
+    pub updated_at: Timestamp,
+}
+
+/// Whether a name is allowed: OpenWA's `^[a-zA-Z0-9-]{3,50}$`.
+pub fn is_valid_name(name: &str) -> bool {
+    (3..=50).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
