@@ -96,9 +96,7 @@ impl ChatId {
 
     /// What is in front of the `@`.
     pub fn user(&self) -> &str {
-        self.0
-            .split_once('@')
-            .map_or(self.0.as_str(), |(user, _)| user)
+        self.0.split_once('@').map_or(self.0.as_str(), |(user, _)| user)
     }
 
     /// What is behind the `@`.
@@ -130,9 +128,7 @@ impl ChatId {
 
     /// The phone number, when the id holds one.
     pub fn phone(&self) -> Option<PhoneNumber> {
-        (self.server() == "c.us")
-            .then(|| PhoneNumber::parse(self.user()))
-            .flatten()
+        (self.server() == "c.us").then(|| PhoneNumber::parse(self.user())).flatten()
     }
 
     /// WhatsApp's own spelling, `<digits>@s.whatsapp.net` for people known by phone.
@@ -145,15 +141,8 @@ impl ChatId {
 
     /// For logs: the server and the last three characters of the user.
     pub fn masked(&self) -> String {
-        let tail: String = self
-            .user()
-            .chars()
-            .rev()
-            .take(3)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-            .collect();
+        let tail: String =
+            self.user().chars().rev().take(3).collect::<Vec<_>>().into_iter().rev().collect();
         format!("…{tail}@{}", self.server())
     }
 }
@@ -167,9 +156,7 @@ impl FromStr for ChatId {
             return Err(InvalidChatId);
         }
         let Some((user, server)) = text.split_once('@') else {
-            return PhoneNumber::parse(text)
-                .map(|phone| phone.chat())
-                .ok_or(InvalidChatId);
+            return PhoneNumber::parse(text).map(|phone| phone.chat()).ok_or(InvalidChatId);
         };
         let user = match server {
             "c.us" | "s.whatsapp.net" | "lid" | "hosted" | "hosted.lid" => {
@@ -239,14 +226,8 @@ mod tests {
         ] {
             assert_eq!(chat(text).as_deref(), Some("49170111@c.us"), "{text}");
         }
-        assert_eq!(
-            chat("123456789012345:3@lid").as_deref(),
-            Some("123456789012345@lid")
-        );
-        assert_eq!(
-            chat("1234567890-123@g.us").as_deref(),
-            Some("1234567890-123@g.us")
-        );
+        assert_eq!(chat("123456789012345:3@lid").as_deref(), Some("123456789012345@lid"));
+        assert_eq!(chat("1234567890-123@g.us").as_deref(), Some("1234567890-123@g.us"));
     }
 
     #[test]

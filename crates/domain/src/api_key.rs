@@ -36,9 +36,7 @@ impl Role {
 
     /// Reads the wire word.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Viewer, Self::Operator, Self::Admin]
-            .into_iter()
-            .find(|role| role.as_str() == text)
+        [Self::Viewer, Self::Operator, Self::Admin].into_iter().find(|role| role.as_str() == text)
     }
 }
 
@@ -173,11 +171,7 @@ impl ApiKey {
     /// # Errors
     /// [`KeyRefused::Session`].
     pub fn check_session(&self, session: SessionId) -> Result<(), KeyRefused> {
-        if self.sees_session(session) {
-            Ok(())
-        } else {
-            Err(KeyRefused::Session)
-        }
+        if self.sees_session(session) { Ok(()) } else { Err(KeyRefused::Session) }
     }
 
     /// Whether lists show it a session.
@@ -190,11 +184,7 @@ impl ApiKey {
     /// # Errors
     /// [`KeyRefused::Role`].
     pub fn check_role(&self, least: Role) -> Result<(), KeyRefused> {
-        if self.role >= least {
-            Ok(())
-        } else {
-            Err(KeyRefused::Role(least))
-        }
+        if self.role >= least { Ok(()) } else { Err(KeyRefused::Role(least)) }
     }
 
     /// Whether it may name a chat.
@@ -251,10 +241,7 @@ mod tests {
     fn scopes_hold() {
         let key = key();
         assert_eq!(key.check_usable(Timestamp::from_millis(999)), Ok(()));
-        assert_eq!(
-            key.check_usable(Timestamp::from_millis(1000)),
-            Err(KeyRefused::Expired)
-        );
+        assert_eq!(key.check_usable(Timestamp::from_millis(1000)), Err(KeyRefused::Expired));
         assert_eq!(key.check_ip("10.1.2.3".parse().ok()), Ok(()));
         assert_eq!(key.check_ip("::ffff:10.1.2.3".parse().ok()), Ok(()));
         assert_eq!(key.check_ip("11.1.2.3".parse().ok()), Err(KeyRefused::Ip));
@@ -263,10 +250,7 @@ mod tests {
             key.check_session(SessionId::from_uuid(Uuid::from_u128(3))),
             Err(KeyRefused::Session)
         );
-        assert_eq!(
-            key.check_chat(&"49170222@c.us".parse().unwrap()),
-            Err(KeyRefused::Chat)
-        );
+        assert_eq!(key.check_chat(&"49170222@c.us".parse().unwrap()), Err(KeyRefused::Chat));
     }
 
     #[test]

@@ -28,11 +28,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const BACKOFF: Backoff = Backoff {
-        base: Duration::from_secs(5),
-        cap: Duration::from_secs(300),
-        jitter_percent: 20,
-    };
+    const BACKOFF: Backoff =
+        Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(300), jitter_percent: 20 };
 
     #[test]
     fn doubles_up_to_the_cap() {

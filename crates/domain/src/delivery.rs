@@ -81,14 +81,9 @@ impl DeliveryState {
 
     /// Reads the stored word.
     pub fn parse(text: &str) -> Option<Self> {
-        [
-            Self::Pending,
-            Self::Delivered,
-            Self::Exhausted,
-            Self::Dropped,
-        ]
-        .into_iter()
-        .find(|state| state.as_str() == text)
+        [Self::Pending, Self::Delivered, Self::Exhausted, Self::Dropped]
+            .into_iter()
+            .find(|state| state.as_str() == text)
     }
 }
 
@@ -198,15 +193,8 @@ pub enum AfterFailure {
 impl RetryPolicy {
     /// OpenWA's counting: `retry_count` is the total of attempts, 0 and 1 both mean one.
     pub fn of(retry_count: u8, base: Duration) -> Self {
-        let backoff = Backoff {
-            base,
-            cap: Duration::from_secs(3600),
-            jitter_percent: 10,
-        };
-        Self {
-            attempts_max: u32::from(retry_count).max(1),
-            backoff,
-        }
+        let backoff = Backoff { base, cap: Duration::from_secs(3600), jitter_percent: 10 };
+        Self { attempts_max: u32::from(retry_count).max(1), backoff }
     }
 
     /// Decides after `attempts` failed tries, the last of which ended at `now`; `fraction` in `0.0..1.0` is the jitter.

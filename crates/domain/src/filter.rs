@@ -114,11 +114,7 @@ impl Filters {
 
     /// Whether an event passes. Conditions on message fields do not apply to other events.
     pub fn matches(&self, kind: EventType, data: &Value) -> bool {
-        !kind.is_message()
-            || self
-                .conditions
-                .iter()
-                .all(|condition| condition.matches(data))
+        !kind.is_message() || self.conditions.iter().all(|condition| condition.matches(data))
     }
 }
 
@@ -138,9 +134,7 @@ impl Condition {
             return Err(InvalidFilter::ValueType(index));
         }
         let values = self.values();
-        let sized = values
-            .iter()
-            .all(|v| (1..=VALUE_CHARS_MAX).contains(&v.chars().count()));
+        let sized = values.iter().all(|v| (1..=VALUE_CHARS_MAX).contains(&v.chars().count()));
         if !flag && (values.is_empty() || values.len() > VALUES_MAX || !sized) {
             return Err(InvalidFilter::Values(index));
         }
@@ -179,9 +173,7 @@ impl Condition {
             Field::Kind => text("kind").is_some_and(|kind| self.values().iter().any(|v| v == kind)),
             Field::Sender => {
                 let ids = [
-                    text("author")
-                        .or_else(|| text("senderId"))
-                        .or_else(|| text("from")),
+                    text("author").or_else(|| text("senderId")).or_else(|| text("from")),
                     text("senderPhone"),
                 ];
                 ids.into_iter().flatten().any(|id| self.id_found(id))
@@ -191,9 +183,7 @@ impl Condition {
             Field::Mentions => {
                 let ids = data.get("mentionedIds").and_then(Value::as_array);
                 ids.is_some_and(|ids| {
-                    ids.iter()
-                        .filter_map(Value::as_str)
-                        .any(|id| self.id_found(id))
+                    ids.iter().filter_map(Value::as_str).any(|id| self.id_found(id))
                 })
             }
         }
@@ -205,11 +195,7 @@ impl Condition {
 
     fn text_found(&self, body: &str) -> bool {
         let fold = |text: &str| {
-            if self.case_sensitive {
-                text.to_owned()
-            } else {
-                text.to_lowercase()
-            }
+            if self.case_sensitive { text.to_owned() } else { text.to_lowercase() }
         };
         let body = fold(body);
         self.values().iter().any(|value| match self.operator {
@@ -221,24 +207,15 @@ impl Condition {
     /// Ids compare by person or group, not by spelling.
     fn id_found(&self, id: &str) -> bool {
         let canonical = |text: &str| {
-            let squeezed: String = text
-                .chars()
-                .filter(|c| !matches!(c, ' ' | '(' | ')'))
-                .collect();
-            let bare = if squeezed.contains('@') {
-                squeezed
-            } else {
-                squeezed.replace(['-', '.'], "")
-            };
+            let squeezed: String = text.chars().filter(|c| !matches!(c, ' ' | '(' | ')')).collect();
+            let bare =
+                if squeezed.contains('@') { squeezed } else { squeezed.replace(['-', '.'], "") };
             bare.parse::<ChatId>().ok()
         };
         let Some(id) = canonical(id) else {
             return false;
         };
-        self.values()
-            .iter()
-            .filter_map(|value| canonical(value))
-            .any(|value| value == id)
+        self.values().iter().filter_map(|value| canonical(value)).any(|value| value == id)
     }
 }
 
@@ -284,21 +261,14 @@ mod tests {
             "+49 170-111",
             "49170111:3@s.whatsapp.net",
         ] {
-            assert!(
-                passes(json!([{"field": "sender", "operator": "is", "value": id}])),
-                "{id}"
-            );
+            assert!(passes(json!([{"field": "sender", "operator": "is", "value": id}])), "{id}");
             assert!(
                 !passes(json!([{"field": "sender", "operator": "isNot", "value": id}])),
                 "{id}"
             );
         }
-        assert!(passes(
-            json!([{"field": "mentions", "operator": "is", "value": "49155500"}])
-        ));
-        assert!(passes(
-            json!([{"field": "sender", "operator": "isNot", "value": "49999999"}])
-        ));
+        assert!(passes(json!([{"field": "mentions", "operator": "is", "value": "49155500"}])));
+        assert!(passes(json!([{"field": "sender", "operator": "isNot", "value": "49999999"}])));
     }
 
     #[test]
@@ -323,24 +293,12 @@ mod tests {
             let parsed = serde_json::from_value::<Filters>(json!({ "conditions": [condition] }));
             parsed.is_err() || parsed.is_ok_and(|filters| filters.validate().is_err())
         };
-        assert!(refused(
-            json!({"field": "colour", "operator": "is", "value": "red"})
-        ));
-        assert!(refused(
-            json!({"field": "body", "operator": "regex", "value": ".*"})
-        ));
-        assert!(refused(
-            json!({"field": "body", "operator": "is", "value": "x"})
-        ));
-        assert!(refused(
-            json!({"field": "isGroup", "operator": "is", "value": "yes"})
-        ));
-        assert!(refused(
-            json!({"field": "sender", "operator": "is", "value": []})
-        ));
-        assert!(refused(
-            json!({"field": "sender", "operator": "is", "value": "1", "extra": 1})
-        ));
+        assert!(refused(json!({"field": "colour", "operator": "is", "value": "red"})));
+        assert!(refused(json!({"field": "body", "operator": "regex", "value": ".*"})));
+        assert!(refused(json!({"field": "body", "operator": "is", "value": "x"})));
+        assert!(refused(json!({"field": "isGroup", "operator": "is", "value": "yes"})));
+        assert!(refused(json!({"field": "sender", "operator": "is", "value": []})));
+        assert!(refused(json!({"field": "sender", "operator": "is", "value": "1", "extra": 1})));
         let many = filters(json!([]));
         let condition = Condition {
             field: Field::FromMe,
@@ -350,10 +308,7 @@ mod tests {
         };
         assert_eq!(many.validate(), Ok(()));
         assert_eq!(
-            Filters {
-                conditions: vec![condition; 21]
-            }
-            .validate(),
+            Filters { conditions: vec![condition; 21] }.validate(),
             Err(InvalidFilter::TooManyConditions)
         );
     }

@@ -180,10 +180,7 @@ mod tests {
         assert_eq!(event.to_string().parse::<EventId>(), Ok(event));
         assert_eq!(event.to_string().parse::<DeliveryId>(), Err(InvalidId));
         assert_eq!("7".parse::<SessionId>(), Err(InvalidId));
-        assert_eq!(
-            "07070707070747078707070707070707".parse::<SessionId>(),
-            Err(InvalidId)
-        );
+        assert_eq!("07070707070747078707070707070707".parse::<SessionId>(), Err(InvalidId));
     }
 
     #[test]

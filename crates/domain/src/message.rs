@@ -31,13 +31,8 @@ pub enum MessageStatus {
 
 impl MessageStatus {
     /// Every status.
-    pub const ALL: [Self; 5] = [
-        Self::Pending,
-        Self::Sent,
-        Self::Delivered,
-        Self::Read,
-        Self::Failed,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Pending, Self::Sent, Self::Delivered, Self::Read, Self::Failed];
 
     /// The wire word.
     pub const fn as_str(self) -> &'static str {
@@ -100,9 +95,7 @@ impl Direction {
 
     /// Reads the wire word.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Incoming, Self::Outgoing]
-            .into_iter()
-            .find(|direction| direction.as_str() == text)
+        [Self::Incoming, Self::Outgoing].into_iter().find(|direction| direction.as_str() == text)
     }
 }
 

@@ -77,10 +77,7 @@ impl ProxyUrl {
 
     /// Host name or address, IPv6 without brackets.
     pub fn host(&self) -> &str {
-        self.0
-            .host_str()
-            .unwrap_or_default()
-            .trim_matches(['[', ']'])
+        self.0.host_str().unwrap_or_default().trim_matches(['[', ']'])
     }
 
     /// Port, or the scheme's usual one.
@@ -106,13 +103,7 @@ impl ProxyUrl {
 
 impl fmt::Debug for ProxyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}://{}:{}",
-            self.scheme().as_str(),
-            self.host(),
-            self.port()
-        )
+        write!(f, "{}://{}:{}", self.scheme().as_str(), self.host(), self.port())
     }
 }
 
@@ -131,10 +122,7 @@ mod tests {
     fn default_ports_and_refusals() {
         assert_eq!(ProxyUrl::parse("http://p.example").unwrap().port(), 80);
         assert_eq!(ProxyUrl::parse("socks5://p.example").unwrap().port(), 1080);
-        assert_eq!(
-            ProxyUrl::parse("ftp://p.example"),
-            Err(InvalidProxy::Scheme)
-        );
+        assert_eq!(ProxyUrl::parse("ftp://p.example"), Err(InvalidProxy::Scheme));
         assert_eq!(ProxyUrl::parse("p.example:80"), Err(InvalidProxy::Scheme));
         assert_eq!(ProxyUrl::parse("nonsense"), Err(InvalidProxy::Malformed));
         assert_eq!(

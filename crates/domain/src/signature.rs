@@ -16,27 +16,19 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
 
 /// `X-OpenWA-Signature`: `sha256=` and the hex HMAC-SHA256 of the exact body, keyed with the secret as UTF-8.
 pub fn openwa(secret: &Secret, body: &[u8]) -> String {
-    format!(
-        "sha256={}",
-        hex::encode(hmac(secret.expose().as_bytes(), &[body]))
-    )
+    format!("sha256={}", hex::encode(hmac(secret.expose().as_bytes(), &[body])))
 }
 
 /// One entry of `webhook-signature`: `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`
 /// (Standard Webhooks 1.0). A secret written `whsec_<base64>` is decoded first; any other is used as UTF-8.
 pub fn standard_v1(secret: &Secret, id: &str, timestamp_seconds: i64, body: &[u8]) -> String {
-    let decoded = secret
-        .expose()
-        .strip_prefix("whsec_")
-        .and_then(|text| STANDARD.decode(text).ok());
+    let decoded =
+        secret.expose().strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
     let key = decoded.as_deref().unwrap_or(secret.expose().as_bytes());
     let timestamp = timestamp_seconds.to_string();
     format!(
         "v1,{}",
-        STANDARD.encode(hmac(
-            key,
-            &[id.as_bytes(), b".", timestamp.as_bytes(), b".", body]
-        ))
+        STANDARD.encode(hmac(key, &[id.as_bytes(), b".", timestamp.as_bytes(), b".", body]))
     )
 }
 
@@ -50,12 +42,7 @@ mod tests {
         let secret = Secret::new("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
         let body = br#"{"email":"test@example.com","username":"test_user"}"#;
         assert_eq!(
-            standard_v1(
-                &secret,
-                "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk",
-                1_649_367_553,
-                body
-            ),
+            standard_v1(&secret, "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk", 1_649_367_553, body),
             "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw="
         );
     }

@@ -46,25 +46,17 @@ impl Timestamp {
             return Some(Self(time.timestamp_millis()));
         }
         let date = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-        Some(Self(
-            date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis(),
-        ))
+        Some(Self(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis()))
     }
 
     /// This time plus a duration, saturating.
     pub fn plus(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// This time minus a duration, saturating.
     pub fn minus(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// How long after `earlier` this is; zero when it is not after.
@@ -112,20 +104,14 @@ mod tests {
 
     #[test]
     fn iso_has_milliseconds_and_zulu() {
-        assert_eq!(
-            Timestamp::from_millis(1_790_841_600_007).iso(),
-            "2026-10-01T08:00:00.007Z"
-        );
+        assert_eq!(Timestamp::from_millis(1_790_841_600_007).iso(), "2026-10-01T08:00:00.007Z");
     }
 
     #[test]
     fn iso_reads_offsets_and_dates() {
         let time = Timestamp::parse_iso("2026-10-01T10:00:00+02:00").unwrap();
         assert_eq!(time.iso(), "2026-10-01T08:00:00.000Z");
-        assert_eq!(
-            Timestamp::parse_iso("2026-10-01").unwrap().iso(),
-            "2026-10-01T00:00:00.000Z"
-        );
+        assert_eq!(Timestamp::parse_iso("2026-10-01").unwrap().iso(), "2026-10-01T00:00:00.000Z");
         assert_eq!(Timestamp::parse_iso("tomorrow"), None);
     }
 

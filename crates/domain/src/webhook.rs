@@ -49,9 +49,7 @@ impl LaneOrder {
 
     /// Reads the wire word.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Chat, Self::Session, Self::None]
-            .into_iter()
-            .find(|order| order.as_str() == text)
+        [Self::Chat, Self::Session, Self::None].into_iter().find(|order| order.as_str() == text)
     }
 }
 
@@ -119,14 +117,8 @@ impl Webhook {
     pub fn wants(&self, event: &EventDraft) -> bool {
         self.active
             && self.session == event.session
-            && self
-                .events
-                .iter()
-                .any(|subscription| subscription.covers(event.kind))
-            && self
-                .filters
-                .as_ref()
-                .is_none_or(|filters| filters.matches(event.kind, &event.data))
+            && self.events.iter().any(|subscription| subscription.covers(event.kind))
+            && self.filters.as_ref().is_none_or(|filters| filters.matches(event.kind, &event.data))
     }
 
     /// The lane an event's delivery joins.
@@ -209,24 +201,13 @@ mod tests {
         let received = event(EventType::MessageReceived, Some("49170111@c.us"), 1);
         assert!(hook.wants(&received));
         assert!(!hook.wants(&event(EventType::MessageAck, Some("49170111@c.us"), 1)));
-        assert!(!hook.wants(&EventDraft {
-            session: session(2),
-            ..received.clone()
-        }));
-        assert!(
-            !Webhook {
-                active: false,
-                ..hook.clone()
-            }
-            .wants(&received)
-        );
-        assert!(
-            Webhook {
-                events: vec![Subscription::All],
-                ..hook
-            }
-            .wants(&event(EventType::SessionQr, None, 1))
-        );
+        assert!(!hook.wants(&EventDraft { session: session(2), ..received.clone() }));
+        assert!(!Webhook { active: false, ..hook.clone() }.wants(&received));
+        assert!(Webhook { events: vec![Subscription::All], ..hook }.wants(&event(
+            EventType::SessionQr,
+            None,
+            1
+        )));
     }
 
     #[test]
@@ -241,13 +222,7 @@ mod tests {
         assert_eq!(by_session.lane(&a), by_session.lane(&b));
         assert_eq!(by_session.lane(&a), by_session.lane(&status));
         let unordered = webhook(LaneOrder::None);
-        assert_ne!(
-            unordered.lane(&a),
-            unordered.lane(&EventDraft {
-                id: b.id,
-                ..a.clone()
-            })
-        );
+        assert_ne!(unordered.lane(&a), unordered.lane(&EventDraft { id: b.id, ..a.clone() }));
     }
 
     #[test]

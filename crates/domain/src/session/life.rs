@@ -95,11 +95,7 @@ pub enum Effect {
 /// The backoff of a session's reconnects.
 pub fn backoff(config: &SessionConfig) -> Backoff {
     let base = config.reconnect_base_delay_ms.unwrap_or(RECONNECT_BASE_MS);
-    Backoff {
-        base: Duration::from_millis(u64::from(base)),
-        cap: RECONNECT_CAP,
-        jitter_percent: 20,
-    }
+    Backoff { base: Duration::from_millis(u64::from(base)), cap: RECONNECT_CAP, jitter_percent: 20 }
 }
 
 /// Decides what an input does to a session. A status that differs from the one before is told to the webhooks as
@@ -124,12 +120,7 @@ pub fn transition(
         }
         SessionInput::Logout => {
             stop(&mut next);
-            vec![
-                Effect::CancelRetry,
-                Effect::Unlink,
-                Effect::Close,
-                Effect::DeleteKeys,
-            ]
+            vec![Effect::CancelRetry, Effect::Unlink, Effect::Close, Effect::DeleteKeys]
         }
         SessionInput::Shutdown => vec![Effect::CancelRetry, Effect::Close],
         // Late news of a connection that was already given up must not revive the session.
@@ -221,11 +212,7 @@ fn give_up(
     next.status = status;
     next.wanted = false;
     next.last_error = Some(error.to_owned());
-    vec![
-        Effect::CancelRetry,
-        Effect::Close,
-        Effect::TellDisconnected(reason.to_owned()),
-    ]
+    vec![Effect::CancelRetry, Effect::Close, Effect::TellDisconnected(reason.to_owned())]
 }
 
 fn lost_link(
@@ -235,35 +222,22 @@ fn lost_link(
     was_ready: bool,
 ) -> Vec<Effect> {
     next.failures += 1;
-    if config
-        .max_reconnect_attempts
-        .is_some_and(|limit| next.failures > limit)
-    {
+    if config.max_reconnect_attempts.is_some_and(|limit| next.failures > limit) {
         return give_up(
             next,
             SessionStatus::Failed,
-            &format!(
-                "gave up after {} failed tries to connect: {reason}",
-                next.failures
-            ),
+            &format!("gave up after {} failed tries to connect: {reason}", next.failures),
             "MAX_RECONNECT_ATTEMPTS",
         );
     }
     next.status = SessionStatus::Initializing;
     next.last_error = Some(reason.to_owned());
-    let mut effects = vec![
-        Effect::Close,
-        Effect::Retry {
-            failures: next.failures,
-        },
-    ];
+    let mut effects = vec![Effect::Close, Effect::Retry { failures: next.failures }];
     if was_ready {
         effects.push(Effect::TellDisconnected(reason.to_owned()));
     }
     if next.failures.is_multiple_of(RECONNECT_LOOP_EVERY) {
-        effects.push(Effect::TellReconnectLoop {
-            attempts: next.failures,
-        });
+        effects.push(Effect::TellReconnectLoop { attempts: next.failures });
     }
     effects
 }
@@ -274,12 +248,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn state(status: SessionStatus, wanted: bool) -> SessionState {
-        SessionState {
-            status,
-            wanted,
-            failures: 0,
-            last_error: None,
-        }
+        SessionState { status, wanted, failures: 0, last_error: None }
     }
 
     fn run(inputs: Vec<SessionInput>) -> (SessionState, Vec<Effect>) {
@@ -334,9 +303,7 @@ mod tests {
             assert!(!end.wanted, "{cause:?}");
             assert!(end.last_error.is_some(), "{cause:?}");
             assert!(
-                !effects
-                    .iter()
-                    .any(|e| matches!(e, Effect::Retry { .. } | Effect::Open)),
+                !effects.iter().any(|e| matches!(e, Effect::Retry { .. } | Effect::Open)),
                 "{cause:?}"
             );
         }
@@ -344,20 +311,15 @@ mod tests {
 
     #[test]
     fn unlinking_from_the_phone_deletes_the_keys() {
-        let (end, effects) = run(vec![
-            SessionInput::Start,
-            SessionInput::Lost(LossCause::LoggedOut),
-        ]);
+        let (end, effects) =
+            run(vec![SessionInput::Start, SessionInput::Lost(LossCause::LoggedOut)]);
         assert_eq!(end.status, SessionStatus::Disconnected);
         assert!(effects.contains(&Effect::DeleteKeys));
     }
 
     #[test]
     fn a_limit_on_tries_is_kept() {
-        let config = SessionConfig {
-            max_reconnect_attempts: Some(1),
-            ..Default::default()
-        };
+        let config = SessionConfig { max_reconnect_attempts: Some(1), ..Default::default() };
         let mut now = state(SessionStatus::Initializing, true);
         (now, _) = transition(&now, &config, link());
         assert!(now.wanted);

@@ -1,181 +1,14 @@
-//! What we tell the outside: event types, the append-only record, the versioned envelope.
-//!
-//! Each event is appended in the transaction of the change it reports, gets the next `sequence` of its session there,
-//! and one [`Delivery`](crate::delivery::Delivery) per webhook that wants it.
+//! Builders of events: data and idempotency key as the contract has them.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
+use super::{EventDraft, EventType};
 use crate::{
     address::{ChatId, PhoneNumber},
-    ids::{DeliveryId, EventId, SessionId, WaMessageId},
+    ids::{EventId, SessionId, WaMessageId},
     message::{Content, InboundMessage, Message, MessageStatus},
     time::Timestamp,
 };
-
-macro_rules! event_types {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
-        /// The events a webhook can subscribe to, in OpenWA's words.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum EventType {
-            $($(#[$doc])* #[doc = concat!("`", $name, "`")] $variant),+
-        }
-
-        impl EventType {
-            /// Every event type.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// The wire word.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $name),+ }
-            }
-        }
-    };
-}
-
-event_types! {
-    MessageReceived = "message.received",
-    MessageSent = "message.sent",
-    MessageAck = "message.ack",
-    MessageFailed = "message.failed",
-    MessageRevoked = "message.revoked",
-    MessageReaction = "message.reaction",
-    MessageEdited = "message.edited",
-    StatusReceived = "status.received",
-    SessionStatus = "session.status",
-    SessionQr = "session.qr",
-    SessionAuthenticated = "session.authenticated",
-    SessionDisconnected = "session.disconnected",
-    SessionReconnectLoop = "session.reconnect_loop",
-    SessionRestriction = "session.restriction",
-    PresenceUpdate = "presence.update",
-    GroupJoin = "group.join",
-    GroupLeave = "group.leave",
-    GroupUpdate = "group.update",
-    GroupJoinRequest = "group.join_request",
-    CallReceived = "call.received",
-    CallAccepted = "call.accepted",
-    CallRejected = "call.rejected",
-    CallMissed = "call.missed",
-}
-
-impl EventType {
-    /// Reads the wire word.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
-    }
-
-    /// Whether the data of this event carries message fields that filters can test.
-    pub fn is_message(self) -> bool {
-        self.as_str().starts_with("message.")
-    }
-}
-
-/// An event before the ledger has numbered it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EventDraft {
-    /// Its id, also Standard Webhooks' `webhook-id`.
-    pub id: EventId,
-    /// Whose.
-    pub session: SessionId,
-    /// What happened.
-    pub kind: EventType,
-    /// When it happened (WhatsApp's time where it has one).
-    pub occurred_at: Timestamp,
-    /// The chat it belongs to: the lane of deliveries ordered by chat. `None` puts it in the session's own lane.
-    pub chat: Option<ChatId>,
-    /// One key per honest occurrence, in OpenWA's form; the same for every webhook, try and replay.
-    pub idempotency_key: String,
-    /// The body's `data`.
-    pub data: Value,
-}
-
-/// An event in the log.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Event {
-    /// What was recorded.
-    pub draft: EventDraft,
-    /// Dense per session, from 1: a receiver sees a gap.
-    pub sequence: u64,
-}
-
-impl Event {
-    /// The exact body of a delivery: OpenWA's six keys, then ours. The same bytes on every try.
-    pub fn envelope(&self, delivery: DeliveryId) -> Vec<u8> {
-        let body = Envelope {
-            event: self.draft.kind.as_str(),
-            timestamp: self.draft.occurred_at.iso(),
-            session_id: self.draft.session.to_string(),
-            idempotency_key: &self.draft.idempotency_key,
-            delivery_id: delivery.to_string(),
-            data: &self.draft.data,
-            sequence: Some(self.sequence),
-        };
-        body.to_bytes()
-    }
-}
-
-/// The body of a webhook call, version 1.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Envelope<'a> {
-    /// Event name.
-    pub event: &'a str,
-    /// ISO time of the event itself, not of the try.
-    pub timestamp: String,
-    /// Session UUID.
-    pub session_id: String,
-    /// Dedupe on this.
-    pub idempotency_key: &'a str,
-    /// One per event × webhook.
-    pub delivery_id: String,
-    /// What happened.
-    pub data: &'a Value,
-    /// Dense number of the event in its session; absent on test calls.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sequence: Option<u64>,
-}
-
-impl Envelope<'_> {
-    /// The bytes to sign and send.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("strings, numbers and JSON values always serialise")
-    }
-}
-
-/// First 12 hex digits of SHA-256 over the whole JSON value (keys sorted, nested ones included).
-pub fn short_hash(value: &Value) -> String {
-    // `serde_json::Map` is a sorted map unless `preserve_order` is on, so equal values give equal text; sort anyway.
-    fn canonical(value: &Value, out: &mut String) {
-        match value {
-            Value::Object(map) => {
-                let mut keys: Vec<&String> = map.keys().collect();
-                keys.sort();
-                out.push('{');
-                for key in keys {
-                    out.push_str(&Value::String(key.clone()).to_string());
-                    out.push(':');
-                    canonical(&map[key], out);
-                    out.push(',');
-                }
-                out.push('}');
-            }
-            Value::Array(items) => {
-                out.push('[');
-                for item in items {
-                    canonical(item, out);
-                    out.push(',');
-                }
-                out.push(']');
-            }
-            plain => out.push_str(&plain.to_string()),
-        }
-    }
-    let mut text = String::new();
-    canonical(value, &mut text);
-    hex::encode(&Sha256::digest(text.as_bytes())[..6])
-}
 
 /// `message.received` for a message from somebody else, `message.sent` for one of ours typed on the phone.
 pub fn inbound_message(
@@ -184,11 +17,7 @@ pub fn inbound_message(
     account: Option<&PhoneNumber>,
     message: &InboundMessage,
 ) -> EventDraft {
-    let kind = if message.from_me {
-        EventType::MessageSent
-    } else {
-        EventType::MessageReceived
-    };
+    let kind = if message.from_me { EventType::MessageSent } else { EventType::MessageReceived };
     EventDraft {
         id,
         session,
@@ -203,11 +32,7 @@ pub fn inbound_message(
 fn inbound_data(account: Option<&PhoneNumber>, message: &InboundMessage) -> Value {
     let me = account.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
     let chat = message.chat.to_string();
-    let (from, to) = if message.from_me {
-        (me, chat.clone())
-    } else {
-        (chat.clone(), me)
-    };
+    let (from, to) = if message.from_me { (me, chat.clone()) } else { (chat.clone(), me) };
     let (body, kind) = match &message.content {
         Content::Text { body } => (body.as_str(), "text"),
         Content::Unknown { .. } => ("", "unknown"),
@@ -350,67 +175,13 @@ pub fn session_event(
     if let (Some(full), Value::Object(extra)) = (full.as_object_mut(), data) {
         full.extend(extra);
     }
-    EventDraft {
-        id,
-        session,
-        kind,
-        occurred_at: at,
-        chat: None,
-        idempotency_key: key,
-        data: full,
-    }
-}
-
-/// Subscription to events by name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub enum Subscription {
-    /// `*`
-    All,
-    /// One event type.
-    One(EventType),
-}
-
-/// Not an event name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown event {0}")]
-pub struct UnknownEvent(pub String);
-
-impl Subscription {
-    /// Whether it covers an event type.
-    pub fn covers(&self, kind: EventType) -> bool {
-        match self {
-            Self::All => true,
-            Self::One(one) => *one == kind,
-        }
-    }
-}
-
-impl From<Subscription> for String {
-    fn from(subscription: Subscription) -> Self {
-        match subscription {
-            Subscription::All => "*".into(),
-            Subscription::One(kind) => kind.as_str().into(),
-        }
-    }
-}
-
-impl TryFrom<String> for Subscription {
-    type Error = UnknownEvent;
-
-    fn try_from(text: String) -> Result<Self, UnknownEvent> {
-        if text == "*" {
-            return Ok(Self::All);
-        }
-        EventType::parse(&text)
-            .map(Self::One)
-            .ok_or(UnknownEvent(text))
-    }
+    EventDraft { id, session, kind, occurred_at: at, chat: None, idempotency_key: key, data: full }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{event::Event, ids::DeliveryId};
     use uuid::Uuid;
 
     fn session() -> SessionId {
@@ -427,9 +198,7 @@ mod tests {
             from_me,
             push_name: Some("Mia".into()),
             timestamp: 1_790_841_600,
-            content: Content::Text {
-                body: "Are you open today?".into(),
-            },
+            content: Content::Text { body: "Are you open today?".into() },
             quoted: None,
             mentions: vec![],
             backfilled: false,
@@ -448,10 +217,7 @@ mod tests {
 
     #[test]
     fn the_envelope_is_the_contracts_byte_for_byte() {
-        let event = Event {
-            draft: draft(&inbound("49170111@c.us", false)),
-            sequence: 7,
-        };
+        let event = Event { draft: draft(&inbound("49170111@c.us", false)), sequence: 7 };
         let delivery = DeliveryId::from_uuid(Uuid::from_u128(3));
         let text = String::from_utf8(event.envelope(delivery)).unwrap();
         assert_eq!(
@@ -512,25 +278,6 @@ mod tests {
         ] {
             assert!(event.data.get(field).is_some(), "{field}");
         }
-        assert_eq!(
-            event.idempotency_key,
-            format!("ack_{}_3EB01_delivered", session())
-        );
-    }
-
-    #[test]
-    fn names_round_trip_and_nested_values_change_the_hash() {
-        assert_eq!(EventType::ALL.len(), 23);
-        for kind in EventType::ALL {
-            assert_eq!(EventType::parse(kind.as_str()), Some(*kind));
-        }
-        assert_ne!(
-            short_hash(&json!({"a": {"b": 1}})),
-            short_hash(&json!({"a": {"b": 2}}))
-        );
-        assert_eq!(
-            short_hash(&json!({"a": 1, "b": 2})),
-            short_hash(&json!({"b": 2, "a": 1}))
-        );
+        assert_eq!(event.idempotency_key, format!("ack_{}_3EB01_delivered", session()));
     }
 }

@@ -1,0 +1,121 @@
+//! Event types and subscriptions to them.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! event_types {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
+        /// The events a webhook can subscribe to, in OpenWA's words.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum EventType {
+            $($(#[$doc])* #[doc = concat!("`", $name, "`")] $variant),+
+        }
+
+        impl EventType {
+            /// Every event type.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The wire word.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+    };
+}
+
+event_types! {
+    MessageReceived = "message.received",
+    MessageSent = "message.sent",
+    MessageAck = "message.ack",
+    MessageFailed = "message.failed",
+    MessageRevoked = "message.revoked",
+    MessageReaction = "message.reaction",
+    MessageEdited = "message.edited",
+    StatusReceived = "status.received",
+    SessionStatus = "session.status",
+    SessionQr = "session.qr",
+    SessionAuthenticated = "session.authenticated",
+    SessionDisconnected = "session.disconnected",
+    SessionReconnectLoop = "session.reconnect_loop",
+    SessionRestriction = "session.restriction",
+    PresenceUpdate = "presence.update",
+    GroupJoin = "group.join",
+    GroupLeave = "group.leave",
+    GroupUpdate = "group.update",
+    GroupJoinRequest = "group.join_request",
+    CallReceived = "call.received",
+    CallAccepted = "call.accepted",
+    CallRejected = "call.rejected",
+    CallMissed = "call.missed",
+}
+
+impl EventType {
+    /// Reads the wire word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
+    }
+
+    /// Whether the data of this event carries message fields that filters can test.
+    pub fn is_message(self) -> bool {
+        self.as_str().starts_with("message.")
+    }
+}
+
+/// Subscription to events by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Subscription {
+    /// `*`
+    All,
+    /// One event type.
+    One(EventType),
+}
+
+/// Not an event name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown event {0}")]
+pub struct UnknownEvent(pub String);
+
+impl Subscription {
+    /// Whether it covers an event type.
+    pub fn covers(&self, kind: EventType) -> bool {
+        match self {
+            Self::All => true,
+            Self::One(one) => *one == kind,
+        }
+    }
+}
+
+impl From<Subscription> for String {
+    fn from(subscription: Subscription) -> Self {
+        match subscription {
+            Subscription::All => "*".into(),
+            Subscription::One(kind) => kind.as_str().into(),
+        }
+    }
+}
+
+impl TryFrom<String> for Subscription {
+    type Error = UnknownEvent;
+
+    fn try_from(text: String) -> Result<Self, UnknownEvent> {
+        if text == "*" {
+            return Ok(Self::All);
+        }
+        EventType::parse(&text).map(Self::One).ok_or(UnknownEvent(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        assert_eq!(EventType::ALL.len(), 23);
+        for kind in EventType::ALL {
+            assert_eq!(EventType::parse(kind.as_str()), Some(*kind));
+        }
+        assert_eq!(EventType::parse("*"), None);
+        assert!(Subscription::try_from("message.recieved".to_owned()).is_err());
+    }
+}

@@ -1,0 +1,147 @@
+//! The WhatsApp client behind its wall.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use super::{StoreError, StoreResult};
+use crate::{
+    address::{ChatId, PhoneNumber},
+    ids::{SessionId, WaMessageId},
+    message::{InboundMessage, OutgoingMessage},
+    proxy::ProxyUrl,
+    session::LossCause,
+};
+
+/// Why the engine could not do something, and whether trying again makes sense.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The link is down or did not answer; what became of the request is not known.
+    #[error("WhatsApp did not answer")]
+    Unanswered(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
+    /// The request never left this process.
+    #[error("not connected to WhatsApp")]
+    NotConnected,
+    /// WhatsApp said no.
+    #[error("WhatsApp refused: {0}")]
+    Refused(String),
+    /// Not in this state, for instance a pairing code for a linked device.
+    #[error("{0}")]
+    WrongState(&'static str),
+    /// A setting must change first.
+    #[error("{0}")]
+    Misconfigured(String),
+    /// The ledger failed underneath.
+    #[error("the engine's keys could not be read or written")]
+    Store(#[source] StoreError),
+}
+
+/// How far a receipt says a message got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiptKind {
+    /// A device of the recipient has it.
+    Delivered,
+    /// The recipient saw (or played) it.
+    Read,
+}
+
+/// News from a connection, in the order they happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EngineSignal {
+    /// Show this to a person's phone.
+    QrCode {
+        /// The text behind the picture.
+        code: String,
+    },
+    /// The phone accepted this device.
+    Paired {
+        /// The linked number.
+        phone: PhoneNumber,
+        /// Its privacy id.
+        lid: Option<ChatId>,
+    },
+    /// Logged in; sends are possible.
+    Connected {
+        /// The linked number.
+        phone: PhoneNumber,
+        /// Its privacy id.
+        lid: Option<ChatId>,
+        /// The account's display name.
+        push_name: Option<String>,
+    },
+    /// The connection is over. Nothing follows it.
+    Lost(LossCause),
+    /// WhatsApp's server took or refused a message of ours.
+    ServerAck {
+        /// Which.
+        id: WaMessageId,
+        /// The code of a refusal, for instance 404 or 463.
+        refused: Option<u16>,
+        /// WhatsApp's time, epoch seconds.
+        timestamp: i64,
+    },
+    /// Somebody's device answered.
+    Receipt {
+        /// In which chat.
+        chat: ChatId,
+        /// For which messages of ours.
+        ids: Vec<WaMessageId>,
+        /// How far.
+        kind: ReceiptKind,
+        /// WhatsApp's time, epoch seconds.
+        timestamp: i64,
+    },
+}
+
+/// Where a connection's news go. Implemented by the session's task.
+#[async_trait]
+pub trait EngineSink: Send + Sync + 'static {
+    /// Messages that came in, oldest first. `Ok` means that they are committed; only then is WhatsApp acknowledged.
+    /// On an error WhatsApp keeps them and sends them again.
+    async fn messages(&self, messages: Vec<InboundMessage>) -> StoreResult<()>;
+
+    /// Everything else, one at a time, in order.
+    async fn signal(&self, signal: EngineSignal);
+}
+
+/// What a connection is opened with.
+#[derive(Debug, Clone)]
+pub struct OpenRequest {
+    /// Whose keys.
+    pub session: SessionId,
+    /// Where the traffic goes through.
+    pub proxy: Option<ProxyUrl>,
+}
+
+/// The engine behind its wall: one WhatsApp client per session.
+#[async_trait]
+pub trait WhatsApp: Send + Sync + 'static {
+    /// Starts the one connection of a session and returns at once; how it goes is told to the sink. With keys in the
+    /// ledger it logs in, without it shows QR codes.
+    ///
+    /// # Errors
+    /// [`EngineError::WrongState`] when this process holds a connection of that session already,
+    /// [`EngineError::Misconfigured`] when the engine may not connect there, [`EngineError::Store`].
+    async fn open(
+        &self,
+        request: OpenRequest,
+        sink: Arc<dyn EngineSink>,
+    ) -> Result<Arc<dyn Connection>, EngineError>;
+}
+
+/// One connection. It ends with [`EngineSignal::Lost`] or [`Connection::close`]; dropping the last handle closes it.
+#[async_trait]
+pub trait Connection: Send + Sync + 'static {
+    /// Encrypts a message and writes it to the wire. `Ok` means written, not accepted: that is
+    /// [`EngineSignal::ServerAck`].
+    async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError>;
+
+    /// An 8-character code to type into the phone of that number, instead of a QR code.
+    async fn pairing_code(&self, phone: &PhoneNumber) -> Result<String, EngineError>;
+
+    /// Tells WhatsApp that this device is gone, within a limit. Keys are deleted by the caller.
+    async fn unlink(&self, limit: Duration) -> Result<(), EngineError>;
+
+    /// Ends it and waits until nothing of it runs; no signal follows. Safe to call twice.
+    async fn close(&self);
+}

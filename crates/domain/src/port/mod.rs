@@ -1,0 +1,49 @@
+//! The walls of the house: traits that the outer crates implement.
+//!
+//! `storage` implements [`Ledger`], the stores, [`DeliveryQueue`] and [`DeviceKeys`]; `whatsapp` implements
+//! [`WhatsApp`] and [`Connection`]; `gateway` implements [`EngineSink`].
+
+mod engine;
+mod keys;
+mod lanes;
+mod ledger;
+mod stores;
+
+use std::sync::Arc;
+
+pub use engine::{
+    Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind, WhatsApp,
+};
+pub use keys::{DeviceKeys, KeyChange, KeyEntry};
+pub use lanes::{DeliveryQueue, QueueStats, Settlement, Verdict};
+pub use ledger::{Ledger, SessionPatch, Write, WriteOutcome};
+pub use stores::{
+    ApiKeyStore, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
+};
+
+/// What went wrong in a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// The database did not answer; the same call may work later.
+    Unavailable,
+    /// The writer's queue is full; the same call may work in a moment.
+    Busy,
+    /// A stored value makes no sense, or the key it was encrypted with is another one.
+    Corrupt,
+}
+
+/// A store failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the ledger failed ({kind:?}) while {doing}")]
+pub struct StoreError {
+    /// What sort.
+    pub kind: StoreErrorKind,
+    /// In which operation, for logs.
+    pub doing: &'static str,
+    /// The cause.
+    #[source]
+    pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The result of a store call.
+pub type StoreResult<T> = Result<T, StoreError>;

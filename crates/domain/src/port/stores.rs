@@ -1,0 +1,130 @@
+//! The stores: plain reads, and the writes that cause no event.
+
+use async_trait::async_trait;
+
+use super::StoreResult;
+use crate::{
+    address::ChatId,
+    api_key::{ApiKey, KeyHash},
+    ids::{ApiKeyId, MessageRowId, SessionId, WaMessageId, WebhookId},
+    message::{Direction, Message, MessageType},
+    session::Session,
+    time::Timestamp,
+    webhook::Webhook,
+};
+
+/// A page of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Most rows.
+    pub limit: u32,
+    /// Rows to skip.
+    pub offset: u32,
+}
+
+/// Sessions.
+#[async_trait]
+pub trait SessionStore: Send + Sync + 'static {
+    /// Stores a new session; `false` when the name is taken.
+    async fn insert(&self, session: &Session) -> StoreResult<bool>;
+    /// One session.
+    async fn get(&self, id: SessionId) -> StoreResult<Option<Session>>;
+    /// Newest first; with `name`, at most that one.
+    async fn list(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>>;
+    /// Deletes it with all that belongs to it: keys, messages, events, webhooks, deliveries. `false` when unknown.
+    async fn delete(&self, id: SessionId) -> StoreResult<bool>;
+    /// Takes or renews the right to connect a session until `until`. `None` when another owner holds it after `now`.
+    /// The number grows with each change of owner and fences the engine's keys.
+    async fn acquire(
+        &self,
+        id: SessionId,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> StoreResult<Option<u64>>;
+    /// Gives the right back. Does nothing when `owner` does not hold it.
+    async fn release(&self, id: SessionId, owner: &str) -> StoreResult<()>;
+}
+
+/// A search for messages; every given condition must hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MessageQuery {
+    /// In this chat.
+    pub chat: Option<ChatId>,
+    /// From this id (exact text).
+    pub from: Option<String>,
+    /// With this WhatsApp id.
+    pub wa_id: Option<WaMessageId>,
+    /// With WhatsApp's time at or after this, epoch seconds rounded as the API says.
+    pub since: Option<Timestamp>,
+    /// With WhatsApp's time before this.
+    pub until: Option<Timestamp>,
+    /// This way.
+    pub direction: Option<Direction>,
+    /// Of this type.
+    pub kind: Option<MessageType>,
+    /// Sort and compare by WhatsApp's time instead of the row's.
+    pub by_timestamp: bool,
+    /// Rows after this row in the list's order; beats the page's offset.
+    pub after: Option<MessageRowId>,
+}
+
+/// The answer to a [`MessageQuery`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessagePage {
+    /// Newest first.
+    pub messages: Vec<Message>,
+    /// Rows that match without paging.
+    pub total: u64,
+    /// Rows that match but have no time of WhatsApp, counted when sorting or comparing by it.
+    pub unknown_timestamp_total: u64,
+}
+
+/// Messages.
+#[async_trait]
+pub trait MessageStore: Send + Sync + 'static {
+    /// One message by WhatsApp's id.
+    async fn get(&self, session: SessionId, wa_id: &WaMessageId) -> StoreResult<Option<Message>>;
+    /// A list. `None` when `query.after` names no row of this session.
+    async fn list(
+        &self,
+        session: SessionId,
+        query: &MessageQuery,
+        page: Page,
+    ) -> StoreResult<Option<MessagePage>>;
+}
+
+/// Webhooks.
+#[async_trait]
+pub trait WebhookStore: Send + Sync + 'static {
+    /// Stores a new one unless the session has `most` already (0 = no limit): `false` then.
+    async fn insert(&self, webhook: &Webhook, most: u32) -> StoreResult<bool>;
+    /// One webhook, with its secret.
+    async fn get(&self, id: WebhookId) -> StoreResult<Option<Webhook>>;
+    /// Of one session, or of all; newest first.
+    async fn list(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>>;
+    /// Replaces everything a user may change; `false` when it is gone. Waiting deliveries of a webhook that is made
+    /// inactive stay where they are.
+    async fn update(&self, webhook: &Webhook) -> StoreResult<bool>;
+    /// Deletes it with its deliveries; `false` when unknown.
+    async fn delete(&self, id: WebhookId) -> StoreResult<bool>;
+}
+
+/// API keys.
+#[async_trait]
+pub trait ApiKeyStore: Send + Sync + 'static {
+    /// Stores a new key.
+    async fn insert(&self, key: &ApiKey) -> StoreResult<()>;
+    /// By the hash of the key.
+    async fn find(&self, hash: KeyHash) -> StoreResult<Option<ApiKey>>;
+    /// By its id.
+    async fn get(&self, id: ApiKeyId) -> StoreResult<Option<ApiKey>>;
+    /// Newest first.
+    async fn list(&self) -> StoreResult<Vec<ApiKey>>;
+    /// Replaces everything a user may change; `false` when it is gone.
+    async fn update(&self, key: &ApiKey) -> StoreResult<bool>;
+    /// Deletes it; `false` when unknown.
+    async fn delete(&self, id: ApiKeyId) -> StoreResult<bool>;
+    /// Adds uses; not durable to the last call.
+    async fn touch(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> StoreResult<()>;
+}
