@@ -11,7 +11,6 @@ use crate::{
     proxy::ProxyUrl,
     session::{SessionConfig, SessionStatus},
     time::Timestamp,
-    webhook::Webhook,
 };
 
 /// One change with the events it causes. A change and its events are atomic; an event whose change did not apply
@@ -87,8 +86,8 @@ pub struct SessionPatch {
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
     /// Applies all writes as one atomic, durable unit, and answers each. For every recorded event the next dense
-    /// sequence of its session is assigned and one pending delivery per webhook that [wants](Webhook::wants) it is
-    /// stored in the webhook's [lane](Webhook::lane), in the same transaction.
+    /// sequence of its session is assigned and one pending delivery per webhook that [wants](crate::webhook::Webhook::wants) it is
+    /// stored in the webhook's [lane](crate::webhook::Webhook::lane), in the same transaction.
     ///
     /// # Errors
     /// Nothing was written when this fails with anything but a lost answer; every write is safe to repeat.

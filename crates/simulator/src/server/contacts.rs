@@ -1,0 +1,175 @@
+//! What clients ask about people: whether they exist, their devices, LID, about text and picture; and whom they block.
+
+use anyhow::{Context as _, Result};
+use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef, Server};
+
+use crate::hub::Hub;
+use crate::media::MEDIA_HOST;
+use crate::state::{DeviceKey, State};
+use crate::wire::{
+    Build, attr, child, children, jid_attr, need_attr, need_jid, now_seconds, refusal, result,
+};
+
+/// Entries of one account's block list. When full a further one is ignored.
+const BLOCKED_MAX: usize = 10_000;
+
+/// Answers a user sync: for every user in the list, what the query names.
+pub(super) fn usync(hub: &Hub, id: &str, request: &NodeRef<'_>) -> Result<Node> {
+    let sync = child(request, "usync")?;
+    let query: Vec<String> = children(child(sync, "query")?)
+        .iter()
+        .map(|protocol| protocol.tag.to_string())
+        .collect();
+    let state = hub.state();
+    let mut users = Vec::new();
+    for user in child(sync, "list")?.get_children_by_tag("user") {
+        users.push(usync_user(hub, &state, &query, user)?);
+    }
+    let asked = query
+        .iter()
+        .map(|protocol| Build::new_dynamic(protocol.clone()).build());
+    let answer = Build::new("usync")
+        .attr("sid", attr(sync, "sid").unwrap_or_default())
+        .attr("index", "0")
+        .attr("last", "true")
+        .attr("mode", attr(sync, "mode").unwrap_or_default())
+        .attr("context", attr(sync, "context").unwrap_or_default())
+        .children([
+            Build::new("result").children(asked).build(),
+            Build::new("list").children(users).build(),
+        ]);
+    Ok(result(id).children([answer.build()]).build())
+}
+
+fn usync_user(hub: &Hub, state: &State, query: &[String], user: &NodeRef<'_>) -> Result<Node> {
+    let number = user
+        .get_optional_child("contact")
+        .and_then(NodeRef::content_as_string)
+        .map(|number| number.trim_start_matches('+').to_owned());
+    let jid = jid_attr(user, "jid")
+        .or_else(|| number.as_deref().map(Jid::pn))
+        .context("a user without address or number")?;
+    let found = state.phone_of(&jid);
+    let mut parts = Vec::new();
+    for protocol in query {
+        let account = found.as_deref().map(|phone| state.account(phone));
+        match (protocol.as_str(), account.transpose()?) {
+            ("contact", account) => {
+                let known = if account.is_some() { "in" } else { "out" };
+                let mut contact = Build::new("contact").attr("type", known);
+                if let Some(number) = &number {
+                    contact = contact.string_content(format!("+{number}"));
+                }
+                parts.push(contact.build());
+            }
+            ("devices", Some(account)) => parts.push(account.devices_node()?),
+            ("lid", Some(account)) => parts.push(
+                Build::new("lid")
+                    .attr("val", Jid::lid(account.lid.as_str()))
+                    .build(),
+            ),
+            ("status", Some(account)) => parts.push(
+                Build::new("status")
+                    .attr("t", now_seconds().to_string())
+                    .string_content(account.about.as_str())
+                    .build(),
+            ),
+            ("picture", Some(account)) => {
+                if account.picture.is_some() {
+                    parts.push(Build::new("picture").attr("id", "1").build());
+                }
+            }
+            ("business" | "username" | "disappearing_mode" | "devices" | "lid" | "status" | "picture", _) => {}
+            (other, _) => hub.recorder.unknown(format!("usync query <{other}>")),
+        }
+    }
+    let mut answer = Build::new("user").attr("jid", jid.to_non_ad());
+    if let (Server::Lid, Some(phone)) = (jid.server, found) {
+        answer = answer.attr("pn_jid", Jid::pn(phone));
+    }
+    Ok(answer.children(parts).build())
+}
+
+/// Sets, removes or finds a profile picture.
+pub(super) fn picture(
+    hub: &Hub,
+    id: &str,
+    who: &DeviceKey,
+    kind: &str,
+    request: &NodeRef<'_>,
+) -> Result<Node> {
+    let mut state = hub.state();
+    if kind == "set" {
+        let picture = request.get_optional_child("picture");
+        let bytes = picture.and_then(NodeRef::content_bytes).map(<[u8]>::to_vec);
+        let number = now_seconds().to_string();
+        if jid_attr(request, "target").is_some_and(|jid| jid.server == Server::Group) {
+            // Group pictures are accepted and forgotten: nothing shows them here.
+            return Ok(picture_set(id, &number));
+        }
+        state.account_mut(&who.phone)?.picture = bytes;
+        hub.changed();
+        return Ok(picture_set(id, &number));
+    }
+    let about = jid_attr(request, "target").or_else(|| jid_attr(request, "to"));
+    let phone = about.and_then(|jid| state.phone_of(&jid));
+    let shown = phone.and_then(|phone| {
+        let picture = state.accounts.get(&phone)?.picture.clone()?;
+        Some((phone, picture))
+    });
+    let Some((phone, picture)) = shown else {
+        return Ok(refusal(id, 404, "item-not-found"));
+    };
+    let path = format!("/v/picture/{phone}");
+    hub.media.put(&path, picture.into());
+    let node = Build::new("picture")
+        .attr("id", "1")
+        .attr("type", "image")
+        .attr("url", format!("https://{MEDIA_HOST}{path}"))
+        .attr("direct_path", path);
+    Ok(result(id).children([node.build()]).build())
+}
+
+fn picture_set(id: &str, number: &str) -> Node {
+    result(id)
+        .children([Build::new("picture").attr("id", number).build()])
+        .build()
+}
+
+/// Sets the about text.
+pub(super) fn set_about(
+    hub: &Hub,
+    id: &str,
+    who: &DeviceKey,
+    request: &NodeRef<'_>,
+) -> Result<Node> {
+    let text = child(request, "status")?.content_as_string();
+    hub.state().account_mut(&who.phone)?.about = text.unwrap_or_default().to_string();
+    hub.changed();
+    Ok(result(id).build())
+}
+
+/// Gives or changes the block list.
+pub(super) fn blocklist(
+    hub: &Hub,
+    id: &str,
+    who: &DeviceKey,
+    kind: &str,
+    request: &NodeRef<'_>,
+) -> Result<Node> {
+    let mut state = hub.state();
+    let blocked = &mut state.account_mut(&who.phone)?.blocked;
+    if kind == "set" {
+        let item = child(request, "item")?;
+        let jid = need_jid(item, "jid")?;
+        blocked.retain(|known| *known != jid);
+        if need_attr(item, "action")? == "block" && blocked.len() < BLOCKED_MAX {
+            blocked.push(jid);
+        }
+    }
+    let items = blocked
+        .iter()
+        .map(|jid| Build::new("item").attr("jid", jid).build());
+    let list = Build::new("list").children(items).build();
+    Ok(result(id).children([list]).build())
+}

@@ -1,0 +1,126 @@
+//! Settings a client synchronises: experiment properties, privacy, the account's shared app state; and where media go.
+
+use anyhow::Result;
+use whatsapp_rust::buffa::{Message as _, MessageField};
+use whatsapp_rust::wacore_binary::{Node, NodeRef};
+use whatsapp_rust::waproto::whatsapp as wa;
+
+use crate::hub::Hub;
+use crate::media::MEDIA_HOST;
+use crate::state::{DeviceKey, PATCHES_MAX};
+use crate::wire::{Build, attr, child, child_bytes, need_attr, result};
+
+/// Privacy settings every account here has: everything visible to everybody.
+const PRIVACY: [&str; 7] = [
+    "last",
+    "online",
+    "profile",
+    "status",
+    "groupadd",
+    "readreceipts",
+    "calladd",
+];
+
+/// No experiments.
+pub(super) fn props(id: &str) -> Node {
+    let props = Build::new("props")
+        .attr("protocol", "1")
+        .attr("ab_key", "sim")
+        .attr("hash", "simhash")
+        .attr("refresh", "86400")
+        .attr("refresh_id", "1");
+    result(id).children([props.build()]).build()
+}
+
+/// Privacy settings, or the acceptance of a change or of a contact token: neither is kept.
+pub(super) fn privacy(id: &str, kind: &str) -> Node {
+    if kind != "get" {
+        return result(id).build();
+    }
+    let categories = PRIVACY.map(|name| {
+        Build::new("category")
+            .attr("name", name)
+            .attr("value", "all")
+            .build()
+    });
+    let privacy = Build::new("privacy").children(categories).build();
+    result(id).children([privacy]).build()
+}
+
+/// The one media host.
+pub(super) fn media_hosts(id: &str) -> Node {
+    let host = Build::new("host")
+        .attr("hostname", MEDIA_HOST)
+        .attr("type", "primary")
+        .children([
+            Build::new("upload").build(),
+            Build::new("download").build(),
+        ]);
+    let hosts = Build::new("media_conn")
+        .attr("auth", "simauth")
+        .attr("ttl", "3600")
+        .attr("auth_ttl", "21600")
+        .attr("max_buckets", "12")
+        .children([host.build()]);
+    result(id).children([hosts.build()]).build()
+}
+
+/// Takes or gives patches of the shared app state. The network cannot read them: it numbers them and hands them on.
+pub(super) fn app_state(
+    hub: &Hub,
+    id: &str,
+    who: &DeviceKey,
+    request: &NodeRef<'_>,
+) -> Result<Node> {
+    let mut state = hub.state();
+    let store = &mut state.account_mut(&who.phone)?.app_state;
+    let mut answers = Vec::new();
+    for collection in child(request, "sync")?.get_children_by_tag("collection") {
+        let name = need_attr(collection, "name")?;
+        let known = attr(collection, "version").and_then(|version| version.parse().ok());
+        let known: usize = known.unwrap_or_default();
+        let patches = store.entry(name.clone()).or_default();
+        let answer = Build::new("collection").attr("name", name);
+        let Ok(patch) = child_bytes(collection, "patch") else {
+            answers.push(newer(answer, patches, known));
+            continue;
+        };
+        if known != patches.len() || patches.len() >= PATCHES_MAX {
+            // The client knows an older state: it takes the newer patches and tries again.
+            let conflict = Build::new("error").attr("code", "409").build();
+            let mut node = newer(answer.attr("type", "error"), patches, known);
+            if let Some(whatsapp_rust::wacore_binary::NodeContent::Nodes(parts)) = &mut node.content
+            {
+                parts.insert(0, conflict);
+            } else {
+                node.content = Some(whatsapp_rust::wacore_binary::NodeContent::Nodes(vec![
+                    conflict,
+                ]));
+            }
+            answers.push(node);
+            continue;
+        }
+        let mut patch = wa::SyncdPatch::decode_from_slice(&patch)?;
+        patch.version = MessageField::some(wa::SyncdVersion {
+            version: Some(patches.len() as u64 + 1),
+        });
+        patches.push(patch.encode_to_vec());
+        answers.push(answer.attr("version", patches.len().to_string()).build());
+    }
+    let sync = Build::new("sync").children(answers).build();
+    Ok(result(id).children([sync]).build())
+}
+
+fn newer(answer: Build, patches: &[Vec<u8>], known: usize) -> Node {
+    let answer = answer.attr("version", patches.len().to_string());
+    let newer: Vec<Node> = patches
+        .iter()
+        .skip(known)
+        .map(|patch| Build::new("patch").bytes(patch.clone()).build())
+        .collect();
+    if newer.is_empty() {
+        return answer.build();
+    }
+    let newer = Build::new("patches").children(newer).build();
+    answer.children([newer]).build()
+}
