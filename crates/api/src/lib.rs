@@ -1,1 +1,147 @@
-//! api
+//! HTTP: OpenWA's routes and shapes in front of [`gateway`]. The only crate that names status codes.
+//!
+//! # The cast
+//! - A handler does four things: parse, authorize, call, present. Handlers live in one file per resource.
+//! - [`access::Caller`] is the only door to a protected handler: its type names the least role and the fences, and
+//!   having one means that all checks passed. [`access::OnSession`] also holds the session of the path.
+//! - [`body::Body`] is a checked request body. It is checked against the very schema that the OpenAPI document shows
+//!   ([`schema`]), all problems at once.
+//! - [`error::ApiError`] is the only error answer; [`observe`] writes it, with the request's id and span.
+//!
+//! # What is refused before a handler runs
+//! In this order: a NUL in the URL (400), a compressed body (415), a body that says it is too large (413), a missing or
+//! bad key (401), the wrong address or session (403), a role that is too low (403), a key that is fenced off (403), and
+//! then the body itself (400, 413, 415).
+
+mod access;
+mod address;
+mod api_keys;
+mod body;
+mod docs;
+mod error;
+mod health;
+mod messages;
+mod observe;
+mod query;
+mod schema;
+mod sessions;
+mod webhooks;
+mod words;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::{HeaderName, HeaderValue, Method, header},
+    middleware::{from_fn, from_fn_with_state},
+};
+use gateway::Gateway;
+use ipnet::IpNet;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+};
+
+/// How long a browser may remember the answer to a preflight request, seconds.
+const CORS_MAX_AGE_SECONDS: u64 = 86_400;
+
+/// How the API behaves. Plain data.
+#[derive(Clone)]
+pub struct ApiOptions {
+    /// Longest request body, in bytes.
+    pub body_limit_bytes: usize,
+    /// Whether `/api/docs` and `/api/docs-json` are served.
+    pub docs: bool,
+    /// Whether an answer to a wrong body says what is wrong with it.
+    pub validation_detail: bool,
+    /// Web pages that may call the API; `*` means any.
+    pub cors_origins: Vec<String>,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The version that `/api/health` tells callers with a key.
+    pub version: &'static str,
+    /// Reads how much memory this process holds, in bytes.
+    pub resident_bytes: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            body_limit_bytes: 25 * 1024 * 1024,
+            docs: true,
+            validation_detail: true,
+            cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            version: env!("CARGO_PKG_VERSION"),
+            resident_bytes: Arc::new(|| 0),
+        }
+    }
+}
+
+/// What every handler can reach.
+#[derive(Clone)]
+struct AppState {
+    gateway: Gateway,
+    options: Arc<ApiOptions>,
+}
+
+/// The whole API. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: without the peer's address, keys
+/// that are limited to addresses are refused.
+pub fn router(options: ApiOptions, gateway: Gateway) -> Router {
+    let cors = cors(&options.cors_origins);
+    let with_docs = options.docs;
+    let state = AppState { gateway, options: Arc::new(options) };
+    let mut routes = docs::documented().split_for_parts().0;
+    if with_docs {
+        routes = routes.merge(docs::pages());
+    }
+    routes
+        .fallback(error::no_route)
+        .method_not_allowed_fallback(error::no_route)
+        .layer(from_fn_with_state(state.clone(), body::guard))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn_with_state(state.clone(), observe::observe))
+        .layer(from_fn(observe::harden))
+        .layer(cors)
+        .with_state(state)
+}
+
+/// The OpenAPI document of [`router`], built from the same routes.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    docs::openapi()
+}
+
+/// [`openapi`] as text: indented, in a stable order, with a newline at the end. This is the file `openapi.json`.
+pub fn openapi_json() -> String {
+    docs::openapi_json()
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    if origins.is_empty() {
+        // No origin is allowed: the layer then adds nothing that a browser would accept.
+        return CorsLayer::new();
+    }
+    let origin = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
+    };
+    CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::PATCH,
+            Method::OPTIONS,
+        ])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            HeaderName::from_static("x-api-key"),
+            header::AUTHORIZATION,
+            HeaderName::from_static("x-request-id"),
+        ])
+        .expose_headers([header::RETRY_AFTER, HeaderName::from_static("x-request-id")])
+        .max_age(std::time::Duration::from_secs(CORS_MAX_AGE_SECONDS))
+}

@@ -24,7 +24,8 @@ use whatsapp_rust::wacore_binary::Node;
 
 pub use behaviour::{Answer, Behaviour};
 pub use inbox::{INBOX_MAX, Received};
-pub(crate) use outbound::{Letter, send, share_app_key};
+pub(crate) use inbound::confirm_read;
+pub(crate) use outbound::{Letter, app_key_fingerprint, check_address, peer_letter, send};
 
 use crate::hub::Hub;
 use crate::keys::PhoneKeys;

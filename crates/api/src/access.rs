@@ -1,0 +1,210 @@
+//! Who may call a route. Having a [`Caller`] means that every check of its [`Access`] passed, in OpenWA's order:
+//! the key (401), its addresses and the session of the path (403), its role (403), its fences (403).
+//!
+//! A handler of a protected route takes a `Caller<A>` or an `OnSession<A>`; there is no other way to reach the key, so
+//! no route can skip a check. A test walks every operation of the OpenAPI document to hold this.
+
+use std::{collections::BTreeMap, marker::PhantomData, str::FromStr};
+
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::{HeaderMap, header, request::Parts},
+};
+use domain::{
+    ChatId, SessionId,
+    api_key::{ApiKey, KeyRefused, Role},
+};
+
+use crate::{AppState, address::client_ip, body::RawBody, error::{ApiError, Named}};
+
+/// What a route asks of a key.
+pub trait Access: Send + Sync + 'static {
+    /// The least role.
+    const ROLE: Role;
+    /// Refuses keys with a session list.
+    const UNSCOPED: bool = false;
+    /// Lets in keys with a chat list; the handler then checks each chat that is named.
+    const IN_CHAT: bool = false;
+}
+
+/// Reads.
+pub struct Viewer;
+/// Reads and acts.
+pub struct Operator;
+/// Does everything.
+pub struct Admin;
+/// `A`, for keys without a session list.
+pub struct Unscoped<A>(PhantomData<A>);
+/// `A`, also for keys with a chat list.
+pub struct InChat<A>(PhantomData<A>);
+
+impl Access for Viewer {
+    const ROLE: Role = Role::Viewer;
+}
+
+impl Access for Operator {
+    const ROLE: Role = Role::Operator;
+}
+
+impl Access for Admin {
+    const ROLE: Role = Role::Admin;
+}
+
+impl<A: Access> Access for Unscoped<A> {
+    const ROLE: Role = A::ROLE;
+    const UNSCOPED: bool = true;
+    const IN_CHAT: bool = A::IN_CHAT;
+}
+
+impl<A: Access> Access for InChat<A> {
+    const ROLE: Role = A::ROLE;
+    const UNSCOPED: bool = A::UNSCOPED;
+    const IN_CHAT: bool = true;
+}
+
+/// A caller that passed every check of `A`.
+pub struct Caller<A> {
+    key: ApiKey,
+    ids: BTreeMap<String, String>,
+    access: PhantomData<fn() -> A>,
+}
+
+/// A [`Caller`] on the session of the path, `{sessionId}`. The session may not exist.
+pub struct OnSession<A> {
+    /// The session.
+    pub session: SessionId,
+    /// Who asks.
+    pub caller: Caller<A>,
+}
+
+impl<A: Access> FromRequestParts<AppState> for Caller<A> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let key = authenticate(parts, state).await?;
+        let ids = path_ids(parts, state).await?;
+        if let Some(text) = ids.get("sessionId") {
+            // A text that is no id is in nobody's list; without a list it becomes a 404 later.
+            match text.parse::<SessionId>() {
+                Ok(session) => key.check_session(session)?,
+                Err(_) if key.allowed_sessions.is_empty() => {}
+                Err(_) => return Err(KeyRefused::Session.into()),
+            }
+        }
+        key.check_role(A::ROLE)?;
+        if !A::IN_CHAT && !key.allowed_chats.is_empty() {
+            return Err(KeyRefused::ChatRestricted.into());
+        }
+        if A::UNSCOPED && !key.allowed_sessions.is_empty() {
+            return Err(KeyRefused::Scoped.into());
+        }
+        Ok(Self { key, ids, access: PhantomData })
+    }
+}
+
+impl<A: Access> FromRequestParts<AppState> for OnSession<A> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let caller = Caller::<A>::from_request_parts(parts, state).await?;
+        Ok(Self { session: caller.id("sessionId")?, caller })
+    }
+}
+
+impl<A> Caller<A> {
+    /// The caller's key.
+    pub fn key(&self) -> &ApiKey {
+        &self.key
+    }
+
+    /// An id of the path.
+    ///
+    /// # Errors
+    /// The 404 of an unknown one, when the text is not an id at all.
+    pub fn id<T: FromStr + Named>(&self, name: &str) -> Result<T, ApiError> {
+        let text = self.ids.get(name).map_or("", String::as_str);
+        text.parse().map_err(|_| ApiError::unknown_text(T::KIND, text))
+    }
+}
+
+impl<A> Caller<InChat<A>> {
+    /// Checks the chats that a body names, before the body is checked itself.
+    pub fn check_chat_of(&self, body: &RawBody) -> Result<(), ApiError> {
+        if self.key.allowed_chats.is_empty() {
+            return Ok(());
+        }
+        if let Some(chat) = body.text("chatId") {
+            self.check_chat(chat)?;
+        }
+        if body.has("quotedMessageId") {
+            // The quoted text could come from a chat that the key may not see.
+            return Err(KeyRefused::ChatRestricted.into());
+        }
+        Ok(())
+    }
+
+    /// Checks the chat that a query names; a key with a chat list has to name one.
+    pub fn check_chat_filter(&self, chat: Option<&str>) -> Result<(), ApiError> {
+        match chat {
+            _ if self.key.allowed_chats.is_empty() => Ok(()),
+            Some(chat) => self.check_chat(chat),
+            None => Err(KeyRefused::ChatRestricted.into()),
+        }
+    }
+
+    fn check_chat(&self, chat: &str) -> Result<(), ApiError> {
+        let chat = chat.parse::<ChatId>().map_err(|_| KeyRefused::Chat)?;
+        Ok(self.key.check_chat(&chat)?)
+    }
+}
+
+/// The key of a request's headers. `?apiKey=` is never read: URLs end up in logs.
+async fn authenticate(parts: &Parts, state: &AppState) -> Result<ApiKey, ApiError> {
+    let text = presented_key(&parts.headers).ok_or_else(ApiError::key_missing)?;
+    let ip = client_ip(parts, &state.options.trusted_proxies);
+    Ok(state.gateway.api_keys.authenticate(text, ip).await?)
+}
+
+/// Whether a request to a public route brings a key that works.
+pub async fn has_valid_key(parts: &Parts, state: &AppState) -> bool {
+    authenticate(parts, state).await.is_ok()
+}
+
+fn presented_key(headers: &HeaderMap) -> Option<&str> {
+    if let Some(key) = headers.get("x-api-key").filter(|key| !key.is_empty()) {
+        // Bytes that are no text are no key of ours either.
+        return Some(key.to_str().unwrap_or("").trim());
+    }
+    let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !key.trim().is_empty()).then(|| key.trim())
+}
+
+/// The path's parameters, percent-decoded.
+async fn path_ids(parts: &mut Parts, state: &AppState) -> Result<BTreeMap<String, String>, ApiError> {
+    let params = RawPathParams::from_request_parts(parts, state).await;
+    let params = params.map_err(|_| ApiError::bad_request("The path is not valid UTF-8"))?;
+    Ok(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn presented(headers: &[(&'static str, &'static str)]) -> Option<String> {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect();
+        presented_key(&headers).map(str::to_owned)
+    }
+
+    #[test]
+    fn the_own_header_wins_over_bearer() {
+        assert_eq!(presented(&[("x-api-key", "a"), ("authorization", "Bearer b")]).as_deref(), Some("a"));
+        assert_eq!(presented(&[("authorization", "bearer  b")]).as_deref(), Some("b"));
+        assert_eq!(presented(&[("x-api-key", ""), ("authorization", "Bearer b")]).as_deref(), Some("b"));
+        assert_eq!(presented(&[("authorization", "Basic b")]), None);
+        assert_eq!(presented(&[("authorization", "Bearer ")]), None);
+        assert_eq!(presented(&[]), None);
+    }
+}

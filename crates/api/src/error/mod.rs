@@ -1,0 +1,281 @@
+//! The one error answer, in OpenWA's shape: `{statusCode, message, error?, code?}`.
+//!
+//! A handler returns an [`ApiError`]; it travels in the response's extensions to [`present`], which knows the request's
+//! id and whether details may be told. What went wrong inside is logged there, once, with its causes; the caller gets a
+//! request id instead.
+
+mod gateway;
+
+use std::{any::Any, error::Error, fmt::Display, sync::Arc};
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use domain::{
+    ApiKeyId, SessionId, WebhookId,
+    api_key::KeyRefused,
+    port::{StoreError, StoreErrorKind},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub use gateway::{OnPath, send_error};
+
+/// Most problems of one body that an answer lists.
+const PROBLEMS_MAX: usize = 50;
+/// Longest part of a caller's own text that an answer repeats, in characters.
+const ECHO_CHARS_MAX: usize = 100;
+
+/// An id whose absence has a sentence of its own.
+pub trait Named: Display {
+    /// What the id names, as OpenWA calls it.
+    const KIND: &'static str;
+}
+
+impl Named for SessionId {
+    const KIND: &'static str = "Session";
+}
+
+impl Named for WebhookId {
+    const KIND: &'static str = "Webhook";
+}
+
+impl Named for ApiKeyId {
+    const KIND: &'static str = "API key";
+}
+
+/// An answer that is not a success.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    status: StatusCode,
+    message: Message,
+    code: Option<&'static str>,
+    retry_after_seconds: Option<u64>,
+    cause: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = ErrorMessage)]
+enum Message {
+    /// One sentence.
+    Sentence(String),
+    /// Everything that is wrong with a request body.
+    Problems(Vec<String>),
+}
+
+/// Every error answer.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Error, example = json!({"statusCode": 404, "message": "Session with id '3b0c6f52-0c1e-4a77-9d0e-5a1f2b3c4d5e' not found", "error": "Not Found"}))]
+pub struct ErrorBody {
+    /// The HTTP status again.
+    #[schema(example = 404)]
+    status_code: u16,
+    /// For people: one sentence, or a list when a request body has several problems.
+    message: Message,
+    /// The status in words. Absent for 413, for 500 and when details are switched off.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    /// For programs, where one status has several meanings.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    /// Finds the cause in the log. Only for failures inside the gateway.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+}
+
+impl ApiError {
+    /// A status with a sentence.
+    pub fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: Message::Sentence(sentence.into()),
+            code: None,
+            retry_after_seconds: None,
+            cause: None,
+        }
+    }
+
+    /// 400 with a sentence.
+    pub fn bad_request(sentence: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, sentence)
+    }
+
+    /// 400 with everything that is wrong with a body or a query.
+    pub fn invalid(mut problems: Vec<String>) -> Self {
+        if problems.len() > PROBLEMS_MAX {
+            let rest = problems.len() - PROBLEMS_MAX;
+            problems.truncate(PROBLEMS_MAX);
+            problems.push(format!("and {rest} more"));
+        }
+        Self { message: Message::Problems(problems), ..Self::bad_request("") }
+    }
+
+    /// 400 with one thing that is wrong with a body.
+    pub fn problem(problem: impl Display) -> Self {
+        Self::invalid(vec![problem.to_string()])
+    }
+
+    /// 401: no key at all.
+    pub fn key_missing() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "API key is required")
+    }
+
+    /// 404 for an id that names nothing.
+    pub fn unknown<T: Named>(id: &T) -> Self {
+        Self::unknown_text(T::KIND, &id.to_string())
+    }
+
+    /// 404 for a text that is not even an id.
+    pub fn unknown_text(kind: &str, id: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("{kind} with id '{}' not found", echo(id)))
+    }
+
+    /// 413, in the words of OpenWA's body parser.
+    pub fn too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request entity too large")
+    }
+
+    /// 503: the ledger failed; the causes are for the log.
+    pub fn store(error: StoreError) -> Self {
+        let retry = error.kind != StoreErrorKind::Corrupt;
+        Self {
+            cause: Some(Arc::new(error)),
+            retry_after_seconds: retry.then_some(1),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "The ledger did not answer")
+        }
+    }
+
+    /// 500, with its cause for the log.
+    pub fn internal(cause: impl Error + Send + Sync + 'static) -> Self {
+        Self { cause: Some(Arc::new(cause)), ..Self::unexpected() }
+    }
+
+    /// Adds a word for programs.
+    pub fn with_code(self, code: &'static str) -> Self {
+        Self { code: Some(code), ..self }
+    }
+
+    /// Takes back the advice to try again: what became of the request is not known.
+    pub fn without_retry(self) -> Self {
+        Self { retry_after_seconds: None, ..self }
+    }
+
+    fn unexpected() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
+    }
+
+    fn body(self, request_id: &str, detail: bool) -> ErrorBody {
+        let hidden = matches!(self.message, Message::Problems(_)) && !detail;
+        let wordless = matches!(
+            self.status,
+            StatusCode::INTERNAL_SERVER_ERROR | StatusCode::PAYLOAD_TOO_LARGE
+        );
+        let inside = self.cause.is_some() || self.status == StatusCode::INTERNAL_SERVER_ERROR;
+        ErrorBody {
+            status_code: self.status.as_u16(),
+            message: if hidden {
+                Message::Sentence("Bad Request".to_owned())
+            } else {
+                self.message
+            },
+            error: if hidden || wordless { None } else { self.status.canonical_reason() },
+            code: self.code,
+            request_id: inside.then(|| request_id.to_owned()),
+        }
+    }
+
+    /// Logs causes, outermost first.
+    fn report(&self) {
+        if let Some(cause) = &self.cause {
+            let mut chain = cause.to_string();
+            let mut next = cause.source();
+            while let Some(source) = next {
+                chain.push_str(": ");
+                chain.push_str(&source.to_string());
+                next = source.source();
+            }
+            tracing::error!(error = %chain, "a request failed inside the gateway");
+        }
+    }
+}
+
+impl From<KeyRefused> for ApiError {
+    fn from(refused: KeyRefused) -> Self {
+        let status = match refused {
+            KeyRefused::Unknown | KeyRefused::Revoked | KeyRefused::Expired => {
+                StatusCode::UNAUTHORIZED
+            }
+            KeyRefused::Ip
+            | KeyRefused::IpUnknown
+            | KeyRefused::Session
+            | KeyRefused::Role(_)
+            | KeyRefused::Scoped
+            | KeyRefused::ChatRestricted
+            | KeyRefused::Chat => StatusCode::FORBIDDEN,
+        };
+        Self::new(status, refused.to_string())
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::store(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// An empty answer with the error aboard, for [`present`].
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Writes the body of an answer that carries an [`ApiError`]; other answers pass.
+pub fn present(mut response: Response, request_id: &str, detail: bool) -> Response {
+    let Some(error) = response.extensions_mut().remove::<ApiError>() else {
+        return response;
+    };
+    error.report();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
+    headers.remove(header::CONTENT_LENGTH);
+    if let Some(seconds) = error.retry_after_seconds {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    // The shape holds only texts and a number, so it always serializes.
+    let json = serde_json::to_vec(&error.body(request_id, detail)).unwrap_or_default();
+    *response.body_mut() = Body::from(json);
+    response
+}
+
+/// 404 for a path or a method that leads nowhere.
+pub async fn no_route(method: Method, uri: Uri) -> ApiError {
+    // The path alone: a query could hold what should not come back.
+    ApiError::new(StatusCode::NOT_FOUND, format!("Cannot {method} {}", echo(uri.path())))
+}
+
+/// 500 for a panic in a handler. What it said went to standard error by the panic hook.
+pub fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    tracing::error!("a handler panicked");
+    ApiError::unexpected().into_response()
+}
+
+/// A caller's text for an answer, cut to a sensible length.
+pub fn echo(text: &str) -> String {
+    if text.chars().count() <= ECHO_CHARS_MAX {
+        return text.to_owned();
+    }
+    text.chars().take(ECHO_CHARS_MAX).chain(['…']).collect()
+}

@@ -1,0 +1,12 @@
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests drive real processes and a real clock")]
+
+//! The built program, from outside: its commands, its signals, its life after `kill -9`.
+
+mod collector;
+mod commands;
+mod crash;
+mod restart;
+mod safety;
+mod sandbox;
+mod support;
+mod wrong_input;

@@ -1,0 +1,256 @@
+//! A prepared ledger, and the real binary on it.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use domain::{
+    SessionId, Timestamp,
+    port::SessionStore as _,
+    session::{Session, SessionConfig, SessionStatus},
+};
+use serde_json::Value;
+use simulator::Network;
+use storage::{MasterKey, SqliteStore, StoreOptions};
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+/// The admin key of every prepared house.
+pub const KEY: &str = "admin-key-of-the-tests";
+/// 32 bytes, in hex.
+pub const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+/// Longest wait for a state; generous, since two cores share many tests.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// The binary under test.
+pub fn waypost() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
+    // Nothing of the machine's environment may decide a test.
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// A folder with a ledger.
+pub struct Prepared {
+    pub dir: TempDir,
+    pub network: Network,
+}
+
+impl Prepared {
+    pub async fn new() -> Self {
+        let network = Network::start().await.unwrap();
+        Self { dir: tempfile::tempdir().unwrap(), network }
+    }
+
+    pub fn data(&self) -> &Path {
+        self.dir.path()
+    }
+
+    async fn store(&self) -> SqliteStore {
+        let key = MasterKey::from_hex_or_base64(MASTER_KEY).unwrap();
+        SqliteStore::open(StoreOptions::new(self.data().join("waypost.sqlite"), key)).await.unwrap()
+    }
+
+    /// Writes linked sessions into the ledger, as pairing would have left them; they come up at the next start.
+    pub async fn link(&self, phones: &[&str]) -> Vec<SessionId> {
+        let store = self.store().await;
+        let mut ids = Vec::new();
+        for (index, phone) in phones.iter().enumerate() {
+            self.network.add_account(phone, "Shop").await;
+            let session = session(u128::try_from(index).unwrap() + 1);
+            assert!(store.insert(&session).await.unwrap());
+            let device = self.network.provision_device(phone).await.unwrap();
+            let bytes = serde_json::to_vec(&device.device).unwrap();
+            whatsapp::import_device(&store, session.id, &bytes, &device.prekeys).await.unwrap();
+            ids.push(session.id);
+        }
+        store.close().await;
+        ids
+    }
+
+    /// Starts the program on this ledger and waits until it listens.
+    pub fn start(&self) -> Running {
+        self.start_with(&[])
+    }
+
+    pub fn start_with(&self, env: &[(&str, &str)]) -> Running {
+        let mut command = waypost();
+        command
+            .arg("serve")
+            .current_dir(self.data())
+            .env("PORT", "0")
+            .env("WAYPOST_DATA_DIR", self.data())
+            .env("WAYPOST_MASTER_KEY", MASTER_KEY)
+            .env("API_MASTER_KEY", KEY)
+            .env("WAYPOST_WHATSAPP_URL", self.network.chat_url())
+            .env("WAYPOST_MEDIA_URL", self.network.media_url())
+            .env("SSRF_ALLOWED_HOSTS", "127.0.0.1")
+            .env("LOG_LEVEL", "warn");
+        for (name, value) in env {
+            command.env(name, value);
+        }
+        Running::spawn(command, self.data().join("stderr.log"))
+    }
+}
+
+fn session(number: u128) -> Session {
+    let at = Timestamp::from_millis(1_790_841_600_000);
+    Session {
+        id: SessionId::from_uuid(uuid::Uuid::from_u128(number)),
+        name: format!("shop-{number}"),
+        status: SessionStatus::Disconnected,
+        wanted: true,
+        phone: None,
+        lid: None,
+        push_name: None,
+        connected_at: None,
+        last_active: None,
+        last_error: None,
+        config: SessionConfig { reconnect_base_delay_ms: Some(1000), ..SessionConfig::default() },
+        proxy: None,
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+/// The program, listening.
+pub struct Running {
+    child: Child,
+    pub base: String,
+    pub stdout: String,
+    stderr: PathBuf,
+}
+
+impl Running {
+    fn spawn(mut command: Command, stderr: PathBuf) -> Self {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&stderr).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let (tell, told) = mpsc::channel();
+        let stdout = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if tell.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut seen = String::new();
+        loop {
+            match told.recv_timeout(LIMIT) {
+                Ok(line) => {
+                    seen.push_str(&line);
+                    seen.push('\n');
+                    if let Some((_, base)) = line.split_once("listens on ") {
+                        return Self { child, base: base.trim().to_owned(), stdout: seen, stderr };
+                    }
+                }
+                Err(_) => panic!("it did not start: {seen}{}", std::fs::read_to_string(&stderr).unwrap_or_default()),
+            }
+        }
+    }
+
+    /// SIGKILL: no instruction of the program runs after this.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGTERM, and wait for the end.
+    pub fn terminate(mut self) -> ExitStatus {
+        let done = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap();
+        assert!(done.success());
+        self.child.wait().unwrap()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.stderr).unwrap_or_default()
+    }
+
+    pub fn api(&self) -> Api {
+        Api { base: self.base.clone(), key: Some(KEY.to_owned()), http: http() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn http() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().timeout(LIMIT).build().unwrap()
+}
+
+/// A client of the program's API.
+#[derive(Clone)]
+pub struct Api {
+    base: String,
+    key: Option<String>,
+    http: reqwest::Client,
+}
+
+impl Api {
+    pub fn with_key(&self, key: Option<&str>) -> Self {
+        Self { key: key.map(str::to_owned), ..self.clone() }
+    }
+
+    pub async fn raw(&self, method: reqwest::Method, path: &str, body: Option<Vec<u8>>) -> (u16, Value) {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(key) = &self.key {
+            request = request.header("X-API-Key", key);
+        }
+        if let Some(body) = body {
+            request = request.header("Content-Type", "application/json").body(body);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap_or_default();
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.raw(reqwest::Method::POST, path, Some(body.to_string().into_bytes())).await
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.raw(reqwest::Method::GET, path, None).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    /// Looks again until it fits, within the limit.
+    pub async fn until(&self, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let body = self.get(path).await;
+            if fits(&body) {
+                return body;
+            }
+            assert!(Instant::now() < deadline, "{path} never fitted: {body}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub async fn ready(&self, session: SessionId) -> Value {
+        self.until(&format!("/sessions/{session}"), |body| body["status"] == "ready").await
+    }
+}
+
+/// Runs a command to its end: exit code, standard output, standard error.
+pub fn finish(mut command: Command) -> (Option<i32>, String, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut out, mut err) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    (child.wait().unwrap().code(), out, err)
+}

@@ -1,0 +1,275 @@
+//! A running network, as a test, a sandbox or the program holds it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::net::TcpListener;
+
+use crate::account::Account;
+use crate::faults::Faults;
+use crate::hub::Hub;
+use crate::keys::PhoneKeys;
+use crate::media::{self, MediaHttp};
+use crate::noise::ServerIdentity;
+use crate::persist::Disk;
+use crate::phone::Phone;
+use crate::provision::{self, ProvisionedDevice};
+use crate::record::Record;
+use crate::server::{self, devices, pairing};
+use crate::state::{self, AppKey, DeviceKey};
+use crate::wire::now_seconds;
+
+/// How long `shutdown` waits for connections and phones to end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How to start a network.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkOptions {
+    /// Port of the chat server on loopback; `None` for a free one.
+    pub port: Option<u16>,
+    /// Port of the media host on loopback; `None` for a free one.
+    pub media_port: Option<u16>,
+    /// Where to keep the network, so that its devices can log in again after a restart; `None` to forget it.
+    pub data_dir: Option<PathBuf>,
+    /// Makes the numbers the server chooses (LIDs, ids) repeatable. Keys are random all the same.
+    pub seed: Option<u64>,
+}
+
+/// A running network. Cheap to clone; dropping the last clone stops it.
+#[derive(Clone)]
+pub struct Network {
+    hub: Arc<Hub>,
+    chat: SocketAddr,
+    media: SocketAddr,
+    _stops: Arc<StopOnDrop>,
+}
+
+struct StopOnDrop(Arc<Hub>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop.cancel();
+    }
+}
+
+impl Network {
+    /// Starts an empty network on free ports of 127.0.0.1, kept nowhere.
+    pub async fn start() -> Result<Network> {
+        Network::start_with(NetworkOptions::default()).await
+    }
+
+    /// Starts a network.
+    ///
+    /// # Errors
+    /// When a port is taken, or the directory holds something that is not a network.
+    pub async fn start_with(options: NetworkOptions) -> Result<Network> {
+        let disk = options.data_dir.as_deref().map(Disk::new);
+        let file = match &disk {
+            Some(disk) => disk.load()?,
+            None => None,
+        };
+        let identity = match &file {
+            Some(file) => file.identity()?,
+            None => ServerIdentity::generate()?,
+        };
+        let chat = listen(options.port).await?;
+        let media = listen(options.media_port).await?;
+        let hub = Arc::new(Hub::new(identity, disk, options.seed));
+        let network = Network {
+            chat: chat.local_addr()?,
+            media: media.local_addr()?,
+            _stops: Arc::new(StopOnDrop(Arc::clone(&hub))),
+            hub,
+        };
+        if let Some(file) = file {
+            file.restore(&network.hub)?;
+        }
+        network.save().await?;
+        Disk::keep_up(&network.hub);
+        server::serve(&network.hub, chat);
+        media::serve(&network.hub, media);
+        Ok(network)
+    }
+
+    /// Address of the chat server, for the engine's transport.
+    pub fn chat_url(&self) -> String {
+        format!("ws://{}/ws/chat", self.chat)
+    }
+
+    /// Address of the media host. Clients ask for `https://media.sim.invalid/…`: map that to this address.
+    pub fn media_url(&self) -> String {
+        format!("http://{}", self.media)
+    }
+
+    /// The media host in process, as the engine's HTTP client.
+    pub fn media_http(&self) -> MediaHttp {
+        MediaHttp::new(&self.hub.media)
+    }
+
+    /// A person with a phone. Idempotent: an account that exists keeps its name and everything else.
+    pub async fn add_account(&self, phone: &str, name: &str) -> Account {
+        // Keys are made outside the lock; those of an account that exists already are dropped.
+        let made = self.make_account(phone, name);
+        let added = {
+            let mut state = self.hub.state();
+            let exists = state.accounts.contains_key(phone);
+            if !exists {
+                state
+                    .phones_by_lid
+                    .insert(made.lid.clone(), made.phone.clone());
+                state.accounts.insert(made.phone.clone(), made);
+            }
+            !exists
+        };
+        if added && let Err(error) = self.save().await {
+            tracing::error!("cannot write the new account down: {error:#}");
+        }
+        match Account::find(&self.hub, phone) {
+            Ok(account) => account,
+            Err(_) => unreachable!("accounts are never removed"),
+        }
+    }
+
+    fn make_account(&self, phone: &str, name: &str) -> state::Account {
+        let keys = match PhoneKeys::generate() {
+            Ok(keys) => Arc::new(keys),
+            Err(error) => unreachable!("signing with a fresh key cannot fail: {error}"),
+        };
+        let (lid, raw_id): (u64, u32) = self.hub.draw();
+        state::Account {
+            handset: Phone::start(&self.hub, phone, &keys),
+            keys,
+            phone: phone.to_owned(),
+            lid: format!("1{:014}", lid % 100_000_000_000_000),
+            name: name.to_owned(),
+            raw_id: raw_id >> 1,
+            next_device: 1,
+            next_key_index: 1,
+            devices: BTreeMap::new(),
+            app_key: AppKey {
+                id: rand::random(),
+                data: rand::random(),
+                timestamp: i64::try_from(now_seconds()).unwrap_or(i64::MAX),
+            },
+            app_state: HashMap::new(),
+            watchers: HashSet::new(),
+            about: String::new(),
+            picture: None,
+            blocked: Vec::new(),
+        }
+    }
+
+    /// The account with this number.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn account(&self, phone: &str) -> Result<Account> {
+        Account::find(&self.hub, phone)
+    }
+
+    /// The person scans the QR code a client shows. The phone then shares the account's app-state key by itself.
+    /// Returns the number of the new device.
+    ///
+    /// # Errors
+    /// When the account does not exist, or no client that waits here shows this code.
+    pub async fn scan_qr(&self, phone: &str, qr: &str) -> Result<u16> {
+        pairing::scan_qr(&self.hub, phone, qr)
+    }
+
+    /// The person types the 8-character code a client shows.
+    ///
+    /// # Errors
+    /// When the account does not exist or no client waits for a code of this number. A wrong code is noticed by the
+    /// client, not here.
+    pub async fn enter_code(&self, phone: &str, code: &str) -> Result<()> {
+        let (hub, phone, code) = (Arc::clone(&self.hub), phone.to_owned(), code.to_owned());
+        // The key derivation takes long enough to deserve a thread of its own.
+        tokio::task::spawn_blocking(move || pairing::enter_code(&hub, &phone, &code)).await?
+    }
+
+    /// A device already linked to `phone`, as the engine would have stored it after pairing: it logs in by Noise IK.
+    ///
+    /// # Errors
+    /// When the account does not exist or the directory cannot be written.
+    pub async fn provision_device(&self, phone: &str) -> Result<ProvisionedDevice> {
+        let provisioned = provision::provision(&self.hub, phone)?;
+        self.save().await?;
+        Ok(provisioned)
+    }
+
+    /// The person removes a linked device on the phone: its link ends with `device_removed`, and it cannot log in
+    /// again.
+    ///
+    /// # Errors
+    /// When there is no such device, or the directory cannot be written.
+    pub async fn unlink(&self, phone: &str, device: u16) -> Result<()> {
+        let key = DeviceKey::new(phone, device);
+        devices::unlink(&self.hub, &key, devices::By::Phone)?;
+        self.save().await
+    }
+
+    /// Closes the link of a device, which may log in again at once. Does nothing when it is not connected.
+    pub async fn kick(&self, phone: &str, device: u16) {
+        let mut state = self.hub.state();
+        if let Ok(device) = state.device_mut(&DeviceKey::new(phone, device))
+            && let Some(link) = &device.link
+        {
+            link.close();
+        }
+    }
+
+    /// Whether a device has a link now.
+    pub fn is_connected(&self, phone: &str, device: u16) -> bool {
+        let mut state = self.hub.state();
+        let device = state.device_mut(&DeviceKey::new(phone, device));
+        device.is_ok_and(|device| device.link.is_some())
+    }
+
+    /// What waits for a device, oldest first: stanza and id.
+    pub fn queued(&self, phone: &str, device: u16) -> Vec<(String, String)> {
+        let mut state = self.hub.state();
+        let device = state.device_mut(&DeviceKey::new(phone, device));
+        device.map_or_else(|_| Vec::new(), |device| device.queue.list())
+    }
+
+    /// Faults to inject.
+    pub fn faults(&self) -> &Faults {
+        &self.hub.faults
+    }
+
+    /// A copy of what the network saw.
+    pub fn record(&self) -> Record {
+        self.hub.recorder.snapshot()
+    }
+
+    /// Stops the network, writes it down if it has a directory, and waits until its parts have ended.
+    pub async fn shutdown(&self) {
+        self.hub.stop.cancel();
+        self.hub.tasks.close();
+        let ended = tokio::time::timeout(SHUTDOWN_TIMEOUT, self.hub.tasks.wait()).await;
+        if ended.is_err() {
+            tracing::warn!("parts of the network still run after {SHUTDOWN_TIMEOUT:?}");
+        }
+        if let Err(error) = self.save().await {
+            tracing::error!("cannot write the network down: {error:#}");
+        }
+    }
+
+    async fn save(&self) -> Result<()> {
+        match &self.hub.disk {
+            Some(disk) => disk.save(&self.hub).await,
+            None => Ok(()),
+        }
+    }
+}
+
+async fn listen(port: Option<u16>) -> Result<TcpListener> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
+}

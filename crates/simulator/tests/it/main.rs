@@ -1,0 +1,5 @@
+//! The network, driven by real engine clients.
+
+mod support;
+
+mod core;
