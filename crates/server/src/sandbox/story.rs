@@ -91,8 +91,7 @@ async fn follow(stage: &Stage, printer: &Printer, id: &str) -> anyhow::Result<()
     let heard = stage.contact.wait_for(STEP_LIMIT, |message| message.id == id).await;
     let heard = heard.with_context(|| format!("{CONTACT_NAME}'s phone did not get the message"))?;
     stage.receiver.wait_for("message.ack delivered", STEP_LIMIT, event("message.ack", Some("delivered"))).await?;
-    let words = heard.text.unwrap_or_default();
-    printer.step("delivered", &format!("{CONTACT_NAME}'s phone decrypted “{words}”; webhook message.ack"));
+    printer.step("delivered", &format!("{CONTACT_NAME}'s phone decrypted “{}”; webhook message.ack", heard.text));
     stage.receiver.wait_for("message.ack read", STEP_LIMIT, event("message.ack", Some("read"))).await?;
     printer.step("read", &format!("{CONTACT_NAME} read it; webhook message.ack"));
     Ok(())
@@ -121,7 +120,8 @@ async fn answer(stage: &Stage, printer: &Printer, session: SessionId) -> anyhow:
 /// Waits until the server's queue for the linked device is empty.
 async fn acknowledged(stage: &Stage, id: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + STEP_LIMIT;
-    while stage.network.waiting(NUMBER).await.iter().any(|waiting| waiting == id) {
+    let device = stage.network.account(NUMBER)?.devices().pop().context("the number has no linked device")?;
+    while stage.network.queued(NUMBER, device).iter().any(|(_, waiting)| waiting == id) {
         if Instant::now() > deadline {
             bail!("the answer was never acknowledged to WhatsApp");
         }

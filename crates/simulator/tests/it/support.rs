@@ -111,6 +111,33 @@ impl Gateway {
         gateway
     }
 
+    /// A device paired by QR code, connected.
+    pub async fn paired(network: &Network, phone: &str, name: &'static str) -> Gateway {
+        let start = Start {
+            push_name: Some(name),
+            hook: None,
+        };
+        Gateway::pair(network, phone, start).await
+    }
+
+    /// The same with other settings.
+    pub async fn pair(network: &Network, phone: &str, start: Start) -> Gateway {
+        let backend: Arc<dyn Backend> = Arc::new(InMemoryBackend::new());
+        let mut gateway = Gateway::start(network, backend, phone, 0, start).await;
+        let shown = gateway
+            .event(|event| matches!(event, Event::PairingQrCode(_)))
+            .await;
+        let Event::PairingQrCode(qr) = &*shown else {
+            unreachable!()
+        };
+        gateway.device = network.scan_qr(phone, &qr.code).await.unwrap();
+        gateway
+            .event(|event| matches!(event, Event::PairSuccess(_)))
+            .await;
+        gateway.until_connected().await;
+        gateway
+    }
+
     pub async fn until_connected(&self) {
         self.event(|event| matches!(event, Event::Connected(_)))
             .await;

@@ -1,0 +1,134 @@
+//! Signal: identities, sessions, one-time and signed prekeys, sender keys.
+//!
+//! Whether a prekey was uploaded is not stored: the library keeps that as a watermark in the device
+//! itself, and its reference store ignores the flag as well.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::port::KeyChange;
+use whatsapp_rust::{store::error::StoreError, traits::SignalStore};
+
+use super::{LedgerBackend, Outcome, delete, namespace as ns, number, put};
+
+impl LedgerBackend {
+    async fn load_numbered(&self, namespace: &'static str, id: u32) -> Outcome<Option<Vec<u8>>> {
+        self.bytes(namespace, &number(id)).await
+    }
+
+    async fn knows_user(&self, namespace: &'static str, user: &str) -> Outcome<bool> {
+        let entries = self.list(namespace, user).await?;
+        Ok(entries.iter().any(|entry| {
+            entry.key.strip_prefix(user).is_some_and(|rest| rest.starts_with(['@', ':']))
+        }))
+    }
+}
+
+fn puts<T: AsRef<[u8]>>(namespace: &'static str, entries: &[(Arc<str>, T)]) -> Vec<KeyChange> {
+    entries.iter().map(|(address, value)| put(namespace, &**address, value.as_ref())).collect()
+}
+
+#[async_trait]
+impl SignalStore for LedgerBackend {
+    async fn put_identity(&self, address: &str, key: [u8; 32]) -> Outcome<()> {
+        self.apply(vec![put(ns::IDENTITY, address, key)]).await
+    }
+
+    async fn put_identities_batch(&self, identities: &[(Arc<str>, [u8; 32])]) -> Outcome<()> {
+        self.apply(puts(ns::IDENTITY, identities)).await
+    }
+
+    async fn load_identity(&self, address: &str) -> Outcome<Option<[u8; 32]>> {
+        let Some(bytes) = self.bytes(ns::IDENTITY, address).await? else { return Ok(None) };
+        <[u8; 32]>::try_from(bytes.as_slice())
+            .map(Some)
+            .map_err(|_| StoreError::Validation("an identity key is not 32 bytes long".into()))
+    }
+
+    async fn delete_identity(&self, address: &str) -> Outcome<()> {
+        self.apply(vec![delete(ns::IDENTITY, address)]).await
+    }
+
+    async fn get_session(&self, address: &str) -> Outcome<Option<Bytes>> {
+        Ok(self.bytes(ns::SESSION, address).await?.map(Bytes::from))
+    }
+
+    async fn put_session(&self, address: &str, session: &[u8]) -> Outcome<()> {
+        self.apply(vec![put(ns::SESSION, address, session)]).await
+    }
+
+    async fn put_sessions_batch(&self, sessions: &[(Arc<str>, Bytes)]) -> Outcome<()> {
+        self.apply(puts(ns::SESSION, sessions)).await
+    }
+
+    async fn delete_session(&self, address: &str) -> Outcome<()> {
+        self.apply(vec![delete(ns::SESSION, address)]).await
+    }
+
+    async fn has_signal_state_for_user(&self, user: &str) -> Outcome<bool> {
+        Ok(self.knows_user(ns::SESSION, user).await? || self.knows_user(ns::IDENTITY, user).await?)
+    }
+
+    async fn store_prekey(&self, id: u32, record: &[u8], _uploaded: bool) -> Outcome<()> {
+        self.apply(vec![put(ns::PREKEY, number(id), record)]).await
+    }
+
+    async fn store_prekeys_batch(&self, keys: &[(u32, Bytes)], _uploaded: bool) -> Outcome<()> {
+        let changes = keys.iter().map(|(id, record)| put(ns::PREKEY, number(*id), &record[..]));
+        self.apply(changes.collect()).await
+    }
+
+    async fn load_prekey(&self, id: u32) -> Outcome<Option<Bytes>> {
+        Ok(self.load_numbered(ns::PREKEY, id).await?.map(Bytes::from))
+    }
+
+    async fn mark_prekeys_uploaded(&self, _ids: &[u32]) -> Outcome<()> {
+        Ok(())
+    }
+
+    async fn remove_prekey(&self, id: u32) -> Outcome<()> {
+        self.apply(vec![delete(ns::PREKEY, number(id))]).await
+    }
+
+    async fn get_max_prekey_id(&self) -> Outcome<u32> {
+        let entries = self.list(ns::PREKEY, "").await?;
+        Ok(entries.iter().filter_map(|entry| entry.key.parse().ok()).max().unwrap_or(0))
+    }
+
+    async fn store_signed_prekey(&self, id: u32, record: &[u8]) -> Outcome<()> {
+        self.apply(vec![put(ns::SIGNED_PREKEY, number(id), record)]).await
+    }
+
+    async fn load_signed_prekey(&self, id: u32) -> Outcome<Option<Vec<u8>>> {
+        self.load_numbered(ns::SIGNED_PREKEY, id).await
+    }
+
+    async fn load_all_signed_prekeys(&self) -> Outcome<Vec<(u32, Vec<u8>)>> {
+        let entries = self.list(ns::SIGNED_PREKEY, "").await?;
+        Ok(entries
+            .into_iter()
+            .filter_map(|entry| Some((entry.key.parse().ok()?, entry.value)))
+            .collect())
+    }
+
+    async fn remove_signed_prekey(&self, id: u32) -> Outcome<()> {
+        self.apply(vec![delete(ns::SIGNED_PREKEY, number(id))]).await
+    }
+
+    async fn put_sender_key(&self, address: &str, record: &[u8]) -> Outcome<()> {
+        self.apply(vec![put(ns::SENDER_KEY, address, record)]).await
+    }
+
+    async fn put_sender_keys_batch(&self, sender_keys: &[(Arc<str>, Bytes)]) -> Outcome<()> {
+        self.apply(puts(ns::SENDER_KEY, sender_keys)).await
+    }
+
+    async fn get_sender_key(&self, address: &str) -> Outcome<Option<Vec<u8>>> {
+        self.bytes(ns::SENDER_KEY, address).await
+    }
+
+    async fn delete_sender_key(&self, address: &str) -> Outcome<()> {
+        self.apply(vec![delete(ns::SENDER_KEY, address)]).await
+    }
+}
