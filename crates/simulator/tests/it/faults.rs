@@ -8,10 +8,7 @@ use whatsapp_rust::SendOptions;
 use crate::support::*;
 
 fn with_id(id: &str) -> SendOptions {
-    SendOptions {
-        message_id: Some(id.to_owned()),
-        ..Default::default()
-    }
+    SendOptions::default().with_message_id(id)
 }
 
 #[tokio::test]

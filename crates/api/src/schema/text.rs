@@ -1,0 +1,109 @@
+//! Texts: lengths, lists of words, patterns and formats.
+
+use domain::{ChatId, ChatKind, SessionId, Timestamp, proxy::{InvalidProxy, ProxyUrl}};
+use ipnet::Ipv4Net;
+use serde_json::Value;
+
+/// What is wrong with a text. `subject` begins each sentence.
+pub fn problems(schema: &Value, subject: &str, text: &str) -> Vec<String> {
+    // Characters, not bytes: that is how a person counts.
+    let length = text.chars().count() as u64;
+    if length == 0 && schema["minLength"] == 1 {
+        return vec![format!("{subject} should not be empty")];
+    }
+    let mut problems = Vec::new();
+    if let Some(least) = schema["minLength"].as_u64().filter(|least| length < *least) {
+        problems.push(format!("{subject} must be longer than or equal to {least} characters"));
+    }
+    if let Some(most) = schema["maxLength"].as_u64().filter(|most| length > *most) {
+        problems.push(format!("{subject} must be shorter than or equal to {most} characters"));
+        // A longer text is not looked into.
+        return problems;
+    }
+    if let Some(words) = schema["enum"].as_array()
+        && !words.iter().any(|word| word == text)
+    {
+        let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+        problems.push(format!(
+            "{subject} must be one of the following values: {}",
+            words.join(", ")
+        ));
+    }
+    if let Some(pattern) = schema["pattern"].as_str()
+        && matches_pattern(pattern, text) != Some(true)
+    {
+        problems.push(format!("{subject} must match /{pattern}/ regular expression"));
+    }
+    if let Some(format) = schema["format"].as_str()
+        && let Some(Err(words)) = check_format(format, text)
+    {
+        problems.push(format!("{subject} {words}"));
+    }
+    problems
+}
+
+/// Names of sessions.
+pub const SESSION_NAME: &str = "^[a-zA-Z0-9-]+$";
+/// Phone numbers for pairing codes.
+pub const DIGITS: &str = "^[0-9]{6,15}$";
+
+/// `None` when the pattern is not known.
+pub fn matches_pattern(pattern: &str, text: &str) -> Option<bool> {
+    match pattern {
+        SESSION_NAME => Some(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')),
+        DIGITS => {
+            let sized = (6..=15).contains(&text.len());
+            Some(sized && text.bytes().all(|b| b.is_ascii_digit()))
+        }
+        _ => None,
+    }
+}
+
+/// `None` when the format is not known, else what the text must be.
+pub fn check_format(format: &str, text: &str) -> Option<Result<(), &'static str>> {
+    let holds = |holds: bool, words| if holds { Ok(()) } else { Err(words) };
+    let kind = || text.parse::<ChatId>().map(|chat| chat.kind());
+    Some(match format {
+        "chat-id" => holds(kind().is_ok(), "must look like <phone>@c.us, <id>@g.us or <id>@lid"),
+        "person-id" => holds(
+            kind() == Ok(ChatKind::Individual),
+            "must look like <phone>@c.us or <id>@lid",
+        ),
+        "allowed-chat" => holds(
+            matches!(kind(), Ok(ChatKind::Individual | ChatKind::Group)),
+            "must be <id>@g.us, <phone>@c.us, <lid>@lid or a phone number",
+        ),
+        "ipv4-or-cidr" => holds(is_ipv4_or_cidr(text), "must be an IPv4 address or CIDR range"),
+        "uuid" => holds(text.parse::<SessionId>().is_ok(), "must be a UUID"),
+        "date-time" => holds(
+            Timestamp::parse_iso(text).is_some(),
+            "must be a valid ISO 8601 date string",
+        ),
+        "proxy-url" => proxy(text),
+        "secret-or-empty" => holds(
+            text.is_empty() || text.chars().count() >= 16,
+            "must be empty or longer than or equal to 16 characters",
+        ),
+        "uri" => holds(
+            url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")),
+            "must be a URL address",
+        ),
+        _ => return None,
+    })
+}
+
+fn is_ipv4_or_cidr(text: &str) -> bool {
+    text.parse::<std::net::Ipv4Addr>().is_ok() || text.parse::<Ipv4Net>().is_ok()
+}
+
+fn proxy(text: &str) -> Result<(), &'static str> {
+    if text.starts_with("socks4:") || text.starts_with("socks4a:") {
+        return Err("must not be a socks4 proxy: socks5, http and https proxies work");
+    }
+    match ProxyUrl::parse(text) {
+        Ok(_) => Ok(()),
+        Err(InvalidProxy::Malformed) => Err("must be a URL like socks5://user:password@host:1080"),
+        Err(InvalidProxy::Scheme) => Err("must start with http://, https:// or socks5://"),
+        Err(InvalidProxy::TooLong) => Err("must be shorter than or equal to 255 characters"),
+    }
+}

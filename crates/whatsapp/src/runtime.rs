@@ -1,0 +1,72 @@
+//! The engine's tasks, all of them, so that a closed connection leaves nothing running.
+//!
+//! The protocol library spawns through a runtime it is given. This one keeps count and can end
+//! everything: a task that the library forgot ends with the connection it belongs to.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use async_trait::async_trait;
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use whatsapp_rust::{Runtime, wacore::runtime::AbortHandle};
+
+type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The tasks of one connection.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// The one place where this crate starts a task of a connection.
+    pub(crate) fn start(&self, future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        let stop = self.stop.clone();
+        self.tracker.spawn(async move {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = future => {}
+            }
+        })
+    }
+
+    /// Ends all tasks and waits for them, at most `limit`: a blocking read cannot be interrupted.
+    pub(crate) async fn stop(&self, limit: Duration) {
+        self.stop.cancel();
+        self.tracker.close();
+        if timeout(limit, self.tracker.wait()).await.is_err() {
+            tracing::warn!(left = self.tracker.len(), "tasks of a closed connection still run");
+        }
+    }
+}
+
+#[async_trait]
+impl Runtime for Tasks {
+    fn spawn(&self, future: Boxed) -> AbortHandle {
+        let task = self.start(future);
+        AbortHandle::new(move || task.abort())
+    }
+
+    fn spawn_detached(&self, future: Boxed) {
+        self.start(future);
+    }
+
+    fn sleep(&self, duration: Duration) -> Boxed {
+        Box::pin(tokio::time::sleep(duration))
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) -> Boxed {
+        let task = self.tracker.spawn_blocking(work);
+        Box::pin(async move {
+            if let Err(error) = task.await {
+                tracing::warn!(%error, "blocking work of the engine failed");
+            }
+        })
+    }
+
+    fn yield_now(&self) -> Option<Boxed> {
+        None
+    }
+}
