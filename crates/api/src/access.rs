@@ -15,7 +15,12 @@ use domain::{
     api_key::{ApiKey, KeyRefused, Role},
 };
 
-use crate::{AppState, address::client_ip, body::RawBody, error::{ApiError, Named}};
+use crate::{
+    AppState,
+    address::client_ip,
+    body::RawBody,
+    error::{ApiError, Named},
+};
 
 /// What a route asks of a key.
 pub trait Access: Send + Sync + 'static {
@@ -180,7 +185,10 @@ fn presented_key(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The path's parameters, percent-decoded.
-async fn path_ids(parts: &mut Parts, state: &AppState) -> Result<BTreeMap<String, String>, ApiError> {
+async fn path_ids(
+    parts: &mut Parts,
+    state: &AppState,
+) -> Result<BTreeMap<String, String>, ApiError> {
     let params = RawPathParams::from_request_parts(parts, state).await;
     let params = params.map_err(|_| ApiError::bad_request("The path is not valid UTF-8"))?;
     Ok(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
@@ -200,9 +208,15 @@ mod tests {
 
     #[test]
     fn the_own_header_wins_over_bearer() {
-        assert_eq!(presented(&[("x-api-key", "a"), ("authorization", "Bearer b")]).as_deref(), Some("a"));
+        assert_eq!(
+            presented(&[("x-api-key", "a"), ("authorization", "Bearer b")]).as_deref(),
+            Some("a")
+        );
         assert_eq!(presented(&[("authorization", "bearer  b")]).as_deref(), Some("b"));
-        assert_eq!(presented(&[("x-api-key", ""), ("authorization", "Bearer b")]).as_deref(), Some("b"));
+        assert_eq!(
+            presented(&[("x-api-key", ""), ("authorization", "Bearer b")]).as_deref(),
+            Some("b")
+        );
         assert_eq!(presented(&[("authorization", "Basic b")]), None);
         assert_eq!(presented(&[("authorization", "Bearer ")]), None);
         assert_eq!(presented(&[]), None);

@@ -64,8 +64,14 @@ mod tests {
 
     #[test]
     fn trusted_proxies_are_walked_from_the_near_end() {
-        assert_eq!(seen("10.0.0.1", &["6.6.6.6, 198.51.100.7, 10.0.0.2"]).as_deref(), Some("198.51.100.7"));
-        assert_eq!(seen("10.0.0.1", &["6.6.6.6", "198.51.100.7:4711"]).as_deref(), Some("198.51.100.7"));
+        assert_eq!(
+            seen("10.0.0.1", &["6.6.6.6, 198.51.100.7, 10.0.0.2"]).as_deref(),
+            Some("198.51.100.7")
+        );
+        assert_eq!(
+            seen("10.0.0.1", &["6.6.6.6", "198.51.100.7:4711"]).as_deref(),
+            Some("198.51.100.7")
+        );
         assert_eq!(seen("fd00::1", &["[2001:db8::1]:80"]).as_deref(), Some("2001:db8::1"));
         assert_eq!(seen("10.0.0.1", &[]).as_deref(), Some("10.0.0.1"));
         assert_eq!(seen("10.0.0.1", &["10.0.0.3"]).as_deref(), Some("10.0.0.3"));

@@ -1,11 +1,11 @@
 //! API keys: `/api/auth/…`. Only admins whose key sees all sessions manage keys.
 
+use crate::gateway_stub::api_keys::{ApiKeyPatch, NewApiKey};
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     ApiKeyId, ChatId, SessionId, Timestamp,
     api_key::{ApiKey, Role},
 };
-use gateway::api_keys::{ApiKeyPatch, NewApiKey};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -86,9 +86,9 @@ struct AllowedIp(IpNet);
 impl<'de> Deserialize<'de> for AllowedIp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let net = text.parse::<IpNet>().or_else(|error| {
-            text.parse::<std::net::IpAddr>().map(IpNet::from).map_err(|_| error)
-        });
+        let net = text
+            .parse::<IpNet>()
+            .or_else(|error| text.parse::<std::net::IpAddr>().map(IpNet::from).map_err(|_| error));
         net.map(Self).map_err(serde::de::Error::custom)
     }
 }
@@ -233,10 +233,7 @@ fn nets(ips: Vec<AllowedIp>) -> Vec<IpNet> {
     responses((status = 200, description = "All keys", body = [ApiKeyBody])),
     security(("X-API-Key" = ["admin", "unscoped"])),
 )]
-async fn list(
-    State(state): State<AppState>,
-    _: Keeper,
-) -> Result<Json<Vec<ApiKeyBody>>, ApiError> {
+async fn list(State(state): State<AppState>, _: Keeper) -> Result<Json<Vec<ApiKeyBody>>, ApiError> {
     let keys = state.gateway.api_keys.list().await?;
     Ok(Json(keys.into_iter().map(ApiKeyBody::from).collect()))
 }
@@ -248,10 +245,7 @@ async fn list(
     responses((status = 200, description = "The key", body = ApiKeyBody)),
     security(("X-API-Key" = ["admin", "unscoped"])),
 )]
-async fn get(
-    State(state): State<AppState>,
-    caller: Keeper,
-) -> Result<Json<ApiKeyBody>, ApiError> {
+async fn get(State(state): State<AppState>, caller: Keeper) -> Result<Json<ApiKeyBody>, ApiError> {
     let id: ApiKeyId = caller.id("id")?;
     let key = state.gateway.api_keys.get(id).await?;
     Ok(Json(key.ok_or_else(|| ApiError::unknown(&id))?.into()))

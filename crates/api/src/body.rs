@@ -17,7 +17,11 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::{AppState, error::{ApiError, echo}, schema};
+use crate::{
+    AppState,
+    error::{ApiError, echo},
+    schema,
+};
 
 /// How much of a refused body is still read and thrown away. A client that is cut off while it writes sees a broken
 /// connection instead of the 413.
@@ -47,7 +51,10 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     for encoding in headers.get_all(header::CONTENT_ENCODING) {
         let encoding = encoding.to_str().unwrap_or("unreadable").trim();
         if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
-            return Err(unsupported(format!("unsupported content encoding \"{}\"", echo(encoding))));
+            return Err(unsupported(format!(
+                "unsupported content encoding \"{}\"",
+                echo(encoding)
+            )));
         }
     }
     Ok(())
@@ -88,7 +95,9 @@ impl FromRequest<AppState> for RawBody {
             ApiError::bad_request(format!("The request body is not valid JSON: {error}"))
         })?;
         if contains_nul(&value) {
-            return Err(ApiError::bad_request("The request body contains a NUL character (U+0000)"));
+            return Err(ApiError::bad_request(
+                "The request body contains a NUL character (U+0000)",
+            ));
         }
         match value {
             Value::Object(fields) => Ok(Self(fields)),
@@ -156,10 +165,13 @@ async fn collect(mut body: HttpBody, limit: usize) -> Result<Vec<u8>, ApiError> 
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or("");
+    let given =
+        headers.get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or("");
     let mut parts = given.split(';').map(str::trim);
     if !parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
-        return Err(ApiError::bad_request("The Content-Type of the request must be application/json"));
+        return Err(ApiError::bad_request(
+            "The Content-Type of the request must be application/json",
+        ));
     }
     for part in parts {
         if let Some((name, charset)) = part.split_once('=')

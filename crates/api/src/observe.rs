@@ -27,7 +27,8 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
     let id_text = id.to_str().unwrap_or_default().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str);
-    let span = tracing::info_span!("http", method = %request.method(), route, request.id = %id_text);
+    let span =
+        tracing::info_span!("http", method = %request.method(), route, request.id = %id_text);
     let probe = route.starts_with("/api/health") || route == "/api/infra/health";
     let work = async {
         let started = tokio::time::Instant::now();
@@ -49,7 +50,8 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
 /// The caller's id for the request if it is a plain word, else a fresh one.
 fn request_id(request: &Request) -> HeaderValue {
     let plain = |text: &str| {
-        (1..=REQUEST_ID_CHARS_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+        (1..=REQUEST_ID_CHARS_MAX).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_graphic())
     };
     let given = request.headers().get(REQUEST_ID).filter(|id| id.to_str().is_ok_and(plain));
     given.cloned().unwrap_or_else(|| {

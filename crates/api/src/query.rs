@@ -30,7 +30,8 @@ impl Query {
 
     /// A parameter's only value.
     pub fn one(&self, name: &str) -> Result<Option<&str>, Repeated> {
-        let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let mut values =
+            self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
             (_, Some(_)) => Err(Repeated),
             (value, None) => Ok(value),
@@ -39,7 +40,8 @@ impl Query {
 
     /// `limit` and `offset` of a list. Values that make no sense fall back, as OpenWA's do.
     pub fn page(&self) -> Page {
-        let number = |name| self.one(name).ok().flatten().and_then(|text| text.trim().parse::<u32>().ok());
+        let number =
+            |name| self.one(name).ok().flatten().and_then(|text| text.trim().parse::<u32>().ok());
         let limit = number("limit").filter(|limit| (1..=LIMIT_MAX).contains(limit));
         Page { limit: limit.unwrap_or(LIMIT_MAX), offset: number("offset").unwrap_or(0) }
     }

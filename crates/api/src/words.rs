@@ -118,7 +118,16 @@ word_schema!(
     "FilterField",
     "The message field that is tested.",
     vec![
-        "sender", "recipient", "chatId", "body", "type", "isGroup", "kind", "fromMe", "hasMedia", "mentions"
+        "sender",
+        "recipient",
+        "chatId",
+        "body",
+        "type",
+        "isGroup",
+        "kind",
+        "fromMe",
+        "hasMedia",
+        "mentions"
     ]
 );
 word_schema!(

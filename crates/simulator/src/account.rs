@@ -86,12 +86,7 @@ impl Account {
     pub async fn send(&self, to: Jid, message: wa::Message) -> Result<String> {
         phone::check_address(&to)?;
         let id = self.hub.message_id();
-        let letter = Letter {
-            id: id.clone(),
-            to,
-            message,
-            peer: false,
-        };
+        let letter = Letter { id: id.clone(), to, message, peer: false };
         phone::send(&self.hub, &self.phone, letter).await?;
         Ok(id)
     }
@@ -188,10 +183,8 @@ impl Account {
             ChatState::Composing => "composing",
             ChatState::Paused => "paused",
         });
-        let stanza = Build::new("chatstate")
-            .attr("to", Jid::pn(to_phone))
-            .children([what.build()])
-            .build();
+        let stanza =
+            Build::new("chatstate").attr("to", Jid::pn(to_phone)).children([what.build()]).build();
         presence::typing(&self.hub, &self.key(), &stanza.as_node_ref())
     }
 
@@ -229,10 +222,7 @@ pub enum Online {
 }
 
 fn text_message(text: &str) -> wa::Message {
-    wa::Message {
-        conversation: Some(text.to_owned()),
-        ..Default::default()
-    }
+    wa::Message { conversation: Some(text.to_owned()), ..Default::default() }
 }
 
 /// Zlib framing around one stored block: clients expect compressed history, and do not mind if nothing was gained.

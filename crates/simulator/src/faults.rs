@@ -99,10 +99,7 @@ impl Faults {
 
     /// The same faults for one linked device.
     pub fn for_device(&self, phone: &str, device: u16) -> DeviceFaults<'_> {
-        DeviceFaults {
-            faults: self,
-            key: (phone.to_owned(), device),
-        }
+        DeviceFaults { faults: self, key: (phone.to_owned(), device) }
     }
 
     /// Takes back every fault that has not struck yet.
@@ -134,9 +131,7 @@ impl Faults {
     pub(crate) fn delay_of(&self, phone: &str, device: u16) -> Duration {
         self.change(|plan| {
             let own = plan.devices.get(&(phone.to_owned(), device));
-            own.and_then(|script| script.delay)
-                .or(plan.everybody.delay)
-                .unwrap_or_default()
+            own.and_then(|script| script.delay).or(plan.everybody.delay).unwrap_or_default()
         })
     }
 
@@ -185,8 +180,7 @@ impl DeviceFaults<'_> {
     }
 
     fn change(&self, change: impl FnOnce(&mut Script)) {
-        self.faults
-            .change(|plan| change(plan.devices.entry(self.key.clone()).or_default()));
+        self.faults.change(|plan| change(plan.devices.entry(self.key.clone()).or_default()));
     }
 }
 

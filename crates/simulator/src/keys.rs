@@ -64,13 +64,7 @@ impl PhoneKeys {
             last_id: rand::random_range(1..0x7f_0000),
             pairs: BTreeMap::new(),
         });
-        Ok(PhoneKeys {
-            identity,
-            registration_id,
-            signed,
-            signed_signature,
-            one_time,
-        })
+        Ok(PhoneKeys { identity, registration_id, signed, signed_signature, one_time })
     }
 
     pub(crate) fn identity_public(&self) -> [u8; 32] {
@@ -81,10 +75,8 @@ impl PhoneKeys {
 
     /// Signs as the account: device identities and device lists.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
-        let signature = self
-            .identity
-            .private_key()
-            .calculate_signature(message, &mut rand::rng())?;
+        let signature =
+            self.identity.private_key().calculate_signature(message, &mut rand::rng())?;
         Ok(signature.to_vec())
     }
 
@@ -118,9 +110,7 @@ impl PhoneKeys {
 
     pub(crate) fn one_time_key(&self, id: u32) -> Option<PreKeyRecord> {
         let keys = self.one_time.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.pairs
-            .get(&id)
-            .map(|pair| PreKeyRecord::new(id.into(), pair))
+        keys.pairs.get(&id).map(|pair| PreKeyRecord::new(id.into(), pair))
     }
 
     pub(crate) fn forget_one_time_key(&self, id: u32) {
@@ -162,9 +152,7 @@ impl SignedKey {
             .children([
                 Build::new("id").bytes(three_bytes(self.id)).build(),
                 Build::new("value").bytes(self.public.to_vec()).build(),
-                Build::new("signature")
-                    .bytes(self.signature.clone())
-                    .build(),
+                Build::new("signature").bytes(self.signature.clone()).build(),
             ])
             .build()
     }
@@ -201,11 +189,7 @@ impl KeyBundle {
     pub(crate) fn to_user_node(&self, jid: &Jid) -> Node {
         let mut parts = vec![self.registration_node()];
         parts.extend(self.key_nodes());
-        Build::new("user")
-            .attr("jid", jid)
-            .attr("t", now_seconds())
-            .children(parts)
-            .build()
+        Build::new("user").attr("jid", jid).attr("t", now_seconds()).children(parts).build()
     }
 
     /// The `<registration>` of this device.
@@ -236,11 +220,7 @@ impl KeyBundle {
         }
         nodes.push(self.signed.to_node());
         if let Some(identity) = &self.device_identity {
-            nodes.push(
-                Build::new("device-identity")
-                    .bytes(identity.clone())
-                    .build(),
-            );
+            nodes.push(Build::new("device-identity").bytes(identity.clone()).build());
         }
         nodes
     }
@@ -266,8 +246,5 @@ impl KeyBundle {
 
 /// A one-time key as it is uploaded and as it is handed out.
 pub(crate) fn one_time_from_node(key: &NodeRef<'_>) -> Result<(u32, [u8; 32])> {
-    Ok((
-        big_endian(&child_bytes(key, "id")?),
-        key32(&child_bytes(key, "value")?)?,
-    ))
+    Ok((big_endian(&child_bytes(key, "id")?), key32(&child_bytes(key, "value")?)?))
 }

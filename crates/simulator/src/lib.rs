@@ -52,4 +52,4 @@ pub use media::{MEDIA_HOST, MediaHttp};
 pub use network::{Network, NetworkOptions};
 pub use phone::{Answer, Behaviour, INBOX_MAX, Received};
 pub use provision::ProvisionedDevice;
-pub use record::{AcceptedMessage, Nack, RECORD_MAX, Record, SeenReceipt};
+pub use record::{AcceptedMessage, Duplicate, Nack, RECORD_MAX, Record, SeenReceipt};

@@ -45,9 +45,8 @@ async fn main() -> Result<()> {
     })
     .await?;
     let control = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port + 2));
-    let listener = TcpListener::bind(control)
-        .await
-        .with_context(|| format!("cannot listen on {control}"))?;
+    let listener =
+        TcpListener::bind(control).await.with_context(|| format!("cannot listen on {control}"))?;
     println!("chat     {}", network.chat_url());
     println!("media    {}", network.media_url());
     println!("control  http://{control}");

@@ -104,9 +104,7 @@ pub(crate) fn serve(hub: &Arc<Hub>, listener: TcpListener) {
         .with_state(Arc::clone(&hub.media));
     let stop = hub.stop.clone();
     hub.tasks.spawn(async move {
-        let _ = stop
-            .run_until_cancelled(async move { axum::serve(listener, app).await })
-            .await;
+        let _ = stop.run_until_cancelled(async move { axum::serve(listener, app).await }).await;
     });
 }
 
@@ -130,9 +128,7 @@ pub struct MediaHttp {
 
 impl MediaHttp {
     pub(crate) fn new(store: &Arc<MediaStore>) -> MediaHttp {
-        MediaHttp {
-            store: Arc::clone(store),
-        }
+        MediaHttp { store: Arc::clone(store) }
     }
 
     fn respond(&self, request: &HttpRequest, body: Bytes) -> HttpResponse {
@@ -142,10 +138,7 @@ impl MediaHttp {
             .and_then(|(_, rest)| rest.find('/').map(|slash| &rest[slash..]))
             .unwrap_or("/");
         let (status_code, body) = self.store.respond(request.method != "GET", uri, body);
-        HttpResponse {
-            status_code,
-            body: body.to_vec(),
-        }
+        HttpResponse { status_code, body: body.to_vec() }
     }
 }
 

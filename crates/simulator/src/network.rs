@@ -118,9 +118,7 @@ impl Network {
             let mut state = self.hub.state();
             let exists = state.accounts.contains_key(phone);
             if !exists {
-                state
-                    .phones_by_lid
-                    .insert(made.lid.clone(), made.phone.clone());
+                state.phones_by_lid.insert(made.lid.clone(), made.phone.clone());
                 state.accounts.insert(made.phone.clone(), made);
             }
             !exists
@@ -269,7 +267,5 @@ impl Network {
 
 async fn listen(port: Option<u16>) -> Result<TcpListener> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}"))
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }

@@ -63,22 +63,16 @@ impl ServerIdentity {
                 key: Some(public_bytes(pair).to_vec()),
                 not_before: Some(not_before),
                 not_after: Some(not_after),
-                ..Default::default()
             }
             .encode_to_vec()
         };
         let sign = |details: Vec<u8>, issuer: &KeyPair| -> Result<NoiseCertificate> {
             let signature = issuer.calculate_signature(&details, &mut rand::rng())?;
-            Ok(NoiseCertificate {
-                details: Some(details),
-                signature: Some(signature.to_vec()),
-                ..Default::default()
-            })
+            Ok(NoiseCertificate { details: Some(details), signature: Some(signature.to_vec()) })
         };
         let chain = wa::CertChain {
             intermediate: MessageField::some(sign(details(1, 0, &intermediate), &root)?),
             leaf: MessageField::some(sign(details(2, 1, &leaf), &intermediate)?),
-            ..Default::default()
         }
         .encode_to_vec();
         ServerIdentity::from_parts(leaf, chain)
@@ -92,15 +86,8 @@ impl ServerIdentity {
         let decoded = wa::CertChain::decode_from_slice(&chain)?;
         let intermediate = cached(decoded.intermediate.into_option())?;
         let leaf = cached(decoded.leaf.into_option())?;
-        ensure!(
-            leaf.key == public_bytes(&key),
-            "the chain names another key"
-        );
-        Ok(ServerIdentity {
-            key,
-            chain,
-            cached: CachedServerCertChain { intermediate, leaf },
-        })
+        ensure!(leaf.key == public_bytes(&key), "the chain names another key");
+        Ok(ServerIdentity { key, chain, cached: CachedServerCertChain { intermediate, leaf } })
     }
 }
 
@@ -178,13 +165,9 @@ impl Responder {
             .context("the first message is not a client hello")?;
         let client_ephemeral = key32(&hello.ephemeral.context("the hello has no ephemeral key")?)?;
         match (hello.r#static, hello.payload) {
-            (Some(sealed_key), Some(sealed_payload)) => answer_ik(
-                identity,
-                &ephemeral,
-                &client_ephemeral,
-                &sealed_key,
-                &sealed_payload,
-            ),
+            (Some(sealed_key), Some(sealed_payload)) => {
+                answer_ik(identity, &ephemeral, &client_ephemeral, &sealed_key, &sealed_payload)
+            }
             _ => answer_xx(identity, ephemeral, &client_ephemeral),
         }
     }
@@ -238,10 +221,7 @@ impl Waiting {
     /// # Errors
     /// When it cannot be read or decrypted: the link is to be closed.
     pub fn finish(self, message: &[u8]) -> Result<Handshake> {
-        let Waiting {
-            mut noise,
-            ephemeral,
-        } = self;
+        let Waiting { mut noise, ephemeral } = self;
         let finish = wa::HandshakeMessage::decode_from_slice(message)?
             .client_finish
             .into_option()
@@ -255,7 +235,11 @@ impl Waiting {
     }
 }
 
-fn server_hello(ephemeral: &KeyPair, sealed_key: Option<Vec<u8>>, sealed_chain: Vec<u8>) -> Vec<u8> {
+fn server_hello(
+    ephemeral: &KeyPair,
+    sealed_key: Option<Vec<u8>>,
+    sealed_chain: Vec<u8>,
+) -> Vec<u8> {
     wa::HandshakeMessage {
         server_hello: MessageField::some(wa::handshake_message::ServerHello {
             ephemeral: Some(public_bytes(ephemeral).to_vec()),
@@ -277,14 +261,8 @@ fn established(
     // The initiator writes with the first key, so for the responder the order is reversed.
     let (client_to_server, server_to_client) = noise.finish()?;
     Ok(Handshake {
-        sealer: Sealer {
-            cipher: server_to_client,
-            counter: 0,
-        },
-        opener: Opener {
-            cipher: client_to_server,
-            counter: 0,
-        },
+        sealer: Sealer { cipher: server_to_client, counter: 0 },
+        opener: Opener { cipher: client_to_server, counter: 0 },
         client_key,
         payload,
         pattern,
@@ -316,8 +294,7 @@ pub struct Opener {
 impl Opener {
     /// Decrypts and decodes one stanza.
     pub fn open(&mut self, mut frame: BytesMut) -> Result<OwnedNodeRef> {
-        self.cipher
-            .decrypt_in_place_with_counter(self.counter, &mut frame)?;
+        self.cipher.decrypt_in_place_with_counter(self.counter, &mut frame)?;
         self.counter += 1;
         let plain = unpack_bytes(frame).map_err(|error| anyhow!("cannot unpack: {error}"))?;
         OwnedNodeRef::new(plain).map_err(|error| anyhow!("cannot decode a stanza: {error}"))
@@ -327,11 +304,7 @@ impl Opener {
 /// Splits an accepted WebSocket into its two frame directions.
 pub fn frames(socket: WebSocketStream<TcpStream>) -> (FrameReader, FrameWriter) {
     let (sink, stream) = socket.split();
-    let reader = FrameReader {
-        stream,
-        buffer: BytesMut::new(),
-        started: false,
-    };
+    let reader = FrameReader { stream, buffer: BytesMut::new(), started: false };
     (reader, FrameWriter { sink })
 }
 

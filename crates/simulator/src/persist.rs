@@ -44,11 +44,7 @@ pub(crate) struct Disk {
 
 impl Disk {
     pub(crate) fn new(directory: &Path) -> Disk {
-        Disk {
-            directory: directory.to_owned(),
-            dirty: Notify::new(),
-            writing: Mutex::new(()),
-        }
+        Disk { directory: directory.to_owned(), dirty: Notify::new(), writing: Mutex::new(()) }
     }
 
     pub(crate) fn changed(&self) {
@@ -207,8 +203,7 @@ impl Hex {
 impl NetworkFile {
     fn of(hub: &Hub) -> NetworkFile {
         let state = hub.state();
-        let mut accounts: Vec<AccountFile> =
-            state.accounts.values().map(AccountFile::of).collect();
+        let mut accounts: Vec<AccountFile> = state.accounts.values().map(AccountFile::of).collect();
         accounts.sort_by(|a, b| a.phone.cmp(&b.phone));
         NetworkFile {
             version: VERSION,
@@ -227,13 +222,10 @@ impl NetworkFile {
     pub(crate) fn restore(self, hub: &Arc<Hub>) -> Result<()> {
         for file in self.accounts {
             let name = file.phone.clone();
-            let account = file
-                .restore(hub)
-                .with_context(|| format!("cannot restore account {name}"))?;
+            let account =
+                file.restore(hub).with_context(|| format!("cannot restore account {name}"))?;
             let mut state = hub.state();
-            state
-                .phones_by_lid
-                .insert(account.lid.clone(), account.phone.clone());
+            state.phones_by_lid.insert(account.lid.clone(), account.phone.clone());
             state.accounts.insert(account.phone.clone(), account);
         }
         for file in self.groups {
@@ -272,10 +264,8 @@ impl AccountFile {
 
     fn restore(self, hub: &Arc<Hub>) -> Result<Account> {
         let identity = self.identity_key.pair()?;
-        let identity = IdentityKeyPair::new(
-            IdentityKey::new(identity.public_key),
-            identity.private_key,
-        );
+        let identity =
+            IdentityKeyPair::new(IdentityKey::new(identity.public_key), identity.private_key);
         let keys = PhoneKeys::from_parts(identity, self.registration_id, self.signed_key.pair()?)?;
         let keys = Arc::new(keys);
         let app_key_id = self.app_key_id.0.as_slice().try_into();
@@ -376,9 +366,7 @@ impl GroupFile {
             description: self.description,
             creator: self.creator,
             created: self.created,
-            members: members
-                .map(|(phone, admin)| Member { phone, admin })
-                .collect(),
+            members: members.map(|(phone, admin)| Member { phone, admin }).collect(),
             invite: self.invite,
             announcement: self.announcement,
             locked: self.locked,

@@ -58,9 +58,7 @@ pub(crate) fn provision(hub: &Hub, phone: &str) -> Result<ProvisionedDevice> {
         &account.keys.identity_public(),
     ]
     .concat();
-    let signature = device
-        .identity_key
-        .calculate_signature(&message, &mut rand::rng())?;
+    let signature = device.identity_key.calculate_signature(&message, &mut rand::rng())?;
     signed.device_signature = Some(signature.to_vec());
     let device_identity = signed.encode_to_vec();
 

@@ -32,8 +32,8 @@ pub struct Record {
     pub nacks: Vec<Nack>,
     /// Receipts that were relayed, oldest first.
     pub receipts: Vec<SeenReceipt>,
-    /// Ids a phone received again after it had them already: the network's view of duplicates.
-    pub duplicates: Vec<String>,
+    /// Messages a phone received although it had them already: a person would have seen them twice.
+    pub duplicates: Vec<Duplicate>,
     /// Messages a phone could not decrypt, with the reason. Each was answered by a retry receipt.
     pub undecryptable: Vec<String>,
     /// Messages from a linked device to its own phone that are not chat: kind of request only.
@@ -68,6 +68,15 @@ pub struct Nack {
     pub id: String,
     /// Code in the ack.
     pub code: u16,
+}
+
+/// A message that reached a phone a second time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Duplicate {
+    /// The sender's message id.
+    pub id: String,
+    /// Phone number of the account that received it twice.
+    pub phone: String,
 }
 
 /// A receipt the network relayed.
@@ -130,8 +139,8 @@ impl Recorder {
         self.with(|r| push(&mut r.receipts, receipt, &mut r.forgotten));
     }
 
-    pub(crate) fn duplicate(&self, id: String) {
-        self.with(|r| push(&mut r.duplicates, id, &mut r.forgotten));
+    pub(crate) fn duplicate(&self, duplicate: Duplicate) {
+        self.with(|r| push(&mut r.duplicates, duplicate, &mut r.forgotten));
     }
 
     pub(crate) fn undecryptable(&self, what: String) {

@@ -40,10 +40,7 @@ pub(crate) struct DeviceKey {
 
 impl DeviceKey {
     pub(crate) fn new(phone: &str, device: u16) -> DeviceKey {
-        DeviceKey {
-            phone: phone.to_owned(),
-            device,
-        }
+        DeviceKey { phone: phone.to_owned(), device }
     }
 
     /// The address by phone number.
@@ -107,15 +104,11 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn account(&self, phone: &str) -> Result<&Account> {
-        self.accounts
-            .get(phone)
-            .with_context(|| format!("there is no account {phone}"))
+        self.accounts.get(phone).with_context(|| format!("there is no account {phone}"))
     }
 
     pub(crate) fn account_mut(&mut self, phone: &str) -> Result<&mut Account> {
-        self.accounts
-            .get_mut(phone)
-            .with_context(|| format!("there is no account {phone}"))
+        self.accounts.get_mut(phone).with_context(|| format!("there is no account {phone}"))
     }
 
     pub(crate) fn device_mut(&mut self, key: &DeviceKey) -> Result<&mut Device> {
@@ -182,9 +175,7 @@ impl Account {
             ..Default::default()
         }
         .encode_to_vec();
-        let signature = self
-            .keys
-            .sign(&[&sign::DEVICE_LIST[..], &details].concat())?;
+        let signature = self.keys.sign(&[&sign::DEVICE_LIST[..], &details].concat())?;
         Ok(wa::ADVSignedKeyIndexList {
             details: Some(details),
             account_signature: Some(signature),

@@ -40,8 +40,7 @@ pub(crate) fn need_jid(node: &NodeRef<'_>, key: &str) -> Result<Jid> {
 
 /// A child element, or an error that names both.
 pub(crate) fn child<'n, 'd>(node: &'n NodeRef<'d>, tag: &str) -> Result<&'n NodeRef<'d>> {
-    node.get_optional_child(tag)
-        .ok_or_else(|| anyhow!("<{}> has no <{tag}>", node.tag))
+    node.get_optional_child(tag).ok_or_else(|| anyhow!("<{}> has no <{tag}>", node.tag))
 }
 
 /// The bytes inside a child element.
@@ -59,16 +58,12 @@ pub(crate) fn children<'n, 'd>(node: &'n NodeRef<'d>) -> &'n [NodeRef<'d>] {
 
 /// Exactly 32 bytes: a public key without its type byte.
 pub(crate) fn key32(bytes: &[u8]) -> Result<[u8; 32]> {
-    bytes
-        .try_into()
-        .map_err(|_| anyhow!("a key of {} bytes where 32 are due", bytes.len()))
+    bytes.try_into().map_err(|_| anyhow!("a key of {} bytes where 32 are due", bytes.len()))
 }
 
 /// A number in big-endian bytes of any length up to four, as key ids travel.
 pub(crate) fn big_endian(bytes: &[u8]) -> u32 {
-    bytes
-        .iter()
-        .fold(0, |value, byte| value << 8 | u32::from(*byte))
+    bytes.iter().fold(0, |value, byte| value << 8 | u32::from(*byte))
 }
 
 /// A key id as the three bytes it travels in.
@@ -78,10 +73,7 @@ pub(crate) fn three_bytes(id: u32) -> Vec<u8> {
 
 /// The answer to a request, still without content.
 pub(crate) fn result(id: &str) -> NodeBuilder {
-    Build::new("iq")
-        .attr("from", server_jid())
-        .attr("id", id)
-        .attr("type", "result")
+    Build::new("iq").attr("from", server_jid()).attr("id", id).attr("type", "result")
 }
 
 /// The refusal of a request.
@@ -90,10 +82,7 @@ pub(crate) fn refusal(id: &str, code: u16, text: &str) -> Node {
         .attr("from", server_jid())
         .attr("id", id)
         .attr("type", "error")
-        .children([Build::new("error")
-            .attr("code", code.to_string())
-            .attr("text", text)
-            .build()])
+        .children([Build::new("error").attr("code", code.to_string()).attr("text", text).build()])
         .build()
 }
 

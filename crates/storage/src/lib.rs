@@ -1,1 +1,29 @@
-//! storage
+//! The ledger: the only crate that names SQL.
+//!
+//! # The cast
+//! - [`SqliteStore`] is one SQLite file and implements every store port of `domain::port`.
+//! - The *writer* is one task with the one writing connection. It takes whatever waits, runs each job in a savepoint of
+//!   one transaction, commits once, then answers: many callers share one fsync (`synchronous=FULL`).
+//! - *Readers* are connections of their own; WAL lets them read while the writer writes.
+//! - The *cipher* encrypts the engine's keys, webhook secrets and headers, and proxy addresses, bound to their place.
+//!
+//! # Guarantees
+//! A write is durable when its call returns. An event, its sequence, its deliveries and the change that caused it are
+//! one transaction. A second process cannot open the same file.
+
+mod api_key;
+mod crypt;
+mod delivery;
+mod device_key;
+mod error;
+mod keyfile;
+mod ledger;
+mod message;
+mod open;
+mod session;
+mod webhook;
+mod writer;
+
+pub use crypt::{InvalidMasterKey, MasterKey};
+pub use keyfile::KeyFileError;
+pub use open::{OpenError, SqliteStore, StoreOptions};

@@ -152,11 +152,6 @@ impl ApiError {
         }
     }
 
-    /// 500, with its cause for the log.
-    pub fn internal(cause: impl Error + Send + Sync + 'static) -> Self {
-        Self { cause: Some(Arc::new(cause)), ..Self::unexpected() }
-    }
-
     /// Adds a word for programs.
     pub fn with_code(self, code: &'static str) -> Self {
         Self { code: Some(code), ..self }
@@ -246,10 +241,8 @@ pub fn present(mut response: Response, request_id: &str, detail: bool) -> Respon
     };
     error.report();
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json; charset=utf-8"),
-    );
+    headers
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     headers.remove(header::CONTENT_LENGTH);
     if let Some(seconds) = error.retry_after_seconds {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -21,7 +21,9 @@ static SCHEMAS: LazyLock<Map<String, Value>> = LazyLock::new(|| {
 pub fn check(schema: &str, value: &mut Value) -> Vec<String> {
     let mut problems = Vec::new();
     match SCHEMAS.get(schema) {
-        Some(schema) => Walk { problems: &mut problems, prefix: String::new() }.object(schema, value),
+        Some(schema) => {
+            Walk { problems: &mut problems, prefix: String::new() }.object(schema, value)
+        }
         // Nothing may pass unchecked; a test walks all bodies, so this is never met.
         None => problems.push(format!("there is no schema {schema}")),
     }
@@ -147,11 +149,12 @@ impl Walk<'_> {
 
     fn integer(&mut self, schema: &Value, subject: &str, value: &mut Value) {
         // Beyond 2^53 a JSON number is no longer the number that was written.
-        let whole = value.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < 9_007_199_254_740_992.0);
+        let whole =
+            value.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < 9_007_199_254_740_992.0);
         let Some(number) = whole else {
             return self.say(&format!("{subject} must be an integer number"));
         };
-        #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and in range")]
+        // Exact: the number is whole and within 53 bits.
         let number = number as i64;
         *value = Value::from(number);
         if schema["minimum"].as_f64().is_some_and(|least| (number as f64) < least) {

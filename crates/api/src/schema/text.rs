@@ -1,6 +1,9 @@
 //! Texts: lengths, lists of words, patterns and formats.
 
-use domain::{ChatId, ChatKind, SessionId, Timestamp, proxy::{InvalidProxy, ProxyUrl}};
+use domain::{
+    ChatId, ChatKind, SessionId, Timestamp,
+    proxy::{InvalidProxy, ProxyUrl},
+};
 use ipnet::Ipv4Net;
 use serde_json::Value;
 
@@ -24,10 +27,8 @@ pub fn problems(schema: &Value, subject: &str, text: &str) -> Vec<String> {
         && !words.iter().any(|word| word == text)
     {
         let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
-        problems.push(format!(
-            "{subject} must be one of the following values: {}",
-            words.join(", ")
-        ));
+        problems
+            .push(format!("{subject} must be one of the following values: {}", words.join(", ")));
     }
     if let Some(pattern) = schema["pattern"].as_str()
         && matches_pattern(pattern, text) != Some(true)
@@ -65,20 +66,18 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), &'static str>
     let kind = || text.parse::<ChatId>().map(|chat| chat.kind());
     Some(match format {
         "chat-id" => holds(kind().is_ok(), "must look like <phone>@c.us, <id>@g.us or <id>@lid"),
-        "person-id" => holds(
-            kind() == Ok(ChatKind::Individual),
-            "must look like <phone>@c.us or <id>@lid",
-        ),
+        "person-id" => {
+            holds(kind() == Ok(ChatKind::Individual), "must look like <phone>@c.us or <id>@lid")
+        }
         "allowed-chat" => holds(
             matches!(kind(), Ok(ChatKind::Individual | ChatKind::Group)),
             "must be <id>@g.us, <phone>@c.us, <lid>@lid or a phone number",
         ),
         "ipv4-or-cidr" => holds(is_ipv4_or_cidr(text), "must be an IPv4 address or CIDR range"),
         "uuid" => holds(text.parse::<SessionId>().is_ok(), "must be a UUID"),
-        "date-time" => holds(
-            Timestamp::parse_iso(text).is_some(),
-            "must be a valid ISO 8601 date string",
-        ),
+        "date-time" => {
+            holds(Timestamp::parse_iso(text).is_some(), "must be a valid ISO 8601 date string")
+        }
         "proxy-url" => proxy(text),
         "secret-or-empty" => holds(
             text.is_empty() || text.chars().count() >= 16,

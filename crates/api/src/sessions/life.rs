@@ -124,7 +124,8 @@ async fn force_kill(
     State(state): State<AppState>,
     on: OnSession<Operator>,
 ) -> Result<Json<SessionBody>, ApiError> {
-    let view = state.gateway.sessions.force_kill(on.session).await.map_err(|e| e.on(&on.session))?;
+    let view =
+        state.gateway.sessions.force_kill(on.session).await.map_err(|e| e.on(&on.session))?;
     Ok(Json(view.into()))
 }
 

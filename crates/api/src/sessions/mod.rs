@@ -3,9 +3,12 @@
 mod life;
 mod settings;
 
+use crate::gateway_stub::sessions::{NewSession, SessionView};
 use axum::{Json, extract::State, http::StatusCode};
-use domain::{SessionId, Timestamp, api_key::Role, api_key::KeyRefused, session::SessionConfig, session::SessionStatus};
-use gateway::sessions::{NewSession, SessionView};
+use domain::{
+    SessionId, Timestamp, api_key::KeyRefused, api_key::Role, session::SessionConfig,
+    session::SessionStatus,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -300,7 +303,11 @@ async fn overview(
         active: counts.active,
         ready: counts.ready,
         disconnected: counts.disconnected,
-        by_status: counts.by_status.into_iter().map(|(status, count)| (status.into(), count)).collect(),
+        by_status: counts
+            .by_status
+            .into_iter()
+            .map(|(status, count)| (status.into(), count))
+            .collect(),
         memory_usage: MemoryUsage { heap_used: rss, heap_total: rss, rss },
     }))
 }

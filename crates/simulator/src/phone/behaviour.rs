@@ -24,22 +24,14 @@ pub struct Behaviour {
 
 impl Default for Behaviour {
     fn default() -> Behaviour {
-        Behaviour {
-            deliver: true,
-            read_after: None,
-            answer: None,
-            answer_after: Duration::ZERO,
-        }
+        Behaviour { deliver: true, read_after: None, answer: None, answer_after: Duration::ZERO }
     }
 }
 
 impl Behaviour {
     /// A phone that is switched off as far as the sender can see: it decrypts, but confirms nothing.
     pub fn silent() -> Behaviour {
-        Behaviour {
-            deliver: false,
-            ..Behaviour::default()
-        }
+        Behaviour { deliver: false, ..Behaviour::default() }
     }
 
     /// A person who reads at once and answers every direct message that has text.

@@ -14,6 +14,7 @@ use super::inbox::Received;
 use super::outbound::{self, Letter};
 use super::{Phone, PhoneInput};
 use crate::hub::Hub;
+use crate::record::Duplicate;
 use crate::server::receipts;
 use crate::state::DeviceKey;
 use crate::wire::{Build, attr, jid_attr, need_attr, need_jid, now_seconds};
@@ -28,9 +29,9 @@ const RETRY_VERSION: &str = "1";
 /// Works off one thing from the mailbox. What goes wrong is recorded; a phone never stops working.
 pub(super) async fn take(hub: &Arc<Hub>, phone: &Arc<Phone>, input: PhoneInput) {
     let outcome = match input {
-        PhoneInput::Linked(device) => outbound::share_app_key(hub, phone, device)
-            .await
-            .context("sharing the app-state key"),
+        PhoneInput::Linked(device) => {
+            outbound::share_app_key(hub, phone, device).await.context("sharing the app-state key")
+        }
         PhoneInput::Stanza(node) => {
             let stanza = node.as_node_ref();
             match stanza.tag.as_ref() {
@@ -41,8 +42,7 @@ pub(super) async fn take(hub: &Arc<Hub>, phone: &Arc<Phone>, input: PhoneInput) 
         }
     };
     if let Err(error) = outcome {
-        hub.recorder
-            .unanswered(format!("phone {}: {error:#}", phone.me.phone));
+        hub.recorder.unanswered(format!("phone {}: {error:#}", phone.me.phone));
     }
 }
 
@@ -60,11 +60,7 @@ impl Origin {
     fn of(hub: &Hub, stanza: &NodeRef<'_>) -> Result<Origin> {
         let from = need_jid(stanza, "from")?;
         let in_group = from.server == Server::Group;
-        let address = if in_group {
-            need_jid(stanza, "participant")?
-        } else {
-            from.clone()
-        };
+        let address = if in_group { need_jid(stanza, "participant")? } else { from.clone() };
         let phone = hub
             .state()
             .phone_of(&address)
@@ -83,9 +79,7 @@ impl Origin {
     fn receipt(&self) -> Build {
         let receipt = Build::new("receipt").attr("id", self.id.as_str());
         match &self.group {
-            Some(group) => receipt
-                .attr("to", group.as_str())
-                .attr("participant", &self.address),
+            Some(group) => receipt.attr("to", group.as_str()).attr("participant", &self.address),
             None => receipt.attr("to", &self.address),
         }
     }
@@ -114,7 +108,8 @@ async fn message(hub: &Arc<Hub>, phone: &Arc<Phone>, stanza: &NodeRef<'_>) -> Re
     let received = received(phone, origin, message);
     let is_new = phone.inbox.add(received.clone());
     if !is_new {
-        hub.recorder.duplicate(received.id.clone());
+        hub.recorder
+            .duplicate(Duplicate { id: received.id.clone(), phone: phone.me.phone.clone() });
     }
     let behaviour = phone.behaviour();
     if behaviour.deliver {
@@ -135,24 +130,15 @@ async fn open(phone: &Phone, origin: &Origin, stanza: &NodeRef<'_>) -> Result<Op
         let bytes = enc.content_bytes().context("an empty ciphertext")?;
         let plain = match (kind.as_str(), &origin.group) {
             ("skmsg", Some(group)) => {
-                secrets
-                    .signal
-                    .decrypt_from_group(group, &origin.sender, bytes)
-                    .await?
+                secrets.signal.decrypt_from_group(group, &origin.sender, bytes).await?
             }
             _ => secrets.signal.decrypt(&origin.sender, &kind, bytes).await?,
         };
         let message = wa::Message::decode_from_slice(&plain)?;
         if let Some(key) = message.sender_key_distribution_message.as_option() {
             let group = key.group_id.as_deref().unwrap_or_default();
-            let bytes = key
-                .axolotl_sender_key_distribution_message
-                .as_deref()
-                .unwrap_or_default();
-            secrets
-                .signal
-                .accept_sender_key(group, &origin.sender, bytes)
-                .await?;
+            let bytes = key.axolotl_sender_key_distribution_message.as_deref().unwrap_or_default();
+            secrets.signal.accept_sender_key(group, &origin.sender, bytes).await?;
             let mut rest = message.clone();
             rest.sender_key_distribution_message = Default::default();
             rest.message_context_info = Default::default();
@@ -173,10 +159,7 @@ fn received(phone: &Phone, origin: Origin, message: wa::Message) -> Received {
             recipient = copy.destination_jid.or(recipient);
             copy.message.into_option().unwrap_or_default()
         }
-        None => wa::Message {
-            device_sent_message: Default::default(),
-            ..message
-        },
+        None => wa::Message { device_sent_message: Default::default(), ..message },
     };
     let text = message.get_base_message().text_content();
     Received {
@@ -206,9 +189,7 @@ fn confirm_delivery(hub: &Hub, phone: &Phone, received: &Received) -> Result<()>
 
 /// Tells the sender that the message was read.
 pub(crate) fn confirm_read(hub: &Hub, phone: &Phone, received: &Received) -> Result<()> {
-    let receipt = receipt_about(received)
-        .attr("type", "read")
-        .attr("t", now_seconds());
+    let receipt = receipt_about(received).attr("type", "read").attr("t", now_seconds());
     let mut receipt = receipt.build();
     if received.group.is_none() {
         // Everybody in the sender's account learns that it was read, not only the device that sent it.
@@ -220,9 +201,7 @@ pub(crate) fn confirm_read(hub: &Hub, phone: &Phone, received: &Received) -> Res
 fn receipt_about(received: &Received) -> Build {
     let receipt = Build::new("receipt").attr("id", received.id.as_str());
     match &received.group {
-        Some(group) => receipt
-            .attr("to", group.as_str())
-            .attr("participant", &received.sender),
+        Some(group) => receipt.attr("to", group.as_str()).attr("participant", &received.sender),
         None => receipt.attr("to", &received.sender),
     }
 }
@@ -274,9 +253,7 @@ async fn receipt(hub: &Hub, phone: &Phone, stanza: &NodeRef<'_>) -> Result<()> {
         .phone_of(&device)
         .with_context(|| format!("a retry receipt from nobody: {device}"))?;
     let device = DeviceKey::new(&owner, device.device);
-    outbound::send_again(hub, phone, &device, stanza)
-        .await
-        .context("answering a retry receipt")
+    outbound::send_again(hub, phone, &device, stanza).await.context("answering a retry receipt")
 }
 
 /// Reads and answers. At once means before the next message is taken, so that answers keep the order of what they
@@ -303,10 +280,7 @@ async fn behave(hub: &Arc<Hub>, phone: &Arc<Phone>, received: Received) {
         let letter = Letter {
             id: hub.message_id(),
             to: received.sender.to_non_ad(),
-            message: wa::Message {
-                conversation: Some(text),
-                ..Default::default()
-            },
+            message: wa::Message { conversation: Some(text), ..Default::default() },
             peer: false,
         };
         if let Err(error) = outbound::send(&hub, &phone, letter).await {

@@ -52,10 +52,7 @@ impl Inbox {
     /// Adds a message. False when the phone had it already.
     pub(crate) fn add(&self, message: Received) -> bool {
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        if !list
-            .known
-            .insert((message.from_phone.clone(), message.id.clone()))
-        {
+        if !list.known.insert((message.from_phone.clone(), message.id.clone())) {
             return false;
         }
         if list.messages.len() >= INBOX_MAX
@@ -76,10 +73,7 @@ impl Inbox {
 
     pub(crate) fn find(&self, wanted: impl Fn(&Received) -> bool) -> Option<Received> {
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        list.messages
-            .iter()
-            .find(|message| wanted(message))
-            .cloned()
+        list.messages.iter().find(|message| wanted(message)).cloned()
     }
 
     /// Waits until a message fits. Cancel safe.

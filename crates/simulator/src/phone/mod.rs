@@ -23,8 +23,8 @@ use tokio::sync::{Mutex, mpsc};
 use whatsapp_rust::wacore_binary::Node;
 
 pub use behaviour::{Answer, Behaviour};
-pub use inbox::{INBOX_MAX, Received};
 pub(crate) use inbound::confirm_read;
+pub use inbox::{INBOX_MAX, Received};
 pub(crate) use outbound::{Letter, app_key_fingerprint, check_address, peer_letter, send};
 
 use crate::hub::Hub;
@@ -99,7 +99,8 @@ impl Phone {
             let stop = hub_of_worker.stop.clone();
             let work = async {
                 while let Some(input) = arriving.recv().await {
-                    inbound::take(&hub_of_worker, &worker, input).await;
+                    // On the heap: the state of a decryption is large, and there is one such task per account.
+                    Box::pin(inbound::take(&hub_of_worker, &worker, input)).await;
                 }
             };
             let _ = stop.run_until_cancelled(work).await;
@@ -108,16 +109,10 @@ impl Phone {
     }
 
     pub(crate) fn behave(&self, behaviour: Behaviour) {
-        *self
-            .behaviour
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = behaviour;
+        *self.behaviour.write().unwrap_or_else(PoisonError::into_inner) = behaviour;
     }
 
     fn behaviour(&self) -> Behaviour {
-        self.behaviour
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.behaviour.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

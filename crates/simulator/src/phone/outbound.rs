@@ -59,10 +59,7 @@ impl SentMessages {
             self.letters.remove(&oldest);
         }
         self.order.push_back(letter.id.clone());
-        let kept = Kept {
-            letter,
-            resends: HashMap::new(),
-        };
+        let kept = Kept { letter, resends: HashMap::new() };
         self.letters.insert(kept.letter.id.clone(), kept);
     }
 
@@ -94,9 +91,7 @@ pub(crate) async fn send(hub: &Hub, phone: &Phone, letter: Letter) -> Result<()>
             let sealed = seal(hub, &mut secrets, &device, &plain).await?;
             parts.push(part(hub, &letter, &device, sealed));
         }
-        envelope(&letter)
-            .children([Build::new("participants").children(parts).build()])
-            .build()
+        envelope(&letter).children([Build::new("participants").children(parts).build()]).build()
     };
     // Handed over under the phone's lock: ciphertexts must arrive in the order they were made.
     relay::from_phone(hub, &phone.me, &stanza.as_node_ref())?;
@@ -132,9 +127,8 @@ pub(super) async fn send_again(
     }
     let sealed = seal(hub, &mut secrets, to, &plain).await?;
     let parts = [part(hub, &letter, to, sealed)];
-    let stanza = envelope(&letter)
-        .children([Build::new("participants").children(parts).build()])
-        .build();
+    let stanza =
+        envelope(&letter).children([Build::new("participants").children(parts).build()]).build();
     relay::resend_from_phone(hub, &phone.me, to, &stanza.as_node_ref())
 }
 
@@ -174,9 +168,7 @@ fn recipients(state: &State, me: &DeviceKey, letter: &Letter) -> Result<Vec<Devi
 
 fn linked(state: &State, phone: &str) -> Result<Vec<DeviceKey>> {
     let devices = state.account(phone)?.devices.keys();
-    Ok(devices
-        .map(|device| DeviceKey::new(phone, *device))
-        .collect())
+    Ok(devices.map(|device| DeviceKey::new(phone, *device)).collect())
 }
 
 /// What a device is to read: own devices learn in which chat the message belongs.
@@ -209,11 +201,7 @@ fn bundle_of(hub: &Hub, device: &DeviceKey) -> Result<KeyBundle> {
 }
 
 fn enc(sealed: Sealed) -> Node {
-    Build::new("enc")
-        .attr("v", "2")
-        .attr("type", sealed.kind)
-        .bytes(sealed.bytes)
-        .build()
+    Build::new("enc").attr("v", "2").attr("type", sealed.kind).bytes(sealed.bytes).build()
 }
 
 fn part(hub: &Hub, letter: &Letter, to: &DeviceKey, sealed: Sealed) -> Node {
@@ -221,10 +209,7 @@ fn part(hub: &Hub, letter: &Letter, to: &DeviceKey, sealed: Sealed) -> Node {
         Server::Group => Server::Lid,
         form => form,
     };
-    Build::new("to")
-        .attr("jid", hub.state().address_like(to, form))
-        .children([enc(sealed)])
-        .build()
+    Build::new("to").attr("jid", hub.state().address_like(to, form)).children([enc(sealed)]).build()
 }
 
 fn envelope(letter: &Letter) -> Build {
@@ -265,15 +250,9 @@ async fn group_stanza(
         }
     }
     let plain = letter.message.encode_to_vec();
-    let sealed = secrets
-        .signal
-        .encrypt_for_group(&group, &phone.me, &plain)
-        .await?;
+    let sealed = secrets.signal.encrypt_for_group(&group, &phone.me, &plain).await?;
     Ok(envelope(letter)
-        .children([
-            Build::new("participants").children(parts).build(),
-            enc(sealed),
-        ])
+        .children([Build::new("participants").children(parts).build(), enc(sealed)])
         .build())
 }
 
@@ -295,9 +274,7 @@ async fn sender_key_message(
 fn app_key_message(key: &AppKey) -> wa::Message {
     let share = AppStateSyncKeyShare {
         keys: vec![AppStateSyncKey {
-            key_id: MessageField::some(AppStateSyncKeyId {
-                key_id: Some(key.id.to_vec()),
-            }),
+            key_id: MessageField::some(AppStateSyncKeyId { key_id: Some(key.id.to_vec()) }),
             key_data: MessageField::some(AppStateSyncKeyData {
                 key_data: Some(key.data.to_vec()),
                 timestamp: Some(key.timestamp),

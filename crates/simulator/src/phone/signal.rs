@@ -50,10 +50,7 @@ impl SignalPeer {
     pub(crate) fn new(keys: &Arc<PhoneKeys>) -> SignalPeer {
         SignalPeer {
             sessions: Sessions::default(),
-            identity: Identity {
-                keys: Arc::clone(keys),
-                known: HashMap::new(),
-            },
+            identity: Identity { keys: Arc::clone(keys), known: HashMap::new() },
             one_time: OneTimeKeys(Arc::clone(keys)),
             signed: SignedKeys(Arc::clone(keys)),
             sender_keys: SenderKeys::default(),
@@ -68,7 +65,11 @@ impl SignalPeer {
         self.sessions.0.remove(address(with).as_str());
     }
 
-    pub(crate) async fn open_session(&mut self, with: &DeviceKey, bundle: &KeyBundle) -> Result<()> {
+    pub(crate) async fn open_session(
+        &mut self,
+        with: &DeviceKey,
+        bundle: &KeyBundle,
+    ) -> Result<()> {
         process_prekey_bundle(
             &address(with),
             &mut self.sessions,
@@ -82,22 +83,16 @@ impl SignalPeer {
     }
 
     pub(crate) async fn encrypt(&mut self, to: &DeviceKey, plain: &[u8]) -> Result<Sealed> {
-        let sealed = message_encrypt(
-            &padded(plain),
-            &address(to),
-            &mut self.sessions,
-            &mut self.identity,
-        )
-        .await?;
+        let sealed =
+            message_encrypt(&padded(plain), &address(to), &mut self.sessions, &mut self.identity)
+                .await?;
         Ok(match sealed {
-            CiphertextMessage::PreKeySignalMessage(message) => Sealed {
-                kind: "pkmsg",
-                bytes: message.serialized().to_vec(),
-            },
-            CiphertextMessage::SignalMessage(message) => Sealed {
-                kind: "msg",
-                bytes: message.serialized().to_vec(),
-            },
+            CiphertextMessage::PreKeySignalMessage(message) => {
+                Sealed { kind: "pkmsg", bytes: message.serialized().to_vec() }
+            }
+            CiphertextMessage::SignalMessage(message) => {
+                Sealed { kind: "msg", bytes: message.serialized().to_vec() }
+            }
             _ => bail!("a session made a ciphertext that is not for one device"),
         })
     }
@@ -146,7 +141,11 @@ impl SignalPeer {
     }
 
     /// The sender key this phone shares for a group, made on first use.
-    pub(crate) async fn share_sender_key(&mut self, group: &str, me: &DeviceKey) -> Result<Vec<u8>> {
+    pub(crate) async fn share_sender_key(
+        &mut self,
+        group: &str,
+        me: &DeviceKey,
+    ) -> Result<Vec<u8>> {
         let distribution = create_sender_key_distribution_message(
             &sender_key_name(group, me),
             &mut self.sender_keys,
@@ -169,10 +168,7 @@ impl SignalPeer {
             &mut rand::make_rng::<StdRng>(),
         )
         .await?;
-        Ok(Sealed {
-            kind: "skmsg",
-            bytes: sealed.serialized().to_vec(),
-        })
+        Ok(Sealed { kind: "skmsg", bytes: sealed.serialized().to_vec() })
     }
 
     pub(crate) async fn decrypt_from_group(
@@ -251,9 +247,7 @@ impl IdentityKeyStore for Identity {
         identity: &IdentityKey,
     ) -> SignalResult<IdentityChange> {
         let before = self.known.insert(of.as_str().to_owned(), *identity);
-        Ok(IdentityChange::from_changed(
-            before.is_some_and(|before| before != *identity),
-        ))
+        Ok(IdentityChange::from_changed(before.is_some_and(|before| before != *identity)))
     }
 
     async fn is_trusted_identity(

@@ -16,18 +16,14 @@ const BLOCKED_MAX: usize = 10_000;
 /// Answers a user sync: for every user in the list, what the query names.
 pub(super) fn usync(hub: &Hub, id: &str, request: &NodeRef<'_>) -> Result<Node> {
     let sync = child(request, "usync")?;
-    let query: Vec<String> = children(child(sync, "query")?)
-        .iter()
-        .map(|protocol| protocol.tag.to_string())
-        .collect();
+    let query: Vec<String> =
+        children(child(sync, "query")?).iter().map(|protocol| protocol.tag.to_string()).collect();
     let state = hub.state();
     let mut users = Vec::new();
     for user in child(sync, "list")?.get_children_by_tag("user") {
         users.push(usync_user(hub, &state, &query, user)?);
     }
-    let asked = query
-        .iter()
-        .map(|protocol| Build::new_dynamic(protocol.clone()).build());
+    let asked = query.iter().map(|protocol| Build::new_dynamic(protocol.clone()).build());
     let answer = Build::new("usync")
         .attr("sid", attr(sync, "sid").unwrap_or_default())
         .attr("index", "0")
@@ -63,11 +59,9 @@ fn usync_user(hub: &Hub, state: &State, query: &[String], user: &NodeRef<'_>) ->
                 parts.push(contact.build());
             }
             ("devices", Some(account)) => parts.push(account.devices_node()?),
-            ("lid", Some(account)) => parts.push(
-                Build::new("lid")
-                    .attr("val", Jid::lid(account.lid.as_str()))
-                    .build(),
-            ),
+            ("lid", Some(account)) => {
+                parts.push(Build::new("lid").attr("val", Jid::lid(account.lid.as_str())).build());
+            }
             ("status", Some(account)) => parts.push(
                 Build::new("status")
                     .attr("t", now_seconds().to_string())
@@ -79,7 +73,11 @@ fn usync_user(hub: &Hub, state: &State, query: &[String], user: &NodeRef<'_>) ->
                     parts.push(Build::new("picture").attr("id", "1").build());
                 }
             }
-            ("business" | "username" | "disappearing_mode" | "devices" | "lid" | "status" | "picture", _) => {}
+            (
+                "business" | "username" | "disappearing_mode" | "devices" | "lid" | "status"
+                | "picture",
+                _,
+            ) => {}
             (other, _) => hub.recorder.unknown(format!("usync query <{other}>")),
         }
     }
@@ -131,9 +129,7 @@ pub(super) fn picture(
 }
 
 fn picture_set(id: &str, number: &str) -> Node {
-    result(id)
-        .children([Build::new("picture").attr("id", number).build()])
-        .build()
+    result(id).children([Build::new("picture").attr("id", number).build()]).build()
 }
 
 /// Sets the about text.
@@ -167,9 +163,7 @@ pub(super) fn blocklist(
             blocked.push(jid);
         }
     }
-    let items = blocked
-        .iter()
-        .map(|jid| Build::new("item").attr("jid", jid).build());
+    let items = blocked.iter().map(|jid| Build::new("item").attr("jid", jid).build());
     let list = Build::new("list").children(items).build();
     Ok(result(id).children([list]).build())
 }

@@ -21,15 +21,9 @@ pub(crate) enum By {
 /// A device came to an account: every other linked device learns its new device list.
 pub(crate) fn announce_added(hub: &Hub, state: &mut State, added: &DeviceKey) -> Result<()> {
     let account = state.account(&added.phone)?;
-    let device = account
-        .devices
-        .get(&added.device)
-        .context("the device is gone")?;
+    let device = account.devices.get(&added.device).context("the device is gone")?;
     let change = Build::new("add").children([
-        Build::new("device")
-            .attr("jid", added.pn())
-            .attr("key-index", device.key_index)
-            .build(),
+        Build::new("device").attr("jid", added.pn()).attr("key-index", device.key_index).build(),
         account.key_index_node()?,
     ]);
     announce(hub, state, added, change)
@@ -37,13 +31,8 @@ pub(crate) fn announce_added(hub: &Hub, state: &mut State, added: &DeviceKey) ->
 
 fn announce_removed(hub: &Hub, state: &mut State, removed: &DeviceKey, index: u32) -> Result<()> {
     let change = Build::new("remove").children([
-        Build::new("device")
-            .attr("jid", removed.pn())
-            .attr("key-index", index)
-            .build(),
-        Build::new("key-index-list")
-            .attr("ts", now_seconds())
-            .build(),
+        Build::new("device").attr("jid", removed.pn()).attr("key-index", index).build(),
+        Build::new("key-index-list").attr("ts", now_seconds()).build(),
     ]);
     announce(hub, state, removed, change)
 }

@@ -48,17 +48,11 @@ pub(crate) fn create(
 ) -> Result<Jid> {
     let (number, code): (u32, u64) = hub.draw();
     let jid = Jid::group(format!("1203630{number:010}"));
-    let mut members = vec![Member {
-        phone: creator.to_owned(),
-        admin: true,
-    }];
+    let mut members = vec![Member { phone: creator.to_owned(), admin: true }];
     for phone in others {
         state.account(phone)?;
         if members.iter().all(|member| member.phone != *phone) {
-            members.push(Member {
-                phone: phone.clone(),
-                admin: false,
-            });
+            members.push(Member { phone: phone.clone(), admin: false });
         }
     }
     let group = Group {
@@ -116,10 +110,8 @@ fn create_for(
     if state.groups.len() >= GROUPS_MAX {
         return Ok(refusal(id, 429, "rate-overlimit"));
     }
-    let others: Vec<String> = participants(state, action)
-        .into_iter()
-        .filter_map(|(_, phone)| phone)
-        .collect();
+    let others: Vec<String> =
+        participants(state, action).into_iter().filter_map(|(_, phone)| phone).collect();
     if others.len() >= MEMBERS_MAX {
         return Ok(refusal(id, 408, "too-many-participants"));
     }
@@ -345,9 +337,7 @@ fn group_node(state: &State, group: &Group) -> Result<Node> {
         .attr("creation", group.created.to_string())
         .attr("creator", &owner)
         .attr("addressing_mode", "lid");
-    Ok(node
-        .apply_content(Some(NodeContent::Nodes(parts)))
-        .build())
+    Ok(node.apply_content(Some(NodeContent::Nodes(parts))).build())
 }
 
 impl Group {
@@ -357,10 +347,7 @@ impl Group {
 
     fn add(&mut self, phone: &str) {
         if !self.has(phone) && self.members.len() < MEMBERS_MAX {
-            self.members.push(Member {
-                phone: phone.to_owned(),
-                admin: false,
-            });
+            self.members.push(Member { phone: phone.to_owned(), admin: false });
         }
     }
 

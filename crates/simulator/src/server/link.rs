@@ -37,21 +37,11 @@ pub(super) async fn serve(hub: &Arc<Hub>, socket: TcpStream) -> Result<()> {
     let _ = socket.set_nodelay(true);
     let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(hub, socket));
     let (handshake, reader, mut writer) = shaken.await.context("the handshake took too long")??;
-    let Handshake {
-        mut sealer,
-        opener,
-        client_key,
-        payload,
-        pattern,
-    } = handshake;
+    let Handshake { mut sealer, opener, client_key, payload, pattern } = handshake;
     hub.recorder.handshake(pattern);
 
     let (out, to_write) = mpsc::channel(LINK_MAX);
-    let link = Link {
-        id: hub.next_link(),
-        out,
-        cut: CancellationToken::new(),
-    };
+    let link = Link { id: hub.next_link(), out, cut: CancellationToken::new() };
     let who = match login::admit(hub, &link, client_key, payload)? {
         login::Admitted::Device(key) => Some(key),
         login::Admitted::Unpaired => None,
@@ -74,9 +64,7 @@ async fn shake_hands(
     hub: &Hub,
     socket: TcpStream,
 ) -> Result<(Handshake, FrameReader, FrameWriter)> {
-    let (_request, socket) = tokio_websockets::ServerBuilder::new()
-        .accept(socket)
-        .await?;
+    let (_request, socket) = tokio_websockets::ServerBuilder::new().accept(socket).await?;
     let (mut reader, mut writer) = frames(socket);
     let hello = reader.next().await?.context("closed before the hello")?;
     let ephemeral = KeyPair::generate(&mut rand::rng());
@@ -129,9 +117,7 @@ async fn write(
     mut sealer: Sealer,
 ) -> Result<()> {
     while let Some(Out { since, node }) = to_write.recv().await {
-        let delay = who.map_or(Duration::ZERO, |who| {
-            hub.faults.delay_of(&who.phone, who.device)
-        });
+        let delay = who.map_or(Duration::ZERO, |who| hub.faults.delay_of(&who.phone, who.device));
         if !delay.is_zero() {
             // Counted from when it was handed over: a delay slows every stanza down, not one after the other.
             tokio::time::sleep_until(since + delay).await;
@@ -179,10 +165,7 @@ fn request(hub: &Arc<Hub>, link: &Link, who: &DeviceKey, stanza: &NodeRef<'_>) -
         let mut state = hub.state();
         state.device_mut(who)?.queue.activate(link);
     }
-    if stanza
-        .get_optional_child("remove-companion-device")
-        .is_some()
-    {
+    if stanza.get_optional_child("remove-companion-device").is_some() {
         devices::unlink(hub, who, devices::By::Itself)?;
     }
     Ok(())

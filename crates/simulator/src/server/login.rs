@@ -43,9 +43,7 @@ pub(super) fn admit(
         return Ok(Admitted::Refused(failure(reason)));
     }
     let mut state = hub.state();
-    let known = state
-        .device_mut(&who)
-        .is_ok_and(|device| device.noise_key == client_key);
+    let known = state.device_mut(&who).is_ok_and(|device| device.noise_key == client_key);
     if !known {
         return Ok(Admitted::Refused(failure(REASON_LOGGED_OUT)));
     }
@@ -69,9 +67,7 @@ pub(super) fn admit(
 }
 
 fn failure(reason: u16) -> Node {
-    let failure = Build::new("failure")
-        .attr("reason", reason.to_string())
-        .attr("location", "sim");
+    let failure = Build::new("failure").attr("reason", reason.to_string()).attr("location", "sim");
     match reason {
         REASON_BANNED => failure.attr("code", "101").attr("expire", "3600").build(),
         _ => failure.build(),
@@ -85,11 +81,7 @@ pub(super) fn leave(hub: &Hub, link: &Link, who: Option<&DeviceKey>) {
     let Some(device) = who.and_then(|who| state.device_mut(who).ok()) else {
         return;
     };
-    if device
-        .link
-        .as_ref()
-        .is_some_and(|current| current.id == link.id)
-    {
+    if device.link.as_ref().is_some_and(|current| current.id == link.id) {
         device.link = None;
         device.queue.silence();
     }

@@ -49,8 +49,8 @@ pub(crate) struct Pairings {
     waiting: HashMap<String, Waiting>,
     /// Code flows by the phone number the client named.
     codes: HashMap<String, CodeFlow>,
-    /// Devices that must still sign, by link.
-    unsigned: HashMap<u64, DeviceKey>,
+    /// Devices that must still sign, by link. They belong to the account only then.
+    unsigned: HashMap<u64, (DeviceKey, Device)>,
 }
 
 #[derive(Clone)]
@@ -124,6 +124,10 @@ pub(super) fn begin(
 
 /// Takes one stanza from a client that is not paired yet.
 pub(super) fn take(hub: &Hub, link: &Link, stanza: &NodeRef<'_>) -> Result<Flow> {
+    if stanza.tag == "ib" || stanza.tag == "ack" {
+        // Session statistics, and the ack of a notification that is not kept: nobody answers these.
+        return Ok(Flow::Continue);
+    }
     if stanza.tag != "iq" {
         hub.recorder.unknown(format!("unpaired <{}>", stanza.tag));
         return Ok(Flow::Continue);
@@ -136,8 +140,7 @@ pub(super) fn take(hub: &Hub, link: &Link, stanza: &NodeRef<'_>) -> Result<Flow>
         }
         "error" => {
             let name = requests::name_of(stanza);
-            hub.recorder
-                .unanswered(format!("the client refused: {name}"));
+            hub.recorder.unanswered(format!("the client refused: {name}"));
         }
         _ => {
             hub.recorder.request(requests::name_of(stanza));
@@ -170,17 +173,10 @@ fn companion_hello(hub: &Hub, link: &Link, id: &str, step: &NodeRef<'_>) -> Resu
     let mine = |entry: &(&String, &Waiting)| entry.1.link.id == link.id;
     let reference = state.pairings.waiting.iter().find(mine);
     let reference = reference.context("a client without reference")?.0.clone();
-    let answer = Build::new("link_code_companion_reg")
-        .attr("stage", "companion_hello")
-        .children([Build::new("link_code_pairing_ref")
-            .bytes(reference.clone().into_bytes())
-            .build()]);
-    let flow = CodeFlow {
-        link: link.clone(),
-        reference,
-        wrapped,
-        agreed: None,
-    };
+    let answer = Build::new("link_code_companion_reg").attr("stage", "companion_hello").children([
+        Build::new("link_code_pairing_ref").bytes(reference.clone().into_bytes()).build(),
+    ]);
+    let flow = CodeFlow { link: link.clone(), reference, wrapped, agreed: None };
     state.pairings.codes.insert(phone, flow);
     link.send(result(id).children([answer.build()]).build());
     Ok(())
@@ -208,19 +204,13 @@ pub(crate) fn enter_code(hub: &Hub, phone: &str, code: &str) -> Result<()> {
     let flow = state.pairings.codes.get_mut(phone);
     let flow = flow.context("the client gave up")?;
     flow.agreed = Some((ephemeral, client));
-    let hello = Build::new("link_code_companion_reg")
-        .attr("stage", "primary_hello")
-        .children([
-            Build::new("link_code_pairing_wrapped_primary_ephemeral_pub")
-                .bytes(sealed.to_vec())
-                .build(),
-            Build::new("primary_identity_pub")
-                .bytes(identity.to_vec())
-                .build(),
-            Build::new("link_code_pairing_ref")
-                .bytes(flow.reference.clone().into_bytes())
-                .build(),
-        ]);
+    let hello = Build::new("link_code_companion_reg").attr("stage", "primary_hello").children([
+        Build::new("link_code_pairing_wrapped_primary_ephemeral_pub")
+            .bytes(sealed.to_vec())
+            .build(),
+        Build::new("primary_identity_pub").bytes(identity.to_vec()).build(),
+        Build::new("link_code_pairing_ref").bytes(flow.reference.clone().into_bytes()).build(),
+    ]);
     flow.link.send(
         Build::new("notification")
             .attr("from", server_jid())
@@ -301,10 +291,7 @@ fn complete(
     let other = &client.identity;
     ensure!(other == identity, "the code names another identity");
     let link = client.link.id;
-    state
-        .pairings
-        .waiting
-        .retain(|_, waiting| waiting.link.id != link);
+    state.pairings.waiting.retain(|_, waiting| waiting.link.id != link);
 
     let account = state.account_mut(phone)?;
     let (number, key_index) = account.take_device_number();
@@ -317,9 +304,7 @@ fn complete(
         ..Default::default()
     };
     let success = Build::new("pair-success").children([
-        Build::new("device-identity")
-            .bytes(sealed.encode_to_vec())
-            .build(),
+        Build::new("device-identity").bytes(sealed.encode_to_vec()).build(),
         Build::new("biz").build(),
         Build::new("device")
             .attr("jid", Jid::pn_device(phone, number))
@@ -327,23 +312,20 @@ fn complete(
             .build(),
         Build::new("platform").attr("name", "android").build(),
     ]);
-    account.devices.insert(
-        number,
-        Device {
-            id: number,
-            key_index,
-            noise_key: client.noise_key,
-            identity: client.identity,
-            registration_id: client.registration_id,
-            signed: client.signed,
-            one_time: VecDeque::new(),
-            device_identity: Vec::new(),
-            link: None,
-            queue: DeviceQueue::new(),
-        },
-    );
+    let device = Device {
+        id: number,
+        key_index,
+        noise_key: client.noise_key,
+        identity: client.identity,
+        registration_id: client.registration_id,
+        signed: client.signed,
+        one_time: VecDeque::new(),
+        device_identity: Vec::new(),
+        link: None,
+        queue: DeviceQueue::new(),
+    };
     let key = DeviceKey::new(phone, number);
-    state.pairings.unsigned.insert(link, key);
+    state.pairings.unsigned.insert(link, (key, device));
     client.link.send(
         Build::new("iq")
             .attr("from", server_jid())
@@ -363,15 +345,13 @@ fn signed(hub: &Hub, link: &Link, answer: &NodeRef<'_>) -> Result<()> {
         .context("an empty device identity")?
         .to_vec();
     let mut state = hub.state();
-    let key = state.pairings.unsigned.remove(&link.id);
-    let key = key.context("a signature nobody asked for")?;
-    let device = state.device_mut(&key)?;
+    let unsigned = state.pairings.unsigned.remove(&link.id);
+    let (key, mut device) = unsigned.context("a signature nobody asked for")?;
     let verdict = validate_adv_with_identity_key(&identity, &device.identity, None);
-    ensure!(
-        verdict == AdvValidation::Valid,
-        "the device's signature is {verdict:?}"
-    );
+    ensure!(verdict == AdvValidation::Valid, "the device's signature is {verdict:?}");
     device.device_identity = identity;
+    let account = state.account_mut(&key.phone)?;
+    account.devices.insert(key.device, device);
     devices::announce_added(hub, &mut state, &key)?;
     if !hub.faults.withholds_key_share() {
         let handset = &state.account(&key.phone)?.handset;

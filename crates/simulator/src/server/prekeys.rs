@@ -45,9 +45,7 @@ pub(crate) fn take_bundle(hub: &Hub, state: &mut State, of: &DeviceKey) -> Optio
 /// How many one-time keys the network still has of a device.
 pub(super) fn count(hub: &Hub, id: &str, who: &DeviceKey) -> Result<Node> {
     let left = hub.state().device_mut(who)?.one_time.len();
-    Ok(result(id)
-        .children([Build::new("count").attr("value", left).build()])
-        .build())
+    Ok(result(id).children([Build::new("count").attr("value", left).build()]).build())
 }
 
 /// What the network holds of a device, for the device to compare.
@@ -68,19 +66,12 @@ fn digest_of(device: &Device) -> Node {
         &device.signed.signature,
         &keys,
     );
-    let ids = device
-        .one_time
-        .iter()
-        .map(|key| Build::new("id").bytes(three_bytes(key.0)).build());
+    let ids = device.one_time.iter().map(|key| Build::new("id").bytes(three_bytes(key.0)).build());
     Build::new("digest")
         .children([
-            Build::new("registration")
-                .bytes(device.registration_id.to_be_bytes().to_vec())
-                .build(),
+            Build::new("registration").bytes(device.registration_id.to_be_bytes().to_vec()).build(),
             Build::new("type").bytes(vec![KEY_TYPE]).build(),
-            Build::new("identity")
-                .bytes(device.identity.to_vec())
-                .build(),
+            Build::new("identity").bytes(device.identity.to_vec()).build(),
             device.signed.to_node(),
             Build::new("list").children(ids).build(),
             Build::new("hash").bytes(hash).build(),
@@ -94,9 +85,7 @@ pub(super) fn fetch(hub: &Hub, id: &str, request: &NodeRef<'_>) -> Result<Node> 
     let mut users = Vec::new();
     for user in child(request, "key")?.get_children_by_tag("user") {
         let jid = need_jid(user, "jid")?;
-        let key = state
-            .phone_of(&jid)
-            .map(|phone| DeviceKey::new(&phone, jid.device));
+        let key = state.phone_of(&jid).map(|phone| DeviceKey::new(&phone, jid.device));
         let bundle = key.and_then(|key| take_bundle(hub, &mut state, &key));
         users.push(match bundle {
             Some(bundle) => bundle.to_user_node(&jid),

@@ -35,9 +35,8 @@ pub(crate) fn take(hub: &Hub, who: &DeviceKey, stanza: &NodeRef<'_>) -> Result<(
             }
             let mut presence = Build::new("presence").attr("from", Jid::pn(who.phone.as_str()));
             if kind == "unavailable" {
-                presence = presence
-                    .attr("type", "unavailable")
-                    .attr("last", now_seconds().to_string());
+                presence =
+                    presence.attr("type", "unavailable").attr("last", now_seconds().to_string());
             }
             let presence = presence.build();
             for watcher in &state.account(&who.phone)?.watchers {

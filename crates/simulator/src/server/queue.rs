@@ -101,11 +101,7 @@ pub(crate) enum Added {
 
 impl DeviceQueue {
     pub(crate) fn new() -> DeviceQueue {
-        DeviceQueue {
-            waiting: VecDeque::new(),
-            next_sequence: 0,
-            phase: Phase::Silent,
-        }
+        DeviceQueue { waiting: VecDeque::new(), next_sequence: 0, phase: Phase::Silent }
     }
 
     /// Keeps a stanza, and sends it at once to a live link.
@@ -144,11 +140,7 @@ impl DeviceQueue {
             link.send(end_marker(0));
             return;
         };
-        self.phase = Phase::Offline {
-            next: 0,
-            last,
-            total: self.waiting.len(),
-        };
+        self.phase = Phase::Offline { next: 0, last, total: self.waiting.len() };
         link.send(self.preview());
     }
 
@@ -171,16 +163,10 @@ impl DeviceQueue {
             stanza.sent = true;
             reached = stanza.sequence + 1;
         }
-        let more = self
-            .waiting
-            .iter()
-            .any(|stanza| stanza.sequence >= reached && stanza.sequence <= last);
+        let more =
+            self.waiting.iter().any(|stanza| stanza.sequence >= reached && stanza.sequence <= last);
         if more {
-            self.phase = Phase::Offline {
-                next: reached,
-                last,
-                total,
-            };
+            self.phase = Phase::Offline { next: reached, last, total };
         } else {
             link.send(end_marker(total));
             self.go_live(last, link);
@@ -190,9 +176,7 @@ impl DeviceQueue {
 
     fn go_live(&mut self, after: u64, link: &Link) {
         self.phase = Phase::Live;
-        let start = self
-            .waiting
-            .partition_point(|stanza| stanza.sequence <= after);
+        let start = self.waiting.partition_point(|stanza| stanza.sequence <= after);
         for stanza in self.waiting.iter_mut().skip(start) {
             stanza.sent = true;
             link.send_shared(Arc::clone(&stanza.node));
@@ -226,8 +210,7 @@ impl DeviceQueue {
     pub(crate) fn settle_messages(&mut self, ids: &[String]) {
         // One id is the usual case, and cheaper compared than hashed.
         if let [id] = ids {
-            self.waiting
-                .retain(|stanza| stanza.id != *id || stanza.class != "message");
+            self.waiting.retain(|stanza| stanza.id != *id || stanza.class != "message");
             return;
         }
         let named: HashSet<&str> = ids.iter().map(String::as_str).collect();
@@ -237,10 +220,7 @@ impl DeviceQueue {
 
     /// Class and id of what waits, oldest first.
     pub(crate) fn list(&self) -> Vec<(String, String)> {
-        self.waiting
-            .iter()
-            .map(|stanza| (stanza.class.clone(), stanza.id.clone()))
-            .collect()
+        self.waiting.iter().map(|stanza| (stanza.class.clone(), stanza.id.clone())).collect()
     }
 
     fn preview(&self) -> Node {
@@ -262,16 +242,9 @@ impl DeviceQueue {
 }
 
 fn end_marker(total: usize) -> Node {
-    from_server(
-        Build::new("offline")
-            .attr("count", total.to_string())
-            .build(),
-    )
+    from_server(Build::new("offline").attr("count", total.to_string()).build())
 }
 
 fn from_server(child: Node) -> Node {
-    Build::new("ib")
-        .attr("from", server_jid())
-        .children([child])
-        .build()
+    Build::new("ib").attr("from", server_jid()).children([child]).build()
 }

@@ -96,9 +96,8 @@ fn copy_of(
     receipt: &NodeRef<'_>,
 ) -> Result<whatsapp_rust::wacore_binary::Node> {
     let sender = state.address_like(from, author.server);
-    let mut copy = Build::new("receipt")
-        .attr("id", need_attr(receipt, "id")?)
-        .attr("t", now_seconds());
+    let mut copy =
+        Build::new("receipt").attr("id", need_attr(receipt, "id")?).attr("t", now_seconds());
     copy = match to.server {
         Server::Group => copy.attr("from", to).attr("participant", &sender),
         _ => copy.attr("from", &sender),

@@ -116,17 +116,10 @@ pub(crate) fn group_devices(state: &State, group: &Jid) -> Result<Vec<DeviceKey>
 }
 
 /// The copies of a message, or the code it is refused with.
-fn copies(
-    state: &State,
-    from: &DeviceKey,
-    stanza: &NodeRef<'_>,
-) -> Result<Result<Vec<Copy>, u16>> {
+fn copies(state: &State, from: &DeviceKey, stanza: &NodeRef<'_>) -> Result<Result<Vec<Copy>, u16>> {
     let to = need_jid(stanza, "to")?;
     let mut addressed = addressed_parts(state, stanza)?;
-    let for_all: Vec<Node> = stanza
-        .get_children_by_tag("enc")
-        .map(NodeRef::to_owned)
-        .collect();
+    let for_all: Vec<Node> = stanza.get_children_by_tag("enc").map(NodeRef::to_owned).collect();
     if to.server == Server::Group {
         let Ok(devices) = group_devices(state, &to) else {
             return Ok(Err(NOBODY));
@@ -214,9 +207,9 @@ fn copy_for(
     } else {
         copy = copy.attr("from", state.address_like(from, form));
         copy = match form {
-            Server::Lid => copy
-                .attr("sender_pn", Jid::pn(from.phone.as_str()))
-                .attr("addressing_mode", "lid"),
+            Server::Lid => {
+                copy.attr("sender_pn", Jid::pn(from.phone.as_str())).attr("addressing_mode", "lid")
+            }
             _ => copy.attr("sender_lid", Jid::lid(sender.lid.as_str())),
         };
         if to.phone == from.phone {
@@ -228,9 +221,8 @@ fn copy_for(
             copy = copy.attr(key, value);
         }
     }
-    let opens_session = enc
-        .iter()
-        .any(|enc| enc.attrs.get("type").is_some_and(|kind| kind == "pkmsg"));
+    let opens_session =
+        enc.iter().any(|enc| enc.attrs.get("type").is_some_and(|kind| kind == "pkmsg"));
     let mut content = enc;
     for extra in children(original) {
         let needed = match extra.tag.as_ref() {

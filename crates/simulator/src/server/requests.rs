@@ -45,9 +45,7 @@ fn route(hub: &Hub, who: &DeviceKey, id: &str, request: &NodeRef<'_>) -> Result<
     let first = children(request).first();
     let first = first.map_or("", |child| child.tag.as_ref());
     let answer = match (namespace.as_str(), kind.as_str(), first) {
-        ("w:p" | "urn:xmpp:ping" | "passive" | "urn:xmpp:whatsapp:dirty", ..) => {
-            result(id).build()
-        }
+        ("w:p" | "urn:xmpp:ping" | "passive" | "urn:xmpp:whatsapp:dirty", ..) => result(id).build(),
         ("md", "set", "remove-companion-device") => result(id).build(),
         ("encrypt", "get", "count") => prekeys::count(hub, id, who)?,
         ("encrypt", "get", "digest") => prekeys::digest(hub, id, who)?,

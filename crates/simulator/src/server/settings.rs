@@ -11,15 +11,8 @@ use crate::state::{DeviceKey, PATCHES_MAX};
 use crate::wire::{Build, attr, child, child_bytes, need_attr, result};
 
 /// Privacy settings every account here has: everything visible to everybody.
-const PRIVACY: [&str; 7] = [
-    "last",
-    "online",
-    "profile",
-    "status",
-    "groupadd",
-    "readreceipts",
-    "calladd",
-];
+const PRIVACY: [&str; 7] =
+    ["last", "online", "profile", "status", "groupadd", "readreceipts", "calladd"];
 
 /// No experiments.
 pub(super) fn props(id: &str) -> Node {
@@ -37,12 +30,8 @@ pub(super) fn privacy(id: &str, kind: &str) -> Node {
     if kind != "get" {
         return result(id).build();
     }
-    let categories = PRIVACY.map(|name| {
-        Build::new("category")
-            .attr("name", name)
-            .attr("value", "all")
-            .build()
-    });
+    let categories =
+        PRIVACY.map(|name| Build::new("category").attr("name", name).attr("value", "all").build());
     let privacy = Build::new("privacy").children(categories).build();
     result(id).children([privacy]).build()
 }
@@ -52,10 +41,7 @@ pub(super) fn media_hosts(id: &str) -> Node {
     let host = Build::new("host")
         .attr("hostname", MEDIA_HOST)
         .attr("type", "primary")
-        .children([
-            Build::new("upload").build(),
-            Build::new("download").build(),
-        ]);
+        .children([Build::new("upload").build(), Build::new("download").build()]);
     let hosts = Build::new("media_conn")
         .attr("auth", "simauth")
         .attr("ttl", "3600")
@@ -93,17 +79,15 @@ pub(super) fn app_state(
             {
                 parts.insert(0, conflict);
             } else {
-                node.content = Some(whatsapp_rust::wacore_binary::NodeContent::Nodes(vec![
-                    conflict,
-                ]));
+                node.content =
+                    Some(whatsapp_rust::wacore_binary::NodeContent::Nodes(vec![conflict]));
             }
             answers.push(node);
             continue;
         }
         let mut patch = wa::SyncdPatch::decode_from_slice(&patch)?;
-        patch.version = MessageField::some(wa::SyncdVersion {
-            version: Some(patches.len() as u64 + 1),
-        });
+        patch.version =
+            MessageField::some(wa::SyncdVersion { version: Some(patches.len() as u64 + 1) });
         patches.push(patch.encode_to_vec());
         answers.push(answer.attr("version", patches.len().to_string()).build());
     }

@@ -51,22 +51,17 @@ async fn a_network_is_steered_over_http() {
     let path = format!("/accounts/{ALICE}/provision");
     let (_, device) = control.ask("POST", &path, json!({})).await;
     let device: simulator::ProvisionedDevice = serde_json::from_value(device).unwrap();
-    let alice =
-        Gateway::connected(&network, store(&device).await, ALICE, device.device_id).await;
+    let alice = Gateway::connected(&network, store(&device).await, ALICE, device.device_id).await;
 
     let path = format!("/accounts/{BOB}/send");
-    let (_, sent) = control
-        .ask("POST", &path, json!({ "to": ALICE, "text": "over http" }))
-        .await;
+    let (_, sent) = control.ask("POST", &path, json!({ "to": ALICE, "text": "over http" })).await;
     assert_eq!(alice.text("over http").await.id, sent["id"]);
 
     let fault = json!({ "kind": "nack", "code": 463 });
     assert_eq!(control.ask("POST", "/faults", fault).await.0, 200);
     let sent = alice.client.send_text(Jid::pn(BOB), "no").await.unwrap();
     assert_eq!(alice.ack(&sent.message_id).await.as_deref(), Some("463"));
-    let (status, body) = control
-        .ask("POST", "/faults", json!({ "kind": "earthquake" }))
-        .await;
+    let (status, body) = control.ask("POST", "/faults", json!({ "kind": "earthquake" })).await;
     assert_eq!(status, 422, "{body}");
 
     let (_, record) = control.ask("GET", "/record", json!({})).await;
@@ -74,9 +69,7 @@ async fn a_network_is_steered_over_http() {
     let path = format!("/accounts/{ALICE}/unlink");
     let which = json!({ "device": device.device_id });
     assert_eq!(control.ask("POST", &path, which.clone()).await.0, 200);
-    alice
-        .event(|event| matches!(event, Event::LoggedOut(_)))
-        .await;
+    alice.event(|event| matches!(event, Event::LoggedOut(_))).await;
     assert_eq!(control.ask("POST", &path, which).await.0, 422);
     assert_all_answered(&network);
 }

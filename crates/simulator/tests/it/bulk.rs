@@ -23,12 +23,8 @@ async fn a_thousand_messages_queued_while_offline_arrive_in_order() {
     let alice = Gateway::start(&network, backend, ALICE, device, Start::default()).await;
     let mut received = Vec::with_capacity(MESSAGES);
     while received.len() < MESSAGES {
-        let event = alice
-            .event(|event| matches!(event, Event::Messages(_)))
-            .await;
-        let Event::Messages(batch) = &*event else {
-            unreachable!()
-        };
+        let event = alice.event(|event| matches!(event, Event::Messages(_))).await;
+        let Event::Messages(batch) = &*event else { unreachable!() };
         for message in batch.messages.iter() {
             assert!(message.info.is_offline);
             received.push(message.info.id.clone());
@@ -82,10 +78,7 @@ async fn messages_not_acknowledged_come_again_unchanged_and_in_order() {
         store(&provisioned).await,
         ALICE,
         device,
-        Start {
-            push_name: None,
-            hook: Some(Box::new(NeverKeeps)),
-        },
+        Start { push_name: None, hook: Some(Box::new(NeverKeeps)) },
     )
     .await;
     alice.until_connected().await;
@@ -95,14 +88,8 @@ async fn messages_not_acknowledged_come_again_unchanged_and_in_order() {
     }
     // The first client never keeps anything; a second one on a fresh copy of the store reads the same ciphertexts.
     until(|| network.queued(ALICE, device).len() >= MESSAGES).await;
-    let again = Gateway::start(
-        &network,
-        store(&provisioned).await,
-        ALICE,
-        device,
-        Start::default(),
-    )
-    .await;
+    let again =
+        Gateway::start(&network, store(&provisioned).await, ALICE, device, Start::default()).await;
     let mut received = Vec::new();
     while received.len() < MESSAGES {
         let (_, info) = again.message(|message, _| message.text_content().is_some()).await;
@@ -123,5 +110,90 @@ impl whatsapp_rust::InboundDurabilityHook for NeverKeeps {
         _batch: &[InboundMessage],
     ) -> anyhow::Result<()> {
         anyhow::bail!("never")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_killed_again_and_again_misses_nothing_and_keeps_the_order() {
+    const PEOPLE: usize = 5;
+    const EACH: usize = 60;
+    const KILLS: usize = 6;
+    let network = network().await;
+    let provisioned = network.provision_device(ALICE).await.unwrap();
+    let device = provisioned.device_id;
+    let mut people = Vec::new();
+    for number in 0..PEOPLE {
+        let phone = format!("55119777700{number:02}");
+        people.push(network.add_account(&phone, "Somebody").await);
+    }
+    let sending = people.iter().cloned().map(|person| {
+        tokio::spawn(async move {
+            let mut ids = Vec::new();
+            for number in 0..EACH {
+                ids.push(person.send_text(ALICE, &number.to_string()).await.unwrap());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            (person.phone().to_owned(), ids)
+        })
+    });
+    let sending: Vec<_> = sending.collect();
+
+    // What the gateway kept, in the order it kept it; a message may come twice, as delivery is at least once.
+    let kept: std::sync::Arc<std::sync::Mutex<Vec<(String, String)>>> = Default::default();
+    let backend = store(&provisioned).await;
+    let mut gateway = None;
+    for life in 0..=KILLS {
+        let hook = Keeps(std::sync::Arc::clone(&kept));
+        let start = Start { push_name: None, hook: Some(Box::new(hook)) };
+        let next = Gateway::start(&network, backend.clone(), ALICE, device, start).await;
+        let t0 = Instant::now();
+        next.until_connected().await;
+        eprintln!("life {life} connected after {:?}", t0.elapsed());
+        let t0 = Instant::now();
+        if life < KILLS {
+            tokio::time::sleep(Duration::from_millis(80)).await;
+            next.kill();
+            until(|| !network.is_connected(ALICE, device)).await;
+            eprintln!("life {life} gone after {:?}", t0.elapsed());
+        } else {
+            gateway = Some(next);
+        }
+    }
+    for sender in sending {
+        let (phone, ids) = sender.await.unwrap();
+        let of_sender = || -> Vec<String> {
+            let kept = kept.lock().unwrap();
+            let own = kept.iter().filter(|(from, _)| *from == phone);
+            let mut seen = std::collections::HashSet::new();
+            own.map(|(_, id)| id.clone()).filter(|id| seen.insert(id.clone())).collect()
+        };
+        until(|| of_sender().len() == ids.len()).await;
+        assert_eq!(of_sender(), ids, "{phone}");
+    }
+    until(|| network.queued(ALICE, device).is_empty()).await;
+    drop(gateway);
+    assert_all_answered(&network);
+}
+
+/// Keeps what it is given, as the gateway's store would.
+struct Keeps(std::sync::Arc<std::sync::Mutex<Vec<(String, String)>>>);
+
+#[async_trait::async_trait]
+impl whatsapp_rust::InboundDurabilityHook for Keeps {
+    async fn on_messages(
+        &self,
+        _client: std::sync::Arc<Client>,
+        batch: &[InboundMessage],
+    ) -> anyhow::Result<()> {
+        let mut kept = self.0.lock().unwrap();
+        for message in batch {
+            let from = &message.info.source.sender;
+            let from = match from.is_lid() {
+                true => message.info.source.sender_alt.clone().unwrap(),
+                false => from.clone(),
+            };
+            kept.push((from.user.to_string(), message.info.id.clone()));
+        }
+        Ok(())
     }
 }

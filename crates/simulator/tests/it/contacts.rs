@@ -12,21 +12,11 @@ async fn typing_and_presence_are_seen() {
     let bob = Gateway::linked(&network, BOB).await;
     bob.client.presence().subscribe(alice.jid()).await.unwrap();
     // A subscription has no answer; a request after it on the same link has.
-    bob.client
-        .contacts()
-        .is_on_whatsapp(&[alice.jid()])
-        .await
-        .unwrap();
+    bob.client.contacts().is_on_whatsapp(&[alice.jid()]).await.unwrap();
     alice.client.presence().set_available().await.unwrap();
     bob.event(|event| matches!(event, Event::Presence(_))).await;
-    alice
-        .client
-        .chatstate()
-        .send_composing(&bob.jid())
-        .await
-        .unwrap();
-    bob.event(|event| matches!(event, Event::ChatPresence(_)))
-        .await;
+    alice.client.chatstate().send_composing(&bob.jid()).await.unwrap();
+    bob.event(|event| matches!(event, Event::ChatPresence(_))).await;
     assert_all_answered(&network);
 }
 
@@ -36,20 +26,11 @@ async fn a_phone_types_and_goes_online() {
     let alice = Gateway::linked(&network, ALICE).await;
     let bob = network.account(BOB).unwrap();
     alice.client.presence().subscribe(Jid::pn(BOB)).await.unwrap();
-    alice
-        .client
-        .contacts()
-        .is_on_whatsapp(&[Jid::pn(BOB)])
-        .await
-        .unwrap();
+    alice.client.contacts().is_on_whatsapp(&[Jid::pn(BOB)]).await.unwrap();
     bob.set_online(Online::Available).await.unwrap();
-    alice
-        .event(|event| matches!(event, Event::Presence(_)))
-        .await;
+    alice.event(|event| matches!(event, Event::Presence(_))).await;
     bob.chat_state(ALICE, ChatState::Composing).await.unwrap();
-    alice
-        .event(|event| matches!(event, Event::ChatPresence(_)))
-        .await;
+    alice.event(|event| matches!(event, Event::ChatPresence(_))).await;
     assert_all_answered(&network);
 }
 
@@ -58,12 +39,7 @@ async fn numbers_are_found_or_not_with_their_lid() {
     let network = network().await;
     let alice = Gateway::linked(&network, ALICE).await;
     let asked = [Jid::pn(BOB), Jid::pn("5511000000000")];
-    let found = alice
-        .client
-        .contacts()
-        .is_on_whatsapp(&asked)
-        .await
-        .unwrap();
+    let found = alice.client.contacts().is_on_whatsapp(&asked).await.unwrap();
     let of = |phone: &str| found.iter().find(|entry| entry.jid == Jid::pn(phone));
     let bob = of(BOB).unwrap();
     assert!(bob.is_registered);
@@ -83,21 +59,11 @@ async fn about_and_picture_are_set_and_seen() {
     let jpeg = vec![0xff, 0xd8, 0xff, 0xe0];
     profile.set_profile_picture(jpeg.clone()).await.unwrap();
     let contacts = bob.client.contacts();
-    let picture = contacts
-        .get_profile_picture(&alice.jid(), false)
-        .await
-        .unwrap()
-        .unwrap();
+    let picture = contacts.get_profile_picture(&alice.jid(), false).await.unwrap().unwrap();
     assert!(picture.url.contains(simulator::MEDIA_HOST));
     let known = contacts.get_user_info(&[alice.jid()]).await.unwrap();
     let known = known.values().next().unwrap();
     assert_eq!(known.status.as_deref(), Some("at sea"));
-    assert!(
-        contacts
-            .get_profile_picture(&bob.jid(), false)
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(contacts.get_profile_picture(&bob.jid(), false).await.unwrap().is_none());
     assert_all_answered(&network);
 }

@@ -28,17 +28,11 @@ async fn a_person_writes_to_a_linked_device_and_back() {
     assert_eq!(info.push_name, "Bob");
     until(|| network.queued(ALICE, alice.device).is_empty()).await;
 
-    let sent = alice
-        .client
-        .send_text(whatsapp_rust::Jid::pn(BOB), "hello to a phone")
-        .await
-        .unwrap();
+    let sent =
+        alice.client.send_text(whatsapp_rust::Jid::pn(BOB), "hello to a phone").await.unwrap();
     assert_eq!(alice.ack(&sent.message_id).await, None);
     alice.receipt(&sent.message_id, &["Delivered"]).await;
-    let received = bob
-        .wait_for(LIMIT, |message| message.text == "hello to a phone")
-        .await
-        .unwrap();
+    let received = bob.wait_for(LIMIT, |message| message.text == "hello to a phone").await.unwrap();
     assert_eq!(received.id, sent.message_id);
     bob.read(&received.id).await.unwrap();
     alice.receipt(&sent.message_id, &["Read"]).await;
@@ -49,16 +43,10 @@ async fn a_person_writes_to_a_linked_device_and_back() {
 async fn a_person_reads_and_answers_by_itself() {
     let network = network().await;
     let bob = network.account(BOB).unwrap();
-    bob.on_message(Behaviour::answering(|message| {
-        Some(format!("you said {}", message.text))
-    }))
-    .await;
+    bob.on_message(Behaviour::answering(|message| Some(format!("you said {}", message.text))))
+        .await;
     let alice = Gateway::linked(&network, ALICE).await;
-    let sent = alice
-        .client
-        .send_text(whatsapp_rust::Jid::pn(BOB), "ping")
-        .await
-        .unwrap();
+    let sent = alice.client.send_text(whatsapp_rust::Jid::pn(BOB), "ping").await.unwrap();
     alice.receipt(&sent.message_id, &["Read"]).await;
     alice.text("you said ping").await;
     assert_all_answered(&network);

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use whatsapp_rust::prelude::*;
+use simulator::Duplicate;
 use whatsapp_rust::SendOptions;
+use whatsapp_rust::prelude::*;
 
 use crate::support::*;
 
@@ -22,24 +23,16 @@ async fn a_link_dropped_before_acceptance_loses_the_message() {
         .client
         .send_message_with_options(Jid::pn(BOB), text.clone(), with_id("3EB0FIRST"))
         .await;
-    alice
-        .event(|event| matches!(event, Event::Disconnected(_)))
-        .await;
+    alice.event(|event| matches!(event, Event::Disconnected(_))).await;
     drop(sent);
     alice.until_connected().await;
     let record = network.record();
     assert_eq!(record.faults_struck, 1);
     assert!(record.messages.is_empty(), "{:?}", record.messages);
 
-    alice
-        .client
-        .send_message_with_options(Jid::pn(BOB), text, with_id("3EB0FIRST"))
-        .await
-        .unwrap();
+    alice.client.send_message_with_options(Jid::pn(BOB), text, with_id("3EB0FIRST")).await.unwrap();
     assert_eq!(alice.ack("3EB0FIRST").await, None);
-    bob.wait_for(LIMIT, |message| message.id == "3EB0FIRST")
-        .await
-        .unwrap();
+    bob.wait_for(LIMIT, |message| message.id == "3EB0FIRST").await.unwrap();
     assert_eq!(bob.inbox().await.len(), 1);
     assert_all_answered(&network);
 }
@@ -49,22 +42,15 @@ async fn a_link_dropped_after_acceptance_delivers_and_a_second_try_is_a_duplicat
     let network = network().await;
     let bob = network.account(BOB).unwrap();
     let alice = Gateway::linked(&network, ALICE).await;
-    network
-        .faults()
-        .for_device(ALICE, alice.device)
-        .drop_after_accept(1);
+    network.faults().for_device(ALICE, alice.device).drop_after_accept(1);
     let text = wa::Message::text("once");
     let sent = alice
         .client
         .send_message_with_options(Jid::pn(BOB), text.clone(), with_id("3EB0SECOND"))
         .await;
     drop(sent);
-    bob.wait_for(LIMIT, |message| message.id == "3EB0SECOND")
-        .await
-        .unwrap();
-    alice
-        .event(|event| matches!(event, Event::Disconnected(_)))
-        .await;
+    bob.wait_for(LIMIT, |message| message.id == "3EB0SECOND").await.unwrap();
+    alice.event(|event| matches!(event, Event::Disconnected(_))).await;
     alice.until_connected().await;
     alice
         .client
@@ -72,7 +58,8 @@ async fn a_link_dropped_after_acceptance_delivers_and_a_second_try_is_a_duplicat
         .await
         .unwrap();
     assert_eq!(alice.ack("3EB0SECOND").await, None);
-    until(|| network.record().duplicates == ["3EB0SECOND"]).await;
+    let again = Duplicate { id: "3EB0SECOND".to_owned(), phone: BOB.to_owned() };
+    until(|| network.record().duplicates.contains(&again)).await;
     let inbox = bob.inbox().await;
     assert_eq!(inbox.len(), 1, "the person sees it once");
     assert_all_answered(&network);
@@ -91,9 +78,7 @@ async fn a_nack_is_reported_with_its_code_and_nothing_is_delivered() {
     }
     let sent = alice.client.send_text(Jid::pn(BOB), "fine").await.unwrap();
     assert_eq!(alice.ack(&sent.message_id).await, None);
-    bob.wait_for(LIMIT, |message| message.text == "fine")
-        .await
-        .unwrap();
+    bob.wait_for(LIMIT, |message| message.text == "fine").await.unwrap();
     assert_eq!(bob.inbox().await.len(), 1);
     assert_eq!(network.record().nacks.len(), 2);
     assert_all_answered(&network);
@@ -125,9 +110,7 @@ async fn a_delay_holds_every_answer_back_and_keeps_the_order() {
     network.faults().delay(delay);
     let started = Instant::now();
     for number in 0..20 {
-        bob.send_text(ALICE, &format!("late {number}"))
-            .await
-            .unwrap();
+        bob.send_text(ALICE, &format!("late {number}")).await.unwrap();
     }
     for number in 0..20 {
         alice.text(&format!("late {number}")).await;
@@ -145,17 +128,9 @@ async fn a_refused_login_reports_its_reason_and_the_next_one_works() {
     let provisioned = network.provision_device(ALICE).await.unwrap();
     network.faults().refuse_login(ALICE, 503, 1);
     let backend = store(&provisioned).await;
-    let alice = Gateway::start(
-        &network,
-        backend,
-        ALICE,
-        provisioned.device_id,
-        Start::default(),
-    )
-    .await;
-    let event = alice
-        .event(|event| matches!(event, Event::ConnectFailure(_)))
-        .await;
+    let alice =
+        Gateway::start(&network, backend, ALICE, provisioned.device_id, Start::default()).await;
+    let event = alice.event(|event| matches!(event, Event::ConnectFailure(_))).await;
     drop(event);
     alice.until_connected().await;
     assert_all_answered(&network);
@@ -167,17 +142,9 @@ async fn a_temporary_ban_is_reported_as_one() {
     let provisioned = network.provision_device(ALICE).await.unwrap();
     network.faults().refuse_login(ALICE, 402, 1);
     let backend = store(&provisioned).await;
-    let alice = Gateway::start(
-        &network,
-        backend,
-        ALICE,
-        provisioned.device_id,
-        Start::default(),
-    )
-    .await;
-    alice
-        .event(|event| matches!(event, Event::TemporaryBan(_)))
-        .await;
+    let alice =
+        Gateway::start(&network, backend, ALICE, provisioned.device_id, Start::default()).await;
+    alice.event(|event| matches!(event, Event::TemporaryBan(_))).await;
     assert_all_answered(&network);
 }
 
@@ -187,16 +154,11 @@ async fn a_fault_for_one_device_leaves_the_others_alone() {
     let bob = network.account(BOB).unwrap();
     let alice = Gateway::linked(&network, ALICE).await;
     let second = Gateway::linked(&network, ALICE).await;
-    network
-        .faults()
-        .for_device(ALICE, second.device)
-        .nack_next(463);
+    network.faults().for_device(ALICE, second.device).nack_next(463);
     let sent = alice.client.send_text(Jid::pn(BOB), "one").await.unwrap();
     assert_eq!(alice.ack(&sent.message_id).await, None);
     let sent = second.client.send_text(Jid::pn(BOB), "two").await.unwrap();
     assert_eq!(second.ack(&sent.message_id).await.as_deref(), Some("463"));
-    bob.wait_for(LIMIT, |message| message.text == "one")
-        .await
-        .unwrap();
+    bob.wait_for(LIMIT, |message| message.text == "one").await.unwrap();
     assert_all_answered(&network);
 }

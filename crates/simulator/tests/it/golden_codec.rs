@@ -25,10 +25,7 @@ fn decode(bytes: &[u8]) -> Node {
 
 #[test]
 fn an_ack_with_a_hexadecimal_id() {
-    let ack = NodeBuilder::new("ack")
-        .attr("class", "message")
-        .attr("id", "ABCD")
-        .build();
+    let ack = NodeBuilder::new("ack").attr("class", "message").attr("id", "ABCD").build();
     check("00 f805 1b 15 13 08 fb02abcd", ack);
 }
 
@@ -40,48 +37,31 @@ fn a_request_to_the_server_with_a_child() {
         .attr("to", Jid::new("", whatsapp_rust::Server::Pn))
         .children([NodeBuilder::new("count").build()])
         .build();
-    check(
-        "00 f808 19 04 29 08 ff83345a6f 11 fa0003 f801 f801 41",
-        request,
-    );
+    check("00 f808 19 04 29 08 ff83345a6f 11 fa0003 f801 f801 41", request);
 }
 
 #[test]
 fn addresses_with_and_without_device_by_number_and_by_lid() {
     let receipt = |from: Jid| NodeBuilder::new("receipt").attr("from", from).build();
-    check(
-        "00 f803 07 06 fa ff875511990000001f 03",
-        receipt(Jid::pn("5511990000001")),
-    );
-    check(
-        "00 f803 07 06 f7 00 03 ff875511990000001f",
-        receipt(Jid::pn_device("5511990000001", 3)),
-    );
+    check("00 f803 07 06 fa ff875511990000001f 03", receipt(Jid::pn("5511990000001")));
+    check("00 f803 07 06 f7 00 03 ff875511990000001f", receipt(Jid::pn_device("5511990000001", 3)));
     check(
         "00 f803 07 06 f7 01 03 ff875511990000001f",
         receipt(Jid::lid_device("5511990000001", 3)),
     );
-    check(
-        "00 f803 07 06 fa ff875511990000001f 76",
-        receipt(Jid::lid("5511990000001")),
-    );
+    check("00 f803 07 06 fa ff875511990000001f 76", receipt(Jid::lid("5511990000001")));
 }
 
 #[test]
 fn a_ciphertext_is_raw_bytes() {
-    let enc = NodeBuilder::new("enc")
-        .attr("v", "2")
-        .attr("type", "pkmsg")
-        .bytes(vec![1, 2, 3])
-        .build();
+    let enc =
+        NodeBuilder::new("enc").attr("v", "2").attr("type", "pkmsg").bytes(vec![1, 2, 3]).build();
     check("00 f806 1d 51 45 04 53 fc03010203", enc);
 }
 
 #[test]
 fn a_name_is_text_and_a_rare_word_takes_two_bytes() {
-    let message = NodeBuilder::new("message")
-        .attr("notify", "Ana Lúcia")
-        .build();
+    let message = NodeBuilder::new("message").attr("notify", "Ana Lúcia").build();
     check("00 f803 13 18 fc0a 416e61204cc3ba636961", message);
     let retry = NodeBuilder::new("retry").attr("count", "1").build();
     check("00 f803 ec0b 41 55", retry);

@@ -23,8 +23,7 @@ const CHAIN: &str = "\
      aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 /// Public half of the client key.
 const CLIENT_KEY: &str = "0faa684ed28867b97f4a6a2dee5df8ce974e76b7018e3f22a1c4cf2678570f20";
-const XX_HELLO: &str =
-    "12220a207b4e909bbe7ffe44c465a220037d608ee35897d31ef972f07f74892cb0f73f13";
+const XX_HELLO: &str = "12220a207b4e909bbe7ffe44c465a220037d608ee35897d31ef972f07f74892cb0f73f13";
 const XX_REPLY: &str = "\
      1ad7020a20ff2ee45601ec1b67310c7790404585ae697331eee1c1f8cf2419731c1fff3e6b1230f29f7560c119c55c6f\
      3f6409cc64d41f4bbb194711a573183acd9ada4817795091078fab80e484db35ee06547abf9fa21a80029ad62b73d40e\
@@ -70,10 +69,7 @@ fn server() -> ServerIdentity {
 }
 
 fn ack() -> whatsapp_rust::wacore_binary::Node {
-    NodeBuilder::new("ack")
-        .attr("class", "message")
-        .attr("id", "ABCD")
-        .build()
+    NodeBuilder::new("ack").attr("class", "message").attr("id", "ABCD").build()
 }
 
 #[test]

@@ -12,18 +12,11 @@ async fn a_group_is_made_and_everybody_reads_everybody() {
     let second = Gateway::linked(&network, ALICE).await;
     let bob = Gateway::linked(&network, BOB).await;
     let member = GroupParticipantOptions::builder().jid(bob.jid()).build();
-    let options = GroupCreateOptions::builder()
-        .subject("Team")
-        .participants(vec![member])
-        .build();
+    let options = GroupCreateOptions::builder().subject("Team").participants(vec![member]).build();
     let group = alice.client.groups().create_group(options).await.unwrap();
     let group = group.metadata.id.clone();
 
-    alice
-        .client
-        .send_text(group.clone(), "first")
-        .await
-        .unwrap();
+    alice.client.send_text(group.clone(), "first").await.unwrap();
     let info = bob.text("first").await;
     assert_eq!(info.source.chat, group);
     assert!(info.source.sender.is_lid());
@@ -35,10 +28,7 @@ async fn a_group_is_made_and_everybody_reads_everybody() {
     bob.text("third").await;
     // The phones are members too.
     let phone = network.account(BOB).unwrap();
-    let seen = phone
-        .wait_for(LIMIT, |message| message.text == "third")
-        .await
-        .unwrap();
+    let seen = phone.wait_for(LIMIT, |message| message.text == "third").await.unwrap();
     assert!(seen.group.is_some());
     assert_all_answered(&network);
 }
@@ -50,17 +40,13 @@ async fn a_phone_makes_a_group_and_writes_to_it() {
     let bob = network.account(BOB).unwrap();
     let group = bob.create_group("Family", &[ALICE]).await.unwrap();
     for text in ["one", "two"] {
-        bob.send(group.clone(), wa::Message::text(text))
-            .await
-            .unwrap();
+        bob.send(group.clone(), wa::Message::text(text)).await.unwrap();
         let info = alice.text(text).await;
         assert_eq!(info.source.chat, group);
         assert_eq!(info.push_name, "Bob");
     }
     alice.client.send_text(group, "three").await.unwrap();
-    bob.wait_for(LIMIT, |message| message.text == "three")
-        .await
-        .unwrap();
+    bob.wait_for(LIMIT, |message| message.text == "three").await.unwrap();
     assert_all_answered(&network);
 }
 
@@ -70,24 +56,15 @@ async fn members_and_settings_of_a_group_change() {
     network.add_account(CAROL, "Carol").await;
     let alice = Gateway::linked(&network, ALICE).await;
     let member = GroupParticipantOptions::builder().jid(Jid::pn(BOB)).build();
-    let options = GroupCreateOptions::builder()
-        .subject("Team")
-        .participants(vec![member])
-        .build();
+    let options = GroupCreateOptions::builder().subject("Team").participants(vec![member]).build();
     let groups = alice.client.groups();
     let group = groups.create_group(options).await.unwrap().metadata.id;
-    groups
-        .add_participants(&group, &[Jid::pn(CAROL)])
-        .await
-        .unwrap();
+    groups.add_participants(&group, &[Jid::pn(CAROL)]).await.unwrap();
     let link = groups.get_invite_link(&group, false).await.unwrap();
     assert!(link.starts_with("https://chat.whatsapp.com/"), "{link}");
     let metadata = groups.get_metadata(&group).await.unwrap();
     assert_eq!(metadata.participants.len(), 3);
-    groups
-        .remove_participants(&group, &[Jid::pn(BOB)])
-        .await
-        .unwrap();
+    groups.remove_participants(&group, &[Jid::pn(BOB)]).await.unwrap();
     let metadata = groups.get_metadata(&group).await.unwrap();
     assert_eq!(metadata.participants.len(), 2);
     groups.leave(&group).await.unwrap();

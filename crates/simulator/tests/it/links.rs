@@ -13,17 +13,10 @@ async fn a_closed_link_is_opened_again_by_ik() {
     let network = network().await;
     let alice = Gateway::linked(&network, ALICE).await;
     network.kick(ALICE, alice.device).await;
-    alice
-        .event(|event| matches!(event, Event::Disconnected(_)))
-        .await;
+    alice.event(|event| matches!(event, Event::Disconnected(_))).await;
     alice.until_connected().await;
     assert_eq!(network.record().handshakes.get("IK"), Some(&2));
-    network
-        .account(BOB)
-        .unwrap()
-        .send_text(ALICE, "still there?")
-        .await
-        .unwrap();
+    network.account(BOB).unwrap().send_text(ALICE, "still there?").await.unwrap();
     alice.text("still there?").await;
     assert_all_answered(&network);
 }
@@ -46,14 +39,9 @@ async fn what_arrived_meanwhile_is_delivered_at_login_and_then_settled() {
         .map(|(_, id)| id)
         .collect();
     assert_eq!(waiting, ids);
-    let again = Gateway::start(
-        &network,
-        alice.backend.clone(),
-        ALICE,
-        alice.device,
-        Start::default(),
-    )
-    .await;
+    let again =
+        Gateway::start(&network, alice.backend.clone(), ALICE, alice.device, Start::default())
+            .await;
     for text in ["while off 1", "while off 2"] {
         assert!(again.text(text).await.is_offline);
     }
@@ -67,18 +55,11 @@ async fn a_device_removed_on_the_phone_is_logged_out() {
     let alice = Gateway::linked(&network, ALICE).await;
     let other = Gateway::linked(&network, ALICE).await;
     network.unlink(ALICE, alice.device).await.unwrap();
-    alice
-        .event(|event| matches!(event, Event::LoggedOut(_)))
-        .await;
+    alice.event(|event| matches!(event, Event::LoggedOut(_))).await;
     assert_eq!(network.account(ALICE).unwrap().devices(), [other.device]);
     assert!(network.unlink(ALICE, alice.device).await.is_err());
     // The other device learned that the list is shorter, and still works.
-    network
-        .account(BOB)
-        .unwrap()
-        .send_text(ALICE, "who is left?")
-        .await
-        .unwrap();
+    network.account(BOB).unwrap().send_text(ALICE, "who is left?").await.unwrap();
     other.text("who is left?").await;
     assert_all_answered(&network);
 }
@@ -88,9 +69,7 @@ async fn a_client_that_logs_out_is_removed_from_its_account() {
     let network = network().await;
     let alice = Gateway::linked(&network, ALICE).await;
     alice.client.logout().await;
-    alice
-        .event(|event| matches!(event, Event::LoggedOut(_)))
-        .await;
+    alice.event(|event| matches!(event, Event::LoggedOut(_))).await;
     until(|| network.account(ALICE).unwrap().devices().is_empty()).await;
     assert_all_answered(&network);
 }
@@ -99,11 +78,8 @@ async fn a_client_that_logs_out_is_removed_from_its_account() {
 async fn a_second_login_of_the_same_device_replaces_the_first() {
     let network = network().await;
     let alice = Gateway::linked(&network, ALICE).await;
-    let again =
-        Gateway::connected(&network, alice.backend.clone(), ALICE, alice.device).await;
-    alice
-        .event(|event| matches!(event, Event::StreamReplaced(_)))
-        .await;
+    let again = Gateway::connected(&network, alice.backend.clone(), ALICE, alice.device).await;
+    alice.event(|event| matches!(event, Event::StreamReplaced(_))).await;
     assert!(network.is_connected(ALICE, alice.device));
     drop(again);
     assert_all_answered(&network);
@@ -139,14 +115,8 @@ async fn a_message_the_gateway_could_not_keep_is_delivered_again() {
     let device = provisioned.device_id;
     let failures_left = Arc::new(AtomicU32::new(1));
     let calls = Arc::new(AtomicU32::new(0));
-    let hook = FailsOnce {
-        failures_left: Arc::clone(&failures_left),
-        calls: Arc::clone(&calls),
-    };
-    let start = Start {
-        push_name: None,
-        hook: Some(Box::new(hook)),
-    };
+    let hook = FailsOnce { failures_left: Arc::clone(&failures_left), calls: Arc::clone(&calls) };
+    let start = Start { push_name: None, hook: Some(Box::new(hook)) };
     let backend = store(&provisioned).await;
     let alice = Gateway::start(&network, backend, ALICE, device, start).await;
     alice.until_connected().await;

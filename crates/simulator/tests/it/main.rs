@@ -1,5 +1,11 @@
 //! The network, driven by real engine clients.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests measure time and run things side by side, without a supervisor"
+)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 mod admin;

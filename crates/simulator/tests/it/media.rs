@@ -16,23 +16,11 @@ async fn an_image_comes_back_byte_for_byte() {
     let alice = Gateway::linked(&network, ALICE).await;
     let bob = Gateway::linked(&network, BOB).await;
     let image = picture(300_000);
-    let upload = alice
-        .client
-        .upload(image.clone(), MediaType::Image, Default::default())
-        .await
-        .unwrap();
-    let options = ImageOptions {
-        caption: Some("look".into()),
-        ..Default::default()
-    };
-    alice
-        .client
-        .send_message(bob.jid(), image_message(upload, options))
-        .await
-        .unwrap();
-    let (message, _) = bob
-        .message(|message, _| message.image_message.is_set())
-        .await;
+    let upload =
+        alice.client.upload(image.clone(), MediaType::Image, Default::default()).await.unwrap();
+    let options = ImageOptions { caption: Some("look".into()), ..Default::default() };
+    alice.client.send_message(bob.jid(), image_message(upload, options)).await.unwrap();
+    let (message, _) = bob.message(|message, _| message.image_message.is_set()).await;
     assert_eq!(message.get_caption(), Some("look"));
     let content = message.image_message.as_option().unwrap();
     let got = bob.client.download(content).await.unwrap();
@@ -45,11 +33,8 @@ async fn a_large_upload_asks_first_and_is_kept_once() {
     let network = network().await;
     let alice = Gateway::linked(&network, ALICE).await;
     let image = picture(6_000_000);
-    let upload = alice
-        .client
-        .upload(image.clone(), MediaType::Video, Default::default())
-        .await
-        .unwrap();
+    let upload =
+        alice.client.upload(image.clone(), MediaType::Video, Default::default()).await.unwrap();
     assert!(upload.direct_path.starts_with("/v/"));
     assert_all_answered(&network);
 }

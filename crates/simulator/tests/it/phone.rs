@@ -23,10 +23,7 @@ async fn a_contact_is_known_by_number_and_by_lid() {
     for to in [Jid::pn(BOB), Jid::lid(bob.lid())] {
         let text = format!("to {to}");
         let sent = alice.client.send_text(to, &text).await.unwrap();
-        let got = bob
-            .wait_for(LIMIT, |message| message.text == text)
-            .await
-            .unwrap();
+        let got = bob.wait_for(LIMIT, |message| message.text == text).await.unwrap();
         assert_eq!(got.from_phone, ALICE);
         alice.receipt(&sent.message_id, &["Delivered"]).await;
     }
@@ -43,9 +40,7 @@ async fn a_linked_device_sees_what_its_own_phone_writes() {
     assert!(info.source.is_from_me);
     assert_eq!(info.source.chat, Jid::pn(BOB));
     let bob = network.account(BOB).unwrap();
-    bob.wait_for(LIMIT, |message| message.text == "from my phone")
-        .await
-        .unwrap();
+    bob.wait_for(LIMIT, |message| message.text == "from my phone").await.unwrap();
     assert_all_answered(&network);
 }
 
@@ -80,12 +75,8 @@ async fn history_arrives_inside_a_message() {
     };
     let phone = network.account(ALICE).unwrap();
     phone.send_history(alice.device, &history).await.unwrap();
-    let event = alice
-        .event(|event| matches!(event, Event::HistorySync(_)))
-        .await;
-    let Event::HistorySync(synced) = &*event else {
-        unreachable!()
-    };
+    let event = alice.event(|event| matches!(event, Event::HistorySync(_))).await;
+    let Event::HistorySync(synced) = &*event else { unreachable!() };
     assert_eq!(synced.get().unwrap().conversations.len(), 1);
     assert_all_answered(&network);
 }
@@ -98,14 +89,8 @@ async fn a_silent_phone_confirms_nothing_and_a_quick_one_confirms_at_once() {
     bob.on_message(Behaviour::silent()).await;
     let alice = Gateway::linked(&network, ALICE).await;
     let quiet = alice.client.send_text(Jid::pn(BOB), "quiet").await.unwrap();
-    bob.wait_for(LIMIT, |message| message.text == "quiet")
-        .await
-        .unwrap();
-    let loud = alice
-        .client
-        .send_text(Jid::pn(CAROL), "loud")
-        .await
-        .unwrap();
+    bob.wait_for(LIMIT, |message| message.text == "quiet").await.unwrap();
+    let loud = alice.client.send_text(Jid::pn(CAROL), "loud").await.unwrap();
     alice.receipt(&loud.message_id, &["Delivered"]).await;
     let receipts = network.record().receipts;
     let about_quiet = receipts
@@ -139,24 +124,15 @@ async fn a_phones_message_that_was_spoilt_is_encrypted_again() {
     let alice = Gateway::linked(&network, ALICE).await;
     bob.send_text(ALICE, "warm").await.unwrap();
     alice.text("warm").await;
-    network
-        .faults()
-        .for_device(ALICE, alice.device)
-        .corrupt_next(1);
+    network.faults().for_device(ALICE, alice.device).corrupt_next(1);
     let id = bob.send_text(ALICE, "spoilt").await.unwrap();
     let info = alice.text("spoilt").await;
     assert_eq!(info.id, id);
     // The sessions still fit each other, in both directions.
     bob.send_text(ALICE, "and on").await.unwrap();
     alice.text("and on").await;
-    alice
-        .client
-        .send_text(Jid::pn(BOB), "back")
-        .await
-        .unwrap();
-    bob.wait_for(LIMIT, |message| message.text == "back")
-        .await
-        .unwrap();
+    alice.client.send_text(Jid::pn(BOB), "back").await.unwrap();
+    bob.wait_for(LIMIT, |message| message.text == "back").await.unwrap();
     until(|| network.queued(ALICE, alice.device).is_empty()).await;
     assert_all_answered(&network);
 }

@@ -1,6 +1,7 @@
 //! A real engine client on the network, and ways to wait for what it reports.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use simulator::{Network, ProvisionedDevice};
@@ -39,6 +40,8 @@ pub struct Gateway {
     pub device: u16,
     pub backend: Arc<dyn Backend>,
     events: async_channel::Receiver<Arc<Event>>,
+    /// Messages of a batch that came with one somebody waited for.
+    rest: Mutex<VecDeque<(Arc<wa::Message>, Arc<MessageInfo>)>>,
     handle: Option<BotHandle>,
     _subscription: whatsapp_rust::wacore::types::events::Subscription,
 }
@@ -87,6 +90,7 @@ impl Gateway {
             device,
             backend,
             events,
+            rest: Mutex::default(),
             handle: Some(bot.spawn()),
             _subscription: subscription,
         }
@@ -113,10 +117,7 @@ impl Gateway {
 
     /// A device paired by QR code, connected.
     pub async fn paired(network: &Network, phone: &str, name: &'static str) -> Gateway {
-        let start = Start {
-            push_name: Some(name),
-            hook: None,
-        };
+        let start = Start { push_name: Some(name), hook: None };
         Gateway::pair(network, phone, start).await
     }
 
@@ -124,29 +125,29 @@ impl Gateway {
     pub async fn pair(network: &Network, phone: &str, start: Start) -> Gateway {
         let backend: Arc<dyn Backend> = Arc::new(InMemoryBackend::new());
         let mut gateway = Gateway::start(network, backend, phone, 0, start).await;
-        let shown = gateway
-            .event(|event| matches!(event, Event::PairingQrCode(_)))
-            .await;
-        let Event::PairingQrCode(qr) = &*shown else {
-            unreachable!()
-        };
+        let shown = gateway.event(|event| matches!(event, Event::PairingQrCode(_))).await;
+        let Event::PairingQrCode(qr) = &*shown else { unreachable!() };
         gateway.device = network.scan_qr(phone, &qr.code).await.unwrap();
-        gateway
-            .event(|event| matches!(event, Event::PairSuccess(_)))
-            .await;
+        gateway.event(|event| matches!(event, Event::PairSuccess(_))).await;
         gateway.until_connected().await;
         gateway
     }
 
     pub async fn until_connected(&self) {
-        self.event(|event| matches!(event, Event::Connected(_)))
-            .await;
+        self.event(|event| matches!(event, Event::Connected(_))).await;
     }
 
     /// Stops the client; its store stays.
     pub async fn stop(&mut self) {
         if let Some(handle) = self.handle.take() {
             handle.shutdown().await;
+        }
+    }
+
+    /// Ends the client as a killed process would: nothing is flushed, nothing is said.
+    pub fn kill(mut self) {
+        if let Some(handle) = self.handle.take() {
+            handle.abort();
         }
     }
 
@@ -190,14 +191,18 @@ impl Gateway {
         async move {
             let wait = tokio::time::timeout(LIMIT, async {
                 loop {
-                    let event = self.events.recv().await.unwrap();
-                    let Event::Messages(batch) = &*event else {
-                        continue;
-                    };
-                    for message in batch.messages.iter() {
-                        if fits(message.message.get_base_message(), &message.info) {
-                            return (message.message.clone(), message.info.clone());
+                    let waiting = self.rest.lock().unwrap().pop_front();
+                    if let Some((message, info)) = waiting {
+                        if fits(message.get_base_message(), &info) {
+                            return (message, info);
                         }
+                        continue;
+                    }
+                    let event = self.events.recv().await.unwrap();
+                    if let Event::Messages(batch) = &*event {
+                        let messages = batch.messages.iter();
+                        let messages = messages.map(|one| (one.message.clone(), one.info.clone()));
+                        self.rest.lock().unwrap().extend(messages);
                     }
                 }
             });
@@ -210,16 +215,13 @@ impl Gateway {
 
     /// Waits for a message with this text.
     pub async fn text(&self, text: &str) -> Arc<MessageInfo> {
-        self.message(|message, _| message.text_content() == Some(text))
-            .await
-            .1
+        self.message(|message, _| message.text_content() == Some(text)).await.1
     }
 
     /// Waits for the server's ack of a message and gives its error code, if it has one.
     pub async fn ack(&self, id: &str) -> Option<String> {
-        let event = self
-            .event(|event| matches!(event, Event::ServerAck(ack) if ack.id == id))
-            .await;
+        let event =
+            self.event(|event| matches!(event, Event::ServerAck(ack) if ack.id == id)).await;
         match &*event {
             Event::ServerAck(ack) => ack.error.as_ref().map(ToString::to_string),
             _ => unreachable!(),

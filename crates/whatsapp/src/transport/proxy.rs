@@ -102,7 +102,7 @@ async fn socks5(
             | Error::NoAcceptableAuthMethods
             | Error::InvalidAuthValues(_)
             | Error::AuthorizationRequired => DialError::ProxyCredentials,
-            Error::InvalidSocksVersion | Error::InvalidResponseVersion => DialError::ProxyProtocol,
+            Error::InvalidResponseVersion => DialError::ProxyProtocol,
             Error::Io(error) => DialError::ProxyUnreachable(error),
             other => DialError::ProxyFailed(other),
         }

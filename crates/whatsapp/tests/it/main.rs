@@ -1,1 +1,11 @@
-//! it
+//! The engine against a simulated network, and the keys against the protocol library's own store.
+
+mod keys_ledger;
+mod keys_suite;
+mod losses;
+mod messages;
+mod pairing;
+mod proxies;
+mod proxy_servers;
+mod safety;
+mod support;

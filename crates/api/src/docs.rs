@@ -1,0 +1,159 @@
+//! The OpenAPI document and the pages that show it.
+//!
+//! The document is built from the same routes that serve requests. What holds for every operation (401, 403, 503, …) is
+//! added here, once. The pages come out of the binary: no file that is served names another server.
+
+use std::sync::LazyLock;
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, header},
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use utoipa::{
+    OpenApi,
+    openapi::{
+        Content, ContentBuilder, Ref, RefOr, ResponseBuilder,
+        path::{Operation, PathItem},
+        security::{ApiKey, ApiKeyValue, SecurityScheme},
+    },
+};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::{
+    AppState, api_keys, error::ErrorBody, health, messages, sessions, webhooks, words::OrderByWord,
+};
+
+/// Where the document is served.
+const DOCUMENT_PATH: &str = "/api/docs-json";
+/// What the pages may load: their own files, and pictures inside them.
+const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+);
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Waypost",
+        description = "A self-hosted WhatsApp gateway that speaks OpenWA's HTTP API.\n\nSend the key as `X-API-Key` or as `Authorization: Bearer`. The security of an operation names the least role (`viewer`, `operator` or `admin`); `unscoped` means that keys with `allowedSessions` are refused, `chat` that keys with `allowedChats` are let in for those chats. Unknown body fields are refused.",
+        license(name = "MIT", identifier = "MIT"),
+    ),
+    tags(
+        (name = "API keys", description = "Who may call"),
+        (name = "Sessions", description = "WhatsApp accounts connected through this gateway"),
+        (name = "Messages", description = "Sending and reading"),
+        (name = "Webhooks", description = "Who is told what"),
+        (name = "Health", description = "Is it alive, can it work"),
+    ),
+    components(schemas(ErrorBody, OrderByWord)),
+)]
+struct Document;
+
+/// All routes with their documentation.
+pub fn documented() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(api_keys::routes())
+        .merge(sessions::routes())
+        .merge(messages::routes())
+        .merge(webhooks::routes())
+        .merge(health::routes())
+}
+
+/// The finished document.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let mut document = documented().into_openapi();
+    document.info.contact = None;
+    if let Some(components) = document.components.as_mut() {
+        let scheme = ApiKeyValue::with_description(
+            "X-API-Key",
+            "A key, `owa_k1_…`. `Authorization: Bearer` works too; this header wins.",
+        );
+        components.add_security_scheme("X-API-Key", SecurityScheme::ApiKey(ApiKey::Header(scheme)));
+    }
+    for (path, item) in &mut document.paths.paths {
+        for operation in operations(item) {
+            add_usual_answers(operation, path.contains('{'));
+        }
+    }
+    document
+}
+
+/// The document as text; see [`crate::openapi_json`].
+pub fn openapi_json() -> String {
+    // Through a value: its maps are sorted, so the text does not depend on the order of registration.
+    let value = serde_json::to_value(openapi()).unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch]
+        .into_iter()
+        .flatten()
+}
+
+/// Answers that need no word of their own at each operation.
+fn add_usual_answers(operation: &mut Operation, names_something: bool) {
+    let open = operation.security.as_ref().is_some_and(|requirements| {
+        requirements.iter().all(|requirement| *requirement == Default::default())
+    });
+    if open {
+        return;
+    }
+    let has_body = operation.request_body.is_some();
+    let mut answers = vec![
+        ("401", "The key is missing, unknown, revoked or expired"),
+        ("403", "The key's role, sessions, chats or addresses do not allow it"),
+        ("503", "The ledger does not answer"),
+    ];
+    if has_body {
+        answers.push(("400", "A wrong body; `message` lists everything that is wrong with it"));
+        answers.push(("413", "The body is too large"));
+        answers.push(("415", "The body is compressed"));
+    }
+    if names_something {
+        answers.push(("404", "Not found"));
+    }
+    for (status, description) in answers {
+        operation
+            .responses
+            .responses
+            .entry(status.to_owned())
+            .or_insert_with(|| error(description));
+    }
+}
+
+fn error(description: &str) -> RefOr<utoipa::openapi::Response> {
+    let schema = RefOr::Ref(Ref::from_schema_name("Error"));
+    let content: Content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/json", content)
+        .build()
+        .into()
+}
+
+/// `/api/docs` and `/api/docs-json`.
+pub fn pages() -> Router<AppState> {
+    // The validator's badge would be fetched from its makers' server.
+    let config = Config::from(DOCUMENT_PATH).validator_url("none").persist_authorization(true);
+    let ui: Router<AppState> = SwaggerUi::new("/api/docs").config(config).into();
+    ui.layer(from_fn(restrict)).route(DOCUMENT_PATH, get(document))
+}
+
+async fn document() -> impl IntoResponse {
+    static TEXT: LazyLock<String> = LazyLock::new(openapi_json);
+    ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], TEXT.as_str())
+}
+
+/// Even a page that names another server could not reach it.
+async fn restrict(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, PAGES_POLICY);
+    response
+}

@@ -1,0 +1,143 @@
+//! Health: is the process alive, can it work. No key needed, nothing secret told.
+
+use crate::gateway_stub::health::Readiness;
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, request::Parts},
+};
+use domain::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{AppState, access::has_valid_key};
+
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(live))
+        .routes(routes!(ready))
+        .routes(routes!(infra))
+}
+
+/// The process answers.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Health, example = json!({"status": "ok", "timestamp": "2026-10-01T08:00:00.000Z"}))]
+struct HealthBody {
+    status: &'static str,
+    timestamp: String,
+    /// Only for callers with a valid key.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'static str>,
+}
+
+/// The process answers; nothing else was looked at.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Liveness, example = json!({"status": "ok"}))]
+struct Live {
+    status: &'static str,
+}
+
+/// Whether the process can work.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Readiness, example = json!({
+    "status": "ok", "details": {"mainDatabase": {"status": "up"}, "dataDatabase": {"status": "up"}}
+}))]
+struct Ready {
+    /// `ok` or `error`.
+    status: &'static str,
+    details: Details,
+}
+
+/// One ledger holds what OpenWA spreads over two databases, so both parts always agree.
+#[derive(Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ReadinessDetails)]
+struct Details {
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    main_database: Option<Part>,
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_database: Option<Part>,
+    /// Only while the process stops.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shutdown: Option<Part>,
+}
+
+/// One part of the process.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[schema(as = ReadinessPart)]
+struct Part {
+    /// `up`, `down` or `draining`.
+    status: &'static str,
+}
+
+/// Says that the process answers.
+#[utoipa::path(
+    get, path = "/api/health", operation_id = "health", tag = "Health",
+    responses((status = 200, description = "It does", body = HealthBody)),
+    security(()),
+)]
+async fn health(State(state): State<AppState>, parts: Parts) -> Json<HealthBody> {
+    let version = has_valid_key(&parts, &state).await.then_some(state.options.version);
+    Json(HealthBody { status: "ok", timestamp: now().iso(), version })
+}
+
+/// Says that the process answers, for supervisors that restart it otherwise.
+#[utoipa::path(
+    get, path = "/api/health/live", operation_id = "healthLive", tag = "Health",
+    responses((status = 200, description = "It does", body = Live)),
+    security(()),
+)]
+async fn live() -> Json<Live> {
+    Json(Live { status: "ok" })
+}
+
+/// Says whether the process can work, for load balancers.
+#[utoipa::path(
+    get, path = "/api/health/ready", operation_id = "healthReady", tag = "Health",
+    responses(
+        (status = 200, description = "It can", body = Ready),
+        (status = 503, description = "The ledger does not answer, or the process is stopping", body = Ready),
+    ),
+    security(()),
+)]
+async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Ready>) {
+    let databases = |status| Details {
+        main_database: Some(Part { status }),
+        data_database: Some(Part { status }),
+        shutdown: None,
+    };
+    let (status, word, details) = match state.gateway.health.ready().await {
+        Readiness::Ready => (StatusCode::OK, "ok", databases("up")),
+        Readiness::DatabaseDown => (StatusCode::SERVICE_UNAVAILABLE, "error", databases("down")),
+        Readiness::Draining => {
+            let shutdown = Some(Part { status: "draining" });
+            let details = Details { shutdown, ..Details::default() };
+            (StatusCode::SERVICE_UNAVAILABLE, "error", details)
+        }
+    };
+    (status, Json(Ready { status: word, details }))
+}
+
+/// Says that the process answers, where OpenWA's infrastructure page looks.
+#[utoipa::path(
+    get, path = "/api/infra/health", operation_id = "infraHealth", tag = "Health",
+    responses((status = 200, description = "It does", body = HealthBody)),
+    security(()),
+)]
+async fn infra() -> Json<HealthBody> {
+    Json(HealthBody { status: "ok", timestamp: now().iso(), version: None })
+}
+
+/// The wall clock: these answers say when they were given, and nothing is decided by it.
+#[expect(clippy::disallowed_methods, reason = "no rule depends on this time")]
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let millis = since.unwrap_or_default().as_millis();
+    Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+}

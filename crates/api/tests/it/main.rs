@@ -1,0 +1,14 @@
+//! The API through its front door: the real router, the real gateway, a real SQLite ledger; only WhatsApp is played.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails to set up has failed")]
+
+mod access;
+mod api_keys;
+mod app;
+mod docs;
+mod health;
+mod limits;
+mod messages;
+mod sessions;
+mod webhooks;
+mod wrong_input;

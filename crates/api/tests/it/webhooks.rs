@@ -1,0 +1,145 @@
+//! Registering receivers.
+
+use serde_json::{Value, json};
+
+use crate::app::{App, refused};
+
+async fn registered(app: &App) -> (String, Value) {
+    let session = app.new_session("bakery").await;
+    let body = json!({
+        "url": app.hook_url(), "events": ["message.received", "*"], "secret": "0123456789abcdef",
+        "headers": { "X-Shop": "7" }, "retryCount": 5, "order": "session",
+        "filters": { "conditions": [{ "field": "isGroup", "operator": "is", "value": false }] }
+    });
+    let webhook = app.post(&format!("/api/sessions/{session}/webhooks"), body, 201).await;
+    (session, webhook)
+}
+
+#[tokio::test]
+async fn a_webhook_never_shows_its_secret_or_headers() {
+    let app = App::start().await;
+    let (session, webhook) = registered(&app).await;
+    assert_eq!(
+        webhook,
+        json!({
+            "id": webhook["id"], "sessionId": session, "url": app.hook_url(),
+            "events": ["message.received", "*"],
+            "filters": { "conditions": [{ "field": "isGroup", "operator": "is", "value": false }] },
+            "active": true, "retryCount": 5, "order": "session", "lastTriggeredAt": null,
+            "createdAt": webhook["createdAt"], "updatedAt": webhook["updatedAt"]
+        })
+    );
+    let path = format!("/api/sessions/{session}/webhooks");
+    assert_eq!(app.get(&path).await, json!([webhook]));
+    assert_eq!(app.get("/api/webhooks").await, json!([webhook]));
+    assert_eq!(app.get(&format!("{path}/{}", webhook["id"].as_str().unwrap())).await, webhook);
+}
+
+#[tokio::test]
+async fn defaults_are_openwas() {
+    let app = App::start().await;
+    let session = app.new_session("bakery").await;
+    let body = json!({ "url": app.hook_url(), "secret": null, "filters": { "conditions": [] } });
+    let webhook = app.post(&format!("/api/sessions/{session}/webhooks"), body, 201).await;
+    assert_eq!(webhook["events"], json!(["message.received"]));
+    assert_eq!((&webhook["retryCount"], &webhook["order"]), (&json!(3), &json!("chat")));
+    assert_eq!(webhook["filters"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_update_keeps_clears_and_refuses_null() {
+    let app = App::start().await;
+    let (session, webhook) = registered(&app).await;
+    let path = format!("/api/sessions/{session}/webhooks/{}", webhook["id"].as_str().unwrap());
+    let put = async |body: Value| app.ask("PUT", &path).admin().json(&body).send().await;
+    let changed = put(json!({ "active": false, "secret": "" })).await.expect(200);
+    assert_eq!((&changed["active"], &changed["filters"]), (&json!(false), &webhook["filters"]));
+    for cleared in [json!(null), json!({ "conditions": [] })] {
+        put(json!({ "filters": webhook["filters"] })).await.expect(200);
+        let changed = put(json!({ "filters": cleared })).await.expect(200);
+        assert_eq!(changed["filters"], Value::Null);
+    }
+    for field in ["url", "events", "headers", "active", "retryCount"] {
+        put(json!({ field: null })).await.expect(400);
+    }
+    assert_eq!(
+        put(json!({ "retryCount": 6 })).await.expect(400)["message"],
+        json!(["retryCount must not be greater than 5"])
+    );
+    assert_eq!(
+        put(json!({ "secret": "short" })).await.expect(400)["message"],
+        json!(["secret must be empty or longer than or equal to 16 characters"])
+    );
+    assert_eq!(app.get(&path).await["retryCount"], 5);
+}
+
+#[tokio::test]
+async fn wrong_registrations_store_nothing() {
+    let app = App::start().await;
+    let session = app.new_session("bakery").await;
+    let before = app.stored().await;
+    let path = format!("/api/sessions/{session}/webhooks");
+    let url = app.hook_url();
+    for body in [
+        json!({}),
+        json!({ "url": "ftp://shop.example" }),
+        json!({ "url": "https://ann:secret@shop.example/hook" }),
+        json!({ "url": "http://10.0.0.1/hook" }),
+        json!({ "url": url, "events": [] }),
+        json!({ "url": url, "events": ["message.recieved"] }),
+        json!({ "url": url, "secret": "short" }),
+        json!({ "url": url, "headers": { "bad name": "x" } }),
+        json!({ "url": url, "headers": { "X-A": "a\r\nb" } }),
+        json!({ "url": url, "headers": { "X-A": "1", "x-a": "2" } }),
+        json!({ "url": url, "filters": { "conditions": [{ "field": "body", "operator": "is", "value": "x" }] } }),
+        json!({ "url": url, "retryCount": "3" }),
+        json!({ "url": url, "order": "random" }),
+        json!({ "url": url, "active": true }),
+    ] {
+        let answer = app.ask("POST", &path).admin().json(&body).send().await;
+        let error = answer.expect(400);
+        assert!(error["message"].is_array() && error["error"] == "Bad Request", "{body}: {error}");
+        assert_eq!(app.stored().await, before, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_webhook_is_gone() {
+    let app = App::start().await;
+    let (session, webhook) = registered(&app).await;
+    let id = webhook["id"].as_str().unwrap();
+    let path = format!("/api/sessions/{session}/webhooks/{id}");
+    let other = app.new_session("other").await;
+    let elsewhere = format!("/api/sessions/{other}/webhooks/{id}");
+    let missing = refused(404, "Not Found", &format!("Webhook with id '{id}' not found"));
+    assert_eq!(app.ask("GET", &elsewhere).admin().send().await.expect(404), missing);
+    assert_eq!(app.ask("DELETE", &path).admin().send().await.expect(204), Value::Null);
+    for method in ["GET", "DELETE"] {
+        assert_eq!(app.ask(method, &path).admin().send().await.expect(404), missing);
+    }
+    app.ask("POST", &format!("{path}/test")).admin().send().await.expect(404);
+    app.ask("GET", &format!("/api/sessions/{session}/webhooks/nonsense"))
+        .admin()
+        .send()
+        .await
+        .expect(404);
+}
+
+#[tokio::test]
+async fn a_test_tells_what_the_receiver_said() {
+    let app = App::start().await;
+    let session = app.new_session("bakery").await;
+    let test = async |status: u16| {
+        let (url, requests) = app.receiver(status).await;
+        let path = format!("/api/sessions/{session}/webhooks");
+        let webhook = app.post(&path, json!({ "url": url }), 201).await;
+        let path = format!("{path}/{}/test", webhook["id"].as_str().unwrap());
+        (app.ask("POST", &path).admin().send().await.expect(200), requests)
+    };
+    let (good, mut requests) = test(200).await;
+    assert_eq!((&good["success"], &good["statusCode"]), (&json!(true), &json!(200)));
+    let request = requests.recv().await.unwrap();
+    assert_eq!((&request["event"], &request["sessionId"]), (&json!("test"), &json!(session)));
+    let (bad, _) = test(500).await;
+    assert_eq!((&bad["success"], &bad["statusCode"]), (&json!(false), &json!(500)));
+}

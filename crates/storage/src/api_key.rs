@@ -1,0 +1,158 @@
+//! API keys.
+
+use async_trait::async_trait;
+use domain::{
+    ApiKeyId, Timestamp,
+    api_key::{ApiKey, KeyHash, Role},
+    port::{ApiKeyStore, StoreResult},
+};
+use serde::de::DeserializeOwned;
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+use crate::{
+    error::{Doing as _, corrupt},
+    open::SqliteStore,
+};
+
+const INSERT: &str = "insert into api_key (id, name, prefix, hash, role, allowed_ips, allowed_sessions, allowed_chats, \
+     active, expires_at, last_used_at, usage_count, created_at) \
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+const FIND: &str = "select * from api_key where hash = $1";
+const GET: &str = "select * from api_key where id = $1";
+const LIST: &str = "select * from api_key order by position desc";
+const UPDATE: &str = "update api_key set name = $2, role = $3, allowed_ips = $4, allowed_sessions = $5, \
+     allowed_chats = $6, active = $7, expires_at = $8 where id = $1";
+const DELETE: &str = "delete from api_key where id = $1";
+const TOUCH: &str = "update api_key set usage_count = usage_count + $2, last_used_at = max(coalesce(last_used_at, 0), $3) \
+     where id = $1";
+
+fn read(row: &SqliteRow) -> StoreResult<ApiKey> {
+    const DOING: &str = "reading an API key";
+    let bad = || corrupt(DOING);
+    let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
+    let time = |name: &str| {
+        row.try_get::<Option<i64>, _>(name).doing(DOING).map(|t| t.map(Timestamp::from_millis))
+    };
+    let hash: Vec<u8> = row.try_get("hash").doing(DOING)?;
+    Ok(ApiKey {
+        id: text("id")?.parse().map_err(|_| bad())?,
+        name: text("name")?,
+        prefix: text("prefix")?,
+        hash: KeyHash(hash.try_into().map_err(|_| bad())?),
+        role: Role::parse(&text("role")?).ok_or_else(bad)?,
+        allowed_ips: list(&text("allowed_ips")?)?,
+        allowed_sessions: list(&text("allowed_sessions")?)?,
+        allowed_chats: list(&text("allowed_chats")?)?,
+        active: row.try_get::<i64, _>("active").doing(DOING)? == 1,
+        expires_at: time("expires_at")?,
+        last_used_at: time("last_used_at")?,
+        usage_count: u64::try_from(row.try_get::<i64, _>("usage_count").doing(DOING)?)
+            .map_err(|_| bad())?,
+        created_at: time("created_at")?.ok_or_else(bad)?,
+    })
+}
+
+fn list<T: DeserializeOwned>(text: &str) -> StoreResult<Vec<T>> {
+    serde_json::from_str(text).map_err(|_| corrupt("reading an API key's lists"))
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("plain data always serialises")
+}
+
+#[async_trait]
+impl ApiKeyStore for SqliteStore {
+    async fn insert(&self, key: &ApiKey) -> StoreResult<()> {
+        let key = key.clone();
+        self.writer
+            .run("storing an API key", move |unit| {
+                Box::pin(async move {
+                    sqlx::query(INSERT)
+                        .bind(key.id.to_string())
+                        .bind(&key.name)
+                        .bind(&key.prefix)
+                        .bind(&key.hash.0[..])
+                        .bind(key.role.as_str())
+                        .bind(json(&key.allowed_ips))
+                        .bind(json(&key.allowed_sessions))
+                        .bind(json(&key.allowed_chats))
+                        .bind(i64::from(key.active))
+                        .bind(key.expires_at.map(Timestamp::millis))
+                        .bind(key.last_used_at.map(Timestamp::millis))
+                        .bind(i64::try_from(key.usage_count).unwrap_or(i64::MAX))
+                        .bind(key.created_at.millis())
+                        .execute(&mut unit.conn)
+                        .await
+                        .doing("storing an API key")
+                        .map(|_| ())
+                })
+            })
+            .await
+    }
+
+    async fn find(&self, hash: KeyHash) -> StoreResult<Option<ApiKey>> {
+        let row = sqlx::query(FIND).bind(&hash.0[..]).fetch_optional(&self.readers).await;
+        row.doing("finding an API key")?.as_ref().map(read).transpose()
+    }
+
+    async fn get(&self, id: ApiKeyId) -> StoreResult<Option<ApiKey>> {
+        let row = sqlx::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
+        row.doing("reading an API key")?.as_ref().map(read).transpose()
+    }
+
+    async fn list(&self) -> StoreResult<Vec<ApiKey>> {
+        let rows = sqlx::query(LIST).fetch_all(&self.readers).await.doing("listing API keys")?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn update(&self, key: &ApiKey) -> StoreResult<bool> {
+        let key = key.clone();
+        self.writer
+            .run("changing an API key", move |unit| {
+                Box::pin(async move {
+                    let done = sqlx::query(UPDATE)
+                        .bind(key.id.to_string())
+                        .bind(&key.name)
+                        .bind(key.role.as_str())
+                        .bind(json(&key.allowed_ips))
+                        .bind(json(&key.allowed_sessions))
+                        .bind(json(&key.allowed_chats))
+                        .bind(i64::from(key.active))
+                        .bind(key.expires_at.map(Timestamp::millis))
+                        .execute(&mut unit.conn)
+                        .await;
+                    Ok(done.doing("changing an API key")?.rows_affected() == 1)
+                })
+            })
+            .await
+    }
+
+    async fn delete(&self, id: ApiKeyId) -> StoreResult<bool> {
+        self.writer
+            .run("deleting an API key", move |unit| {
+                Box::pin(async move {
+                    let done =
+                        sqlx::query(DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
+                    Ok(done.doing("deleting an API key")?.rows_affected() == 1)
+                })
+            })
+            .await
+    }
+
+    async fn touch(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> StoreResult<()> {
+        self.writer
+            .run("counting uses of an API key", move |unit| {
+                Box::pin(async move {
+                    sqlx::query(TOUCH)
+                        .bind(id.to_string())
+                        .bind(i64::try_from(uses).unwrap_or(i64::MAX))
+                        .bind(at.millis())
+                        .execute(&mut unit.conn)
+                        .await
+                        .doing("counting uses of an API key")
+                        .map(|_| ())
+                })
+            })
+            .await
+    }
+}

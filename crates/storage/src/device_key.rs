@@ -1,0 +1,135 @@
+//! The engine's keys, encrypted.
+
+use async_trait::async_trait;
+use domain::{
+    SessionId,
+    port::{DeviceKeys, KeyChange, KeyEntry, StoreResult},
+};
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+use crate::{crypt::Cipher, error::Doing as _, open::SqliteStore, writer::Unit};
+
+const GET: &str = "select key, value, expires_at from device_key where session_id = $1 and namespace = $2 and key = $3";
+// A range instead of `like`: keys may hold any character, and the primary key serves it.
+const LIST: &str = "select key, value, expires_at from device_key \
+     where session_id = $1 and namespace = $2 and key >= $3 and substr(key, 1, length($3)) = $3 order by key";
+const PUT: &str = "insert into device_key (session_id, namespace, key, value, expires_at) values ($1, $2, $3, $4, $5) \
+     on conflict (session_id, namespace, key) do update set value = excluded.value, expires_at = excluded.expires_at";
+const DELETE: &str = "delete from device_key where session_id = $1 and namespace = $2 and key = $3";
+const DELETE_EXPIRED: &str = "delete from device_key \
+     where session_id = $1 and namespace = $2 and expires_at > 0 and expires_at <= $3";
+const PURGE: &str = "delete from device_key where session_id = $1";
+
+fn read(row: &SqliteRow, session: &str, namespace: &str, cipher: &Cipher) -> StoreResult<KeyEntry> {
+    const DOING: &str = "reading an engine key";
+    let key: String = row.try_get("key").doing(DOING)?;
+    let sealed: Vec<u8> = row.try_get("value").doing(DOING)?;
+    let value = cipher.open(&["device_key", session, namespace, &key], &sealed)?;
+    Ok(KeyEntry { key, value, expires_at: row.try_get("expires_at").doing(DOING)? })
+}
+
+async fn change(unit: &mut Unit, session: &str, change: KeyChange) -> StoreResult<()> {
+    const DOING: &str = "writing engine keys";
+    let query = match change {
+        KeyChange::Put { namespace, key, value, expires_at } => {
+            let sealed = unit.cipher.seal(&["device_key", session, namespace, &key], &value);
+            sqlx::query(PUT)
+                .bind(session.to_owned())
+                .bind(namespace)
+                .bind(key)
+                .bind(sealed)
+                .bind(expires_at)
+        }
+        KeyChange::Delete { namespace, key } => {
+            sqlx::query(DELETE).bind(session.to_owned()).bind(namespace).bind(key)
+        }
+    };
+    query.execute(&mut unit.conn).await.doing(DOING).map(|_| ())
+}
+
+#[async_trait]
+impl DeviceKeys for SqliteStore {
+    async fn get(
+        &self,
+        session: SessionId,
+        namespace: &'static str,
+        key: &str,
+    ) -> StoreResult<Option<KeyEntry>> {
+        let session = session.to_string();
+        let row = sqlx::query(GET)
+            .bind(&session)
+            .bind(namespace)
+            .bind(key)
+            .fetch_optional(&self.readers)
+            .await;
+        let row = row.doing("reading an engine key")?;
+        row.map(|row| read(&row, &session, namespace, &self.cipher)).transpose()
+    }
+
+    async fn list(
+        &self,
+        session: SessionId,
+        namespace: &'static str,
+        prefix: &str,
+    ) -> StoreResult<Vec<KeyEntry>> {
+        let session = session.to_string();
+        let rows = sqlx::query(LIST)
+            .bind(&session)
+            .bind(namespace)
+            .bind(prefix)
+            .fetch_all(&self.readers)
+            .await;
+        let rows = rows.doing("listing engine keys")?;
+        rows.iter().map(|row| read(row, &session, namespace, &self.cipher)).collect()
+    }
+
+    async fn apply(&self, session: SessionId, changes: Vec<KeyChange>) -> StoreResult<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let session = session.to_string();
+        self.writer
+            .run("writing engine keys", move |unit| {
+                Box::pin(async move {
+                    for one in changes {
+                        change(unit, &session, one).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn delete_expired(
+        &self,
+        session: SessionId,
+        namespace: &'static str,
+        cutoff: i64,
+    ) -> StoreResult<u64> {
+        self.writer
+            .run("deleting expired engine keys", move |unit| {
+                Box::pin(async move {
+                    let done = sqlx::query(DELETE_EXPIRED)
+                        .bind(session.to_string())
+                        .bind(namespace)
+                        .bind(cutoff)
+                        .execute(&mut unit.conn)
+                        .await;
+                    Ok(done.doing("deleting expired engine keys")?.rows_affected())
+                })
+            })
+            .await
+    }
+
+    async fn purge(&self, session: SessionId) -> StoreResult<()> {
+        self.writer
+            .run("deleting a session's engine keys", move |unit| {
+                Box::pin(async move {
+                    let done =
+                        sqlx::query(PURGE).bind(session.to_string()).execute(&mut unit.conn).await;
+                    done.doing("deleting a session's engine keys").map(|_| ())
+                })
+            })
+            .await
+    }
+}

@@ -1,0 +1,40 @@
+//! Database errors become the domain's [`StoreError`].
+
+use std::sync::Arc;
+
+use domain::port::{StoreError, StoreErrorKind};
+
+/// Names the operation of a failed statement.
+pub(crate) trait Doing<T> {
+    /// Adds what was being done.
+    fn doing(self, doing: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Doing<T> for Result<T, sqlx::Error> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| {
+            let kind = match &error {
+                sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::Decode(_)
+                | sqlx::Error::ColumnNotFound(_) => StoreErrorKind::Corrupt,
+                _ => StoreErrorKind::Unavailable,
+            };
+            StoreError { kind, doing, source: Some(Arc::new(error)) }
+        })
+    }
+}
+
+/// A stored value that makes no sense.
+pub(crate) fn corrupt(doing: &'static str) -> StoreError {
+    StoreError { kind: StoreErrorKind::Corrupt, doing, source: None }
+}
+
+/// The database is closed or does not answer.
+pub(crate) fn unavailable(doing: &'static str) -> StoreError {
+    StoreError { kind: StoreErrorKind::Unavailable, doing, source: None }
+}
+
+/// The writer has more waiting than it can hold.
+pub(crate) fn busy(doing: &'static str) -> StoreError {
+    StoreError { kind: StoreErrorKind::Busy, doing, source: None }
+}

@@ -1,0 +1,241 @@
+//! Sessions.
+
+use async_trait::async_trait;
+use domain::{
+    ChatId, PhoneNumber, SessionId, Timestamp,
+    port::{Page, SessionPatch, SessionStore, StoreResult},
+    proxy::ProxyUrl,
+    session::{Session, SessionConfig, SessionStatus},
+};
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+use crate::{
+    crypt::Cipher,
+    error::{Doing as _, corrupt},
+    open::SqliteStore,
+    writer::Unit,
+};
+
+const INSERT: &str = "insert into session (id, name, status, wanted, phone, lid, push_name, connected_at, last_active, \
+     last_error, config, proxy, created_at, updated_at) \
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) on conflict (name) do nothing";
+const UPDATE: &str = "update session set status = $2, wanted = $3, phone = $4, lid = $5, push_name = $6, \
+     connected_at = $7, last_active = $8, last_error = $9, config = $10, proxy = $11, updated_at = $12 where id = $1";
+const GET: &str = "select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
+     config, proxy, created_at, updated_at from session where id = $1";
+const LIST: &str = "select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
+     config, proxy, created_at, updated_at from session where ($1 is null or name = $1) \
+     order by created_at desc, id limit $2 offset $3";
+const DELETE: &str = "delete from session where id = $1";
+// One statement decides and takes: two callers cannot both see it free.
+const ACQUIRE: &str = "update session set lease_owner = $2, lease_until = $4, \
+     lease_epoch = case when lease_owner = $2 then lease_epoch else lease_epoch + 1 end \
+     where id = $1 and (lease_owner is null or lease_owner = $2 or lease_until <= $3) returning lease_epoch";
+const RELEASE: &str =
+    "update session set lease_owner = null, lease_until = null where id = $1 and lease_owner = $2";
+
+fn place(id: SessionId) -> String {
+    id.to_string()
+}
+
+fn read(row: &SqliteRow, cipher: &Cipher) -> StoreResult<Session> {
+    const DOING: &str = "reading a session";
+    let bad = || corrupt(DOING);
+    let text = |name: &str| row.try_get::<Option<String>, _>(name).doing(DOING);
+    let time = |name: &str| {
+        row.try_get::<Option<i64>, _>(name).doing(DOING).map(|t| t.map(Timestamp::from_millis))
+    };
+    let required = |value: Option<String>| value.ok_or_else(bad);
+    let id: SessionId = required(text("id")?)?.parse().map_err(|_| bad())?;
+    let proxy = match row.try_get::<Option<Vec<u8>>, _>("proxy").doing(DOING)? {
+        Some(sealed) => {
+            let url = cipher.open_text(&["session", &place(id), "proxy"], &sealed)?;
+            Some(ProxyUrl::parse(&url).map_err(|_| bad())?)
+        }
+        None => None,
+    };
+    Ok(Session {
+        id,
+        name: required(text("name")?)?,
+        status: SessionStatus::parse(&required(text("status")?)?).ok_or_else(bad)?,
+        wanted: row.try_get::<i64, _>("wanted").doing(DOING)? == 1,
+        phone: text("phone")?.map(|t| PhoneNumber::parse(&t).ok_or_else(bad)).transpose()?,
+        lid: text("lid")?.map(|t| t.parse::<ChatId>().map_err(|_| bad())).transpose()?,
+        push_name: text("push_name")?,
+        connected_at: time("connected_at")?,
+        last_active: time("last_active")?,
+        last_error: text("last_error")?,
+        config: serde_json::from_str::<SessionConfig>(&required(text("config")?)?)
+            .map_err(|_| bad())?,
+        proxy,
+        created_at: time("created_at")?.ok_or_else(bad)?,
+        updated_at: time("updated_at")?.ok_or_else(bad)?,
+    })
+}
+
+fn sealed_proxy(session: &Session, cipher: &Cipher) -> Option<Vec<u8>> {
+    let id = place(session.id);
+    session.proxy.as_ref().map(|proxy| cipher.seal_text(&["session", &id, "proxy"], proxy.expose()))
+}
+
+fn config_text(config: &SessionConfig) -> String {
+    serde_json::to_string(config).expect("numbers and flags always serialise")
+}
+
+/// Changes the patched fields; `false` when the session does not exist.
+pub(crate) async fn patch(
+    unit: &mut Unit,
+    id: SessionId,
+    patch: SessionPatch,
+) -> StoreResult<bool> {
+    const DOING: &str = "changing a session";
+    let Some(row) =
+        sqlx::query(GET).bind(id.to_string()).fetch_optional(&mut unit.conn).await.doing(DOING)?
+    else {
+        return Ok(false);
+    };
+    let mut session = read(&row, &unit.cipher)?;
+    apply(&mut session, patch);
+    let proxy = sealed_proxy(&session, &unit.cipher);
+    sqlx::query(UPDATE)
+        .bind(session.id.to_string())
+        .bind(session.status.as_str())
+        .bind(i64::from(session.wanted))
+        .bind(session.phone.as_ref().map(PhoneNumber::digits))
+        .bind(session.lid.as_ref().map(ChatId::as_str))
+        .bind(session.push_name.as_deref())
+        .bind(session.connected_at.map(Timestamp::millis))
+        .bind(session.last_active.map(Timestamp::millis))
+        .bind(session.last_error.as_deref())
+        .bind(config_text(&session.config))
+        .bind(proxy)
+        .bind(session.updated_at.millis())
+        .execute(&mut unit.conn)
+        .await
+        .doing(DOING)?;
+    Ok(true)
+}
+
+fn apply(session: &mut Session, patch: SessionPatch) {
+    fn set<T>(field: &mut T, value: Option<T>) {
+        if let Some(value) = value {
+            *field = value;
+        }
+    }
+    set(&mut session.status, patch.status);
+    set(&mut session.wanted, patch.wanted);
+    set(&mut session.phone, patch.phone);
+    set(&mut session.lid, patch.lid);
+    set(&mut session.push_name, patch.push_name);
+    set(&mut session.connected_at, patch.connected_at);
+    set(&mut session.last_active, patch.last_active);
+    set(&mut session.last_error, patch.last_error);
+    set(&mut session.config, patch.config);
+    set(&mut session.proxy, patch.proxy);
+    set(&mut session.updated_at, patch.at);
+}
+
+#[async_trait]
+impl SessionStore for SqliteStore {
+    async fn insert(&self, session: &Session) -> StoreResult<bool> {
+        let session = session.clone();
+        self.writer
+            .run("storing a session", move |unit| {
+                Box::pin(async move {
+                    let proxy = sealed_proxy(&session, &unit.cipher);
+                    let done = sqlx::query(INSERT)
+                        .bind(session.id.to_string())
+                        .bind(&session.name)
+                        .bind(session.status.as_str())
+                        .bind(i64::from(session.wanted))
+                        .bind(session.phone.as_ref().map(PhoneNumber::digits))
+                        .bind(session.lid.as_ref().map(ChatId::as_str))
+                        .bind(session.push_name.as_deref())
+                        .bind(session.connected_at.map(Timestamp::millis))
+                        .bind(session.last_active.map(Timestamp::millis))
+                        .bind(session.last_error.as_deref())
+                        .bind(config_text(&session.config))
+                        .bind(proxy)
+                        .bind(session.created_at.millis())
+                        .bind(session.updated_at.millis())
+                        .execute(&mut unit.conn)
+                        .await
+                        .doing("storing a session")?;
+                    Ok(done.rows_affected() == 1)
+                })
+            })
+            .await
+    }
+
+    async fn get(&self, id: SessionId) -> StoreResult<Option<Session>> {
+        let row = sqlx::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
+        row.doing("reading a session")?.map(|row| read(&row, &self.cipher)).transpose()
+    }
+
+    async fn list(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>> {
+        let rows = sqlx::query(LIST)
+            .bind(name)
+            .bind(i64::from(page.limit))
+            .bind(i64::from(page.offset))
+            .fetch_all(&self.readers)
+            .await
+            .doing("listing sessions")?;
+        rows.iter().map(|row| read(row, &self.cipher)).collect()
+    }
+
+    async fn delete(&self, id: SessionId) -> StoreResult<bool> {
+        self.writer
+            .run("deleting a session", move |unit| {
+                Box::pin(async move {
+                    unit.webhooks.remove(&id);
+                    let done =
+                        sqlx::query(DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
+                    Ok(done.doing("deleting a session")?.rows_affected() == 1)
+                })
+            })
+            .await
+    }
+
+    async fn acquire(
+        &self,
+        id: SessionId,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> StoreResult<Option<u64>> {
+        let owner = owner.to_owned();
+        let epoch: Option<i64> = self
+            .writer
+            .run("taking a session's lease", move |unit| {
+                Box::pin(async move {
+                    sqlx::query_scalar(ACQUIRE)
+                        .bind(id.to_string())
+                        .bind(owner)
+                        .bind(now.millis())
+                        .bind(until.millis())
+                        .fetch_optional(&mut unit.conn)
+                        .await
+                        .doing("taking a session's lease")
+                })
+            })
+            .await?;
+        Ok(epoch.and_then(|epoch| u64::try_from(epoch).ok()))
+    }
+
+    async fn release(&self, id: SessionId, owner: &str) -> StoreResult<()> {
+        let owner = owner.to_owned();
+        self.writer
+            .run("releasing a session's lease", move |unit| {
+                Box::pin(async move {
+                    sqlx::query(RELEASE)
+                        .bind(id.to_string())
+                        .bind(owner)
+                        .execute(&mut unit.conn)
+                        .await
+                        .doing("releasing a session's lease")
+                        .map(|_| ())
+                })
+            })
+            .await
+    }
+}

@@ -1,0 +1,213 @@
+//! Group commit: one task, one connection, one transaction for everything that waits.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::{SessionId, port::StoreResult, webhook::Webhook};
+use futures::future::BoxFuture;
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::{
+    crypt::Cipher,
+    error::{Doing as _, busy, unavailable},
+};
+
+/// Jobs that may wait. When full, callers wait up to [`QUEUE_WAIT`], then are told the store is busy.
+const QUEUE_MAX: usize = 4096;
+/// Longest wait for a place in the queue.
+const QUEUE_WAIT: Duration = Duration::from_secs(10);
+/// Jobs of one commit: bounds how long the first of them waits for its answer.
+const BATCH_MAX: usize = 256;
+/// Sessions whose webhooks are remembered; when full all are forgotten.
+const CACHE_MAX: usize = 4096;
+
+/// What a job works with.
+pub(crate) struct Unit {
+    pub(crate) conn: SqliteConnection,
+    pub(crate) cipher: Arc<Cipher>,
+    /// Webhooks by session, as of this transaction. Emptied whenever a webhook changes or a job is rolled back.
+    pub(crate) webhooks: HashMap<SessionId, Arc<Vec<Webhook>>>,
+}
+
+impl Unit {
+    /// Remembers the webhooks of a session.
+    pub(crate) fn remember(&mut self, session: SessionId, webhooks: Arc<Vec<Webhook>>) {
+        if self.webhooks.len() >= CACHE_MAX {
+            self.webhooks.clear();
+        }
+        self.webhooks.insert(session, webhooks);
+    }
+}
+
+trait Job: Send {
+    /// Does the work inside a savepoint; `false` rolls it back.
+    fn run<'a>(&'a mut self, unit: &'a mut Unit) -> BoxFuture<'a, bool>;
+    /// Answers the caller.
+    fn answer(self: Box<Self>, committed: bool);
+}
+
+enum Order {
+    Job(Box<dyn Job>),
+    /// Finish what came before, then end.
+    Stop,
+}
+
+struct Typed<T, F> {
+    work: Option<F>,
+    result: StoreResult<T>,
+    reply: oneshot::Sender<StoreResult<T>>,
+}
+
+impl<T, F> Job for Typed<T, F>
+where
+    T: Send + 'static,
+    F: for<'a> FnOnce(&'a mut Unit) -> BoxFuture<'a, StoreResult<T>> + Send + 'static,
+{
+    fn run<'a>(&'a mut self, unit: &'a mut Unit) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            if let Some(work) = self.work.take() {
+                self.result = work(unit).await;
+            }
+            self.result.is_ok()
+        })
+    }
+
+    fn answer(self: Box<Self>, committed: bool) {
+        let result = if committed || self.result.is_err() {
+            self.result
+        } else {
+            Err(unavailable("committing"))
+        };
+        // A caller that is gone does not need the answer; its job was done all the same.
+        let _ = self.reply.send(result);
+    }
+}
+
+/// The way to the writer.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    jobs: mpsc::Sender<Order>,
+    ended: Arc<Mutex<Option<oneshot::Receiver<()>>>>,
+    commits: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Starts the task.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the writer belongs to the store, which ends it in close()"
+    )]
+    pub(crate) fn start(unit: Unit) -> Self {
+        let (jobs, waiting) = mpsc::channel(QUEUE_MAX);
+        let (end, ended) = oneshot::channel();
+        let commits = Arc::new(AtomicU64::new(0));
+        let counter = commits.clone();
+        tokio::spawn(async move {
+            run(unit, waiting, &counter).await;
+            let _ = end.send(());
+        });
+        Self { jobs, ended: Arc::new(Mutex::new(Some(ended))), commits }
+    }
+
+    /// Transactions committed so far.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Runs a job and waits until it is durable.
+    pub(crate) async fn run<T, F>(&self, doing: &'static str, work: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a mut Unit) -> BoxFuture<'a, StoreResult<T>> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Typed { work: Some(work), result: Err(unavailable(doing)), reply };
+        match self.jobs.send_timeout(Order::Job(Box::new(job)), QUEUE_WAIT).await {
+            Ok(()) => answer.await.unwrap_or_else(|_| Err(unavailable(doing))),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(busy(doing)),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(unavailable(doing)),
+        }
+    }
+
+    /// Finishes what is queued and ends the task.
+    pub(crate) async fn close(&self) {
+        let _ = self.jobs.send(Order::Stop).await;
+        if let Some(ended) = self.ended.lock().await.take() {
+            let _ = ended.await;
+        }
+    }
+}
+
+async fn run(mut unit: Unit, mut waiting: mpsc::Receiver<Order>, commits: &AtomicU64) {
+    loop {
+        let (batch, last) = next_batch(&mut waiting).await;
+        if !batch.is_empty() {
+            commit(&mut unit, batch).await;
+            commits.fetch_add(1, Ordering::Relaxed);
+        }
+        if last {
+            break;
+        }
+    }
+    if let Err(error) = unit.conn.close().await {
+        tracing::warn!(%error, "closing the ledger's writer");
+    }
+}
+
+/// Waits for a job, then takes what else is there; `true` when nothing more will come.
+async fn next_batch(waiting: &mut mpsc::Receiver<Order>) -> (Vec<Box<dyn Job>>, bool) {
+    let mut batch = Vec::new();
+    let mut next = waiting.recv().await;
+    loop {
+        match next {
+            Some(Order::Job(job)) => batch.push(job),
+            Some(Order::Stop) | None => return (batch, true),
+        }
+        if batch.len() == BATCH_MAX {
+            return (batch, false);
+        }
+        next = match waiting.try_recv() {
+            Ok(order) => Some(order),
+            Err(mpsc::error::TryRecvError::Empty) => return (batch, false),
+            Err(mpsc::error::TryRecvError::Disconnected) => None,
+        };
+    }
+}
+
+async fn commit(unit: &mut Unit, mut batch: Vec<Box<dyn Job>>) {
+    let outcome = transact(unit, &mut batch).await;
+    if let Err(error) = &outcome {
+        tracing::error!(error = error as &dyn std::error::Error, "the ledger did not commit");
+        unit.webhooks.clear();
+        // Harmless when the transaction is gone already.
+        let _ = sqlx::query("rollback").execute(&mut unit.conn).await;
+    }
+    for job in batch {
+        job.answer(outcome.is_ok());
+    }
+}
+
+async fn transact(unit: &mut Unit, batch: &mut [Box<dyn Job>]) -> StoreResult<()> {
+    // IMMEDIATE: the write lock is taken now, never half-way.
+    statement(unit, "begin immediate").await?;
+    for job in batch {
+        statement(unit, "savepoint job").await?;
+        if !job.run(unit).await {
+            unit.webhooks.clear();
+            statement(unit, "rollback to job").await?;
+        }
+        statement(unit, "release job").await?;
+    }
+    statement(unit, "commit").await
+}
+
+async fn statement(unit: &mut Unit, sql: &'static str) -> StoreResult<()> {
+    sqlx::query(sql).execute(&mut unit.conn).await.doing("committing").map(|_| ())
+}

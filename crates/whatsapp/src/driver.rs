@@ -1,0 +1,114 @@
+//! The life of one connection, from the first dial to the last word to the sink.
+//!
+//! The library would reconnect by itself; that is switched off, because the session's task owns the
+//! backoff. One restart stays here: after pairing, WhatsApp ends the stream and expects a login with
+//! the new device. That is part of the same connection, and nobody outside hears of it.
+
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use domain::{port::EngineSignal, session::LossCause};
+use tokio::time::timeout;
+use tokio_util::sync::DropGuard;
+use whatsapp_rust::{
+    Client,
+    types::events::{Event, Subscription},
+};
+
+use crate::{engine::Slot, keys::LedgerBackend, link::Link, runtime::Tasks, signals::Pump};
+
+/// Stream restarts between pairing and the first login. One is normal, more than a few is a loop.
+const RESTARTS_MAX: u32 = 3;
+/// For the library to write down what it holds and say goodbye. Its own steps have limits of 5 s.
+const GOODBYE: Duration = Duration::from_secs(15);
+/// For tasks to notice that they are to end.
+const TASKS_END: Duration = Duration::from_secs(5);
+
+/// Everything that lives as long as the connection.
+pub(crate) struct Driver {
+    pub client: Arc<Client>,
+    pub backend: Arc<LedgerBackend>,
+    pub link: Arc<Link>,
+    pub tasks: Tasks,
+    pub pump: Pump,
+    pub events: async_channel::Receiver<Arc<Event>>,
+    pub subscription: Subscription,
+    pub slot: Slot,
+    /// Tells the handle that nothing runs any more, even if this future is dropped.
+    pub done: DropGuard,
+}
+
+impl Driver {
+    /// Runs the connection to its end.
+    pub async fn drive(self) {
+        let Self { client, backend, link, tasks, pump, events, subscription, slot, done } = self;
+        let engine = async {
+            let cause = run(&client, &link).await;
+            goodbye(&client).await;
+            drop(subscription);
+            tasks.stop(TASKS_END).await;
+            events.close();
+            cause
+        };
+        // Box: the library's futures are large, and this one lives on the heap anyway.
+        let (cause, ()) = tokio::join!(Box::pin(engine), pump.run(events.clone()));
+        backend.seal();
+        // The session may be opened again from here on, also by whoever hears of the loss.
+        drop(slot);
+        if let Some(cause) = cause {
+            tracing::info!(?cause, "connection lost");
+            pump.signal(EngineSignal::Lost(cause)).await;
+        }
+        drop(done);
+    }
+}
+
+/// Keeps the link until it ends. `None` when it was closed on purpose.
+async fn run(client: &Arc<Client>, link: &Link) -> Option<LossCause> {
+    for _ in 0..=RESTARTS_MAX {
+        client.enable_auto_reconnect.store(false, Ordering::Relaxed);
+        let ended = until_over(client, link).await;
+        if link.is_closing() {
+            return None;
+        }
+        if let Some(cause) = link.cause() {
+            return Some(cause);
+        }
+        if let Some(reason) = link.take_dial_failure() {
+            return Some(LossCause::Link(reason));
+        }
+        if !ended || !link.awaits_first_login() {
+            break;
+        }
+        tracing::debug!("WhatsApp restarts the stream after pairing");
+    }
+    Some(LossCause::Link("the connection was lost".into()))
+}
+
+/// True when the library's loop ended by itself.
+async fn until_over(client: &Arc<Client>, link: &Link) -> bool {
+    let mut run = pin!(client.run());
+    tokio::select! {
+        () = link.over() => {}
+        () = &mut run => return true,
+    }
+    // The loop takes part in the goodbye: it reads what is left and cleans up.
+    let goodbye = async { tokio::join!(client.disconnect(), run) };
+    if timeout(GOODBYE, Box::pin(goodbye)).await.is_err() {
+        tracing::warn!("the engine did not end in time");
+    }
+    false
+}
+
+/// Writes down what the library still holds. Harmless when that has happened already.
+async fn goodbye(client: &Arc<Client>) {
+    if timeout(GOODBYE, client.disconnect()).await.is_err() {
+        tracing::warn!("the engine did not say goodbye in time");
+    }
+    if let Err(error) = client.persistence_manager().flush().await {
+        tracing::warn!(%error, "the device could not be saved at the end of a connection");
+    }
+}

@@ -1,0 +1,241 @@
+//! The engine: opens connections, at most one per session.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use domain::{
+    Clock, SessionId,
+    port::{
+        Connection, DeviceKeys, EngineError, EngineSink, OpenRequest, StoreError, StoreErrorKind,
+        WhatsApp,
+    },
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
+use url::Url;
+use whatsapp_rust::{
+    Client, ClientBuilderError,
+    store::{commands::DeviceCommand, persistence_manager::PersistenceManager},
+    types::events::EventHandler,
+    wacore::{net::WHATSAPP_WEB_WS_URL, store::device::DevicePropsOverride},
+};
+
+use crate::{
+    connection::{Handle, Limits},
+    driver::Driver,
+    http::{self, MediaEndpoint},
+    inbound::Inbox,
+    keys::{LedgerBackend, ledger_error},
+    link::Link,
+    runtime::Tasks,
+    safety,
+    signals::Pump,
+    transport::{Dialer, install_crypto},
+};
+
+/// The client version this crate was last tested with. WhatsApp refuses versions that are too old.
+pub const LAST_GOOD_VERSION: (u32, u32, u32) = (2, 3000, 1_042_742_319);
+
+/// How often the library saves a changed device beside the moments that need it.
+const SAVE_EVERY: Duration = Duration::from_secs(30);
+
+/// How the engine behaves. The same for all sessions.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// WhatsApp's chat server, or a simulated one.
+    pub chat_url: Url,
+    /// The version this client says it is. Always sent, so that no connect depends on a download.
+    pub client_version: (u32, u32, u32),
+    /// Shown on the phone, in the list of linked devices.
+    pub device_name: String,
+    /// Where media lives.
+    pub media: MediaEndpoint,
+    /// For TCP, proxy, TLS and WebSocket together. The library gives up after 20 s by itself.
+    pub connect_limit: Duration,
+    /// For a message to be encrypted and written.
+    pub send_limit: Duration,
+    /// For a pairing code.
+    pub pairing_limit: Duration,
+    /// One-time keys kept at WhatsApp, for people who write first.
+    pub prekeys: usize,
+}
+
+impl Default for EngineOptions {
+    #[expect(clippy::expect_used, reason = "a constant that a test parses")]
+    fn default() -> Self {
+        Self {
+            chat_url: Url::parse(WHATSAPP_WEB_WS_URL).expect("the library's own address"),
+            client_version: LAST_GOOD_VERSION,
+            device_name: "Waypost".into(),
+            media: MediaEndpoint::Real,
+            connect_limit: Duration::from_secs(18),
+            send_limit: Duration::from_secs(30),
+            pairing_limit: Duration::from_secs(30),
+            prekeys: 812,
+        }
+    }
+}
+
+/// The sessions this process holds a connection of.
+type Open = Arc<Mutex<HashSet<SessionId>>>;
+
+/// The right to hold the one connection of a session; given back when dropped.
+pub(crate) struct Slot {
+    open: Open,
+    session: SessionId,
+}
+
+impl Slot {
+    fn take(open: &Open, session: SessionId) -> Option<Self> {
+        let fresh = open.lock().unwrap_or_else(PoisonError::into_inner).insert(session);
+        fresh.then(|| Self { open: Arc::clone(open), session })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.session);
+    }
+}
+
+/// The engine behind [`WhatsApp`].
+pub struct Engine {
+    options: EngineOptions,
+    keys: Arc<dyn DeviceKeys>,
+    clock: Arc<dyn Clock>,
+    open: Open,
+    drivers: TaskTracker,
+}
+
+impl Engine {
+    /// An engine without connections.
+    ///
+    /// # Errors
+    /// [`EngineError::Misconfigured`] when media would go somewhere it must not.
+    pub fn new(
+        options: EngineOptions,
+        keys: Arc<dyn DeviceKeys>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, EngineError> {
+        options.media.check()?;
+        install_crypto();
+        Ok(Self { options, keys, clock, open: Open::default(), drivers: TaskTracker::new() })
+    }
+
+    async fn device(
+        &self,
+        backend: &Arc<LedgerBackend>,
+    ) -> Result<Arc<PersistenceManager>, EngineError> {
+        let device = PersistenceManager::new(Arc::clone(backend) as _)
+            .await
+            .map_err(|error| EngineError::Store(ledger_error(error)))?;
+        let props = DevicePropsOverride::new().with_os(self.options.device_name.as_str());
+        device.process_command(DeviceCommand::SetDeviceProps(props)).await;
+        Ok(Arc::new(device))
+    }
+
+    fn dialer(&self, request: &OpenRequest, link: &Arc<Link>) -> Dialer {
+        Dialer {
+            url: self.options.chat_url.clone(),
+            proxy: request.proxy.clone(),
+            limit: self.options.connect_limit,
+            observer: Arc::clone(link) as _,
+        }
+    }
+}
+
+#[async_trait]
+impl WhatsApp for Engine {
+    async fn open(
+        &self,
+        request: OpenRequest,
+        sink: Arc<dyn EngineSink>,
+    ) -> Result<Arc<dyn Connection>, EngineError> {
+        safety::check_address(&self.options.chat_url)?;
+        let http = http::client(&self.options.media, request.proxy.as_ref())?;
+        let slot = Slot::take(&self.open, request.session)
+            .ok_or(EngineError::WrongState("this session is connected already"))?;
+        let backend = Arc::new(LedgerBackend::new(Arc::clone(&self.keys), request.session));
+        let device = self.device(&backend).await?;
+        let (link, events) = Link::new();
+        let inbox = Arc::new(Inbox::new(Arc::clone(&sink), Arc::clone(&link)));
+        let tasks = Tasks::default();
+        let client = Client::builder()
+            .with_runtime(tasks.clone())
+            .with_persistence_manager(device)
+            .with_transport_factory(self.dialer(&request, &link))
+            .with_http_client_arc(http)
+            .with_version_override(self.options.client_version)
+            .with_inbound_durability_hook_arc(Arc::clone(&inbox) as _)
+            .with_skip_history_sync(true)
+            .with_wanted_pre_key_count(self.options.prekeys)
+            .with_background_saver_interval(SAVE_EVERY)
+            .build()
+            .await
+            .map_err(build_error)?
+            .into_client();
+        let subscription = client.subscribe_handler(Arc::clone(&link) as Arc<dyn EventHandler>);
+        let done = CancellationToken::new();
+        let pump = Pump {
+            client: Arc::clone(&client),
+            sink,
+            link: Arc::clone(&link),
+            inbox,
+            tasks: tasks.clone(),
+            clock: Arc::clone(&self.clock),
+        };
+        let driver = Driver {
+            client: Arc::clone(&client),
+            backend,
+            link: Arc::clone(&link),
+            tasks: tasks.clone(),
+            pump,
+            events,
+            subscription,
+            slot,
+            done: done.clone().drop_guard(),
+        };
+        let span = tracing::info_span!("connection", session = %request.session);
+        self.drivers.spawn(driver.drive().instrument(span));
+        let limits = Limits { send: self.options.send_limit, pairing: self.options.pairing_limit };
+        Ok(Arc::new(Handle { client, link, tasks, limits, done }))
+    }
+}
+
+/// The library tries the store before it trusts it with messages; everything else cannot happen.
+fn build_error(error: ClientBuilderError) -> EngineError {
+    match error {
+        ClientBuilderError::UnsupportedDurabilityBackend(_) => EngineError::Store(StoreError {
+            kind: StoreErrorKind::Unavailable,
+            doing: "trying the buffer of received messages",
+            source: Some(Arc::new(error)),
+        }),
+        other => EngineError::Misconfigured(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_whatsapps() {
+        let options = EngineOptions::default();
+        assert_eq!(options.chat_url.as_str(), "wss://web.whatsapp.com/ws/chat");
+    }
+
+    #[test]
+    fn a_slot_is_free_again_when_dropped() {
+        let open = Open::default();
+        let session = "01890000-0000-7000-8000-000000000001".parse().unwrap();
+        let slot = Slot::take(&open, session);
+        assert!(slot.is_some());
+        assert!(Slot::take(&open, session).is_none());
+        drop(slot);
+        assert!(Slot::take(&open, session).is_some());
+    }
+}

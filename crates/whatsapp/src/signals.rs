@@ -1,0 +1,176 @@
+//! News for the sink: the library's events, one at a time and in order.
+//!
+//! Two things happen on the way. Before anybody hears of a link, the device is written down, so
+//! that a crash right after does not lose it. And after every login this device says that it is not
+//! in use: the library announces it as available, and a phone whose other device is available stays
+//! silent when messages arrive.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    Clock, WaMessageId,
+    port::{EngineSignal, EngineSink, ReceiptKind},
+    session::LossCause,
+};
+use whatsapp_rust::{
+    Client,
+    types::{
+        events::{Event, PairSuccess, Receipt, ServerAck},
+        presence::ReceiptType,
+    },
+};
+
+use crate::{
+    inbound::Inbox,
+    link::Link,
+    people::{self, Person},
+    runtime::Tasks,
+};
+
+/// How long a pairing code may still be typed after the last QR code expired (WhatsApp's own limit).
+const CODE_LIFE: Duration = Duration::from_secs(180);
+/// The library announces availability shortly after it learned a new name.
+const NAME_SETTLES: Duration = Duration::from_secs(3);
+
+/// Carries one connection's events to its sink.
+pub(crate) struct Pump {
+    pub client: Arc<Client>,
+    pub sink: Arc<dyn EngineSink>,
+    pub link: Arc<Link>,
+    pub inbox: Arc<Inbox>,
+    pub tasks: Tasks,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Pump {
+    /// Runs until the queue is closed and empty, or the connection is closed.
+    pub async fn run(&self, events: async_channel::Receiver<Arc<Event>>) {
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = self.link.closing() => return,
+                event = events.recv() => event,
+            };
+            match event {
+                Ok(event) => self.tell(&event).await,
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Hands one signal over. A closed connection is not heard of any more, even in mid-sentence.
+    pub async fn signal(&self, signal: EngineSignal) {
+        tokio::select! {
+            biased;
+            () = self.link.closing() => {}
+            () = self.sink.signal(signal) => {}
+        }
+    }
+
+    async fn tell(&self, event: &Event) {
+        match event {
+            Event::PairingQrCode(qr) => {
+                self.signal(EngineSignal::QrCode { code: qr.code.clone() }).await;
+            }
+            Event::PairingQrCodesExhausted(_) => self.expire_pairing_code(),
+            Event::PairSuccess(paired) => self.paired(paired).await,
+            Event::PairError(error) => {
+                tracing::warn!(error = %error.error, "a phone could not link this device");
+            }
+            Event::Connected(_) => self.connected().await,
+            Event::Messages(batch) => {
+                self.inbox.take_unheld(&self.client, &batch.messages).await;
+            }
+            Event::ServerAck(ack) => self.signal(self.server_ack(ack)).await,
+            Event::Receipt(receipt) => self.receipt(receipt).await,
+            Event::SelfPushNameUpdated(_) => self.become_unavailable_after(NAME_SETTLES),
+            _ => {}
+        }
+    }
+
+    async fn paired(&self, paired: &PairSuccess) {
+        self.write_device().await;
+        let person = people::person(&self.client, &paired.id, Some(&paired.lid)).await;
+        let Person { phone: Some(phone), lid } = person else {
+            return self.link.fail(LossCause::Link("WhatsApp did not tell which number it is".into()));
+        };
+        tracing::info!(phone = phone.masked(), "linked");
+        self.signal(EngineSignal::Paired { phone, lid }).await;
+    }
+
+    async fn connected(&self) {
+        self.write_device().await;
+        become_unavailable(&self.client).await;
+        let Person { phone: Some(phone), lid } = people::own(&self.client) else {
+            return self.link.fail(LossCause::Link("WhatsApp did not tell which number it is".into()));
+        };
+        let push_name = Some(self.client.push_name()).filter(|name| !name.is_empty());
+        tracing::info!(phone = phone.masked(), "connected");
+        self.signal(EngineSignal::Connected { phone, lid, push_name }).await;
+    }
+
+    /// The library saves the device in the background and tries again there.
+    async fn write_device(&self) {
+        if let Err(error) = self.client.persistence_manager().flush().await {
+            tracing::warn!(%error, "the device could not be saved yet");
+        }
+    }
+
+    fn server_ack(&self, ack: &ServerAck) -> EngineSignal {
+        EngineSignal::ServerAck {
+            id: WaMessageId::from_wire(ack.id.as_str()),
+            // A refusal without a number is still a refusal.
+            refused: ack.error.as_deref().map(|code| code.parse().unwrap_or(0)),
+            timestamp: ack
+                .timestamp
+                .map_or_else(|| self.clock.now().seconds(), |time| time.timestamp()),
+        }
+    }
+
+    async fn receipt(&self, receipt: &Receipt) {
+        let kind = match receipt.r#type {
+            ReceiptType::Delivered | ReceiptType::Inactive => ReceiptKind::Delivered,
+            ReceiptType::Read | ReceiptType::Played => ReceiptKind::Read,
+            // Our own devices' copies and readings, retries, and the library's own protocols.
+            _ => return,
+        };
+        let source = &receipt.source;
+        // In a group the other address belongs to the member who answered, not to the chat.
+        let alt = source.sender_alt.as_ref().filter(|_| people::is_person(&source.chat));
+        let Some(chat) = people::canonical(&self.client, &source.chat, alt).await else { return };
+        let ids = receipt.message_ids.iter().map(|id| WaMessageId::from_wire(id.as_str()));
+        self.signal(EngineSignal::Receipt {
+            chat,
+            ids: ids.collect(),
+            kind,
+            timestamp: receipt.timestamp.timestamp(),
+        })
+        .await;
+    }
+
+    /// The last QR code is gone, but a pairing code may still be on somebody's screen.
+    fn expire_pairing_code(&self) {
+        let link = Arc::clone(&self.link);
+        self.tasks.start(async move {
+            tokio::time::sleep(CODE_LIFE).await;
+            if !link.is_paired() {
+                link.fail(LossCause::PairingExpired);
+            }
+        });
+    }
+
+    fn become_unavailable_after(&self, delay: Duration) {
+        let client = Arc::clone(&self.client);
+        self.tasks.start(async move {
+            tokio::time::sleep(delay).await;
+            become_unavailable(&client).await;
+        });
+    }
+}
+
+async fn become_unavailable(client: &Client) {
+    // Fails without a display name, but then the library did not announce anything either.
+    if let Err(error) = client.presence().set_unavailable().await {
+        tracing::debug!(%error, "this device's presence was not taken back");
+    }
+}
