@@ -1,6 +1,6 @@
 //! API keys: `/api/auth/…`. Only admins whose key sees all sessions manage keys.
 
-use crate::gateway_stub::api_keys::{ApiKeyPatch, NewApiKey};
+use gateway::api_keys::{ApiKeyPatch, NewApiKey};
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     ApiKeyId, ChatId, SessionId, Timestamp,

@@ -1,6 +1,6 @@
 //! Health: is the process alive, can it work. No key needed, nothing secret told.
 
-use crate::gateway_stub::health::Readiness;
+use gateway::health::Readiness;
 use axum::{
     Json,
     extract::State,

@@ -19,8 +19,6 @@ mod api_keys;
 mod body;
 mod docs;
 mod error;
-#[path = "/tmp/waypost/api/stub.rs"]
-mod gateway_stub;
 mod health;
 mod messages;
 mod observe;
@@ -32,7 +30,7 @@ mod words;
 
 use std::sync::Arc;
 
-use crate::gateway_stub::Gateway;
+use gateway::Gateway;
 use axum::{
     Router,
     http::{HeaderName, HeaderValue, Method, header},

@@ -1,6 +1,6 @@
 //! Messages: sending a text, reading what is stored.
 
-use crate::gateway_stub::messages::{Sent, TextToSend};
+use gateway::messages::{Sent, TextToSend};
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     ChatId, MessageRowId, Timestamp, WaMessageId,

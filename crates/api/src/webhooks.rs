@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use crate::gateway_stub::webhooks::{NewWebhook, Ping, WebhookError, WebhookPatch};
+use gateway::webhooks::{NewWebhook, Ping, WebhookError, WebhookPatch};
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     SessionId, Timestamp, WebhookId,

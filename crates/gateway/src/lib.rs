@@ -1,1 +1,146 @@
-//! gateway
+//! What the product does: sessions, sends, events, webhooks.
+//!
+//! # The cast
+//! - [`Supervisor`](supervisor::Supervisor) spawns every task, by name and policy.
+//! - [`Sessions`] holds one task per session whose engine is loaded; the pure `domain::session::transition` decides, the
+//!   task performs. Its sink commits what WhatsApp says before WhatsApp is acknowledged.
+//! - [`Messages`] stores a row with its WhatsApp id before the first byte leaves, then waits for the server's answer.
+//! - [`Webhooks`] registers receivers; its dispatcher claims lanes and delivers them in order.
+//! - [`ApiKeys`] opens and closes the API.
+//!
+//! # Guarantees
+//! Every change of state and the events it causes are one commit. Every queue is bounded. Every loop ends on the
+//! supervisor's soft token and is cut at the hard one.
+
+#![deny(missing_docs)]
+
+mod acks;
+pub mod api_keys;
+pub mod egress;
+pub mod health;
+pub mod messages;
+pub mod sessions;
+pub mod supervisor;
+pub mod webhooks;
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    Clock, Entropy,
+    port::{
+        ApiKeyStore, DeliveryQueue, DeviceKeys, Ledger, MessageStore, SessionStore, StoreError,
+        WebhookStore, WhatsApp,
+    },
+};
+
+pub use api_keys::ApiKeys;
+pub use health::{Health, Readiness};
+pub use messages::Messages;
+pub use sessions::Sessions;
+pub use supervisor::{Policy, Supervisor};
+pub use webhooks::{WebhookOptions, Webhooks};
+
+/// Everything the gateway needs from outside.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "each field is the port of its name")]
+pub struct Ports {
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub ledger: Arc<dyn Ledger>,
+    pub sessions: Arc<dyn SessionStore>,
+    pub messages: Arc<dyn MessageStore>,
+    pub webhooks: Arc<dyn WebhookStore>,
+    pub api_keys: Arc<dyn ApiKeyStore>,
+    pub queue: Arc<dyn DeliveryQueue>,
+    pub device_keys: Arc<dyn DeviceKeys>,
+    pub whatsapp: Arc<dyn WhatsApp>,
+}
+
+/// How the gateway behaves. `Default` is for production.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The owner's name written in leases; unique per process life.
+    pub node: String,
+    /// Sessions running at once; 0 means no cap.
+    pub max_concurrent_sessions: u32,
+    /// Sessions brought back at once after a start.
+    pub restore_concurrency: usize,
+    /// How long a send waits for the answer of WhatsApp's server.
+    pub send_answer_limit: Duration,
+    /// Webhook delivery.
+    pub webhooks: WebhookOptions,
+    /// How long a shutdown drains before it cuts.
+    pub shutdown_limit: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            node: "waypost".into(),
+            max_concurrent_sessions: 0,
+            restore_concurrency: 3,
+            send_answer_limit: Duration::from_secs(10),
+            webhooks: WebhookOptions::default(),
+            shutdown_limit: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Why the gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The ledger failed.
+    #[error("the ledger failed while starting")]
+    Store(#[source] StoreError),
+    /// The outgoing HTTP client could not be built.
+    #[error("the outgoing HTTP client could not be built")]
+    Egress(#[source] egress::EgressBuildError),
+}
+
+/// The product. Every handle is cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    /// Linked accounts.
+    pub sessions: Sessions,
+    /// Sends and what was said.
+    pub messages: Messages,
+    /// Receivers.
+    pub webhooks: Webhooks,
+    /// Who may call.
+    pub api_keys: ApiKeys,
+    /// Whether it works.
+    pub health: Health,
+    supervisor: Supervisor,
+    shutdown_limit: Duration,
+}
+
+impl Gateway {
+    /// Builds all parts, starts the delivery workers, and brings wanted sessions back. Returns when the loops run;
+    /// sessions come up behind.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(options: Options, ports: Ports) -> Result<Self, StartError> {
+        let supervisor = Supervisor::new();
+        let webhooks = Webhooks::build(options.webhooks.clone(), &ports, &supervisor)
+            .map_err(StartError::Egress)?;
+        let waiters = acks::Waiters::default();
+        let sessions = Sessions::build(&options, &ports, &supervisor, &webhooks, &waiters);
+        let messages = Messages::build(&options, &ports, &sessions, waiters);
+        let api_keys = ApiKeys::build(&ports, &supervisor);
+        let health = Health::build(&ports, &supervisor);
+        sessions.restore().await.map_err(StartError::Store)?;
+        let shutdown_limit = options.shutdown_limit;
+        Ok(Self { sessions, messages, webhooks, api_keys, health, supervisor, shutdown_limit })
+    }
+
+    /// Stops taking work, drains within the limit, then cuts. Idempotent.
+    pub async fn shutdown(&self) {
+        self.supervisor.shutdown(self.shutdown_limit).await;
+    }
+
+    /// Completes when a task that must not end ended; the text names it.
+    pub async fn failed(&self) -> String {
+        self.supervisor.failed().await
+    }
+}

@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 use crate::network::Network;
 use crate::phone::Behaviour;
 
-/// The routes, for [`axum::serve`].
+/// The routes of the control surface.
 pub fn router(network: Network) -> Router {
     Router::new()
         .route("/accounts", post(add_account))

@@ -4,7 +4,8 @@
 //! script is used up before the one for everybody, and each fault counts down as it strikes, so a script ends by
 //! itself. [`Faults::clear`] takes back whatever has not struck yet.
 //!
-//! Faults strike linked devices only: a simulated phone is never dropped, refused or delayed.
+//! Faults strike linked devices only: a simulated phone is never dropped, refused or delayed. A message stanza means one
+//! of a chat, a repetition after a retry receipt included; messages between the devices of one account are spared.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};

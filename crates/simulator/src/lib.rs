@@ -33,6 +33,7 @@
 mod account;
 pub mod admin;
 mod faults;
+mod frames;
 mod hub;
 mod keys;
 mod media;

@@ -57,7 +57,16 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
+/// Waits for an interrupt or a request to end. Without a handler the default action ends the process, which is what was
+/// asked for.
 async fn interrupted() {
-    // Without a handler the default action ends the process, which is what was asked for.
-    let _ = tokio::signal::ctrl_c().await;
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
 }

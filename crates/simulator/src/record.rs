@@ -25,8 +25,8 @@ pub struct Record {
     pub handshakes: BTreeMap<String, u64>,
     /// Requests by name and type, e.g. `usync get <usync>`.
     pub requests: BTreeMap<String, u64>,
-    /// Message stanzas that were accepted and relayed, from phones and from linked devices, oldest first. A message
-    /// sent again under the same id is listed again.
+    /// Chat messages that were accepted and relayed, from phones and from linked devices, oldest first. A message sent
+    /// again under the same id is listed again.
     pub messages: Vec<AcceptedMessage>,
     /// Message stanzas refused, with their code.
     pub nacks: Vec<Nack>,

@@ -83,10 +83,8 @@ impl Connection for Handle {
                 .map_err(|_| EngineError::NotConnected)?;
             // Only the newest code may be typed; the phone would refuse an older one.
             self.client.cancel_pair_code().await;
-            let options = PairCodeOptions {
-                phone_number: phone.digits().to_owned(),
-                ..Default::default()
-            };
+            let options =
+                PairCodeOptions { phone_number: phone.digits().to_owned(), ..Default::default() };
             timeout(self.limits.pairing, self.client.pair_with_code(options))
                 .await
                 .map_err(|elapsed| EngineError::Unanswered(Some(Box::new(elapsed))))?

@@ -7,7 +7,10 @@ use domain::{
 use whatsapp_rust::{
     buffa::MessageField,
     proto_helpers::MessageExt,
-    waproto::whatsapp::{self as wa, message::protocol_message::Type},
+    waproto::{
+        codec,
+        whatsapp::{self as wa, message::protocol_message::Type},
+    },
 };
 
 /// A message for people.
@@ -149,7 +152,8 @@ fn has_more(message: &wa::Message) -> bool {
     rest.fast_ratchet_key_sender_key_distribution_message = MessageField::default();
     rest.message_context_info = MessageField::default();
     rest.sticker_sync_rmr_message = MessageField::default();
-    rest != wa::Message::default()
+    // Not by comparison: a field that is set but empty equals one that is not set.
+    codec::message_encoded_len(&rest) > 0
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! the new device. That is part of the same connection, and nobody outside hears of it.
 
 use std::{
+    future::pending,
     pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -71,7 +72,8 @@ async fn run(client: &Arc<Client>, link: &Link) -> Option<LossCause> {
     for _ in 0..=RESTARTS_MAX {
         client.enable_auto_reconnect.store(false, Ordering::Relaxed);
         let ended = until_over(client, link).await;
-        if link.is_closing() {
+        // A stream that ends while the device is being unlinked ended on request.
+        if link.is_closing() || link.is_unlinking() {
             return None;
         }
         if let Some(cause) = link.cause() {
@@ -95,8 +97,13 @@ async fn until_over(client: &Arc<Client>, link: &Link) -> bool {
         () = link.over() => {}
         () = &mut run => return true,
     }
-    // The loop takes part in the goodbye: it reads what is left and cleans up.
-    let goodbye = async { tokio::join!(client.disconnect(), run) };
+    // The loop takes part in the goodbye, but nobody waits for it: it may be in the middle of a dial.
+    let goodbye = async {
+        tokio::select! {
+            () = client.disconnect() => {}
+            () = async { run.await; pending().await } => {}
+        }
+    };
     if timeout(GOODBYE, Box::pin(goodbye)).await.is_err() {
         tracing::warn!("the engine did not end in time");
     }

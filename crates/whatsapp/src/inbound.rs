@@ -55,10 +55,7 @@ impl Inbox {
         }
     }
 
-    fn stored(
-        &self,
-        messages: Vec<Inbound>,
-    ) -> impl Future<Output = StoreResult<()>> + Send + '_ {
+    fn stored(&self, messages: Vec<Inbound>) -> impl Future<Output = StoreResult<()>> + Send + '_ {
         self.sink.messages(messages)
     }
 

@@ -114,6 +114,10 @@ impl Link {
         self.unlinking.store(true, Ordering::Release);
     }
 
+    pub fn is_unlinking(&self) -> bool {
+        self.unlinking.load(Ordering::Acquire)
+    }
+
     pub fn is_logged_out(&self) -> bool {
         self.logged_out.load(Ordering::Acquire)
     }
@@ -134,7 +138,7 @@ impl Link {
 
     fn logged_out(&self, cause: LossCause) {
         self.logged_out.store(true, Ordering::Release);
-        if !self.unlinking.load(Ordering::Acquire) {
+        if !self.is_unlinking() {
             self.fail(cause);
         }
     }
@@ -206,5 +210,85 @@ impl EventHandler for Link {
             EventKind::Receipt,
             EventKind::SelfPushNameUpdated,
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whatsapp_rust::types::events::{
+        Connected, PairSuccess, PairingQrCodesExhausted, ServerAck, StreamReplaced,
+    };
+
+    use super::*;
+
+    fn connected() -> Arc<Event> {
+        Arc::new(Event::Connected(Connected::builder().build()))
+    }
+
+    fn ack(class: &str) -> Arc<Event> {
+        let ack = ServerAck::builder().id("M1".into()).class(class.into()).build();
+        Arc::new(Event::ServerAck(ack))
+    }
+
+    fn exhausted(disconnected: bool) -> Arc<Event> {
+        let end = PairingQrCodesExhausted::builder().disconnected(disconnected).build();
+        Arc::new(Event::PairingQrCodesExhausted(end))
+    }
+
+    #[test]
+    fn a_full_queue_fails_the_link_and_keeps_what_it_holds() {
+        let (link, events) = Link::new();
+        for _ in 0..QUEUE_MAX {
+            link.handle_event(ack("message"));
+        }
+        assert!(!link.is_over());
+        link.handle_event(ack("message"));
+        assert!(matches!(link.cause(), Some(LossCause::Link(_))));
+        assert_eq!(events.len(), QUEUE_MAX);
+    }
+
+    #[test]
+    fn the_first_cause_counts() {
+        let (link, _events) = Link::new();
+        link.handle_event(Arc::new(Event::StreamReplaced(StreamReplaced::builder().build())));
+        link.fail(LossCause::Link("later".into()));
+        assert_eq!(link.cause(), Some(LossCause::Replaced));
+    }
+
+    #[test]
+    fn only_acks_of_messages_are_news() {
+        let (link, events) = Link::new();
+        link.handle_event(ack("receipt"));
+        assert!(events.is_empty());
+        link.handle_event(ack("message"));
+        assert_eq!(events.len(), 1);
+    }
+
+    #[test]
+    fn the_last_qr_code_ends_pairing_unless_a_typed_code_is_valid() {
+        let (link, _events) = Link::new();
+        link.handle_event(exhausted(false));
+        assert!(!link.is_over());
+        link.handle_event(exhausted(true));
+        assert_eq!(link.cause(), Some(LossCause::PairingExpired));
+    }
+
+    #[test]
+    fn messages_can_be_sent_between_login_and_loss() {
+        let (link, _events) = Link::new();
+        assert!(!link.is_ready());
+        let jid = whatsapp_rust::Jid::pn("5511990000042");
+        let paired = PairSuccess::builder()
+            .id(jid.clone())
+            .lid(jid)
+            .business_name(String::new())
+            .platform(String::new())
+            .build();
+        link.handle_event(Arc::new(Event::PairSuccess(paired)));
+        assert!(link.awaits_first_login() && !link.is_ready());
+        link.handle_event(connected());
+        assert!(link.is_ready() && !link.awaits_first_login());
+        link.close();
+        assert!(!link.is_ready());
     }
 }

@@ -6,11 +6,8 @@ use domain::{
     port::EngineError,
 };
 use whatsapp_rust::{
-    Client, ClientError, IqError, Jid, SendError, SendOptions,
-    buffa::MessageField,
-    proto_helpers::MessageBuilderExt,
-    socket::error::SocketError,
-    waproto::whatsapp as wa,
+    Client, ClientError, IqError, Jid, SendError, SendOptions, buffa::MessageField,
+    proto_helpers::MessageBuilderExt, socket::error::SocketError, waproto::whatsapp as wa,
 };
 
 use crate::people;
@@ -117,8 +114,7 @@ mod tests {
     fn mentions_and_quotes_travel_in_the_context() {
         let author: ChatId = "5511990000043@c.us".parse().unwrap();
         let quoted = Quoted { id: WaMessageId::from_wire("Q1"), body: "before".into() };
-        let letter =
-            Letter::new(outgoing(vec![author.clone()], Some((quoted, author)))).unwrap();
+        let letter = Letter::new(outgoing(vec![author.clone()], Some((quoted, author)))).unwrap();
         let text = letter.message.extended_text_message.as_option().unwrap();
         let context = text.context_info.as_option().unwrap();
         assert_eq!(context.mentioned_jid, ["5511990000043@s.whatsapp.net"]);

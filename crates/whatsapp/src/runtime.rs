@@ -21,7 +21,10 @@ pub(crate) struct Tasks {
 
 impl Tasks {
     /// The one place where this crate starts a task of a connection.
-    pub(crate) fn start(&self, future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    pub(crate) fn start(
+        &self,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> JoinHandle<()> {
         let stop = self.stop.clone();
         self.tracker.spawn(async move {
             tokio::select! {

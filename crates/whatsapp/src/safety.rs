@@ -37,14 +37,9 @@ fn forged_chain() -> Vec<u8> {
         MessageField::some(NoiseCertificate {
             details: Some(details.encode_to_vec()),
             signature: Some(vec![0; 64]),
-            ..Default::default()
         })
     };
-    let chain = CertChain {
-        intermediate: certificate(1, 0),
-        leaf: certificate(2, 1),
-        ..Default::default()
-    };
+    let chain = CertChain { intermediate: certificate(1, 0), leaf: certificate(2, 1) };
     chain.encode_to_vec()
 }
 

@@ -92,7 +92,9 @@ impl Pump {
         self.write_device().await;
         let person = people::person(&self.client, &paired.id, Some(&paired.lid)).await;
         let Person { phone: Some(phone), lid } = person else {
-            return self.link.fail(LossCause::Link("WhatsApp did not tell which number it is".into()));
+            return self
+                .link
+                .fail(LossCause::Link("WhatsApp did not tell which number it is".into()));
         };
         tracing::info!(phone = phone.masked(), "linked");
         self.signal(EngineSignal::Paired { phone, lid }).await;
@@ -102,7 +104,9 @@ impl Pump {
         self.write_device().await;
         become_unavailable(&self.client).await;
         let Person { phone: Some(phone), lid } = people::own(&self.client) else {
-            return self.link.fail(LossCause::Link("WhatsApp did not tell which number it is".into()));
+            return self
+                .link
+                .fail(LossCause::Link("WhatsApp did not tell which number it is".into()));
         };
         let push_name = Some(self.client.push_name()).filter(|name| !name.is_empty());
         tracing::info!(phone = phone.masked(), "connected");

@@ -1,6 +1,6 @@
 //! What each refusal of the gateway means over HTTP, with OpenWA's sentences.
 
-use crate::gateway_stub::{
+use gateway::{
     api_keys::{AuthError, UpdateKeyError},
     messages::SendError,
     sessions::{

@@ -3,7 +3,7 @@
 mod life;
 mod settings;
 
-use crate::gateway_stub::sessions::{NewSession, SessionView};
+use gateway::sessions::{NewSession, SessionView};
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     SessionId, Timestamp, api_key::KeyRefused, api_key::Role, session::SessionConfig,

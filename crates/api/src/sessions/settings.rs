@@ -1,6 +1,6 @@
 //! A session's tunables and its proxy.
 
-use crate::gateway_stub::sessions::ConfigPatch;
+use gateway::sessions::ConfigPatch;
 use axum::{Json, extract::State};
 use domain::{
     proxy::ProxyUrl,

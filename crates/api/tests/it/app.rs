@@ -1,27 +1,27 @@
 //! The application under test and the way to ask it.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use api::ApiOptions;
 use axum::{
-    Router,
+    Json, Router,
     body::{Body, Bytes},
     extract::ConnectInfo,
-    http::{HeaderMap, Request},
+    http::{HeaderMap, Request, StatusCode},
 };
 use domain::port::{
     ApiKeyStore as _, MessageQuery, MessageStore as _, Page, SessionStore as _, WebhookStore as _,
 };
-use gateway::{Gateway, Options, Ports};
+use gateway::{Gateway, Options, Ports, WebhookOptions};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use storage::{SqliteStore, StoreOptions};
-use testkit::{FakeWhatsApp, ManualClock, SeededEntropy};
-use tokio::sync::mpsc;
+use tokio::{net::TcpListener, sync::mpsc};
 use tower::ServiceExt as _;
+
+/// Longest wait for a state.
+const WAIT_LIMIT: Duration = Duration::from_secs(10);
+const ALL: Page = Page { limit: 1000, offset: 0 };
 
 /// Everything, on a ledger of its own.
 pub struct App {
@@ -30,7 +30,8 @@ pub struct App {
     /// The first admin key.
     pub admin: String,
     router: Router,
-    whatsapp: Arc<FakeWhatsApp>,
+    clock: ManualClock,
+    whatsapp: FakeWhatsApp,
     _dir: tempfile::TempDir,
 }
 
@@ -45,8 +46,6 @@ pub fn refused(status: u16, error: &str, message: &str) -> Value {
     json!({ "statusCode": status, "message": message, "error": error })
 }
 
-const ALL: Page = Page { limit: 1000, offset: 0 };
-
 impl App {
     pub async fn start() -> Self {
         Self::with(|_| {}).await
@@ -60,5 +59,214 @@ impl App {
     /// With at most so many started sessions.
     pub async fn with_cap(sessions: u32) -> Self {
         Self::build(|_| {}, sessions).await
+    }
+
+    async fn build(change: impl FnOnce(&mut ApiOptions), cap: u32) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("waypost.sqlite");
+        let store = SqliteStore::open(StoreOptions::for_testing(path)).await.unwrap();
+        let clock = ManualClock::default();
+        let whatsapp = FakeWhatsApp::default();
+        let shared = Arc::new(store.clone());
+        let ports = Ports {
+            clock: Arc::new(clock.clone()),
+            entropy: Arc::new(SeededEntropy::new(7)),
+            ledger: shared.clone(),
+            sessions: shared.clone(),
+            messages: shared.clone(),
+            webhooks: shared.clone(),
+            api_keys: shared.clone(),
+            queue: shared.clone(),
+            device_keys: shared,
+            whatsapp: Arc::new(whatsapp.clone()),
+        };
+        let webhooks =
+            WebhookOptions { allowed_hosts: vec!["127.0.0.1".into()], ..WebhookOptions::default() };
+        let options =
+            Options { max_concurrent_sessions: cap, webhooks, ..Options::default() };
+        let gateway = Gateway::start(options, ports).await.unwrap();
+        let admin = gateway.api_keys.ensure_admin(None).await.unwrap().unwrap();
+        let mut options = ApiOptions {
+            trusted_proxies: vec!["10.9.8.7/32".parse().unwrap()],
+            version: "9.9.9-test",
+            resident_bytes: Arc::new(|| 7 * 1024 * 1024),
+            ..ApiOptions::default()
+        };
+        change(&mut options);
+        let router = api::router(options, gateway.clone());
+        Self { gateway, store, admin, router, clock, whatsapp, _dir: dir }
+    }
+
+    /// Begins a request.
+    pub fn ask(&self, method: &str, path: &str) -> Ask<'_> {
+        let peer = Some("192.0.2.200");
+        let (method, path) = (method.to_owned(), path.to_owned());
+        Ask { app: self, method, path, headers: vec![], body: vec![], peer: peer.map(str::to_owned) }
+    }
+
+    /// `GET` with the admin key.
+    pub async fn get(&self, path: &str) -> Value {
+        self.ask("GET", path).admin().send().await.expect(200)
+    }
+
+    /// `POST` with the admin key.
+    pub async fn post(&self, path: &str, body: Value, status: u16) -> Value {
+        self.ask("POST", path).admin().json(&body).send().await.expect(status)
+    }
+
+    pub async fn new_key(&self, body: Value) -> Key {
+        let key = self.post("/api/auth/api-keys", body, 201).await;
+        let text = |field: &str| key[field].as_str().unwrap().to_owned();
+        Key { id: text("id"), text: text("apiKey") }
+    }
+
+    /// A session that was never started. Each is younger than the one before.
+    pub async fn new_session(&self, name: &str) -> String {
+        self.clock.advance(Duration::from_secs(1));
+        let session = self.post("/api/sessions", json!({ "name": name }), 201).await;
+        session["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn wait_for(&self, session: &str, status: &str) {
+        let wait = async {
+            while self.get(&format!("/api/sessions/{session}")).await["status"] != status {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(WAIT_LIMIT, wait).await.unwrap_or_else(|_| panic!("never {status}"));
+    }
+
+    /// A receiver that answers with a status, and the bodies it gets.
+    pub async fn receiver(&self, status: u16) -> (String, mpsc::Receiver<Value>) {
+        let (send, receive) = mpsc::channel(10);
+        let status = StatusCode::from_u16(status).unwrap();
+        let router = Router::new().fallback(async move |Json(body): Json<Value>| {
+            send.send(body).await.unwrap();
+            status
+        });
+        let address = listen(router).await;
+        (format!("http://{address}/hook"), receive)
+    }
+
+    /// An address that the webhook guard lets through; nobody listens there.
+    pub fn hook_url(&self) -> String {
+        "http://127.0.0.1:9/hook".to_owned()
+    }
+
+    /// Serves on a real socket.
+    pub async fn serve(&self) -> SocketAddr {
+        listen(self.router.clone()).await
+    }
+
+    /// Everything that a request could have stored, as text. Uses of keys do not count.
+    pub async fn stored(&self) -> String {
+        let store = &self.store;
+        let sessions = domain::port::SessionStore::list(store, None, ALL).await.unwrap();
+        let mut messages = Vec::new();
+        for session in &sessions {
+            let query = MessageQuery::default();
+            messages.push(domain::port::MessageStore::list(store, session.id, &query, ALL).await.unwrap());
+        }
+        let webhooks = domain::port::WebhookStore::list(store, None, ALL).await.unwrap();
+        let mut keys = domain::port::ApiKeyStore::list(store).await.unwrap();
+        for key in &mut keys {
+            (key.usage_count, key.last_used_at) = (0, None);
+        }
+        format!("{sessions:#?}{messages:#?}{webhooks:#?}{keys:#?}")
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a server of a test ends with the test's runtime")]
+async fn listen(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
+    address
+}
+
+/// A request in the making.
+pub struct Ask<'a> {
+    app: &'a App,
+    method: String,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    peer: Option<String>,
+}
+
+impl Ask<'_> {
+    pub fn admin(self) -> Self {
+        let admin = self.app.admin.clone();
+        self.key(&admin)
+    }
+
+    pub fn key(self, key: &str) -> Self {
+        self.header("x-api-key", key)
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.header("content-type", "application/json").raw(body.to_string().into_bytes())
+    }
+
+    pub fn raw(self, body: Vec<u8>) -> Self {
+        Self { body, ..self }
+    }
+
+    /// The address of the connection; `None` when the server does not know it.
+    pub fn peer(self, peer: Option<&str>) -> Self {
+        Self { peer: peer.map(str::to_owned), ..self }
+    }
+
+    /// For messages of failed tests.
+    pub fn about(&self) -> String {
+        let body: String = String::from_utf8_lossy(&self.body).chars().take(200).collect();
+        format!("{} {} {body}", self.method, self.path)
+    }
+
+    pub async fn send(self) -> Answer {
+        let about = self.about();
+        let mut request = Request::builder().method(self.method.as_str()).uri(&self.path);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        if let Some(peer) = self.peer {
+            request = request.extension(ConnectInfo(SocketAddr::new(peer.parse().unwrap(), 4711)));
+        }
+        let request = request.body(Body::from(self.body)).unwrap();
+        let answer = self.app.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body, about }
+    }
+}
+
+/// What came back.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    body: Bytes,
+    about: String,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body; null when there is none.
+    pub fn json(&self) -> Value {
+        if self.body.is_empty() { Value::Null } else { serde_json::from_slice(&self.body).unwrap() }
+    }
+
+    /// The body, if the status is this one.
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}: {}", self.about, self.text());
+        if self.body.first().is_none_or(|first| b"{[".contains(first)) { self.json() } else { Value::Null }
     }
 }

@@ -16,8 +16,9 @@ use whatsapp_rust::wacore_binary::NodeRef;
 
 use super::queue::{LINK_MAX, Link, Out};
 use super::{devices, login, pairing, presence, receipts, relay, requests};
+use crate::frames::{FrameReader, FrameWriter, frames};
 use crate::hub::Hub;
-use crate::noise::{FrameReader, FrameWriter, Handshake, Opener, Responder, Sealer, Step, frames};
+use crate::noise::{Handshake, Opener, Responder, Sealer, Step};
 use crate::state::DeviceKey;
 use crate::wire::{attr, need_attr};
 

@@ -1,14 +1,16 @@
 //! Settings a client synchronises: experiment properties, privacy, the account's shared app state; and where media go.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use whatsapp_rust::buffa::{Message as _, MessageField};
-use whatsapp_rust::wacore_binary::{Node, NodeRef};
+use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef};
 use whatsapp_rust::waproto::whatsapp as wa;
 
 use crate::hub::Hub;
 use crate::media::MEDIA_HOST;
-use crate::state::{DeviceKey, PATCHES_MAX};
-use crate::wire::{Build, attr, child, child_bytes, need_attr, result};
+use crate::state::{DeviceKey, PATCHES_MAX, State};
+use crate::wire::{Build, attr, child, child_bytes, need_attr, now_seconds, result};
 
 /// Privacy settings every account here has: everything visible to everybody.
 const PRIVACY: [&str; 7] =
@@ -51,7 +53,8 @@ pub(super) fn media_hosts(id: &str) -> Node {
     result(id).children([hosts.build()]).build()
 }
 
-/// Takes or gives patches of the shared app state. The network cannot read them: it numbers them and hands them on.
+/// Takes or gives patches of the shared app state. The network cannot read them: it numbers them, hands them on, and
+/// tells the account's other devices that there is something new.
 pub(super) fn app_state(
     hub: &Hub,
     id: &str,
@@ -61,50 +64,70 @@ pub(super) fn app_state(
     let mut state = hub.state();
     let store = &mut state.account_mut(&who.phone)?.app_state;
     let mut answers = Vec::new();
+    let mut changed = Vec::new();
     for collection in child(request, "sync")?.get_children_by_tag("collection") {
         let name = need_attr(collection, "name")?;
         let known = attr(collection, "version").and_then(|version| version.parse().ok());
         let known: usize = known.unwrap_or_default();
         let patches = store.entry(name.clone()).or_default();
-        let answer = Build::new("collection").attr("name", name);
+        let answer = Build::new("collection").attr("name", name.as_str());
         let Ok(patch) = child_bytes(collection, "patch") else {
-            answers.push(newer(answer, patches, known));
+            answers.push(newer(answer, patches, known, None));
             continue;
         };
         if known != patches.len() || patches.len() >= PATCHES_MAX {
             // The client knows an older state: it takes the newer patches and tries again.
             let conflict = Build::new("error").attr("code", "409").build();
-            let mut node = newer(answer.attr("type", "error"), patches, known);
-            if let Some(whatsapp_rust::wacore_binary::NodeContent::Nodes(parts)) = &mut node.content
-            {
-                parts.insert(0, conflict);
-            } else {
-                node.content =
-                    Some(whatsapp_rust::wacore_binary::NodeContent::Nodes(vec![conflict]));
-            }
-            answers.push(node);
+            let answer = answer.attr("type", "error");
+            answers.push(newer(answer, patches, known, Some(conflict)));
             continue;
         }
         let mut patch = wa::SyncdPatch::decode_from_slice(&patch)?;
-        patch.version =
-            MessageField::some(wa::SyncdVersion { version: Some(patches.len() as u64 + 1) });
+        let version = patches.len() as u64 + 1;
+        patch.version = MessageField::some(wa::SyncdVersion { version: Some(version) });
         patches.push(patch.encode_to_vec());
-        answers.push(answer.attr("version", patches.len().to_string()).build());
+        let answer = answer.attr("version", version.to_string()).build();
+        changed.push(answer.clone());
+        answers.push(answer);
+    }
+    if !changed.is_empty() {
+        announce(hub, &mut state, who, changed)?;
     }
     let sync = Build::new("sync").children(answers).build();
     Ok(result(id).children([sync]).build())
 }
 
-fn newer(answer: Build, patches: &[Vec<u8>], known: usize) -> Node {
-    let answer = answer.attr("version", patches.len().to_string());
+fn announce(hub: &Hub, state: &mut State, who: &DeviceKey, changed: Vec<Node>) -> Result<()> {
+    let notification = Build::new("notification")
+        .attr("from", Jid::pn(who.phone.as_str()))
+        .attr("type", "server_sync")
+        .attr("id", hub.stanza_id())
+        .attr("t", now_seconds())
+        .children(changed)
+        .build();
+    let notification = Arc::new(notification);
+    let devices: Vec<u16> = state.account(&who.phone)?.devices.keys().copied().collect();
+    for device in devices.into_iter().filter(|device| *device != who.device) {
+        hub.deliver(state, &DeviceKey::new(&who.phone, device), Arc::clone(&notification));
+    }
+    hub.changed();
+    Ok(())
+}
+
+/// A collection with the patches a client does not know, after an error if there is one.
+fn newer(answer: Build, patches: &[Vec<u8>], known: usize, error: Option<Node>) -> Node {
+    let mut parts: Vec<Node> = error.into_iter().collect();
     let newer: Vec<Node> = patches
         .iter()
         .skip(known)
         .map(|patch| Build::new("patch").bytes(patch.clone()).build())
         .collect();
-    if newer.is_empty() {
-        return answer.build();
+    if !newer.is_empty() {
+        parts.push(Build::new("patches").children(newer).build());
     }
-    let newer = Build::new("patches").children(newer).build();
-    answer.children([newer]).build()
+    let answer = answer.attr("version", patches.len().to_string());
+    match parts.is_empty() {
+        true => answer.build(),
+        false => answer.children(parts).build(),
+    }
 }

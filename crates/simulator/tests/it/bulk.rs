@@ -1,8 +1,11 @@
 //! Many messages at once: order, completeness, speed.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use simulator::Network;
 use whatsapp_rust::prelude::*;
+use whatsapp_rust::store::traits::Backend;
 
 use crate::support::*;
 
@@ -106,7 +109,7 @@ struct NeverKeeps;
 impl whatsapp_rust::InboundDurabilityHook for NeverKeeps {
     async fn on_messages(
         &self,
-        _client: std::sync::Arc<Client>,
+        _client: Arc<Client>,
         _batch: &[InboundMessage],
     ) -> anyhow::Result<()> {
         anyhow::bail!("never")
@@ -139,26 +142,15 @@ async fn a_gateway_killed_again_and_again_misses_nothing_and_keeps_the_order() {
     let sending: Vec<_> = sending.collect();
 
     // What the gateway kept, in the order it kept it; a message may come twice, as delivery is at least once.
-    let kept: std::sync::Arc<std::sync::Mutex<Vec<(String, String)>>> = Default::default();
+    let kept: Arc<Mutex<Vec<(String, String)>>> = Default::default();
     let backend = store(&provisioned).await;
-    let mut gateway = None;
-    for life in 0..=KILLS {
-        let hook = Keeps(std::sync::Arc::clone(&kept));
-        let start = Start { push_name: None, hook: Some(Box::new(hook)) };
-        let next = Gateway::start(&network, backend.clone(), ALICE, device, start).await;
-        let t0 = Instant::now();
-        next.until_connected().await;
-        eprintln!("life {life} connected after {:?}", t0.elapsed());
-        let t0 = Instant::now();
-        if life < KILLS {
-            tokio::time::sleep(Duration::from_millis(80)).await;
-            next.kill();
-            until(|| !network.is_connected(ALICE, device)).await;
-            eprintln!("life {life} gone after {:?}", t0.elapsed());
-        } else {
-            gateway = Some(next);
-        }
+    for _ in 0..KILLS {
+        let life = Life::begin(&network, &backend, device, &kept).await;
+        tokio::time::sleep(Duration::from_millis(80)).await;
+        life.kill();
+        until(|| !network.is_connected(ALICE, device)).await;
     }
+    let last = Life::begin(&network, &backend, device, &kept).await;
     for sender in sending {
         let (phone, ids) = sender.await.unwrap();
         let of_sender = || -> Vec<String> {
@@ -171,18 +163,52 @@ async fn a_gateway_killed_again_and_again_misses_nothing_and_keeps_the_order() {
         assert_eq!(of_sender(), ids, "{phone}");
     }
     until(|| network.queued(ALICE, device).is_empty()).await;
-    drop(gateway);
+    last.kill();
     assert_all_answered(&network);
 }
 
+/// A gateway in a runtime of its own, which ends as a killed process does: between two instructions, with its sockets.
+struct Life(tokio::runtime::Runtime);
+
+impl Life {
+    async fn begin(
+        network: &Network,
+        backend: &Arc<dyn Backend>,
+        device: u16,
+        kept: &Arc<Mutex<Vec<(String, String)>>>,
+    ) -> Life {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let start = Start { push_name: None, hook: Some(Box::new(Keeps(Arc::clone(kept)))) };
+        let (network, backend) = (network.clone(), Arc::clone(backend));
+        let (connected, wait) = tokio::sync::oneshot::channel();
+        runtime.spawn(async move {
+            let gateway = Gateway::start(&network, backend, ALICE, device, start).await;
+            drop(network);
+            gateway.until_connected().await;
+            let _ = connected.send(());
+            std::future::pending::<()>().await;
+        });
+        wait.await.unwrap();
+        Life(runtime)
+    }
+
+    fn kill(self) {
+        self.0.shutdown_background();
+    }
+}
+
 /// Keeps what it is given, as the gateway's store would.
-struct Keeps(std::sync::Arc<std::sync::Mutex<Vec<(String, String)>>>);
+struct Keeps(Arc<Mutex<Vec<(String, String)>>>);
 
 #[async_trait::async_trait]
 impl whatsapp_rust::InboundDurabilityHook for Keeps {
     async fn on_messages(
         &self,
-        _client: std::sync::Arc<Client>,
+        _client: Arc<Client>,
         batch: &[InboundMessage],
     ) -> anyhow::Result<()> {
         let mut kept = self.0.lock().unwrap();

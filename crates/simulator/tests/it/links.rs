@@ -132,3 +132,13 @@ async fn a_message_the_gateway_could_not_keep_is_delivered_again() {
     assert!(network.record().redelivered >= 1);
     assert_all_answered(&network);
 }
+
+#[tokio::test]
+async fn a_setting_changed_on_one_device_reaches_the_other() {
+    let network = network().await;
+    let alice = Gateway::linked(&network, ALICE).await;
+    let second = Gateway::linked(&network, ALICE).await;
+    alice.client.chat_actions().pin_chat(&Jid::pn(BOB)).await.unwrap();
+    second.event(|event| matches!(event, Event::PinUpdate(_))).await;
+    assert_all_answered(&network);
+}

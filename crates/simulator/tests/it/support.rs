@@ -144,13 +144,6 @@ impl Gateway {
         }
     }
 
-    /// Ends the client as a killed process would: nothing is flushed, nothing is said.
-    pub fn kill(mut self) {
-        if let Some(handle) = self.handle.take() {
-            handle.abort();
-        }
-    }
-
     /// The client's own address by phone number.
     pub fn jid(&self) -> Jid {
         Jid::pn(self.phone.as_str())

@@ -194,8 +194,7 @@ fn to_json<T: Serialize>(value: &T) -> Outcome<Vec<u8>> {
 }
 
 fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Outcome<T> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| EngineStoreError::Serialization(Box::new(error)))
+    serde_json::from_slice(bytes).map_err(|error| EngineStoreError::Serialization(Box::new(error)))
 }
 
 /// The ledger's failure travels through the library as a source, see [`ledger_error`].

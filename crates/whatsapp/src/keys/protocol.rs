@@ -131,12 +131,7 @@ impl ProtocolStore for LedgerBackend {
         entries.iter().map(|entry| from_json(&entry.value)).collect()
     }
 
-    async fn save_base_key(
-        &self,
-        address: &str,
-        message_id: &str,
-        base_key: &[u8],
-    ) -> Outcome<()> {
+    async fn save_base_key(&self, address: &str, message_id: &str, base_key: &[u8]) -> Outcome<()> {
         self.apply(vec![put(ns::BASE_KEY, join(&[address, message_id]), base_key)]).await
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
-use whatsapp::{LinkedDevice, import_device, keys::LedgerBackend};
+use whatsapp::{Engine, LinkedDevice, import_device, keys::LedgerBackend};
 use whatsapp_rust::{
     store::traits::{
         AppSyncStore as _, Backend, DeviceStore as _, LidPnMappingEntry, MsgSecretEntry,
@@ -12,7 +12,12 @@ use whatsapp_rust::{
     wacore::{appstate::processor::AppStateMutationMAC, store::Device},
 };
 
-use crate::support::{MemoryKeys, session};
+use crate::{
+    keys_suite::ledger,
+    support::{
+        ALICE, BOB, LIMIT, MemoryKeys, World, clock, import, open_with, options, session, text,
+    },
+};
 
 fn backend() -> (Arc<MemoryKeys>, LedgerBackend) {
     let keys = Arc::new(MemoryKeys::default());
@@ -27,9 +32,8 @@ async fn batches(store: &dyn Backend) -> [bool; 7] {
     let identities: Vec<(Arc<str>, [u8; 32])> =
         (0..20).map(|n| (format!("i{n}").into(), [0; 32])).collect();
     let prekeys: Vec<(u32, Bytes)> = (0..20).map(|n| (n, Bytes::from_static(b"x"))).collect();
-    let macs: Vec<_> = (0..20u8)
-        .map(|n| AppStateMutationMAC { index_mac: vec![n], value_mac: vec![n] })
-        .collect();
+    let macs: Vec<_> =
+        (0..20u8).map(|n| AppStateMutationMAC { index_mac: vec![n], value_mac: vec![n] }).collect();
     let ids: Vec<String> = (0..20).map(|n| format!("M{n}")).collect();
     let rows: Vec<_> = ids
         .iter()
@@ -133,8 +137,31 @@ async fn an_imported_device_is_the_devices_keys() {
 #[tokio::test]
 async fn nonsense_is_not_imported() {
     let (keys, session) = (Arc::new(MemoryKeys::default()), session());
-    let linked =
-        LinkedDevice { device: b"{}".to_vec(), prekeys: vec![], app_state_key: None };
+    let linked = LinkedDevice { device: b"{}".to_vec(), prekeys: vec![], app_state_key: None };
     assert!(import_device(&*keys, session, linked).await.is_err());
     assert_eq!(keys.count(session), 0);
+}
+
+/// The whole way: a session on the real ledger logs in, talks, and comes back.
+#[tokio::test]
+async fn a_device_lives_in_the_real_ledger() {
+    let world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, session) = ledger(folder.path()).await;
+    let device = world.network.provision_device(ALICE).await.unwrap();
+    import(&*keys, session, &device).await;
+    let engine = Engine::new(options(&world.network), keys, clock()).unwrap();
+    let bob = world.network.account(BOB).unwrap();
+    for round in 0..2 {
+        let line = open_with(&engine, session, None).await.unwrap();
+        line.ear.connected().await;
+        let (out, back) = (format!("out {round}"), format!("back {round}"));
+        line.connection.send(text(BOB, &out)).await.unwrap();
+        bob.wait_for(LIMIT, |message| message.text == out).await.unwrap();
+        bob.send_text(ALICE, &back).await.unwrap();
+        line.ear.message(&back).await;
+        line.connection.close().await;
+    }
+    // Nothing had to be asked for twice: every key was where it was put.
+    assert_eq!(world.network.record().undecryptable, Vec::<String>::new());
 }

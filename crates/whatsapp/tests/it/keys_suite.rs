@@ -5,6 +5,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use domain::{
+    SessionId,
+    port::SessionStore,
+    session::{Session, SessionConfig, SessionStatus},
+};
+use storage::{SqliteStore, StoreOptions};
 use whatsapp_rust::{
     store::traits::{
         AppStateSyncKey, Backend, DeviceInfo, DeviceListRecord, LidPnMappingEntry, MsgSecretEntry,
@@ -30,6 +36,37 @@ async fn ledger_in_memory() -> (Store, ()) {
     (Arc::new(whatsapp::keys::LedgerBackend::new(keys, session())), ())
 }
 
+async fn ledger_on_file() -> (Store, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, session) = ledger(folder.path()).await;
+    (Arc::new(whatsapp::keys::LedgerBackend::new(keys, session)), folder)
+}
+
+/// The real ledger, with one session in it.
+pub async fn ledger(folder: &std::path::Path) -> (Arc<SqliteStore>, SessionId) {
+    let options = StoreOptions::for_testing(folder.join("ledger.db"));
+    let store = SqliteStore::open(options).await.unwrap();
+    let at = domain::Timestamp::from_seconds(1_800_000_000);
+    let record = Session {
+        id: session(),
+        name: "test".into(),
+        status: SessionStatus::Created,
+        wanted: false,
+        phone: None,
+        lid: None,
+        push_name: None,
+        connected_at: None,
+        last_active: None,
+        last_error: None,
+        config: SessionConfig::default(),
+        proxy: None,
+        created_at: at,
+        updated_at: at,
+    };
+    assert!(SessionStore::insert(&store, &record).await.unwrap());
+    (Arc::new(store), record.id)
+}
+
 macro_rules! suite {
     ($($behaviour:ident),* $(,)?) => {
         mod reference_store {
@@ -43,6 +80,13 @@ macro_rules! suite {
             $(#[tokio::test]
             async fn $behaviour() {
                 let (store, _keep) = super::ledger_in_memory().await;
+                super::$behaviour(store).await;
+            })*
+        }
+        mod ledger_on_sqlite {
+            $(#[tokio::test]
+            async fn $behaviour() {
+                let (store, _keep) = super::ledger_on_file().await;
                 super::$behaviour(store).await;
             })*
         }

@@ -1,13 +1,16 @@
 //! How connections end.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use domain::{
     port::{EngineError, EngineSignal},
     session::LossCause,
 };
 
-use crate::support::{ALICE, Heard, LIMIT, World, engine, open_with, options, until};
+use crate::support::{ALICE, Heard, LIMIT, Line, World, engine, open_with, options, until};
 
 #[tokio::test]
 async fn a_broken_link_is_lost_once_and_opens_again() {
@@ -15,13 +18,13 @@ async fn a_broken_link_is_lost_once_and_opens_again() {
     let (session, device, line) = world.connected(ALICE).await;
     world.network.kick(ALICE, device.device_id).await;
     assert!(matches!(line.ear.lost().await, LossCause::Link(_)));
-    // The session's own backoff decides when to come back, not the engine's.
-    assert!(!world.network.is_connected(ALICE, device.device_id));
+    until("the server sees it", || !world.network.is_connected(ALICE, device.device_id)).await;
 
     // Open again from inside the loss, without closing first.
     let again = world.open(session).await;
     again.ear.connected().await;
     assert_eq!(line.ear.all(), [], "nothing follows a loss");
+    // The session's own backoff decides when to come back, not the engine's: one login per open.
     assert_eq!(world.network.record().handshakes, [("IK".to_owned(), 2)].into());
     line.connection.close().await;
     assert!(world.network.is_connected(ALICE, device.device_id), "closing the old one is harmless");
@@ -155,4 +158,30 @@ async fn a_stuck_sink_does_not_keep_a_connection_open() {
     tokio::time::timeout(LIMIT, line.connection.close()).await.unwrap();
     let lost = |heard: &Heard| matches!(heard, Heard::Signal(EngineSignal::Lost(_)));
     assert!(!line.ear.all().iter().any(lost));
+}
+
+#[tokio::test]
+async fn closing_does_not_wait_for_a_dial() {
+    let world = World::new().await;
+    let (session, _) = world.linked(ALICE).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut elsewhere = options(&world.network);
+    elsewhere.chat_url =
+        format!("ws://{}/ws/chat", listener.local_addr().unwrap()).parse().unwrap();
+    let line = open_with(&engine(elsewhere, &world.keys), session, None).await.unwrap();
+    // It is dialled, and never answered.
+    let _silent = listener.accept().await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), line.connection.close()).await.unwrap();
+    assert_eq!(line.ear.all(), []);
+}
+
+#[tokio::test]
+async fn a_closed_connection_leaves_nothing_behind() {
+    let world = World::new().await;
+    let (_, _, line) = world.connected(ALICE).await;
+    let Line { connection, ear } = line;
+    assert!(Arc::strong_count(&ear) > 1);
+    connection.close().await;
+    drop(connection);
+    until("every part of the connection is gone", || Arc::strong_count(&ear) == 1).await;
 }

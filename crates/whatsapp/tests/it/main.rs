@@ -1,5 +1,7 @@
 //! The engine against a simulated network, and the keys against the protocol library's own store.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests; a test that cannot go on says where")]
+
 mod keys_ledger;
 mod keys_suite;
 mod losses;

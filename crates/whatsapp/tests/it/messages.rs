@@ -189,7 +189,10 @@ async fn what_waited_is_marked_and_in_order() {
     let line = world.open(session).await;
     line.ear.message("waiting 4").await;
     let texts: Vec<_> = line.ear.all().into_iter().filter_map(body).collect();
-    assert_eq!(texts, ["waiting 0", "waiting 1", "waiting 2", "waiting 3"].map(|t| (t.into(), true)));
+    assert_eq!(
+        texts,
+        ["waiting 0", "waiting 1", "waiting 2", "waiting 3"].map(|t| (t.into(), true))
+    );
     line.connection.close().await;
 }
 
@@ -224,9 +227,10 @@ async fn what_could_not_be_stored_comes_again_and_is_acknowledged_once() {
     until("both are acknowledged", || world.network.queued(ALICE, device.device_id).is_empty())
         .await;
     let record = world.network.record();
-    let confirmed = record.receipts.iter().filter(|receipt| {
-        receipt.from_device == device.device_id && receipt.ids.contains(&first)
-    });
+    let confirmed = record
+        .receipts
+        .iter()
+        .filter(|receipt| receipt.from_device == device.device_id && receipt.ids.contains(&first));
     assert_eq!(confirmed.count(), 1);
     again.connection.close().await;
 }
@@ -256,4 +260,94 @@ async fn a_closed_line_sends_nothing() {
     let sent = line.connection.send(text(BOB, "too late")).await;
     assert!(matches!(sent, Err(EngineError::NotConnected)), "{sent:?}");
     assert!(world.network.record().messages.is_empty());
+}
+
+#[tokio::test]
+async fn a_backlog_that_could_not_be_stored_comes_again_in_order() {
+    let world = World::new().await;
+    let (session, device) = world.linked(ALICE).await;
+    let bob = world.network.account(BOB).unwrap();
+    for number in 0..20 {
+        bob.send_text(ALICE, &format!("waiting {number}")).await.unwrap();
+    }
+    let line = world.open_deaf(session).await;
+    assert!(matches!(line.ear.lost().await, LossCause::Link(_)));
+    assert_eq!(world.network.queued(ALICE, device.device_id).len(), 20);
+
+    let again = world.open(session).await;
+    again.ear.message("waiting 19").await;
+    let texts: Vec<_> = again.ear.all().into_iter().filter_map(body).collect();
+    let expected: Vec<_> = (0..19).map(|number| (format!("waiting {number}"), true)).collect();
+    assert_eq!(texts, expected);
+    until("all are acknowledged", || world.network.queued(ALICE, device.device_id).is_empty())
+        .await;
+    again.connection.close().await;
+}
+
+#[tokio::test]
+async fn a_send_whose_fate_is_unknown_is_repeated_under_the_same_id() {
+    let world = World::new().await;
+    let bob = world.network.account(BOB).unwrap();
+    for accepted in [false, true] {
+        let (session, device, line) = world.connected(ALICE).await;
+        let faults = world.network.faults().for_device(ALICE, device.device_id);
+        if accepted {
+            faults.drop_after_accept(1)
+        } else {
+            faults.drop_before_accept(1)
+        }
+        let body = format!("accepted: {accepted}");
+        let message = text(BOB, &body);
+        // Written, and then the link is gone: there is no answer.
+        line.connection.send(message.clone()).await.unwrap();
+        assert!(matches!(line.ear.lost().await, LossCause::Link(_)));
+        assert_eq!(line.ear.all(), []);
+
+        let again = world.open(session).await;
+        again.ear.connected().await;
+        again.connection.send(message.clone()).await.unwrap();
+        assert_eq!(acked(&again.ear, &message.id).await, None);
+        bob.wait_for(LIMIT, |received| received.text == body).await.unwrap();
+        let copies = bob.inbox().await.into_iter().filter(|received| received.text == body);
+        assert_eq!(copies.count(), 1);
+        again.connection.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_spoilt_message_is_asked_for_again() {
+    let world = World::new().await;
+    let (_, device, line) = world.connected(ALICE).await;
+    let bob = world.network.account(BOB).unwrap();
+    world.network.faults().for_device(ALICE, device.device_id).corrupt_next(1);
+    bob.send_text(ALICE, "spoilt on the way").await.unwrap();
+    line.ear.message("spoilt on the way").await;
+    until("everything is acknowledged", || {
+        world.network.queued(ALICE, device.device_id).is_empty()
+    })
+    .await;
+    line.connection.close().await;
+}
+
+#[tokio::test]
+async fn many_texts_both_ways_arrive_once_and_in_order() {
+    let world = World::new().await;
+    let (_, _, alice) = world.connected(ALICE).await;
+    let (_, _, bob) = world.connected(BOB).await;
+    const MANY: usize = 50;
+    for number in 0..MANY {
+        let out = alice.connection.send(text(BOB, &format!("to bob {number}")));
+        let back = bob.connection.send(text(ALICE, &format!("to alice {number}")));
+        let (out, back) = tokio::join!(out, back);
+        out.unwrap();
+        back.unwrap();
+    }
+    for (line, to) in [(&alice, "to alice"), (&bob, "to bob")] {
+        line.ear.message(&format!("{to} {}", MANY - 1)).await;
+        let texts = line.ear.all().into_iter().filter_map(body).map(|(text, _)| text);
+        let expected = (0..MANY - 1).map(|number| format!("{to} {number}"));
+        assert!(texts.eq(expected), "{to}");
+    }
+    alice.connection.close().await;
+    bob.connection.close().await;
 }

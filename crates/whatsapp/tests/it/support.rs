@@ -291,6 +291,19 @@ pub fn engine(options: EngineOptions, keys: &Arc<MemoryKeys>) -> Engine {
     Engine::new(options, Arc::clone(keys) as _, clock()).unwrap()
 }
 
+/// Stores a device as a session's keys.
+pub async fn import(keys: &dyn DeviceKeys, session: SessionId, device: &ProvisionedDevice) {
+    let linked = LinkedDevice {
+        device: serde_json::to_vec(&device.device).unwrap(),
+        prekeys: device.prekeys.clone(),
+        app_state_key: Some((
+            device.app_state_key.0.clone(),
+            serde_json::to_vec(&device.app_state_key.1).unwrap(),
+        )),
+    };
+    import_device(keys, session, linked).await.unwrap();
+}
+
 pub fn options(network: &Network) -> EngineOptions {
     EngineOptions {
         chat_url: network.chat_url().parse().unwrap(),
@@ -317,20 +330,20 @@ impl World {
     pub async fn linked(&self, phone: &str) -> (SessionId, ProvisionedDevice) {
         let session = session();
         let device = self.network.provision_device(phone).await.unwrap();
-        let linked = LinkedDevice {
-            device: serde_json::to_vec(&device.device).unwrap(),
-            prekeys: device.prekeys.clone(),
-            app_state_key: Some((
-                device.app_state_key.0.clone(),
-                serde_json::to_vec(&device.app_state_key.1).unwrap(),
-            )),
-        };
-        import_device(&*self.keys, session, linked).await.unwrap();
+        import(&*self.keys, session, &device).await;
         (session, device)
     }
 
     pub async fn open(&self, session: SessionId) -> Line {
         self.try_open(session, None).await.unwrap()
+    }
+
+    /// Opens with a sink that cannot commit messages.
+    pub async fn open_deaf(&self, session: SessionId) -> Line {
+        let ear = Arc::new(Ear { deaf: AtomicBool::new(true), ..Ear::default() });
+        let request = OpenRequest { session, proxy: None };
+        let connection = self.engine.open(request, Arc::clone(&ear) as _).await.unwrap();
+        Line { connection, ear }
     }
 
     pub async fn try_open(
@@ -376,7 +389,10 @@ pub fn text(to: &str, body: &str) -> OutgoingMessage {
 
 /// Waits until `holds`, looking often.
 #[track_caller]
-pub fn until<F: FnMut() -> bool>(what: &str, mut holds: F) -> impl Future<Output = ()> + use<'_, F> {
+pub fn until<F: FnMut() -> bool>(
+    what: &str,
+    mut holds: F,
+) -> impl Future<Output = ()> + use<'_, F> {
     let caller = std::panic::Location::caller();
     async move {
         let waited = tokio::time::timeout(LIMIT, async {

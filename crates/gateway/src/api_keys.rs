@@ -1,0 +1,302 @@
+//! Who may call the API.
+//!
+//! A key is found by its SHA-256: guessing takes 256 bits, so no constant-time comparison is needed. Nothing is cached:
+//! a revoked key is refused from the next call on. Uses are counted in memory and written every few seconds.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use domain::{
+    ApiKeyId, ChatId, Clock, Entropy, SessionId, Timestamp,
+    api_key::{ApiKey, KeyHash, KeyRefused, Role, new_key, prefix_of},
+    port::{ApiKeyStore, StoreError},
+};
+use ipnet::IpNet;
+
+use crate::{Policy, Ports, Supervisor};
+
+/// Between two writes of the counters.
+const FLUSH_EVERY: Duration = Duration::from_secs(5);
+/// Keys counted between two writes; a use beyond them is not counted.
+const COUNTED_MAX: usize = 10_000;
+
+/// A key to create.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields are those of ApiKey")]
+pub struct NewApiKey {
+    pub name: String,
+    pub role: Role,
+    pub allowed_ips: Vec<IpNet>,
+    pub allowed_sessions: Vec<SessionId>,
+    pub allowed_chats: Vec<ChatId>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Fields to change; `None` keeps.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "the fields are those of ApiKey")]
+pub struct ApiKeyPatch {
+    pub name: Option<String>,
+    pub role: Option<Role>,
+    pub allowed_ips: Option<Vec<IpNet>>,
+    pub allowed_sessions: Option<Vec<SessionId>>,
+    pub allowed_chats: Option<Vec<ChatId>>,
+    pub expires_at: Option<Option<Timestamp>>,
+}
+
+/// Why a caller was not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// The key.
+    #[error(transparent)]
+    Refused(#[from] KeyRefused),
+    /// The ledger.
+    #[error("the ledger failed while checking an API key")]
+    Store(#[source] StoreError),
+}
+
+/// Why a key was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateKeyError {
+    /// Unknown.
+    #[error("no such API key")]
+    NotFound,
+    /// Nobody could administer the gateway afterwards.
+    #[error("this is the last usable admin key")]
+    LastAdmin,
+    /// The ledger.
+    #[error("the ledger failed while changing an API key")]
+    Store(#[source] StoreError),
+}
+
+/// A handle to the keys.
+#[derive(Clone)]
+pub struct ApiKeys {
+    store: Arc<dyn ApiKeyStore>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    uses: Arc<Mutex<HashMap<ApiKeyId, (u64, Timestamp)>>>,
+    /// Changes one after another: two revocations at once must not both see the other's admin key.
+    changing: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl ApiKeys {
+    pub(crate) fn build(ports: &Ports, supervisor: &Supervisor) -> Self {
+        let keys = Self {
+            store: ports.api_keys.clone(),
+            clock: ports.clock.clone(),
+            entropy: ports.entropy.clone(),
+            uses: Arc::default(),
+            changing: Arc::default(),
+        };
+        let (this, stopping) = (keys.clone(), supervisor.stopping());
+        supervisor.spawn("api-keys/uses", Policy::Essential, async move {
+            while !stopping.is_cancelled() {
+                let at = this.clock.now().plus(FLUSH_EVERY);
+                tokio::select! {
+                    () = this.clock.sleep_until(at) => {}
+                    () = stopping.cancelled() => {}
+                }
+                this.flush().await;
+            }
+        });
+        keys
+    }
+
+    async fn flush(&self) {
+        let uses = std::mem::take(&mut *self.uses.lock().unwrap_or_else(PoisonError::into_inner));
+        for (id, (count, at)) in uses {
+            if let Err(error) = self.store.touch(id, count, at).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "uses of an API key were not counted"
+                );
+            }
+        }
+    }
+
+    /// Makes the first admin key when no full admin key exists, and returns its text, once. With `master`, that text is
+    /// the key: it is stored if it is unknown, and nothing is returned.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn ensure_admin(&self, master: Option<&str>) -> Result<Option<String>, StoreError> {
+        let _one_at_a_time = self.changing.lock().await;
+        if let Some(master) = master {
+            if self.store.find(KeyHash::of(master)).await?.is_none() {
+                self.insert("API_MASTER_KEY", master).await?;
+            }
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        if self.store.list().await?.iter().any(|key| key.is_full_admin(now)) {
+            return Ok(None);
+        }
+        let text = new_key(&*self.entropy);
+        self.insert("First admin key", &text).await?;
+        Ok(Some(text))
+    }
+
+    async fn insert(&self, name: &str, text: &str) -> Result<(), StoreError> {
+        let new = NewApiKey {
+            name: name.to_owned(),
+            role: Role::Admin,
+            allowed_ips: vec![],
+            allowed_sessions: vec![],
+            allowed_chats: vec![],
+            expires_at: None,
+        };
+        self.store.insert(&self.record(new, text)).await
+    }
+
+    fn record(&self, new: NewApiKey, text: &str) -> ApiKey {
+        ApiKey {
+            id: ApiKeyId::new(&*self.entropy),
+            name: new.name,
+            prefix: prefix_of(text),
+            hash: KeyHash::of(text),
+            role: new.role,
+            allowed_ips: new.allowed_ips,
+            allowed_sessions: new.allowed_sessions,
+            allowed_chats: new.allowed_chats,
+            active: true,
+            expires_at: new.expires_at,
+            last_used_at: None,
+            usage_count: 0,
+            created_at: self.clock.now(),
+        }
+    }
+
+    /// Lets a caller in, or says why not. Counts the use.
+    ///
+    /// # Errors
+    /// [`AuthError`].
+    pub async fn authenticate(&self, key: &str, ip: Option<IpAddr>) -> Result<ApiKey, AuthError> {
+        let found = self.store.find(KeyHash::of(key)).await.map_err(AuthError::Store)?;
+        let key = found.ok_or(KeyRefused::Unknown)?;
+        let now = self.clock.now();
+        key.check_usable(now)?;
+        key.check_ip(ip)?;
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        if uses.len() < COUNTED_MAX || uses.contains_key(&key.id) {
+            let entry = uses.entry(key.id).or_insert((0, now));
+            *entry = (entry.0 + 1, now);
+        }
+        drop(uses);
+        Ok(key)
+    }
+
+    /// Creates a key; its text is returned here and never again.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn create(&self, new: NewApiKey) -> Result<(ApiKey, String), StoreError> {
+        let text = new_key(&*self.entropy);
+        let key = self.record(new, &text);
+        self.store.insert(&key).await?;
+        Ok((key, text))
+    }
+
+    /// All keys, newest first.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn list(&self) -> Result<Vec<ApiKey>, StoreError> {
+        self.store.list().await
+    }
+
+    /// One key.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn get(&self, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
+        self.store.get(id).await
+    }
+
+    /// Changes a key.
+    ///
+    /// # Errors
+    /// [`UpdateKeyError`].
+    pub async fn update(&self, id: ApiKeyId, patch: ApiKeyPatch) -> Result<ApiKey, UpdateKeyError> {
+        self.change(id, move |key| {
+            key.name = patch.name.unwrap_or_else(|| key.name.clone());
+            key.role = patch.role.unwrap_or(key.role);
+            if let Some(ips) = patch.allowed_ips {
+                key.allowed_ips = ips;
+            }
+            if let Some(sessions) = patch.allowed_sessions {
+                key.allowed_sessions = sessions;
+            }
+            if let Some(chats) = patch.allowed_chats {
+                key.allowed_chats = chats;
+            }
+            if let Some(expires_at) = patch.expires_at {
+                key.expires_at = expires_at;
+            }
+        })
+        .await
+    }
+
+    /// Switches a key off for good.
+    ///
+    /// # Errors
+    /// [`UpdateKeyError`].
+    pub async fn revoke(&self, id: ApiKeyId) -> Result<ApiKey, UpdateKeyError> {
+        self.change(id, |key| key.active = false).await
+    }
+
+    /// Deletes a key.
+    ///
+    /// # Errors
+    /// [`UpdateKeyError`].
+    pub async fn delete(&self, id: ApiKeyId) -> Result<(), UpdateKeyError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let key = self
+            .store
+            .get(id)
+            .await
+            .map_err(UpdateKeyError::Store)?
+            .ok_or(UpdateKeyError::NotFound)?;
+        self.keep_an_admin(&key, None).await?;
+        let deleted = self.store.delete(id).await.map_err(UpdateKeyError::Store)?;
+        if deleted { Ok(()) } else { Err(UpdateKeyError::NotFound) }
+    }
+
+    async fn change(
+        &self,
+        id: ApiKeyId,
+        edit: impl FnOnce(&mut ApiKey),
+    ) -> Result<ApiKey, UpdateKeyError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let old = self
+            .store
+            .get(id)
+            .await
+            .map_err(UpdateKeyError::Store)?
+            .ok_or(UpdateKeyError::NotFound)?;
+        let mut key = old.clone();
+        edit(&mut key);
+        self.keep_an_admin(&old, Some(&key)).await?;
+        let updated = self.store.update(&key).await.map_err(UpdateKeyError::Store)?;
+        if updated { Ok(key) } else { Err(UpdateKeyError::NotFound) }
+    }
+
+    /// Refuses a change after which no full admin key is left.
+    async fn keep_an_admin(
+        &self,
+        old: &ApiKey,
+        new: Option<&ApiKey>,
+    ) -> Result<(), UpdateKeyError> {
+        let now = self.clock.now();
+        if !old.is_full_admin(now) || new.is_some_and(|new| new.is_full_admin(now)) {
+            return Ok(());
+        }
+        let keys = self.store.list().await.map_err(UpdateKeyError::Store)?;
+        let another = keys.iter().any(|key| key.id != old.id && key.is_full_admin(now));
+        if another { Ok(()) } else { Err(UpdateKeyError::LastAdmin) }
+    }
+}

@@ -1,0 +1,255 @@
+//! The one outgoing HTTP client. Every URL is hostile.
+//!
+//! # Theory
+//! A user's URL may name an internal service, directly or through a name that resolves there, today or only at the moment
+//! of the call. So: literal addresses are judged when the URL is read ([`Egress::check`]; the HTTP library does not ask
+//! its resolver for literals), names are judged in the resolver, on the very addresses the connection will use, at every
+//! connect. Redirects are not followed, proxies of the environment are not used. The answer is read up to a limit and
+//! within one deadline. Errors say what sort they are and never name an internal address.
+
+mod address;
+mod resolver;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use domain::delivery::{AttemptErrorKind, EXCERPT_BYTES_MAX};
+use http::HeaderMap;
+use url::{Host, Url};
+
+pub use address::is_public;
+use resolver::{Blocked, Resolver};
+
+/// Longest wait for a connection, inside the whole deadline.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Idle connections kept per host.
+const IDLE_PER_HOST: usize = 4;
+
+/// Which addresses may be called.
+#[derive(Debug, Clone, Default)]
+pub struct EgressPolicy {
+    /// Refuse private and special addresses.
+    pub protect: bool,
+    /// Hosts exempt from that: names or addresses, exactly, capitals do not matter.
+    pub allowed_hosts: Vec<String>,
+}
+
+impl EgressPolicy {
+    fn allows(&self, host: &str) -> bool {
+        let host = host.trim_matches(['[', ']']);
+        self.allowed_hosts
+            .iter()
+            .any(|allowed| allowed.trim_matches(['[', ']']).eq_ignore_ascii_case(host))
+    }
+}
+
+/// The client could not be built.
+#[derive(Debug, thiserror::Error)]
+#[error("the TLS or HTTP library refused its settings")]
+pub struct EgressBuildError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct EgressError {
+    /// Its sort.
+    pub kind: AttemptErrorKind,
+    /// One sentence, fit for users.
+    pub text: String,
+}
+
+impl EgressError {
+    fn new(kind: AttemptErrorKind, text: &str) -> Self {
+        Self { kind, text: text.to_owned() }
+    }
+
+    /// The address is not allowed.
+    pub fn blocked() -> Self {
+        Self::new(AttemptErrorKind::Blocked, "Destination address is not allowed")
+    }
+}
+
+/// An answer, its body cut at [`EXCERPT_BYTES_MAX`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The beginning of the body.
+    pub body: Vec<u8>,
+}
+
+/// The client. Cheap to clone.
+#[derive(Clone)]
+pub struct Egress {
+    client: reqwest::Client,
+    policy: Arc<EgressPolicy>,
+}
+
+impl Egress {
+    /// Builds the client.
+    ///
+    /// # Errors
+    /// [`EgressBuildError`].
+    pub fn new(policy: EgressPolicy) -> Result<Self, EgressBuildError> {
+        let policy = Arc::new(policy);
+        let mut roots = rustls::RootCertStore::empty();
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| EgressBuildError(Box::new(error)))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .dns_resolver(Arc::new(Resolver::new(policy.clone())))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT_LIMIT)
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .build()
+            .map_err(|error| EgressBuildError(Box::new(error)))?;
+        Ok(Self { client, policy })
+    }
+
+    /// Judges a URL without a connection: literal addresses now, names when they are connected to.
+    ///
+    /// # Errors
+    /// [`EgressError::blocked`].
+    pub fn check(&self, url: &Url) -> Result<(), EgressError> {
+        if !self.policy.protect || url.host_str().is_some_and(|host| self.policy.allows(host)) {
+            return Ok(());
+        }
+        let public = match url.host() {
+            Some(Host::Ipv4(ip)) => is_public(ip.into()),
+            Some(Host::Ipv6(ip)) => is_public(ip.into()),
+            Some(Host::Domain(name)) => !is_local_name(name),
+            None => false,
+        };
+        if public { Ok(()) } else { Err(EgressError::blocked()) }
+    }
+
+    /// POSTs a body and reads the answer, all within `limit`.
+    ///
+    /// # Errors
+    /// [`EgressError`]; an HTTP status is never an error here.
+    pub async fn post(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Answer, EgressError> {
+        self.check(url)?;
+        let call = async {
+            let request = self.client.post(url.clone()).headers(headers).body(body);
+            let answer = request.send().await.map_err(|error| describe(&error))?;
+            read(answer).await
+        };
+        match tokio::time::timeout(limit, call).await {
+            Ok(done) => done,
+            Err(_) => {
+                let text = format!("no answer within {} ms", limit.as_millis());
+                Err(EgressError::new(AttemptErrorKind::Timeout, &text))
+            }
+        }
+    }
+}
+
+/// Names that never leave this machine or network (RFC 6761, RFC 6762, and the usual metadata alias).
+fn is_local_name(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    ["localhost", "local", "internal", "home.arpa"].iter().any(|suffix| {
+        name == *suffix || name.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'))
+    })
+}
+
+async fn read(mut answer: reqwest::Response) -> Result<Answer, EgressError> {
+    let status = answer.status().as_u16();
+    let mut body = Vec::new();
+    while body.len() < EXCERPT_BYTES_MAX {
+        match answer.chunk().await {
+            Ok(Some(chunk)) => {
+                body.extend_from_slice(&chunk[..chunk.len().min(EXCERPT_BYTES_MAX - body.len())])
+            }
+            Ok(None) => break,
+            // The status is the answer; what is left of a body that breaks off changes nothing.
+            Err(_) => break,
+        }
+    }
+    Ok(Answer { status, body })
+}
+
+fn describe(error: &reqwest::Error) -> EgressError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut chain = String::new();
+    while let Some(inner) = cause {
+        if inner.downcast_ref::<Blocked>().is_some() {
+            return EgressError::blocked();
+        }
+        chain.push_str(&inner.to_string().to_ascii_lowercase());
+        chain.push('\n');
+        cause = inner.source();
+    }
+    if error.is_timeout() {
+        return EgressError::new(AttemptErrorKind::Timeout, "no connection in time");
+    }
+    if !error.is_connect() {
+        return EgressError::new(
+            AttemptErrorKind::Protocol,
+            "the answer broke off or was not HTTP",
+        );
+    }
+    if chain.contains("dns") {
+        return EgressError::new(AttemptErrorKind::Dns, "the host name could not be resolved");
+    }
+    if chain.contains("certificate") || chain.contains("tls") || chain.contains("handshake") {
+        return EgressError::new(AttemptErrorKind::Connect, "the TLS handshake failed");
+    }
+    EgressError::new(AttemptErrorKind::Connect, "the connection was refused or failed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_an_internal_address_is_blocked() {
+        let egress = Egress::new(EgressPolicy {
+            protect: true,
+            allowed_hosts: vec!["Allowed.internal".into()],
+        })
+        .unwrap();
+        let check = |url: &str| egress.check(&Url::parse(url).unwrap());
+        for url in [
+            "http://127.0.0.1/",
+            "http://127.1/",
+            "http://0x7f.1/",
+            "http://2130706433/",
+            "http://0177.0.0.1/",
+            "http://[::1]/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://[::ffff:7f00:1]/",
+            "http://[64:ff9b::7f00:1]/",
+            "http://[2002:7f00:1::]/",
+            "http://169.254.169.254/latest/meta-data",
+            "http://10.0.0.1/",
+            "http://localhost/",
+            "http://LOCALHOST./",
+            "http://db.internal/",
+            "http://printer.local/",
+        ] {
+            assert_eq!(check(url), Err(EgressError::blocked()), "{url}");
+        }
+        for url in [
+            "https://example.org/hook",
+            "http://8.8.8.8/",
+            "http://allowed.internal/",
+            "http://mylocal/",
+        ] {
+            assert_eq!(check(url), Ok(()), "{url}");
+        }
+        let open = Egress::new(EgressPolicy::default()).unwrap();
+        assert_eq!(open.check(&Url::parse("http://127.0.0.1/").unwrap()), Ok(()));
+    }
+}

@@ -1,0 +1,128 @@
+//! Why something was not done to a session.
+
+use domain::port::StoreError;
+
+/// Why a session was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateSessionError {
+    /// Names are unique.
+    #[error("a session with this name exists")]
+    NameTaken,
+    /// Not 3 to 50 letters, digits and hyphens.
+    #[error("a session's name is 3 to 50 letters, digits and hyphens")]
+    InvalidName,
+    /// The ledger.
+    #[error("the ledger failed while creating a session")]
+    Store(#[source] StoreError),
+}
+
+/// Why a session was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartSessionError {
+    /// Unknown.
+    #[error("no such session")]
+    NotFound,
+    /// Its engine is loaded.
+    #[error("the session is already started")]
+    AlreadyStarted,
+    /// The cap on running sessions is reached.
+    #[error("the cap of {0} running sessions is reached")]
+    TooMany(u32),
+    /// Another process has the right to connect it.
+    #[error("another process holds the session")]
+    HeldElsewhere,
+    /// The process is stopping.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+    /// The ledger.
+    #[error("the ledger failed while starting a session")]
+    Store(#[source] StoreError),
+}
+
+/// Why a session was not stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum StopSessionError {
+    /// Unknown.
+    #[error("no such session")]
+    NotFound,
+    /// Its engine is not loaded.
+    #[error("the session is not started")]
+    NotStarted,
+    /// The ledger.
+    #[error("the ledger failed while stopping a session")]
+    Store(#[source] StoreError),
+}
+
+/// Why a session was not logged out.
+#[derive(Debug, thiserror::Error)]
+pub enum LogoutSessionError {
+    /// Unknown.
+    #[error("no such session")]
+    NotFound,
+    /// Its engine is not loaded.
+    #[error("the session is not started")]
+    NotStarted,
+    /// WhatsApp did not confirm; here the session is stopped and its keys are deleted.
+    #[error("whatsapp did not confirm the logout")]
+    Incomplete,
+    /// The ledger.
+    #[error("the ledger failed while logging a session out")]
+    Store(#[source] StoreError),
+}
+
+/// Why there is no QR code.
+#[derive(Debug, thiserror::Error)]
+pub enum QrError {
+    /// Unknown.
+    #[error("no such session")]
+    NotFound,
+    /// Its engine is not loaded.
+    #[error("the session is not started")]
+    NotStarted,
+    /// In a moment.
+    #[error("the QR code is not ready yet")]
+    NotReadyYet,
+    /// Nothing to scan.
+    #[error("the session is already linked")]
+    AlreadyLinked,
+    /// The ledger.
+    #[error("the ledger failed while reading a session")]
+    Store(#[source] StoreError),
+}
+
+/// Why there is no pairing code.
+#[derive(Debug, thiserror::Error)]
+pub enum PairingError {
+    /// Unknown.
+    #[error("no such session")]
+    NotFound,
+    /// Its engine is not loaded.
+    #[error("the session is not started")]
+    NotStarted,
+    /// In a moment.
+    #[error("the session does not wait for a pairing yet")]
+    NotQrReady,
+    /// Nothing to pair.
+    #[error("the session is already linked")]
+    AlreadyLinked,
+    /// WhatsApp did not answer.
+    #[error("whatsapp did not answer")]
+    Unanswered,
+    /// WhatsApp said no.
+    #[error("whatsapp refused: {0}")]
+    Refused(String),
+    /// The ledger.
+    #[error("the ledger failed while reading a session")]
+    Store(#[source] StoreError),
+}
+
+/// Why a session was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateSessionError {
+    /// Unknown.
+    #[error("no such session")]
+    NotFound,
+    /// The ledger.
+    #[error("the ledger failed while changing a session")]
+    Store(#[source] StoreError),
+}

@@ -1,0 +1,439 @@
+//! Linked accounts.
+//!
+//! # The cast
+//! - [`Sessions`] is the handle. It knows which sessions are *loaded*: have a task, and with it the engine.
+//! - A *task* ([`task`]) owns the life of one session: inputs in, `domain::session::transition`, effects out.
+//! - A *sink* ([`sink`]) takes what one connection says: messages are committed before WhatsApp is acknowledged, acks
+//!   move rows forward, everything else goes to the task.
+//!
+//! # Guarantees
+//! One task per session in this process, and one owner among processes: the right to connect is a lease in the ledger,
+//! taken before the engine opens, renewed while it runs. A panic ends that session's connection and nothing else; the
+//! session comes back after a backoff.
+
+mod commit;
+mod error;
+mod qr;
+pub(crate) mod sink;
+mod task;
+mod view;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use domain::{
+    PhoneNumber, SessionId,
+    port::{Connection, EngineError, Page, SessionPatch, StoreError},
+    proxy::ProxyUrl,
+    session::{Session, SessionConfig, SessionStatus},
+};
+use futures::StreamExt as _;
+
+use crate::{Options, Policy, Ports, Supervisor, Webhooks, acks::Waiters};
+use commit::Commit;
+use task::{Command, Handle};
+
+pub use error::{
+    CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
+    StopSessionError, UpdateSessionError,
+};
+pub use view::{ConfigPatch, NewSession, Overview, PairingView, QrView, SessionView};
+
+/// A handle to all sessions.
+#[derive(Clone)]
+pub struct Sessions {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) ports: Ports,
+    pub(crate) options: Options,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) commit: Commit,
+    pub(crate) waiters: Waiters,
+    loaded: Mutex<HashMap<SessionId, Handle>>,
+    /// Starts happen one after another: the cap and "already started" are then exact.
+    starting: tokio::sync::Mutex<()>,
+}
+
+/// What a send needs of a ready session.
+pub(crate) struct Link {
+    pub(crate) connection: Arc<dyn Connection>,
+    /// The account's own chat id, or `me`.
+    pub(crate) from: String,
+    /// Held while a row is stored and its frame written: sends leave in the order they were accepted.
+    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Why there is no [`Link`].
+pub(crate) enum NoLink {
+    NotFound,
+    NotStarted,
+    NotReady(SessionStatus),
+    Store(StoreError),
+}
+
+impl Sessions {
+    pub(crate) fn build(
+        options: &Options,
+        ports: &Ports,
+        supervisor: &Supervisor,
+        webhooks: &Webhooks,
+        waiters: &Waiters,
+    ) -> Self {
+        let commit = Commit::new(ports, webhooks.clone());
+        let inner = Inner {
+            ports: ports.clone(),
+            options: options.clone(),
+            supervisor: supervisor.clone(),
+            commit,
+            waiters: waiters.clone(),
+            loaded: Mutex::default(),
+            starting: tokio::sync::Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Brings back every session that should be running.
+    pub(crate) async fn restore(&self) -> Result<(), StoreError> {
+        let all = self.inner.ports.sessions.list(None, Page { limit: u32::MAX, offset: 0 }).await?;
+        let wanted: Vec<SessionId> =
+            all.into_iter().filter(|session| session.wanted).map(|session| session.id).collect();
+        let (this, most) = (self.clone(), self.inner.options.restore_concurrency.max(1));
+        self.inner.supervisor.spawn("sessions/restore", Policy::Once, async move {
+            futures::stream::iter(wanted)
+                .for_each_concurrent(most, |id| {
+                    let this = this.clone();
+                    async move {
+                        if let Err(error) = this.start(id).await {
+                            tracing::error!(session.id = %id, %error, "a session was not brought back");
+                        }
+                    }
+                })
+                .await;
+        });
+        Ok(())
+    }
+
+    /// Stores a new session; it is not started.
+    ///
+    /// # Errors
+    /// [`CreateSessionError`].
+    pub async fn create(&self, new: NewSession) -> Result<SessionView, CreateSessionError> {
+        if !domain::session::is_valid_name(&new.name) {
+            return Err(CreateSessionError::InvalidName);
+        }
+        let now = self.inner.ports.clock.now();
+        let session = Session {
+            id: SessionId::new(&*self.inner.ports.entropy),
+            name: new.name,
+            status: SessionStatus::Created,
+            wanted: false,
+            phone: None,
+            lid: None,
+            push_name: None,
+            connected_at: None,
+            last_active: None,
+            last_error: None,
+            config: new.config,
+            proxy: new.proxy,
+            created_at: now,
+            updated_at: now,
+        };
+        match self.inner.ports.sessions.insert(&session).await {
+            Ok(true) => Ok(SessionView { session, engine_loaded: false }),
+            Ok(false) => Err(CreateSessionError::NameTaken),
+            Err(error) => Err(CreateSessionError::Store(error)),
+        }
+    }
+
+    /// Newest first.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn list(
+        &self,
+        name: Option<&str>,
+        page: Page,
+    ) -> Result<Vec<SessionView>, StoreError> {
+        let sessions = self.inner.ports.sessions.list(name, page).await?;
+        Ok(sessions.into_iter().map(|session| self.inner.view(session)).collect())
+    }
+
+    /// One session.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn get(&self, id: SessionId) -> Result<Option<SessionView>, StoreError> {
+        Ok(self.inner.ports.sessions.get(id).await?.map(|session| self.inner.view(session)))
+    }
+
+    /// Loads the engine and begins to connect.
+    ///
+    /// # Errors
+    /// [`StartSessionError`].
+    pub async fn start(&self, id: SessionId) -> Result<SessionView, StartSessionError> {
+        let _one_at_a_time = self.inner.starting.lock().await;
+        let session = self.inner.ports.sessions.get(id).await.map_err(StartSessionError::Store)?;
+        let session = session.ok_or(StartSessionError::NotFound)?;
+        if self.inner.handle(id).is_some() {
+            return Err(StartSessionError::AlreadyStarted);
+        }
+        let most = self.inner.options.max_concurrent_sessions;
+        if most > 0 && self.inner.loaded_count() >= most as usize {
+            return Err(StartSessionError::TooMany(most));
+        }
+        if self.inner.supervisor.stopping().is_cancelled() {
+            return Err(StartSessionError::ShuttingDown);
+        }
+        if !self.inner.renew_lease(id).await.map_err(StartSessionError::Store)? {
+            return Err(StartSessionError::HeldElsewhere);
+        }
+        task::launch(&self.inner, session).await;
+        self.view_of(id).await.map_err(StartSessionError::Store)?.ok_or(StartSessionError::NotFound)
+    }
+
+    /// Closes the connection and unloads the engine; keys are kept. Stopping a stopped session is fine.
+    ///
+    /// # Errors
+    /// [`StopSessionError`].
+    pub async fn stop(&self, id: SessionId) -> Result<SessionView, StopSessionError> {
+        if !self.inner.command(id, Command::Stop).await {
+            self.inner.mark_stopped(id).await.map_err(StopSessionError::Store)?;
+        }
+        self.view_of(id).await.map_err(StopSessionError::Store)?.ok_or(StopSessionError::NotFound)
+    }
+
+    /// Unlinks the device at WhatsApp and deletes its keys.
+    ///
+    /// # Errors
+    /// [`LogoutSessionError`]; after [`LogoutSessionError::Incomplete`] the session is stopped and its keys are gone.
+    pub async fn logout(&self, id: SessionId) -> Result<SessionView, LogoutSessionError> {
+        let found = self.view_of(id).await.map_err(LogoutSessionError::Store)?;
+        found.ok_or(LogoutSessionError::NotFound)?;
+        let unlinked = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        if !self
+            .inner
+            .command(id, |done| Command::Logout { done, unlinked: unlinked.clone() })
+            .await
+        {
+            return Err(LogoutSessionError::NotStarted);
+        }
+        if !unlinked.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(LogoutSessionError::Incomplete);
+        }
+        self.view_of(id)
+            .await
+            .map_err(LogoutSessionError::Store)?
+            .ok_or(LogoutSessionError::NotFound)
+    }
+
+    /// Drops the engine without asking it; keys are kept.
+    ///
+    /// # Errors
+    /// [`StopSessionError`].
+    pub async fn force_kill(&self, id: SessionId) -> Result<SessionView, StopSessionError> {
+        let found = self.view_of(id).await.map_err(StopSessionError::Store)?;
+        found.ok_or(StopSessionError::NotFound)?;
+        let handle = self.inner.handle(id).ok_or(StopSessionError::NotStarted)?;
+        handle.kill().await;
+        self.inner.mark_stopped(id).await.map_err(StopSessionError::Store)?;
+        self.view_of(id).await.map_err(StopSessionError::Store)?.ok_or(StopSessionError::NotFound)
+    }
+
+    /// Stops a session and deletes it with all that belongs to it; `false` when it is unknown.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn delete(&self, id: SessionId) -> Result<bool, StoreError> {
+        self.inner.command(id, Command::Stop).await;
+        self.inner.ports.sessions.delete(id).await
+    }
+
+    /// The QR code to scan, as a picture.
+    ///
+    /// # Errors
+    /// [`QrError`].
+    pub async fn qr(&self, id: SessionId) -> Result<QrView, QrError> {
+        let view = self.view_of(id).await.map_err(QrError::Store)?.ok_or(QrError::NotFound)?;
+        let handle = self.inner.handle(id).ok_or(QrError::NotStarted)?;
+        let status = view.session.status;
+        match handle.qr() {
+            Some(code) => Ok(QrView {
+                png_data_url: qr::data_url(&code).ok_or(QrError::NotReadyYet)?,
+                status,
+            }),
+            None if matches!(status, SessionStatus::Ready | SessionStatus::Authenticating) => {
+                Err(QrError::AlreadyLinked)
+            }
+            None => Err(QrError::NotReadyYet),
+        }
+    }
+
+    /// A code to type into the phone instead of scanning.
+    ///
+    /// # Errors
+    /// [`PairingError`].
+    pub async fn pairing_code(
+        &self,
+        id: SessionId,
+        phone: &PhoneNumber,
+    ) -> Result<PairingView, PairingError> {
+        let view =
+            self.view_of(id).await.map_err(PairingError::Store)?.ok_or(PairingError::NotFound)?;
+        let handle = self.inner.handle(id).ok_or(PairingError::NotStarted)?;
+        let status = view.session.status;
+        if matches!(status, SessionStatus::Ready | SessionStatus::Authenticating) {
+            return Err(PairingError::AlreadyLinked);
+        }
+        let connection = handle.connection().filter(|_| status == SessionStatus::QrReady);
+        let connection = connection.ok_or(PairingError::NotQrReady)?;
+        match connection.pairing_code(phone).await {
+            Ok(code) => Ok(PairingView { code, status }),
+            Err(EngineError::Refused(reason)) => Err(PairingError::Refused(reason)),
+            Err(EngineError::WrongState(_)) => Err(PairingError::AlreadyLinked),
+            Err(EngineError::Store(error)) => Err(PairingError::Store(error)),
+            Err(error) => {
+                tracing::warn!(session.id = %id, %error, "no pairing code");
+                Err(PairingError::Unanswered)
+            }
+        }
+    }
+
+    /// Changes tunables; they apply from the next lost connection on.
+    ///
+    /// # Errors
+    /// [`UpdateSessionError`].
+    pub async fn set_config(
+        &self,
+        id: SessionId,
+        patch: ConfigPatch,
+    ) -> Result<SessionConfig, UpdateSessionError> {
+        let session = self.inner.ports.sessions.get(id).await.map_err(UpdateSessionError::Store)?;
+        let config = patch.apply(session.ok_or(UpdateSessionError::NotFound)?.config);
+        self.patch(id, SessionPatch { config: Some(config.clone()), ..SessionPatch::default() })
+            .await?;
+        Ok(config)
+    }
+
+    /// Sets or clears the proxy; it applies from the next connect on.
+    ///
+    /// # Errors
+    /// [`UpdateSessionError`].
+    pub async fn set_proxy(
+        &self,
+        id: SessionId,
+        proxy: Option<ProxyUrl>,
+    ) -> Result<Option<ProxyUrl>, UpdateSessionError> {
+        self.patch(id, SessionPatch { proxy: Some(proxy.clone()), ..SessionPatch::default() })
+            .await?;
+        Ok(proxy)
+    }
+
+    async fn patch(
+        &self,
+        id: SessionId,
+        mut patch: SessionPatch,
+    ) -> Result<(), UpdateSessionError> {
+        patch.at = Some(self.inner.ports.clock.now());
+        let applied =
+            self.inner.commit.patch(id, patch, vec![]).await.map_err(UpdateSessionError::Store)?;
+        if applied { Ok(()) } else { Err(UpdateSessionError::NotFound) }
+    }
+
+    /// Counts over the sessions a caller may see.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn overview(
+        &self,
+        visible: &(dyn Fn(SessionId) -> bool + Send + Sync),
+    ) -> Result<Overview, StoreError> {
+        let all = self.list(None, Page { limit: u32::MAX, offset: 0 }).await?;
+        let mut by_status: BTreeMap<&'static str, u64> = BTreeMap::new();
+        let mut overview = Overview::default();
+        for view in all.into_iter().filter(|view| visible(view.session.id)) {
+            overview.total += 1;
+            overview.active += u64::from(view.engine_loaded);
+            *by_status.entry(view.session.status.as_str()).or_default() += 1;
+        }
+        let count = |status: SessionStatus| by_status.get(status.as_str()).copied().unwrap_or(0);
+        overview.ready = count(SessionStatus::Ready);
+        overview.disconnected = count(SessionStatus::Disconnected);
+        overview.by_status = by_status;
+        Ok(overview)
+    }
+
+    async fn view_of(&self, id: SessionId) -> Result<Option<SessionView>, StoreError> {
+        self.get(id).await
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    /// What a send needs.
+    pub(crate) async fn link(&self, id: SessionId) -> Result<Link, NoLink> {
+        let session = self
+            .inner
+            .ports
+            .sessions
+            .get(id)
+            .await
+            .map_err(NoLink::Store)?
+            .ok_or(NoLink::NotFound)?;
+        let handle = self.inner.handle(id).ok_or(NoLink::NotStarted)?;
+        let connection = handle.connection().filter(|_| session.status == SessionStatus::Ready);
+        let connection = connection.ok_or(NoLink::NotReady(session.status))?;
+        let from = session.phone.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
+        Ok(Link { connection, from, turn: handle.turn() })
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Handle>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle(&self, id: SessionId) -> Option<Handle> {
+        self.lock().get(&id).cloned()
+    }
+
+    fn loaded_count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn view(&self, session: Session) -> SessionView {
+        let engine_loaded = self.lock().contains_key(&session.id);
+        SessionView { session, engine_loaded }
+    }
+
+    /// Gives the task a command and waits until it is done; `false` when the session is not loaded.
+    async fn command(&self, id: SessionId, command: impl FnOnce(task::Done) -> Command) -> bool {
+        match self.handle(id) {
+            Some(handle) => handle.command(command).await,
+            None => false,
+        }
+    }
+
+    /// A session without a task that should stay down over restarts.
+    async fn mark_stopped(&self, id: SessionId) -> Result<(), StoreError> {
+        let Some(session) = self.ports.sessions.get(id).await? else { return Ok(()) };
+        if session.status == SessionStatus::Created
+            || (!session.wanted && session.status == SessionStatus::Disconnected)
+        {
+            return Ok(());
+        }
+        let patch = SessionPatch {
+            status: Some(SessionStatus::Disconnected),
+            wanted: Some(false),
+            last_error: Some(None),
+            at: Some(self.ports.clock.now()),
+            ..SessionPatch::default()
+        };
+        let status = self.commit.status_event(id, SessionStatus::Disconnected);
+        self.commit.patch(id, patch, vec![status]).await.map(|_| ())
+    }
+}

@@ -1,0 +1,543 @@
+//! The task of one loaded session.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::{
+    PhoneNumber, SessionId, Timestamp,
+    backoff::Backoff,
+    event::EventDraft,
+    port::{Connection, EngineError, EngineSignal, OpenRequest, SessionPatch, StoreResult},
+    session::{self, Effect, LossCause, Session, SessionInput, SessionState, SessionStatus},
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::{Inner, qr, sink::Sink};
+use crate::{Policy, supervisor::Ending};
+
+/// Commands that may wait; a caller waits for a place.
+const COMMANDS_MAX: usize = 16;
+/// Signals that may wait; when full the connection is held back.
+const SIGNALS_MAX: usize = 256;
+/// How long the right to connect lasts without a renewal (OpenWA's numbers).
+const LEASE: Duration = Duration::from_secs(60);
+/// Between two renewals.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+/// How long an unlink may take.
+const UNLINK_LIMIT: Duration = Duration::from_secs(10);
+/// Restarts of a task that panicked.
+const AFTER_PANIC: Backoff =
+    Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(300), jitter_percent: 20 };
+
+/// Told when a command is done.
+pub(crate) type Done = oneshot::Sender<()>;
+
+/// What a person asked for.
+pub(crate) enum Command {
+    /// Close and stay down.
+    Stop(Done),
+    /// Unlink, delete the keys, stay down.
+    Logout {
+        done: Done,
+        /// Set when WhatsApp confirmed.
+        unlinked: Arc<AtomicBool>,
+    },
+}
+
+/// The way to a loaded session. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+/// What others may look at while the task runs.
+#[derive(Default)]
+struct Shared {
+    qr: Mutex<Option<String>>,
+    connection: Mutex<Option<Arc<dyn Connection>>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    account: Arc<Mutex<Option<PhoneNumber>>>,
+    last_active: Arc<AtomicI64>,
+    killed: CancellationToken,
+    ended: CancellationToken,
+}
+
+fn put<T>(slot: &Mutex<Option<T>>, value: Option<T>) -> Option<T> {
+    std::mem::replace(&mut *slot.lock().unwrap_or_else(PoisonError::into_inner), value)
+}
+
+fn look<T: Clone>(slot: &Mutex<Option<T>>) -> Option<T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+impl Handle {
+    /// The QR code that waits to be scanned.
+    pub(crate) fn qr(&self) -> Option<String> {
+        look(&self.shared.qr)
+    }
+
+    /// The connection, whatever its state.
+    pub(crate) fn connection(&self) -> Option<Arc<dyn Connection>> {
+        look(&self.shared.connection)
+    }
+
+    /// Orders the sends.
+    pub(crate) fn turn(&self) -> Arc<tokio::sync::Mutex<()>> {
+        self.shared.turn.clone()
+    }
+
+    /// Gives a command and waits; `false` when the task ended without doing it.
+    pub(crate) async fn command(&self, command: impl FnOnce(Done) -> Command) -> bool {
+        let (done, told) = oneshot::channel();
+        if self.commands.send(command(done)).await.is_err() {
+            return false;
+        }
+        let done = told.await.is_ok();
+        if done {
+            self.shared.ended.cancelled().await;
+        }
+        done
+    }
+
+    /// Drops the task where it stands and waits until it is gone.
+    pub(crate) async fn kill(&self) {
+        self.shared.killed.cancel();
+        self.shared.ended.cancelled().await;
+    }
+}
+
+struct Task {
+    inner: Arc<Inner>,
+    id: SessionId,
+    state: SessionState,
+    shared: Arc<Shared>,
+    commands: mpsc::Receiver<Command>,
+    signals: mpsc::Receiver<(u64, EngineSignal)>,
+    signal_sender: mpsc::Sender<(u64, EngineSignal)>,
+    generation: u64,
+    retry_at: Option<Timestamp>,
+    renew_at: Timestamp,
+}
+
+/// Loads a session: its first step is done when this returns; the rest runs on the supervisor. The caller holds the
+/// lease.
+pub(crate) async fn launch(inner: &Arc<Inner>, session: Session) {
+    let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
+    let shared = Arc::new(Shared::default());
+    put(&shared.account, session.phone.clone());
+    inner.lock().insert(session.id, Handle { commands: command_sender, shared: shared.clone() });
+    let mut task = Task::new(inner, &session, shared.clone(), commands);
+    task.step(SessionInput::Start).await;
+    let (inner, id) = (inner.clone(), session.id);
+    let supervisor = inner.supervisor.clone();
+    let ended = shared.ended.clone();
+    supervisor.spawn(format!("session/{id}"), Policy::Once, async move {
+        keep(&inner, id, shared, task).await;
+        inner.lock().remove(&id);
+        let released = inner.ports.sessions.release(id, &inner.options.node).await;
+        if let Err(error) = released {
+            tracing::warn!(session.id = %id, error = &error as &dyn std::error::Error, "a lease was not released");
+        }
+        ended.cancel();
+    });
+}
+
+/// Runs the task; after a panic the connection is dropped and the session starts anew, after a wait.
+async fn keep(inner: &Arc<Inner>, id: SessionId, shared: Arc<Shared>, task: Task) {
+    let mut task = Some(task);
+    let mut panics = 0;
+    while let Some(running) = task.take() {
+        let mut running = Some(running);
+        let ended = inner.supervisor.spawn(format!("session/{id}/life"), Policy::Once, {
+            let (killed, running) = (shared.killed.clone(), running.take());
+            async move {
+                let Some(mut running) = running else { return };
+                tokio::select! {
+                    () = running.run() => {}
+                    () = killed.cancelled() => {}
+                }
+            }
+        });
+        let ending = wait(ended).await;
+        put(&shared.qr, None);
+        drop(put(&shared.connection, None));
+        if ending != Some(Ending::Panicked) || shared.killed.is_cancelled() {
+            return;
+        }
+        panics += 1;
+        task = again(inner, id, &shared, panics).await;
+    }
+}
+
+async fn wait(mut ended: tokio::sync::watch::Receiver<Option<Ending>>) -> Option<Ending> {
+    loop {
+        if let Some(ending) = *ended.borrow_and_update() {
+            return Some(ending);
+        }
+        ended.changed().await.ok()?;
+    }
+}
+
+async fn again(
+    inner: &Arc<Inner>,
+    id: SessionId,
+    shared: &Arc<Shared>,
+    panics: u32,
+) -> Option<Task> {
+    let wait = AFTER_PANIC.wait(panics, inner.ports.entropy.fraction());
+    tracing::error!(session.id = %id, panics, "the session's task panicked; it starts again");
+    let stopping = inner.supervisor.stopping();
+    tokio::select! {
+        () = inner.ports.clock.sleep_until(inner.ports.clock.now().plus(wait)) => {}
+        () = stopping.cancelled() => return None,
+        () = shared.killed.cancelled() => return None,
+    }
+    let session = inner.ports.sessions.get(id).await.ok()??;
+    let (sender, commands) = mpsc::channel(COMMANDS_MAX);
+    inner.lock().insert(id, Handle { commands: sender, shared: shared.clone() });
+    let mut task = Task::new(inner, &session, shared.clone(), commands);
+    task.step(SessionInput::Start).await;
+    Some(task)
+}
+
+impl Inner {
+    /// Takes or renews the right to connect; `false` when another process has it.
+    pub(crate) async fn renew_lease(&self, id: SessionId) -> StoreResult<bool> {
+        let now = self.ports.clock.now();
+        let epoch =
+            self.ports.sessions.acquire(id, &self.options.node, now, now.plus(LEASE)).await?;
+        Ok(epoch.is_some())
+    }
+}
+
+impl Task {
+    fn new(
+        inner: &Arc<Inner>,
+        session: &Session,
+        shared: Arc<Shared>,
+        commands: mpsc::Receiver<Command>,
+    ) -> Self {
+        let (signal_sender, signals) = mpsc::channel(SIGNALS_MAX);
+        let state = SessionState {
+            status: session.status,
+            wanted: session.wanted,
+            failures: 0,
+            last_error: session.last_error.clone(),
+        };
+        let renew_at = inner.ports.clock.now().plus(HEARTBEAT);
+        let inner = inner.clone();
+        let id = session.id;
+        Self {
+            inner,
+            id,
+            state,
+            shared,
+            commands,
+            signals,
+            signal_sender,
+            generation: 0,
+            retry_at: None,
+            renew_at,
+        }
+    }
+
+    async fn run(&mut self) {
+        let stopping = self.inner.supervisor.stopping();
+        while self.state.wanted {
+            let clock = self.inner.ports.clock.clone();
+            let retry = async {
+                match self.retry_at {
+                    Some(at) => clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some(command) = self.commands.recv() => self.obey(command).await,
+                () = stopping.cancelled() => {
+                    self.step(SessionInput::Shutdown).await;
+                    return;
+                }
+                Some((generation, signal)) = self.signals.recv() => {
+                    if generation == self.generation {
+                        self.hear(signal).await;
+                    }
+                }
+                () = retry => {
+                    self.retry_at = None;
+                    self.step(SessionInput::RetryDue).await;
+                }
+                () = clock.sleep_until(self.renew_at) => self.heartbeat().await,
+            }
+        }
+    }
+
+    async fn heartbeat(&mut self) {
+        self.renew_at = self.inner.ports.clock.now().plus(HEARTBEAT);
+        match self.inner.renew_lease(self.id).await {
+            Ok(true) => {}
+            Ok(false) => self.step(SessionInput::Lost(LossCause::Replaced)).await,
+            // The lease still lasts for two more heartbeats.
+            Err(error) => {
+                tracing::warn!(session.id = %self.id, error = &error as &dyn std::error::Error, "lease not renewed");
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Command) {
+        let done = match command {
+            Command::Stop(done) => {
+                self.step(SessionInput::Stop).await;
+                done
+            }
+            Command::Logout { done, unlinked } => {
+                unlinked.store(self.unlink().await, Ordering::Release);
+                self.step(SessionInput::Logout).await;
+                done
+            }
+        };
+        let _ = done.send(());
+    }
+
+    /// Tells WhatsApp that this device is gone; a session that was never linked has nothing to tell.
+    async fn unlink(&self) -> bool {
+        if self.state.status != SessionStatus::Ready {
+            return true;
+        }
+        let Some(connection) = look(&self.shared.connection) else { return false };
+        match connection.unlink(UNLINK_LIMIT).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(session.id = %self.id, %error, "whatsapp did not confirm the logout");
+                false
+            }
+        }
+    }
+
+    async fn hear(&mut self, signal: EngineSignal) {
+        match signal {
+            EngineSignal::QrCode { code } => self.show_qr(code).await,
+            EngineSignal::Paired { phone, lid } => {
+                put(&self.shared.qr, None);
+                put(&self.shared.account, Some(phone.clone()));
+                let patch = SessionPatch {
+                    phone: Some(Some(phone)),
+                    lid: Some(lid),
+                    ..SessionPatch::default()
+                };
+                self.step_with(SessionInput::Paired, patch, vec![]).await;
+            }
+            EngineSignal::Connected { phone, lid, push_name } => {
+                put(&self.shared.qr, None);
+                put(&self.shared.account, Some(phone.clone()));
+                let now = self.inner.ports.clock.now();
+                let told = self.inner.commit.authenticated_event(
+                    self.id,
+                    Some(phone.digits()),
+                    push_name.as_deref(),
+                );
+                let patch = SessionPatch {
+                    phone: Some(Some(phone)),
+                    lid: lid.map(Some),
+                    push_name: push_name.map(Some),
+                    connected_at: Some(Some(now)),
+                    last_active: Some(Some(now)),
+                    ..SessionPatch::default()
+                };
+                self.step_with(SessionInput::Connected, patch, vec![told]).await;
+            }
+            EngineSignal::Lost(cause) => {
+                put(&self.shared.qr, None);
+                self.step(SessionInput::Lost(cause)).await;
+            }
+            // The sink deals with these.
+            EngineSignal::ServerAck { .. } | EngineSignal::Receipt { .. } => {}
+        }
+    }
+
+    async fn show_qr(&mut self, code: String) {
+        put(&self.shared.qr, Some(code.clone()));
+        let picture = qr::data_url(&code).unwrap_or_default();
+        let told = self.inner.commit.qr_event(self.id, &code, &picture);
+        self.step_with(SessionInput::QrShown, SessionPatch::default(), vec![told]).await;
+    }
+
+    pub(super) async fn step(&mut self, input: SessionInput) {
+        self.step_with(input, SessionPatch::default(), vec![]).await;
+    }
+
+    /// One transition: decided, stored with its events, performed. A failed opening is the next input.
+    async fn step_with(
+        &mut self,
+        input: SessionInput,
+        patch: SessionPatch,
+        events: Vec<EventDraft>,
+    ) {
+        let (mut input, mut patch, mut events) = (Some(input), patch, events);
+        while let Some(now) = input.take() {
+            let config = self.config().await;
+            let clears_phone =
+                matches!(now, SessionInput::Logout | SessionInput::Lost(LossCause::LoggedOut));
+            let (next, effects) = session::transition(&self.state, &config, now);
+            if clears_phone {
+                patch.phone = Some(None);
+                patch.lid = Some(None);
+                put(&self.shared.account, None);
+            }
+            let (told, retry_at) = self.consequences(&next, &effects, &config, events);
+            self.store(&next, std::mem::take(&mut patch), told).await;
+            self.state = next;
+            events = vec![];
+            input = self.perform(effects, retry_at).await;
+        }
+    }
+
+    async fn config(&self) -> session::SessionConfig {
+        let session = self.inner.ports.sessions.get(self.id).await;
+        session.ok().flatten().map(|session| session.config).unwrap_or_default()
+    }
+
+    /// The events of a transition, and when it is tried again.
+    fn consequences(
+        &self,
+        next: &SessionState,
+        effects: &[Effect],
+        config: &session::SessionConfig,
+        mut events: Vec<EventDraft>,
+    ) -> (Vec<EventDraft>, Option<Timestamp>) {
+        let commit = &self.inner.commit;
+        if next.status != self.state.status {
+            events.insert(0, commit.status_event(self.id, next.status));
+        }
+        let mut wait = Duration::ZERO;
+        let mut retry_at = None;
+        for effect in effects {
+            match effect {
+                Effect::Retry { failures } => {
+                    wait = session::backoff(config)
+                        .wait(*failures, self.inner.ports.entropy.fraction());
+                    retry_at = Some(self.inner.ports.clock.now().plus(wait));
+                }
+                Effect::TellDisconnected(reason) => {
+                    events.push(commit.disconnected_event(self.id, reason))
+                }
+                Effect::TellReconnectLoop { attempts } => {
+                    events.push(commit.reconnect_loop_event(self.id, *attempts, wait));
+                }
+                _ => {}
+            }
+        }
+        (events, retry_at)
+    }
+
+    async fn store(&self, next: &SessionState, mut patch: SessionPatch, events: Vec<EventDraft>) {
+        let nothing_new =
+            *next == self.state && patch == SessionPatch::default() && events.is_empty();
+        if nothing_new {
+            return;
+        }
+        patch.status = Some(next.status);
+        patch.wanted = Some(next.wanted);
+        patch.last_error = Some(next.last_error.clone());
+        patch.at = Some(self.inner.ports.clock.now());
+        match self.inner.commit.patch(self.id, patch, events).await {
+            Ok(_) => {
+                tracing::info!(session.id = %self.id, status = next.status.as_str(), "session")
+            }
+            Err(error) => {
+                tracing::error!(session.id = %self.id, error = &error as &dyn std::error::Error,
+                    "a session's state was not stored");
+            }
+        }
+    }
+
+    async fn perform(
+        &mut self,
+        effects: Vec<Effect>,
+        retry_at: Option<Timestamp>,
+    ) -> Option<SessionInput> {
+        let mut next = None;
+        for effect in effects {
+            match effect {
+                Effect::Open => next = self.open().await,
+                Effect::Close => self.close().await,
+                Effect::DeleteKeys => self.delete_keys().await,
+                Effect::CancelRetry => self.retry_at = None,
+                Effect::Retry { .. } => self.retry_at = retry_at,
+                // Done before the transition, or told with its commit.
+                Effect::Unlink
+                | Effect::TellAuthenticated
+                | Effect::TellDisconnected(_)
+                | Effect::TellReconnectLoop { .. } => {}
+            }
+        }
+        next
+    }
+
+    async fn open(&mut self) -> Option<SessionInput> {
+        self.close().await;
+        let session = match self.inner.ports.sessions.get(self.id).await {
+            Ok(Some(session)) => session,
+            Ok(None) => return Some(SessionInput::Stop),
+            Err(_) => {
+                return Some(SessionInput::Lost(LossCause::Link(
+                    "the ledger did not answer".into(),
+                )));
+            }
+        };
+        self.generation += 1;
+        let sink = Arc::new(Sink {
+            inner: self.inner.clone(),
+            session: self.id,
+            generation: self.generation,
+            account: self.shared.account.clone(),
+            signals: self.signal_sender.clone(),
+            last_active: self.shared.last_active.clone(),
+        });
+        let request = OpenRequest { session: self.id, proxy: session.proxy };
+        match self.inner.ports.whatsapp.open(request, sink).await {
+            Ok(connection) => {
+                put(&self.shared.connection, Some(connection));
+                None
+            }
+            Err(EngineError::Misconfigured(reason)) => {
+                Some(SessionInput::Lost(LossCause::Misconfigured(reason)))
+            }
+            Err(error) => Some(SessionInput::Lost(LossCause::Link(error.to_string()))),
+        }
+    }
+
+    async fn close(&mut self) {
+        // Late signals of this connection are not listened to any more.
+        self.generation += 1;
+        let connection = put(&self.shared.connection, None);
+        put(&self.shared.qr, None);
+        if let Some(connection) = connection {
+            // A sink that waits for a place in the queue must not keep the connection from ending.
+            let drained = async {
+                loop {
+                    if self.signals.recv().await.is_none() {
+                        std::future::pending::<()>().await;
+                    }
+                }
+            };
+            tokio::select! {
+                () = connection.close() => {}
+                () = drained => {}
+            }
+        }
+    }
+
+    async fn delete_keys(&self) {
+        if let Err(error) = self.inner.ports.device_keys.purge(self.id).await {
+            tracing::error!(session.id = %self.id, error = &error as &dyn std::error::Error, "keys were not deleted");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What callers see of a session, and what they may ask for.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    proxy::ProxyUrl,
+    session::{Session, SessionConfig, SessionStatus},
+};
+
+/// A session and whether its engine is loaded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionView {
+    /// The record.
+    pub session: Session,
+    /// Loaded sessions can be stopped, others started.
+    pub engine_loaded: bool,
+}
+
+/// A session to create.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// Unique.
+    pub name: String,
+    /// Tunables.
+    pub config: SessionConfig,
+    /// Where its traffic goes through.
+    pub proxy: Option<ProxyUrl>,
+}
+
+/// The QR code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QrView {
+    /// `data:image/png;base64,…`
+    pub png_data_url: String,
+    /// The session's status.
+    pub status: SessionStatus,
+}
+
+/// The pairing code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairingView {
+    /// Eight characters.
+    pub code: String,
+    /// The session's status.
+    pub status: SessionStatus,
+}
+
+/// Tunables to change: `None` keeps, `Some(None)` resets to the default.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(missing_docs, reason = "the fields are those of SessionConfig")]
+pub struct ConfigPatch {
+    pub auto_reject_calls: Option<Option<bool>>,
+    pub max_reconnect_attempts: Option<Option<u32>>,
+    pub reconnect_base_delay_ms: Option<Option<u32>>,
+}
+
+impl ConfigPatch {
+    /// The tunables after the change.
+    pub fn apply(&self, mut config: SessionConfig) -> SessionConfig {
+        if let Some(reject) = self.auto_reject_calls {
+            config.auto_reject_calls = reject.unwrap_or_default();
+        }
+        if let Some(most) = self.max_reconnect_attempts {
+            config.max_reconnect_attempts = most;
+        }
+        if let Some(delay) = self.reconnect_base_delay_ms {
+            config.reconnect_base_delay_ms = delay;
+        }
+        config
+    }
+}
+
+/// Counts over sessions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// All.
+    pub total: u64,
+    /// With a loaded engine.
+    pub active: u64,
+    /// Ready.
+    pub ready: u64,
+    /// Disconnected.
+    pub disconnected: u64,
+    /// By status; statuses nobody has are missing.
+    pub by_status: BTreeMap<&'static str, u64>,
+}
