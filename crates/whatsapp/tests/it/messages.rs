@@ -292,9 +292,9 @@ async fn a_send_whose_fate_is_unknown_is_repeated_under_the_same_id() {
         let (session, device, line) = world.connected(ALICE).await;
         let faults = world.network.faults().for_device(ALICE, device.device_id);
         if accepted {
-            faults.drop_after_accept(1)
+            faults.drop_after_accept(1);
         } else {
-            faults.drop_before_accept(1)
+            faults.drop_before_accept(1);
         }
         let body = format!("accepted: {accepted}");
         let message = text(BOB, &body);
