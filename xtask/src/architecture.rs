@@ -12,17 +12,7 @@ const NORMAL: &[(&str, &[&str])] = &[
     ("whatsapp", &["domain"]),
     ("gateway", &["domain"]),
     ("api", &["domain", "gateway"]),
-    (
-        "server",
-        &[
-            "api",
-            "domain",
-            "gateway",
-            "simulator",
-            "storage",
-            "whatsapp",
-        ],
-    ),
+    ("server", &["api", "domain", "gateway", "simulator", "storage", "whatsapp"]),
     ("simulator", &[]),
     ("testkit", &["domain"]),
     ("xtask", &[]),
@@ -48,46 +38,24 @@ const WALLS: &[(&str, &[&str])] = &[
     ("utoipa", &["api"]),
     ("reqwest", &["gateway", "server"]),
     ("figment", &["server"]),
-    (
-        "tokio",
-        &[
-            "api",
-            "gateway",
-            "server",
-            "simulator",
-            "storage",
-            "testkit",
-            "whatsapp",
-        ],
-    ),
+    ("tokio", &["api", "gateway", "server", "simulator", "storage", "testkit", "whatsapp"]),
 ];
 
 fn allowed<'a>(table: &'a [(&str, &'a [&'a str])], name: &str) -> Option<&'a [&'a str]> {
-    table
-        .iter()
-        .find(|(key, _)| *key == name)
-        .map(|(_, names)| *names)
+    table.iter().find(|(key, _)| *key == name).map(|(_, names)| *names)
 }
 
 /// Every arrow that is not in the picture.
 fn offences(metadata: &Value) -> anyhow::Result<Vec<String>> {
-    let packages = metadata["packages"]
-        .as_array()
-        .context("metadata without packages")?;
-    let names: Vec<&str> = packages
-        .iter()
-        .filter_map(|package| package["name"].as_str())
-        .collect();
+    let packages = metadata["packages"].as_array().context("metadata without packages")?;
+    let names: Vec<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
     let mut offences = Vec::new();
     for package in packages {
         let name = package["name"].as_str().context("package without a name")?;
-        for dependency in package["dependencies"]
-            .as_array()
-            .context("package without dependencies")?
+        for dependency in
+            package["dependencies"].as_array().context("package without dependencies")?
         {
-            let to = dependency["name"]
-                .as_str()
-                .context("dependency without a name")?;
+            let to = dependency["name"].as_str().context("dependency without a name")?;
             let dev = dependency["kind"] == "dev";
             if names.contains(&to) {
                 let table = if dev { DEV } else { NORMAL };
@@ -127,9 +95,7 @@ mod tests {
     use super::*;
 
     fn metadata() -> Value {
-        let output = cargo(&["metadata", "--no-deps", "--format-version", "1"])
-            .output()
-            .unwrap();
+        let output = cargo(&["metadata", "--no-deps", "--format-version", "1"]).output().unwrap();
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
@@ -142,10 +108,7 @@ mod tests {
     fn every_crate_is_in_the_picture() {
         for package in metadata()["packages"].as_array().unwrap() {
             let name = package["name"].as_str().unwrap();
-            assert!(
-                allowed(NORMAL, name).is_some() && allowed(DEV, name).is_some(),
-                "{name}"
-            );
+            assert!(allowed(NORMAL, name).is_some() && allowed(DEV, name).is_some(), "{name}");
         }
     }
 
@@ -153,17 +116,11 @@ mod tests {
     fn a_new_arrow_is_seen() {
         let mut metadata = metadata();
         let packages = metadata["packages"].as_array_mut().unwrap();
-        let domain = packages
-            .iter_mut()
-            .find(|package| package["name"] == "domain")
-            .unwrap();
+        let domain = packages.iter_mut().find(|package| package["name"] == "domain").unwrap();
         let arrows = domain["dependencies"].as_array_mut().unwrap();
         arrows.push(serde_json::json!({ "name": "storage", "kind": null }));
         arrows.push(serde_json::json!({ "name": "sqlx", "kind": null }));
-        assert_eq!(
-            offences(&metadata).unwrap(),
-            ["domain -> storage", "domain names sqlx"]
-        );
+        assert_eq!(offences(&metadata).unwrap(), ["domain -> storage", "domain names sqlx"]);
     }
 
     #[test]

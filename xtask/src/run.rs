@@ -9,10 +9,7 @@ use anyhow::{Context as _, bail};
 
 /// The repository's root.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .map(Path::to_path_buf)
-        .unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// A cargo command in the root.
@@ -24,9 +21,8 @@ pub fn cargo(args: &[&str]) -> Command {
 
 /// Runs a command and fails when it does.
 pub fn must(mut command: Command) -> anyhow::Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    let status =
+        command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
     if !status.success() {
         bail!("{:?} ended with {status}", command.get_program());
     }
@@ -35,15 +31,10 @@ pub fn must(mut command: Command) -> anyhow::Result<()> {
 
 /// `cargo xtask test`: with nextest where it is installed, with cargo's own runner elsewhere.
 pub fn test(args: &[String]) -> anyhow::Result<()> {
-    let nextest = cargo(&["nextest", "--version"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    let runner: &[&str] = if nextest.is_ok_and(|status| status.success()) {
-        &["nextest", "run"]
-    } else {
-        &["test"]
-    };
+    let nextest =
+        cargo(&["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let runner: &[&str] =
+        if nextest.is_ok_and(|status| status.success()) { &["nextest", "run"] } else { &["test"] };
     let mut command = cargo(runner);
     command.arg("--workspace").args(args);
     must(command)
@@ -52,14 +43,7 @@ pub fn test(args: &[String]) -> anyhow::Result<()> {
 /// `cargo xtask check`
 pub fn check() -> anyhow::Result<()> {
     must(cargo(&["fmt", "--check"]))?;
-    must(cargo(&[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]))?;
+    must(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     test(&[])?;
     crate::architecture::no_danger_feature()
 }

@@ -1,11 +1,11 @@
 //! API keys: `/api/auth/…`. Only admins whose key sees all sessions manage keys.
 
-use gateway::api_keys::{ApiKeyPatch, NewApiKey};
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     ApiKeyId, ChatId, SessionId, Timestamp,
     api_key::{ApiKey, Role},
 };
+use gateway::api_keys::{ApiKeyPatch, NewApiKey};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};

@@ -1,12 +1,12 @@
 //! Health: is the process alive, can it work. No key needed, nothing secret told.
 
-use gateway::health::Readiness;
 use axum::{
     Json,
     extract::State,
     http::{StatusCode, request::Parts},
 };
 use domain::Timestamp;
+use gateway::health::Readiness;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -30,12 +30,12 @@ mod words;
 
 use std::sync::Arc;
 
-use gateway::Gateway;
 use axum::{
     Router,
     http::{HeaderName, HeaderValue, Method, header},
     middleware::{from_fn, from_fn_with_state},
 };
+use gateway::Gateway;
 use ipnet::IpNet;
 use tower_http::{
     catch_panic::CatchPanicLayer,

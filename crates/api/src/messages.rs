@@ -1,12 +1,12 @@
 //! Messages: sending a text, reading what is stored.
 
-use gateway::messages::{Sent, TextToSend};
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     ChatId, MessageRowId, Timestamp, WaMessageId,
     message::{Direction, Message, MessageStatus, MessageType},
     port::{MessageQuery, Page},
 };
+use gateway::messages::{Sent, TextToSend};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};

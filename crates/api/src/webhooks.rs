@@ -2,7 +2,6 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use gateway::webhooks::{NewWebhook, Ping, WebhookError, WebhookPatch};
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     SessionId, Timestamp, WebhookId,
@@ -11,6 +10,7 @@ use domain::{
     port::Page,
     webhook::{LaneOrder, RETRY_COUNT_DEFAULT, Secret, Webhook},
 };
+use gateway::webhooks::{NewWebhook, Ping, WebhookError, WebhookPatch};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -45,5 +45,8 @@ async fn main() {
     for (count, kib) in [(0, empty), (1, one), (50, fifty)] {
         println!("{count:>8}   {:>12.1}", kib as f64 / 1024.0);
     }
-    println!("per session, between 1 and 50: {:.2} MiB", fifty.saturating_sub(one) as f64 / 1024.0 / 49.0);
+    println!(
+        "per session, between 1 and 50: {:.2} MiB",
+        fifty.saturating_sub(one) as f64 / 1024.0 / 49.0
+    );
 }

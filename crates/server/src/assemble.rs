@@ -27,7 +27,8 @@ pub struct House {
 /// Opens the ledger.
 pub async fn open_store(settings: &Settings) -> anyhow::Result<SqliteStore> {
     let dir = &settings.data.dir;
-    std::fs::create_dir_all(dir).with_context(|| format!("data.dir: cannot create {}", dir.display()))?;
+    std::fs::create_dir_all(dir)
+        .with_context(|| format!("data.dir: cannot create {}", dir.display()))?;
     let master_key = master_key(settings)?;
     Ok(SqliteStore::open(StoreOptions::new(settings.database(), master_key)).await?)
 }
@@ -35,14 +36,18 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<SqliteStore> {
 fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
     match &settings.secrets.master_key {
         Some(text) => Ok(MasterKey::from_hex_or_base64(text).context("WAYPOST_MASTER_KEY")?),
-        None => Ok(MasterKey::load_or_create(&settings.key_file(), &SystemEntropy).context("data.key_file")?),
+        None => Ok(MasterKey::load_or_create(&settings.key_file(), &SystemEntropy)
+            .context("data.key_file")?),
     }
 }
 
 /// The engine that connects to the network the settings name.
 fn engine(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Engine> {
-    let mut options = EngineOptions::new(settings.whatsapp_url()?);
-    options.device_name = settings.sessions.device_name.clone();
+    let mut options = EngineOptions {
+        chat_url: settings.whatsapp_url()?,
+        device_name: settings.sessions.device_name.clone(),
+        ..EngineOptions::default()
+    };
     if let Some(version) = settings.client_version()? {
         options.client_version = version;
     }
@@ -72,7 +77,8 @@ fn ports(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Ports> {
 pub async fn build(settings: &Settings) -> anyhow::Result<House> {
     let store = open_store(settings).await?;
     let gateway = Gateway::start(options(settings), ports(settings, &store)?).await?;
-    let first_key = gateway.api_keys.ensure_admin(settings.secrets.api_master_key.as_deref()).await?;
+    let first_key =
+        gateway.api_keys.ensure_admin(settings.secrets.api_master_key.as_deref()).await?;
     if let Some(key) = &first_key {
         write_first_key(&settings.data.dir, key)?;
     }
@@ -80,8 +86,9 @@ pub async fn build(settings: &Settings) -> anyhow::Result<House> {
 }
 
 fn write_first_key(dir: &Path, key: &str) -> anyhow::Result<()> {
-    first_key::write(dir, key)
-        .with_context(|| format!("data.dir: cannot write {}", dir.join(first_key::FILE_NAME).display()))
+    first_key::write(dir, key).with_context(|| {
+        format!("data.dir: cannot write {}", dir.join(first_key::FILE_NAME).display())
+    })
 }
 
 fn options(settings: &Settings) -> Options {

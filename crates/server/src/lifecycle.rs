@@ -13,7 +13,10 @@ pub struct Signals {
 impl Signals {
     /// Begins listening; from here on the signals no longer end the process by themselves.
     pub fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     /// The next one.

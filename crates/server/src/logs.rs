@@ -17,9 +17,11 @@ fn filter(level: &str) -> EnvFilter {
 pub fn init(level: &str, format: LogFormat) {
     let registry = tracing_subscriber::registry().with(filter(level));
     let _ = match format {
-        LogFormat::Json => {
-            registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
+        LogFormat::Json => registry
+            .with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
+            .try_init(),
+        LogFormat::Text => {
+            registry.with(fmt::layer().with_target(true).with_writer(std::io::stderr)).try_init()
         }
-        LogFormat::Text => registry.with(fmt::layer().with_target(true).with_writer(std::io::stderr)).try_init(),
     };
 }

@@ -27,7 +27,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&anyhow::Error::new(error).context("cannot start the async runtime")),
+        Err(error) => {
+            return fail(&anyhow::Error::new(error).context("cannot start the async runtime"));
+        }
     };
     let outcome = runtime.block_on(run(cli));
     // Blocking helpers (name look-ups, media) must not hold the exit up.
@@ -42,10 +44,13 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     // One TLS provider for the whole process; a second call finds it installed and changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(config::load(cli.config.as_deref(), &config::process_env)?).await,
+        Command::Serve => {
+            serve::run(config::load(cli.config.as_deref(), &config::process_env)?).await
+        }
         Command::Sandbox(options) => sandbox::run(options).await,
         Command::Keys(command) => {
-            commands::keys(config::load(cli.config.as_deref(), &config::process_env)?, command).await
+            commands::keys(config::load(cli.config.as_deref(), &config::process_env)?, command)
+                .await
         }
         Command::Openapi => commands::openapi(),
         Command::CheckConfig => commands::check_config(cli.config.as_deref()),

@@ -48,7 +48,10 @@ pub async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {
 fn announce(settings: &Settings, address: SocketAddr, house: &House) {
     if let Some(key) = &house.first_key {
         // Standard output, not the log: a secret belongs to the person who starts this, once.
-        println!("First admin API key (shown once, kept in {}):", settings.data.dir.join(".api-key").display());
+        println!(
+            "First admin API key (shown once, kept in {}):",
+            settings.data.dir.join(".api-key").display()
+        );
         println!("  {key}");
     }
     println!("Waypost {} listens on http://{address}/api", env!("CARGO_PKG_VERSION"));
@@ -74,7 +77,10 @@ pub struct HttpServer {
 
 impl HttpServer {
     /// Serves on a listener.
-    #[expect(clippy::disallowed_methods, reason = "the HTTP server outlives no one: its handle is awaited in stop()")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the HTTP server outlives no one: its handle is awaited in stop()"
+    )]
     pub fn start(listener: TcpListener, router: axum::Router) -> Self {
         let stopping = CancellationToken::new();
         let soft = stopping.clone();

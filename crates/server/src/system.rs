@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use domain::{Clock, Entropy, Timestamp, time::BoxFuture};
-use rand::RngCore as _;
+use rand::Rng as _;
 
 /// The operating system's clock.
 pub struct SystemClock;

@@ -1,5 +1,7 @@
 //! What each refusal of the gateway means over HTTP, with OpenWA's sentences.
 
+use axum::http::StatusCode;
+use domain::{ApiKeyId, SessionId, WaMessageId, WebhookId, port::EngineError};
 use gateway::{
     api_keys::{AuthError, UpdateKeyError},
     messages::SendError,
@@ -9,13 +11,13 @@ use gateway::{
     },
     webhooks::WebhookError,
 };
-use axum::http::StatusCode;
-use domain::{ApiKeyId, SessionId, WaMessageId, WebhookId};
 
 use super::{ApiError, echo};
 
 /// WhatsApp's code for "this account may not write to strangers now".
 const COLD_RESTRICTED: u16 = 463;
+
+const UNANSWERED: &str = "WhatsApp did not answer; whether the message went out is not known";
 
 /// Turns a refusal into an answer; `T` is what the request named.
 pub trait OnPath<T> {
@@ -48,6 +50,7 @@ impl OnPath<String> for CreateSessionError {
             Self::NameTaken => {
                 conflict(format!("Session with name '{}' already exists", echo(name)))
             }
+            Self::InvalidName => ApiError::problem(&self),
             Self::Store(error) => ApiError::store(error),
         }
     }
@@ -62,6 +65,7 @@ impl OnPath<SessionId> for StartSessionError {
                 ApiError::bad_request(format!("Maximum concurrent sessions reached ({most})"))
             }
             Self::HeldElsewhere => conflict("Session is running in another process"),
+            Self::ShuttingDown => unavailable("The server is shutting down"),
             Self::Store(error) => ApiError::store(error),
         }
     }
@@ -150,9 +154,17 @@ pub fn send_error(error: SendError, session: SessionId, quoted: Option<&WaMessag
         SendError::Refused { code } => {
             ApiError::new(StatusCode::FORBIDDEN, format!("WhatsApp refused the message ({code})"))
         }
-        SendError::Unanswered => {
-            unavailable("WhatsApp did not answer; whether the message went out is not known")
+        SendError::Unanswered => unavailable(UNANSWERED),
+        SendError::Engine(EngineError::NotConnected) => {
+            conflict("The session lost its connection before the message left")
         }
+        SendError::Engine(EngineError::Unanswered(_)) => unavailable(UNANSWERED),
+        SendError::Engine(EngineError::Refused(why)) => {
+            ApiError::new(StatusCode::FORBIDDEN, format!("WhatsApp refused the message: {why}"))
+        }
+        SendError::Engine(EngineError::WrongState(why)) => ApiError::bad_request(why),
+        SendError::Engine(EngineError::Misconfigured(why)) => ApiError::bad_request(why),
+        SendError::Engine(EngineError::Store(error)) => ApiError::store(error).without_retry(),
         // The row may exist already: sending again could send twice.
         SendError::Store(error) => ApiError::store(error).without_retry(),
     }
@@ -169,7 +181,8 @@ impl OnPath<(SessionId, WebhookId)> for WebhookError {
             Self::Url(error) => ApiError::problem(error),
             Self::Headers(text) => ApiError::problem(text),
             Self::Filters(error) => ApiError::problem(error),
-            Self::Events(text) => ApiError::problem(text),
+            Self::Events(text) | Self::Secret(text) => ApiError::problem(text),
+            Self::RetryCount => ApiError::problem(&self),
             Self::Store(error) => ApiError::store(error),
         }
     }

@@ -3,12 +3,12 @@
 mod life;
 mod settings;
 
-use gateway::sessions::{NewSession, SessionView};
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     SessionId, Timestamp, api_key::KeyRefused, api_key::Role, session::SessionConfig,
     session::SessionStatus,
 };
+use gateway::sessions::{NewSession, SessionView};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -1,11 +1,11 @@
 //! A session's tunables and its proxy.
 
-use gateway::sessions::ConfigPatch;
 use axum::{Json, extract::State};
 use domain::{
     proxy::ProxyUrl,
     session::{RECONNECT_BASE_MS, SessionConfig},
 };
+use gateway::sessions::ConfigPatch;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -82,8 +82,7 @@ impl App {
         };
         let webhooks =
             WebhookOptions { allowed_hosts: vec!["127.0.0.1".into()], ..WebhookOptions::default() };
-        let options =
-            Options { max_concurrent_sessions: cap, webhooks, ..Options::default() };
+        let options = Options { max_concurrent_sessions: cap, webhooks, ..Options::default() };
         let gateway = Gateway::start(options, ports).await.unwrap();
         let admin = gateway.api_keys.ensure_admin(None).await.unwrap().unwrap();
         let mut options = ApiOptions {
@@ -101,7 +100,14 @@ impl App {
     pub fn ask(&self, method: &str, path: &str) -> Ask<'_> {
         let peer = Some("192.0.2.200");
         let (method, path) = (method.to_owned(), path.to_owned());
-        Ask { app: self, method, path, headers: vec![], body: vec![], peer: peer.map(str::to_owned) }
+        Ask {
+            app: self,
+            method,
+            path,
+            headers: vec![],
+            body: vec![],
+            peer: peer.map(str::to_owned),
+        }
     }
 
     /// `GET` with the admin key.
@@ -165,7 +171,9 @@ impl App {
         let mut messages = Vec::new();
         for session in &sessions {
             let query = MessageQuery::default();
-            messages.push(domain::port::MessageStore::list(store, session.id, &query, ALL).await.unwrap());
+            messages.push(
+                domain::port::MessageStore::list(store, session.id, &query, ALL).await.unwrap(),
+            );
         }
         let webhooks = domain::port::WebhookStore::list(store, None, ALL).await.unwrap();
         let mut keys = domain::port::ApiKeyStore::list(store).await.unwrap();
@@ -267,6 +275,10 @@ impl Answer {
     /// The body, if the status is this one.
     pub fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}: {}", self.about, self.text());
-        if self.body.first().is_none_or(|first| b"{[".contains(first)) { self.json() } else { Value::Null }
+        if self.body.first().is_none_or(|first| b"{[".contains(first)) {
+            self.json()
+        } else {
+            Value::Null
+        }
     }
 }

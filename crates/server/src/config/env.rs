@@ -87,7 +87,11 @@ fn parse(name: &str, kind: Kind, text: &str) -> Result<Value, ConfigError> {
         Kind::Text => json!(text),
         Kind::Number { most } => match text.trim().parse::<u64>() {
             Ok(number) if number <= most => json!(number),
-            _ => return Err(ConfigError(format!("{name}: must be a whole number from 0 to {most}, not {text:?}"))),
+            _ => {
+                return Err(ConfigError(format!(
+                    "{name}: must be a whole number from 0 to {most}, not {text:?}"
+                )));
+            }
         },
         Kind::Flag => match text.trim() {
             "true" | "1" => json!(true),
@@ -95,7 +99,9 @@ fn parse(name: &str, kind: Kind, text: &str) -> Result<Value, ConfigError> {
             _ => return Err(ConfigError(format!("{name}: must be true or false, not {text:?}"))),
         },
         Kind::List => {
-            json!(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>())
+            json!(
+                text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>()
+            )
         }
     };
     Value::serialize(json).map_err(|error| ConfigError(format!("{name}: {error}")))
@@ -104,7 +110,8 @@ fn parse(name: &str, kind: Kind, text: &str) -> Result<Value, ConfigError> {
 /// `NODE_ENV=production` hides the docs and the names of wrong fields, unless a file or a variable shows them.
 pub fn production_defaults(env: Env<'_>) -> figment::providers::Serialized<serde_json::Value> {
     let production = env("NODE_ENV").as_deref() == Some("production");
-    let server = if production { json!({ "docs": false, "validation_detail": false }) } else { json!({}) };
+    let server =
+        if production { json!({ "docs": false, "validation_detail": false }) } else { json!({}) };
     figment::providers::Serialized::defaults(json!({ "server": server }))
 }
 
@@ -116,7 +123,9 @@ pub fn secrets(env: Env<'_>) -> Result<Secrets, ConfigError> {
     }
     let master_key = env("WAYPOST_MASTER_KEY");
     if master_key.as_ref().is_some_and(|key| storage::MasterKey::from_hex_or_base64(key).is_err()) {
-        return Err(ConfigError("WAYPOST_MASTER_KEY: must be 32 bytes, as 64 hex digits or base64".into()));
+        return Err(ConfigError(
+            "WAYPOST_MASTER_KEY: must be 32 bytes, as 64 hex digits or base64".into(),
+        ));
     }
     Ok(Secrets { api_master_key, master_key })
 }

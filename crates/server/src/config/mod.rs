@@ -41,14 +41,16 @@ pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Settings, ConfigError> 
         let text = std::fs::read_to_string(&path)
             .map_err(|error| ConfigError(format!("{}: cannot be read: {error}", path.display())))?;
         // Parsed once by itself, so that a mistake names the file and the line.
-        toml::from_str::<toml::Table>(&text)
-            .map_err(|error| ConfigError(format!("{}: {}", path.display(), one_line(&error.to_string()))))?;
+        toml::from_str::<toml::Table>(&text).map_err(|error| {
+            ConfigError(format!("{}: {}", path.display(), one_line(&error.to_string())))
+        })?;
         figment = figment.merge(Toml::string(&text));
     }
     for (path, value) in env::overrides(env)? {
         figment = figment.merge(Serialized::default(path, value));
     }
-    let mut settings: Settings = figment.extract().map_err(|error| ConfigError(describe(&error)))?;
+    let mut settings: Settings =
+        figment.extract().map_err(|error| ConfigError(describe(&error)))?;
     settings.secrets = env::secrets(env)?;
     settings.check()?;
     Ok(settings)
@@ -62,7 +64,9 @@ pub fn load_defaults() -> Result<Settings, ConfigError> {
 fn config_file(named: Option<&Path>, env: Env<'_>) -> Result<Option<PathBuf>, ConfigError> {
     let named = named.map(Path::to_path_buf).or_else(|| env("WAYPOST_CONFIG").map(PathBuf::from));
     match named {
-        Some(path) if !path.is_file() => Err(ConfigError(format!("{}: no such configuration file", path.display()))),
+        Some(path) if !path.is_file() => {
+            Err(ConfigError(format!("{}: no such configuration file", path.display())))
+        }
         Some(path) => Ok(Some(path)),
         None => Ok(Some(PathBuf::from("waypost.toml")).filter(|path| path.is_file())),
     }
@@ -83,8 +87,11 @@ mod tests {
     use super::*;
 
     fn with(vars: &[(&str, &str)]) -> Result<Settings, ConfigError> {
-        let vars: Vec<(String, String)> = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        load(None, &move |name| vars.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
+        let vars: Vec<(String, String)> =
+            vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        load(None, &move |name| {
+            vars.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+        })
     }
 
     fn file(text: &str) -> Result<Settings, ConfigError> {
@@ -166,7 +173,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("w.toml");
         std::fs::write(&path, "[server]\nport = 1000\nhost = \"0.0.0.0\"").unwrap();
-        let settings = load(Some(&path), &|name| (name == "PORT").then(|| "2000".to_owned())).unwrap();
+        let settings =
+            load(Some(&path), &|name| (name == "PORT").then(|| "2000".to_owned())).unwrap();
         assert_eq!((settings.server.port, settings.server.host.as_str()), (2000, "0.0.0.0"));
     }
 

@@ -11,7 +11,6 @@ use super::{ConfigError, env::Secrets, size};
 /// Everything. The fields are explained in `config.default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "explained, with units, in config.default.toml")]
 pub struct Settings {
     pub server: Server,
     pub data: Data,
@@ -114,7 +113,10 @@ impl Settings {
     pub fn check(&self) -> Result<(), ConfigError> {
         let fail = |text: String| Err(ConfigError(text));
         if self.host().is_none() {
-            return fail(format!("server.host: must be an IP address such as 127.0.0.1, not {:?}", self.server.host));
+            return fail(format!(
+                "server.host: must be an IP address such as 127.0.0.1, not {:?}",
+                self.server.host
+            ));
         }
         match size::parse(&self.server.body_size_limit) {
             Some(bytes) => range("server.body_size_limit", bytes as u64, 1024, 1 << 30)?,
@@ -128,7 +130,10 @@ impl Settings {
         self.trusted_proxies()?;
         range("server.shutdown_limit_ms", self.server.shutdown_limit_ms, 100, 600_000)?;
         if !["error", "warn", "info", "debug", "trace"].contains(&self.log.level.as_str()) {
-            return fail(format!("log.level: must be error, warn, info, debug or trace, not {:?}", self.log.level));
+            return fail(format!(
+                "log.level: must be error, warn, info, debug or trace, not {:?}",
+                self.log.level
+            ));
         }
         range("sessions.restore_concurrency", self.sessions.restore_concurrency as u64, 1, 1000)?;
         range("sends.answer_limit_ms", self.sends.answer_limit_ms, 100, 120_000)?;
@@ -155,7 +160,9 @@ impl Settings {
     pub fn trusted_proxies(&self) -> Result<Vec<IpNet>, ConfigError> {
         let read = |text: &String| {
             let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-            net.map_err(|_| ConfigError(format!("server.trusted_proxies: {text:?} is no address or network")))
+            net.map_err(|_| {
+                ConfigError(format!("server.trusted_proxies: {text:?} is no address or network"))
+            })
         };
         self.server.trusted_proxies.iter().map(read).collect()
     }
@@ -164,7 +171,10 @@ impl Settings {
     pub fn whatsapp_url(&self) -> Result<Url, ConfigError> {
         match Url::parse(&self.whatsapp.url) {
             Ok(url) if matches!(url.scheme(), "ws" | "wss") => Ok(url),
-            _ => Err(ConfigError(format!("whatsapp.url: must start with wss:// or ws://, not {:?}", self.whatsapp.url))),
+            _ => Err(ConfigError(format!(
+                "whatsapp.url: must start with wss:// or ws://, not {:?}",
+                self.whatsapp.url
+            ))),
         }
     }
 
@@ -188,7 +198,9 @@ impl Settings {
         let parts: Option<Vec<u32>> = text.split('.').map(|part| part.parse().ok()).collect();
         match parts.as_deref() {
             Some([a, b, c]) => Ok(Some((*a, *b, *c))),
-            _ => Err(ConfigError(format!("whatsapp.client_version: must look like 2.3000.1023, not {text:?}"))),
+            _ => Err(ConfigError(format!(
+                "whatsapp.client_version: must look like 2.3000.1023, not {text:?}"
+            ))),
         }
     }
 

@@ -26,12 +26,22 @@ impl ApiClient {
     }
 
     /// Sends a request and expects a status; other answers become errors with the gateway's own words.
-    pub async fn call(&self, method: Method, path: &str, body: Option<Value>, expect: u16) -> anyhow::Result<Value> {
-        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base)).header("X-API-Key", &self.key);
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        expect: u16,
+    ) -> anyhow::Result<Value> {
+        let mut request = self
+            .http
+            .request(method.clone(), format!("{}{path}", self.base))
+            .header("X-API-Key", &self.key);
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let answer = request.send().await.with_context(|| format!("{method} {path} got no answer"))?;
+        let answer =
+            request.send().await.with_context(|| format!("{method} {path} got no answer"))?;
         let status = answer.status().as_u16();
         let text = answer.text().await?;
         if status != expect {

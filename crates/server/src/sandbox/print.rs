@@ -1,9 +1,6 @@
 //! What a person sees in the terminal.
 
-use std::{
-    io::Write as _,
-    time::Duration,
-};
+use std::{io::Write as _, time::Duration};
 
 use owo_colors::{OwoColorize as _, Stream};
 use tokio::time::Instant;
@@ -23,14 +20,19 @@ impl Printer {
 
     /// The first lines.
     pub fn title(&self) {
-        println!("\nWaypost sandbox: a real gateway on a simulated WhatsApp network, all on this machine.\n");
+        println!(
+            "\nWaypost sandbox: a real gateway on a simulated WhatsApp network, all on this machine.\n"
+        );
     }
 
     /// One step that really happened.
     pub fn step(&self, what: &str, detail: &str) {
         let time = seconds(self.start.elapsed());
         let tick = "✓".if_supports_color(Stream::Stdout, |text| text.green()).to_string();
-        println!("{time}  {tick} {what:<34} {}", detail.if_supports_color(Stream::Stdout, |text| text.dimmed()));
+        println!(
+            "{time}  {tick} {what:<34} {}",
+            detail.if_supports_color(Stream::Stdout, |text| text.dimmed())
+        );
         let _ = std::io::stdout().flush();
     }
 

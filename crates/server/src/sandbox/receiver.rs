@@ -49,7 +49,8 @@ impl Receiver {
     pub async fn start(secret: Secret) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let base = format!("http://{}", listener.local_addr()?);
-        let shared = Arc::new(Shared { secret, log: Mutex::default(), changed: watch::Sender::new(0) });
+        let shared =
+            Arc::new(Shared { secret, log: Mutex::default(), changed: watch::Sender::new(0) });
         let router = Router::new()
             .route("/hook", post(hook))
             .route("/received", get(received))
@@ -125,13 +126,19 @@ fn log_has(received: &VecDeque<Value>, event: &Value) -> bool {
 
 fn verify(secret: &Secret, headers: &HeaderMap, body: &[u8]) -> Result<Value, String> {
     let header = |name: &str| {
-        headers.get(name).and_then(|value| value.to_str().ok()).ok_or_else(|| format!("no header {name}"))
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .ok_or_else(|| format!("no header {name}"))
     };
     if header("x-openwa-signature")? != signature::openwa(secret, body) {
         return Err("X-OpenWA-Signature does not fit the body".into());
     }
-    let timestamp: i64 = header("webhook-timestamp")?.parse().map_err(|_| "webhook-timestamp is no number")?;
-    if header("webhook-signature")? != signature::standard_v1(secret, header("webhook-id")?, timestamp, body) {
+    let timestamp: i64 =
+        header("webhook-timestamp")?.parse().map_err(|_| "webhook-timestamp is no number")?;
+    if header("webhook-signature")?
+        != signature::standard_v1(secret, header("webhook-id")?, timestamp, body)
+    {
         return Err("webhook-signature does not fit".into());
     }
     let event: Value = serde_json::from_slice(body).map_err(|_| "the body is not JSON")?;

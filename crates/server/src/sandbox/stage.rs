@@ -137,7 +137,13 @@ fn settings(options: &SandboxOptions, network: &Network) -> anyhow::Result<Setti
 
 /// Deletes what an earlier sandbox left, and nothing else.
 fn empty(dir: &Path) -> anyhow::Result<()> {
-    for name in ["waypost.sqlite", "waypost.sqlite-wal", "waypost.sqlite-shm", first_key::FILE_NAME, "master.key"] {
+    for name in [
+        "waypost.sqlite",
+        "waypost.sqlite-wal",
+        "waypost.sqlite-shm",
+        first_key::FILE_NAME,
+        "master.key",
+    ] {
         match std::fs::remove_file(dir.join(name)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot empty {}", dir.display()));

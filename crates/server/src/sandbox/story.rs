@@ -7,6 +7,7 @@ use domain::SessionId;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use whatsapp::LinkedDevice;
 
 use super::{
     print::Printer,
@@ -30,33 +31,46 @@ pub async fn play(stage: &Stage, printer: &Printer) -> anyhow::Result<()> {
 }
 
 async fn link(stage: &Stage, printer: &Printer) -> anyhow::Result<SessionId> {
-    let created = stage.api.call(Method::POST, "/sessions", Some(json!({ "name": "bakery" })), 201).await?;
+    let created =
+        stage.api.call(Method::POST, "/sessions", Some(json!({ "name": "bakery" })), 201).await?;
     let session: SessionId = text(&created, "id")?.parse()?;
     stage.set_session(session);
     printer.step("session created", &format!("{session} ({})", text(&created, "status")?));
     let device = stage.network.provision_device(NUMBER).await?;
-    let prekeys = device.prekeys.clone();
-    whatsapp::import_device(
-        &stage.house.store,
-        session,
-        &serde_json::to_vec(&device.device)?,
-        &prekeys,
-    )
-    .await?;
+    let (key_id, key) = &device.app_state_key;
+    let linked = LinkedDevice {
+        device: serde_json::to_vec(&device.device)?,
+        prekeys: device.prekeys.clone(),
+        app_state_key: Some((key_id.clone(), serde_json::to_vec(key)?)),
+    };
+    whatsapp::import_device(&stage.house.store, session, linked).await?;
     printer.step("number linked", &format!("+{NUMBER}, as if its phone had scanned the QR code"));
     stage.api.call(Method::POST, &format!("/sessions/{session}/start"), None, 200).await?;
-    let ready = until(stage, "the session did not become ready", &format!("/sessions/{session}"), |answer| {
-        answer["status"] == "ready"
-    })
+    let ready = until(
+        stage,
+        "the session did not become ready",
+        &format!("/sessions/{session}"),
+        |answer| answer["status"] == "ready",
+    )
     .await?;
-    printer.step("session ready", &format!("{} (Noise IK, keys from the ledger)", text(&ready, "pushName").unwrap_or("")));
+    printer.step(
+        "session ready",
+        &format!("{} (Noise IK, keys from the ledger)", text(&ready, "pushName").unwrap_or("")),
+    );
     Ok(session)
 }
 
-async fn register_webhook(stage: &Stage, printer: &Printer, session: SessionId) -> anyhow::Result<()> {
+async fn register_webhook(
+    stage: &Stage,
+    printer: &Printer,
+    session: SessionId,
+) -> anyhow::Result<()> {
     let url = format!("{}/hook", stage.receiver.base());
     let body = json!({ "url": url, "events": ["*"], "secret": stage.secret() });
-    let webhook = stage.api.call(Method::POST, &format!("/sessions/{session}/webhooks"), Some(body), 201).await?;
+    let webhook = stage
+        .api
+        .call(Method::POST, &format!("/sessions/{session}/webhooks"), Some(body), 201)
+        .await?;
     printer.step("webhook registered", &format!("{url}, every event, {}", text(&webhook, "id")?));
     Ok(())
 }
@@ -68,31 +82,46 @@ async fn send(stage: &Stage, printer: &Printer, session: SessionId) -> anyhow::R
     let body = json!({ "chatId": format!("{CONTACT}@c.us"), "text": "Your cake is ready. Pick it up until six?" });
     let posting = stage.api.call(Method::POST, &path, Some(body), 201);
     let list = format!("/sessions/{session}/messages?chatId={CONTACT}@c.us&direction=outgoing");
-    let watching = until(stage, "the message was never stored as pending", &list, |answer| {
-        answer["messages"][0]["status"] == "pending"
-    });
+    let watching = async {
+        let row = until(stage, "the message was never stored as pending", &list, |answer| {
+            answer["messages"][0]["status"] == "pending"
+        })
+        .await?;
+        let id = text(&row["messages"][0], "waMessageId")?.to_owned();
+        printer.step("pending", &format!("stored with its WhatsApp id {id} before it left"));
+        anyhow::Ok(id)
+    };
     let (sent, pending) = tokio::join!(posting, watching);
     stage.network.faults().delay(Duration::ZERO);
-    let (sent, pending) = (sent?, pending?);
-    let id = text(&sent, "messageId")?.to_owned();
-    ensure!(pending["messages"][0]["waMessageId"] == id.as_str(), "the pending row has another id than the answer");
-    printer.step("pending", &format!("row stored with its WhatsApp id {id} before the first byte left"));
+    let id = text(&sent?, "messageId")?.to_owned();
+    ensure!(pending? == id, "the pending row has another id than the answer");
     Ok(id)
 }
 
 async fn follow(stage: &Stage, printer: &Printer, id: &str) -> anyhow::Result<()> {
     let event = |name: &'static str, status: Option<&'static str>| {
         move |event: &Value| {
-            event["event"] == name && event["data"]["id"] == id && status.is_none_or(|s| event["data"]["status"] == s)
+            event["event"] == name
+                && event["data"]["id"] == id
+                && status.is_none_or(|s| event["data"]["status"] == s)
         }
     };
     stage.receiver.wait_for("message.sent", STEP_LIMIT, event("message.sent", None)).await?;
     printer.step("sent", "WhatsApp's server took it; webhook message.sent, signature verified");
     let heard = stage.contact.wait_for(STEP_LIMIT, |message| message.id == id).await;
     let heard = heard.with_context(|| format!("{CONTACT_NAME}'s phone did not get the message"))?;
-    stage.receiver.wait_for("message.ack delivered", STEP_LIMIT, event("message.ack", Some("delivered"))).await?;
-    printer.step("delivered", &format!("{CONTACT_NAME}'s phone decrypted “{}”; webhook message.ack", heard.text));
-    stage.receiver.wait_for("message.ack read", STEP_LIMIT, event("message.ack", Some("read"))).await?;
+    stage
+        .receiver
+        .wait_for("message.ack delivered", STEP_LIMIT, event("message.ack", Some("delivered")))
+        .await?;
+    printer.step(
+        "delivered",
+        &format!("{CONTACT_NAME}'s phone decrypted “{}”; webhook message.ack", heard.text),
+    );
+    stage
+        .receiver
+        .wait_for("message.ack read", STEP_LIMIT, event("message.ack", Some("read")))
+        .await?;
     printer.step("read", &format!("{CONTACT_NAME} read it; webhook message.ack"));
     Ok(())
 }
@@ -108,19 +137,34 @@ async fn answer(stage: &Stage, printer: &Printer, session: SessionId) -> anyhow:
     let list = format!("/sessions/{session}/messages?messageId={id}");
     let stored = stage.api.get(&list).await?;
     ensure!(stored["total"] == 1, "the answer is not in the ledger exactly once: {stored}");
-    printer.step("event stored", &format!("sequence {}, in one commit with its delivery", received["sequence"]));
+    printer.step(
+        "event stored",
+        &format!("sequence {}, in one commit with its delivery", received["sequence"]),
+    );
     acknowledged(stage, &id).await?;
     printer.step("event acknowledged", "WhatsApp's server let go of the message, after the commit");
-    printer.step("event delivered and verified", &format!("key {}", text(&received, "idempotencyKey")?));
+    printer.step(
+        "event delivered and verified",
+        &format!("key {}", text(&received, "idempotencyKey")?),
+    );
     let record = stage.network.record();
-    ensure!(record.unknown.is_empty(), "the network met requests it does not know: {:?}", record.unknown);
+    ensure!(
+        record.unknown.is_empty(),
+        "the network met requests it does not know: {:?}",
+        record.unknown
+    );
     Ok(())
 }
 
 /// Waits until the server's queue for the linked device is empty.
 async fn acknowledged(stage: &Stage, id: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + STEP_LIMIT;
-    let device = stage.network.account(NUMBER)?.devices().pop().context("the number has no linked device")?;
+    let device = stage
+        .network
+        .account(NUMBER)?
+        .devices()
+        .pop()
+        .context("the number has no linked device")?;
     while stage.network.queued(NUMBER, device).iter().any(|(_, waiting)| waiting == id) {
         if Instant::now() > deadline {
             bail!("the answer was never acknowledged to WhatsApp");
@@ -131,7 +175,12 @@ async fn acknowledged(stage: &Stage, id: &str) -> anyhow::Result<()> {
 }
 
 /// Looks at a resource until it fits.
-async fn until(stage: &Stage, otherwise: &str, path: &str, fits: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+async fn until(
+    stage: &Stage,
+    otherwise: &str,
+    path: &str,
+    fits: impl Fn(&Value) -> bool,
+) -> anyhow::Result<Value> {
     let deadline = Instant::now() + STEP_LIMIT;
     loop {
         let answer = stage.api.get(path).await?;

@@ -16,8 +16,12 @@ fn help_says_where_to_start() {
 #[test]
 fn bad_configuration_stops_the_start_with_one_line_that_names_the_setting() {
     let dir = tempfile::tempdir().unwrap();
-    for (name, value) in [("PORT", "http"), ("WEBHOOK_TIMEOUT", "-5"), ("LOG_LEVEL", "loud"), ("DATABASE_TYPE", "mysql")]
-    {
+    for (name, value) in [
+        ("PORT", "http"),
+        ("WEBHOOK_TIMEOUT", "-5"),
+        ("LOG_LEVEL", "loud"),
+        ("DATABASE_TYPE", "mysql"),
+    ] {
         let mut command = waypost();
         command.current_dir(dir.path()).env(name, value);
         let (code, _, err) = finish(command);
@@ -26,14 +30,22 @@ fn bad_configuration_stops_the_start_with_one_line_that_names_the_setting() {
         let setting = if name == "LOG_LEVEL" { "log.level" } else { name };
         assert!(err.contains(setting), "{err}");
     }
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a refused start leaves nothing behind");
+    assert_eq!(
+        std::fs::read_dir(dir.path()).unwrap().count(),
+        0,
+        "a refused start leaves nothing behind"
+    );
 }
 
 #[test]
 fn check_config_shows_what_is_in_force_without_secrets() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = waypost();
-    command.arg("check-config").current_dir(dir.path()).env("PORT", "3999").env("WAYPOST_MASTER_KEY", MASTER_KEY);
+    command
+        .arg("check-config")
+        .current_dir(dir.path())
+        .env("PORT", "3999")
+        .env("WAYPOST_MASTER_KEY", MASTER_KEY);
     let (code, out, err) = finish(command);
     assert_eq!(code, Some(0), "{err}");
     assert!(out.contains("3999"), "{out}");
@@ -54,7 +66,9 @@ fn a_key_made_on_the_command_line_is_shown_once() {
     let dir = tempfile::tempdir().unwrap();
     let create = |name: &str| {
         let mut command = waypost();
-        command.args(["keys", "create", "--role", "viewer", "--name", name]).current_dir(dir.path());
+        command
+            .args(["keys", "create", "--role", "viewer", "--name", name])
+            .current_dir(dir.path());
         finish(command)
     };
     let (code, out, err) = create("till");
@@ -68,7 +82,10 @@ fn a_wrong_master_key_stops_the_start_with_a_clear_line() {
     let dir = tempfile::tempdir().unwrap();
     let create = |key: &str| {
         let mut command = waypost();
-        command.args(["keys", "create", "--name", "till"]).current_dir(dir.path()).env("WAYPOST_MASTER_KEY", key);
+        command
+            .args(["keys", "create", "--name", "till"])
+            .current_dir(dir.path())
+            .env("WAYPOST_MASTER_KEY", key);
         finish(command)
     };
     assert_eq!(create(MASTER_KEY).0, Some(0));

@@ -52,14 +52,19 @@ fn phone(chat: usize) -> String {
 }
 
 async fn register(running: &Running, session: domain::SessionId, url: &str, events: &[&str]) {
-    let body = json!({ "url": url, "events": events, "secret": "a-secret-of-the-tests", "retryCount": 5 });
-    let (status, answer) = running.api().post(&format!("/sessions/{session}/webhooks"), &body).await;
+    let body =
+        json!({ "url": url, "events": events, "secret": "a-secret-of-the-tests", "retryCount": 5 });
+    let (status, answer) =
+        running.api().post(&format!("/sessions/{session}/webhooks"), &body).await;
     assert_eq!(status, 201, "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_thousand_messages_survive_kill_minus_nine() {
-    let seed = std::env::var("WAYPOST_CRASH_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5eed_2026);
+    let seed = std::env::var("WAYPOST_CRASH_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0x5eed_2026);
     println!("seed {seed}: set WAYPOST_CRASH_SEED to repeat another one");
     let mut dice = Dice(seed);
     let house = Prepared::new().await;
@@ -137,7 +142,8 @@ fn repeats_say_so(received: &[Value], path: &str) {
             assert_eq!(earlier, event, "{path}: a repeat differs");
         }
     }
-    let keys: BTreeSet<_> = first.values().map(|event| event["idempotencyKey"].to_string()).collect();
+    let keys: BTreeSet<_> =
+        first.values().map(|event| event["idempotencyKey"].to_string()).collect();
     assert_eq!(keys.len(), first.len(), "{path}: one key for each message");
 }
 
@@ -165,7 +171,8 @@ fn lanes_in_order(received: &[Value], sent: &BTreeMap<String, Vec<String>>, path
 
 /// Whoever gets every event sees no gap.
 fn sequences_are_dense(received: &[Value]) {
-    let sequences: BTreeSet<u64> = received.iter().filter_map(|event| event["sequence"].as_u64()).collect();
+    let sequences: BTreeSet<u64> =
+        received.iter().filter_map(|event| event["sequence"].as_u64()).collect();
     let (first, last) = (*sequences.first().unwrap(), *sequences.last().unwrap());
     let gaps: Vec<u64> = (first..=last).filter(|number| !sequences.contains(number)).collect();
     assert!(gaps.is_empty(), "no event for {gaps:?}");

@@ -1,4 +1,8 @@
-#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests drive real processes and a real clock")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests drive real processes and a real clock"
+)]
 
 //! The built program, from outside: its commands, its signals, its life after `kill -9`.
 

@@ -22,7 +22,8 @@ async fn a_linked_session_comes_back_ready_without_a_new_qr() {
     let second = house.start();
     second.api().ready(session).await;
     let body = json!({ "chatId": format!("{MIA}@c.us"), "text": "we are back" });
-    let (status, sent) = second.api().post(&format!("/sessions/{session}/messages/send-text"), &body).await;
+    let (status, sent) =
+        second.api().post(&format!("/sessions/{session}/messages/send-text"), &body).await;
     assert_eq!(status, 201, "{sent}");
     let id = sent["messageId"].as_str().unwrap().to_owned();
     mia.wait_for(LIMIT, move |message| message.id == id).await.unwrap();
@@ -30,15 +31,23 @@ async fn a_linked_session_comes_back_ready_without_a_new_qr() {
 
     let third = house.start();
     third.api().ready(session).await;
-    let (status, stopped) = third.api().post(&format!("/sessions/{session}/stop"), &json!({})).await;
+    let (status, stopped) =
+        third.api().post(&format!("/sessions/{session}/stop"), &json!({})).await;
     assert_eq!((status, &stopped["status"]), (200, &json!("disconnected")));
     third.kill();
 
     let fourth = house.start();
     let view = fourth.api().get(&format!("/sessions/{session}")).await;
-    assert_eq!((&view["status"], &view["engineLoaded"]), (&json!("disconnected"), &json!(false)), "stopped stays stopped");
+    assert_eq!(
+        (&view["status"], &view["engineLoaded"]),
+        (&json!("disconnected"), &json!(false)),
+        "stopped stays stopped"
+    );
     let patterns = house.network.record().handshakes;
-    assert!(!format!("{patterns:?}").contains("XX"), "every login used the keys it had: {patterns:?}");
+    assert!(
+        !format!("{patterns:?}").contains("XX"),
+        "every login used the keys it had: {patterns:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,7 +24,8 @@ fn the_story_is_played_to_its_end() {
         "event acknowledged",
         "event delivered and verified",
     ] {
-        let at = rest.find(step).unwrap_or_else(|| panic!("{step} is missing, or too early:\n{out}"));
+        let at =
+            rest.find(step).unwrap_or_else(|| panic!("{step} is missing, or too early:\n{out}"));
         rest = &rest[at + step.len()..];
     }
     let key_file = dir.path().join("data/sandbox/.api-key");

@@ -18,6 +18,7 @@ use simulator::Network;
 use storage::{MasterKey, SqliteStore, StoreOptions};
 use tempfile::TempDir;
 use tokio::time::Instant;
+use whatsapp::LinkedDevice;
 
 /// The admin key of every prepared house.
 pub const KEY: &str = "admin-key-of-the-tests";
@@ -64,8 +65,13 @@ impl Prepared {
             let session = session(u128::try_from(index).unwrap() + 1);
             assert!(store.insert(&session).await.unwrap());
             let device = self.network.provision_device(phone).await.unwrap();
-            let bytes = serde_json::to_vec(&device.device).unwrap();
-            whatsapp::import_device(&store, session.id, &bytes, &device.prekeys).await.unwrap();
+            let (key_id, key) = &device.app_state_key;
+            let linked = LinkedDevice {
+                device: serde_json::to_vec(&device.device).unwrap(),
+                prekeys: device.prekeys.clone(),
+                app_state_key: Some((key_id.clone(), serde_json::to_vec(key).unwrap())),
+            };
+            whatsapp::import_device(&store, session.id, linked).await.unwrap();
             ids.push(session.id);
         }
         store.close().await;
@@ -148,7 +154,10 @@ impl Running {
                         return Self { child, base: base.trim().to_owned(), stdout: seen, stderr };
                     }
                 }
-                Err(_) => panic!("it did not start: {seen}{}", std::fs::read_to_string(&stderr).unwrap_or_default()),
+                Err(_) => panic!(
+                    "it did not start: {seen}{}",
+                    std::fs::read_to_string(&stderr).unwrap_or_default()
+                ),
             }
         }
     }
@@ -204,7 +213,12 @@ impl Api {
         Self { key: key.map(str::to_owned), ..self.clone() }
     }
 
-    pub async fn raw(&self, method: reqwest::Method, path: &str, body: Option<Vec<u8>>) -> (u16, Value) {
+    pub async fn raw(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> (u16, Value) {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(key) = &self.key {
             request = request.header("X-API-Key", key);

@@ -17,8 +17,8 @@ create table session (
     proxy blob,
     last_sequence bigint not null default 0 check (last_sequence >= 0),
     lease_owner text, lease_until bigint, lease_epoch bigint not null default 0,
-    check ((lease_owner is null) = (lease_until is null)),
-    created_at bigint not null, updated_at bigint not null
+    created_at bigint not null, updated_at bigint not null,
+    check ((lease_owner is null) = (lease_until is null))
 );
 
 create table message (
