@@ -127,7 +127,7 @@ impl Sink {
                 None => self.taken(&message, at),
                 Some(code) => self.refused(&message, code, at),
             };
-            self.advance(write, id).await;
+            self.advance(vec![write], id).await;
         }
         self.inner.waiters.answer(self.session, id, Answer { refused, timestamp });
     }
@@ -149,13 +149,17 @@ impl Sink {
     async fn receipt(&self, id: &WaMessageId, status: MessageStatus, timestamp: i64) {
         let Some(message) = self.find(id).await else { return };
         let at = Timestamp::from_seconds(timestamp);
-        let event = event::message_ack(
-            self.inner.commit.event_id(),
-            self.session,
-            &ack(&message, status, None),
-            at,
-        );
-        self.advance(self.moved(&message, status, None, Value::Null, vec![event]), id).await;
+        let mut writes = Vec::with_capacity(2);
+        if message.status == MessageStatus::Pending {
+            // A receipt may overtake the server's ack, and proves it: `message.sent` is told once, and first. Where the
+            // ack was here already this write changes nothing.
+            writes.push(self.taken(&message, at));
+        }
+        let ack = ack(&message, status, None);
+        let event = event::message_ack(self.inner.commit.event_id(), self.session, &ack, at);
+        writes.push(self.moved(&message, status, None, Value::Null, vec![event]));
+        self.advance(writes, id).await;
+        self.inner.waiters.answer(self.session, id, Answer { refused: None, timestamp });
     }
 
     fn moved(
@@ -176,8 +180,8 @@ impl Sink {
         }
     }
 
-    async fn advance(&self, write: Write, id: &WaMessageId) {
-        if let Err(error) = self.inner.commit.write_surely(vec![write]).await {
+    async fn advance(&self, writes: Vec<Write>, id: &WaMessageId) {
+        if let Err(error) = self.inner.commit.write_surely(writes).await {
             tracing::error!(session.id = %self.session, message.id = %id,
                 error = &error as &dyn std::error::Error, "an ack was not stored");
         }
