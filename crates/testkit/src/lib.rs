@@ -1,1 +1,27 @@
-//! testkit
+//! What tests of several crates share: time and randomness by hand, builders, a webhook receiver that follows a script,
+//! a WhatsApp without a network, and the conformance suite every ledger has to pass.
+//!
+//! Development only; nothing here is in the product's build.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up should stop at once")]
+
+pub mod build;
+mod clock;
+pub mod conformance;
+mod entropy;
+mod receiver;
+mod whatsapp;
+
+pub use clock::ManualClock;
+pub use entropy::SeededEntropy;
+pub use receiver::{Received, Receiver, Reply};
+pub use whatsapp::{FakeLink, FakeWhatsApp, OnSend};
+
+/// The time at which tests begin: 2026-10-01T08:00:00Z.
+pub const START: domain::Timestamp = domain::Timestamp::from_millis(1_790_841_600_000);
+
+/// Runs a helper of a test until the test's runtime ends.
+#[expect(clippy::disallowed_methods, reason = "no supervisor here; the test's runtime ends it")]
+fn background(work: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(work);
+}

@@ -9,13 +9,12 @@ use axum::{
     extract::ConnectInfo,
     http::{HeaderMap, Request, StatusCode},
 };
-use domain::port::{
-    ApiKeyStore as _, MessageQuery, MessageStore as _, Page, SessionStore as _, WebhookStore as _,
-};
+use domain::port::{ApiKeyStore, MessageQuery, MessageStore, Page, SessionStore, WebhookStore};
 use gateway::{Gateway, Options, Ports, WebhookOptions};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use storage::{SqliteStore, StoreOptions};
+use testkit::{FakeWhatsApp, ManualClock, OnSend, SeededEntropy};
 use tokio::{net::TcpListener, sync::mpsc};
 use tower::ServiceExt as _;
 
@@ -133,6 +132,33 @@ impl App {
         session["id"].as_str().unwrap().to_owned()
     }
 
+    async fn start_session(&self, session: &str) {
+        let path = format!("/api/sessions/{session}/start");
+        self.ask("POST", &path).admin().send().await.expect(200);
+    }
+
+    /// A started session that shows a QR code.
+    pub async fn qr_session(&self, name: &str) -> String {
+        let session = self.new_session(name).await;
+        self.start_session(&session).await;
+        self.wait_for(&session, "qr_ready").await;
+        session
+    }
+
+    /// A started session whose number is linked.
+    pub async fn ready_session(&self, name: &str) -> String {
+        let session = self.new_session(name).await;
+        self.whatsapp.link(session.parse().unwrap(), "4915550001000");
+        self.start_session(&session).await;
+        self.wait_for(&session, "ready").await;
+        session
+    }
+
+    /// WhatsApp's server refuses the next send with this code.
+    pub fn refuse_next_send(&self, code: u16) {
+        self.whatsapp.on_send(OnSend::Refuse(code));
+    }
+
     async fn wait_for(&self, session: &str, status: &str) {
         let wait = async {
             while self.get(&format!("/api/sessions/{session}")).await["status"] != status {
@@ -167,16 +193,14 @@ impl App {
     /// Everything that a request could have stored, as text. Uses of keys do not count.
     pub async fn stored(&self) -> String {
         let store = &self.store;
-        let sessions = domain::port::SessionStore::list(store, None, ALL).await.unwrap();
+        let sessions = SessionStore::list(store, None, ALL).await.unwrap();
         let mut messages = Vec::new();
         for session in &sessions {
             let query = MessageQuery::default();
-            messages.push(
-                domain::port::MessageStore::list(store, session.id, &query, ALL).await.unwrap(),
-            );
+            messages.push(MessageStore::list(store, session.id, &query, ALL).await.unwrap());
         }
-        let webhooks = domain::port::WebhookStore::list(store, None, ALL).await.unwrap();
-        let mut keys = domain::port::ApiKeyStore::list(store).await.unwrap();
+        let webhooks = WebhookStore::list(store, None, ALL).await.unwrap();
+        let mut keys = ApiKeyStore::list(store).await.unwrap();
         for key in &mut keys {
             (key.usage_count, key.last_used_at) = (0, None);
         }

@@ -1,0 +1,149 @@
+//! Records with sensible values; a number makes them differ.
+
+use domain::{
+    ApiKeyId, ChatId, EventId, MessageRowId, SessionId, Timestamp, WaMessageId, WebhookId,
+    api_key::{ApiKey, KeyHash, Role},
+    event::{EventDraft, EventType, Subscription},
+    message::{Content, Direction, InboundMessage, Message, MessageStatus, MessageType},
+    session::{Session, SessionConfig, SessionStatus},
+    webhook::{LaneOrder, RETRY_COUNT_DEFAULT, Webhook},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::START;
+
+fn uuid(kind: u128, number: u128) -> Uuid {
+    uuid::Builder::from_u128((kind << 96) | number).with_version(uuid::Version::Random).into_uuid()
+}
+
+/// `4917…@c.us`, one per number.
+pub fn chat(number: u32) -> ChatId {
+    format!("4917{number:07}@c.us").parse().unwrap()
+}
+
+/// Created a second later than the one before.
+pub fn session(number: u32) -> Session {
+    let at = Timestamp::from_millis(START.millis() + i64::from(number) * 1000);
+    Session {
+        id: SessionId::from_uuid(uuid(1, number.into())),
+        name: format!("session-{number}"),
+        status: SessionStatus::Created,
+        wanted: false,
+        phone: None,
+        lid: None,
+        push_name: None,
+        connected_at: None,
+        last_active: None,
+        last_error: None,
+        config: SessionConfig::default(),
+        proxy: None,
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+/// Wants everything, in the order of each chat.
+pub fn webhook(number: u32, session: SessionId) -> Webhook {
+    Webhook {
+        id: WebhookId::from_uuid(uuid(2, number.into())),
+        session,
+        url: format!("https://receiver-{number}.example/hook"),
+        events: vec![Subscription::All],
+        filters: None,
+        headers: vec![],
+        secret: None,
+        active: true,
+        retry_count: RETRY_COUNT_DEFAULT,
+        order: LaneOrder::Chat,
+        last_triggered_at: None,
+        created_at: START,
+        updated_at: START,
+    }
+}
+
+/// A text of ours that waits for the server, in chat 1.
+pub fn message(number: u32, session: SessionId) -> Message {
+    Message {
+        id: MessageRowId::from_uuid(uuid(3, number.into())),
+        session,
+        wa_id: wa_id(number),
+        chat: chat(1),
+        from: "4915550001000@c.us".into(),
+        to: chat(1).to_string(),
+        chat_name: None,
+        author: None,
+        body: Some(format!("text {number}")),
+        kind: MessageType::Text,
+        direction: Direction::Outgoing,
+        timestamp: None,
+        metadata: Value::Null,
+        status: MessageStatus::Pending,
+        created_at: Timestamp::from_millis(START.millis() + i64::from(number)),
+    }
+}
+
+/// The WhatsApp id of [`message`] with this number.
+pub fn wa_id(number: u32) -> WaMessageId {
+    WaMessageId::from_wire(format!("3EB0{number:018X}"))
+}
+
+/// `message.received` in a chat.
+pub fn event(number: u32, session: SessionId, chat: &ChatId) -> EventDraft {
+    EventDraft {
+        id: EventId::from_uuid(uuid(4, number.into())),
+        session,
+        kind: EventType::MessageReceived,
+        occurred_at: Timestamp::from_millis(START.millis() + i64::from(number)),
+        chat: Some(chat.clone()),
+        idempotency_key: format!("msg_{session}_{number}"),
+        data: json!({ "sessionId": session.to_string(), "id": number.to_string(), "chatId": chat.as_str() }),
+    }
+}
+
+/// `session.status`, which belongs to no chat.
+pub fn session_event(number: u32, session: SessionId) -> EventDraft {
+    EventDraft {
+        kind: EventType::SessionStatus,
+        chat: None,
+        data: json!({ "sessionId": session.to_string(), "status": "ready" }),
+        ..event(number, session, &chat(1))
+    }
+}
+
+/// A text that came in, in a chat with one person.
+pub fn inbound(number: u32, chat: &ChatId) -> InboundMessage {
+    InboundMessage {
+        id: wa_id(number),
+        chat: chat.clone(),
+        sender: chat.clone(),
+        sender_lid: None,
+        sender_phone: None,
+        from_me: false,
+        push_name: Some("Mia".into()),
+        timestamp: START.seconds() + i64::from(number),
+        content: Content::Text { body: format!("text {number}") },
+        quoted: None,
+        mentions: vec![],
+        backfilled: false,
+    }
+}
+
+/// The key whose text is `key-<number>`.
+pub fn api_key(number: u32, role: Role) -> ApiKey {
+    ApiKey {
+        id: ApiKeyId::from_uuid(uuid(5, number.into())),
+        name: format!("key {number}"),
+        prefix: format!("key-{number}"),
+        hash: KeyHash::of(&format!("key-{number}")),
+        role,
+        allowed_ips: vec![],
+        allowed_sessions: vec![],
+        allowed_chats: vec![],
+        active: true,
+        expires_at: None,
+        last_used_at: None,
+        usage_count: 0,
+        created_at: START,
+    }
+}

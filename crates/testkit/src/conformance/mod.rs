@@ -1,0 +1,116 @@
+//! What every ledger has to do, whatever database is under it. `storage` runs this suite on each of its stores.
+
+pub mod events;
+pub mod keys;
+pub mod lanes;
+pub mod messages;
+pub mod sessions;
+pub mod webhooks;
+
+use domain::{
+    SessionId,
+    event::{Event, EventDraft},
+    port::{
+        ApiKeyStore, DeliveryQueue, DeviceKeys, Ledger, MessageStore, Page, SessionStore,
+        WebhookStore, Write, WriteOutcome,
+    },
+    webhook::Webhook,
+};
+
+use crate::build;
+
+/// All ports of a ledger.
+pub trait Store:
+    Ledger
+    + SessionStore
+    + MessageStore
+    + WebhookStore
+    + ApiKeyStore
+    + DeliveryQueue
+    + DeviceKeys
+    + Clone
+{
+}
+
+impl<T> Store for T where
+    T: Ledger
+        + SessionStore
+        + MessageStore
+        + WebhookStore
+        + ApiKeyStore
+        + DeliveryQueue
+        + DeviceKeys
+        + Clone
+{
+}
+
+/// Makes a test of every case of the suite. `$open` is an async function that gives an empty store and something that
+/// is dropped after it.
+#[macro_export]
+macro_rules! store_conformance {
+    ($open:path) => {
+        $crate::store_conformance! { @modules $open;
+            events: [
+                sequences_are_dense_per_session, a_unit_is_all_or_nothing_in_order, events_need_a_session,
+                a_duplicate_message_records_nothing, acks_move_forward_only, metadata_is_merged,
+                concurrent_writers_leave_no_gap,
+            ];
+            lanes: [
+                every_webhook_that_wants_it_gets_a_delivery, a_claim_is_exclusive_until_its_lease_ends,
+                a_lane_goes_in_order, a_waiting_head_blocks_its_lane_and_no_other, a_stale_worker_can_record_nothing,
+                only_the_head_can_be_settled, an_exhausted_head_lets_the_lane_go_on, new_lanes_go_before_retries,
+                windows_and_counts_are_kept, inactive_webhooks_wait, session_order_is_one_lane, no_order_is_many_lanes,
+                a_released_lane_is_offered_again, next_due_names_the_earliest, deleted_webhooks_take_their_deliveries,
+            ];
+            messages: [
+                a_message_reads_back_as_it_was, filters_are_exact, pages_and_cursors_agree, times_of_whatsapp_sort,
+                sessions_do_not_see_each_other,
+            ];
+            sessions: [
+                a_session_reads_back_as_it_was, names_are_unique, lists_are_newest_first, patches_change_what_they_name,
+                a_lease_has_one_owner, deleting_takes_everything_along,
+            ];
+            webhooks: [
+                a_webhook_reads_back_as_it_was, the_cap_is_exact, updates_apply_to_the_next_event, lists_are_per_session_or_all,
+            ];
+            keys: [
+                an_api_key_reads_back_as_it_was, uses_are_counted, device_keys_read_back, changes_are_one_unit,
+                prefixes_are_exact, expired_keys_go, a_purge_spares_other_sessions,
+            ];
+        }
+    };
+    (@modules $open:path; $($module:ident: [$($case:ident),* $(,)?];)*) => {
+        $(mod $module {
+            $(#[tokio::test]
+            async fn $case() {
+                let (store, _keep) = $open().await;
+                $crate::conformance::$module::$case(&store).await;
+            })*
+        })*
+    };
+}
+
+/// A page with everything.
+pub(crate) const ALL: Page = Page { limit: 1000, offset: 0 };
+
+/// Stores session `number`.
+pub(crate) async fn new_session<S: Store>(store: &S, number: u32) -> SessionId {
+    let session = build::session(number);
+    assert!(SessionStore::insert(store, &session).await.unwrap());
+    session.id
+}
+
+/// Stores a webhook.
+pub(crate) async fn new_webhook<S: Store>(store: &S, webhook: Webhook) -> Webhook {
+    assert!(WebhookStore::insert(store, &webhook, 0).await.unwrap());
+    webhook
+}
+
+/// Records an event by itself.
+pub(crate) async fn append<S: Store>(store: &S, draft: EventDraft) -> Event {
+    let outcome = store.write(vec![Write::Append { event: Box::new(draft) }]).await.unwrap();
+    match outcome.into_iter().next() {
+        Some(WriteOutcome::Applied(mut events)) => events.remove(0),
+        other => panic!("the event was not recorded: {other:?}"),
+    }
+}

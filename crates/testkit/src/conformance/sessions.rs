@@ -1,0 +1,146 @@
+//! Sessions and the right to connect them.
+
+use std::time::Duration;
+
+use domain::{
+    PhoneNumber,
+    port::{
+        DeviceKeys, KeyChange, MessageStore, Page, SessionPatch, SessionStore, WebhookStore, Write,
+        WriteOutcome,
+    },
+    proxy::ProxyUrl,
+    session::{Session, SessionConfig, SessionStatus},
+};
+
+use super::{ALL, Store, append, new_session, new_webhook};
+use crate::{START, build};
+
+fn full(number: u32) -> Session {
+    Session {
+        status: SessionStatus::Ready,
+        wanted: true,
+        phone: PhoneNumber::parse("4915550001000"),
+        lid: Some("123456789@lid".parse().unwrap()),
+        push_name: Some("Corner Bakery".into()),
+        connected_at: Some(START),
+        last_active: Some(START.plus(Duration::from_secs(1))),
+        last_error: Some("because".into()),
+        config: SessionConfig {
+            auto_reject_calls: true,
+            max_reconnect_attempts: Some(3),
+            reconnect_base_delay_ms: Some(1000),
+        },
+        proxy: Some(ProxyUrl::parse("socks5://ann:hunter2@proxy.example:1081").unwrap()),
+        ..build::session(number)
+    }
+}
+
+pub async fn a_session_reads_back_as_it_was<S: Store>(store: &S) {
+    for session in [full(1), build::session(2)] {
+        assert!(SessionStore::insert(store, &session).await.unwrap());
+        assert_eq!(SessionStore::get(store, session.id).await.unwrap(), Some(session));
+    }
+    assert_eq!(SessionStore::get(store, build::session(3).id).await.unwrap(), None);
+}
+
+pub async fn names_are_unique<S: Store>(store: &S) {
+    new_session(store, 1).await;
+    let same = Session { name: build::session(1).name, ..build::session(2) };
+    assert!(!SessionStore::insert(store, &same).await.unwrap());
+    assert_eq!(SessionStore::list(store, None, ALL).await.unwrap(), [build::session(1)]);
+}
+
+pub async fn lists_are_newest_first<S: Store>(store: &S) {
+    for number in 1..=5 {
+        new_session(store, number).await;
+    }
+    let names = |sessions: Vec<Session>| -> Vec<String> {
+        sessions.into_iter().map(|session| session.name).collect()
+    };
+    let page = Page { limit: 2, offset: 1 };
+    let middle = SessionStore::list(store, None, page).await.unwrap();
+    assert_eq!(names(middle), ["session-4", "session-3"]);
+    let named = SessionStore::list(store, Some("session-2"), ALL).await.unwrap();
+    assert_eq!(names(named), ["session-2"]);
+    assert!(SessionStore::list(store, Some("session"), ALL).await.unwrap().is_empty());
+}
+
+pub async fn patches_change_what_they_name<S: Store>(store: &S) {
+    let session = full(1);
+    assert!(SessionStore::insert(store, &session).await.unwrap());
+    let patch = SessionPatch {
+        status: Some(SessionStatus::Disconnected),
+        phone: Some(None),
+        proxy: Some(None),
+        at: Some(START.plus(Duration::from_secs(9))),
+        ..SessionPatch::default()
+    };
+    let write = |id, event| Write::PatchSession {
+        session: id,
+        patch: Box::new(patch.clone()),
+        events: vec![build::session_event(event, id)],
+    };
+    let nobody = build::session(9).id;
+    let outcomes = store.write(vec![write(session.id, 1), write(nobody, 2)]).await.unwrap();
+    assert!(matches!(outcomes[0], WriteOutcome::Applied(_)));
+    assert_eq!(outcomes[1], WriteOutcome::Unchanged);
+    let expected = Session {
+        status: SessionStatus::Disconnected,
+        phone: None,
+        proxy: None,
+        updated_at: START.plus(Duration::from_secs(9)),
+        ..session.clone()
+    };
+    assert_eq!(SessionStore::get(store, session.id).await.unwrap(), Some(expected));
+}
+
+pub async fn a_lease_has_one_owner<S: Store>(store: &S) {
+    let id = new_session(store, 1).await;
+    let at = |second| START.plus(Duration::from_secs(second));
+    let take = async |owner: &str, now, until| {
+        SessionStore::acquire(store, id, owner, at(now), at(until)).await.unwrap()
+    };
+    let first = take("a", 0, 60).await.unwrap();
+    assert_eq!(take("b", 59, 119).await, None);
+    assert_eq!(take("a", 40, 100).await, Some(first), "a renewal keeps the number");
+    assert_eq!(take("b", 60, 120).await, None, "renewed until 100");
+    let second = take("b", 100, 160).await.unwrap();
+    assert!(second > first);
+    SessionStore::release(store, id, "a").await.unwrap();
+    assert_eq!(take("a", 101, 161).await, None, "only the owner can release");
+    SessionStore::release(store, id, "b").await.unwrap();
+    assert!(take("a", 102, 162).await.unwrap() > second);
+    let nobody = build::session(9).id;
+    assert_eq!(SessionStore::acquire(store, nobody, "a", at(0), at(1)).await.unwrap(), None);
+}
+
+pub async fn deleting_takes_everything_along<S: Store>(store: &S) {
+    let (gone, stays) = (new_session(store, 1).await, new_session(store, 2).await);
+    for (number, id) in [(1, gone), (2, stays)] {
+        new_webhook(store, build::webhook(number, id)).await;
+        let message = Box::new(build::message(number, id));
+        let events = vec![build::event(number, id, &build::chat(1))];
+        store.write(vec![Write::InsertMessage { message, events }]).await.unwrap();
+        let key =
+            KeyChange::Put { namespace: "session", key: "a".into(), value: vec![1], expires_at: 0 };
+        store.apply(id, vec![key]).await.unwrap();
+    }
+    assert!(SessionStore::delete(store, gone).await.unwrap());
+    assert!(!SessionStore::delete(store, gone).await.unwrap());
+    let lanes = store.claim("w", 10, 10, START, START.plus(Duration::from_secs(1))).await.unwrap();
+    assert_eq!(lanes.len(), 1);
+    assert_eq!(lanes[0].deliveries[0].event.draft.session, stays);
+    for (id, number, there) in [(gone, 1, false), (stays, 2, true)] {
+        let message = MessageStore::get(store, id, &build::wa_id(number)).await.unwrap();
+        assert_eq!(message.is_some(), there);
+        let key = DeviceKeys::get(store, id, "session", "a").await.unwrap();
+        assert_eq!(key.is_some(), there);
+        assert_eq!(
+            WebhookStore::list(store, Some(id), ALL).await.unwrap().len(),
+            usize::from(there)
+        );
+    }
+    // A session made anew starts from nothing.
+    let again = new_session(store, 1).await;
+    assert_eq!(append(store, build::session_event(9, again)).await.sequence, 1);
+}

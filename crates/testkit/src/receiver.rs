@@ -1,0 +1,122 @@
+//! A webhook receiver that follows a script and remembers everything.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use serde_json::Value;
+use tokio::{net::TcpListener, sync::watch};
+
+/// What the receiver answers to one call.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// This status, at once.
+    Status(u16),
+    /// This status with a body.
+    Body(u16, String),
+    /// A redirect to this address.
+    Redirect(String),
+    /// This status after this time.
+    Slow(Duration, u16),
+    /// Nothing, ever.
+    Silence,
+}
+
+/// One call as it came in.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its exact body.
+    pub body: Bytes,
+}
+
+impl Received {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// A header's text; empty when it is missing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// Listens on a free port of loopback until the test ends. Answers 200 unless told otherwise.
+#[derive(Clone)]
+pub struct Receiver {
+    url: String,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    script: Mutex<VecDeque<Reply>>,
+    received: Mutex<Vec<Received>>,
+    count: watch::Sender<usize>,
+}
+
+impl Receiver {
+    /// Starts it.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let shared = Arc::new(Shared::default());
+        let router = Router::new().fallback(take).with_state(shared.clone());
+        crate::background(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, shared }
+    }
+
+    /// `http://127.0.0.1:…/hook`
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// The next calls get these answers, one after another; then 200 again.
+    pub fn answer(&self, replies: impl IntoIterator<Item = Reply>) {
+        self.shared.script.lock().unwrap_or_else(PoisonError::into_inner).extend(replies);
+    }
+
+    /// Every call so far, in order.
+    pub fn received(&self) -> Vec<Received> {
+        self.shared.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until so many calls came in.
+    pub async fn wait_for(&self, count: usize) -> Vec<Received> {
+        let mut seen = self.shared.count.subscribe();
+        seen.wait_for(|seen| *seen >= count).await.unwrap();
+        self.received()
+    }
+}
+
+async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    let reply = shared.script.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let count = {
+        let mut received = shared.received.lock().unwrap_or_else(PoisonError::into_inner);
+        received.push(Received { headers, body });
+        received.len()
+    };
+    shared.count.send_replace(count);
+    let code = |status| StatusCode::from_u16(status).unwrap();
+    match reply.unwrap_or(Reply::Status(200)) {
+        Reply::Status(status) => code(status).into_response(),
+        Reply::Body(status, body) => (code(status), body).into_response(),
+        Reply::Redirect(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
+        Reply::Slow(time, status) => {
+            tokio::time::sleep(time).await;
+            code(status).into_response()
+        }
+        Reply::Silence => std::future::pending().await,
+    }
+}

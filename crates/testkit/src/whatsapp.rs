@@ -1,0 +1,253 @@
+//! A WhatsApp without a network, for the rules above the wire. The wire itself is tested on the simulated network.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use domain::{
+    PhoneNumber, SessionId, WaMessageId,
+    message::{InboundMessage, OutgoingMessage},
+    port::{Connection, EngineError, EngineSignal, EngineSink, OpenRequest, StoreResult, WhatsApp},
+    session::LossCause,
+};
+use tokio::sync::watch;
+
+/// The server's time in every ack, epoch seconds.
+const SERVER_TIME: i64 = 1_790_841_601;
+
+/// What becomes of a send.
+#[derive(Debug)]
+pub enum OnSend {
+    /// The server takes it.
+    Ack,
+    /// The server refuses it with a code.
+    Refuse(u16),
+    /// Nothing is heard of it.
+    Silence,
+    /// The engine fails before or while it writes.
+    Fail(EngineError),
+}
+
+/// Follows a script; without one every session shows a QR code, every linked one connects, and every send is taken.
+#[derive(Clone, Default)]
+pub struct FakeWhatsApp {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    opened: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct State {
+    linked: HashMap<SessionId, PhoneNumber>,
+    opens: Vec<OpenRequest>,
+    on_open: VecDeque<EngineError>,
+    on_send: VecDeque<OnSend>,
+    on_unlink: VecDeque<EngineError>,
+    sent: Vec<OutgoingMessage>,
+    unlinked: Vec<SessionId>,
+    links: HashMap<SessionId, FakeLink>,
+}
+
+impl FakeWhatsApp {
+    /// The session logs in as this number from its next open on.
+    pub fn link(&self, session: SessionId, phone: &str) {
+        self.lock().linked.insert(session, PhoneNumber::parse(phone).unwrap());
+    }
+
+    /// The next opens fail.
+    pub fn fail_open(&self, error: EngineError) {
+        self.lock().on_open.push_back(error);
+    }
+
+    /// What becomes of the next sends, one after another.
+    pub fn on_send(&self, outcome: OnSend) {
+        self.lock().on_send.push_back(outcome);
+    }
+
+    /// The next unlink fails.
+    pub fn fail_unlink(&self, error: EngineError) {
+        self.lock().on_unlink.push_back(error);
+    }
+
+    /// Every message handed over, in order.
+    pub fn sent(&self) -> Vec<OutgoingMessage> {
+        self.lock().sent.clone()
+    }
+
+    /// Every open, in order.
+    pub fn opens(&self) -> Vec<OpenRequest> {
+        self.lock().opens.clone()
+    }
+
+    /// Sessions whose device was unlinked on request.
+    pub fn unlinked(&self) -> Vec<SessionId> {
+        self.lock().unlinked.clone()
+    }
+
+    /// The latest connection of a session.
+    pub fn connection(&self, session: SessionId) -> FakeLink {
+        self.lock().links.get(&session).cloned().expect("the session was opened")
+    }
+
+    /// Waits for the n-th open of all sessions (from 1).
+    pub async fn opened(&self, count: usize) {
+        self.shared.opened.subscribe().wait_for(|opened| *opened >= count).await.unwrap();
+    }
+
+    /// A phone scans the code.
+    pub async fn scan(&self, session: SessionId, phone: &str) {
+        self.link(session, phone);
+        let (link, phone) = (self.connection(session), PhoneNumber::parse(phone).unwrap());
+        link.signal(EngineSignal::Paired { phone: phone.clone(), lid: None }).await;
+        link.signal(connected(phone)).await;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn connected(phone: PhoneNumber) -> EngineSignal {
+    EngineSignal::Connected { phone, lid: None, push_name: Some("Corner Bakery".into()) }
+}
+
+#[async_trait]
+impl WhatsApp for FakeWhatsApp {
+    async fn open(
+        &self,
+        request: OpenRequest,
+        sink: Arc<dyn EngineSink>,
+    ) -> Result<Arc<dyn Connection>, EngineError> {
+        let session = request.session;
+        let link = FakeLink {
+            fake: self.clone(),
+            session,
+            sink,
+            turn: Arc::default(),
+            closed: Arc::default(),
+        };
+        let (first, opened) = {
+            let mut state = self.lock();
+            state.opens.push(request);
+            let opened = state.opens.len();
+            if let Some(error) = state.on_open.pop_front() {
+                self.shared.opened.send_replace(opened);
+                return Err(error);
+            }
+            let open = state.links.get(&session).is_some_and(|link| !link.is_closed());
+            assert!(!open, "two connections of one session");
+            state.links.insert(session, link.clone());
+            let code = || EngineSignal::QrCode { code: "2@ref,noise,identity,adv".into() };
+            (state.linked.get(&session).cloned().map_or_else(code, connected), opened)
+        };
+        self.shared.opened.send_replace(opened);
+        let told = link.clone();
+        crate::background(async move { told.signal(first).await });
+        Ok(Arc::new(link))
+    }
+}
+
+/// One connection, seen from WhatsApp's side.
+#[derive(Clone)]
+pub struct FakeLink {
+    fake: FakeWhatsApp,
+    session: SessionId,
+    sink: Arc<dyn EngineSink>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    closed: Arc<AtomicBool>,
+}
+
+impl FakeLink {
+    /// Tells the sink; nothing when the connection is over.
+    pub async fn signal(&self, signal: EngineSignal) {
+        let _turn = self.turn.lock().await;
+        if self.is_closed() {
+            return;
+        }
+        if matches!(signal, EngineSignal::Lost(_)) {
+            self.closed.store(true, Ordering::Release);
+        }
+        self.sink.signal(signal).await;
+    }
+
+    /// Messages come in.
+    ///
+    /// # Errors
+    /// Whatever the sink says; WhatsApp would not be acknowledged then.
+    pub async fn messages(&self, messages: Vec<InboundMessage>) -> StoreResult<()> {
+        self.sink.messages(messages).await
+    }
+
+    /// The connection ends.
+    pub async fn lose(&self, cause: LossCause) {
+        self.signal(EngineSignal::Lost(cause)).await;
+    }
+
+    /// The server takes a message.
+    pub async fn ack(&self, id: &WaMessageId) {
+        let ack = EngineSignal::ServerAck { id: id.clone(), refused: None, timestamp: SERVER_TIME };
+        self.signal(ack).await;
+    }
+
+    /// Whether it is over.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+}
+
+#[async_trait]
+impl Connection for FakeLink {
+    async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError> {
+        if self.is_closed() {
+            return Err(EngineError::NotConnected);
+        }
+        let (id, outcome) = {
+            let mut state = self.fake.lock();
+            let outcome = state.on_send.pop_front().unwrap_or(OnSend::Ack);
+            let id = message.id.clone();
+            if !matches!(outcome, OnSend::Fail(_)) {
+                state.sent.push(message);
+            }
+            (id, outcome)
+        };
+        let refused = match outcome {
+            OnSend::Fail(error) => return Err(error),
+            OnSend::Silence => return Ok(()),
+            OnSend::Ack => None,
+            OnSend::Refuse(code) => Some(code),
+        };
+        let link = self.clone();
+        crate::background(async move {
+            link.signal(EngineSignal::ServerAck { id, refused, timestamp: SERVER_TIME }).await;
+        });
+        Ok(())
+    }
+
+    async fn pairing_code(&self, _: &PhoneNumber) -> Result<String, EngineError> {
+        Ok("ABCD1234".into())
+    }
+
+    async fn unlink(&self, _: Duration) -> Result<(), EngineError> {
+        let mut state = self.fake.lock();
+        if let Some(error) = state.on_unlink.pop_front() {
+            return Err(error);
+        }
+        state.linked.remove(&self.session);
+        state.unlinked.push(self.session);
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}
