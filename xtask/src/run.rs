@@ -44,8 +44,9 @@ pub fn test(args: &[String]) -> anyhow::Result<()> {
 pub fn check() -> anyhow::Result<()> {
     must(cargo(&["fmt", "--check"]))?;
     must(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    test(&[])?;
-    crate::architecture::no_danger_feature()
+    crate::architecture::only_known_arrows()?;
+    crate::architecture::no_danger_feature()?;
+    test(&[])
 }
 
 /// `cargo xtask openapi`

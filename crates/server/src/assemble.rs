@@ -112,7 +112,6 @@ fn options(settings: &Settings) -> Options {
             lease: millis(webhooks.timeout_ms * 2 + 20_000),
             ..WebhookOptions::default()
         },
-        ..Options::default()
     }
 }
 

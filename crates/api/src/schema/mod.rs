@@ -22,7 +22,7 @@ pub fn check(schema: &str, value: &mut Value) -> Vec<String> {
     let mut problems = Vec::new();
     match SCHEMAS.get(schema) {
         Some(schema) => {
-            Walk { problems: &mut problems, prefix: String::new() }.object(schema, value)
+            Walk { problems: &mut problems, prefix: String::new() }.object(schema, value);
         }
         // Nothing may pass unchecked; a test walks all bodies, so this is never met.
         None => problems.push(format!("there is no schema {schema}")),

@@ -303,11 +303,7 @@ async fn overview(
         active: counts.active,
         ready: counts.ready,
         disconnected: counts.disconnected,
-        by_status: counts
-            .by_status
-            .into_iter()
-            .map(|(status, count)| (status.into(), count))
-            .collect(),
+        by_status: counts.by_status,
         memory_usage: MemoryUsage { heap_used: rss, heap_total: rss, rss },
     }))
 }

@@ -174,10 +174,10 @@ async fn lists_show_a_scoped_key_its_sessions_only() {
     let ids = |list: &Value, field: &str| -> Vec<String> {
         list.as_array().unwrap().iter().map(|row| row[field].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(ids(&see("/api/sessions").await, "id"), [own.clone()]);
+    assert_eq!(ids(&see("/api/sessions").await, "id"), [own.as_str()]);
     assert_eq!(see("/api/sessions?name=other").await, json!([]));
     assert_eq!(see("/api/sessions?limit=1&offset=1").await, json!([]));
-    assert_eq!(ids(&see("/api/webhooks").await, "sessionId"), [own.clone()]);
+    assert_eq!(ids(&see("/api/webhooks").await, "sessionId"), [own.as_str()]);
     assert_eq!(see("/api/sessions/stats/overview").await["total"], 1);
     assert_eq!(app.get("/api/sessions/stats/overview").await["total"], 2);
     assert_eq!(ids(&app.get("/api/webhooks").await, "sessionId"), [other, own]);

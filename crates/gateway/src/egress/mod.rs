@@ -170,7 +170,7 @@ async fn read(mut answer: reqwest::Response) -> Result<Answer, EgressError> {
     while body.len() < EXCERPT_BYTES_MAX {
         match answer.chunk().await {
             Ok(Some(chunk)) => {
-                body.extend_from_slice(&chunk[..chunk.len().min(EXCERPT_BYTES_MAX - body.len())])
+                body.extend_from_slice(&chunk[..chunk.len().min(EXCERPT_BYTES_MAX - body.len())]);
             }
             Ok(None) => break,
             // The status is the answer; what is left of a body that breaks off changes nothing.

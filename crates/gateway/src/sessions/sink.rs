@@ -48,7 +48,7 @@ impl EngineSink for Sink {
     async fn signal(&self, signal: EngineSignal) {
         match signal {
             EngineSignal::ServerAck { id, refused, timestamp } => {
-                self.server_ack(&id, refused, timestamp).await
+                self.server_ack(&id, refused, timestamp).await;
             }
             EngineSignal::Receipt { chat: _, ids, kind, timestamp } => {
                 let status = match kind {

@@ -426,7 +426,7 @@ impl Task {
                     retry_at = Some(self.inner.ports.clock.now().plus(wait));
                 }
                 Effect::TellDisconnected(reason) => {
-                    events.push(commit.disconnected_event(self.id, reason))
+                    events.push(commit.disconnected_event(self.id, reason));
                 }
                 Effect::TellReconnectLoop { attempts } => {
                     events.push(commit.reconnect_loop_event(self.id, *attempts, wait));
@@ -449,7 +449,7 @@ impl Task {
         patch.at = Some(self.inner.ports.clock.now());
         match self.inner.commit.patch(self.id, patch, events).await {
             Ok(_) => {
-                tracing::info!(session.id = %self.id, status = next.status.as_str(), "session")
+                tracing::info!(session.id = %self.id, status = next.status.as_str(), "session");
             }
             Err(error) => {
                 tracing::error!(session.id = %self.id, error = &error as &dyn std::error::Error,

@@ -185,7 +185,7 @@ fn log(webhook: &Webhook, delivery: &Delivery, attempt: &Attempt, verdict: &Verd
     let duration_ms = u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX);
     match &attempt.error {
         None => {
-            tracing::debug!(webhook.id = %webhook.id, delivery.id = %delivery.id, duration_ms, "delivered")
+            tracing::debug!(webhook.id = %webhook.id, delivery.id = %delivery.id, duration_ms, "delivered");
         }
         Some(error) => {
             let exhausted = *verdict == Verdict::Exhausted;

@@ -127,16 +127,17 @@ fn session(number: u128) -> Session {
 pub struct Running {
     child: Child,
     pub base: String,
-    pub stdout: String,
     stderr: PathBuf,
 }
 
 impl Running {
     fn spawn(mut command: Command, stderr: PathBuf) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&stderr).unwrap();
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        // From here on the drop ends it, also when it never listens.
+        let mut running = Self { child, base: String::new(), stderr };
         let (tell, told) = mpsc::channel();
-        let stdout = child.stdout.take().unwrap();
+        let stdout = running.child.stdout.take().unwrap();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if tell.send(line).is_err() {
@@ -145,21 +146,17 @@ impl Running {
             }
         });
         let mut seen = String::new();
-        loop {
-            match told.recv_timeout(LIMIT) {
-                Ok(line) => {
-                    seen.push_str(&line);
-                    seen.push('\n');
-                    if let Some((_, base)) = line.split_once("listens on ") {
-                        return Self { child, base: base.trim().to_owned(), stdout: seen, stderr };
-                    }
-                }
-                Err(_) => panic!(
-                    "it did not start: {seen}{}",
-                    std::fs::read_to_string(&stderr).unwrap_or_default()
-                ),
+        while running.base.is_empty() {
+            let Ok(line) = told.recv_timeout(LIMIT) else {
+                panic!("it did not start: {seen}{}", running.log());
+            };
+            if let Some((_, base)) = line.split_once("listens on ") {
+                base.trim().clone_into(&mut running.base);
             }
+            seen.push_str(&line);
+            seen.push('\n');
         }
+        running
     }
 
     /// SIGKILL: no instruction of the program runs after this.
