@@ -181,8 +181,3 @@ fn every_reference_pattern_and_format_in_use_is_known() {
         });
     }
 }
-
-#[test]
-fn zz_dump() {
-    std::fs::write("/tmp/waypost/api/openapi.json", crate::openapi_json()).unwrap();
-}
