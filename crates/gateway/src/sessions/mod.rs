@@ -2,7 +2,8 @@
 //!
 //! # The cast
 //! - [`Sessions`] is the handle. It knows which sessions are *loaded*: have a task, and with it the engine.
-//! - A *task* ([`task`]) owns the life of one session: inputs in, `domain::session::transition`, effects out.
+//! - A *task* ([`task`]) owns the life of one session: inputs in, `domain::session::transition`, effects out. Its
+//!   *keeper* ([`keeper`]) loads it, gives it another life after a panic, and unloads it.
 //! - A *sink* ([`sink`]) takes what one connection says: messages are committed before WhatsApp is acknowledged, acks
 //!   move rows forward, everything else goes to the task.
 //!
@@ -13,6 +14,8 @@
 
 mod commit;
 mod error;
+mod handle;
+mod keeper;
 mod qr;
 pub(crate) mod sink;
 mod task;
@@ -33,7 +36,7 @@ use futures::StreamExt as _;
 
 use crate::{Options, Policy, Ports, Supervisor, Webhooks, acks::Waiters};
 use commit::Commit;
-use task::{Command, Handle};
+use handle::{Command, Done, Handle};
 
 pub use error::{
     CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
@@ -191,7 +194,7 @@ impl Sessions {
         if !self.inner.renew_lease(id).await.map_err(StartSessionError::Store)? {
             return Err(StartSessionError::HeldElsewhere);
         }
-        task::launch(&self.inner, session).await;
+        keeper::launch(&self.inner, session).await;
         self.view_of(id).await.map_err(StartSessionError::Store)?.ok_or(StartSessionError::NotFound)
     }
 
@@ -201,7 +204,7 @@ impl Sessions {
     /// [`StopSessionError`].
     pub async fn stop(&self, id: SessionId) -> Result<SessionView, StopSessionError> {
         if !self.inner.command(id, Command::Stop).await {
-            self.inner.mark_stopped(id).await.map_err(StopSessionError::Store)?;
+            self.inner.mark_stopped(id, Keys::Keep).await.map_err(StopSessionError::Store)?;
         }
         self.view_of(id).await.map_err(StopSessionError::Store)?.ok_or(StopSessionError::NotFound)
     }
@@ -213,13 +216,14 @@ impl Sessions {
     pub async fn logout(&self, id: SessionId) -> Result<SessionView, LogoutSessionError> {
         let found = self.view_of(id).await.map_err(LogoutSessionError::Store)?;
         found.ok_or(LogoutSessionError::NotFound)?;
-        let unlinked = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        if !self
-            .inner
-            .command(id, |done| Command::Logout { done, unlinked: unlinked.clone() })
-            .await
-        {
+        if self.inner.handle(id).is_none() {
             return Err(LogoutSessionError::NotStarted);
+        }
+        let unlinked = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let logout = |done| Command::Logout { done, unlinked: unlinked.clone() };
+        if !self.inner.command(id, logout).await {
+            // No task was there to tell WhatsApp.
+            self.inner.mark_stopped(id, Keys::Delete).await.map_err(LogoutSessionError::Store)?;
         }
         if !unlinked.load(std::sync::atomic::Ordering::Acquire) {
             return Err(LogoutSessionError::Incomplete);
@@ -239,7 +243,7 @@ impl Sessions {
         found.ok_or(StopSessionError::NotFound)?;
         let handle = self.inner.handle(id).ok_or(StopSessionError::NotStarted)?;
         handle.kill().await;
-        self.inner.mark_stopped(id).await.map_err(StopSessionError::Store)?;
+        self.inner.mark_stopped(id, Keys::Keep).await.map_err(StopSessionError::Store)?;
         self.view_of(id).await.map_err(StopSessionError::Store)?.ok_or(StopSessionError::NotFound)
     }
 
@@ -410,30 +414,45 @@ impl Inner {
         SessionView { session, engine_loaded }
     }
 
-    /// Gives the task a command and waits until it is done; `false` when the session is not loaded.
-    async fn command(&self, id: SessionId, command: impl FnOnce(task::Done) -> Command) -> bool {
-        match self.handle(id) {
-            Some(handle) => handle.command(command).await,
-            None => false,
+    /// Gives the task a command and waits until it is done; `false` when no task took it. Either way the session is not
+    /// loaded afterwards.
+    async fn command(&self, id: SessionId, command: impl FnOnce(Done) -> Command) -> bool {
+        let Some(handle) = self.handle(id) else { return false };
+        if handle.command(command).await {
+            return true;
         }
+        // It ended by itself, or panicked and would come back.
+        handle.kill().await;
+        false
     }
 
     /// A session without a task that should stay down over restarts.
-    async fn mark_stopped(&self, id: SessionId) -> Result<(), StoreError> {
+    async fn mark_stopped(&self, id: SessionId, keys: Keys) -> Result<(), StoreError> {
         let Some(session) = self.ports.sessions.get(id).await? else { return Ok(()) };
-        if session.status == SessionStatus::Created
+        let mut patch = SessionPatch::default();
+        if keys == Keys::Delete {
+            self.ports.device_keys.purge(id).await?;
+            (patch.phone, patch.lid) = (Some(None), Some(None));
+        } else if session.status == SessionStatus::Created
             || (!session.wanted && session.status == SessionStatus::Disconnected)
         {
             return Ok(());
         }
-        let patch = SessionPatch {
-            status: Some(SessionStatus::Disconnected),
-            wanted: Some(false),
-            last_error: Some(None),
-            at: Some(self.ports.clock.now()),
-            ..SessionPatch::default()
-        };
-        let status = self.commit.status_event(id, SessionStatus::Disconnected);
-        self.commit.patch(id, patch, vec![status]).await.map(|_| ())
+        patch.status = Some(SessionStatus::Disconnected);
+        patch.wanted = Some(false);
+        patch.last_error = Some(None);
+        patch.at = Some(self.ports.clock.now());
+        let mut events = vec![];
+        if session.status != SessionStatus::Disconnected {
+            events.push(self.commit.status_event(id, SessionStatus::Disconnected));
+        }
+        self.commit.patch(id, patch, events).await.map(|_| ())
     }
+}
+
+/// What becomes of a session's keys when it is marked as stopped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    Keep,
+    Delete,
 }
