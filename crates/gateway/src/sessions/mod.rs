@@ -15,6 +15,7 @@
 mod commit;
 mod error;
 mod handle;
+mod inner;
 mod keeper;
 mod qr;
 pub(crate) mod sink;
@@ -22,13 +23,13 @@ mod task;
 mod view;
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
 };
 
 use domain::{
     PhoneNumber, SessionId,
-    port::{Connection, EngineError, Page, SessionPatch, StoreError},
+    port::{EngineError, Page, SessionPatch, StoreError},
     proxy::ProxyUrl,
     session::{Session, SessionConfig, SessionStatus},
 };
@@ -36,7 +37,9 @@ use futures::StreamExt as _;
 
 use crate::{Options, Policy, Ports, Supervisor, Webhooks, acks::Waiters};
 use commit::Commit;
-use handle::{Command, Done, Handle};
+use handle::Command;
+use inner::Keys;
+pub(crate) use inner::{Inner, Link, NoLink};
 
 pub use error::{
     CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
@@ -48,34 +51,6 @@ pub use view::{ConfigPatch, NewSession, Overview, PairingView, QrView, SessionVi
 #[derive(Clone)]
 pub struct Sessions {
     inner: Arc<Inner>,
-}
-
-pub(crate) struct Inner {
-    pub(crate) ports: Ports,
-    pub(crate) options: Options,
-    pub(crate) supervisor: Supervisor,
-    pub(crate) commit: Commit,
-    pub(crate) waiters: Waiters,
-    loaded: Mutex<HashMap<SessionId, Handle>>,
-    /// Starts happen one after another: the cap and "already started" are then exact.
-    starting: tokio::sync::Mutex<()>,
-}
-
-/// What a send needs of a ready session.
-pub(crate) struct Link {
-    pub(crate) connection: Arc<dyn Connection>,
-    /// The account's own chat id, or `me`.
-    pub(crate) from: String,
-    /// Held while a row is stored and its frame written: sends leave in the order they were accepted.
-    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
-}
-
-/// Why there is no [`Link`].
-pub(crate) enum NoLink {
-    NotFound,
-    NotStarted,
-    NotReady(SessionStatus),
-    Store(StoreError),
 }
 
 impl Sessions {
@@ -394,65 +369,4 @@ impl Sessions {
         let from = session.phone.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
         Ok(Link { connection, from, turn: handle.turn() })
     }
-}
-
-impl Inner {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Handle>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn handle(&self, id: SessionId) -> Option<Handle> {
-        self.lock().get(&id).cloned()
-    }
-
-    fn loaded_count(&self) -> usize {
-        self.lock().len()
-    }
-
-    fn view(&self, session: Session) -> SessionView {
-        let engine_loaded = self.lock().contains_key(&session.id);
-        SessionView { session, engine_loaded }
-    }
-
-    /// Gives the task a command and waits until it is done; `false` when no task took it. Either way the session is not
-    /// loaded afterwards.
-    async fn command(&self, id: SessionId, command: impl FnOnce(Done) -> Command) -> bool {
-        let Some(handle) = self.handle(id) else { return false };
-        if handle.command(command).await {
-            return true;
-        }
-        // It ended by itself, or panicked and would come back.
-        handle.kill().await;
-        false
-    }
-
-    /// A session without a task that should stay down over restarts.
-    async fn mark_stopped(&self, id: SessionId, keys: Keys) -> Result<(), StoreError> {
-        let Some(session) = self.ports.sessions.get(id).await? else { return Ok(()) };
-        let mut patch = SessionPatch::default();
-        if keys == Keys::Delete {
-            self.ports.device_keys.purge(id).await?;
-            (patch.phone, patch.lid) = (Some(None), Some(None));
-        } else if session.status == SessionStatus::Created
-            || (!session.wanted && session.status == SessionStatus::Disconnected)
-        {
-            return Ok(());
-        }
-        patch.status = Some(SessionStatus::Disconnected);
-        patch.wanted = Some(false);
-        patch.last_error = Some(None);
-        patch.at = Some(self.ports.clock.now());
-        let mut events = vec![];
-        if session.status != SessionStatus::Disconnected {
-            events.push(self.commit.status_event(id, SessionStatus::Disconnected));
-        }
-        self.commit.patch(id, patch, events).await.map(|_| ())
-    }
-}
-
-/// What becomes of a session's keys when it is marked as stopped.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Keys {
-    Keep,
-    Delete,
 }

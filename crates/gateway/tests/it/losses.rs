@@ -129,7 +129,8 @@ async fn a_lease_that_was_taken_away_ends_the_connection() {
     let until = house.now().plus(Duration::from_secs(600));
     house.store.acquire(session, "another", house.now(), until).await.unwrap().unwrap();
     house.pass(Duration::from_secs(20), Duration::from_secs(20)).await;
-    house.wait_for(session, ActionRequired).await;
+    house.wait_unloaded(session).await;
+    assert_eq!(house.record(session).await.status, ActionRequired);
     assert!(house.whatsapp.connection(session).is_closed());
 }
 
