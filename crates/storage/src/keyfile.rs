@@ -45,6 +45,9 @@ impl MasterKey {
                 Self::from_hex_or_base64(&text).map_err(|_| KeyFileError::Malformed(path.into()))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => create(path, entropy).map_err(io),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                Err(KeyFileError::Malformed(path.into()))
+            }
             Err(error) => Err(io(error)),
         }
     }
@@ -68,7 +71,22 @@ fn create(path: &Path, entropy: &dyn Entropy) -> std::io::Result<MasterKey> {
     writeln!(file, "{}", key.hex())?;
     file.sync_all()?;
     std::fs::rename(&beside, path)?;
+    sync_folder(path)?;
     Ok(key)
+}
+
+/// The name must survive a power cut too: what the database holds by then opens with this key alone.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => std::fs::File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 #[cfg(unix)]

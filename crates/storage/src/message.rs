@@ -48,7 +48,8 @@ fn read(row: &SqliteRow) -> StoreResult<Message> {
     })
 }
 
-/// Stores a message unless its id is known in its session; `false` then, or when there is no such session.
+/// Stores a message unless its id is known in its session; `false` then. A session that does not exist is an error:
+/// nothing may be sent whose row is not there.
 pub(crate) async fn insert(unit: &mut Unit, message: &Message) -> StoreResult<bool> {
     let done = sqlx::query(INSERT)
         .bind(message.id.to_string())

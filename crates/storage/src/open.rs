@@ -100,7 +100,7 @@ impl SqliteStore {
     /// [`OpenError`]; each says what to do.
     pub async fn open(options: StoreOptions) -> Result<Self, OpenError> {
         let path = options.path.clone();
-        let lock = lock(&path)?;
+        let lock = Arc::new(lock(&path)?);
         let cipher = Arc::new(Cipher::new(&options.master_key));
         let failed = |source| OpenError::Store { path: path.clone(), source };
         let mut conn = SqliteConnection::connect_with(&connection(&path))
@@ -122,9 +122,13 @@ impl SqliteStore {
             .await
             .doing("opening the database")
             .map_err(failed)?;
-        let writer =
-            Writer::start(Unit { conn, cipher: cipher.clone(), webhooks: Default::default() });
-        Ok(Self { writer, readers, cipher, _lock: Arc::new(lock) })
+        let writer = Writer::start(Unit {
+            conn,
+            cipher: cipher.clone(),
+            webhooks: Default::default(),
+            lock: lock.clone(),
+        });
+        Ok(Self { writer, readers, cipher, _lock: lock })
     }
 
     /// Finishes what is queued and closes every connection. Calls after it fail as unavailable.
@@ -205,4 +209,65 @@ async fn void_leases(conn: &mut SqliteConnection) -> StoreResult<()> {
         sqlx::query(sql).execute(&mut *conn).await.doing("clearing old leases")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_commit_waits_for_the_disk_and_references_are_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("waypost.sqlite");
+        let mut conn = SqliteConnection::connect_with(&connection(&path)).await.unwrap();
+        let mode: String =
+            sqlx::query_scalar("pragma journal_mode").fetch_one(&mut conn).await.unwrap();
+        assert_eq!(mode, "wal");
+        for (pragma, expected) in [("pragma synchronous", 2), ("pragma foreign_keys", 1)] {
+            let value: i64 = sqlx::query_scalar(pragma).fetch_one(&mut conn).await.unwrap();
+            assert_eq!(value, expected, "{pragma}");
+        }
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("waypost.sqlite");
+        let store = SqliteStore::open(StoreOptions::for_testing(path)).await.unwrap();
+        let written = sqlx::query("delete from session").execute(&store.readers).await;
+        assert!(written.unwrap_err().to_string().contains("readonly"));
+    }
+
+    #[tokio::test]
+    async fn the_lock_outlives_a_dropped_store_until_its_jobs_are_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("waypost.sqlite");
+        let options = StoreOptions::for_testing(&path);
+        let store = SqliteStore::open(options.clone()).await.unwrap();
+        let (go, wait) = tokio::sync::oneshot::channel::<()>();
+        let (ended, end) = tokio::sync::oneshot::channel::<()>();
+        {
+            let job = store.writer.run("waiting", |_| {
+                Box::pin(async move {
+                    let _ = wait.await;
+                    let _ = ended.send(());
+                    Ok(())
+                })
+            });
+            let mut job = std::pin::pin!(job);
+            assert!(futures::poll!(job.as_mut()).is_pending());
+        }
+        drop(store);
+        let second = SqliteStore::open(options.clone()).await.err();
+        assert!(matches!(second, Some(OpenError::InUse(_))), "{second:?}");
+        go.send(()).unwrap();
+        end.await.unwrap();
+        loop {
+            match SqliteStore::open(options.clone()).await {
+                Ok(_) => break,
+                Err(OpenError::InUse(_)) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fs::File,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -34,6 +35,8 @@ pub(crate) struct Unit {
     pub(crate) cipher: Arc<Cipher>,
     /// Webhooks by session, as of this transaction. Emptied whenever a webhook changes or a job is rolled back.
     pub(crate) webhooks: HashMap<SessionId, Arc<Vec<Webhook>>>,
+    /// The file stays ours until the last job is done, also when the store was dropped before.
+    pub(crate) lock: Arc<File>,
 }
 
 impl Unit {
@@ -96,6 +99,7 @@ pub(crate) struct Writer {
     jobs: mpsc::Sender<Order>,
     ended: Arc<Mutex<Option<oneshot::Receiver<()>>>>,
     commits: Arc<AtomicU64>,
+    queue_wait: Duration,
 }
 
 impl Writer {
@@ -113,7 +117,7 @@ impl Writer {
             run(unit, waiting, &counter).await;
             let _ = end.send(());
         });
-        Self { jobs, ended: Arc::new(Mutex::new(Some(ended))), commits }
+        Self { jobs, ended: Arc::new(Mutex::new(Some(ended))), commits, queue_wait: QUEUE_WAIT }
     }
 
     /// Transactions committed so far.
@@ -129,7 +133,7 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         let job = Typed { work: Some(work), result: Err(unavailable(doing)), reply };
-        match self.jobs.send_timeout(Order::Job(Box::new(job)), QUEUE_WAIT).await {
+        match self.jobs.send_timeout(Order::Job(Box::new(job)), self.queue_wait).await {
             Ok(()) => answer.await.unwrap_or_else(|_| Err(unavailable(doing))),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(busy(doing)),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(unavailable(doing)),
@@ -149,8 +153,7 @@ async fn run(mut unit: Unit, mut waiting: mpsc::Receiver<Order>, commits: &Atomi
     loop {
         let (batch, last) = next_batch(&mut waiting).await;
         if !batch.is_empty() {
-            commit(&mut unit, batch).await;
-            commits.fetch_add(1, Ordering::Relaxed);
+            commit(&mut unit, batch, commits).await;
         }
         if last {
             break;
@@ -159,6 +162,7 @@ async fn run(mut unit: Unit, mut waiting: mpsc::Receiver<Order>, commits: &Atomi
     if let Err(error) = unit.conn.close().await {
         tracing::warn!(%error, "closing the ledger's writer");
     }
+    drop(unit.lock);
 }
 
 /// Waits for a job, then takes what else is there; `true` when nothing more will come.
@@ -181,8 +185,12 @@ async fn next_batch(waiting: &mut mpsc::Receiver<Order>) -> (Vec<Box<dyn Job>>, 
     }
 }
 
-async fn commit(unit: &mut Unit, mut batch: Vec<Box<dyn Job>>) {
+async fn commit(unit: &mut Unit, mut batch: Vec<Box<dyn Job>>, commits: &AtomicU64) {
     let outcome = transact(unit, &mut batch).await;
+    if outcome.is_ok() {
+        // Before the answers: a caller that has its answer finds its commit counted.
+        commits.fetch_add(1, Ordering::Relaxed);
+    }
     if let Err(error) = &outcome {
         tracing::error!(error = error as &dyn std::error::Error, "the ledger did not commit");
         unit.webhooks.clear();
@@ -210,4 +218,84 @@ async fn transact(unit: &mut Unit, batch: &mut [Box<dyn Job>]) -> StoreResult<()
 
 async fn statement(unit: &mut Unit, sql: &'static str) -> StoreResult<()> {
     sqlx::query(sql).execute(&mut unit.conn).await.doing("committing").map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::port::StoreErrorKind;
+    use futures::future::join_all;
+
+    use super::*;
+    use crate::crypt::MasterKey;
+
+    async fn writer() -> Writer {
+        let conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        Writer::start(Unit {
+            conn,
+            cipher: Arc::new(Cipher::new(&MasterKey::from_bytes([7; 32]))),
+            webhooks: HashMap::new(),
+            lock: Arc::new(tempfile::tempfile().unwrap()),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_says_that_it_is_busy_and_forgets_no_job_it_took() {
+        let mut writer = writer().await;
+        writer.queue_wait = Duration::from_millis(1);
+        let (go, wait) = oneshot::channel::<()>();
+        let (started, running) = oneshot::channel();
+        let slow = writer.run("waiting", |_| {
+            Box::pin(async move {
+                let _ = started.send(());
+                let _ = wait.await;
+                Ok(())
+            })
+        });
+        let crowd = async {
+            running.await.unwrap();
+            let mut jobs: Vec<_> = (0..QUEUE_MAX)
+                .map(|number| {
+                    Box::pin(writer.run("queued", move |_| Box::pin(async move { Ok(number) })))
+                })
+                .collect();
+            for job in &mut jobs {
+                // The budget of a task would make a free queue look full.
+                let polled =
+                    tokio::task::coop::unconstrained(async { futures::poll!(job.as_mut()) });
+                assert!(polled.await.is_pending());
+            }
+            let refused = writer.run("one too many", |_| Box::pin(async { Ok(()) })).await;
+            let error = refused.unwrap_err();
+            assert_eq!((error.kind, error.doing), (StoreErrorKind::Busy, "one too many"));
+            go.send(()).unwrap();
+            let answers: StoreResult<Vec<usize>> = join_all(jobs).await.into_iter().collect();
+            assert_eq!(answers.unwrap(), (0..QUEUE_MAX).collect::<Vec<_>>());
+        };
+        let (slow, ()) = tokio::join!(slow, crowd);
+        slow.unwrap();
+        let least = u64::try_from(QUEUE_MAX / BATCH_MAX).unwrap();
+        assert!((least..=least + 2).contains(&writer.commits()), "{} commits", writer.commits());
+    }
+
+    #[tokio::test]
+    async fn a_closed_writer_refuses() {
+        let writer = writer().await;
+        writer.close().await;
+        let refused = writer.run("late", |_| Box::pin(async { Ok(()) })).await;
+        assert_eq!(refused.unwrap_err().kind, StoreErrorKind::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn the_memory_of_webhooks_is_bounded() {
+        let conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let cipher = Arc::new(Cipher::new(&MasterKey::from_bytes([7; 32])));
+        let lock = Arc::new(tempfile::tempfile().unwrap());
+        let mut unit = Unit { conn, cipher, webhooks: HashMap::new(), lock };
+        for number in 0..=CACHE_MAX {
+            let id = uuid::Uuid::from_u128(u128::try_from(number).unwrap());
+            unit.remember(SessionId::from_uuid(id), Arc::default());
+            assert!(unit.webhooks.len() <= CACHE_MAX);
+        }
+        assert_eq!(unit.webhooks.len(), 1);
+    }
 }

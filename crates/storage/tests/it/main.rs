@@ -1,0 +1,13 @@
+//! The ledger in SQLite: the stores' conformance suite, and what only this database has to do.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up should stop at once")]
+
+mod conformance;
+mod crash;
+mod device_keys;
+mod group_commit;
+mod key_file;
+mod opening;
+mod secrets;
+mod statements;
+mod support;

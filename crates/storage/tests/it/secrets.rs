@@ -1,0 +1,192 @@
+//! Encryption at rest: what is in the file, and that a value opens only in its place.
+
+use std::path::{Path, PathBuf};
+
+use domain::{
+    SessionId,
+    port::{
+        DeviceKeys, KeyChange, Ledger as _, SessionPatch, SessionStore, StoreErrorKind,
+        WebhookStore, Write,
+    },
+    proxy::ProxyUrl,
+    session::Session,
+    webhook::{Secret, Webhook},
+};
+use storage::SqliteStore;
+use tempfile::TempDir;
+use testkit::build;
+
+use crate::support::{self, bytes, close, database, holds, open, tamper};
+
+const WEBHOOK_SECRET: &str = "whsec-7f3b-signing-secret";
+const HEADER_NAME: &str = "X-Receiver-Token";
+const HEADER_VALUE: &str = "Bearer 5c1d-header-value";
+const PROXY: &str = "socks5://ann:9e0a-proxy-password@proxy-host.example:1081";
+const DEVICE_KEY: &[u8] = b"b84c-identity-key-of-the-device";
+
+fn put(namespace: &'static str, key: &str, value: &[u8]) -> KeyChange {
+    KeyChange::Put { namespace, key: key.into(), value: value.into(), expires_at: 0 }
+}
+
+fn guarded(number: u32, session: SessionId) -> Webhook {
+    Webhook {
+        secret: Some(Secret::new(WEBHOOK_SECRET)),
+        headers: vec![(HEADER_NAME.into(), HEADER_VALUE.into())],
+        ..build::webhook(number, session)
+    }
+}
+
+/// Two sessions, each with a proxy, a webhook with a secret and headers, and two device keys.
+async fn house(folder: &TempDir) -> (SqliteStore, PathBuf) {
+    let store = open(folder).await;
+    for number in [1, 2] {
+        let proxy = Some(ProxyUrl::parse(PROXY).unwrap());
+        let session = Session { proxy, ..build::session(number) };
+        assert!(SessionStore::insert(&store, &session).await.unwrap());
+        assert!(WebhookStore::insert(&store, &guarded(number, session.id), 0).await.unwrap());
+        let keys = ["a", "b"].map(|key| put("session", key, DEVICE_KEY));
+        store.apply(session.id, keys.into()).await.unwrap();
+    }
+    (store, database(folder))
+}
+
+fn nothing_is_readable(path: &Path, when: &str) {
+    let all = bytes(path);
+    assert!(holds(&all, b"https://receiver-1.example/hook"), "{when}: the search finds nothing");
+    let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, DEVICE_KEY);
+    for secret in [
+        WEBHOOK_SECRET.as_bytes(),
+        HEADER_NAME.as_bytes(),
+        HEADER_VALUE.as_bytes(),
+        b"9e0a-proxy-password",
+        b"proxy-host.example",
+        DEVICE_KEY,
+        hex::encode(DEVICE_KEY).as_bytes(),
+        base64.as_bytes(),
+    ] {
+        assert!(!holds(&all, secret), "{when}: {} is readable", String::from_utf8_lossy(secret));
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_readable_in_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, path) = house(&folder).await;
+    nothing_is_readable(&path, "in the log");
+    // Changing them goes other ways than making them.
+    let session = build::session(1).id;
+    assert!(WebhookStore::update(&store, &guarded(1, session)).await.unwrap());
+    let proxy = Some(Some(ProxyUrl::parse(PROXY).unwrap()));
+    let patch = Box::new(SessionPatch { proxy, ..SessionPatch::default() });
+    store.write(vec![Write::PatchSession { session, patch, events: vec![] }]).await.unwrap();
+    store.apply(session, vec![put("session", "a", DEVICE_KEY)]).await.unwrap();
+    nothing_is_readable(&path, "after a change");
+    close(store).await;
+    nothing_is_readable(&path, "in the closed file");
+}
+
+#[tokio::test]
+async fn the_same_secret_twice_looks_different() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, path) = house(&folder).await;
+    let mut conn = support::raw(&path).await;
+    for column in ["secret", "headers"] {
+        let sql = format!("select count(distinct {column}) from webhook");
+        let count: i64 =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut conn).await.unwrap();
+        assert_eq!(count, 2, "{column}");
+    }
+    drop(store);
+}
+
+async fn webhook_kind(store: &SqliteStore, number: u32) -> Option<StoreErrorKind> {
+    let id = build::webhook(number, build::session(number).id).id;
+    WebhookStore::get(store, id).await.err().map(|error| error.kind)
+}
+
+/// Copies a column of a webhook to a column of another one.
+async fn move_in_webhooks(path: &Path, from: (&str, u32), to: (&str, u32)) {
+    let id = |number| build::webhook(number, build::session(1).id).id;
+    let sql = format!(
+        "update webhook set {} = (select {} from webhook where id = '{}') where id = '{}'",
+        to.0,
+        from.0,
+        id(from.1),
+        id(to.1)
+    );
+    assert_eq!(tamper(path, &sql).await, 1);
+}
+
+#[tokio::test]
+async fn a_webhooks_secret_opens_in_its_row_and_column_alone() {
+    for (from, to) in [
+        (("secret", 1), ("secret", 2)),
+        (("headers", 1), ("headers", 2)),
+        (("headers", 2), ("secret", 2)),
+        (("secret", 2), ("headers", 2)),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, path) = house(&folder).await;
+        assert_eq!(webhook_kind(&store, 2).await, None);
+        move_in_webhooks(&path, from, to).await;
+        assert_eq!(webhook_kind(&store, 2).await, Some(StoreErrorKind::Corrupt), "{from:?}");
+        assert_eq!(webhook_kind(&store, 1).await, None, "the other one is untouched");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_opens_in_its_session_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, path) = house(&folder).await;
+    let [one, two] = [1, 2].map(|number| build::session(number).id);
+    let sql = format!(
+        "update session set proxy = (select proxy from session where id = '{one}') where id = '{two}'"
+    );
+    assert_eq!(tamper(&path, &sql).await, 1);
+    let error = SessionStore::get(&store, two).await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Corrupt);
+    assert!(SessionStore::get(&store, one).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_device_key_opens_under_its_session_namespace_and_name_alone() {
+    let [one, two] = [1, 2].map(|number| build::session(number).id);
+    let value_of = |session, key| {
+        format!("(select value from device_key where session_id = '{session}' and key = '{key}')")
+    };
+    let at = |session, key| format!("where session_id = '{session}' and key = '{key}'");
+    for (sql, namespace) in [
+        (format!("set value = {} {}", value_of(two, "a"), at(one, "a")), "session"),
+        (format!("set value = {} {}", value_of(one, "b"), at(one, "a")), "session"),
+        (format!("set namespace = 'identity' {}", at(one, "a")), "identity"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, path) = house(&folder).await;
+        assert_eq!(tamper(&path, &format!("update device_key {sql}")).await, 1);
+        let error = DeviceKeys::get(&store, one, namespace, "a").await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Corrupt, "{sql}");
+        assert!(DeviceKeys::list(&store, one, namespace, "").await.is_err(), "{sql}");
+        let other = DeviceKeys::get(&store, two, "session", "a").await.unwrap().unwrap();
+        assert_eq!(other.value, DEVICE_KEY);
+    }
+}
+
+#[tokio::test]
+async fn a_bent_or_cut_value_does_not_open() {
+    let one = build::session(1).id;
+    for value in [
+        "substr(value, 1, length(value) - 1)",
+        "substr(value, 1, 20)",
+        "x''",
+        "x'02' || substr(value, 2)",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, path) = house(&folder).await;
+        let sql = format!(
+            "update device_key set value = cast({value} as blob) where session_id = '{one}' and key = 'a'"
+        );
+        assert_eq!(tamper(&path, &sql).await, 1);
+        let error = DeviceKeys::get(&store, one, "session", "a").await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Corrupt, "{value}");
+    }
+}
