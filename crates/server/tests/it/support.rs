@@ -95,6 +95,7 @@ impl Prepared {
             .env("WAYPOST_WHATSAPP_URL", self.network.chat_url())
             .env("WAYPOST_MEDIA_URL", self.network.media_url())
             .env("SSRF_ALLOWED_HOSTS", "127.0.0.1")
+            .env("SIMULATE_TYPING", "false")
             .env("LOG_LEVEL", "warn");
         for (name, value) in env {
             command.env(name, value);
@@ -117,6 +118,7 @@ fn session(number: u128) -> Session {
         last_active: None,
         last_error: None,
         config: SessionConfig { reconnect_base_delay_ms: Some(1000), ..SessionConfig::default() },
+        restriction: None,
         proxy: None,
         created_at: at,
         updated_at: at,
