@@ -82,3 +82,48 @@ impl Drop for Ticket {
         self.waiters.lock().remove(&self.key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use testkit::build;
+
+    const TAKEN: Answer = Answer { refused: None, timestamp: 7 };
+
+    fn message(number: u32) -> Arc<Message> {
+        Arc::new(build::message(number, build::session(1).id))
+    }
+
+    #[tokio::test]
+    async fn an_answer_reaches_its_sender_alone_and_once() {
+        let waiters = Waiters::default();
+        let (one, two) = (message(1), message(2));
+        let mut first = waiters.wait(one.clone()).unwrap();
+        let _second = waiters.wait(two.clone()).unwrap();
+        waiters.answer(build::session(2).id, &one.wa_id, TAKEN);
+        waiters.answer(one.session, &one.wa_id, TAKEN);
+        assert_eq!(first.answer().await, Some(TAKEN));
+        assert!(waiters.message(one.session, &one.wa_id).is_none());
+        assert!(waiters.message(two.session, &two.wa_id).is_some());
+    }
+
+    #[test]
+    fn a_sender_that_goes_away_is_forgotten() {
+        let waiters = Waiters::default();
+        let message = message(1);
+        drop(waiters.wait(message.clone()));
+        assert!(waiters.message(message.session, &message.wa_id).is_none());
+        waiters.answer(message.session, &message.wa_id, TAKEN);
+    }
+
+    #[test]
+    fn when_full_a_sender_does_not_wait() {
+        let waiters = Waiters::default();
+        let most = u32::try_from(WAITERS_MAX).unwrap();
+        let mut tickets: Vec<_> =
+            (0..most).map(|number| waiters.wait(message(number)).unwrap()).collect();
+        assert!(waiters.wait(message(most)).is_none());
+        tickets.pop();
+        assert!(waiters.wait(message(most)).is_some());
+    }
+}

@@ -64,6 +64,8 @@ struct Shared {
     script: Mutex<VecDeque<Reply>>,
     received: Mutex<Vec<Received>>,
     count: watch::Sender<usize>,
+    /// Calls that are not answered yet, and the most of them so far.
+    open: Mutex<(usize, usize)>,
 }
 
 impl Receiver {
@@ -92,6 +94,11 @@ impl Receiver {
         self.shared.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The most calls that were open at the same time.
+    pub fn most_at_once(&self) -> usize {
+        self.shared.open.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+
     /// Waits until so many calls came in.
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
         let mut seen = self.shared.count.subscribe();
@@ -100,7 +107,27 @@ impl Receiver {
     }
 }
 
+/// A call that is not answered yet.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn new(shared: Arc<Shared>) -> Self {
+        let mut open = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.0 += 1;
+        open.1 = open.1.max(open.0);
+        drop(open);
+        Self(shared)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner).0 -= 1;
+    }
+}
+
 async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    let _open = Open::new(shared.clone());
     let reply = shared.script.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let count = {
         let mut received = shared.received.lock().unwrap_or_else(PoisonError::into_inner);

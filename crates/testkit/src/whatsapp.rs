@@ -51,6 +51,7 @@ struct State {
     linked: HashMap<SessionId, PhoneNumber>,
     opens: Vec<OpenRequest>,
     on_open: VecDeque<EngineError>,
+    panicking_opens: usize,
     on_send: VecDeque<OnSend>,
     on_unlink: VecDeque<EngineError>,
     sent: Vec<OutgoingMessage>,
@@ -67,6 +68,11 @@ impl FakeWhatsApp {
     /// The next opens fail.
     pub fn fail_open(&self, error: EngineError) {
         self.lock().on_open.push_back(error);
+    }
+
+    /// The next open panics, as a bug would.
+    pub fn panic_on_open(&self) {
+        self.lock().panicking_opens += 1;
     }
 
     /// What becomes of the next sends, one after another.
@@ -140,6 +146,12 @@ impl WhatsApp for FakeWhatsApp {
             let mut state = self.lock();
             state.opens.push(request);
             let opened = state.opens.len();
+            if state.panicking_opens > 0 {
+                state.panicking_opens -= 1;
+                drop(state);
+                self.shared.opened.send_replace(opened);
+                panic!("a bug, for the test");
+            }
             if let Some(error) = state.on_open.pop_front() {
                 self.shared.opened.send_replace(opened);
                 return Err(error);
@@ -153,7 +165,35 @@ impl WhatsApp for FakeWhatsApp {
         self.shared.opened.send_replace(opened);
         let told = link.clone();
         crate::background(async move { told.signal(first).await });
-        Ok(Arc::new(link))
+        Ok(Arc::new(Held(link)))
+    }
+}
+
+/// What the gateway holds: dropping it ends the connection.
+struct Held(FakeLink);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Ordering::Release);
+    }
+}
+
+#[async_trait]
+impl Connection for Held {
+    async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError> {
+        self.0.send(message).await
+    }
+
+    async fn pairing_code(&self, phone: &PhoneNumber) -> Result<String, EngineError> {
+        self.0.pairing_code(phone).await
+    }
+
+    async fn unlink(&self, limit: Duration) -> Result<(), EngineError> {
+        self.0.unlink(limit).await
+    }
+
+    async fn close(&self) {
+        self.0.close().await;
     }
 }
 

@@ -141,6 +141,17 @@ impl Egress {
         limit: Duration,
     ) -> Result<Answer, EgressError> {
         self.check(url)?;
+        self.call(url, headers, body, limit).await
+    }
+
+    /// The call itself; literal addresses are not judged any more here, names are.
+    async fn call(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Answer, EgressError> {
         let call = async {
             let request = self.client.post(url.clone()).headers(headers).body(body);
             let answer = request.send().await.map_err(|error| describe(&error))?;
@@ -251,5 +262,49 @@ mod tests {
         }
         let open = Egress::new(EgressPolicy::default()).unwrap();
         assert_eq!(open.check(&Url::parse("http://127.0.0.1/").unwrap()), Ok(()));
+    }
+
+    /// `localhost` stands for any name that resolves to a special address: its spelling is not looked at here.
+    #[tokio::test]
+    async fn a_name_is_judged_by_its_addresses_at_the_call() {
+        let receiver = testkit::Receiver::start().await;
+        let url = Url::parse(&receiver.url().replace("127.0.0.1", "localhost")).unwrap();
+        let ask = async |allowed_hosts: Vec<String>| {
+            let egress = Egress::new(EgressPolicy { protect: true, allowed_hosts }).unwrap();
+            egress.call(&url, HeaderMap::new(), Bytes::new(), CONNECT_LIMIT).await
+        };
+        assert_eq!(ask(vec![]).await, Err(EgressError::blocked()));
+        assert!(receiver.received().is_empty());
+        assert_eq!(ask(vec!["LocalHost".into()]).await.map(|answer| answer.status), Ok(200));
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_up_to_a_limit() {
+        let receiver = testkit::Receiver::start().await;
+        receiver.answer([testkit::Reply::Body(200, "x".repeat(EXCERPT_BYTES_MAX * 4))]);
+        let egress = Egress::new(EgressPolicy::default()).unwrap();
+        let url = Url::parse(&receiver.url()).unwrap();
+        let answer = egress.post(&url, HeaderMap::new(), Bytes::new(), CONNECT_LIMIT).await;
+        assert_eq!(answer.unwrap().body.len(), EXCERPT_BYTES_MAX);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_http_is_told_apart_from_what_does_not_listen() {
+        use tokio::io::AsyncWriteExt as _;
+        let egress = Egress::new(EgressPolicy::default()).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let ask = async || {
+            let asked = egress.post(&url, HeaderMap::new(), Bytes::new(), CONNECT_LIMIT).await;
+            asked.unwrap_err().kind
+        };
+        let talk = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            socket.write_all(b"SSH-2.0-OpenSSH\r\n").await.unwrap();
+        };
+        let (kind, ()) = tokio::join!(ask(), talk);
+        assert_eq!(kind, AttemptErrorKind::Protocol);
+        drop(listener);
+        assert_eq!(ask().await, AttemptErrorKind::Connect);
     }
 }

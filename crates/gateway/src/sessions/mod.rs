@@ -2,7 +2,8 @@
 //!
 //! # The cast
 //! - [`Sessions`] is the handle. It knows which sessions are *loaded*: have a task, and with it the engine.
-//! - A *task* ([`task`]) owns the life of one session: inputs in, `domain::session::transition`, effects out.
+//! - A *task* ([`task`]) owns the life of one session: inputs in, `domain::session::transition`, effects out. Its
+//!   *keeper* ([`keeper`]) loads it, gives it another life after a panic, and unloads it.
 //! - A *sink* ([`sink`]) takes what one connection says: messages are committed before WhatsApp is acknowledged, acks
 //!   move rows forward, everything else goes to the task.
 //!
@@ -13,19 +14,22 @@
 
 mod commit;
 mod error;
+mod handle;
+mod inner;
+mod keeper;
 mod qr;
 pub(crate) mod sink;
 mod task;
 mod view;
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
 };
 
 use domain::{
     PhoneNumber, SessionId,
-    port::{Connection, EngineError, Page, SessionPatch, StoreError},
+    port::{EngineError, Page, SessionPatch, StoreError},
     proxy::ProxyUrl,
     session::{Session, SessionConfig, SessionStatus},
 };
@@ -33,7 +37,9 @@ use futures::StreamExt as _;
 
 use crate::{Options, Policy, Ports, Supervisor, Webhooks, acks::Waiters};
 use commit::Commit;
-use task::{Command, Handle};
+use handle::Command;
+use inner::Keys;
+pub(crate) use inner::{Inner, Link, NoLink};
 
 pub use error::{
     CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
@@ -45,34 +51,6 @@ pub use view::{ConfigPatch, NewSession, Overview, PairingView, QrView, SessionVi
 #[derive(Clone)]
 pub struct Sessions {
     inner: Arc<Inner>,
-}
-
-pub(crate) struct Inner {
-    pub(crate) ports: Ports,
-    pub(crate) options: Options,
-    pub(crate) supervisor: Supervisor,
-    pub(crate) commit: Commit,
-    pub(crate) waiters: Waiters,
-    loaded: Mutex<HashMap<SessionId, Handle>>,
-    /// Starts happen one after another: the cap and "already started" are then exact.
-    starting: tokio::sync::Mutex<()>,
-}
-
-/// What a send needs of a ready session.
-pub(crate) struct Link {
-    pub(crate) connection: Arc<dyn Connection>,
-    /// The account's own chat id, or `me`.
-    pub(crate) from: String,
-    /// Held while a row is stored and its frame written: sends leave in the order they were accepted.
-    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
-}
-
-/// Why there is no [`Link`].
-pub(crate) enum NoLink {
-    NotFound,
-    NotStarted,
-    NotReady(SessionStatus),
-    Store(StoreError),
 }
 
 impl Sessions {
@@ -191,7 +169,7 @@ impl Sessions {
         if !self.inner.renew_lease(id).await.map_err(StartSessionError::Store)? {
             return Err(StartSessionError::HeldElsewhere);
         }
-        task::launch(&self.inner, session).await;
+        keeper::launch(&self.inner, session).await;
         self.view_of(id).await.map_err(StartSessionError::Store)?.ok_or(StartSessionError::NotFound)
     }
 
@@ -201,7 +179,7 @@ impl Sessions {
     /// [`StopSessionError`].
     pub async fn stop(&self, id: SessionId) -> Result<SessionView, StopSessionError> {
         if !self.inner.command(id, Command::Stop).await {
-            self.inner.mark_stopped(id).await.map_err(StopSessionError::Store)?;
+            self.inner.mark_stopped(id, Keys::Keep).await.map_err(StopSessionError::Store)?;
         }
         self.view_of(id).await.map_err(StopSessionError::Store)?.ok_or(StopSessionError::NotFound)
     }
@@ -213,13 +191,14 @@ impl Sessions {
     pub async fn logout(&self, id: SessionId) -> Result<SessionView, LogoutSessionError> {
         let found = self.view_of(id).await.map_err(LogoutSessionError::Store)?;
         found.ok_or(LogoutSessionError::NotFound)?;
-        let unlinked = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        if !self
-            .inner
-            .command(id, |done| Command::Logout { done, unlinked: unlinked.clone() })
-            .await
-        {
+        if self.inner.handle(id).is_none() {
             return Err(LogoutSessionError::NotStarted);
+        }
+        let unlinked = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let logout = |done| Command::Logout { done, unlinked: unlinked.clone() };
+        if !self.inner.command(id, logout).await {
+            // No task was there to tell WhatsApp.
+            self.inner.mark_stopped(id, Keys::Delete).await.map_err(LogoutSessionError::Store)?;
         }
         if !unlinked.load(std::sync::atomic::Ordering::Acquire) {
             return Err(LogoutSessionError::Incomplete);
@@ -239,7 +218,7 @@ impl Sessions {
         found.ok_or(StopSessionError::NotFound)?;
         let handle = self.inner.handle(id).ok_or(StopSessionError::NotStarted)?;
         handle.kill().await;
-        self.inner.mark_stopped(id).await.map_err(StopSessionError::Store)?;
+        self.inner.mark_stopped(id, Keys::Keep).await.map_err(StopSessionError::Store)?;
         self.view_of(id).await.map_err(StopSessionError::Store)?.ok_or(StopSessionError::NotFound)
     }
 
@@ -389,51 +368,5 @@ impl Sessions {
         let connection = connection.ok_or(NoLink::NotReady(session.status))?;
         let from = session.phone.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
         Ok(Link { connection, from, turn: handle.turn() })
-    }
-}
-
-impl Inner {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Handle>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn handle(&self, id: SessionId) -> Option<Handle> {
-        self.lock().get(&id).cloned()
-    }
-
-    fn loaded_count(&self) -> usize {
-        self.lock().len()
-    }
-
-    fn view(&self, session: Session) -> SessionView {
-        let engine_loaded = self.lock().contains_key(&session.id);
-        SessionView { session, engine_loaded }
-    }
-
-    /// Gives the task a command and waits until it is done; `false` when the session is not loaded.
-    async fn command(&self, id: SessionId, command: impl FnOnce(task::Done) -> Command) -> bool {
-        match self.handle(id) {
-            Some(handle) => handle.command(command).await,
-            None => false,
-        }
-    }
-
-    /// A session without a task that should stay down over restarts.
-    async fn mark_stopped(&self, id: SessionId) -> Result<(), StoreError> {
-        let Some(session) = self.ports.sessions.get(id).await? else { return Ok(()) };
-        if session.status == SessionStatus::Created
-            || (!session.wanted && session.status == SessionStatus::Disconnected)
-        {
-            return Ok(());
-        }
-        let patch = SessionPatch {
-            status: Some(SessionStatus::Disconnected),
-            wanted: Some(false),
-            last_error: Some(None),
-            at: Some(self.ports.clock.now()),
-            ..SessionPatch::default()
-        };
-        let status = self.commit.status_event(id, SessionStatus::Disconnected);
-        self.commit.patch(id, patch, vec![status]).await.map(|_| ())
     }
 }

@@ -150,9 +150,9 @@ impl Sink {
         let Some(message) = self.find(id).await else { return };
         let at = Timestamp::from_seconds(timestamp);
         let mut writes = Vec::with_capacity(2);
-        if message.status == MessageStatus::Pending {
-            // A receipt may overtake the server's ack, and proves it: `message.sent` is told once, and first. Where the
-            // ack was here already this write changes nothing.
+        if matches!(message.status, MessageStatus::Pending | MessageStatus::Failed) {
+            // A receipt may overtake the server's ack, or prove a refusal wrong: `message.sent` is told once, and first.
+            // Where the ack was here already this write changes nothing.
             writes.push(self.taken(&message, at));
         }
         let ack = ack(&message, status, None);

@@ -1,28 +1,25 @@
 //! The task of one loaded session.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use domain::{
-    PhoneNumber, SessionId, Timestamp,
-    backoff::Backoff,
+    SessionId, Timestamp,
     event::EventDraft,
-    port::{Connection, EngineError, EngineSignal, OpenRequest, SessionPatch, StoreResult},
+    port::{EngineError, EngineSignal, OpenRequest, SessionPatch, StoreResult},
     session::{self, Effect, LossCause, Session, SessionInput, SessionState, SessionStatus},
 };
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
 
-use super::{Inner, qr, sink::Sink};
-use crate::{Policy, supervisor::Ending};
+use super::{
+    Inner,
+    handle::{Command, Shared, look, put},
+    qr,
+    sink::Sink,
+};
 
-/// Commands that may wait; a caller waits for a place.
-const COMMANDS_MAX: usize = 16;
 /// Signals that may wait; when full the connection is held back.
 const SIGNALS_MAX: usize = 256;
 /// How long the right to connect lasts without a renewal (OpenWA's numbers).
@@ -31,89 +28,8 @@ const LEASE: Duration = Duration::from_secs(60);
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// How long an unlink may take.
 const UNLINK_LIMIT: Duration = Duration::from_secs(10);
-/// Restarts of a task that panicked.
-const AFTER_PANIC: Backoff =
-    Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(300), jitter_percent: 20 };
 
-/// Told when a command is done.
-pub(crate) type Done = oneshot::Sender<()>;
-
-/// What a person asked for.
-pub(crate) enum Command {
-    /// Close and stay down.
-    Stop(Done),
-    /// Unlink, delete the keys, stay down.
-    Logout {
-        done: Done,
-        /// Set when WhatsApp confirmed.
-        unlinked: Arc<AtomicBool>,
-    },
-}
-
-/// The way to a loaded session. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Handle {
-    commands: mpsc::Sender<Command>,
-    shared: Arc<Shared>,
-}
-
-/// What others may look at while the task runs.
-#[derive(Default)]
-struct Shared {
-    qr: Mutex<Option<String>>,
-    connection: Mutex<Option<Arc<dyn Connection>>>,
-    turn: Arc<tokio::sync::Mutex<()>>,
-    account: Arc<Mutex<Option<PhoneNumber>>>,
-    last_active: Arc<AtomicI64>,
-    killed: CancellationToken,
-    ended: CancellationToken,
-}
-
-fn put<T>(slot: &Mutex<Option<T>>, value: Option<T>) -> Option<T> {
-    std::mem::replace(&mut *slot.lock().unwrap_or_else(PoisonError::into_inner), value)
-}
-
-fn look<T: Clone>(slot: &Mutex<Option<T>>) -> Option<T> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-impl Handle {
-    /// The QR code that waits to be scanned.
-    pub(crate) fn qr(&self) -> Option<String> {
-        look(&self.shared.qr)
-    }
-
-    /// The connection, whatever its state.
-    pub(crate) fn connection(&self) -> Option<Arc<dyn Connection>> {
-        look(&self.shared.connection)
-    }
-
-    /// Orders the sends.
-    pub(crate) fn turn(&self) -> Arc<tokio::sync::Mutex<()>> {
-        self.shared.turn.clone()
-    }
-
-    /// Gives a command and waits; `false` when the task ended without doing it.
-    pub(crate) async fn command(&self, command: impl FnOnce(Done) -> Command) -> bool {
-        let (done, told) = oneshot::channel();
-        if self.commands.send(command(done)).await.is_err() {
-            return false;
-        }
-        let done = told.await.is_ok();
-        if done {
-            self.shared.ended.cancelled().await;
-        }
-        done
-    }
-
-    /// Drops the task where it stands and waits until it is gone.
-    pub(crate) async fn kill(&self) {
-        self.shared.killed.cancel();
-        self.shared.ended.cancelled().await;
-    }
-}
-
-struct Task {
+pub(super) struct Task {
     inner: Arc<Inner>,
     id: SessionId,
     state: SessionState,
@@ -124,87 +40,6 @@ struct Task {
     generation: u64,
     retry_at: Option<Timestamp>,
     renew_at: Timestamp,
-}
-
-/// Loads a session: its first step is done when this returns; the rest runs on the supervisor. The caller holds the
-/// lease.
-pub(crate) async fn launch(inner: &Arc<Inner>, session: Session) {
-    let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
-    let shared = Arc::new(Shared::default());
-    put(&shared.account, session.phone.clone());
-    inner.lock().insert(session.id, Handle { commands: command_sender, shared: shared.clone() });
-    let mut task = Task::new(inner, &session, shared.clone(), commands);
-    task.step(SessionInput::Start).await;
-    let (inner, id) = (inner.clone(), session.id);
-    let supervisor = inner.supervisor.clone();
-    let ended = shared.ended.clone();
-    supervisor.spawn(format!("session/{id}"), Policy::Once, async move {
-        keep(&inner, id, shared, task).await;
-        inner.lock().remove(&id);
-        let released = inner.ports.sessions.release(id, &inner.options.node).await;
-        if let Err(error) = released {
-            tracing::warn!(session.id = %id, error = &error as &dyn std::error::Error, "a lease was not released");
-        }
-        ended.cancel();
-    });
-}
-
-/// Runs the task; after a panic the connection is dropped and the session starts anew, after a wait.
-async fn keep(inner: &Arc<Inner>, id: SessionId, shared: Arc<Shared>, task: Task) {
-    let mut task = Some(task);
-    let mut panics = 0;
-    while let Some(running) = task.take() {
-        let mut running = Some(running);
-        let ended = inner.supervisor.spawn(format!("session/{id}/life"), Policy::Once, {
-            let (killed, running) = (shared.killed.clone(), running.take());
-            async move {
-                let Some(mut running) = running else { return };
-                tokio::select! {
-                    () = running.run() => {}
-                    () = killed.cancelled() => {}
-                }
-            }
-        });
-        let ending = wait(ended).await;
-        put(&shared.qr, None);
-        drop(put(&shared.connection, None));
-        if ending != Some(Ending::Panicked) || shared.killed.is_cancelled() {
-            return;
-        }
-        panics += 1;
-        task = again(inner, id, &shared, panics).await;
-    }
-}
-
-async fn wait(mut ended: tokio::sync::watch::Receiver<Option<Ending>>) -> Option<Ending> {
-    loop {
-        if let Some(ending) = *ended.borrow_and_update() {
-            return Some(ending);
-        }
-        ended.changed().await.ok()?;
-    }
-}
-
-async fn again(
-    inner: &Arc<Inner>,
-    id: SessionId,
-    shared: &Arc<Shared>,
-    panics: u32,
-) -> Option<Task> {
-    let wait = AFTER_PANIC.wait(panics, inner.ports.entropy.fraction());
-    tracing::error!(session.id = %id, panics, "the session's task panicked; it starts again");
-    let stopping = inner.supervisor.stopping();
-    tokio::select! {
-        () = inner.ports.clock.sleep_until(inner.ports.clock.now().plus(wait)) => {}
-        () = stopping.cancelled() => return None,
-        () = shared.killed.cancelled() => return None,
-    }
-    let session = inner.ports.sessions.get(id).await.ok()??;
-    let (sender, commands) = mpsc::channel(COMMANDS_MAX);
-    inner.lock().insert(id, Handle { commands: sender, shared: shared.clone() });
-    let mut task = Task::new(inner, &session, shared.clone(), commands);
-    task.step(SessionInput::Start).await;
-    Some(task)
 }
 
 impl Inner {
@@ -218,7 +53,7 @@ impl Inner {
 }
 
 impl Task {
-    fn new(
+    pub(super) fn new(
         inner: &Arc<Inner>,
         session: &Session,
         shared: Arc<Shared>,
@@ -248,7 +83,13 @@ impl Task {
         }
     }
 
-    async fn run(&mut self) {
+    /// The first step.
+    pub(super) async fn begin(&mut self) {
+        self.step(SessionInput::Start).await;
+    }
+
+    /// Until the session is not wanted any more, or the process stops.
+    pub(super) async fn run(&mut self) {
         let stopping = self.inner.supervisor.stopping();
         while self.state.wanted {
             let clock = self.inner.ports.clock.clone();
@@ -369,7 +210,7 @@ impl Task {
         self.step_with(SessionInput::QrShown, SessionPatch::default(), vec![told]).await;
     }
 
-    pub(super) async fn step(&mut self, input: SessionInput) {
+    async fn step(&mut self, input: SessionInput) {
         self.step_with(input, SessionPatch::default(), vec![]).await;
     }
 

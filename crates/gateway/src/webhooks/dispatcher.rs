@@ -39,21 +39,22 @@ impl Dispatcher {
     async fn run(self) {
         let stopping = self.supervisor.stopping();
         while !stopping.is_cancelled() {
-            let claimed = match self.claim().await {
-                Ok(claimed) => claimed,
+            match self.claim().await {
+                // More may be due.
+                Ok(claimed) if claimed > 0 && self.places.available_permits() > 0 => {}
+                Ok(_) => {
+                    let next = self.webhooks.ports.queue.next_due().await.ok().flatten();
+                    self.rest(next).await;
+                }
                 Err(error) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
                         "lanes could not be claimed"
                     );
-                    0
+                    // What is due already must not make this a busy loop.
+                    self.rest(None).await;
                 }
-            };
-            // A full claim means that more may be due.
-            if claimed > 0 && self.places.available_permits() > 0 {
-                continue;
             }
-            self.rest().await;
         }
     }
 
@@ -84,11 +85,10 @@ impl Dispatcher {
     }
 
     /// Waits for news, for the next due lane, or for the sweep.
-    async fn rest(&self) {
+    async fn rest(&self, next: Option<Timestamp>) {
         let clock = &self.webhooks.ports.clock;
         let now = clock.now();
         let sweep = now.plus(self.webhooks.options.sweep_interval);
-        let next = self.webhooks.ports.queue.next_due().await.ok().flatten();
         // Without a free place a due lane is no reason to look: the end of a lane run is.
         let busy = self.places.available_permits() == 0;
         let at = next.filter(|_| !busy).map_or(sweep, |due| due.min(sweep));

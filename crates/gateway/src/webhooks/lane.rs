@@ -74,8 +74,10 @@ async fn deliver(
         // Deleted with its lanes: nothing is left to record.
         Ok(None) => return Next::LetGo,
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a webhook could not be read");
-            return release(webhooks, claimed).await;
+            // Not given back: the lane is tried again when the lease ends, not at once and for ever.
+            tracing::warn!(webhook.id = %delivery.webhook, error = &error as &dyn std::error::Error,
+                "a webhook could not be read");
+            return Next::LetGo;
         }
     };
     if !webhook.active {

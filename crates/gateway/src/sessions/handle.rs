@@ -1,0 +1,102 @@
+//! The way to a loaded session, and what others may look at while its task runs.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicI64},
+};
+
+use domain::{PhoneNumber, port::Connection};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// Commands that may wait; a caller waits for a place.
+const COMMANDS_MAX: usize = 16;
+
+/// Told when a command is done.
+pub(crate) type Done = oneshot::Sender<()>;
+
+/// What a person asked for.
+pub(crate) enum Command {
+    /// Close and stay down.
+    Stop(Done),
+    /// Unlink, delete the keys, stay down.
+    Logout {
+        done: Done,
+        /// Set when WhatsApp confirmed.
+        unlinked: Arc<AtomicBool>,
+    },
+}
+
+/// The way to a loaded session. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+/// Outlives a task that panics: the next one goes on with it.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) qr: Mutex<Option<String>>,
+    pub(super) connection: Mutex<Option<Arc<dyn Connection>>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    pub(super) account: Arc<Mutex<Option<PhoneNumber>>>,
+    pub(super) last_active: Arc<AtomicI64>,
+    /// Cancelled to drop the task where it stands.
+    pub(super) killed: CancellationToken,
+    /// Cancelled when the first step is done.
+    pub(super) begun: CancellationToken,
+    /// Cancelled when the session is not loaded any more.
+    pub(super) ended: CancellationToken,
+}
+
+pub(super) fn put<T>(slot: &Mutex<Option<T>>, value: Option<T>) -> Option<T> {
+    std::mem::replace(&mut *slot.lock().unwrap_or_else(PoisonError::into_inner), value)
+}
+
+pub(super) fn look<T: Clone>(slot: &Mutex<Option<T>>) -> Option<T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+impl Handle {
+    /// A handle to one life of a task, and the commands that the life takes.
+    pub(super) fn new(shared: Arc<Shared>) -> (Self, mpsc::Receiver<Command>) {
+        let (commands, taken) = mpsc::channel(COMMANDS_MAX);
+        (Self { commands, shared }, taken)
+    }
+
+    /// The QR code that waits to be scanned.
+    pub(crate) fn qr(&self) -> Option<String> {
+        look(&self.shared.qr)
+    }
+
+    /// The connection, whatever its state.
+    pub(crate) fn connection(&self) -> Option<Arc<dyn Connection>> {
+        look(&self.shared.connection)
+    }
+
+    /// Orders the sends.
+    pub(crate) fn turn(&self) -> Arc<tokio::sync::Mutex<()>> {
+        self.shared.turn.clone()
+    }
+
+    /// Gives a command and waits until the session is unloaded; `false` when nobody took the command: the task has
+    /// ended, or it panicked and waits for its next life.
+    pub(crate) async fn command(&self, command: impl FnOnce(Done) -> Command) -> bool {
+        let (done, told) = oneshot::channel();
+        if self.commands.send(command(done)).await.is_err() {
+            return false;
+        }
+        let done = told.await.is_ok();
+        if done {
+            self.shared.ended.cancelled().await;
+        }
+        done
+    }
+
+    /// Drops the task where it stands and waits until it is gone.
+    pub(crate) async fn kill(&self) {
+        self.shared.killed.cancel();
+        self.shared.ended.cancelled().await;
+    }
+}

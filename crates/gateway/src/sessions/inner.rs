@@ -1,0 +1,113 @@
+//! What the sessions share, and what a send needs of one.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use domain::{
+    SessionId,
+    port::{Connection, SessionPatch, StoreError},
+    session::{Session, SessionStatus},
+};
+
+use super::{
+    SessionView,
+    commit::Commit,
+    handle::{Command, Done, Handle},
+};
+use crate::{Options, Ports, Supervisor, acks::Waiters};
+
+/// Shared by the handle, the tasks and the sinks.
+pub(crate) struct Inner {
+    pub(crate) ports: Ports,
+    pub(crate) options: Options,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) commit: Commit,
+    pub(crate) waiters: Waiters,
+    pub(super) loaded: Mutex<HashMap<SessionId, Handle>>,
+    /// Starts happen one after another: the cap and "already started" are then exact.
+    pub(super) starting: tokio::sync::Mutex<()>,
+}
+
+/// What a send needs of a ready session.
+pub(crate) struct Link {
+    pub(crate) connection: Arc<dyn Connection>,
+    /// The account's own chat id, or `me`.
+    pub(crate) from: String,
+    /// Held while a row is stored and its frame written: sends leave in the order they were accepted.
+    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Why there is no [`Link`].
+pub(crate) enum NoLink {
+    NotFound,
+    NotStarted,
+    NotReady(SessionStatus),
+    Store(StoreError),
+}
+
+impl Inner {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Handle>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn handle(&self, id: SessionId) -> Option<Handle> {
+        self.lock().get(&id).cloned()
+    }
+
+    pub(super) fn loaded_count(&self) -> usize {
+        self.lock().len()
+    }
+
+    pub(super) fn view(&self, session: Session) -> SessionView {
+        let engine_loaded = self.lock().contains_key(&session.id);
+        SessionView { session, engine_loaded }
+    }
+
+    /// Gives the task a command and waits until it is done; `false` when no task took it. Either way the session is not
+    /// loaded afterwards.
+    pub(super) async fn command(
+        &self,
+        id: SessionId,
+        command: impl FnOnce(Done) -> Command,
+    ) -> bool {
+        let Some(handle) = self.handle(id) else { return false };
+        if handle.command(command).await {
+            return true;
+        }
+        // It ended by itself, or panicked and would come back.
+        handle.kill().await;
+        false
+    }
+
+    /// A session without a task that should stay down over restarts.
+    pub(super) async fn mark_stopped(&self, id: SessionId, keys: Keys) -> Result<(), StoreError> {
+        let Some(session) = self.ports.sessions.get(id).await? else { return Ok(()) };
+        let mut patch = SessionPatch::default();
+        if keys == Keys::Delete {
+            self.ports.device_keys.purge(id).await?;
+            (patch.phone, patch.lid) = (Some(None), Some(None));
+        } else if session.status == SessionStatus::Created
+            || (!session.wanted && session.status == SessionStatus::Disconnected)
+        {
+            return Ok(());
+        }
+        patch.status = Some(SessionStatus::Disconnected);
+        patch.wanted = Some(false);
+        patch.last_error = Some(None);
+        patch.at = Some(self.ports.clock.now());
+        let mut events = vec![];
+        if session.status != SessionStatus::Disconnected {
+            events.push(self.commit.status_event(id, SessionStatus::Disconnected));
+        }
+        self.commit.patch(id, patch, events).await.map(|_| ())
+    }
+}
+
+/// What becomes of a session's keys when it is marked as stopped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keys {
+    Keep,
+    Delete,
+}

@@ -1,0 +1,168 @@
+//! Loads a session, gives its task another life after a panic, and unloads it.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    SessionId,
+    backoff::Backoff,
+    port::SessionPatch,
+    session::{Session, SessionStatus},
+};
+use tokio::sync::watch;
+
+use super::{
+    Inner,
+    handle::{Handle, Shared, put},
+    task::Task,
+};
+use crate::{Policy, supervisor::Ending};
+
+/// Restarts of a task that panicked.
+const AFTER_PANIC: Backoff =
+    Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(300), jitter_percent: 20 };
+
+/// Loads a session: its first step is done when this returns. The caller holds the lease.
+///
+/// # Cancel safety
+/// Everything runs on the supervisor; a caller that goes away leaves a loaded session.
+pub(super) async fn launch(inner: &Arc<Inner>, session: Session) {
+    let shared = Arc::new(Shared::default());
+    put(&shared.account, session.phone.clone());
+    let keeper = Keeper { inner: inner.clone(), id: session.id, shared: shared.clone() };
+    let task = keeper.life(&session);
+    // Made here, so that a future that is dropped before its first poll unloads as well.
+    let unload = Unload { inner: inner.clone(), id: session.id, shared: shared.clone() };
+    inner.supervisor.spawn(format!("session/{}", session.id), Policy::Once, async move {
+        let _unload = unload;
+        keeper.keep(task).await;
+    });
+    shared.begun.cancelled().await;
+}
+
+/// Unloads the session however its keeper ends, so that nobody waits for it for ever.
+struct Unload {
+    inner: Arc<Inner>,
+    id: SessionId,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Unload {
+    fn drop(&mut self) {
+        put(&self.shared.qr, None);
+        drop(put(&self.shared.connection, None));
+        self.inner.lock().remove(&self.id);
+        self.shared.begun.cancel();
+        self.shared.ended.cancel();
+    }
+}
+
+struct Keeper {
+    inner: Arc<Inner>,
+    id: SessionId,
+    shared: Arc<Shared>,
+}
+
+impl Keeper {
+    /// A task that has not begun, and the way to it.
+    fn life(&self, session: &Session) -> Task {
+        let (handle, commands) = Handle::new(self.shared.clone());
+        self.inner.lock().insert(self.id, handle);
+        Task::new(&self.inner, session, self.shared.clone(), commands)
+    }
+
+    /// Runs the task; after a panic the connection is dropped and the session starts anew, after a wait.
+    async fn keep(&self, first: Task) {
+        let mut next = Some(first);
+        let mut panics = 0;
+        while let Some(task) = next.take() {
+            let ending = self.live(task).await;
+            put(&self.shared.qr, None);
+            drop(put(&self.shared.connection, None));
+            self.shared.begun.cancel();
+            if ending == Some(Ending::Panicked) && !self.shared.killed.is_cancelled() {
+                panics += 1;
+                next = self.again(panics).await;
+            }
+        }
+        // While the session is still loaded: a start that follows must not lose its lease to this.
+        let released = self.inner.ports.sessions.release(self.id, &self.inner.options.node).await;
+        if let Err(error) = released {
+            tracing::warn!(session.id = %self.id, error = &error as &dyn std::error::Error, "a lease was not released");
+        }
+    }
+
+    async fn live(&self, mut task: Task) -> Option<Ending> {
+        let shared = self.shared.clone();
+        let name = format!("session/{}/life", self.id);
+        let ended = self.inner.supervisor.spawn(name, Policy::Once, async move {
+            let life = async {
+                task.begin().await;
+                shared.begun.cancel();
+                task.run().await;
+            };
+            tokio::select! {
+                () = life => {}
+                () = shared.killed.cancelled() => {}
+            }
+        });
+        wait(ended).await
+    }
+
+    /// The next life; `None` when there should be none.
+    async fn again(&self, panics: u32) -> Option<Task> {
+        tracing::error!(session.id = %self.id, panics, "the session's task panicked; it starts again");
+        let ports = &self.inner.ports;
+        self.tell_down().await;
+        let stopping = self.inner.supervisor.stopping();
+        for tries in panics.. {
+            let wait = AFTER_PANIC.wait(tries, ports.entropy.fraction());
+            tokio::select! {
+                () = ports.clock.sleep_until(ports.clock.now().plus(wait)) => {}
+                () = stopping.cancelled() => return None,
+                () = self.shared.killed.cancelled() => return None,
+            }
+            match ports.sessions.get(self.id).await {
+                Ok(Some(session)) if session.wanted => {
+                    if matches!(self.inner.renew_lease(self.id).await, Ok(true)) {
+                        return Some(self.life(&session));
+                    }
+                }
+                Ok(_) => return None,
+                Err(error) => {
+                    tracing::error!(session.id = %self.id, error = &error as &dyn std::error::Error,
+                        "a session could not be read");
+                }
+            }
+        }
+        None
+    }
+
+    /// The record must not go on saying that the session is ready.
+    async fn tell_down(&self) {
+        let Ok(Some(session)) = self.inner.ports.sessions.get(self.id).await else { return };
+        if !session.wanted || session.status == SessionStatus::Initializing {
+            return;
+        }
+        let status = SessionStatus::Initializing;
+        let patch = SessionPatch {
+            status: Some(status),
+            last_error: Some(Some("the session's task failed; it starts again by itself".into())),
+            at: Some(self.inner.ports.clock.now()),
+            ..SessionPatch::default()
+        };
+        let events = vec![self.inner.commit.status_event(self.id, status)];
+        if let Err(error) = self.inner.commit.patch(self.id, patch, events).await {
+            tracing::error!(session.id = %self.id, error = &error as &dyn std::error::Error,
+                "a session's state was not stored");
+        }
+    }
+}
+
+async fn wait(mut ended: watch::Receiver<Option<Ending>>) -> Option<Ending> {
+    loop {
+        if let Some(ending) = *ended.borrow_and_update() {
+            return Some(ending);
+        }
+        ended.changed().await.ok()?;
+    }
+}

@@ -1,0 +1,81 @@
+//! Nothing goes out to where it must not.
+
+use domain::port::{DeliveryQueue as _, WebhookStore as _};
+use gateway::webhooks::WebhookError;
+use testkit::{Receiver, build};
+
+use crate::house::{House, new_webhook};
+
+/// No host is exempt.
+async fn guarded() -> House {
+    House::with(|options| options.webhooks.allowed_hosts = vec![]).await
+}
+
+#[tokio::test]
+async fn special_addresses_are_refused_at_registration_in_every_spelling() {
+    let house = guarded().await;
+    let session = house.session("bakery").await;
+    for url in [
+        "http://127.0.0.1/",
+        "http://127.1/",
+        "http://0x7f000001/",
+        "http://0x7f.0.0.1/",
+        "http://2130706433/",
+        "http://017700000001/",
+        "http://0177.0.0.1/",
+        "http://127.0.0.1./",
+        "http://１２７.０.０.１/",
+        "http://0/",
+        "http://[::1]/",
+        "http://[::]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[::ffff:a00:1]/",
+        "http://[64:ff9b::a9fe:a9fe]/",
+        "http://[fe80::1]/",
+        "http://[fd00::1]/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://10.0.0.1:8080/",
+        "http://172.16.0.1/",
+        "http://192.168.1.1/",
+        "http://100.64.0.1/",
+        "http://localhost/",
+        "http://LOCALHOST:80/",
+        "http://foo.localhost./",
+        "http://metadata.google.internal/",
+        "http://printer.local/",
+    ] {
+        let refused = house.gateway.webhooks.create(session, new_webhook(url)).await;
+        assert!(matches!(refused, Err(WebhookError::Url(_))), "{url}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_got_into_the_ledger_is_refused_at_the_call() {
+    let house = guarded().await;
+    let session = house.ready("bakery").await;
+    let receiver = Receiver::start().await;
+    let mut webhook = build::webhook(1, session);
+    (webhook.url, webhook.retry_count) = (receiver.url(), 1);
+    assert!(house.store.insert(&webhook, 0).await.unwrap());
+    let ping = house.gateway.webhooks.test(session, webhook.id).await.unwrap();
+    assert_eq!(ping.error.as_deref(), Some("Destination address is not allowed"));
+    house.hear(session, &build::chat(1)).await;
+    house.drained().await;
+    assert_eq!(house.store.stats().await.unwrap().exhausted, 1);
+    assert!(receiver.received().is_empty());
+}
+
+#[tokio::test]
+async fn the_guard_can_be_switched_off() {
+    let house = House::with(|options| {
+        options.webhooks.allowed_hosts = vec![];
+        options.webhooks.ssrf_protect = false;
+    })
+    .await;
+    let session = house.ready("bakery").await;
+    let receiver = Receiver::start().await;
+    house.webhook(session, &receiver).await;
+    house.hear(session, &build::chat(1)).await;
+    house.drained().await;
+    assert_eq!(receiver.received().len(), 1);
+}

@@ -1,0 +1,113 @@
+//! What comes in is stored before WhatsApp is acknowledged.
+
+use domain::{
+    event::EventType,
+    message::{Content, Direction, MessageStatus},
+    port::Write,
+};
+use testkit::{Receiver, Reply, build};
+
+use crate::house::House;
+
+#[tokio::test]
+async fn a_message_its_event_and_its_deliveries_are_there_before_whatsapp_is_answered() {
+    let house = House::start().await;
+    let session = house.ready("bakery").await;
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::Silence, Reply::Silence]);
+    house.webhook(session, &receiver).await;
+    house.webhook(session, &receiver).await;
+    let before = house.written().len();
+
+    let link = house.whatsapp.connection(session);
+    link.messages(vec![build::inbound(1, &build::chat(1))]).await.unwrap();
+
+    // From here on WhatsApp has forgotten the message: everything must be there already.
+    let row = house.message(session, &build::wa_id(1)).await.unwrap();
+    assert_eq!((row.direction, row.status), (Direction::Incoming, MessageStatus::Delivered));
+    assert_eq!(row.body.as_deref(), Some("text 1"));
+    assert_eq!(row.chat_name.as_deref(), Some("Mia"));
+    assert_eq!((row.from.as_str(), row.to.as_str()), ("49170000001@c.us", "4915550001000@c.us"));
+    assert_eq!(house.pending().await, 2);
+    let told = house.told(session, EventType::MessageReceived);
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].draft.data["body"], "text 1");
+    // One commit.
+    let written = &house.written()[before..];
+    assert_eq!(written.len(), 1);
+    let Write::InsertMessage { events, .. } = &written[0].writes[0] else { panic!("{written:?}") };
+    assert_eq!(events.len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_comes_twice_is_stored_and_told_once() {
+    let house = House::start().await;
+    let session = house.ready("bakery").await;
+    let receiver = Receiver::start().await;
+    house.webhook(session, &receiver).await;
+    let link = house.whatsapp.connection(session);
+    let message = build::inbound(1, &build::chat(1));
+    link.messages(vec![message.clone()]).await.unwrap();
+    link.messages(vec![message.clone(), message, build::inbound(2, &build::chat(1))])
+        .await
+        .unwrap();
+    house.drained().await;
+    assert_eq!(house.told(session, EventType::MessageReceived).len(), 2);
+    assert_eq!(crate::house::numbers(&receiver), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_ledger_that_fails_keeps_whatsapp_waiting() {
+    let house = House::start().await;
+    let session = house.ready("bakery").await;
+    let link = house.whatsapp.connection(session);
+    let message = build::inbound(1, &build::chat(1));
+    house.switch_ledger(false);
+    link.messages(vec![message.clone()]).await.unwrap_err();
+    house.switch_ledger(true);
+    assert_eq!(house.message(session, &build::wa_id(1)).await, None);
+    assert!(house.told(session, EventType::MessageReceived).is_empty());
+    // WhatsApp sends it again.
+    link.messages(vec![message]).await.unwrap();
+    assert_eq!(house.told(session, EventType::MessageReceived).len(), 1);
+}
+
+#[tokio::test]
+async fn a_batch_keeps_its_order_and_its_kinds() {
+    let house = House::start().await;
+    let session = house.ready("bakery").await;
+    let group = "120363000000000001@g.us".parse().unwrap();
+    let mut in_group = build::inbound(1, &group);
+    in_group.sender = build::chat(3);
+    let mut typed_on_the_phone = build::inbound(2, &build::chat(1));
+    typed_on_the_phone.from_me = true;
+    let mut strange = build::inbound(3, &build::chat(1));
+    strange.content = Content::Unknown { protocol_kind: "pollCreationMessage".into() };
+    strange.backfilled = true;
+    let link = house.whatsapp.connection(session);
+    link.messages(vec![in_group, typed_on_the_phone, strange]).await.unwrap();
+
+    let expected = ["message.received", "message.sent", "message.received"];
+    assert_eq!(house.message_events(session), expected);
+    let row = house.message(session, &build::wa_id(1)).await.unwrap();
+    assert_eq!((row.author, row.chat_name), (Some(build::chat(3)), None));
+    let row = house.message(session, &build::wa_id(2)).await.unwrap();
+    assert_eq!((row.direction, row.status), (Direction::Outgoing, MessageStatus::Sent));
+    assert_eq!((row.from.as_str(), row.chat_name), ("4915550001000@c.us", None));
+    let row = house.message(session, &build::wa_id(3)).await.unwrap();
+    assert_eq!((row.body, &row.metadata["backfilled"]), (None, &true.into()));
+    assert_eq!(row.metadata["protocolKind"], "pollCreationMessage");
+}
+
+#[tokio::test]
+async fn coming_in_counts_as_activity_but_not_as_a_write_per_message() {
+    let house = House::start().await;
+    let session = house.ready("bakery").await;
+    house.clock.advance(std::time::Duration::from_secs(30));
+    for _ in 0..5 {
+        house.hear(session, &build::chat(1)).await;
+    }
+    assert_eq!(house.record(session).await.last_active, Some(house.now()));
+    let patches = house.written().iter().filter(|written| written.writes.len() == 2).count();
+    assert_eq!(patches, 1);
+}

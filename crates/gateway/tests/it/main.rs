@@ -1,0 +1,16 @@
+//! The gateway on a real SQLite ledger; the clock is the test's and WhatsApp is played.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails to set up has failed")]
+
+mod api_keys;
+mod egress;
+mod health;
+mod house;
+mod inbound;
+mod lanes;
+mod losses;
+mod registration;
+mod retries;
+mod sends;
+mod sessions;
+mod supervisor;
