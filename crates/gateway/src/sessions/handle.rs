@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicI64},
+    atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
 use domain::{PhoneNumber, port::Connection};
@@ -42,6 +42,8 @@ pub(super) struct Shared {
     turn: Arc<tokio::sync::Mutex<()>>,
     pub(super) account: Arc<Mutex<Option<PhoneNumber>>>,
     pub(super) last_active: Arc<AtomicI64>,
+    /// Logged in: the connection can be asked for things.
+    pub(super) ready: AtomicBool,
     /// Cancelled to drop the task where it stands.
     pub(super) killed: CancellationToken,
     /// Cancelled when the first step is done.
@@ -73,6 +75,11 @@ impl Handle {
     /// The connection, whatever its state.
     pub(crate) fn connection(&self) -> Option<Arc<dyn Connection>> {
         look(&self.shared.connection)
+    }
+
+    /// The connection, if it is logged in.
+    pub(crate) fn ready(&self) -> Option<Arc<dyn Connection>> {
+        self.connection().filter(|_| self.shared.ready.load(Ordering::Acquire))
     }
 
     /// Orders the sends.

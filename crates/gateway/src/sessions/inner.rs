@@ -16,7 +16,7 @@ use super::{
     commit::Commit,
     handle::{Command, Done, Handle},
 };
-use crate::{Options, Ports, Supervisor, acks::Waiters};
+use crate::{Hooks, Media, Options, Ports, Supervisor, acks::Waiters};
 
 /// Shared by the handle, the tasks and the sinks.
 pub(crate) struct Inner {
@@ -25,6 +25,8 @@ pub(crate) struct Inner {
     pub(crate) supervisor: Supervisor,
     pub(crate) commit: Commit,
     pub(crate) waiters: Waiters,
+    pub(crate) media: Media,
+    pub(crate) hooks: Hooks,
     pub(super) loaded: Mutex<HashMap<SessionId, Handle>>,
     /// Starts happen one after another: the cap and "already started" are then exact.
     pub(super) starting: tokio::sync::Mutex<()>,
@@ -54,6 +56,15 @@ impl Inner {
 
     pub(super) fn handle(&self, id: SessionId) -> Option<Handle> {
         self.lock().get(&id).cloned()
+    }
+
+    /// Sessions that are logged in, with their connections.
+    pub(crate) fn connected(&self) -> HashMap<SessionId, Arc<dyn Connection>> {
+        let loaded = self.lock();
+        loaded
+            .iter()
+            .filter_map(|(id, handle)| handle.ready().map(|connection| (*id, connection)))
+            .collect()
     }
 
     pub(super) fn loaded_count(&self) -> usize {

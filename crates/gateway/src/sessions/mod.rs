@@ -14,11 +14,13 @@
 
 mod commit;
 mod error;
+mod facts;
 mod handle;
+pub(crate) mod held;
 mod inner;
 mod keeper;
 mod qr;
-pub(crate) mod sink;
+mod sink;
 mod task;
 mod view;
 
@@ -35,7 +37,7 @@ use domain::{
 };
 use futures::StreamExt as _;
 
-use crate::{Options, Policy, Ports, Supervisor, Webhooks, acks::Waiters};
+use crate::{Hooks, Media, Options, Policy, Ports, Supervisor, Webhooks, acks::Waiters};
 use commit::Commit;
 use handle::Command;
 use inner::Keys;
@@ -60,6 +62,8 @@ impl Sessions {
         supervisor: &Supervisor,
         webhooks: &Webhooks,
         waiters: &Waiters,
+        media: &Media,
+        hooks: &Hooks,
     ) -> Self {
         let commit = Commit::new(ports, webhooks.clone());
         let inner = Inner {
@@ -68,6 +72,8 @@ impl Sessions {
             supervisor: supervisor.clone(),
             commit,
             waiters: waiters.clone(),
+            media: media.clone(),
+            hooks: hooks.clone(),
             loaded: Mutex::default(),
             starting: tokio::sync::Mutex::default(),
         };
@@ -115,6 +121,7 @@ impl Sessions {
             connected_at: None,
             last_active: None,
             last_error: None,
+            restriction: None,
             config: new.config,
             proxy: new.proxy,
             created_at: now,
