@@ -212,6 +212,7 @@ impl FakeWhatsApp {
         let (link, phone) = (self.connection(session), PhoneNumber::parse(phone).unwrap());
         link.signal(EngineSignal::Paired { phone: phone.clone(), lid: None }).await;
         link.signal(connected(phone)).await;
+        link.signal(EngineSignal::CaughtUp).await;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -275,7 +276,13 @@ impl WhatsApp for FakeWhatsApp {
         };
         self.shared.opened.send_replace(opened);
         let told = link.clone();
-        crate::background(async move { told.signal(first).await });
+        crate::background(async move {
+            let logged_in = matches!(first, EngineSignal::Connected { .. });
+            told.signal(first).await;
+            if logged_in {
+                told.signal(EngineSignal::CaughtUp).await;
+            }
+        });
         Ok(Arc::new(Held(link)))
     }
 }
@@ -293,6 +300,57 @@ impl Drop for Held {
 impl Connection for Held {
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError> {
         self.0.send(message).await
+    }
+
+    async fn upload(&self, kind: MediaKind, file: File) -> Result<RemoteMedia, EngineError> {
+        self.0.upload(kind, file).await
+    }
+
+    async fn download(
+        &self,
+        kind: MediaKind,
+        remote: &RemoteMedia,
+        into: File,
+    ) -> Result<(), EngineError> {
+        self.0.download(kind, remote, into).await
+    }
+
+    async fn typing(&self, chat: &ChatId, state: Typing) -> Result<(), EngineError> {
+        self.0.typing(chat, state).await
+    }
+
+    async fn mark_read(
+        &self,
+        chat: &ChatId,
+        messages: &[(WaMessageId, Option<ChatId>)],
+    ) -> Result<(), EngineError> {
+        self.0.mark_read(chat, messages).await
+    }
+
+    async fn mark_chat(
+        &self,
+        chat: &ChatId,
+        mark: ChatMark,
+        last: Option<&LastMessage>,
+    ) -> Result<(), EngineError> {
+        self.0.mark_chat(chat, mark, last).await
+    }
+
+    async fn star(&self, chat: &ChatId, target: &Target, star: bool) -> Result<(), EngineError> {
+        self.0.star(chat, target, star).await
+    }
+
+    async fn delete_for_me(
+        &self,
+        chat: &ChatId,
+        target: &Target,
+        timestamp: i64,
+    ) -> Result<(), EngineError> {
+        self.0.delete_for_me(chat, target, timestamp).await
+    }
+
+    async fn lookup(&self, ids: &[ChatId]) -> Result<Vec<Registration>, EngineError> {
+        self.0.lookup(ids).await
     }
 
     async fn pairing_code(&self, phone: &PhoneNumber) -> Result<String, EngineError> {

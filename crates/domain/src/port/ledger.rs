@@ -148,6 +148,7 @@ impl NewMessage {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MessageChange {
     /// The text; `Some(None)` clears it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub body: Option<Option<String>>,
     /// The type.
     pub kind: Option<MessageType>,
@@ -155,6 +156,11 @@ pub struct MessageChange {
     pub metadata: serde_json::Value,
     /// Removes the file: path, type, record and the metadata's `media`.
     pub drop_media: bool,
+}
+
+/// A member that is there, even as `null`: without this a cleared text would read back as one to keep.
+fn present<'de, D: serde::Deserializer<'de>>(json: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(json).map(Some)
 }
 
 /// A send whose outcome is not known, with what was to go out.

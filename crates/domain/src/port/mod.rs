@@ -35,6 +35,8 @@ pub enum StoreErrorKind {
     Busy,
     /// A stored value makes no sense, or the key it was encrypted with is another one.
     Corrupt,
+    /// What the record belongs to does not exist (any more), usually its session. Trying again is in vain.
+    Gone,
 }
 
 /// A store failed.

@@ -3,7 +3,7 @@
 use domain::{
     SessionId, Timestamp,
     message::{Direction, Message, MessageStatus, MessageType},
-    port::{MessagePage, MessageQuery, MessageStore, Page, Write},
+    port::{MessagePage, MessageQuery, MessageStore, NewMessage, Page, Write},
 };
 use serde_json::json;
 
@@ -11,7 +11,10 @@ use super::{ALL, Store, new_session};
 use crate::{START, build};
 
 async fn store_all<S: Store>(store: &S, messages: Vec<Message>) {
-    let insert = |message| Write::InsertMessage { message: Box::new(message), events: vec![] };
+    let insert = |message| Write::InsertMessage {
+        message: Box::new(NewMessage::row(message)),
+        events: vec![],
+    };
     store.write(messages.into_iter().map(insert).collect()).await.unwrap();
 }
 

@@ -11,8 +11,9 @@ use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-        ApiKeyStore, DeliveryQueue, DeviceKeys, Ledger, MessageStore, Page, SessionStore,
-        WebhookStore, Write, WriteOutcome,
+        ApiKeyStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, MediaRecords,
+        MessageStore, PacingStore, Page, PeopleStore, SessionStore, TemplateStore, WebhookStore,
+        Write, WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -28,6 +29,11 @@ pub trait Store:
     + ApiKeyStore
     + DeliveryQueue
     + DeviceKeys
+    + PeopleStore
+    + TemplateStore
+    + IdempotencyStore
+    + PacingStore
+    + MediaRecords
     + Clone
 {
 }
@@ -40,6 +46,11 @@ impl<T> Store for T where
         + ApiKeyStore
         + DeliveryQueue
         + DeviceKeys
+        + PeopleStore
+        + TemplateStore
+        + IdempotencyStore
+        + PacingStore
+        + MediaRecords
         + Clone
 {
 }

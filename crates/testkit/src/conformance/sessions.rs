@@ -5,8 +5,8 @@ use std::time::Duration;
 use domain::{
     PhoneNumber,
     port::{
-        DeviceKeys, KeyChange, MessageStore, Page, SessionPatch, SessionStore, WebhookStore, Write,
-        WriteOutcome,
+        DeviceKeys, KeyChange, MessageStore, NewMessage, Page, SessionPatch, SessionStore,
+        WebhookStore, Write, WriteOutcome,
     },
     proxy::ProxyUrl,
     session::{Session, SessionConfig, SessionStatus},
@@ -118,7 +118,7 @@ pub async fn deleting_takes_everything_along<S: Store>(store: &S) {
     let (gone, stays) = (new_session(store, 1).await, new_session(store, 2).await);
     for (number, id) in [(1, gone), (2, stays)] {
         new_webhook(store, build::webhook(number, id)).await;
-        let message = Box::new(build::message(number, id));
+        let message = Box::new(NewMessage::row(build::message(number, id)));
         let events = vec![build::event(number, id, &build::chat(1))];
         store.write(vec![Write::InsertMessage { message, events }]).await.unwrap();
         let key =
