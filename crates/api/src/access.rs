@@ -122,12 +122,17 @@ impl<A> Caller<A> {
         &self.key
     }
 
+    /// A text of the path; empty when the path has none of that name.
+    pub fn text(&self, name: &str) -> &str {
+        self.ids.get(name).map_or("", String::as_str)
+    }
+
     /// An id of the path.
     ///
     /// # Errors
     /// The 404 of an unknown one, when the text is not an id at all.
     pub fn id<T: FromStr + Named>(&self, name: &str) -> Result<T, ApiError> {
-        let text = self.ids.get(name).map_or("", String::as_str);
+        let text = self.text(name);
         text.parse().map_err(|_| ApiError::unknown_text(T::KIND, text))
     }
 }
@@ -155,6 +160,17 @@ impl<A> Caller<InChat<A>> {
             Some(chat) => self.check_chat(chat),
             None => Err(KeyRefused::ChatRestricted.into()),
         }
+    }
+
+    /// The chat that the path names, if the key may see it; `None` when the text is no chat id.
+    pub fn chat_of_path(&self, name: &str) -> Result<Option<ChatId>, ApiError> {
+        let chat = self.text(name).parse::<ChatId>().ok();
+        match &chat {
+            Some(chat) => self.key.check_chat(chat)?,
+            None if self.key.allowed_chats.is_empty() => {}
+            None => return Err(KeyRefused::Chat.into()),
+        }
+        Ok(chat)
     }
 
     fn check_chat(&self, chat: &str) -> Result<(), ApiError> {

@@ -112,6 +112,11 @@ impl RawBody {
         self.0.get(field).and_then(Value::as_str)
     }
 
+    /// Whether a field is there, null or not.
+    pub fn names(&self, field: &str) -> bool {
+        self.0.contains_key(field)
+    }
+
     /// Whether a field is there and not null.
     pub fn has(&self, field: &str) -> bool {
         self.0.get(field).is_some_and(|value| !value.is_null())

@@ -5,7 +5,7 @@
 
 use domain::{
     ChatId, PhoneNumber, SessionId, WaMessageId,
-    chat::{Chat, ChatMark, Contact, Identity, Registration, Typing},
+    chat::{Chat, ChatMark, Contact, Identity, MutedUntil, Registration, Typing},
     port::{EngineError, Page, StoreError, Write},
     session::SessionStatus,
 };
@@ -106,7 +106,17 @@ impl People {
         visible: Visible<'_>,
     ) -> Result<Vec<Chat>, PeopleError> {
         let read = |page| self.ports.people.chats(session, page);
-        filtered(page, visible, read, |chat| &chat.id).await.map_err(PeopleError::Store)
+        let found = filtered(page, visible, read, |chat| &chat.id).await;
+        let mut chats = found.map_err(PeopleError::Store)?;
+        let now = self.ports.clock.now();
+        for chat in &mut chats {
+            // A mute that is over ends without a word from WhatsApp.
+            chat.muted = chat.muted.filter(|until| match until {
+                MutedUntil::Forever => true,
+                MutedUntil::Time(at) => *at > now,
+            });
+        }
+        Ok(chats)
     }
 
     /// Asks WhatsApp who has a number.
@@ -174,7 +184,7 @@ impl People {
         ids: Option<Vec<WaMessageId>>,
     ) -> Result<bool, PeopleError> {
         let link = self.sessions.link(session).await?;
-        let chat = self.canonical(session, chat).await?;
+        let chat = self.canonical(session, chat).await.map_err(PeopleError::Store)?;
         let messages = match ids {
             Some(ids) => self.with_authors(session, ids).await?,
             None => self
@@ -220,7 +230,7 @@ impl People {
         mark: ChatMark,
     ) -> Result<bool, PeopleError> {
         let link = self.sessions.link(session).await?;
-        let chat = self.canonical(session, chat).await?;
+        let chat = self.canonical(session, chat).await.map_err(PeopleError::Store)?;
         let done = self.at_whatsapp(&link, session, &chat, mark).await?;
         if done {
             self.remember(session, chat, mark).await?;
@@ -239,12 +249,16 @@ impl People {
         state: Typing,
     ) -> Result<(), PeopleError> {
         let link = self.sessions.link(session).await?;
-        let chat = self.canonical(session, chat).await?;
+        let chat = self.canonical(session, chat).await.map_err(PeopleError::Store)?;
         link.connection.typing(&chat, state).await.map_err(engine)
     }
 
-    async fn canonical(&self, session: SessionId, id: &ChatId) -> Result<ChatId, PeopleError> {
-        self.ports.people.canonical(session, id).await.map_err(PeopleError::Store)
+    /// The id under which a person's chat is filed: by number where it is known.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn canonical(&self, session: SessionId, id: &ChatId) -> Result<ChatId, StoreError> {
+        self.ports.people.canonical(session, id).await
     }
 
     async fn at_whatsapp(

@@ -39,7 +39,6 @@ pub(crate) struct Handle {
 pub(super) struct Shared {
     pub(super) qr: Mutex<Option<String>>,
     pub(super) connection: Mutex<Option<Arc<dyn Connection>>>,
-    turn: Arc<tokio::sync::Mutex<()>>,
     pub(super) account: Arc<Mutex<Option<PhoneNumber>>>,
     pub(super) last_active: Arc<AtomicI64>,
     /// Logged in: the connection can be asked for things.
@@ -80,11 +79,6 @@ impl Handle {
     /// The connection, if it is logged in.
     pub(crate) fn ready(&self) -> Option<Arc<dyn Connection>> {
         self.connection().filter(|_| self.shared.ready.load(Ordering::Acquire))
-    }
-
-    /// Orders the sends.
-    pub(crate) fn turn(&self) -> Arc<tokio::sync::Mutex<()>> {
-        self.shared.turn.clone()
     }
 
     /// Gives a command and waits until the session is unloaded; `false` when nobody took the command: the task has

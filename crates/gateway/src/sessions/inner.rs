@@ -37,8 +37,6 @@ pub(crate) struct Link {
     pub(crate) connection: Arc<dyn Connection>,
     /// The account's own chat id, or `me`.
     pub(crate) from: String,
-    /// Held while a row is stored and its frame written: sends leave in the order they were accepted.
-    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Why there is no [`Link`].

@@ -374,6 +374,6 @@ impl Sessions {
         let connection = handle.connection().filter(|_| session.status == SessionStatus::Ready);
         let connection = connection.ok_or(NoLink::NotReady(session.status))?;
         let from = session.phone.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
-        Ok(Link { connection, from, turn: handle.turn() })
+        Ok(Link { connection, from })
     }
 }

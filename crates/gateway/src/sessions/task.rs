@@ -14,11 +14,13 @@ use domain::{
 use tokio::sync::mpsc;
 
 use super::{
-    Inner, facts,
+    Inner, Sessions, facts,
     handle::{Command, Shared, look, put},
     qr,
     sink::Sink,
 };
+
+use crate::{Policy, messages};
 
 /// Signals that may wait; when full the connection is held back.
 const SIGNALS_MAX: usize = 256;
@@ -226,8 +228,16 @@ impl Task {
         }
     }
 
+    /// Sends of an earlier connection can be settled now; this task does not wait for it.
     fn caught_up(&self) {
-        tracing::info!(session.id = %self.id, "the backlog was handed over");
+        let (sessions, id) = (Sessions { inner: self.inner.clone() }, self.id);
+        let stopping = self.inner.supervisor.stopping();
+        self.inner.supervisor.spawn(format!("session/{id}/settle"), Policy::Once, async move {
+            tokio::select! {
+                () = messages::settle(&sessions, id) => {}
+                () = stopping.cancelled() => {}
+            }
+        });
     }
 
     async fn show_qr(&mut self, code: String) {

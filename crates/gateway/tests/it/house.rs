@@ -21,12 +21,12 @@ use domain::{
     webhook::{LaneOrder, Webhook},
 };
 use gateway::{
-    Gateway, Options, Ports, WebhookOptions,
+    Gateway, Options, Ports, SendOptions, WebhookOptions,
     messages::{SendError, Sent, TextToSend},
     sessions::NewSession,
     webhooks::NewWebhook,
 };
-use storage::{SqliteStore, StoreOptions};
+use storage::{FolderMedia, SqliteStore, StoreOptions};
 use testkit::{FakeWhatsApp, ManualClock, Receiver, SeededEntropy, build};
 
 /// Longest wait for a state.
@@ -96,6 +96,10 @@ impl Ledger for Watched {
         Ok(outcomes)
     }
 
+    async fn release_held(&self, now: Timestamp) -> StoreResult<u64> {
+        self.store.release_held(now).await
+    }
+
     async fn ping(&self) -> StoreResult<()> {
         if self.down.load(Ordering::Acquire) { Err(down()) } else { self.store.ping().await }
     }
@@ -141,7 +145,13 @@ impl House {
             webhooks: shared.clone(),
             api_keys: shared.clone(),
             queue: shared.clone(),
-            device_keys: shared,
+            device_keys: shared.clone(),
+            people: shared.clone(),
+            templates: shared.clone(),
+            idempotency: shared.clone(),
+            pacing: shared.clone(),
+            media_records: shared,
+            media_files: Arc::new(FolderMedia::open(&dir.path().join("media")).unwrap()),
             whatsapp: Arc::new(whatsapp.clone()),
         };
         let webhooks = WebhookOptions {
@@ -150,8 +160,8 @@ impl House {
             lease: LANE_LEASE,
             ..WebhookOptions::default()
         };
-        let mut options =
-            Options { webhooks, send_answer_limit: ANSWER_LIMIT, ..Options::default() };
+        let sends = SendOptions { answer_limit: ANSWER_LIMIT, ..SendOptions::default() };
+        let mut options = Options { webhooks, sends, ..Options::default() };
         change(&mut options);
         let gateway = Gateway::start(options.clone(), ports.clone()).await.unwrap();
         let messages = AtomicU32::new(0);

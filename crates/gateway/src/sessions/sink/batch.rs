@@ -65,11 +65,13 @@ impl<'a> Batch<'a> {
     /// Adds what one message causes.
     pub(super) async fn add(&mut self, message: InboundMessage) -> StoreResult<()> {
         let message = self.known_by_one_name(message).await?;
-        self.learn(&message);
+        self.learn_identity(&message);
         match message.content.target().cloned() {
-            Some(target) => self.change(&message, &target).await,
-            None => self.message(message).await,
+            Some(target) => self.change(&message, &target).await?,
+            None => self.message(&message).await?,
         }
+        self.learn_name(message);
+        Ok(())
     }
 
     /// Commits everything, then tells who waits.
@@ -133,8 +135,8 @@ impl<'a> Batch<'a> {
         self.sink.inner.ports.people.canonical(self.sink.session, &id).await
     }
 
-    /// What a message tells about its sender.
-    fn learn(&mut self, message: &InboundMessage) {
+    /// Before the message itself, so that it is filed under the right id.
+    fn learn_identity(&mut self, message: &InboundMessage) {
         let session = self.sink.session;
         if let (Some(lid), Some(phone)) = (&message.sender_lid, &message.sender_phone) {
             let identity = Identity { lid: lid.clone(), phone: phone.clone() };
@@ -143,16 +145,18 @@ impl<'a> Batch<'a> {
                 self.writes.push(Write::LearnIdentity { session, identity });
             }
         }
-        let name = message.push_name.clone().filter(|_| !message.from_me);
-        if let Some(name) = name
-            && self.named.insert((message.sender.clone(), name.clone()))
-        {
+    }
+
+    fn learn_name(&mut self, message: InboundMessage) {
+        let Some(name) = message.push_name.filter(|_| !message.from_me) else { return };
+        if self.named.insert((message.sender.clone(), name.clone())) {
             let patch = ContactPatch { push_name: Some(name), ..ContactPatch::default() };
-            self.writes.push(Write::LearnContact { session, id: message.sender.clone(), patch });
+            let (session, id) = (self.sink.session, message.sender);
+            self.writes.push(Write::LearnContact { session, id, patch });
         }
     }
 
-    async fn message(&mut self, message: InboundMessage) -> StoreResult<()> {
+    async fn message(&mut self, message: &InboundMessage) -> StoreResult<()> {
         if message.from_me
             && let Some(stored) = self.sink.stored(&message.id).await?
             && stored.direction == Direction::Outgoing
@@ -160,15 +164,15 @@ impl<'a> Batch<'a> {
         {
             // The echo of a send of ours: WhatsApp's server has it.
             let at = Timestamp::from_seconds(message.timestamp);
-            let after = After::Settled { id: message.id, timestamp: message.timestamp };
+            let after = After::Settled { id: message.id.clone(), timestamp: message.timestamp };
             self.after.push((self.writes.len(), after));
             self.writes.push(self.sink.taken(&stored, at));
             return Ok(());
         }
-        let mut event = self.event(&message);
-        let mut row = self.row(&message, &event.data);
+        let mut event = self.event(message);
+        let mut row = self.row(message, &event.data);
         let media = match &message.content {
-            Content::Media(media) => Some(self.record(&message, media)),
+            Content::Media(media) => Some(self.record(message, media)),
             _ => None,
         };
         if let Some(MediaState::Failed { reason }) = media.as_ref().map(|record| &record.state) {
@@ -185,7 +189,7 @@ impl<'a> Batch<'a> {
         self.after.push((self.writes.len(), after));
         let new = NewMessage { media, ..NewMessage::row(row) };
         self.writes.push(Write::InsertMessage { message: Box::new(new), events: vec![event] });
-        self.fresh.insert(message.id.clone(), Row::new(&message));
+        self.fresh.insert(message.id.clone(), Row::new(message));
         Ok(())
     }
 
