@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::{ids::WaMessageId, time::Timestamp};
 
@@ -16,6 +17,45 @@ pub const KEY_CHARS_MAX: usize = 255;
 /// A key as sent: 1 to 255 visible ASCII characters.
 pub fn is_valid_key(text: &str) -> bool {
     (1..=KEY_CHARS_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// Hash of a route and a request's body. The order of an object's members does not matter; the body is not copied.
+pub fn fingerprint(route: &str, body: &Value) -> String {
+    let mut hash = Sha256::new();
+    text(&mut hash, route);
+    feed(&mut hash, body);
+    hex::encode(hash.finalize())
+}
+
+fn feed(hash: &mut Sha256, value: &Value) {
+    match value {
+        Value::Object(fields) => {
+            let mut names: Vec<&String> = fields.keys().collect();
+            names.sort();
+            hash.update(b"{");
+            for name in names {
+                text(hash, name);
+                feed(hash, &fields[name]);
+            }
+            hash.update(b"}");
+        }
+        Value::Array(items) => {
+            hash.update(b"[");
+            items.iter().for_each(|item| feed(hash, item));
+            hash.update(b"]");
+        }
+        Value::String(string) => text(hash, string),
+        plain => {
+            hash.update(b"p");
+            text(hash, &plain.to_string());
+        }
+    }
+}
+
+/// With its length, so that two texts never read as one.
+fn text(hash: &mut Sha256, text: &str) {
+    hash.update((text.len() as u64).to_le_bytes());
+    hash.update(text.as_bytes());
 }
 
 /// What is known under a key. Kept for [`KEPT`].
@@ -53,7 +93,19 @@ pub enum Taken {
 
 #[cfg(test)]
 mod tests {
-    use super::is_valid_key;
+    use serde_json::json;
+
+    use super::{fingerprint, is_valid_key};
+
+    #[test]
+    fn fingerprints_tell_bodies_and_routes_apart() {
+        let print = |route, body| fingerprint(route, &body);
+        let one = print("send-text", json!({ "chatId": "1@c.us", "text": "hi" }));
+        assert_eq!(one, print("send-text", json!({ "text": "hi", "chatId": "1@c.us" })));
+        assert_ne!(one, print("reply", json!({ "chatId": "1@c.us", "text": "hi" })));
+        assert_ne!(print("x", json!(["ab", "c"])), print("x", json!(["a", "bc"])));
+        assert_ne!(print("x", json!("1")), print("x", json!(1)));
+    }
 
     #[test]
     fn keys_are_visible_ascii() {

@@ -5,6 +5,7 @@
 //! - [`Sessions`] holds one task per session whose engine is loaded; the pure `domain::session::transition` decides, the
 //!   task performs. Its sink commits what WhatsApp says before WhatsApp is acknowledged.
 //! - [`Messages`] stores a row with its WhatsApp id before the first byte leaves, then waits for the server's answer.
+//!   [`Templates`] keeps texts for it; [`Hooks`] lets code of this process join in.
 //! - [`Webhooks`] registers receivers; its dispatcher claims lanes and delivers them in order.
 //! - [`ApiKeys`] opens and closes the API.
 //!
@@ -19,11 +20,15 @@ pub mod api_keys;
 pub mod egress;
 pub mod health;
 pub mod hooks;
+mod idempotency;
 pub mod media;
 pub mod messages;
+mod pacing;
 pub mod people;
+mod preview;
 pub mod sessions;
 pub mod supervisor;
+pub mod templates;
 pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
@@ -46,6 +51,7 @@ pub use messages::Messages;
 pub use people::People;
 pub use sessions::Sessions;
 pub use supervisor::{Policy, Supervisor};
+pub use templates::Templates;
 pub use webhooks::{WebhookOptions, Webhooks};
 
 /// Everything the gateway needs from outside.
@@ -148,6 +154,8 @@ pub struct Gateway {
     pub sessions: Sessions,
     /// Sends and what was said.
     pub messages: Messages,
+    /// Stored texts.
+    pub templates: Templates,
     /// People and chats.
     pub people: People,
     /// Files of messages.
@@ -182,7 +190,17 @@ impl Gateway {
         sessions::held::spawn(&sessions, &supervisor);
         media::spawn_downloader(&media, &sessions, &supervisor);
         let people = People::build(&ports, &sessions);
-        let messages = Messages::build(&options, &ports, &sessions, waiters);
+        let templates = Templates::build(&ports);
+        let messages = Messages::build(messages::Parts {
+            options: &options.sends,
+            ports: &ports,
+            sessions: &sessions,
+            waiters: &waiters,
+            media: &media,
+            hooks: &hooks,
+            supervisor: &supervisor,
+            pages: webhooks.egress(),
+        });
         let api_keys = ApiKeys::build(&ports, &supervisor);
         let health = Health::build(&ports, &supervisor);
         sessions.restore().await.map_err(StartError::Store)?;
@@ -190,6 +208,7 @@ impl Gateway {
         Ok(Self {
             sessions,
             messages,
+            templates,
             people,
             media,
             hooks,
