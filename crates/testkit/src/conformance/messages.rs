@@ -51,6 +51,8 @@ pub async fn a_message_reads_back_as_it_was<S: Store>(store: &S) {
         direction: Direction::Incoming,
         timestamp: Some(1_790_000_000),
         metadata: json!({ "quotedMessage": { "id": "3EB0", "body": "…" }, "mentionedIds": ["1@lid"] }),
+        media_path: Some("/api/a".into()),
+        media_mimetype: Some("image/png".into()),
         status: MessageStatus::Delivered,
         ..build::message(1, session)
     };
