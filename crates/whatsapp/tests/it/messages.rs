@@ -199,8 +199,8 @@ async fn what_waited_is_marked_and_in_order() {
 fn body(heard: Heard) -> Option<(String, bool)> {
     match heard {
         Heard::Message(message) => match message.content {
-            Content::Text { body } => Some((body, message.backfilled)),
-            Content::Unknown { .. } => None,
+            Content::Text { body, .. } => Some((body, message.backfilled)),
+            _ => None,
         },
         Heard::Signal(_) => None,
     }

@@ -245,7 +245,7 @@ impl Ear {
     pub async fn message(&self, text: &str) -> InboundMessage {
         self.hear(|heard| match heard {
             Heard::Message(message) => match &message.content {
-                Content::Text { body } if body == text => Some((**message).clone()),
+                Content::Text { body, .. } if body == text => Some((**message).clone()),
                 _ => None,
             },
             Heard::Signal(_) => None,
@@ -381,7 +381,7 @@ pub fn text(to: &str, body: &str) -> OutgoingMessage {
     OutgoingMessage {
         id: WaMessageId::from_wire(format!("3EB0{number:018X}")),
         chat: format!("{to}@c.us").parse().unwrap(),
-        content: Content::Text { body: body.into() },
+        content: Content::text(body),
         mentions: Vec::new(),
         quoted: None,
     }
