@@ -34,7 +34,7 @@ impl FolderMedia {
     /// The system's, when the folder cannot be made, read or cleaned.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let tmp = folder.join("tmp");
-        private_folder(&tmp)?;
+        private_folders().recursive(true).create(&tmp)?;
         for entry in std::fs::read_dir(&tmp)? {
             let entry = entry?;
             if entry.file_type()?.is_file() {
@@ -121,9 +121,10 @@ fn keep(folder: &Path, mut scratch: Scratch) -> io::Result<KeptMedia> {
     let (id, size_bytes) = hash(&mut scratch.file)?;
     let place = place(folder, &id);
     let shelf = folder.join(&id.as_str()[..2]);
-    if !shelf.is_dir() {
-        private_folder(&shelf)?;
-        sync_folder(folder)?;
+    // Never the folder itself: when it is gone, a new one would be an empty store.
+    match private_folders().create(&shelf) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made.and_then(|()| sync_folder(folder))?,
     }
     // The same bytes are kept once. A file of another length was damaged from outside: it is replaced.
     let kept = std::fs::metadata(&place).is_ok_and(|kept| kept.len() == size_bytes);
@@ -154,12 +155,12 @@ fn hash(file: &mut File) -> io::Result<(MediaId, u64)> {
     Ok((MediaId::of(&hash.finalize().into()), size_bytes))
 }
 
-fn private_folder(path: &Path) -> io::Result<()> {
+/// Makes folders for their owner alone.
+fn private_folders() -> DirBuilder {
     let mut builder = DirBuilder::new();
-    builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    builder
 }
 
 /// A new name survives a power cut only when its folder is on the disk too.

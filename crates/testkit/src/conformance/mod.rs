@@ -1,6 +1,7 @@
 //! What every ledger has to do, whatever database is under it. `storage` runs this suite on each of its stores.
 
 pub mod changes;
+pub mod chats;
 pub mod events;
 pub mod idempotency;
 pub mod keys;
@@ -80,13 +81,16 @@ macro_rules! store_conformance {
                 sends_are_kept_until_they_are_settled, a_send_is_tied_to_its_key,
                 every_content_goes_out_again_as_it_was,
             ];
-            people: [
-                identities_are_learned_once, a_contact_reads_back_as_it_was_learned, contacts_are_listed_by_id,
+            chats: [
                 a_chat_moves_along_with_its_messages, chats_are_listed_newest_first,
                 chats_are_named_by_what_is_known_best, marks_are_kept, unread_messages_are_the_newest,
-                deleted_and_cleared_chats_lose_their_messages, what_was_filed_under_a_privacy_id_moves,
-                two_chats_of_one_person_become_one, the_newer_chat_wins, writes_find_the_canonical_id_themselves,
-                messages_are_found_by_either_id, the_same_message_under_both_ids_is_one,
+                deleted_and_cleared_chats_lose_their_messages,
+            ];
+            people: [
+                identities_are_learned_once, a_contact_reads_back_as_it_was_learned, contacts_are_listed_by_id,
+                what_was_filed_under_a_privacy_id_moves, two_chats_of_one_person_become_one, the_newer_chat_wins,
+                writes_find_the_canonical_id_themselves, messages_are_found_by_either_id,
+                the_same_message_under_both_ids_is_one, people_and_chats_need_a_session,
             ];
             media: [
                 a_file_reads_back_as_it_was, a_download_is_settled_once, a_file_that_is_there_from_the_start_is_shown,

@@ -1,12 +1,12 @@
 //! People, their two ids, and chats.
 
 use domain::{
-    ChatId, PhoneNumber, SessionId, Timestamp,
-    chat::{Chat, ChatMark, Contact, ContactPatch, Identity, LastMessage, MutedUntil},
+    ChatId, PhoneNumber, SessionId,
+    chat::{Chat, ChatMark, Contact, ContactPatch, Identity},
     media::MediaState,
-    message::{Message, MessageStatus, MessageType},
+    message::{Message, MessageStatus},
     port::{
-        MediaRecords, MessageChange, MessageQuery, MessageStore, NewMessage, Page, Write,
+        MediaRecords, MessageQuery, MessageStore, NewMessage, Page, StoreErrorKind, Write,
         WriteOutcome,
     },
 };
@@ -28,34 +28,34 @@ fn learn(session: SessionId, lid_of: u32, phone_of: u32) -> Write {
     Write::LearnIdentity { session, identity }
 }
 
-fn know(session: SessionId, id: ChatId, patch: ContactPatch) -> Write {
+pub(super) fn know(session: SessionId, id: ChatId, patch: ContactPatch) -> Write {
     Write::LearnContact { session, id, patch }
 }
 
-fn mark(session: SessionId, chat: ChatId, mark: ChatMark) -> Write {
+pub(super) fn mark(session: SessionId, chat: ChatId, mark: ChatMark) -> Write {
     Write::MarkChat { session, chat, mark }
 }
 
-fn saved(name: &str) -> ContactPatch {
+pub(super) fn saved(name: &str) -> ContactPatch {
     ContactPatch { name: Some(Some(name.into())), ..ContactPatch::default() }
 }
 
-fn calls_themselves(name: &str) -> ContactPatch {
+pub(super) fn calls_themselves(name: &str) -> ContactPatch {
     ContactPatch { push_name: Some(name.into()), ..ContactPatch::default() }
 }
 
 /// Applies one write; whether it changed anything.
-async fn apply<S: Store>(store: &S, write: Write) -> bool {
+pub(super) async fn apply<S: Store>(store: &S, write: Write) -> bool {
     let outcome = store.write(vec![write]).await.unwrap().remove(0);
     matches!(outcome, WriteOutcome::Applied(_))
 }
 
-async fn came<S: Store>(store: &S, message: Message) {
+pub(super) async fn came<S: Store>(store: &S, message: Message) {
     let message = Box::new(NewMessage::row(message));
     assert!(apply(store, Write::InsertMessage { message, events: vec![] }).await);
 }
 
-async fn chat<S: Store>(store: &S, session: SessionId, id: &ChatId) -> Chat {
+pub(super) async fn chat<S: Store>(store: &S, session: SessionId, id: &ChatId) -> Chat {
     store.chat(session, id).await.unwrap().unwrap()
 }
 
@@ -116,163 +116,6 @@ pub async fn contacts_are_listed_by_id<S: Store>(store: &S) {
     assert_eq!(all, [build::chat(1), build::chat(2), build::chat(3)]);
     let page = Page { limit: 1, offset: 1 };
     assert_eq!(ids(store.contacts(session, page).await.unwrap()), [build::chat(2)]);
-}
-
-pub async fn a_chat_moves_along_with_its_messages<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
-    let one = build::chat(1);
-    came(store, Message { chat_name: Some("Mia".into()), ..build::received(5, session, &one) })
-        .await;
-    came(store, build::received(3, session, &one)).await;
-    let expected = Chat {
-        id: one.clone(),
-        name: Some("Mia".into()),
-        unread_count: 2,
-        timestamp: START.seconds() + 5,
-        last_message: Some(LastMessage {
-            id: build::wa_id(5),
-            from_me: false,
-            author: None,
-            body: Some("text 5".into()),
-            kind: MessageType::Text,
-            timestamp: START.seconds() + 5,
-        }),
-        archived: false,
-        pinned: false,
-        muted: None,
-    };
-    assert_eq!(chat(store, session, &one).await, expected, "an older message is not the newest");
-    let edit = MessageChange { body: Some(Some("edited".into())), ..MessageChange::default() };
-    for number in [3, 5] {
-        let write = Write::ChangeMessage {
-            session,
-            wa_id: build::wa_id(number),
-            change: Box::new(edit.clone()),
-            hold_until: None,
-            events: vec![],
-        };
-        assert!(apply(store, write).await);
-    }
-    let last = chat(store, session, &one).await.last_message.unwrap();
-    assert_eq!((last.id, last.body.as_deref()), (build::wa_id(5), Some("edited")));
-    let own = Message {
-        timestamp: Some(START.seconds() + 6),
-        created_at: START,
-        ..build::message(6, session)
-    };
-    came(store, own).await;
-    let now = chat(store, session, &one).await;
-    assert_eq!((now.unread_count, now.last_message.unwrap().from_me), (2, true));
-    let status: ChatId = "status@broadcast".parse().unwrap();
-    came(store, build::received(7, session, &status)).await;
-    assert_eq!(store.chat(session, &status).await.unwrap(), None, "the status feed is no chat");
-}
-
-pub async fn chats_are_listed_newest_first<S: Store>(store: &S) {
-    let (session, other) = (new_session(store, 1).await, new_session(store, 2).await);
-    for (number, of) in [(1, 1), (5, 2), (3, 3)] {
-        came(store, build::received(number, session, &build::chat(of))).await;
-    }
-    let theirs = build::received(9, other, &build::chat(9));
-    came(store, theirs).await;
-    let ids = |chats: Vec<Chat>| chats.into_iter().map(|one| one.id).collect::<Vec<_>>();
-    let all = ids(store.chats(session, ALL).await.unwrap());
-    assert_eq!(all, [build::chat(2), build::chat(3), build::chat(1)]);
-    let page = Page { limit: 1, offset: 1 };
-    assert_eq!(ids(store.chats(session, page).await.unwrap()), [build::chat(3)]);
-}
-
-pub async fn chats_are_named_by_what_is_known_best<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
-    let one = build::chat(1);
-    let name = |name: &str| Write::NameChat { session, chat: one.clone(), name: name.into() };
-    came(store, build::received(1, session, &one)).await;
-    apply(store, know(session, one.clone(), calls_themselves("mia"))).await;
-    assert_eq!(chat(store, session, &one).await.name.as_deref(), Some("mia"));
-    assert!(apply(store, name("Mia B.")).await);
-    assert!(!apply(store, name("Mia B.")).await);
-    assert_eq!(chat(store, session, &one).await.name.as_deref(), Some("Mia B."));
-    apply(store, know(session, one.clone(), saved("Mia Baker"))).await;
-    assert_eq!(chat(store, session, &one).await.name.as_deref(), Some("Mia Baker"));
-    let group: ChatId = "120363041@g.us".parse().unwrap();
-    let named = Write::NameChat { session, chat: group.clone(), name: "Bakers".into() };
-    assert!(apply(store, named).await);
-    assert_eq!(chat(store, session, &group).await.name.as_deref(), Some("Bakers"));
-}
-
-pub async fn marks_are_kept<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
-    let one = build::chat(1);
-    let until = MutedUntil::Time(Timestamp::from_millis(1_800_000_000_123));
-    for one_mark in [
-        ChatMark::Archived(true),
-        ChatMark::Pinned(true),
-        ChatMark::Muted(Some(until)),
-        ChatMark::Read(false),
-    ] {
-        assert!(apply(store, mark(session, one.clone(), one_mark)).await, "{one_mark:?}");
-        assert!(!apply(store, mark(session, one.clone(), one_mark)).await, "{one_mark:?} again");
-    }
-    let marked = chat(store, session, &one).await;
-    assert_eq!((marked.archived, marked.pinned, marked.muted), (true, true, Some(until)));
-    assert_eq!((marked.unread_count, marked.last_message), (1, None));
-    for one_mark in [
-        ChatMark::Archived(false),
-        ChatMark::Pinned(false),
-        ChatMark::Muted(Some(MutedUntil::Forever)),
-        ChatMark::Read(true),
-    ] {
-        assert!(apply(store, mark(session, one.clone(), one_mark)).await, "{one_mark:?}");
-    }
-    let marked = chat(store, session, &one).await;
-    assert_eq!((marked.archived, marked.pinned), (false, false));
-    assert_eq!((marked.unread_count, marked.muted), (0, Some(MutedUntil::Forever)));
-    assert!(apply(store, mark(session, one.clone(), ChatMark::Muted(None))).await);
-    assert_eq!(chat(store, session, &one).await.muted, None);
-    for number in 1..=3 {
-        came(store, build::received(number, session, &one)).await;
-    }
-    apply(store, mark(session, one.clone(), ChatMark::Read(false))).await;
-    assert_eq!(chat(store, session, &one).await.unread_count, 3, "unread already");
-}
-
-pub async fn unread_messages_are_the_newest<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
-    let one = build::chat(1);
-    came(store, build::received(1, session, &one)).await;
-    apply(store, mark(session, one.clone(), ChatMark::Read(true))).await;
-    assert_eq!(store.unread(session, &one, 10).await.unwrap(), []);
-    let written = Message { author: Some(build::chat(5)), ..build::received(2, session, &one) };
-    came(store, written).await;
-    came(store, build::message(3, session)).await;
-    came(store, build::received(4, session, &one)).await;
-    came(store, build::received(5, session, &build::chat(2))).await;
-    let expected = [(build::wa_id(4), None), (build::wa_id(2), Some(build::chat(5)))];
-    assert_eq!(store.unread(session, &one, 10).await.unwrap(), expected);
-    assert_eq!(store.unread(session, &one, 1).await.unwrap(), expected[..1]);
-    assert_eq!(store.unread(session, &build::chat(7), 10).await.unwrap(), []);
-}
-
-pub async fn deleted_and_cleared_chats_lose_their_messages<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
-    for (number, of) in [(1, 1), (2, 2), (3, 3)] {
-        came(store, build::received(number, session, &build::chat(of))).await;
-    }
-    // On its way out in the first chat: no device has it yet, none could have removed it.
-    came(store, build::message(4, session)).await;
-    assert!(apply(store, mark(session, build::chat(1), ChatMark::Deleted)).await);
-    assert!(apply(store, mark(session, build::chat(2), ChatMark::Cleared)).await);
-    assert_eq!(store.chat(session, &build::chat(1)).await.unwrap(), None);
-    let cleared = chat(store, session, &build::chat(2)).await;
-    assert_eq!((cleared.unread_count, cleared.last_message), (0, None));
-    for (number, there) in [(1, false), (2, false), (3, true), (4, true)] {
-        let row = MessageStore::get(store, session, &build::wa_id(number)).await.unwrap();
-        assert_eq!(row.is_some(), there, "message {number}");
-    }
-    came(store, build::received(5, session, &build::chat(2))).await;
-    let last = chat(store, session, &build::chat(2)).await.last_message.unwrap();
-    assert_eq!(last.id, build::wa_id(5));
-    assert!(!apply(store, mark(session, build::chat(9), ChatMark::Deleted)).await);
 }
 
 /// A person known by privacy id only: two messages in their chat, one in a group, a contact.
@@ -401,4 +244,24 @@ pub async fn the_same_message_under_both_ids_is_one<S: Store>(store: &S) {
     apply(store, contact).await;
     assert!(store.admit(session, &lid(1), &Default::default(), START).await.unwrap().is_ok());
     assert!(MediaRecords::media(store, session, &build::wa_id(1)).await.unwrap().is_none());
+}
+
+pub async fn people_and_chats_need_a_session<S: Store>(store: &S) {
+    let session = build::session(9).id;
+    let held = Write::ChangeMessage {
+        session,
+        wa_id: build::wa_id(1),
+        change: Box::default(),
+        hold_until: Some(START),
+        events: vec![],
+    };
+    for write in [
+        learn(session, 1, 1),
+        know(session, build::chat(1), saved("Mia")),
+        mark(session, build::chat(1), ChatMark::Read(false)),
+        held,
+    ] {
+        let refused = store.write(vec![write.clone()]).await.unwrap_err();
+        assert_eq!(refused.kind, StoreErrorKind::Gone, "{write:?}");
+    }
 }
