@@ -23,14 +23,16 @@ use crate::{
 pub enum Write {
     /// Insert a message unless `(session, wa_id)` exists. A row that could not be decrypted is replaced by one that
     /// could be (and counts as new). The chat and its unread count move along. Changes that were held for the message
-    /// are applied after it, oldest first, with their events behind its own.
+    /// are applied after it, oldest first, with their events behind its own. Ids are stored in their canonical form.
     InsertMessage {
         /// The row and what belongs to it.
         message: Box<NewMessage>,
         /// Recorded only if the row is new.
         events: Vec<EventDraft>,
     },
-    /// Change what a message says: an edit, a reaction, a revoke, a vote, the state of its file.
+    /// Change what a message says: an edit, a reaction, a revoke, a vote. The same change twice (its first event has a
+    /// key that was recorded or is held) is [`WriteOutcome::Unchanged`]. A message that cannot be read yet counts as not
+    /// there, except for a revoke.
     ChangeMessage {
         /// Whose.
         session: SessionId,
@@ -39,7 +41,8 @@ pub enum Write {
         /// What.
         change: Box<MessageChange>,
         /// When the message is not there: hold the change and its events until it comes, or record the events alone
-        /// at this time ([`Ledger::release_held`]). `None` drops both.
+        /// at this time ([`Ledger::release_held`]). `None` drops both. Held is [`WriteOutcome::Unchanged`], unless a
+        /// session holds too many: then the oldest is released and its events are in the outcome.
         hold_until: Option<Timestamp>,
         /// Recorded with the change.
         events: Vec<EventDraft>,
@@ -61,7 +64,7 @@ pub enum Write {
         /// What.
         patch: ContactPatch,
     },
-    /// Mark a chat; it is added when new.
+    /// Mark a chat; it is added when new. Removing its messages spares sends whose outcome is not known.
     MarkChat {
         /// Whose.
         session: SessionId,
@@ -79,7 +82,7 @@ pub enum Write {
         /// Its name.
         name: String,
     },
-    /// Record how a download went.
+    /// Record how a download went; it counts as a try. A file that is there stays.
     SettleMedia {
         /// Whose.
         session: SessionId,
@@ -209,6 +212,8 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// # Errors
     /// Nothing was written when this fails with anything but a lost answer; every write is safe to repeat.
+    /// [`StoreErrorKind::Gone`](super::StoreErrorKind::Gone) when the session of a message, a person, a chat or a held
+    /// change does not exist.
     async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<WriteOutcome>>;
 
     /// Records the events of changes that were held until `now` for messages that never came; the acks among them are
