@@ -37,7 +37,7 @@ pub struct App {
     pub whatsapp: FakeWhatsApp,
     router: Router,
     start: Start,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// What a process begins with.
@@ -123,7 +123,7 @@ impl App {
         change(&mut options);
         let router = api::router(options.clone(), gateway.clone());
         let start = Start { house, ports, api: options };
-        Self { gateway, store, admin, router, clock, whatsapp, start, _dir: dir }
+        Self { gateway, store, admin, router, clock, whatsapp, start, dir }
     }
 
     /// The process stops in order and starts again on the same ledger.
@@ -228,6 +228,15 @@ impl App {
         calls
     }
 
+    /// Files in the media store, unfinished ones too.
+    pub fn files(&self) -> usize {
+        fn count(folder: &std::path::Path) -> usize {
+            let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+        }
+        count(&self.dir.path().join("media"))
+    }
+
     async fn wait_for(&self, session: &str, status: &str) {
         let wait = async {
             while self.get(&format!("/api/sessions/{session}")).await["status"] != status {
@@ -278,7 +287,7 @@ impl App {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a server of a test ends with the test's runtime")]
-async fn listen(router: Router) -> SocketAddr {
+pub async fn listen(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = router.into_make_service_with_connect_info::<SocketAddr>();

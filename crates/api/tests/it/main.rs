@@ -5,9 +5,13 @@
 mod access;
 mod api_keys;
 mod app;
+mod chats;
+mod contacts;
 mod docs;
 mod health;
+mod inbound;
 mod limits;
+mod media;
 mod messages;
 mod sessions;
 mod webhooks;
