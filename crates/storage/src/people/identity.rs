@@ -16,7 +16,6 @@ const LEARN: &str = "insert into identity (session_id, lid, phone) values ($1, $
 const MOVE_CHAT: &str = "update message set chat = $3, \
      sender = case when sender = $2 then $3 else sender end, \
      recipient = case when recipient = $2 then $3 else recipient end, \
-     author = case when author = $2 then $3 else author end, \
      media_path = case when media_path is not null \
      then '/api/sessions/' || session_id || '/messages/' || $3 || '/' || wa_id || '/media' end \
      where session_id = $1 and chat = $2";

@@ -174,12 +174,20 @@ pub async fn two_chats_of_one_person_become_one<S: Store>(store: &S) {
     came(store, build::received(1, session, &number)).await;
     came(store, build::received(2, session, &lid(1))).await;
     came(store, build::received(3, session, &lid(1))).await;
-    apply(store, mark(session, lid(1), ChatMark::Pinned(true))).await;
+    for one_mark in [
+        ChatMark::Pinned(true),
+        ChatMark::Archived(true),
+        ChatMark::Muted(Some(domain::chat::MutedUntil::Forever)),
+    ] {
+        apply(store, mark(session, lid(1), one_mark)).await;
+    }
     apply(store, know(session, lid(1), calls_themselves("mia"))).await;
     apply(store, know(session, number.clone(), saved("Mia Baker"))).await;
     assert!(apply(store, learn(session, 1, 1)).await);
     let merged = chat(store, session, &number).await;
-    assert_eq!((merged.unread_count, merged.pinned), (3, true));
+    // Archived only when both were: a message must not be overlooked.
+    assert_eq!((merged.unread_count, merged.pinned, merged.archived), (3, true, false));
+    assert_eq!(merged.muted, Some(domain::chat::MutedUntil::Forever));
     assert_eq!(merged.timestamp, START.seconds() + 3);
     assert_eq!(merged.last_message.unwrap().id, build::wa_id(3));
     assert_eq!(store.chats(session, ALL).await.unwrap().len(), 1);
