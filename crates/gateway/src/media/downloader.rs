@@ -18,6 +18,8 @@ use domain::{
     port::{Connection, EngineError, StoreResult, Write},
 };
 
+use serde_json::json;
+
 use super::{
     Media,
     state::{failed, too_large},
@@ -120,9 +122,13 @@ impl Downloader {
         }
         let (this, record, connection) = (self.clone(), record.clone(), connection.clone());
         let place = Place { downloader: self.clone(), key };
+        let stopping = self.supervisor.stopping();
         self.supervisor.spawn(format!("media/{}", record.wa_id), Policy::Once, async move {
-            let again_at = this.download(&record, &*connection).await;
-            place.leave(again_at);
+            tokio::select! {
+                again_at = this.download(&record, &*connection) => place.leave(again_at),
+                // It is due again after the start.
+                () = stopping.cancelled() => {}
+            }
         });
         true
     }
@@ -212,7 +218,12 @@ impl Downloader {
             at: self.media.ports.clock.now(),
             backfilled: false,
         };
-        event::message_media(&change, state, &message.metadata["media"])
+        let mut media = message.metadata["media"].clone();
+        if let MediaState::Ready { size_bytes, .. } = state {
+            // The sender may have said something else.
+            media["sizeBytes"] = json!(size_bytes);
+        }
+        event::message_media(&change, state, &media)
     }
 
     fn busy(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Busy>> {

@@ -160,9 +160,9 @@ impl<'a> Batch<'a> {
         if message.from_me
             && let Some(stored) = self.sink.stored(&message.id).await?
             && stored.direction == Direction::Outgoing
-            && stored.status == MessageStatus::Pending
+            && matches!(stored.status, MessageStatus::Pending | MessageStatus::Failed)
         {
-            // The echo of a send of ours: WhatsApp's server has it.
+            // The echo of a send of ours: WhatsApp's server has it, whatever was thought of it.
             let at = Timestamp::from_seconds(message.timestamp);
             let after = After::Settled { id: message.id.clone(), timestamp: message.timestamp };
             self.after.push((self.writes.len(), after));
