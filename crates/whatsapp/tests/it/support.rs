@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Clock, SessionId, Timestamp, WaMessageId,
+    ChatId, Clock, SessionId, Timestamp, WaMessageId,
     message::{Content, InboundMessage, OutgoingMessage},
     port::{
         Connection, DeviceKeys, EngineError, EngineSignal, EngineSink, KeyChange, KeyEntry,
@@ -241,6 +241,54 @@ impl Ear {
         .await
     }
 
+    /// The message with this id.
+    #[track_caller]
+    pub fn by_id<'e>(&'e self, id: &'e str) -> impl Future<Output = InboundMessage> + use<'e> {
+        self.hear(move |heard| match heard {
+            Heard::Message(message) if message.id.as_str() == id => Some((**message).clone()),
+            _ => None,
+        })
+    }
+
+    /// The first signal that fits.
+    #[track_caller]
+    pub fn signal<'e, T>(
+        &'e self,
+        fits: impl Fn(&EngineSignal) -> Option<T> + 'e,
+    ) -> impl Future<Output = T> {
+        self.hear(move |heard| match heard {
+            Heard::Signal(signal) => fits(signal),
+            Heard::Message(_) => None,
+        })
+    }
+
+    /// Everything heard before the first signal that fits.
+    pub async fn position(&self, fits: impl Fn(&EngineSignal) -> Option<()>) -> Vec<Heard> {
+        let found = tokio::time::timeout(LIMIT, async {
+            loop {
+                let changed = self.changed.notified();
+                let heard = self.all();
+                let place = heard.iter().position(
+                    |heard| matches!(heard, Heard::Signal(signal) if fits(signal).is_some()),
+                );
+                if let Some(place) = place {
+                    return heard[..place].to_vec();
+                }
+                changed.await;
+            }
+        });
+        found.await.unwrap()
+    }
+
+    /// Whether the server took a message, or its reason not to.
+    #[track_caller]
+    pub fn acked<'e>(&'e self, id: &'e WaMessageId) -> impl Future<Output = Option<u16>> {
+        self.signal(move |signal| match signal {
+            EngineSignal::ServerAck { id: acked, refused, .. } if acked == id => Some(*refused),
+            _ => None,
+        })
+    }
+
     /// The message that says this.
     pub async fn message(&self, text: &str) -> InboundMessage {
         self.hear(|heard| match heard {
@@ -376,15 +424,45 @@ pub async fn open_with(
 
 /// A text with an id of ours that nobody else uses.
 pub fn text(to: &str, body: &str) -> OutgoingMessage {
+    outgoing(&chat(to), Content::text(body))
+}
+
+/// Anything, with an id of ours that nobody else uses.
+pub fn outgoing(chat: &ChatId, content: Content) -> OutgoingMessage {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     OutgoingMessage {
         id: WaMessageId::from_wire(format!("3EB0{number:018X}")),
-        chat: format!("{to}@c.us").parse().unwrap(),
-        content: Content::text(body),
+        chat: chat.clone(),
+        content,
         mentions: Vec::new(),
         quoted: None,
     }
+}
+
+/// The chat with a number.
+pub fn chat(phone: &str) -> ChatId {
+    format!("{phone}@c.us").parse().unwrap()
+}
+
+/// Sends, and waits until the phone that is meant has it.
+pub async fn deliver(
+    line: &Line,
+    to: &simulator::Account,
+    message: OutgoingMessage,
+) -> simulator::Received {
+    let id = message.id.as_str().to_owned();
+    line.connection.send(message).await.unwrap();
+    to.wait_for(LIMIT, |received| received.id == id).await.unwrap()
+}
+
+/// Nothing was asked that the network does not know.
+#[track_caller]
+pub fn assert_all_answered(network: &Network) {
+    let record = network.record();
+    assert_eq!(record.unknown, Vec::<String>::new());
+    assert_eq!(record.unanswered, Vec::<String>::new());
+    assert_eq!(record.overflowed, 0);
 }
 
 /// Waits until `holds`, looking often.
