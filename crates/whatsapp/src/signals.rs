@@ -29,7 +29,7 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    calls::Calls,
+    calls::{self, Calls},
     inbound::Inbox,
     link::Link,
     marks,
@@ -111,7 +111,11 @@ impl Pump {
             Event::UndecryptableMessage(event) => {
                 self.inbox.take_undecryptable(&self.client, event).await;
             }
-            Event::IncomingCall(call) => self.call(self.calls.take(&self.client, call).await).await,
+            Event::IncomingCall(call) => {
+                self.tell_if(calls::caller(&self.client, call).await.map(EngineSignal::Identity))
+                    .await;
+                self.call(self.calls.take(&self.client, call).await).await;
+            }
             Event::MissedCall(call) => self.call(self.calls.missed(&self.client, call).await).await,
             Event::CallEndedElsewhere(call) => {
                 self.call(self.calls.elsewhere(&self.client, call).await).await;

@@ -247,6 +247,9 @@ fn copy_for(
         };
         if to.phone == from.phone {
             copy = copy.attr("recipient", destination.to_non_ad());
+            if let (Server::Lid, Some(phone)) = (destination.server, state.phone_of(&destination)) {
+                copy = copy.attr("peer_recipient_pn", Jid::pn(phone));
+            }
         }
     }
     for key in ["category", "edit", "push_priority"] {

@@ -263,6 +263,12 @@ async fn calls_are_told_with_their_end() {
         (CallEnd::RejectedElsewhere, CallOutcome::Rejected, false),
     ] {
         let id = bob.call(ALICE, video).await.unwrap();
+        let identity = |signal: &EngineSignal| match signal {
+            EngineSignal::Identity(identity) => Some(identity.clone()),
+            _ => None,
+        };
+        let caller = line.ear.signal(identity).await;
+        assert_eq!((caller.lid, caller.phone.digits()), (lid(&bob), BOB));
         let rings = call(&line.ear).await;
         assert_eq!((rings.id.as_str(), &rings.from), (id.as_str(), &chat(BOB)));
         assert_eq!((rings.video, rings.group, rings.outcome), (video, false, None));

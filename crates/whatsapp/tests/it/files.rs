@@ -128,7 +128,7 @@ async fn a_file_that_is_gone_is_refused_and_leaves_nothing() {
     damaged.media_key[0] ^= 1;
     let handle = into.try_clone().unwrap();
     let result = pair.line.connection.download(MediaKind::Image, &damaged, handle).await;
-    assert!(matches!(&result, Err(EngineError::Refused(_))), "{result:?}");
+    assert!(matches!(&result, Err(EngineError::Unanswered(_))), "{result:?}");
     assert_eq!(into.metadata().unwrap().len(), 0);
 
     pair.world.network.forget_media();

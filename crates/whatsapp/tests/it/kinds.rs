@@ -122,9 +122,9 @@ async fn quotes_and_mentions_travel_with_any_kind() {
         let context =
             received.message.location_message.as_option().unwrap().context_info.as_option();
         let participant = context.unwrap().participant.clone().unwrap();
-        let expected = match to.is_group() {
-            true => pair.bob.lid_jid(),
-            false => pair.bob.jid(),
+        let expected = match to.phone() {
+            Some(_) => pair.bob.jid(),
+            None => pair.bob.lid_jid(),
         };
         assert_eq!(participant, expected.to_string(), "to {to}");
         let id = pair.bob.send(back.clone(), received.message).await.unwrap();

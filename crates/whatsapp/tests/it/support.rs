@@ -217,12 +217,15 @@ impl Ear {
         self.heard.lock().unwrap().iter().cloned().collect()
     }
 
+    /// Logged in, and everything that waited has come.
     pub async fn connected(&self) -> EngineSignal {
-        self.hear(|heard| match heard {
+        let connected = self.hear(|heard| match heard {
             Heard::Signal(signal @ EngineSignal::Connected { .. }) => Some(signal.clone()),
             _ => None,
-        })
-        .await
+        });
+        let connected = connected.await;
+        self.signal(|signal| matches!(signal, EngineSignal::CaughtUp).then_some(())).await;
+        connected
     }
 
     pub async fn qr(&self) -> String {
