@@ -28,6 +28,7 @@ mod observe;
 mod query;
 mod schema;
 mod sessions;
+mod templates;
 mod webhooks;
 mod words;
 
