@@ -35,7 +35,8 @@ pub(super) async fn take(hub: &Arc<Hub>, phone: &Arc<Phone>, input: PhoneInput) 
         PhoneInput::Stanza(node) => {
             let stanza = node.as_node_ref();
             match stanza.tag.as_ref() {
-                "message" => message(hub, phone, &stanza).await,
+                // On the heap: the message passes through several large steps.
+                "message" => Box::pin(message(hub, phone, &stanza)).await,
                 "receipt" => receipt(hub, phone, &node).await,
                 _ => Ok(()),
             }

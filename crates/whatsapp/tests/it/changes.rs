@@ -7,7 +7,16 @@ use domain::{
     content::{Content, OptionHash, Poll, Target},
     port::EngineError,
 };
-use simulator::{Behaviour, MessageRef};
+use simulator::{Behaviour, Jid, MessageRef};
+use whatsapp_rust::{
+    buffa::MessageField,
+    wacore::{
+        message_edit::{MessageEditContext, encrypt_message_edit},
+        reaction::encrypt_reaction_with_secret,
+    },
+    wacore_binary::JidExt as _,
+    waproto::whatsapp::{self as wa, message::secret_encrypted_message::SecretEncType},
+};
 
 use crate::{
     kinds::{Pair, canonical},
@@ -184,6 +193,111 @@ async fn a_poll_sent_again_is_the_same_poll() {
     let heard = pair.line.ear.by_id(&id).await.content;
     assert!(matches!(heard, Content::Vote { .. }), "{heard:?}");
     pair.end().await;
+}
+
+/// What Bob's phone does with a message's secret: an edit of his own, a reaction on hers.
+fn secret_of(message: &wa::Message) -> Vec<u8> {
+    message.message_context_info.as_option().unwrap().message_secret.clone().unwrap()
+}
+
+#[tokio::test]
+async fn edits_and_reactions_under_a_messages_secret_are_read() {
+    let pair = Pair::new().await;
+    for (to, back) in &pair.ways {
+        let (alice, bob) = match back.is_pn() {
+            true => (pair.alice.jid(), pair.bob.jid()),
+            false => (pair.alice.lid_jid(), pair.bob.lid_jid()),
+        };
+        let key = |id: &str, from_me: bool, author: &Jid| wa::MessageKey {
+            remote_jid: Some(back.to_string()),
+            from_me: Some(from_me),
+            id: Some(id.to_owned()),
+            participant: back.is_group().then(|| author.to_string()),
+        };
+        // An edit.
+        let secret = vec![7; 32];
+        let mut original = simulator::text_message("helo");
+        original.message_context_info = MessageField::some(wa::MessageContextInfo {
+            message_secret: Some(secret.clone()),
+            ..Default::default()
+        });
+        let id = pair.bob.send(back.clone(), original).await.unwrap();
+        pair.line.ear.by_id(&id).await;
+        let inner = wa::Message {
+            protocol_message: MessageField::some(wa::message::ProtocolMessage {
+                key: MessageField::some(key(&id, true, &bob)),
+                r#type: Some(wa::message::protocol_message::Type::MESSAGE_EDIT),
+                edited_message: MessageField::some(simulator::text_message("hello")),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let context = MessageEditContext {
+            original_msg_id: &id,
+            original_sender_jid: &bob.to_string(),
+            editor_jid: &bob.to_string(),
+        };
+        let (payload, iv) = encrypt_message_edit(&inner, &secret, &context).unwrap();
+        let sealed = wa::Message {
+            secret_encrypted_message: MessageField::some(wa::message::SecretEncryptedMessage {
+                target_message_key: MessageField::some(key(&id, true, &bob)),
+                enc_payload: Some(payload),
+                enc_iv: Some(iv.to_vec()),
+                secret_enc_type: Some(SecretEncType::MESSAGE_EDIT),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let edit = pair.bob.send(back.clone(), sealed).await.unwrap();
+        let heard = pair.line.ear.by_id(&edit).await.content;
+        let about = target(&id, false, to, BOB);
+        assert_eq!(heard, Content::Edit { target: about, body: "hello".into() }, "{to}");
+
+        // A reaction, with the secret that came with Alice's message.
+        let hers = deliver(&pair.line, &pair.bob, outgoing(to, Content::text("hi"))).await;
+        let secret = secret_of(&hers.message);
+        let (payload, iv) = encrypt_reaction_with_secret(
+            "👍",
+            1,
+            &secret,
+            &hers.id,
+            &alice.to_string(),
+            &bob.to_string(),
+        )
+        .unwrap();
+        let sealed = wa::Message {
+            enc_reaction_message: MessageField::some(wa::message::EncReactionMessage {
+                target_message_key: MessageField::some(key(&hers.id, false, &alice)),
+                enc_payload: Some(payload),
+                enc_iv: Some(iv.to_vec()),
+            }),
+            ..Default::default()
+        };
+        let reaction = pair.bob.send(back.clone(), sealed).await.unwrap();
+        let heard = pair.line.ear.by_id(&reaction).await.content;
+        let about = target(&hers.id, true, to, ALICE);
+        assert_eq!(heard, Content::Reaction { target: about, emoji: "👍".into() }, "{to}");
+    }
+    pair.end().await;
+}
+
+#[tokio::test]
+async fn a_spoilt_group_message_is_told_and_replaced() {
+    let pair = Pair::new().await;
+    let (to, back) = pair.ways[2].clone();
+    let first = pair.bob.send_text_to(&back, "fine").await.unwrap();
+    pair.line.ear.by_id(&first).await;
+    pair.bob
+        .on_message(Behaviour { resend_after: Duration::from_millis(500), ..Default::default() })
+        .await;
+    pair.world.network.faults().corrupt_next(1);
+    let id = pair.bob.send_text_to(&back, "spoilt").await.unwrap();
+    let masked = pair.line.ear.by_id(&id).await;
+    assert_eq!((masked.content, masked.chat), (Content::Undecryptable, to.clone()));
+    assert_eq!(masked.sender, chat(BOB));
+    let readable = pair.line.ear.by_id(&id).await;
+    assert_eq!((readable.content, readable.chat), (Content::text("spoilt"), to));
+    pair.line.connection.close().await;
 }
 
 #[tokio::test]

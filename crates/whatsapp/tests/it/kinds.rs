@@ -4,6 +4,7 @@ use domain::{
     ChatId,
     content::{ContactCard, Content, LinkPreview, Location, Poll, vcard},
     message::Quoted,
+    port::EngineSignal,
 };
 use simulator::{Account, Jid};
 
@@ -157,5 +158,12 @@ async fn what_is_typed_on_the_own_phone_comes_in_as_ones_own() {
         assert_eq!(message.sender, chat(ALICE));
         assert!(matches!(message.content, Content::Location(_)));
     }
+    // The one to Bob's privacy id named his number too.
+    let identity = pair.line.ear.signal(|signal| match signal {
+        EngineSignal::Identity(identity) => Some(identity.clone()),
+        _ => None,
+    });
+    let identity = identity.await;
+    assert_eq!((identity.lid, identity.phone.chat()), (pair.ways[1].0.clone(), chat(BOB)));
     pair.end().await;
 }
