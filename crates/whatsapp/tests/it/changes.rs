@@ -20,7 +20,7 @@ use whatsapp_rust::{
 
 use crate::{
     kinds::{Pair, canonical},
-    support::{ALICE, BOB, CAROL, World, chat, deliver, outgoing, text},
+    support::{ALICE, BOB, CAROL, LIMIT, World, chat, deliver, outgoing, text},
 };
 
 fn target(id: &str, from_me: bool, chat: &ChatId, author: &str) -> Target {
@@ -163,7 +163,20 @@ async fn votes_are_read_by_both_sides() {
             assert_eq!(seen.kind(), "vote");
             assert_eq!(pair.bob.vote_of(&seen).unwrap(), chosen, "{to}");
         }
-        // Her own vote on her own poll, here and on her phone.
+        // Typed on her own phone.
+        let address: Jid = to.to_jid().parse().unwrap();
+        until_known(&pair.alice, &theirs).await;
+        let id = pair.alice.vote(&address, &theirs, &["you"]).await.unwrap();
+        let heard = pair.line.ear.by_id(&id).await;
+        let expected =
+            Content::Vote { poll: target(&theirs, false, to, BOB), options: hash(&["you"]) };
+        assert_eq!((heard.content, heard.from_me), (expected, true));
+        let id = pair.alice.react(&address, &by(BOB, &theirs), "🤔").await.unwrap();
+        let heard = pair.line.ear.by_id(&id).await;
+        let about = target(&theirs, false, to, BOB);
+        assert_eq!(heard.content, Content::Reaction { target: about, emoji: "🤔".into() });
+        assert_eq!((heard.chat, heard.from_me), (canonical(to), true));
+        // Her own vote on her own poll.
         let own =
             Content::Vote { poll: target(&asked.id, true, to, ALICE), options: hash(&["tea"]) };
         let seen = deliver(&pair.line, &pair.bob, outgoing(to, own)).await;
@@ -173,6 +186,10 @@ async fn votes_are_read_by_both_sides() {
     let result = pair.line.connection.send(outgoing(&chat(BOB), unknown)).await;
     assert!(matches!(result, Err(EngineError::Refused(_))), "{result:?}");
     pair.end().await;
+}
+
+async fn until_known(phone: &simulator::Account, id: &str) {
+    phone.wait_for(LIMIT, |received| received.id == id).await.unwrap();
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use domain::{
     port::EngineSignal,
 };
 use simulator::{Account, Jid};
+use whatsapp_rust::proto_helpers::MessageExt as _;
 
 use crate::support::{
     ALICE, BOB, CAROL, Line, World, assert_all_answered, chat, deliver, outgoing,
@@ -165,5 +166,17 @@ async fn what_is_typed_on_the_own_phone_comes_in_as_ones_own() {
     });
     let identity = identity.await;
     assert_eq!((identity.lid, identity.phone.chat()), (pair.ways[1].0.clone(), chat(BOB)));
+    pair.end().await;
+}
+
+#[tokio::test]
+async fn a_chat_that_forgets_says_so() {
+    let pair = Pair::new().await;
+    let mut message = simulator::text_message("gone tomorrow");
+    assert!(message.set_ephemeral_expiration(86_400));
+    let id = pair.bob.send_message(ALICE, message).await.unwrap();
+    let heard = pair.line.ear.by_id(&id).await;
+    assert_eq!(heard.content, Content::text("gone tomorrow"));
+    assert_eq!(heard.ephemeral_seconds, Some(86_400));
     pair.end().await;
 }
