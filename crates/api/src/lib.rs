@@ -25,6 +25,7 @@ mod health;
 mod media;
 mod messages;
 mod observe;
+mod people;
 mod query;
 mod schema;
 mod sessions;
