@@ -260,6 +260,12 @@ impl Pump {
             _ => return,
         };
         let source = &receipt.source;
+        if people::is_own(&self.client, &source.sender) {
+            if kind == ReceiptKind::Read {
+                self.read_elsewhere(receipt).await;
+            }
+            return;
+        }
         // In a group the other address belongs to the member who answered, not to the chat.
         let alt = source.sender_alt.as_ref().filter(|_| people::is_person(&source.chat));
         let Some(chat) = people::canonical(&self.client, &source.chat, alt).await else { return };
@@ -273,9 +279,14 @@ impl Pump {
         .await;
     }
 
-    /// Another device of this account showed the chat.
+    /// Another device of this account showed the chat. Of a chat with one person such a receipt may name nothing but
+    /// this account; the shared state of the devices then tells the same.
     async fn read_elsewhere(&self, receipt: &Receipt) {
-        let chat = receipt.source.recipient.as_ref().unwrap_or(&receipt.source.chat);
+        let source = &receipt.source;
+        let chat = source.recipient.as_ref().unwrap_or(&source.chat);
+        if people::is_own(&self.client, chat) {
+            return;
+        }
         let chat = people::canonical(&self.client, chat, None).await;
         let mark = ChatMark::Read(true);
         self.tell_if(chat.map(|chat| EngineSignal::ChatMark { chat, mark })).await;
