@@ -11,10 +11,11 @@ use domain::{
     port::EngineError,
 };
 use simulator::{FileKind, NewFile};
+use whatsapp::MediaEndpoint;
 
 use crate::{
     kinds::Pair,
-    support::{BOB, Line, World, chat, deliver, outgoing},
+    support::{BOB, Line, World, chat, deliver, engine, open_with, options, outgoing},
 };
 
 const KINDS: [(MediaKind, FileKind, &str); 6] = [
@@ -93,7 +94,7 @@ async fn every_kind_of_file_arrives_byte_for_byte_both_ways() {
 }
 
 #[tokio::test]
-async fn a_file_of_fifty_megabytes_is_a_stream() {
+async fn a_file_of_fifty_megabytes_reaches_the_inbox() {
     const BIG: usize = 50 << 20;
     let pair = Pair::new().await;
     let piece = bytes(1 << 20);
@@ -109,13 +110,48 @@ async fn a_file_of_fifty_megabytes_is_a_stream() {
     let got = pair.bob.file_of(&received).unwrap();
     assert_eq!(got.len(), BIG);
     assert!(got.chunks(1 << 20).all(|chunk| chunk == piece));
-    drop(got);
+    pair.end().await;
+}
 
+/// Most memory this process ever held, bytes.
+#[cfg(target_os = "linux")]
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// Each test has a process of its own, so the peak is this test's.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn memory_does_not_grow_with_the_file() {
+    const GROWTH_MAX: u64 = 16 << 20;
+    let world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let host = crate::disk_host::start(folder.path().join("blob")).await;
+    let mut options = options(&world.network);
+    options.media = MediaEndpoint::Mapped { base: format!("http://{host}").parse().unwrap() };
+    let (session, _) = world.linked(crate::support::ALICE).await;
+    let line = open_with(&engine(options, &world.keys), session, None).await.unwrap();
+    line.ear.connected().await;
+    let piece = bytes(1 << 20);
+    let mut file = tempfile::tempfile().unwrap();
+    for _ in 0..50 {
+        file.write_all(&piece).unwrap();
+    }
+    // Whatever is made once is made now.
+    let small = line.connection.upload(MediaKind::Document, file_with(b"small")).await.unwrap();
+    fetched(&line, MediaKind::Document, &small).await;
+
+    let before = peak_memory();
+    let remote = line.connection.upload(MediaKind::Document, file).await.unwrap();
     let into = tempfile::tempfile().unwrap();
     let handle = into.try_clone().unwrap();
-    pair.line.connection.download(MediaKind::Video, &remote, handle).await.unwrap();
-    assert_eq!(into.metadata().unwrap().len(), BIG as u64);
-    pair.end().await;
+    line.connection.download(MediaKind::Document, &remote, handle).await.unwrap();
+    assert_eq!(into.metadata().unwrap().len(), 50 << 20);
+    let growth = peak_memory() - before;
+    assert!(growth < GROWTH_MAX, "{} KiB more", growth >> 10);
+    line.connection.close().await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod changes;
 mod chats;
+mod disk_host;
 mod files;
 mod keys_ledger;
 mod keys_suite;
