@@ -143,8 +143,7 @@ async fn slow_and_broken_handlers_fail_open_or_closed_as_they_say() {
         assert_eq!(house.send(session, "hello").await.is_err(), blocks);
         hooks.unregister(id);
 
-        let mut hangs =
-            handler("hangs", HookPoint::MessageSending, 1, |_| std::future::pending());
+        let mut hangs = handler("hangs", HookPoint::MessageSending, 1, |_| std::future::pending());
         (hangs.on_failure, hangs.limit) = (on_failure, Duration::from_secs(17));
         let id = hooks.register(hangs);
         let time = house.pass(Duration::from_secs(17), Duration::from_secs(17));

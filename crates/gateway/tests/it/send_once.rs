@@ -56,14 +56,16 @@ async fn of_two_at_once_one_is_sent() {
     assert_eq!(house.whatsapp.sent().len(), 1);
     let other = async {
         let (sent, other) = tokio::join!(
-            house.gateway.messages.send(session, to_send("x"), Some(IdempotencyKey {
-                key: "order-8".into(),
-                fingerprint: "a".into()
-            })),
-            house.gateway.messages.send(session, to_send("y"), Some(IdempotencyKey {
-                key: "order-8".into(),
-                fingerprint: "b".into()
-            })),
+            house.gateway.messages.send(
+                session,
+                to_send("x"),
+                Some(IdempotencyKey { key: "order-8".into(), fingerprint: "a".into() })
+            ),
+            house.gateway.messages.send(
+                session,
+                to_send("y"),
+                Some(IdempotencyKey { key: "order-8".into(), fingerprint: "b".into() })
+            ),
         );
         (sent, other)
     };
@@ -112,10 +114,8 @@ async fn a_crash_leaves_the_answer_to_the_row() {
     house.gateway.sessions.start(session).await.unwrap();
     house.wait_for(session, SessionStatus::Ready).await;
     house.pass(Duration::from_secs(2), Duration::from_secs(2)).await;
-    crate::house::until("expired", async || {
-        house.status(session, &first.sent.id).await == Failed
-    })
-    .await;
+    crate::house::until("expired", async || house.status(session, &first.sent.id).await == Failed)
+        .await;
     let fresh = send(&house, session).await.unwrap();
     assert!(!fresh.replayed, "what has failed frees the key");
     assert_ne!(fresh.sent.id, first.sent.id);

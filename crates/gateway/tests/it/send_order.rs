@@ -8,6 +8,9 @@ use testkit::{Asked, OnSend, build};
 
 use crate::house::{House, to_send, until};
 
+/// Longest typing here; no other sleep is as long.
+const TYPING_MAX: Duration = Duration::from_millis(4_321);
+
 fn text(chat: u32, text: &str) -> ToSend {
     let say = Say::Text { text: text.into(), preview: Preview::Off };
     ToSend { chat: build::chat(chat), say, mentions: vec![], quoted: None }
@@ -19,7 +22,7 @@ fn bodies(house: &House) -> Vec<String> {
 
 #[tokio::test]
 async fn typing_never_reorders_and_ends_with_paused() {
-    let house = House::with(|options| options.sends.typing_max = Duration::from_secs(5)).await;
+    let house = House::with(|options| options.sends.typing_max = TYPING_MAX).await;
     let session = house.ready("bakery").await;
     let messages = &house.gateway.messages;
     let long = "a long text ".repeat(20);
@@ -31,7 +34,7 @@ async fn typing_never_reorders_and_ends_with_paused() {
     };
     let time = async {
         // The long one first: its typing is capped; the short one types when the chat is free.
-        assert_eq!(house.pass(Duration::from_secs(4), Duration::from_secs(6)).await.as_secs(), 5);
+        house.pass(TYPING_MAX, TYPING_MAX).await;
         let short = house.pass(Duration::from_millis(400), Duration::from_millis(800)).await;
         assert!(short >= Duration::from_millis(501) && short <= Duration::from_millis(679));
     };
@@ -45,7 +48,7 @@ async fn typing_never_reorders_and_ends_with_paused() {
 
 #[tokio::test]
 async fn a_send_that_waits_holds_its_own_chat_only() {
-    let house = House::with(|options| options.sends.typing_max = Duration::from_secs(5)).await;
+    let house = House::with(|options| options.sends.typing_max = TYPING_MAX).await;
     let session = house.ready("bakery").await;
     let messages = &house.gateway.messages;
     let place = build::chat(2);
@@ -67,7 +70,7 @@ async fn a_send_that_waits_holds_its_own_chat_only() {
         sent = messages.send(session, place, None) => { sent.unwrap(); }
     }
     assert_eq!(bodies(&house), ["here"]);
-    tokio::join!(async { slow.await.unwrap() }, house.pass(Duration::from_secs(4), Duration::from_secs(6)));
+    tokio::join!(async { slow.await.unwrap() }, house.pass(TYPING_MAX, TYPING_MAX));
     assert_eq!(bodies(&house).len(), 2);
 }
 

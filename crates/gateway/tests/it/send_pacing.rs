@@ -6,7 +6,7 @@ use domain::pacing::{PacingRule, PacingRules};
 use gateway::messages::{Preview, Say, SendError, ToSend};
 use testkit::{OnSend, build};
 
-use crate::house::House;
+use crate::house::{House, until};
 
 async fn house(rules: PacingRules) -> House {
     House::with(|options| {
@@ -40,11 +40,13 @@ async fn two_parallel_sends_cannot_share_the_last_place() {
     assert!(first.is_ok() != second.is_ok());
     assert_eq!(rule(&first).or(rule(&second)), Some(PacingRule::DailyCap));
     house.restart().await;
-    house.wait_for(session, domain::session::SessionStatus::Ready).await;
     let third = house.gateway.messages.send(session, to(1), None).await;
     assert_eq!(rule(&third), Some(PacingRule::DailyCap), "counters survive");
     house.clock.advance(Duration::from_secs(24 * 3600));
-    house.gateway.messages.send(session, to(1), None).await.unwrap();
+    until("connected again", async || {
+        house.gateway.messages.send(session, to(1), None).await.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]

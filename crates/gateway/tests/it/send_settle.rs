@@ -160,7 +160,7 @@ async fn a_lost_link_is_settled_while_the_caller_still_waits() {
     let breaks = async {
         house.handed_over(0).await;
         lose(&house, session).await;
-        house.pass(Duration::from_millis(3_500), Duration::from_millis(6_500)).await;
+        house.clock.advance(Duration::from_millis(6_100));
         house.wait_for(session, SessionStatus::Ready).await;
         house.pass(GRACE, GRACE).await;
     };
