@@ -9,6 +9,7 @@ use tokio::{
 };
 
 /// Starts the host; it ends with the test.
+#[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
 pub async fn start(file: PathBuf) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
