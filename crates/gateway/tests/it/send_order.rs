@@ -8,8 +8,8 @@ use testkit::{Asked, OnSend, build};
 
 use crate::house::{House, to_send, until};
 
-/// Longest typing here; no other sleep is as long.
-const TYPING_MAX: Duration = Duration::from_millis(4_321);
+/// Longest typing here; no other sleep ends with it, or soon after it.
+const TYPING_MAX: Duration = Duration::from_millis(4_100);
 
 fn text(chat: u32, text: &str) -> ToSend {
     let say = Say::Text { text: text.into(), preview: Preview::Off };
