@@ -83,8 +83,11 @@ impl Sessions {
     /// Brings back every session that should be running.
     pub(crate) async fn restore(&self) -> Result<(), StoreError> {
         let all = self.inner.ports.sessions.list(None, Page { limit: u32::MAX, offset: 0 }).await?;
-        let wanted: Vec<SessionId> =
-            all.into_iter().filter(|session| session.wanted).map(|session| session.id).collect();
+        let mut wanted = Vec::new();
+        for session in all {
+            self.inner.wake(&session).await?;
+            wanted.extend(session.wanted.then_some(session.id));
+        }
         let (this, most) = (self.clone(), self.inner.options.restore_concurrency.max(1));
         self.inner.supervisor.spawn("sessions/restore", Policy::Once, async move {
             futures::stream::iter(wanted)
@@ -93,6 +96,7 @@ impl Sessions {
                     async move {
                         if let Err(error) = this.start(id).await {
                             tracing::error!(session.id = %id, %error, "a session was not brought back");
+                            this.inner.stay_down(id, &error).await;
                         }
                     }
                 })
