@@ -9,10 +9,15 @@ use crate::run::{cargo, must};
 pub enum Bench {
     /// Memory of the process with 1 and with 50 linked sessions
     Memory,
+    /// What the gateway adds to a send, without the network
+    Send,
 }
 
 /// Runs a benchmark on the release build.
 pub fn run(bench: Bench) -> anyhow::Result<()> {
-    let Bench::Memory = bench;
-    must(cargo(&["bench", "-p", "server", "--bench", "memory"]))
+    let (package, name) = match bench {
+        Bench::Memory => ("server", "memory"),
+        Bench::Send => ("api", "send"),
+    };
+    must(cargo(&["bench", "-p", package, "--bench", name]))
 }

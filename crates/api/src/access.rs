@@ -122,12 +122,17 @@ impl<A> Caller<A> {
         &self.key
     }
 
+    /// A text of the path; empty when the path has none of that name.
+    pub fn text(&self, name: &str) -> &str {
+        self.ids.get(name).map_or("", String::as_str)
+    }
+
     /// An id of the path.
     ///
     /// # Errors
     /// The 404 of an unknown one, when the text is not an id at all.
     pub fn id<T: FromStr + Named>(&self, name: &str) -> Result<T, ApiError> {
-        let text = self.ids.get(name).map_or("", String::as_str);
+        let text = self.text(name);
         text.parse().map_err(|_| ApiError::unknown_text(T::KIND, text))
     }
 }
@@ -135,15 +140,23 @@ impl<A> Caller<A> {
 impl<A> Caller<InChat<A>> {
     /// Checks the chats that a body names, before the body is checked itself.
     pub fn check_chat_of(&self, body: &RawBody) -> Result<(), ApiError> {
+        self.check_chat_of_reply(body)?;
+        if !self.key.allowed_chats.is_empty() && body.has("quotedMessageId") {
+            // The quoted text could come from a chat that the key may not see.
+            return Err(KeyRefused::ChatRestricted.into());
+        }
+        Ok(())
+    }
+
+    /// The same for a route that takes quoted messages of the named chat only.
+    pub fn check_chat_of_reply(&self, body: &RawBody) -> Result<(), ApiError> {
         if self.key.allowed_chats.is_empty() {
             return Ok(());
         }
-        if let Some(chat) = body.text("chatId") {
-            self.check_chat(chat)?;
-        }
-        if body.has("quotedMessageId") {
-            // The quoted text could come from a chat that the key may not see.
-            return Err(KeyRefused::ChatRestricted.into());
+        for field in ["chatId", "fromChatId", "toChatId"] {
+            if let Some(chat) = body.text(field) {
+                self.check_chat(chat)?;
+            }
         }
         Ok(())
     }
@@ -155,6 +168,17 @@ impl<A> Caller<InChat<A>> {
             Some(chat) => self.check_chat(chat),
             None => Err(KeyRefused::ChatRestricted.into()),
         }
+    }
+
+    /// The chat that the path names, if the key may see it; `None` when the text is no chat id.
+    pub fn chat_of_path(&self, name: &str) -> Result<Option<ChatId>, ApiError> {
+        let chat = self.text(name).parse::<ChatId>().ok();
+        match &chat {
+            Some(chat) => self.key.check_chat(chat)?,
+            None if self.key.allowed_chats.is_empty() => {}
+            None => return Err(KeyRefused::Chat.into()),
+        }
+        Ok(chat)
     }
 
     fn check_chat(&self, chat: &str) -> Result<(), ApiError> {

@@ -143,6 +143,18 @@ word_schema!(
     vec!["http", "https", "socks4", "socks5"]
 );
 word_schema!(
+    ChatKindWord,
+    "ChatKind",
+    "What sort of chat it is.",
+    vec!["individual", "group", "channel", "status", "broadcast", "unknown"]
+);
+word_schema!(
+    TypingWord,
+    "TypingState",
+    "What one shows in a chat.",
+    vec!["typing", "recording", "paused"]
+);
+word_schema!(
     OrderByWord,
     "MessageOrder",
     "Sort by the time of storing or by WhatsApp's own time.",
@@ -165,6 +177,7 @@ text_schema!(
     64,
     "49170111@c.us"
 );
+text_schema!(OptionText, "PollOption", "An option of a poll.", "poll-option", 100, "Chocolate");
 text_schema!(
     AllowedChatText,
     "AllowedChat",

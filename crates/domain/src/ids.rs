@@ -93,6 +93,11 @@ uuid_id!(
     ""
 );
 uuid_id!(
+    /// A template.
+    TemplateId,
+    ""
+);
+uuid_id!(
     /// An event. Written `evt_<uuid>`; holds no full stop, so it can be signed as a Standard Webhooks id.
     EventId,
     "evt_"
@@ -146,6 +151,29 @@ impl WaMessageId {
 impl fmt::Display for WaMessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The name of a file in the media store: the SHA-256 of its bytes, in hex.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MediaId(String);
+
+impl MediaId {
+    /// Of a file with this SHA-256.
+    pub fn of(sha256: &[u8; 32]) -> Self {
+        Self(hex::encode(sha256))
+    }
+
+    /// Reads 64 lower-case hex digits. Anything else could name a path.
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        (text.len() == 64 && text.bytes().all(hex)).then(|| Self(text.to_owned()))
+    }
+
+    /// The hex digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

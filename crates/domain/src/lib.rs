@@ -21,18 +21,27 @@
 pub mod address;
 pub mod api_key;
 pub mod backoff;
+pub mod chat;
+pub mod content;
 pub mod delivery;
 pub mod event;
 pub mod filter;
+pub mod idempotency;
 pub mod ids;
+pub mod media;
 pub mod message;
+pub mod pacing;
 pub mod port;
 pub mod proxy;
 pub mod session;
 pub mod signature;
+pub mod template;
 pub mod time;
 pub mod webhook;
 
 pub use address::{ChatId, ChatKind, PhoneNumber};
-pub use ids::{ApiKeyId, DeliveryId, EventId, MessageRowId, SessionId, WaMessageId, WebhookId};
+pub use ids::{
+    ApiKeyId, DeliveryId, EventId, MediaId, MessageRowId, SessionId, TemplateId, WaMessageId,
+    WebhookId,
+};
 pub use time::{Clock, Entropy, Timestamp};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::content::Content;
 use crate::{
     address::{ChatId, PhoneNumber},
     ids::{MessageRowId, SessionId, WaMessageId},
@@ -200,25 +201,14 @@ pub struct Message {
     pub timestamp: Option<i64>,
     /// `quotedMessage`, `media`, `poll`, … as the API shows them; `null` when there are none.
     pub metadata: serde_json::Value,
+    /// Where its file can be fetched in this API, once it is there.
+    pub media_path: Option<String>,
+    /// The type of its file.
+    pub media_mimetype: Option<String>,
     /// How far it got. Incoming messages are `delivered`.
     pub status: MessageStatus,
     /// When the row was written.
     pub created_at: Timestamp,
-}
-
-/// What a message says.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Content {
-    /// Plain text.
-    Text {
-        /// The text.
-        body: String,
-    },
-    /// Something this version stores as `unknown`; the word is the protocol's.
-    Unknown {
-        /// The protocol's own word for it.
-        protocol_kind: String,
-    },
 }
 
 /// The message another one answers.
@@ -257,10 +247,12 @@ pub struct InboundMessage {
     pub mentions: Vec<ChatId>,
     /// Waited at WhatsApp's server while we were away.
     pub backfilled: bool,
+    /// The chat deletes its messages after this many seconds.
+    pub ephemeral_seconds: Option<u32>,
 }
 
 /// A message on its way out.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OutgoingMessage {
     /// Chosen and stored before this is handed to the engine; a retry uses the same.
     pub id: WaMessageId,

@@ -1,12 +1,21 @@
-//! Senders that wait for the answer of WhatsApp's server.
+//! Senders that wait for the answer of WhatsApp's server, and what an answer changes.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use domain::{SessionId, WaMessageId, message::Message};
+use domain::{
+    SessionId, Timestamp, WaMessageId,
+    event::{self, Ack, EventDraft},
+    message::{Message, MessageStatus},
+    port::{SessionPatch, Write},
+    session::Restriction,
+};
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
+
+use crate::{messages::Outbox, sessions::Inner};
 
 /// What the server said about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +28,16 @@ pub(crate) struct Answer {
 
 /// Senders that wait at once. When full, a send does not wait and answers `pending`.
 const WAITERS_MAX: usize = 10_000;
+/// WhatsApp's code for "this account may not write to strangers now".
+pub(crate) const COLD_RESTRICTED: u16 = 463;
+/// OpenWA's kind of that restriction.
+pub(crate) const REACHOUT_TIMELOCK: &str = "reachout_timelock";
 
 type Key = (SessionId, WaMessageId);
 
 struct Waiting {
-    message: Arc<Message>,
+    /// The row; none for a change of another message.
+    message: Option<Arc<Message>>,
     tell: oneshot::Sender<Answer>,
 }
 
@@ -31,6 +45,8 @@ struct Waiting {
 #[derive(Clone, Default)]
 pub(crate) struct Waiters {
     waiting: Arc<Mutex<HashMap<Key, Waiting>>>,
+    /// What else is known about sends under way.
+    pub(crate) outbox: Outbox,
 }
 
 /// Takes the waiter away when the sender stops waiting, whatever the reason.
@@ -41,9 +57,18 @@ pub(crate) struct Ticket {
 }
 
 impl Waiters {
-    /// Begins to wait; before the message is sent, so that no answer is too early.
+    /// Begins to wait for a message; before it is sent, so that no answer is too early.
     pub(crate) fn wait(&self, message: Arc<Message>) -> Option<Ticket> {
         let key = (message.session, message.wa_id.clone());
+        self.begin(key, Some(message))
+    }
+
+    /// Begins to wait for a change of a message: an edit, a reaction, a revoke, a pin, a vote. It has no row.
+    pub(crate) fn wait_for_change(&self, session: SessionId, id: WaMessageId) -> Option<Ticket> {
+        self.begin((session, id), None)
+    }
+
+    fn begin(&self, key: Key, message: Option<Arc<Message>>) -> Option<Ticket> {
         let mut waiting = self.lock();
         if waiting.len() >= WAITERS_MAX {
             return None;
@@ -55,14 +80,18 @@ impl Waiters {
 
     /// The row somebody waits for.
     pub(crate) fn message(&self, session: SessionId, id: &WaMessageId) -> Option<Arc<Message>> {
-        self.lock().get(&(session, id.clone())).map(|waiting| waiting.message.clone())
+        self.lock().get(&(session, id.clone())).and_then(|waiting| waiting.message.clone())
     }
 
-    /// Answers a sender, if there is one.
-    pub(crate) fn answer(&self, session: SessionId, id: &WaMessageId, answer: Answer) {
-        if let Some(waiting) = self.lock().remove(&(session, id.clone())) {
-            let _ = waiting.tell.send(answer);
-        }
+    /// Whether somebody waits for a change under this id: it has no row.
+    pub(crate) fn is_carrier(&self, session: SessionId, id: &WaMessageId) -> bool {
+        self.lock().get(&(session, id.clone())).is_some_and(|waiting| waiting.message.is_none())
+    }
+
+    /// Answers a sender; `false` when there is none.
+    pub(crate) fn answer(&self, session: SessionId, id: &WaMessageId, answer: Answer) -> bool {
+        let waiting = self.lock().remove(&(session, id.clone()));
+        waiting.is_some_and(|waiting| waiting.tell.send(answer).is_ok())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Waiting>> {
@@ -71,7 +100,7 @@ impl Waiters {
 }
 
 impl Ticket {
-    /// The answer; never comes if the connection ends first.
+    /// The answer; `None` when it will not come.
     pub(crate) async fn answer(&mut self) -> Option<Answer> {
         (&mut self.told).await.ok()
     }
@@ -83,47 +112,95 @@ impl Drop for Ticket {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use testkit::build;
+/// The events of a failed message: `message.ack` with status failed, and `message.failed`.
+pub(crate) fn failed_events(
+    inner: &Inner,
+    message: &Message,
+    code: Option<u16>,
+    at: Timestamp,
+) -> Vec<EventDraft> {
+    let ack = Ack {
+        message: &message.wa_id,
+        chat: &message.chat,
+        from: &message.from,
+        status: MessageStatus::Failed,
+        code,
+    };
+    vec![
+        event::message_ack(inner.commit.event_id(), message.session, &ack, at),
+        event::message_failed(inner.commit.event_id(), message.session, &ack, at),
+    ]
+}
 
-    const TAKEN: Answer = Answer { refused: None, timestamp: 7 };
-
-    fn message(number: u32) -> Arc<Message> {
-        Arc::new(build::message(number, build::session(1).id))
+/// A message has failed: its row, with the reason, and its events.
+pub(crate) fn failed(
+    inner: &Inner,
+    message: &Message,
+    code: Option<u16>,
+    reason: &str,
+    at: Timestamp,
+) -> Write {
+    Write::AdvanceMessage {
+        session: message.session,
+        wa_id: message.wa_id.clone(),
+        status: MessageStatus::Failed,
+        timestamp: None,
+        metadata: failure(code, reason),
+        hold_until: None,
+        events: failed_events(inner, message, code, at),
     }
+}
 
-    #[tokio::test]
-    async fn an_answer_reaches_its_sender_alone_and_once() {
-        let waiters = Waiters::default();
-        let (one, two) = (message(1), message(2));
-        let mut first = waiters.wait(one.clone()).unwrap();
-        let _second = waiters.wait(two.clone()).unwrap();
-        waiters.answer(build::session(2).id, &one.wa_id, TAKEN);
-        waiters.answer(one.session, &one.wa_id, TAKEN);
-        assert_eq!(first.answer().await, Some(TAKEN));
-        assert!(waiters.message(one.session, &one.wa_id).is_none());
-        assert!(waiters.message(two.session, &two.wa_id).is_some());
+/// WhatsApp's server refused a message: its row and its events; for 463 the session's restriction as well.
+/// The event tells the beginning once, however many messages are refused.
+pub(crate) async fn refused(
+    inner: &Inner,
+    message: &Message,
+    code: u16,
+    at: Timestamp,
+) -> Vec<Write> {
+    let mut writes = vec![failed(inner, message, Some(code), refusal(code), at)];
+    if code == COLD_RESTRICTED {
+        let session = inner.ports.sessions.get(message.session).await.ok().flatten();
+        if !session.is_some_and(|session| is_cold_restricted(session.restriction.as_ref())) {
+            writes.push(restriction(inner, message.session, true, at));
+        }
     }
+    writes
+}
 
-    #[test]
-    fn a_sender_that_goes_away_is_forgotten() {
-        let waiters = Waiters::default();
-        let message = message(1);
-        drop(waiters.wait(message.clone()));
-        assert!(waiters.message(message.session, &message.wa_id).is_none());
-        waiters.answer(message.session, &message.wa_id, TAKEN);
-    }
+/// Whether WhatsApp's lock on first messages to strangers is known to be on.
+pub(crate) fn is_cold_restricted(restriction: Option<&Restriction>) -> bool {
+    restriction.is_some_and(|restriction| restriction.kind == REACHOUT_TIMELOCK)
+}
 
-    #[test]
-    fn when_full_a_sender_does_not_wait() {
-        let waiters = Waiters::default();
-        let most = u32::try_from(WAITERS_MAX).unwrap();
-        let mut tickets: Vec<_> =
-            (0..most).map(|number| waiters.wait(message(number)).unwrap()).collect();
-        assert!(waiters.wait(message(most)).is_none());
-        tickets.pop();
-        assert!(waiters.wait(message(most)).is_some());
+/// WhatsApp's lock on first messages to strangers begins or ends.
+pub(crate) fn restriction(inner: &Inner, session: SessionId, active: bool, at: Timestamp) -> Write {
+    let code = COLD_RESTRICTED.to_string();
+    let id = inner.commit.event_id();
+    let event = event::restriction_event(id, session, active, REACHOUT_TIMELOCK, &code, None, at);
+    let restriction = Restriction { kind: REACHOUT_TIMELOCK.into(), code, expires_at: None };
+    let patch = SessionPatch {
+        restriction: Some(active.then_some(restriction)),
+        ..SessionPatch::default()
+    };
+    Write::PatchSession { session, patch: Box::new(patch), events: vec![event] }
+}
+
+/// Why a message failed, as its row keeps it.
+pub(crate) fn failure(code: Option<u16>, reason: &str) -> Value {
+    json!({ "failure": { "code": code, "reason": reason } })
+}
+
+/// WhatsApp's codes in words (observed; there is no published list).
+pub(crate) fn refusal(code: u16) -> &'static str {
+    match code {
+        404 => "the recipient is not on WhatsApp",
+        COLD_RESTRICTED => {
+            "WhatsApp restricts messages to people who have not written to this account"
+        }
+        403 => "WhatsApp does not allow messages to this recipient",
+        429 => "WhatsApp says this is too much at once",
+        _ => "WhatsApp refused the message",
     }
 }

@@ -5,6 +5,7 @@
 //! - [`Sessions`] holds one task per session whose engine is loaded; the pure `domain::session::transition` decides, the
 //!   task performs. Its sink commits what WhatsApp says before WhatsApp is acknowledged.
 //! - [`Messages`] stores a row with its WhatsApp id before the first byte leaves, then waits for the server's answer.
+//!   [`Templates`] keeps texts for it; [`Hooks`] lets code of this process join in.
 //! - [`Webhooks`] registers receivers; its dispatcher claims lanes and delivers them in order.
 //! - [`ApiKeys`] opens and closes the API.
 //!
@@ -18,26 +19,39 @@ mod acks;
 pub mod api_keys;
 pub mod egress;
 pub mod health;
+pub mod hooks;
+mod idempotency;
+pub mod media;
 pub mod messages;
+mod pacing;
+pub mod people;
+mod preview;
 pub mod sessions;
 pub mod supervisor;
+pub mod templates;
 pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
 use domain::{
     Clock, Entropy,
+    pacing::PacingRules,
     port::{
-        ApiKeyStore, DeliveryQueue, DeviceKeys, Ledger, MessageStore, SessionStore, StoreError,
-        WebhookStore, WhatsApp,
+        ApiKeyStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, MediaFiles,
+        MediaRecords, MessageStore, PacingStore, PeopleStore, SessionStore, StoreError,
+        TemplateStore, WebhookStore, WhatsApp,
     },
 };
 
 pub use api_keys::ApiKeys;
 pub use health::{Health, Readiness};
+pub use hooks::Hooks;
+pub use media::{Media, MediaOptions};
 pub use messages::Messages;
+pub use people::People;
 pub use sessions::Sessions;
 pub use supervisor::{Policy, Supervisor};
+pub use templates::Templates;
 pub use webhooks::{WebhookOptions, Webhooks};
 
 /// Everything the gateway needs from outside.
@@ -53,6 +67,12 @@ pub struct Ports {
     pub api_keys: Arc<dyn ApiKeyStore>,
     pub queue: Arc<dyn DeliveryQueue>,
     pub device_keys: Arc<dyn DeviceKeys>,
+    pub people: Arc<dyn PeopleStore>,
+    pub templates: Arc<dyn TemplateStore>,
+    pub idempotency: Arc<dyn IdempotencyStore>,
+    pub pacing: Arc<dyn PacingStore>,
+    pub media_records: Arc<dyn MediaRecords>,
+    pub media_files: Arc<dyn MediaFiles>,
     pub whatsapp: Arc<dyn WhatsApp>,
 }
 
@@ -65,8 +85,10 @@ pub struct Options {
     pub max_concurrent_sessions: u32,
     /// Sessions brought back at once after a start.
     pub restore_concurrency: usize,
-    /// How long a send waits for the answer of WhatsApp's server.
-    pub send_answer_limit: Duration,
+    /// Sends.
+    pub sends: SendOptions,
+    /// Files, in both directions.
+    pub media: MediaOptions,
     /// Webhook delivery.
     pub webhooks: WebhookOptions,
     /// How long a shutdown drains before it cuts.
@@ -79,9 +101,37 @@ impl Default for Options {
             node: "waypost".into(),
             max_concurrent_sessions: 0,
             restore_concurrency: 3,
-            send_answer_limit: Duration::from_secs(10),
+            sends: SendOptions::default(),
+            media: MediaOptions::default(),
             webhooks: WebhookOptions::default(),
             shutdown_limit: Duration::from_secs(15),
+        }
+    }
+}
+
+/// How sends behave.
+#[derive(Debug, Clone)]
+pub struct SendOptions {
+    /// How long a send waits for the answer of WhatsApp's server.
+    pub answer_limit: Duration,
+    /// Until when a send whose outcome is not known may go out again; older ones have failed (OpenWA's reaper: 1 h).
+    pub resend_limit: Duration,
+    /// How long receipts may settle such sends after the backlog has been handed over, before they go out again.
+    pub settle_grace: Duration,
+    /// Longest typing that is shown before a text; zero shows none.
+    pub typing_max: Duration,
+    /// How fast a number may send.
+    pub pacing: PacingRules,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self {
+            answer_limit: Duration::from_secs(10),
+            resend_limit: Duration::from_secs(3600),
+            settle_grace: Duration::from_secs(2),
+            typing_max: Duration::ZERO,
+            pacing: PacingRules::default(),
         }
     }
 }
@@ -104,6 +154,14 @@ pub struct Gateway {
     pub sessions: Sessions,
     /// Sends and what was said.
     pub messages: Messages,
+    /// Stored texts.
+    pub templates: Templates,
+    /// People and chats.
+    pub people: People,
+    /// Files of messages.
+    pub media: Media,
+    /// Where code of this process joins in.
+    pub hooks: Hooks,
     /// Receivers.
     pub webhooks: Webhooks,
     /// Who may call.
@@ -125,13 +183,41 @@ impl Gateway {
         let webhooks = Webhooks::build(options.webhooks.clone(), &ports, &supervisor)
             .map_err(StartError::Egress)?;
         let waiters = acks::Waiters::default();
-        let sessions = Sessions::build(&options, &ports, &supervisor, &webhooks, &waiters);
-        let messages = Messages::build(&options, &ports, &sessions, waiters);
+        let hooks = Hooks::build(ports.clock.clone(), &supervisor);
+        let media = Media::build(&options.media, &ports, webhooks.egress());
+        let sessions =
+            Sessions::build(&options, &ports, &supervisor, &webhooks, &waiters, &media, &hooks);
+        sessions::held::spawn(&sessions, &supervisor);
+        media::spawn_downloader(&media, &sessions, &supervisor);
+        let people = People::build(&ports, &sessions);
+        let templates = Templates::build(&ports);
+        let messages = Messages::build(messages::Parts {
+            options: &options.sends,
+            ports: &ports,
+            sessions: &sessions,
+            waiters: &waiters,
+            media: &media,
+            hooks: &hooks,
+            supervisor: &supervisor,
+            pages: webhooks.egress(),
+        });
         let api_keys = ApiKeys::build(&ports, &supervisor);
         let health = Health::build(&ports, &supervisor);
         sessions.restore().await.map_err(StartError::Store)?;
         let shutdown_limit = options.shutdown_limit;
-        Ok(Self { sessions, messages, webhooks, api_keys, health, supervisor, shutdown_limit })
+        Ok(Self {
+            sessions,
+            messages,
+            templates,
+            people,
+            media,
+            hooks,
+            webhooks,
+            api_keys,
+            health,
+            supervisor,
+            shutdown_limit,
+        })
     }
 
     /// Stops taking work, drains within the limit, then cuts. Idempotent.

@@ -3,9 +3,11 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use domain::Entropy;
-use gateway::{Gateway, Options, Ports, webhooks::WebhookOptions};
-use storage::{MasterKey, SqliteStore, StoreOptions};
+use domain::{Entropy, pacing::PacingRules};
+use gateway::{
+    Gateway, MediaOptions, Options, Ports, SendOptions, webhooks::WebhookOptions,
+};
+use storage::{FolderMedia, MasterKey, SqliteStore, StoreOptions};
 use whatsapp::{Engine, EngineOptions, MediaEndpoint};
 
 use crate::{
@@ -57,6 +59,11 @@ fn engine(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Engine> {
     Ok(Engine::new(options, Arc::new(store.clone()), Arc::new(SystemClock))?)
 }
 
+fn media_files(settings: &Settings) -> anyhow::Result<FolderMedia> {
+    let dir = settings.media_dir();
+    FolderMedia::open(&dir).with_context(|| format!("media.dir: cannot use {}", dir.display()))
+}
+
 /// All ports, on the real clock, the real randomness and one store.
 fn ports(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Ports> {
     Ok(Ports {
@@ -69,6 +76,12 @@ fn ports(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Ports> {
         api_keys: Arc::new(store.clone()),
         queue: Arc::new(store.clone()),
         device_keys: Arc::new(store.clone()),
+        people: Arc::new(store.clone()),
+        templates: Arc::new(store.clone()),
+        idempotency: Arc::new(store.clone()),
+        pacing: Arc::new(store.clone()),
+        media_records: Arc::new(store.clone()),
+        media_files: Arc::new(media_files(settings)?),
         whatsapp: Arc::new(engine(settings, store)?),
     })
 }
@@ -99,7 +112,13 @@ fn options(settings: &Settings) -> Options {
         node: node_name(&SystemEntropy),
         max_concurrent_sessions: settings.sessions.max_concurrent,
         restore_concurrency: settings.sessions.restore_concurrency,
-        send_answer_limit: millis(settings.sends.answer_limit_ms),
+        sends: sends(settings),
+        media: MediaOptions {
+            bytes_max: settings.media.bytes_max,
+            fetch_limit: millis(settings.media.fetch_timeout_ms),
+            download: settings.media.download,
+            concurrency: settings.media.concurrency,
+        },
         shutdown_limit: settings.shutdown_limit(),
         webhooks: WebhookOptions {
             timeout: millis(webhooks.timeout_ms),
@@ -112,6 +131,26 @@ fn options(settings: &Settings) -> Options {
             lease: millis(webhooks.timeout_ms * 2 + 20_000),
             ..WebhookOptions::default()
         },
+    }
+}
+
+fn sends(settings: &Settings) -> SendOptions {
+    let (sends, pacing) = (&settings.sends, &settings.pacing);
+    let millis = std::time::Duration::from_millis;
+    SendOptions {
+        answer_limit: millis(sends.answer_limit_ms),
+        resend_limit: millis(sends.resend_limit_ms),
+        typing_max: millis(if sends.simulate_typing { sends.typing_max_ms } else { 0 }),
+        pacing: PacingRules {
+            enabled: pacing.enabled,
+            warmup: pacing.warmup_schedule.clone(),
+            cold: pacing.cold_daily_cap.clone(),
+            breaker_threshold: pacing.breaker_threshold,
+            breaker_cooldown: millis(pacing.breaker_cooldown_ms),
+            min_gap: millis(pacing.min_gap_ms),
+            per_minute: pacing.per_minute,
+        },
+        ..SendOptions::default()
     }
 }
 

@@ -17,6 +17,10 @@ impl<T> Doing<T> for Result<T, sqlx::Error> {
                 sqlx::Error::ColumnDecode { .. }
                 | sqlx::Error::Decode(_)
                 | sqlx::Error::ColumnNotFound(_) => StoreErrorKind::Corrupt,
+                // The row it belongs to is not there: only sessions and webhooks are referred to by callers.
+                sqlx::Error::Database(refused) if refused.is_foreign_key_violation() => {
+                    StoreErrorKind::Gone
+                }
                 _ => StoreErrorKind::Unavailable,
             };
             StoreError { kind, doing, source: Some(Arc::new(error)) }
@@ -27,6 +31,11 @@ impl<T> Doing<T> for Result<T, sqlx::Error> {
 /// A stored value that makes no sense.
 pub(crate) fn corrupt(doing: &'static str) -> StoreError {
     StoreError { kind: StoreErrorKind::Corrupt, doing, source: None }
+}
+
+/// The session is not there.
+pub(crate) fn gone(doing: &'static str) -> StoreError {
+    StoreError { kind: StoreErrorKind::Gone, doing, source: None }
 }
 
 /// The database is closed or does not answer.

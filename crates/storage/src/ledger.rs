@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{
-    DeliveryId, SessionId,
+    DeliveryId, SessionId, Timestamp,
     event::{Event, EventDraft},
     port::{Ledger, StoreResult, Write, WriteOutcome},
     webhook::Webhook,
 };
 
 use crate::{
-    error::{Doing as _, corrupt},
-    message,
+    error::{Doing as _, corrupt, gone},
+    media,
+    message::{self, Ack},
     open::SqliteStore,
-    session, webhook,
+    people, session, webhook,
     writer::Unit,
 };
 
@@ -44,6 +45,21 @@ impl Ledger for SqliteStore {
             .await
     }
 
+    async fn release_held(&self, now: Timestamp) -> StoreResult<u64> {
+        let mut total = 0;
+        loop {
+            let released = self
+                .writer
+                .run("releasing held changes", move |unit| Box::pin(message::release(unit, now)))
+                .await?;
+            total += released;
+            // In portions, so that other writers are not kept waiting.
+            if released < message::RELEASE_BATCH {
+                return Ok(total);
+            }
+        }
+    }
+
     async fn ping(&self) -> StoreResult<()> {
         let answer = sqlx::query_scalar::<_, i64>("select 1").fetch_one(&self.readers).await;
         answer.doing("asking the database").map(|_| ())
@@ -51,28 +67,72 @@ impl Ledger for SqliteStore {
 }
 
 async fn apply(unit: &mut Unit, write: Write) -> StoreResult<WriteOutcome> {
-    let (applied, events) = match write {
-        Write::InsertMessage { message, events } => {
-            (message::insert(unit, &message).await?, events)
+    match write {
+        Write::InsertMessage { message, events } => message::insert(unit, *message, events).await,
+        Write::ChangeMessage { session, wa_id, change, hold_until, events } => {
+            message::change(unit, session, &wa_id, *change, hold_until, events).await
         }
-        Write::AdvanceMessage { session, wa_id, status, timestamp, metadata, events } => {
-            (message::advance(unit, session, &wa_id, status, timestamp, &metadata).await?, events)
+        Write::AdvanceMessage {
+            session,
+            wa_id,
+            status,
+            timestamp,
+            metadata,
+            hold_until,
+            events,
+        } => {
+            let ack = Ack { status, timestamp, metadata };
+            message::advance(unit, session, &wa_id, ack, hold_until, events).await
+        }
+        Write::LearnIdentity { session, identity } => {
+            let learned = people::learn_identity(unit, session, &identity).await?;
+            recorded_if(unit, learned, vec![]).await
+        }
+        Write::LearnContact { session, id, patch } => {
+            let learned = people::learn_contact(unit, session, &id, &patch).await?;
+            recorded_if(unit, learned, vec![]).await
+        }
+        Write::MarkChat { session, chat, mark } => {
+            let marked = people::mark_chat(unit, session, &chat, mark).await?;
+            recorded_if(unit, marked, vec![]).await
+        }
+        Write::NameChat { session, chat, name } => {
+            let named = people::name_chat(unit, session, &chat, &name).await?;
+            recorded_if(unit, named, vec![]).await
+        }
+        Write::SettleMedia { session, wa_id, state, events } => {
+            let settled = media::settle(unit, session, &wa_id, &state).await?;
+            recorded_if(unit, settled, events).await
         }
         Write::PatchSession { session, patch, events } => {
-            (session::patch(unit, session, *patch).await?, events)
+            let patched = session::patch(unit, session, *patch).await?;
+            recorded_if(unit, patched, events).await
         }
         Write::Append { event } => {
             let recorded = record(unit, vec![*event]).await?;
-            return Ok(recorded.map_or(WriteOutcome::Unchanged, WriteOutcome::Applied));
+            Ok(recorded.map_or(WriteOutcome::Unchanged, WriteOutcome::Applied))
         }
-    };
+    }
+}
+
+/// Records the events of a change that applied.
+async fn recorded_if(
+    unit: &mut Unit,
+    applied: bool,
+    events: Vec<EventDraft>,
+) -> StoreResult<WriteOutcome> {
     if !applied {
         return Ok(WriteOutcome::Unchanged);
     }
-    // The change is there, so its session is there.
-    let recorded =
-        record(unit, events).await?.ok_or_else(|| corrupt("recording an event of a session"))?;
-    Ok(WriteOutcome::Applied(recorded))
+    record_all(unit, events).await.map(WriteOutcome::Applied)
+}
+
+/// Records events of a session that is there, because something of it was just changed.
+pub(crate) async fn record_all(
+    unit: &mut Unit,
+    drafts: Vec<EventDraft>,
+) -> StoreResult<Vec<Event>> {
+    record(unit, drafts).await?.ok_or_else(|| gone("recording an event of a session"))
 }
 
 /// Numbers and stores events with their deliveries; `None` when their session does not exist.

@@ -5,7 +5,9 @@
 //! - The *writer* is one task with the one writing connection. It takes whatever waits, runs each job in a savepoint of
 //!   one transaction, commits once, then answers: many callers share one fsync (`synchronous=FULL`).
 //! - *Readers* are connections of their own; WAL lets them read while the writer writes.
-//! - The *cipher* encrypts the engine's keys, webhook secrets and headers, and proxy addresses, bound to their place.
+//! - The *cipher* encrypts the engine's keys, webhook secrets and headers, proxy addresses, messages on their way out and
+//!   the keys of files, bound to their place.
+//! - [`FolderMedia`] keeps files in a folder, by the hash of their bytes.
 //!
 //! # Guarantees
 //! A write is durable when its call returns. An event, its sequence, its deliveries and the change that caused it are
@@ -16,14 +18,21 @@ mod crypt;
 mod delivery;
 mod device_key;
 mod error;
+mod folder;
+mod idempotency;
 mod keyfile;
 mod ledger;
+mod media;
 mod message;
 mod open;
+mod pacing;
+mod people;
 mod session;
+mod template;
 mod webhook;
 mod writer;
 
 pub use crypt::{InvalidMasterKey, MasterKey};
+pub use folder::FolderMedia;
 pub use keyfile::KeyFileError;
 pub use open::{OpenError, SqliteStore, StoreOptions};

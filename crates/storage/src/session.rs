@@ -5,7 +5,7 @@ use domain::{
     ChatId, PhoneNumber, SessionId, Timestamp,
     port::{Page, SessionPatch, SessionStore, StoreResult},
     proxy::ProxyUrl,
-    session::{Session, SessionConfig, SessionStatus},
+    session::{Restriction, Session, SessionConfig, SessionStatus},
 };
 use sqlx::{Row as _, sqlite::SqliteRow};
 
@@ -17,14 +17,15 @@ use crate::{
 };
 
 const INSERT: &str = "insert into session (id, name, status, wanted, phone, lid, push_name, connected_at, last_active, \
-     last_error, config, proxy, created_at, updated_at) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) on conflict (name) do nothing";
+     last_error, config, proxy, created_at, updated_at, restriction) \
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) on conflict (name) do nothing";
 const UPDATE: &str = "update session set status = $2, wanted = $3, phone = $4, lid = $5, push_name = $6, \
-     connected_at = $7, last_active = $8, last_error = $9, config = $10, proxy = $11, updated_at = $12 where id = $1";
+     connected_at = $7, last_active = $8, last_error = $9, config = $10, proxy = $11, updated_at = $12, restriction = $13 \
+     where id = $1";
 const GET: &str = "select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
-     config, proxy, created_at, updated_at from session where id = $1";
+     config, proxy, created_at, updated_at, restriction from session where id = $1";
 const LIST: &str = "select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
-     config, proxy, created_at, updated_at from session where ($1 is null or name = $1) \
+     config, proxy, created_at, updated_at, restriction from session where ($1 is null or name = $1) \
      order by created_at desc, id limit $2 offset $3";
 const DELETE: &str = "delete from session where id = $1";
 // One statement decides and takes: two callers cannot both see it free.
@@ -65,6 +66,9 @@ fn read(row: &SqliteRow, cipher: &Cipher) -> StoreResult<Session> {
         connected_at: time("connected_at")?,
         last_active: time("last_active")?,
         last_error: text("last_error")?,
+        restriction: text("restriction")?
+            .map(|json| serde_json::from_str::<Restriction>(&json).map_err(|_| bad()))
+            .transpose()?,
         config: serde_json::from_str::<SessionConfig>(&required(text("config")?)?)
             .map_err(|_| bad())?,
         proxy,
@@ -80,6 +84,13 @@ fn sealed_proxy(session: &Session, cipher: &Cipher) -> Option<Vec<u8>> {
 
 fn config_text(config: &SessionConfig) -> String {
     serde_json::to_string(config).expect("numbers and flags always serialise")
+}
+
+fn restriction_text(session: &Session) -> Option<String> {
+    let json = |restriction| {
+        serde_json::to_string(restriction).expect("texts and numbers always serialise")
+    };
+    session.restriction.as_ref().map(json)
 }
 
 /// Changes the patched fields; `false` when the session does not exist.
@@ -110,6 +121,7 @@ pub(crate) async fn patch(
         .bind(config_text(&session.config))
         .bind(proxy)
         .bind(session.updated_at.millis())
+        .bind(restriction_text(&session))
         .execute(&mut unit.conn)
         .await
         .doing(DOING)?;
@@ -132,6 +144,7 @@ fn apply(session: &mut Session, patch: SessionPatch) {
     set(&mut session.last_error, patch.last_error);
     set(&mut session.config, patch.config);
     set(&mut session.proxy, patch.proxy);
+    set(&mut session.restriction, patch.restriction);
     set(&mut session.updated_at, patch.at);
 }
 
@@ -158,6 +171,7 @@ impl SessionStore for SqliteStore {
                         .bind(proxy)
                         .bind(session.created_at.millis())
                         .bind(session.updated_at.millis())
+                        .bind(restriction_text(&session))
                         .execute(&mut unit.conn)
                         .await
                         .doing("storing a session")?;

@@ -1,11 +1,17 @@
 //! Records with sensible values; a number makes them differ.
 
 use domain::{
-    ApiKeyId, ChatId, EventId, MessageRowId, SessionId, Timestamp, WaMessageId, WebhookId,
+    ApiKeyId, ChatId, EventId, MessageRowId, SessionId, TemplateId, Timestamp, WaMessageId,
+    WebhookId,
     api_key::{ApiKey, KeyHash, Role},
+    content::{Media, MediaKind, RemoteMedia},
     event::{EventDraft, EventType, Subscription},
-    message::{Content, Direction, InboundMessage, Message, MessageStatus, MessageType},
+    media::{MediaRecord, MediaState},
+    message::{
+        Content, Direction, InboundMessage, Message, MessageStatus, MessageType, OutgoingMessage,
+    },
     session::{Session, SessionConfig, SessionStatus},
+    template::Template,
     webhook::{LaneOrder, RETRY_COUNT_DEFAULT, Webhook},
 };
 use serde_json::{Value, json};
@@ -36,6 +42,7 @@ pub fn session(number: u32) -> Session {
         connected_at: None,
         last_active: None,
         last_error: None,
+        restriction: None,
         config: SessionConfig::default(),
         proxy: None,
         created_at: at,
@@ -78,6 +85,8 @@ pub fn message(number: u32, session: SessionId) -> Message {
         direction: Direction::Outgoing,
         timestamp: None,
         metadata: Value::Null,
+        media_path: None,
+        media_mimetype: None,
         status: MessageStatus::Pending,
         created_at: Timestamp::from_millis(START.millis() + i64::from(number)),
     }
@@ -86,6 +95,78 @@ pub fn message(number: u32, session: SessionId) -> Message {
 /// The WhatsApp id of [`message`] with this number.
 pub fn wa_id(number: u32) -> WaMessageId {
     WaMessageId::from_wire(format!("3EB0{number:018X}"))
+}
+
+/// A text that came in, in a chat with one person, as stored.
+pub fn received(number: u32, session: SessionId, chat: &ChatId) -> Message {
+    Message {
+        chat: chat.clone(),
+        from: chat.to_string(),
+        to: "4915550001000@c.us".into(),
+        direction: Direction::Incoming,
+        timestamp: Some(START.seconds() + i64::from(number)),
+        status: MessageStatus::Delivered,
+        ..message(number, session)
+    }
+}
+
+/// What [`message`] says on its way out.
+pub fn outgoing(number: u32) -> OutgoingMessage {
+    OutgoingMessage {
+        id: wa_id(number),
+        chat: chat(1),
+        content: Content::text(format!("text {number}")),
+        mentions: vec![],
+        quoted: None,
+    }
+}
+
+/// A picture that WhatsApp keeps for us.
+pub fn media(number: u32) -> Media {
+    let byte = u8::try_from(number % 256).unwrap();
+    Media {
+        kind: MediaKind::Image,
+        mimetype: "image/jpeg".into(),
+        filename: None,
+        caption: Some(format!("picture {number}")),
+        size_bytes: 1000 + u64::from(number),
+        seconds: None,
+        remote: Some(RemoteMedia {
+            url: String::new(),
+            direct_path: format!("/v/t62/{number}"),
+            media_key: vec![byte; 32],
+            media_key_timestamp: START.seconds(),
+            sha256: vec![byte.wrapping_add(1); 32],
+            enc_sha256: vec![byte.wrapping_add(2); 32],
+            length: 1000 + u64::from(number),
+            streaming_sidecar: vec![],
+        }),
+    }
+}
+
+/// The file of [`message`] with this number: [`media`], to be downloaded from `due_at` on.
+pub fn media_record(number: u32, session: SessionId, due_at: Timestamp) -> MediaRecord {
+    MediaRecord {
+        session,
+        wa_id: wa_id(number),
+        media: media(number),
+        state: MediaState::Pending { due_at },
+        attempts: 0,
+    }
+}
+
+/// A text with one placeholder, `name`.
+pub fn template(number: u32, session: SessionId) -> Template {
+    Template {
+        id: TemplateId::from_uuid(uuid(6, number.into())),
+        session,
+        name: format!("template-{number}"),
+        body: format!("Hello {{{{name}}}}, this is {number}"),
+        header: None,
+        footer: None,
+        created_at: START,
+        updated_at: START,
+    }
 }
 
 /// `message.received` in a chat.
@@ -122,10 +203,11 @@ pub fn inbound(number: u32, chat: &ChatId) -> InboundMessage {
         from_me: false,
         push_name: Some("Mia".into()),
         timestamp: START.seconds() + i64::from(number),
-        content: Content::Text { body: format!("text {number}") },
+        content: Content::text(format!("text {number}")),
         quoted: None,
         mentions: vec![],
         backfilled: false,
+        ephemeral_seconds: None,
     }
 }
 

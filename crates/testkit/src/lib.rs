@@ -15,7 +15,7 @@ mod whatsapp;
 pub use clock::ManualClock;
 pub use entropy::SeededEntropy;
 pub use receiver::{Received, Receiver, Reply};
-pub use whatsapp::{FakeLink, FakeWhatsApp, OnSend};
+pub use whatsapp::{Asked, FakeLink, FakeWhatsApp, OnDownload, OnSend};
 
 /// The time at which tests begin: 2026-10-01T08:00:00Z.
 pub const START: domain::Timestamp = domain::Timestamp::from_millis(1_790_841_600_000);

@@ -1,12 +1,15 @@
 //! The handle of one connection.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    PhoneNumber,
+    ChatId, PhoneNumber, WaMessageId,
+    chat::{ChatMark, LastMessage, Registration, Typing},
+    content::{MediaKind, RemoteMedia, Target},
     message::OutgoingMessage,
     port::{Connection, EngineError},
+    time::BoxFuture,
 };
 use tokio::{sync::oneshot, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -16,11 +19,7 @@ use whatsapp_rust::{
     wacore::iq::devices::RemoveCompanionDeviceSpec,
 };
 
-use crate::{
-    link::Link,
-    outbound::{Letter, request_error},
-    runtime::Tasks,
-};
+use crate::{chats, failure, link::Link, outbound::Desk, runtime::Tasks, transfer};
 
 /// Limits of one connection's requests.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +32,7 @@ pub(crate) struct Limits {
 
 /// Dropping it closes the connection in the background.
 pub(crate) struct Handle {
+    pub desk: Desk,
     pub client: Arc<Client>,
     pub link: Arc<Link>,
     pub tasks: Tasks,
@@ -46,27 +46,115 @@ impl Drop for Handle {
     }
 }
 
+impl Handle {
+    /// Does something that ends with the connection, and is finished even when nobody waits for it any more.
+    async fn in_task<T: Send + 'static>(
+        &self,
+        doing: BoxFuture<Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
+        if !self.link.is_ready() {
+            return Err(EngineError::NotConnected);
+        }
+        let (answer, answered) = oneshot::channel();
+        self.tasks.start(async move {
+            // Nobody waiting is fine, see above.
+            let _ = answer.send(doing.await);
+        });
+        // Otherwise the task ended with the connection.
+        answered.await.unwrap_or(Err(EngineError::Unanswered(None)))
+    }
+
+    /// The same, at most as long as a message may take.
+    async fn request<T: Send + 'static>(
+        &self,
+        doing: BoxFuture<Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
+        match timeout(self.limits.send, self.in_task(doing)).await {
+            Ok(result) => result,
+            Err(elapsed) => Err(EngineError::Unanswered(Some(Box::new(elapsed)))),
+        }
+    }
+}
+
 #[async_trait]
 impl Connection for Handle {
     /// A send that was begun is finished even when nobody waits for it any more: breaking it off in
     /// the middle would leave open whether a key was used.
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError> {
-        let letter = Letter::new(message)?;
-        if !self.link.is_ready() {
-            return Err(EngineError::NotConnected);
-        }
-        let client = Arc::clone(&self.client);
-        let (answer, answered) = oneshot::channel();
-        self.tasks.start(async move {
-            // Nobody waiting is fine, see above.
-            let _ = answer.send(Box::pin(letter.send(&client)).await);
-        });
-        match timeout(self.limits.send, answered).await {
-            Ok(Ok(result)) => result,
-            // The task ended with the connection.
-            Ok(Err(_)) => Err(EngineError::Unanswered(None)),
-            Err(elapsed) => Err(EngineError::Unanswered(Some(Box::new(elapsed)))),
-        }
+        let desk = self.desk.clone();
+        self.request(Box::pin(async move { desk.send(message).await })).await
+    }
+
+    /// Without a limit of its own: the media host's are in the HTTP client.
+    async fn upload(&self, kind: MediaKind, file: File) -> Result<RemoteMedia, EngineError> {
+        let (client, tasks) = (Arc::clone(&self.client), self.tasks.clone());
+        self.in_task(Box::pin(async move { transfer::upload(&client, &tasks, kind, file).await }))
+            .await
+    }
+
+    async fn download(
+        &self,
+        kind: MediaKind,
+        remote: &RemoteMedia,
+        into: File,
+    ) -> Result<(), EngineError> {
+        let (client, remote) = (Arc::clone(&self.client), remote.clone());
+        self.in_task(Box::pin(
+            async move { transfer::download(&client, kind, &remote, into).await },
+        ))
+        .await
+    }
+
+    async fn typing(&self, chat: &ChatId, state: Typing) -> Result<(), EngineError> {
+        let (client, chat) = (Arc::clone(&self.client), chat.clone());
+        self.request(Box::pin(async move { chats::typing(&client, &chat, state).await })).await
+    }
+
+    async fn mark_read(
+        &self,
+        chat: &ChatId,
+        messages: &[(WaMessageId, Option<ChatId>)],
+    ) -> Result<(), EngineError> {
+        let (client, chat, messages) = (Arc::clone(&self.client), chat.clone(), messages.to_vec());
+        self.request(Box::pin(async move { chats::mark_read(&client, &chat, &messages).await }))
+            .await
+    }
+
+    async fn mark_chat(
+        &self,
+        chat: &ChatId,
+        mark: ChatMark,
+        last: Option<&LastMessage>,
+    ) -> Result<(), EngineError> {
+        let (client, chat, last) = (Arc::clone(&self.client), chat.clone(), last.cloned());
+        self.request(Box::pin(async move {
+            chats::mark_chat(&client, &chat, mark, last.as_ref()).await
+        }))
+        .await
+    }
+
+    async fn star(&self, chat: &ChatId, target: &Target, star: bool) -> Result<(), EngineError> {
+        let (client, chat, target) = (Arc::clone(&self.client), chat.clone(), target.clone());
+        self.request(Box::pin(async move { chats::star(&client, &chat, &target, star).await }))
+            .await
+    }
+
+    async fn delete_for_me(
+        &self,
+        chat: &ChatId,
+        target: &Target,
+        timestamp: i64,
+    ) -> Result<(), EngineError> {
+        let (client, chat, target) = (Arc::clone(&self.client), chat.clone(), target.clone());
+        self.request(Box::pin(async move {
+            chats::delete_for_me(&client, &chat, &target, timestamp).await
+        }))
+        .await
+    }
+
+    async fn lookup(&self, ids: &[ChatId]) -> Result<Vec<Registration>, EngineError> {
+        let (client, ids) = (Arc::clone(&self.client), ids.to_vec());
+        self.request(Box::pin(async move { chats::lookup(&client, &ids).await })).await
     }
 
     async fn pairing_code(&self, phone: &PhoneNumber) -> Result<String, EngineError> {
@@ -106,7 +194,7 @@ impl Connection for Handle {
             Some(own) => {
                 let request = self.client.execute(RemoveCompanionDeviceSpec::new(&own));
                 match timeout(limit, Box::pin(request)).await {
-                    Ok(result) => result.map_err(request_error),
+                    Ok(result) => result.map_err(failure::of_request),
                     Err(elapsed) => Err(EngineError::Unanswered(Some(Box::new(elapsed)))),
                 }
             }
@@ -125,7 +213,7 @@ impl Connection for Handle {
 
 fn pairing_error(error: PairError) -> EngineError {
     match error {
-        PairError::RequestFailed(error) => request_error(error),
+        PairError::RequestFailed(error) => failure::of_request(error),
         other => EngineError::Refused(other.to_string()),
     }
 }

@@ -25,15 +25,17 @@ use whatsapp_rust::{
 };
 
 use crate::{
+    calls::Calls,
     connection::{Handle, Limits},
     driver::Driver,
     http::{self, MediaEndpoint},
     inbound::Inbox,
     keys::{LedgerBackend, ledger_error},
     link::Link,
+    outbound::Desk,
     runtime::Tasks,
     safety,
-    signals::Pump,
+    signals::{Asides, Progress, Pump},
     transport::{Dialer, install_crypto},
 };
 
@@ -162,7 +164,13 @@ impl WhatsApp for Engine {
         let backend = Arc::new(LedgerBackend::new(Arc::clone(&self.keys), request.session));
         let device = self.device(&backend).await?;
         let (link, events) = Link::new();
-        let inbox = Arc::new(Inbox::new(Arc::clone(&sink), Arc::clone(&link)));
+        let asides = Asides::new();
+        let inbox = Arc::new(Inbox {
+            sink: Arc::clone(&sink),
+            link: Arc::clone(&link),
+            backend: Arc::clone(&backend),
+            asides: asides.clone(),
+        });
         let tasks = Tasks::default();
         let client = Client::builder()
             .with_runtime(tasks.clone())
@@ -187,6 +195,14 @@ impl WhatsApp for Engine {
             inbox,
             tasks: tasks.clone(),
             clock: Arc::clone(&self.clock),
+            calls: Calls::default(),
+            progress: Progress::default(),
+            asides,
+        };
+        let desk = Desk {
+            client: Arc::clone(&client),
+            backend: Arc::clone(&backend),
+            clock: Arc::clone(&self.clock),
         };
         let driver = Driver {
             client: Arc::clone(&client),
@@ -202,7 +218,7 @@ impl WhatsApp for Engine {
         let span = tracing::info_span!("connection", session = %request.session);
         self.drivers.spawn(driver.drive().instrument(span));
         let limits = Limits { send: self.options.send_limit, pairing: self.options.pairing_limit };
-        Ok(Arc::new(Handle { client, link, tasks, limits, done }))
+        Ok(Arc::new(Handle { desk, client, link, tasks, limits, done }))
     }
 }
 

@@ -20,6 +20,8 @@ const SIMULATED_HOST: &str = "https://media.sim.invalid";
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 /// Until the server answers after the request was sent.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// For the whole of a file to be sent, or to be received: 50 MiB on a slow line.
+const FILE_LIMIT: Duration = Duration::from_secs(900);
 /// Buffers per connection, bytes: media is streamed, everything else is small.
 const BUFFER: usize = 16 * 1024;
 /// Idle connections kept per session.
@@ -64,6 +66,8 @@ pub(crate) fn client(
         .proxy(proxy)
         .timeout_connect(Some(CONNECT_LIMIT))
         .timeout_recv_response(Some(ANSWER_LIMIT))
+        .timeout_send_body(Some(FILE_LIMIT))
+        .timeout_recv_body(Some(FILE_LIMIT))
         .input_buffer_size(BUFFER)
         .output_buffer_size(BUFFER)
         .max_idle_connections(IDLE_MAX)

@@ -1,8 +1,9 @@
 //! Messages that come in: converted, handed to the sink, and acknowledged only when it committed.
 //!
-//! The library holds the acknowledgement back until its durability hook returns. Two things bypass
-//! that hook because nothing would send them again: channel posts and messages recovered from the
-//! own phone. They come as events and take [`Inbox::take_unheld`], which tries more than once.
+//! The library holds the acknowledgement back until its durability hook returns. Three things bypass
+//! that hook because nothing would send them again: channel posts, messages recovered from the own
+//! phone, and the news that a message could not be decrypted. They come as events and take
+//! [`Inbox::take_unheld`] or [`Inbox::take_undecryptable`], which try more than once.
 //!
 //! A commit that fails ends the connection: WhatsApp sends an unacknowledged message again only
 //! after a new login, and a later message of the same chat must not overtake it until then.
@@ -13,22 +14,29 @@ use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use domain::{
     ChatId, WaMessageId,
-    message::InboundMessage as Inbound,
-    port::{EngineSink, StoreResult},
+    chat::Identity,
+    content::{OptionHash, Target},
+    message::{Content, InboundMessage as Inbound},
+    port::{EngineSignal, EngineSink, StoreResult},
     session::LossCause,
 };
 use whatsapp_rust::{
     Client, InboundDurabilityHook, Jid,
     types::{
-        events::InboundMessage,
+        events::{DecryptFailMode, InboundMessage, UndecryptableMessage},
         message::{MessageCategory, MessageInfo},
     },
+    wacore::types::events::UnavailableType,
+    waproto::whatsapp as wa,
 };
 
 use crate::{
-    content,
+    content::{self, Matter, Said},
+    keys::LedgerBackend,
     link::Link,
     people::{self, Person},
+    secrets,
+    signals::Asides,
 };
 
 /// Tries for a message that nobody would send again.
@@ -38,15 +46,13 @@ const UNHELD_PAUSE: Duration = Duration::from_millis(500);
 
 /// The way from the library to the sink.
 pub(crate) struct Inbox {
-    sink: Arc<dyn EngineSink>,
-    link: Arc<Link>,
+    pub sink: Arc<dyn EngineSink>,
+    pub link: Arc<Link>,
+    pub backend: Arc<LedgerBackend>,
+    pub asides: Asides,
 }
 
 impl Inbox {
-    pub fn new(sink: Arc<dyn EngineSink>, link: Arc<Link>) -> Self {
-        Self { sink, link }
-    }
-
     async fn commit(&self, messages: Vec<Inbound>) -> anyhow::Result<()> {
         tokio::select! {
             biased;
@@ -61,7 +67,32 @@ impl Inbox {
 
     /// Delivers what bypasses the hook.
     pub async fn take_unheld(&self, client: &Client, batch: &[InboundMessage]) {
-        let messages = convert(client, batch).await;
+        match self.convert(client, batch).await {
+            Ok(messages) => self.commit_unheld(messages).await,
+            Err(error) => tracing::error!(%error, "a message that came once was lost"),
+        }
+    }
+
+    /// Says that a message could not be decrypted. The library asked its sender for it again.
+    pub async fn take_undecryptable(&self, client: &Client, event: &UndecryptableMessage) {
+        // A reaction or an edit leaves no gap that somebody could see.
+        let hidden = event.decrypt_fail_mode == DecryptFailMode::Hide;
+        if hidden || event.info.category == MessageCategory::Peer {
+            return;
+        }
+        let content = match event.unavailable_type {
+            _ if !event.is_unavailable => Content::Undecryptable,
+            UnavailableType::ViewOnce => unknown("view_once_message"),
+            UnavailableType::Hosted | UnavailableType::Bot => unknown("unavailable"),
+            UnavailableType::Unknown => Content::Undecryptable,
+        };
+        let said = Said { matter: Matter::Content(content), quoted: None, mentions: Vec::new() };
+        if let Some(message) = self.message(client, &event.info, said).await {
+            self.commit_unheld(vec![message]).await;
+        }
+    }
+
+    async fn commit_unheld(&self, messages: Vec<Inbound>) {
         if messages.is_empty() {
             return;
         }
@@ -76,6 +107,135 @@ impl Inbox {
             tracing::error!(%error, "a message that WhatsApp does not send again was lost");
         }
     }
+
+    async fn convert(
+        &self,
+        client: &Client,
+        batch: &[InboundMessage],
+    ) -> anyhow::Result<Vec<Inbound>> {
+        let mut messages = Vec::with_capacity(batch.len());
+        for InboundMessage { message, info, .. } in batch {
+            if info.category == MessageCategory::Peer {
+                continue;
+            }
+            self.learn_recipient(info);
+            self.keep_poll_secret(message, info).await?;
+            if let Some(said) = content::read(message) {
+                messages.extend(self.message(client, info, said).await);
+            }
+        }
+        Ok(messages)
+    }
+
+    /// A message typed on the phone names its recipient by both ids; the sender's are in the message.
+    fn learn_recipient(&self, info: &MessageInfo) {
+        let source = &info.source;
+        if !source.is_from_me || source.is_group {
+            return;
+        }
+        let other = source.recipient_alt.as_ref().or(info.peer_recipient_pn.as_ref());
+        let both = [Some(&source.chat), other].into_iter().flatten();
+        let (mut lid, mut phone) = (None, None);
+        for chat in both.filter_map(people::chat_id) {
+            phone = phone.or_else(|| chat.phone());
+            lid = lid.or_else(|| chat.is_lid().then_some(chat));
+        }
+        if let (Some(lid), Some(phone)) = (lid, phone) {
+            self.asides.say(EngineSignal::Identity(Identity { lid, phone }));
+        }
+    }
+
+    /// Before the poll is acknowledged: without its secret no vote on it can ever be read.
+    async fn keep_poll_secret(
+        &self,
+        message: &wa::Message,
+        info: &MessageInfo,
+    ) -> anyhow::Result<()> {
+        let Some(secret) = content::poll_secret(message) else { return Ok(()) };
+        let MessageInfo { source, id, timestamp, .. } = info;
+        secrets::keep(
+            &self.backend,
+            &source.chat,
+            &source.sender,
+            id,
+            secret,
+            timestamp.timestamp(),
+        )
+        .await
+        .context("the secret of a poll could not be stored")
+    }
+
+    async fn message(&self, client: &Client, info: &MessageInfo, said: Said) -> Option<Inbound> {
+        let source = &info.source;
+        let sender = sender(client, info).await;
+        let (Some(chat), Some(from)) =
+            (chat(client, info).await, sender_id(&sender, &source.sender))
+        else {
+            tracing::warn!(id = %info.id, "a message from an unknown kind of address was dropped");
+            return None;
+        };
+        let mut mentions = Vec::with_capacity(said.mentions.len());
+        for mention in &said.mentions {
+            let Ok(jid) = mention.parse::<Jid>() else { continue };
+            mentions.extend(people::canonical(client, &jid, None).await);
+        }
+        Some(Inbound {
+            id: WaMessageId::from_wire(info.id.as_str()),
+            chat,
+            sender: from,
+            sender_lid: sender.lid,
+            sender_phone: sender.phone,
+            from_me: source.is_from_me,
+            push_name: Some(info.push_name.clone()).filter(|name| !name.is_empty()),
+            timestamp: info.timestamp.timestamp(),
+            content: self.content(client, info, said.matter).await,
+            quoted: said.quoted,
+            mentions,
+            backfilled: info.is_offline,
+            ephemeral_seconds: info.ephemeral_expiration.filter(|seconds| *seconds > 0),
+        })
+    }
+
+    async fn content(&self, client: &Client, info: &MessageInfo, matter: Matter) -> Content {
+        match matter {
+            Matter::Content(content) => content,
+            Matter::Reaction { key, emoji } => {
+                Content::Reaction { target: target(client, info, &key).await, emoji }
+            }
+            // Only the author can edit, whatever the key says.
+            Matter::Edit { key, body } => {
+                let author = &info.source.sender;
+                Content::Edit { target: target_by(client, info, &key, author).await, body }
+            }
+            Matter::Revoke { key } => Content::Revoke { target: target(client, info, &key).await },
+            Matter::Pin { key, seconds } => {
+                Content::Pin { target: target(client, info, &key).await, seconds }
+            }
+            Matter::Vote { key, payload, iv } => {
+                let creator = author(client, info, &key);
+                let opened = self.vote(client, info, &key, &creator, (&payload, &iv)).await;
+                let Some(options) = opened else { return unknown("poll_update_message") };
+                Content::Vote { poll: target_by(client, info, &key, &creator).await, options }
+            }
+        }
+    }
+
+    async fn vote(
+        &self,
+        client: &Client,
+        info: &MessageInfo,
+        key: &wa::MessageKey,
+        creator: &Jid,
+        sealed: (&[u8], &[u8]),
+    ) -> Option<Vec<OptionHash>> {
+        let id = key.id.as_deref()?;
+        let source = &info.source;
+        let found = secrets::find(client, &self.backend, &source.chat, creator, id).await;
+        let secret = found.ok().flatten()?;
+        let opened =
+            secrets::open_vote(client, &secret, id, creator, &source.sender, sealed).await?;
+        Some(opened.iter().filter_map(|hash| OptionHash::from_wire(hash)).collect())
+    }
 }
 
 #[async_trait]
@@ -88,11 +248,11 @@ impl InboundDurabilityHook for Inbox {
         if self.link.has_uncommitted() {
             bail!("an earlier message is not stored yet");
         }
-        let messages = convert(&client, batch).await;
-        if messages.is_empty() {
-            return Ok(());
-        }
-        let result = self.commit(messages).await;
+        let result = match self.convert(&client, batch).await {
+            Ok(messages) if messages.is_empty() => return Ok(()),
+            Ok(messages) => self.commit(messages).await,
+            Err(error) => Err(error),
+        };
         if result.is_err() && !self.link.is_closing() {
             self.link.mark_uncommitted();
             self.link.fail(LossCause::Link("received messages could not be stored".into()));
@@ -101,48 +261,46 @@ impl InboundDurabilityHook for Inbox {
     }
 }
 
-async fn convert(client: &Client, batch: &[InboundMessage]) -> Vec<Inbound> {
-    let mut messages = Vec::with_capacity(batch.len());
-    for message in batch {
-        if let Some(converted) = convert_one(client, message).await {
-            messages.push(converted);
-        }
-    }
-    messages
+fn unknown(kind: &str) -> Content {
+    Content::Unknown { protocol_kind: kind.to_owned() }
 }
 
-async fn convert_one(client: &Client, inbound: &InboundMessage) -> Option<Inbound> {
-    let info = &inbound.info;
-    if info.category == MessageCategory::Peer {
-        return None;
-    }
-    let said = content::read(&inbound.message)?;
+/// Who wrote the message that a key names. The key is written from its sender's view.
+fn author(client: &Client, info: &MessageInfo, key: &wa::MessageKey) -> Jid {
     let source = &info.source;
-    let sender = sender(client, info).await;
-    let (Some(chat), Some(from)) = (chat(client, info).await, sender_id(&sender, &source.sender))
-    else {
-        tracing::warn!(id = %info.id, "a message from an unknown kind of address was dropped");
-        return None;
-    };
-    let mut mentions = Vec::with_capacity(said.mentions.len());
-    for mention in &said.mentions {
-        let Ok(jid) = mention.parse::<Jid>() else { continue };
-        mentions.extend(people::canonical(client, &jid, None).await);
+    let named = key.participant.as_deref().and_then(|participant| participant.parse().ok());
+    if let Some(participant) = named {
+        return participant;
     }
-    Some(Inbound {
-        id: WaMessageId::from_wire(info.id.as_str()),
-        chat,
-        sender: from,
-        sender_lid: sender.lid,
-        sender_phone: sender.phone,
-        from_me: source.is_from_me,
-        push_name: Some(info.push_name.clone()).filter(|name| !name.is_empty()),
-        timestamp: info.timestamp.timestamp(),
-        content: said.content,
-        quoted: said.quoted,
-        mentions,
-        backfilled: info.is_offline,
-    })
+    if key.from_me == Some(true) || source.is_group {
+        return source.sender.clone();
+    }
+    if source.is_from_me {
+        return source.chat.clone();
+    }
+    people::own_like(client, &source.sender).unwrap_or_else(|| source.sender.clone())
+}
+
+async fn target(client: &Client, info: &MessageInfo, key: &wa::MessageKey) -> Target {
+    let author = author(client, info, key);
+    target_by(client, info, key, &author).await
+}
+
+/// From this account's view.
+async fn target_by(
+    client: &Client,
+    info: &MessageInfo,
+    key: &wa::MessageKey,
+    author: &Jid,
+) -> Target {
+    let from_me = people::is_own(client, author);
+    let author = match info.source.is_group {
+        true if from_me => people::own(client).chat(),
+        true => people::canonical(client, author, None).await,
+        false => None,
+    };
+    let id = WaMessageId::from_wire(key.id.clone().unwrap_or_default());
+    Target { id, from_me, author }
 }
 
 async fn sender(client: &Client, info: &MessageInfo) -> Person {

@@ -7,14 +7,16 @@
 //!   it has ended, nothing of the connection runs.
 //! - The *pump* carries the link's events to the sink, one at a time and in order.
 //! - The *inbox* converts messages and holds WhatsApp's acknowledgement back until the sink has
-//!   committed them.
+//!   committed them. Changes of messages (reactions, edits, votes, …) take the same way.
+//! - The *desk* writes messages that go out.
 //! - The *ledger backend* keeps the device's keys in the ledger, see [`keys`].
 //!
 //! # Guarantees
 //! - A received message is acknowledged only after [`domain::port::EngineSink::messages`] returned
 //!   `Ok`. If it fails the connection ends, so that WhatsApp sends the message again after the next
 //!   login and no later one overtakes it. Channel posts and messages recovered from the phone are
-//!   the exception: WhatsApp does not send them again, so they are tried three times.
+//!   the exception: WhatsApp does not send them again, so they are tried three times. So is the news that a
+//!   message could not be decrypted; the message itself, when it is sent again, is held like any other.
 //! - Messages of one chat keep their order; chats are independent of each other. Signals keep the
 //!   order in which the library tells them. It handles acks and receipts in tasks of their own, so
 //!   a receipt may come before the ack of the same message.
@@ -27,20 +29,26 @@
 
 #![deny(missing_docs)]
 
+mod calls;
+mod chats;
 mod connection;
 mod content;
 mod driver;
 mod engine;
+mod failure;
 mod http;
 mod inbound;
 pub mod keys;
 mod link;
 mod loss;
+mod marks;
 mod outbound;
 mod people;
 mod runtime;
 mod safety;
+mod secrets;
 mod signals;
+mod transfer;
 mod transport;
 
 pub use engine::{Engine, EngineOptions, LAST_GOOD_VERSION};

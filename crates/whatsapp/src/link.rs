@@ -209,6 +209,21 @@ impl EventHandler for Link {
             EventKind::ServerAck,
             EventKind::Receipt,
             EventKind::SelfPushNameUpdated,
+            EventKind::OfflineSyncCompleted,
+            EventKind::UndecryptableMessage,
+            EventKind::IncomingCall,
+            EventKind::MissedCall,
+            EventKind::CallEndedElsewhere,
+            EventKind::ContactNumberChanged,
+            EventKind::ContactUpdate,
+            EventKind::PushNameUpdate,
+            EventKind::GroupUpdate,
+            EventKind::ArchiveUpdate,
+            EventKind::PinUpdate,
+            EventKind::MuteUpdate,
+            EventKind::MarkChatAsReadUpdate,
+            EventKind::DeleteChatUpdate,
+            EventKind::ClearChatUpdate,
         ])
     }
 }

@@ -5,7 +5,9 @@
 //! other one beats what was learned before; what was learned is in the library's mapping.
 
 use domain::{ChatId, PhoneNumber};
-use whatsapp_rust::{Client, Jid};
+use whatsapp_rust::{
+    Client, Jid, wacore::types::message::AddressingMode, wacore_binary::JidExt as _,
+};
 
 /// One person, as far as known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,6 +78,61 @@ pub(crate) fn own(client: &Client) -> Person {
 /// The canonical id of any chat: a person's by number if known, everything else as it is.
 pub(crate) async fn canonical(client: &Client, jid: &Jid, alt: Option<&Jid>) -> Option<ChatId> {
     if is_person(jid) { person(client, jid, alt).await.chat() } else { chat_id(jid) }
+}
+
+/// Every address of a person or chat, the given one first.
+pub(crate) async fn addresses(client: &Client, jid: &Jid) -> Vec<Jid> {
+    let mut all = vec![jid.to_non_ad()];
+    if !is_person(jid) {
+        return all;
+    }
+    let known = if is_own(client, jid) { own(client) } else { person(client, jid, None).await };
+    let phone = known.phone.as_ref().map(|phone| Jid::pn(phone.digits()));
+    let lid = known.lid.as_ref().and_then(self::jid);
+    for other in [phone, lid].into_iter().flatten() {
+        if !all.contains(&other) {
+            all.push(other);
+        }
+    }
+    all
+}
+
+/// Whether people are named by their privacy ids in this chat.
+async fn is_by_lid(client: &Client, chat: &Jid) -> bool {
+    if !chat.is_group() {
+        return chat.server.is_lid_family();
+    }
+    // A failed look-up: the number is what groups were addressed by before.
+    let group = client.groups().query_info(chat).await;
+    group.is_ok_and(|group| group.addressing_mode == AddressingMode::Lid)
+}
+
+/// A person's address as it is written in this chat. `None` when the id is no person's.
+pub(crate) async fn address_in(client: &Client, chat: &Jid, who: &ChatId) -> Option<Jid> {
+    let jid = jid(who).filter(is_person)?;
+    if jid.server.is_lid_family() || !is_by_lid(client, chat).await {
+        return Some(jid);
+    }
+    let lid = person(client, &jid, None).await.lid.as_ref().and_then(self::jid);
+    Some(lid.unwrap_or(jid))
+}
+
+/// This account's address as it is written in this chat.
+pub(crate) async fn own_in(client: &Client, chat: &Jid) -> Option<Jid> {
+    let by_lid = is_by_lid(client, chat).await;
+    let lid = client.lid().filter(|_| by_lid);
+    lid.or_else(|| client.pn()).map(|jid| jid.to_non_ad())
+}
+
+/// This account's address of the same sort as somebody else's.
+pub(crate) fn own_like(client: &Client, other: &Jid) -> Option<Jid> {
+    let lid = client.lid().filter(|_| other.server.is_lid_family());
+    lid.or_else(|| client.pn()).map(|jid| jid.to_non_ad())
+}
+
+/// Whether an address is this account's.
+pub(crate) fn is_own(client: &Client, jid: &Jid) -> bool {
+    [client.pn(), client.lid()].into_iter().flatten().any(|own| own.is_same_user_as(jid))
 }
 
 #[cfg(test)]

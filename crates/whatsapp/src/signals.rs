@@ -5,30 +5,42 @@
 //! in use: the library announces it as available, and a phone whose other device is available stays
 //! silent when messages arrive.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use domain::{
-    Clock, WaMessageId,
-    port::{EngineSignal, EngineSink, ReceiptKind},
+    ChatId, Clock, WaMessageId,
+    chat::{ChatMark, ContactPatch, Identity},
+    port::{Call, EngineSignal, EngineSink, ReceiptKind},
     session::LossCause,
 };
 use whatsapp_rust::{
     Client,
     types::{
-        events::{Event, PairSuccess, Receipt, ServerAck},
+        events::{ContactNumberChanged, Event, GroupUpdate, PairSuccess, Receipt, ServerAck},
         presence::ReceiptType,
     },
+    wacore::stanza::groups::GroupNotificationAction,
 };
 
 use crate::{
+    calls::{self, Calls},
     inbound::Inbox,
     link::Link,
+    marks,
     people::{self, Person},
     runtime::Tasks,
 };
 
 /// How long a pairing code may still be typed after the last QR code expired (WhatsApp's own limit).
 const CODE_LIFE: Duration = Duration::from_secs(180);
+/// Asides that may wait for the sink: the names of all groups of a busy account.
+const ASIDES_MAX: usize = 4096;
 /// The library announces availability shortly after it learned a new name.
 const NAME_SETTLES: Duration = Duration::from_secs(3);
 
@@ -40,6 +52,37 @@ pub(crate) struct Pump {
     pub inbox: Arc<Inbox>,
     pub tasks: Tasks,
     pub clock: Arc<dyn Clock>,
+    pub calls: Calls,
+    pub progress: Progress,
+    pub asides: Asides,
+}
+
+/// News that the engine finds beside the library's events. They wait for the pump, so that the sink hears one thing at
+/// a time.
+#[derive(Clone)]
+pub(crate) struct Asides {
+    said: async_channel::Sender<EngineSignal>,
+    waiting: async_channel::Receiver<EngineSignal>,
+}
+
+impl Asides {
+    pub fn new() -> Self {
+        let (said, waiting) = async_channel::bounded(ASIDES_MAX);
+        Self { said, waiting }
+    }
+
+    /// When too many wait, this one is not told: names and identities are learned again.
+    pub fn say(&self, signal: EngineSignal) {
+        let _ = self.said.try_send(signal);
+    }
+}
+
+/// How far the login has come, as the sink was told.
+#[derive(Default)]
+pub(crate) struct Progress {
+    connected: AtomicBool,
+    drained: AtomicBool,
+    caught_up: AtomicBool,
 }
 
 impl Pump {
@@ -50,6 +93,10 @@ impl Pump {
                 biased;
                 () = self.link.closing() => return,
                 event = events.recv() => event,
+                Ok(signal) = self.asides.waiting.recv() => {
+                    self.signal(signal).await;
+                    continue;
+                }
             };
             match event {
                 Ok(event) => self.tell(&event).await,
@@ -84,7 +131,78 @@ impl Pump {
             Event::ServerAck(ack) => self.signal(self.server_ack(ack)).await,
             Event::Receipt(receipt) => self.receipt(receipt).await,
             Event::SelfPushNameUpdated(_) => self.become_unavailable_after(NAME_SETTLES),
-            _ => {}
+            Event::OfflineSyncCompleted(_) => {
+                self.progress.drained.store(true, Ordering::Release);
+                self.catch_up().await;
+            }
+            Event::UndecryptableMessage(event) => {
+                self.inbox.take_undecryptable(&self.client, event).await;
+            }
+            Event::IncomingCall(call) => {
+                self.tell_if(calls::caller(&self.client, call).await.map(EngineSignal::Identity))
+                    .await;
+                self.call(self.calls.take(&self.client, call).await).await;
+            }
+            Event::MissedCall(call) => self.call(self.calls.missed(&self.client, call).await).await,
+            Event::CallEndedElsewhere(call) => {
+                self.call(self.calls.elsewhere(&self.client, call).await).await;
+            }
+            Event::ContactNumberChanged(change) => self.number_changed(change).await,
+            Event::ContactUpdate(update) => {
+                self.tell_if(marks::address_book(&self.client, update).await).await;
+            }
+            Event::PushNameUpdate(update) => {
+                let id = people::canonical(&self.client, &update.jid, None).await;
+                let push_name = Some(update.new_push_name.clone());
+                let patch = ContactPatch { push_name, ..Default::default() };
+                self.tell_if(id.map(|id| EngineSignal::Contact { id, patch })).await;
+            }
+            Event::GroupUpdate(update) => self.tell_if(group_name(update)).await,
+            other => self.tell_if(marks::chat_mark(&self.client, other).await).await,
+        }
+    }
+
+    async fn tell_if(&self, signal: Option<EngineSignal>) {
+        if let Some(signal) = signal {
+            self.signal(signal).await;
+        }
+    }
+
+    async fn call(&self, call: Option<Call>) {
+        self.tell_if(call.map(EngineSignal::Call)).await;
+    }
+
+    /// Once per login, after it, when everything that waited has been handed over.
+    async fn catch_up(&self) {
+        let Progress { connected, drained, caught_up } = &self.progress;
+        let both = connected.load(Ordering::Acquire) && drained.load(Ordering::Acquire);
+        if both && !caught_up.swap(true, Ordering::AcqRel) {
+            self.signal(EngineSignal::CaughtUp).await;
+            self.learn_group_names();
+        }
+    }
+
+    /// Asks once per login; renames that follow come as events.
+    fn learn_group_names(&self) {
+        let (client, asides) = (Arc::clone(&self.client), self.asides.clone());
+        self.tasks.start(async move {
+            match Box::pin(client.groups().get_participating()).await {
+                Ok(groups) => {
+                    for (jid, group) in groups {
+                        let Some(chat) = people::chat_id(&jid) else { continue };
+                        asides.say(EngineSignal::ChatName { chat, name: group.subject });
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "the groups' names were not told"),
+            }
+        });
+    }
+
+    async fn number_changed(&self, change: &ContactNumberChanged) {
+        let phone = people::chat_id(&change.new_jid).and_then(|chat| chat.phone());
+        let lid = change.new_lid.as_ref().or(change.old_lid.as_ref()).and_then(people::chat_id);
+        if let (Some(phone), Some(lid)) = (phone, lid.filter(ChatId::is_lid)) {
+            self.signal(EngineSignal::Identity(Identity { lid, phone })).await;
         }
     }
 
@@ -111,6 +229,8 @@ impl Pump {
         let push_name = Some(self.client.push_name()).filter(|name| !name.is_empty());
         tracing::info!(phone = phone.masked(), "connected");
         self.signal(EngineSignal::Connected { phone, lid, push_name }).await;
+        self.progress.connected.store(true, Ordering::Release);
+        self.catch_up().await;
     }
 
     /// The library saves the device in the background and tries again there.
@@ -135,10 +255,17 @@ impl Pump {
         let kind = match receipt.r#type {
             ReceiptType::Delivered | ReceiptType::Inactive => ReceiptKind::Delivered,
             ReceiptType::Read | ReceiptType::Played => ReceiptKind::Read,
+            ReceiptType::ReadSelf => return self.read_elsewhere(receipt).await,
             // Our own devices' copies and readings, retries, and the library's own protocols.
             _ => return,
         };
         let source = &receipt.source;
+        if people::is_own(&self.client, &source.sender) {
+            if kind == ReceiptKind::Read {
+                self.read_elsewhere(receipt).await;
+            }
+            return;
+        }
         // In a group the other address belongs to the member who answered, not to the chat.
         let alt = source.sender_alt.as_ref().filter(|_| people::is_person(&source.chat));
         let Some(chat) = people::canonical(&self.client, &source.chat, alt).await else { return };
@@ -150,6 +277,19 @@ impl Pump {
             timestamp: receipt.timestamp.timestamp(),
         })
         .await;
+    }
+
+    /// Another device of this account showed the chat. Of a chat with one person such a receipt may name nothing but
+    /// this account; the shared state of the devices then tells the same.
+    async fn read_elsewhere(&self, receipt: &Receipt) {
+        let source = &receipt.source;
+        let chat = source.recipient.as_ref().unwrap_or(&source.chat);
+        if people::is_own(&self.client, chat) {
+            return;
+        }
+        let chat = people::canonical(&self.client, chat, None).await;
+        let mark = ChatMark::Read(true);
+        self.tell_if(chat.map(|chat| EngineSignal::ChatMark { chat, mark })).await;
     }
 
     /// The last QR code is gone, but a pairing code may still be on somebody's screen.
@@ -170,6 +310,14 @@ impl Pump {
             become_unavailable(&client).await;
         });
     }
+}
+
+fn group_name(update: &GroupUpdate) -> Option<EngineSignal> {
+    let name = match &update.action {
+        GroupNotificationAction::Subject { subject, .. } => subject.clone(),
+        _ => return None,
+    };
+    Some(EngineSignal::ChatName { chat: people::chat_id(&update.group_jid)?, name })
 }
 
 async fn become_unavailable(client: &Client) {

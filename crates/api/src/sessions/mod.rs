@@ -124,7 +124,11 @@ impl From<SessionView> for SessionBody {
             created_at: session.created_at.iso(),
             updated_at: session.updated_at.iso(),
             last_error: session.last_error,
-            restriction: None,
+            restriction: session.restriction.map(|restriction| Restriction {
+                kind: restriction.kind,
+                code: restriction.code,
+                expires_at: restriction.expires_at.map(Timestamp::iso),
+            }),
             engine_loaded: view.engine_loaded,
         }
     }

@@ -36,6 +36,10 @@ impl Operation {
         self.path
             .replace("{sessionId}", session)
             .replace("{id}", "00000000-0000-4000-8000-000000000000")
+            .replace("{chatId}", "49170111@c.us")
+            .replace("{contactId}", "49170111@c.us")
+            .replace("{messageId}", "3AF0")
+            .replace("{number}", "49170111")
     }
 
     fn needs(&self, word: &str) -> bool {

@@ -9,11 +9,16 @@ use axum::{
     extract::ConnectInfo,
     http::{HeaderMap, Request, StatusCode},
 };
-use domain::port::{ApiKeyStore, MessageQuery, MessageStore, Page, SessionStore, WebhookStore};
+use domain::{
+    message::InboundMessage,
+    port::{
+        ApiKeyStore, EngineSignal, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
+    },
+};
 use gateway::{Gateway, Options, Ports, WebhookOptions};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use storage::{SqliteStore, StoreOptions};
+use storage::{FolderMedia, SqliteStore, StoreOptions};
 use testkit::{FakeWhatsApp, ManualClock, OnSend, SeededEntropy};
 use tokio::{net::TcpListener, sync::mpsc};
 use tower::ServiceExt as _;
@@ -28,10 +33,19 @@ pub struct App {
     pub store: SqliteStore,
     /// The first admin key.
     pub admin: String,
+    pub clock: ManualClock,
+    pub whatsapp: FakeWhatsApp,
     router: Router,
-    clock: ManualClock,
-    whatsapp: FakeWhatsApp,
-    _dir: tempfile::TempDir,
+    start: Start,
+    dir: tempfile::TempDir,
+}
+
+/// What a process begins with.
+#[derive(Clone)]
+struct Start {
+    house: Options,
+    ports: Ports,
+    api: ApiOptions,
 }
 
 /// A key made for a test.
@@ -52,15 +66,24 @@ impl App {
 
     /// With other options of the API.
     pub async fn with(change: impl FnOnce(&mut ApiOptions)) -> Self {
-        Self::build(change, 0).await
+        Self::build(change, 0, |_| {}).await
     }
 
     /// With at most so many started sessions.
     pub async fn with_cap(sessions: u32) -> Self {
-        Self::build(|_| {}, sessions).await
+        Self::build(|_| {}, sessions, |_| {}).await
     }
 
-    async fn build(change: impl FnOnce(&mut ApiOptions), cap: u32) -> Self {
+    /// With other options of the gateway.
+    pub async fn tuned(tune: impl FnOnce(&mut Options)) -> Self {
+        Self::build(|_| {}, 0, tune).await
+    }
+
+    async fn build(
+        change: impl FnOnce(&mut ApiOptions),
+        cap: u32,
+        tune: impl FnOnce(&mut Options),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.sqlite");
         let store = SqliteStore::open(StoreOptions::for_testing(path)).await.unwrap();
@@ -76,13 +99,20 @@ impl App {
             webhooks: shared.clone(),
             api_keys: shared.clone(),
             queue: shared.clone(),
-            device_keys: shared,
+            device_keys: shared.clone(),
+            people: shared.clone(),
+            templates: shared.clone(),
+            idempotency: shared.clone(),
+            pacing: shared.clone(),
+            media_records: shared,
+            media_files: Arc::new(FolderMedia::open(&dir.path().join("media")).unwrap()),
             whatsapp: Arc::new(whatsapp.clone()),
         };
         let webhooks =
             WebhookOptions { allowed_hosts: vec!["127.0.0.1".into()], ..WebhookOptions::default() };
-        let options = Options { max_concurrent_sessions: cap, webhooks, ..Options::default() };
-        let gateway = Gateway::start(options, ports).await.unwrap();
+        let mut house = Options { max_concurrent_sessions: cap, webhooks, ..Options::default() };
+        tune(&mut house);
+        let gateway = Gateway::start(house.clone(), ports.clone()).await.unwrap();
         let admin = gateway.api_keys.ensure_admin(None).await.unwrap().unwrap();
         let mut options = ApiOptions {
             trusted_proxies: vec!["10.9.8.7/32".parse().unwrap()],
@@ -91,8 +121,17 @@ impl App {
             ..ApiOptions::default()
         };
         change(&mut options);
-        let router = api::router(options, gateway.clone());
-        Self { gateway, store, admin, router, clock, whatsapp, _dir: dir }
+        let router = api::router(options.clone(), gateway.clone());
+        let start = Start { house, ports, api: options };
+        Self { gateway, store, admin, router, clock, whatsapp, start, dir }
+    }
+
+    /// The process stops in order and starts again on the same ledger.
+    pub async fn restart(&mut self) {
+        self.gateway.shutdown().await;
+        let Start { house, ports, api } = self.start.clone();
+        self.gateway = Gateway::start(house, ports).await.unwrap();
+        self.router = api::router(api, self.gateway.clone());
     }
 
     /// Begins a request.
@@ -159,6 +198,45 @@ impl App {
         self.whatsapp.on_send(OnSend::Refuse(code));
     }
 
+    /// Messages come in on a session.
+    pub async fn hear(&self, session: &str, messages: Vec<InboundMessage>) {
+        let link = self.whatsapp.connection(session.parse().unwrap());
+        link.messages(messages).await.unwrap();
+    }
+
+    /// WhatsApp tells something on a session.
+    pub async fn tell(&self, session: &str, signal: EngineSignal) {
+        self.whatsapp.connection(session.parse().unwrap()).signal(signal).await;
+    }
+
+    /// A stored message, as the API shows it.
+    pub async fn row(&self, session: &str, wa_id: &str) -> Value {
+        let found = self.get(&format!("/api/sessions/{session}/messages?messageId={wa_id}")).await;
+        found["messages"][0].clone()
+    }
+
+    /// A receiver subscribed to everything of a session but the session's own events.
+    pub async fn hook(&self, session: &str) -> mpsc::Receiver<Value> {
+        let (url, calls) = self.receiver(200).await;
+        let events: Vec<&str> = domain::event::EventType::ALL
+            .iter()
+            .map(|kind| kind.as_str())
+            .filter(|name| !name.starts_with("session."))
+            .collect();
+        let body = json!({ "url": url, "events": events, "order": "session" });
+        self.post(&format!("/api/sessions/{session}/webhooks"), body, 201).await;
+        calls
+    }
+
+    /// Files in the media store, unfinished ones too.
+    pub fn files(&self) -> usize {
+        fn count(folder: &std::path::Path) -> usize {
+            let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+        }
+        count(&self.dir.path().join("media"))
+    }
+
     async fn wait_for(&self, session: &str, status: &str) {
         let wait = async {
             while self.get(&format!("/api/sessions/{session}")).await["status"] != status {
@@ -209,7 +287,7 @@ impl App {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a server of a test ends with the test's runtime")]
-async fn listen(router: Router) -> SocketAddr {
+pub async fn listen(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -286,7 +364,17 @@ pub struct Answer {
     about: String,
 }
 
+/// The next call of a webhook, within a limit.
+pub async fn next(calls: &mut mpsc::Receiver<Value>) -> Value {
+    let call = tokio::time::timeout(WAIT_LIMIT, calls.recv()).await;
+    call.expect("no call").unwrap()
+}
+
 impl Answer {
+    pub fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

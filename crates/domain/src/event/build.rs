@@ -2,13 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::{EventDraft, EventType};
+use super::{EventDraft, EventType, describe, say::context};
 use crate::{
     address::{ChatId, PhoneNumber},
     ids::{EventId, SessionId, WaMessageId},
-    message::{Content, InboundMessage, Message, MessageStatus},
+    message::{InboundMessage, Message, MessageStatus},
     time::Timestamp,
 };
+
+/// The fields of a row's metadata that belong to the message.
+const SAID: [&str; 7] =
+    ["quotedMessage", "mentionedIds", "media", "location", "contacts", "poll", "linkPreview"];
 
 /// `message.received` for a message from somebody else, `message.sent` for one of ours typed on the phone.
 pub fn inbound_message(
@@ -33,10 +37,8 @@ fn inbound_data(account: Option<&PhoneNumber>, message: &InboundMessage) -> Valu
     let me = account.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
     let chat = message.chat.to_string();
     let (from, to) = if message.from_me { (me, chat.clone()) } else { (chat.clone(), me) };
-    let (body, kind) = match &message.content {
-        Content::Text { body } => (body.as_str(), "text"),
-        Content::Unknown { .. } => ("", "unknown"),
-    };
+    let body = message.content.body().unwrap_or_default();
+    let kind = message.content.kind().as_str();
     let mut data = json!({
         "id": message.id,
         "from": from,
@@ -62,15 +64,8 @@ fn inbound_data(account: Option<&PhoneNumber>, message: &InboundMessage) -> Valu
     if message.sender.is_lid() || message.chat.is_lid() {
         map.insert("isLidSender".into(), json!(true));
     }
-    if !message.mentions.is_empty() {
-        map.insert("mentionedIds".into(), json!(message.mentions));
-    }
-    if let Some(quoted) = &message.quoted {
-        map.insert("quotedMessage".into(), json!(quoted));
-    }
-    if message.backfilled {
-        map.insert("backfilled".into(), json!(true));
-    }
+    map.extend(describe(&message.content));
+    map.extend(context(message));
     data
 }
 
@@ -88,8 +83,11 @@ pub fn message_sent(id: EventId, message: &Message, at: Timestamp) -> EventDraft
         "isGroup": message.chat.is_group(),
         "kind": message.chat.kind().as_str(),
     });
-    if let Some(quoted) = message.metadata.get("quotedMessage") {
-        data["quotedMessage"] = quoted.clone();
+    // What the row's metadata says of the message itself; reasons of failures and the like stay out.
+    for field in SAID {
+        if let Some(value) = message.metadata.get(field) {
+            data[field] = value.clone();
+        }
     }
     EventDraft {
         id,
@@ -181,7 +179,7 @@ pub fn session_event(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{event::Event, ids::DeliveryId};
+    use crate::{event::Event, ids::DeliveryId, message::Content};
     use uuid::Uuid;
 
     fn session() -> SessionId {
@@ -198,10 +196,11 @@ mod tests {
             from_me,
             push_name: Some("Mia".into()),
             timestamp: 1_790_841_600,
-            content: Content::Text { body: "Are you open today?".into() },
+            content: Content::text("Are you open today?"),
             quoted: None,
             mentions: vec![],
             backfilled: false,
+            ephemeral_seconds: None,
         }
     }
 

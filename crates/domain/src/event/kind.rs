@@ -30,6 +30,12 @@ event_types! {
     MessageRevoked = "message.revoked",
     MessageReaction = "message.reaction",
     MessageEdited = "message.edited",
+    /// An addition to OpenWA: it cannot be read yet; the readable one follows as `message.received` with the same id.
+    MessageUndecryptable = "message.undecryptable",
+    /// An addition to OpenWA: the file of a message is there, or will not come.
+    MessageMedia = "message.media",
+    /// An addition to OpenWA: somebody answered a poll.
+    MessagePollVote = "message.poll_vote",
     StatusReceived = "status.received",
     SessionStatus = "session.status",
     SessionQr = "session.qr",
@@ -111,7 +117,7 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        assert_eq!(EventType::ALL.len(), 23);
+        assert_eq!(EventType::ALL.len(), 26);
         for kind in EventType::ALL {
             assert_eq!(EventType::parse(kind.as_str()), Some(*kind));
         }

@@ -5,7 +5,9 @@
 //! and the idempotency key of OpenWA's contract.
 
 mod build;
+mod change;
 mod kind;
+mod say;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -18,7 +20,12 @@ use crate::{
 };
 
 pub use build::{Ack, inbound_message, message_ack, message_failed, message_sent, session_event};
+pub use change::{
+    Change, call_event, message_edited, message_media, message_reaction, message_revoked,
+    message_undecryptable, poll_vote, restriction_event,
+};
 pub use kind::{EventType, Subscription, UnknownEvent};
+pub use say::{content_metadata, describe};
 
 /// An event before the ledger has numbered it.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,12 +1,14 @@
 //! The WhatsApp client behind its wall.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
 use super::{StoreError, StoreResult};
 use crate::{
     address::{ChatId, PhoneNumber},
+    chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing},
+    content::{MediaKind, RemoteMedia, Target},
     ids::{SessionId, WaMessageId},
     message::{InboundMessage, OutgoingMessage},
     proxy::ProxyUrl,
@@ -45,6 +47,45 @@ pub enum ReceiptKind {
     Read,
 }
 
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// Taken on another device of this account.
+    Accepted,
+    /// Refused on another device of this account.
+    Rejected,
+    /// Nobody took it.
+    Missed,
+}
+
+impl CallOutcome {
+    /// The wire word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::Missed => "missed",
+        }
+    }
+}
+
+/// A call to this account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// WhatsApp's id of the call.
+    pub id: String,
+    /// Who calls, or the group.
+    pub from: ChatId,
+    /// With a picture.
+    pub video: bool,
+    /// In a group.
+    pub group: bool,
+    /// WhatsApp's time, epoch seconds.
+    pub timestamp: i64,
+    /// How it ended; `None` while it rings.
+    pub outcome: Option<CallOutcome>,
+}
+
 /// News from a connection, in the order they happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EngineSignal {
@@ -79,6 +120,33 @@ pub enum EngineSignal {
         refused: Option<u16>,
         /// WhatsApp's time, epoch seconds.
         timestamp: i64,
+    },
+    /// What waited at WhatsApp's server while we were away has been handed over, messages and receipts.
+    CaughtUp,
+    /// A call came in, or ended.
+    Call(Call),
+    /// The number behind a privacy id was learned outside of a message.
+    Identity(Identity),
+    /// A person's names were learned: from the address book, or from themselves.
+    Contact {
+        /// Who.
+        id: ChatId,
+        /// What.
+        patch: ContactPatch,
+    },
+    /// A chat was marked on another device.
+    ChatMark {
+        /// Which.
+        chat: ChatId,
+        /// How.
+        mark: ChatMark,
+    },
+    /// A group's name was learned.
+    ChatName {
+        /// Which.
+        chat: ChatId,
+        /// Its name.
+        name: String,
     },
     /// Somebody's device answered.
     Receipt {
@@ -135,6 +203,50 @@ pub trait Connection: Send + Sync + 'static {
     /// Encrypts a message and writes it to the wire. `Ok` means written, not accepted: that is
     /// [`EngineSignal::ServerAck`].
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError>;
+
+    /// Encrypts a file and uploads it, as streams; the file is read from its beginning.
+    async fn upload(&self, kind: MediaKind, file: File) -> Result<RemoteMedia, EngineError>;
+
+    /// Downloads a file, decrypts and verifies it, as streams; `into` is emptied first, and again when this fails.
+    /// [`EngineError::Refused`] means that WhatsApp no longer has it.
+    async fn download(
+        &self,
+        kind: MediaKind,
+        remote: &RemoteMedia,
+        into: File,
+    ) -> Result<(), EngineError>;
+
+    /// Shows in a chat what one is doing.
+    async fn typing(&self, chat: &ChatId, state: Typing) -> Result<(), EngineError>;
+
+    /// Sends read receipts for messages of a chat, given with their authors in groups.
+    async fn mark_read(
+        &self,
+        chat: &ChatId,
+        messages: &[(WaMessageId, Option<ChatId>)],
+    ) -> Result<(), EngineError>;
+
+    /// Marks a chat on all devices of the account. `last` is its newest message, when there is one.
+    async fn mark_chat(
+        &self,
+        chat: &ChatId,
+        mark: ChatMark,
+        last: Option<&LastMessage>,
+    ) -> Result<(), EngineError>;
+
+    /// Stars a message on all devices of the account, or takes the star away.
+    async fn star(&self, chat: &ChatId, target: &Target, star: bool) -> Result<(), EngineError>;
+
+    /// Deletes a message on the devices of this account only; `timestamp` is the message's, epoch seconds.
+    async fn delete_for_me(
+        &self,
+        chat: &ChatId,
+        target: &Target,
+        timestamp: i64,
+    ) -> Result<(), EngineError>;
+
+    /// Asks who has these addresses (numbers or privacy ids); one answer each, in order.
+    async fn lookup(&self, ids: &[ChatId]) -> Result<Vec<Registration>, EngineError>;
 
     /// An 8-character code to type into the phone of that number, instead of a QR code.
     async fn pairing_code(&self, phone: &PhoneNumber) -> Result<String, EngineError>;

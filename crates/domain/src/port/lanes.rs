@@ -48,7 +48,8 @@ pub struct QueueStats {
     pub oldest_pending: Option<Timestamp>,
 }
 
-/// The queue of lanes. Pushing is [`Ledger::write`]: a delivery exists from the commit of its event on.
+/// The queue of lanes. Pushing is [`Ledger::write`](super::Ledger::write): a delivery exists from the commit of its
+/// event on.
 #[async_trait]
 pub trait DeliveryQueue: Send + Sync + 'static {
     /// Takes up to `lanes` lanes whose head is due at `now` and that nobody holds, until `until`, each with up to

@@ -2,14 +2,18 @@
 
 use async_trait::async_trait;
 
+use serde::{Deserialize, Serialize};
+
 use super::StoreResult;
 use crate::{
     address::{ChatId, PhoneNumber},
+    chat::{ChatMark, ContactPatch, Identity},
     event::{Event, EventDraft},
     ids::{SessionId, WaMessageId},
-    message::{Message, MessageStatus},
+    media::{MediaRecord, MediaState},
+    message::{Message, MessageStatus, MessageType, OutgoingMessage},
     proxy::ProxyUrl,
-    session::{SessionConfig, SessionStatus},
+    session::{Restriction, SessionConfig, SessionStatus},
     time::Timestamp,
 };
 
@@ -17,11 +21,76 @@ use crate::{
 /// (a duplicate, an ack that would move backwards) is not recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
-    /// Insert a message unless `(session, wa_id)` exists.
+    /// Insert a message unless `(session, wa_id)` exists. A row that could not be decrypted is replaced by one that
+    /// could be (and counts as new). The chat and its unread count move along. Changes that were held for the message
+    /// are applied after it, oldest first, with their events behind its own. Ids are stored in their canonical form.
     InsertMessage {
-        /// The row.
-        message: Box<Message>,
+        /// The row and what belongs to it.
+        message: Box<NewMessage>,
         /// Recorded only if the row is new.
+        events: Vec<EventDraft>,
+    },
+    /// Change what a message says: an edit, a reaction, a revoke, a vote. The same change twice (its first event has a
+    /// key that was recorded or is held) is [`WriteOutcome::Unchanged`]. A message that cannot be read yet counts as not
+    /// there, except for a revoke.
+    ChangeMessage {
+        /// Whose.
+        session: SessionId,
+        /// Which.
+        wa_id: WaMessageId,
+        /// What.
+        change: Box<MessageChange>,
+        /// When the message is not there: hold the change and its events until it comes, or record the events alone
+        /// at this time ([`Ledger::release_held`]). `None` drops both. Held is [`WriteOutcome::Unchanged`], unless a
+        /// session holds too many: then the oldest is released and its events are in the outcome.
+        hold_until: Option<Timestamp>,
+        /// Recorded with the change.
+        events: Vec<EventDraft>,
+    },
+    /// Remember which number is behind a privacy id. Chats, messages and contacts filed under the id move to the
+    /// number's. [`WriteOutcome::Unchanged`] when it was known.
+    LearnIdentity {
+        /// Whose.
+        session: SessionId,
+        /// The pair.
+        identity: Identity,
+    },
+    /// Remember something about a person; they are added when new.
+    LearnContact {
+        /// Whose.
+        session: SessionId,
+        /// Who, by any id.
+        id: ChatId,
+        /// What.
+        patch: ContactPatch,
+    },
+    /// Mark a chat; it is added when new. Removing its messages spares sends whose outcome is not known.
+    MarkChat {
+        /// Whose.
+        session: SessionId,
+        /// Which, by any id.
+        chat: ChatId,
+        /// How.
+        mark: ChatMark,
+    },
+    /// Give a chat a name; it is added when new.
+    NameChat {
+        /// Whose.
+        session: SessionId,
+        /// Which, by any id.
+        chat: ChatId,
+        /// Its name.
+        name: String,
+    },
+    /// Record how a download went; it counts as a try. A file that is there stays.
+    SettleMedia {
+        /// Whose.
+        session: SessionId,
+        /// The file of which message.
+        wa_id: WaMessageId,
+        /// Where it stands now. `Ready` also fills the row's media path and type.
+        state: MediaState,
+        /// Recorded with it.
         events: Vec<EventDraft>,
     },
     /// Move a message forward if [`MessageStatus::may_become`] allows it.
@@ -36,6 +105,9 @@ pub enum Write {
         timestamp: Option<i64>,
         /// Merged into the row's metadata (for instance the reason of a failure); `null` changes nothing.
         metadata: serde_json::Value,
+        /// When the message is not there: hold this until it comes, or forget it at this time (an ack alone means
+        /// nothing to anybody). `None` drops it.
+        hold_until: Option<Timestamp>,
         /// Recorded only if the row moved.
         events: Vec<EventDraft>,
     },
@@ -53,6 +125,54 @@ pub enum Write {
         /// The event; dropped with [`WriteOutcome::Unchanged`] when its session does not exist.
         event: Box<EventDraft>,
     },
+}
+
+/// A message to store, with what belongs to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewMessage {
+    /// The row.
+    pub message: Message,
+    /// What goes out, kept (encrypted) until the row is settled, so that it can be sent again under the same id.
+    pub outgoing: Option<OutgoingMessage>,
+    /// Its file.
+    pub media: Option<MediaRecord>,
+    /// The key of an idempotent send.
+    pub idempotency_key: Option<String>,
+}
+
+impl NewMessage {
+    /// A row alone.
+    pub fn row(message: Message) -> Self {
+        Self { message, outgoing: None, media: None, idempotency_key: None }
+    }
+}
+
+/// What changes in a message's row; `None` keeps. Stored as JSON while it is held.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MessageChange {
+    /// The text; `Some(None)` clears it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub body: Option<Option<String>>,
+    /// The type.
+    pub kind: Option<MessageType>,
+    /// Merged into the metadata member by member, objects within objects too; a `null` member is removed.
+    pub metadata: serde_json::Value,
+    /// Removes the file: path, type, record and the metadata's `media`.
+    pub drop_media: bool,
+}
+
+/// A member that is there, even as `null`: without this a cleared text would read back as one to keep.
+fn present<'de, D: serde::Deserializer<'de>>(json: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(json).map(Some)
+}
+
+/// A send whose outcome is not known, with what was to go out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unsettled {
+    /// The row, `pending`.
+    pub message: Message,
+    /// What goes out again, under the same id.
+    pub outgoing: OutgoingMessage,
 }
 
 /// What a [`Write`] did.
@@ -78,6 +198,7 @@ pub struct SessionPatch {
     pub last_error: Option<Option<String>>,
     pub config: Option<SessionConfig>,
     pub proxy: Option<Option<ProxyUrl>>,
+    pub restriction: Option<Option<Restriction>>,
     /// Stored as `updated_at`, unless `None`.
     pub at: Option<Timestamp>,
 }
@@ -91,7 +212,13 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// # Errors
     /// Nothing was written when this fails with anything but a lost answer; every write is safe to repeat.
+    /// [`StoreErrorKind::Gone`](super::StoreErrorKind::Gone) when the session of a message, a person, a chat or a held
+    /// change does not exist.
     async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<WriteOutcome>>;
+
+    /// Records the events of changes that were held until `now` for messages that never came; the acks among them are
+    /// forgotten. How many changes were released.
+    async fn release_held(&self, now: Timestamp) -> StoreResult<u64>;
 
     /// Whether the database answers.
     async fn ping(&self) -> StoreResult<()>;

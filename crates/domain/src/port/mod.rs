@@ -7,16 +7,21 @@ mod engine;
 mod keys;
 mod lanes;
 mod ledger;
+mod media;
+mod people;
 mod stores;
 
 use std::sync::Arc;
 
 pub use engine::{
-    Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind, WhatsApp,
+    Call, CallOutcome, Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind,
+    WhatsApp,
 };
 pub use keys::{DeviceKeys, KeyChange, KeyEntry};
 pub use lanes::{DeliveryQueue, QueueStats, Settlement, Verdict};
-pub use ledger::{Ledger, SessionPatch, Write, WriteOutcome};
+pub use ledger::{Ledger, MessageChange, NewMessage, SessionPatch, Unsettled, Write, WriteOutcome};
+pub use media::{KeptMedia, MediaFiles, Scratch};
+pub use people::{IdempotencyStore, MediaRecords, PacingStore, PeopleStore, TemplateStore};
 pub use stores::{
     ApiKeyStore, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
 };
@@ -30,6 +35,8 @@ pub enum StoreErrorKind {
     Busy,
     /// A stored value makes no sense, or the key it was encrypted with is another one.
     Corrupt,
+    /// What the record belongs to does not exist (any more), usually its session. Trying again is in vain.
+    Gone,
 }
 
 /// A store failed.

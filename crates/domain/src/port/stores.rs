@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::StoreResult;
+use super::{StoreResult, Unsettled};
 use crate::{
     address::ChatId,
     api_key::{ApiKey, KeyHash},
@@ -85,6 +85,8 @@ pub struct MessagePage {
 pub trait MessageStore: Send + Sync + 'static {
     /// One message by WhatsApp's id.
     async fn get(&self, session: SessionId, wa_id: &WaMessageId) -> StoreResult<Option<Message>>;
+    /// Sends of this account whose outcome is not known, in the order they were accepted.
+    async fn unsettled(&self, session: SessionId) -> StoreResult<Vec<Unsettled>>;
     /// A list. `None` when `query.after` names no row of this session.
     async fn list(
         &self,

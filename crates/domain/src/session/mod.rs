@@ -88,6 +88,17 @@ pub const RECONNECT_CAP: Duration = Duration::from_secs(300);
 /// Every this many failed tries the event `session.reconnect_loop` is sent (OpenWA's number).
 pub const RECONNECT_LOOP_EVERY: u32 = 5;
 
+/// What WhatsApp does not let an account do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restriction {
+    /// OpenWA's kind: `reachout_timelock`, `tos_block` or `proxy_block`.
+    pub kind: String,
+    /// WhatsApp's own code, for instance `463`.
+    pub code: String,
+    /// When it ends, if WhatsApp said so.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// A session as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -111,6 +122,8 @@ pub struct Session {
     pub last_active: Option<Timestamp>,
     /// Why it is not running, for people.
     pub last_error: Option<String>,
+    /// What WhatsApp does not let this account do at the moment.
+    pub restriction: Option<Restriction>,
     /// Tunables.
     pub config: SessionConfig,
     /// Where its traffic goes through. Holds a password: encrypted at rest, never in a response.

@@ -4,10 +4,11 @@
 //! A user's URL may name an internal service, directly or through a name that resolves there, today or only at the moment
 //! of the call. So: literal addresses are judged when the URL is read ([`Egress::check`]; the HTTP library does not ask
 //! its resolver for literals), names are judged in the resolver, on the very addresses the connection will use, at every
-//! connect. Redirects are not followed, proxies of the environment are not used. The answer is read up to a limit and
-//! within one deadline. Errors say what sort they are and never name an internal address.
+//! connect. A POST follows no redirect, a GET only a few, and each hop is judged anew. Proxies of the environment are not
+//! used. The answer is read up to a limit and within one deadline. Errors say what sort they are and never name an internal address.
 
 mod address;
+mod get;
 mod resolver;
 
 use std::{sync::Arc, time::Duration};
@@ -18,6 +19,7 @@ use http::HeaderMap;
 use url::{Host, Url};
 
 pub use address::is_public;
+pub use get::{GetError, GetLimits, Got, is_plain_http};
 use resolver::{Blocked, Resolver};
 
 /// Longest wait for a connection, inside the whole deadline.

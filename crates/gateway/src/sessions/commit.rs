@@ -64,6 +64,14 @@ impl Commit {
         self.write(writes).await
     }
 
+    /// Tells the events of changes whose message never came.
+    pub(crate) async fn release_held(&self) -> StoreResult<()> {
+        if self.ledger.release_held(self.clock.now()).await? > 0 {
+            self.webhooks.wake();
+        }
+        Ok(())
+    }
+
     /// Changes a session's record; `false` when it does not exist.
     pub(crate) async fn patch(
         &self,

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicI64},
+    atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
 use domain::{PhoneNumber, port::Connection};
@@ -39,9 +39,10 @@ pub(crate) struct Handle {
 pub(super) struct Shared {
     pub(super) qr: Mutex<Option<String>>,
     pub(super) connection: Mutex<Option<Arc<dyn Connection>>>,
-    turn: Arc<tokio::sync::Mutex<()>>,
     pub(super) account: Arc<Mutex<Option<PhoneNumber>>>,
     pub(super) last_active: Arc<AtomicI64>,
+    /// Logged in: the connection can be asked for things.
+    pub(super) ready: AtomicBool,
     /// Cancelled to drop the task where it stands.
     pub(super) killed: CancellationToken,
     /// Cancelled when the first step is done.
@@ -75,9 +76,9 @@ impl Handle {
         look(&self.shared.connection)
     }
 
-    /// Orders the sends.
-    pub(crate) fn turn(&self) -> Arc<tokio::sync::Mutex<()>> {
-        self.shared.turn.clone()
+    /// The connection, if it is logged in.
+    pub(crate) fn ready(&self) -> Option<Arc<dyn Connection>> {
+        self.connection().filter(|_| self.shared.ready.load(Ordering::Acquire))
     }
 
     /// Gives a command and waits until the session is unloaded; `false` when nobody took the command: the task has

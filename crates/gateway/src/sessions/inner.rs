@@ -14,9 +14,10 @@ use domain::{
 use super::{
     SessionView,
     commit::Commit,
+    error::StartSessionError,
     handle::{Command, Done, Handle},
 };
-use crate::{Options, Ports, Supervisor, acks::Waiters};
+use crate::{Hooks, Media, Options, Ports, Supervisor, acks::Waiters};
 
 /// Shared by the handle, the tasks and the sinks.
 pub(crate) struct Inner {
@@ -25,6 +26,8 @@ pub(crate) struct Inner {
     pub(crate) supervisor: Supervisor,
     pub(crate) commit: Commit,
     pub(crate) waiters: Waiters,
+    pub(crate) media: Media,
+    pub(crate) hooks: Hooks,
     pub(super) loaded: Mutex<HashMap<SessionId, Handle>>,
     /// Starts happen one after another: the cap and "already started" are then exact.
     pub(super) starting: tokio::sync::Mutex<()>,
@@ -35,8 +38,6 @@ pub(crate) struct Link {
     pub(crate) connection: Arc<dyn Connection>,
     /// The account's own chat id, or `me`.
     pub(crate) from: String,
-    /// Held while a row is stored and its frame written: sends leave in the order they were accepted.
-    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Why there is no [`Link`].
@@ -54,6 +55,15 @@ impl Inner {
 
     pub(super) fn handle(&self, id: SessionId) -> Option<Handle> {
         self.lock().get(&id).cloned()
+    }
+
+    /// Sessions that are logged in, with their connections.
+    pub(crate) fn connected(&self) -> HashMap<SessionId, Arc<dyn Connection>> {
+        let loaded = self.lock();
+        loaded
+            .iter()
+            .filter_map(|(id, handle)| handle.ready().map(|connection| (*id, connection)))
+            .collect()
     }
 
     pub(super) fn loaded_count(&self) -> usize {
@@ -79,6 +89,56 @@ impl Inner {
         // It ended by itself, or panicked and would come back.
         handle.kill().await;
         false
+    }
+
+    /// At the start of the process: what an earlier life left as running is not running. One that is wanted connects soon.
+    pub(super) async fn wake(&self, session: &Session) -> Result<(), StoreError> {
+        let status = match session.status {
+            SessionStatus::QrReady | SessionStatus::Authenticating | SessionStatus::Ready
+                if session.wanted =>
+            {
+                SessionStatus::Initializing
+            }
+            SessionStatus::Initializing
+            | SessionStatus::QrReady
+            | SessionStatus::Authenticating
+            | SessionStatus::Ready
+                if !session.wanted =>
+            {
+                SessionStatus::Disconnected
+            }
+            _ => return Ok(()),
+        };
+        self.show(session.id, status, None).await
+    }
+
+    /// A wanted session that could not be brought back: its record says why.
+    pub(super) async fn stay_down(&self, id: SessionId, error: &StartSessionError) {
+        let told = match error {
+            // The next life of the process brings it back, or somebody started it meanwhile.
+            StartSessionError::ShuttingDown | StartSessionError::AlreadyStarted => return,
+            error => self.show(id, SessionStatus::Disconnected, Some(error.to_string())).await,
+        };
+        if let Err(error) = told {
+            tracing::error!(session.id = %id, error = &error as &dyn std::error::Error,
+                "a session that stays down still says that it runs");
+        }
+    }
+
+    async fn show(
+        &self,
+        id: SessionId,
+        status: SessionStatus,
+        last_error: Option<String>,
+    ) -> Result<(), StoreError> {
+        let patch = SessionPatch {
+            status: Some(status),
+            last_error: Some(last_error),
+            at: Some(self.ports.clock.now()),
+            ..SessionPatch::default()
+        };
+        let event = self.commit.status_event(id, status);
+        self.commit.patch(id, patch, vec![event]).await.map(|_| ())
     }
 
     /// A session without a task that should stay down over restarts.

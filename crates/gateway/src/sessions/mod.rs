@@ -14,11 +14,13 @@
 
 mod commit;
 mod error;
+mod facts;
 mod handle;
+pub(crate) mod held;
 mod inner;
 mod keeper;
 mod qr;
-pub(crate) mod sink;
+mod sink;
 mod task;
 mod view;
 
@@ -35,7 +37,7 @@ use domain::{
 };
 use futures::StreamExt as _;
 
-use crate::{Options, Policy, Ports, Supervisor, Webhooks, acks::Waiters};
+use crate::{Hooks, Media, Options, Policy, Ports, Supervisor, Webhooks, acks::Waiters};
 use commit::Commit;
 use handle::Command;
 use inner::Keys;
@@ -60,6 +62,8 @@ impl Sessions {
         supervisor: &Supervisor,
         webhooks: &Webhooks,
         waiters: &Waiters,
+        media: &Media,
+        hooks: &Hooks,
     ) -> Self {
         let commit = Commit::new(ports, webhooks.clone());
         let inner = Inner {
@@ -68,6 +72,8 @@ impl Sessions {
             supervisor: supervisor.clone(),
             commit,
             waiters: waiters.clone(),
+            media: media.clone(),
+            hooks: hooks.clone(),
             loaded: Mutex::default(),
             starting: tokio::sync::Mutex::default(),
         };
@@ -77,8 +83,11 @@ impl Sessions {
     /// Brings back every session that should be running.
     pub(crate) async fn restore(&self) -> Result<(), StoreError> {
         let all = self.inner.ports.sessions.list(None, Page { limit: u32::MAX, offset: 0 }).await?;
-        let wanted: Vec<SessionId> =
-            all.into_iter().filter(|session| session.wanted).map(|session| session.id).collect();
+        let mut wanted = Vec::new();
+        for session in all {
+            self.inner.wake(&session).await?;
+            wanted.extend(session.wanted.then_some(session.id));
+        }
         let (this, most) = (self.clone(), self.inner.options.restore_concurrency.max(1));
         self.inner.supervisor.spawn("sessions/restore", Policy::Once, async move {
             futures::stream::iter(wanted)
@@ -87,6 +96,7 @@ impl Sessions {
                     async move {
                         if let Err(error) = this.start(id).await {
                             tracing::error!(session.id = %id, %error, "a session was not brought back");
+                            this.inner.stay_down(id, &error).await;
                         }
                     }
                 })
@@ -115,6 +125,7 @@ impl Sessions {
             connected_at: None,
             last_active: None,
             last_error: None,
+            restriction: None,
             config: new.config,
             proxy: new.proxy,
             created_at: now,
@@ -367,6 +378,6 @@ impl Sessions {
         let connection = handle.connection().filter(|_| session.status == SessionStatus::Ready);
         let connection = connection.ok_or(NoLink::NotReady(session.status))?;
         let from = session.phone.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
-        Ok(Link { connection, from, turn: handle.turn() })
+        Ok(Link { connection, from })
     }
 }

@@ -14,14 +14,18 @@ use domain::{
 use tokio::sync::mpsc;
 
 use super::{
-    Inner,
+    Inner, Sessions, facts,
     handle::{Command, Shared, look, put},
     qr,
     sink::Sink,
 };
 
+use crate::{Policy, messages};
+
 /// Signals that may wait; when full the connection is held back.
 const SIGNALS_MAX: usize = 256;
+/// Facts learned in one commit.
+const FACTS_AT_ONCE: usize = 256;
 /// How long the right to connect lasts without a renewal (OpenWA's numbers).
 const LEASE: Duration = Duration::from_secs(60);
 /// Between two renewals.
@@ -106,11 +110,7 @@ impl Task {
                     self.step(SessionInput::Shutdown).await;
                     return;
                 }
-                Some((generation, signal)) = self.signals.recv() => {
-                    if generation == self.generation {
-                        self.hear(signal).await;
-                    }
-                }
+                Some(signal) = self.signals.recv() => self.heard(signal).await,
                 () = retry => {
                     self.retry_at = None;
                     self.step(SessionInput::RetryDue).await;
@@ -162,6 +162,29 @@ impl Task {
         }
     }
 
+    /// Facts hold whichever connection told them, and are learned many at once: an address book is a flood of them.
+    async fn heard(&mut self, signal: (u64, EngineSignal)) {
+        let mut next = Some(signal);
+        let mut learned = Vec::new();
+        while let Some((generation, signal)) = next.take() {
+            match facts::fact(signal) {
+                Ok(fact) => {
+                    learned.push(fact);
+                    if learned.len() < FACTS_AT_ONCE {
+                        next = self.signals.try_recv().ok();
+                    }
+                }
+                Err(signal) => {
+                    facts::learn(&self.inner, self.id, std::mem::take(&mut learned)).await;
+                    if generation == self.generation {
+                        self.hear(signal).await;
+                    }
+                }
+            }
+        }
+        facts::learn(&self.inner, self.id, learned).await;
+    }
+
     async fn hear(&mut self, signal: EngineSignal) {
         match signal {
             EngineSignal::QrCode { code } => self.show_qr(code).await,
@@ -193,14 +216,28 @@ impl Task {
                     ..SessionPatch::default()
                 };
                 self.step_with(SessionInput::Connected, patch, vec![told]).await;
+                self.inner.media.wake();
             }
+            EngineSignal::CaughtUp => self.caught_up(),
             EngineSignal::Lost(cause) => {
                 put(&self.shared.qr, None);
                 self.step(SessionInput::Lost(cause)).await;
             }
-            // The sink deals with these.
-            EngineSignal::ServerAck { .. } | EngineSignal::Receipt { .. } => {}
+            // The sink deals with acks; facts were learned before.
+            _ => {}
         }
+    }
+
+    /// Sends of an earlier connection can be settled now; this task does not wait for it.
+    fn caught_up(&self) {
+        let (sessions, id) = (Sessions { inner: self.inner.clone() }, self.id);
+        let stopping = self.inner.supervisor.stopping();
+        self.inner.supervisor.spawn(format!("session/{id}/settle"), Policy::Once, async move {
+            tokio::select! {
+                () = messages::settle(&sessions, id) => {}
+                () = stopping.cancelled() => {}
+            }
+        });
     }
 
     async fn show_qr(&mut self, code: String) {
@@ -234,6 +271,7 @@ impl Task {
             }
             let (told, retry_at) = self.consequences(&next, &effects, &config, events);
             self.store(&next, std::mem::take(&mut patch), told).await;
+            self.shared.ready.store(next.status == SessionStatus::Ready, Ordering::Release);
             self.state = next;
             events = vec![];
             input = self.perform(effects, retry_at).await;
@@ -362,10 +400,13 @@ impl Task {
         put(&self.shared.qr, None);
         if let Some(connection) = connection {
             // A sink that waits for a place in the queue must not keep the connection from ending.
+            let mut learned = Vec::new();
             let drained = async {
                 loop {
-                    if self.signals.recv().await.is_none() {
-                        std::future::pending::<()>().await;
+                    match self.signals.recv().await.map(|(_, signal)| facts::fact(signal)) {
+                        Some(Ok(fact)) => learned.push(fact),
+                        Some(Err(_)) => {}
+                        None => std::future::pending::<()>().await,
                     }
                 }
             };
@@ -373,6 +414,7 @@ impl Task {
                 () = connection.close() => {}
                 () = drained => {}
             }
+            facts::learn(&self.inner, self.id, learned).await;
         }
     }
 

@@ -173,6 +173,11 @@ impl Webhooks {
         Ok(webhooks)
     }
 
+    /// The one outgoing client.
+    pub(crate) fn egress(&self) -> Egress {
+        self.egress.clone()
+    }
+
     /// Deliveries were stored: the dispatcher looks now. A lost wake-up costs at most one sweep.
     pub fn wake(&self) {
         self.wake.notify_one();

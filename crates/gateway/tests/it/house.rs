@@ -21,12 +21,12 @@ use domain::{
     webhook::{LaneOrder, Webhook},
 };
 use gateway::{
-    Gateway, Options, Ports, WebhookOptions,
-    messages::{SendError, Sent, TextToSend},
+    Gateway, Options, Ports, SendOptions, WebhookOptions,
+    messages::{Preview, Say, SendError, Sent, ToSend},
     sessions::NewSession,
     webhooks::NewWebhook,
 };
-use storage::{SqliteStore, StoreOptions};
+use storage::{FolderMedia, SqliteStore, StoreOptions};
 use testkit::{FakeWhatsApp, ManualClock, Receiver, SeededEntropy, build};
 
 /// Longest wait for a state.
@@ -96,6 +96,10 @@ impl Ledger for Watched {
         Ok(outcomes)
     }
 
+    async fn release_held(&self, now: Timestamp) -> StoreResult<u64> {
+        self.store.release_held(now).await
+    }
+
     async fn ping(&self) -> StoreResult<()> {
         if self.down.load(Ordering::Acquire) { Err(down()) } else { self.store.ping().await }
     }
@@ -141,7 +145,13 @@ impl House {
             webhooks: shared.clone(),
             api_keys: shared.clone(),
             queue: shared.clone(),
-            device_keys: shared,
+            device_keys: shared.clone(),
+            people: shared.clone(),
+            templates: shared.clone(),
+            idempotency: shared.clone(),
+            pacing: shared.clone(),
+            media_records: shared,
+            media_files: Arc::new(FolderMedia::open(&dir.path().join("media")).unwrap()),
             whatsapp: Arc::new(whatsapp.clone()),
         };
         let webhooks = WebhookOptions {
@@ -150,8 +160,8 @@ impl House {
             lease: LANE_LEASE,
             ..WebhookOptions::default()
         };
-        let mut options =
-            Options { webhooks, send_answer_limit: ANSWER_LIMIT, ..Options::default() };
+        let sends = SendOptions { answer_limit: ANSWER_LIMIT, ..SendOptions::default() };
+        let mut options = Options { webhooks, sends, ..Options::default() };
         change(&mut options);
         let gateway = Gateway::start(options.clone(), ports.clone()).await.unwrap();
         let messages = AtomicU32::new(0);
@@ -240,7 +250,8 @@ impl House {
     }
 
     pub async fn send(&self, session: SessionId, text: &str) -> Result<Sent, SendError> {
-        self.gateway.messages.send_text(session, to_send(text)).await
+        let answered = self.gateway.messages.send(session, to_send(text), None).await?;
+        Ok(answered.sent)
     }
 
     pub async fn message(&self, session: SessionId, id: &WaMessageId) -> Option<Message> {
@@ -339,8 +350,9 @@ impl House {
 }
 
 /// A text to chat 1.
-pub fn to_send(text: &str) -> TextToSend {
-    TextToSend { chat: build::chat(1), text: text.into(), mentions: vec![], quoted: None }
+pub fn to_send(text: &str) -> ToSend {
+    let say = Say::Text { text: text.into(), preview: Preview::Off };
+    ToSend { chat: build::chat(1), say, mentions: vec![], quoted: None }
 }
 
 /// A webhook for incoming messages.

@@ -92,6 +92,31 @@ async fn a_restart_brings_back_what_was_running_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn after_a_restart_no_record_says_that_it_runs_before_it_does() {
+    let mut house = House::start().await;
+    let (one, other) = (house.ready("one").await, house.ready("other").await);
+    house.options.max_concurrent_sessions = 1;
+    house.restart().await;
+    // Nothing was waited for since the start: the records were put right before it returned.
+    for session in [one, other] {
+        let record = house.record(session).await;
+        assert!(record.status != Ready || house.loaded(session).await, "{record:?}");
+    }
+    until("one is back", async || {
+        house.record(one).await.status == Ready || house.record(other).await.status == Ready
+    })
+    .await;
+    until("the other says why it stays down", async || {
+        let records = [house.record(one).await, house.record(other).await];
+        records.iter().any(|record| {
+            record.status == Disconnected
+                && record.last_error.as_deref() == Some("the cap of 1 running sessions is reached")
+        })
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_stop_closes_the_connection_and_keeps_the_keys() {
     let house = House::start().await;
     let session = house.ready("bakery").await;

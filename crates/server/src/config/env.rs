@@ -12,6 +12,8 @@ enum Kind {
     Number { most: u64 },
     Flag,
     List,
+    /// Whole numbers with commas between; empty means none, which switches a rule off.
+    Numbers,
 }
 
 const ANY: Kind = Kind::Number { most: u32::MAX as u64 };
@@ -36,6 +38,21 @@ const TABLE: &[(&str, &str, Kind)] = &[
     ("SESSION_RESTORE_CONCURRENCY", "sessions.restore_concurrency", ANY),
     ("WAYPOST_DEVICE_NAME", "sessions.device_name", Kind::Text),
     ("WAYPOST_SEND_ANSWER_LIMIT_MS", "sends.answer_limit_ms", ANY),
+    ("MESSAGE_REAPER_GRACE_MS", "sends.resend_limit_ms", ANY),
+    ("SIMULATE_TYPING", "sends.simulate_typing", Kind::Flag),
+    ("SIMULATE_TYPING_MAX_MS", "sends.typing_max_ms", ANY),
+    ("SEND_PACING_ENABLED", "pacing.enabled", Kind::Flag),
+    ("SEND_PACING_WARMUP_SCHEDULE", "pacing.warmup_schedule", Kind::Numbers),
+    ("SEND_PACING_COLD_DAILY_CAP", "pacing.cold_daily_cap", Kind::Numbers),
+    ("SEND_PACING_BREAKER_THRESHOLD", "pacing.breaker_threshold", ANY),
+    ("SEND_PACING_BREAKER_COOLDOWN_MS", "pacing.breaker_cooldown_ms", ANY),
+    ("WAYPOST_PACING_MIN_GAP_MS", "pacing.min_gap_ms", ANY),
+    ("WAYPOST_PACING_PER_MINUTE", "pacing.per_minute", ANY),
+    ("STORAGE_LOCAL_PATH", "media.dir", Kind::Text),
+    ("MEDIA_DOWNLOAD_ENABLED", "media.download", Kind::Flag),
+    ("MEDIA_DOWNLOAD_MAX_BYTES", "media.bytes_max", ANY),
+    ("MEDIA_DOWNLOAD_TIMEOUT_MS", "media.fetch_timeout_ms", ANY),
+    ("WAYPOST_MEDIA_CONCURRENCY", "media.concurrency", ANY),
     ("WEBHOOK_TIMEOUT", "webhooks.timeout_ms", ANY),
     ("WEBHOOK_RETRY_DELAY", "webhooks.retry_delay_ms", ANY),
     ("WEBHOOK_MAX_PER_SESSION", "webhooks.max_per_session", ANY),
@@ -70,16 +87,22 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// The settings that are set by variables.
 pub fn overrides(env: Env<'_>) -> Result<Vec<(&'static str, Value)>, ConfigError> {
-    if env("DATABASE_TYPE").is_some_and(|kind| kind != "sqlite") {
+    if set(env, "DATABASE_TYPE").is_some_and(|kind| kind != "sqlite") {
         return Err(ConfigError("DATABASE_TYPE: only sqlite is supported by this version".into()));
     }
     let mut found = Vec::new();
     for (name, path, kind) in TABLE {
-        if let Some(text) = env(name) {
+        let empty_counts = matches!(kind, Kind::Numbers);
+        if let Some(text) = env(name).filter(|text| empty_counts || !text.is_empty()) {
             found.push((*path, parse(name, *kind, &text)?));
         }
     }
     Ok(found)
+}
+
+/// A variable that is set; an empty one is not, as in OpenWA.
+pub fn set(env: Env<'_>, name: &str) -> Option<String> {
+    env(name).filter(|text| !text.is_empty())
 }
 
 fn parse(name: &str, kind: Kind, text: &str) -> Result<Value, ConfigError> {
@@ -98,6 +121,18 @@ fn parse(name: &str, kind: Kind, text: &str) -> Result<Value, ConfigError> {
             "false" | "0" => json!(false),
             _ => return Err(ConfigError(format!("{name}: must be true or false, not {text:?}"))),
         },
+        Kind::Numbers => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            let numbers: Result<Vec<u32>, _> = items.map(str::parse).collect();
+            match numbers {
+                Ok(numbers) => json!(numbers),
+                Err(_) => {
+                    return Err(ConfigError(format!(
+                        "{name}: must be whole numbers with commas between, not {text:?}"
+                    )));
+                }
+            }
+        }
         Kind::List => {
             json!(
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>()
@@ -109,7 +144,7 @@ fn parse(name: &str, kind: Kind, text: &str) -> Result<Value, ConfigError> {
 
 /// `NODE_ENV=production` hides the docs and the names of wrong fields, unless a file or a variable shows them.
 pub fn production_defaults(env: Env<'_>) -> figment::providers::Serialized<serde_json::Value> {
-    let production = env("NODE_ENV").as_deref() == Some("production");
+    let production = set(env, "NODE_ENV").as_deref() == Some("production");
     let server =
         if production { json!({ "docs": false, "validation_detail": false }) } else { json!({}) };
     figment::providers::Serialized::defaults(json!({ "server": server }))
@@ -117,11 +152,11 @@ pub fn production_defaults(env: Env<'_>) -> figment::providers::Serialized<serde
 
 /// The secrets, checked.
 pub fn secrets(env: Env<'_>) -> Result<Secrets, ConfigError> {
-    let api_master_key = env("API_MASTER_KEY");
+    let api_master_key = set(env, "API_MASTER_KEY");
     if api_master_key.as_ref().is_some_and(|key| key.len() < 16) {
         return Err(ConfigError("API_MASTER_KEY: must be at least 16 characters".into()));
     }
-    let master_key = env("WAYPOST_MASTER_KEY");
+    let master_key = set(env, "WAYPOST_MASTER_KEY");
     if master_key.as_ref().is_some_and(|key| storage::MasterKey::from_hex_or_base64(key).is_err()) {
         return Err(ConfigError(
             "WAYPOST_MASTER_KEY: must be 32 bytes, as 64 hex digits or base64".into(),

@@ -26,9 +26,9 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
-/// The process's own environment; an empty variable counts as not set, as in OpenWA.
+/// The process's own environment.
 pub fn process_env(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    std::env::var(name).ok()
 }
 
 /// Reads everything. `file` is the one named on the command line; without it `waypost.toml` is read if it exists.
@@ -62,7 +62,7 @@ pub fn load_defaults() -> Result<Settings, ConfigError> {
 }
 
 fn config_file(named: Option<&Path>, env: Env<'_>) -> Result<Option<PathBuf>, ConfigError> {
-    let named = named.map(Path::to_path_buf).or_else(|| env("WAYPOST_CONFIG").map(PathBuf::from));
+    let named = named.map(Path::to_path_buf).or_else(|| env::set(env, "WAYPOST_CONFIG").map(PathBuf::from));
     match named {
         Some(path) if !path.is_file() => {
             Err(ConfigError(format!("{}: no such configuration file", path.display())))
@@ -127,6 +127,13 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_list_of_numbers_switches_a_rule_off_and_other_empty_variables_are_not_set() {
+        let settings = with(&[("SEND_PACING_COLD_DAILY_CAP", ""), ("PORT", "")]).unwrap();
+        assert_eq!((settings.server.port, settings.pacing.cold_daily_cap.len()), (2785, 0));
+        assert_eq!(with(&[]).unwrap().pacing.cold_daily_cap.len(), 7);
+    }
+
+    #[test]
     fn production_hides_details_unless_asked() {
         let production = with(&[("NODE_ENV", "production")]).unwrap();
         assert!(!production.server.docs && !production.server.validation_detail);
@@ -150,6 +157,11 @@ mod tests {
             (&[("WAYPOST_WHATSAPP_URL", "http://x")], "whatsapp.url"),
             (&[("WAYPOST_CLIENT_VERSION", "new")], "whatsapp.client_version"),
             (&[("WAYPOST_HOST", "everywhere")], "server.host"),
+            (&[("SEND_PACING_WARMUP_SCHEDULE", "20,many")], "SEND_PACING_WARMUP_SCHEDULE"),
+            (&[("SEND_PACING_WARMUP_SCHEDULE", "")], "pacing.warmup_schedule"),
+            (&[("SEND_PACING_COLD_DAILY_CAP", "0")], "pacing.cold_daily_cap"),
+            (&[("SEND_PACING_BREAKER_COOLDOWN_MS", "10")], "pacing.breaker_cooldown_ms"),
+            (&[("MEDIA_DOWNLOAD_MAX_BYTES", "0")], "media.bytes_max"),
         ];
         for (vars, name) in cases {
             let error = with(vars).unwrap_err().to_string();

@@ -17,6 +17,8 @@ pub struct Settings {
     pub log: Log,
     pub sessions: Sessions,
     pub sends: Sends,
+    pub pacing: Pacing,
+    pub media: Media,
     pub webhooks: Webhooks,
     pub whatsapp: WhatsApp,
     #[serde(skip)]
@@ -78,6 +80,33 @@ pub struct Sessions {
 #[serde(deny_unknown_fields)]
 pub struct Sends {
     pub answer_limit_ms: u64,
+    pub resend_limit_ms: u64,
+    pub simulate_typing: bool,
+    pub typing_max_ms: u64,
+}
+
+/// `[pacing]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pacing {
+    pub enabled: bool,
+    pub warmup_schedule: Vec<u32>,
+    pub cold_daily_cap: Vec<u32>,
+    pub breaker_threshold: u32,
+    pub breaker_cooldown_ms: u64,
+    pub min_gap_ms: u64,
+    pub per_minute: u32,
+}
+
+/// `[media]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Media {
+    pub dir: PathBuf,
+    pub download: bool,
+    pub bytes_max: u64,
+    pub fetch_timeout_ms: u64,
+    pub concurrency: usize,
 }
 
 /// `[webhooks]`
@@ -137,6 +166,12 @@ impl Settings {
         }
         range("sessions.restore_concurrency", self.sessions.restore_concurrency as u64, 1, 1000)?;
         range("sends.answer_limit_ms", self.sends.answer_limit_ms, 100, 120_000)?;
+        range("sends.resend_limit_ms", self.sends.resend_limit_ms, 60_000, 7 * 86_400_000)?;
+        range("sends.typing_max_ms", self.sends.typing_max_ms, 0, 60_000)?;
+        self.check_pacing()?;
+        range("media.bytes_max", self.media.bytes_max, 1024, 2 << 30)?;
+        range("media.fetch_timeout_ms", self.media.fetch_timeout_ms, 100, 600_000)?;
+        range("media.concurrency", self.media.concurrency as u64, 1, 100)?;
         range("webhooks.timeout_ms", self.webhooks.timeout_ms, 100, 120_000)?;
         range("webhooks.retry_delay_ms", self.webhooks.retry_delay_ms, 10, 3_600_000)?;
         range("webhooks.concurrency", self.webhooks.concurrency as u64, 1, 1000)?;
@@ -144,6 +179,31 @@ impl Settings {
         self.media_url()?;
         self.client_version()?;
         Ok(())
+    }
+
+    fn check_pacing(&self) -> Result<(), ConfigError> {
+        let pacing = &self.pacing;
+        if pacing.warmup_schedule.is_empty() {
+            return Err(ConfigError("pacing.warmup_schedule: must name at least one day".into()));
+        }
+        for cap in &pacing.warmup_schedule {
+            range("pacing.warmup_schedule", u64::from(*cap), 1, 100_000)?;
+        }
+        for cap in &pacing.cold_daily_cap {
+            range("pacing.cold_daily_cap", u64::from(*cap), 1, 100_000)?;
+        }
+        range("pacing.breaker_threshold", u64::from(pacing.breaker_threshold), 1, 1000)?;
+        range("pacing.breaker_cooldown_ms", pacing.breaker_cooldown_ms, 1000, 86_400_000)?;
+        range("pacing.min_gap_ms", pacing.min_gap_ms, 0, 3_600_000)?;
+        range("pacing.per_minute", u64::from(pacing.per_minute), 0, 10_000)
+    }
+
+    /// The folder of media files.
+    pub fn media_dir(&self) -> PathBuf {
+        if self.media.dir.as_os_str().is_empty() {
+            return self.data.dir.join("media");
+        }
+        self.media.dir.clone()
     }
 
     /// The address to listen on.

@@ -130,6 +130,8 @@ fn settings(options: &SandboxOptions, network: &Network) -> anyhow::Result<Setti
     settings.data.dir = options.dir.clone();
     settings.whatsapp.url = network.chat_url();
     settings.whatsapp.media_url = network.media_url();
+    // Long enough to be seen, short enough not to bore.
+    settings.sends.typing_max_ms = 400;
     settings.webhooks.allowed_hosts = vec!["127.0.0.1".to_owned()];
     settings.check()?;
     Ok(settings)
@@ -151,5 +153,10 @@ fn empty(dir: &Path) -> anyhow::Result<()> {
             _ => {}
         }
     }
-    Ok(())
+    match std::fs::remove_dir_all(dir.join("media")) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot empty {}", dir.display()))
+        }
+        _ => Ok(()),
+    }
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     collector::Collector,
+    dice::Dice,
     support::{Prepared, Running},
 };
 
@@ -24,18 +25,6 @@ const KILLS: usize = 6;
 const GAP: Duration = Duration::from_millis(90);
 /// From the last message sent to the last one delivered.
 const DRAIN_LIMIT: Duration = Duration::from_secs(120);
-
-/// A small generator with a seed: a failing run can be repeated.
-struct Dice(u64);
-
-impl Dice {
-    fn between(&mut self, least: u64, most: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        least + self.0 % (most - least + 1)
-    }
-}
 
 /// Each contact says its messages in order; the ids are the simulator's own list.
 async fn talk(contact: Account, chat: usize) -> Vec<String> {
@@ -61,12 +50,7 @@ async fn register(running: &Running, session: domain::SessionId, url: &str, even
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_thousand_messages_survive_kill_minus_nine() {
-    let seed = std::env::var("WAYPOST_CRASH_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0x5eed_2026);
-    println!("seed {seed}: set WAYPOST_CRASH_SEED to repeat another one");
-    let mut dice = Dice(seed);
+    let mut dice = Dice::of(0x5eed_2026);
     let house = Prepared::new().await;
     let session = house.link(&[SHOP]).await[0];
     let collector = Collector::start().await;

@@ -9,8 +9,10 @@
 mod collector;
 mod commands;
 mod crash;
+mod dice;
 mod restart;
 mod safety;
 mod sandbox;
+mod sends;
 mod support;
 mod wrong_input;

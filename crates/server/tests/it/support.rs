@@ -95,6 +95,7 @@ impl Prepared {
             .env("WAYPOST_WHATSAPP_URL", self.network.chat_url())
             .env("WAYPOST_MEDIA_URL", self.network.media_url())
             .env("SSRF_ALLOWED_HOSTS", "127.0.0.1")
+            .env("SIMULATE_TYPING", "false")
             .env("LOG_LEVEL", "warn");
         for (name, value) in env {
             command.env(name, value);
@@ -117,6 +118,7 @@ fn session(number: u128) -> Session {
         last_active: None,
         last_error: None,
         config: SessionConfig { reconnect_base_delay_ms: Some(1000), ..SessionConfig::default() },
+        restriction: None,
         proxy: None,
         created_at: at,
         updated_at: at,
@@ -169,6 +171,13 @@ impl Running {
         self.child.id()
     }
 
+    /// The most memory it ever held.
+    pub fn peak_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    }
+
     /// SIGTERM, and wait for the end.
     pub fn terminate(mut self) -> ExitStatus {
         let done = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap();
@@ -190,6 +199,12 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A port that was free a moment ago, for a program that is to come back under the same address.
+pub fn free_port() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port().to_string()
 }
 
 fn http() -> reqwest::Client {
@@ -231,6 +246,15 @@ impl Api {
 
     pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         self.raw(reqwest::Method::POST, path, Some(body.to_string().into_bytes())).await
+    }
+
+    /// With an idempotency key; `None` when nobody answered.
+    pub async fn try_post_with(&self, path: &str, body: &Value, key: &str) -> Option<(u16, Value)> {
+        let request = self.http.post(format!("{}{path}", self.base)).json(body);
+        let request = request.header("X-API-Key", self.key.as_deref().unwrap_or_default());
+        let answer = request.header("Idempotency-Key", key).send().await.ok()?;
+        let status = answer.status().as_u16();
+        Some((status, answer.json().await.ok()?))
     }
 
     pub async fn get(&self, path: &str) -> Value {

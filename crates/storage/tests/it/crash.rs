@@ -93,7 +93,7 @@ async fn a_write_is_on_the_disk_when_its_call_returns() {
     let store = open(&folder).await;
     let session = support::session(&store, 1).await;
     for number in 1..=3 {
-        let message = Box::new(build::message(number, session));
+        let message = Box::new(domain::port::NewMessage::row(build::message(number, session)));
         let events = vec![build::event(number, session, &build::chat(1))];
         let write = domain::port::Write::InsertMessage { message, events };
         domain::port::Ledger::write(&store, vec![write]).await.unwrap();

@@ -38,7 +38,7 @@ async fn a_failing_writer_is_rolled_back_alone() {
     // Every tenth writer stores a message and then records an event whose id is taken.
     let writes = (2..=101).map(|number| {
         let event = if number % 10 == 0 { 1 } else { number };
-        let message = Box::new(build::message(number, session));
+        let message = Box::new(domain::port::NewMessage::row(build::message(number, session)));
         let events = vec![build::event(event, session, &build::chat(1))];
         store.write(vec![Write::InsertMessage { message, events }])
     });

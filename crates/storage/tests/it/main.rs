@@ -5,7 +5,9 @@
 mod conformance;
 mod crash;
 mod device_keys;
+mod folder;
 mod group_commit;
+mod held;
 mod key_file;
 mod opening;
 mod secrets;

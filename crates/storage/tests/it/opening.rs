@@ -40,7 +40,7 @@ async fn an_empty_file_gets_its_tables_and_a_second_start_changes_nothing() {
     std::fs::write(database(&folder), b"").unwrap();
     close(open(&folder).await).await;
     let first = shape(&database(&folder)).await;
-    assert_eq!(first.1, [1]);
+    assert_eq!(first.1, [1, 2]);
     assert!(first.0.iter().any(|sql| sql.to_lowercase().starts_with("create table delivery ")));
     let store = open(&folder).await;
     support::session(&store, 1).await;
@@ -159,4 +159,46 @@ async fn leases_of_an_earlier_life_are_void() {
     assert_eq!(again.len(), 1);
     assert!(again[0].epoch > lanes[0].epoch, "an epoch is never given twice");
     assert_eq!(again[0].deliveries, lanes[0].deliveries);
+}
+
+/// A file of the first version gets the rest of the tables and keeps its rows.
+#[tokio::test]
+async fn a_file_of_the_first_version_is_brought_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = folder.path().join("migrations");
+    std::fs::create_dir(&first).unwrap();
+    let name = "0001_ledger.sql";
+    let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite");
+    std::fs::copy(from.join(name), first.join(name)).unwrap();
+    std::fs::write(database(&folder), b"").unwrap();
+    let mut conn = support::raw(&database(&folder)).await;
+    sqlx::migrate::Migrator::new(first).await.unwrap().run(&mut conn).await.unwrap();
+    let session = build::session(1).id;
+    let row = build::message(1, session);
+    for sql in [
+        format!(
+            "insert into session (id, name, status, wanted, config, created_at, updated_at) \
+             values ('{session}', 'one', 'created', 0, '{{\"auto_reject_calls\":false}}', 1, 1)"
+        ),
+        format!(
+            "insert into message (id, session_id, wa_id, chat, sender, recipient, body, kind, direction, metadata, \
+             status, created_at) values ('{}', '{session}', '{}', '{}', '{}', '{}', 'text 1', 'text', 'outgoing', \
+             'null', 'pending', {})",
+            row.id,
+            row.wa_id,
+            row.chat,
+            row.from,
+            row.to,
+            row.created_at.millis()
+        ),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut conn).await.unwrap();
+    }
+    sqlx::Connection::close(conn).await.unwrap();
+    let store = open(&folder).await;
+    assert_eq!(SessionStore::get(&store, session).await.unwrap().unwrap().restriction, None);
+    let stored = domain::port::MessageStore::get(&store, session, &row.wa_id).await.unwrap();
+    assert_eq!(stored, Some(row));
+    let unsettled = domain::port::MessageStore::unsettled(&store, session).await.unwrap();
+    assert_eq!(unsettled, [], "the first version did not keep what went out");
 }

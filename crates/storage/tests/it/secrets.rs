@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use domain::{
     SessionId,
+    message::{MessageStatus, OutgoingMessage},
     port::{
-        DeviceKeys, KeyChange, Ledger as _, SessionPatch, SessionStore, StoreErrorKind,
-        WebhookStore, Write,
+        DeviceKeys, KeyChange, Ledger as _, MediaRecords, MessageStore, NewMessage, SessionPatch,
+        SessionStore, StoreErrorKind, WebhookStore, Write,
     },
     proxy::ProxyUrl,
     session::Session,
@@ -83,6 +84,91 @@ async fn no_secret_is_readable_in_the_files() {
     nothing_is_readable(&path, "after a change");
     close(store).await;
     nothing_is_readable(&path, "in the closed file");
+}
+
+const TEXT: &str = "d18e-what-goes-out";
+const MEDIA_KEY: [u8; 32] = *b"a90f-key-of-a-file-at-whatsapp-3";
+
+/// Message `number` waits to go out, with a file.
+async fn sending(store: &SqliteStore, number: u32, session: SessionId) {
+    let mut media = build::media_record(number, session, testkit::START);
+    media.media.remote.as_mut().unwrap().media_key = MEDIA_KEY.into();
+    let content = domain::message::Content::text(TEXT);
+    let outgoing = OutgoingMessage { content, ..build::outgoing(number) };
+    let message = NewMessage {
+        outgoing: Some(outgoing),
+        media: Some(media),
+        ..NewMessage::row(build::message(number, session))
+    };
+    let write = Write::InsertMessage { message: Box::new(message), events: vec![] };
+    store.write(vec![write]).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_goes_out_and_the_keys_of_files_are_not_readable() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let session = support::session(&store, 1).await;
+    sending(&store, 1, session).await;
+    close(store).await;
+    let all = bytes(&database(&folder));
+    assert!(holds(&all, b"text 1"), "the search finds nothing");
+    for secret in [TEXT.as_bytes(), &MEDIA_KEY, hex::encode(MEDIA_KEY).as_bytes(), b"/v/t62/1"] {
+        assert!(!holds(&all, secret), "{} is readable", String::from_utf8_lossy(secret));
+    }
+}
+
+#[tokio::test]
+async fn what_went_out_is_forgotten_when_it_is_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let session = support::session(&store, 1).await;
+    for (number, status) in [(1, MessageStatus::Sent), (2, MessageStatus::Failed)] {
+        sending(&store, number, session).await;
+        let write = Write::AdvanceMessage {
+            session,
+            wa_id: build::wa_id(number),
+            status,
+            timestamp: None,
+            metadata: serde_json::Value::Null,
+            hold_until: None,
+            events: vec![],
+        };
+        store.write(vec![write]).await.unwrap();
+    }
+    sending(&store, 3, session).await;
+    let mut conn = support::raw(&database(&folder)).await;
+    let kept: Vec<String> =
+        sqlx::query_scalar("select status from message where outgoing is not null")
+            .fetch_all(&mut conn)
+            .await
+            .unwrap();
+    assert_eq!(kept, ["pending"]);
+    drop(store);
+}
+
+#[tokio::test]
+async fn what_goes_out_and_files_open_in_their_rows_alone() {
+    for (table, column) in [("message", "outgoing"), ("media", "description")] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder).await;
+        let session = support::session(&store, 1).await;
+        for number in [1, 2] {
+            sending(&store, number, session).await;
+        }
+        let [one, two] = [1, 2].map(build::wa_id);
+        let sql = format!(
+            "update {table} set {column} = (select {column} from {table} where wa_id = '{one}') \
+             where wa_id = '{two}'"
+        );
+        assert_eq!(tamper(&database(&folder), &sql).await, 1);
+        let failed = match table {
+            "message" => MessageStore::unsettled(&store, session).await.err(),
+            _ => MediaRecords::media(&store, session, &two).await.err(),
+        };
+        assert_eq!(failed.map(|error| error.kind), Some(StoreErrorKind::Corrupt), "{table}");
+        assert!(MediaRecords::media(&store, session, &one).await.unwrap().is_some());
+    }
 }
 
 #[tokio::test]

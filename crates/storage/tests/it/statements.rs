@@ -91,29 +91,93 @@ async fn a_statement_that_is_wrong_is_noticed() {
     drop(store);
 }
 
-/// What a worker does for every delivery must not read whole tables.
+/// Reads of whole tables that are meant: lists, counts and what is done once at a start.
+const WHOLE_TABLES: [&str; 9] = [
+    "select * from api_key order by position desc",
+    "select id, name, status",
+    "select * from webhook where ($1 is null",
+    "select count(case when state = 'pending'",
+    "select min(case when lane.owner is null",
+    "select lane.id, lane.webhook_id",
+    "select value from meta",
+    "update session set lease_owner = null, lease_until = null where lease_owner is not null",
+    "update lane set owner = null, lease_until = null where owner is not null",
+];
+
+/// What is done for every message, delivery and request must not read whole tables.
 #[tokio::test]
-async fn the_frequent_statements_use_an_index() {
+async fn statements_use_an_index() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let mut conn = raw(&database(&folder)).await;
-    let source = |file: &str| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);
-        statements(&std::fs::read_to_string(path).unwrap())
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let (mut checked, mut found) = (0, Vec::new());
+    let source = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap();
+        text.split("#[cfg(test)]").next().unwrap().to_owned()
     };
-    let mut frequent = source("delivery/settle.rs");
-    frequent.extend(source("device_key.rs"));
-    frequent.extend(source("ledger.rs"));
-    frequent
-        .extend(source("delivery/claim.rs").into_iter().filter(|sql| !sql.contains("lane.due_at")));
-    for sql in frequent {
+    for sql in files.iter().flat_map(|file| statements(&source(file))) {
+        // Conditions are added to these; unfinished on purpose.
+        if WHOLE_TABLES.iter().any(|whole| sql.starts_with(whole)) || sql.ends_with(" from message")
+        {
+            continue;
+        }
         let explain = format!("explain query plan {sql}");
         let plan: Vec<(i64, i64, i64, String)> =
             sqlx::query_as(AssertSqlSafe(explain)).fetch_all(&mut conn).await.unwrap();
         for (.., step) in plan {
-            let whole = step.starts_with("SCAN") && step != "SCAN CONSTANT ROW";
-            assert!(!whole, "{sql}: {step}");
+            let whole = step.starts_with("SCAN")
+                && step != "SCAN CONSTANT ROW"
+                && !step.contains("VIRTUAL TABLE");
+            // Webhooks are made and deleted by people; lanes by every event, so they carry no index for that.
+            let rare = sql.contains(" webhook ") && step == "SCAN lane";
+            if whole && !rare {
+                found.push(format!("{sql}: {step}"));
+            }
         }
+        checked += 1;
+    }
+    assert!(found.is_empty(), "{found:#?}");
+    assert!(checked >= 90, "only {checked} statements were looked at");
+    drop(store);
+}
+
+/// The rare ones are served by indexes of their own.
+#[tokio::test]
+async fn the_new_indexes_are_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let mut conn = raw(&database(&folder)).await;
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let mut used = std::collections::BTreeSet::new();
+    for file in files {
+        for sql in statements(&std::fs::read_to_string(file).unwrap()) {
+            let explain = format!("explain query plan {sql}");
+            let plan: Vec<(i64, i64, i64, String)> =
+                sqlx::query_as(AssertSqlSafe(explain)).fetch_all(&mut conn).await.unwrap();
+            used.extend(
+                plan.into_iter()
+                    .flat_map(|(.., step)| step.split(' ').map(str::to_owned).collect::<Vec<_>>()),
+            );
+        }
+    }
+    for index in [
+        "message_unsettled",
+        "message_by_sender",
+        "message_by_author",
+        "message_by_chat",
+        "event_of_change",
+        "identity_by_phone",
+        "chat_by_time",
+        "media_due",
+        "held_by_message",
+        "held_by_session",
+        "held_by_release",
+        "idempotency_by_age",
+    ] {
+        assert!(used.contains(index), "{index} serves no statement");
     }
     drop(store);
 }

@@ -3,7 +3,7 @@
 use domain::{
     SessionId,
     message::MessageStatus,
-    port::{MessageStore, Write, WriteOutcome},
+    port::{MessageStore, NewMessage, StoreErrorKind, Write, WriteOutcome},
 };
 use serde_json::{Value, json};
 
@@ -23,13 +23,14 @@ fn advance(
         status,
         timestamp: Some(1_790_000_000 + i64::from(event)),
         metadata,
+        hold_until: None,
         events: vec![build::event(event, session, &build::chat(1))],
     }
 }
 
 fn insert(session: SessionId, number: u32, event: u32) -> Write {
     Write::InsertMessage {
-        message: Box::new(build::message(number, session)),
+        message: Box::new(NewMessage::row(build::message(number, session))),
         events: vec![build::event(event, session, &build::chat(1))],
     }
 }
@@ -71,10 +72,11 @@ pub async fn events_need_a_session<S: Store>(store: &S) {
     let nobody = build::session(9).id;
     let event = Box::new(build::session_event(1, nobody));
     let outcomes = store.write(vec![Write::Append { event }, insert(nobody, 1, 2)]).await;
-    // A message of an unknown session is either refused or unchanged; nothing may be stored.
-    if let Ok(outcomes) = outcomes {
-        assert_eq!(outcomes, [WriteOutcome::Unchanged, WriteOutcome::Unchanged]);
-    }
+    // Nothing may be sent whose row is not there; trying again would be in vain.
+    assert_eq!(outcomes.unwrap_err().kind, StoreErrorKind::Gone);
+    let event = Box::new(build::session_event(1, nobody));
+    let outcomes = store.write(vec![Write::Append { event }]).await.unwrap();
+    assert_eq!(outcomes, [WriteOutcome::Unchanged]);
     assert!(MessageStore::get(store, nobody, &build::wa_id(1)).await.unwrap().is_none());
 }
 
@@ -85,8 +87,10 @@ pub async fn a_duplicate_message_records_nothing<S: Store>(store: &S) {
     again.id = build::message(2, session).id;
     again.body = Some("another text".into());
     let events = vec![build::event(2, session, &build::chat(1))];
-    let outcomes =
-        store.write(vec![Write::InsertMessage { message: Box::new(again), events }]).await.unwrap();
+    let outcomes = store
+        .write(vec![Write::InsertMessage { message: Box::new(NewMessage::row(again)), events }])
+        .await
+        .unwrap();
     assert_eq!(outcomes, [WriteOutcome::Unchanged]);
     let row = MessageStore::get(store, session, &build::wa_id(1)).await.unwrap().unwrap();
     assert_eq!(row, build::message(1, session));
@@ -123,7 +127,10 @@ pub async fn metadata_is_merged<S: Store>(store: &S) {
     let mut message = build::message(1, session);
     message.metadata = json!({ "quotedMessage": { "id": "3EB0", "body": "hi" } });
     let events = vec![];
-    store.write(vec![Write::InsertMessage { message: Box::new(message), events }]).await.unwrap();
+    store
+        .write(vec![Write::InsertMessage { message: Box::new(NewMessage::row(message)), events }])
+        .await
+        .unwrap();
     let failure = json!({ "failure": { "code": 463 } });
     store.write(vec![advance(session, 1, MessageStatus::Failed, 1, failure)]).await.unwrap();
     let row = MessageStore::get(store, session, &build::wa_id(1)).await.unwrap().unwrap();

@@ -45,7 +45,7 @@ fn settlement(lane: &ClaimedLane, index: usize, verdict: Verdict) -> Settlement 
 }
 
 async fn settle<S: Store>(store: &S, lane: &ClaimedLane, index: usize, verdict: Verdict) -> bool {
-    store.settle(settlement(lane, index, verdict)).await.unwrap()
+    DeliveryQueue::settle(store, settlement(lane, index, verdict)).await.unwrap()
 }
 
 fn sequences(lane: &ClaimedLane) -> Vec<u64> {

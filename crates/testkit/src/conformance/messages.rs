@@ -3,7 +3,7 @@
 use domain::{
     SessionId, Timestamp,
     message::{Direction, Message, MessageStatus, MessageType},
-    port::{MessagePage, MessageQuery, MessageStore, Page, Write},
+    port::{MessagePage, MessageQuery, MessageStore, NewMessage, Page, Write},
 };
 use serde_json::json;
 
@@ -11,7 +11,10 @@ use super::{ALL, Store, new_session};
 use crate::{START, build};
 
 async fn store_all<S: Store>(store: &S, messages: Vec<Message>) {
-    let insert = |message| Write::InsertMessage { message: Box::new(message), events: vec![] };
+    let insert = |message| Write::InsertMessage {
+        message: Box::new(NewMessage::row(message)),
+        events: vec![],
+    };
     store.write(messages.into_iter().map(insert).collect()).await.unwrap();
 }
 
@@ -48,6 +51,8 @@ pub async fn a_message_reads_back_as_it_was<S: Store>(store: &S) {
         direction: Direction::Incoming,
         timestamp: Some(1_790_000_000),
         metadata: json!({ "quotedMessage": { "id": "3EB0", "body": "…" }, "mentionedIds": ["1@lid"] }),
+        media_path: Some("/api/a".into()),
+        media_mimetype: Some("image/png".into()),
         status: MessageStatus::Delivered,
         ..build::message(1, session)
     };

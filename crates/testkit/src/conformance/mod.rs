@@ -1,18 +1,26 @@
 //! What every ledger has to do, whatever database is under it. `storage` runs this suite on each of its stores.
 
+pub mod changes;
+pub mod chats;
 pub mod events;
+pub mod idempotency;
 pub mod keys;
 pub mod lanes;
+pub mod media;
 pub mod messages;
+pub mod pacing;
+pub mod people;
 pub mod sessions;
+pub mod templates;
 pub mod webhooks;
 
 use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-        ApiKeyStore, DeliveryQueue, DeviceKeys, Ledger, MessageStore, Page, SessionStore,
-        WebhookStore, Write, WriteOutcome,
+        ApiKeyStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, MediaRecords,
+        MessageStore, PacingStore, Page, PeopleStore, SessionStore, TemplateStore, WebhookStore,
+        Write, WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -28,6 +36,11 @@ pub trait Store:
     + ApiKeyStore
     + DeliveryQueue
     + DeviceKeys
+    + PeopleStore
+    + TemplateStore
+    + IdempotencyStore
+    + PacingStore
+    + MediaRecords
     + Clone
 {
 }
@@ -40,6 +53,11 @@ impl<T> Store for T where
         + ApiKeyStore
         + DeliveryQueue
         + DeviceKeys
+        + PeopleStore
+        + TemplateStore
+        + IdempotencyStore
+        + PacingStore
+        + MediaRecords
         + Clone
 {
 }
@@ -54,6 +72,40 @@ macro_rules! store_conformance {
                 sequences_are_dense_per_session, a_unit_is_all_or_nothing_in_order, events_need_a_session,
                 a_duplicate_message_records_nothing, acks_move_forward_only, metadata_is_merged,
                 concurrent_writers_leave_no_gap,
+            ];
+            changes: [
+                a_change_goes_into_its_row, a_change_told_twice_is_one, changes_wait_for_their_message_in_order,
+                a_held_text_that_was_cleared_stays_cleared, what_never_came_is_told_alone,
+                what_may_not_wait_is_dropped, a_readable_message_replaces_one_that_was_not,
+                what_was_taken_back_does_not_come_back, a_message_that_stays_unreadable_changes_in_the_end,
+                sends_are_kept_until_they_are_settled, a_send_is_tied_to_its_key,
+                every_content_goes_out_again_as_it_was,
+            ];
+            chats: [
+                a_chat_moves_along_with_its_messages, chats_are_listed_newest_first,
+                chats_are_named_by_what_is_known_best, marks_are_kept, unread_messages_are_the_newest,
+                deleted_and_cleared_chats_lose_their_messages,
+            ];
+            people: [
+                identities_are_learned_once, a_contact_reads_back_as_it_was_learned, contacts_are_listed_by_id,
+                what_was_filed_under_a_privacy_id_moves, two_chats_of_one_person_become_one, the_newer_chat_wins,
+                writes_find_the_canonical_id_themselves, messages_are_found_by_either_id,
+                the_same_message_under_both_ids_is_one, people_and_chats_need_a_session,
+            ];
+            media: [
+                a_file_reads_back_as_it_was, a_download_is_settled_once, a_file_that_is_there_from_the_start_is_shown,
+                due_downloads_are_offered_oldest_first, files_go_with_their_message,
+            ];
+            templates: [
+                a_template_reads_back_as_it_was, names_are_unique_in_a_session, templates_are_listed_newest_first,
+                templates_are_replaced_and_deleted,
+            ];
+            idempotency: [
+                a_key_is_taken_once, one_of_many_callers_gets_the_key, outcomes_are_kept, old_keys_are_free_again,
+            ];
+            pacing: [
+                places_are_counted, a_chat_with_messages_is_not_cold, parallel_callers_share_the_places,
+                outcomes_move_the_breaker, what_never_left_gives_its_place_back,
             ];
             lanes: [
                 every_webhook_that_wants_it_gets_a_delivery, a_claim_is_exclusive_until_its_lease_ends,

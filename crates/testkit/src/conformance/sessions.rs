@@ -5,11 +5,11 @@ use std::time::Duration;
 use domain::{
     PhoneNumber,
     port::{
-        DeviceKeys, KeyChange, MessageStore, Page, SessionPatch, SessionStore, WebhookStore, Write,
-        WriteOutcome,
+        DeviceKeys, KeyChange, MessageStore, NewMessage, Page, SessionPatch, SessionStore,
+        WebhookStore, Write, WriteOutcome,
     },
     proxy::ProxyUrl,
-    session::{Session, SessionConfig, SessionStatus},
+    session::{Restriction, Session, SessionConfig, SessionStatus},
 };
 
 use super::{ALL, Store, append, new_session, new_webhook};
@@ -25,6 +25,11 @@ fn full(number: u32) -> Session {
         connected_at: Some(START),
         last_active: Some(START.plus(Duration::from_secs(1))),
         last_error: Some("because".into()),
+        restriction: Some(Restriction {
+            kind: "reachout_timelock".into(),
+            code: "463".into(),
+            expires_at: Some(START.plus(Duration::from_secs(3600))),
+        }),
         config: SessionConfig {
             auto_reject_calls: true,
             max_reconnect_attempts: Some(3),
@@ -72,6 +77,7 @@ pub async fn patches_change_what_they_name<S: Store>(store: &S) {
         status: Some(SessionStatus::Disconnected),
         phone: Some(None),
         proxy: Some(None),
+        restriction: Some(None),
         at: Some(START.plus(Duration::from_secs(9))),
         ..SessionPatch::default()
     };
@@ -88,6 +94,7 @@ pub async fn patches_change_what_they_name<S: Store>(store: &S) {
         status: SessionStatus::Disconnected,
         phone: None,
         proxy: None,
+        restriction: None,
         updated_at: START.plus(Duration::from_secs(9)),
         ..session.clone()
     };
@@ -118,7 +125,7 @@ pub async fn deleting_takes_everything_along<S: Store>(store: &S) {
     let (gone, stays) = (new_session(store, 1).await, new_session(store, 2).await);
     for (number, id) in [(1, gone), (2, stays)] {
         new_webhook(store, build::webhook(number, id)).await;
-        let message = Box::new(build::message(number, id));
+        let message = Box::new(NewMessage::row(build::message(number, id)));
         let events = vec![build::event(number, id, &build::chat(1))];
         store.write(vec![Write::InsertMessage { message, events }]).await.unwrap();
         let key =

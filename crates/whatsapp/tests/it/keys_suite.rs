@@ -58,6 +58,7 @@ pub async fn ledger(folder: &std::path::Path) -> (Arc<SqliteStore>, SessionId) {
         connected_at: None,
         last_active: None,
         last_error: None,
+        restriction: None,
         config: SessionConfig::default(),
         proxy: None,
         created_at: at,

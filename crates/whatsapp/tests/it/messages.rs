@@ -10,11 +10,7 @@ use domain::{
 };
 use simulator::Behaviour;
 
-use crate::support::{ALICE, BOB, CAROL, Ear, Heard, LIMIT, World, text, until};
-
-fn chat(phone: &str) -> ChatId {
-    format!("{phone}@c.us").parse().unwrap()
-}
+use crate::support::{ALICE, BOB, CAROL, Ear, Heard, LIMIT, World, chat, text, until};
 
 /// Whether the server took a message, or its reason not to.
 async fn acked(ear: &Ear, id: &WaMessageId) -> Option<u16> {
@@ -199,8 +195,8 @@ async fn what_waited_is_marked_and_in_order() {
 fn body(heard: Heard) -> Option<(String, bool)> {
     match heard {
         Heard::Message(message) => match message.content {
-            Content::Text { body } => Some((body, message.backfilled)),
-            Content::Unknown { .. } => None,
+            Content::Text { body, .. } => Some((body, message.backfilled)),
+            _ => None,
         },
         Heard::Signal(_) => None,
     }

@@ -1,0 +1,400 @@
+//! Chats: the list from the ledger, and the marks one sets on a chat.
+
+use axum::{Json, extract::State};
+use domain::{
+    ChatId, SessionId, Timestamp, WaMessageId,
+    chat::{Chat, ChatMark, MutedUntil, Typing},
+};
+use gateway::people::PeopleError;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    AppState,
+    access::{InChat, OnSession, Operator, Viewer},
+    body::{RawBody, nullable},
+    error::ApiError,
+    people::{PageQuery, people_error, visible},
+    query::Query,
+    sessions::{SessionPath, find},
+    words::{ChatKindWord, ChatText, MessageTypeWord, TypingWord},
+};
+
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(read))
+        .routes(routes!(unread))
+        .routes(routes!(archive))
+        .routes(routes!(mute))
+        .routes(routes!(pin))
+        .routes(routes!(delete))
+        .routes(routes!(typing))
+        .routes(routes!(clear))
+}
+
+/// A chat.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ChatSummary, example = json!({
+    "id": "49170111@c.us", "name": "Mia", "isGroup": false, "kind": "individual", "unreadCount": 2,
+    "timestamp": 1_790_841_600, "archived": false, "pinned": true, "muted": true, "lastMessage": "Are you open today?",
+    "lastMessageType": "text", "muteExpiration": 1_790_928_000_000_i64
+}))]
+struct ChatBody {
+    id: String,
+    /// The group's or person's name; without one, what is in front of the `@`.
+    name: String,
+    is_group: bool,
+    #[schema(value_type = ChatKindWord)]
+    kind: &'static str,
+    unread_count: u32,
+    /// WhatsApp's time of the newest message, epoch seconds.
+    timestamp: i64,
+    archived: bool,
+    pinned: bool,
+    muted: bool,
+    /// The text of the newest message.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_message: Option<String>,
+    #[schema(nullable = false, value_type = Option<MessageTypeWord>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_message_type: Option<&'static str>,
+    /// Epoch milliseconds; 0 means for ever. Only when muted.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mute_expiration: Option<i64>,
+}
+
+impl From<Chat> for ChatBody {
+    fn from(chat: Chat) -> Self {
+        let kind = chat.last_message.as_ref().map(|last| last.kind.as_str());
+        Self {
+            name: chat.name.unwrap_or_else(|| chat.id.user().to_owned()),
+            is_group: chat.id.is_group(),
+            kind: chat.id.kind().as_str(),
+            id: chat.id.to_string(),
+            unread_count: chat.unread_count,
+            timestamp: chat.timestamp,
+            archived: chat.archived,
+            pinned: chat.pinned,
+            muted: chat.muted.is_some(),
+            last_message: chat.last_message.and_then(|last| last.body),
+            last_message_type: kind,
+            mute_expiration: chat.muted.map(|until| match until {
+                MutedUntil::Forever => 0,
+                MutedUntil::Time(at) => at.millis(),
+            }),
+        }
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = MarkRead, example = json!({"chatId": "49170111@c.us", "messageIds": ["3AF0"]}))]
+struct MarkRead {
+    #[schema(value_type = ChatText)]
+    chat_id: ChatId,
+    /// The messages that were read; without them the newest unread ones.
+    #[schema(min_items = 1, max_items = 100)]
+    message_ids: Option<Vec<MessageIdText>>,
+}
+
+/// WhatsApp's id of a message.
+#[derive(Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(as = MessageId, min_length = 1, max_length = 256)]
+struct MessageIdText(String);
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = InChat, example = json!({"chatId": "49170111@c.us"}))]
+struct OneChat {
+    #[schema(value_type = ChatText)]
+    chat_id: ChatId,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = ArchiveChat, example = json!({"chatId": "49170111@c.us", "archive": true}))]
+struct Archive {
+    #[schema(value_type = ChatText)]
+    chat_id: ChatId,
+    archive: bool,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = MuteChat, example = json!({"chatId": "49170111@c.us", "muteUntil": 1_790_928_000_000_i64}))]
+struct Mute {
+    #[schema(value_type = ChatText)]
+    chat_id: ChatId,
+    /// Epoch milliseconds; `null` unmutes.
+    #[serde(deserialize_with = "nullable")]
+    #[schema(required, value_type = Option<i64>, minimum = 1)]
+    mute_until: Option<Option<i64>>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = PinChat, example = json!({"chatId": "49170111@c.us", "pin": true}))]
+struct Pin {
+    #[schema(value_type = ChatText)]
+    chat_id: ChatId,
+    pin: bool,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = ShowTyping, example = json!({"chatId": "49170111@c.us", "state": "typing"}))]
+struct ShowTyping {
+    #[schema(value_type = ChatText)]
+    chat_id: ChatId,
+    #[schema(value_type = TypingWord)]
+    state: TypingState,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum TypingState {
+    Typing,
+    Recording,
+    Paused,
+}
+
+/// Whether it was done.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Done, example = json!({"success": true}))]
+struct Done {
+    /// `false` when WhatsApp declined.
+    success: bool,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes the path to the OpenAPI document")]
+pub struct ChatPath {
+    /// The id of the session.
+    #[param(rename = "sessionId", example = "3b0c6f52-0c1e-4a77-9d0e-5a1f2b3c4d5e")]
+    session_id: String,
+    /// The chat, as it is or percent-encoded.
+    #[param(rename = "chatId", example = "49170111@c.us")]
+    chat_id: String,
+}
+
+/// Lists chats, newest message first.
+#[utoipa::path(
+    get, path = "/api/sessions/{sessionId}/chats", operation_id = "listChats", tag = "Chats",
+    params(SessionPath, PageQuery),
+    responses((status = 200, description = "Chats; of a key that is limited to chats, those", body = [ChatBody])),
+    security(("X-API-Key" = ["viewer", "chat"])),
+)]
+async fn list(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Viewer>>,
+    query: Query,
+) -> Result<Json<Vec<ChatBody>>, ApiError> {
+    find(&state, on.session).await?;
+    let sees = visible(&on.caller);
+    let people = &state.gateway.people;
+    let chats = people.chats(on.session, query.page(), sees.as_deref()).await;
+    let chats = chats.map_err(|error| people_error(error, on.session))?;
+    Ok(Json(chats.into_iter().map(ChatBody::from).collect()))
+}
+
+/// Sends read receipts and clears the unread count.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/chats/read", operation_id = "markChatRead", tag = "Chats",
+    params(SessionPath), request_body = MarkRead,
+    responses(
+        (status = 200, description = "Done, or declined by WhatsApp", body = Done),
+        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
+        (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
+    ),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+async fn read(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+    body: RawBody,
+) -> Result<Json<Done>, ApiError> {
+    on.caller.check_chat_of(&body)?;
+    let body: MarkRead = body.checked()?;
+    let ids = body
+        .message_ids
+        .map(|ids| ids.into_iter().map(|id| WaMessageId::from_wire(id.0)).collect());
+    let done = state.gateway.people.mark_read(on.session, &body.chat_id, ids).await;
+    answer(done, on.session)
+}
+
+/// Marks a chat as unread.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/chats/unread", operation_id = "markChatUnread", tag = "Chats",
+    params(SessionPath), request_body = OneChat,
+    responses(
+        (status = 200, description = "Done, or declined by WhatsApp", body = Done),
+        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
+        (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
+    ),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+async fn unread(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+    body: RawBody,
+) -> Result<Json<Done>, ApiError> {
+    on.caller.check_chat_of(&body)?;
+    let body: OneChat = body.checked()?;
+    mark(&state, on.session, &body.chat_id, ChatMark::Read(false)).await
+}
+
+/// Puts a chat away, or brings it back.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/chats/archive", operation_id = "archiveChat", tag = "Chats",
+    params(SessionPath), request_body = Archive,
+    responses(
+        (status = 200, description = "Done, or declined by WhatsApp", body = Done),
+        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
+        (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
+    ),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+async fn archive(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+    body: RawBody,
+) -> Result<Json<Done>, ApiError> {
+    on.caller.check_chat_of(&body)?;
+    let body: Archive = body.checked()?;
+    mark(&state, on.session, &body.chat_id, ChatMark::Archived(body.archive)).await
+}
+
+/// Silences a chat until a time, or lets it sound again.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/chats/mute", operation_id = "muteChat", tag = "Chats",
+    params(SessionPath), request_body = Mute,
+    responses(
+        (status = 200, description = "Done, or declined by WhatsApp", body = Done),
+        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
+        (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
+    ),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+async fn mute(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+    body: RawBody,
+) -> Result<Json<Done>, ApiError> {
+    on.caller.check_chat_of(&body)?;
+    if !body.names("muteUntil") {
+        return Err(ApiError::problem("muteUntil must be an integer number or null"));
+    }
+    let body: Mute = body.checked()?;
+    let until = body.mute_until.flatten().map(|at| MutedUntil::Time(Timestamp::from_millis(at)));
+    mark(&state, on.session, &body.chat_id, ChatMark::Muted(until)).await
+}
+
+/// Keeps a chat on top of the list, or not any more.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/chats/pin", operation_id = "pinChat", tag = "Chats",
+    params(SessionPath), request_body = Pin,
+    responses(
+        (status = 200, description = "Done, or declined by WhatsApp", body = Done),
+        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
+        (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
+    ),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+async fn pin(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+    body: RawBody,
+) -> Result<Json<Done>, ApiError> {
+    on.caller.check_chat_of(&body)?;
+    let body: Pin = body.checked()?;
+    mark(&state, on.session, &body.chat_id, ChatMark::Pinned(body.pin)).await
+}
+
+/// Removes a chat with its messages, on all devices of the account.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/chats/delete", operation_id = "deleteChat", tag = "Chats",
+    params(SessionPath), request_body = OneChat,
+    responses(
+        (status = 200, description = "Done, or declined by WhatsApp", body = Done),
+        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
+        (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
+    ),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+async fn delete(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+    body: RawBody,
+) -> Result<Json<Done>, ApiError> {
+    on.caller.check_chat_of(&body)?;
+    let body: OneChat = body.checked()?;
+    mark(&state, on.session, &body.chat_id, ChatMark::Deleted).await
+}
+
+/// Shows that one is typing or recording, or neither any more.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/chats/typing", operation_id = "showTyping", tag = "Chats",
+    params(SessionPath), request_body = ShowTyping,
+    responses(
+        (status = 200, description = "Shown", body = Done),
+        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
+    ),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+async fn typing(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+    body: RawBody,
+) -> Result<Json<Done>, ApiError> {
+    on.caller.check_chat_of(&body)?;
+    let body: ShowTyping = body.checked()?;
+    let shown = match body.state {
+        TypingState::Typing => Typing::Typing,
+        TypingState::Recording => Typing::Recording,
+        TypingState::Paused => Typing::Paused,
+    };
+    let done = state.gateway.people.typing(on.session, &body.chat_id, shown).await;
+    answer(done.map(|()| true), on.session)
+}
+
+/// Removes the messages of a chat, on all devices of the account; the chat stays.
+#[utoipa::path(
+    delete, path = "/api/sessions/{sessionId}/chats/{chatId}/messages", operation_id = "clearChat", tag = "Chats",
+    params(ChatPath),
+    responses(
+        (status = 200, description = "Done, or declined by WhatsApp", body = Done),
+        (status = 400, description = "No chat id, or the session is not started", body = crate::error::ErrorBody),
+        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
+        (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
+    ),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+async fn clear(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+) -> Result<Json<Done>, ApiError> {
+    let chat = on.caller.chat_of_path("chatId")?;
+    let chat = chat.ok_or_else(|| ApiError::problem(domain::address::InvalidChatId))?;
+    mark(&state, on.session, &chat, ChatMark::Cleared).await
+}
+
+async fn mark(
+    state: &AppState,
+    session: SessionId,
+    chat: &ChatId,
+    mark: ChatMark,
+) -> Result<Json<Done>, ApiError> {
+    answer(state.gateway.people.mark(session, chat, mark).await, session)
+}
+
+fn answer(done: Result<bool, PeopleError>, session: SessionId) -> Result<Json<Done>, ApiError> {
+    let success = done.map_err(|error| people_error(error, session))?;
+    Ok(Json(Done { success }))
+}

@@ -1,0 +1,209 @@
+//! Contacts: the account's people, and who has a number.
+
+use axum::{Json, extract::State, http::StatusCode};
+use domain::{PhoneNumber, chat::Contact};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    AppState,
+    access::{InChat, OnSession, Operator, Viewer},
+    error::{ApiError, echo},
+    people::{PageQuery, people_error, visible},
+    query::Query,
+    sessions::{SessionPath, find},
+};
+
+pub fn routes() -> OpenApiRouter<AppState> {
+    // Literal segments win over `{contactId}`.
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(check))
+        .routes(routes!(get))
+        .routes(routes!(phone))
+}
+
+/// A person.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Contact, example = json!({
+    "id": "49170111@c.us", "number": "49170111", "isMyContact": true, "isBlocked": false, "name": "Mia Baker",
+    "pushName": "Mia", "lid": "99887766@lid"
+}))]
+struct ContactBody {
+    id: String,
+    /// The phone number; empty when only the privacy id is known.
+    number: String,
+    /// In the account's address book.
+    is_my_contact: bool,
+    is_blocked: bool,
+    /// As saved in the address book.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// As they call themselves.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    push_name: Option<String>,
+    /// The privacy id, when known. An addition to OpenWA.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lid: Option<String>,
+}
+
+impl From<Contact> for ContactBody {
+    fn from(contact: Contact) -> Self {
+        Self {
+            id: contact.id.to_string(),
+            number: contact.phone.map(|phone| phone.to_string()).unwrap_or_default(),
+            is_my_contact: contact.name.is_some(),
+            is_blocked: contact.blocked,
+            name: contact.name,
+            push_name: contact.push_name,
+            lid: contact.lid.map(String::from),
+        }
+    }
+}
+
+/// Whether somebody has a number.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = NumberCheck, example = json!({"number": "5511987654321", "exists": true, "whatsappId": "551187654321@c.us"}))]
+struct CheckBody {
+    /// As it was asked for.
+    number: String,
+    exists: bool,
+    /// The registered id, which may be spelled differently (a ninth digit, for instance).
+    #[schema(required)]
+    whatsapp_id: Option<String>,
+}
+
+/// The number of a person.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ContactPhone, example = json!({"contactId": "99887766@lid", "phone": "49170111"}))]
+struct PhoneBody {
+    contact_id: String,
+    /// `null` when nobody has told it.
+    #[schema(required)]
+    phone: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes the path to the OpenAPI document")]
+struct ContactPath {
+    /// The id of the session.
+    #[param(rename = "sessionId", example = "3b0c6f52-0c1e-4a77-9d0e-5a1f2b3c4d5e")]
+    session_id: String,
+    /// The person, as it is or percent-encoded.
+    #[param(rename = "contactId", example = "49170111@c.us")]
+    contact_id: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes the path to the OpenAPI document")]
+struct NumberPath {
+    /// The id of the session.
+    #[param(rename = "sessionId", example = "3b0c6f52-0c1e-4a77-9d0e-5a1f2b3c4d5e")]
+    session_id: String,
+    /// An international phone number, digits only.
+    #[param(rename = "number", example = "49170111")]
+    number: String,
+}
+
+/// Lists people.
+#[utoipa::path(
+    get, path = "/api/sessions/{sessionId}/contacts", operation_id = "listContacts", tag = "Contacts",
+    params(SessionPath, PageQuery),
+    responses((status = 200, description = "People; of a key that is limited to chats, those", body = [ContactBody])),
+    security(("X-API-Key" = ["viewer", "chat"])),
+)]
+async fn list(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Viewer>>,
+    query: Query,
+) -> Result<Json<Vec<ContactBody>>, ApiError> {
+    find(&state, on.session).await?;
+    let sees = visible(&on.caller);
+    let people = &state.gateway.people;
+    let contacts = people.contacts(on.session, query.page(), sees.as_deref()).await;
+    let contacts = contacts.map_err(|error| people_error(error, on.session))?;
+    Ok(Json(contacts.into_iter().map(ContactBody::from).collect()))
+}
+
+/// Asks WhatsApp whether somebody has a number, and under which id.
+#[utoipa::path(
+    get, path = "/api/sessions/{sessionId}/contacts/check/{number}", operation_id = "checkNumber", tag = "Contacts",
+    params(NumberPath),
+    responses(
+        (status = 200, description = "What WhatsApp says", body = CheckBody),
+        (status = 400, description = "No phone number, or the session is not started", body = crate::error::ErrorBody),
+        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
+        (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
+    ),
+    security(("X-API-Key" = ["operator"])),
+)]
+async fn check(
+    State(state): State<AppState>,
+    on: OnSession<Operator>,
+) -> Result<Json<CheckBody>, ApiError> {
+    let number = PhoneNumber::parse(on.caller.text("number"));
+    let number = number.ok_or_else(|| ApiError::problem("number must be 5 to 20 digits"))?;
+    let found = state.gateway.people.check(on.session, &number).await;
+    let found = found.map_err(|error| people_error(error, on.session))?;
+    Ok(Json(CheckBody {
+        number: number.to_string(),
+        exists: found.registered.is_some(),
+        whatsapp_id: found.registered.map(String::from),
+    }))
+}
+
+/// Reads one person.
+#[utoipa::path(
+    get, path = "/api/sessions/{sessionId}/contacts/{contactId}", operation_id = "getContact", tag = "Contacts",
+    params(ContactPath),
+    responses((status = 200, description = "The person", body = ContactBody)),
+    security(("X-API-Key" = ["viewer", "chat"])),
+)]
+async fn get(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Viewer>>,
+) -> Result<Json<ContactBody>, ApiError> {
+    let id = on.caller.chat_of_path("contactId")?;
+    find(&state, on.session).await?;
+    let unknown = || {
+        let text = echo(on.caller.text("contactId"));
+        ApiError::new(StatusCode::NOT_FOUND, format!("Contact {text} not found"))
+    };
+    let id = id.ok_or_else(unknown)?;
+    let found = state.gateway.people.contact(on.session, &id).await;
+    let found = found.map_err(|error| people_error(error, on.session))?;
+    Ok(Json(found.ok_or_else(unknown)?.into()))
+}
+
+/// Tells the number of a person, for a privacy id too where it is known.
+#[utoipa::path(
+    get, path = "/api/sessions/{sessionId}/contacts/{contactId}/phone", operation_id = "getContactPhone", tag = "Contacts",
+    params(ContactPath),
+    responses(
+        (status = 200, description = "The number, or null", body = PhoneBody),
+        (status = 400, description = "No person's id", body = crate::error::ErrorBody),
+    ),
+    security(("X-API-Key" = ["viewer", "chat"])),
+)]
+async fn phone(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Viewer>>,
+) -> Result<Json<PhoneBody>, ApiError> {
+    let id = on.caller.chat_of_path("contactId")?;
+    let id = id.filter(|id| matches!(id.server(), "c.us" | "lid"));
+    let id =
+        id.ok_or_else(|| ApiError::problem("contactId must look like <phone>@c.us or <id>@lid"))?;
+    find(&state, on.session).await?;
+    let phone = state.gateway.people.phone_of(on.session, &id).await;
+    let phone = phone.map_err(|error| people_error(error, on.session))?;
+    Ok(Json(PhoneBody { contact_id: id.to_string(), phone: phone.map(|phone| phone.to_string()) }))
+}

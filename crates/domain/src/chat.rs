@@ -1,0 +1,137 @@
+//! People and chats as the ledger keeps them.
+//!
+//! A person has one canonical chat id: the phone number's when it is known, else the privacy id. Pairs of both are
+//! learned from every source; when a privacy id gains a number, what was filed under it moves.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    address::{ChatId, PhoneNumber},
+    ids::WaMessageId,
+    message::MessageType,
+    time::Timestamp,
+};
+
+/// A privacy id and the number behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// `<digits>@lid`.
+    pub lid: ChatId,
+    /// The number.
+    pub phone: PhoneNumber,
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// The canonical chat id.
+    pub id: ChatId,
+    /// The number, when known.
+    pub phone: Option<PhoneNumber>,
+    /// The privacy id, when known.
+    pub lid: Option<ChatId>,
+    /// As saved in the account's address book.
+    pub name: Option<String>,
+    /// As the person calls themselves.
+    pub push_name: Option<String>,
+    /// Blocked by this account.
+    pub blocked: bool,
+}
+
+/// What was learned about a person; `None` keeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContactPatch {
+    /// As saved in the account's address book; `Some(None)` when it was removed.
+    pub name: Option<Option<String>>,
+    /// As the person calls themselves.
+    pub push_name: Option<String>,
+    /// Blocked by this account.
+    pub blocked: Option<bool>,
+}
+
+/// A chat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chat {
+    /// Its canonical id.
+    pub id: ChatId,
+    /// The group's or person's name, when known.
+    pub name: Option<String>,
+    /// Messages from others since it was read; at least 1 when marked unread by hand.
+    pub unread_count: u32,
+    /// WhatsApp's time of the newest message, epoch seconds.
+    pub timestamp: i64,
+    /// The newest message.
+    pub last_message: Option<LastMessage>,
+    /// Put away.
+    pub archived: bool,
+    /// On top of the list.
+    pub pinned: bool,
+    /// Silent.
+    pub muted: Option<MutedUntil>,
+}
+
+/// The newest message of a chat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastMessage {
+    /// Its id.
+    pub id: WaMessageId,
+    /// Whether this account wrote it.
+    pub from_me: bool,
+    /// Who wrote it, in groups.
+    pub author: Option<ChatId>,
+    /// Its text.
+    pub body: Option<String>,
+    /// Its type.
+    pub kind: MessageType,
+    /// WhatsApp's time, epoch seconds.
+    pub timestamp: i64,
+}
+
+/// For how long a chat is silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MutedUntil {
+    /// Until it is unmuted.
+    Forever,
+    /// Until this time.
+    Time(Timestamp),
+}
+
+/// A mark on a chat, set here or on another device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChatMark {
+    /// Put away, or back.
+    Archived(bool),
+    /// On top, or not.
+    Pinned(bool),
+    /// Silent, or not.
+    Muted(Option<MutedUntil>),
+    /// Read, or marked unread by hand.
+    Read(bool),
+    /// Removed from the list, with its messages.
+    Deleted,
+    /// Its messages were removed.
+    Cleared,
+}
+
+/// What one shows in a chat while writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Typing {
+    /// Writing.
+    Typing,
+    /// Recording a voice note.
+    Recording,
+    /// Neither any more.
+    Paused,
+}
+
+/// What WhatsApp says about an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// As it was asked for.
+    pub asked: ChatId,
+    /// The registered id, which may differ from the one asked for (ninth digits, country rules). `None` when nobody
+    /// has this address.
+    pub registered: Option<ChatId>,
+    /// Its privacy id.
+    pub lid: Option<ChatId>,
+}

@@ -1,0 +1,95 @@
+//! What a message says, as fields of the contract: the same in an event's `data` and in a row's `metadata`.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    content::{Content, Media},
+    message::InboundMessage,
+};
+
+/// The fields beside body and type: `media`, `location`, `poll`, `contacts`, `linkPreview`, `protocolKind`.
+pub fn describe(content: &Content) -> Map<String, Value> {
+    let mut fields = Map::new();
+    match content {
+        Content::Media(media) => {
+            fields.insert("media".into(), media_field(media));
+        }
+        Content::Location(place) => {
+            let mut map = Map::new();
+            map.insert("latitude".into(), json!(place.latitude));
+            map.insert("longitude".into(), json!(place.longitude));
+            let texts = [
+                ("description", &place.description),
+                ("address", &place.address),
+                ("url", &place.url),
+            ];
+            for (name, text) in texts {
+                if let Some(text) = text {
+                    map.insert(name.into(), json!(text));
+                }
+            }
+            fields.insert("location".into(), Value::Object(map));
+        }
+        Content::Contacts { cards } => {
+            fields.insert("contacts".into(), json!(cards));
+        }
+        Content::Poll(poll) => {
+            let value = json!({
+                "name": poll.name,
+                "options": poll.options,
+                "allowMultipleAnswers": poll.allow_multiple_answers,
+            });
+            fields.insert("poll".into(), value);
+        }
+        Content::Text { preview: Some(preview), .. } => {
+            fields.insert("linkPreview".into(), json!(preview));
+        }
+        Content::Unknown { protocol_kind } => {
+            fields.insert("protocolKind".into(), json!(protocol_kind));
+        }
+        _ => {}
+    }
+    fields
+}
+
+/// The contract's `media`: the bytes are never inside, so that no message waits for a file. `state` is an addition.
+fn media_field(media: &Media) -> Value {
+    let mut map = Map::new();
+    map.insert("mimetype".into(), json!(media.mimetype));
+    if let Some(filename) = &media.filename {
+        map.insert("filename".into(), json!(filename));
+    }
+    map.insert("omitted".into(), json!(true));
+    map.insert("sizeBytes".into(), json!(media.size_bytes));
+    map.insert("state".into(), json!("pending"));
+    if let Some(seconds) = media.seconds {
+        map.insert("seconds".into(), json!(seconds));
+    }
+    Value::Object(map)
+}
+
+/// A row's `metadata` of a message that came in: what it says, and `quotedMessage`, `mentionedIds`, `backfilled`,
+/// `ephemeralDuration`. `null` when there is nothing.
+pub fn content_metadata(message: &InboundMessage) -> Value {
+    let mut map = describe(&message.content);
+    map.extend(context(message));
+    if map.is_empty() { Value::Null } else { Value::Object(map) }
+}
+
+/// The fields that any message may have.
+pub(super) fn context(message: &InboundMessage) -> Map<String, Value> {
+    let mut map = Map::new();
+    if !message.mentions.is_empty() {
+        map.insert("mentionedIds".into(), json!(message.mentions));
+    }
+    if let Some(quoted) = &message.quoted {
+        map.insert("quotedMessage".into(), json!(quoted));
+    }
+    if message.backfilled {
+        map.insert("backfilled".into(), json!(true));
+    }
+    if let Some(seconds) = message.ephemeral_seconds {
+        map.insert("ephemeralDuration".into(), json!(seconds));
+    }
+    map
+}

@@ -1,0 +1,69 @@
+//! Files that belong to stored messages: where they stand and how often their download is tried.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    backoff::Backoff,
+    content::Media,
+    ids::{MediaId, SessionId, WaMessageId},
+    time::Timestamp,
+};
+
+/// Largest file in either direction, bytes (`MEDIA_DOWNLOAD_MAX_BYTES`).
+pub const MEDIA_BYTES_MAX: u64 = 52_428_800;
+/// Tries of a download before it has failed.
+pub const DOWNLOAD_TRIES: u32 = 5;
+/// The waits between them.
+pub const DOWNLOAD_WAITS: Backoff =
+    Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(600), jitter_percent: 20 };
+
+/// Where a message's file stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "state")]
+pub enum MediaState {
+    /// It waits to be downloaded, from this time on.
+    Pending {
+        /// Not before.
+        due_at: Timestamp,
+    },
+    /// It is in the media store.
+    Ready {
+        /// Its name there.
+        id: MediaId,
+        /// Its bytes.
+        size_bytes: u64,
+    },
+    /// It will not be downloaded.
+    Failed {
+        /// One sentence for people.
+        reason: String,
+    },
+}
+
+impl MediaState {
+    /// The wire word.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pending { .. } => "pending",
+            Self::Ready { .. } => "ready",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+/// The file of one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaRecord {
+    /// Whose.
+    pub session: SessionId,
+    /// In which message.
+    pub wa_id: WaMessageId,
+    /// What the message says of it, and where WhatsApp keeps it.
+    pub media: Media,
+    /// Where it stands.
+    pub state: MediaState,
+    /// Tries of the download so far.
+    pub attempts: u32,
+}

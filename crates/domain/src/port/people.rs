@@ -1,0 +1,123 @@
+//! People, chats, templates, keys of idempotent sends, pacing counters and files of messages.
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::{Page, StoreResult};
+use crate::{
+    address::{ChatId, PhoneNumber},
+    chat::{Chat, Contact},
+    idempotency::Taken,
+    ids::{SessionId, TemplateId, WaMessageId},
+    media::MediaRecord,
+    pacing::{PacingOutcome, PacingRules, Refusal},
+    template::Template,
+    time::Timestamp,
+};
+
+/// People and chats. Written by [`Ledger::write`](super::Ledger::write).
+#[async_trait]
+pub trait PeopleStore: Send + Sync + 'static {
+    /// The account's people, by canonical id. Groups and other chats are not among them.
+    async fn contacts(&self, session: SessionId, page: Page) -> StoreResult<Vec<Contact>>;
+    /// One person, by either of their ids.
+    async fn contact(&self, session: SessionId, id: &ChatId) -> StoreResult<Option<Contact>>;
+    /// The number behind a privacy id.
+    async fn phone_of(&self, session: SessionId, lid: &ChatId) -> StoreResult<Option<PhoneNumber>>;
+    /// The canonical id: the number's chat for a privacy id whose number is known, else the id itself.
+    async fn canonical(&self, session: SessionId, id: &ChatId) -> StoreResult<ChatId>;
+    /// Chats, newest message first.
+    async fn chats(&self, session: SessionId, page: Page) -> StoreResult<Vec<Chat>>;
+    /// One chat, by any of its ids.
+    async fn chat(&self, session: SessionId, id: &ChatId) -> StoreResult<Option<Chat>>;
+    /// Ids of the newest unread messages of a chat with their authors, newest first, at most `limit`.
+    async fn unread(
+        &self,
+        session: SessionId,
+        chat: &ChatId,
+        limit: u32,
+    ) -> StoreResult<Vec<(WaMessageId, Option<ChatId>)>>;
+}
+
+/// Templates.
+#[async_trait]
+pub trait TemplateStore: Send + Sync + 'static {
+    /// Stores a new one; `false` when the session has that name already.
+    async fn insert(&self, template: &Template) -> StoreResult<bool>;
+    /// One of a session's.
+    async fn get(&self, session: SessionId, id: TemplateId) -> StoreResult<Option<Template>>;
+    /// By its name.
+    async fn by_name(&self, session: SessionId, name: &str) -> StoreResult<Option<Template>>;
+    /// Newest first.
+    async fn list(&self, session: SessionId) -> StoreResult<Vec<Template>>;
+    /// Replaces it. `None` when it is gone, `Some(false)` when another one has the new name.
+    async fn update(&self, template: &Template) -> StoreResult<Option<bool>>;
+    /// Deletes it; `false` when unknown.
+    async fn delete(&self, session: SessionId, id: TemplateId) -> StoreResult<bool>;
+}
+
+/// Keys of idempotent sends. The message of a send is tied to its key in the write that stores the message.
+#[async_trait]
+pub trait IdempotencyStore: Send + Sync + 'static {
+    /// Takes a key, or says what is known under it. Two callers at once: exactly one gets [`Taken::Fresh`]. A record
+    /// older than [`KEPT`](crate::idempotency::KEPT) counts as none.
+    async fn take(
+        &self,
+        session: SessionId,
+        key: &str,
+        fingerprint: &str,
+        now: Timestamp,
+    ) -> StoreResult<Taken>;
+    /// Stores the answer of a success.
+    async fn done(&self, session: SessionId, key: &str, answer: &Value) -> StoreResult<()>;
+    /// The outcome cannot be known.
+    async fn unknown(&self, session: SessionId, key: &str) -> StoreResult<()>;
+    /// Nothing happened: the key is free again.
+    async fn free(&self, session: SessionId, key: &str) -> StoreResult<()>;
+    /// Deletes what is older than [`KEPT`](crate::idempotency::KEPT); how many.
+    async fn expire(&self, now: Timestamp) -> StoreResult<u64>;
+}
+
+/// Pacing counters, exact for parallel callers and across restarts.
+#[async_trait]
+pub trait PacingStore: Send + Sync + 'static {
+    /// Takes a place for a send, atomically: reads the counters, whether the chat is cold (no message either way) and
+    /// the session's age, and applies [`PacingState::admit`](crate::pacing::PacingState::admit).
+    async fn admit(
+        &self,
+        session: SessionId,
+        chat: &ChatId,
+        rules: &PacingRules,
+        now: Timestamp,
+    ) -> StoreResult<Result<(), Refusal>>;
+    /// Records what became of a send admitted at `at`; true when the breaker has just opened.
+    async fn settle(
+        &self,
+        session: SessionId,
+        chat: &ChatId,
+        rules: &PacingRules,
+        at: Timestamp,
+        outcome: PacingOutcome,
+        now: Timestamp,
+    ) -> StoreResult<bool>;
+}
+
+/// Files of stored messages. Written by [`Ledger::write`](super::Ledger::write).
+#[async_trait]
+pub trait MediaRecords: Send + Sync + 'static {
+    /// The file of a message.
+    async fn media(
+        &self,
+        session: SessionId,
+        wa_id: &WaMessageId,
+    ) -> StoreResult<Option<MediaRecord>>;
+    /// Files to download that are due at `now`, oldest first; only of these sessions.
+    async fn due_media(
+        &self,
+        sessions: &[SessionId],
+        now: Timestamp,
+        limit: u32,
+    ) -> StoreResult<Vec<MediaRecord>>;
+    /// When the next download of these sessions is due.
+    async fn next_media_due(&self, sessions: &[SessionId]) -> StoreResult<Option<Timestamp>>;
+}

@@ -1,0 +1,227 @@
+//! Hook points: places where code in this process may look at a message, change it, or stop it.
+//!
+//! # Order around a send
+//! `message:sending` (may change the input or block it) → the row is stored as pending (`message:persisted`) → WhatsApp →
+//! `message:sent` or `message:failed`. What comes in: `message:received` and `message:ack`, after their commit.
+//!
+//! # Rules
+//! Handlers of a point run one after another, lower priority first, each within its own limit of time. Every handler says
+//! what its failure (an error, a panic, its limit) means: [`OnFailure::Open`] goes on as if it had not been there,
+//! [`OnFailure::Closed`] blocks what it was asked about. Blocking has an effect on `message:sending` alone; elsewhere it
+//! ends the round. A handler that causes its own point again (it sends, while it is asked about a send) is left out of
+//! the inner round; all the others are asked.
+
+mod round;
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::{Clock, SessionId, Timestamp, time::BoxFuture};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::{Policy, Supervisor};
+
+pub(crate) use round::{Verdict, Within};
+
+/// Notifications that may wait. When full, new ones are dropped and counted: they are no promise.
+const NOTIFICATIONS_MAX: usize = 4096;
+/// The priority of a handler that does not care.
+pub const PRIORITY_DEFAULT: i32 = 100;
+/// The limit of a handler that does not care.
+pub const LIMIT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// A place where handlers are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HookPoint {
+    /// Before anything of a send happens: `{ sessionId, input, type }`.
+    MessageSending,
+    /// WhatsApp's server took it: `{ sessionId, message }`.
+    MessageSent,
+    /// It was refused, or could not be sent: `{ sessionId, error, input, type }`.
+    MessageFailed,
+    /// A message came in: `{ sessionId, message }`.
+    MessageReceived,
+    /// A message moved on: `{ sessionId, messageId, status }`.
+    MessageAck,
+    /// A row was stored: `{ sessionId, message }`.
+    MessagePersisted,
+}
+
+impl HookPoint {
+    /// OpenWA's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MessageSending => "message:sending",
+            Self::MessageSent => "message:sent",
+            Self::MessageFailed => "message:failed",
+            Self::MessageReceived => "message:received",
+            Self::MessageAck => "message:ack",
+            Self::MessagePersisted => "message:persisted",
+        }
+    }
+}
+
+/// What a failed handler means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Nothing.
+    Open,
+    /// What it was asked about is blocked.
+    Closed,
+}
+
+/// What a handler is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HookContext {
+    /// Where.
+    pub point: HookPoint,
+    /// For which session.
+    pub session: SessionId,
+    /// When the round began.
+    pub at: Timestamp,
+    /// What about, as the handlers before left it.
+    pub data: Value,
+}
+
+/// What a handler answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HookResult {
+    /// Go on.
+    Continue,
+    /// Go on with this in place of the data.
+    Replace(Value),
+    /// Stop here, with one sentence for people.
+    Block(String),
+    /// It failed; what that means is the handler's [`OnFailure`].
+    Failed(String),
+}
+
+/// The code behind a handler.
+pub type Run = Arc<dyn Fn(HookContext) -> BoxFuture<HookResult> + Send + Sync>;
+
+/// One handler at one point.
+#[derive(Clone)]
+pub struct Handler {
+    /// For logs.
+    pub name: String,
+    /// Where it is asked.
+    pub point: HookPoint,
+    /// Lower ones are asked first; equal ones in the order of their registration.
+    pub priority: i32,
+    /// How long it may take.
+    pub limit: Duration,
+    /// What its failure means.
+    pub on_failure: OnFailure,
+    /// What it does.
+    pub run: Run,
+}
+
+/// Takes a handler away again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HandlerId(u64);
+
+/// The registry. Cheap to clone.
+#[derive(Clone)]
+pub struct Hooks {
+    inner: Arc<Inner>,
+    notifications: mpsc::Sender<Notification>,
+}
+
+struct Inner {
+    clock: Arc<dyn Clock>,
+    handlers: Mutex<Vec<(HandlerId, Handler)>>,
+    next: AtomicU64,
+    dropped: AtomicU64,
+}
+
+struct Notification {
+    point: HookPoint,
+    session: SessionId,
+    data: Value,
+}
+
+impl Hooks {
+    /// Without handlers; notifications are worked on by a task of their own.
+    pub(crate) fn build(clock: Arc<dyn Clock>, supervisor: &Supervisor) -> Self {
+        let (notifications, waiting) = mpsc::channel(NOTIFICATIONS_MAX);
+        let inner = Arc::new(Inner {
+            clock,
+            handlers: Mutex::default(),
+            next: AtomicU64::default(),
+            dropped: AtomicU64::default(),
+        });
+        let this = Self { inner, notifications };
+        supervisor.spawn(
+            "hooks/notifications",
+            Policy::Once,
+            tell(this.inner.clone(), waiting, supervisor.stopping()),
+        );
+        this
+    }
+
+    /// Adds a handler.
+    pub fn register(&self, handler: Handler) -> HandlerId {
+        let id = HandlerId(self.inner.next.fetch_add(1, Ordering::Relaxed));
+        let mut handlers = self.inner.lock();
+        let place = handlers.partition_point(|(_, other)| other.priority <= handler.priority);
+        handlers.insert(place, (id, handler));
+        id
+    }
+
+    /// Removes a handler; a round that has begun may still ask it.
+    pub fn unregister(&self, id: HandlerId) {
+        self.inner.lock().retain(|(other, _)| *other != id);
+    }
+
+    /// Whether anybody is to be asked at a point: without handlers nobody builds the data.
+    pub(crate) fn listens(&self, point: HookPoint) -> bool {
+        self.inner.lock().iter().any(|(_, handler)| handler.point == point)
+    }
+
+    /// Asks all handlers of a point and waits for them.
+    pub(crate) async fn ask(&self, point: HookPoint, session: SessionId, data: Value) -> Verdict {
+        self.inner.ask(point, session, data).await
+    }
+
+    /// Tells the handlers of a point later, from a task of its own; never waits.
+    pub fn notify(&self, point: HookPoint, session: SessionId, data: Value) {
+        if !self.listens(point) {
+            return;
+        }
+        if self.notifications.try_send(Notification { point, session, data }).is_err() {
+            let dropped = self.inner.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+            tracing::warn!(
+                hook = point.as_str(),
+                dropped,
+                "handlers are too slow: a notification was dropped"
+            );
+        }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(HandlerId, Handler)>> {
+        self.handlers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn tell(
+    inner: Arc<Inner>,
+    mut waiting: mpsc::Receiver<Notification>,
+    stopping: tokio_util::sync::CancellationToken,
+) {
+    loop {
+        let next = tokio::select! {
+            next = waiting.recv() => next,
+            () = stopping.cancelled() => return,
+        };
+        let Some(Notification { point, session, data }) = next else { return };
+        let _ = inner.ask(point, session, data).await;
+    }
+}

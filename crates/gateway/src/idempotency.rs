@@ -1,0 +1,189 @@
+//! Sends that may be asked for twice and happen once.
+//!
+//! The ledger knows every key for a day. While this process works on a request, its key is also held here: a record that
+//! is open but not held was left by an earlier life of the process, and is answered from its message's row. The row is
+//! tied to the key in the commit that stores it, so a record without a row means that nothing happened.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use domain::{
+    Clock, SessionId, Timestamp, WaMessageId,
+    idempotency::{IdempotencyRecord, IdempotencyState, PENDING_MAX, Taken},
+    message::MessageStatus,
+    port::{IdempotencyStore, MessageStore},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    Ports,
+    messages::{IdempotencyKey, SendError, Sent},
+};
+
+type Name = (SessionId, String);
+
+/// Keys, in the ledger and in use. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Keys {
+    store: Arc<dyn IdempotencyStore>,
+    messages: Arc<dyn MessageStore>,
+    clock: Arc<dyn Clock>,
+    in_use: Arc<Mutex<HashMap<Name, InUse>>>,
+}
+
+struct InUse {
+    fingerprint: String,
+    since: Timestamp,
+}
+
+/// What taking a key came to.
+pub(crate) enum Begun {
+    /// The request is to be worked on.
+    Fresh(Held),
+    /// It was, with this answer.
+    Replay(Sent),
+}
+
+/// A key in use.
+pub(crate) struct Held {
+    keys: Keys,
+    name: Name,
+}
+
+/// What a record left by an earlier life comes to.
+enum Left {
+    /// Nothing happened.
+    Free,
+    Replay(Sent),
+}
+
+impl Keys {
+    pub(crate) fn new(ports: &Ports) -> Self {
+        Self {
+            store: ports.idempotency.clone(),
+            messages: ports.messages.clone(),
+            clock: ports.clock.clone(),
+            in_use: Arc::default(),
+        }
+    }
+
+    /// Takes a key, or says what is known under it.
+    pub(crate) async fn begin(
+        &self,
+        session: SessionId,
+        key: &IdempotencyKey,
+    ) -> Result<Begun, SendError> {
+        let held = self.hold(session, key)?;
+        // Once for a record that is there, once for one that was freed.
+        for _ in 0..2 {
+            let now = self.clock.now();
+            let taken = self.store.take(session, &key.key, &key.fingerprint, now).await;
+            let record = match taken.map_err(SendError::Store)? {
+                Taken::Fresh => return Ok(Begun::Fresh(held)),
+                Taken::Known(record) => record,
+            };
+            if record.fingerprint != key.fingerprint {
+                return Err(SendError::KeyReused);
+            }
+            let left = match &record.state {
+                IdempotencyState::Done(answer) => {
+                    Left::Replay(read(answer).ok_or(SendError::KeyOutcomeUnknown)?)
+                }
+                IdempotencyState::Unknown => return Err(SendError::KeyOutcomeUnknown),
+                IdempotencyState::Open => self.left(session, &record, now).await?,
+            };
+            match left {
+                Left::Replay(sent) => return Ok(Begun::Replay(sent)),
+                Left::Free => {
+                    self.store.free(session, &key.key).await.map_err(SendError::Store)?;
+                }
+            }
+        }
+        Err(SendError::KeyInProgress)
+    }
+
+    /// Holds a key that nobody in this process holds.
+    fn hold(&self, session: SessionId, key: &IdempotencyKey) -> Result<Held, SendError> {
+        let (name, now) = ((session, key.key.clone()), self.clock.now());
+        let mut in_use = self.lock();
+        if let Some(other) = in_use.get(&name) {
+            return Err(if other.fingerprint != key.fingerprint {
+                SendError::KeyReused
+            } else {
+                still_open(other.since, now)
+            });
+        }
+        in_use.insert(name.clone(), InUse { fingerprint: key.fingerprint.clone(), since: now });
+        Ok(Held { keys: self.clone(), name })
+    }
+
+    /// A record that nobody works on, by its message's row.
+    async fn left(
+        &self,
+        session: SessionId,
+        record: &IdempotencyRecord,
+        now: Timestamp,
+    ) -> Result<Left, SendError> {
+        let Some(id) = &record.message else { return Ok(Left::Free) };
+        let row = self.messages.get(session, id).await.map_err(SendError::Store)?;
+        let Some(row) = row else { return Ok(Left::Free) };
+        match row.status {
+            MessageStatus::Failed => Ok(Left::Free),
+            MessageStatus::Pending => Err(still_open(record.created_at, now)),
+            MessageStatus::Sent | MessageStatus::Delivered | MessageStatus::Read => {
+                let timestamp = row.timestamp.unwrap_or_else(|| row.created_at.seconds());
+                let status = MessageStatus::Sent;
+                Ok(Left::Replay(Sent { id: row.wa_id, timestamp, status }))
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Name, InUse>> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn still_open(since: Timestamp, now: Timestamp) -> SendError {
+    if now.since(since) > PENDING_MAX {
+        SendError::KeyOutcomeUnknown
+    } else {
+        SendError::KeyInProgress
+    }
+}
+
+impl Held {
+    /// Records what became of the request. What is not known yet stays open: its row will tell.
+    pub(crate) async fn end(self, result: &Result<Sent, SendError>) {
+        let (session, key) = &self.name;
+        let stored = match result {
+            Ok(sent) if sent.status == MessageStatus::Pending => Ok(()),
+            Ok(sent) => self.keys.store.done(*session, key, &write(sent)).await,
+            Err(error) if error.leaves_it_open() => Ok(()),
+            Err(_) => self.keys.store.free(*session, key).await,
+        };
+        if let Err(error) = stored {
+            tracing::error!(session.id = %session, error = &error as &dyn std::error::Error,
+                "the outcome of an idempotent send was not stored; its row tells it");
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.keys.lock().remove(&self.name);
+    }
+}
+
+fn write(sent: &Sent) -> Value {
+    json!({ "messageId": sent.id, "timestamp": sent.timestamp, "status": sent.status })
+}
+
+fn read(answer: &Value) -> Option<Sent> {
+    Some(Sent {
+        id: WaMessageId::from_wire(answer["messageId"].as_str()?),
+        timestamp: answer["timestamp"].as_i64()?,
+        status: MessageStatus::parse(answer["status"].as_str()?)?,
+    })
+}

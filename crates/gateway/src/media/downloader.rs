@@ -1,0 +1,298 @@
+//! Files of messages that came in are fetched here, later.
+//!
+//! The loop looks when it is woken (a message with a file, a session that connected, a download that ended) and on a
+//! timer. Only files of connected sessions are looked for. What is being fetched is remembered here, so that a look never
+//! begins a download twice; the ledger knows nothing of it, so that a download that dies is due again.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use domain::{
+    SessionId, Timestamp, WaMessageId,
+    event::{self, Change, EventDraft},
+    media::{DOWNLOAD_TRIES, DOWNLOAD_WAITS, MediaRecord, MediaState},
+    message::{Direction, Message},
+    port::{Connection, EngineError, StoreResult, Write},
+};
+
+use serde_json::json;
+
+use super::{
+    Media,
+    state::{failed, too_large},
+};
+use crate::{Policy, Sessions, Supervisor};
+
+/// Longest time between two looks.
+const SWEEP: Duration = Duration::from_secs(25);
+/// A download that could not begin because the link went down is left alone for this long.
+const NOT_CONNECTED_WAIT: Duration = Duration::from_secs(10);
+
+type Key = (SessionId, WaMessageId);
+
+#[derive(Clone, Copy)]
+enum Busy {
+    Running,
+    Until(Timestamp),
+}
+
+#[derive(Clone)]
+struct Downloader {
+    media: Media,
+    sessions: Sessions,
+    supervisor: Supervisor,
+    busy: Arc<Mutex<HashMap<Key, Busy>>>,
+}
+
+/// Starts the loop; it ends with the supervisor.
+pub(crate) fn spawn(media: &Media, sessions: &Sessions, supervisor: &Supervisor) {
+    let downloader = Downloader {
+        media: media.clone(),
+        sessions: sessions.clone(),
+        supervisor: supervisor.clone(),
+        busy: Arc::default(),
+    };
+    supervisor.spawn("media/downloader", Policy::Essential, downloader.run());
+}
+
+impl Downloader {
+    async fn run(self) {
+        let stopping = self.supervisor.stopping();
+        let clock = self.media.ports.clock.clone();
+        while !stopping.is_cancelled() {
+            let next = match self.look().await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "no look for downloads"
+                    );
+                    None
+                }
+            };
+            let sweep = clock.now().plus(SWEEP);
+            let next = next.map_or(sweep, |next| next.min(sweep));
+            tokio::select! {
+                () = self.media.wake.notified() => {}
+                () = clock.sleep_until(next) => {}
+                () = stopping.cancelled() => {}
+            }
+        }
+    }
+
+    /// Begins as many downloads as there are free places; when the next one is due.
+    async fn look(&self) -> StoreResult<Option<Timestamp>> {
+        let now = self.media.ports.clock.now();
+        let taken = self.forget_waits(now);
+        let most = self.media.options.concurrency.max(1);
+        let connected = self.sessions.inner().connected();
+        let sessions: Vec<SessionId> = connected.keys().copied().collect();
+        if sessions.is_empty() {
+            return Ok(None);
+        }
+        let records = &self.media.ports.media_records;
+        // The busy ones are due too: look past them.
+        let limit = u32::try_from(most + taken).unwrap_or(u32::MAX);
+        for record in records.due_media(&sessions, now, limit).await? {
+            let Some(connection) = connected.get(&record.session) else { continue };
+            if !self.begin(&record, connection, most) {
+                break;
+            }
+        }
+        // Everything due now is busy, or waits for a free place, which wakes this loop.
+        let next = records.next_media_due(&sessions).await?;
+        Ok(next.filter(|next| *next > now).into_iter().chain(self.next_wait()).min())
+    }
+
+    /// False when no place is free.
+    fn begin(&self, record: &MediaRecord, connection: &Arc<dyn Connection>, most: usize) -> bool {
+        let key = (record.session, record.wa_id.clone());
+        {
+            let mut busy = self.busy();
+            if busy.contains_key(&key) {
+                return true;
+            }
+            if busy.values().filter(|busy| matches!(busy, Busy::Running)).count() >= most {
+                return false;
+            }
+            busy.insert(key.clone(), Busy::Running);
+        }
+        let (this, record, connection) = (self.clone(), record.clone(), connection.clone());
+        let place = Place { downloader: self.clone(), key };
+        let stopping = self.supervisor.stopping();
+        self.supervisor.spawn(format!("media/{}", record.wa_id), Policy::Once, async move {
+            tokio::select! {
+                again_at = this.download(&record, &*connection) => place.leave(again_at),
+                // It is due again after the start.
+                () = stopping.cancelled() => {}
+            }
+        });
+        true
+    }
+
+    /// Fetches one file and records how it went. A time when it should be left alone until then.
+    async fn download(
+        &self,
+        record: &MediaRecord,
+        connection: &dyn Connection,
+    ) -> Option<Timestamp> {
+        let now = || self.media.ports.clock.now();
+        let state = match self.fetch(record, connection).await {
+            Ok(state) => state,
+            Err(Trouble::Refused(reason)) => failed(&reason),
+            Err(Trouble::NotConnected) => return Some(now().plus(NOT_CONNECTED_WAIT)),
+            Err(Trouble::Passing(reason)) => {
+                tracing::warn!(session.id = %record.session, message.id = %record.wa_id,
+                    attempt = record.attempts + 1, reason, "a file was not downloaded");
+                let tries = record.attempts + 1;
+                if tries >= DOWNLOAD_TRIES {
+                    failed(&format!("not downloaded in {DOWNLOAD_TRIES} tries: {reason}"))
+                } else {
+                    let wait = DOWNLOAD_WAITS.wait(tries, self.media.ports.entropy.fraction());
+                    MediaState::Pending { due_at: now().plus(wait) }
+                }
+            }
+        };
+        match self.settle(record, state).await {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::error!(session.id = %record.session, message.id = %record.wa_id,
+                    error = &error as &dyn std::error::Error, "how a download went was not stored");
+                Some(now().plus(NOT_CONNECTED_WAIT))
+            }
+        }
+    }
+
+    async fn fetch(
+        &self,
+        record: &MediaRecord,
+        connection: &dyn Connection,
+    ) -> Result<MediaState, Trouble> {
+        let options = &self.media.options;
+        if !options.download {
+            return Ok(failed("downloads are switched off"));
+        }
+        let Some(remote) = &record.media.remote else {
+            return Ok(failed("the sender did not say where the file is"));
+        };
+        let files = &self.media.ports.media_files;
+        let scratch = files.scratch().await.map_err(|error| Trouble::Passing(error.to_string()))?;
+        let into = scratch.handle().map_err(|error| Trouble::Passing(error.to_string()))?;
+        connection.download(record.media.kind, remote, into).await.map_err(Trouble::of)?;
+        let length = scratch.file.metadata().map(|metadata| metadata.len());
+        if length.map_err(|error| Trouble::Passing(error.to_string()))? > options.bytes_max {
+            return Ok(too_large(options.bytes_max));
+        }
+        let kept =
+            files.keep(scratch).await.map_err(|error| Trouble::Passing(error.to_string()))?;
+        Ok(MediaState::Ready { id: kept.id, size_bytes: kept.size_bytes })
+    }
+
+    async fn settle(&self, record: &MediaRecord, state: MediaState) -> StoreResult<()> {
+        let ports = &self.media.ports;
+        let (session, wa_id) = (record.session, record.wa_id.clone());
+        let message = ports.messages.get(session, &wa_id).await?;
+        let told = !matches!(state, MediaState::Pending { .. });
+        let events = message.filter(|_| told).map(|message| self.event(&message, &state));
+        let events = events.into_iter().collect();
+        let write = Write::SettleMedia { session, wa_id, state, events };
+        self.sessions.inner().commit.write_surely(vec![write]).await.map(|_| ())
+    }
+
+    fn event(&self, message: &Message, state: &MediaState) -> EventDraft {
+        let from_me = message.direction == Direction::Outgoing;
+        let me = if from_me { &message.from } else { &message.to };
+        let author = message.author.as_ref().map(ToString::to_string);
+        let change = Change {
+            id: self.sessions.inner().commit.event_id(),
+            session: message.session,
+            chat: &message.chat,
+            sender: author.unwrap_or_else(|| message.from.clone()),
+            sender_phone: None,
+            from_me,
+            me,
+            target: &message.wa_id,
+            at: self.media.ports.clock.now(),
+            backfilled: false,
+        };
+        let mut media = message.metadata["media"].clone();
+        if let MediaState::Ready { size_bytes, .. } = state {
+            // The sender may have said something else.
+            media["sizeBytes"] = json!(size_bytes);
+        }
+        event::message_media(&change, state, &media)
+    }
+
+    fn busy(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Busy>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops waits that are over; how many are busy still.
+    fn forget_waits(&self, now: Timestamp) -> usize {
+        let mut busy = self.busy();
+        busy.retain(|_, busy| match busy {
+            Busy::Running => true,
+            Busy::Until(until) => *until > now,
+        });
+        busy.len()
+    }
+
+    fn next_wait(&self) -> Option<Timestamp> {
+        let until = |busy: &Busy| match busy {
+            Busy::Running => None,
+            Busy::Until(until) => Some(*until),
+        };
+        self.busy().values().filter_map(until).min()
+    }
+}
+
+/// Why a file did not come.
+enum Trouble {
+    /// It will not come at all.
+    Refused(String),
+    /// The link is down; this is no try.
+    NotConnected,
+    /// It may come later.
+    Passing(String),
+}
+
+impl Trouble {
+    fn of(error: EngineError) -> Self {
+        match error {
+            EngineError::NotConnected => Self::NotConnected,
+            EngineError::Refused(reason) => {
+                Self::Refused(format!("WhatsApp no longer has it: {reason}"))
+            }
+            other => Self::Passing(other.to_string()),
+        }
+    }
+}
+
+/// A place among the downloads; given back however the download ends.
+struct Place {
+    downloader: Downloader,
+    key: Key,
+}
+
+impl Place {
+    fn leave(self, again_at: Option<Timestamp>) {
+        if let Some(at) = again_at {
+            self.downloader.busy().insert(self.key.clone(), Busy::Until(at));
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        {
+            let mut busy = self.downloader.busy();
+            if matches!(busy.get(&self.key), Some(Busy::Running)) {
+                busy.remove(&self.key);
+            }
+        }
+        self.downloader.media.wake();
+    }
+}

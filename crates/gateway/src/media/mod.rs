@@ -1,0 +1,216 @@
+//! Files of messages, in both directions. They pass through in pieces; none stands in memory as a whole.
+//!
+//! # The cast
+//! - What a caller sends comes in by [`Media::keep_base64`] or [`Media::fetch`] and is kept under the hash of its bytes.
+//! - What WhatsApp brings is a record beside the message's row; the *downloader* fetches it later and tells
+//!   `message.media`. No message waits for it.
+//! - [`Media::of_message`] opens the file of a message.
+//!
+//! # Guarantees
+//! A kept file is durable. A download that was due before a restart is due after it. A file is tried a fixed number of
+//! times and then has failed, for a reason that is told.
+
+mod base64;
+mod downloader;
+mod error;
+mod fetch;
+mod names;
+mod state;
+
+use std::{fs::File, sync::Arc, time::Duration};
+
+use ::base64::{Engine as _, engine::general_purpose::STANDARD};
+use domain::{
+    ChatId, SessionId, WaMessageId,
+    media::{MEDIA_BYTES_MAX, MediaRecord, MediaState},
+    message::Message,
+    port::KeptMedia,
+};
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::{Ports, egress::Egress};
+
+pub(crate) use downloader::spawn as spawn_downloader;
+pub use error::MediaError;
+pub(crate) use state::first_state;
+
+/// Base64 text of files in one answer, bytes (`MESSAGE_LIST_INLINE_MEDIA_BUDGET_BYTES`).
+pub const INLINE_BUDGET_BYTES: u64 = 8 * 1024 * 1024;
+
+/// How files are handled.
+#[derive(Debug, Clone)]
+pub struct MediaOptions {
+    /// Largest file in either direction, bytes.
+    pub bytes_max: u64,
+    /// How long fetching a URL may take.
+    pub fetch_limit: Duration,
+    /// Whether files of messages that come in are downloaded.
+    pub download: bool,
+    /// Downloads at once.
+    pub concurrency: usize,
+}
+
+impl Default for MediaOptions {
+    fn default() -> Self {
+        Self {
+            bytes_max: MEDIA_BYTES_MAX,
+            fetch_limit: Duration::from_secs(30),
+            download: true,
+            concurrency: 4,
+        }
+    }
+}
+
+/// A file from a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Where it is kept.
+    pub kept: KeptMedia,
+    /// Its type: as the server says, else as its first bytes say.
+    pub mimetype: Option<String>,
+    /// Its name: as the server says, else as the URL ends.
+    pub filename: Option<String>,
+}
+
+/// The file of a message, open.
+#[derive(Debug)]
+pub struct Stored {
+    /// At its beginning.
+    pub file: File,
+    /// Its bytes.
+    pub size_bytes: u64,
+    /// Its type, as the sender said.
+    pub mimetype: String,
+    /// Its name, as the sender said.
+    pub filename: Option<String>,
+}
+
+/// A handle to the files. Cheap to clone.
+#[derive(Clone)]
+pub struct Media {
+    ports: Ports,
+    options: Arc<MediaOptions>,
+    egress: Egress,
+    wake: Arc<Notify>,
+}
+
+impl Media {
+    pub(crate) fn build(options: &MediaOptions, ports: &Ports, egress: Egress) -> Self {
+        Self {
+            ports: ports.clone(),
+            options: Arc::new(options.clone()),
+            egress,
+            wake: Arc::default(),
+        }
+    }
+
+    /// How files are handled.
+    pub fn options(&self) -> &MediaOptions {
+        &self.options
+    }
+
+    /// Looks for downloads now.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Decodes base64 (a `data:` prefix is stripped, line breaks are skipped) and keeps it. Its length is checked before
+    /// anything is decoded; nothing is left behind on an error.
+    ///
+    /// # Errors
+    /// [`MediaError::BadBase64`], [`MediaError::TooBig`], [`MediaError::Store`].
+    pub async fn keep_base64(&self, base64: &str) -> Result<KeptMedia, MediaError> {
+        let text = base64::strip_data_url(base64);
+        let decoded = base64::decoded_length(text);
+        if decoded == 0 {
+            return Err(MediaError::BadBase64);
+        }
+        if decoded > self.options.bytes_max {
+            return Err(MediaError::TooBig);
+        }
+        let scratch = self.ports.media_files.scratch().await.map_err(MediaError::Store)?;
+        let into = scratch.handle().map_err(error::write)?;
+        base64::decode(text, into).await?;
+        self.ports.media_files.keep(scratch).await.map_err(MediaError::Store)
+    }
+
+    /// Fetches a file through the one outgoing client and keeps it. Nothing is left behind on an error.
+    ///
+    /// # Errors
+    /// [`MediaError::NotHttp`], [`MediaError::Blocked`], [`MediaError::Unreachable`], [`MediaError::Status`],
+    /// [`MediaError::Timeout`], [`MediaError::TooBig`], [`MediaError::Store`].
+    pub async fn fetch(&self, url: &str) -> Result<Fetched, MediaError> {
+        fetch::fetch(self, url).await
+    }
+
+    /// Opens the file of a message; `None` when there is no such message in this chat, or no file in it.
+    ///
+    /// # Errors
+    /// [`MediaError::Pending`], [`MediaError::Failed`], [`MediaError::NotStored`] when the store lost it,
+    /// [`MediaError::Store`].
+    pub async fn of_message(
+        &self,
+        session: SessionId,
+        chat: &ChatId,
+        wa_id: &WaMessageId,
+    ) -> Result<Option<Stored>, MediaError> {
+        let chat = self.ports.people.canonical(session, chat).await.map_err(MediaError::Store)?;
+        let message = self.ports.messages.get(session, wa_id).await.map_err(MediaError::Store)?;
+        if message.is_none_or(|message| message.chat != chat) {
+            return Ok(None);
+        }
+        let record =
+            self.ports.media_records.media(session, wa_id).await.map_err(MediaError::Store)?;
+        let Some(record) = record else { return Ok(None) };
+        self.open(record).await.map(Some)
+    }
+
+    async fn open(&self, record: MediaRecord) -> Result<Stored, MediaError> {
+        let id = match record.state {
+            MediaState::Ready { id, .. } => id,
+            MediaState::Pending { .. } => return Err(MediaError::Pending),
+            MediaState::Failed { reason } => return Err(MediaError::Failed(reason)),
+        };
+        let opened = self.ports.media_files.open(&id).await.map_err(MediaError::Store)?;
+        let (file, size_bytes) = opened.ok_or(MediaError::NotStored)?;
+        let media = record.media;
+        Ok(Stored { file, size_bytes, mimetype: media.mimetype, filename: media.filename })
+    }
+
+    /// Puts files into messages as base64 (`metadata.media.data`), in their order, as long as the budget of one answer
+    /// lasts. A file that is not there, or no longer fits, stays omitted.
+    ///
+    /// # Errors
+    /// [`MediaError::Store`].
+    pub async fn inline(&self, messages: &mut [Message]) -> Result<(), MediaError> {
+        let mut budget = INLINE_BUDGET_BYTES;
+        for message in messages {
+            if message.media_path.is_none() || !message.metadata["media"].is_object() {
+                continue;
+            }
+            let record = self.ports.media_records.media(message.session, &message.wa_id).await;
+            let Some(record) = record.map_err(MediaError::Store)? else { continue };
+            let stored = match self.open(record).await {
+                Ok(stored) => stored,
+                Err(error @ MediaError::Store(_)) => return Err(error),
+                Err(_) => continue,
+            };
+            let text_bytes = stored.size_bytes.div_ceil(3) * 4;
+            if text_bytes > budget {
+                continue;
+            }
+            let mut bytes = Vec::with_capacity(usize::try_from(stored.size_bytes).unwrap_or(0));
+            let mut file = tokio::fs::File::from_std(stored.file);
+            tokio::io::AsyncReadExt::read_to_end(&mut file, &mut bytes)
+                .await
+                .map_err(error::read)?;
+            budget -= text_bytes;
+            if let Some(media) = message.metadata["media"].as_object_mut() {
+                media.remove("omitted");
+                media.insert("data".into(), json!(STANDARD.encode(&bytes)));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! From what a caller wants to say to what goes out: quotes, files, cards.
+
+use std::time::Duration;
+
+use domain::{
+    ChatId, SessionId, WaMessageId,
+    content::{self, ContactCard, Content, MediaKind},
+    event::describe,
+    media::{MediaRecord, MediaState},
+    message::Quoted,
+    port::{EngineError, KeptMedia},
+    session::SessionStatus,
+};
+use serde_json::{Value, json};
+
+use super::{MediaInput, Messages, Preview, QuoteRef, Say, SendError, ToSend};
+use crate::{media::MediaError, preview, sessions::Link};
+
+/// Longest upload to WhatsApp's media servers: 50 MiB at a slow line.
+const UPLOAD_LIMIT: Duration = Duration::from_secs(180);
+/// The name of a document without one (OpenWA's).
+const DOCUMENT_NAME: &str = "file";
+
+/// A message that is ready to be stored and sent.
+pub(super) struct Draft {
+    /// The canonical chat.
+    pub(super) chat: ChatId,
+    /// What it says.
+    pub(super) content: Content,
+    /// Whom it mentions.
+    pub(super) mentions: Vec<ChatId>,
+    /// What it answers, with the author of that.
+    pub(super) quoted: Option<(Quoted, ChatId)>,
+    /// Where its file is kept here.
+    pub(super) kept: Option<KeptMedia>,
+}
+
+impl Draft {
+    /// The row's metadata: what the message says beside its text.
+    pub(super) fn metadata(&self) -> Value {
+        let mut fields = describe(&self.content);
+        if self.kept.is_some()
+            && let Some(media) = fields.get_mut("media")
+        {
+            media["state"] = json!("ready");
+        }
+        if let Some((quoted, _)) = &self.quoted {
+            fields.insert("quotedMessage".into(), json!(quoted));
+        }
+        if !self.mentions.is_empty() {
+            fields.insert("mentionedIds".into(), json!(self.mentions));
+        }
+        if fields.is_empty() { Value::Null } else { Value::Object(fields) }
+    }
+
+    /// The record of its file.
+    pub(super) fn media_record(
+        &self,
+        session: SessionId,
+        wa_id: &WaMessageId,
+    ) -> Option<MediaRecord> {
+        let Content::Media(media) = &self.content else { return None };
+        let kept = self.kept.as_ref()?;
+        let state = MediaState::Ready { id: kept.id.clone(), size_bytes: kept.size_bytes };
+        Some(MediaRecord {
+            session,
+            wa_id: wa_id.clone(),
+            media: (**media).clone(),
+            state,
+            attempts: 0,
+        })
+    }
+
+    /// Where its file can be fetched in the API.
+    pub(super) fn media_path(&self, session: SessionId, wa_id: &WaMessageId) -> String {
+        format!("/api/sessions/{session}/messages/{}/{wa_id}/media", self.chat)
+    }
+}
+
+/// A file on its way out.
+pub(super) struct Attachment {
+    pub(super) kind: MediaKind,
+    pub(super) mimetype: String,
+    pub(super) filename: Option<String>,
+    pub(super) caption: Option<String>,
+    pub(super) seconds: Option<u32>,
+    pub(super) kept: KeptMedia,
+}
+
+impl Messages {
+    pub(super) async fn compose(
+        &self,
+        session: SessionId,
+        link: &Link,
+        chat: ChatId,
+        to_send: ToSend,
+    ) -> Result<Draft, SendError> {
+        let quoted = self.quoted(session, &chat, to_send.quoted).await?;
+        let mut kept = None;
+        let content = match to_send.say {
+            Say::Text { text, preview } => {
+                let preview = match preview {
+                    Preview::Off => None,
+                    Preview::Card(card) => Some(card),
+                    Preview::Fetch => {
+                        let files = &*self.shared.ports.media_files;
+                        preview::of_text(&self.shared.pages, files, &text).await
+                    }
+                };
+                Content::Text { body: text, preview }
+            }
+            Say::Media { kind, input, mimetype, filename, caption } => {
+                let attachment = self.attach(kind, input, mimetype, filename, caption).await?;
+                kept = Some(attachment.kept.clone());
+                self.upload(link, attachment).await?
+            }
+            Say::Location(place) => Content::Location(place),
+            Say::Contact { name, number } => {
+                let vcard = content::vcard(&name, &number);
+                Content::Contacts { cards: vec![ContactCard { name, vcard }] }
+            }
+            Say::Poll(poll) => Content::Poll(poll),
+            Say::Forward { from, id } => {
+                let (content, file) = self.stored_content(session, link, &from, &id).await?;
+                kept = file;
+                content
+            }
+        };
+        Ok(Draft { chat, content, mentions: to_send.mentions, quoted, kept })
+    }
+
+    async fn quoted(
+        &self,
+        session: SessionId,
+        chat: &ChatId,
+        quote: Option<QuoteRef>,
+    ) -> Result<Option<(Quoted, ChatId)>, SendError> {
+        let Some(QuoteRef { id, in_chat }) = quote else { return Ok(None) };
+        let found = self.shared.ports.messages.get(session, &id).await.map_err(SendError::Store)?;
+        let found = found.filter(|found| !in_chat || found.chat == *chat);
+        let Some(found) = found else { return Err(SendError::QuotedNotFound(id)) };
+        let author = found
+            .author
+            .clone()
+            .or_else(|| found.from.parse().ok())
+            .unwrap_or_else(|| found.chat.clone());
+        Ok(Some((Quoted { id, body: found.body.unwrap_or_default() }, author)))
+    }
+
+    /// Brings the file into the media store.
+    async fn attach(
+        &self,
+        kind: MediaKind,
+        input: MediaInput,
+        mimetype: Option<String>,
+        filename: Option<String>,
+        caption: Option<String>,
+    ) -> Result<Attachment, SendError> {
+        let media = &self.shared.media;
+        let (kept, told_type, told_name) = match input {
+            MediaInput::Base64(text) => {
+                (media.keep_base64(&text).await.map_err(SendError::Media)?, None, None)
+            }
+            MediaInput::Url(url) => {
+                let fetched = media.fetch(&url).await.map_err(SendError::Media)?;
+                (fetched.kept, fetched.mimetype, fetched.filename)
+            }
+        };
+        let mimetype = mimetype.or(told_type).unwrap_or_else(|| usual_type(kind).to_owned());
+        let filename = match kind {
+            MediaKind::Document => {
+                Some(filename.or(told_name).unwrap_or_else(|| DOCUMENT_NAME.to_owned()))
+            }
+            _ => filename,
+        };
+        Ok(Attachment { kind, mimetype, filename, caption, seconds: None, kept })
+    }
+
+    /// Uploads a kept file to WhatsApp.
+    pub(super) async fn upload(
+        &self,
+        link: &Link,
+        attachment: Attachment,
+    ) -> Result<Content, SendError> {
+        let Attachment { kind, mimetype, filename, caption, seconds, kept } = attachment;
+        let opened = self.shared.ports.media_files.open(&kept.id).await;
+        let opened = opened.map_err(SendError::Store)?;
+        let Some((file, _)) = opened else { return Err(SendError::Media(MediaError::NotStored)) };
+        let clock = &self.shared.ports.clock;
+        let limit = clock.now().plus(UPLOAD_LIMIT);
+        let uploaded = tokio::select! {
+            uploaded = link.connection.upload(kind, file) => uploaded,
+            () = clock.sleep_until(limit) => Err(EngineError::Unanswered(None)),
+        };
+        let remote = uploaded.map_err(|error| match error {
+            // No message was made of it: nothing can have gone out.
+            EngineError::Unanswered(_) | EngineError::NotConnected => {
+                SendError::NotReady(SessionStatus::Initializing)
+            }
+            error => SendError::Engine(error),
+        })?;
+        Ok(Content::Media(Box::new(content::Media {
+            kind,
+            mimetype,
+            filename,
+            caption,
+            size_bytes: kept.size_bytes,
+            seconds,
+            remote: Some(remote),
+        })))
+    }
+}
+
+/// What files of a sort usually are.
+const fn usual_type(kind: MediaKind) -> &'static str {
+    match kind {
+        MediaKind::Image => "image/jpeg",
+        MediaKind::Video => "video/mp4",
+        MediaKind::Audio => "audio/mpeg",
+        MediaKind::Voice => "audio/ogg; codecs=opus",
+        MediaKind::Document => "application/octet-stream",
+        MediaKind::Sticker => "image/webp",
+    }
+}

@@ -1,0 +1,114 @@
+//! Why a message was not sent or changed.
+
+use domain::{
+    WaMessageId,
+    pacing::PacingRule,
+    port::{EngineError, StoreError},
+    session::SessionStatus,
+    template::RenderError,
+};
+
+use crate::media::MediaError;
+
+/// Why a message was not sent, or not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// Unknown session.
+    #[error("no such session")]
+    SessionNotFound,
+    /// Its engine is not loaded.
+    #[error("the session is not started")]
+    NotStarted,
+    /// It is not connected now.
+    #[error("the session is not ready: {}", .0.as_str())]
+    NotReady(SessionStatus),
+    /// It is connected, but earlier sends whose outcome is not known go first, and that took too long.
+    #[error("the session settles earlier sends")]
+    Settling,
+    /// Too many sends are under way, in this chat or at all.
+    #[error("too many sends are under way")]
+    Busy,
+    /// The quoted message is not known.
+    #[error("the quoted message is not known")]
+    QuotedNotFound(WaMessageId),
+    /// The message to forward or change is not known in this chat.
+    #[error("the message is not known")]
+    MessageNotFound(WaMessageId),
+    /// It cannot be done with a message of this sort, or in this state.
+    #[error("{0}")]
+    NotPossible(&'static str),
+    /// Only the author may do this.
+    #[error("{0}")]
+    NotAllowed(&'static str),
+    /// A chosen option is not one of the poll's.
+    #[error("the poll has no such option")]
+    NoSuchOption {
+        /// The options it has.
+        valid: Vec<String>,
+    },
+    /// No such template.
+    #[error("no such template")]
+    TemplateNotFound,
+    /// The template could not be filled.
+    #[error(transparent)]
+    Render(RenderError),
+    /// The file could not be had.
+    #[error("the file could not be had")]
+    Media(#[source] MediaError),
+    /// A hook stopped it.
+    #[error("stopped by a hook: {0}")]
+    Blocked(String),
+    /// Pacing stopped it.
+    #[error("too fast: {}", .rule.as_str())]
+    Paced {
+        /// By which rule.
+        rule: PacingRule,
+        /// When it may be tried again, whole seconds from now, at least 1.
+        retry_after_seconds: u64,
+    },
+    /// The key was used with another request.
+    #[error("the idempotency key was used with another request")]
+    KeyReused,
+    /// The request with this key is under way.
+    #[error("the request with this idempotency key is under way")]
+    KeyInProgress,
+    /// What became of the request with this key cannot be known.
+    #[error("the outcome of the request with this idempotency key is not known")]
+    KeyOutcomeUnknown,
+    /// WhatsApp does not know the recipient.
+    #[error("the recipient is not on WhatsApp")]
+    NotOnWhatsApp,
+    /// WhatsApp said no.
+    #[error("whatsapp refused with code {code}")]
+    Refused {
+        /// WhatsApp's code.
+        code: u16,
+    },
+    /// What became of it is not known.
+    #[error("whatsapp did not answer")]
+    Unanswered,
+    /// The engine could not make a message of it.
+    #[error("the engine refused the message")]
+    Engine(#[source] EngineError),
+    /// The ledger, before anything was stored.
+    #[error("the ledger failed before the send")]
+    Store(#[source] StoreError),
+    /// The ledger, while the message was stored: whether it is there is not known.
+    #[error("the ledger failed while the message was stored")]
+    Unstored(#[source] StoreError),
+}
+
+impl SendError {
+    /// Whether the message may have gone out, or may still go out.
+    pub(crate) const fn leaves_it_open(&self) -> bool {
+        matches!(self, Self::Unanswered | Self::Unstored(_))
+    }
+
+    /// Whether the failure says that WhatsApp does not like what this account does, or is failing itself.
+    pub(crate) const fn counts_as_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused { .. } | Self::Engine(EngineError::Refused(_) | EngineError::Store(_))
+        )
+    }
+}

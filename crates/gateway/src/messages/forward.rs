@@ -1,0 +1,78 @@
+//! What a stored message says, so that it can be said again.
+
+use domain::{
+    ChatId, SessionId, WaMessageId,
+    content::{ContactCard, Content, LinkPreview, Location},
+    media::{MediaRecord, MediaState},
+    message::{Message, MessageType},
+    port::KeptMedia,
+};
+
+use super::{Messages, SendError, compose::Attachment, input::poll_of};
+use crate::sessions::Link;
+
+const CANNOT: SendError = SendError::NotPossible("This message cannot be forwarded");
+
+impl Messages {
+    /// The content of a message of a chat, ready to go out, and where its file is kept.
+    pub(super) async fn stored_content(
+        &self,
+        session: SessionId,
+        link: &Link,
+        chat: &ChatId,
+        id: &WaMessageId,
+    ) -> Result<(Content, Option<KeptMedia>), SendError> {
+        let message = self.stored(session, chat, id).await?;
+        let records = &self.shared.ports.media_records;
+        match records.media(session, id).await.map_err(SendError::Store)? {
+            Some(record) => self.stored_file(link, record).await,
+            None => content_of(&message).map(|content| (content, None)).ok_or(CANNOT),
+        }
+    }
+
+    /// A file that is here is uploaded anew: what WhatsApp keeps of an old message may be gone. A file that is not here
+    /// goes out by reference.
+    async fn stored_file(
+        &self,
+        link: &Link,
+        record: MediaRecord,
+    ) -> Result<(Content, Option<KeptMedia>), SendError> {
+        let media = record.media;
+        let MediaState::Ready { id, size_bytes } = record.state else {
+            let known = media.remote.is_some();
+            let content = known.then(|| Content::Media(Box::new(media)));
+            return content.map(|content| (content, None)).ok_or(CANNOT);
+        };
+        let kept = KeptMedia { id, size_bytes };
+        let attachment = Attachment {
+            kind: media.kind,
+            mimetype: media.mimetype,
+            filename: media.filename,
+            caption: media.caption,
+            seconds: media.seconds,
+            kept: kept.clone(),
+        };
+        Ok((self.upload(link, attachment).await?, Some(kept)))
+    }
+}
+
+/// From the row alone.
+fn content_of(message: &Message) -> Option<Content> {
+    let field = |name: &str| message.metadata.get(name).cloned();
+    match message.kind {
+        MessageType::Text => {
+            let preview = field("linkPreview")
+                .and_then(|card| serde_json::from_value::<LinkPreview>(card).ok());
+            Some(Content::Text { body: message.body.clone()?, preview })
+        }
+        MessageType::Location => {
+            serde_json::from_value::<Location>(field("location")?).ok().map(Content::Location)
+        }
+        MessageType::Contact => {
+            let cards = serde_json::from_value::<Vec<ContactCard>>(field("contacts")?).ok()?;
+            (!cards.is_empty()).then_some(Content::Contacts { cards })
+        }
+        MessageType::Poll => poll_of(&field("poll")?).map(Content::Poll),
+        _ => None,
+    }
+}

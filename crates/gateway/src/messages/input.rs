@@ -1,0 +1,268 @@
+//! A send as hooks see and change it: OpenWA's request body.
+
+use domain::{
+    ChatId, WaMessageId,
+    content::{CAPTION_CHARS_MAX, LinkPreview, Location, POLL_OPTIONS, Poll},
+    message::{MENTIONS_MAX, TEXT_CHARS_MAX},
+};
+use serde_json::{Map, Value, json};
+
+use super::{MediaInput, Preview, QuoteRef, Say, ToSend};
+
+/// The input of a send.
+pub(super) fn of(to_send: &ToSend) -> Value {
+    let mut fields = shown_fields(to_send);
+    if let Say::Media { input: MediaInput::Base64(text), .. } = &to_send.say {
+        fields.insert("base64".into(), json!(text));
+    }
+    Value::Object(fields)
+}
+
+/// The same without the bytes of files.
+pub(super) fn shown(to_send: &ToSend) -> Value {
+    Value::Object(shown_fields(to_send))
+}
+
+fn shown_fields(to_send: &ToSend) -> Map<String, Value> {
+    let mut fields = match &to_send.say {
+        Say::Text { text, preview } => {
+            let mut fields = object(json!({ "text": text }));
+            match preview {
+                Preview::Off => {}
+                Preview::Fetch => drop(fields.insert("linkPreview".into(), json!(true))),
+                Preview::Card(card) => {
+                    fields.insert("customLinkPreview".into(), json!(card));
+                }
+            }
+            fields
+        }
+        Say::Media { input, mimetype, filename, caption, .. } => {
+            let url = match input {
+                MediaInput::Url(url) => Some(url),
+                MediaInput::Base64(_) => None,
+            };
+            some(json!({
+                "url": url, "mimetype": mimetype, "filename": filename, "caption": caption,
+            }))
+        }
+        Say::Location(place) => some(json!(place)),
+        Say::Contact { name, number } => {
+            object(json!({ "contactName": name, "contactNumber": number }))
+        }
+        Say::Poll(poll) => object(json!({
+            "name": poll.name,
+            "options": poll.options,
+            "allowMultipleAnswers": poll.allow_multiple_answers,
+        })),
+        Say::Forward { from, id } => object(json!({ "fromChatId": from, "messageId": id })),
+    };
+    let chat = if matches!(to_send.say, Say::Forward { .. }) { "toChatId" } else { "chatId" };
+    fields.insert(chat.into(), json!(to_send.chat));
+    if !to_send.mentions.is_empty() {
+        fields.insert("mentions".into(), json!(to_send.mentions));
+    }
+    if let Some(quoted) = &to_send.quoted {
+        fields.insert("quotedMessageId".into(), json!(quoted.id));
+    }
+    fields
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// Without the members that are null.
+fn some(value: Value) -> Map<String, Value> {
+    let mut fields = object(value);
+    fields.retain(|_, value| !value.is_null());
+    fields
+}
+
+/// What handlers made of the input. The sort of message stays. An input that makes no sense, or that is over a limit,
+/// stops the send: the sentence says why.
+pub(super) fn read(before: &ToSend, input: &Value) -> Result<ToSend, String> {
+    let fields = input.as_object().ok_or("a hook left no usable input")?;
+    let reader = Reader { fields };
+    let say = match &before.say {
+        Say::Text { .. } => {
+            Say::Text { text: reader.needed("text", TEXT_MAX)?, preview: reader.preview()? }
+        }
+        Say::Media { kind, .. } => {
+            let input = match (reader.text("base64", usize::MAX)?, reader.text("url", URL_MAX)?) {
+                (Some(base64), _) => MediaInput::Base64(base64),
+                (None, Some(url)) => MediaInput::Url(url),
+                (None, None) => return Err("a hook left neither url nor base64".into()),
+            };
+            Say::Media {
+                kind: *kind,
+                input,
+                mimetype: reader.text("mimetype", NAME_MAX)?,
+                filename: reader.text("filename", NAME_MAX)?,
+                caption: reader.text("caption", CAPTION_CHARS_MAX)?,
+            }
+        }
+        Say::Location(_) => {
+            let place: Option<Location> = serde_json::from_value(input.clone()).ok();
+            Say::Location(place.filter(is_on_earth).ok_or("a hook left no place")?)
+        }
+        Say::Contact { .. } => Say::Contact {
+            name: reader.needed("contactName", NAME_MAX)?,
+            number: reader.needed("contactNumber", 30)?,
+        },
+        Say::Poll(_) => Say::Poll(reader.poll()?),
+        Say::Forward { .. } => Say::Forward {
+            from: reader.chat("fromChatId")?,
+            id: WaMessageId::from_wire(reader.needed("messageId", NAME_MAX)?),
+        },
+    };
+    let chat = if matches!(say, Say::Forward { .. }) { "toChatId" } else { "chatId" };
+    let in_chat = before.quoted.as_ref().is_some_and(|quoted| quoted.in_chat);
+    let quoted = reader.text("quotedMessageId", NAME_MAX)?;
+    let quoted = quoted.map(|id| QuoteRef { id: WaMessageId::from_wire(id), in_chat });
+    Ok(ToSend { chat: reader.chat(chat)?, say, mentions: reader.mentions()?, quoted })
+}
+
+/// Filled templates may be longer than a person's text.
+const TEXT_MAX: usize = domain::template::RENDERED_CHARS_MAX;
+const _: () = assert!(TEXT_MAX >= TEXT_CHARS_MAX);
+const NAME_MAX: usize = 256;
+const URL_MAX: usize = 2048;
+
+fn is_on_earth(place: &Location) -> bool {
+    (-90.0..=90.0).contains(&place.latitude) && (-180.0..=180.0).contains(&place.longitude)
+}
+
+struct Reader<'a> {
+    fields: &'a Map<String, Value>,
+}
+
+impl Reader<'_> {
+    fn text(&self, name: &str, most: usize) -> Result<Option<String>, String> {
+        match self.fields.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if most == usize::MAX || text.chars().count() <= most => {
+                Ok(Some(text.clone()))
+            }
+            Some(_) => Err(format!("a hook left an unusable {name}")),
+        }
+    }
+
+    fn needed(&self, name: &str, most: usize) -> Result<String, String> {
+        let text = self.text(name, most)?.filter(|text| !text.is_empty());
+        text.ok_or_else(|| format!("a hook left no {name}"))
+    }
+
+    fn chat(&self, name: &str) -> Result<ChatId, String> {
+        self.needed(name, NAME_MAX)?.parse().map_err(|_| format!("a hook left an unusable {name}"))
+    }
+
+    fn mentions(&self) -> Result<Vec<ChatId>, String> {
+        let Some(given) = self.fields.get("mentions") else { return Ok(vec![]) };
+        let read = serde_json::from_value::<Vec<ChatId>>(given.clone());
+        let read = read.ok().filter(|mentions| mentions.len() <= MENTIONS_MAX);
+        read.ok_or_else(|| "a hook left unusable mentions".into())
+    }
+
+    fn preview(&self) -> Result<Preview, String> {
+        match (self.fields.get("customLinkPreview"), self.fields.get("linkPreview")) {
+            (Some(card), _) if !card.is_null() => {
+                let card = serde_json::from_value::<LinkPreview>(card.clone());
+                card.map(Preview::Card).map_err(|_| "a hook left an unusable card".into())
+            }
+            (_, Some(Value::Bool(true))) => Ok(Preview::Fetch),
+            _ => Ok(Preview::Off),
+        }
+    }
+
+    fn poll(&self) -> Result<Poll, String> {
+        let poll = poll_of(&Value::Object(self.fields.clone()));
+        let usable = |poll: &Poll| POLL_OPTIONS.contains(&poll.options.len());
+        poll.filter(usable).ok_or_else(|| "a hook left an unusable poll".into())
+    }
+}
+
+/// A poll as the API and rows write it.
+pub(super) fn poll_of(value: &Value) -> Option<Poll> {
+    Some(Poll {
+        name: value["name"].as_str()?.to_owned(),
+        options: serde_json::from_value(value["options"].clone()).ok()?,
+        allow_multiple_answers: value["allowMultipleAnswers"].as_bool().unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::content::MediaKind;
+
+    use super::*;
+
+    fn to_send(say: Say) -> ToSend {
+        ToSend {
+            chat: "49170111@c.us".parse().unwrap(),
+            say,
+            mentions: vec!["49170222@c.us".parse().unwrap()],
+            quoted: Some(QuoteRef { id: WaMessageId::from_wire("3EB01"), in_chat: true }),
+        }
+    }
+
+    #[test]
+    fn every_sort_survives_the_way_through_hooks() {
+        let card =
+            LinkPreview { url: "https://a.example".into(), title: "A".into(), description: None };
+        let poll = Poll {
+            name: "What?".into(),
+            options: vec!["Tea".into(), "Cake".into()],
+            allow_multiple_answers: true,
+        };
+        let media = |input| Say::Media {
+            kind: MediaKind::Voice,
+            input,
+            mimetype: Some("audio/ogg".into()),
+            filename: None,
+            caption: None,
+        };
+        let place = Location {
+            latitude: 52.5,
+            longitude: 13.4,
+            description: Some("Home".into()),
+            address: None,
+            url: None,
+        };
+        for say in [
+            Say::Text { text: "hi".into(), preview: Preview::Card(card) },
+            Say::Text { text: "hi".into(), preview: Preview::Fetch },
+            media(MediaInput::Base64("AAAA".into())),
+            media(MediaInput::Url("https://a.example/x.ogg".into())),
+            Say::Location(place),
+            Say::Contact { name: "Mia".into(), number: "+49170111".into() },
+            Say::Poll(poll),
+            Say::Forward {
+                from: "49170111@c.us".parse().unwrap(),
+                id: WaMessageId::from_wire("3A"),
+            },
+        ] {
+            let before = to_send(say);
+            assert_eq!(read(&before, &of(&before)), Ok(before.clone()), "{before:?}");
+        }
+        let secret = to_send(media(MediaInput::Base64("AAAA".into())));
+        assert!(!shown(&secret).to_string().contains("AAAA"));
+    }
+
+    #[test]
+    fn nonsense_from_a_hook_stops_the_send() {
+        let before = to_send(Say::Text { text: "hi".into(), preview: Preview::Off });
+        for input in [
+            json!(null),
+            json!({}),
+            json!({ "chatId": "x", "text": "hi" }),
+            json!({ "chatId": "49170111@c.us", "text": "" }),
+            json!({ "chatId": "49170111@c.us", "text": 7 }),
+            json!({ "chatId": "49170111@c.us", "text": "hi", "mentions": "all" }),
+        ] {
+            assert!(read(&before, &input).is_err(), "{input}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What a caller may ask for, and what it is told.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    ChatId, TemplateId, WaMessageId,
+    content::{LinkPreview, Location, MediaKind, Poll},
+    message::MessageStatus,
+};
+
+/// A message to send.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToSend {
+    /// Where to.
+    pub chat: ChatId,
+    /// What.
+    pub say: Say,
+    /// Whom it mentions.
+    pub mentions: Vec<ChatId>,
+    /// What it answers.
+    pub quoted: Option<QuoteRef>,
+}
+
+/// A message to quote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuoteRef {
+    /// WhatsApp's id of it.
+    pub id: WaMessageId,
+    /// It must be a message of the same chat.
+    pub in_chat: bool,
+}
+
+/// What a message is to say.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Say {
+    /// Plain text.
+    Text {
+        /// The text.
+        text: String,
+        /// The card above it.
+        preview: Preview,
+    },
+    /// A file.
+    Media {
+        /// Its sort.
+        kind: MediaKind,
+        /// Where it comes from.
+        input: MediaInput,
+        /// Its type; else the one its server says, else the usual one of its sort.
+        mimetype: Option<String>,
+        /// Its name.
+        filename: Option<String>,
+        /// The text under it.
+        caption: Option<String>,
+    },
+    /// A place.
+    Location(Location),
+    /// An address card.
+    Contact {
+        /// The person's name.
+        name: String,
+        /// The person's number.
+        number: String,
+    },
+    /// A question with options.
+    Poll(Poll),
+    /// A stored message once more.
+    Forward {
+        /// The chat it stands in.
+        from: ChatId,
+        /// WhatsApp's id of it.
+        id: WaMessageId,
+    },
+}
+
+/// The card above a text with a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Preview {
+    /// None.
+    Off,
+    /// From the page behind the first link, where it can be had in time.
+    Fetch,
+    /// This one.
+    Card(LinkPreview),
+}
+
+/// Where a file comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum MediaInput {
+    /// A web server.
+    Url(String),
+    /// The request itself.
+    Base64(String),
+}
+
+impl std::fmt::Debug for MediaInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            // Addresses may hold passwords.
+            Self::Url(_) => f.write_str("Url"),
+            Self::Base64(text) => write!(f, "Base64({} characters)", text.len()),
+        }
+    }
+}
+
+/// A template and what fills it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateSend {
+    /// Where to.
+    pub chat: ChatId,
+    /// Which template.
+    pub template: TemplateRef,
+    /// The values of its placeholders.
+    pub variables: BTreeMap<String, String>,
+    /// Whom it mentions.
+    pub mentions: Vec<ChatId>,
+    /// The card above it.
+    pub preview: Preview,
+}
+
+/// How a template is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TemplateRef {
+    /// By its id.
+    Id(TemplateId),
+    /// By its name.
+    Name(String),
+}
+
+/// The key of an idempotent send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// As the caller sent it.
+    pub key: String,
+    /// Route and body, see [`domain::idempotency::fingerprint`].
+    pub fingerprint: String,
+}
+
+/// A message on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// WhatsApp's id, chosen by us.
+    pub id: WaMessageId,
+    /// WhatsApp's time where it answered, else ours; epoch seconds.
+    pub timestamp: i64,
+    /// `sent`, or `pending` when WhatsApp did not answer in time: it is settled later, and told as an event.
+    pub status: MessageStatus,
+}
+
+/// The answer to a send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// The message.
+    pub sent: Sent,
+    /// The key was used before; nothing was sent now.
+    pub replayed: bool,
+}
+
+impl Say {
+    /// OpenWA's word for hooks.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Text { .. } => "text",
+            Self::Media { kind, .. } => kind.as_str(),
+            Self::Location(_) => "location",
+            Self::Contact { .. } => "contact",
+            Self::Poll(_) => "poll",
+            Self::Forward { .. } => "forward",
+        }
+    }
+}

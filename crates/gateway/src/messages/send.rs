@@ -1,0 +1,346 @@
+//! One send, from its acceptance to its answer.
+
+use std::sync::Arc;
+
+use domain::{
+    EventId, MessageRowId, SessionId, Timestamp, WaMessageId,
+    chat::Typing,
+    event,
+    message::{Content, Direction, Message, MessageStatus, OutgoingMessage},
+    port::{Connection, EngineError, MessageQuery, NewMessage, Page, Write},
+    session::SessionStatus,
+};
+use serde_json::{Value, json};
+
+use super::{
+    Answered, IdempotencyKey, Messages, SendError, Sent, ToSend, compose::Draft, input,
+    outbox::Place, typing,
+};
+use crate::{
+    acks::{self, Ticket},
+    hooks::HookPoint,
+    idempotency::Begun,
+    sessions::Link,
+};
+
+/// A send with its key, if it has one.
+pub(super) async fn run(
+    this: Messages,
+    session: SessionId,
+    to_send: ToSend,
+    place: Option<Place>,
+    key: Option<IdempotencyKey>,
+) -> Result<Answered, SendError> {
+    this.session(session).await?;
+    let Some(key) = key else {
+        let sent = this.paced_send(session, to_send, place, None).await?;
+        return Ok(Answered { sent, replayed: false });
+    };
+    match this.shared.keys.begin(session, &key).await? {
+        Begun::Replay(sent) => Ok(Answered { sent, replayed: true }),
+        Begun::Fresh(held) => {
+            let result = this.paced_send(session, to_send, place, Some(key.key)).await;
+            held.end(&result).await;
+            result.map(|sent| Answered { sent, replayed: false })
+        }
+    }
+}
+
+impl Messages {
+    async fn paced_send(
+        &self,
+        session: SessionId,
+        to_send: ToSend,
+        place: Option<Place>,
+        key: Option<String>,
+    ) -> Result<Sent, SendError> {
+        let chat = self.canonical(session, &to_send.chat).await?;
+        let admitted = self.shared.pacing.admit(session, &chat).await?;
+        let result = self.hooked_send(session, to_send, place, key).await;
+        admitted.settle(&result).await;
+        result
+    }
+
+    /// `message:sending` in front, `message:sent` or `message:failed` behind.
+    async fn hooked_send(
+        &self,
+        session: SessionId,
+        to_send: ToSend,
+        place: Option<Place>,
+        key: Option<String>,
+    ) -> Result<Sent, SendError> {
+        let hooks = &self.shared.hooks;
+        let to_send = self.ask_before(session, to_send).await?;
+        let word = to_send.say.word();
+        let input = hooks.listens(HookPoint::MessageFailed).then(|| input::shown(&to_send));
+        let (draft, place, link) = self.prepare(session, to_send, place).await?;
+        let text = match &draft.content {
+            Content::Text { body, .. } => Some(body.chars().count()),
+            _ => None,
+        };
+        if let Some(characters) = text {
+            self.type_first(&link, &draft, characters).await;
+        }
+        let typed = text.is_some() && !self.shared.options.typing_max.is_zero();
+        let chat = draft.chat.clone();
+        let handed = self.hand_over(session, draft, key).await;
+        if typed {
+            typing::show(&*self.shared.ports.clock, &*link.connection, &chat, Typing::Paused).await;
+        }
+        drop(place);
+        let result = match handed {
+            Ok((message, ticket)) => self.answer(session, &message, ticket).await,
+            Err(error) => Err(error),
+        };
+        self.tell_after(session, word, input, &result).await;
+        result
+    }
+
+    /// Everything before the chat's turn: the session, what is said, its file; then waits for the turn.
+    async fn prepare(
+        &self,
+        session: SessionId,
+        to_send: ToSend,
+        place: Option<Place>,
+    ) -> Result<(Draft, Option<Place>, Link), SendError> {
+        let link = self.link(session).await?;
+        let chat = self.canonical(session, &to_send.chat).await?;
+        let mut place = match place {
+            Some(place) if !place.is_in(&chat) => {
+                // A hook sent it elsewhere: there it is the last.
+                drop(place);
+                let elsewhere = self.shared.waiters.outbox.join(session, chat.clone());
+                Some(elsewhere.map_err(|_| SendError::Busy)?)
+            }
+            place => place,
+        };
+        let draft = self.compose(session, &link, chat, to_send).await?;
+        if let Some(place) = place.as_mut() {
+            place.turn().await;
+        }
+        Ok((draft, place, link))
+    }
+
+    async fn type_first(&self, link: &Link, draft: &Draft, characters: usize) {
+        let most = self.shared.options.typing_max;
+        if most.is_zero() {
+            return;
+        }
+        let ports = &self.shared.ports;
+        let until =
+            ports.clock.now().plus(typing::duration(characters, ports.entropy.fraction(), most));
+        typing::show(&*ports.clock, &*link.connection, &draft.chat, Typing::Typing).await;
+        ports.clock.sleep_until(until).await;
+    }
+
+    /// Stores the row with what goes out, then writes the frame.
+    async fn hand_over(
+        &self,
+        session: SessionId,
+        draft: Draft,
+        key: Option<String>,
+    ) -> Result<(Arc<Message>, Option<Ticket>), SendError> {
+        let (link, _passing) = self.pass(session).await?;
+        let (message, new, outgoing) = self.row(session, &link.from, draft, key);
+        // Waiting begins before the first byte leaves, so that no answer is too early.
+        let ticket = self.shared.waiters.wait(message.clone());
+        let insert = Write::InsertMessage { message: Box::new(new), events: vec![] };
+        self.inner().commit.write(vec![insert]).await.map_err(SendError::Unstored)?;
+        self.persisted(&message);
+        match self.write_frame(&*link.connection, outgoing).await {
+            // Not written for sure, or not known: it is settled after the next connect, under its id.
+            Ok(()) | Err(EngineError::Unanswered(_)) => Ok((message, ticket)),
+            Err(EngineError::NotConnected) => {
+                // Nothing left this process: the row has its final state.
+                self.fail(&message, "the session was not connected").await;
+                Err(SendError::NotReady(SessionStatus::Initializing))
+            }
+            Err(error) => {
+                self.fail(&message, "the engine refused the message").await;
+                Err(SendError::Engine(error))
+            }
+        }
+    }
+
+    /// Writes a frame within the limit of an answer.
+    pub(super) async fn write_frame(
+        &self,
+        connection: &dyn Connection,
+        outgoing: OutgoingMessage,
+    ) -> Result<(), EngineError> {
+        let clock = &self.shared.ports.clock;
+        let limit = clock.now().plus(self.shared.options.answer_limit);
+        tokio::select! {
+            written = connection.send(outgoing) => written,
+            () = clock.sleep_until(limit) => Err(EngineError::Unanswered(None)),
+        }
+    }
+
+    fn row(
+        &self,
+        session: SessionId,
+        from: &str,
+        draft: Draft,
+        key: Option<String>,
+    ) -> (Arc<Message>, NewMessage, OutgoingMessage) {
+        let ports = &self.shared.ports;
+        let id = WaMessageId::new(&*ports.entropy);
+        let media = draft.media_record(session, &id);
+        let message = Message {
+            id: MessageRowId::new(&*ports.entropy),
+            session,
+            wa_id: id.clone(),
+            chat: draft.chat.clone(),
+            from: from.to_owned(),
+            to: draft.chat.to_string(),
+            chat_name: None,
+            author: None,
+            body: draft.content.body(),
+            kind: draft.content.kind(),
+            direction: Direction::Outgoing,
+            timestamp: None,
+            metadata: draft.metadata(),
+            media_path: media.as_ref().map(|_| draft.media_path(session, &id)),
+            media_mimetype: media.as_ref().map(|record| record.media.mimetype.clone()),
+            status: MessageStatus::Pending,
+            created_at: ports.clock.now(),
+        };
+        let outgoing = OutgoingMessage {
+            id,
+            chat: draft.chat,
+            content: draft.content,
+            mentions: draft.mentions,
+            quoted: draft.quoted,
+        };
+        let new = NewMessage {
+            message: message.clone(),
+            outgoing: Some(outgoing.clone()),
+            media,
+            idempotency_key: key,
+        };
+        (Arc::new(message), new, outgoing)
+    }
+
+    async fn fail(&self, message: &Message, reason: &str) {
+        let inner = self.inner();
+        let write = acks::failed(inner, message, None, reason, self.shared.ports.clock.now());
+        if let Err(error) = inner.commit.write_surely(vec![write]).await {
+            tracing::error!(session.id = %message.session, message.id = %message.wa_id,
+                error = &error as &dyn std::error::Error, "a failed send was not stored as failed");
+        }
+    }
+
+    async fn answer(
+        &self,
+        session: SessionId,
+        message: &Message,
+        ticket: Option<Ticket>,
+    ) -> Result<Sent, SendError> {
+        let sent = |timestamp, status| Sent { id: message.wa_id.clone(), timestamp, status };
+        let pending = || sent(message.created_at.seconds(), MessageStatus::Pending);
+        let Some(mut ticket) = ticket else { return Ok(pending()) };
+        let clock = &self.shared.ports.clock;
+        let limit = clock.now().plus(self.shared.options.answer_limit);
+        let answer = tokio::select! {
+            answer = ticket.answer() => answer,
+            () = clock.sleep_until(limit) => None,
+        };
+        match answer.map(|answer| (answer.refused, answer.timestamp)) {
+            None => Ok(pending()),
+            Some((None, timestamp)) => {
+                self.lift_restriction(session, message).await;
+                Ok(sent(timestamp, MessageStatus::Sent))
+            }
+            Some((Some(404), _)) => Err(SendError::NotOnWhatsApp),
+            Some((Some(code), _)) => Err(SendError::Refused { code }),
+        }
+    }
+
+    /// A first message to a stranger was taken: WhatsApp's lock on those is over.
+    async fn lift_restriction(&self, session: SessionId, message: &Message) {
+        let ports = &self.shared.ports;
+        let Ok(Some(found)) = ports.sessions.get(session).await else { return };
+        if !acks::is_cold_restricted(found.restriction.as_ref()) {
+            return;
+        }
+        let heard = MessageQuery {
+            chat: Some(message.chat.clone()),
+            direction: Some(Direction::Incoming),
+            ..MessageQuery::default()
+        };
+        let heard = ports.messages.list(session, &heard, Page { limit: 1, offset: 0 }).await;
+        if message.chat.is_group() || !matches!(heard, Ok(Some(page)) if page.total == 0) {
+            return;
+        }
+        let write = acks::restriction(self.inner(), session, false, ports.clock.now());
+        if let Err(error) = self.inner().commit.write_surely(vec![write]).await {
+            tracing::warn!(session.id = %session, error = &error as &dyn std::error::Error,
+                "the end of a restriction was not stored");
+        }
+    }
+
+    fn persisted(&self, message: &Message) {
+        let hooks = &self.shared.hooks;
+        if hooks.listens(HookPoint::MessagePersisted) {
+            let data = json!({ "sessionId": message.session, "message": shown(message) });
+            hooks.notify(HookPoint::MessagePersisted, message.session, data);
+        }
+    }
+
+    async fn ask_before(&self, session: SessionId, to_send: ToSend) -> Result<ToSend, SendError> {
+        let hooks = &self.shared.hooks;
+        if !hooks.listens(HookPoint::MessageSending) {
+            return Ok(to_send);
+        }
+        let data = json!({
+            "sessionId": session,
+            "type": to_send.say.word(),
+            "input": input::of(&to_send),
+        });
+        let verdict = hooks.ask(HookPoint::MessageSending, session, data).await;
+        match verdict.blocked {
+            Some(why) => Err(SendError::Blocked(why)),
+            None if !verdict.changed => Ok(to_send),
+            None => input::read(&to_send, &verdict.data["input"]).map_err(SendError::Blocked),
+        }
+    }
+
+    /// Awaited, but whatever handlers do, the result stays.
+    async fn tell_after(
+        &self,
+        session: SessionId,
+        word: &str,
+        input: Option<Value>,
+        result: &Result<Sent, SendError>,
+    ) {
+        let hooks = &self.shared.hooks;
+        match (result, input) {
+            (Ok(sent), _) if sent.status == MessageStatus::Pending => {}
+            (Ok(sent), _) if hooks.listens(HookPoint::MessageSent) => {
+                let found = self.shared.ports.messages.get(session, &sent.id).await.ok().flatten();
+                let message = found.map_or_else(|| json!({ "id": sent.id }), |row| shown(&row));
+                let data = json!({ "sessionId": session, "message": message, "type": word });
+                let _ = hooks.ask(HookPoint::MessageSent, session, data).await;
+            }
+            (Err(error), Some(input)) => {
+                let data = json!({
+                    "sessionId": session,
+                    "type": word,
+                    "input": input,
+                    "error": error.to_string(),
+                });
+                let _ = hooks.ask(HookPoint::MessageFailed, session, data).await;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A message as hooks see it: as events show it, with its status.
+fn shown(message: &Message) -> Value {
+    let at = message.timestamp.map_or(message.created_at, Timestamp::from_seconds);
+    let nobody = EventId::from_uuid(uuid::Uuid::nil());
+    let mut data = event::message_sent(nobody, message, at).data;
+    data["status"] = json!(message.status);
+    data
+}

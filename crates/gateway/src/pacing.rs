@@ -1,0 +1,103 @@
+//! Pacing of sends: a place is taken before anything happens, and given back when nothing left.
+
+use std::sync::Arc;
+
+use domain::{
+    ChatId, Clock, SessionId, Timestamp,
+    pacing::{PacingOutcome, PacingRules, Refusal},
+    port::PacingStore,
+};
+
+use crate::{Ports, messages::SendError};
+
+/// The rules in force, and the counters behind them.
+#[derive(Clone)]
+pub(crate) struct Pacing {
+    store: Arc<dyn PacingStore>,
+    clock: Arc<dyn Clock>,
+    rules: Arc<PacingRules>,
+}
+
+/// A place that was taken.
+#[must_use]
+pub(crate) struct Admitted {
+    /// Nothing while pacing is off.
+    place: Option<Place>,
+}
+
+struct Place {
+    pacing: Pacing,
+    session: SessionId,
+    chat: ChatId,
+    at: Timestamp,
+}
+
+impl Pacing {
+    pub(crate) fn new(ports: &Ports, rules: PacingRules) -> Self {
+        let (store, clock) = (ports.pacing.clone(), ports.clock.clone());
+        Self { store, clock, rules: Arc::new(rules) }
+    }
+
+    /// Takes a place, or says when there may be one.
+    pub(crate) async fn admit(
+        &self,
+        session: SessionId,
+        chat: &ChatId,
+    ) -> Result<Admitted, SendError> {
+        if !self.rules.enabled {
+            return Ok(Admitted { place: None });
+        }
+        let at = self.clock.now();
+        let admitted = self.store.admit(session, chat, &self.rules, at).await;
+        match admitted.map_err(SendError::Store)? {
+            Ok(()) => {
+                let place = Place { pacing: self.clone(), session, chat: chat.clone(), at };
+                Ok(Admitted { place: Some(place) })
+            }
+            Err(Refusal { rule, until }) => {
+                tracing::info!(session.id = %session, rule = rule.as_str(), "a send was too fast");
+                let millis = u64::try_from(until.since(at).as_millis()).unwrap_or(u64::MAX);
+                let retry_after_seconds = millis.div_ceil(1000).max(1);
+                Err(SendError::Paced { rule, retry_after_seconds })
+            }
+        }
+    }
+}
+
+impl Admitted {
+    /// Tells what became of the send.
+    pub(crate) async fn settle<T: Outcome>(self, result: &Result<T, SendError>) {
+        let Some(Place { pacing, session, chat, at }) = self.place else { return };
+        let outcome = match result {
+            Ok(done) if done.is_taken() => PacingOutcome::Taken,
+            // Not known: neither a success nor a failure, and the place stays taken.
+            Ok(_) => return,
+            Err(error) if error.leaves_it_open() => return,
+            Err(error) if error.counts_as_failure() => PacingOutcome::Failed,
+            Err(_) => PacingOutcome::NotSent,
+        };
+        let now = pacing.clock.now();
+        match pacing.store.settle(session, &chat, &pacing.rules, at, outcome, now).await {
+            Ok(true) => {
+                tracing::warn!(session.id = %session, "too many failures in a row: sends are stopped for a while");
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(session.id = %session, error = &error as &dyn std::error::Error,
+                    "the outcome of a send was not counted");
+            }
+        }
+    }
+}
+
+/// Something that was sent.
+pub(crate) trait Outcome {
+    /// Whether WhatsApp's server is known to have taken it.
+    fn is_taken(&self) -> bool;
+}
+
+impl Outcome for crate::messages::Sent {
+    fn is_taken(&self) -> bool {
+        self.status != domain::message::MessageStatus::Pending
+    }
+}

@@ -1,0 +1,266 @@
+//! Messages that came in, as the writes of one commit.
+
+use std::collections::{HashMap, HashSet};
+
+use domain::{
+    ChatId, MessageRowId, Timestamp, WaMessageId,
+    chat::{ContactPatch, Identity},
+    content::{Content, Media},
+    event::{self, Change, EventDraft},
+    media::{MediaRecord, MediaState},
+    message::{Direction, InboundMessage, Message, MessageStatus},
+    port::{NewMessage, StoreResult, Write, WriteOutcome},
+};
+use serde_json::{Value, json};
+
+use super::{Sink, row::Row};
+use crate::{acks::Answer, hooks::HookPoint, media};
+
+/// The writes of a delivery, and what is done once they are committed.
+pub(super) struct Batch<'a> {
+    pub(super) sink: &'a Sink,
+    /// The account's own chat id, or `me`.
+    pub(super) me: String,
+    writes: Vec<Write>,
+    after: Vec<(usize, After)>,
+    /// Messages as they stand after the changes so far.
+    rows: HashMap<WaMessageId, Row>,
+    /// Messages of this delivery, used when the ledger has none of that id.
+    fresh: HashMap<WaMessageId, Row>,
+    /// Privacy ids of this delivery whose number is known.
+    learned: HashMap<ChatId, ChatId>,
+    named: HashSet<(ChatId, String)>,
+}
+
+/// What follows a write that applied.
+enum After {
+    /// A message is there.
+    Message { data: Value, incoming: bool, to_fetch: bool },
+    /// One of our sends turned out to be at the server.
+    Settled { id: WaMessageId, timestamp: i64 },
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(sink: &'a Sink) -> Self {
+        Self {
+            sink,
+            me: sink.me(),
+            writes: vec![],
+            after: vec![],
+            rows: HashMap::new(),
+            fresh: HashMap::new(),
+            learned: HashMap::new(),
+            named: HashSet::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, writes: impl IntoIterator<Item = Write>) {
+        self.writes.extend(writes);
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.sink.inner.ports.clock.now()
+    }
+
+    /// Adds what one message causes.
+    pub(super) async fn add(&mut self, message: InboundMessage) -> StoreResult<()> {
+        let message = self.known_by_one_name(message).await?;
+        self.learn_identity(&message);
+        match message.content.target().cloned() {
+            Some(target) => self.change(&message, &target).await?,
+            None => self.message(&message).await?,
+        }
+        self.learn_name(message);
+        Ok(())
+    }
+
+    /// Commits everything, then tells who waits.
+    pub(super) async fn commit(self) -> StoreResult<()> {
+        if self.writes.is_empty() {
+            return Ok(());
+        }
+        let outcomes = self.sink.inner.commit.write(self.writes).await?;
+        let mut to_fetch = false;
+        for (at, after) in self.after {
+            if !matches!(outcomes.get(at), Some(WriteOutcome::Applied(_))) {
+                continue;
+            }
+            match after {
+                After::Message { data, incoming, to_fetch: file } => {
+                    to_fetch |= file;
+                    tell(self.sink, data, incoming);
+                }
+                After::Settled { id, timestamp } => {
+                    self.sink.tell_ack(&id, MessageStatus::Sent);
+                    let answer = Answer { refused: None, timestamp };
+                    self.sink.inner.waiters.answer(self.sink.session, &id, answer);
+                }
+            }
+        }
+        if to_fetch {
+            self.sink.inner.media.wake();
+        }
+        Ok(())
+    }
+
+    /// The same person is always the same id: by number where it is known.
+    async fn known_by_one_name(
+        &mut self,
+        mut message: InboundMessage,
+    ) -> StoreResult<InboundMessage> {
+        if message.sender_lid.is_none() && message.sender.is_lid() {
+            message.sender_lid = Some(message.sender.clone());
+        }
+        if let (Some(lid), Some(phone)) = (&message.sender_lid, &message.sender_phone) {
+            self.learned.insert(lid.clone(), phone.chat());
+        }
+        message.chat = self.canonical(message.chat).await?;
+        message.sender = self.canonical(message.sender).await?;
+        for mention in &mut message.mentions {
+            *mention = self.canonical(mention.clone()).await?;
+        }
+        if message.sender_phone.is_none() {
+            message.sender_phone = message.sender.phone();
+        }
+        Ok(message)
+    }
+
+    async fn canonical(&mut self, id: ChatId) -> StoreResult<ChatId> {
+        if !id.is_lid() {
+            return Ok(id);
+        }
+        if let Some(known) = self.learned.get(&id) {
+            return Ok(known.clone());
+        }
+        self.sink.inner.ports.people.canonical(self.sink.session, &id).await
+    }
+
+    /// Before the message itself, so that it is filed under the right id.
+    fn learn_identity(&mut self, message: &InboundMessage) {
+        let session = self.sink.session;
+        if let (Some(lid), Some(phone)) = (&message.sender_lid, &message.sender_phone) {
+            let identity = Identity { lid: lid.clone(), phone: phone.clone() };
+            let known = |write: &Write| matches!(write, Write::LearnIdentity { identity: other, .. } if *other == identity);
+            if !self.writes.iter().any(known) {
+                self.writes.push(Write::LearnIdentity { session, identity });
+            }
+        }
+    }
+
+    fn learn_name(&mut self, message: InboundMessage) {
+        let Some(name) = message.push_name.filter(|_| !message.from_me) else { return };
+        if self.named.insert((message.sender.clone(), name.clone())) {
+            let patch = ContactPatch { push_name: Some(name), ..ContactPatch::default() };
+            let (session, id) = (self.sink.session, message.sender);
+            self.writes.push(Write::LearnContact { session, id, patch });
+        }
+    }
+
+    async fn message(&mut self, message: &InboundMessage) -> StoreResult<()> {
+        if message.from_me
+            && let Some(stored) = self.sink.stored(&message.id).await?
+            && stored.direction == Direction::Outgoing
+            && matches!(stored.status, MessageStatus::Pending | MessageStatus::Failed)
+        {
+            // The echo of a send of ours: WhatsApp's server has it, whatever was thought of it.
+            let at = Timestamp::from_seconds(message.timestamp);
+            let after = After::Settled { id: message.id.clone(), timestamp: message.timestamp };
+            self.after.push((self.writes.len(), after));
+            self.writes.push(self.sink.taken(&stored, at));
+            return Ok(());
+        }
+        let mut event = self.event(message);
+        let mut row = self.row(message, &event.data);
+        let media = match &message.content {
+            Content::Media(media) => Some(self.record(message, media)),
+            _ => None,
+        };
+        if let Some(MediaState::Failed { reason }) = media.as_ref().map(|record| &record.state) {
+            for place in [&mut event.data["media"], &mut row.metadata["media"]] {
+                place["state"] = json!("failed");
+                place["reason"] = json!(reason);
+            }
+        }
+        let after = After::Message {
+            data: event.data.clone(),
+            incoming: !message.from_me && message.content != Content::Undecryptable,
+            to_fetch: media.is_some(),
+        };
+        self.after.push((self.writes.len(), after));
+        let new = NewMessage { media, ..NewMessage::row(row) };
+        self.writes.push(Write::InsertMessage { message: Box::new(new), events: vec![event] });
+        self.fresh.insert(message.id.clone(), Row::new(message));
+        Ok(())
+    }
+
+    fn event(&self, message: &InboundMessage) -> EventDraft {
+        let (id, session) = (self.sink.inner.commit.event_id(), self.sink.session);
+        if message.content == Content::Undecryptable {
+            let change = Change::of(id, session, &self.me, message, &message.id);
+            return event::message_undecryptable(&change);
+        }
+        event::inbound_message(id, session, self.sink.account().as_ref(), message)
+    }
+
+    fn row(&self, inbound: &InboundMessage, data: &Value) -> Message {
+        let ports = &self.sink.inner.ports;
+        let text = |key: &str| data[key].as_str().unwrap_or_default().to_owned();
+        let (direction, status) = if inbound.from_me {
+            (Direction::Outgoing, MessageStatus::Sent)
+        } else {
+            (Direction::Incoming, MessageStatus::Delivered)
+        };
+        let is_group = inbound.chat.is_group();
+        Message {
+            id: MessageRowId::new(&*ports.entropy),
+            session: self.sink.session,
+            wa_id: inbound.id.clone(),
+            chat: inbound.chat.clone(),
+            from: text("from"),
+            to: text("to"),
+            chat_name: inbound.push_name.clone().filter(|_| !inbound.from_me && !is_group),
+            author: is_group.then(|| inbound.sender.clone()),
+            body: inbound.content.body(),
+            kind: inbound.content.kind(),
+            direction,
+            timestamp: Some(inbound.timestamp),
+            metadata: event::content_metadata(inbound),
+            media_path: None,
+            media_mimetype: None,
+            status,
+            created_at: ports.clock.now(),
+        }
+    }
+
+    fn record(&self, message: &InboundMessage, media: &Media) -> MediaRecord {
+        let options = self.sink.inner.media.options();
+        MediaRecord {
+            session: self.sink.session,
+            wa_id: message.id.clone(),
+            media: media.clone(),
+            state: media::first_state(options, media, self.now()),
+            attempts: 0,
+        }
+    }
+
+    /// The message that a change is about, as it stands after the changes of this batch so far.
+    pub(super) async fn target(&mut self, id: &WaMessageId) -> StoreResult<Option<&mut Row>> {
+        if !self.rows.contains_key(id) {
+            let stored = self.sink.stored(id).await?.map(|message| Row::stored(&message));
+            let Some(row) = stored.or_else(|| self.fresh.get(id).cloned()) else {
+                return Ok(None);
+            };
+            self.rows.insert(id.clone(), row);
+        }
+        Ok(self.rows.get_mut(id))
+    }
+}
+
+fn tell(sink: &Sink, data: Value, incoming: bool) {
+    let hooks = &sink.inner.hooks;
+    let data = json!({ "sessionId": sink.session, "message": data });
+    if incoming {
+        hooks.notify(HookPoint::MessageReceived, sink.session, data.clone());
+    }
+    hooks.notify(HookPoint::MessagePersisted, sink.session, data);
+}

@@ -1,0 +1,278 @@
+//! A person in the network, as a test or sandbox handles them.
+
+mod calls;
+mod files;
+mod marks;
+mod say;
+mod votes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use whatsapp_rust::buffa::{Message as _, MessageField};
+use whatsapp_rust::wacore_binary::Jid;
+use whatsapp_rust::waproto::whatsapp as wa;
+use whatsapp_rust::waproto::whatsapp::message::{
+    HistorySyncNotification, ProtocolMessage, protocol_message,
+};
+
+pub use calls::CallEnd;
+pub use files::{FileKind, NewFile};
+
+use crate::hub::Hub;
+use crate::phone::{self, Behaviour, Letter, Phone, Received};
+use crate::server::{groups, presence};
+use crate::state::DeviceKey;
+use crate::wire::Build;
+
+/// A person with a primary phone. Cheap to clone; does not keep the network running.
+#[derive(Clone)]
+pub struct Account {
+    hub: Arc<Hub>,
+    phone: Arc<Phone>,
+    number: String,
+    lid: String,
+    name: String,
+}
+
+impl Account {
+    pub(crate) fn find(hub: &Arc<Hub>, number: &str) -> Result<Account> {
+        let state = hub.state();
+        let account = state.account(number)?;
+        Ok(Account {
+            hub: Arc::clone(hub),
+            phone: Arc::clone(&account.handset.phone),
+            number: account.phone.clone(),
+            lid: account.lid.clone(),
+            name: account.name.clone(),
+        })
+    }
+
+    /// Phone number, digits only.
+    pub fn phone(&self) -> &str {
+        &self.number
+    }
+
+    /// LID, without server.
+    pub fn lid(&self) -> &str {
+        &self.lid
+    }
+
+    /// The name others see in this person's messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Address by phone number.
+    pub fn jid(&self) -> Jid {
+        Jid::pn(self.number.as_str())
+    }
+
+    /// Address by LID.
+    pub fn lid_jid(&self) -> Jid {
+        Jid::lid(self.lid.as_str())
+    }
+
+    /// Whether others learn this person's number from messages and look-ups. At first they do.
+    pub fn show_number(&self, shown: bool) -> Result<()> {
+        self.hub.state().account_mut(&self.number)?.number_hidden = !shown;
+        Ok(())
+    }
+
+    /// Numbers of the devices linked to this account.
+    pub fn devices(&self) -> Vec<u16> {
+        let state = self.hub.state();
+        let devices = state.account(&self.number).map(|account| &account.devices);
+        devices.map_or_else(|_| Vec::new(), |devices| devices.keys().copied().collect())
+    }
+
+    /// Sends a text from the phone to every device of another account, and the copy to the own linked devices.
+    /// Returns the message id.
+    ///
+    /// # Errors
+    /// When nobody has that number, or one of their devices has no usable keys.
+    pub async fn send_text(&self, to_phone: &str, text: &str) -> Result<String> {
+        self.send(Jid::pn(to_phone), text_message(text)).await
+    }
+
+    /// The same, addressed by LID: the recipient sees the sender's LID.
+    pub async fn send_text_as_lid(&self, to_phone: &str, text: &str) -> Result<String> {
+        let lid = self.hub.state().account(to_phone)?.lid.clone();
+        self.send(Jid::lid(lid), text_message(text)).await
+    }
+
+    /// Sends a text to a person by phone number or LID, or to a group.
+    pub async fn send_text_to(&self, to: &Jid, text: &str) -> Result<String> {
+        self.send(to.clone(), text_message(text)).await
+    }
+
+    /// Sends any message from the phone.
+    pub async fn send_message(&self, to_phone: &str, message: wa::Message) -> Result<String> {
+        self.send(Jid::pn(to_phone), message).await
+    }
+
+    /// Sends any message from the phone to a person by phone number or LID, or to a group.
+    pub async fn send(&self, to: Jid, message: wa::Message) -> Result<String> {
+        let id = self.hub.message_id();
+        self.send_as(&id, to, message).await?;
+        Ok(id)
+    }
+
+    /// The same under a given id: a message that is sent by phone number and by LID arrives twice.
+    pub async fn send_as(&self, id: &str, to: Jid, message: wa::Message) -> Result<()> {
+        phone::check_address(&to)?;
+        let letter = Letter { id: id.to_owned(), to, message, peer: false };
+        phone::send(&self.hub, &self.phone, letter).await
+    }
+
+    /// Sends a message that is not part of any chat to one of the own linked devices.
+    pub async fn send_peer(&self, device: u16, message: wa::Message) -> Result<String> {
+        let letter = phone::peer_letter(&self.hub, &self.phone.me, device, message);
+        let id = letter.id.clone();
+        phone::send(&self.hub, &self.phone, letter).await?;
+        Ok(id)
+    }
+
+    /// Shares message history with a linked device, inside the message itself.
+    ///
+    /// # Errors
+    /// When the history does not fit: 64 KiB.
+    pub async fn send_history(&self, device: u16, history: &wa::HistorySync) -> Result<String> {
+        let payload = stored_zlib(&history.encode_to_vec())?;
+        let kind = wa::message::HistorySyncType::INITIAL_BOOTSTRAP;
+        let notification = HistorySyncNotification {
+            sync_type: Some(kind),
+            initial_hist_bootstrap_inline_payload: Some(payload),
+            progress: Some(100),
+            chunk_order: Some(1),
+            ..Default::default()
+        };
+        let message = wa::Message {
+            protocol_message: MessageField::some(ProtocolMessage {
+                r#type: Some(protocol_message::Type::HISTORY_SYNC_NOTIFICATION),
+                history_sync_notification: MessageField::some(notification),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        self.send_peer(device, message).await
+    }
+
+    /// Makes a group with this person as its admin.
+    pub async fn create_group(&self, subject: &str, members: &[&str]) -> Result<Jid> {
+        let members: Vec<String> = members.iter().map(|phone| (*phone).to_owned()).collect();
+        let jid = {
+            let mut state = self.hub.state();
+            groups::create(&self.hub, &mut state, &self.number, subject, &members)?
+        };
+        self.hub.changed();
+        Ok(jid)
+    }
+
+    /// Everything the phone decrypted, oldest first.
+    pub async fn inbox(&self) -> Vec<Received> {
+        self.phone.inbox.all()
+    }
+
+    /// Waits until the phone has a message that fits, at most `timeout`. Gives the oldest that does, so a message
+    /// that arrived before the call counts.
+    ///
+    /// # Errors
+    /// When the time is over; the error lists what the phone has instead.
+    pub async fn wait_for(
+        &self,
+        timeout: Duration,
+        predicate: impl Fn(&Received) -> bool,
+    ) -> Result<Received> {
+        let wait = self.phone.inbox.wait_for(predicate);
+        tokio::time::timeout(timeout, wait).await.map_err(|_| {
+            let inbox = self.phone.inbox.all();
+            let texts: Vec<&str> = inbox.iter().map(|message| message.text.as_str()).collect();
+            let shown = &texts[texts.len().saturating_sub(10)..];
+            anyhow::anyhow!(
+                "{} received nothing that fits within {timeout:?}; its last messages: {shown:?}",
+                self.number
+            )
+        })
+    }
+
+    /// Tells the sender of a message that this person has read it.
+    ///
+    /// # Errors
+    /// When the phone has no message with this id.
+    pub async fn read(&self, message_id: &str) -> Result<()> {
+        let message = self.phone.inbox.find(|message| message.id == message_id);
+        let message = message.with_context(|| format!("no message {message_id} to read"))?;
+        phone::confirm_read(&self.hub, &self.phone, &message)
+    }
+
+    /// What the phone does by itself from now on. Two accounts that answer each other never stop.
+    pub async fn on_message(&self, behaviour: Behaviour) {
+        self.phone.behave(behaviour);
+    }
+
+    /// This person starts (`composing`) or stops (`paused`) typing to somebody.
+    pub async fn chat_state(&self, to_phone: &str, state: ChatState) -> Result<()> {
+        let what = Build::new(match state {
+            ChatState::Composing => "composing",
+            ChatState::Paused => "paused",
+        });
+        let stanza =
+            Build::new("chatstate").attr("to", Jid::pn(to_phone)).children([what.build()]).build();
+        presence::typing(&self.hub, &self.key(), &stanza.as_node_ref())
+    }
+
+    /// This person goes online or offline, for those who watch.
+    pub async fn set_online(&self, online: Online) -> Result<()> {
+        let kind = match online {
+            Online::Available => "available",
+            Online::Unavailable => "unavailable",
+        };
+        let stanza = Build::new("presence").attr("type", kind).build();
+        presence::take(&self.hub, &self.key(), &stanza.as_node_ref())
+    }
+
+    fn key(&self) -> DeviceKey {
+        DeviceKey::new(&self.number, 0)
+    }
+}
+
+/// Whether a person is typing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChatState {
+    /// Typing.
+    Composing,
+    /// Not any more.
+    Paused,
+}
+
+/// Whether a person is online.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Online {
+    /// The app is open.
+    Available,
+    /// It is not.
+    Unavailable,
+}
+
+/// A plain text as a message.
+pub fn text_message(text: &str) -> wa::Message {
+    wa::Message { conversation: Some(text.to_owned()), ..Default::default() }
+}
+
+/// Zlib framing around one stored block: clients expect compressed history, and do not mind if nothing was gained.
+fn stored_zlib(content: &[u8]) -> Result<Vec<u8>> {
+    let length = u16::try_from(content.len()).context("history over 64 KiB")?;
+    let mut framed = vec![0x78, 0x01, 0x01];
+    framed.extend_from_slice(&length.to_le_bytes());
+    framed.extend_from_slice(&(!length).to_le_bytes());
+    framed.extend_from_slice(content);
+    let (mut low, mut high) = (1u32, 0u32);
+    for byte in content {
+        low = (low + u32::from(*byte)) % 65_521;
+        high = (high + low) % 65_521;
+    }
+    framed.extend_from_slice(&(high << 16 | low).to_be_bytes());
+    Ok(framed)
+}

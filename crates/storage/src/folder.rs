@@ -1,0 +1,173 @@
+//! Files in a folder, by the hash of their bytes.
+//!
+//! `<folder>/tmp` holds what is being written; what was kept lies in `<folder>/<first two digits>/<hash>`. A file gets
+//! there by one rename after its bytes are on the disk, so whatever has a hash for a name is whole.
+
+use std::{
+    fs::{DirBuilder, File},
+    io::{self, Read as _, Seek as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use domain::{
+    MediaId,
+    port::{KeptMedia, MediaFiles, Scratch, StoreError, StoreErrorKind, StoreResult},
+};
+use rand::Rng as _;
+use sha2::{Digest as _, Sha256};
+
+/// A file is read in pieces of this many bytes.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// A media store in a folder. One process at a time: opening it removes what an earlier life was writing.
+#[derive(Debug, Clone)]
+pub struct FolderMedia {
+    folder: Arc<Path>,
+}
+
+impl FolderMedia {
+    /// Makes the folder if missing, for its owner alone, and removes what was never kept.
+    ///
+    /// # Errors
+    /// The system's, when the folder cannot be made, read or cleaned.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let tmp = folder.join("tmp");
+        private_folders().recursive(true).create(&tmp)?;
+        for entry in std::fs::read_dir(&tmp)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(Self { folder: folder.into() })
+    }
+
+    /// Runs work that waits for the disk.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        let folder = self.folder.clone();
+        let done = tokio::task::spawn_blocking(move || work(&folder)).await;
+        let failed = |source: Arc<dyn std::error::Error + Send + Sync>| StoreError {
+            kind: StoreErrorKind::Unavailable,
+            doing,
+            source: Some(source),
+        };
+        match done {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(failed(Arc::new(error))),
+            Err(error) => Err(failed(Arc::new(error))),
+        }
+    }
+}
+
+#[async_trait]
+impl MediaFiles for FolderMedia {
+    async fn scratch(&self) -> StoreResult<Scratch> {
+        self.blocking("making a file", scratch).await
+    }
+
+    async fn keep(&self, scratch: Scratch) -> StoreResult<KeptMedia> {
+        self.blocking("keeping a file", move |folder| keep(folder, scratch)).await
+    }
+
+    async fn open(&self, id: &MediaId) -> StoreResult<Option<(File, u64)>> {
+        let id = id.clone();
+        self.blocking("opening a file", move |folder| {
+            let file = match File::open(place(folder, &id)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                opened => opened?,
+            };
+            let size_bytes = file.metadata()?.len();
+            Ok(Some((file, size_bytes)))
+        })
+        .await
+    }
+
+    async fn remove(&self, id: &MediaId) -> StoreResult<()> {
+        let id = id.clone();
+        self.blocking("removing a file", move |folder| {
+            match std::fs::remove_file(place(folder, &id)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            }
+        })
+        .await
+    }
+}
+
+/// Ids are hex digits, so this names nothing outside of the folder.
+fn place(folder: &Path, id: &MediaId) -> PathBuf {
+    folder.join(&id.as_str()[..2]).join(id.as_str())
+}
+
+fn scratch(folder: &Path) -> io::Result<Scratch> {
+    let mut name = [0u8; 16];
+    rand::rng().fill_bytes(&mut name);
+    let path = folder.join("tmp").join(hex::encode(name));
+    let mut options = File::options();
+    options.create_new(true).read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&path)?;
+    Ok(Scratch { file, path })
+}
+
+fn keep(folder: &Path, mut scratch: Scratch) -> io::Result<KeptMedia> {
+    let (id, size_bytes) = hash(&mut scratch.file)?;
+    let place = place(folder, &id);
+    let shelf = folder.join(&id.as_str()[..2]);
+    // Never the folder itself: when it is gone, a new one would be an empty store.
+    match private_folders().create(&shelf) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made.and_then(|()| sync_folder(folder))?,
+    }
+    // The same bytes are kept once. A file of another length was damaged from outside: it is replaced.
+    let kept = std::fs::metadata(&place).is_ok_and(|kept| kept.len() == size_bytes);
+    if !kept {
+        scratch.file.sync_all()?;
+        std::fs::rename(&scratch.path, &place)?;
+    }
+    // Also when it was there: whoever put it there may not have come this far yet.
+    sync_folder(&shelf)?;
+    Ok(KeptMedia { id, size_bytes })
+}
+
+fn hash(file: &mut File) -> io::Result<(MediaId, u64)> {
+    file.rewind()?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut size_bytes = 0;
+    loop {
+        let read = match file.read(&mut piece) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hash.update(&piece[..read]);
+        size_bytes += read as u64;
+    }
+    Ok((MediaId::of(&hash.finalize().into()), size_bytes))
+}
+
+/// Makes folders for their owner alone.
+fn private_folders() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+/// A new name survives a power cut only when its folder is on the disk too.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(path)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}

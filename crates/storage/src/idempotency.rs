@@ -1,0 +1,169 @@
+//! Keys of idempotent sends.
+
+use async_trait::async_trait;
+use domain::{
+    SessionId, Timestamp, WaMessageId,
+    idempotency::{IdempotencyRecord, IdempotencyState, KEPT, Taken},
+    port::{IdempotencyStore, StoreResult},
+};
+use serde_json::Value;
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+use crate::{
+    error::{Doing as _, corrupt},
+    open::SqliteStore,
+    writer::Unit,
+};
+
+const GET: &str =
+    "select * from idempotency where session_id = $1 and key = $2 and created_at >= $3";
+// A record that is too old is taken over.
+const TAKE: &str = "insert into idempotency (session_id, key, fingerprint, created_at, state) values ($1, $2, $3, $4, 'open') \
+     on conflict (session_id, key) do update set fingerprint = excluded.fingerprint, \
+     created_at = excluded.created_at, state = excluded.state, wa_id = null, answer = null";
+const TIE: &str = "update idempotency set wa_id = $3 where session_id = $1 and key = $2";
+const DONE: &str =
+    "update idempotency set state = 'done', answer = $3 where session_id = $1 and key = $2";
+const UNKNOWN: &str = "update idempotency set state = 'unknown' where session_id = $1 and key = $2 and state = 'open'";
+// An answer that was given stays.
+const FREE: &str = "delete from idempotency where session_id = $1 and key = $2 and state <> 'done'";
+const EXPIRE: &str = "delete from idempotency where created_at < $1";
+
+fn read(row: &SqliteRow) -> StoreResult<IdempotencyRecord> {
+    const DOING: &str = "reading an idempotency key";
+    let bad = || corrupt(DOING);
+    let text = |name: &str| row.try_get::<Option<String>, _>(name).doing(DOING);
+    let state = match text("state")?.as_deref() {
+        Some("open") => IdempotencyState::Open,
+        Some("unknown") => IdempotencyState::Unknown,
+        Some("done") => {
+            let answer = text("answer")?.ok_or_else(bad)?;
+            IdempotencyState::Done(serde_json::from_str(&answer).map_err(|_| bad())?)
+        }
+        _ => return Err(bad()),
+    };
+    Ok(IdempotencyRecord {
+        fingerprint: text("fingerprint")?.ok_or_else(bad)?,
+        created_at: Timestamp::from_millis(row.try_get("created_at").doing(DOING)?),
+        message: text("wa_id")?.map(WaMessageId::from_wire),
+        state,
+    })
+}
+
+async fn take(
+    unit: &mut Unit,
+    session: SessionId,
+    key: &str,
+    fingerprint: &str,
+    now: Timestamp,
+) -> StoreResult<Taken> {
+    const DOING: &str = "taking an idempotency key";
+    let session = session.to_string();
+    let known = sqlx::query(GET)
+        .bind(&session)
+        .bind(key)
+        .bind(now.minus(KEPT).millis())
+        .fetch_optional(&mut unit.conn)
+        .await
+        .doing(DOING)?;
+    if let Some(row) = known {
+        return read(&row).map(Taken::Known);
+    }
+    sqlx::query(TAKE)
+        .bind(&session)
+        .bind(key)
+        .bind(fingerprint)
+        .bind(now.millis())
+        .execute(&mut unit.conn)
+        .await
+        .doing(DOING)?;
+    Ok(Taken::Fresh)
+}
+
+/// Ties the message of a send to its key.
+pub(crate) async fn tie(
+    unit: &mut Unit,
+    session: SessionId,
+    key: &str,
+    wa_id: &WaMessageId,
+) -> StoreResult<()> {
+    sqlx::query(TIE)
+        .bind(session.to_string())
+        .bind(key)
+        .bind(wa_id.as_str())
+        .execute(&mut unit.conn)
+        .await
+        .doing("tying a message to its key")
+        .map(|_| ())
+}
+
+impl SqliteStore {
+    /// Runs a statement about one key.
+    async fn about_key(
+        &self,
+        doing: &'static str,
+        sql: &'static str,
+        session: SessionId,
+        key: &str,
+        value: Option<String>,
+    ) -> StoreResult<()> {
+        let key = key.to_owned();
+        self.writer
+            .run(doing, move |unit| {
+                Box::pin(async move {
+                    let mut query = sqlx::query(sql).bind(session.to_string()).bind(key);
+                    if let Some(value) = value {
+                        query = query.bind(value);
+                    }
+                    query.execute(&mut unit.conn).await.doing(doing).map(|_| ())
+                })
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl IdempotencyStore for SqliteStore {
+    async fn take(
+        &self,
+        session: SessionId,
+        key: &str,
+        fingerprint: &str,
+        now: Timestamp,
+    ) -> StoreResult<Taken> {
+        let (key, fingerprint) = (key.to_owned(), fingerprint.to_owned());
+        self.writer
+            .run("taking an idempotency key", move |unit| {
+                Box::pin(async move { take(unit, session, &key, &fingerprint, now).await })
+            })
+            .await
+    }
+
+    async fn done(&self, session: SessionId, key: &str, answer: &Value) -> StoreResult<()> {
+        let answer = Some(answer.to_string());
+        self.about_key("storing an idempotent answer", DONE, session, key, answer).await
+    }
+
+    async fn unknown(&self, session: SessionId, key: &str) -> StoreResult<()> {
+        self.about_key("storing an unknown outcome", UNKNOWN, session, key, None).await
+    }
+
+    async fn free(&self, session: SessionId, key: &str) -> StoreResult<()> {
+        self.about_key("freeing an idempotency key", FREE, session, key, None).await
+    }
+
+    async fn expire(&self, now: Timestamp) -> StoreResult<u64> {
+        const DOING: &str = "deleting old idempotency keys";
+        self.writer
+            .run(DOING, move |unit| {
+                Box::pin(async move {
+                    let done = sqlx::query(EXPIRE)
+                        .bind(now.minus(KEPT).millis())
+                        .execute(&mut unit.conn)
+                        .await;
+                    Ok(done.doing(DOING)?.rows_affected())
+                })
+            })
+            .await
+    }
+}

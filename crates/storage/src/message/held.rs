@@ -1,0 +1,215 @@
+//! Changes and acks that came before their message.
+//!
+//! They wait in the order in which they came. A session holds up to [`HELD_MAX`]; when it is full the oldest is released
+//! as if its time were over: a change's events are recorded, an ack is forgotten.
+
+use domain::{
+    ChatId, EventId, SessionId, Timestamp, WaMessageId,
+    event::{Event, EventDraft, EventType},
+    port::{MessageChange, StoreResult, WriteOutcome},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+use super::{Ack, change, find};
+use crate::{
+    error::{Doing as _, corrupt},
+    ledger,
+    writer::Unit,
+};
+
+/// Most changes and acks of a session that wait.
+const HELD_MAX: i64 = 5_000;
+/// Changes released in one go.
+pub(crate) const RELEASE_BATCH: u64 = 256;
+
+const HOLD: &str = "insert into held_change (session_id, wa_id, release_at, event_key, body) values ($1, $2, $3, $4, $5)";
+const COUNT: &str = "select count(*) from held_change where session_id = $1";
+const OLDEST: &str = "delete from held_change where position = \
+     (select position from held_change where session_id = $1 order by position limit 1) \
+     returning position, session_id, wa_id, body";
+const TAKE: &str = "delete from held_change where session_id = $1 and wa_id = $2 \
+     returning position, session_id, wa_id, body";
+const DUE: &str = "delete from held_change where position in \
+     (select position from held_change where release_at <= $1 order by release_at, position limit $2) \
+     returning position, session_id, wa_id, body";
+
+const DOING: &str = "holding a change";
+
+/// What waits.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Waiting {
+    Change(MessageChange),
+    Ack(Ack),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Body {
+    what: Waiting,
+    events: Vec<Draft>,
+}
+
+/// An event that is not numbered yet, as stored.
+#[derive(Serialize, Deserialize)]
+struct Draft {
+    id: EventId,
+    session: SessionId,
+    kind: String,
+    occurred_at: i64,
+    chat: Option<ChatId>,
+    key: String,
+    data: Value,
+}
+
+impl From<EventDraft> for Draft {
+    fn from(draft: EventDraft) -> Self {
+        Self {
+            id: draft.id,
+            session: draft.session,
+            kind: draft.kind.as_str().to_owned(),
+            occurred_at: draft.occurred_at.millis(),
+            chat: draft.chat,
+            key: draft.idempotency_key,
+            data: draft.data,
+        }
+    }
+}
+
+impl Draft {
+    fn read(self) -> StoreResult<EventDraft> {
+        Ok(EventDraft {
+            id: self.id,
+            session: self.session,
+            kind: EventType::parse(&self.kind).ok_or_else(|| corrupt(DOING))?,
+            occurred_at: Timestamp::from_millis(self.occurred_at),
+            chat: self.chat,
+            idempotency_key: self.key,
+            data: self.data,
+        })
+    }
+}
+
+struct Held {
+    position: i64,
+    session: SessionId,
+    wa_id: WaMessageId,
+    what: Waiting,
+    events: Vec<EventDraft>,
+}
+
+fn read(row: &SqliteRow) -> StoreResult<Held> {
+    let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
+    let body: Body = serde_json::from_str(&text("body")?).map_err(|_| corrupt(DOING))?;
+    Ok(Held {
+        position: row.try_get("position").doing(DOING)?,
+        session: text("session_id")?.parse().map_err(|_| corrupt(DOING))?,
+        wa_id: WaMessageId::from_wire(text("wa_id")?),
+        what: body.what,
+        events: body.events.into_iter().map(Draft::read).collect::<StoreResult<_>>()?,
+    })
+}
+
+/// Oldest first: the database returns deleted rows in no order.
+fn in_order(rows: &[SqliteRow]) -> StoreResult<Vec<Held>> {
+    let mut held: Vec<Held> = rows.iter().map(read).collect::<StoreResult<_>>()?;
+    held.sort_by_key(|one| one.position);
+    Ok(held)
+}
+
+/// Keeps something until its message comes. The outcome tells the events of what had to make room.
+pub(super) async fn hold(
+    unit: &mut Unit,
+    session: SessionId,
+    wa_id: &WaMessageId,
+    until: Timestamp,
+    what: Waiting,
+    events: Vec<EventDraft>,
+) -> StoreResult<WriteOutcome> {
+    let made_room = make_room(unit, session).await?;
+    let key = events.first().map(|event| event.idempotency_key.clone());
+    let body = Body { what, events: events.into_iter().map(Draft::from).collect() };
+    sqlx::query(HOLD)
+        .bind(session.to_string())
+        .bind(wa_id.as_str())
+        .bind(until.millis())
+        .bind(key)
+        .bind(serde_json::to_string(&body).map_err(|_| corrupt(DOING))?)
+        .execute(&mut unit.conn)
+        .await
+        .doing(DOING)?;
+    Ok(if made_room.is_empty() {
+        WriteOutcome::Unchanged
+    } else {
+        WriteOutcome::Applied(made_room)
+    })
+}
+
+async fn make_room(unit: &mut Unit, session: SessionId) -> StoreResult<Vec<Event>> {
+    let session = session.to_string();
+    let count: i64 =
+        sqlx::query_scalar(COUNT).bind(&session).fetch_one(&mut unit.conn).await.doing(DOING)?;
+    if count < HELD_MAX {
+        return Ok(vec![]);
+    }
+    let rows = sqlx::query(OLDEST).bind(&session).fetch_all(&mut unit.conn).await.doing(DOING)?;
+    tracing::warn!(session, most = HELD_MAX, "too many changes wait for their message");
+    let mut recorded = Vec::new();
+    for held in in_order(&rows)? {
+        recorded.extend(let_go(unit, held).await?);
+    }
+    Ok(recorded)
+}
+
+/// Applies what waited for a message that is there now; the events that were recorded.
+pub(super) async fn apply(
+    unit: &mut Unit,
+    session: SessionId,
+    wa_id: &WaMessageId,
+) -> StoreResult<Vec<Event>> {
+    let rows = sqlx::query(TAKE)
+        .bind(session.to_string())
+        .bind(wa_id.as_str())
+        .fetch_all(&mut unit.conn)
+        .await
+        .doing("taking held changes")?;
+    let mut recorded = Vec::new();
+    for held in in_order(&rows)? {
+        let Some(message) = find(unit, session, wa_id).await? else { continue };
+        let applied = match &held.what {
+            Waiting::Change(one) => change::apply(unit, message, one).await.map(|()| true)?,
+            Waiting::Ack(ack) => change::step(unit, message, ack).await?,
+        };
+        if applied {
+            recorded.extend(ledger::record_all(unit, held.events).await?);
+        }
+    }
+    Ok(recorded)
+}
+
+/// Lets go of what waited until `now`, at most [`RELEASE_BATCH`]; how many.
+pub(crate) async fn release(unit: &mut Unit, now: Timestamp) -> StoreResult<u64> {
+    let rows = sqlx::query(DUE)
+        .bind(now.millis())
+        .bind(i64::try_from(RELEASE_BATCH).unwrap_or(i64::MAX))
+        .fetch_all(&mut unit.conn)
+        .await
+        .doing("releasing held changes")?;
+    let held = in_order(&rows)?;
+    let count = held.len() as u64;
+    for one in held {
+        let_go(unit, one).await?;
+    }
+    Ok(count)
+}
+
+/// Records the events of a change whose message did not come, or came and cannot be read: that row is changed then. An
+/// ack is forgotten.
+async fn let_go(unit: &mut Unit, held: Held) -> StoreResult<Vec<Event>> {
+    let Waiting::Change(one) = held.what else { return Ok(vec![]) };
+    if let Some(message) = find(unit, held.session, &held.wa_id).await? {
+        change::apply(unit, message, &one).await?;
+    }
+    ledger::record_all(unit, held.events).await
+}

@@ -1,0 +1,132 @@
+//! New messages, with what belongs to them.
+
+use domain::{
+    event::EventDraft,
+    message::{Message, MessageStatus, MessageType, OutgoingMessage},
+    port::{NewMessage, StoreResult, WriteOutcome},
+};
+
+use super::{find, held, outgoing_place};
+use crate::{
+    error::{Doing as _, corrupt},
+    idempotency, ledger, media, people,
+    writer::Unit,
+};
+
+const INSERT: &str = "insert into message (id, session_id, wa_id, chat, sender, recipient, chat_name, author, body, \
+     kind, direction, timestamp, metadata, status, created_at, media_path, media_mimetype, outgoing) \
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
+     on conflict (session_id, wa_id) do nothing";
+// The row keeps its id and its place in the list.
+const REPLACE: &str = "update message set chat = $3, sender = $4, recipient = $5, chat_name = $6, author = $7, body = $8, \
+     kind = $9, direction = $10, timestamp = $11, metadata = $12, status = $13, media_path = $14, media_mimetype = $15 \
+     where session_id = $1 and wa_id = $2 and kind = 'masked'";
+
+/// Whether a row is new.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Placed {
+    New,
+    /// It took the place of one that could not be decrypted.
+    Replaced,
+    Known,
+}
+
+/// Stores a message unless its id is known in its session. A session that does not exist is an error: nothing may be
+/// sent whose row is not there.
+pub(crate) async fn insert(
+    unit: &mut Unit,
+    new: NewMessage,
+    events: Vec<EventDraft>,
+) -> StoreResult<WriteOutcome> {
+    let NewMessage { mut message, outgoing, media, idempotency_key } = new;
+    people::canonicalise(unit, &mut message).await?;
+    if let Some(record) = &media {
+        media::show(&mut message, &record.media.mimetype, &record.state);
+    }
+    let placed = place(unit, &message, outgoing.as_ref()).await?;
+    if placed == Placed::Known {
+        return Ok(WriteOutcome::Unchanged);
+    }
+    if let Some(record) = &media {
+        media::insert(unit, message.session, &message.wa_id, record).await?;
+    }
+    if let Some(key) = &idempotency_key {
+        idempotency::tie(unit, message.session, key, &message.wa_id).await?;
+    }
+    people::message_came(unit, &message, placed == Placed::New).await?;
+    let mut recorded = ledger::record_all(unit, events).await?;
+    if message.kind != MessageType::Masked {
+        recorded.extend(held::apply(unit, message.session, &message.wa_id).await?);
+    }
+    Ok(WriteOutcome::Applied(recorded))
+}
+
+async fn place(
+    unit: &mut Unit,
+    message: &Message,
+    outgoing: Option<&OutgoingMessage>,
+) -> StoreResult<Placed> {
+    let outgoing = outgoing.filter(|_| message.status == MessageStatus::Pending);
+    let sealed = outgoing.map(|outgoing| seal(unit, message, outgoing)).transpose()?;
+    let done = sqlx::query(INSERT)
+        .bind(message.id.to_string())
+        .bind(message.session.to_string())
+        .bind(message.wa_id.as_str())
+        .bind(message.chat.as_str())
+        .bind(&message.from)
+        .bind(&message.to)
+        .bind(message.chat_name.as_deref())
+        .bind(message.author.as_ref().map(domain::ChatId::as_str))
+        .bind(message.body.as_deref())
+        .bind(message.kind.as_str())
+        .bind(message.direction.as_str())
+        .bind(message.timestamp)
+        .bind(message.metadata.to_string())
+        .bind(message.status.as_str())
+        .bind(message.created_at.millis())
+        .bind(message.media_path.as_deref())
+        .bind(message.media_mimetype.as_deref())
+        .bind(sealed)
+        .execute(&mut unit.conn)
+        .await;
+    if done.doing("storing a message")?.rows_affected() == 1 {
+        return Ok(Placed::New);
+    }
+    if message.kind != MessageType::Masked && replace(unit, message).await? {
+        return Ok(Placed::Replaced);
+    }
+    Ok(Placed::Known)
+}
+
+fn seal(unit: &Unit, message: &Message, outgoing: &OutgoingMessage) -> StoreResult<Vec<u8>> {
+    let plain = serde_json::to_vec(outgoing).map_err(|_| corrupt("storing a message"))?;
+    let session = message.session.to_string();
+    Ok(unit.cipher.seal(&outgoing_place(&session, &message.wa_id), &plain))
+}
+
+/// Puts a readable message in the place of one that could not be read.
+async fn replace(unit: &mut Unit, message: &Message) -> StoreResult<bool> {
+    let Some(masked) = find(unit, message.session, &message.wa_id).await? else { return Ok(false) };
+    // What is known of how far it got stays.
+    let status =
+        if masked.status.may_become(message.status) { message.status } else { masked.status };
+    let done = sqlx::query(REPLACE)
+        .bind(message.session.to_string())
+        .bind(message.wa_id.as_str())
+        .bind(message.chat.as_str())
+        .bind(&message.from)
+        .bind(&message.to)
+        .bind(message.chat_name.as_deref())
+        .bind(message.author.as_ref().map(domain::ChatId::as_str))
+        .bind(message.body.as_deref())
+        .bind(message.kind.as_str())
+        .bind(message.direction.as_str())
+        .bind(message.timestamp)
+        .bind(message.metadata.to_string())
+        .bind(status.as_str())
+        .bind(message.media_path.as_deref())
+        .bind(message.media_mimetype.as_deref())
+        .execute(&mut unit.conn)
+        .await;
+    Ok(done.doing("replacing a message")?.rows_affected() == 1)
+}

@@ -1,0 +1,137 @@
+//! The search for messages.
+
+use domain::{
+    ChatId, MessageRowId, SessionId,
+    port::{MessagePage, MessageQuery, Page, StoreResult},
+};
+use sqlx::{QueryBuilder, Row as _, Sqlite};
+
+use super::read;
+use crate::{error::Doing as _, open::SqliteStore, people};
+
+const CURSOR: &str =
+    "select position, created_at, timestamp from message where session_id = $1 and id = $2";
+
+/// Newest first; `None` when the cursor names no row.
+pub(super) async fn list(
+    store: &SqliteStore,
+    session: SessionId,
+    query: &MessageQuery,
+    page: Page,
+) -> StoreResult<Option<MessagePage>> {
+    const DOING: &str = "listing messages";
+    let cursor = match query.after {
+        Some(after) => match cursor(store, session, after).await? {
+            Some(cursor) => Some(cursor),
+            None => return Ok(None),
+        },
+        None => None,
+    };
+    let query = &by_canonical_ids(store, session, query).await?;
+    let mut select = QueryBuilder::new("select * from message");
+    conditions(&mut select, session, query);
+    if let Some(cursor) = &cursor {
+        after(&mut select, query, cursor);
+    }
+    let order = if query.by_timestamp { "coalesce(timestamp, 0)" } else { "created_at" };
+    select
+        .push(" order by ")
+        .push(order)
+        .push(" desc, position desc limit ")
+        .push_bind(i64::from(page.limit));
+    // A cursor says where to go on by itself.
+    let offset = if cursor.is_some() { 0 } else { page.offset };
+    select.push(" offset ").push_bind(i64::from(offset));
+    let rows = select.build().fetch_all(&store.readers).await.doing(DOING)?;
+
+    let mut count = QueryBuilder::new(
+        "select count(*) as total, count(case when timestamp is null then 1 end) as unknown from message",
+    );
+    conditions(&mut count, session, query);
+    let counts = count.build().fetch_one(&store.readers).await.doing(DOING)?;
+    let number = |name: &str| {
+        counts.try_get::<i64, _>(name).doing(DOING).map(|n| u64::try_from(n).unwrap_or(0))
+    };
+    Ok(Some(MessagePage {
+        messages: rows.iter().map(read).collect::<StoreResult<_>>()?,
+        total: number("total")?,
+        unknown_timestamp_total: number("unknown")?,
+    }))
+}
+
+/// Rows are filed under canonical ids: a search by a privacy id whose number is known finds them too.
+async fn by_canonical_ids(
+    store: &SqliteStore,
+    session: SessionId,
+    query: &MessageQuery,
+) -> StoreResult<MessageQuery> {
+    let mut query = query.clone();
+    if let Some(chat) = &mut query.chat {
+        *chat = people::canonical(&store.readers, session, chat).await?;
+    }
+    if let Some(from) = &mut query.from
+        && let Ok(id) = from.parse::<ChatId>()
+        && id.is_lid()
+    {
+        *from = people::canonical(&store.readers, session, &id).await?.to_string();
+    }
+    Ok(query)
+}
+
+/// Where a row stands in the list.
+struct Cursor {
+    position: i64,
+    created_at: i64,
+    timestamp: i64,
+}
+
+async fn cursor(
+    store: &SqliteStore,
+    session: SessionId,
+    after: MessageRowId,
+) -> StoreResult<Option<Cursor>> {
+    const DOING: &str = "reading a cursor";
+    let row = sqlx::query(CURSOR).bind(session.to_string()).bind(after.to_string());
+    let Some(row) = row.fetch_optional(&store.readers).await.doing(DOING)? else { return Ok(None) };
+    Ok(Some(Cursor {
+        position: row.try_get("position").doing(DOING)?,
+        created_at: row.try_get("created_at").doing(DOING)?,
+        timestamp: row.try_get::<Option<i64>, _>("timestamp").doing(DOING)?.unwrap_or(0),
+    }))
+}
+
+fn after(builder: &mut QueryBuilder<Sqlite>, query: &MessageQuery, cursor: &Cursor) {
+    let (column, value) = if query.by_timestamp {
+        ("coalesce(timestamp, 0)", cursor.timestamp)
+    } else {
+        ("created_at", cursor.created_at)
+    };
+    builder.push(" and (").push(column).push(", position) < (").push_bind(value).push(", ");
+    builder.push_bind(cursor.position).push(")");
+}
+
+fn conditions(builder: &mut QueryBuilder<Sqlite>, session: SessionId, query: &MessageQuery) {
+    builder.push(" where session_id = ").push_bind(session.to_string());
+    if let Some(chat) = &query.chat {
+        builder.push(" and chat = ").push_bind(chat.to_string());
+    }
+    if let Some(from) = &query.from {
+        builder.push(" and sender = ").push_bind(from.clone());
+    }
+    if let Some(wa_id) = &query.wa_id {
+        builder.push(" and wa_id = ").push_bind(wa_id.to_string());
+    }
+    // WhatsApp's time is in whole seconds; the bounds are compared in milliseconds.
+    if let Some(since) = query.since {
+        builder.push(" and timestamp * 1000 >= ").push_bind(since.millis());
+    }
+    if let Some(until) = query.until {
+        builder.push(" and timestamp * 1000 < ").push_bind(until.millis());
+    }
+    if let Some(direction) = query.direction {
+        builder.push(" and direction = ").push_bind(direction.as_str());
+    }
+    if let Some(kind) = query.kind {
+        builder.push(" and kind = ").push_bind(kind.as_str());
+    }
+}

@@ -1,0 +1,115 @@
+//! Pacing counters. Each call reads, decides and writes in one job of the writer: two callers never see the same place.
+
+use async_trait::async_trait;
+use domain::{
+    ChatId, SessionId, Timestamp,
+    pacing::{PacingOutcome, PacingRules, PacingState, Refusal, age_days},
+    port::{PacingStore, StoreResult},
+};
+
+use crate::{
+    error::{Doing as _, corrupt, gone},
+    open::SqliteStore,
+    people,
+    writer::Unit,
+};
+
+const GET: &str = "select state from pacing where session_id = $1";
+const PUT: &str = "insert into pacing (session_id, state) values ($1, $2) \
+     on conflict (session_id) do update set state = excluded.state";
+const CREATED: &str = "select created_at from session where id = $1";
+const WARM: &str = "select exists (select 1 from message where session_id = $1 and chat = $2)";
+
+const DOING: &str = "counting a send";
+
+async fn read(unit: &mut Unit, session: &str) -> StoreResult<PacingState> {
+    let state: Option<String> =
+        sqlx::query_scalar(GET).bind(session).fetch_optional(&mut unit.conn).await.doing(DOING)?;
+    let read = |state: String| serde_json::from_str(&state).map_err(|_| corrupt(DOING));
+    state.map_or_else(|| Ok(PacingState::default()), read)
+}
+
+async fn write(unit: &mut Unit, session: &str, state: &PacingState) -> StoreResult<()> {
+    let state = serde_json::to_string(state).map_err(|_| corrupt(DOING))?;
+    let done = sqlx::query(PUT).bind(session).bind(state).execute(&mut unit.conn).await;
+    done.doing(DOING).map(|_| ())
+}
+
+async fn admit(
+    unit: &mut Unit,
+    session: SessionId,
+    chat: &ChatId,
+    rules: &PacingRules,
+    now: Timestamp,
+) -> StoreResult<Result<(), Refusal>> {
+    let chat = people::canonical(&mut unit.conn, session, chat).await?;
+    let id = session.to_string();
+    let created: Option<i64> =
+        sqlx::query_scalar(CREATED).bind(&id).fetch_optional(&mut unit.conn).await.doing(DOING)?;
+    let created = Timestamp::from_millis(created.ok_or_else(|| gone(DOING))?);
+    let warm: bool = sqlx::query_scalar(WARM)
+        .bind(&id)
+        .bind(chat.as_str())
+        .fetch_one(&mut unit.conn)
+        .await
+        .doing(DOING)?;
+    let mut state = read(unit, &id).await?;
+    let admitted = state.admit(rules, &chat, !warm, age_days(created, now), now);
+    if admitted.is_ok() {
+        write(unit, &id, &state).await?;
+    }
+    Ok(admitted)
+}
+
+async fn settle(
+    unit: &mut Unit,
+    session: SessionId,
+    chat: &ChatId,
+    rules: &PacingRules,
+    (at, now): (Timestamp, Timestamp),
+    outcome: PacingOutcome,
+) -> StoreResult<bool> {
+    let chat = people::canonical(&mut unit.conn, session, chat).await?;
+    let id = session.to_string();
+    let mut state = read(unit, &id).await?;
+    let opened = state.settle(rules, &chat, at, outcome, now);
+    write(unit, &id, &state).await?;
+    Ok(opened)
+}
+
+#[async_trait]
+impl PacingStore for SqliteStore {
+    async fn admit(
+        &self,
+        session: SessionId,
+        chat: &ChatId,
+        rules: &PacingRules,
+        now: Timestamp,
+    ) -> StoreResult<Result<(), Refusal>> {
+        let (chat, rules) = (chat.clone(), rules.clone());
+        self.writer
+            .run(DOING, move |unit| {
+                Box::pin(async move { admit(unit, session, &chat, &rules, now).await })
+            })
+            .await
+    }
+
+    async fn settle(
+        &self,
+        session: SessionId,
+        chat: &ChatId,
+        rules: &PacingRules,
+        at: Timestamp,
+        outcome: PacingOutcome,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        let (chat, rules) = (chat.clone(), rules.clone());
+        self.writer
+            .run(DOING, move |unit| {
+                Box::pin(
+                    async move { settle(unit, session, &chat, &rules, (at, now), outcome).await },
+                )
+            })
+            .await
+    }
+}

@@ -1,0 +1,250 @@
+//! Chats.
+
+use domain::{
+    ChatId, SessionId, Timestamp, WaMessageId,
+    address::ChatKind,
+    chat::{Chat, ChatMark, LastMessage, MutedUntil},
+    message::{Direction, Message, MessageType},
+    port::{Page, StoreResult},
+};
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+use super::identity::canonical;
+use crate::{
+    error::{Doing as _, corrupt},
+    open::SqliteStore,
+    writer::Unit,
+};
+
+// The newest message is the one with the latest time; of two in one second the later row.
+const CAME: &str = "insert into chat (session_id, id, name, unread_count, timestamp, \
+     last_id, last_from_me, last_author, last_body, last_kind) \
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (session_id, id) do update set \
+     name = coalesce(chat.name, excluded.name), unread_count = chat.unread_count + excluded.unread_count, \
+     timestamp = max(chat.timestamp, excluded.timestamp), \
+     last_id = case when excluded.timestamp >= chat.timestamp then excluded.last_id else chat.last_id end, \
+     last_from_me = case when excluded.timestamp >= chat.timestamp then excluded.last_from_me else chat.last_from_me end, \
+     last_author = case when excluded.timestamp >= chat.timestamp then excluded.last_author else chat.last_author end, \
+     last_body = case when excluded.timestamp >= chat.timestamp then excluded.last_body else chat.last_body end, \
+     last_kind = case when excluded.timestamp >= chat.timestamp then excluded.last_kind else chat.last_kind end";
+const LAST_CHANGED: &str = "update chat set last_body = $4, last_kind = $5 where session_id = $1 and id = $2 and last_id = $3";
+// A person's name in the address book says more than what a chat was called, and that more than what they call
+// themselves. The author may have been known by privacy id only when the message came.
+const LIST: &str = "select chat.*, coalesce(contact.name, chat.name, contact.push_name) as shown_name, identity.phone as author_phone \
+     from chat left join contact on contact.session_id = chat.session_id and contact.id = chat.id \
+     left join identity on identity.session_id = chat.session_id and identity.lid = chat.last_author \
+     where chat.session_id = $1 order by chat.timestamp desc, chat.id limit $2 offset $3";
+const GET: &str = "select chat.*, coalesce(contact.name, chat.name, contact.push_name) as shown_name, identity.phone as author_phone \
+     from chat left join contact on contact.session_id = chat.session_id and contact.id = chat.id \
+     left join identity on identity.session_id = chat.session_id and identity.lid = chat.last_author \
+     where chat.session_id = $1 and chat.id = $2";
+const NAME: &str = "insert into chat (session_id, id, name) values ($1, $2, $3) \
+     on conflict (session_id, id) do update set name = excluded.name where chat.name is not excluded.name";
+const ARCHIVE: &str = "insert into chat (session_id, id, archived) values ($1, $2, $3) \
+     on conflict (session_id, id) do update set archived = excluded.archived where chat.archived <> excluded.archived";
+const PIN: &str = "insert into chat (session_id, id, pinned) values ($1, $2, $3) \
+     on conflict (session_id, id) do update set pinned = excluded.pinned where chat.pinned <> excluded.pinned";
+const MUTE: &str = "insert into chat (session_id, id, muted) values ($1, $2, $3) \
+     on conflict (session_id, id) do update set muted = excluded.muted where chat.muted is not excluded.muted";
+const READ: &str = "insert into chat (session_id, id) values ($1, $2) \
+     on conflict (session_id, id) do update set unread_count = 0 where chat.unread_count > 0";
+const UNREAD: &str = "insert into chat (session_id, id, unread_count) values ($1, $2, 1) \
+     on conflict (session_id, id) do update set unread_count = 1 where chat.unread_count = 0";
+const DELETE: &str = "delete from chat where session_id = $1 and id = $2";
+const CLEAR: &str = "update chat set unread_count = 0, last_id = null, last_from_me = null, last_author = null, \
+     last_body = null, last_kind = null where session_id = $1 and id = $2";
+// A send whose outcome is not known stays: it is on no device yet that could have removed it.
+const DELETE_MESSAGES: &str =
+    "delete from message where session_id = $1 and chat = $2 and status <> 'pending'";
+const MERGE_LAST: &str = "update chat set last_id = old.last_id, last_from_me = old.last_from_me, last_author = old.last_author, \
+     last_body = old.last_body, last_kind = old.last_kind \
+     from chat as old where chat.session_id = $1 and chat.id = $3 and old.session_id = $1 and old.id = $2 \
+     and old.last_id is not null and (chat.last_id is null or old.timestamp > chat.timestamp)";
+const MERGE: &str = "update chat set name = coalesce(chat.name, old.name), \
+     unread_count = chat.unread_count + old.unread_count, timestamp = max(chat.timestamp, old.timestamp), \
+     archived = min(chat.archived, old.archived), pinned = max(chat.pinned, old.pinned), \
+     muted = coalesce(chat.muted, old.muted) \
+     from chat as old where chat.session_id = $1 and chat.id = $3 and old.session_id = $1 and old.id = $2";
+const MOVE: &str = "update chat set id = $3 where session_id = $1 and id = $2 \
+     and not exists (select 1 from chat as other where other.session_id = $1 and other.id = $3)";
+
+/// Muted for good.
+const FOREVER: i64 = -1;
+
+fn read(row: &SqliteRow) -> StoreResult<Chat> {
+    const DOING: &str = "reading a chat";
+    let bad = || corrupt(DOING);
+    let text = |name: &str| row.try_get::<Option<String>, _>(name).doing(DOING);
+    let number = |name: &str| row.try_get::<Option<i64>, _>(name).doing(DOING);
+    let chat_id =
+        |text: Option<String>| text.map(|id| id.parse::<ChatId>().map_err(|_| bad())).transpose();
+    let timestamp = number("timestamp")?.ok_or_else(bad)?;
+    let last_message = match text("last_id")? {
+        Some(id) => {
+            let author_phone = text("author_phone")?;
+            let author = if author_phone.is_some() { author_phone } else { text("last_author")? };
+            Some(LastMessage {
+                id: WaMessageId::from_wire(id),
+                from_me: number("last_from_me")? == Some(1),
+                author: chat_id(author)?,
+                body: text("last_body")?,
+                kind: text("last_kind")?
+                    .and_then(|kind| MessageType::parse(&kind))
+                    .ok_or_else(bad)?,
+                timestamp,
+            })
+        }
+        None => None,
+    };
+    let unread = number("unread_count")?.ok_or_else(bad)?;
+    Ok(Chat {
+        id: chat_id(text("id")?)?.ok_or_else(bad)?,
+        name: text("shown_name")?,
+        unread_count: u32::try_from(unread).unwrap_or(u32::MAX),
+        timestamp,
+        last_message,
+        archived: number("archived")? == Some(1),
+        pinned: number("pinned")? == Some(1),
+        muted: number("muted")?.map(|until| match until {
+            FOREVER => MutedUntil::Forever,
+            time => MutedUntil::Time(Timestamp::from_millis(time)),
+        }),
+    })
+}
+
+/// Newest message first.
+pub(super) async fn list(
+    store: &SqliteStore,
+    session: SessionId,
+    page: Page,
+) -> StoreResult<Vec<Chat>> {
+    let rows = sqlx::query(LIST)
+        .bind(session.to_string())
+        .bind(i64::from(page.limit))
+        .bind(i64::from(page.offset))
+        .fetch_all(&store.readers)
+        .await;
+    rows.doing("listing chats")?.iter().map(read).collect()
+}
+
+/// One chat by canonical id.
+pub(super) async fn get(
+    store: &SqliteStore,
+    session: SessionId,
+    id: &ChatId,
+) -> StoreResult<Option<Chat>> {
+    let row = sqlx::query(GET)
+        .bind(session.to_string())
+        .bind(id.as_str())
+        .fetch_optional(&store.readers)
+        .await;
+    row.doing("reading a chat")?.as_ref().map(read).transpose()
+}
+
+/// The chat of a stored message moves along; `counts` is false when the message was counted before. The status feed is
+/// no chat.
+pub(crate) async fn message_came(
+    unit: &mut Unit,
+    message: &Message,
+    counts: bool,
+) -> StoreResult<()> {
+    if message.chat.kind() == ChatKind::Status {
+        return Ok(());
+    }
+    let incoming = message.direction == Direction::Incoming;
+    sqlx::query(CAME)
+        .bind(message.session.to_string())
+        .bind(message.chat.as_str())
+        .bind(message.chat_name.as_deref())
+        .bind(i64::from(counts && incoming))
+        .bind(message.timestamp.unwrap_or_else(|| message.created_at.seconds()))
+        .bind(message.wa_id.as_str())
+        .bind(i64::from(!incoming))
+        .bind(message.author.as_ref().map(ChatId::as_str))
+        .bind(message.body.as_deref())
+        .bind(message.kind.as_str())
+        .execute(&mut unit.conn)
+        .await
+        .doing("storing a message's chat")
+        .map(|_| ())
+}
+
+/// A message says something else now; its chat may show it.
+pub(crate) async fn last_changed(unit: &mut Unit, message: &Message) -> StoreResult<()> {
+    sqlx::query(LAST_CHANGED)
+        .bind(message.session.to_string())
+        .bind(message.chat.as_str())
+        .bind(message.wa_id.as_str())
+        .bind(message.body.as_deref())
+        .bind(message.kind.as_str())
+        .execute(&mut unit.conn)
+        .await
+        .doing("changing a message's chat")
+        .map(|_| ())
+}
+
+/// Names a chat; `false` when it has that name.
+pub(crate) async fn name_chat(
+    unit: &mut Unit,
+    session: SessionId,
+    chat: &ChatId,
+    name: &str,
+) -> StoreResult<bool> {
+    let chat = canonical(&mut unit.conn, session, chat).await?;
+    let done = sqlx::query(NAME)
+        .bind(session.to_string())
+        .bind(chat.as_str())
+        .bind(name)
+        .execute(&mut unit.conn)
+        .await;
+    Ok(done.doing("naming a chat")?.rows_affected() == 1)
+}
+
+/// Marks a chat; `false` when it was marked so.
+pub(crate) async fn mark_chat(
+    unit: &mut Unit,
+    session: SessionId,
+    chat: &ChatId,
+    mark: ChatMark,
+) -> StoreResult<bool> {
+    const DOING: &str = "marking a chat";
+    let chat = canonical(&mut unit.conn, session, chat).await?;
+    let session = session.to_string();
+    if let ChatMark::Deleted | ChatMark::Cleared = mark {
+        sqlx::query(DELETE_MESSAGES)
+            .bind(&session)
+            .bind(chat.as_str())
+            .execute(&mut unit.conn)
+            .await
+            .doing(DOING)?;
+    }
+    let query = |sql| sqlx::query(sql).bind(session).bind(chat.as_str());
+    let query = match mark {
+        ChatMark::Archived(archived) => query(ARCHIVE).bind(i64::from(archived)),
+        ChatMark::Pinned(pinned) => query(PIN).bind(i64::from(pinned)),
+        ChatMark::Muted(until) => query(MUTE).bind(until.map(|until| match until {
+            MutedUntil::Forever => FOREVER,
+            MutedUntil::Time(time) => time.millis(),
+        })),
+        ChatMark::Read(true) => query(READ),
+        ChatMark::Read(false) => query(UNREAD),
+        ChatMark::Deleted => query(DELETE),
+        ChatMark::Cleared => query(CLEAR),
+    };
+    Ok(query.execute(&mut unit.conn).await.doing(DOING)?.rows_affected() == 1)
+}
+
+/// One chat under two ids becomes one.
+pub(super) async fn merge(unit: &mut Unit, session: &str, old: &str, new: &str) -> StoreResult<()> {
+    for sql in [MERGE_LAST, MERGE, MOVE] {
+        sqlx::query(sql)
+            .bind(session)
+            .bind(old)
+            .bind(new)
+            .execute(&mut unit.conn)
+            .await
+            .doing("merging chats")?;
+    }
+    let gone = sqlx::query(DELETE).bind(session).bind(old).execute(&mut unit.conn).await;
+    gone.doing("merging chats").map(|_| ())
+}

@@ -1,0 +1,85 @@
+//! People and chats.
+//!
+//! Rows are filed under canonical ids: the number's chat for a privacy id whose number is known. Every write looks the
+//! id up in its own transaction, so that nothing is filed under an id whose number was learned a moment before.
+
+mod chat;
+mod contact;
+mod identity;
+
+use async_trait::async_trait;
+use domain::{
+    ChatId, PhoneNumber, SessionId, WaMessageId,
+    chat::{Chat, Contact},
+    port::{Page, PeopleStore, StoreResult},
+};
+use sqlx::Row as _;
+
+use crate::{
+    error::{Doing as _, corrupt},
+    open::SqliteStore,
+};
+
+pub(crate) use chat::{last_changed, mark_chat, message_came, name_chat};
+pub(crate) use contact::learn_contact;
+pub(crate) use identity::{canonical, canonicalise, learn_identity};
+
+const UNREAD: &str = "select wa_id, author from message where session_id = $1 and chat = $2 and direction = 'incoming' \
+     order by created_at desc, position desc \
+     limit min($3, (select coalesce(max(unread_count), 0) from chat where session_id = $1 and id = $2))";
+
+#[async_trait]
+impl PeopleStore for SqliteStore {
+    async fn contacts(&self, session: SessionId, page: Page) -> StoreResult<Vec<Contact>> {
+        contact::list(self, session, page).await
+    }
+
+    async fn contact(&self, session: SessionId, id: &ChatId) -> StoreResult<Option<Contact>> {
+        let id = canonical(&self.readers, session, id).await?;
+        contact::get(self, session, &id).await
+    }
+
+    async fn phone_of(&self, session: SessionId, lid: &ChatId) -> StoreResult<Option<PhoneNumber>> {
+        identity::phone_of(&self.readers, session, lid).await
+    }
+
+    async fn canonical(&self, session: SessionId, id: &ChatId) -> StoreResult<ChatId> {
+        canonical(&self.readers, session, id).await
+    }
+
+    async fn chats(&self, session: SessionId, page: Page) -> StoreResult<Vec<Chat>> {
+        chat::list(self, session, page).await
+    }
+
+    async fn chat(&self, session: SessionId, id: &ChatId) -> StoreResult<Option<Chat>> {
+        let id = canonical(&self.readers, session, id).await?;
+        chat::get(self, session, &id).await
+    }
+
+    async fn unread(
+        &self,
+        session: SessionId,
+        chat: &ChatId,
+        limit: u32,
+    ) -> StoreResult<Vec<(WaMessageId, Option<ChatId>)>> {
+        const DOING: &str = "listing unread messages";
+        let chat = canonical(&self.readers, session, chat).await?;
+        let rows = sqlx::query(UNREAD)
+            .bind(session.to_string())
+            .bind(chat.as_str())
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers)
+            .await
+            .doing(DOING)?;
+        let mut unread = Vec::with_capacity(rows.len());
+        for row in rows {
+            let author: Option<String> = row.try_get("author").doing(DOING)?;
+            let author = author.map(|id| id.parse().map_err(|_| corrupt(DOING))).transpose()?;
+            unread.push((
+                WaMessageId::from_wire(row.try_get::<String, _>("wa_id").doing(DOING)?),
+                author,
+            ));
+        }
+        Ok(unread)
+    }
+}

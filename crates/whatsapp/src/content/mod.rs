@@ -1,0 +1,239 @@
+//! What a decrypted message says, in the domain's words.
+//!
+//! Reading is pure. Whom a change is about, and what an encrypted vote says, takes addresses and keys: that part is
+//! `inbound`'s, so a change is read as a [`Matter`] with the protocol's own key in it.
+
+mod kind;
+mod media;
+mod shape;
+
+use domain::{
+    WaMessageId,
+    content::LinkPreview,
+    message::{Content, Quoted},
+};
+use whatsapp_rust::{
+    proto_helpers::MessageExt,
+    waproto::whatsapp::{
+        self as wa,
+        message::{pin_in_chat_message, protocol_message::Type},
+    },
+};
+
+/// A message for people, or a change of one.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Said {
+    /// What it says.
+    pub matter: Matter,
+    /// What it answers.
+    pub quoted: Option<Quoted>,
+    /// Whom it mentions, as written in the message.
+    pub mentions: Vec<String>,
+}
+
+/// What a message says, as far as the message itself tells.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Matter {
+    /// Something to read.
+    Content(Content),
+    /// An emoji on a message.
+    Reaction { key: wa::MessageKey, emoji: String },
+    /// A new text for a message of the same sender.
+    Edit { key: wa::MessageKey, body: String },
+    /// A message is taken back.
+    Revoke { key: wa::MessageKey },
+    /// A message is pinned, or not any more.
+    Pin { key: wa::MessageKey, seconds: Option<u32> },
+    /// An encrypted vote.
+    Vote { key: wa::MessageKey, payload: Vec<u8>, iv: Vec<u8> },
+}
+
+impl Matter {
+    fn unknown(kind: impl Into<String>) -> Self {
+        Self::Content(Content::Unknown { protocol_kind: kind.into() })
+    }
+}
+
+/// How long a pin lasts when the message does not say: WhatsApp's own choice.
+const PIN_SECONDS: u32 = 7 * 86_400;
+
+/// Reads a message, unwrapped from ephemeral, view-once, device-sent and edited envelopes. `None`
+/// for what is not for people: keys, history notices, settings.
+pub(crate) fn read(message: &wa::Message) -> Option<Said> {
+    let base = unwrapped(message);
+    let matter = matter(message, base)?;
+    // The context of an edit is the edited message's.
+    let shown = match base.protocol_message.as_option() {
+        Some(protocol) => protocol.edited_message.as_option().map(unwrapped),
+        None => Some(base),
+    };
+    let context = shown.and_then(context);
+    Some(Said {
+        matter,
+        quoted: context.and_then(quoted),
+        mentions: context.map(|context| context.mentioned_jid.clone()).unwrap_or_default(),
+    })
+}
+
+/// The secret with which votes on this poll are encrypted.
+pub(crate) fn poll_secret(message: &wa::Message) -> Option<[u8; 32]> {
+    shape::poll_creation(unwrapped(message))?;
+    let of = |message: &wa::Message| {
+        let context = message.message_context_info.as_option()?;
+        context.message_secret.as_deref()?.try_into().ok()
+    };
+    of(message).or_else(|| of(unwrapped(message)))
+}
+
+fn matter(outer: &wa::Message, base: &wa::Message) -> Option<Matter> {
+    if let Some(body) = &base.conversation {
+        return Some(Matter::Content(Content::text(body)));
+    }
+    if let Some(text) = base.extended_text_message.as_option() {
+        let body = text.text.clone().unwrap_or_default();
+        return Some(Matter::Content(Content::Text { body, preview: preview(text) }));
+    }
+    if let Some(content) = media::read(base).or_else(|| shape::read(base)) {
+        return Some(Matter::Content(content));
+    }
+    if let Some(protocol) = base.protocol_message.as_option() {
+        return from_protocol(protocol);
+    }
+    if let Some(matter) = change(outer, base) {
+        return Some(matter);
+    }
+    kind::of(base).map(Matter::unknown)
+}
+
+fn preview(text: &wa::message::ExtendedTextMessage) -> Option<LinkPreview> {
+    let url = text.matched_text.clone().filter(|url| !url.is_empty())?;
+    let title = text.title.clone().unwrap_or_default();
+    let description = text.description.clone().filter(|text| !text.is_empty());
+    if title.is_empty() && description.is_none() {
+        return None;
+    }
+    Some(LinkPreview { url, title, description })
+}
+
+fn from_protocol(protocol: &wa::message::ProtocolMessage) -> Option<Matter> {
+    let key = protocol.key.as_option().filter(|key| key.id.is_some()).cloned();
+    match protocol.r#type {
+        Some(Type::REVOKE) => Some(key.map_or_else(
+            || Matter::unknown("protocol_message.revoke"),
+            |key| Matter::Revoke { key },
+        )),
+        Some(Type::MESSAGE_EDIT) => {
+            let body = protocol.edited_message.as_option().and_then(text_of);
+            Some(match (key, body) {
+                (Some(key), Some(body)) => Matter::Edit { key, body },
+                _ => Matter::unknown("protocol_message.edit"),
+            })
+        }
+        _ => None,
+    }
+}
+
+fn change(outer: &wa::Message, base: &wa::Message) -> Option<Matter> {
+    if let Some(reaction) = base.reaction_message.as_option() {
+        let key = reaction.key.as_option().filter(|key| key.id.is_some())?.clone();
+        return Some(Matter::Reaction { key, emoji: reaction.text.clone().unwrap_or_default() });
+    }
+    if let Some(pin) = base.pin_in_chat_message.as_option() {
+        let key = pin.key.as_option().filter(|key| key.id.is_some())?.clone();
+        let seconds = match pin.r#type {
+            Some(pin_in_chat_message::Type::UNPIN_FOR_ALL) => None,
+            _ => Some(pin_seconds(base).or_else(|| pin_seconds(outer)).unwrap_or(PIN_SECONDS)),
+        };
+        return Some(Matter::Pin { key, seconds });
+    }
+    let update = base.poll_update_message.as_option()?;
+    let key = update.poll_creation_message_key.as_option().filter(|key| key.id.is_some())?;
+    let vote = update.vote.as_option()?;
+    Some(Matter::Vote {
+        key: key.clone(),
+        payload: vote.enc_payload.clone()?,
+        iv: vote.enc_iv.clone()?,
+    })
+}
+
+fn pin_seconds(message: &wa::Message) -> Option<u32> {
+    let context = message.message_context_info.as_option()?;
+    context.message_add_on_duration_in_secs.filter(|seconds| *seconds > 0)
+}
+
+/// Text or caption.
+fn text_of(message: &wa::Message) -> Option<String> {
+    let base = unwrapped(message);
+    base.text_content().or_else(|| base.get_caption()).map(str::to_owned)
+}
+
+/// The library unwraps each kind of envelope once and in one order; phones nest them otherwise too.
+fn unwrapped(message: &wa::Message) -> &wa::Message {
+    /// Deeper than any phone nests.
+    const DEPTH: usize = 4;
+    let mut base = message;
+    for _ in 0..DEPTH {
+        let mut inner = base.get_base_message();
+        // Two envelopes that the library does not open.
+        for envelope in [&inner.lottie_sticker_message, &inner.poll_creation_message_v4] {
+            if let Some(message) = envelope.as_option().and_then(|e| e.message.as_option()) {
+                inner = message;
+                break;
+            }
+        }
+        if std::ptr::eq(inner, base) {
+            break;
+        }
+        base = inner;
+    }
+    base
+}
+
+/// Quotes and mentions.
+fn context(base: &wa::Message) -> Option<&wa::ContextInfo> {
+    macro_rules! first_set {
+        ($($field:ident),* $(,)?) => {
+            $(if let Some(context) =
+                base.$field.as_option().and_then(|message| message.context_info.as_option())
+            {
+                return Some(context);
+            })*
+        };
+    }
+    first_set!(
+        extended_text_message,
+        image_message,
+        video_message,
+        ptv_message,
+        audio_message,
+        document_message,
+        sticker_message,
+        location_message,
+        live_location_message,
+        contact_message,
+        contacts_array_message,
+        poll_creation_message,
+        poll_creation_message_v2,
+        poll_creation_message_v3,
+        poll_creation_message_v5,
+        poll_creation_message_v6,
+        list_response_message,
+        buttons_response_message,
+        template_button_reply_message,
+        interactive_response_message,
+        product_message,
+        order_message,
+        group_invite_message,
+        event_message,
+    );
+    None
+}
+
+fn quoted(context: &wa::ContextInfo) -> Option<Quoted> {
+    let id = context.stanza_id.as_ref()?;
+    let body = context.quoted_message.as_option().and_then(text_of);
+    Some(Quoted { id: WaMessageId::from_wire(id), body: body.unwrap_or_default() })
+}
+
+#[cfg(test)]
+mod tests;

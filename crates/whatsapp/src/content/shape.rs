@@ -1,0 +1,67 @@
+//! Places, address cards, polls.
+
+use domain::content::{ContactCard, Content, Location, Poll};
+use whatsapp_rust::waproto::whatsapp as wa;
+
+pub(super) fn read(base: &wa::Message) -> Option<Content> {
+    if let Some(place) = base.location_message.as_option() {
+        return Some(Content::Location(Location {
+            latitude: place.degrees_latitude.unwrap_or_default(),
+            longitude: place.degrees_longitude.unwrap_or_default(),
+            description: said(&place.name).or_else(|| said(&place.comment)),
+            address: said(&place.address),
+            url: said(&place.url),
+        }));
+    }
+    if let Some(place) = base.live_location_message.as_option() {
+        return Some(Content::Location(Location {
+            latitude: place.degrees_latitude.unwrap_or_default(),
+            longitude: place.degrees_longitude.unwrap_or_default(),
+            description: said(&place.caption),
+            address: None,
+            url: None,
+        }));
+    }
+    if let Some(one) = base.contact_message.as_option() {
+        return Some(Content::Contacts { cards: vec![card(one)] });
+    }
+    if let Some(many) = base.contacts_array_message.as_option()
+        && !many.contacts.is_empty()
+    {
+        return Some(Content::Contacts { cards: many.contacts.iter().map(card).collect() });
+    }
+    poll_creation(base).map(|creation| {
+        Content::Poll(Poll {
+            name: creation.name.clone().unwrap_or_default(),
+            options: creation
+                .options
+                .iter()
+                .filter_map(|option| option.option_name.clone())
+                .collect(),
+            allow_multiple_answers: creation.selectable_options_count != Some(1),
+        })
+    })
+}
+
+pub(super) fn poll_creation(base: &wa::Message) -> Option<&wa::message::PollCreationMessage> {
+    [
+        &base.poll_creation_message,
+        &base.poll_creation_message_v2,
+        &base.poll_creation_message_v3,
+        &base.poll_creation_message_v5,
+        &base.poll_creation_message_v6,
+    ]
+    .into_iter()
+    .find_map(|poll| poll.as_option())
+}
+
+fn card(contact: &wa::message::ContactMessage) -> ContactCard {
+    ContactCard {
+        name: contact.display_name.clone().unwrap_or_default(),
+        vcard: contact.vcard.clone().unwrap_or_default(),
+    }
+}
+
+fn said(text: &Option<String>) -> Option<String> {
+    text.clone().filter(|text| !text.is_empty())
+}

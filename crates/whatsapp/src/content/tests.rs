@@ -1,0 +1,183 @@
+use domain::content::MediaKind;
+use whatsapp_rust::{buffa::MessageField, proto_helpers::MessageBuilderExt};
+
+use super::*;
+
+fn content(said: Option<Said>) -> Content {
+    match said.map(|said| said.matter) {
+        Some(Matter::Content(content)) => content,
+        other => panic!("nothing to read: {other:?}"),
+    }
+}
+
+fn text(said: Option<Said>) -> String {
+    match content(said) {
+        Content::Text { body, .. } => body,
+        other => panic!("not a text: {other:?}"),
+    }
+}
+
+fn kind_of(said: Option<Said>) -> String {
+    match content(said) {
+        Content::Unknown { protocol_kind } => protocol_kind,
+        other => panic!("not unknown: {other:?}"),
+    }
+}
+
+fn envelope(message: wa::Message) -> MessageField<wa::message::FutureProofMessage> {
+    MessageField::some(wa::message::FutureProofMessage { message: MessageField::some(message) })
+}
+
+fn key(id: &str) -> wa::MessageKey {
+    wa::MessageKey { id: Some(id.into()), from_me: Some(true), ..Default::default() }
+}
+
+fn protocol(protocol: wa::message::ProtocolMessage) -> wa::Message {
+    wa::Message { protocol_message: MessageField::some(protocol), ..Default::default() }
+}
+
+#[test]
+fn text_is_found_in_any_envelope() {
+    assert_eq!(text(read(&wa::Message::text("plain"))), "plain");
+    let once = wa::Message {
+        view_once_message: envelope(wa::Message::text("once")),
+        ..Default::default()
+    };
+    assert_eq!(text(read(&once)), "once");
+    // Not the order in which the library unwraps.
+    let nested = wa::Message { ephemeral_message: envelope(once), ..Default::default() };
+    let odd = wa::Message { view_once_message_v2: envelope(nested), ..Default::default() };
+    assert_eq!(text(read(&odd)), "once");
+    let own = wa::Message {
+        device_sent_message: MessageField::some(wa::message::DeviceSentMessage {
+            message: MessageField::some(wa::Message::text("own")),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    assert_eq!(text(read(&own)), "own");
+}
+
+#[test]
+fn an_answer_names_what_it_answers_and_whom_it_mentions() {
+    let context = wa::ContextInfo {
+        stanza_id: Some("Q1".into()),
+        quoted_message: MessageField::some(wa::Message::text("before")),
+        mentioned_jid: vec!["5511990000042@s.whatsapp.net".into()],
+        ..Default::default()
+    };
+    let image = wa::Message {
+        image_message: MessageField::some(wa::message::ImageMessage {
+            context_info: MessageField::some(context.clone()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    for message in [wa::Message::text_with_context("after", context), image] {
+        let said = read(&message).unwrap();
+        assert_eq!(
+            said.quoted,
+            Some(Quoted { id: WaMessageId::from_wire("Q1"), body: "before".into() })
+        );
+        assert_eq!(said.mentions, ["5511990000042@s.whatsapp.net"]);
+    }
+}
+
+#[test]
+fn what_is_not_for_people_is_not_delivered() {
+    let of_type =
+        |kind| protocol(wa::message::ProtocolMessage { r#type: Some(kind), ..Default::default() });
+    assert_eq!(read(&of_type(Type::APP_STATE_SYNC_KEY_SHARE)), None);
+    assert_eq!(read(&of_type(Type::HISTORY_SYNC_NOTIFICATION)), None);
+    assert_eq!(kind_of(read(&of_type(Type::REVOKE))), "protocol_message.revoke");
+    assert_eq!(read(&wa::Message::default()), None);
+    let keys = wa::Message {
+        sender_key_distribution_message: MessageField::some(Default::default()),
+        message_context_info: MessageField::some(Default::default()),
+        ..Default::default()
+    };
+    assert_eq!(read(&keys), None);
+}
+
+#[test]
+fn every_other_kind_is_delivered_as_unknown() {
+    let list =
+        wa::Message { list_message: MessageField::some(Default::default()), ..Default::default() };
+    assert_eq!(kind_of(read(&list)), "list_message");
+    let new = wa::Message {
+        split_payment_message: MessageField::some(Default::default()),
+        ..Default::default()
+    };
+    assert_eq!(kind_of(read(&new)), "message");
+}
+
+#[test]
+fn a_captioned_document_is_read_through_its_envelope() {
+    let document = wa::Message {
+        document_message: MessageField::some(wa::message::DocumentMessage {
+            file_name: Some("bill.pdf".into()),
+            mimetype: Some("application/pdf".into()),
+            caption: Some("please pay".into()),
+            file_length: Some(9),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let wrapped =
+        wa::Message { document_with_caption_message: envelope(document), ..Default::default() };
+    let Content::Media(media) = content(read(&wrapped)) else { panic!("no file") };
+    assert_eq!(media.kind, MediaKind::Document);
+    assert_eq!(media.filename.as_deref(), Some("bill.pdf"));
+    assert_eq!(media.caption.as_deref(), Some("please pay"));
+    assert_eq!((media.size_bytes, media.remote), (9, None));
+}
+
+#[test]
+fn an_edit_is_read_in_both_forms() {
+    let edit = protocol(wa::message::ProtocolMessage {
+        r#type: Some(Type::MESSAGE_EDIT),
+        key: MessageField::some(key("E1")),
+        edited_message: MessageField::some(wa::Message::text("better")),
+        ..Default::default()
+    });
+    let wrapped = wa::Message { edited_message: envelope(edit.clone()), ..Default::default() };
+    for message in [edit, wrapped] {
+        let said = read(&message).unwrap();
+        assert_eq!(said.matter, Matter::Edit { key: key("E1"), body: "better".into() });
+    }
+}
+
+#[test]
+fn an_unpin_is_no_pin() {
+    let pin = |kind| wa::Message {
+        pin_in_chat_message: MessageField::some(wa::message::PinInChatMessage {
+            key: MessageField::some(key("P1")),
+            r#type: Some(kind),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let matter = |message| read(&message).unwrap().matter;
+    let (on, off) =
+        (pin_in_chat_message::Type::PIN_FOR_ALL, pin_in_chat_message::Type::UNPIN_FOR_ALL);
+    assert_eq!(matter(pin(on)), Matter::Pin { key: key("P1"), seconds: Some(PIN_SECONDS) });
+    assert_eq!(matter(pin(off)), Matter::Pin { key: key("P1"), seconds: None });
+}
+
+#[test]
+fn a_poll_for_one_choice_says_so() {
+    let poll = |count| wa::Message {
+        poll_creation_message_v3: MessageField::some(wa::message::PollCreationMessage {
+            name: Some("when?".into()),
+            selectable_options_count: Some(count),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let multiple = |count| match content(read(&poll(count))) {
+        Content::Poll(poll) => poll.allow_multiple_answers,
+        other => panic!("{other:?}"),
+    };
+    assert!(!multiple(1));
+    assert!(multiple(0) && multiple(3));
+}

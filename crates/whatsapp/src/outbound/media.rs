@@ -1,0 +1,88 @@
+//! Files that were uploaded before.
+
+use domain::{
+    content::{Media, MediaKind, RemoteMedia},
+    port::EngineError,
+};
+use whatsapp_rust::{buffa::MessageField, waproto::whatsapp as wa};
+
+use super::refused;
+
+/// Writes the fields that every kind of file has.
+macro_rules! file {
+    ($kind:ident, $media:ident, $remote:ident, $context:ident, { $($field:ident : $value:expr),* $(,)? }) => {
+        MessageField::some(wa::message::$kind {
+            url: Some($remote.url),
+            direct_path: Some($remote.direct_path),
+            media_key: Some($remote.media_key),
+            media_key_timestamp: Some($remote.media_key_timestamp),
+            file_sha256: Some($remote.sha256),
+            file_enc_sha256: Some($remote.enc_sha256),
+            file_length: Some($remote.length),
+            mimetype: Some($media.mimetype),
+            context_info: $context.map(MessageField::some).unwrap_or_default(),
+            $($field: $value,)*
+            ..Default::default()
+        })
+    };
+}
+
+/// # Errors
+/// [`EngineError::Refused`] for a file that was not uploaded.
+pub(super) fn message(
+    mut media: Media,
+    context: Option<wa::ContextInfo>,
+) -> Result<wa::Message, EngineError> {
+    let Some(remote) = media.remote.take() else {
+        return Err(refused("the file was not uploaded"));
+    };
+    let sidecar = (!remote.streaming_sidecar.is_empty()).then(|| remote.streaming_sidecar.clone());
+    let mut message = wa::Message::default();
+    match media.kind {
+        MediaKind::Image => {
+            message.image_message =
+                file!(ImageMessage, media, remote, context, { caption: media.caption });
+        }
+        MediaKind::Video => {
+            message.video_message = file!(VideoMessage, media, remote, context, {
+                caption: media.caption,
+                seconds: media.seconds,
+                streaming_sidecar: sidecar,
+            });
+        }
+        kind @ (MediaKind::Audio | MediaKind::Voice) => {
+            message.audio_message = file!(AudioMessage, media, remote, context, {
+                ptt: Some(kind == MediaKind::Voice),
+                seconds: media.seconds,
+                streaming_sidecar: sidecar,
+            });
+        }
+        MediaKind::Sticker => {
+            message.sticker_message = file!(StickerMessage, media, remote, context, {});
+        }
+        MediaKind::Document => return Ok(document(media, remote, context)),
+    }
+    Ok(message)
+}
+
+/// A document with a caption has an envelope of its own.
+fn document(media: Media, remote: RemoteMedia, context: Option<wa::ContextInfo>) -> wa::Message {
+    let has_caption = media.caption.is_some();
+    let document = wa::Message {
+        document_message: file!(DocumentMessage, media, remote, context, {
+            title: media.filename.clone(),
+            file_name: media.filename,
+            caption: media.caption,
+        }),
+        ..Default::default()
+    };
+    if !has_caption {
+        return document;
+    }
+    wa::Message {
+        document_with_caption_message: MessageField::some(wa::message::FutureProofMessage {
+            message: MessageField::some(document),
+        }),
+        ..Default::default()
+    }
+}

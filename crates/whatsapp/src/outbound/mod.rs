@@ -1,0 +1,137 @@
+//! Messages that go out: the domain's words as the protocol's, under our own id.
+//!
+//! * `body`: what is read, text, places, cards, polls. `media`: files. `change`: reactions, edits and the like.
+
+mod body;
+mod change;
+mod media;
+
+use std::sync::Arc;
+
+use domain::{
+    ChatId, Clock,
+    message::{Content, OutgoingMessage, Quoted},
+    port::EngineError,
+};
+use whatsapp_rust::{
+    Client, Jid, SendOptions,
+    buffa::MessageField,
+    proto_helpers::{MessageBuilderExt as _, MessageExt as _},
+    waproto::whatsapp as wa,
+};
+
+use crate::{failure, keys::LedgerBackend, people, secrets};
+
+/// What a message is written with.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub client: Arc<Client>,
+    pub backend: Arc<LedgerBackend>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Desk {
+    /// Writes, encrypts and sends a message. The same message again is the same on the wire: same id, and a poll keeps
+    /// its secret.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] when the protocol has no such message.
+    pub async fn send(&self, outgoing: OutgoingMessage) -> Result<(), EngineError> {
+        let to = people::jid(&outgoing.chat)
+            .ok_or_else(|| refused("this kind of chat takes no messages"))?;
+        let options = SendOptions::default().with_message_id(outgoing.id.as_str());
+        let message = self.message(&to, outgoing).await?;
+        match self.client.send_message_with_options(to, message, options).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(failure::of_send(error)),
+        }
+    }
+
+    async fn message(
+        &self,
+        to: &Jid,
+        outgoing: OutgoingMessage,
+    ) -> Result<wa::Message, EngineError> {
+        let OutgoingMessage { id, chat: _, content, mentions, quoted } = outgoing;
+        let quoted = match quoted {
+            Some((quoted, author)) => Some((quoted, self.address_in(to, &author).await?)),
+            None => None,
+        };
+        let context = context(&mentions, quoted);
+        let mut message = match content {
+            Content::Text { body, preview } => body::text(body, preview),
+            Content::Media(media) => return media::message(*media, context),
+            Content::Location(place) => body::location(place),
+            Content::Contacts { cards } => body::contacts(cards)?,
+            Content::Poll(poll) => {
+                let own =
+                    people::own_in(&self.client, to).await.ok_or(EngineError::NotConnected)?;
+                let now = self.clock.now().seconds();
+                let secret = secrets::of_own(&self.backend, to, &own, id.as_str(), now).await?;
+                body::poll(poll, secret)
+            }
+            change => return self.change(to, change, context).await,
+        };
+        if let Some(context) = context {
+            message.set_context_info(context);
+        }
+        Ok(message)
+    }
+
+    /// A person's address as it is written in this chat.
+    async fn address_in(&self, chat: &Jid, person: &ChatId) -> Result<Jid, EngineError> {
+        people::address_in(&self.client, chat, person)
+            .await
+            .ok_or_else(|| refused("this is no person's id"))
+    }
+}
+
+fn refused(reason: &str) -> EngineError {
+    EngineError::Refused(reason.to_owned())
+}
+
+/// `None` when there is nothing to say.
+fn context(mentions: &[ChatId], quoted: Option<(Quoted, Jid)>) -> Option<wa::ContextInfo> {
+    if mentions.is_empty() && quoted.is_none() {
+        return None;
+    }
+    let mut context = wa::ContextInfo {
+        mentioned_jid: mentions.iter().map(ChatId::to_jid).collect(),
+        ..Default::default()
+    };
+    if let Some((quoted, author)) = quoted {
+        context.stanza_id = Some(quoted.id.as_str().to_owned());
+        context.participant = Some(author.to_non_ad_string());
+        context.quoted_message = MessageField::some(wa::Message::text(quoted.body));
+    }
+    Some(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::WaMessageId;
+
+    use super::*;
+
+    #[test]
+    fn plain_text_stays_plain() {
+        assert!(context(&[], None).is_none());
+        let message = body::text("hello".into(), None);
+        assert_eq!(message.conversation.as_deref(), Some("hello"));
+    }
+
+    #[test]
+    fn mentions_and_quotes_travel_in_the_context() {
+        let author: ChatId = "5511990000043@c.us".parse().unwrap();
+        let jid = people::jid(&author).unwrap();
+        let quoted = Quoted { id: WaMessageId::from_wire("Q1"), body: "before".into() };
+        let context = context(&[author], Some((quoted, jid))).unwrap();
+        let mut message = body::text("after".into(), None);
+        assert!(message.set_context_info(context));
+        let text = message.extended_text_message.as_option().unwrap();
+        let context = text.context_info.as_option().unwrap();
+        assert_eq!(context.mentioned_jid, ["5511990000043@s.whatsapp.net"]);
+        assert_eq!(context.stanza_id.as_deref(), Some("Q1"));
+        assert_eq!(context.participant.as_deref(), Some("5511990000043@s.whatsapp.net"));
+    }
+}
