@@ -161,6 +161,13 @@ impl AttemptErrorKind {
             Self::Protocol => "protocol",
         }
     }
+
+    /// Reads the stored word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Status, Self::Timeout, Self::Connect, Self::Dns, Self::Blocked, Self::Protocol]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+    }
 }
 
 /// Why an attempt failed, for people; never names an internal address.

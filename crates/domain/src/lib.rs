@@ -25,6 +25,7 @@ pub mod delivery;
 pub mod event;
 pub mod filter;
 pub mod ids;
+pub mod log;
 pub mod message;
 pub mod port;
 pub mod proxy;

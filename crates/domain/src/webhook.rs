@@ -155,7 +155,7 @@ pub fn is_reserved_header(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{event::EventType, ids::EventId};
     use serde_json::json;
@@ -165,7 +165,7 @@ mod tests {
         SessionId::from_uuid(Uuid::from_u128(number))
     }
 
-    fn webhook(order: LaneOrder) -> Webhook {
+    pub(crate) fn webhook(order: LaneOrder) -> Webhook {
         Webhook {
             id: WebhookId::from_uuid(Uuid::from_u128(9)),
             session: session(1),

@@ -28,8 +28,8 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     Clock, Entropy,
     port::{
-        ApiKeyStore, DeliveryQueue, DeviceKeys, Ledger, MessageStore, SessionStore, StoreError,
-        WebhookStore, WhatsApp,
+        ApiKeyStore, DeliveryQueue, DeviceKeys, Ledger, LogStore, MessageStore, SessionStore,
+        StoreError, WebhookStore, WhatsApp,
     },
 };
 
@@ -52,6 +52,7 @@ pub struct Ports {
     pub webhooks: Arc<dyn WebhookStore>,
     pub api_keys: Arc<dyn ApiKeyStore>,
     pub queue: Arc<dyn DeliveryQueue>,
+    pub log: Arc<dyn LogStore>,
     pub device_keys: Arc<dyn DeviceKeys>,
     pub whatsapp: Arc<dyn WhatsApp>,
 }

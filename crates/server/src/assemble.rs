@@ -68,6 +68,7 @@ fn ports(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Ports> {
         webhooks: Arc::new(store.clone()),
         api_keys: Arc::new(store.clone()),
         queue: Arc::new(store.clone()),
+        log: Arc::new(store.clone()),
         device_keys: Arc::new(store.clone()),
         whatsapp: Arc::new(engine(settings, store)?),
     })

@@ -20,8 +20,12 @@ use crate::{
 
 const NEXT_SEQUENCE: &str =
     "update session set last_sequence = last_sequence + $2 where id = $1 returning last_sequence";
-const INSERT_EVENT: &str = "insert into event (id, session_id, sequence, kind, occurred_at, chat, idempotency_key, data) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8)";
+const INSERT_EVENT: &str = "insert into event (id, session_id, sequence, kind, occurred_at, chat, idempotency_key, data, \
+     position) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+// One order over all sessions: the counter's row is locked until the commit, so a reader never sees a later position
+// before an earlier one.
+const NEXT_POSITION: &str = "insert into counter (name, value) values ('event_position', $1) \
+     on conflict (name) do update set value = counter.value + $1 returning value";
 const INSERT_DELIVERY: &str = "insert into delivery (id, webhook_id, event_id, lane, sequence, state, occurred_at) \
      values ($1, $2, $3, $4, $5, 'pending', $6)";
 // A lane that waits for a retry keeps its time: a new delivery behind the head must not wake it.
@@ -88,17 +92,27 @@ async fn record(unit: &mut Unit, drafts: Vec<EventDraft>) -> StoreResult<Option<
         .doing(DOING)?;
     let Some(last) = last else { return Ok(None) };
     let first = u64::try_from(last - count + 1).map_err(|_| corrupt(DOING))?;
+    let end: i64 = sqlx::query_scalar(NEXT_POSITION)
+        .bind(count)
+        .fetch_one(&mut unit.conn)
+        .await
+        .doing(DOING)?;
     let webhooks = webhooks(unit, session).await?;
     let mut events = Vec::with_capacity(drafts.len());
-    for (draft, sequence) in drafts.into_iter().zip(first..) {
+    for ((draft, sequence), position) in drafts.into_iter().zip(first..).zip(end - count + 1..) {
         let event = Event { draft, sequence };
-        store(unit, &event, &webhooks).await?;
+        store(unit, &event, position, &webhooks).await?;
         events.push(event);
     }
     Ok(Some(events))
 }
 
-async fn store(unit: &mut Unit, event: &Event, webhooks: &[Webhook]) -> StoreResult<()> {
+async fn store(
+    unit: &mut Unit,
+    event: &Event,
+    position: i64,
+    webhooks: &[Webhook],
+) -> StoreResult<()> {
     const DOING: &str = "recording an event";
     let draft = &event.draft;
     let sequence = i64::try_from(event.sequence).map_err(|_| corrupt(DOING))?;
@@ -111,6 +125,7 @@ async fn store(unit: &mut Unit, event: &Event, webhooks: &[Webhook]) -> StoreRes
         .bind(draft.chat.as_ref().map(domain::ChatId::as_str))
         .bind(&draft.idempotency_key)
         .bind(draft.data.to_string())
+        .bind(position)
         .execute(&mut unit.conn)
         .await
         .doing(DOING)?;

@@ -12,15 +12,18 @@
 //! one transaction. A second process cannot open the same file.
 
 mod api_key;
+mod audit;
 mod crypt;
 mod delivery;
 mod device_key;
 mod error;
+mod event_log;
 mod keyfile;
 mod ledger;
 mod message;
 mod open;
 mod session;
+mod telemetry;
 mod webhook;
 mod writer;
 

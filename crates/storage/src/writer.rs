@@ -10,7 +10,12 @@ use std::{
     time::Duration,
 };
 
-use domain::{SessionId, port::StoreResult, webhook::Webhook};
+use domain::{
+    SessionId,
+    log::{COMMIT_SIZE_CLASSES, WriterStats},
+    port::StoreResult,
+    webhook::Webhook,
+};
 use futures::future::BoxFuture;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -99,7 +104,25 @@ pub(crate) struct Writer {
     jobs: mpsc::Sender<Order>,
     ended: Arc<Mutex<Option<oneshot::Receiver<()>>>>,
     commits: Arc<AtomicU64>,
+    sizes: Arc<Sizes>,
     queue_wait: Duration,
+}
+
+/// How many jobs the commits had.
+#[derive(Default)]
+struct Sizes {
+    jobs: AtomicU64,
+    classes: [AtomicU64; COMMIT_SIZE_CLASSES.len()],
+}
+
+impl Sizes {
+    fn count(&self, jobs: usize) {
+        let jobs = u64::try_from(jobs).unwrap_or(u64::MAX);
+        self.jobs.fetch_add(jobs, Ordering::Relaxed);
+        let class = COMMIT_SIZE_CLASSES.iter().position(|most| jobs <= *most);
+        self.classes[class.unwrap_or(COMMIT_SIZE_CLASSES.len() - 1)]
+            .fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Writer {
@@ -112,17 +135,35 @@ impl Writer {
         let (jobs, waiting) = mpsc::channel(QUEUE_MAX);
         let (end, ended) = oneshot::channel();
         let commits = Arc::new(AtomicU64::new(0));
-        let counter = commits.clone();
+        let sizes = Arc::<Sizes>::default();
+        let (counter, measured) = (commits.clone(), sizes.clone());
         tokio::spawn(async move {
-            run(unit, waiting, &counter).await;
+            run(unit, waiting, &counter, &measured).await;
             let _ = end.send(());
         });
-        Self { jobs, ended: Arc::new(Mutex::new(Some(ended))), commits, queue_wait: QUEUE_WAIT }
+        let ended = Arc::new(Mutex::new(Some(ended)));
+        Self { jobs, ended, commits, sizes, queue_wait: QUEUE_WAIT }
     }
 
     /// Transactions committed so far.
     pub(crate) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    /// How it does.
+    pub(crate) fn stats(&self) -> WriterStats {
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let mut classes = [0; COMMIT_SIZE_CLASSES.len()];
+        for (class, counted) in classes.iter_mut().zip(&self.sizes.classes) {
+            *class = read(counted);
+        }
+        let waiting = QUEUE_MAX.saturating_sub(self.jobs.capacity());
+        WriterStats {
+            commits: read(&self.commits),
+            jobs: read(&self.sizes.jobs),
+            classes,
+            waiting: u64::try_from(waiting).unwrap_or(u64::MAX),
+        }
     }
 
     /// Runs a job and waits until it is durable.
@@ -149,10 +190,16 @@ impl Writer {
     }
 }
 
-async fn run(mut unit: Unit, mut waiting: mpsc::Receiver<Order>, commits: &AtomicU64) {
+async fn run(
+    mut unit: Unit,
+    mut waiting: mpsc::Receiver<Order>,
+    commits: &AtomicU64,
+    sizes: &Sizes,
+) {
     loop {
         let (batch, last) = next_batch(&mut waiting).await;
         if !batch.is_empty() {
+            sizes.count(batch.len());
             commit(&mut unit, batch, commits).await;
         }
         if last {

@@ -76,6 +76,7 @@ impl App {
             webhooks: shared.clone(),
             api_keys: shared.clone(),
             queue: shared.clone(),
+            log: shared.clone(),
             device_keys: shared,
             whatsapp: Arc::new(whatsapp.clone()),
         };

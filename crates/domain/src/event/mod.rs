@@ -6,6 +6,7 @@
 
 mod build;
 mod kind;
+mod thin;
 
 use serde::Serialize;
 use serde_json::Value;

@@ -1,12 +1,13 @@
 //! The walls of the house: traits that the outer crates implement.
 //!
-//! `storage` implements [`Ledger`], the stores, [`DeliveryQueue`] and [`DeviceKeys`]; `whatsapp` implements
+//! `storage` implements [`Ledger`], the stores, [`DeliveryQueue`], [`LogStore`] and [`DeviceKeys`]; `whatsapp` implements
 //! [`WhatsApp`] and [`Connection`]; `gateway` implements [`EngineSink`].
 
 mod engine;
 mod keys;
 mod lanes;
 mod ledger;
+mod log;
 mod stores;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub use engine::{
 pub use keys::{DeviceKeys, KeyChange, KeyEntry};
 pub use lanes::{DeliveryQueue, QueueStats, Settlement, Verdict};
 pub use ledger::{Ledger, SessionPatch, Write, WriteOutcome};
+pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
 pub use stores::{
     ApiKeyStore, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
 };

@@ -116,7 +116,7 @@ async fn attempt(
         message_id: draft.id.to_string(),
         retries: delivery.attempts,
         at,
-        body: delivery.event.envelope(delivery.id),
+        body: delivery.event.body(delivery.id, webhooks.options.payload_bytes_max),
     };
     let outcome = request::send(&webhooks.egress, webhook, call, webhooks.options.timeout).await;
     let now = webhooks.ports.clock.now();

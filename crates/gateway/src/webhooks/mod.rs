@@ -12,6 +12,8 @@
 mod check;
 mod dispatcher;
 mod lane;
+mod log;
+mod replay;
 mod request;
 
 use std::{sync::Arc, time::Duration};
@@ -25,6 +27,8 @@ use domain::{
 };
 use serde_json::json;
 use tokio::sync::Notify;
+
+pub use replay::{RedriveError, Redriven, Replayed};
 
 use crate::{
     Ports, Supervisor,
@@ -50,6 +54,8 @@ pub struct WebhookOptions {
     pub lease: Duration,
     /// Longest time between two looks for due lanes.
     pub sweep_interval: Duration,
+    /// A longer body goes out in its thin form, bytes.
+    pub payload_bytes_max: usize,
 }
 
 impl Default for WebhookOptions {
@@ -63,6 +69,7 @@ impl Default for WebhookOptions {
             allowed_hosts: vec![],
             lease: Duration::from_secs(40),
             sweep_interval: Duration::from_secs(5),
+            payload_bytes_max: 1024 * 1024,
         }
     }
 }
@@ -147,6 +154,7 @@ pub struct Webhooks {
     options: Arc<WebhookOptions>,
     egress: Egress,
     wake: Arc<Notify>,
+    turns: replay::Turns,
 }
 
 impl Webhooks {
@@ -168,6 +176,7 @@ impl Webhooks {
             options: Arc::new(options),
             egress: Egress::new(policy)?,
             wake: Arc::default(),
+            turns: replay::Turns::new(supervisor),
         };
         dispatcher::start(&webhooks, supervisor);
         Ok(webhooks)

@@ -141,6 +141,7 @@ impl House {
             webhooks: shared.clone(),
             api_keys: shared.clone(),
             queue: shared.clone(),
+            log: shared.clone(),
             device_keys: shared,
             whatsapp: Arc::new(whatsapp.clone()),
         };

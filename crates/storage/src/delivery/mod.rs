@@ -4,6 +4,7 @@
 //! call compares the epoch. Epochs come from one counter, so a lane that was deleted and made again never repeats one.
 
 mod claim;
+mod log;
 mod settle;
 
 use async_trait::async_trait;

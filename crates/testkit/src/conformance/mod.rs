@@ -3,6 +3,7 @@
 pub mod events;
 pub mod keys;
 pub mod lanes;
+pub mod log;
 pub mod messages;
 pub mod sessions;
 pub mod webhooks;
@@ -11,7 +12,7 @@ use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-        ApiKeyStore, DeliveryQueue, DeviceKeys, Ledger, MessageStore, Page, SessionStore,
+        ApiKeyStore, DeliveryQueue, DeviceKeys, Ledger, LogStore, MessageStore, Page, SessionStore,
         WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
@@ -28,6 +29,7 @@ pub trait Store:
     + ApiKeyStore
     + DeliveryQueue
     + DeviceKeys
+    + LogStore
     + Clone
 {
 }
@@ -40,6 +42,7 @@ impl<T> Store for T where
         + ApiKeyStore
         + DeliveryQueue
         + DeviceKeys
+        + LogStore
         + Clone
 {
 }
@@ -61,6 +64,13 @@ macro_rules! store_conformance {
                 only_the_head_can_be_settled, an_exhausted_head_lets_the_lane_go_on, new_lanes_go_before_retries,
                 windows_and_counts_are_kept, inactive_webhooks_wait, session_order_is_one_lane, no_order_is_many_lanes,
                 a_released_lane_is_offered_again, next_due_names_the_earliest, deleted_webhooks_take_their_deliveries,
+            ];
+            log: [
+                positions_follow_the_order_of_commits, the_log_reads_by_session, a_page_of_deliveries_follows_its_cursor,
+                filters_of_the_delivery_log_narrow, tries_are_told_with_their_excerpts, a_replay_leaves_beside_its_lane,
+                what_waits_is_not_replayed, dead_letters_are_told_until_they_are_replayed,
+                a_claimed_replay_is_tried_once, old_events_go_and_their_numbers_stay, what_is_needed_is_not_pruned,
+                the_audit_reads_back_and_is_pruned, lags_are_measured, activity_never_moves_back,
             ];
             messages: [
                 a_message_reads_back_as_it_was, filters_are_exact, pages_and_cursors_agree, times_of_whatsapp_sort,
