@@ -25,7 +25,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    AppState, api_keys, error::ErrorBody, health, messages, sessions, webhooks, words::OrderByWord,
+    AppState, api_keys, deliveries, error::ErrorBody, health, messages, sessions, webhooks,
+    words::OrderByWord,
 };
 
 /// Where the document is served.
@@ -47,6 +48,7 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Sessions", description = "WhatsApp accounts connected through this gateway"),
         (name = "Messages", description = "Sending and reading"),
         (name = "Webhooks", description = "Who is told what"),
+        (name = "Deliveries", description = "What became of it, and the way to repeat it"),
         (name = "Health", description = "Is it alive, can it work"),
     ),
     components(schemas(ErrorBody, OrderByWord)),
@@ -60,6 +62,7 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(sessions::routes())
         .merge(messages::routes())
         .merge(webhooks::routes())
+        .merge(deliveries::routes())
         .merge(health::routes())
 }
 

@@ -114,6 +114,12 @@ word_schema!(
     [LaneOrder::Chat, LaneOrder::Session, LaneOrder::None].map(LaneOrder::as_str).to_vec()
 );
 word_schema!(
+    DeliveryStateWord,
+    "DeliveryState",
+    "Where a delivery stands: waiting, taken by the receiver, given up, or dropped before it could leave.",
+    vec!["pending", "delivered", "exhausted", "dropped"]
+);
+word_schema!(
     FieldWord,
     "FilterField",
     "The message field that is tested.",

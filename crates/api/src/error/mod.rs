@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{
-    ApiKeyId, SessionId, WebhookId,
+    ApiKeyId, DeliveryId, EventId, SessionId, WebhookId,
     api_key::KeyRefused,
     port::{StoreError, StoreErrorKind},
 };
@@ -40,6 +40,14 @@ impl Named for SessionId {
 
 impl Named for WebhookId {
     const KIND: &'static str = "Webhook";
+}
+
+impl Named for DeliveryId {
+    const KIND: &'static str = "Delivery";
+}
+
+impl Named for EventId {
+    const KIND: &'static str = "Event";
 }
 
 impl Named for ApiKeyId {

@@ -155,6 +155,39 @@ impl App {
         session
     }
 
+    /// A text comes in from the person of this number.
+    pub async fn hear(&self, session: &str, person: u32, number: u32) {
+        let link = self.whatsapp.connection(session.parse().unwrap());
+        let message = testkit::build::inbound(number, &testkit::build::chat(person));
+        link.messages(vec![message]).await.unwrap();
+    }
+
+    /// A webhook for incoming messages; its id.
+    pub async fn webhook(&self, session: &str, url: &str, tries: u32) -> String {
+        let path = format!("/api/sessions/{session}/webhooks");
+        let webhook = self.post(&path, json!({ "url": url, "retryCount": tries }), 201).await;
+        webhook["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks until the answer fits.
+    pub async fn until(&self, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let wait = async {
+            loop {
+                let answer = self.get(path).await;
+                if fits(&answer) {
+                    return answer;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(WAIT_LIMIT, wait).await.unwrap_or_else(|_| panic!("never: {path}"))
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
     /// WhatsApp's server refuses the next send with this code.
     pub fn refuse_next_send(&self, code: u16) {
         self.whatsapp.on_send(OnSend::Refuse(code));

@@ -5,6 +5,7 @@
 mod access;
 mod api_keys;
 mod app;
+mod deliveries;
 mod docs;
 mod health;
 mod limits;

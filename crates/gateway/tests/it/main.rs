@@ -10,6 +10,7 @@ mod inbound;
 mod lanes;
 mod losses;
 mod registration;
+mod replay;
 mod retries;
 mod sends;
 mod sessions;
