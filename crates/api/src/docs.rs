@@ -18,15 +18,15 @@ use utoipa::{
     openapi::{
         Content, ContentBuilder, Ref, RefOr, ResponseBuilder,
         path::{Operation, PathItem},
-        security::{ApiKey, ApiKeyValue, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
     },
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    AppState, api_keys, deliveries, error::ErrorBody, health, messages, sessions, webhooks,
-    words::OrderByWord,
+    AppState, api_keys, audit, deliveries, error::ErrorBody, events, health, messages, metrics,
+    sessions, webhooks, words::OrderByWord,
 };
 
 /// Where the document is served.
@@ -49,6 +49,8 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Messages", description = "Sending and reading"),
         (name = "Webhooks", description = "Who is told what"),
         (name = "Deliveries", description = "What became of it, and the way to repeat it"),
+        (name = "Events", description = "What happens, as it happens"),
+        (name = "Audit", description = "Who did what"),
         (name = "Health", description = "Is it alive, can it work"),
     ),
     components(schemas(ErrorBody, OrderByWord)),
@@ -63,6 +65,9 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(messages::routes())
         .merge(webhooks::routes())
         .merge(deliveries::routes())
+        .merge(events::routes())
+        .merge(metrics::routes())
+        .merge(audit::routes())
         .merge(health::routes())
 }
 
@@ -76,6 +81,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
             "A key, `owa_k1_…`. `Authorization: Bearer` works too; this header wins.",
         );
         components.add_security_scheme("X-API-Key", SecurityScheme::ApiKey(ApiKey::Header(scheme)));
+        let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        components.add_security_scheme("metrics-bearer", bearer);
     }
     for (path, item) in &mut document.paths.paths {
         for operation in operations(item) {

@@ -15,10 +15,15 @@
 #![deny(missing_docs)]
 
 mod acks;
+pub mod activity;
 pub mod api_keys;
+pub mod audit;
 pub mod egress;
 pub mod health;
+pub mod live;
 pub mod messages;
+pub mod metrics;
+pub mod retention;
 pub mod sessions;
 pub mod supervisor;
 pub mod webhooks;
@@ -33,9 +38,17 @@ use domain::{
     },
 };
 
+use activity::{ObservedEngine, ObservedLedger};
+use tokio::sync::Notify;
+
+pub use activity::Activities;
 pub use api_keys::ApiKeys;
+pub use audit::Audit;
 pub use health::{Health, Readiness};
+pub use live::{Live, LiveOptions};
 pub use messages::Messages;
+pub use metrics::Metrics;
+pub use retention::RetentionOptions;
 pub use sessions::Sessions;
 pub use supervisor::{Policy, Supervisor};
 pub use webhooks::{WebhookOptions, Webhooks};
@@ -70,6 +83,12 @@ pub struct Options {
     pub send_answer_limit: Duration,
     /// Webhook delivery.
     pub webhooks: WebhookOptions,
+    /// Live events.
+    pub live: LiveOptions,
+    /// How long things are kept.
+    pub retention: RetentionOptions,
+    /// A webhook that delivers nothing for so long while something waits is warned about.
+    pub stall_limit: Duration,
     /// How long a shutdown drains before it cuts.
     pub shutdown_limit: Duration,
 }
@@ -82,6 +101,9 @@ impl Default for Options {
             restore_concurrency: 3,
             send_answer_limit: Duration::from_secs(10),
             webhooks: WebhookOptions::default(),
+            live: LiveOptions::default(),
+            retention: RetentionOptions::default(),
+            stall_limit: Duration::from_secs(900),
             shutdown_limit: Duration::from_secs(15),
         }
     }
@@ -111,6 +133,14 @@ pub struct Gateway {
     pub api_keys: ApiKeys,
     /// Whether it works.
     pub health: Health,
+    /// Events as they happen.
+    pub live: Live,
+    /// Who did what.
+    pub audit: Audit,
+    /// When sessions were last heard of.
+    pub activities: Activities,
+    /// Numbers.
+    pub metrics: Metrics,
     supervisor: Supervisor,
     shutdown_limit: Duration,
 }
@@ -123,16 +153,36 @@ impl Gateway {
     /// [`StartError`].
     pub async fn start(options: Options, ports: Ports) -> Result<Self, StartError> {
         let supervisor = Supervisor::new();
-        let webhooks = Webhooks::build(options.webhooks.clone(), &ports, &supervisor)
+        let audit = Audit::build(&ports, &supervisor);
+        let activities = Activities::build(&ports, &supervisor);
+        let news = Arc::default();
+        let live = Live::build(options.live.clone(), &ports, &supervisor, Arc::clone(&news));
+        let ports = observed(ports, &activities, &audit, news);
+        let webhooks = Webhooks::build(options.webhooks.clone(), &ports, &audit, &supervisor)
             .map_err(StartError::Egress)?;
         let waiters = acks::Waiters::default();
         let sessions = Sessions::build(&options, &ports, &supervisor, &webhooks, &waiters);
         let messages = Messages::build(&options, &ports, &sessions, waiters);
         let api_keys = ApiKeys::build(&ports, &supervisor);
         let health = Health::build(&ports, &supervisor);
+        let meter = webhooks.meter();
+        let limit = options.stall_limit;
+        let metrics = Metrics::build(&ports, &sessions, &live, &audit, meter, limit);
+        retention::start(options.retention.clone(), &ports, &audit, &supervisor);
         sessions.restore().await.map_err(StartError::Store)?;
-        let shutdown_limit = options.shutdown_limit;
-        Ok(Self { sessions, messages, webhooks, api_keys, health, supervisor, shutdown_limit })
+        Ok(Self {
+            sessions,
+            messages,
+            webhooks,
+            api_keys,
+            health,
+            live,
+            audit,
+            activities,
+            metrics,
+            supervisor,
+            shutdown_limit: options.shutdown_limit,
+        })
     }
 
     /// Stops taking work, drains within the limit, then cuts. Idempotent.
@@ -144,4 +194,11 @@ impl Gateway {
     pub async fn failed(&self) -> String {
         self.supervisor.failed().await
     }
+}
+
+/// The ports with the ledger and the engine watched.
+fn observed(ports: Ports, activities: &Activities, audit: &Audit, news: Arc<Notify>) -> Ports {
+    let ledger = ObservedLedger::new(ports.ledger.clone(), activities.clone(), audit.clone(), news);
+    let engine = ObservedEngine::new(ports.whatsapp.clone(), activities.clone());
+    Ports { ledger: Arc::new(ledger), whatsapp: Arc::new(engine), ..ports }
 }

@@ -165,6 +165,11 @@ impl ApiError {
         Self { code: Some(code), ..self }
     }
 
+    /// Says when to try again.
+    pub fn with_retry_after(self, seconds: u64) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
+    }
+
     /// Takes back the advice to try again: what became of the request is not known.
     pub fn without_retry(self) -> Self {
         Self { retry_after_seconds: None, ..self }

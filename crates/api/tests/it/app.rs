@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderMap, Request, StatusCode},
 };
 use domain::port::{ApiKeyStore, MessageQuery, MessageStore, Page, SessionStore, WebhookStore};
-use gateway::{Gateway, Options, Ports, WebhookOptions};
+use gateway::{Gateway, LiveOptions, Options, Ports, WebhookOptions};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use storage::{SqliteStore, StoreOptions};
@@ -60,7 +60,18 @@ impl App {
         Self::build(|_| {}, sessions).await
     }
 
+    /// With at most so many live readers.
+    pub async fn with_readers(clients_max: usize) -> Self {
+        let live = LiveOptions { clients_max, ..LiveOptions::default() };
+        Self::build_with(|_| {}, Options { live, ..Options::default() }).await
+    }
+
     async fn build(change: impl FnOnce(&mut ApiOptions), cap: u32) -> Self {
+        Self::build_with(change, Options { max_concurrent_sessions: cap, ..Options::default() })
+            .await
+    }
+
+    async fn build_with(change: impl FnOnce(&mut ApiOptions), base: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.sqlite");
         let store = SqliteStore::open(StoreOptions::for_testing(path)).await.unwrap();
@@ -82,7 +93,7 @@ impl App {
         };
         let webhooks =
             WebhookOptions { allowed_hosts: vec!["127.0.0.1".into()], ..WebhookOptions::default() };
-        let options = Options { max_concurrent_sessions: cap, webhooks, ..Options::default() };
+        let options = Options { webhooks, ..base };
         let gateway = Gateway::start(options, ports).await.unwrap();
         let admin = gateway.api_keys.ensure_admin(None).await.unwrap().unwrap();
         let mut options = ApiOptions {
@@ -297,6 +308,13 @@ impl Ask<'_> {
 
     pub async fn send(self) -> Answer {
         let about = self.about();
+        let (parts, body) = self.open().await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body, about }
+    }
+
+    /// The answer before its body has come.
+    pub async fn open(self) -> axum::response::Response {
         let mut request = Request::builder().method(self.method.as_str()).uri(&self.path);
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -305,10 +323,7 @@ impl Ask<'_> {
             request = request.extension(ConnectInfo(SocketAddr::new(peer.parse().unwrap(), 4711)));
         }
         let request = request.body(Body::from(self.body)).unwrap();
-        let answer = self.app.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = answer.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body, about }
+        self.app.router.clone().oneshot(request).await.unwrap()
     }
 }
 

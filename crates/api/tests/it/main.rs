@@ -5,11 +5,14 @@
 mod access;
 mod api_keys;
 mod app;
+mod audit;
 mod deliveries;
 mod docs;
+mod events;
 mod health;
 mod limits;
 mod messages;
+mod metrics;
 mod sessions;
 mod webhooks;
 mod wrong_input;

@@ -85,6 +85,7 @@ async fn deliver(
     }
     let (verdict, attempt) = attempt(webhooks, &webhook, delivery).await;
     log(&webhook, delivery, &attempt, &verdict);
+    webhooks.count(&webhook, delivery, &attempt, &verdict);
     let go_on = verdict == Verdict::Delivered || verdict == Verdict::Exhausted;
     let settlement = Settlement {
         lane: claimed.lane.clone(),

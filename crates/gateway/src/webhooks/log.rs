@@ -2,10 +2,12 @@
 
 use domain::{
     DeliveryId, WebhookId,
-    log::{DeliveryQuery, DeliveryRecord, FailureQuery},
-    port::{Page, StoreResult},
+    delivery::{Attempt, Delivery},
+    log::{DeliveryQuery, DeliveryRecord, FailureQuery, Severity},
+    port::{Page, StoreResult, Verdict},
     webhook::Webhook,
 };
+use serde_json::json;
 
 use super::Webhooks;
 
@@ -29,6 +31,27 @@ impl Webhooks {
         limit: u32,
     ) -> StoreResult<Vec<DeliveryRecord>> {
         self.ports.log.deliveries(webhook, query, limit).await
+    }
+
+    /// Counts a try, and notes a delivery that is given up.
+    pub(super) fn count(
+        &self,
+        webhook: &Webhook,
+        delivery: &Delivery,
+        attempt: &Attempt,
+        verdict: &Verdict,
+    ) {
+        self.meter.attempt(attempt);
+        if *verdict != Verdict::Exhausted {
+            return;
+        }
+        self.meter.exhausted();
+        let mut entry = self.audit.entry("webhook_failed", Severity::Error);
+        entry.session = Some(webhook.session);
+        entry.metadata = json!({ "webhookId": webhook.id, "deliveryId": delivery.id,
+            "event": delivery.event.draft.kind.as_str(), "attempts": delivery.attempts + 1 });
+        entry.error_message = attempt.error.as_ref().map(|error| error.text.clone());
+        self.audit.note(entry);
     }
 
     /// One delivery with every try.

@@ -31,8 +31,9 @@ use tokio::sync::Notify;
 pub use replay::{RedriveError, Redriven, Replayed};
 
 use crate::{
-    Ports, Supervisor,
+    Audit, Ports, Supervisor,
     egress::{Egress, EgressBuildError, EgressPolicy},
+    metrics::Meter,
 };
 
 /// How webhooks are delivered.
@@ -155,6 +156,8 @@ pub struct Webhooks {
     egress: Egress,
     wake: Arc<Notify>,
     turns: replay::Turns,
+    meter: Meter,
+    audit: Audit,
 }
 
 impl Webhooks {
@@ -165,6 +168,7 @@ impl Webhooks {
     pub fn build(
         options: WebhookOptions,
         ports: &Ports,
+        audit: &Audit,
         supervisor: &Supervisor,
     ) -> Result<Self, EgressBuildError> {
         let policy = EgressPolicy {
@@ -177,9 +181,16 @@ impl Webhooks {
             egress: Egress::new(policy)?,
             wake: Arc::default(),
             turns: replay::Turns::new(supervisor),
+            meter: Meter::default(),
+            audit: audit.clone(),
         };
         dispatcher::start(&webhooks, supervisor);
         Ok(webhooks)
+    }
+
+    /// Counts what the workers do.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Deliveries were stored: the dispatcher looks now. A lost wake-up costs at most one sweep.

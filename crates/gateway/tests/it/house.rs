@@ -21,7 +21,7 @@ use domain::{
     webhook::{LaneOrder, Webhook},
 };
 use gateway::{
-    Gateway, Options, Ports, WebhookOptions,
+    Gateway, Options, Ports, RetentionOptions, WebhookOptions,
     messages::{SendError, Sent, TextToSend},
     sessions::NewSession,
     webhooks::NewWebhook,
@@ -39,6 +39,8 @@ pub const SWEEP: Duration = Duration::from_secs(7);
 const LANE_LEASE: Duration = Duration::from_secs(20_000);
 /// The first reconnect wait of [`House::session`]; longer than every other sleep.
 pub const RECONNECT: Duration = Duration::from_secs(100);
+/// Beyond every other sleep.
+const NEVER: Duration = Duration::from_secs(100_000_000);
 /// The number of every linked session.
 pub const PHONE: &str = "4915550001000";
 
@@ -151,8 +153,9 @@ impl House {
             lease: LANE_LEASE,
             ..WebhookOptions::default()
         };
+        let retention = RetentionOptions { every: NEVER, ..RetentionOptions::default() };
         let mut options =
-            Options { webhooks, send_answer_limit: ANSWER_LIMIT, ..Options::default() };
+            Options { webhooks, retention, send_answer_limit: ANSWER_LIMIT, ..Options::default() };
         change(&mut options);
         let gateway = Gateway::start(options.clone(), ports.clone()).await.unwrap();
         let messages = AtomicU32::new(0);
