@@ -20,6 +20,8 @@ mod keyfile;
 mod ledger;
 mod message;
 mod open;
+mod receivers;
+mod rows;
 mod session;
 mod webhook;
 mod writer;

@@ -15,7 +15,7 @@ pub use engine::{
     Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind, WhatsApp,
 };
 pub use keys::{DeviceKeys, KeyChange, KeyEntry};
-pub use lanes::{DeliveryQueue, QueueStats, Settlement, Verdict};
+pub use lanes::{DeliveryQueue, QueueStats, Settled, Settlement, Verdict};
 pub use ledger::{Ledger, SessionPatch, Write, WriteOutcome};
 pub use stores::{
     ApiKeyStore, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,

@@ -61,6 +61,8 @@ macro_rules! store_conformance {
                 only_the_head_can_be_settled, an_exhausted_head_lets_the_lane_go_on, new_lanes_go_before_retries,
                 windows_and_counts_are_kept, inactive_webhooks_wait, session_order_is_one_lane, no_order_is_many_lanes,
                 a_released_lane_is_offered_again, next_due_names_the_earliest, deleted_webhooks_take_their_deliveries,
+                a_held_webhook_is_not_offered, more_reads_on_in_order, many_results_at_once_are_each_recorded,
+                the_breaker_and_a_pause_hold_claims_back, a_receiver_that_is_gone_is_switched_off_and_told,
             ];
             messages: [
                 a_message_reads_back_as_it_was, filters_are_exact, pages_and_cursors_agree, times_of_whatsapp_sort,
