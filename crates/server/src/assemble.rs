@@ -109,8 +109,10 @@ fn options(settings: &Settings) -> Options {
             concurrency: webhooks.concurrency,
             ssrf_protect: webhooks.ssrf_protect,
             allowed_hosts: webhooks.allowed_hosts.clone(),
+            secret_overlap: std::time::Duration::from_secs(webhooks.secret_overlap_hours * 3600),
+            max_payload_bytes: webhooks.max_payload_bytes,
             // A worker that hangs for a whole time-out must still hold its lane when the answer comes.
-            lease: millis(webhooks.timeout_ms * 2 + 20_000),
+            lease: millis(webhooks.timeout_ms.max(60_000) * 2 + 20_000),
             ..WebhookOptions::default()
         },
     }

@@ -22,6 +22,8 @@ mod keyfile;
 mod ledger;
 mod message;
 mod open;
+mod receivers;
+mod rows;
 mod session;
 mod telemetry;
 mod webhook;

@@ -15,7 +15,7 @@ use crate::{
 
 const LAGS: &str = "select webhook.id, webhook.session_id, webhook.active, webhook.last_triggered_at, \
      count(*) as pending, min(delivery.occurred_at) as oldest, \
-     (select count(*) from lane where lane.webhook_id = webhook.id and lane.tried = 1 and lane.owner is null) as blocked \
+     (select count(*) from lane where lane.webhook_id = webhook.id and lane.tried = 1) as blocked \
      from delivery join webhook on webhook.id = delivery.webhook_id where delivery.state = 'pending' \
      group by webhook.id, webhook.session_id, webhook.active, webhook.last_triggered_at order by oldest";
 const COUNTS: &str = "select count(case when direction = 'incoming' then 1 end) as incoming, \

@@ -6,7 +6,6 @@
 
 mod build;
 mod kind;
-mod thin;
 
 use serde::Serialize;
 use serde_json::Value;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{Page, StoreResult};
 use crate::{
-    delivery::ClaimedLane,
+    delivery::Attempt,
     ids::{DeliveryId, EventId, SessionId, WebhookId},
     log::{
         Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, FailureQuery, LogBounds,
@@ -75,16 +75,14 @@ pub trait DeliveryLog: Send + Sync + 'static {
     /// Stores replays behind what waits in their lanes, as one unit; how many. Left out are events that are gone and
     /// those of which a delivery to the webhook waits.
     async fn replay(&self, webhook: WebhookId, replays: Vec<NewReplay>) -> StoreResult<u64>;
-    /// Stores one replay in a lane of its own and claims that lane at once. `None` when it was left out.
-    async fn replay_claimed(
+    /// Records a replay that was tried once outside the lanes: delivered, or a dead letter. `false` when its event or
+    /// its webhook is gone.
+    async fn redriven(
         &self,
         webhook: WebhookId,
         replay: NewReplay,
-        worker: &str,
-        until: Timestamp,
-    ) -> StoreResult<Option<ClaimedLane>>;
-    /// Ends a replay that was to be tried once: if it still waits it is exhausted, and its lane is gone.
-    async fn give_up(&self, id: DeliveryId) -> StoreResult<()>;
+        attempt: Attempt,
+    ) -> StoreResult<bool>;
 }
 
 /// The audit.

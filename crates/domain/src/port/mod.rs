@@ -16,7 +16,7 @@ pub use engine::{
     Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind, WhatsApp,
 };
 pub use keys::{DeviceKeys, KeyChange, KeyEntry};
-pub use lanes::{DeliveryQueue, QueueStats, Settlement, Verdict};
+pub use lanes::{DeliveryQueue, QueueStats, Settled, Settlement, Verdict};
 pub use ledger::{Ledger, SessionPatch, Write, WriteOutcome};
 pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
 pub use stores::{

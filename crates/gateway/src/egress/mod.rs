@@ -76,6 +76,8 @@ pub struct Answer {
     pub status: u16,
     /// The beginning of the body.
     pub body: Vec<u8>,
+    /// Its `Retry-After`, as it is.
+    pub retry_after: Option<String>,
 }
 
 /// The client. Cheap to clone.
@@ -177,6 +179,8 @@ fn is_local_name(name: &str) -> bool {
 
 async fn read(mut answer: reqwest::Response) -> Result<Answer, EgressError> {
     let status = answer.status().as_u16();
+    let retry_after = answer.headers().get(http::header::RETRY_AFTER);
+    let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();
     while body.len() < EXCERPT_BYTES_MAX {
         match answer.chunk().await {
@@ -188,7 +192,7 @@ async fn read(mut answer: reqwest::Response) -> Result<Answer, EgressError> {
             Err(_) => break,
         }
     }
-    Ok(Answer { status, body })
+    Ok(Answer { status, body, retry_after })
 }
 
 fn describe(error: &reqwest::Error) -> EgressError {

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use domain::{
     DeliveryId, WebhookId,
-    delivery::{DeliveryState, LaneId},
+    delivery::{Delivery, LaneId},
     log::{
         DeliveryRecord, FailureQuery, NewReplay, REPLAY_BATCH_MAX, ReplayCandidate, ReplayChoice,
         ReplaySelection, replay_lane,
@@ -17,10 +17,13 @@ use domain::{
     webhook::Webhook,
 };
 use futures::StreamExt as _;
-use tokio::sync::{Mutex, oneshot};
+use tokio::{
+    sync::{Mutex, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{Webhooks, lane};
+use super::{Webhooks, outcome, request};
 use crate::{Policy, Supervisor};
 
 /// Lanes that a redrive tries at once.
@@ -268,18 +271,35 @@ impl Webhooks {
         fates
     }
 
-    /// In a lane of its own, held from the start: nobody else tries it in between.
+    /// One try outside the lanes, recorded with its result: what is not recorded stays a dead letter.
     async fn redrive_one(&self, webhook: &Webhook, dead: &DeliveryRecord) -> StoreResult<Fate> {
         let id = DeliveryId::new(&*self.ports.entropy);
-        let name = LaneId::from_stored(format!("{}/redrive/{id}", webhook.id));
-        let replay = NewReplay { id, event: dead.event.draft.id, lane: name };
-        let until = self.ports.clock.now().plus(self.options.lease);
-        let claimed = self.ports.log.replay_claimed(webhook.id, replay, "redrive", until).await?;
-        let Some(claimed) = claimed else { return Ok(Fate::Skipped) };
-        lane::run(self, claimed, until, &CancellationToken::new()).await;
-        self.ports.log.give_up(id).await?;
-        let told = self.ports.log.delivery(id).await?;
-        let delivered = told.is_some_and(|told| told.state == DeliveryState::Delivered);
+        let lane = LaneId::from_stored(format!("{}/redrive/{id}", webhook.id));
+        let replay = NewReplay { id, event: dead.event.draft.id, lane };
+        let delivery = Delivery {
+            id,
+            webhook: webhook.id,
+            event: Arc::new(dead.event.clone()),
+            attempts: 0,
+            first_tried_at: None,
+        };
+        let (at, began) = (self.ports.clock.now(), Instant::now());
+        let most = self.options.max_payload_bytes;
+        let Some((call, _)) = request::Call::of(std::slice::from_ref(&delivery), most, at) else {
+            return Ok(Fate::Skipped);
+        };
+        let limit = webhook.policy(self.policy_defaults()).timeout;
+        let call = request::send(&*self.outlet, webhook, call, limit);
+        // It failed before: it stands among the doubtful ones.
+        let Some(answer) = self.slots.run(webhook.id, true, call).await else {
+            return Ok(Fate::Skipped);
+        };
+        let attempt = outcome::describe(answer, at, began.elapsed());
+        self.meter.attempt(&attempt);
+        let delivered = attempt.error.is_none();
+        if !self.ports.log.redriven(webhook.id, replay, attempt).await? {
+            return Ok(Fate::Skipped);
+        }
         Ok(if delivered { Fate::Delivered } else { Fate::Failed })
     }
 }

@@ -11,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use domain::{
     ChatId, SessionId, Timestamp, WaMessageId,
+    delivery::PolicyChoice,
     event::{Event, EventType, Subscription},
     message::{Message, MessageStatus},
     port::{
@@ -299,7 +300,7 @@ impl House {
         let mut due = None;
         until("a retry", async || {
             let (now, held) = (self.now(), LANE_LEASE / 2);
-            due = self.store.next_due().await.unwrap();
+            due = self.store.next_due(now).await.unwrap();
             due = due.filter(|due| *due > now && due.since(now) < held);
             due.is_some()
         })
@@ -355,7 +356,8 @@ pub fn new_webhook(url: &str) -> NewWebhook {
         secret: None,
         headers: vec![],
         filters: None,
-        retry_count: 3,
+        retry_count: Some(3),
+        policy: PolicyChoice::default(),
         order: LaneOrder::Chat,
     }
 }

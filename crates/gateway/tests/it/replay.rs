@@ -64,7 +64,7 @@ async fn one_redrive_at_a_time_in_order_within_a_chat() {
     let house = House::start().await;
     let session = house.ready("bakery").await;
     let receiver = Receiver::start().await;
-    let webhook = house.webhook_with(session, &receiver, |new| new.retry_count = 1).await;
+    let webhook = house.webhook_with(session, &receiver, |new| new.retry_count = Some(1)).await;
     receiver.answer([500, 500, 500].map(Reply::Status));
     for _ in 0..3 {
         house.hear(session, &build::chat(1)).await;
@@ -89,7 +89,7 @@ async fn one_redrive_at_a_time_in_order_within_a_chat() {
 
 #[tokio::test]
 async fn a_large_body_goes_out_thin_and_nothing_is_dropped() {
-    let house = House::with(|options| options.webhooks.payload_bytes_max = 300).await;
+    let house = House::with(|options| options.webhooks.max_payload_bytes = 300).await;
     let session = house.ready("bakery").await;
     let receiver = Receiver::start().await;
     house.webhook(session, &receiver).await;

@@ -40,6 +40,8 @@ const TABLE: &[(&str, &str, Kind)] = &[
     ("WEBHOOK_RETRY_DELAY", "webhooks.retry_delay_ms", ANY),
     ("WEBHOOK_MAX_PER_SESSION", "webhooks.max_per_session", ANY),
     ("WEBHOOK_DISPATCH_CONCURRENCY", "webhooks.concurrency", ANY),
+    ("WAYPOST_WEBHOOK_SECRET_OVERLAP_HOURS", "webhooks.secret_overlap_hours", ANY),
+    ("WEBHOOK_MAX_PAYLOAD_BYTES", "webhooks.max_payload_bytes", ANY),
     ("WEBHOOK_SSRF_PROTECT", "webhooks.ssrf_protect", Kind::Flag),
     ("SSRF_ALLOWED_HOSTS", "webhooks.allowed_hosts", Kind::List),
     ("WAYPOST_WHATSAPP_URL", "whatsapp.url", Kind::Text),

@@ -88,6 +88,8 @@ pub struct Webhooks {
     pub retry_delay_ms: u64,
     pub max_per_session: u32,
     pub concurrency: usize,
+    pub secret_overlap_hours: u64,
+    pub max_payload_bytes: usize,
     pub ssrf_protect: bool,
     pub allowed_hosts: Vec<String>,
 }
@@ -140,6 +142,9 @@ impl Settings {
         range("webhooks.timeout_ms", self.webhooks.timeout_ms, 100, 120_000)?;
         range("webhooks.retry_delay_ms", self.webhooks.retry_delay_ms, 10, 3_600_000)?;
         range("webhooks.concurrency", self.webhooks.concurrency as u64, 1, 1000)?;
+        range("webhooks.secret_overlap_hours", self.webhooks.secret_overlap_hours, 0, 720)?;
+        let most = self.webhooks.max_payload_bytes as u64;
+        range("webhooks.max_payload_bytes", most, 4096, 64 * 1024 * 1024)?;
         self.whatsapp_url()?;
         self.media_url()?;
         self.client_version()?;

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    DeliveryId, SessionId, Timestamp, WebhookId,
-    delivery::{
-        Attempt, AttemptError, AttemptErrorKind, ClaimedLane, Delivery, DeliveryState, LaneId,
-    },
+    DeliveryId, EventId, SessionId, Timestamp, WebhookId,
+    delivery::{Attempt, AttemptError, AttemptErrorKind, DeliveryState, LaneId},
     log::{DeliveryQuery, DeliveryRecord, FailureQuery, NewReplay, PastDelivery, ReplayCandidate},
     port::{DeliveryLog, Page, StoreResult},
     webhook::Webhook,
@@ -66,23 +64,20 @@ const OF_EVENT: &str =
     "select id, state, attempts, superseded from delivery where event_id = $1 and webhook_id = $2";
 const SEQUENCE_OF: &str = "select event.sequence from delivery join event on event.id = delivery.event_id \
      where delivery.id = $1 and delivery.webhook_id = $2";
-const WEBHOOK: &str = "select session_id from webhook where id = $1";
-const EVENT: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
-     data from event where id = $1 and session_id = $2";
+const EVENT: &str = "select event.occurred_at from event join webhook on webhook.session_id = event.session_id \
+     where event.id = $1 and webhook.id = $2";
 const SUPERSEDE: &str =
     "update delivery set superseded = 1 where event_id = $1 and webhook_id = $2 and superseded = 0";
 const NEXT_REPLAY: &str = "insert into counter (name, value) values ('replay', 1) \
      on conflict (name) do update set value = counter.value + 1 returning value";
-const NEXT_EPOCH: &str = "insert into counter (name, value) values ('lane_epoch', 1) \
-     on conflict (name) do update set value = counter.value + 1 returning value";
-const INSERT: &str = "insert into delivery (id, webhook_id, event_id, lane, sequence, state, occurred_at, replay_of) \
-     values ($1, $2, $3, $4, $5, 'pending', $6, $7)";
+const INSERT: &str = "insert into delivery (id, webhook_id, event_id, lane, sequence, state, attempts, occurred_at, \
+     replay_of) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const TRY: &str = "insert into delivery_attempt (delivery_id, attempt, at, duration_ms, status, error_kind, error, \
+     excerpt) values ($1, 1, $2, $3, $4, $5, $6, $7)";
+const TRIGGERED: &str =
+    "update webhook set last_triggered_at = max(coalesce(last_triggered_at, 0), $2) where id = $1";
 // Behind first tries, like every other second chance.
 const OPEN_LANE: &str = "insert into lane (id, webhook_id, due_at, tried) values ($1, $2, 0, 1) on conflict (id) do nothing";
-const TAKE: &str = "update lane set owner = $2, lease_until = $3, epoch = $4 where id = $1";
-const GIVE_UP: &str =
-    "update delivery set state = 'exhausted' where id = $1 and state = 'pending' returning lane";
-const CLOSE_LANE: &str = "delete from lane where id = $1";
 
 const READING: &str = "reading the delivery log";
 const REPLAYING: &str = "storing replays";
@@ -301,7 +296,7 @@ impl DeliveryLog for SqliteStore {
                 Box::pin(async move {
                     let mut count = 0;
                     for replay in &replays {
-                        count += u64::from(store(unit, webhook, replay).await?.is_some());
+                        count += u64::from(store(unit, webhook, replay).await?);
                     }
                     Ok(count)
                 })
@@ -309,108 +304,106 @@ impl DeliveryLog for SqliteStore {
             .await
     }
 
-    async fn replay_claimed(
+    async fn redriven(
         &self,
         webhook: WebhookId,
         replay: NewReplay,
-        worker: &str,
-        until: Timestamp,
-    ) -> StoreResult<Option<ClaimedLane>> {
-        let worker = worker.to_owned();
-        self.writer
-            .run(REPLAYING, move |unit| {
-                Box::pin(async move {
-                    let Some(delivery) = store(unit, webhook, &replay).await? else {
-                        return Ok(None);
-                    };
-                    let epoch: i64 = sqlx::query_scalar(NEXT_EPOCH)
-                        .fetch_one(&mut unit.conn)
-                        .await
-                        .doing(REPLAYING)?;
-                    sqlx::query(TAKE)
-                        .bind(replay.lane.as_str())
-                        .bind(worker)
-                        .bind(until.millis())
-                        .bind(epoch)
-                        .execute(&mut unit.conn)
-                        .await
-                        .doing(REPLAYING)?;
-                    let epoch = u64::try_from(epoch).map_err(|_| corrupt(REPLAYING))?;
-                    let deliveries = vec![delivery];
-                    Ok(Some(ClaimedLane { lane: replay.lane, webhook, epoch, deliveries }))
-                })
-            })
-            .await
-    }
-
-    async fn give_up(&self, id: DeliveryId) -> StoreResult<()> {
-        const DOING: &str = "ending a replay";
+        attempt: Attempt,
+    ) -> StoreResult<bool> {
+        const DOING: &str = "recording a redrive";
         self.writer
             .run(DOING, move |unit| {
                 Box::pin(async move {
-                    let lane: Option<String> = sqlx::query_scalar(GIVE_UP)
-                        .bind(id.to_string())
-                        .fetch_optional(&mut unit.conn)
+                    let Some(past) = past(unit, webhook, replay.event).await? else {
+                        return Ok(false);
+                    };
+                    let done = attempt.error.is_none();
+                    let state =
+                        if done { DeliveryState::Delivered } else { DeliveryState::Exhausted };
+                    insert(unit, webhook, &replay, &past, state).await?;
+                    sqlx::query(TRY)
+                        .bind(replay.id.to_string())
+                        .bind(attempt.at.millis())
+                        .bind(i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX))
+                        .bind(attempt.status.map(i64::from))
+                        .bind(attempt.error.as_ref().map(|error| error.kind.as_str()))
+                        .bind(attempt.error.as_ref().map(|error| error.text.as_str()))
+                        .bind(attempt.excerpt.as_deref())
+                        .execute(&mut unit.conn)
                         .await
                         .doing(DOING)?;
-                    if let Some(lane) = lane {
-                        let done = sqlx::query(CLOSE_LANE).bind(lane).execute(&mut unit.conn).await;
-                        done.doing(DOING)?;
+                    if done {
+                        sqlx::query(TRIGGERED)
+                            .bind(webhook.to_string())
+                            .bind(attempt.at.millis())
+                            .execute(&mut unit.conn)
+                            .await
+                            .doing(DOING)?;
                     }
-                    Ok(())
+                    Ok(true)
                 })
             })
             .await
     }
 }
 
-/// Stores one replay, unless its event or webhook is gone or a delivery of the event waits already.
-async fn store(
-    unit: &mut Unit,
-    webhook: WebhookId,
-    replay: &NewReplay,
-) -> StoreResult<Option<Delivery>> {
-    let session: Option<String> = sqlx::query_scalar(WEBHOOK)
+/// What is known of an event and its deliveries to a webhook.
+struct Past {
+    occurred_at: i64,
+    /// One of the deliveries waits.
+    waiting: bool,
+    /// The newest of them.
+    newest: Option<String>,
+}
+
+/// `None` when the event or the webhook is gone.
+async fn past(unit: &mut Unit, webhook: WebhookId, event: EventId) -> StoreResult<Option<Past>> {
+    let occurred_at: Option<i64> = sqlx::query_scalar(EVENT)
+        .bind(event.to_string())
         .bind(webhook.to_string())
         .fetch_optional(&mut unit.conn)
         .await
         .doing(REPLAYING)?;
-    let Some(session) = session else { return Ok(None) };
-    let row = sqlx::query(EVENT)
-        .bind(replay.event.to_string())
-        .bind(session)
-        .fetch_optional(&mut unit.conn)
-        .await
-        .doing(REPLAYING)?;
-    let Some(row) = row else { return Ok(None) };
-    let event = read_event(&row, REPLAYING)?;
-    let past = sqlx::query(OF_EVENT)
-        .bind(replay.event.to_string())
+    let Some(occurred_at) = occurred_at else { return Ok(None) };
+    let rows = sqlx::query(OF_EVENT)
+        .bind(event.to_string())
         .bind(webhook.to_string())
         .fetch_all(&mut unit.conn)
         .await
         .doing(REPLAYING)?;
-    let mut replay_of = None;
-    for row in past {
+    let mut past = Past { occurred_at, waiting: false, newest: None };
+    for row in rows {
         let state: String = row.try_get("state").doing(REPLAYING)?;
-        if state == DeliveryState::Pending.as_str() {
-            return Ok(None);
-        }
+        past.waiting |= state == DeliveryState::Pending.as_str();
         let superseded: i64 = row.try_get("superseded").doing(REPLAYING)?;
         if superseded == 0 {
-            replay_of = Some(row.try_get::<String, _>("id").doing(REPLAYING)?);
+            past.newest = Some(row.try_get("id").doing(REPLAYING)?);
         }
     }
-    insert(unit, webhook, replay, &event, replay_of).await?;
-    Ok(Some(Delivery { id: replay.id, webhook, event, attempts: 0 }))
+    Ok(Some(past))
+}
+
+/// Stores one replay, unless its event or webhook is gone or a delivery of the event waits already.
+async fn store(unit: &mut Unit, webhook: WebhookId, replay: &NewReplay) -> StoreResult<bool> {
+    let Some(past) = past(unit, webhook, replay.event).await?.filter(|past| !past.waiting) else {
+        return Ok(false);
+    };
+    insert(unit, webhook, replay, &past, DeliveryState::Pending).await?;
+    sqlx::query(OPEN_LANE)
+        .bind(replay.lane.as_str())
+        .bind(webhook.to_string())
+        .execute(&mut unit.conn)
+        .await
+        .doing(REPLAYING)?;
+    Ok(true)
 }
 
 async fn insert(
     unit: &mut Unit,
     webhook: WebhookId,
     replay: &NewReplay,
-    event: &domain::event::Event,
-    replay_of: Option<String>,
+    past: &Past,
+    state: DeliveryState,
 ) -> StoreResult<()> {
     sqlx::query(SUPERSEDE)
         .bind(replay.event.to_string())
@@ -427,14 +420,10 @@ async fn insert(
         .bind(replay.event.to_string())
         .bind(replay.lane.as_str())
         .bind(place)
-        .bind(event.draft.occurred_at.millis())
-        .bind(replay_of)
-        .execute(&mut unit.conn)
-        .await
-        .doing(REPLAYING)?;
-    sqlx::query(OPEN_LANE)
-        .bind(replay.lane.as_str())
-        .bind(webhook.to_string())
+        .bind(state.as_str())
+        .bind(i64::from(state != DeliveryState::Pending))
+        .bind(past.occurred_at)
+        .bind(past.newest.as_deref())
         .execute(&mut unit.conn)
         .await
         .doing(REPLAYING)

@@ -102,8 +102,9 @@ async fn the_frequent_statements_use_an_index() {
         statements(&std::fs::read_to_string(path).unwrap())
     };
     let mut frequent = source("delivery/settle.rs");
+    frequent.extend(source("delivery/push.rs"));
     frequent.extend(source("device_key.rs"));
-    frequent.extend(source("ledger.rs"));
+
     frequent
         .extend(source("delivery/claim.rs").into_iter().filter(|sql| !sql.contains("lane.due_at")));
     for sql in frequent {

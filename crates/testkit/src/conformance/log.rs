@@ -10,7 +10,7 @@ use domain::{
         Activity, AuditEntry, AuditQuery, DeliveryCursor, DeliveryQuery, FailureQuery, NewReplay,
         PruneLimits, ReplayChoice, ReplaySelection, Severity, replay_lane,
     },
-    port::{Page, Settlement, Verdict},
+    port::{Page, Settlement, Verdict, WebhookStore},
     webhook::Webhook,
 };
 use serde_json::json;
@@ -56,7 +56,7 @@ async fn settle<S: Store>(store: &S, lane: &ClaimedLane, place: usize, verdict: 
         verdict,
         attempt: Some(attempt),
     };
-    assert!(store.settle(settlement).await.unwrap());
+    assert!(store.settle(settlement).await.unwrap().is_recorded());
 }
 
 /// A session with a webhook and events `1..=count` in one chat.
@@ -257,28 +257,35 @@ pub async fn dead_letters_are_told_until_they_are_replayed<S: Store>(store: &S) 
     assert_eq!(rows[0].id, fresh(1));
 }
 
-pub async fn a_claimed_replay_is_tried_once<S: Store>(store: &S) {
+pub async fn a_redrive_is_recorded_at_once<S: Store>(store: &S) {
     let (_, webhook) = house(store, 1).await;
     let lanes = claim_at(store, later(1)).await;
     settle(store, &lanes[0], 0, Verdict::Exhausted).await;
+    let error = AttemptError { kind: AttemptErrorKind::Dns, text: "no such name".into() };
+    let failed = Attempt {
+        at: later(7),
+        duration: Duration::from_millis(3),
+        status: None,
+        error: Some(error),
+        excerpt: None,
+    };
     let replay = chosen(store, &webhook, &everything(), 1).await.remove(0);
-    let until = later(60);
-    let claimed = store.replay_claimed(webhook.id, replay, "redrive", until).await.unwrap();
-    let claimed = claimed.unwrap();
-    assert!(claim_at(store, later(2)).await.is_empty(), "it is held");
-    settle(store, &claimed, 0, Verdict::RetryAt(later(30))).await;
-    store.give_up(fresh(1)).await.unwrap();
-    assert!(claim_at(store, later(40)).await.is_empty());
+    assert!(store.redriven(webhook.id, replay, failed.clone()).await.unwrap());
+    assert!(claim_at(store, later(40)).await.is_empty(), "it waits in no lane");
     let told = store.delivery(fresh(1)).await.unwrap().unwrap();
-    assert_eq!((told.state, told.attempts), (DeliveryState::Exhausted, 1));
+    assert_eq!((told.state, told.attempts, told.tries.len()), (DeliveryState::Exhausted, 1, 1));
+    assert_eq!(told.tries[0], failed);
     assert_eq!(store.failure_count(&FailureQuery::default()).await.unwrap(), 1);
     let again = chosen(store, &webhook, &everything(), 2).await.remove(0);
-    let claimed = store.replay_claimed(webhook.id, again, "redrive", until).await.unwrap().unwrap();
-    settle(store, &claimed, 0, Verdict::Delivered).await;
-    store.give_up(fresh(2)).await.unwrap();
+    let done = Attempt { status: Some(200), error: None, ..failed };
+    assert!(store.redriven(webhook.id, again.clone(), done.clone()).await.unwrap());
     let told = store.delivery(fresh(2)).await.unwrap().unwrap();
-    assert_eq!(told.state, DeliveryState::Delivered);
+    assert_eq!((told.state, told.replay_of), (DeliveryState::Delivered, Some(fresh(1))));
     assert_eq!(store.failure_count(&FailureQuery::default()).await.unwrap(), 0);
+    let stored = WebhookStore::get(store, webhook.id).await.unwrap().unwrap();
+    assert_eq!(stored.last_triggered_at, Some(later(7)));
+    assert!(WebhookStore::delete(store, webhook.id).await.unwrap());
+    assert!(!store.redriven(webhook.id, again, done).await.unwrap());
 }
 
 fn limits(events_through: u64, failures_through: u64, days: u32) -> PruneLimits {
