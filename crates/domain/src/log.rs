@@ -303,6 +303,17 @@ impl WebhookLag {
     }
 }
 
+/// Numbers of webhooks whose receivers do not do well.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DoubtfulCounts {
+    /// The breaker is open: nothing leaves until its time.
+    pub open: u64,
+    /// A few lanes at once, until it is trusted again.
+    pub catching_up: u64,
+    /// Paused.
+    pub paused: u64,
+}
+
 /// Numbers of messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MessageCounts {
@@ -390,6 +401,29 @@ pub struct AuditEntry {
     pub error_message: Option<String>,
     /// When.
     pub created_at: Timestamp,
+}
+
+impl AuditEntry {
+    /// An entry that says only what happened, and when.
+    pub fn new(id: uuid::Uuid, action: String, severity: Severity, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            action,
+            severity,
+            api_key: None,
+            api_key_name: None,
+            session: None,
+            session_name: None,
+            ip: None,
+            user_agent: None,
+            method: None,
+            path: None,
+            status_code: None,
+            metadata: serde_json::Value::Null,
+            error_message: None,
+            created_at,
+        }
+    }
 }
 
 /// A search in the audit; every given condition must hold.

@@ -121,8 +121,7 @@ impl ObservedLedger {
         let severity = match draft.kind {
             EventType::SessionStatus if draft.data["status"] == "ready" => Severity::Info,
             EventType::SessionDisconnected => Severity::Warn,
-            // What happens to webhooks by itself is worth a look: paused, disabled.
-            kind if kind.as_str().starts_with("webhook.") => Severity::Warn,
+            // What happens to webhooks by itself is written down by the ledger.
             _ => return,
         };
         let action = match draft.kind {

@@ -55,23 +55,8 @@ impl Audit {
     pub fn entry(&self, action: &str, severity: Severity) -> AuditEntry {
         let mut bytes = [0u8; 16];
         self.entropy.fill(&mut bytes);
-        AuditEntry {
-            id: uuid::Builder::from_random_bytes(bytes).into_uuid(),
-            action: action.to_owned(),
-            severity,
-            api_key: None,
-            api_key_name: None,
-            session: None,
-            session_name: None,
-            ip: None,
-            user_agent: None,
-            method: None,
-            path: None,
-            status_code: None,
-            metadata: serde_json::Value::Null,
-            error_message: None,
-            created_at: self.clock.now(),
-        }
+        let id = uuid::Builder::from_random_bytes(bytes).into_uuid();
+        AuditEntry::new(id, action.to_owned(), severity, self.clock.now())
     }
 
     /// Stores an entry and waits until it is durable.

@@ -53,9 +53,6 @@ pub struct Meter {
 struct Counts {
     attempts: [AtomicU64; OUTCOMES.len()],
     exhausted: AtomicU64,
-    /// Open and half-open breakers; set by the dispatcher.
-    breakers_open: AtomicU64,
-    breakers_half_open: AtomicU64,
 }
 
 impl Meter {
@@ -71,12 +68,6 @@ impl Meter {
     /// A delivery was given up.
     pub fn exhausted(&self) {
         self.counts.exhausted.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How many breakers are open and half-open now.
-    pub fn breakers(&self, open: u64, half_open: u64) {
-        self.counts.breakers_open.store(open, Ordering::Relaxed);
-        self.counts.breakers_half_open.store(half_open, Ordering::Relaxed);
     }
 }
 
@@ -262,6 +253,13 @@ impl Metrics {
         let help = "Stored messages that failed.";
         text.one("openwa_messages_failed_total", "gauge", help, float(counts.failed));
         self.lag(text).await?;
+        let doubtful = self.log.doubtful_counts().await?;
+        text.family("waypost_breakers", "gauge", "Breakers that are not closed, by state.");
+        for (state, count) in [("open", doubtful.open), ("catch_up", doubtful.catching_up)] {
+            text.value("waypost_breakers", &format!("{{state=\"{state}\"}}"), float(count));
+        }
+        let paused = float(doubtful.paused);
+        text.one("waypost_webhooks_paused", "gauge", "Paused webhooks.", paused);
         let bounds = self.log.bounds().await?;
         let help = "Events recorded since the ledger was made.";
         text.one("waypost_events_total", "counter", help, float(bounds.last));
@@ -314,12 +312,6 @@ impl Metrics {
         }
         let help = "Deliveries given up since the start.";
         text.one("waypost_deliveries_exhausted_total", "counter", help, read(&counts.exhausted));
-        text.family("waypost_breakers", "gauge", "Breakers that are not closed, by state.");
-        for (state, count) in
-            [("open", &counts.breakers_open), ("half_open", &counts.breakers_half_open)]
-        {
-            text.value("waypost_breakers", &format!("{{state=\"{state}\"}}"), read(count));
-        }
         let writer = self.log.writer();
         let name = "waypost_ledger_commit_jobs";
         text.family(name, "histogram", "Jobs that shared one commit.");

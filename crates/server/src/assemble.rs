@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use domain::Entropy;
-use gateway::{Gateway, Options, Ports, webhooks::WebhookOptions};
+use gateway::{Gateway, LiveOptions, Options, Ports, RetentionOptions, webhooks::WebhookOptions};
 use storage::{MasterKey, SqliteStore, StoreOptions};
 use whatsapp::{Engine, EngineOptions, MediaEndpoint};
 
@@ -95,6 +95,7 @@ fn write_first_key(dir: &Path, key: &str) -> anyhow::Result<()> {
 fn options(settings: &Settings) -> Options {
     let webhooks = &settings.webhooks;
     let millis = std::time::Duration::from_millis;
+    let days = |days: u64| std::time::Duration::from_secs(days * 86_400);
     Options {
         // A fresh name at each start: a lease of an earlier life of this process is not ours.
         node: node_name(&SystemEntropy),
@@ -102,6 +103,14 @@ fn options(settings: &Settings) -> Options {
         restore_concurrency: settings.sessions.restore_concurrency,
         send_answer_limit: millis(settings.sends.answer_limit_ms),
         shutdown_limit: settings.shutdown_limit(),
+        live: LiveOptions { clients_max: settings.live.clients_max, ..LiveOptions::default() },
+        retention: RetentionOptions {
+            events: days(webhooks.outbox_retention_days),
+            failures: days(webhooks.failure_retention_days),
+            audit: days(settings.audit.retention_days),
+            ..RetentionOptions::default()
+        },
+        stall_limit: millis(webhooks.stall_limit_ms),
         webhooks: WebhookOptions {
             timeout: millis(webhooks.timeout_ms),
             retry_delay: millis(webhooks.retry_delay_ms),
@@ -133,6 +142,7 @@ pub fn router(settings: &Settings, gateway: Gateway) -> anyhow::Result<axum::Rou
         cors_origins: settings.server.cors_origins.clone(),
         trusted_proxies: settings.trusted_proxies()?,
         version: env!("CARGO_PKG_VERSION"),
+        metrics_token: settings.secrets.metrics_token.clone(),
         resident_bytes: Arc::new(resident_bytes),
     };
     Ok(api::router(options, gateway))

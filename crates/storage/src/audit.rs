@@ -11,6 +11,7 @@ use sqlx::{Row as _, sqlite::SqliteRow};
 use crate::{
     error::{Doing as _, corrupt},
     open::SqliteStore,
+    writer::Unit,
 };
 
 const INSERT: &str = "insert into audit (id, action, severity, api_key_id, api_key_name, session_id, session_name, ip, \
@@ -54,6 +55,31 @@ fn read(row: &SqliteRow) -> StoreResult<AuditEntry> {
     })
 }
 
+/// Writes an entry within the transaction of what it tells about.
+pub(crate) async fn insert(unit: &mut Unit, entry: AuditEntry) -> StoreResult<()> {
+    let metadata = (!entry.metadata.is_null()).then(|| entry.metadata.to_string());
+    sqlx::query(INSERT)
+        .bind(entry.id.to_string())
+        .bind(entry.action)
+        .bind(entry.severity.as_str())
+        .bind(entry.api_key.map(|id| id.to_string()))
+        .bind(entry.api_key_name)
+        .bind(entry.session.map(|id| id.to_string()))
+        .bind(entry.session_name)
+        .bind(entry.ip)
+        .bind(entry.user_agent)
+        .bind(entry.method)
+        .bind(entry.path)
+        .bind(entry.status_code.map(i64::from))
+        .bind(metadata)
+        .bind(entry.error_message)
+        .bind(entry.created_at.millis())
+        .execute(&mut unit.conn)
+        .await
+        .doing("writing the audit")
+        .map(|_| ())
+}
+
 #[async_trait]
 impl AuditLog for SqliteStore {
     async fn audit(&self, entries: Vec<AuditEntry>) -> StoreResult<()> {
@@ -62,27 +88,7 @@ impl AuditLog for SqliteStore {
             .run(DOING, move |unit| {
                 Box::pin(async move {
                     for entry in entries {
-                        let metadata =
-                            (!entry.metadata.is_null()).then(|| entry.metadata.to_string());
-                        sqlx::query(INSERT)
-                            .bind(entry.id.to_string())
-                            .bind(entry.action)
-                            .bind(entry.severity.as_str())
-                            .bind(entry.api_key.map(|id| id.to_string()))
-                            .bind(entry.api_key_name)
-                            .bind(entry.session.map(|id| id.to_string()))
-                            .bind(entry.session_name)
-                            .bind(entry.ip)
-                            .bind(entry.user_agent)
-                            .bind(entry.method)
-                            .bind(entry.path)
-                            .bind(entry.status_code.map(i64::from))
-                            .bind(metadata)
-                            .bind(entry.error_message)
-                            .bind(entry.created_at.millis())
-                            .execute(&mut unit.conn)
-                            .await
-                            .doing(DOING)?;
+                        insert(unit, entry).await?;
                     }
                     Ok(())
                 })
@@ -95,6 +101,8 @@ impl AuditLog for SqliteStore {
         let severity = query.severity.map(Severity::as_str);
         let session = query.session.map(|id| id.to_string());
         let api_key = query.api_key.map(|id| id.to_string());
+        // One picture of both: the count fits the rows.
+        let mut reader = self.readers.begin().await.doing(DOING)?;
         let rows = sqlx::query(LIST)
             .bind(&query.action)
             .bind(severity)
@@ -102,7 +110,7 @@ impl AuditLog for SqliteStore {
             .bind(&api_key)
             .bind(i64::from(page.limit))
             .bind(i64::from(page.offset))
-            .fetch_all(&self.readers)
+            .fetch_all(&mut *reader)
             .await
             .doing(DOING)?;
         let total: i64 = sqlx::query_scalar(COUNT)
@@ -110,7 +118,7 @@ impl AuditLog for SqliteStore {
             .bind(severity)
             .bind(&session)
             .bind(&api_key)
-            .fetch_one(&self.readers)
+            .fetch_one(&mut *reader)
             .await
             .doing(DOING)?;
         let entries = rows.iter().map(read).collect::<StoreResult<_>>()?;

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use domain::{
     SessionId, Timestamp,
-    log::{Activity, MessageCounts, WebhookLag, WriterStats},
+    delivery::Breaker,
+    log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
     port::{StoreResult, Telemetry},
 };
 use sqlx::{Row as _, sqlite::SqliteRow};
@@ -11,6 +12,7 @@ use sqlx::{Row as _, sqlite::SqliteRow};
 use crate::{
     error::{Doing as _, corrupt},
     open::SqliteStore,
+    webhook,
 };
 
 const LAGS: &str = "select webhook.id, webhook.session_id, webhook.active, webhook.last_triggered_at, \
@@ -18,6 +20,7 @@ const LAGS: &str = "select webhook.id, webhook.session_id, webhook.active, webho
      (select count(*) from lane where lane.webhook_id = webhook.id and lane.tried = 1) as blocked \
      from delivery join webhook on webhook.id = delivery.webhook_id where delivery.state = 'pending' \
      group by webhook.id, webhook.session_id, webhook.active, webhook.last_triggered_at order by oldest";
+const DOUBTFUL: &str = "select health from webhook where health <> '{}'";
 const COUNTS: &str = "select count(case when direction = 'incoming' then 1 end) as incoming, \
      count(case when direction = 'outgoing' then 1 end) as outgoing, \
      count(case when status = 'failed' then 1 end) as failed from message";
@@ -54,6 +57,22 @@ impl Telemetry for SqliteStore {
     async fn lags(&self) -> StoreResult<Vec<WebhookLag>> {
         let rows = sqlx::query(LAGS).fetch_all(&self.readers).await;
         rows.doing("measuring the webhooks")?.iter().map(lag).collect()
+    }
+
+    async fn doubtful_counts(&self) -> StoreResult<DoubtfulCounts> {
+        const DOING: &str = "counting breakers";
+        let rows = sqlx::query(DOUBTFUL).fetch_all(&self.readers).await.doing(DOING)?;
+        let mut counts = DoubtfulCounts::default();
+        for row in &rows {
+            let health = webhook::health(row)?;
+            counts.paused += u64::from(health.pause.is_some());
+            match health.breaker {
+                Breaker::Closed => {}
+                Breaker::Open { .. } => counts.open += 1,
+                Breaker::CatchUp { .. } => counts.catching_up += 1,
+            }
+        }
+        Ok(counts)
     }
 
     async fn message_counts(&self) -> StoreResult<MessageCounts> {

@@ -7,9 +7,9 @@ use crate::{
     delivery::Attempt,
     ids::{DeliveryId, EventId, SessionId, WebhookId},
     log::{
-        Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, FailureQuery, LogBounds,
-        LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned, PrunedSession, ReplayCandidate,
-        WebhookLag, WriterStats,
+        Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts,
+        FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned,
+        PrunedSession, ReplayCandidate, WebhookLag, WriterStats,
     },
     time::Timestamp,
     webhook::Webhook,
@@ -101,6 +101,8 @@ pub trait AuditLog: Send + Sync + 'static {
 pub trait Telemetry: Send + Sync + 'static {
     /// Webhooks with something waiting, the longest waiting first.
     async fn lags(&self) -> StoreResult<Vec<WebhookLag>>;
+    /// Numbers of webhooks whose receivers do not do well.
+    async fn doubtful_counts(&self) -> StoreResult<DoubtfulCounts>;
     /// Numbers of messages.
     async fn message_counts(&self) -> StoreResult<MessageCounts>;
     /// What was stored about the activity of a session, and its last delivery.

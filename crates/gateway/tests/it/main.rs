@@ -8,6 +8,7 @@ mod health;
 mod house;
 mod inbound;
 mod lanes;
+mod live;
 mod losses;
 mod registration;
 mod replay;

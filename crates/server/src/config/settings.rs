@@ -18,6 +18,8 @@ pub struct Settings {
     pub sessions: Sessions,
     pub sends: Sends,
     pub webhooks: Webhooks,
+    pub live: Live,
+    pub audit: Audit,
     pub whatsapp: WhatsApp,
     #[serde(skip)]
     pub secrets: Secrets,
@@ -90,8 +92,25 @@ pub struct Webhooks {
     pub concurrency: usize,
     pub secret_overlap_hours: u64,
     pub max_payload_bytes: usize,
+    pub outbox_retention_days: u64,
+    pub failure_retention_days: u64,
+    pub stall_limit_ms: u64,
     pub ssrf_protect: bool,
     pub allowed_hosts: Vec<String>,
+}
+
+/// `[live]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Live {
+    pub clients_max: usize,
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    pub retention_days: u64,
 }
 
 /// `[whatsapp]`
@@ -145,6 +164,17 @@ impl Settings {
         range("webhooks.secret_overlap_hours", self.webhooks.secret_overlap_hours, 0, 720)?;
         let most = self.webhooks.max_payload_bytes as u64;
         range("webhooks.max_payload_bytes", most, 4096, 64 * 1024 * 1024)?;
+        const DAYS_MAX: u64 = 36_500;
+        range("webhooks.outbox_retention_days", self.webhooks.outbox_retention_days, 1, DAYS_MAX)?;
+        range(
+            "webhooks.failure_retention_days",
+            self.webhooks.failure_retention_days,
+            1,
+            DAYS_MAX,
+        )?;
+        range("webhooks.stall_limit_ms", self.webhooks.stall_limit_ms, 1000, u32::MAX.into())?;
+        range("live.clients_max", self.live.clients_max as u64, 0, 10_000)?;
+        range("audit.retention_days", self.audit.retention_days, 1, DAYS_MAX)?;
         self.whatsapp_url()?;
         self.media_url()?;
         self.client_version()?;

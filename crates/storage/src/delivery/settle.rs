@@ -8,6 +8,7 @@ use rand::Rng as _;
 
 use super::push;
 use crate::{
+    audit,
     error::{Doing as _, corrupt},
     rows::Wide,
     webhook,
@@ -15,8 +16,9 @@ use crate::{
 };
 use domain::{
     Entropy, EventId, Timestamp, WebhookId,
-    delivery::{Attempt, DeliveryState, HealthChange},
+    delivery::{Attempt, DeliveryState, HealthChange, PauseReason},
     event::EventType,
+    log::{AuditEntry, Severity},
     port::{Settled, Settlement, StoreResult, Verdict},
     webhook::Webhook,
 };
@@ -327,7 +329,16 @@ pub(crate) async fn tell(
     let webhook: Option<Webhook> = webhook::one(&mut unit.conn, id, &cipher).await?;
     let Some(webhook) = webhook else { return Ok(()) };
     let id = EventId::at(at, &Random);
-    push::record(unit, vec![webhook.notice(id, kind, reason, at)]).await.map(|_| ())
+    let notice = webhook.notice(id, kind, reason, at);
+    if reason != PauseReason::Requested.as_str() {
+        // Nobody asked for it: whoever asks is written down with the request.
+        let action = kind.as_str().replace('.', "_");
+        let mut entry = AuditEntry::new(id.uuid(), action, Severity::Warn, at);
+        entry.session = Some(webhook.session);
+        entry.metadata = notice.data.clone();
+        audit::insert(unit, entry).await?;
+    }
+    push::record(unit, vec![notice]).await.map(|_| ())
 }
 
 /// The system's randomness, for the ids of what the ledger itself tells.
