@@ -274,7 +274,7 @@ impl Stream {
         }
         let until = self.state.gateway.live.now().plus(HEARTBEAT);
         match self.reader.next(WRITE_EVENTS_MAX, until).await {
-            Ok(News::Events(events)) => Some(events.iter().map(|event| part(event)).collect()),
+            Ok(News::Events(events)) => Some(events.iter().map(part).collect()),
             Ok(News::Quiet) if self.key_holds().await => {
                 // Without data nothing is dispatched, but the client keeps the id.
                 Some(format!(": alive\nid: {}\n\n", self.reader.cursor()))

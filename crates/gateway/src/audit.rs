@@ -34,7 +34,8 @@ pub struct Audit {
 }
 
 impl Audit {
-    pub(crate) fn build(ports: &Ports, supervisor: &Supervisor) -> Self {
+    /// Starts the writer of the queue.
+    pub fn build(ports: &Ports, supervisor: &Supervisor) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let audit = Self {
             log: ports.log.clone(),

@@ -338,7 +338,7 @@ impl Inner {
         cursor: &mut u64,
         limit: usize,
     ) -> StoreResult<(Vec<Arc<LoggedEvent>>, bool)> {
-        if let Some(found) = self.from_memory(filter, cursor, limit) {
+        if let Some(found) = self.remembered(filter, cursor, limit) {
             return Ok((found, false));
         }
         // Before the read: everything up to here is in it.
@@ -362,7 +362,7 @@ impl Inner {
     }
 
     /// `None` when the memory does not reach back to the cursor.
-    fn from_memory(
+    fn remembered(
         &self,
         filter: &LiveFilter,
         cursor: &mut u64,

@@ -80,6 +80,7 @@ pub struct Stalled {
     pub waits: Duration,
 }
 
+type BadTokens = HashMap<Option<IpAddr>, (i64, u32)>;
 type Cached<T> = Arc<tokio::sync::Mutex<Option<(Timestamp, T)>>>;
 
 /// A handle to the numbers. Cheap to clone.
@@ -97,7 +98,7 @@ pub struct Metrics {
     counts: Cached<MessageCounts>,
     lags: Cached<Vec<WebhookLag>>,
     /// Per client: the minute, and its wrong tokens in it.
-    bad_tokens: Arc<Mutex<HashMap<Option<IpAddr>, (i64, u32)>>>,
+    bad_tokens: Arc<Mutex<BadTokens>>,
 }
 
 /// The text of an exposition.
@@ -288,7 +289,8 @@ impl Metrics {
             rows.push(("other".to_owned(), age(oldest), pending, blocked));
         }
         type Row = (String, f64, u64, u64);
-        let series: [(&str, &str, fn(&Row) -> f64); 3] = [
+        type Value = fn(&Row) -> f64;
+        let series: [(&str, &str, Value); 3] = [
             ("waypost_webhook_lag_seconds", "Age of the oldest waiting event.", |row| row.1),
             ("waypost_webhook_pending", "Deliveries that wait.", |row| float(row.2)),
             ("waypost_webhook_lanes_blocked", "Lanes that wait for a retry.", |row| float(row.3)),

@@ -4,7 +4,10 @@
 //! tries, without touching the schedule of what waits. A *redrive* is the contract's: one try now for each dead letter,
 //! and the answer tells how it went.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use domain::{
     DeliveryId, WebhookId,
@@ -220,12 +223,15 @@ impl Webhooks {
         let mut lanes: BTreeMap<String, Vec<(Arc<Webhook>, DeliveryRecord)>> = BTreeMap::new();
         let mut known: BTreeMap<WebhookId, Option<Arc<Webhook>>> = BTreeMap::new();
         for dead in self.ports.log.to_redrive(query, limit).await? {
-            if !known.contains_key(&dead.webhook) {
-                let webhook = self.ports.webhooks.get(dead.webhook).await?.map(Arc::new);
-                known.insert(dead.webhook, webhook);
-            }
+            let known = match known.entry(dead.webhook) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let webhook = self.ports.webhooks.get(dead.webhook).await?;
+                    place.insert(webhook.map(Arc::new))
+                }
+            };
             let kind = dead.event.draft.kind;
-            let webhook = known.get(&dead.webhook).cloned().flatten().filter(|webhook| {
+            let webhook = known.clone().filter(|webhook| {
                 webhook.active && webhook.events.iter().any(|events| events.covers(kind))
             });
             match webhook {
