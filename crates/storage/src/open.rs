@@ -158,7 +158,7 @@ fn connection(path: &Path) -> SqliteConnectOptions {
         // Negative: KiB. The pages that every commit touches stay in memory.
         .pragma("cache_size", "-16384")
         // Pages of the log between two checkpoints: fewer, larger ones.
-        .pragma("wal_autocheckpoint", "8000")
+        .pragma("wal_autocheckpoint", "16000")
         .busy_timeout(Duration::from_secs(10))
 }
 

@@ -43,20 +43,16 @@ impl Wide {
     }
 
     fn widen(&self, width: usize) -> String {
-        let group = |row: usize| {
-            let numbers: Vec<String> = (1..=self.columns)
-                .map(|column| format!("${}", row * self.columns + column))
-                .collect();
-            numbers.join(", ")
-        };
-        let one = format!("({})", group(0));
+        let numbers: Vec<String> = (1..=self.columns).map(|column| format!("${column}")).collect();
+        let one = format!("({})", numbers.join(", "));
+        // Without names: SQLite would look for the name of each parameter among all of them.
+        let group = vec!["?"; self.columns].join(", ");
         // A list has one pair of brackets, rows have one each.
         let list = self.one.contains(&format!("in {one}"));
-        let groups: Vec<String> = (0..width).map(group).collect();
         let many = if list {
-            format!("({})", groups.join(", "))
+            format!("({})", vec![group; width].join(", "))
         } else {
-            groups.iter().map(|group| format!("({group})")).collect::<Vec<_>>().join(", ")
+            vec![format!("({group})"); width].join(", ")
         };
         self.one.replacen(&one, &many, 1)
     }
@@ -74,9 +70,9 @@ mod tests {
     fn statements_are_widened_in_their_brackets() {
         assert_eq!(
             INSERT.widen(2),
-            "insert into meta (key, value) values ($1, $2), ($3, $4) on conflict (key) do nothing"
+            "insert into meta (key, value) values (?, ?), (?, ?) on conflict (key) do nothing"
         );
-        assert_eq!(DELETE.widen(3), "delete from meta where key in ($1, $2, $3) returning key");
+        assert_eq!(DELETE.widen(3), "delete from meta where key in (?, ?, ?) returning key");
     }
 
     #[test]

@@ -313,7 +313,8 @@ impl WebhookStore for SqliteStore {
     }
 
     async fn delete(&self, id: WebhookId) -> StoreResult<bool> {
-        self.writer
+        let deleted = self
+            .writer
             .run("deleting a webhook", move |unit| {
                 Box::pin(async move {
                     unit.webhooks.clear();
@@ -323,7 +324,9 @@ impl WebhookStore for SqliteStore {
                     Ok(done.doing("deleting a webhook")?.rows_affected() == 1)
                 })
             })
-            .await
+            .await;
+        self.leases.forget(id);
+        deleted
     }
 
     async fn pause(&self, id: WebhookId, at: Timestamp) -> StoreResult<bool> {

@@ -3,7 +3,7 @@
 use crate::ids::WebhookId;
 
 /// Lanes that a worker holds per place: while the result of one is on its way to the disk, others use the place.
-pub const LANES_PER_PLACE: u32 = 16;
+pub const LANES_PER_PLACE: u32 = 64;
 
 /// A webhook with lanes that are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,10 +95,10 @@ mod tests {
 
     #[test]
     fn one_webhook_alone_gets_everything_and_two_share() {
-        assert_eq!(lanes(all(16), &[hook(1, false)]), [256]);
-        assert_eq!(lanes(all(16), &[hook(1, false), hook(2, false)]), [128, 128]);
-        let hanging = Candidate { held: 128, ..hook(1, false) };
-        assert_eq!(lanes(all(16), &[hanging, hook(2, false)]), [128], "it collects no more");
+        assert_eq!(lanes(all(16), &[hook(1, false)]), [1024]);
+        assert_eq!(lanes(all(16), &[hook(1, false), hook(2, false)]), [512, 512]);
+        let hanging = Candidate { held: 512, ..hook(1, false) };
+        assert_eq!(lanes(all(16), &[hanging, hook(2, false)]), [512], "it collects no more");
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(lanes(all(16), &three), [4, 4]);
         let none = Places { doubtful: 8, ..all(16) };
         assert!(lanes(none, &three).is_empty());
-        assert_eq!(lanes(none, &[hook(1, true), hook(2, false)]), [256]);
+        assert_eq!(lanes(none, &[hook(1, true), hook(2, false)]), [1024]);
         assert_eq!(lanes(all(1), &three), [1], "even one place is enough to probe");
     }
 

@@ -23,7 +23,7 @@ use resolver::{Blocked, Resolver};
 /// Longest wait for a connection, inside the whole deadline.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Idle connections kept per host.
-const IDLE_PER_HOST: usize = 4;
+const IDLE_PER_HOST: usize = 64;
 
 /// Which addresses may be called.
 #[derive(Debug, Clone, Default)]

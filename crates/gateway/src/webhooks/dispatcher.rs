@@ -16,7 +16,7 @@ use super::{Webhooks, lane};
 use crate::{Policy, Supervisor};
 
 /// Deliveries of a lane that are read at once.
-pub(super) const WINDOW: u32 = 32;
+pub(super) const WINDOW: u32 = 8;
 
 struct Dispatcher {
     webhooks: Webhooks,

@@ -15,4 +15,5 @@ mod replay;
 mod retries;
 mod sends;
 mod sessions;
+mod simulation;
 mod supervisor;

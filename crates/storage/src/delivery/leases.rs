@@ -143,6 +143,13 @@ impl Leases {
         }
     }
 
+    /// A webhook is gone, and its lanes with it.
+    pub(crate) fn forget(&self, webhook: WebhookId) {
+        let mut state = self.lock();
+        state.lanes.retain(|_, lease| lease.webhook != webhook);
+        state.holds.remove(&webhook);
+    }
+
     /// Holds a webhook back.
     pub(crate) fn hold(&self, webhook: WebhookId, until: Timestamp) {
         self.lock().holds.insert(webhook, until);

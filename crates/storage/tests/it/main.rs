@@ -7,6 +7,7 @@ mod crash;
 mod device_keys;
 mod group_commit;
 mod key_file;
+mod model;
 mod opening;
 mod secrets;
 mod statements;

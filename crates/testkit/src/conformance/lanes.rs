@@ -21,7 +21,7 @@ fn later(seconds: u64) -> Timestamp {
 }
 
 async fn claim_at<S: Store>(store: &S, now: Timestamp) -> Vec<ClaimedLane> {
-    store.claim("worker", 1600, 10, now, now.plus(LEASE)).await.unwrap()
+    store.claim("worker", 6400, 10, now, now.plus(LEASE)).await.unwrap()
 }
 
 async fn claim<S: Store>(store: &S) -> Vec<ClaimedLane> {

@@ -5,6 +5,7 @@ pub mod keys;
 pub mod lanes;
 pub mod log;
 pub mod messages;
+pub mod model;
 pub mod sessions;
 pub mod webhooks;
 
