@@ -76,6 +76,20 @@ async fn refused_keys_and_dead_letters_are_noted() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_is_switched_off_by_its_receiver_is_audited() {
+    let app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::Status(410)]);
+    let webhook = app.webhook(&session, &receiver.url(), 1).await;
+    app.hear(&session, 1, 1).await;
+    let page = app.until("/api/audit?action=webhook_disabled", |page| page["total"] == 1).await;
+    let entry = &page["data"][0];
+    assert_eq!((&entry["severity"], &entry["sessionId"]), (&json!("warn"), &json!(session)));
+    assert_eq!(entry["metadata"]["webhookId"], webhook.as_str());
+}
+
+#[tokio::test]
 async fn scopes_and_wrong_questions() {
     let app = App::start().await;
     let (one, two) = (app.new_session("one").await, app.new_session("two").await);
