@@ -77,6 +77,8 @@ impl Supervisor {
         tokio::spawn(self.tracker.track_future(async move {
             let hard = this.hard.clone();
             let ending = tokio::select! {
+                // In a fixed order, so that simulations repeat.
+                biased;
                 ended = AssertUnwindSafe(task).catch_unwind() => {
                     if ended.is_ok() { Ending::Finished } else { Ending::Panicked }
                 }
