@@ -43,10 +43,11 @@ pub(crate) async fn apply(
     units: &[Vec<Write>],
 ) -> StoreResult<Vec<Vec<WriteOutcome>>> {
     let (mut applied, mut drafts) = (Vec::with_capacity(units.len()), Vec::new());
+    let stored = messages(unit, units).await?;
     for writes in units {
         let mut of_unit = Vec::with_capacity(writes.len());
         for write in writes {
-            let (done, events) = change(unit, write).await?;
+            let (done, events) = change(unit, write, stored).await?;
             let events = if matches!(done, Applied::Unchanged) { &[] } else { events };
             drafts.extend_from_slice(events);
             of_unit.push((done, events.len()));
@@ -76,9 +77,27 @@ pub(crate) async fn apply(
     Ok(outcomes)
 }
 
+/// Stores all new messages of some units together; `false`, and none is stored, when that does not do: each on its own then.
+async fn messages<'w>(unit: &mut Unit, units: &'w [Vec<Write>]) -> StoreResult<bool> {
+    let message = |write: &'w Write| match write {
+        Write::InsertMessage { message, .. } => Some(&**message),
+        _ => None,
+    };
+    let new: Vec<_> = units.iter().flatten().filter_map(message).collect();
+    if new.len() < 2 {
+        return Ok(false);
+    }
+    message::insert_all(unit, &new).await
+}
+
 /// The change alone, and the events it would cause.
-async fn change<'a>(unit: &mut Unit, write: &'a Write) -> StoreResult<(Applied, &'a [EventDraft])> {
+async fn change<'a>(
+    unit: &mut Unit,
+    write: &'a Write,
+    stored: bool,
+) -> StoreResult<(Applied, &'a [EventDraft])> {
     let (applied, events) = match write {
+        Write::InsertMessage { events, .. } if stored => (true, events),
         Write::InsertMessage { message, events } => (message::insert(unit, message).await?, events),
         Write::AdvanceMessage { session, wa_id, status, timestamp, metadata, events } => {
             (message::advance(unit, *session, wa_id, *status, *timestamp, metadata).await?, events)

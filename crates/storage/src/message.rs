@@ -7,11 +7,16 @@ use domain::{
     port::{MessagePage, MessageQuery, MessageStore, Page, StoreResult},
 };
 use serde_json::Value;
-use sqlx::{QueryBuilder, Row as _, Sqlite, sqlite::SqliteRow};
+use sqlx::{
+    QueryBuilder, Row as _, Sqlite,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 
 use crate::{
     error::{Doing as _, corrupt},
     open::SqliteStore,
+    rows::Wide,
     writer::Unit,
 };
 
@@ -19,6 +24,7 @@ const INSERT: &str = "insert into message (id, session_id, wa_id, chat, sender, 
      kind, direction, timestamp, metadata, status, created_at) \
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
      on conflict (session_id, wa_id) do nothing";
+static INSERT_ALL: Wide = Wide::new(INSERT, 15);
 const GET: &str = "select * from message where session_id = $1 and wa_id = $2";
 const ADVANCE: &str = "update message set status = $3, timestamp = $4, metadata = $5 where session_id = $1 and wa_id = $2";
 const CURSOR: &str =
@@ -51,7 +57,33 @@ fn read(row: &SqliteRow) -> StoreResult<Message> {
 /// Stores a message unless its id is known in its session; `false` then. A session that does not exist is an error:
 /// nothing may be sent whose row is not there.
 pub(crate) async fn insert(unit: &mut Unit, message: &Message) -> StoreResult<bool> {
-    let done = sqlx::query(INSERT)
+    let done = bound(sqlx::query(INSERT), message).execute(&mut unit.conn).await;
+    Ok(done.doing("storing a message")?.rows_affected() == 1)
+}
+
+/// Stores many messages in few statements; `false`, and nothing is stored, when any of them is known already.
+pub(crate) async fn insert_all(unit: &mut Unit, messages: &[&Message]) -> StoreResult<bool> {
+    const DOING: &str = "storing messages";
+    sqlx::query("savepoint messages").execute(&mut unit.conn).await.doing(DOING)?;
+    let mut stored = 0;
+    for (sql, run) in INSERT_ALL.runs(messages) {
+        let query = run.iter().fold(sqlx::query(sql), |query, message| bound(query, message));
+        stored += query.execute(&mut unit.conn).await.doing(DOING)?.rows_affected();
+    }
+    let all = usize::try_from(stored).is_ok_and(|stored| stored == messages.len());
+    if !all {
+        sqlx::query("rollback to messages").execute(&mut unit.conn).await.doing(DOING)?;
+    }
+    sqlx::query("release messages").execute(&mut unit.conn).await.doing(DOING)?;
+    Ok(all)
+}
+
+/// The columns of [`INSERT`].
+fn bound<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    message: &'q Message,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    query
         .bind(message.id.to_string())
         .bind(message.session.to_string())
         .bind(message.wa_id.as_str())
@@ -67,9 +99,6 @@ pub(crate) async fn insert(unit: &mut Unit, message: &Message) -> StoreResult<bo
         .bind(message.metadata.to_string())
         .bind(message.status.as_str())
         .bind(message.created_at.millis())
-        .execute(&mut unit.conn)
-        .await;
-    Ok(done.doing("storing a message")?.rows_affected() == 1)
 }
 
 /// Moves a message forward if its status allows it.

@@ -267,7 +267,6 @@ impl Simulation {
 
     fn start(&self) -> (Webhooks, Supervisor) {
         let supervisor = Supervisor::new();
-        let audit = Audit::build(&self.ports, &supervisor);
         let outlet = Arc::new(Wire(self.world.clone()));
         let (options, audit) = (self.options.clone(), Audit::build(&self.ports, &supervisor));
         let webhooks =
