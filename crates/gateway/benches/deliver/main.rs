@@ -11,7 +11,9 @@ mod receiver;
 mod report;
 mod stage;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use report::Report;
 use stage::Stage;

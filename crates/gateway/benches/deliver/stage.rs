@@ -3,14 +3,14 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use domain::{
     Clock, Entropy, EventId, MessageRowId, SessionId, Timestamp,
     event::{self, EventType, Subscription},
     message::{Direction, Message, MessageStatus},
-    port::{DeliveryQueue as _, Ledger as _, SessionStore, WebhookStore, Write},
+    port::{DeliveryQueue as _, Ledger as _, NewMessage, SessionStore, WebhookStore, Write},
     time::BoxFuture,
     webhook::Webhook,
 };
@@ -18,6 +18,7 @@ use gateway::{Audit, Ports, Supervisor, WebhookOptions, Webhooks};
 use rand::Rng as _;
 use storage::{FolderMedia, SqliteStore, StoreOptions};
 use testkit::{FakeWhatsApp, build};
+use tokio::time::Instant;
 
 use crate::receiver::{Manner, Receiver};
 
@@ -31,6 +32,7 @@ const BODY_BYTES: usize = 700;
 struct RealClock;
 
 impl Clock for RealClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock of the benchmark")]
     fn now(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())

@@ -324,6 +324,13 @@ impl House {
         within("the dispatcher's rest", self.clock.awaited(self.now().plus(SWEEP))).await;
     }
 
+    /// Waits until the dispatcher rests, for however long.
+    pub async fn dispatcher_rests_somewhere(&self) {
+        // What it does in between takes real time alone.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        within("a rest", self.clock.awaited_within(Duration::ZERO, SWEEP)).await;
+    }
+
     /// Every event that was recorded for a session, in order.
     pub fn events(&self, session: SessionId) -> Vec<Event> {
         let events = self.ledger.events.lock().unwrap();

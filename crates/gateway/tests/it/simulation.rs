@@ -28,7 +28,7 @@ use gateway::{
 use http::HeaderMap;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
-use storage::{SqliteStore, StoreOptions};
+use storage::{FolderMedia, SqliteStore, StoreOptions};
 use testkit::{FakeWhatsApp, ModelStore, START, SeededEntropy, build};
 use tokio::time::{Instant, sleep};
 use url::Url;
@@ -228,7 +228,7 @@ struct Simulation {
 }
 
 impl Simulation {
-    async fn new(seed: u64, store: &SqliteStore) -> Self {
+    async fn new(seed: u64, rest: &Rest) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
         let session = build::session(1).id;
         let hooks: Vec<Webhook> =
@@ -240,7 +240,8 @@ impl Simulation {
             let host = Url::parse(&hook.url).unwrap().host_str().unwrap().to_owned();
             plans.insert(host, plan(&mut dice));
         }
-        let (began, rest) = (Instant::now(), Arc::new(store.clone()));
+        let (began, media) = (Instant::now(), rest.media.clone());
+        let rest = Arc::new(rest.store.clone());
         let shared = Arc::new(model.clone());
         let ports = Ports {
             clock: Arc::new(VirtualClock(began)),
@@ -252,7 +253,13 @@ impl Simulation {
             api_keys: rest.clone(),
             queue: shared,
             log: rest.clone(),
-            device_keys: rest,
+            device_keys: rest.clone(),
+            people: rest.clone(),
+            templates: rest.clone(),
+            idempotency: rest.clone(),
+            pacing: rest.clone(),
+            media_records: rest,
+            media_files: media,
             whatsapp: Arc::new(FakeWhatsApp::default()),
         };
         let options = WebhookOptions {
@@ -267,7 +274,6 @@ impl Simulation {
 
     fn start(&self) -> (Webhooks, Supervisor) {
         let supervisor = Supervisor::new();
-        let audit = Audit::build(&self.ports, &supervisor);
         let outlet = Arc::new(Wire(self.world.clone()));
         let (options, audit) = (self.options.clone(), Audit::build(&self.ports, &supervisor));
         let webhooks =
@@ -409,14 +415,14 @@ fn keys_are_the_events<'a>(calls: impl Iterator<Item = &'a Seen>) {
     }
 }
 
-fn simulate(seed: u64, store: &SqliteStore) -> String {
+fn simulate(seed: u64, rest: &Rest) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
     runtime.block_on(async {
-        let mut simulation = Simulation::new(seed, store).await;
+        let mut simulation = Simulation::new(seed, rest).await;
         simulation.run().await;
         simulation.check();
         trace(&simulation)
@@ -435,13 +441,21 @@ fn trace(simulation: &Simulation) -> String {
 }
 
 /// The parts of the ports that no delivery needs.
-fn rest() -> (SqliteStore, tempfile::TempDir, tokio::runtime::Runtime) {
+struct Rest {
+    store: SqliteStore,
+    media: Arc<FolderMedia>,
+    _folder: tempfile::TempDir,
+    _runtime: tokio::runtime::Runtime,
+}
+
+fn rest() -> Rest {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let (runtime, folder) = (runtime.unwrap(), tempfile::tempdir().unwrap());
     let options = StoreOptions::for_testing(folder.path().join("waypost.sqlite"));
     let store = runtime.block_on(SqliteStore::open(options)).unwrap();
-    (store, folder, runtime)
+    let media = Arc::new(FolderMedia::open(&folder.path().join("media")).unwrap());
+    Rest { store, media, _folder: folder, _runtime: runtime }
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -450,13 +464,13 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn nothing_is_lost_out_of_order_or_repeated_under_another_key() {
-    let (store, _folder, _runtime) = rest();
+    let rest = rest();
     let seeds = match number("WAYPOST_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("WAYPOST_SEEDS").unwrap_or(SEEDS),
     };
     for seed in seeds {
-        let run = std::panic::AssertUnwindSafe(|| simulate(seed, &store));
+        let run = std::panic::AssertUnwindSafe(|| simulate(seed, &rest));
         if let Err(panic) = std::panic::catch_unwind(run) {
             eprintln!("seed {seed} fails: repeat it with WAYPOST_SEED={seed}");
             std::panic::resume_unwind(panic);
@@ -466,8 +480,8 @@ fn nothing_is_lost_out_of_order_or_repeated_under_another_key() {
 
 #[test]
 fn a_seed_does_the_same_again() {
-    let (store, _folder, _runtime) = rest();
+    let rest = rest();
     for seed in 0..20 {
-        assert_eq!(simulate(seed, &store), simulate(seed, &store), "seed {seed}");
+        assert_eq!(simulate(seed, &rest), simulate(seed, &rest), "seed {seed}");
     }
 }

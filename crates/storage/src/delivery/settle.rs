@@ -24,7 +24,8 @@ use domain::{
 };
 
 const DELIVERED: &str = "update delivery set state = 'delivered', attempts = attempts + 1 where state = 'pending' and \
-     id in ($1) returning id";
+     id in ($1)";
+const STILL_THERE: &str = "select id from delivery where state = 'delivered' and id in ($1)";
 const SETTLE: &str = "update delivery set state = $2, attempts = attempts + $3, first_tried_at = coalesce(first_tried_at, $4) \
      where id = $1 and state = 'pending'";
 const ATTEMPT: &str = "insert into delivery_attempt (delivery_id, attempt, at, duration_ms, status, error_kind, error, \
@@ -39,6 +40,7 @@ const DISABLE: &str = "update webhook set active = 0 where id = $1 and active = 
 const HEALTH: &str = "update webhook set health = $2, held_until = $3 where id = $1";
 
 static DELIVERED_ALL: Wide = Wide::new(DELIVERED, 1);
+static THERE_ALL: Wide = Wide::new(STILL_THERE, 1);
 static ATTEMPTS: Wide = Wide::new(ATTEMPT, 8);
 static EMPTY_ALL: Wide = Wide::new(EMPTY, 1);
 
@@ -153,17 +155,32 @@ async fn deliveries(
         }
     }
     let ids: Vec<&String> = successes.keys().collect();
-    for (sql, ids) in DELIVERED_ALL.runs(&ids) {
-        let mut query = sqlx::query_scalar::<_, String>(sql);
-        for id in ids {
+    for (sql, run) in DELIVERED_ALL.runs(&ids) {
+        let mut query = sqlx::query(sql);
+        for id in run {
             query = query.bind(id.as_str());
         }
-        for id in query.fetch_all(&mut unit.conn).await.doing(DOING)? {
-            let place = successes.get(&id).ok_or_else(|| corrupt(DOING))?;
-            recorded.insert(*place, ());
+        let done = query.execute(&mut unit.conn).await.doing(DOING)?.rows_affected();
+        if usize::try_from(done).is_ok_and(|done| done == run.len()) {
+            recorded.extend(run.iter().map(|id| (successes[*id], ())));
+        } else {
+            recorded.extend(there(unit, run).await?.iter().map(|id| (successes[id], ())));
         }
     }
     Ok(recorded)
+}
+
+/// Those of some deliveries that were there to be recorded.
+async fn there(unit: &mut Unit, ids: &[&String]) -> StoreResult<Vec<String>> {
+    let mut found = Vec::new();
+    for (sql, run) in THERE_ALL.runs(ids) {
+        let mut query = sqlx::query_scalar::<_, String>(sql);
+        for id in run {
+            query = query.bind(id.as_str());
+        }
+        found.extend(query.fetch_all(&mut unit.conn).await.doing(DOING)?);
+    }
+    Ok(found)
 }
 
 async fn attempts(
