@@ -82,13 +82,13 @@ impl Messages {
         });
         let (this, chat) = (self.clone(), message.chat);
         let place = self.accept(&Within::here(), session, &chat).await?;
-        let work = async move {
+        let work = Box::pin(async move {
             let admitted = this.shared.pacing.admit(session, &chat).await?;
             let carried = Carried { session, chat, content, mentions };
             let result = this.carry(place, carried, commits).await.map(|()| sent);
             admitted.settle(&result).await;
             result
-        };
+        });
         self.detached("messages/edit", work).await
     }
 
@@ -222,8 +222,8 @@ impl Messages {
         let place = self.accept(&Within::here(), session, &chat).await?;
         let this = self.clone();
         let carried = Carried { session, chat, content, mentions };
-        self.detached("messages/change", async move { this.carry(place, carried, commits).await })
-            .await
+        let work = Box::pin(async move { this.carry(place, carried, commits).await });
+        self.detached("messages/change", work).await
     }
 
     /// A message of a chat, of a session that is ready.

@@ -117,8 +117,9 @@ impl Messages {
     ) -> Result<Answered, SendError> {
         let within = Within::here();
         let place = self.accept(&within, session, &to_send.chat).await?;
-        let work = send::run(self.clone(), session, to_send, place, key);
-        self.detached("messages/send", within.run(work)).await
+        // The whole way of a send is a large future; only its handle is carried around.
+        let work = Box::pin(within.run(send::run(self.clone(), session, to_send, place, key)));
+        self.detached("messages/send", work).await
     }
 
     /// Sends a stored message of one chat to another.

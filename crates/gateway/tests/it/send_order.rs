@@ -39,7 +39,8 @@ async fn typing_never_reorders_and_ends_with_paused() {
         assert!(short >= Duration::from_millis(501) && short <= Duration::from_millis(679));
     };
     let ((first, second), ()) = tokio::join!(send, time);
-    (first.unwrap(), second.unwrap());
+    first.unwrap();
+    second.unwrap();
     assert_eq!(bodies(&house), [long.as_str(), "ok"]);
     let chat = build::chat(1);
     let round = [Typing::Typing, Typing::Paused].map(|state| Asked::Typing(chat.clone(), state));
