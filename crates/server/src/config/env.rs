@@ -9,7 +9,9 @@ use super::{ConfigError, Env};
 #[derive(Clone, Copy)]
 enum Kind {
     Text,
-    Number { most: u64 },
+    Number {
+        most: u64,
+    },
     Flag,
     List,
     /// Whole numbers with commas between; empty means none, which switches a rule off.

@@ -267,9 +267,11 @@ pub async fn more_reads_on_in_order<S: Store>(store: &S) {
     events(store, session, 1, 1, 5).await;
     let lanes = store.claim("worker", 1, 2, later(1), later(60)).await.unwrap();
     let (lane, epoch) = (&lanes[0].lane, lanes[0].epoch);
-    let settled = DeliveryQueue::settle(store, settlement(&lanes[0], 0, Verdict::Delivered)).await.unwrap();
+    let settled =
+        DeliveryQueue::settle(store, settlement(&lanes[0], 0, Verdict::Delivered)).await.unwrap();
     assert_eq!(settled, Settled::More);
-    let settled = DeliveryQueue::settle(store, settlement(&lanes[0], 1, Verdict::Exhausted)).await.unwrap();
+    let settled =
+        DeliveryQueue::settle(store, settlement(&lanes[0], 1, Verdict::Exhausted)).await.unwrap();
     assert_eq!(settled, Settled::More, "behind the window more waits");
     let more = store.more(lane, epoch, 2).await.unwrap();
     let rest = ClaimedLane { deliveries: more, ..lanes[0].clone() };
@@ -280,7 +282,8 @@ pub async fn more_reads_on_in_order<S: Store>(store: &S) {
     let last = store.more(lane, epoch, 2).await.unwrap();
     let last = ClaimedLane { deliveries: last, ..lanes[0].clone() };
     assert_eq!(sequences(&last), [5]);
-    let settled = DeliveryQueue::settle(store, settlement(&last, 0, Verdict::Delivered)).await.unwrap();
+    let settled =
+        DeliveryQueue::settle(store, settlement(&last, 0, Verdict::Delivered)).await.unwrap();
     assert_eq!(settled, Settled::Done);
     assert!(store.more(lane, epoch, 2).await.unwrap().is_empty(), "the claim is over");
     assert!(!store.renew(lane, epoch, later(99)).await.unwrap());
@@ -352,7 +355,8 @@ pub async fn a_receiver_that_is_gone_is_switched_off_and_told<S: Store>(store: &
     events(store, session, 1, 1, 2).await;
     let lanes = claim(store).await;
     let own = lanes.iter().find(|lane| lane.webhook == webhook.id).unwrap();
-    let settled = DeliveryQueue::settle(store, settlement(own, 0, Verdict::Disabled)).await.unwrap();
+    let settled =
+        DeliveryQueue::settle(store, settlement(own, 0, Verdict::Disabled)).await.unwrap();
     assert_eq!(settled, Settled::Done);
     let mut read = WebhookStore::get(store, webhook.id).await.unwrap().unwrap();
     assert!(!read.active);
