@@ -5,19 +5,32 @@ use clap::Subcommand;
 use crate::run::{cargo, must};
 
 /// What can be measured.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Bench {
     /// Memory of the process with 1 and with 50 linked sessions
     Memory,
     /// What the gateway adds to a send, without the network
     Send,
+    /// Deliveries per second, latency, the drain of a backlog, isolation from dead receivers
+    Deliver {
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+        /// Only these: rate, backlog, latency, isolation
+        only: Vec<String>,
+    },
 }
 
 /// Runs a benchmark on the release build.
 pub fn run(bench: Bench) -> anyhow::Result<()> {
-    let (package, name) = match bench {
-        Bench::Memory => ("server", "memory"),
-        Bench::Send => ("api", "send"),
-    };
-    must(cargo(&["bench", "-p", package, "--bench", name]))
+    match bench {
+        Bench::Memory => must(cargo(&["bench", "-p", "server", "--bench", "memory"])),
+        Bench::Send => must(cargo(&["bench", "-p", "api", "--bench", "send"])),
+        Bench::Deliver { json, only } => {
+            let mut command = cargo(&["bench", "-q", "-p", "gateway", "--bench", "deliver", "--"]);
+            // Cargo adds `--bench` of its own.
+            command.args(json.then_some("--json")).args(only);
+            must(command)
+        }
+    }
 }

@@ -18,6 +18,7 @@ use domain::{
 use crate::{
     AppState,
     address::client_ip,
+    audit::Seen,
     body::RawBody,
     error::{ApiError, Named},
 };
@@ -87,6 +88,9 @@ impl<A: Access> FromRequestParts<AppState> for Caller<A> {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let key = authenticate(parts, state).await?;
+        if let Some(seen) = parts.extensions.get::<Seen>() {
+            seen.set(&key);
+        }
         let ids = path_ids(parts, state).await?;
         if let Some(text) = ids.get("sessionId") {
             // A text that is no id is in nobody's list; without a list it becomes a 404 later.
@@ -194,9 +198,9 @@ async fn authenticate(parts: &Parts, state: &AppState) -> Result<ApiKey, ApiErro
     Ok(state.gateway.api_keys.authenticate(text, ip).await?)
 }
 
-/// Whether a request to a public route brings a key that works.
-pub async fn has_valid_key(parts: &Parts, state: &AppState) -> bool {
-    authenticate(parts, state).await.is_ok()
+/// The key of a request to a public route, if it brings one that works.
+pub async fn valid_key(parts: &Parts, state: &AppState) -> Option<ApiKey> {
+    authenticate(parts, state).await.ok()
 }
 
 fn presented_key(headers: &HeaderMap) -> Option<&str> {

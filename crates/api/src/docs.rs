@@ -18,15 +18,15 @@ use utoipa::{
     openapi::{
         Content, ContentBuilder, Ref, RefOr, ResponseBuilder,
         path::{Operation, PathItem},
-        security::{ApiKey, ApiKeyValue, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
     },
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    AppState, api_keys, chats, contacts, error::ErrorBody, health, media, messages, sessions,
-    templates, webhooks, words::OrderByWord,
+    AppState, api_keys, audit, chats, contacts, deliveries, error::ErrorBody, events, health,
+    media, messages, metrics, sessions, templates, webhooks, words::OrderByWord,
 };
 
 /// Where the document is served.
@@ -51,6 +51,9 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Chats", description = "The chats of an account"),
         (name = "Contacts", description = "The people of an account"),
         (name = "Webhooks", description = "Who is told what"),
+        (name = "Deliveries", description = "What became of it, and the way to repeat it"),
+        (name = "Events", description = "What happens, as it happens"),
+        (name = "Audit", description = "Who did what"),
         (name = "Health", description = "Is it alive, can it work"),
     ),
     components(schemas(ErrorBody, OrderByWord)),
@@ -68,6 +71,10 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(chats::routes())
         .merge(contacts::routes())
         .merge(webhooks::routes())
+        .merge(deliveries::routes())
+        .merge(events::routes())
+        .merge(metrics::routes())
+        .merge(audit::routes())
         .merge(health::routes())
 }
 
@@ -81,6 +88,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
             "A key, `owa_k1_…`. `Authorization: Bearer` works too; this header wins.",
         );
         components.add_security_scheme("X-API-Key", SecurityScheme::ApiKey(ApiKey::Header(scheme)));
+        let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        components.add_security_scheme("metrics-bearer", bearer);
     }
     for (path, item) in &mut document.paths.paths {
         for operation in operations(item) {

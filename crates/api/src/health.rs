@@ -5,13 +5,16 @@ use axum::{
     extract::State,
     http::{StatusCode, request::Parts},
 };
-use domain::Timestamp;
-use gateway::health::Readiness;
+use domain::{Timestamp, api_key::ApiKey};
+use gateway::{health::Readiness, metrics::Stalled};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{AppState, access::has_valid_key};
+use crate::{AppState, access::valid_key};
+
+/// Most warnings of one answer.
+const WARNINGS_MAX: usize = 100;
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -31,6 +34,43 @@ struct HealthBody {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'static str>,
+    /// What needs attention. Only for callers with a valid key, and only if there is something.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<Vec<Warning>>,
+}
+
+/// Events are stored for a webhook but not delivered.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = HealthWarning)]
+struct Warning {
+    /// `DELIVERY_STALLED`
+    code: &'static str,
+    message: String,
+    webhook_id: String,
+    session_id: String,
+    /// Deliveries that wait.
+    pending: u64,
+    /// How long the oldest waits.
+    seconds: u64,
+}
+
+async fn warnings(state: &AppState, key: &ApiKey) -> Option<Vec<Warning>> {
+    let visible = |session| key.sees_session(session);
+    let stalled = state.gateway.metrics.stalled(&visible).await;
+    let warning = |one: Stalled| Warning {
+        code: "DELIVERY_STALLED",
+        message: format!("{} deliveries wait and none gets through", one.lag.pending),
+        webhook_id: one.lag.webhook.to_string(),
+        session_id: one.lag.session.to_string(),
+        pending: one.lag.pending,
+        seconds: one.waits.as_secs(),
+    };
+    // Whether the ledger answers is told by readiness.
+    let stalled = stalled.ok()?;
+    let warnings: Vec<Warning> = stalled.into_iter().take(WARNINGS_MAX).map(warning).collect();
+    Some(warnings).filter(|warnings| !warnings.is_empty())
 }
 
 /// The process answers; nothing else was looked at.
@@ -83,8 +123,14 @@ struct Part {
     security(()),
 )]
 async fn health(State(state): State<AppState>, parts: Parts) -> Json<HealthBody> {
-    let version = has_valid_key(&parts, &state).await.then_some(state.options.version);
-    Json(HealthBody { status: "ok", timestamp: now().iso(), version })
+    let key = valid_key(&parts, &state).await;
+    let version = key.as_ref().map(|_| state.options.version);
+    let warnings = match &key {
+        // Chats are none of a webhook's business: a key for chats sees no webhooks.
+        Some(key) if key.allowed_chats.is_empty() => warnings(&state, key).await,
+        _ => None,
+    };
+    Json(HealthBody { status: "ok", timestamp: now().iso(), version, warnings })
 }
 
 /// Says that the process answers, for supervisors that restart it otherwise.
@@ -131,7 +177,7 @@ async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Ready>) {
     security(()),
 )]
 async fn infra() -> Json<HealthBody> {
-    Json(HealthBody { status: "ok", timestamp: now().iso(), version: None })
+    Json(HealthBody { status: "ok", timestamp: now().iso(), version: None, warnings: None })
 }
 
 /// The wall clock: these answers say when they were given, and nothing is decided by it.

@@ -14,16 +14,21 @@
 //! then the body itself (400, 413, 415).
 
 mod access;
+mod activity;
 mod address;
 mod api_keys;
+mod audit;
 mod body;
 mod chats;
 mod contacts;
+mod deliveries;
 mod docs;
 mod error;
+mod events;
 mod health;
 mod media;
 mod messages;
+mod metrics;
 mod observe;
 mod people;
 mod query;
@@ -65,6 +70,8 @@ pub struct ApiOptions {
     pub trusted_proxies: Vec<IpNet>,
     /// The version that `/api/health` tells callers with a key.
     pub version: &'static str,
+    /// The bearer token of `/api/metrics`; without it the route does not exist.
+    pub metrics_token: Option<String>,
     /// Reads how much memory this process holds, in bytes.
     pub resident_bytes: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -78,6 +85,7 @@ impl Default for ApiOptions {
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             version: env!("CARGO_PKG_VERSION"),
+            metrics_token: None,
             resident_bytes: Arc::new(|| 0),
         }
     }
@@ -104,6 +112,7 @@ pub fn router(options: ApiOptions, gateway: Gateway) -> Router {
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_route)
         .layer(from_fn_with_state(state.clone(), body::guard))
+        .layer(from_fn_with_state(state.clone(), audit::watch))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(state.clone(), observe::observe))
         .layer(from_fn(observe::harden))

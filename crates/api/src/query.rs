@@ -38,12 +38,15 @@ impl Query {
         }
     }
 
+    /// A parameter that is a number; `None` when it is none.
+    pub fn number(&self, name: &str) -> Option<u32> {
+        self.one(name).ok().flatten().and_then(|text| text.trim().parse().ok())
+    }
+
     /// `limit` and `offset` of a list. Values that make no sense fall back, as OpenWA's do.
     pub fn page(&self) -> Page {
-        let number =
-            |name| self.one(name).ok().flatten().and_then(|text| text.trim().parse::<u32>().ok());
-        let limit = number("limit").filter(|limit| (1..=LIMIT_MAX).contains(limit));
-        Page { limit: limit.unwrap_or(LIMIT_MAX), offset: number("offset").unwrap_or(0) }
+        let limit = self.number("limit").filter(|limit| (1..=LIMIT_MAX).contains(limit));
+        Page { limit: limit.unwrap_or(LIMIT_MAX), offset: self.number("offset").unwrap_or(0) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use domain::{
     api_key::Role,
+    delivery::{PauseReason, SignatureScheme},
     event::EventType,
     message::{Direction, MessageStatus, MessageType},
     session::SessionStatus,
@@ -112,6 +113,30 @@ word_schema!(
     "DeliveryOrder",
     "In which order deliveries leave: strictly one after another per chat, per session, or in no order.",
     [LaneOrder::Chat, LaneOrder::Session, LaneOrder::None].map(LaneOrder::as_str).to_vec()
+);
+word_schema!(
+    DeliveryStateWord,
+    "DeliveryState",
+    "Where a delivery stands: waiting, taken by the receiver, given up, or dropped before it could leave.",
+    vec!["pending", "delivered", "exhausted", "dropped"]
+);
+word_schema!(
+    SignatureWord,
+    "WebhookSignature",
+    "How deliveries are signed: HMAC-SHA256 with the secret, or ed25519 with a key of the gateway's own.",
+    [SignatureScheme::V1, SignatureScheme::V1a].map(SignatureScheme::as_str).to_vec()
+);
+word_schema!(
+    BreakerWord,
+    "WebhookBreaker",
+    "What the breaker lets out: everything, nothing, or a few lanes at once.",
+    vec!["closed", "open", "catch_up"]
+);
+word_schema!(
+    PauseWord,
+    "WebhookPauseReason",
+    "Why nothing leaves: somebody asked for it, or no delivery succeeded for five days.",
+    [PauseReason::Requested, PauseReason::NoSuccess].map(PauseReason::as_str).to_vec()
 );
 word_schema!(
     FieldWord,

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{address::ChatId, event::EventType};
+use crate::{
+    address::ChatId,
+    event::{EventType, Subscription},
+};
 
 /// Most conditions of one filter.
 pub const CONDITIONS_MAX: usize = 20;
@@ -27,6 +30,40 @@ pub enum Field {
     FromMe,
     HasMedia,
     Mentions,
+}
+
+impl Field {
+    /// The wire word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sender => "sender",
+            Self::Recipient => "recipient",
+            Self::ChatId => "chatId",
+            Self::Body => "body",
+            Self::Type => "type",
+            Self::IsGroup => "isGroup",
+            Self::Kind => "kind",
+            Self::FromMe => "fromMe",
+            Self::HasMedia => "hasMedia",
+            Self::Mentions => "mentions",
+        }
+    }
+
+    /// Whether the data of an event has this field. Every message event has the full addressing, so that a filter on it
+    /// can never swallow one by accident; what a message says is only in those that carry the message itself.
+    pub const fn is_in(self, kind: EventType) -> bool {
+        use EventType::{
+            MessageAck, MessageEdited, MessageFailed, MessageReaction, MessageReceived,
+            MessageRevoked, MessageSent,
+        };
+        match kind {
+            MessageReceived | MessageSent | MessageEdited => true,
+            MessageAck | MessageFailed | MessageReaction | MessageRevoked => {
+                !matches!(self, Self::Body | Self::Type | Self::HasMedia | Self::Mentions)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// How a field is tested.
@@ -95,6 +132,19 @@ pub enum InvalidFilter {
     /// A flag needs `true` or `false`, a text needs text.
     #[error("filters.conditions[{0}].value has the wrong type for this field")]
     ValueType(usize),
+    /// An event that is subscribed to by name never has the field: the condition could not apply to it.
+    #[error(
+        "filters.conditions[{index}].field {} cannot be tested on {}, which events names: that event does not carry it",
+        field.as_str(), event.as_str()
+    )]
+    NotCarried {
+        /// Of the condition.
+        index: usize,
+        /// What it tests.
+        field: Field,
+        /// The event.
+        event: EventType,
+    },
 }
 
 impl Filters {
@@ -112,9 +162,28 @@ impl Filters {
             .try_for_each(|(index, condition)| condition.validate(index))
     }
 
-    /// Whether an event passes. Conditions on message fields do not apply to other events.
+    /// Refuses conditions that could not apply to a message event that is subscribed to by name. With `*` such a
+    /// condition does not apply to that event; events of other families are not filtered at all.
+    ///
+    /// # Errors
+    /// [`InvalidFilter::NotCarried`].
+    pub fn check_events(&self, events: &[Subscription]) -> Result<(), InvalidFilter> {
+        for (index, condition) in self.conditions.iter().enumerate() {
+            for subscription in events {
+                let Subscription::One(event) = *subscription else { continue };
+                let field = condition.field;
+                if event.is_message() && !field.is_in(event) {
+                    return Err(InvalidFilter::NotCarried { index, field, event });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an event passes. A condition on a field that the event never carries does not apply to it.
     pub fn matches(&self, kind: EventType, data: &Value) -> bool {
-        !kind.is_message() || self.conditions.iter().all(|condition| condition.matches(data))
+        let applies = |condition: &&Condition| condition.field.is_in(kind);
+        self.conditions.iter().filter(applies).all(|condition| condition.matches(data))
     }
 }
 
@@ -285,6 +354,25 @@ mod tests {
     fn other_event_families_are_not_filtered() {
         let only_groups = filters(json!([{"field": "isGroup", "operator": "is", "value": true}]));
         assert!(only_groups.matches(EventType::SessionStatus, &json!({ "status": "ready" })));
+    }
+
+    #[test]
+    fn a_condition_that_cannot_apply_is_refused_with_its_field_and_event() {
+        let body = filters(json!([
+            {"field": "sender", "operator": "is", "value": "49170111"},
+            {"field": "body", "operator": "contains", "value": "order"},
+        ]));
+        let by_name = |kind| body.check_events(&[Subscription::One(kind)]);
+        assert_eq!(by_name(EventType::MessageReceived), Ok(()));
+        assert_eq!(by_name(EventType::SessionStatus), Ok(()), "another family");
+        assert_eq!(body.check_events(&[Subscription::All]), Ok(()));
+        let refused = by_name(EventType::MessageAck).unwrap_err().to_string();
+        assert!(refused.contains("conditions[1]") && refused.contains("body"), "{refused}");
+        assert!(refused.contains("message.ack"), "{refused}");
+        // With `*` it does not apply to acks, and what can be tested still is.
+        let ack = |from: &str| json!({ "from": from, "chatId": from, "status": "read" });
+        assert!(body.matches(EventType::MessageAck, &ack("49170111@c.us")));
+        assert!(!body.matches(EventType::MessageAck, &ack("49170222@c.us")));
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub mod event;
 pub mod filter;
 pub mod idempotency;
 pub mod ids;
+pub mod log;
 pub mod media;
 pub mod message;
 pub mod pacing;

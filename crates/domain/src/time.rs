@@ -49,6 +49,11 @@ impl Timestamp {
         Some(Self(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis()))
     }
 
+    /// Reads the date of an HTTP header: `Thu, 01 Oct 2026 08:00:00 GMT`.
+    pub fn parse_http_date(text: &str) -> Option<Self> {
+        DateTime::parse_from_rfc2822(text).ok().map(|time| Self(time.timestamp_millis()))
+    }
+
     /// This time plus a duration, saturating.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 use crate::{
-    delivery::LaneId,
-    event::{EventDraft, Subscription},
+    delivery::{Health, LaneId, Policy, PolicyChoice, PolicyDefaults, SignatureScheme},
+    event::{EventDraft, EventType, Subscription, session_event},
     filter::Filters,
-    ids::{DeliveryId, SessionId, WebhookId},
+    ids::{DeliveryId, EventId, SessionId, WebhookId},
     time::Timestamp,
 };
 
-/// Default `retryCount`: total attempts.
+/// The `retryCount` that is shown when none was given: the default policy is in force then, see [`Policy`].
 pub const RETRY_COUNT_DEFAULT: u8 = 3;
 /// Highest `retryCount`.
 pub const RETRY_COUNT_MAX: u8 = 5;
@@ -81,6 +81,15 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A secret that was replaced and still signs, so that receivers can change over one after another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviousSecret {
+    /// The secret.
+    pub secret: Secret,
+    /// The end of the overlap.
+    pub until: Timestamp,
+}
+
 /// A registered receiver.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Webhook {
@@ -98,10 +107,19 @@ pub struct Webhook {
     pub headers: Vec<(String, String)>,
     /// Signs each delivery. Encrypted at rest, never in a response.
     pub secret: Option<Secret>,
+    /// The secret before this one: signs too until its time is over.
+    pub previous_secret: Option<PreviousSecret>,
+    /// The private ed25519 key of the scheme `v1a`, written `whsk_…`; made when the scheme is first chosen. Encrypted at
+    /// rest, never in a response.
+    pub signing_key: Option<Secret>,
     /// Inactive ones record nothing new and send nothing.
     pub active: bool,
-    /// Total attempts, as OpenWA counts them (0 and 1 are both one).
-    pub retry_count: u8,
+    /// Total attempts, as OpenWA counts them (0 and 1 are both one). `None`: not given, the default policy holds.
+    pub retry_count: Option<u8>,
+    /// What its owner chose about its deliveries.
+    pub policy: PolicyChoice,
+    /// How its receiver does; changed by outcomes, not by users.
+    pub health: Health,
     /// In which order.
     pub order: LaneOrder,
     /// Last delivery that succeeded.
@@ -113,6 +131,41 @@ pub struct Webhook {
 }
 
 impl Webhook {
+    /// The policy in force.
+    pub fn policy(&self, defaults: PolicyDefaults) -> Policy {
+        Policy::of(self.retry_count, &self.policy, defaults)
+    }
+
+    /// The secrets that sign at `now`, the newest first.
+    pub fn secrets(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
+        let previous = self.previous_secret.as_ref().filter(|previous| now < previous.until);
+        self.secret.iter().chain(previous.map(|previous| &previous.secret))
+    }
+
+    /// The key that signs by `v1a`, when that is chosen.
+    pub fn asymmetric_key(&self) -> Option<&Secret> {
+        self.signing_key.as_ref().filter(|_| self.policy.signature == SignatureScheme::V1a)
+    }
+
+    /// Puts another secret (or none) in the place of the old one, which goes on signing until `until`.
+    pub fn replace_secret(&mut self, secret: Option<Secret>, until: Timestamp) {
+        if secret == self.secret {
+            return;
+        }
+        let old = self.secret.take();
+        // Cleared means cleared: nothing signs any more.
+        self.previous_secret =
+            old.filter(|_| secret.is_some()).map(|secret| PreviousSecret { secret, until });
+        self.secret = secret;
+    }
+
+    /// What the session's other webhooks are told when this one stops by itself.
+    pub fn notice(&self, id: EventId, kind: EventType, reason: &str, at: Timestamp) -> EventDraft {
+        let key = format!("evt_{}_{}", kind.as_str().replace('.', "_"), id.uuid());
+        let data = serde_json::json!({ "webhookId": self.id, "url": self.url, "reason": reason });
+        session_event(id, self.session, kind, key, at, data)
+    }
+
     /// Whether this webhook wants an event.
     pub fn wants(&self, event: &EventDraft) -> bool {
         self.active
@@ -155,7 +208,7 @@ pub fn is_reserved_header(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{event::EventType, ids::EventId};
     use serde_json::json;
@@ -165,7 +218,7 @@ mod tests {
         SessionId::from_uuid(Uuid::from_u128(number))
     }
 
-    fn webhook(order: LaneOrder) -> Webhook {
+    pub(crate) fn webhook(order: LaneOrder) -> Webhook {
         Webhook {
             id: WebhookId::from_uuid(Uuid::from_u128(9)),
             session: session(1),
@@ -174,8 +227,12 @@ mod tests {
             filters: None,
             headers: vec![],
             secret: Some(Secret::new("0123456789abcdef")),
+            previous_secret: None,
+            signing_key: None,
             active: true,
-            retry_count: 3,
+            retry_count: Some(3),
+            policy: PolicyChoice::default(),
+            health: Health::default(),
             order,
             last_triggered_at: None,
             created_at: Timestamp::default(),
@@ -223,6 +280,23 @@ mod tests {
         assert_eq!(by_session.lane(&a), by_session.lane(&status));
         let unordered = webhook(LaneOrder::None);
         assert_ne!(unordered.lane(&a), unordered.lane(&EventDraft { id: b.id, ..a.clone() }));
+    }
+
+    #[test]
+    fn a_replaced_secret_signs_until_the_overlap_ends() {
+        let mut hook = webhook(LaneOrder::Chat);
+        let at = Timestamp::from_seconds;
+        let signing = |hook: &Webhook, now| -> Vec<String> {
+            hook.secrets(now).map(|secret| secret.expose().to_owned()).collect()
+        };
+        hook.replace_secret(Some(Secret::new("another secret of it")), at(100));
+        assert_eq!(signing(&hook, at(99)), ["another secret of it", "0123456789abcdef"]);
+        assert_eq!(signing(&hook, at(100)), ["another secret of it"]);
+        let same = hook.clone();
+        hook.replace_secret(Some(Secret::new("another secret of it")), at(900));
+        assert_eq!(hook, same, "the same again changes nothing");
+        hook.replace_secret(None, at(200));
+        assert!(signing(&hook, at(0)).is_empty());
     }
 
     #[test]

@@ -16,16 +16,21 @@
 #![deny(missing_docs)]
 
 mod acks;
+pub mod activity;
 pub mod api_keys;
+pub mod audit;
 pub mod egress;
 pub mod health;
 pub mod hooks;
 mod idempotency;
+pub mod live;
 pub mod media;
 pub mod messages;
+pub mod metrics;
 mod pacing;
 pub mod people;
 mod preview;
+pub mod retention;
 pub mod sessions;
 pub mod supervisor;
 pub mod templates;
@@ -37,18 +42,26 @@ use domain::{
     Clock, Entropy,
     pacing::PacingRules,
     port::{
-        ApiKeyStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, MediaFiles,
+        ApiKeyStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, LogStore, MediaFiles,
         MediaRecords, MessageStore, PacingStore, PeopleStore, SessionStore, StoreError,
         TemplateStore, WebhookStore, WhatsApp,
     },
 };
 
+use activity::{ObservedEngine, ObservedLedger};
+use tokio::sync::Notify;
+
+pub use activity::Activities;
 pub use api_keys::ApiKeys;
+pub use audit::Audit;
 pub use health::{Health, Readiness};
 pub use hooks::Hooks;
+pub use live::{Live, LiveOptions};
 pub use media::{Media, MediaOptions};
 pub use messages::Messages;
+pub use metrics::Metrics;
 pub use people::People;
+pub use retention::RetentionOptions;
 pub use sessions::Sessions;
 pub use supervisor::{Policy, Supervisor};
 pub use templates::Templates;
@@ -66,6 +79,7 @@ pub struct Ports {
     pub webhooks: Arc<dyn WebhookStore>,
     pub api_keys: Arc<dyn ApiKeyStore>,
     pub queue: Arc<dyn DeliveryQueue>,
+    pub log: Arc<dyn LogStore>,
     pub device_keys: Arc<dyn DeviceKeys>,
     pub people: Arc<dyn PeopleStore>,
     pub templates: Arc<dyn TemplateStore>,
@@ -91,6 +105,12 @@ pub struct Options {
     pub media: MediaOptions,
     /// Webhook delivery.
     pub webhooks: WebhookOptions,
+    /// Live events.
+    pub live: LiveOptions,
+    /// How long things are kept.
+    pub retention: RetentionOptions,
+    /// A webhook that delivers nothing for so long while something waits is warned about.
+    pub stall_limit: Duration,
     /// How long a shutdown drains before it cuts.
     pub shutdown_limit: Duration,
 }
@@ -104,6 +124,9 @@ impl Default for Options {
             sends: SendOptions::default(),
             media: MediaOptions::default(),
             webhooks: WebhookOptions::default(),
+            live: LiveOptions::default(),
+            retention: RetentionOptions::default(),
+            stall_limit: Duration::from_secs(900),
             shutdown_limit: Duration::from_secs(15),
         }
     }
@@ -168,6 +191,14 @@ pub struct Gateway {
     pub api_keys: ApiKeys,
     /// Whether it works.
     pub health: Health,
+    /// Events as they happen.
+    pub live: Live,
+    /// Who did what.
+    pub audit: Audit,
+    /// When sessions were last heard of.
+    pub activities: Activities,
+    /// Numbers.
+    pub metrics: Metrics,
     supervisor: Supervisor,
     shutdown_limit: Duration,
 }
@@ -180,7 +211,12 @@ impl Gateway {
     /// [`StartError`].
     pub async fn start(options: Options, ports: Ports) -> Result<Self, StartError> {
         let supervisor = Supervisor::new();
-        let webhooks = Webhooks::build(options.webhooks.clone(), &ports, &supervisor)
+        let audit = Audit::build(&ports, &supervisor);
+        let activities = Activities::build(&ports, &supervisor);
+        let news = Arc::default();
+        let live = Live::build(options.live.clone(), &ports, &supervisor, Arc::clone(&news));
+        let ports = observed(ports, &activities, &audit, news);
+        let webhooks = Webhooks::build(options.webhooks.clone(), &ports, &audit, &supervisor)
             .map_err(StartError::Egress)?;
         let waiters = acks::Waiters::default();
         let hooks = Hooks::build(ports.clock.clone(), &supervisor);
@@ -203,8 +239,11 @@ impl Gateway {
         });
         let api_keys = ApiKeys::build(&ports, &supervisor);
         let health = Health::build(&ports, &supervisor);
+        let meter = webhooks.meter();
+        let limit = options.stall_limit;
+        let metrics = Metrics::build(&ports, &sessions, &live, &audit, meter, limit);
+        retention::start(options.retention.clone(), &ports, &audit, &supervisor);
         sessions.restore().await.map_err(StartError::Store)?;
-        let shutdown_limit = options.shutdown_limit;
         Ok(Self {
             sessions,
             messages,
@@ -215,8 +254,12 @@ impl Gateway {
             webhooks,
             api_keys,
             health,
+            live,
+            audit,
+            activities,
+            metrics,
             supervisor,
-            shutdown_limit,
+            shutdown_limit: options.shutdown_limit,
         })
     }
 
@@ -229,4 +272,11 @@ impl Gateway {
     pub async fn failed(&self) -> String {
         self.supervisor.failed().await
     }
+}
+
+/// The ports with the ledger and the engine watched.
+fn observed(ports: Ports, activities: &Activities, audit: &Audit, news: Arc<Notify>) -> Ports {
+    let ledger = ObservedLedger::new(ports.ledger.clone(), activities.clone(), audit.clone(), news);
+    let engine = ObservedEngine::new(ports.whatsapp.clone(), activities.clone());
+    Ports { ledger: Arc::new(ledger), whatsapp: Arc::new(engine), ..ports }
 }

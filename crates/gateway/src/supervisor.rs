@@ -6,8 +6,12 @@
 //! | [`Policy::Once`] | that is its job | logged; its owner sees it ended | the same |
 
 use std::{
+    collections::HashMap,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -42,7 +46,8 @@ pub struct Supervisor {
     soft: CancellationToken,
     hard: CancellationToken,
     failure: Arc<watch::Sender<Option<String>>>,
-    running: Arc<Mutex<Vec<String>>>,
+    running: Arc<Mutex<HashMap<u64, String>>>,
+    started: Arc<AtomicU64>,
 }
 
 impl Default for Supervisor {
@@ -60,6 +65,7 @@ impl Supervisor {
             hard: CancellationToken::new(),
             failure: Arc::new(watch::Sender::new(None)),
             running: Arc::default(),
+            started: Arc::default(),
         }
     }
 
@@ -73,20 +79,19 @@ impl Supervisor {
     ) -> watch::Receiver<Option<Ending>> {
         let (tell, told) = watch::channel(None);
         let (name, this) = (name.into(), self.clone());
-        this.list(|running| running.push(name.clone()));
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        this.list(|running| running.insert(number, name.clone()));
         tokio::spawn(self.tracker.track_future(async move {
             let hard = this.hard.clone();
             let ending = tokio::select! {
+                // In a fixed order, so that simulations repeat.
+                biased;
                 ended = AssertUnwindSafe(task).catch_unwind() => {
                     if ended.is_ok() { Ending::Finished } else { Ending::Panicked }
                 }
                 () = hard.cancelled() => Ending::Cut,
             };
-            this.list(|running| {
-                if let Some(at) = running.iter().position(|other| *other == name) {
-                    running.swap_remove(at);
-                }
-            });
+            this.list(|running| running.remove(&number));
             this.judge(&name, policy, ending);
             let _ = tell.send(Some(ending));
         }));
@@ -102,8 +107,8 @@ impl Supervisor {
         }
     }
 
-    fn list(&self, change: impl FnOnce(&mut Vec<String>)) {
-        change(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner));
+    fn list<T>(&self, change: impl FnOnce(&mut HashMap<u64, String>) -> T) -> T {
+        change(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Cancelled when the shutdown begins: take no more work.
@@ -121,7 +126,9 @@ impl Supervisor {
         self.soft.cancel();
         self.tracker.close();
         if tokio::time::timeout(limit, self.tracker.wait()).await.is_err() {
-            self.list(|running| tracing::warn!(tasks = ?running, "cut at the shutdown limit"));
+            self.list(
+                |running| tracing::warn!(tasks = ?running.values(), "cut at the shutdown limit"),
+            );
             self.hard.cancel();
             self.tracker.wait().await;
         }

@@ -5,7 +5,8 @@ use std::{path::Path, sync::Arc};
 use anyhow::Context as _;
 use domain::{Entropy, pacing::PacingRules};
 use gateway::{
-    Gateway, MediaOptions, Options, Ports, SendOptions, webhooks::WebhookOptions,
+    Gateway, LiveOptions, MediaOptions, Options, Ports, RetentionOptions, SendOptions,
+    webhooks::WebhookOptions,
 };
 use storage::{FolderMedia, MasterKey, SqliteStore, StoreOptions};
 use whatsapp::{Engine, EngineOptions, MediaEndpoint};
@@ -75,6 +76,7 @@ fn ports(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Ports> {
         webhooks: Arc::new(store.clone()),
         api_keys: Arc::new(store.clone()),
         queue: Arc::new(store.clone()),
+        log: Arc::new(store.clone()),
         device_keys: Arc::new(store.clone()),
         people: Arc::new(store.clone()),
         templates: Arc::new(store.clone()),
@@ -107,6 +109,7 @@ fn write_first_key(dir: &Path, key: &str) -> anyhow::Result<()> {
 fn options(settings: &Settings) -> Options {
     let webhooks = &settings.webhooks;
     let millis = std::time::Duration::from_millis;
+    let days = |days: u64| std::time::Duration::from_secs(days * 86_400);
     Options {
         // A fresh name at each start: a lease of an earlier life of this process is not ours.
         node: node_name(&SystemEntropy),
@@ -120,6 +123,14 @@ fn options(settings: &Settings) -> Options {
             concurrency: settings.media.concurrency,
         },
         shutdown_limit: settings.shutdown_limit(),
+        live: LiveOptions { clients_max: settings.live.clients_max, ..LiveOptions::default() },
+        retention: RetentionOptions {
+            events: days(webhooks.outbox_retention_days),
+            failures: days(webhooks.failure_retention_days),
+            audit: days(settings.audit.retention_days),
+            ..RetentionOptions::default()
+        },
+        stall_limit: millis(webhooks.stall_limit_ms),
         webhooks: WebhookOptions {
             timeout: millis(webhooks.timeout_ms),
             retry_delay: millis(webhooks.retry_delay_ms),
@@ -127,8 +138,10 @@ fn options(settings: &Settings) -> Options {
             concurrency: webhooks.concurrency,
             ssrf_protect: webhooks.ssrf_protect,
             allowed_hosts: webhooks.allowed_hosts.clone(),
+            secret_overlap: std::time::Duration::from_secs(webhooks.secret_overlap_hours * 3600),
+            max_payload_bytes: webhooks.max_payload_bytes,
             // A worker that hangs for a whole time-out must still hold its lane when the answer comes.
-            lease: millis(webhooks.timeout_ms * 2 + 20_000),
+            lease: millis(webhooks.timeout_ms.max(60_000) * 2 + 20_000),
             ..WebhookOptions::default()
         },
     }
@@ -169,6 +182,7 @@ pub fn router(settings: &Settings, gateway: Gateway) -> anyhow::Result<axum::Rou
         cors_origins: settings.server.cors_origins.clone(),
         trusted_proxies: settings.trusted_proxies()?,
         version: env!("CARGO_PKG_VERSION"),
+        metrics_token: settings.secrets.metrics_token.clone(),
         resident_bytes: Arc::new(resident_bytes),
     };
     Ok(api::router(options, gateway))

@@ -1,48 +1,26 @@
 //! Changes, events and deliveries in one transaction.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use domain::{
-    DeliveryId, SessionId, Timestamp,
+    Timestamp,
     event::{Event, EventDraft},
-    port::{Ledger, StoreResult, Write, WriteOutcome},
-    webhook::Webhook,
+    port::{Ledger, SessionPatch, StoreResult, Write, WriteOutcome},
 };
 
 use crate::{
-    error::{Doing as _, corrupt, gone},
+    delivery::push,
+    error::{Doing as _, gone},
     media,
     message::{self, Ack},
     open::SqliteStore,
-    people, session, webhook,
+    people, session,
     writer::Unit,
 };
-
-const NEXT_SEQUENCE: &str =
-    "update session set last_sequence = last_sequence + $2 where id = $1 returning last_sequence";
-const INSERT_EVENT: &str = "insert into event (id, session_id, sequence, kind, occurred_at, chat, idempotency_key, data) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8)";
-const INSERT_DELIVERY: &str = "insert into delivery (id, webhook_id, event_id, lane, sequence, state, occurred_at) \
-     values ($1, $2, $3, $4, $5, 'pending', $6)";
-// A lane that waits for a retry keeps its time: a new delivery behind the head must not wake it.
-const OPEN_LANE: &str =
-    "insert into lane (id, webhook_id, due_at) values ($1, $2, 0) on conflict (id) do nothing";
 
 #[async_trait]
 impl Ledger for SqliteStore {
     async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<WriteOutcome>> {
-        self.writer
-            .run("writing to the ledger", move |unit| {
-                Box::pin(async move {
-                    let mut outcomes = Vec::with_capacity(writes.len());
-                    for write in writes {
-                        outcomes.push(apply(unit, write).await?);
-                    }
-                    Ok(outcomes)
-                })
-            })
-            .await
+        self.writer.write(writes).await
     }
 
     async fn release_held(&self, now: Timestamp) -> StoreResult<u64> {
@@ -66,11 +44,79 @@ impl Ledger for SqliteStore {
     }
 }
 
-async fn apply(unit: &mut Unit, write: Write) -> StoreResult<WriteOutcome> {
-    match write {
-        Write::InsertMessage { message, events } => message::insert(unit, *message, events).await,
+/// What a write did, before its events are numbered.
+enum Applied {
+    /// Nothing; it has no events then.
+    Unchanged,
+    /// The change is made; its session is there.
+    Changed,
+    /// An event by itself; its session may not exist.
+    Alone,
+}
+
+/// Applies units of writes one after another, then numbers and stores the events of all of them together.
+pub(crate) async fn apply(
+    unit: &mut Unit,
+    units: &[Vec<Write>],
+) -> StoreResult<Vec<Vec<WriteOutcome>>> {
+    let (mut applied, mut drafts) = (Vec::with_capacity(units.len()), Vec::new());
+    let mut recorded = Vec::new();
+    for writes in units {
+        let mut of_unit = Vec::with_capacity(writes.len());
+        for write in writes {
+            if matches!(write, Write::ChangeMessage { .. }) {
+                // It looks whether its event was recorded before.
+                recorded.extend(push::record(unit, std::mem::take(&mut drafts)).await?);
+            }
+            let (done, events) = change(unit, write).await?;
+            of_unit.push((done, events.len()));
+            drafts.extend(events);
+        }
+        applied.push(of_unit);
+    }
+    recorded.extend(push::record(unit, drafts).await?);
+    let mut recorded = recorded.into_iter();
+    let mut outcomes = Vec::with_capacity(units.len());
+    for of_unit in applied {
+        let mut answers = Vec::with_capacity(of_unit.len());
+        for (done, count) in of_unit {
+            let events: Option<Vec<Event>> = recorded
+                .by_ref()
+                .take(count)
+                .map(|event| event.map(|event| Event::clone(&event)))
+                .collect();
+            answers.push(match (done, events) {
+                (Applied::Unchanged, _) | (Applied::Alone, None) => WriteOutcome::Unchanged,
+                (_, Some(events)) => WriteOutcome::Applied(events),
+                (Applied::Changed, None) => {
+                    return Err(gone("recording an event of a session"));
+                }
+            });
+        }
+        outcomes.push(answers);
+    }
+    Ok(outcomes)
+}
+
+/// Records events of sessions that are there.
+pub(crate) async fn record_all(unit: &mut Unit, drafts: Vec<EventDraft>) -> StoreResult<()> {
+    let recorded = push::record(unit, drafts).await?;
+    if recorded.iter().any(Option::is_none) {
+        return Err(gone("recording an event of a session"));
+    }
+    Ok(())
+}
+
+/// The change alone, and the events it causes, in their order.
+async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(Applied, Vec<EventDraft>)> {
+    let events = match write {
+        Write::Append { event } => return Ok((Applied::Alone, vec![event.as_ref().clone()])),
+        Write::InsertMessage { message, events } => {
+            message::insert(unit, message.as_ref().clone(), events.clone()).await?
+        }
         Write::ChangeMessage { session, wa_id, change, hold_until, events } => {
-            message::change(unit, session, &wa_id, *change, hold_until, events).await
+            let change = change.as_ref().clone();
+            message::change(unit, *session, wa_id, change, *hold_until, events.clone()).await?
         }
         Write::AdvanceMessage {
             session,
@@ -81,128 +127,32 @@ async fn apply(unit: &mut Unit, write: Write) -> StoreResult<WriteOutcome> {
             hold_until,
             events,
         } => {
-            let ack = Ack { status, timestamp, metadata };
-            message::advance(unit, session, &wa_id, ack, hold_until, events).await
+            let ack = Ack { status: *status, timestamp: *timestamp, metadata: metadata.clone() };
+            message::advance(unit, *session, wa_id, ack, *hold_until, events.clone()).await?
         }
         Write::LearnIdentity { session, identity } => {
-            let learned = people::learn_identity(unit, session, &identity).await?;
-            recorded_if(unit, learned, vec![]).await
+            some_if(people::learn_identity(unit, *session, identity).await?, &[])
         }
         Write::LearnContact { session, id, patch } => {
-            let learned = people::learn_contact(unit, session, &id, &patch).await?;
-            recorded_if(unit, learned, vec![]).await
+            some_if(people::learn_contact(unit, *session, id, patch).await?, &[])
         }
         Write::MarkChat { session, chat, mark } => {
-            let marked = people::mark_chat(unit, session, &chat, mark).await?;
-            recorded_if(unit, marked, vec![]).await
+            some_if(people::mark_chat(unit, *session, chat, *mark).await?, &[])
         }
         Write::NameChat { session, chat, name } => {
-            let named = people::name_chat(unit, session, &chat, &name).await?;
-            recorded_if(unit, named, vec![]).await
+            some_if(people::name_chat(unit, *session, chat, name).await?, &[])
         }
         Write::SettleMedia { session, wa_id, state, events } => {
-            let settled = media::settle(unit, session, &wa_id, &state).await?;
-            recorded_if(unit, settled, events).await
+            some_if(media::settle(unit, *session, wa_id, state).await?, events)
         }
         Write::PatchSession { session, patch, events } => {
-            let patched = session::patch(unit, session, *patch).await?;
-            recorded_if(unit, patched, events).await
+            let patch = SessionPatch::clone(patch);
+            some_if(session::patch(unit, *session, patch).await?, events)
         }
-        Write::Append { event } => {
-            let recorded = record(unit, vec![*event]).await?;
-            Ok(recorded.map_or(WriteOutcome::Unchanged, WriteOutcome::Applied))
-        }
-    }
+    };
+    Ok(events.map_or((Applied::Unchanged, vec![]), |events| (Applied::Changed, events)))
 }
 
-/// Records the events of a change that applied.
-async fn recorded_if(
-    unit: &mut Unit,
-    applied: bool,
-    events: Vec<EventDraft>,
-) -> StoreResult<WriteOutcome> {
-    if !applied {
-        return Ok(WriteOutcome::Unchanged);
-    }
-    record_all(unit, events).await.map(WriteOutcome::Applied)
-}
-
-/// Records events of a session that is there, because something of it was just changed.
-pub(crate) async fn record_all(
-    unit: &mut Unit,
-    drafts: Vec<EventDraft>,
-) -> StoreResult<Vec<Event>> {
-    record(unit, drafts).await?.ok_or_else(|| gone("recording an event of a session"))
-}
-
-/// Numbers and stores events with their deliveries; `None` when their session does not exist.
-async fn record(unit: &mut Unit, drafts: Vec<EventDraft>) -> StoreResult<Option<Vec<Event>>> {
-    const DOING: &str = "recording an event";
-    let Some(session) = drafts.first().map(|draft| draft.session) else { return Ok(Some(vec![])) };
-    let count = i64::try_from(drafts.len()).unwrap_or(i64::MAX);
-    let last: Option<i64> = sqlx::query_scalar(NEXT_SEQUENCE)
-        .bind(session.to_string())
-        .bind(count)
-        .fetch_optional(&mut unit.conn)
-        .await
-        .doing(DOING)?;
-    let Some(last) = last else { return Ok(None) };
-    let first = u64::try_from(last - count + 1).map_err(|_| corrupt(DOING))?;
-    let webhooks = webhooks(unit, session).await?;
-    let mut events = Vec::with_capacity(drafts.len());
-    for (draft, sequence) in drafts.into_iter().zip(first..) {
-        let event = Event { draft, sequence };
-        store(unit, &event, &webhooks).await?;
-        events.push(event);
-    }
-    Ok(Some(events))
-}
-
-async fn store(unit: &mut Unit, event: &Event, webhooks: &[Webhook]) -> StoreResult<()> {
-    const DOING: &str = "recording an event";
-    let draft = &event.draft;
-    let sequence = i64::try_from(event.sequence).map_err(|_| corrupt(DOING))?;
-    sqlx::query(INSERT_EVENT)
-        .bind(draft.id.to_string())
-        .bind(draft.session.to_string())
-        .bind(sequence)
-        .bind(draft.kind.as_str())
-        .bind(draft.occurred_at.millis())
-        .bind(draft.chat.as_ref().map(domain::ChatId::as_str))
-        .bind(&draft.idempotency_key)
-        .bind(draft.data.to_string())
-        .execute(&mut unit.conn)
-        .await
-        .doing(DOING)?;
-    for webhook in webhooks.iter().filter(|webhook| webhook.wants(draft)) {
-        let lane = webhook.lane(draft);
-        sqlx::query(INSERT_DELIVERY)
-            .bind(DeliveryId::of(draft.id, webhook.id).to_string())
-            .bind(webhook.id.to_string())
-            .bind(draft.id.to_string())
-            .bind(lane.as_str())
-            .bind(sequence)
-            .bind(draft.occurred_at.millis())
-            .execute(&mut unit.conn)
-            .await
-            .doing(DOING)?;
-        sqlx::query(OPEN_LANE)
-            .bind(lane.as_str())
-            .bind(webhook.id.to_string())
-            .execute(&mut unit.conn)
-            .await
-            .doing(DOING)?;
-    }
-    Ok(())
-}
-
-/// The webhooks of a session as of this transaction.
-async fn webhooks(unit: &mut Unit, session: SessionId) -> StoreResult<Arc<Vec<Webhook>>> {
-    if let Some(known) = unit.webhooks.get(&session) {
-        return Ok(known.clone());
-    }
-    let cipher = unit.cipher.clone();
-    let found = Arc::new(webhook::of_session(&mut unit.conn, session, &cipher).await?);
-    unit.remember(session, found.clone());
-    Ok(found)
+fn some_if(applied: bool, events: &[EventDraft]) -> Option<Vec<EventDraft>> {
+    applied.then(|| events.to_vec())
 }

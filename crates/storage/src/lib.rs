@@ -14,10 +14,12 @@
 //! one transaction. A second process cannot open the same file.
 
 mod api_key;
+mod audit;
 mod crypt;
 mod delivery;
 mod device_key;
 mod error;
+mod event_log;
 mod folder;
 mod idempotency;
 mod keyfile;
@@ -27,7 +29,10 @@ mod message;
 mod open;
 mod pacing;
 mod people;
+mod receivers;
+mod rows;
 mod session;
+mod telemetry;
 mod template;
 mod webhook;
 mod writer;

@@ -15,7 +15,9 @@ use sqlx::{
 
 use crate::{
     crypt::{Cipher, MasterKey},
+    delivery::{leases::Leases, recent::Recent},
     error::Doing as _,
+    receivers::Receivers,
     writer::{Unit, Writer},
 };
 
@@ -90,6 +92,9 @@ pub struct SqliteStore {
     pub(crate) writer: Writer,
     pub(crate) readers: SqlitePool,
     pub(crate) cipher: Arc<Cipher>,
+    pub(crate) leases: Arc<Leases>,
+    pub(crate) recent: Arc<Recent>,
+    pub(crate) receivers: Arc<Receivers>,
     _lock: Arc<File>,
 }
 
@@ -115,6 +120,7 @@ impl SqliteStore {
             return Err(OpenError::WrongKey(path));
         }
         void_leases(&mut conn).await.map_err(failed)?;
+        let last_ticket = last_ticket(&mut conn).await.map_err(failed)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers.max(1))
             .acquire_timeout(Duration::from_secs(10))
@@ -122,13 +128,11 @@ impl SqliteStore {
             .await
             .doing("opening the database")
             .map_err(failed)?;
-        let writer = Writer::start(Unit {
-            conn,
-            cipher: cipher.clone(),
-            webhooks: Default::default(),
-            lock: lock.clone(),
-        });
-        Ok(Self { writer, readers, cipher, _lock: lock })
+        let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
+        let receivers = Arc::<Receivers>::default();
+        let unit = Unit::new(conn, cipher.clone(), lock.clone(), leases.clone(), last_ticket);
+        let writer = Writer::start(unit, recent.clone(), receivers.clone());
+        Ok(Self { writer, readers, cipher, leases, recent, receivers, _lock: lock })
     }
 
     /// Finishes what is queued and closes every connection. Calls after it fail as unavailable.
@@ -151,6 +155,10 @@ fn connection(path: &Path) -> SqliteConnectOptions {
         // The last commit must survive a power cut, not only a crash of the process.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        // Negative: KiB. The pages that every commit touches stay in memory.
+        .pragma("cache_size", "-16384")
+        // Pages of the log between two checkpoints: fewer, larger ones.
+        .pragma("wal_autocheckpoint", "16000")
         .busy_timeout(Duration::from_secs(10))
 }
 
@@ -202,13 +210,18 @@ async fn key_fits(conn: &mut SqliteConnection, cipher: &Cipher) -> StoreResult<b
 
 /// Only one process can have the file open, so every lease in it belongs to a life that ended.
 async fn void_leases(conn: &mut SqliteConnection) -> StoreResult<()> {
-    for sql in [
-        "update session set lease_owner = null, lease_until = null where lease_owner is not null",
-        "update lane set owner = null, lease_until = null where owner is not null",
-    ] {
-        sqlx::query(sql).execute(&mut *conn).await.doing("clearing old leases")?;
-    }
-    Ok(())
+    let sql =
+        "update session set lease_owner = null, lease_until = null where lease_owner is not null";
+    sqlx::query(sql).execute(conn).await.doing("clearing old leases").map(|_| ())
+}
+
+/// The tickets of lanes go on where they stopped.
+async fn last_ticket(conn: &mut SqliteConnection) -> StoreResult<i64> {
+    let last: Option<i64> = sqlx::query_scalar("select max(due_at) from lane where tried = 0")
+        .fetch_one(conn)
+        .await
+        .doing("reading the lanes")?;
+    Ok(last.unwrap_or(0))
 }
 
 #[cfg(test)]

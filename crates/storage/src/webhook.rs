@@ -1,38 +1,82 @@
 //! Webhooks. Secrets and headers are encrypted.
 
+use std::{collections::HashMap, sync::Arc};
+
 use async_trait::async_trait;
 use domain::{
     SessionId, Timestamp, WebhookId,
-    event::Subscription,
+    delivery::{Health, PauseReason, PolicyChoice},
+    event::{EventType, Subscription},
     filter::Filters,
     port::{Page, StoreResult, WebhookStore},
-    webhook::{LaneOrder, Secret, Webhook},
+    webhook::{LaneOrder, PreviousSecret, Secret, Webhook},
 };
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     crypt::Cipher,
+    delivery::settle,
     error::{Doing as _, corrupt},
     open::SqliteStore,
+    writer::Unit,
 };
 
 const INSERT: &str = "insert into webhook (id, session_id, url, events, filters, headers, secret, active, retry_count, \
-     lane_order, last_triggered_at, created_at, updated_at) \
-     select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 \
-     where $14 = 0 or (select count(*) from webhook where session_id = $2) < $14";
+     lane_order, last_triggered_at, created_at, updated_at, policy, previous_secret, previous_secret_until, signing_key, \
+     health, held_until) \
+     select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19 \
+     where $20 = 0 or (select count(*) from webhook where session_id = $2) < $20";
+// The health is not the user's: outcomes change it, and a pause does.
 const UPDATE: &str = "update webhook set url = $2, events = $3, filters = $4, headers = $5, secret = $6, active = $7, \
-     retry_count = $8, lane_order = $9, updated_at = $10 where id = $1";
+     retry_count = $8, lane_order = $9, updated_at = $10, policy = $11, previous_secret = $12, \
+     previous_secret_until = $13, signing_key = $14 where id = $1";
+const SET_HEALTH: &str = "update webhook set health = $2, held_until = $3 where id = $1";
 const GET: &str = "select * from webhook where id = $1";
 const OF_SESSION: &str = "select * from webhook where session_id = $1 order by position desc";
 const LIST: &str = "select * from webhook where ($1 is null or session_id = $1) order by position desc \
      limit $2 offset $3";
+const DOUBTFUL: &str = "select id, health from webhook where health <> '{}'";
 const DELETE: &str = "delete from webhook where id = $1";
+
+/// How no `retry_count` is stored.
+const NOT_GIVEN: i64 = -1;
+
+/// The health column of a row.
+pub(crate) fn health(row: &SqliteRow) -> StoreResult<Health> {
+    json_of(row, "health")
+}
+
+/// The policy column of a row.
+pub(crate) fn policy(row: &SqliteRow) -> StoreResult<PolicyChoice> {
+    json_of(row, "policy")
+}
+
+fn json_of<T: serde::de::DeserializeOwned + Default>(
+    row: &SqliteRow,
+    column: &str,
+) -> StoreResult<T> {
+    const DOING: &str = "reading a webhook";
+    let text: &str = row.try_get(column).doing(DOING)?;
+    if text == "{}" {
+        return Ok(T::default());
+    }
+    serde_json::from_str(text).map_err(|_| corrupt(DOING))
+}
+
+/// A health as its column has it: a sound one is `{}`, so that the others are found.
+pub(crate) fn stored_health(health: &Health) -> String {
+    if health.is_sound() { "{}".into() } else { json(health) }
+}
 
 fn read(row: &SqliteRow, cipher: &Cipher) -> StoreResult<Webhook> {
     const DOING: &str = "reading a webhook";
     let bad = || corrupt(DOING);
     let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
     let number = |name: &str| row.try_get::<i64, _>(name).doing(DOING);
+    let time = |name: &str| {
+        let millis = row.try_get::<Option<i64>, _>(name).doing(DOING);
+        millis.map(|millis| millis.map(Timestamp::from_millis))
+    };
     let sealed = |name: &str| row.try_get::<Option<Vec<u8>>, _>(name).doing(DOING);
     let id_text = text("id")?;
     let open = |name: &str| {
@@ -41,6 +85,9 @@ fn read(row: &SqliteRow, cipher: &Cipher) -> StoreResult<Webhook> {
     };
     let filters: Option<String> = row.try_get("filters").doing(DOING)?;
     let headers = open("headers")?;
+    let previous = open("previous_secret")?.map(Secret::new).zip(time("previous_secret_until")?);
+    let retry_count = number("retry_count")?;
+    let retry_count = (retry_count != NOT_GIVEN).then_some(retry_count);
     Ok(Webhook {
         id: id_text.parse().map_err(|_| bad())?,
         session: text("session_id")?.parse().map_err(|_| bad())?,
@@ -51,13 +98,14 @@ fn read(row: &SqliteRow, cipher: &Cipher) -> StoreResult<Webhook> {
             .transpose()?,
         headers: headers.map_or(Ok(vec![]), |h| serde_json::from_str(&h).map_err(|_| bad()))?,
         secret: open("secret")?.map(Secret::new),
+        previous_secret: previous.map(|(secret, until)| PreviousSecret { secret, until }),
+        signing_key: open("signing_key")?.map(Secret::new),
         active: number("active")? == 1,
-        retry_count: u8::try_from(number("retry_count")?).map_err(|_| bad())?,
+        retry_count: retry_count.map(u8::try_from).transpose().map_err(|_| bad())?,
+        policy: policy(row)?,
+        health: health(row)?,
         order: LaneOrder::parse(&text("lane_order")?).ok_or_else(bad)?,
-        last_triggered_at: row
-            .try_get::<Option<i64>, _>("last_triggered_at")
-            .doing(DOING)?
-            .map(Timestamp::from_millis),
+        last_triggered_at: time("last_triggered_at")?,
         created_at: Timestamp::from_millis(number("created_at")?),
         updated_at: Timestamp::from_millis(number("updated_at")?),
     })
@@ -69,21 +117,29 @@ struct Stored {
     filters: Option<String>,
     headers: Option<Vec<u8>>,
     secret: Option<Vec<u8>>,
+    previous_secret: Option<Vec<u8>>,
+    previous_until: Option<i64>,
+    signing_key: Option<Vec<u8>>,
+    policy: String,
+    retry_count: i64,
 }
 
 fn stored(webhook: &Webhook, cipher: &Cipher) -> Stored {
     let id = webhook.id.to_string();
-    let headers = (!webhook.headers.is_empty())
-        .then(|| cipher.seal_text(&["webhook", &id, "headers"], &json(&webhook.headers)));
-    let secret = webhook
-        .secret
-        .as_ref()
-        .map(|secret| cipher.seal_text(&["webhook", &id, "secret"], secret.expose()));
+    let seal = |name: &str, text: &str| cipher.seal_text(&["webhook", &id, name], text);
+    let secret =
+        |name: &str, secret: Option<&Secret>| secret.map(|secret| seal(name, secret.expose()));
+    let previous = webhook.previous_secret.as_ref();
     Stored {
         events: json(&webhook.events),
         filters: webhook.filters.as_ref().map(json),
-        headers,
-        secret,
+        headers: (!webhook.headers.is_empty()).then(|| seal("headers", &json(&webhook.headers))),
+        secret: secret("secret", webhook.secret.as_ref()),
+        previous_secret: secret("previous_secret", previous.map(|previous| &previous.secret)),
+        previous_until: previous.map(|previous| previous.until.millis()),
+        signing_key: secret("signing_key", webhook.signing_key.as_ref()),
+        policy: json(&webhook.policy),
+        retry_count: webhook.retry_count.map_or(NOT_GIVEN, i64::from),
     }
 }
 
@@ -100,6 +156,74 @@ pub(crate) async fn of_session(
 ) -> StoreResult<Vec<Webhook>> {
     let rows = sqlx::query(OF_SESSION).bind(session.to_string()).fetch_all(conn).await;
     rows.doing("reading a session's webhooks")?.iter().map(|row| read(row, cipher)).collect()
+}
+
+/// One webhook.
+pub(crate) async fn one(
+    conn: &mut SqliteConnection,
+    id: WebhookId,
+    cipher: &Cipher,
+) -> StoreResult<Option<Webhook>> {
+    let row = sqlx::query(GET).bind(id.to_string()).fetch_optional(conn).await;
+    row.doing("reading a webhook")?.map(|row| read(&row, cipher)).transpose()
+}
+
+/// The health of every webhook that is not sound.
+pub(crate) async fn doubtful(
+    conn: &mut SqliteConnection,
+) -> StoreResult<HashMap<WebhookId, Health>> {
+    const DOING: &str = "reading the health of webhooks";
+    let mut found = HashMap::new();
+    for row in sqlx::query(DOUBTFUL).fetch_all(conn).await.doing(DOING)? {
+        let id: String = row.try_get("id").doing(DOING)?;
+        found.insert(id.parse().map_err(|_| corrupt(DOING))?, health(&row)?);
+    }
+    Ok(found)
+}
+
+/// Changes the health of a webhook by hand; `false` when it is unknown.
+async fn change_health(
+    unit: &mut Unit,
+    id: WebhookId,
+    change: impl FnOnce(&mut Health),
+) -> StoreResult<bool> {
+    const DOING: &str = "pausing or resuming a webhook";
+    let cipher = unit.cipher.clone();
+    let Some(webhook) = one(&mut unit.conn, id, &cipher).await? else { return Ok(false) };
+    let mut health = webhook.health;
+    change(&mut health);
+    if health == webhook.health {
+        return Ok(true);
+    }
+    unit.doubtful = None;
+    unit.webhooks.changed();
+    sqlx::query(SET_HEALTH)
+        .bind(id.to_string())
+        .bind(stored_health(&health))
+        .bind(health.held_until().map_or(0, Timestamp::millis))
+        .execute(&mut unit.conn)
+        .await
+        .doing(DOING)?;
+    if let (None, Some(pause)) = (webhook.health.pause, health.pause) {
+        let reason = pause.reason.as_str();
+        settle::tell(unit, id, EventType::WebhookPaused, reason, pause.at).await?;
+    }
+    Ok(true)
+}
+
+impl SqliteStore {
+    /// A webhook from memory, as of the last commit.
+    pub(crate) async fn receiver_of(&self, id: WebhookId) -> StoreResult<Option<Arc<Webhook>>> {
+        let (known, version) = self.receivers.get(id);
+        if known.is_some() {
+            return Ok(known);
+        }
+        let read = WebhookStore::get(self, id).await?.map(Arc::new);
+        if let Some(webhook) = &read {
+            self.receivers.keep(webhook.clone(), version);
+        }
+        Ok(read)
+    }
 }
 
 #[async_trait]
@@ -120,11 +244,17 @@ impl WebhookStore for SqliteStore {
                         .bind(stored.headers)
                         .bind(stored.secret)
                         .bind(i64::from(webhook.active))
-                        .bind(i64::from(webhook.retry_count))
+                        .bind(stored.retry_count)
                         .bind(webhook.order.as_str())
                         .bind(webhook.last_triggered_at.map(Timestamp::millis))
                         .bind(webhook.created_at.millis())
                         .bind(webhook.updated_at.millis())
+                        .bind(stored.policy)
+                        .bind(stored.previous_secret)
+                        .bind(stored.previous_until)
+                        .bind(stored.signing_key)
+                        .bind(stored_health(&webhook.health))
+                        .bind(webhook.health.held_until().map_or(0, Timestamp::millis))
                         .bind(i64::from(most))
                         .execute(&mut unit.conn)
                         .await
@@ -166,9 +296,13 @@ impl WebhookStore for SqliteStore {
                         .bind(stored.headers)
                         .bind(stored.secret)
                         .bind(i64::from(webhook.active))
-                        .bind(i64::from(webhook.retry_count))
+                        .bind(stored.retry_count)
                         .bind(webhook.order.as_str())
                         .bind(webhook.updated_at.millis())
+                        .bind(stored.policy)
+                        .bind(stored.previous_secret)
+                        .bind(stored.previous_until)
+                        .bind(stored.signing_key)
                         .execute(&mut unit.conn)
                         .await
                         .doing("changing a webhook")?;
@@ -179,14 +313,36 @@ impl WebhookStore for SqliteStore {
     }
 
     async fn delete(&self, id: WebhookId) -> StoreResult<bool> {
-        self.writer
+        let deleted = self
+            .writer
             .run("deleting a webhook", move |unit| {
                 Box::pin(async move {
                     unit.webhooks.clear();
+                    unit.doubtful = None;
                     let done =
                         sqlx::query(DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
                     Ok(done.doing("deleting a webhook")?.rows_affected() == 1)
                 })
+            })
+            .await;
+        self.leases.forget(id);
+        deleted
+    }
+
+    async fn pause(&self, id: WebhookId, at: Timestamp) -> StoreResult<bool> {
+        self.writer
+            .run("pausing a webhook", move |unit| {
+                Box::pin(change_health(unit, id, move |health| {
+                    health.pause(at, PauseReason::Requested);
+                }))
+            })
+            .await
+    }
+
+    async fn resume(&self, id: WebhookId, now: Timestamp) -> StoreResult<bool> {
+        self.writer
+            .run("resuming a webhook", move |unit| {
+                Box::pin(change_health(unit, id, move |health| health.resume(now)))
             })
             .await
     }

@@ -9,11 +9,13 @@ pub mod build;
 mod clock;
 pub mod conformance;
 mod entropy;
+pub mod model;
 mod receiver;
 mod whatsapp;
 
 pub use clock::ManualClock;
 pub use entropy::SeededEntropy;
+pub use model::ModelStore;
 pub use receiver::{Received, Receiver, Reply};
 pub use whatsapp::{Asked, FakeLink, FakeWhatsApp, OnDownload, OnSend};
 

@@ -23,6 +23,8 @@ pub enum Reply {
     Status(u16),
     /// This status with a body.
     Body(u16, String),
+    /// This status with a `Retry-After`.
+    RetryAfter(u16, String),
     /// A redirect to this address.
     Redirect(String),
     /// This status after this time.
@@ -139,6 +141,9 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes
     match reply.unwrap_or(Reply::Status(200)) {
         Reply::Status(status) => code(status).into_response(),
         Reply::Body(status, body) => (code(status), body).into_response(),
+        Reply::RetryAfter(status, when) => {
+            (code(status), [(header::RETRY_AFTER, when)]).into_response()
+        }
         Reply::Redirect(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
         Reply::Slow(time, status) => {
             tokio::time::sleep(time).await;

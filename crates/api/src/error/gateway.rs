@@ -140,6 +140,7 @@ impl OnPath<(SessionId, WebhookId)> for WebhookError {
             Self::Filters(error) => ApiError::problem(error),
             Self::Events(text) | Self::Secret(text) => ApiError::problem(text),
             Self::RetryCount => ApiError::problem(&self),
+            Self::Policy(error) => ApiError::problem(error),
             Self::Store(error) => ApiError::store(error),
         }
     }

@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{
-    ApiKeyId, SessionId, TemplateId, WebhookId,
+    ApiKeyId, DeliveryId, EventId, SessionId, TemplateId, WebhookId,
     api_key::KeyRefused,
     port::{StoreError, StoreErrorKind},
 };
@@ -46,6 +46,14 @@ impl Named for WebhookId {
 
 impl Named for TemplateId {
     const KIND: &'static str = "Template";
+}
+
+impl Named for DeliveryId {
+    const KIND: &'static str = "Delivery";
+}
+
+impl Named for EventId {
+    const KIND: &'static str = "Event";
 }
 
 impl Named for ApiKeyId {
@@ -189,6 +197,11 @@ impl ApiError {
     /// Says what could have been chosen.
     pub fn with_valid_options(self, options: Vec<String>) -> Self {
         Self { valid_options: Some(options), ..self }
+    }
+
+    /// Says when to try again.
+    pub fn with_retry_after(self, seconds: u64) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
     }
 
     /// Takes back the advice to try again: what became of the request is not known.

@@ -16,6 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     AppState,
     access::{Caller, OnSession, Operator, Unscoped, Viewer},
+    activity::{self, ActivityBody},
     body::RawBody,
     error::{ApiError, OnPath as _},
     query::{Query, slice},
@@ -98,6 +99,10 @@ pub struct SessionBody {
     restriction: Option<Restriction>,
     /// Whether stop, logout and force-kill apply; otherwise start does.
     engine_loaded: bool,
+    /// When it was last heard of; where sessions are read, once something was heard.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activity: Option<ActivityBody>,
 }
 
 /// A limit that WhatsApp put on an account.
@@ -130,6 +135,7 @@ impl From<SessionView> for SessionBody {
                 expires_at: restriction.expires_at.map(Timestamp::iso),
             }),
             engine_loaded: view.engine_loaded,
+            activity: None,
         }
     }
 }
@@ -248,7 +254,11 @@ async fn list(
         views.sort_by_key(|view| std::cmp::Reverse(view.session.created_at));
         slice(views, query.page())
     };
-    Ok(Json(views.into_iter().map(SessionBody::from).collect()))
+    let mut bodies = Vec::with_capacity(views.len());
+    for view in views {
+        bodies.push(with_activity(&state, view).await?);
+    }
+    Ok(Json(bodies))
 }
 
 /// Reads one session.
@@ -262,7 +272,12 @@ async fn get(
     State(state): State<AppState>,
     on: OnSession<Viewer>,
 ) -> Result<Json<SessionBody>, ApiError> {
-    Ok(Json(find(&state, on.session).await?.into()))
+    Ok(Json(with_activity(&state, find(&state, on.session).await?).await?))
+}
+
+async fn with_activity(state: &AppState, view: SessionView) -> Result<SessionBody, ApiError> {
+    let activity = activity::of(state, view.session.id).await?;
+    Ok(SessionBody { activity, ..view.into() })
 }
 
 /// Reads a session or answers 404.

@@ -48,12 +48,18 @@ impl Operation {
 }
 
 #[tokio::test]
-async fn only_health_is_public() {
+async fn only_health_is_public_and_metrics_have_a_token_of_their_own() {
     let public: Vec<String> =
         operations().into_iter().filter(|o| o.needs.is_empty()).map(|o| o.path).collect();
     assert_eq!(
         public,
-        ["/api/health", "/api/health/live", "/api/health/ready", "/api/infra/health"]
+        [
+            "/api/health",
+            "/api/health/live",
+            "/api/health/ready",
+            "/api/infra/health",
+            "/api/metrics"
+        ]
     );
 }
 
@@ -113,7 +119,8 @@ async fn every_route_lets_the_least_role_in() {
         // Each role on its own app: some routes delete what others need.
         let app = App::start().await;
         let key = app.new_key(json!({ "name": "caller", "role": role })).await;
-        for operation in operations().iter().filter(|o| o.needs(role)) {
+        // A stream of events has no end to wait for; its own tests open it.
+        for operation in operations().iter().filter(|o| o.needs(role) && o.path != "/api/events") {
             let path = operation.concrete("00000000-0000-4000-8000-000000000001");
             let status = app.ask(&operation.method, &path).key(&key.text).send().await.status;
             assert!(!matches!(status, 401 | 403 | 500), "{} {path}: {status}", operation.method);

@@ -15,7 +15,7 @@ use domain::{
         ApiKeyStore, EngineSignal, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
     },
 };
-use gateway::{Gateway, Options, Ports, WebhookOptions};
+use gateway::{Gateway, LiveOptions, Options, Ports, WebhookOptions};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use storage::{FolderMedia, SqliteStore, StoreOptions};
@@ -79,6 +79,12 @@ impl App {
         Self::build(|_| {}, 0, tune).await
     }
 
+    /// With at most so many live readers.
+    pub async fn with_readers(clients_max: usize) -> Self {
+        let live = LiveOptions { clients_max, ..LiveOptions::default() };
+        Self::tuned(|options| options.live = live).await
+    }
+
     async fn build(
         change: impl FnOnce(&mut ApiOptions),
         cap: u32,
@@ -99,6 +105,7 @@ impl App {
             webhooks: shared.clone(),
             api_keys: shared.clone(),
             queue: shared.clone(),
+            log: shared.clone(),
             device_keys: shared.clone(),
             people: shared.clone(),
             templates: shared.clone(),
@@ -191,6 +198,38 @@ impl App {
         self.start_session(&session).await;
         self.wait_for(&session, "ready").await;
         session
+    }
+
+    /// A text comes in from the person of this number.
+    pub async fn hear_text(&self, session: &str, person: u32, number: u32) {
+        let message = testkit::build::inbound(number, &testkit::build::chat(person));
+        self.hear(session, vec![message]).await;
+    }
+
+    /// A webhook for incoming messages; its id.
+    pub async fn webhook(&self, session: &str, url: &str, tries: u32) -> String {
+        let path = format!("/api/sessions/{session}/webhooks");
+        let webhook = self.post(&path, json!({ "url": url, "retryCount": tries }), 201).await;
+        webhook["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks until the answer fits.
+    pub async fn until(&self, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let wait = async {
+            loop {
+                let answer = self.get(path).await;
+                if fits(&answer) {
+                    return answer;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(WAIT_LIMIT, wait).await.unwrap_or_else(|_| panic!("never: {path}"))
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
     }
 
     /// WhatsApp's server refuses the next send with this code.
@@ -341,6 +380,13 @@ impl Ask<'_> {
 
     pub async fn send(self) -> Answer {
         let about = self.about();
+        let (parts, body) = self.open().await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body, about }
+    }
+
+    /// The answer before its body has come.
+    pub async fn open(self) -> axum::response::Response {
         let mut request = Request::builder().method(self.method.as_str()).uri(&self.path);
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -349,10 +395,7 @@ impl Ask<'_> {
             request = request.extension(ConnectInfo(SocketAddr::new(peer.parse().unwrap(), 4711)));
         }
         let request = request.body(Body::from(self.body)).unwrap();
-        let answer = self.app.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = answer.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body, about }
+        self.app.router.clone().oneshot(request).await.unwrap()
     }
 }
 

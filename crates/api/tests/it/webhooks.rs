@@ -26,6 +26,16 @@ async fn a_webhook_never_shows_its_secret_or_headers() {
             "events": ["message.received", "*"],
             "filters": { "conditions": [{ "field": "isGroup", "operator": "is", "value": false }] },
             "active": true, "retryCount": 5, "order": "session", "lastTriggeredAt": null,
+            "policy": {
+                "attempts": 5, "schedule": [5, 10, 20, 40], "timeoutMs": 10000, "horizonHours": 72,
+                "jitterPercent": 10, "ratePerSecond": null, "concurrency": null, "batchSize": 1,
+                "order": "session", "signature": "v1"
+            },
+            "health": {
+                "breaker": "closed", "openUntil": null, "failures": 0, "failingSince": null,
+                "pausedAt": null, "pauseReason": null
+            },
+            "publicKey": null,
             "createdAt": webhook["createdAt"], "updatedAt": webhook["updatedAt"]
         })
     );
@@ -95,6 +105,12 @@ async fn wrong_registrations_store_nothing() {
         json!({ "url": url, "retryCount": "3" }),
         json!({ "url": url, "order": "random" }),
         json!({ "url": url, "active": true }),
+        json!({ "url": url, "policy": { "attempts": 0 } }),
+        json!({ "url": url, "policy": { "schedule": [0] } }),
+        json!({ "url": url, "policy": { "colour": "red" } }),
+        json!({ "url": url, "policy": { "signature": "v2" } }),
+        json!({ "url": url, "events": ["message.ack"], "filters":
+            { "conditions": [{ "field": "body", "operator": "contains", "value": "x" }] } }),
     ] {
         let answer = app.ask("POST", &path).admin().json(&body).send().await;
         let error = answer.expect(400);
@@ -142,4 +158,57 @@ async fn a_test_tells_what_the_receiver_said() {
     assert_eq!((&request["event"], &request["sessionId"]), (&json!("test"), &json!(session)));
     let (bad, _) = test(500).await;
     assert_eq!((&bad["success"], &bad["statusCode"]), (&json!(false), &json!(500)));
+}
+
+#[tokio::test]
+async fn without_a_retry_count_the_long_policy_holds_and_everything_can_be_chosen() {
+    let app = App::start().await;
+    let session = app.new_session("bakery").await;
+    let path = format!("/api/sessions/{session}/webhooks");
+    let plain = app.post(&path, json!({ "url": app.hook_url() }), 201).await;
+    assert_eq!(plain["retryCount"], 3);
+    assert_eq!(plain["policy"]["attempts"], Value::Null);
+    let long = json!([5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800]);
+    assert_eq!(plain["policy"]["schedule"], long);
+    assert_eq!(plain["policy"]["horizonHours"], 72);
+
+    let policy = json!({
+        "attempts": 9, "schedule": [1, 60], "timeoutMs": 500, "horizonHours": 2, "jitterPercent": 0,
+        "ratePerSecond": 7, "concurrency": 2, "batchSize": 10, "order": "none", "signature": "v1a"
+    });
+    let chosen = app.post(&path, json!({ "url": app.hook_url(), "policy": policy }), 201).await;
+    assert_eq!((&chosen["policy"], &chosen["order"]), (&policy, &json!("none")));
+    let key = chosen["publicKey"].as_str().unwrap();
+    assert!(key.starts_with("whpk_"));
+    assert!(!chosen.to_string().contains("whsk_"));
+
+    let one = format!("{path}/{}", chosen["id"].as_str().unwrap());
+    let change = json!({ "policy": { "batchSize": 3, "signature": "v1a" } });
+    let changed = app.ask("PUT", &one).admin().json(&change).send().await.expect(200);
+    assert_eq!(changed["policy"]["batchSize"], 3);
+    assert_eq!(changed["policy"]["attempts"], Value::Null, "replaced as a whole");
+    assert_eq!(changed["publicKey"], key, "the key stays");
+    let change = json!({ "retryCount": 2 });
+    let changed = app.ask("PUT", &one).admin().json(&change).send().await.expect(200);
+    assert_eq!(changed["policy"]["attempts"], 2);
+}
+
+#[tokio::test]
+async fn a_webhook_is_paused_and_resumed() {
+    let app = App::start().await;
+    let session = app.new_session("bakery").await;
+    let path = format!("/api/sessions/{session}/webhooks");
+    let webhook = app.post(&path, json!({ "url": app.hook_url() }), 201).await;
+    let one = format!("{path}/{}", webhook["id"].as_str().unwrap());
+    let post = async |what: &str| {
+        app.ask("POST", &format!("{one}/{what}")).admin().send().await.expect(200)
+    };
+    let paused = post("pause").await;
+    assert_eq!(paused["health"]["pauseReason"], "requested");
+    assert!(paused["active"].as_bool().unwrap(), "it goes on recording");
+    assert_eq!(post("resume").await["health"]["pausedAt"], Value::Null);
+    post("pause").await;
+    let active = json!({ "active": true });
+    let resumed = app.ask("PUT", &one).admin().json(&active).send().await.expect(200);
+    assert_eq!(resumed["health"]["pausedAt"], Value::Null);
 }

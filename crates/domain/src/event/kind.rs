@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! event_types {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
-        /// The events a webhook can subscribe to, in OpenWA's words.
+        /// The events a webhook can subscribe to, in OpenWA's words; those about webhooks are an addition.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum EventType {
             $($(#[$doc])* #[doc = concat!("`", $name, "`")] $variant),+
@@ -52,6 +52,8 @@ event_types! {
     CallAccepted = "call.accepted",
     CallRejected = "call.rejected",
     CallMissed = "call.missed",
+    WebhookPaused = "webhook.paused",
+    WebhookDisabled = "webhook.disabled",
 }
 
 impl EventType {
@@ -117,7 +119,7 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        assert_eq!(EventType::ALL.len(), 26);
+        assert_eq!(EventType::ALL.len(), 28);
         for kind in EventType::ALL {
             assert_eq!(EventType::parse(kind.as_str()), Some(*kind));
         }

@@ -1,12 +1,15 @@
 //! The lanes: how deliveries are claimed and settled.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::StoreResult;
 use crate::{
-    delivery::{Attempt, ClaimedLane, LaneId},
-    ids::DeliveryId,
+    delivery::{Attempt, ClaimedLane, Delivery, LaneId},
+    ids::{DeliveryId, WebhookId},
     time::Timestamp,
+    webhook::Webhook,
 };
 
 /// What a worker says about the delivery at the head of a lane it holds.
@@ -20,6 +23,27 @@ pub enum Verdict {
     Exhausted,
     /// The webhook is gone or switched off; no attempt was made.
     Dropped,
+    /// The receiver is gone for good (410): the webhook is switched off, `webhook.disabled` is told, and the delivery
+    /// stays first in its lane in case the webhook is switched on again. The claim ends.
+    Disabled,
+}
+
+/// What became of a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The claim was no longer the worker's: nothing was recorded, it must let go.
+    Lost,
+    /// Recorded; more waits in the lane, which is still the worker's.
+    More,
+    /// Recorded, and the claim is over: nothing waits in the lane now, or it waits for a time.
+    Done,
+}
+
+impl Settled {
+    /// Whether it was recorded.
+    pub const fn is_recorded(self) -> bool {
+        !matches!(self, Self::Lost)
+    }
 }
 
 /// One result to record.
@@ -53,8 +77,11 @@ pub struct QueueStats {
 #[async_trait]
 pub trait DeliveryQueue: Send + Sync + 'static {
     /// Takes up to `lanes` lanes whose head is due at `now` and that nobody holds, until `until`, each with up to
-    /// `window` of its waiting deliveries that are next in order. Lanes of inactive webhooks are not offered. Lanes
-    /// with a head that was never tried come first, then by how long they are due.
+    /// `window` of its waiting deliveries that are next in order. Lanes of webhooks that are inactive, paused, held, or
+    /// whose breaker is open are not offered. The lanes the worker holds already and those it asks for are its places:
+    /// retries and doubtful receivers get at most half of them, one doubtful receiver at most a quarter, and no webhook
+    /// more than its own limit ([`Places::share`](crate::delivery::Places::share)). Lanes with a head that was never
+    /// tried come first, then by how long they are due.
     async fn claim(
         &self,
         worker: &str,
@@ -64,9 +91,12 @@ pub trait DeliveryQueue: Send + Sync + 'static {
         until: Timestamp,
     ) -> StoreResult<Vec<ClaimedLane>>;
 
-    /// Records a result, durably. `false` when the claim is no longer the worker's (its lease ran out and somebody
-    /// else took the lane, or the lane is gone): nothing was recorded then and the worker must let go.
-    async fn settle(&self, settlement: Settlement) -> StoreResult<bool>;
+    /// The next deliveries of a lane that a worker holds, up to `window`, from its head on; empty when nothing waits or
+    /// the claim is lost. What it gives counts as claimed.
+    async fn more(&self, lane: &LaneId, epoch: u64, window: u32) -> StoreResult<Vec<Delivery>>;
+
+    /// Records a result, durably, with what it does to the health of the webhook.
+    async fn settle(&self, settlement: Settlement) -> StoreResult<Settled>;
 
     /// Extends a claim; `false` when it is lost.
     async fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool>;
@@ -74,8 +104,16 @@ pub trait DeliveryQueue: Send + Sync + 'static {
     /// Gives a lane back. What was not settled stays first in it.
     async fn release(&self, lane: &LaneId, epoch: u64) -> StoreResult<()>;
 
-    /// When the next lane becomes due that nobody holds, or when the next lease ends; `None` when nothing waits.
-    async fn next_due(&self) -> StoreResult<Option<Timestamp>>;
+    /// Offers no lane of a webhook before `until`: its rate is used up. Forgotten by a restart.
+    async fn hold(&self, webhook: WebhookId, until: Timestamp) -> StoreResult<()>;
+
+    /// The first time after `now` at which a claim may find more than one at `now` does by itself: a retry is due, a
+    /// cool-down, a hold or a lease ends. `None` when no such time is known.
+    async fn next_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>>;
+
+    /// The webhook as a worker needs it: settings, secrets and health as of the last commit; the time of its last
+    /// success may be older.
+    async fn receiver(&self, webhook: WebhookId) -> StoreResult<Option<Arc<Webhook>>>;
 
     /// What is waiting.
     async fn stats(&self) -> StoreResult<QueueStats>;

@@ -1,12 +1,13 @@
 //! The walls of the house: traits that the outer crates implement.
 //!
-//! `storage` implements [`Ledger`], the stores, [`DeliveryQueue`] and [`DeviceKeys`]; `whatsapp` implements
+//! `storage` implements [`Ledger`], the stores, [`DeliveryQueue`], [`LogStore`] and [`DeviceKeys`]; `whatsapp` implements
 //! [`WhatsApp`] and [`Connection`]; `gateway` implements [`EngineSink`].
 
 mod engine;
 mod keys;
 mod lanes;
 mod ledger;
+mod log;
 mod media;
 mod people;
 mod stores;
@@ -18,8 +19,9 @@ pub use engine::{
     WhatsApp,
 };
 pub use keys::{DeviceKeys, KeyChange, KeyEntry};
-pub use lanes::{DeliveryQueue, QueueStats, Settlement, Verdict};
+pub use lanes::{DeliveryQueue, QueueStats, Settled, Settlement, Verdict};
 pub use ledger::{Ledger, MessageChange, NewMessage, SessionPatch, Unsettled, Write, WriteOutcome};
+pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
 pub use media::{KeptMedia, MediaFiles, Scratch};
 pub use people::{IdempotencyStore, MediaRecords, PacingStore, PeopleStore, TemplateStore};
 pub use stores::{

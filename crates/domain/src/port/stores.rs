@@ -105,9 +105,14 @@ pub trait WebhookStore: Send + Sync + 'static {
     async fn get(&self, id: WebhookId) -> StoreResult<Option<Webhook>>;
     /// Of one session, or of all; newest first.
     async fn list(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>>;
-    /// Replaces everything a user may change; `false` when it is gone. Waiting deliveries of a webhook that is made
-    /// inactive stay where they are.
+    /// Replaces everything a user may change; `false` when it is gone. The health stays. Waiting deliveries of a webhook
+    /// that is made inactive stay where they are.
     async fn update(&self, webhook: &Webhook) -> StoreResult<bool>;
+    /// Holds everything of it back from now on, and tells `webhook.paused`; events are recorded for it and wait. `false`
+    /// when it is gone.
+    async fn pause(&self, id: WebhookId, at: Timestamp) -> StoreResult<bool>;
+    /// Ends a pause; what waits leaves in order. `false` when it is gone.
+    async fn resume(&self, id: WebhookId, now: Timestamp) -> StoreResult<bool>;
     /// Deletes it with its deliveries; `false` when unknown.
     async fn delete(&self, id: WebhookId) -> StoreResult<bool>;
 }

@@ -25,7 +25,7 @@ use resolver::{Blocked, Resolver};
 /// Longest wait for a connection, inside the whole deadline.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Idle connections kept per host.
-const IDLE_PER_HOST: usize = 4;
+const IDLE_PER_HOST: usize = 64;
 
 /// Which addresses may be called.
 #[derive(Debug, Clone, Default)]
@@ -78,6 +78,8 @@ pub struct Answer {
     pub status: u16,
     /// The beginning of the body.
     pub body: Vec<u8>,
+    /// Its `Retry-After`, as it is.
+    pub retry_after: Option<String>,
 }
 
 /// The client. Cheap to clone.
@@ -179,6 +181,8 @@ fn is_local_name(name: &str) -> bool {
 
 async fn read(mut answer: reqwest::Response) -> Result<Answer, EgressError> {
     let status = answer.status().as_u16();
+    let retry_after = answer.headers().get(http::header::RETRY_AFTER);
+    let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();
     while body.len() < EXCERPT_BYTES_MAX {
         match answer.chunk().await {
@@ -190,7 +194,7 @@ async fn read(mut answer: reqwest::Response) -> Result<Answer, EgressError> {
             Err(_) => break,
         }
     }
-    Ok(Answer { status, body })
+    Ok(Answer { status, body, retry_after })
 }
 
 fn describe(error: &reqwest::Error) -> EgressError {

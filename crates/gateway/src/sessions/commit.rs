@@ -86,7 +86,7 @@ impl Commit {
 
     /// A fresh event id.
     pub(crate) fn event_id(&self) -> EventId {
-        EventId::new(&*self.entropy)
+        EventId::at(self.clock.now(), &*self.entropy)
     }
 
     fn event(

@@ -41,11 +41,13 @@ pub(super) fn rest(webhook: &Webhook) -> Result<(), WebhookError> {
     {
         return Err(WebhookError::Secret("secret must be 16 to 255 characters"));
     }
-    if webhook.retry_count > RETRY_COUNT_MAX {
+    if webhook.retry_count.is_some_and(|count| count > RETRY_COUNT_MAX) {
         return Err(WebhookError::RetryCount);
     }
+    webhook.policy.validate()?;
     if let Some(filters) = &webhook.filters {
         filters.validate()?;
+        filters.check_events(&webhook.events)?;
     }
     headers(&webhook.headers)
 }

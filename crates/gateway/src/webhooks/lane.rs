@@ -1,183 +1,250 @@
 //! The deliveries of one claimed lane, one after another.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
     Timestamp,
-    delivery::{
-        AfterFailure, Attempt, AttemptError, AttemptErrorKind, ClaimedLane, Delivery, RetryPolicy,
-    },
-    port::{Settlement, Verdict},
+    delivery::{Attempt, ClaimedLane, Delivery, Policy},
+    port::{Settled, Settlement, Verdict},
     webhook::Webhook,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Webhooks, request};
-use crate::egress::{Answer, EgressError};
+use super::{Webhooks, dispatcher::WINDOW, outcome, request};
 
 /// Between two tries to record a result.
 const RECORD_AGAIN: Duration = Duration::from_millis(200);
+/// Deliveries of one lane before it stands behind the others that wait.
+const TURN: usize = 256;
 
 /// Whether the lane goes on.
-#[derive(PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    GoOn,
+    /// With the deliveries behind so many.
+    GoOn(usize),
+    /// The lane is given back.
+    GiveBack,
+    /// The claim is over or lost.
     LetGo,
 }
 
-/// Sends what was claimed; gives the lane back at the end, so that the rest of it can be claimed again.
+/// One claim and what is known of its lane.
+struct Run<'a> {
+    webhooks: &'a Webhooks,
+    claimed: ClaimedLane,
+    /// The end of the lease.
+    until: Timestamp,
+}
+
+/// Sends what waits in a lane; gives it back at the end of its turn, so that the rest of it can be claimed again.
 pub(super) async fn run(
     webhooks: &Webhooks,
     claimed: ClaimedLane,
     until: Timestamp,
     stopping: &CancellationToken,
 ) {
-    let mut until = until;
-    for delivery in &claimed.deliveries {
-        if stopping.is_cancelled() {
-            break;
-        }
-        if !keep_lease(webhooks, &claimed, &mut until).await {
-            return;
-        }
-        if deliver(webhooks, &claimed, delivery, until).await == Next::LetGo {
-            return;
-        }
-    }
-    if let Err(error) = webhooks.ports.queue.release(&claimed.lane, claimed.epoch).await {
-        // The lease runs out by itself.
-        tracing::warn!(webhook.id = %claimed.webhook, error = &error as &dyn std::error::Error, "lane not released");
+    let mut run = Run { webhooks, claimed, until };
+    if run.turn(stopping).await == Next::GiveBack {
+        run.release().await;
     }
 }
 
-/// Renews a lease that is half gone; `false` when it is lost.
-async fn keep_lease(webhooks: &Webhooks, claimed: &ClaimedLane, until: &mut Timestamp) -> bool {
-    let now = webhooks.ports.clock.now();
-    let lease = webhooks.options.lease;
-    if until.since(now) > lease / 2 {
-        return true;
+impl Run<'_> {
+    async fn turn(&mut self, stopping: &CancellationToken) -> Next {
+        let mut waiting = std::mem::take(&mut self.claimed.deliveries);
+        let (mut from, mut sent) = (0, 0);
+        loop {
+            if stopping.is_cancelled() || sent >= TURN {
+                return Next::GiveBack;
+            }
+            if !self.keep_lease().await {
+                return Next::LetGo;
+            }
+            if from >= waiting.len() {
+                match self.more().await {
+                    Some(more) => (waiting, from) = (more, 0),
+                    None => return Next::GiveBack,
+                }
+            }
+            match self.deliver(&waiting[from..]).await {
+                Next::GoOn(count) => (from, sent) = (from + count, sent + count),
+                end => return end,
+            }
+        }
     }
-    *until = now.plus(lease);
-    matches!(webhooks.ports.queue.renew(&claimed.lane, claimed.epoch, *until).await, Ok(true))
-}
 
-async fn deliver(
-    webhooks: &Webhooks,
-    claimed: &ClaimedLane,
-    delivery: &Delivery,
-    until: Timestamp,
-) -> Next {
-    // Read again for each try: a changed URL or secret applies at once.
-    let webhook = match webhooks.ports.webhooks.get(delivery.webhook).await {
-        Ok(Some(webhook)) => webhook,
-        // Deleted with its lanes: nothing is left to record.
-        Ok(None) => return Next::LetGo,
-        Err(error) => {
-            // Not given back: the lane is tried again when the lease ends, not at once and for ever.
-            tracing::warn!(webhook.id = %delivery.webhook, error = &error as &dyn std::error::Error,
-                "a webhook could not be read");
+    async fn more(&self) -> Option<Vec<Delivery>> {
+        let queue = &self.webhooks.ports.queue;
+        let more = queue.more(&self.claimed.lane, self.claimed.epoch, WINDOW).await;
+        match more {
+            Ok(more) => Some(more).filter(|more| !more.is_empty()),
+            Err(error) => {
+                tracing::warn!(webhook.id = %self.claimed.webhook, error = &error as &dyn std::error::Error,
+                    "the rest of a lane could not be read");
+                None
+            }
+        }
+    }
+
+    async fn release(&self) {
+        let queue = &self.webhooks.ports.queue;
+        if let Err(error) = queue.release(&self.claimed.lane, self.claimed.epoch).await {
+            // The lease runs out by itself.
+            tracing::warn!(webhook.id = %self.claimed.webhook, error = &error as &dyn std::error::Error, "lane not released");
+        }
+    }
+
+    /// Renews a lease that is half gone; `false` when it is lost.
+    async fn keep_lease(&mut self) -> bool {
+        let now = self.webhooks.ports.clock.now();
+        let lease = self.webhooks.options.lease;
+        if self.until.since(now) > lease / 2 {
+            return true;
+        }
+        self.until = now.plus(lease);
+        let queue = &self.webhooks.ports.queue;
+        matches!(queue.renew(&self.claimed.lane, self.claimed.epoch, self.until).await, Ok(true))
+    }
+
+    async fn deliver(&self, waiting: &[Delivery]) -> Next {
+        // Read again for each try: a changed URL or secret applies at once.
+        let webhook = match self.webhooks.ports.queue.receiver(self.claimed.webhook).await {
+            Ok(Some(webhook)) => webhook,
+            // Deleted with its lanes: nothing is left to record.
+            Ok(None) => return Next::LetGo,
+            Err(error) => {
+                // Not given back: the lane is tried again when the lease ends, not at once and for ever.
+                tracing::warn!(webhook.id = %self.claimed.webhook, error = &error as &dyn std::error::Error,
+                    "a webhook could not be read");
+                return Next::LetGo;
+            }
+        };
+        let now = self.webhooks.ports.clock.now();
+        // Another lane may have opened the breaker meanwhile.
+        if !webhook.active || webhook.health.lanes_max(now) == Some(0) {
+            return Next::GiveBack;
+        }
+        let policy = webhook.policy(self.webhooks.policy_defaults());
+        if !self.in_pace(&policy, now).await {
+            return Next::GiveBack;
+        }
+        let most = usize::try_from(policy.batch_size).unwrap_or(1).min(waiting.len());
+        self.attempt(&webhook, &policy, &waiting[..most]).await
+    }
+
+    /// `false` when the webhook's rate is used up: nothing of it is claimed until there is room again.
+    async fn in_pace(&self, policy: &Policy, now: Timestamp) -> bool {
+        let Some(rate) = policy.rate_per_second else { return true };
+        match self.webhooks.pace.take(self.claimed.webhook, rate, now) {
+            Ok(()) => true,
+            Err(next) => {
+                let _ = self.webhooks.ports.queue.hold(self.claimed.webhook, next).await;
+                false
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        webhook: &Arc<Webhook>,
+        policy: &Policy,
+        deliveries: &[Delivery],
+    ) -> Next {
+        let head = &deliveries[0];
+        let doubtful = head.attempts > 0 || webhook.health.is_failing();
+        let call = self.call(webhook, policy, deliveries);
+        let called = self.webhooks.slots.run(webhook.id, doubtful, call);
+        let (outcome, at, duration, count) = match self.holding(called).await {
+            Ok(Some(called)) => called,
+            Ok(None) => return Next::GiveBack,
+            Err(end) => return end,
+        };
+        let now = self.webhooks.ports.clock.now();
+        let fraction = self.webhooks.ports.entropy.fraction();
+        let verdict = outcome::decide(&outcome, policy, head, at, now, fraction);
+        let attempt = outcome::describe(outcome, at, duration);
+        log(webhook, head, &attempt, &verdict);
+        self.webhooks.count(webhook, head, &attempt, &verdict);
+        // A call that failed counts for the first delivery in it; the others were not to blame.
+        let count = if verdict == Verdict::Delivered { count } else { 1 };
+        self.record(&deliveries[..count], &verdict, &attempt).await
+    }
+
+    /// Waits for a call, and for its place, without losing the lease meanwhile.
+    async fn holding<T>(&self, wait: impl Future<Output = T>) -> Result<T, Next> {
+        let (clock, queue) = (&self.webhooks.ports.clock, &self.webhooks.ports.queue);
+        let lease = self.webhooks.options.lease;
+        let mut wait = std::pin::pin!(wait);
+        loop {
+            let renewal = clock.now().plus(lease / 2);
+            tokio::select! {
+                biased;
+                done = &mut wait => return Ok(done),
+                () = clock.sleep_until(renewal) => {}
+            }
+            let until = clock.now().plus(lease);
+            let renewed = queue.renew(&self.claimed.lane, self.claimed.epoch, until).await;
+            if !matches!(renewed, Ok(true)) {
+                return Err(Next::LetGo);
+            }
+        }
+    }
+
+    async fn call(
+        &self,
+        webhook: &Webhook,
+        policy: &Policy,
+        deliveries: &[Delivery],
+    ) -> (Result<crate::egress::Answer, crate::egress::EgressError>, Timestamp, Duration, usize)
+    {
+        let (at, began) = (self.webhooks.ports.clock.now(), Instant::now());
+        let most = self.webhooks.options.max_payload_bytes;
+        let Some((call, count)) = request::Call::of(deliveries, most, at) else {
+            return (Err(crate::egress::EgressError::blocked()), at, Duration::ZERO, 1);
+        };
+        let outlet = &*self.webhooks.outlet;
+        let outcome = request::send(outlet, webhook, call, policy.timeout).await;
+        (outcome, at, began.elapsed(), count)
+    }
+
+    /// Records the results before anything else of the lane leaves.
+    async fn record(&self, deliveries: &[Delivery], verdict: &Verdict, attempt: &Attempt) -> Next {
+        let settlements = deliveries.iter().map(|delivery| {
+            self.settle(Settlement {
+                lane: self.claimed.lane.clone(),
+                epoch: self.claimed.epoch,
+                delivery: delivery.id,
+                verdict: verdict.clone(),
+                attempt: Some(attempt.clone()),
+            })
+        });
+        // All of a batch in one commit.
+        let settled = futures::future::join_all(settlements).await;
+        if settled.contains(&Settled::Lost) {
             return Next::LetGo;
         }
-    };
-    if !webhook.active {
-        return release(webhooks, claimed).await;
-    }
-    let (verdict, attempt) = attempt(webhooks, &webhook, delivery).await;
-    log(&webhook, delivery, &attempt, &verdict);
-    let go_on = verdict == Verdict::Delivered || verdict == Verdict::Exhausted;
-    let settlement = Settlement {
-        lane: claimed.lane.clone(),
-        epoch: claimed.epoch,
-        delivery: delivery.id,
-        verdict,
-        attempt: Some(attempt),
-    };
-    if record(webhooks, settlement, until).await && go_on { Next::GoOn } else { Next::LetGo }
-}
-
-async fn release(webhooks: &Webhooks, claimed: &ClaimedLane) -> Next {
-    let _ = webhooks.ports.queue.release(&claimed.lane, claimed.epoch).await;
-    Next::LetGo
-}
-
-async fn attempt(
-    webhooks: &Webhooks,
-    webhook: &Webhook,
-    delivery: &Delivery,
-) -> (Verdict, Attempt) {
-    let at = webhooks.ports.clock.now();
-    let began = Instant::now();
-    let draft = &delivery.event.draft;
-    let call = request::Call {
-        event: draft.kind.as_str(),
-        key: &draft.idempotency_key,
-        delivery: delivery.id,
-        message_id: draft.id.to_string(),
-        retries: delivery.attempts,
-        at,
-        body: delivery.event.envelope(delivery.id),
-    };
-    let outcome = request::send(&webhooks.egress, webhook, call, webhooks.options.timeout).await;
-    let now = webhooks.ports.clock.now();
-    let policy = RetryPolicy::of(webhook.retry_count, webhooks.options.retry_delay);
-    let fraction = webhooks.ports.entropy.fraction();
-    let verdict = decide(&outcome, policy, delivery.attempts + 1, now, fraction);
-    (verdict, describe(outcome, at, began.elapsed()))
-}
-
-/// What follows an attempt: the one place where the delivery policy decides.
-fn decide(
-    outcome: &Result<Answer, EgressError>,
-    policy: RetryPolicy,
-    attempts: u32,
-    now: Timestamp,
-    fraction: f64,
-) -> Verdict {
-    if outcome.as_ref().is_ok_and(|answer| (200..300).contains(&answer.status)) {
-        return Verdict::Delivered;
-    }
-    match policy.after_failure(attempts, now, fraction) {
-        AfterFailure::Retry(at) => Verdict::RetryAt(at),
-        AfterFailure::Exhaust => Verdict::Exhausted,
-    }
-}
-
-fn describe(outcome: Result<Answer, EgressError>, at: Timestamp, duration: Duration) -> Attempt {
-    match outcome {
-        Ok(answer) => {
-            let failed = !(200..300).contains(&answer.status);
-            let error = failed.then(|| AttemptError {
-                kind: AttemptErrorKind::Status,
-                text: format!("the receiver answered {}", answer.status),
-            });
-            let excerpt = String::from_utf8_lossy(&answer.body).into_owned();
-            let excerpt = Some(excerpt).filter(|text| !text.is_empty());
-            Attempt { at, duration, status: Some(answer.status), error, excerpt }
+        match settled.last() {
+            Some(Settled::More) => Next::GoOn(deliveries.len()),
+            _ => Next::LetGo,
         }
-        Err(EgressError { kind, text }) => Attempt {
-            at,
-            duration,
-            status: None,
-            error: Some(AttemptError { kind, text }),
-            excerpt: None,
-        },
     }
-}
 
-/// Records a result before anything else of the lane leaves; tries while the lease lives. `false` when it is lost.
-async fn record(webhooks: &Webhooks, settlement: Settlement, until: Timestamp) -> bool {
-    loop {
-        match webhooks.ports.queue.settle(settlement.clone()).await {
-            Ok(recorded) => return recorded,
-            Err(error) => {
-                let now = webhooks.ports.clock.now();
-                tracing::warn!(delivery.id = %settlement.delivery, error = &error as &dyn std::error::Error,
-                    "a result was not recorded");
-                if now >= until {
-                    return false;
+    /// Tries to record while the lease lives.
+    async fn settle(&self, settlement: Settlement) -> Settled {
+        loop {
+            match self.webhooks.ports.queue.settle(settlement.clone()).await {
+                Ok(settled) => return settled,
+                Err(error) => {
+                    let now = self.webhooks.ports.clock.now();
+                    tracing::warn!(delivery.id = %settlement.delivery, error = &error as &dyn std::error::Error,
+                        "a result was not recorded");
+                    if now >= self.until {
+                        return Settled::Lost;
+                    }
+                    self.webhooks.ports.clock.sleep_until(now.plus(RECORD_AGAIN)).await;
                 }
-                webhooks.ports.clock.sleep_until(now.plus(RECORD_AGAIN)).await;
             }
         }
     }

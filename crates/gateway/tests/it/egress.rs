@@ -55,7 +55,7 @@ async fn an_address_that_got_into_the_ledger_is_refused_at_the_call() {
     let session = house.ready("bakery").await;
     let receiver = Receiver::start().await;
     let mut webhook = build::webhook(1, session);
-    (webhook.url, webhook.retry_count) = (receiver.url(), 1);
+    (webhook.url, webhook.retry_count) = (receiver.url(), Some(1));
     assert!(house.store.insert(&webhook, 0).await.unwrap());
     let ping = house.gateway.webhooks.test(session, webhook.id).await.unwrap();
     assert_eq!(ping.error.as_deref(), Some("Destination address is not allowed"));

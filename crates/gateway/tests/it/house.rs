@@ -11,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use domain::{
     ChatId, SessionId, Timestamp, WaMessageId,
+    delivery::PolicyChoice,
     event::{Event, EventType, Subscription},
     message::{Message, MessageStatus},
     port::{
@@ -21,7 +22,7 @@ use domain::{
     webhook::{LaneOrder, Webhook},
 };
 use gateway::{
-    Gateway, Options, Ports, SendOptions, WebhookOptions,
+    Gateway, Options, Ports, RetentionOptions, SendOptions, WebhookOptions,
     messages::{Preview, Say, SendError, Sent, ToSend},
     sessions::NewSession,
     webhooks::NewWebhook,
@@ -39,6 +40,8 @@ pub const SWEEP: Duration = Duration::from_secs(7);
 const LANE_LEASE: Duration = Duration::from_secs(20_000);
 /// The first reconnect wait of [`House::session`]; longer than every other sleep.
 pub const RECONNECT: Duration = Duration::from_secs(100);
+/// Beyond every other sleep.
+const NEVER: Duration = Duration::from_secs(100_000_000);
 /// The number of every linked session.
 pub const PHONE: &str = "4915550001000";
 
@@ -145,6 +148,7 @@ impl House {
             webhooks: shared.clone(),
             api_keys: shared.clone(),
             queue: shared.clone(),
+            log: shared.clone(),
             device_keys: shared.clone(),
             people: shared.clone(),
             templates: shared.clone(),
@@ -161,7 +165,8 @@ impl House {
             ..WebhookOptions::default()
         };
         let sends = SendOptions { answer_limit: ANSWER_LIMIT, ..SendOptions::default() };
-        let mut options = Options { webhooks, sends, ..Options::default() };
+        let retention = RetentionOptions { every: NEVER, ..RetentionOptions::default() };
+        let mut options = Options { webhooks, sends, retention, ..Options::default() };
         change(&mut options);
         let gateway = Gateway::start(options.clone(), ports.clone()).await.unwrap();
         let messages = AtomicU32::new(0);
@@ -306,7 +311,7 @@ impl House {
         let mut due = None;
         until("a retry", async || {
             let (now, held) = (self.now(), LANE_LEASE / 2);
-            due = self.store.next_due().await.unwrap();
+            due = self.store.next_due(now).await.unwrap();
             due = due.filter(|due| *due > now && due.since(now) < held);
             due.is_some()
         })
@@ -317,6 +322,13 @@ impl House {
     /// Waits until the dispatcher has looked for lanes at this time and rests.
     pub async fn dispatcher_rests(&self) {
         within("the dispatcher's rest", self.clock.awaited(self.now().plus(SWEEP))).await;
+    }
+
+    /// Waits until the dispatcher rests, for however long.
+    pub async fn dispatcher_rests_somewhere(&self) {
+        // What it does in between takes real time alone.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        within("a rest", self.clock.awaited_within(Duration::ZERO, SWEEP)).await;
     }
 
     /// Every event that was recorded for a session, in order.
@@ -363,7 +375,8 @@ pub fn new_webhook(url: &str) -> NewWebhook {
         secret: None,
         headers: vec![],
         filters: None,
-        retry_count: 3,
+        retry_count: Some(3),
+        policy: PolicyChoice::default(),
         order: LaneOrder::Chat,
     }
 }

@@ -205,7 +205,9 @@ async fn two_dispatchers_never_deliver_one_lane_at_once() {
     house.webhook(session, &receiver).await;
     let ports = Ports { entropy: Arc::new(SeededEntropy::new(8)), ..house.ports.clone() };
     let supervisor = Supervisor::new();
-    let second = Webhooks::build(house.options.webhooks.clone(), &ports, &supervisor).unwrap();
+    let second =
+        Webhooks::build(house.options.webhooks.clone(), &ports, &house.gateway.audit, &supervisor)
+            .unwrap();
     for _ in 0..60 {
         house.hear(session, &build::chat(1)).await;
         second.wake();

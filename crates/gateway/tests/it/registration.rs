@@ -23,7 +23,7 @@ async fn a_registration_is_checked_and_nothing_wrong_is_stored() {
         |new| new.events = vec![],
         |new| new.secret = Some(Secret::new("short")),
         |new| new.secret = Some(Secret::new("x".repeat(256))),
-        |new| new.retry_count = 6,
+        |new| new.retry_count = Some(6),
         |new| new.headers = vec![("X Y".into(), "1".into())],
         |new| new.headers = vec![("X-Y".into(), "1\r\nHost: x".into())],
         |new| new.headers = vec![("X-Y".into(), "1".into()), ("x-y".into(), "2".into())],

@@ -27,7 +27,7 @@ async fn retries_follow_the_schedule_with_the_same_ids_and_body() {
     let secret = Secret::new("0123456789abcdef");
     house
         .webhook_with(session, &receiver, |new| {
-            new.retry_count = 5;
+            new.retry_count = Some(5);
             new.secret = Some(secret.clone());
         })
         .await;
@@ -67,7 +67,7 @@ async fn an_exhausted_delivery_lets_the_lane_go_on() {
     let session = house.ready("bakery").await;
     let receiver = Receiver::start().await;
     receiver.answer([Reply::Status(500), Reply::Status(500)]);
-    house.webhook_with(session, &receiver, |new| new.retry_count = 2).await;
+    house.webhook_with(session, &receiver, |new| new.retry_count = Some(2)).await;
     house.hear(session, &build::chat(1)).await;
     let due = house.retry_due().await;
     house.hear(session, &build::chat(1)).await;
@@ -84,7 +84,7 @@ async fn a_retry_count_of_zero_or_one_is_one_try() {
         let session = house.ready("bakery").await;
         let receiver = Receiver::start().await;
         receiver.answer([Reply::Status(500)]);
-        house.webhook_with(session, &receiver, |new| new.retry_count = count).await;
+        house.webhook_with(session, &receiver, |new| new.retry_count = Some(count)).await;
         house.hear(session, &build::chat(1)).await;
         house.drained().await;
         assert_eq!(house.store.stats().await.unwrap().exhausted, 1);

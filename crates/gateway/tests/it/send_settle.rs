@@ -123,7 +123,7 @@ async fn what_is_too_old_has_failed() {
     let row = house.message(session, &id).await.unwrap();
     assert_eq!(row.metadata["failure"]["reason"], "expired");
     assert_eq!(house.whatsapp.sent().len(), 1);
-    assert_eq!(house.told(session, EventType::MessageFailed).len(), 1);
+    until("told", async || house.told(session, EventType::MessageFailed).len() == 1).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,9 @@ use super::{ConfigError, Env};
 #[derive(Clone, Copy)]
 enum Kind {
     Text,
-    Number { most: u64 },
+    Number {
+        most: u64,
+    },
     Flag,
     List,
     /// Whole numbers with commas between; empty means none, which switches a rule off.
@@ -57,6 +59,13 @@ const TABLE: &[(&str, &str, Kind)] = &[
     ("WEBHOOK_RETRY_DELAY", "webhooks.retry_delay_ms", ANY),
     ("WEBHOOK_MAX_PER_SESSION", "webhooks.max_per_session", ANY),
     ("WEBHOOK_DISPATCH_CONCURRENCY", "webhooks.concurrency", ANY),
+    ("WAYPOST_WEBHOOK_SECRET_OVERLAP_HOURS", "webhooks.secret_overlap_hours", ANY),
+    ("WEBHOOK_MAX_PAYLOAD_BYTES", "webhooks.max_payload_bytes", ANY),
+    ("WEBHOOK_OUTBOX_RETENTION_DAYS", "webhooks.outbox_retention_days", ANY),
+    ("WEBHOOK_FAILURE_RETENTION_DAYS", "webhooks.failure_retention_days", ANY),
+    ("WAYPOST_WEBHOOK_STALL_LIMIT_MS", "webhooks.stall_limit_ms", ANY),
+    ("WAYPOST_LIVE_CLIENTS_MAX", "live.clients_max", ANY),
+    ("AUDIT_RETENTION_DAYS", "audit.retention_days", ANY),
     ("WEBHOOK_SSRF_PROTECT", "webhooks.ssrf_protect", Kind::Flag),
     ("SSRF_ALLOWED_HOSTS", "webhooks.allowed_hosts", Kind::List),
     ("WAYPOST_WHATSAPP_URL", "whatsapp.url", Kind::Text),
@@ -71,6 +80,8 @@ pub struct Secrets {
     pub api_master_key: Option<String>,
     /// `WAYPOST_MASTER_KEY`: encrypts secrets at rest instead of the key file.
     pub master_key: Option<String>,
+    /// `METRICS_TOKEN`: opens `/api/metrics`.
+    pub metrics_token: Option<String>,
 }
 
 impl std::fmt::Debug for Secrets {
@@ -162,5 +173,7 @@ pub fn secrets(env: Env<'_>) -> Result<Secrets, ConfigError> {
             "WAYPOST_MASTER_KEY: must be 32 bytes, as 64 hex digits or base64".into(),
         ));
     }
-    Ok(Secrets { api_master_key, master_key })
+    // An empty variable is what a compose file makes of one that is not set.
+    let metrics_token = env("METRICS_TOKEN").filter(|token| !token.trim().is_empty());
+    Ok(Secrets { api_master_key, master_key, metrics_token })
 }

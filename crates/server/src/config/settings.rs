@@ -20,6 +20,8 @@ pub struct Settings {
     pub pacing: Pacing,
     pub media: Media,
     pub webhooks: Webhooks,
+    pub live: Live,
+    pub audit: Audit,
     pub whatsapp: WhatsApp,
     #[serde(skip)]
     pub secrets: Secrets,
@@ -117,8 +119,27 @@ pub struct Webhooks {
     pub retry_delay_ms: u64,
     pub max_per_session: u32,
     pub concurrency: usize,
+    pub secret_overlap_hours: u64,
+    pub max_payload_bytes: usize,
+    pub outbox_retention_days: u64,
+    pub failure_retention_days: u64,
+    pub stall_limit_ms: u64,
     pub ssrf_protect: bool,
     pub allowed_hosts: Vec<String>,
+}
+
+/// `[live]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Live {
+    pub clients_max: usize,
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    pub retention_days: u64,
 }
 
 /// `[whatsapp]`
@@ -175,6 +196,20 @@ impl Settings {
         range("webhooks.timeout_ms", self.webhooks.timeout_ms, 100, 120_000)?;
         range("webhooks.retry_delay_ms", self.webhooks.retry_delay_ms, 10, 3_600_000)?;
         range("webhooks.concurrency", self.webhooks.concurrency as u64, 1, 1000)?;
+        range("webhooks.secret_overlap_hours", self.webhooks.secret_overlap_hours, 0, 720)?;
+        let most = self.webhooks.max_payload_bytes as u64;
+        range("webhooks.max_payload_bytes", most, 4096, 64 * 1024 * 1024)?;
+        const DAYS_MAX: u64 = 36_500;
+        range("webhooks.outbox_retention_days", self.webhooks.outbox_retention_days, 1, DAYS_MAX)?;
+        range(
+            "webhooks.failure_retention_days",
+            self.webhooks.failure_retention_days,
+            1,
+            DAYS_MAX,
+        )?;
+        range("webhooks.stall_limit_ms", self.webhooks.stall_limit_ms, 1000, u32::MAX.into())?;
+        range("live.clients_max", self.live.clients_max as u64, 0, 10_000)?;
+        range("audit.retention_days", self.audit.retention_days, 1, DAYS_MAX)?;
         self.whatsapp_url()?;
         self.media_url()?;
         self.client_version()?;

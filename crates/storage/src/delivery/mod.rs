@@ -1,38 +1,38 @@
 //! The queue of lanes.
 //!
-//! A lane row exists while something waits in it. A claim writes owner, lease and a fresh epoch on the row; every later
-//! call compares the epoch. Epochs come from one counter, so a lane that was deleted and made again never repeats one.
+//! # The cast
+//! - [`push`] numbers events and stores their deliveries, each in its lane; a lane row exists while something waits.
+//! - [`claim`] takes lanes that are due: the claim is in memory ([`leases`]), so taking one costs no commit.
+//! - [`settle`] records results, those of many lanes in one commit.
+//! - [`recent`] keeps the events of the last commits, so that a fresh event goes out without being read back.
 
 mod claim;
-mod settle;
+pub(crate) mod leases;
+mod log;
+pub(crate) mod push;
+pub(crate) mod recent;
+pub(crate) mod settle;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{
-    Timestamp,
-    delivery::{ClaimedLane, LaneId},
-    port::{DeliveryQueue, QueueStats, Settlement, StoreResult},
+    Timestamp, WebhookId,
+    delivery::{ClaimedLane, Delivery, LaneId},
+    port::{DeliveryQueue, QueueStats, Settled, Settlement, StoreResult},
+    webhook::Webhook,
 };
 use sqlx::Row as _;
 
-use crate::{
-    error::{Doing as _, corrupt},
-    open::SqliteStore,
-};
+use crate::{error::Doing as _, open::SqliteStore};
 
-const RENEW: &str =
-    "update lane set lease_until = $3 where id = $1 and epoch = $2 and owner is not null";
-const RELEASE: &str =
-    "update lane set owner = null, lease_until = null where id = $1 and epoch = $2";
-const NEXT_DUE: &str = "select min(case when lane.owner is null then lane.due_at else lane.lease_until end) \
-     from lane join webhook on webhook.id = lane.webhook_id where webhook.active = 1";
+const NEXT_RETRY: &str = "select min(due_at) from lane where tried = 1 and due_at > $1";
+const NEXT_PROBE: &str =
+    "select min(held_until) from webhook where active = 1 and held_until > $1 and held_until < $2";
+const REQUEUE: &str = "update lane set due_at = $2 where id = $1 and tried = 0";
 const STATS: &str = "select count(case when state = 'pending' then 1 end) as pending, \
      count(case when state = 'exhausted' then 1 end) as exhausted, \
      min(case when state = 'pending' then occurred_at end) as oldest from delivery";
-
-/// Epochs are positive and fit the column.
-pub(crate) fn stored_epoch(epoch: u64) -> StoreResult<i64> {
-    i64::try_from(epoch).map_err(|_| corrupt("reading a lane's epoch"))
-}
 
 #[async_trait]
 impl DeliveryQueue for SqliteStore {
@@ -44,59 +44,68 @@ impl DeliveryQueue for SqliteStore {
         now: Timestamp,
         until: Timestamp,
     ) -> StoreResult<Vec<ClaimedLane>> {
-        let worker = worker.to_owned();
-        self.writer
-            .run("claiming lanes", move |unit| {
-                Box::pin(claim::claim(unit, worker, lanes, window, now, until))
-            })
-            .await
+        let taker = leases::Taker { owner: worker, now, until };
+        claim::claim(self, claim::Asked { taker, lanes, window }).await
     }
 
-    async fn settle(&self, settlement: Settlement) -> StoreResult<bool> {
-        self.writer
-            .run("settling a delivery", move |unit| Box::pin(settle::settle(unit, settlement)))
-            .await
+    async fn more(&self, lane: &LaneId, epoch: u64, window: u32) -> StoreResult<Vec<Delivery>> {
+        claim::more(self, lane.as_str(), epoch, window).await
+    }
+
+    async fn settle(&self, settlement: Settlement) -> StoreResult<Settled> {
+        self.writer.settle(settlement).await
     }
 
     async fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool> {
-        let (lane, epoch) = (lane.clone(), stored_epoch(epoch)?);
-        self.writer
-            .run("renewing a lane's lease", move |unit| {
-                Box::pin(async move {
-                    let done = sqlx::query(RENEW)
-                        .bind(lane.as_str())
-                        .bind(epoch)
-                        .bind(until.millis())
-                        .execute(&mut unit.conn)
-                        .await;
-                    Ok(done.doing("renewing a lane's lease")?.rows_affected() == 1)
-                })
-            })
-            .await
+        Ok(self.leases.renew(lane, epoch, until))
     }
 
     async fn release(&self, lane: &LaneId, epoch: u64) -> StoreResult<()> {
-        let (lane, epoch) = (lane.clone(), stored_epoch(epoch)?);
-        self.writer
-            .run("releasing a lane", move |unit| {
-                Box::pin(async move {
-                    let done = sqlx::query(RELEASE)
-                        .bind(lane.as_str())
-                        .bind(epoch)
-                        .execute(&mut unit.conn)
-                        .await;
-                    done.doing("releasing a lane").map(|_| ())
-                })
+        if self.leases.with(lane.as_str(), epoch, |_| ()).is_none() {
+            return Ok(());
+        }
+        let name = lane.clone();
+        // Behind the lanes that wait by now: a long lane must not come first again and again.
+        let requeue = self.writer.run("releasing a lane", move |unit| {
+            Box::pin(async move {
+                let ticket = unit.ticket();
+                let done = sqlx::query(REQUEUE)
+                    .bind(name.as_str())
+                    .bind(ticket)
+                    .execute(&mut unit.conn)
+                    .await;
+                done.doing("releasing a lane").map(|_| ())
             })
-            .await
+        });
+        let requeued = requeue.await;
+        self.leases.end(lane.as_str(), epoch);
+        requeued
     }
 
-    async fn next_due(&self) -> StoreResult<Option<Timestamp>> {
-        let due: Option<i64> = sqlx::query_scalar(NEXT_DUE)
+    async fn hold(&self, webhook: WebhookId, until: Timestamp) -> StoreResult<()> {
+        self.leases.hold(webhook, until);
+        Ok(())
+    }
+
+    async fn next_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
+        const DOING: &str = "looking for the next due lane";
+        let retry: Option<i64> = sqlx::query_scalar(NEXT_RETRY)
+            .bind(now.millis())
             .fetch_one(&self.readers)
             .await
-            .doing("looking for the next due lane")?;
-        Ok(due.map(Timestamp::from_millis))
+            .doing(DOING)?;
+        let probe: Option<i64> = sqlx::query_scalar(NEXT_PROBE)
+            .bind(now.millis())
+            .bind(i64::MAX)
+            .fetch_one(&self.readers)
+            .await
+            .doing(DOING)?;
+        let stored = retry.into_iter().chain(probe).map(Timestamp::from_millis);
+        Ok(stored.chain(self.leases.next_end()).min())
+    }
+
+    async fn receiver(&self, webhook: WebhookId) -> StoreResult<Option<Arc<Webhook>>> {
+        self.receiver_of(webhook).await
     }
 
     async fn stats(&self) -> StoreResult<QueueStats> {

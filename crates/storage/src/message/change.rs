@@ -4,7 +4,7 @@ use domain::{
     SessionId, Timestamp, WaMessageId,
     event::EventDraft,
     message::{Message, MessageStatus, MessageType},
-    port::{MessageChange, StoreResult, WriteOutcome},
+    port::{MessageChange, StoreResult},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ use super::{
     find,
     held::{self, Waiting},
 };
-use crate::{error::Doing as _, ledger, media, people, writer::Unit};
+use crate::{error::Doing as _, media, people, writer::Unit};
 
 const CHANGE: &str = "update message set body = $3, kind = $4, metadata = $5, media_path = $6, media_mimetype = $7 \
      where session_id = $1 and wa_id = $2";
@@ -34,7 +34,7 @@ pub(crate) struct Ack {
     pub(crate) metadata: Value,
 }
 
-/// Changes a message, or holds the change until its message comes.
+/// Changes a message, or holds the change until its message comes. The events to record; `None` when nothing happened.
 pub(crate) async fn change(
     unit: &mut Unit,
     session: SessionId,
@@ -42,20 +42,20 @@ pub(crate) async fn change(
     change: MessageChange,
     hold_until: Option<Timestamp>,
     events: Vec<EventDraft>,
-) -> StoreResult<WriteOutcome> {
+) -> StoreResult<Option<Vec<EventDraft>>> {
     if told(unit, session, wa_id, &events).await? {
-        return Ok(WriteOutcome::Unchanged);
+        return Ok(None);
     }
     let message = find(unit, session, wa_id).await?;
     match (message, hold_until) {
         (Some(message), until) if until.is_none() || can_change(&message, &change) => {
             apply(unit, message, &change).await?;
-            ledger::record_all(unit, events).await.map(WriteOutcome::Applied)
+            Ok(Some(events))
         }
         (_, Some(until)) => {
             held::hold(unit, session, wa_id, until, Waiting::Change(change), events).await
         }
-        (_, None) => Ok(WriteOutcome::Unchanged),
+        (_, None) => Ok(None),
     }
 }
 
@@ -126,17 +126,17 @@ pub(crate) async fn advance(
     ack: Ack,
     hold_until: Option<Timestamp>,
     events: Vec<EventDraft>,
-) -> StoreResult<WriteOutcome> {
+) -> StoreResult<Option<Vec<EventDraft>>> {
     let Some(message) = find(unit, session, wa_id).await? else {
         return match hold_until {
             Some(until) => held::hold(unit, session, wa_id, until, Waiting::Ack(ack), events).await,
-            None => Ok(WriteOutcome::Unchanged),
+            None => Ok(None),
         };
     };
     if !step(unit, message, &ack).await? {
-        return Ok(WriteOutcome::Unchanged);
+        return Ok(None);
     }
-    ledger::record_all(unit, events).await.map(WriteOutcome::Applied)
+    Ok(Some(events))
 }
 
 /// `false` when the message is that far already.

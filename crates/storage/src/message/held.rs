@@ -5,8 +5,8 @@
 
 use domain::{
     ChatId, EventId, SessionId, Timestamp, WaMessageId,
-    event::{Event, EventDraft, EventType},
-    port::{MessageChange, StoreResult, WriteOutcome},
+    event::{EventDraft, EventType},
+    port::{MessageChange, StoreResult},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -118,7 +118,7 @@ fn in_order(rows: &[SqliteRow]) -> StoreResult<Vec<Held>> {
     Ok(held)
 }
 
-/// Keeps something until its message comes. The outcome tells the events of what had to make room.
+/// Keeps something until its message comes; the events of what had to make room, if anything had to.
 pub(super) async fn hold(
     unit: &mut Unit,
     session: SessionId,
@@ -126,7 +126,7 @@ pub(super) async fn hold(
     until: Timestamp,
     what: Waiting,
     events: Vec<EventDraft>,
-) -> StoreResult<WriteOutcome> {
+) -> StoreResult<Option<Vec<EventDraft>>> {
     let made_room = make_room(unit, session).await?;
     let key = events.first().map(|event| event.idempotency_key.clone());
     let body = Body { what, events: events.into_iter().map(Draft::from).collect() };
@@ -139,14 +139,10 @@ pub(super) async fn hold(
         .execute(&mut unit.conn)
         .await
         .doing(DOING)?;
-    Ok(if made_room.is_empty() {
-        WriteOutcome::Unchanged
-    } else {
-        WriteOutcome::Applied(made_room)
-    })
+    Ok(Some(made_room).filter(|events| !events.is_empty()))
 }
 
-async fn make_room(unit: &mut Unit, session: SessionId) -> StoreResult<Vec<Event>> {
+async fn make_room(unit: &mut Unit, session: SessionId) -> StoreResult<Vec<EventDraft>> {
     let session = session.to_string();
     let count: i64 =
         sqlx::query_scalar(COUNT).bind(&session).fetch_one(&mut unit.conn).await.doing(DOING)?;
@@ -155,26 +151,26 @@ async fn make_room(unit: &mut Unit, session: SessionId) -> StoreResult<Vec<Event
     }
     let rows = sqlx::query(OLDEST).bind(&session).fetch_all(&mut unit.conn).await.doing(DOING)?;
     tracing::warn!(session, most = HELD_MAX, "too many changes wait for their message");
-    let mut recorded = Vec::new();
+    let mut events = Vec::new();
     for held in in_order(&rows)? {
-        recorded.extend(let_go(unit, held).await?);
+        events.extend(let_go(unit, held).await?);
     }
-    Ok(recorded)
+    Ok(events)
 }
 
-/// Applies what waited for a message that is there now; the events that were recorded.
+/// Applies what waited for a message that is there now; the events to record.
 pub(super) async fn apply(
     unit: &mut Unit,
     session: SessionId,
     wa_id: &WaMessageId,
-) -> StoreResult<Vec<Event>> {
+) -> StoreResult<Vec<EventDraft>> {
     let rows = sqlx::query(TAKE)
         .bind(session.to_string())
         .bind(wa_id.as_str())
         .fetch_all(&mut unit.conn)
         .await
         .doing("taking held changes")?;
-    let mut recorded = Vec::new();
+    let mut events = Vec::new();
     for held in in_order(&rows)? {
         let Some(message) = find(unit, session, wa_id).await? else { continue };
         let applied = match &held.what {
@@ -182,10 +178,10 @@ pub(super) async fn apply(
             Waiting::Ack(ack) => change::step(unit, message, ack).await?,
         };
         if applied {
-            recorded.extend(ledger::record_all(unit, held.events).await?);
+            events.extend(held.events);
         }
     }
-    Ok(recorded)
+    Ok(events)
 }
 
 /// Lets go of what waited until `now`, at most [`RELEASE_BATCH`]; how many.
@@ -198,18 +194,20 @@ pub(crate) async fn release(unit: &mut Unit, now: Timestamp) -> StoreResult<u64>
         .doing("releasing held changes")?;
     let held = in_order(&rows)?;
     let count = held.len() as u64;
+    let mut events = Vec::new();
     for one in held {
-        let_go(unit, one).await?;
+        events.extend(let_go(unit, one).await?);
     }
+    ledger::record_all(unit, events).await?;
     Ok(count)
 }
 
-/// Records the events of a change whose message did not come, or came and cannot be read: that row is changed then. An
-/// ack is forgotten.
-async fn let_go(unit: &mut Unit, held: Held) -> StoreResult<Vec<Event>> {
+/// The events of a change whose message did not come, or came and cannot be read: that row is changed then. An ack is
+/// forgotten.
+async fn let_go(unit: &mut Unit, held: Held) -> StoreResult<Vec<EventDraft>> {
     let Waiting::Change(one) = held.what else { return Ok(vec![]) };
     if let Some(message) = find(unit, held.session, &held.wa_id).await? {
         change::apply(unit, message, &one).await?;
     }
-    ledger::record_all(unit, held.events).await
+    Ok(held.events)
 }

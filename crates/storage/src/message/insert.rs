@@ -3,13 +3,13 @@
 use domain::{
     event::EventDraft,
     message::{Message, MessageStatus, MessageType, OutgoingMessage},
-    port::{NewMessage, StoreResult, WriteOutcome},
+    port::{NewMessage, StoreResult},
 };
 
 use super::{find, held, outgoing_place};
 use crate::{
     error::{Doing as _, corrupt},
-    idempotency, ledger, media, people,
+    idempotency, media, people,
     writer::Unit,
 };
 
@@ -31,13 +31,14 @@ enum Placed {
     Known,
 }
 
-/// Stores a message unless its id is known in its session. A session that does not exist is an error: nothing may be
+/// Stores a message unless its id is known in its session (`None`); the events to record, its own and those of what was
+/// held for it. A session that does not exist is an error: nothing may be
 /// sent whose row is not there.
 pub(crate) async fn insert(
     unit: &mut Unit,
     new: NewMessage,
     events: Vec<EventDraft>,
-) -> StoreResult<WriteOutcome> {
+) -> StoreResult<Option<Vec<EventDraft>>> {
     let NewMessage { mut message, outgoing, media, idempotency_key } = new;
     people::canonicalise(unit, &mut message).await?;
     if let Some(record) = &media {
@@ -45,7 +46,7 @@ pub(crate) async fn insert(
     }
     let placed = place(unit, &message, outgoing.as_ref()).await?;
     if placed == Placed::Known {
-        return Ok(WriteOutcome::Unchanged);
+        return Ok(None);
     }
     if let Some(record) = &media {
         media::insert(unit, message.session, &message.wa_id, record).await?;
@@ -54,11 +55,11 @@ pub(crate) async fn insert(
         idempotency::tie(unit, message.session, key, &message.wa_id).await?;
     }
     people::message_came(unit, &message, placed == Placed::New).await?;
-    let mut recorded = ledger::record_all(unit, events).await?;
+    let mut events = events;
     if message.kind != MessageType::Masked {
-        recorded.extend(held::apply(unit, message.session, &message.wa_id).await?);
+        events.extend(held::apply(unit, message.session, &message.wa_id).await?);
     }
-    Ok(WriteOutcome::Applied(recorded))
+    Ok(Some(events))
 }
 
 async fn place(

@@ -9,6 +9,7 @@ mod folder;
 mod group_commit;
 mod held;
 mod key_file;
+mod model;
 mod opening;
 mod secrets;
 mod statements;

@@ -40,7 +40,7 @@ async fn an_empty_file_gets_its_tables_and_a_second_start_changes_nothing() {
     std::fs::write(database(&folder), b"").unwrap();
     close(open(&folder).await).await;
     let first = shape(&database(&folder)).await;
-    assert_eq!(first.1, [1, 2]);
+    assert!(first.1.starts_with(&[1, 2]) && first.1.is_sorted());
     assert!(first.0.iter().any(|sql| sql.to_lowercase().starts_with("create table delivery ")));
     let store = open(&folder).await;
     support::session(&store, 1).await;

@@ -92,7 +92,7 @@ async fn a_statement_that_is_wrong_is_noticed() {
 }
 
 /// Reads of whole tables that are meant: lists, counts and what is done once at a start.
-const WHOLE_TABLES: [&str; 9] = [
+const WHOLE_TABLES: [&str; 18] = [
     "select * from api_key order by position desc",
     "select id, name, status",
     "select * from webhook where ($1 is null",
@@ -102,6 +102,18 @@ const WHOLE_TABLES: [&str; 9] = [
     "select value from meta",
     "update session set lease_owner = null, lease_until = null where lease_owner is not null",
     "update lane set owner = null, lease_until = null where owner is not null",
+    // The audit, the delivery log and the dead letters are read by people, page by page.
+    "select * from audit where",
+    "select count(*) from audit where",
+    "select delivery.id, delivery.webhook_id, delivery.lane, delivery.state",
+    "select count(*) from delivery join event on event.id = delivery.event_id where delivery.state in",
+    // Webhooks are few: at most 16 per session, and only those in doubt are in the partial index.
+    "select health from webhook where health <> '{}'",
+    "select id, health from webhook where health <> '{}'",
+    "select id, health, policy from webhook where active = 1",
+    "select id, pruned_sequence from session",
+    // Metrics, once per scrape.
+    "select webhook.id, webhook.session_id, webhook.active, webhook.last_triggered_at, count(*)",
 ];
 
 /// What is done for every message, delivery and request must not read whole tables.

@@ -7,7 +7,7 @@ use domain::{
     delivery::{Attempt, ClaimedLane},
     event::{EventType, Subscription},
     filter::{Condition, Field, Filters, Operand, Operator},
-    port::{DeliveryQueue, QueueStats, Settlement, Verdict, WebhookStore},
+    port::{DeliveryQueue, QueueStats, Settled, Settlement, Verdict, WebhookStore},
     webhook::{LaneOrder, Webhook},
 };
 
@@ -21,7 +21,7 @@ fn later(seconds: u64) -> Timestamp {
 }
 
 async fn claim_at<S: Store>(store: &S, now: Timestamp) -> Vec<ClaimedLane> {
-    store.claim("worker", 100, 10, now, now.plus(LEASE)).await.unwrap()
+    store.claim("worker", 6400, 10, now, now.plus(LEASE)).await.unwrap()
 }
 
 async fn claim<S: Store>(store: &S) -> Vec<ClaimedLane> {
@@ -45,7 +45,7 @@ fn settlement(lane: &ClaimedLane, index: usize, verdict: Verdict) -> Settlement 
 }
 
 async fn settle<S: Store>(store: &S, lane: &ClaimedLane, index: usize, verdict: Verdict) -> bool {
-    DeliveryQueue::settle(store, settlement(lane, index, verdict)).await.unwrap()
+    DeliveryQueue::settle(store, settlement(lane, index, verdict)).await.unwrap().is_recorded()
 }
 
 fn sequences(lane: &ClaimedLane) -> Vec<u64> {
@@ -92,7 +92,7 @@ pub async fn every_webhook_that_wants_it_gets_a_delivery<S: Store>(store: &S) {
     assert_eq!(lanes.len(), 1, "{lanes:?}");
     assert_eq!(lanes[0].webhook, wanting.id);
     let delivery = &lanes[0].deliveries[0];
-    assert_eq!((&delivery.event, delivery.attempts), (&event, 0));
+    assert_eq!((&*delivery.event, delivery.attempts), (&event, 0));
     assert_eq!(delivery.id, domain::DeliveryId::of(event.draft.id, wanting.id));
 }
 
@@ -180,6 +180,8 @@ pub async fn new_lanes_go_before_retries<S: Store>(store: &S) {
     events(store, session, 2, 2, 2).await;
     let one = store.claim("worker", 1, 10, later(50), later(60)).await.unwrap();
     assert_eq!(sequences(&one[0]), [2]);
+    // Its receiver is doubtful by now: one lane at a time.
+    assert!(settle(store, &one[0], 0, Verdict::Delivered).await);
     let two = store.claim("worker", 1, 10, later(50), later(60)).await.unwrap();
     assert_eq!(sequences(&two[0]), [1]);
 }
@@ -199,7 +201,7 @@ pub async fn inactive_webhooks_wait<S: Store>(store: &S) {
     webhook.active = false;
     assert!(WebhookStore::update(store, &webhook).await.unwrap());
     assert!(claim(store).await.is_empty());
-    assert_eq!(store.next_due().await.unwrap(), None);
+    assert_eq!(store.next_due(later(3600)).await.unwrap(), None);
     events(store, session, 1, 3, 3).await;
     webhook.active = true;
     assert!(WebhookStore::update(store, &webhook).await.unwrap());
@@ -239,14 +241,138 @@ pub async fn a_released_lane_is_offered_again<S: Store>(store: &S) {
 }
 
 pub async fn next_due_names_the_earliest<S: Store>(store: &S) {
-    let (session, _) = house(store).await;
-    assert_eq!(store.next_due().await.unwrap(), None);
+    let (session, webhook) = house(store).await;
+    let next = async |now| store.next_due(later(now)).await.unwrap();
+    assert_eq!(next(0).await, None);
     events(store, session, 1, 1, 1).await;
-    assert!(store.next_due().await.unwrap().unwrap() <= START);
     let lanes = claim_at(store, later(1)).await;
-    assert_eq!(store.next_due().await.unwrap(), Some(later(61)), "the end of the lease");
+    assert_eq!(next(1).await, Some(later(61)), "the end of the lease");
     assert!(settle(store, &lanes[0], 0, Verdict::RetryAt(later(30))).await);
-    assert_eq!(store.next_due().await.unwrap(), Some(later(30)));
+    assert_eq!(next(1).await, Some(later(30)), "the retry");
+    store.hold(webhook.id, later(20)).await.unwrap();
+    assert_eq!(next(1).await, Some(later(20)), "the end of the hold");
+    assert_eq!(claim_at(store, later(30)).await.len(), 1, "holds end");
+}
+
+pub async fn a_held_webhook_is_not_offered<S: Store>(store: &S) {
+    let (session, webhook) = house(store).await;
+    events(store, session, 1, 1, 1).await;
+    store.hold(webhook.id, later(20)).await.unwrap();
+    assert!(claim_at(store, later(19)).await.is_empty());
+    assert_eq!(sequences(&claim_at(store, later(20)).await[0]), [1]);
+}
+
+pub async fn more_reads_on_in_order<S: Store>(store: &S) {
+    let (session, _) = house(store).await;
+    events(store, session, 1, 1, 5).await;
+    let lanes = store.claim("worker", 1, 2, later(1), later(60)).await.unwrap();
+    let (lane, epoch) = (&lanes[0].lane, lanes[0].epoch);
+    let settled =
+        DeliveryQueue::settle(store, settlement(&lanes[0], 0, Verdict::Delivered)).await.unwrap();
+    assert_eq!(settled, Settled::More);
+    let settled =
+        DeliveryQueue::settle(store, settlement(&lanes[0], 1, Verdict::Exhausted)).await.unwrap();
+    assert_eq!(settled, Settled::More, "behind the window more waits");
+    let more = store.more(lane, epoch, 2).await.unwrap();
+    let rest = ClaimedLane { deliveries: more, ..lanes[0].clone() };
+    assert_eq!(sequences(&rest), [3, 4]);
+    assert!(!settle(store, &rest, 1, Verdict::Delivered).await, "not the head");
+    assert!(settle(store, &rest, 0, Verdict::Delivered).await);
+    assert!(settle(store, &rest, 1, Verdict::Delivered).await);
+    let last = store.more(lane, epoch, 2).await.unwrap();
+    let last = ClaimedLane { deliveries: last, ..lanes[0].clone() };
+    assert_eq!(sequences(&last), [5]);
+    let settled =
+        DeliveryQueue::settle(store, settlement(&last, 0, Verdict::Delivered)).await.unwrap();
+    assert_eq!(settled, Settled::Done);
+    assert!(store.more(lane, epoch, 2).await.unwrap().is_empty(), "the claim is over");
+    assert!(!store.renew(lane, epoch, later(99)).await.unwrap());
+}
+
+pub async fn many_results_at_once_are_each_recorded<S: Store>(store: &S) {
+    let (session, webhook) = house(store).await;
+    for chat in 1..=60 {
+        events(store, session, chat, chat, chat).await;
+    }
+    let lanes = claim_at(store, later(1)).await;
+    assert_eq!(lanes.len(), 60);
+    let mut stale = settlement(&lanes[0], 0, Verdict::Delivered);
+    stale.epoch += 1_000_000;
+    let verdict = |place: usize| match place % 3 {
+        0 => Verdict::Delivered,
+        1 => Verdict::Exhausted,
+        _ => Verdict::RetryAt(later(500)),
+    };
+    let results = lanes.iter().enumerate().map(|(place, lane)| settlement(lane, 0, verdict(place)));
+    let results = results.chain([stale]).map(|one| DeliveryQueue::settle(store, one));
+    let settled: Vec<Settled> =
+        futures::future::join_all(results).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(settled[..60], vec![Settled::Done; 60]);
+    assert_eq!(settled[60], Settled::Lost);
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.pending, stats.exhausted), (20, 20));
+    let read = store.receiver(webhook.id).await.unwrap().unwrap();
+    assert!(read.health.is_failing());
+}
+
+pub async fn the_breaker_and_a_pause_hold_claims_back<S: Store>(store: &S) {
+    let (session, webhook) = house(store).await;
+    events(store, session, 1, 1, 1).await;
+    events(store, session, 2, 2, 2).await;
+    for second in 0..5 {
+        let lanes = claim_at(store, later(second)).await;
+        let at = later(second + 1);
+        let mut failed = settlement(&lanes[0], 0, Verdict::RetryAt(at));
+        failed.attempt = failed.attempt.map(|attempt| Attempt { at: later(second), ..attempt });
+        DeliveryQueue::settle(store, failed).await.unwrap();
+        for lane in &lanes[1..] {
+            DeliveryQueue::release(store, &lane.lane, lane.epoch).await.unwrap();
+        }
+    }
+    assert!(claim_at(store, later(10)).await.is_empty(), "open");
+    let probe_at = store.next_due(later(10)).await.unwrap().unwrap();
+    let probe = claim_at(store, probe_at).await;
+    assert_eq!(probe.len(), 1, "one probe");
+    assert!(settle(store, &probe[0], 0, Verdict::Delivered).await);
+    assert_eq!(claim_at(store, probe_at).await.len(), 1, "it catches up");
+    let far = later(100_000);
+    assert!(WebhookStore::pause(store, webhook.id, START).await.unwrap());
+    assert!(claim_at(store, far).await.is_empty(), "paused");
+    events(store, session, 3, 3, 3).await;
+    assert!(WebhookStore::resume(store, webhook.id, far).await.unwrap());
+    let kinds: Vec<EventType> = claim_at(store, far)
+        .await
+        .iter()
+        .flat_map(|lane| lane.deliveries.iter().map(|delivery| delivery.event.draft.kind))
+        .collect();
+    assert!(kinds.contains(&EventType::MessageReceived), "what came meanwhile was recorded");
+    assert!(!WebhookStore::pause(store, build::webhook(9, session).id, START).await.unwrap());
+}
+
+pub async fn a_receiver_that_is_gone_is_switched_off_and_told<S: Store>(store: &S) {
+    let (session, webhook) = house(store).await;
+    let other = new_webhook(store, build::webhook(2, session)).await;
+    events(store, session, 1, 1, 2).await;
+    let lanes = claim(store).await;
+    let own = lanes.iter().find(|lane| lane.webhook == webhook.id).unwrap();
+    let settled =
+        DeliveryQueue::settle(store, settlement(own, 0, Verdict::Disabled)).await.unwrap();
+    assert_eq!(settled, Settled::Done);
+    let mut read = WebhookStore::get(store, webhook.id).await.unwrap().unwrap();
+    assert!(!read.active);
+    let told = claim(store).await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].webhook, other.id);
+    let notice = &told[0].deliveries[0].event.draft;
+    assert_eq!(notice.kind, EventType::WebhookDisabled);
+    assert_eq!(notice.data["webhookId"], webhook.id.to_string());
+    // Nothing is lost: switched on again it goes on where it stopped.
+    read.active = true;
+    assert!(WebhookStore::update(store, &read).await.unwrap());
+    let again = claim(store).await;
+    assert_eq!(sequences(&again[0]), [1, 2]);
+    assert_eq!(again[0].deliveries[0].attempts, 1);
+    assert_eq!(again[0].deliveries[0].first_tried_at, Some(START));
 }
 
 pub async fn deleted_webhooks_take_their_deliveries<S: Store>(store: &S) {

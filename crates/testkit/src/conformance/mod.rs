@@ -6,8 +6,10 @@ pub mod events;
 pub mod idempotency;
 pub mod keys;
 pub mod lanes;
+pub mod log;
 pub mod media;
 pub mod messages;
+pub mod model;
 pub mod pacing;
 pub mod people;
 pub mod sessions;
@@ -18,7 +20,7 @@ use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-        ApiKeyStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, MediaRecords,
+        ApiKeyStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, LogStore, MediaRecords,
         MessageStore, PacingStore, Page, PeopleStore, SessionStore, TemplateStore, WebhookStore,
         Write, WriteOutcome,
     },
@@ -41,6 +43,7 @@ pub trait Store:
     + IdempotencyStore
     + PacingStore
     + MediaRecords
+    + LogStore
     + Clone
 {
 }
@@ -58,6 +61,7 @@ impl<T> Store for T where
         + IdempotencyStore
         + PacingStore
         + MediaRecords
+        + LogStore
         + Clone
 {
 }
@@ -113,6 +117,15 @@ macro_rules! store_conformance {
                 only_the_head_can_be_settled, an_exhausted_head_lets_the_lane_go_on, new_lanes_go_before_retries,
                 windows_and_counts_are_kept, inactive_webhooks_wait, session_order_is_one_lane, no_order_is_many_lanes,
                 a_released_lane_is_offered_again, next_due_names_the_earliest, deleted_webhooks_take_their_deliveries,
+                a_held_webhook_is_not_offered, more_reads_on_in_order, many_results_at_once_are_each_recorded,
+                the_breaker_and_a_pause_hold_claims_back, a_receiver_that_is_gone_is_switched_off_and_told,
+            ];
+            log: [
+                positions_follow_the_order_of_commits, the_log_reads_by_session, a_page_of_deliveries_follows_its_cursor,
+                filters_of_the_delivery_log_narrow, tries_are_told_with_their_excerpts, a_replay_leaves_beside_its_lane,
+                what_waits_is_not_replayed, dead_letters_are_told_until_they_are_replayed,
+                a_redrive_is_recorded_at_once, old_events_go_and_their_numbers_stay, what_is_needed_is_not_pruned,
+                the_audit_reads_back_and_is_pruned, lags_are_measured, activity_never_moves_back,
             ];
             messages: [
                 a_message_reads_back_as_it_was, filters_are_exact, pages_and_cursors_agree, times_of_whatsapp_sort,

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use domain::{
+    delivery::{PolicyChoice, SignatureScheme},
     event::{EventType, Subscription},
     filter::{Condition, Field, Filters, Operand, Operator},
     port::WebhookStore,
-    webhook::{LaneOrder, Secret, Webhook},
+    webhook::{LaneOrder, PreviousSecret, Secret, Webhook},
 };
 
 use super::{ALL, Store, append, new_session, new_webhook};
@@ -29,8 +30,20 @@ pub async fn a_webhook_reads_back_as_it_was<S: Store>(store: &S) {
         }),
         headers: vec![("Authorization".into(), "Bearer x".into()), ("X-A".into(), "b".into())],
         secret: Some(Secret::new("a signing secret")),
+        previous_secret: Some(PreviousSecret {
+            secret: Secret::new("the one before"),
+            until: START.plus(Duration::from_secs(86_400)),
+        }),
+        signing_key: Some(Secret::new("whsk_AAAA")),
         active: false,
-        retry_count: 5,
+        retry_count: None,
+        policy: PolicyChoice {
+            attempts: Some(7),
+            schedule: Some(vec![1, 2, 3]),
+            batch_size: Some(50),
+            signature: SignatureScheme::V1a,
+            ..PolicyChoice::default()
+        },
         order: LaneOrder::Session,
         ..build::webhook(1, session)
     };

@@ -1,28 +1,30 @@
 //! Webhooks: who is told what. Secrets and headers are written, never read.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+mod shapes;
+
+use std::cmp::Reverse;
 
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
-    SessionId, Timestamp, WebhookId,
+    SessionId, WebhookId,
+    delivery::PolicyChoice,
     event::{EventType, Subscription},
     filter::Filters,
     port::Page,
-    webhook::{LaneOrder, RETRY_COUNT_DEFAULT, Secret, Webhook},
+    webhook::{Secret, Webhook},
 };
-use gateway::webhooks::{NewWebhook, Ping, WebhookError, WebhookPatch};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use gateway::webhooks::{NewWebhook, WebhookError, WebhookPatch};
+use shapes::{CreateWebhook, PingBody, PolicyBody, UpdateWebhook, WebhookBody};
+use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
     access::{Caller, OnSession, Operator},
-    body::{Body, nullable},
+    body::Body,
     error::{ApiError, OnPath as _},
     query::{LIMIT_MAX, Query, slice},
     sessions::SessionPath,
-    words::{EventWord, FieldWord, OperatorWord, OrderWord},
 };
 
 /// Every webhook of a session: the highest limit a page has.
@@ -33,163 +35,9 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(create, list))
         .routes(routes!(get, update, delete))
         .routes(routes!(test))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
         .routes(routes!(list_all))
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schema(as = CreateWebhook, example = json!({
-    "url": "https://shop.example/hooks/whatsapp", "events": ["message.received", "message.ack"],
-    "secret": "0123456789abcdef0123456789abcdef", "headers": {"Authorization": "Bearer shop"},
-    "filters": {"conditions": [{"field": "isGroup", "operator": "is", "value": false}]}, "retryCount": 5
-}))]
-struct CreateWebhook {
-    /// http or https, without user and password.
-    #[schema(min_length = 1, max_length = 2048, format = "uri")]
-    url: String,
-    /// Default `["message.received"]`.
-    #[schema(value_type = Option<Vec<EventWord>>, min_items = 1, nullable = false)]
-    events: Option<Vec<Subscription>>,
-    /// Signs each delivery: `X-OpenWA-Signature` is `sha256=<hex HMAC-SHA256(secret, body)>`.
-    #[schema(min_length = 16, max_length = 255)]
-    secret: Option<String>,
-    /// Sent with each delivery: at most 50, names of letters, digits and hyphens.
-    #[schema(nullable = false)]
-    headers: Option<BTreeMap<String, String>>,
-    /// Which of the events.
-    #[schema(value_type = Option<WebhookFilters>)]
-    filters: Option<Filters>,
-    /// Total attempts, default 3; 0 and 1 are both one.
-    #[schema(minimum = 0, maximum = 5, nullable = false)]
-    retry_count: Option<u8>,
-    /// Default `chat`. An addition to OpenWA.
-    #[schema(value_type = Option<OrderWord>)]
-    order: Option<LaneOrder>,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schema(as = UpdateWebhook, example = json!({"active": false}))]
-struct UpdateWebhook {
-    /// http or https, without user and password.
-    #[schema(min_length = 1, max_length = 2048, format = "uri", nullable = false)]
-    url: Option<String>,
-    #[schema(value_type = Option<Vec<EventWord>>, min_items = 1, nullable = false)]
-    events: Option<Vec<Subscription>>,
-    /// 16 to 255 characters; an empty one or `null` clears it.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, max_length = 255, format = "secret-or-empty")]
-    secret: Option<Option<String>>,
-    /// Replaces all headers.
-    #[schema(nullable = false)]
-    headers: Option<BTreeMap<String, String>>,
-    /// `null` or no conditions clear them.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<WebhookFilters>)]
-    filters: Option<Option<Filters>>,
-    #[schema(minimum = 0, maximum = 5, nullable = false)]
-    retry_count: Option<u8>,
-    /// An inactive webhook records nothing new and sends nothing.
-    #[schema(nullable = false)]
-    active: Option<bool>,
-    #[schema(value_type = Option<OrderWord>)]
-    order: Option<LaneOrder>,
-}
-
-/// Conditions on message events; all must hold.
-#[derive(ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "describes domain::filter::Filters to the OpenAPI document")]
-struct WebhookFilters {
-    #[schema(max_items = 20)]
-    conditions: Vec<WebhookCondition>,
-}
-
-/// One condition.
-#[derive(ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "describes domain::filter::Condition to the OpenAPI document")]
-struct WebhookCondition {
-    #[schema(value_type = FieldWord)]
-    field: String,
-    #[schema(value_type = OperatorWord)]
-    operator: String,
-    value: ConditionValue,
-    /// Whether capitals matter, for texts. Default false.
-    #[schema(nullable = false)]
-    case_sensitive: Option<bool>,
-}
-
-/// A text, up to 100 texts of which one has to fit, or a flag.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "describes domain::filter::Operand to the OpenAPI document")]
-enum ConditionValue {
-    One(String),
-    Many(Vec<String>),
-    Flag(bool),
-}
-
-/// A registered receiver. Its secret and its headers are never shown.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Webhook)]
-struct WebhookBody {
-    id: String,
-    session_id: String,
-    url: String,
-    #[schema(value_type = Vec<EventWord>)]
-    events: Vec<Subscription>,
-    #[schema(required, value_type = Option<WebhookFilters>)]
-    filters: Option<Filters>,
-    active: bool,
-    retry_count: u8,
-    /// An addition to OpenWA.
-    #[schema(value_type = OrderWord)]
-    order: LaneOrder,
-    /// The last delivery that succeeded.
-    #[schema(required)]
-    last_triggered_at: Option<String>,
-    created_at: String,
-    updated_at: String,
-}
-
-impl From<Webhook> for WebhookBody {
-    fn from(webhook: Webhook) -> Self {
-        Self {
-            id: webhook.id.to_string(),
-            session_id: webhook.session.to_string(),
-            url: webhook.url,
-            events: webhook.events,
-            filters: webhook.filters,
-            active: webhook.active,
-            retry_count: webhook.retry_count,
-            order: webhook.order,
-            last_triggered_at: webhook.last_triggered_at.map(Timestamp::iso),
-            created_at: webhook.created_at.iso(),
-            updated_at: webhook.updated_at.iso(),
-        }
-    }
-}
-
-/// What became of a test delivery.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = WebhookTest, example = json!({"success": true, "statusCode": 200}))]
-struct PingBody {
-    success: bool,
-    #[schema(nullable = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status_code: Option<u16>,
-    #[schema(nullable = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-impl From<Ping> for PingBody {
-    fn from(ping: Ping) -> Self {
-        Self { success: ping.success, status_code: ping.status_code, error: ping.error }
-    }
 }
 
 #[derive(IntoParams)]
@@ -229,18 +77,20 @@ async fn create(
     Body(new): Body<CreateWebhook>,
 ) -> Result<(StatusCode, Json<WebhookBody>), ApiError> {
     let received = || vec![Subscription::One(EventType::MessageReceived)];
+    let order = new.policy.as_ref().and_then(PolicyBody::order);
     let new = NewWebhook {
         url: new.url,
         events: new.events.unwrap_or_else(received),
         secret: new.secret.map(Secret::new),
         headers: new.headers.unwrap_or_default().into_iter().collect(),
         filters: new.filters.filter(|filters| !filters.conditions.is_empty()),
-        retry_count: new.retry_count.unwrap_or(RETRY_COUNT_DEFAULT),
-        order: new.order.unwrap_or_default(),
+        retry_count: new.retry_count,
+        order: new.order.or(order).unwrap_or_default(),
+        policy: new.policy.map(PolicyChoice::from).unwrap_or_default(),
     };
     let webhook = state.gateway.webhooks.create(on.session, new).await;
     let webhook = webhook.map_err(|error| error.on(&on.session))?;
-    Ok((StatusCode::CREATED, Json(webhook.into())))
+    Ok((StatusCode::CREATED, Json(present(&state, webhook))))
 }
 
 /// Lists the webhooks of a session, newest first.
@@ -256,7 +106,7 @@ async fn list(
     query: Query,
 ) -> Result<Json<Vec<WebhookBody>>, ApiError> {
     let webhooks = state.gateway.webhooks.list(Some(on.session), query.page()).await;
-    present_all(webhooks.map_err(|error| error.on(&on.session))?)
+    Ok(present_all(&state, webhooks.map_err(|error| error.on(&on.session))?))
 }
 
 /// No session is named, so none can be unknown.
@@ -264,8 +114,12 @@ fn nowhere() -> SessionId {
     SessionId::from_uuid(uuid::Uuid::nil())
 }
 
-fn present_all(webhooks: Vec<Webhook>) -> Result<Json<Vec<WebhookBody>>, ApiError> {
-    Ok(Json(webhooks.into_iter().map(WebhookBody::from).collect()))
+fn present(state: &AppState, webhook: Webhook) -> WebhookBody {
+    WebhookBody::of(webhook, state.gateway.webhooks.policy_defaults())
+}
+
+fn present_all(state: &AppState, webhooks: Vec<Webhook>) -> Json<Vec<WebhookBody>> {
+    Json(webhooks.into_iter().map(|webhook| present(state, webhook)).collect())
 }
 
 /// Reads one webhook.
@@ -281,7 +135,8 @@ async fn get(
 ) -> Result<Json<WebhookBody>, ApiError> {
     let id: WebhookId = on.caller.id("id")?;
     let webhook = state.gateway.webhooks.get(on.session, id).await;
-    Ok(Json(webhook.map_err(|error| error.on(&(on.session, id)))?.into()))
+    let webhook = webhook.map_err(|error| error.on(&(on.session, id)))?;
+    Ok(Json(present(&state, webhook)))
 }
 
 /// Changes a webhook. Fields that are absent stay; deliveries that wait use the new values.
@@ -307,10 +162,12 @@ async fn update(
         filters: change.filters.map(kept),
         retry_count: change.retry_count,
         active: change.active,
-        order: change.order,
+        order: change.order.or(change.policy.as_ref().and_then(PolicyBody::order)),
+        policy: change.policy.map(PolicyChoice::from),
     };
     let webhook = state.gateway.webhooks.update(on.session, id, patch).await;
-    Ok(Json(webhook.map_err(|error| error.on(&(on.session, id)))?.into()))
+    let webhook = webhook.map_err(|error| error.on(&(on.session, id)))?;
+    Ok(Json(present(&state, webhook)))
 }
 
 /// Deletes a webhook with the deliveries that wait for it.
@@ -346,6 +203,40 @@ async fn test(
     Ok(Json(ping.map_err(|error| error.on(&(on.session, id)))?.into()))
 }
 
+/// Holds everything back from now on. Events are recorded for the webhook and wait. An addition to OpenWA.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/webhooks/{id}/pause", operation_id = "pauseWebhook", tag = "Webhooks",
+    params(WebhookPath),
+    responses((status = 200, description = "Paused", body = WebhookBody)),
+    security(("X-API-Key" = ["operator"])),
+)]
+async fn pause(
+    State(state): State<AppState>,
+    on: OnSession<Operator>,
+) -> Result<Json<WebhookBody>, ApiError> {
+    let id: WebhookId = on.caller.id("id")?;
+    let webhook = state.gateway.webhooks.pause(on.session, id).await;
+    let webhook = webhook.map_err(|error| error.on(&(on.session, id)))?;
+    Ok(Json(present(&state, webhook)))
+}
+
+/// Ends a pause, also one that days without a success began; what waits leaves in order. An addition to OpenWA.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/webhooks/{id}/resume", operation_id = "resumeWebhook", tag = "Webhooks",
+    params(WebhookPath),
+    responses((status = 200, description = "Resumed", body = WebhookBody)),
+    security(("X-API-Key" = ["operator"])),
+)]
+async fn resume(
+    State(state): State<AppState>,
+    on: OnSession<Operator>,
+) -> Result<Json<WebhookBody>, ApiError> {
+    let id: WebhookId = on.caller.id("id")?;
+    let webhook = state.gateway.webhooks.resume(on.session, id).await;
+    let webhook = webhook.map_err(|error| error.on(&(on.session, id)))?;
+    Ok(Json(present(&state, webhook)))
+}
+
 /// Lists all webhooks of the sessions that the caller's key sees, newest first.
 #[utoipa::path(
     get, path = "/api/webhooks", operation_id = "listWebhooks", tag = "Webhooks",
@@ -361,7 +252,8 @@ async fn list_all(
     let webhooks = &state.gateway.webhooks;
     let allowed = &caller.key().allowed_sessions;
     if allowed.is_empty() {
-        return present_all(webhooks.list(None, query.page()).await.map_err(|e| e.on(&nowhere()))?);
+        let all = webhooks.list(None, query.page()).await;
+        return Ok(present_all(&state, all.map_err(|error| error.on(&nowhere()))?));
     }
     let mut visible = Vec::new();
     for session in allowed {
@@ -373,5 +265,5 @@ async fn list_all(
         }
     }
     visible.sort_by_key(|webhook| Reverse(webhook.created_at));
-    present_all(slice(visible, query.page()))
+    Ok(present_all(&state, slice(visible, query.page())))
 }

@@ -4,13 +4,25 @@
 //! for the 2xx, or the burial, of the one before (promise P2). A worker holds a lane by a lease with an epoch; with an
 //! old epoch nothing can be completed.
 
-use std::{fmt, time::Duration};
+mod body;
+mod health;
+mod policy;
+mod share;
+
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use body::{Batch, batch, body};
+pub use health::{Breaker, Health, HealthChange, Pause, PauseReason};
+pub use policy::{
+    AfterFailure, HORIZON_HOURS_DEFAULT, Hint, InvalidPolicy, Policy, PolicyChoice, PolicyDefaults,
+    Progress, Schedule, SignatureScheme,
+};
+pub use share::{Candidate, LANES_PER_PLACE, Places, Share};
+
 use crate::{
     address::ChatId,
-    backoff::Backoff,
     event::Event,
     ids::{DeliveryId, WebhookId},
     time::Timestamp,
@@ -95,9 +107,11 @@ pub struct Delivery {
     /// The receiver.
     pub webhook: WebhookId,
     /// What it carries.
-    pub event: Event,
+    pub event: Arc<Event>,
     /// Tries so far.
     pub attempts: u32,
+    /// When the first of them began.
+    pub first_tried_at: Option<Timestamp>,
 }
 
 /// A lane that a worker holds, with the first of its waiting deliveries in order.
@@ -161,6 +175,13 @@ impl AttemptErrorKind {
             Self::Protocol => "protocol",
         }
     }
+
+    /// Reads the stored word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Status, Self::Timeout, Self::Connect, Self::Dns, Self::Blocked, Self::Protocol]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+    }
 }
 
 /// Why an attempt failed, for people; never names an internal address.
@@ -170,62 +191,4 @@ pub struct AttemptError {
     pub kind: AttemptErrorKind,
     /// One sentence.
     pub text: String,
-}
-
-/// How often and when a delivery is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// Total attempts, at least 1.
-    pub attempts_max: u32,
-    /// The waits between them.
-    pub backoff: Backoff,
-}
-
-/// What follows a failed attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AfterFailure {
-    /// Try again at this time; the lane waits.
-    Retry(Timestamp),
-    /// No attempt is left; the lane goes on without it.
-    Exhaust,
-}
-
-impl RetryPolicy {
-    /// OpenWA's counting: `retry_count` is the total of attempts, 0 and 1 both mean one.
-    pub fn of(retry_count: u8, base: Duration) -> Self {
-        let backoff = Backoff { base, cap: Duration::from_secs(3600), jitter_percent: 10 };
-        Self { attempts_max: u32::from(retry_count).max(1), backoff }
-    }
-
-    /// Decides after `attempts` failed tries, the last of which ended at `now`; `fraction` in `0.0..1.0` is the jitter.
-    pub fn after_failure(&self, attempts: u32, now: Timestamp, fraction: f64) -> AfterFailure {
-        if attempts >= self.attempts_max {
-            return AfterFailure::Exhaust;
-        }
-        AfterFailure::Retry(now.plus(self.backoff.wait(attempts, fraction)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_count_is_the_total_of_attempts() {
-        let now = Timestamp::from_millis(0);
-        let policy = RetryPolicy::of(3, Duration::from_secs(5));
-        assert_eq!(
-            policy.after_failure(1, now, 0.5),
-            AfterFailure::Retry(Timestamp::from_millis(5_000))
-        );
-        assert_eq!(
-            policy.after_failure(2, now, 0.5),
-            AfterFailure::Retry(Timestamp::from_millis(10_000))
-        );
-        assert_eq!(policy.after_failure(3, now, 0.5), AfterFailure::Exhaust);
-        for count in [0, 1] {
-            let once = RetryPolicy::of(count, Duration::from_secs(5));
-            assert_eq!(once.after_failure(1, now, 0.5), AfterFailure::Exhaust);
-        }
-    }
 }

@@ -1,0 +1,36 @@
+//! When a session was last heard of.
+
+use domain::{SessionId, Timestamp, log::Activity};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{AppState, error::ApiError};
+
+/// When a session was last heard of. An addition to OpenWA.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SessionActivity)]
+pub struct ActivityBody {
+    /// WhatsApp said something.
+    #[schema(required)]
+    last_engine_event_at: Option<String>,
+    /// An event was stored.
+    #[schema(required)]
+    last_stored_at: Option<String>,
+    /// A webhook took an event.
+    #[schema(required)]
+    last_delivered_at: Option<String>,
+}
+
+/// The activity of a session; `None` when it was never heard of.
+pub async fn of(state: &AppState, session: SessionId) -> Result<Option<ActivityBody>, ApiError> {
+    let activity = state.gateway.activities.of(session).await?;
+    if activity == Activity::default() {
+        return Ok(None);
+    }
+    Ok(Some(ActivityBody {
+        last_engine_event_at: activity.engine_event.map(Timestamp::iso),
+        last_stored_at: activity.stored.map(Timestamp::iso),
+        last_delivered_at: activity.delivered.map(Timestamp::iso),
+    }))
+}

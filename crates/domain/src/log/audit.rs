@@ -1,0 +1,104 @@
+//! Who did what.
+
+use crate::{
+    ids::{ApiKeyId, SessionId},
+    time::Timestamp,
+};
+
+/// How bad an audit entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Severity {
+    /// As usual.
+    Info,
+    /// Worth a look.
+    Warn,
+    /// Wrong.
+    Error,
+}
+
+impl Severity {
+    /// The wire word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+
+    /// Reads the wire word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Info, Self::Warn, Self::Error].into_iter().find(|one| one.as_str() == text)
+    }
+}
+
+/// Something that was done, and by whom.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditEntry {
+    /// A UUID.
+    pub id: uuid::Uuid,
+    /// What, in the contract's words, such as `webhook_created`.
+    pub action: String,
+    /// How bad.
+    pub severity: Severity,
+    /// With which key.
+    pub api_key: Option<ApiKeyId>,
+    /// The key's name then.
+    pub api_key_name: Option<String>,
+    /// On which session; it may be gone.
+    pub session: Option<SessionId>,
+    /// The session's name then.
+    pub session_name: Option<String>,
+    /// From where.
+    pub ip: Option<String>,
+    /// With what.
+    pub user_agent: Option<String>,
+    /// The request's method.
+    pub method: Option<String>,
+    /// The request's path, without its query.
+    pub path: Option<String>,
+    /// The answer.
+    pub status_code: Option<u16>,
+    /// More; null when there is none.
+    pub metadata: serde_json::Value,
+    /// What went wrong.
+    pub error_message: Option<String>,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+impl AuditEntry {
+    /// An entry that says only what happened, and when.
+    pub fn new(id: uuid::Uuid, action: String, severity: Severity, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            action,
+            severity,
+            api_key: None,
+            api_key_name: None,
+            session: None,
+            session_name: None,
+            ip: None,
+            user_agent: None,
+            method: None,
+            path: None,
+            status_code: None,
+            metadata: serde_json::Value::Null,
+            error_message: None,
+            created_at,
+        }
+    }
+}
+
+/// A search in the audit; every given condition must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// This action.
+    pub action: Option<String>,
+    /// As bad as this.
+    pub severity: Option<Severity>,
+    /// On this session.
+    pub session: Option<SessionId>,
+    /// With this key.
+    pub api_key: Option<ApiKeyId>,
+}

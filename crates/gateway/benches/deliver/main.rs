@@ -1,0 +1,147 @@
+//! Deliveries: how many per second, how soon after the commit, and what dead receivers do to the others.
+//!
+//! Everything is in one process: the ledger on a file with full durability, the dispatcher, the HTTP client, and a
+//! receiver that reads each call and answers 200. Message, event, delivery and attempt rows are written.
+//!
+//! `cargo xtask bench deliver [--json] [name …]`
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up should stop at once")]
+
+mod receiver;
+mod report;
+mod stage;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use report::Report;
+use stage::Stage;
+
+const SESSIONS: u32 = 10;
+const CHATS: u32 = 200;
+const RUNS: usize = 3;
+/// Events of a run that measures the rate.
+const EVENTS: u32 = 30_000;
+const BACKLOG: u32 = 100_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let json = arguments.iter().any(|argument| argument == "--json");
+    let named: Vec<&String> =
+        arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|one| *one == name);
+    let report = Report { json };
+    if wanted("rate") {
+        report.tell("deliver.sqlite.rate", "1/s", &repeat(|| in_runtime(rate())));
+    }
+    if named.iter().any(|one| *one == "commit") {
+        let values: Vec<f64> = repeat(|| in_runtime(commits()));
+        report.tell("deliver.sqlite.commit_rate", "1/s", &values);
+    }
+    if wanted("backlog") {
+        let runs: Vec<(f64, f64)> = (0..RUNS).map(|_| in_runtime(backlog())).collect();
+        report.tell(
+            "deliver.sqlite.backlog_rate",
+            "1/s",
+            &runs.iter().map(|run| run.0).collect::<Vec<_>>(),
+        );
+        report.tell(
+            "deliver.sqlite.backlog_memory",
+            "MiB",
+            &runs.iter().map(|run| run.1).collect::<Vec<_>>(),
+        );
+    }
+    if wanted("latency") {
+        let runs: Vec<Vec<f64>> = (0..RUNS).map(|_| in_runtime(latency())).collect();
+        for (name, part) in [("p50", 0.5), ("p99", 0.99)] {
+            let values: Vec<f64> = runs.iter().map(|run| report::quantile(run, part)).collect();
+            report.tell(&format!("deliver.sqlite.latency_{name}"), "ms", &values);
+        }
+    }
+    if wanted("isolation") {
+        let runs: Vec<(f64, f64)> = (0..RUNS).map(|_| in_runtime(isolation())).collect();
+        let column = |pick: fn(&(f64, f64)) -> f64| runs.iter().map(pick).collect::<Vec<_>>();
+        report.tell("deliver.isolation.all_healthy_p99", "ms", &column(|run| run.0));
+        report.tell("deliver.isolation.half_dead_p99", "ms", &column(|run| run.1));
+        report.tell("deliver.isolation.growth", "x", &column(|run| run.1 / run.0));
+    }
+}
+
+fn repeat(mut run: impl FnMut() -> f64) -> Vec<f64> {
+    (0..RUNS).map(|_| run()).collect()
+}
+
+fn in_runtime<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
+}
+
+/// From the first commit to the last recorded 2xx, while events keep coming as fast as they are taken.
+async fn rate() -> f64 {
+    let stage = Stage::new(SESSIONS).await;
+    stage.webhooks_for_all().await;
+    let began = Instant::now();
+    stage.produce(EVENTS, CHATS).await;
+    stage.drained(u64::from(EVENTS)).await;
+    let rate = f64::from(EVENTS) / began.elapsed().as_secs_f64();
+    stage.close().await;
+    rate
+}
+
+/// Events stored per second while nothing is delivered.
+async fn commits() -> f64 {
+    let stage = Stage::new(SESSIONS).await;
+    stage.webhooks_for_all().await;
+    stage.pause_all(true).await;
+    let began = Instant::now();
+    stage.produce(EVENTS, CHATS).await;
+    let rate = f64::from(EVENTS) / began.elapsed().as_secs_f64();
+    stage.close().await;
+    rate
+}
+
+/// A backlog that built up during a pause; the rate, and how much memory the drain took at most.
+async fn backlog() -> (f64, f64) {
+    let stage = Stage::new(SESSIONS).await;
+    stage.webhooks_for_all().await;
+    stage.pause_all(true).await;
+    stage.produce(BACKLOG, CHATS).await;
+    let began = Instant::now();
+    stage.pause_all(false).await;
+    let peak = stage.drained(u64::from(BACKLOG)).await;
+    let rate = f64::from(BACKLOG) / began.elapsed().as_secs_f64();
+    stage.close().await;
+    (rate, peak)
+}
+
+/// Milliseconds from the answer of the commit to the arrival of the call, at 200 events per second.
+async fn latency() -> Vec<f64> {
+    const COUNT: u32 = 2000;
+    let stage = Stage::new(SESSIONS).await;
+    stage.webhooks_for_all().await;
+    stage.produce(2000, CHATS).await;
+    stage.drained(2000).await;
+    let waits = stage.paced(COUNT, Duration::from_millis(5), CHATS).await;
+    stage.close().await;
+    waits
+}
+
+/// p99 from commit to first attempt of the healthy half of 40 webhooks: all well, and with the other half dead.
+async fn isolation() -> (f64, f64) {
+    const HOOKS: u32 = 40;
+    let mut p99 = [0.0, 0.0];
+    for (place, dead) in [(0, false), (1, true)] {
+        let stage = Stage::new(HOOKS).await;
+        stage.mixed_webhooks(dead).await;
+        // From the first moment on: the dead are found out while it is measured.
+        let waits = stage.paced(6000, Duration::from_micros(2500), 4).await;
+        p99[place] = report::quantile(&waits, 0.99);
+        stage.abandon().await;
+    }
+    (p99[0], p99[1])
+}

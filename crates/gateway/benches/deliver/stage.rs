@@ -1,0 +1,281 @@
+//! The ledger, the dispatcher, sessions with their webhooks, and messages that come in.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use domain::{
+    Clock, Entropy, EventId, MessageRowId, SessionId, Timestamp,
+    event::{self, EventType, Subscription},
+    message::{Direction, Message, MessageStatus},
+    port::{DeliveryQueue as _, Ledger as _, NewMessage, SessionStore, WebhookStore, Write},
+    time::BoxFuture,
+    webhook::Webhook,
+};
+use gateway::{Audit, Ports, Supervisor, WebhookOptions, Webhooks};
+use rand::Rng as _;
+use storage::{FolderMedia, SqliteStore, StoreOptions};
+use testkit::{FakeWhatsApp, build};
+use tokio::time::Instant;
+
+use crate::receiver::{Manner, Receiver};
+
+/// Writers per session: what a busy engine and its acks keep in flight.
+const WRITERS: u32 = 16;
+/// Messages of one write: an engine hands over what has come in meanwhile.
+const AT_ONCE: u32 = 8;
+/// The body of every message, bytes.
+const BODY_BYTES: usize = 700;
+
+struct RealClock;
+
+impl Clock for RealClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock of the benchmark")]
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<()> {
+        let wait = at.since(self.now());
+        Box::pin(tokio::time::sleep(wait))
+    }
+}
+
+struct RealEntropy;
+
+impl Entropy for RealEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        rand::rng().fill_bytes(bytes);
+    }
+}
+
+pub struct Stage {
+    store: SqliteStore,
+    webhooks: Webhooks,
+    supervisor: Supervisor,
+    sessions: Vec<SessionId>,
+    receiver: Receiver,
+    hooks: Mutex<Vec<Webhook>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Stage {
+    pub async fn new(sessions: u32) -> Arc<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions::for_testing(folder.path().join("waypost.sqlite"));
+        let store = SqliteStore::open(options).await.unwrap();
+        let shared = Arc::new(store.clone());
+        let ports = Ports {
+            clock: Arc::new(RealClock),
+            entropy: Arc::new(RealEntropy),
+            ledger: shared.clone(),
+            sessions: shared.clone(),
+            messages: shared.clone(),
+            webhooks: shared.clone(),
+            api_keys: shared.clone(),
+            queue: shared.clone(),
+            log: shared.clone(),
+            device_keys: shared.clone(),
+            people: shared.clone(),
+            templates: shared.clone(),
+            idempotency: shared.clone(),
+            pacing: shared.clone(),
+            media_records: shared,
+            media_files: Arc::new(FolderMedia::open(&folder.path().join("media")).unwrap()),
+            whatsapp: Arc::new(FakeWhatsApp::default()),
+        };
+        let supervisor = Supervisor::new();
+        let options =
+            WebhookOptions { allowed_hosts: vec!["127.0.0.1".into()], ..WebhookOptions::default() };
+        let webhooks = {
+            let audit = Audit::build(&ports, &supervisor);
+            Webhooks::build(options, &ports, &audit, &supervisor).unwrap()
+        };
+        let mut ids = Vec::new();
+        for number in 1..=sessions {
+            let session = build::session(number);
+            SessionStore::insert(&store, &session).await.unwrap();
+            ids.push(session.id);
+        }
+        let receiver = Receiver::start(Manner::Healthy).await;
+        let hooks = Mutex::default();
+        Arc::new(Self {
+            store,
+            webhooks,
+            supervisor,
+            sessions: ids,
+            receiver,
+            hooks,
+            _folder: folder,
+        })
+    }
+
+    async fn hook(&self, number: u32, session: SessionId, url: String) {
+        let webhook = Webhook {
+            url,
+            events: vec![Subscription::One(EventType::MessageReceived)],
+            secret: Some(domain::webhook::Secret::new("0123456789abcdef0123456789abcdef")),
+            retry_count: None,
+            ..build::webhook(number, session)
+        };
+        WebhookStore::insert(&self.store, &webhook, 0).await.unwrap();
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner).push(webhook);
+    }
+
+    /// One webhook for each session, all at one receiver.
+    pub async fn webhooks_for_all(&self) {
+        for (number, session) in (1..).zip(&self.sessions) {
+            self.hook(number, *session, self.receiver.url.clone()).await;
+        }
+    }
+
+    /// Every second webhook is well; the others refuse, hang or fail, or are well too.
+    pub async fn mixed_webhooks(&self, dead: bool) {
+        let failing = Receiver::start(Manner::Error).await.url;
+        let hanging = Receiver::start(Manner::Hanging).await.url;
+        let well = Receiver::start(Manner::Healthy).await.url;
+        let ways = ["http://127.0.0.1:9/".to_owned(), hanging, failing];
+        for (number, session) in (1..).zip(&self.sessions) {
+            let place = usize::try_from(number).unwrap();
+            let url = match place % 2 {
+                0 => self.receiver.url.clone(),
+                _ if dead => ways[place / 2 % 3].clone(),
+                _ => well.clone(),
+            };
+            self.hook(number, *session, url).await;
+        }
+    }
+
+    pub async fn pause_all(&self, pause: bool) {
+        let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for hook in hooks {
+            let done = if pause {
+                WebhookStore::pause(&self.store, hook.id, RealClock.now()).await
+            } else {
+                WebhookStore::resume(&self.store, hook.id, RealClock.now()).await
+            };
+            assert!(done.unwrap());
+        }
+        self.webhooks.wake();
+    }
+
+    fn write(&self, number: u32, session: SessionId, chats: u32) -> Write {
+        let chat = build::chat(number / u32::try_from(self.sessions.len()).unwrap() % chats);
+        let mut inbound = build::inbound(number, &chat);
+        let text = format!("text {number} {}", "x".repeat(BODY_BYTES));
+        inbound.content = domain::message::Content::text(text.clone());
+        let id = EventId::at(RealClock.now(), &RealEntropy);
+        let draft = event::inbound_message(id, session, None, &inbound);
+        let message = Message {
+            id: MessageRowId::new(&RealEntropy),
+            wa_id: inbound.id.clone(),
+            chat: chat.clone(),
+            from: chat.to_string(),
+            body: Some(text),
+            direction: Direction::Incoming,
+            status: MessageStatus::Delivered,
+            created_at: RealClock.now(),
+            ..build::message(number, session)
+        };
+        Write::InsertMessage { message: Box::new(NewMessage::row(message)), events: vec![draft] }
+    }
+
+    fn session_of(&self, number: u32) -> SessionId {
+        self.sessions[usize::try_from(number).unwrap() % self.sessions.len()]
+    }
+
+    /// Messages come in as fast as they are committed.
+    #[expect(clippy::disallowed_methods, reason = "a benchmark; it waits for its tasks")]
+    pub async fn produce(self: &Arc<Self>, count: u32, chats: u32) {
+        let writers = WRITERS * u32::try_from(self.sessions.len()).unwrap();
+        let tasks: Vec<_> = (0..writers)
+            .map(|writer| {
+                let this = self.clone();
+                tokio::spawn(async move {
+                    let mut from = writer;
+                    while from < count {
+                        let mine = (0..AT_ONCE).map(|place| from + place * writers);
+                        let writes = mine.filter(|number| *number < count);
+                        let writes: Vec<Write> = writes
+                            .map(|number| this.write(number, this.session_of(number), chats))
+                            .collect();
+                        this.store.write(writes).await.unwrap();
+                        this.webhooks.wake();
+                        from += writers * AT_ONCE;
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
+
+    /// Waits until so many calls came in and nothing waits; the most memory meanwhile, MiB.
+    pub async fn drained(&self, count: u64) -> f64 {
+        let mut peak: f64 = 0.0;
+        loop {
+            peak = peak.max(resident_mib());
+            let seen = self.receiver.seen.count.load(std::sync::atomic::Ordering::Relaxed);
+            if seen >= count && self.store.stats().await.unwrap().pending == 0 {
+                return peak;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Messages come in evenly; milliseconds from each commit to the first call, of those for the first receiver.
+    #[expect(clippy::disallowed_methods, reason = "a benchmark; it waits for its tasks")]
+    pub async fn paced(self: &Arc<Self>, count: u32, gap: Duration, chats: u32) -> Vec<f64> {
+        const FROM: u32 = 10_000_000;
+        *self.receiver.seen.first.lock().unwrap() = Some(HashMap::new());
+        let mut ticks = tokio::time::interval(gap);
+        let mut tasks = Vec::new();
+        for number in FROM..FROM + count {
+            ticks.tick().await;
+            let this = self.clone();
+            tasks.push(tokio::spawn(async move {
+                let write = this.write(number, this.session_of(number), chats);
+                this.store.write(vec![write]).await.unwrap();
+                let committed = Instant::now();
+                this.webhooks.wake();
+                (number, committed)
+            }));
+        }
+        let mut committed = Vec::new();
+        for task in tasks {
+            committed.push(task.await.unwrap());
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let first = self.receiver.seen.first.lock().unwrap().take().unwrap();
+        let wait = |(number, at): &(u32, Instant)| {
+            let call = first.get(number)?;
+            Some(call.saturating_duration_since(*at).as_secs_f64() * 1000.0)
+        };
+        committed.iter().filter_map(wait).collect()
+    }
+
+    pub async fn close(&self) {
+        if std::env::var_os("WAYPOST_BENCH_VERBOSE").is_some() {
+            eprintln!("{} commits", self.store.commits());
+        }
+        self.supervisor.shutdown(Duration::from_secs(5)).await;
+        self.store.close().await;
+    }
+
+    /// Ends without waiting for receivers that hang.
+    pub async fn abandon(&self) {
+        self.supervisor.shutdown(Duration::from_millis(10)).await;
+        self.store.close().await;
+    }
+}
+
+fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    let kib: f64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0.0);
+    kib / 1024.0
+}

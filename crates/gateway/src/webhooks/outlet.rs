@@ -1,0 +1,39 @@
+//! The way out, as a seam: the one HTTP client in the product, a scripted receiver in simulations.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::HeaderMap;
+use url::Url;
+
+use crate::egress::{Answer, Egress, EgressError};
+
+/// POSTs bodies.
+#[async_trait]
+pub trait Outlet: Send + Sync + 'static {
+    /// POSTs a body and reads the answer, all within `limit`.
+    ///
+    /// # Errors
+    /// [`EgressError`]; an HTTP status is never an error here.
+    async fn post(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Answer, EgressError>;
+}
+
+#[async_trait]
+impl Outlet for Egress {
+    async fn post(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Answer, EgressError> {
+        Egress::post(self, url, headers, body, limit).await
+    }
+}

@@ -1,0 +1,245 @@
+//! Registering receivers and changing them.
+
+use domain::{
+    SessionId, WebhookId,
+    delivery::{Health, InvalidPolicy, PolicyChoice, SignatureScheme},
+    event::Subscription,
+    filter::{Filters, InvalidFilter},
+    port::{Page, StoreError},
+    signature,
+    webhook::{LaneOrder, Secret, Webhook},
+};
+
+use super::{Webhooks, check};
+
+/// A webhook to register.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields are those of Webhook")]
+pub struct NewWebhook {
+    pub url: String,
+    pub events: Vec<Subscription>,
+    pub secret: Option<Secret>,
+    pub headers: Vec<(String, String)>,
+    pub filters: Option<Filters>,
+    pub retry_count: Option<u8>,
+    pub policy: PolicyChoice,
+    pub order: LaneOrder,
+}
+
+/// Fields to change; `None` keeps, `Some(None)` clears.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "the fields are those of Webhook")]
+pub struct WebhookPatch {
+    pub url: Option<String>,
+    pub events: Option<Vec<Subscription>>,
+    pub secret: Option<Option<Secret>>,
+    pub headers: Option<Vec<(String, String)>>,
+    pub filters: Option<Option<Filters>>,
+    pub retry_count: Option<u8>,
+    /// Replaces the whole choice.
+    pub policy: Option<PolicyChoice>,
+    pub active: Option<bool>,
+    pub order: Option<LaneOrder>,
+}
+
+/// Why something was not done to a webhook.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    /// Unknown session.
+    #[error("no such session")]
+    SessionNotFound,
+    /// Unknown webhook.
+    #[error("no such webhook")]
+    NotFound,
+    /// The session has this many already.
+    #[error("a session may have at most {0} webhooks")]
+    TooMany(u32),
+    /// The URL, with the sentence for the user.
+    #[error("{0}")]
+    Url(&'static str),
+    /// The headers, with the sentence for the user.
+    #[error("{0}")]
+    Headers(String),
+    /// The filters.
+    #[error(transparent)]
+    Filters(#[from] InvalidFilter),
+    /// The events, with the sentence for the user.
+    #[error("{0}")]
+    Events(&'static str),
+    /// The secret, with the sentence for the user.
+    #[error("{0}")]
+    Secret(&'static str),
+    /// The policy.
+    #[error(transparent)]
+    Policy(#[from] InvalidPolicy),
+    /// The retry count.
+    #[error("retryCount must not be greater than 5")]
+    RetryCount,
+    /// The ledger.
+    #[error("the ledger failed while handling a webhook")]
+    Store(#[source] StoreError),
+}
+
+impl Webhooks {
+    async fn session_exists(&self, session: SessionId) -> Result<(), WebhookError> {
+        let found = self.ports.sessions.get(session).await.map_err(WebhookError::Store)?;
+        found.map(|_| ()).ok_or(WebhookError::SessionNotFound)
+    }
+
+    /// Registers a webhook, fully checked first.
+    ///
+    /// # Errors
+    /// [`WebhookError`].
+    pub async fn create(
+        &self,
+        session: SessionId,
+        new: NewWebhook,
+    ) -> Result<Webhook, WebhookError> {
+        self.session_exists(session).await?;
+        let now = self.ports.clock.now();
+        let mut webhook = Webhook {
+            id: WebhookId::new(&*self.ports.entropy),
+            session,
+            url: new.url,
+            events: new.events,
+            filters: new.filters.filter(|filters| !filters.conditions.is_empty()),
+            headers: new.headers,
+            secret: new.secret,
+            previous_secret: None,
+            signing_key: None,
+            active: true,
+            retry_count: new.retry_count,
+            policy: new.policy,
+            health: Health::default(),
+            order: new.order,
+            last_triggered_at: None,
+            created_at: now,
+            updated_at: now,
+        };
+        check::url(&webhook.url, &self.egress)?;
+        check::rest(&webhook)?;
+        self.give_key(&mut webhook);
+        let most = self.options.max_per_session;
+        let stored =
+            self.ports.webhooks.insert(&webhook, most).await.map_err(WebhookError::Store)?;
+        if stored { Ok(webhook) } else { Err(WebhookError::TooMany(most)) }
+    }
+
+    /// Of one session, or of all; newest first.
+    ///
+    /// # Errors
+    /// [`WebhookError`].
+    pub async fn list(
+        &self,
+        session: Option<SessionId>,
+        page: Page,
+    ) -> Result<Vec<Webhook>, WebhookError> {
+        if let Some(session) = session {
+            self.session_exists(session).await?;
+        }
+        self.ports.webhooks.list(session, page).await.map_err(WebhookError::Store)
+    }
+
+    /// One webhook of a session.
+    ///
+    /// # Errors
+    /// [`WebhookError`].
+    pub async fn get(&self, session: SessionId, id: WebhookId) -> Result<Webhook, WebhookError> {
+        self.session_exists(session).await?;
+        let found = self.ports.webhooks.get(id).await.map_err(WebhookError::Store)?;
+        found.filter(|webhook| webhook.session == session).ok_or(WebhookError::NotFound)
+    }
+
+    /// Changes a webhook; what waits for it leaves by the new settings.
+    ///
+    /// # Errors
+    /// [`WebhookError`].
+    pub async fn update(
+        &self,
+        session: SessionId,
+        id: WebhookId,
+        patch: WebhookPatch,
+    ) -> Result<Webhook, WebhookError> {
+        let old = self.get(session, id).await?;
+        let now = self.ports.clock.now();
+        let mut webhook = Webhook {
+            url: patch.url.unwrap_or_else(|| old.url.clone()),
+            events: patch.events.unwrap_or_else(|| old.events.clone()),
+            headers: patch.headers.unwrap_or_else(|| old.headers.clone()),
+            filters: patch
+                .filters
+                .unwrap_or_else(|| old.filters.clone())
+                .filter(|filters| !filters.conditions.is_empty()),
+            retry_count: patch.retry_count.or(old.retry_count),
+            policy: patch.policy.unwrap_or_else(|| old.policy.clone()),
+            active: patch.active.unwrap_or(old.active),
+            order: patch.order.unwrap_or(old.order),
+            updated_at: now,
+            ..old.clone()
+        };
+        if let Some(secret) = patch.secret {
+            webhook.replace_secret(secret, now.plus(self.options.secret_overlap));
+        }
+        if webhook.url != old.url {
+            check::url(&webhook.url, &self.egress)?;
+        }
+        check::rest(&webhook)?;
+        self.give_key(&mut webhook);
+        let stored = self.ports.webhooks.update(&webhook).await.map_err(WebhookError::Store)?;
+        if !stored {
+            return Err(WebhookError::NotFound);
+        }
+        if patch.active == Some(true) && (webhook.health.pause.is_some() || !old.active) {
+            return self.resume(session, id).await;
+        }
+        self.wake();
+        Ok(webhook)
+    }
+
+    /// Deletes a webhook with what waits for it.
+    ///
+    /// # Errors
+    /// [`WebhookError`].
+    pub async fn delete(&self, session: SessionId, id: WebhookId) -> Result<(), WebhookError> {
+        self.get(session, id).await?;
+        let deleted = self.ports.webhooks.delete(id).await.map_err(WebhookError::Store)?;
+        if deleted { Ok(()) } else { Err(WebhookError::NotFound) }
+    }
+
+    /// Holds everything of a webhook back; events are recorded for it and wait.
+    ///
+    /// # Errors
+    /// [`WebhookError`].
+    pub async fn pause(&self, session: SessionId, id: WebhookId) -> Result<Webhook, WebhookError> {
+        self.get(session, id).await?;
+        let now = self.ports.clock.now();
+        let paused = self.ports.webhooks.pause(id, now).await.map_err(WebhookError::Store)?;
+        if !paused {
+            return Err(WebhookError::NotFound);
+        }
+        self.wake();
+        self.get(session, id).await
+    }
+
+    /// Ends a pause; what waits leaves in order.
+    ///
+    /// # Errors
+    /// [`WebhookError`].
+    pub async fn resume(&self, session: SessionId, id: WebhookId) -> Result<Webhook, WebhookError> {
+        self.get(session, id).await?;
+        let now = self.ports.clock.now();
+        let resumed = self.ports.webhooks.resume(id, now).await.map_err(WebhookError::Store)?;
+        if !resumed {
+            return Err(WebhookError::NotFound);
+        }
+        self.wake();
+        self.get(session, id).await
+    }
+
+    /// The first time it is to sign by `v1a`, a webhook gets its key.
+    fn give_key(&self, webhook: &mut Webhook) {
+        if webhook.policy.signature == SignatureScheme::V1a && webhook.signing_key.is_none() {
+            webhook.signing_key = Some(signature::new_signing_key(&*self.ports.entropy));
+        }
+    }
+}

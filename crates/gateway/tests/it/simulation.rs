@@ -1,0 +1,487 @@
+//! The whole way of deliveries under a virtual clock, on the reference model, with a receiver that misbehaves in every way
+//! and a worker that is killed: nothing lost, nothing out of order, nothing twice under another key.
+//!
+//! A seed decides everything, and the same seed does the same again: `WAYPOST_SEED=7` runs that one alone,
+//! `WAYPOST_SEEDS=100000` as many.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::{
+    Clock, SessionId, Timestamp,
+    delivery::{AttemptErrorKind, DeliveryState, PolicyChoice},
+    event::{EventDraft, EventType, Subscription},
+    port::{DeliveryQueue as _, WebhookStore},
+    time::BoxFuture,
+    webhook::{LaneOrder, Webhook},
+};
+use gateway::{
+    Audit, Ports, Supervisor, WebhookOptions, Webhooks,
+    egress::{Answer, EgressError},
+    webhooks::Outlet,
+};
+use http::HeaderMap;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use serde_json::Value;
+use storage::{FolderMedia, SqliteStore, StoreOptions};
+use testkit::{FakeWhatsApp, ModelStore, START, SeededEntropy, build};
+use tokio::time::{Instant, sleep};
+use url::Url;
+
+/// Seeds of a run of the suite.
+const SEEDS: u64 = 2_000;
+/// Everything must be delivered by then: virtual time.
+const LIMIT: Duration = Duration::from_secs(30 * 86_400);
+
+/// Tokio's clock, which stands still while anybody has something to do.
+struct VirtualClock(Instant);
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        START.plus(self.0.elapsed())
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<()> {
+        // To the full millisecond: the runtime's timers have no finer ones.
+        Box::pin(sleep(at.since(self.now())))
+    }
+}
+
+/// How a receiver takes a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Well,
+    Status(u16),
+    RetryAfter(u64),
+    /// Answers 200 after so many milliseconds.
+    Slow(u64),
+    /// Reads it and never answers.
+    Hang,
+    Refuse,
+    /// Takes it, then the connection is cut.
+    Cut,
+    /// Announces more than it sends: the status arrived, and counts.
+    ShortBody,
+    /// Never gets it: the connection is cut on the way.
+    Lost,
+}
+
+/// One call as a receiver saw it.
+struct Seen {
+    body: Value,
+    key: String,
+    delivery: String,
+    accepted: bool,
+}
+
+/// The receivers of a seed: what they do until when, and what they saw.
+struct World {
+    began: Instant,
+    plans: BTreeMap<String, Vec<(Duration, Manner)>>,
+    seen: Mutex<BTreeMap<String, Vec<Seen>>>,
+}
+
+impl World {
+    fn manner(&self, host: &str) -> Manner {
+        let now = self.began.elapsed();
+        let plan = &self.plans[host];
+        plan.iter().find(|(until, _)| now < *until).map_or(Manner::Well, |(_, manner)| *manner)
+    }
+
+    fn note(&self, host: &str, headers: &HeaderMap, body: &Bytes, accepted: bool) {
+        let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+        let seen = Seen {
+            body: serde_json::from_slice(body).unwrap(),
+            key: header("x-openwa-idempotency-key"),
+            delivery: header("x-openwa-delivery-id"),
+            accepted,
+        };
+        self.seen.lock().unwrap().entry(host.to_owned()).or_default().push(seen);
+    }
+}
+
+/// The way out of the simulation.
+struct Wire(Arc<World>);
+
+fn failed(kind: AttemptErrorKind) -> EgressError {
+    EgressError { kind, text: "simulated".into() }
+}
+
+#[async_trait]
+impl Outlet for Wire {
+    async fn post(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Answer, EgressError> {
+        let (world, host) = (&self.0, url.host_str().unwrap());
+        let answer =
+            |status, retry_after: Option<String>| Answer { status, body: vec![], retry_after };
+        // The way there.
+        sleep(Duration::from_millis(1)).await;
+        match world.manner(host) {
+            Manner::Refuse => Err(failed(AttemptErrorKind::Connect)),
+            Manner::Lost => Err(failed(AttemptErrorKind::Protocol)),
+            Manner::Cut => {
+                world.note(host, &headers, &body, false);
+                Err(failed(AttemptErrorKind::Protocol))
+            }
+            Manner::Hang => {
+                world.note(host, &headers, &body, false);
+                sleep(limit).await;
+                Err(failed(AttemptErrorKind::Timeout))
+            }
+            Manner::Status(status) => {
+                world.note(host, &headers, &body, false);
+                Ok(answer(status, None))
+            }
+            Manner::RetryAfter(seconds) => {
+                world.note(host, &headers, &body, false);
+                Ok(answer(429, Some(seconds.to_string())))
+            }
+            Manner::Slow(millis) => {
+                let wait = Duration::from_millis(millis);
+                world.note(host, &headers, &body, wait < limit);
+                sleep(wait.min(limit)).await;
+                if wait < limit {
+                    Ok(answer(200, None))
+                } else {
+                    Err(failed(AttemptErrorKind::Timeout))
+                }
+            }
+            Manner::Well | Manner::ShortBody => {
+                world.note(host, &headers, &body, true);
+                Ok(answer(200, None))
+            }
+        }
+    }
+}
+
+fn draw<T: Copy>(dice: &mut StdRng, from: &[T]) -> T {
+    from[dice.random_range(0..from.len())]
+}
+
+fn manner(dice: &mut StdRng) -> Manner {
+    match dice.random_range(0..11) {
+        0 | 1 => Manner::Well,
+        2 => Manner::Status(draw(dice, &[500, 503, 404, 301, 429])),
+        3 => Manner::RetryAfter(draw(dice, &[0, 3, 90])),
+        4 | 5 => Manner::Slow(draw(dice, &[40, 700, 4000, 15_000])),
+        6 => Manner::Hang,
+        7 => Manner::Refuse,
+        8 => Manner::Cut,
+        9 => Manner::ShortBody,
+        _ => Manner::Lost,
+    }
+}
+
+/// Phases of misbehaviour; well for ever afterwards.
+fn plan(dice: &mut StdRng) -> Vec<(Duration, Manner)> {
+    let mut until = Duration::ZERO;
+    (0..dice.random_range(0..8))
+        .map(|_| {
+            until += Duration::from_millis(dice.random_range(1..60_000));
+            (until, manner(dice))
+        })
+        .collect()
+}
+
+fn webhook(dice: &mut StdRng, number: u32, session: SessionId) -> Webhook {
+    let policy = PolicyChoice {
+        schedule: draw(dice, &[None, Some([1, 5]), Some([2, 2])]).map(Vec::from),
+        timeout_ms: draw(dice, &[None, Some(2000)]),
+        rate_per_second: draw(dice, &[None, None, Some(3)]),
+        concurrency: draw(dice, &[None, Some(1)]),
+        batch_size: draw(dice, &[None, None, Some(4)]),
+        ..PolicyChoice::default()
+    };
+    Webhook {
+        url: format!("http://receiver-{number}.example/"),
+        order: draw(dice, &[LaneOrder::Chat, LaneOrder::Chat, LaneOrder::Session, LaneOrder::None]),
+        retry_count: draw(dice, &[None, None, Some(5)]),
+        // Not what the ledger tells about webhooks.
+        events: vec![
+            Subscription::One(EventType::MessageReceived),
+            Subscription::One(EventType::SessionStatus),
+        ],
+        policy,
+        ..build::webhook(number, session)
+    }
+}
+
+struct Simulation {
+    dice: StdRng,
+    world: Arc<World>,
+    model: ModelStore,
+    ports: Ports,
+    options: WebhookOptions,
+    session: SessionId,
+    hooks: Vec<Webhook>,
+    recorded: Vec<EventDraft>,
+}
+
+impl Simulation {
+    async fn new(seed: u64, rest: &Rest) -> Self {
+        let mut dice = StdRng::seed_from_u64(seed);
+        let session = build::session(1).id;
+        let hooks: Vec<Webhook> =
+            (1..=dice.random_range(1..4)).map(|n| webhook(&mut dice, n, session)).collect();
+        let model = ModelStore::default();
+        let mut plans = BTreeMap::new();
+        for hook in &hooks {
+            WebhookStore::insert(&model, hook, 0).await.unwrap();
+            let host = Url::parse(&hook.url).unwrap().host_str().unwrap().to_owned();
+            plans.insert(host, plan(&mut dice));
+        }
+        let (began, media) = (Instant::now(), rest.media.clone());
+        let rest = Arc::new(rest.store.clone());
+        let shared = Arc::new(model.clone());
+        let ports = Ports {
+            clock: Arc::new(VirtualClock(began)),
+            entropy: Arc::new(SeededEntropy::new(seed)),
+            ledger: shared.clone(),
+            sessions: rest.clone(),
+            messages: rest.clone(),
+            webhooks: shared.clone(),
+            api_keys: rest.clone(),
+            queue: shared,
+            log: rest.clone(),
+            device_keys: rest.clone(),
+            people: rest.clone(),
+            templates: rest.clone(),
+            idempotency: rest.clone(),
+            pacing: rest.clone(),
+            media_records: rest,
+            media_files: media,
+            whatsapp: Arc::new(FakeWhatsApp::default()),
+        };
+        let options = WebhookOptions {
+            concurrency: draw(&mut dice, &[1, 2, 16]),
+            sweep_interval: Duration::from_secs(60),
+            lease: Duration::from_secs(140),
+            ..WebhookOptions::default()
+        };
+        let world = Arc::new(World { began, plans, seen: Mutex::default() });
+        Self { dice, world, model, ports, options, session, hooks, recorded: vec![] }
+    }
+
+    fn start(&self) -> (Webhooks, Supervisor) {
+        let supervisor = Supervisor::new();
+        let outlet = Arc::new(Wire(self.world.clone()));
+        let (options, audit) = (self.options.clone(), Audit::build(&self.ports, &supervisor));
+        let webhooks =
+            Webhooks::build_with(options, &self.ports, &audit, &supervisor, outlet).unwrap();
+        (webhooks, supervisor)
+    }
+
+    fn event(&mut self) -> EventDraft {
+        let number = u32::try_from(self.recorded.len()).unwrap() + 1;
+        let draft = match self.dice.random_range(0..9) {
+            0 => build::session_event(number, self.session),
+            chat => build::event(number, self.session, &build::chat(chat % 4)),
+        };
+        self.recorded.push(draft.clone());
+        draft
+    }
+
+    /// Events happen, the worker is killed now and then, and in the end everything has to be out.
+    async fn run(&mut self) {
+        let (mut webhooks, mut supervisor) = self.start();
+        let (count, mut kills) = (self.dice.random_range(1..50), self.dice.random_range(0..4));
+        for _ in 0..count {
+            let pause = draw(&mut self.dice, &[0, 0, 1, 20, 300, 5000, 40_000]);
+            sleep(Duration::from_millis(pause)).await;
+            let draft = self.event();
+            self.model.push(draft);
+            // A signal may be lost.
+            if self.dice.random_ratio(4, 5) {
+                webhooks.wake();
+            }
+            if kills > 0 && self.dice.random_ratio(1, 8) {
+                kills -= 1;
+                supervisor.shutdown(Duration::ZERO).await;
+                // One process more, or the same machine after a restart.
+                if self.dice.random() {
+                    self.model.crash();
+                }
+                (webhooks, supervisor) = self.start();
+            }
+        }
+        while self.model.stats().await.unwrap().pending > 0 {
+            assert!(self.world.began.elapsed() < LIMIT, "something is stuck: {:?}", self.waiting());
+            sleep(Duration::from_secs(60)).await;
+        }
+        supervisor.shutdown(Duration::from_secs(600)).await;
+    }
+
+    fn waiting(&self) -> Vec<String> {
+        let rows = self.model.rows();
+        let waiting = rows.iter().filter(|row| row.state == DeliveryState::Pending);
+        waiting.map(|row| format!("{} {:?}", row.event.draft.idempotency_key, row.tries)).collect()
+    }
+
+    fn check(&self) {
+        let seen = self.world.seen.lock().unwrap();
+        for hook in &self.hooks {
+            let host = Url::parse(&hook.url).unwrap().host_str().unwrap().to_owned();
+            let calls = seen.get(&host).map(Vec::as_slice).unwrap_or_default();
+            self.nothing_lost(hook, calls);
+            self.nothing_out_of_order(hook, calls);
+        }
+        keys_are_the_events(seen.values().flatten());
+    }
+
+    /// Everything was taken, or every attempt that the policy allows was made.
+    fn nothing_lost(&self, hook: &Webhook, calls: &[Seen]) {
+        let taken: BTreeSet<String> =
+            calls.iter().filter(|call| call.accepted).flat_map(keys).collect();
+        let rows: Vec<_> =
+            self.model.rows().into_iter().filter(|row| row.webhook == hook.id).collect();
+        assert_eq!(rows.len(), self.recorded.len(), "one delivery for each event");
+        for row in rows {
+            let key = &row.event.draft.idempotency_key;
+            match row.state {
+                DeliveryState::Delivered => assert!(taken.contains(key), "lost: {key}"),
+                DeliveryState::Exhausted => {
+                    assert_eq!(hook.retry_count, Some(5), "given up too early: {key}");
+                    assert_eq!(row.tries.len(), 5, "{key}");
+                }
+                other => panic!("{key} is {other:?}"),
+            }
+        }
+    }
+
+    /// In each lane nothing arrives after something newer, repeats included. A batch that failed comes again as a whole:
+    /// there what counts is what was taken.
+    fn nothing_out_of_order(&self, hook: &Webhook, calls: &[Seen]) {
+        let batched = hook.policy.batch_size.is_some();
+        let mut highest: BTreeMap<String, u64> = BTreeMap::new();
+        let mut taken = BTreeSet::new();
+        for call in calls.iter().filter(|call| !batched || call.accepted) {
+            for event in events(&call.body) {
+                let lane = match hook.order {
+                    LaneOrder::Chat => event["data"]["chatId"].to_string(),
+                    LaneOrder::Session => String::new(),
+                    LaneOrder::None => continue,
+                };
+                let key = event["idempotencyKey"].to_string();
+                // Taken by the receiver, but the worker was killed before it knew: the batch comes again.
+                if batched && !taken.insert(key) {
+                    continue;
+                }
+                let sequence = event["sequence"].as_u64().unwrap();
+                let highest = highest.entry(lane.clone()).or_default();
+                assert!(sequence >= *highest, "{lane}: {sequence} after {highest}");
+                *highest = sequence;
+            }
+        }
+    }
+}
+
+/// The envelopes in a call.
+fn events(body: &Value) -> Vec<&Value> {
+    match body["data"]["events"].as_array() {
+        Some(events) if body["event"] == "batch" => events.iter().collect(),
+        _ => vec![body],
+    }
+}
+
+fn keys(call: &Seen) -> Vec<String> {
+    let key = |event: &&Value| event["idempotencyKey"].as_str().unwrap().to_owned();
+    events(&call.body).iter().map(key).collect()
+}
+
+/// One key for each event, whoever gets it and however often; one delivery id for each event and webhook.
+fn keys_are_the_events<'a>(calls: impl Iterator<Item = &'a Seen>) {
+    let (mut of_sequence, mut of_delivery) = (BTreeMap::new(), BTreeMap::new());
+    for call in calls {
+        if call.body["event"] != "batch" {
+            assert_eq!(call.body["idempotencyKey"], call.key.as_str());
+            assert_eq!(call.body["deliveryId"], call.delivery.as_str());
+        }
+        for event in events(&call.body) {
+            let (sequence, key) = (event["sequence"].as_u64().unwrap(), &event["idempotencyKey"]);
+            assert_eq!(of_sequence.entry(sequence).or_insert(key), &key, "another key");
+            let first = of_delivery.entry(event["deliveryId"].to_string()).or_insert(event);
+            assert_eq!(*first, event, "a repeat differs");
+        }
+    }
+}
+
+fn simulate(seed: u64, rest: &Rest) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut simulation = Simulation::new(seed, rest).await;
+        simulation.run().await;
+        simulation.check();
+        trace(&simulation)
+    })
+}
+
+/// Everything that was seen, in order, for a comparison of two runs.
+fn trace(simulation: &Simulation) -> String {
+    let seen = simulation.world.seen.lock().unwrap();
+    let calls = |calls: &Vec<Seen>| -> String {
+        calls.iter().map(|call| format!("{} {}\n", call.key, call.accepted)).collect()
+    };
+    let elapsed = simulation.world.began.elapsed();
+    let all: String = seen.iter().map(|(host, seen)| format!("{host}\n{}", calls(seen))).collect();
+    format!("{all}{elapsed:?}")
+}
+
+/// The parts of the ports that no delivery needs.
+struct Rest {
+    store: SqliteStore,
+    media: Arc<FolderMedia>,
+    _folder: tempfile::TempDir,
+    _runtime: tokio::runtime::Runtime,
+}
+
+fn rest() -> Rest {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let (runtime, folder) = (runtime.unwrap(), tempfile::tempdir().unwrap());
+    let options = StoreOptions::for_testing(folder.path().join("waypost.sqlite"));
+    let store = runtime.block_on(SqliteStore::open(options)).unwrap();
+    let media = Arc::new(FolderMedia::open(&folder.path().join("media")).unwrap());
+    Rest { store, media, _folder: folder, _runtime: runtime }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn nothing_is_lost_out_of_order_or_repeated_under_another_key() {
+    let rest = rest();
+    let seeds = match number("WAYPOST_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("WAYPOST_SEEDS").unwrap_or(SEEDS),
+    };
+    for seed in seeds {
+        let run = std::panic::AssertUnwindSafe(|| simulate(seed, &rest));
+        if let Err(panic) = std::panic::catch_unwind(run) {
+            eprintln!("seed {seed} fails: repeat it with WAYPOST_SEED={seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn a_seed_does_the_same_again() {
+    let rest = rest();
+    for seed in 0..20 {
+        assert_eq!(simulate(seed, &rest), simulate(seed, &rest), "seed {seed}");
+    }
+}

@@ -1,0 +1,164 @@
+//! Who holds which lane: in memory, because one process has the file and no claim outlives it.
+//!
+//! A lease remembers the deliveries it was given, in order. Its front is the head of the lane: only that can be settled,
+//! and nobody has to ask the database for it.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use domain::{DeliveryId, Timestamp, WebhookId, delivery::LaneId};
+
+/// Epochs are never given twice in a process, whatever stores are opened and closed in it.
+static EPOCH: AtomicU64 = AtomicU64::new(1);
+
+/// A delivery that was given to a worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Given {
+    pub(crate) id: DeliveryId,
+    pub(crate) attempts: u32,
+}
+
+/// A claim.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) webhook: WebhookId,
+    pub(crate) epoch: u64,
+    /// Its head waited for a retry.
+    pub(crate) tried: bool,
+    /// The lane is a retry or its receiver is doubtful: it counts against their part of the places.
+    doubtful: bool,
+    owner: String,
+    until: Timestamp,
+    pub(crate) window: VecDeque<Given>,
+}
+
+#[derive(Default)]
+struct State {
+    lanes: HashMap<String, Lease>,
+    holds: HashMap<WebhookId, Timestamp>,
+}
+
+/// All claims of a store.
+#[derive(Default)]
+pub(crate) struct Leases(Mutex<State>);
+
+/// What is on the way.
+pub(crate) struct OnTheWay {
+    /// Lanes the worker holds.
+    pub(crate) own: u32,
+    /// Doubtful ones among them.
+    pub(crate) doubtful: u32,
+    /// Lanes that anybody holds, by webhook.
+    pub(crate) by_webhook: HashMap<WebhookId, u32>,
+    /// Webhooks that are held back.
+    pub(crate) held: HashSet<WebhookId>,
+}
+
+/// Who takes a lane.
+pub(crate) struct Taker<'a> {
+    pub(crate) owner: &'a str,
+    pub(crate) now: Timestamp,
+    pub(crate) until: Timestamp,
+}
+
+impl Leases {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets what ran out, and counts the rest.
+    pub(crate) fn survey(&self, owner: &str, now: Timestamp) -> OnTheWay {
+        let mut state = self.lock();
+        state.lanes.retain(|_, lease| lease.until > now);
+        state.holds.retain(|_, until| *until > now);
+        let mut survey = OnTheWay {
+            own: 0,
+            doubtful: 0,
+            by_webhook: HashMap::new(),
+            held: state.holds.keys().copied().collect(),
+        };
+        for lease in state.lanes.values() {
+            *survey.by_webhook.entry(lease.webhook).or_default() += 1;
+            if lease.owner == owner {
+                survey.own += 1;
+                survey.doubtful += u32::from(lease.doubtful);
+            }
+        }
+        survey
+    }
+
+    /// Takes a lane that nobody holds; its epoch.
+    pub(crate) fn take(
+        &self,
+        lane: &str,
+        webhook: WebhookId,
+        tried: bool,
+        doubtful: bool,
+        taker: &Taker<'_>,
+    ) -> Option<u64> {
+        let mut state = self.lock();
+        if state.lanes.get(lane).is_some_and(|lease| lease.until > taker.now) {
+            return None;
+        }
+        let epoch = EPOCH.fetch_add(1, Ordering::Relaxed);
+        let lease = Lease {
+            webhook,
+            epoch,
+            tried,
+            doubtful,
+            owner: taker.owner.to_owned(),
+            until: taker.until,
+            window: VecDeque::new(),
+        };
+        state.lanes.insert(lane.to_owned(), lease);
+        Some(epoch)
+    }
+
+    /// Looks at a claim, or changes it, if it is still the worker's.
+    pub(crate) fn with<T>(
+        &self,
+        lane: &str,
+        epoch: u64,
+        look: impl FnOnce(&mut Lease) -> T,
+    ) -> Option<T> {
+        let mut state = self.lock();
+        state.lanes.get_mut(lane).filter(|lease| lease.epoch == epoch).map(look)
+    }
+
+    /// Extends a claim.
+    pub(crate) fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> bool {
+        self.with(lane.as_str(), epoch, |lease| lease.until = until).is_some()
+    }
+
+    /// Ends a claim.
+    pub(crate) fn end(&self, lane: &str, epoch: u64) {
+        let mut state = self.lock();
+        if state.lanes.get(lane).is_some_and(|lease| lease.epoch == epoch) {
+            state.lanes.remove(lane);
+        }
+    }
+
+    /// A webhook is gone, and its lanes with it.
+    pub(crate) fn forget(&self, webhook: WebhookId) {
+        let mut state = self.lock();
+        state.lanes.retain(|_, lease| lease.webhook != webhook);
+        state.holds.remove(&webhook);
+    }
+
+    /// Holds a webhook back.
+    pub(crate) fn hold(&self, webhook: WebhookId, until: Timestamp) {
+        self.lock().holds.insert(webhook, until);
+    }
+
+    /// When the next claim or hold ends.
+    pub(crate) fn next_end(&self) -> Option<Timestamp> {
+        let state = self.lock();
+        let claims = state.lanes.values().map(|lease| lease.until);
+        claims.chain(state.holds.values().copied()).min()
+    }
+}

@@ -1,0 +1,180 @@
+//! Numbering events and giving each webhook that wants them its delivery: many events per statement.
+
+use std::{collections::HashMap, sync::Arc};
+
+use domain::{
+    DeliveryId, SessionId, WebhookId,
+    delivery::LaneId,
+    event::{Event, EventDraft},
+    port::StoreResult,
+    webhook::Webhook,
+};
+
+use crate::{
+    error::{Doing as _, corrupt},
+    rows::Wide,
+    webhook,
+    writer::Unit,
+};
+
+const NEXT_SEQUENCE: &str =
+    "update session set last_sequence = last_sequence + $2 where id = $1 returning last_sequence";
+const INSERT_EVENT: &str = "insert into event (id, session_id, sequence, kind, occurred_at, chat, idempotency_key, data, \
+     position) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+// One order over all sessions. The counter's row is locked until the commit, so a reader never sees a later position
+// before an earlier one.
+const NEXT_POSITION: &str = "insert into counter (name, value) values ('event_position', $1) \
+     on conflict (name) do update set value = counter.value + $1 returning value";
+const INSERT_DELIVERY: &str = "insert into delivery (id, webhook_id, event_id, lane, sequence, state, occurred_at) \
+     values ($1, $2, $3, $4, $5, $6, $7)";
+// A lane that waits for a retry keeps its time: a new delivery behind the head must not wake it.
+const OPEN_LANE: &str =
+    "insert into lane (id, webhook_id, due_at) values ($1, $2, $3) on conflict (id) do nothing";
+
+static EVENTS: Wide = Wide::new(INSERT_EVENT, 9);
+static DELIVERIES: Wide = Wide::new(INSERT_DELIVERY, 7);
+static LANES: Wide = Wide::new(OPEN_LANE, 3);
+
+const DOING: &str = "recording an event";
+
+/// A delivery to be stored.
+struct Push {
+    webhook: WebhookId,
+    lane: LaneId,
+    event: Arc<Event>,
+}
+
+/// Numbers and stores events with their deliveries, in the order given; `None` in the place of those whose session does
+/// not exist.
+pub(crate) async fn record(
+    unit: &mut Unit,
+    drafts: Vec<EventDraft>,
+) -> StoreResult<Vec<Option<Arc<Event>>>> {
+    if drafts.is_empty() {
+        return Ok(vec![]);
+    }
+    let mut next = sequences(unit, &drafts).await?;
+    let mut recorded = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let Some(sequence) = next.get_mut(&draft.session) else {
+            recorded.push(None);
+            continue;
+        };
+        recorded.push(Some(Arc::new(Event { draft, sequence: *sequence })));
+        *sequence += 1;
+    }
+    let events: Vec<&Arc<Event>> = recorded.iter().flatten().collect();
+    store(unit, &events).await?;
+    deliver(unit, &events).await?;
+    Ok(recorded)
+}
+
+/// The first new sequence of every session that exists.
+async fn sequences(unit: &mut Unit, drafts: &[EventDraft]) -> StoreResult<HashMap<SessionId, u64>> {
+    let mut counts: HashMap<SessionId, i64> = HashMap::new();
+    for draft in drafts {
+        *counts.entry(draft.session).or_default() += 1;
+    }
+    let mut first = HashMap::with_capacity(counts.len());
+    for (session, count) in counts {
+        let last: Option<i64> = sqlx::query_scalar(NEXT_SEQUENCE)
+            .bind(session.to_string())
+            .bind(count)
+            .fetch_optional(&mut unit.conn)
+            .await
+            .doing(DOING)?;
+        if let Some(last) = last {
+            let next = u64::try_from(last - count + 1).map_err(|_| corrupt(DOING))?;
+            first.insert(session, next);
+        }
+    }
+    Ok(first)
+}
+
+async fn store(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
+    let end: i64 = sqlx::query_scalar(NEXT_POSITION)
+        .bind(count)
+        .fetch_one(&mut unit.conn)
+        .await
+        .doing(DOING)?;
+    let mut positions = end - count + 1..;
+    for (sql, run) in EVENTS.runs(events) {
+        let mut query = sqlx::query(sql);
+        for event in run {
+            let (draft, data) = (&event.draft, event.draft.data.to_string());
+            unit.committing.events.push(((*event).clone(), data.len()));
+            query = query
+                .bind(draft.id.to_string())
+                .bind(draft.session.to_string())
+                .bind(i64::try_from(event.sequence).map_err(|_| corrupt(DOING))?)
+                .bind(draft.kind.as_str())
+                .bind(draft.occurred_at.millis())
+                .bind(draft.chat.as_ref().map(domain::ChatId::as_str))
+                .bind(draft.idempotency_key.as_str())
+                .bind(data)
+                .bind(positions.next());
+        }
+        query.execute(&mut unit.conn).await.doing(DOING)?;
+    }
+    Ok(())
+}
+
+async fn deliver(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
+    let mut pushes = Vec::with_capacity(events.len());
+    for event in events {
+        let webhooks = webhooks(unit, event.draft.session).await?;
+        for webhook in webhooks.iter().filter(|webhook| webhook.wants(&event.draft)) {
+            let lane = webhook.lane(&event.draft);
+            pushes.push(Push { webhook: webhook.id, lane, event: (*event).clone() });
+        }
+    }
+    for (sql, run) in DELIVERIES.runs(&pushes) {
+        let mut query = sqlx::query(sql);
+        for push in run {
+            let draft = &push.event.draft;
+            query = query
+                .bind(DeliveryId::of(draft.id, push.webhook).to_string())
+                .bind(push.webhook.to_string())
+                .bind(draft.id.to_string())
+                .bind(push.lane.as_str())
+                .bind(i64::try_from(push.event.sequence).map_err(|_| corrupt(DOING))?)
+                .bind("pending")
+                .bind(draft.occurred_at.millis());
+        }
+        query.execute(&mut unit.conn).await.doing(DOING)?;
+    }
+    open(unit, &pushes).await
+}
+
+async fn open(unit: &mut Unit, pushes: &[Push]) -> StoreResult<()> {
+    let mut lanes: Vec<(&str, WebhookId, i64)> = Vec::with_capacity(pushes.len());
+    let mut seen = std::collections::HashSet::new();
+    for push in pushes {
+        if seen.insert(push.lane.as_str()) {
+            lanes.push((push.lane.as_str(), push.webhook, unit.ticket()));
+        }
+    }
+    for (sql, run) in LANES.runs(&lanes) {
+        let mut query = sqlx::query(sql);
+        for (lane, webhook, ticket) in run {
+            query = query.bind(*lane).bind(webhook.to_string()).bind(*ticket);
+        }
+        query.execute(&mut unit.conn).await.doing(DOING)?;
+    }
+    Ok(())
+}
+
+/// The webhooks of a session as of this transaction.
+async fn webhooks(unit: &mut Unit, session: SessionId) -> StoreResult<Arc<Vec<Webhook>>> {
+    if let Some(known) = unit.webhooks.get(&session) {
+        return Ok(known.clone());
+    }
+    let cipher = unit.cipher.clone();
+    let found = Arc::new(webhook::of_session(&mut unit.conn, session, &cipher).await?);
+    unit.webhooks.remember(session, found.clone());
+    Ok(found)
+}

@@ -1,0 +1,77 @@
+//! Events of the last commits, so that the way from a commit to its POST goes through memory.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use domain::{EventId, event::Event};
+
+/// Most bytes of event data that are kept; the oldest go first. What is gone is read from the database.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What an event takes besides its data, about.
+const EVENT_BYTES: usize = 600;
+
+#[derive(Default)]
+struct State {
+    events: HashMap<EventId, Arc<Event>>,
+    order: VecDeque<(EventId, usize)>,
+    bytes: usize,
+}
+
+/// The memory.
+#[derive(Default)]
+pub(crate) struct Recent(Mutex<State>);
+
+impl Recent {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers events that were committed, with the size of their data.
+    pub(crate) fn keep(&self, events: impl IntoIterator<Item = (Arc<Event>, usize)>) {
+        let mut state = self.lock();
+        for (event, bytes) in events {
+            let bytes = bytes + EVENT_BYTES;
+            let id = event.draft.id;
+            if state.events.insert(id, event).is_none() {
+                state.order.push_back((id, bytes));
+                state.bytes += bytes;
+            }
+        }
+        while state.bytes > BYTES_MAX {
+            let Some((id, bytes)) = state.order.pop_front() else { break };
+            state.events.remove(&id);
+            state.bytes -= bytes;
+        }
+    }
+
+    /// An event, if it is remembered.
+    pub(crate) fn get(&self, id: EventId) -> Option<Arc<Event>> {
+        self.lock().events.get(&id).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::build;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_go_when_it_is_full() {
+        let recent = Recent::default();
+        let session = build::session(1).id;
+        let event = |number| {
+            Arc::new(Event {
+                draft: build::session_event(number, session),
+                sequence: number.into(),
+            })
+        };
+        recent.keep((1..=20).map(|number| (event(number), 1 << 20)));
+        assert_eq!(recent.get(event(1).draft.id), None);
+        assert_eq!(recent.get(event(20).draft.id), Some(event(20)));
+        let state = recent.lock();
+        assert!(state.bytes <= BYTES_MAX && state.events.len() == state.order.len());
+    }
+}

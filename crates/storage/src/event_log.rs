@@ -1,0 +1,228 @@
+//! The event log by position, and its pruning.
+
+use async_trait::async_trait;
+use domain::{
+    ChatId, EventId, SessionId, Timestamp,
+    event::{Event, EventDraft, EventType},
+    log::{LogBounds, LoggedEvent, PruneLimits, Pruned, PrunedSession},
+    port::{EventLog, StoreResult},
+};
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+use crate::{
+    error::{Doing as _, corrupt},
+    open::SqliteStore,
+    writer::Unit,
+};
+
+const BOUNDS: &str = "select coalesce((select value from counter where name = 'event_position'), 0) as last, \
+     coalesce((select value from counter where name = 'event_pruned'), 0) as pruned";
+const READ: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
+     data, position from event where position > $1 order by position limit $2";
+// Through `coalesce`, so that the walk goes along the positions and need not sort.
+const READ_SESSION: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
+     data, position from event where coalesce(session_id, '') = $1 and position > $2 order by position limit $3";
+const EVENT: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
+     data, position from event where id = $1";
+const PRUNED_SESSIONS: &str =
+    "select id, pruned_sequence from session where pruned_sequence > 0 order by id limit $1";
+const MARK: &str = "insert into event_mark (at, position) \
+     select $1, coalesce((select value from counter where name = 'event_position'), 0) \
+     where not exists (select 1 from event_mark where at >= $1)";
+const MARKED: &str = "select coalesce(max(position), 0) from event_mark where at <= $1";
+// The newest of those before the time still says how long the log was then.
+const DROP_MARKS: &str =
+    "delete from event_mark where at < (select max(at) from event_mark where at <= $1)";
+const CANDIDATES: &str = "select id, position from event where position > $1 and position <= $2 and not exists \
+     (select 1 from delivery where delivery.event_id = event.id and delivery.state = 'pending') \
+     order by position limit $3";
+const PRUNE_DELIVERIES: &str = "delete from delivery where event_id = $1 and state <> 'pending' and not exists \
+     (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2) and \
+     (state = 'delivered' or superseded = 1)";
+const PRUNE_FAILURES: &str = "delete from delivery where event_id = $1 and state <> 'pending' and not exists \
+     (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2)";
+const PRUNE_EVENT: &str = "delete from event where id = $1 and not exists \
+     (select 1 from delivery where event_id = $1) returning session_id, sequence";
+const PRUNED_SESSION: &str =
+    "update session set pruned_sequence = $2 where id = $1 and pruned_sequence < $2";
+const PRUNED_THROUGH: &str = "insert into counter (name, value) values ('event_pruned', $1) \
+     on conflict (name) do update set value = case when counter.value < $1 then $1 else counter.value end";
+
+/// Reads an event out of a row with the columns `event_id`, `session_id`, `sequence`, `kind`, `event_at`, `chat`,
+/// `idempotency_key` and `data`.
+pub(crate) fn read_event(row: &SqliteRow, doing: &'static str) -> StoreResult<Event> {
+    let bad = || corrupt(doing);
+    let text = |name: &str| row.try_get::<String, _>(name).doing(doing);
+    let number = |name: &str| row.try_get::<i64, _>(name).doing(doing);
+    let chat: Option<String> = row.try_get("chat").doing(doing)?;
+    let draft = EventDraft {
+        id: text("event_id")?.parse().map_err(|_| bad())?,
+        session: text("session_id")?.parse().map_err(|_| bad())?,
+        kind: EventType::parse(&text("kind")?).ok_or_else(bad)?,
+        occurred_at: Timestamp::from_millis(number("event_at")?),
+        chat: chat.map(|chat| chat.parse::<ChatId>().map_err(|_| bad())).transpose()?,
+        idempotency_key: text("idempotency_key")?,
+        data: serde_json::from_str(&text("data")?).map_err(|_| bad())?,
+    };
+    Ok(Event { draft, sequence: u64::try_from(number("sequence")?).map_err(|_| bad())? })
+}
+
+fn read_logged(row: &SqliteRow) -> StoreResult<LoggedEvent> {
+    const DOING: &str = "reading the event log";
+    let position: i64 = row.try_get("position").doing(DOING)?;
+    let position = u64::try_from(position).map_err(|_| corrupt(DOING))?;
+    Ok(LoggedEvent { position, event: read_event(row, DOING)? })
+}
+
+/// Numbers that a column cannot hold are beyond everything that is stored.
+pub(crate) fn stored(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl EventLog for SqliteStore {
+    async fn bounds(&self) -> StoreResult<LogBounds> {
+        const DOING: &str = "looking for the ends of the event log";
+        let row = sqlx::query(BOUNDS).fetch_one(&self.readers).await.doing(DOING)?;
+        let number = |name: &str| {
+            let number = row.try_get::<i64, _>(name).doing(DOING)?;
+            u64::try_from(number).map_err(|_| corrupt(DOING))
+        };
+        Ok(LogBounds { last: number("last")?, pruned: number("pruned")? })
+    }
+
+    async fn read(
+        &self,
+        after: u64,
+        session: Option<SessionId>,
+        limit: u32,
+    ) -> StoreResult<Vec<LoggedEvent>> {
+        let query = match session {
+            None => sqlx::query(READ),
+            Some(session) => sqlx::query(READ_SESSION).bind(session.to_string()),
+        };
+        let query = query.bind(stored(after)).bind(i64::from(limit));
+        let rows = query.fetch_all(&self.readers).await.doing("reading the event log")?;
+        rows.iter().map(read_logged).collect()
+    }
+
+    async fn event(&self, id: EventId) -> StoreResult<Option<LoggedEvent>> {
+        let row = sqlx::query(EVENT).bind(id.to_string()).fetch_optional(&self.readers).await;
+        row.doing("reading an event")?.as_ref().map(read_logged).transpose()
+    }
+
+    async fn pruned_sessions(&self, limit: u32) -> StoreResult<Vec<PrunedSession>> {
+        const DOING: &str = "reading what was pruned";
+        let rows = sqlx::query(PRUNED_SESSIONS)
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers)
+            .await
+            .doing(DOING)?;
+        let read = |row: &SqliteRow| {
+            let session: String = row.try_get(0).doing(DOING)?;
+            let through: i64 = row.try_get(1).doing(DOING)?;
+            Ok(PrunedSession {
+                session: session.parse().map_err(|_| corrupt(DOING))?,
+                through: u64::try_from(through).map_err(|_| corrupt(DOING))?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    async fn mark(&self, at: Timestamp, forget_before: Timestamp) -> StoreResult<()> {
+        const DOING: &str = "marking the event log";
+        self.writer
+            .run(DOING, move |unit| {
+                Box::pin(async move {
+                    let done = sqlx::query(MARK).bind(at.millis()).execute(&mut unit.conn).await;
+                    done.doing(DOING)?;
+                    let done = sqlx::query(DROP_MARKS)
+                        .bind(forget_before.millis())
+                        .execute(&mut unit.conn)
+                        .await;
+                    done.doing(DOING).map(|_| ())
+                })
+            })
+            .await
+    }
+
+    async fn marked(&self, at: Timestamp) -> StoreResult<u64> {
+        const DOING: &str = "reading the marks of the event log";
+        let marked: i64 = sqlx::query_scalar(MARKED)
+            .bind(at.millis())
+            .fetch_one(&self.readers)
+            .await
+            .doing(DOING)?;
+        u64::try_from(marked).map_err(|_| corrupt(DOING))
+    }
+
+    async fn prune(&self, after: u64, limits: PruneLimits, limit: u32) -> StoreResult<Pruned> {
+        const DOING: &str = "looking for old events";
+        // Looked for by a reader: events that have to stay cost the writer nothing.
+        let through = limits.events_through.max(limits.failures_through);
+        let rows = sqlx::query(CANDIDATES)
+            .bind(stored(after))
+            .bind(stored(through))
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers)
+            .await
+            .doing(DOING)?;
+        let mut old = Vec::with_capacity(rows.len());
+        for row in rows {
+            let id: String = row.try_get(0).doing(DOING)?;
+            let position: i64 = row.try_get(1).doing(DOING)?;
+            old.push((id, position));
+        }
+        let Some((_, last)) = old.last() else { return Ok(Pruned::default()) };
+        let next = u64::try_from(*last).map_err(|_| corrupt(DOING))?;
+        let pruned = self
+            .writer
+            .run("pruning events", move |unit| Box::pin(prune(unit, old, limits)))
+            .await?;
+        Ok(Pruned { next: Some(next), ..pruned })
+    }
+}
+
+async fn prune(
+    unit: &mut Unit,
+    old: Vec<(String, i64)>,
+    limits: PruneLimits,
+) -> StoreResult<Pruned> {
+    const DOING: &str = "pruning events";
+    let mut pruned = Pruned::default();
+    let mut through = 0;
+    for (id, position) in old {
+        for (sql, before, mark) in [
+            (PRUNE_DELIVERIES, limits.settled_before, limits.events_through),
+            (PRUNE_FAILURES, limits.failed_before, limits.failures_through),
+        ] {
+            if position > stored(mark) {
+                continue;
+            }
+            let done = sqlx::query(sql).bind(&id).bind(before.millis()).execute(&mut unit.conn);
+            pruned.deliveries += done.await.doing(DOING)?.rows_affected();
+        }
+        if position > stored(limits.events_through) {
+            continue;
+        }
+        let gone: Option<(String, i64)> = sqlx::query_as(PRUNE_EVENT)
+            .bind(&id)
+            .fetch_optional(&mut unit.conn)
+            .await
+            .doing(DOING)?;
+        let Some((session, sequence)) = gone else { continue };
+        sqlx::query(PRUNED_SESSION)
+            .bind(session)
+            .bind(sequence)
+            .execute(&mut unit.conn)
+            .await
+            .doing(DOING)?;
+        pruned.events += 1;
+        through = position;
+    }
+    if through > 0 {
+        let done = sqlx::query(PRUNED_THROUGH).bind(through).execute(&mut unit.conn).await;
+        done.doing(DOING)?;
+    }
+    Ok(pruned)
+}

@@ -1,0 +1,133 @@
+//! How current everything is.
+
+use async_trait::async_trait;
+use domain::{
+    SessionId, Timestamp,
+    delivery::Breaker,
+    log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
+    port::{StoreResult, Telemetry},
+};
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+use crate::{
+    error::{Doing as _, corrupt},
+    open::SqliteStore,
+    webhook,
+};
+
+const LAGS: &str = "select webhook.id, webhook.session_id, webhook.active, webhook.last_triggered_at, \
+     count(*) as pending, min(delivery.occurred_at) as oldest, \
+     (select count(*) from lane where lane.webhook_id = webhook.id and lane.tried = 1) as blocked \
+     from delivery join webhook on webhook.id = delivery.webhook_id where delivery.state = 'pending' \
+     group by webhook.id, webhook.session_id, webhook.active, webhook.last_triggered_at order by oldest";
+const DOUBTFUL: &str = "select health from webhook where health <> '{}'";
+const COUNTS: &str = "select count(case when direction = 'incoming' then 1 end) as incoming, \
+     count(case when direction = 'outgoing' then 1 end) as outgoing, \
+     count(case when status = 'failed' then 1 end) as failed from message";
+const ACTIVITY: &str = "select engine_event_at, stored_at, \
+     (select max(last_triggered_at) from webhook where webhook.session_id = session.id) as delivered_at \
+     from session where id = $1";
+const KEEP: &str = "update session set \
+     engine_event_at = case when coalesce(engine_event_at, $2) > $2 then engine_event_at else coalesce($2, engine_event_at) end, \
+     stored_at = case when coalesce(stored_at, $3) > $3 then stored_at else coalesce($3, stored_at) end \
+     where id = $1";
+
+fn lag(row: &SqliteRow) -> StoreResult<WebhookLag> {
+    const DOING: &str = "measuring the webhooks";
+    let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
+    let number = |name: &str| row.try_get::<i64, _>(name).doing(DOING);
+    let count = |name: &str| Ok(u64::try_from(number(name)?).unwrap_or(0));
+    let time = |name: &str| {
+        let time = row.try_get::<Option<i64>, _>(name).doing(DOING)?;
+        StoreResult::Ok(time.map(Timestamp::from_millis))
+    };
+    Ok(WebhookLag {
+        webhook: text("id")?.parse().map_err(|_| corrupt(DOING))?,
+        session: text("session_id")?.parse().map_err(|_| corrupt(DOING))?,
+        active: number("active")? == 1,
+        pending: count("pending")?,
+        oldest: time("oldest")?,
+        lanes_blocked: count("blocked")?,
+        last_delivered: time("last_triggered_at")?,
+    })
+}
+
+#[async_trait]
+impl Telemetry for SqliteStore {
+    async fn lags(&self) -> StoreResult<Vec<WebhookLag>> {
+        let rows = sqlx::query(LAGS).fetch_all(&self.readers).await;
+        rows.doing("measuring the webhooks")?.iter().map(lag).collect()
+    }
+
+    async fn doubtful_counts(&self) -> StoreResult<DoubtfulCounts> {
+        const DOING: &str = "counting breakers";
+        let rows = sqlx::query(DOUBTFUL).fetch_all(&self.readers).await.doing(DOING)?;
+        let mut counts = DoubtfulCounts::default();
+        for row in &rows {
+            let health = webhook::health(row)?;
+            counts.paused += u64::from(health.pause.is_some());
+            match health.breaker {
+                Breaker::Closed => {}
+                Breaker::Open { .. } => counts.open += 1,
+                Breaker::CatchUp { .. } => counts.catching_up += 1,
+            }
+        }
+        Ok(counts)
+    }
+
+    async fn message_counts(&self) -> StoreResult<MessageCounts> {
+        const DOING: &str = "counting messages";
+        let row = sqlx::query(COUNTS).fetch_one(&self.readers).await.doing(DOING)?;
+        let count = |name: &str| {
+            row.try_get::<i64, _>(name).doing(DOING).map(|n| u64::try_from(n).unwrap_or(0))
+        };
+        Ok(MessageCounts {
+            incoming: count("incoming")?,
+            outgoing: count("outgoing")?,
+            failed: count("failed")?,
+        })
+    }
+
+    async fn activity(&self, session: SessionId) -> StoreResult<Activity> {
+        const DOING: &str = "reading the activity of a session";
+        let row = sqlx::query(ACTIVITY)
+            .bind(session.to_string())
+            .fetch_optional(&self.readers)
+            .await
+            .doing(DOING)?;
+        let Some(row) = row else { return Ok(Activity::default()) };
+        let time = |name: &str| {
+            let time = row.try_get::<Option<i64>, _>(name).doing(DOING)?;
+            StoreResult::Ok(time.map(Timestamp::from_millis))
+        };
+        Ok(Activity {
+            engine_event: time("engine_event_at")?,
+            stored: time("stored_at")?,
+            delivered: time("delivered_at")?,
+        })
+    }
+
+    async fn keep_activity(&self, activities: Vec<(SessionId, Activity)>) -> StoreResult<()> {
+        const DOING: &str = "storing the activity of sessions";
+        self.writer
+            .run(DOING, move |unit| {
+                Box::pin(async move {
+                    for (session, activity) in activities {
+                        sqlx::query(KEEP)
+                            .bind(session.to_string())
+                            .bind(activity.engine_event.map(Timestamp::millis))
+                            .bind(activity.stored.map(Timestamp::millis))
+                            .execute(&mut unit.conn)
+                            .await
+                            .doing(DOING)?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    fn writer(&self) -> WriterStats {
+        self.writer.stats()
+    }
+}

@@ -1,0 +1,139 @@
+//! The reference model of the queue of lanes: what every ledger has to do, as plainly as it can be said.
+//!
+//! Nothing here is fast, shared or durable; everything is in one place and in order, so that it can be read and believed.
+//! The stores are compared with it by [`crate::conformance::model`], and the simulation of the delivery path runs on it.
+
+mod queue;
+mod stores;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use domain::{
+    DeliveryId, EventId, SessionId, Timestamp, WebhookId,
+    delivery::{Attempt, DeliveryState, LaneId},
+    event::{Event, EventDraft, EventType},
+    webhook::Webhook,
+};
+
+/// A delivery.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Its id.
+    pub id: DeliveryId,
+    /// The receiver.
+    pub webhook: WebhookId,
+    /// What it carries.
+    pub event: Arc<Event>,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// The tries.
+    pub tries: Vec<Attempt>,
+}
+
+/// A claim.
+#[derive(Debug)]
+struct Lease {
+    owner: String,
+    epoch: u64,
+    until: Timestamp,
+    doubtful: bool,
+    /// Deliveries the worker was given and has not settled.
+    given: VecDeque<DeliveryId>,
+}
+
+/// A lane with something waiting, or held.
+#[derive(Debug)]
+struct Lane {
+    webhook: WebhookId,
+    /// Waits for a retry until then.
+    retry_at: Option<Timestamp>,
+    /// The smaller, the longer it waits.
+    ticket: u64,
+    /// In order.
+    waiting: VecDeque<DeliveryId>,
+    lease: Option<Lease>,
+}
+
+#[derive(Default)]
+struct State {
+    sequences: BTreeMap<SessionId, u64>,
+    webhooks: BTreeMap<WebhookId, Webhook>,
+    rows: BTreeMap<DeliveryId, Row>,
+    lanes: BTreeMap<LaneId, Lane>,
+    holds: BTreeMap<WebhookId, Timestamp>,
+    epoch: u64,
+    ticket: u64,
+    notices: u128,
+}
+
+/// The model. Clones share it.
+#[derive(Clone, Default)]
+pub struct ModelStore(Arc<Mutex<State>>);
+
+impl ModelStore {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process dies: nobody holds anything any more.
+    pub fn crash(&self) {
+        let mut state = self.lock();
+        state.holds.clear();
+        state.lanes.values_mut().for_each(|lane| lane.lease = None);
+        state.lanes.retain(|_, lane| !lane.waiting.is_empty());
+    }
+
+    /// Records an event by itself.
+    pub fn push(&self, draft: EventDraft) -> Event {
+        self.lock().record(draft)
+    }
+
+    /// Every delivery.
+    pub fn rows(&self) -> Vec<Row> {
+        self.lock().rows.values().cloned().collect()
+    }
+}
+
+impl State {
+    fn record(&mut self, draft: EventDraft) -> Event {
+        let sequence = self.sequences.entry(draft.session).or_default();
+        *sequence += 1;
+        let event = Arc::new(Event { draft, sequence: *sequence });
+        let wanting: Vec<Webhook> =
+            self.webhooks.values().filter(|webhook| webhook.wants(&event.draft)).cloned().collect();
+        for webhook in wanting {
+            let id = DeliveryId::of(event.draft.id, webhook.id);
+            let row = Row {
+                id,
+                webhook: webhook.id,
+                event: event.clone(),
+                state: DeliveryState::Pending,
+                tries: vec![],
+            };
+            self.rows.insert(id, row);
+            self.ticket += 1;
+            let fresh = Lane {
+                webhook: webhook.id,
+                retry_at: None,
+                ticket: self.ticket,
+                waiting: VecDeque::new(),
+                lease: None,
+            };
+            let lane = self.lanes.entry(webhook.lane(&event.draft)).or_insert(fresh);
+            lane.waiting.push_back(id);
+        }
+        Event::clone(&event)
+    }
+
+    /// Tells the other webhooks of the session that one stopped.
+    fn tell(&mut self, id: WebhookId, kind: EventType, reason: &str, at: Timestamp) {
+        self.notices += 1;
+        let notice = EventId::from_uuid(uuid::Uuid::from_u128(u128::MAX - self.notices));
+        let Some(webhook) = self.webhooks.get(&id) else { return };
+        let draft = webhook.notice(notice, kind, reason, at);
+        self.record(draft);
+    }
+}
