@@ -11,6 +11,7 @@ use domain::{
 };
 
 use crate::{
+    batch,
     error::{Doing as _, corrupt, gone},
     media,
     message::{self, Ack},
@@ -107,6 +108,9 @@ async fn apply(unit: &mut Unit, write: Write) -> StoreResult<WriteOutcome> {
         Write::PatchSession { session, patch, events } => {
             let patched = session::patch(unit, session, *patch).await?;
             recorded_if(unit, patched, events).await
+        }
+        Write::Batch { session, batch, change, at, event } => {
+            batch::change(unit, session, &batch, *change, (event, at)).await
         }
         Write::Append { event } => {
             let recorded = record(unit, vec![*event]).await?;

@@ -14,6 +14,7 @@
 //! one transaction. A second process cannot open the same file.
 
 mod api_key;
+mod batch;
 mod crypt;
 mod delivery;
 mod device_key;

@@ -152,7 +152,8 @@ impl<'a> Run<'a> {
     /// The queue with the next item that may go now. Without one, time passes.
     fn choose(&mut self) -> Option<(Option<&'a str>, bool)> {
         let cold_until = self.cold_until.filter(|until| *until > self.at);
-        let (mut best, mut wait): (Option<(usize, _)>, Option<(Timestamp, HoldReason)>) = (None, None);
+        let (mut best, mut wait): (Option<(usize, _)>, Option<(Timestamp, HoldReason)>) =
+            (None, None);
         for (key, queue) in &self.queues {
             let quiet = self.input.options.quiet_hours.as_ref();
             let quiet = quiet.and_then(|quiet| quiet.until(key.0, self.at));
@@ -277,7 +278,12 @@ mod tests {
 
     #[test]
     fn caps_move_the_rest_to_the_next_day_and_are_told() {
-        let rules = PacingRules { enabled: true, cold: vec![2], warmup: vec![100], ..PacingRules::default() };
+        let rules = PacingRules {
+            enabled: true,
+            cold: vec![2],
+            warmup: vec![100],
+            ..PacingRules::default()
+        };
         let mut all = items(4, true);
         all.extend(items(9, false).split_off(6));
         let told = play(&plain(false), &all, &rules, vec![]);
@@ -285,7 +291,10 @@ mod tests {
         let midnight = Timestamp::from_seconds(20_001 * DAY);
         assert_eq!(told.ends_at, Some(midnight.plus(Duration::from_secs(3))));
         let limit = told.limits[0];
-        assert_eq!((limit.reason, limit.until, limit.times), (HoldReason::ColdDailyCap, midnight, 1));
+        assert_eq!(
+            (limit.reason, limit.until, limit.times),
+            (HoldReason::ColdDailyCap, midnight, 1)
+        );
         // Acquaintances did not wait for the strangers before them.
         assert_eq!(limit.at, noon().plus(Duration::from_secs(15)));
     }

@@ -290,8 +290,7 @@ fn key(draft: &ItemDraft) -> String {
 
 fn render(draft: ItemDraft, filled: bool) -> Rendered {
     let ItemDraft { index, chat, said, mentions, variables } = draft;
-    let said =
-        if filled { fill(said, &variables.unwrap_or_default()) } else { Ok(said) };
+    let said = if filled { fill(said, &variables.unwrap_or_default()) } else { Ok(said) };
     Rendered { index, chat, said, mentions }
 }
 
@@ -322,7 +321,13 @@ fn fill(
                 // Never read: a file is no text.
                 Source::Bytes(base64) => Source::Bytes(base64),
             };
-            Said::File { kind, source, mimetype, filename: some(filename)?, caption: some(caption)? }
+            Said::File {
+                kind,
+                source,
+                mimetype,
+                filename: some(filename)?,
+                caption: some(caption)?,
+            }
         }
     })
 }
@@ -384,7 +389,10 @@ mod tests {
     fn a_missing_variable_fails_its_item_and_is_named() {
         let (items, _) = expand(vec![draft(0, "Hi {n}", &[("n", "Mia")]), draft(1, "Hi {n}", &[])]);
         let error = items[1].said.clone().unwrap_err();
-        assert_eq!((error.code.as_str(), error.message.as_str()), (VARIABLE_MISSING, "variable n is missing"));
+        assert_eq!(
+            (error.code.as_str(), error.message.as_str()),
+            (VARIABLE_MISSING, "variable n is missing")
+        );
     }
 
     #[test]
