@@ -37,9 +37,9 @@ use domain::{
     Clock, Entropy,
     pacing::PacingRules,
     port::{
-        ApiKeyStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, MediaFiles,
-        MediaRecords, MessageStore, PacingStore, PeopleStore, SessionStore, StoreError,
-        TemplateStore, WebhookStore, WhatsApp,
+        ApiKeyStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, MediaFiles, MediaRecords,
+        MessageStore, PacingStore, PeopleStore, SessionStore, StoreError, TemplateStore,
+        WebhookStore, WhatsApp,
     },
 };
 
