@@ -55,7 +55,9 @@ impl FromBatch {
     /// Refuses another connection than the batch's.
     pub(super) fn check(item: Option<&Self>, link: &Link) -> Result<(), SendError> {
         match item {
-            Some(item) if !Arc::ptr_eq(&item.on, &link.connection) => {
+            Some(item)
+                if !std::ptr::addr_eq(Arc::as_ptr(&item.on), Arc::as_ptr(&link.connection)) =>
+            {
                 Err(SendError::NotReady(SessionStatus::Initializing))
             }
             _ => Ok(()),
