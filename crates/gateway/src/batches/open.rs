@@ -17,20 +17,34 @@ const ORPHAN: Duration = Duration::from_secs(300);
 /// How much longer than a send may be sent again, its item waits for an answer on a connection that stays.
 const SILENCE: Duration = Duration::from_secs(600);
 
+/// How long the next item waits for the outcome of the one before. Usually the answer comes at once, or the link is found
+/// dead within this time; what is open then goes out again, and two at once would break the pace.
+const OUTCOME_WAIT: Duration = Duration::from_secs(120);
+
+/// What stays open.
+#[derive(Default)]
+pub(super) struct Open {
+    pub(super) count: usize,
+    /// The longest delay among them.
+    pub(super) delay: Option<Duration>,
+    /// Nothing new is begun before this time.
+    pub(super) wait: Option<Timestamp>,
+}
+
 impl Runner {
-    /// Looks at the rows of all open items. Answers how many stay open, and the longest delay among those.
-    pub(super) async fn settle_open(&mut self) -> Result<(usize, Option<Duration>), StoreError> {
-        let open = self.shared.ports.batches.open_items(self.session).await?;
-        let (mut left, mut longest) = (0, None);
-        for item in open {
-            let delay = item.options.delay;
+    /// Looks at the rows of all open items.
+    pub(super) async fn settle_open(&mut self) -> Result<Open, StoreError> {
+        let mut open = Open::default();
+        for item in self.shared.ports.batches.open_items(self.session).await? {
+            let (delay, begun) = (item.options.delay, item.item.at);
             if self.settle_one(item).await? {
                 continue;
             }
-            left += 1;
-            longest = longest.max(Some(delay));
+            open.count += 1;
+            open.delay = open.delay.max(Some(delay));
+            open.wait = open.wait.max(begun.map(|begun| begun.plus(OUTCOME_WAIT)));
         }
-        Ok((left, longest))
+        Ok(open)
     }
 
     /// Whether it is no longer open.

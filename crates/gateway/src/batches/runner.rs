@@ -162,14 +162,14 @@ impl Runner {
     }
 
     async fn turn(&mut self) -> Result<Turn, StoreError> {
-        let (open, longest) = self.settle_open().await?;
+        let open = self.settle_open().await?;
         let batches = self.shared.ports.batches.unfinished(self.session).await?;
         self.uploads.retain(|id, _| batches.iter().any(|batch| batch.id == *id));
         self.comebacks.retain(|(id, _), _| batches.iter().any(|batch| batch.id == *id));
-        if batches.is_empty() && open == 0 {
+        if batches.is_empty() && open.count == 0 {
             return Ok(Turn::Done);
         }
-        let link = match self.link(longest).await {
+        let link = match self.link(open.delay).await {
             Ok(link) => Some(link),
             Err(SendError::SessionNotFound) => return Ok(Turn::Done),
             Err(SendError::Store(error)) => return Err(error),
@@ -184,7 +184,8 @@ impl Runner {
         }
         let lanes: Vec<_> = seen.iter().map(|sight| sight.lane).collect();
         let last = self.last_place(&seen);
-        match (batch::next(&lanes, last, self.pace, self.now()), link) {
+        let pace = open.wait.map_or(self.pace, |wait| wait.max(self.pace));
+        match (batch::next(&lanes, last, pace, self.now()), link) {
             (Next::Send(place), Some(link)) => {
                 let Sight { batch, next, .. } = seen.swap_remove(place);
                 match next {

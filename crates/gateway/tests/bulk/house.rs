@@ -317,12 +317,17 @@ impl House {
         found
     }
 
+    /// Lets time pass.
+    pub fn advance(&self, by: Duration) {
+        self.timed.note();
+        self.clock.advance(by);
+    }
+
     /// Lets the time come for which the runner waits; false when there is none.
     pub async fn pass(&self, session: SessionId) -> bool {
         let at = self.rested(session).await;
-        self.timed.note();
         let Some(at) = at else { return false };
-        self.clock.advance(at.since(self.clock.now()));
+        self.advance(at.since(self.clock.now()));
         true
     }
 

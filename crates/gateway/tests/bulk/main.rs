@@ -2,5 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails to set up has failed")]
 
+mod crashes;
+mod forecasts;
 mod house;
+mod limits;
 mod runs;

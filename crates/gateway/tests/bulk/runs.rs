@@ -57,7 +57,7 @@ async fn a_cancel_interrupts_the_wait_and_is_final() {
     house.rested(session).await;
     let batch = house.gateway.batches.cancel(session, &id).await.unwrap();
     assert_eq!((batch.state, batch.progress), (Cancelled, progress(5, 2, 0, 0, 3)));
-    house.clock.advance(Duration::from_secs(600));
+    house.advance(Duration::from_secs(600));
     until("the runner's end", async || house.rested(session).await.is_none()).await;
     assert_eq!(house.frames().len(), 2);
     let again = house.gateway.batches.cancel(session, &id).await.unwrap_err();
@@ -89,7 +89,7 @@ async fn a_pause_stops_and_a_resume_goes_on() {
     house.rested(session).await;
     let batch = house.gateway.batches.pause(session, &id).await.unwrap();
     assert_eq!(batch.hold.unwrap().reason, HoldReason::Paused);
-    house.clock.advance(Duration::from_secs(3600));
+    house.advance(Duration::from_secs(3600));
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(house.whatsapp.sent().len(), 1);
     let error = house.gateway.batches.pause(session, &id).await.unwrap_err();
@@ -177,7 +177,7 @@ async fn a_lost_session_holds_the_batch_and_a_new_link_lets_it_go_on() {
     let id = house.batch(session, 3, steady(2)).await;
     house.rested(session).await;
     house.gateway.sessions.stop(session).await.unwrap();
-    house.clock.advance(Duration::from_secs(10));
+    house.advance(Duration::from_secs(10));
     until("the hold", async || {
         let hold = house.view(session, &id).await.hold;
         hold.is_some_and(|hold| hold.reason == HoldReason::SessionNotReady)
@@ -198,7 +198,7 @@ async fn a_send_without_an_answer_is_settled_after_the_reconnect_and_not_sent_tw
     until("the frame", async || house.whatsapp.sent().len() == 1).await;
     house.whatsapp.connection(session).lose(LossCause::Link("reset".into())).await;
     // The answer's limit and the reconnect.
-    house.clock.advance(Duration::from_secs(12));
+    house.advance(Duration::from_secs(12));
     house.wait_for(session, SessionStatus::Ready).await;
     let batch = house.finish(session, &id).await;
     assert_eq!(batch.progress, progress(2, 2, 0, 0, 0));
