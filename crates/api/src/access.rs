@@ -140,15 +140,23 @@ impl<A> Caller<A> {
 impl<A> Caller<InChat<A>> {
     /// Checks the chats that a body names, before the body is checked itself.
     pub fn check_chat_of(&self, body: &RawBody) -> Result<(), ApiError> {
+        self.check_chat_of_reply(body)?;
+        if !self.key.allowed_chats.is_empty() && body.has("quotedMessageId") {
+            // The quoted text could come from a chat that the key may not see.
+            return Err(KeyRefused::ChatRestricted.into());
+        }
+        Ok(())
+    }
+
+    /// The same for a route that takes quoted messages of the named chat only.
+    pub fn check_chat_of_reply(&self, body: &RawBody) -> Result<(), ApiError> {
         if self.key.allowed_chats.is_empty() {
             return Ok(());
         }
-        if let Some(chat) = body.text("chatId") {
-            self.check_chat(chat)?;
-        }
-        if body.has("quotedMessageId") {
-            // The quoted text could come from a chat that the key may not see.
-            return Err(KeyRefused::ChatRestricted.into());
+        for field in ["chatId", "fromChatId", "toChatId"] {
+            if let Some(chat) = body.text(field) {
+                self.check_chat(chat)?;
+            }
         }
         Ok(())
     }

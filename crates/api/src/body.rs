@@ -112,6 +112,11 @@ impl RawBody {
         self.0.get(field).and_then(Value::as_str)
     }
 
+    /// Tells this body on this route from others, for idempotent sends.
+    pub fn fingerprint(&self, route: &str) -> String {
+        domain::idempotency::fingerprint(route, &self.0)
+    }
+
     /// Whether a field is there, null or not.
     pub fn names(&self, field: &str) -> bool {
         self.0.contains_key(field)

@@ -1,10 +1,9 @@
 //! Chats: the list from the ledger, and the marks one sets on a chat.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State};
 use domain::{
     ChatId, SessionId, Timestamp, WaMessageId,
     chat::{Chat, ChatMark, MutedUntil, Typing},
-    port::EngineError,
 };
 use gateway::people::PeopleError;
 use serde::{Deserialize, Serialize};
@@ -13,9 +12,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
-    access::{Caller, InChat, OnSession, Operator, Viewer},
+    access::{InChat, OnSession, Operator, Viewer},
     body::{RawBody, nullable},
     error::ApiError,
+    people::{PageQuery, people_error, visible},
     query::Query,
     sessions::{SessionPath, find},
     words::{ChatKindWord, ChatText, MessageTypeWord, TypingWord},
@@ -89,18 +89,6 @@ impl From<Chat> for ChatBody {
             }),
         }
     }
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes the query to the OpenAPI document")]
-pub struct PageQuery {
-    /// 1 to 1000; anything else counts as 1000.
-    #[param(nullable = false)]
-    limit: Option<u32>,
-    /// Rows to skip; anything that is no number counts as 0.
-    #[param(nullable = false)]
-    offset: Option<u32>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -409,37 +397,4 @@ async fn mark(
 fn answer(done: Result<bool, PeopleError>, session: SessionId) -> Result<Json<Done>, ApiError> {
     let success = done.map_err(|error| people_error(error, session))?;
     Ok(Json(Done { success }))
-}
-
-/// What a key that is limited to chats may see; `None` for the others.
-pub fn visible<A>(caller: &Caller<A>) -> Option<Box<dyn Fn(&ChatId) -> bool + Send + Sync>> {
-    let key = caller.key().clone();
-    (!key.allowed_chats.is_empty())
-        .then(|| Box::new(move |chat: &ChatId| key.check_chat(chat).is_ok()) as Box<_>)
-}
-
-/// What each refusal means over HTTP.
-pub fn people_error(error: PeopleError, session: SessionId) -> ApiError {
-    match error {
-        PeopleError::SessionNotFound => ApiError::unknown(&session),
-        PeopleError::NotStarted => ApiError::bad_request("Session is not started"),
-        PeopleError::NotReady(status) => ApiError::new(
-            StatusCode::CONFLICT,
-            format!("Session is not ready (status: {})", status.as_str()),
-        ),
-        PeopleError::Unanswered => ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "WhatsApp did not answer; whether it was done is not known",
-        ),
-        PeopleError::Engine(EngineError::Refused(why)) => {
-            ApiError::new(StatusCode::FORBIDDEN, format!("WhatsApp refused: {why}"))
-        }
-        PeopleError::Engine(EngineError::WrongState(why)) => ApiError::bad_request(why),
-        PeopleError::Engine(EngineError::Misconfigured(why)) => ApiError::bad_request(why),
-        PeopleError::Engine(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "the engine failed");
-            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "The engine failed")
-        }
-        PeopleError::Store(error) => ApiError::store(error),
-    }
 }

@@ -9,8 +9,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     AppState,
     access::{InChat, OnSession, Operator, Viewer},
-    chats::{PageQuery, people_error, visible},
     error::{ApiError, echo},
+    people::{PageQuery, people_error, visible},
     query::Query,
     sessions::{SessionPath, find},
 };

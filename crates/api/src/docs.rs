@@ -25,7 +25,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    AppState, api_keys, chats, contacts, error::ErrorBody, health, media, messages, sessions, webhooks, words::OrderByWord,
+    AppState, api_keys, chats, contacts, error::ErrorBody, health, media, messages, sessions,
+    templates, webhooks, words::OrderByWord,
 };
 
 /// Where the document is served.
@@ -46,6 +47,7 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "API keys", description = "Who may call"),
         (name = "Sessions", description = "WhatsApp accounts connected through this gateway"),
         (name = "Messages", description = "Sending and reading"),
+        (name = "Templates", description = "Stored texts with placeholders"),
         (name = "Chats", description = "The chats of an account"),
         (name = "Contacts", description = "The people of an account"),
         (name = "Webhooks", description = "Who is told what"),
@@ -61,6 +63,7 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(api_keys::routes())
         .merge(sessions::routes())
         .merge(messages::routes())
+        .merge(templates::routes())
         .merge(media::routes())
         .merge(chats::routes())
         .merge(contacts::routes())

@@ -25,9 +25,11 @@ mod health;
 mod media;
 mod messages;
 mod observe;
+mod people;
 mod query;
 mod schema;
 mod sessions;
+mod templates;
 mod webhooks;
 mod words;
 

@@ -177,6 +177,7 @@ text_schema!(
     64,
     "49170111@c.us"
 );
+text_schema!(OptionText, "PollOption", "An option of a poll.", "poll-option", 100, "Chocolate");
 text_schema!(
     AllowedChatText,
     "AllowedChat",

@@ -26,10 +26,14 @@ struct Plan {
     devices: HashMap<(String, u16), Script>,
     refusals: HashMap<String, Refusal>,
     withheld_key_shares: u32,
+    refused_recipients: HashMap<String, u16>,
+    ack_delay: Duration,
+    media_delay: Duration,
 }
 
 #[derive(Debug, Default)]
 struct Script {
+    spared: u32,
     drop_before_accept: u32,
     drop_after_accept: u32,
     nacks: VecDeque<u16>,
@@ -72,6 +76,31 @@ impl Faults {
     /// Refuses the next message stanza with this code in its ack. Called again, it lines up further refusals.
     pub fn nack_next(&self, code: u16) {
         self.change(|plan| plan.everybody.nack(code));
+    }
+
+    /// Spares the next `n` message stanzas: whatever else is lined up strikes after them.
+    pub fn spare_next(&self, n: u32) {
+        self.change(|plan| plan.everybody.spared = n);
+    }
+
+    /// Refuses every message of linked devices to this number with this code, until [`Faults::accept_to`].
+    pub fn nack_to(&self, phone: &str, code: u16) {
+        self.change(|plan| plan.refused_recipients.insert(phone.to_owned(), code));
+    }
+
+    /// Messages to this number are accepted again.
+    pub fn accept_to(&self, phone: &str) {
+        self.change(|plan| plan.refused_recipients.remove(phone));
+    }
+
+    /// Holds every ack of a message back for this long, receipts not. Zero ends it.
+    pub fn delay_acks(&self, delay: Duration) {
+        self.change(|plan| plan.ack_delay = delay);
+    }
+
+    /// Lets the media host take this long before it answers. Zero ends it.
+    pub fn delay_media(&self, delay: Duration) {
+        self.change(|plan| plan.media_delay = delay);
     }
 
     /// Spoils the next `n` ciphertexts on their way to a linked device, in the copy the network keeps: redelivery
@@ -121,6 +150,18 @@ impl Faults {
         })
     }
 
+    pub(crate) fn refusal_to(&self, phone: &str) -> Option<u16> {
+        self.change(|plan| plan.refused_recipients.get(phone).copied())
+    }
+
+    pub(crate) fn ack_delay(&self) -> Duration {
+        self.change(|plan| plan.ack_delay)
+    }
+
+    pub(crate) fn media_delay(&self) -> Duration {
+        self.change(|plan| plan.media_delay)
+    }
+
     pub(crate) fn spoils(&self, phone: &str, device: u16) -> bool {
         self.change(|plan| {
             let own = plan.devices.get_mut(&(phone.to_owned(), device));
@@ -165,6 +206,11 @@ impl DeviceFaults<'_> {
         self.change(|script| script.drop_after_accept = n);
     }
 
+    /// See [`Faults::spare_next`].
+    pub fn spare_next(&self, n: u32) {
+        self.change(|script| script.spared = n);
+    }
+
     /// See [`Faults::nack_next`].
     pub fn nack_next(&self, code: u16) {
         self.change(|script| script.nack(code));
@@ -193,6 +239,9 @@ impl Script {
     }
 
     fn next_fate(&mut self) -> Option<Fate> {
+        if take_one(&mut self.spared) {
+            return Some(Fate::Accept);
+        }
         if take_one(&mut self.drop_before_accept) {
             return Some(Fate::DropBefore);
         }

@@ -27,11 +27,12 @@
 //!
 //! # What is not here
 //!
-//! Newsletters, status, communities, calls, external history blobs, trusted-contact tokens, passkeys, XX fallback and
+//! Newsletters, status, communities, the sound of calls, external history blobs, trusted-contact tokens, passkeys, XX fallback and
 //! TLS. One-time keys of phones, queues and media do not survive a restart (see `persist`).
 
 mod account;
 pub mod admin;
+mod app_state;
 mod faults;
 mod frames;
 mod hub;
@@ -47,10 +48,13 @@ mod server;
 mod state;
 mod wire;
 
-pub use account::{Account, ChatState, Online};
+pub use account::{Account, CallEnd, ChatState, FileKind, NewFile, Online, text_message};
 pub use faults::{DeviceFaults, Faults};
 pub use media::{MEDIA_HOST, MediaHttp};
 pub use network::{Network, NetworkOptions};
-pub use phone::{Answer, Behaviour, INBOX_MAX, Received};
+pub use phone::{Answer, Behaviour, INBOX_MAX, MessageRef, Received};
 pub use provision::ProvisionedDevice;
-pub use record::{AcceptedMessage, Duplicate, Nack, RECORD_MAX, Record, SeenReceipt};
+pub use record::{
+    AcceptedMessage, Duplicate, Mark, Nack, RECORD_MAX, Record, SeenReceipt, SeenTyping,
+};
+pub use whatsapp_rust::Jid;

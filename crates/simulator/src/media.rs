@@ -27,7 +27,7 @@ const UPLOAD_BYTES_MAX: usize = 128 << 20;
 /// Bytes kept in all. When full the oldest blobs go: their download answers 404, as an expired one does.
 const STORE_BYTES_MAX: usize = 512 << 20;
 /// Folder of downloads.
-const DOWNLOAD_FOLDER: &str = "/v/t62.7118-24";
+pub(crate) const DOWNLOAD_FOLDER: &str = "/v/t62.7118-24";
 
 /// Uploaded blobs by path.
 #[derive(Default)]
@@ -58,7 +58,11 @@ impl MediaStore {
         }
     }
 
-    fn get(&self, path: &str) -> Option<Bytes> {
+    pub(crate) fn forget(&self) {
+        *self.blobs.lock().unwrap_or_else(PoisonError::into_inner) = Blobs::default();
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Option<Bytes> {
         let blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
         blobs.by_path.get(path).cloned()
     }
@@ -101,21 +105,20 @@ pub(crate) fn serve(hub: &Arc<Hub>, listener: TcpListener) {
     let app = Router::new()
         .fallback(handle)
         .layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX))
-        .with_state(Arc::clone(&hub.media));
+        .with_state(Arc::clone(hub));
     let stop = hub.stop.clone();
     hub.tasks.spawn(async move {
         let _ = stop.run_until_cancelled(async move { axum::serve(listener, app).await }).await;
     });
 }
 
-async fn handle(
-    State(store): State<Arc<MediaStore>>,
-    method: Method,
-    uri: Uri,
-    body: Bytes,
-) -> Response {
+async fn handle(State(hub): State<Arc<Hub>>, method: Method, uri: Uri, body: Bytes) -> Response {
     let post = method == Method::POST;
-    let (status, body) = store.respond(post, &uri.to_string(), body);
+    let delay = hub.faults.media_delay();
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    let (status, body) = hub.media.respond(post, &uri.to_string(), body);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, body).into_response()
 }

@@ -154,11 +154,29 @@ impl Network {
                 timestamp: i64::try_from(now_seconds()).unwrap_or(i64::MAX),
             },
             app_state: HashMap::new(),
+            number_hidden: false,
             watchers: HashSet::new(),
             about: String::new(),
             picture: None,
             blocked: Vec::new(),
         }
+    }
+
+    /// People may ask for `phone` by another number, for instance without the ninth digit: look-ups then name the
+    /// registered one.
+    ///
+    /// # Errors
+    /// When there is no such account.
+    pub fn add_alias(&self, dialled: &str, phone: &str) -> Result<()> {
+        let mut state = self.hub.state();
+        state.account(phone)?;
+        state.aliases.insert(dialled.to_owned(), phone.to_owned());
+        Ok(())
+    }
+
+    /// The media host forgets every file, as it does with old ones.
+    pub fn forget_media(&self) {
+        self.hub.media.forget();
     }
 
     /// The account with this number.

@@ -286,6 +286,7 @@ impl AccountFile {
                 timestamp: self.app_key_timestamp,
             },
             app_state: app_state.collect(),
+            number_hidden: false,
             phone: self.phone,
             lid: self.lid,
             name: self.name,

@@ -32,6 +32,10 @@ pub struct Record {
     pub nacks: Vec<Nack>,
     /// Receipts that were relayed, oldest first.
     pub receipts: Vec<SeenReceipt>,
+    /// Typing, recording, or neither, that was relayed, oldest first.
+    pub typing: Vec<SeenTyping>,
+    /// Changes of accounts' shared state that linked devices made, verified and decrypted, oldest first.
+    pub marks: Vec<Mark>,
     /// Messages a phone received although it had them already: a person would have seen them twice.
     pub duplicates: Vec<Duplicate>,
     /// Messages a phone could not decrypt, with the reason. Each was answered by a retry receipt.
@@ -94,6 +98,34 @@ pub struct SeenReceipt {
     pub kind: String,
 }
 
+/// What somebody showed in a chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SeenTyping {
+    /// Phone number of the account that showed it.
+    pub from_phone: String,
+    /// Device that sent it, 0 for the phone.
+    pub from_device: u16,
+    /// Address it was sent to.
+    pub to: String,
+    /// `composing`, `recording` or `paused`.
+    pub state: String,
+}
+
+/// A change of an account's shared state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mark {
+    /// Phone number of the account.
+    pub phone: String,
+    /// Device that made it.
+    pub device: u16,
+    /// Collection it belongs to.
+    pub collection: String,
+    /// What is changed, e.g. `["archive", "5511990000002@s.whatsapp.net"]`.
+    pub index: Vec<String>,
+    /// What it is now, e.g. `{"archived": true}`; null when it was removed.
+    pub value: serde_json::Value,
+}
+
 /// The record while it is written.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
@@ -137,6 +169,14 @@ impl Recorder {
 
     pub(crate) fn receipt(&self, receipt: SeenReceipt) {
         self.with(|r| push(&mut r.receipts, receipt, &mut r.forgotten));
+    }
+
+    pub(crate) fn typing(&self, typing: SeenTyping) {
+        self.with(|r| push(&mut r.typing, typing, &mut r.forgotten));
+    }
+
+    pub(crate) fn mark(&self, mark: Mark) {
+        self.with(|r| push(&mut r.marks, mark, &mut r.forgotten));
     }
 
     pub(crate) fn duplicate(&self, duplicate: Duplicate) {

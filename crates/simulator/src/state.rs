@@ -78,6 +78,8 @@ pub(crate) struct Account {
     pub(crate) devices: BTreeMap<u16, Device>,
     pub(crate) app_key: AppKey,
     pub(crate) app_state: HashMap<String, Vec<Vec<u8>>>,
+    /// Others see the LID alone.
+    pub(crate) number_hidden: bool,
     pub(crate) watchers: HashSet<String>,
     pub(crate) about: String,
     pub(crate) picture: Option<Vec<u8>>,
@@ -97,6 +99,8 @@ pub(crate) struct AppKey {
 pub(crate) struct State {
     pub(crate) accounts: HashMap<String, Account>,
     pub(crate) phones_by_lid: HashMap<String, String>,
+    /// Numbers that people dial for an account, by what they dial.
+    pub(crate) aliases: HashMap<String, String>,
     pub(crate) groups: HashMap<String, Group>,
     pub(crate) pairings: Pairings,
     pub(crate) last_link: u64,

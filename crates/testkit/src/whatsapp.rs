@@ -176,6 +176,11 @@ impl FakeWhatsApp {
         self.lock().on_send.push_back(outcome);
     }
 
+    /// How many outcomes of sends are still in the script.
+    pub fn scripted_sends(&self) -> usize {
+        self.lock().on_send.len()
+    }
+
     /// The next unlink fails.
     pub fn fail_unlink(&self, error: EngineError) {
         self.lock().on_unlink.push_back(error);

@@ -8,9 +8,14 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use domain::port::{Call, CallOutcome};
+use domain::{
+    ChatId,
+    chat::Identity,
+    port::{Call, CallOutcome},
+};
 use whatsapp_rust::{
     Client, Jid,
+    lid_pn_cache::LearningSource,
     types::call::{CallAction, CallEndedElsewhere, ElsewhereOutcome, IncomingCall, MissedCall},
     wacore_binary::JidExt as _,
 };
@@ -120,6 +125,21 @@ impl Calls {
         let call = ringing.remove(place)?;
         Some(Call { timestamp, outcome: Some(outcome), ..call })
     }
+}
+
+/// An offer names its caller by both ids. The library does not keep the pair by itself.
+pub(crate) async fn caller(client: &Client, call: &IncomingCall) -> Option<Identity> {
+    let CallAction::Offer { call_creator, caller_pn: Some(number), .. } = &call.action else {
+        return None;
+    };
+    let lid = people::chat_id(call_creator).filter(ChatId::is_lid)?;
+    let phone = people::chat_id(number)?.phone()?;
+    let kept =
+        client.add_lid_pn_mapping(lid.user(), phone.digits(), LearningSource::PeerLidMessage);
+    if let Err(error) = kept.await {
+        tracing::debug!(%error, "the number of a caller was not kept");
+    }
+    Some(Identity { lid, phone })
 }
 
 #[cfg(test)]

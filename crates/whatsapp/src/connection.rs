@@ -1,6 +1,6 @@
 //! The handle of one connection.
 
-use std::{fs::File, future::Future, sync::Arc, time::Duration};
+use std::{fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -9,6 +9,7 @@ use domain::{
     content::{MediaKind, RemoteMedia, Target},
     message::OutgoingMessage,
     port::{Connection, EngineError},
+    time::BoxFuture,
 };
 use tokio::{sync::oneshot, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -49,7 +50,7 @@ impl Handle {
     /// Does something that ends with the connection, and is finished even when nobody waits for it any more.
     async fn in_task<T: Send + 'static>(
         &self,
-        doing: impl Future<Output = Result<T, EngineError>> + Send + 'static,
+        doing: BoxFuture<Result<T, EngineError>>,
     ) -> Result<T, EngineError> {
         if !self.link.is_ready() {
             return Err(EngineError::NotConnected);
@@ -57,7 +58,7 @@ impl Handle {
         let (answer, answered) = oneshot::channel();
         self.tasks.start(async move {
             // Nobody waiting is fine, see above.
-            let _ = answer.send(Box::pin(doing).await);
+            let _ = answer.send(doing.await);
         });
         // Otherwise the task ended with the connection.
         answered.await.unwrap_or(Err(EngineError::Unanswered(None)))
@@ -66,7 +67,7 @@ impl Handle {
     /// The same, at most as long as a message may take.
     async fn request<T: Send + 'static>(
         &self,
-        doing: impl Future<Output = Result<T, EngineError>> + Send + 'static,
+        doing: BoxFuture<Result<T, EngineError>>,
     ) -> Result<T, EngineError> {
         match timeout(self.limits.send, self.in_task(doing)).await {
             Ok(result) => result,
@@ -81,13 +82,14 @@ impl Connection for Handle {
     /// the middle would leave open whether a key was used.
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError> {
         let desk = self.desk.clone();
-        self.request(async move { desk.send(message).await }).await
+        self.request(Box::pin(async move { desk.send(message).await })).await
     }
 
     /// Without a limit of its own: the media host's are in the HTTP client.
     async fn upload(&self, kind: MediaKind, file: File) -> Result<RemoteMedia, EngineError> {
         let (client, tasks) = (Arc::clone(&self.client), self.tasks.clone());
-        self.in_task(async move { transfer::upload(&client, &tasks, kind, file).await }).await
+        self.in_task(Box::pin(async move { transfer::upload(&client, &tasks, kind, file).await }))
+            .await
     }
 
     async fn download(
@@ -97,12 +99,15 @@ impl Connection for Handle {
         into: File,
     ) -> Result<(), EngineError> {
         let (client, remote) = (Arc::clone(&self.client), remote.clone());
-        self.in_task(async move { transfer::download(&client, kind, &remote, into).await }).await
+        self.in_task(Box::pin(
+            async move { transfer::download(&client, kind, &remote, into).await },
+        ))
+        .await
     }
 
     async fn typing(&self, chat: &ChatId, state: Typing) -> Result<(), EngineError> {
         let (client, chat) = (Arc::clone(&self.client), chat.clone());
-        self.request(async move { chats::typing(&client, &chat, state).await }).await
+        self.request(Box::pin(async move { chats::typing(&client, &chat, state).await })).await
     }
 
     async fn mark_read(
@@ -111,7 +116,8 @@ impl Connection for Handle {
         messages: &[(WaMessageId, Option<ChatId>)],
     ) -> Result<(), EngineError> {
         let (client, chat, messages) = (Arc::clone(&self.client), chat.clone(), messages.to_vec());
-        self.request(async move { chats::mark_read(&client, &chat, &messages).await }).await
+        self.request(Box::pin(async move { chats::mark_read(&client, &chat, &messages).await }))
+            .await
     }
 
     async fn mark_chat(
@@ -121,13 +127,16 @@ impl Connection for Handle {
         last: Option<&LastMessage>,
     ) -> Result<(), EngineError> {
         let (client, chat, last) = (Arc::clone(&self.client), chat.clone(), last.cloned());
-        self.request(async move { chats::mark_chat(&client, &chat, mark, last.as_ref()).await })
-            .await
+        self.request(Box::pin(async move {
+            chats::mark_chat(&client, &chat, mark, last.as_ref()).await
+        }))
+        .await
     }
 
     async fn star(&self, chat: &ChatId, target: &Target, star: bool) -> Result<(), EngineError> {
         let (client, chat, target) = (Arc::clone(&self.client), chat.clone(), target.clone());
-        self.request(async move { chats::star(&client, &chat, &target, star).await }).await
+        self.request(Box::pin(async move { chats::star(&client, &chat, &target, star).await }))
+            .await
     }
 
     async fn delete_for_me(
@@ -137,13 +146,15 @@ impl Connection for Handle {
         timestamp: i64,
     ) -> Result<(), EngineError> {
         let (client, chat, target) = (Arc::clone(&self.client), chat.clone(), target.clone());
-        self.request(async move { chats::delete_for_me(&client, &chat, &target, timestamp).await })
-            .await
+        self.request(Box::pin(async move {
+            chats::delete_for_me(&client, &chat, &target, timestamp).await
+        }))
+        .await
     }
 
     async fn lookup(&self, ids: &[ChatId]) -> Result<Vec<Registration>, EngineError> {
         let (client, ids) = (Arc::clone(&self.client), ids.to_vec());
-        self.request(async move { chats::lookup(&client, &ids).await }).await
+        self.request(Box::pin(async move { chats::lookup(&client, &ids).await })).await
     }
 
     async fn pairing_code(&self, phone: &PhoneNumber) -> Result<String, EngineError> {

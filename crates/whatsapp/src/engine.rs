@@ -35,7 +35,7 @@ use crate::{
     outbound::Desk,
     runtime::Tasks,
     safety,
-    signals::{Progress, Pump},
+    signals::{Asides, Progress, Pump},
     transport::{Dialer, install_crypto},
 };
 
@@ -164,8 +164,13 @@ impl WhatsApp for Engine {
         let backend = Arc::new(LedgerBackend::new(Arc::clone(&self.keys), request.session));
         let device = self.device(&backend).await?;
         let (link, events) = Link::new();
-        let inbox =
-            Arc::new(Inbox::new(Arc::clone(&sink), Arc::clone(&link), Arc::clone(&backend)));
+        let asides = Asides::new();
+        let inbox = Arc::new(Inbox {
+            sink: Arc::clone(&sink),
+            link: Arc::clone(&link),
+            backend: Arc::clone(&backend),
+            asides: asides.clone(),
+        });
         let tasks = Tasks::default();
         let client = Client::builder()
             .with_runtime(tasks.clone())
@@ -192,6 +197,7 @@ impl WhatsApp for Engine {
             clock: Arc::clone(&self.clock),
             calls: Calls::default(),
             progress: Progress::default(),
+            asides,
         };
         let desk = Desk {
             client: Arc::clone(&client),

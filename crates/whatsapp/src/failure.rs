@@ -2,8 +2,8 @@
 
 use domain::port::EngineError;
 use whatsapp_rust::{
-    AppStateError, ChatStateError, ClientError, ContactError, ErrorChainExt, IqError, SendError,
-    anyhow, socket::error::SocketError, wacore::download::MediaDecryptionError,
+    AppStateError, ChatStateError, ClientError, ContactError, ErrorChainExt as _, IqError,
+    SendError, anyhow, socket::error::SocketError,
 };
 
 /// Of a message.
@@ -78,20 +78,20 @@ pub(crate) fn of_any(error: anyhow::Error) -> EngineError {
     known.unwrap_or_else(|| EngineError::Unanswered(Some(error.into())))
 }
 
-/// Of a file on its way. What a media host refuses by its status it would refuse again.
+/// Of a file on its way. What a media host refuses by its status it would refuse again. A file that does not fit its
+/// key may have been cut short on the way: that is worth another try.
 pub(crate) fn of_media(error: anyhow::Error) -> EngineError {
-    let refusal = {
+    let status = {
         let cause: &(dyn std::error::Error + 'static) = error.as_ref();
-        let damaged =
-            ErrorChainExt::sources(cause).any(<dyn std::error::Error>::is::<MediaDecryptionError>);
-        match cause.http_status() {
-            Some(401 | 403 | 404 | 410) => Some("WhatsApp no longer has this file".to_owned()),
-            Some(status @ 400..=499) if status != 429 && status != 408 => {
-                Some(format!("the media host refused the file (status {status})"))
-            }
-            _ if damaged => Some("the file does not fit its key".to_owned()),
-            _ => None,
-        }
+        cause.http_status()
     };
-    refusal.map_or_else(|| of_any(error), EngineError::Refused)
+    match status {
+        Some(401 | 403 | 404 | 410) => {
+            EngineError::Refused("WhatsApp no longer has this file".into())
+        }
+        Some(status @ 400..=499) if status != 429 && status != 408 => {
+            EngineError::Refused(format!("the media host refused the file (status {status})"))
+        }
+        _ => of_any(error),
+    }
 }

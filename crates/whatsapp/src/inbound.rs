@@ -14,9 +14,10 @@ use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use domain::{
     ChatId, WaMessageId,
+    chat::Identity,
     content::{OptionHash, Target},
     message::{Content, InboundMessage as Inbound},
-    port::{EngineSink, StoreResult},
+    port::{EngineSignal, EngineSink, StoreResult},
     session::LossCause,
 };
 use whatsapp_rust::{
@@ -35,6 +36,7 @@ use crate::{
     link::Link,
     people::{self, Person},
     secrets,
+    signals::Asides,
 };
 
 /// Tries for a message that nobody would send again.
@@ -44,16 +46,13 @@ const UNHELD_PAUSE: Duration = Duration::from_millis(500);
 
 /// The way from the library to the sink.
 pub(crate) struct Inbox {
-    sink: Arc<dyn EngineSink>,
-    link: Arc<Link>,
-    backend: Arc<LedgerBackend>,
+    pub sink: Arc<dyn EngineSink>,
+    pub link: Arc<Link>,
+    pub backend: Arc<LedgerBackend>,
+    pub asides: Asides,
 }
 
 impl Inbox {
-    pub fn new(sink: Arc<dyn EngineSink>, link: Arc<Link>, backend: Arc<LedgerBackend>) -> Self {
-        Self { sink, link, backend }
-    }
-
     async fn commit(&self, messages: Vec<Inbound>) -> anyhow::Result<()> {
         tokio::select! {
             biased;
@@ -119,12 +118,31 @@ impl Inbox {
             if info.category == MessageCategory::Peer {
                 continue;
             }
+            self.learn_recipient(info);
             self.keep_poll_secret(message, info).await?;
             if let Some(said) = content::read(message) {
                 messages.extend(self.message(client, info, said).await);
             }
         }
         Ok(messages)
+    }
+
+    /// A message typed on the phone names its recipient by both ids; the sender's are in the message.
+    fn learn_recipient(&self, info: &MessageInfo) {
+        let source = &info.source;
+        if !source.is_from_me || source.is_group {
+            return;
+        }
+        let other = source.recipient_alt.as_ref().or(info.peer_recipient_pn.as_ref());
+        let both = [Some(&source.chat), other].into_iter().flatten();
+        let (mut lid, mut phone) = (None, None);
+        for chat in both.filter_map(people::chat_id) {
+            phone = phone.or_else(|| chat.phone());
+            lid = lid.or_else(|| chat.is_lid().then_some(chat));
+        }
+        if let (Some(lid), Some(phone)) = (lid, phone) {
+            self.asides.say(EngineSignal::Identity(Identity { lid, phone }));
+        }
     }
 
     /// Before the poll is acknowledged: without its secret no vote on it can ever be read.

@@ -29,7 +29,7 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    calls::Calls,
+    calls::{self, Calls},
     inbound::Inbox,
     link::Link,
     marks,
@@ -39,6 +39,8 @@ use crate::{
 
 /// How long a pairing code may still be typed after the last QR code expired (WhatsApp's own limit).
 const CODE_LIFE: Duration = Duration::from_secs(180);
+/// Asides that may wait for the sink: the names of all groups of a busy account.
+const ASIDES_MAX: usize = 4096;
 /// The library announces availability shortly after it learned a new name.
 const NAME_SETTLES: Duration = Duration::from_secs(3);
 
@@ -52,6 +54,27 @@ pub(crate) struct Pump {
     pub clock: Arc<dyn Clock>,
     pub calls: Calls,
     pub progress: Progress,
+    pub asides: Asides,
+}
+
+/// News that the engine finds beside the library's events. They wait for the pump, so that the sink hears one thing at
+/// a time.
+#[derive(Clone)]
+pub(crate) struct Asides {
+    said: async_channel::Sender<EngineSignal>,
+    waiting: async_channel::Receiver<EngineSignal>,
+}
+
+impl Asides {
+    pub fn new() -> Self {
+        let (said, waiting) = async_channel::bounded(ASIDES_MAX);
+        Self { said, waiting }
+    }
+
+    /// When too many wait, this one is not told: names and identities are learned again.
+    pub fn say(&self, signal: EngineSignal) {
+        let _ = self.said.try_send(signal);
+    }
 }
 
 /// How far the login has come, as the sink was told.
@@ -70,6 +93,10 @@ impl Pump {
                 biased;
                 () = self.link.closing() => return,
                 event = events.recv() => event,
+                Ok(signal) = self.asides.waiting.recv() => {
+                    self.signal(signal).await;
+                    continue;
+                }
             };
             match event {
                 Ok(event) => self.tell(&event).await,
@@ -111,7 +138,11 @@ impl Pump {
             Event::UndecryptableMessage(event) => {
                 self.inbox.take_undecryptable(&self.client, event).await;
             }
-            Event::IncomingCall(call) => self.call(self.calls.take(&self.client, call).await).await,
+            Event::IncomingCall(call) => {
+                self.tell_if(calls::caller(&self.client, call).await.map(EngineSignal::Identity))
+                    .await;
+                self.call(self.calls.take(&self.client, call).await).await;
+            }
             Event::MissedCall(call) => self.call(self.calls.missed(&self.client, call).await).await,
             Event::CallEndedElsewhere(call) => {
                 self.call(self.calls.elsewhere(&self.client, call).await).await;
@@ -147,7 +178,24 @@ impl Pump {
         let both = connected.load(Ordering::Acquire) && drained.load(Ordering::Acquire);
         if both && !caught_up.swap(true, Ordering::AcqRel) {
             self.signal(EngineSignal::CaughtUp).await;
+            self.learn_group_names();
         }
+    }
+
+    /// Asks once per login; renames that follow come as events.
+    fn learn_group_names(&self) {
+        let (client, asides) = (Arc::clone(&self.client), self.asides.clone());
+        self.tasks.start(async move {
+            match Box::pin(client.groups().get_participating()).await {
+                Ok(groups) => {
+                    for (jid, group) in groups {
+                        let Some(chat) = people::chat_id(&jid) else { continue };
+                        asides.say(EngineSignal::ChatName { chat, name: group.subject });
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "the groups' names were not told"),
+            }
+        });
     }
 
     async fn number_changed(&self, change: &ContactNumberChanged) {
@@ -212,6 +260,12 @@ impl Pump {
             _ => return,
         };
         let source = &receipt.source;
+        if people::is_own(&self.client, &source.sender) {
+            if kind == ReceiptKind::Read {
+                self.read_elsewhere(receipt).await;
+            }
+            return;
+        }
         // In a group the other address belongs to the member who answered, not to the chat.
         let alt = source.sender_alt.as_ref().filter(|_| people::is_person(&source.chat));
         let Some(chat) = people::canonical(&self.client, &source.chat, alt).await else { return };
@@ -225,9 +279,14 @@ impl Pump {
         .await;
     }
 
-    /// Another device of this account showed the chat.
+    /// Another device of this account showed the chat. Of a chat with one person such a receipt may name nothing but
+    /// this account; the shared state of the devices then tells the same.
     async fn read_elsewhere(&self, receipt: &Receipt) {
-        let chat = receipt.source.recipient.as_ref().unwrap_or(&receipt.source.chat);
+        let source = &receipt.source;
+        let chat = source.recipient.as_ref().unwrap_or(&source.chat);
+        if people::is_own(&self.client, chat) {
+            return;
+        }
         let chat = people::canonical(&self.client, chat, None).await;
         let mark = ChatMark::Read(true);
         self.tell_if(chat.map(|chat| EngineSignal::ChatMark { chat, mark })).await;

@@ -1,10 +1,9 @@
 //! What each refusal of the gateway means over HTTP, with OpenWA's sentences.
 
 use axum::http::StatusCode;
-use domain::{ApiKeyId, SessionId, WaMessageId, WebhookId, port::EngineError};
+use domain::{ApiKeyId, SessionId, WebhookId};
 use gateway::{
     api_keys::{AuthError, UpdateKeyError},
-    messages::SendError,
     sessions::{
         CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
         StopSessionError, UpdateSessionError,
@@ -13,11 +12,6 @@ use gateway::{
 };
 
 use super::{ApiError, echo};
-
-/// WhatsApp's code for "this account may not write to strangers now".
-const COLD_RESTRICTED: u16 = 463;
-
-const UNANSWERED: &str = "WhatsApp did not answer; whether the message went out is not known";
 
 /// Turns a refusal into an answer; `T` is what the request named.
 pub trait OnPath<T> {
@@ -133,43 +127,6 @@ impl OnPath<SessionId> for UpdateSessionError {
     }
 }
 
-/// The answer to a message that was not sent, or about which nothing is known.
-pub fn send_error(error: SendError, session: SessionId, quoted: Option<&WaMessageId>) -> ApiError {
-    match error {
-        SendError::SessionNotFound => ApiError::unknown(&session),
-        SendError::NotStarted => not_started(),
-        SendError::NotReady(status) => {
-            conflict(format!("Session is not ready (status: {})", status.as_str()))
-        }
-        SendError::QuotedNotFound => {
-            let id = quoted.map_or("", WaMessageId::as_str);
-            ApiError::new(StatusCode::NOT_FOUND, format!("Quoted message {} not found", echo(id)))
-        }
-        SendError::NotOnWhatsApp => ApiError::bad_request("The recipient is not on WhatsApp"),
-        SendError::Refused { code: COLD_RESTRICTED } => ApiError::new(
-            StatusCode::FORBIDDEN,
-            "WhatsApp does not let this account write first to this recipient now",
-        )
-        .with_code("RECIPIENT_COLD_RESTRICTED"),
-        SendError::Refused { code } => {
-            ApiError::new(StatusCode::FORBIDDEN, format!("WhatsApp refused the message ({code})"))
-        }
-        SendError::Unanswered => unavailable(UNANSWERED),
-        SendError::Engine(EngineError::NotConnected) => {
-            conflict("The session lost its connection before the message left")
-        }
-        SendError::Engine(EngineError::Unanswered(_)) => unavailable(UNANSWERED),
-        SendError::Engine(EngineError::Refused(why)) => {
-            ApiError::new(StatusCode::FORBIDDEN, format!("WhatsApp refused the message: {why}"))
-        }
-        SendError::Engine(EngineError::WrongState(why)) => ApiError::bad_request(why),
-        SendError::Engine(EngineError::Misconfigured(why)) => ApiError::bad_request(why),
-        SendError::Engine(EngineError::Store(error)) => ApiError::store(error).without_retry(),
-        // The row may exist already: sending again could send twice.
-        SendError::Store(error) => ApiError::store(error).without_retry(),
-    }
-}
-
 impl OnPath<(SessionId, WebhookId)> for WebhookError {
     fn on(self, (session, webhook): &(SessionId, WebhookId)) -> ApiError {
         match self {
@@ -195,15 +152,15 @@ impl OnPath<SessionId> for WebhookError {
     }
 }
 
-fn conflict(sentence: impl Into<String>) -> ApiError {
+pub(super) fn conflict(sentence: impl Into<String>) -> ApiError {
     ApiError::new(StatusCode::CONFLICT, sentence)
 }
 
-fn unavailable(sentence: &str) -> ApiError {
+pub(super) fn unavailable(sentence: &str) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, sentence)
 }
 
-fn not_started() -> ApiError {
+pub(super) fn not_started() -> ApiError {
     ApiError::bad_request("Session is not started")
 }
 

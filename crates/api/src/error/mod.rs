@@ -5,6 +5,7 @@
 //! request id instead.
 
 mod gateway;
+mod sends;
 
 use std::{any::Any, error::Error, fmt::Display, sync::Arc};
 
@@ -14,14 +15,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{
-    ApiKeyId, SessionId, WebhookId,
+    ApiKeyId, SessionId, TemplateId, WebhookId,
     api_key::KeyRefused,
     port::{StoreError, StoreErrorKind},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use gateway::{OnPath, send_error};
+pub use gateway::OnPath;
+pub use sends::{send_error, template_error};
 
 /// Most problems of one body that an answer lists.
 const PROBLEMS_MAX: usize = 50;
@@ -42,6 +44,10 @@ impl Named for WebhookId {
     const KIND: &'static str = "Webhook";
 }
 
+impl Named for TemplateId {
+    const KIND: &'static str = "Template";
+}
+
 impl Named for ApiKeyId {
     const KIND: &'static str = "API key";
 }
@@ -53,6 +59,9 @@ pub struct ApiError {
     message: Message,
     code: Option<&'static str>,
     retry_after_seconds: Option<u64>,
+    /// Whether the body tells it too.
+    tells_retry: bool,
+    valid_options: Option<Vec<String>>,
     cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -84,6 +93,14 @@ pub struct ErrorBody {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
+    /// When to try again. Only when sending was too fast.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u64>,
+    /// What could have been chosen. Only for votes.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_options: Option<Vec<String>>,
     /// Finds the cause in the log. Only for failures inside the gateway.
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +115,8 @@ impl ApiError {
             message: Message::Sentence(sentence.into()),
             code: None,
             retry_after_seconds: None,
+            tells_retry: false,
+            valid_options: None,
             cause: None,
         }
     }
@@ -157,6 +176,21 @@ impl ApiError {
         Self { code: Some(code), ..self }
     }
 
+    /// Advises to try again after so long, in the header alone.
+    pub fn with_retry(self, seconds: u64) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
+    }
+
+    /// Advises to try again after so long, in the body as well.
+    pub fn with_told_retry(self, seconds: u64) -> Self {
+        Self { tells_retry: true, ..self.with_retry(seconds) }
+    }
+
+    /// Says what could have been chosen.
+    pub fn with_valid_options(self, options: Vec<String>) -> Self {
+        Self { valid_options: Some(options), ..self }
+    }
+
     /// Takes back the advice to try again: what became of the request is not known.
     pub fn without_retry(self) -> Self {
         Self { retry_after_seconds: None, ..self }
@@ -182,6 +216,8 @@ impl ApiError {
             },
             error: if hidden || wordless { None } else { self.status.canonical_reason() },
             code: self.code,
+            retry_after_seconds: self.retry_after_seconds.filter(|_| self.tells_retry),
+            valid_options: self.valid_options,
             request_id: inside.then(|| request_id.to_owned()),
         }
     }

@@ -99,6 +99,7 @@ impl Walk<'_> {
             "string" => self.text(schema, subject, value),
             "boolean" => self.flag(subject, value),
             "integer" => self.integer(schema, subject, value),
+            "number" => self.number(schema, subject, value),
             "array" => self.list(schema, name, subject, value),
             "object" if !value.is_object() => self.say(&format!("{subject} must be an object")),
             "object" if schema["additionalProperties"].is_object() => self.map(schema, name, value),
@@ -157,10 +158,23 @@ impl Walk<'_> {
         // Exact: the number is whole and within 53 bits.
         let number = number as i64;
         *value = Value::from(number);
-        if schema["minimum"].as_f64().is_some_and(|least| (number as f64) < least) {
+        self.range(schema, subject, number as f64);
+    }
+
+    fn number(&mut self, schema: &Value, subject: &str, value: &Value) {
+        match value.as_f64() {
+            Some(number) => self.range(schema, subject, number),
+            None => self.say(&format!(
+                "{subject} must be a number conforming to the specified constraints"
+            )),
+        }
+    }
+
+    fn range(&mut self, schema: &Value, subject: &str, number: f64) {
+        if schema["minimum"].as_f64().is_some_and(|least| number < least) {
             self.say(&format!("{subject} must not be less than {}", schema["minimum"]));
         }
-        if schema["maximum"].as_f64().is_some_and(|most| (number as f64) > most) {
+        if schema["maximum"].as_f64().is_some_and(|most| number > most) {
             self.say(&format!("{subject} must not be greater than {}", schema["maximum"]));
         }
     }
@@ -222,6 +236,7 @@ fn expected(schema: &Value) -> &'static str {
         "string" => "a string",
         "boolean" => "a boolean value",
         "integer" => "an integer number",
+        "number" => "a number conforming to the specified constraints",
         "array" => "an array",
         _ => "an object",
     }

@@ -83,12 +83,29 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), &'static str>
             text.is_empty() || text.chars().count() >= 16,
             "must be empty or longer than or equal to 16 characters",
         ),
+        // Any text of the right length.
+        "poll-option" => Ok(()),
+        "media-type" => holds(is_media_type(text), "must be a media type like image/jpeg"),
+        "phone" => {
+            holds(text.chars().filter(char::is_ascii_digit).count() >= 5, "must be a phone number")
+        }
         "uri" => holds(
             url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")),
             "must be a URL address",
         ),
         _ => return None,
     })
+}
+
+/// `type/subtype`, maybe with parameters.
+fn is_media_type(text: &str) -> bool {
+    let essence = text.split(';').next().unwrap_or_default().trim_end();
+    let word = |word: &str| {
+        !word.is_empty()
+            && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+    };
+    let visible = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+    visible && essence.split_once('/').is_some_and(|(kind, sub)| word(kind) && word(sub))
 }
 
 fn is_ipv4_or_cidr(text: &str) -> bool {

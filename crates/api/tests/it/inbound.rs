@@ -1,6 +1,6 @@
 //! What comes in: each kind as event and row, changes, identities, what arrives in the wrong order.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use domain::{
     ChatId, PhoneNumber, WaMessageId,
@@ -9,6 +9,7 @@ use domain::{
     message::{InboundMessage, Quoted},
     port::{Call, CallOutcome, EngineSignal, ReceiptKind},
 };
+use gateway::hooks::{Handler, HookPoint, HookResult, OnFailure};
 use serde_json::{Value, json};
 use testkit::OnSend;
 use tokio::sync::mpsc;
@@ -480,4 +481,60 @@ async fn calls_are_events() {
     assert_eq!(told["event"], "call.missed");
     assert_eq!(told["data"]["outcome"], "missed");
     assert_eq!(told["idempotencyKey"], format!("call_{session}_A1B2_missed"));
+}
+
+#[tokio::test]
+async fn hooks_hear_of_what_was_stored_and_hold_nothing_back() {
+    let (app, session, mut calls) = ready().await;
+    let (tell, mut told) = mpsc::channel(10);
+    for point in [HookPoint::MessageReceived, HookPoint::MessagePersisted, HookPoint::MessageAck] {
+        let tell = tell.clone();
+        app.gateway.hooks.register(Handler {
+            name: "test".into(),
+            point,
+            priority: 100,
+            limit: Duration::from_secs(5),
+            on_failure: OnFailure::Open,
+            run: Arc::new(move |context| {
+                let tell = tell.clone();
+                Box::pin(async move {
+                    tell.send((context.point, context.data)).await.unwrap();
+                    // Whatever it answers, it is too late to stop anything.
+                    HookResult::Block("no".into())
+                })
+            }),
+        });
+    }
+    let hello = from_mia("3AF0", Content::text("hello"));
+    app.hear(&session, vec![hello.clone()]).await;
+    app.hear(&session, vec![hello]).await;
+    let typed = InboundMessage { from_me: true, ..from_mia("3AF1", Content::text("Yes")) };
+    app.hear(&session, vec![typed]).await;
+    let receipt = EngineSignal::Receipt {
+        chat: chat(MIA),
+        ids: vec![wa_id("3AF1")],
+        kind: ReceiptKind::Read,
+        timestamp: TIME + 1,
+    };
+    app.tell(&session, receipt).await;
+    let (point, data) = told.recv().await.unwrap();
+    assert_eq!(point, HookPoint::MessageReceived);
+    assert_eq!(data["message"], addressed("3AF0", json!({ "body": "hello" })));
+    assert_eq!(told.recv().await.unwrap().0, HookPoint::MessagePersisted);
+    let (point, data) = told.recv().await.unwrap();
+    assert_eq!((point, &data["message"]["id"]), (HookPoint::MessagePersisted, &json!("3AF1")));
+    let (point, data) = told.recv().await.unwrap();
+    assert_eq!(point, HookPoint::MessageAck);
+    assert_eq!(data, json!({ "sessionId": session, "messageId": "3AF1", "status": "read" }));
+    for event in ["message.received", "message.sent", "message.ack"] {
+        assert_eq!(next(&mut calls).await["event"], event);
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_knows_the_session_no_more_refuses_what_comes_in() {
+    let (app, session, _calls) = ready().await;
+    let link = app.whatsapp.connection(session.parse().unwrap());
+    app.ask("DELETE", &format!("/api/sessions/{session}")).admin().send().await.expect(204);
+    link.messages(vec![from_mia("3AF0", Content::text("too late"))]).await.unwrap_err();
 }

@@ -140,9 +140,15 @@ async fn a_download_that_fails_is_tried_again_and_then_given_up() {
         tried(&app, &session, "3AF1", tries).await;
         app.clock.advance(Duration::from_secs(800));
     }
-    let call = next(&mut calls).await;
+    // A delivery that was under way when the time jumped may have come twice.
+    let call = loop {
+        let call = next(&mut calls).await;
+        if call["event"] == "message.media" {
+            break call;
+        }
+    };
     let media = &call["data"]["media"];
-    assert_eq!((&call["event"], &media["state"]), (&json!("message.media"), &json!("failed")));
+    assert_eq!(media["state"], "failed");
     assert_eq!(media["reason"], "not downloaded in 5 tries: WhatsApp did not answer");
     let answer = app.ask("GET", &path(&session, "3AF1")).admin().send().await.expect(404);
     let message = answer["message"].as_str().unwrap();

@@ -25,6 +25,8 @@ fn row(session: &str, number: u128) -> Message {
         direction: Direction::Incoming,
         timestamp: Some(1_790_000_000 + i64::try_from(number).unwrap()),
         metadata: Value::Null,
+        media_path: None,
+        media_mimetype: None,
         status: MessageStatus::Delivered,
         created_at: Timestamp::from_millis(
             1_790_000_000_000 + i64::try_from(number).unwrap() * 1000,
@@ -34,7 +36,10 @@ fn row(session: &str, number: u128) -> Message {
 
 async fn store(app: &App, messages: Vec<Message>) {
     for message in messages {
-        let write = Write::InsertMessage { message: Box::new(message), events: vec![] };
+        let write = Write::InsertMessage {
+            message: Box::new(domain::port::NewMessage::row(message)),
+            events: vec![],
+        };
         app.store.write(vec![write]).await.unwrap();
     }
 }

@@ -60,15 +60,6 @@ async fn wrong_sends_change_nothing() {
             bad_request("customLinkPreview cannot be combined with linkPreview: false"),
         ),
         (
-            send(good(json!({ "customLinkPreview": preview }))),
-            501,
-            refused(
-                501,
-                "Not Implemented",
-                "customLinkPreview is not supported by the active engine",
-            ),
-        ),
-        (
             send(good(json!({ "text": "a\u{0}b" }))),
             400,
             bad_request("The request body contains a NUL character (U+0000)"),

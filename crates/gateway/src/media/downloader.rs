@@ -27,7 +27,7 @@ use super::{
 use crate::{Policy, Sessions, Supervisor};
 
 /// Longest time between two looks.
-const SWEEP: Duration = Duration::from_secs(20);
+const SWEEP: Duration = Duration::from_secs(25);
 /// A download that could not begin because the link went down is left alone for this long.
 const NOT_CONNECTED_WAIT: Duration = Duration::from_secs(10);
 

@@ -4,13 +4,14 @@
 //! receipts and echoes settle what they prove. What is still open after a short grace goes out again, oldest first, under
 //! the same id: a recipient that has it already throws the second away. New sends of the session wait until this is done.
 
+use std::sync::Arc;
+
 use domain::{
     Clock, SessionId, event,
     port::{Connection, EngineError, StoreError, Unsettled},
 };
 use serde_json::json;
 
-use super::outbox::Closed;
 use crate::{SendOptions, Sessions, acks, hooks::HookPoint, sessions::Inner};
 
 /// What became of one row.
@@ -36,18 +37,19 @@ pub(crate) async fn settle(sessions: &Sessions, session: SessionId) {
     if closed.was_open(&link.connection) {
         return;
     }
+    let now = sessions.link(session).await;
+    if !now.is_ok_and(|now| Arc::ptr_eq(&now.connection, &link.connection)) {
+        // Another connection settles what is open.
+        return;
+    }
     match send_again(inner, options, session, &*link.connection).await {
-        Ok(true) => open(closed, &link.connection),
+        Ok(true) => closed.open(&link.connection),
         Ok(false) => {}
         Err(error) => {
             tracing::error!(session.id = %session, error = &error as &dyn std::error::Error,
                 "sends with an unknown outcome were not settled");
         }
     }
-}
-
-fn open(closed: Closed, connection: &std::sync::Arc<dyn Connection>) {
-    closed.open(connection);
 }
 
 /// `false` when the connection failed before all rows were settled.

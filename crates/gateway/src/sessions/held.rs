@@ -6,7 +6,7 @@ use super::Sessions;
 use crate::{Policy, Supervisor};
 
 /// Between two looks.
-const SWEEP: Duration = Duration::from_secs(30);
+const SWEEP: Duration = Duration::from_secs(33);
 
 /// Starts the sweep; it ends with the supervisor.
 pub(crate) fn spawn(sessions: &Sessions, supervisor: &Supervisor) {

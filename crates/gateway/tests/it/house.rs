@@ -22,7 +22,7 @@ use domain::{
 };
 use gateway::{
     Gateway, Options, Ports, SendOptions, WebhookOptions,
-    messages::{SendError, Sent, TextToSend},
+    messages::{Preview, Say, SendError, Sent, ToSend},
     sessions::NewSession,
     webhooks::NewWebhook,
 };
@@ -250,7 +250,8 @@ impl House {
     }
 
     pub async fn send(&self, session: SessionId, text: &str) -> Result<Sent, SendError> {
-        self.gateway.messages.send_text(session, to_send(text)).await
+        let answered = self.gateway.messages.send(session, to_send(text), None).await?;
+        Ok(answered.sent)
     }
 
     pub async fn message(&self, session: SessionId, id: &WaMessageId) -> Option<Message> {
@@ -349,8 +350,9 @@ impl House {
 }
 
 /// A text to chat 1.
-pub fn to_send(text: &str) -> TextToSend {
-    TextToSend { chat: build::chat(1), text: text.into(), mentions: vec![], quoted: None }
+pub fn to_send(text: &str) -> ToSend {
+    let say = Say::Text { text: text.into(), preview: Preview::Off };
+    ToSend { chat: build::chat(1), say, mentions: vec![], quoted: None }
 }
 
 /// A webhook for incoming messages.

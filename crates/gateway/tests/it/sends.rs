@@ -9,7 +9,7 @@ use domain::{
     port::{EngineError, EngineSignal, ReceiptKind, Write},
     session::{LossCause, SessionStatus},
 };
-use gateway::messages::SendError;
+use gateway::messages::{QuoteRef, SendError};
 use testkit::{OnSend, START, build};
 
 use crate::house::{ANSWER_LIMIT, House, to_send, within};
@@ -35,7 +35,7 @@ async fn the_row_is_stored_before_the_engine_is_asked_and_the_ack_makes_it_sent(
         _ => None,
     });
     let (row, events, sent_before) = stored.unwrap();
-    assert_eq!((row.wa_id.clone(), row.status), (sent.id.clone(), Pending));
+    assert_eq!((row.message.wa_id.clone(), row.message.status), (sent.id.clone(), Pending));
     assert_eq!((events, sent_before), (0, 0), "committed before the engine was asked");
 
     let row = house.message(session, &sent.id).await.unwrap();
@@ -161,16 +161,17 @@ async fn a_quoted_message_must_be_known() {
     let house = House::start().await;
     let session = house.ready("bakery").await;
     let mut text = to_send("answer");
-    text.quoted = Some(WaMessageId::from_wire("3EB0UNKNOWN"));
+    let quote = |id| Some(QuoteRef { id, in_chat: false });
+    text.quoted = quote(WaMessageId::from_wire("3EB0UNKNOWN"));
     let before = house.written().len();
-    let error = house.gateway.messages.send_text(session, text.clone()).await.unwrap_err();
-    assert!(matches!(error, SendError::QuotedNotFound));
+    let error = house.gateway.messages.send(session, text.clone(), None).await.unwrap_err();
+    assert!(matches!(error, SendError::QuotedNotFound(_)));
     assert_eq!(house.written().len(), before);
     assert!(house.whatsapp.sent().is_empty());
 
     house.hear(session, &build::chat(1)).await;
-    text.quoted = Some(build::wa_id(1));
-    let sent = house.gateway.messages.send_text(session, text).await.unwrap();
+    text.quoted = quote(build::wa_id(1));
+    let sent = house.gateway.messages.send(session, text, None).await.unwrap().sent;
     let (quoted, author) = house.whatsapp.sent()[0].quoted.clone().unwrap();
     assert_eq!((quoted.id, quoted.body.as_str()), (build::wa_id(1), "text 1"));
     assert_eq!(author, build::chat(1));
@@ -191,7 +192,7 @@ async fn sends_of_a_session_leave_in_the_order_they_were_accepted() {
     for written in house.written() {
         if let Write::InsertMessage { message, .. } = &written.writes[0] {
             assert_eq!(written.sent_before, rows.len(), "a row was stored out of turn");
-            rows.push(message.wa_id.clone());
+            rows.push(message.message.wa_id.clone());
         }
     }
     let sent: Vec<_> = house.whatsapp.sent().into_iter().map(|message| message.id).collect();
@@ -227,17 +228,12 @@ async fn a_link_that_breaks_while_sending_leaves_the_row_pending() {
     let house = House::start().await;
     let session = house.ready("bakery").await;
     house.whatsapp.on_send(OnSend::Fail(EngineError::Unanswered(None)));
-    let error = house.send(session, "hello").await.unwrap_err();
-    assert!(matches!(error, SendError::Unanswered));
-    let written = house.written();
-    let Some(Write::InsertMessage { message, .. }) =
-        written.iter().flat_map(|written| &written.writes).next_back()
-    else {
-        panic!("the row is the last write");
-    };
-    assert_eq!(house.status(session, &message.wa_id).await, Pending);
-    house.whatsapp.connection(session).ack(&message.wa_id).await;
-    assert_eq!(house.status(session, &message.wa_id).await, Sent);
+    let time = house.pass(ANSWER_LIMIT, ANSWER_LIMIT);
+    let (sent, _) = tokio::join!(house.send(session, "hello"), time);
+    let sent = sent.unwrap();
+    assert_eq!((sent.status, house.status(session, &sent.id).await), (Pending, Pending));
+    house.whatsapp.connection(session).ack(&sent.id).await;
+    assert_eq!(house.status(session, &sent.id).await, Sent);
 }
 
 #[tokio::test]
@@ -246,7 +242,7 @@ async fn without_the_ledger_nothing_leaves() {
     let session = house.ready("bakery").await;
     house.switch_ledger(false);
     let error = house.send(session, "hello").await.unwrap_err();
-    assert!(matches!(error, SendError::Store(_)));
+    assert!(matches!(error, SendError::Store(_) | SendError::Unstored(_)));
     assert!(house.whatsapp.sent().is_empty());
     house.switch_ledger(true);
     assert_eq!(house.send(session, "hello").await.unwrap().status, Sent);

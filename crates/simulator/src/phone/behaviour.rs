@@ -20,11 +20,19 @@ pub struct Behaviour {
     pub answer: Option<Answer>,
     /// How long after delivery the answer is sent.
     pub answer_after: Duration,
+    /// How long the phone takes to encrypt a message again for who could not read it.
+    pub resend_after: Duration,
 }
 
 impl Default for Behaviour {
     fn default() -> Behaviour {
-        Behaviour { deliver: true, read_after: None, answer: None, answer_after: Duration::ZERO }
+        Behaviour {
+            deliver: true,
+            read_after: None,
+            answer: None,
+            answer_after: Duration::ZERO,
+            resend_after: Duration::ZERO,
+        }
     }
 }
 
@@ -59,6 +67,7 @@ impl fmt::Debug for Behaviour {
             .field("read_after", &self.read_after)
             .field("answers", &self.answer.is_some())
             .field("answer_after", &self.answer_after)
+            .field("resend_after", &self.resend_after)
             .finish()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use whatsapp_rust::buffa::Message as _;
 use whatsapp_rust::wacore::proto_helpers::MessageExt as _;
-use whatsapp_rust::wacore_binary::{Jid, NodeRef, Server};
+use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef, Server};
 use whatsapp_rust::waproto::whatsapp as wa;
 
 use super::inbox::Received;
@@ -35,8 +35,9 @@ pub(super) async fn take(hub: &Arc<Hub>, phone: &Arc<Phone>, input: PhoneInput) 
         PhoneInput::Stanza(node) => {
             let stanza = node.as_node_ref();
             match stanza.tag.as_ref() {
-                "message" => message(hub, phone, &stanza).await,
-                "receipt" => receipt(hub, phone, &stanza).await,
+                // On the heap: the message passes through several large steps.
+                "message" => Box::pin(message(hub, phone, &stanza)).await,
+                "receipt" => receipt(hub, phone, &node).await,
                 _ => Ok(()),
             }
         }
@@ -53,6 +54,7 @@ struct Origin {
     address: Jid,
     group: Option<String>,
     recipient: Option<Jid>,
+    edit: Option<String>,
     peer: bool,
 }
 
@@ -71,6 +73,7 @@ impl Origin {
             address,
             group: in_group.then(|| from.to_string()),
             recipient: jid_attr(stanza, "recipient"),
+            edit: attr(stanza, "edit"),
             peer: attr(stanza, "category").as_deref() == Some("peer"),
         })
     }
@@ -161,7 +164,9 @@ fn received(phone: &Phone, origin: Origin, message: wa::Message) -> Received {
         }
         None => wa::Message { device_sent_message: Default::default(), ..message },
     };
-    let text = message.get_base_message().text_content();
+    phone.polls.note(&origin.id, &origin.sender.phone, &message);
+    let base = message.get_base_message();
+    let text = base.text_content().or_else(|| base.get_caption());
     Received {
         id: origin.id,
         from: origin.address.to_non_ad_string(),
@@ -170,6 +175,7 @@ fn received(phone: &Phone, origin: Origin, message: wa::Message) -> Received {
         group: origin.group,
         from_me,
         recipient,
+        edit: origin.edit,
         text: text.unwrap_or_default().to_owned(),
         message,
         sender: origin.address,
@@ -239,7 +245,8 @@ async fn ask_again(hub: &Hub, phone: &Phone, origin: &Origin) -> Result<()> {
     receipts::relay(hub, &phone.me, &receipt.as_node_ref())
 }
 
-async fn receipt(hub: &Hub, phone: &Phone, stanza: &NodeRef<'_>) -> Result<()> {
+async fn receipt(hub: &Arc<Hub>, phone: &Arc<Phone>, node: &Arc<Node>) -> Result<()> {
+    let stanza = &node.as_node_ref();
     if attr(stanza, "type").as_deref() != Some("retry") {
         return Ok(());
     }
@@ -253,7 +260,20 @@ async fn receipt(hub: &Hub, phone: &Phone, stanza: &NodeRef<'_>) -> Result<()> {
         .phone_of(&device)
         .with_context(|| format!("a retry receipt from nobody: {device}"))?;
     let device = DeviceKey::new(&owner, device.device);
-    outbound::send_again(hub, phone, &device, stanza).await.context("answering a retry receipt")
+    let after = phone.behaviour().resend_after;
+    if after.is_zero() {
+        let again = outbound::send_again(hub, phone, &device, stanza).await;
+        return again.context("answering a retry receipt");
+    }
+    let (again_hub, phone, node) = (Arc::clone(hub), Arc::clone(phone), Arc::clone(node));
+    act(hub, after, async move {
+        let again = outbound::send_again(&again_hub, &phone, &device, &node.as_node_ref()).await;
+        if let Err(error) = again {
+            again_hub.recorder.unanswered(format!("answering a retry receipt: {error:#}"));
+        }
+    })
+    .await;
+    Ok(())
 }
 
 /// Reads and answers. At once means before the next message is taken, so that answers keep the order of what they

@@ -8,12 +8,13 @@
 //! * `signal`: sessions and sender keys.
 //! * `outbound`: encrypting for every device of an account or group, and again after a retry receipt.
 //! * `inbound`: decrypting, receipts, retry receipts, and the automatic [`Behaviour`].
-//! * `inbox`: what was decrypted.
+//! * `inbox`: what was decrypted. `polls`: what it takes to vote.
 
 mod behaviour;
 mod inbound;
 mod inbox;
 mod outbound;
+mod polls;
 mod signal;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -24,7 +25,7 @@ use whatsapp_rust::wacore_binary::Node;
 
 pub use behaviour::{Answer, Behaviour};
 pub(crate) use inbound::confirm_read;
-pub use inbox::{INBOX_MAX, Received};
+pub use inbox::{INBOX_MAX, MessageRef, Received};
 pub(crate) use outbound::{Letter, app_key_fingerprint, check_address, peer_letter, send};
 
 use crate::hub::Hub;
@@ -32,6 +33,7 @@ use crate::keys::PhoneKeys;
 use crate::state::DeviceKey;
 use inbox::Inbox;
 use outbound::SentMessages;
+use polls::Polls;
 use signal::SignalPeer;
 
 /// Stanzas waiting for one phone. When full, a new one is refused and counted as `overflowed`: the phone's task works
@@ -64,6 +66,7 @@ impl PhoneHandle {
 pub(crate) struct Phone {
     pub(crate) me: DeviceKey,
     pub(crate) inbox: Inbox,
+    pub(crate) polls: Polls,
     behaviour: RwLock<Behaviour>,
     secrets: Mutex<Secrets>,
 }
@@ -85,6 +88,7 @@ impl Phone {
         let phone = Arc::new(Phone {
             me: DeviceKey::new(number, 0),
             inbox: Inbox::default(),
+            polls: Polls::default(),
             behaviour: RwLock::default(),
             secrets: Mutex::new(Secrets {
                 signal: SignalPeer::new(keys),

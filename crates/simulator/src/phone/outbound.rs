@@ -95,6 +95,7 @@ pub(crate) async fn send(hub: &Hub, phone: &Phone, letter: Letter) -> Result<()>
     };
     // Handed over under the phone's lock: ciphertexts must arrive in the order they were made.
     relay::from_phone(hub, &phone.me, &stanza.as_node_ref())?;
+    phone.polls.note(&letter.id, &phone.me.phone, &letter.message);
     secrets.sent.keep(letter);
     Ok(())
 }

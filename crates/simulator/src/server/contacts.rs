@@ -42,9 +42,11 @@ fn usync_user(hub: &Hub, state: &State, query: &[String], user: &NodeRef<'_>) ->
         .get_optional_child("contact")
         .and_then(NodeRef::content_as_string)
         .map(|number| number.trim_start_matches('+').to_owned());
-    let jid = jid_attr(user, "jid")
+    let asked = jid_attr(user, "jid")
         .or_else(|| number.as_deref().map(Jid::pn))
         .context("a user without address or number")?;
+    let registered = (asked.server == Server::Pn).then(|| state.aliases.get(asked.user.as_str()));
+    let jid = registered.flatten().map_or(asked, Jid::pn);
     let found = state.phone_of(&jid);
     let mut parts = Vec::new();
     for protocol in query {
@@ -82,10 +84,15 @@ fn usync_user(hub: &Hub, state: &State, query: &[String], user: &NodeRef<'_>) ->
         }
     }
     let mut answer = Build::new("user").attr("jid", jid.to_non_ad());
+    let found = found.filter(|phone| !hides_number(state, phone));
     if let (Server::Lid, Some(phone)) = (jid.server, found) {
         answer = answer.attr("pn_jid", Jid::pn(phone));
     }
     Ok(answer.children(parts).build())
+}
+
+fn hides_number(state: &State, phone: &str) -> bool {
+    state.account(phone).is_ok_and(|account| account.number_hidden)
 }
 
 /// Sets, removes or finds a profile picture.

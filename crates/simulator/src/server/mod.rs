@@ -20,7 +20,7 @@ pub(crate) mod queue;
 pub(crate) mod receipts;
 pub(crate) mod relay;
 mod requests;
-mod settings;
+pub(crate) mod settings;
 
 use std::sync::Arc;
 

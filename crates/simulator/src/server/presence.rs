@@ -4,6 +4,7 @@ use anyhow::Result;
 use whatsapp_rust::wacore_binary::{Jid, NodeRef};
 
 use crate::hub::Hub;
+use crate::record::SeenTyping;
 use crate::state::DeviceKey;
 use crate::wire::{Build, attr, children, jid_attr, need_jid, now_seconds};
 
@@ -58,6 +59,17 @@ pub(crate) fn typing(hub: &Hub, who: &DeviceKey, stanza: &NodeRef<'_>) -> Result
         return Ok(());
     };
     let from = state.address_like(&DeviceKey::new(&who.phone, 0), to.server);
+    let shown = children(stanza).first();
+    let state_shown = shown.map(|child| match attr(child, "media").as_deref() {
+        Some("audio") => "recording".to_owned(),
+        _ => child.tag.to_string(),
+    });
+    hub.recorder.typing(SeenTyping {
+        from_phone: who.phone.clone(),
+        from_device: who.device,
+        to: to.to_string(),
+        state: state_shown.unwrap_or_default(),
+    });
     let copy = Build::new("chatstate")
         .attr("from", from)
         .children(children(stanza).iter().map(NodeRef::to_owned))

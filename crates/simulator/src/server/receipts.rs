@@ -53,6 +53,10 @@ pub(crate) fn relay(hub: &Hub, from: &DeviceKey, receipt: &NodeRef<'_>) -> Resul
         to: to.to_string(),
         kind: kind.clone().unwrap_or_else(|| "delivery".to_owned()),
     });
+    // That a device rings is nobody's business here.
+    if receipt.get_optional_child("offer").is_some() {
+        return Ok(());
+    }
     let author = match to.server {
         Server::Group => jid_attr(receipt, "participant").context("a group receipt for nobody")?,
         _ => to.clone(),

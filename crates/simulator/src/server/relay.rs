@@ -14,7 +14,7 @@ use crate::faults::Fate;
 use crate::hub::Hub;
 use crate::record::{AcceptedMessage, Nack};
 use crate::state::{DeviceKey, State};
-use crate::wire::{Build, attr, children, need_attr, need_jid, now_seconds};
+use crate::wire::{Build, attr, children, jid_attr, need_attr, need_jid, now_seconds};
 
 /// Code for a recipient that does not exist.
 const NOBODY: u16 = 404;
@@ -43,19 +43,24 @@ pub(super) fn from_device(
         return Ok(Flow::Drop);
     }
     let mut state = hub.state();
-    let copies = match fate {
-        Fate::Nack(code) => Err(code),
-        _ => copies(&state, who, stanza)?,
+    let recipient = jid_attr(stanza, "to").and_then(|to| state.phone_of(&to));
+    let refusal = match fate {
+        Fate::Nack(code) => Some(code),
+        _ => recipient.filter(|_| !is_peer(stanza)).and_then(|to| hub.faults.refusal_to(&to)),
+    };
+    let copies = match refusal {
+        Some(code) => Err(code),
+        None => copies(&state, who, stanza)?,
     };
     match copies {
         Err(code) => {
-            link.send(ack(stanza, Some(code))?);
+            send_ack(hub, link, ack(stanza, Some(code))?);
             let id = need_attr(stanza, "id")?;
             hub.recorder.nack(Nack { id, code });
         }
         Ok(copies) => {
             if fate != Fate::DropAfter {
-                link.send(ack(stanza, None)?);
+                send_ack(hub, link, ack(stanza, None)?);
             }
             carry(hub, &mut state, who, stanza, copies)?;
         }
@@ -65,6 +70,22 @@ pub(super) fn from_device(
         return Ok(Flow::Drop);
     }
     Ok(Flow::Continue)
+}
+
+/// At once, or as late as a fault wants it; what follows from the message does not wait then.
+fn send_ack(hub: &Hub, link: &Link, ack: Node) {
+    let delay = hub.faults.ack_delay();
+    if delay.is_zero() {
+        return link.send(ack);
+    }
+    let (link, stop) = (link.clone(), hub.stop.clone());
+    hub.tasks.spawn(async move {
+        let late = async {
+            tokio::time::sleep(delay).await;
+            link.send(ack);
+        };
+        let _ = stop.run_until_cancelled(late).await;
+    });
 }
 
 /// Takes a message from a phone.
@@ -211,11 +232,14 @@ fn copy_for(
         copy = copy
             .attr("from", &destination)
             .attr("participant", state.address_like(from, Server::Lid))
-            .attr("participant_pn", from.pn())
             .attr("addressing_mode", "lid");
+        if !sender.number_hidden {
+            copy = copy.attr("participant_pn", from.pn());
+        }
     } else {
         copy = copy.attr("from", state.address_like(from, form));
         copy = match form {
+            Server::Lid if sender.number_hidden => copy.attr("addressing_mode", "lid"),
             Server::Lid => {
                 copy.attr("sender_pn", Jid::pn(from.phone.as_str())).attr("addressing_mode", "lid")
             }
@@ -223,6 +247,9 @@ fn copy_for(
         };
         if to.phone == from.phone {
             copy = copy.attr("recipient", destination.to_non_ad());
+            if let (Server::Lid, Some(phone)) = (destination.server, state.phone_of(&destination)) {
+                copy = copy.attr("peer_recipient_pn", Jid::pn(phone));
+            }
         }
     }
     for key in ["category", "edit", "push_priority"] {

@@ -7,9 +7,11 @@ use whatsapp_rust::buffa::{Message as _, MessageField};
 use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef};
 use whatsapp_rust::waproto::whatsapp as wa;
 
+use crate::app_state;
 use crate::hub::Hub;
 use crate::media::MEDIA_HOST;
-use crate::state::{DeviceKey, PATCHES_MAX, State};
+use crate::record::Mark;
+use crate::state::{AppKey, DeviceKey, PATCHES_MAX, State};
 use crate::wire::{Build, attr, child, child_bytes, need_attr, now_seconds, result};
 
 /// Privacy settings every account here has: everything visible to everybody.
@@ -62,7 +64,9 @@ pub(super) fn app_state(
     request: &NodeRef<'_>,
 ) -> Result<Node> {
     let mut state = hub.state();
-    let store = &mut state.account_mut(&who.phone)?.app_state;
+    let account = state.account_mut(&who.phone)?;
+    let key = account.app_key;
+    let store = &mut account.app_state;
     let mut answers = Vec::new();
     let mut changed = Vec::new();
     for collection in child(request, "sync")?.get_children_by_tag("collection") {
@@ -85,6 +89,7 @@ pub(super) fn app_state(
         let mut patch = wa::SyncdPatch::decode_from_slice(&patch)?;
         let version = patches.len() as u64 + 1;
         patch.version = MessageField::some(wa::SyncdVersion { version: Some(version) });
+        note_marks(hub, who, &key, &name, patches, &patch);
         patches.push(patch.encode_to_vec());
         let answer = answer.attr("version", version.to_string()).build();
         changed.push(answer.clone());
@@ -95,6 +100,51 @@ pub(super) fn app_state(
     }
     let sync = Build::new("sync").children(answers).build();
     Ok(result(id).children([sync]).build())
+}
+
+/// The phone, which has the key, reads what a device changed. A change that it cannot read is a fault of the device.
+fn note_marks(
+    hub: &Hub,
+    who: &DeviceKey,
+    key: &AppKey,
+    collection: &str,
+    known: &[Vec<u8>],
+    patch: &wa::SyncdPatch,
+) {
+    match app_state::read(key, collection, known, patch) {
+        Ok(marks) => {
+            for (index, value) in marks {
+                hub.recorder.mark(Mark {
+                    phone: who.phone.clone(),
+                    device: who.device,
+                    collection: collection.to_owned(),
+                    index,
+                    value,
+                });
+            }
+        }
+        Err(error) => hub.recorder.unanswered(format!("a patch of {collection}: {error:#}")),
+    }
+}
+
+/// A change that a person makes on the phone.
+pub(crate) fn mark_from_phone(
+    hub: &Hub,
+    state: &mut State,
+    who: &DeviceKey,
+    collection: &str,
+    write: impl FnOnce(&AppKey, &[Vec<u8>]) -> Result<wa::SyncdPatch>,
+) -> Result<()> {
+    let account = state.account_mut(&who.phone)?;
+    let key = account.app_key;
+    let patches = account.app_state.entry(collection.to_owned()).or_default();
+    let patch = write(&key, patches)?;
+    patches.push(patch.encode_to_vec());
+    let changed = Build::new("collection")
+        .attr("name", collection)
+        .attr("version", patches.len().to_string())
+        .build();
+    announce(hub, state, who, vec![changed])
 }
 
 fn announce(hub: &Hub, state: &mut State, who: &DeviceKey, changed: Vec<Node>) -> Result<()> {

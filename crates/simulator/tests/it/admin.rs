@@ -20,6 +20,17 @@ impl Control {
         Control { address }
     }
 
+    /// What a GET answers, whatever it is.
+    async fn bytes(&self, path: &str) -> Vec<u8> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let mut socket = tokio::net::TcpStream::connect(self.address).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).await.unwrap();
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        answer.split_off(end + 4)
+    }
+
     async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         let body = body.to_string();
         let request = format!(
@@ -71,5 +82,66 @@ async fn a_network_is_steered_over_http() {
     assert_eq!(control.ask("POST", &path, which.clone()).await.0, 200);
     alice.event(|event| matches!(event, Event::LoggedOut(_))).await;
     assert_eq!(control.ask("POST", &path, which).await.0, 422);
+    assert_all_answered(&network);
+}
+
+#[tokio::test]
+async fn every_kind_is_sent_and_listed_over_http() {
+    let network = network().await;
+    let control = Control::of(&network).await;
+    let bob = format!("/accounts/{BOB}/send");
+    let say = async |body: Value| {
+        let (status, answer) = control.ask("POST", &bob, body).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["id"].as_str().unwrap().to_owned()
+    };
+    let image = say(json!({
+        "to": ALICE, "kind": "image", "bytes": "aGVsbG8=", "mimetype": "image/png",
+        "caption": "look",
+    }));
+    let image = image.await;
+    say(json!({ "to": ALICE, "kind": "location", "latitude": 1.0, "longitude": 2.0 })).await;
+    say(json!({
+        "to": ALICE, "kind": "contact", "contacts": [{ "name": "Carol", "number": CAROL }],
+    }))
+    .await;
+    let poll =
+        say(json!({ "to": ALICE, "kind": "poll", "text": "when?", "options": ["a", "b"] })).await;
+    let about = json!({ "id": poll });
+    say(json!({ "to": ALICE, "kind": "vote", "about": about, "options": ["b"] })).await;
+    say(json!({ "to": ALICE, "kind": "reaction", "about": about, "text": "!" })).await;
+    say(json!({ "to": ALICE, "kind": "edit", "about": about, "text": "then" })).await;
+    say(json!({ "to": ALICE, "kind": "pin", "about": about, "seconds": 60 })).await;
+    let last = say(json!({ "to": ALICE, "kind": "revoke", "about": about })).await;
+    let alice = network.account(ALICE).unwrap();
+    alice.wait_for(LIMIT, |message| message.id == last).await.unwrap();
+
+    let (_, inbox) = control.ask("GET", &format!("/accounts/{ALICE}/inbox"), json!({})).await;
+    let kinds: Vec<&str> =
+        inbox.as_array().unwrap().iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
+    assert_eq!(
+        kinds,
+        ["image", "location", "contact", "poll", "vote", "reaction", "edit", "pin", "revoke"]
+    );
+    assert_eq!(inbox[4]["vote"], json!(["b"]));
+    assert_eq!((&inbox[6]["change"], &inbox[6]["target"]), (&json!("then"), &json!(poll)));
+    let file = control.bytes(&format!("/accounts/{ALICE}/inbox/{image}/file")).await;
+    assert_eq!(file, b"hello");
+
+    let call = json!({ "to": ALICE, "video": true });
+    let (_, call) = control.ask("POST", &format!("/accounts/{BOB}/call"), call).await;
+    let end = json!({ "to": ALICE, "id": call["id"], "end": "accepted" });
+    assert_eq!(control.ask("POST", &format!("/accounts/{BOB}/end-call"), end).await.0, 200);
+    let mark = json!({ "chat": BOB, "mark": "archived", "value": true });
+    assert_eq!(control.ask("POST", &format!("/accounts/{ALICE}/mark"), mark).await.0, 200);
+    let alias = json!({ "dialled": "551190000002", "phone": BOB });
+    assert_eq!(control.ask("POST", "/aliases", alias).await.0, 200);
+    for wrong in [json!({ "to": ALICE, "kind": "song" }), json!({ "to": ALICE, "kind": "edit" })] {
+        assert_eq!(control.ask("POST", &bob, wrong).await.0, 422);
+    }
+    for fault in ["spare", "delay-acks", "delay-media", "forget-media"] {
+        let fault = json!({ "kind": fault, "n": 0 });
+        assert_eq!(control.ask("POST", "/faults", fault).await.0, 200);
+    }
     assert_all_answered(&network);
 }

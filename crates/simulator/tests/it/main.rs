@@ -22,3 +22,4 @@ mod media;
 mod pairing;
 mod persistence;
 mod phone;
+mod say;

@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests; a test that cannot go on says where")]
 
+mod changes;
+mod chats;
+mod disk_host;
+mod files;
 mod keys_ledger;
 mod keys_suite;
+mod kinds;
 mod losses;
 mod messages;
 mod pairing;

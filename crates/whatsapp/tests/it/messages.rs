@@ -10,11 +10,7 @@ use domain::{
 };
 use simulator::Behaviour;
 
-use crate::support::{ALICE, BOB, CAROL, Ear, Heard, LIMIT, World, text, until};
-
-fn chat(phone: &str) -> ChatId {
-    format!("{phone}@c.us").parse().unwrap()
-}
+use crate::support::{ALICE, BOB, CAROL, Ear, Heard, LIMIT, World, chat, text, until};
 
 /// Whether the server took a message, or its reason not to.
 async fn acked(ear: &Ear, id: &WaMessageId) -> Option<u16> {

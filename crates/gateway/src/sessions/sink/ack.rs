@@ -19,10 +19,19 @@ use crate::{
 /// How long an ack or a change waits for the message it is about.
 pub(super) const HELD: Duration = Duration::from_secs(600);
 
+/// The message that an ack is about.
+enum Found {
+    Ours(Arc<Message>),
+    /// Somebody else's, or the ledger did not answer and the next receipt says more.
+    Unmoved,
+    /// None of this id yet.
+    Nothing,
+}
+
 impl Sink {
     pub(super) async fn server_ack(&self, id: &WaMessageId, refused: Option<u16>, timestamp: i64) {
         // The answer to a change (an edit, a reaction) has no row; whoever sent it waits.
-        if let Ok(Some(message)) = self.find(id).await {
+        if let Found::Ours(message) = self.find(id).await {
             let at = Timestamp::from_seconds(timestamp);
             let writes = match refused {
                 None => vec![self.taken(&message, at)],
@@ -66,7 +75,7 @@ impl Sink {
         let mut writes = Vec::with_capacity(ids.len());
         for id in ids {
             match self.find(id).await {
-                Ok(Some(message)) => {
+                Found::Ours(message) => {
                     if matches!(message.status, MessageStatus::Pending | MessageStatus::Failed) {
                         // A receipt may overtake the server's ack, or prove a refusal wrong: `message.sent` is told
                         // once, and first. Where the ack was here already this write changes nothing.
@@ -74,10 +83,9 @@ impl Sink {
                     }
                     writes.push(self.moved(&ack(&message, status), at, None));
                 }
-                Ok(None) if self.inner.waiters.is_carrier(self.session, id) => {}
-                Ok(None) => writes.push(self.early(chat, id, status, at).await),
-                // The ledger did not answer: the next receipt says more.
-                Err(()) => {}
+                Found::Nothing if self.inner.waiters.is_carrier(self.session, id) => {}
+                Found::Nothing => writes.push(self.early(chat, id, status, at).await),
+                Found::Unmoved => {}
             }
         }
         self.advance(writes).await;
@@ -141,19 +149,20 @@ impl Sink {
         self.inner.hooks.notify(HookPoint::MessageAck, self.session, data);
     }
 
-    /// Our row of a message; `None` when there is none of ours.
-    pub(super) async fn find(&self, id: &WaMessageId) -> Result<Option<Arc<Message>>, ()> {
+    async fn find(&self, id: &WaMessageId) -> Found {
         if let Some(message) = self.inner.waiters.message(self.session, id) {
-            return Ok(Some(message));
+            return Found::Ours(message);
         }
         match self.stored(id).await {
-            Ok(message) => {
-                Ok(message.filter(|message| message.direction == Direction::Outgoing).map(Arc::new))
+            Ok(Some(message)) if message.direction == Direction::Outgoing => {
+                Found::Ours(Arc::new(message))
             }
+            Ok(Some(_)) => Found::Unmoved,
+            Ok(None) => Found::Nothing,
             Err(error) => {
                 tracing::error!(session.id = %self.session, error = &error as &dyn std::error::Error,
                     "an ack could not be matched with its message");
-                Err(())
+                Found::Unmoved
             }
         }
     }

@@ -1,92 +1,28 @@
-//! Messages: sending a text, reading what is stored.
+//! What is stored.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State};
 use domain::{
-    ChatId, MessageRowId, Timestamp, WaMessageId,
+    MessageRowId, Timestamp, WaMessageId,
     message::{Direction, Message, MessageStatus, MessageType},
     port::{MessageQuery, Page},
 };
-use gateway::messages::{Sent, TextToSend};
-use serde::{Deserialize, Serialize};
+use gateway::media::MediaError;
+use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
-    access::{InChat, OnSession, Operator, Viewer},
-    body::RawBody,
-    error::{ApiError, send_error},
+    access::{InChat, OnSession, Viewer},
+    error::ApiError,
     query::Query,
     sessions::{SessionPath, find},
-    words::{
-        ChatText, DirectionWord, MentionText, MessageStatusWord, MessageTypeWord, OrderByWord,
-    },
+    words::{ChatText, DirectionWord, MessageStatusWord, MessageTypeWord, OrderByWord},
 };
 
 /// Rows of a page without `limit`.
 const LIMIT_DEFAULT: u32 = 50;
 /// Most rows of a page.
 const LIMIT_MAX: u32 = 100;
-
-pub fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(send_text)).routes(routes!(list))
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schema(as = SendText, example = json!({
-    "chatId": "49170111@c.us", "text": "Your cake is ready, @49170222", "mentions": ["49170222@c.us"]
-}))]
-struct SendText {
-    #[schema(value_type = ChatText)]
-    chat_id: ChatId,
-    #[schema(min_length = 1, max_length = 4096)]
-    text: String,
-    /// Who is mentioned. The text must contain `@<number>` for each.
-    #[schema(value_type = Option<Vec<MentionText>>, max_items = 1024)]
-    mentions: Option<Vec<ChatId>>,
-    /// Accepted. Previews are not generated yet, so neither value has an effect.
-    link_preview: Option<bool>,
-    /// Not supported yet: 501. Together with `linkPreview: false`: 400.
-    custom_link_preview: Option<CustomLinkPreview>,
-    /// The message that is answered, by WhatsApp's id.
-    #[schema(min_length = 1, max_length = 256)]
-    quoted_message_id: Option<String>,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct CustomLinkPreview {
-    #[serde(rename = "url")]
-    #[schema(max_length = 2048, format = "uri")]
-    _url: String,
-    #[serde(rename = "title")]
-    #[schema(min_length = 1, max_length = 256)]
-    _title: String,
-    #[serde(rename = "description")]
-    #[schema(max_length = 1024)]
-    _description: Option<String>,
-}
-
-/// A message that was handed to WhatsApp. How far it got later is told by webhooks.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = SendResult, example = json!({"messageId": "3EB0C767D26B8A3F1A2B", "timestamp": 1_790_841_600, "status": "sent"}))]
-struct SendResult {
-    /// WhatsApp's id of the message.
-    message_id: String,
-    /// Epoch seconds.
-    timestamp: i64,
-    /// `sent` when WhatsApp's server confirmed it, `pending` when it did not answer in time. An addition to OpenWA.
-    #[schema(value_type = MessageStatusWord)]
-    status: MessageStatus,
-}
-
-impl From<Sent> for SendResult {
-    fn from(sent: Sent) -> Self {
-        Self { message_id: sent.id.to_string(), timestamp: sent.timestamp, status: sent.status }
-    }
-}
 
 /// A message as stored.
 #[derive(Serialize, ToSchema)]
@@ -98,7 +34,7 @@ impl From<Sent> for SendResult {
     "timestamp": 1_790_841_600, "metadata": null, "mediaPath": null, "mediaMimetype": null, "status": "delivered",
     "createdAt": "2026-10-01T08:00:00.000Z"
 }))]
-struct MessageBody {
+pub struct MessageBody {
     /// The row's id; a cursor for `after`.
     id: String,
     session_id: String,
@@ -125,6 +61,7 @@ struct MessageBody {
     /// `quotedMessage`, `media` and more, where there is any.
     #[schema(required, value_type = Option<serde_json::Map<String, serde_json::Value>>)]
     metadata: serde_json::Value,
+    /// Where this API serves its file, once it is there.
     #[schema(required)]
     media_path: Option<String>,
     #[schema(required)]
@@ -150,8 +87,8 @@ impl From<Message> for MessageBody {
             direction: message.direction,
             timestamp: message.timestamp,
             metadata: message.metadata,
-            media_path: None,
-            media_mimetype: None,
+            media_path: message.media_path,
+            media_mimetype: message.media_mimetype,
             status: message.status,
             created_at: message.created_at.iso(),
         }
@@ -162,7 +99,7 @@ impl From<Message> for MessageBody {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = MessageList)]
-struct MessageList {
+pub struct MessageList {
     messages: Vec<MessageBody>,
     /// Rows that match, on all pages.
     total: u64,
@@ -190,7 +127,8 @@ struct ListQuery {
     /// Rows after the row with this id, in the order of the list. Beats `offset`.
     #[param(nullable = false)]
     after: Option<String>,
-    /// Accepted; stored messages hold no media yet.
+    /// Whether files stand in the answer as base64 (`metadata.media.data`), newest first, up to 8 MiB together. Default
+    /// true.
     #[param(nullable = false)]
     inline_media: Option<bool>,
     /// With WhatsApp's id.
@@ -210,54 +148,6 @@ struct ListQuery {
     order_by: Option<String>,
 }
 
-/// Sends a text. 201 means that WhatsApp took it, not that it arrived.
-#[utoipa::path(
-    post, path = "/api/sessions/{sessionId}/messages/send-text", operation_id = "sendText", tag = "Messages",
-    params(SessionPath), request_body = SendText,
-    responses(
-        (status = 201, description = "Handed to WhatsApp", body = SendResult),
-        (status = 400, description = "A wrong body, a session that is not started, or a recipient who is not on WhatsApp", body = crate::error::ErrorBody),
-        (status = 403, description = "The key may not, or WhatsApp refused. With code RECIPIENT_COLD_RESTRICTED WhatsApp does not let this account write first", body = crate::error::ErrorBody),
-        (status = 404, description = "No such session, or no such quoted message", body = crate::error::ErrorBody),
-        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
-        (status = 501, description = "customLinkPreview", body = crate::error::ErrorBody),
-        (status = 503, description = "WhatsApp did not answer; whether the message went out is not known", body = crate::error::ErrorBody),
-    ),
-    security(("X-API-Key" = ["operator", "chat"])),
-)]
-async fn send_text(
-    State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    body: RawBody,
-) -> Result<(StatusCode, Json<SendResult>), ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let body: SendText = body.checked()?;
-    refuse_custom_preview(&body)?;
-    let text = TextToSend {
-        chat: body.chat_id,
-        text: body.text,
-        mentions: body.mentions.unwrap_or_default(),
-        quoted: body.quoted_message_id.map(WaMessageId::from_wire),
-    };
-    let quoted = text.quoted.clone();
-    let sent = state.gateway.messages.send_text(on.session, text).await;
-    let sent = sent.map_err(|error| send_error(error, on.session, quoted.as_ref()))?;
-    Ok((StatusCode::CREATED, Json(sent.into())))
-}
-
-fn refuse_custom_preview(body: &SendText) -> Result<(), ApiError> {
-    match (&body.custom_link_preview, body.link_preview) {
-        (None, _) => Ok(()),
-        (Some(_), Some(false)) => Err(ApiError::bad_request(
-            "customLinkPreview cannot be combined with linkPreview: false",
-        )),
-        (Some(_), _) => Err(ApiError::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "customLinkPreview is not supported by the active engine",
-        )),
-    }
-}
-
 /// Lists stored messages, newest first. Every given condition must hold.
 #[utoipa::path(
     get, path = "/api/sessions/{sessionId}/messages", operation_id = "listMessages", tag = "Messages",
@@ -268,16 +158,23 @@ fn refuse_custom_preview(body: &SendText) -> Result<(), ApiError> {
     ),
     security(("X-API-Key" = ["viewer", "chat"])),
 )]
-async fn list(
+pub async fn list(
     State(state): State<AppState>,
     on: OnSession<InChat<Viewer>>,
     query: Query,
 ) -> Result<Json<MessageList>, ApiError> {
     on.caller.check_chat_filter(query.one("chatId").unwrap_or_default())?;
-    let (filter, page) = read_filter(&query)?;
+    let (filter, page, inline) = read_filter(&query)?;
     find(&state, on.session).await?;
     let found = state.gateway.messages.list(on.session, &filter, page).await?;
-    let found = found.ok_or_else(|| ApiError::problem("after names no message of this session"))?;
+    let mut found =
+        found.ok_or_else(|| ApiError::problem("after names no message of this session"))?;
+    if inline {
+        state.gateway.media.inline(&mut found.messages).await.map_err(|error| match error {
+            MediaError::Store(error) => ApiError::store(error),
+            other => ApiError::bad_request(other.to_string()),
+        })?;
+    }
     let by_time = filter.by_timestamp || filter.since.is_some() || filter.until.is_some();
     Ok(Json(MessageList {
         messages: found.messages.into_iter().map(MessageBody::from).collect(),
@@ -287,7 +184,7 @@ async fn list(
 }
 
 /// Reads all filters and says everything that is wrong with them.
-fn read_filter(query: &Query) -> Result<(MessageQuery, Page), ApiError> {
+fn read_filter(query: &Query) -> Result<(MessageQuery, Page, bool), ApiError> {
     let mut reader = Reader { query, problems: Vec::new() };
     let filter = MessageQuery {
         chat: reader.read("chatId", "must look like <phone>@c.us, <id>@g.us or <id>@lid", |text| {
@@ -311,11 +208,12 @@ fn read_filter(query: &Query) -> Result<(MessageQuery, Page), ApiError> {
         after: reader
             .read("after", "must be the id of a message", |text| text.parse::<MessageRowId>().ok()),
     };
-    reader.read("inlineMedia", "must be a boolean value", |text| text.parse::<bool>().ok());
+    let inline =
+        reader.read("inlineMedia", "must be a boolean value", |text| text.parse::<bool>().ok());
     if !reader.problems.is_empty() {
         return Err(ApiError::invalid(reader.problems));
     }
-    Ok((filter, read_page(query)))
+    Ok((filter, read_page(query), inline.unwrap_or(true)))
 }
 
 struct Reader<'a> {

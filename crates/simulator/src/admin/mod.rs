@@ -6,14 +6,26 @@
 //! | `POST /accounts/{phone}/scan-qr` | `{"qr"}` | `{"device"}` |
 //! | `POST /accounts/{phone}/enter-code` | `{"code"}` | `{}` |
 //! | `POST /accounts/{phone}/provision` | | the device, as [`crate::ProvisionedDevice`] |
-//! | `POST /accounts/{phone}/send` | `{"to", "text"}` | `{"id"}` |
-//! | `GET /accounts/{phone}/inbox` | | `[{"id", "from", "text"}]` |
+//! | `POST /accounts/{phone}/send` | `{"to", "kind", "text", …}` | `{"id"}` |
+//! | `GET /accounts/{phone}/inbox` | | `[{"id", "from", "kind", "text", "target", "change", "vote"}]` |
+//! | `GET /accounts/{phone}/inbox/{id}/file` | | the file, decrypted |
+//! | `POST /accounts/{phone}/mark` | `{"chat", "mark", "value", "until"}` | `{}` |
+//! | `POST /accounts/{phone}/call` | `{"to", "video"}` | `{"id"}` |
+//! | `POST /accounts/{phone}/end-call` | `{"to", "id", "end"}` | `{}` |
+//! | `POST /aliases` | `{"dialled", "phone"}` | `{}` |
 //! | `POST /accounts/{phone}/answer` | `{"text"}` | `{}` |
 //! | `POST /accounts/{phone}/unlink`, `/kick` | `{"device"}` | `{}` |
 //! | `POST /faults` | `{"kind", "n", "code", "millis", "phone", "device"}` | `{}` |
 //! | `GET /record` | | the record |
 //!
+//! `kind` is `text` (the default), `image`, `video`, `audio`, `voice`, `document`, `sticker` (with `bytes` in base64,
+//! `mimetype`, `filename`, `caption`, `seconds`), `location` (`latitude`, `longitude`), `contact`
+//! (`contacts: [{name, number}]`), `poll` (`options`, `choices`), or a change with `about: {id, author}`: `vote`
+//! (`options`), `reaction`, `edit`, `revoke`, `pin` (`seconds`). `to` is a number, a LID or a group.
+//!
 //! A request that cannot be done answers 422 with `{"error"}`.
+
+mod say;
 
 use std::time::Duration;
 
@@ -36,8 +48,13 @@ pub fn router(network: Network) -> Router {
         .route("/accounts/{phone}/scan-qr", post(scan_qr))
         .route("/accounts/{phone}/enter-code", post(enter_code))
         .route("/accounts/{phone}/provision", post(provision))
-        .route("/accounts/{phone}/send", post(send))
-        .route("/accounts/{phone}/inbox", get(inbox))
+        .route("/accounts/{phone}/send", post(say::send))
+        .route("/accounts/{phone}/inbox", get(say::inbox))
+        .route("/accounts/{phone}/inbox/{id}/file", get(say::file))
+        .route("/accounts/{phone}/mark", post(say::mark))
+        .route("/accounts/{phone}/call", post(say::call))
+        .route("/accounts/{phone}/end-call", post(say::end_call))
+        .route("/aliases", post(say::alias))
         .route("/accounts/{phone}/answer", post(answer))
         .route("/accounts/{phone}/unlink", post(unlink))
         .route("/accounts/{phone}/kick", post(kick))
@@ -113,36 +130,6 @@ async fn provision(State(network): State<Network>, Path(phone): Path<String>) ->
 }
 
 #[derive(Deserialize)]
-struct Text {
-    to: String,
-    text: String,
-}
-
-async fn send(
-    State(network): State<Network>,
-    Path(phone): Path<String>,
-    Json(body): Json<Text>,
-) -> Answer {
-    let account = network.account(&phone)?;
-    let id = account.send_text(&body.to, &body.text).await?;
-    Ok(Json(json!({ "id": id })))
-}
-
-async fn inbox(State(network): State<Network>, Path(phone): Path<String>) -> Answer {
-    let inbox = network.account(&phone)?.inbox().await;
-    let messages = inbox.iter().map(|message| {
-        json!({
-            "id": message.id,
-            "from": message.from,
-            "group": message.group,
-            "from_me": message.from_me,
-            "text": message.text,
-        })
-    });
-    Ok(Json(messages.collect()))
-}
-
-#[derive(Deserialize)]
 struct FixedAnswer {
     text: Option<String>,
 }
@@ -215,6 +202,7 @@ fn inject(network: &Network, fault: &Fault) -> Result<()> {
             "drop-after-accept" => faults.drop_after_accept(fault.n),
             "nack" => faults.nack_next(fault.code),
             "corrupt" => faults.corrupt_next(fault.n),
+            "spare" => faults.spare_next(fault.n),
             "delay" => faults.delay(delay),
             other => bail!("no fault of one device is called {other}"),
         }
@@ -225,7 +213,18 @@ fn inject(network: &Network, fault: &Fault) -> Result<()> {
         "drop-after-accept" => faults.drop_after_accept(fault.n),
         "nack" => faults.nack_next(fault.code),
         "corrupt" => faults.corrupt_next(fault.n),
+        "spare" => faults.spare_next(fault.n),
         "delay" => faults.delay(delay),
+        "delay-acks" => faults.delay_acks(delay),
+        "delay-media" => faults.delay_media(delay),
+        "forget-media" => network.forget_media(),
+        "nack-to" => {
+            let phone = fault.phone.as_deref().context("nack-to needs a phone")?;
+            faults.nack_to(phone, fault.code);
+        }
+        "accept-to" => {
+            faults.accept_to(fault.phone.as_deref().context("accept-to needs a phone")?);
+        }
         "withhold-key-share" => faults.withhold_key_share(fault.n),
         "refuse-login" => {
             let phone = fault.phone.as_deref().context("refuse-login needs a phone")?;

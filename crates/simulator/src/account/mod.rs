@@ -1,5 +1,11 @@
 //! A person in the network, as a test or sandbox handles them.
 
+mod calls;
+mod files;
+mod marks;
+mod say;
+mod votes;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +16,9 @@ use whatsapp_rust::waproto::whatsapp as wa;
 use whatsapp_rust::waproto::whatsapp::message::{
     HistorySyncNotification, ProtocolMessage, protocol_message,
 };
+
+pub use calls::CallEnd;
+pub use files::{FileKind, NewFile};
 
 use crate::hub::Hub;
 use crate::phone::{self, Behaviour, Letter, Phone, Received};
@@ -55,6 +64,22 @@ impl Account {
         &self.name
     }
 
+    /// Address by phone number.
+    pub fn jid(&self) -> Jid {
+        Jid::pn(self.number.as_str())
+    }
+
+    /// Address by LID.
+    pub fn lid_jid(&self) -> Jid {
+        Jid::lid(self.lid.as_str())
+    }
+
+    /// Whether others learn this person's number from messages and look-ups. At first they do.
+    pub fn show_number(&self, shown: bool) -> Result<()> {
+        self.hub.state().account_mut(&self.number)?.number_hidden = !shown;
+        Ok(())
+    }
+
     /// Numbers of the devices linked to this account.
     pub fn devices(&self) -> Vec<u16> {
         let state = self.hub.state();
@@ -77,6 +102,11 @@ impl Account {
         self.send(Jid::lid(lid), text_message(text)).await
     }
 
+    /// Sends a text to a person by phone number or LID, or to a group.
+    pub async fn send_text_to(&self, to: &Jid, text: &str) -> Result<String> {
+        self.send(to.clone(), text_message(text)).await
+    }
+
     /// Sends any message from the phone.
     pub async fn send_message(&self, to_phone: &str, message: wa::Message) -> Result<String> {
         self.send(Jid::pn(to_phone), message).await
@@ -84,11 +114,16 @@ impl Account {
 
     /// Sends any message from the phone to a person by phone number or LID, or to a group.
     pub async fn send(&self, to: Jid, message: wa::Message) -> Result<String> {
-        phone::check_address(&to)?;
         let id = self.hub.message_id();
-        let letter = Letter { id: id.clone(), to, message, peer: false };
-        phone::send(&self.hub, &self.phone, letter).await?;
+        self.send_as(&id, to, message).await?;
         Ok(id)
+    }
+
+    /// The same under a given id: a message that is sent by phone number and by LID arrives twice.
+    pub async fn send_as(&self, id: &str, to: Jid, message: wa::Message) -> Result<()> {
+        phone::check_address(&to)?;
+        let letter = Letter { id: id.to_owned(), to, message, peer: false };
+        phone::send(&self.hub, &self.phone, letter).await
     }
 
     /// Sends a message that is not part of any chat to one of the own linked devices.
@@ -221,7 +256,8 @@ pub enum Online {
     Unavailable,
 }
 
-fn text_message(text: &str) -> wa::Message {
+/// A plain text as a message.
+pub fn text_message(text: &str) -> wa::Message {
     wa::Message { conversation: Some(text.to_owned()), ..Default::default() }
 }
 

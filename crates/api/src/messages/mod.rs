@@ -1,0 +1,39 @@
+//! Messages: sending, changing what was sent, reading what is stored.
+//!
+//! Every route that makes a message takes an `Idempotency-Key` ([`result::key_of`]) and answers with a
+//! [`result::SendResult`]; routes that change a message answer `{success: true}`.
+
+mod change;
+mod list;
+mod media;
+mod result;
+mod simple;
+mod text;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::AppState;
+
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(text::send_text))
+        .routes(routes!(text::reply))
+        .routes(routes!(text::send_template))
+        .routes(routes!(media::send_image))
+        .routes(routes!(media::send_video))
+        .routes(routes!(media::send_audio))
+        .routes(routes!(media::send_document))
+        .routes(routes!(media::send_sticker))
+        .routes(routes!(simple::send_location))
+        .routes(routes!(simple::send_contact))
+        .routes(routes!(simple::send_poll))
+        .routes(routes!(simple::forward))
+        .routes(routes!(change::react))
+        .routes(routes!(change::edit))
+        .routes(routes!(change::delete))
+        .routes(routes!(change::pin))
+        .routes(routes!(change::unpin))
+        .routes(routes!(change::star))
+        .routes(routes!(change::vote_poll))
+        .routes(routes!(list::list))
+}

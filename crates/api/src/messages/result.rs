@@ -1,0 +1,204 @@
+//! What a send answers, and its idempotency key.
+
+use axum::{
+    Json,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
+    response::{IntoResponse, Response},
+};
+use domain::{ChatId, SessionId, WaMessageId, idempotency::is_valid_key, message::MessageStatus};
+use gateway::messages::{Answered, IdempotencyKey, QuoteRef, Say, SendError, Sent, ToSend};
+use serde::Serialize;
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+
+use crate::{
+    AppState,
+    body::RawBody,
+    error::{ApiError, ErrorBody, send_error},
+    words::MessageStatusWord,
+};
+
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// A message that was handed to WhatsApp. How far it got later is told by webhooks.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SendResult, example = json!({"messageId": "3EB0C767D26B8A3F1A2B", "timestamp": 1_790_841_600, "status": "sent"}))]
+pub struct SendResult {
+    /// WhatsApp's id of the message.
+    message_id: String,
+    /// Epoch seconds.
+    timestamp: i64,
+    /// `sent` when WhatsApp's server confirmed it, `pending` when it did not answer in time: the message is stored, goes
+    /// out as soon as it can, and webhooks tell the rest. An addition to OpenWA.
+    #[schema(value_type = MessageStatusWord)]
+    status: MessageStatus,
+}
+
+impl From<Sent> for SendResult {
+    fn from(sent: Sent) -> Self {
+        Self { message_id: sent.id.to_string(), timestamp: sent.timestamp, status: sent.status }
+    }
+}
+
+/// It was done.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Success, example = json!({"success": true}))]
+pub struct Success {
+    success: bool,
+}
+
+impl Success {
+    pub const fn yes() -> Json<Self> {
+        Json(Self { success: true })
+    }
+}
+
+/// The answers of every route that makes a message.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the answers to the OpenAPI document")]
+pub enum SendAnswers {
+    #[response(
+        status = 201,
+        description = "Accepted: WhatsApp took it, or will get it",
+        headers(("Idempotent-Replayed" = bool, description = "`true` when this is the answer of an earlier request with the same Idempotency-Key"))
+    )]
+    Created(SendResult),
+    #[response(
+        status = 400,
+        description = "A wrong body, a session that is not started, a recipient who is not on WhatsApp, a file that could not be had, a plugin that blocked it, or code IDEMPOTENCY_KEY_INVALID"
+    )]
+    Wrong(ErrorBody),
+    #[response(
+        status = 403,
+        description = "The key may not, or WhatsApp refused. With code RECIPIENT_COLD_RESTRICTED WhatsApp does not let this account write first; with RECIPIENT_BLOCKED not at all"
+    )]
+    Forbidden(ErrorBody),
+    #[response(
+        status = 404,
+        description = "No such session, or no such quoted, forwarded or template"
+    )]
+    NotFound(ErrorBody),
+    #[response(
+        status = 409,
+        description = "The session is not ready; try again later. With code IDEMPOTENCY_KEY_IN_PROGRESS or IDEMPOTENCY_OUTCOME_UNKNOWN the same request came before"
+    )]
+    Conflict(ErrorBody),
+    #[response(
+        status = 422,
+        description = "Code IDEMPOTENCY_KEY_REUSED: the key came before with another request"
+    )]
+    Reused(ErrorBody),
+    #[response(
+        status = 429,
+        description = "Too fast: by this gateway's pacing (code SEND_PACING_LIMITED, retryAfterSeconds), because too many messages wait, or as WhatsApp says (code WHATSAPP_RATE_LIMITED)"
+    )]
+    TooMany(ErrorBody),
+    #[response(
+        status = 503,
+        description = "The ledger did not answer; whether the message went out is not known"
+    )]
+    Unavailable(ErrorBody),
+}
+
+/// The answers of every route that changes a message.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the answers to the OpenAPI document")]
+pub enum ChangeErrors {
+    #[response(
+        status = 400,
+        description = "A wrong body, a session that is not started, or a message that cannot be changed so"
+    )]
+    Wrong(ErrorBody),
+    #[response(status = 403, description = "The key may not, or WhatsApp does not allow it")]
+    Forbidden(ErrorBody),
+    #[response(status = 404, description = "No such session, or no such message in this chat")]
+    NotFound(ErrorBody),
+    #[response(status = 409, description = "The session is not ready; try again later")]
+    Conflict(ErrorBody),
+    #[response(status = 429, description = "Too much at once")]
+    TooMany(ErrorBody),
+    #[response(
+        status = 503,
+        description = "WhatsApp did not answer; whether the change was made is not known"
+    )]
+    Unavailable(ErrorBody),
+}
+
+/// The header of an idempotent send.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes the header to the OpenAPI document")]
+pub struct KeyHeader {
+    /// 1 to 255 visible ASCII characters, unique per session, kept for 24 hours: a repeated request with it does not send
+    /// again.
+    #[param(rename = "Idempotency-Key", required = false, nullable = false)]
+    idempotency_key: Option<String>,
+}
+
+/// The key of a request, with what tells the request from others.
+///
+/// # Errors
+/// 400 with code `IDEMPOTENCY_KEY_INVALID`.
+pub fn key_of(
+    headers: &HeaderMap,
+    route: &'static str,
+    body: &RawBody,
+) -> Result<Option<IdempotencyKey>, ApiError> {
+    let mut given = headers.get_all(KEY).iter();
+    let key = match (given.next(), given.next()) {
+        (None, _) => return Ok(None),
+        (Some(key), None) => key.to_str().ok().filter(|key| is_valid_key(key)),
+        _ => None,
+    };
+    let key = key.ok_or_else(|| {
+        ApiError::bad_request(
+            "Idempotency-Key must be given once, with 1 to 255 visible ASCII characters",
+        )
+        .with_code("IDEMPOTENCY_KEY_INVALID")
+    })?;
+    Ok(Some(IdempotencyKey { key: key.to_owned(), fingerprint: body.fingerprint(route) }))
+}
+
+/// A message of the usual sort.
+pub struct Sending {
+    pub chat: ChatId,
+    pub say: Say,
+    pub mentions: Option<Vec<ChatId>>,
+    pub quoted: Option<String>,
+}
+
+impl Sending {
+    /// Sends it and answers.
+    ///
+    /// # Errors
+    /// What the gateway says.
+    pub async fn send(
+        self,
+        state: &AppState,
+        session: SessionId,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Response, ApiError> {
+        let quoted =
+            self.quoted.map(|id| QuoteRef { id: WaMessageId::from_wire(id), in_chat: false });
+        let mentions = self.mentions.unwrap_or_default();
+        let to_send = ToSend { chat: self.chat, say: self.say, mentions, quoted };
+        answer(state.gateway.messages.send(session, to_send, key).await, session)
+    }
+}
+
+/// 201 with the message.
+///
+/// # Errors
+/// What the gateway says.
+pub fn answer(
+    result: Result<Answered, SendError>,
+    session: SessionId,
+) -> Result<Response, ApiError> {
+    let answered = result.map_err(|error| send_error(error, session))?;
+    let mut response = (StatusCode::CREATED, Json(SendResult::from(answered.sent))).into_response();
+    if answered.replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}

@@ -1,0 +1,185 @@
+//! Places, address cards, polls, and messages sent on.
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+use domain::{
+    ChatId, WaMessageId,
+    content::{Location, Poll},
+};
+use gateway::messages::Say;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::result::{KeyHeader, SendAnswers, Sending, answer, key_of};
+use crate::{
+    AppState,
+    access::{InChat, OnSession, Operator},
+    body::RawBody,
+    error::ApiError,
+    sessions::SessionPath,
+    words::{ChatText, OptionText},
+};
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = SendLocation, example = json!({
+    "chatId": "49170111@c.us", "latitude": 52.5163, "longitude": 13.3777, "description": "Corner Bakery"
+}))]
+struct SendLocation {
+    #[schema(value_type = ChatText)]
+    chat_id: ChatId,
+    #[schema(minimum = -90, maximum = 90)]
+    latitude: f64,
+    #[schema(minimum = -180, maximum = 180)]
+    longitude: f64,
+    /// The place's name.
+    #[schema(max_length = 1024)]
+    description: Option<String>,
+    #[schema(max_length = 1024)]
+    address: Option<String>,
+    /// The message that is answered, by WhatsApp's id.
+    #[schema(min_length = 1, max_length = 256)]
+    quoted_message_id: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = SendContact, example = json!({
+    "chatId": "49170111@c.us", "contactName": "Corner Bakery", "contactNumber": "+4915550001000"
+}))]
+struct SendContact {
+    #[schema(value_type = ChatText)]
+    chat_id: ChatId,
+    #[schema(min_length = 1, max_length = 255)]
+    contact_name: String,
+    #[schema(min_length = 1, max_length = 30, format = "phone")]
+    contact_number: String,
+    /// The message that is answered, by WhatsApp's id.
+    #[schema(min_length = 1, max_length = 256)]
+    quoted_message_id: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = SendPoll, example = json!({
+    "chatId": "49170111@c.us", "name": "Which cake?", "options": ["Cheese", "Chocolate"], "allowMultipleAnswers": false
+}))]
+struct SendPoll {
+    #[schema(value_type = ChatText)]
+    chat_id: ChatId,
+    /// The question.
+    #[schema(min_length = 1, max_length = 255)]
+    name: String,
+    #[schema(value_type = Vec<OptionText>, min_items = 2, max_items = 12)]
+    options: Vec<String>,
+    /// Whether more than one option may be chosen. Default false.
+    allow_multiple_answers: Option<bool>,
+    /// The message that is answered, by WhatsApp's id.
+    #[schema(min_length = 1, max_length = 256)]
+    quoted_message_id: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = ForwardMessage, example = json!({
+    "fromChatId": "49170111@c.us", "toChatId": "49170222@c.us", "messageId": "3AF0C767D26B8A3F1A2B"
+}))]
+struct Forward {
+    #[schema(value_type = ChatText)]
+    from_chat_id: ChatId,
+    #[schema(value_type = ChatText)]
+    to_chat_id: ChatId,
+    /// WhatsApp's id of the message.
+    #[schema(min_length = 1, max_length = 256)]
+    message_id: String,
+}
+
+/// Sends a place.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/messages/send-location", operation_id = "sendLocation", tag = "Messages",
+    params(SessionPath, KeyHeader), request_body = SendLocation, responses(SendAnswers),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+pub async fn send_location(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+    headers: HeaderMap,
+    body: RawBody,
+) -> Result<Response, ApiError> {
+    on.caller.check_chat_of(&body)?;
+    let key = key_of(&headers, "send-location", &body)?;
+    let body: SendLocation = body.checked()?;
+    let place = Location {
+        latitude: body.latitude,
+        longitude: body.longitude,
+        description: body.description,
+        address: body.address,
+        url: None,
+    };
+    let (say, quoted) = (Say::Location(place), body.quoted_message_id);
+    Sending { chat: body.chat_id, say, mentions: None, quoted }.send(&state, on.session, key).await
+}
+
+/// Sends an address card.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/messages/send-contact", operation_id = "sendContact", tag = "Messages",
+    params(SessionPath, KeyHeader), request_body = SendContact, responses(SendAnswers),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+pub async fn send_contact(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+    headers: HeaderMap,
+    body: RawBody,
+) -> Result<Response, ApiError> {
+    on.caller.check_chat_of(&body)?;
+    let key = key_of(&headers, "send-contact", &body)?;
+    let body: SendContact = body.checked()?;
+    let say = Say::Contact { name: body.contact_name, number: body.contact_number };
+    let quoted = body.quoted_message_id;
+    Sending { chat: body.chat_id, say, mentions: None, quoted }.send(&state, on.session, key).await
+}
+
+/// Sends a poll.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/messages/send-poll", operation_id = "sendPoll", tag = "Messages",
+    params(SessionPath, KeyHeader), request_body = SendPoll, responses(SendAnswers),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+pub async fn send_poll(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+    headers: HeaderMap,
+    body: RawBody,
+) -> Result<Response, ApiError> {
+    on.caller.check_chat_of(&body)?;
+    let key = key_of(&headers, "send-poll", &body)?;
+    let body: SendPoll = body.checked()?;
+    let poll = Poll {
+        name: body.name,
+        options: body.options,
+        allow_multiple_answers: body.allow_multiple_answers.unwrap_or_default(),
+    };
+    let (say, quoted) = (Say::Poll(poll), body.quoted_message_id);
+    Sending { chat: body.chat_id, say, mentions: None, quoted }.send(&state, on.session, key).await
+}
+
+/// Sends a stored message of one chat to another.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/messages/forward", operation_id = "forwardMessage", tag = "Messages",
+    params(SessionPath, KeyHeader), request_body = Forward, responses(SendAnswers),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+pub async fn forward(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+    headers: HeaderMap,
+    body: RawBody,
+) -> Result<Response, ApiError> {
+    on.caller.check_chat_of(&body)?;
+    let key = key_of(&headers, "forward", &body)?;
+    let Forward { from_chat_id, to_chat_id, message_id } = body.checked()?;
+    let id = WaMessageId::from_wire(message_id);
+    let messages = &state.gateway.messages;
+    let sent = messages.forward(on.session, from_chat_id, to_chat_id, id, key).await;
+    answer(sent, on.session)
+}

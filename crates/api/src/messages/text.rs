@@ -1,0 +1,195 @@
+//! Texts: send-text, reply, send-template.
+
+use std::collections::BTreeMap;
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+use domain::{ChatId, TemplateId, WaMessageId, content::LinkPreview};
+use gateway::messages::{Preview, QuoteRef, Say, SendError, TemplateRef, TemplateSend, ToSend};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::result::{KeyHeader, SendAnswers, Sending, answer, key_of};
+use crate::{
+    AppState,
+    access::{InChat, OnSession, Operator},
+    body::RawBody,
+    error::{ApiError, echo},
+    sessions::SessionPath,
+    words::{ChatText, MentionText},
+};
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = SendText, example = json!({
+    "chatId": "49170111@c.us", "text": "Your cake is ready, @49170222", "mentions": ["49170222@c.us"]
+}))]
+struct SendText {
+    #[schema(value_type = ChatText)]
+    chat_id: ChatId,
+    #[schema(min_length = 1, max_length = 4096)]
+    text: String,
+    /// Who is mentioned. The text must contain `@<number>` for each.
+    #[schema(value_type = Option<Vec<MentionText>>, max_items = 1024)]
+    mentions: Option<Vec<ChatId>>,
+    /// `true` makes a card of the page behind the first link, if that can be had within 5 seconds. Default false.
+    link_preview: Option<bool>,
+    /// The card above the text. Together with `linkPreview: false`: 400.
+    custom_link_preview: Option<CustomLinkPreview>,
+    /// The message that is answered, by WhatsApp's id.
+    #[schema(min_length = 1, max_length = 256)]
+    quoted_message_id: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CustomLinkPreview {
+    #[schema(max_length = 2048, format = "uri")]
+    url: String,
+    #[schema(min_length = 1, max_length = 256)]
+    title: String,
+    #[schema(max_length = 1024)]
+    description: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = Reply, example = json!({
+    "chatId": "49170111@c.us", "quotedMessageId": "3AF0C767D26B8A3F1A2B", "text": "Yes, until six"
+}))]
+struct Reply {
+    #[schema(value_type = ChatText)]
+    chat_id: ChatId,
+    /// The message that is answered, by WhatsApp's id. It must be of this chat.
+    #[schema(min_length = 1, max_length = 256)]
+    quoted_message_id: String,
+    #[schema(min_length = 1, max_length = 4096)]
+    text: String,
+    /// Who is mentioned. The text must contain `@<number>` for each.
+    #[schema(value_type = Option<Vec<MentionText>>, max_items = 1024)]
+    mentions: Option<Vec<ChatId>>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = SendTemplate, example = json!({
+    "chatId": "49170111@c.us", "templateName": "ready", "vars": {"name": "Mia", "what": "cake"}
+}))]
+struct SendTemplate {
+    #[schema(value_type = ChatText)]
+    chat_id: ChatId,
+    /// This or `templateName`.
+    #[schema(min_length = 1, max_length = 64)]
+    template_id: Option<String>,
+    /// This or `templateId`.
+    #[schema(min_length = 1, max_length = 100)]
+    template_name: Option<String>,
+    /// The values of the placeholders. A placeholder without a value: 400, which names it.
+    vars: Option<BTreeMap<String, String>>,
+    /// Who is mentioned. The text must contain `@<number>` for each.
+    #[schema(value_type = Option<Vec<MentionText>>, max_items = 1024)]
+    mentions: Option<Vec<ChatId>>,
+    /// `true` makes a card of the page behind the first link, if that can be had within 5 seconds. Default false.
+    link_preview: Option<bool>,
+}
+
+/// Sends a text. 201 means that WhatsApp took it, not that it arrived.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/messages/send-text", operation_id = "sendText", tag = "Messages",
+    params(SessionPath, KeyHeader), request_body = SendText, responses(SendAnswers),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+pub async fn send_text(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+    headers: HeaderMap,
+    body: RawBody,
+) -> Result<Response, ApiError> {
+    on.caller.check_chat_of(&body)?;
+    let key = key_of(&headers, "send-text", &body)?;
+    let body: SendText = body.checked()?;
+    let preview = preview(body.custom_link_preview, body.link_preview)?;
+    let sending = Sending {
+        chat: body.chat_id,
+        say: Say::Text { text: body.text, preview },
+        mentions: body.mentions,
+        quoted: body.quoted_message_id,
+    };
+    sending.send(&state, on.session, key).await
+}
+
+fn preview(card: Option<CustomLinkPreview>, wanted: Option<bool>) -> Result<Preview, ApiError> {
+    match (card, wanted) {
+        (None, Some(true)) => Ok(Preview::Fetch),
+        (None, _) => Ok(Preview::Off),
+        (Some(_), Some(false)) => Err(ApiError::bad_request(
+            "customLinkPreview cannot be combined with linkPreview: false",
+        )),
+        (Some(CustomLinkPreview { url, title, description }), _) => {
+            Ok(Preview::Card(LinkPreview { url, title, description }))
+        }
+    }
+}
+
+/// Answers a message of the same chat with a text.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/messages/reply", operation_id = "reply", tag = "Messages",
+    params(SessionPath, KeyHeader), request_body = Reply, responses(SendAnswers),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+pub async fn reply(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+    headers: HeaderMap,
+    body: RawBody,
+) -> Result<Response, ApiError> {
+    on.caller.check_chat_of_reply(&body)?;
+    let key = key_of(&headers, "reply", &body)?;
+    let body: Reply = body.checked()?;
+    let id = WaMessageId::from_wire(body.quoted_message_id);
+    let to_send = ToSend {
+        chat: body.chat_id,
+        say: Say::Text { text: body.text, preview: Preview::Off },
+        mentions: body.mentions.unwrap_or_default(),
+        quoted: Some(QuoteRef { id, in_chat: true }),
+    };
+    answer(state.gateway.messages.send(on.session, to_send, key).await, on.session)
+}
+
+/// Fills a template and sends it as a text.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/messages/send-template", operation_id = "sendTemplate", tag = "Messages",
+    params(SessionPath, KeyHeader), request_body = SendTemplate, responses(SendAnswers),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+pub async fn send_template(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+    headers: HeaderMap,
+    body: RawBody,
+) -> Result<Response, ApiError> {
+    on.caller.check_chat_of(&body)?;
+    let key = key_of(&headers, "send-template", &body)?;
+    let body: SendTemplate = body.checked()?;
+    let unknown = |name: &str| ApiError::unknown_text("Template", name);
+    let (template, named) = match (body.template_id, body.template_name) {
+        (Some(id), _) => {
+            let known: TemplateId = id.parse().map_err(|_| unknown(&id))?;
+            (TemplateRef::Id(known), id)
+        }
+        (None, Some(name)) => (TemplateRef::Name(name.clone()), name),
+        (None, None) => {
+            return Err(ApiError::problem("templateId or templateName must be given"));
+        }
+    };
+    let to_send = TemplateSend {
+        chat: body.chat_id,
+        template,
+        variables: body.vars.unwrap_or_default(),
+        mentions: body.mentions.unwrap_or_default(),
+        preview: preview(None, body.link_preview)?,
+    };
+    match state.gateway.messages.send_template(on.session, to_send, key).await {
+        Err(SendError::TemplateNotFound) => Err(unknown(&echo(&named))),
+        result => answer(result, on.session),
+    }
+}

@@ -1,0 +1,90 @@
+//! `Idempotency-Key` and pacing over HTTP.
+
+use domain::pacing::PacingRules;
+use serde_json::{Value, json};
+
+use crate::app::{Answer, App};
+
+async fn send(app: &App, session: &str, key: &str, route: &str, body: &Value) -> Answer {
+    let path = format!("/api/sessions/{session}/messages/{route}");
+    app.ask("POST", &path).admin().header("idempotency-key", key).json(body).send().await
+}
+
+#[tokio::test]
+async fn the_stored_answer_comes_again_with_a_header() {
+    let mut app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let body = json!({ "chatId": "49170111@c.us", "text": "hi" });
+    let first = send(&app, &session, "order-7", "send-text", &body).await;
+    assert!(!first.headers.contains_key("idempotent-replayed"));
+    let first = first.expect(201);
+    for _ in 0..2 {
+        let again = send(&app, &session, "order-7", "send-text", &body).await;
+        assert_eq!(again.headers["idempotent-replayed"], "true");
+        assert_eq!(again.expect(201), first);
+        app.restart().await;
+    }
+    assert_eq!(app.whatsapp.sent().len(), 1);
+    let other = json!({ "chatId": "49170111@c.us", "text": "other" });
+    let reused = send(&app, &session, "order-7", "send-text", &other).await.expect(422);
+    assert_eq!(reused["code"], "IDEMPOTENCY_KEY_REUSED");
+    let place = json!({ "chatId": "49170111@c.us", "latitude": 1, "longitude": 1 });
+    send(&app, &session, "order-7", "send-location", &place).await.expect(422);
+}
+
+#[tokio::test]
+async fn of_two_requests_at_once_one_is_in_progress() {
+    let app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let body = json!({ "chatId": "49170111@c.us", "text": "hi" });
+    let (one, two) = tokio::join!(
+        send(&app, &session, "order-7", "send-text", &body),
+        send(&app, &session, "order-7", "send-text", &body)
+    );
+    let mut statuses = [one.status, two.status];
+    statuses.sort_unstable();
+    assert!(statuses == [201, 409] || statuses == [201, 201], "{statuses:?}");
+    assert_eq!(app.whatsapp.sent().len(), 1);
+    for answer in [one, two].iter().filter(|answer| answer.status == 409) {
+        assert_eq!(answer.json()["code"], "IDEMPOTENCY_KEY_IN_PROGRESS");
+    }
+}
+
+#[tokio::test]
+async fn malformed_keys_are_refused_and_failures_free_theirs() {
+    let app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let body = json!({ "chatId": "49170111@c.us", "text": "hi" });
+    for key in ["", "a b", &"k".repeat(256)] {
+        let answer = send(&app, &session, key, "send-text", &body).await.expect(400);
+        assert_eq!(answer["code"], "IDEMPOTENCY_KEY_INVALID", "{key:?}");
+    }
+    let path = format!("/api/sessions/{session}/messages/send-text");
+    let twice = app.ask("POST", &path).admin().header("idempotency-key", "a");
+    let twice = twice.header("idempotency-key", "b").json(&body).send().await;
+    assert_eq!(twice.expect(400)["code"], "IDEMPOTENCY_KEY_INVALID");
+    app.refuse_next_send(404);
+    send(&app, &session, "order-7", "send-text", &body).await.expect(400);
+    send(&app, &session, "order-7", "send-text", &body).await.expect(201);
+}
+
+#[tokio::test]
+async fn pacing_says_when_to_come_again() {
+    let app = App::tuned(|options| {
+        options.sends.pacing =
+            PacingRules { enabled: true, warmup: vec![1], ..PacingRules::default() };
+    })
+    .await;
+    let session = app.ready_session("bakery").await;
+    let body = json!({ "chatId": "49170111@c.us", "text": "hi" });
+    let path = format!("/api/sessions/{session}/messages/send-text");
+    app.post(&path, body.clone(), 201).await;
+    let paced = app.ask("POST", &path).admin().json(&body).send().await;
+    let seconds = paced.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap();
+    let paced = paced.expect(429);
+    assert_eq!(
+        (&paced["code"], &paced["error"]),
+        (&json!("SEND_PACING_LIMITED"), &json!("Too Many Requests"))
+    );
+    assert_eq!(paced["retryAfterSeconds"], json!(seconds));
+}

@@ -1,0 +1,170 @@
+//! Sends whose outcome is not known are settled after the next connect, under the same id, once.
+
+use std::time::Duration;
+
+use domain::{
+    WaMessageId,
+    event::EventType,
+    message::MessageStatus::*,
+    port::{EngineError, EngineSignal, ReceiptKind},
+    session::{LossCause, SessionStatus},
+};
+use gateway::messages::SendError;
+use testkit::{OnSend, START, build};
+
+use crate::house::{ANSWER_LIMIT, House, RECONNECT, until};
+
+/// How long receipts may settle here; no other sleep is as long.
+const GRACE: Duration = Duration::from_secs(3);
+
+async fn house() -> House {
+    House::with(|options| options.sends.settle_grace = GRACE).await
+}
+
+/// A send that nobody answered; its id.
+async fn unanswered(house: &House, session: domain::SessionId, text: &str) -> WaMessageId {
+    house.whatsapp.on_send(OnSend::Silence);
+    let time = house.pass(ANSWER_LIMIT, ANSWER_LIMIT);
+    let (sent, _) = tokio::join!(house.send(session, text), time);
+    sent.unwrap().id
+}
+
+async fn lose(house: &House, session: domain::SessionId) {
+    house.whatsapp.connection(session).lose(LossCause::Link("reset".into())).await;
+    house.wait_for(session, SessionStatus::Initializing).await;
+}
+
+async fn reconnect(house: &House, session: domain::SessionId) {
+    house.pass(RECONNECT * 8 / 10, RECONNECT * 12 / 10).await;
+    house.wait_for(session, SessionStatus::Ready).await;
+}
+
+#[tokio::test]
+async fn after_a_lost_link_it_goes_out_again_under_the_same_id() {
+    let house = house().await;
+    let session = house.ready("bakery").await;
+    let first = unanswered(&house, session, "one").await;
+    let second = unanswered(&house, session, "two").await;
+    lose(&house, session).await;
+    reconnect(&house, session).await;
+    house.pass(GRACE, GRACE).await;
+    until("settled", async || house.status(session, &second).await == Sent).await;
+    assert_eq!(house.status(session, &first).await, Sent);
+    let ids: Vec<WaMessageId> =
+        house.whatsapp.sent().into_iter().map(|message| message.id).collect();
+    assert_eq!(ids, [first.clone(), second.clone(), first, second], "oldest first");
+    assert_eq!(house.told(session, EventType::MessageSent).len(), 2, "each is told once");
+    // Once settled, always settled.
+    house.send(session, "three").await.unwrap();
+    assert_eq!(house.whatsapp.sent().len(), 5);
+}
+
+#[tokio::test]
+async fn receipts_after_the_backlog_settle_without_a_second_frame() {
+    let house = house().await;
+    let session = house.ready("bakery").await;
+    let id = unanswered(&house, session, "one").await;
+    lose(&house, session).await;
+    reconnect(&house, session).await;
+    let receipt = EngineSignal::Receipt {
+        chat: build::chat(1),
+        ids: vec![id.clone()],
+        kind: ReceiptKind::Delivered,
+        timestamp: START.seconds(),
+    };
+    house.whatsapp.connection(session).signal(receipt).await;
+    house.pass(GRACE, GRACE).await;
+    house.send(session, "next").await.unwrap();
+    assert_eq!(house.status(session, &id).await, Delivered);
+    assert_eq!(house.whatsapp.sent().len(), 2, "one frame each");
+}
+
+#[tokio::test]
+async fn new_sends_wait_until_older_ones_are_settled() {
+    let house = house().await;
+    let session = house.ready("bakery").await;
+    let id = unanswered(&house, session, "one").await;
+    lose(&house, session).await;
+    reconnect(&house, session).await;
+    let (sent, _) = tokio::join!(house.send(session, "two"), house.pass(GRACE, GRACE));
+    let sent = sent.unwrap();
+    let ids: Vec<WaMessageId> =
+        house.whatsapp.sent().into_iter().map(|message| message.id).collect();
+    assert_eq!(ids, [id.clone(), id, sent.id]);
+}
+
+#[tokio::test]
+async fn a_crash_between_row_and_frame_is_settled_by_the_next_life() {
+    let mut house = house().await;
+    let session = house.ready("bakery").await;
+    let id = unanswered(&house, session, "one").await;
+    house.restart().await;
+    house.wait_for(session, SessionStatus::Ready).await;
+    house.pass(GRACE, GRACE).await;
+    until("settled", async || house.status(session, &id).await == Sent).await;
+    let sent = house.whatsapp.sent();
+    assert_eq!((sent.len(), &sent[1].id), (2, &id));
+    assert_eq!(sent[0], sent[1], "the very same message");
+}
+
+#[tokio::test]
+async fn what_is_too_old_has_failed() {
+    let mut house = house().await;
+    let session = house.ready("bakery").await;
+    let id = unanswered(&house, session, "one").await;
+    house.gateway.shutdown().await;
+    house.clock.advance(Duration::from_secs(3601));
+    house.restart().await;
+    house.wait_for(session, SessionStatus::Ready).await;
+    house.pass(GRACE, GRACE).await;
+    until("failed", async || house.status(session, &id).await == Failed).await;
+    let row = house.message(session, &id).await.unwrap();
+    assert_eq!(row.metadata["failure"]["reason"], "expired");
+    assert_eq!(house.whatsapp.sent().len(), 1);
+    assert_eq!(house.told(session, EventType::MessageFailed).len(), 1);
+}
+
+#[tokio::test]
+async fn a_link_that_breaks_while_settling_leaves_it_to_the_next_one() {
+    let house = house().await;
+    let session = house.ready("bakery").await;
+    let id = unanswered(&house, session, "one").await;
+    lose(&house, session).await;
+    reconnect(&house, session).await;
+    house.whatsapp.on_send(OnSend::Fail(EngineError::NotConnected));
+    house.pass(GRACE, GRACE).await;
+    until("tried", async || house.whatsapp.scripted_sends() == 0).await;
+    assert_eq!(house.status(session, &id).await, Pending);
+    let waits = house.pass(ANSWER_LIMIT, ANSWER_LIMIT);
+    let (refused, _) = tokio::join!(house.send(session, "two"), waits);
+    assert!(matches!(refused, Err(SendError::Settling)));
+    lose(&house, session).await;
+    reconnect(&house, session).await;
+    house.pass(GRACE, GRACE).await;
+    until("settled", async || house.status(session, &id).await == Sent).await;
+}
+
+#[tokio::test]
+async fn a_lost_link_is_settled_while_the_caller_still_waits() {
+    let house = house().await;
+    let session = house.session("bakery").await;
+    house.whatsapp.link(session, crate::house::PHONE);
+    let quick = gateway::sessions::ConfigPatch {
+        reconnect_base_delay_ms: Some(Some(5_000)),
+        ..Default::default()
+    };
+    house.gateway.sessions.set_config(session, quick).await.unwrap();
+    house.gateway.sessions.start(session).await.unwrap();
+    house.wait_for(session, SessionStatus::Ready).await;
+    house.whatsapp.on_send(OnSend::Silence);
+    let breaks = async {
+        house.handed_over(0).await;
+        lose(&house, session).await;
+        house.clock.advance(Duration::from_millis(6_100));
+        house.wait_for(session, SessionStatus::Ready).await;
+        house.pass(GRACE, GRACE).await;
+    };
+    let (sent, ()) = tokio::join!(house.send(session, "one"), breaks);
+    assert_eq!(sent.unwrap().status, Sent);
+    assert_eq!(house.whatsapp.sent().len(), 2);
+}

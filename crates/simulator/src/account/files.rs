@@ -1,0 +1,193 @@
+//! Files a person sends, and what is in those the person received.
+
+use anyhow::{Context as _, Result};
+use whatsapp_rust::buffa::MessageField;
+use whatsapp_rust::wacore::download::{DownloadUtils, MediaType};
+use whatsapp_rust::wacore::proto_helpers::MessageExt as _;
+use whatsapp_rust::wacore::upload::{EncryptedMedia, encrypt_media};
+use whatsapp_rust::wacore_binary::Jid;
+use whatsapp_rust::waproto::whatsapp as wa;
+
+use super::Account;
+use crate::media::{DOWNLOAD_FOLDER, MEDIA_HOST};
+use crate::phone::Received;
+
+/// What sort of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A picture.
+    Image,
+    /// A video.
+    Video,
+    /// A sound file.
+    Audio,
+    /// A voice note.
+    Voice,
+    /// Anything else, with a name.
+    Document,
+    /// A sticker.
+    Sticker,
+}
+
+impl FileKind {
+    /// Reads the word of the control surface.
+    pub fn parse(word: &str) -> Option<FileKind> {
+        Some(match word {
+            "image" => FileKind::Image,
+            "video" => FileKind::Video,
+            "audio" => FileKind::Audio,
+            "voice" => FileKind::Voice,
+            "document" => FileKind::Document,
+            "sticker" => FileKind::Sticker,
+            _ => return None,
+        })
+    }
+
+    const fn media_type(self) -> MediaType {
+        match self {
+            FileKind::Image => MediaType::Image,
+            FileKind::Video => MediaType::Video,
+            FileKind::Audio | FileKind::Voice => MediaType::Audio,
+            FileKind::Document => MediaType::Document,
+            FileKind::Sticker => MediaType::Sticker,
+        }
+    }
+}
+
+/// A file to send.
+#[derive(Debug, Clone)]
+pub struct NewFile {
+    /// Its sort.
+    pub kind: FileKind,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+    /// Its type, e.g. `image/jpeg`.
+    pub mimetype: String,
+    /// Its name; only documents show one.
+    pub filename: Option<String>,
+    /// The text under it.
+    pub caption: Option<String>,
+    /// How long it plays.
+    pub seconds: Option<u32>,
+}
+
+impl NewFile {
+    /// A file without name and caption.
+    pub fn new(kind: FileKind, bytes: Vec<u8>, mimetype: &str) -> NewFile {
+        let mimetype = mimetype.to_owned();
+        NewFile { kind, bytes, mimetype, filename: None, caption: None, seconds: None }
+    }
+}
+
+impl Account {
+    /// Puts a file on the media host and sends it. Returns the message id.
+    pub async fn send_file(&self, to: &Jid, file: NewFile) -> Result<String> {
+        let EncryptedMedia {
+            data_to_upload,
+            media_key,
+            file_sha256,
+            file_enc_sha256,
+            streaming_sidecar,
+            ..
+        } = encrypt_media(&file.bytes, file.kind.media_type())?;
+        let path = format!("{DOWNLOAD_FOLDER}/{}", hex::encode(file_enc_sha256));
+        self.hub.media.put(&path, data_to_upload.into());
+        let place = Place {
+            url: format!("https://{MEDIA_HOST}{path}"),
+            path,
+            key: media_key.to_vec(),
+            sha256: file_sha256.to_vec(),
+            enc_sha256: file_enc_sha256.to_vec(),
+            sidecar: streaming_sidecar,
+        };
+        self.send(to.clone(), file_message(file, place)).await
+    }
+
+    /// The file of a message the phone received, decrypted and verified.
+    ///
+    /// # Errors
+    /// When the message has none, or the media host does not have it, or it is damaged.
+    pub fn file_of(&self, received: &Received) -> Result<Vec<u8>> {
+        let base = received.message.get_base_message();
+        let (path, key, kind) = place_of(base).context("this message has no file")?;
+        let blob = self.hub.media.get(&path).context("the media host has no such file")?;
+        Ok(DownloadUtils::verify_and_decrypt(&blob, &key, kind)?)
+    }
+}
+
+/// Where an encrypted file is, and how it is opened.
+struct Place {
+    url: String,
+    path: String,
+    key: Vec<u8>,
+    sha256: Vec<u8>,
+    enc_sha256: Vec<u8>,
+    sidecar: Option<Vec<u8>>,
+}
+
+macro_rules! placed {
+    ($kind:ident, $file:ident, $place:ident, { $($field:ident : $value:expr),* $(,)? }) => {
+        MessageField::some(wa::message::$kind {
+            url: Some($place.url),
+            direct_path: Some($place.path),
+            media_key: Some($place.key),
+            file_sha256: Some($place.sha256),
+            file_enc_sha256: Some($place.enc_sha256),
+            file_length: Some($file.bytes.len() as u64),
+            mimetype: Some($file.mimetype),
+            $($field: $value,)*
+            ..Default::default()
+        })
+    };
+}
+
+fn file_message(file: NewFile, place: Place) -> wa::Message {
+    let mut message = wa::Message::default();
+    match file.kind {
+        FileKind::Image => {
+            message.image_message = placed!(ImageMessage, file, place, { caption: file.caption });
+        }
+        FileKind::Video => {
+            message.video_message = placed!(VideoMessage, file, place, {
+                caption: file.caption,
+                seconds: file.seconds,
+                streaming_sidecar: place.sidecar,
+            });
+        }
+        FileKind::Audio | FileKind::Voice => {
+            message.audio_message = placed!(AudioMessage, file, place, {
+                ptt: Some(file.kind == FileKind::Voice),
+                seconds: file.seconds,
+                streaming_sidecar: place.sidecar,
+            });
+        }
+        FileKind::Sticker => {
+            message.sticker_message = placed!(StickerMessage, file, place, {});
+        }
+        FileKind::Document => {
+            message.document_message = placed!(DocumentMessage, file, place, {
+                file_name: file.filename,
+                caption: file.caption,
+            });
+        }
+    }
+    message
+}
+
+fn place_of(base: &wa::Message) -> Option<(String, Vec<u8>, MediaType)> {
+    macro_rules! first_set {
+        ($($field:ident => $kind:expr),* $(,)?) => {
+            $(if let Some(file) = base.$field.as_option() {
+                return Some((file.direct_path.clone()?, file.media_key.clone()?, $kind));
+            })*
+        };
+    }
+    first_set!(
+        image_message => MediaType::Image,
+        video_message => MediaType::Video,
+        audio_message => MediaType::Audio,
+        document_message => MediaType::Document,
+        sticker_message => MediaType::Sticker,
+    );
+    None
+}
