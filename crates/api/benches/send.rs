@@ -55,9 +55,7 @@ async fn main() {
     let alone = began.elapsed() / ALONE as u32;
     let (width, count) = TOGETHER;
     let began = Instant::now();
-    stream::iter(0..count)
-        .for_each_concurrent(width, |number| send(&app, &session, number))
-        .await;
+    stream::iter(0..count).for_each_concurrent(width, |number| send(&app, &session, number)).await;
     let together = began.elapsed();
     let per_send = together / count as u32;
     println!("one durable commit                  {:>9.3} ms", millis(commit));

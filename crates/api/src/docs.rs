@@ -25,7 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    AppState, api_keys, chats, contacts, error::ErrorBody, health, media, messages, sessions,
+    AppState, api_keys, bulk, chats, contacts, error::ErrorBody, health, media, messages, sessions,
     templates, webhooks, words::OrderByWord,
 };
 
@@ -63,6 +63,7 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(api_keys::routes())
         .merge(sessions::routes())
         .merge(messages::routes())
+        .merge(bulk::routes())
         .merge(templates::routes())
         .merge(media::routes())
         .merge(chats::routes())

@@ -17,6 +17,7 @@ mod access;
 mod address;
 mod api_keys;
 mod body;
+mod bulk;
 mod chats;
 mod contacts;
 mod docs;

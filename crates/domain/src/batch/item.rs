@@ -282,10 +282,14 @@ pub fn expand(drafts: Vec<ItemDraft>) -> (Vec<Rendered>, Vec<(u32, u32)>) {
 }
 
 fn key(draft: &ItemDraft) -> String {
-    let value = json!({
-        "chat": draft.chat, "said": draft.said, "mentions": draft.mentions, "variables": draft.variables,
-    });
-    fingerprint("item", &value)
+    let fields = [
+        ("chat", json!(draft.chat)),
+        ("said", json!(draft.said)),
+        ("mentions", json!(draft.mentions)),
+        ("variables", json!(draft.variables)),
+    ];
+    let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    fingerprint("item", &fields)
 }
 
 fn render(draft: ItemDraft, filled: bool) -> Rendered {

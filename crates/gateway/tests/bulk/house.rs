@@ -182,7 +182,7 @@ async fn life(
         pacing: shared.clone(),
         batches: shared.clone(),
         media_records: shared,
-        media_files: Arc::new(FolderMedia::open(&path.join("media")).unwrap()),
+        media_files: Arc::new(FolderMedia::open(&path.parent().unwrap().join("media")).unwrap()),
         whatsapp: Arc::new(timed.clone()),
     };
     let gateway = Gateway::start(options.clone(), ports).await.unwrap();
@@ -196,7 +196,8 @@ impl House {
 
     pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().to_owned();
+        let path = dir.path().join("life-0");
+        std::fs::create_dir(&path).unwrap();
         let (clock, whatsapp) = (ManualClock::default(), FakeWhatsApp::default());
         let timed = Timed { fake: whatsapp.clone(), clock: clock.clone(), frames: Arc::default() };
         let webhooks = WebhookOptions {
@@ -237,6 +238,15 @@ impl House {
         self.store.close().await;
         self.lives += 1;
         let numbers = (writes, self.lives);
+        // The lock of the old files is held by what WhatsApp's side still knows of the old life.
+        let path = self._dir.path().join(format!("life-{}", self.lives));
+        std::fs::create_dir(&path).unwrap();
+        for name in ["waypost.sqlite", "waypost.sqlite-wal"] {
+            if self.path.join(name).exists() {
+                std::fs::copy(self.path.join(name), path.join(name)).unwrap();
+            }
+        }
+        self.path = path;
         let (gateway, store, ledger) =
             life(&self.path, (&self.clock, &self.timed), &self.options, numbers, &self.events)
                 .await;

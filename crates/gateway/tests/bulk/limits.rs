@@ -177,13 +177,14 @@ async fn a_single_send_on_its_way_goes_first() {
     let single = messages.send(session, single, None);
     let drive = async {
         // It types for five seconds; the batch would be due after two.
-        within("typing", house.clock.awaited(house.now().plus(Duration::from_secs(5)))).await;
+        until("typing", async || !house.whatsapp.asked().is_empty()).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
         house.advance(Duration::from_secs(3));
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(house.whatsapp.sent().len(), 1);
         house.advance(Duration::from_secs(2));
     };
-    let (sent, ()) = tokio::join!(single, drive);
+    let (sent, ()) = tokio::join!(within("the single send", single), drive);
     sent.unwrap();
     house.finish(session, &id).await;
     let to: Vec<_> = house.frames().into_iter().map(|(_, frame)| frame.chat).collect();
