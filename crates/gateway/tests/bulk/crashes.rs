@@ -12,7 +12,7 @@ use domain::{
 use proptest::prelude::*;
 use testkit::OnSend;
 
-use crate::house::{House, chat, steady, text, until};
+use crate::house::{House, chat, steady, text};
 
 #[tokio::test]
 async fn a_kill_in_the_middle_loses_and_doubles_nothing_and_keeps_the_pace() {
@@ -108,7 +108,7 @@ fn plans() -> impl Strategy<Value = Plan> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
     #[test]
     fn each_recipient_gets_it_once_or_the_result_says_why_not(plan in plans()) {
@@ -127,19 +127,20 @@ struct Made {
 async fn play(plan: Plan) {
     let mut house = House::start().await;
     let session = house.ready("bakery").await;
-    let mut made = Vec::new();
-    for (place, (people, options)) in plan.batches.iter().enumerate() {
-        let items = (0..*people)
-            .map(|number| text(number, chat(number), &format!("batch {place} item {number}")));
-        let accepted = house.create(session, items.collect(), options.clone()).await.unwrap();
-        made.push(Made { id: accepted.batch.id, options: options.clone(), cancelled: false });
-    }
+    // Before the first frame can leave.
     for outcome in &plan.outcomes {
         house.whatsapp.on_send(match *outcome {
             0 => OnSend::Ack,
             SILENCE => OnSend::Silence,
             code => OnSend::Refuse(code),
         });
+    }
+    let mut made = Vec::new();
+    for (place, (people, options)) in plan.batches.iter().enumerate() {
+        let items = (0..*people)
+            .map(|number| text(number, chat(number), &format!("batch {place} item {number}")));
+        let accepted = house.create(session, items.collect(), options.clone()).await.unwrap();
+        made.push(Made { id: accepted.batch.id, options: options.clone(), cancelled: false });
     }
     for step in plan.steps {
         act(&mut house, session, step, &mut made).await;
@@ -199,7 +200,7 @@ async fn tick(house: &mut House, session: SessionId) {
 
 /// Lets time pass until nothing is left to do; what is paused is resumed.
 async fn drive(house: &mut House, session: SessionId, made: &mut Vec<Made>) {
-    for _ in 0..2000 {
+    for _ in 0..400 {
         if house.store.bulk_sessions().await.unwrap().is_empty() && !house.ledger.is_dead() {
             return;
         }
@@ -213,7 +214,7 @@ async fn drive(house: &mut House, session: SessionId, made: &mut Vec<Made>) {
             (house.view(session, &one.id).await, house.items(session, &one.id).await);
         eprintln!("{batch:?} {items:?}");
     }
-    until("an end", async || false).await;
+    panic!("never: an end");
 }
 
 async fn check(house: &House, session: SessionId, made: &[Made], outcomes: &[u16]) {
@@ -241,13 +242,12 @@ async fn check(house: &House, session: SessionId, made: &[Made], outcomes: &[u16
         }
     }
     let mut ids: HashMap<String, Vec<_>> = HashMap::new();
-    for (place, (_, frame)) in frames.iter().enumerate() {
+    for (_, frame) in &frames {
         let Content::Text { body, .. } = &frame.content else { panic!() };
         let known = ids.entry(body.clone()).or_default();
         if !known.contains(&frame.id) {
             known.push(frame.id.clone());
         }
-        let _ = outcome(place);
     }
     for (said, item) in &texts {
         let on_wire = ids.get(said).cloned().unwrap_or_default();
@@ -260,7 +260,11 @@ async fn check(house: &House, session: SessionId, made: &[Made], outcomes: &[u16
                     .iter()
                     .enumerate()
                     .any(|(place, (_, frame))| frame.id == item.wa_id && outcome(place) != 0);
-                assert!(refused, "{said}: {item:?}");
+                let wire: Vec<_> = frames
+                    .iter()
+                    .map(|(at, frame)| (at.iso(), frame.id.as_str(), frame.content.body()))
+                    .collect();
+                assert!(refused, "{said}: {item:?} {wire:?}");
             }
             _ => assert!(on_wire.is_empty(), "{said}: {item:?}"),
         }
