@@ -5,6 +5,7 @@
 mod access;
 mod api_keys;
 mod app;
+mod bulk;
 mod chats;
 mod contacts;
 mod docs;
