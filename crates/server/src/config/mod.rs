@@ -62,7 +62,8 @@ pub fn load_defaults() -> Result<Settings, ConfigError> {
 }
 
 fn config_file(named: Option<&Path>, env: Env<'_>) -> Result<Option<PathBuf>, ConfigError> {
-    let named = named.map(Path::to_path_buf).or_else(|| env::set(env, "WAYPOST_CONFIG").map(PathBuf::from));
+    let named =
+        named.map(Path::to_path_buf).or_else(|| env::set(env, "WAYPOST_CONFIG").map(PathBuf::from));
     match named {
         Some(path) if !path.is_file() => {
             Err(ConfigError(format!("{}: no such configuration file", path.display())))
