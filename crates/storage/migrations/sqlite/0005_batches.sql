@@ -16,7 +16,7 @@ create table batch (
     check ((completed_at is null) = (state in ('pending','processing'))),
     check (hold_reason is null or state in ('pending','processing'))
 );
-create index batch_unfinished on batch (session_id, position) where state in ('pending','processing');
+create index batch_unfinished on batch (state, session_id) where state in ('pending','processing');
 create index batch_by_end on batch (completed_at) where completed_at is not null;
 
 create table batch_item (
@@ -31,7 +31,7 @@ create table batch_item (
     check ((state in ('pending','open')) = (content is not null))
 ) without rowid;
 create index batch_item_pending on batch_item (batch, place) where state = 'pending';
-create index batch_item_open on batch_item (batch, place) where state = 'open';
+create index batch_item_open on batch_item (state, batch) where state = 'open';
 
 -- The next bulk message of a session not before this time.
 create table batch_pace (

@@ -27,8 +27,9 @@ const UNFINISHED: &str = "select * from batch where session_id = $1 and state in
      order by position";
 const ITEMS: &str = "select * from batch_item where batch = (select position from batch where session_id = $1 and id = $2) \
      and ($3 = 0 or state <> 'pending') order by place limit $4 offset $5";
-const SESSIONS: &str = "select distinct session_id from batch where state in ('pending','processing') or exists \
-     (select 1 from batch_item where batch = position and state = 'open')";
+const SESSIONS: &str = "select session_id from batch where state in ('pending','processing') \
+     union select batch.session_id from batch_item join batch on batch.position = batch_item.batch \
+     where batch_item.state = 'open'";
 const ZONES: &str = "select distinct zone from batch_item \
      where batch = (select position from batch where session_id = $1 and id = $2) and state = 'pending'";
 const NEXT: &str = "select * from batch_item as item \

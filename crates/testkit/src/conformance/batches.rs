@@ -7,9 +7,7 @@ use domain::{
         ItemState, NewItem, Progress, Said,
     },
     event::EventType,
-    port::{
-        BatchChange, BatchStore as _, Created, ItemOutcome, NewBatch, Whom, Write, WriteOutcome,
-    },
+    port::{BatchChange, Created, ItemOutcome, NewBatch, Whom, Write, WriteOutcome},
 };
 
 use super::{ALL, Store, new_session};
