@@ -346,6 +346,8 @@ impl House {
         loop {
             let batch = self.view(session, id).await;
             if batch.state.is_over() {
+                // The commit is seen a moment before its events are remembered here.
+                until("the end's event", async || self.has_ended(id)).await;
                 self.timed.note();
                 return batch;
             }
@@ -364,6 +366,15 @@ impl House {
         let frames = self.frames();
         let gaps = frames.windows(2).map(|pair| pair[1].0.since(pair[0].0).as_millis());
         gaps.map(|gap| u64::try_from(gap).unwrap()).collect()
+    }
+
+    /// Whether the end of a batch was told.
+    fn has_ended(&self, id: &BatchId) -> bool {
+        let events = self.events.lock().unwrap();
+        events.iter().any(|event| {
+            let data = &event.draft.data;
+            data["batchId"] == id.as_str() && data["completedAt"].is_string()
+        })
     }
 
     /// The events of batches, in short.
