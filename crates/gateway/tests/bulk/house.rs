@@ -175,6 +175,7 @@ async fn life(
         webhooks: shared.clone(),
         api_keys: shared.clone(),
         queue: shared.clone(),
+        log: shared.clone(),
         device_keys: shared.clone(),
         people: shared.clone(),
         templates: shared.clone(),
