@@ -25,8 +25,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    AppState, api_keys, audit, bulk, chats, contacts, deliveries, error::ErrorBody, events,
-    health, media, messages, metrics, sessions, templates, webhooks, words::OrderByWord,
+    AppState, api_keys, audit, bulk, chats, contacts, deliveries, error::ErrorBody, events, health,
+    media, messages, metrics, sessions, templates, webhooks, words::OrderByWord,
 };
 
 /// Where the document is served.

@@ -44,8 +44,7 @@ use domain::{
     pacing::PacingRules,
     port::{
         ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, LogStore,
-        MediaFiles,
-        MediaRecords, MessageStore, PacingStore, PeopleStore, SessionStore, StoreError,
+        MediaFiles, MediaRecords, MessageStore, PacingStore, PeopleStore, SessionStore, StoreError,
         TemplateStore, WebhookStore, WhatsApp,
     },
 };

@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc};
 use anyhow::Context as _;
 use domain::{Entropy, pacing::PacingRules};
 use gateway::{
-    BulkOptions, Gateway, LiveOptions, MediaOptions, Options, Ports, RetentionOptions,
-    SendOptions, webhooks::WebhookOptions,
+    BulkOptions, Gateway, LiveOptions, MediaOptions, Options, Ports, RetentionOptions, SendOptions,
+    webhooks::WebhookOptions,
 };
 use storage::{FolderMedia, MasterKey, SqliteStore, StoreOptions};
 use whatsapp::{Engine, EngineOptions, MediaEndpoint};

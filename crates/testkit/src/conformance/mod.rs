@@ -22,9 +22,8 @@ use domain::{
     event::{Event, EventDraft},
     port::{
         ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, LogStore,
-        MediaRecords,
-        MessageStore, PacingStore, Page, PeopleStore, SessionStore, TemplateStore, WebhookStore,
-        Write, WriteOutcome,
+        MediaRecords, MessageStore, PacingStore, Page, PeopleStore, SessionStore, TemplateStore,
+        WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
 };
