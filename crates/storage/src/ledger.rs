@@ -152,7 +152,7 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(Applied, Vec<Eve
         }
         Write::Batch { session, batch, change, at, event } => {
             let change = change.as_ref().clone();
-            batch::change(unit, *session, batch, change, (event.clone(), *at)).await?
+            batch::change(unit, *session, batch, change, (*event, *at)).await?
         }
     };
     Ok(events.map_or((Applied::Unchanged, vec![]), |events| (Applied::Changed, events)))

@@ -199,7 +199,7 @@ async fn tick(house: &mut House, session: SessionId) {
 }
 
 /// Lets time pass until nothing is left to do; what is paused is resumed.
-async fn drive(house: &mut House, session: SessionId, made: &mut Vec<Made>) {
+async fn drive(house: &mut House, session: SessionId, made: &mut [Made]) {
     for _ in 0..400 {
         if house.store.bulk_sessions().await.unwrap().is_empty() && !house.ledger.is_dead() {
             return;
@@ -252,7 +252,7 @@ async fn check(house: &House, session: SessionId, made: &[Made], outcomes: &[u16
     for (said, item) in &texts {
         let on_wire = ids.get(said).cloned().unwrap_or_default();
         match item.state {
-            ItemState::Sent => assert_eq!(on_wire, [item.wa_id.clone()], "{said}"),
+            ItemState::Sent => assert_eq!(on_wire, std::slice::from_ref(&item.wa_id), "{said}"),
             ItemState::Failed => {
                 assert!(item.error.is_some());
                 assert!(on_wire.len() <= 1, "{said}");
