@@ -49,7 +49,7 @@ async fn every_single_write_may_be_the_last() {
     for writes in 1..=8 {
         let id = house.batch(session, 3, steady(2)).await;
         house.die_after(writes);
-        drive(&mut house, session, &mut vec![]).await;
+        drive(&mut house, session, &mut []).await;
         let batch = house.view(session, &id).await;
         assert_eq!((batch.state, batch.progress.sent), (BatchState::Completed, 3), "{writes}");
         checked += 1;
