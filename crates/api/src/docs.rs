@@ -56,7 +56,12 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Audit", description = "Who did what"),
         (name = "Health", description = "Is it alive, can it work"),
     ),
-    components(schemas(ErrorBody, OrderByWord)),
+    components(schemas(
+        ErrorBody,
+        OrderByWord,
+        bulk::AcceptedBody,
+        bulk::ForecastBody
+    )),
 )]
 struct Document;
 
