@@ -29,8 +29,37 @@ pub fn must(mut command: Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What tests run beside cargo: how it is looked for, and the Debian package that brings it.
+const TOOLS: [(&[&str], &str); 2] =
+    [(&["python3", "-m", "pip", "--version"], "python3-pip"), (&["npm", "--version"], "npm")];
+
+/// Installs what a fresh machine lacks.
+fn install_tools() -> anyhow::Result<()> {
+    let works = |probe: &[&str]| {
+        let (program, args) = probe.split_first().map_or(("true", probe), |(p, rest)| (*p, rest));
+        let mut command = Command::new(program);
+        command.args(args).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    let missing: Vec<&str> =
+        TOOLS.iter().filter(|(probe, _)| !works(probe)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("installing {} for the tests", missing.join(" and "));
+    let apt = |args: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+        must(command)
+    };
+    apt(&["update", "-q"])
+        .and_then(|()| apt(&[&["install", "-y", "-q"][..], &missing].concat()))
+        .with_context(|| format!("the tests need {}: please install it", missing.join(" and ")))
+}
+
 /// `cargo xtask test`: with nextest where it is installed, with cargo's own runner elsewhere.
 pub fn test(args: &[String]) -> anyhow::Result<()> {
+    install_tools()?;
     let nextest =
         cargo(&["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let runner: &[&str] =

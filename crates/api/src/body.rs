@@ -141,6 +141,18 @@ impl RawBody {
     }
 }
 
+/// A value as its type, if the schema of that type takes it; otherwise everything that is wrong with it.
+///
+/// # Errors
+/// The problems.
+pub fn checked<T: DeserializeOwned + ToSchema>(mut value: Value) -> Result<T, Vec<String>> {
+    let problems = schema::check(&T::name(), &mut value);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    serde_json::from_value(value).map_err(|error| vec![error.to_string()])
+}
+
 /// A checked body.
 pub struct Body<T>(pub T);
 

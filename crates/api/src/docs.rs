@@ -25,7 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    AppState, api_keys, audit, chats, contacts, deliveries, error::ErrorBody, events, health,
+    AppState, api_keys, audit, bulk, chats, contacts, deliveries, error::ErrorBody, events, health,
     media, messages, metrics, sessions, templates, webhooks, words::OrderByWord,
 };
 
@@ -56,7 +56,12 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Audit", description = "Who did what"),
         (name = "Health", description = "Is it alive, can it work"),
     ),
-    components(schemas(ErrorBody, OrderByWord)),
+    components(schemas(
+        ErrorBody,
+        OrderByWord,
+        bulk::AcceptedBody,
+        bulk::ForecastBody
+    )),
 )]
 struct Document;
 
@@ -66,6 +71,7 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(api_keys::routes())
         .merge(sessions::routes())
         .merge(messages::routes())
+        .merge(bulk::routes())
         .merge(templates::routes())
         .merge(media::routes())
         .merge(chats::routes())

@@ -19,6 +19,7 @@ mod address;
 mod api_keys;
 mod audit;
 mod body;
+mod bulk;
 mod chats;
 mod contacts;
 mod deliveries;

@@ -2,6 +2,7 @@
 
 use domain::{
     api_key::Role,
+    batch::{BatchState, HoldReason},
     delivery::{PauseReason, SignatureScheme},
     event::EventType,
     message::{Direction, MessageStatus, MessageType},
@@ -101,6 +102,30 @@ word_schema!(
     "MessageDirection",
     "Which way the message went.",
     [Direction::Incoming, Direction::Outgoing].map(Direction::as_str).to_vec()
+);
+word_schema!(
+    BatchStatusWord,
+    "BatchStatus",
+    "Where a batch stands.",
+    BatchState::ALL.map(BatchState::as_str).to_vec()
+);
+word_schema!(
+    ItemStatusWord,
+    "BatchItemStatus",
+    "What became of a message of a batch.",
+    vec!["pending", "sent", "failed", "cancelled"]
+);
+word_schema!(
+    HoldWord,
+    "BatchPauseReason",
+    "Why a batch does not send now.",
+    HoldReason::ALL.map(HoldReason::as_str).to_vec()
+);
+word_schema!(
+    BulkTypeWord,
+    "BulkMessageType",
+    "What kind of message it is.",
+    vec!["text", "image", "video", "audio", "document"]
 );
 word_schema!(
     EventWord,

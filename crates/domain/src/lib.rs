@@ -21,6 +21,7 @@
 pub mod address;
 pub mod api_key;
 pub mod backoff;
+pub mod batch;
 pub mod chat;
 pub mod content;
 pub mod delivery;

@@ -5,7 +5,7 @@
 //! - [`Sessions`] holds one task per session whose engine is loaded; the pure `domain::session::transition` decides, the
 //!   task performs. Its sink commits what WhatsApp says before WhatsApp is acknowledged.
 //! - [`Messages`] stores a row with its WhatsApp id before the first byte leaves, then waits for the server's answer.
-//!   [`Templates`] keeps texts for it; [`Hooks`] lets code of this process join in.
+//!   [`Batches`] sends to many, at a pace, whatever happens. [`Templates`] keeps texts for it; [`Hooks`] lets code of this process join in.
 //! - [`Webhooks`] registers receivers; its dispatcher claims lanes and delivers them in order.
 //! - [`ApiKeys`] opens and closes the API.
 //!
@@ -19,6 +19,7 @@ mod acks;
 pub mod activity;
 pub mod api_keys;
 pub mod audit;
+pub mod batches;
 pub mod egress;
 pub mod health;
 pub mod hooks;
@@ -42,8 +43,8 @@ use domain::{
     Clock, Entropy,
     pacing::PacingRules,
     port::{
-        ApiKeyStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, LogStore, MediaFiles,
-        MediaRecords, MessageStore, PacingStore, PeopleStore, SessionStore, StoreError,
+        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, LogStore,
+        MediaFiles, MediaRecords, MessageStore, PacingStore, PeopleStore, SessionStore, StoreError,
         TemplateStore, WebhookStore, WhatsApp,
     },
 };
@@ -54,6 +55,7 @@ use tokio::sync::Notify;
 pub use activity::Activities;
 pub use api_keys::ApiKeys;
 pub use audit::Audit;
+pub use batches::{Batches, BulkOptions};
 pub use health::{Health, Readiness};
 pub use hooks::Hooks;
 pub use live::{Live, LiveOptions};
@@ -85,6 +87,7 @@ pub struct Ports {
     pub templates: Arc<dyn TemplateStore>,
     pub idempotency: Arc<dyn IdempotencyStore>,
     pub pacing: Arc<dyn PacingStore>,
+    pub batches: Arc<dyn BatchStore>,
     pub media_records: Arc<dyn MediaRecords>,
     pub media_files: Arc<dyn MediaFiles>,
     pub whatsapp: Arc<dyn WhatsApp>,
@@ -101,6 +104,8 @@ pub struct Options {
     pub restore_concurrency: usize,
     /// Sends.
     pub sends: SendOptions,
+    /// Batches.
+    pub bulk: BulkOptions,
     /// Files, in both directions.
     pub media: MediaOptions,
     /// Webhook delivery.
@@ -122,6 +127,7 @@ impl Default for Options {
             max_concurrent_sessions: 0,
             restore_concurrency: 3,
             sends: SendOptions::default(),
+            bulk: BulkOptions::default(),
             media: MediaOptions::default(),
             webhooks: WebhookOptions::default(),
             live: LiveOptions::default(),
@@ -177,6 +183,8 @@ pub struct Gateway {
     pub sessions: Sessions,
     /// Sends and what was said.
     pub messages: Messages,
+    /// Many recipients at a pace.
+    pub batches: Batches,
     /// Stored texts.
     pub templates: Templates,
     /// People and chats.
@@ -237,6 +245,15 @@ impl Gateway {
             supervisor: &supervisor,
             pages: webhooks.egress(),
         });
+        let batches = Batches::build(batches::Parts {
+            options: &options,
+            ports: &ports,
+            sessions: &sessions,
+            messages: &messages,
+            media: &media,
+            webhooks: &webhooks,
+            supervisor: &supervisor,
+        });
         let api_keys = ApiKeys::build(&ports, &supervisor);
         let health = Health::build(&ports, &supervisor);
         let meter = webhooks.meter();
@@ -247,6 +264,7 @@ impl Gateway {
         Ok(Self {
             sessions,
             messages,
+            batches,
             templates,
             people,
             media,

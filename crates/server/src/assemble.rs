@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use anyhow::Context as _;
 use domain::{Entropy, pacing::PacingRules};
 use gateway::{
-    Gateway, LiveOptions, MediaOptions, Options, Ports, RetentionOptions, SendOptions,
+    BulkOptions, Gateway, LiveOptions, MediaOptions, Options, Ports, RetentionOptions, SendOptions,
     webhooks::WebhookOptions,
 };
 use storage::{FolderMedia, MasterKey, SqliteStore, StoreOptions};
@@ -82,6 +82,7 @@ fn ports(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Ports> {
         templates: Arc::new(store.clone()),
         idempotency: Arc::new(store.clone()),
         pacing: Arc::new(store.clone()),
+        batches: Arc::new(store.clone()),
         media_records: Arc::new(store.clone()),
         media_files: Arc::new(media_files(settings)?),
         whatsapp: Arc::new(engine(settings, store)?),
@@ -116,6 +117,11 @@ fn options(settings: &Settings) -> Options {
         max_concurrent_sessions: settings.sessions.max_concurrent,
         restore_concurrency: settings.sessions.restore_concurrency,
         sends: sends(settings),
+        bulk: BulkOptions {
+            unfinished_max: settings.bulk.max_concurrent_batches,
+            kept: std::time::Duration::from_secs(settings.bulk.keep_days * 86_400),
+            ..BulkOptions::default()
+        },
         media: MediaOptions {
             bytes_max: settings.media.bytes_max,
             fetch_limit: millis(settings.media.fetch_timeout_ms),

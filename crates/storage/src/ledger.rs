@@ -8,6 +8,7 @@ use domain::{
 };
 
 use crate::{
+    batch,
     delivery::push,
     error::{Doing as _, gone},
     media,
@@ -148,6 +149,10 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(Applied, Vec<Eve
         Write::PatchSession { session, patch, events } => {
             let patch = SessionPatch::clone(patch);
             some_if(session::patch(unit, *session, patch).await?, events)
+        }
+        Write::Batch { session, batch, change, at, event } => {
+            let change = change.as_ref().clone();
+            batch::change(unit, *session, batch, change, (*event, *at)).await?
         }
     };
     Ok(events.map_or((Applied::Unchanged, vec![]), |events| (Applied::Changed, events)))

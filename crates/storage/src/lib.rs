@@ -15,6 +15,7 @@
 
 mod api_key;
 mod audit;
+mod batch;
 mod crypt;
 mod delivery;
 mod device_key;

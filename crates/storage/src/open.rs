@@ -124,7 +124,8 @@ impl SqliteStore {
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers.max(1))
             .acquire_timeout(Duration::from_secs(10))
-            .connect_with(connection(&path).read_only(true))
+            // SQLite's own default: what they read is small, and there are several of them.
+            .connect_with(connection(&path).read_only(true).pragma("cache_size", "-2000"))
             .await
             .doing("opening the database")
             .map_err(failed)?;

@@ -4,6 +4,7 @@
 //! id and whether details may be told. What went wrong inside is logged there, once, with its causes; the caller gets a
 //! request id instead.
 
+mod batches;
 mod gateway;
 mod sends;
 
@@ -22,6 +23,7 @@ use domain::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use batches::batch_error;
 pub use gateway::OnPath;
 pub use sends::{send_error, template_error};
 

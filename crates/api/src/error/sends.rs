@@ -113,7 +113,7 @@ fn engine_error(error: EngineError) -> ApiError {
     }
 }
 
-fn media_error(error: MediaError) -> ApiError {
+pub(super) fn media_error(error: MediaError) -> ApiError {
     match error {
         MediaError::NotHttp => ApiError::problem("url must be a URL address"),
         MediaError::BadBase64 => ApiError::problem(error),

@@ -111,6 +111,7 @@ impl App {
             templates: shared.clone(),
             idempotency: shared.clone(),
             pacing: shared.clone(),
+            batches: shared.clone(),
             media_records: shared,
             media_files: Arc::new(FolderMedia::open(&dir.path().join("media")).unwrap()),
             whatsapp: Arc::new(whatsapp.clone()),

@@ -6,6 +6,7 @@ mod access;
 mod api_keys;
 mod app;
 mod audit;
+mod bulk;
 mod chats;
 mod contacts;
 mod deliveries;

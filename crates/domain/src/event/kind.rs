@@ -54,6 +54,18 @@ event_types! {
     CallMissed = "call.missed",
     WebhookPaused = "webhook.paused",
     WebhookDisabled = "webhook.disabled",
+    /// An addition to OpenWA: the first message of a batch was handed over.
+    BatchStarted = "batch.started",
+    /// An addition to OpenWA: a batch got further; at most every few seconds.
+    BatchProgress = "batch.progress",
+    /// An addition to OpenWA: every item of a batch has its outcome.
+    BatchCompleted = "batch.completed",
+    /// An addition to OpenWA: a batch was stopped by an error, or nothing of it could be sent.
+    BatchFailed = "batch.failed",
+    /// An addition to OpenWA: a batch was ended by its user.
+    BatchCancelled = "batch.cancelled",
+    /// An addition to OpenWA: a batch does not send for a while, or until its user resumes it.
+    BatchPaused = "batch.paused",
 }
 
 impl EventType {
@@ -119,7 +131,7 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        assert_eq!(EventType::ALL.len(), 28);
+        assert_eq!(EventType::ALL.len(), 34);
         for kind in EventType::ALL {
             assert_eq!(EventType::parse(kind.as_str()), Some(*kind));
         }

@@ -4,6 +4,7 @@
 //! and one [`Delivery`](crate::delivery::Delivery) per webhook that wants it. The builders give every event the data
 //! and the idempotency key of OpenWA's contract.
 
+mod batch;
 mod build;
 mod change;
 mod kind;
@@ -19,6 +20,7 @@ use crate::{
     time::Timestamp,
 };
 
+pub use batch::batch_event;
 pub use build::{Ack, inbound_message, message_ack, message_failed, message_sent, session_event};
 pub use change::{
     Change, call_event, message_edited, message_media, message_reaction, message_revoked,

@@ -4,12 +4,13 @@ use async_trait::async_trait;
 
 use serde::{Deserialize, Serialize};
 
-use super::StoreResult;
+use super::{BatchChange, StoreResult};
 use crate::{
     address::{ChatId, PhoneNumber},
+    batch::BatchId,
     chat::{ChatMark, ContactPatch, Identity},
     event::{Event, EventDraft},
-    ids::{SessionId, WaMessageId},
+    ids::{EventId, SessionId, WaMessageId},
     media::{MediaRecord, MediaState},
     message::{Message, MessageStatus, MessageType, OutgoingMessage},
     proxy::ProxyUrl,
@@ -119,6 +120,19 @@ pub enum Write {
         patch: Box<SessionPatch>,
         /// Recorded if the session exists.
         events: Vec<EventDraft>,
+    },
+    /// Change a batch; the event it causes, if any, is made of the batch as it is then.
+    Batch {
+        /// Whose.
+        session: SessionId,
+        /// Which.
+        batch: BatchId,
+        /// What.
+        change: Box<BatchChange>,
+        /// Now.
+        at: Timestamp,
+        /// The event's id.
+        event: EventId,
     },
     /// Record an event by itself.
     Append {

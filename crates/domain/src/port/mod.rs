@@ -3,6 +3,7 @@
 //! `storage` implements [`Ledger`], the stores, [`DeliveryQueue`], [`LogStore`] and [`DeviceKeys`]; `whatsapp` implements
 //! [`WhatsApp`] and [`Connection`]; `gateway` implements [`EngineSink`].
 
+mod batches;
 mod engine;
 mod keys;
 mod lanes;
@@ -14,6 +15,9 @@ mod stores;
 
 use std::sync::Arc;
 
+pub use batches::{
+    BatchChange, BatchStore, BulkFacts, Created, ItemOutcome, NewBatch, OpenItem, Whom,
+};
 pub use engine::{
     Call, CallOutcome, Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind,
     WhatsApp,

@@ -78,6 +78,7 @@ impl Stage {
             api_keys: shared.clone(),
             queue: shared.clone(),
             log: shared.clone(),
+            batches: shared.clone(),
             device_keys: shared.clone(),
             people: shared.clone(),
             templates: shared.clone(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{
     ChatId, SessionId, WaMessageId,
-    content::{self, ContactCard, Content, MediaKind},
+    content::{self, ContactCard, Content, MediaKind, RemoteMedia},
     event::describe,
     media::{MediaRecord, MediaState},
     message::Quoted,
@@ -13,7 +13,10 @@ use domain::{
 };
 use serde_json::{Value, json};
 
-use super::{MediaInput, Messages, Preview, QuoteRef, Say, SendError, ToSend};
+use super::{
+    MediaInput, Messages, Preview, QuoteRef, Say, SendError, ToSend,
+    bulk::{FromBatch, Uploaded},
+};
 use crate::{media::MediaError, preview, sessions::Link};
 
 /// Longest upload to WhatsApp's media servers: 50 MiB at a slow line.
@@ -94,6 +97,7 @@ impl Messages {
         link: &Link,
         chat: ChatId,
         to_send: ToSend,
+        item: Option<&FromBatch>,
     ) -> Result<Draft, SendError> {
         let quoted = self.quoted(session, &chat, to_send.quoted).await?;
         let mut kept = None;
@@ -110,9 +114,27 @@ impl Messages {
                 Content::Text { body: text, preview }
             }
             Say::Media { kind, input, mimetype, filename, caption } => {
-                let attachment = self.attach(kind, input, mimetype, filename, caption).await?;
-                kept = Some(attachment.kept.clone());
-                self.upload(link, attachment).await?
+                let file = self.uploaded(link, kind, input, item).await?;
+                kept = Some(file.kept.clone());
+                let mimetype =
+                    mimetype.or(file.told_type).unwrap_or_else(|| usual_type(kind).to_owned());
+                let filename = match kind {
+                    MediaKind::Document => Some(
+                        filename.or(file.told_name).unwrap_or_else(|| DOCUMENT_NAME.to_owned()),
+                    ),
+                    _ => filename,
+                };
+                let size_bytes = file.kept.size_bytes;
+                let (seconds, remote) = (None, Some(file.remote));
+                Content::Media(Box::new(content::Media {
+                    kind,
+                    mimetype,
+                    filename,
+                    caption,
+                    size_bytes,
+                    seconds,
+                    remote,
+                }))
             }
             Say::Location(place) => Content::Location(place),
             Say::Contact { name, number } => {
@@ -147,58 +169,45 @@ impl Messages {
         Ok(Some((Quoted { id, body: found.body.unwrap_or_default() }, author)))
     }
 
-    /// Brings the file into the media store.
-    async fn attach(
+    /// Brings a file into the media store and to WhatsApp; for a batch once, as long as WhatsApp keeps it.
+    async fn uploaded(
         &self,
+        link: &Link,
         kind: MediaKind,
         input: MediaInput,
-        mimetype: Option<String>,
-        filename: Option<String>,
-        caption: Option<String>,
-    ) -> Result<Attachment, SendError> {
+        item: Option<&FromBatch>,
+    ) -> Result<Uploaded, SendError> {
+        let clock = &self.shared.ports.clock;
+        if let Some(known) = item.and_then(|item| item.known(kind, &input, clock.now())) {
+            return Ok(known);
+        }
         let media = &self.shared.media;
-        let (kept, told_type, told_name) = match input {
+        let (kept, told_type, told_name) = match &input {
             MediaInput::Base64(text) => {
-                (media.keep_base64(&text).await.map_err(SendError::Media)?, None, None)
+                (media.keep_base64(text).await.map_err(SendError::Media)?, None, None)
             }
+            MediaInput::Kept(kept) => (kept.clone(), None, None),
             MediaInput::Url(url) => {
-                let fetched = media.fetch(&url).await.map_err(SendError::Media)?;
+                let fetched = media.fetch(url).await.map_err(SendError::Media)?;
                 (fetched.kept, fetched.mimetype, fetched.filename)
             }
         };
-        let mimetype = mimetype.or(told_type).unwrap_or_else(|| usual_type(kind).to_owned());
-        let filename = match kind {
-            MediaKind::Document => {
-                Some(filename.or(told_name).unwrap_or_else(|| DOCUMENT_NAME.to_owned()))
-            }
-            _ => filename,
-        };
-        Ok(Attachment { kind, mimetype, filename, caption, seconds: None, kept })
+        let remote = self.upload_file(link, kind, &kept).await?;
+        let file = Uploaded { kept, told_type, told_name, remote, at: clock.now() };
+        if let Some(item) = item {
+            item.remember(kind, &input, &file);
+        }
+        Ok(file)
     }
 
-    /// Uploads a kept file to WhatsApp.
+    /// Uploads a kept file to WhatsApp as a content.
     pub(super) async fn upload(
         &self,
         link: &Link,
         attachment: Attachment,
     ) -> Result<Content, SendError> {
         let Attachment { kind, mimetype, filename, caption, seconds, kept } = attachment;
-        let opened = self.shared.ports.media_files.open(&kept.id).await;
-        let opened = opened.map_err(SendError::Store)?;
-        let Some((file, _)) = opened else { return Err(SendError::Media(MediaError::NotStored)) };
-        let clock = &self.shared.ports.clock;
-        let limit = clock.now().plus(UPLOAD_LIMIT);
-        let uploaded = tokio::select! {
-            uploaded = link.connection.upload(kind, file) => uploaded,
-            () = clock.sleep_until(limit) => Err(EngineError::Unanswered(None)),
-        };
-        let remote = uploaded.map_err(|error| match error {
-            // No message was made of it: nothing can have gone out.
-            EngineError::Unanswered(_) | EngineError::NotConnected => {
-                SendError::NotReady(SessionStatus::Initializing)
-            }
-            error => SendError::Engine(error),
-        })?;
+        let remote = self.upload_file(link, kind, &kept).await?;
         Ok(Content::Media(Box::new(content::Media {
             kind,
             mimetype,
@@ -208,6 +217,30 @@ impl Messages {
             seconds,
             remote: Some(remote),
         })))
+    }
+
+    async fn upload_file(
+        &self,
+        link: &Link,
+        kind: MediaKind,
+        kept: &KeptMedia,
+    ) -> Result<RemoteMedia, SendError> {
+        let opened = self.shared.ports.media_files.open(&kept.id).await;
+        let opened = opened.map_err(SendError::Store)?;
+        let Some((file, _)) = opened else { return Err(SendError::Media(MediaError::NotStored)) };
+        let clock = &self.shared.ports.clock;
+        let limit = clock.now().plus(UPLOAD_LIMIT);
+        let uploaded = tokio::select! {
+            uploaded = link.connection.upload(kind, file) => uploaded,
+            () = clock.sleep_until(limit) => Err(EngineError::Unanswered(None)),
+        };
+        uploaded.map_err(|error| match error {
+            // No message was made of it: nothing can have gone out.
+            EngineError::Unanswered(_) | EngineError::NotConnected => {
+                SendError::NotReady(SessionStatus::Initializing)
+            }
+            error => SendError::Engine(error),
+        })
     }
 }
 

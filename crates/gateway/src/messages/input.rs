@@ -39,7 +39,7 @@ fn shown_fields(to_send: &ToSend) -> Map<String, Value> {
         Say::Media { input, mimetype, filename, caption, .. } => {
             let url = match input {
                 MediaInput::Url(url) => Some(url),
-                MediaInput::Base64(_) => None,
+                MediaInput::Base64(_) | MediaInput::Kept(_) => None,
             };
             some(json!({
                 "url": url, "mimetype": mimetype, "filename": filename, "caption": caption,
@@ -90,10 +90,11 @@ pub(super) fn read(before: &ToSend, input: &Value) -> Result<ToSend, String> {
         Say::Text { .. } => {
             Say::Text { text: reader.needed("text", TEXT_MAX)?, preview: reader.preview()? }
         }
-        Say::Media { kind, .. } => {
+        Say::Media { kind, input: given, .. } => {
             let input = match (reader.text("base64", usize::MAX)?, reader.text("url", URL_MAX)?) {
                 (Some(base64), _) => MediaInput::Base64(base64),
                 (None, Some(url)) => MediaInput::Url(url),
+                (None, None) if matches!(given, MediaInput::Kept(_)) => given.clone(),
                 (None, None) => return Err("a hook left neither url nor base64".into()),
             };
             Say::Media {

@@ -11,6 +11,7 @@
 //! dies, [`settle`] finishes it after the next connect, under the same id. Sends of one chat leave in the order in which
 //! they were accepted. A caller that goes away does not stop its send.
 
+mod bulk;
 mod carry;
 mod change;
 mod compose;
@@ -43,6 +44,7 @@ use crate::{
     sessions::{Inner, Link, NoLink},
 };
 
+pub(crate) use bulk::{FromBatch, Uploads};
 pub use error::SendError;
 pub(crate) use outbox::Outbox;
 use outbox::{Passing, Place};

@@ -15,7 +15,7 @@ use std::{
 };
 
 use domain::{ChatId, SessionId, port::Connection};
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, oneshot, watch};
+use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, oneshot, watch};
 
 /// Sends that may be under way in one chat; more are refused.
 pub(crate) const IN_CHAT_MAX: usize = 256;
@@ -26,12 +26,15 @@ pub(crate) const IN_ALL_MAX: usize = 10_000;
 #[derive(Clone, Default)]
 pub(crate) struct Outbox {
     lines: Arc<Mutex<Lines>>,
+    /// Told whenever a session has no place taken any more.
+    idle: Arc<Notify>,
     gates: Arc<Mutex<HashMap<SessionId, Gate>>>,
 }
 
 #[derive(Default)]
 struct Lines {
     by_chat: HashMap<(SessionId, ChatId), VecDeque<Waiting>>,
+    by_session: HashMap<SessionId, usize>,
     count: usize,
     next: u64,
 }
@@ -65,6 +68,7 @@ impl Outbox {
         }
         let (tell, told) = oneshot::channel();
         lines.count += 1;
+        *lines.by_session.entry(session).or_default() += 1;
         lines.next += 1;
         let number = lines.next;
         let mut waiting = Waiting { number, tell: Some(tell) };
@@ -73,6 +77,19 @@ impl Outbox {
         }
         lines.by_chat.entry(key.clone()).or_default().push_back(waiting);
         Ok(Place { outbox: self.clone(), key, number, told })
+    }
+
+    /// Completes when no send of a session is on its way to the wire.
+    pub(crate) async fn idle(&self, session: SessionId) {
+        loop {
+            let told = self.idle.notified();
+            tokio::pin!(told);
+            told.as_mut().enable();
+            if !self.lines().by_session.contains_key(&session) {
+                return;
+            }
+            told.await;
+        }
     }
 
     /// The gate of a session.
@@ -112,6 +129,13 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut lines = self.outbox.lines();
         lines.count = lines.count.saturating_sub(1);
+        if let Some(taken) = lines.by_session.get_mut(&self.key.0) {
+            *taken -= 1;
+            if *taken == 0 {
+                lines.by_session.remove(&self.key.0);
+                self.outbox.idle.notify_waiters();
+            }
+        }
         let Some(line) = lines.by_chat.get_mut(&self.key) else { return };
         line.retain(|waiting| waiting.number != self.number);
         match line.front_mut() {
@@ -217,6 +241,7 @@ mod tests {
         assert!(first.turn().now_or_never().is_some());
         assert!(other.turn().now_or_never().is_some());
         assert!(second.turn().now_or_never().is_none());
+        assert!(outbox.idle(session()).now_or_never().is_none());
         // Giving up in the middle lets nobody overtake.
         drop(second);
         assert!(third.turn().now_or_never().is_none());
@@ -236,5 +261,6 @@ mod tests {
         drop(places);
         assert!(outbox.lines().by_chat.is_empty());
         assert_eq!(outbox.lines().count, 0);
+        assert!(outbox.idle(session()).now_or_never().is_some());
     }
 }

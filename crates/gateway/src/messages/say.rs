@@ -6,6 +6,7 @@ use domain::{
     ChatId, TemplateId, WaMessageId,
     content::{LinkPreview, Location, MediaKind, Poll},
     message::MessageStatus,
+    port::KeptMedia,
 };
 
 /// A message to send.
@@ -91,6 +92,8 @@ pub enum MediaInput {
     Url(String),
     /// The request itself.
     Base64(String),
+    /// The media store.
+    Kept(KeptMedia),
 }
 
 impl std::fmt::Debug for MediaInput {
@@ -99,6 +102,7 @@ impl std::fmt::Debug for MediaInput {
             // Addresses may hold passwords.
             Self::Url(_) => f.write_str("Url"),
             Self::Base64(text) => write!(f, "Base64({} characters)", text.len()),
+            Self::Kept(kept) => write!(f, "Kept({})", kept.id.as_str()),
         }
     }
 }

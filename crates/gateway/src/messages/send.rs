@@ -13,8 +13,8 @@ use domain::{
 use serde_json::{Value, json};
 
 use super::{
-    Answered, IdempotencyKey, Messages, SendError, Sent, ToSend, compose::Draft, input,
-    outbox::Place, typing,
+    Answered, IdempotencyKey, Messages, SendError, Sent, ToSend, bulk::FromBatch, compose::Draft,
+    input, outbox::Place, typing,
 };
 use crate::{
     acks::{self, Ticket},
@@ -33,13 +33,13 @@ pub(super) async fn run(
 ) -> Result<Answered, SendError> {
     this.session(session).await?;
     let Some(key) = key else {
-        let sent = this.paced_send(session, to_send, place, None).await?;
+        let sent = this.paced_send(session, to_send, place, None, None).await?;
         return Ok(Answered { sent, replayed: false });
     };
     match this.shared.keys.begin(session, &key).await? {
         Begun::Replay(sent) => Ok(Answered { sent, replayed: true }),
         Begun::Fresh(held) => {
-            let result = this.paced_send(session, to_send, place, Some(key.key)).await;
+            let result = this.paced_send(session, to_send, place, Some(key.key), None).await;
             held.end(&result).await;
             result.map(|sent| Answered { sent, replayed: false })
         }
@@ -47,16 +47,17 @@ pub(super) async fn run(
 }
 
 impl Messages {
-    async fn paced_send(
+    pub(super) async fn paced_send(
         &self,
         session: SessionId,
         to_send: ToSend,
         place: Option<Place>,
         key: Option<String>,
+        item: Option<&FromBatch>,
     ) -> Result<Sent, SendError> {
         let chat = self.canonical(session, &to_send.chat).await?;
         let admitted = self.shared.pacing.admit(session, &chat).await?;
-        let result = self.hooked_send(session, to_send, place, key).await;
+        let result = self.hooked_send(session, to_send, place, key, item).await;
         admitted.settle(&result).await;
         result
     }
@@ -68,14 +69,17 @@ impl Messages {
         to_send: ToSend,
         place: Option<Place>,
         key: Option<String>,
+        item: Option<&FromBatch>,
     ) -> Result<Sent, SendError> {
         let hooks = &self.shared.hooks;
-        let to_send = self.ask_before(session, to_send).await?;
+        let source = item.map(FromBatch::source);
+        let to_send = self.ask_before(session, to_send, source).await?;
         let word = to_send.say.word();
         let input = hooks.listens(HookPoint::MessageFailed).then(|| input::shown(&to_send));
-        let (draft, place, link) = self.prepare(session, to_send, place).await?;
+        let (draft, place, link) = self.prepare(session, to_send, place, item).await?;
         let text = match &draft.content {
-            Content::Text { body, .. } => Some(body.chars().count()),
+            // A batch has its own pace.
+            Content::Text { body, .. } if item.is_none() => Some(body.chars().count()),
             _ => None,
         };
         if let Some(characters) = text {
@@ -83,7 +87,7 @@ impl Messages {
         }
         let typed = text.is_some() && !self.shared.options.typing_max.is_zero();
         let chat = draft.chat.clone();
-        let handed = self.hand_over(session, draft, key).await;
+        let handed = self.hand_over(session, draft, key, item).await;
         if typed {
             typing::show(&*self.shared.ports.clock, &*link.connection, &chat, Typing::Paused).await;
         }
@@ -92,7 +96,7 @@ impl Messages {
             Ok((message, ticket)) => self.answer(session, &message, ticket).await,
             Err(error) => Err(error),
         };
-        self.tell_after(session, word, input, &result).await;
+        self.tell_after(session, word, (input, source), &result).await;
         result
     }
 
@@ -102,8 +106,10 @@ impl Messages {
         session: SessionId,
         to_send: ToSend,
         place: Option<Place>,
+        item: Option<&FromBatch>,
     ) -> Result<(Draft, Option<Place>, Link), SendError> {
         let link = self.link(session).await?;
+        FromBatch::check(item, &link)?;
         let chat = self.canonical(session, &to_send.chat).await?;
         let mut place = match place {
             Some(place) if !place.is_in(&chat) => {
@@ -114,7 +120,7 @@ impl Messages {
             }
             place => place,
         };
-        let draft = self.compose(session, &link, chat, to_send).await?;
+        let draft = self.compose(session, &link, chat, to_send, item).await?;
         if let Some(place) = place.as_mut() {
             place.turn().await;
         }
@@ -139,9 +145,12 @@ impl Messages {
         session: SessionId,
         draft: Draft,
         key: Option<String>,
+        item: Option<&FromBatch>,
     ) -> Result<(Arc<Message>, Option<Ticket>), SendError> {
         let (link, _passing) = self.pass(session).await?;
-        let (message, new, outgoing) = self.row(session, &link.from, draft, key);
+        FromBatch::check(item, &link)?;
+        let id = item.map(|item| item.id.clone());
+        let (message, new, outgoing) = self.row(session, &link.from, draft, (key, id));
         // Waiting begins before the first byte leaves, so that no answer is too early.
         let ticket = self.shared.waiters.wait(message.clone());
         let insert = Write::InsertMessage { message: Box::new(new), events: vec![] };
@@ -181,10 +190,10 @@ impl Messages {
         session: SessionId,
         from: &str,
         draft: Draft,
-        key: Option<String>,
+        (key, id): (Option<String>, Option<WaMessageId>),
     ) -> (Arc<Message>, NewMessage, OutgoingMessage) {
         let ports = &self.shared.ports;
-        let id = WaMessageId::new(&*ports.entropy);
+        let id = id.unwrap_or_else(|| WaMessageId::new(&*ports.entropy));
         let media = draft.media_record(session, &id);
         let message = Message {
             id: MessageRowId::new(&*ports.entropy),
@@ -287,16 +296,22 @@ impl Messages {
         }
     }
 
-    async fn ask_before(&self, session: SessionId, to_send: ToSend) -> Result<ToSend, SendError> {
+    async fn ask_before(
+        &self,
+        session: SessionId,
+        to_send: ToSend,
+        source: Option<&'static str>,
+    ) -> Result<ToSend, SendError> {
         let hooks = &self.shared.hooks;
         if !hooks.listens(HookPoint::MessageSending) {
             return Ok(to_send);
         }
-        let data = json!({
+        let mut data = json!({
             "sessionId": session,
             "type": to_send.say.word(),
             "input": input::of(&to_send),
         });
+        name_source(&mut data, source);
         let verdict = hooks.ask(HookPoint::MessageSending, session, data).await;
         match verdict.blocked {
             Some(why) => Err(SendError::Blocked(why)),
@@ -310,7 +325,7 @@ impl Messages {
         &self,
         session: SessionId,
         word: &str,
-        input: Option<Value>,
+        (input, source): (Option<Value>, Option<&'static str>),
         result: &Result<Sent, SendError>,
     ) {
         let hooks = &self.shared.hooks;
@@ -319,20 +334,29 @@ impl Messages {
             (Ok(sent), _) if hooks.listens(HookPoint::MessageSent) => {
                 let found = self.shared.ports.messages.get(session, &sent.id).await.ok().flatten();
                 let message = found.map_or_else(|| json!({ "id": sent.id }), |row| shown(&row));
-                let data = json!({ "sessionId": session, "message": message, "type": word });
+                let mut data = json!({ "sessionId": session, "message": message, "type": word });
+                name_source(&mut data, source);
                 let _ = hooks.ask(HookPoint::MessageSent, session, data).await;
             }
             (Err(error), Some(input)) => {
-                let data = json!({
+                let mut data = json!({
                     "sessionId": session,
                     "type": word,
                     "input": input,
                     "error": error.to_string(),
                 });
+                name_source(&mut data, source);
                 let _ = hooks.ask(HookPoint::MessageFailed, session, data).await;
             }
             _ => {}
         }
+    }
+}
+
+/// Tells handlers where a send comes from, when it is not a single one.
+fn name_source(data: &mut Value, source: Option<&'static str>) {
+    if let Some(source) = source {
+        data["source"] = json!(source);
     }
 }
 

@@ -154,6 +154,7 @@ impl House {
             templates: shared.clone(),
             idempotency: shared.clone(),
             pacing: shared.clone(),
+            batches: shared.clone(),
             media_records: shared,
             media_files: Arc::new(FolderMedia::open(&dir.path().join("media")).unwrap()),
             whatsapp: Arc::new(whatsapp.clone()),

@@ -253,6 +253,7 @@ impl Simulation {
             api_keys: rest.clone(),
             queue: shared,
             log: rest.clone(),
+            batches: rest.clone(),
             device_keys: rest.clone(),
             people: rest.clone(),
             templates: rest.clone(),

@@ -50,6 +50,8 @@ const TABLE: &[(&str, &str, Kind)] = &[
     ("SEND_PACING_BREAKER_COOLDOWN_MS", "pacing.breaker_cooldown_ms", ANY),
     ("WAYPOST_PACING_MIN_GAP_MS", "pacing.min_gap_ms", ANY),
     ("WAYPOST_PACING_PER_MINUTE", "pacing.per_minute", ANY),
+    ("BULK_MAX_CONCURRENT_BATCHES", "bulk.max_concurrent_batches", ANY),
+    ("WAYPOST_BULK_KEEP_DAYS", "bulk.keep_days", ANY),
     ("STORAGE_LOCAL_PATH", "media.dir", Kind::Text),
     ("MEDIA_DOWNLOAD_ENABLED", "media.download", Kind::Flag),
     ("MEDIA_DOWNLOAD_MAX_BYTES", "media.bytes_max", ANY),

@@ -18,6 +18,7 @@ pub struct Settings {
     pub sessions: Sessions,
     pub sends: Sends,
     pub pacing: Pacing,
+    pub bulk: Bulk,
     pub media: Media,
     pub webhooks: Webhooks,
     pub live: Live,
@@ -98,6 +99,14 @@ pub struct Pacing {
     pub breaker_cooldown_ms: u64,
     pub min_gap_ms: u64,
     pub per_minute: u32,
+}
+
+/// `[bulk]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bulk {
+    pub max_concurrent_batches: u32,
+    pub keep_days: u64,
 }
 
 /// `[media]`
@@ -190,6 +199,7 @@ impl Settings {
         range("sends.resend_limit_ms", self.sends.resend_limit_ms, 60_000, 7 * 86_400_000)?;
         range("sends.typing_max_ms", self.sends.typing_max_ms, 0, 60_000)?;
         self.check_pacing()?;
+        range("bulk.keep_days", self.bulk.keep_days, 1, 3650)?;
         range("media.bytes_max", self.media.bytes_max, 1024, 2 << 30)?;
         range("media.fetch_timeout_ms", self.media.fetch_timeout_ms, 100, 600_000)?;
         range("media.concurrency", self.media.concurrency as u64, 1, 100)?;

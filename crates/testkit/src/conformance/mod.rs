@@ -1,5 +1,6 @@
 //! What every ledger has to do, whatever database is under it. `storage` runs this suite on each of its stores.
 
+pub mod batches;
 pub mod changes;
 pub mod chats;
 pub mod events;
@@ -20,9 +21,9 @@ use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-        ApiKeyStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, LogStore, MediaRecords,
-        MessageStore, PacingStore, Page, PeopleStore, SessionStore, TemplateStore, WebhookStore,
-        Write, WriteOutcome,
+        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, LogStore,
+        MediaRecords, MessageStore, PacingStore, Page, PeopleStore, SessionStore, TemplateStore,
+        WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -42,6 +43,7 @@ pub trait Store:
     + TemplateStore
     + IdempotencyStore
     + PacingStore
+    + BatchStore
     + MediaRecords
     + LogStore
     + Clone
@@ -60,6 +62,7 @@ impl<T> Store for T where
         + TemplateStore
         + IdempotencyStore
         + PacingStore
+        + BatchStore
         + MediaRecords
         + LogStore
         + Clone
@@ -110,6 +113,10 @@ macro_rules! store_conformance {
             pacing: [
                 places_are_counted, a_chat_with_messages_is_not_cold, parallel_callers_share_the_places,
                 outcomes_move_the_breaker, what_never_left_gives_its_place_back,
+            ];
+            batches: [
+                a_batch_reads_back_as_it_was, items_move_and_the_last_one_ends_the_batch, a_cancel_is_final,
+                holds_have_their_order, errors_end_a_batch_that_stops_at_them, strangers_are_told_from_acquaintances,
             ];
             lanes: [
                 every_webhook_that_wants_it_gets_a_delivery, a_claim_is_exclusive_until_its_lease_ends,

@@ -27,7 +27,8 @@ impl Ledger for ModelStore {
             Write::LearnIdentity { .. }
             | Write::LearnContact { .. }
             | Write::MarkChat { .. }
-            | Write::NameChat { .. } => WriteOutcome::Unchanged,
+            | Write::NameChat { .. }
+            | Write::Batch { .. } => WriteOutcome::Unchanged,
         };
         Ok(writes.into_iter().map(apply).collect())
     }

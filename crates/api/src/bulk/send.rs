@@ -1,0 +1,176 @@
+//! `send-bulk`.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use domain::{
+    SessionId,
+    batch::{BatchOptions, ItemDraft},
+};
+use gateway::batches::BulkRequest;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    input::{BulkMessage, BulkOptions, batch_id},
+    view::{AcceptedBody, ForecastBody, Wrong},
+};
+use crate::{
+    AppState,
+    access::{OnSession, Operator},
+    body::Body,
+    error::{ApiError, ErrorBody, batch_error},
+    query::Query,
+    sessions::SessionPath,
+};
+
+/// Messages to many recipients.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = SendBulk, example = json!({
+    "messages": [
+        {"chatId": "49170111@c.us", "type": "text", "content": {"text": "Hello {{name}}"}, "variables": {"name": "Mia"}},
+        {"chatId": "49170222@c.us", "type": "text", "content": {"text": "Hello {{name}}"}, "variables": {"name": "Noa"}}
+    ],
+    "options": {"delayBetweenMessages": 3000, "randomizeDelay": true}
+}))]
+pub struct SendBulk {
+    /// At most 10,000.
+    #[schema(min_items = 1, max_items = 10000)]
+    messages: Vec<BulkMessage>,
+    /// Its name, unique in the session; one is made when there is none.
+    #[schema(min_length = 1, max_length = 128)]
+    batch_id: Option<String>,
+    options: Option<BulkOptions>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the query to the OpenAPI document")]
+struct SendQuery {
+    /// Says what would happen, and sends nothing.
+    #[param(nullable = false)]
+    dry_run: Option<bool>,
+}
+
+/// The answers of the routes that take a batch in.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "describes the answers to the OpenAPI document")]
+pub enum BulkAnswers {
+    #[response(status = 200, description = "A dry run: what would happen")]
+    Foreseen(ForecastBody),
+    #[response(status = 202, description = "Stored; it is sent from now on, or at its time")]
+    Accepted(AcceptedBody),
+    #[response(
+        status = 400,
+        description = "A wrong body, a name that is taken, or a session that is not started"
+    )]
+    Wrong(ErrorBody),
+    #[response(status = 413, description = "The body or a file is too large")]
+    TooLarge(ErrorBody),
+    #[response(status = 429, description = "Too many batches of this session are not over")]
+    TooMany(ErrorBody),
+}
+
+/// Sends to many recipients, at a pace that survives restarts. Either every message is taken in, or none; a message whose
+/// variables are missing fails alone, before anything is sent.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/messages/send-bulk", operation_id = "sendBulk", tag = "Messages",
+    params(SessionPath, SendQuery), request_body = SendBulk, responses(BulkAnswers),
+    security(("X-API-Key" = ["operator"])),
+)]
+pub async fn send_bulk(
+    State(state): State<AppState>,
+    on: OnSession<Operator>,
+    query: Query,
+    Body(body): Body<SendBulk>,
+) -> Result<Response, ApiError> {
+    let dry_run = flag(&query, "dryRun")?.unwrap_or_default();
+    let request = Incoming {
+        id: batch_id(body.batch_id.as_deref())?,
+        options: body.options.unwrap_or_default().read()?,
+        lines: Vec::new(),
+        items: Vec::with_capacity(body.messages.len()),
+        wrong: Vec::new(),
+        dry_run,
+    };
+    let mut request = request;
+    for message in body.messages {
+        request.push(message, None);
+    }
+    request.answer(&state, on.session).await
+}
+
+/// A flag of the query.
+pub fn flag(query: &Query, name: &str) -> Result<Option<bool>, ApiError> {
+    let wrong = || ApiError::problem(format!("{name} must be a boolean value"));
+    let text = query.one(name).map_err(|_| wrong())?;
+    text.map(|text| text.parse().map_err(|_| wrong())).transpose()
+}
+
+/// A batch on its way in.
+pub struct Incoming {
+    pub id: Option<domain::batch::BatchId>,
+    pub options: BatchOptions,
+    pub items: Vec<ItemDraft>,
+    pub wrong: Vec<Wrong>,
+    /// The line of each message of an import.
+    pub lines: Vec<u64>,
+    pub dry_run: bool,
+}
+
+impl Incoming {
+    /// How many messages there were, good and bad.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.items.len() + self.wrong.len()).unwrap_or(u32::MAX)
+    }
+
+    pub fn push(&mut self, message: BulkMessage, line: Option<u64>) {
+        let index = self.count();
+        match message.draft(index) {
+            Ok(draft) => {
+                self.items.push(draft);
+                self.lines.extend(line);
+            }
+            Err(problems) => self.reject(line, problems),
+        }
+    }
+
+    pub fn reject(&mut self, line: Option<u64>, problems: Vec<String>) {
+        self.wrong.push(Wrong { index: self.count(), line, problems });
+        self.lines.extend(line);
+    }
+
+    /// Stores it, or says what would happen.
+    pub async fn answer(self, state: &AppState, session: SessionId) -> Result<Response, ApiError> {
+        let batches = &state.gateway.batches;
+        let refused = |error| batch_error(error, session, None);
+        if self.dry_run {
+            let foreseen = batches.foresee(session, self.items, &self.options).await;
+            let foreseen = foreseen.map_err(refused)?;
+            return Ok(Json(ForecastBody::new(foreseen, self.wrong, &self.lines)).into_response());
+        }
+        if !self.wrong.is_empty() {
+            return Err(ApiError::invalid(said(self.wrong)));
+        }
+        let request = BulkRequest { id: self.id, items: self.items, options: self.options };
+        let accepted = batches.create(session, request).await.map_err(refused)?;
+        let body = AcceptedBody::new(session, accepted, &self.lines);
+        Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+    }
+}
+
+/// Every problem with its place.
+fn said(wrong: Vec<Wrong>) -> Vec<String> {
+    let place = |wrong: &Wrong| match wrong.line {
+        Some(line) => format!("line {line}: "),
+        None => format!("messages.{}.", wrong.index),
+    };
+    wrong
+        .iter()
+        .flat_map(|one| one.problems.iter().map(move |problem| format!("{}{problem}", place(one))))
+        .collect()
+}

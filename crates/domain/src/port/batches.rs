@@ -1,0 +1,169 @@
+//! Batches in the ledger. Their changes go through [`Ledger::write`](super::Ledger::write) as
+//! [`Write::Batch`](super::Write::Batch), so that a change and its event are one commit.
+
+use async_trait::async_trait;
+
+use super::{Page, StoreResult};
+use crate::{
+    address::ChatId,
+    batch::{
+        Batch, BatchId, BatchItem, BatchOptions, BatchState, Hold, ItemContent, ItemError, NewItem,
+    },
+    ids::{EventId, SessionId, WaMessageId},
+    pacing::PacingState,
+    time::Timestamp,
+};
+
+/// A batch to store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewBatch {
+    /// Whose.
+    pub session: SessionId,
+    /// Its name.
+    pub id: BatchId,
+    /// How it is sent.
+    pub options: BatchOptions,
+    /// Its items, in order of their indexes.
+    pub items: Vec<NewItem>,
+    /// Now.
+    pub at: Timestamp,
+    /// The id of the event, for a batch that is over at once.
+    pub event: EventId,
+}
+
+/// What became of a batch to store.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Created {
+    /// It is stored. It is over already when no item can be sent, or when one cannot and it stops at errors.
+    Stored(Box<Batch>),
+    /// The session has a batch of that name.
+    Taken,
+    /// The session has too many that are not over.
+    TooMany,
+}
+
+/// What became of an item that was handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemOutcome {
+    /// WhatsApp's server took it, at this time.
+    Sent(Timestamp),
+    /// It was not sent.
+    Failed(ItemError),
+}
+
+/// A change of a batch. One that no longer fits (a cancel came first) changes nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BatchChange {
+    /// A pending item is handed over: it is open from now on. Only while the batch is not over and not paused by its
+    /// user. The first one starts the batch.
+    Begin {
+        /// Which item.
+        index: u32,
+        /// The session's next bulk message not before this time, also after a crash.
+        pace: Timestamp,
+    },
+    /// An open item certainly never left: it is pending again, or cancelled when the batch is over.
+    PutBack {
+        /// Which item.
+        index: u32,
+        /// Its new id, when the old one was used up.
+        wa_id: Option<WaMessageId>,
+        /// The pace as it was before.
+        pace: Option<Timestamp>,
+    },
+    /// An open item has its outcome. The last one ends the batch; so does a failure where the batch stops at errors.
+    Settle {
+        /// Which item.
+        index: u32,
+        /// What became of it.
+        outcome: ItemOutcome,
+        /// The session's next bulk message not before this time.
+        pace: Option<Timestamp>,
+    },
+    /// It does not send from now on. A pause by its user stays what it is.
+    Hold(Hold),
+    /// It may send again. `paused` lifts a pause by its user, otherwise only other holds are lifted.
+    Release {
+        /// Whether the user asks.
+        paused: bool,
+    },
+    /// It is over; what was not handed over is cancelled.
+    Cancel,
+}
+
+/// To whom the next message may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    /// Anybody.
+    Anybody,
+    /// Chats with any message.
+    Known,
+    /// Chats that wrote to this account.
+    Heard,
+}
+
+/// An item whose outcome is not known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenItem {
+    /// Its batch.
+    pub batch: BatchId,
+    /// How that is sent.
+    pub options: BatchOptions,
+    /// The item; `at` is when it was handed over.
+    pub item: BatchItem,
+}
+
+/// What a forecast needs to know of a session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BulkFacts {
+    /// Its pacing counters.
+    pub pacing: PacingState,
+    /// Whether there was never a message in these chats, in the order they were asked for.
+    pub cold: Vec<bool>,
+    /// Its next bulk message not before this time.
+    pub pace: Option<Timestamp>,
+}
+
+/// Batches.
+#[async_trait]
+pub trait BatchStore: Send + Sync + 'static {
+    /// Stores a batch with its items as one unit, unless the session has `most` that are not over (0 = no limit).
+    async fn create(&self, new: NewBatch, most: u32) -> StoreResult<Created>;
+    /// One batch.
+    async fn batch(&self, session: SessionId, id: &BatchId) -> StoreResult<Option<Batch>>;
+    /// Newest first.
+    async fn batches(
+        &self,
+        session: SessionId,
+        state: Option<BatchState>,
+        page: Page,
+    ) -> StoreResult<Vec<Batch>>;
+    /// Items in their order; `touched` leaves out those to which nothing happened yet.
+    async fn items(
+        &self,
+        session: SessionId,
+        id: &BatchId,
+        touched: bool,
+        page: Page,
+    ) -> StoreResult<Vec<BatchItem>>;
+    /// Sessions with batches that are not over, or with open items.
+    async fn bulk_sessions(&self) -> StoreResult<Vec<SessionId>>;
+    /// The batches of a session that are not over, oldest first.
+    async fn unfinished(&self, session: SessionId) -> StoreResult<Vec<Batch>>;
+    /// The zones of a batch's pending items.
+    async fn zones(&self, session: SessionId, id: &BatchId) -> StoreResult<Vec<Option<String>>>;
+    /// The first pending item in one of these zones, with what it says.
+    async fn next_item(
+        &self,
+        session: SessionId,
+        id: &BatchId,
+        zones: &[Option<String>],
+        whom: Whom,
+    ) -> StoreResult<Option<(BatchItem, ItemContent)>>;
+    /// All open items of a session, oldest first.
+    async fn open_items(&self, session: SessionId) -> StoreResult<Vec<OpenItem>>;
+    /// What a forecast needs.
+    async fn bulk_facts(&self, session: SessionId, chats: &[ChatId]) -> StoreResult<BulkFacts>;
+    /// Deletes batches that were over before this time; how many.
+    async fn forget_batches(&self, before: Timestamp) -> StoreResult<u64>;
+}

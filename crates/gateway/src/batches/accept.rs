@@ -1,0 +1,205 @@
+//! Taking a batch in, and looking ahead at one.
+
+use domain::{
+    EventId, SessionId, Timestamp, WaMessageId,
+    batch::{
+        self, Batch, BatchId, BatchOptions, Forecast, ForecastInput, ForecastItem, ItemContent,
+        ItemDraft, ItemError, NewItem, Others, Rendered, Said, Source,
+    },
+    port::{Created, NewBatch},
+};
+
+use super::{BatchError, Batches};
+
+/// A batch as asked for. What is wrong with its items was told before ([`batch::problems`]).
+#[derive(Debug, Clone, PartialEq)]
+pub struct BulkRequest {
+    /// Its name; one is made when there is none.
+    pub id: Option<BatchId>,
+    /// Its items.
+    pub items: Vec<ItemDraft>,
+    /// How it is sent.
+    pub options: BatchOptions,
+}
+
+/// A batch that was taken in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    /// The batch.
+    pub batch: Batch,
+    /// Items that repeat another one: theirs and the other's index. They are not sent.
+    pub duplicates: Vec<(u32, u32)>,
+    /// Items that cannot be sent, known before anything was.
+    pub failed: Vec<(u32, ItemError)>,
+    /// When it would end.
+    pub ends_at: Option<Timestamp>,
+}
+
+/// What would become of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Foreseen {
+    /// Items that would go out.
+    pub total: u32,
+    /// Items that repeat another one: theirs and the other's index.
+    pub duplicates: Vec<(u32, u32)>,
+    /// Items that cannot be sent.
+    pub failed: Vec<(u32, ItemError)>,
+    /// When it would go out, and what it meets.
+    pub forecast: Forecast,
+}
+
+impl Batches {
+    /// Stores a batch; its runner begins with it.
+    ///
+    /// # Errors
+    /// [`BatchError`].
+    pub async fn create(
+        &self,
+        session: SessionId,
+        request: BulkRequest,
+    ) -> Result<Accepted, BatchError> {
+        if self.shared.supervisor.stopping().is_cancelled() {
+            return Err(BatchError::ShuttingDown);
+        }
+        self.check_session(session).await?;
+        let BulkRequest { id, items, options } = request;
+        let (rendered, duplicates) = batch::expand(items);
+        let failed = failed(&rendered);
+        // Before the items: what is being stored counts among the others otherwise.
+        let ahead = self.ahead(session, &options, &rendered).await?;
+        let ports = &self.shared.ports;
+        let mut stored = Vec::with_capacity(rendered.len());
+        for item in rendered {
+            stored.push(self.new_item(&options, item).await?);
+        }
+        let new = NewBatch {
+            session,
+            id: id.unwrap_or_else(|| BatchId::new(&*ports.entropy)),
+            options,
+            items: stored,
+            at: ports.clock.now(),
+            event: EventId::new(&*ports.entropy),
+        };
+        let most = self.shared.options.unfinished_max;
+        let batch = match ports.batches.create(new, most).await.map_err(gone)? {
+            Created::Stored(batch) => *batch,
+            Created::Taken => return Err(BatchError::Taken),
+            Created::TooMany => return Err(BatchError::TooMany(most)),
+        };
+        if batch.state.is_over() {
+            self.shared.webhooks.wake();
+        }
+        self.shared.wake(session);
+        Ok(Accepted { batch, duplicates, failed, ends_at: ahead.ends_at })
+    }
+
+    /// Says what would become of a batch; nothing is stored.
+    ///
+    /// # Errors
+    /// [`BatchError::SessionNotFound`], [`BatchError::Store`].
+    pub async fn foresee(
+        &self,
+        session: SessionId,
+        items: Vec<ItemDraft>,
+        options: &BatchOptions,
+    ) -> Result<Foreseen, BatchError> {
+        let (rendered, duplicates) = batch::expand(items);
+        let failed = failed(&rendered);
+        let total = u32::try_from(rendered.len() - failed.len()).unwrap_or(u32::MAX);
+        let forecast = self.ahead(session, options, &rendered).await?;
+        Ok(Foreseen { total, duplicates, failed, forecast })
+    }
+
+    async fn check_session(&self, session: SessionId) -> Result<(), BatchError> {
+        match self.shared.sessions.get(session).await.map_err(BatchError::Store)? {
+            None => Err(BatchError::SessionNotFound),
+            Some(view) if !view.engine_loaded => Err(BatchError::NotStarted),
+            Some(_) => Ok(()),
+        }
+    }
+
+    async fn ahead(
+        &self,
+        session: SessionId,
+        options: &BatchOptions,
+        rendered: &[Rendered],
+    ) -> Result<Forecast, BatchError> {
+        let ports = &self.shared.ports;
+        let record = ports.sessions.get(session).await.map_err(BatchError::Store)?;
+        let record = record.ok_or(BatchError::SessionNotFound)?;
+        let going: Vec<&Rendered> = rendered.iter().filter(|item| item.said.is_ok()).collect();
+        let chats: Vec<_> = going.iter().map(|item| item.chat.clone()).collect();
+        let facts = ports.batches.bulk_facts(session, &chats).await.map_err(BatchError::Store)?;
+        let unfinished = ports.batches.unfinished(session).await.map_err(BatchError::Store)?;
+        let now = ports.clock.now();
+        let others = unfinished.iter().filter(|batch| !batch.is_paused()).map(|batch| Others {
+            left: batch.progress.pending,
+            gap: batch.options.mean_gap(),
+            from: batch.options.scheduled_at.unwrap_or(now),
+        });
+        let zone = |chat| options.quiet_hours.as_ref().and_then(|quiet| quiet.own_zone(chat));
+        let items: Vec<ForecastItem> = going
+            .iter()
+            .zip(&facts.cold)
+            .map(|(item, cold)| ForecastItem {
+                chat: item.chat.clone(),
+                cold: *cold,
+                zone: zone(&item.chat).map(str::to_owned),
+            })
+            .collect();
+        Ok(batch::forecast(ForecastInput {
+            now,
+            pace: facts.pace.unwrap_or(now),
+            options,
+            items: &items,
+            others: others.collect(),
+            rules: &self.shared.rules,
+            pacing: facts.pacing,
+            session_created_at: record.created_at,
+        }))
+    }
+
+    /// Gives an item its message id and brings its bytes into the media store.
+    async fn new_item(
+        &self,
+        options: &BatchOptions,
+        item: Rendered,
+    ) -> Result<NewItem, BatchError> {
+        let Rendered { index, chat, said, mentions } = item;
+        let content = match said {
+            Err(error) => Err(error),
+            Ok(Said::Text(text)) => Ok(Said::Text(text)),
+            Ok(Said::File { kind, source, mimetype, filename, caption }) => {
+                let source = match source {
+                    Source::Url(url) => Source::Url(url),
+                    Source::Bytes(base64) => {
+                        let kept = self.shared.media.keep_base64(&base64).await;
+                        let kept = kept.map_err(|source| BatchError::Media { index, source })?;
+                        Source::Bytes(kept.into())
+                    }
+                };
+                Ok(Said::File { kind, source, mimetype, filename, caption })
+            }
+        };
+        let zone = options.quiet_hours.as_ref().and_then(|quiet| quiet.own_zone(&chat));
+        Ok(NewItem {
+            index,
+            wa_id: WaMessageId::new(&*self.shared.ports.entropy),
+            zone: zone.map(str::to_owned),
+            chat,
+            content: content.map(|said| ItemContent { said, mentions }),
+        })
+    }
+}
+
+fn failed(rendered: &[Rendered]) -> Vec<(u32, ItemError)> {
+    let errors = rendered.iter().filter_map(|item| Some((item.index, item.said.clone().err()?)));
+    errors.collect()
+}
+
+fn gone(error: domain::port::StoreError) -> BatchError {
+    match error.kind {
+        domain::port::StoreErrorKind::Gone => BatchError::SessionNotFound,
+        _ => BatchError::Store(error),
+    }
+}

@@ -1,0 +1,49 @@
+//! Why a batch was not stored or changed.
+
+use domain::{batch::BatchState, port::StoreError};
+
+use crate::media::MediaError;
+
+/// Why a batch was not stored or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// Unknown session.
+    #[error("no such session")]
+    SessionNotFound,
+    /// Its engine is not loaded.
+    #[error("the session is not started")]
+    NotStarted,
+    /// The process stops.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    /// The session has a batch of that name.
+    #[error("the session has a batch of that name")]
+    Taken,
+    /// The session has too many batches that are not over.
+    #[error("{0} batches of this session are not over")]
+    TooMany(u32),
+    /// The file of an item cannot be used.
+    #[error("the file of item {index} cannot be used")]
+    Media {
+        /// Which item.
+        index: u32,
+        /// Why.
+        #[source]
+        source: MediaError,
+    },
+    /// No such batch.
+    #[error("no such batch")]
+    NotFound,
+    /// It is over.
+    #[error("the batch is {}", .0.as_str())]
+    Over(BatchState),
+    /// It is paused already.
+    #[error("the batch is paused")]
+    AlreadyPaused,
+    /// It is not paused by its user.
+    #[error("the batch is not paused")]
+    NotPaused,
+    /// The ledger failed.
+    #[error("the ledger failed")]
+    Store(#[source] StoreError),
+}

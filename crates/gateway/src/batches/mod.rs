@@ -1,0 +1,313 @@
+//! Batches: many recipients, one pace, nothing sent twice.
+//!
+//! # The cast
+//! - [`Batches`] is the handle: it stores batches, shows them, cancels, pauses and resumes them.
+//! - The *caretaker* sees to it that every session with something to do has a runner, and forgets old batches.
+//! - A *runner* ([`runner`]) is one task per session: its batches take turns and share one pace.
+//!
+//! # Guarantees
+//! Every item has its message id before anything is sent, and is marked as open before it is handed over. After a crash
+//! the row of that id tells what became of it: no row means that it never left. Between two bulk messages of a session
+//! lies at least the delay of the first, also across restarts and reconnects. A limit or a lost session holds a batch, and
+//! fails nothing. A cancel is one guarded write: nothing is begun after it.
+
+mod accept;
+mod error;
+mod open;
+mod outcome;
+mod runner;
+mod sight;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use domain::{
+    EventId, SessionId, Timestamp,
+    batch::{Batch, BatchId, BatchItem, BatchState, Hold, HoldReason},
+    pacing::PacingRules,
+    port::{BatchChange, Page, StoreError, Write, WriteOutcome},
+};
+use tokio::sync::{Notify, watch};
+
+use crate::{Media, Messages, Policy, Ports, Sessions, Supervisor, Webhooks};
+
+pub use accept::{Accepted, BulkRequest, Foreseen};
+pub use error::BatchError;
+
+/// How batches behave.
+#[derive(Debug, Clone)]
+pub struct BulkOptions {
+    /// Batches of one session that are not over; 0 means no cap (`BULK_MAX_CONCURRENT_BATCHES`).
+    pub unfinished_max: u32,
+    /// How long a batch that is over is kept.
+    pub kept: Duration,
+    /// Between two looks of the caretaker and of a runner that waits. Everything is also told by signals.
+    pub sweep_interval: Duration,
+}
+
+impl Default for BulkOptions {
+    fn default() -> Self {
+        Self {
+            unfinished_max: 50,
+            kept: Duration::from_secs(30 * 86_400),
+            sweep_interval: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a runner waits for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// When it goes on by itself; nothing when only a change from outside lets it go on.
+    pub until: Option<Timestamp>,
+    /// Grows with each rest.
+    pub number: u64,
+    /// Whether it rests now.
+    pub resting: bool,
+}
+
+/// A handle to the batches. Cheap to clone.
+#[derive(Clone)]
+pub struct Batches {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    ports: Ports,
+    sessions: Sessions,
+    messages: Messages,
+    media: Media,
+    webhooks: Webhooks,
+    supervisor: Supervisor,
+    options: BulkOptions,
+    rules: PacingRules,
+    /// What a send waits for its answer, and how long one may be sent again.
+    resend_limit: Duration,
+    runners: Mutex<HashMap<SessionId, Arc<Handle>>>,
+    /// Sessions with a runner, and those whose last one panicked.
+    lives: Mutex<HashMap<SessionId, Life>>,
+    wake: Notify,
+}
+
+/// How it is with a session's runner; nothing is known of one that ended well.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Running,
+    Panicked,
+}
+
+/// The way to a runner.
+#[derive(Default)]
+struct Handle {
+    wake: Notify,
+    rest: watch::Sender<Rest>,
+}
+
+/// What the batches are built of.
+pub(crate) struct Parts<'a> {
+    pub(crate) options: &'a crate::Options,
+    pub(crate) ports: &'a Ports,
+    pub(crate) sessions: &'a Sessions,
+    pub(crate) messages: &'a Messages,
+    pub(crate) media: &'a Media,
+    pub(crate) webhooks: &'a Webhooks,
+    pub(crate) supervisor: &'a Supervisor,
+}
+
+impl Batches {
+    pub(crate) fn build(parts: Parts<'_>) -> Self {
+        let shared = Shared {
+            ports: parts.ports.clone(),
+            sessions: parts.sessions.clone(),
+            messages: parts.messages.clone(),
+            media: parts.media.clone(),
+            webhooks: parts.webhooks.clone(),
+            supervisor: parts.supervisor.clone(),
+            options: parts.options.bulk.clone(),
+            rules: parts.options.sends.pacing.clone(),
+            resend_limit: parts.options.sends.resend_limit,
+            runners: Mutex::default(),
+            lives: Mutex::default(),
+            wake: Notify::new(),
+        };
+        let this = Self { shared: Arc::new(shared) };
+        let care = caretaker(this.shared.clone());
+        parts.supervisor.spawn("batches/caretaker", Policy::Essential, care);
+        this
+    }
+
+    /// One batch.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn get(&self, session: SessionId, id: &BatchId) -> Result<Option<Batch>, StoreError> {
+        self.shared.ports.batches.batch(session, id).await
+    }
+
+    /// Newest first.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn list(
+        &self,
+        session: SessionId,
+        state: Option<BatchState>,
+        page: Page,
+    ) -> Result<Vec<Batch>, StoreError> {
+        self.shared.ports.batches.batches(session, state, page).await
+    }
+
+    /// The items of a batch in their order; `touched` leaves out those to which nothing happened yet.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn items(
+        &self,
+        session: SessionId,
+        id: &BatchId,
+        touched: bool,
+        page: Page,
+    ) -> Result<Vec<BatchItem>, StoreError> {
+        self.shared.ports.batches.items(session, id, touched, page).await
+    }
+
+    /// Ends a batch: nothing is begun after it, whatever else happens at that moment. What was handed over settles.
+    ///
+    /// # Errors
+    /// [`BatchError`].
+    pub async fn cancel(&self, session: SessionId, id: &BatchId) -> Result<Batch, BatchError> {
+        self.change(session, id, BatchChange::Cancel).await
+    }
+
+    /// Stops it until it is resumed. What was handed over settles.
+    ///
+    /// # Errors
+    /// [`BatchError`].
+    pub async fn pause(&self, session: SessionId, id: &BatchId) -> Result<Batch, BatchError> {
+        let hold = Hold { reason: HoldReason::Paused, until: None };
+        self.change(session, id, BatchChange::Hold(hold)).await
+    }
+
+    /// Lets a paused batch go on.
+    ///
+    /// # Errors
+    /// [`BatchError`].
+    pub async fn resume(&self, session: SessionId, id: &BatchId) -> Result<Batch, BatchError> {
+        self.change(session, id, BatchChange::Release { paused: true }).await
+    }
+
+    /// What the runner of a session waits for; follow it to see when it rests.
+    pub fn resting(&self, session: SessionId) -> watch::Receiver<Rest> {
+        self.shared.handle(session).rest.subscribe()
+    }
+
+    async fn change(
+        &self,
+        session: SessionId,
+        id: &BatchId,
+        change: BatchChange,
+    ) -> Result<Batch, BatchError> {
+        let resume = matches!(change, BatchChange::Release { .. });
+        let changed = self.shared.write(session, id, change).await.map_err(BatchError::Store)?;
+        let batch = self.get(session, id).await.map_err(BatchError::Store)?;
+        let batch = batch.ok_or(BatchError::NotFound)?;
+        if changed {
+            self.shared.wake(session);
+            return Ok(batch);
+        }
+        Err(match batch.state {
+            state if state.is_over() => BatchError::Over(state),
+            _ if resume => BatchError::NotPaused,
+            _ => BatchError::AlreadyPaused,
+        })
+    }
+}
+
+impl Shared {
+    /// Changes a batch; `false` when the change no longer fits.
+    async fn write(
+        &self,
+        session: SessionId,
+        batch: &BatchId,
+        change: BatchChange,
+    ) -> Result<bool, StoreError> {
+        let write = Write::Batch {
+            session,
+            batch: batch.clone(),
+            change: Box::new(change),
+            at: self.ports.clock.now(),
+            event: EventId::new(&*self.ports.entropy),
+        };
+        let outcomes = self.sessions.inner().commit.write_surely(vec![write]).await?;
+        Ok(matches!(outcomes.first(), Some(WriteOutcome::Applied(_))))
+    }
+
+    fn handle(&self, session: SessionId) -> Arc<Handle> {
+        let mut runners = self.runners.lock().unwrap_or_else(PoisonError::into_inner);
+        runners.entry(session).or_default().clone()
+    }
+
+    /// Claims the place of a session's runner: whether the last one did not panic; nothing when there is one.
+    fn claim(&self, session: SessionId) -> Option<bool> {
+        let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        match lives.insert(session, Life::Running) {
+            Some(Life::Running) => None,
+            before => Some(before.is_none()),
+        }
+    }
+
+    /// A runner ended.
+    fn ended(&self, session: SessionId, clean: bool) {
+        let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        if clean {
+            lives.remove(&session);
+        } else {
+            lives.insert(session, Life::Panicked);
+        }
+        drop(lives);
+        self.wake.notify_one();
+    }
+
+    /// Something of a session's batches changed.
+    fn wake(&self, session: SessionId) {
+        self.handle(session).wake.notify_one();
+        self.wake.notify_one();
+    }
+}
+
+/// Keeps a runner for every session with something to do.
+async fn caretaker(shared: Arc<Shared>) {
+    let stopping = shared.supervisor.stopping();
+    let clock = shared.ports.clock.clone();
+    loop {
+        match shared.ports.batches.bulk_sessions().await {
+            Ok(sessions) => {
+                for session in sessions {
+                    let Some(first_life) = shared.claim(session) else { continue };
+                    let name = format!("batches/{session}");
+                    let task = runner::run(shared.clone(), session, first_life);
+                    shared.supervisor.spawn(name, Policy::Once, task);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "batches were not found");
+            }
+        }
+        forget(&shared).await;
+        tokio::select! {
+            () = shared.wake.notified() => {}
+            () = clock.sleep_until(clock.now().plus(shared.options.sweep_interval)) => {}
+            () = stopping.cancelled() => return,
+        }
+    }
+}
+
+async fn forget(shared: &Shared) {
+    let before = shared.ports.clock.now().minus(shared.options.kept);
+    if let Err(error) = shared.ports.batches.forget_batches(before).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "old batches were not forgotten");
+    }
+}

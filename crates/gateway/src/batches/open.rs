@@ -1,0 +1,110 @@
+//! Items that were handed over and have no outcome yet: after a crash, a lost link, or silence.
+
+use std::time::Duration;
+
+use domain::{
+    Timestamp, WaMessageId,
+    port::{BatchChange, OpenItem, StoreError},
+};
+
+use super::{
+    outcome::{self, Came},
+    runner::Runner,
+};
+
+/// A send of a runner that panicked may still be under way for this long.
+const ORPHAN: Duration = Duration::from_secs(300);
+/// How much longer than a send may be sent again, its item waits for an answer on a connection that stays.
+const SILENCE: Duration = Duration::from_secs(600);
+
+/// How long the next item waits for the outcome of the one before. Usually the answer comes at once, or the link is found
+/// dead within this time; what is open then goes out again, and two at once would break the pace.
+const OUTCOME_WAIT: Duration = Duration::from_secs(120);
+
+/// What stays open.
+#[derive(Default)]
+pub(super) struct Open {
+    pub(super) count: usize,
+    /// The longest delay among them.
+    pub(super) delay: Option<Duration>,
+    /// Nothing new is begun before this time.
+    pub(super) wait: Option<Timestamp>,
+}
+
+impl Runner {
+    /// Looks at the rows of all open items.
+    pub(super) async fn settle_open(&mut self) -> Result<Open, StoreError> {
+        let mut open = Open::default();
+        for item in self.shared.ports.batches.open_items(self.session).await? {
+            let (delay, begun) = (item.options.delay, item.item.at);
+            if self.settle_one(item).await? {
+                continue;
+            }
+            open.count += 1;
+            open.delay = open.delay.max(Some(delay));
+            open.wait = open.wait.max(begun.map(|begun| begun.plus(OUTCOME_WAIT)));
+        }
+        Ok(open)
+    }
+
+    /// Whether it is no longer open.
+    async fn settle_one(&mut self, open: OpenItem) -> Result<bool, StoreError> {
+        let ports = self.shared.ports.clone();
+        let (index, now) = (open.item.index, ports.clock.now());
+        let row = ports.messages.get(self.session, &open.item.wa_id).await?;
+        let begun = open.item.at.unwrap_or(now);
+        let Some(row) = row else {
+            if !self.first_life && now.since(begun) < ORPHAN {
+                return Ok(false);
+            }
+            // It never left: its id was not used.
+            let change = BatchChange::PutBack { index, wa_id: None, pace: None };
+            self.shared.write(self.session, &open.batch, change).await?;
+            return Ok(true);
+        };
+        // It may have left a moment ago, on a new connection.
+        let pace = self.pace.max(now.plus(open.options.gap(ports.entropy.fraction())));
+        match outcome::of_row(&row) {
+            Came::Open => {
+                if now.since(begun) < self.shared.resend_limit + SILENCE || !self.is_connected() {
+                    return Ok(false);
+                }
+                self.settle(&open, outcome::unconfirmed(), pace).await
+            }
+            Came::To(outcome) => self.settle(&open, outcome, pace).await,
+            Came::Cold => {
+                self.cold_refused(None).await;
+                let wa_id = Some(WaMessageId::new(&*ports.entropy));
+                self.put_back(&open, wa_id, pace).await
+            }
+            _ => {
+                let wa_id = Some(WaMessageId::new(&*ports.entropy));
+                self.put_back(&open, wa_id, pace).await
+            }
+        }
+    }
+
+    async fn settle(
+        &mut self,
+        open: &OpenItem,
+        outcome: domain::port::ItemOutcome,
+        pace: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.pace = pace;
+        let change = BatchChange::Settle { index: open.item.index, outcome, pace: Some(pace) };
+        self.shared.write(self.session, &open.batch, change).await?;
+        Ok(true)
+    }
+
+    async fn put_back(
+        &mut self,
+        open: &OpenItem,
+        wa_id: Option<WaMessageId>,
+        pace: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.pace = pace;
+        let change = BatchChange::PutBack { index: open.item.index, wa_id, pace: Some(pace) };
+        self.shared.write(self.session, &open.batch, change).await?;
+        Ok(true)
+    }
+}

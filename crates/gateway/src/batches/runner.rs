@@ -1,0 +1,405 @@
+//! The runner of a session: one task that sends what the session's batches have, at one pace.
+//!
+//! A turn: settle what is open → is the session ready? → look at every batch → choose ([`domain::batch::next`]) → begin
+//! one item, hand it over, record its outcome. Every wait ends at once when something changes: a cancel, a pause, a new
+//! connection, the shutdown.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use domain::{
+    SessionId, Timestamp, WaMessageId,
+    batch::{
+        self, Batch, BatchId, BatchItem, COLD_PROBE, HoldReason, ItemContent, Next, Said, Source,
+    },
+    port::{BatchChange, Connection, ItemOutcome, StoreError, Whom},
+};
+
+use super::{
+    Handle, Rest, Shared,
+    outcome::{self, Came},
+    sight::Sight,
+};
+use crate::{
+    acks,
+    messages::{FromBatch, MediaInput, Preview, Say, SendError, ToSend, Uploads},
+};
+
+/// The wait after a failure of the ledger, and after a session that was not ready after all.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often an item may come back from a session that is ready before it has failed.
+const COMEBACKS_MAX: u32 = 5;
+/// Longest wait for single sends that go first.
+const YIELD_MAX: Duration = Duration::from_secs(30);
+
+/// Strangers may not be written to.
+#[derive(Clone, Copy)]
+pub(super) struct Cold {
+    pub(super) until: Timestamp,
+    pub(super) whom: Whom,
+    pub(super) reason: HoldReason,
+}
+
+pub(super) struct Runner {
+    pub(super) shared: Arc<Shared>,
+    pub(super) session: SessionId,
+    /// No runner of this process was here before: what is open is from an earlier life.
+    pub(super) first_life: bool,
+    /// Not before this time.
+    pub(super) pace: Timestamp,
+    /// The session's cap or breaker.
+    pub(super) capped: Option<(HoldReason, Timestamp)>,
+    pub(super) cold: Option<Cold>,
+    handle: Arc<Handle>,
+    last: Option<BatchId>,
+    connection: Option<Weak<dyn Connection>>,
+    /// Told when a connection becomes free for new sends.
+    opened: tokio::sync::watch::Receiver<u64>,
+    uploads: HashMap<BatchId, Uploads>,
+    comebacks: HashMap<(BatchId, u32), u32>,
+}
+
+/// What a turn came to.
+enum Turn {
+    /// Look again at once.
+    Again,
+    /// Nothing to do before this time, or before something changes.
+    Wait(Option<Timestamp>),
+    /// Nothing left.
+    Done,
+}
+
+/// Runs until the session has nothing left, or the process stops.
+pub(super) async fn run(shared: Arc<Shared>, session: SessionId, first_life: bool) {
+    let stopping = shared.supervisor.stopping();
+    let handle = shared.handle(session);
+    let mut alive = Alive { shared: shared.clone(), session, clean: false };
+    let opened = shared.messages.watch_link(session);
+    let mut runner = Runner {
+        opened,
+        pace: shared.ports.clock.now(),
+        shared,
+        session,
+        first_life,
+        capped: None,
+        cold: None,
+        handle,
+        last: None,
+        connection: None,
+        uploads: HashMap::new(),
+        comebacks: HashMap::new(),
+    };
+    let mut known = false;
+    if !first_life {
+        // The runner before this one panicked: not at once again.
+        let soon = runner.soon();
+        runner.rest(Some(soon)).await;
+    }
+    while !stopping.is_cancelled() {
+        if !known {
+            known = runner.remember().await.is_ok();
+        }
+        let turn = if known { runner.turn().await } else { Ok(Turn::Wait(Some(runner.soon()))) };
+        match turn {
+            Ok(Turn::Again) => {}
+            Ok(Turn::Wait(until)) => runner.rest(until).await,
+            Ok(Turn::Done) => break,
+            Err(error) => {
+                tracing::warn!(session.id = %session, error = &error as &dyn std::error::Error,
+                    "a batch waits for the ledger");
+                let soon = runner.soon();
+                runner.rest(Some(soon)).await;
+            }
+        }
+    }
+    alive.clean = true;
+}
+
+/// Tells the caretaker when a runner ends, and how.
+struct Alive {
+    shared: Arc<Shared>,
+    session: SessionId,
+    clean: bool,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.shared.ended(self.session, self.clean);
+    }
+}
+
+impl Runner {
+    fn now(&self) -> Timestamp {
+        self.shared.ports.clock.now()
+    }
+
+    fn soon(&self) -> Timestamp {
+        self.now().plus(RETRY)
+    }
+
+    /// Takes up what an earlier life left.
+    async fn remember(&mut self) -> Result<(), StoreError> {
+        let facts = self.shared.ports.batches.bulk_facts(self.session, &[]).await?;
+        self.pace = facts.pace.unwrap_or_else(|| self.now());
+        for batch in self.shared.ports.batches.unfinished(self.session).await? {
+            let Some(hold) = batch.hold else { continue };
+            let Some(until) = hold.until.filter(|until| *until > self.now()) else { continue };
+            let whom = match hold.reason {
+                HoldReason::DailyCap | HoldReason::BreakerOpen => {
+                    self.capped = Some((hold.reason, until));
+                    continue;
+                }
+                HoldReason::ColdDailyCap => Whom::Known,
+                HoldReason::RecipientColdRestricted => Whom::Heard,
+                _ => continue,
+            };
+            self.cold = Some(Cold { until, whom, reason: hold.reason });
+        }
+        Ok(())
+    }
+
+    async fn turn(&mut self) -> Result<Turn, StoreError> {
+        let open = self.settle_open().await?;
+        let batches = self.shared.ports.batches.unfinished(self.session).await?;
+        self.uploads.retain(|id, _| batches.iter().any(|batch| batch.id == *id));
+        self.comebacks.retain(|(id, _), _| batches.iter().any(|batch| batch.id == *id));
+        if batches.is_empty() && open.count == 0 {
+            return Ok(Turn::Done);
+        }
+        let link = match self.link(open.delay).await {
+            Ok(link) => Some(link),
+            Err(SendError::SessionNotFound) => return Ok(Turn::Done),
+            Err(SendError::Store(error)) => return Err(error),
+            Err(_) => None,
+        };
+        self.know_restriction().await?;
+        let mut seen = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let sight = self.look(batch, link.is_some()).await?;
+            self.note(&sight).await?;
+            seen.push(sight);
+        }
+        let lanes: Vec<_> = seen.iter().map(|sight| sight.lane).collect();
+        let last = self.last_place(&seen);
+        let pace = open.wait.map_or(self.pace, |wait| wait.max(self.pace));
+        match (batch::next(&lanes, last, pace, self.now()), link) {
+            (Next::Send(place), Some(link)) => {
+                let Sight { batch, next, .. } = seen.swap_remove(place);
+                match next {
+                    Some((item, content)) => self.step(batch, item, content, link).await,
+                    None => Ok(Turn::Again),
+                }
+            }
+            (Next::Wait(until), _) => Ok(Turn::Wait(Some(until))),
+            _ => Ok(Turn::Wait(None)),
+        }
+    }
+
+    /// Where the batch stands that sent last, or the last one before it that is still there.
+    fn last_place(&self, seen: &[Sight]) -> Option<usize> {
+        seen.iter().position(|sight| Some(&sight.batch.id) == self.last.as_ref())
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection.as_ref().is_some_and(|known| known.strong_count() > 0)
+    }
+
+    /// The session's connection. On a new one, what was open may just have gone out again: its delay begins now.
+    async fn link(&mut self, longest: Option<Duration>) -> Result<Arc<dyn Connection>, SendError> {
+        let link = self.shared.messages.settled_link(self.session).await.inspect_err(|_| {
+            self.connection = None;
+        })?;
+        let same = self
+            .connection
+            .as_ref()
+            .is_some_and(|known| std::ptr::addr_eq(known.as_ptr(), Arc::as_ptr(&link)));
+        if !same {
+            self.connection = Some(Arc::downgrade(&link));
+            self.comebacks.clear();
+            if let Some(delay) = longest {
+                self.pace = self.pace.max(self.now().plus(delay));
+            }
+        }
+        Ok(link)
+    }
+
+    /// WhatsApp's lock on messages to strangers may have been met, or lifted, by single sends.
+    async fn know_restriction(&mut self) -> Result<(), StoreError> {
+        let Some(session) = self.shared.ports.sessions.get(self.session).await? else {
+            return Ok(());
+        };
+        let locked = acks::is_cold_restricted(session.restriction.as_ref());
+        let known =
+            self.cold.is_some_and(|cold| cold.reason == HoldReason::RecipientColdRestricted);
+        match (locked, known) {
+            (true, false) => {
+                let until = session.restriction.and_then(|restriction| restriction.expires_at);
+                self.cold_refused(until).await;
+            }
+            (false, true) => self.cold = None,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Strangers wait; one is tried when that may be over.
+    pub(super) async fn cold_refused(&mut self, until: Option<Timestamp>) {
+        let until = until.filter(|until| *until > self.now());
+        let until = until.unwrap_or_else(|| self.now().plus(COLD_PROBE));
+        let reason = HoldReason::RecipientColdRestricted;
+        self.cold = Some(Cold { until, whom: Whom::Heard, reason });
+    }
+
+    /// Sends one item.
+    async fn step(
+        &mut self,
+        batch: Batch,
+        item: BatchItem,
+        content: ItemContent,
+        link: Arc<dyn Connection>,
+    ) -> Result<Turn, StoreError> {
+        let stopping = self.shared.supervisor.stopping();
+        let clock = self.shared.ports.clock.clone();
+        let yielded = clock.now().plus(YIELD_MAX);
+        tokio::select! {
+            biased;
+            () = self.shared.messages.idle(self.session) => {}
+            () = clock.sleep_until(yielded) => {}
+            () = stopping.cancelled() => return Ok(Turn::Done),
+        }
+        let (index, before) = (item.index, self.pace);
+        let gap = batch.options.gap(self.shared.ports.entropy.fraction());
+        let begin = BatchChange::Begin { index, pace: self.now().plus(gap) };
+        if !self.shared.write(self.session, &batch.id, begin).await? {
+            // A cancel or a pause was first.
+            return Ok(Turn::Again);
+        }
+        self.last = Some(batch.id.clone());
+        let was_heard = self.cold.is_some_and(|cold| cold.until > self.now());
+        let from = FromBatch {
+            id: item.wa_id.clone(),
+            on: link,
+            uploads: self.uploads.entry(batch.id.clone()).or_default().clone(),
+        };
+        let sending = self.shared.messages.send_item(self.session, to_send(&item, content), from);
+        let cut = self.shared.supervisor.cut();
+        let result = tokio::select! {
+            result = sending => result,
+            // The send goes on by itself; the next life learns from its row what became of it.
+            () = cut.cancelled() => return Ok(Turn::Done),
+        };
+        self.took(&batch, &item, outcome::of_send(result), (before, gap, was_heard)).await
+    }
+
+    async fn took(
+        &mut self,
+        batch: &Batch,
+        item: &BatchItem,
+        came: Came,
+        (before, gap, was_heard): (Timestamp, Duration, bool),
+    ) -> Result<Turn, StoreError> {
+        let after = self.now().plus(gap);
+        match came {
+            Came::To(outcome) => self.settled(batch, item, outcome, (before, after)).await?,
+            Came::Open => self.pace = after,
+            Came::Cold if was_heard => {
+                self.settled(batch, item, outcome::cold_failure(), (before, after)).await?;
+            }
+            Came::Cold => {
+                self.cold_refused(None).await;
+                self.back(batch, item, after).await?;
+            }
+            Came::Back => {
+                let times = self.comebacks.entry((batch.id.clone(), item.index)).or_default();
+                *times += 1;
+                if *times > COMEBACKS_MAX && self.is_connected() {
+                    self.settled(batch, item, outcome::given_up(), (before, before)).await?;
+                } else {
+                    self.back(batch, item, before.max(self.soon())).await?;
+                }
+            }
+            Came::Paced(reason, seconds) => {
+                let until = self.now().plus(Duration::from_secs(seconds));
+                let mut pace = before;
+                match reason {
+                    None => pace = pace.max(until),
+                    Some(reason @ HoldReason::ColdDailyCap) => {
+                        self.cold = Some(Cold { until, whom: Whom::Known, reason });
+                    }
+                    Some(reason) => self.capped = Some((reason, until)),
+                }
+                self.back(batch, item, pace).await?;
+            }
+            Came::Gone => return Ok(Turn::Done),
+        }
+        Ok(Turn::Again)
+    }
+
+    /// Records an outcome. What never reached WhatsApp costs no delay.
+    async fn settled(
+        &mut self,
+        batch: &Batch,
+        item: &BatchItem,
+        outcome: ItemOutcome,
+        (before, after): (Timestamp, Timestamp),
+    ) -> Result<(), StoreError> {
+        let row = self.shared.ports.messages.get(self.session, &item.wa_id).await?;
+        self.pace = if row.is_some() { after } else { before };
+        let change = BatchChange::Settle { index: item.index, outcome, pace: Some(self.pace) };
+        self.shared.write(self.session, &batch.id, change).await.map(|_| ())
+    }
+
+    /// Puts an item back; under a new id when its id was used up by a row that has failed.
+    async fn back(
+        &mut self,
+        batch: &Batch,
+        item: &BatchItem,
+        pace: Timestamp,
+    ) -> Result<(), StoreError> {
+        let row = self.shared.ports.messages.get(self.session, &item.wa_id).await?;
+        let wa_id = row.map(|_| WaMessageId::new(&*self.shared.ports.entropy));
+        self.pace = pace;
+        let change = BatchChange::PutBack { index: item.index, wa_id, pace: Some(pace) };
+        self.shared.write(self.session, &batch.id, change).await.map(|_| ())
+    }
+
+    /// Waits until a time, or until something changes.
+    async fn rest(&mut self, until: Option<Timestamp>) {
+        let clock = self.shared.ports.clock.clone();
+        let sweep = clock.now().plus(self.shared.options.sweep_interval);
+        let wake = until.map_or(sweep, |until| until.min(sweep));
+        let stopping = self.shared.supervisor.stopping();
+        let rest = |resting| {
+            move |rest: &mut Rest| {
+                let number = rest.number + u64::from(resting);
+                *rest = Rest { until, number, resting };
+            }
+        };
+        let sleep = clock.sleep_until(wake);
+        self.handle.rest.send_modify(rest(true));
+        tokio::select! {
+            () = sleep => {}
+            () = self.handle.wake.notified() => {}
+            _ = self.opened.changed() => {}
+            () = stopping.cancelled() => {}
+        }
+        self.handle.rest.send_modify(rest(false));
+    }
+}
+
+fn to_send(item: &BatchItem, content: ItemContent) -> ToSend {
+    let say = match content.said {
+        Said::Text(text) => Say::Text { text, preview: Preview::Off },
+        Said::File { kind, source, mimetype, filename, caption } => {
+            let input = match source {
+                Source::Url(url) => MediaInput::Url(url),
+                Source::Bytes(kept) => MediaInput::Kept(kept.into()),
+            };
+            Say::Media { kind, input, mimetype, filename, caption }
+        }
+    };
+    ToSend { chat: item.chat.clone(), say, mentions: content.mentions, quoted: None }
+}

@@ -1,0 +1,134 @@
+//! Sends of a batch: single sends with an id of their own, on one connection only, and with files that are uploaded once.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use domain::{
+    SessionId, Timestamp, WaMessageId,
+    batch::UPLOAD_KEPT,
+    content::{MediaKind, RemoteMedia},
+    port::{Connection, KeptMedia},
+    session::SessionStatus,
+};
+
+use super::{MediaInput, Messages, SendError, Sent, ToSend};
+use crate::sessions::Link;
+
+/// Files of a batch that are remembered. When full, the oldest is forgotten and would be uploaded again.
+const UPLOADS_MAX: usize = 256;
+/// OpenWA's word for where such a send comes from.
+const SOURCE: &str = "BulkMessageService";
+
+/// A file that WhatsApp keeps for us.
+#[derive(Clone)]
+pub(super) struct Uploaded {
+    pub(super) kept: KeptMedia,
+    /// Its type, as its server said.
+    pub(super) told_type: Option<String>,
+    /// Its name, as its server said.
+    pub(super) told_name: Option<String>,
+    pub(super) remote: RemoteMedia,
+    pub(super) at: Timestamp,
+}
+
+/// The files of one batch, by their sort and where they come from.
+#[derive(Clone, Default)]
+pub(crate) struct Uploads(Arc<Mutex<HashMap<(MediaKind, String), Uploaded>>>);
+
+/// What a batch fixes of a send.
+pub(crate) struct FromBatch {
+    /// The id the message will have.
+    pub(crate) id: WaMessageId,
+    /// The only connection it may go out on: on a new one, earlier messages may have gone out again a moment before.
+    pub(crate) on: Arc<dyn Connection>,
+    /// The batch's files.
+    pub(crate) uploads: Uploads,
+}
+
+impl FromBatch {
+    pub(super) const fn source(&self) -> &'static str {
+        SOURCE
+    }
+
+    /// Refuses another connection than the batch's.
+    pub(super) fn check(item: Option<&Self>, link: &Link) -> Result<(), SendError> {
+        match item {
+            Some(item)
+                if !std::ptr::addr_eq(Arc::as_ptr(&item.on), Arc::as_ptr(&link.connection)) =>
+            {
+                Err(SendError::NotReady(SessionStatus::Initializing))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn known(
+        &self,
+        kind: MediaKind,
+        input: &MediaInput,
+        now: Timestamp,
+    ) -> Option<Uploaded> {
+        let key = key(kind, input)?;
+        let uploads = self.uploads.0.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads.get(&key).filter(|file| now.since(file.at) < UPLOAD_KEPT).cloned()
+    }
+
+    pub(super) fn remember(&self, kind: MediaKind, input: &MediaInput, file: &Uploaded) {
+        let Some(key) = key(kind, input) else { return };
+        let mut uploads = self.uploads.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if uploads.len() >= UPLOADS_MAX {
+            let oldest = uploads.iter().min_by_key(|(_, file)| file.at).map(|(key, _)| key.clone());
+            if let Some(oldest) = oldest {
+                uploads.remove(&oldest);
+            }
+        }
+        uploads.insert(key, file.clone());
+    }
+}
+
+fn key(kind: MediaKind, input: &MediaInput) -> Option<(MediaKind, String)> {
+    match input {
+        MediaInput::Url(url) => Some((kind, format!("url {url}"))),
+        MediaInput::Kept(kept) => Some((kind, format!("file {}", kept.id.as_str()))),
+        // Only a hook can have put it there: it is this message's alone.
+        MediaInput::Base64(_) => None,
+    }
+}
+
+impl Messages {
+    /// Sends an item of a batch.
+    pub(crate) async fn send_item(
+        &self,
+        session: SessionId,
+        to_send: ToSend,
+        item: FromBatch,
+    ) -> Result<Sent, SendError> {
+        let place = self.accept(&crate::hooks::Within::here(), session, &to_send.chat).await?;
+        let this = self.clone();
+        let work = async move {
+            this.session(session).await?;
+            this.paced_send(session, to_send, place, None, Some(&item)).await
+        };
+        self.detached("messages/bulk", work).await
+    }
+
+    /// The connection of a session on which everything earlier is settled.
+    pub(crate) async fn settled_link(
+        &self,
+        session: SessionId,
+    ) -> Result<Arc<dyn Connection>, SendError> {
+        self.pass(session).await.map(|(link, _)| link.connection)
+    }
+
+    /// Told when a connection of a session becomes free for new sends.
+    pub(crate) fn watch_link(&self, session: SessionId) -> tokio::sync::watch::Receiver<u64> {
+        self.shared.waiters.outbox.gate(session).watch()
+    }
+
+    /// Completes when no send of a session is on its way to the wire.
+    pub(crate) async fn idle(&self, session: SessionId) {
+        self.shared.waiters.outbox.idle(session).await;
+    }
+}

@@ -1,0 +1,282 @@
+//! Kills at any write, lost links, nacks, silence, cancels and pauses: each recipient once, or the result says why not.
+
+use std::{collections::HashMap, time::Duration};
+
+use domain::{
+    SessionId,
+    batch::{BatchId, BatchOptions, BatchState, ItemState, Progress},
+    message::Content,
+    port::BatchStore as _,
+    session::{LossCause, SessionStatus},
+};
+use proptest::prelude::*;
+use testkit::OnSend;
+
+use crate::house::{House, chat, steady, text};
+
+#[tokio::test]
+async fn a_kill_in_the_middle_loses_and_doubles_nothing_and_keeps_the_pace() {
+    let mut house = House::start().await;
+    let session = house.ready("bakery").await;
+    let id = house.batch(session, 4, steady(60)).await;
+    house.pass(session).await;
+    house.rested(session).await;
+    house.advance(Duration::from_secs(10));
+    house.next_life(i64::MAX).await;
+    house.wait_for(session, SessionStatus::Ready).await;
+    let batch = house.finish(session, &id).await;
+    assert_eq!(batch.progress.sent, 4);
+    assert_eq!(house.gaps(), [60_000, 60_000, 60_000]);
+}
+
+#[tokio::test]
+async fn a_stop_in_order_and_a_start_go_on_where_it_was() {
+    let mut house = House::start().await;
+    let session = house.ready("bakery").await;
+    let id = house.batch(session, 3, steady(30)).await;
+    house.rested(session).await;
+    house.restart().await;
+    house.wait_for(session, SessionStatus::Ready).await;
+    assert_eq!(house.finish(session, &id).await.progress.sent, 3);
+    assert_eq!(house.gaps(), [30_000, 30_000]);
+}
+
+#[tokio::test]
+async fn every_single_write_may_be_the_last() {
+    let mut house = House::start().await;
+    let session = house.ready("bakery").await;
+    let mut checked = 0;
+    for writes in 1..=8 {
+        let id = house.batch(session, 3, steady(2)).await;
+        house.die_after(writes);
+        drive(&mut house, session, &mut []).await;
+        let batch = house.view(session, &id).await;
+        assert_eq!((batch.state, batch.progress.sent), (BatchState::Completed, 3), "{writes}");
+        checked += 1;
+        let frames = house.frames();
+        let ids: std::collections::HashSet<_> = frames.iter().map(|(_, frame)| &frame.id).collect();
+        assert_eq!(ids.len(), checked * 3, "{writes}");
+    }
+}
+
+/// What happens between two steps of time.
+#[derive(Debug, Clone)]
+enum Step {
+    Nothing,
+    Kill(i64),
+    Lose,
+    Cancel(usize),
+    Pause(usize),
+    Resume(usize),
+}
+
+#[derive(Debug, Clone)]
+struct Plan {
+    batches: Vec<(u32, BatchOptions)>,
+    /// 0 ack, else refused with the code, or silence.
+    outcomes: Vec<u16>,
+    steps: Vec<Step>,
+}
+
+const SILENCE: u16 = 1;
+
+fn plans() -> impl Strategy<Value = Plan> {
+    let options = (1u64..4, any::<bool>(), prop::bool::weighted(0.3)).prop_map(
+        |(seconds, randomize, stop_on_error)| BatchOptions {
+            randomize,
+            stop_on_error,
+            ..steady(seconds)
+        },
+    );
+    let step = prop_oneof![
+        4 => Just(Step::Nothing),
+        3 => (1i64..9).prop_map(Step::Kill),
+        1 => Just(Step::Lose),
+        1 => (0usize..3).prop_map(Step::Cancel),
+        1 => (0usize..3).prop_map(Step::Pause),
+        2 => (0usize..3).prop_map(Step::Resume),
+    ];
+    let outcome = prop_oneof![6 => Just(0u16), 1 => Just(404), 1 => Just(479), 1 => Just(SILENCE)];
+    let batches = prop::collection::vec((1u32..5, options), 1..4);
+    let (outcomes, steps) =
+        (prop::collection::vec(outcome, 0..10), prop::collection::vec(step, 0..14));
+    (batches, outcomes, steps).prop_map(|(batches, outcomes, steps)| Plan {
+        batches,
+        outcomes,
+        steps,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 0, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_recipient_gets_it_once_or_the_result_says_why_not(plan in plans()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(play(plan));
+    }
+}
+
+/// Everything one batch's check needs.
+struct Made {
+    id: BatchId,
+    options: BatchOptions,
+    cancelled: bool,
+}
+
+async fn play(plan: Plan) {
+    let mut house = House::start().await;
+    let session = house.ready("bakery").await;
+    // Before the first frame can leave.
+    for outcome in &plan.outcomes {
+        house.whatsapp.on_send(match *outcome {
+            0 => OnSend::Ack,
+            SILENCE => OnSend::Silence,
+            code => OnSend::Refuse(code),
+        });
+    }
+    let mut made = Vec::new();
+    for (place, (people, options)) in plan.batches.iter().enumerate() {
+        let items = (0..*people)
+            .map(|number| text(number, chat(number), &format!("batch {place} item {number}")));
+        let accepted = house.create(session, items.collect(), options.clone()).await.unwrap();
+        made.push(Made { id: accepted.batch.id, options: options.clone(), cancelled: false });
+    }
+    for step in plan.steps {
+        act(&mut house, session, step, &mut made).await;
+        tick(&mut house, session).await;
+    }
+    drive(&mut house, session, &mut made).await;
+    check(&house, session, &made, &plan.outcomes).await;
+}
+
+async fn act(house: &mut House, session: SessionId, step: Step, made: &mut [Made]) {
+    let batches = house.gateway.batches.clone();
+    match step {
+        Step::Nothing => {}
+        Step::Kill(writes) => house.die_after(writes),
+        Step::Lose => {
+            let link = house.whatsapp.connection(session);
+            link.lose(LossCause::Link("reset".into())).await;
+        }
+        Step::Cancel(place) => {
+            if let Some(one) = made.get_mut(place)
+                && batches.cancel(session, &one.id).await.is_ok()
+            {
+                one.cancelled = true;
+            }
+        }
+        Step::Pause(place) => {
+            if let Some(one) = made.get(place) {
+                let _ = batches.pause(session, &one.id).await;
+            }
+        }
+        Step::Resume(place) => {
+            if let Some(one) = made.get(place) {
+                let _ = batches.resume(session, &one.id).await;
+            }
+        }
+    }
+}
+
+/// Lets things happen until the runner rests or a moment is over, then lets time pass.
+async fn tick(house: &mut House, session: SessionId) {
+    let rests = house.gateway.batches.resting(session);
+    let mut by = Duration::from_secs(11);
+    for _ in 0..25 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        if house.ledger.is_dead() {
+            house.next_life(i64::MAX).await;
+            return;
+        }
+        let rest = *rests.borrow();
+        if let Some(until) = rest.until.filter(|until| rest.resting && *until > house.now()) {
+            by = until.since(house.now());
+            break;
+        }
+    }
+    house.advance(by);
+}
+
+/// Lets time pass until nothing is left to do; what is paused is resumed.
+async fn drive(house: &mut House, session: SessionId, made: &mut [Made]) {
+    for _ in 0..400 {
+        if house.store.bulk_sessions().await.unwrap().is_empty() && !house.ledger.is_dead() {
+            return;
+        }
+        for one in made.iter() {
+            let _ = house.gateway.batches.resume(session, &one.id).await;
+        }
+        tick(house, session).await;
+    }
+    for one in made.iter() {
+        let (batch, items) =
+            (house.view(session, &one.id).await, house.items(session, &one.id).await);
+        eprintln!("{batch:?} {items:?}");
+    }
+    panic!("never: an end");
+}
+
+async fn check(house: &House, session: SessionId, made: &[Made], outcomes: &[u16]) {
+    let frames = house.frames();
+    let outcome = |place: usize| outcomes.get(place).copied().unwrap_or(0);
+    let (mut texts, mut delays) = (HashMap::new(), HashMap::new());
+    for (place, one) in made.iter().enumerate() {
+        let batch = house.view(session, &one.id).await;
+        let items = house.items(session, &one.id).await;
+        let count =
+            |state| u32::try_from(items.iter().filter(|item| item.state == state).count()).unwrap();
+        let (sent, failed, cancelled) =
+            (count(ItemState::Sent), count(ItemState::Failed), count(ItemState::Cancelled));
+        let total = u32::try_from(items.len()).unwrap();
+        assert_eq!(batch.progress, Progress { total, sent, failed, pending: 0, cancelled });
+        assert_eq!(sent + failed + cancelled, total);
+        let stopped = one.options.stop_on_error && failed > 0;
+        let end = if one.cancelled { BatchState::Cancelled } else { batch.progress.end(stopped) };
+        // A cancel whose answer was lost in a kill may have worked all the same.
+        assert!(batch.state == end || batch.state == BatchState::Cancelled, "{batch:?}");
+        for item in items {
+            let said = format!("batch {place} item {}", item.index);
+            delays.insert(item.wa_id.clone(), one.options.delay);
+            texts.insert(said, item);
+        }
+    }
+    let mut ids: HashMap<String, Vec<_>> = HashMap::new();
+    for (_, frame) in &frames {
+        let Content::Text { body, .. } = &frame.content else { panic!() };
+        let known = ids.entry(body.clone()).or_default();
+        if !known.contains(&frame.id) {
+            known.push(frame.id.clone());
+        }
+    }
+    for (said, item) in &texts {
+        let on_wire = ids.get(said).cloned().unwrap_or_default();
+        match item.state {
+            ItemState::Sent => assert_eq!(on_wire, std::slice::from_ref(&item.wa_id), "{said}"),
+            ItemState::Failed => {
+                assert!(item.error.is_some());
+                assert!(on_wire.len() <= 1, "{said}");
+                let refused = frames
+                    .iter()
+                    .enumerate()
+                    .any(|(place, (_, frame))| frame.id == item.wa_id && outcome(place) != 0);
+                let wire: Vec<_> = frames
+                    .iter()
+                    .map(|(at, frame)| (at.iso(), frame.id.as_str(), frame.content.body()))
+                    .collect();
+                assert!(refused, "{said}: {item:?} {wire:?}");
+            }
+            _ => assert!(on_wire.is_empty(), "{said}: {item:?}"),
+        }
+    }
+    let mut seen = vec![];
+    for pair in frames.windows(2) {
+        let ((before, first), (after, second)) = (&pair[0], &pair[1]);
+        seen.push(first.id.clone());
+        // What goes out again after a lost link has its time already; the next new one keeps its distance from it.
+        if !seen.contains(&second.id) {
+            let delay = delays[&first.id];
+            assert!(after.since(*before) >= delay, "{before} {first:?} {after} {second:?}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Storing a batch with its items.
+
+use domain::{
+    batch::{Batch, NewItem, Progress},
+    port::{Created, NewBatch, StoreResult},
+};
+
+use super::{change, content_place, read};
+use crate::{
+    error::{Doing as _, corrupt},
+    ledger,
+    writer::Unit,
+};
+
+const DOING: &str = "storing a batch";
+
+const TAKEN: &str = "select exists (select 1 from batch where session_id = $1 and id = $2)";
+const COUNT: &str =
+    "select count(*) from batch where session_id = $1 and state in ('pending','processing')";
+const INSERT: &str = "insert into batch (session_id, id, state, options, total, failed, created_at) \
+     values ($1, $2, 'pending', $3, $4, $5, $6) returning position";
+const INSERT_ITEM: &str = "insert into batch_item (batch, place, chat, wa_id, zone, state, at, error_code, \
+     error_message, content) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+
+pub(super) async fn create(unit: &mut Unit, new: NewBatch, most: u32) -> StoreResult<Created> {
+    let session = new.session.to_string();
+    let taken: bool = sqlx::query_scalar(TAKEN)
+        .bind(&session)
+        .bind(new.id.as_str())
+        .fetch_one(&mut unit.conn)
+        .await
+        .doing(DOING)?;
+    if taken {
+        return Ok(Created::Taken);
+    }
+    let count: i64 =
+        sqlx::query_scalar(COUNT).bind(&session).fetch_one(&mut unit.conn).await.doing(DOING)?;
+    if most > 0 && count >= i64::from(most) {
+        return Ok(Created::TooMany);
+    }
+    let failed = new.items.iter().filter(|item| item.content.is_err()).count();
+    let number = |count: usize| u32::try_from(count).map_err(|_| corrupt(DOING));
+    let (total, failed) = (number(new.items.len())?, number(failed)?);
+    let options = serde_json::to_string(&new.options).map_err(|_| corrupt(DOING))?;
+    let position: i64 = sqlx::query_scalar(INSERT)
+        .bind(&session)
+        .bind(new.id.as_str())
+        .bind(options)
+        .bind(total)
+        .bind(failed)
+        .bind(new.at.millis())
+        .fetch_one(&mut unit.conn)
+        .await
+        .doing(DOING)?;
+    for item in &new.items {
+        insert(unit, position, &session, &new, item).await?;
+    }
+    let pending = total - failed;
+    if pending == 0 || (failed > 0 && new.options.stop_on_error) {
+        let progress = Progress { total, failed, pending, ..Progress::default() };
+        let state = progress.end(failed > 0 && new.options.stop_on_error);
+        change::finish(unit, position, state, new.at).await?;
+        let batch = stored(unit, position).await?;
+        ledger::record_all(unit, vec![change::end_event(&batch, new.event, new.at)]).await?;
+    }
+    Ok(Created::Stored(Box::new(stored(unit, position).await?)))
+}
+
+async fn stored(unit: &mut Unit, position: i64) -> StoreResult<Batch> {
+    read::at(unit, position).await?.ok_or_else(|| corrupt(DOING))
+}
+
+async fn insert(
+    unit: &mut Unit,
+    position: i64,
+    session: &str,
+    new: &NewBatch,
+    item: &NewItem,
+) -> StoreResult<()> {
+    let place = item.index.to_string();
+    let (content, error) = match &item.content {
+        Ok(content) => {
+            let plain = serde_json::to_vec(content).map_err(|_| corrupt(DOING))?;
+            let at = content_place(session, new.id.as_str(), &place);
+            (Some(unit.cipher.seal(&at, &plain)), None)
+        }
+        Err(error) => (None, Some(error)),
+    };
+    sqlx::query(INSERT_ITEM)
+        .bind(position)
+        .bind(item.index)
+        .bind(item.chat.as_str())
+        .bind(item.wa_id.as_str())
+        .bind(item.zone.as_deref())
+        .bind(if error.is_some() { "failed" } else { "pending" })
+        .bind(error.map(|_| new.at.millis()))
+        .bind(error.map(|error| error.code.as_str()))
+        .bind(error.map(|error| error.message.as_str()))
+        .bind(content)
+        .execute(&mut unit.conn)
+        .await
+        .doing(DOING)
+        .map(|_| ())
+}

@@ -1,0 +1,99 @@
+//! Batches. What an item says is encrypted, and deleted as soon as the item is settled: the message's row has it then.
+
+mod change;
+mod create;
+mod read;
+
+use async_trait::async_trait;
+use domain::{
+    ChatId, SessionId, Timestamp,
+    batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
+    port::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, Page, StoreResult, Whom},
+};
+
+use crate::{error::Doing as _, open::SqliteStore};
+
+pub(crate) use change::change;
+
+const FORGET: &str = "delete from batch where completed_at < $1 and not exists \
+     (select 1 from batch_item where batch = position and state = 'open')";
+
+/// Where what an item says is kept: it opens in its own row alone.
+fn content_place<'a>(session: &'a str, batch: &'a str, place: &'a str) -> [&'a str; 5] {
+    ["batch_item", session, batch, place, "content"]
+}
+
+#[async_trait]
+impl BatchStore for SqliteStore {
+    async fn create(&self, new: NewBatch, most: u32) -> StoreResult<Created> {
+        self.writer
+            .run("storing a batch", move |unit| Box::pin(create::create(unit, new, most)))
+            .await
+    }
+
+    async fn batch(&self, session: SessionId, id: &BatchId) -> StoreResult<Option<Batch>> {
+        read::get(self, session, id).await
+    }
+
+    async fn batches(
+        &self,
+        session: SessionId,
+        state: Option<BatchState>,
+        page: Page,
+    ) -> StoreResult<Vec<Batch>> {
+        read::list(self, session, state, page).await
+    }
+
+    async fn items(
+        &self,
+        session: SessionId,
+        id: &BatchId,
+        touched: bool,
+        page: Page,
+    ) -> StoreResult<Vec<BatchItem>> {
+        read::items(self, session, id, touched, page).await
+    }
+
+    async fn bulk_sessions(&self) -> StoreResult<Vec<SessionId>> {
+        read::sessions(self).await
+    }
+
+    async fn unfinished(&self, session: SessionId) -> StoreResult<Vec<Batch>> {
+        read::unfinished(self, session).await
+    }
+
+    async fn zones(&self, session: SessionId, id: &BatchId) -> StoreResult<Vec<Option<String>>> {
+        read::zones(self, session, id).await
+    }
+
+    async fn next_item(
+        &self,
+        session: SessionId,
+        id: &BatchId,
+        zones: &[Option<String>],
+        whom: Whom,
+    ) -> StoreResult<Option<(BatchItem, ItemContent)>> {
+        read::next_item(self, session, id, zones, whom).await
+    }
+
+    async fn open_items(&self, session: SessionId) -> StoreResult<Vec<OpenItem>> {
+        read::open_items(self, session).await
+    }
+
+    async fn bulk_facts(&self, session: SessionId, chats: &[ChatId]) -> StoreResult<BulkFacts> {
+        read::facts(self, session, chats).await
+    }
+
+    async fn forget_batches(&self, before: Timestamp) -> StoreResult<u64> {
+        const DOING: &str = "forgetting old batches";
+        self.writer
+            .run(DOING, move |unit| {
+                Box::pin(async move {
+                    let done =
+                        sqlx::query(FORGET).bind(before.millis()).execute(&mut unit.conn).await;
+                    Ok(done.doing(DOING)?.rows_affected())
+                })
+            })
+            .await
+    }
+}
