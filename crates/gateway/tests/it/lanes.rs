@@ -193,7 +193,8 @@ async fn more_lanes_than_places_all_leave() {
     }
     house.drained().await;
     assert_eq!(receiver.received().len(), 30);
-    assert_eq!(receiver.most_at_once(), 2);
+    // On a busy machine the first call may be over before the second lane has something.
+    assert!((1..=2).contains(&receiver.most_at_once()), "{} at once", receiver.most_at_once());
 }
 
 #[tokio::test]
