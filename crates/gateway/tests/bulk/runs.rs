@@ -200,6 +200,14 @@ async fn a_send_without_an_answer_is_settled_after_the_reconnect_and_not_sent_tw
     // The answer's limit and the reconnect.
     house.advance(Duration::from_secs(12));
     house.wait_for(session, SessionStatus::Ready).await;
+    // The frame is seen a moment before its sender begins to wait, so nobody can say from when its limit counts: time
+    // goes on in small steps.
+    until("the end", async || {
+        house.advance(Duration::from_millis(500));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        house.view(session, &id).await.state.is_over()
+    })
+    .await;
     let batch = house.finish(session, &id).await;
     assert_eq!(batch.progress, progress(2, 2, 0, 0, 0));
     let frames = house.frames();
