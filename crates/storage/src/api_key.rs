@@ -7,9 +7,9 @@ use domain::{
     port::{ApiKeyStore, StoreResult},
 };
 use serde::de::DeserializeOwned;
-use sqlx::{Row as _, sqlite::SqliteRow};
 
 use crate::{
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::SqliteStore,
 };
@@ -26,7 +26,7 @@ const DELETE: &str = "delete from api_key where id = $1";
 const TOUCH: &str = "update api_key set usage_count = usage_count + $2, last_used_at = max(coalesce(last_used_at, 0), $3) \
      where id = $1";
 
-fn read(row: &SqliteRow) -> StoreResult<ApiKey> {
+fn read(row: &Row) -> StoreResult<ApiKey> {
     const DOING: &str = "reading an API key";
     let bad = || corrupt(DOING);
     let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
@@ -67,7 +67,7 @@ impl ApiKeyStore for SqliteStore {
         self.writer
             .run("storing an API key", move |unit| {
                 Box::pin(async move {
-                    sqlx::query(INSERT)
+                    db::query(INSERT)
                         .bind(key.id.to_string())
                         .bind(&key.name)
                         .bind(&key.prefix)
@@ -91,17 +91,17 @@ impl ApiKeyStore for SqliteStore {
     }
 
     async fn find(&self, hash: KeyHash) -> StoreResult<Option<ApiKey>> {
-        let row = sqlx::query(FIND).bind(&hash.0[..]).fetch_optional(&self.readers).await;
+        let row = db::query(FIND).bind(&hash.0[..]).fetch_optional(&self.readers).await;
         row.doing("finding an API key")?.as_ref().map(read).transpose()
     }
 
     async fn get(&self, id: ApiKeyId) -> StoreResult<Option<ApiKey>> {
-        let row = sqlx::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
+        let row = db::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
         row.doing("reading an API key")?.as_ref().map(read).transpose()
     }
 
     async fn list(&self) -> StoreResult<Vec<ApiKey>> {
-        let rows = sqlx::query(LIST).fetch_all(&self.readers).await.doing("listing API keys")?;
+        let rows = db::query(LIST).fetch_all(&self.readers).await.doing("listing API keys")?;
         rows.iter().map(read).collect()
     }
 
@@ -110,7 +110,7 @@ impl ApiKeyStore for SqliteStore {
         self.writer
             .run("changing an API key", move |unit| {
                 Box::pin(async move {
-                    let done = sqlx::query(UPDATE)
+                    let done = db::query(UPDATE)
                         .bind(key.id.to_string())
                         .bind(&key.name)
                         .bind(key.role.as_str())
@@ -131,8 +131,7 @@ impl ApiKeyStore for SqliteStore {
         self.writer
             .run("deleting an API key", move |unit| {
                 Box::pin(async move {
-                    let done =
-                        sqlx::query(DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
+                    let done = db::query(DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
                     Ok(done.doing("deleting an API key")?.rows_affected() == 1)
                 })
             })
@@ -143,7 +142,7 @@ impl ApiKeyStore for SqliteStore {
         self.writer
             .run("counting uses of an API key", move |unit| {
                 Box::pin(async move {
-                    sqlx::query(TOUCH)
+                    db::query(TOUCH)
                         .bind(id.to_string())
                         .bind(i64::try_from(uses).unwrap_or(i64::MAX))
                         .bind(at.millis())

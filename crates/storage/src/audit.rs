@@ -6,9 +6,9 @@ use domain::{
     log::{AuditEntry, AuditQuery, Severity},
     port::{AuditLog, Page, StoreResult},
 };
-use sqlx::{Row as _, sqlite::SqliteRow};
 
 use crate::{
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::SqliteStore,
     writer::Unit,
@@ -17,15 +17,16 @@ use crate::{
 const INSERT: &str = "insert into audit (id, action, severity, api_key_id, api_key_name, session_id, session_name, ip, \
      user_agent, method, path, status_code, metadata, error_message, created_at) \
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
-const LIST: &str = "select * from audit where ($1 is null or action = $1) and ($2 is null or severity = $2) \
-     and ($3 is null or session_id = $3) and ($4 is null or api_key_id = $4) \
-     order by position desc limit $5 offset $6";
-const COUNT: &str = "select count(*) from audit where ($1 is null or action = $1) \
-     and ($2 is null or severity = $2) and ($3 is null or session_id = $3) and ($4 is null or api_key_id = $4)";
+// One picture of both: the count fits the rows. A page behind the end is one row without an entry.
+const LIST: &str = "with found as (select * from audit where ($1 is null or action = $1) and ($2 is null or severity = $2) \
+     and ($3 is null or session_id = $3) and ($4 is null or api_key_id = $4)) \
+     select (select count(*) from found) as total, page.* from (select 1 as one) as one \
+     left join (select * from found order by position desc limit $5 offset $6) as page on true \
+     order by page.position desc";
 const PRUNE: &str = "delete from audit where position in \
      (select position from audit where created_at < $1 order by created_at limit $2)";
 
-fn read(row: &SqliteRow) -> StoreResult<AuditEntry> {
+fn read(row: &Row) -> StoreResult<AuditEntry> {
     const DOING: &str = "reading the audit";
     let bad = || corrupt(DOING);
     let text = |name: &str| row.try_get::<Option<String>, _>(name).doing(DOING);
@@ -58,7 +59,7 @@ fn read(row: &SqliteRow) -> StoreResult<AuditEntry> {
 /// Writes an entry within the transaction of what it tells about.
 pub(crate) async fn insert(unit: &mut Unit, entry: AuditEntry) -> StoreResult<()> {
     let metadata = (!entry.metadata.is_null()).then(|| entry.metadata.to_string());
-    sqlx::query(INSERT)
+    db::query(INSERT)
         .bind(entry.id.to_string())
         .bind(entry.action)
         .bind(entry.severity.as_str())
@@ -101,27 +102,24 @@ impl AuditLog for SqliteStore {
         let severity = query.severity.map(Severity::as_str);
         let session = query.session.map(|id| id.to_string());
         let api_key = query.api_key.map(|id| id.to_string());
-        // One picture of both: the count fits the rows.
-        let mut reader = self.readers.begin().await.doing(DOING)?;
-        let rows = sqlx::query(LIST)
-            .bind(&query.action)
+        let rows = db::query(LIST)
+            .bind(query.action.as_deref())
             .bind(severity)
-            .bind(&session)
-            .bind(&api_key)
+            .bind(session)
+            .bind(api_key)
             .bind(i64::from(page.limit))
             .bind(i64::from(page.offset))
-            .fetch_all(&mut *reader)
+            .fetch_all(&self.readers)
             .await
             .doing(DOING)?;
-        let total: i64 = sqlx::query_scalar(COUNT)
-            .bind(&query.action)
-            .bind(severity)
-            .bind(&session)
-            .bind(&api_key)
-            .fetch_one(&mut *reader)
-            .await
-            .doing(DOING)?;
-        let entries = rows.iter().map(read).collect::<StoreResult<_>>()?;
+        let mut entries = Vec::with_capacity(rows.len());
+        let mut total = 0;
+        for row in &rows {
+            total = row.try_get::<i64, _>("total").doing(DOING)?;
+            if row.try_get::<Option<String>, _>("id").doing(DOING)?.is_some() {
+                entries.push(read(row)?);
+            }
+        }
         Ok((entries, u64::try_from(total).unwrap_or(0)))
     }
 
@@ -130,7 +128,7 @@ impl AuditLog for SqliteStore {
         self.writer
             .run(DOING, move |unit| {
                 Box::pin(async move {
-                    let done = sqlx::query(PRUNE)
+                    let done = db::query(PRUNE)
                         .bind(before.millis())
                         .bind(i64::from(limit))
                         .execute(&mut unit.conn)

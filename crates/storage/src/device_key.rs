@@ -5,9 +5,14 @@ use domain::{
     SessionId,
     port::{DeviceKeys, KeyChange, KeyEntry, StoreResult},
 };
-use sqlx::{Row as _, sqlite::SqliteRow};
 
-use crate::{crypt::Cipher, error::Doing as _, open::SqliteStore, writer::Unit};
+use crate::{
+    crypt::Cipher,
+    db::{self, Row},
+    error::Doing as _,
+    open::SqliteStore,
+    writer::Unit,
+};
 
 const GET: &str = "select key, value, expires_at from device_key where session_id = $1 and namespace = $2 and key = $3";
 // A range instead of `like`: keys may hold any character, and the primary key serves it.
@@ -20,7 +25,7 @@ const DELETE_EXPIRED: &str = "delete from device_key \
      where session_id = $1 and namespace = $2 and expires_at > 0 and expires_at <= $3";
 const PURGE: &str = "delete from device_key where session_id = $1";
 
-fn read(row: &SqliteRow, session: &str, namespace: &str, cipher: &Cipher) -> StoreResult<KeyEntry> {
+fn read(row: &Row, session: &str, namespace: &str, cipher: &Cipher) -> StoreResult<KeyEntry> {
     const DOING: &str = "reading an engine key";
     let key: String = row.try_get("key").doing(DOING)?;
     let sealed: Vec<u8> = row.try_get("value").doing(DOING)?;
@@ -33,7 +38,7 @@ async fn change(unit: &mut Unit, session: &str, change: KeyChange) -> StoreResul
     let query = match change {
         KeyChange::Put { namespace, key, value, expires_at } => {
             let sealed = unit.cipher.seal(&["device_key", session, namespace, &key], &value);
-            sqlx::query(PUT)
+            db::query(PUT)
                 .bind(session.to_owned())
                 .bind(namespace)
                 .bind(key)
@@ -41,7 +46,7 @@ async fn change(unit: &mut Unit, session: &str, change: KeyChange) -> StoreResul
                 .bind(expires_at)
         }
         KeyChange::Delete { namespace, key } => {
-            sqlx::query(DELETE).bind(session.to_owned()).bind(namespace).bind(key)
+            db::query(DELETE).bind(session.to_owned()).bind(namespace).bind(key)
         }
     };
     query.execute(&mut unit.conn).await.doing(DOING).map(|_| ())
@@ -56,7 +61,7 @@ impl DeviceKeys for SqliteStore {
         key: &str,
     ) -> StoreResult<Option<KeyEntry>> {
         let session = session.to_string();
-        let row = sqlx::query(GET)
+        let row = db::query(GET)
             .bind(&session)
             .bind(namespace)
             .bind(key)
@@ -73,7 +78,7 @@ impl DeviceKeys for SqliteStore {
         prefix: &str,
     ) -> StoreResult<Vec<KeyEntry>> {
         let session = session.to_string();
-        let rows = sqlx::query(LIST)
+        let rows = db::query(LIST)
             .bind(&session)
             .bind(namespace)
             .bind(prefix)
@@ -109,7 +114,7 @@ impl DeviceKeys for SqliteStore {
         self.writer
             .run("deleting expired engine keys", move |unit| {
                 Box::pin(async move {
-                    let done = sqlx::query(DELETE_EXPIRED)
+                    let done = db::query(DELETE_EXPIRED)
                         .bind(session.to_string())
                         .bind(namespace)
                         .bind(cutoff)
@@ -126,7 +131,7 @@ impl DeviceKeys for SqliteStore {
             .run("deleting a session's engine keys", move |unit| {
                 Box::pin(async move {
                     let done =
-                        sqlx::query(PURGE).bind(session.to_string()).execute(&mut unit.conn).await;
+                        db::query(PURGE).bind(session.to_string()).execute(&mut unit.conn).await;
                     done.doing("deleting a session's engine keys").map(|_| ())
                 })
             })

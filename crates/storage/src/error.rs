@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use domain::port::{StoreError, StoreErrorKind};
 
+use crate::db::DbError;
+
 /// Names the operation of a failed statement.
 pub(crate) trait Doing<T> {
     /// Adds what was being done.
     fn doing(self, doing: &'static str) -> Result<T, StoreError>;
 }
 
-impl<T> Doing<T> for Result<T, sqlx::Error> {
+impl<T> Doing<T> for Result<T, DbError> {
     fn doing(self, doing: &'static str) -> Result<T, StoreError> {
         self.map_err(|error| {
-            let kind = match &error {
-                sqlx::Error::ColumnDecode { .. }
-                | sqlx::Error::Decode(_)
-                | sqlx::Error::ColumnNotFound(_) => StoreErrorKind::Corrupt,
+            let kind = if error.is_corrupt() {
+                StoreErrorKind::Corrupt
+            } else if error.is_foreign_key_violation() {
                 // The row it belongs to is not there: only sessions and webhooks are referred to by callers.
-                sqlx::Error::Database(refused) if refused.is_foreign_key_violation() => {
-                    StoreErrorKind::Gone
-                }
-                _ => StoreErrorKind::Unavailable,
+                StoreErrorKind::Gone
+            } else {
+                StoreErrorKind::Unavailable
             };
             StoreError { kind, doing, source: Some(Arc::new(error)) }
         })

@@ -7,9 +7,9 @@ use domain::{
     log::{LogBounds, LoggedEvent, PruneLimits, Pruned, PrunedSession},
     port::{EventLog, StoreResult},
 };
-use sqlx::{Row as _, sqlite::SqliteRow};
 
 use crate::{
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::SqliteStore,
     writer::Unit,
@@ -50,7 +50,7 @@ const PRUNED_THROUGH: &str = "insert into counter (name, value) values ('event_p
 
 /// Reads an event out of a row with the columns `event_id`, `session_id`, `sequence`, `kind`, `event_at`, `chat`,
 /// `idempotency_key` and `data`.
-pub(crate) fn read_event(row: &SqliteRow, doing: &'static str) -> StoreResult<Event> {
+pub(crate) fn read_event(row: &Row, doing: &'static str) -> StoreResult<Event> {
     let bad = || corrupt(doing);
     let text = |name: &str| row.try_get::<String, _>(name).doing(doing);
     let number = |name: &str| row.try_get::<i64, _>(name).doing(doing);
@@ -67,7 +67,7 @@ pub(crate) fn read_event(row: &SqliteRow, doing: &'static str) -> StoreResult<Ev
     Ok(Event { draft, sequence: u64::try_from(number("sequence")?).map_err(|_| bad())? })
 }
 
-fn read_logged(row: &SqliteRow) -> StoreResult<LoggedEvent> {
+fn read_logged(row: &Row) -> StoreResult<LoggedEvent> {
     const DOING: &str = "reading the event log";
     let position: i64 = row.try_get("position").doing(DOING)?;
     let position = u64::try_from(position).map_err(|_| corrupt(DOING))?;
@@ -83,7 +83,7 @@ pub(crate) fn stored(number: u64) -> i64 {
 impl EventLog for SqliteStore {
     async fn bounds(&self) -> StoreResult<LogBounds> {
         const DOING: &str = "looking for the ends of the event log";
-        let row = sqlx::query(BOUNDS).fetch_one(&self.readers).await.doing(DOING)?;
+        let row = db::query(BOUNDS).fetch_one(&self.readers).await.doing(DOING)?;
         let number = |name: &str| {
             let number = row.try_get::<i64, _>(name).doing(DOING)?;
             u64::try_from(number).map_err(|_| corrupt(DOING))
@@ -98,8 +98,8 @@ impl EventLog for SqliteStore {
         limit: u32,
     ) -> StoreResult<Vec<LoggedEvent>> {
         let query = match session {
-            None => sqlx::query(READ),
-            Some(session) => sqlx::query(READ_SESSION).bind(session.to_string()),
+            None => db::query(READ),
+            Some(session) => db::query(READ_SESSION).bind(session.to_string()),
         };
         let query = query.bind(stored(after)).bind(i64::from(limit));
         let rows = query.fetch_all(&self.readers).await.doing("reading the event log")?;
@@ -107,18 +107,18 @@ impl EventLog for SqliteStore {
     }
 
     async fn event(&self, id: EventId) -> StoreResult<Option<LoggedEvent>> {
-        let row = sqlx::query(EVENT).bind(id.to_string()).fetch_optional(&self.readers).await;
+        let row = db::query(EVENT).bind(id.to_string()).fetch_optional(&self.readers).await;
         row.doing("reading an event")?.as_ref().map(read_logged).transpose()
     }
 
     async fn pruned_sessions(&self, limit: u32) -> StoreResult<Vec<PrunedSession>> {
         const DOING: &str = "reading what was pruned";
-        let rows = sqlx::query(PRUNED_SESSIONS)
+        let rows = db::query(PRUNED_SESSIONS)
             .bind(i64::from(limit))
             .fetch_all(&self.readers)
             .await
             .doing(DOING)?;
-        let read = |row: &SqliteRow| {
+        let read = |row: &Row| {
             let session: String = row.try_get(0).doing(DOING)?;
             let through: i64 = row.try_get(1).doing(DOING)?;
             Ok(PrunedSession {
@@ -134,9 +134,9 @@ impl EventLog for SqliteStore {
         self.writer
             .run(DOING, move |unit| {
                 Box::pin(async move {
-                    let done = sqlx::query(MARK).bind(at.millis()).execute(&mut unit.conn).await;
+                    let done = db::query(MARK).bind(at.millis()).execute(&mut unit.conn).await;
                     done.doing(DOING)?;
-                    let done = sqlx::query(DROP_MARKS)
+                    let done = db::query(DROP_MARKS)
                         .bind(forget_before.millis())
                         .execute(&mut unit.conn)
                         .await;
@@ -148,7 +148,7 @@ impl EventLog for SqliteStore {
 
     async fn marked(&self, at: Timestamp) -> StoreResult<u64> {
         const DOING: &str = "reading the marks of the event log";
-        let marked: i64 = sqlx::query_scalar(MARKED)
+        let marked: i64 = db::query_scalar(MARKED)
             .bind(at.millis())
             .fetch_one(&self.readers)
             .await
@@ -160,7 +160,7 @@ impl EventLog for SqliteStore {
         const DOING: &str = "looking for old events";
         // Looked for by a reader: events that have to stay cost the writer nothing.
         let through = limits.events_through.max(limits.failures_through);
-        let rows = sqlx::query(CANDIDATES)
+        let rows = db::query(CANDIDATES)
             .bind(stored(after))
             .bind(stored(through))
             .bind(i64::from(limit))
@@ -199,19 +199,18 @@ async fn prune(
             if position > stored(mark) {
                 continue;
             }
-            let done = sqlx::query(sql).bind(&id).bind(before.millis()).execute(&mut unit.conn);
+            let done = db::query(sql).bind(&id).bind(before.millis()).execute(&mut unit.conn);
             pruned.deliveries += done.await.doing(DOING)?.rows_affected();
         }
         if position > stored(limits.events_through) {
             continue;
         }
-        let gone: Option<(String, i64)> = sqlx::query_as(PRUNE_EVENT)
-            .bind(&id)
-            .fetch_optional(&mut unit.conn)
-            .await
-            .doing(DOING)?;
-        let Some((session, sequence)) = gone else { continue };
-        sqlx::query(PRUNED_SESSION)
+        let gone =
+            db::query(PRUNE_EVENT).bind(&id).fetch_optional(&mut unit.conn).await.doing(DOING)?;
+        let Some(gone) = gone else { continue };
+        let session: String = gone.try_get("session_id").doing(DOING)?;
+        let sequence: i64 = gone.try_get("sequence").doing(DOING)?;
+        db::query(PRUNED_SESSION)
             .bind(session)
             .bind(sequence)
             .execute(&mut unit.conn)
@@ -221,7 +220,7 @@ async fn prune(
         through = position;
     }
     if through > 0 {
-        let done = sqlx::query(PRUNED_THROUGH).bind(through).execute(&mut unit.conn).await;
+        let done = db::query(PRUNED_THROUGH).bind(through).execute(&mut unit.conn).await;
         done.doing(DOING)?;
     }
     Ok(pruned)

@@ -7,9 +7,9 @@ use domain::{
     port::{IdempotencyStore, StoreResult},
 };
 use serde_json::Value;
-use sqlx::{Row as _, sqlite::SqliteRow};
 
 use crate::{
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::SqliteStore,
     writer::Unit,
@@ -29,7 +29,7 @@ const UNKNOWN: &str = "update idempotency set state = 'unknown' where session_id
 const FREE: &str = "delete from idempotency where session_id = $1 and key = $2 and state <> 'done'";
 const EXPIRE: &str = "delete from idempotency where created_at < $1";
 
-fn read(row: &SqliteRow) -> StoreResult<IdempotencyRecord> {
+fn read(row: &Row) -> StoreResult<IdempotencyRecord> {
     const DOING: &str = "reading an idempotency key";
     let bad = || corrupt(DOING);
     let text = |name: &str| row.try_get::<Option<String>, _>(name).doing(DOING);
@@ -59,7 +59,7 @@ async fn take(
 ) -> StoreResult<Taken> {
     const DOING: &str = "taking an idempotency key";
     let session = session.to_string();
-    let known = sqlx::query(GET)
+    let known = db::query(GET)
         .bind(&session)
         .bind(key)
         .bind(now.minus(KEPT).millis())
@@ -69,7 +69,7 @@ async fn take(
     if let Some(row) = known {
         return read(&row).map(Taken::Known);
     }
-    sqlx::query(TAKE)
+    db::query(TAKE)
         .bind(&session)
         .bind(key)
         .bind(fingerprint)
@@ -87,7 +87,7 @@ pub(crate) async fn tie(
     key: &str,
     wa_id: &WaMessageId,
 ) -> StoreResult<()> {
-    sqlx::query(TIE)
+    db::query(TIE)
         .bind(session.to_string())
         .bind(key)
         .bind(wa_id.as_str())
@@ -111,7 +111,7 @@ impl SqliteStore {
         self.writer
             .run(doing, move |unit| {
                 Box::pin(async move {
-                    let mut query = sqlx::query(sql).bind(session.to_string()).bind(key);
+                    let mut query = db::query(sql).bind(session.to_string()).bind(key);
                     if let Some(value) = value {
                         query = query.bind(value);
                     }
@@ -157,7 +157,7 @@ impl IdempotencyStore for SqliteStore {
         self.writer
             .run(DOING, move |unit| {
                 Box::pin(async move {
-                    let done = sqlx::query(EXPIRE)
+                    let done = db::query(EXPIRE)
                         .bind(now.minus(KEPT).millis())
                         .execute(&mut unit.conn)
                         .await;

@@ -8,7 +8,7 @@ use domain::{
 };
 
 use crate::{
-    batch,
+    batch, db,
     delivery::push,
     error::{Doing as _, gone},
     media,
@@ -40,7 +40,7 @@ impl Ledger for SqliteStore {
     }
 
     async fn ping(&self) -> StoreResult<()> {
-        let answer = sqlx::query_scalar::<_, i64>("select 1").fetch_one(&self.readers).await;
+        let answer = db::query_scalar::<i64>("select 1").fetch_one(&self.readers).await;
         answer.doing("asking the database").map(|_| ())
     }
 }

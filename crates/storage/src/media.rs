@@ -9,10 +9,10 @@ use domain::{
     port::{MediaRecords, StoreResult},
 };
 use serde_json::{Value, json};
-use sqlx::{Row as _, sqlite::SqliteRow};
 
 use crate::{
     crypt::Cipher,
+    db::{self, Row},
     error::{Doing as _, corrupt},
     message,
     open::SqliteStore,
@@ -60,7 +60,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-fn read(row: &SqliteRow, cipher: &Cipher) -> StoreResult<MediaRecord> {
+fn read(row: &Row, cipher: &Cipher) -> StoreResult<MediaRecord> {
     const DOING: &str = "reading a message's file";
     let bad = || corrupt(DOING);
     let text = |name: &str| row.try_get::<Option<String>, _>(name).doing(DOING);
@@ -105,7 +105,7 @@ pub(crate) async fn insert(
     let plain = serde_json::to_vec(&record.media).map_err(|_| corrupt(DOING))?;
     let sealed = unit.cipher.seal(&place(&session, wa_id.as_str()), &plain);
     let columns = Columns::of(&record.state);
-    sqlx::query(INSERT)
+    db::query(INSERT)
         .bind(&session)
         .bind(wa_id.as_str())
         .bind(sealed)
@@ -131,7 +131,7 @@ pub(crate) async fn settle(
 ) -> StoreResult<bool> {
     const DOING: &str = "settling a message's file";
     let id = session.to_string();
-    let row = sqlx::query(GET)
+    let row = db::query(GET)
         .bind(&id)
         .bind(wa_id.as_str())
         .fetch_optional(&mut unit.conn)
@@ -144,7 +144,7 @@ pub(crate) async fn settle(
     }
     let Some(mut message) = message::find(unit, session, wa_id).await? else { return Ok(false) };
     let columns = Columns::of(state);
-    sqlx::query(SETTLE)
+    db::query(SETTLE)
         .bind(&id)
         .bind(wa_id.as_str())
         .bind(state.as_str())
@@ -190,7 +190,7 @@ pub(crate) async fn remove(
     session: SessionId,
     wa_id: &WaMessageId,
 ) -> StoreResult<()> {
-    sqlx::query(REMOVE)
+    db::query(REMOVE)
         .bind(session.to_string())
         .bind(wa_id.as_str())
         .execute(&mut unit.conn)
@@ -210,7 +210,7 @@ impl MediaRecords for SqliteStore {
         session: SessionId,
         wa_id: &WaMessageId,
     ) -> StoreResult<Option<MediaRecord>> {
-        let row = sqlx::query(GET)
+        let row = db::query(GET)
             .bind(session.to_string())
             .bind(wa_id.as_str())
             .fetch_optional(&self.readers)
@@ -224,7 +224,7 @@ impl MediaRecords for SqliteStore {
         now: Timestamp,
         limit: u32,
     ) -> StoreResult<Vec<MediaRecord>> {
-        let rows = sqlx::query(DUE)
+        let rows = db::query(DUE)
             .bind(list(sessions))
             .bind(now.millis())
             .bind(i64::from(limit))
@@ -235,7 +235,7 @@ impl MediaRecords for SqliteStore {
     }
 
     async fn next_media_due(&self, sessions: &[SessionId]) -> StoreResult<Option<Timestamp>> {
-        let due: Option<i64> = sqlx::query_scalar(NEXT_DUE)
+        let due: Option<i64> = db::query_scalar(NEXT_DUE)
             .bind(list(sessions))
             .fetch_one(&self.readers)
             .await

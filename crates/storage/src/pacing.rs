@@ -8,6 +8,7 @@ use domain::{
 };
 
 use crate::{
+    db,
     error::{Doing as _, corrupt, gone},
     open::SqliteStore,
     people,
@@ -24,14 +25,14 @@ const DOING: &str = "counting a send";
 
 async fn read(unit: &mut Unit, session: &str) -> StoreResult<PacingState> {
     let state: Option<String> =
-        sqlx::query_scalar(GET).bind(session).fetch_optional(&mut unit.conn).await.doing(DOING)?;
+        db::query_scalar(GET).bind(session).fetch_optional(&mut unit.conn).await.doing(DOING)?;
     let read = |state: String| serde_json::from_str(&state).map_err(|_| corrupt(DOING));
     state.map_or_else(|| Ok(PacingState::default()), read)
 }
 
 async fn write(unit: &mut Unit, session: &str, state: &PacingState) -> StoreResult<()> {
     let state = serde_json::to_string(state).map_err(|_| corrupt(DOING))?;
-    let done = sqlx::query(PUT).bind(session).bind(state).execute(&mut unit.conn).await;
+    let done = db::query(PUT).bind(session).bind(state).execute(&mut unit.conn).await;
     done.doing(DOING).map(|_| ())
 }
 
@@ -45,9 +46,9 @@ async fn admit(
     let chat = people::canonical(&mut unit.conn, session, chat).await?;
     let id = session.to_string();
     let created: Option<i64> =
-        sqlx::query_scalar(CREATED).bind(&id).fetch_optional(&mut unit.conn).await.doing(DOING)?;
+        db::query_scalar(CREATED).bind(&id).fetch_optional(&mut unit.conn).await.doing(DOING)?;
     let created = Timestamp::from_millis(created.ok_or_else(|| gone(DOING))?);
-    let warm: bool = sqlx::query_scalar(WARM)
+    let warm: bool = db::query_scalar(WARM)
         .bind(&id)
         .bind(chat.as_str())
         .fetch_one(&mut unit.conn)

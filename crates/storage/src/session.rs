@@ -7,10 +7,10 @@ use domain::{
     proxy::ProxyUrl,
     session::{Restriction, Session, SessionConfig, SessionStatus},
 };
-use sqlx::{Row as _, sqlite::SqliteRow};
 
 use crate::{
     crypt::Cipher,
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::SqliteStore,
     writer::Unit,
@@ -39,7 +39,7 @@ fn place(id: SessionId) -> String {
     id.to_string()
 }
 
-fn read(row: &SqliteRow, cipher: &Cipher) -> StoreResult<Session> {
+fn read(row: &Row, cipher: &Cipher) -> StoreResult<Session> {
     const DOING: &str = "reading a session";
     let bad = || corrupt(DOING);
     let text = |name: &str| row.try_get::<Option<String>, _>(name).doing(DOING);
@@ -101,14 +101,14 @@ pub(crate) async fn patch(
 ) -> StoreResult<bool> {
     const DOING: &str = "changing a session";
     let Some(row) =
-        sqlx::query(GET).bind(id.to_string()).fetch_optional(&mut unit.conn).await.doing(DOING)?
+        db::query(GET).bind(id.to_string()).fetch_optional(&mut unit.conn).await.doing(DOING)?
     else {
         return Ok(false);
     };
     let mut session = read(&row, &unit.cipher)?;
     apply(&mut session, patch);
     let proxy = sealed_proxy(&session, &unit.cipher);
-    sqlx::query(UPDATE)
+    db::query(UPDATE)
         .bind(session.id.to_string())
         .bind(session.status.as_str())
         .bind(i64::from(session.wanted))
@@ -156,7 +156,7 @@ impl SessionStore for SqliteStore {
             .run("storing a session", move |unit| {
                 Box::pin(async move {
                     let proxy = sealed_proxy(&session, &unit.cipher);
-                    let done = sqlx::query(INSERT)
+                    let done = db::query(INSERT)
                         .bind(session.id.to_string())
                         .bind(&session.name)
                         .bind(session.status.as_str())
@@ -182,12 +182,12 @@ impl SessionStore for SqliteStore {
     }
 
     async fn get(&self, id: SessionId) -> StoreResult<Option<Session>> {
-        let row = sqlx::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
+        let row = db::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
         row.doing("reading a session")?.map(|row| read(&row, &self.cipher)).transpose()
     }
 
     async fn list(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>> {
-        let rows = sqlx::query(LIST)
+        let rows = db::query(LIST)
             .bind(name)
             .bind(i64::from(page.limit))
             .bind(i64::from(page.offset))
@@ -202,8 +202,7 @@ impl SessionStore for SqliteStore {
             .run("deleting a session", move |unit| {
                 Box::pin(async move {
                     unit.webhooks.remove(&id);
-                    let done =
-                        sqlx::query(DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
+                    let done = db::query(DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
                     Ok(done.doing("deleting a session")?.rows_affected() == 1)
                 })
             })
@@ -222,7 +221,7 @@ impl SessionStore for SqliteStore {
             .writer
             .run("taking a session's lease", move |unit| {
                 Box::pin(async move {
-                    sqlx::query_scalar(ACQUIRE)
+                    db::query_scalar(ACQUIRE)
                         .bind(id.to_string())
                         .bind(owner)
                         .bind(now.millis())
@@ -241,7 +240,7 @@ impl SessionStore for SqliteStore {
         self.writer
             .run("releasing a session's lease", move |unit| {
                 Box::pin(async move {
-                    sqlx::query(RELEASE)
+                    db::query(RELEASE)
                         .bind(id.to_string())
                         .bind(owner)
                         .execute(&mut unit.conn)

@@ -7,9 +7,9 @@ use domain::{
     log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
     port::{StoreResult, Telemetry},
 };
-use sqlx::{Row as _, sqlite::SqliteRow};
 
 use crate::{
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::SqliteStore,
     webhook,
@@ -32,7 +32,7 @@ const KEEP: &str = "update session set \
      stored_at = case when coalesce(stored_at, $3) > $3 then stored_at else coalesce($3, stored_at) end \
      where id = $1";
 
-fn lag(row: &SqliteRow) -> StoreResult<WebhookLag> {
+fn lag(row: &Row) -> StoreResult<WebhookLag> {
     const DOING: &str = "measuring the webhooks";
     let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
     let number = |name: &str| row.try_get::<i64, _>(name).doing(DOING);
@@ -55,13 +55,13 @@ fn lag(row: &SqliteRow) -> StoreResult<WebhookLag> {
 #[async_trait]
 impl Telemetry for SqliteStore {
     async fn lags(&self) -> StoreResult<Vec<WebhookLag>> {
-        let rows = sqlx::query(LAGS).fetch_all(&self.readers).await;
+        let rows = db::query(LAGS).fetch_all(&self.readers).await;
         rows.doing("measuring the webhooks")?.iter().map(lag).collect()
     }
 
     async fn doubtful_counts(&self) -> StoreResult<DoubtfulCounts> {
         const DOING: &str = "counting breakers";
-        let rows = sqlx::query(DOUBTFUL).fetch_all(&self.readers).await.doing(DOING)?;
+        let rows = db::query(DOUBTFUL).fetch_all(&self.readers).await.doing(DOING)?;
         let mut counts = DoubtfulCounts::default();
         for row in &rows {
             let health = webhook::health(row)?;
@@ -77,7 +77,7 @@ impl Telemetry for SqliteStore {
 
     async fn message_counts(&self) -> StoreResult<MessageCounts> {
         const DOING: &str = "counting messages";
-        let row = sqlx::query(COUNTS).fetch_one(&self.readers).await.doing(DOING)?;
+        let row = db::query(COUNTS).fetch_one(&self.readers).await.doing(DOING)?;
         let count = |name: &str| {
             row.try_get::<i64, _>(name).doing(DOING).map(|n| u64::try_from(n).unwrap_or(0))
         };
@@ -90,7 +90,7 @@ impl Telemetry for SqliteStore {
 
     async fn activity(&self, session: SessionId) -> StoreResult<Activity> {
         const DOING: &str = "reading the activity of a session";
-        let row = sqlx::query(ACTIVITY)
+        let row = db::query(ACTIVITY)
             .bind(session.to_string())
             .fetch_optional(&self.readers)
             .await
@@ -113,7 +113,7 @@ impl Telemetry for SqliteStore {
             .run(DOING, move |unit| {
                 Box::pin(async move {
                     for (session, activity) in activities {
-                        sqlx::query(KEEP)
+                        db::query(KEEP)
                             .bind(session.to_string())
                             .bind(activity.engine_event.map(Timestamp::millis))
                             .bind(activity.stored.map(Timestamp::millis))

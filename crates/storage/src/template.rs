@@ -6,9 +6,9 @@ use domain::{
     port::{StoreResult, TemplateStore},
     template::Template,
 };
-use sqlx::{Row as _, sqlite::SqliteRow};
 
 use crate::{
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::SqliteStore,
 };
@@ -24,7 +24,7 @@ const UPDATE: &str = "update template set name = $3, body = $4, header = $5, foo
      where id = $1 and session_id = $2";
 const DELETE: &str = "delete from template where id = $1 and session_id = $2";
 
-fn read(row: &SqliteRow) -> StoreResult<Template> {
+fn read(row: &Row) -> StoreResult<Template> {
     const DOING: &str = "reading a template";
     let bad = || corrupt(DOING);
     let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
@@ -48,7 +48,7 @@ impl TemplateStore for SqliteStore {
         self.writer
             .run("storing a template", move |unit| {
                 Box::pin(async move {
-                    let done = sqlx::query(INSERT)
+                    let done = db::query(INSERT)
                         .bind(template.id.to_string())
                         .bind(template.session.to_string())
                         .bind(&template.name)
@@ -66,7 +66,7 @@ impl TemplateStore for SqliteStore {
     }
 
     async fn get(&self, session: SessionId, id: TemplateId) -> StoreResult<Option<Template>> {
-        let row = sqlx::query(GET)
+        let row = db::query(GET)
             .bind(id.to_string())
             .bind(session.to_string())
             .fetch_optional(&self.readers)
@@ -75,7 +75,7 @@ impl TemplateStore for SqliteStore {
     }
 
     async fn by_name(&self, session: SessionId, name: &str) -> StoreResult<Option<Template>> {
-        let row = sqlx::query(BY_NAME)
+        let row = db::query(BY_NAME)
             .bind(session.to_string())
             .bind(name)
             .fetch_optional(&self.readers)
@@ -84,7 +84,7 @@ impl TemplateStore for SqliteStore {
     }
 
     async fn list(&self, session: SessionId) -> StoreResult<Vec<Template>> {
-        let rows = sqlx::query(LIST).bind(session.to_string()).fetch_all(&self.readers).await;
+        let rows = db::query(LIST).bind(session.to_string()).fetch_all(&self.readers).await;
         rows.doing("listing templates")?.iter().map(read).collect()
     }
 
@@ -95,7 +95,7 @@ impl TemplateStore for SqliteStore {
             .run(DOING, move |unit| {
                 Box::pin(async move {
                     let (id, session) = (template.id.to_string(), template.session.to_string());
-                    let found = sqlx::query(GET)
+                    let found = db::query(GET)
                         .bind(&id)
                         .bind(&session)
                         .fetch_optional(&mut unit.conn)
@@ -103,7 +103,7 @@ impl TemplateStore for SqliteStore {
                     if found.doing(DOING)?.is_none() {
                         return Ok(None);
                     }
-                    let taken: bool = sqlx::query_scalar(TAKEN)
+                    let taken: bool = db::query_scalar(TAKEN)
                         .bind(&session)
                         .bind(&template.name)
                         .bind(&id)
@@ -113,7 +113,7 @@ impl TemplateStore for SqliteStore {
                     if taken {
                         return Ok(Some(false));
                     }
-                    sqlx::query(UPDATE)
+                    db::query(UPDATE)
                         .bind(&id)
                         .bind(&session)
                         .bind(&template.name)
@@ -134,7 +134,7 @@ impl TemplateStore for SqliteStore {
         self.writer
             .run("deleting a template", move |unit| {
                 Box::pin(async move {
-                    let done = sqlx::query(DELETE)
+                    let done = db::query(DELETE)
                         .bind(id.to_string())
                         .bind(session.to_string())
                         .execute(&mut unit.conn)

@@ -11,10 +11,10 @@ use domain::{
     port::{Page, StoreResult, WebhookStore},
     webhook::{LaneOrder, PreviousSecret, Secret, Webhook},
 };
-use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     crypt::Cipher,
+    db::{self, Conn, Row},
     delivery::settle,
     error::{Doing as _, corrupt},
     open::SqliteStore,
@@ -42,25 +42,22 @@ const DELETE: &str = "delete from webhook where id = $1";
 const NOT_GIVEN: i64 = -1;
 
 /// The health column of a row.
-pub(crate) fn health(row: &SqliteRow) -> StoreResult<Health> {
+pub(crate) fn health(row: &Row) -> StoreResult<Health> {
     json_of(row, "health")
 }
 
 /// The policy column of a row.
-pub(crate) fn policy(row: &SqliteRow) -> StoreResult<PolicyChoice> {
+pub(crate) fn policy(row: &Row) -> StoreResult<PolicyChoice> {
     json_of(row, "policy")
 }
 
-fn json_of<T: serde::de::DeserializeOwned + Default>(
-    row: &SqliteRow,
-    column: &str,
-) -> StoreResult<T> {
+fn json_of<T: serde::de::DeserializeOwned + Default>(row: &Row, column: &str) -> StoreResult<T> {
     const DOING: &str = "reading a webhook";
-    let text: &str = row.try_get(column).doing(DOING)?;
+    let text: String = row.try_get(column).doing(DOING)?;
     if text == "{}" {
         return Ok(T::default());
     }
-    serde_json::from_str(text).map_err(|_| corrupt(DOING))
+    serde_json::from_str(&text).map_err(|_| corrupt(DOING))
 }
 
 /// A health as its column has it: a sound one is `{}`, so that the others are found.
@@ -68,7 +65,7 @@ pub(crate) fn stored_health(health: &Health) -> String {
     if health.is_sound() { "{}".into() } else { json(health) }
 }
 
-fn read(row: &SqliteRow, cipher: &Cipher) -> StoreResult<Webhook> {
+fn read(row: &Row, cipher: &Cipher) -> StoreResult<Webhook> {
     const DOING: &str = "reading a webhook";
     let bad = || corrupt(DOING);
     let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
@@ -150,31 +147,29 @@ fn json<T: serde::Serialize>(value: &T) -> String {
 
 /// All webhooks of a session.
 pub(crate) async fn of_session(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     session: SessionId,
     cipher: &Cipher,
 ) -> StoreResult<Vec<Webhook>> {
-    let rows = sqlx::query(OF_SESSION).bind(session.to_string()).fetch_all(conn).await;
+    let rows = db::query(OF_SESSION).bind(session.to_string()).fetch_all(conn).await;
     rows.doing("reading a session's webhooks")?.iter().map(|row| read(row, cipher)).collect()
 }
 
 /// One webhook.
 pub(crate) async fn one(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     id: WebhookId,
     cipher: &Cipher,
 ) -> StoreResult<Option<Webhook>> {
-    let row = sqlx::query(GET).bind(id.to_string()).fetch_optional(conn).await;
+    let row = db::query(GET).bind(id.to_string()).fetch_optional(conn).await;
     row.doing("reading a webhook")?.map(|row| read(&row, cipher)).transpose()
 }
 
 /// The health of every webhook that is not sound.
-pub(crate) async fn doubtful(
-    conn: &mut SqliteConnection,
-) -> StoreResult<HashMap<WebhookId, Health>> {
+pub(crate) async fn doubtful(conn: &mut Conn) -> StoreResult<HashMap<WebhookId, Health>> {
     const DOING: &str = "reading the health of webhooks";
     let mut found = HashMap::new();
-    for row in sqlx::query(DOUBTFUL).fetch_all(conn).await.doing(DOING)? {
+    for row in db::query(DOUBTFUL).fetch_all(conn).await.doing(DOING)? {
         let id: String = row.try_get("id").doing(DOING)?;
         found.insert(id.parse().map_err(|_| corrupt(DOING))?, health(&row)?);
     }
@@ -197,7 +192,7 @@ async fn change_health(
     }
     unit.doubtful = None;
     unit.webhooks.changed();
-    sqlx::query(SET_HEALTH)
+    db::query(SET_HEALTH)
         .bind(id.to_string())
         .bind(stored_health(&health))
         .bind(health.held_until().map_or(0, Timestamp::millis))
@@ -235,7 +230,7 @@ impl WebhookStore for SqliteStore {
                 Box::pin(async move {
                     let stored = stored(&webhook, &unit.cipher);
                     unit.webhooks.remove(&webhook.session);
-                    let done = sqlx::query(INSERT)
+                    let done = db::query(INSERT)
                         .bind(webhook.id.to_string())
                         .bind(webhook.session.to_string())
                         .bind(&webhook.url)
@@ -266,12 +261,12 @@ impl WebhookStore for SqliteStore {
     }
 
     async fn get(&self, id: WebhookId) -> StoreResult<Option<Webhook>> {
-        let row = sqlx::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
+        let row = db::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
         row.doing("reading a webhook")?.map(|row| read(&row, &self.cipher)).transpose()
     }
 
     async fn list(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>> {
-        let rows = sqlx::query(LIST)
+        let rows = db::query(LIST)
             .bind(session.map(|session| session.to_string()))
             .bind(i64::from(page.limit))
             .bind(i64::from(page.offset))
@@ -288,7 +283,7 @@ impl WebhookStore for SqliteStore {
                 Box::pin(async move {
                     let stored = stored(&webhook, &unit.cipher);
                     unit.webhooks.remove(&webhook.session);
-                    let done = sqlx::query(UPDATE)
+                    let done = db::query(UPDATE)
                         .bind(webhook.id.to_string())
                         .bind(&webhook.url)
                         .bind(stored.events)
@@ -319,8 +314,7 @@ impl WebhookStore for SqliteStore {
                 Box::pin(async move {
                     unit.webhooks.clear();
                     unit.doubtful = None;
-                    let done =
-                        sqlx::query(DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
+                    let done = db::query(DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
                     Ok(done.doing("deleting a webhook")?.rows_affected() == 1)
                 })
             })

@@ -22,11 +22,11 @@ use domain::{
     port::{Settled, Settlement, StoreError, StoreResult, Write, WriteOutcome},
 };
 use futures::future::BoxFuture;
-use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::{
     crypt::Cipher,
+    db::{self, Conn, Kind},
     delivery::{
         leases::Leases,
         recent::Recent,
@@ -46,7 +46,7 @@ const BATCH_MAX: usize = 1024;
 
 /// What a job works with.
 pub(crate) struct Unit {
-    pub(crate) conn: SqliteConnection,
+    pub(crate) conn: Conn,
     pub(crate) cipher: Arc<Cipher>,
     /// Webhooks by session, as of this transaction. Emptied whenever a webhook changes or a job is rolled back.
     pub(crate) webhooks: OfSessions,
@@ -58,7 +58,7 @@ pub(crate) struct Unit {
     /// The last ticket of a lane.
     last_ticket: i64,
     /// The file stays ours until the last job is done, also when the store was dropped before.
-    lock: Arc<File>,
+    lock: Option<Arc<File>>,
 }
 
 /// What others learn once a transaction is committed.
@@ -71,9 +71,9 @@ pub(crate) struct Committing {
 
 impl Unit {
     pub(crate) fn new(
-        conn: SqliteConnection,
+        conn: Conn,
         cipher: Arc<Cipher>,
-        lock: Arc<File>,
+        lock: Option<Arc<File>>,
         leases: Arc<Leases>,
         last_ticket: i64,
     ) -> Self {
@@ -184,23 +184,42 @@ impl Sizes {
 
 impl Writer {
     /// Starts the task.
+    ///
+    /// # Errors
+    /// No thread can be had.
     #[expect(
         clippy::disallowed_methods,
         reason = "the writer belongs to the store, which ends it in close()"
     )]
-    pub(crate) fn start(unit: Unit, recent: Arc<Recent>, receivers: Arc<Receivers>) -> Self {
+    pub(crate) fn start(
+        unit: Unit,
+        recent: Arc<Recent>,
+        receivers: Arc<Receivers>,
+    ) -> std::io::Result<Self> {
         let (orders, waiting) = mpsc::channel(QUEUE_MAX);
         let (end, ended) = oneshot::channel();
         let commits = Arc::new(AtomicU64::new(0));
         let sizes = Arc::<Sizes>::default();
         let (counted, measured) = (commits.clone(), sizes.clone());
         let outside = Outside { commits: counted, sizes: measured, recent, receivers };
-        tokio::spawn(async move {
+        let kind = unit.conn.kind();
+        let task = async move {
             run(unit, waiting, &outside).await;
             let _ = end.send(());
-        });
+        };
+        match kind {
+            // Its statements run on the calling thread: one of its own, and no hop between two statements.
+            Kind::Sqlite => {
+                std::thread::Builder::new()
+                    .name("ledger".into())
+                    .spawn(move || futures::executor::block_on(task))?;
+            }
+            Kind::Postgres => {
+                tokio::spawn(task);
+            }
+        }
         let ended = Arc::new(Mutex::new(Some(ended)));
-        Self { orders, ended, commits, sizes, queue_wait: QUEUE_WAIT }
+        Ok(Self { orders, ended, commits, sizes, queue_wait: QUEUE_WAIT })
     }
 
     /// How it does.
@@ -352,7 +371,7 @@ async fn commit(unit: &mut Unit, mut batch: Batch, outside: &Outside) {
             tracing::error!(error = error as &dyn std::error::Error, "the ledger did not commit");
             unit.forget();
             // Harmless when the transaction is gone already.
-            let _ = sqlx::query("rollback").execute(&mut unit.conn).await;
+            let _ = db::query("rollback").execute(&mut unit.conn).await;
         }
     }
     for job in batch.jobs {
@@ -482,7 +501,7 @@ async fn settle(
 }
 
 async fn statement(unit: &mut Unit, sql: &'static str) -> StoreResult<()> {
-    sqlx::query(sql).execute(&mut unit.conn).await.doing("committing").map(|_| ())
+    db::query(sql).execute(&mut unit.conn).await.doing("committing").map(|_| ())
 }
 
 #[cfg(test)]
@@ -491,14 +510,14 @@ mod tests {
     use futures::future::join_all;
 
     use super::*;
-    use crate::crypt::MasterKey;
+    use crate::{crypt::MasterKey, db::sqlite::Connection};
 
     async fn writer() -> Writer {
-        let conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let conn = Conn::Sqlite(Connection::in_memory().unwrap());
         let cipher = Arc::new(Cipher::new(&MasterKey::from_bytes([7; 32])));
         let lock = Arc::new(tempfile::tempfile().unwrap());
-        let unit = Unit::new(conn, cipher, lock, Arc::default(), 0);
-        Writer::start(unit, Arc::default(), Arc::default())
+        let unit = Unit::new(conn, cipher, Some(lock), Arc::default(), 0);
+        Writer::start(unit, Arc::default(), Arc::default()).unwrap()
     }
 
     #[tokio::test]

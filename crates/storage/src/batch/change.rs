@@ -9,6 +9,7 @@ use domain::{
 
 use super::read;
 use crate::{
+    db,
     error::{Doing as _, corrupt},
     writer::Unit,
 };
@@ -43,7 +44,7 @@ const PACE: &str = "insert into batch_pace (session_id, next_at) values ($1, $2)
 /// Runs one statement; how many rows it changed.
 macro_rules! run {
     ($unit:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
-        sqlx::query($sql)$(.bind($bind))*.execute(&mut $unit.conn).await.doing(DOING)?.rows_affected()
+        db::query($sql)$(.bind($bind))*.execute(&mut $unit.conn).await.doing(DOING)?.rows_affected()
     };
 }
 
@@ -205,7 +206,7 @@ impl This {
     }
 
     async fn tell_progress(&self, unit: &mut Unit) -> Told {
-        let told: Option<i64> = sqlx::query_scalar(TOLD_AT)
+        let told: Option<i64> = db::query_scalar(TOLD_AT)
             .bind(self.position)
             .fetch_one(&mut unit.conn)
             .await

@@ -7,6 +7,7 @@ use domain::{
 
 use super::{change, content_place, read};
 use crate::{
+    db,
     error::{Doing as _, corrupt},
     ledger,
     writer::Unit,
@@ -24,7 +25,7 @@ const INSERT_ITEM: &str = "insert into batch_item (batch, place, chat, wa_id, zo
 
 pub(super) async fn create(unit: &mut Unit, new: NewBatch, most: u32) -> StoreResult<Created> {
     let session = new.session.to_string();
-    let taken: bool = sqlx::query_scalar(TAKEN)
+    let taken: bool = db::query_scalar(TAKEN)
         .bind(&session)
         .bind(new.id.as_str())
         .fetch_one(&mut unit.conn)
@@ -34,7 +35,7 @@ pub(super) async fn create(unit: &mut Unit, new: NewBatch, most: u32) -> StoreRe
         return Ok(Created::Taken);
     }
     let count: i64 =
-        sqlx::query_scalar(COUNT).bind(&session).fetch_one(&mut unit.conn).await.doing(DOING)?;
+        db::query_scalar(COUNT).bind(&session).fetch_one(&mut unit.conn).await.doing(DOING)?;
     if most > 0 && count >= i64::from(most) {
         return Ok(Created::TooMany);
     }
@@ -42,7 +43,7 @@ pub(super) async fn create(unit: &mut Unit, new: NewBatch, most: u32) -> StoreRe
     let number = |count: usize| u32::try_from(count).map_err(|_| corrupt(DOING));
     let (total, failed) = (number(new.items.len())?, number(failed)?);
     let options = serde_json::to_string(&new.options).map_err(|_| corrupt(DOING))?;
-    let position: i64 = sqlx::query_scalar(INSERT)
+    let position: i64 = db::query_scalar(INSERT)
         .bind(&session)
         .bind(new.id.as_str())
         .bind(options)
@@ -86,7 +87,7 @@ async fn insert(
         }
         Err(error) => (None, Some(error)),
     };
-    sqlx::query(INSERT_ITEM)
+    db::query(INSERT_ITEM)
         .bind(position)
         .bind(item.index)
         .bind(item.chat.as_str())

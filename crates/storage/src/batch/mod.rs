@@ -11,7 +11,7 @@ use domain::{
     port::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, Page, StoreResult, Whom},
 };
 
-use crate::{error::Doing as _, open::SqliteStore};
+use crate::{db, error::Doing as _, open::SqliteStore};
 
 pub(crate) use change::change;
 
@@ -90,7 +90,7 @@ impl BatchStore for SqliteStore {
             .run(DOING, move |unit| {
                 Box::pin(async move {
                     let done =
-                        sqlx::query(FORGET).bind(before.millis()).execute(&mut unit.conn).await;
+                        db::query(FORGET).bind(before.millis()).execute(&mut unit.conn).await;
                     Ok(done.doing(DOING)?.rows_affected())
                 })
             })

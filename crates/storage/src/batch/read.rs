@@ -10,10 +10,10 @@ use domain::{
     port::{BulkFacts, OpenItem, Page, StoreResult, Whom},
 };
 use serde_json::json;
-use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::content_place;
 use crate::{
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::SqliteStore,
     writer::Unit,
@@ -48,7 +48,7 @@ const COLD: &str = "select not exists (select 1 from message where session_id = 
 
 const DOING: &str = "reading a batch";
 
-pub(super) fn batch(row: &SqliteRow) -> StoreResult<Batch> {
+pub(super) fn batch(row: &Row) -> StoreResult<Batch> {
     let bad = || corrupt(DOING);
     let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
     let count = |name: &str| {
@@ -74,12 +74,12 @@ pub(super) fn batch(row: &SqliteRow) -> StoreResult<Batch> {
     })
 }
 
-fn maybe_time(row: &SqliteRow, name: &str) -> StoreResult<Option<Timestamp>> {
+fn maybe_time(row: &Row, name: &str) -> StoreResult<Option<Timestamp>> {
     let millis: Option<i64> = row.try_get(name).doing(DOING)?;
     Ok(millis.map(Timestamp::from_millis))
 }
 
-fn item(row: &SqliteRow) -> StoreResult<BatchItem> {
+fn item(row: &Row) -> StoreResult<BatchItem> {
     let bad = || corrupt(DOING);
     let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
     let maybe = |name: &str| row.try_get::<Option<String>, _>(name).doing(DOING);
@@ -99,7 +99,7 @@ fn item(row: &SqliteRow) -> StoreResult<BatchItem> {
 
 /// One batch, as of this transaction.
 pub(super) async fn at(unit: &mut Unit, position: i64) -> StoreResult<Option<Batch>> {
-    let row = sqlx::query(AT).bind(position).fetch_optional(&mut unit.conn).await.doing(DOING)?;
+    let row = db::query(AT).bind(position).fetch_optional(&mut unit.conn).await.doing(DOING)?;
     row.as_ref().map(batch).transpose()
 }
 
@@ -109,7 +109,7 @@ pub(super) async fn find(
     session: SessionId,
     id: &BatchId,
 ) -> StoreResult<Option<(i64, Batch)>> {
-    let row = sqlx::query(GET).bind(session.to_string()).bind(id.as_str());
+    let row = db::query(GET).bind(session.to_string()).bind(id.as_str());
     let Some(row) = row.fetch_optional(&mut unit.conn).await.doing(DOING)? else { return Ok(None) };
     Ok(Some((row.try_get("position").doing(DOING)?, batch(&row)?)))
 }
@@ -119,7 +119,7 @@ pub(super) async fn get(
     session: SessionId,
     id: &BatchId,
 ) -> StoreResult<Option<Batch>> {
-    let row = sqlx::query(GET).bind(session.to_string()).bind(id.as_str());
+    let row = db::query(GET).bind(session.to_string()).bind(id.as_str());
     row.fetch_optional(&store.readers).await.doing(DOING)?.as_ref().map(batch).transpose()
 }
 
@@ -129,7 +129,7 @@ pub(super) async fn list(
     state: Option<BatchState>,
     page: Page,
 ) -> StoreResult<Vec<Batch>> {
-    let rows = sqlx::query(LIST)
+    let rows = db::query(LIST)
         .bind(session.to_string())
         .bind(state.map(BatchState::as_str))
         .bind(page.limit)
@@ -140,7 +140,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn unfinished(store: &SqliteStore, session: SessionId) -> StoreResult<Vec<Batch>> {
-    let rows = sqlx::query(UNFINISHED).bind(session.to_string()).fetch_all(&store.readers).await;
+    let rows = db::query(UNFINISHED).bind(session.to_string()).fetch_all(&store.readers).await;
     rows.doing("listing batches")?.iter().map(batch).collect()
 }
 
@@ -151,7 +151,7 @@ pub(super) async fn items(
     touched: bool,
     page: Page,
 ) -> StoreResult<Vec<BatchItem>> {
-    let rows = sqlx::query(ITEMS)
+    let rows = db::query(ITEMS)
         .bind(session.to_string())
         .bind(id.as_str())
         .bind(touched)
@@ -164,7 +164,7 @@ pub(super) async fn items(
 
 pub(super) async fn sessions(store: &SqliteStore) -> StoreResult<Vec<SessionId>> {
     let rows: Vec<String> =
-        sqlx::query_scalar(SESSIONS).fetch_all(&store.readers).await.doing("listing batches")?;
+        db::query_scalar(SESSIONS).fetch_all(&store.readers).await.doing("listing batches")?;
     rows.iter().map(|id| id.parse().map_err(|_| corrupt(DOING))).collect()
 }
 
@@ -173,7 +173,7 @@ pub(super) async fn zones(
     session: SessionId,
     id: &BatchId,
 ) -> StoreResult<Vec<Option<String>>> {
-    let zones = sqlx::query_scalar(ZONES).bind(session.to_string()).bind(id.as_str());
+    let zones = db::query_scalar(ZONES).bind(session.to_string()).bind(id.as_str());
     zones.fetch_all(&store.readers).await.doing(DOING)
 }
 
@@ -191,7 +191,7 @@ pub(super) async fn next_item(
         Whom::Known => 1,
         Whom::Heard => 2,
     };
-    let row = sqlx::query(NEXT)
+    let row = db::query(NEXT)
         .bind(&session)
         .bind(id.as_str())
         .bind(json!(zones).to_string())
@@ -211,9 +211,9 @@ pub(super) async fn open_items(
     store: &SqliteStore,
     session: SessionId,
 ) -> StoreResult<Vec<OpenItem>> {
-    let rows = sqlx::query(OPEN).bind(session.to_string()).fetch_all(&store.readers).await;
+    let rows = db::query(OPEN).bind(session.to_string()).fetch_all(&store.readers).await;
     let rows = rows.doing("listing the items of a batch")?;
-    let read = |row: &SqliteRow| {
+    let read = |row: &Row| {
         let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
         Ok(OpenItem {
             batch: BatchId::parse(&text("batch_id")?).ok_or_else(|| corrupt(DOING))?,
@@ -230,18 +230,15 @@ pub(super) async fn facts(
     chats: &[ChatId],
 ) -> StoreResult<BulkFacts> {
     let session = session.to_string();
-    let pace: Option<i64> = sqlx::query_scalar(PACE)
-        .bind(&session)
-        .fetch_optional(&store.readers)
-        .await
-        .doing(DOING)?;
-    let pacing: Option<String> = sqlx::query_scalar(PACING)
+    let pace: Option<i64> =
+        db::query_scalar(PACE).bind(&session).fetch_optional(&store.readers).await.doing(DOING)?;
+    let pacing: Option<String> = db::query_scalar(PACING)
         .bind(&session)
         .fetch_optional(&store.readers)
         .await
         .doing(DOING)?;
     let pacing = pacing.map(|state| serde_json::from_str(&state).map_err(|_| corrupt(DOING)));
-    let cold: Vec<bool> = sqlx::query_scalar(COLD)
+    let cold: Vec<bool> = db::query_scalar(COLD)
         .bind(&session)
         .bind(json!(chats).to_string())
         .fetch_all(&store.readers)

@@ -14,10 +14,10 @@ use domain::{
     event::{Event, EventDraft, EventType},
     port::StoreResult,
 };
-use sqlx::{AssertSqlSafe, Row as _, sqlite::SqliteRow};
 
 use super::leases::{Given, Taker};
 use crate::{
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::SqliteStore,
     rows::Wide,
@@ -80,7 +80,7 @@ async fn take(store: &SqliteStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>>
     let survey = store.leases.survey(asked.taker.owner, asked.taker.now);
     let places =
         Places { free: asked.lanes, all: survey.own + asked.lanes, doubtful: survey.doubtful };
-    let rows = sqlx::query(CANDIDATES)
+    let rows = db::query(CANDIDATES)
         .bind(asked.taker.now.millis())
         .fetch_all(&store.readers)
         .await
@@ -107,11 +107,7 @@ async fn take(store: &SqliteStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>>
     Ok(taken)
 }
 
-fn candidate(
-    row: &SqliteRow,
-    now: Timestamp,
-    held: &HashMap<WebhookId, u32>,
-) -> StoreResult<Candidate> {
+fn candidate(row: &Row, now: Timestamp, held: &HashMap<WebhookId, u32>) -> StoreResult<Candidate> {
     let id: String = row.try_get("id").doing(DOING)?;
     let webhook: WebhookId = id.parse().map_err(|_| corrupt(DOING))?;
     let health = health(row)?;
@@ -142,7 +138,7 @@ async fn take_share(
         if most == 0 {
             continue;
         }
-        let found: Vec<String> = sqlx::query_scalar(DUE)
+        let found: Vec<String> = db::query_scalar(DUE)
             .bind(share.webhook.to_string())
             .bind(i64::from(tried))
             .bind(asked.taker.now.millis())
@@ -232,8 +228,7 @@ async fn waiting(
     };
     let parts: Vec<String> = (0..lanes.len()).map(part).collect();
     let sql = format!("select{}", parts.join(" union all select"));
-    let mut query =
-        sqlx::query(AssertSqlSafe(sql)).bind(i64::from(window)).bind(due.map(Timestamp::millis));
+    let mut query = db::query(sql).bind(i64::from(window)).bind(due.map(Timestamp::millis));
     for lane in lanes {
         query = query.bind(*lane);
     }
@@ -276,7 +271,7 @@ impl Events {
             }
         }
         for (sql, ids) in EVENTS_OF.runs(&missing) {
-            let mut query = sqlx::query(sql);
+            let mut query = db::query(sql);
             for id in ids {
                 query = query.bind(id.to_string());
             }
@@ -303,7 +298,7 @@ impl Events {
     }
 }
 
-fn event(row: &SqliteRow) -> StoreResult<Event> {
+fn event(row: &Row) -> StoreResult<Event> {
     let bad = || corrupt(DOING);
     let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
     let number = |name: &str| row.try_get::<i64, _>(name).doing(DOING);

@@ -10,9 +10,9 @@ use domain::{
     port::{DeliveryLog, Page, StoreResult},
     webhook::Webhook,
 };
-use sqlx::{Row as _, sqlite::SqliteRow};
 
 use crate::{
+    db::{self, Row},
     error::{Doing as _, corrupt},
     event_log::{read_event, stored},
     open::SqliteStore,
@@ -82,7 +82,7 @@ const OPEN_LANE: &str = "insert into lane (id, webhook_id, due_at, tried) values
 const READING: &str = "reading the delivery log";
 const REPLAYING: &str = "storing replays";
 
-fn record(row: &SqliteRow) -> StoreResult<DeliveryRecord> {
+fn record(row: &Row) -> StoreResult<DeliveryRecord> {
     let bad = || corrupt(READING);
     let text = |name: &str| row.try_get::<String, _>(name).doing(READING);
     let attempts: i64 = row.try_get("attempts").doing(READING)?;
@@ -100,7 +100,7 @@ fn record(row: &SqliteRow) -> StoreResult<DeliveryRecord> {
     })
 }
 
-fn attempt(row: &SqliteRow) -> StoreResult<Attempt> {
+fn attempt(row: &Row) -> StoreResult<Attempt> {
     let text = |name: &str| row.try_get::<Option<String>, _>(name).doing(READING);
     let number = |name: &str| row.try_get::<Option<i64>, _>(name).doing(READING);
     let kind = text("error_kind")?;
@@ -146,22 +146,22 @@ impl Failures {
 impl SqliteStore {
     async fn with_tries(
         &self,
-        rows: Vec<SqliteRow>,
+        rows: Vec<Row>,
         sql: &'static str,
     ) -> StoreResult<Vec<DeliveryRecord>> {
         let mut records = Vec::with_capacity(rows.len());
         for row in rows {
             let mut record = record(&row)?;
-            let tries = sqlx::query(sql).bind(record.id.to_string()).fetch_all(&self.readers).await;
+            let tries = db::query(sql).bind(record.id.to_string()).fetch_all(&self.readers).await;
             record.tries = tries.doing(READING)?.iter().map(attempt).collect::<StoreResult<_>>()?;
             records.push(record);
         }
         Ok(records)
     }
 
-    async fn candidate(&self, row: &SqliteRow, webhook: WebhookId) -> StoreResult<ReplayCandidate> {
+    async fn candidate(&self, row: &Row, webhook: WebhookId) -> StoreResult<ReplayCandidate> {
         let event = read_event(row, READING)?;
-        let rows = sqlx::query(OF_EVENT)
+        let rows = db::query(OF_EVENT)
             .bind(event.draft.id.to_string())
             .bind(webhook.to_string())
             .fetch_all(&self.readers)
@@ -195,7 +195,7 @@ impl DeliveryLog for SqliteStore {
         query: &DeliveryQuery,
         limit: u32,
     ) -> StoreResult<Vec<DeliveryRecord>> {
-        let rows = sqlx::query(LIST)
+        let rows = db::query(LIST)
             .bind(webhook.to_string())
             .bind(query.state.map(DeliveryState::as_str))
             .bind(query.event.map(domain::event::EventType::as_str))
@@ -212,14 +212,14 @@ impl DeliveryLog for SqliteStore {
     }
 
     async fn delivery(&self, id: DeliveryId) -> StoreResult<Option<DeliveryRecord>> {
-        let row = sqlx::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
+        let row = db::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
         let rows = row.doing(READING)?.into_iter().collect();
         Ok(self.with_tries(rows, TRIES).await?.pop())
     }
 
     async fn failures(&self, query: &FailureQuery, page: Page) -> StoreResult<Vec<DeliveryRecord>> {
         let failures = Failures::new(query);
-        let rows = sqlx::query(FAILURES)
+        let rows = db::query(FAILURES)
             .bind(failures.sessions)
             .bind(failures.webhook)
             .bind(failures.ids)
@@ -237,7 +237,7 @@ impl DeliveryLog for SqliteStore {
         limit: u32,
     ) -> StoreResult<Vec<DeliveryRecord>> {
         let failures = Failures::new(query);
-        let rows = sqlx::query(TO_REDRIVE)
+        let rows = db::query(TO_REDRIVE)
             .bind(failures.sessions)
             .bind(failures.webhook)
             .bind(failures.ids)
@@ -250,7 +250,7 @@ impl DeliveryLog for SqliteStore {
 
     async fn failure_count(&self, query: &FailureQuery) -> StoreResult<u64> {
         let failures = Failures::new(query);
-        let count: i64 = sqlx::query_scalar(FAILURE_COUNT)
+        let count: i64 = db::query_scalar(FAILURE_COUNT)
             .bind(failures.sessions)
             .bind(failures.webhook)
             .bind(failures.ids)
@@ -266,7 +266,7 @@ impl DeliveryLog for SqliteStore {
         after: u64,
         limit: u32,
     ) -> StoreResult<Vec<ReplayCandidate>> {
-        let rows = sqlx::query(SESSION_EVENTS)
+        let rows = db::query(SESSION_EVENTS)
             .bind(webhook.session.to_string())
             .bind(stored(after))
             .bind(i64::from(limit))
@@ -281,7 +281,7 @@ impl DeliveryLog for SqliteStore {
     }
 
     async fn sequence_of(&self, webhook: WebhookId, id: DeliveryId) -> StoreResult<Option<u64>> {
-        let sequence: Option<i64> = sqlx::query_scalar(SEQUENCE_OF)
+        let sequence: Option<i64> = db::query_scalar(SEQUENCE_OF)
             .bind(id.to_string())
             .bind(webhook.to_string())
             .fetch_optional(&self.readers)
@@ -321,7 +321,7 @@ impl DeliveryLog for SqliteStore {
                     let state =
                         if done { DeliveryState::Delivered } else { DeliveryState::Exhausted };
                     insert(unit, webhook, &replay, &past, state).await?;
-                    sqlx::query(TRY)
+                    db::query(TRY)
                         .bind(replay.id.to_string())
                         .bind(attempt.at.millis())
                         .bind(i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX))
@@ -333,7 +333,7 @@ impl DeliveryLog for SqliteStore {
                         .await
                         .doing(DOING)?;
                     if done {
-                        sqlx::query(TRIGGERED)
+                        db::query(TRIGGERED)
                             .bind(webhook.to_string())
                             .bind(attempt.at.millis())
                             .execute(&mut unit.conn)
@@ -358,14 +358,14 @@ struct Past {
 
 /// `None` when the event or the webhook is gone.
 async fn past(unit: &mut Unit, webhook: WebhookId, event: EventId) -> StoreResult<Option<Past>> {
-    let occurred_at: Option<i64> = sqlx::query_scalar(EVENT)
+    let occurred_at: Option<i64> = db::query_scalar(EVENT)
         .bind(event.to_string())
         .bind(webhook.to_string())
         .fetch_optional(&mut unit.conn)
         .await
         .doing(REPLAYING)?;
     let Some(occurred_at) = occurred_at else { return Ok(None) };
-    let rows = sqlx::query(OF_EVENT)
+    let rows = db::query(OF_EVENT)
         .bind(event.to_string())
         .bind(webhook.to_string())
         .fetch_all(&mut unit.conn)
@@ -389,7 +389,7 @@ async fn store(unit: &mut Unit, webhook: WebhookId, replay: &NewReplay) -> Store
         return Ok(false);
     };
     insert(unit, webhook, replay, &past, DeliveryState::Pending).await?;
-    sqlx::query(OPEN_LANE)
+    db::query(OPEN_LANE)
         .bind(replay.lane.as_str())
         .bind(webhook.to_string())
         .execute(&mut unit.conn)
@@ -405,7 +405,7 @@ async fn insert(
     past: &Past,
     state: DeliveryState,
 ) -> StoreResult<()> {
-    sqlx::query(SUPERSEDE)
+    db::query(SUPERSEDE)
         .bind(replay.event.to_string())
         .bind(webhook.to_string())
         .execute(&mut unit.conn)
@@ -413,8 +413,8 @@ async fn insert(
         .doing(REPLAYING)?;
     // Always behind what waits in the lane: a worker may be sending the head of it now.
     let place: i64 =
-        sqlx::query_scalar(NEXT_REPLAY).fetch_one(&mut unit.conn).await.doing(REPLAYING)?;
-    sqlx::query(INSERT)
+        db::query_scalar(NEXT_REPLAY).fetch_one(&mut unit.conn).await.doing(REPLAYING)?;
+    db::query(INSERT)
         .bind(replay.id.to_string())
         .bind(webhook.to_string())
         .bind(replay.event.to_string())

@@ -22,9 +22,8 @@ use domain::{
     port::{DeliveryQueue, QueueStats, Settled, Settlement, StoreResult},
     webhook::Webhook,
 };
-use sqlx::Row as _;
 
-use crate::{error::Doing as _, open::SqliteStore};
+use crate::{db, error::Doing as _, open::SqliteStore};
 
 const NEXT_RETRY: &str = "select min(due_at) from lane where tried = 1 and due_at > $1";
 const NEXT_PROBE: &str =
@@ -69,7 +68,7 @@ impl DeliveryQueue for SqliteStore {
         let requeue = self.writer.run("releasing a lane", move |unit| {
             Box::pin(async move {
                 let ticket = unit.ticket();
-                let done = sqlx::query(REQUEUE)
+                let done = db::query(REQUEUE)
                     .bind(name.as_str())
                     .bind(ticket)
                     .execute(&mut unit.conn)
@@ -89,12 +88,12 @@ impl DeliveryQueue for SqliteStore {
 
     async fn next_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
         const DOING: &str = "looking for the next due lane";
-        let retry: Option<i64> = sqlx::query_scalar(NEXT_RETRY)
+        let retry: Option<i64> = db::query_scalar(NEXT_RETRY)
             .bind(now.millis())
             .fetch_one(&self.readers)
             .await
             .doing(DOING)?;
-        let probe: Option<i64> = sqlx::query_scalar(NEXT_PROBE)
+        let probe: Option<i64> = db::query_scalar(NEXT_PROBE)
             .bind(now.millis())
             .bind(i64::MAX)
             .fetch_one(&self.readers)
@@ -110,7 +109,7 @@ impl DeliveryQueue for SqliteStore {
 
     async fn stats(&self) -> StoreResult<QueueStats> {
         const DOING: &str = "counting deliveries";
-        let row = sqlx::query(STATS).fetch_one(&self.readers).await.doing(DOING)?;
+        let row = db::query(STATS).fetch_one(&self.readers).await.doing(DOING)?;
         let count = |name: &str| {
             row.try_get::<i64, _>(name).doing(DOING).map(|n| u64::try_from(n).unwrap_or(0))
         };

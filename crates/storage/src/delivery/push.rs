@@ -11,6 +11,7 @@ use domain::{
 };
 
 use crate::{
+    db,
     error::{Doing as _, corrupt},
     rows::Wide,
     webhook,
@@ -77,7 +78,7 @@ async fn sequences(unit: &mut Unit, drafts: &[EventDraft]) -> StoreResult<HashMa
     }
     let mut first = HashMap::with_capacity(counts.len());
     for (session, count) in counts {
-        let last: Option<i64> = sqlx::query_scalar(NEXT_SEQUENCE)
+        let last: Option<i64> = db::query_scalar(NEXT_SEQUENCE)
             .bind(session.to_string())
             .bind(count)
             .fetch_optional(&mut unit.conn)
@@ -96,14 +97,11 @@ async fn store(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
         return Ok(());
     }
     let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
-    let end: i64 = sqlx::query_scalar(NEXT_POSITION)
-        .bind(count)
-        .fetch_one(&mut unit.conn)
-        .await
-        .doing(DOING)?;
+    let end: i64 =
+        db::query_scalar(NEXT_POSITION).bind(count).fetch_one(&mut unit.conn).await.doing(DOING)?;
     let mut positions = end - count + 1..;
     for (sql, run) in EVENTS.runs(events) {
-        let mut query = sqlx::query(sql);
+        let mut query = db::query(sql);
         for event in run {
             let (draft, data) = (&event.draft, event.draft.data.to_string());
             unit.committing.events.push(((*event).clone(), data.len()));
@@ -133,7 +131,7 @@ async fn deliver(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
         }
     }
     for (sql, run) in DELIVERIES.runs(&pushes) {
-        let mut query = sqlx::query(sql);
+        let mut query = db::query(sql);
         for push in run {
             let draft = &push.event.draft;
             query = query
@@ -159,7 +157,7 @@ async fn open(unit: &mut Unit, pushes: &[Push]) -> StoreResult<()> {
         }
     }
     for (sql, run) in LANES.runs(&lanes) {
-        let mut query = sqlx::query(sql);
+        let mut query = db::query(sql);
         for (lane, webhook, ticket) in run {
             query = query.bind(*lane).bind(webhook.to_string()).bind(*ticket);
         }

@@ -8,7 +8,7 @@ use rand::Rng as _;
 
 use super::push;
 use crate::{
-    audit,
+    audit, db,
     error::{Doing as _, corrupt},
     rows::Wide,
     webhook,
@@ -142,7 +142,7 @@ async fn deliveries(
             Verdict::Exhausted => DeliveryState::Exhausted,
             Verdict::Dropped => DeliveryState::Dropped,
         };
-        let done = sqlx::query(SETTLE)
+        let done = db::query(SETTLE)
             .bind(id)
             .bind(state.as_str())
             .bind(i64::from(settlement.attempt.is_some()))
@@ -156,7 +156,7 @@ async fn deliveries(
     }
     let ids: Vec<&String> = successes.keys().collect();
     for (sql, run) in DELIVERED_ALL.runs(&ids) {
-        let mut query = sqlx::query(sql);
+        let mut query = db::query(sql);
         for id in run {
             query = query.bind(id.as_str());
         }
@@ -174,7 +174,7 @@ async fn deliveries(
 async fn there(unit: &mut Unit, ids: &[&String]) -> StoreResult<Vec<String>> {
     let mut found = Vec::new();
     for (sql, run) in THERE_ALL.runs(ids) {
-        let mut query = sqlx::query_scalar::<_, String>(sql);
+        let mut query = db::query_scalar::<String>(sql);
         for id in run {
             query = query.bind(id.as_str());
         }
@@ -196,7 +196,7 @@ async fn attempts(
         })
         .collect();
     for (sql, run) in ATTEMPTS.runs(&tried) {
-        let mut query = sqlx::query(sql);
+        let mut query = db::query(sql);
         for (settlement, number, attempt) in run {
             query = query
                 .bind(settlement.delivery.to_string())
@@ -225,7 +225,7 @@ async fn lanes(
         let lane = settlement.lane.as_str();
         match settlement.verdict {
             Verdict::RetryAt(at) => {
-                let wait = sqlx::query(WAIT).bind(lane).bind(at.millis());
+                let wait = db::query(WAIT).bind(lane).bind(at.millis());
                 wait.execute(&mut unit.conn).await.doing(DOING)?;
             }
             Verdict::Disabled => {}
@@ -241,7 +241,7 @@ async fn lanes(
     }
     let mut ended = HashMap::new();
     for (sql, run) in EMPTY_ALL.runs(&maybe_empty) {
-        let mut query = sqlx::query_scalar::<_, String>(sql);
+        let mut query = db::query_scalar::<String>(sql);
         for lane in run {
             query = query.bind(*lane);
         }
@@ -250,7 +250,7 @@ async fn lanes(
     }
     for lane in going.into_iter().filter(|lane| !ended.contains_key(*lane)) {
         let ticket = unit.ticket();
-        let go = sqlx::query(GO_ON).bind(lane).bind(ticket);
+        let go = db::query(GO_ON).bind(lane).bind(ticket);
         go.execute(&mut unit.conn).await.doing(DOING)?;
     }
     Ok(ended)
@@ -285,7 +285,7 @@ async fn webhooks(
         }
     }
     for (webhook, at) in triggered {
-        let query = sqlx::query(TRIGGERED).bind(webhook.to_string()).bind(at.millis());
+        let query = db::query(TRIGGERED).bind(webhook.to_string()).bind(at.millis());
         query.execute(&mut unit.conn).await.doing(DOING)?;
     }
     for (webhook, (at, change)) in changed {
@@ -314,7 +314,7 @@ async fn store_health(unit: &mut Unit, id: WebhookId) -> StoreResult<()> {
         doubtful.remove(&id);
     }
     unit.webhooks.changed();
-    sqlx::query(HEALTH)
+    db::query(HEALTH)
         .bind(id.to_string())
         .bind(webhook::stored_health(&health))
         .bind(health.held_until().map_or(0, Timestamp::millis))
@@ -327,7 +327,7 @@ async fn store_health(unit: &mut Unit, id: WebhookId) -> StoreResult<()> {
 /// Switches a webhook off whose receiver is gone for good.
 async fn disable(unit: &mut Unit, id: WebhookId, at: Timestamp) -> StoreResult<()> {
     unit.webhooks.clear();
-    let done = sqlx::query(DISABLE).bind(id.to_string()).execute(&mut unit.conn).await;
+    let done = db::query(DISABLE).bind(id.to_string()).execute(&mut unit.conn).await;
     if done.doing(DOING)?.rows_affected() == 1 {
         tell(unit, id, EventType::WebhookDisabled, "gone", at).await?;
     }

@@ -13,7 +13,7 @@ use super::{
     find,
     held::{self, Waiting},
 };
-use crate::{error::Doing as _, media, people, writer::Unit};
+use crate::{db, error::Doing as _, media, people, writer::Unit};
 
 const CHANGE: &str = "update message set body = $3, kind = $4, metadata = $5, media_path = $6, media_mimetype = $7 \
      where session_id = $1 and wa_id = $2";
@@ -73,7 +73,7 @@ async fn told(
     events: &[EventDraft],
 ) -> StoreResult<bool> {
     let Some(event) = events.first() else { return Ok(false) };
-    sqlx::query_scalar(TOLD)
+    db::query_scalar(TOLD)
         .bind(session.to_string())
         .bind(&event.idempotency_key)
         .bind(wa_id.as_str())
@@ -104,7 +104,7 @@ pub(super) async fn apply(
 
 /// Stores what may change in a row.
 pub(crate) async fn write(unit: &mut Unit, message: &Message) -> StoreResult<()> {
-    sqlx::query(CHANGE)
+    db::query(CHANGE)
         .bind(message.session.to_string())
         .bind(message.wa_id.as_str())
         .bind(message.body.as_deref())
@@ -146,7 +146,7 @@ pub(super) async fn step(unit: &mut Unit, mut message: Message, ack: &Ack) -> St
     }
     let keep = message.timestamp.filter(|_| ack.status != MessageStatus::Sent);
     merge(&mut message.metadata, &ack.metadata);
-    sqlx::query(ADVANCE)
+    db::query(ADVANCE)
         .bind(message.session.to_string())
         .bind(message.wa_id.as_str())
         .bind(ack.status.as_str())

@@ -10,10 +10,10 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{Ack, change, find};
 use crate::{
+    db::{self, Row},
     error::{Doing as _, corrupt},
     ledger,
     writer::Unit,
@@ -99,7 +99,7 @@ struct Held {
     events: Vec<EventDraft>,
 }
 
-fn read(row: &SqliteRow) -> StoreResult<Held> {
+fn read(row: &Row) -> StoreResult<Held> {
     let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
     let body: Body = serde_json::from_str(&text("body")?).map_err(|_| corrupt(DOING))?;
     Ok(Held {
@@ -112,7 +112,7 @@ fn read(row: &SqliteRow) -> StoreResult<Held> {
 }
 
 /// Oldest first: the database returns deleted rows in no order.
-fn in_order(rows: &[SqliteRow]) -> StoreResult<Vec<Held>> {
+fn in_order(rows: &[Row]) -> StoreResult<Vec<Held>> {
     let mut held: Vec<Held> = rows.iter().map(read).collect::<StoreResult<_>>()?;
     held.sort_by_key(|one| one.position);
     Ok(held)
@@ -130,7 +130,7 @@ pub(super) async fn hold(
     let made_room = make_room(unit, session).await?;
     let key = events.first().map(|event| event.idempotency_key.clone());
     let body = Body { what, events: events.into_iter().map(Draft::from).collect() };
-    sqlx::query(HOLD)
+    db::query(HOLD)
         .bind(session.to_string())
         .bind(wa_id.as_str())
         .bind(until.millis())
@@ -145,11 +145,11 @@ pub(super) async fn hold(
 async fn make_room(unit: &mut Unit, session: SessionId) -> StoreResult<Vec<EventDraft>> {
     let session = session.to_string();
     let count: i64 =
-        sqlx::query_scalar(COUNT).bind(&session).fetch_one(&mut unit.conn).await.doing(DOING)?;
+        db::query_scalar(COUNT).bind(&session).fetch_one(&mut unit.conn).await.doing(DOING)?;
     if count < HELD_MAX {
         return Ok(vec![]);
     }
-    let rows = sqlx::query(OLDEST).bind(&session).fetch_all(&mut unit.conn).await.doing(DOING)?;
+    let rows = db::query(OLDEST).bind(&session).fetch_all(&mut unit.conn).await.doing(DOING)?;
     tracing::warn!(session, most = HELD_MAX, "too many changes wait for their message");
     let mut events = Vec::new();
     for held in in_order(&rows)? {
@@ -164,7 +164,7 @@ pub(super) async fn apply(
     session: SessionId,
     wa_id: &WaMessageId,
 ) -> StoreResult<Vec<EventDraft>> {
-    let rows = sqlx::query(TAKE)
+    let rows = db::query(TAKE)
         .bind(session.to_string())
         .bind(wa_id.as_str())
         .fetch_all(&mut unit.conn)
@@ -186,7 +186,7 @@ pub(super) async fn apply(
 
 /// Lets go of what waited until `now`, at most [`RELEASE_BATCH`]; how many.
 pub(crate) async fn release(unit: &mut Unit, now: Timestamp) -> StoreResult<u64> {
-    let rows = sqlx::query(DUE)
+    let rows = db::query(DUE)
         .bind(now.millis())
         .bind(i64::try_from(RELEASE_BATCH).unwrap_or(i64::MAX))
         .fetch_all(&mut unit.conn)

@@ -8,6 +8,7 @@ use domain::{
 
 use super::{find, held, outgoing_place};
 use crate::{
+    db,
     error::{Doing as _, corrupt},
     idempotency, media, people,
     writer::Unit,
@@ -69,7 +70,7 @@ async fn place(
 ) -> StoreResult<Placed> {
     let outgoing = outgoing.filter(|_| message.status == MessageStatus::Pending);
     let sealed = outgoing.map(|outgoing| seal(unit, message, outgoing)).transpose()?;
-    let done = sqlx::query(INSERT)
+    let done = db::query(INSERT)
         .bind(message.id.to_string())
         .bind(message.session.to_string())
         .bind(message.wa_id.as_str())
@@ -111,7 +112,7 @@ async fn replace(unit: &mut Unit, message: &Message) -> StoreResult<bool> {
     // What is known of how far it got stays.
     let status =
         if masked.status.may_become(message.status) { message.status } else { masked.status };
-    let done = sqlx::query(REPLACE)
+    let done = db::query(REPLACE)
         .bind(message.session.to_string())
         .bind(message.wa_id.as_str())
         .bind(message.chat.as_str())

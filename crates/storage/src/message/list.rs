@@ -4,10 +4,14 @@ use domain::{
     ChatId, MessageRowId, SessionId,
     port::{MessagePage, MessageQuery, Page, StoreResult},
 };
-use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::read;
-use crate::{error::Doing as _, open::SqliteStore, people};
+use crate::{
+    db::{self, Builder},
+    error::Doing as _,
+    open::SqliteStore,
+    people,
+};
 
 const CURSOR: &str =
     "select position, created_at, timestamp from message where session_id = $1 and id = $2";
@@ -28,7 +32,7 @@ pub(super) async fn list(
         None => None,
     };
     let query = &by_canonical_ids(store, session, query).await?;
-    let mut select = QueryBuilder::new("select * from message");
+    let mut select = Builder::new("select * from message");
     conditions(&mut select, session, query);
     if let Some(cursor) = &cursor {
         after(&mut select, query, cursor);
@@ -44,7 +48,7 @@ pub(super) async fn list(
     select.push(" offset ").push_bind(i64::from(offset));
     let rows = select.build().fetch_all(&store.readers).await.doing(DOING)?;
 
-    let mut count = QueryBuilder::new(
+    let mut count = Builder::new(
         "select count(*) as total, count(case when timestamp is null then 1 end) as unknown from message",
     );
     conditions(&mut count, session, query);
@@ -91,7 +95,7 @@ async fn cursor(
     after: MessageRowId,
 ) -> StoreResult<Option<Cursor>> {
     const DOING: &str = "reading a cursor";
-    let row = sqlx::query(CURSOR).bind(session.to_string()).bind(after.to_string());
+    let row = db::query(CURSOR).bind(session.to_string()).bind(after.to_string());
     let Some(row) = row.fetch_optional(&store.readers).await.doing(DOING)? else { return Ok(None) };
     Ok(Some(Cursor {
         position: row.try_get("position").doing(DOING)?,
@@ -100,7 +104,7 @@ async fn cursor(
     }))
 }
 
-fn after(builder: &mut QueryBuilder<Sqlite>, query: &MessageQuery, cursor: &Cursor) {
+fn after(builder: &mut Builder<'_>, query: &MessageQuery, cursor: &Cursor) {
     let (column, value) = if query.by_timestamp {
         ("coalesce(timestamp, 0)", cursor.timestamp)
     } else {
@@ -110,7 +114,7 @@ fn after(builder: &mut QueryBuilder<Sqlite>, query: &MessageQuery, cursor: &Curs
     builder.push_bind(cursor.position).push(")");
 }
 
-fn conditions(builder: &mut QueryBuilder<Sqlite>, session: SessionId, query: &MessageQuery) {
+fn conditions(builder: &mut Builder<'_>, session: SessionId, query: &MessageQuery) {
     builder.push(" where session_id = ").push_bind(session.to_string());
     if let Some(chat) = &query.chat {
         builder.push(" and chat = ").push_bind(chat.to_string());

@@ -11,10 +11,10 @@ use domain::{
     message::{Direction, Message, MessageStatus, MessageType},
     port::{MessagePage, MessageQuery, MessageStore, Page, StoreResult, Unsettled},
 };
-use sqlx::{Row as _, sqlite::SqliteRow};
 
 use crate::{
     crypt::Cipher,
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::SqliteStore,
     writer::Unit,
@@ -28,7 +28,7 @@ const GET: &str = "select * from message where session_id = $1 and wa_id = $2";
 const UNSETTLED: &str =
     "select * from message where session_id = $1 and outgoing is not null order by position";
 
-pub(crate) fn read(row: &SqliteRow) -> StoreResult<Message> {
+pub(crate) fn read(row: &Row) -> StoreResult<Message> {
     const DOING: &str = "reading a message";
     let bad = || corrupt(DOING);
     let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
@@ -60,7 +60,7 @@ pub(crate) async fn find(
     session: SessionId,
     wa_id: &WaMessageId,
 ) -> StoreResult<Option<Message>> {
-    let row = sqlx::query(GET)
+    let row = db::query(GET)
         .bind(session.to_string())
         .bind(wa_id.as_str())
         .fetch_optional(&mut unit.conn)
@@ -73,7 +73,7 @@ fn outgoing_place<'a>(session: &'a str, wa_id: &'a WaMessageId) -> [&'a str; 4] 
     ["message", session, wa_id.as_str(), "outgoing"]
 }
 
-fn unsettled(row: &SqliteRow, cipher: &Cipher) -> StoreResult<Unsettled> {
+fn unsettled(row: &Row, cipher: &Cipher) -> StoreResult<Unsettled> {
     const DOING: &str = "reading a message on its way out";
     let message = read(row)?;
     let sealed: Vec<u8> = row.try_get("outgoing").doing(DOING)?;
@@ -86,7 +86,7 @@ fn unsettled(row: &SqliteRow, cipher: &Cipher) -> StoreResult<Unsettled> {
 #[async_trait]
 impl MessageStore for SqliteStore {
     async fn get(&self, session: SessionId, wa_id: &WaMessageId) -> StoreResult<Option<Message>> {
-        let row = sqlx::query(GET).bind(session.to_string()).bind(wa_id.as_str());
+        let row = db::query(GET).bind(session.to_string()).bind(wa_id.as_str());
         row.fetch_optional(&self.readers)
             .await
             .doing("reading a message")?
@@ -96,7 +96,7 @@ impl MessageStore for SqliteStore {
     }
 
     async fn unsettled(&self, session: SessionId) -> StoreResult<Vec<Unsettled>> {
-        let rows = sqlx::query(UNSETTLED).bind(session.to_string()).fetch_all(&self.readers).await;
+        let rows = db::query(UNSETTLED).bind(session.to_string()).fetch_all(&self.readers).await;
         let rows = rows.doing("listing messages on their way out")?;
         rows.iter().map(|row| unsettled(row, &self.cipher)).collect()
     }

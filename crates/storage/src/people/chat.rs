@@ -7,10 +7,10 @@ use domain::{
     message::{Direction, Message, MessageType},
     port::{Page, StoreResult},
 };
-use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::identity::canonical;
 use crate::{
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::SqliteStore,
     writer::Unit,
@@ -71,7 +71,7 @@ const MOVE: &str = "update chat set id = $3 where session_id = $1 and id = $2 \
 /// Muted for good.
 const FOREVER: i64 = -1;
 
-fn read(row: &SqliteRow) -> StoreResult<Chat> {
+fn read(row: &Row) -> StoreResult<Chat> {
     const DOING: &str = "reading a chat";
     let bad = || corrupt(DOING);
     let text = |name: &str| row.try_get::<Option<String>, _>(name).doing(DOING);
@@ -118,7 +118,7 @@ pub(super) async fn list(
     session: SessionId,
     page: Page,
 ) -> StoreResult<Vec<Chat>> {
-    let rows = sqlx::query(LIST)
+    let rows = db::query(LIST)
         .bind(session.to_string())
         .bind(i64::from(page.limit))
         .bind(i64::from(page.offset))
@@ -133,7 +133,7 @@ pub(super) async fn get(
     session: SessionId,
     id: &ChatId,
 ) -> StoreResult<Option<Chat>> {
-    let row = sqlx::query(GET)
+    let row = db::query(GET)
         .bind(session.to_string())
         .bind(id.as_str())
         .fetch_optional(&store.readers)
@@ -152,7 +152,7 @@ pub(crate) async fn message_came(
         return Ok(());
     }
     let incoming = message.direction == Direction::Incoming;
-    sqlx::query(CAME)
+    db::query(CAME)
         .bind(message.session.to_string())
         .bind(message.chat.as_str())
         .bind(message.chat_name.as_deref())
@@ -171,7 +171,7 @@ pub(crate) async fn message_came(
 
 /// A message says something else now; its chat may show it.
 pub(crate) async fn last_changed(unit: &mut Unit, message: &Message) -> StoreResult<()> {
-    sqlx::query(LAST_CHANGED)
+    db::query(LAST_CHANGED)
         .bind(message.session.to_string())
         .bind(message.chat.as_str())
         .bind(message.wa_id.as_str())
@@ -191,7 +191,7 @@ pub(crate) async fn name_chat(
     name: &str,
 ) -> StoreResult<bool> {
     let chat = canonical(&mut unit.conn, session, chat).await?;
-    let done = sqlx::query(NAME)
+    let done = db::query(NAME)
         .bind(session.to_string())
         .bind(chat.as_str())
         .bind(name)
@@ -211,14 +211,14 @@ pub(crate) async fn mark_chat(
     let chat = canonical(&mut unit.conn, session, chat).await?;
     let session = session.to_string();
     if let ChatMark::Deleted | ChatMark::Cleared = mark {
-        sqlx::query(DELETE_MESSAGES)
+        db::query(DELETE_MESSAGES)
             .bind(&session)
             .bind(chat.as_str())
             .execute(&mut unit.conn)
             .await
             .doing(DOING)?;
     }
-    let query = |sql| sqlx::query(sql).bind(session).bind(chat.as_str());
+    let query = |sql| db::query(sql).bind(session).bind(chat.as_str());
     let query = match mark {
         ChatMark::Archived(archived) => query(ARCHIVE).bind(i64::from(archived)),
         ChatMark::Pinned(pinned) => query(PIN).bind(i64::from(pinned)),
@@ -237,7 +237,7 @@ pub(crate) async fn mark_chat(
 /// One chat under two ids becomes one.
 pub(super) async fn merge(unit: &mut Unit, session: &str, old: &str, new: &str) -> StoreResult<()> {
     for sql in [MERGE_LAST, MERGE, MOVE] {
-        sqlx::query(sql)
+        db::query(sql)
             .bind(session)
             .bind(old)
             .bind(new)
@@ -245,6 +245,6 @@ pub(super) async fn merge(unit: &mut Unit, session: &str, old: &str, new: &str) 
             .await
             .doing("merging chats")?;
     }
-    let gone = sqlx::query(DELETE).bind(session).bind(old).execute(&mut unit.conn).await;
+    let gone = db::query(DELETE).bind(session).bind(old).execute(&mut unit.conn).await;
     gone.doing("merging chats").map(|_| ())
 }

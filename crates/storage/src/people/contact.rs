@@ -6,10 +6,10 @@ use domain::{
     chat::{Contact, ContactPatch},
     port::{Page, StoreResult},
 };
-use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::identity::canonical;
 use crate::{
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::SqliteStore,
     writer::Unit,
@@ -35,7 +35,7 @@ const MOVE: &str = "update contact set id = $3 where session_id = $1 and id = $2
      and not exists (select 1 from contact as other where other.session_id = $1 and other.id = $3)";
 const REMOVE: &str = "delete from contact where session_id = $1 and id = $2";
 
-fn read(row: &SqliteRow) -> StoreResult<Contact> {
+fn read(row: &Row) -> StoreResult<Contact> {
     const DOING: &str = "reading a contact";
     let text = |name: &str| row.try_get::<Option<String>, _>(name).doing(DOING);
     let id = |name: &str| {
@@ -59,7 +59,7 @@ pub(super) async fn list(
     session: SessionId,
     page: Page,
 ) -> StoreResult<Vec<Contact>> {
-    let rows = sqlx::query(LIST)
+    let rows = db::query(LIST)
         .bind(session.to_string())
         .bind(i64::from(page.limit))
         .bind(i64::from(page.offset))
@@ -74,7 +74,7 @@ pub(super) async fn get(
     session: SessionId,
     id: &ChatId,
 ) -> StoreResult<Option<Contact>> {
-    let row = sqlx::query(GET)
+    let row = db::query(GET)
         .bind(session.to_string())
         .bind(id.as_str())
         .fetch_optional(&store.readers)
@@ -93,7 +93,7 @@ pub(crate) async fn learn_contact(
         return Ok(false);
     }
     let id = canonical(&mut unit.conn, session, id).await?;
-    let done = sqlx::query(LEARN)
+    let done = db::query(LEARN)
         .bind(session.to_string())
         .bind(id.as_str())
         .bind(patch.name.is_some())
@@ -108,7 +108,7 @@ pub(crate) async fn learn_contact(
 /// One person under two ids becomes one; what is known under the number counts more.
 pub(super) async fn merge(unit: &mut Unit, session: &str, old: &str, new: &str) -> StoreResult<()> {
     for sql in [MERGE, MOVE] {
-        sqlx::query(sql)
+        db::query(sql)
             .bind(session)
             .bind(old)
             .bind(new)
@@ -116,6 +116,6 @@ pub(super) async fn merge(unit: &mut Unit, session: &str, old: &str, new: &str) 
             .await
             .doing("merging contacts")?;
     }
-    let gone = sqlx::query(REMOVE).bind(session).bind(old).execute(&mut unit.conn).await;
+    let gone = db::query(REMOVE).bind(session).bind(old).execute(&mut unit.conn).await;
     gone.doing("merging contacts").map(|_| ())
 }

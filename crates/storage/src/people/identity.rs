@@ -1,10 +1,10 @@
 //! Which number is behind which privacy id.
 
 use domain::{ChatId, PhoneNumber, SessionId, chat::Identity, message::Message, port::StoreResult};
-use sqlx::SqliteExecutor;
 
 use super::{chat, contact};
 use crate::{
+    db::{self, Executor},
     error::{Doing as _, corrupt},
     writer::Unit,
 };
@@ -24,12 +24,12 @@ const MOVE_AUTHOR: &str = "update message set author = $3 where session_id = $1 
 
 /// The number behind a privacy id.
 pub(super) async fn phone_of(
-    conn: impl SqliteExecutor<'_>,
+    conn: impl Executor,
     session: SessionId,
     lid: &ChatId,
 ) -> StoreResult<Option<PhoneNumber>> {
     const DOING: &str = "looking a privacy id up";
-    let phone: Option<String> = sqlx::query_scalar(PHONE)
+    let phone: Option<String> = db::query_scalar(PHONE)
         .bind(session.to_string())
         .bind(lid.as_str())
         .fetch_optional(conn)
@@ -40,7 +40,7 @@ pub(super) async fn phone_of(
 
 /// The number's chat for a privacy id whose number is known, else the id itself.
 pub(crate) async fn canonical(
-    conn: impl SqliteExecutor<'_>,
+    conn: impl Executor,
     session: SessionId,
     id: &ChatId,
 ) -> StoreResult<ChatId> {
@@ -80,10 +80,10 @@ pub(crate) async fn learn_identity(
     }
     let (id, lid) = (session.to_string(), identity.lid.as_str());
     if known.is_some() {
-        let gone = sqlx::query(FORGET).bind(&id).bind(lid).execute(&mut unit.conn).await;
+        let gone = db::query(FORGET).bind(&id).bind(lid).execute(&mut unit.conn).await;
         gone.doing(DOING)?;
     }
-    sqlx::query(LEARN)
+    db::query(LEARN)
         .bind(&id)
         .bind(lid)
         .bind(identity.phone.digits())
@@ -92,7 +92,7 @@ pub(crate) async fn learn_identity(
         .doing(DOING)?;
     let number = identity.phone.chat();
     for sql in [MOVE_CHAT, MOVE_SENDER, MOVE_AUTHOR] {
-        sqlx::query(sql)
+        db::query(sql)
             .bind(&id)
             .bind(lid)
             .bind(number.as_str())

@@ -13,9 +13,9 @@ use domain::{
     chat::{Chat, Contact},
     port::{Page, PeopleStore, StoreResult},
 };
-use sqlx::Row as _;
 
 use crate::{
+    db,
     error::{Doing as _, corrupt},
     open::SqliteStore,
 };
@@ -64,7 +64,7 @@ impl PeopleStore for SqliteStore {
     ) -> StoreResult<Vec<(WaMessageId, Option<ChatId>)>> {
         const DOING: &str = "listing unread messages";
         let chat = canonical(&self.readers, session, chat).await?;
-        let rows = sqlx::query(UNREAD)
+        let rows = db::query(UNREAD)
             .bind(session.to_string())
             .bind(chat.as_str())
             .bind(i64::from(limit))

@@ -1,0 +1,163 @@
+//! The two databases behind one small face.
+//!
+//! # The cast
+//! - A [`Query`] is a statement with its values; [`query`] and [`query_scalar`] begin one.
+//! - [`Conn`] is the writer's connection, [`Readers`] the connections that read; either runs a query ([`Executor`]).
+//! - [`sqlite`] runs statements on the calling thread, [`postgres`] over the network.
+//! - A [`Row`] holds plain values: integers, text, bytes or nothing. That is all the tables have.
+//!
+//! One text serves both databases wherever it can: numbered parameters (`$1`), `on conflict`, `returning`. Where it
+//! cannot, [`Two`] holds one for each.
+
+mod builder;
+pub(crate) mod postgres;
+mod query;
+mod row;
+pub(crate) mod sqlite;
+
+use std::future::Future;
+
+pub(crate) use builder::Builder;
+pub(crate) use query::{Query, Statement, Two, query, query_scalar};
+pub(crate) use row::{FromValue, Row, Value};
+
+/// Which database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// Why a statement failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DbError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Postgres(#[from] sqlx::Error),
+    /// A value is not what the program takes it for.
+    #[error("column {0} holds something else")]
+    Decode(String),
+    /// No row where one has to be.
+    #[error("no row")]
+    NoRow,
+    /// It was closed.
+    #[error("the database is closed")]
+    Closed,
+}
+
+impl DbError {
+    /// What was stored makes no sense.
+    pub(crate) fn is_corrupt(&self) -> bool {
+        matches!(self, Self::Decode(_) | Self::NoRow)
+    }
+
+    /// The row that another one refers to is not there.
+    pub(crate) fn is_foreign_key_violation(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => error.sqlite_error().is_some_and(|error| {
+                error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY
+            }),
+            Self::Postgres(sqlx::Error::Database(refused)) => refused.is_foreign_key_violation(),
+            _ => false,
+        }
+    }
+}
+
+/// What a statement gave.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) rows: Vec<Row>,
+    affected: u64,
+}
+
+impl Answer {
+    /// Rows that were written.
+    pub(crate) fn rows_affected(&self) -> u64 {
+        self.affected
+    }
+}
+
+/// What the caller wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// How many rows were written.
+    Count,
+    /// The rows it gives.
+    Rows,
+}
+
+/// What runs a statement.
+pub(crate) trait Executor: Send {
+    /// Runs one.
+    fn run(
+        self,
+        statement: Statement<'_>,
+        want: Want,
+    ) -> impl Future<Output = Result<Answer, DbError>> + Send;
+}
+
+/// The writer's connection.
+pub(crate) enum Conn {
+    Sqlite(sqlite::Connection),
+    Postgres(Box<postgres::Connection>),
+}
+
+impl Conn {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Sqlite(_) => Kind::Sqlite,
+            Self::Postgres(_) => Kind::Postgres,
+        }
+    }
+
+    /// Ends it.
+    pub(crate) async fn close(self) -> Result<(), DbError> {
+        match self {
+            Self::Sqlite(conn) => conn.close(),
+            Self::Postgres(conn) => conn.close().await,
+        }
+    }
+}
+
+impl Executor for &mut Conn {
+    async fn run(self, statement: Statement<'_>, want: Want) -> Result<Answer, DbError> {
+        match self {
+            Conn::Sqlite(conn) => conn.run(&statement, want),
+            Conn::Postgres(conn) => conn.run(&statement, want).await,
+        }
+    }
+}
+
+/// The connections that read. Cheap to clone.
+#[derive(Clone)]
+pub(crate) enum Readers {
+    Sqlite(sqlite::Readers),
+    Postgres(postgres::Readers),
+}
+
+impl Readers {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Sqlite(_) => Kind::Sqlite,
+            Self::Postgres(_) => Kind::Postgres,
+        }
+    }
+
+    /// Ends them; a statement after it fails.
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite(readers) => readers.close(),
+            Self::Postgres(readers) => readers.close().await,
+        }
+    }
+}
+
+impl Executor for &Readers {
+    async fn run(self, statement: Statement<'_>, want: Want) -> Result<Answer, DbError> {
+        match self {
+            Readers::Sqlite(readers) => readers.run(statement, want).await,
+            Readers::Postgres(readers) => readers.run(&statement, want).await,
+        }
+    }
+}

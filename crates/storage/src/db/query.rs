@@ -1,0 +1,211 @@
+//! Statements and their values.
+
+use std::{borrow::Cow, marker::PhantomData};
+
+use super::{Answer, DbError, Executor, FromValue, Kind, Row, Want};
+
+/// The text of a statement.
+#[derive(Debug, Clone)]
+pub(crate) enum Text {
+    /// Serves both databases.
+    One(&'static str),
+    /// One for each.
+    Two(Two),
+    /// Put together.
+    Built(String),
+}
+
+/// A statement that the databases say differently.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Two {
+    pub(crate) sqlite: &'static str,
+    pub(crate) postgres: &'static str,
+}
+
+impl Text {
+    pub(crate) fn of(&self, kind: Kind) -> &str {
+        match (self, kind) {
+            (Self::One(text), _) => text,
+            (Self::Two(two), Kind::Sqlite) => two.sqlite,
+            (Self::Two(two), Kind::Postgres) => two.postgres,
+            (Self::Built(text), _) => text,
+        }
+    }
+}
+
+impl From<&'static str> for Text {
+    fn from(text: &'static str) -> Self {
+        Self::One(text)
+    }
+}
+
+impl From<Two> for Text {
+    fn from(two: Two) -> Self {
+        Self::Two(two)
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self::Built(text)
+    }
+}
+
+/// A value for a parameter.
+#[derive(Debug, Clone)]
+pub(crate) enum Arg<'q> {
+    Int(Option<i64>),
+    Text(Option<Cow<'q, str>>),
+    Bytes(Option<Cow<'q, [u8]>>),
+}
+
+impl Arg<'_> {
+    fn into_owned(self) -> Arg<'static> {
+        match self {
+            Self::Int(int) => Arg::Int(int),
+            Self::Text(text) => Arg::Text(text.map(|text| Cow::Owned(text.into_owned()))),
+            Self::Bytes(bytes) => Arg::Bytes(bytes.map(|bytes| Cow::Owned(bytes.into_owned()))),
+        }
+    }
+}
+
+/// What can be a parameter's value.
+pub(crate) trait IntoArg<'q> {
+    fn into_arg(self) -> Arg<'q>;
+    /// The value of nothing.
+    fn none() -> Arg<'q>;
+}
+
+impl<'q, T: IntoArg<'q>> IntoArg<'q> for Option<T> {
+    fn into_arg(self) -> Arg<'q> {
+        self.map_or_else(T::none, T::into_arg)
+    }
+
+    fn none() -> Arg<'q> {
+        T::none()
+    }
+}
+
+/// `IntoArg` for one type.
+macro_rules! argument {
+    ($kind:ident: $($type:ty => $convert:expr),+ $(,)?) => {$(
+        impl<'q> IntoArg<'q> for $type {
+            fn into_arg(self) -> Arg<'q> {
+                let convert: fn($type) -> _ = $convert;
+                Arg::$kind(Some(convert(self)))
+            }
+
+            fn none() -> Arg<'q> {
+                Arg::$kind(None)
+            }
+        }
+    )+};
+}
+
+argument!(Int:
+    i64 => |int| int,
+    i32 => i64::from,
+    u32 => i64::from,
+    u16 => i64::from,
+    bool => i64::from,
+);
+argument!(Text:
+    &'q str => Cow::Borrowed,
+    &'q String => |text| Cow::Borrowed(text.as_str()),
+    String => Cow::Owned,
+);
+argument!(Bytes:
+    Vec<u8> => Cow::Owned,
+    &'q [u8] => Cow::Borrowed,
+);
+
+/// A statement with its values.
+#[derive(Debug, Clone)]
+pub(crate) struct Statement<'q> {
+    pub(crate) text: Text,
+    pub(crate) args: Vec<Arg<'q>>,
+}
+
+impl Statement<'_> {
+    /// One that outlives what it was made of.
+    pub(crate) fn into_owned(self) -> Statement<'static> {
+        let args = self.args.into_iter().map(Arg::into_owned).collect();
+        Statement { text: self.text, args }
+    }
+}
+
+/// A statement in the making; `T` is what [`Query::fetch_all`] and its like give.
+#[derive(Debug, Clone)]
+pub(crate) struct Query<'q, T> {
+    statement: Statement<'q>,
+    gives: PhantomData<fn() -> T>,
+}
+
+/// A statement that gives rows.
+pub(crate) fn query<'q>(text: impl Into<Text>) -> Query<'q, Row> {
+    Query::new(text.into(), Vec::with_capacity(8))
+}
+
+/// A statement that gives rows of one value.
+pub(crate) fn query_scalar<'q, T: FromValue>(text: impl Into<Text>) -> Query<'q, Scalar<T>> {
+    Query::new(text.into(), Vec::with_capacity(4))
+}
+
+/// The one value of a row.
+pub(crate) struct Scalar<T>(PhantomData<T>);
+
+/// What a row becomes.
+pub(crate) trait Gives {
+    type Out;
+    fn give(row: Row) -> Result<Self::Out, DbError>;
+}
+
+impl Gives for Row {
+    type Out = Self;
+
+    fn give(row: Row) -> Result<Self, DbError> {
+        Ok(row)
+    }
+}
+
+impl<T: FromValue> Gives for Scalar<T> {
+    type Out = T;
+
+    fn give(row: Row) -> Result<T, DbError> {
+        row.try_get(0)
+    }
+}
+
+impl<'q, T: Gives> Query<'q, T> {
+    pub(super) fn new(text: Text, args: Vec<Arg<'q>>) -> Self {
+        Self { statement: Statement { text, args }, gives: PhantomData }
+    }
+
+    /// The value of the next parameter.
+    pub(crate) fn bind(mut self, value: impl IntoArg<'q>) -> Self {
+        self.statement.args.push(value.into_arg());
+        self
+    }
+
+    /// Runs it for what it does.
+    pub(crate) async fn execute(self, on: impl Executor) -> Result<Answer, DbError> {
+        on.run(self.statement, Want::Count).await
+    }
+
+    /// Every row.
+    pub(crate) async fn fetch_all(self, on: impl Executor) -> Result<Vec<T::Out>, DbError> {
+        let answer = on.run(self.statement, Want::Rows).await?;
+        answer.rows.into_iter().map(T::give).collect()
+    }
+
+    /// The first row, if there is one.
+    pub(crate) async fn fetch_optional(self, on: impl Executor) -> Result<Option<T::Out>, DbError> {
+        let answer = on.run(self.statement, Want::Rows).await?;
+        answer.rows.into_iter().next().map(T::give).transpose()
+    }
+
+    /// The first row, which has to be there.
+    pub(crate) async fn fetch_one(self, on: impl Executor) -> Result<T::Out, DbError> {
+        self.fetch_optional(on).await?.ok_or(DbError::NoRow)
+    }
+}

@@ -1,0 +1,110 @@
+//! Rows of plain values.
+
+use std::sync::Arc;
+
+use super::DbError;
+
+/// A value of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    Null,
+    Int(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+    /// Something that no table has.
+    Other,
+}
+
+/// A row.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    names: Arc<[Box<str>]>,
+    values: Vec<Value>,
+}
+
+/// A column, by its place or by its name.
+pub(crate) trait Index {
+    fn place(&self, names: &[Box<str>]) -> Option<usize>;
+    fn describe(&self) -> String;
+}
+
+impl Index for usize {
+    fn place(&self, names: &[Box<str>]) -> Option<usize> {
+        (*self < names.len()).then_some(*self)
+    }
+
+    fn describe(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Index for &str {
+    fn place(&self, names: &[Box<str>]) -> Option<usize> {
+        names.iter().position(|name| **name == **self)
+    }
+
+    fn describe(&self) -> String {
+        (*self).to_owned()
+    }
+}
+
+/// What a value can be taken for; `None` when it is something else.
+pub(crate) trait FromValue: Sized {
+    fn from_value(value: &Value) -> Option<Self>;
+}
+
+impl FromValue for i64 {
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Int(int) = value { Some(*int) } else { None }
+    }
+}
+
+/// Stored as 0 or 1.
+impl FromValue for bool {
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Int(int) = value { Some(*int != 0) } else { None }
+    }
+}
+
+impl FromValue for u32 {
+    fn from_value(value: &Value) -> Option<Self> {
+        i64::from_value(value).and_then(|int| Self::try_from(int).ok())
+    }
+}
+
+impl FromValue for String {
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Text(text) = value { Some(text.clone()) } else { None }
+    }
+}
+
+impl FromValue for Vec<u8> {
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Bytes(bytes) = value { Some(bytes.clone()) } else { None }
+    }
+}
+
+impl<T: FromValue> FromValue for Option<T> {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Null => Some(None),
+            value => T::from_value(value).map(Some),
+        }
+    }
+}
+
+impl Row {
+    pub(super) fn new(names: Arc<[Box<str>]>, values: Vec<Value>) -> Self {
+        Self { names, values }
+    }
+
+    /// The value of a column.
+    ///
+    /// # Errors
+    /// [`DbError::Decode`] when there is no such column or it holds something else.
+    pub(crate) fn try_get<T: FromValue, I: Index>(&self, column: I) -> Result<T, DbError> {
+        let place = column.place(&self.names);
+        let value = place.and_then(|place| self.values.get(place));
+        value.and_then(T::from_value).ok_or_else(|| DbError::Decode(column.describe()))
+    }
+}

@@ -1,0 +1,184 @@
+//! SQLite: the writer runs its statements on its own thread, readers on the runtime's threads for blocking work.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rusqlite::{
+    CachedStatement, OpenFlags,
+    types::{ToSql, ToSqlOutput, ValueRef},
+};
+use tokio::sync::Semaphore;
+
+use super::{Answer, DbError, Kind, Row, Statement, Value, Want, query::Arg};
+
+/// Compiled statements that a connection keeps.
+const STATEMENTS_MAX: usize = 256;
+/// Longest wait for another process or a checkpoint.
+const BUSY_LIMIT: Duration = Duration::from_secs(10);
+
+/// One connection.
+pub(crate) struct Connection(rusqlite::Connection);
+
+impl Connection {
+    /// Opens a file for reading and writing; made if missing.
+    ///
+    /// WAL with `synchronous=FULL`: the last commit must survive a power cut, not only a crash of the process.
+    pub(crate) fn open(path: &Path) -> Result<Self, DbError> {
+        let conn = rusqlite::Connection::open(path)?;
+        conn.busy_timeout(BUSY_LIMIT)?;
+        conn.pragma_update(None, "journal_mode", "wal")?;
+        conn.pragma_update(None, "synchronous", "full")?;
+        // Negative: KiB. The pages that every commit touches stay in memory.
+        conn.pragma_update(None, "cache_size", -16384)?;
+        // Pages of the log between two checkpoints: fewer, larger ones.
+        conn.pragma_update(None, "wal_autocheckpoint", 16000)?;
+        Self::with(conn)
+    }
+
+    /// Opens a file that is there for reading alone.
+    fn open_reader(path: &Path) -> Result<Self, DbError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = rusqlite::Connection::open_with_flags(path, flags)?;
+        conn.busy_timeout(BUSY_LIMIT)?;
+        // SQLite's own default: what they read is small, and there are several of them.
+        conn.pragma_update(None, "cache_size", -2000)?;
+        Self::with(conn)
+    }
+
+    /// A database in memory.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Result<Self, DbError> {
+        Self::with(rusqlite::Connection::open_in_memory()?)
+    }
+
+    fn with(conn: rusqlite::Connection) -> Result<Self, DbError> {
+        conn.pragma_update(None, "foreign_keys", true)?;
+        conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        Ok(Self(conn))
+    }
+
+    /// Runs a script of several statements.
+    pub(crate) fn script(&self, text: &str) -> Result<(), DbError> {
+        Ok(self.0.execute_batch(text)?)
+    }
+
+    /// Runs a statement here and now.
+    pub(crate) fn run(&self, statement: &Statement<'_>, want: Want) -> Result<Answer, DbError> {
+        let text = statement.text.of(Kind::Sqlite);
+        let mut prepared = self.0.prepare_cached(text)?;
+        bind(&mut prepared, &statement.args)?;
+        if want == Want::Count && prepared.column_count() == 0 {
+            let affected = prepared.raw_execute()?;
+            return Ok(Answer { rows: vec![], affected: u64::try_from(affected).unwrap_or(0) });
+        }
+        let names: Arc<[Box<str>]> =
+            prepared.column_names().iter().map(|name| (*name).into()).collect();
+        let mut found = prepared.raw_query();
+        let mut rows = Vec::new();
+        while let Some(row) = found.next()? {
+            let values = (0..names.len()).map(|place| row.get_ref(place).map(value));
+            rows.push(Row::new(names.clone(), values.collect::<Result<_, _>>()?));
+        }
+        let affected = u64::try_from(rows.len()).unwrap_or(0);
+        Ok(Answer { rows, affected })
+    }
+
+    pub(crate) fn close(self) -> Result<(), DbError> {
+        self.0.close().map_err(|(_, error)| error.into())
+    }
+}
+
+/// `$n` may stand anywhere and more than once; a bare `?` takes the next value.
+fn bind(prepared: &mut CachedStatement<'_>, args: &[Arg<'_>]) -> Result<(), DbError> {
+    for place in 1..=prepared.parameter_count() {
+        let named = prepared.parameter_name(place).and_then(|name| name[1..].parse().ok());
+        let number: usize = named.unwrap_or(place);
+        let Some(arg) = args.get(number - 1) else {
+            return Err(rusqlite::Error::InvalidParameterCount(args.len(), number).into());
+        };
+        prepared.raw_bind_parameter(place, arg)?;
+    }
+    Ok(())
+}
+
+impl ToSql for Arg<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let value = match self {
+            Self::Int(Some(int)) => ValueRef::Integer(*int),
+            Self::Text(Some(text)) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(Some(bytes)) => ValueRef::Blob(bytes),
+            Self::Int(None) | Self::Text(None) | Self::Bytes(None) => ValueRef::Null,
+        };
+        Ok(ToSqlOutput::Borrowed(value))
+    }
+}
+
+fn value(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(int) => Value::Int(int),
+        ValueRef::Real(_) => Value::Other,
+        ValueRef::Text(text) => {
+            std::str::from_utf8(text).map_or(Value::Other, |text| Value::Text(text.to_owned()))
+        }
+        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+    }
+}
+
+/// A few connections that read.
+#[derive(Clone)]
+pub(crate) struct Readers(Arc<Pool>);
+
+struct Pool {
+    idle: Mutex<Vec<Connection>>,
+    places: Arc<Semaphore>,
+}
+
+impl Pool {
+    fn take(&self) -> Option<Connection> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn give_back(&self, conn: Connection) {
+        if !self.places.is_closed() {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+        }
+    }
+}
+
+impl Readers {
+    /// Opens `count` connections.
+    pub(crate) fn open(path: &Path, count: usize) -> Result<Self, DbError> {
+        let idle: Vec<_> =
+            (0..count).map(|_| Connection::open_reader(path)).collect::<Result<_, _>>()?;
+        let places = Arc::new(Semaphore::new(count));
+        Ok(Self(Arc::new(Pool { idle: Mutex::new(idle), places })))
+    }
+
+    /// Runs a statement on the next connection that is free.
+    pub(crate) async fn run(
+        &self,
+        statement: Statement<'_>,
+        want: Want,
+    ) -> Result<Answer, DbError> {
+        let statement = statement.into_owned();
+        let place = self.0.places.clone().acquire_owned().await.map_err(|_| DbError::Closed)?;
+        let pool = self.0.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let conn = pool.take().ok_or(DbError::Closed)?;
+            let answer = conn.run(&statement, want);
+            pool.give_back(conn);
+            drop(place);
+            answer
+        });
+        work.await.unwrap_or(Err(DbError::Closed))
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.places.close();
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}

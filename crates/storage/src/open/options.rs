@@ -1,0 +1,76 @@
+//! What a ledger is opened with.
+
+use std::{fmt, path::PathBuf};
+
+use crate::crypt::MasterKey;
+
+/// Where the ledger is.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// A file; made if missing. One process at a time.
+    Sqlite {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A schema in a PostgreSQL database; its tables are made if missing. Any number of processes.
+    Postgres(PostgresOptions),
+}
+
+/// Where a PostgreSQL database is.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Who connects.
+    pub username: String,
+    /// What they show.
+    pub password: Option<String>,
+    /// Its name.
+    pub database: String,
+    /// Where in it the tables are; made if missing.
+    pub schema: String,
+    /// Refuse a connection without TLS, and one whose certificate is not good.
+    pub tls: bool,
+}
+
+impl fmt::Display for PostgresOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}:{}", self.database, self.host, self.port)
+    }
+}
+
+impl fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresOptions({self}, as {}, schema {})", self.username, self.schema)
+    }
+}
+
+/// What a ledger is opened with.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Where it is.
+    pub database: Database,
+    /// Opens what is encrypted.
+    pub master_key: MasterKey,
+    /// Connections that read, at least 1.
+    pub readers: u32,
+}
+
+impl StoreOptions {
+    /// A SQLite file with the usual number of readers.
+    pub fn new(path: PathBuf, master_key: MasterKey) -> Self {
+        Self { database: Database::Sqlite { path }, master_key, readers: 4 }
+    }
+
+    /// A PostgreSQL schema with the usual number of readers.
+    pub fn postgres(place: PostgresOptions, master_key: MasterKey) -> Self {
+        Self { database: Database::Postgres(place), master_key, readers: 10 }
+    }
+
+    /// A SQLite file with a fixed key, for tests.
+    pub fn for_testing(path: impl Into<PathBuf>) -> Self {
+        Self::new(path.into(), MasterKey::from_bytes([7; 32]))
+    }
+}

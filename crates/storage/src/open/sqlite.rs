@@ -1,0 +1,208 @@
+//! One SQLite file.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use domain::port::StoreResult;
+use sqlx::migrate::{MigrateError, Migrator};
+
+use super::{OpenError, SqliteStore, StoreOptions, key_fits};
+use crate::{
+    crypt::Cipher,
+    db::{
+        self, Conn, DbError, Readers,
+        sqlite::{self, Connection},
+    },
+    delivery::{leases::Leases, recent::Recent},
+    error::Doing as _,
+    receivers::Receivers,
+    writer::{Unit, Writer},
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+// The table that the migrations' library keeps.
+const APPLIED: &str = "create table if not exists _sqlx_migrations (version bigint primary key, description text not null, \
+     installed_on timestamp not null default current_timestamp, success boolean not null, checksum blob not null, \
+     execution_time bigint not null)";
+
+/// Opens a file.
+pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<SqliteStore, OpenError> {
+    let lock = Arc::new(lock(&path)?);
+    let cipher = Arc::new(Cipher::new(&options.master_key));
+    let database = path.display().to_string();
+    let failed = |source| OpenError::Store { database: database.clone(), source };
+    let conn = Connection::open(&path).doing("opening the database").map_err(failed)?;
+    let mut conn = Conn::Sqlite(conn);
+    migrate(&mut conn)
+        .await
+        .map_err(|source| OpenError::Migration { database: database.clone(), source })?;
+    if !key_fits(&mut conn, &cipher).await.map_err(failed)? {
+        return Err(OpenError::WrongKey(database));
+    }
+    void_leases(&mut conn).await.map_err(failed)?;
+    let last_ticket = last_ticket(&mut conn).await.map_err(failed)?;
+    let count = usize::try_from(options.readers.max(1)).unwrap_or(1);
+    let readers =
+        sqlite::Readers::open(&path, count).doing("opening the database").map_err(failed)?;
+    let readers = Readers::Sqlite(readers);
+    let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
+    let receivers = Arc::<Receivers>::default();
+    let unit = Unit::new(conn, cipher.clone(), Some(lock.clone()), leases.clone(), last_ticket);
+    let writer = Writer::start(unit, recent.clone(), receivers.clone())
+        .map_err(|source| OpenError::Io { path, source })?;
+    Ok(SqliteStore { writer, readers, cipher, leases, recent, receivers, _lock: Some(lock) })
+}
+
+/// Takes the advisory lock beside the file; the system gives it back even after `kill -9`.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let io = |source| OpenError::Io { path: path.to_path_buf(), source };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(io)?;
+    }
+    create_private(path).map_err(io)?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::options().create(true).truncate(false).write(true).open(name).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_path_buf())),
+        Err(std::fs::TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
+/// The database is made readable by its owner alone; SQLite gives its companions the same mode.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(|_| ())
+}
+
+/// Brings the tables to this version.
+async fn migrate(conn: &mut Conn) -> Result<(), MigrateError> {
+    let failed = |error: DbError| MigrateError::Source(Box::new(error));
+    db::query(APPLIED).execute(&mut *conn).await.map_err(failed)?;
+    let rows =
+        db::query("select version, success, checksum from _sqlx_migrations order by version")
+            .fetch_all(&mut *conn)
+            .await
+            .map_err(failed)?;
+    let mut last = 0;
+    for row in rows {
+        let version: i64 = row.try_get("version").map_err(failed)?;
+        let checksum: Vec<u8> = row.try_get("checksum").map_err(failed)?;
+        let known = MIGRATIONS.iter().find(|known| known.version == version);
+        match known {
+            None => return Err(MigrateError::VersionMissing(version)),
+            Some(known) if *known.checksum != *checksum => {
+                return Err(MigrateError::VersionMismatch(version));
+            }
+            Some(_) => last = version,
+        }
+    }
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > last) {
+        script(conn, "begin immediate").map_err(failed)?;
+        script(conn, migration.sql.as_str()).map_err(failed)?;
+        db::query(
+            "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+             values ($1, $2, 1, $3, 0)",
+        )
+        .bind(migration.version)
+        .bind(&*migration.description)
+        .bind(&*migration.checksum)
+        .execute(&mut *conn)
+        .await
+        .map_err(failed)?;
+        script(conn, "commit").map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn script(conn: &mut Conn, text: &str) -> Result<(), DbError> {
+    match conn {
+        Conn::Sqlite(conn) => conn.script(text),
+        Conn::Postgres(_) => Err(DbError::Closed),
+    }
+}
+
+/// Only one process can have the file open, so every lease in it belongs to a life that ended.
+async fn void_leases(conn: &mut Conn) -> StoreResult<()> {
+    let sql =
+        "update session set lease_owner = null, lease_until = null where lease_owner is not null";
+    db::query(sql).execute(conn).await.doing("clearing old leases").map(|_| ())
+}
+
+/// The tickets of lanes go on where they stopped.
+async fn last_ticket(conn: &mut Conn) -> StoreResult<i64> {
+    let last: Option<i64> = db::query_scalar("select max(due_at) from lane where tried = 0")
+        .fetch_one(conn)
+        .await
+        .doing("reading the lanes")?;
+    Ok(last.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_commit_waits_for_the_disk_and_references_are_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("waypost.sqlite");
+        let mut conn = Conn::Sqlite(Connection::open(&path).unwrap());
+        let mode: String =
+            db::query_scalar("pragma journal_mode").fetch_one(&mut conn).await.unwrap();
+        assert_eq!(mode, "wal");
+        for (pragma, expected) in [("pragma synchronous", 2), ("pragma foreign_keys", 1)] {
+            let value: i64 = db::query_scalar(pragma).fetch_one(&mut conn).await.unwrap();
+            assert_eq!(value, expected, "{pragma}");
+        }
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("waypost.sqlite");
+        let store = SqliteStore::open(StoreOptions::for_testing(path)).await.unwrap();
+        let written = db::query("delete from session").execute(&store.readers).await;
+        assert!(written.unwrap_err().to_string().contains("readonly"));
+    }
+
+    #[tokio::test]
+    async fn the_lock_outlives_a_dropped_store_until_its_jobs_are_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("waypost.sqlite");
+        let options = StoreOptions::for_testing(&path);
+        let store = SqliteStore::open(options.clone()).await.unwrap();
+        let (go, wait) = tokio::sync::oneshot::channel::<()>();
+        let (ended, end) = tokio::sync::oneshot::channel::<()>();
+        {
+            let job = store.writer.run("waiting", |_| {
+                Box::pin(async move {
+                    let _ = wait.await;
+                    let _ = ended.send(());
+                    Ok(())
+                })
+            });
+            let mut job = std::pin::pin!(job);
+            assert!(futures::poll!(job.as_mut()).is_pending());
+        }
+        drop(store);
+        let second = SqliteStore::open(options.clone()).await.err();
+        assert!(matches!(second, Some(OpenError::InUse(_))), "{second:?}");
+        go.send(()).unwrap();
+        end.await.unwrap();
+        loop {
+            match SqliteStore::open(options.clone()).await {
+                Ok(_) => break,
+                Err(OpenError::InUse(_)) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
