@@ -23,7 +23,7 @@ const LIST: &str = "select * from api_key order by position desc";
 const UPDATE: &str = "update api_key set name = $2, role = $3, allowed_ips = $4, allowed_sessions = $5, \
      allowed_chats = $6, active = $7, expires_at = $8 where id = $1";
 const DELETE: &str = "delete from api_key where id = $1";
-const TOUCH: &str = "update api_key set usage_count = usage_count + $2, last_used_at = max(coalesce(last_used_at, 0), $3) \
+const TOUCH: &str = "update api_key set usage_count = usage_count + $2, last_used_at = case when last_used_at > $3 then last_used_at else $3 end \
      where id = $1";
 
 fn read(row: &Row) -> StoreResult<ApiKey> {

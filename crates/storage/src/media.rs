@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     crypt::Cipher,
-    db::{self, Row},
+    db::{self, Row, Two},
     error::{Doing as _, corrupt},
     message,
     open::SqliteStore,
@@ -25,11 +25,19 @@ const SETTLE: &str = "update media set state = $3, due_at = $4, file = $5, size_
      attempts = attempts + 1 where session_id = $1 and wa_id = $2";
 const REMOVE: &str = "delete from media where session_id = $1 and wa_id = $2";
 const GET: &str = "select * from media where session_id = $1 and wa_id = $2";
-const DUE: &str = "select media.* from json_each($1) as one cross join media \
+const DUE: Two = Two {
+    sqlite: "select media.* from json_each($1) as one cross join media \
      where media.session_id = one.value and media.state = 'pending' and media.due_at <= $2 \
-     order by media.due_at limit $3";
-const NEXT_DUE: &str = "select min((select media.due_at from media where media.session_id = one.value \
-     and media.state = 'pending' order by media.due_at limit 1)) from json_each($1) as one";
+     order by media.due_at limit $3",
+    postgres: "select * from media where session_id in (select json_array_elements_text($1::json)) \
+     and state = 'pending' and due_at <= $2 order by due_at limit $3",
+};
+const NEXT_DUE: Two = Two {
+    sqlite: "select min((select media.due_at from media where media.session_id = one.value \
+     and media.state = 'pending' order by media.due_at limit 1)) from json_each($1) as one",
+    postgres: "select min(due_at) from media where state = 'pending' \
+     and session_id in (select json_array_elements_text($1::json))",
+};
 
 fn place<'a>(session: &'a str, wa_id: &'a str) -> [&'a str; 4] {
     ["media", session, wa_id, "description"]

@@ -7,6 +7,7 @@ mod sqlite;
 use std::{fs::File, path::PathBuf, sync::Arc};
 
 use domain::port::{StoreError, StoreResult};
+use tokio::sync::Notify;
 
 use crate::{
     crypt::Cipher,
@@ -70,6 +71,9 @@ pub struct SqliteStore {
     pub(crate) leases: Arc<Leases>,
     pub(crate) recent: Arc<Recent>,
     pub(crate) receivers: Arc<Receivers>,
+    /// Told when another process stored deliveries.
+    pub(crate) elsewhere: Arc<Notify>,
+    _listener: Option<Arc<postgres::Listener>>,
     _lock: Option<Arc<File>>,
 }
 

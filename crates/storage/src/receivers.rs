@@ -43,6 +43,16 @@ impl OfSessions {
         self.changed = true;
     }
 
+    /// Somebody else changed them: what is remembered is old.
+    pub(crate) fn reset(&mut self) {
+        self.known.clear();
+    }
+
+    /// Whether something changed since [`Self::take_changed`].
+    pub(crate) fn is_changed(&self) -> bool {
+        self.changed
+    }
+
     /// Something of a webhook changed that decides nothing about which events it gets.
     pub(crate) fn changed(&mut self) {
         self.changed = true;

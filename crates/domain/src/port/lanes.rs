@@ -111,6 +111,11 @@ pub trait DeliveryQueue: Send + Sync + 'static {
     /// cool-down, a hold or a lease ends. `None` when no such time is known.
     async fn next_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>>;
 
+    /// Returns when another process stored deliveries or may have; never on a ledger that one process has to itself.
+    async fn elsewhere(&self) {
+        std::future::pending().await
+    }
+
     /// The webhook as a worker needs it: settings, secrets and health as of the last commit; the time of its last
     /// success may be older.
     async fn receiver(&self, webhook: WebhookId) -> StoreResult<Option<Arc<Webhook>>>;

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::content_place;
 use crate::{
-    db::{self, Row},
+    db::{self, Row, Two},
     error::{Doing as _, corrupt},
     open::SqliteStore,
     writer::Unit,
@@ -32,19 +32,31 @@ const SESSIONS: &str = "select session_id from batch where state in ('pending','
      where batch_item.state = 'open'";
 const ZONES: &str = "select distinct zone from batch_item \
      where batch = (select position from batch where session_id = $1 and id = $2) and state = 'pending'";
-const NEXT: &str = "select * from batch_item as item \
+const NEXT: Two = Two {
+    sqlite: "select * from batch_item as item \
      where batch = (select position from batch where session_id = $1 and id = $2) and state = 'pending' \
      and coalesce(zone, '') in (select value from json_each($3)) \
      and ($4 = 0 or exists (select 1 from message where message.session_id = $1 and message.chat = item.chat \
          and ($4 = 1 or message.direction = 'incoming'))) \
-     order by place limit 1";
+     order by place limit 1",
+    postgres: "select * from batch_item as item \
+     where batch = (select position from batch where session_id = $1 and id = $2) and state = 'pending' \
+     and coalesce(zone, '') in (select json_array_elements_text($3::json)) \
+     and ($4 = 0 or exists (select 1 from message where message.session_id = $1 and message.chat = item.chat \
+         and ($4 = 1 or message.direction = 'incoming'))) \
+     order by place limit 1",
+};
 const OPEN: &str = "select batch_item.*, batch.id as batch_id, batch.options as batch_options \
      from batch_item join batch on batch.position = batch_item.batch \
      where batch.session_id = $1 and batch_item.state = 'open' order by batch_item.at, batch, place";
 const PACE: &str = "select next_at from batch_pace where session_id = $1";
 const PACING: &str = "select state from pacing where session_id = $1";
-const COLD: &str = "select not exists (select 1 from message where session_id = $1 and chat = asked.value) \
-     from json_each($2) as asked order by asked.key";
+const COLD: Two = Two {
+    sqlite: "select not exists (select 1 from message where session_id = $1 and chat = asked.value) \
+     from json_each($2) as asked order by asked.key",
+    postgres: "select not exists (select 1 from message where session_id = $1 and chat = asked.value) \
+     from json_array_elements_text($2::json) with ordinality as asked(value, key) order by asked.key",
+};
 
 const DOING: &str = "reading a batch";
 

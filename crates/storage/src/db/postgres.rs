@@ -51,6 +51,13 @@ impl Connection {
         run(conn, statement, want).await
     }
 
+    /// Runs several statements in one round trip.
+    pub(crate) async fn script(&mut self, text: &'static str) -> Result<(), DbError> {
+        let conn = self.live().await?;
+        sqlx::raw_sql(text).execute(conn).await?;
+        Ok(())
+    }
+
     pub(crate) async fn close(self) -> Result<(), DbError> {
         match self.conn {
             Some(conn) => Ok(conn.close().await?),

@@ -15,9 +15,12 @@ use domain::{
     port::StoreResult,
 };
 
-use super::leases::{Given, Taker};
+use super::{
+    leases::{Given, Taker},
+    postgres,
+};
 use crate::{
-    db::{self, Row},
+    db::{self, Kind, Row},
     error::{Doing as _, corrupt},
     open::SqliteStore,
     rows::Wide,
@@ -27,7 +30,7 @@ use crate::{
 const CANDIDATES: &str = "select id, health, policy from webhook where active = 1 and held_until <= $1 and \
      (exists (select 1 from lane where lane.webhook_id = webhook.id and lane.tried = 0 and lane.due_at <= $1) or \
      exists (select 1 from lane where lane.webhook_id = webhook.id and lane.tried = 1 and lane.due_at <= $1)) \
-     order by webhook.last_triggered_at";
+     order by webhook.last_triggered_at nulls first";
 const DUE: &str = "select id from lane where webhook_id = $1 and tried = $2 and due_at <= $3 order by due_at limit $4";
 const STILL_DUE: &str = "select 1 from lane where id = $1 and due_at <= $2";
 const WAITING: &str = "select id, attempts, first_tried_at, event_id, sequence from delivery where lane = $1 and state = 'pending' \
@@ -71,13 +74,19 @@ pub(crate) async fn claim(store: &SqliteStore, asked: Asked<'_>) -> StoreResult<
     let taken = take(store, &asked).await?;
     let read = read_all(store, &taken, &asked).await;
     if read.is_err() {
-        taken.iter().for_each(|one| store.leases.end(&one.lane, one.epoch));
+        for one in &taken {
+            // A lease that cannot be given back runs out by itself.
+            let _ = let_go(store, one).await;
+        }
     }
     read
 }
 
 async fn take(store: &SqliteStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>> {
-    let survey = store.leases.survey(asked.taker.owner, asked.taker.now);
+    let survey = match store.readers.kind() {
+        Kind::Sqlite => store.leases.survey(asked.taker.owner, asked.taker.now),
+        Kind::Postgres => postgres::survey(store, asked.taker.owner, asked.taker.now).await?,
+    };
     let places =
         Places { free: asked.lanes, all: survey.own + asked.lanes, doubtful: survey.doubtful };
     let rows = db::query(CANDIDATES)
@@ -138,31 +147,53 @@ async fn take_share(
         if most == 0 {
             continue;
         }
-        let found: Vec<String> = db::query_scalar(DUE)
-            .bind(share.webhook.to_string())
-            .bind(i64::from(tried))
-            .bind(asked.taker.now.millis())
-            // Those on the way are due too.
-            .bind(i64::from(most) + i64::from(held))
-            .fetch_all(&store.readers)
-            .await
-            .doing(DOING)?;
-        let mut count = 0;
-        for lane in found {
-            if count == most {
-                break;
-            }
-            let epoch = store.leases.take(&lane, share.webhook, tried, doubtful, &asked.taker);
-            let Some(epoch) = epoch else { continue };
-            taken.push(Taken { lane, webhook: share.webhook, epoch });
-            count += 1;
-        }
+        let lanes =
+            take_lanes(store, asked, share.webhook, (tried, doubtful), (most, held)).await?;
+        let count = u32::try_from(lanes.len()).unwrap_or(most);
+        let named = |(lane, epoch)| Taken { lane, webhook: share.webhook, epoch };
+        taken.extend(lanes.into_iter().map(named));
         left -= count;
         if doubtful {
             *room -= count;
         }
     }
     Ok(())
+}
+
+/// Takes up to `most` due lanes of a webhook of which `held` are on the way.
+async fn take_lanes(
+    store: &SqliteStore,
+    asked: &Asked<'_>,
+    webhook: WebhookId,
+    (tried, doubtful): (bool, bool),
+    (most, held): (u32, u32),
+) -> StoreResult<Vec<(String, u64)>> {
+    if store.readers.kind() == Kind::Postgres {
+        return postgres::take(store, webhook, (tried, doubtful), most, &asked.taker).await;
+    }
+    let found: Vec<String> = db::query_scalar(DUE)
+        .bind(webhook.to_string())
+        .bind(tried)
+        .bind(asked.taker.now.millis())
+        // Those on the way are due too.
+        .bind(i64::from(most) + i64::from(held))
+        .fetch_all(&store.readers)
+        .await
+        .doing(DOING)?;
+    let take = |lane: String| {
+        let epoch = store.leases.take(&lane, webhook, tried, doubtful, &asked.taker)?;
+        Some((lane, epoch))
+    };
+    Ok(found.into_iter().filter_map(take).take(usize::try_from(most).unwrap_or(0)).collect())
+}
+
+/// Gives back what was taken.
+async fn let_go(store: &SqliteStore, taken: &Taken) -> StoreResult<()> {
+    store.leases.end(&taken.lane, taken.epoch);
+    match store.readers.kind() {
+        Kind::Sqlite => Ok(()),
+        Kind::Postgres => postgres::let_go(store, &taken.lane, taken.epoch).await,
+    }
 }
 
 async fn read_all(
@@ -179,7 +210,7 @@ async fn read_all(
             let rows = waiting.remove(&place).unwrap_or_default();
             if rows.is_empty() {
                 // Ended, or sent to wait, between the look and the claim.
-                store.leases.end(&one.lane, one.epoch);
+                let_go(store, one).await?;
                 continue;
             }
             let deliveries = events.deliveries(one.webhook, rows)?;
@@ -224,7 +255,9 @@ async fn waiting(
     let part = |place: usize| {
         let waiting = WAITING.replace("$1", &format!("${}", place + 3)).replace("$2", "$1");
         let due = STILL_DUE.replace("$1", &format!("${}", place + 3));
-        format!(" {place} as place, * from ({waiting}) where $2 is null or exists ({due})")
+        format!(
+            " {place} as place, waiting.* from ({waiting}) as waiting where $2 is null or exists ({due})"
+        )
     };
     let parts: Vec<String> = (0..lanes.len()).map(part).collect();
     let sql = format!("select{}", parts.join(" union all select"));

@@ -37,6 +37,25 @@ pub(crate) struct Lease {
     pub(crate) window: VecDeque<Given>,
 }
 
+impl Lease {
+    fn new(
+        epoch: u64,
+        webhook: WebhookId,
+        (tried, doubtful): (bool, bool),
+        taker: &Taker<'_>,
+    ) -> Self {
+        Self {
+            webhook,
+            epoch,
+            tried,
+            doubtful,
+            owner: taker.owner.to_owned(),
+            until: taker.until,
+            window: VecDeque::new(),
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
     lanes: HashMap<String, Lease>,
@@ -106,17 +125,21 @@ impl Leases {
             return None;
         }
         let epoch = EPOCH.fetch_add(1, Ordering::Relaxed);
-        let lease = Lease {
-            webhook,
-            epoch,
-            tried,
-            doubtful,
-            owner: taker.owner.to_owned(),
-            until: taker.until,
-            window: VecDeque::new(),
-        };
-        state.lanes.insert(lane.to_owned(), lease);
+        state.lanes.insert(lane.to_owned(), Lease::new(epoch, webhook, (tried, doubtful), taker));
         Some(epoch)
+    }
+
+    /// Remembers a claim that was made.
+    pub(crate) fn put(
+        &self,
+        lane: &str,
+        epoch: u64,
+        webhook: WebhookId,
+        (tried, doubtful): (bool, bool),
+        taker: &Taker<'_>,
+    ) {
+        let lease = Lease::new(epoch, webhook, (tried, doubtful), taker);
+        self.lock().lanes.insert(lane.to_owned(), lease);
     }
 
     /// Looks at a claim, or changes it, if it is still the worker's.

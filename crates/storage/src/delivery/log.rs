@@ -74,8 +74,7 @@ const INSERT: &str = "insert into delivery (id, webhook_id, event_id, lane, sequ
      replay_of) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const TRY: &str = "insert into delivery_attempt (delivery_id, attempt, at, duration_ms, status, error_kind, error, \
      excerpt) values ($1, 1, $2, $3, $4, $5, $6, $7)";
-const TRIGGERED: &str =
-    "update webhook set last_triggered_at = max(coalesce(last_triggered_at, 0), $2) where id = $1";
+const TRIGGERED: &str = "update webhook set last_triggered_at = case when last_triggered_at > $2 then last_triggered_at else $2 end where id = $1";
 // Behind first tries, like every other second chance.
 const OPEN_LANE: &str = "insert into lane (id, webhook_id, due_at, tried) values ($1, $2, 0, 1) on conflict (id) do nothing";
 

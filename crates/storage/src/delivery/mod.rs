@@ -9,6 +9,7 @@
 mod claim;
 pub(crate) mod leases;
 mod log;
+mod postgres;
 pub(crate) mod push;
 pub(crate) mod recent;
 pub(crate) mod settle;
@@ -23,7 +24,11 @@ use domain::{
     webhook::Webhook,
 };
 
-use crate::{db, error::Doing as _, open::SqliteStore};
+use crate::{
+    db::{self, Kind},
+    error::Doing as _,
+    open::SqliteStore,
+};
 
 const NEXT_RETRY: &str = "select min(due_at) from lane where tried = 1 and due_at > $1";
 const NEXT_PROBE: &str =
@@ -56,7 +61,10 @@ impl DeliveryQueue for SqliteStore {
     }
 
     async fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool> {
-        Ok(self.leases.renew(lane, epoch, until))
+        match self.readers.kind() {
+            Kind::Sqlite => Ok(self.leases.renew(lane, epoch, until)),
+            Kind::Postgres => postgres::renew(self, lane, epoch, until).await,
+        }
     }
 
     async fn release(&self, lane: &LaneId, epoch: u64) -> StoreResult<()> {
@@ -67,6 +75,9 @@ impl DeliveryQueue for SqliteStore {
         // Behind the lanes that wait by now: a long lane must not come first again and again.
         let requeue = self.writer.run("releasing a lane", move |unit| {
             Box::pin(async move {
+                if unit.conn.kind() == Kind::Postgres {
+                    return postgres::release(unit, name.as_str(), epoch).await;
+                }
                 let ticket = unit.ticket();
                 let done = db::query(REQUEUE)
                     .bind(name.as_str())
@@ -99,8 +110,16 @@ impl DeliveryQueue for SqliteStore {
             .fetch_one(&self.readers)
             .await
             .doing(DOING)?;
-        let stored = retry.into_iter().chain(probe).map(Timestamp::from_millis);
+        let leased = match self.readers.kind() {
+            Kind::Sqlite => None,
+            Kind::Postgres => postgres::next_end(self, now).await?,
+        };
+        let stored = retry.into_iter().chain(probe).chain(leased).map(Timestamp::from_millis);
         Ok(stored.chain(self.leases.next_end()).min())
+    }
+
+    async fn elsewhere(&self) {
+        self.elsewhere.notified().await;
     }
 
     async fn receiver(&self, webhook: WebhookId) -> StoreResult<Option<Arc<Webhook>>> {

@@ -156,6 +156,7 @@ async fn open(unit: &mut Unit, pushes: &[Push]) -> StoreResult<()> {
             lanes.push((push.lane.as_str(), push.webhook, unit.ticket()));
         }
     }
+    unit.committing.opened |= !lanes.is_empty();
     for (sql, run) in LANES.runs(&lanes) {
         let mut query = db::query(sql);
         for (lane, webhook, ticket) in run {

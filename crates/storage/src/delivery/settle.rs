@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use rand::Rng as _;
 
-use super::push;
+use super::{postgres, push};
 use crate::{
-    audit, db,
+    audit,
+    db::{self, Kind, Two},
     error::{Doing as _, corrupt},
     rows::Wide,
     webhook,
@@ -30,9 +31,11 @@ const SETTLE: &str = "update delivery set state = $2, attempts = attempts + $3, 
      where id = $1 and state = 'pending'";
 const ATTEMPT: &str = "insert into delivery_attempt (delivery_id, attempt, at, duration_ms, status, error_kind, error, \
      excerpt) values ($1, $2, $3, $4, $5, $6, $7, $8)";
-const TRIGGERED: &str =
-    "update webhook set last_triggered_at = max(coalesce(last_triggered_at, 0), $2) where id = $1";
-const WAIT: &str = "update lane set due_at = $2, tried = 1 where id = $1";
+const TRIGGERED: &str = "update webhook set last_triggered_at = case when last_triggered_at > $2 then last_triggered_at else $2 end where id = $1";
+const WAIT: Two = Two {
+    sqlite: "update lane set due_at = $2, tried = 1 where id = $1",
+    postgres: "update lane set due_at = $2, tried = 1, owner = null, lease_until = null where id = $1",
+};
 const GO_ON: &str = "update lane set due_at = $2, tried = 0 where id = $1";
 const EMPTY: &str = "delete from lane where not exists (select 1 from delivery where delivery.lane = lane.id and \
      delivery.state = 'pending') and id in ($1) returning id";
@@ -77,6 +80,15 @@ pub(crate) struct Outcome {
 /// Records them all.
 pub(crate) async fn settle(unit: &mut Unit, settlements: &[Settlement]) -> StoreResult<Outcome> {
     let mut fitting = fitting(unit, settlements);
+    if unit.conn.kind() == Kind::Postgres {
+        let lanes: Vec<&str> =
+            fitting.iter().map(|one| settlements[one.place].lane.as_str()).collect();
+        let held = postgres::held(unit, &lanes).await?;
+        fitting.retain(|one| {
+            let settlement = &settlements[one.place];
+            held.get(settlement.lane.as_str()) == Some(&settlement.epoch)
+        });
+    }
     let recorded = deliveries(unit, settlements, &fitting).await?;
     // Deleted with their webhook meanwhile.
     fitting.retain(|one| recorded.contains_key(&one.place));
@@ -227,6 +239,9 @@ async fn lanes(
             Verdict::RetryAt(at) => {
                 let wait = db::query(WAIT).bind(lane).bind(at.millis());
                 wait.execute(&mut unit.conn).await.doing(DOING)?;
+            }
+            Verdict::Disabled if unit.conn.kind() == Kind::Postgres => {
+                postgres::end(unit, lane, settlement.epoch).await?;
             }
             Verdict::Disabled => {}
             _ => {

@@ -54,7 +54,17 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<SqliteS
     let unit = Unit::new(conn, cipher.clone(), Some(lock.clone()), leases.clone(), last_ticket);
     let writer = Writer::start(unit, recent.clone(), receivers.clone())
         .map_err(|source| OpenError::Io { path, source })?;
-    Ok(SqliteStore { writer, readers, cipher, leases, recent, receivers, _lock: Some(lock) })
+    Ok(SqliteStore {
+        writer,
+        readers,
+        cipher,
+        leases,
+        recent,
+        receivers,
+        elsewhere: Arc::default(),
+        _listener: None,
+        _lock: Some(lock),
+    })
 }
 
 /// Takes the advisory lock beside the file; the system gives it back even after `kill -9`.

@@ -21,7 +21,7 @@ const CAME: &str = "insert into chat (session_id, id, name, unread_count, timest
      last_id, last_from_me, last_author, last_body, last_kind) \
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (session_id, id) do update set \
      name = coalesce(chat.name, excluded.name), unread_count = chat.unread_count + excluded.unread_count, \
-     timestamp = max(chat.timestamp, excluded.timestamp), \
+     timestamp = case when excluded.timestamp > chat.timestamp then excluded.timestamp else chat.timestamp end, \
      last_id = case when excluded.timestamp >= chat.timestamp then excluded.last_id else chat.last_id end, \
      last_from_me = case when excluded.timestamp >= chat.timestamp then excluded.last_from_me else chat.last_from_me end, \
      last_author = case when excluded.timestamp >= chat.timestamp then excluded.last_author else chat.last_author end, \
@@ -39,13 +39,13 @@ const GET: &str = "select chat.*, coalesce(contact.name, chat.name, contact.push
      left join identity on identity.session_id = chat.session_id and identity.lid = chat.last_author \
      where chat.session_id = $1 and chat.id = $2";
 const NAME: &str = "insert into chat (session_id, id, name) values ($1, $2, $3) \
-     on conflict (session_id, id) do update set name = excluded.name where chat.name is not excluded.name";
+     on conflict (session_id, id) do update set name = excluded.name where chat.name is distinct from excluded.name";
 const ARCHIVE: &str = "insert into chat (session_id, id, archived) values ($1, $2, $3) \
      on conflict (session_id, id) do update set archived = excluded.archived where chat.archived <> excluded.archived";
 const PIN: &str = "insert into chat (session_id, id, pinned) values ($1, $2, $3) \
      on conflict (session_id, id) do update set pinned = excluded.pinned where chat.pinned <> excluded.pinned";
 const MUTE: &str = "insert into chat (session_id, id, muted) values ($1, $2, $3) \
-     on conflict (session_id, id) do update set muted = excluded.muted where chat.muted is not excluded.muted";
+     on conflict (session_id, id) do update set muted = excluded.muted where chat.muted is distinct from excluded.muted";
 const READ: &str = "insert into chat (session_id, id) values ($1, $2) \
      on conflict (session_id, id) do update set unread_count = 0 where chat.unread_count > 0";
 const UNREAD: &str = "insert into chat (session_id, id, unread_count) values ($1, $2, 1) \
@@ -61,8 +61,8 @@ const MERGE_LAST: &str = "update chat set last_id = old.last_id, last_from_me = 
      from chat as old where chat.session_id = $1 and chat.id = $3 and old.session_id = $1 and old.id = $2 \
      and old.last_id is not null and (chat.last_id is null or old.timestamp > chat.timestamp)";
 const MERGE: &str = "update chat set name = coalesce(chat.name, old.name), \
-     unread_count = chat.unread_count + old.unread_count, timestamp = max(chat.timestamp, old.timestamp), \
-     archived = min(chat.archived, old.archived), pinned = max(chat.pinned, old.pinned), \
+     unread_count = chat.unread_count + old.unread_count, timestamp = case when old.timestamp > chat.timestamp then old.timestamp else chat.timestamp end, \
+     archived = case when old.archived < chat.archived then old.archived else chat.archived end, pinned = case when old.pinned > chat.pinned then old.pinned else chat.pinned end, \
      muted = coalesce(chat.muted, old.muted) \
      from chat as old where chat.session_id = $1 and chat.id = $3 and old.session_id = $1 and old.id = $2";
 const MOVE: &str = "update chat set id = $3 where session_id = $1 and id = $2 \

@@ -9,7 +9,7 @@ use domain::{
 
 use super::identity::canonical;
 use crate::{
-    db::{self, Row},
+    db::{self, Row, Two},
     error::{Doing as _, corrupt},
     open::SqliteStore,
     writer::Unit,
@@ -17,19 +17,29 @@ use crate::{
 
 const LEARN: &str = "insert into contact (session_id, id, name, push_name, blocked) values ($1, $2, $4, $5, coalesce($6, 0)) \
      on conflict (session_id, id) do update set \
-     name = case when $3 then $4 else contact.name end, \
+     name = case when $3 = 1 then $4 else contact.name end, \
      push_name = coalesce($5, contact.push_name), blocked = coalesce($6, contact.blocked) \
-     where ($3 and contact.name is not $4) or contact.push_name is not coalesce($5, contact.push_name) \
+     where ($3 = 1 and contact.name is distinct from $4) or contact.push_name is distinct from coalesce($5, contact.push_name) \
      or contact.blocked <> coalesce($6, contact.blocked)";
 // A number may have had several privacy ids: the last learned counts.
-const LIST: &str = "select contact.*, (select identity.lid from identity where identity.session_id = contact.session_id \
+const LIST: Two = Two {
+    sqlite: "select contact.*, (select identity.lid from identity where identity.session_id = contact.session_id \
      and identity.phone = substr(contact.id, 1, instr(contact.id, '@') - 1) order by identity.position desc limit 1) as lid \
-     from contact where contact.session_id = $1 order by contact.id limit $2 offset $3";
-const GET: &str = "select contact.*, (select identity.lid from identity where identity.session_id = contact.session_id \
+     from contact where contact.session_id = $1 order by contact.id limit $2 offset $3",
+    postgres: "select contact.*, (select identity.lid from identity where identity.session_id = contact.session_id \
+     and identity.phone = split_part(contact.id, '@', 1) order by identity.position desc limit 1) as lid \
+     from contact where contact.session_id = $1 order by contact.id limit $2 offset $3",
+};
+const GET: Two = Two {
+    sqlite: "select contact.*, (select identity.lid from identity where identity.session_id = contact.session_id \
      and identity.phone = substr(contact.id, 1, instr(contact.id, '@') - 1) order by identity.position desc limit 1) as lid \
-     from contact where contact.session_id = $1 and contact.id = $2";
+     from contact where contact.session_id = $1 and contact.id = $2",
+    postgres: "select contact.*, (select identity.lid from identity where identity.session_id = contact.session_id \
+     and identity.phone = split_part(contact.id, '@', 1) order by identity.position desc limit 1) as lid \
+     from contact where contact.session_id = $1 and contact.id = $2",
+};
 const MERGE: &str = "update contact set name = coalesce(contact.name, old.name), \
-     push_name = coalesce(contact.push_name, old.push_name), blocked = max(contact.blocked, old.blocked) \
+     push_name = coalesce(contact.push_name, old.push_name), blocked = case when old.blocked > contact.blocked then old.blocked else contact.blocked end \
      from contact as old where contact.session_id = $1 and contact.id = $3 and old.session_id = $1 and old.id = $2";
 const MOVE: &str = "update contact set id = $3 where session_id = $1 and id = $2 \
      and not exists (select 1 from contact as other where other.session_id = $1 and other.id = $3)";

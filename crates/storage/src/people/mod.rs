@@ -26,7 +26,8 @@ pub(crate) use identity::{canonical, canonicalise, learn_identity};
 
 const UNREAD: &str = "select wa_id, author from message where session_id = $1 and chat = $2 and direction = 'incoming' \
      order by created_at desc, position desc \
-     limit min($3, (select coalesce(max(unread_count), 0) from chat where session_id = $1 and id = $2))";
+     limit (select case when coalesce(max(unread_count), 0) < $3 then coalesce(max(unread_count), 0) else $3 end \
+     from chat where session_id = $1 and id = $2)";
 
 #[async_trait]
 impl PeopleStore for SqliteStore {

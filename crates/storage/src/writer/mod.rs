@@ -4,9 +4,11 @@
 //! and results of deliveries ([`settle::settle`]), many rows per statement. Everything else is a job of its own. A part
 //! that fails is rolled back alone; changes that fail together are tried again one by one.
 
+mod task;
+mod turn;
+mod unit;
+
 use std::{
-    collections::HashMap,
-    fs::File,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,27 +17,22 @@ use std::{
 };
 
 use domain::{
-    WebhookId,
-    delivery::Health,
-    event::Event,
     log::{COMMIT_SIZE_CLASSES, WriterStats},
     port::{Settled, Settlement, StoreError, StoreResult, Write, WriteOutcome},
 };
 use futures::future::BoxFuture;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use self::task::{Outside, run};
 use crate::{
-    crypt::Cipher,
-    db::{self, Conn, Kind},
-    delivery::{
-        leases::Leases,
-        recent::Recent,
-        settle::{self, Step},
-    },
-    error::{Doing as _, busy, unavailable},
-    ledger,
-    receivers::{OfSessions, Receivers},
+    db::Kind,
+    delivery::recent::Recent,
+    error::{busy, unavailable},
+    receivers::Receivers,
 };
+
+pub(crate) use turn::CHANNEL;
+pub(crate) use unit::Unit;
 
 /// Orders that may wait. When full, callers wait up to [`QUEUE_WAIT`], then are told the store is busy.
 const QUEUE_MAX: usize = 4096;
@@ -43,64 +40,6 @@ const QUEUE_MAX: usize = 4096;
 const QUEUE_WAIT: Duration = Duration::from_secs(10);
 /// Orders of one commit: bounds how long the first of them waits for its answer.
 const BATCH_MAX: usize = 1024;
-
-/// What a job works with.
-pub(crate) struct Unit {
-    pub(crate) conn: Conn,
-    pub(crate) cipher: Arc<Cipher>,
-    /// Webhooks by session, as of this transaction. Emptied whenever a webhook changes or a job is rolled back.
-    pub(crate) webhooks: OfSessions,
-    /// The health of every webhook that is not sound, as of this transaction. Emptied likewise.
-    pub(crate) doubtful: Option<HashMap<WebhookId, Health>>,
-    pub(crate) leases: Arc<Leases>,
-    /// What others learn once it is committed.
-    pub(crate) committing: Committing,
-    /// The last ticket of a lane.
-    last_ticket: i64,
-    /// The file stays ours until the last job is done, also when the store was dropped before.
-    lock: Option<Arc<File>>,
-}
-
-/// What others learn once a transaction is committed.
-#[derive(Default)]
-pub(crate) struct Committing {
-    /// Events, with the size of their data.
-    pub(crate) events: Vec<(Arc<Event>, usize)>,
-    steps: Vec<Step>,
-}
-
-impl Unit {
-    pub(crate) fn new(
-        conn: Conn,
-        cipher: Arc<Cipher>,
-        lock: Option<Arc<File>>,
-        leases: Arc<Leases>,
-        last_ticket: i64,
-    ) -> Self {
-        Self {
-            conn,
-            cipher,
-            webhooks: OfSessions::default(),
-            doubtful: None,
-            leases,
-            committing: Committing::default(),
-            last_ticket,
-            lock,
-        }
-    }
-
-    /// The next ticket: lanes that wait are served in the order of their tickets.
-    pub(crate) fn ticket(&mut self) -> i64 {
-        self.last_ticket += 1;
-        self.last_ticket
-    }
-
-    /// What was done since is not so.
-    fn forget(&mut self) {
-        self.webhooks.clear();
-        self.doubtful = None;
-    }
-}
 
 trait Job: Send {
     /// Does the work inside a savepoint; `false` rolls it back.
@@ -285,223 +224,6 @@ impl Writer {
             let _ = ended.await;
         }
     }
-}
-
-/// What the task tells of its commits.
-struct Outside {
-    commits: Arc<AtomicU64>,
-    sizes: Arc<Sizes>,
-    recent: Arc<Recent>,
-    receivers: Arc<Receivers>,
-}
-
-/// What waits, sorted.
-#[derive(Default)]
-struct Batch {
-    jobs: Vec<Box<dyn Job>>,
-    writes: Vec<Vec<Write>>,
-    written: Vec<Reply<Vec<WriteOutcome>>>,
-    settlements: Vec<Settlement>,
-    settled: Vec<Reply<Settled>>,
-}
-
-impl Batch {
-    fn len(&self) -> usize {
-        self.jobs.len() + self.writes.len() + self.settlements.len()
-    }
-}
-
-/// What became of the parts that are done together.
-struct Results {
-    written: Vec<StoreResult<Vec<WriteOutcome>>>,
-    settled: StoreResult<Vec<Settled>>,
-}
-
-async fn run(mut unit: Unit, mut waiting: mpsc::Receiver<Order>, outside: &Outside) {
-    loop {
-        let (batch, last) = next_batch(&mut waiting).await;
-        if batch.len() > 0 {
-            outside.sizes.count(batch.len());
-            commit(&mut unit, batch, outside).await;
-        }
-        if last {
-            break;
-        }
-    }
-    if let Err(error) = unit.conn.close().await {
-        tracing::warn!(%error, "closing the ledger's writer");
-    }
-    drop(unit.lock);
-}
-
-/// Waits for an order, then takes what else is there; `true` when nothing more will come.
-async fn next_batch(waiting: &mut mpsc::Receiver<Order>) -> (Batch, bool) {
-    let mut batch = Batch::default();
-    let mut next = waiting.recv().await;
-    loop {
-        match next {
-            Some(Order::Job(job)) => batch.jobs.push(job),
-            Some(Order::Write(writes, reply)) => {
-                batch.writes.push(writes);
-                batch.written.push(reply);
-            }
-            Some(Order::Settle(settlement, reply)) => {
-                batch.settlements.push(settlement);
-                batch.settled.push(reply);
-            }
-            Some(Order::Stop) | None => return (batch, true),
-        }
-        if batch.len() == BATCH_MAX {
-            return (batch, false);
-        }
-        next = match waiting.try_recv() {
-            Ok(order) => Some(order),
-            Err(mpsc::error::TryRecvError::Empty) => return (batch, false),
-            Err(mpsc::error::TryRecvError::Disconnected) => None,
-        };
-    }
-}
-
-async fn commit(unit: &mut Unit, mut batch: Batch, outside: &Outside) {
-    let outcome = transact(unit, &mut batch).await;
-    let committing = std::mem::take(&mut unit.committing);
-    match &outcome {
-        Ok(_) => publish(unit, committing, outside),
-        Err(error) => {
-            tracing::error!(error = error as &dyn std::error::Error, "the ledger did not commit");
-            unit.forget();
-            // Harmless when the transaction is gone already.
-            let _ = db::query("rollback").execute(&mut unit.conn).await;
-        }
-    }
-    for job in batch.jobs {
-        job.answer(outcome.is_ok());
-    }
-    match outcome {
-        Ok(results) => {
-            for (reply, result) in batch.written.into_iter().zip(results.written) {
-                let _ = reply.send(result);
-            }
-            match results.settled {
-                Ok(settled) => {
-                    for (reply, settled) in batch.settled.into_iter().zip(settled) {
-                        let _ = reply.send(Ok(settled));
-                    }
-                }
-                Err(error) => refuse(batch.settled, &error),
-            }
-        }
-        Err(_) => {
-            refuse(batch.written, &unavailable("committing"));
-            refuse(batch.settled, &unavailable("committing"));
-        }
-    }
-}
-
-fn refuse<T>(replies: Vec<Reply<T>>, error: &StoreError) {
-    for reply in replies {
-        let _ = reply.send(Err(again(error)));
-    }
-}
-
-/// Before the answers: a caller that has its answer finds everything told.
-fn publish(unit: &mut Unit, committing: Committing, outside: &Outside) {
-    outside.commits.fetch_add(1, Ordering::Relaxed);
-    outside.recent.keep(committing.events);
-    if unit.webhooks.take_changed() {
-        outside.receivers.forget();
-    }
-    for step in committing.steps {
-        if step.settled == Settled::Done {
-            unit.leases.end(&step.lane, step.epoch);
-        } else {
-            unit.leases.with(&step.lane, step.epoch, |lease| {
-                if !step.stays {
-                    lease.window.pop_front();
-                    lease.tried = false;
-                }
-            });
-        }
-    }
-}
-
-async fn transact(unit: &mut Unit, batch: &mut Batch) -> StoreResult<Results> {
-    // IMMEDIATE: the write lock is taken now, never half-way.
-    statement(unit, "begin immediate").await?;
-    for job in &mut batch.jobs {
-        let told = unit.committing.events.len();
-        statement(unit, "savepoint job").await?;
-        if !job.run(unit).await {
-            roll_back(unit).await?;
-            unit.committing.events.truncate(told);
-        }
-        statement(unit, "release job").await?;
-    }
-    let written = write(unit, &batch.writes).await?;
-    let settled = settle(unit, &batch.settlements).await?;
-    statement(unit, "commit").await?;
-    Ok(Results { written, settled })
-}
-
-/// Takes back the part that failed.
-async fn roll_back(unit: &mut Unit) -> StoreResult<()> {
-    unit.forget();
-    statement(unit, "rollback to job").await
-}
-
-async fn write(
-    unit: &mut Unit,
-    units: &[Vec<Write>],
-) -> StoreResult<Vec<StoreResult<Vec<WriteOutcome>>>> {
-    if units.is_empty() {
-        return Ok(vec![]);
-    }
-    let told = unit.committing.events.len();
-    statement(unit, "savepoint job").await?;
-    let all = ledger::apply(unit, units).await;
-    if all.is_err() {
-        roll_back(unit).await?;
-        unit.committing.events.truncate(told);
-    }
-    statement(unit, "release job").await?;
-    match all {
-        Ok(outcomes) => Ok(outcomes.into_iter().map(Ok).collect()),
-        Err(error) if units.len() == 1 => Ok(vec![Err(error)]),
-        Err(_) => {
-            // One of them is to blame: each for itself.
-            let mut results = Vec::with_capacity(units.len());
-            for one in units {
-                let one = Box::pin(write(unit, std::slice::from_ref(one))).await?;
-                results.extend(one);
-            }
-            Ok(results)
-        }
-    }
-}
-
-async fn settle(
-    unit: &mut Unit,
-    settlements: &[Settlement],
-) -> StoreResult<StoreResult<Vec<Settled>>> {
-    if settlements.is_empty() {
-        return Ok(Ok(vec![]));
-    }
-    let told = unit.committing.events.len();
-    statement(unit, "savepoint job").await?;
-    let settled = settle::settle(unit, settlements).await;
-    if settled.is_err() {
-        roll_back(unit).await?;
-        unit.committing.events.truncate(told);
-    }
-    statement(unit, "release job").await?;
-    Ok(settled.map(|outcome| {
-        unit.committing.steps.extend(outcome.steps);
-        outcome.settled
-    }))
-}
-
-async fn statement(unit: &mut Unit, sql: &'static str) -> StoreResult<()> {
-    db::query(sql).execute(&mut unit.conn).await.doing("committing").map(|_| ())
 }
 
 #[cfg(test)]

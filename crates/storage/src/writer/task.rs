@@ -1,0 +1,232 @@
+//! The task: what waits, taken together, in one transaction.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use domain::port::{Settled, Settlement, StoreError, StoreResult, Write, WriteOutcome};
+use tokio::sync::mpsc;
+
+use super::{
+    BATCH_MAX, Job, Order, Reply, Sizes, again,
+    turn::{self, statement},
+    unit::{Committing, Unit},
+};
+use crate::{
+    delivery::{recent::Recent, settle},
+    error::unavailable,
+    ledger,
+    receivers::Receivers,
+};
+
+/// What the task tells of its commits.
+pub(super) struct Outside {
+    pub(super) commits: Arc<AtomicU64>,
+    pub(super) sizes: Arc<Sizes>,
+    pub(super) recent: Arc<Recent>,
+    pub(super) receivers: Arc<Receivers>,
+}
+
+/// What waits, sorted.
+#[derive(Default)]
+struct Batch {
+    jobs: Vec<Box<dyn Job>>,
+    writes: Vec<Vec<Write>>,
+    written: Vec<Reply<Vec<WriteOutcome>>>,
+    settlements: Vec<Settlement>,
+    settled: Vec<Reply<Settled>>,
+}
+
+impl Batch {
+    fn len(&self) -> usize {
+        self.jobs.len() + self.writes.len() + self.settlements.len()
+    }
+}
+
+/// What became of the parts that are done together.
+struct Results {
+    written: Vec<StoreResult<Vec<WriteOutcome>>>,
+    settled: StoreResult<Vec<Settled>>,
+}
+
+pub(super) async fn run(mut unit: Unit, mut waiting: mpsc::Receiver<Order>, outside: &Outside) {
+    loop {
+        let (batch, last) = next_batch(&mut waiting).await;
+        if batch.len() > 0 {
+            outside.sizes.count(batch.len());
+            commit(&mut unit, batch, outside).await;
+        }
+        if last {
+            break;
+        }
+    }
+    if let Err(error) = unit.conn.close().await {
+        tracing::warn!(%error, "closing the ledger's writer");
+    }
+    drop(unit.lock);
+}
+
+/// Waits for an order, then takes what else is there; `true` when nothing more will come.
+async fn next_batch(waiting: &mut mpsc::Receiver<Order>) -> (Batch, bool) {
+    let mut batch = Batch::default();
+    let mut next = waiting.recv().await;
+    loop {
+        match next {
+            Some(Order::Job(job)) => batch.jobs.push(job),
+            Some(Order::Write(writes, reply)) => {
+                batch.writes.push(writes);
+                batch.written.push(reply);
+            }
+            Some(Order::Settle(settlement, reply)) => {
+                batch.settlements.push(settlement);
+                batch.settled.push(reply);
+            }
+            Some(Order::Stop) | None => return (batch, true),
+        }
+        if batch.len() == BATCH_MAX {
+            return (batch, false);
+        }
+        next = match waiting.try_recv() {
+            Ok(order) => Some(order),
+            Err(mpsc::error::TryRecvError::Empty) => return (batch, false),
+            Err(mpsc::error::TryRecvError::Disconnected) => None,
+        };
+    }
+}
+
+async fn commit(unit: &mut Unit, mut batch: Batch, outside: &Outside) {
+    let outcome = transact(unit, &mut batch, outside).await;
+    let committing = std::mem::take(&mut unit.committing);
+    match &outcome {
+        Ok(_) => publish(unit, committing, outside),
+        Err(error) => {
+            tracing::error!(error = error as &dyn std::error::Error, "the ledger did not commit");
+            unit.forget();
+            turn::give_up(unit).await;
+        }
+    }
+    for job in batch.jobs {
+        job.answer(outcome.is_ok());
+    }
+    match outcome {
+        Ok(results) => {
+            for (reply, result) in batch.written.into_iter().zip(results.written) {
+                let _ = reply.send(result);
+            }
+            match results.settled {
+                Ok(settled) => {
+                    for (reply, settled) in batch.settled.into_iter().zip(settled) {
+                        let _ = reply.send(Ok(settled));
+                    }
+                }
+                Err(error) => refuse(batch.settled, &error),
+            }
+        }
+        Err(_) => {
+            refuse(batch.written, &unavailable("committing"));
+            refuse(batch.settled, &unavailable("committing"));
+        }
+    }
+}
+
+fn refuse<T>(replies: Vec<Reply<T>>, error: &StoreError) {
+    for reply in replies {
+        let _ = reply.send(Err(again(error)));
+    }
+}
+
+/// Before the answers: a caller that has its answer finds everything told.
+fn publish(unit: &mut Unit, committing: Committing, outside: &Outside) {
+    outside.commits.fetch_add(1, Ordering::Relaxed);
+    outside.recent.keep(committing.events);
+    if unit.webhooks.take_changed() {
+        outside.receivers.forget();
+    }
+    for step in committing.steps {
+        if step.settled == Settled::Done {
+            unit.leases.end(&step.lane, step.epoch);
+        } else {
+            unit.leases.with(&step.lane, step.epoch, |lease| {
+                if !step.stays {
+                    lease.window.pop_front();
+                    lease.tried = false;
+                }
+            });
+        }
+    }
+}
+
+async fn transact(unit: &mut Unit, batch: &mut Batch, outside: &Outside) -> StoreResult<Results> {
+    turn::begin(unit, outside).await?;
+    for job in &mut batch.jobs {
+        let told = unit.committing.events.len();
+        statement(unit, "savepoint job").await?;
+        if !job.run(unit).await {
+            roll_back(unit).await?;
+            unit.committing.events.truncate(told);
+        }
+        statement(unit, "release job").await?;
+    }
+    let written = write(unit, &batch.writes).await?;
+    let settled = settle(unit, &batch.settlements).await?;
+    turn::commit(unit).await?;
+    Ok(Results { written, settled })
+}
+
+/// Takes back the part that failed.
+async fn roll_back(unit: &mut Unit) -> StoreResult<()> {
+    unit.forget();
+    statement(unit, "rollback to job").await
+}
+
+async fn write(
+    unit: &mut Unit,
+    units: &[Vec<Write>],
+) -> StoreResult<Vec<StoreResult<Vec<WriteOutcome>>>> {
+    if units.is_empty() {
+        return Ok(vec![]);
+    }
+    let told = unit.committing.events.len();
+    statement(unit, "savepoint job").await?;
+    let all = ledger::apply(unit, units).await;
+    if all.is_err() {
+        roll_back(unit).await?;
+        unit.committing.events.truncate(told);
+    }
+    statement(unit, "release job").await?;
+    match all {
+        Ok(outcomes) => Ok(outcomes.into_iter().map(Ok).collect()),
+        Err(error) if units.len() == 1 => Ok(vec![Err(error)]),
+        Err(_) => {
+            // One of them is to blame: each for itself.
+            let mut results = Vec::with_capacity(units.len());
+            for one in units {
+                let one = Box::pin(write(unit, std::slice::from_ref(one))).await?;
+                results.extend(one);
+            }
+            Ok(results)
+        }
+    }
+}
+
+async fn settle(
+    unit: &mut Unit,
+    settlements: &[Settlement],
+) -> StoreResult<StoreResult<Vec<Settled>>> {
+    if settlements.is_empty() {
+        return Ok(Ok(vec![]));
+    }
+    let told = unit.committing.events.len();
+    statement(unit, "savepoint job").await?;
+    let settled = settle::settle(unit, settlements).await;
+    if settled.is_err() {
+        roll_back(unit).await?;
+        unit.committing.events.truncate(told);
+    }
+    statement(unit, "release job").await?;
+    Ok(settled.map(|outcome| {
+        unit.committing.steps.extend(outcome.steps);
+        outcome.settled
+    }))
+}

@@ -1,0 +1,86 @@
+//! What a transaction works with.
+
+use std::{collections::HashMap, fs::File, sync::Arc};
+
+use domain::{WebhookId, delivery::Health, event::Event};
+
+use crate::{
+    crypt::Cipher,
+    db::Conn,
+    delivery::{leases::Leases, settle::Step},
+    receivers::OfSessions,
+};
+
+/// What a job works with.
+pub(crate) struct Unit {
+    pub(crate) conn: Conn,
+    pub(crate) cipher: Arc<Cipher>,
+    /// Webhooks by session, as of this transaction. Emptied whenever a webhook changes or a job is rolled back.
+    pub(crate) webhooks: OfSessions,
+    /// The health of every webhook that is not sound, as of this transaction. Emptied likewise.
+    pub(crate) doubtful: Option<HashMap<WebhookId, Health>>,
+    pub(crate) leases: Arc<Leases>,
+    /// What others learn once it is committed.
+    pub(crate) committing: Committing,
+    /// The last ticket of a lane.
+    pub(super) last_ticket: i64,
+    /// What it was when the transaction began.
+    pub(super) first_ticket: i64,
+    /// Who this process is among those that share the database.
+    pub(super) name: String,
+    /// The version of the webhooks that the memory above is of, where other processes change them too.
+    pub(super) version: Option<i64>,
+    /// The file stays ours until the last job is done, also when the store was dropped before.
+    pub(super) lock: Option<Arc<File>>,
+}
+
+/// What others learn once a transaction is committed.
+#[derive(Default)]
+pub(crate) struct Committing {
+    /// Events, with the size of their data.
+    pub(crate) events: Vec<(Arc<Event>, usize)>,
+    pub(super) steps: Vec<Step>,
+    /// Lanes were opened.
+    pub(crate) opened: bool,
+}
+
+impl Unit {
+    pub(crate) fn new(
+        conn: Conn,
+        cipher: Arc<Cipher>,
+        lock: Option<Arc<File>>,
+        leases: Arc<Leases>,
+        last_ticket: i64,
+    ) -> Self {
+        Self {
+            conn,
+            cipher,
+            webhooks: OfSessions::default(),
+            doubtful: None,
+            leases,
+            committing: Committing::default(),
+            last_ticket,
+            first_ticket: last_ticket,
+            name: String::new(),
+            version: None,
+            lock,
+        }
+    }
+
+    /// With a name among the processes that share the database.
+    pub(crate) fn named(self, name: String) -> Self {
+        Self { name, ..self }
+    }
+
+    /// The next ticket: lanes that wait are served in the order of their tickets.
+    pub(crate) fn ticket(&mut self) -> i64 {
+        self.last_ticket += 1;
+        self.last_ticket
+    }
+
+    /// What was done since is not so.
+    pub(super) fn forget(&mut self) {
+        self.webhooks.clear();
+        self.doubtful = None;
+    }
+}
