@@ -34,7 +34,7 @@ const DEV: &[(&str, &[&str])] = &[
 /// Outside crates that only one of ours may name.
 const WALLS: &[(&str, &[&str])] = &[
     ("whatsapp-rust", &["whatsapp", "simulator"]),
-    ("sqlx", &["storage"]),
+    ("sqlx", &["storage", "testkit"]),
     ("utoipa", &["api"]),
     ("reqwest", &["gateway", "server"]),
     ("figment", &["server"]),

@@ -1,8 +1,13 @@
 //! Measurements. Each is a benchmark of a crate; this only knows their names.
 
+use std::process::Command;
+
 use clap::Subcommand;
 
-use crate::run::{cargo, must};
+use crate::{
+    run::{cargo, must},
+    servers::Servers,
+};
 
 /// What can be measured.
 #[derive(Debug, Clone, Subcommand)]
@@ -21,16 +26,26 @@ pub enum Bench {
     },
 }
 
-/// Runs a benchmark on the release build.
-pub fn run(bench: Bench) -> anyhow::Result<()> {
+/// Runs a benchmark on the release build, on request beside PostgreSQL and Redis.
+pub fn run(bench: Bench, with_servers: bool) -> anyhow::Result<()> {
+    let mut command = command(bench);
+    if !with_servers {
+        return must(command);
+    }
+    let servers = Servers::start()?;
+    servers.hand_to(&mut command);
+    must(command)
+}
+
+fn command(bench: Bench) -> Command {
     match bench {
-        Bench::Memory => must(cargo(&["bench", "-p", "server", "--bench", "memory"])),
-        Bench::Send => must(cargo(&["bench", "-p", "api", "--bench", "send"])),
+        Bench::Memory => cargo(&["bench", "-p", "server", "--bench", "memory"]),
+        Bench::Send => cargo(&["bench", "-p", "api", "--bench", "send"]),
         Bench::Deliver { json, only } => {
             let mut command = cargo(&["bench", "-q", "-p", "gateway", "--bench", "deliver", "--"]);
             // Cargo adds `--bench` of its own.
             command.args(json.then_some("--json")).args(only);
-            must(command)
+            command
         }
     }
 }

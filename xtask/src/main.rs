@@ -3,6 +3,7 @@
 mod architecture;
 mod bench;
 mod run;
+mod servers;
 mod sizes;
 
 use clap::{Parser, Subcommand};
@@ -26,9 +27,14 @@ enum Command {
     Check,
     /// Measure; prints what docs/benchmarks.md records
     Bench {
+        /// Start PostgreSQL and Redis for it
+        #[arg(long)]
+        servers: bool,
         #[command(subcommand)]
         bench: bench::Bench,
     },
+    /// Start PostgreSQL and Redis as the tests have them, print how to reach them, run until Ctrl-C
+    Servers,
     /// Write openapi.json from the code
     Openapi,
     /// Lines of code per crate
@@ -39,7 +45,8 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Test { args } => run::test(&args),
         Command::Check => run::check(),
-        Command::Bench { bench } => bench::run(bench),
+        Command::Bench { servers, bench } => bench::run(bench, servers),
+        Command::Servers => servers::run(),
         Command::Openapi => run::openapi(),
         Command::Sizes => sizes::run(),
     }

@@ -7,6 +7,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+use crate::servers::Servers;
+
 /// The repository's root.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
@@ -29,27 +31,49 @@ pub fn must(mut command: Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What tests run beside cargo: how it is looked for, and the Debian package that brings it.
-const TOOLS: [(&[&str], &str); 2] =
-    [(&["python3", "-m", "pip", "--version"], "python3-pip"), (&["npm", "--version"], "npm")];
+/// Runs a command without showing what it says; its words are told when it fails.
+pub fn quietly(mut command: Command) -> anyhow::Result<()> {
+    let program = command.get_program().to_owned();
+    let output = command.output().with_context(|| format!("cannot run {program:?}"))?;
+    if !output.status.success() {
+        let words = String::from_utf8_lossy(&output.stderr);
+        bail!("{program:?} ended with {}: {}", output.status, words.trim());
+    }
+    Ok(())
+}
+
+/// Whether a program can be run and is content.
+pub fn works(probe: &[&str]) -> bool {
+    let (program, args) = probe.split_first().map_or(("true", probe), |(p, rest)| (*p, rest));
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// What is run beside cargo: how it is looked for, and the Debian package that brings it.
+pub struct Tool {
+    pub works: fn() -> bool,
+    pub package: &'static str,
+}
+
+/// What single tests run.
+const TOOLS: [Tool; 2] = [
+    Tool { works: || works(&["python3", "-m", "pip", "--version"]), package: "python3-pip" },
+    Tool { works: || works(&["npm", "--version"]), package: "npm" },
+];
 
 /// Installs what a fresh machine lacks.
-fn install_tools() -> anyhow::Result<()> {
-    let works = |probe: &[&str]| {
-        let (program, args) = probe.split_first().map_or(("true", probe), |(p, rest)| (*p, rest));
-        let mut command = Command::new(program);
-        command.args(args).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    };
+pub fn install(tools: &[Tool]) -> anyhow::Result<()> {
     let missing: Vec<&str> =
-        TOOLS.iter().filter(|(probe, _)| !works(probe)).map(|(_, package)| *package).collect();
+        tools.iter().filter(|tool| !(tool.works)()).map(|tool| tool.package).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    println!("installing {} for the tests", missing.join(" and "));
+    eprintln!("installing {} for the tests", missing.join(" and "));
     let apt = |args: &[&str]| {
         let mut command = Command::new("apt-get");
-        command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+        // The exports of `cargo xtask servers` alone belong on standard output.
+        command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdout(std::io::stderr());
         must(command)
     };
     apt(&["update", "-q"])
@@ -57,15 +81,17 @@ fn install_tools() -> anyhow::Result<()> {
         .with_context(|| format!("the tests need {}: please install it", missing.join(" and ")))
 }
 
-/// `cargo xtask test`: with nextest where it is installed, with cargo's own runner elsewhere.
+/// `cargo xtask test`: beside PostgreSQL and Redis; with nextest where it is installed, with cargo's own runner elsewhere.
 pub fn test(args: &[String]) -> anyhow::Result<()> {
-    install_tools()?;
+    install(&TOOLS)?;
+    let servers = Servers::start()?;
     let nextest =
         cargo(&["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let runner: &[&str] =
         if nextest.is_ok_and(|status| status.success()) { &["nextest", "run"] } else { &["test"] };
     let mut command = cargo(runner);
     command.arg("--workspace").args(args);
+    servers.hand_to(&mut command);
     must(command)
 }
 

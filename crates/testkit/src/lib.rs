@@ -1,5 +1,6 @@
 //! What tests of several crates share: time and randomness by hand, builders, a webhook receiver that follows a script,
-//! a WhatsApp without a network, and the conformance suite every ledger has to pass.
+//! a WhatsApp without a network, the conformance suite every ledger has to pass, and databases on the servers of the
+//! test run.
 //!
 //! Development only; nothing here is in the product's build.
 
@@ -11,6 +12,7 @@ pub mod conformance;
 mod entropy;
 pub mod model;
 mod receiver;
+pub mod servers;
 mod whatsapp;
 
 pub use clock::ManualClock;
