@@ -232,7 +232,10 @@ mod tests {
     use futures::future::join_all;
 
     use super::*;
-    use crate::{crypt::MasterKey, db::sqlite::Connection};
+    use crate::{
+        crypt::{Cipher, MasterKey},
+        db::{Conn, sqlite::Connection},
+    };
 
     async fn writer() -> Writer {
         let conn = Conn::Sqlite(Connection::in_memory().unwrap());

@@ -11,6 +11,7 @@ mod held;
 mod key_file;
 mod model;
 mod opening;
+mod postgres;
 mod secrets;
 mod statements;
 mod support;
