@@ -16,7 +16,7 @@ use domain::{
 };
 
 use super::{
-    leases::{Given, Taker},
+    leases::{Given, OnTheWay, Taker},
     postgres,
 };
 use crate::{
@@ -96,7 +96,7 @@ async fn take(store: &SqliteStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>>
         .doing(DOING)?;
     let mut candidates = Vec::with_capacity(rows.len());
     for row in &rows {
-        let candidate = candidate(row, asked.taker.now, &survey.by_webhook)?;
+        let candidate = candidate(row, asked.taker.now, &survey)?;
         if !survey.held.contains(&candidate.webhook) {
             candidates.push(candidate);
         }
@@ -121,11 +121,14 @@ fn candidate(row: &Row, now: Timestamp, held: &HashMap<WebhookId, u32>) -> Store
     let webhook: WebhookId = id.parse().map_err(|_| corrupt(DOING))?;
     let health = health(row)?;
     let limits = [policy(row)?.concurrency, health.lanes_max(now)];
+    // Its own limits count everywhere, its part of the places only here.
+    let elsewhere = survey.elsewhere.get(&webhook).copied().unwrap_or(0);
+    let most = limits.into_iter().flatten().min().map(|most| most.saturating_sub(elsewhere));
     Ok(Candidate {
         webhook,
         failing: health.is_failing(),
-        most: limits.into_iter().flatten().min(),
-        held: held.get(&webhook).copied().unwrap_or(0),
+        most,
+        held: survey.by_webhook.get(&webhook).copied().unwrap_or(0),
     })
 }
 

@@ -72,8 +72,10 @@ pub(crate) struct OnTheWay {
     pub(crate) own: u32,
     /// Doubtful ones among them.
     pub(crate) doubtful: u32,
-    /// Lanes that anybody holds, by webhook.
+    /// Lanes that are held in this process, by webhook.
     pub(crate) by_webhook: HashMap<WebhookId, u32>,
+    /// Those that other processes hold.
+    pub(crate) elsewhere: HashMap<WebhookId, u32>,
     /// Webhooks that are held back.
     pub(crate) held: HashSet<WebhookId>,
 }
@@ -99,6 +101,7 @@ impl Leases {
             own: 0,
             doubtful: 0,
             by_webhook: HashMap::new(),
+            elsewhere: HashMap::new(),
             held: state.holds.keys().copied().collect(),
         };
         for lease in state.lanes.values() {

@@ -49,8 +49,10 @@ pub(super) async fn survey(
         let webhook: WebhookId = webhook.parse().map_err(|_| corrupt(DOING))?;
         let holder: String = row.try_get("owner").doing(DOING)?;
         let lanes: u32 = row.try_get("lanes").doing(DOING)?;
-        *survey.by_webhook.entry(webhook).or_default() += lanes;
-        if holder == owner {
+        let own = holder == owner;
+        let counts = if own { &mut survey.by_webhook } else { &mut survey.elsewhere };
+        *counts.entry(webhook).or_default() += lanes;
+        if own {
             survey.own += lanes;
             if row.try_get::<bool, _>("doubtful").doing(DOING)? {
                 survey.doubtful += lanes;
@@ -107,6 +109,10 @@ pub(super) async fn renew(
     epoch: u64,
     until: Timestamp,
 ) -> StoreResult<bool> {
+    // A claim of an earlier life of this process is nobody's.
+    if store.leases.with(lane.as_str(), epoch, |_| ()).is_none() {
+        return Ok(false);
+    }
     let done = db::query(RENEW)
         .bind(lane.as_str())
         .bind(stored(epoch))

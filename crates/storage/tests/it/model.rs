@@ -20,7 +20,7 @@ proptest! {
                 }
                 support::open(&folder).await
             };
-            model::agree(steps, reopen).await;
+            model::agree(steps, model::AfterCrash::Void, reopen).await;
         });
     }
 }

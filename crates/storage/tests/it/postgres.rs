@@ -1,8 +1,20 @@
 //! The ledger in PostgreSQL: the same suite, and what several processes make of one database.
 
+use std::time::Duration;
+
+use domain::{
+    delivery::ClaimedLane,
+    port::{
+        DeliveryQueue, EventLog, Ledger as _, MessageStore, NewMessage, Settled, Settlement,
+        Verdict, WebhookStore, Write,
+    },
+    webhook::Webhook,
+};
 use proptest::{prelude::*, test_runner::Config};
-use storage::{MasterKey, PostgresOptions, SqliteStore, StoreOptions};
-use testkit::conformance::model;
+use storage::{MasterKey, OpenError, PostgresOptions, SqliteStore, StoreOptions};
+use testkit::{START, build, conformance::model};
+
+use crate::support::{self, append};
 
 /// Where the tests' server keeps a new, empty database.
 async fn place() -> PostgresOptions {
@@ -46,7 +58,179 @@ proptest! {
                 }
                 open(&place).await
             };
-            model::agree(steps, reopen).await;
+            model::agree(steps, model::AfterCrash::RunOut, reopen).await;
         });
     }
+}
+
+/// Two processes on one database, each with its own memory.
+async fn two() -> (SqliteStore, SqliteStore, PostgresOptions) {
+    let place = place().await;
+    let (one, other) = tokio::join!(open(&place), open(&place));
+    (one, other, place)
+}
+
+const LEASE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn two_processes_never_hold_one_lane() {
+    let (one, other, _) = two().await;
+    let session = support::session(&one, 1).await;
+    assert!(WebhookStore::insert(&one, &build::webhook(1, session), 0).await.unwrap());
+    for number in 1..=40 {
+        let event = build::event(number, session, &build::chat(number % 20));
+        append(if number % 2 == 0 { &one } else { &other }, event).await.unwrap();
+    }
+    let (now, until) = (START, START.plus(LEASE));
+    let mut held = std::collections::BTreeSet::new();
+    for _ in 0..10 {
+        let (a, b) = tokio::join!(
+            one.claim("one", 3, 8, now, until),
+            other.claim("other", 3, 8, now, until),
+        );
+        for lane in a.unwrap().into_iter().chain(b.unwrap()) {
+            assert_eq!(lane.deliveries.len(), 2, "both events of the chat, whoever stored them");
+            assert!(held.insert(lane.lane.clone()), "{} is held twice", lane.lane);
+        }
+    }
+    assert_eq!(held.len(), 20);
+}
+
+#[tokio::test]
+async fn a_lease_that_ran_out_is_taken_over_and_its_holder_records_nothing() {
+    let (one, other, _) = two().await;
+    let session = support::session(&one, 1).await;
+    assert!(WebhookStore::insert(&one, &build::webhook(1, session), 0).await.unwrap());
+    append(&one, build::event(1, session, &build::chat(1))).await.unwrap();
+    let held = one.claim("one", 1, 8, START, START.plus(LEASE)).await.unwrap().remove(0);
+    let early = other.claim("other", 1, 8, START, START.plus(LEASE)).await.unwrap();
+    assert!(early.is_empty(), "{early:?}");
+    let later = START.plus(LEASE);
+    let taken = other.claim("other", 1, 8, later, later.plus(LEASE)).await.unwrap().remove(0);
+    assert_eq!(taken.deliveries, held.deliveries);
+    let settlement = |lane: &ClaimedLane| Settlement {
+        lane: lane.lane.clone(),
+        epoch: lane.epoch,
+        delivery: lane.deliveries[0].id,
+        verdict: Verdict::Delivered,
+        attempt: None,
+    };
+    assert!(!one.renew(&held.lane, held.epoch, later.plus(LEASE)).await.unwrap());
+    let lost = DeliveryQueue::settle(&one, settlement(&held)).await.unwrap();
+    assert_eq!(lost, Settled::Lost);
+    let done = DeliveryQueue::settle(&other, settlement(&taken)).await.unwrap();
+    assert_eq!(done, Settled::Done);
+}
+
+#[tokio::test]
+async fn what_one_process_changes_counts_for_the_others_at_once() {
+    let (one, other, _) = two().await;
+    let session = support::session(&one, 1).await;
+    append(&other, build::event(1, session, &build::chat(1))).await.unwrap();
+    let webhook = build::webhook(1, session);
+    assert!(WebhookStore::insert(&one, &webhook, 0).await.unwrap());
+    append(&other, build::event(2, session, &build::chat(1))).await.unwrap();
+    assert_eq!(other.stats().await.unwrap().pending, 1, "only the event after the registration");
+    let known = other.receiver(webhook.id).await.unwrap().unwrap();
+    assert!(known.active);
+    let off = Webhook { active: false, ..webhook.clone() };
+    assert!(WebhookStore::update(&one, &off).await.unwrap());
+    let told = async {
+        while other.receiver(webhook.id).await.unwrap().unwrap().active {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
+    append(&other, build::event(3, session, &build::chat(1))).await.unwrap();
+    assert_eq!(other.stats().await.unwrap().pending, 1, "it is switched off");
+}
+
+#[tokio::test]
+async fn a_process_hears_of_deliveries_that_another_stored() {
+    let (one, other, _) = two().await;
+    let session = support::session(&one, 1).await;
+    assert!(WebhookStore::insert(&one, &build::webhook(1, session), 0).await.unwrap());
+    // What came before it listened is told as one wake-up.
+    let woken = async {
+        loop {
+            other.elsewhere().await;
+            if other.stats().await.unwrap().pending == 1 {
+                return;
+            }
+        }
+    };
+    let store = append(&one, build::event(1, session, &build::chat(1)));
+    let heard = tokio::time::timeout(Duration::from_secs(10), woken);
+    let (stored, heard) = tokio::join!(store, heard);
+    stored.unwrap();
+    heard.unwrap();
+}
+
+#[tokio::test]
+async fn sequences_stay_dense_whoever_writes() {
+    let (one, other, _) = two().await;
+    let session = support::session(&one, 1).await;
+    let writes = (1..=60u32).map(|number| {
+        let store = if number % 2 == 0 { one.clone() } else { other.clone() };
+        async move { append(&store, build::event(number, session, &build::chat(number))).await }
+    });
+    let events = futures::future::join_all(writes).await;
+    let mut sequences: Vec<u64> = events.into_iter().map(|event| event.unwrap().sequence).collect();
+    sequences.sort_unstable();
+    assert_eq!(sequences, (1..=60).collect::<Vec<_>>());
+    let log = EventLog::read(&one, 0, None, 100).await.unwrap();
+    assert!(log.iter().map(|event| event.position).eq(1..=60));
+}
+
+#[tokio::test]
+async fn a_wrong_master_key_and_a_newer_database_are_refused() {
+    let place = place().await;
+    open(&place).await.close().await;
+    let wrong = StoreOptions::postgres(place.clone(), MasterKey::from_bytes([8; 32]));
+    let error = SqliteStore::open(wrong).await.err().unwrap();
+    assert!(matches!(error, OpenError::WrongKey(_)), "{error:?}");
+    let line = support::told(&error);
+    assert!(line.contains("WAYPOST_MASTER_KEY") && line.contains(&place.database), "{line}");
+    let unreachable = PostgresOptions { port: 1, ..place };
+    let options = StoreOptions::postgres(unreachable, MasterKey::from_bytes([7; 32]));
+    let error = SqliteStore::open(options).await.err().unwrap();
+    assert!(support::told(&error).contains("127.0.0.1:1"), "{}", support::told(&error));
+}
+
+#[tokio::test]
+async fn characters_that_the_database_cannot_hold_do_not_stop_a_message() {
+    let store = open(&place().await).await;
+    let session = support::session(&store, 1).await;
+    let mut message = build::message(1, session);
+    message.body = Some("a\0b".into());
+    let wa_id = message.wa_id.clone();
+    let write =
+        Write::InsertMessage { message: Box::new(NewMessage::row(message)), events: vec![] };
+    store.write(vec![write]).await.unwrap();
+    let stored = MessageStore::get(&store, session, &wa_id).await.unwrap().unwrap();
+    assert_eq!(stored.body.as_deref(), Some("a\u{fffd}b"));
+}
+
+/// The server ends every connection of a store; the next calls make new ones.
+#[tokio::test]
+async fn connections_that_break_are_made_anew() {
+    let place = place().await;
+    let (store, other) = (open(&place).await, open(&place).await);
+    let session = support::session(&store, 1).await;
+    let url =
+        format!("postgres://{}@{}:{}/{}", place.username, place.host, place.port, place.database);
+    let mut admin = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity \
+               where datname = current_database() and pid <> pg_backend_pid()";
+    sqlx::query(end).execute(&mut admin).await.unwrap();
+    for number in 1..=3 {
+        // One call may meet the broken connection; it is safe to repeat.
+        let event = build::event(number, session, &build::chat(1));
+        if append(&store, event.clone()).await.is_err() {
+            append(&store, event).await.unwrap();
+        }
+    }
+    let log = EventLog::read(&other, 0, None, 10).await;
+    let log = if log.is_err() { EventLog::read(&other, 0, None, 10).await } else { log };
+    assert_eq!(log.unwrap().len(), 3);
 }

@@ -93,9 +93,22 @@ struct Run<S> {
     events: u32,
 }
 
+/// What becomes of the claims of a process that died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterCrash {
+    /// One process has the ledger: none outlives it.
+    Void,
+    /// Several processes share it: they run out.
+    RunOut,
+}
+
 /// Goes through the steps with a fresh ledger and the model. `reopen` gives the ledger again after the process died; the
 /// first call gives an empty one.
-pub async fn agree<S: Store>(steps: Vec<Step>, mut reopen: impl AsyncFnMut(Option<S>) -> S) {
+pub async fn agree<S: Store>(
+    steps: Vec<Step>,
+    claims: AfterCrash,
+    mut reopen: impl AsyncFnMut(Option<S>) -> S,
+) {
     let store = reopen(None).await;
     let session = build::session(1);
     assert!(SessionStore::insert(&store, &session).await.unwrap());
@@ -117,7 +130,10 @@ pub async fn agree<S: Store>(steps: Vec<Step>, mut reopen: impl AsyncFnMut(Optio
     let mut run = Run { store, model, hooks, claims: vec![], now: START, events: 0 };
     for step in steps {
         if matches!(step, Step::Crash) {
-            run.model.crash();
+            match claims {
+                AfterCrash::Void => run.model.crash(),
+                AfterCrash::RunOut => run.model.lose_claims(),
+            }
             run.store = reopen(Some(run.store)).await;
         } else {
             run.step(step).await;

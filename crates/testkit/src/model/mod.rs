@@ -86,6 +86,15 @@ impl ModelStore {
         state.lanes.retain(|_, lane| !lane.waiting.is_empty());
     }
 
+    /// The process dies and others go on: what it held is nobody's until the leases run out.
+    pub fn lose_claims(&self) {
+        let mut state = self.lock();
+        state.holds.clear();
+        for lease in state.lanes.values_mut().filter_map(|lane| lane.lease.as_mut()) {
+            lease.epoch = u64::MAX;
+        }
+    }
+
     /// Records an event by itself.
     pub fn push(&self, draft: EventDraft) -> Event {
         self.lock().record(draft)
