@@ -116,7 +116,7 @@ async fn take(store: &SqliteStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>>
     Ok(taken)
 }
 
-fn candidate(row: &Row, now: Timestamp, held: &HashMap<WebhookId, u32>) -> StoreResult<Candidate> {
+fn candidate(row: &Row, now: Timestamp, survey: &OnTheWay) -> StoreResult<Candidate> {
     let id: String = row.try_get("id").doing(DOING)?;
     let webhook: WebhookId = id.parse().map_err(|_| corrupt(DOING))?;
     let health = health(row)?;
