@@ -93,15 +93,28 @@ pub struct Ports {
     pub whatsapp: Arc<dyn WhatsApp>,
 }
 
+/// What a process does for the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    All,
+    /// Deliveries alone: what other processes stored goes out, no session runs, nothing is sent.
+    Worker,
+}
+
 /// How the gateway behaves. `Default` is for production.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// What it does.
+    pub role: Role,
     /// The owner's name written in leases; unique per process life.
     pub node: String,
     /// Sessions running at once; 0 means no cap.
     pub max_concurrent_sessions: u32,
     /// Sessions brought back at once after a start.
     pub restore_concurrency: usize,
+    /// Between two looks for sessions whose process died.
+    pub takeover_interval: Duration,
     /// Sends.
     pub sends: SendOptions,
     /// Batches.
@@ -123,9 +136,11 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            role: Role::All,
             node: "waypost".into(),
             max_concurrent_sessions: 0,
             restore_concurrency: 3,
+            takeover_interval: Duration::from_secs(10),
             sends: SendOptions::default(),
             bulk: BulkOptions::default(),
             media: MediaOptions::default(),
@@ -213,7 +228,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// Builds all parts, starts the delivery workers, and brings wanted sessions back. Returns when the loops run;
-    /// sessions come up behind.
+    /// sessions come up behind. In the role of a worker the delivery workers are all that starts.
     ///
     /// # Errors
     /// [`StartError`].
@@ -231,8 +246,6 @@ impl Gateway {
         let media = Media::build(&options.media, &ports, webhooks.egress());
         let sessions =
             Sessions::build(&options, &ports, &supervisor, &webhooks, &waiters, &media, &hooks);
-        sessions::held::spawn(&sessions, &supervisor);
-        media::spawn_downloader(&media, &sessions, &supervisor);
         let people = People::build(&ports, &sessions);
         let templates = Templates::build(&ports);
         let messages = Messages::build(messages::Parts {
@@ -259,9 +272,7 @@ impl Gateway {
         let meter = webhooks.meter();
         let limit = options.stall_limit;
         let metrics = Metrics::build(&ports, &sessions, &live, &audit, meter, limit);
-        retention::start(options.retention.clone(), &ports, &audit, &supervisor);
-        sessions.restore().await.map_err(StartError::Store)?;
-        Ok(Self {
+        let gateway = Self {
             sessions,
             messages,
             batches,
@@ -278,7 +289,21 @@ impl Gateway {
             metrics,
             supervisor,
             shutdown_limit: options.shutdown_limit,
-        })
+        };
+        if options.role == Role::All {
+            gateway.run_sessions(options.retention, &ports).await?;
+        }
+        Ok(gateway)
+    }
+
+    /// Everything that works by itself, but for delivery.
+    async fn run_sessions(&self, keep: RetentionOptions, ports: &Ports) -> Result<(), StartError> {
+        let supervisor = &self.supervisor;
+        sessions::held::spawn(&self.sessions, supervisor);
+        media::spawn_downloader(&self.media, &self.sessions, supervisor);
+        self.batches.run();
+        retention::start(keep, ports, &self.audit, supervisor);
+        self.sessions.restore().await.map_err(StartError::Store)
     }
 
     /// Stops taking work, drains within the limit, then cuts. Idempotent.

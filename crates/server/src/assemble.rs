@@ -12,7 +12,7 @@ use storage::{FolderMedia, MasterKey, SqliteStore, StoreOptions};
 use whatsapp::{Engine, EngineOptions, MediaEndpoint};
 
 use crate::{
-    config::Settings,
+    config::{ConfigError, DatabaseTarget, Settings},
     first_key,
     system::{SystemClock, SystemEntropy, resident_bytes},
 };
@@ -29,11 +29,19 @@ pub struct House {
 
 /// Opens the ledger.
 pub async fn open_store(settings: &Settings) -> anyhow::Result<SqliteStore> {
+    let DatabaseTarget::Sqlite(file) = settings.database() else {
+        return Err(
+            ConfigError("DATABASE_TYPE: only sqlite is supported by this version".into()).into()
+        );
+    };
+    if settings.redis().is_some() {
+        return Err(ConfigError("QUEUE_ENABLED: is not supported by this version".into()).into());
+    }
     let dir = &settings.data.dir;
     std::fs::create_dir_all(dir)
         .with_context(|| format!("data.dir: cannot create {}", dir.display()))?;
     let master_key = master_key(settings)?;
-    Ok(SqliteStore::open(StoreOptions::new(settings.database(), master_key)).await?)
+    Ok(SqliteStore::open(StoreOptions::new(file, master_key)).await?)
 }
 
 fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {

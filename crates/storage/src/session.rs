@@ -32,6 +32,8 @@ const DELETE: &str = "delete from session where id = $1";
 const ACQUIRE: &str = "update session set lease_owner = $2, lease_until = $4, \
      lease_epoch = case when lease_owner = $2 then lease_epoch else lease_epoch + 1 end \
      where id = $1 and (lease_owner is null or lease_owner = $2 or lease_until <= $3) returning lease_epoch";
+const UNHELD: &str = "select id from session where wanted = 1 and (lease_owner is null or lease_until <= $1) \
+     order by created_at, id limit $2";
 const RELEASE: &str =
     "update session set lease_owner = null, lease_until = null where id = $1 and lease_owner = $2";
 
@@ -250,5 +252,16 @@ impl SessionStore for SqliteStore {
                 })
             })
             .await
+    }
+
+    async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
+        const DOING: &str = "looking for sessions that nobody runs";
+        let ids: Vec<String> = sqlx::query_scalar(UNHELD)
+            .bind(now.millis())
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers)
+            .await
+            .doing(DOING)?;
+        ids.iter().map(|id| id.parse().map_err(|_| corrupt(DOING))).collect()
     }
 }

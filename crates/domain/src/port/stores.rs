@@ -44,6 +44,8 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> StoreResult<Option<u64>>;
     /// Gives the right back. Does nothing when `owner` does not hold it.
     async fn release(&self, id: SessionId, owner: &str) -> StoreResult<()>;
+    /// Sessions that should be running and that nobody has the right to connect after `now`, at most `limit`, oldest first.
+    async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>>;
 }
 
 /// A search for messages; every given condition must hold.

@@ -133,10 +133,13 @@ impl Batches {
             lives: Mutex::default(),
             wake: Notify::new(),
         };
-        let this = Self { shared: Arc::new(shared) };
-        let care = caretaker(this.shared.clone());
-        parts.supervisor.spawn("batches/caretaker", Policy::Essential, care);
-        this
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Starts the runners of what is not over, now and from now on.
+    pub(crate) fn run(&self) {
+        let care = caretaker(self.shared.clone());
+        self.shared.supervisor.spawn("batches/caretaker", Policy::Essential, care);
     }
 
     /// One batch.

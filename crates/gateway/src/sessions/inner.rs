@@ -91,7 +91,8 @@ impl Inner {
         false
     }
 
-    /// At the start of the process: what an earlier life left as running is not running. One that is wanted connects soon.
+    /// At the start of the process: what an earlier life left as running is not running, unless another process has it.
+    /// One that is wanted connects soon.
     pub(super) async fn wake(&self, session: &Session) -> Result<(), StoreError> {
         let status = match session.status {
             SessionStatus::QrReady | SessionStatus::Authenticating | SessionStatus::Ready
@@ -109,20 +110,42 @@ impl Inner {
             }
             _ => return Ok(()),
         };
-        self.show(session.id, status, None).await
+        if !self.renew_lease(session.id).await? {
+            return Ok(());
+        }
+        self.show(session.id, status, None).await?;
+        if !session.wanted {
+            self.let_go(session.id).await;
+        }
+        Ok(())
     }
 
-    /// A wanted session that could not be brought back: its record says why.
+    /// A wanted session that could not be brought back: its record says why, unless another process has it.
     pub(super) async fn stay_down(&self, id: SessionId, error: &StartSessionError) {
-        let told = match error {
-            // The next life of the process brings it back, or somebody started it meanwhile.
-            StartSessionError::ShuttingDown | StartSessionError::AlreadyStarted => return,
-            error => self.show(id, SessionStatus::Disconnected, Some(error.to_string())).await,
-        };
-        if let Err(error) = told {
+        if let Err(error) = self.show_down(id, error.to_string()).await {
             tracing::error!(session.id = %id, error = &error as &dyn std::error::Error,
-                "a session that stays down still says that it runs");
+                "a session that stays down may still say that it runs");
         }
+    }
+
+    async fn show_down(&self, id: SessionId, reason: String) -> Result<(), StoreError> {
+        if !self.renew_lease(id).await? {
+            return Ok(());
+        }
+        let told = match self.ports.sessions.get(id).await {
+            Ok(Some(session))
+                if session.status != SessionStatus::Disconnected
+                    || session.last_error.as_deref() != Some(&reason) =>
+            {
+                tracing::error!(session.id = %id, reason, "a session was not brought back");
+                self.show(id, SessionStatus::Disconnected, Some(reason)).await
+            }
+            // It says so already.
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.let_go(id).await;
+        told
     }
 
     async fn show(

@@ -85,10 +85,7 @@ impl Keeper {
             }
         }
         // While the session is still loaded: a start that follows must not lose its lease to this.
-        let released = self.inner.ports.sessions.release(self.id, &self.inner.options.node).await;
-        if let Err(error) = released {
-            tracing::warn!(session.id = %self.id, error = &error as &dyn std::error::Error, "a lease was not released");
-        }
+        self.inner.let_go(self.id).await;
     }
 
     async fn live(&self, mut task: Task) -> Option<Ending> {

@@ -9,7 +9,8 @@
 //!
 //! # Guarantees
 //! One task per session in this process, and one owner among processes: the right to connect is a lease in the ledger,
-//! taken before the engine opens, renewed while it runs. A panic ends that session's connection and nothing else; the
+//! taken before the engine opens, renewed while it runs; who loses it closes the connection and leaves the record to the
+//! next owner. Sessions whose owner died are found and taken over ([`takeover`]). A panic ends that session's connection and nothing else; the
 //! session comes back after a backoff.
 
 mod commit;
@@ -19,8 +20,10 @@ mod handle;
 pub(crate) mod held;
 mod inner;
 mod keeper;
+mod lease;
 mod qr;
 mod sink;
+mod takeover;
 mod task;
 mod view;
 
@@ -29,16 +32,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use crate::{Hooks, Media, Options, Ports, Supervisor, Webhooks, acks::Waiters};
+use commit::Commit;
 use domain::{
     PhoneNumber, SessionId,
     port::{EngineError, Page, SessionPatch, StoreError},
     proxy::ProxyUrl,
     session::{Session, SessionConfig, SessionStatus},
 };
-use futures::StreamExt as _;
-
-use crate::{Hooks, Media, Options, Policy, Ports, Supervisor, Webhooks, acks::Waiters};
-use commit::Commit;
 use handle::Command;
 use inner::Keys;
 pub(crate) use inner::{Inner, Link, NoLink};
@@ -78,31 +79,6 @@ impl Sessions {
             starting: tokio::sync::Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
-    }
-
-    /// Brings back every session that should be running.
-    pub(crate) async fn restore(&self) -> Result<(), StoreError> {
-        let all = self.inner.ports.sessions.list(None, Page { limit: u32::MAX, offset: 0 }).await?;
-        let mut wanted = Vec::new();
-        for session in all {
-            self.inner.wake(&session).await?;
-            wanted.extend(session.wanted.then_some(session.id));
-        }
-        let (this, most) = (self.clone(), self.inner.options.restore_concurrency.max(1));
-        self.inner.supervisor.spawn("sessions/restore", Policy::Once, async move {
-            futures::stream::iter(wanted)
-                .for_each_concurrent(most, |id| {
-                    let this = this.clone();
-                    async move {
-                        if let Err(error) = this.start(id).await {
-                            tracing::error!(session.id = %id, %error, "a session was not brought back");
-                            this.inner.stay_down(id, &error).await;
-                        }
-                    }
-                })
-                .await;
-        });
-        Ok(())
     }
 
     /// Stores a new session; it is not started.
@@ -165,6 +141,13 @@ impl Sessions {
     /// [`StartSessionError`].
     pub async fn start(&self, id: SessionId) -> Result<SessionView, StartSessionError> {
         let _one_at_a_time = self.inner.starting.lock().await;
+        let session = self.take(id).await?;
+        keeper::launch(&self.inner, session).await;
+        self.view_of(id).await.map_err(StartSessionError::Store)?.ok_or(StartSessionError::NotFound)
+    }
+
+    /// The right to connect a session that may be started here. The caller holds `starting`.
+    async fn take(&self, id: SessionId) -> Result<Session, StartSessionError> {
         let session = self.inner.ports.sessions.get(id).await.map_err(StartSessionError::Store)?;
         let session = session.ok_or(StartSessionError::NotFound)?;
         if self.inner.handle(id).is_some() {
@@ -180,8 +163,7 @@ impl Sessions {
         if !self.inner.renew_lease(id).await.map_err(StartSessionError::Store)? {
             return Err(StartSessionError::HeldElsewhere);
         }
-        keeper::launch(&self.inner, session).await;
-        self.view_of(id).await.map_err(StartSessionError::Store)?.ok_or(StartSessionError::NotFound)
+        Ok(session)
     }
 
     /// Closes the connection and unloads the engine; keys are kept. Stopping a stopped session is fine.
@@ -190,7 +172,11 @@ impl Sessions {
     /// [`StopSessionError`].
     pub async fn stop(&self, id: SessionId) -> Result<SessionView, StopSessionError> {
         if !self.inner.command(id, Command::Stop).await {
-            self.inner.mark_stopped(id, Keys::Keep).await.map_err(StopSessionError::Store)?;
+            // A takeover that has begun already is let through first, and then stopped.
+            let _no_start = self.inner.starting.lock().await;
+            if !self.inner.command(id, Command::Stop).await {
+                self.inner.mark_stopped(id, Keys::Keep).await.map_err(StopSessionError::Store)?;
+            }
         }
         self.view_of(id).await.map_err(StopSessionError::Store)?.ok_or(StopSessionError::NotFound)
     }

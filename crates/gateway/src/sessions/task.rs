@@ -8,7 +8,7 @@ use std::{
 use domain::{
     SessionId, Timestamp,
     event::EventDraft,
-    port::{EngineError, EngineSignal, OpenRequest, SessionPatch, StoreResult},
+    port::{EngineError, EngineSignal, OpenRequest, SessionPatch},
     session::{self, Effect, LossCause, Session, SessionInput, SessionState, SessionStatus},
 };
 use tokio::sync::mpsc;
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::{
     Inner, Sessions, facts,
     handle::{Command, Shared, look, put},
+    lease::Lease,
     qr,
     sink::Sink,
 };
@@ -26,10 +27,6 @@ use crate::{Policy, messages};
 const SIGNALS_MAX: usize = 256;
 /// Facts learned in one commit.
 const FACTS_AT_ONCE: usize = 256;
-/// How long the right to connect lasts without a renewal (OpenWA's numbers).
-const LEASE: Duration = Duration::from_secs(60);
-/// Between two renewals.
-const HEARTBEAT: Duration = Duration::from_secs(20);
 /// How long an unlink may take.
 const UNLINK_LIMIT: Duration = Duration::from_secs(10);
 
@@ -43,17 +40,9 @@ pub(super) struct Task {
     signal_sender: mpsc::Sender<(u64, EngineSignal)>,
     generation: u64,
     retry_at: Option<Timestamp>,
-    renew_at: Timestamp,
-}
-
-impl Inner {
-    /// Takes or renews the right to connect; `false` when another process has it.
-    pub(crate) async fn renew_lease(&self, id: SessionId) -> StoreResult<bool> {
-        let now = self.ports.clock.now();
-        let epoch =
-            self.ports.sessions.acquire(id, &self.options.node, now, now.plus(LEASE)).await?;
-        Ok(epoch.is_some())
-    }
+    lease: Lease,
+    /// The lease is gone: the record belongs to whoever has it.
+    left: bool,
 }
 
 impl Task {
@@ -70,7 +59,7 @@ impl Task {
             failures: 0,
             last_error: session.last_error.clone(),
         };
-        let renew_at = inner.ports.clock.now().plus(HEARTBEAT);
+        let lease = Lease::taken(inner.ports.clock.now());
         let inner = inner.clone();
         let id = session.id;
         Self {
@@ -83,7 +72,8 @@ impl Task {
             signal_sender,
             generation: 0,
             retry_at: None,
-            renew_at,
+            lease,
+            left: false,
         }
     }
 
@@ -92,10 +82,10 @@ impl Task {
         self.step(SessionInput::Start).await;
     }
 
-    /// Until the session is not wanted any more, or the process stops.
+    /// Until the session is not wanted any more, another process has it, or this process stops.
     pub(super) async fn run(&mut self) {
         let stopping = self.inner.supervisor.stopping();
-        while self.state.wanted {
+        while self.state.wanted && !self.left {
             let clock = self.inner.ports.clock.clone();
             let retry = async {
                 match self.retry_at {
@@ -110,26 +100,29 @@ impl Task {
                     self.step(SessionInput::Shutdown).await;
                     return;
                 }
+                // Before anything connects: after a standstill of this process the lease may be gone.
+                () = clock.sleep_until(self.lease.renew_at) => self.heartbeat().await,
                 Some(signal) = self.signals.recv() => self.heard(signal).await,
                 () = retry => {
                     self.retry_at = None;
                     self.step(SessionInput::RetryDue).await;
                 }
-                () = clock.sleep_until(self.renew_at) => self.heartbeat().await,
             }
         }
     }
 
     async fn heartbeat(&mut self) {
-        self.renew_at = self.inner.ports.clock.now().plus(HEARTBEAT);
-        match self.inner.renew_lease(self.id).await {
-            Ok(true) => {}
-            Ok(false) => self.step(SessionInput::Lost(LossCause::Replaced)).await,
-            // The lease still lasts for two more heartbeats.
-            Err(error) => {
-                tracing::warn!(session.id = %self.id, error = &error as &dyn std::error::Error, "lease not renewed");
-            }
+        if let Err(why) = self.lease.renew(&self.inner, self.id).await {
+            self.leave(why).await;
         }
+    }
+
+    /// Lets the session go without a word in its record. It comes back when its lease is free.
+    async fn leave(&mut self, why: &str) {
+        tracing::warn!(session.id = %self.id, why, "the session is let go");
+        self.shared.ready.store(false, Ordering::Release);
+        self.close().await;
+        self.left = true;
     }
 
     async fn obey(&mut self, command: Command) {
@@ -221,7 +214,13 @@ impl Task {
             EngineSignal::CaughtUp => self.caught_up(),
             EngineSignal::Lost(cause) => {
                 put(&self.shared.qr, None);
-                self.step(SessionInput::Lost(cause)).await;
+                // A process that took the session over connects with the same keys.
+                if cause == LossCause::Replaced {
+                    self.heartbeat().await;
+                }
+                if !self.left {
+                    self.step(SessionInput::Lost(cause)).await;
+                }
             }
             // The sink deals with acks; facts were learned before.
             _ => {}

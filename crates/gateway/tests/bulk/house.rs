@@ -211,6 +211,7 @@ impl House {
             webhooks,
             sends,
             shutdown_limit: Duration::from_millis(200),
+            takeover_interval: Duration::from_secs(100_000_000),
             ..Options::default()
         };
         change(&mut options);

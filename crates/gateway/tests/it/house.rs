@@ -167,7 +167,9 @@ impl House {
         };
         let sends = SendOptions { answer_limit: ANSWER_LIMIT, ..SendOptions::default() };
         let retention = RetentionOptions { every: NEVER, ..RetentionOptions::default() };
-        let mut options = Options { webhooks, sends, retention, ..Options::default() };
+        let takeover_interval = NEVER;
+        let mut options =
+            Options { webhooks, sends, retention, takeover_interval, ..Options::default() };
         change(&mut options);
         let gateway = Gateway::start(options.clone(), ports.clone()).await.unwrap();
         let messages = AtomicU32::new(0);

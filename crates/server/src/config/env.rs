@@ -3,7 +3,7 @@
 use figment::value::Value;
 use serde_json::json;
 
-use super::{ConfigError, Env};
+use super::{ConfigError, DatabaseType, Env};
 
 /// How a variable's text becomes a value.
 #[derive(Clone, Copy)]
@@ -13,6 +13,8 @@ enum Kind {
         most: u64,
     },
     Flag,
+    /// One of these words.
+    Choice(&'static [&'static str]),
     List,
     /// Whole numbers with commas between; empty means none, which switches a rule off.
     Numbers,
@@ -32,8 +34,23 @@ const TABLE: &[(&str, &str, Kind)] = &[
     ("VALIDATION_ERROR_DETAIL", "server.validation_detail", Kind::Flag),
     ("WAYPOST_SHUTDOWN_LIMIT_MS", "server.shutdown_limit_ms", ANY),
     ("WAYPOST_DATA_DIR", "data.dir", Kind::Text),
-    ("DATABASE_NAME", "data.database", Kind::Text),
     ("WAYPOST_KEY_FILE", "data.key_file", Kind::Text),
+    ("DATABASE_TYPE", "database.type", Kind::Choice(&DatabaseType::NAMES)),
+    ("DATABASE_NAME", "database.name", Kind::Text),
+    ("DATABASE_HOST", "database.host", Kind::Text),
+    ("DATABASE_PORT", "database.port", PORT),
+    ("DATABASE_USERNAME", "database.username", Kind::Text),
+    ("DATABASE_POOL_SIZE", "database.pool_size", ANY),
+    ("DATABASE_SSL", "database.ssl", Kind::Flag),
+    ("DATABASE_SSL_CA", "database.ssl_ca", Kind::Text),
+    ("POSTGRES_SCHEMA", "database.schema", Kind::Text),
+    ("QUEUE_ENABLED", "queue.enabled", Kind::Flag),
+    ("REDIS_HOST", "redis.host", Kind::Text),
+    ("REDIS_PORT", "redis.port", PORT),
+    ("REDIS_DB", "redis.db", ANY),
+    ("REDIS_TLS", "redis.tls", Kind::Flag),
+    ("REDIS_TLS_CA", "redis.tls_ca", Kind::Text),
+    ("REDIS_CONNECT_TIMEOUT_MS", "redis.connect_timeout_ms", ANY),
     ("LOG_LEVEL", "log.level", Kind::Text),
     ("WAYPOST_LOG_FORMAT", "log.format", Kind::Text),
     ("MAX_CONCURRENT_SESSIONS", "sessions.max_concurrent", ANY),
@@ -84,6 +101,12 @@ pub struct Secrets {
     pub master_key: Option<String>,
     /// `METRICS_TOKEN`: opens `/api/metrics`.
     pub metrics_token: Option<String>,
+    /// `DATABASE_PASSWORD`: PostgreSQL's.
+    pub database_password: Option<String>,
+    /// `REDIS_USERNAME`.
+    pub redis_username: Option<String>,
+    /// `REDIS_PASSWORD`.
+    pub redis_password: Option<String>,
 }
 
 impl std::fmt::Debug for Secrets {
@@ -100,9 +123,6 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// The settings that are set by variables.
 pub fn overrides(env: Env<'_>) -> Result<Vec<(&'static str, Value)>, ConfigError> {
-    if set(env, "DATABASE_TYPE").is_some_and(|kind| kind != "sqlite") {
-        return Err(ConfigError("DATABASE_TYPE: only sqlite is supported by this version".into()));
-    }
     let mut found = Vec::new();
     for (name, path, kind) in TABLE {
         let empty_counts = matches!(kind, Kind::Numbers);
@@ -133,6 +153,13 @@ fn parse(name: &str, kind: Kind, text: &str) -> Result<Value, ConfigError> {
             "true" | "1" => json!(true),
             "false" | "0" => json!(false),
             _ => return Err(ConfigError(format!("{name}: must be true or false, not {text:?}"))),
+        },
+        Kind::Choice(words) => match words.iter().find(|word| **word == text.trim()) {
+            Some(word) => json!(word),
+            None => {
+                let words = words.join(" or ");
+                return Err(ConfigError(format!("{name}: must be {words}, not {text:?}")));
+            }
         },
         Kind::Numbers => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
@@ -177,5 +204,12 @@ pub fn secrets(env: Env<'_>) -> Result<Secrets, ConfigError> {
     }
     // An empty variable is what a compose file makes of one that is not set.
     let metrics_token = env("METRICS_TOKEN").filter(|token| !token.trim().is_empty());
-    Ok(Secrets { api_master_key, master_key, metrics_token })
+    Ok(Secrets {
+        api_master_key,
+        master_key,
+        metrics_token,
+        database_password: set(env, "DATABASE_PASSWORD"),
+        redis_username: set(env, "REDIS_USERNAME"),
+        redis_password: set(env, "REDIS_PASSWORD"),
+    })
 }

@@ -2,9 +2,12 @@
 //!
 //! A mistake stops the start with one line that names the setting and, if it came from there, the variable.
 
+pub mod database;
 mod env;
+pub mod queue;
 mod settings;
 mod size;
+pub mod tls;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +16,7 @@ use figment::{
     providers::{Format as _, Serialized, Toml},
 };
 
+pub use database::{DatabaseTarget, DatabaseType};
 pub use settings::{LogFormat, Settings};
 
 /// Every setting with its default; the same text users read.
@@ -87,7 +91,7 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn with(vars: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    pub(super) fn with(vars: &[(&str, &str)]) -> Result<Settings, ConfigError> {
         let vars: Vec<(String, String)> =
             vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         load(None, &move |name| {
@@ -152,7 +156,27 @@ mod tests {
             (&[("LOG_LEVEL", "loud")], "log.level"),
             (&[("BODY_SIZE_LIMIT", "many")], "server.body_size_limit"),
             (&[("TRUSTED_PROXIES", "here")], "server.trusted_proxies"),
-            (&[("DATABASE_TYPE", "postgres")], "DATABASE_TYPE"),
+            (
+                &[("DATABASE_TYPE", "mysql")],
+                "DATABASE_TYPE: must be sqlite or postgres, not \"mysql\"",
+            ),
+            (&[("DATABASE_POOL_SIZE", "0")], "database.pool_size"),
+            (&[("DATABASE_TYPE", "postgres"), ("DATABASE_PORT", "0")], "database.port"),
+            (&[("DATABASE_TYPE", "postgres"), ("DATABASE_HOST", "my host")], "database.host"),
+            (&[("DATABASE_TYPE", "postgres"), ("DATABASE_NAME", "./a/b")], "database.name"),
+            (&[("DATABASE_TYPE", "postgres"), ("POSTGRES_SCHEMA", "My-Own")], "database.schema"),
+            (&[("DATABASE_TYPE", "postgres"), ("DATABASE_SSL", "yes")], "DATABASE_SSL"),
+            (&[("DATABASE_TYPE", "postgres"), ("DATABASE_SSL_CA", "x")], "database.ssl is false"),
+            (&[("QUEUE_ENABLED", "perhaps")], "QUEUE_ENABLED"),
+            (&[("QUEUE_ENABLED", "true"), ("REDIS_HOST", "a/b")], "redis.host"),
+            (&[("QUEUE_ENABLED", "true"), ("REDIS_PORT", "0")], "redis.port"),
+            (&[("QUEUE_ENABLED", "true"), ("REDIS_USERNAME", "me")], "REDIS_USERNAME"),
+            (&[("QUEUE_ENABLED", "true"), ("REDIS_TLS_CA", "x")], "redis.tls is false"),
+            (
+                &[("QUEUE_ENABLED", "true"), ("REDIS_TLS", "true"), ("REDIS_TLS_CA", "/no/such")],
+                "redis.tls_ca: cannot read /no/such",
+            ),
+            (&[("REDIS_CONNECT_TIMEOUT_MS", "1")], "redis.connect_timeout_ms"),
             (&[("WAYPOST_MASTER_KEY", "short")], "WAYPOST_MASTER_KEY"),
             (&[("API_MASTER_KEY", "short")], "API_MASTER_KEY"),
             (&[("WAYPOST_WHATSAPP_URL", "http://x")], "whatsapp.url"),
@@ -173,6 +197,8 @@ mod tests {
             ("[server]\nprot = 1", "prot"),
             ("[server]\nport = \"x\"", "server.port"),
             ("[nonsense]\na = 1", "nonsense"),
+            ("[database]\ntype = \"mysql\"", "database.type"),
+            ("[database]\npassword = \"in a file\"", "password"),
             ("[server", "waypost.toml"),
         ] {
             let error = file(text).unwrap_err().to_string();

@@ -6,7 +6,13 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
-use super::{ConfigError, env::Secrets, size};
+use super::{
+    ConfigError,
+    database::Database,
+    env::Secrets,
+    queue::{Queue, Redis},
+    size,
+};
 
 /// Everything. The fields are explained in `config.default.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -14,6 +20,9 @@ use super::{ConfigError, env::Secrets, size};
 pub struct Settings {
     pub server: Server,
     pub data: Data,
+    pub database: Database,
+    pub queue: Queue,
+    pub redis: Redis,
     pub log: Log,
     pub sessions: Sessions,
     pub sends: Sends,
@@ -47,7 +56,6 @@ pub struct Server {
 #[serde(deny_unknown_fields)]
 pub struct Data {
     pub dir: PathBuf,
-    pub database: PathBuf,
     pub key_file: PathBuf,
 }
 
@@ -160,7 +168,7 @@ pub struct WhatsApp {
     pub client_version: String,
 }
 
-fn range(name: &str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {
+pub(super) fn range(name: &str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
@@ -220,6 +228,8 @@ impl Settings {
         range("webhooks.stall_limit_ms", self.webhooks.stall_limit_ms, 1000, u32::MAX.into())?;
         range("live.clients_max", self.live.clients_max as u64, 0, 10_000)?;
         range("audit.retention_days", self.audit.retention_days, 1, DAYS_MAX)?;
+        self.check_database()?;
+        self.check_queue()?;
         self.whatsapp_url()?;
         self.media_url()?;
         self.client_version()?;
@@ -307,14 +317,6 @@ impl Settings {
                 "whatsapp.client_version: must look like 2.3000.1023, not {text:?}"
             ))),
         }
-    }
-
-    /// The database file.
-    pub fn database(&self) -> PathBuf {
-        if self.data.database.as_os_str().is_empty() {
-            return self.data.dir.join("waypost.sqlite");
-        }
-        self.data.database.clone()
     }
 
     /// The file of the key that encrypts secrets at rest.

@@ -121,6 +121,27 @@ pub async fn a_lease_has_one_owner<S: Store>(store: &S) {
     assert_eq!(SessionStore::acquire(store, nobody, "a", at(0), at(1)).await.unwrap(), None);
 }
 
+pub async fn wanted_sessions_that_nobody_holds_are_found<S: Store>(store: &S) {
+    let mut ids = Vec::new();
+    for number in 1..=3 {
+        let wanted = number != 2;
+        let created_at = START.plus(Duration::from_secs(number.into()));
+        let session = Session { wanted, created_at, ..build::session(number) };
+        assert!(SessionStore::insert(store, &session).await.unwrap());
+        ids.push(session.id);
+    }
+    let at = |second| START.plus(Duration::from_secs(second));
+    let unheld = async |second| store.unheld(at(second), 10).await.unwrap();
+    let (first, third) = (ids[0], ids[2]);
+    assert_eq!(unheld(0).await, [first, third], "what should be running, oldest first");
+    assert_eq!(store.unheld(at(0), 1).await.unwrap(), [first]);
+    SessionStore::acquire(store, first, "a", at(0), at(60)).await.unwrap().unwrap();
+    assert_eq!(unheld(59).await, [third]);
+    assert_eq!(unheld(60).await, [first, third], "its owner died");
+    SessionStore::release(store, first, "a").await.unwrap();
+    assert_eq!(unheld(1).await, [first, third]);
+}
+
 pub async fn deleting_takes_everything_along<S: Store>(store: &S) {
     let (gone, stays) = (new_session(store, 1).await, new_session(store, 2).await);
     for (number, id) in [(1, gone), (2, stays)] {

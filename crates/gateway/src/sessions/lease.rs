@@ -1,0 +1,72 @@
+//! The right to connect a session: one owner among all processes.
+
+use std::time::Duration;
+
+use domain::{SessionId, Timestamp, port::StoreResult};
+
+use super::Inner;
+
+/// How long it lasts without a renewal (OpenWA's numbers).
+const LEASE: Duration = Duration::from_secs(60);
+/// Between two renewals.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+/// Until a renewal that failed is tried again.
+const HEARTBEAT_AGAIN: Duration = Duration::from_secs(5);
+
+const TAKEN: &str = "another process has taken it over";
+const TOO_LATE: &str = "its lease could not be renewed in time";
+
+impl Inner {
+    /// Takes or renews the right to connect; `false` when another process has it.
+    pub(crate) async fn renew_lease(&self, id: SessionId) -> StoreResult<bool> {
+        let now = self.ports.clock.now();
+        let epoch =
+            self.ports.sessions.acquire(id, &self.options.node, now, now.plus(LEASE)).await?;
+        Ok(epoch.is_some())
+    }
+
+    /// Gives it back.
+    pub(super) async fn let_go(&self, id: SessionId) {
+        if let Err(error) = self.ports.sessions.release(id, &self.options.node).await {
+            // It runs out by itself.
+            tracing::warn!(session.id = %id, error = &error as &dyn std::error::Error, "a lease was not released");
+        }
+    }
+}
+
+/// The lease of a session that runs.
+pub(super) struct Lease {
+    /// When it is renewed next.
+    pub(super) renew_at: Timestamp,
+    held_until: Timestamp,
+}
+
+impl Lease {
+    /// Taken just now.
+    pub(super) fn taken(now: Timestamp) -> Self {
+        Self { renew_at: now.plus(HEARTBEAT), held_until: now.plus(LEASE) }
+    }
+
+    /// Renews it. An error says why the connection has to end: another process may have one.
+    pub(super) async fn renew(&mut self, inner: &Inner, id: SessionId) -> Result<(), &'static str> {
+        let clock = &inner.ports.clock;
+        let now = clock.now();
+        let renewed = tokio::select! {
+            biased;
+            renewed = inner.renew_lease(id) => renewed,
+            () = clock.sleep_until(self.held_until) => return Err(TOO_LATE),
+        };
+        match renewed {
+            Ok(true) => *self = Self::taken(now),
+            Ok(false) => return Err(TAKEN),
+            Err(error) => {
+                tracing::warn!(session.id = %id, error = &error as &dyn std::error::Error, "lease not renewed");
+                self.renew_at = clock.now().plus(HEARTBEAT_AGAIN);
+                if self.renew_at >= self.held_until {
+                    return Err(TOO_LATE);
+                }
+            }
+        }
+        Ok(())
+    }
+}
