@@ -4,7 +4,10 @@
 //! a handler, and nothing is kept but one page. Handlers that fall too far behind miss the oldest, which is said in the
 //! log; they are no promise. Without a handler nothing is read.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::Duration,
+};
 
 use domain::{
     DeliveryId, SessionId, WebhookId,
@@ -90,10 +93,11 @@ impl Reader {
         let mut known: HashMap<SessionId, Vec<WebhookId>> = HashMap::new();
         for logged in page {
             let draft = &logged.event.draft;
-            if !known.contains_key(&draft.session) {
-                known.insert(draft.session, self.receivers(draft.session).await?);
-            }
-            for webhook in known.get(&draft.session).into_iter().flatten() {
+            let receivers = match known.entry(draft.session) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(self.receivers(draft.session).await?),
+            };
+            for webhook in receivers {
                 let id = DeliveryId::of(draft.id, *webhook);
                 // What was stored is asked, not what the webhooks want by now.
                 if self.webhooks.ports.log.delivery(id).await?.is_none() {

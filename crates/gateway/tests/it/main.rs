@@ -9,6 +9,7 @@ mod health;
 mod house;
 mod inbound;
 mod lanes;
+mod liars;
 mod live;
 mod losses;
 mod policy;
