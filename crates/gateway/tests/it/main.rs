@@ -13,6 +13,7 @@ mod liars;
 mod live;
 mod losses;
 mod policy;
+mod recipes;
 mod registration;
 mod replay;
 mod retries;
