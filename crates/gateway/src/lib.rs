@@ -242,7 +242,7 @@ impl Gateway {
         let webhooks = Webhooks::build(options.webhooks.clone(), &ports, &audit, &supervisor)
             .map_err(StartError::Egress)?;
         let waiters = acks::Waiters::default();
-        let hooks = Hooks::build(ports.clock.clone(), &supervisor);
+        let hooks = webhooks.hooks().clone();
         let media = Media::build(&options.media, &ports, webhooks.egress());
         let sessions =
             Sessions::build(&options, &ports, &supervisor, &webhooks, &waiters, &media, &hooks);

@@ -33,13 +33,15 @@ const BAD_TOKENS_MAX: u32 = 10;
 const CLIENTS_MAX: usize = 10_000;
 
 /// How attempts end, as the label says it.
-const OUTCOMES: [(&str, Option<AttemptErrorKind>); 7] = [
+const OUTCOMES: [(&str, Option<AttemptErrorKind>); 9] = [
     ("delivered", None),
     ("status", Some(AttemptErrorKind::Status)),
     ("timeout", Some(AttemptErrorKind::Timeout)),
     ("connect", Some(AttemptErrorKind::Connect)),
     ("dns", Some(AttemptErrorKind::Dns)),
     ("blocked", Some(AttemptErrorKind::Blocked)),
+    ("cancelled", Some(AttemptErrorKind::Cancelled)),
+    ("hook", Some(AttemptErrorKind::Hook)),
     ("protocol", Some(AttemptErrorKind::Protocol)),
 ];
 

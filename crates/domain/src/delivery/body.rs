@@ -83,17 +83,7 @@ fn thin(event: &Event) -> Value {
 }
 
 fn with_data(event: &Event, delivery: DeliveryId, data: &Value) -> Vec<u8> {
-    let draft = &event.draft;
-    Envelope {
-        event: draft.kind.as_str(),
-        timestamp: draft.occurred_at.iso(),
-        session_id: draft.session.to_string(),
-        idempotency_key: &draft.idempotency_key,
-        delivery_id: delivery.to_string(),
-        data,
-        sequence: Some(event.sequence),
-    }
-    .to_bytes()
+    Envelope::of(event, delivery, data).to_bytes()
 }
 
 /// Several events in one call.

@@ -76,7 +76,7 @@ pub enum DeliveryState {
     Delivered,
     /// Every attempt failed; can be redriven.
     Exhausted,
-    /// Its webhook was deleted or switched off before it could leave.
+    /// Its webhook was deleted or switched off before it could leave, or a handler cancelled it.
     Dropped,
 }
 
@@ -142,6 +142,13 @@ pub struct Attempt {
     pub excerpt: Option<String>,
 }
 
+impl Attempt {
+    /// Whether it says something about the receiver.
+    pub fn is_receivers(&self) -> bool {
+        self.error.as_ref().is_none_or(|error| error.kind.is_receivers())
+    }
+}
+
 /// Most of an answer that is kept per attempt, bytes.
 pub const EXCERPT_BYTES_MAX: usize = 16 * 1024;
 
@@ -161,6 +168,10 @@ pub enum AttemptErrorKind {
     Blocked,
     /// The answer broke off or was not HTTP.
     Protocol,
+    /// Not sent: a handler of `webhook:before` decided that it does not leave.
+    Cancelled,
+    /// Not sent: a handler of `webhook:before` failed, and nothing may leave without it.
+    Hook,
 }
 
 impl AttemptErrorKind {
@@ -173,14 +184,30 @@ impl AttemptErrorKind {
             Self::Dns => "dns",
             Self::Blocked => "blocked",
             Self::Protocol => "protocol",
+            Self::Cancelled => "cancelled",
+            Self::Hook => "hook",
         }
+    }
+
+    /// Whether it says something about the receiver: only then does it count for the breaker and the pause.
+    pub const fn is_receivers(self) -> bool {
+        !matches!(self, Self::Cancelled | Self::Hook)
     }
 
     /// Reads the stored word.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Status, Self::Timeout, Self::Connect, Self::Dns, Self::Blocked, Self::Protocol]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
+        [
+            Self::Status,
+            Self::Timeout,
+            Self::Connect,
+            Self::Dns,
+            Self::Blocked,
+            Self::Protocol,
+            Self::Cancelled,
+            Self::Hook,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == text)
     }
 }
 

@@ -60,16 +60,7 @@ pub struct Event {
 impl Event {
     /// The exact body of a delivery: OpenWA's six keys, then ours. The same bytes on every try.
     pub fn envelope(&self, delivery: DeliveryId) -> Vec<u8> {
-        let body = Envelope {
-            event: self.draft.kind.as_str(),
-            timestamp: self.draft.occurred_at.iso(),
-            session_id: self.draft.session.to_string(),
-            idempotency_key: &self.draft.idempotency_key,
-            delivery_id: delivery.to_string(),
-            data: &self.draft.data,
-            sequence: Some(self.sequence),
-        };
-        body.to_bytes()
+        Envelope::of(self, delivery, &self.draft.data).to_bytes()
     }
 }
 
@@ -94,7 +85,21 @@ pub struct Envelope<'a> {
     pub sequence: Option<u64>,
 }
 
-impl Envelope<'_> {
+impl<'a> Envelope<'a> {
+    /// The body of a delivery of an event, with this in place of its data.
+    pub fn of(event: &'a Event, delivery: DeliveryId, data: &'a Value) -> Self {
+        let draft = &event.draft;
+        Self {
+            event: draft.kind.as_str(),
+            timestamp: draft.occurred_at.iso(),
+            session_id: draft.session.to_string(),
+            idempotency_key: &draft.idempotency_key,
+            delivery_id: delivery.to_string(),
+            data,
+            sequence: Some(event.sequence),
+        }
+    }
+
     /// The bytes to sign and send.
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("strings, numbers and JSON values always serialise")

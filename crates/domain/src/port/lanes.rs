@@ -21,7 +21,7 @@ pub enum Verdict {
     RetryAt(Timestamp),
     /// No attempt is left.
     Exhausted,
-    /// The webhook is gone or switched off; no attempt was made.
+    /// It does not leave: the webhook is gone or switched off, or a handler cancelled it; then the try says why.
     Dropped,
     /// The receiver is gone for good (410): the webhook is switched off, `webhook.disabled` is told, and the delivery
     /// stays first in its lane in case the webhook is switched on again. The claim ends.
@@ -95,7 +95,8 @@ pub trait DeliveryQueue: Send + Sync + 'static {
     /// the claim is lost. What it gives counts as claimed.
     async fn more(&self, lane: &LaneId, epoch: u64, window: u32) -> StoreResult<Vec<Delivery>>;
 
-    /// Records a result, durably, with what it does to the health of the webhook.
+    /// Records a result, durably, with what it does to the health of the webhook: nothing unless its try
+    /// [says something about the receiver](crate::delivery::Attempt::is_receivers).
     async fn settle(&self, settlement: Settlement) -> StoreResult<Settled>;
 
     /// Extends a claim; `false` when it is lost.

@@ -16,6 +16,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use domain::delivery::{AttemptErrorKind, EXCERPT_BYTES_MAX};
 use http::HeaderMap;
+use tokio::time::Instant;
 use url::{Host, Url};
 
 pub use address::is_public;
@@ -24,6 +25,8 @@ use resolver::{Blocked, Resolver};
 
 /// Longest wait for a connection, inside the whole deadline.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Longest wait for the body of an answer, inside the whole deadline: it is read for people alone.
+const BODY_LIMIT: Duration = Duration::from_secs(2);
 /// Idle connections kept per host.
 const IDLE_PER_HOST: usize = 64;
 
@@ -133,7 +136,8 @@ impl Egress {
         if public { Ok(()) } else { Err(EgressError::blocked()) }
     }
 
-    /// POSTs a body and reads the answer, all within `limit`.
+    /// POSTs a body and reads the answer, all within `limit`. The status is the answer: a body that lies about its length,
+    /// breaks off or never ends changes nothing, it only ends the connection.
     ///
     /// # Errors
     /// [`EgressError`]; an HTTP status is never an error here.
@@ -156,13 +160,11 @@ impl Egress {
         body: Bytes,
         limit: Duration,
     ) -> Result<Answer, EgressError> {
-        let call = async {
-            let request = self.client.post(url.clone()).headers(headers).body(body);
-            let answer = request.send().await.map_err(|error| describe(&error))?;
-            read(answer).await
-        };
-        match tokio::time::timeout(limit, call).await {
-            Ok(done) => done,
+        let end = Instant::now() + limit;
+        let request = self.client.post(url.clone()).headers(headers).body(body);
+        match tokio::time::timeout_at(end, request.send()).await {
+            Ok(Ok(answer)) => Ok(read(answer, end.min(Instant::now() + BODY_LIMIT)).await),
+            Ok(Err(error)) => Err(describe(&error)),
             Err(_) => {
                 let text = format!("no answer within {} ms", limit.as_millis());
                 Err(EgressError::new(AttemptErrorKind::Timeout, &text))
@@ -179,22 +181,16 @@ fn is_local_name(name: &str) -> bool {
     })
 }
 
-async fn read(mut answer: reqwest::Response) -> Result<Answer, EgressError> {
+async fn read(mut answer: reqwest::Response, end: Instant) -> Answer {
     let status = answer.status().as_u16();
     let retry_after = answer.headers().get(http::header::RETRY_AFTER);
     let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();
     while body.len() < EXCERPT_BYTES_MAX {
-        match answer.chunk().await {
-            Ok(Some(chunk)) => {
-                body.extend_from_slice(&chunk[..chunk.len().min(EXCERPT_BYTES_MAX - body.len())]);
-            }
-            Ok(None) => break,
-            // The status is the answer; what is left of a body that breaks off changes nothing.
-            Err(_) => break,
-        }
+        let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(end, answer.chunk()).await else { break };
+        body.extend_from_slice(&chunk[..chunk.len().min(EXCERPT_BYTES_MAX - body.len())]);
     }
-    Ok(Answer { status, body, retry_after })
+    Answer { status, body, retry_after }
 }
 
 fn describe(error: &reqwest::Error) -> EgressError {

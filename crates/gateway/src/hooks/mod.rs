@@ -4,11 +4,15 @@
 //! `message:sending` (may change the input or block it) → the row is stored as pending (`message:persisted`) → WhatsApp →
 //! `message:sent` or `message:failed`. What comes in: `message:received` and `message:ack`, after their commit.
 //!
+//! # Order around a delivery
+//! The delivery is stored with its event (`webhook:queued`) → before every try `webhook:before` (may change the event's
+//! data or cancel the delivery) → the call → `webhook:delivered`, or at the end of the tries `webhook:error`.
+//!
 //! # Rules
 //! Handlers of a point run one after another, lower priority first, each within its own limit of time. Every handler says
 //! what its failure (an error, a panic, its limit) means: [`OnFailure::Open`] goes on as if it had not been there,
-//! [`OnFailure::Closed`] blocks what it was asked about. Blocking has an effect on `message:sending` alone; elsewhere it
-//! ends the round. A handler that causes its own point again (it sends, while it is asked about a send) is left out of
+//! [`OnFailure::Closed`] blocks what it was asked about. Blocking has an effect on `message:sending` and `webhook:before`
+//! alone; elsewhere it ends the round. A handler that causes its own point again (it sends, while it is asked about a send) is left out of
 //! the inner round; all the others are asked.
 
 mod round;
@@ -16,14 +20,14 @@ mod round;
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use domain::{Clock, SessionId, Timestamp, time::BoxFuture};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::{Policy, Supervisor};
 
@@ -51,6 +55,14 @@ pub enum HookPoint {
     MessageAck,
     /// A row was stored: `{ sessionId, message }`.
     MessagePersisted,
+    /// Before every try of a delivery: `{ sessionId, event, webhookId, payload }`; `payload.data` may be changed.
+    WebhookBefore,
+    /// A delivery was stored: `{ sessionId, event, webhookId, deliveryId }`.
+    WebhookQueued,
+    /// A 2xx was recorded: `{ sessionId, event, webhookId, deliveryId, statusCode, responseTime, attempt }`.
+    WebhookDelivered,
+    /// The last try failed: `{ sessionId, event, webhookId, deliveryId, error, attempt }`.
+    WebhookError,
 }
 
 impl HookPoint {
@@ -63,7 +75,16 @@ impl HookPoint {
             Self::MessageReceived => "message:received",
             Self::MessageAck => "message:ack",
             Self::MessagePersisted => "message:persisted",
+            Self::WebhookBefore => "webhook:before",
+            Self::WebhookQueued => "webhook:queued",
+            Self::WebhookDelivered => "webhook:delivered",
+            Self::WebhookError => "webhook:error",
         }
+    }
+
+    /// Its place in a set of points.
+    const fn bit(self) -> u32 {
+        1 << self as u32
     }
 }
 
@@ -136,6 +157,10 @@ pub struct Hooks {
 struct Inner {
     clock: Arc<dyn Clock>,
     handlers: Mutex<Vec<(HandlerId, Handler)>>,
+    /// The points that have handlers, so that asking about one that has none costs a load.
+    points: AtomicU32,
+    /// Told of every registration.
+    registered: Notify,
     next: AtomicU64,
     dropped: AtomicU64,
 }
@@ -153,6 +178,8 @@ impl Hooks {
         let inner = Arc::new(Inner {
             clock,
             handlers: Mutex::default(),
+            points: AtomicU32::default(),
+            registered: Notify::default(),
             next: AtomicU64::default(),
             dropped: AtomicU64::default(),
         });
@@ -171,22 +198,45 @@ impl Hooks {
         let mut handlers = self.inner.lock();
         let place = handlers.partition_point(|(_, other)| other.priority <= handler.priority);
         handlers.insert(place, (id, handler));
+        self.inner.note_points(&handlers);
+        drop(handlers);
+        self.inner.registered.notify_one();
         id
     }
 
     /// Removes a handler; a round that has begun may still ask it.
     pub fn unregister(&self, id: HandlerId) {
-        self.inner.lock().retain(|(other, _)| *other != id);
+        let mut handlers = self.inner.lock();
+        handlers.retain(|(other, _)| *other != id);
+        self.inner.note_points(&handlers);
     }
 
     /// Whether anybody is to be asked at a point: without handlers nobody builds the data.
     pub(crate) fn listens(&self, point: HookPoint) -> bool {
-        self.inner.lock().iter().any(|(_, handler)| handler.point == point)
+        self.inner.points.load(Ordering::Acquire) & point.bit() != 0
+    }
+
+    /// Completes when a point has a handler. Only one task may wait.
+    pub(crate) async fn has_listener(&self, point: HookPoint) {
+        while !self.listens(point) {
+            self.inner.registered.notified().await;
+        }
     }
 
     /// Asks all handlers of a point and waits for them.
     pub(crate) async fn ask(&self, point: HookPoint, session: SessionId, data: Value) -> Verdict {
-        self.inner.ask(point, session, data).await
+        self.inner.ask(point, session, data, |_| true).await
+    }
+
+    /// Like [`ask`](Self::ask); a handler that leaves data that cannot be used has failed, and the data before it holds.
+    pub(crate) async fn ask_usable(
+        &self,
+        point: HookPoint,
+        session: SessionId,
+        data: Value,
+        usable: fn(&Value) -> bool,
+    ) -> Verdict {
+        self.inner.ask(point, session, data, usable).await
     }
 
     /// Tells the handlers of a point later, from a task of its own; never waits.
@@ -209,6 +259,11 @@ impl Inner {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(HandlerId, Handler)>> {
         self.handlers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn note_points(&self, handlers: &[(HandlerId, Handler)]) {
+        let points = handlers.iter().fold(0, |points, (_, handler)| points | handler.point.bit());
+        self.points.store(points, Ordering::Release);
+    }
 }
 
 async fn tell(
@@ -222,6 +277,6 @@ async fn tell(
             () = stopping.cancelled() => return,
         };
         let Some(Notification { point, session, data }) = next else { return };
-        let _ = inner.ask(point, session, data).await;
+        let _ = inner.ask(point, session, data, |_| true).await;
     }
 }

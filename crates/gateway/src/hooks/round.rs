@@ -22,6 +22,18 @@ pub(crate) struct Verdict {
     pub(crate) changed: bool,
     /// Why it was stopped, if it was.
     pub(crate) blocked: Option<String>,
+    /// It was stopped by the failure of a handler, not by its decision.
+    pub(crate) failed: bool,
+}
+
+impl Verdict {
+    fn fail(&mut self, handler: &Handler, why: &str) {
+        let hook = handler.point.as_str();
+        tracing::warn!(hook, handler = %handler.name, error = %why, "a handler failed");
+        if handler.on_failure == OnFailure::Closed {
+            (self.blocked, self.failed) = (Some(format!("{} failed", handler.name)), true);
+        }
+    }
 }
 
 /// Which handlers run around a piece of code; carried over to tasks that go on with its work.
@@ -46,7 +58,13 @@ impl Within {
 }
 
 impl Inner {
-    pub(super) async fn ask(&self, point: HookPoint, session: SessionId, data: Value) -> Verdict {
+    pub(super) async fn ask(
+        &self,
+        point: HookPoint,
+        session: SessionId,
+        data: Value,
+        usable: fn(&Value) -> bool,
+    ) -> Verdict {
         let within = Within::here();
         let asked: Vec<(HandlerId, Handler)> = {
             let handlers = self.lock();
@@ -55,7 +73,7 @@ impl Inner {
             };
             handlers.iter().filter(is_asked).cloned().collect()
         };
-        let mut verdict = Verdict { data, changed: false, blocked: None };
+        let mut verdict = Verdict { data, changed: false, blocked: None, failed: false };
         let at = self.clock.now();
         for (id, handler) in asked {
             let context = HookContext { point, session, at, data: verdict.data.clone() };
@@ -63,14 +81,14 @@ impl Inner {
             inside.0.push((id, point));
             match inside.run(self.one(&handler, context)).await {
                 Ok(HookResult::Continue) => {}
-                Ok(HookResult::Replace(data)) => (verdict.data, verdict.changed) = (data, true),
-                Ok(HookResult::Block(why)) => verdict.blocked = Some(why),
-                Ok(HookResult::Failed(why)) | Err(why) => {
-                    tracing::warn!(hook = point.as_str(), handler = %handler.name, error = %why, "a handler failed");
-                    if handler.on_failure == OnFailure::Closed {
-                        verdict.blocked = Some(format!("{} failed", handler.name));
-                    }
+                Ok(HookResult::Replace(data)) if usable(&data) => {
+                    (verdict.data, verdict.changed) = (data, true);
                 }
+                Ok(HookResult::Replace(_)) => {
+                    verdict.fail(&handler, "it left data that cannot be used");
+                }
+                Ok(HookResult::Block(why)) => verdict.blocked = Some(why),
+                Ok(HookResult::Failed(why)) | Err(why) => verdict.fail(&handler, &why),
             }
             if verdict.blocked.is_some() {
                 break;

@@ -84,7 +84,7 @@ impl Dispatcher {
         self.supervisor.spawn(format!("lane/{}", claimed.lane), Policy::Once, async move {
             lane::run(&webhooks, claimed, until, &stopping).await;
             drop(room);
-            webhooks.wake();
+            webhooks.wake.notify_one();
         });
     }
 

@@ -1,11 +1,10 @@
 //! The deliveries of one claimed lane, one after another.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use domain::{
     Timestamp,
-    delivery::{Attempt, ClaimedLane, Delivery, Policy},
+    delivery::{Attempt, AttemptError, AttemptErrorKind, ClaimedLane, Delivery, Policy},
     port::{Settled, Settlement, Verdict},
     webhook::Webhook,
 };
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Webhooks, dispatcher::WINDOW, outcome, request};
+use crate::egress::{Answer, EgressError};
 
 /// Between two tries to record a result.
 const RECORD_AGAIN: Duration = Duration::from_millis(200);
@@ -28,6 +28,14 @@ enum Next {
     GiveBack,
     /// The claim is over or lost.
     LetGo,
+}
+
+/// What a call came to, and for how many deliveries.
+struct Tried {
+    outcome: Result<Answer, EgressError>,
+    at: Timestamp,
+    duration: Duration,
+    count: usize,
 }
 
 /// One claim and what is known of its lane.
@@ -109,29 +117,59 @@ impl Run<'_> {
     }
 
     async fn deliver(&self, waiting: &[Delivery]) -> Next {
-        // Read again for each try: a changed URL or secret applies at once.
+        let (mut webhook, mut policy) = match self.receiver().await {
+            Ok(receiver) => receiver,
+            Err(end) => return end,
+        };
+        let batch = |policy: &Policy| usize::try_from(policy.batch_size).unwrap_or(1);
+        let mut leaving = Cow::Borrowed(&waiting[..batch(&policy).min(waiting.len())]);
+        if self.webhooks.asks_before() {
+            let (at, began) = (self.webhooks.ports.clock.now(), Instant::now());
+            // Before there is a place for the call: a handler that takes long keeps nobody else from his.
+            leaving = match self.holding(self.webhooks.ask_before(&waiting[..leaving.len()])).await
+            {
+                Ok(Ok(leaving)) => leaving,
+                Ok(Err(stop)) => {
+                    let tried =
+                        Tried { outcome: Err(stop), at, duration: began.elapsed(), count: 1 };
+                    return self.conclude(&webhook, &policy, waiting, tried).await;
+                }
+                Err(end) => return end,
+            };
+            // And what holds for the webhook may be something else by now.
+            (webhook, policy) = match self.receiver().await {
+                Ok(receiver) => receiver,
+                Err(end) => return end,
+            };
+        }
+        if !self.in_pace(&policy, self.webhooks.ports.clock.now()).await {
+            return Next::GiveBack;
+        }
+        let most = batch(&policy).min(leaving.len());
+        self.attempt(&webhook, &policy, &leaving[..most]).await
+    }
+
+    /// The webhook and its policy, if it may be called now. Read again for each try: a changed URL or secret applies at
+    /// once.
+    async fn receiver(&self) -> Result<(Arc<Webhook>, Policy), Next> {
         let webhook = match self.webhooks.ports.queue.receiver(self.claimed.webhook).await {
             Ok(Some(webhook)) => webhook,
             // Deleted with its lanes: nothing is left to record.
-            Ok(None) => return Next::LetGo,
+            Ok(None) => return Err(Next::LetGo),
             Err(error) => {
                 // Not given back: the lane is tried again when the lease ends, not at once and for ever.
                 tracing::warn!(webhook.id = %self.claimed.webhook, error = &error as &dyn std::error::Error,
                     "a webhook could not be read");
-                return Next::LetGo;
+                return Err(Next::LetGo);
             }
         };
         let now = self.webhooks.ports.clock.now();
         // Another lane may have opened the breaker meanwhile.
         if !webhook.active || webhook.health.lanes_max(now) == Some(0) {
-            return Next::GiveBack;
+            return Err(Next::GiveBack);
         }
         let policy = webhook.policy(self.webhooks.policy_defaults());
-        if !self.in_pace(&policy, now).await {
-            return Next::GiveBack;
-        }
-        let most = usize::try_from(policy.batch_size).unwrap_or(1).min(waiting.len());
-        self.attempt(&webhook, &policy, &waiting[..most]).await
+        Ok((webhook, policy))
     }
 
     /// `false` when the webhook's rate is used up: nothing of it is claimed until there is room again.
@@ -156,11 +194,23 @@ impl Run<'_> {
         let doubtful = head.attempts > 0 || webhook.health.is_failing();
         let call = self.call(webhook, policy, deliveries);
         let called = self.webhooks.slots.run(webhook.id, doubtful, call);
-        let (outcome, at, duration, count) = match self.holding(called).await {
-            Ok(Some(called)) => called,
-            Ok(None) => return Next::GiveBack,
-            Err(end) => return end,
-        };
+        match self.holding(called).await {
+            Ok(Some(tried)) => self.conclude(webhook, policy, deliveries, tried).await,
+            Ok(None) => Next::GiveBack,
+            Err(end) => end,
+        }
+    }
+
+    /// Decides what follows a try, and records it.
+    async fn conclude(
+        &self,
+        webhook: &Webhook,
+        policy: &Policy,
+        deliveries: &[Delivery],
+        tried: Tried,
+    ) -> Next {
+        let head = &deliveries[0];
+        let Tried { outcome, at, duration, count } = tried;
         let now = self.webhooks.ports.clock.now();
         let fraction = self.webhooks.ports.entropy.fraction();
         let verdict = outcome::decide(&outcome, policy, head, at, now, fraction);
@@ -192,21 +242,16 @@ impl Run<'_> {
         }
     }
 
-    async fn call(
-        &self,
-        webhook: &Webhook,
-        policy: &Policy,
-        deliveries: &[Delivery],
-    ) -> (Result<crate::egress::Answer, crate::egress::EgressError>, Timestamp, Duration, usize)
-    {
+    async fn call(&self, webhook: &Webhook, policy: &Policy, deliveries: &[Delivery]) -> Tried {
         let (at, began) = (self.webhooks.ports.clock.now(), Instant::now());
         let most = self.webhooks.options.max_payload_bytes;
         let Some((call, count)) = request::Call::of(deliveries, most, at) else {
-            return (Err(crate::egress::EgressError::blocked()), at, Duration::ZERO, 1);
+            let outcome = Err(EgressError::blocked());
+            return Tried { outcome, at, duration: Duration::ZERO, count: 1 };
         };
         let outlet = &*self.webhooks.outlet;
         let outcome = request::send(outlet, webhook, call, policy.timeout).await;
-        (outcome, at, began.elapsed(), count)
+        Tried { outcome, at, duration: began.elapsed(), count }
     }
 
     /// Records the results before anything else of the lane leaves.
@@ -222,6 +267,11 @@ impl Run<'_> {
         });
         // All of a batch in one commit.
         let settled = futures::future::join_all(settlements).await;
+        for (delivery, settled) in deliveries.iter().zip(&settled) {
+            if settled.is_recorded() {
+                self.webhooks.tell_recorded(delivery, attempt, verdict);
+            }
+        }
         if settled.contains(&Settled::Lost) {
             return Next::LetGo;
         }
@@ -255,6 +305,9 @@ fn log(webhook: &Webhook, delivery: &Delivery, attempt: &Attempt, verdict: &Verd
     match &attempt.error {
         None => {
             tracing::debug!(webhook.id = %webhook.id, delivery.id = %delivery.id, duration_ms, "delivered");
+        }
+        Some(AttemptError { kind: AttemptErrorKind::Cancelled, text }) => {
+            tracing::info!(webhook.id = %webhook.id, delivery.id = %delivery.id, reason = text, "a delivery was cancelled");
         }
         Some(error) => {
             let exhausted = *verdict == Verdict::Exhausted;

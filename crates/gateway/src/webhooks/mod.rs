@@ -4,6 +4,7 @@
 //! - A webhook is a row; its deliveries exist from the commit of their event on.
 //! - The *dispatcher* claims lanes that are due, as many as there is room for.
 //! - A *lane run* sends the deliveries of one claimed lane, one after another, and records each result before the next.
+//! - [`handlers`] asks and tells code of this process about deliveries, [`queued`] of those that were stored.
 //! - [`slots`] are the places of calls under way, [`pace`] the rates of webhooks, [`outcome`] decides what follows a call.
 //! - The [`Outlet`] is the way out.
 //!
@@ -14,12 +15,14 @@
 
 mod check;
 mod dispatcher;
+mod handlers;
 mod lane;
 mod log;
 mod outcome;
 mod outlet;
 mod pace;
 mod ping;
+mod queued;
 mod registration;
 mod replay;
 mod request;
@@ -33,7 +36,7 @@ use tokio::sync::Notify;
 pub use replay::{RedriveError, Redriven, Replayed};
 
 use crate::{
-    Audit, Ports, Supervisor,
+    Audit, Hooks, Ports, Supervisor,
     egress::{Egress, EgressBuildError, EgressPolicy},
     metrics::Meter,
 };
@@ -96,6 +99,9 @@ pub struct Webhooks {
     slots: Slots,
     pace: Arc<Pace>,
     wake: Arc<Notify>,
+    /// Deliveries were stored, for those who want to know of it.
+    stored: Arc<Notify>,
+    hooks: Hooks,
     turns: replay::Turns,
     meter: Meter,
     audit: Audit,
@@ -147,11 +153,14 @@ impl Webhooks {
             outlet,
             pace: Arc::default(),
             wake: Arc::default(),
+            stored: Arc::default(),
+            hooks: Hooks::build(ports.clock.clone(), supervisor),
             turns: replay::Turns::new(supervisor),
             meter: Meter::default(),
             audit: audit.clone(),
         };
         dispatcher::start(&webhooks, supervisor);
+        queued::start(&webhooks, supervisor);
         webhooks
     }
 
@@ -165,9 +174,15 @@ impl Webhooks {
         self.egress.clone()
     }
 
+    /// The one registry of hooks, for every part.
+    pub fn hooks(&self) -> &Hooks {
+        &self.hooks
+    }
+
     /// Deliveries were stored: the dispatcher looks now. A lost wake-up costs at most one sweep.
     pub fn wake(&self) {
         self.wake.notify_one();
+        self.stored.notify_one();
     }
 
     /// What holds where a webhook says nothing.

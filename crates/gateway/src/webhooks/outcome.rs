@@ -30,9 +30,13 @@ pub(super) fn decide(
         Some(GONE) => return Verdict::Disabled,
         _ => {}
     }
+    let error = outcome.as_ref().err().map(|error| error.kind);
+    if error == Some(AttemptErrorKind::Cancelled) {
+        return Verdict::Dropped;
+    }
     let asked = outcome.as_ref().ok().and_then(|answer| answer.retry_after.as_deref());
     let asked = asked.and_then(|text| retry_after(text, now));
-    let hint = Hint::of(status, outcome.as_ref().err().map(|error| error.kind), asked);
+    let hint = Hint::of(status, error, asked);
     let progress = Progress {
         attempts: delivery.attempts + 1,
         first_at: delivery.first_tried_at.unwrap_or(at),

@@ -16,7 +16,7 @@ use domain::{
         DeliveryRecord, FailureQuery, NewReplay, REPLAY_BATCH_MAX, ReplayCandidate, ReplayChoice,
         ReplaySelection, replay_lane,
     },
-    port::{StoreError, StoreResult},
+    port::{StoreError, StoreResult, Verdict},
     webhook::Webhook,
 };
 use futures::StreamExt as _;
@@ -27,7 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Webhooks, outcome, request};
-use crate::{Policy, Supervisor};
+use crate::{Policy, Supervisor, hooks::HookPoint};
 
 /// Lanes that a redrive tries at once.
 const REDRIVE_AT_ONCE: usize = 4;
@@ -186,13 +186,23 @@ impl Webhooks {
             return Ok(());
         }
         let count = meant.len() as u64;
+        let listens = self.hooks.listens(HookPoint::WebhookQueued);
+        let mut told = Vec::new();
         let replay = |candidate: ReplayCandidate| {
             let id = DeliveryId::new(&*self.ports.entropy);
             let lane = replay_lane(webhook, &candidate.event.draft, id);
+            if listens {
+                told.push((id, candidate.event.clone()));
+            }
             NewReplay { id, event: candidate.event.draft.id, lane }
         };
         let replays = meant.into_iter().map(replay).collect();
         let stored = self.ports.log.replay(webhook.id, replays).await?;
+        for (id, event) in told {
+            if stored == count || self.ports.log.delivery(id).await?.is_some() {
+                self.tell_replayed(&event.draft, webhook.id, id);
+            }
+        }
         done.enqueued += stored;
         done.skipped += count.saturating_sub(stored);
         self.wake();
@@ -291,21 +301,29 @@ impl Webhooks {
         };
         let (at, began) = (self.ports.clock.now(), Instant::now());
         let most = self.options.max_payload_bytes;
-        let Some((call, _)) = request::Call::of(std::slice::from_ref(&delivery), most, at) else {
-            return Ok(Fate::Skipped);
-        };
-        let limit = webhook.policy(self.policy_defaults()).timeout;
-        let call = request::send(&*self.outlet, webhook, call, limit);
-        // It failed before: it stands among the doubtful ones.
-        let Some(answer) = self.slots.run(webhook.id, true, call).await else {
-            return Ok(Fate::Skipped);
+        let answer = match self.ask_before(std::slice::from_ref(&delivery)).await {
+            Err(stop) => Err(stop),
+            Ok(leaving) => {
+                let Some((call, _)) = request::Call::of(&leaving, most, at) else {
+                    return Ok(Fate::Skipped);
+                };
+                let limit = webhook.policy(self.policy_defaults()).timeout;
+                let call = request::send(&*self.outlet, webhook, call, limit);
+                // It failed before: it stands among the doubtful ones.
+                let Some(answer) = self.slots.run(webhook.id, true, call).await else {
+                    return Ok(Fate::Skipped);
+                };
+                answer
+            }
         };
         let attempt = outcome::describe(answer, at, began.elapsed());
         self.meter.attempt(&attempt);
         let delivered = attempt.error.is_none();
-        if !self.ports.log.redriven(webhook.id, replay, attempt).await? {
+        if !self.ports.log.redriven(webhook.id, replay, attempt.clone()).await? {
             return Ok(Fate::Skipped);
         }
+        let verdict = if delivered { Verdict::Delivered } else { Verdict::Exhausted };
+        self.tell_recorded(&delivery, &attempt, &verdict);
         Ok(if delivered { Fate::Delivered } else { Fate::Failed })
     }
 }

@@ -3,14 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails to set up has failed")]
 
 mod api_keys;
+mod delivery_hooks;
 mod egress;
 mod health;
 mod house;
 mod inbound;
 mod lanes;
+mod liars;
 mod live;
 mod losses;
 mod policy;
+mod recipes;
 mod registration;
 mod replay;
 mod retries;

@@ -15,7 +15,8 @@ use crate::house::{House, to_send, until};
 
 type Log = Arc<Mutex<Vec<String>>>;
 
-fn handler<F>(
+/// A handler that fails open.
+pub fn handler<F>(
     name: &str,
     point: HookPoint,
     priority: i32,

@@ -132,7 +132,8 @@ impl State {
 
     /// What the outcome does to the webhook.
     fn judge(&mut self, id: WebhookId, settlement: &Settlement) {
-        let Some(attempt) = &settlement.attempt else { return };
+        let attempt = settlement.attempt.as_ref().filter(|attempt| attempt.is_receivers());
+        let Some(attempt) = attempt else { return };
         let Some(webhook) = self.webhooks.get_mut(&id) else { return };
         let (success, ended) =
             (settlement.verdict == Verdict::Delivered, attempt.at.plus(attempt.duration));
