@@ -6,7 +6,11 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
-use super::{ConfigError, env::Secrets, size};
+use super::{
+    ConfigError,
+    env::{ClockRate, Secrets},
+    size,
+};
 
 /// Everything. The fields are explained in `config.default.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,6 +30,9 @@ pub struct Settings {
     pub whatsapp: WhatsApp,
     #[serde(skip)]
     pub secrets: Secrets,
+    /// Only for tests.
+    #[serde(skip)]
+    pub clock_rate: Option<ClockRate>,
 }
 
 /// `[server]`
