@@ -126,7 +126,7 @@ async fn begin(stage: &Stage, printer: &Printer, session: SessionId) -> anyhow::
     let taken = stage.api.call(Method::POST, &path, Some(order(&people)), 202).await?;
     printer.step(
         "batch stored",
-        &format!("{} messages, {}", taken["totalMessages"], taken["batchId"]),
+        &format!("{} messages, {}", taken["totalMessages"], text(&taken, "batchId")?),
     );
     Ok(format!("/sessions/{session}/messages/batch/{BATCH}"))
 }
@@ -159,7 +159,7 @@ async fn watch(stage: &Stage, printer: &Printer, path: &str) -> anyhow::Result<(
 async fn cancel(stage: &Stage, printer: &Printer, path: &str) -> anyhow::Result<Value> {
     let cancelled = stage.api.call(Method::POST, &format!("{path}/cancel"), None, 200).await?;
     ensure!(cancelled["status"] == "cancelled", "it was not cancelled: {cancelled}");
-    printer.step("cancelled", "the wait ended at once; nothing more is begun");
+    printer.step("cancelled", "nothing more is begun");
     let settled =
         until(stage, "what was in flight did not settle", &format!("{path}?all=true"), |batch| {
             batch["progress"]["pending"] == 0
