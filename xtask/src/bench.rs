@@ -24,6 +24,12 @@ pub enum Bench {
         /// Only these: rate, backlog, latency, isolation
         only: Vec<String>,
     },
+    /// How late the messages of 200 batches on 200 sessions go out, and the memory that takes
+    Bulk {
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Runs a benchmark on the release build, on request beside PostgreSQL and Redis.
@@ -46,6 +52,11 @@ fn command(bench: Bench) -> Command {
             // Cargo adds `--bench` of its own.
             command.args(json.then_some("--json")).args(only);
             command
+        }
+        Bench::Bulk { json } => {
+            let mut command = cargo(&["bench", "-q", "-p", "gateway", "--bench", "bulk", "--"]);
+            command.args(json.then_some("--json"));
+            must(command)
         }
     }
 }

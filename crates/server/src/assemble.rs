@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use domain::{Entropy, pacing::PacingRules};
+use domain::{Clock, Entropy, pacing::PacingRules};
 use gateway::{
     BulkOptions, Gateway, LiveOptions, MediaOptions, Options, Ports, RetentionOptions, SendOptions,
     webhooks::WebhookOptions,
@@ -14,7 +14,7 @@ use whatsapp::{Engine, EngineOptions, MediaEndpoint};
 use crate::{
     config::{ConfigError, DatabaseTarget, Settings},
     first_key,
-    system::{SystemClock, SystemEntropy, resident_bytes},
+    system::{FastClock, SystemClock, SystemEntropy, resident_bytes},
 };
 
 /// What runs, and what has to be closed at the end.
@@ -73,10 +73,18 @@ fn media_files(settings: &Settings) -> anyhow::Result<FolderMedia> {
     FolderMedia::open(&dir).with_context(|| format!("media.dir: cannot use {}", dir.display()))
 }
 
+/// The clock of the rules. The engine keeps the real one: the network's times are real.
+fn clock(settings: &Settings) -> Arc<dyn Clock> {
+    match settings.clock_rate {
+        Some(rate) => Arc::new(FastClock::announced(rate)),
+        None => Arc::new(SystemClock),
+    }
+}
+
 /// All ports, on the real clock, the real randomness and one store.
 fn ports(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Ports> {
     Ok(Ports {
-        clock: Arc::new(SystemClock),
+        clock: clock(settings),
         entropy: Arc::new(SystemEntropy),
         ledger: Arc::new(store.clone()),
         sessions: Arc::new(store.clone()),

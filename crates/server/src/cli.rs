@@ -28,7 +28,7 @@ pub struct Cli {
 pub enum Command {
     /// Run the gateway on the real WhatsApp network (the default)
     Serve,
-    /// Play a conversation on a simulated network, then stay up to try the API by hand
+    /// Play a story on a simulated network, then stay up to try the API by hand
     Sandbox(SandboxOptions),
     /// Manage API keys on this machine, without the HTTP API
     #[command(subcommand)]
@@ -41,6 +41,10 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct SandboxOptions {
+    /// What is played
+    #[arg(long, value_enum, default_value_t = Story::Conversation)]
+    pub story: Story,
+
     /// End after the story: exit code 0 only if every step really happened
     #[arg(long)]
     pub once: bool,
@@ -52,6 +56,14 @@ pub struct SandboxOptions {
     /// Folder for the sandbox's ledger and keys, emptied at each start
     #[arg(long, default_value = "data/sandbox", value_name = "DIR")]
     pub dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Story {
+    /// A message to a contact, and the answer
+    Conversation,
+    /// A message to twelve people, cancelled on the way
+    Bulk,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use domain::{Clock, Entropy, Timestamp, time::BoxFuture};
 use rand::Rng as _;
 
+use crate::config::ClockRate;
+
 /// The operating system's clock.
 pub struct SystemClock;
 
@@ -18,6 +20,48 @@ impl Clock for SystemClock {
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<()> {
         let wait = at.since(self.now());
         Box::pin(tokio::time::sleep(wait))
+    }
+}
+
+/// A clock that runs faster than time, for tests of the whole program.
+///
+/// It depends on nothing but the real time, so it goes on over a restart and never back.
+pub struct FastClock(pub ClockRate);
+
+impl FastClock {
+    /// Every start says that the times of this process are not real.
+    pub fn announced(rate: ClockRate) -> Self {
+        if rate.rate != 1 {
+            tracing::warn!(
+                rate = rate.rate,
+                "WAYPOST_CLOCK_RATE: the clock runs too fast; every time, limit and pace of this process is wrong. Only for tests"
+            );
+        }
+        Self(rate)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the other place that reads the wall clock")]
+    fn real_micros() -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    }
+
+    fn at(&self, real_micros: i64) -> Timestamp {
+        let ClockRate { rate, since_millis } = self.0;
+        let since = real_micros.saturating_sub(since_millis.saturating_mul(1000));
+        let passed = since.saturating_mul(i64::from(rate)).div_euclid(1000);
+        Timestamp::from_millis(since_millis.saturating_add(passed))
+    }
+}
+
+impl Clock for FastClock {
+    fn now(&self) -> Timestamp {
+        self.at(Self::real_micros())
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<()> {
+        // The timer of the runtime counts milliseconds and never ends early.
+        Box::pin(tokio::time::sleep(at.since(self.now()) / self.0.rate))
     }
 }
 
@@ -37,4 +81,25 @@ pub fn resident_bytes() -> u64 {
         .ok()
         .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
     pages.unwrap_or(0) * 4096
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fast_clock_depends_on_the_real_time_alone() {
+        let rate = ClockRate { rate: 20, since_millis: 1_000_000 };
+        let at = |real_millis: i64| FastClock(rate).at(real_millis * 1000).millis();
+        assert_eq!(at(1_000_000), 1_000_000);
+        assert_eq!(at(1_000_050), 1_001_000);
+        assert_eq!(at(999_999), 999_980, "before its beginning it runs at its rate as well");
+    }
+
+    #[test]
+    fn at_rate_one_it_shows_the_real_time() {
+        let clock = FastClock(ClockRate { rate: 1, since_millis: 7 });
+        assert!(SystemClock.now().since(clock.now()) < Duration::from_secs(1));
+        assert!(clock.now().since(SystemClock.now()) < Duration::from_secs(1));
+    }
 }

@@ -63,6 +63,8 @@ pub struct AcceptedMessage {
     pub from_device: u16,
     /// Address it was sent to, as the sender wrote it.
     pub to: String,
+    /// When it was accepted, epoch milliseconds.
+    pub at_millis: i64,
 }
 
 /// A message stanza the network refused.

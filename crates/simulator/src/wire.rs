@@ -13,6 +13,11 @@ pub(crate) fn now_seconds() -> u64 {
     whatsapp_rust::wacore::time::now_secs_u64()
 }
 
+/// Milliseconds since the epoch, by the same clock.
+pub(crate) fn now_millis() -> i64 {
+    whatsapp_rust::wacore::time::now_millis()
+}
+
 /// The network itself as a sender: `s.whatsapp.net` without a user.
 pub(crate) fn server_jid() -> Jid {
     Jid::new("", Server::Pn)

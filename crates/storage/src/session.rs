@@ -256,7 +256,7 @@ impl SessionStore for SqliteStore {
 
     async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
         const DOING: &str = "looking for sessions that nobody runs";
-        let ids: Vec<String> = sqlx::query_scalar(UNHELD)
+        let ids: Vec<String> = db::query_scalar(UNHELD)
             .bind(now.millis())
             .bind(i64::from(limit))
             .fetch_all(&self.readers)

@@ -20,7 +20,7 @@ use domain::{
     port::{Connection, EngineError, EngineSignal, EngineSink, OpenRequest, StoreResult, WhatsApp},
     session::LossCause,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 /// The server's time in every ack, epoch seconds.
 const SERVER_TIME: i64 = 1_790_841_601;
@@ -85,6 +85,7 @@ struct State {
     on_send: VecDeque<OnSend>,
     on_unlink: VecDeque<EngineError>,
     sent: Vec<OutgoingMessage>,
+    sent_at: Vec<(SessionId, Instant)>,
     unlinked: Vec<SessionId>,
     links: HashMap<SessionId, FakeLink>,
     uploads: Vec<(MediaKind, Vec<u8>)>,
@@ -189,6 +190,11 @@ impl FakeWhatsApp {
     /// Every message handed over, in order.
     pub fn sent(&self) -> Vec<OutgoingMessage> {
         self.lock().sent.clone()
+    }
+
+    /// Whose each of these messages was, and when it came, to measure real waits.
+    pub fn sent_at(&self) -> Vec<(SessionId, Instant)> {
+        self.lock().sent_at.clone()
     }
 
     /// Every open, in order.
@@ -431,6 +437,7 @@ impl Connection for FakeLink {
             let id = message.id.clone();
             if !matches!(outcome, OnSend::Fail(_)) {
                 state.sent.push(message);
+                state.sent_at.push((self.session, Instant::now()));
             }
             (id, outcome)
         };

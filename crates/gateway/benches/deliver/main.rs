@@ -7,7 +7,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up should stop at once")]
 
+#[path = "../parts/real.rs"]
+mod real;
 mod receiver;
+#[path = "../parts/report.rs"]
 mod report;
 mod stage;
 

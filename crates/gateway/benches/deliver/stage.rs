@@ -3,24 +3,25 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use domain::{
-    Clock, Entropy, EventId, MessageRowId, SessionId, Timestamp,
+    Clock as _, EventId, MessageRowId, SessionId,
     event::{self, EventType, Subscription},
     message::{Direction, Message, MessageStatus},
     port::{DeliveryQueue as _, Ledger as _, NewMessage, SessionStore, WebhookStore, Write},
-    time::BoxFuture,
     webhook::Webhook,
 };
 use gateway::{Audit, Ports, Supervisor, WebhookOptions, Webhooks};
-use rand::Rng as _;
 use storage::{FolderMedia, SqliteStore, StoreOptions};
 use testkit::{FakeWhatsApp, build};
 use tokio::time::Instant;
 
-use crate::receiver::{Manner, Receiver};
+use crate::{
+    real::{RealClock, RealEntropy, resident_mib},
+    receiver::{Manner, Receiver},
+};
 
 /// Writers per session: what a busy engine and its acks keep in flight.
 const WRITERS: u32 = 16;
@@ -28,29 +29,6 @@ const WRITERS: u32 = 16;
 const AT_ONCE: u32 = 8;
 /// The body of every message, bytes.
 const BODY_BYTES: usize = 700;
-
-struct RealClock;
-
-impl Clock for RealClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock of the benchmark")]
-    fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
-    }
-
-    fn sleep_until(&self, at: Timestamp) -> BoxFuture<()> {
-        let wait = at.since(self.now());
-        Box::pin(tokio::time::sleep(wait))
-    }
-}
-
-struct RealEntropy;
-
-impl Entropy for RealEntropy {
-    fn fill(&self, bytes: &mut [u8]) {
-        rand::rng().fill_bytes(bytes);
-    }
-}
 
 pub struct Stage {
     store: SqliteStore,
@@ -272,11 +250,4 @@ impl Stage {
         self.supervisor.shutdown(Duration::from_millis(10)).await;
         self.store.close().await;
     }
-}
-
-fn resident_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-    let kib: f64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0.0);
-    kib / 1024.0
 }

@@ -213,3 +213,37 @@ pub fn secrets(env: Env<'_>) -> Result<Secrets, ConfigError> {
         redis_password: set(env, "REDIS_PASSWORD"),
     })
 }
+
+/// A clock that runs faster than time. For tests alone: they can then wait for days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockRate {
+    /// How many times faster, 1 to [`ClockRate::MAX`].
+    pub rate: u32,
+    /// When both clocks showed the same, epoch milliseconds of real time. Fixed, so that a start after a stop finds the
+    /// time that has passed meanwhile.
+    pub since_millis: i64,
+}
+
+impl ClockRate {
+    const NAME: &str = "WAYPOST_CLOCK_RATE";
+    /// The fastest clock.
+    pub const MAX: u32 = 1000;
+
+    fn parse(text: &str) -> Option<Self> {
+        let (rate, since) = text.trim().split_once('@')?;
+        let rate = rate.parse().ok().filter(|rate| (1..=Self::MAX).contains(rate))?;
+        let since_millis = since.parse().ok().filter(|since| *since >= 0)?;
+        Some(Self { rate, since_millis })
+    }
+}
+
+/// `WAYPOST_CLOCK_RATE`, not in the defaults file: no installation has a use for it.
+pub fn clock_rate(env: Env<'_>) -> Result<Option<ClockRate>, ConfigError> {
+    let Some(text) = set(env, ClockRate::NAME) else { return Ok(None) };
+    ClockRate::parse(&text).map(Some).ok_or_else(|| {
+        let (name, most) = (ClockRate::NAME, ClockRate::MAX);
+        ConfigError(format!(
+            "{name}: only for tests; must be 1 to {most}, an @, and the epoch milliseconds from which it counts, not {text:?}"
+        ))
+    })
+}

@@ -17,6 +17,7 @@ use figment::{
 };
 
 pub use database::{DatabaseTarget, DatabaseType};
+pub use env::ClockRate;
 pub use settings::{LogFormat, Settings};
 
 /// Every setting with its default; the same text users read.
@@ -56,6 +57,7 @@ pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Settings, ConfigError> 
     let mut settings: Settings =
         figment.extract().map_err(|error| ConfigError(describe(&error)))?;
     settings.secrets = env::secrets(env)?;
+    settings.clock_rate = env::clock_rate(env)?;
     settings.check()?;
     Ok(settings)
 }
@@ -187,6 +189,10 @@ mod tests {
             (&[("SEND_PACING_COLD_DAILY_CAP", "0")], "pacing.cold_daily_cap"),
             (&[("SEND_PACING_BREAKER_COOLDOWN_MS", "10")], "pacing.breaker_cooldown_ms"),
             (&[("MEDIA_DOWNLOAD_MAX_BYTES", "0")], "media.bytes_max"),
+            (&[("WAYPOST_CLOCK_RATE", "0@1000")], "WAYPOST_CLOCK_RATE"),
+            (&[("WAYPOST_CLOCK_RATE", "1001@1000")], "WAYPOST_CLOCK_RATE"),
+            (&[("WAYPOST_CLOCK_RATE", "20")], "WAYPOST_CLOCK_RATE"),
+            (&[("WAYPOST_CLOCK_RATE", "20@-5")], "WAYPOST_CLOCK_RATE"),
         ];
         for (vars, name) in cases {
             let error = with(vars).unwrap_err().to_string();

@@ -9,7 +9,7 @@ use url::Url;
 use super::{
     ConfigError,
     database::Database,
-    env::Secrets,
+    env::{ClockRate, Secrets},
     queue::{Queue, Redis},
     size,
 };
@@ -35,6 +35,9 @@ pub struct Settings {
     pub whatsapp: WhatsApp,
     #[serde(skip)]
     pub secrets: Secrets,
+    /// Only for tests.
+    #[serde(skip)]
+    pub clock_rate: Option<ClockRate>,
 }
 
 /// `[server]`

@@ -4,14 +4,20 @@
 //! its number comes already linked, so that the login uses the server key it knows (Noise IK).
 
 mod api_client;
+mod bulk;
 mod print;
+mod progress;
 mod receiver;
 mod stage;
 mod story;
 
 use std::process::ExitCode;
 
-use crate::{cli::SandboxOptions, lifecycle::Signals, logs};
+use crate::{
+    cli::{SandboxOptions, Story},
+    lifecycle::Signals,
+    logs,
+};
 
 use self::{print::Printer, stage::Stage};
 
@@ -23,7 +29,7 @@ pub async fn run(options: SandboxOptions) -> anyhow::Result<ExitCode> {
     printer.title();
     let stage = Stage::build(&options, &printer).await?;
     let played = tokio::select! {
-        played = story::play(&stage, &printer) => played,
+        played = play(options.story, &stage, &printer) => played,
         _ = signals.next() => Err(anyhow::anyhow!("interrupted")),
     };
     let code = match &played {
@@ -34,10 +40,17 @@ pub async fn run(options: SandboxOptions) -> anyhow::Result<ExitCode> {
         }
     };
     if !options.once && played.is_ok() {
-        printer.goodbye(&stage);
+        printer.goodbye(&stage, options.story);
         signals.next().await;
         println!();
     }
     stage.strike(&mut signals).await;
     Ok(code)
+}
+
+async fn play(story: Story, stage: &Stage, printer: &Printer) -> anyhow::Result<()> {
+    match story {
+        Story::Conversation => story::play(stage, printer).await,
+        Story::Bulk => bulk::play(stage, printer).await,
+    }
 }

@@ -5,7 +5,12 @@ use std::{io::Write as _, time::Duration};
 use owo_colors::{OwoColorize as _, Stream};
 use tokio::time::Instant;
 
-use super::stage::{CONTACT, CONTACT_NAME, Stage};
+use super::{
+    bulk::BATCH,
+    progress::Progress,
+    stage::{CONTACT, CONTACT_NAME, Stage},
+};
+use crate::cli::Story;
 
 /// Prints the steps with their time since the start.
 pub struct Printer {
@@ -36,6 +41,11 @@ impl Printer {
         let _ = std::io::stdout().flush();
     }
 
+    /// Begins to show how far something got.
+    pub fn progress(&self, what: &'static str, total: u64) -> Progress<'_> {
+        Progress::begin(self, what, total)
+    }
+
     /// The step that did not.
     pub fn failed(&self, error: &anyhow::Error) {
         let time = seconds(self.start.elapsed());
@@ -44,8 +54,17 @@ impl Printer {
     }
 
     /// How to go on by hand.
-    pub fn goodbye(&self, stage: &Stage) {
+    pub fn goodbye(&self, stage: &Stage, story: Story) {
         let (base, session, key) = (&stage.base, &stage.session(), &stage.key);
+        let batches = match story {
+            Story::Conversation => String::new(),
+            Story::Bulk => format!(
+                "
+  # the batch, and what became of each message
+  curl -s '{base}/sessions/{session}/messages/batch/{BATCH}?all=true' -H 'X-API-Key: {key}'
+"
+            ),
+        };
         println!(
             "\nThat was every step, for real. The sandbox stays up (Ctrl-C ends it).
 
@@ -65,7 +84,7 @@ Go on by hand:
 
   # what the webhook receiver got and verified
   curl -s {receiver}/received
-",
+{batches}",
             file = stage.key_file.display(),
             receiver = stage.receiver.base(),
         );

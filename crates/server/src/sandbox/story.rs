@@ -15,13 +15,13 @@ use super::{
 };
 
 /// Longest wait for one step.
-const STEP_LIMIT: Duration = Duration::from_secs(20);
+pub(super) const STEP_LIMIT: Duration = Duration::from_secs(20);
 /// Between two looks at something that has no signal.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long the simulated server waits before each answer while the pending state is watched.
 const SERVER_DELAY: Duration = Duration::from_millis(250);
 
-/// Plays every step; an error says which one did not happen.
+/// Plays every step of the conversation; an error says which one did not happen.
 pub async fn play(stage: &Stage, printer: &Printer) -> anyhow::Result<()> {
     let session = link(stage, printer).await?;
     register_webhook(stage, printer, session).await?;
@@ -30,7 +30,8 @@ pub async fn play(stage: &Stage, printer: &Printer) -> anyhow::Result<()> {
     answer(stage, printer, session).await
 }
 
-async fn link(stage: &Stage, printer: &Printer) -> anyhow::Result<SessionId> {
+/// Creates a session whose phone is linked, and waits until it is ready.
+pub(super) async fn link(stage: &Stage, printer: &Printer) -> anyhow::Result<SessionId> {
     let created =
         stage.api.call(Method::POST, "/sessions", Some(json!({ "name": "bakery" })), 201).await?;
     let session: SessionId = text(&created, "id")?.parse()?;
@@ -60,7 +61,8 @@ async fn link(stage: &Stage, printer: &Printer) -> anyhow::Result<SessionId> {
     Ok(session)
 }
 
-async fn register_webhook(
+/// Every event goes to the receiver from here on.
+pub(super) async fn register_webhook(
     stage: &Stage,
     printer: &Printer,
     session: SessionId,
@@ -175,7 +177,7 @@ async fn acknowledged(stage: &Stage, id: &str) -> anyhow::Result<()> {
 }
 
 /// Looks at a resource until it fits.
-async fn until(
+pub(super) async fn until(
     stage: &Stage,
     otherwise: &str,
     path: &str,
@@ -194,6 +196,7 @@ async fn until(
     }
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> anyhow::Result<&'a str> {
+/// A text of an answer.
+pub(super) fn text<'a>(value: &'a Value, key: &str) -> anyhow::Result<&'a str> {
     value[key].as_str().with_context(|| format!("the answer has no {key}: {value}"))
 }

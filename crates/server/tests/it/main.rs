@@ -6,6 +6,7 @@
 
 //! The built program, from outside: its commands, its signals, its life after `kill -9`.
 
+mod bulk;
 mod collector;
 mod commands;
 mod crash;

@@ -14,7 +14,7 @@ use crate::faults::Fate;
 use crate::hub::Hub;
 use crate::record::{AcceptedMessage, Nack};
 use crate::state::{DeviceKey, State};
-use crate::wire::{Build, attr, children, jid_attr, need_attr, need_jid, now_seconds};
+use crate::wire::{Build, attr, children, jid_attr, need_attr, need_jid, now_millis, now_seconds};
 
 /// Code for a recipient that does not exist.
 const NOBODY: u16 = 404;
@@ -288,6 +288,7 @@ fn carry(
             from_phone: from.phone.clone(),
             from_device: from.device,
             to: need_jid(original, "to")?.to_string(),
+            at_millis: now_millis(),
         });
     }
     for Copy { to, mut stanza } in copies {
