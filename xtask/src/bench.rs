@@ -56,7 +56,7 @@ fn command(bench: Bench) -> Command {
         Bench::Bulk { json } => {
             let mut command = cargo(&["bench", "-q", "-p", "gateway", "--bench", "bulk", "--"]);
             command.args(json.then_some("--json"));
-            must(command)
+            command
         }
     }
 }

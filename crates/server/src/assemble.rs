@@ -8,11 +8,11 @@ use gateway::{
     BulkOptions, Gateway, LiveOptions, MediaOptions, Options, Ports, RetentionOptions, SendOptions,
     webhooks::WebhookOptions,
 };
-use storage::{FolderMedia, MasterKey, SqliteStore, StoreOptions};
+use storage::{FolderMedia, MasterKey, PostgresOptions, PostgresTls, SqliteStore, StoreOptions};
 use whatsapp::{Engine, EngineOptions, MediaEndpoint};
 
 use crate::{
-    config::{ConfigError, DatabaseTarget, Settings},
+    config::{ConfigError, DatabaseTarget, PostgresTarget, Settings},
     first_key,
     system::{FastClock, SystemClock, SystemEntropy, resident_bytes},
 };
@@ -29,11 +29,6 @@ pub struct House {
 
 /// Opens the ledger.
 pub async fn open_store(settings: &Settings) -> anyhow::Result<SqliteStore> {
-    let DatabaseTarget::Sqlite(file) = settings.database() else {
-        return Err(
-            ConfigError("DATABASE_TYPE: only sqlite is supported by this version".into()).into()
-        );
-    };
     if settings.redis().is_some() {
         return Err(ConfigError("QUEUE_ENABLED: is not supported by this version".into()).into());
     }
@@ -41,7 +36,26 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<SqliteStore> {
     std::fs::create_dir_all(dir)
         .with_context(|| format!("data.dir: cannot create {}", dir.display()))?;
     let master_key = master_key(settings)?;
-    Ok(SqliteStore::open(StoreOptions::new(file, master_key)).await?)
+    let options = match settings.database() {
+        DatabaseTarget::Sqlite(file) => StoreOptions::new(file, master_key),
+        DatabaseTarget::Postgres(target) => StoreOptions {
+            readers: target.pool_size,
+            ..StoreOptions::postgres(place(target), master_key)
+        },
+    };
+    Ok(SqliteStore::open(options).await?)
+}
+
+fn place(target: PostgresTarget) -> PostgresOptions {
+    PostgresOptions {
+        host: target.host,
+        port: target.port,
+        username: target.username,
+        password: target.password,
+        database: target.name,
+        schema: target.schema,
+        tls: target.tls.map(|tls| PostgresTls { ca: tls.ca }),
+    }
 }
 
 fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {

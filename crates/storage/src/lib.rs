@@ -42,4 +42,4 @@ mod writer;
 pub use crypt::{InvalidMasterKey, MasterKey};
 pub use folder::FolderMedia;
 pub use keyfile::KeyFileError;
-pub use open::{Database, OpenError, PostgresOptions, SqliteStore, StoreOptions};
+pub use open::{Database, OpenError, PostgresOptions, PostgresTls, SqliteStore, StoreOptions};

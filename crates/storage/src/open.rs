@@ -18,7 +18,7 @@ use crate::{
     writer::Writer,
 };
 
-pub use options::{Database, PostgresOptions, StoreOptions};
+pub use options::{Database, PostgresOptions, PostgresTls, StoreOptions};
 
 /// Why a ledger cannot be opened.
 #[derive(Debug, thiserror::Error)]

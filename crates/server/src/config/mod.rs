@@ -16,7 +16,7 @@ use figment::{
     providers::{Format as _, Serialized, Toml},
 };
 
-pub use database::{DatabaseTarget, DatabaseType};
+pub use database::{DatabaseTarget, DatabaseType, PostgresTarget};
 pub use env::ClockRate;
 pub use settings::{LogFormat, Settings};
 

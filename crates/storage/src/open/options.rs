@@ -31,8 +31,15 @@ pub struct PostgresOptions {
     pub database: String,
     /// Where in it the tables are; made if missing.
     pub schema: String,
-    /// Refuse a connection without TLS, and one whose certificate is not good.
-    pub tls: bool,
+    /// TLS alone, with a certificate that is good for the host; none: no TLS.
+    pub tls: Option<PostgresTls>,
+}
+
+/// How a server's certificate is checked.
+#[derive(Debug, Clone, Default)]
+pub struct PostgresTls {
+    /// A PEM file with the authority that signed it; none: the usual ones.
+    pub ca: Option<PathBuf>,
 }
 
 impl fmt::Display for PostgresOptions {

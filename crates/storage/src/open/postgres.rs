@@ -73,7 +73,7 @@ fn connect_options(place: &PostgresOptions) -> PgConnectOptions {
         .username(&place.username)
         .database(&place.database)
         .application_name("waypost")
-        .ssl_mode(if place.tls { PgSslMode::VerifyFull } else { PgSslMode::Disable })
+        .ssl_mode(if place.tls.is_some() { PgSslMode::VerifyFull } else { PgSslMode::Disable })
         .statement_cache_capacity(STATEMENTS_MAX)
         .options([
             ("search_path", place.schema.as_str()),
@@ -82,6 +82,10 @@ fn connect_options(place: &PostgresOptions) -> PgConnectOptions {
             // A process that was halted in its turn must not keep the others waiting for ever.
             ("idle_in_transaction_session_timeout", "30000"),
         ]);
+    let options = match place.tls.as_ref().and_then(|tls| tls.ca.as_ref()) {
+        Some(ca) => options.ssl_root_cert(ca),
+        None => options,
+    };
     match &place.password {
         Some(password) => options.password(password),
         None => options,

@@ -26,7 +26,7 @@ async fn place() -> PostgresOptions {
         password: url.password().map(str::to_owned),
         database: url.path().trim_start_matches('/').into(),
         schema: "waypost".into(),
-        tls: false,
+        tls: None,
     }
 }
 
