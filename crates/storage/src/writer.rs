@@ -16,7 +16,7 @@ use std::{
 
 use domain::{
     WebhookId,
-    delivery::Health,
+    delivery::{Health, LaneId},
     event::Event,
     log::{COMMIT_SIZE_CLASSES, WriterStats},
     port::{Settled, Settlement, StoreError, StoreResult, Write, WriteOutcome},
@@ -66,6 +66,8 @@ pub(crate) struct Unit {
 pub(crate) struct Committing {
     /// Events, with the size of their data.
     pub(crate) events: Vec<(Arc<Event>, usize)>,
+    /// Lanes in which nothing waited before. Also those of a part that was rolled back: they are hints.
+    pub(crate) opened: Vec<LaneId>,
     steps: Vec<Step>,
 }
 
@@ -389,6 +391,7 @@ fn refuse<T>(replies: Vec<Reply<T>>, error: &StoreError) {
 fn publish(unit: &mut Unit, committing: Committing, outside: &Outside) {
     outside.commits.fetch_add(1, Ordering::Relaxed);
     outside.recent.keep(committing.events);
+    outside.recent.tell_opened(&committing.opened);
     if unit.webhooks.take_changed() {
         outside.receivers.forget();
     }

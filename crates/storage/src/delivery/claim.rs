@@ -16,7 +16,7 @@ use domain::{
 };
 use sqlx::{AssertSqlSafe, Row as _, sqlite::SqliteRow};
 
-use super::leases::{Given, Taker};
+use super::leases::{Given, OnTheWay, Taker};
 use crate::{
     error::{Doing as _, corrupt},
     open::SqliteStore,
@@ -48,10 +48,10 @@ pub(crate) struct Asked<'a> {
 }
 
 /// A lane that was taken and not read yet.
-struct Taken {
-    lane: String,
-    webhook: WebhookId,
-    epoch: u64,
+pub(super) struct Taken {
+    pub(super) lane: String,
+    pub(super) webhook: WebhookId,
+    pub(super) epoch: u64,
 }
 
 /// A waiting delivery without its event.
@@ -80,18 +80,7 @@ async fn take(store: &SqliteStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>>
     let survey = store.leases.survey(asked.taker.owner, asked.taker.now);
     let places =
         Places { free: asked.lanes, all: survey.own + asked.lanes, doubtful: survey.doubtful };
-    let rows = sqlx::query(CANDIDATES)
-        .bind(asked.taker.now.millis())
-        .fetch_all(&store.readers)
-        .await
-        .doing(DOING)?;
-    let mut candidates = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let candidate = candidate(row, asked.taker.now, &survey.by_webhook)?;
-        if !survey.held.contains(&candidate.webhook) {
-            candidates.push(candidate);
-        }
-    }
+    let candidates = candidates(store, asked, &survey).await?;
     let failing: HashMap<WebhookId, bool> =
         candidates.iter().map(|one| (one.webhook, one.failing)).collect();
     let mut taken = Vec::new();
@@ -105,6 +94,27 @@ async fn take(store: &SqliteStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>>
         }
     }
     Ok(taken)
+}
+
+/// The webhooks that have something due and are not held back.
+pub(super) async fn candidates(
+    store: &SqliteStore,
+    asked: &Asked<'_>,
+    survey: &OnTheWay,
+) -> StoreResult<Vec<Candidate>> {
+    let rows = sqlx::query(CANDIDATES)
+        .bind(asked.taker.now.millis())
+        .fetch_all(&store.readers)
+        .await
+        .doing(DOING)?;
+    let mut candidates = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let candidate = candidate(row, asked.taker.now, &survey.by_webhook)?;
+        if !survey.held.contains(&candidate.webhook) {
+            candidates.push(candidate);
+        }
+    }
+    Ok(candidates)
 }
 
 fn candidate(
@@ -169,7 +179,7 @@ async fn take_share(
     Ok(())
 }
 
-async fn read_all(
+pub(super) async fn read_all(
     store: &SqliteStore,
     taken: &[Taken],
     asked: &Asked<'_>,

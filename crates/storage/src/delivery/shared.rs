@@ -1,0 +1,214 @@
+//! What a shared queue asks of the ledger: which lanes are due, and these lanes for this worker.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use domain::{
+    Timestamp, WebhookId,
+    delivery::{Candidate, LaneId, Places},
+    port::{LaneLedger, Offer, OpenedListener, StoreResult, WaitingLane},
+};
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+use super::{
+    claim::{self, Asked, Taken},
+    leases::{OnTheWay, Taker},
+};
+use crate::{error::Doing as _, open::SqliteStore, rows::Wide};
+
+const OFFERED: &str = "select id from webhook where active = 1 and held_until <= $1";
+const DUE: &str = "select id, tried, due_at from lane where webhook_id = $1 and tried = $2 and due_at <= $3 \
+     order by due_at limit $4";
+const NAMED: &str = "select id, tried, due_at from lane where id in ($1)";
+
+static NAMED_ALL: Wide = Wide::new(NAMED, 1);
+
+const DOING: &str = "looking at lanes";
+
+/// A lane row.
+struct Row {
+    lane: String,
+    tried: bool,
+    /// A ticket for a first try, a time for a retry.
+    due_at: i64,
+}
+
+impl Row {
+    fn read(row: &SqliteRow) -> StoreResult<Self> {
+        Ok(Self {
+            lane: row.try_get("id").doing(DOING)?,
+            tried: row.try_get::<i64, _>("tried").doing(DOING)? != 0,
+            due_at: row.try_get("due_at").doing(DOING)?,
+        })
+    }
+
+    fn waiting(self) -> WaitingLane {
+        WaitingLane {
+            lane: LaneId::from_stored(self.lane),
+            retry: self.tried,
+            not_before: self.tried.then(|| Timestamp::from_millis(self.due_at)),
+        }
+    }
+}
+
+#[async_trait]
+impl LaneLedger for SqliteStore {
+    async fn due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<WaitingLane>> {
+        // Nobody's name: it holds nothing.
+        let survey = self.leases.survey("", now);
+        let offered: Vec<String> = sqlx::query_scalar(OFFERED)
+            .bind(now.millis())
+            .fetch_all(&self.readers)
+            .await
+            .doing(DOING)?;
+        let mut due = Vec::new();
+        for webhook in offered {
+            let id: Option<WebhookId> = webhook.parse().ok();
+            let Some(id) = id.filter(|id| !survey.held.contains(id)) else { continue };
+            // Those on the way are due too.
+            let held = survey.by_webhook.get(&id).copied().unwrap_or(0);
+            for tried in [false, true] {
+                let rows = sqlx::query(DUE)
+                    .bind(&webhook)
+                    .bind(i64::from(tried))
+                    .bind(now.millis())
+                    .bind(i64::from(limit) + i64::from(held))
+                    .fetch_all(&self.readers)
+                    .await
+                    .doing(DOING)?;
+                for row in &rows {
+                    due.push(Row::read(row)?);
+                }
+            }
+        }
+        due.retain(|row| !self.leases.is_held(&row.lane, now));
+        due.sort_by_key(|row| (row.tried, row.due_at));
+        due.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(due.into_iter().map(Row::waiting).collect())
+    }
+
+    async fn claim_these(
+        &self,
+        worker: &str,
+        places: u32,
+        lanes: &[LaneId],
+        window: u32,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> StoreResult<Vec<Offer>> {
+        let taker = Taker { owner: worker, now, until };
+        claim_these(self, &Asked { taker, lanes: places, window }, lanes).await
+    }
+
+    async fn waiting(&self, lanes: &[LaneId], now: Timestamp) -> StoreResult<Vec<WaitingLane>> {
+        let rows = named(self, lanes).await?.into_values();
+        let free = rows.filter(|row| !self.leases.is_held(&row.lane, now));
+        Ok(free.map(Row::waiting).collect())
+    }
+
+    fn on_opened(&self, listener: OpenedListener) {
+        self.recent.listen(listener);
+    }
+}
+
+/// The rows of some lanes, by name.
+async fn named(store: &SqliteStore, lanes: &[LaneId]) -> StoreResult<HashMap<String, Row>> {
+    let mut found = HashMap::with_capacity(lanes.len());
+    for (sql, run) in NAMED_ALL.runs(lanes) {
+        let mut query = sqlx::query(sql);
+        for lane in run {
+            query = query.bind(lane.as_str());
+        }
+        for row in query.fetch_all(&store.readers).await.doing(DOING)? {
+            let row = Row::read(&row)?;
+            found.insert(row.lane.clone(), row);
+        }
+    }
+    Ok(found)
+}
+
+async fn claim_these(
+    store: &SqliteStore,
+    asked: &Asked<'_>,
+    lanes: &[LaneId],
+) -> StoreResult<Vec<Offer>> {
+    let survey = store.leases.survey(asked.taker.owner, asked.taker.now);
+    let candidates = claim::candidates(store, asked, &survey).await?;
+    let rows = named(store, lanes).await?;
+    let mut offers: HashMap<&str, Offer> = HashMap::new();
+    let taken = take(store, asked, &survey, &candidates, &rows, &mut offers).await?;
+    let read = claim::read_all(store, &taken, asked).await;
+    if read.is_err() {
+        taken.iter().for_each(|one| store.leases.end(&one.lane, one.epoch));
+    }
+    let mut claimed: HashMap<String, Offer> =
+        read?.into_iter().map(|one| (one.lane.as_str().to_owned(), Offer::Claimed(one))).collect();
+    let mut answer =
+        |lane: &LaneId| claimed.remove(lane.as_str()).or_else(|| offers.remove(lane.as_str()));
+    Ok(lanes.iter().map(|lane| answer(lane).unwrap_or(Offer::Nothing)).collect())
+}
+
+/// Takes what may be taken, in the order in which the ledger would; says why the others may not.
+async fn take<'a>(
+    store: &SqliteStore,
+    asked: &Asked<'_>,
+    survey: &OnTheWay,
+    candidates: &[Candidate],
+    rows: &'a HashMap<String, Row>,
+    offers: &mut HashMap<&'a str, Offer>,
+) -> StoreResult<Vec<Taken>> {
+    let now = asked.taker.now;
+    let places =
+        Places { free: asked.lanes, all: survey.own + asked.lanes, doubtful: survey.doubtful };
+    let mut room = places.doubtful_room();
+    let mut left: HashMap<WebhookId, u32> =
+        places.share(candidates).iter().map(|share| (share.webhook, share.lanes)).collect();
+    let candidates: HashMap<WebhookId, &Candidate> =
+        candidates.iter().map(|one| (one.webhook, one)).collect();
+    let mut order: Vec<&Row> = rows.values().collect();
+    order.sort_by_key(|row| (row.tried, row.due_at));
+    let mut taken = Vec::new();
+    for row in order {
+        let Some(webhook) = LaneId::from_stored(row.lane.clone()).webhook() else { continue };
+        if row.tried && row.due_at > now.millis() {
+            offers.insert(&row.lane, Offer::Later(Timestamp::from_millis(row.due_at)));
+            continue;
+        }
+        let Some(candidate) = candidates.get(&webhook) else {
+            offers.insert(&row.lane, held_back(store, survey, webhook, now).await?);
+            continue;
+        };
+        let doubtful = row.tried || candidate.failing;
+        let own = left.entry(webhook).or_default();
+        let full = taken.len() >= usize::try_from(asked.lanes).unwrap_or(usize::MAX);
+        if full || *own == 0 || (doubtful && room == 0) {
+            let busy = store.leases.is_held(&row.lane, now);
+            offers.insert(&row.lane, if busy { Offer::Nothing } else { Offer::Crowded });
+            continue;
+        }
+        let epoch = store.leases.take(&row.lane, webhook, row.tried, doubtful, &asked.taker);
+        let Some(epoch) = epoch else { continue };
+        taken.push(Taken { lane: row.lane.clone(), webhook, epoch });
+        *own -= 1;
+        room -= u32::from(doubtful);
+    }
+    Ok(taken)
+}
+
+/// Why nothing of a webhook is offered.
+async fn held_back(
+    store: &SqliteStore,
+    survey: &OnTheWay,
+    webhook: WebhookId,
+    now: Timestamp,
+) -> StoreResult<Offer> {
+    if survey.held.contains(&webhook) {
+        return Ok(Offer::Crowded);
+    }
+    let Some(known) = store.receiver_of(webhook).await?.filter(|known| known.active) else {
+        return Ok(Offer::Nothing);
+    };
+    let held = known.health.held_until().filter(|_| known.health.pause.is_none());
+    // It may have changed since the look at the candidates.
+    Ok(held.map_or(Offer::Nothing, |until| Offer::Later(until.max(now))))
+}
