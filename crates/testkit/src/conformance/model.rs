@@ -11,7 +11,7 @@ use domain::{
 };
 use proptest::prelude::*;
 
-use super::{Store, append};
+use super::{LaneStore, append};
 use crate::{ModelStore, START, build};
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -95,7 +95,7 @@ struct Run<S> {
 
 /// Goes through the steps with a fresh ledger and the model. `reopen` gives the ledger again after the process died; the
 /// first call gives an empty one.
-pub async fn agree<S: Store>(steps: Vec<Step>, mut reopen: impl AsyncFnMut(Option<S>) -> S) {
+pub async fn agree<S: LaneStore>(steps: Vec<Step>, mut reopen: impl AsyncFnMut(Option<S>) -> S) {
     let store = reopen(None).await;
     let session = build::session(1);
     assert!(SessionStore::insert(&store, &session).await.unwrap());
@@ -138,7 +138,7 @@ async fn both<T: PartialEq + std::fmt::Debug>(
     store
 }
 
-impl<S: Store> Run<S> {
+impl<S: LaneStore> Run<S> {
     fn hook(&self, number: u8) -> Webhook {
         self.hooks[usize::from(number) % self.hooks.len()].clone()
     }

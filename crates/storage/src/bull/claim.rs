@@ -1,0 +1,222 @@
+//! Taking lanes: jobs from Redis, then the lanes of those jobs from the ledger.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use bullmq::Job;
+use domain::{
+    Timestamp,
+    delivery::{ClaimedLane, LaneId},
+    port::{Offer, StoreError, StoreResult},
+};
+use futures::future::join_all;
+
+use super::{
+    Inner, at_every_claim, job,
+    link::{Gone, Link},
+};
+
+/// Jobs that are looked at together: among them the ledger's order counts.
+const ROUND: u32 = 256;
+/// Jobs that are looked at in one claim beyond those that are asked for: some may find no room.
+const SPARE: u32 = 64;
+/// How long a job waits that found no room, and how much longer the next one does.
+const CROWDED: Duration = Duration::from_millis(100);
+const CROWDED_STEP: Duration = Duration::from_millis(2);
+
+/// What a worker asks for.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    pub(super) worker: &'a str,
+    pub(super) lanes: u32,
+    pub(super) window: u32,
+    pub(super) now: Timestamp,
+    pub(super) until: Timestamp,
+}
+
+/// Why a claim through Redis ended early.
+pub(super) enum Failure {
+    Redis(Gone),
+    Ledger(StoreError),
+}
+
+impl From<Gone> for Failure {
+    fn from(gone: Gone) -> Self {
+        Self::Redis(gone)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+/// What becomes of a job whose lane was not given.
+enum PutBack {
+    /// It has nothing to do.
+    Drop,
+    /// Its lane waits.
+    Until(Timestamp),
+    /// Its lane found no room.
+    Crowded,
+    /// It is no lane's.
+    Refuse,
+}
+
+impl Inner {
+    pub(super) async fn claim(&self, ask: Ask<'_>) -> StoreResult<Vec<ClaimedLane>> {
+        if ask.lanes == 0 {
+            return Ok(vec![]);
+        }
+        let mut claimed = Vec::new();
+        if let Some(link) = self.standing.link() {
+            self.held.forget_ended(ask.now);
+            match self.claim_shared(&link, ask, &mut claimed).await {
+                Ok(()) => return Ok(claimed),
+                Err(Failure::Redis(gone)) => self.lost(&link, &gone),
+                // What was claimed is claimed.
+                Err(Failure::Ledger(_)) if !claimed.is_empty() => return Ok(claimed),
+                Err(Failure::Ledger(error)) => return Err(error),
+            }
+        }
+        let rest = ask.lanes.saturating_sub(count(claimed.len()));
+        let direct = self.ledger.claim(ask.worker, rest, ask.window, ask.now, ask.until).await;
+        match direct {
+            Ok(direct) => claimed.extend(direct),
+            Err(error) if claimed.is_empty() => return Err(error),
+            Err(_) => {}
+        }
+        Ok(claimed)
+    }
+
+    async fn claim_shared(
+        &self,
+        link: &Arc<Link>,
+        ask: Ask<'_>,
+        claimed: &mut Vec<ClaimedLane>,
+    ) -> Result<(), Failure> {
+        self.feed(link).await?;
+        if at_every_claim(self.options.sweep_interval) {
+            self.sweep(link, ask.now).await?;
+        }
+        let mut back = Vec::new();
+        let found = self.take_rounds(link, ask, claimed, &mut back).await;
+        self.put_back(link, ask.now, back).await?;
+        if !found? {
+            self.sweeps.ran_dry();
+        }
+        Ok(())
+    }
+
+    /// Rounds until there is enough; `false` when Redis had no more.
+    async fn take_rounds(
+        &self,
+        link: &Link,
+        ask: Ask<'_>,
+        claimed: &mut Vec<ClaimedLane>,
+        back: &mut Vec<(Job, PutBack)>,
+    ) -> Result<bool, Failure> {
+        let mut looks = ask.lanes.saturating_add(SPARE);
+        loop {
+            let places = ask.lanes.saturating_sub(count(claimed.len()));
+            let wanted = places.min(looks).min(ROUND);
+            if wanted == 0 {
+                return Ok(true);
+            }
+            let jobs = link.take(usize::try_from(wanted).unwrap_or(1)).await?;
+            let taken = count(jobs.len());
+            if taken > 0 {
+                self.offer(jobs, Ask { lanes: places, ..ask }, claimed, back).await?;
+            }
+            if taken < wanted {
+                return Ok(false);
+            }
+            looks -= taken;
+        }
+    }
+
+    /// Asks the ledger for the lanes of some jobs.
+    async fn offer(
+        &self,
+        jobs: Vec<Job>,
+        ask: Ask<'_>,
+        claimed: &mut Vec<ClaimedLane>,
+        back: &mut Vec<(Job, PutBack)>,
+    ) -> Result<(), Failure> {
+        let mut of_lanes: Vec<(LaneId, Job)> = Vec::with_capacity(jobs.len());
+        for one in jobs {
+            match job::lane_of(&one) {
+                Some(lane) => of_lanes.push((lane, one)),
+                None => back.push((one, PutBack::Refuse)),
+            }
+        }
+        let lanes: Vec<LaneId> = of_lanes.iter().map(|(lane, _)| lane.clone()).collect();
+        let Ask { worker, lanes: places, window, now, until } = ask;
+        let offers = match self.ledger.claim_these(worker, places, &lanes, window, now, until).await
+        {
+            Ok(offers) => offers,
+            Err(error) => {
+                back.extend(of_lanes.into_iter().map(|(_, job)| (job, PutBack::Crowded)));
+                return Err(error.into());
+            }
+        };
+        for ((lane, job), offer) in of_lanes.into_iter().zip(offers) {
+            let what = match offer {
+                Offer::Claimed(given) => {
+                    self.held.keep(lane, given.epoch, until, job);
+                    claimed.push(given);
+                    continue;
+                }
+                Offer::Later(at) => PutBack::Until(at),
+                Offer::Crowded => PutBack::Crowded,
+                Offer::Nothing => PutBack::Drop,
+            };
+            back.push((job, what));
+        }
+        Ok(())
+    }
+
+    /// At the end of a claim, so that it does not meet the same job twice.
+    async fn put_back(
+        &self,
+        link: &Link,
+        now: Timestamp,
+        back: Vec<(Job, PutBack)>,
+    ) -> Result<(), Gone> {
+        let mut wait = CROWDED;
+        let mut first = None;
+        let mut calls = Vec::with_capacity(back.len());
+        for (mut job, what) in back {
+            let crowded = now.plus(wait);
+            if matches!(what, PutBack::Crowded) {
+                first.get_or_insert(crowded);
+                wait += CROWDED_STEP;
+            }
+            calls.push(async move {
+                match what {
+                    PutBack::Drop => link.finish(&mut job).await,
+                    PutBack::Until(at) => link.delay(&job, at.millis(), true).await,
+                    PutBack::Crowded => link.delay(&job, crowded.millis(), false).await,
+                    PutBack::Refuse => link.refuse(&mut job).await,
+                }
+            });
+        }
+        {
+            let mut next = self.crowded.lock().unwrap_or_else(PoisonError::into_inner);
+            *next = next.filter(|at| *at > now).into_iter().chain(first).min();
+        }
+        join_all(calls).await.into_iter().collect()
+    }
+
+    /// When the first job that found no room in the last claim is offered again.
+    pub(super) fn crowded_until(&self) -> Option<Timestamp> {
+        *self.crowded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
