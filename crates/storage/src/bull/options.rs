@@ -118,6 +118,10 @@ impl Address {
                 .map(|root_cert| TlsCerts { root_cert: Some(root_cert), ..TlsCerts::default() }),
             ..RedisConnectionOptions::default()
         };
+        if options.tls || root_cert.is_some() {
+            // The client asks for the process's own, and there may be none yet; whoever was first is right.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
         let url = bullmq.effective_url();
         let client = match root_cert {
             Some(pem) if !holds_certificate(&pem) => {
