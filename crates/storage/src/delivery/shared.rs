@@ -16,7 +16,6 @@ use super::{
 };
 use crate::{error::Doing as _, open::SqliteStore, rows::Wide};
 
-const OFFERED: &str = "select id from webhook where active = 1 and held_until <= $1";
 const DUE: &str = "select id, tried, due_at from lane where webhook_id = $1 and tried = $2 and due_at <= $3 \
      order by due_at limit $4";
 const NAMED: &str = "select id, tried, due_at from lane where id in ($1)";
@@ -56,20 +55,16 @@ impl LaneLedger for SqliteStore {
     async fn due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<WaitingLane>> {
         // Nobody's name: it holds nothing.
         let survey = self.leases.survey("", now);
-        let offered: Vec<String> = sqlx::query_scalar(OFFERED)
-            .bind(now.millis())
-            .fetch_all(&self.readers)
-            .await
-            .doing(DOING)?;
+        let taker = Taker { owner: "", now, until: now };
+        let asked = Asked { taker, lanes: 0, window: 0 };
+        let candidates = claim::candidates(self, &asked, &survey).await?;
         let mut due = Vec::new();
-        for webhook in offered {
-            let id: Option<WebhookId> = webhook.parse().ok();
-            let Some(id) = id.filter(|id| !survey.held.contains(id)) else { continue };
+        for webhook in candidates.iter().map(|candidate| candidate.webhook) {
             // Those on the way are due too.
-            let held = survey.by_webhook.get(&id).copied().unwrap_or(0);
+            let held = survey.by_webhook.get(&webhook).copied().unwrap_or(0);
             for tried in [false, true] {
                 let rows = sqlx::query(DUE)
-                    .bind(&webhook)
+                    .bind(webhook.to_string())
                     .bind(i64::from(tried))
                     .bind(now.millis())
                     .bind(i64::from(limit) + i64::from(held))

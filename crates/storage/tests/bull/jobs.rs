@@ -59,14 +59,14 @@ async fn a_lane_is_one_job_from_its_first_delivery_to_its_last() {
     house.push(1).await;
     let (name, id) = lane(1, &house);
     soon("the job", async || (!keys.list("wait").await.is_empty()).then_some(())).await;
-    assert_eq!(keys.list("wait").await, [id.clone()]);
+    assert_eq!(keys.list("wait").await, [id.as_str()]);
     let job = keys.job(&id).await;
     let data: Value = serde_json::from_str(&job["data"]).unwrap();
     let webhook = build::webhook(1, house.session).id.to_string();
     assert_eq!(data, json!({ "lane": name, "webhook": webhook }), "nothing of a message");
     let lanes = claim(&queue, "worker", 4).await;
     assert_eq!(lanes.len(), 1);
-    assert_eq!(keys.list("active").await, [id.clone()]);
+    assert_eq!(keys.list("active").await, [id.as_str()]);
     assert!(keys.list("wait").await.is_empty());
     // Behind the head; its lane is being worked on.
     house.push(1).await;
@@ -95,7 +95,7 @@ async fn a_failing_head_delays_the_job_and_nothing_passes_it() {
     let lanes = claim(&queue, "worker", 4).await;
     let retry = now().plus(Duration::from_millis(1500));
     assert_eq!(house.settle(&queue, &lanes[0], Verdict::RetryAt(retry)).await, Settled::Done);
-    assert_eq!(keys.set("delayed").await, [id.clone()]);
+    assert_eq!(keys.set("delayed").await, [id.as_str()]);
     house.push(1).await;
     house.push(2).await;
     let other = claim(&queue, "worker", 4).await;
