@@ -114,7 +114,7 @@ impl Inner {
     /// Rounds until there is enough; `false` when Redis had no more.
     async fn take_rounds(
         &self,
-        link: &Link,
+        link: &Arc<Link>,
         ask: Ask<'_>,
         claimed: &mut Vec<ClaimedLane>,
         back: &mut Vec<(Job, PutBack)>,
@@ -129,7 +129,7 @@ impl Inner {
             let jobs = link.take(usize::try_from(wanted).unwrap_or(1)).await?;
             let taken = count(jobs.len());
             if taken > 0 {
-                self.offer(jobs, Ask { lanes: places, ..ask }, claimed, back).await?;
+                self.offer(link, jobs, Ask { lanes: places, ..ask }, claimed, back).await?;
             }
             if taken < wanted {
                 return Ok(false);
@@ -141,6 +141,7 @@ impl Inner {
     /// Asks the ledger for the lanes of some jobs.
     async fn offer(
         &self,
+        link: &Arc<Link>,
         jobs: Vec<Job>,
         ask: Ask<'_>,
         claimed: &mut Vec<ClaimedLane>,
@@ -163,10 +164,10 @@ impl Inner {
                 return Err(error.into());
             }
         };
-        for ((lane, job), offer) in of_lanes.into_iter().zip(offers) {
+        for ((_, job), offer) in of_lanes.into_iter().zip(offers) {
             let what = match offer {
                 Offer::Claimed(given) => {
-                    self.held.keep(lane, given.epoch, until, job);
+                    self.held.keep(&given, until, job, link);
                     claimed.push(given);
                     continue;
                 }

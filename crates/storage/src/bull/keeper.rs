@@ -41,16 +41,39 @@ impl News {
     }
 }
 
-/// The task; it ends when this is dropped.
+/// A task; it ends when this is dropped.
 pub(super) struct Keeper(JoinHandle<()>);
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.0.abort();
+        self.end();
     }
 }
 
 impl Keeper {
+    pub(super) fn end(&self) {
+        self.0.abort();
+    }
+
+    /// Calls `wake` while jobs wait for a worker.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the task belongs to the queue, which ends it when it is dropped"
+    )]
+    pub(super) fn watch(inner: Arc<Inner>, wake: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(inner.options.watch_interval).await;
+                let Some(link) = inner.standing.link() else { continue };
+                match link.waiting().await {
+                    Ok((0, _)) => {}
+                    Ok(_) => wake(),
+                    Err(gone) => inner.lost(&link, &gone),
+                }
+            }
+        }))
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "the task belongs to the queue, which ends it when it is dropped"

@@ -227,10 +227,17 @@ impl Link {
         Ok(places)
     }
 
-    /// Whether jobs wait for a worker.
-    pub(super) async fn anything_waits(&self) -> Result<bool, Gone> {
-        let counts = self.call(self.queue.get_job_counts()).await?;
-        Ok(counts.is_none_or(|counts| counts.waiting + counts.prioritized + counts.paused > 0))
+    /// How many jobs wait for a worker, and how many while the queue is paused.
+    pub(super) async fn waiting(&self) -> Result<(u64, u64), Gone> {
+        let keys = self.queue.keys();
+        let mut pipe = redis::pipe();
+        for list in [keys.wait(), keys.paused()] {
+            pipe.cmd("LLEN").arg(list);
+        }
+        pipe.cmd("ZCARD").arg(keys.prioritized());
+        let told: Option<(u64, u64, u64)> = self.pipe(&pipe).await?;
+        let (first, paused, retries) = told.unwrap_or_default();
+        Ok((first + retries, paused))
     }
 
     async fn pipe<T: redis::FromRedisValue>(&self, pipe: &Pipeline) -> Result<Option<T>, Gone> {

@@ -23,14 +23,13 @@ mod sweep;
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
 
 use async_trait::async_trait;
-use bullmq::Job;
 use domain::{
     Clock, Timestamp, WebhookId,
     delivery::{ClaimedLane, Delivery, LaneId},
@@ -43,7 +42,7 @@ pub use options::{InvalidRedisOptions, RedisOptions};
 pub use status::RedisStatus;
 
 use claim::Ask;
-use held::HeldJobs;
+use held::{Ended, HeldJobs};
 use keeper::{Keeper, News};
 use link::{Gone, Link};
 use options::Address;
@@ -71,7 +70,8 @@ struct Inner {
 #[derive(Clone)]
 pub struct BullQueue {
     inner: Arc<Inner>,
-    _keeper: Arc<Keeper>,
+    keeper: Arc<Keeper>,
+    watcher: Arc<Mutex<Option<Keeper>>>,
 }
 
 impl BullQueue {
@@ -108,7 +108,20 @@ impl BullQueue {
             crowded: Mutex::default(),
         });
         let keeper = Arc::new(Keeper::start(inner.clone()));
-        Ok(Self { inner, _keeper: keeper })
+        Ok(Self { inner, keeper, watcher: Arc::default() })
+    }
+
+    /// Calls `wake` again and again while jobs wait for a worker, also those that other processes added: commits of this
+    /// process are known without it. In the place of any earlier `wake`; it must not wait itself.
+    pub fn watch(&self, wake: Arc<dyn Fn() + Send + Sync>) {
+        let watcher = Keeper::watch(self.inner.clone(), wake);
+        *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
+    }
+
+    /// Ends what runs beside the claims, before the ledger is closed. Claims go on.
+    pub fn close(&self) {
+        self.keeper.end();
+        self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// How it stands with Redis.
@@ -128,22 +141,38 @@ impl Inner {
         Timestamp::from_millis(self.now.load(Ordering::Relaxed))
     }
 
+    /// Redis learns what became of a claim, if it is there. All that matters is recorded: a failure costs latency alone.
+    async fn ended(&self, lane: &LaneId, epoch: u64, verdict: Option<&Verdict>) {
+        let link = self.standing.link();
+        let job = self.held.end(lane, epoch, link.as_ref());
+        let Some(link) = link else { return };
+        let done = match (job, verdict) {
+            (Ended::Job(job), Some(Verdict::RetryAt(at))) => {
+                link.delay(&job, at.millis(), true).await
+            }
+            // A claim from the ledger that settled everything has no job to end.
+            (Ended::Nothing, Some(_)) => Ok(()),
+            (job, _) => self.end_job(&link, lane, job).await,
+        };
+        if let Err(gone) = done {
+            self.lost(&link, &gone);
+        }
+    }
+
     /// Ends the job of a lane that was given back or drained; a lane in which something waits gets a new one, behind the
     /// others.
-    async fn end_job(
-        &self,
-        link: &Link,
-        lane: &LaneId,
-        job: Option<Job>,
-    ) -> StoreResult<Result<(), Gone>> {
-        if let Some(mut job) = job
-            && let Err(gone) = link.finish(&mut job).await
-        {
-            return Ok(Err(gone));
+    async fn end_job(&self, link: &Link, lane: &LaneId, job: Ended) -> Result<(), Gone> {
+        match job {
+            Ended::Job(mut job) => link.finish(&mut job).await?,
+            Ended::Stale(id) => link.free(&id).await?,
+            Ended::Nothing => {}
         }
         // Only now: what is committed before this look is found by it, what is committed later adds its own job.
-        let waiting = self.ledger.waiting(std::slice::from_ref(lane), self.now()).await?;
-        Ok(link.add(&waiting).await)
+        match self.ledger.waiting(std::slice::from_ref(lane), self.now()).await {
+            Ok(waiting) => link.add(&waiting).await,
+            // A sweep finds it.
+            Err(_) => Ok(()),
+        }
     }
 }
 
@@ -170,19 +199,8 @@ impl DeliveryQueue for BullQueue {
         let (lane, epoch, verdict) =
             (settlement.lane.clone(), settlement.epoch, settlement.verdict.clone());
         let settled = inner.ledger.settle(settlement).await?;
-        if settled != Settled::Done {
-            return Ok(settled);
-        }
-        // Recorded: whatever becomes of the job now costs latency alone.
-        let (Some(job), Some(link)) = (inner.held.end(&lane, epoch), inner.standing.link()) else {
-            return Ok(settled);
-        };
-        let done = match verdict {
-            Verdict::RetryAt(at) => link.delay(&job, at.millis(), true).await,
-            _ => inner.end_job(&link, &lane, Some(job)).await.unwrap_or(Ok(())),
-        };
-        if let Err(gone) = done {
-            inner.lost(&link, &gone);
+        if settled == Settled::Done {
+            inner.ended(&lane, epoch, Some(&verdict)).await;
         }
         Ok(settled)
     }
@@ -190,11 +208,12 @@ impl DeliveryQueue for BullQueue {
     async fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool> {
         let inner = &self.inner;
         let renewed = inner.ledger.renew(lane, epoch, until).await?;
+        let link = inner.standing.link();
         if !renewed {
             // Somebody else's by now, and with it the job.
-            inner.held.end(lane, epoch);
-        } else if let Some(job) = inner.held.renew(lane, epoch, until)
-            && let Some(link) = inner.standing.link()
+            inner.held.end(lane, epoch, None);
+        } else if let Some(link) = link
+            && let Some(job) = inner.held.renew(lane, epoch, until, &link)
             && let Err(gone) = link.extend(&job).await
         {
             inner.lost(&link, &gone);
@@ -203,15 +222,8 @@ impl DeliveryQueue for BullQueue {
     }
 
     async fn release(&self, lane: &LaneId, epoch: u64) -> StoreResult<()> {
-        let inner = &self.inner;
-        inner.ledger.release(lane, epoch).await?;
-        let job = inner.held.end(lane, epoch);
-        if let Some(link) = inner.standing.link() {
-            // The lane is free in any case; a sweep finds it without a job.
-            if let Ok(Err(gone)) = inner.end_job(&link, lane, job).await {
-                inner.lost(&link, &gone);
-            }
-        }
+        self.inner.ledger.release(lane, epoch).await?;
+        self.inner.ended(lane, epoch, None).await;
         Ok(())
     }
 

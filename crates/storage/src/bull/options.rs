@@ -32,6 +32,8 @@ pub struct RedisOptions {
     pub sweep_interval: Duration,
     /// How often Redis is looked for while it is gone.
     pub probe_interval: Duration,
+    /// How often [`BullQueue::watch`](super::BullQueue::watch) looks for jobs that other processes added.
+    pub watch_interval: Duration,
     /// How long a job stays locked without being renewed: as long as the lease of a lane.
     pub lock: Duration,
 }
@@ -69,6 +71,7 @@ impl RedisOptions {
             prefix: "bull".to_owned(),
             sweep_interval: Duration::from_secs(1),
             probe_interval: Duration::from_secs(1),
+            watch_interval: Duration::from_millis(50),
             lock: Duration::from_secs(60),
         }
     }

@@ -110,7 +110,7 @@ impl Inner {
             }
         }
         // Half-lost jobs: their names are taken, and no list has them.
-        if !queued.is_empty() && !link.anything_waits().await? {
+        if !queued.is_empty() && link.waiting().await? == (0, 0) {
             let active: HashSet<String> =
                 link.active().await?.into_iter().map(|(id, _)| id).collect();
             for (lane, id) in queued {

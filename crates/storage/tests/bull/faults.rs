@@ -1,8 +1,12 @@
 //! Redis stops, hangs, refuses, forgets; workers die: deliveries go on, once and in order.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use domain::port::{DeliveryQueue as _, Settled, Verdict};
+use futures::FutureExt as _;
 
 use crate::{
     house::{House, LEASE, claim, now, soon, until_up},
@@ -193,4 +197,21 @@ async fn processes_share_the_lanes_of_one_ledger() {
     // Both may have seen nothing pending in a gap between two pushes.
     house.work(&one, "one").await;
     house.assert_delivered_once_in_order();
+}
+
+#[tokio::test]
+async fn a_worker_is_woken_by_the_jobs_of_another_process() {
+    let (house, options) = (House::new().await, server::options());
+    let worker = house.queue(&options).await;
+    let woken = Arc::new(tokio::sync::Notify::new());
+    let wake = woken.clone();
+    worker.watch(Arc::new(move || wake.notify_one()));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(woken.notified().now_or_never().is_none(), "nothing waits");
+    // The ledger tells its commits to the one that came last.
+    let _writer = house.queue(&options).await;
+    house.push(1).await;
+    let waited = tokio::time::timeout(Duration::from_secs(5), woken.notified());
+    waited.await.expect("it was not woken");
+    assert_eq!(claim(&worker, "worker", 4).await.len(), 1);
 }

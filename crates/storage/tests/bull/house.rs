@@ -10,14 +10,15 @@ use domain::{
     Clock, SessionId, Timestamp,
     delivery::{Attempt, AttemptError, AttemptErrorKind, ClaimedLane, LaneId},
     port::{
-        DeliveryQueue as _, Ledger as _, SessionStore, Settled, Settlement, Verdict, WebhookStore,
-        Write,
+        DeliveryQueue as _, Ledger as _, SessionStore, Settled, Settlement, StoreResult, Verdict,
+        WebhookStore, Write,
     },
     time::BoxFuture,
 };
 use storage::{BullQueue, RedisOptions, SqliteStore, StoreOptions};
 use tempfile::TempDir;
 use testkit::build;
+use tokio::time::Instant;
 
 pub const LEASE: Duration = Duration::from_secs(60);
 /// Longest wait for what should happen soon, on a busy machine.
@@ -47,7 +48,8 @@ pub fn now() -> Timestamp {
 pub struct House {
     pub store: SqliteStore,
     pub session: SessionId,
-    delivered: Mutex<BTreeMap<LaneId, Vec<u64>>>,
+    /// With the moment at which the result was handed in: the answer may come late.
+    delivered: Mutex<BTreeMap<LaneId, Vec<(Instant, u64)>>>,
     events: Mutex<u32>,
     _folder: TempDir,
 }
@@ -88,6 +90,11 @@ impl House {
         self.store.write(vec![Write::Append { event }]).await.unwrap();
     }
 
+    /// Events so far.
+    pub fn events(&self) -> u32 {
+        *self.events.lock().unwrap()
+    }
+
     /// The deliveries that are not settled.
     pub async fn pending(&self) -> u64 {
         domain::port::DeliveryQueue::stats(&self.store).await.unwrap().pending
@@ -95,16 +102,17 @@ impl House {
 
     /// Records a result for the first delivery of a claim.
     pub async fn settle(&self, queue: &BullQueue, lane: &ClaimedLane, verdict: Verdict) -> Settled {
-        self.settle_at(queue, lane, 0, verdict).await
+        self.settle_at(queue, lane, 0, verdict).await.unwrap()
     }
 
-    async fn settle_at(
+    /// Records a result for one delivery of a claim.
+    pub async fn settle_at(
         &self,
         queue: &BullQueue,
         lane: &ClaimedLane,
         place: usize,
         verdict: Verdict,
-    ) -> Settled {
+    ) -> StoreResult<Settled> {
         let error = AttemptError { kind: AttemptErrorKind::Status, text: "500".into() };
         let success = verdict == Verdict::Delivered;
         let attempt = Attempt {
@@ -122,19 +130,20 @@ impl House {
             verdict,
             attempt: Some(attempt),
         };
-        let settled = queue.settle(settlement).await.unwrap();
+        let begun = Instant::now();
+        let settled = queue.settle(settlement).await?;
         if success && settled.is_recorded() {
             let mut delivered = self.delivered.lock().unwrap();
-            delivered.entry(lane.lane.clone()).or_default().push(delivery.event.sequence);
+            delivered.entry(lane.lane.clone()).or_default().push((begun, delivery.event.sequence));
         }
-        settled
+        Ok(settled)
     }
 
     /// Delivers everything of a claim, then gives it back if more waits.
     pub async fn drain(&self, queue: &BullQueue, lane: &ClaimedLane) {
         let mut last = Settled::Lost;
         for place in 0..lane.deliveries.len() {
-            last = self.settle_at(queue, lane, place, Verdict::Delivered).await;
+            last = self.settle_at(queue, lane, place, Verdict::Delivered).await.unwrap();
         }
         if last == Settled::More {
             queue.release(&lane.lane, lane.epoch).await.unwrap();
@@ -160,12 +169,15 @@ impl House {
     pub fn assert_delivered_once_in_order(&self) {
         let delivered = self.delivered.lock().unwrap();
         let mut all: Vec<u64> = Vec::new();
-        for (lane, sequences) in delivered.iter() {
+        for (lane, told) in delivered.iter() {
+            let mut told = told.clone();
+            told.sort_unstable();
+            let sequences: Vec<u64> = told.into_iter().map(|(_, sequence)| sequence).collect();
             assert!(sequences.is_sorted(), "{lane}: {sequences:?}");
             all.extend(sequences);
         }
         all.sort_unstable();
-        let events = u64::from(*self.events.lock().unwrap());
+        let events = u64::from(self.events());
         assert_eq!(all, (1..=events).collect::<Vec<u64>>());
     }
 }

@@ -13,3 +13,4 @@ mod node;
 mod secured;
 mod server;
 mod shared;
+mod storm;

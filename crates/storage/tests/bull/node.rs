@@ -13,9 +13,23 @@ use serde_json::{Value, json};
 use testkit::build;
 
 use crate::{
-    house::{House, claim, now},
+    house::{House, claim, now, soon},
     server,
 };
+
+/// What the buttons of a dashboard do.
+const PRESS: &str = r#"
+const { Queue } = require("bullmq");
+const [host, port, prefix, button] = process.argv.slice(1);
+(async () => {
+  const queue = new Queue("webhook", { prefix, connection: { host, port: Number(port) } });
+  if (button === "pause") await queue.pause();
+  if (button === "resume") await queue.resume();
+  if (button === "promote") await queue.promoteJobs();
+  if (button === "obliterate") await queue.obliterate({ force: true });
+  await queue.close();
+})();
+"#;
 
 const READ: &str = r#"
 const { Queue } = require("bullmq");
@@ -74,4 +88,34 @@ async fn a_node_client_reads_the_counts_and_a_job() {
         json!({ "lane": format!("{webhook}/{}", build::chat(1)), "webhook": webhook.to_string() });
     assert_eq!(told["data"], data);
     assert_eq!(told["workers"], 1, "dashboards see the worker");
+}
+
+fn press(options: &storage::RedisOptions, button: &str) {
+    let mut node = Command::new("node");
+    node.current_dir(library()).args(["-e", PRESS, &options.host, &options.port.to_string()]);
+    run(node.args([&options.prefix, button]), button);
+}
+
+#[tokio::test]
+async fn the_buttons_of_a_dashboard_do_no_harm() {
+    let (house, options) = (House::new().await, server::options());
+    let queue = house.queue(&options).await;
+    house.push(1).await;
+    let lanes = claim(&queue, "worker", 1).await;
+    let retry = now().plus(Duration::from_secs(4));
+    house.settle(&queue, &lanes[0], Verdict::RetryAt(retry)).await;
+    press(&options, "promote");
+    assert!(claim(&queue, "worker", 4).await.is_empty(), "the ledger says when");
+    house.push(2).await;
+    press(&options, "pause");
+    house.push(3).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(claim(&queue, "worker", 4).await.is_empty(), "paused");
+    press(&options, "resume");
+    let lane = soon("a lane", async || claim(&queue, "worker", 1).await.pop()).await;
+    house.drain(&queue, &lane).await;
+    press(&options, "obliterate");
+    house.work(&queue, "worker").await;
+    assert!(now() >= retry);
+    house.assert_delivered_once_in_order();
 }

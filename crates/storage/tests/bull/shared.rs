@@ -44,7 +44,9 @@ impl DeliveryQueue for Shared {
         now: Timestamp,
         until: Timestamp,
     ) -> StoreResult<Vec<ClaimedLane>> {
-        self.queue.claim(worker, lanes, window, now, until).await
+        let claimed = self.queue.claim(worker, lanes, window, now, until).await;
+        assert!(self.queue.status().up, "it came from Redis: {:?}", self.queue.status());
+        claimed
     }
 
     async fn more(&self, lane: &LaneId, epoch: u64, window: u32) -> StoreResult<Vec<Delivery>> {
