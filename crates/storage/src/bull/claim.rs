@@ -1,7 +1,7 @@
 //! Taking lanes: jobs from Redis, then the lanes of those jobs from the ledger.
 
 use std::{
-    sync::{Arc, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -18,13 +18,46 @@ use super::{
     link::{Gone, Link},
 };
 
-/// Jobs that are looked at together: among them the ledger's order counts.
-const ROUND: u32 = 256;
-/// Jobs that are looked at in one claim beyond those that are asked for: some may find no room.
-const SPARE: u32 = 64;
-/// How long a job waits that found no room, and how much longer the next one does.
+/// Jobs that are looked at together at first, and at most: among them the ledger's order counts.
+const ROUND: u32 = 64;
+const ROUND_MAX: u32 = 256;
+/// After so many jobs that had to be put back a claim ends with what it has, and the next one goes on.
+const PUT_BACK_MAX: usize = 64;
+/// How long a job waits at least that found no room.
 const CROWDED: Duration = Duration::from_millis(100);
+/// Jobs that found no room are offered again one after another, so far apart: a receiver with thousands of lanes and few
+/// places must not keep Redis busy.
 const CROWDED_STEP: Duration = Duration::from_millis(2);
+
+/// When jobs that found no room are offered again.
+#[derive(Default)]
+pub(super) struct Crowd {
+    first: Timestamp,
+    last: Timestamp,
+    /// The last claim ended before the queue did.
+    cut: bool,
+}
+
+impl Crowd {
+    /// The time for one more.
+    fn slot(&mut self, now: Timestamp) -> Timestamp {
+        let slot = now.plus(CROWDED).max(self.last.plus(CROWDED_STEP));
+        if self.last <= now {
+            self.first = slot;
+        }
+        self.last = slot;
+        slot
+    }
+
+    /// When a claim may find one of them, or what the last claim left.
+    pub(super) fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        let soon = now.plus(Duration::from_millis(1));
+        if self.cut {
+            return Some(soon);
+        }
+        (self.last > now).then(|| self.first.max(soon.plus(CROWDED_STEP * 8)))
+    }
+}
 
 /// What a worker asks for.
 #[derive(Clone, Copy)]
@@ -102,6 +135,7 @@ impl Inner {
         if at_every_claim(self.options.sweep_interval) {
             self.sweep(link, ask.now).await?;
         }
+        self.crowd().cut = false;
         let mut back = Vec::new();
         let found = self.take_rounds(link, ask, claimed, &mut back).await;
         self.put_back(link, ask.now, back).await?;
@@ -119,10 +153,10 @@ impl Inner {
         claimed: &mut Vec<ClaimedLane>,
         back: &mut Vec<(Job, PutBack)>,
     ) -> Result<bool, Failure> {
-        let mut looks = ask.lanes.saturating_add(SPARE);
+        let mut round = ROUND;
         loop {
             let places = ask.lanes.saturating_sub(count(claimed.len()));
-            let wanted = places.min(looks).min(ROUND);
+            let wanted = places.min(round);
             if wanted == 0 {
                 return Ok(true);
             }
@@ -134,7 +168,11 @@ impl Inner {
             if taken < wanted {
                 return Ok(false);
             }
-            looks -= taken;
+            if back.len() >= PUT_BACK_MAX {
+                self.crowd().cut = true;
+                return Ok(true);
+            }
+            round = (round * 2).min(ROUND_MAX);
         }
     }
 
@@ -187,37 +225,52 @@ impl Inner {
         now: Timestamp,
         back: Vec<(Job, PutBack)>,
     ) -> Result<(), Gone> {
-        let mut wait = CROWDED;
-        let mut first = None;
         let mut calls = Vec::with_capacity(back.len());
         for (mut job, what) in back {
-            let crowded = now.plus(wait);
-            if matches!(what, PutBack::Crowded) {
-                first.get_or_insert(crowded);
-                wait += CROWDED_STEP;
-            }
+            let slot = match what {
+                PutBack::Crowded => self.crowd().slot(now).millis(),
+                _ => 0,
+            };
             calls.push(async move {
                 match what {
                     PutBack::Drop => link.finish(&mut job).await,
                     PutBack::Until(at) => link.delay(&job, at.millis(), true).await,
-                    PutBack::Crowded => link.delay(&job, crowded.millis(), false).await,
+                    PutBack::Crowded => link.delay(&job, slot, false).await,
                     PutBack::Refuse => link.refuse(&mut job).await,
                 }
             });
         }
-        {
-            let mut next = self.crowded.lock().unwrap_or_else(PoisonError::into_inner);
-            *next = next.filter(|at| *at > now).into_iter().chain(first).min();
-        }
         join_all(calls).await.into_iter().collect()
     }
 
-    /// When the first job that found no room in the last claim is offered again.
-    pub(super) fn crowded_until(&self) -> Option<Timestamp> {
-        *self.crowded.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn crowd(&self) -> MutexGuard<'_, Crowd> {
+        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn the_crowd_is_offered_again_one_after_another() {
+        let mut crowd = Crowd::default();
+        assert_eq!(crowd.next(at(1000)), None);
+        let slots: Vec<i64> = (0..4).map(|_| crowd.slot(at(1000)).millis()).collect();
+        assert_eq!(slots, [1100, 1102, 1104, 1106]);
+        assert_eq!(crowd.next(at(1000)), Some(at(1100)));
+        assert!(crowd.next(at(1101)).is_some_and(|next| next > at(1101)));
+        assert_eq!(crowd.next(at(1106)), None);
+        assert_eq!(crowd.slot(at(1101)).millis(), 1201);
+        crowd.cut = true;
+        assert_eq!(crowd.next(at(5000)), Some(at(5001)), "what was left comes at once");
+    }
 }

@@ -31,7 +31,8 @@ pub(super) enum Place {
     Missing,
     /// Waiting, or being worked on.
     Queued,
-    Delayed,
+    /// Until a time, in milliseconds.
+    Delayed(i64),
     /// Completed or failed, and not removed.
     Finished,
 }
@@ -218,7 +219,7 @@ impl Link {
             }
             let told: Vec<Option<f64>> = self.pipe(&pipe).await?.unwrap_or_default();
             places.extend(told.chunks_exact(4).map(|told| match told {
-                [_, Some(_), ..] => Place::Delayed,
+                [_, Some(score), ..] => Place::Delayed(delayed_until(*score)),
                 [_, _, Some(_), _] | [.., Some(_)] => Place::Finished,
                 [Some(there), ..] if *there > 0.0 => Place::Queued,
                 _ => Place::Missing,
@@ -243,6 +244,12 @@ impl Link {
     async fn pipe<T: redis::FromRedisValue>(&self, pipe: &Pipeline) -> Result<Option<T>, Gone> {
         self.call(self.queue.connection().pipe(pipe)).await
     }
+}
+
+/// The score of a delayed job is its time, then twelve bits that keep the order.
+#[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 fit")]
+fn delayed_until(score: f64) -> i64 {
+    (score / 4096.0) as i64
 }
 
 async fn worker(

@@ -41,7 +41,7 @@ use rand::RngExt as _;
 pub use options::{InvalidRedisOptions, RedisOptions};
 pub use status::RedisStatus;
 
-use claim::Ask;
+use claim::{Ask, Crowd};
 use held::{Ended, HeldJobs};
 use keeper::{Keeper, News};
 use link::{Gone, Link};
@@ -62,8 +62,7 @@ struct Inner {
     sweeps: Sweeps,
     /// The time of the last claim.
     now: AtomicI64,
-    /// When the first of the jobs that found no room is offered again.
-    crowded: Mutex<Option<Timestamp>>,
+    crowd: Mutex<Crowd>,
 }
 
 /// A queue of lanes that processes share through Redis. Cheap to clone.
@@ -105,7 +104,7 @@ impl BullQueue {
             news,
             sweeps: Sweeps::default(),
             now: AtomicI64::new(now.millis()),
-            crowded: Mutex::default(),
+            crowd: Mutex::default(),
         });
         let keeper = Arc::new(Keeper::start(inner.clone()));
         Ok(Self { inner, keeper, watcher: Arc::default() })
@@ -233,8 +232,8 @@ impl DeliveryQueue for BullQueue {
 
     async fn next_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
         let due = self.inner.ledger.next_due(now).await?;
-        let crowded = self.inner.crowded_until().filter(|_| self.inner.standing.link().is_some());
-        Ok(due.into_iter().chain(crowded.filter(|at| *at > now)).min())
+        let crowd = self.inner.standing.link().and_then(|_| self.inner.crowd().next(now));
+        Ok(due.into_iter().chain(crowd).min())
     }
 
     async fn receiver(&self, webhook: WebhookId) -> StoreResult<Option<Arc<Webhook>>> {

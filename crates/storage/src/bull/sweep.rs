@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use domain::{
@@ -24,6 +25,9 @@ use super::{
 /// Lanes that one sweep looks at, those that wait longest. When all of them are there and the queue runs dry, the next
 /// sweep comes at once.
 pub(super) const LANES_MAX: u32 = 512;
+
+/// Jobs that are delayed no longer than this are left alone.
+const SOON: Duration = Duration::from_secs(5);
 
 /// What a sweep remembers for the next one.
 #[derive(Default)]
@@ -73,7 +77,7 @@ impl Inner {
                 suspects.insert(id.clone());
             }
         }
-        self.put_right(link, due, &ids).await?;
+        self.put_right(link, now, due, &ids).await?;
         Ok(())
     }
 
@@ -92,16 +96,20 @@ impl Inner {
     async fn put_right(
         &self,
         link: &Link,
+        now: Timestamp,
         due: Vec<WaitingLane>,
         ids: &[String],
     ) -> Result<(), Gone> {
         let places = link.places(ids).await?;
+        let (soon, every) = (now.plus(SOON), at_every_claim(self.options.sweep_interval));
         let mut missing = Vec::new();
         let mut queued = Vec::new();
         for ((lane, id), place) in due.into_iter().zip(ids).zip(places) {
             match place {
                 Place::Missing => missing.push(lane),
-                Place::Delayed => link.promote(id).await?,
+                // What comes by itself soon may have found no room.
+                Place::Delayed(until) if until <= soon.millis() && !every => {}
+                Place::Delayed(_) => link.promote(id).await?,
                 Place::Finished => {
                     link.remove(id).await?;
                     missing.push(lane);

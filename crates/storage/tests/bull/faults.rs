@@ -5,8 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::port::{DeliveryQueue as _, Settled, Verdict};
+use domain::port::{DeliveryQueue as _, Settled, Verdict, WebhookStore};
 use futures::FutureExt as _;
+use testkit::build;
 
 use crate::{
     house::{House, LEASE, claim, now, soon, until_up},
@@ -214,4 +215,36 @@ async fn a_worker_is_woken_by_the_jobs_of_another_process() {
     let waited = tokio::time::timeout(Duration::from_secs(5), woken.notified());
     waited.await.expect("it was not woken");
     assert_eq!(claim(&worker, "worker", 4).await.len(), 1);
+}
+
+#[tokio::test]
+async fn lanes_that_find_no_room_do_not_hold_others_up() {
+    let (house, options) = (House::new().await, server::options());
+    let mut slow = build::webhook(1, house.session);
+    slow.policy.concurrency = Some(1);
+    assert!(WebhookStore::update(&house.store, &slow).await.unwrap());
+    let queue = house.queue(&options).await;
+    for chat in 0..300 {
+        house.push(chat).await;
+    }
+    let hook = build::webhook(2, house.session);
+    assert!(WebhookStore::insert(&house.store, &hook, 0).await.unwrap());
+    house.push(7).await;
+    // The one place of the first webhook stays taken.
+    let held = claim(&queue, "worker", 1).await;
+    assert_eq!(held.len(), 1);
+    let mut claims = 0;
+    let found = loop {
+        claims += 1;
+        assert!(claims < 20, "it waits behind the crowd");
+        if let Some(lane) = claim(&queue, "worker", 1000).await.pop() {
+            break lane;
+        }
+        let next = queue.next_due(now()).await.unwrap();
+        assert!(next.is_some_and(|at| at <= now().plus(Duration::from_millis(200))));
+    };
+    assert_eq!(found.webhook, hook.id);
+    house.drain(&queue, &found).await;
+    house.drain(&queue, &held[0]).await;
+    house.work(&queue, "worker").await;
 }
