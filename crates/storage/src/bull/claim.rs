@@ -12,6 +12,7 @@ use domain::{
     port::{Offer, StoreError, StoreResult},
 };
 use futures::future::join_all;
+use tokio::time::Instant;
 
 use super::{
     Inner, at_every_claim, job,
@@ -23,6 +24,8 @@ const ROUND: u32 = 64;
 const ROUND_MAX: u32 = 256;
 /// After so many jobs that had to be put back a claim ends with what it has, and the next one goes on.
 const PUT_BACK_MAX: usize = 64;
+/// A claim that takes longer, because Redis is slow, likewise.
+const CLAIM_MAX: Duration = Duration::from_secs(1);
 /// How long a job waits at least that found no room.
 const CROWDED: Duration = Duration::from_millis(100);
 /// Jobs that found no room are offered again one after another, so far apart: a receiver with thousands of lanes and few
@@ -153,7 +156,7 @@ impl Inner {
         claimed: &mut Vec<ClaimedLane>,
         back: &mut Vec<(Job, PutBack)>,
     ) -> Result<bool, Failure> {
-        let mut round = ROUND;
+        let (mut round, begun) = (ROUND, Instant::now());
         loop {
             let places = ask.lanes.saturating_sub(count(claimed.len()));
             let wanted = places.min(round);
@@ -168,7 +171,7 @@ impl Inner {
             if taken < wanted {
                 return Ok(false);
             }
-            if back.len() >= PUT_BACK_MAX {
+            if back.len() >= PUT_BACK_MAX || begun.elapsed() > CLAIM_MAX {
                 self.crowd().cut = true;
                 return Ok(true);
             }

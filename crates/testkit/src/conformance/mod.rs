@@ -14,6 +14,7 @@ pub mod model;
 pub mod pacing;
 pub mod people;
 pub mod sessions;
+pub mod shared;
 pub mod templates;
 pub mod webhooks;
 
@@ -173,6 +174,28 @@ macro_rules! lane_conformance {
                 a_held_webhook_is_not_offered, more_reads_on_in_order, many_results_at_once_are_each_recorded,
                 the_breaker_and_a_pause_hold_claims_back, a_receiver_that_is_gone_is_switched_off_and_told,
             ];
+        }
+    };
+}
+
+/// Makes a test of every case of what a shared queue asks of a ledger, in a module `shared`. `$open` as for
+/// [`store_conformance!`](crate::store_conformance).
+#[macro_export]
+macro_rules! shared_ledger_conformance {
+    ($open:path) => {
+        $crate::shared_ledger_conformance! { @cases $open;
+            due_lanes_are_told_first_tries_first, named_lanes_are_given_as_by_a_claim,
+            why_a_lane_is_not_given_is_told, an_open_breaker_says_until_when,
+            waiting_lanes_are_those_that_nobody_holds, opened_lanes_are_told,
+        }
+    };
+    (@cases $open:path; $($case:ident),* $(,)?) => {
+        mod shared {
+            $(#[tokio::test]
+            async fn $case() {
+                let (store, session, _keep) = $open().await;
+                $crate::conformance::shared::$case(&store, session).await;
+            })*
         }
     };
 }
