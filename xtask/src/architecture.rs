@@ -35,6 +35,8 @@ const DEV: &[(&str, &[&str])] = &[
 const WALLS: &[(&str, &[&str])] = &[
     ("whatsapp-rust", &["whatsapp", "simulator"]),
     ("sqlx", &["storage", "testkit"]),
+    ("bullmq-official", &["storage"]),
+    ("redis", &["storage"]),
     ("utoipa", &["api"]),
     ("reqwest", &["gateway", "server"]),
     ("figment", &["server"]),

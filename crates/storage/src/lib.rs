@@ -1,4 +1,4 @@
-//! The ledger: the only crate that names SQL.
+//! The ledger and the shared queue: the only crate that names SQL and Redis.
 //!
 //! # The cast
 //! - [`SqliteStore`] is one SQLite file and implements every store port of `domain::port`.
@@ -7,6 +7,7 @@
 //! - *Readers* are connections of their own; WAL lets them read while the writer writes.
 //! - The *cipher* encrypts the engine's keys, webhook secrets and headers, proxy addresses, messages on their way out and
 //!   the keys of files, bound to their place.
+//! - [`BullQueue`] hands the lanes of a ledger out through Redis, so that several processes share them.
 //! - [`FolderMedia`] keeps files in a folder, by the hash of their bytes.
 //!
 //! # Guarantees
@@ -16,6 +17,7 @@
 mod api_key;
 mod audit;
 mod batch;
+mod bull;
 mod crypt;
 mod db;
 mod delivery;
@@ -39,6 +41,7 @@ mod template;
 mod webhook;
 mod writer;
 
+pub use bull::{BullQueue, InvalidRedisOptions, RedisOptions, RedisStatus};
 pub use crypt::{InvalidMasterKey, MasterKey};
 pub use folder::FolderMedia;
 pub use keyfile::KeyFileError;

@@ -54,6 +54,11 @@ impl LaneId {
         Self(text)
     }
 
+    /// The webhook it belongs to; `None` for a name that was made elsewhere.
+    pub fn webhook(&self) -> Option<WebhookId> {
+        self.0.split_once('/').and_then(|(webhook, _)| webhook.parse().ok())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -124,3 +124,61 @@ pub trait DeliveryQueue: Send + Sync + 'static {
     /// What is waiting.
     async fn stats(&self) -> StoreResult<QueueStats>;
 }
+
+/// A lane that waits for a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingLane {
+    /// Its name.
+    pub lane: LaneId,
+    /// Its head was tried before.
+    pub retry: bool,
+    /// When its head may leave; `None`: at once.
+    pub not_before: Option<Timestamp>,
+}
+
+/// What a ledger answers to the wish for one lane.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Offer {
+    /// It is the worker's.
+    Claimed(ClaimedLane),
+    /// Its head, or its webhook, waits until then.
+    Later(Timestamp),
+    /// It could leave, but the places for its sort, or for its webhook, are taken, or the webhook's rate is used up.
+    Crowded,
+    /// There is nothing to do about it now: nothing waits, somebody holds it, or its webhook is gone, switched off or
+    /// paused.
+    Nothing,
+}
+
+/// Told the lanes in which something waits since a commit of this process and nothing did before. It is called on the
+/// way of that commit, so it must not wait.
+pub type OpenedListener = Arc<dyn Fn(&[LaneId]) + Send + Sync>;
+
+/// What a queue that is shared by several processes needs of the ledger under it: the rows stay the truth, the shared
+/// queue only says who looks at which of them.
+#[async_trait]
+pub trait LaneLedger: DeliveryQueue {
+    /// Lanes that a claim at `now` could take, whoever asks: due, held by nobody, of webhooks that are not held back.
+    /// First tries come first, then by how long they are due; at most `limit`.
+    async fn due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<WaitingLane>>;
+
+    /// Takes those of the named lanes that may be taken at `now`, by the rules and with the fences of
+    /// [`claim`](DeliveryQueue::claim). `places` is how many lanes the worker still asks for, `lanes` are at most as
+    /// many. One answer for each of `lanes`, in their order.
+    async fn claim_these(
+        &self,
+        worker: &str,
+        places: u32,
+        lanes: &[LaneId],
+        window: u32,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> StoreResult<Vec<Offer>>;
+
+    /// Those of some lanes in which something waits and that nobody holds at `now`.
+    async fn waiting(&self, lanes: &[LaneId], now: Timestamp) -> StoreResult<Vec<WaitingLane>>;
+
+    /// Tells `listener` of lanes that are opened from now on, in the place of any earlier listener. What is told is a
+    /// hint: [`due`](Self::due) finds every lane without it.
+    fn on_opened(&self, listener: OpenedListener);
+}

@@ -23,7 +23,10 @@ pub use engine::{
     WhatsApp,
 };
 pub use keys::{DeviceKeys, KeyChange, KeyEntry};
-pub use lanes::{DeliveryQueue, QueueStats, Settled, Settlement, Verdict};
+pub use lanes::{
+    DeliveryQueue, LaneLedger, Offer, OpenedListener, QueueStats, Settled, Settlement, Verdict,
+    WaitingLane,
+};
 pub use ledger::{Ledger, MessageChange, NewMessage, SessionPatch, Unsettled, Write, WriteOutcome};
 pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
 pub use media::{KeptMedia, MediaFiles, Scratch};

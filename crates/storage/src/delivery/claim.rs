@@ -51,10 +51,10 @@ pub(crate) struct Asked<'a> {
 }
 
 /// A lane that was taken and not read yet.
-struct Taken {
-    lane: String,
-    webhook: WebhookId,
-    epoch: u64,
+pub(super) struct Taken {
+    pub(super) lane: String,
+    pub(super) webhook: WebhookId,
+    pub(super) epoch: u64,
 }
 
 /// A waiting delivery without its event.
@@ -83,24 +83,10 @@ pub(crate) async fn claim(store: &SqliteStore, asked: Asked<'_>) -> StoreResult<
 }
 
 async fn take(store: &SqliteStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>> {
-    let survey = match store.readers.kind() {
-        Kind::Sqlite => store.leases.survey(asked.taker.owner, asked.taker.now),
-        Kind::Postgres => postgres::survey(store, asked.taker.owner, asked.taker.now).await?,
-    };
+    let survey = survey(store, &asked.taker).await?;
     let places =
         Places { free: asked.lanes, all: survey.own + asked.lanes, doubtful: survey.doubtful };
-    let rows = db::query(CANDIDATES)
-        .bind(asked.taker.now.millis())
-        .fetch_all(&store.readers)
-        .await
-        .doing(DOING)?;
-    let mut candidates = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let candidate = candidate(row, asked.taker.now, &survey)?;
-        if !survey.held.contains(&candidate.webhook) {
-            candidates.push(candidate);
-        }
-    }
+    let candidates = candidates(store, asked, &survey).await?;
     let failing: HashMap<WebhookId, bool> =
         candidates.iter().map(|one| (one.webhook, one.failing)).collect();
     let mut taken = Vec::new();
@@ -114,6 +100,35 @@ async fn take(store: &SqliteStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>>
         }
     }
     Ok(taken)
+}
+
+/// What is on the way.
+pub(super) async fn survey(store: &SqliteStore, taker: &Taker<'_>) -> StoreResult<OnTheWay> {
+    match store.readers.kind() {
+        Kind::Sqlite => Ok(store.leases.survey(taker.owner, taker.now)),
+        Kind::Postgres => postgres::survey(store, taker.owner, taker.now).await,
+    }
+}
+
+/// The webhooks that have something due and are not held back.
+pub(super) async fn candidates(
+    store: &SqliteStore,
+    asked: &Asked<'_>,
+    survey: &OnTheWay,
+) -> StoreResult<Vec<Candidate>> {
+    let rows = db::query(CANDIDATES)
+        .bind(asked.taker.now.millis())
+        .fetch_all(&store.readers)
+        .await
+        .doing(DOING)?;
+    let mut candidates = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let candidate = candidate(row, asked.taker.now, survey)?;
+        if !survey.held.contains(&candidate.webhook) {
+            candidates.push(candidate);
+        }
+    }
+    Ok(candidates)
 }
 
 fn candidate(row: &Row, now: Timestamp, survey: &OnTheWay) -> StoreResult<Candidate> {
@@ -191,7 +206,7 @@ async fn take_lanes(
 }
 
 /// Gives back what was taken.
-async fn let_go(store: &SqliteStore, taken: &Taken) -> StoreResult<()> {
+pub(super) async fn let_go(store: &SqliteStore, taken: &Taken) -> StoreResult<()> {
     store.leases.end(&taken.lane, taken.epoch);
     match store.readers.kind() {
         Kind::Sqlite => Ok(()),
@@ -199,7 +214,7 @@ async fn let_go(store: &SqliteStore, taken: &Taken) -> StoreResult<()> {
     }
 }
 
-async fn read_all(
+pub(super) async fn read_all(
     store: &SqliteStore,
     taken: &[Taken],
     asked: &Asked<'_>,

@@ -156,6 +156,11 @@ impl Leases {
         state.lanes.get_mut(lane).filter(|lease| lease.epoch == epoch).map(look)
     }
 
+    /// Whether somebody holds a lane.
+    pub(crate) fn is_held(&self, lane: &str, now: Timestamp) -> bool {
+        self.lock().lanes.get(lane).is_some_and(|lease| lease.until > now)
+    }
+
     /// Extends a claim.
     pub(crate) fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> bool {
         self.with(lane.as_str(), epoch, |lease| lease.until = until).is_some()

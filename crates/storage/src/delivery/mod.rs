@@ -4,6 +4,7 @@
 //! - [`push`] numbers events and stores their deliveries, each in its lane; a lane row exists while something waits.
 //! - [`claim`] takes lanes that are due: the claim is in memory ([`leases`]), so taking one costs no commit.
 //! - [`settle`] records results, those of many lanes in one commit.
+//! - [`shared`] answers a queue that several processes share.
 //! - [`recent`] keeps the events of the last commits, so that a fresh event goes out without being read back.
 
 mod claim;
@@ -13,6 +14,7 @@ mod postgres;
 pub(crate) mod push;
 pub(crate) mod recent;
 pub(crate) mod settle;
+mod shared;
 
 use std::sync::Arc;
 

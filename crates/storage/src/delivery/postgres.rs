@@ -6,7 +6,11 @@ use std::collections::HashMap;
 
 use domain::{Timestamp, WebhookId, delivery::LaneId, port::StoreResult};
 
-use super::leases::{OnTheWay, Taker};
+use super::{
+    claim::Taken,
+    leases::{OnTheWay, Taker},
+    shared::Chosen,
+};
 use crate::{
     db,
     error::{Doing as _, corrupt},
@@ -21,6 +25,11 @@ const TAKE: &str = "with due as (select id from lane where webhook_id = $1 and t
      and (lease_until is null or lease_until <= $3) order by due_at limit $4 for update skip locked) \
      update lane set owner = $5, lease_until = $6, doubtful = $7, epoch = nextval('lane_epoch') from due \
      where lane.id = due.id returning lane.id, lane.epoch, lane.due_at";
+const TAKE_THESE: &str = "with due as (select id from lane where id in (select json_array_elements_text($1::json)) \
+     and (lease_until is null or lease_until <= $2) for update skip locked) \
+     update lane set owner = $3, lease_until = $4, doubtful = $5, epoch = nextval('lane_epoch') from due \
+     where lane.id = due.id returning lane.id, lane.epoch";
+pub(super) const NAMED: &str = "select id, tried, due_at, lease_until from lane where id in ($1)";
 const RENEW: &str =
     "update lane set lease_until = $3 where id = $1 and epoch = $2 and owner is not null";
 const RELEASE: &str = "update lane set owner = null, lease_until = null, \
@@ -94,6 +103,43 @@ pub(super) async fn take(
         store.leases.put(lane, *epoch, webhook, (tried, doubtful), taker);
     }
     Ok(taken.into_iter().map(|(_, lane, epoch)| (lane, epoch)).collect())
+}
+
+/// Takes those of some lanes that nobody holds.
+pub(super) async fn take_these(
+    store: &SqliteStore,
+    chosen: &[Chosen<'_>],
+    taker: &Taker<'_>,
+) -> StoreResult<Vec<Taken>> {
+    const DOING: &str = "claiming lanes";
+    let by_name: HashMap<&str, &Chosen<'_>> = chosen.iter().map(|one| (one.lane, one)).collect();
+    let mut taken = Vec::with_capacity(chosen.len());
+    for doubtful in [false, true] {
+        let names: Vec<&str> =
+            chosen.iter().filter(|one| one.doubtful == doubtful).map(|one| one.lane).collect();
+        if names.is_empty() {
+            continue;
+        }
+        let names = serde_json::to_string(&names).map_err(|_| corrupt(DOING))?;
+        let rows = db::query(TAKE_THESE)
+            .bind(names)
+            .bind(taker.now.millis())
+            .bind(taker.owner)
+            .bind(taker.until.millis())
+            .bind(doubtful)
+            .fetch_all(&store.readers)
+            .await
+            .doing(DOING)?;
+        for row in rows {
+            let lane: String = row.try_get("id").doing(DOING)?;
+            let epoch: i64 = row.try_get("epoch").doing(DOING)?;
+            let epoch = u64::try_from(epoch).map_err(|_| corrupt(DOING))?;
+            let Some(one) = by_name.get(lane.as_str()) else { continue };
+            store.leases.put(&lane, epoch, one.webhook, (one.tried, doubtful), taker);
+            taken.push(Taken { webhook: one.webhook, lane, epoch });
+        }
+    }
+    Ok(taken)
 }
 
 /// Gives lanes back that turned out to have nothing to give.

@@ -29,8 +29,7 @@ const NEXT_POSITION: &str = "insert into counter (name, value) values ('event_po
 const INSERT_DELIVERY: &str = "insert into delivery (id, webhook_id, event_id, lane, sequence, state, occurred_at) \
      values ($1, $2, $3, $4, $5, $6, $7)";
 // A lane that waits for a retry keeps its time: a new delivery behind the head must not wake it.
-const OPEN_LANE: &str =
-    "insert into lane (id, webhook_id, due_at) values ($1, $2, $3) on conflict (id) do nothing";
+const OPEN_LANE: &str = "insert into lane (id, webhook_id, due_at) values ($1, $2, $3) on conflict (id) do nothing returning id";
 
 static EVENTS: Wide = Wide::new(INSERT_EVENT, 9);
 static DELIVERIES: Wide = Wide::new(INSERT_DELIVERY, 7);
@@ -156,13 +155,13 @@ async fn open(unit: &mut Unit, pushes: &[Push]) -> StoreResult<()> {
             lanes.push((push.lane.as_str(), push.webhook, unit.ticket()));
         }
     }
-    unit.committing.opened |= !lanes.is_empty();
     for (sql, run) in LANES.runs(&lanes) {
-        let mut query = db::query(sql);
+        let mut query = db::query_scalar::<String>(sql);
         for (lane, webhook, ticket) in run {
             query = query.bind(*lane).bind(webhook.to_string()).bind(*ticket);
         }
-        query.execute(&mut unit.conn).await.doing(DOING)?;
+        let opened = query.fetch_all(&mut unit.conn).await.doing(DOING)?;
+        unit.committing.opened.extend(opened.into_iter().map(LaneId::from_stored));
     }
     Ok(())
 }

@@ -1,11 +1,12 @@
-//! Events of the last commits, so that the way from a commit to its POST goes through memory.
+//! Events of the last commits, so that the way from a commit to its POST goes through memory; and word of the lanes they
+//! opened.
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
-use domain::{EventId, event::Event};
+use domain::{EventId, delivery::LaneId, event::Event, port::OpenedListener};
 
 /// Most bytes of event data that are kept; the oldest go first. What is gone is read from the database.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -19,13 +20,31 @@ struct State {
     bytes: usize,
 }
 
-/// The memory.
+/// The memory, and who is told of lanes that were opened.
 #[derive(Default)]
-pub(crate) struct Recent(Mutex<State>);
+pub(crate) struct Recent {
+    state: Mutex<State>,
+    listener: RwLock<Option<OpenedListener>>,
+}
 
 impl Recent {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells `listener` from now on.
+    pub(crate) fn listen(&self, listener: OpenedListener) {
+        *self.listener.write().unwrap_or_else(PoisonError::into_inner) = Some(listener);
+    }
+
+    /// Lanes were opened by a commit.
+    pub(crate) fn tell_opened(&self, lanes: &[LaneId]) {
+        if lanes.is_empty() {
+            return;
+        }
+        if let Some(listener) = &*self.listener.read().unwrap_or_else(PoisonError::into_inner) {
+            listener(lanes);
+        }
     }
 
     /// Remembers events that were committed, with the size of their data.

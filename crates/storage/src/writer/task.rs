@@ -140,6 +140,7 @@ fn refuse<T>(replies: Vec<Reply<T>>, error: &StoreError) {
 fn publish(unit: &mut Unit, committing: Committing, outside: &Outside) {
     outside.commits.fetch_add(1, Ordering::Relaxed);
     outside.recent.keep(committing.events);
+    outside.recent.tell_opened(&committing.opened);
     if unit.webhooks.take_changed() {
         outside.receivers.forget();
     }

@@ -80,7 +80,7 @@ async fn leave_word(unit: &mut Unit) -> StoreResult<()> {
         unit.version = Some(version.doing(DOING)?);
         word.push_str(" webhooks");
     }
-    if unit.committing.opened {
+    if !unit.committing.opened.is_empty() {
         word.push_str(" lanes");
     }
     if !word.is_empty() {

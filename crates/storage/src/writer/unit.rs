@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, fs::File, sync::Arc};
 
-use domain::{WebhookId, delivery::Health, event::Event};
+use domain::{
+    WebhookId,
+    delivery::{Health, LaneId},
+    event::Event,
+};
 
 use crate::{
     crypt::Cipher,
@@ -40,8 +44,8 @@ pub(crate) struct Committing {
     /// Events, with the size of their data.
     pub(crate) events: Vec<(Arc<Event>, usize)>,
     pub(super) steps: Vec<Step>,
-    /// Lanes were opened.
-    pub(crate) opened: bool,
+    /// Lanes in which nothing waited before. Also those of a part that was rolled back: they are hints.
+    pub(crate) opened: Vec<LaneId>,
 }
 
 impl Unit {

@@ -11,3 +11,11 @@ async fn fresh() -> (SqliteStore, TempDir) {
 }
 
 testkit::store_conformance!(super::fresh);
+
+async fn with_session() -> (SqliteStore, domain::SessionId, TempDir) {
+    let (store, folder) = fresh().await;
+    let session = support::session(&store, 1).await;
+    (store, session, folder)
+}
+
+testkit::shared_ledger_conformance!(super::with_session);

@@ -11,7 +11,7 @@ use domain::{
     webhook::{LaneOrder, Webhook},
 };
 
-use super::{Store, append, new_session, new_webhook};
+use super::{LaneStore, append, new_session, new_webhook};
 use crate::{START, build};
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -20,11 +20,11 @@ fn later(seconds: u64) -> Timestamp {
     START.plus(Duration::from_secs(seconds))
 }
 
-async fn claim_at<S: Store>(store: &S, now: Timestamp) -> Vec<ClaimedLane> {
+async fn claim_at<S: LaneStore>(store: &S, now: Timestamp) -> Vec<ClaimedLane> {
     store.claim("worker", 6400, 10, now, now.plus(LEASE)).await.unwrap()
 }
 
-async fn claim<S: Store>(store: &S) -> Vec<ClaimedLane> {
+async fn claim<S: LaneStore>(store: &S) -> Vec<ClaimedLane> {
     claim_at(store, later(3600)).await
 }
 
@@ -44,7 +44,12 @@ fn settlement(lane: &ClaimedLane, index: usize, verdict: Verdict) -> Settlement 
     }
 }
 
-async fn settle<S: Store>(store: &S, lane: &ClaimedLane, index: usize, verdict: Verdict) -> bool {
+async fn settle<S: LaneStore>(
+    store: &S,
+    lane: &ClaimedLane,
+    index: usize,
+    verdict: Verdict,
+) -> bool {
     DeliveryQueue::settle(store, settlement(lane, index, verdict)).await.unwrap().is_recorded()
 }
 
@@ -53,19 +58,19 @@ fn sequences(lane: &ClaimedLane) -> Vec<u64> {
 }
 
 /// A session with one webhook.
-async fn house<S: Store>(store: &S) -> (SessionId, Webhook) {
+async fn house<S: LaneStore>(store: &S) -> (SessionId, Webhook) {
     let session = new_session(store, 1).await;
     (session, new_webhook(store, build::webhook(1, session)).await)
 }
 
 /// Events `from..=to` in a chat.
-async fn events<S: Store>(store: &S, session: SessionId, chat: u32, from: u32, to: u32) {
+async fn events<S: LaneStore>(store: &S, session: SessionId, chat: u32, from: u32, to: u32) {
     for number in from..=to {
         append(store, build::event(number, session, &build::chat(chat))).await;
     }
 }
 
-pub async fn every_webhook_that_wants_it_gets_a_delivery<S: Store>(store: &S) {
+pub async fn every_webhook_that_wants_it_gets_a_delivery<S: LaneStore>(store: &S) {
     let (one, two) = (new_session(store, 1).await, new_session(store, 2).await);
     let wanting = new_webhook(store, build::webhook(1, one)).await;
     let filters = Filters {
@@ -96,7 +101,7 @@ pub async fn every_webhook_that_wants_it_gets_a_delivery<S: Store>(store: &S) {
     assert_eq!(delivery.id, domain::DeliveryId::of(event.draft.id, wanting.id));
 }
 
-pub async fn a_claim_is_exclusive_until_its_lease_ends<S: Store>(store: &S) {
+pub async fn a_claim_is_exclusive_until_its_lease_ends<S: LaneStore>(store: &S) {
     let (session, _) = house(store).await;
     events(store, session, 1, 1, 1).await;
     let first = claim_at(store, later(10)).await;
@@ -109,7 +114,7 @@ pub async fn a_claim_is_exclusive_until_its_lease_ends<S: Store>(store: &S) {
     assert!(second[0].epoch > first[0].epoch);
 }
 
-pub async fn a_lane_goes_in_order<S: Store>(store: &S) {
+pub async fn a_lane_goes_in_order<S: LaneStore>(store: &S) {
     let (session, _) = house(store).await;
     events(store, session, 1, 1, 3).await;
     let lanes = claim(store).await;
@@ -121,7 +126,7 @@ pub async fn a_lane_goes_in_order<S: Store>(store: &S) {
     assert_eq!(store.stats().await.unwrap(), QueueStats::default());
 }
 
-pub async fn a_waiting_head_blocks_its_lane_and_no_other<S: Store>(store: &S) {
+pub async fn a_waiting_head_blocks_its_lane_and_no_other<S: LaneStore>(store: &S) {
     let (session, _) = house(store).await;
     events(store, session, 1, 1, 2).await;
     let lanes = claim_at(store, later(1)).await;
@@ -138,7 +143,7 @@ pub async fn a_waiting_head_blocks_its_lane_and_no_other<S: Store>(store: &S) {
     assert_eq!(blocked.deliveries[0].attempts, 1);
 }
 
-pub async fn a_stale_worker_can_record_nothing<S: Store>(store: &S) {
+pub async fn a_stale_worker_can_record_nothing<S: LaneStore>(store: &S) {
     let (session, _) = house(store).await;
     events(store, session, 1, 1, 2).await;
     let stale = claim_at(store, later(1)).await;
@@ -150,7 +155,7 @@ pub async fn a_stale_worker_can_record_nothing<S: Store>(store: &S) {
     assert!(settle(store, &fresh[0], 0, Verdict::Delivered).await);
 }
 
-pub async fn only_the_head_can_be_settled<S: Store>(store: &S) {
+pub async fn only_the_head_can_be_settled<S: LaneStore>(store: &S) {
     let (session, _) = house(store).await;
     events(store, session, 1, 1, 2).await;
     let lanes = claim(store).await;
@@ -160,7 +165,7 @@ pub async fn only_the_head_can_be_settled<S: Store>(store: &S) {
     assert!(settle(store, &lanes[0], 1, Verdict::Delivered).await);
 }
 
-pub async fn an_exhausted_head_lets_the_lane_go_on<S: Store>(store: &S) {
+pub async fn an_exhausted_head_lets_the_lane_go_on<S: LaneStore>(store: &S) {
     let (session, _) = house(store).await;
     events(store, session, 1, 1, 3).await;
     let lanes = claim(store).await;
@@ -172,7 +177,7 @@ pub async fn an_exhausted_head_lets_the_lane_go_on<S: Store>(store: &S) {
     assert!(settle(store, &lanes[0], 2, Verdict::Delivered).await);
 }
 
-pub async fn new_lanes_go_before_retries<S: Store>(store: &S) {
+pub async fn new_lanes_go_before_retries<S: LaneStore>(store: &S) {
     let (session, _) = house(store).await;
     events(store, session, 1, 1, 1).await;
     let lanes = claim_at(store, later(1)).await;
@@ -186,7 +191,7 @@ pub async fn new_lanes_go_before_retries<S: Store>(store: &S) {
     assert_eq!(sequences(&two[0]), [1]);
 }
 
-pub async fn windows_and_counts_are_kept<S: Store>(store: &S) {
+pub async fn windows_and_counts_are_kept<S: LaneStore>(store: &S) {
     let (session, _) = house(store).await;
     events(store, session, 1, 1, 5).await;
     events(store, session, 2, 6, 6).await;
@@ -195,7 +200,7 @@ pub async fn windows_and_counts_are_kept<S: Store>(store: &S) {
     assert!(store.claim("worker", 0, 3, later(1), later(60)).await.unwrap().is_empty());
 }
 
-pub async fn inactive_webhooks_wait<S: Store>(store: &S) {
+pub async fn inactive_webhooks_wait<S: LaneStore>(store: &S) {
     let (session, mut webhook) = house(store).await;
     events(store, session, 1, 1, 2).await;
     webhook.active = false;
@@ -210,7 +215,7 @@ pub async fn inactive_webhooks_wait<S: Store>(store: &S) {
     assert_eq!(sequences(&claim(store).await[0]), [1, 2, 4]);
 }
 
-pub async fn session_order_is_one_lane<S: Store>(store: &S) {
+pub async fn session_order_is_one_lane<S: LaneStore>(store: &S) {
     let session = new_session(store, 1).await;
     let webhook = Webhook { order: LaneOrder::Session, ..build::webhook(1, session) };
     new_webhook(store, webhook).await;
@@ -221,7 +226,7 @@ pub async fn session_order_is_one_lane<S: Store>(store: &S) {
     assert_eq!(lanes.iter().map(sequences).collect::<Vec<_>>(), [[1, 2, 3]]);
 }
 
-pub async fn no_order_is_many_lanes<S: Store>(store: &S) {
+pub async fn no_order_is_many_lanes<S: LaneStore>(store: &S) {
     let session = new_session(store, 1).await;
     let webhook = Webhook { order: LaneOrder::None, ..build::webhook(1, session) };
     new_webhook(store, webhook).await;
@@ -229,7 +234,7 @@ pub async fn no_order_is_many_lanes<S: Store>(store: &S) {
     assert_eq!(claim(store).await.len(), 3);
 }
 
-pub async fn a_released_lane_is_offered_again<S: Store>(store: &S) {
+pub async fn a_released_lane_is_offered_again<S: LaneStore>(store: &S) {
     let (session, _) = house(store).await;
     events(store, session, 1, 1, 2).await;
     let first = claim_at(store, later(1)).await;
@@ -240,7 +245,7 @@ pub async fn a_released_lane_is_offered_again<S: Store>(store: &S) {
     assert!(!settle(store, &first[0], 1, Verdict::Delivered).await);
 }
 
-pub async fn next_due_names_the_earliest<S: Store>(store: &S) {
+pub async fn next_due_names_the_earliest<S: LaneStore>(store: &S) {
     let (session, webhook) = house(store).await;
     let next = async |now| store.next_due(later(now)).await.unwrap();
     assert_eq!(next(0).await, None);
@@ -254,7 +259,7 @@ pub async fn next_due_names_the_earliest<S: Store>(store: &S) {
     assert_eq!(claim_at(store, later(30)).await.len(), 1, "holds end");
 }
 
-pub async fn a_held_webhook_is_not_offered<S: Store>(store: &S) {
+pub async fn a_held_webhook_is_not_offered<S: LaneStore>(store: &S) {
     let (session, webhook) = house(store).await;
     events(store, session, 1, 1, 1).await;
     store.hold(webhook.id, later(20)).await.unwrap();
@@ -262,7 +267,7 @@ pub async fn a_held_webhook_is_not_offered<S: Store>(store: &S) {
     assert_eq!(sequences(&claim_at(store, later(20)).await[0]), [1]);
 }
 
-pub async fn more_reads_on_in_order<S: Store>(store: &S) {
+pub async fn more_reads_on_in_order<S: LaneStore>(store: &S) {
     let (session, _) = house(store).await;
     events(store, session, 1, 1, 5).await;
     let lanes = store.claim("worker", 1, 2, later(1), later(60)).await.unwrap();
@@ -289,7 +294,7 @@ pub async fn more_reads_on_in_order<S: Store>(store: &S) {
     assert!(!store.renew(lane, epoch, later(99)).await.unwrap());
 }
 
-pub async fn many_results_at_once_are_each_recorded<S: Store>(store: &S) {
+pub async fn many_results_at_once_are_each_recorded<S: LaneStore>(store: &S) {
     let (session, webhook) = house(store).await;
     for chat in 1..=60 {
         events(store, session, chat, chat, chat).await;
@@ -315,7 +320,7 @@ pub async fn many_results_at_once_are_each_recorded<S: Store>(store: &S) {
     assert!(read.health.is_failing());
 }
 
-pub async fn the_breaker_and_a_pause_hold_claims_back<S: Store>(store: &S) {
+pub async fn the_breaker_and_a_pause_hold_claims_back<S: LaneStore>(store: &S) {
     let (session, webhook) = house(store).await;
     events(store, session, 1, 1, 1).await;
     events(store, session, 2, 2, 2).await;
@@ -349,7 +354,7 @@ pub async fn the_breaker_and_a_pause_hold_claims_back<S: Store>(store: &S) {
     assert!(!WebhookStore::pause(store, build::webhook(9, session).id, START).await.unwrap());
 }
 
-pub async fn a_receiver_that_is_gone_is_switched_off_and_told<S: Store>(store: &S) {
+pub async fn a_receiver_that_is_gone_is_switched_off_and_told<S: LaneStore>(store: &S) {
     let (session, webhook) = house(store).await;
     let other = new_webhook(store, build::webhook(2, session)).await;
     events(store, session, 1, 1, 2).await;
@@ -375,7 +380,7 @@ pub async fn a_receiver_that_is_gone_is_switched_off_and_told<S: Store>(store: &
     assert_eq!(again[0].deliveries[0].first_tried_at, Some(START));
 }
 
-pub async fn deleted_webhooks_take_their_deliveries<S: Store>(store: &S) {
+pub async fn deleted_webhooks_take_their_deliveries<S: LaneStore>(store: &S) {
     let (session, webhook) = house(store).await;
     events(store, session, 1, 1, 2).await;
     let lanes = claim(store).await;

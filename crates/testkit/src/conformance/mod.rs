@@ -14,6 +14,7 @@ pub mod model;
 pub mod pacing;
 pub mod people;
 pub mod sessions;
+pub mod shared;
 pub mod templates;
 pub mod webhooks;
 
@@ -29,6 +30,11 @@ use domain::{
 };
 
 use crate::build;
+
+/// What the cases of the lanes need: also a queue that is put over a ledger has it.
+pub trait LaneStore: Ledger + SessionStore + WebhookStore + DeliveryQueue + Clone {}
+
+impl<T> LaneStore for T where T: Ledger + SessionStore + WebhookStore + DeliveryQueue + Clone {}
 
 /// All ports of a ledger.
 pub trait Store:
@@ -74,6 +80,7 @@ impl<T> Store for T where
 #[macro_export]
 macro_rules! store_conformance {
     ($open:path) => {
+        $crate::lane_conformance!($open);
         $crate::store_conformance! { @modules $open;
             events: [
                 sequences_are_dense_per_session, a_unit_is_all_or_nothing_in_order, events_need_a_session,
@@ -118,15 +125,6 @@ macro_rules! store_conformance {
                 a_batch_reads_back_as_it_was, items_move_and_the_last_one_ends_the_batch, a_cancel_is_final,
                 holds_have_their_order, errors_end_a_batch_that_stops_at_them, strangers_are_told_from_acquaintances,
             ];
-            lanes: [
-                every_webhook_that_wants_it_gets_a_delivery, a_claim_is_exclusive_until_its_lease_ends,
-                a_lane_goes_in_order, a_waiting_head_blocks_its_lane_and_no_other, a_stale_worker_can_record_nothing,
-                only_the_head_can_be_settled, an_exhausted_head_lets_the_lane_go_on, new_lanes_go_before_retries,
-                windows_and_counts_are_kept, inactive_webhooks_wait, session_order_is_one_lane, no_order_is_many_lanes,
-                a_released_lane_is_offered_again, next_due_names_the_earliest, deleted_webhooks_take_their_deliveries,
-                a_held_webhook_is_not_offered, more_reads_on_in_order, many_results_at_once_are_each_recorded,
-                the_breaker_and_a_pause_hold_claims_back, a_receiver_that_is_gone_is_switched_off_and_told,
-            ];
             log: [
                 positions_follow_the_order_of_commits, the_log_reads_by_session, a_page_of_deliveries_follows_its_cursor,
                 filters_of_the_delivery_log_narrow, tries_are_told_with_their_excerpts, a_replay_leaves_beside_its_lane,
@@ -162,24 +160,64 @@ macro_rules! store_conformance {
     };
 }
 
+/// Makes a test of every case of the lanes, in a module `lanes`. `$open` as for [`store_conformance!`](crate::store_conformance).
+#[macro_export]
+macro_rules! lane_conformance {
+    ($open:path) => {
+        $crate::store_conformance! { @modules $open;
+            lanes: [
+                every_webhook_that_wants_it_gets_a_delivery, a_claim_is_exclusive_until_its_lease_ends,
+                a_lane_goes_in_order, a_waiting_head_blocks_its_lane_and_no_other, a_stale_worker_can_record_nothing,
+                only_the_head_can_be_settled, an_exhausted_head_lets_the_lane_go_on, new_lanes_go_before_retries,
+                windows_and_counts_are_kept, inactive_webhooks_wait, session_order_is_one_lane, no_order_is_many_lanes,
+                a_released_lane_is_offered_again, next_due_names_the_earliest, deleted_webhooks_take_their_deliveries,
+                a_held_webhook_is_not_offered, more_reads_on_in_order, many_results_at_once_are_each_recorded,
+                the_breaker_and_a_pause_hold_claims_back, a_receiver_that_is_gone_is_switched_off_and_told,
+            ];
+        }
+    };
+}
+
+/// Makes a test of every case of what a shared queue asks of a ledger, in a module `shared`. `$open` as for
+/// [`store_conformance!`](crate::store_conformance).
+#[macro_export]
+macro_rules! shared_ledger_conformance {
+    ($open:path) => {
+        $crate::shared_ledger_conformance! { @cases $open;
+            due_lanes_are_told_first_tries_first, named_lanes_are_given_as_by_a_claim,
+            why_a_lane_is_not_given_is_told, an_open_breaker_says_until_when,
+            waiting_lanes_are_those_that_nobody_holds, opened_lanes_are_told,
+        }
+    };
+    (@cases $open:path; $($case:ident),* $(,)?) => {
+        mod shared {
+            $(#[tokio::test]
+            async fn $case() {
+                let (store, session, _keep) = $open().await;
+                $crate::conformance::shared::$case(&store, session).await;
+            })*
+        }
+    };
+}
+
 /// A page with everything.
 pub(crate) const ALL: Page = Page { limit: 1000, offset: 0 };
 
 /// Stores session `number`.
-pub(crate) async fn new_session<S: Store>(store: &S, number: u32) -> SessionId {
+pub(crate) async fn new_session<S: SessionStore>(store: &S, number: u32) -> SessionId {
     let session = build::session(number);
     assert!(SessionStore::insert(store, &session).await.unwrap());
     session.id
 }
 
 /// Stores a webhook.
-pub(crate) async fn new_webhook<S: Store>(store: &S, webhook: Webhook) -> Webhook {
+pub(crate) async fn new_webhook<S: WebhookStore>(store: &S, webhook: Webhook) -> Webhook {
     assert!(WebhookStore::insert(store, &webhook, 0).await.unwrap());
     webhook
 }
 
 /// Records an event by itself.
-pub(crate) async fn append<S: Store>(store: &S, draft: EventDraft) -> Event {
+pub(crate) async fn append<S: Ledger>(store: &S, draft: EventDraft) -> Event {
     let outcome = store.write(vec![Write::Append { event: Box::new(draft) }]).await.unwrap();
     match outcome.into_iter().next() {
         Some(WriteOutcome::Applied(mut events)) => events.remove(0),

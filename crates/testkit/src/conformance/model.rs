@@ -11,7 +11,7 @@ use domain::{
 };
 use proptest::prelude::*;
 
-use super::{Store, append};
+use super::{LaneStore, append};
 use crate::{ModelStore, START, build};
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -104,7 +104,7 @@ pub enum AfterCrash {
 
 /// Goes through the steps with a fresh ledger and the model. `reopen` gives the ledger again after the process died; the
 /// first call gives an empty one.
-pub async fn agree<S: Store>(
+pub async fn agree<S: LaneStore>(
     steps: Vec<Step>,
     claims: AfterCrash,
     mut reopen: impl AsyncFnMut(Option<S>) -> S,
@@ -154,7 +154,7 @@ async fn both<T: PartialEq + std::fmt::Debug>(
     store
 }
 
-impl<S: Store> Run<S> {
+impl<S: LaneStore> Run<S> {
     fn hook(&self, number: u8) -> Webhook {
         self.hooks[usize::from(number) % self.hooks.len()].clone()
     }

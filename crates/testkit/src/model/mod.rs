@@ -4,6 +4,7 @@
 //! The stores are compared with it by [`crate::conformance::model`], and the simulation of the delivery path runs on it.
 
 mod queue;
+mod shared;
 mod stores;
 
 use std::{
@@ -15,6 +16,7 @@ use domain::{
     DeliveryId, EventId, SessionId, Timestamp, WebhookId,
     delivery::{Attempt, DeliveryState, LaneId},
     event::{Event, EventDraft, EventType},
+    port::OpenedListener,
     webhook::Webhook,
 };
 
@@ -67,6 +69,7 @@ struct State {
     epoch: u64,
     ticket: u64,
     notices: u128,
+    listener: Option<OpenedListener>,
 }
 
 /// The model. Clones share it.
@@ -131,8 +134,12 @@ impl State {
                 waiting: VecDeque::new(),
                 lease: None,
             };
-            let lane = self.lanes.entry(webhook.lane(&event.draft)).or_insert(fresh);
+            let name = webhook.lane(&event.draft);
+            let lane = self.lanes.entry(name.clone()).or_insert(fresh);
             lane.waiting.push_back(id);
+            if let (1, Some(listener)) = (lane.waiting.len(), &self.listener) {
+                listener(&[name]);
+            }
         }
         Event::clone(&event)
     }

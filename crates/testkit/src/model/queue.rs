@@ -30,7 +30,21 @@ impl State {
         u32::try_from(held.count()).unwrap()
     }
 
-    fn candidates(&self, now: Timestamp) -> Vec<Candidate> {
+    /// Forgets what ran out; the places of a worker that asks for more lanes.
+    pub(super) fn places(&mut self, worker: &str, lanes: u32, now: Timestamp) -> Places {
+        for lane in self.lanes.values_mut() {
+            lane.lease.take_if(|lease| lease.until <= now);
+        }
+        self.holds.retain(|_, until| *until > now);
+        let own = |lane: &&Lane| lane.lease.as_ref().is_some_and(|lease| lease.owner == worker);
+        let held: Vec<&Lane> = self.lanes.values().filter(own).collect();
+        let count = |count: usize| u32::try_from(count).unwrap();
+        let doubtful =
+            held.iter().filter(|lane| lane.lease.as_ref().is_some_and(|one| one.doubtful)).count();
+        Places { free: lanes, all: count(held.len()) + lanes, doubtful: count(doubtful) }
+    }
+
+    pub(super) fn candidates(&self, now: Timestamp) -> Vec<Candidate> {
         let due = |id: WebhookId| {
             self.lanes.values().any(|lane| {
                 lane.webhook == id
@@ -78,7 +92,7 @@ impl State {
         self.lanes.get_mut(lane)?.lease.as_mut().filter(|lease| lease.epoch == epoch)
     }
 
-    fn give(&mut self, id: &LaneId, window: u32) -> Vec<Delivery> {
+    pub(super) fn give(&mut self, id: &LaneId, window: u32) -> Vec<Delivery> {
         let lane = self.lanes.get_mut(id).unwrap();
         let given: Vec<_> = lane.waiting.iter().take(window as usize).copied().collect();
         if let Some(lease) = lane.lease.as_mut() {
@@ -163,17 +177,7 @@ impl DeliveryQueue for ModelStore {
     ) -> StoreResult<Vec<ClaimedLane>> {
         let mut state = self.lock();
         let state = &mut *state;
-        for lane in state.lanes.values_mut() {
-            lane.lease.take_if(|lease| lease.until <= now);
-        }
-        state.holds.retain(|_, until| *until > now);
-        let own = |lane: &&Lane| lane.lease.as_ref().is_some_and(|lease| lease.owner == worker);
-        let held: Vec<&Lane> = state.lanes.values().filter(own).collect();
-        let count = |count: usize| u32::try_from(count).unwrap();
-        let doubtful =
-            held.iter().filter(|lane| lane.lease.as_ref().is_some_and(|one| one.doubtful)).count();
-        let places =
-            Places { free: lanes, all: count(held.len()) + lanes, doubtful: count(doubtful) };
+        let places = state.places(worker, lanes, now);
         let candidates = state.candidates(now);
         let (mut room, mut free) = (places.doubtful_room(), lanes);
         let mut claimed = Vec::new();

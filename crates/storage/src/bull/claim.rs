@@ -1,0 +1,279 @@
+//! Taking lanes: jobs from Redis, then the lanes of those jobs from the ledger.
+
+use std::{
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bullmq::Job;
+use domain::{
+    Timestamp,
+    delivery::{ClaimedLane, LaneId},
+    port::{Offer, StoreError, StoreResult},
+};
+use futures::future::join_all;
+use tokio::time::Instant;
+
+use super::{
+    Inner, at_every_claim, job,
+    link::{Gone, Link},
+};
+
+/// Jobs that are looked at together at first, and at most: among them the ledger's order counts.
+const ROUND: u32 = 64;
+const ROUND_MAX: u32 = 256;
+/// After so many jobs that had to be put back a claim ends with what it has, and the next one goes on.
+const PUT_BACK_MAX: usize = 64;
+/// A claim that takes longer, because Redis is slow, likewise.
+const CLAIM_MAX: Duration = Duration::from_secs(1);
+/// How long a job waits at least that found no room.
+const CROWDED: Duration = Duration::from_millis(100);
+/// Jobs that found no room are offered again one after another, so far apart: a receiver with thousands of lanes and few
+/// places must not keep Redis busy.
+const CROWDED_STEP: Duration = Duration::from_millis(2);
+
+/// When jobs that found no room are offered again.
+#[derive(Default)]
+pub(super) struct Crowd {
+    first: Timestamp,
+    last: Timestamp,
+    /// The last claim ended before the queue did.
+    cut: bool,
+}
+
+impl Crowd {
+    /// The time for one more.
+    fn slot(&mut self, now: Timestamp) -> Timestamp {
+        let slot = now.plus(CROWDED).max(self.last.plus(CROWDED_STEP));
+        if self.last <= now {
+            self.first = slot;
+        }
+        self.last = slot;
+        slot
+    }
+
+    /// When a claim may find one of them, or what the last claim left.
+    pub(super) fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        let soon = now.plus(Duration::from_millis(1));
+        if self.cut {
+            return Some(soon);
+        }
+        (self.last > now).then(|| self.first.max(soon.plus(CROWDED_STEP * 8)))
+    }
+}
+
+/// What a worker asks for.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    pub(super) worker: &'a str,
+    pub(super) lanes: u32,
+    pub(super) window: u32,
+    pub(super) now: Timestamp,
+    pub(super) until: Timestamp,
+}
+
+/// Why a claim through Redis ended early.
+pub(super) enum Failure {
+    Redis(Gone),
+    Ledger(StoreError),
+}
+
+impl From<Gone> for Failure {
+    fn from(gone: Gone) -> Self {
+        Self::Redis(gone)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+/// What becomes of a job whose lane was not given.
+enum PutBack {
+    /// It has nothing to do.
+    Drop,
+    /// Its lane waits.
+    Until(Timestamp),
+    /// Its lane found no room.
+    Crowded,
+    /// It is no lane's.
+    Refuse,
+}
+
+impl Inner {
+    pub(super) async fn claim(&self, ask: Ask<'_>) -> StoreResult<Vec<ClaimedLane>> {
+        if ask.lanes == 0 {
+            return Ok(vec![]);
+        }
+        let mut claimed = Vec::new();
+        if let Some(link) = self.standing.link() {
+            self.held.forget_ended(ask.now);
+            match self.claim_shared(&link, ask, &mut claimed).await {
+                Ok(()) => return Ok(claimed),
+                Err(Failure::Redis(gone)) => self.lost(&link, &gone),
+                // What was claimed is claimed.
+                Err(Failure::Ledger(_)) if !claimed.is_empty() => return Ok(claimed),
+                Err(Failure::Ledger(error)) => return Err(error),
+            }
+        }
+        let rest = ask.lanes.saturating_sub(count(claimed.len()));
+        let direct = self.ledger.claim(ask.worker, rest, ask.window, ask.now, ask.until).await;
+        match direct {
+            Ok(direct) => claimed.extend(direct),
+            Err(error) if claimed.is_empty() => return Err(error),
+            Err(_) => {}
+        }
+        Ok(claimed)
+    }
+
+    async fn claim_shared(
+        &self,
+        link: &Arc<Link>,
+        ask: Ask<'_>,
+        claimed: &mut Vec<ClaimedLane>,
+    ) -> Result<(), Failure> {
+        self.feed(link).await?;
+        if at_every_claim(self.options.sweep_interval) {
+            self.sweep(link, ask.now).await?;
+        }
+        self.crowd().cut = false;
+        let mut back = Vec::new();
+        let found = self.take_rounds(link, ask, claimed, &mut back).await;
+        self.put_back(link, ask.now, back).await?;
+        if !found? {
+            self.sweeps.ran_dry();
+        }
+        Ok(())
+    }
+
+    /// Rounds until there is enough; `false` when Redis had no more.
+    async fn take_rounds(
+        &self,
+        link: &Arc<Link>,
+        ask: Ask<'_>,
+        claimed: &mut Vec<ClaimedLane>,
+        back: &mut Vec<(Job, PutBack)>,
+    ) -> Result<bool, Failure> {
+        let (mut round, begun) = (ROUND, Instant::now());
+        loop {
+            let places = ask.lanes.saturating_sub(count(claimed.len()));
+            let wanted = places.min(round);
+            if wanted == 0 {
+                return Ok(true);
+            }
+            let jobs = link.take(usize::try_from(wanted).unwrap_or(1)).await?;
+            let taken = count(jobs.len());
+            if taken > 0 {
+                self.offer(link, jobs, Ask { lanes: places, ..ask }, claimed, back).await?;
+            }
+            if taken < wanted {
+                return Ok(false);
+            }
+            if back.len() >= PUT_BACK_MAX || begun.elapsed() > CLAIM_MAX {
+                self.crowd().cut = true;
+                return Ok(true);
+            }
+            round = (round * 2).min(ROUND_MAX);
+        }
+    }
+
+    /// Asks the ledger for the lanes of some jobs.
+    async fn offer(
+        &self,
+        link: &Arc<Link>,
+        jobs: Vec<Job>,
+        ask: Ask<'_>,
+        claimed: &mut Vec<ClaimedLane>,
+        back: &mut Vec<(Job, PutBack)>,
+    ) -> Result<(), Failure> {
+        let mut of_lanes: Vec<(LaneId, Job)> = Vec::with_capacity(jobs.len());
+        for one in jobs {
+            match job::lane_of(&one) {
+                Some(lane) => of_lanes.push((lane, one)),
+                None => back.push((one, PutBack::Refuse)),
+            }
+        }
+        let lanes: Vec<LaneId> = of_lanes.iter().map(|(lane, _)| lane.clone()).collect();
+        let Ask { worker, lanes: places, window, now, until } = ask;
+        let offers = match self.ledger.claim_these(worker, places, &lanes, window, now, until).await
+        {
+            Ok(offers) => offers,
+            Err(error) => {
+                back.extend(of_lanes.into_iter().map(|(_, job)| (job, PutBack::Crowded)));
+                return Err(error.into());
+            }
+        };
+        for ((_, job), offer) in of_lanes.into_iter().zip(offers) {
+            let what = match offer {
+                Offer::Claimed(given) => {
+                    self.held.keep(&given, until, job, link);
+                    claimed.push(given);
+                    continue;
+                }
+                Offer::Later(at) => PutBack::Until(at),
+                Offer::Crowded => PutBack::Crowded,
+                Offer::Nothing => PutBack::Drop,
+            };
+            back.push((job, what));
+        }
+        Ok(())
+    }
+
+    /// At the end of a claim, so that it does not meet the same job twice.
+    async fn put_back(
+        &self,
+        link: &Link,
+        now: Timestamp,
+        back: Vec<(Job, PutBack)>,
+    ) -> Result<(), Gone> {
+        let mut calls = Vec::with_capacity(back.len());
+        for (mut job, what) in back {
+            let slot = match what {
+                PutBack::Crowded => self.crowd().slot(now).millis(),
+                _ => 0,
+            };
+            calls.push(async move {
+                match what {
+                    PutBack::Drop => link.finish(&mut job).await,
+                    PutBack::Until(at) => link.delay(&job, at.millis(), true).await,
+                    PutBack::Crowded => link.delay(&job, slot, false).await,
+                    PutBack::Refuse => link.refuse(&mut job).await,
+                }
+            });
+        }
+        join_all(calls).await.into_iter().collect()
+    }
+
+    pub(super) fn crowd(&self) -> MutexGuard<'_, Crowd> {
+        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn the_crowd_is_offered_again_one_after_another() {
+        let mut crowd = Crowd::default();
+        assert_eq!(crowd.next(at(1000)), None);
+        let slots: Vec<i64> = (0..4).map(|_| crowd.slot(at(1000)).millis()).collect();
+        assert_eq!(slots, [1100, 1102, 1104, 1106]);
+        assert_eq!(crowd.next(at(1000)), Some(at(1100)));
+        assert!(crowd.next(at(1101)).is_some_and(|next| next > at(1101)));
+        assert_eq!(crowd.next(at(1106)), None);
+        assert_eq!(crowd.slot(at(1101)).millis(), 1201);
+        crowd.cut = true;
+        assert_eq!(crowd.next(at(5000)), Some(at(5001)), "what was left comes at once");
+    }
+}

@@ -1,0 +1,251 @@
+//! The shared queue: lanes handed out by Redis, through BullMQ.
+//!
+//! # The cast
+//! - [`BullQueue`] is a [`DeliveryQueue`] over any [`LaneLedger`]. In the BullMQ queue `webhook` there is one job per lane
+//!   ("drain this lane"), its id made of the lane's name, so never two. Jobs name lanes and hold nothing of a message.
+//! - [`link`] makes the calls, each with a time limit; [`held`] keeps the jobs of the lanes that are being worked on.
+//! - [`sweep`] compares the queue with the ledger, and [`keeper`] is the task that does it, adds the jobs of lanes that
+//!   commits opened, and looks for Redis while it is gone.
+//!
+//! # Guarantees
+//! The rows are the truth. Redis says who looks at which lane; the ledger's claim with its epoch says who has it. So a
+//! job that is lost, doubled or held by a dead worker costs latency, and losing all of Redis does. While Redis is gone
+//! lanes are claimed from the ledger, in the same order and with the same fences.
+
+mod claim;
+mod held;
+mod job;
+mod keeper;
+mod link;
+mod options;
+mod status;
+mod sweep;
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use domain::{
+    Clock, Timestamp, WebhookId,
+    delivery::{ClaimedLane, Delivery, LaneId},
+    port::{DeliveryQueue, LaneLedger, QueueStats, Settled, Settlement, StoreResult, Verdict},
+    webhook::Webhook,
+};
+use rand::RngExt as _;
+
+pub use options::{InvalidRedisOptions, RedisOptions};
+pub use status::RedisStatus;
+
+use claim::{Ask, Crowd};
+use held::{Ended, HeldJobs};
+use keeper::{Keeper, News};
+use link::{Gone, Link};
+use options::Address;
+use status::Standing;
+use sweep::Sweeps;
+
+struct Inner {
+    ledger: Arc<dyn LaneLedger>,
+    clock: Arc<dyn Clock>,
+    options: RedisOptions,
+    address: Address,
+    /// Locks jobs in the name of this process.
+    token: String,
+    standing: Standing,
+    held: HeldJobs,
+    news: Arc<News>,
+    sweeps: Sweeps,
+    /// The time of the last claim.
+    now: AtomicI64,
+    crowd: Mutex<Crowd>,
+}
+
+/// A queue of lanes that processes share through Redis. Cheap to clone.
+#[derive(Clone)]
+pub struct BullQueue {
+    inner: Arc<Inner>,
+    keeper: Arc<Keeper>,
+    watcher: Arc<Mutex<Option<Keeper>>>,
+}
+
+impl BullQueue {
+    /// Starts it, whether Redis answers or not.
+    ///
+    /// # Errors
+    /// [`InvalidRedisOptions`] when the options cannot be right.
+    pub async fn start(
+        ledger: Arc<dyn LaneLedger>,
+        options: RedisOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, InvalidRedisOptions> {
+        let address = Address::of(&options)?;
+        let token = format!("{:032x}", rand::rng().random::<u128>());
+        let now = clock.now();
+        let standing = match Link::open(&address, &options, token.clone()).await {
+            Ok(link) => Standing::up(now, link),
+            Err(gone) => Standing::down(now, gone),
+        };
+        let news = Arc::<News>::default();
+        let listener = news.clone();
+        ledger.on_opened(Arc::new(move |lanes| listener.tell(lanes)));
+        let inner = Arc::new(Inner {
+            ledger,
+            clock,
+            options,
+            address,
+            token,
+            standing,
+            held: HeldJobs::default(),
+            news,
+            sweeps: Sweeps::default(),
+            now: AtomicI64::new(now.millis()),
+            crowd: Mutex::default(),
+        });
+        let keeper = Arc::new(Keeper::start(inner.clone()));
+        Ok(Self { inner, keeper, watcher: Arc::default() })
+    }
+
+    /// Calls `wake` again and again while jobs wait for a worker, also those that other processes added: commits of this
+    /// process are known without it. In the place of any earlier `wake`; it must not wait itself.
+    pub fn watch(&self, wake: Arc<dyn Fn() + Send + Sync>) {
+        let watcher = Keeper::watch(self.inner.clone(), wake);
+        *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
+    }
+
+    /// Ends what runs beside the claims, before the ledger is closed. Claims go on.
+    pub fn close(&self) {
+        self.keeper.end();
+        self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// How it stands with Redis.
+    pub fn status(&self) -> RedisStatus {
+        self.inner.standing.status()
+    }
+}
+
+impl Inner {
+    /// Redis was lost on the way.
+    fn lost(&self, link: &Arc<Link>, gone: &Gone) {
+        self.standing.lost(link, self.clock.now(), gone);
+    }
+
+    /// Every time is that of the last claim: the ledger's own clock.
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now.load(Ordering::Relaxed))
+    }
+
+    /// Redis learns what became of a claim, if it is there. All that matters is recorded: a failure costs latency alone.
+    async fn ended(&self, lane: &LaneId, epoch: u64, verdict: Option<&Verdict>) {
+        let link = self.standing.link();
+        let job = self.held.end(lane, epoch, link.as_ref());
+        let Some(link) = link else { return };
+        let done = match (job, verdict) {
+            (Ended::Job(job), Some(Verdict::RetryAt(at))) => {
+                link.delay(&job, at.millis(), true).await
+            }
+            // A claim from the ledger that settled everything has no job to end.
+            (Ended::Nothing, Some(_)) => Ok(()),
+            (job, _) => self.end_job(&link, lane, job).await,
+        };
+        if let Err(gone) = done {
+            self.lost(&link, &gone);
+        }
+    }
+
+    /// Ends the job of a lane that was given back or drained; a lane in which something waits gets a new one, behind the
+    /// others.
+    async fn end_job(&self, link: &Link, lane: &LaneId, job: Ended) -> Result<(), Gone> {
+        match job {
+            Ended::Job(mut job) => link.finish(&mut job).await?,
+            Ended::Stale(id) => link.free(&id).await?,
+            Ended::Nothing => {}
+        }
+        // Only now: what is committed before this look is found by it, what is committed later adds its own job.
+        match self.ledger.waiting(std::slice::from_ref(lane), self.now()).await {
+            Ok(waiting) => link.add(&waiting).await,
+            // A sweep finds it.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl DeliveryQueue for BullQueue {
+    async fn claim(
+        &self,
+        worker: &str,
+        lanes: u32,
+        window: u32,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> StoreResult<Vec<ClaimedLane>> {
+        self.inner.now.store(now.millis(), Ordering::Relaxed);
+        self.inner.claim(Ask { worker, lanes, window, now, until }).await
+    }
+
+    async fn more(&self, lane: &LaneId, epoch: u64, window: u32) -> StoreResult<Vec<Delivery>> {
+        self.inner.ledger.more(lane, epoch, window).await
+    }
+
+    async fn settle(&self, settlement: Settlement) -> StoreResult<Settled> {
+        let inner = &self.inner;
+        let (lane, epoch, verdict) =
+            (settlement.lane.clone(), settlement.epoch, settlement.verdict.clone());
+        let settled = inner.ledger.settle(settlement).await?;
+        if settled == Settled::Done {
+            inner.ended(&lane, epoch, Some(&verdict)).await;
+        }
+        Ok(settled)
+    }
+
+    async fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool> {
+        let inner = &self.inner;
+        let renewed = inner.ledger.renew(lane, epoch, until).await?;
+        let link = inner.standing.link();
+        if !renewed {
+            // Somebody else's by now, and with it the job.
+            inner.held.end(lane, epoch, None);
+        } else if let Some(link) = link
+            && let Some(job) = inner.held.renew(lane, epoch, until, &link)
+            && let Err(gone) = link.extend(&job).await
+        {
+            inner.lost(&link, &gone);
+        }
+        Ok(renewed)
+    }
+
+    async fn release(&self, lane: &LaneId, epoch: u64) -> StoreResult<()> {
+        self.inner.ledger.release(lane, epoch).await?;
+        self.inner.ended(lane, epoch, None).await;
+        Ok(())
+    }
+
+    async fn hold(&self, webhook: WebhookId, until: Timestamp) -> StoreResult<()> {
+        self.inner.ledger.hold(webhook, until).await
+    }
+
+    async fn next_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
+        let due = self.inner.ledger.next_due(now).await?;
+        let crowd = self.inner.standing.link().and_then(|_| self.inner.crowd().next(now));
+        Ok(due.into_iter().chain(crowd).min())
+    }
+
+    async fn receiver(&self, webhook: WebhookId) -> StoreResult<Option<Arc<Webhook>>> {
+        self.inner.ledger.receiver(webhook).await
+    }
+
+    async fn stats(&self) -> StoreResult<QueueStats> {
+        self.inner.ledger.stats().await
+    }
+}
+
+/// With this interval every claim sweeps, and nothing is left to the passing of time.
+fn at_every_claim(interval: Duration) -> bool {
+    interval.is_zero()
+}

@@ -1,0 +1,263 @@
+//! What a shared queue asks of the ledger: which lanes are due, and these lanes for this worker.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use domain::{
+    Timestamp, WebhookId,
+    delivery::{Candidate, LaneId, Places},
+    port::{LaneLedger, Offer, OpenedListener, StoreResult, WaitingLane},
+};
+
+use super::{
+    claim::{self, Asked, Taken},
+    leases::{OnTheWay, Taker},
+    postgres,
+};
+use crate::{
+    db::{self, Kind, Row, Two},
+    error::Doing as _,
+    open::SqliteStore,
+    rows::Wide,
+};
+
+const DUE: Two = Two {
+    sqlite: "select id, tried, due_at, 0 as lease_until from lane where webhook_id = $1 and tried = $2 and due_at <= $3 \
+     order by due_at limit $4",
+    postgres: "select id, tried, due_at, lease_until from lane where webhook_id = $1 and tried = $2 and due_at <= $3 \
+     and (lease_until is null or lease_until <= $3) order by due_at limit $4",
+};
+const NAMED: &str = "select id, tried, due_at, 0 as lease_until from lane where id in ($1)";
+
+static NAMED_ALL: Wide = Wide::new(NAMED, 1);
+static NAMED_LEASED: Wide = Wide::new(postgres::NAMED, 1);
+
+const DOING: &str = "looking at lanes";
+
+/// A lane row.
+struct LaneRow {
+    lane: String,
+    tried: bool,
+    /// A ticket for a first try, a time for a retry.
+    due_at: i64,
+    /// Until when a worker of any process holds it, where that is known to the row.
+    lease_until: i64,
+}
+
+impl LaneRow {
+    fn read(row: &Row) -> StoreResult<Self> {
+        Ok(Self {
+            lane: row.try_get("id").doing(DOING)?,
+            tried: row.try_get::<i64, _>("tried").doing(DOING)? != 0,
+            due_at: row.try_get("due_at").doing(DOING)?,
+            lease_until: row.try_get::<Option<i64>, _>("lease_until").doing(DOING)?.unwrap_or(0),
+        })
+    }
+
+    /// Whether somebody holds it.
+    fn is_held(&self, store: &SqliteStore, now: Timestamp) -> bool {
+        match store.readers.kind() {
+            Kind::Sqlite => store.leases.is_held(&self.lane, now),
+            Kind::Postgres => self.lease_until > now.millis(),
+        }
+    }
+
+    fn waiting(self) -> WaitingLane {
+        WaitingLane {
+            lane: LaneId::from_stored(self.lane),
+            retry: self.tried,
+            not_before: self.tried.then(|| Timestamp::from_millis(self.due_at)),
+        }
+    }
+}
+
+#[async_trait]
+impl LaneLedger for SqliteStore {
+    async fn due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<WaitingLane>> {
+        // Nobody's name: it holds nothing.
+        let taker = Taker { owner: "", now, until: now };
+        let survey = claim::survey(self, &taker).await?;
+        let asked = Asked { taker, lanes: 0, window: 0 };
+        let candidates = claim::candidates(self, &asked, &survey).await?;
+        let mut due = Vec::new();
+        for webhook in candidates.iter().map(|candidate| candidate.webhook) {
+            // Those on the way are due too.
+            let held = survey.by_webhook.get(&webhook).copied().unwrap_or(0);
+            for tried in [false, true] {
+                let rows = db::query(DUE)
+                    .bind(webhook.to_string())
+                    .bind(tried)
+                    .bind(now.millis())
+                    .bind(i64::from(limit) + i64::from(held))
+                    .fetch_all(&self.readers)
+                    .await
+                    .doing(DOING)?;
+                for row in &rows {
+                    due.push(LaneRow::read(row)?);
+                }
+            }
+        }
+        due.retain(|row| !row.is_held(self, now));
+        due.sort_by_key(|row| (row.tried, row.due_at));
+        due.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(due.into_iter().map(LaneRow::waiting).collect())
+    }
+
+    async fn claim_these(
+        &self,
+        worker: &str,
+        places: u32,
+        lanes: &[LaneId],
+        window: u32,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> StoreResult<Vec<Offer>> {
+        let taker = Taker { owner: worker, now, until };
+        claim_these(self, &Asked { taker, lanes: places, window }, lanes).await
+    }
+
+    async fn waiting(&self, lanes: &[LaneId], now: Timestamp) -> StoreResult<Vec<WaitingLane>> {
+        let rows = named(self, lanes).await?.into_values();
+        let free = rows.filter(|row| !row.is_held(self, now));
+        Ok(free.map(LaneRow::waiting).collect())
+    }
+
+    fn on_opened(&self, listener: OpenedListener) {
+        self.recent.listen(listener);
+    }
+}
+
+/// The rows of some lanes, by name.
+async fn named(store: &SqliteStore, lanes: &[LaneId]) -> StoreResult<HashMap<String, LaneRow>> {
+    let mut found = HashMap::with_capacity(lanes.len());
+    let named = match store.readers.kind() {
+        Kind::Sqlite => &NAMED_ALL,
+        Kind::Postgres => &NAMED_LEASED,
+    };
+    for (sql, run) in named.runs(lanes) {
+        let mut query = db::query(sql);
+        for lane in run {
+            query = query.bind(lane.as_str());
+        }
+        for row in query.fetch_all(&store.readers).await.doing(DOING)? {
+            let row = LaneRow::read(&row)?;
+            found.insert(row.lane.clone(), row);
+        }
+    }
+    Ok(found)
+}
+
+async fn claim_these(
+    store: &SqliteStore,
+    asked: &Asked<'_>,
+    lanes: &[LaneId],
+) -> StoreResult<Vec<Offer>> {
+    let survey = claim::survey(store, &asked.taker).await?;
+    let candidates = claim::candidates(store, asked, &survey).await?;
+    let rows = named(store, lanes).await?;
+    let mut offers: HashMap<&str, Offer> = HashMap::new();
+    let taken = take(store, asked, &survey, &candidates, &rows, &mut offers).await?;
+    let read = claim::read_all(store, &taken, asked).await;
+    if read.is_err() {
+        for one in &taken {
+            // A lease that cannot be given back runs out by itself.
+            let _ = claim::let_go(store, one).await;
+        }
+    }
+    let mut claimed: HashMap<String, Offer> =
+        read?.into_iter().map(|one| (one.lane.as_str().to_owned(), Offer::Claimed(one))).collect();
+    let mut answer =
+        |lane: &LaneId| claimed.remove(lane.as_str()).or_else(|| offers.remove(lane.as_str()));
+    Ok(lanes.iter().map(|lane| answer(lane).unwrap_or(Offer::Nothing)).collect())
+}
+
+/// Takes what may be taken, in the order in which the ledger would; says why the others may not.
+async fn take<'a>(
+    store: &SqliteStore,
+    asked: &Asked<'_>,
+    survey: &OnTheWay,
+    candidates: &[Candidate],
+    rows: &'a HashMap<String, LaneRow>,
+    offers: &mut HashMap<&'a str, Offer>,
+) -> StoreResult<Vec<Taken>> {
+    let now = asked.taker.now;
+    let places =
+        Places { free: asked.lanes, all: survey.own + asked.lanes, doubtful: survey.doubtful };
+    let mut room = places.doubtful_room();
+    let mut left: HashMap<WebhookId, u32> =
+        places.share(candidates).iter().map(|share| (share.webhook, share.lanes)).collect();
+    let candidates: HashMap<WebhookId, &Candidate> =
+        candidates.iter().map(|one| (one.webhook, one)).collect();
+    let mut order: Vec<&LaneRow> = rows.values().collect();
+    order.sort_by_key(|row| (row.tried, row.due_at));
+    let mut chosen = Vec::new();
+    for row in order {
+        let Some(webhook) = LaneId::from_stored(row.lane.clone()).webhook() else { continue };
+        if row.tried && row.due_at > now.millis() {
+            offers.insert(&row.lane, Offer::Later(Timestamp::from_millis(row.due_at)));
+            continue;
+        }
+        let Some(candidate) = candidates.get(&webhook) else {
+            offers.insert(&row.lane, held_back(store, survey, webhook, now).await?);
+            continue;
+        };
+        let doubtful = row.tried || candidate.failing;
+        let own = left.entry(webhook).or_default();
+        let full = chosen.len() >= usize::try_from(asked.lanes).unwrap_or(usize::MAX);
+        if full || *own == 0 || (doubtful && room == 0) {
+            let busy = row.is_held(store, now);
+            offers.insert(&row.lane, if busy { Offer::Nothing } else { Offer::Crowded });
+            continue;
+        }
+        if row.is_held(store, now) {
+            continue;
+        }
+        chosen.push(Chosen { lane: &row.lane, webhook, tried: row.tried, doubtful });
+        *own -= 1;
+        room -= u32::from(doubtful);
+    }
+    take_all(store, asked, &chosen).await
+}
+
+/// A lane that may be taken.
+pub(super) struct Chosen<'a> {
+    pub(super) lane: &'a str,
+    pub(super) webhook: WebhookId,
+    pub(super) tried: bool,
+    pub(super) doubtful: bool,
+}
+
+/// Takes those that are still nobody's.
+async fn take_all(
+    store: &SqliteStore,
+    asked: &Asked<'_>,
+    chosen: &[Chosen<'_>],
+) -> StoreResult<Vec<Taken>> {
+    if store.readers.kind() == Kind::Postgres {
+        return postgres::take_these(store, chosen, &asked.taker).await;
+    }
+    let take = |one: &Chosen<'_>| {
+        let epoch =
+            store.leases.take(one.lane, one.webhook, one.tried, one.doubtful, &asked.taker)?;
+        Some(Taken { lane: one.lane.to_owned(), webhook: one.webhook, epoch })
+    };
+    Ok(chosen.iter().filter_map(take).collect())
+}
+
+/// Why nothing of a webhook is offered.
+async fn held_back(
+    store: &SqliteStore,
+    survey: &OnTheWay,
+    webhook: WebhookId,
+    now: Timestamp,
+) -> StoreResult<Offer> {
+    if survey.held.contains(&webhook) {
+        return Ok(Offer::Crowded);
+    }
+    let Some(known) = store.receiver_of(webhook).await?.filter(|known| known.active) else {
+        return Ok(Offer::Nothing);
+    };
+    let held = known.health.held_until().filter(|_| known.health.pause.is_none());
+    // It may have changed since the look at the candidates.
+    Ok(held.map_or(Offer::Nothing, |until| Offer::Later(until.max(now))))
+}

@@ -1,0 +1,15 @@
+//! The shared queue over SQLite does what every queue of lanes does.
+
+use storage::{SqliteStore, StoreOptions};
+use tempfile::TempDir;
+
+use crate::{server, shared::Shared};
+
+async fn fresh() -> (Shared, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions::for_testing(folder.path().join("waypost.sqlite"));
+    let store = SqliteStore::open(options).await.unwrap();
+    (Shared::over(store, server::options()).await, folder)
+}
+
+testkit::lane_conformance!(super::fresh);
