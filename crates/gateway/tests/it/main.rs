@@ -23,4 +23,6 @@ mod sends;
 mod sessions;
 mod simulation;
 mod supervisor;
+mod takeover;
 mod verifiers;
+mod worker;
