@@ -21,7 +21,7 @@ use domain::{
 use gateway::{Gateway, Options, Ports};
 use storage::SqliteStore;
 
-use crate::house::{House, PHONE, until, within};
+use crate::house::{House, PHONE, WAIT_LIMIT, until, within};
 
 /// Between two looks here.
 const EVERY: Duration = Duration::from_secs(10);
@@ -63,9 +63,10 @@ impl Victim {
         self.runtime.spawn(start).await.unwrap();
     }
 
-    /// Like `kill -9`: nothing is released.
-    fn kill(self) {
-        self.runtime.shutdown_background();
+    /// Like `kill -9`: nothing is released. It is dead when this returns.
+    async fn kill(self) {
+        let die = move || self.runtime.shutdown_timeout(WAIT_LIMIT);
+        tokio::task::spawn_blocking(die).await.unwrap();
     }
 }
 
@@ -79,7 +80,7 @@ async fn a_session_whose_process_was_killed_is_taken_over_when_its_lease_runs_ou
     house.wait_for(session, Ready).await;
     look(&house).await;
     assert!(!house.loaded(session).await, "it runs elsewhere");
-    victim.kill();
+    victim.kill().await;
     for _ in 2..=5 {
         look(&house).await;
         assert!(!house.loaded(session).await, "the lease still holds");
@@ -99,7 +100,7 @@ async fn the_next_life_of_a_killed_process_brings_its_sessions_back_by_itself() 
     house.whatsapp.link(session, PHONE);
     victim.run(session).await;
     house.wait_for(session, Ready).await;
-    victim.kill();
+    victim.kill().await;
     let next = Gateway::start(another(&house, "next-life"), house.ports.clone()).await.unwrap();
     for _ in 1..=5 {
         look(&house).await;
