@@ -79,9 +79,13 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(webhooks::routes())
         .merge(deliveries::routes())
         .merge(events::routes())
-        .merge(metrics::routes())
         .merge(audit::routes())
-        .merge(health::routes())
+        .merge(of_workers())
+}
+
+/// The routes that every process has.
+pub fn of_workers() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().merge(metrics::routes()).merge(health::routes())
 }
 
 /// The finished document.

@@ -102,13 +102,22 @@ struct AppState {
 /// The whole API. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: without the peer's address, keys
 /// that are limited to addresses are refused.
 pub fn router(options: ApiOptions, gateway: Gateway) -> Router {
-    let cors = cors(&options.cors_origins);
-    let with_docs = options.docs;
-    let state = AppState { gateway, options: Arc::new(options) };
     let mut routes = docs::documented().split_for_parts().0;
-    if with_docs {
+    if options.docs {
         routes = routes.merge(docs::pages());
     }
+    serve(routes, options, gateway)
+}
+
+/// What a process in the role of a worker answers: health and metrics, in the same shapes; nothing else exists there.
+pub fn worker_router(options: ApiOptions, gateway: Gateway) -> Router {
+    serve(docs::of_workers().split_for_parts().0, options, gateway)
+}
+
+/// Routes with what goes around all of them.
+fn serve(routes: Router<AppState>, options: ApiOptions, gateway: Gateway) -> Router {
+    let cors = cors(&options.cors_origins);
+    let state = AppState { gateway, options: Arc::new(options) };
     routes
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_route)

@@ -12,10 +12,13 @@ use storage::{FolderMedia, MasterKey, PostgresOptions, PostgresTls, SqliteStore,
 use whatsapp::{Engine, EngineOptions, MediaEndpoint};
 
 use crate::{
-    config::{ConfigError, DatabaseTarget, PostgresTarget, Settings},
+    config::{ConfigError, DatabaseTarget, PostgresTarget, Role, Settings},
     first_key,
     system::{FastClock, SystemClock, SystemEntropy, resident_bytes},
 };
+
+/// Between two looks of a worker for due lanes: commits happen in other processes and do not wake it.
+const WORKER_SWEEP: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// What runs, and what has to be closed at the end.
 pub struct House {
@@ -59,8 +62,14 @@ fn place(target: PostgresTarget) -> PostgresOptions {
 }
 
 fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
+    let worker = settings.server.role == Role::Worker;
     match &settings.secrets.master_key {
         Some(text) => Ok(MasterKey::from_hex_or_base64(text).context("WAYPOST_MASTER_KEY")?),
+        None if worker && !settings.key_file().is_file() => Err(ConfigError(
+            "WAYPOST_MASTER_KEY: a worker needs the master key of the processes it delivers for"
+                .into(),
+        )
+        .into()),
         None => Ok(MasterKey::load_or_create(&settings.key_file(), &SystemEntropy)
             .context("data.key_file")?),
     }
@@ -123,6 +132,10 @@ fn ports(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Ports> {
 pub async fn build(settings: &Settings) -> anyhow::Result<House> {
     let store = open_store(settings).await?;
     let gateway = Gateway::start(options(settings), ports(settings, &store)?).await?;
+    if settings.server.role == Role::Worker {
+        // Keys are made where they are used.
+        return Ok(House { gateway, store, first_key: None });
+    }
     let first_key =
         gateway.api_keys.ensure_admin(settings.secrets.api_master_key.as_deref()).await?;
     if let Some(key) = &first_key {
@@ -141,7 +154,9 @@ fn options(settings: &Settings) -> Options {
     let webhooks = &settings.webhooks;
     let millis = std::time::Duration::from_millis;
     let days = |days: u64| std::time::Duration::from_secs(days * 86_400);
+    let worker = settings.server.role == Role::Worker;
     Options {
+        role: if worker { gateway::Role::Worker } else { gateway::Role::All },
         // A fresh name at each start: a lease of an earlier life of this process is not ours.
         node: node_name(&SystemEntropy),
         max_concurrent_sessions: settings.sessions.max_concurrent,
@@ -178,6 +193,11 @@ fn options(settings: &Settings) -> Options {
             max_payload_bytes: webhooks.max_payload_bytes,
             // A worker that hangs for a whole time-out must still hold its lane when the answer comes.
             lease: millis(webhooks.timeout_ms.max(60_000) * 2 + 20_000),
+            sweep_interval: if worker {
+                WORKER_SWEEP
+            } else {
+                WebhookOptions::default().sweep_interval
+            },
             ..WebhookOptions::default()
         },
     }
@@ -221,5 +241,8 @@ pub fn router(settings: &Settings, gateway: Gateway) -> anyhow::Result<axum::Rou
         metrics_token: settings.secrets.metrics_token.clone(),
         resident_bytes: Arc::new(resident_bytes),
     };
-    Ok(api::router(options, gateway))
+    Ok(match settings.server.role {
+        Role::All => api::router(options, gateway),
+        Role::Worker => api::worker_router(options, gateway),
+    })
 }

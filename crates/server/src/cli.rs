@@ -27,7 +27,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the gateway on the real WhatsApp network (the default)
-    Serve,
+    Serve(ServeOptions),
     /// Play a story on a simulated network, then stay up to try the API by hand
     Sandbox(SandboxOptions),
     /// Manage API keys on this machine, without the HTTP API
@@ -37,6 +37,21 @@ pub enum Command {
     Openapi,
     /// Check the configuration and show what is in force; starts nothing
     CheckConfig,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct ServeOptions {
+    /// What this process does; goes before the setting server.role (WAYPOST_ROLE)
+    #[arg(long, value_enum)]
+    pub role: Option<ServeRole>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ServeRole {
+    /// Everything
+    All,
+    /// Deliver what others stored: any number of processes, on one PostgreSQL
+    Worker,
 }
 
 #[derive(Debug, Args)]
@@ -117,5 +132,7 @@ mod tests {
     fn serve_is_the_default() {
         assert!(Cli::try_parse_from(["waypost"]).unwrap().command.is_none());
         assert!(Cli::try_parse_from(["waypost", "dance"]).is_err());
+        assert!(Cli::try_parse_from(["waypost", "serve", "--role", "worker"]).is_ok());
+        assert!(Cli::try_parse_from(["waypost", "serve", "--role", "boss"]).is_err());
     }
 }

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, ServeOptions, ServeRole},
     config::ConfigError,
 };
 
@@ -43,9 +43,13 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     // One TLS provider for the whole process; a second call finds it installed and changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => {
-            serve::run(config::load(cli.config.as_deref(), &config::process_env)?).await
+    match cli.command.unwrap_or_else(|| Command::Serve(ServeOptions::default())) {
+        Command::Serve(options) => {
+            let role = options.role.map(|role| match role {
+                ServeRole::All => config::Role::All,
+                ServeRole::Worker => config::Role::Worker,
+            });
+            serve::run(config::load_for(role, cli.config.as_deref(), &config::process_env)?).await
         }
         Command::Sandbox(options) => sandbox::run(options).await,
         Command::Keys(command) => {

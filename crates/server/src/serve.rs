@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     assemble::{self, House},
-    config::Settings,
+    config::{Role, Settings},
     lifecycle::{self, Signals},
     logs,
 };
@@ -54,8 +54,10 @@ fn announce(settings: &Settings, address: SocketAddr, house: &House) {
         );
         println!("  {key}");
     }
-    println!("Waypost {} listens on http://{address}/api", env!("CARGO_PKG_VERSION"));
-    if settings.server.docs {
+    let (version, all) = (env!("CARGO_PKG_VERSION"), settings.server.role == Role::All);
+    let what = if all { "listens" } else { "delivers; health and metrics are" };
+    println!("Waypost {version} {what} on http://{address}/api");
+    if settings.server.docs && all {
         println!("API docs: http://{address}/api/docs");
     }
     tracing::info!(%address, "ready");

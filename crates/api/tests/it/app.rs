@@ -15,7 +15,7 @@ use domain::{
         ApiKeyStore, EngineSignal, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
     },
 };
-use gateway::{Gateway, LiveOptions, Options, Ports, WebhookOptions};
+use gateway::{Gateway, LiveOptions, Options, Ports, Role, WebhookOptions};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use storage::{FolderMedia, SqliteStore, StoreOptions};
@@ -140,6 +140,15 @@ impl App {
         let Start { house, ports, api } = self.start.clone();
         self.gateway = Gateway::start(house, ports).await.unwrap();
         self.router = api::router(api, self.gateway.clone());
+    }
+
+    /// The process stops in order, and one in the role of a worker starts on the same ledger.
+    pub async fn become_worker(&mut self) {
+        self.gateway.shutdown().await;
+        let Start { mut house, ports, api } = self.start.clone();
+        house.role = Role::Worker;
+        self.gateway = Gateway::start(house, ports).await.unwrap();
+        self.router = api::worker_router(api, self.gateway.clone());
     }
 
     /// Begins a request.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::{App, refused};
 
 #[tokio::test]
 async fn health_tells_its_version_to_callers_with_a_key() {
@@ -35,4 +35,23 @@ async fn readiness_falls_while_draining_but_liveness_stays() {
         app.ask("GET", "/api/health/live").send().await.expect(200),
         json!({ "status": "ok" })
     );
+}
+
+#[tokio::test]
+async fn a_worker_answers_health_and_metrics_alone() {
+    let mut app = App::with(|options| options.metrics_token = Some("token".into())).await;
+    let session = app.ready_session("bakery").await;
+    app.become_worker().await;
+    assert_eq!(app.get("/api/health").await["version"], "9.9.9-test");
+    app.ask("GET", "/api/health/ready").send().await.expect(200);
+    let metrics = app.ask("GET", "/api/metrics").header("authorization", "Bearer token");
+    assert_eq!(metrics.send().await.status, 200);
+    let sends = format!("/api/sessions/{session}/messages/send-text");
+    let others =
+        [("GET", "/api/sessions"), ("POST", &sends), ("GET", "/api/docs"), ("GET", "/api/events")];
+    for (method, path) in others {
+        let answer = app.ask(method, path).admin().send().await.expect(404);
+        assert_eq!(answer, refused(404, "Not Found", &format!("Cannot {method} {path}")));
+    }
+    assert_eq!(app.whatsapp.opens().len(), 1, "the session was left alone");
 }

@@ -51,10 +51,12 @@ impl Lease {
     pub(super) async fn renew(&mut self, inner: &Inner, id: SessionId) -> Result<(), &'static str> {
         let clock = &inner.ports.clock;
         let now = clock.now();
+        // After a standstill of the process it has run out already; whether anybody took it only the ledger knows.
+        let limit = self.held_until.max(now.plus(HEARTBEAT_AGAIN));
         let renewed = tokio::select! {
             biased;
             renewed = inner.renew_lease(id) => renewed,
-            () = clock.sleep_until(self.held_until) => return Err(TOO_LATE),
+            () = clock.sleep_until(limit) => return Err(TOO_LATE),
         };
         match renewed {
             Ok(true) => *self = Self::taken(now),

@@ -26,4 +26,6 @@ mod sends;
 mod sessions;
 mod simulation;
 mod supervisor;
+mod takeover;
 mod verifiers;
+mod worker;

@@ -3,7 +3,7 @@
 use figment::value::Value;
 use serde_json::json;
 
-use super::{ConfigError, DatabaseType, Env};
+use super::{ConfigError, DatabaseType, Env, Role};
 
 /// How a variable's text becomes a value.
 #[derive(Clone, Copy)]
@@ -25,6 +25,7 @@ const PORT: Kind = Kind::Number { most: u16::MAX as u64 };
 
 /// Variable, setting, kind. The defaults file names each variable beside its setting; a test compares.
 const TABLE: &[(&str, &str, Kind)] = &[
+    ("WAYPOST_ROLE", "server.role", Kind::Choice(&Role::NAMES)),
     ("WAYPOST_HOST", "server.host", Kind::Text),
     ("PORT", "server.port", PORT),
     ("BODY_SIZE_LIMIT", "server.body_size_limit", Kind::Text),

@@ -18,7 +18,7 @@ use figment::{
 
 pub use database::{DatabaseTarget, DatabaseType, PostgresTarget};
 pub use env::ClockRate;
-pub use settings::{LogFormat, Settings};
+pub use settings::{LogFormat, Role, Settings};
 
 /// Every setting with its default; the same text users read.
 pub const DEFAULTS: &str = include_str!("../../../../config.default.toml");
@@ -41,6 +41,18 @@ pub fn process_env(name: &str) -> Option<String> {
 /// # Errors
 /// One line that names what to change.
 pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Settings, ConfigError> {
+    load_for(None, file, env)
+}
+
+/// Like [`load`], with the role that the command line names, if it names one.
+///
+/// # Errors
+/// One line that names what to change.
+pub fn load_for(
+    role: Option<Role>,
+    file: Option<&Path>,
+    env: Env<'_>,
+) -> Result<Settings, ConfigError> {
     let mut figment = Figment::from(Toml::string(DEFAULTS)).merge(env::production_defaults(env));
     if let Some(path) = config_file(file, env)? {
         let text = std::fs::read_to_string(&path)
@@ -58,6 +70,7 @@ pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Settings, ConfigError> 
         figment.extract().map_err(|error| ConfigError(describe(&error)))?;
     settings.secrets = env::secrets(env)?;
     settings.clock_rate = env::clock_rate(env)?;
+    settings.server.role = role.unwrap_or(settings.server.role);
     settings.check()?;
     Ok(settings)
 }
@@ -162,6 +175,8 @@ mod tests {
                 &[("DATABASE_TYPE", "mysql")],
                 "DATABASE_TYPE: must be sqlite or postgres, not \"mysql\"",
             ),
+            (&[("WAYPOST_ROLE", "boss")], "WAYPOST_ROLE: must be all or worker, not \"boss\""),
+            (&[("WAYPOST_ROLE", "worker")], "server.role: a worker needs DATABASE_TYPE=postgres"),
             (&[("DATABASE_POOL_SIZE", "0")], "database.pool_size"),
             (&[("DATABASE_TYPE", "postgres"), ("DATABASE_PORT", "0")], "database.port"),
             (&[("DATABASE_TYPE", "postgres"), ("DATABASE_HOST", "my host")], "database.host"),
@@ -211,6 +226,19 @@ mod tests {
             assert!(error.contains(name), "{error} should name {name}");
             assert!(!error.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_environment() {
+        let env = |name: &str| match name {
+            "DATABASE_TYPE" => Some("postgres".to_owned()),
+            "WAYPOST_ROLE" => Some("worker".to_owned()),
+            _ => None,
+        };
+        assert_eq!(load(None, &env).unwrap().server.role, Role::Worker);
+        assert_eq!(load_for(Some(Role::All), None, &env).unwrap().server.role, Role::All);
+        assert_eq!(with(&[]).unwrap().server.role, Role::All);
+        assert!(load_for(Some(Role::Worker), None, &|_| None).is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{
     ConfigError,
-    database::Database,
+    database::{Database, DatabaseType},
     env::{ClockRate, Secrets},
     queue::{Queue, Redis},
     size,
@@ -44,6 +44,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
+    pub role: Role,
     pub host: String,
     pub port: u16,
     pub body_size_limit: String,
@@ -52,6 +53,21 @@ pub struct Server {
     pub docs: bool,
     pub validation_detail: bool,
     pub shutdown_limit_ms: u64,
+}
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything.
+    All,
+    /// Deliveries alone.
+    Worker,
+}
+
+impl Role {
+    /// As the settings write them.
+    pub const NAMES: [&str; 2] = ["all", "worker"];
 }
 
 /// `[data]`
@@ -182,6 +198,12 @@ impl Settings {
     /// Checks every value that its type alone does not.
     pub fn check(&self) -> Result<(), ConfigError> {
         let fail = |text: String| Err(ConfigError(text));
+        if self.server.role == Role::Worker && self.database.kind == DatabaseType::Sqlite {
+            return fail(
+                "server.role: a worker needs DATABASE_TYPE=postgres, because an SQLite file belongs to one process"
+                    .into(),
+            );
+        }
         if self.host().is_none() {
             return fail(format!(
                 "server.host: must be an IP address such as 127.0.0.1, not {:?}",

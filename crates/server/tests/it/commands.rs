@@ -21,6 +21,7 @@ fn bad_configuration_stops_the_start_with_one_line_that_names_the_setting() {
         ("WEBHOOK_TIMEOUT", "-5"),
         ("LOG_LEVEL", "loud"),
         ("DATABASE_TYPE", "mysql"),
+        ("WAYPOST_ROLE", "boss"),
     ] {
         let mut command = waypost();
         command.current_dir(dir.path()).env(name, value);
@@ -35,6 +36,17 @@ fn bad_configuration_stops_the_start_with_one_line_that_names_the_setting() {
         0,
         "a refused start leaves nothing behind"
     );
+}
+
+#[test]
+fn a_worker_on_an_sqlite_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = waypost();
+    command.current_dir(dir.path()).args(["serve", "--role", "worker"]);
+    let (code, _, err) = finish(command);
+    assert_eq!((code, err.trim_end().lines().count()), (Some(64), 1), "{err}");
+    assert!(err.contains("DATABASE_TYPE=postgres"), "{err}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[test]
