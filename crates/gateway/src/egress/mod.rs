@@ -5,29 +5,31 @@
 //! of the call. So: literal addresses are judged when the URL is read ([`Egress::check`]; the HTTP library does not ask
 //! its resolver for literals), names are judged in the resolver, on the very addresses the connection will use, at every
 //! connect. A POST follows no redirect, a GET only a few, and each hop is judged anew. Proxies of the environment are not
-//! used. The answer is read up to a limit and within one deadline. Errors say what sort they are and never name an internal address.
+//! used. [`get`] uses a library that knows redirects and charsets; [`post`], many thousand times a second, speaks HTTP/1.1
+//! by itself: [`dial`] makes connections, [`link`] keeps them. The answer is read up to a limit and within one deadline. Errors say what sort they are and never name an internal address.
 
 mod address;
+mod dial;
 mod get;
+mod link;
+mod post;
 mod resolver;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use domain::delivery::{AttemptErrorKind, EXCERPT_BYTES_MAX};
+use domain::delivery::AttemptErrorKind;
 use http::HeaderMap;
-use tokio::time::Instant;
 use url::{Host, Url};
 
 pub use address::is_public;
 pub use get::{GetError, GetLimits, Got, is_plain_http};
-use resolver::{Blocked, Resolver};
+use post::Poster;
+use resolver::{Refused, Resolver};
 
 /// Longest wait for a connection, inside the whole deadline.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// Longest wait for the body of an answer, inside the whole deadline: it is read for people alone.
-const BODY_LIMIT: Duration = Duration::from_secs(2);
-/// Idle connections kept per host.
+/// Idle connections kept per host, for GETs.
 const IDLE_PER_HOST: usize = 64;
 
 /// Which addresses may be called.
@@ -74,7 +76,7 @@ impl EgressError {
     }
 }
 
-/// An answer, its body cut at [`EXCERPT_BYTES_MAX`].
+/// An answer, its body cut at [`EXCERPT_BYTES_MAX`](domain::delivery::EXCERPT_BYTES_MAX).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// HTTP status.
@@ -88,7 +90,10 @@ pub struct Answer {
 /// The client. Cheap to clone.
 #[derive(Clone)]
 pub struct Egress {
+    /// GETs, with redirects and bodies of all kinds.
     client: reqwest::Client,
+    /// POSTs, many per second.
+    poster: Arc<Poster>,
     policy: Arc<EgressPolicy>,
 }
 
@@ -107,6 +112,7 @@ impl Egress {
             .map_err(|error| EgressBuildError(Box::new(error)))?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        let poster = Arc::new(Poster::new(policy.clone(), tls.clone()));
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .dns_resolver(Arc::new(Resolver::new(policy.clone())))
@@ -116,7 +122,7 @@ impl Egress {
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .build()
             .map_err(|error| EgressBuildError(Box::new(error)))?;
-        Ok(Self { client, policy })
+        Ok(Self { client, poster, policy })
     }
 
     /// Judges a URL without a connection: literal addresses now, names when they are connected to.
@@ -149,27 +155,12 @@ impl Egress {
         limit: Duration,
     ) -> Result<Answer, EgressError> {
         self.check(url)?;
-        self.call(url, headers, body, limit).await
+        self.poster.post(url, headers, body, limit).await
     }
 
-    /// The call itself; literal addresses are not judged any more here, names are.
-    async fn call(
-        &self,
-        url: &Url,
-        headers: HeaderMap,
-        body: Bytes,
-        limit: Duration,
-    ) -> Result<Answer, EgressError> {
-        let end = Instant::now() + limit;
-        let request = self.client.post(url.clone()).headers(headers).body(body);
-        match tokio::time::timeout_at(end, request.send()).await {
-            Ok(Ok(answer)) => Ok(read(answer, end.min(Instant::now() + BODY_LIMIT)).await),
-            Ok(Err(error)) => Err(describe(&error)),
-            Err(_) => {
-                let text = format!("no answer within {} ms", limit.as_millis());
-                Err(EgressError::new(AttemptErrorKind::Timeout, &text))
-            }
-        }
+    /// Closes kept connections that nobody needs any more; never ends. Without it they stay until the next call.
+    pub async fn close_old_connections(&self) {
+        self.poster.close_old().await;
     }
 }
 
@@ -181,23 +172,11 @@ fn is_local_name(name: &str) -> bool {
     })
 }
 
-async fn read(mut answer: reqwest::Response, end: Instant) -> Answer {
-    let status = answer.status().as_u16();
-    let retry_after = answer.headers().get(http::header::RETRY_AFTER);
-    let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut body = Vec::new();
-    while body.len() < EXCERPT_BYTES_MAX {
-        let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(end, answer.chunk()).await else { break };
-        body.extend_from_slice(&chunk[..chunk.len().min(EXCERPT_BYTES_MAX - body.len())]);
-    }
-    Answer { status, body, retry_after }
-}
-
 fn describe(error: &reqwest::Error) -> EgressError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     let mut chain = String::new();
     while let Some(inner) = cause {
-        if inner.downcast_ref::<Blocked>().is_some() {
+        if let Some(Refused::Blocked) = inner.downcast_ref::<Refused>() {
             return EgressError::blocked();
         }
         chain.push_str(&inner.to_string().to_ascii_lowercase());
@@ -224,6 +203,8 @@ fn describe(error: &reqwest::Error) -> EgressError {
 
 #[cfg(test)]
 mod tests {
+    use domain::delivery::EXCERPT_BYTES_MAX;
+
     use super::*;
 
     #[test]
@@ -273,7 +254,8 @@ mod tests {
         let url = Url::parse(&receiver.url().replace("127.0.0.1", "localhost")).unwrap();
         let ask = async |allowed_hosts: Vec<String>| {
             let egress = Egress::new(EgressPolicy { protect: true, allowed_hosts }).unwrap();
-            egress.call(&url, HeaderMap::new(), Bytes::new(), CONNECT_LIMIT).await
+            // Past the look at the spelling.
+            egress.poster.post(&url, HeaderMap::new(), Bytes::new(), CONNECT_LIMIT).await
         };
         assert_eq!(ask(vec![]).await, Err(EgressError::blocked()));
         assert!(receiver.received().is_empty());

@@ -1,17 +1,36 @@
 //! Names are judged on the addresses the connection will use.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::{EgressPolicy, address::is_public};
 
-/// Every address of the name is special.
+/// A name has no address that may be called.
 #[derive(Debug, thiserror::Error)]
-#[error("every address of this host is special")]
-pub(super) struct Blocked;
+pub(super) enum Refused {
+    /// It has none at all.
+    #[error("the name does not resolve")]
+    Unknown(#[source] io::Error),
+    /// All are special.
+    #[error("every address of this host is special")]
+    Blocked,
+}
 
-/// The system's resolver behind the guard.
+/// The addresses of a name that may be called, by the system's resolver; never empty.
+pub(super) async fn addresses(
+    name: &str,
+    port: u16,
+    policy: &EgressPolicy,
+) -> Result<Vec<SocketAddr>, Refused> {
+    let open = !policy.protect || policy.allows(name);
+    let found = tokio::net::lookup_host((name, port)).await.map_err(Refused::Unknown)?;
+    let allowed: Vec<SocketAddr> =
+        found.filter(|address| open || is_public(address.ip())).collect();
+    if allowed.is_empty() { Err(Refused::Blocked) } else { Ok(allowed) }
+}
+
+/// The same for the library that follows redirects.
 pub(super) struct Resolver {
     policy: Arc<EgressPolicy>,
 }
@@ -24,16 +43,11 @@ impl Resolver {
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let open = !self.policy.protect || self.policy.allows(name.as_str());
+        let policy = self.policy.clone();
         Box::pin(async move {
             // The port is replaced by the URL's.
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> =
-                found.filter(|address| open || is_public(address.ip())).collect();
-            if allowed.is_empty() {
-                return Err(Box::new(Blocked) as Box<dyn std::error::Error + Send + Sync>);
-            }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
+            let found = addresses(name.as_str(), 0, &policy).await?;
+            Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
 }

@@ -36,7 +36,7 @@ use tokio::sync::Notify;
 pub use replay::{RedriveError, Redriven, Replayed};
 
 use crate::{
-    Audit, Hooks, Ports, Supervisor,
+    Audit, Hooks, Policy, Ports, Supervisor,
     egress::{Egress, EgressBuildError, EgressPolicy},
     metrics::Meter,
 };
@@ -160,6 +160,10 @@ impl Webhooks {
             audit: audit.clone(),
         };
         dispatcher::start(&webhooks, supervisor);
+        let (egress, stopping) = (webhooks.egress.clone(), supervisor.stopping());
+        supervisor.spawn("webhooks/connections", Policy::Essential, async move {
+            stopping.run_until_cancelled(egress.close_old_connections()).await;
+        });
         queued::start(&webhooks, supervisor);
         webhooks
     }

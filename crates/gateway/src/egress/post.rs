@@ -1,0 +1,143 @@
+//! POSTs, over connections that are kept.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use domain::delivery::{AttemptErrorKind, EXCERPT_BYTES_MAX};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use url::{Position, Url};
+
+use super::{
+    Answer, EgressError, EgressPolicy,
+    dial::dial,
+    link::{Idle, Link},
+};
+
+/// Longest wait for the body of an answer, inside the whole deadline: it is read for people alone.
+const BODY_LIMIT: Duration = Duration::from_secs(2);
+
+/// The client. HTTP/1.1 over TCP or TLS, no redirects, no proxies, no cookies.
+pub(super) struct Poster {
+    policy: Arc<EgressPolicy>,
+    tls: TlsConnector,
+    idle: Idle,
+}
+
+impl Poster {
+    pub(super) fn new(policy: Arc<EgressPolicy>, tls: rustls::ClientConfig) -> Self {
+        Self { policy, tls: TlsConnector::from(Arc::new(tls)), idle: Idle::default() }
+    }
+
+    /// Closes connections that nobody needs any more; never ends.
+    pub(super) async fn close_old(&self) {
+        self.idle.close_old().await;
+    }
+
+    /// POSTs a body and reads the answer, all within `limit`; literal addresses are not judged any more here.
+    pub(super) async fn post(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Answer, EgressError> {
+        let end = Instant::now() + limit;
+        let request = request(url, headers, body)?;
+        let origin = &url[..Position::AfterPort];
+        match timeout_at(end, self.send(url, origin, request)).await {
+            Ok(Ok((link, answer))) => {
+                Ok(self.read(origin, link, answer, end.min(Instant::now() + BODY_LIMIT)).await)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                let text = format!("no answer within {} ms", limit.as_millis());
+                Err(EgressError::new(AttemptErrorKind::Timeout, &text))
+            }
+        }
+    }
+
+    /// Until the head of the answer is there. A kept connection that ends without an answer was most likely closed before
+    /// the call came to the other side: that is no failure, the call goes out again on a new one. Should it have come,
+    /// the receiver knows the repeat by its ids, like every other.
+    async fn send(
+        &self,
+        url: &Url,
+        origin: &str,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Link, Response<Incoming>), EgressError> {
+        if let Some(mut link) = self.idle.take(origin).await {
+            match link.call(request.clone()).await {
+                Ok(answer) => return Ok((link, answer)),
+                Err(error) if error.is_parse() => return Err(not_http()),
+                Err(_) => {}
+            }
+        }
+        let io = dial(url, &self.policy, &self.tls).await?;
+        let mut link = Link::over(io).await.map_err(|_| not_http())?;
+        let answer = link.call(request).await.map_err(|_| not_http())?;
+        Ok((link, answer))
+    }
+
+    /// The beginning of the body. A connection whose answer is not at its end by then is closed.
+    async fn read(
+        &self,
+        origin: &str,
+        mut link: Link,
+        answer: Response<Incoming>,
+        end: Instant,
+    ) -> Answer {
+        let status = answer.status().as_u16();
+        let retry_after = answer.headers().get(header::RETRY_AFTER);
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (mut body, mut kept) = (answer.into_body(), Vec::new());
+        let whole = loop {
+            if hyper::body::Body::is_end_stream(&body) {
+                break true;
+            }
+            match timeout_at(end, link.during(body.frame())).await {
+                Ok(None) => break true,
+                Ok(Some(Ok(frame))) => {
+                    let Ok(piece) = frame.into_data() else { continue };
+                    kept.extend_from_slice(
+                        &piece[..piece.len().min(EXCERPT_BYTES_MAX - kept.len())],
+                    );
+                }
+                Ok(Some(Err(_))) | Err(_) => break false,
+            }
+            if kept.len() >= EXCERPT_BYTES_MAX {
+                break hyper::body::Body::is_end_stream(&body);
+            }
+        };
+        drop(body);
+        if whole {
+            self.idle.put(origin, link).await;
+        }
+        Answer { status, body: kept, retry_after }
+    }
+}
+
+fn not_http() -> EgressError {
+    EgressError::new(AttemptErrorKind::Protocol, "the answer broke off or was not HTTP")
+}
+
+fn request(
+    url: &Url,
+    mut headers: HeaderMap,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, EgressError> {
+    let bad = || EgressError::new(AttemptErrorKind::Protocol, "the webhook's URL cannot be sent");
+    let target =
+        Uri::try_from(&url[Position::BeforePath..Position::AfterQuery]).map_err(|_| bad())?;
+    let host = &url[Position::BeforeHost..Position::AfterPort];
+    headers.insert(header::HOST, HeaderValue::try_from(host).map_err(|_| bad())?);
+    headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = target;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
