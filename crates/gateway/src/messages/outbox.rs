@@ -191,7 +191,12 @@ impl Gate {
         Closed { gate: self.clone(), held: self.open_for.clone().write_owned().await }
     }
 
-    /// Told when it opens; subscribe before looking whether it is open.
+    /// The connection is gone: whoever waits looks again.
+    pub(crate) fn lost(&self) {
+        self.opened.send_modify(|times| *times += 1);
+    }
+
+    /// Told when it opens or its connection is lost; subscribe before looking whether it is open.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.opened.subscribe()
     }
