@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{
     Timestamp, WaMessageId,
-    port::{BatchChange, OpenItem, StoreError},
+    port::{BatchChange, ItemOutcome, OpenItem, StoreError},
 };
 
 use super::{
@@ -87,13 +87,29 @@ impl Runner {
     async fn settle(
         &mut self,
         open: &OpenItem,
-        outcome: domain::port::ItemOutcome,
+        came: ItemOutcome,
         pace: Timestamp,
     ) -> Result<bool, StoreError> {
         self.pace = pace;
-        let change = BatchChange::Settle { index: open.item.index, outcome, pace: Some(pace) };
+        let unconfirmed = came == outcome::unconfirmed();
+        let index = open.item.index;
+        let change = BatchChange::Settle { index, outcome: came, pace: Some(pace) };
         self.shared.write(self.session, &open.batch, change).await?;
+        if unconfirmed {
+            self.look_again(open).await?;
+        }
         Ok(true)
+    }
+
+    /// A receipt that came between the look at the row and the write found an open item, and will not come again.
+    async fn look_again(&self, open: &OpenItem) -> Result<(), StoreError> {
+        let row = self.shared.ports.messages.get(self.session, &open.item.wa_id).await?;
+        let Some(Came::To(ItemOutcome::Sent(sent_at))) = row.as_ref().map(outcome::of_row) else {
+            return Ok(());
+        };
+        let inner = self.shared.sessions.inner();
+        let write = inner.commit.confirm(self.session, &open.item.wa_id, sent_at);
+        inner.commit.write_surely(vec![write]).await.map(|_| ())
     }
 
     async fn put_back(

@@ -34,12 +34,21 @@ impl Sink {
         if let Found::Ours(message) = self.find(id).await {
             let at = Timestamp::from_seconds(timestamp);
             let writes = match refused {
-                None => vec![self.taken(&message, at)],
+                None => self.proven(&message, at),
                 Some(code) => acks::refused(&self.inner, &message, code, at).await,
             };
             self.advance(writes).await;
         }
         self.inner.waiters.answer(self.session, id, Answer { refused, timestamp });
+    }
+
+    /// WhatsApp took a message; the item of a batch that was given up with it is corrected in the same commit.
+    fn proven(&self, message: &Message, at: Timestamp) -> Vec<Write> {
+        let inner = &self.inner;
+        let age = inner.ports.clock.now().since(message.created_at);
+        let given_up = age > inner.options.sends.resend_limit;
+        let confirm = given_up.then(|| inner.commit.confirm(self.session, &message.wa_id, at));
+        std::iter::once(self.taken(message, at)).chain(confirm).collect()
     }
 
     /// WhatsApp's server took a message.
@@ -79,7 +88,7 @@ impl Sink {
                     if matches!(message.status, MessageStatus::Pending | MessageStatus::Failed) {
                         // A receipt may overtake the server's ack, or prove a refusal wrong: `message.sent` is told
                         // once, and first. Where the ack was here already this write changes nothing.
-                        writes.push(self.taken(&message, at));
+                        writes.extend(self.proven(&message, at));
                     }
                     writes.push(self.moved(&ack(&message, status), at, None));
                 }
