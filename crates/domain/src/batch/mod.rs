@@ -48,9 +48,6 @@ pub const PROGRESS_GAP: Duration = Duration::from_secs(5);
 pub const UPLOAD_KEPT: Duration = Duration::from_secs(12 * 3600);
 /// When WhatsApp does not say until when strangers may not be written to, one is tried after this long.
 pub const COLD_PROBE: Duration = Duration::from_secs(6 * 3600);
-/// The code of an item that went out, and of which nothing was heard for too long. The only failure that a later receipt
-/// may prove wrong.
-pub const UNCONFIRMED: &str = "SEND_UNCONFIRMED";
 /// Longest id of a batch, in characters.
 pub const ID_CHARS_MAX: usize = 128;
 

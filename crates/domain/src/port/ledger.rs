@@ -134,9 +134,9 @@ pub enum Write {
         /// The event's id.
         event: EventId,
     },
-    /// WhatsApp proved that a message went out of which nothing was heard for too long: if it is an item of a batch that
-    /// failed as [unconfirmed](crate::batch::UNCONFIRMED), that item is sent, and the counts and the end of its batch
-    /// follow. A cancelled batch stays cancelled, and so does what an error stopped.
+    /// WhatsApp proved that a message went out which was given up or refused: if it is an item of a batch that failed,
+    /// that item is sent, and the counts and the end of its batch follow. A cancelled batch stays cancelled, and what an
+    /// error stopped stays stopped.
     ConfirmItem {
         /// Whose.
         session: SessionId,

@@ -51,6 +51,7 @@ impl Runner {
             on: link,
             uploads: self.uploads.entry(batch.id.clone()).or_default().clone(),
         };
+        self.handed.insert(item.wa_id.clone(), Arc::downgrade(&from.on));
         let sending = self.shared.messages.send_item(self.session, to_send(&item, content), from);
         let cut = self.shared.supervisor.cut();
         let result = tokio::select! {
@@ -69,6 +70,18 @@ impl Runner {
         (before, gap, was_heard): (Timestamp, Duration, bool),
     ) -> Result<Turn, StoreError> {
         let after = self.now().plus(gap);
+        let came = match came {
+            // Its link was lost meanwhile and it went out again: the first one may have arrived before the second was
+            // refused.
+            Came::Cold if !self.went_out_once(&item.wa_id).await => {
+                self.cold_refused(None).await;
+                Came::To(outcome::unconfirmed())
+            }
+            came => came,
+        };
+        if !matches!(came, Came::Open) {
+            self.handed.remove(&item.wa_id);
+        }
         match came {
             Came::To(outcome) => self.settled(batch, item, outcome, (before, after)).await?,
             Came::Open => self.pace = after,

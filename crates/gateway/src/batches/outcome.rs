@@ -2,7 +2,7 @@
 
 use domain::{
     Timestamp,
-    batch::{HoldReason, ItemError, UNCONFIRMED},
+    batch::{HoldReason, ItemError},
     message::{Message, MessageStatus},
     pacing::PacingRule,
     port::ItemOutcome,
@@ -24,6 +24,9 @@ const REFUSED: &str = "SEND_REFUSED";
 const BLOCKED: &str = "SEND_BLOCKED";
 /// Anything else.
 const FAILED: &str = "SEND_FAILED";
+
+/// It went out, and nothing was heard of it for too long.
+const UNCONFIRMED: &str = "SEND_UNCONFIRMED";
 
 /// The row of a send that was settled as too old.
 const EXPIRED: &str = "expired";

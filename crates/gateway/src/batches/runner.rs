@@ -11,7 +11,7 @@ use std::{
 };
 
 use domain::{
-    SessionId, Timestamp,
+    SessionId, Timestamp, WaMessageId,
     batch::{self, BatchId, COLD_PROBE, HoldReason, Next},
     port::{Connection, StoreError, Whom},
 };
@@ -50,6 +50,8 @@ pub(super) struct Runner {
     opened: tokio::sync::watch::Receiver<u64>,
     pub(super) uploads: HashMap<BatchId, Uploads>,
     pub(super) comebacks: HashMap<(BatchId, u32), u32>,
+    /// On which connection each open item was handed over.
+    pub(super) handed: HashMap<WaMessageId, Weak<dyn Connection>>,
 }
 
 /// What a turn came to.
@@ -81,6 +83,7 @@ pub(super) async fn run(shared: Arc<Shared>, session: SessionId, first_life: boo
         connection: None,
         uploads: HashMap::new(),
         comebacks: HashMap::new(),
+        handed: HashMap::new(),
     };
     let mut known = false;
     if !first_life {

@@ -89,7 +89,7 @@ impl Commit {
         EventId::at(self.clock.now(), &*self.entropy)
     }
 
-    /// WhatsApp proved that a message went out: the item that was given up with it, if it is one of a batch.
+    /// WhatsApp proved that a message went out: the item that failed with it, if it is one of a batch.
     pub(crate) fn confirm(
         &self,
         session: SessionId,

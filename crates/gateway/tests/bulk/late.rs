@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{
     SessionId,
-    batch::{BatchId, BatchOptions, BatchState::*, ItemState, Progress, UNCONFIRMED},
+    batch::{BatchId, BatchOptions, BatchState::*, ItemState, Progress},
     port::{EngineSignal, ReceiptKind},
     session::{LossCause, SessionStatus},
 };
@@ -40,7 +40,7 @@ async fn given_up(house: &House, session: SessionId, id: &BatchId) {
     })
     .await;
     let items = house.items(session, id).await;
-    assert_eq!(items[0].error.as_ref().unwrap().code, UNCONFIRMED);
+    assert_eq!(items[0].error.as_ref().unwrap().code, "SEND_UNCONFIRMED");
 }
 
 #[tokio::test]
@@ -80,6 +80,28 @@ async fn a_receipt_for_what_a_lost_link_made_too_old_corrects_it_but_sends_nothi
     let progress = Progress { total: 3, sent: 1, failed: 0, pending: 0, cancelled: 2 };
     assert_eq!((batch.state, batch.progress), (Failed, progress));
     assert_eq!(house.frames().len(), 1);
+}
+
+#[tokio::test]
+async fn what_went_out_again_and_was_refused_as_cold_does_not_go_out_a_third_time_under_another_id()
+{
+    let house = House::start().await;
+    let session = house.ready("bakery").await;
+    house.whatsapp.on_send(OnSend::Silence);
+    house.whatsapp.on_send(OnSend::Refuse(463));
+    let id = house.batch(session, 1, steady(2)).await;
+    until("the frame", async || house.whatsapp.sent().len() == 1).await;
+    house.whatsapp.connection(session).lose(LossCause::Link("reset".into())).await;
+    until("the outcome", async || {
+        house.advance(Duration::from_millis(500));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        house.view(session, &id).await.progress.failed == 1
+    })
+    .await;
+    let item = house.items(session, &id).await.remove(0);
+    assert_eq!(item.error.unwrap().code, "SEND_UNCONFIRMED", "the first one may have arrived");
+    let frames = house.frames();
+    assert_eq!((frames.len(), &frames[0].1.id), (2, &frames[1].1.id));
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
-//! An item that was given up as unconfirmed, and did go out after all.
+//! An item that has failed, and did go out after all.
 
 use domain::{
     EventId, SessionId, Timestamp, WaMessageId,
-    batch::{Batch, BatchState, UNCONFIRMED},
+    batch::{Batch, BatchState},
     event::EventDraft,
     port::StoreResult,
 };
@@ -16,8 +16,7 @@ use crate::{
 const DOING: &str = "confirming an item of a batch";
 
 const FIND: &str = "select batch_item.batch from batch_item join batch on batch.position = batch_item.batch \
-     where batch.session_id = $1 and batch_item.wa_id = $2 and batch_item.state = 'failed' \
-     and batch_item.error_code = $3";
+     where batch.session_id = $1 and batch_item.wa_id = $2 and batch_item.state = 'failed'";
 const CONFIRM: &str = "update batch_item set state = 'sent', at = $3, error_code = null, error_message = null \
      where batch = $1 and wa_id = $2 and state = 'failed'";
 const COUNT: &str = "update batch set sent = sent + 1, failed = failed - 1 where position = $1";
@@ -33,7 +32,6 @@ pub(crate) async fn confirm(
     let found: Option<i64> = sqlx::query_scalar(FIND)
         .bind(session.to_string())
         .bind(wa_id.as_str())
-        .bind(UNCONFIRMED)
         .fetch_optional(&mut unit.conn)
         .await
         .doing(DOING)?;

@@ -4,7 +4,7 @@ use domain::{
     EventId, SessionId, Timestamp,
     batch::{
         Batch, BatchId, BatchOptions, BatchState, Hold, HoldReason, ItemContent, ItemError,
-        ItemState, NewItem, Progress, Said, UNCONFIRMED,
+        ItemState, NewItem, Progress, Said,
     },
     event::EventType,
     port::{BatchChange, Created, ItemOutcome, NewBatch, Whom, Write, WriteOutcome},
@@ -207,7 +207,7 @@ pub async fn errors_end_a_batch_that_stops_at_them<S: Store>(store: &S) {
 }
 
 fn unconfirmed(index: u32) -> BatchChange {
-    let error = ItemError::new(UNCONFIRMED, "it may have arrived");
+    let error = ItemError::new("SEND_UNCONFIRMED", "it may have arrived");
     BatchChange::Settle { index, outcome: ItemOutcome::Failed(error), pace: None }
 }
 
@@ -228,8 +228,8 @@ async fn confirm<S: Store>(store: &S, session: SessionId, index: u32) -> Option<
     }
 }
 
-/// An item that was given up as unconfirmed is sent when WhatsApp proves it; counts and end follow. Nothing else is moved.
-pub async fn an_unconfirmed_item_is_corrected<S: Store>(store: &S) {
+/// An item that failed is sent when WhatsApp proves it; counts and end follow. Nothing else is moved.
+pub async fn a_failed_item_is_corrected<S: Store>(store: &S) {
     let session = new_session(store, 1).await;
     stored(store, batch(session, 2, false)).await;
     for index in 0..2 {
@@ -239,7 +239,7 @@ pub async fn an_unconfirmed_item_is_corrected<S: Store>(store: &S) {
     }
     change(store, session, 2, failed(0)).await.unwrap();
     assert_eq!(change(store, session, 3, unconfirmed(1)).await, Some(vec![EventType::BatchFailed]));
-    assert_eq!(confirm(store, session, 0).await, None, "a refusal stays");
+    assert_eq!(confirm(store, session, 7).await, None, "no such message");
     assert_eq!(confirm(store, session, 1).await, Some(vec![EventType::BatchCompleted]));
     assert_eq!(confirm(store, session, 1).await, None, "once");
     let numbers = Progress { total: 2, sent: 1, failed: 1, pending: 0, cancelled: 0 };

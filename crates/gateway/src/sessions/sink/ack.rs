@@ -42,12 +42,13 @@ impl Sink {
         self.inner.waiters.answer(self.session, id, Answer { refused, timestamp });
     }
 
-    /// WhatsApp took a message; the item of a batch that was given up with it is corrected in the same commit.
+    /// WhatsApp took a message; the item of a batch that failed with it is corrected in the same commit.
     fn proven(&self, message: &Message, at: Timestamp) -> Vec<Write> {
         let inner = &self.inner;
         let age = inner.ports.clock.now().since(message.created_at);
         let given_up = age > inner.options.sends.resend_limit;
-        let confirm = given_up.then(|| inner.commit.confirm(self.session, &message.wa_id, at));
+        let failed = given_up || message.status == MessageStatus::Failed;
+        let confirm = failed.then(|| inner.commit.confirm(self.session, &message.wa_id, at));
         std::iter::once(self.taken(message, at)).chain(confirm).collect()
     }
 
