@@ -12,7 +12,7 @@ use std::{
 
 use domain::{
     SessionId, Timestamp, WaMessageId,
-    batch::{self, BatchId, COLD_PROBE, HoldReason, Next},
+    batch::{self, Batch, BatchId, BatchItem, COLD_PROBE, HoldReason, ItemContent, Next},
     port::{Connection, StoreError, Whom},
 };
 
@@ -50,8 +50,19 @@ pub(super) struct Runner {
     opened: tokio::sync::watch::Receiver<u64>,
     pub(super) uploads: HashMap<BatchId, Uploads>,
     pub(super) comebacks: HashMap<(BatchId, u32), u32>,
+    /// What is sent at the end of the wait, if nothing changes until then: what has to be looked up for it is looked up
+    /// before, so that the message is not late by that.
+    prepared: Option<Prepared>,
     /// On which connection each open item was handed over.
     pub(super) handed: HashMap<WaMessageId, Weak<dyn Connection>>,
+}
+
+/// An item that will be due.
+struct Prepared {
+    batch: Batch,
+    item: BatchItem,
+    content: ItemContent,
+    link: Weak<dyn Connection>,
 }
 
 /// What a turn came to.
@@ -83,6 +94,7 @@ pub(super) async fn run(shared: Arc<Shared>, session: SessionId, first_life: boo
         connection: None,
         uploads: HashMap::new(),
         comebacks: HashMap::new(),
+        prepared: None,
         handed: HashMap::new(),
     };
     let mut known = false;
@@ -155,6 +167,11 @@ impl Runner {
     }
 
     async fn turn(&mut self) -> Result<Turn, StoreError> {
+        if let Some(Prepared { batch, item, content, link }) = self.prepared.take()
+            && let Some(link) = link.upgrade()
+        {
+            return self.step(batch, item, content, link).await;
+        }
         let open = self.settle_open().await?;
         let batches = self.shared.ports.batches.unfinished(self.session).await?;
         self.uploads.retain(|id, _| batches.iter().any(|batch| batch.id == *id));
@@ -188,8 +205,32 @@ impl Runner {
                     None => Ok(Turn::Again),
                 }
             }
-            (Next::Wait(until), _) => Ok(Turn::Wait(Some(until))),
+            (Next::Wait(until), Some(link)) => {
+                if open.count == 0 && self.cold.is_none() {
+                    self.prepare(seen, &lanes, until, &link);
+                }
+                Ok(Turn::Wait(Some(until)))
+            }
+            (Next::Wait(until), None) => Ok(Turn::Wait(Some(until))),
             _ => Ok(Turn::Wait(None)),
+        }
+    }
+
+    /// Remembers what will be due at a time. Not where the hour decides whether it may be sent then.
+    fn prepare(
+        &mut self,
+        mut seen: Vec<Sight>,
+        lanes: &[batch::Lane],
+        at: Timestamp,
+        link: &Arc<dyn Connection>,
+    ) {
+        let Next::Send(place) = batch::next(lanes, self.last_place(&seen), at, at) else { return };
+        let Sight { batch, next, .. } = seen.swap_remove(place);
+        if let Some((item, content)) = next
+            && batch.options.quiet_hours.is_none()
+        {
+            let link = Arc::downgrade(link);
+            self.prepared = Some(Prepared { batch, item, content, link });
         }
     }
 
@@ -266,11 +307,15 @@ impl Runner {
         };
         let sleep = clock.sleep_until(wake);
         self.handle.rest.send_modify(rest(true));
-        tokio::select! {
-            () = sleep => {}
-            () = self.handle.wake.notified() => {}
-            _ = self.opened.changed() => {}
-            () = stopping.cancelled() => {}
+        let undisturbed = tokio::select! {
+            biased;
+            () = stopping.cancelled() => false,
+            () = self.handle.wake.notified() => false,
+            _ = self.opened.changed() => false,
+            () = sleep => until == Some(wake),
+        };
+        if !undisturbed {
+            self.prepared = None;
         }
         self.handle.rest.send_modify(rest(false));
     }

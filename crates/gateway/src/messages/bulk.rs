@@ -122,7 +122,8 @@ impl Messages {
         self.pass(session).await.map(|(link, _)| link.connection)
     }
 
-    /// Told when a connection of a session becomes free for new sends, and when it is lost.
+    /// Told when a connection of a session becomes free for new sends or is lost, and when WhatsApp
+    /// restricts the session.
     pub(crate) fn watch_link(&self, session: SessionId) -> tokio::sync::watch::Receiver<u64> {
         self.shared.waiters.outbox.gate(session).watch()
     }

@@ -273,7 +273,7 @@ impl Task {
             self.store(&next, std::mem::take(&mut patch), told).await;
             let is_ready = next.status == SessionStatus::Ready;
             if self.shared.ready.swap(is_ready, Ordering::AcqRel) && !is_ready {
-                self.inner.waiters.outbox.gate(self.id).lost();
+                self.inner.waiters.outbox.gate(self.id).stir();
             }
             self.state = next;
             events = vec![];

@@ -38,6 +38,9 @@ impl Sink {
                 Some(code) => acks::refused(&self.inner, &message, code, at).await,
             };
             self.advance(writes).await;
+            if refused == Some(acks::COLD_RESTRICTED) {
+                self.inner.waiters.outbox.gate(self.session).stir();
+            }
         }
         self.inner.waiters.answer(self.session, id, Answer { refused, timestamp });
     }
