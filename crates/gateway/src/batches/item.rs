@@ -46,7 +46,9 @@ impl Runner {
         }
         self.last = Some(batch.id.clone());
         let was_heard = self.cold.is_some_and(|cold| cold.until > self.now());
+        let heard = Arc::default();
         let from = FromBatch {
+            heard: Arc::clone(&heard),
             id: item.wa_id.clone(),
             on: link,
             uploads: self.uploads.entry(batch.id.clone()).or_default().clone(),
@@ -59,7 +61,9 @@ impl Runner {
             // The send goes on by itself; the next life learns from its row what became of it.
             () = cut.cancelled() => return Ok(Turn::Done),
         };
-        self.took(&batch, &item, outcome::of_send(result), (before, gap, was_heard)).await
+        // From its answer on, not from when that was stored.
+        let after = heard.get().copied().unwrap_or_else(|| self.now()).plus(gap);
+        self.took(&batch, &item, outcome::of_send(result), (before, after, was_heard)).await
     }
 
     async fn took(
@@ -67,9 +71,8 @@ impl Runner {
         batch: &Batch,
         item: &BatchItem,
         came: Came,
-        (before, gap, was_heard): (Timestamp, Duration, bool),
+        (before, after, was_heard): (Timestamp, Timestamp, bool),
     ) -> Result<Turn, StoreError> {
-        let after = self.now().plus(gap);
         let came = match came {
             // Its link was lost meanwhile and it went out again: the first one may have arrived before the second was
             // refused.

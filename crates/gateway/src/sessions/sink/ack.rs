@@ -30,6 +30,7 @@ enum Found {
 
 impl Sink {
     pub(super) async fn server_ack(&self, id: &WaMessageId, refused: Option<u16>, timestamp: i64) {
+        let heard = self.inner.ports.clock.now();
         // The answer to a change (an edit, a reaction) has no row; whoever sent it waits.
         if let Found::Ours(message) = self.find(id).await {
             let at = Timestamp::from_seconds(timestamp);
@@ -42,7 +43,7 @@ impl Sink {
                 self.inner.waiters.outbox.gate(self.session).stir();
             }
         }
-        self.inner.waiters.answer(self.session, id, Answer { refused, timestamp });
+        self.inner.waiters.answer(self.session, id, Answer { refused, timestamp, heard });
     }
 
     /// WhatsApp took a message; the item of a batch that failed with it is corrected in the same commit.
@@ -84,6 +85,7 @@ impl Sink {
             ReceiptKind::Delivered => MessageStatus::Delivered,
             ReceiptKind::Read => MessageStatus::Read,
         };
+        let heard = self.inner.ports.clock.now();
         let at = Timestamp::from_seconds(timestamp);
         let mut writes = Vec::with_capacity(ids.len());
         for id in ids {
@@ -103,7 +105,8 @@ impl Sink {
         }
         self.advance(writes).await;
         for id in ids {
-            self.inner.waiters.answer(self.session, id, Answer { refused: None, timestamp });
+            let answer = Answer { refused: None, timestamp, heard };
+            self.inner.waiters.answer(self.session, id, answer);
         }
     }
 
