@@ -65,7 +65,7 @@ fn unsupported(sentence: String) -> ApiError {
 }
 
 /// Reads and forgets, within limits.
-async fn drain(mut body: HttpBody) {
+pub async fn drain(mut body: HttpBody) {
     let read = async {
         let mut left = DRAIN_BYTES_MAX;
         while let Some(Ok(frame)) = body.frame().await {

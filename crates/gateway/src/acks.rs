@@ -24,6 +24,8 @@ pub(crate) struct Answer {
     pub(crate) refused: Option<u16>,
     /// WhatsApp's time, epoch seconds.
     pub(crate) timestamp: i64,
+    /// When it came, by our clock: before anything was stored.
+    pub(crate) heard: Timestamp,
 }
 
 /// Senders that wait at once. When full, a send does not wait and answers `pending`.

@@ -154,6 +154,9 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(Applied, Vec<Eve
             let change = change.as_ref().clone();
             batch::change(unit, *session, batch, change, (*event, *at)).await?
         }
+        Write::ConfirmItem { session, wa_id, sent_at, at, event } => {
+            batch::confirm(unit, *session, wa_id, *sent_at, (*event, *at)).await?
+        }
     };
     Ok(events.map_or((Applied::Unchanged, vec![]), |events| (Applied::Changed, events)))
 }

@@ -81,7 +81,7 @@ pub async fn import(
     query: Query,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (parts, http_body) = request.into_parts();
+    let (parts, mut http_body) = request.into_parts();
     let format = format(&parts.headers)?;
     let text = text(&query, "text")?;
     let incoming = Incoming {
@@ -93,7 +93,10 @@ pub async fn import(
         dry_run: flag(&query, "dryRun")?.unwrap_or_default(),
     };
     let mut reader = Reader { incoming, format, columns: None, text };
-    read(&mut reader, http_body, state.options.body_limit_bytes).await?;
+    if let Err(refused) = read(&mut reader, &mut http_body, state.options.body_limit_bytes).await {
+        body::drain(http_body).await;
+        return Err(refused);
+    }
     if reader.incoming.count() == 0 {
         return Err(ApiError::problem("the import has no messages"));
     }
@@ -152,7 +155,7 @@ fn options(query: &Query) -> Result<BulkOptions, ApiError> {
 }
 
 /// Splits the body into lines as it comes in. A line break inside quotes belongs to its CSV record.
-async fn read(reader: &mut Reader, mut body: HttpBody, limit: usize) -> Result<(), ApiError> {
+async fn read(reader: &mut Reader, body: &mut HttpBody, limit: usize) -> Result<(), ApiError> {
     let (mut record, mut total, mut line, mut began) = (Vec::new(), 0usize, 1u64, 1u64);
     let mut quoted = false;
     while let Some(frame) = body.frame().await {

@@ -10,28 +10,45 @@ use crate::app::App;
 const SIZE: usize = 30 * 1000 * 1000;
 const PIECE: usize = 64 * 1024;
 
-/// A session's name, followed by blanks up to 30 MB: good JSON, if it were read to its end.
-fn piece(index: usize) -> Vec<u8> {
-    let mut piece = vec![b' '; PIECE];
-    if index == 0 {
-        piece[..17].copy_from_slice(br#"{"name":"bakery"}"#);
-    }
-    piece
+/// A beginning, followed by the same byte up to 30 MB.
+struct Long<'a> {
+    path: &'a str,
+    kind: &'a str,
+    begins: &'a [u8],
+    goes_on: u8,
 }
 
-async fn exchange(app: &App, framing: &str, chunked: bool) -> (String, String) {
+/// A session's name and blanks: good JSON, if it were read to its end.
+const SESSION: Long<'_> = Long {
+    path: "/api/sessions",
+    kind: "application/json",
+    begins: br#"{"name":"bakery"}"#,
+    goes_on: b' ',
+};
+
+impl Long<'_> {
+    fn piece(&self, index: usize) -> Vec<u8> {
+        let mut piece = vec![self.goes_on; PIECE];
+        if index == 0 {
+            piece[..self.begins.len()].copy_from_slice(self.begins);
+        }
+        piece
+    }
+}
+
+async fn exchange(app: &App, long: Long<'_>, framing: &str, chunked: bool) -> (String, String) {
     let address = app.serve().await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "POST /api/sessions HTTP/1.1\r\nhost: {address}\r\nx-api-key: {}\r\ncontent-type: application/json\r\nconnection: close\r\n{framing}\r\n\r\n",
-        app.admin
+        "POST {} HTTP/1.1\r\nhost: {address}\r\nx-api-key: {}\r\ncontent-type: {}\r\nconnection: close\r\n{framing}\r\n\r\n",
+        long.path, app.admin, long.kind
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     for index in 0..SIZE / PIECE {
         if chunked {
             stream.write_all(format!("{PIECE:x}\r\n").as_bytes()).await.unwrap();
         }
-        stream.write_all(&piece(index)).await.unwrap();
+        stream.write_all(&long.piece(index)).await.unwrap();
         if chunked {
             stream.write_all(b"\r\n").await.unwrap();
         }
@@ -52,7 +69,7 @@ async fn thirty_megabytes_are_too_large() {
     let app = App::start().await;
     let before = app.stored().await;
     let length = format!("content-length: {}", SIZE / PIECE * PIECE);
-    let (status, body) = exchange(&app, &length, false).await;
+    let (status, body) = exchange(&app, SESSION, &length, false).await;
     assert_eq!((status.as_str(), body.as_str()), ("HTTP/1.1 413 Payload Too Large", TOO_LARGE));
     assert_eq!(app.stored().await, before);
 }
@@ -61,9 +78,28 @@ async fn thirty_megabytes_are_too_large() {
 async fn thirty_megabytes_in_chunks_are_too_large() {
     let app = App::start().await;
     let before = app.stored().await;
-    let (status, body) = exchange(&app, "transfer-encoding: chunked", true).await;
+    let (status, body) = exchange(&app, SESSION, "transfer-encoding: chunked", true).await;
     assert_eq!((status.as_str(), body.as_str()), ("HTTP/1.1 413 Payload Too Large", TOO_LARGE));
     assert_eq!(app.stored().await, before);
+}
+
+#[tokio::test]
+async fn an_import_is_refused_in_words_wherever_reading_stops() {
+    let app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let path = format!("/api/sessions/{session}/messages/send-bulk/import");
+    let csv = |goes_on| Long { path: &path, kind: "text/csv", begins: b"chatId,text\n", goes_on };
+    let length = format!("content-length: {}", SIZE / PIECE * PIECE);
+    // Empty lines are no messages: nothing but the size is wrong.
+    let (status, body) = exchange(&app, csv(b'\n'), &length, false).await;
+    assert_eq!((status.as_str(), body.as_str()), ("HTTP/1.1 413 Payload Too Large", TOO_LARGE));
+    let chunked = "transfer-encoding: chunked";
+    let (status, body) = exchange(&app, csv(b'\n'), chunked, true).await;
+    assert_eq!((status.as_str(), body.as_str()), ("HTTP/1.1 413 Payload Too Large", TOO_LARGE));
+    // One line that never ends.
+    let (status, body) = exchange(&app, csv(b'x'), chunked, true).await;
+    assert_eq!(status, "HTTP/1.1 400 Bad Request");
+    assert!(body.contains("line 2 is too long"), "{body}");
 }
 
 #[tokio::test]

@@ -134,6 +134,21 @@ pub enum Write {
         /// The event's id.
         event: EventId,
     },
+    /// WhatsApp proved that a message went out which was given up or refused: if it is an item of a batch that failed,
+    /// that item is sent, and the counts and the end of its batch follow. A cancelled batch stays cancelled, and what an
+    /// error stopped stays stopped.
+    ConfirmItem {
+        /// Whose.
+        session: SessionId,
+        /// The message.
+        wa_id: WaMessageId,
+        /// When WhatsApp took it, as far as is known.
+        sent_at: Timestamp,
+        /// Now.
+        at: Timestamp,
+        /// The event's id.
+        event: EventId,
+    },
     /// Record an event by itself.
     Append {
         /// The event; dropped with [`WriteOutcome::Unchanged`] when its session does not exist.

@@ -13,7 +13,10 @@ use storage::{FolderMedia, SqliteStore, StoreOptions};
 use testkit::FakeWhatsApp;
 use tokio::time::Instant;
 
-use crate::real::{RealClock, RealEntropy, resident_mib};
+use crate::{
+    real::{RealClock, RealEntropy, resident_mib},
+    report::quantile,
+};
 
 /// Sessions, each with one batch.
 const SESSIONS: u32 = 200;
@@ -136,6 +139,9 @@ impl Stage {
                 break frames;
             }
         };
+        if std::env::var_os("WAYPOST_BENCH_VERBOSE").is_some() {
+            self.explain(&frames);
+        }
         let mut late = Vec::new();
         for (place, session) in self.sessions.iter().enumerate() {
             for pair in frames[session][..MEASURED].windows(2) {
@@ -144,6 +150,21 @@ impl Stage {
             }
         }
         Run { late, memory, memory_before }
+    }
+
+    /// How late each round was, to see whether it is the common beginning or goes on.
+    fn explain(&self, frames: &HashMap<SessionId, Vec<Instant>>) {
+        for round in 1..MEASURED {
+            let gap = |(place, session): (usize, &SessionId)| {
+                let times = &frames[session];
+                let gap = times[round].duration_since(times[round - 1]);
+                (gap.as_secs_f64() - delay(place).as_secs_f64()) * 1000.0
+            };
+            let late: Vec<f64> = self.sessions.iter().enumerate().map(gap).collect();
+            let (p50, p99) = (quantile(&late, 0.5), quantile(&late, 0.99));
+            eprintln!("round {round:>2}: p50 {p50:.1} ms, p99 {p99:.1} ms");
+        }
+        eprintln!("{} commits", self.store.commits());
     }
 
     pub async fn close(&self) {

@@ -13,6 +13,7 @@
 
 mod accept;
 mod error;
+mod item;
 mod open;
 mod outcome;
 mod runner;

@@ -1,10 +1,10 @@
 //! Items that were handed over and have no outcome yet: after a crash, a lost link, or silence.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use domain::{
     Timestamp, WaMessageId,
-    port::{BatchChange, OpenItem, StoreError},
+    port::{BatchChange, ItemOutcome, OpenItem, StoreError},
 };
 
 use super::{
@@ -72,6 +72,11 @@ impl Runner {
                 self.settle(&open, outcome::unconfirmed(), pace).await
             }
             Came::To(outcome) => self.settle(&open, outcome, pace).await,
+            Came::Cold if !self.went_out_once(&open.item.wa_id).await => {
+                // The first one may have arrived before the second was refused.
+                self.cold_refused(None).await;
+                self.settle(&open, outcome::unconfirmed(), pace).await
+            }
             Came::Cold => {
                 self.cold_refused(None).await;
                 let wa_id = Some(WaMessageId::new(&*ports.entropy));
@@ -84,16 +89,40 @@ impl Runner {
         }
     }
 
+    /// Whether an item is still on the connection on which it was handed over: on another one it went out again.
+    pub(super) async fn went_out_once(&self, id: &WaMessageId) -> bool {
+        let Some(handed) = self.handed.get(id) else { return false };
+        let link = self.shared.sessions.link(self.session).await;
+        link.is_ok_and(|link| std::ptr::addr_eq(handed.as_ptr(), Arc::as_ptr(&link.connection)))
+    }
+
     async fn settle(
         &mut self,
         open: &OpenItem,
-        outcome: domain::port::ItemOutcome,
+        came: ItemOutcome,
         pace: Timestamp,
     ) -> Result<bool, StoreError> {
         self.pace = pace;
-        let change = BatchChange::Settle { index: open.item.index, outcome, pace: Some(pace) };
+        self.handed.remove(&open.item.wa_id);
+        let unconfirmed = came == outcome::unconfirmed();
+        let index = open.item.index;
+        let change = BatchChange::Settle { index, outcome: came, pace: Some(pace) };
         self.shared.write(self.session, &open.batch, change).await?;
+        if unconfirmed {
+            self.look_again(open).await?;
+        }
         Ok(true)
+    }
+
+    /// A receipt that came between the look at the row and the write found an open item, and will not come again.
+    async fn look_again(&self, open: &OpenItem) -> Result<(), StoreError> {
+        let row = self.shared.ports.messages.get(self.session, &open.item.wa_id).await?;
+        let Some(Came::To(ItemOutcome::Sent(sent_at))) = row.as_ref().map(outcome::of_row) else {
+            return Ok(());
+        };
+        let inner = self.shared.sessions.inner();
+        let write = inner.commit.confirm(self.session, &open.item.wa_id, sent_at);
+        inner.commit.write_surely(vec![write]).await.map(|_| ())
     }
 
     async fn put_back(
@@ -103,6 +132,7 @@ impl Runner {
         pace: Timestamp,
     ) -> Result<bool, StoreError> {
         self.pace = pace;
+        self.handed.remove(&open.item.wa_id);
         let change = BatchChange::PutBack { index: open.item.index, wa_id, pace: Some(pace) };
         self.shared.write(self.session, &open.batch, change).await?;
         Ok(true)

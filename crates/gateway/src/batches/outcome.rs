@@ -24,6 +24,7 @@ const REFUSED: &str = "SEND_REFUSED";
 const BLOCKED: &str = "SEND_BLOCKED";
 /// Anything else.
 const FAILED: &str = "SEND_FAILED";
+
 /// It went out, and nothing was heard of it for too long.
 const UNCONFIRMED: &str = "SEND_UNCONFIRMED";
 

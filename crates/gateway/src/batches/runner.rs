@@ -12,28 +12,18 @@ use std::{
 
 use domain::{
     SessionId, Timestamp, WaMessageId,
-    batch::{
-        self, Batch, BatchId, BatchItem, COLD_PROBE, HoldReason, ItemContent, Next, Said, Source,
-    },
-    port::{BatchChange, Connection, ItemOutcome, StoreError, Whom},
+    batch::{self, Batch, BatchId, BatchItem, COLD_PROBE, HoldReason, ItemContent, Next},
+    port::{Connection, StoreError, Whom},
 };
 
-use super::{
-    Handle, Rest, Shared,
-    outcome::{self, Came},
-    sight::Sight,
-};
+use super::{Handle, Rest, Shared, sight::Sight};
 use crate::{
     acks,
-    messages::{FromBatch, MediaInput, Preview, Say, SendError, ToSend, Uploads},
+    messages::{SendError, Uploads},
 };
 
 /// The wait after a failure of the ledger, and after a session that was not ready after all.
 const RETRY: Duration = Duration::from_secs(1);
-/// How often an item may come back from a session that is ready before it has failed.
-const COMEBACKS_MAX: u32 = 5;
-/// Longest wait for single sends that go first.
-const YIELD_MAX: Duration = Duration::from_secs(30);
 
 /// Strangers may not be written to.
 #[derive(Clone, Copy)]
@@ -54,16 +44,29 @@ pub(super) struct Runner {
     pub(super) capped: Option<(HoldReason, Timestamp)>,
     pub(super) cold: Option<Cold>,
     handle: Arc<Handle>,
-    last: Option<BatchId>,
+    pub(super) last: Option<BatchId>,
     connection: Option<Weak<dyn Connection>>,
-    /// Told when a connection becomes free for new sends.
+    /// Told when a connection becomes free for new sends, and when it is lost.
     opened: tokio::sync::watch::Receiver<u64>,
-    uploads: HashMap<BatchId, Uploads>,
-    comebacks: HashMap<(BatchId, u32), u32>,
+    pub(super) uploads: HashMap<BatchId, Uploads>,
+    pub(super) comebacks: HashMap<(BatchId, u32), u32>,
+    /// What is sent at the end of the wait, if nothing changes until then: what has to be looked up for it is looked up
+    /// before, so that the message is not late by that.
+    prepared: Option<Prepared>,
+    /// On which connection each open item was handed over.
+    pub(super) handed: HashMap<WaMessageId, Weak<dyn Connection>>,
+}
+
+/// An item that will be due.
+struct Prepared {
+    batch: Batch,
+    item: BatchItem,
+    content: ItemContent,
+    link: Weak<dyn Connection>,
 }
 
 /// What a turn came to.
-enum Turn {
+pub(super) enum Turn {
     /// Look again at once.
     Again,
     /// Nothing to do before this time, or before something changes.
@@ -91,6 +94,8 @@ pub(super) async fn run(shared: Arc<Shared>, session: SessionId, first_life: boo
         connection: None,
         uploads: HashMap::new(),
         comebacks: HashMap::new(),
+        prepared: None,
+        handed: HashMap::new(),
     };
     let mut known = false;
     if !first_life {
@@ -132,11 +137,11 @@ impl Drop for Alive {
 }
 
 impl Runner {
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.shared.ports.clock.now()
     }
 
-    fn soon(&self) -> Timestamp {
+    pub(super) fn soon(&self) -> Timestamp {
         self.now().plus(RETRY)
     }
 
@@ -162,6 +167,11 @@ impl Runner {
     }
 
     async fn turn(&mut self) -> Result<Turn, StoreError> {
+        if let Some(Prepared { batch, item, content, link }) = self.prepared.take()
+            && let Some(link) = link.upgrade()
+        {
+            return self.step(batch, item, content, link).await;
+        }
         let open = self.settle_open().await?;
         let batches = self.shared.ports.batches.unfinished(self.session).await?;
         self.uploads.retain(|id, _| batches.iter().any(|batch| batch.id == *id));
@@ -170,7 +180,9 @@ impl Runner {
             return Ok(Turn::Done);
         }
         let link = match self.link(open.delay).await {
-            Ok(link) => Some(link),
+            // What was open was settled before the connection became free, and perhaps ends its batch.
+            Ok((_, true)) if open.count > 0 => return Ok(Turn::Again),
+            Ok((link, _)) => Some(link),
             Err(SendError::SessionNotFound) => return Ok(Turn::Done),
             Err(SendError::Store(error)) => return Err(error),
             Err(_) => None,
@@ -193,8 +205,32 @@ impl Runner {
                     None => Ok(Turn::Again),
                 }
             }
-            (Next::Wait(until), _) => Ok(Turn::Wait(Some(until))),
+            (Next::Wait(until), Some(link)) => {
+                if open.count == 0 && self.cold.is_none() {
+                    self.prepare(seen, &lanes, until, &link);
+                }
+                Ok(Turn::Wait(Some(until)))
+            }
+            (Next::Wait(until), None) => Ok(Turn::Wait(Some(until))),
             _ => Ok(Turn::Wait(None)),
+        }
+    }
+
+    /// Remembers what will be due at a time. Not where the hour decides whether it may be sent then.
+    fn prepare(
+        &mut self,
+        mut seen: Vec<Sight>,
+        lanes: &[batch::Lane],
+        at: Timestamp,
+        link: &Arc<dyn Connection>,
+    ) {
+        let Next::Send(place) = batch::next(lanes, self.last_place(&seen), at, at) else { return };
+        let Sight { batch, next, .. } = seen.swap_remove(place);
+        if let Some((item, content)) = next
+            && batch.options.quiet_hours.is_none()
+        {
+            let link = Arc::downgrade(link);
+            self.prepared = Some(Prepared { batch, item, content, link });
         }
     }
 
@@ -207,8 +243,12 @@ impl Runner {
         self.connection.as_ref().is_some_and(|known| known.strong_count() > 0)
     }
 
-    /// The session's connection. On a new one, what was open may just have gone out again: its delay begins now.
-    async fn link(&mut self, longest: Option<Duration>) -> Result<Arc<dyn Connection>, SendError> {
+    /// The session's connection, and whether it is a new one. Then what was open may just have gone out again: its delay
+    /// begins now.
+    async fn link(
+        &mut self,
+        longest: Option<Duration>,
+    ) -> Result<(Arc<dyn Connection>, bool), SendError> {
         let link = self.shared.messages.settled_link(self.session).await.inspect_err(|_| {
             self.connection = None;
         })?;
@@ -223,7 +263,7 @@ impl Runner {
                 self.pace = self.pace.max(self.now().plus(delay));
             }
         }
-        Ok(link)
+        Ok((link, !same))
     }
 
     /// WhatsApp's lock on messages to strangers may have been met, or lifted, by single sends.
@@ -253,119 +293,6 @@ impl Runner {
         self.cold = Some(Cold { until, whom: Whom::Heard, reason });
     }
 
-    /// Sends one item.
-    async fn step(
-        &mut self,
-        batch: Batch,
-        item: BatchItem,
-        content: ItemContent,
-        link: Arc<dyn Connection>,
-    ) -> Result<Turn, StoreError> {
-        let stopping = self.shared.supervisor.stopping();
-        let clock = self.shared.ports.clock.clone();
-        let yielded = clock.now().plus(YIELD_MAX);
-        tokio::select! {
-            biased;
-            () = self.shared.messages.idle(self.session) => {}
-            () = clock.sleep_until(yielded) => {}
-            () = stopping.cancelled() => return Ok(Turn::Done),
-        }
-        let (index, before) = (item.index, self.pace);
-        let gap = batch.options.gap(self.shared.ports.entropy.fraction());
-        let begin = BatchChange::Begin { index, pace: self.now().plus(gap) };
-        if !self.shared.write(self.session, &batch.id, begin).await? {
-            // A cancel or a pause was first.
-            return Ok(Turn::Again);
-        }
-        self.last = Some(batch.id.clone());
-        let was_heard = self.cold.is_some_and(|cold| cold.until > self.now());
-        let from = FromBatch {
-            id: item.wa_id.clone(),
-            on: link,
-            uploads: self.uploads.entry(batch.id.clone()).or_default().clone(),
-        };
-        let sending = self.shared.messages.send_item(self.session, to_send(&item, content), from);
-        let cut = self.shared.supervisor.cut();
-        let result = tokio::select! {
-            result = sending => result,
-            // The send goes on by itself; the next life learns from its row what became of it.
-            () = cut.cancelled() => return Ok(Turn::Done),
-        };
-        self.took(&batch, &item, outcome::of_send(result), (before, gap, was_heard)).await
-    }
-
-    async fn took(
-        &mut self,
-        batch: &Batch,
-        item: &BatchItem,
-        came: Came,
-        (before, gap, was_heard): (Timestamp, Duration, bool),
-    ) -> Result<Turn, StoreError> {
-        let after = self.now().plus(gap);
-        match came {
-            Came::To(outcome) => self.settled(batch, item, outcome, (before, after)).await?,
-            Came::Open => self.pace = after,
-            Came::Cold if was_heard => {
-                self.settled(batch, item, outcome::cold_failure(), (before, after)).await?;
-            }
-            Came::Cold => {
-                self.cold_refused(None).await;
-                self.back(batch, item, after).await?;
-            }
-            Came::Back => {
-                let times = self.comebacks.entry((batch.id.clone(), item.index)).or_default();
-                *times += 1;
-                if *times > COMEBACKS_MAX && self.is_connected() {
-                    self.settled(batch, item, outcome::given_up(), (before, before)).await?;
-                } else {
-                    self.back(batch, item, before.max(self.soon())).await?;
-                }
-            }
-            Came::Paced(reason, seconds) => {
-                let until = self.now().plus(Duration::from_secs(seconds));
-                let mut pace = before;
-                match reason {
-                    None => pace = pace.max(until),
-                    Some(reason @ HoldReason::ColdDailyCap) => {
-                        self.cold = Some(Cold { until, whom: Whom::Known, reason });
-                    }
-                    Some(reason) => self.capped = Some((reason, until)),
-                }
-                self.back(batch, item, pace).await?;
-            }
-            Came::Gone => return Ok(Turn::Done),
-        }
-        Ok(Turn::Again)
-    }
-
-    /// Records an outcome. What never reached WhatsApp costs no delay.
-    async fn settled(
-        &mut self,
-        batch: &Batch,
-        item: &BatchItem,
-        outcome: ItemOutcome,
-        (before, after): (Timestamp, Timestamp),
-    ) -> Result<(), StoreError> {
-        let row = self.shared.ports.messages.get(self.session, &item.wa_id).await?;
-        self.pace = if row.is_some() { after } else { before };
-        let change = BatchChange::Settle { index: item.index, outcome, pace: Some(self.pace) };
-        self.shared.write(self.session, &batch.id, change).await.map(|_| ())
-    }
-
-    /// Puts an item back; under a new id when its id was used up by a row that has failed.
-    async fn back(
-        &mut self,
-        batch: &Batch,
-        item: &BatchItem,
-        pace: Timestamp,
-    ) -> Result<(), StoreError> {
-        let row = self.shared.ports.messages.get(self.session, &item.wa_id).await?;
-        let wa_id = row.map(|_| WaMessageId::new(&*self.shared.ports.entropy));
-        self.pace = pace;
-        let change = BatchChange::PutBack { index: item.index, wa_id, pace: Some(pace) };
-        self.shared.write(self.session, &batch.id, change).await.map(|_| ())
-    }
-
     /// Waits until a time, or until something changes.
     async fn rest(&mut self, until: Option<Timestamp>) {
         let clock = self.shared.ports.clock.clone();
@@ -380,26 +307,16 @@ impl Runner {
         };
         let sleep = clock.sleep_until(wake);
         self.handle.rest.send_modify(rest(true));
-        tokio::select! {
-            () = sleep => {}
-            () = self.handle.wake.notified() => {}
-            _ = self.opened.changed() => {}
-            () = stopping.cancelled() => {}
+        let undisturbed = tokio::select! {
+            biased;
+            () = stopping.cancelled() => false,
+            () = self.handle.wake.notified() => false,
+            _ = self.opened.changed() => false,
+            () = sleep => until == Some(wake),
+        };
+        if !undisturbed {
+            self.prepared = None;
         }
         self.handle.rest.send_modify(rest(false));
     }
-}
-
-fn to_send(item: &BatchItem, content: ItemContent) -> ToSend {
-    let say = match content.said {
-        Said::Text(text) => Say::Text { text, preview: Preview::Off },
-        Said::File { kind, source, mimetype, filename, caption } => {
-            let input = match source {
-                Source::Url(url) => MediaInput::Url(url),
-                Source::Bytes(kept) => MediaInput::Kept(kept.into()),
-            };
-            Say::Media { kind, input, mimetype, filename, caption }
-        }
-    };
-    ToSend { chat: item.chat.clone(), say, mentions: content.mentions, quoted: None }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use domain::{
@@ -45,11 +45,18 @@ pub(crate) struct FromBatch {
     pub(crate) on: Arc<dyn Connection>,
     /// The batch's files.
     pub(crate) uploads: Uploads,
+    /// Set to when WhatsApp's answer came.
+    pub(crate) heard: Arc<OnceLock<Timestamp>>,
 }
 
 impl FromBatch {
     pub(super) const fn source(&self) -> &'static str {
         SOURCE
+    }
+
+    /// The batch's connection; the row says in whose name when it is stored.
+    pub(super) fn link(&self) -> Link {
+        Link { connection: self.on.clone(), from: String::new() }
     }
 
     /// Refuses another connection than the batch's.
@@ -107,10 +114,8 @@ impl Messages {
     ) -> Result<Sent, SendError> {
         let place = self.accept(&crate::hooks::Within::here(), session, &to_send.chat).await?;
         let this = self.clone();
-        let work = async move {
-            this.session(session).await?;
-            this.paced_send(session, to_send, place, None, Some(&item)).await
-        };
+        // Whether the session is there is seen with its connection.
+        let work = async move { this.paced_send(session, to_send, place, None, Some(&item)).await };
         self.detached("messages/bulk", work).await
     }
 
@@ -122,7 +127,8 @@ impl Messages {
         self.pass(session).await.map(|(link, _)| link.connection)
     }
 
-    /// Told when a connection of a session becomes free for new sends.
+    /// Told when a connection of a session becomes free for new sends or is lost, and when WhatsApp
+    /// restricts the session.
     pub(crate) fn watch_link(&self, session: SessionId) -> tokio::sync::watch::Receiver<u64> {
         self.shared.waiters.outbox.gate(session).watch()
     }

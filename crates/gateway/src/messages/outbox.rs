@@ -191,7 +191,12 @@ impl Gate {
         Closed { gate: self.clone(), held: self.open_for.clone().write_owned().await }
     }
 
-    /// Told when it opens; subscribe before looking whether it is open.
+    /// Something else of the session changed, its connection or what it may send: whoever waits looks again.
+    pub(crate) fn stir(&self) {
+        self.opened.send_modify(|times| *times += 1);
+    }
+
+    /// Told when it opens, and by [`Gate::stir`]; subscribe before looking whether it is open.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.opened.subscribe()
     }

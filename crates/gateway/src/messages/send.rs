@@ -93,7 +93,7 @@ impl Messages {
         }
         drop(place);
         let result = match handed {
-            Ok((message, ticket)) => self.answer(session, &message, ticket).await,
+            Ok((message, ticket)) => self.answer(session, &message, ticket, item).await,
             Err(error) => Err(error),
         };
         self.tell_after(session, word, (input, source), &result).await;
@@ -108,8 +108,11 @@ impl Messages {
         place: Option<Place>,
         item: Option<&FromBatch>,
     ) -> Result<(Draft, Option<Place>, Link), SendError> {
-        let link = self.link(session).await?;
-        FromBatch::check(item, &link)?;
+        let link = match item {
+            // Whether it still is the session's is checked before the frame.
+            Some(item) => item.link(),
+            None => self.link(session).await?,
+        };
         let chat = self.canonical(session, &to_send.chat).await?;
         let mut place = match place {
             Some(place) if !place.is_in(&chat) => {
@@ -244,6 +247,7 @@ impl Messages {
         session: SessionId,
         message: &Message,
         ticket: Option<Ticket>,
+        item: Option<&FromBatch>,
     ) -> Result<Sent, SendError> {
         let sent = |timestamp, status| Sent { id: message.wa_id.clone(), timestamp, status };
         let pending = || sent(message.created_at.seconds(), MessageStatus::Pending);
@@ -254,6 +258,9 @@ impl Messages {
             answer = ticket.answer() => answer,
             () = clock.sleep_until(limit) => None,
         };
+        if let (Some(item), Some(answer)) = (item, answer) {
+            let _ = item.heard.set(answer.heard);
+        }
         match answer.map(|answer| (answer.refused, answer.timestamp)) {
             None => Ok(pending()),
             Some((None, timestamp)) => {

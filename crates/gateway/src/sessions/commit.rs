@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    Clock, Entropy, EventId, SessionId,
+    Clock, Entropy, EventId, SessionId, Timestamp, WaMessageId,
     event::{self, EventDraft, EventType, short_hash},
     port::{Ledger, SessionPatch, StoreError, StoreErrorKind, StoreResult, Write, WriteOutcome},
     session::SessionStatus,
@@ -87,6 +87,17 @@ impl Commit {
     /// A fresh event id.
     pub(crate) fn event_id(&self) -> EventId {
         EventId::at(self.clock.now(), &*self.entropy)
+    }
+
+    /// WhatsApp proved that a message went out: the item that failed with it, if it is one of a batch.
+    pub(crate) fn confirm(
+        &self,
+        session: SessionId,
+        wa_id: &WaMessageId,
+        sent_at: Timestamp,
+    ) -> Write {
+        let (wa_id, at, event) = (wa_id.clone(), self.clock.now(), self.event_id());
+        Write::ConfirmItem { session, wa_id, sent_at, at, event }
     }
 
     fn event(

@@ -270,7 +270,10 @@ impl Task {
             }
             let (told, retry_at) = self.consequences(&next, &effects, &config, events);
             self.store(&next, std::mem::take(&mut patch), told).await;
-            self.shared.ready.store(next.status == SessionStatus::Ready, Ordering::Release);
+            let is_ready = next.status == SessionStatus::Ready;
+            if self.shared.ready.swap(is_ready, Ordering::AcqRel) && !is_ready {
+                self.inner.waiters.outbox.gate(self.id).stir();
+            }
             self.state = next;
             events = vec![];
             input = self.perform(effects, retry_at).await;

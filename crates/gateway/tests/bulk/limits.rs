@@ -1,6 +1,12 @@
 //! Limits hold a batch and fail nothing; files go up once; people go first.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use domain::{
     Timestamp,
@@ -10,6 +16,10 @@ use domain::{
 };
 use gateway::messages::{Preview, Say, ToSend};
 use testkit::{OnSend, build};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 use crate::house::{House, chat, steady, text, texts, until, within};
 
@@ -158,6 +168,51 @@ async fn the_file_of_a_batch_is_uploaded_once() {
         let row =
             domain::port::MediaRecords::media(&house.store, session, &frame.id).await.unwrap();
         assert!(row.is_some(), "the file can be had by the message");
+    }
+}
+
+/// A web server with one picture; how often it was asked.
+#[expect(clippy::disallowed_methods, reason = "the server ends with the test's runtime")]
+async fn web_server() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/offer.png", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head).await;
+            count.fetch_add(1, Ordering::Relaxed);
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 8\r\n\
+                connection: close\r\n\r\n\x89PNG\r\n\x1a\n";
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    (url, asked)
+}
+
+#[tokio::test]
+async fn the_url_of_a_batch_is_fetched_and_uploaded_once() {
+    let house = House::start().await;
+    let session = house.ready("bakery").await;
+    let (url, asked) = web_server().await;
+    let items = texts(4).into_iter().map(|item| domain::batch::ItemDraft {
+        said: Said::File {
+            kind: MediaKind::Image,
+            source: Source::Url(url.clone()),
+            mimetype: None,
+            filename: None,
+            caption: None,
+        },
+        ..item
+    });
+    let accepted = house.create(session, items.collect(), steady(2)).await.unwrap();
+    let batch = house.finish(session, &accepted.batch.id).await;
+    assert_eq!(batch.progress.sent, 4);
+    assert_eq!((asked.load(Ordering::Relaxed), house.whatsapp.uploads().len()), (1, 1));
+    for (_, frame) in house.frames() {
+        let Content::Media(media) = &frame.content else { panic!() };
+        assert_eq!((media.mimetype.as_str(), media.size_bytes), ("image/png", 8));
     }
 }
 

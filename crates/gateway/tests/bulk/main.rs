@@ -5,5 +5,6 @@
 mod crashes;
 mod forecasts;
 mod house;
+mod late;
 mod limits;
 mod runs;

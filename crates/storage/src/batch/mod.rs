@@ -1,6 +1,7 @@
 //! Batches. What an item says is encrypted, and deleted as soon as the item is settled: the message's row has it then.
 
 mod change;
+mod confirm;
 mod create;
 mod read;
 
@@ -14,6 +15,7 @@ use domain::{
 use crate::{db, error::Doing as _, open::SqliteStore};
 
 pub(crate) use change::change;
+pub(crate) use confirm::confirm;
 
 const FORGET: &str = "delete from batch where completed_at < $1 and not exists \
      (select 1 from batch_item where batch = position and state = 'open')";

@@ -206,6 +206,67 @@ pub async fn errors_end_a_batch_that_stops_at_them<S: Store>(store: &S) {
     assert_eq!(items[0].error.as_ref().unwrap().message, "variable n is missing");
 }
 
+fn unconfirmed(index: u32) -> BatchChange {
+    let error = ItemError::new("SEND_UNCONFIRMED", "it may have arrived");
+    BatchChange::Settle { index, outcome: ItemOutcome::Failed(error), pace: None }
+}
+
+/// A receipt for an item's message; the kinds of its events, or nothing when there is nothing to correct.
+async fn confirm<S: Store>(store: &S, session: SessionId, index: u32) -> Option<Vec<EventType>> {
+    let write = Write::ConfirmItem {
+        session,
+        wa_id: build::wa_id(index),
+        sent_at: after(3),
+        at: after(50),
+        event: EventId::from_uuid(uuid::Uuid::from_u128(5000 + u128::from(index))),
+    };
+    match store.write(vec![write]).await.unwrap().remove(0) {
+        WriteOutcome::Applied(events) => {
+            Some(events.into_iter().map(|event| event.draft.kind).collect())
+        }
+        WriteOutcome::Unchanged => None,
+    }
+}
+
+/// An item that failed is sent when WhatsApp proves it; counts and end follow. Nothing else is moved.
+pub async fn a_failed_item_is_corrected<S: Store>(store: &S) {
+    let session = new_session(store, 1).await;
+    stored(store, batch(session, 2, false)).await;
+    for index in 0..2 {
+        assert_eq!(confirm(store, session, index).await, None, "it is pending");
+        change(store, session, 1, begin(index)).await.unwrap();
+        assert_eq!(confirm(store, session, index).await, None, "it is open");
+    }
+    change(store, session, 2, failed(0)).await.unwrap();
+    assert_eq!(change(store, session, 3, unconfirmed(1)).await, Some(vec![EventType::BatchFailed]));
+    assert_eq!(confirm(store, session, 7).await, None, "no such message");
+    assert_eq!(confirm(store, session, 1).await, Some(vec![EventType::BatchCompleted]));
+    assert_eq!(confirm(store, session, 1).await, None, "once");
+    let numbers = Progress { total: 2, sent: 1, failed: 1, pending: 0, cancelled: 0 };
+    assert_eq!(progress(store, session).await, (BatchState::Completed, numbers));
+    let item = store.items(session, &id(), true, ALL).await.unwrap().remove(1);
+    assert_eq!((item.state, item.at, item.error), (ItemState::Sent, Some(after(3)), None));
+}
+
+/// What an unconfirmed item stopped, or somebody cancelled, is not taken up again.
+pub async fn a_correction_does_not_revive_a_batch<S: Store>(store: &S) {
+    let session = new_session(store, 1).await;
+    stored(store, batch(session, 3, true)).await;
+    change(store, session, 1, begin(0)).await.unwrap();
+    assert_eq!(change(store, session, 2, unconfirmed(0)).await, Some(vec![EventType::BatchFailed]));
+    assert_eq!(confirm(store, session, 0).await, Some(vec![]));
+    let numbers = Progress { total: 3, sent: 1, failed: 0, pending: 0, cancelled: 2 };
+    assert_eq!(progress(store, session).await, (BatchState::Failed, numbers));
+    let other = new_session(store, 2).await;
+    stored(store, batch(other, 2, false)).await;
+    change(store, other, 1, begin(0)).await.unwrap();
+    change(store, other, 2, BatchChange::Cancel).await.unwrap();
+    change(store, other, 3, unconfirmed(0)).await.unwrap();
+    assert_eq!(confirm(store, other, 0).await, Some(vec![]));
+    let numbers = Progress { total: 2, sent: 1, failed: 0, pending: 0, cancelled: 1 };
+    assert_eq!(progress(store, other).await, (BatchState::Cancelled, numbers));
+}
+
 /// Who was written with, and who wrote, is told apart.
 pub async fn strangers_are_told_from_acquaintances<S: Store>(store: &S) {
     let session = new_session(store, 1).await;

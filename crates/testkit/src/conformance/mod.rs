@@ -123,6 +123,7 @@ macro_rules! store_conformance {
             ];
             batches: [
                 a_batch_reads_back_as_it_was, items_move_and_the_last_one_ends_the_batch, a_cancel_is_final,
+                a_failed_item_is_corrected, a_correction_does_not_revive_a_batch,
                 holds_have_their_order, errors_end_a_batch_that_stops_at_them, strangers_are_told_from_acquaintances,
             ];
             log: [

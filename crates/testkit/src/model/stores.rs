@@ -28,7 +28,8 @@ impl Ledger for ModelStore {
             | Write::LearnContact { .. }
             | Write::MarkChat { .. }
             | Write::NameChat { .. }
-            | Write::Batch { .. } => WriteOutcome::Unchanged,
+            | Write::Batch { .. }
+            | Write::ConfirmItem { .. } => WriteOutcome::Unchanged,
         };
         Ok(writes.into_iter().map(apply).collect())
     }

@@ -30,16 +30,30 @@ enum Found {
 
 impl Sink {
     pub(super) async fn server_ack(&self, id: &WaMessageId, refused: Option<u16>, timestamp: i64) {
+        let heard = self.inner.ports.clock.now();
         // The answer to a change (an edit, a reaction) has no row; whoever sent it waits.
         if let Found::Ours(message) = self.find(id).await {
             let at = Timestamp::from_seconds(timestamp);
             let writes = match refused {
-                None => vec![self.taken(&message, at)],
+                None => self.proven(&message, at),
                 Some(code) => acks::refused(&self.inner, &message, code, at).await,
             };
             self.advance(writes).await;
+            if refused == Some(acks::COLD_RESTRICTED) {
+                self.inner.waiters.outbox.gate(self.session).stir();
+            }
         }
-        self.inner.waiters.answer(self.session, id, Answer { refused, timestamp });
+        self.inner.waiters.answer(self.session, id, Answer { refused, timestamp, heard });
+    }
+
+    /// WhatsApp took a message; the item of a batch that failed with it is corrected in the same commit.
+    fn proven(&self, message: &Message, at: Timestamp) -> Vec<Write> {
+        let inner = &self.inner;
+        let age = inner.ports.clock.now().since(message.created_at);
+        let given_up = age > inner.options.sends.resend_limit;
+        let failed = given_up || message.status == MessageStatus::Failed;
+        let confirm = failed.then(|| inner.commit.confirm(self.session, &message.wa_id, at));
+        std::iter::once(self.taken(message, at)).chain(confirm).collect()
     }
 
     /// WhatsApp's server took a message.
@@ -71,6 +85,7 @@ impl Sink {
             ReceiptKind::Delivered => MessageStatus::Delivered,
             ReceiptKind::Read => MessageStatus::Read,
         };
+        let heard = self.inner.ports.clock.now();
         let at = Timestamp::from_seconds(timestamp);
         let mut writes = Vec::with_capacity(ids.len());
         for id in ids {
@@ -79,7 +94,7 @@ impl Sink {
                     if matches!(message.status, MessageStatus::Pending | MessageStatus::Failed) {
                         // A receipt may overtake the server's ack, or prove a refusal wrong: `message.sent` is told
                         // once, and first. Where the ack was here already this write changes nothing.
-                        writes.push(self.taken(&message, at));
+                        writes.extend(self.proven(&message, at));
                     }
                     writes.push(self.moved(&ack(&message, status), at, None));
                 }
@@ -90,7 +105,8 @@ impl Sink {
         }
         self.advance(writes).await;
         for id in ids {
-            self.inner.waiters.answer(self.session, id, Answer { refused: None, timestamp });
+            let answer = Answer { refused: None, timestamp, heard };
+            self.inner.waiters.answer(self.session, id, answer);
         }
     }
 

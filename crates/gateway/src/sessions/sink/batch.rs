@@ -92,7 +92,8 @@ impl<'a> Batch<'a> {
                 }
                 After::Settled { id, timestamp } => {
                     self.sink.tell_ack(&id, MessageStatus::Sent);
-                    let answer = Answer { refused: None, timestamp };
+                    let heard = self.sink.inner.ports.clock.now();
+                    let answer = Answer { refused: None, timestamp, heard };
                     self.sink.inner.waiters.answer(self.sink.session, &id, answer);
                 }
             }

@@ -1,0 +1,165 @@
+//! One item: begun, handed over, and what its send came to.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    Timestamp, WaMessageId,
+    batch::{Batch, BatchItem, HoldReason, ItemContent, Said, Source},
+    port::{BatchChange, Connection, ItemOutcome, StoreError, Whom},
+};
+
+use super::{
+    outcome::{self, Came},
+    runner::{Cold, Runner, Turn},
+};
+use crate::messages::{FromBatch, MediaInput, Preview, Say, ToSend};
+
+/// How often an item may come back from a session that is ready before it has failed.
+const COMEBACKS_MAX: u32 = 5;
+/// Longest wait for single sends that go first.
+const YIELD_MAX: Duration = Duration::from_secs(30);
+
+impl Runner {
+    /// Sends one item.
+    pub(super) async fn step(
+        &mut self,
+        batch: Batch,
+        item: BatchItem,
+        content: ItemContent,
+        link: Arc<dyn Connection>,
+    ) -> Result<Turn, StoreError> {
+        let stopping = self.shared.supervisor.stopping();
+        let clock = self.shared.ports.clock.clone();
+        let yielded = clock.now().plus(YIELD_MAX);
+        tokio::select! {
+            biased;
+            () = self.shared.messages.idle(self.session) => {}
+            () = clock.sleep_until(yielded) => {}
+            () = stopping.cancelled() => return Ok(Turn::Done),
+        }
+        let (index, before) = (item.index, self.pace);
+        let gap = batch.options.gap(self.shared.ports.entropy.fraction());
+        let begin = BatchChange::Begin { index, pace: self.now().plus(gap) };
+        if !self.shared.write(self.session, &batch.id, begin).await? {
+            // A cancel or a pause was first.
+            return Ok(Turn::Again);
+        }
+        self.last = Some(batch.id.clone());
+        let was_heard = self.cold.is_some_and(|cold| cold.until > self.now());
+        let heard = Arc::default();
+        let from = FromBatch {
+            heard: Arc::clone(&heard),
+            id: item.wa_id.clone(),
+            on: link,
+            uploads: self.uploads.entry(batch.id.clone()).or_default().clone(),
+        };
+        self.handed.insert(item.wa_id.clone(), Arc::downgrade(&from.on));
+        let sending = self.shared.messages.send_item(self.session, to_send(&item, content), from);
+        let cut = self.shared.supervisor.cut();
+        let result = tokio::select! {
+            result = sending => result,
+            // The send goes on by itself; the next life learns from its row what became of it.
+            () = cut.cancelled() => return Ok(Turn::Done),
+        };
+        // From its answer on, not from when that was stored.
+        let after = heard.get().copied().unwrap_or_else(|| self.now()).plus(gap);
+        self.took(&batch, &item, outcome::of_send(result), (before, after, was_heard)).await
+    }
+
+    async fn took(
+        &mut self,
+        batch: &Batch,
+        item: &BatchItem,
+        came: Came,
+        (before, after, was_heard): (Timestamp, Timestamp, bool),
+    ) -> Result<Turn, StoreError> {
+        let came = match came {
+            // Its link was lost meanwhile and it went out again: the first one may have arrived before the second was
+            // refused.
+            Came::Cold if !self.went_out_once(&item.wa_id).await => {
+                self.cold_refused(None).await;
+                Came::To(outcome::unconfirmed())
+            }
+            came => came,
+        };
+        if !matches!(came, Came::Open) {
+            self.handed.remove(&item.wa_id);
+        }
+        match came {
+            Came::To(outcome) => self.settled(batch, item, outcome, (before, after)).await?,
+            Came::Open => self.pace = after,
+            Came::Cold if was_heard => {
+                self.settled(batch, item, outcome::cold_failure(), (before, after)).await?;
+            }
+            Came::Cold => {
+                self.cold_refused(None).await;
+                self.back(batch, item, after).await?;
+            }
+            Came::Back => {
+                let times = self.comebacks.entry((batch.id.clone(), item.index)).or_default();
+                *times += 1;
+                if *times > COMEBACKS_MAX && self.is_connected() {
+                    self.settled(batch, item, outcome::given_up(), (before, before)).await?;
+                } else {
+                    self.back(batch, item, before.max(self.soon())).await?;
+                }
+            }
+            Came::Paced(reason, seconds) => {
+                let until = self.now().plus(Duration::from_secs(seconds));
+                let mut pace = before;
+                match reason {
+                    None => pace = pace.max(until),
+                    Some(reason @ HoldReason::ColdDailyCap) => {
+                        self.cold = Some(Cold { until, whom: Whom::Known, reason });
+                    }
+                    Some(reason) => self.capped = Some((reason, until)),
+                }
+                self.back(batch, item, pace).await?;
+            }
+            Came::Gone => return Ok(Turn::Done),
+        }
+        Ok(Turn::Again)
+    }
+
+    /// Records an outcome. What never reached WhatsApp costs no delay.
+    async fn settled(
+        &mut self,
+        batch: &Batch,
+        item: &BatchItem,
+        outcome: ItemOutcome,
+        (before, after): (Timestamp, Timestamp),
+    ) -> Result<(), StoreError> {
+        let row = self.shared.ports.messages.get(self.session, &item.wa_id).await?;
+        self.pace = if row.is_some() { after } else { before };
+        let change = BatchChange::Settle { index: item.index, outcome, pace: Some(self.pace) };
+        self.shared.write(self.session, &batch.id, change).await.map(|_| ())
+    }
+
+    /// Puts an item back; under a new id when its id was used up by a row that has failed.
+    async fn back(
+        &mut self,
+        batch: &Batch,
+        item: &BatchItem,
+        pace: Timestamp,
+    ) -> Result<(), StoreError> {
+        let row = self.shared.ports.messages.get(self.session, &item.wa_id).await?;
+        let wa_id = row.map(|_| WaMessageId::new(&*self.shared.ports.entropy));
+        self.pace = pace;
+        let change = BatchChange::PutBack { index: item.index, wa_id, pace: Some(pace) };
+        self.shared.write(self.session, &batch.id, change).await.map(|_| ())
+    }
+}
+
+fn to_send(item: &BatchItem, content: ItemContent) -> ToSend {
+    let say = match content.said {
+        Said::Text(text) => Say::Text { text, preview: Preview::Off },
+        Said::File { kind, source, mimetype, filename, caption } => {
+            let input = match source {
+                Source::Url(url) => MediaInput::Url(url),
+                Source::Bytes(kept) => MediaInput::Kept(kept.into()),
+            };
+            Say::Media { kind, input, mimetype, filename, caption }
+        }
+    };
+    ToSend { chat: item.chat.clone(), say, mentions: content.mentions, quoted: None }
+}
