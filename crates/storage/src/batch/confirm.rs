@@ -9,6 +9,7 @@ use domain::{
 
 use super::{change::end_event, read};
 use crate::{
+    db,
     error::{Doing as _, corrupt},
     writer::Unit,
 };
@@ -29,24 +30,24 @@ pub(crate) async fn confirm(
     sent_at: Timestamp,
     (event, at): (EventId, Timestamp),
 ) -> StoreResult<Option<Vec<EventDraft>>> {
-    let found: Option<i64> = sqlx::query_scalar(FIND)
+    let found: Option<i64> = db::query_scalar(FIND)
         .bind(session.to_string())
         .bind(wa_id.as_str())
         .fetch_optional(&mut unit.conn)
         .await
         .doing(DOING)?;
     let Some(position) = found else { return Ok(None) };
-    sqlx::query(CONFIRM)
+    db::query(CONFIRM)
         .bind(position)
         .bind(wa_id.as_str())
         .bind(sent_at.millis())
         .execute(&mut unit.conn)
         .await
         .doing(DOING)?;
-    sqlx::query(COUNT).bind(position).execute(&mut unit.conn).await.doing(DOING)?;
+    db::query(COUNT).bind(position).execute(&mut unit.conn).await.doing(DOING)?;
     let batch = read::at(unit, position).await?.ok_or_else(|| corrupt(DOING))?;
     let Some(state) = new_end(&batch) else { return Ok(Some(vec![])) };
-    let end = sqlx::query(END).bind(position).bind(state.as_str());
+    let end = db::query(END).bind(position).bind(state.as_str());
     end.execute(&mut unit.conn).await.doing(DOING)?;
     let batch = Batch { state, ..batch };
     Ok(Some(vec![end_event(&batch, event, at)]))
