@@ -1,7 +1,7 @@
 //! Taking lanes: jobs from Redis, then the lanes of those jobs from the ledger.
 
 use std::{
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -26,42 +26,6 @@ const ROUND_MAX: u32 = 256;
 const PUT_BACK_MAX: usize = 64;
 /// A claim that takes longer, because Redis is slow, likewise.
 const CLAIM_MAX: Duration = Duration::from_secs(1);
-/// How long a job waits at least that found no room.
-const CROWDED: Duration = Duration::from_millis(100);
-/// Jobs that found no room are offered again one after another, so far apart: a receiver with thousands of lanes and few
-/// places must not keep Redis busy.
-const CROWDED_STEP: Duration = Duration::from_millis(2);
-
-/// When jobs that found no room are offered again.
-#[derive(Default)]
-pub(super) struct Crowd {
-    first: Timestamp,
-    last: Timestamp,
-    /// The last claim ended before the queue did.
-    cut: bool,
-}
-
-impl Crowd {
-    /// The time for one more.
-    fn slot(&mut self, now: Timestamp) -> Timestamp {
-        let slot = now.plus(CROWDED).max(self.last.plus(CROWDED_STEP));
-        if self.last <= now {
-            self.first = slot;
-        }
-        self.last = slot;
-        slot
-    }
-
-    /// When a claim may find one of them, or what the last claim left.
-    pub(super) fn next(&self, now: Timestamp) -> Option<Timestamp> {
-        let soon = now.plus(Duration::from_millis(1));
-        if self.cut {
-            return Some(soon);
-        }
-        (self.last > now).then(|| self.first.max(soon.plus(CROWDED_STEP * 8)))
-    }
-}
-
 /// What a worker asks for.
 #[derive(Clone, Copy)]
 pub(super) struct Ask<'a> {
@@ -97,7 +61,7 @@ enum PutBack {
     /// Its lane waits.
     Until(Timestamp),
     /// Its lane found no room.
-    Crowded,
+    Crowded(LaneId),
     /// It is no lane's.
     Refuse,
 }
@@ -137,8 +101,10 @@ impl Inner {
         self.feed(link).await?;
         if at_every_claim(self.options.sweep_interval) {
             self.sweep(link, ask.now).await?;
+        } else {
+            self.claim_crowd(link, ask, claimed).await?;
         }
-        self.crowd().cut = false;
+        self.cut.store(false, Ordering::Relaxed);
         let mut back = Vec::new();
         let found = self.take_rounds(link, ask, claimed, &mut back).await;
         self.put_back(link, ask.now, back).await?;
@@ -172,7 +138,7 @@ impl Inner {
                 return Ok(false);
             }
             if back.len() >= PUT_BACK_MAX || begun.elapsed() > CLAIM_MAX {
-                self.crowd().cut = true;
+                self.cut.store(true, Ordering::Relaxed);
                 return Ok(true);
             }
             round = (round * 2).min(ROUND_MAX);
@@ -201,11 +167,11 @@ impl Inner {
         {
             Ok(offers) => offers,
             Err(error) => {
-                back.extend(of_lanes.into_iter().map(|(_, job)| (job, PutBack::Crowded)));
+                back.extend(of_lanes.into_iter().map(|(lane, job)| (job, PutBack::Crowded(lane))));
                 return Err(error.into());
             }
         };
-        for ((_, job), offer) in of_lanes.into_iter().zip(offers) {
+        for ((lane, job), offer) in of_lanes.into_iter().zip(offers) {
             let what = match offer {
                 Offer::Claimed(given) => {
                     self.held.keep(&given, until, job, link);
@@ -213,7 +179,7 @@ impl Inner {
                     continue;
                 }
                 Offer::Later(at) => PutBack::Until(at),
-                Offer::Crowded => PutBack::Crowded,
+                Offer::Crowded => PutBack::Crowded(lane),
                 Offer::Nothing => PutBack::Drop,
             };
             back.push((job, what));
@@ -230,50 +196,23 @@ impl Inner {
     ) -> Result<(), Gone> {
         let mut calls = Vec::with_capacity(back.len());
         for (mut job, what) in back {
-            let slot = match what {
-                PutBack::Crowded => self.crowd().slot(now).millis(),
-                _ => 0,
+            let crowded = match &what {
+                PutBack::Crowded(lane) => self.crowd().keep(lane.clone(), now),
+                _ => now,
             };
             calls.push(async move {
                 match what {
                     PutBack::Drop => link.finish(&mut job).await,
                     PutBack::Until(at) => link.delay(&job, at.millis(), true).await,
-                    PutBack::Crowded => link.delay(&job, slot, false).await,
+                    PutBack::Crowded(_) => link.delay(&job, crowded.millis(), false).await,
                     PutBack::Refuse => link.refuse(&mut job).await,
                 }
             });
         }
         join_all(calls).await.into_iter().collect()
     }
-
-    pub(super) fn crowd(&self) -> MutexGuard<'_, Crowd> {
-        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-fn count(number: usize) -> u32 {
+pub(super) fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(millis: i64) -> Timestamp {
-        Timestamp::from_millis(millis)
-    }
-
-    #[test]
-    fn the_crowd_is_offered_again_one_after_another() {
-        let mut crowd = Crowd::default();
-        assert_eq!(crowd.next(at(1000)), None);
-        let slots: Vec<i64> = (0..4).map(|_| crowd.slot(at(1000)).millis()).collect();
-        assert_eq!(slots, [1100, 1102, 1104, 1106]);
-        assert_eq!(crowd.next(at(1000)), Some(at(1100)));
-        assert!(crowd.next(at(1101)).is_some_and(|next| next > at(1101)));
-        assert_eq!(crowd.next(at(1106)), None);
-        assert_eq!(crowd.slot(at(1101)).millis(), 1201);
-        crowd.cut = true;
-        assert_eq!(crowd.next(at(5000)), Some(at(5001)), "what was left comes at once");
-    }
 }

@@ -1,7 +1,7 @@
 //! The job of a lane: "drain this lane".
 
 use bullmq::{BulkJob, Job, JobOptions, types::RemoveOnFinish};
-use domain::{delivery::LaneId, port::WaitingLane};
+use domain::{Timestamp, delivery::LaneId, port::WaitingLane};
 use serde_json::{Value, json};
 
 /// The name of every job.
@@ -16,11 +16,13 @@ pub(super) fn id_of(lane: &LaneId) -> String {
 }
 
 /// A job to be added.
-pub(super) fn new(waiting: &WaitingLane) -> BulkJob {
+pub(super) fn new(waiting: &WaitingLane, now: Timestamp) -> BulkJob {
     let lane = &waiting.lane;
     let webhook = lane.webhook().map(|id| id.to_string());
     let data = json!({ "lane": lane.as_str(), "webhook": webhook });
+    let wait = waiting.not_before.map(|at| at.since(now)).filter(|wait| !wait.is_zero());
     let options = JobOptions {
+        delay: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
         job_id: Some(id_of(lane)),
         priority: waiting.retry.then_some(RETRY),
         remove_on_complete: Some(RemoveOnFinish::Bool(true)),

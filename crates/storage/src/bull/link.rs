@@ -6,7 +6,7 @@ use bullmq::{
     Job, Queue, QueueOptions, Worker, WorkerOptions, options::RedisConnectionOptions,
     redis_connection::RedisConnection,
 };
-use domain::port::WaitingLane;
+use domain::{Timestamp, port::WaitingLane};
 use futures::{FutureExt as _, future::join_all};
 use redis::{AsyncConnectionConfig, Pipeline};
 use serde_json::Value;
@@ -100,10 +100,10 @@ impl Link {
         self.call(self.queue.connection().ping()).await.map(|_| ())
     }
 
-    /// Adds the jobs of lanes; those that have one keep it.
-    pub(super) async fn add(&self, lanes: &[WaitingLane]) -> Result<(), Gone> {
+    /// Adds the jobs of lanes, delayed if they wait for a time; those that have one keep it.
+    pub(super) async fn add(&self, lanes: &[WaitingLane], now: Timestamp) -> Result<(), Gone> {
         for some in lanes.chunks(AT_ONCE * 8) {
-            let jobs = some.iter().map(job::new).collect();
+            let jobs = some.iter().map(|lane| job::new(lane, now)).collect();
             self.call(self.queue.add_bulk(jobs)).await?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! # The cast
 //! - [`BullQueue`] is a [`DeliveryQueue`] over any [`LaneLedger`]. In the BullMQ queue `webhook` there is one job per lane
 //!   ("drain this lane"), its id made of the lane's name, so never two. Jobs name lanes and hold nothing of a message.
+//! - [`claim`] takes jobs, then their lanes from the ledger; [`crowd`] remembers those for which there was no room.
 //! - [`link`] makes the calls, each with a time limit; [`held`] keeps the jobs of the lanes that are being worked on.
 //! - [`sweep`] compares the queue with the ledger, and [`keeper`] is the task that does it, adds the jobs of lanes that
 //!   commits opened, and looks for Redis while it is gone.
@@ -13,6 +14,7 @@
 //! lanes are claimed from the ledger, in the same order and with the same fences.
 
 mod claim;
+mod crowd;
 mod held;
 mod job;
 mod keeper;
@@ -24,7 +26,7 @@ mod sweep;
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -33,7 +35,10 @@ use async_trait::async_trait;
 use domain::{
     Clock, Timestamp, WebhookId,
     delivery::{ClaimedLane, Delivery, LaneId},
-    port::{DeliveryQueue, LaneLedger, QueueStats, Settled, Settlement, StoreResult, Verdict},
+    port::{
+        DeliveryQueue, LaneLedger, QueueStats, Settled, Settlement, StoreResult, Verdict,
+        WaitingLane,
+    },
     webhook::Webhook,
 };
 use rand::RngExt as _;
@@ -41,7 +46,8 @@ use rand::RngExt as _;
 pub use options::{InvalidRedisOptions, RedisOptions};
 pub use status::RedisStatus;
 
-use claim::{Ask, Crowd};
+use claim::Ask;
+use crowd::Crowd;
 use held::{Ended, HeldJobs};
 use keeper::{Keeper, News};
 use link::{Gone, Link};
@@ -63,6 +69,8 @@ struct Inner {
     /// The time of the last claim.
     now: AtomicI64,
     crowd: Mutex<Crowd>,
+    /// The last claim ended before the queue did.
+    cut: AtomicBool,
 }
 
 /// A queue of lanes that processes share through Redis. Cheap to clone.
@@ -105,6 +113,7 @@ impl BullQueue {
             sweeps: Sweeps::default(),
             now: AtomicI64::new(now.millis()),
             crowd: Mutex::default(),
+            cut: AtomicBool::new(false),
         });
         let keeper = Arc::new(Keeper::start(inner.clone()));
         Ok(Self { inner, keeper, watcher: Arc::default() })
@@ -133,6 +142,7 @@ impl Inner {
     /// Redis was lost on the way.
     fn lost(&self, link: &Arc<Link>, gone: &Gone) {
         self.standing.lost(link, self.clock.now(), gone);
+        self.crowd().clear();
     }
 
     /// Every time is that of the last claim: the ledger's own clock.
@@ -148,6 +158,11 @@ impl Inner {
         let done = match (job, verdict) {
             (Ended::Job(job), Some(Verdict::RetryAt(at))) => {
                 link.delay(&job, at.millis(), true).await
+            }
+            (Ended::Nothing, Some(Verdict::RetryAt(at))) => {
+                let waiting =
+                    WaitingLane { lane: lane.clone(), retry: true, not_before: Some(*at) };
+                link.add(&[waiting], self.now()).await
             }
             // A claim from the ledger that settled everything has no job to end.
             (Ended::Nothing, Some(_)) => Ok(()),
@@ -168,7 +183,7 @@ impl Inner {
         }
         // Only now: what is committed before this look is found by it, what is committed later adds its own job.
         match self.ledger.waiting(std::slice::from_ref(lane), self.now()).await {
-            Ok(waiting) => link.add(&waiting).await,
+            Ok(waiting) => link.add(&waiting, self.now()).await,
             // A sweep finds it.
             Err(_) => Ok(()),
         }
@@ -232,8 +247,9 @@ impl DeliveryQueue for BullQueue {
 
     async fn next_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
         let due = self.inner.ledger.next_due(now).await?;
-        let crowd = self.inner.standing.link().and_then(|_| self.inner.crowd().next(now));
-        Ok(due.into_iter().chain(crowd).min())
+        let cut = self.inner.cut.load(Ordering::Relaxed) && self.inner.standing.link().is_some();
+        let soon = cut.then(|| now.plus(Duration::from_millis(1)));
+        Ok(due.into_iter().chain(soon).min())
     }
 
     async fn receiver(&self, webhook: WebhookId) -> StoreResult<Option<Arc<Webhook>>> {

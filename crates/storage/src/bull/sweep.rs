@@ -27,7 +27,7 @@ use super::{
 pub(super) const LANES_MAX: u32 = 512;
 
 /// Jobs that are delayed no longer than this are left alone.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(30);
 
 /// What a sweep remembers for the next one.
 #[derive(Default)]
@@ -128,7 +128,7 @@ impl Inner {
                 }
             }
         }
-        link.add(&missing).await
+        link.add(&missing, now).await
     }
 
     /// Adds the jobs of lanes that commits opened.
@@ -144,7 +144,7 @@ impl Inner {
                 .into_iter()
                 .map(|lane| WaitingLane { lane, retry: false, not_before: None })
                 .collect();
-            link.add(&opened).await?;
+            link.add(&opened, self.now()).await?;
         }
     }
 

@@ -224,7 +224,7 @@ async fn lanes_that_find_no_room_do_not_hold_others_up() {
     slow.policy.concurrency = Some(1);
     assert!(WebhookStore::update(&house.store, &slow).await.unwrap());
     let queue = house.queue(&options).await;
-    for chat in 0..300 {
+    for chat in 0..150 {
         house.push(chat).await;
     }
     let hook = build::webhook(2, house.session);

@@ -1,0 +1,165 @@
+//! Lanes that found no room: their webhook, or their sort, has as many on the way as it may.
+//!
+//! Their jobs are sent to wait in Redis, out of the way of the others, and their names are remembered here. As soon as
+//! there is room the ledger gives them without another way through Redis; if this process does not get to it, their jobs
+//! come back by themselves, for whoever is first.
+
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    sync::PoisonError,
+    time::Duration,
+};
+
+use domain::{Timestamp, WebhookId, delivery::LaneId, port::Offer};
+use futures::future::join_all;
+
+use super::{
+    Inner,
+    claim::{Ask, Failure, count},
+    job,
+    link::Link,
+};
+
+/// Lanes that are remembered. When full, the others have their jobs alone.
+const LANES_MAX: usize = 4096;
+/// Lanes of one webhook that are asked for at once: most often there is room for a few.
+const AT_ONCE: usize = 8;
+/// When the jobs come back by themselves: the first after this, the next ones so far apart.
+const WAIT: Duration = Duration::from_secs(2);
+const STEP: Duration = Duration::from_millis(5);
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Crowd {
+    lanes: BTreeMap<WebhookId, VecDeque<LaneId>>,
+    known: HashSet<LaneId>,
+    last: Timestamp,
+}
+
+impl Crowd {
+    /// One more; the time until which its job waits.
+    pub(super) fn keep(&mut self, lane: LaneId, now: Timestamp) -> Timestamp {
+        if let Some(webhook) = lane.webhook()
+            && self.known.len() < LANES_MAX
+            && self.known.insert(lane.clone())
+        {
+            self.lanes.entry(webhook).or_default().push_back(lane);
+        }
+        self.last = now.plus(WAIT).max(self.last.plus(STEP));
+        self.last
+    }
+
+    /// The first few of each webhook.
+    fn first(&self, most: usize) -> Vec<LaneId> {
+        self.lanes
+            .values()
+            .flat_map(|lanes| lanes.iter().take(AT_ONCE))
+            .take(most)
+            .cloned()
+            .collect()
+    }
+
+    /// It is in the crowd no more.
+    fn forget(&mut self, lane: &LaneId) {
+        let Some(webhook) = lane.webhook().filter(|_| self.known.remove(lane)) else { return };
+        if let Some(lanes) = self.lanes.get_mut(&webhook) {
+            lanes.retain(|one| one != lane);
+            if lanes.is_empty() {
+                self.lanes.remove(&webhook);
+            }
+        }
+    }
+
+    /// Redis is gone: lanes come from the ledger.
+    pub(super) fn clear(&mut self) {
+        self.lanes.clear();
+        self.known.clear();
+    }
+}
+
+impl Inner {
+    pub(super) fn crowd(&self) -> std::sync::MutexGuard<'_, Crowd> {
+        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes lanes of the crowd for which there is room by now.
+    pub(super) async fn claim_crowd(
+        &self,
+        link: &Link,
+        ask: Ask<'_>,
+        claimed: &mut Vec<domain::delivery::ClaimedLane>,
+    ) -> Result<(), Failure> {
+        loop {
+            let places = ask.lanes.saturating_sub(count(claimed.len()));
+            let lanes = self.crowd().first(usize::try_from(places).unwrap_or(0));
+            if lanes.is_empty() {
+                return Ok(());
+            }
+            let Ask { worker, window, now, until, .. } = ask;
+            let offers =
+                self.ledger.claim_these(worker, places, &lanes, window, now, until).await?;
+            let (mut taken, mut full) = (Vec::new(), false);
+            for (lane, offer) in lanes.iter().zip(offers) {
+                match offer {
+                    Offer::Crowded => {
+                        full = true;
+                        continue;
+                    }
+                    Offer::Claimed(given) => {
+                        taken.push(job::id_of(lane));
+                        claimed.push(given);
+                    }
+                    // It waits in Redis all the same, and is looked at when it comes.
+                    Offer::Later(_) | Offer::Nothing => {}
+                }
+                self.crowd().forget(lane);
+            }
+            // Its job would come for nothing.
+            let removed = join_all(taken.iter().map(|id| link.remove(id))).await;
+            removed.into_iter().collect::<Result<(), _>>()?;
+            if full {
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::build;
+
+    use super::*;
+
+    fn lane(webhook: u32, chat: u32) -> LaneId {
+        let webhook = build::webhook(webhook, build::session(1).id);
+        LaneId::chat(webhook.id, &build::chat(chat))
+    }
+
+    #[test]
+    fn the_crowd_is_kept_by_webhook_and_each_lane_once() {
+        let mut crowd = Crowd::default();
+        let now = Timestamp::from_millis(1000);
+        let until: Vec<i64> = [lane(1, 1), lane(1, 2), lane(1, 1), lane(2, 1)]
+            .into_iter()
+            .map(|lane| crowd.keep(lane, now).millis())
+            .collect();
+        assert_eq!(until, [3000, 3005, 3010, 3015]);
+        assert_eq!(crowd.first(100), [lane(1, 1), lane(1, 2), lane(2, 1)]);
+        assert_eq!(crowd.first(1), [lane(1, 1)]);
+        crowd.forget(&lane(1, 1));
+        crowd.forget(&lane(2, 1));
+        assert_eq!(crowd.first(100), [lane(1, 2)]);
+        assert_eq!(crowd.keep(lane(1, 1), Timestamp::from_millis(9000)).millis(), 11_000);
+    }
+
+    #[test]
+    fn a_full_crowd_takes_no_more() {
+        let mut crowd = Crowd::default();
+        for chat in 0..=u32::try_from(LANES_MAX).unwrap() {
+            crowd.keep(lane(1, chat), Timestamp::from_millis(0));
+        }
+        assert_eq!(crowd.known.len(), LANES_MAX);
+        crowd.clear();
+        assert!(crowd.first(1).is_empty());
+    }
+}
