@@ -141,3 +141,92 @@ fn request(
     *request.headers_mut() = headers;
     Ok(request)
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::egress::Egress;
+
+    /// Of `localhost`, for this test alone: nobody trusts it.
+    const CERTIFICATE: &str = "\
+        MIIBfTCCASOgAwIBAgIUMDPGEsuHzWbzMa++rINv3md9eHwwCgYIKoZIzj0EAwIwFzEVMBMGA1UEAwwMd2F5\
+        cG9zdCB0ZXN0MCAXDTIwMDEwMTAwMDAwMFoYDzIxMjAwMTAxMDAwMDAwWjAXMRUwEwYDVQQDDAx3YXlwb3N0\
+        IHRlc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQXTDkWJzuirJORJyR9z41cXcQG/++2y0oPkyCigcKM\
+        ov8xrljoreTdBTHpQBly3iMrXcYjMWsv8Ri+Ma9JzlO4o0swSTAMBgNVHRMBAf8EAjAAMBoGA1UdEQQTMBGC\
+        CWxvY2FsaG9zdIcEfwAAATAdBgNVHQ4EFgQU0le9q11Y0KftkI6j/5qNPJPSnS4wCgYIKoZIzj0EAwIDSAAw\
+        RQIhAIvl51Psx2GhJ2aKtNrUrwVGb3EAkpq43s6diuSJNbsZAiATbCda2cp77A08UKdixx8uaihi+AnM2wjK\
+        A9Yduw3WnQ==";
+    const KEY: &str = "\
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgmud0PLhYkxs30ohT8rDn5azdoxN3iETz2CX3\
+        Xyn1UK+hRANCAAQXTDkWJzuirJORJyR9z41cXcQG/++2y0oPkyCigcKMov8xrljoreTdBTHpQBly3iMrXcYj\
+        MWsv8Ri+Ma9JzlO4";
+
+    fn server() -> TlsAcceptor {
+        let key = PrivatePkcs8KeyDer::from(STANDARD.decode(KEY).unwrap());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate()], PrivateKeyDer::from(key))
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    fn certificate() -> CertificateDer<'static> {
+        CertificateDer::from(STANDARD.decode(CERTIFICATE).unwrap())
+    }
+
+    fn trusting() -> Poster {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Poster::new(Arc::new(EgressPolicy::default()), tls)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the server of a test ends with it")]
+    #[tokio::test]
+    async fn a_connection_with_tls_is_kept_and_a_certificate_that_nobody_trusts_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let Ok(mut secured) = server().accept(socket).await else { continue };
+                let mut call = vec![0; 4096];
+                for number in 1.. {
+                    if !matches!(secured.read(&mut call).await, Ok(1..)) {
+                        break;
+                    }
+                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}");
+                    secured.write_all(answer.as_bytes()).await.unwrap();
+                }
+            }
+        });
+        let limit = Duration::from_secs(10);
+        let url = Url::parse(&format!("https://localhost:{port}/")).unwrap();
+        let poster = trusting();
+        for number in ["1", "2", "3"] {
+            let answer = poster.post(&url, HeaderMap::new(), Bytes::new(), limit).await.unwrap();
+            assert_eq!(answer.body, number.as_bytes());
+        }
+        drop(poster);
+        let wary = Egress::new(EgressPolicy::default()).unwrap();
+        let refused = wary.poster.post(&url, HeaderMap::new(), Bytes::new(), limit).await;
+        let text = refused.unwrap_err().text;
+        assert_eq!(text, "the TLS handshake failed");
+    }
+}

@@ -242,7 +242,12 @@ impl Run<'_> {
         }
     }
 
-    async fn call(&self, webhook: &Webhook, policy: &Policy, deliveries: &[Delivery]) -> Tried {
+    async fn call(
+        &self,
+        webhook: &Arc<Webhook>,
+        policy: &Policy,
+        deliveries: &[Delivery],
+    ) -> Tried {
         let (at, began) = (self.webhooks.ports.clock.now(), Instant::now());
         let most = self.webhooks.options.max_payload_bytes;
         let Some((call, count)) = request::Call::of(deliveries, most, at) else {
@@ -250,7 +255,10 @@ impl Run<'_> {
             return Tried { outcome, at, duration: Duration::ZERO, count: 1 };
         };
         let outlet = &*self.webhooks.outlet;
-        let outcome = request::send(outlet, webhook, call, policy.timeout).await;
+        let outcome = match self.webhooks.book.of(webhook) {
+            Ok(prepared) => request::send(outlet, webhook, &prepared, call, policy.timeout).await,
+            Err(error) => Err(error),
+        };
         Tried { outcome, at, duration: began.elapsed(), count }
     }
 

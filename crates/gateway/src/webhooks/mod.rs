@@ -98,6 +98,7 @@ pub struct Webhooks {
     outlet: Arc<dyn Outlet>,
     slots: Slots,
     pace: Arc<Pace>,
+    book: Arc<request::Book>,
     wake: Arc<Notify>,
     /// Deliveries were stored, for those who want to know of it.
     stored: Arc<Notify>,
@@ -152,6 +153,7 @@ impl Webhooks {
             egress,
             outlet,
             pace: Arc::default(),
+            book: Arc::default(),
             wake: Arc::default(),
             stored: Arc::default(),
             hooks: Hooks::build(ports.clock.clone(), supervisor),

@@ -50,7 +50,10 @@ impl Webhooks {
             body: body.to_bytes(),
         };
         let limit = webhook.policy(self.policy_defaults()).timeout;
-        let answer = request::send(&self.egress, &webhook, call, limit).await;
+        let answer = match request::Prepared::of(&webhook) {
+            Ok(prepared) => request::send(&self.egress, &webhook, &prepared, call, limit).await,
+            Err(error) => Err(error),
+        };
         Ok(match answer {
             Ok(answer) => {
                 let success = (200..300).contains(&answer.status);

@@ -308,7 +308,10 @@ impl Webhooks {
                     return Ok(Fate::Skipped);
                 };
                 let limit = webhook.policy(self.policy_defaults()).timeout;
-                let call = request::send(&*self.outlet, webhook, call, limit);
+                let call = async {
+                    let prepared = request::Prepared::of(webhook)?;
+                    request::send(&*self.outlet, webhook, &prepared, call, limit).await
+                };
                 // It failed before: it stands among the doubtful ones.
                 let Some(answer) = self.slots.run(webhook.id, true, call).await else {
                     return Ok(Fate::Skipped);

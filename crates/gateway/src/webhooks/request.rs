@@ -1,19 +1,28 @@
 //! One signed POST.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use domain::{
-    DeliveryId, Timestamp,
+    DeliveryId, Timestamp, WebhookId,
     delivery::{AttemptErrorKind, Delivery, batch, body},
     signature,
     webhook::{Webhook, is_reserved_header},
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use url::Url;
 
 use super::Outlet;
 use crate::egress::{Answer, EgressError};
+
+/// Webhooks that are remembered as they were called last; when full all are prepared again.
+const PREPARED_MAX: usize = 4096;
+/// Headers of a call beside the webhook's own.
+const HEADERS_OF_CALL: usize = 14;
 
 /// What differs between calls.
 pub(super) struct Call {
@@ -59,33 +68,89 @@ impl Call {
     }
 }
 
+/// What is the same in every call of a webhook as it stands.
+pub(super) struct Prepared {
+    url: Url,
+    headers: HeaderMap,
+}
+
+impl Prepared {
+    /// Of a webhook.
+    ///
+    /// # Errors
+    /// It cannot be called: what is stored is no URL or no header.
+    pub(super) fn of(webhook: &Webhook) -> Result<Self, EgressError> {
+        let url = Url::parse(&webhook.url).map_err(|_| bad("the webhook's URL cannot be read"))?;
+        let headers = fixed_headers(webhook).ok_or_else(|| bad("a header cannot be sent"))?;
+        Ok(Self { url, headers })
+    }
+}
+
+/// Webhooks that were called, prepared.
+#[derive(Default)]
+pub(super) struct Book(Mutex<HashMap<WebhookId, Page>>);
+
+/// One state of a webhook. Weak: a secret that was replaced or deleted does not stay in memory for it.
+struct Page {
+    state: Weak<Webhook>,
+    prepared: Arc<Prepared>,
+}
+
+impl Book {
+    /// What was prepared for this very state of the webhook.
+    pub(super) fn of(&self, webhook: &Arc<Webhook>) -> Result<Arc<Prepared>, EgressError> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(page) = known.get(&webhook.id)
+            && std::ptr::eq(page.state.as_ptr(), Arc::as_ptr(webhook))
+        {
+            return Ok(page.prepared.clone());
+        }
+        let prepared = Arc::new(Prepared::of(webhook)?);
+        if known.len() >= PREPARED_MAX {
+            known.clear();
+        }
+        let page = Page { state: Arc::downgrade(webhook), prepared: prepared.clone() };
+        known.insert(webhook.id, page);
+        Ok(prepared)
+    }
+}
+
 /// Signs and sends.
 pub(super) async fn send(
     outlet: &dyn Outlet,
     webhook: &Webhook,
+    prepared: &Prepared,
     call: Call,
     limit: Duration,
 ) -> Result<Answer, EgressError> {
-    let bad = |text: &str| EgressError { kind: AttemptErrorKind::Protocol, text: text.to_owned() };
-    let url = Url::parse(&webhook.url).map_err(|_| bad("the webhook's URL cannot be read"))?;
-    let headers = headers(webhook, &call).ok_or_else(|| bad("a header cannot be sent"))?;
-    outlet.post(&url, headers, Bytes::from(call.body), limit).await
+    let headers =
+        headers(webhook, prepared, &call).ok_or_else(|| bad("a header cannot be sent"))?;
+    outlet.post(&prepared.url, headers, Bytes::from(call.body), limit).await
 }
 
-fn headers(webhook: &Webhook, call: &Call) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::new();
+fn bad(text: &str) -> EgressError {
+    EgressError { kind: AttemptErrorKind::Protocol, text: text.to_owned() }
+}
+
+fn fixed_headers(webhook: &Webhook) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(webhook.headers.len() + HEADERS_OF_CALL);
     for (name, value) in webhook.headers.iter().filter(|(name, _)| !is_reserved_header(name)) {
         // Latin-1: one byte per character.
         let bytes: Vec<u8> =
             value.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect();
         headers.insert(HeaderName::try_from(name).ok()?, HeaderValue::from_bytes(&bytes).ok()?);
     }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::USER_AGENT, HeaderValue::from_static("OpenWA-Webhook/1.0.0"));
+    Some(headers)
+}
+
+fn headers(webhook: &Webhook, prepared: &Prepared, call: &Call) -> Option<HeaderMap> {
+    let mut headers = prepared.headers.clone();
     let mut set = |name: &'static str, value: &str| {
         headers.insert(HeaderName::from_static(name), HeaderValue::try_from(value).ok()?);
         Some(())
     };
-    set("content-type", "application/json")?;
-    set("user-agent", "OpenWA-Webhook/1.0.0")?;
     set("x-openwa-event", &call.event)?;
     set("x-openwa-idempotency-key", &call.key)?;
     set("x-openwa-delivery-id", &call.delivery.to_string())?;
@@ -112,4 +177,31 @@ fn standard(webhook: &Webhook, call: &Call) -> Vec<String> {
         .secrets(call.at)
         .map(|secret| signature::standard_v1(secret, id, seconds, &call.body))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::build;
+
+    use super::*;
+
+    #[test]
+    fn a_webhook_is_prepared_again_when_it_changed() {
+        let book = Book::default();
+        let first = Arc::new(build::webhook(1, build::session(1).id));
+        let prepared = book.of(&first).unwrap();
+        assert!(Arc::ptr_eq(&prepared, &book.of(&first).unwrap()));
+        let changed = Webhook {
+            url: "https://other.example/hook".into(),
+            headers: vec![("Authorization".into(), "Bearer ü".into())],
+            ..Webhook::clone(&first)
+        };
+        drop(first);
+        let changed = book.of(&Arc::new(changed)).unwrap();
+        assert_eq!(changed.url.host_str(), Some("other.example"));
+        assert_eq!(changed.headers["authorization"].as_bytes(), b"Bearer \xfc");
+        assert!(!prepared.headers.contains_key("authorization"));
+        let broken = Webhook { url: "nowhere".into(), ..build::webhook(2, build::session(1).id) };
+        assert!(book.of(&Arc::new(broken)).is_err());
+    }
 }
