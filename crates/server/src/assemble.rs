@@ -1,14 +1,17 @@
 //! Settings become parts: the ledger, the engine, the gateway, the router.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use domain::{Clock, Entropy, pacing::PacingRules};
+use domain::{Clock, Entropy, pacing::PacingRules, port::DeliveryQueue};
 use gateway::{
     BulkOptions, Gateway, LiveOptions, MediaOptions, Options, Ports, RetentionOptions, SendOptions,
     webhooks::WebhookOptions,
 };
-use storage::{FolderMedia, MasterKey, PostgresOptions, PostgresTls, SqliteStore, StoreOptions};
+use storage::{
+    BullQueue, FolderMedia, MasterKey, PostgresOptions, PostgresTls, RedisOptions, SqliteStore,
+    StoreOptions,
+};
 use whatsapp::{Engine, EngineOptions, MediaEndpoint};
 
 use crate::{
@@ -18,7 +21,7 @@ use crate::{
 };
 
 /// Between two looks of a worker for due lanes: commits happen in other processes and do not wake it.
-const WORKER_SWEEP: std::time::Duration = std::time::Duration::from_millis(500);
+const WORKER_SWEEP: Duration = Duration::from_millis(500);
 
 /// What runs, and what has to be closed at the end.
 pub struct House {
@@ -26,15 +29,14 @@ pub struct House {
     pub gateway: Gateway,
     /// The ledger under it.
     pub store: SqliteStore,
+    /// The queue beside it.
+    pub shared: Option<BullQueue>,
     /// The first admin key, if it was made by this start.
     pub first_key: Option<String>,
 }
 
 /// Opens the ledger.
 pub async fn open_store(settings: &Settings) -> anyhow::Result<SqliteStore> {
-    if settings.redis().is_some() {
-        return Err(ConfigError("QUEUE_ENABLED: is not supported by this version".into()).into());
-    }
     let dir = &settings.data.dir;
     std::fs::create_dir_all(dir)
         .with_context(|| format!("data.dir: cannot create {}", dir.display()))?;
@@ -59,6 +61,27 @@ fn place(target: PostgresTarget) -> PostgresOptions {
         schema: target.schema,
         tls: target.tls.map(|tls| PostgresTls { ca: tls.ca }),
     }
+}
+
+/// The queue that processes share, where one is set.
+async fn shared_queue(
+    settings: &Settings,
+    store: &SqliteStore,
+    lease: Duration,
+) -> anyhow::Result<Option<BullQueue>> {
+    let Some(redis) = settings.redis() else { return Ok(None) };
+    let options = RedisOptions {
+        username: redis.username,
+        password: redis.password,
+        tls: redis.tls.is_some(),
+        ca: redis.tls.and_then(|tls| tls.ca),
+        db: u8::try_from(redis.db).context("redis.db (REDIS_DB): must be at most 255")?,
+        connect_timeout: redis.connect_timeout,
+        lock: lease,
+        ..RedisOptions::new(redis.host, redis.port)
+    };
+    let ledger = Arc::new(store.clone());
+    Ok(Some(BullQueue::start(ledger, options, clock(settings)).await.context("redis")?))
 }
 
 fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
@@ -105,7 +128,15 @@ fn clock(settings: &Settings) -> Arc<dyn Clock> {
 }
 
 /// All ports, on the real clock, the real randomness and one store.
-fn ports(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Ports> {
+fn ports(
+    settings: &Settings,
+    store: &SqliteStore,
+    shared: Option<&BullQueue>,
+) -> anyhow::Result<Ports> {
+    let queue: Arc<dyn DeliveryQueue> = match shared {
+        Some(queue) => Arc::new(queue.clone()),
+        None => Arc::new(store.clone()),
+    };
     Ok(Ports {
         clock: clock(settings),
         entropy: Arc::new(SystemEntropy),
@@ -114,7 +145,7 @@ fn ports(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Ports> {
         messages: Arc::new(store.clone()),
         webhooks: Arc::new(store.clone()),
         api_keys: Arc::new(store.clone()),
-        queue: Arc::new(store.clone()),
+        queue,
         log: Arc::new(store.clone()),
         device_keys: Arc::new(store.clone()),
         people: Arc::new(store.clone()),
@@ -131,17 +162,23 @@ fn ports(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Ports> {
 /// Builds and starts everything but the HTTP server.
 pub async fn build(settings: &Settings) -> anyhow::Result<House> {
     let store = open_store(settings).await?;
-    let gateway = Gateway::start(options(settings), ports(settings, &store)?).await?;
+    let options = options(settings);
+    let shared = shared_queue(settings, &store, options.webhooks.lease).await?;
+    let gateway = Gateway::start(options, ports(settings, &store, shared.as_ref())?).await?;
+    if let Some(queue) = &shared {
+        let webhooks = gateway.webhooks.clone();
+        queue.watch(Arc::new(move || webhooks.wake()));
+    }
     if settings.server.role == Role::Worker {
         // Keys are made where they are used.
-        return Ok(House { gateway, store, first_key: None });
+        return Ok(House { gateway, store, shared, first_key: None });
     }
     let first_key =
         gateway.api_keys.ensure_admin(settings.secrets.api_master_key.as_deref()).await?;
     if let Some(key) = &first_key {
         write_first_key(&settings.data.dir, key)?;
     }
-    Ok(House { gateway, store, first_key })
+    Ok(House { gateway, store, shared, first_key })
 }
 
 fn write_first_key(dir: &Path, key: &str) -> anyhow::Result<()> {
@@ -152,8 +189,8 @@ fn write_first_key(dir: &Path, key: &str) -> anyhow::Result<()> {
 
 fn options(settings: &Settings) -> Options {
     let webhooks = &settings.webhooks;
-    let millis = std::time::Duration::from_millis;
-    let days = |days: u64| std::time::Duration::from_secs(days * 86_400);
+    let millis = Duration::from_millis;
+    let days = |days: u64| Duration::from_secs(days * 86_400);
     let worker = settings.server.role == Role::Worker;
     Options {
         role: if worker { gateway::Role::Worker } else { gateway::Role::All },
@@ -161,10 +198,11 @@ fn options(settings: &Settings) -> Options {
         node: node_name(&SystemEntropy),
         max_concurrent_sessions: settings.sessions.max_concurrent,
         restore_concurrency: settings.sessions.restore_concurrency,
+        takeover_interval: Options::default().takeover_interval,
         sends: sends(settings),
         bulk: BulkOptions {
             unfinished_max: settings.bulk.max_concurrent_batches,
-            kept: std::time::Duration::from_secs(settings.bulk.keep_days * 86_400),
+            kept: Duration::from_secs(settings.bulk.keep_days * 86_400),
             ..BulkOptions::default()
         },
         media: MediaOptions {
@@ -189,7 +227,7 @@ fn options(settings: &Settings) -> Options {
             concurrency: webhooks.concurrency,
             ssrf_protect: webhooks.ssrf_protect,
             allowed_hosts: webhooks.allowed_hosts.clone(),
-            secret_overlap: std::time::Duration::from_secs(webhooks.secret_overlap_hours * 3600),
+            secret_overlap: Duration::from_secs(webhooks.secret_overlap_hours * 3600),
             max_payload_bytes: webhooks.max_payload_bytes,
             // A worker that hangs for a whole time-out must still hold its lane when the answer comes.
             lease: millis(webhooks.timeout_ms.max(60_000) * 2 + 20_000),
@@ -205,7 +243,7 @@ fn options(settings: &Settings) -> Options {
 
 fn sends(settings: &Settings) -> SendOptions {
     let (sends, pacing) = (&settings.sends, &settings.pacing);
-    let millis = std::time::Duration::from_millis;
+    let millis = Duration::from_millis;
     SendOptions {
         answer_limit: millis(sends.answer_limit_ms),
         resend_limit: millis(sends.resend_limit_ms),

@@ -67,6 +67,9 @@ fn announce(settings: &Settings, address: SocketAddr, house: &House) {
 pub async fn stop(http: HttpServer, house: &House, limit: Duration) {
     // Both wait for the same deadline: a request under way may need the gateway to answer it.
     tokio::join!(http.stop(limit), house.gateway.shutdown());
+    if let Some(queue) = &house.shared {
+        queue.close();
+    }
     house.store.close().await;
     tracing::info!("stopped");
 }

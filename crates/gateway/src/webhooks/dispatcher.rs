@@ -101,6 +101,7 @@ impl Dispatcher {
             biased;
             () = stopping.cancelled() => {}
             () = self.webhooks.wake.notified() => {}
+            () = self.webhooks.ports.queue.elsewhere() => {}
             () = clock.sleep_until(at) => {}
         }
     }

@@ -245,6 +245,10 @@ impl DeliveryQueue for BullQueue {
         self.inner.ledger.hold(webhook, until).await
     }
 
+    async fn elsewhere(&self) {
+        self.inner.ledger.elsewhere().await;
+    }
+
     async fn next_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
         let due = self.inner.ledger.next_due(now).await?;
         let cut = self.inner.cut.load(Ordering::Relaxed) && self.inner.standing.link().is_some();

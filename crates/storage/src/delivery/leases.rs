@@ -174,6 +174,11 @@ impl Leases {
         }
     }
 
+    /// Takes a lane back from whoever holds it.
+    pub(crate) fn revoke(&self, lane: &str) {
+        self.lock().lanes.remove(lane);
+    }
+
     /// A webhook is gone, and its lanes with it.
     pub(crate) fn forget(&self, webhook: WebhookId) {
         let mut state = self.lock();

@@ -145,15 +145,17 @@ fn publish(unit: &mut Unit, committing: Committing, outside: &Outside) {
         outside.receivers.forget();
     }
     for step in committing.steps {
-        if step.settled == Settled::Done {
+        let current = unit.leases.with(&step.lane, step.epoch, |lease| {
+            if !step.stays {
+                lease.window.pop_front();
+                lease.tried = false;
+            }
+        });
+        if current.is_none() {
+            // Its lease ended on the way: whoever took the lane since has read it as it was before.
+            unit.leases.revoke(&step.lane);
+        } else if step.settled == Settled::Done {
             unit.leases.end(&step.lane, step.epoch);
-        } else {
-            unit.leases.with(&step.lane, step.epoch, |lease| {
-                if !step.stays {
-                    lease.window.pop_front();
-                    lease.tried = false;
-                }
-            });
         }
     }
 }
