@@ -236,7 +236,6 @@ fn options(settings: &Settings) -> Options {
             } else {
                 WebhookOptions::default().sweep_interval
             },
-            ..WebhookOptions::default()
         },
     }
 }

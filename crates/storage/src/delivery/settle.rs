@@ -281,7 +281,9 @@ async fn webhooks(
     let mut changed: BTreeMap<WebhookId, (Timestamp, Option<HealthChange>)> = BTreeMap::new();
     for one in fitting {
         let settlement = &settlements[one.place];
-        let Some(attempt) = &settlement.attempt else { continue };
+        // What a handler cancelled or failed at says nothing about the receiver.
+        let attempt = settlement.attempt.as_ref().filter(|attempt| attempt.is_receivers());
+        let Some(attempt) = attempt else { continue };
         let success = settlement.verdict == Verdict::Delivered;
         if success {
             let last = triggered.entry(one.webhook).or_default();
