@@ -259,9 +259,9 @@ pub async fn a_correction_does_not_revive_a_batch<S: Store>(store: &S) {
     assert_eq!(progress(store, session).await, (BatchState::Failed, numbers));
     let other = new_session(store, 2).await;
     stored(store, batch(other, 2, false)).await;
-    change(store, other, 1, begin(0)).await.unwrap();
-    change(store, other, 2, BatchChange::Cancel).await.unwrap();
-    change(store, other, 3, unconfirmed(0)).await.unwrap();
+    change(store, other, 11, begin(0)).await.unwrap();
+    change(store, other, 12, BatchChange::Cancel).await.unwrap();
+    change(store, other, 13, unconfirmed(0)).await.unwrap();
     assert_eq!(confirm(store, other, 0).await, Some(vec![]));
     let numbers = Progress { total: 2, sent: 1, failed: 0, pending: 0, cancelled: 1 };
     assert_eq!(progress(store, other).await, (BatchState::Cancelled, numbers));
