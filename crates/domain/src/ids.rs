@@ -131,6 +131,13 @@ impl EventId {
     }
 }
 
+impl MessageRowId {
+    /// A fresh id that begins with the time, so that rows made one after another lie side by side in an index.
+    pub fn at(now: crate::Timestamp, entropy: &dyn Entropy) -> Self {
+        Self(EventId::at(now, entropy).uuid())
+    }
+}
+
 impl DeliveryId {
     /// The id of the automatic delivery of `event` to `webhook`: derived, so that writing it twice is one row. It begins
     /// as the event's does, so that ids made one after another lie side by side in an index.

@@ -149,7 +149,7 @@ impl Stage {
         let id = EventId::at(RealClock.now(), &RealEntropy);
         let draft = event::inbound_message(id, session, None, &inbound);
         let message = Message {
-            id: MessageRowId::new(&RealEntropy),
+            id: MessageRowId::at(RealClock.now(), &RealEntropy),
             wa_id: inbound.id.clone(),
             chat: chat.clone(),
             from: chat.to_string(),

@@ -199,7 +199,7 @@ impl Messages {
         let id = id.unwrap_or_else(|| WaMessageId::new(&*ports.entropy));
         let media = draft.media_record(session, &id);
         let message = Message {
-            id: MessageRowId::new(&*ports.entropy),
+            id: MessageRowId::at(ports.clock.now(), &*ports.entropy),
             session,
             wa_id: id.clone(),
             chat: draft.chat.clone(),

@@ -30,7 +30,7 @@ use crate::{
 const CANDIDATES: &str = "select id, health, policy from webhook where active = 1 and held_until <= $1 and \
      (exists (select 1 from lane where lane.webhook_id = webhook.id and lane.tried = 0 and lane.due_at <= $1) or \
      exists (select 1 from lane where lane.webhook_id = webhook.id and lane.tried = 1 and lane.due_at <= $1)) \
-     order by webhook.last_triggered_at nulls first";
+     order by webhook.last_triggered_at nulls first, webhook.position";
 const DUE: &str = "select id from lane where webhook_id = $1 and tried = $2 and due_at <= $3 order by due_at limit $4";
 const STILL_DUE: &str = "select 1 from lane where id = $1 and due_at <= $2";
 const WAITING: &str = "select id, attempts, first_tried_at, event_id, sequence from delivery where lane = $1 and state = 'pending' \

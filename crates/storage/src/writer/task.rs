@@ -161,6 +161,52 @@ fn publish(unit: &mut Unit, committing: Committing, outside: &Outside) {
 }
 
 async fn transact(unit: &mut Unit, batch: &mut Batch, outside: &Outside) -> StoreResult<Results> {
+    if batch.jobs.is_empty()
+        && let Some(results) = together(unit, (&batch.writes, &batch.settlements), outside).await?
+    {
+        return Ok(results);
+    }
+    one_by_one(unit, batch, outside).await
+}
+
+/// Everything without savepoints, which cost a copy of every page they see; `None` when a part failed and nothing is
+/// done.
+async fn together(
+    unit: &mut Unit,
+    (writes, settlements): (&[Vec<Write>], &[Settlement]),
+    outside: &Outside,
+) -> StoreResult<Option<Results>> {
+    turn::begin(unit, outside).await?;
+    if let Ok((written, settled)) = parts(unit, writes, settlements).await {
+        turn::commit(unit).await?;
+        let written = written.into_iter().map(Ok).collect();
+        return Ok(Some(Results { written, settled: Ok(settled) }));
+    }
+    unit.forget();
+    unit.committing = Committing::default();
+    turn::give_up(unit).await;
+    Ok(None)
+}
+
+async fn parts(
+    unit: &mut Unit,
+    writes: &[Vec<Write>],
+    settlements: &[Settlement],
+) -> StoreResult<(Vec<Vec<WriteOutcome>>, Vec<Settled>)> {
+    let written = match writes.is_empty() {
+        true => vec![],
+        false => ledger::apply(unit, writes).await?,
+    };
+    if settlements.is_empty() {
+        return Ok((written, vec![]));
+    }
+    let outcome = settle::settle(unit, settlements).await?;
+    unit.committing.steps.extend(outcome.steps);
+    Ok((written, outcome.settled))
+}
+
+/// Each part in a savepoint, so that one that fails takes nothing else with it.
+async fn one_by_one(unit: &mut Unit, batch: &mut Batch, outside: &Outside) -> StoreResult<Results> {
     turn::begin(unit, outside).await?;
     for job in &mut batch.jobs {
         let told = unit.committing.events.len();

@@ -213,7 +213,7 @@ impl<'a> Batch<'a> {
         };
         let is_group = inbound.chat.is_group();
         Message {
-            id: MessageRowId::new(&*ports.entropy),
+            id: MessageRowId::at(ports.clock.now(), &*ports.entropy),
             session: self.sink.session,
             wa_id: inbound.id.clone(),
             chat: inbound.chat.clone(),
