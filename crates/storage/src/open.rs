@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::{
     crypt::Cipher,
     db::{self, Conn, Readers},
-    delivery::{leases::Leases, recent::Recent},
+    delivery::{leases::Leases, lines::Lines, recent::Recent},
     error::Doing as _,
     receivers::Receivers,
     writer::Writer,
@@ -71,6 +71,7 @@ pub struct SqliteStore {
     pub(crate) leases: Arc<Leases>,
     pub(crate) recent: Arc<Recent>,
     pub(crate) receivers: Arc<Receivers>,
+    pub(crate) lines: Arc<Lines>,
     /// Told when another process stored deliveries.
     pub(crate) elsewhere: Arc<Notify>,
     _listener: Option<Arc<postgres::Listener>>,

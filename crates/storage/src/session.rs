@@ -200,7 +200,8 @@ impl SessionStore for SqliteStore {
     }
 
     async fn delete(&self, id: SessionId) -> StoreResult<bool> {
-        self.writer
+        let deleted = self
+            .writer
             .run("deleting a session", move |unit| {
                 Box::pin(async move {
                     unit.webhooks.remove(&id);
@@ -208,7 +209,10 @@ impl SessionStore for SqliteStore {
                     Ok(done.doing("deleting a session")?.rows_affected() == 1)
                 })
             })
-            .await
+            .await;
+        // Its lanes are gone and will not be settled: nothing of them may keep a place.
+        self.lines.clear();
+        deleted
     }
 
     async fn acquire(

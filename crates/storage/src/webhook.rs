@@ -320,6 +320,7 @@ impl WebhookStore for SqliteStore {
             })
             .await;
         self.leases.forget(id);
+        self.lines.forget(id);
         deleted
     }
 

@@ -144,6 +144,30 @@ impl Readers {
         }
     }
 
+    /// Runs several statements, on SQLite without a way back in between.
+    pub(crate) async fn fetch_each<T>(
+        &self,
+        queries: Vec<Query<'_, T>>,
+    ) -> Result<Vec<Vec<T::Out>>, DbError>
+    where
+        T: query::Gives,
+    {
+        let statements = queries.into_iter().map(Query::into_statement);
+        let answers = match self {
+            Self::Sqlite(readers) => {
+                readers.run_each(statements.map(Statement::into_owned).collect()).await?
+            }
+            Self::Postgres(readers) => {
+                let mut answers = Vec::new();
+                for statement in statements {
+                    answers.push(readers.run(&statement, Want::Rows).await?);
+                }
+                answers
+            }
+        };
+        answers.into_iter().map(|answer| answer.rows.into_iter().map(T::give).collect()).collect()
+    }
+
     /// Ends them; a statement after it fails.
     pub(crate) async fn close(&self) {
         match self {

@@ -187,6 +187,11 @@ impl<'q, T: Gives> Query<'q, T> {
         self
     }
 
+    /// The statement itself.
+    pub(super) fn into_statement(self) -> Statement<'q> {
+        self.statement
+    }
+
     /// Runs it for what it does.
     pub(crate) async fn execute(self, on: impl Executor) -> Result<Answer, DbError> {
         on.run(self.statement, Want::Count).await

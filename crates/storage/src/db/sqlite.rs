@@ -165,14 +165,30 @@ impl Readers {
         want: Want,
     ) -> Result<Answer, DbError> {
         let statement = statement.into_owned();
+        self.with(move |conn| conn.run(&statement, want)).await
+    }
+
+    /// Runs several, one after another, on one connection; what each gives.
+    pub(crate) async fn run_each(
+        &self,
+        statements: Vec<Statement<'static>>,
+    ) -> Result<Vec<Answer>, DbError> {
+        self.with(move |conn| statements.iter().map(|one| conn.run(one, Want::Rows)).collect())
+            .await
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, DbError> {
         let place = self.0.places.clone().acquire_owned().await.map_err(|_| DbError::Closed)?;
         let pool = self.0.clone();
         let work = tokio::task::spawn_blocking(move || {
             let conn = pool.take().ok_or(DbError::Closed)?;
-            let answer = conn.run(&statement, want);
+            let done = work(&conn);
             pool.give_back(conn);
             drop(place);
-            answer
+            done
         });
         work.await.unwrap_or(Err(DbError::Closed))
     }

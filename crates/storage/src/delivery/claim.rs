@@ -10,13 +10,15 @@ use std::{
 
 use domain::{
     ChatId, DeliveryId, EventId, Timestamp, WebhookId,
-    delivery::{Candidate, ClaimedLane, Delivery, LaneId, Places, Share},
+    delivery::{Candidate, ClaimedLane, Delivery, LaneId, Places},
     event::{Event, EventDraft, EventType},
     port::StoreResult,
 };
 
 use super::{
+    due::Due,
     leases::{Given, OnTheWay, Taker},
+    lines::Entry,
     postgres,
 };
 use crate::{
@@ -31,7 +33,6 @@ const CANDIDATES: &str = "select id, health, policy from webhook where active = 
      (exists (select 1 from lane where lane.webhook_id = webhook.id and lane.tried = 0 and lane.due_at <= $1) or \
      exists (select 1 from lane where lane.webhook_id = webhook.id and lane.tried = 1 and lane.due_at <= $1)) \
      order by webhook.last_triggered_at nulls first, webhook.position";
-const DUE: &str = "select id from lane where webhook_id = $1 and tried = $2 and due_at <= $3 order by due_at limit $4";
 const STILL_DUE: &str = "select 1 from lane where id = $1 and due_at <= $2";
 const WAITING: &str = "select id, attempts, first_tried_at, event_id, sequence from delivery where lane = $1 and state = 'pending' \
      order by sequence limit $2";
@@ -89,14 +90,35 @@ async fn take(store: &SqliteStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>>
     let candidates = candidates(store, asked, &survey).await?;
     let failing: HashMap<WebhookId, bool> =
         candidates.iter().map(|one| (one.webhook, one.failing)).collect();
+    let shares = places.share(&candidates);
+    let mut due = match store.readers.kind() {
+        Kind::Sqlite => Some(Due::of(store, asked, &shares, &candidates).await?),
+        Kind::Postgres => None,
+    };
     let mut taken = Vec::new();
     let mut room = places.doubtful_room();
-    for share in places.share(&candidates) {
-        let held = survey.by_webhook.get(&share.webhook).copied().unwrap_or(0);
+    for share in shares {
         let failing = failing.get(&share.webhook).copied().unwrap_or(false);
-        take_share(store, asked, &share, held, failing, &mut room, &mut taken).await?;
-        if taken.len() >= usize::try_from(asked.lanes).unwrap_or(usize::MAX) {
-            break;
+        let free = asked.lanes.saturating_sub(u32::try_from(taken.len()).unwrap_or(u32::MAX));
+        let mut left = share.lanes.min(free);
+        // First tries, then retries, as far as the share goes.
+        for tried in [false, true] {
+            let doubtful = tried || failing;
+            let most = if doubtful { left.min(room) } else { left };
+            if most == 0 {
+                continue;
+            }
+            let (webhook, sort) = (share.webhook, (tried, doubtful));
+            let lanes = match &mut due {
+                Some(due) => due.take(webhook, sort, most).await?,
+                None => postgres::take(store, webhook, sort, most, &asked.taker).await?,
+            };
+            let count = u32::try_from(lanes.len()).unwrap_or(most);
+            taken.extend(lanes);
+            left -= count;
+            if doubtful {
+                room -= count;
+            }
         }
     }
     Ok(taken)
@@ -147,97 +169,72 @@ fn candidate(row: &Row, now: Timestamp, survey: &OnTheWay) -> StoreResult<Candid
     })
 }
 
-/// First tries, then retries, as far as the share goes.
-async fn take_share(
-    store: &SqliteStore,
-    asked: &Asked<'_>,
-    share: &Share,
-    held: u32,
-    failing: bool,
-    room: &mut u32,
-    taken: &mut Vec<Taken>,
-) -> StoreResult<()> {
-    let free = asked.lanes.saturating_sub(u32::try_from(taken.len()).unwrap_or(u32::MAX));
-    let mut left = share.lanes.min(free);
-    for tried in [false, true] {
-        let doubtful = tried || failing;
-        let most = if doubtful { left.min(*room) } else { left };
-        if most == 0 {
-            continue;
-        }
-        let lanes =
-            take_lanes(store, asked, share.webhook, (tried, doubtful), (most, held)).await?;
-        let count = u32::try_from(lanes.len()).unwrap_or(most);
-        let named = |(lane, epoch)| Taken { lane, webhook: share.webhook, epoch };
-        taken.extend(lanes.into_iter().map(named));
-        left -= count;
-        if doubtful {
-            *room -= count;
-        }
-    }
-    Ok(())
-}
-
-/// Takes up to `most` due lanes of a webhook of which `held` are on the way.
-async fn take_lanes(
-    store: &SqliteStore,
-    asked: &Asked<'_>,
-    webhook: WebhookId,
-    (tried, doubtful): (bool, bool),
-    (most, held): (u32, u32),
-) -> StoreResult<Vec<(String, u64)>> {
-    if store.readers.kind() == Kind::Postgres {
-        return postgres::take(store, webhook, (tried, doubtful), most, &asked.taker).await;
-    }
-    let found: Vec<String> = db::query_scalar(DUE)
-        .bind(webhook.to_string())
-        .bind(tried)
-        .bind(asked.taker.now.millis())
-        // Those on the way are due too.
-        .bind(i64::from(most) + i64::from(held))
-        .fetch_all(&store.readers)
-        .await
-        .doing(DOING)?;
-    let take = |lane: String| {
-        let epoch = store.leases.take(&lane, webhook, tried, doubtful, &asked.taker)?;
-        Some((lane, epoch))
-    };
-    Ok(found.into_iter().filter_map(take).take(usize::try_from(most).unwrap_or(0)).collect())
-}
-
 /// Gives back what was taken.
 pub(super) async fn let_go(store: &SqliteStore, taken: &Taken) -> StoreResult<()> {
-    store.leases.end(&taken.lane, taken.epoch);
+    store.leases.put_back(&taken.lane, taken.epoch);
     match store.readers.kind() {
         Kind::Sqlite => Ok(()),
         Kind::Postgres => postgres::let_go(store, &taken.lane, taken.epoch).await,
     }
 }
 
+/// The first deliveries of lanes that were taken.
 pub(super) async fn read_all(
     store: &SqliteStore,
     taken: &[Taken],
     asked: &Asked<'_>,
 ) -> StoreResult<Vec<ClaimedLane>> {
+    let mut waiting = heads(store, taken, asked).await?;
+    let mut events = Events::of(store, waiting.iter().flatten()).await?;
     let mut claimed = Vec::with_capacity(taken.len());
-    for some in taken.chunks(READ_AT_ONCE) {
-        let lanes: Vec<&str> = some.iter().map(|one| one.lane.as_str()).collect();
-        let mut waiting = waiting(store, &lanes, asked.window, Some(asked.taker.now)).await?;
-        let mut events = Events::of(store, waiting.values().flatten()).await?;
-        for (place, one) in some.iter().enumerate() {
-            let rows = waiting.remove(&place).unwrap_or_default();
-            if rows.is_empty() {
-                // Ended, or sent to wait, between the look and the claim.
-                let_go(store, one).await?;
-                continue;
-            }
-            let deliveries = events.deliveries(one.webhook, rows)?;
-            give(store, &one.lane, one.epoch, &deliveries);
-            let lane = LaneId::from_stored(one.lane.clone());
-            claimed.push(ClaimedLane { lane, webhook: one.webhook, epoch: one.epoch, deliveries });
+    for (one, rows) in taken.iter().zip(&mut waiting) {
+        if rows.is_empty() {
+            // Ended, or sent to wait, between the look and the claim.
+            let_go(store, one).await?;
+            continue;
         }
+        let deliveries = events.deliveries(one.webhook, std::mem::take(rows))?;
+        give(store, &one.lane, one.epoch, &deliveries);
+        let lane = LaneId::from_stored(one.lane.clone());
+        claimed.push(ClaimedLane { lane, webhook: one.webhook, epoch: one.epoch, deliveries });
     }
     Ok(claimed)
+}
+
+/// What waits in each of some lanes that are still due: from memory, the others from the database.
+async fn heads(
+    store: &SqliteStore,
+    taken: &[Taken],
+    asked: &Asked<'_>,
+) -> StoreResult<Vec<Vec<Waiting>>> {
+    let mut heads: Vec<Option<Vec<Waiting>>> =
+        taken.iter().map(|one| remembered(store, &one.lane, asked.window)).collect();
+    let unknown: Vec<usize> = (0..taken.len()).filter(|place| heads[*place].is_none()).collect();
+    for places in unknown.chunks(READ_AT_ONCE) {
+        let lanes: Vec<&str> = places.iter().map(|place| taken[*place].lane.as_str()).collect();
+        let mut found = waiting(store, &lanes, asked.window, Some(asked.taker.now)).await?;
+        for (at, place) in places.iter().enumerate() {
+            heads[*place] = found.remove(&at);
+        }
+    }
+    Ok(heads.into_iter().map(Option::unwrap_or_default).collect())
+}
+
+/// The beginning of a lane as this process stored it.
+fn remembered(store: &SqliteStore, lane: &str, window: u32) -> Option<Vec<Waiting>> {
+    // Other processes store deliveries too where the database is shared.
+    if store.readers.kind() == Kind::Postgres {
+        return None;
+    }
+    let entries = store.lines.head(lane, usize::try_from(window).unwrap_or(usize::MAX))?;
+    let waiting = |entry: Entry| Waiting {
+        id: entry.delivery,
+        attempts: 0,
+        first_tried_at: None,
+        event: entry.event,
+        sequence: 0,
+    };
+    Some(entries.into_iter().map(waiting).collect())
 }
 
 fn give(store: &SqliteStore, lane: &str, epoch: u64, deliveries: &[Delivery]) -> bool {
@@ -256,8 +253,10 @@ pub(crate) async fn more(
     let Some(webhook) = store.leases.with(lane, epoch, |lease| lease.webhook) else {
         return Ok(vec![]);
     };
-    let mut waiting = waiting(store, &[lane], window, None).await?;
-    let rows = waiting.remove(&0).unwrap_or_default();
+    let rows = match remembered(store, lane, window) {
+        Some(rows) => rows,
+        None => waiting(store, &[lane], window, None).await?.remove(&0).unwrap_or_default(),
+    };
     let deliveries = Events::of(store, rows.iter()).await?.deliveries(webhook, rows)?;
     Ok(if give(store, lane, epoch, &deliveries) { deliveries } else { vec![] })
 }

@@ -9,6 +9,7 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use domain::{DeliveryId, Timestamp, WebhookId, delivery::LaneId};
@@ -60,6 +61,23 @@ impl Lease {
 struct State {
     lanes: HashMap<String, Lease>,
     holds: HashMap<WebhookId, Timestamp>,
+    /// Up to which ticket every lane of a webhook is on the way or gone.
+    passed: HashMap<WebhookId, i64>,
+    /// Grows whenever a lane may have become free below such a ticket.
+    freed: u64,
+    /// When it was last begun anew, whatever is known.
+    looked: Timestamp,
+}
+
+/// Between two looks for due lanes from the very first on: nothing depends on it, and it costs little.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+impl State {
+    /// A lane became free that keeps its ticket.
+    fn free(&mut self, webhook: WebhookId) {
+        self.passed.remove(&webhook);
+        self.freed += 1;
+    }
 }
 
 /// All claims of a store.
@@ -95,7 +113,16 @@ impl Leases {
     /// Forgets what ran out, and counts the rest.
     pub(crate) fn survey(&self, owner: &str, now: Timestamp) -> OnTheWay {
         let mut state = self.lock();
-        state.lanes.retain(|_, lease| lease.until > now);
+        let mut ended = state.looked.plus(LOOK_AGAIN) <= now;
+        state.lanes.retain(|_, lease| {
+            ended |= lease.until <= now;
+            lease.until > now
+        });
+        if ended {
+            state.passed.clear();
+            state.freed += 1;
+            state.looked = now;
+        }
         state.holds.retain(|_, until| *until > now);
         let mut survey = OnTheWay {
             own: 0,
@@ -119,8 +146,7 @@ impl Leases {
         &self,
         lane: &str,
         webhook: WebhookId,
-        tried: bool,
-        doubtful: bool,
+        (tried, doubtful): (bool, bool),
         taker: &Taker<'_>,
     ) -> Option<u64> {
         let mut state = self.lock();
@@ -176,7 +202,35 @@ impl Leases {
 
     /// Takes a lane back from whoever holds it.
     pub(crate) fn revoke(&self, lane: &str) {
-        self.lock().lanes.remove(lane);
+        let mut state = self.lock();
+        if let Some(lease) = state.lanes.remove(lane) {
+            state.free(lease.webhook);
+        }
+    }
+
+    /// Ends a claim whose lane keeps its ticket.
+    pub(crate) fn put_back(&self, lane: &str, epoch: u64) {
+        if self.with(lane, epoch, |_| ()).is_some() {
+            self.revoke(lane);
+        }
+    }
+
+    /// Up to which ticket every lane of a webhook is on the way or gone (`None` when that is not known), and how often
+    /// lanes became free so far.
+    pub(crate) fn passed(&self, webhook: WebhookId) -> (Option<i64>, u64) {
+        let state = self.lock();
+        (state.passed.get(&webhook).copied(), state.freed)
+    }
+
+    /// The lane with this ticket, the next one of its webhook after a look, is on the way; `freed` is what it was at that
+    /// look.
+    pub(crate) fn pass(&self, webhook: WebhookId, ticket: i64, freed: u64) {
+        let mut state = self.lock();
+        if state.freed != freed {
+            return;
+        }
+        let passed = state.passed.entry(webhook).or_insert(ticket);
+        *passed = ticket.max(*passed);
     }
 
     /// A webhook is gone, and its lanes with it.
@@ -184,6 +238,7 @@ impl Leases {
         let mut state = self.lock();
         state.lanes.retain(|_, lease| lease.webhook != webhook);
         state.holds.remove(&webhook);
+        state.free(webhook);
     }
 
     /// Holds a webhook back.

@@ -5,10 +5,12 @@
 //! - [`claim`] takes lanes that are due: the claim is in memory ([`leases`]), so taking one costs no commit.
 //! - [`settle`] records results, those of many lanes in one commit.
 //! - [`shared`] answers a queue that several processes share.
-//! - [`recent`] keeps the events of the last commits, so that a fresh event goes out without being read back.
+//! - [`lines`] remembers what waits in lanes, [`recent`] keeps the events of the last commits, so that a fresh event goes out without being read back.
 
 mod claim;
+mod due;
 pub(crate) mod leases;
+pub(crate) mod lines;
 mod log;
 mod postgres;
 pub(crate) mod push;
@@ -32,9 +34,8 @@ use crate::{
     open::SqliteStore,
 };
 
-const NEXT_RETRY: &str = "select min(due_at) from lane where tried = 1 and due_at > $1";
-const NEXT_PROBE: &str =
-    "select min(held_until) from webhook where active = 1 and held_until > $1 and held_until < $2";
+const NEXT: &str = "select (select min(due_at) from lane where tried = 1 and due_at > $1) as retry, \
+     (select min(held_until) from webhook where active = 1 and held_until > $1 and held_until < 9223372036854775807) as probe";
 const REQUEUE: &str = "update lane set due_at = $2 where id = $1 and tried = 0";
 const STATS: &str = "select count(case when state = 'pending' then 1 end) as pending, \
      count(case when state = 'exhausted' then 1 end) as exhausted, \
@@ -90,7 +91,8 @@ impl DeliveryQueue for SqliteStore {
             })
         });
         let requeued = requeue.await;
-        self.leases.end(lane.as_str(), epoch);
+        // Its new ticket may have been seen while it was still held.
+        self.leases.put_back(lane.as_str(), epoch);
         requeued
     }
 
@@ -101,17 +103,9 @@ impl DeliveryQueue for SqliteStore {
 
     async fn next_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
         const DOING: &str = "looking for the next due lane";
-        let retry: Option<i64> = db::query_scalar(NEXT_RETRY)
-            .bind(now.millis())
-            .fetch_one(&self.readers)
-            .await
-            .doing(DOING)?;
-        let probe: Option<i64> = db::query_scalar(NEXT_PROBE)
-            .bind(now.millis())
-            .bind(i64::MAX)
-            .fetch_one(&self.readers)
-            .await
-            .doing(DOING)?;
+        let row = db::query(NEXT).bind(now.millis()).fetch_one(&self.readers).await.doing(DOING)?;
+        let retry: Option<i64> = row.try_get("retry").doing(DOING)?;
+        let probe: Option<i64> = row.try_get("probe").doing(DOING)?;
         let leased = match self.readers.kind() {
             Kind::Sqlite => None,
             Kind::Postgres => postgres::next_end(self, now).await?,

@@ -71,14 +71,14 @@ pub(super) async fn survey(
     Ok(survey)
 }
 
-/// Takes up to `most` due lanes of a webhook that nobody holds: their names and epochs, the longest due first.
+/// Takes up to `most` due lanes of a webhook that nobody holds: the longest due first.
 pub(super) async fn take(
     store: &SqliteStore,
     webhook: WebhookId,
     (tried, doubtful): (bool, bool),
     most: u32,
     taker: &Taker<'_>,
-) -> StoreResult<Vec<(String, u64)>> {
+) -> StoreResult<Vec<Taken>> {
     const DOING: &str = "claiming lanes";
     let rows = db::query(TAKE)
         .bind(webhook.to_string())
@@ -102,7 +102,7 @@ pub(super) async fn take(
     for (_, lane, epoch) in &taken {
         store.leases.put(lane, *epoch, webhook, (tried, doubtful), taker);
     }
-    Ok(taken.into_iter().map(|(_, lane, epoch)| (lane, epoch)).collect())
+    Ok(taken.into_iter().map(|(_, lane, epoch)| Taken { lane, webhook, epoch }).collect())
 }
 
 /// Takes those of some lanes that nobody holds.

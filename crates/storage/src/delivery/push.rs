@@ -10,6 +10,7 @@ use domain::{
     webhook::Webhook,
 };
 
+use super::lines::{Entry, Pushed};
 use crate::{
     db,
     error::{Doing as _, corrupt},
@@ -144,7 +145,14 @@ async fn deliver(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
         }
         query.execute(&mut unit.conn).await.doing(DOING)?;
     }
-    open(unit, &pushes).await
+    open(unit, &pushes).await?;
+    let stored = |push: Push| {
+        let event = push.event.draft.id;
+        let entry = Entry { delivery: DeliveryId::of(event, push.webhook), event };
+        Pushed { lane: push.lane, webhook: push.webhook, entry }
+    };
+    unit.committing.pushed.extend(pushes.into_iter().map(stored));
+    Ok(())
 }
 
 async fn open(unit: &mut Unit, pushes: &[Push]) -> StoreResult<()> {

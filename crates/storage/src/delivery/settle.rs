@@ -16,7 +16,7 @@ use crate::{
     writer::Unit,
 };
 use domain::{
-    Entropy, EventId, Timestamp, WebhookId,
+    DeliveryId, Entropy, EventId, Timestamp, WebhookId,
     delivery::{Attempt, DeliveryState, HealthChange, PauseReason},
     event::EventType,
     log::{AuditEntry, Severity},
@@ -66,6 +66,7 @@ struct Fitting {
 pub(crate) struct Step {
     pub(crate) lane: String,
     pub(crate) epoch: u64,
+    pub(crate) delivery: DeliveryId,
     pub(crate) settled: Settled,
     /// The delivery stays the head.
     pub(crate) stays: bool,
@@ -103,7 +104,8 @@ pub(crate) async fn settle(unit: &mut Unit, settlements: &[Settlement]) -> Store
         let settled = if done { Settled::Done } else { Settled::More };
         outcome.settled[one.place] = settled;
         let lane = settlement.lane.as_str().to_owned();
-        outcome.steps.push(Step { lane, epoch: settlement.epoch, settled, stays });
+        let (epoch, delivery) = (settlement.epoch, settlement.delivery);
+        outcome.steps.push(Step { lane, epoch, delivery, settled, stays });
     }
     Ok(outcome)
 }

@@ -238,7 +238,7 @@ async fn take_all(
     }
     let take = |one: &Chosen<'_>| {
         let epoch =
-            store.leases.take(one.lane, one.webhook, one.tried, one.doubtful, &asked.taker)?;
+            store.leases.take(one.lane, one.webhook, (one.tried, one.doubtful), &asked.taker)?;
         Some(Taken { lane: one.lane.to_owned(), webhook: one.webhook, epoch })
     };
     Ok(chosen.iter().filter_map(take).collect())

@@ -14,7 +14,7 @@ use super::{OpenError, PostgresOptions, SqliteStore, StoreOptions, key_fits};
 use crate::{
     crypt::Cipher,
     db::{Conn, DbError, Readers, postgres},
-    delivery::{leases::Leases, recent::Recent},
+    delivery::{leases::Leases, lines::Lines, recent::Recent},
     error::Doing as _,
     receivers::Receivers,
     writer::{CHANNEL, Unit, Writer},
@@ -46,12 +46,13 @@ pub(super) async fn open(
     let readers = postgres::Readers::open(connect, options.readers.max(1));
     let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
     let receivers = Arc::<Receivers>::default();
+    let lines = Arc::<Lines>::default();
     let name = format!("{:016x}", rand::rng().next_u64());
     let elsewhere = Arc::new(Notify::new());
     let listener =
         Listener::start(readers.pool().clone(), &place.schema, &name, &elsewhere, &receivers);
     let unit = Unit::new(conn, cipher.clone(), None, leases.clone(), 0).named(name);
-    let writer = Writer::start(unit, recent.clone(), receivers.clone())
+    let writer = Writer::start(unit, recent.clone(), receivers.clone(), lines.clone())
         .map_err(|source| OpenError::Io { path: database.clone().into(), source })?;
     Ok(SqliteStore {
         writer,
@@ -60,6 +61,7 @@ pub(super) async fn open(
         leases,
         recent,
         receivers,
+        lines,
         elsewhere,
         _listener: Some(Arc::new(listener)),
         _lock: None,

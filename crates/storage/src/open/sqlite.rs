@@ -16,7 +16,7 @@ use crate::{
         self, Conn, DbError, Readers,
         sqlite::{self, Connection},
     },
-    delivery::{leases::Leases, recent::Recent},
+    delivery::{leases::Leases, lines::Lines, recent::Recent},
     error::Doing as _,
     receivers::Receivers,
     writer::{Unit, Writer},
@@ -51,8 +51,9 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<SqliteS
     let readers = Readers::Sqlite(readers);
     let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
     let receivers = Arc::<Receivers>::default();
+    let lines = Arc::<Lines>::default();
     let unit = Unit::new(conn, cipher.clone(), Some(lock.clone()), leases.clone(), last_ticket);
-    let writer = Writer::start(unit, recent.clone(), receivers.clone())
+    let writer = Writer::start(unit, recent.clone(), receivers.clone(), lines.clone())
         .map_err(|source| OpenError::Io { path, source })?;
     Ok(SqliteStore {
         writer,
@@ -61,6 +62,7 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<SqliteS
         leases,
         recent,
         receivers,
+        lines,
         elsewhere: Arc::default(),
         _listener: None,
         _lock: Some(lock),

@@ -26,7 +26,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use self::task::{Outside, run};
 use crate::{
     db::Kind,
-    delivery::recent::Recent,
+    delivery::{lines::Lines, recent::Recent},
     error::{busy, unavailable},
     receivers::Receivers,
 };
@@ -134,13 +134,14 @@ impl Writer {
         unit: Unit,
         recent: Arc<Recent>,
         receivers: Arc<Receivers>,
+        lines: Arc<Lines>,
     ) -> std::io::Result<Self> {
         let (orders, waiting) = mpsc::channel(QUEUE_MAX);
         let (end, ended) = oneshot::channel();
         let commits = Arc::new(AtomicU64::new(0));
         let sizes = Arc::<Sizes>::default();
         let (counted, measured) = (commits.clone(), sizes.clone());
-        let outside = Outside { commits: counted, sizes: measured, recent, receivers };
+        let outside = Outside { commits: counted, sizes: measured, recent, receivers, lines };
         let kind = unit.conn.kind();
         let task = async move {
             run(unit, waiting, &outside).await;
@@ -242,7 +243,7 @@ mod tests {
         let cipher = Arc::new(Cipher::new(&MasterKey::from_bytes([7; 32])));
         let lock = Arc::new(tempfile::tempfile().unwrap());
         let unit = Unit::new(conn, cipher, Some(lock), Arc::default(), 0);
-        Writer::start(unit, Arc::default(), Arc::default()).unwrap()
+        Writer::start(unit, Arc::default(), Arc::default(), Arc::default()).unwrap()
     }
 
     #[tokio::test]

@@ -14,7 +14,8 @@ use super::{
     unit::{Committing, Unit},
 };
 use crate::{
-    delivery::{recent::Recent, settle},
+    db::Kind,
+    delivery::{lines::Lines, recent::Recent, settle},
     error::unavailable,
     ledger,
     receivers::Receivers,
@@ -26,6 +27,7 @@ pub(super) struct Outside {
     pub(super) sizes: Arc<Sizes>,
     pub(super) recent: Arc<Recent>,
     pub(super) receivers: Arc<Receivers>,
+    pub(super) lines: Arc<Lines>,
 }
 
 /// What waits, sorted.
@@ -140,11 +142,15 @@ fn refuse<T>(replies: Vec<Reply<T>>, error: &StoreError) {
 fn publish(unit: &mut Unit, committing: Committing, outside: &Outside) {
     outside.commits.fetch_add(1, Ordering::Relaxed);
     outside.recent.keep(committing.events);
+    if unit.conn.kind() == Kind::Sqlite {
+        outside.lines.stored(&committing.opened, committing.pushed);
+    }
     outside.recent.tell_opened(&committing.opened);
     if unit.webhooks.take_changed() {
         outside.receivers.forget();
     }
     for step in committing.steps {
+        outside.lines.settled(&step.lane, step.delivery, step.stays);
         let current = unit.leases.with(&step.lane, step.epoch, |lease| {
             if !step.stays {
                 lease.window.pop_front();
@@ -154,6 +160,8 @@ fn publish(unit: &mut Unit, committing: Committing, outside: &Outside) {
         if current.is_none() {
             // Its lease ended on the way: whoever took the lane since has read it as it was before.
             unit.leases.revoke(&step.lane);
+        } else if step.stays {
+            unit.leases.put_back(&step.lane, step.epoch);
         } else if step.settled == Settled::Done {
             unit.leases.end(&step.lane, step.epoch);
         }
@@ -209,11 +217,11 @@ async fn parts(
 async fn one_by_one(unit: &mut Unit, batch: &mut Batch, outside: &Outside) -> StoreResult<Results> {
     turn::begin(unit, outside).await?;
     for job in &mut batch.jobs {
-        let told = unit.committing.events.len();
+        let mark = unit.committing.mark();
         statement(unit, "savepoint job").await?;
         if !job.run(unit).await {
             roll_back(unit).await?;
-            unit.committing.events.truncate(told);
+            unit.committing.back_to(mark);
         }
         statement(unit, "release job").await?;
     }
@@ -236,12 +244,12 @@ async fn write(
     if units.is_empty() {
         return Ok(vec![]);
     }
-    let told = unit.committing.events.len();
+    let mark = unit.committing.mark();
     statement(unit, "savepoint job").await?;
     let all = ledger::apply(unit, units).await;
     if all.is_err() {
         roll_back(unit).await?;
-        unit.committing.events.truncate(told);
+        unit.committing.back_to(mark);
     }
     statement(unit, "release job").await?;
     match all {
@@ -266,12 +274,12 @@ async fn settle(
     if settlements.is_empty() {
         return Ok(Ok(vec![]));
     }
-    let told = unit.committing.events.len();
+    let mark = unit.committing.mark();
     statement(unit, "savepoint job").await?;
     let settled = settle::settle(unit, settlements).await;
     if settled.is_err() {
         roll_back(unit).await?;
-        unit.committing.events.truncate(told);
+        unit.committing.back_to(mark);
     }
     statement(unit, "release job").await?;
     Ok(settled.map(|outcome| {

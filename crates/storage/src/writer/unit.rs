@@ -11,7 +11,7 @@ use domain::{
 use crate::{
     crypt::Cipher,
     db::Conn,
-    delivery::{leases::Leases, settle::Step},
+    delivery::{leases::Leases, lines::Pushed, settle::Step},
     receivers::OfSessions,
 };
 
@@ -43,9 +43,33 @@ pub(crate) struct Unit {
 pub(crate) struct Committing {
     /// Events, with the size of their data.
     pub(crate) events: Vec<(Arc<Event>, usize)>,
+    /// Deliveries, in their order.
+    pub(crate) pushed: Vec<Pushed>,
     pub(super) steps: Vec<Step>,
-    /// Lanes in which nothing waited before. Also those of a part that was rolled back: they are hints.
+    /// Lanes in which nothing waited before.
     pub(crate) opened: Vec<LaneId>,
+}
+
+/// How far a transaction was.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    events: usize,
+    opened: usize,
+    pushed: usize,
+}
+
+impl Committing {
+    /// Where it is now.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { events: self.events.len(), opened: self.opened.len(), pushed: self.pushed.len() }
+    }
+
+    /// What came after a mark did not happen.
+    pub(super) fn back_to(&mut self, mark: Mark) {
+        self.events.truncate(mark.events);
+        self.opened.truncate(mark.opened);
+        self.pushed.truncate(mark.pushed);
+    }
 }
 
 impl Unit {
