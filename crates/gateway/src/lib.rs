@@ -113,6 +113,8 @@ pub struct Options {
     pub max_concurrent_sessions: u32,
     /// Sessions brought back at once after a start.
     pub restore_concurrency: usize,
+    /// How long the right to connect a session lasts without a renewal; renewed three times in it.
+    pub session_lease: Duration,
     /// Between two looks for sessions whose process died.
     pub takeover_interval: Duration,
     /// Sends.
@@ -140,6 +142,7 @@ impl Default for Options {
             node: "waypost".into(),
             max_concurrent_sessions: 0,
             restore_concurrency: 3,
+            session_lease: Duration::from_secs(60),
             takeover_interval: Duration::from_secs(10),
             sends: SendOptions::default(),
             bulk: BulkOptions::default(),

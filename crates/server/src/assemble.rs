@@ -22,6 +22,8 @@ use crate::{
 
 /// Between two looks of a worker for due lanes: commits happen in other processes and do not wake it.
 const WORKER_SWEEP: Duration = Duration::from_millis(500);
+/// Longest time between two looks for sessions whose process died.
+const TAKEOVER_MAX: Duration = Duration::from_secs(10);
 
 /// What runs, and what has to be closed at the end.
 pub struct House {
@@ -198,7 +200,8 @@ fn options(settings: &Settings) -> Options {
         node: node_name(&SystemEntropy),
         max_concurrent_sessions: settings.sessions.max_concurrent,
         restore_concurrency: settings.sessions.restore_concurrency,
-        takeover_interval: Options::default().takeover_interval,
+        session_lease: millis(settings.sessions.lease_ms),
+        takeover_interval: TAKEOVER_MAX.min(millis(settings.sessions.lease_ms / 6)),
         sends: sends(settings),
         bulk: BulkOptions {
             unfinished_max: settings.bulk.max_concurrent_batches,
@@ -229,8 +232,7 @@ fn options(settings: &Settings) -> Options {
             allowed_hosts: webhooks.allowed_hosts.clone(),
             secret_overlap: Duration::from_secs(webhooks.secret_overlap_hours * 3600),
             max_payload_bytes: webhooks.max_payload_bytes,
-            // A worker that hangs for a whole time-out must still hold its lane when the answer comes.
-            lease: millis(webhooks.timeout_ms.max(60_000) * 2 + 20_000),
+            lease: millis(webhooks.lease_ms),
             sweep_interval: if worker {
                 WORKER_SWEEP
             } else {

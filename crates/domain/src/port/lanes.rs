@@ -114,7 +114,7 @@ pub trait DeliveryQueue: Send + Sync + 'static {
 
     /// Returns when another process stored deliveries or may have; never on a ledger that one process has to itself.
     async fn elsewhere(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// The webhook as a worker needs it: settings, secrets and health as of the last commit; the time of its last

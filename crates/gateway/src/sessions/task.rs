@@ -59,7 +59,7 @@ impl Task {
             failures: 0,
             last_error: session.last_error.clone(),
         };
-        let lease = Lease::taken(inner.ports.clock.now());
+        let lease = Lease::taken(inner.ports.clock.now(), inner.options.session_lease);
         let inner = inner.clone();
         let id = session.id;
         Self {

@@ -1,6 +1,13 @@
 //! The deliveries of one claimed lane, one after another.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use domain::{
     Timestamp,
@@ -14,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Webhooks, dispatcher::WINDOW, outcome, request};
 use crate::egress::{Answer, EgressError};
 
-/// Between two tries to record a result.
+/// Between two tries to record a result, or to renew a lease.
 const RECORD_AGAIN: Duration = Duration::from_millis(200);
 /// Deliveries of one lane before it stands behind the others that wait.
 const TURN: usize = 256;
@@ -42,8 +49,8 @@ struct Tried {
 struct Run<'a> {
     webhooks: &'a Webhooks,
     claimed: ClaimedLane,
-    /// The end of the lease.
-    until: Timestamp,
+    /// The end of the lease, in milliseconds.
+    until: AtomicI64,
 }
 
 /// Sends what waits in a lane; gives it back at the end of its turn, so that the rest of it can be claimed again.
@@ -53,7 +60,7 @@ pub(super) async fn run(
     until: Timestamp,
     stopping: &CancellationToken,
 ) {
-    let mut run = Run { webhooks, claimed, until };
+    let mut run = Run { webhooks, claimed, until: AtomicI64::new(until.millis()) };
     if run.turn(stopping).await == Next::GiveBack {
         run.release().await;
     }
@@ -105,15 +112,37 @@ impl Run<'_> {
     }
 
     /// Renews a lease that is half gone; `false` when it is lost.
-    async fn keep_lease(&mut self) -> bool {
+    async fn keep_lease(&self) -> bool {
         let now = self.webhooks.ports.clock.now();
-        let lease = self.webhooks.options.lease;
-        if self.until.since(now) > lease / 2 {
-            return true;
+        self.until().since(now) > self.webhooks.options.lease / 2 || self.renew().await
+    }
+
+    fn until(&self) -> Timestamp {
+        Timestamp::from_millis(self.until.load(Ordering::Relaxed))
+    }
+
+    /// Tries to renew while the lease lives; `false` when it is lost.
+    async fn renew(&self) -> bool {
+        let (clock, queue) = (&self.webhooks.ports.clock, &self.webhooks.ports.queue);
+        loop {
+            let now = clock.now();
+            let until = now.plus(self.webhooks.options.lease);
+            match queue.renew(&self.claimed.lane, self.claimed.epoch, until).await {
+                Ok(renewed) => {
+                    self.until.store(until.millis(), Ordering::Relaxed);
+                    return renewed;
+                }
+                Err(error) => {
+                    tracing::warn!(webhook.id = %self.claimed.webhook, error = &error as &dyn std::error::Error,
+                        "the lease of a lane was not renewed");
+                    let again = now.plus(RECORD_AGAIN);
+                    if again >= self.until() {
+                        return false;
+                    }
+                    clock.sleep_until(again).await;
+                }
+            }
         }
-        self.until = now.plus(lease);
-        let queue = &self.webhooks.ports.queue;
-        matches!(queue.renew(&self.claimed.lane, self.claimed.epoch, self.until).await, Ok(true))
     }
 
     async fn deliver(&self, waiting: &[Delivery]) -> Next {
@@ -224,20 +253,25 @@ impl Run<'_> {
 
     /// Waits for a call, and for its place, without losing the lease meanwhile.
     async fn holding<T>(&self, wait: impl Future<Output = T>) -> Result<T, Next> {
-        let (clock, queue) = (&self.webhooks.ports.clock, &self.webhooks.ports.queue);
-        let lease = self.webhooks.options.lease;
+        let clock = &self.webhooks.ports.clock;
+        let half = self.webhooks.options.lease / 2;
         let mut wait = std::pin::pin!(wait);
         loop {
-            let renewal = clock.now().plus(lease / 2);
+            // Counted from what is left: the call may begin long after the last renewal.
+            let left = self.until().since(clock.now());
+            let renewal = clock.now().plus(left.saturating_sub(half).min(half));
             tokio::select! {
                 biased;
                 done = &mut wait => return Ok(done),
                 () = clock.sleep_until(renewal) => {}
             }
-            let until = clock.now().plus(lease);
-            let renewed = queue.renew(&self.claimed.lane, self.claimed.epoch, until).await;
-            if !matches!(renewed, Ok(true)) {
-                return Err(Next::LetGo);
+            // Beside the call: what it comes to while the ledger does not answer is worth waiting for.
+            tokio::select! {
+                biased;
+                done = &mut wait => return Ok(done),
+                renewed = self.renew() => if !renewed {
+                    return Err(Next::LetGo);
+                },
             }
         }
     }
@@ -298,7 +332,7 @@ impl Run<'_> {
                     let now = self.webhooks.ports.clock.now();
                     tracing::warn!(delivery.id = %settlement.delivery, error = &error as &dyn std::error::Error,
                         "a result was not recorded");
-                    if now >= self.until {
+                    if now >= self.until() {
                         return Settled::Lost;
                     }
                     self.webhooks.ports.clock.sleep_until(now.plus(RECORD_AGAIN)).await;

@@ -66,7 +66,8 @@ pub struct WebhookOptions {
     pub ssrf_protect: bool,
     /// Hosts exempt from that.
     pub allowed_hosts: Vec<String>,
-    /// How long a claim lasts without a renewal; more than the time-out.
+    /// How long a claim lasts without a renewal: a lane of a process that was killed stands still for so long. A call that
+    /// takes longer renews it meanwhile.
     pub lease: Duration,
     /// Longest time between two looks for due lanes.
     pub sweep_interval: Duration,
@@ -83,7 +84,7 @@ impl Default for WebhookOptions {
             max_payload_bytes: 1024 * 1024,
             ssrf_protect: true,
             allowed_hosts: vec![],
-            lease: Duration::from_secs(140),
+            lease: Duration::from_secs(30),
             sweep_interval: Duration::from_secs(5),
         }
     }

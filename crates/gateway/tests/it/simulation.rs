@@ -266,7 +266,6 @@ impl Simulation {
         let options = WebhookOptions {
             concurrency: draw(&mut dice, &[1, 2, 16]),
             sweep_interval: Duration::from_secs(60),
-            lease: Duration::from_secs(140),
             ..WebhookOptions::default()
         };
         let world = Arc::new(World { began, plans, seen: Mutex::default() });

@@ -103,6 +103,7 @@ pub struct Sessions {
     pub max_concurrent: u32,
     pub restore_concurrency: usize,
     pub device_name: String,
+    pub lease_ms: u64,
 }
 
 /// `[sends]`
@@ -160,6 +161,7 @@ pub struct Webhooks {
     pub outbox_retention_days: u64,
     pub failure_retention_days: u64,
     pub stall_limit_ms: u64,
+    pub lease_ms: u64,
     pub ssrf_protect: bool,
     pub allowed_hosts: Vec<String>,
 }
@@ -228,6 +230,7 @@ impl Settings {
             ));
         }
         range("sessions.restore_concurrency", self.sessions.restore_concurrency as u64, 1, 1000)?;
+        range("sessions.lease_ms", self.sessions.lease_ms, 1000, 600_000)?;
         range("sends.answer_limit_ms", self.sends.answer_limit_ms, 100, 120_000)?;
         range("sends.resend_limit_ms", self.sends.resend_limit_ms, 60_000, 7 * 86_400_000)?;
         range("sends.typing_max_ms", self.sends.typing_max_ms, 0, 60_000)?;
@@ -251,6 +254,7 @@ impl Settings {
             DAYS_MAX,
         )?;
         range("webhooks.stall_limit_ms", self.webhooks.stall_limit_ms, 1000, u32::MAX.into())?;
+        range("webhooks.lease_ms", self.webhooks.lease_ms, 1000, 600_000)?;
         range("live.clients_max", self.live.clients_max as u64, 0, 10_000)?;
         range("audit.retention_days", self.audit.retention_days, 1, DAYS_MAX)?;
         self.check_database()?;

@@ -9,11 +9,14 @@
 mod bulk;
 mod collector;
 mod commands;
+mod counting;
 mod crash;
 mod dice;
+mod redis;
 mod restart;
 mod safety;
 mod sandbox;
 mod sends;
 mod support;
+mod workers;
 mod wrong_input;

@@ -15,13 +15,15 @@ use domain::{
 };
 use serde_json::Value;
 use simulator::Network;
-use storage::{MasterKey, SqliteStore, StoreOptions};
+use storage::{MasterKey, PostgresOptions, SqliteStore, StoreOptions};
 use tempfile::TempDir;
 use tokio::time::Instant;
 use whatsapp::LinkedDevice;
 
 /// The admin key of every prepared house.
 pub const KEY: &str = "admin-key-of-the-tests";
+/// Opens the metrics.
+const METRICS_TOKEN: &str = "metrics-of-the-tests";
 /// 32 bytes, in hex.
 pub const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 /// Longest wait for a state; generous, since two cores share many tests.
@@ -39,12 +41,29 @@ pub fn waypost() -> Command {
 pub struct Prepared {
     pub dir: TempDir,
     pub network: Network,
+    /// The ledger is there, not in the folder.
+    postgres: Option<PostgresOptions>,
 }
 
 impl Prepared {
     pub async fn new() -> Self {
         let network = Network::start().await.unwrap();
-        Self { dir: tempfile::tempdir().unwrap(), network }
+        Self { dir: tempfile::tempdir().unwrap(), network, postgres: None }
+    }
+
+    /// On a new, empty PostgreSQL database.
+    pub async fn on_postgres() -> Self {
+        let url = url::Url::parse(&testkit::servers::postgres_database().await).unwrap();
+        let place = PostgresOptions {
+            host: url.host_str().unwrap().into(),
+            port: url.port().unwrap(),
+            username: url.username().into(),
+            password: url.password().map(str::to_owned),
+            database: url.path().trim_start_matches('/').into(),
+            schema: "public".into(),
+            tls: None,
+        };
+        Self { postgres: Some(place), ..Self::new().await }
     }
 
     pub fn data(&self) -> &Path {
@@ -53,7 +72,11 @@ impl Prepared {
 
     async fn store(&self) -> SqliteStore {
         let key = MasterKey::from_hex_or_base64(MASTER_KEY).unwrap();
-        SqliteStore::open(StoreOptions::new(self.data().join("waypost.sqlite"), key)).await.unwrap()
+        let options = match &self.postgres {
+            Some(place) => StoreOptions::postgres(place.clone(), key),
+            None => StoreOptions::new(self.data().join("waypost.sqlite"), key),
+        };
+        SqliteStore::open(options).await.unwrap()
     }
 
     /// Writes linked sessions into the ledger, as pairing would have left them; they come up at the next start.
@@ -84,12 +107,24 @@ impl Prepared {
     }
 
     pub fn start_with(&self, env: &[(&str, &str)]) -> Running {
+        self.run(self.data(), &["serve"], env)
+    }
+
+    /// Starts a worker of this ledger, with a folder of its own.
+    pub fn worker(&self, name: &str, env: &[(&str, &str)]) -> Running {
+        let data = self.data().join(name);
+        std::fs::create_dir_all(&data).unwrap();
+        self.run(&data, &["serve", "--role", "worker"], env)
+    }
+
+    fn run(&self, data: &Path, args: &[&str], env: &[(&str, &str)]) -> Running {
         let mut command = waypost();
         command
-            .arg("serve")
-            .current_dir(self.data())
+            .args(args)
+            .current_dir(data)
             .env("PORT", "0")
-            .env("WAYPOST_DATA_DIR", self.data())
+            .env("WAYPOST_DATA_DIR", data)
+            .env("METRICS_TOKEN", METRICS_TOKEN)
             .env("WAYPOST_MASTER_KEY", MASTER_KEY)
             .env("API_MASTER_KEY", KEY)
             .env("WAYPOST_WHATSAPP_URL", self.network.chat_url())
@@ -97,10 +132,19 @@ impl Prepared {
             .env("SSRF_ALLOWED_HOSTS", "127.0.0.1")
             .env("SIMULATE_TYPING", "false")
             .env("LOG_LEVEL", "warn");
+        if let Some(place) = &self.postgres {
+            command
+                .env("DATABASE_TYPE", "postgres")
+                .env("DATABASE_HOST", &place.host)
+                .env("DATABASE_PORT", place.port.to_string())
+                .env("DATABASE_USERNAME", &place.username)
+                .env("DATABASE_PASSWORD", place.password.as_deref().unwrap_or_default())
+                .env("DATABASE_NAME", &place.database);
+        }
         for (name, value) in env {
             command.env(name, value);
         }
-        Running::spawn(command, self.data().join("stderr.log"))
+        Running::spawn(command, data.join("stderr.log"))
     }
 }
 
@@ -152,8 +196,8 @@ impl Running {
             let Ok(line) = told.recv_timeout(LIMIT) else {
                 panic!("it did not start: {seen}{}", running.log());
             };
-            if let Some((_, base)) = line.split_once("listens on ") {
-                base.trim().clone_into(&mut running.base);
+            if let Some((_, base)) = line.split_once(" on http://") {
+                running.base = format!("http://{}", base.trim());
             }
             seen.push_str(&line);
             seen.push('\n');
@@ -274,6 +318,19 @@ impl Api {
             assert!(Instant::now() < deadline, "{path} never fitted: {body}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// A metric of the process: the sum over its labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let request = self.http.get(format!("{}/metrics", self.base)).bearer_auth(METRICS_TOKEN);
+        let text = request.send().await.unwrap().text().await.unwrap();
+        let rows = text.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+        });
+        let values: Vec<f64> =
+            rows.map(|row| row.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+        assert!(!values.is_empty(), "no {name} in {text}");
+        values.into_iter().sum()
     }
 
     pub async fn ready(&self, session: SessionId) -> Value {

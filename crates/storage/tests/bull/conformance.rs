@@ -1,15 +1,28 @@
-//! The shared queue over SQLite does what every queue of lanes does.
+//! The shared queue does what every queue of lanes does, whichever database is under it.
 
-use storage::{SqliteStore, StoreOptions};
-use tempfile::TempDir;
+mod sqlite {
+    use storage::{SqliteStore, StoreOptions};
+    use tempfile::TempDir;
 
-use crate::{server, shared::Shared};
+    use crate::{server, shared::Shared};
 
-async fn fresh() -> (Shared, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let options = StoreOptions::for_testing(folder.path().join("waypost.sqlite"));
-    let store = SqliteStore::open(options).await.unwrap();
-    (Shared::over(store, server::options()).await, folder)
+    async fn fresh() -> (Shared, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions::for_testing(folder.path().join("waypost.sqlite"));
+        let store = SqliteStore::open(options).await.unwrap();
+        (Shared::over(store, server::options()).await, folder)
+    }
+
+    testkit::lane_conformance!(super::fresh);
 }
 
-testkit::lane_conformance!(super::fresh);
+mod postgres {
+    use crate::{server, shared::Shared};
+
+    async fn fresh() -> (Shared, ()) {
+        let store = server::on_postgres(&server::postgres().await).await;
+        (Shared::over(store, server::options()).await, ())
+    }
+
+    testkit::lane_conformance!(super::fresh);
+}

@@ -1,4 +1,4 @@
-//! Where Redis is.
+//! Where Redis is, and PostgreSQL.
 
 use std::{
     net::TcpListener,
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use storage::RedisOptions;
+use storage::{MasterKey, PostgresOptions, RedisOptions, SqliteStore, StoreOptions};
 use tempfile::TempDir;
 
 /// A setting that `cargo xtask test` gives.
@@ -28,6 +28,26 @@ pub fn options_for(address: &str) -> RedisOptions {
 /// The server that all tests share.
 pub fn options() -> RedisOptions {
     options_for(&setting("WAYPOST_TEST_REDIS"))
+}
+
+/// A new, empty PostgreSQL database.
+pub async fn postgres() -> PostgresOptions {
+    let url = url::Url::parse(&testkit::servers::postgres_database().await).unwrap();
+    PostgresOptions {
+        host: url.host_str().unwrap().into(),
+        port: url.port().unwrap_or(5432),
+        username: url.username().into(),
+        password: url.password().map(str::to_owned),
+        database: url.path().trim_start_matches('/').into(),
+        schema: "public".into(),
+        tls: None,
+    }
+}
+
+/// The ledger in it.
+pub async fn on_postgres(place: &PostgresOptions) -> SqliteStore {
+    let options = StoreOptions::postgres(place.clone(), MasterKey::from_bytes([7; 32]));
+    SqliteStore::open(StoreOptions { readers: 4, ..options }).await.unwrap()
 }
 
 /// A connection of somebody else.

@@ -11,13 +11,14 @@ use domain::{
     webhook::Webhook,
 };
 use proptest::{prelude::*, test_runner::Config};
+use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use storage::{MasterKey, OpenError, PostgresOptions, SqliteStore, StoreOptions};
 use testkit::{START, build, conformance::model};
 
 use crate::support::{self, append};
 
 /// Where the tests' server keeps a new, empty database.
-async fn place() -> PostgresOptions {
+pub async fn place() -> PostgresOptions {
     let url = url::Url::parse(&testkit::servers::postgres_database().await).unwrap();
     PostgresOptions {
         host: url.host_str().unwrap().into(),
@@ -30,10 +31,21 @@ async fn place() -> PostgresOptions {
     }
 }
 
-async fn open(place: &PostgresOptions) -> SqliteStore {
+pub async fn open(place: &PostgresOptions) -> SqliteStore {
     let mut options = StoreOptions::postgres(place.clone(), MasterKey::from_bytes([7; 32]));
     options.readers = 4;
     SqliteStore::open(options).await.unwrap()
+}
+
+/// A connection of somebody who does not go through the store.
+pub async fn raw(place: &PostgresOptions) -> PgConnection {
+    let options = PgConnectOptions::new_without_pgpass()
+        .host(&place.host)
+        .port(place.port)
+        .username(&place.username)
+        .database(&place.database)
+        .options([("search_path", &place.schema)]);
+    options.connect().await.unwrap()
 }
 
 async fn fresh() -> (SqliteStore, ()) {
@@ -43,6 +55,14 @@ async fn fresh() -> (SqliteStore, ()) {
 mod conformance {
     testkit::store_conformance!(super::super::fresh);
 }
+
+async fn with_session() -> (SqliteStore, domain::SessionId, ()) {
+    let (store, ()) = fresh().await;
+    let session = support::session(&store, 1).await;
+    (store, session, ())
+}
+
+testkit::shared_ledger_conformance!(super::with_session);
 
 proptest! {
     #![proptest_config(Config { cases: 12, ..Config::default() })]
@@ -217,9 +237,7 @@ async fn connections_that_break_are_made_anew() {
     let place = place().await;
     let (store, other) = (open(&place).await, open(&place).await);
     let session = support::session(&store, 1).await;
-    let url =
-        format!("postgres://{}@{}:{}/{}", place.username, place.host, place.port, place.database);
-    let mut admin = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    let mut admin = raw(&place).await;
     let end = "select pg_terminate_backend(pid) from pg_stat_activity \
                where datname = current_database() and pid <> pg_backend_pid()";
     sqlx::query(end).execute(&mut admin).await.unwrap();

@@ -1,31 +1,56 @@
-//! Every statement in the sources is one that SQLite understands.
+//! Every statement in the sources is one that its database understands, SQLite, PostgreSQL or both.
 
 use std::path::{Path, PathBuf};
 
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqlSafeStr as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqlSafeStr as _};
 
-use crate::support::{database, open, raw};
+use crate::{
+    postgres,
+    support::{database, open, raw},
+};
 
-/// The texts of a source file that are whole statements.
-fn statements(source: &str) -> Vec<String> {
+/// One of the databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Database {
+    Sqlite,
+    Postgres,
+}
+
+/// The texts of a source file that are whole statements of a database.
+fn statements(source: &str, of: Database) -> Vec<String> {
     let verbs = ["select ", "insert into ", "update ", "delete from ", "with "];
     literals(source)
         .into_iter()
+        .filter(|(only, text)| only.or_else(|| only_of(text)).is_none_or(|only| only == of))
+        .map(|(_, text)| text)
         .filter(|text| verbs.iter().any(|verb| text.starts_with(verb)))
         .collect()
 }
 
-/// The string literals of a source file, as the compiler reads them. Enough for sources without raw strings and
-/// without a quote as a character.
-fn literals(source: &str) -> Vec<String> {
+/// The database whose own functions a statement calls.
+fn only_of(statement: &str) -> Option<Database> {
+    statement.contains("pg_").then_some(Database::Postgres)
+}
+
+/// The string literals of a source file, as the compiler reads them, each with the database it is for if it stands in a
+/// field of `db::Two`. Enough for sources without raw strings and without a quote as a character.
+fn literals(source: &str) -> Vec<(Option<Database>, String)> {
     let mut found = Vec::new();
+    let mut field = None;
     for line in joined(source).lines() {
         let code = line.trim_start();
         if code.starts_with("//") {
             continue;
         }
+        for (name, database) in [("sqlite:", Database::Sqlite), ("postgres:", Database::Postgres)] {
+            field = if code.starts_with(name) { Some(database) } else { field };
+        }
         // Between quotes: every second part.
-        found.extend(code.split('"').skip(1).step_by(2).map(str::to_owned));
+        let texts: Vec<_> = code.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+        if !texts.is_empty() {
+            let only = field.take();
+            found.extend(texts.into_iter().map(|text| (only, text)));
+        }
     }
     found
 }
@@ -45,6 +70,24 @@ fn joined(source: &str) -> String {
     text
 }
 
+/// Every statement of a database in the sources, with its file. A file named after a database is about that alone.
+fn all(of: Database) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let other = match of {
+        Database::Sqlite => "postgres.rs",
+        Database::Postgres => "sqlite.rs",
+    };
+    files.retain(|file| !file.ends_with(other));
+    let mut found = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        found.extend(statements(text, of).into_iter().map(|sql| (file.clone(), sql)));
+    }
+    found
+}
+
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -61,20 +104,61 @@ async fn every_statement_prepares() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let mut conn = raw(&database(&folder)).await;
-    let mut files = Vec::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
-    let mut count = 0;
-    for file in files {
-        let source = std::fs::read_to_string(&file).unwrap();
-        for sql in statements(&source) {
-            let prepared = (&mut conn).prepare(AssertSqlSafe(sql.clone()).into_sql_str()).await;
-            assert!(prepared.is_ok(), "{}: {sql}: {:?}", file.display(), prepared.err());
-            count += 1;
-        }
+    let all = all(Database::Sqlite);
+    for (file, sql) in &all {
+        let prepared = (&mut conn).prepare(AssertSqlSafe(sql.clone()).into_sql_str()).await;
+        assert!(prepared.is_ok(), "{}: {sql}: {:?}", file.display(), prepared.err());
     }
-    assert!(count >= 50, "the search finds only {count} statements");
+    assert!(all.len() >= 150, "the search finds only {} statements", all.len());
     conn.close().await.unwrap();
     drop(store);
+}
+
+#[tokio::test]
+async fn every_statement_prepares_on_postgres() {
+    let place = postgres::place().await;
+    let store = postgres::open(&place).await;
+    let mut conn = postgres::raw(&place).await;
+    let all = all(Database::Postgres);
+    let mut wrong = Vec::new();
+    for (file, sql) in &all {
+        if let Err(error) = prepare(&mut conn, sql).await {
+            wrong.push(format!("{}: {sql}: {error}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(all.len() >= 150, "the search finds only {} statements", all.len());
+    assert!(prepare(&mut conn, "select 1 from session where $1 is null or id = $1").await.is_ok());
+    assert!(prepare(&mut conn, "select nothing from session where $1 is null").await.is_err());
+    assert!(prepare(&mut conn, "select 1 from session where id = $1 and $1 > 7").await.is_err());
+    conn.close().await.unwrap();
+    store.close().await;
+}
+
+/// Has PostgreSQL prepare a statement. It finds the types of parameters by itself, but for those that are compared with
+/// nothing first; the store says of each whether it is a text or a number, so one of the two has to fit.
+async fn prepare(conn: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
+    let mut untyped: Vec<usize> = Vec::new();
+    let mut guess = 0;
+    loop {
+        let mut types = vec!["unknown"; untyped.iter().copied().max().unwrap_or(0)];
+        for (place, number) in untyped.iter().enumerate() {
+            types[number - 1] = if guess >> place & 1 == 0 { "text" } else { "bigint" };
+        }
+        let types = Some(types.join(", ")).filter(|types| !types.is_empty());
+        let types = types.map(|types| format!("({types})")).unwrap_or_default();
+        let text = format!("prepare a_statement {types} as {sql}");
+        let Err(error) = sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *conn).await else {
+            sqlx::raw_sql("deallocate a_statement").execute(conn).await?;
+            return Ok(());
+        };
+        let message = error.as_database_error().map_or("", |error| error.message());
+        match message.strip_prefix("could not determine data type of parameter $") {
+            Some(number) => untyped.push(number.parse().unwrap()),
+            None if guess + 1 < 1 << untyped.len() => guess += 1,
+            None => return Err(error),
+        }
+    }
 }
 
 #[tokio::test]
@@ -84,7 +168,7 @@ async fn a_statement_that_is_wrong_is_noticed() {
     let mut conn = raw(&database(&folder)).await;
     let source =
         "const A: &str =\n    \"select id, \\\n     nothing from session\";\n// \"select\"\n";
-    let found = statements(source);
+    let found = statements(source, Database::Sqlite);
     assert_eq!(found, ["select id, nothing from session"]);
     let sql = AssertSqlSafe(found[0].clone()).into_sql_str();
     assert!((&mut conn).prepare(sql).await.is_err());
@@ -92,7 +176,7 @@ async fn a_statement_that_is_wrong_is_noticed() {
 }
 
 /// Reads of whole tables that are meant: lists, counts and what is done once at a start.
-const WHOLE_TABLES: [&str; 18] = [
+const WHOLE_TABLES: [&str; 19] = [
     "select * from api_key order by position desc",
     "select id, name, status",
     "select * from webhook where ($1 is null",
@@ -112,6 +196,8 @@ const WHOLE_TABLES: [&str; 18] = [
     "select id, health from webhook where health <> '{}'",
     "select id, health, policy from webhook where active = 1",
     "select id, pruned_sequence from session",
+    // The look for sessions whose process died, every few seconds; they are few.
+    "select id from session where wanted = 1",
     // Metrics, once per scrape.
     "select webhook.id, webhook.session_id, webhook.active, webhook.last_triggered_at, count(*)",
 ];
@@ -122,14 +208,8 @@ async fn statements_use_an_index() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let mut conn = raw(&database(&folder)).await;
-    let mut files = Vec::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     let (mut checked, mut found) = (0, Vec::new());
-    let source = |file: &PathBuf| {
-        let text = std::fs::read_to_string(file).unwrap();
-        text.split("#[cfg(test)]").next().unwrap().to_owned()
-    };
-    for sql in files.iter().flat_map(|file| statements(&source(file))) {
+    for (_, sql) in all(Database::Sqlite) {
         // Conditions are added to these; unfinished on purpose.
         if WHOLE_TABLES.iter().any(|whole| sql.starts_with(whole)) || sql.ends_with(" from message")
         {
@@ -161,19 +241,15 @@ async fn the_new_indexes_are_used() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let mut conn = raw(&database(&folder)).await;
-    let mut files = Vec::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     let mut used = std::collections::BTreeSet::new();
-    for file in files {
-        for sql in statements(&std::fs::read_to_string(file).unwrap()) {
-            let explain = format!("explain query plan {sql}");
-            let plan: Vec<(i64, i64, i64, String)> =
-                sqlx::query_as(AssertSqlSafe(explain)).fetch_all(&mut conn).await.unwrap();
-            used.extend(
-                plan.into_iter()
-                    .flat_map(|(.., step)| step.split(' ').map(str::to_owned).collect::<Vec<_>>()),
-            );
-        }
+    for (_, sql) in all(Database::Sqlite) {
+        let explain = format!("explain query plan {sql}");
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(AssertSqlSafe(explain)).fetch_all(&mut conn).await.unwrap();
+        used.extend(
+            plan.into_iter()
+                .flat_map(|(.., step)| step.split(' ').map(str::to_owned).collect::<Vec<_>>()),
+        );
     }
     for index in [
         "message_unsettled",
