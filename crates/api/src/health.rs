@@ -40,20 +40,37 @@ struct HealthBody {
     warnings: Option<Vec<Warning>>,
 }
 
-/// Events are stored for a webhook but not delivered.
+/// Events are stored for a webhook but not delivered, or the queue's server is gone.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = HealthWarning)]
 struct Warning {
-    /// `DELIVERY_STALLED`
+    /// `DELIVERY_STALLED` or `QUEUE_DOWN`
     code: &'static str,
     message: String,
-    webhook_id: String,
-    session_id: String,
-    /// Deliveries that wait.
-    pending: u64,
-    /// How long the oldest waits.
+    /// Of a webhook that stalls.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_id: Option<String>,
+    /// Its session.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<String>,
+    /// Deliveries of it that wait.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<u64>,
+    /// How long the oldest waits, or how long the server is gone.
     seconds: u64,
+}
+
+/// Without the reason: it may name addresses, and stands in the log.
+fn queue_down(state: &AppState) -> Option<Warning> {
+    let server = state.gateway.health.queue().filter(|server| !server.up)?;
+    let message = "Redis does not answer: deliveries go on from the ledger".to_owned();
+    let seconds = now().since(server.since).as_secs();
+    let (webhook_id, session_id, pending) = (None, None, None);
+    Some(Warning { code: "QUEUE_DOWN", message, webhook_id, session_id, pending, seconds })
 }
 
 async fn warnings(state: &AppState, key: &ApiKey) -> Option<Vec<Warning>> {
@@ -62,14 +79,18 @@ async fn warnings(state: &AppState, key: &ApiKey) -> Option<Vec<Warning>> {
     let warning = |one: Stalled| Warning {
         code: "DELIVERY_STALLED",
         message: format!("{} deliveries wait and none gets through", one.lag.pending),
-        webhook_id: one.lag.webhook.to_string(),
-        session_id: one.lag.session.to_string(),
-        pending: one.lag.pending,
+        webhook_id: Some(one.lag.webhook.to_string()),
+        session_id: Some(one.lag.session.to_string()),
+        pending: Some(one.lag.pending),
         seconds: one.waits.as_secs(),
     };
     // Whether the ledger answers is told by readiness.
     let stalled = stalled.ok()?;
-    let warnings: Vec<Warning> = stalled.into_iter().take(WARNINGS_MAX).map(warning).collect();
+    let warnings: Vec<Warning> = queue_down(state)
+        .into_iter()
+        .chain(stalled.into_iter().map(warning))
+        .take(WARNINGS_MAX)
+        .collect();
     Some(warnings).filter(|warnings| !warnings.is_empty())
 }
 
@@ -102,6 +123,10 @@ struct Details {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     data_database: Option<Part>,
+    /// Redis, only where it is used. While it is down the process works: deliveries go on from the ledger.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<Part>,
     /// Only while the process stops.
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,9 +178,11 @@ async fn live() -> Json<Live> {
     security(()),
 )]
 async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Ready>) {
+    let queue = state.gateway.health.queue();
     let databases = |status| Details {
         main_database: Some(Part { status }),
         data_database: Some(Part { status }),
+        queue: queue.map(|server| Part { status: if server.up { "up" } else { "down" } }),
         shutdown: None,
     };
     let (status, word, details) = match state.gateway.health.ready().await {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::port::Ledger;
+use domain::port::{DeliveryQueue, Ledger, QueueServer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Ports, Supervisor};
@@ -25,12 +25,19 @@ pub enum Readiness {
 #[derive(Clone)]
 pub struct Health {
     ledger: Arc<dyn Ledger>,
+    queue: Arc<dyn DeliveryQueue>,
     stopping: CancellationToken,
 }
 
 impl Health {
     pub(crate) fn build(ports: &Ports, supervisor: &Supervisor) -> Self {
-        Self { ledger: ports.ledger.clone(), stopping: supervisor.stopping() }
+        let (ledger, queue) = (ports.ledger.clone(), ports.queue.clone());
+        Self { ledger, queue, stopping: supervisor.stopping() }
+    }
+
+    /// The server that hands lanes out, where there is one. While it is down deliveries go on from the ledger.
+    pub fn queue(&self) -> Option<QueueServer> {
+        self.queue.server()
     }
 
     /// Asks the ledger, within a limit.

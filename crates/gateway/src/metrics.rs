@@ -316,6 +316,10 @@ impl Metrics {
         }
         let help = "Deliveries given up since the start.";
         text.one("waypost_deliveries_exhausted_total", "counter", help, read(&counts.exhausted));
+        if let Some(server) = self.queue.server() {
+            let help = "Whether lanes are claimed through Redis; otherwise from the ledger.";
+            text.one("waypost_queue_redis_up", "gauge", help, f64::from(u8::from(server.up)));
+        }
         let writer = self.log.writer();
         let name = "waypost_ledger_commit_jobs";
         text.family(name, "histogram", "Jobs that shared one commit.");

@@ -1,6 +1,8 @@
 //! Structured logs. What is logged is decided where it happens; nothing there holds message text, secrets or full
 //! phone numbers.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::config::LogFormat;
@@ -21,7 +23,10 @@ pub fn init(level: &str, format: LogFormat) {
             .with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
             .try_init(),
         LogFormat::Text => {
-            registry.with(fmt::layer().with_target(true).with_writer(std::io::stderr)).try_init()
+            // Colours are for people: in a file their codes are in the way.
+            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let layer = fmt::layer().with_ansi(colours).with_writer(std::io::stderr);
+            registry.with(layer).try_init()
         }
     };
 }

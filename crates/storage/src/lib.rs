@@ -41,7 +41,7 @@ mod template;
 mod webhook;
 mod writer;
 
-pub use bull::{BullQueue, InvalidRedisOptions, RedisOptions, RedisStatus};
+pub use bull::{BullQueue, InvalidRedisOptions, RedisOptions};
 pub use crypt::{InvalidMasterKey, MasterKey};
 pub use folder::FolderMedia;
 pub use keyfile::KeyFileError;

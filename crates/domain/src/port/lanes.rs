@@ -72,6 +72,17 @@ pub struct QueueStats {
     pub oldest_pending: Option<Timestamp>,
 }
 
+/// A server beside the ledger that hands lanes out, and how it stands with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueServer {
+    /// Lanes are claimed through it; otherwise from the ledger.
+    pub up: bool,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why it is down.
+    pub reason: Option<String>,
+}
+
 /// The queue of lanes. Pushing is [`Ledger::write`](super::Ledger::write): a delivery exists from the commit of its
 /// event on.
 #[async_trait]
@@ -123,6 +134,11 @@ pub trait DeliveryQueue: Send + Sync + 'static {
 
     /// What is waiting.
     async fn stats(&self) -> StoreResult<QueueStats>;
+
+    /// The server that hands lanes out; `None` where the ledger does.
+    fn server(&self) -> Option<QueueServer> {
+        None
+    }
 }
 
 /// A lane that waits for a worker.

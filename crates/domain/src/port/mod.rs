@@ -24,8 +24,8 @@ pub use engine::{
 };
 pub use keys::{DeviceKeys, KeyChange, KeyEntry};
 pub use lanes::{
-    DeliveryQueue, LaneLedger, Offer, OpenedListener, QueueStats, Settled, Settlement, Verdict,
-    WaitingLane,
+    DeliveryQueue, LaneLedger, Offer, OpenedListener, QueueServer, QueueStats, Settled, Settlement,
+    Verdict, WaitingLane,
 };
 pub use ledger::{Ledger, MessageChange, NewMessage, SessionPatch, Unsettled, Write, WriteOutcome};
 pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};

@@ -8,6 +8,7 @@ use std::{
 };
 
 use domain::SessionId;
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -75,6 +76,20 @@ impl Crew {
         self.house.worker(NAMES[number], &self.env())
     }
 
+    /// Waits until both workers know whether Redis is there.
+    async fn know_redis(&self, up: bool) {
+        for worker in &self.workers {
+            let queue = if up { "up" } else { "down" };
+            let knows = |body: &Value| {
+                assert_eq!(body["status"], "ok", "it works either way");
+                body["details"]["queue"]["status"] == queue
+            };
+            worker.api().until("/health/ready", knows).await;
+            let metric = worker.api().metric("waypost_queue_redis_up").await;
+            assert_eq!(metric, if up { 1.0 } else { 0.0 });
+        }
+    }
+
     async fn pause(&mut self, least: u64, most: u64) {
         tokio::time::sleep(Duration::from_millis(self.dice.between(least, most))).await;
     }
@@ -89,6 +104,11 @@ impl Crew {
         let next = self.worker(number);
         self.workers.insert(number, next);
     }
+}
+
+async fn warned_of_redis(gateway: &Api) {
+    let health = gateway.until("/health", |body| body.get("warnings").is_some()).await;
+    assert_eq!(health["warnings"][0]["code"], "QUEUE_DOWN", "{health}");
 }
 
 async fn delivered(worker: &Api) -> f64 {
@@ -155,10 +175,11 @@ async fn two_workers_killed_in_turn_and_a_redis_that_forgets_lose_nothing() {
     crew.redis.flush_all();
     crew.replace(0).await;
     crew.redis.stop();
-    crew.pause(1200, 1800).await;
+    crew.know_redis(false).await;
+    warned_of_redis(&gateway.api()).await;
     crew.replace(1).await;
     crew.redis.run();
-    crew.pause(300, 900).await;
+    crew.know_redis(true).await;
     gateway.kill();
     crew.kills += 1;
     gateway = crew.gateway();

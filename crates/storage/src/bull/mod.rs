@@ -36,15 +36,14 @@ use domain::{
     Clock, Timestamp, WebhookId,
     delivery::{ClaimedLane, Delivery, LaneId},
     port::{
-        DeliveryQueue, LaneLedger, QueueStats, Settled, Settlement, StoreResult, Verdict,
-        WaitingLane,
+        DeliveryQueue, LaneLedger, QueueServer, QueueStats, Settled, Settlement, StoreResult,
+        Verdict, WaitingLane,
     },
     webhook::Webhook,
 };
 use rand::RngExt as _;
 
 pub use options::{InvalidRedisOptions, RedisOptions};
-pub use status::RedisStatus;
 
 use claim::Ask;
 use crowd::Crowd;
@@ -133,7 +132,7 @@ impl BullQueue {
     }
 
     /// How it stands with Redis.
-    pub fn status(&self) -> RedisStatus {
+    pub fn status(&self) -> QueueServer {
         self.inner.standing.status()
     }
 }
@@ -262,6 +261,10 @@ impl DeliveryQueue for BullQueue {
 
     async fn stats(&self) -> StoreResult<QueueStats> {
         self.inner.ledger.stats().await
+    }
+
+    fn server(&self) -> Option<QueueServer> {
+        Some(self.status())
     }
 }
 

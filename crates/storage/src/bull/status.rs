@@ -2,24 +2,13 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use domain::Timestamp;
+use domain::{Timestamp, port::QueueServer};
 
 use super::link::{Gone, Link};
 
-/// How it stands with Redis.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RedisStatus {
-    /// Lanes are claimed through Redis; otherwise from the ledger.
-    pub up: bool,
-    /// Since when.
-    pub since: Timestamp,
-    /// Why it is down.
-    pub reason: Option<String>,
-}
-
 struct State {
     link: Option<Arc<Link>>,
-    status: RedisStatus,
+    status: QueueServer,
 }
 
 /// The state, shared by all calls.
@@ -28,16 +17,16 @@ pub(super) struct Standing(RwLock<State>);
 impl Standing {
     pub(super) fn down(now: Timestamp, gone: Gone) -> Self {
         tracing::warn!(reason = gone.0, "Redis does not answer: lanes are claimed from the ledger");
-        let status = RedisStatus { up: false, since: now, reason: Some(gone.0) };
+        let status = QueueServer { up: false, since: now, reason: Some(gone.0) };
         Self(RwLock::new(State { link: None, status }))
     }
 
     pub(super) fn up(now: Timestamp, link: Link) -> Self {
-        let status = RedisStatus { up: true, since: now, reason: None };
+        let status = QueueServer { up: true, since: now, reason: None };
         Self(RwLock::new(State { link: Some(Arc::new(link)), status }))
     }
 
-    pub(super) fn status(&self) -> RedisStatus {
+    pub(super) fn status(&self) -> QueueServer {
         self.0.read().unwrap_or_else(PoisonError::into_inner).status.clone()
     }
 
@@ -54,7 +43,7 @@ impl Standing {
         }
         tracing::warn!(reason = gone.0, "Redis is gone: lanes are claimed from the ledger");
         state.link = None;
-        state.status = RedisStatus { up: false, since: now, reason: Some(gone.0.clone()) };
+        state.status = QueueServer { up: false, since: now, reason: Some(gone.0.clone()) };
     }
 
     /// Redis is still gone, for this reason.
@@ -69,6 +58,6 @@ impl Standing {
         let gone = now.since(state.status.since);
         tracing::info!(seconds = gone.as_secs(), "Redis is back: lanes are claimed through it");
         state.link = Some(link);
-        state.status = RedisStatus { up: true, since: now, reason: None };
+        state.status = QueueServer { up: true, since: now, reason: None };
     }
 }
