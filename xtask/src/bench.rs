@@ -21,7 +21,8 @@ pub enum Bench {
         /// One JSON object per line
         #[arg(long)]
         json: bool,
-        /// Only these: rate, backlog, latency, isolation
+        /// Only these: rate, backlog, latency, isolation; for the other ledgers with their names, as in `postgres.rate`,
+        /// `redis.rate`, `redis.sqlite.rate`, or all of one: `postgres`. PostgreSQL and Redis are started as needed
         only: Vec<String>,
     },
     /// How late the messages of 200 batches on 200 sessions go out, and the memory that takes
@@ -32,15 +33,22 @@ pub enum Bench {
     },
 }
 
-/// Runs a benchmark on the release build, on request beside PostgreSQL and Redis.
+/// Runs a benchmark on the release build, beside PostgreSQL and Redis where it needs them or on request. These are always
+/// our own, durable as in earnest: what the environment names may keep its data in memory alone.
 pub fn run(bench: Bench, with_servers: bool) -> anyhow::Result<()> {
+    let with_servers = with_servers || needs_servers(&bench);
     let mut command = command(bench);
     if !with_servers {
         return must(command);
     }
-    let servers = Servers::start()?;
+    let servers = Servers::start_durable()?;
     servers.hand_to(&mut command);
     must(command)
+}
+
+fn needs_servers(bench: &Bench) -> bool {
+    let served = |name: &String| ["postgres", "redis"].iter().any(|server| name.contains(server));
+    matches!(bench, Bench::Deliver { only, .. } if only.is_empty() || only.iter().any(served))
 }
 
 fn command(bench: Bench) -> Command {

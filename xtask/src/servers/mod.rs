@@ -16,6 +16,7 @@ use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
 use guarded::Guarded;
+use postgres::Durability;
 
 use crate::run::{self, Tool};
 
@@ -56,11 +57,21 @@ impl Servers {
         if VARIABLES.iter().all(|name| std::env::var_os(name).is_some()) {
             return Ok(Self { variables: vec![], running: vec![], _folder: None });
         }
+        Self::start_own(Durability::None)
+    }
+
+    /// Starts servers for measurements, whatever the environment names: PostgreSQL keeps what it confirms.
+    pub fn start_durable() -> anyhow::Result<Self> {
+        Self::start_own(Durability::Full)
+    }
+
+    fn start_own(durability: Durability) -> anyhow::Result<Self> {
         run::install(&TOOLS)?;
         let folder = folder()?;
         let owner = postgres::Owner::of(folder.path())?;
         let certificate = certificate::make(&folder.path().join("certificate"))?;
-        let (database, postgres) = postgres::start(folder.path(), &owner, &certificate)?;
+        let (database, postgres) =
+            postgres::start(folder.path(), &owner, &certificate, durability)?;
         let (plain, redis) = redis::start(folder.path())?;
         let (secure, redis_tls) = redis::start_with_tls(folder.path(), &certificate)?;
         let authority = certificate.authority.display().to_string();

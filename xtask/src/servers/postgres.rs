@@ -28,6 +28,24 @@ pub fn programs() -> Option<PathBuf> {
         .or_else(|| works(&["initdb", "--version"]).then(PathBuf::new))
 }
 
+/// What a confirmed commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of processes: tests kill those, never the machine.
+    None,
+    /// The loss of power.
+    Full,
+}
+
+impl Durability {
+    fn word(self) -> &'static str {
+        match self {
+            Self::None => "off",
+            Self::Full => "on",
+        }
+    }
+}
+
 /// As whom the server runs: it refuses to be root.
 pub struct Owner {
     switch: bool,
@@ -64,6 +82,7 @@ pub fn start(
     base: &Path,
     owner: &Owner,
     certificate: &Certificate,
+    durability: Durability,
 ) -> anyhow::Result<(String, Guarded)> {
     let programs = programs().context("PostgreSQL's programs are not installed")?;
     let folder = base.join("postgres");
@@ -82,9 +101,8 @@ pub fn start(
         "listen_addresses=127.0.0.1".to_owned(),
         "unix_socket_directories=".to_owned(),
         format!("max_connections={CONNECTIONS_MAX}"),
-        // Tests kill processes, never the machine.
-        "fsync=off".to_owned(),
-        "full_page_writes=off".to_owned(),
+        format!("fsync={}", durability.word()),
+        format!("full_page_writes={}", durability.word()),
         "ssl=on".to_owned(),
         format!("ssl_cert_file={}", chain.display()),
         format!("ssl_key_file={}", key.display()),

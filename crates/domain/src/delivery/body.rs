@@ -104,7 +104,7 @@ pub struct Batch {
 /// Puts as many deliveries of a lane, from the first on, into one body as fit into `most` bytes. `None` when that is one
 /// alone: it goes out as it is then.
 pub fn batch(deliveries: &[Delivery], most: usize) -> Option<Batch> {
-    let first = deliveries.first()?;
+    let [first, _, ..] = deliveries else { return None };
     let (mut bodies, mut bytes) = (Vec::new(), 512);
     for delivery in deliveries {
         let one = body(&delivery.event, delivery.id, most);

@@ -1,12 +1,13 @@
 //! Deliveries: how many per second, how soon after the commit, and what dead receivers do to the others.
 //!
-//! Everything is in one process: the ledger on a file with full durability, the dispatcher, the HTTP client, and a
-//! receiver that reads each call and answers 200. Message, event, delivery and attempt rows are written.
+//! Everything but the database servers is in one process: the ledger with full durability, the dispatcher, the HTTP
+//! client, and a receiver that reads each call and answers 200. Message, event, delivery and attempt rows are written.
 //!
 //! `cargo xtask bench deliver [--json] [name …]`
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up should stop at once")]
 
+mod ground;
 #[path = "../parts/real.rs"]
 mod real;
 mod receiver;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use ground::Backend;
 use report::Report;
 use stage::Stage;
 
@@ -26,48 +28,90 @@ const CHATS: u32 = 200;
 const RUNS: usize = 3;
 /// Events of a run that measures the rate.
 const EVENTS: u32 = 30_000;
+/// The same where each takes longer.
+const EVENTS_BESIDE_SERVERS: u32 = 10_000;
 const BACKLOG: u32 = 100_000;
+
+/// What is measured when nothing is named.
+const FIGURES: [&str; 8] = [
+    "sqlite.rate",
+    "sqlite.backlog",
+    "sqlite.latency",
+    "postgres.rate",
+    "postgres.latency",
+    "redis.rate",
+    "redis.sqlite.rate",
+    "isolation",
+];
+/// What is measured by its name alone.
+const PARTS: [&str; 1] = ["sqlite.commit"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let json = arguments.iter().any(|argument| argument == "--json");
+    let report = Report { json: arguments.iter().any(|argument| argument == "--json") };
     let named: Vec<&String> =
         arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
-    let wanted = |name: &str| named.is_empty() || named.iter().any(|one| *one == name);
-    let report = Report { json };
-    if wanted("rate") {
-        report.tell("deliver.sqlite.rate", "1/s", &repeat(|| in_runtime(rate())));
+    for name in &named {
+        assert!(FIGURES.iter().chain(&PARTS).any(|figure| means(name, figure)), "what is {name}?");
     }
-    if named.iter().any(|one| *one == "commit") {
-        let values: Vec<f64> = repeat(|| in_runtime(commits()));
-        report.tell("deliver.sqlite.commit_rate", "1/s", &values);
-    }
-    if wanted("backlog") {
-        let runs: Vec<(f64, f64)> = (0..RUNS).map(|_| in_runtime(backlog())).collect();
-        report.tell(
-            "deliver.sqlite.backlog_rate",
-            "1/s",
-            &runs.iter().map(|run| run.0).collect::<Vec<_>>(),
-        );
-        report.tell(
-            "deliver.sqlite.backlog_memory",
-            "MiB",
-            &runs.iter().map(|run| run.1).collect::<Vec<_>>(),
-        );
-    }
-    if wanted("latency") {
-        let runs: Vec<Vec<f64>> = (0..RUNS).map(|_| in_runtime(latency())).collect();
-        for (name, part) in [("p50", 0.5), ("p99", 0.99)] {
-            let values: Vec<f64> = runs.iter().map(|run| report::quantile(run, part)).collect();
-            report.tell(&format!("deliver.sqlite.latency_{name}"), "ms", &values);
+    for figure in FIGURES {
+        if named.is_empty() || named.iter().any(|name| means(name, figure)) {
+            measure(figure, &report);
         }
     }
-    if wanted("isolation") {
-        let runs: Vec<(f64, f64)> = (0..RUNS).map(|_| in_runtime(isolation())).collect();
-        let column = |pick: fn(&(f64, f64)) -> f64| runs.iter().map(pick).collect::<Vec<_>>();
-        report.tell("deliver.isolation.all_healthy_p99", "ms", &column(|run| run.0));
-        report.tell("deliver.isolation.half_dead_p99", "ms", &column(|run| run.1));
-        report.tell("deliver.isolation.growth", "x", &column(|run| run.1 / run.0));
+    for part in PARTS {
+        if named.iter().any(|name| means(name, part)) {
+            measure(part, &report);
+        }
+    }
+}
+
+/// A name means a figure, all figures of a ledger, or without a ledger that of SQLite; `deliver.` may stand before it.
+fn means(name: &str, figure: &str) -> bool {
+    let name = name.strip_prefix("deliver.").unwrap_or(name);
+    let of_ledger = figure.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+    of_ledger || name.starts_with(figure) || figure.strip_prefix("sqlite.") == Some(name)
+}
+
+fn measure(figure: &str, report: &Report) {
+    let (ledger, what) = figure.rsplit_once('.').unwrap_or(("", figure));
+    let (backend, events) = match ledger {
+        "postgres" => (Backend::Postgres, EVENTS_BESIDE_SERVERS),
+        "redis" => (Backend::Redis, EVENTS_BESIDE_SERVERS),
+        "redis.sqlite" => (Backend::RedisOnSqlite, EVENTS_BESIDE_SERVERS),
+        _ => (Backend::Sqlite, EVENTS),
+    };
+    let name = |what: &str| format!("deliver.{ledger}.{what}");
+    match what {
+        "rate" => {
+            report.tell(&name("rate"), "1/s", &repeat(|| in_runtime(rate(backend, events))));
+        }
+        "commit" => report.tell(
+            &name("commit_rate"),
+            "1/s",
+            &repeat(|| in_runtime(commits(backend, events))),
+        ),
+        "backlog" => {
+            let runs: Vec<(f64, f64)> = (0..RUNS).map(|_| in_runtime(backlog(backend))).collect();
+            let column = |pick: fn(&(f64, f64)) -> f64| runs.iter().map(pick).collect::<Vec<_>>();
+            report.tell(&name("backlog_rate"), "1/s", &column(|run| run.0));
+            report.tell(&name("backlog_memory"), "MiB", &column(|run| run.1));
+        }
+        "latency" => {
+            let runs: Vec<Vec<f64>> = (0..RUNS).map(|_| in_runtime(latency(backend))).collect();
+            for (part, place) in [("p50", 0.5), ("p99", 0.99)] {
+                let values: Vec<f64> =
+                    runs.iter().map(|run| report::quantile(run, place)).collect();
+                report.tell(&name(&format!("latency_{part}")), "ms", &values);
+            }
+        }
+        _ => {
+            let runs: Vec<(f64, f64)> = (0..RUNS).map(|_| in_runtime(isolation())).collect();
+            let column = |pick: fn(&(f64, f64)) -> f64| runs.iter().map(pick).collect::<Vec<_>>();
+            report.tell("deliver.isolation.all_healthy_p99", "ms", &column(|run| run.0));
+            report.tell("deliver.isolation.half_dead_p99", "ms", &column(|run| run.1));
+            report.tell("deliver.isolation.growth", "x", &column(|run| run.1 / run.0));
+        }
     }
 }
 
@@ -85,32 +129,32 @@ fn in_runtime<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// From the first commit to the last recorded 2xx, while events keep coming as fast as they are taken.
-async fn rate() -> f64 {
-    let stage = Stage::new(SESSIONS).await;
+async fn rate(backend: Backend, events: u32) -> f64 {
+    let stage = Stage::new(backend, SESSIONS).await;
     stage.webhooks_for_all().await;
     let began = Instant::now();
-    stage.produce(EVENTS, CHATS).await;
-    stage.drained(u64::from(EVENTS)).await;
-    let rate = f64::from(EVENTS) / began.elapsed().as_secs_f64();
+    stage.produce(events, CHATS).await;
+    stage.drained(u64::from(events)).await;
+    let rate = f64::from(events) / began.elapsed().as_secs_f64();
     stage.close().await;
     rate
 }
 
 /// Events stored per second while nothing is delivered.
-async fn commits() -> f64 {
-    let stage = Stage::new(SESSIONS).await;
+async fn commits(backend: Backend, events: u32) -> f64 {
+    let stage = Stage::new(backend, SESSIONS).await;
     stage.webhooks_for_all().await;
     stage.pause_all(true).await;
     let began = Instant::now();
-    stage.produce(EVENTS, CHATS).await;
-    let rate = f64::from(EVENTS) / began.elapsed().as_secs_f64();
+    stage.produce(events, CHATS).await;
+    let rate = f64::from(events) / began.elapsed().as_secs_f64();
     stage.close().await;
     rate
 }
 
 /// A backlog that built up during a pause; the rate, and how much memory the drain took at most.
-async fn backlog() -> (f64, f64) {
-    let stage = Stage::new(SESSIONS).await;
+async fn backlog(backend: Backend) -> (f64, f64) {
+    let stage = Stage::new(backend, SESSIONS).await;
     stage.webhooks_for_all().await;
     stage.pause_all(true).await;
     stage.produce(BACKLOG, CHATS).await;
@@ -123,9 +167,9 @@ async fn backlog() -> (f64, f64) {
 }
 
 /// Milliseconds from the answer of the commit to the arrival of the call, at 200 events per second.
-async fn latency() -> Vec<f64> {
+async fn latency(backend: Backend) -> Vec<f64> {
     const COUNT: u32 = 2000;
-    let stage = Stage::new(SESSIONS).await;
+    let stage = Stage::new(backend, SESSIONS).await;
     stage.webhooks_for_all().await;
     stage.produce(2000, CHATS).await;
     stage.drained(2000).await;
@@ -139,7 +183,7 @@ async fn isolation() -> (f64, f64) {
     const HOOKS: u32 = 40;
     let mut p99 = [0.0, 0.0];
     for (place, dead) in [(0, false), (1, true)] {
-        let stage = Stage::new(HOOKS).await;
+        let stage = Stage::new(Backend::Sqlite, HOOKS).await;
         stage.mixed_webhooks(dead).await;
         // From the first moment on: the dead are found out while it is measured.
         let waits = stage.paced(6000, Duration::from_micros(2500), 4).await;

@@ -14,11 +14,12 @@ use domain::{
     webhook::Webhook,
 };
 use gateway::{Audit, Ports, Supervisor, WebhookOptions, Webhooks};
-use storage::{FolderMedia, SqliteStore, StoreOptions};
+use storage::{FolderMedia, SqliteStore};
 use testkit::{FakeWhatsApp, build};
 use tokio::time::Instant;
 
 use crate::{
+    ground::{Backend, Ground},
     real::{RealClock, RealEntropy, resident_mib},
     receiver::{Manner, Receiver},
 };
@@ -32,19 +33,20 @@ const BODY_BYTES: usize = 700;
 
 pub struct Stage {
     store: SqliteStore,
+    ground: Ground,
     webhooks: Webhooks,
     supervisor: Supervisor,
     sessions: Vec<SessionId>,
     receiver: Receiver,
     hooks: Mutex<Vec<Webhook>>,
-    _folder: tempfile::TempDir,
 }
 
 impl Stage {
-    pub async fn new(sessions: u32) -> Arc<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let options = StoreOptions::for_testing(folder.path().join("waypost.sqlite"));
-        let store = SqliteStore::open(options).await.unwrap();
+    pub async fn new(backend: Backend, sessions: u32) -> Arc<Self> {
+        let options =
+            WebhookOptions { allowed_hosts: vec!["127.0.0.1".into()], ..WebhookOptions::default() };
+        let ground = Ground::open(backend, options.lease).await;
+        let store = ground.store.clone();
         let shared = Arc::new(store.clone());
         let ports = Ports {
             clock: Arc::new(RealClock),
@@ -54,7 +56,7 @@ impl Stage {
             messages: shared.clone(),
             webhooks: shared.clone(),
             api_keys: shared.clone(),
-            queue: shared.clone(),
+            queue: ground.queue(),
             log: shared.clone(),
             batches: shared.clone(),
             device_keys: shared.clone(),
@@ -63,16 +65,16 @@ impl Stage {
             idempotency: shared.clone(),
             pacing: shared.clone(),
             media_records: shared,
-            media_files: Arc::new(FolderMedia::open(&folder.path().join("media")).unwrap()),
+            media_files: Arc::new(FolderMedia::open(&ground.folder.path().join("media")).unwrap()),
             whatsapp: Arc::new(FakeWhatsApp::default()),
         };
         let supervisor = Supervisor::new();
-        let options =
-            WebhookOptions { allowed_hosts: vec!["127.0.0.1".into()], ..WebhookOptions::default() };
-        let webhooks = {
-            let audit = Audit::build(&ports, &supervisor);
-            Webhooks::build(options, &ports, &audit, &supervisor).unwrap()
-        };
+        let audit = Audit::build(&ports, &supervisor);
+        let webhooks = Webhooks::build(options, &ports, &audit, &supervisor).unwrap();
+        if let Some(queue) = &ground.shared {
+            let webhooks = webhooks.clone();
+            queue.watch(Arc::new(move || webhooks.wake()));
+        }
         let mut ids = Vec::new();
         for number in 1..=sessions {
             let session = build::session(number);
@@ -81,15 +83,7 @@ impl Stage {
         }
         let receiver = Receiver::start(Manner::Healthy).await;
         let hooks = Mutex::default();
-        Arc::new(Self {
-            store,
-            webhooks,
-            supervisor,
-            sessions: ids,
-            receiver,
-            hooks,
-            _folder: folder,
-        })
+        Arc::new(Self { store, ground, webhooks, supervisor, sessions: ids, receiver, hooks })
     }
 
     async fn hook(&self, number: u32, session: SessionId, url: String) {
@@ -241,13 +235,19 @@ impl Stage {
         if std::env::var_os("WAYPOST_BENCH_VERBOSE").is_some() {
             eprintln!("{} commits", self.store.commits());
         }
-        self.supervisor.shutdown(Duration::from_secs(5)).await;
-        self.store.close().await;
+        self.end(Duration::from_secs(5)).await;
     }
 
     /// Ends without waiting for receivers that hang.
     pub async fn abandon(&self) {
-        self.supervisor.shutdown(Duration::from_millis(10)).await;
+        self.end(Duration::from_millis(10)).await;
+    }
+
+    async fn end(&self, limit: Duration) {
+        self.supervisor.shutdown(limit).await;
+        if let Some(queue) = &self.ground.shared {
+            queue.close();
+        }
         self.store.close().await;
     }
 }
