@@ -146,7 +146,7 @@ mod tests {
         let lane = one.lane.clone();
         lines.stored(&[], vec![one.clone()]);
         assert_eq!(lines.head(lane.as_str(), 8), None, "something may wait before it");
-        lines.stored(&[lane.clone()], vec![one.clone(), two.clone()]);
+        lines.stored(std::slice::from_ref(&lane), vec![one.clone(), two.clone()]);
         lines.stored(&[], vec![three.clone()]);
         let all = vec![one.entry, two.entry, three.entry];
         assert_eq!(lines.head(lane.as_str(), 8), Some(all.clone()));
@@ -166,7 +166,7 @@ mod tests {
         let one = pushed(1);
         let lane = one.lane.clone();
         let many = vec![one.clone(); ENTRIES_MAX + 1];
-        lines.stored(&[lane.clone()], many);
+        lines.stored(std::slice::from_ref(&lane), many);
         assert_eq!(lines.lock().entries, ENTRIES_MAX);
         lines.forget(one.webhook);
         let state = lines.lock();
