@@ -32,7 +32,8 @@ async fn given_up(house: &House, session: SessionId, id: &BatchId) {
     let mut left = GIVEN_UP;
     until("an item that is given up", async || {
         if !left.is_zero() {
-            let step = left.min(Duration::from_secs(60));
+            // Shorter than the time in which a session has to renew its lease.
+            let step = left.min(Duration::from_secs(15));
             house.advance(step);
             left -= step;
         }

@@ -7,7 +7,7 @@ use domain::port::{
 use futures::future::join_all;
 use testkit::build;
 
-use crate::support::{self, append, database, open, tamper};
+use crate::support::{self, append, database, open, raw, tamper};
 
 const WRITERS: u32 = 500;
 
@@ -97,16 +97,27 @@ async fn a_lost_transaction_is_told_to_all_and_the_ledger_goes_on() {
         vec![KeyChange::Put { namespace: "session", key: key.into(), value, expires_at: 0 }]
     };
     let keys = |changes| domain::port::DeviceKeys::apply(&store, session, changes);
+    // Somebody else has the file: the writer waits with a first job, and the others become one transaction behind it.
+    let mut other = raw(&database(&folder)).await;
+    sqlx::query("begin immediate").execute(&mut other).await.unwrap();
     let before = store.commits();
-    let (one, full, two) = tokio::join!(keys(put("one")), keys(put("full")), keys(put("two")));
+    let crowd = async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let free = async {
+            sqlx::query("rollback").execute(&mut other).await.unwrap();
+        };
+        tokio::join!(keys(put("one")), keys(put("full")), keys(put("two")), free)
+    };
+    let (first, (one, full, two, ())) = tokio::join!(append(&store, build::session_event(1, session)), crowd);
+    first.unwrap();
     for result in [one, full, two] {
         assert_eq!(result.unwrap_err().kind, StoreErrorKind::Unavailable);
     }
-    assert_eq!(store.commits(), before, "nothing was committed");
+    assert_eq!(store.commits(), before + 1, "the first alone was committed");
     let list = domain::port::DeviceKeys::list(&store, session, "session", "");
     assert!(list.await.unwrap().is_empty());
     keys(put("one")).await.unwrap();
-    assert_eq!(append(&store, build::session_event(1, session)).await.unwrap().sequence, 1);
+    assert_eq!(append(&store, build::session_event(2, session)).await.unwrap().sequence, 2);
 }
 
 #[tokio::test]
