@@ -20,6 +20,10 @@ use crate::{
     config::ConfigError,
 };
 
+/// A third of the work for a delivery is to allocate and free.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Bad usage or configuration (BSD's `EX_USAGE`, as clap's neighbours use it).
 const EXIT_USAGE: u8 = 64;
 

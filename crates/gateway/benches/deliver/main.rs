@@ -23,6 +23,10 @@ use ground::Backend;
 use report::Report;
 use stage::Stage;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SESSIONS: u32 = 10;
 const CHATS: u32 = 200;
 const RUNS: usize = 3;
@@ -187,6 +191,18 @@ async fn isolation() -> (f64, f64) {
         stage.mixed_webhooks(dead).await;
         // From the first moment on: the dead are found out while it is measured.
         let waits = stage.paced(6000, Duration::from_micros(2500), 4).await;
+        if std::env::var_os("WAYPOST_BENCH_VERBOSE").is_some() {
+            for (second, some) in waits.chunks(200).enumerate() {
+                let at = |part| report::quantile(some, part);
+                eprintln!(
+                    "dead {dead} second {second:>2}: p50 {:.2} p90 {:.2} p99 {:.2} most {:.2} ms",
+                    at(0.5),
+                    at(0.9),
+                    at(0.99),
+                    at(1.0)
+                );
+            }
+        }
         p99[place] = report::quantile(&waits, 0.99);
         stage.abandon().await;
     }

@@ -3,7 +3,7 @@
 //! It wakes on a signal, when a lane run ends, when the next lane is due, and at least once a sweep: a lost signal costs
 //! latency, never a delivery.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use domain::{
     Timestamp,
@@ -17,6 +17,8 @@ use crate::{Policy, Supervisor};
 
 /// Deliveries of a lane that are read at once.
 pub(super) const WINDOW: u32 = 8;
+/// After a look that found something the next comes at the latest so soon.
+const SOON: Duration = Duration::from_millis(20);
 
 struct Dispatcher {
     webhooks: Webhooks,
@@ -48,7 +50,9 @@ impl Dispatcher {
         while !stopping.is_cancelled() {
             let now = self.webhooks.ports.clock.now();
             match self.claim(now).await {
-                Ok(()) => {
+                // What was taken comes back soon, and with it the next look: nobody has to be asked when that is.
+                Ok(taken) if taken > 0 => self.rest(Some(now.plus(SOON))).await,
+                Ok(_) => {
                     let next = self.webhooks.ports.queue.next_due(now).await.ok().flatten();
                     self.rest(next).await;
                 }
@@ -64,17 +68,19 @@ impl Dispatcher {
         }
     }
 
-    async fn claim(&self, now: Timestamp) -> Result<(), StoreError> {
+    /// How many it took.
+    async fn claim(&self, now: Timestamp) -> Result<usize, StoreError> {
         let free = u32::try_from(self.lanes.available_permits()).unwrap_or(u32::MAX);
         if free == 0 {
-            return Ok(());
+            return Ok(0);
         }
         let until = now.plus(self.webhooks.options.lease);
         let lanes = self.webhooks.ports.queue.claim(&self.name, free, WINDOW, now, until).await?;
+        let taken = lanes.len();
         for lane in lanes {
             self.launch(lane, until);
         }
-        Ok(())
+        Ok(taken)
     }
 
     fn launch(&self, claimed: ClaimedLane, until: Timestamp) {
