@@ -212,6 +212,8 @@ impl House {
             sends,
             shutdown_limit: Duration::from_millis(200),
             takeover_interval: Duration::from_secs(100_000_000),
+            // The clock leaps here: a session must not lose its lease to that.
+            session_lease: Duration::from_secs(100_000_000),
             ..Options::default()
         };
         change(&mut options);
