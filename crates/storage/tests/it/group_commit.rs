@@ -108,7 +108,8 @@ async fn a_lost_transaction_is_told_to_all_and_the_ledger_goes_on() {
         };
         tokio::join!(keys(put("one")), keys(put("full")), keys(put("two")), free)
     };
-    let (first, (one, full, two, ())) = tokio::join!(append(&store, build::session_event(1, session)), crowd);
+    let (first, (one, full, two, ())) =
+        tokio::join!(append(&store, build::session_event(1, session)), crowd);
     first.unwrap();
     for result in [one, full, two] {
         assert_eq!(result.unwrap_err().kind, StoreErrorKind::Unavailable);
