@@ -20,7 +20,7 @@ use crate::{
     config::ConfigError,
 };
 
-/// A third of the work for a delivery is to allocate and free.
+/// A good part of the work for a delivery is to allocate and free, on several threads at once.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
