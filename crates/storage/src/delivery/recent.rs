@@ -9,7 +9,7 @@ use std::{
 use domain::{EventId, delivery::LaneId, event::Event, port::OpenedListener};
 
 /// Most bytes of event data that are kept; the oldest go first. What is gone is read from the database.
-const BYTES_MAX: usize = 16 * 1024 * 1024;
+const BYTES_MAX: usize = 6 * 1024 * 1024;
 /// What an event takes besides its data, about.
 const EVENT_BYTES: usize = 600;
 
