@@ -8,6 +8,7 @@ use std::{
 
 use rusqlite::{
     CachedStatement, OpenFlags,
+    config::DbConfig,
     types::{ToSql, ToSqlOutput, ValueRef},
 };
 use tokio::sync::Semaphore;
@@ -56,6 +57,8 @@ impl Connection {
 
     fn with(conn: rusqlite::Connection) -> Result<Self, DbError> {
         conn.pragma_update(None, "foreign_keys", true)?;
+        // A plan that depends on a bound value (a `limit`, for instance) is thrown away at each new value; ours do not.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         Ok(Self(conn))
     }
