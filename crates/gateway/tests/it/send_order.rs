@@ -86,9 +86,11 @@ async fn a_full_chat_refuses_and_loses_nothing() {
     let done = futures::future::join_all(sends).await;
     let refused = done.iter().filter(|done| matches!(done, Err(SendError::Busy))).count();
     let sent = done.iter().filter(|done| done.is_ok()).count();
-    assert_eq!((sent, refused), (256, 44));
-    let order: Vec<String> = (0..256).map(|number| number.to_string()).collect();
-    assert_eq!(bodies(&house), order);
+    // A place may become free while the crowd is still coming in.
+    assert!(sent >= 256 && refused > 0 && sent + refused == 300, "{sent} sent, {refused} refused");
+    let order: Vec<u32> = bodies(&house).iter().map(|body| body.parse().unwrap()).collect();
+    assert_eq!(order.len(), sent);
+    assert!(order.is_sorted() && order.starts_with(&(0..256).collect::<Vec<_>>()), "{order:?}");
     house.gateway.messages.send(session, text(1, "again"), None).await.unwrap();
 }
 
