@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up should stop at once")]
 
+#[path = "../parts/place.rs"]
+mod place;
+
 mod conformance;
 mod faults;
 mod house;

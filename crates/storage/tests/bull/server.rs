@@ -32,16 +32,7 @@ pub fn options() -> RedisOptions {
 
 /// A new, empty PostgreSQL database.
 pub async fn postgres() -> PostgresOptions {
-    let url = url::Url::parse(&testkit::servers::postgres_database().await).unwrap();
-    PostgresOptions {
-        host: url.host_str().unwrap().into(),
-        port: url.port().unwrap_or(5432),
-        username: url.username().into(),
-        password: url.password().map(str::to_owned),
-        database: url.path().trim_start_matches('/').into(),
-        schema: "public".into(),
-        tls: None,
-    }
+    crate::place::place("public").await
 }
 
 /// The ledger in it.

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up should stop at once")]
 
+#[path = "../parts/place.rs"]
+mod place;
+
 mod conformance;
 mod crash;
 mod device_keys;

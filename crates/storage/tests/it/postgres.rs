@@ -19,16 +19,7 @@ use crate::support::{self, append};
 
 /// Where the tests' server keeps a new, empty database.
 pub async fn place() -> PostgresOptions {
-    let url = url::Url::parse(&testkit::servers::postgres_database().await).unwrap();
-    PostgresOptions {
-        host: url.host_str().unwrap().into(),
-        port: url.port().unwrap_or(5432),
-        username: url.username().into(),
-        password: url.password().map(str::to_owned),
-        database: url.path().trim_start_matches('/').into(),
-        schema: "waypost".into(),
-        tls: None,
-    }
+    crate::place::place("waypost").await
 }
 
 pub async fn open(place: &PostgresOptions) -> SqliteStore {
