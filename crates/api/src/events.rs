@@ -12,7 +12,7 @@ use axum::{
 use domain::{
     EventId, SessionId,
     api_key::{ApiKey, Role},
-    event::EventType,
+    event::{EventData, EventType},
     log::LoggedEvent,
 };
 use gateway::live::{LiveError, LiveFilter, Missed, News, Reader};
@@ -61,7 +61,7 @@ struct EventBody {
     /// Its place in the log of all sessions.
     cursor: String,
     #[schema(value_type = Object)]
-    data: serde_json::Value,
+    data: EventData,
 }
 
 impl From<&LoggedEvent> for EventBody {

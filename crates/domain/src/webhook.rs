@@ -248,7 +248,7 @@ pub(crate) mod tests {
             occurred_at: Timestamp::default(),
             chat: chat.map(|chat| chat.parse().unwrap()),
             idempotency_key: "k".into(),
-            data: json!({}),
+            data: json!({}).into(),
         }
     }
 

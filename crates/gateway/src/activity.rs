@@ -119,7 +119,7 @@ impl ObservedLedger {
         let stored = |at| Activity { stored: Some(at), ..Activity::default() };
         self.activities.note(draft.session, stored);
         let severity = match draft.kind {
-            EventType::SessionStatus if draft.data["status"] == "ready" => Severity::Info,
+            EventType::SessionStatus if draft.data.value()["status"] == "ready" => Severity::Info,
             EventType::SessionDisconnected => Severity::Warn,
             // What happens to webhooks by itself is written down by the ledger.
             _ => return,
@@ -130,7 +130,7 @@ impl ObservedLedger {
         };
         let mut entry = self.audit.entry(&action, severity);
         entry.session = Some(draft.session);
-        entry.metadata = draft.data.clone();
+        entry.metadata = draft.data.value();
         self.audit.note(entry);
     }
 }

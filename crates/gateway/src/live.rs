@@ -135,7 +135,7 @@ struct Ring {
 
 fn size(event: &LoggedEvent) -> usize {
     // A rough measure is enough to bound memory.
-    event.event.draft.data.to_string().len() + 512
+    event.event.draft.data.text().len() + 512
 }
 
 impl Ring {

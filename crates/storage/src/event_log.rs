@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use domain::{
     ChatId, EventId, SessionId, Timestamp,
-    event::{Event, EventDraft, EventType},
+    event::{Event, EventData, EventDraft, EventType},
     log::{LogBounds, LoggedEvent, PruneLimits, Pruned, PrunedSession},
     port::{EventLog, StoreResult},
 };
@@ -62,7 +62,7 @@ pub(crate) fn read_event(row: &Row, doing: &'static str) -> StoreResult<Event> {
         occurred_at: Timestamp::from_millis(number("event_at")?),
         chat: chat.map(|chat| chat.parse::<ChatId>().map_err(|_| bad())).transpose()?,
         idempotency_key: text("idempotency_key")?,
-        data: serde_json::from_str(&text("data")?).map_err(|_| bad())?,
+        data: EventData::from_stored(text("data")?).map_err(|_| bad())?,
     };
     Ok(Event { draft, sequence: u64::try_from(number("sequence")?).map_err(|_| bad())? })
 }

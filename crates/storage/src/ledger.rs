@@ -1,5 +1,7 @@
 //! Changes, events and deliveries in one transaction.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use domain::{
     Timestamp,
@@ -81,11 +83,7 @@ pub(crate) async fn apply(
     for of_unit in applied {
         let mut answers = Vec::with_capacity(of_unit.len());
         for (done, count) in of_unit {
-            let events: Option<Vec<Event>> = recorded
-                .by_ref()
-                .take(count)
-                .map(|event| event.map(|event| Event::clone(&event)))
-                .collect();
+            let events: Option<Vec<Arc<Event>>> = recorded.by_ref().take(count).collect();
             answers.push(match (done, events) {
                 (Applied::Unchanged, _) | (Applied::Alone, None) => WriteOutcome::Unchanged,
                 (_, Some(events)) => WriteOutcome::Applied(events),
@@ -112,9 +110,7 @@ pub(crate) async fn record_all(unit: &mut Unit, drafts: Vec<EventDraft>) -> Stor
 async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(Applied, Vec<EventDraft>)> {
     let events = match write {
         Write::Append { event } => return Ok((Applied::Alone, vec![event.as_ref().clone()])),
-        Write::InsertMessage { message, events } => {
-            message::insert(unit, message.as_ref().clone(), events.clone()).await?
-        }
+        Write::InsertMessage { message, events } => message::insert(unit, message, events).await?,
         Write::ChangeMessage { session, wa_id, change, hold_until, events } => {
             let change = change.as_ref().clone();
             message::change(unit, *session, wa_id, change, *hold_until, events.clone()).await?

@@ -183,7 +183,7 @@ pub fn event(number: u32, session: SessionId, chat: &ChatId) -> EventDraft {
         occurred_at: Timestamp::from_millis(START.millis() + i64::from(number)),
         chat: Some(chat.clone()),
         idempotency_key: format!("msg_{session}_{number}"),
-        data: json!({ "sessionId": session.to_string(), "id": number.to_string(), "chatId": chat.as_str() }),
+        data: json!({ "sessionId": session.to_string(), "id": number.to_string(), "chatId": chat.as_str() }).into(),
     }
 }
 
@@ -192,7 +192,7 @@ pub fn session_event(number: u32, session: SessionId) -> EventDraft {
     EventDraft {
         kind: EventType::SessionStatus,
         chat: None,
-        data: json!({ "sessionId": session.to_string(), "status": "ready" }),
+        data: json!({ "sessionId": session.to_string(), "status": "ready" }).into(),
         ..event(number, session, &chat(1))
     }
 }

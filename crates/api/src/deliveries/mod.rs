@@ -7,7 +7,7 @@ use axum::{Json, extract::State};
 use domain::{
     ChatId, DeliveryId, Timestamp, WebhookId,
     delivery::{Attempt, DeliveryState},
-    event::EventType,
+    event::{EventData, EventType},
     log::{DeliveryCursor, DeliveryQuery, DeliveryRecord},
     webhook::Webhook,
 };
@@ -63,7 +63,7 @@ struct DeliveryBody {
     /// The event's data; only when one delivery is asked for.
     #[schema(nullable = false, value_type = Option<Object>)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<serde_json::Value>,
+    data: Option<EventData>,
 }
 
 /// One try.

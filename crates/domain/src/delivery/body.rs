@@ -45,13 +45,14 @@ pub fn body(event: &Event, delivery: DeliveryId, most: usize) -> Vec<u8> {
     if full.len() <= most {
         return full;
     }
-    if let Some(data) = without_file(&event.draft.data) {
-        let shed = with_data(event, delivery, &data);
+    let value = event.draft.data.value();
+    if let Some(data) = without_file(&value) {
+        let shed = with_data(event, delivery, data);
         if shed.len() <= most {
             return shed;
         }
     }
-    with_data(event, delivery, &thin(event))
+    with_data(event, delivery, thin(event, &value))
 }
 
 /// The bytes of a file inside a message become a marker.
@@ -66,10 +67,10 @@ fn without_file(data: &Value) -> Option<Value> {
     Some(data)
 }
 
-fn thin(event: &Event) -> Value {
+fn thin(event: &Event, full: &Value) -> Value {
     let mut data = Map::new();
     for name in THIN_FIELDS {
-        match event.draft.data.get(*name) {
+        match full.get(*name) {
             Some(Value::String(text)) if text.chars().count() > THIN_VALUE_CHARS => {}
             Some(value @ (Value::String(_) | Value::Number(_) | Value::Bool(_))) => {
                 data.insert((*name).to_owned(), value.clone());
@@ -82,8 +83,8 @@ fn thin(event: &Event) -> Value {
     Value::Object(data)
 }
 
-fn with_data(event: &Event, delivery: DeliveryId, data: &Value) -> Vec<u8> {
-    Envelope::of(event, delivery, data).to_bytes()
+fn with_data(event: &Event, delivery: DeliveryId, data: Value) -> Vec<u8> {
+    Envelope::of(event, delivery, &data.into()).to_bytes()
 }
 
 /// Several events in one call.
@@ -155,7 +156,7 @@ mod tests {
             occurred_at: Timestamp::from_millis(0),
             chat: None,
             idempotency_key: format!("k{number}"),
-            data,
+            data: data.into(),
         };
         let event = Arc::new(Event { draft, sequence: 7 });
         let webhook = WebhookId::from_uuid(Uuid::from_u128(2));

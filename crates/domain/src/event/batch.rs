@@ -49,7 +49,7 @@ mod tests {
         let id = EventId::from_uuid(uuid::Uuid::nil());
         let event = batch_event(id, EventType::BatchPaused, &batch, Timestamp::default());
         assert_eq!(
-            event.data.to_string(),
+            event.data.text(),
             concat!(
                 r#"{"batchId":"batch_7f3a","completedAt":null,"#,
                 r#""paused":{"reason":"daily_cap","until":"1970-01-01T00:00:00.000Z"},"#,

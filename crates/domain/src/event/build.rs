@@ -29,21 +29,26 @@ pub fn inbound_message(
         occurred_at: Timestamp::from_seconds(message.timestamp),
         chat: Some(message.chat.clone()),
         idempotency_key: format!("msg_{session}_{}", message.id),
-        data: inbound_data(account, message),
+        data: inbound_data(account, message).into(),
     }
 }
 
-fn inbound_data(account: Option<&PhoneNumber>, message: &InboundMessage) -> Value {
+/// Who it is from and to whom, as OpenWA says it: a message of ours is from the account, any other from its chat.
+pub fn ends(account: Option<&PhoneNumber>, message: &InboundMessage) -> (String, String) {
     let me = account.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
     let chat = message.chat.to_string();
-    let (from, to) = if message.from_me { (me, chat.clone()) } else { (chat.clone(), me) };
+    if message.from_me { (me, chat) } else { (chat, me) }
+}
+
+fn inbound_data(account: Option<&PhoneNumber>, message: &InboundMessage) -> Value {
+    let (from, to) = ends(account, message);
     let body = message.content.body().unwrap_or_default();
     let kind = message.content.kind().as_str();
     let mut data = json!({
         "id": message.id,
         "from": from,
         "to": to,
-        "chatId": chat,
+        "chatId": message.chat,
         "body": body,
         "type": kind,
         "timestamp": message.timestamp,
@@ -96,7 +101,7 @@ pub fn message_sent(id: EventId, message: &Message, at: Timestamp) -> EventDraft
         occurred_at: at,
         chat: Some(message.chat.clone()),
         idempotency_key: format!("msg_{}_{}", message.session, message.wa_id),
-        data,
+        data: data.into(),
     }
 }
 
@@ -124,7 +129,7 @@ pub fn message_ack(id: EventId, session: SessionId, ack: &Ack<'_>, at: Timestamp
         occurred_at: at,
         chat: Some(ack.chat.clone()),
         idempotency_key: format!("ack_{session}_{}_{}", ack.message, ack.status.as_str()),
-        data: ack_data(ack),
+        data: ack_data(ack).into(),
     }
 }
 
@@ -137,7 +142,7 @@ pub fn message_failed(id: EventId, session: SessionId, ack: &Ack<'_>, at: Timest
         occurred_at: at,
         chat: Some(ack.chat.clone()),
         idempotency_key: format!("failed_{session}_{}_{}", ack.message, ack.status.as_str()),
-        data: ack_data(ack),
+        data: ack_data(ack).into(),
     }
 }
 
@@ -173,7 +178,8 @@ pub fn session_event(
     if let (Some(full), Value::Object(extra)) = (full.as_object_mut(), data) {
         full.extend(extra);
     }
-    EventDraft { id, session, kind, occurred_at: at, chat: None, idempotency_key: key, data: full }
+    let data = full.into();
+    EventDraft { id, session, kind, occurred_at: at, chat: None, idempotency_key: key, data }
 }
 
 #[cfg(test)]
@@ -236,12 +242,13 @@ mod tests {
     #[test]
     fn groups_carry_their_author_and_own_messages_swap_ends() {
         let group = draft(&inbound("120363041@g.us", false));
-        assert_eq!(group.data["author"], "49170111@c.us");
-        assert_eq!(group.data["from"], "120363041@g.us");
+        assert_eq!(group.data.value()["author"], "49170111@c.us");
+        assert_eq!(group.data.value()["from"], "120363041@g.us");
         let own = draft(&inbound("49170111@c.us", true));
         assert_eq!(own.kind, EventType::MessageSent);
+        let own = own.data.value();
         assert_eq!(
-            (own.data["from"].as_str(), own.data["to"].as_str()),
+            (own["from"].as_str(), own["to"].as_str()),
             (Some("49155500@c.us"), Some("49170111@c.us"))
         );
     }
@@ -275,7 +282,7 @@ mod tests {
             "isGroup",
             "kind",
         ] {
-            assert!(event.data.get(field).is_some(), "{field}");
+            assert!(event.data.value().get(field).is_some(), "{field}");
         }
         assert_eq!(event.idempotency_key, format!("ack_{}_3EB01_delivered", session()));
     }

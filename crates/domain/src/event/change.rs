@@ -96,7 +96,7 @@ impl<'a> Change<'a> {
             occurred_at: self.at,
             chat: Some(self.chat.clone()),
             idempotency_key: key,
-            data: Value::Object(data),
+            data: Value::Object(data).into(),
         }
     }
 }
@@ -199,7 +199,7 @@ pub fn call_event(id: EventId, session: SessionId, call: &Call) -> EventDraft {
         occurred_at: Timestamp::from_seconds(call.timestamp),
         chat: Some(call.from.clone()),
         idempotency_key: key,
-        data,
+        data: data.into(),
     }
 }
 
@@ -228,7 +228,7 @@ pub fn restriction_event(
         occurred_at: at,
         chat: None,
         idempotency_key: format!("restr_{session}_{kind}_{active}_{hash}_{}", at.iso()),
-        data,
+        data: data.into(),
     }
 }
 
@@ -265,9 +265,13 @@ mod tests {
             for field in
                 ["messageId", "chatId", "from", "to", "senderId", "fromMe", "isGroup", "kind"]
             {
-                assert!(event.data.get(field).is_some(), "{field} of {}", event.kind.as_str());
+                assert!(
+                    event.data.value().get(field).is_some(),
+                    "{field} of {}",
+                    event.kind.as_str()
+                );
             }
-            assert_eq!(event.data["author"], "49170111@c.us");
+            assert_eq!(event.data.value()["author"], "49170111@c.us");
         }
         let again =
             message_edited(&change, &WaMessageId::from_wire("3AFA"), "at six", "text", false, &[]);

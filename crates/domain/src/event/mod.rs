@@ -7,6 +7,7 @@
 mod batch;
 mod build;
 mod change;
+mod data;
 mod kind;
 mod say;
 
@@ -21,11 +22,14 @@ use crate::{
 };
 
 pub use batch::batch_event;
-pub use build::{Ack, inbound_message, message_ack, message_failed, message_sent, session_event};
+pub use build::{
+    Ack, ends, inbound_message, message_ack, message_failed, message_sent, session_event,
+};
 pub use change::{
     Change, call_event, message_edited, message_media, message_reaction, message_revoked,
     message_undecryptable, poll_vote, restriction_event,
 };
+pub use data::EventData;
 pub use kind::{EventType, Subscription, UnknownEvent};
 pub use say::{content_metadata, describe};
 
@@ -45,7 +49,7 @@ pub struct EventDraft {
     /// One key per honest occurrence, in OpenWA's form; the same for every webhook, try and replay.
     pub idempotency_key: String,
     /// The body's `data`.
-    pub data: Value,
+    pub data: EventData,
 }
 
 /// An event in the log.
@@ -79,7 +83,7 @@ pub struct Envelope<'a> {
     /// One per event × webhook.
     pub delivery_id: String,
     /// What happened.
-    pub data: &'a Value,
+    pub data: &'a EventData,
     /// Dense number of the event in its session; absent on test calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
@@ -87,7 +91,7 @@ pub struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     /// The body of a delivery of an event, with this in place of its data.
-    pub fn of(event: &'a Event, delivery: DeliveryId, data: &'a Value) -> Self {
+    pub fn of(event: &'a Event, delivery: DeliveryId, data: &'a EventData) -> Self {
         let draft = &event.draft;
         Self {
             event: draft.kind.as_str(),

@@ -365,7 +365,7 @@ mod tests {
             occurred_at: Timestamp::from_millis(1000),
             chat: Some("49170111@c.us".parse().unwrap()),
             idempotency_key: "k".into(),
-            data: json!({}),
+            data: json!({}).into(),
         };
         let event = Event { draft, sequence };
         ReplayCandidate { event, delivery: None, waiting: false, attempted: false }

@@ -1,5 +1,7 @@
 //! The transactional heart of the ledger.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use serde::{Deserialize, Serialize};
@@ -208,7 +210,7 @@ pub struct Unsettled {
 #[derive(Debug, Clone, PartialEq)]
 pub enum WriteOutcome {
     /// Applied; the events as recorded, with their sequences.
-    Applied(Vec<Event>),
+    Applied(Vec<Arc<Event>>),
     /// A duplicate, a backward step, or nothing there to change. Nothing was recorded.
     Unchanged,
 }

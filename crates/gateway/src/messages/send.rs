@@ -371,7 +371,7 @@ fn name_source(data: &mut Value, source: Option<&'static str>) {
 fn shown(message: &Message) -> Value {
     let at = message.timestamp.map_or(message.created_at, Timestamp::from_seconds);
     let nobody = EventId::from_uuid(uuid::Uuid::nil());
-    let mut data = event::message_sent(nobody, message, at).data;
+    let mut data = event::message_sent(nobody, message, at).data.value();
     data["status"] = json!(message.status);
     data
 }

@@ -107,7 +107,7 @@ async fn fail(inner: &Inner, row: &Unsettled, reason: &str) -> Result<(), StoreE
     let write = acks::failed(inner, message, None, reason, at);
     inner.commit.write_surely(vec![write]).await?;
     let session = message.session;
-    let shown = event::message_sent(inner.commit.event_id(), message, at).data;
+    let shown = event::message_sent(inner.commit.event_id(), message, at).data.value();
     let data =
         json!({ "sessionId": session, "message": shown, "error": reason, "type": message.kind });
     inner.hooks.notify(HookPoint::MessageFailed, session, data);

@@ -65,7 +65,7 @@ impl Webhooks {
         }
         // Everything else in the envelope says which delivery it is, and stays ours.
         let draft = EventDraft {
-            data: verdict.data["payload"]["data"].take(),
+            data: verdict.data["payload"]["data"].take().into(),
             idempotency_key: draft.idempotency_key.clone(),
             chat: draft.chat.clone(),
             ..*draft

@@ -30,7 +30,8 @@ impl Webhooks {
             "message": "This is a test from Waypost",
             "webhookId": id,
             "url": webhook.url,
-        });
+        })
+        .into();
         let body = Envelope {
             event: "test",
             timestamp: now.iso(),

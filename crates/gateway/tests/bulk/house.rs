@@ -92,7 +92,7 @@ impl Ledger for Mortal {
         let mut events = self.events.lock().unwrap();
         for outcome in &outcomes {
             if let WriteOutcome::Applied(applied) = outcome {
-                events.extend(applied.iter().cloned());
+                events.extend(applied.iter().map(|event| Event::clone(event)));
             }
         }
         Ok(outcomes)
@@ -376,7 +376,7 @@ impl House {
     fn has_ended(&self, id: &BatchId) -> bool {
         let events = self.events.lock().unwrap();
         events.iter().any(|event| {
-            let data = &event.draft.data;
+            let data = event.draft.data.value();
             data["batchId"] == id.as_str() && data["completedAt"].is_string()
         })
     }

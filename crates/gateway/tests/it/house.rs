@@ -93,7 +93,7 @@ impl Ledger for Watched {
         let mut events = self.events.lock().unwrap();
         for outcome in &outcomes {
             if let WriteOutcome::Applied(applied) = outcome {
-                events.extend(applied.iter().cloned());
+                events.extend(applied.iter().map(|event| Event::clone(event)));
             }
         }
         Ok(outcomes)
@@ -351,7 +351,7 @@ impl House {
         events
             .map(|event| {
                 let kind = event.draft.kind.as_str();
-                event.draft.data["status"]
+                event.draft.data.value()["status"]
                     .as_str()
                     .map_or_else(|| kind.to_owned(), |status| format!("{kind} {status}"))
             })

@@ -31,7 +31,7 @@ async fn a_message_its_event_and_its_deliveries_are_there_before_whatsapp_is_ans
     assert_eq!(house.pending().await, 2);
     let told = house.told(session, EventType::MessageReceived);
     assert_eq!(told.len(), 1);
-    assert_eq!(told[0].draft.data["body"], "text 1");
+    assert_eq!(told[0].draft.data.value()["body"], "text 1");
     // One commit.
     let written = &house.written()[before..];
     assert_eq!(written.len(), 1);

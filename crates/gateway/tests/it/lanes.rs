@@ -47,7 +47,7 @@ async fn a_delivery_carries_the_envelope_the_headers_and_both_signatures() {
     assert_eq!(body["timestamp"], event.draft.occurred_at.iso());
     assert_eq!(body["sessionId"], session.to_string());
     assert_eq!(body["sequence"], event.sequence);
-    assert_eq!(body["data"], event.draft.data);
+    assert_eq!(body["data"], event.draft.data.value());
     let key = format!("msg_{session}_{}", build::wa_id(1));
     assert_eq!(body["idempotencyKey"], key.as_str());
 

@@ -205,7 +205,7 @@ fn peak() -> u64 {
 async fn states(house: &House, webhook: &Webhook) -> Vec<(String, DeliveryState)> {
     let found = house.store.deliveries(webhook.id, &DeliveryQuery::default(), 100).await.unwrap();
     let text = |value: &Value| value["body"].as_str().unwrap().to_owned();
-    found.into_iter().map(|record| (text(&record.event.draft.data), record.state)).collect()
+    found.into_iter().map(|record| (text(&record.event.draft.data.value()), record.state)).collect()
 }
 
 /// One event gets the lie, one try; the other chat's events go to the same receiver meanwhile.

@@ -28,7 +28,9 @@ async fn texts(house: &House, reader: &mut Reader, count: usize) -> Vec<String> 
         let limit = house.now().plus(DAY);
         match within("news", reader.next(10, limit)).await.unwrap() {
             News::Events(events) => texts.extend(
-                events.iter().map(|one| one.event.draft.data["body"].as_str().unwrap().to_owned()),
+                events
+                    .iter()
+                    .map(|one| one.event.draft.data.value()["body"].as_str().unwrap().to_owned()),
             ),
             other => panic!("{other:?}"),
         }

@@ -39,8 +39,13 @@ async fn permanent_causes_stop_the_session_and_say_why() {
         assert_eq!((record.status, record.wanted), (status, false), "{cause:?}");
         assert_eq!(record.last_error.is_some(), cause != LossCause::LoggedOut, "{cause:?}");
         let told = house.told(session, EventType::SessionDisconnected);
-        let reasons: Vec<_> = told.iter().map(|event| &event.draft.data["reason"]).collect();
-        assert_eq!(reasons, reason.iter().collect::<Vec<_>>(), "{cause:?}");
+        let reasons: Vec<_> =
+            told.iter().map(|event| event.draft.data.value()["reason"].clone()).collect();
+        assert_eq!(
+            reasons.iter().collect::<Vec<_>>(),
+            reason.iter().collect::<Vec<_>>(),
+            "{cause:?}"
+        );
         house.clock.advance(Duration::from_secs(3600));
         house.restart().await;
         assert_eq!(house.whatsapp.opens().len(), 1, "{cause:?}");
@@ -75,7 +80,7 @@ async fn a_lost_link_backs_off_and_every_fifth_failure_is_told() {
     assert!(waits[2..].windows(2).any(|pair| pair[0] != pair[1]), "no jitter: {waits:?}");
     house.wait_for(session, Ready).await;
     let loops = house.told(session, EventType::SessionReconnectLoop);
-    let loops: Vec<_> = loops.iter().map(|event| event.draft.data.clone()).collect();
+    let loops: Vec<_> = loops.iter().map(|event| event.draft.data.value()).collect();
     let expected: Vec<_> = [5, 10]
         .iter()
         .map(|attempts| {

@@ -190,7 +190,7 @@ async fn what_is_too_large_goes_out_thin() {
     let body = call.json();
     assert_eq!(body["data"]["truncated"], true);
     assert_eq!(body["data"]["fetch"], format!("/api/events/{}", event.draft.id));
-    assert_eq!(body["data"]["chatId"], event.draft.data["chatId"]);
+    assert_eq!(body["data"]["chatId"], event.draft.data.value()["chatId"]);
     house.drained().await;
     assert_eq!(house.store.stats().await.unwrap().exhausted, 0);
 }

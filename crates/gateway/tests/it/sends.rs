@@ -44,8 +44,8 @@ async fn the_row_is_stored_before_the_engine_is_asked_and_the_ack_makes_it_sent(
     assert_eq!(row.from, "4915550001000@c.us");
     assert_eq!(house.message_events(session), ["message.sent", "message.ack sent"]);
     let told = &house.told(session, EventType::MessageSent)[0].draft;
-    assert_eq!(told.data["id"], sent.id.as_str());
-    assert_eq!(told.data["body"], "hello");
+    assert_eq!(told.data.value()["id"], sent.id.as_str());
+    assert_eq!(told.data.value()["body"], "hello");
     assert_eq!(told.chat, Some(build::chat(1)));
 }
 
@@ -68,7 +68,7 @@ async fn a_refusal_is_a_typed_error_and_a_failed_row() {
         assert!(!row.metadata["failure"]["reason"].as_str().unwrap().is_empty());
         let told = house.message_events(session);
         assert_eq!(told[place * 2..], ["message.ack failed", "message.failed failed"]);
-        let data = &house.told(session, EventType::MessageFailed)[place].draft.data;
+        let data = house.told(session, EventType::MessageFailed)[place].draft.data.value();
         assert_eq!((&data["code"], &data["ack"]), (&code.into(), &(-1).into()));
         assert_eq!(data["id"], id.as_str());
     }
@@ -216,7 +216,7 @@ async fn an_engine_that_cannot_send_fails_the_row() {
     }
     let expected = ["message.ack failed", "message.failed failed"].repeat(2);
     assert_eq!(house.message_events(session), expected);
-    let failed = &house.told(session, EventType::MessageFailed)[0].draft.data;
+    let failed = house.told(session, EventType::MessageFailed)[0].draft.data.value();
     let id = WaMessageId::from_wire(failed["id"].as_str().unwrap());
     let row = house.message(session, &id).await.unwrap();
     assert_eq!(row.status, Failed);

@@ -19,7 +19,9 @@ use crate::house::{House, PHONE, until, within};
 
 fn statuses(house: &House, session: domain::SessionId) -> Vec<String> {
     let told = house.told(session, EventType::SessionStatus);
-    told.iter().map(|event| event.draft.data["status"].as_str().unwrap().to_owned()).collect()
+    told.iter()
+        .map(|event| event.draft.data.value()["status"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -49,10 +51,10 @@ async fn a_scan_links_a_session() {
 
     assert_eq!(statuses(&house, session), ["initializing", "qr_ready", "authenticating", "ready"]);
     let qr_event = &house.told(session, EventType::SessionQr)[0];
-    assert_eq!(qr_event.draft.data["qr"], qr.png_data_url);
+    assert_eq!(qr_event.draft.data.value()["qr"], qr.png_data_url);
     let told = &house.told(session, EventType::SessionAuthenticated)[0];
     assert_eq!(
-        told.draft.data,
+        told.draft.data.value(),
         json!({ "sessionId": session, "phone": PHONE, "pushName": "Corner Bakery" })
     );
     let sequences: Vec<u64> = house.events(session).iter().map(|event| event.sequence).collect();

@@ -9,9 +9,9 @@ use std::{
 };
 
 use domain::{
-    ChatId, DeliveryId, EventId, Timestamp, WebhookId,
+    DeliveryId, EventId, Timestamp, WebhookId,
     delivery::{Candidate, ClaimedLane, Delivery, LaneId, Places},
-    event::{Event, EventDraft, EventType},
+    event::Event,
     port::StoreResult,
 };
 
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     db::{self, Kind, Row},
     error::{Doing as _, corrupt},
+    event_log,
     open::SqliteStore,
     rows::Wide,
     webhook::{health, policy},
@@ -36,7 +37,8 @@ const CANDIDATES: &str = "select id, health, policy from webhook where active = 
 const STILL_DUE: &str = "select 1 from lane where id = $1 and due_at <= $2";
 const WAITING: &str = "select id, attempts, first_tried_at, event_id, sequence from delivery where lane = $1 and state = 'pending' \
      order by sequence limit $2";
-const EVENTS: &str = "select id, session_id, sequence, kind, occurred_at, chat, idempotency_key, data from event where id in ($1)";
+const EVENTS: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, data \
+     from event where id in ($1)";
 
 static EVENTS_OF: Wide = Wide::new(EVENTS, 1);
 
@@ -326,7 +328,7 @@ impl Events {
                 query = query.bind(id.to_string());
             }
             for row in query.fetch_all(&store.readers).await.doing(DOING)? {
-                let event = event(&row)?;
+                let event = event_log::read_event(&row, DOING)?;
                 known.insert(event.draft.id, Arc::new(event));
             }
         }
@@ -346,21 +348,4 @@ impl Events {
         };
         rows.into_iter().map(deliver).collect()
     }
-}
-
-fn event(row: &Row) -> StoreResult<Event> {
-    let bad = || corrupt(DOING);
-    let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
-    let number = |name: &str| row.try_get::<i64, _>(name).doing(DOING);
-    let chat: Option<String> = row.try_get("chat").doing(DOING)?;
-    let draft = EventDraft {
-        id: text("id")?.parse().map_err(|_| bad())?,
-        session: text("session_id")?.parse().map_err(|_| bad())?,
-        kind: EventType::parse(&text("kind")?).ok_or_else(bad)?,
-        occurred_at: Timestamp::from_millis(number("occurred_at")?),
-        chat: chat.map(|chat| chat.parse::<ChatId>().map_err(|_| bad())).transpose()?,
-        idempotency_key: text("idempotency_key")?,
-        data: serde_json::from_str(&text("data")?).map_err(|_| bad())?,
-    };
-    Ok(Event { draft, sequence: u64::try_from(number("sequence")?).map_err(|_| bad())? })
 }

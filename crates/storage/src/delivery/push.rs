@@ -103,8 +103,8 @@ async fn store(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
     for (sql, run) in EVENTS.runs(events) {
         let mut query = db::query(sql);
         for event in run {
-            let (draft, data) = (&event.draft, event.draft.data.to_string());
-            unit.committing.events.push(((*event).clone(), data.len()));
+            let draft = &event.draft;
+            unit.committing.events.push((*event).clone());
             query = query
                 .bind(draft.id.to_string())
                 .bind(draft.session.to_string())
@@ -113,7 +113,7 @@ async fn store(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
                 .bind(draft.occurred_at.millis())
                 .bind(draft.chat.as_ref().map(domain::ChatId::as_str))
                 .bind(draft.idempotency_key.as_str())
-                .bind(data)
+                .bind(draft.data.text())
                 .bind(positions.next());
         }
         query.execute(&mut unit.conn).await.doing(DOING)?;

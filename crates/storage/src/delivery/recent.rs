@@ -47,11 +47,11 @@ impl Recent {
         }
     }
 
-    /// Remembers events that were committed, with the size of their data.
-    pub(crate) fn keep(&self, events: impl IntoIterator<Item = (Arc<Event>, usize)>) {
+    /// Remembers events that were committed.
+    pub(crate) fn keep(&self, events: impl IntoIterator<Item = Arc<Event>>) {
         let mut state = self.lock();
-        for (event, bytes) in events {
-            let bytes = bytes + EVENT_BYTES;
+        for event in events {
+            let bytes = event.draft.data.text().len() + EVENT_BYTES;
             let id = event.draft.id;
             if state.events.insert(id, event).is_none() {
                 state.order.push_back((id, bytes));
@@ -82,12 +82,11 @@ mod tests {
         let recent = Recent::default();
         let session = build::session(1).id;
         let event = |number| {
-            Arc::new(Event {
-                draft: build::session_event(number, session),
-                sequence: number.into(),
-            })
+            let mut draft = build::session_event(number, session);
+            draft.data = draft.data.changed(|data| data["text"] = "x".repeat(1 << 20).into());
+            Arc::new(Event { draft, sequence: number.into() })
         };
-        recent.keep((1..=20).map(|number| (event(number), 1 << 20)));
+        recent.keep((1..=20).map(event));
         assert_eq!(recent.get(event(1).draft.id), None);
         assert_eq!(recent.get(event(20).draft.id), Some(event(20)));
         let state = recent.lock();

@@ -371,7 +371,7 @@ pub(crate) async fn tell(
         let action = kind.as_str().replace('.', "_");
         let mut entry = AuditEntry::new(id.uuid(), action, Severity::Warn, at);
         entry.session = Some(webhook.session);
-        entry.metadata = notice.data.clone();
+        entry.metadata = notice.data.value();
         audit::insert(unit, entry).await?;
     }
     push::record(unit, vec![notice]).await.map(|_| ())

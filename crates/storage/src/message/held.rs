@@ -5,11 +5,10 @@
 
 use domain::{
     ChatId, EventId, SessionId, Timestamp, WaMessageId,
-    event::{EventDraft, EventType},
+    event::{EventData, EventDraft, EventType},
     port::{MessageChange, StoreResult},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{Ack, change, find};
 use crate::{
@@ -60,7 +59,7 @@ struct Draft {
     occurred_at: i64,
     chat: Option<ChatId>,
     key: String,
-    data: Value,
+    data: EventData,
 }
 
 impl From<EventDraft> for Draft {

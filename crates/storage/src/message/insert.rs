@@ -37,26 +37,26 @@ enum Placed {
 /// sent whose row is not there.
 pub(crate) async fn insert(
     unit: &mut Unit,
-    new: NewMessage,
-    events: Vec<EventDraft>,
+    new: &NewMessage,
+    events: &[EventDraft],
 ) -> StoreResult<Option<Vec<EventDraft>>> {
-    let NewMessage { mut message, outgoing, media, idempotency_key } = new;
-    people::canonicalise(unit, &mut message).await?;
-    if let Some(record) = &media {
-        media::show(&mut message, &record.media.mimetype, &record.state);
+    let NewMessage { message, outgoing, media, idempotency_key } = new;
+    let mut message = people::canonicalised(unit, message).await?;
+    if let Some(record) = media {
+        media::show(message.to_mut(), &record.media.mimetype, &record.state);
     }
     let placed = place(unit, &message, outgoing.as_ref()).await?;
     if placed == Placed::Known {
         return Ok(None);
     }
-    if let Some(record) = &media {
+    if let Some(record) = media {
         media::insert(unit, message.session, &message.wa_id, record).await?;
     }
-    if let Some(key) = &idempotency_key {
+    if let Some(key) = idempotency_key {
         idempotency::tie(unit, message.session, key, &message.wa_id).await?;
     }
     people::message_came(unit, &message, placed == Placed::New).await?;
-    let mut events = events;
+    let mut events = events.to_vec();
     if message.kind != MessageType::Masked {
         events.extend(held::apply(unit, message.session, &message.wa_id).await?);
     }

@@ -1,5 +1,7 @@
 //! Which number is behind which privacy id.
 
+use std::borrow::Cow;
+
 use domain::{ChatId, PhoneNumber, SessionId, chat::Identity, message::Message, port::StoreResult};
 
 use super::{chat, contact};
@@ -51,8 +53,25 @@ pub(crate) async fn canonical(
     Ok(phone.map_or_else(|| id.clone(), |phone| phone.chat()))
 }
 
-/// Gives a message the canonical ids.
-pub(crate) async fn canonicalise(unit: &mut Unit, message: &mut Message) -> StoreResult<()> {
+/// A message with the canonical ids; itself when it has them.
+pub(crate) async fn canonicalised<'a>(
+    unit: &mut Unit,
+    message: &'a Message,
+) -> StoreResult<Cow<'a, Message>> {
+    let is_lid = |end: &str| end.parse::<ChatId>().is_ok_and(|id| id.is_lid());
+    let any = message.chat.is_lid()
+        || message.author.as_ref().is_some_and(ChatId::is_lid)
+        || is_lid(&message.from)
+        || is_lid(&message.to);
+    if !any {
+        return Ok(Cow::Borrowed(message));
+    }
+    let mut message = message.clone();
+    canonicalise(unit, &mut message).await?;
+    Ok(Cow::Owned(message))
+}
+
+async fn canonicalise(unit: &mut Unit, message: &mut Message) -> StoreResult<()> {
     message.chat = canonical(&mut unit.conn, message.session, &message.chat).await?;
     if let Some(author) = &mut message.author {
         *author = canonical(&mut unit.conn, message.session, author).await?;

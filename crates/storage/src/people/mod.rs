@@ -22,7 +22,7 @@ use crate::{
 
 pub(crate) use chat::{last_changed, mark_chat, message_came, name_chat};
 pub(crate) use contact::learn_contact;
-pub(crate) use identity::{canonical, canonicalise, learn_identity};
+pub(crate) use identity::{canonical, canonicalised, learn_identity};
 
 const UNREAD: &str = "select wa_id, author from message where session_id = $1 and chat = $2 and direction = 'incoming' \
      order by created_at desc, position desc \

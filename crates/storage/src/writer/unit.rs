@@ -41,8 +41,8 @@ pub(crate) struct Unit {
 /// What others learn once a transaction is committed.
 #[derive(Default)]
 pub(crate) struct Committing {
-    /// Events, with the size of their data.
-    pub(crate) events: Vec<(Arc<Event>, usize)>,
+    /// Events, in their order.
+    pub(crate) events: Vec<Arc<Event>>,
     /// Deliveries, in their order.
     pub(crate) pushed: Vec<Pushed>,
     pub(super) steps: Vec<Step>,

@@ -36,7 +36,7 @@ async fn came(store: &SqliteStore, session: SessionId, number: u32) -> Vec<Strin
     let write = Write::InsertMessage { message, events: vec![] };
     match store.write(vec![write]).await.unwrap().remove(0) {
         WriteOutcome::Applied(events) => {
-            events.into_iter().map(|event| event.draft.data["id"].to_string()).collect()
+            events.into_iter().map(|event| event.draft.data.value()["id"].to_string()).collect()
         }
         WriteOutcome::Unchanged => panic!("message {number} was there"),
     }
@@ -76,7 +76,7 @@ async fn when_too_many_wait_the_oldest_goes() {
     let outcome = store.write(vec![hold(session, HELD_MAX + 1)]).await.unwrap().remove(0);
     let WriteOutcome::Applied(events) = outcome else { panic!("nothing made room") };
     assert_eq!(events.len(), 1);
-    assert_eq!((&events[0].draft.data["id"], events[0].sequence), (&"1".into(), 1));
+    assert_eq!((&events[0].draft.data.value()["id"], events[0].sequence), (&"1".into(), 1));
     assert_eq!(came(&store, session, 1).await, [""; 0], "it waits no longer");
     assert_eq!(came(&store, session, 2).await, ["\"2\""]);
     assert_eq!(came(&store, other, 100_000).await, ["\"100000\""], "another session's stay");

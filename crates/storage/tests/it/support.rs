@@ -54,7 +54,7 @@ pub async fn session(store: &SqliteStore, number: u32) -> SessionId {
 pub async fn append(store: &SqliteStore, draft: EventDraft) -> Result<Event, StoreError> {
     let outcomes = store.write(vec![Write::Append { event: Box::new(draft) }]).await?;
     match outcomes.into_iter().next() {
-        Some(WriteOutcome::Applied(mut events)) => Ok(events.remove(0)),
+        Some(WriteOutcome::Applied(events)) => Ok(Event::clone(&events[0])),
         other => panic!("the event was not recorded: {other:?}"),
     }
 }

@@ -68,7 +68,7 @@ async fn apply<S: Store>(store: &S, write: Write) -> Option<Vec<String>> {
     match store.write(vec![write]).await.unwrap().remove(0) {
         WriteOutcome::Applied(events) => {
             let number = |id: &Value| id.as_str().unwrap().to_owned();
-            Some(events.iter().map(|event| number(&event.draft.data["id"])).collect())
+            Some(events.iter().map(|event| number(&event.draft.data.value()["id"])).collect())
         }
         WriteOutcome::Unchanged => None,
     }

@@ -370,7 +370,7 @@ pub async fn a_receiver_that_is_gone_is_switched_off_and_told<S: LaneStore>(stor
     assert_eq!(told[0].webhook, other.id);
     let notice = &told[0].deliveries[0].event.draft;
     assert_eq!(notice.kind, EventType::WebhookDisabled);
-    assert_eq!(notice.data["webhookId"], webhook.id.to_string());
+    assert_eq!(notice.data.value()["webhookId"], webhook.id.to_string());
     // Nothing is lost: switched on again it goes on where it stopped.
     read.active = true;
     assert!(WebhookStore::update(store, &read).await.unwrap());

@@ -221,7 +221,7 @@ pub(crate) async fn new_webhook<S: WebhookStore>(store: &S, webhook: Webhook) ->
 pub(crate) async fn append<S: Ledger>(store: &S, draft: EventDraft) -> Event {
     let outcome = store.write(vec![Write::Append { event: Box::new(draft) }]).await.unwrap();
     match outcome.into_iter().next() {
-        Some(WriteOutcome::Applied(mut events)) => events.remove(0),
+        Some(WriteOutcome::Applied(events)) => Event::clone(&events[0]),
         other => panic!("the event was not recorded: {other:?}"),
     }
 }

@@ -15,15 +15,15 @@ use super::ModelStore;
 impl Ledger for ModelStore {
     async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<WriteOutcome>> {
         let apply = |write| match write {
-            Write::Append { event } => WriteOutcome::Applied(vec![self.push(*event)]),
+            Write::Append { event } => WriteOutcome::Applied(vec![self.push(*event).into()]),
             // The model has neither messages nor sessions; their events are recorded all the same.
             Write::InsertMessage { events, .. }
             | Write::ChangeMessage { events, .. }
             | Write::AdvanceMessage { events, .. }
             | Write::SettleMedia { events, .. }
-            | Write::PatchSession { events, .. } => {
-                WriteOutcome::Applied(events.into_iter().map(|event| self.push(event)).collect())
-            }
+            | Write::PatchSession { events, .. } => WriteOutcome::Applied(
+                events.into_iter().map(|event| self.push(event).into()).collect(),
+            ),
             Write::LearnIdentity { .. }
             | Write::LearnContact { .. }
             | Write::MarkChat { .. }

@@ -6,7 +6,7 @@ use domain::{
     ChatId, MessageRowId, Timestamp, WaMessageId,
     chat::{ContactPatch, Identity},
     content::{Content, Media},
-    event::{self, Change, EventDraft},
+    event::{self, Change, EventData, EventDraft},
     media::{MediaRecord, MediaState},
     message::{Direction, InboundMessage, Message, MessageStatus},
     port::{NewMessage, StoreResult, Write, WriteOutcome},
@@ -35,7 +35,7 @@ pub(super) struct Batch<'a> {
 /// What follows a write that applied.
 enum After {
     /// A message is there.
-    Message { data: Value, incoming: bool, to_fetch: bool },
+    Message { data: EventData, incoming: bool, to_fetch: bool },
     /// One of our sends turned out to be at the server.
     Settled { id: WaMessageId, timestamp: i64 },
 }
@@ -88,7 +88,7 @@ impl<'a> Batch<'a> {
             match after {
                 After::Message { data, incoming, to_fetch: file } => {
                     to_fetch |= file;
-                    tell(self.sink, data, incoming);
+                    tell(self.sink, &data, incoming);
                 }
                 After::Settled { id, timestamp } => {
                     self.sink.tell_ack(&id, MessageStatus::Sent);
@@ -171,16 +171,18 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         let mut event = self.event(message);
-        let mut row = self.row(message, &event.data);
+        let mut row = self.row(message);
         let media = match &message.content {
             Content::Media(media) => Some(self.record(message, media)),
             _ => None,
         };
         if let Some(MediaState::Failed { reason }) = media.as_ref().map(|record| &record.state) {
-            for place in [&mut event.data["media"], &mut row.metadata["media"]] {
-                place["state"] = json!("failed");
-                place["reason"] = json!(reason);
-            }
+            let tell = |place: &mut Value| {
+                place["media"]["state"] = json!("failed");
+                place["media"]["reason"] = json!(reason);
+            };
+            event.data = event.data.changed(tell);
+            tell(&mut row.metadata);
         }
         let after = After::Message {
             data: event.data.clone(),
@@ -203,22 +205,22 @@ impl<'a> Batch<'a> {
         event::inbound_message(id, session, self.sink.account().as_ref(), message)
     }
 
-    fn row(&self, inbound: &InboundMessage, data: &Value) -> Message {
+    fn row(&self, inbound: &InboundMessage) -> Message {
         let ports = &self.sink.inner.ports;
-        let text = |key: &str| data[key].as_str().unwrap_or_default().to_owned();
         let (direction, status) = if inbound.from_me {
             (Direction::Outgoing, MessageStatus::Sent)
         } else {
             (Direction::Incoming, MessageStatus::Delivered)
         };
         let is_group = inbound.chat.is_group();
+        let (from, to) = event::ends(self.sink.account().as_ref(), inbound);
         Message {
             id: MessageRowId::at(ports.clock.now(), &*ports.entropy),
             session: self.sink.session,
             wa_id: inbound.id.clone(),
             chat: inbound.chat.clone(),
-            from: text("from"),
-            to: text("to"),
+            from,
+            to,
             chat_name: inbound.push_name.clone().filter(|_| !inbound.from_me && !is_group),
             author: is_group.then(|| inbound.sender.clone()),
             body: inbound.content.body(),
@@ -257,8 +259,12 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn tell(sink: &Sink, data: Value, incoming: bool) {
+fn tell(sink: &Sink, data: &EventData, incoming: bool) {
     let hooks = &sink.inner.hooks;
+    let points = [HookPoint::MessageReceived, HookPoint::MessagePersisted];
+    if !points.into_iter().any(|point| hooks.listens(point)) {
+        return;
+    }
     let data = json!({ "sessionId": sink.session, "message": data });
     if incoming {
         hooks.notify(HookPoint::MessageReceived, sink.session, data.clone());

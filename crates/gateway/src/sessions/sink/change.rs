@@ -151,7 +151,7 @@ impl Batch<'_> {
         let mut event = event::poll_vote(&self.about(message, target), &message.id, &chosen);
         if chosen.len() < options.len() {
             // The poll is not here: the hashes still say which options, to whoever knows their texts.
-            event.data["optionHashes"] = json!(options);
+            event.data = event.data.changed(|data| data["optionHashes"] = json!(options));
         }
         let change = if poll.is_some() { metadata } else { Value::Null };
         Ok((MessageChange { metadata: change, ..MessageChange::default() }, vec![event]))
