@@ -106,7 +106,11 @@ impl<'a> Envelope<'a> {
 
     /// The bytes to sign and send.
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("strings, numbers and JSON values always serialise")
+        // About what the envelope takes besides.
+        let mut bytes = Vec::with_capacity(self.data.text().len() + 512);
+        serde_json::to_writer(&mut bytes, self)
+            .expect("strings, numbers and JSON values always serialise");
+        bytes
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt::{self, Write as _},
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
@@ -146,25 +147,54 @@ fn fixed_headers(webhook: &Webhook) -> Option<HeaderMap> {
 }
 
 fn headers(webhook: &Webhook, prepared: &Prepared, call: &Call) -> Option<HeaderMap> {
-    let mut headers = prepared.headers.clone();
-    let mut set = |name: &'static str, value: &str| {
-        headers.insert(HeaderName::from_static(name), HeaderValue::try_from(value).ok()?);
-        Some(())
-    };
-    set("x-openwa-event", &call.event)?;
-    set("x-openwa-idempotency-key", &call.key)?;
-    set("x-openwa-delivery-id", &call.delivery.to_string())?;
-    set("x-openwa-retry-count", &call.retries.to_string())?;
-    set("webhook-id", &call.message_id)?;
-    set("webhook-timestamp", &call.at.seconds().to_string())?;
+    let mut values = Values::default();
+    values.add("x-openwa-event", format_args!("{}", call.event));
+    values.add("x-openwa-idempotency-key", format_args!("{}", call.key));
+    values.add("x-openwa-delivery-id", format_args!("{}", call.delivery));
+    values.add("x-openwa-retry-count", format_args!("{}", call.retries));
+    values.add("webhook-id", format_args!("{}", call.message_id));
+    values.add("webhook-timestamp", format_args!("{}", call.at.seconds()));
     if let Some(secret) = &webhook.secret {
-        set("x-openwa-signature", &signature::openwa(secret, &call.body))?;
+        let signature = signature::openwa(secret, &call.body);
+        values.add("x-openwa-signature", format_args!("{signature}"));
     }
     let standard = standard(webhook, call);
     if !standard.is_empty() {
-        set("webhook-signature", &standard.join(" "))?;
+        values.add("webhook-signature", format_args!("{}", standard.join(" ")));
     }
-    Some(headers)
+    values.into_headers(prepared.headers.clone())
+}
+
+/// Values of headers, one behind another in one piece of memory: a copy of the headers copies none of them.
+struct Values {
+    text: String,
+    ends: Vec<(&'static str, usize)>,
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self { text: String::with_capacity(512), ends: Vec::with_capacity(HEADERS_OF_CALL) }
+    }
+}
+
+impl Values {
+    fn add(&mut self, name: &'static str, value: fmt::Arguments<'_>) {
+        // Writing to a string does not fail.
+        let _ = self.text.write_fmt(value);
+        self.ends.push((name, self.text.len()));
+    }
+
+    /// `None` when one of them cannot be sent.
+    fn into_headers(self, mut headers: HeaderMap) -> Option<HeaderMap> {
+        let text = Bytes::from(self.text);
+        let mut from = 0;
+        for (name, end) in self.ends {
+            let value = HeaderValue::from_maybe_shared(text.slice(from..end)).ok()?;
+            headers.insert(HeaderName::from_static(name), value);
+            from = end;
+        }
+        Some(headers)
+    }
 }
 
 /// The entries of `webhook-signature`: by the key of our own when that is chosen, else by the secrets that hold now.
