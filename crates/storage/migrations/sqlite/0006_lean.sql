@@ -16,3 +16,7 @@ create table chats (
 insert into chats select session_id, id, name, unread_count, timestamp, last_id, archived, pinned, muted from chat;
 drop table chat;
 alter table chats rename to chat;
+
+-- In a person's own chat the sender is the chat, and found by it.
+drop index message_by_sender;
+create index message_by_sender on message (session_id, sender, created_at, position) where sender <> chat;
