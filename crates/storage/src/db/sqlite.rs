@@ -103,11 +103,13 @@ impl Connection {
     }
 }
 
-/// `$n` may stand anywhere and more than once; a bare `?` takes the next value.
+/// `$n` may stand anywhere and more than once; a bare `?` takes the next value. A text has one sort of them, and those with
+/// many are bare: only a handful is asked for its name.
 fn bind(prepared: &mut CachedStatement<'_>, args: &[Arg<'_>]) -> Result<(), DbError> {
+    let named = prepared.parameter_name(1).is_some();
     for place in 1..=prepared.parameter_count() {
-        let named = prepared.parameter_name(place).and_then(|name| name[1..].parse().ok());
-        let number: usize = named.unwrap_or(place);
+        let name = if named { prepared.parameter_name(place) } else { None };
+        let number: usize = name.and_then(|name| name[1..].parse().ok()).unwrap_or(place);
         let Some(arg) = args.get(number - 1) else {
             return Err(rusqlite::Error::InvalidParameterCount(args.len(), number).into());
         };
