@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use domain::{
     DeliveryId, SessionId,
     delivery::DeliveryState,
+    event::EventDraft,
     log::{DeliveryQuery, PruneLimits},
     port::{
         DeliveryLog as _, DeliveryQueue as _, EventLog as _, MessageQuery, MessageStore as _, Page,
@@ -42,13 +43,10 @@ async fn run(conn: &mut SqliteConnection, sql: String) {
     assert!(done.is_ok(), "{sql}: {done:?}");
 }
 
-/// Two events with deliveries of every sort, messages, chats and a lane, as the fifth version stored them.
+/// Sessions, messages, chats, events, deliveries and a lane as the fifth version stored them; the ids of the deliveries.
 async fn fill(conn: &mut SqliteConnection, session: SessionId) -> [DeliveryId; 4] {
     let at = START.millis();
-    let (webhook, chat) = (build::webhook(1, session).id, build::chat(1));
-    let lane = build::webhook(1, session).lane(&build::event(1, session, &chat));
-    let lane = lane.as_str();
-    let events = [1, 2].map(|number| build::event(number, session, &chat));
+    let webhook = build::webhook(1, session).id;
     run(
         conn,
         format!(
@@ -65,6 +63,14 @@ async fn fill(conn: &mut SqliteConnection, session: SessionId) -> [DeliveryId; 4
         ),
     )
     .await;
+    messages(conn, session).await;
+    let drafts = [1, 2].map(|number| build::event(number, session, &build::chat(1)));
+    events(conn, &drafts).await;
+    deliveries(conn, session, &drafts).await
+}
+
+/// Three messages in two chats, and a third chat whose newest message is gone.
+async fn messages(conn: &mut SqliteConnection, session: SessionId) {
     for (number, of) in [(1, 1), (2, 1), (3, 2)] {
         let row = build::received(number, session, &build::chat(of));
         run(
@@ -84,7 +90,6 @@ async fn fill(conn: &mut SqliteConnection, session: SessionId) -> [DeliveryId; 4
         )
         .await;
     }
-    // The newest message of the third chat is gone.
     for (number, last) in [(1, 2), (2, 3), (3, 9)] {
         run(
             conn,
@@ -98,15 +103,20 @@ async fn fill(conn: &mut SqliteConnection, session: SessionId) -> [DeliveryId; 4
         )
         .await;
     }
-    for (position, draft) in (1..).zip(&events) {
+}
+
+async fn events(conn: &mut SqliteConnection, drafts: &[EventDraft]) {
+    for (position, draft) in (1..).zip(drafts) {
         run(
             conn,
             format!(
                 "insert into event (id, session_id, sequence, kind, occurred_at, chat, idempotency_key, data, position) \
-                 values ('{}', '{session}', {position}, '{}', {}, '{chat}', '{}', '{}', {position})",
+                 values ('{}', '{}', {position}, '{}', {}, '{}', '{}', '{}', {position})",
                 draft.id,
+                draft.session,
                 draft.kind.as_str(),
                 draft.occurred_at.millis(),
+                draft.chat.as_ref().unwrap(),
                 draft.idempotency_key,
                 draft.data
             ),
@@ -114,6 +124,17 @@ async fn fill(conn: &mut SqliteConnection, session: SessionId) -> [DeliveryId; 4
         .await;
     }
     run(conn, "update counter set value = 2 where name = 'event_position'".into()).await;
+}
+
+/// Deliveries of every sort and the lane of the one that waits.
+async fn deliveries(
+    conn: &mut SqliteConnection,
+    session: SessionId,
+    events: &[EventDraft],
+) -> [DeliveryId; 4] {
+    let (at, webhook) = (START.millis(), build::webhook(1, session).id);
+    let lane = build::webhook(1, session).lane(&events[0]);
+    let lane = lane.as_str();
     let of = |place: usize| DeliveryId::of(events[place].id, webhook);
     // The ids of the first version did not begin as their events' do, and those of replays do not.
     let other = |number| DeliveryId::from_uuid(uuid::Uuid::from_u128(u128::MAX - number));
