@@ -17,6 +17,11 @@ use super::{Answer, DbError, Kind, Row, Statement, Value, Want, query::Arg};
 
 /// Compiled statements that a connection keeps.
 const STATEMENTS_MAX: usize = 256;
+/// A page of a new file. A commit copies every page that it changes, and a message with its event is 1 to 3 KiB: with
+/// SQLite's own 4 KiB nearly every row changes a page or two for itself, and trees are a level deeper.
+const PAGE_BYTES: i64 = 8192;
+/// Of the log between two checkpoints: fewer, larger ones.
+const LOG_BYTES: i64 = 64 << 20;
 /// Longest wait for another process or a checkpoint.
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
 
@@ -30,12 +35,16 @@ impl Connection {
     pub(crate) fn open(path: &Path) -> Result<Self, DbError> {
         let conn = rusqlite::Connection::open(path)?;
         conn.busy_timeout(BUSY_LIMIT)?;
+        // Of a new file alone; SQLite leaves one that has pages as it is. Before the journal's mode, which makes the
+        // first page.
+        conn.pragma_update(None, "page_size", PAGE_BYTES)?;
         conn.pragma_update(None, "journal_mode", "wal")?;
         conn.pragma_update(None, "synchronous", "full")?;
         // Negative: KiB. The pages that every commit touches stay in memory.
         conn.pragma_update(None, "cache_size", -16384)?;
-        // Pages of the log between two checkpoints: fewer, larger ones.
-        conn.pragma_update(None, "wal_autocheckpoint", 16000)?;
+        // Counted in pages, and an older file has smaller ones.
+        let page: i64 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        conn.pragma_update(None, "wal_autocheckpoint", LOG_BYTES / page.max(1))?;
         Self::with(conn)
     }
 
@@ -94,11 +103,13 @@ impl Connection {
     }
 }
 
-/// `$n` may stand anywhere and more than once; a bare `?` takes the next value.
+/// `$n` may stand anywhere and more than once; a bare `?` takes the next value. A text has one sort of them, and those with
+/// many are bare: only a handful is asked for its name.
 fn bind(prepared: &mut CachedStatement<'_>, args: &[Arg<'_>]) -> Result<(), DbError> {
+    let named = prepared.parameter_name(1).is_some();
     for place in 1..=prepared.parameter_count() {
-        let named = prepared.parameter_name(place).and_then(|name| name[1..].parse().ok());
-        let number: usize = named.unwrap_or(place);
+        let name = if named { prepared.parameter_name(place) } else { None };
+        let number: usize = name.and_then(|name| name[1..].parse().ok()).unwrap_or(place);
         let Some(arg) = args.get(number - 1) else {
             return Err(rusqlite::Error::InvalidParameterCount(args.len(), number).into());
         };

@@ -13,7 +13,7 @@ use super::{
     find,
     held::{self, Waiting},
 };
-use crate::{db, error::Doing as _, media, people, writer::Unit};
+use crate::{db, error::Doing as _, media, writer::Unit};
 
 const CHANGE: &str = "update message set body = $3, kind = $4, metadata = $5, media_path = $6, media_mimetype = $7 \
      where session_id = $1 and wa_id = $2";
@@ -82,7 +82,7 @@ async fn told(
         .doing("looking for an earlier change")
 }
 
-/// Writes a change to its row; the chat's newest message moves along.
+/// Writes a change to its row.
 pub(super) async fn apply(
     unit: &mut Unit,
     mut message: Message,
@@ -98,8 +98,7 @@ pub(super) async fn apply(
         merge(&mut message.metadata, &serde_json::json!({ "media": null }));
         media::remove(unit, message.session, &message.wa_id).await?;
     }
-    write(unit, &message).await?;
-    people::last_changed(unit, &message).await
+    write(unit, &message).await
 }
 
 /// Stores what may change in a row.

@@ -28,6 +28,7 @@ const COUNT: &str = "select count(*) from held_change where session_id = $1";
 const OLDEST: &str = "delete from held_change where position = \
      (select position from held_change where session_id = $1 order by position limit 1) \
      returning position, session_id, wa_id, body";
+const ANY: &str = "select exists (select 1 from held_change)";
 const TAKE: &str = "delete from held_change where session_id = $1 and wa_id = $2 \
      returning position, session_id, wa_id, body";
 const DUE: &str = "delete from held_change where position in \
@@ -138,6 +139,7 @@ pub(super) async fn hold(
         .execute(&mut unit.conn)
         .await
         .doing(DOING)?;
+    unit.holding = Some(true);
     Ok(Some(made_room).filter(|events| !events.is_empty()))
 }
 
@@ -157,12 +159,25 @@ async fn make_room(unit: &mut Unit, session: SessionId) -> StoreResult<Vec<Event
     Ok(events)
 }
 
+/// Whether anything waits at all: hardly ever, and every message that is stored asks.
+async fn anything_waits(unit: &mut Unit) -> StoreResult<bool> {
+    if let Some(known) = unit.holding {
+        return Ok(known);
+    }
+    let any: bool = db::query_scalar(ANY).fetch_one(&mut unit.conn).await.doing(DOING)?;
+    unit.holding = Some(any);
+    Ok(any)
+}
+
 /// Applies what waited for a message that is there now; the events to record.
 pub(super) async fn apply(
     unit: &mut Unit,
     session: SessionId,
     wa_id: &WaMessageId,
 ) -> StoreResult<Vec<EventDraft>> {
+    if !anything_waits(unit).await? {
+        return Ok(vec![]);
+    }
     let rows = db::query(TAKE)
         .bind(session.to_string())
         .bind(wa_id.as_str())
@@ -191,6 +206,8 @@ pub(crate) async fn release(unit: &mut Unit, now: Timestamp) -> StoreResult<u64>
         .fetch_all(&mut unit.conn)
         .await
         .doing("releasing held changes")?;
+    // Whatever took the last one: from time to time it is looked for again.
+    unit.holding = None;
     let held = in_order(&rows)?;
     let count = held.len() as u64;
     let mut events = Vec::new();

@@ -32,8 +32,7 @@ pub(super) async fn list(
         None => None,
     };
     let query = &by_canonical_ids(store, session, query).await?;
-    let mut select = Builder::new("select * from message");
-    conditions(&mut select, session, query);
+    let mut select = begin(" *", session, query);
     if let Some(cursor) = &cursor {
         after(&mut select, query, cursor);
     }
@@ -48,10 +47,8 @@ pub(super) async fn list(
     select.push(" offset ").push_bind(i64::from(offset));
     let rows = select.build().fetch_all(&store.readers).await.doing(DOING)?;
 
-    let mut count = Builder::new(
-        "select count(*) as total, count(case when timestamp is null then 1 end) as unknown from message",
-    );
-    conditions(&mut count, session, query);
+    let totals = " count(*) as total, count(case when timestamp is null then 1 end) as unknown";
+    let count = begin(totals, session, query);
     let counts = count.build().fetch_one(&store.readers).await.doing(DOING)?;
     let number = |name: &str| {
         counts.try_get::<i64, _>(name).doing(DOING).map(|n| u64::try_from(n).unwrap_or(0))
@@ -114,6 +111,39 @@ fn after(builder: &mut Builder<'_>, query: &MessageQuery, cursor: &Cursor) {
     builder.push_bind(cursor.position).push(")");
 }
 
+/// A search for columns of the rows that fit.
+fn begin<'q>(columns: &'static str, session: SessionId, query: &MessageQuery) -> Builder<'q> {
+    let mut builder = Builder::new("select");
+    builder.push(columns).push(" from ");
+    source(&mut builder, session, query);
+    conditions(&mut builder, session, query);
+    builder
+}
+
+/// What somebody wrote is found by two indexes: in their own chat by the chat's, elsewhere by the sender's, which has only
+/// these rows.
+fn source(builder: &mut Builder<'_>, session: SessionId, query: &MessageQuery) {
+    // A chat or an id narrows it down more.
+    let from = query.from.as_ref().filter(|_| query.chat.is_none() && query.wa_id.is_none());
+    let Some(from) = from else {
+        builder.push("message");
+        return;
+    };
+    for (text, own_chat) in [
+        ("(select * from message where session_id = ", false),
+        (" union all select * from message where session_id = ", true),
+    ] {
+        builder.push(text).push_bind(session.to_string());
+        builder.push(" and sender = ").push_bind(from.clone());
+        if own_chat {
+            builder.push(" and chat = ").push_bind(from.clone());
+        } else {
+            builder.push(" and sender <> chat");
+        }
+    }
+    builder.push(") as message");
+}
+
 fn conditions(builder: &mut Builder<'_>, session: SessionId, query: &MessageQuery) {
     builder.push(" where session_id = ").push_bind(session.to_string());
     if let Some(chat) = &query.chat {
@@ -137,5 +167,46 @@ fn conditions(builder: &mut Builder<'_>, session: SessionId, query: &MessageQuer
     }
     if let Some(kind) = query.kind {
         builder.push(" and kind = ").push_bind(kind.as_str());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Timestamp;
+
+    use super::*;
+    use crate::open::StoreOptions;
+
+    /// The steps of SQLite's plan for a page of a search.
+    async fn plan(store: &SqliteStore, query: &MessageQuery) -> Vec<String> {
+        let session = SessionId::from_uuid(uuid::Uuid::nil());
+        let mut select = Builder::new("explain query plan select * from ");
+        source(&mut select, session, query);
+        conditions(&mut select, session, query);
+        after(&mut select, query, &Cursor { position: 7, created_at: 7, timestamp: 7 });
+        select.push(" order by created_at desc, position desc limit ").push_bind(50_i64);
+        let rows = select.build().fetch_all(&store.readers).await.unwrap();
+        rows.iter().map(|row| row.try_get("detail").unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_search_by_sender_reads_what_they_wrote_and_sorts_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("waypost.sqlite");
+        let store = SqliteStore::open(StoreOptions::for_testing(path)).await.unwrap();
+        let query = MessageQuery {
+            from: Some("491@c.us".into()),
+            since: Some(Timestamp::from_millis(7)),
+            ..MessageQuery::default()
+        };
+        let steps = plan(&store, &query).await.join("\n");
+        let own = "message_by_chat (session_id=? AND chat=?";
+        for index in ["message_by_sender (session_id=? AND sender=?", own] {
+            assert!(steps.contains(index), "{steps}");
+        }
+        assert!(!steps.contains("SCAN") && !steps.contains("TEMP B-TREE"), "{steps}");
+        let in_chat = MessageQuery { chat: Some("491@c.us".parse().unwrap()), ..query };
+        let steps = plan(&store, &in_chat).await.join("\n");
+        assert!(steps.contains(own) && !steps.contains("SCAN"), "{steps}");
     }
 }

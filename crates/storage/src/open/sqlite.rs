@@ -177,6 +177,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_new_file_has_larger_pages_and_an_older_one_keeps_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, made, page, log) in [("new", false, 8192, 8192), ("old", true, 4096, 16384)] {
+            let path = folder.path().join(name);
+            if made {
+                let older = rusqlite::Connection::open(&path).unwrap();
+                let made = "pragma page_size = 4096; pragma journal_mode = wal; create table x (y)";
+                older.execute_batch(made).unwrap();
+            }
+            let mut conn = Conn::Sqlite(Connection::open(&path).unwrap());
+            for (pragma, expected) in [("page_size", page), ("wal_autocheckpoint", log)] {
+                let sql = format!("pragma {pragma}");
+                let value: i64 = db::query_scalar(sql).fetch_one(&mut conn).await.unwrap();
+                assert_eq!(value, expected, "{pragma} of the {name} file");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn readers_cannot_write() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("waypost.sqlite");

@@ -16,27 +16,24 @@ use crate::{
     writer::Unit,
 };
 
-// The newest message is the one with the latest time; of two in one second the later row.
-const CAME: &str = "insert into chat (session_id, id, name, unread_count, timestamp, \
-     last_id, last_from_me, last_author, last_body, last_kind) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (session_id, id) do update set \
+// The newest message is the one with the latest time; of two in one second the later row. What it says is in its own row.
+const CAME: &str = "insert into chat (session_id, id, name, unread_count, timestamp, last_id) \
+     values ($1, $2, $3, $4, $5, $6) on conflict (session_id, id) do update set \
      name = coalesce(chat.name, excluded.name), unread_count = chat.unread_count + excluded.unread_count, \
      timestamp = case when excluded.timestamp > chat.timestamp then excluded.timestamp else chat.timestamp end, \
-     last_id = case when excluded.timestamp >= chat.timestamp then excluded.last_id else chat.last_id end, \
-     last_from_me = case when excluded.timestamp >= chat.timestamp then excluded.last_from_me else chat.last_from_me end, \
-     last_author = case when excluded.timestamp >= chat.timestamp then excluded.last_author else chat.last_author end, \
-     last_body = case when excluded.timestamp >= chat.timestamp then excluded.last_body else chat.last_body end, \
-     last_kind = case when excluded.timestamp >= chat.timestamp then excluded.last_kind else chat.last_kind end";
-const LAST_CHANGED: &str = "update chat set last_body = $4, last_kind = $5 where session_id = $1 and id = $2 and last_id = $3";
+     last_id = case when excluded.timestamp >= chat.timestamp then excluded.last_id else chat.last_id end";
 // A person's name in the address book says more than what a chat was called, and that more than what they call
-// themselves. The author may have been known by privacy id only when the message came.
-const LIST: &str = "select chat.*, coalesce(contact.name, chat.name, contact.push_name) as shown_name, identity.phone as author_phone \
+// themselves. The page is cut out before anything is looked up for its chats.
+const LIST: &str = "select page.*, coalesce(contact.name, page.name, contact.push_name) as shown_name, message.direction as last_direction, \
+     message.author as last_author, message.body as last_body, message.kind as last_kind \
+     from (select * from chat where session_id = $1 order by timestamp desc, id limit $2 offset $3) as page \
+     left join contact on contact.session_id = page.session_id and contact.id = page.id \
+     left join message on message.session_id = page.session_id and message.wa_id = page.last_id and message.chat = page.id \
+     order by page.timestamp desc, page.id";
+const GET: &str = "select chat.*, coalesce(contact.name, chat.name, contact.push_name) as shown_name, message.direction as last_direction, \
+     message.author as last_author, message.body as last_body, message.kind as last_kind \
      from chat left join contact on contact.session_id = chat.session_id and contact.id = chat.id \
-     left join identity on identity.session_id = chat.session_id and identity.lid = chat.last_author \
-     where chat.session_id = $1 order by chat.timestamp desc, chat.id limit $2 offset $3";
-const GET: &str = "select chat.*, coalesce(contact.name, chat.name, contact.push_name) as shown_name, identity.phone as author_phone \
-     from chat left join contact on contact.session_id = chat.session_id and contact.id = chat.id \
-     left join identity on identity.session_id = chat.session_id and identity.lid = chat.last_author \
+     left join message on message.session_id = chat.session_id and message.wa_id = chat.last_id and message.chat = chat.id \
      where chat.session_id = $1 and chat.id = $2";
 const NAME: &str = "insert into chat (session_id, id, name) values ($1, $2, $3) \
      on conflict (session_id, id) do update set name = excluded.name where chat.name is distinct from excluded.name";
@@ -51,19 +48,16 @@ const READ: &str = "insert into chat (session_id, id) values ($1, $2) \
 const UNREAD: &str = "insert into chat (session_id, id, unread_count) values ($1, $2, 1) \
      on conflict (session_id, id) do update set unread_count = 1 where chat.unread_count = 0";
 const DELETE: &str = "delete from chat where session_id = $1 and id = $2";
-const CLEAR: &str = "update chat set unread_count = 0, last_id = null, last_from_me = null, last_author = null, \
-     last_body = null, last_kind = null where session_id = $1 and id = $2";
+const CLEAR: &str =
+    "update chat set unread_count = 0, last_id = null where session_id = $1 and id = $2";
 // A send whose outcome is not known stays: it is on no device yet that could have removed it.
 const DELETE_MESSAGES: &str =
     "delete from message where session_id = $1 and chat = $2 and status <> 'pending'";
-const MERGE_LAST: &str = "update chat set last_id = old.last_id, last_from_me = old.last_from_me, last_author = old.last_author, \
-     last_body = old.last_body, last_kind = old.last_kind \
-     from chat as old where chat.session_id = $1 and chat.id = $3 and old.session_id = $1 and old.id = $2 \
-     and old.last_id is not null and (chat.last_id is null or old.timestamp > chat.timestamp)";
 const MERGE: &str = "update chat set name = coalesce(chat.name, old.name), \
      unread_count = chat.unread_count + old.unread_count, timestamp = case when old.timestamp > chat.timestamp then old.timestamp else chat.timestamp end, \
      archived = case when old.archived < chat.archived then old.archived else chat.archived end, pinned = case when old.pinned > chat.pinned then old.pinned else chat.pinned end, \
-     muted = coalesce(chat.muted, old.muted) \
+     muted = coalesce(chat.muted, old.muted), last_id = case when old.last_id is not null \
+     and (chat.last_id is null or old.timestamp > chat.timestamp) then old.last_id else chat.last_id end \
      from chat as old where chat.session_id = $1 and chat.id = $3 and old.session_id = $1 and old.id = $2";
 const MOVE: &str = "update chat set id = $3 where session_id = $1 and id = $2 \
      and not exists (select 1 from chat as other where other.session_id = $1 and other.id = $3)";
@@ -79,22 +73,17 @@ fn read(row: &Row) -> StoreResult<Chat> {
     let chat_id =
         |text: Option<String>| text.map(|id| id.parse::<ChatId>().map_err(|_| bad())).transpose();
     let timestamp = number("timestamp")?.ok_or_else(bad)?;
-    let last_message = match text("last_id")? {
-        Some(id) => {
-            let author_phone = text("author_phone")?;
-            let author = if author_phone.is_some() { author_phone } else { text("last_author")? };
-            Some(LastMessage {
-                id: WaMessageId::from_wire(id),
-                from_me: number("last_from_me")? == Some(1),
-                author: chat_id(author)?,
-                body: text("last_body")?,
-                kind: text("last_kind")?
-                    .and_then(|kind| MessageType::parse(&kind))
-                    .ok_or_else(bad)?,
-                timestamp,
-            })
-        }
-        None => None,
+    // The message itself may be gone.
+    let last_message = match (text("last_id")?, text("last_kind")?) {
+        (Some(id), Some(kind)) => Some(LastMessage {
+            id: WaMessageId::from_wire(id),
+            from_me: text("last_direction")?.as_deref() == Some(Direction::Outgoing.as_str()),
+            author: chat_id(text("last_author")?)?,
+            body: text("last_body")?,
+            kind: MessageType::parse(&kind).ok_or_else(bad)?,
+            timestamp,
+        }),
+        _ => None,
     };
     let unread = number("unread_count")?.ok_or_else(bad)?;
     Ok(Chat {
@@ -159,27 +148,9 @@ pub(crate) async fn message_came(
         .bind(i64::from(counts && incoming))
         .bind(message.timestamp.unwrap_or_else(|| message.created_at.seconds()))
         .bind(message.wa_id.as_str())
-        .bind(i64::from(!incoming))
-        .bind(message.author.as_ref().map(ChatId::as_str))
-        .bind(message.body.as_deref())
-        .bind(message.kind.as_str())
         .execute(&mut unit.conn)
         .await
         .doing("storing a message's chat")
-        .map(|_| ())
-}
-
-/// A message says something else now; its chat may show it.
-pub(crate) async fn last_changed(unit: &mut Unit, message: &Message) -> StoreResult<()> {
-    db::query(LAST_CHANGED)
-        .bind(message.session.to_string())
-        .bind(message.chat.as_str())
-        .bind(message.wa_id.as_str())
-        .bind(message.body.as_deref())
-        .bind(message.kind.as_str())
-        .execute(&mut unit.conn)
-        .await
-        .doing("changing a message's chat")
         .map(|_| ())
 }
 
@@ -236,7 +207,7 @@ pub(crate) async fn mark_chat(
 
 /// One chat under two ids becomes one.
 pub(super) async fn merge(unit: &mut Unit, session: &str, old: &str, new: &str) -> StoreResult<()> {
-    for sql in [MERGE_LAST, MERGE, MOVE] {
+    for sql in [MERGE, MOVE] {
         db::query(sql)
             .bind(session)
             .bind(old)

@@ -21,7 +21,9 @@ const MOVE_CHAT: &str = "update message set chat = $3, \
      media_path = case when media_path is not null \
      then '/api/sessions/' || session_id || '/messages/' || $3 || '/' || wa_id || '/media' end \
      where session_id = $1 and chat = $2";
-const MOVE_SENDER: &str = "update message set sender = $3 where session_id = $1 and sender = $2";
+// Nothing is left in the chat of the privacy id: what it sent is in other chats.
+const MOVE_SENDER: &str =
+    "update message set sender = $3 where session_id = $1 and sender = $2 and sender <> chat";
 const MOVE_AUTHOR: &str = "update message set author = $3 where session_id = $1 and author = $2";
 
 /// The number behind a privacy id.

@@ -20,7 +20,7 @@ use crate::{
     open::SqliteStore,
 };
 
-pub(crate) use chat::{last_changed, mark_chat, message_came, name_chat};
+pub(crate) use chat::{mark_chat, message_came, name_chat};
 pub(crate) use contact::learn_contact;
 pub(crate) use identity::{canonical, canonicalised, learn_identity};
 

@@ -37,6 +37,8 @@ pub(super) async fn begin(unit: &mut Unit, outside: &Outside) -> StoreResult<()>
         return statement(unit, "begin immediate").await;
     }
     take_turn(&mut unit.conn).await?;
+    // Another process may have held something since.
+    unit.holding = None;
     let state = db::query(STATE).fetch_one(&mut unit.conn).await.doing(DOING)?;
     let version: i64 = state.try_get("version").doing(DOING)?;
     if unit.version != Some(version) {

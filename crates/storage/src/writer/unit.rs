@@ -23,6 +23,8 @@ pub(crate) struct Unit {
     pub(crate) webhooks: OfSessions,
     /// The health of every webhook that is not sound, as of this transaction. Emptied likewise.
     pub(crate) doubtful: Option<HashMap<WebhookId, Health>>,
+    /// Whether changes wait for their message, as far as known. Emptied when a job is rolled back.
+    pub(crate) holding: Option<bool>,
     pub(crate) leases: Arc<Leases>,
     /// What others learn once it is committed.
     pub(crate) committing: Committing,
@@ -85,6 +87,7 @@ impl Unit {
             cipher,
             webhooks: OfSessions::default(),
             doubtful: None,
+            holding: None,
             leases,
             committing: Committing::default(),
             last_ticket,
@@ -110,5 +113,6 @@ impl Unit {
     pub(super) fn forget(&mut self) {
         self.webhooks.clear();
         self.doubtful = None;
+        self.holding = None;
     }
 }

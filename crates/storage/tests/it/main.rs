@@ -12,6 +12,7 @@ mod folder;
 mod group_commit;
 mod held;
 mod key_file;
+mod migration;
 mod model;
 mod opening;
 mod postgres;

@@ -41,7 +41,7 @@ async fn an_empty_file_gets_its_tables_and_a_second_start_changes_nothing() {
     close(open(&folder).await).await;
     let first = shape(&database(&folder)).await;
     assert!(first.1.starts_with(&[1, 2]) && first.1.is_sorted());
-    assert!(first.0.iter().any(|sql| sql.to_lowercase().starts_with("create table delivery ")));
+    assert!(first.0.iter().any(|sql| sql.to_lowercase().starts_with("create table message ")));
     let store = open(&folder).await;
     support::session(&store, 1).await;
     close(store).await;

@@ -176,13 +176,15 @@ async fn a_statement_that_is_wrong_is_noticed() {
 }
 
 /// Reads of whole tables that are meant: lists, counts and what is done once at a start.
-const WHOLE_TABLES: [&str; 19] = [
+const WHOLE_TABLES: [&str; 20] = [
     "select * from api_key order by position desc",
     "select id, name, status",
     "select * from webhook where ($1 is null",
     "select count(case when state = 'pending'",
     "select min(case when lane.owner is null",
     "select lane.id, lane.webhook_id",
+    // Ends at the first row.
+    "select exists (select 1 from held_change)",
     "select value from meta",
     "select version, success, checksum from _sqlx_migrations",
     "update session set lease_owner = null, lease_until = null where lease_owner is not null",
@@ -221,6 +223,8 @@ async fn statements_use_an_index() {
         for (.., step) in plan {
             let whole = step.starts_with("SCAN")
                 && step != "SCAN CONSTANT ROW"
+                // A page that was cut out.
+                && step != "SCAN page"
                 && !step.contains("VIRTUAL TABLE");
             // Webhooks are made and deleted by people; lanes by every event, so they carry no index for that.
             let rare = sql.contains(" webhook ") && step == "SCAN lane";
@@ -258,7 +262,6 @@ async fn the_new_indexes_are_used() {
         "message_by_chat",
         "event_of_change",
         "identity_by_phone",
-        "chat_by_time",
         "media_due",
         "held_by_message",
         "held_by_session",

@@ -338,6 +338,31 @@ pub async fn what_is_needed_is_not_pruned<S: Store>(store: &S) {
     assert_eq!(store.stats().await.unwrap().pending, 2);
 }
 
+pub async fn replays_keep_their_event_and_go_with_it<S: Store>(store: &S) {
+    let (session, webhook) = house(store, 1).await;
+    let lanes = claim_at(store, later(1)).await;
+    settle(store, &lanes[0], 0, Verdict::Delivered).await;
+    // The event is older than this webhook: its replay repeats no delivery.
+    let late = new_webhook(store, build::webhook(2, session)).await;
+    for (webhook, first) in [(&webhook, 1), (&late, 2)] {
+        let replays = chosen(store, webhook, &everything(), first).await;
+        assert_eq!(store.replay(webhook.id, replays.clone()).await.unwrap(), 1);
+        assert_eq!(store.replay(webhook.id, replays).await.unwrap(), 0, "it waits now");
+    }
+    assert_eq!(store.delivery(fresh(2)).await.unwrap().unwrap().replay_of, None);
+    for round in [1, 2] {
+        assert_eq!(store.prune(0, limits(1, 1, 7), 10).await.unwrap().next, None);
+        let lanes = claim_at(store, later(100 * round)).await;
+        let lane = lanes.iter().find(|lane| lane.webhook == webhook.id);
+        settle(store, lane.unwrap_or(&lanes[0]), 0, Verdict::Delivered).await;
+    }
+    let pruned = store.prune(0, limits(1, 1, 7), 10).await.unwrap();
+    assert_eq!((pruned.events, pruned.deliveries), (1, 3));
+    for id in [fresh(1), fresh(2)] {
+        assert_eq!(store.delivery(id).await.unwrap(), None);
+    }
+}
+
 fn entry(number: u128, action: &str, session: Option<SessionId>) -> AuditEntry {
     AuditEntry {
         id: Uuid::from_u128(number),

@@ -131,6 +131,7 @@ macro_rules! store_conformance {
                 filters_of_the_delivery_log_narrow, tries_are_told_with_their_excerpts, a_replay_leaves_beside_its_lane,
                 what_waits_is_not_replayed, dead_letters_are_told_until_they_are_replayed,
                 a_redrive_is_recorded_at_once, old_events_go_and_their_numbers_stay, what_is_needed_is_not_pruned,
+                replays_keep_their_event_and_go_with_it,
                 the_audit_reads_back_and_is_pruned, lags_are_measured, activity_never_moves_back,
             ];
             messages: [
