@@ -79,6 +79,8 @@ impl Supervisor {
     ) -> watch::Receiver<Option<Ending>> {
         let (tell, told) = watch::channel(None);
         let (name, this) = (name.into(), self.clone());
+        // In a place of its own: a task that is moved through the layers below would be stored in each of them.
+        let task = AssertUnwindSafe(Box::pin(task)).catch_unwind();
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         this.list(|running| running.insert(number, name.clone()));
         tokio::spawn(self.tracker.track_future(async move {
@@ -86,7 +88,7 @@ impl Supervisor {
             let ending = tokio::select! {
                 // In a fixed order, so that simulations repeat.
                 biased;
-                ended = AssertUnwindSafe(task).catch_unwind() => {
+                ended = task => {
                     if ended.is_ok() { Ending::Finished } else { Ending::Panicked }
                 }
                 () = hard.cancelled() => Ending::Cut,

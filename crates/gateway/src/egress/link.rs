@@ -39,7 +39,7 @@ pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// A connection.
+/// A connection. It is large and changes hands often: it goes around in a box.
 pub(super) struct Link {
     send: SendRequest<Full<Bytes>>,
     run: Connection<TokioIo<Box<dyn Io>>, Full<Bytes>>,
@@ -47,12 +47,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) async fn over(io: Box<dyn Io>) -> hyper::Result<Self> {
+    pub(super) async fn over(io: Box<dyn Io>) -> hyper::Result<Box<Self>> {
         let mut builder = Builder::new();
         let (send, run) =
             // Head and body in one piece cost less than a list of pieces.
             builder.max_buf_size(READ_AHEAD_BYTES).writev(false).handshake(TokioIo::new(io)).await?;
-        Ok(Self { send, run, over: false })
+        Ok(Box::new(Self { send, run, over: false }))
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {
@@ -100,7 +100,7 @@ pub(super) struct Idle {
 
 #[derive(Default)]
 struct Links {
-    by_origin: HashMap<String, Vec<(Instant, Link)>>,
+    by_origin: HashMap<String, Vec<(Instant, Box<Link>)>>,
     count: usize,
 }
 
@@ -110,7 +110,7 @@ impl Idle {
     }
 
     /// The one that was used last and can take a call.
-    pub(super) async fn take(&self, origin: &str) -> Option<Link> {
+    pub(super) async fn take(&self, origin: &str) -> Option<Box<Link>> {
         loop {
             let (since, mut link) = self.lock().pop(origin)?;
             if since.elapsed() < IDLE_FOR && link.is_fit().await {
@@ -120,7 +120,7 @@ impl Idle {
     }
 
     /// Keeps one for the next call, if it can take one and there is room.
-    pub(super) async fn put(&self, origin: &str, mut link: Link) {
+    pub(super) async fn put(&self, origin: &str, mut link: Box<Link>) {
         if link.is_fit().await && self.lock().push(origin, link) {
             self.filled.notify_one();
         }
@@ -139,14 +139,14 @@ impl Idle {
 }
 
 impl Links {
-    fn pop(&mut self, origin: &str) -> Option<(Instant, Link)> {
+    fn pop(&mut self, origin: &str) -> Option<(Instant, Box<Link>)> {
         let link = self.by_origin.get_mut(origin)?.pop()?;
         self.count -= 1;
         Some(link)
     }
 
     /// Whether it is the first.
-    fn push(&mut self, origin: &str, link: Link) -> bool {
+    fn push(&mut self, origin: &str, link: Box<Link>) -> bool {
         if self.count >= IDLE_MAX {
             return false;
         }

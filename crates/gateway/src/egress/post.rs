@@ -48,6 +48,7 @@ impl Poster {
         let end = Instant::now() + limit;
         let request = request(url, headers, body)?;
         let origin = &url[..Position::AfterPort];
+
         match timeout_at(end, self.send(url, origin, request)).await {
             Ok(Ok((link, answer))) => {
                 Ok(self.read(origin, link, answer, end.min(Instant::now() + BODY_LIMIT)).await)
@@ -68,7 +69,7 @@ impl Poster {
         url: &Url,
         origin: &str,
         request: Request<Full<Bytes>>,
-    ) -> Result<(Link, Response<Incoming>), EgressError> {
+    ) -> Result<(Box<Link>, Response<Incoming>), EgressError> {
         if let Some(mut link) = self.idle.take(origin).await {
             match link.call(request.clone()).await {
                 Ok(answer) => return Ok((link, answer)),
@@ -76,17 +77,22 @@ impl Poster {
                 Err(_) => {}
             }
         }
-        let io = dial(url, &self.policy, &self.tls).await?;
-        let mut link = Link::over(io).await.map_err(|_| not_http())?;
+        // Seldom, and large.
+        let mut link = Box::pin(self.connect(url)).await?;
         let answer = link.call(request).await.map_err(|_| not_http())?;
         Ok((link, answer))
+    }
+
+    async fn connect(&self, url: &Url) -> Result<Box<Link>, EgressError> {
+        let io = dial(url, &self.policy, &self.tls).await?;
+        Link::over(io).await.map_err(|_| not_http())
     }
 
     /// The beginning of the body. A connection whose answer is not at its end by then is closed.
     async fn read(
         &self,
         origin: &str,
-        mut link: Link,
+        mut link: Box<Link>,
         answer: Response<Incoming>,
         end: Instant,
     ) -> Answer {

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -221,8 +222,9 @@ impl Run<'_> {
     ) -> Next {
         let head = &deliveries[0];
         let doubtful = head.attempts > 0 || webhook.health.is_failing();
-        let call = self.call(webhook, policy, deliveries);
-        let called = self.webhooks.slots.run(webhook.id, doubtful, call);
+        // Pinned here, so that those who wait for it need not store it once more each.
+        let call = pin!(self.call(webhook, policy, deliveries));
+        let called = pin!(self.webhooks.slots.run(webhook.id, doubtful, call));
         match self.holding(called).await {
             Ok(Some(tried)) => self.conclude(webhook, policy, deliveries, tried).await,
             Ok(None) => Next::GiveBack,
@@ -255,7 +257,7 @@ impl Run<'_> {
     async fn holding<T>(&self, wait: impl Future<Output = T>) -> Result<T, Next> {
         let clock = &self.webhooks.ports.clock;
         let half = self.webhooks.options.lease / 2;
-        let mut wait = std::pin::pin!(wait);
+        let mut wait = pin!(wait);
         loop {
             // Counted from what is left: the call may begin long after the last renewal.
             let left = self.until().since(clock.now());

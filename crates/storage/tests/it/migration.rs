@@ -118,7 +118,7 @@ async fn events(conn: &mut SqliteConnection, drafts: &[EventDraft]) {
                 draft.occurred_at.millis(),
                 draft.chat.as_ref().unwrap(),
                 draft.idempotency_key,
-                draft.data
+                draft.data.text()
             ),
         )
         .await;
