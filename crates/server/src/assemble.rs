@@ -9,7 +9,7 @@ use gateway::{
     webhooks::WebhookOptions,
 };
 use storage::{
-    BullQueue, FolderMedia, MasterKey, PostgresOptions, PostgresTls, RedisOptions, SqliteStore,
+    BullQueue, FolderMedia, LedgerStore, MasterKey, PostgresOptions, PostgresTls, RedisOptions,
     StoreOptions,
 };
 use whatsapp::{Engine, EngineOptions, MediaEndpoint};
@@ -30,7 +30,7 @@ pub struct House {
     /// The product.
     pub gateway: Gateway,
     /// The ledger under it.
-    pub store: SqliteStore,
+    pub store: LedgerStore,
     /// The queue beside it.
     pub shared: Option<BullQueue>,
     /// The first admin key, if it was made by this start.
@@ -38,7 +38,7 @@ pub struct House {
 }
 
 /// Opens the ledger.
-pub async fn open_store(settings: &Settings) -> anyhow::Result<SqliteStore> {
+pub async fn open_store(settings: &Settings) -> anyhow::Result<LedgerStore> {
     let dir = &settings.data.dir;
     std::fs::create_dir_all(dir)
         .with_context(|| format!("data.dir: cannot create {}", dir.display()))?;
@@ -50,7 +50,7 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<SqliteStore> {
             ..StoreOptions::postgres(place(target), master_key)
         },
     };
-    Ok(SqliteStore::open(options).await?)
+    Ok(LedgerStore::open(options).await?)
 }
 
 fn place(target: PostgresTarget) -> PostgresOptions {
@@ -68,7 +68,7 @@ fn place(target: PostgresTarget) -> PostgresOptions {
 /// The queue that processes share, where one is set.
 async fn shared_queue(
     settings: &Settings,
-    store: &SqliteStore,
+    store: &LedgerStore,
     lease: Duration,
 ) -> anyhow::Result<Option<BullQueue>> {
     let Some(redis) = settings.redis() else { return Ok(None) };
@@ -101,7 +101,7 @@ fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
 }
 
 /// The engine that connects to the network the settings name.
-fn engine(settings: &Settings, store: &SqliteStore) -> anyhow::Result<Engine> {
+fn engine(settings: &Settings, store: &LedgerStore) -> anyhow::Result<Engine> {
     let mut options = EngineOptions {
         chat_url: settings.whatsapp_url()?,
         device_name: settings.sessions.device_name.clone(),
@@ -132,7 +132,7 @@ fn clock(settings: &Settings) -> Arc<dyn Clock> {
 /// All ports, on the real clock, the real randomness and one store.
 fn ports(
     settings: &Settings,
-    store: &SqliteStore,
+    store: &LedgerStore,
     shared: Option<&BullQueue>,
 ) -> anyhow::Result<Ports> {
     let queue: Arc<dyn DeliveryQueue> = match shared {

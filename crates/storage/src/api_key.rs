@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
-    open::SqliteStore,
+    open::LedgerStore,
 };
 
 const INSERT: &str = "insert into api_key (id, name, prefix, hash, role, allowed_ips, allowed_sessions, allowed_chats, \
@@ -61,7 +61,7 @@ fn json<T: serde::Serialize>(value: &T) -> String {
 }
 
 #[async_trait]
-impl ApiKeyStore for SqliteStore {
+impl ApiKeyStore for LedgerStore {
     async fn insert(&self, key: &ApiKey) -> StoreResult<()> {
         let key = key.clone();
         self.writer

@@ -10,7 +10,7 @@ use domain::{
 use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
-    open::SqliteStore,
+    open::LedgerStore,
     writer::Unit,
 };
 
@@ -82,7 +82,7 @@ pub(crate) async fn insert(unit: &mut Unit, entry: AuditEntry) -> StoreResult<()
 }
 
 #[async_trait]
-impl AuditLog for SqliteStore {
+impl AuditLog for LedgerStore {
     async fn audit(&self, entries: Vec<AuditEntry>) -> StoreResult<()> {
         const DOING: &str = "writing the audit";
         self.writer

@@ -10,7 +10,7 @@ use crate::{
     crypt::Cipher,
     db::{self, Row},
     error::Doing as _,
-    open::SqliteStore,
+    open::LedgerStore,
     writer::Unit,
 };
 
@@ -53,7 +53,7 @@ async fn change(unit: &mut Unit, session: &str, change: KeyChange) -> StoreResul
 }
 
 #[async_trait]
-impl DeviceKeys for SqliteStore {
+impl DeviceKeys for LedgerStore {
     async fn get(
         &self,
         session: SessionId,

@@ -11,7 +11,7 @@ use domain::{
 use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
-    open::SqliteStore,
+    open::LedgerStore,
     writer::Unit,
 };
 
@@ -86,7 +86,7 @@ pub(crate) fn stored(number: u64) -> i64 {
 }
 
 #[async_trait]
-impl EventLog for SqliteStore {
+impl EventLog for LedgerStore {
     async fn bounds(&self) -> StoreResult<LogBounds> {
         const DOING: &str = "looking for the ends of the event log";
         let row = db::query(BOUNDS).fetch_one(&self.readers).await.doing(DOING)?;

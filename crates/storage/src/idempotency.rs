@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
-    open::SqliteStore,
+    open::LedgerStore,
     writer::Unit,
 };
 
@@ -97,7 +97,7 @@ pub(crate) async fn tie(
         .map(|_| ())
 }
 
-impl SqliteStore {
+impl LedgerStore {
     /// Runs a statement about one key.
     async fn about_key(
         &self,
@@ -123,7 +123,7 @@ impl SqliteStore {
 }
 
 #[async_trait]
-impl IdempotencyStore for SqliteStore {
+impl IdempotencyStore for LedgerStore {
     async fn take(
         &self,
         session: SessionId,

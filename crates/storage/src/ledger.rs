@@ -15,13 +15,13 @@ use crate::{
     error::{Doing as _, gone},
     media,
     message::{self, Ack},
-    open::SqliteStore,
+    open::LedgerStore,
     people, session,
     writer::Unit,
 };
 
 #[async_trait]
-impl Ledger for SqliteStore {
+impl Ledger for LedgerStore {
     async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<WriteOutcome>> {
         self.writer.write(writes).await
     }

@@ -1,7 +1,7 @@
 //! The ledger and the shared queue: the only crate that names SQL and Redis.
 //!
 //! # The cast
-//! - [`SqliteStore`] is one SQLite file and implements every store port of `domain::port`.
+//! - [`LedgerStore`] is one SQLite file or one PostgreSQL schema, and implements every store port of `domain::port`.
 //! - The *writer* is one task with the one writing connection. It takes whatever waits, runs each job in a savepoint of
 //!   one transaction, commits once, then answers: many callers share one fsync (`synchronous=FULL`).
 //! - *Readers* are connections of their own; WAL lets them read while the writer writes.
@@ -45,4 +45,4 @@ pub use bull::{BullQueue, InvalidRedisOptions, RedisOptions};
 pub use crypt::{InvalidMasterKey, MasterKey};
 pub use folder::FolderMedia;
 pub use keyfile::KeyFileError;
-pub use open::{Database, OpenError, PostgresOptions, PostgresTls, SqliteStore, StoreOptions};
+pub use open::{Database, LedgerStore, OpenError, PostgresOptions, PostgresTls, StoreOptions};

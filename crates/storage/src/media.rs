@@ -15,7 +15,7 @@ use crate::{
     db::{self, Row, Two},
     error::{Doing as _, corrupt},
     message,
-    open::SqliteStore,
+    open::LedgerStore,
     writer::Unit,
 };
 
@@ -212,7 +212,7 @@ fn list(sessions: &[SessionId]) -> String {
 }
 
 #[async_trait]
-impl MediaRecords for SqliteStore {
+impl MediaRecords for LedgerStore {
     async fn media(
         &self,
         session: SessionId,

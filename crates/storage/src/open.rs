@@ -62,9 +62,9 @@ pub enum OpenError {
     },
 }
 
-/// A ledger in one SQLite file or in one PostgreSQL schema. Cheap to clone; closed by [`SqliteStore::close`].
+/// A ledger in one SQLite file or in one PostgreSQL schema. Cheap to clone; closed by [`LedgerStore::close`].
 #[derive(Clone)]
-pub struct SqliteStore {
+pub struct LedgerStore {
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
     pub(crate) cipher: Arc<Cipher>,
@@ -78,7 +78,7 @@ pub struct SqliteStore {
     _lock: Option<Arc<File>>,
 }
 
-impl SqliteStore {
+impl LedgerStore {
     /// Opens, migrates and checks a ledger.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use domain::{
 use crate::{
     db,
     error::{Doing as _, corrupt, gone},
-    open::SqliteStore,
+    open::LedgerStore,
     people,
     writer::Unit,
 };
@@ -79,7 +79,7 @@ async fn settle(
 }
 
 #[async_trait]
-impl PacingStore for SqliteStore {
+impl PacingStore for LedgerStore {
     async fn admit(
         &self,
         session: SessionId,

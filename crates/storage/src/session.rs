@@ -12,7 +12,7 @@ use crate::{
     crypt::Cipher,
     db::{self, Row},
     error::{Doing as _, corrupt},
-    open::SqliteStore,
+    open::LedgerStore,
     writer::Unit,
 };
 
@@ -151,7 +151,7 @@ fn apply(session: &mut Session, patch: SessionPatch) {
 }
 
 #[async_trait]
-impl SessionStore for SqliteStore {
+impl SessionStore for LedgerStore {
     async fn insert(&self, session: &Session) -> StoreResult<bool> {
         let session = session.clone();
         self.writer

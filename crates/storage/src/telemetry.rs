@@ -11,7 +11,7 @@ use domain::{
 use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
-    open::SqliteStore,
+    open::LedgerStore,
     webhook,
 };
 
@@ -53,7 +53,7 @@ fn lag(row: &Row) -> StoreResult<WebhookLag> {
 }
 
 #[async_trait]
-impl Telemetry for SqliteStore {
+impl Telemetry for LedgerStore {
     async fn lags(&self) -> StoreResult<Vec<WebhookLag>> {
         let rows = db::query(LAGS).fetch_all(&self.readers).await;
         rows.doing("measuring the webhooks")?.iter().map(lag).collect()

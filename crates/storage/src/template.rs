@@ -10,7 +10,7 @@ use domain::{
 use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
-    open::SqliteStore,
+    open::LedgerStore,
 };
 
 const INSERT: &str = "insert into template (id, session_id, name, body, header, footer, created_at, updated_at) \
@@ -42,7 +42,7 @@ fn read(row: &Row) -> StoreResult<Template> {
 }
 
 #[async_trait]
-impl TemplateStore for SqliteStore {
+impl TemplateStore for LedgerStore {
     async fn insert(&self, template: &Template) -> StoreResult<bool> {
         let template = template.clone();
         self.writer

@@ -17,7 +17,7 @@ use crate::{
     db::{self, Conn, Row},
     delivery::settle,
     error::{Doing as _, corrupt},
-    open::SqliteStore,
+    open::LedgerStore,
     writer::Unit,
 };
 
@@ -206,7 +206,7 @@ async fn change_health(
     Ok(true)
 }
 
-impl SqliteStore {
+impl LedgerStore {
     /// A webhook from memory, as of the last commit.
     pub(crate) async fn receiver_of(&self, id: WebhookId) -> StoreResult<Option<Arc<Webhook>>> {
         let (known, version) = self.receivers.get(id);
@@ -222,7 +222,7 @@ impl SqliteStore {
 }
 
 #[async_trait]
-impl WebhookStore for SqliteStore {
+impl WebhookStore for LedgerStore {
     async fn insert(&self, webhook: &Webhook, most: u32) -> StoreResult<bool> {
         let webhook = webhook.clone();
         self.writer

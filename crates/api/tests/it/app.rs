@@ -18,7 +18,7 @@ use domain::{
 use gateway::{Gateway, LiveOptions, Options, Ports, Role, WebhookOptions};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use storage::{FolderMedia, SqliteStore, StoreOptions};
+use storage::{FolderMedia, LedgerStore, StoreOptions};
 use testkit::{FakeWhatsApp, ManualClock, OnSend, SeededEntropy};
 use tokio::{net::TcpListener, sync::mpsc};
 use tower::ServiceExt as _;
@@ -30,7 +30,7 @@ const ALL: Page = Page { limit: 1000, offset: 0 };
 /// Everything, on a ledger of its own.
 pub struct App {
     pub gateway: Gateway,
-    pub store: SqliteStore,
+    pub store: LedgerStore,
     /// The first admin key.
     pub admin: String,
     pub clock: ManualClock,
@@ -92,7 +92,7 @@ impl App {
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.sqlite");
-        let store = SqliteStore::open(StoreOptions::for_testing(path)).await.unwrap();
+        let store = LedgerStore::open(StoreOptions::for_testing(path)).await.unwrap();
         let clock = ManualClock::default();
         let whatsapp = FakeWhatsApp::default();
         let shared = Arc::new(store.clone());

@@ -9,7 +9,7 @@ use domain::{
     session::{SessionConfig, SessionStatus},
 };
 use gateway::{Gateway, Options, Ports, batches::BulkRequest, sessions::NewSession};
-use storage::{FolderMedia, SqliteStore, StoreOptions};
+use storage::{FolderMedia, LedgerStore, StoreOptions};
 use testkit::FakeWhatsApp;
 use tokio::time::Instant;
 
@@ -42,7 +42,7 @@ pub struct Run {
 
 pub struct Stage {
     gateway: Gateway,
-    store: SqliteStore,
+    store: LedgerStore,
     whatsapp: FakeWhatsApp,
     sessions: Vec<SessionId>,
     _folder: tempfile::TempDir,
@@ -66,7 +66,7 @@ impl Stage {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = StoreOptions::for_testing(folder.path().join("waypost.sqlite"));
-        let store = SqliteStore::open(options).await.unwrap();
+        let store = LedgerStore::open(options).await.unwrap();
         let shared = Arc::new(store.clone());
         let whatsapp = FakeWhatsApp::default();
         let ports = Ports {

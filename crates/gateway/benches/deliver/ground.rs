@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::port::DeliveryQueue;
-use storage::{BullQueue, MasterKey, PostgresOptions, RedisOptions, SqliteStore, StoreOptions};
+use storage::{BullQueue, LedgerStore, MasterKey, PostgresOptions, RedisOptions, StoreOptions};
 use tempfile::TempDir;
 use testkit::servers;
 use url::Url;
@@ -25,7 +25,7 @@ pub enum Backend {
 
 /// It, opened.
 pub struct Ground {
-    pub store: SqliteStore,
+    pub store: LedgerStore,
     pub shared: Option<BullQueue>,
     /// Where files are; deleted at the end.
     pub folder: TempDir,
@@ -42,7 +42,7 @@ impl Ground {
                 StoreOptions::postgres(database().await, MasterKey::from_bytes([7; 32]))
             }
         };
-        let store = SqliteStore::open(options).await.unwrap();
+        let store = LedgerStore::open(options).await.unwrap();
         let shared = match backend {
             Backend::Sqlite | Backend::Postgres => None,
             Backend::Redis | Backend::RedisOnSqlite => Some(queue(&store, lease).await),
@@ -72,7 +72,7 @@ async fn database() -> PostgresOptions {
     }
 }
 
-async fn queue(store: &SqliteStore, lease: Duration) -> BullQueue {
+async fn queue(store: &LedgerStore, lease: Duration) -> BullQueue {
     let url = Url::parse(&servers::redis_url()).unwrap();
     let options = RedisOptions {
         password: url.password().map(str::to_owned),

@@ -14,7 +14,7 @@ use domain::{
     webhook::Webhook,
 };
 use gateway::{Audit, Ports, Supervisor, WebhookOptions, Webhooks};
-use storage::{FolderMedia, SqliteStore};
+use storage::{FolderMedia, LedgerStore};
 use testkit::{FakeWhatsApp, build};
 use tokio::time::Instant;
 
@@ -32,7 +32,7 @@ const AT_ONCE: u32 = 8;
 const BODY_BYTES: usize = 700;
 
 pub struct Stage {
-    store: SqliteStore,
+    store: LedgerStore,
     ground: Ground,
     webhooks: Webhooks,
     supervisor: Supervisor,

@@ -27,7 +27,7 @@ use gateway::{
     batches::{Accepted, BatchError, BulkRequest},
     sessions::NewSession,
 };
-use storage::{FolderMedia, SqliteStore, StoreOptions};
+use storage::{FolderMedia, LedgerStore, StoreOptions};
 use testkit::{FakeWhatsApp, ManualClock, SeededEntropy};
 
 /// Longest wait for a state.
@@ -51,7 +51,7 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 /// A ledger that dies: after its last write nothing of this life reaches the files or WhatsApp any more.
 pub struct Mortal {
-    store: SqliteStore,
+    store: LedgerStore,
     whatsapp: FakeWhatsApp,
     /// Writes it still makes; negative is dead.
     left: AtomicI64,
@@ -138,7 +138,7 @@ impl Timed {
 
 pub struct House {
     pub gateway: Gateway,
-    pub store: SqliteStore,
+    pub store: LedgerStore,
     pub ledger: Arc<Mortal>,
     pub clock: ManualClock,
     pub whatsapp: FakeWhatsApp,
@@ -156,8 +156,8 @@ async fn life(
     options: &Options,
     (writes, number): (i64, u64),
     events: &Arc<Mutex<Vec<Event>>>,
-) -> (Gateway, SqliteStore, Arc<Mortal>) {
-    let store = SqliteStore::open(StoreOptions::for_testing(path.join("waypost.sqlite"))).await;
+) -> (Gateway, LedgerStore, Arc<Mortal>) {
+    let store = LedgerStore::open(StoreOptions::for_testing(path.join("waypost.sqlite"))).await;
     let store = store.unwrap();
     let ledger = Arc::new(Mortal {
         store: store.clone(),

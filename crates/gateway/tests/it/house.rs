@@ -27,7 +27,7 @@ use gateway::{
     sessions::NewSession,
     webhooks::NewWebhook,
 };
-use storage::{FolderMedia, SqliteStore, StoreOptions};
+use storage::{FolderMedia, LedgerStore, StoreOptions};
 use testkit::{FakeWhatsApp, ManualClock, Receiver, SeededEntropy, build};
 
 /// Longest wait for a state.
@@ -70,7 +70,7 @@ pub struct Written {
 
 /// The real ledger, with everything that goes in remembered, and an off switch.
 pub struct Watched {
-    store: SqliteStore,
+    store: LedgerStore,
     whatsapp: FakeWhatsApp,
     down: AtomicBool,
     written: Mutex<Vec<Written>>,
@@ -110,7 +110,7 @@ impl Ledger for Watched {
 
 pub struct House {
     pub gateway: Gateway,
-    pub store: SqliteStore,
+    pub store: LedgerStore,
     pub ports: Ports,
     pub options: Options,
     pub clock: ManualClock,
@@ -129,7 +129,7 @@ impl House {
     pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.sqlite");
-        let store = SqliteStore::open(StoreOptions::for_testing(path)).await.unwrap();
+        let store = LedgerStore::open(StoreOptions::for_testing(path)).await.unwrap();
         let (clock, whatsapp) = (ManualClock::default(), FakeWhatsApp::default());
         let ledger = Arc::new(Watched {
             store: store.clone(),

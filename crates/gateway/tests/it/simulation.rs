@@ -28,7 +28,7 @@ use gateway::{
 use http::HeaderMap;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
-use storage::{FolderMedia, SqliteStore, StoreOptions};
+use storage::{FolderMedia, LedgerStore, StoreOptions};
 use testkit::{FakeWhatsApp, ModelStore, START, SeededEntropy, build};
 use tokio::time::{Instant, sleep};
 use url::Url;
@@ -442,7 +442,7 @@ fn trace(simulation: &Simulation) -> String {
 
 /// The parts of the ports that no delivery needs.
 struct Rest {
-    store: SqliteStore,
+    store: LedgerStore,
     media: Arc<FolderMedia>,
     _folder: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
@@ -453,7 +453,7 @@ fn rest() -> Rest {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let (runtime, folder) = (runtime.unwrap(), tempfile::tempdir().unwrap());
     let options = StoreOptions::for_testing(folder.path().join("waypost.sqlite"));
-    let store = runtime.block_on(SqliteStore::open(options)).unwrap();
+    let store = runtime.block_on(LedgerStore::open(options)).unwrap();
     let media = Arc::new(FolderMedia::open(&folder.path().join("media")).unwrap());
     Rest { store, media, _folder: folder, _runtime: runtime }
 }

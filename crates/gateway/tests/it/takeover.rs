@@ -19,7 +19,7 @@ use domain::{
     session::{LossCause, Session, SessionStatus::*},
 };
 use gateway::{Gateway, Options, Ports};
-use storage::SqliteStore;
+use storage::LedgerStore;
 
 use crate::house::{House, PHONE, WAIT_LIMIT, until, within};
 
@@ -180,7 +180,7 @@ async fn a_session_beyond_the_cap_says_so_once_and_comes_up_when_there_is_room()
 
 /// A ledger in which leases cannot be renewed for a while.
 struct CutOff {
-    store: SqliteStore,
+    store: LedgerStore,
     down: AtomicBool,
 }
 

@@ -15,7 +15,7 @@ use domain::{
 };
 use serde_json::Value;
 use simulator::Network;
-use storage::{MasterKey, PostgresOptions, SqliteStore, StoreOptions};
+use storage::{LedgerStore, MasterKey, PostgresOptions, StoreOptions};
 use tempfile::TempDir;
 use tokio::time::Instant;
 use whatsapp::LinkedDevice;
@@ -70,13 +70,13 @@ impl Prepared {
         self.dir.path()
     }
 
-    async fn store(&self) -> SqliteStore {
+    async fn store(&self) -> LedgerStore {
         let key = MasterKey::from_hex_or_base64(MASTER_KEY).unwrap();
         let options = match &self.postgres {
             Some(place) => StoreOptions::postgres(place.clone(), key),
             None => StoreOptions::new(self.data().join("waypost.sqlite"), key),
         };
-        SqliteStore::open(options).await.unwrap()
+        LedgerStore::open(options).await.unwrap()
     }
 
     /// Writes linked sessions into the ledger, as pairing would have left them; they come up at the next start.

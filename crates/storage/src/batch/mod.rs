@@ -12,7 +12,7 @@ use domain::{
     port::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, Page, StoreResult, Whom},
 };
 
-use crate::{db, error::Doing as _, open::SqliteStore};
+use crate::{db, error::Doing as _, open::LedgerStore};
 
 pub(crate) use change::change;
 pub(crate) use confirm::confirm;
@@ -26,7 +26,7 @@ fn content_place<'a>(session: &'a str, batch: &'a str, place: &'a str) -> [&'a s
 }
 
 #[async_trait]
-impl BatchStore for SqliteStore {
+impl BatchStore for LedgerStore {
     async fn create(&self, new: NewBatch, most: u32) -> StoreResult<Created> {
         self.writer
             .run("storing a batch", move |unit| Box::pin(create::create(unit, new, most)))

@@ -15,7 +15,7 @@ use super::content_place;
 use crate::{
     db::{self, Row, Two},
     error::{Doing as _, corrupt},
-    open::SqliteStore,
+    open::LedgerStore,
     writer::Unit,
 };
 
@@ -127,7 +127,7 @@ pub(super) async fn find(
 }
 
 pub(super) async fn get(
-    store: &SqliteStore,
+    store: &LedgerStore,
     session: SessionId,
     id: &BatchId,
 ) -> StoreResult<Option<Batch>> {
@@ -136,7 +136,7 @@ pub(super) async fn get(
 }
 
 pub(super) async fn list(
-    store: &SqliteStore,
+    store: &LedgerStore,
     session: SessionId,
     state: Option<BatchState>,
     page: Page,
@@ -151,13 +151,13 @@ pub(super) async fn list(
     rows.doing("listing batches")?.iter().map(batch).collect()
 }
 
-pub(super) async fn unfinished(store: &SqliteStore, session: SessionId) -> StoreResult<Vec<Batch>> {
+pub(super) async fn unfinished(store: &LedgerStore, session: SessionId) -> StoreResult<Vec<Batch>> {
     let rows = db::query(UNFINISHED).bind(session.to_string()).fetch_all(&store.readers).await;
     rows.doing("listing batches")?.iter().map(batch).collect()
 }
 
 pub(super) async fn items(
-    store: &SqliteStore,
+    store: &LedgerStore,
     session: SessionId,
     id: &BatchId,
     touched: bool,
@@ -174,14 +174,14 @@ pub(super) async fn items(
     rows.doing("listing the items of a batch")?.iter().map(item).collect()
 }
 
-pub(super) async fn sessions(store: &SqliteStore) -> StoreResult<Vec<SessionId>> {
+pub(super) async fn sessions(store: &LedgerStore) -> StoreResult<Vec<SessionId>> {
     let rows: Vec<String> =
         db::query_scalar(SESSIONS).fetch_all(&store.readers).await.doing("listing batches")?;
     rows.iter().map(|id| id.parse().map_err(|_| corrupt(DOING))).collect()
 }
 
 pub(super) async fn zones(
-    store: &SqliteStore,
+    store: &LedgerStore,
     session: SessionId,
     id: &BatchId,
 ) -> StoreResult<Vec<Option<String>>> {
@@ -190,7 +190,7 @@ pub(super) async fn zones(
 }
 
 pub(super) async fn next_item(
-    store: &SqliteStore,
+    store: &LedgerStore,
     session: SessionId,
     id: &BatchId,
     zones: &[Option<String>],
@@ -220,7 +220,7 @@ pub(super) async fn next_item(
 }
 
 pub(super) async fn open_items(
-    store: &SqliteStore,
+    store: &LedgerStore,
     session: SessionId,
 ) -> StoreResult<Vec<OpenItem>> {
     let rows = db::query(OPEN).bind(session.to_string()).fetch_all(&store.readers).await;
@@ -237,7 +237,7 @@ pub(super) async fn open_items(
 }
 
 pub(super) async fn facts(
-    store: &SqliteStore,
+    store: &LedgerStore,
     session: SessionId,
     chats: &[ChatId],
 ) -> StoreResult<BulkFacts> {

@@ -25,7 +25,7 @@ use crate::{
     db::{self, Kind, Row},
     error::{Doing as _, corrupt},
     event_log,
-    open::SqliteStore,
+    open::LedgerStore,
     rows::Wide,
     webhook::{health, policy},
 };
@@ -70,7 +70,7 @@ struct Waiting {
 }
 
 /// Takes due lanes, each with the first of its waiting deliveries.
-pub(crate) async fn claim(store: &SqliteStore, asked: Asked<'_>) -> StoreResult<Vec<ClaimedLane>> {
+pub(crate) async fn claim(store: &LedgerStore, asked: Asked<'_>) -> StoreResult<Vec<ClaimedLane>> {
     if asked.lanes == 0 {
         return Ok(vec![]);
     }
@@ -85,7 +85,7 @@ pub(crate) async fn claim(store: &SqliteStore, asked: Asked<'_>) -> StoreResult<
     read
 }
 
-async fn take(store: &SqliteStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>> {
+async fn take(store: &LedgerStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>> {
     let survey = survey(store, &asked.taker).await?;
     let places =
         Places { free: asked.lanes, all: survey.own + asked.lanes, doubtful: survey.doubtful };
@@ -127,7 +127,7 @@ async fn take(store: &SqliteStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>>
 }
 
 /// What is on the way.
-pub(super) async fn survey(store: &SqliteStore, taker: &Taker<'_>) -> StoreResult<OnTheWay> {
+pub(super) async fn survey(store: &LedgerStore, taker: &Taker<'_>) -> StoreResult<OnTheWay> {
     match store.readers.kind() {
         Kind::Sqlite => Ok(store.leases.survey(taker.owner, taker.now)),
         Kind::Postgres => postgres::survey(store, taker.owner, taker.now).await,
@@ -136,7 +136,7 @@ pub(super) async fn survey(store: &SqliteStore, taker: &Taker<'_>) -> StoreResul
 
 /// The webhooks that have something due and are not held back.
 pub(super) async fn candidates(
-    store: &SqliteStore,
+    store: &LedgerStore,
     asked: &Asked<'_>,
     survey: &OnTheWay,
 ) -> StoreResult<Vec<Candidate>> {
@@ -172,7 +172,7 @@ fn candidate(row: &Row, now: Timestamp, survey: &OnTheWay) -> StoreResult<Candid
 }
 
 /// Gives back what was taken.
-pub(super) async fn let_go(store: &SqliteStore, taken: &Taken) -> StoreResult<()> {
+pub(super) async fn let_go(store: &LedgerStore, taken: &Taken) -> StoreResult<()> {
     store.leases.put_back(&taken.lane, taken.epoch);
     match store.readers.kind() {
         Kind::Sqlite => Ok(()),
@@ -182,7 +182,7 @@ pub(super) async fn let_go(store: &SqliteStore, taken: &Taken) -> StoreResult<()
 
 /// The first deliveries of lanes that were taken.
 pub(super) async fn read_all(
-    store: &SqliteStore,
+    store: &LedgerStore,
     taken: &[Taken],
     asked: &Asked<'_>,
 ) -> StoreResult<Vec<ClaimedLane>> {
@@ -205,7 +205,7 @@ pub(super) async fn read_all(
 
 /// What waits in each of some lanes that are still due: from memory, the others from the database.
 async fn heads(
-    store: &SqliteStore,
+    store: &LedgerStore,
     taken: &[Taken],
     asked: &Asked<'_>,
 ) -> StoreResult<Vec<Vec<Waiting>>> {
@@ -223,7 +223,7 @@ async fn heads(
 }
 
 /// The beginning of a lane as this process stored it.
-fn remembered(store: &SqliteStore, lane: &str, window: u32) -> Option<Vec<Waiting>> {
+fn remembered(store: &LedgerStore, lane: &str, window: u32) -> Option<Vec<Waiting>> {
     // Other processes store deliveries too where the database is shared.
     if store.readers.kind() == Kind::Postgres {
         return None;
@@ -239,7 +239,7 @@ fn remembered(store: &SqliteStore, lane: &str, window: u32) -> Option<Vec<Waitin
     Some(entries.into_iter().map(waiting).collect())
 }
 
-fn give(store: &SqliteStore, lane: &str, epoch: u64, deliveries: &[Delivery]) -> bool {
+fn give(store: &LedgerStore, lane: &str, epoch: u64, deliveries: &[Delivery]) -> bool {
     let window =
         deliveries.iter().map(|one| Given { id: one.id, attempts: one.attempts }).collect();
     store.leases.with(lane, epoch, |lease| lease.window = window).is_some()
@@ -247,7 +247,7 @@ fn give(store: &SqliteStore, lane: &str, epoch: u64, deliveries: &[Delivery]) ->
 
 /// The next deliveries of a lane that is held.
 pub(crate) async fn more(
-    store: &SqliteStore,
+    store: &LedgerStore,
     lane: &str,
     epoch: u64,
     window: u32,
@@ -265,7 +265,7 @@ pub(crate) async fn more(
 
 /// What waits in some lanes, by their place in the list; with a time only in those that are due then.
 async fn waiting(
-    store: &SqliteStore,
+    store: &LedgerStore,
     lanes: &[&str],
     window: u32,
     due: Option<Timestamp>,
@@ -310,7 +310,7 @@ struct Events(HashMap<EventId, Arc<Event>>);
 
 impl Events {
     async fn of<'a>(
-        store: &SqliteStore,
+        store: &LedgerStore,
         waiting: impl Iterator<Item = &'a Waiting>,
     ) -> StoreResult<Self> {
         let (mut known, mut missing) = (HashMap::new(), Vec::new());

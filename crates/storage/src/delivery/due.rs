@@ -16,7 +16,7 @@ use super::claim::{Asked, Taken};
 use crate::{
     db::{self, Row},
     error::Doing as _,
-    open::SqliteStore,
+    open::LedgerStore,
 };
 
 const DUE: &str = "select id, due_at from lane where webhook_id = $1 and tried = $2 and due_at <= $3 and due_at > $4 \
@@ -63,7 +63,7 @@ struct Found {
 
 /// The first looks of a claim, made in one go.
 pub(super) struct Due<'a> {
-    store: &'a SqliteStore,
+    store: &'a LedgerStore,
     asked: &'a Asked<'a>,
     found: HashMap<(WebhookId, bool), Found>,
 }
@@ -71,7 +71,7 @@ pub(super) struct Due<'a> {
 impl<'a> Due<'a> {
     /// Looks at once for what the shares allow.
     pub(super) async fn of(
-        store: &'a SqliteStore,
+        store: &'a LedgerStore,
         asked: &'a Asked<'a>,
         shares: &[Share],
         candidates: &[Candidate],

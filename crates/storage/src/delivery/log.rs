@@ -15,7 +15,7 @@ use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
     event_log::{read_event, stored},
-    open::SqliteStore,
+    open::LedgerStore,
     writer::Unit,
 };
 
@@ -146,7 +146,7 @@ impl Failures {
     }
 }
 
-impl SqliteStore {
+impl LedgerStore {
     async fn with_tries(
         &self,
         rows: Vec<Row>,
@@ -191,7 +191,7 @@ impl SqliteStore {
 }
 
 #[async_trait]
-impl DeliveryLog for SqliteStore {
+impl DeliveryLog for LedgerStore {
     async fn deliveries(
         &self,
         webhook: WebhookId,

@@ -31,7 +31,7 @@ use domain::{
 use crate::{
     db::{self, Kind},
     error::Doing as _,
-    open::SqliteStore,
+    open::LedgerStore,
 };
 
 const NEXT: &str = "select (select min(due_at) from lane where tried = 1 and due_at > $1) as retry, \
@@ -42,7 +42,7 @@ const STATS: &str = "select count(case when state = 'pending' then 1 end) as pen
      min(case when state = 'pending' then occurred_at end) as oldest from delivery";
 
 #[async_trait]
-impl DeliveryQueue for SqliteStore {
+impl DeliveryQueue for LedgerStore {
     async fn claim(
         &self,
         worker: &str,

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     db,
     error::{Doing as _, corrupt},
-    open::SqliteStore,
+    open::LedgerStore,
     rows::Wide,
     writer::Unit,
 };
@@ -44,7 +44,7 @@ static HELD_ALL: Wide = Wide::new(HELD, 1);
 
 /// What is on the way in all processes.
 pub(super) async fn survey(
-    store: &SqliteStore,
+    store: &LedgerStore,
     owner: &str,
     now: Timestamp,
 ) -> StoreResult<OnTheWay> {
@@ -73,7 +73,7 @@ pub(super) async fn survey(
 
 /// Takes up to `most` due lanes of a webhook that nobody holds: the longest due first.
 pub(super) async fn take(
-    store: &SqliteStore,
+    store: &LedgerStore,
     webhook: WebhookId,
     (tried, doubtful): (bool, bool),
     most: u32,
@@ -107,7 +107,7 @@ pub(super) async fn take(
 
 /// Takes those of some lanes that nobody holds.
 pub(super) async fn take_these(
-    store: &SqliteStore,
+    store: &LedgerStore,
     chosen: &[Chosen<'_>],
     taker: &Taker<'_>,
 ) -> StoreResult<Vec<Taken>> {
@@ -143,14 +143,14 @@ pub(super) async fn take_these(
 }
 
 /// Gives lanes back that turned out to have nothing to give.
-pub(super) async fn let_go(store: &SqliteStore, lane: &str, epoch: u64) -> StoreResult<()> {
+pub(super) async fn let_go(store: &LedgerStore, lane: &str, epoch: u64) -> StoreResult<()> {
     let done = db::query(LET_GO).bind(lane).bind(stored(epoch)).execute(&store.readers).await;
     done.doing("releasing a lane").map(|_| ())
 }
 
 /// Extends a lease; `false` when it is somebody else's or over.
 pub(super) async fn renew(
-    store: &SqliteStore,
+    store: &LedgerStore,
     lane: &LaneId,
     epoch: u64,
     until: Timestamp,
@@ -206,7 +206,7 @@ pub(super) async fn end(unit: &mut Unit, lane: &str, epoch: u64) -> StoreResult<
 }
 
 /// When the next lease of any process ends.
-pub(super) async fn next_end(store: &SqliteStore, now: Timestamp) -> StoreResult<Option<i64>> {
+pub(super) async fn next_end(store: &LedgerStore, now: Timestamp) -> StoreResult<Option<i64>> {
     let end = db::query_scalar(NEXT_END).bind(now.millis()).fetch_one(&store.readers).await;
     end.doing("looking for the next due lane")
 }

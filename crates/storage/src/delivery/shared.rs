@@ -17,7 +17,7 @@ use super::{
 use crate::{
     db::{self, Kind, Row, Two},
     error::Doing as _,
-    open::SqliteStore,
+    open::LedgerStore,
     rows::Wide,
 };
 
@@ -55,7 +55,7 @@ impl LaneRow {
     }
 
     /// Whether somebody holds it.
-    fn is_held(&self, store: &SqliteStore, now: Timestamp) -> bool {
+    fn is_held(&self, store: &LedgerStore, now: Timestamp) -> bool {
         match store.readers.kind() {
             Kind::Sqlite => store.leases.is_held(&self.lane, now),
             Kind::Postgres => self.lease_until > now.millis(),
@@ -72,7 +72,7 @@ impl LaneRow {
 }
 
 #[async_trait]
-impl LaneLedger for SqliteStore {
+impl LaneLedger for LedgerStore {
     async fn due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<WaitingLane>> {
         // Nobody's name: it holds nothing.
         let taker = Taker { owner: "", now, until: now };
@@ -128,7 +128,7 @@ impl LaneLedger for SqliteStore {
 }
 
 /// The rows of some lanes, by name.
-async fn named(store: &SqliteStore, lanes: &[LaneId]) -> StoreResult<HashMap<String, LaneRow>> {
+async fn named(store: &LedgerStore, lanes: &[LaneId]) -> StoreResult<HashMap<String, LaneRow>> {
     let mut found = HashMap::with_capacity(lanes.len());
     let named = match store.readers.kind() {
         Kind::Sqlite => &NAMED_ALL,
@@ -148,7 +148,7 @@ async fn named(store: &SqliteStore, lanes: &[LaneId]) -> StoreResult<HashMap<Str
 }
 
 async fn claim_these(
-    store: &SqliteStore,
+    store: &LedgerStore,
     asked: &Asked<'_>,
     lanes: &[LaneId],
 ) -> StoreResult<Vec<Offer>> {
@@ -173,7 +173,7 @@ async fn claim_these(
 
 /// Takes what may be taken, in the order in which the ledger would; says why the others may not.
 async fn take<'a>(
-    store: &SqliteStore,
+    store: &LedgerStore,
     asked: &Asked<'_>,
     survey: &OnTheWay,
     candidates: &[Candidate],
@@ -229,7 +229,7 @@ pub(super) struct Chosen<'a> {
 
 /// Takes those that are still nobody's.
 async fn take_all(
-    store: &SqliteStore,
+    store: &LedgerStore,
     asked: &Asked<'_>,
     chosen: &[Chosen<'_>],
 ) -> StoreResult<Vec<Taken>> {
@@ -246,7 +246,7 @@ async fn take_all(
 
 /// Why nothing of a webhook is offered.
 async fn held_back(
-    store: &SqliteStore,
+    store: &LedgerStore,
     survey: &OnTheWay,
     webhook: WebhookId,
     now: Timestamp,

@@ -9,7 +9,7 @@ use super::read;
 use crate::{
     db::{self, Builder},
     error::Doing as _,
-    open::SqliteStore,
+    open::LedgerStore,
     people,
 };
 
@@ -18,7 +18,7 @@ const CURSOR: &str =
 
 /// Newest first; `None` when the cursor names no row.
 pub(super) async fn list(
-    store: &SqliteStore,
+    store: &LedgerStore,
     session: SessionId,
     query: &MessageQuery,
     page: Page,
@@ -62,7 +62,7 @@ pub(super) async fn list(
 
 /// Rows are filed under canonical ids: a search by a privacy id whose number is known finds them too.
 async fn by_canonical_ids(
-    store: &SqliteStore,
+    store: &LedgerStore,
     session: SessionId,
     query: &MessageQuery,
 ) -> StoreResult<MessageQuery> {
@@ -87,7 +87,7 @@ struct Cursor {
 }
 
 async fn cursor(
-    store: &SqliteStore,
+    store: &LedgerStore,
     session: SessionId,
     after: MessageRowId,
 ) -> StoreResult<Option<Cursor>> {
@@ -178,7 +178,7 @@ mod tests {
     use crate::open::StoreOptions;
 
     /// The steps of SQLite's plan for a page of a search.
-    async fn plan(store: &SqliteStore, query: &MessageQuery) -> Vec<String> {
+    async fn plan(store: &LedgerStore, query: &MessageQuery) -> Vec<String> {
         let session = SessionId::from_uuid(uuid::Uuid::nil());
         let mut select = Builder::new("explain query plan select * from ");
         source(&mut select, session, query);
@@ -193,7 +193,7 @@ mod tests {
     async fn a_search_by_sender_reads_what_they_wrote_and_sorts_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("waypost.sqlite");
-        let store = SqliteStore::open(StoreOptions::for_testing(path)).await.unwrap();
+        let store = LedgerStore::open(StoreOptions::for_testing(path)).await.unwrap();
         let query = MessageQuery {
             from: Some("491@c.us".into()),
             since: Some(Timestamp::from_millis(7)),

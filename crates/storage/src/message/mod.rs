@@ -16,7 +16,7 @@ use crate::{
     crypt::Cipher,
     db::{self, Row},
     error::{Doing as _, corrupt},
-    open::SqliteStore,
+    open::LedgerStore,
     writer::Unit,
 };
 
@@ -84,7 +84,7 @@ fn unsettled(row: &Row, cipher: &Cipher) -> StoreResult<Unsettled> {
 }
 
 #[async_trait]
-impl MessageStore for SqliteStore {
+impl MessageStore for LedgerStore {
     async fn get(&self, session: SessionId, wa_id: &WaMessageId) -> StoreResult<Option<Message>> {
         let row = db::query(GET).bind(session.to_string()).bind(wa_id.as_str());
         row.fetch_optional(&self.readers)

@@ -10,7 +10,7 @@ use sqlx::{
 };
 use tokio::sync::Notify;
 
-use super::{OpenError, PostgresOptions, SqliteStore, StoreOptions, key_fits};
+use super::{LedgerStore, OpenError, PostgresOptions, StoreOptions, key_fits};
 use crate::{
     crypt::Cipher,
     db::{Conn, DbError, Readers, postgres},
@@ -29,7 +29,7 @@ const STATEMENTS_MAX: usize = 256;
 pub(super) async fn open(
     options: StoreOptions,
     place: PostgresOptions,
-) -> Result<SqliteStore, OpenError> {
+) -> Result<LedgerStore, OpenError> {
     let database = place.to_string();
     let failed = |source| OpenError::Store { database: database.clone(), source };
     let cipher = Arc::new(Cipher::new(&options.master_key));
@@ -54,7 +54,7 @@ pub(super) async fn open(
     let unit = Unit::new(conn, cipher.clone(), None, leases.clone(), 0).named(name);
     let writer = Writer::start(unit, recent.clone(), receivers.clone(), lines.clone())
         .map_err(|source| OpenError::Io { path: database.clone().into(), source })?;
-    Ok(SqliteStore {
+    Ok(LedgerStore {
         writer,
         readers: Readers::Postgres(readers),
         cipher,

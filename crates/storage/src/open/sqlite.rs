@@ -9,7 +9,7 @@ use std::{
 use domain::port::StoreResult;
 use sqlx::migrate::{MigrateError, Migrator};
 
-use super::{OpenError, SqliteStore, StoreOptions, key_fits};
+use super::{LedgerStore, OpenError, StoreOptions, key_fits};
 use crate::{
     crypt::Cipher,
     db::{
@@ -30,7 +30,7 @@ const APPLIED: &str = "create table if not exists _sqlx_migrations (version bigi
      execution_time bigint not null)";
 
 /// Opens a file.
-pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<SqliteStore, OpenError> {
+pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerStore, OpenError> {
     let lock = Arc::new(lock(&path)?);
     let cipher = Arc::new(Cipher::new(&options.master_key));
     let database = path.display().to_string();
@@ -55,7 +55,7 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<SqliteS
     let unit = Unit::new(conn, cipher.clone(), Some(lock.clone()), leases.clone(), last_ticket);
     let writer = Writer::start(unit, recent.clone(), receivers.clone(), lines.clone())
         .map_err(|source| OpenError::Io { path, source })?;
-    Ok(SqliteStore {
+    Ok(LedgerStore {
         writer,
         readers,
         cipher,
@@ -199,7 +199,7 @@ mod tests {
     async fn readers_cannot_write() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("waypost.sqlite");
-        let store = SqliteStore::open(StoreOptions::for_testing(path)).await.unwrap();
+        let store = LedgerStore::open(StoreOptions::for_testing(path)).await.unwrap();
         let written = db::query("delete from session").execute(&store.readers).await;
         assert!(written.unwrap_err().to_string().contains("readonly"));
     }
@@ -209,7 +209,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("waypost.sqlite");
         let options = StoreOptions::for_testing(&path);
-        let store = SqliteStore::open(options.clone()).await.unwrap();
+        let store = LedgerStore::open(options.clone()).await.unwrap();
         let (go, wait) = tokio::sync::oneshot::channel::<()>();
         let (ended, end) = tokio::sync::oneshot::channel::<()>();
         {
@@ -224,12 +224,12 @@ mod tests {
             assert!(futures::poll!(job.as_mut()).is_pending());
         }
         drop(store);
-        let second = SqliteStore::open(options.clone()).await.err();
+        let second = LedgerStore::open(options.clone()).await.err();
         assert!(matches!(second, Some(OpenError::InUse(_))), "{second:?}");
         go.send(()).unwrap();
         end.await.unwrap();
         loop {
-            match SqliteStore::open(options.clone()).await {
+            match LedgerStore::open(options.clone()).await {
                 Ok(_) => break,
                 Err(OpenError::InUse(_)) => tokio::task::yield_now().await,
                 Err(error) => panic!("{error}"),

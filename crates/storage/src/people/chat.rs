@@ -12,7 +12,7 @@ use super::identity::canonical;
 use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
-    open::SqliteStore,
+    open::LedgerStore,
     writer::Unit,
 };
 
@@ -103,7 +103,7 @@ fn read(row: &Row) -> StoreResult<Chat> {
 
 /// Newest message first.
 pub(super) async fn list(
-    store: &SqliteStore,
+    store: &LedgerStore,
     session: SessionId,
     page: Page,
 ) -> StoreResult<Vec<Chat>> {
@@ -118,7 +118,7 @@ pub(super) async fn list(
 
 /// One chat by canonical id.
 pub(super) async fn get(
-    store: &SqliteStore,
+    store: &LedgerStore,
     session: SessionId,
     id: &ChatId,
 ) -> StoreResult<Option<Chat>> {

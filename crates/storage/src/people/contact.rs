@@ -11,7 +11,7 @@ use super::identity::canonical;
 use crate::{
     db::{self, Row, Two},
     error::{Doing as _, corrupt},
-    open::SqliteStore,
+    open::LedgerStore,
     writer::Unit,
 };
 
@@ -65,7 +65,7 @@ fn read(row: &Row) -> StoreResult<Contact> {
 
 /// The account's people, by canonical id.
 pub(super) async fn list(
-    store: &SqliteStore,
+    store: &LedgerStore,
     session: SessionId,
     page: Page,
 ) -> StoreResult<Vec<Contact>> {
@@ -80,7 +80,7 @@ pub(super) async fn list(
 
 /// One person by canonical id.
 pub(super) async fn get(
-    store: &SqliteStore,
+    store: &LedgerStore,
     session: SessionId,
     id: &ChatId,
 ) -> StoreResult<Option<Contact>> {

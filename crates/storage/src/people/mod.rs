@@ -17,7 +17,7 @@ use domain::{
 use crate::{
     db,
     error::{Doing as _, corrupt},
-    open::SqliteStore,
+    open::LedgerStore,
 };
 
 pub(crate) use chat::{mark_chat, message_came, name_chat};
@@ -30,7 +30,7 @@ const UNREAD: &str = "select wa_id, author from message where session_id = $1 an
      from chat where session_id = $1 and id = $2)";
 
 #[async_trait]
-impl PeopleStore for SqliteStore {
+impl PeopleStore for LedgerStore {
     async fn contacts(&self, session: SessionId, page: Page) -> StoreResult<Vec<Contact>> {
         contact::list(self, session, page).await
     }

@@ -1,7 +1,7 @@
 //! The shared queue does what every queue of lanes does, whichever database is under it.
 
 mod sqlite {
-    use storage::{SqliteStore, StoreOptions};
+    use storage::{LedgerStore, StoreOptions};
     use tempfile::TempDir;
 
     use crate::{server, shared::Shared};
@@ -9,7 +9,7 @@ mod sqlite {
     async fn fresh() -> (Shared, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let options = StoreOptions::for_testing(folder.path().join("waypost.sqlite"));
-        let store = SqliteStore::open(options).await.unwrap();
+        let store = LedgerStore::open(options).await.unwrap();
         (Shared::over(store, server::options()).await, folder)
     }
 

@@ -15,7 +15,7 @@ use domain::{
     },
     time::BoxFuture,
 };
-use storage::{BullQueue, RedisOptions, SqliteStore, StoreOptions};
+use storage::{BullQueue, LedgerStore, RedisOptions, StoreOptions};
 use tempfile::TempDir;
 use testkit::build;
 use tokio::time::Instant;
@@ -46,7 +46,7 @@ pub fn now() -> Timestamp {
 
 /// A ledger, and what was delivered, lane by lane.
 pub struct House {
-    pub store: SqliteStore,
+    pub store: LedgerStore,
     pub session: SessionId,
     /// With the moment at which the result was handed in: the answer may come late.
     delivered: Mutex<BTreeMap<LaneId, Vec<(Instant, u64)>>>,
@@ -58,7 +58,7 @@ impl House {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = StoreOptions::for_testing(folder.path().join("waypost.sqlite"));
-        let store = SqliteStore::open(options).await.unwrap();
+        let store = LedgerStore::open(options).await.unwrap();
         let session = build::session(1);
         assert!(SessionStore::insert(&store, &session).await.unwrap());
         let webhook = build::webhook(1, session.id);

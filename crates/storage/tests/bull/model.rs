@@ -3,15 +3,15 @@
 use std::{path::PathBuf, time::Duration};
 
 use proptest::{prelude::*, test_runner::Config};
-use storage::{OpenError, SqliteStore, StoreOptions};
+use storage::{LedgerStore, OpenError, StoreOptions};
 use testkit::conformance::model;
 
 use crate::{server, shared::Shared};
 
 /// Opens the ledger; what the dead process ran beside its claims may need a moment to let go of the file.
-async fn open(path: PathBuf) -> SqliteStore {
+async fn open(path: PathBuf) -> LedgerStore {
     for _ in 0..500 {
-        match SqliteStore::open(StoreOptions::for_testing(&path)).await {
+        match LedgerStore::open(StoreOptions::for_testing(&path)).await {
             Err(OpenError::InUse(_)) => tokio::time::sleep(Duration::from_millis(10)).await,
             opened => return opened.unwrap(),
         }

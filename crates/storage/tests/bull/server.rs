@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use storage::{MasterKey, PostgresOptions, RedisOptions, SqliteStore, StoreOptions};
+use storage::{LedgerStore, MasterKey, PostgresOptions, RedisOptions, StoreOptions};
 use tempfile::TempDir;
 
 /// A setting that `cargo xtask test` gives.
@@ -36,9 +36,9 @@ pub async fn postgres() -> PostgresOptions {
 }
 
 /// The ledger in it.
-pub async fn on_postgres(place: &PostgresOptions) -> SqliteStore {
+pub async fn on_postgres(place: &PostgresOptions) -> LedgerStore {
     let options = StoreOptions::postgres(place.clone(), MasterKey::from_bytes([7; 32]));
-    SqliteStore::open(StoreOptions { readers: 4, ..options }).await.unwrap()
+    LedgerStore::open(StoreOptions { readers: 4, ..options }).await.unwrap()
 }
 
 /// A connection of somebody else.

@@ -13,19 +13,19 @@ use domain::{
     session::Session,
     webhook::Webhook,
 };
-use storage::{BullQueue, RedisOptions, SqliteStore};
+use storage::{BullQueue, LedgerStore, RedisOptions};
 use testkit::ManualClock;
 
 /// Both; every port but the queue goes to the ledger.
 #[derive(Clone)]
 pub struct Shared {
-    pub store: SqliteStore,
+    pub store: LedgerStore,
     pub queue: BullQueue,
 }
 
 impl Shared {
     /// Every claim sweeps: invented times pass.
-    pub async fn over(store: SqliteStore, mut options: RedisOptions) -> Self {
+    pub async fn over(store: LedgerStore, mut options: RedisOptions) -> Self {
         options.sweep_interval = Duration::ZERO;
         let clock = Arc::new(ManualClock::default());
         let queue = BullQueue::start(Arc::new(store.clone()), options, clock).await.unwrap();

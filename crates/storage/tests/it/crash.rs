@@ -8,7 +8,7 @@ use std::{
 };
 
 use domain::port::{DeliveryQueue, MessageStore, SessionStore, WebhookStore};
-use storage::{OpenError, SqliteStore, StoreOptions};
+use storage::{LedgerStore, OpenError, StoreOptions};
 use testkit::{START, build};
 
 use crate::support::{self, append, beside, database, open, open_at};
@@ -69,7 +69,7 @@ async fn a_killed_process_loses_no_write_and_holds_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = database(&folder);
     let child = second_process(&path);
-    let error = SqliteStore::open(StoreOptions::for_testing(path)).await.err();
+    let error = LedgerStore::open(StoreOptions::for_testing(path)).await.err();
     assert!(matches!(error, Some(OpenError::InUse(_))), "{error:?}");
     drop(child);
 

@@ -7,7 +7,7 @@ use domain::{
     event::EventDraft,
     port::{Ledger as _, MessageChange, MessageStore, NewMessage, Write, WriteOutcome},
 };
-use storage::SqliteStore;
+use storage::LedgerStore;
 use testkit::{START, build};
 
 use crate::support::{self, append, beside, database, open};
@@ -31,7 +31,7 @@ fn hold(session: SessionId, number: u32) -> Write {
     }
 }
 
-async fn came(store: &SqliteStore, session: SessionId, number: u32) -> Vec<String> {
+async fn came(store: &LedgerStore, session: SessionId, number: u32) -> Vec<String> {
     let message = Box::new(NewMessage::row(build::message(number, session)));
     let write = Write::InsertMessage { message, events: vec![] };
     match store.write(vec![write]).await.unwrap().remove(0) {

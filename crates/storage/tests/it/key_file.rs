@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use storage::{KeyFileError, MasterKey, SqliteStore, StoreOptions};
+use storage::{KeyFileError, LedgerStore, MasterKey, StoreOptions};
 use testkit::SeededEntropy;
 
 use crate::support;
@@ -40,9 +40,9 @@ async fn the_first_start_makes_it_and_later_starts_read_it() {
     let second = load(&path, 2).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     let database = support::database(&folder);
-    let store = SqliteStore::open(StoreOptions::new(database.clone(), first)).await.unwrap();
+    let store = LedgerStore::open(StoreOptions::new(database.clone(), first)).await.unwrap();
     support::close(store).await;
-    SqliteStore::open(StoreOptions::new(database, second)).await.unwrap();
+    LedgerStore::open(StoreOptions::new(database, second)).await.unwrap();
 }
 
 #[test]

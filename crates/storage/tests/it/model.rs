@@ -1,7 +1,7 @@
 //! The ledger does what the reference model says, whatever happens.
 
 use proptest::{prelude::*, test_runner::Config};
-use storage::SqliteStore;
+use storage::LedgerStore;
 use testkit::conformance::model;
 
 use crate::support;
@@ -14,7 +14,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let folder = tempfile::tempdir().unwrap();
-            let reopen = async |old: Option<SqliteStore>| {
+            let reopen = async |old: Option<LedgerStore>| {
                 if let Some(old) = old {
                     support::close(old).await;
                 }

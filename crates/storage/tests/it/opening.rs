@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::port::{DeliveryQueue, Ledger as _, SessionStore, StoreErrorKind, WebhookStore};
 use sqlx::{Connection as _, Row as _};
-use storage::{MasterKey, OpenError, SqliteStore, StoreOptions};
+use storage::{LedgerStore, MasterKey, OpenError, StoreOptions};
 use testkit::{START, build};
 
 use crate::support::{self, append, close, database, open, raw, tamper};
@@ -28,7 +28,7 @@ async fn shape(path: &std::path::Path) -> (Vec<String>, Vec<i64>) {
 }
 
 async fn refused(options: StoreOptions) -> OpenError {
-    match SqliteStore::open(options).await {
+    match LedgerStore::open(options).await {
         Ok(_) => panic!("it opened"),
         Err(error) => error,
     }

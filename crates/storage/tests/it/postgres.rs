@@ -12,7 +12,7 @@ use domain::{
 };
 use proptest::{prelude::*, test_runner::Config};
 use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
-use storage::{MasterKey, OpenError, PostgresOptions, SqliteStore, StoreOptions};
+use storage::{LedgerStore, MasterKey, OpenError, PostgresOptions, StoreOptions};
 use testkit::{START, build, conformance::model};
 
 use crate::support::{self, append};
@@ -22,10 +22,10 @@ pub async fn place() -> PostgresOptions {
     crate::place::place("waypost").await
 }
 
-pub async fn open(place: &PostgresOptions) -> SqliteStore {
+pub async fn open(place: &PostgresOptions) -> LedgerStore {
     let mut options = StoreOptions::postgres(place.clone(), MasterKey::from_bytes([7; 32]));
     options.readers = 4;
-    SqliteStore::open(options).await.unwrap()
+    LedgerStore::open(options).await.unwrap()
 }
 
 /// A connection of somebody who does not go through the store.
@@ -39,7 +39,7 @@ pub async fn raw(place: &PostgresOptions) -> PgConnection {
     options.connect().await.unwrap()
 }
 
-async fn fresh() -> (SqliteStore, ()) {
+async fn fresh() -> (LedgerStore, ()) {
     (open(&place().await).await, ())
 }
 
@@ -47,7 +47,7 @@ mod conformance {
     testkit::store_conformance!(super::super::fresh);
 }
 
-async fn with_session() -> (SqliteStore, domain::SessionId, ()) {
+async fn with_session() -> (LedgerStore, domain::SessionId, ()) {
     let (store, ()) = fresh().await;
     let session = support::session(&store, 1).await;
     (store, session, ())
@@ -63,7 +63,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let place = place().await;
-            let reopen = async |old: Option<SqliteStore>| {
+            let reopen = async |old: Option<LedgerStore>| {
                 if let Some(old) = old {
                     old.close().await;
                 }
@@ -75,7 +75,7 @@ proptest! {
 }
 
 /// Two processes on one database, each with its own memory.
-async fn two() -> (SqliteStore, SqliteStore, PostgresOptions) {
+async fn two() -> (LedgerStore, LedgerStore, PostgresOptions) {
     let place = place().await;
     let (one, other) = tokio::join!(open(&place), open(&place));
     (one, other, place)
@@ -198,13 +198,13 @@ async fn a_wrong_master_key_and_a_newer_database_are_refused() {
     let place = place().await;
     open(&place).await.close().await;
     let wrong = StoreOptions::postgres(place.clone(), MasterKey::from_bytes([8; 32]));
-    let error = SqliteStore::open(wrong).await.err().unwrap();
+    let error = LedgerStore::open(wrong).await.err().unwrap();
     assert!(matches!(error, OpenError::WrongKey(_)), "{error:?}");
     let line = support::told(&error);
     assert!(line.contains("WAYPOST_MASTER_KEY") && line.contains(&place.database), "{line}");
     let unreachable = PostgresOptions { port: 1, ..place };
     let options = StoreOptions::postgres(unreachable, MasterKey::from_bytes([7; 32]));
-    let error = SqliteStore::open(options).await.err().unwrap();
+    let error = LedgerStore::open(options).await.err().unwrap();
     assert!(support::told(&error).contains("127.0.0.1:1"), "{}", support::told(&error));
 }
 

@@ -13,7 +13,7 @@ use domain::{
     session::Session,
     webhook::{Secret, Webhook},
 };
-use storage::SqliteStore;
+use storage::LedgerStore;
 use tempfile::TempDir;
 use testkit::build;
 
@@ -38,7 +38,7 @@ fn guarded(number: u32, session: SessionId) -> Webhook {
 }
 
 /// Two sessions, each with a proxy, a webhook with a secret and headers, and two device keys.
-async fn house(folder: &TempDir) -> (SqliteStore, PathBuf) {
+async fn house(folder: &TempDir) -> (LedgerStore, PathBuf) {
     let store = open(folder).await;
     for number in [1, 2] {
         let proxy = Some(ProxyUrl::parse(PROXY).unwrap());
@@ -90,7 +90,7 @@ const TEXT: &str = "d18e-what-goes-out";
 const MEDIA_KEY: [u8; 32] = *b"a90f-key-of-a-file-at-whatsapp-3";
 
 /// Message `number` waits to go out, with a file.
-async fn sending(store: &SqliteStore, number: u32, session: SessionId) {
+async fn sending(store: &LedgerStore, number: u32, session: SessionId) {
     let mut media = build::media_record(number, session, testkit::START);
     media.media.remote.as_mut().unwrap().media_key = MEDIA_KEY.into();
     let content = domain::message::Content::text(TEXT);
@@ -185,7 +185,7 @@ async fn the_same_secret_twice_looks_different() {
     drop(store);
 }
 
-async fn webhook_kind(store: &SqliteStore, number: u32) -> Option<StoreErrorKind> {
+async fn webhook_kind(store: &LedgerStore, number: u32) -> Option<StoreErrorKind> {
     let id = build::webhook(number, build::session(number).id).id;
     WebhookStore::get(store, id).await.err().map(|error| error.kind)
 }

@@ -8,7 +8,7 @@ use domain::{
     port::{Ledger as _, SessionStore, StoreError, Write, WriteOutcome},
 };
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
-use storage::{SqliteStore, StoreOptions};
+use storage::{LedgerStore, StoreOptions};
 use tempfile::TempDir;
 use testkit::build;
 
@@ -17,16 +17,16 @@ pub fn database(folder: &TempDir) -> PathBuf {
     folder.path().join("waypost.sqlite")
 }
 
-pub async fn open(folder: &TempDir) -> SqliteStore {
+pub async fn open(folder: &TempDir) -> LedgerStore {
     open_at(&database(folder)).await
 }
 
-pub async fn open_at(path: &Path) -> SqliteStore {
-    SqliteStore::open(StoreOptions::for_testing(path)).await.unwrap()
+pub async fn open_at(path: &Path) -> LedgerStore {
+    LedgerStore::open(StoreOptions::for_testing(path)).await.unwrap()
 }
 
 /// Closes a ledger and lets go of its file.
-pub async fn close(store: SqliteStore) {
+pub async fn close(store: LedgerStore) {
     store.close().await;
 }
 
@@ -44,14 +44,14 @@ pub async fn tamper(path: &Path, sql: &str) -> u64 {
 }
 
 /// Stores session `number`.
-pub async fn session(store: &SqliteStore, number: u32) -> SessionId {
+pub async fn session(store: &LedgerStore, number: u32) -> SessionId {
     let session = build::session(number);
     assert!(SessionStore::insert(store, &session).await.unwrap());
     session.id
 }
 
 /// Records an event by itself.
-pub async fn append(store: &SqliteStore, draft: EventDraft) -> Result<Event, StoreError> {
+pub async fn append(store: &LedgerStore, draft: EventDraft) -> Result<Event, StoreError> {
     let outcomes = store.write(vec![Write::Append { event: Box::new(draft) }]).await?;
     match outcomes.into_iter().next() {
         Some(WriteOutcome::Applied(events)) => Ok(Event::clone(&events[0])),

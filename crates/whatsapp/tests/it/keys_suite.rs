@@ -10,7 +10,7 @@ use domain::{
     port::SessionStore,
     session::{Session, SessionConfig, SessionStatus},
 };
-use storage::{SqliteStore, StoreOptions};
+use storage::{LedgerStore, StoreOptions};
 use whatsapp_rust::{
     store::traits::{
         AppStateSyncKey, Backend, DeviceInfo, DeviceListRecord, LidPnMappingEntry, MsgSecretEntry,
@@ -43,9 +43,9 @@ async fn ledger_on_file() -> (Store, tempfile::TempDir) {
 }
 
 /// The real ledger, with one session in it.
-pub async fn ledger(folder: &std::path::Path) -> (Arc<SqliteStore>, SessionId) {
+pub async fn ledger(folder: &std::path::Path) -> (Arc<LedgerStore>, SessionId) {
     let options = StoreOptions::for_testing(folder.join("ledger.db"));
-    let store = SqliteStore::open(options).await.unwrap();
+    let store = LedgerStore::open(options).await.unwrap();
     let at = domain::Timestamp::from_seconds(1_800_000_000);
     let record = Session {
         id: session(),
