@@ -24,12 +24,14 @@ use domain::{
     webhook::Webhook,
 };
 
-const DELIVERED: &str = "update delivery set state = 'delivered', attempts = attempts + 1 where state = 'pending' and \
-     id in ($1)";
-// Without `or fail` SQLite copies every page it changes, to undo the statement alone should a row break a rule. Ours never is
-// undone alone: what fails takes its savepoint or its transaction with it.
-const DELIVERED_SQLITE: &str = "update or fail delivery set state = 'delivered', attempts = attempts + 1 where state = 'pending' \
-     and id in ($1)";
+const DELIVERED: Two = Two {
+    // Without `or fail` every page it changes is copied, to undo the statement alone should a row break a rule. Ours never is
+    // undone alone: what fails takes its savepoint or its transaction with it.
+    sqlite: "update or fail delivery set state = 'delivered', attempts = attempts + 1 where state = 'pending' and \
+     id in ($1)",
+    postgres: "update delivery set state = 'delivered', attempts = attempts + 1 where state = 'pending' and \
+     id in ($1)",
+};
 const STILL_THERE: &str = "select id from delivery where state = 'delivered' and id in ($1)";
 const SETTLE: &str = "update delivery set state = $2, attempts = attempts + $3, first_tried_at = coalesce(first_tried_at, $4) \
      where id = $1 and state = 'pending'";
@@ -46,8 +48,8 @@ const EMPTY: &str = "delete from lane where not exists (select 1 from delivery w
 const DISABLE: &str = "update webhook set active = 0 where id = $1 and active = 1";
 const HEALTH: &str = "update webhook set health = $2, held_until = $3 where id = $1";
 
-static DELIVERED_ALL: Wide = Wide::new(DELIVERED, 1);
-static DELIVERED_ALL_SQLITE: Wide = Wide::new(DELIVERED_SQLITE, 1);
+static DELIVERED_ALL: Wide = Wide::new(DELIVERED.postgres, 1);
+static DELIVERED_ALL_SQLITE: Wide = Wide::new(DELIVERED.sqlite, 1);
 static THERE_ALL: Wide = Wide::new(STILL_THERE, 1);
 static ATTEMPTS: Wide = Wide::new(ATTEMPT, 8);
 static EMPTY_ALL: Wide = Wide::new(EMPTY, 1);
