@@ -1,4 +1,4 @@
-//! Taking lanes: reads alone, because the claim itself is in memory.
+//! Taking lanes. On SQLite these are reads alone, because the claim itself is in memory.
 //!
 //! The claim is made first and the lane read afterwards. Whoever held it before has ended with a commit, so what is read
 //! is what was left.

@@ -2,7 +2,8 @@
 //!
 //! # The cast
 //! - [`push`] numbers events and stores their deliveries, each in its lane; a lane row exists while something waits.
-//! - [`claim`] takes lanes that are due: the claim is in memory ([`leases`]), so taking one costs no commit.
+//! - [`claim`] takes lanes that are due. On SQLite the claim is in memory ([`leases`]) and [`due`] finds them, so taking one
+//!   costs no commit; on PostgreSQL it is in the lane's row ([`postgres`]) as well.
 //! - [`settle`] records results, those of many lanes in one commit.
 //! - [`shared`] answers a queue that several processes share.
 //! - [`lines`] remembers what waits in lanes, [`recent`] keeps the events of the last commits, so that a fresh event goes out without being read back.
