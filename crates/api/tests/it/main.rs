@@ -15,6 +15,7 @@ mod events;
 mod health;
 mod idempotency;
 mod inbound;
+mod inbound_changes;
 mod limits;
 mod media;
 mod messages;

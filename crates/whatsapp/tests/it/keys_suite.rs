@@ -2,6 +2,9 @@
 //! against that store and against ours. Only what is about its RAM (a cap on sent messages) is not
 //! here; ours deletes those by age.
 
+mod messages;
+mod tokens;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,6 +27,9 @@ use whatsapp_rust::{
 };
 
 use crate::support::{MemoryKeys, session};
+
+use messages::*;
+use tokens::*;
 
 type Store = Arc<dyn Backend>;
 
@@ -327,173 +333,6 @@ async fn group_metadata_round_trip(store: Store) {
     assert_eq!(store.get_group_metadata(jid).await.unwrap(), Some(b"v2".to_vec()));
     store.delete_group_metadata(jid).await.unwrap();
     assert_eq!(store.get_group_metadata(jid).await.unwrap(), None);
-}
-
-fn token(bytes: &[u8], received: i64, sent: Option<i64>) -> TcTokenEntry {
-    TcTokenEntry { token: bytes.to_vec(), token_timestamp: received, sender_timestamp: sent }
-}
-
-async fn token_of(store: &Store, jid: &str) -> (Vec<u8>, i64, Option<i64>) {
-    let entry = store.get_tc_token(jid).await.unwrap().unwrap();
-    (entry.token, entry.token_timestamp, entry.sender_timestamp)
-}
-
-async fn touching_makes_a_placeholder_then_keeps_the_real_token(store: Store) {
-    store.touch_tc_token_sender_timestamp("u", 1000).await.unwrap();
-    assert_eq!(token_of(&store, "u").await, (vec![], 1000, Some(1000)));
-    store.put_tc_token("u", &token(&[7, 8, 9], 2000, None)).await.unwrap();
-    store.touch_tc_token_sender_timestamp("u", 3000).await.unwrap();
-    assert_eq!(token_of(&store, "u").await, (vec![7, 8, 9], 2000, Some(3000)));
-}
-
-async fn touching_only_advances(store: Store) {
-    store.touch_tc_token_sender_timestamp("u", 5000).await.unwrap();
-    store.touch_tc_token_sender_timestamp("u", 3000).await.unwrap();
-    assert_eq!(token_of(&store, "u").await.2, Some(5000));
-}
-
-async fn a_received_token_keeps_the_senders_time(store: Store) {
-    store.touch_tc_token_sender_timestamp("u", 5000).await.unwrap();
-    store.store_received_tc_token("u", &[1, 2, 3], 4000).await.unwrap();
-    assert_eq!(token_of(&store, "u").await, (vec![1, 2, 3], 4000, Some(5000)));
-    store.store_received_tc_token("fresh", &[9], 4000).await.unwrap();
-    assert_eq!(token_of(&store, "fresh").await, (vec![9], 4000, None));
-}
-
-async fn the_newer_token_wins(store: Store) {
-    for (bytes, time) in [([1], 5000), ([2], 3000)] {
-        store.store_received_tc_token("c", &bytes, time).await.unwrap();
-        assert_eq!(token_of(&store, "c").await, (vec![1], 5000, None));
-    }
-    store.store_received_tc_token("c", &[3], 7000).await.unwrap();
-    assert_eq!(token_of(&store, "c").await, (vec![3], 7000, None));
-    // A placeholder never stands in the way of a real token.
-    store.touch_tc_token_sender_timestamp("p", 9000).await.unwrap();
-    store.store_received_tc_token("p", &[4], 6000).await.unwrap();
-    assert_eq!(token_of(&store, "p").await, (vec![4], 6000, Some(9000)));
-}
-
-async fn pruning_respects_both_windows(store: Store) {
-    store.touch_tc_token_sender_timestamp("recent placeholder", 2500).await.unwrap();
-    store.touch_tc_token_sender_timestamp("stale placeholder", 100).await.unwrap();
-    store.put_tc_token("expired, live sender", &token(&[1], 1, Some(2500))).await.unwrap();
-    store.put_tc_token("expired orphan", &token(&[2], 1, None)).await.unwrap();
-    store.put_tc_token("fresh", &token(&[3], 5000, None)).await.unwrap();
-    assert_eq!(store.delete_expired_tc_tokens(1000, 2000).await.unwrap(), 2);
-    let mut left = store.get_all_tc_token_jids().await.unwrap();
-    left.sort();
-    assert_eq!(left, ["expired, live sender", "fresh", "recent placeholder"]);
-    store.delete_tc_token("fresh").await.unwrap();
-    assert!(store.get_tc_token("fresh").await.unwrap().is_none());
-}
-
-async fn concurrent_token_writers_lose_nothing(store: Store) {
-    let writers = (0..50).map(|time| {
-        let store = Arc::clone(&store);
-        async move {
-            tokio::join!(
-                store.touch_tc_token_sender_timestamp("u", 1000 + time),
-                store.store_received_tc_token("u", &[7], 2000 + time),
-            )
-        }
-    });
-    for (touched, stored) in futures::future::join_all(writers).await {
-        touched.unwrap();
-        stored.unwrap();
-    }
-    assert_eq!(token_of(&store, "u").await, (vec![7], 2049, Some(1049)));
-}
-
-async fn sent_messages_are_taken_once(store: Store) {
-    store.store_sent_message("c", "M1", b"old").await.unwrap();
-    store.store_sent_message("c", "M1", b"payload").await.unwrap();
-    assert_eq!(store.take_sent_message("other", "M1").await.unwrap(), None);
-    let (one, two) =
-        tokio::join!(store.take_sent_message("c", "M1"), store.take_sent_message("c", "M1"));
-    let mut taken = [one.unwrap(), two.unwrap()];
-    taken.sort();
-    assert_eq!(taken, [None, Some(b"payload".to_vec())]);
-}
-
-async fn sent_messages_expire_by_age(store: Store) {
-    let before = time::now_secs();
-    store.store_sent_message("c", "M1", b"payload").await.unwrap();
-    // "Older than": a message of this very second stays.
-    assert_eq!(store.delete_expired_sent_messages(before).await.unwrap(), 0);
-    assert_eq!(store.delete_expired_sent_messages(time::now_secs() + 1).await.unwrap(), 1);
-    assert_eq!(store.take_sent_message("c", "M1").await.unwrap(), None);
-}
-
-async fn pending_inbound_is_scoped(store: Store) {
-    store.store_pending_inbound("c", "s", "M1", b"one").await.unwrap();
-    assert_eq!(store.get_pending_inbound("c", "s", "M1").await.unwrap(), Some(b"one".to_vec()));
-    for (chat, sender, id) in [("d", "s", "M1"), ("c", "t", "M1"), ("c", "s", "M2")] {
-        assert_eq!(store.get_pending_inbound(chat, sender, id).await.unwrap(), None);
-    }
-    let before = time::now_secs();
-    assert_eq!(store.delete_expired_pending_inbound(before - 5).await.unwrap(), 0);
-    store.delete_pending_inbound("c", "s", "M1").await.unwrap();
-    store.delete_pending_inbound("c", "s", "M1").await.unwrap();
-    assert_eq!(store.get_pending_inbound("c", "s", "M1").await.unwrap(), None);
-}
-
-async fn pending_inbound_batches(store: Store) {
-    let row = |id, message| PendingInboundRow { chat: "c", sender: "s", id, message };
-    let rows = [row("M1", &b"one"[..]), row("M2", b"two"), row("M3", b"three")];
-    store.store_pending_inbound_batch(&rows).await.unwrap();
-    let key = |id| PendingInboundKey { chat: "c", sender: "s", id };
-    store.delete_pending_inbound_batch(&[key("M1"), key("M2")]).await.unwrap();
-    assert_eq!(store.get_pending_inbound("c", "s", "M1").await.unwrap(), None);
-    assert_eq!(store.get_pending_inbound("c", "s", "M3").await.unwrap(), Some(b"three".to_vec()));
-    let later = time::now_secs() + 1;
-    assert_eq!(store.delete_expired_pending_inbound(later).await.unwrap(), 1);
-}
-
-async fn secrets_are_keyed_by_all_three_parts(store: Store) {
-    let names = [("A", "x", "M1"), ("A", "x", "M2"), ("A", "y", "M1"), ("B", "x", "M1")];
-    for (byte, (chat, sender, id)) in (1..).zip(names) {
-        store.put_msg_secret(chat, sender, id, &[byte; 32]).await.unwrap();
-    }
-    for (byte, (chat, sender, id)) in (1..).zip(names) {
-        let secret = store.get_msg_secret(chat, sender, id).await.unwrap();
-        assert_eq!(secret, Some(vec![byte; 32]));
-    }
-    assert_eq!(store.get_msg_secret("B", "y", "M1").await.unwrap(), None);
-    store.put_msg_secret("A", "x", "M1", &[9; 32]).await.unwrap();
-    assert_eq!(store.get_msg_secret("A", "x", "M1").await.unwrap(), Some(vec![9; 32]));
-}
-
-fn secret(id: &str, byte: u8, expires_at: i64, message_ts: i64) -> MsgSecretEntry {
-    MsgSecretEntry {
-        chat: "c".into(),
-        sender: "s".into(),
-        msg_id: id.into(),
-        secret: [byte; 32],
-        expires_at,
-        message_ts,
-    }
-}
-
-async fn a_batch_of_secrets_merges(store: Store) {
-    let batch = vec![secret("M1", 1, 50, 7), secret("M2", 2, 50, 0), secret("M1", 9, 40, 0)];
-    assert_eq!(store.put_msg_secrets(batch).await.unwrap(), 3);
-    let found = store.get_msg_secret_with_ts("c", "s", "M1").await.unwrap();
-    assert_eq!(found, Some((vec![9; 32], 7)), "the last secret, the known time");
-    // A shorter deadline does not shorten, "never" beats every deadline.
-    store.put_msg_secrets(vec![secret("M1", 9, 10, 0), secret("M2", 2, 0, 3)]).await.unwrap();
-    assert_eq!(store.delete_expired_msg_secrets(49).await.unwrap(), 0);
-    assert_eq!(store.delete_expired_msg_secrets(50).await.unwrap(), 1);
-    let found = store.get_msg_secret_with_ts("c", "s", "M2").await.unwrap();
-    assert_eq!(found, Some((vec![2; 32], 3)));
-}
-
-async fn secrets_expire_by_their_deadline(store: Store) {
-    store.put_msg_secret("c", "s", "NEVER", &[1; 32]).await.unwrap();
-    store.put_msg_secrets(vec![secret("OLD", 2, 100, 0), secret("NEW", 3, 300, 0)]).await.unwrap();
-    assert_eq!(store.delete_expired_msg_secrets(200).await.unwrap(), 1);
-    assert!(store.get_msg_secret("c", "s", "OLD").await.unwrap().is_none());
-    assert!(store.get_msg_secret("c", "s", "NEW").await.unwrap().is_some());
-    assert!(store.get_msg_secret("c", "s", "NEVER").await.unwrap().is_some());
 }
 
 async fn the_device_survives(store: Store) {
