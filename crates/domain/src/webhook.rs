@@ -1,8 +1,9 @@
 //! One registered receiver.
 
-use std::fmt;
+use std::{cell::OnceCell, fmt};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use zeroize::Zeroize;
 
 use crate::{
@@ -168,10 +169,23 @@ impl Webhook {
 
     /// Whether this webhook wants an event.
     pub fn wants(&self, event: &EventDraft) -> bool {
+        self.wants_what_is_read(event, &OnceCell::new())
+    }
+
+    /// Those of some webhooks that want an event. What it says is read once at most, however many have filters.
+    pub fn wanting<'a>(webhooks: &'a [Self], event: &EventDraft) -> Vec<&'a Self> {
+        let read = OnceCell::new();
+        webhooks.iter().filter(|webhook| webhook.wants_what_is_read(event, &read)).collect()
+    }
+
+    fn wants_what_is_read(&self, event: &EventDraft, read: &OnceCell<Value>) -> bool {
+        let passes = |filters: &Filters| {
+            filters.matches(event.kind, || read.get_or_init(|| event.data.value()))
+        };
         self.active
             && self.session == event.session
             && self.events.iter().any(|subscription| subscription.covers(event.kind))
-            && self.filters.as_ref().is_none_or(|filters| filters.matches(event.kind, &event.data))
+            && self.filters.as_ref().is_none_or(passes)
     }
 
     /// The lane an event's delivery joins.

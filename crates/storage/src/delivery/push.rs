@@ -125,7 +125,7 @@ async fn deliver(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
     let mut pushes = Vec::with_capacity(events.len());
     for event in events {
         let webhooks = webhooks(unit, event.draft.session).await?;
-        for webhook in webhooks.iter().filter(|webhook| webhook.wants(&event.draft)) {
+        for webhook in Webhook::wanting(&webhooks, &event.draft) {
             let lane = webhook.lane(&event.draft);
             pushes.push(Push { webhook: webhook.id, lane, event: (*event).clone() });
         }
