@@ -33,22 +33,16 @@ const MARKED: &str = "select coalesce(max(position), 0) from event_mark where at
 // The newest of those before the time still says how long the log was then.
 const DROP_MARKS: &str =
     "delete from event_mark where at < (select max(at) from event_mark where at <= $1)";
-// The deliveries of an event are found by how their ids begin (`DeliveryId::of`), but for replays: these have an index.
 const CANDIDATES: &str = "select id, position from event where position > $1 and position <= $2 and not exists \
-     (select 1 from delivery where delivery.state = 'pending' and ((delivery.id >= 'dlv_' || substr(event.id, 5, 13) || '-' and delivery.id < 'dlv_' || substr(event.id, 5, 13) || '.' and delivery.event_id = event.id) \
-     or (delivery.event_id = event.id and substr(delivery.id, 5, 13) <> substr(delivery.event_id, 5, 13)))) \
+     (select 1 from delivery_of where delivery_of.event = event.id and delivery_of.state = 'pending') \
      order by position limit $3";
-const PRUNE_DELIVERIES: &str = "delete from delivery where ((delivery.id >= 'dlv_' || substr($1, 5, 13) || '-' and delivery.id < 'dlv_' || substr($1, 5, 13) || '.' and delivery.event_id = $1) \
-     or (delivery.event_id = $1 and substr(delivery.id, 5, 13) <> substr(delivery.event_id, 5, 13))) \
+const PRUNE_DELIVERIES: &str = "delete from delivery where id in (select id from delivery_of where event = $1) \
      and state <> 'pending' and not exists (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2) and \
      (state = 'delivered' or superseded = 1)";
-const PRUNE_FAILURES: &str = "delete from delivery where ((delivery.id >= 'dlv_' || substr($1, 5, 13) || '-' and delivery.id < 'dlv_' || substr($1, 5, 13) || '.' and delivery.event_id = $1) \
-     or (delivery.event_id = $1 and substr(delivery.id, 5, 13) <> substr(delivery.event_id, 5, 13))) \
+const PRUNE_FAILURES: &str = "delete from delivery where id in (select id from delivery_of where event = $1) \
      and state <> 'pending' and not exists (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2)";
-const PRUNE_EVENT: &str = "delete from event where id = $1 and not exists (select 1 from delivery where \
-     (delivery.id >= 'dlv_' || substr($1, 5, 13) || '-' and delivery.id < 'dlv_' || substr($1, 5, 13) || '.' and delivery.event_id = $1) \
-     or (delivery.event_id = $1 and substr(delivery.id, 5, 13) <> substr(delivery.event_id, 5, 13))) \
-     returning session_id, sequence";
+const PRUNE_EVENT: &str = "delete from event where id = $1 and not exists \
+     (select 1 from delivery_of where event = $1) returning session_id, sequence";
 const PRUNED_SESSION: &str =
     "update session set pruned_sequence = $2 where id = $1 and pruned_sequence < $2";
 const PRUNED_THROUGH: &str = "insert into counter (name, value) values ('event_pruned', $1) \

@@ -14,3 +14,9 @@ create index message_by_sender on message (session_id, sender, created_at, posit
 alter table delivery drop constraint delivery_event_id_fkey;
 drop index delivery_by_event;
 create index delivery_elsewhere on delivery (event_id) where substr(id, 5, 13) <> substr(event_id, 5, 13);
+
+-- The deliveries of an event: those whose id begins as the event's, then the others.
+create view delivery_of as select event.id as event, delivery.id as id, delivery.state as state from event join delivery on
+    (delivery.id >= 'dlv_' || substr(event.id, 5, 13) || '-' and delivery.id < 'dlv_' || substr(event.id, 5, 13) || '.'
+        and delivery.event_id = event.id)
+    or (delivery.event_id = event.id and substr(delivery.id, 5, 13) <> substr(delivery.event_id, 5, 13));

@@ -82,3 +82,9 @@ alter table events rename to event;
 -- The same change handed over twice is one: its event's key tells.
 create index event_of_change on event (session_id, idempotency_key)
     where kind in ('message.edited','message.reaction','message.revoked','message.poll_vote');
+
+-- The deliveries of an event: those whose id begins as the event's, then the others.
+create view delivery_of as select event.id as event, delivery.id as id, delivery.state as state from event join delivery on
+    (delivery.id >= 'dlv_' || substr(event.id, 5, 13) || '-' and delivery.id < 'dlv_' || substr(event.id, 5, 13) || '.'
+        and delivery.event_id = event.id)
+    or (delivery.event_id = event.id and substr(delivery.id, 5, 13) <> substr(delivery.event_id, 5, 13));

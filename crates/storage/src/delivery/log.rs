@@ -60,18 +60,15 @@ const TRIES_SHORT: &str = "select at, duration_ms, status, error_kind, error, nu
      where delivery_id = $1 order by attempt";
 const SESSION_EVENTS: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, \
      idempotency_key, data from event where session_id = $1 and sequence > $2 order by sequence limit $3";
-// By how their ids begin, but for replays: these have an index. Through `coalesce`, so that the webhook's whole log is not
-// read instead.
+// Through `coalesce`, so that the webhook's whole log is not read instead.
 const OF_EVENT: &str = "select id, state, attempts, superseded from delivery where coalesce(webhook_id, '') = $2 and \
-     ((delivery.id >= 'dlv_' || substr($1, 5, 13) || '-' and delivery.id < 'dlv_' || substr($1, 5, 13) || '.' and delivery.event_id = $1) \
-     or (delivery.event_id = $1 and substr(delivery.id, 5, 13) <> substr(delivery.event_id, 5, 13)))";
+     id in (select id from delivery_of where event = $1)";
 const SEQUENCE_OF: &str = "select event.sequence from delivery join event on event.id = delivery.event_id \
      where delivery.id = $1 and delivery.webhook_id = $2";
 const EVENT: &str = "select event.occurred_at from event join webhook on webhook.session_id = event.session_id \
      where event.id = $1 and webhook.id = $2";
 const SUPERSEDE: &str = "update delivery set superseded = 1 where coalesce(webhook_id, '') = $2 and superseded = 0 and \
-     ((delivery.id >= 'dlv_' || substr($1, 5, 13) || '-' and delivery.id < 'dlv_' || substr($1, 5, 13) || '.' and delivery.event_id = $1) \
-     or (delivery.event_id = $1 and substr(delivery.id, 5, 13) <> substr(delivery.event_id, 5, 13)))";
+     id in (select id from delivery_of where event = $1)";
 const NEXT_REPLAY: &str = "insert into counter (name, value) values ('replay', 1) \
      on conflict (name) do update set value = counter.value + 1 returning value";
 const INSERT: &str = "insert into delivery (id, webhook_id, event_id, lane, sequence, state, attempts, occurred_at, \

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqlSafeStr as _};
+use sqlx::{
+    AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, SqlSafeStr as _,
+};
 
 use crate::{
     postgres,
@@ -110,6 +112,27 @@ async fn every_statement_prepares() {
         assert!(prepared.is_ok(), "{}: {sql}: {:?}", file.display(), prepared.err());
     }
     assert!(all.len() >= 150, "the search finds only {} statements", all.len());
+    conn.close().await.unwrap();
+    drop(store);
+}
+
+#[tokio::test]
+async fn the_deliveries_of_an_event_are_looked_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let mut conn = raw(&database(&folder)).await;
+    let all = all(Database::Sqlite).into_iter().filter(|(_, sql)| sql.contains("delivery_of"));
+    let mut seen = 0;
+    for (_, sql) in all {
+        let plan = AssertSqlSafe(format!("explain query plan {sql}")).into_sql_str();
+        let rows = conn.fetch_all(plan).await.unwrap();
+        let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        let steps = steps.join("\n");
+        assert!(steps.contains("PRIMARY KEY (id>? AND id<?)"), "{sql}: {steps}");
+        assert!(!steps.contains("SCAN") && !steps.contains("delivery_log"), "{sql}: {steps}");
+        seen += 1;
+    }
+    assert_eq!(seen, 6);
     conn.close().await.unwrap();
     drop(store);
 }
