@@ -4,165 +4,35 @@
 //! A seed decides everything, and the same seed does the same again: `WAYPOST_SEED=7` runs that one alone,
 //! `WAYPOST_SEEDS=100000` as many.
 
+mod world;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use domain::{
-    Clock, SessionId, Timestamp,
-    delivery::{AttemptErrorKind, DeliveryState, PolicyChoice},
+    SessionId,
+    delivery::{DeliveryState, PolicyChoice},
     event::{EventDraft, EventType, Subscription},
     port::{DeliveryQueue as _, WebhookStore},
-    time::BoxFuture,
     webhook::{LaneOrder, Webhook},
 };
-use gateway::{
-    Audit, Ports, Supervisor, WebhookOptions, Webhooks,
-    egress::{Answer, EgressError},
-    webhooks::Outlet,
-};
-use http::HeaderMap;
+use gateway::{Audit, Ports, Supervisor, WebhookOptions, Webhooks};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
 use storage::{FolderMedia, LedgerStore, StoreOptions};
-use testkit::{FakeWhatsApp, ModelStore, START, SeededEntropy, build};
+use testkit::{FakeWhatsApp, ModelStore, SeededEntropy, build};
 use tokio::time::{Instant, sleep};
 use url::Url;
+
+use world::{Manner, Seen, VirtualClock, Wire, World};
 
 /// Seeds of a run of the suite.
 const SEEDS: u64 = 2_000;
 /// Everything must be delivered by then: virtual time.
 const LIMIT: Duration = Duration::from_secs(30 * 86_400);
-
-/// Tokio's clock, which stands still while anybody has something to do.
-struct VirtualClock(Instant);
-
-impl Clock for VirtualClock {
-    fn now(&self) -> Timestamp {
-        START.plus(self.0.elapsed())
-    }
-
-    fn sleep_until(&self, at: Timestamp) -> BoxFuture<()> {
-        // To the full millisecond: the runtime's timers have no finer ones.
-        Box::pin(sleep(at.since(self.now())))
-    }
-}
-
-/// How a receiver takes a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    Well,
-    Status(u16),
-    RetryAfter(u64),
-    /// Answers 200 after so many milliseconds.
-    Slow(u64),
-    /// Reads it and never answers.
-    Hang,
-    Refuse,
-    /// Takes it, then the connection is cut.
-    Cut,
-    /// Announces more than it sends: the status arrived, and counts.
-    ShortBody,
-    /// Never gets it: the connection is cut on the way.
-    Lost,
-}
-
-/// One call as a receiver saw it.
-struct Seen {
-    body: Value,
-    key: String,
-    delivery: String,
-    accepted: bool,
-}
-
-/// The receivers of a seed: what they do until when, and what they saw.
-struct World {
-    began: Instant,
-    plans: BTreeMap<String, Vec<(Duration, Manner)>>,
-    seen: Mutex<BTreeMap<String, Vec<Seen>>>,
-}
-
-impl World {
-    fn manner(&self, host: &str) -> Manner {
-        let now = self.began.elapsed();
-        let plan = &self.plans[host];
-        plan.iter().find(|(until, _)| now < *until).map_or(Manner::Well, |(_, manner)| *manner)
-    }
-
-    fn note(&self, host: &str, headers: &HeaderMap, body: &Bytes, accepted: bool) {
-        let header = |name: &str| headers[name].to_str().unwrap().to_owned();
-        let seen = Seen {
-            body: serde_json::from_slice(body).unwrap(),
-            key: header("x-openwa-idempotency-key"),
-            delivery: header("x-openwa-delivery-id"),
-            accepted,
-        };
-        self.seen.lock().unwrap().entry(host.to_owned()).or_default().push(seen);
-    }
-}
-
-/// The way out of the simulation.
-struct Wire(Arc<World>);
-
-fn failed(kind: AttemptErrorKind) -> EgressError {
-    EgressError { kind, text: "simulated".into() }
-}
-
-#[async_trait]
-impl Outlet for Wire {
-    async fn post(
-        &self,
-        url: &Url,
-        headers: HeaderMap,
-        body: Bytes,
-        limit: Duration,
-    ) -> Result<Answer, EgressError> {
-        let (world, host) = (&self.0, url.host_str().unwrap());
-        let answer =
-            |status, retry_after: Option<String>| Answer { status, body: vec![], retry_after };
-        // The way there.
-        sleep(Duration::from_millis(1)).await;
-        match world.manner(host) {
-            Manner::Refuse => Err(failed(AttemptErrorKind::Connect)),
-            Manner::Lost => Err(failed(AttemptErrorKind::Protocol)),
-            Manner::Cut => {
-                world.note(host, &headers, &body, false);
-                Err(failed(AttemptErrorKind::Protocol))
-            }
-            Manner::Hang => {
-                world.note(host, &headers, &body, false);
-                sleep(limit).await;
-                Err(failed(AttemptErrorKind::Timeout))
-            }
-            Manner::Status(status) => {
-                world.note(host, &headers, &body, false);
-                Ok(answer(status, None))
-            }
-            Manner::RetryAfter(seconds) => {
-                world.note(host, &headers, &body, false);
-                Ok(answer(429, Some(seconds.to_string())))
-            }
-            Manner::Slow(millis) => {
-                let wait = Duration::from_millis(millis);
-                world.note(host, &headers, &body, wait < limit);
-                sleep(wait.min(limit)).await;
-                if wait < limit {
-                    Ok(answer(200, None))
-                } else {
-                    Err(failed(AttemptErrorKind::Timeout))
-                }
-            }
-            Manner::Well | Manner::ShortBody => {
-                world.note(host, &headers, &body, true);
-                Ok(answer(200, None))
-            }
-        }
-    }
-}
 
 fn draw<T: Copy>(dice: &mut StdRng, from: &[T]) -> T {
     from[dice.random_range(0..from.len())]
