@@ -15,7 +15,7 @@ use domain::{
     message::InboundMessage,
     port::{
         Connection, EngineError, EngineSignal, EngineSink, Ledger, LogStore, OpenRequest,
-        StoreResult, WhatsApp, Write, WriteOutcome,
+        Quarantined, StoreResult, Trouble, UnreadableRow, WhatsApp, Write, WriteOutcome,
     },
 };
 use tokio::sync::Notify;
@@ -161,6 +161,26 @@ impl Ledger for ObservedLedger {
 
     async fn ping(&self) -> StoreResult<()> {
         self.ledger.ping().await
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.ledger.trouble()
+    }
+
+    async fn probe(&self) -> StoreResult<()> {
+        self.ledger.probe().await
+    }
+
+    fn unreadable(&self) -> Vec<UnreadableRow> {
+        self.ledger.unreadable()
+    }
+
+    async fn quarantine(&self, put_aside: Quarantined) -> StoreResult<bool> {
+        let stored = self.ledger.quarantine(put_aside).await?;
+        if stored {
+            self.news.notify_one();
+        }
+        Ok(stored)
     }
 }
 

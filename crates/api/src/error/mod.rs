@@ -16,9 +16,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{
-    ApiKeyId, DeliveryId, EventId, SessionId, TemplateId, WebhookId,
-    api_key::KeyRefused,
-    port::{StoreError, StoreErrorKind},
+    ApiKeyId, DeliveryId, EventId, SessionId, TemplateId, WebhookId, api_key::KeyRefused,
+    port::StoreError,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -173,7 +172,7 @@ impl ApiError {
 
     /// 503: the ledger failed; the causes are for the log.
     pub fn store(error: StoreError) -> Self {
-        let retry = error.kind != StoreErrorKind::Corrupt;
+        let retry = !error.kind.is_of_the_record();
         Self {
             cause: Some(Arc::new(error)),
             retry_after_seconds: retry.then_some(1),

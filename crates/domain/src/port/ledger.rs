@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BatchChange, StoreResult};
+use super::{BatchChange, StoreError, StoreErrorKind, StoreResult, Trouble, UnreadableRow};
 use crate::{
     address::{ChatId, PhoneNumber},
     batch::BatchId,
@@ -206,6 +206,25 @@ pub struct Unsettled {
     pub outgoing: OutgoingMessage,
 }
 
+/// Something that can never be stored where it belongs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quarantined {
+    /// Whose.
+    pub session: SessionId,
+    /// What it is: `message`, …
+    pub kind: &'static str,
+    /// Its own id, of any length.
+    pub id: String,
+    /// All of it.
+    pub content: Vec<u8>,
+    /// Why it cannot be stored.
+    pub reason: String,
+    /// Now.
+    pub at: Timestamp,
+    /// What tells of it.
+    pub event: Option<Box<EventDraft>>,
+}
+
 /// What a [`Write`] did.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WriteOutcome {
@@ -253,4 +272,27 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Whether the database answers.
     async fn ping(&self) -> StoreResult<()>;
+
+    /// Why it takes no writes, as the last that were tried showed; `None` as long as it takes them. It stays until a
+    /// [`probe`](Self::probe) works.
+    fn trouble(&self) -> Option<Trouble> {
+        None
+    }
+
+    /// Commits something that nobody needs, to see whether writes are taken.
+    async fn probe(&self) -> StoreResult<()> {
+        self.ping().await
+    }
+
+    /// Rows that could not be read since the process started and have not been read since.
+    fn unreadable(&self) -> Vec<UnreadableRow> {
+        vec![]
+    }
+
+    /// Puts something aside that can never be stored where it belongs, encrypted, with an event that tells of it.
+    /// `false` when it was put aside before; nothing is told then.
+    async fn quarantine(&self, _put_aside: Quarantined) -> StoreResult<bool> {
+        let doing = "putting a message aside";
+        Err(StoreError { kind: StoreErrorKind::Unavailable, doing, source: None })
+    }
 }

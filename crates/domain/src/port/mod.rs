@@ -12,6 +12,7 @@ mod log;
 mod media;
 mod people;
 mod stores;
+mod trouble;
 
 use std::sync::Arc;
 
@@ -27,13 +28,16 @@ pub use lanes::{
     DeliveryQueue, LaneLedger, Offer, OpenedListener, QueueServer, QueueStats, Settled, Settlement,
     Verdict, WaitingLane,
 };
-pub use ledger::{Ledger, MessageChange, NewMessage, SessionPatch, Unsettled, Write, WriteOutcome};
+pub use ledger::{
+    Ledger, MessageChange, NewMessage, Quarantined, SessionPatch, Unsettled, Write, WriteOutcome,
+};
 pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
 pub use media::{KeptMedia, MediaFiles, Scratch};
 pub use people::{IdempotencyStore, MediaRecords, PacingStore, PeopleStore, TemplateStore};
 pub use stores::{
     ApiKeyStore, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
 };
+pub use trouble::{Trouble, UnreadableRow};
 
 /// What went wrong in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +50,15 @@ pub enum StoreErrorKind {
     Corrupt,
     /// What the record belongs to does not exist (any more), usually its session. Trying again is in vain.
     Gone,
+    /// What was to be written breaks a rule or a limit of the database. Trying again is in vain.
+    Refused,
+}
+
+impl StoreErrorKind {
+    /// Whether the record itself is to blame: it fails again whenever it is tried.
+    pub const fn is_of_the_record(self) -> bool {
+        matches!(self, Self::Corrupt | Self::Refused)
+    }
 }
 
 /// A store failed.
