@@ -1,5 +1,5 @@
 //! What tests of several crates share: time and randomness by hand, builders, a webhook receiver that follows a script,
-//! a WhatsApp without a network, the conformance suite every ledger has to pass, and databases on the servers of the
+//! a WhatsApp without a network, stores that err, the conformance suite every ledger has to pass, and databases on the servers of the
 //! test run.
 //!
 //! Development only; nothing here is in the product's build.
@@ -10,6 +10,7 @@ pub mod build;
 mod clock;
 pub mod conformance;
 mod entropy;
+mod erring;
 pub mod model;
 mod receiver;
 pub mod servers;
@@ -17,6 +18,7 @@ mod whatsapp;
 
 pub use clock::ManualClock;
 pub use entropy::SeededEntropy;
+pub use erring::{Erring, Fault, Odds, Trouble};
 pub use model::ModelStore;
 pub use receiver::{Received, Receiver, Reply};
 pub use whatsapp::{Asked, FakeLink, FakeWhatsApp, OnDownload, OnSend};

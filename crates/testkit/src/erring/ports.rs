@@ -1,0 +1,213 @@
+//! The ports, one line for each call: it asks the trouble, then the store.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::{
+    ChatId, DeliveryId, EventId, PhoneNumber, SessionId, Timestamp, WaMessageId, WebhookId,
+    api_key::{ApiKey, KeyHash},
+    batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
+    chat::{Chat, Contact},
+    delivery::{Attempt, ClaimedLane, Delivery, LaneId},
+    idempotency::Taken,
+    ids::{ApiKeyId, TemplateId},
+    log::{
+        Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts,
+        FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned,
+        PrunedSession, ReplayCandidate, WebhookLag, WriterStats,
+    },
+    media::MediaRecord,
+    message::Message,
+    pacing::{PacingOutcome, PacingRules, Refusal},
+    port::{
+        ApiKeyStore, AuditLog, BatchStore, BulkFacts, Created, DeliveryLog, DeliveryQueue,
+        DeviceKeys, EventLog, IdempotencyStore, KeyChange, KeyEntry, Ledger, MediaRecords,
+        MessagePage, MessageQuery, MessageStore, NewBatch, OpenItem, PacingStore, Page,
+        PeopleStore, QueueServer, QueueStats, SessionStore, Settled, Settlement, StoreResult,
+        Telemetry, TemplateStore, Unsettled, WebhookStore, Whom, Write, WriteOutcome,
+    },
+    session::Session,
+    template::Template,
+    webhook::Webhook,
+};
+use serde_json::Value;
+
+use super::Erring;
+
+/// `and` has what passes through as it is.
+macro_rules! erring {
+    ($port:ident {
+        $(fn $call:ident(&self $(, $arg:ident: $kind:ty)*) -> $answer:ty;)*
+    } $(and { $($plain:item)* })?) => {
+        #[async_trait]
+        impl<S: $port + ?Sized> $port for Erring<S> {
+            $(async fn $call(&self $(, $arg: $kind)*) -> StoreResult<$answer> {
+                let call = concat!(stringify!($port), "::", stringify!($call));
+                self.trouble.through(call, self.store.$call($($arg),*)).await
+            })*
+            $($($plain)*)?
+        }
+    };
+}
+
+erring! { Ledger {
+    fn write(&self, writes: Vec<Write>) -> Vec<WriteOutcome>;
+    fn release_held(&self, now: Timestamp) -> u64;
+    fn ping(&self) -> ();
+} }
+
+erring! { DeliveryQueue {
+    fn claim(&self, worker: &str, lanes: u32, window: u32, now: Timestamp, until: Timestamp) -> Vec<ClaimedLane>;
+    fn more(&self, lane: &LaneId, epoch: u64, window: u32) -> Vec<Delivery>;
+    fn settle(&self, settlement: Settlement) -> Settled;
+    fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> bool;
+    fn release(&self, lane: &LaneId, epoch: u64) -> ();
+    fn hold(&self, webhook: WebhookId, until: Timestamp) -> ();
+    fn next_due(&self, now: Timestamp) -> Option<Timestamp>;
+    fn receiver(&self, webhook: WebhookId) -> Option<Arc<Webhook>>;
+    fn stats(&self) -> QueueStats;
+} and {
+    async fn elsewhere(&self) {
+        self.store.elsewhere().await;
+    }
+
+    fn server(&self) -> Option<QueueServer> {
+        self.store.server()
+    }
+} }
+
+erring! { DeviceKeys {
+    fn get(&self, session: SessionId, namespace: &'static str, key: &str) -> Option<KeyEntry>;
+    fn list(&self, session: SessionId, namespace: &'static str, prefix: &str) -> Vec<KeyEntry>;
+    fn apply(&self, session: SessionId, changes: Vec<KeyChange>) -> ();
+    fn delete_expired(&self, session: SessionId, namespace: &'static str, cutoff: i64) -> u64;
+    fn purge(&self, session: SessionId) -> ();
+} }
+
+erring! { SessionStore {
+    fn insert(&self, session: &Session) -> bool;
+    fn get(&self, id: SessionId) -> Option<Session>;
+    fn list(&self, name: Option<&str>, page: Page) -> Vec<Session>;
+    fn delete(&self, id: SessionId) -> bool;
+    fn acquire(&self, id: SessionId, owner: &str, now: Timestamp, until: Timestamp) -> Option<u64>;
+    fn release(&self, id: SessionId, owner: &str) -> ();
+    fn unheld(&self, now: Timestamp, limit: u32) -> Vec<SessionId>;
+} }
+
+erring! { MessageStore {
+    fn get(&self, session: SessionId, wa_id: &WaMessageId) -> Option<Message>;
+    fn unsettled(&self, session: SessionId) -> Vec<Unsettled>;
+    fn list(&self, session: SessionId, query: &MessageQuery, page: Page) -> Option<MessagePage>;
+} }
+
+erring! { WebhookStore {
+    fn insert(&self, webhook: &Webhook, most: u32) -> bool;
+    fn get(&self, id: WebhookId) -> Option<Webhook>;
+    fn list(&self, session: Option<SessionId>, page: Page) -> Vec<Webhook>;
+    fn update(&self, webhook: &Webhook) -> bool;
+    fn pause(&self, id: WebhookId, at: Timestamp) -> bool;
+    fn resume(&self, id: WebhookId, now: Timestamp) -> bool;
+    fn delete(&self, id: WebhookId) -> bool;
+} }
+
+erring! { ApiKeyStore {
+    fn insert(&self, key: &ApiKey) -> ();
+    fn find(&self, hash: KeyHash) -> Option<ApiKey>;
+    fn get(&self, id: ApiKeyId) -> Option<ApiKey>;
+    fn list(&self) -> Vec<ApiKey>;
+    fn update(&self, key: &ApiKey) -> bool;
+    fn delete(&self, id: ApiKeyId) -> bool;
+    fn touch(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> ();
+} }
+
+erring! { PeopleStore {
+    fn contacts(&self, session: SessionId, page: Page) -> Vec<Contact>;
+    fn contact(&self, session: SessionId, id: &ChatId) -> Option<Contact>;
+    fn phone_of(&self, session: SessionId, lid: &ChatId) -> Option<PhoneNumber>;
+    fn canonical(&self, session: SessionId, id: &ChatId) -> ChatId;
+    fn chats(&self, session: SessionId, page: Page) -> Vec<Chat>;
+    fn chat(&self, session: SessionId, id: &ChatId) -> Option<Chat>;
+    fn unread(&self, session: SessionId, chat: &ChatId, limit: u32) -> Vec<(WaMessageId, Option<ChatId>)>;
+} }
+
+erring! { TemplateStore {
+    fn insert(&self, template: &Template) -> bool;
+    fn get(&self, session: SessionId, id: TemplateId) -> Option<Template>;
+    fn by_name(&self, session: SessionId, name: &str) -> Option<Template>;
+    fn list(&self, session: SessionId) -> Vec<Template>;
+    fn update(&self, template: &Template) -> Option<bool>;
+    fn delete(&self, session: SessionId, id: TemplateId) -> bool;
+} }
+
+erring! { IdempotencyStore {
+    fn take(&self, session: SessionId, key: &str, fingerprint: &str, now: Timestamp) -> Taken;
+    fn done(&self, session: SessionId, key: &str, answer: &Value) -> ();
+    fn unknown(&self, session: SessionId, key: &str) -> ();
+    fn free(&self, session: SessionId, key: &str) -> ();
+    fn expire(&self, now: Timestamp) -> u64;
+} }
+
+erring! { PacingStore {
+    fn admit(&self, session: SessionId, chat: &ChatId, rules: &PacingRules, now: Timestamp) -> Result<(), Refusal>;
+    fn settle(&self, session: SessionId, chat: &ChatId, rules: &PacingRules, at: Timestamp, outcome: PacingOutcome, now: Timestamp) -> bool;
+} }
+
+erring! { MediaRecords {
+    fn media(&self, session: SessionId, wa_id: &WaMessageId) -> Option<MediaRecord>;
+    fn due_media(&self, sessions: &[SessionId], now: Timestamp, limit: u32) -> Vec<MediaRecord>;
+    fn next_media_due(&self, sessions: &[SessionId]) -> Option<Timestamp>;
+} }
+
+erring! { BatchStore {
+    fn create(&self, new: NewBatch, most: u32) -> Created;
+    fn batch(&self, session: SessionId, id: &BatchId) -> Option<Batch>;
+    fn batches(&self, session: SessionId, state: Option<BatchState>, page: Page) -> Vec<Batch>;
+    fn items(&self, session: SessionId, id: &BatchId, touched: bool, page: Page) -> Vec<BatchItem>;
+    fn bulk_sessions(&self) -> Vec<SessionId>;
+    fn unfinished(&self, session: SessionId) -> Vec<Batch>;
+    fn zones(&self, session: SessionId, id: &BatchId) -> Vec<Option<String>>;
+    fn next_item(&self, session: SessionId, id: &BatchId, zones: &[Option<String>], whom: Whom) -> Option<(BatchItem, ItemContent)>;
+    fn open_items(&self, session: SessionId) -> Vec<OpenItem>;
+    fn bulk_facts(&self, session: SessionId, chats: &[ChatId]) -> BulkFacts;
+    fn forget_batches(&self, before: Timestamp) -> u64;
+} }
+
+erring! { EventLog {
+    fn bounds(&self) -> LogBounds;
+    fn read(&self, after: u64, session: Option<SessionId>, limit: u32) -> Vec<LoggedEvent>;
+    fn event(&self, id: EventId) -> Option<LoggedEvent>;
+    fn pruned_sessions(&self, limit: u32) -> Vec<PrunedSession>;
+    fn mark(&self, at: Timestamp, forget_before: Timestamp) -> ();
+    fn marked(&self, at: Timestamp) -> u64;
+    fn prune(&self, after: u64, limits: PruneLimits, limit: u32) -> Pruned;
+} }
+
+erring! { DeliveryLog {
+    fn deliveries(&self, webhook: WebhookId, query: &DeliveryQuery, limit: u32) -> Vec<DeliveryRecord>;
+    fn delivery(&self, id: DeliveryId) -> Option<DeliveryRecord>;
+    fn failures(&self, query: &FailureQuery, page: Page) -> Vec<DeliveryRecord>;
+    fn to_redrive(&self, query: &FailureQuery, limit: u32) -> Vec<DeliveryRecord>;
+    fn failure_count(&self, query: &FailureQuery) -> u64;
+    fn replay_candidates(&self, webhook: &Webhook, after: u64, limit: u32) -> Vec<ReplayCandidate>;
+    fn sequence_of(&self, webhook: WebhookId, id: DeliveryId) -> Option<u64>;
+    fn replay(&self, webhook: WebhookId, replays: Vec<NewReplay>) -> u64;
+    fn redriven(&self, webhook: WebhookId, replay: NewReplay, attempt: Attempt) -> bool;
+} }
+
+erring! { AuditLog {
+    fn audit(&self, entries: Vec<AuditEntry>) -> ();
+    fn audited(&self, query: &AuditQuery, page: Page) -> (Vec<AuditEntry>, u64);
+    fn prune_audit(&self, before: Timestamp, limit: u32) -> u64;
+} }
+
+erring! { Telemetry {
+    fn lags(&self) -> Vec<WebhookLag>;
+    fn doubtful_counts(&self) -> DoubtfulCounts;
+    fn message_counts(&self) -> MessageCounts;
+    fn activity(&self, session: SessionId) -> Activity;
+    fn keep_activity(&self, activities: Vec<(SessionId, Activity)>) -> ();
+} and {
+    fn writer(&self) -> WriterStats {
+        self.store.writer()
+    }
+} }
