@@ -26,8 +26,20 @@ pub fn phone(chat: usize) -> String {
 }
 
 pub async fn register(api: &Api, session: domain::SessionId, url: &str, events: &[&str]) {
-    let body =
+    register_with(api, session, url, events, json!({})).await;
+}
+
+/// With a policy of its own.
+pub async fn register_with(
+    api: &Api,
+    session: domain::SessionId,
+    url: &str,
+    events: &[&str],
+    policy: Value,
+) {
+    let mut body =
         json!({ "url": url, "events": events, "secret": "a-secret-of-the-tests", "retryCount": 5 });
+    body["policy"] = policy;
     let (status, answer) = api.post(&format!("/sessions/{session}/webhooks"), &body).await;
     assert_eq!(status, 201, "{answer}");
 }
@@ -36,6 +48,12 @@ pub async fn register(api: &Api, session: domain::SessionId, url: &str, events: 
 pub fn ids(received: &[Value]) -> BTreeSet<String> {
     let messages = received.iter().filter(|event| event["event"] == "message.received");
     messages.filter_map(|event| event["data"]["id"].as_str().map(str::to_owned)).collect()
+}
+
+/// Ids of messages that did not arrive.
+pub fn missing(received: &[Value], sent: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+    let got = ids(received);
+    sent.values().flatten().filter(|id| !got.contains(*id)).cloned().collect()
 }
 
 /// Every message arrived, and none that nobody sent.
@@ -90,22 +108,4 @@ pub fn sequences_are_dense(received: &[Value]) {
     let (first, last) = (*sequences.first().unwrap(), *sequences.last().unwrap());
     let gaps: Vec<u64> = (first..=last).filter(|number| !sequences.contains(number)).collect();
     assert!(gaps.is_empty(), "no event for {gaps:?}");
-}
-
-/// Within a lane the first arrivals are in order, whatever is repeated. How many were repeats.
-pub fn first_arrivals_in_order(received: &[Value], path: &str) -> usize {
-    let mut seen: HashMap<String, (BTreeSet<u64>, u64)> = HashMap::new();
-    let mut repeats = 0;
-    for event in received {
-        let lane = event["data"]["chatId"].as_str().unwrap_or("session").to_owned();
-        let sequence = event["sequence"].as_u64().unwrap();
-        let (all, highest) = seen.entry(lane.clone()).or_default();
-        if !all.insert(sequence) {
-            repeats += 1;
-            continue;
-        }
-        assert!(sequence > *highest, "{path}: {lane}: {sequence} first after {highest}");
-        *highest = sequence;
-    }
-    repeats
 }

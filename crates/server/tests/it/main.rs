@@ -18,5 +18,6 @@ mod safety;
 mod sandbox;
 mod sends;
 mod support;
+mod whereabouts;
 mod workers;
 mod wrong_input;

@@ -12,10 +12,9 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::{
-    collector::Collector,
+    collector::{Collector, Repeats},
     counting::{
-        first_arrivals_in_order, nothing_missing, phone, register, repeats_say_so,
-        sequences_are_dense, talk,
+        lanes_in_order, nothing_missing, phone, register, repeats_say_so, sequences_are_dense, talk,
     },
     dice::Dice,
     redis::RedisServer,
@@ -30,8 +29,8 @@ const MESSAGES_PER_CHAT: usize = 50;
 const GAP: Duration = Duration::from_millis(320);
 /// What a receiver takes for an answer, so that a kill finds calls under way.
 const ANSWER: Duration = Duration::from_millis(50);
-/// Lanes of one webhook: its chats, and what is about the session itself.
-const LANES: usize = CHATS + 1;
+/// Calls that one process has under way at most.
+const CALLS: &str = "4";
 /// Short, so that what a killed process held goes on soon.
 const LANE_LEASE: &str = "3000";
 const SESSION_LEASE: &str = "4000";
@@ -64,7 +63,7 @@ impl Crew {
             ("WAYPOST_SESSION_LEASE_MS", SESSION_LEASE),
             // Three processes share the machine with other tests.
             ("DATABASE_POOL_SIZE", "4"),
-            ("WEBHOOK_DISPATCH_CONCURRENCY", "4"),
+            ("WEBHOOK_DISPATCH_CONCURRENCY", CALLS),
         ]
     }
 
@@ -200,19 +199,22 @@ async fn two_workers_killed_in_turn_and_a_redis_that_forgets_lose_nothing() {
         assert!(status.success(), "{status}");
     }
 
-    let mut repeats = 0;
+    let mut repeats = Repeats::default();
     for (shop, sent) in sent.iter().enumerate() {
         for path in paths(shop) {
             let received = collector.received(&path);
             nothing_missing(&received, sent, &path);
             repeats_say_so(&received, &path);
-            repeats += first_arrivals_in_order(&received, &path);
+            lanes_in_order(&received, sent, &path);
+            repeats += collector.repeats(&path);
         }
         sequences_are_dense(&collector.received(&paths(shop)[1]));
     }
-    println!("{repeats} repeats after {} kills; by worker: {:?}", crew.kills, crew.delivered);
-    // A lane has one delivery under way; what a killed process had not recorded comes again.
-    let most = crew.kills * LANES * SHOPS.len() * 2;
-    assert!(repeats <= most, "{repeats} repeats, {most} were under way at most");
+    println!("{repeats:?} after {} kills; by worker: {:?}", crew.kills, crew.delivered);
+    // What a killed process had under way comes again, and nothing else does.
+    let most = crew.kills * CALLS.parse::<usize>().unwrap();
+    assert!((1..=most).contains(&repeats.of_kills()), "{repeats:?}, {most} were under way at most");
+    assert!(repeats.unanswered > 0, "a kill hit a call under way");
+    assert_eq!(repeats.refused, 0, "nothing was refused");
     assert!(crew.delivered.iter().all(|count| *count > 10.0), "{:?}", crew.delivered);
 }
