@@ -20,8 +20,6 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use whatsapp::LinkedDevice;
 
-use crate::whereabouts::Search;
-
 /// The admin key of every prepared house.
 pub const KEY: &str = "admin-key-of-the-tests";
 /// Opens the metrics.
@@ -72,15 +70,6 @@ impl Prepared {
     pub fn keep(&mut self) -> &Path {
         self.dir.disable_cleanup(true);
         self.dir.path()
-    }
-
-    /// Where messages to a session are that did not arrive, and where the ledger is kept. Once the program has ended.
-    pub async fn whereabouts(&mut self, session: SessionId, phone: &str, of: &[String]) -> String {
-        let kept = self.keep().display().to_string();
-        let (network, store) = (&self.network, self.store().await);
-        let report = Search { network, store: &store, session, phone }.report(of).await;
-        store.close().await;
-        format!("{report}the ledger is kept in {kept}")
     }
 
     pub fn data(&self) -> &Path {

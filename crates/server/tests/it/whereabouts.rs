@@ -24,13 +24,26 @@ const BUFFERED: &str = "pending_inbound";
 /// Of one read.
 const PAGE: u32 = 1000;
 
-/// A search, once the program has ended.
-pub struct Search<'a> {
-    pub network: &'a Network,
-    pub store: &'a LedgerStore,
-    pub session: SessionId,
-    /// The number of the session.
-    pub phone: &'a str,
+/// Where messages to a session are that did not arrive, and where the ledger is kept. Once the program has ended.
+pub async fn whereabouts(
+    house: &mut Prepared,
+    session: SessionId,
+    phone: &str,
+    of: &[String],
+) -> String {
+    let kept = house.keep().display().to_string();
+    let store = house.store().await;
+    let search = Search { network: &house.network, store: &store, session, phone };
+    let report = search.report(of).await;
+    store.close().await;
+    format!("{report}the ledger is kept in {kept}")
+}
+
+struct Search<'a> {
+    network: &'a Network,
+    store: &'a LedgerStore,
+    session: SessionId,
+    phone: &'a str,
 }
 
 /// What the ledger knows of events and deliveries, by WhatsApp's id of the message.
@@ -44,7 +57,7 @@ struct Known {
 
 impl Search<'_> {
     /// One line for each of these messages: simulator's queue, buffered row, message, event, deliveries with their tries.
-    pub async fn report(&self, missing: &[String]) -> String {
+    async fn report(&self, missing: &[String]) -> String {
         let known = self.known().await;
         let mut report = String::new();
         for id in missing {
@@ -160,7 +173,7 @@ async fn a_missing_message_is_found_wherever_it_is() {
         [stored.clone()]
     );
     let nowhere = "3EB0NOWHERE".to_owned();
-    let report = house.whereabouts(session, SHOP, &[stored, waiting, nowhere]).await;
+    let report = whereabouts(&mut house, session, SHOP, &[stored, waiting, nowhere]).await;
     let lines: Vec<&str> = report.lines().collect();
     assert!(lines[0].contains("stored as a message"), "{report}");
     assert!(lines[0].contains("message.received"), "{report}");
