@@ -31,6 +31,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
             tracing::error!(task, "a part that must not end ended; stopping");
             Some(task)
         }
+        () = house.store.failed() => {
+            tracing::error!("the ledger's writer ended; stopping");
+            Some("ledger/writer".to_owned())
+        }
     };
     let code = lifecycle::drain(&mut signals, stop(http, &house, settings.shutdown_limit())).await;
     Ok(if failed.is_some() { ExitCode::FAILURE } else { code })

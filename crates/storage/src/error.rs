@@ -28,6 +28,12 @@ impl<T> Doing<T> for Result<T, DbError> {
     }
 }
 
+/// Whether a failure is that of a row whose key is taken.
+pub(crate) fn is_taken(error: &StoreError) -> bool {
+    let cause = error.source.as_ref().and_then(|cause| cause.downcast_ref::<DbError>());
+    cause.is_some_and(DbError::is_unique_violation)
+}
+
 /// A stored value that makes no sense.
 pub(crate) fn corrupt(doing: &'static str) -> StoreError {
     StoreError { kind: StoreErrorKind::Corrupt, doing, source: None }

@@ -67,6 +67,13 @@ pub(crate) fn read_event(row: &Row, doing: &'static str) -> StoreResult<Event> {
     Ok(Event { draft, sequence: u64::try_from(number("sequence")?).map_err(|_| bad())? })
 }
 
+/// An event as of this transaction.
+pub(crate) async fn recorded(unit: &mut Unit, id: EventId) -> StoreResult<Option<Event>> {
+    const DOING: &str = "looking for an event";
+    let row = db::query(EVENT).bind(id.to_string()).fetch_optional(&mut unit.conn).await;
+    row.doing(DOING)?.map(|row| read_event(&row, DOING)).transpose()
+}
+
 fn read_logged(row: &Row) -> StoreResult<LoggedEvent> {
     const DOING: &str = "reading the event log";
     let position: i64 = row.try_get("position").doing(DOING)?;

@@ -13,7 +13,7 @@ use crate::{
     batch, db,
     delivery::push,
     error::{Doing as _, gone},
-    media,
+    event_log, media,
     message::{self, Ack},
     open::LedgerStore,
     people, session,
@@ -42,6 +42,7 @@ impl Ledger for LedgerStore {
     }
 
     async fn ping(&self) -> StoreResult<()> {
+        self.writer.pulse().await?;
         let answer = db::query_scalar::<i64>("select 1").fetch_one(&self.readers).await;
         answer.doing("asking the database").map(|_| ())
     }
@@ -95,6 +96,35 @@ pub(crate) async fn apply(
         outcomes.push(answers);
     }
     Ok(outcomes)
+}
+
+/// What a unit of writes answered when it was applied before, if it was: its caller did not hear of the commit and repeats
+/// it. Its events tell; what has none is applied again without harm.
+pub(crate) async fn done_before(
+    unit: &mut Unit,
+    writes: &[Write],
+) -> StoreResult<Option<Vec<WriteOutcome>>> {
+    let mut outcomes = Vec::with_capacity(writes.len());
+    let mut any = false;
+    for write in writes {
+        let events: Vec<&EventDraft> = match write {
+            Write::Append { event } => vec![event],
+            Write::PatchSession { events, .. } => events.iter().collect(),
+            _ => vec![],
+        };
+        let mut recorded = Vec::with_capacity(events.len());
+        for draft in events {
+            let known = event_log::recorded(unit, draft.id).await?;
+            let Some(known) = known.filter(|known| known.draft == *draft) else { return Ok(None) };
+            recorded.push(Arc::new(known));
+        }
+        any |= !recorded.is_empty();
+        outcomes.push(match recorded.is_empty() {
+            true => WriteOutcome::Unchanged,
+            false => WriteOutcome::Applied(recorded),
+        });
+    }
+    Ok(any.then_some(outcomes))
 }
 
 /// Records events of sessions that are there.

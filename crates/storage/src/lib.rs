@@ -45,4 +45,6 @@ pub use bull::{BullQueue, InvalidRedisOptions, RedisOptions};
 pub use crypt::{InvalidMasterKey, MasterKey};
 pub use folder::FolderMedia;
 pub use keyfile::KeyFileError;
-pub use open::{Database, LedgerStore, OpenError, PostgresOptions, PostgresTls, StoreOptions};
+pub use open::{
+    Database, DatabaseLimits, LedgerStore, OpenError, PostgresOptions, PostgresTls, StoreOptions,
+};

@@ -1,5 +1,6 @@
 //! Opening a ledger.
 
+mod listener;
 mod options;
 mod postgres;
 mod sqlite;
@@ -18,6 +19,7 @@ use crate::{
     writer::Writer,
 };
 
+pub use crate::db::postgres::DatabaseLimits;
 pub use options::{Database, PostgresOptions, PostgresTls, StoreOptions};
 
 /// Why a ledger cannot be opened.
@@ -67,6 +69,8 @@ pub enum OpenError {
 pub struct LedgerStore {
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
+    /// Where leases of sessions are renewed: not behind the work of the writer, where that is possible.
+    pub(crate) heartbeats: Option<Readers>,
     pub(crate) cipher: Arc<Cipher>,
     pub(crate) leases: Arc<Leases>,
     pub(crate) recent: Arc<Recent>,
@@ -74,7 +78,7 @@ pub struct LedgerStore {
     pub(crate) lines: Arc<Lines>,
     /// Told when another process stored deliveries.
     pub(crate) elsewhere: Arc<Notify>,
-    _listener: Option<Arc<postgres::Listener>>,
+    _listener: Option<Arc<listener::Listener>>,
     _lock: Option<Arc<File>>,
 }
 
@@ -94,6 +98,14 @@ impl LedgerStore {
     pub async fn close(&self) {
         self.writer.close().await;
         self.readers.close().await;
+        if let Some(heartbeats) = &self.heartbeats {
+            heartbeats.close().await;
+        }
+    }
+
+    /// Completes when the writer ended though nobody closed the ledger: nothing can be stored any more.
+    pub async fn failed(&self) {
+        self.writer.failed().await;
     }
 
     /// Transactions committed since it was opened, to see how well writes are grouped.

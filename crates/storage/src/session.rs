@@ -222,6 +222,14 @@ impl SessionStore for LedgerStore {
         now: Timestamp,
         until: Timestamp,
     ) -> StoreResult<Option<u64>> {
+        if let Some(heartbeats) = &self.heartbeats {
+            // Behind the work of the writer it could come too late.
+            let lease = db::query_scalar(ACQUIRE).bind(id.to_string()).bind(owner);
+            let lease = lease.bind(now.millis()).bind(until.millis());
+            let epoch: Option<i64> =
+                lease.fetch_optional(heartbeats).await.doing("taking a session's lease")?;
+            return Ok(epoch.and_then(|epoch| u64::try_from(epoch).ok()));
+        }
         let owner = owner.to_owned();
         let epoch: Option<i64> = self
             .writer

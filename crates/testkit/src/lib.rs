@@ -12,6 +12,7 @@ pub mod conformance;
 mod entropy;
 mod erring;
 pub mod model;
+mod proxy;
 mod receiver;
 pub mod servers;
 mod whatsapp;
@@ -20,6 +21,7 @@ pub use clock::ManualClock;
 pub use entropy::SeededEntropy;
 pub use erring::{Erring, Fault, Odds, Trouble};
 pub use model::ModelStore;
+pub use proxy::Proxy;
 pub use receiver::{Received, Receiver, Reply};
 pub use whatsapp::{Asked, FakeLink, FakeWhatsApp, OnDownload, OnSend};
 

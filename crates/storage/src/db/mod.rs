@@ -41,15 +41,55 @@ pub(crate) enum DbError {
     /// No row where one has to be.
     #[error("no row")]
     NoRow,
-    /// It was closed.
+    /// It was closed, or its connection broke.
     #[error("the database is closed")]
     Closed,
+    /// It took longer than it may.
+    #[error("the database does not answer")]
+    NoAnswer,
 }
 
 impl DbError {
     /// What was stored makes no sense.
     pub(crate) fn is_corrupt(&self) -> bool {
         matches!(self, Self::Decode(_) | Self::NoRow)
+    }
+
+    /// Nobody knows what became of the statement: its connection is of no use any more.
+    pub(crate) fn breaks_connection(&self) -> bool {
+        match self {
+            Self::Postgres(sqlx::Error::Database(_)) => self.is_cut(),
+            Self::Postgres(sqlx::Error::Encode(_)) => false,
+            Self::Postgres(_) | Self::NoAnswer | Self::Closed => true,
+            Self::Sqlite(_) | Self::Decode(_) | Self::NoRow => false,
+        }
+    }
+
+    /// The server ended the connection, and said so or not.
+    pub(crate) fn is_cut(&self) -> bool {
+        match self {
+            Self::Postgres(sqlx::Error::Io(_)) => true,
+            // Class 57P: an administrator, a crash, a shutdown; 25P03: idle in a transaction for too long.
+            Self::Postgres(sqlx::Error::Database(refused)) => {
+                refused.code().is_some_and(|code| code.starts_with("57P") || code == "25P03")
+            }
+            _ => false,
+        }
+    }
+
+    /// A row with this key is there already.
+    pub(crate) fn is_unique_violation(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => error.sqlite_error().is_some_and(|error| {
+                matches!(
+                    error.extended_code,
+                    rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+                        | rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE
+                )
+            }),
+            Self::Postgres(sqlx::Error::Database(refused)) => refused.is_unique_violation(),
+            _ => false,
+        }
     }
 
     /// The row that another one refers to is not there.

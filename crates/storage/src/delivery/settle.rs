@@ -33,10 +33,11 @@ const DELIVERED: Two = Two {
      id in ($1)",
 };
 const STILL_THERE: &str = "select id from delivery where state = 'delivered' and id in ($1)";
+const ENDED_SO: &str = "select exists (select 1 from delivery where id = $1 and state = $2)";
 const SETTLE: &str = "update delivery set state = $2, attempts = attempts + $3, first_tried_at = coalesce(first_tried_at, $4) \
      where id = $1 and state = 'pending'";
 const ATTEMPT: &str = "insert into delivery_attempt (delivery_id, attempt, at, duration_ms, status, error_kind, error, \
-     excerpt) values ($1, $2, $3, $4, $5, $6, $7, $8)";
+     excerpt) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (delivery_id, attempt) do nothing";
 const TRIGGERED: &str = "update webhook set last_triggered_at = case when last_triggered_at > $2 then last_triggered_at else $2 end where id = $1";
 const WAIT: Two = Two {
     sqlite: "update lane set due_at = $2, tried = 1 where id = $1",
@@ -171,7 +172,7 @@ async fn deliveries(
             .execute(&mut unit.conn)
             .await
             .doing(DOING)?;
-        if done.rows_affected() == 1 {
+        if done.rows_affected() == 1 || ended_so(unit, settlement.delivery, state).await? {
             recorded.insert(one.place, ());
         }
     }
@@ -193,6 +194,20 @@ async fn deliveries(
         }
     }
     Ok(recorded)
+}
+
+/// Whether a delivery has ended like this already: the answer to an earlier commit was lost.
+async fn ended_so(unit: &mut Unit, id: DeliveryId, state: DeliveryState) -> StoreResult<bool> {
+    if state == DeliveryState::Pending {
+        return Ok(false);
+    }
+    let ended: bool = db::query_scalar(ENDED_SO)
+        .bind(id.to_string())
+        .bind(state.as_str())
+        .fetch_one(&mut unit.conn)
+        .await
+        .doing(DOING)?;
+    Ok(ended)
 }
 
 /// Those of some deliveries that were there to be recorded.

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use crate::crypt::MasterKey;
+use crate::{crypt::MasterKey, db::postgres::DatabaseLimits};
 
 /// Where the ledger is.
 #[derive(Debug, Clone)]
@@ -63,17 +63,29 @@ pub struct StoreOptions {
     pub master_key: MasterKey,
     /// Connections that read, at least 1.
     pub readers: u32,
+    /// How long the database may take.
+    pub limits: DatabaseLimits,
 }
 
 impl StoreOptions {
     /// A SQLite file with the usual number of readers.
     pub fn new(path: PathBuf, master_key: MasterKey) -> Self {
-        Self { database: Database::Sqlite { path }, master_key, readers: 4 }
+        Self {
+            database: Database::Sqlite { path },
+            master_key,
+            readers: 4,
+            limits: DatabaseLimits::default(),
+        }
     }
 
     /// A PostgreSQL schema with the usual number of readers.
     pub fn postgres(place: PostgresOptions, master_key: MasterKey) -> Self {
-        Self { database: Database::Postgres(place), master_key, readers: 10 }
+        Self {
+            database: Database::Postgres(place),
+            master_key,
+            readers: 10,
+            limits: DatabaseLimits::default(),
+        }
     }
 
     /// A SQLite file with a fixed key, for tests.

@@ -19,7 +19,7 @@ use crate::{
     delivery::{leases::Leases, lines::Lines, recent::Recent},
     error::Doing as _,
     receivers::Receivers,
-    writer::{Unit, Writer},
+    writer::{Outside, Unit, Writer},
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -53,11 +53,13 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     let receivers = Arc::<Receivers>::default();
     let lines = Arc::<Lines>::default();
     let unit = Unit::new(conn, cipher.clone(), Some(lock.clone()), leases.clone(), last_ticket);
-    let writer = Writer::start(unit, recent.clone(), receivers.clone(), lines.clone())
+    let outside = Outside::new(recent.clone(), receivers.clone(), lines.clone());
+    let writer = Writer::start(unit, outside, options.limits)
         .map_err(|source| OpenError::Io { path, source })?;
     Ok(LedgerStore {
         writer,
         readers,
+        heartbeats: None,
         cipher,
         leases,
         recent,

@@ -4,6 +4,7 @@
 //! and results of deliveries ([`settle::settle`]), many rows per statement. Everything else is a job of its own. A part
 //! that fails is rolled back alone; changes that fail together are tried again one by one.
 
+mod health;
 mod task;
 mod turn;
 mod unit;
@@ -21,16 +22,18 @@ use domain::{
     port::{Settled, Settlement, StoreError, StoreResult, Write, WriteOutcome},
 };
 use futures::future::BoxFuture;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-use self::task::{Outside, run};
+use self::{
+    health::{Life, Pulse, within},
+    task::run,
+};
 use crate::{
-    db::Kind,
-    delivery::{lines::Lines, recent::Recent},
-    error::{busy, unavailable},
-    receivers::Receivers,
+    db::{Kind, postgres::DatabaseLimits},
+    error::{busy, corrupt, unavailable},
 };
 
+pub(crate) use task::Outside;
 pub(crate) use turn::CHANNEL;
 pub(crate) use unit::Unit;
 
@@ -44,6 +47,8 @@ const BATCH_MAX: usize = 1024;
 trait Job: Send {
     /// Does the work inside a savepoint; `false` rolls it back.
     fn run<'a>(&'a mut self, unit: &'a mut Unit) -> BoxFuture<'a, bool>;
+    /// It panicked.
+    fn panicked(&mut self);
     /// Answers the caller.
     fn answer(self: Box<Self>, committed: bool);
 }
@@ -59,6 +64,7 @@ enum Order {
 }
 
 struct Typed<T, F> {
+    doing: &'static str,
     work: Option<F>,
     result: StoreResult<T>,
     reply: Reply<T>,
@@ -76,6 +82,10 @@ where
             }
             self.result.is_ok()
         })
+    }
+
+    fn panicked(&mut self) {
+        self.result = Err(corrupt(self.doing));
     }
 
     fn answer(self: Box<Self>, committed: bool) {
@@ -98,10 +108,12 @@ fn again(error: &StoreError) -> StoreError {
 #[derive(Clone)]
 pub(crate) struct Writer {
     orders: mpsc::Sender<Order>,
-    ended: Arc<Mutex<Option<oneshot::Receiver<()>>>>,
+    life: Arc<Life>,
+    pulse: Arc<Pulse>,
     commits: Arc<AtomicU64>,
     sizes: Arc<Sizes>,
     queue_wait: Duration,
+    limits: DatabaseLimits,
 }
 
 /// How many jobs the commits had.
@@ -132,20 +144,17 @@ impl Writer {
     )]
     pub(crate) fn start(
         unit: Unit,
-        recent: Arc<Recent>,
-        receivers: Arc<Receivers>,
-        lines: Arc<Lines>,
+        outside: Outside,
+        limits: DatabaseLimits,
     ) -> std::io::Result<Self> {
         let (orders, waiting) = mpsc::channel(QUEUE_MAX);
-        let (end, ended) = oneshot::channel();
-        let commits = Arc::new(AtomicU64::new(0));
-        let sizes = Arc::<Sizes>::default();
-        let (counted, measured) = (commits.clone(), sizes.clone());
-        let outside = Outside { commits: counted, sizes: measured, recent, receivers, lines };
+        let life = Arc::<Life>::default();
+        let (commits, sizes) = (outside.commits.clone(), outside.sizes.clone());
         let kind = unit.conn.kind();
+        let running = life.begin();
         let task = async move {
             run(unit, waiting, &outside).await;
-            let _ = end.send(());
+            running.closed();
         };
         match kind {
             // Its statements run on the calling thread: one of its own, and no hop between two statements.
@@ -154,12 +163,10 @@ impl Writer {
                     .name("ledger".into())
                     .spawn(move || futures::executor::block_on(task))?;
             }
-            Kind::Postgres => {
-                tokio::spawn(task);
-            }
+            Kind::Postgres => life.can_be_cut(tokio::spawn(task).abort_handle()),
         }
-        let ended = Arc::new(Mutex::new(Some(ended)));
-        Ok(Self { orders, ended, commits, sizes, queue_wait: QUEUE_WAIT })
+        let pulse = Arc::default();
+        Ok(Self { orders, life, pulse, commits, sizes, queue_wait: QUEUE_WAIT, limits })
     }
 
     /// How it does.
@@ -190,7 +197,8 @@ impl Writer {
         F: for<'a> FnOnce(&'a mut Unit) -> BoxFuture<'a, StoreResult<T>> + Send + 'static,
     {
         self.order(doing, |reply| {
-            Order::Job(Box::new(Typed { work: Some(work), result: Err(unavailable(doing)), reply }))
+            let result = Err(unavailable(doing));
+            Order::Job(Box::new(Typed { doing, work: Some(work), result, reply }))
         })
         .await
     }
@@ -212,20 +220,43 @@ impl Writer {
     ) -> StoreResult<T> {
         let (reply, answer) = oneshot::channel();
         match self.orders.send_timeout(order(reply), self.queue_wait).await {
-            Ok(()) => answer.await.unwrap_or_else(|_| Err(unavailable(doing))),
+            // Later than the limit the order may still be done: every one is safe to repeat.
+            Ok(()) => match within(self.limits.answer, answer).await {
+                Some(Ok(answer)) => answer,
+                Some(Err(_)) | None => Err(unavailable(doing)),
+            },
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(busy(doing)),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(unavailable(doing)),
         }
     }
 
+    /// Whether the writer commits: an empty transaction, or another one meanwhile.
+    pub(crate) async fn pulse(&self) -> StoreResult<()> {
+        let before = self.commits();
+        let asked = self.pulse.ask(&self.orders, self.limits.pulse).await;
+        // It works, though much is waiting.
+        if asked || self.commits() != before { Ok(()) } else { Err(unavailable(PULSE)) }
+    }
+
+    /// Completes when the task ended though nobody closed it.
+    pub(crate) async fn failed(&self) {
+        self.life.failed().await;
+    }
+
     /// Finishes what is queued and ends the task.
     pub(crate) async fn close(&self) {
-        let _ = self.orders.send(Order::Stop).await;
-        if let Some(ended) = self.ended.lock().await.take() {
-            let _ = ended.await;
+        let end = async {
+            let _ = self.orders.send(Order::Stop).await;
+            self.life.ended().await;
+        };
+        if within(self.limits.job, end).await.is_none() {
+            tracing::warn!("the ledger's writer does not end: what it is doing is left undone");
+            self.life.cut();
         }
     }
 }
+
+const PULSE: &str = "asking the ledger's writer";
 
 #[cfg(test)]
 mod tests {
@@ -243,7 +274,8 @@ mod tests {
         let cipher = Arc::new(Cipher::new(&MasterKey::from_bytes([7; 32])));
         let lock = Arc::new(tempfile::tempfile().unwrap());
         let unit = Unit::new(conn, cipher, Some(lock), Arc::default(), 0);
-        Writer::start(unit, Arc::default(), Arc::default(), Arc::default()).unwrap()
+        let outside = Outside::new(Arc::default(), Arc::default(), Arc::default());
+        Writer::start(unit, outside, DatabaseLimits::default()).unwrap()
     }
 
     #[tokio::test]
@@ -291,5 +323,44 @@ mod tests {
         writer.close().await;
         let refused = writer.run("late", |_| Box::pin(async { Ok(()) })).await;
         assert_eq!(refused.unwrap_err().kind, StoreErrorKind::Unavailable);
+    }
+    #[tokio::test]
+    async fn a_job_that_panics_is_answered_and_takes_nobody_along() {
+        let writer = writer().await;
+        let bad = writer.run("panicking", |_| Box::pin(async { panic!("a bug, for the test") }));
+        let good = writer.run("working", |_| Box::pin(async { Ok(7) }));
+        let (bad, good): (StoreResult<()>, _) = tokio::join!(bad, good);
+        let error = bad.unwrap_err();
+        assert_eq!((error.kind, error.doing), (StoreErrorKind::Corrupt, "panicking"));
+        assert_eq!(good.unwrap(), 7);
+        writer.pulse().await.unwrap();
+        assert!(futures::poll!(Box::pin(writer.failed())).is_pending());
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_hangs_says_nothing_and_its_callers_do_not_wait_for_ever() {
+        let mut writer = writer().await;
+        writer.limits.answer = Duration::from_millis(50);
+        writer.limits.pulse = Duration::from_millis(20);
+        writer.pulse().await.unwrap();
+        let (go, wait) = oneshot::channel::<()>();
+        let hangs = writer.run("hanging", |_| {
+            Box::pin(async move {
+                let _ = wait.await;
+                Ok(())
+            })
+        });
+        let (hung, behind) =
+            tokio::join!(hangs, writer.run("behind it", |_| Box::pin(async { Ok(()) })));
+        for refused in [hung, behind] {
+            assert_eq!(refused.unwrap_err().kind, StoreErrorKind::Unavailable);
+        }
+        for _ in 0..3 {
+            assert_eq!(writer.pulse().await.unwrap_err().kind, StoreErrorKind::Unavailable);
+        }
+        assert_eq!(writer.stats().waiting, 2, "the job behind it, and one question alone");
+        go.send(()).unwrap();
+        writer.limits.pulse = Duration::from_secs(10);
+        writer.pulse().await.unwrap();
     }
 }

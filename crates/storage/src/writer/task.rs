@@ -1,11 +1,16 @@
 //! The task: what waits, taken together, in one transaction.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use domain::port::{Settled, Settlement, StoreError, StoreResult, Write, WriteOutcome};
+use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::{
@@ -16,18 +21,27 @@ use super::{
 use crate::{
     db::Kind,
     delivery::{lines::Lines, recent::Recent, settle},
-    error::unavailable,
+    error::{corrupt, is_taken, unavailable},
     ledger,
     receivers::Receivers,
 };
 
+const DOING: &str = "writing to the ledger";
+
 /// What the task tells of its commits.
-pub(super) struct Outside {
+pub(crate) struct Outside {
     pub(super) commits: Arc<AtomicU64>,
     pub(super) sizes: Arc<Sizes>,
     pub(super) recent: Arc<Recent>,
     pub(super) receivers: Arc<Receivers>,
     pub(super) lines: Arc<Lines>,
+}
+
+impl Outside {
+    /// Tells these.
+    pub(crate) fn new(recent: Arc<Recent>, receivers: Arc<Receivers>, lines: Arc<Lines>) -> Self {
+        Self { commits: Arc::default(), sizes: Arc::default(), recent, receivers, lines }
+    }
 }
 
 /// What waits, sorted.
@@ -57,7 +71,12 @@ pub(super) async fn run(mut unit: Unit, mut waiting: mpsc::Receiver<Order>, outs
         let (batch, last) = next_batch(&mut waiting).await;
         if batch.len() > 0 {
             outside.sizes.count(batch.len());
-            commit(&mut unit, batch, outside).await;
+            if caught(DOING, commit(&mut unit, batch, outside).map(Ok)).await.is_err() {
+                // Their callers are answered by the end of their places.
+                unit.committing = Committing::default();
+                unit.forget();
+                turn::give_up(&mut unit).await;
+            }
         }
         if last {
             break;
@@ -67,6 +86,18 @@ pub(super) async fn run(mut unit: Unit, mut waiting: mpsc::Receiver<Order>, outs
         tracing::warn!(%error, "closing the ledger's writer");
     }
     drop(unit.lock);
+}
+
+/// A panic becomes the failure of what was done.
+async fn caught<T>(
+    doing: &'static str,
+    work: impl Future<Output = StoreResult<T>>,
+) -> StoreResult<T> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    done.unwrap_or_else(|_| {
+        tracing::error!(doing, "a panic in the ledger's writer");
+        Err(corrupt(doing))
+    })
 }
 
 /// Waits for an order, then takes what else is there; `true` when nothing more will come.
@@ -203,12 +234,12 @@ async fn parts(
 ) -> StoreResult<(Vec<Vec<WriteOutcome>>, Vec<Settled>)> {
     let written = match writes.is_empty() {
         true => vec![],
-        false => ledger::apply(unit, writes).await?,
+        false => caught(DOING, ledger::apply(unit, writes)).await?,
     };
     if settlements.is_empty() {
         return Ok((written, vec![]));
     }
-    let outcome = settle::settle(unit, settlements).await?;
+    let outcome = caught(DOING, settle::settle(unit, settlements)).await?;
     unit.committing.steps.extend(outcome.steps);
     Ok((written, outcome.settled))
 }
@@ -219,7 +250,13 @@ async fn one_by_one(unit: &mut Unit, batch: &mut Batch, outside: &Outside) -> St
     for job in &mut batch.jobs {
         let mark = unit.committing.mark();
         statement(unit, "savepoint job").await?;
-        if !job.run(unit).await {
+        turn::set_patient(unit, true);
+        let done = caught(DOING, job.run(unit).map(Ok)).await;
+        turn::set_patient(unit, false);
+        if done.is_err() {
+            job.panicked();
+        }
+        if !matches!(done, Ok(true)) {
             roll_back(unit).await?;
             unit.committing.back_to(mark);
         }
@@ -246,7 +283,7 @@ async fn write(
     }
     let mark = unit.committing.mark();
     statement(unit, "savepoint job").await?;
-    let all = ledger::apply(unit, units).await;
+    let all = caught(DOING, ledger::apply(unit, units)).await;
     if all.is_err() {
         roll_back(unit).await?;
         unit.committing.back_to(mark);
@@ -254,7 +291,13 @@ async fn write(
     statement(unit, "release job").await?;
     match all {
         Ok(outcomes) => Ok(outcomes.into_iter().map(Ok).collect()),
-        Err(error) if units.len() == 1 => Ok(vec![Err(error)]),
+        Err(error) if units.len() == 1 => {
+            let before = match is_taken(&error) {
+                true => ledger::done_before(unit, &units[0]).await?,
+                false => None,
+            };
+            Ok(vec![before.ok_or(error)])
+        }
         Err(_) => {
             // One of them is to blame: each for itself.
             let mut results = Vec::with_capacity(units.len());
@@ -276,7 +319,7 @@ async fn settle(
     }
     let mark = unit.committing.mark();
     statement(unit, "savepoint job").await?;
-    let settled = settle::settle(unit, settlements).await;
+    let settled = caught(DOING, settle::settle(unit, settlements)).await;
     if settled.is_err() {
         roll_back(unit).await?;
         unit.committing.back_to(mark);

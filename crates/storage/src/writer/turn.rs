@@ -17,6 +17,8 @@ pub(crate) const CHANNEL: &str = "waypost";
 
 const BEGIN: &str =
     "begin; select pg_advisory_xact_lock(hashtextextended('waypost ' || current_schema(), 0))";
+// A server with a standby that has to confirm gives up waiting for it at the limit and says "committed" all the same.
+const COMMIT: &str = "set local statement_timeout = 0; commit";
 const STATE: &str = "select coalesce((select value from counter where name = 'webhook_version'), 0) as version, \
      coalesce((select value from counter where name = 'lane_ticket'), 0) as ticket";
 const KEEP_TICKET: &str = "insert into counter (name, value) values ('lane_ticket', $1) \
@@ -54,12 +56,20 @@ pub(super) async fn begin(unit: &mut Unit, outside: &Outside) -> StoreResult<()>
 
 async fn take_turn(conn: &mut Conn) -> StoreResult<()> {
     let Conn::Postgres(conn) = conn else { return Ok(()) };
-    if conn.script(BEGIN).await.is_ok() {
+    if conn.renewed().await.is_ok() && conn.script(BEGIN).await.is_ok() {
         return Ok(());
     }
     // The server was started again, or the network was gone: once more on a new connection.
     conn.drop_broken();
+    conn.renewed().await.doing(DOING)?;
     conn.script(BEGIN).await.doing(DOING)
+}
+
+/// Whether the statements from now on are those of a job that may touch many rows.
+pub(super) fn set_patient(unit: &mut Unit, patient: bool) {
+    if let Conn::Postgres(conn) = &mut unit.conn {
+        conn.set_patient(patient);
+    }
 }
 
 /// Commits.
@@ -67,7 +77,10 @@ pub(super) async fn commit(unit: &mut Unit) -> StoreResult<()> {
     if unit.conn.kind() == Kind::Postgres {
         leave_word(unit).await?;
     }
-    statement(unit, "commit").await
+    match &mut unit.conn {
+        Conn::Postgres(conn) => conn.script(COMMIT).await.doing(DOING),
+        Conn::Sqlite(_) => statement(unit, "commit").await,
+    }
 }
 
 /// What the next writer has to know, and what the other processes are told.

@@ -15,6 +15,7 @@ mod key_file;
 mod migration;
 mod model;
 mod opening;
+mod outage;
 mod postgres;
 mod secrets;
 mod statements;

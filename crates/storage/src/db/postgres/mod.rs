@@ -1,98 +1,26 @@
 //! PostgreSQL.
+//!
+//! Every call has a limit. A server that vanishes without a word leaves a connection on which nothing ever comes: the
+//! socket cannot be told to look for that (the driver has no setting for it), so a connection past a limit is dropped, and
+//! one that was idle for a while is asked before it is used.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+mod connection;
+mod limits;
+mod readers;
+
+use std::{borrow::Cow, sync::Arc};
 
 use sqlx::{
-    AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _, PgConnection, PgPool,
-    Row as _, TypeInfo as _, ValueRef as _,
-    postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
+    AssertSqlSafe, Column as _, PgConnection, Row as _, TypeInfo as _, ValueRef as _,
+    postgres::{PgArguments, PgRow},
 };
 
 use super::{Answer, DbError, Kind, Row, Statement, Value, Want, query::Arg};
 
-/// Longest wait for a connection.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-
-/// One connection; made anew after it broke.
-pub(crate) struct Connection {
-    options: PgConnectOptions,
-    conn: Option<PgConnection>,
-}
-
-impl Connection {
-    pub(crate) async fn open(options: PgConnectOptions) -> Result<Self, DbError> {
-        let mut connection = Self { options, conn: None };
-        connection.live().await?;
-        Ok(connection)
-    }
-
-    /// The connection, made if it is not there.
-    pub(crate) async fn live(&mut self) -> Result<&mut PgConnection, DbError> {
-        if self.conn.is_none() {
-            let connecting = tokio::time::timeout(CONNECT_LIMIT, self.options.connect());
-            let conn =
-                connecting.await.map_err(|_| DbError::Postgres(sqlx::Error::PoolTimedOut))??;
-            self.conn = Some(conn);
-        }
-        self.conn.as_mut().ok_or(DbError::Closed)
-    }
-
-    /// Lets go of a connection that may be broken; the next statement makes another.
-    pub(crate) fn drop_broken(&mut self) {
-        self.conn = None;
-    }
-
-    pub(crate) async fn run(
-        &mut self,
-        statement: &Statement<'_>,
-        want: Want,
-    ) -> Result<Answer, DbError> {
-        let conn = self.live().await?;
-        run(conn, statement, want).await
-    }
-
-    /// Runs several statements in one round trip.
-    pub(crate) async fn script(&mut self, text: &'static str) -> Result<(), DbError> {
-        let conn = self.live().await?;
-        sqlx::raw_sql(text).execute(conn).await?;
-        Ok(())
-    }
-
-    pub(crate) async fn close(self) -> Result<(), DbError> {
-        match self.conn {
-            Some(conn) => Ok(conn.close().await?),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Connections that read.
-#[derive(Clone)]
-pub(crate) struct Readers(PgPool);
-
-impl Readers {
-    pub(crate) fn open(options: PgConnectOptions, count: u32) -> Self {
-        let pool = PgPoolOptions::new().max_connections(count).acquire_timeout(CONNECT_LIMIT);
-        Self(pool.connect_lazy_with(options))
-    }
-
-    pub(crate) fn pool(&self) -> &PgPool {
-        &self.0
-    }
-
-    pub(crate) async fn run(
-        &self,
-        statement: &Statement<'_>,
-        want: Want,
-    ) -> Result<Answer, DbError> {
-        let mut conn = self.0.acquire().await?;
-        run(&mut conn, statement, want).await
-    }
-
-    pub(crate) async fn close(&self) {
-        self.0.close().await;
-    }
-}
+pub(crate) use connection::Connection;
+pub use limits::DatabaseLimits;
+pub(crate) use limits::within;
+pub(crate) use readers::Readers;
 
 async fn run(
     conn: &mut PgConnection,

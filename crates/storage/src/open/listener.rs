@@ -1,0 +1,102 @@
+//! What processes that share a database tell each other.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{
+    Executor as _,
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+};
+use tokio::sync::Notify;
+
+use crate::{
+    db::{
+        DbError,
+        postgres::{DatabaseLimits, within},
+    },
+    receivers::Receivers,
+};
+
+/// Between two tries to hear.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is listened for, and who is told.
+pub(super) struct Line {
+    pub(super) options: PgConnectOptions,
+    pub(super) limits: DatabaseLimits,
+    pub(super) channel: String,
+    /// This process's name: it knows what it told itself.
+    pub(super) own: String,
+    pub(super) elsewhere: Arc<Notify>,
+    pub(super) receivers: Arc<Receivers>,
+}
+
+/// Listens until it is dropped.
+pub(super) struct Listener(tokio::task::JoinHandle<()>);
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Listener {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the listener belongs to the store and ends with it"
+    )]
+    pub(super) fn start(line: Line) -> Self {
+        Self(tokio::spawn(async move {
+            loop {
+                if let Err(error) = line.listen().await {
+                    tracing::warn!(%error, "the database's news cannot be heard; trying again");
+                }
+                line.missed();
+                tokio::time::sleep(PAUSE).await;
+            }
+        }))
+    }
+}
+
+impl Line {
+    /// Something may not have been heard: what is remembered counts no longer, and lanes are looked for.
+    fn missed(&self) {
+        self.receivers.forget();
+        self.elsewhere.notify_one();
+    }
+
+    /// Until the connection is gone.
+    async fn listen(&self) -> Result<(), DbError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(self.limits.connect)
+            .connect_lazy_with(self.options.clone());
+        let mut listener = within(self.limits.connect, PgListener::connect_with(&pool)).await?;
+        listener.eager_reconnect(false);
+        within(self.limits.statement, listener.listen(&self.channel)).await?;
+        self.missed();
+        loop {
+            // Nothing may be told for hours, also by a server that is gone: it is asked from time to time.
+            match tokio::time::timeout(self.limits.idle, listener.try_recv()).await {
+                Ok(Ok(Some(news))) => self.hear(news.payload()),
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_) => {
+                    within(self.limits.idle, listener.execute("select 1")).await?;
+                }
+            }
+        }
+    }
+
+    fn hear(&self, news: &str) {
+        let mut words = news.split(' ');
+        if words.next() == Some(&self.own) {
+            return;
+        }
+        for word in words {
+            match word {
+                "webhooks" => self.receivers.forget(),
+                _ => self.elsewhere.notify_one(),
+            }
+        }
+    }
+}
