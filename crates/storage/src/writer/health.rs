@@ -97,7 +97,7 @@ impl Life {
         let ended =
             self.state.subscribe().wait_for(|state| *state != State::Running).await.map(|s| *s);
         if !matches!(ended, Ok(State::Failed)) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -149,5 +149,21 @@ impl Job for Question {
 impl Drop for Question {
     fn drop(&mut self) {
         self.0.waiting.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_end_that_nobody_asked_for_is_a_failure() {
+        let life = Arc::<Life>::default();
+        drop(life.begin());
+        life.failed().await;
+        let life = Arc::<Life>::default();
+        life.begin().closed();
+        life.ended().await;
+        assert!(futures::poll!(Box::pin(life.failed())).is_pending());
     }
 }

@@ -71,7 +71,8 @@ pub(super) async fn run(mut unit: Unit, mut waiting: mpsc::Receiver<Order>, outs
         let (batch, last) = next_batch(&mut waiting).await;
         if batch.len() > 0 {
             outside.sizes.count(batch.len());
-            if caught(DOING, commit(&mut unit, batch, outside).map(Ok)).await.is_err() {
+            let done = Box::pin(commit(&mut unit, batch, outside).map(Ok));
+            if caught(DOING, done).await.is_err() {
                 // Their callers are answered by the end of their places.
                 unit.committing = Committing::default();
                 unit.forget();
