@@ -15,7 +15,6 @@ mod key_file;
 mod migration;
 mod model;
 mod opening;
-mod outage;
 mod postgres;
 mod secrets;
 mod statements;

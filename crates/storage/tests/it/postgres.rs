@@ -1,5 +1,7 @@
 //! The ledger in PostgreSQL: the same suite, and what several processes make of one database.
 
+mod outage;
+
 use std::time::Duration;
 
 use domain::{

@@ -17,10 +17,8 @@ use storage::{DatabaseLimits, LedgerStore, MasterKey, PostgresOptions, StoreOpti
 use testkit::{Proxy, START, build};
 use tokio::time::{sleep, timeout};
 
-use crate::{
-    postgres::{place, raw},
-    support::{self, append},
-};
+use super::{open, place, raw};
+use crate::support::{self, append};
 
 /// What is seconds in earnest.
 const LIMITS: DatabaseLimits = DatabaseLimits {
@@ -42,7 +40,7 @@ async fn behind_proxy() -> (LedgerStore, Proxy, LedgerStore, PostgresOptions) {
     let through = PostgresOptions { port: proxy.port(), ..place.clone() };
     let mut options = StoreOptions::postgres(through, MasterKey::from_bytes([7; 32]));
     options.limits = LIMITS;
-    let beside = crate::postgres::open(&place).await;
+    let beside = open(&place).await;
     (LedgerStore::open(options).await.unwrap(), proxy, beside, place)
 }
 
