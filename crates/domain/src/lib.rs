@@ -27,6 +27,7 @@ pub mod content;
 pub mod delivery;
 pub mod event;
 pub mod filter;
+pub mod hop;
 pub mod idempotency;
 pub mod ids;
 pub mod log;

@@ -1,7 +1,10 @@
 //! Files in a folder, by the hash of their bytes.
 //!
-//! `<folder>/tmp` holds what is being written; what was kept lies in `<folder>/<first two digits>/<hash>`. A file gets
-//! there by one rename after its bytes are on the disk, so whatever has a hash for a name is whole.
+//! What is being written is in `<folder>/tmp`, in a folder of the process that writes it; what was kept lies in
+//! `<folder>/<first two digits>/<hash>`. A file gets there by one rename after its bytes are on the disk, so whatever has a
+//! hash for a name is whole. Several processes may have the same folder.
+
+mod desk;
 
 use std::{
     fs::{DirBuilder, File},
@@ -18,13 +21,17 @@ use domain::{
 use rand::Rng as _;
 use sha2::{Digest as _, Sha256};
 
+use desk::Desk;
+
 /// A file is read in pieces of this many bytes.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// A media store in a folder. One process at a time: opening it removes what an earlier life was writing.
+/// A media store in a folder. Opening it removes what processes were writing that are no more.
 #[derive(Debug, Clone)]
 pub struct FolderMedia {
     folder: Arc<Path>,
+    /// Where this process writes.
+    desk: Arc<Desk>,
 }
 
 impl FolderMedia {
@@ -33,15 +40,8 @@ impl FolderMedia {
     /// # Errors
     /// The system's, when the folder cannot be made, read or cleaned.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        let tmp = folder.join("tmp");
-        private_folders().recursive(true).create(&tmp)?;
-        for entry in std::fs::read_dir(&tmp)? {
-            let entry = entry?;
-            if entry.file_type()?.is_file() {
-                std::fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(Self { folder: folder.into() })
+        let desk = Desk::take(&folder.join("tmp"))?;
+        Ok(Self { folder: folder.into(), desk: Arc::new(desk) })
     }
 
     /// Runs work that waits for the disk.
@@ -68,7 +68,8 @@ impl FolderMedia {
 #[async_trait]
 impl MediaFiles for FolderMedia {
     async fn scratch(&self) -> StoreResult<Scratch> {
-        self.blocking("making a file", scratch).await
+        let desk = self.desk.clone();
+        self.blocking("making a file", move |_| scratch(desk.folder())).await
     }
 
     async fn keep(&self, scratch: Scratch) -> StoreResult<KeptMedia> {
@@ -105,10 +106,10 @@ fn place(folder: &Path, id: &MediaId) -> PathBuf {
     folder.join(&id.as_str()[..2]).join(id.as_str())
 }
 
-fn scratch(folder: &Path) -> io::Result<Scratch> {
+fn scratch(desk: &Path) -> io::Result<Scratch> {
     let mut name = [0u8; 16];
     rand::rng().fill_bytes(&mut name);
-    let path = folder.join("tmp").join(hex::encode(name));
+    let path = desk.join(hex::encode(name));
     let mut options = File::options();
     options.create_new(true).read(true).write(true);
     #[cfg(unix)]

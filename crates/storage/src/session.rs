@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use domain::{
     ChatId, PhoneNumber, SessionId, Timestamp,
-    port::{Page, SessionPatch, SessionStore, StoreResult},
+    port::{Holder, Page, SessionPatch, SessionStore, StoreResult},
     proxy::ProxyUrl,
     session::{Restriction, Session, SessionConfig, SessionStatus},
 };
@@ -36,6 +36,13 @@ const UNHELD: &str = "select id from session where wanted = 1 and (lease_owner i
      order by created_at, id limit $2";
 const RELEASE: &str =
     "update session set lease_owner = null, lease_until = null where id = $1 and lease_owner = $2";
+const HOLDER: &str = "select session.lease_owner as owner, node.url as url from session \
+     left join node on node.id = session.lease_owner where session.id = $1 and session.lease_until > $2";
+const HELD: &str = "select id from session where lease_owner is not null and lease_until > $1";
+const ANNOUNCE: &str = "insert into node (id, url, seen_at) values ($1, $2, $3) \
+     on conflict (id) do update set url = excluded.url, seen_at = excluded.seen_at";
+const FORGET: &str = "delete from node where seen_at < $1 \
+     and not exists (select 1 from session where session.lease_owner = node.id)";
 
 fn place(id: SessionId) -> String {
     id.to_string()
@@ -275,5 +282,58 @@ impl SessionStore for LedgerStore {
             .await
             .doing(DOING)?;
         ids.iter().map(|id| id.parse().map_err(|_| corrupt(DOING))).collect()
+    }
+
+    async fn holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>> {
+        const DOING: &str = "looking for who runs a session";
+        let row = db::query(HOLDER)
+            .bind(id.to_string())
+            .bind(now.millis())
+            .fetch_optional(&self.readers)
+            .await
+            .doing(DOING)?;
+        let Some(row) = row else { return Ok(None) };
+        let owner: Option<String> = row.try_get("owner").doing(DOING)?;
+        let url = row.try_get("url").doing(DOING)?;
+        Ok(owner.map(|owner| Holder { owner, url }))
+    }
+
+    async fn held(&self, now: Timestamp) -> StoreResult<Vec<SessionId>> {
+        const DOING: &str = "listing the sessions that somebody runs";
+        let ids: Vec<String> = db::query_scalar(HELD)
+            .bind(now.millis())
+            .fetch_all(&self.readers)
+            .await
+            .doing(DOING)?;
+        ids.iter().map(|id| id.parse().map_err(|_| corrupt(DOING))).collect()
+    }
+
+    async fn announce(
+        &self,
+        owner: &str,
+        url: &str,
+        now: Timestamp,
+        forget_before: Timestamp,
+    ) -> StoreResult<()> {
+        const DOING: &str = "telling where this process is asked";
+        let (owner, url) = (owner.to_owned(), url.to_owned());
+        self.writer
+            .run(DOING, move |unit| {
+                Box::pin(async move {
+                    let told = db::query(ANNOUNCE)
+                        .bind(owner)
+                        .bind(url)
+                        .bind(now.millis())
+                        .execute(&mut unit.conn)
+                        .await;
+                    told.doing(DOING)?;
+                    let forgotten = db::query(FORGET)
+                        .bind(forget_before.millis())
+                        .execute(&mut unit.conn)
+                        .await;
+                    forgotten.doing(DOING).map(|_| ())
+                })
+            })
+            .await
     }
 }

@@ -277,11 +277,15 @@ impl App {
         calls
     }
 
-    /// Files in the media store, unfinished ones too.
+    /// Files in the media store, unfinished ones too, but for those that are only locked.
     pub fn files(&self) -> usize {
         fn count(folder: &std::path::Path) -> usize {
             let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-            entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+            let one = |path: std::path::PathBuf| match path.is_dir() {
+                true => count(&path),
+                false => usize::from(!path.ends_with("lock")),
+            };
+            entries.map(one).sum()
         }
         count(&self.dir.path().join("media"))
     }

@@ -35,7 +35,7 @@ pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
 pub use media::{KeptMedia, MediaFiles, Scratch};
 pub use people::{IdempotencyStore, MediaRecords, PacingStore, PeopleStore, TemplateStore};
 pub use stores::{
-    ApiKeyStore, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
+    ApiKeyStore, Holder, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
 };
 pub use trouble::{Trouble, UnreadableRow};
 

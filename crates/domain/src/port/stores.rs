@@ -46,6 +46,28 @@ pub trait SessionStore: Send + Sync + 'static {
     async fn release(&self, id: SessionId, owner: &str) -> StoreResult<()>;
     /// Sessions that should be running and that nobody has the right to connect after `now`, at most `limit`, oldest first.
     async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>>;
+    /// Who has the right to connect a session after `now`, and where its process is asked.
+    async fn holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>>;
+    /// Sessions that somebody has the right to connect after `now`.
+    async fn held(&self, now: Timestamp) -> StoreResult<Vec<SessionId>>;
+    /// Says where the process that takes leases as `owner` is asked by others. Forgets processes that said so last before
+    /// `forget_before` and hold nothing.
+    async fn announce(
+        &self,
+        owner: &str,
+        url: &str,
+        now: Timestamp,
+        forget_before: Timestamp,
+    ) -> StoreResult<()>;
+}
+
+/// Who has the right to connect a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The name its process takes leases under.
+    pub owner: String,
+    /// Where that process is asked, if it said so.
+    pub url: Option<String>,
 }
 
 /// A search for messages; every given condition must hold.

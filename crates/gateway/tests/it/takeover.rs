@@ -13,8 +13,8 @@ use domain::{
     SessionId, Timestamp,
     event::{Event, EventType},
     port::{
-        Ledger as _, Page, SessionPatch, SessionStore, StoreError, StoreErrorKind, StoreResult,
-        Write,
+        Holder, Ledger as _, Page, SessionPatch, SessionStore, StoreError, StoreErrorKind,
+        StoreResult, Write,
     },
     session::{LossCause, Session, SessionStatus::*},
 };
@@ -221,6 +221,21 @@ impl SessionStore for CutOff {
     }
     async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
         SessionStore::unheld(&self.store, now, limit).await
+    }
+    async fn holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>> {
+        SessionStore::holder(&self.store, id, now).await
+    }
+    async fn held(&self, now: Timestamp) -> StoreResult<Vec<SessionId>> {
+        SessionStore::held(&self.store, now).await
+    }
+    async fn announce(
+        &self,
+        owner: &str,
+        url: &str,
+        now: Timestamp,
+        forget_before: Timestamp,
+    ) -> StoreResult<()> {
+        SessionStore::announce(&self.store, owner, url, now, forget_before).await
     }
 }
 

@@ -7,8 +7,8 @@ use domain::{
     SessionId, Timestamp, WebhookId,
     delivery::{ClaimedLane, Delivery, LaneId},
     port::{
-        DeliveryQueue, Ledger, Page, QueueStats, SessionStore, Settled, Settlement, StoreResult,
-        WebhookStore, Write, WriteOutcome,
+        DeliveryQueue, Holder, Ledger, Page, QueueStats, SessionStore, Settled, Settlement,
+        StoreResult, WebhookStore, Write, WriteOutcome,
     },
     session::Session,
     webhook::Webhook,
@@ -131,6 +131,24 @@ impl SessionStore for Shared {
 
     async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
         self.store.unheld(now, limit).await
+    }
+
+    async fn holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>> {
+        self.store.holder(id, now).await
+    }
+
+    async fn held(&self, now: Timestamp) -> StoreResult<Vec<SessionId>> {
+        self.store.held(now).await
+    }
+
+    async fn announce(
+        &self,
+        owner: &str,
+        url: &str,
+        now: Timestamp,
+        forget_before: Timestamp,
+    ) -> StoreResult<()> {
+        self.store.announce(owner, url, now, forget_before).await
     }
 }
 

@@ -30,12 +30,16 @@ async fn read(store: &FolderMedia, id: &MediaId) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Every file under a folder.
+/// Every file under a folder, but for those that are only locked.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if !path.ends_with("lock") {
+            found.push(path);
+        }
     }
     found
 }
@@ -114,9 +118,38 @@ async fn leftovers_of_an_earlier_life_are_removed_and_kept_files_stay() {
     // As kill -9 does: nobody removes it.
     std::mem::forget(scratch);
     assert_eq!(files(folder.path()).len(), 2);
+    drop(store);
     let store = FolderMedia::open(folder.path()).unwrap();
     assert_eq!(files(folder.path()).len(), 1);
     assert_eq!(read(&store, &kept.id).await.as_deref(), Some(&b"cake"[..]));
+    let desks = std::fs::read_dir(folder.path().join("tmp")).unwrap();
+    assert_eq!(desks.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count(), 1);
+}
+
+#[tokio::test]
+async fn a_process_that_starts_leaves_the_others_what_they_are_writing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FolderMedia::open(folder.path()).unwrap();
+    let scratch = store.scratch().await.unwrap();
+    scratch.handle().unwrap().write_all(b"cake").unwrap();
+    let other = FolderMedia::open(folder.path()).unwrap();
+    assert_eq!(store.keep(scratch).await.unwrap().id, id_of(b"cake"));
+    let kept = keep(&store, b"bread").await;
+    assert_eq!(read(&other, &kept.id).await.as_deref(), Some(&b"bread"[..]));
+}
+
+#[tokio::test]
+async fn what_a_version_without_folders_was_writing_is_removed_a_day_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let tmp = folder.path().join("tmp");
+    std::fs::create_dir(&tmp).unwrap();
+    for (name, age) in [("old", 90_000), ("new", 80_000)] {
+        let file = std::fs::File::create(tmp.join(name)).unwrap();
+        let at = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        file.set_modified(at).unwrap();
+    }
+    FolderMedia::open(folder.path()).unwrap();
+    assert_eq!(files(folder.path()), [tmp.join("new")]);
 }
 
 #[tokio::test]

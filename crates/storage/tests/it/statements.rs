@@ -199,7 +199,7 @@ async fn a_statement_that_is_wrong_is_noticed() {
 }
 
 /// Reads of whole tables that are meant: lists, counts and what is done once at a start.
-const WHOLE_TABLES: [&str; 20] = [
+const WHOLE_TABLES: [&str; 22] = [
     "select * from api_key order by position desc",
     "select id, name, status",
     "select * from webhook where ($1 is null",
@@ -223,6 +223,9 @@ const WHOLE_TABLES: [&str; 20] = [
     "select id, pruned_sequence from session",
     // The look for sessions whose process died, every few seconds; they are few.
     "select id from session where wanted = 1",
+    // For lists that people read, and the few processes of an installation.
+    "select id from session where lease_owner is not null",
+    "delete from node where seen_at",
     // Metrics, once per scrape.
     "select webhook.id, webhook.session_id, webhook.active, webhook.last_triggered_at, count(*)",
 ];

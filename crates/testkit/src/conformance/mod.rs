@@ -140,7 +140,7 @@ macro_rules! store_conformance {
             ];
             sessions: [
                 a_session_reads_back_as_it_was, names_are_unique, lists_are_newest_first, patches_change_what_they_name,
-                a_lease_has_one_owner, wanted_sessions_that_nobody_holds_are_found, deleting_takes_everything_along,
+                a_lease_has_one_owner, wanted_sessions_that_nobody_holds_are_found, who_runs_a_session_is_told, deleting_takes_everything_along,
             ];
             webhooks: [
                 a_webhook_reads_back_as_it_was, the_cap_is_exact, updates_apply_to_the_next_event, lists_are_per_session_or_all,

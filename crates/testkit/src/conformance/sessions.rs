@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{
     PhoneNumber,
     port::{
-        DeviceKeys, KeyChange, MessageStore, NewMessage, Page, SessionPatch, SessionStore,
+        DeviceKeys, Holder, KeyChange, MessageStore, NewMessage, Page, SessionPatch, SessionStore,
         WebhookStore, Write, WriteOutcome,
     },
     proxy::ProxyUrl,
@@ -140,6 +140,32 @@ pub async fn wanted_sessions_that_nobody_holds_are_found<S: Store>(store: &S) {
     assert_eq!(unheld(60).await, [first, third], "its owner died");
     SessionStore::release(store, first, "a").await.unwrap();
     assert_eq!(unheld(1).await, [first, third]);
+}
+
+pub async fn who_runs_a_session_is_told<S: Store>(store: &S) {
+    let (id, other) = (new_session(store, 1).await, new_session(store, 2).await);
+    let at = |second| START.plus(Duration::from_secs(second));
+    let holder = async |second| store.holder(id, at(second)).await.unwrap();
+    let of = |owner: &str, url: Option<&str>| {
+        Some(Holder { owner: owner.into(), url: url.map(str::to_owned) })
+    };
+    assert_eq!(holder(0).await, None);
+    SessionStore::acquire(store, id, "a", at(0), at(60)).await.unwrap().unwrap();
+    assert_eq!(holder(1).await, of("a", None), "it never said where it is asked");
+    store.announce("a", "http://a:1", at(1), at(0)).await.unwrap();
+    store.announce("b", "http://b:1", at(1), at(0)).await.unwrap();
+    assert_eq!(holder(1).await, of("a", Some("http://a:1")));
+    store.announce("a", "http://a:2", at(2), at(0)).await.unwrap();
+    assert_eq!(holder(2).await, of("a", Some("http://a:2")));
+    assert_eq!(store.held(at(2)).await.unwrap(), [id]);
+    assert_eq!(holder(60).await, None, "its owner died");
+    assert!(store.held(at(60)).await.unwrap().is_empty());
+    // Who holds something is not forgotten, who holds nothing is.
+    store.announce("c", "http://c:1", at(70), at(69)).await.unwrap();
+    SessionStore::acquire(store, id, "a", at(70), at(130)).await.unwrap().unwrap();
+    SessionStore::acquire(store, other, "b", at(70), at(130)).await.unwrap().unwrap();
+    assert_eq!(holder(71).await, of("a", Some("http://a:2")));
+    assert_eq!(store.holder(other, at(71)).await.unwrap(), of("b", None));
 }
 
 pub async fn deleting_takes_everything_along<S: Store>(store: &S) {
