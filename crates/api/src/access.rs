@@ -192,7 +192,7 @@ impl<A> Caller<InChat<A>> {
 }
 
 /// The key of a request's headers. `?apiKey=` is never read: URLs end up in logs.
-async fn authenticate(parts: &Parts, state: &AppState) -> Result<ApiKey, ApiError> {
+pub async fn authenticate(parts: &Parts, state: &AppState) -> Result<ApiKey, ApiError> {
     let text = presented_key(&parts.headers).ok_or_else(ApiError::key_missing)?;
     let ip = client_ip(parts, &state.options.trusted_proxies);
     Ok(state.gateway.api_keys.authenticate(text, ip).await?)
@@ -203,7 +203,8 @@ pub async fn valid_key(parts: &Parts, state: &AppState) -> Option<ApiKey> {
     authenticate(parts, state).await.ok()
 }
 
-fn presented_key(headers: &HeaderMap) -> Option<&str> {
+/// The key that a request shows, as text.
+pub fn presented_key(headers: &HeaderMap) -> Option<&str> {
     if let Some(key) = headers.get("x-api-key").filter(|key| !key.is_empty()) {
         // Bytes that are no text are no key of ours either.
         return Some(key.to_str().unwrap_or("").trim());

@@ -8,8 +8,18 @@ use axum::{
 };
 use ipnet::IpNet;
 
-/// The caller's address: the peer's, or what trusted proxies say about the peer before them.
+/// The address of the caller of a request that another process handed over, as that process saw it.
+#[derive(Clone, Copy)]
+pub struct Via {
+    /// None when it could not be seen.
+    pub client: Option<IpAddr>,
+}
+
+/// The caller's address: the peer's, or what trusted proxies, or another process, say about the peer before them.
 pub fn client_ip(parts: &Parts, trusted: &[IpNet]) -> Option<IpAddr> {
+    if let Some(via) = parts.extensions.get::<Via>() {
+        return via.client;
+    }
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip().to_canonical();
     resolve(peer, &parts.headers, trusted)
 }

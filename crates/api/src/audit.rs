@@ -30,6 +30,7 @@ use crate::{
     access::{Admin, Caller},
     address::client_ip,
     error::{ApiError, echo},
+    forward::Forwarded,
     query::Query,
 };
 
@@ -81,7 +82,8 @@ impl Seen {
     }
 }
 
-/// Writes down what a request did, if it is an action, and keys that were refused.
+/// Writes down what a request did, if it is an action, and keys that were refused; what another process answered is written
+/// down there.
 pub async fn watch(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str);
@@ -100,6 +102,9 @@ pub async fn watch(State(state): State<AppState>, mut request: Request, next: Ne
         _ => None,
     };
     let response = next.run(request).await;
+    if response.extensions().get::<Forwarded>().is_some() {
+        return response;
+    }
     let status = response.status();
     if status == StatusCode::UNAUTHORIZED && route != "/api/metrics" {
         let entry = state.gateway.audit.entry("api_key_auth_failed", Severity::Warn);

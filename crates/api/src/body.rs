@@ -171,7 +171,11 @@ pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Option::<T>::deserialize(deserializer).map(Some)
 }
 
-async fn collect(mut body: HttpBody, limit: usize) -> Result<Vec<u8>, ApiError> {
+/// A whole body, within the limit.
+///
+/// # Errors
+/// 400 when it ends early, 413 when it is longer.
+pub async fn collect(mut body: HttpBody, limit: usize) -> Result<Vec<u8>, ApiError> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| ApiError::bad_request("The request body ended early"))?;

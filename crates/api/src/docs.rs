@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderValue, header},
+    http::{HeaderValue, Method, header},
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
     routing::get,
@@ -25,8 +25,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    AppState, api_keys, audit, bulk, chats, contacts, deliveries, error::ErrorBody, events, health,
-    media, messages, metrics, sessions, templates, webhooks, words::OrderByWord,
+    AppState, api_keys, audit, bulk, chats, contacts, deliveries, error::ErrorBody, events,
+    forward, health, media, messages, metrics, sessions, templates, webhooks, words::OrderByWord,
 };
 
 /// Where the document is served.
@@ -102,8 +102,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         components.add_security_scheme("metrics-bearer", bearer);
     }
     for (path, item) in &mut document.paths.paths {
-        for operation in operations(item) {
+        for (method, operation) in operations(item) {
             add_usual_answers(operation, path.contains('{'));
+            if forward::needs_owner(&method, path) {
+                add_answers(operation, &OF_OTHER_PROCESSES);
+            }
         }
     }
     document
@@ -118,11 +121,23 @@ pub fn openapi_json() -> String {
     text
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch]
-        .into_iter()
-        .flatten()
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
+    [
+        (Method::GET, &mut item.get),
+        (Method::PUT, &mut item.put),
+        (Method::POST, &mut item.post),
+        (Method::DELETE, &mut item.delete),
+        (Method::PATCH, &mut item.patch),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
+
+/// Where a request may be handed to the process that runs its session.
+const OF_OTHER_PROCESSES: [(&str, &str); 2] = [
+    ("502", "The connection to the gateway that runs the session broke off"),
+    ("504", "The gateway that runs the session did not answer in time"),
+];
 
 /// Answers that need no word of their own at each operation.
 fn add_usual_answers(operation: &mut Operation, names_something: bool) {
@@ -146,11 +161,16 @@ fn add_usual_answers(operation: &mut Operation, names_something: bool) {
     if names_something {
         answers.push(("404", "Not found"));
     }
+    add_answers(operation, &answers);
+}
+
+/// Adds answers, unless the operation describes them itself.
+fn add_answers(operation: &mut Operation, answers: &[(&str, &str)]) {
     for (status, description) in answers {
         operation
             .responses
             .responses
-            .entry(status.to_owned())
+            .entry((*status).to_owned())
             .or_insert_with(|| error(description));
     }
 }

@@ -6,10 +6,11 @@
 //!   having one means that all checks passed. [`access::OnSession`] also holds the session of the path.
 //! - [`body::Body`] is a checked request body. It is checked against the very schema that the OpenAPI document shows
 //!   ([`schema`]), all problems at once.
+//! - [`forward`] hands a request to the process that runs its session.
 //! - [`error::ApiError`] is the only error answer; [`observe`] writes it, with the request's id and span.
 //!
 //! # What is refused before a handler runs
-//! In this order: a NUL in the URL (400), a compressed body (415), a body that says it is too large (413), a missing or
+//! In this order: what says falsely that another process hands it over (403), a NUL in the URL (400), a compressed body (415), a body that says it is too large (413), a missing or
 //! bad key (401), the wrong address or session (403), a role that is too low (403), a key that is fenced off (403), and
 //! then the body itself (400, 413, 415).
 
@@ -26,6 +27,7 @@ mod deliveries;
 mod docs;
 mod error;
 mod events;
+mod forward;
 mod health;
 mod media;
 mod messages;
@@ -121,8 +123,10 @@ fn serve(routes: Router<AppState>, options: ApiOptions, gateway: Gateway) -> Rou
     routes
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_route)
+        .layer(from_fn_with_state(state.clone(), forward::forward))
         .layer(from_fn_with_state(state.clone(), body::guard))
         .layer(from_fn_with_state(state.clone(), audit::watch))
+        .layer(from_fn_with_state(state.clone(), forward::receive))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(state.clone(), observe::observe))
         .layer(from_fn(observe::harden))

@@ -7,6 +7,7 @@
 //! - [`Messages`] stores a row with its WhatsApp id before the first byte leaves, then waits for the server's answer.
 //!   [`Batches`] sends to many, at a pace, whatever happens. [`Templates`] keeps texts for it; [`Hooks`] lets code of this process join in.
 //! - [`Webhooks`] registers receivers; its dispatcher claims lanes and delivers them in order.
+//! - [`Peers`] hands a request to the process that runs its session.
 //! - [`ApiKeys`] opens and closes the API.
 //!
 //! # Guarantees
@@ -29,6 +30,7 @@ pub mod media;
 pub mod messages;
 pub mod metrics;
 mod pacing;
+pub mod peers;
 pub mod people;
 mod preview;
 pub mod retention;
@@ -62,6 +64,7 @@ pub use live::{Live, LiveOptions};
 pub use media::{Media, MediaOptions};
 pub use messages::Messages;
 pub use metrics::Metrics;
+pub use peers::{PeerOptions, Peers};
 pub use people::People;
 pub use retention::RetentionOptions;
 pub use sessions::Sessions;
@@ -117,6 +120,8 @@ pub struct Options {
     pub session_lease: Duration,
     /// Between two looks for sessions whose process died.
     pub takeover_interval: Duration,
+    /// Other processes on the same ledger are asked, and ask this one; none: it is alone.
+    pub peers: Option<PeerOptions>,
     /// Sends.
     pub sends: SendOptions,
     /// Batches.
@@ -144,6 +149,7 @@ impl Default for Options {
             restore_concurrency: 3,
             session_lease: Duration::from_secs(60),
             takeover_interval: Duration::from_secs(10),
+            peers: None,
             sends: SendOptions::default(),
             bulk: BulkOptions::default(),
             media: MediaOptions::default(),
@@ -201,6 +207,8 @@ pub struct Gateway {
     pub sessions: Sessions,
     /// Sends and what was said.
     pub messages: Messages,
+    /// The other processes, unless this one is alone.
+    pub peers: Option<Peers>,
     /// Many recipients at a pace.
     pub batches: Batches,
     /// Stored texts.
@@ -249,6 +257,7 @@ impl Gateway {
         let media = Media::build(&options.media, &ports, webhooks.egress());
         let sessions =
             Sessions::build(&options, &ports, &supervisor, &webhooks, &waiters, &media, &hooks);
+        let peers = Peers::build(&options, &ports, &sessions).map_err(StartError::Egress)?;
         let people = People::build(&ports, &sessions);
         let templates = Templates::build(&ports);
         let messages = Messages::build(messages::Parts {
@@ -278,6 +287,7 @@ impl Gateway {
         let gateway = Self {
             sessions,
             messages,
+            peers,
             batches,
             templates,
             people,
@@ -302,6 +312,9 @@ impl Gateway {
     /// Everything that works by itself, but for delivery.
     async fn run_sessions(&self, keep: RetentionOptions, ports: &Ports) -> Result<(), StartError> {
         let supervisor = &self.supervisor;
+        if let Some(peers) = &self.peers {
+            peers.announce(supervisor).await.map_err(StartError::Store)?;
+        }
         sessions::held::spawn(&self.sessions, supervisor);
         media::spawn_downloader(&self.media, &self.sessions, supervisor);
         self.batches.run();

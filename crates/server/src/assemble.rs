@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use domain::{Clock, Entropy, pacing::PacingRules, port::DeliveryQueue};
 use gateway::{
-    BulkOptions, Gateway, LiveOptions, MediaOptions, Options, Ports, RetentionOptions, SendOptions,
-    webhooks::WebhookOptions,
+    BulkOptions, Gateway, LiveOptions, MediaOptions, Options, PeerOptions, Ports, RetentionOptions,
+    SendOptions, webhooks::WebhookOptions,
 };
 use storage::{
     BullQueue, FolderMedia, LedgerStore, MasterKey, PostgresOptions, PostgresTls, RedisOptions,
@@ -164,7 +164,7 @@ fn ports(
 /// Builds and starts everything but the HTTP server.
 pub async fn build(settings: &Settings) -> anyhow::Result<House> {
     let store = open_store(settings).await?;
-    let options = options(settings);
+    let options = options(settings)?;
     let shared = shared_queue(settings, &store, options.webhooks.lease).await?;
     let gateway = Gateway::start(options, ports(settings, &store, shared.as_ref())?).await?;
     if let Some(queue) = &shared {
@@ -189,15 +189,16 @@ fn write_first_key(dir: &Path, key: &str) -> anyhow::Result<()> {
     })
 }
 
-fn options(settings: &Settings) -> Options {
+fn options(settings: &Settings) -> anyhow::Result<Options> {
     let webhooks = &settings.webhooks;
     let millis = Duration::from_millis;
     let days = |days: u64| Duration::from_secs(days * 86_400);
     let worker = settings.server.role == Role::Worker;
-    Options {
+    Ok(Options {
         role: if worker { gateway::Role::Worker } else { gateway::Role::All },
         // A fresh name at each start: a lease of an earlier life of this process is not ours.
-        node: node_name(&SystemEntropy),
+        node: node_name(settings.node_id(), &SystemEntropy),
+        peers: peers(settings)?,
         max_concurrent_sessions: settings.sessions.max_concurrent,
         restore_concurrency: settings.sessions.restore_concurrency,
         session_lease: millis(settings.sessions.lease_ms),
@@ -239,6 +240,18 @@ fn options(settings: &Settings) -> Options {
                 WebhookOptions::default().sweep_interval
             },
         },
+    })
+}
+
+/// How the gateways of one installation ask each other; a worker runs no sessions and is asked nothing.
+fn peers(settings: &Settings) -> anyhow::Result<Option<PeerOptions>> {
+    match settings.node_url()? {
+        Some(url) if settings.server.role == Role::All => Ok(Some(PeerOptions {
+            url,
+            key: master_key(settings)?.hop_key(),
+            answer_limit: settings.node_answer_limit(),
+        })),
+        _ => Ok(None),
     }
 }
 
@@ -262,10 +275,10 @@ fn sends(settings: &Settings) -> SendOptions {
     }
 }
 
-fn node_name(entropy: &dyn Entropy) -> String {
+fn node_name(id: &str, entropy: &dyn Entropy) -> String {
     let mut bytes = [0u8; 8];
     entropy.fill(&mut bytes);
-    format!("node-{:016x}", u64::from_be_bytes(bytes))
+    format!("{id}-{:016x}", u64::from_be_bytes(bytes))
 }
 
 /// The HTTP side.

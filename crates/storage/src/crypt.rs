@@ -46,6 +46,11 @@ impl MasterKey {
         bytes.try_into().map(Self).map_err(|_| InvalidMasterKey)
     }
 
+    /// The key with which the processes of an installation know each other's requests.
+    pub fn hop_key(&self) -> domain::hop::HopKey {
+        domain::hop::HopKey::derive(&self.0)
+    }
+
     pub(crate) fn hex(&self) -> String {
         hex::encode(self.0)
     }

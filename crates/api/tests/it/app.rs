@@ -48,6 +48,11 @@ struct Start {
     api: ApiOptions,
 }
 
+/// Another process.
+pub struct Neighbour {
+    router: Router,
+}
+
 /// A key made for a test.
 pub struct Key {
     pub id: String,
@@ -157,12 +162,27 @@ impl App {
         let (method, path) = (method.to_owned(), path.to_owned());
         Ask {
             app: self,
+            router: self.router.clone(),
             method,
             path,
             headers: vec![],
             body: vec![],
             peer: peer.map(str::to_owned),
         }
+    }
+
+    /// Another process on the same ledger, with another name.
+    pub async fn neighbour(&self, tune: impl FnOnce(&mut Options)) -> Neighbour {
+        let Start { mut house, ports, api } = self.start.clone();
+        house.node = "neighbour".into();
+        tune(&mut house);
+        let gateway = Gateway::start(house, ports).await.unwrap();
+        Neighbour { router: api::router(api, gateway) }
+    }
+
+    /// Begins a request to another process.
+    pub fn ask_of(&self, neighbour: &Neighbour, method: &str, path: &str) -> Ask<'_> {
+        Ask { router: neighbour.router.clone(), ..self.ask(method, path) }
     }
 
     /// `GET` with the admin key.
@@ -316,6 +336,11 @@ impl App {
         "http://127.0.0.1:9/hook".to_owned()
     }
 
+    /// Serves on this socket.
+    pub fn serve_on(&self, listener: TcpListener) {
+        serve_on(listener, self.router.clone());
+    }
+
     /// Serves on a real socket.
     pub async fn serve(&self) -> SocketAddr {
         listen(self.router.clone()).await
@@ -339,18 +364,23 @@ impl App {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a server of a test ends with the test's runtime")]
 pub async fn listen(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    serve_on(listener, router);
+    address
+}
+
+#[expect(clippy::disallowed_methods, reason = "a server of a test ends with the test's runtime")]
+pub fn serve_on(listener: TcpListener, router: Router) {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
-    address
 }
 
 /// A request in the making.
 pub struct Ask<'a> {
     app: &'a App,
+    router: Router,
     method: String,
     path: String,
     headers: Vec<(String, String)>,
@@ -409,7 +439,7 @@ impl Ask<'_> {
             request = request.extension(ConnectInfo(SocketAddr::new(peer.parse().unwrap(), 4711)));
         }
         let request = request.body(Body::from(self.body)).unwrap();
-        self.app.router.clone().oneshot(request).await.unwrap()
+        self.router.oneshot(request).await.unwrap()
     }
 }
 

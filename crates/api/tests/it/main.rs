@@ -12,6 +12,7 @@ mod contacts;
 mod deliveries;
 mod docs;
 mod events;
+mod forward;
 mod health;
 mod idempotency;
 mod inbound;

@@ -1,4 +1,5 @@
-//! The one outgoing HTTP client. Every URL is hostile.
+//! The outgoing HTTP client for the URLs of users. Every URL is hostile. (Other processes of the installation are called by
+//! [`peers`](crate::peers) alone.)
 //!
 //! # Theory
 //! A user's URL may name an internal service, directly or through a name that resolves there, today or only at the moment
@@ -55,6 +56,24 @@ impl EgressPolicy {
 #[error("the TLS or HTTP library refused its settings")]
 pub struct EgressBuildError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
+impl EgressBuildError {
+    pub(crate) fn of(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+/// TLS towards servers with a certificate of the usual authorities.
+pub(crate) fn tls() -> Result<rustls::ClientConfig, EgressBuildError> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(EgressBuildError::of)?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
@@ -104,14 +123,7 @@ impl Egress {
     /// [`EgressBuildError`].
     pub fn new(policy: EgressPolicy) -> Result<Self, EgressBuildError> {
         let policy = Arc::new(policy);
-        let mut roots = rustls::RootCertStore::empty();
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| EgressBuildError(Box::new(error)))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls = tls()?;
         let poster = Arc::new(Poster::new(policy.clone(), tls.clone()));
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
@@ -121,7 +133,7 @@ impl Egress {
             .connect_timeout(CONNECT_LIMIT)
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .build()
-            .map_err(|error| EgressBuildError(Box::new(error)))?;
+            .map_err(EgressBuildError::of)?;
         Ok(Self { client, poster, policy })
     }
 

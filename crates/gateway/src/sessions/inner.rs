@@ -1,7 +1,7 @@
 //! What the sessions share, and what a send needs of one.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -70,8 +70,18 @@ impl Inner {
         self.lock().len()
     }
 
-    pub(super) fn view(&self, session: Session) -> SessionView {
-        let engine_loaded = self.lock().contains_key(&session.id);
+    /// Sessions that a process runs, this one or another; none for a process that is alone.
+    pub(super) async fn held_anywhere(&self) -> Result<HashSet<SessionId>, StoreError> {
+        if self.options.peers.is_none() {
+            return Ok(HashSet::new());
+        }
+        let held = self.ports.sessions.held(self.ports.clock.now()).await?;
+        Ok(held.into_iter().collect())
+    }
+
+    /// A session as callers see it; `elsewhere` says whether another process runs it.
+    pub(super) fn view(&self, session: Session, elsewhere: bool) -> SessionView {
+        let engine_loaded = elsewhere || self.lock().contains_key(&session.id);
         SessionView { session, engine_loaded }
     }
 

@@ -32,7 +32,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::{Hooks, Media, Options, Ports, Supervisor, Webhooks, acks::Waiters};
+use crate::{Hooks, Media, Options, Ports, Supervisor, Webhooks, acks::Waiters, peers::Owner};
 use commit::Commit;
 use domain::{
     PhoneNumber, SessionId,
@@ -124,7 +124,12 @@ impl Sessions {
         page: Page,
     ) -> Result<Vec<SessionView>, StoreError> {
         let sessions = self.inner.ports.sessions.list(name, page).await?;
-        Ok(sessions.into_iter().map(|session| self.inner.view(session)).collect())
+        let elsewhere = self.inner.held_anywhere().await?;
+        let view = |session: Session| {
+            let elsewhere = elsewhere.contains(&session.id);
+            self.inner.view(session, elsewhere)
+        };
+        Ok(sessions.into_iter().map(view).collect())
     }
 
     /// One session.
@@ -132,7 +137,28 @@ impl Sessions {
     /// # Errors
     /// The ledger failed.
     pub async fn get(&self, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        Ok(self.inner.ports.sessions.get(id).await?.map(|session| self.inner.view(session)))
+        let Some(session) = self.inner.ports.sessions.get(id).await? else { return Ok(None) };
+        let elsewhere = matches!(self.owner(id).await?, Owner::Elsewhere(_));
+        Ok(Some(self.inner.view(session, elsewhere)))
+    }
+
+    /// Who answers for a session now. A process that is alone asks nobody: a session that it does not run is nobody's.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub(crate) async fn owner(&self, id: SessionId) -> Result<Owner, StoreError> {
+        if self.inner.handle(id).is_some() {
+            return Ok(Owner::Here);
+        }
+        if self.inner.options.peers.is_none() {
+            return Ok(Owner::Nobody);
+        }
+        let now = self.inner.ports.clock.now();
+        Ok(match self.inner.ports.sessions.holder(id, now).await? {
+            None => Owner::Nobody,
+            Some(holder) if holder.owner == self.inner.options.node => Owner::Here,
+            Some(holder) => Owner::Elsewhere(holder),
+        })
     }
 
     /// Loads the engine and begins to connect.

@@ -4,6 +4,7 @@
 
 pub mod database;
 mod env;
+mod node;
 pub mod queue;
 mod settings;
 mod size;
@@ -194,6 +195,12 @@ mod tests {
                 "redis.tls_ca: cannot read /no/such",
             ),
             (&[("REDIS_CONNECT_TIMEOUT_MS", "1")], "redis.connect_timeout_ms"),
+            (&[("NODE_URL", "10.0.0.2:2785")], "node.url (NODE_URL): must be"),
+            (&[("NODE_URL", "ftp://10.0.0.2")], "node.url (NODE_URL): must be"),
+            (&[("NODE_URL", "http://me:secret@10.0.0.2")], "node.url (NODE_URL): must be"),
+            (&[("NODE_URL", "http://10.0.0.2/?a=b")], "node.url (NODE_URL): must be"),
+            (&[("NODE_ID", "a;b")], "node.id (NODE_ID): must be"),
+            (&[("SESSION_PROXY_TIMEOUT_MS", "5")], "node.answer_limit_ms"),
             (&[("WAYPOST_MASTER_KEY", "short")], "WAYPOST_MASTER_KEY"),
             (&[("API_MASTER_KEY", "short")], "API_MASTER_KEY"),
             (&[("WAYPOST_WHATSAPP_URL", "http://x")], "whatsapp.url"),

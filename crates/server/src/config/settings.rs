@@ -10,6 +10,7 @@ use super::{
     ConfigError,
     database::{Database, DatabaseType},
     env::{ClockRate, Secrets},
+    node::Node,
     queue::{Queue, Redis},
     size,
 };
@@ -21,6 +22,7 @@ pub struct Settings {
     pub server: Server,
     pub data: Data,
     pub database: Database,
+    pub node: Node,
     pub queue: Queue,
     pub redis: Redis,
     pub log: Log,
@@ -258,6 +260,8 @@ impl Settings {
         range("live.clients_max", self.live.clients_max as u64, 0, 10_000)?;
         range("audit.retention_days", self.audit.retention_days, 1, DAYS_MAX)?;
         self.check_database()?;
+        self.node_url()?;
+        self.check_node()?;
         self.check_queue()?;
         self.whatsapp_url()?;
         self.media_url()?;

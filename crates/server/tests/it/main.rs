@@ -12,6 +12,7 @@ mod commands;
 mod counting;
 mod crash;
 mod dice;
+mod forwarding;
 mod redis;
 mod restart;
 mod safety;

@@ -124,6 +124,24 @@ impl Prepared {
         self.run(&data, &["serve", "--role", "worker"], env)
     }
 
+    /// Starts a further gateway of this ledger, with a folder of its own and the media folder of all, that the others can
+    /// ask.
+    pub fn gateway(&self, name: &str, env: &[(&str, &str)]) -> Running {
+        let data = self.data().join(name);
+        std::fs::create_dir_all(&data).unwrap();
+        let (port, media) = (free_port(), self.data().join("media"));
+        let url = format!("http://127.0.0.1:{port}");
+        let own = [
+            ("PORT", port.as_str()),
+            ("NODE_ID", name),
+            ("NODE_URL", url.as_str()),
+            ("STORAGE_LOCAL_PATH", media.to_str().unwrap()),
+            // Several processes share the machine with other tests.
+            ("DATABASE_POOL_SIZE", "4"),
+        ];
+        self.run(&data, &["serve"], &[&own, env].concat())
+    }
+
     fn run(&self, data: &Path, args: &[&str], env: &[(&str, &str)]) -> Running {
         let mut command = waypost();
         command
@@ -222,6 +240,21 @@ impl Running {
         self.child.id()
     }
 
+    /// SIGSTOP: it stands still, its connections stay open.
+    pub fn halt(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT: it goes on as if nothing had been.
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let done = Command::new("kill").args([name, &self.pid().to_string()]).status().unwrap();
+        assert!(done.success());
+    }
+
     /// The most memory it ever held.
     pub fn peak_mib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
@@ -231,8 +264,7 @@ impl Running {
 
     /// SIGTERM, and wait for the end.
     pub fn terminate(mut self) -> ExitStatus {
-        let done = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap();
-        assert!(done.success());
+        self.signal("-TERM");
         self.child.wait().unwrap()
     }
 
@@ -293,6 +325,13 @@ impl Api {
         let status = answer.status().as_u16();
         let text = answer.text().await.unwrap_or_default();
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// `POST` with one more header.
+    pub async fn post_with(&self, path: &str, body: &Value, header: (&str, &str)) -> u16 {
+        let request = self.http.post(format!("{}{path}", self.base)).json(body);
+        let request = request.header("X-API-Key", self.key.as_deref().unwrap_or_default());
+        request.header(header.0, header.1).send().await.unwrap().status().as_u16()
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
