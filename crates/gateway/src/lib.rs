@@ -283,7 +283,7 @@ impl Gateway {
         let health = Health::build(&ports, &supervisor);
         let meter = webhooks.meter();
         let limit = options.stall_limit;
-        let metrics = Metrics::build(&ports, &sessions, &live, &audit, meter, limit);
+        let metrics = Metrics::build(&ports, &sessions, &peers, &live, &audit, meter, limit);
         let gateway = Self {
             sessions,
             messages,

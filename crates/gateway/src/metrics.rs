@@ -19,7 +19,7 @@ use domain::{
     session::SessionStatus,
 };
 
-use crate::{Audit, Live, Ports, Sessions};
+use crate::{Audit, Live, Peers, Ports, Sessions};
 
 /// How long counts of messages are good for: counting reads the whole table.
 const COUNTS_TTL: Duration = Duration::from_secs(30);
@@ -92,6 +92,7 @@ pub struct Metrics {
     log: Arc<dyn LogStore>,
     queue: Arc<dyn DeliveryQueue>,
     sessions: Sessions,
+    peers: Option<Peers>,
     live: Live,
     audit: Audit,
     meter: Meter,
@@ -131,6 +132,7 @@ impl Metrics {
     pub(crate) fn build(
         ports: &Ports,
         sessions: &Sessions,
+        peers: &Option<Peers>,
         live: &Live,
         audit: &Audit,
         meter: &Meter,
@@ -141,6 +143,7 @@ impl Metrics {
             log: ports.log.clone(),
             queue: ports.queue.clone(),
             sessions: sessions.clone(),
+            peers: peers.clone(),
             live: live.clone(),
             audit: audit.clone(),
             meter: meter.clone(),
@@ -240,8 +243,9 @@ impl Metrics {
     async fn stored(&self, text: &mut Text) -> StoreResult<()> {
         let overview = self.sessions.overview(&|_| true).await?;
         text.one("openwa_sessions_total", "gauge", "Sessions.", float(overview.total));
-        let help = "Sessions whose engine is loaded.";
-        text.one("openwa_sessions_active", "gauge", help, float(overview.active));
+        let help = "Sessions whose engine is loaded in this process.";
+        let active = self.sessions.inner().loaded_count() as u64;
+        text.one("openwa_sessions_active", "gauge", help, float(active));
         text.family("openwa_sessions", "gauge", "Sessions by status.");
         for status in SessionStatus::ALL.map(SessionStatus::as_str) {
             let count = overview.by_status.get(status).copied().unwrap_or(0);
@@ -316,6 +320,14 @@ impl Metrics {
         }
         let help = "Deliveries given up since the start.";
         text.one("waypost_deliveries_exhausted_total", "counter", help, read(&counts.exhausted));
+        if let Some(peers) = &self.peers {
+            let name = "waypost_requests_handed_over_total";
+            let help = "Requests handed to the process that runs their session, by outcome.";
+            text.family(name, "counter", help);
+            for (outcome, count) in peers.outcomes() {
+                text.value(name, &format!("{{outcome=\"{outcome}\"}}"), float(count));
+            }
+        }
         if let Some(server) = self.queue.server() {
             let help = "Whether lanes are claimed through Redis; otherwise from the ledger.";
             text.one("waypost_queue_redis_up", "gauge", help, f64::from(u8::from(server.up)));

@@ -323,6 +323,8 @@ async fn a_silent_process_is_504_in_time_and_is_asked_once() {
     assert!(!answer.headers.contains_key("retry-after"));
     assert!(began.elapsed() < LIMIT * 10);
     assert_eq!(asked.load(Ordering::SeqCst), 1);
+    let told = app.gateway.metrics.text(0).await;
+    assert!(told.contains("waypost_requests_handed_over_total{outcome=\"timeout\"} 1"), "{told}");
 }
 
 #[tokio::test]

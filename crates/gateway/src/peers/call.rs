@@ -79,6 +79,18 @@ impl Peers {
         credential: &[u8],
         client: Option<IpAddr>,
     ) -> Result<Answer, HandOverError> {
+        let answer = self.call(to, request, credential, client).await;
+        self.inner.tally.count(answer.as_ref().err());
+        answer
+    }
+
+    async fn call(
+        &self,
+        to: &Holder,
+        request: &http::Request<Bytes>,
+        credential: &[u8],
+        client: Option<IpAddr>,
+    ) -> Result<Answer, HandOverError> {
         let url = to.url.as_deref().ok_or(HandOverError::NoAddress)?;
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let url = address(url, target).ok_or(HandOverError::Unreachable(None))?;

@@ -12,6 +12,7 @@
 
 mod call;
 mod client;
+mod tally;
 mod used;
 
 use std::{
@@ -92,6 +93,7 @@ struct Inner {
     sessions: Sessions,
     client: client::Client,
     used: Mutex<Used>,
+    tally: tally::Tally,
 }
 
 impl Peers {
@@ -111,6 +113,7 @@ impl Peers {
             sessions: sessions.clone(),
             client: client::Client::new(peers.answer_limit)?,
             used: Mutex::default(),
+            tally: tally::Tally::default(),
             options: peers,
         };
         Ok(Some(Self { inner: Arc::new(inner) }))
@@ -144,6 +147,11 @@ impl Peers {
     /// The ledger failed.
     pub async fn owner(&self, session: SessionId) -> StoreResult<Owner> {
         self.inner.sessions.owner(session).await
+    }
+
+    /// How the requests that were handed over ended, since the start: outcome and count.
+    pub fn outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.inner.tally.read().into_iter()
     }
 
     /// How long another process may take until its answer begins.

@@ -66,7 +66,8 @@ impl Inner {
             .collect()
     }
 
-    pub(super) fn loaded_count(&self) -> usize {
+    /// Sessions that this process runs.
+    pub(crate) fn loaded_count(&self) -> usize {
         self.lock().len()
     }
 
