@@ -21,7 +21,7 @@ use domain::{
     pacing::{PacingOutcome, PacingRules, Refusal},
     port::{
         ApiKeyStore, AuditLog, BatchStore, BulkFacts, Created, DeliveryLog, DeliveryQueue,
-        DeviceKeys, EventLog, IdempotencyStore, KeyChange, KeyEntry, Ledger, MediaRecords,
+        DeviceKeys, EventLog, Holder, IdempotencyStore, KeyChange, KeyEntry, Ledger, MediaRecords,
         MessagePage, MessageQuery, MessageStore, NewBatch, OpenItem, PacingStore, Page,
         PeopleStore, QueueServer, QueueStats, SessionStore, Settled, Settlement, StoreResult,
         Telemetry, TemplateStore, Unsettled, WebhookStore, Whom, Write, WriteOutcome,
@@ -92,6 +92,9 @@ erring! { SessionStore {
     fn acquire(&self, id: SessionId, owner: &str, now: Timestamp, until: Timestamp) -> Option<u64>;
     fn release(&self, id: SessionId, owner: &str) -> ();
     fn unheld(&self, now: Timestamp, limit: u32) -> Vec<SessionId>;
+    fn holder(&self, id: SessionId, now: Timestamp) -> Option<Holder>;
+    fn held(&self, now: Timestamp) -> Vec<SessionId>;
+    fn announce(&self, owner: &str, url: &str, now: Timestamp, forget_before: Timestamp) -> ();
 } }
 
 erring! { MessageStore {
