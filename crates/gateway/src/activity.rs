@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Clock, SessionId, Timestamp,
+    Clock, SessionId, Timestamp, WaMessageId,
     event::{Event, EventType},
     log::{Activity, Severity},
     message::InboundMessage,
@@ -226,6 +226,10 @@ impl EngineSink for Heard {
     async fn messages(&self, messages: Vec<InboundMessage>) -> StoreResult<()> {
         self.note();
         self.sink.messages(messages).await
+    }
+
+    async fn knows(&self, id: &WaMessageId) -> StoreResult<bool> {
+        self.sink.knows(id).await
     }
 
     async fn signal(&self, signal: EngineSignal) {

@@ -51,6 +51,10 @@ impl Driver {
             goodbye(&client).await;
             drop(subscription);
             tasks.stop(TASKS_END).await;
+            // What nothing stands in the way of any more; the rest is read again.
+            if timeout(TASKS_END, backend.write_what_is_ready()).await.is_err() {
+                tracing::warn!("the last keys of a connection were not written in time");
+            }
             events.close();
             cause
         };

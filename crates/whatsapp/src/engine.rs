@@ -28,9 +28,10 @@ use crate::{
     calls::Calls,
     connection::{Handle, Limits},
     driver::Driver,
+    duplicates,
     http::{self, MediaEndpoint},
     inbound::Inbox,
-    keys::{LedgerBackend, ledger_error},
+    keys::{LedgerBackend, WriteOrder, ledger_error},
     link::Link,
     outbound::Desk,
     runtime::Tasks,
@@ -140,12 +141,13 @@ impl Engine {
         Ok(Arc::new(device))
     }
 
-    fn dialer(&self, request: &OpenRequest, link: &Arc<Link>) -> Dialer {
+    fn dialer(&self, request: &OpenRequest, link: &Arc<Link>, order: &Arc<WriteOrder>) -> Dialer {
         Dialer {
             url: self.options.chat_url.clone(),
             proxy: request.proxy.clone(),
             limit: self.options.connect_limit,
             observer: Arc::clone(link) as _,
+            order: Arc::clone(order),
         }
     }
 }
@@ -171,11 +173,12 @@ impl WhatsApp for Engine {
             backend: Arc::clone(&backend),
             asides: asides.clone(),
         });
-        let tasks = Tasks::default();
+        let lost = duplicates::watch(&backend, &link, &sink);
+        let tasks = Tasks::new(Arc::clone(backend.order()));
         let client = Client::builder()
             .with_runtime(tasks.clone())
             .with_persistence_manager(device)
-            .with_transport_factory(self.dialer(&request, &link))
+            .with_transport_factory(self.dialer(&request, &link, backend.order()))
             .with_http_client_arc(http)
             .with_version_override(self.options.client_version)
             .with_inbound_durability_hook_arc(Arc::clone(&inbox) as _)
@@ -187,6 +190,8 @@ impl WhatsApp for Engine {
             .map_err(build_error)?
             .into_client();
         let subscription = client.subscribe_handler(Arc::clone(&link) as Arc<dyn EventHandler>);
+        let behind = Arc::clone(&backend);
+        tasks.start(async move { behind.write_behind().await });
         let done = CancellationToken::new();
         let pump = Pump {
             client: Arc::clone(&client),
@@ -198,6 +203,7 @@ impl WhatsApp for Engine {
             calls: Calls::default(),
             progress: Progress::default(),
             asides,
+            lost,
         };
         let desk = Desk {
             client: Arc::clone(&client),

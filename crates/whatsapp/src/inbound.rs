@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use domain::{
-    ChatId, WaMessageId,
+    ChatId, Clock, WaMessageId,
     chat::Identity,
     content::{OptionHash, Target},
     message::{Content, InboundMessage as Inbound},
@@ -32,6 +32,7 @@ use whatsapp_rust::{
 
 use crate::{
     content::{self, Matter, Said},
+    duplicates::Lost,
     keys::LedgerBackend,
     link::Link,
     people::{self, Person},
@@ -92,6 +93,14 @@ impl Inbox {
         }
     }
 
+    /// Holds the place of a message that was read and is nowhere, and asks for it again.
+    pub async fn take_lost(&self, client: &Arc<Client>, lost: &Lost, clock: &dyn Clock) {
+        if let Some(placeholder) = lost.placeholder(client, clock).await {
+            self.commit_unheld(vec![placeholder]).await;
+        }
+        lost.ask_again(client, clock).await;
+    }
+
     async fn commit_unheld(&self, messages: Vec<Inbound>) {
         if messages.is_empty() {
             return;
@@ -105,6 +114,17 @@ impl Inbox {
         }
         if let Err(error) = self.commit(messages).await {
             tracing::error!(%error, "a message that WhatsApp does not send again was lost");
+        }
+    }
+
+    /// What makes no message of its own is found nowhere later, when it comes again.
+    fn leave_marks(&self, batch: &[InboundMessage], messages: &[Inbound]) {
+        let own = |id: &str| {
+            let made = messages.iter().find(|message| message.id.as_str() == id);
+            made.is_some_and(|message| message.content.target().is_none())
+        };
+        for InboundMessage { info, .. } in batch.iter().filter(|item| !own(&item.info.id)) {
+            self.backend.leaves_mark(&info.source.chat.to_string(), &info.id);
         }
     }
 
@@ -249,8 +269,13 @@ impl InboundDurabilityHook for Inbox {
             bail!("an earlier message is not stored yet");
         }
         let result = match self.convert(&client, batch).await {
-            Ok(messages) if messages.is_empty() => return Ok(()),
-            Ok(messages) => self.commit(messages).await,
+            Ok(messages) => {
+                self.leave_marks(batch, &messages);
+                if messages.is_empty() {
+                    return Ok(());
+                }
+                self.commit(messages).await
+            }
             Err(error) => Err(error),
         };
         if result.is_err() && !self.link.is_closing() {

@@ -28,12 +28,15 @@
 //!   targets `whatsapp_rust`, `wacore` and `Client/…`) do name numbers at `info` and below.
 
 #![deny(missing_docs)]
+// The futures of the protocol library with their spans are deep.
+#![recursion_limit = "512"]
 
 mod calls;
 mod chats;
 mod connection;
 mod content;
 mod driver;
+mod duplicates;
 mod engine;
 mod failure;
 mod http;
@@ -44,6 +47,7 @@ mod loss;
 mod marks;
 mod outbound;
 mod people;
+mod reading;
 mod runtime;
 mod safety;
 mod secrets;

@@ -3,29 +3,39 @@
 //! The protocol library spawns through a runtime it is given. This one keeps count and can end
 //! everything: a task that the library forgot ends with the connection it belongs to.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use whatsapp_rust::{Runtime, wacore::runtime::AbortHandle};
 
+use crate::{keys::WriteOrder, reading::Watched};
+
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The tasks of one connection.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
+    /// Learns which messages the tasks read.
+    order: Arc<WriteOrder>,
 }
 
 impl Tasks {
+    /// None yet.
+    pub(crate) fn new(order: Arc<WriteOrder>) -> Self {
+        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), order }
+    }
+
     /// The one place where this crate starts a task of a connection.
     pub(crate) fn start(
         &self,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> JoinHandle<()> {
         let stop = self.stop.clone();
+        let future = Watched::new(self.order.clone(), future);
         self.tracker.spawn(async move {
             tokio::select! {
                 biased;

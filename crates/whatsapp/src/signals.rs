@@ -30,6 +30,7 @@ use whatsapp_rust::{
 
 use crate::{
     calls::{self, Calls},
+    duplicates::Lost,
     inbound::Inbox,
     link::Link,
     marks,
@@ -55,6 +56,7 @@ pub(crate) struct Pump {
     pub calls: Calls,
     pub progress: Progress,
     pub asides: Asides,
+    pub lost: async_channel::Receiver<Lost>,
 }
 
 /// News that the engine finds beside the library's events. They wait for the pump, so that the sink hears one thing at
@@ -95,6 +97,10 @@ impl Pump {
                 event = events.recv() => event,
                 Ok(signal) = self.asides.waiting.recv() => {
                     self.signal(signal).await;
+                    continue;
+                }
+                Ok(lost) = self.lost.recv() => {
+                    self.inbox.take_lost(&self.client, &lost, &*self.clock).await;
                     continue;
                 }
             };

@@ -168,6 +168,9 @@ pub trait EngineSink: Send + Sync + 'static {
     /// On an error WhatsApp keeps them and sends them again.
     async fn messages(&self, messages: Vec<InboundMessage>) -> StoreResult<()>;
 
+    /// Whether the ledger has a message of this id.
+    async fn knows(&self, id: &WaMessageId) -> StoreResult<bool>;
+
     /// Everything else, one at a time, in order.
     async fn signal(&self, signal: EngineSignal);
 }

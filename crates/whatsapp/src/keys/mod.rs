@@ -7,6 +7,7 @@
 //! - Read-modify-write runs under one mutex per backend. That suffices because a session has one
 //!   owner: one open connection per process (the engine's registry) and one process per session
 //!   (the ledger's lease, which fences writes).
+//! - A ratchet is written behind the rows of the messages that moved it, never before ([`order`]).
 //! - Once [sealed](LedgerBackend::seal) nothing is written any more, so that a straggling task of a
 //!   closed connection cannot bring deleted keys back.
 //!
@@ -17,24 +18,31 @@
 mod appsync;
 mod device;
 mod import;
+mod order;
 mod protocol;
 mod secrets;
 mod signal;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
+use async_trait::async_trait;
 use domain::{
     SessionId,
-    port::{DeviceKeys, KeyChange, KeyEntry, StoreError, StoreErrorKind},
+    port::{DeviceKeys, KeyChange, KeyEntry, StoreError, StoreErrorKind, StoreResult},
 };
+use order::{Handed, Ready};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Mutex, MutexGuard};
 use whatsapp_rust::{store::error::StoreError as EngineStoreError, wacore::time};
 
 pub use import::{LinkedDevice, import_device};
+pub(crate) use order::{Reading, WriteOrder};
 
 /// What the library's store traits return.
 type Outcome<T> = Result<T, EngineStoreError>;
@@ -63,6 +71,7 @@ mod namespace {
     pub const TC_TOKEN: &str = "tc_token";
     pub const SENT: &str = "sent";
     pub const PENDING_INBOUND: &str = "pending_inbound";
+    pub const DONE_INBOUND: &str = "done_inbound";
     pub const MSG_SECRET: &str = "msg_secret";
 }
 
@@ -72,17 +81,152 @@ pub struct LedgerBackend {
     session: SessionId,
     read_modify_write: Mutex<()>,
     sealed: AtomicBool,
+    order: Arc<WriteOrder>,
+    /// Told when a message could not be stored, or a ratchet not be written: the connection has to end.
+    unstored: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    duplicates: OnceLock<Box<dyn Duplicates>>,
+    /// Messages that made no row, by (chat, id): they leave a mark when their buffered row goes.
+    done: std::sync::Mutex<HashSet<(String, String)>>,
+}
+
+/// Knows what became of messages that came before.
+#[async_trait]
+pub(crate) trait Duplicates: Send + Sync {
+    /// Whether the ledger has the message.
+    async fn knows(&self, id: &str) -> StoreResult<bool>;
+    /// A message came again that was read before and is nowhere.
+    fn lost(&self, chat: &str, sender: &str, id: &str);
 }
 
 impl LedgerBackend {
     /// The keys of one session.
     pub fn new(keys: Arc<dyn DeviceKeys>, session: SessionId) -> Self {
-        Self { keys, session, read_modify_write: Mutex::new(()), sealed: AtomicBool::new(false) }
+        Self {
+            keys,
+            session,
+            read_modify_write: Mutex::new(()),
+            sealed: AtomicBool::new(false),
+            order: Arc::default(),
+            unstored: OnceLock::new(),
+            duplicates: OnceLock::new(),
+            done: std::sync::Mutex::default(),
+        }
+    }
+
+    /// In which order its changes become durable.
+    pub(crate) fn order(&self) -> &Arc<WriteOrder> {
+        &self.order
+    }
+
+    /// Sets who is told when the connection has to end, and who knows duplicates. Once.
+    pub(crate) fn watch(
+        &self,
+        unstored: impl Fn() + Send + Sync + 'static,
+        duplicates: impl Duplicates + 'static,
+    ) {
+        let _ = self.unstored.set(Box::new(unstored));
+        let _ = self.duplicates.set(Box::new(duplicates));
+    }
+
+    /// Nothing that a message moved is written any more, and the connection ends.
+    fn give_up(&self) {
+        self.order.freeze();
+        if let Some(tell) = self.unstored.get() {
+            tell();
+        }
+    }
+
+    /// Hands changes of the Signal state over. They are durable on return when no message is being read; otherwise
+    /// behind those messages, and before anything leaves over the wire.
+    async fn keep(&self, changes: Vec<KeyChange>) -> Outcome<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.refuse_sealed()?;
+        match self.order.hand_over(changes) {
+            Handed::Now(through) => self.write_through(through).await,
+            Handed::Later => {
+                self.order.wake();
+                Ok(())
+            }
+            Handed::Frozen => Err(closed()),
+        }
+    }
+
+    async fn write_through(&self, through: u64) -> Outcome<()> {
+        let _one = self.order.writing.lock().await;
+        while let Some(ready) = self.order.ready() {
+            self.write_ready(ready).await?;
+        }
+        if self.order.written_through(through).await { Ok(()) } else { Err(closed()) }
+    }
+
+    async fn write_ready(&self, mut ready: Ready) -> Outcome<()> {
+        let changes = std::mem::take(&mut ready.changes);
+        match self.apply(changes).await {
+            Ok(()) => {
+                self.order.wrote(&ready);
+                Ok(())
+            }
+            Err(error) => {
+                if ready.owed {
+                    tracing::warn!(%error, "keys could not be written; the connection ends");
+                    self.give_up();
+                } else {
+                    self.order.refused(&ready);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes what is held as soon as it may be, until it is dropped.
+    pub(crate) async fn write_behind(&self) {
+        loop {
+            let changed = self.order.changes();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            self.write_what_is_ready().await;
+            changed.await;
+        }
+    }
+
+    /// Writes what is held and may be written.
+    pub(crate) async fn write_what_is_ready(&self) {
+        let _one = self.order.writing.lock().await;
+        while let Some(ready) = self.order.ready() {
+            // Whoever is owed the write is told by the end of the connection.
+            let _ = self.write_ready(ready).await;
+        }
+    }
+
+    fn refuse_sealed(&self) -> Outcome<()> {
+        if self.sealed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
+    }
+
+    /// The stored or held value of a key of the Signal state.
+    async fn kept(&self, namespace: &'static str, key: &str) -> Outcome<Option<Vec<u8>>> {
+        match self.order.held(namespace, key) {
+            Some(held) => Ok(held),
+            None => self.bytes(namespace, key).await,
+        }
+    }
+
+    async fn kept_list(&self, namespace: &'static str, prefix: &str) -> Outcome<Vec<KeyEntry>> {
+        let stored = self.list(namespace, prefix).await?;
+        Ok(self.order.laid_over(namespace, prefix, stored))
+    }
+
+    /// A message is committed that makes no row of its own: a mark says so from its end on.
+    pub(crate) fn leaves_mark(&self, chat: &str, id: &str) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.insert((chat.to_owned(), id.to_owned()));
     }
 
     /// Refuses every write from now on.
     pub fn seal(&self) {
         self.sealed.store(true, Ordering::Release);
+        self.order.freeze();
     }
 
     async fn exclusive(&self) -> MutexGuard<'_, ()> {
@@ -113,9 +257,7 @@ impl LedgerBackend {
         if changes.is_empty() {
             return Ok(());
         }
-        if self.sealed.load(Ordering::Acquire) {
-            return Err(EngineStoreError::Validation("the connection is closed".into()));
-        }
+        self.refuse_sealed()?;
         self.keys.apply(self.session, changes).await.map_err(engine_error)
     }
 
@@ -130,6 +272,23 @@ impl LedgerBackend {
             .map_err(engine_error)?;
         Ok(u32::try_from(deleted).unwrap_or(u32::MAX))
     }
+}
+
+fn closed() -> EngineStoreError {
+    EngineStoreError::Validation("the connection is closed".into())
+}
+
+/// A change of the Signal state, or a mark, as it is written.
+fn put_kept(namespace: &'static str, key: &str, value: &[u8]) -> KeyChange {
+    if namespace == namespace::DONE_INBOUND {
+        return done_mark(key.to_owned());
+    }
+    put(namespace, key, value)
+}
+
+/// Says that a message of this name was read to its end. It goes after a while, as buffered rows do.
+fn done_mark(name: String) -> KeyChange {
+    put_until(namespace::DONE_INBOUND, name, [], inserted_now())
 }
 
 fn put(namespace: &'static str, key: impl Into<String>, value: impl Into<Vec<u8>>) -> KeyChange {

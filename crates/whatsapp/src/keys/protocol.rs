@@ -2,17 +2,24 @@
 //! lists, groups, contact tokens, sent messages for retries, and messages that came in but are not
 //! committed yet.
 
+use std::sync::PoisonError;
+
 use async_trait::async_trait;
 use domain::port::KeyChange;
-use whatsapp_rust::traits::{
-    DeviceListRecord, LidPnMappingEntry, PendingInboundKey, PendingInboundRow, ProtocolStore,
-    TcTokenEntry,
+use whatsapp_rust::{
+    store::error::StoreError,
+    traits::{
+        DeviceListRecord, LidPnMappingEntry, PendingInboundKey, PendingInboundRow, ProtocolStore,
+        TcTokenEntry,
+    },
+    wacore_binary::jid::observe_str,
 };
 
 use super::{
-    LedgerBackend, Outcome, SEPARATOR, delete, from_json, inserted_now, join, namespace as ns, put,
-    put_json, put_until,
+    LedgerBackend, Outcome, SEPARATOR, delete, done_mark, engine_error, from_json, inserted_now,
+    join, namespace as ns, put, put_json, put_until,
 };
+use crate::reading;
 
 const HAS_KEY: &[u8] = &[1];
 const NEEDS_KEY: &[u8] = &[0];
@@ -58,6 +65,28 @@ impl LedgerBackend {
             Some(entry) => self.apply(vec![put_json(ns::TC_TOKEN, jid, &entry)?]).await,
             None => Ok(()),
         }
+    }
+}
+
+impl LedgerBackend {
+    /// Whether a message that was read before, and is not buffered, is in the ledger or left its mark.
+    async fn is_known(&self, chat: &str, sender: &str, id: &str) -> Outcome<bool> {
+        for name in [join(&[chat, id]), id.to_owned()] {
+            if self.kept(ns::DONE_INBOUND, &name).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        let Some(duplicates) = self.duplicates.get() else { return Ok(true) };
+        let known = duplicates.knows(id).await.map_err(engine_error)?;
+        if !known {
+            duplicates.lost(chat, sender, id);
+        }
+        Ok(known)
+    }
+
+    fn took_mark(&self, chat: &str, id: &str) -> bool {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.remove(&(chat.to_owned(), id.to_owned()))
     }
 }
 
@@ -295,7 +324,12 @@ impl ProtocolStore for LedgerBackend {
         sender: &str,
         id: &str,
     ) -> Outcome<Option<Vec<u8>>> {
-        self.bytes(ns::PENDING_INBOUND, &join(&[chat, sender, id])).await
+        let row = self.bytes(ns::PENDING_INBOUND, &join(&[chat, sender, id])).await?;
+        if row.is_none() && !self.is_known(chat, sender, id).await? {
+            // An error keeps the library from acknowledging it.
+            return Err(StoreError::Validation("a duplicate that nobody knows".into()));
+        }
+        Ok(row)
     }
 
     async fn delete_pending_inbound(&self, chat: &str, sender: &str, id: &str) -> Outcome<()> {
@@ -303,6 +337,7 @@ impl ProtocolStore for LedgerBackend {
     }
 
     async fn delete_expired_pending_inbound(&self, cutoff_timestamp: i64) -> Outcome<u32> {
+        self.delete_expired(ns::DONE_INBOUND, cutoff_timestamp).await?;
         self.delete_expired(ns::PENDING_INBOUND, cutoff_timestamp).await
     }
 
@@ -312,13 +347,30 @@ impl ProtocolStore for LedgerBackend {
             let name = join(&[row.chat, row.sender, row.id]);
             put_until(ns::PENDING_INBOUND, name, row.message, expires_at)
         });
-        self.apply(changes.collect()).await
+        let names: Vec<_> =
+            rows.iter().map(|row| (observe_str(row.chat), row.id.to_owned())).collect();
+        let about = self.order.of_rows(&names, reading::current());
+        match self.apply(changes.collect()).await {
+            Ok(()) => {
+                self.order.stored(&about);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a received message could not be buffered; the connection ends");
+                self.give_up();
+                Err(error)
+            }
+        }
     }
 
     async fn delete_pending_inbound_batch(&self, keys: &[PendingInboundKey<'_>]) -> Outcome<()> {
-        let changes = keys
-            .iter()
-            .map(|key| delete(ns::PENDING_INBOUND, join(&[key.chat, key.sender, key.id])));
-        self.apply(changes.collect()).await
+        let mut changes = Vec::with_capacity(keys.len());
+        for key in keys {
+            changes.push(delete(ns::PENDING_INBOUND, join(&[key.chat, key.sender, key.id])));
+            if self.took_mark(key.chat, key.id) {
+                changes.push(done_mark(join(&[key.chat, key.id])));
+            }
+        }
+        self.apply(changes).await
     }
 }

@@ -14,11 +14,11 @@ use super::{LedgerBackend, Outcome, delete, namespace as ns, number, put};
 
 impl LedgerBackend {
     async fn load_numbered(&self, namespace: &'static str, id: u32) -> Outcome<Option<Vec<u8>>> {
-        self.bytes(namespace, &number(id)).await
+        self.kept(namespace, &number(id)).await
     }
 
     async fn knows_user(&self, namespace: &'static str, user: &str) -> Outcome<bool> {
-        let entries = self.list(namespace, user).await?;
+        let entries = self.kept_list(namespace, user).await?;
         Ok(entries.iter().any(|entry| {
             entry.key.strip_prefix(user).is_some_and(|rest| rest.starts_with(['@', ':']))
         }))
@@ -32,38 +32,38 @@ fn puts<T: AsRef<[u8]>>(namespace: &'static str, entries: &[(Arc<str>, T)]) -> V
 #[async_trait]
 impl SignalStore for LedgerBackend {
     async fn put_identity(&self, address: &str, key: [u8; 32]) -> Outcome<()> {
-        self.apply(vec![put(ns::IDENTITY, address, key)]).await
+        self.keep(vec![put(ns::IDENTITY, address, key)]).await
     }
 
     async fn put_identities_batch(&self, identities: &[(Arc<str>, [u8; 32])]) -> Outcome<()> {
-        self.apply(puts(ns::IDENTITY, identities)).await
+        self.keep(puts(ns::IDENTITY, identities)).await
     }
 
     async fn load_identity(&self, address: &str) -> Outcome<Option<[u8; 32]>> {
-        let Some(bytes) = self.bytes(ns::IDENTITY, address).await? else { return Ok(None) };
+        let Some(bytes) = self.kept(ns::IDENTITY, address).await? else { return Ok(None) };
         <[u8; 32]>::try_from(bytes.as_slice())
             .map(Some)
             .map_err(|_| StoreError::Validation("an identity key is not 32 bytes long".into()))
     }
 
     async fn delete_identity(&self, address: &str) -> Outcome<()> {
-        self.apply(vec![delete(ns::IDENTITY, address)]).await
+        self.keep(vec![delete(ns::IDENTITY, address)]).await
     }
 
     async fn get_session(&self, address: &str) -> Outcome<Option<Bytes>> {
-        Ok(self.bytes(ns::SESSION, address).await?.map(Bytes::from))
+        Ok(self.kept(ns::SESSION, address).await?.map(Bytes::from))
     }
 
     async fn put_session(&self, address: &str, session: &[u8]) -> Outcome<()> {
-        self.apply(vec![put(ns::SESSION, address, session)]).await
+        self.keep(vec![put(ns::SESSION, address, session)]).await
     }
 
     async fn put_sessions_batch(&self, sessions: &[(Arc<str>, Bytes)]) -> Outcome<()> {
-        self.apply(puts(ns::SESSION, sessions)).await
+        self.keep(puts(ns::SESSION, sessions)).await
     }
 
     async fn delete_session(&self, address: &str) -> Outcome<()> {
-        self.apply(vec![delete(ns::SESSION, address)]).await
+        self.keep(vec![delete(ns::SESSION, address)]).await
     }
 
     async fn has_signal_state_for_user(&self, user: &str) -> Outcome<bool> {
@@ -88,11 +88,11 @@ impl SignalStore for LedgerBackend {
     }
 
     async fn remove_prekey(&self, id: u32) -> Outcome<()> {
-        self.apply(vec![delete(ns::PREKEY, number(id))]).await
+        self.keep(vec![delete(ns::PREKEY, number(id))]).await
     }
 
     async fn get_max_prekey_id(&self) -> Outcome<u32> {
-        let entries = self.list(ns::PREKEY, "").await?;
+        let entries = self.kept_list(ns::PREKEY, "").await?;
         Ok(entries.iter().filter_map(|entry| entry.key.parse().ok()).max().unwrap_or(0))
     }
 
@@ -117,18 +117,18 @@ impl SignalStore for LedgerBackend {
     }
 
     async fn put_sender_key(&self, address: &str, record: &[u8]) -> Outcome<()> {
-        self.apply(vec![put(ns::SENDER_KEY, address, record)]).await
+        self.keep(vec![put(ns::SENDER_KEY, address, record)]).await
     }
 
     async fn put_sender_keys_batch(&self, sender_keys: &[(Arc<str>, Bytes)]) -> Outcome<()> {
-        self.apply(puts(ns::SENDER_KEY, sender_keys)).await
+        self.keep(puts(ns::SENDER_KEY, sender_keys)).await
     }
 
     async fn get_sender_key(&self, address: &str) -> Outcome<Option<Vec<u8>>> {
-        self.bytes(ns::SENDER_KEY, address).await
+        self.kept(ns::SENDER_KEY, address).await
     }
 
     async fn delete_sender_key(&self, address: &str) -> Outcome<()> {
-        self.apply(vec![delete(ns::SENDER_KEY, address)]).await
+        self.keep(vec![delete(ns::SENDER_KEY, address)]).await
     }
 }

@@ -10,10 +10,12 @@ mod tls;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use domain::proxy::ProxyUrl;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    sync::Mutex,
     time::timeout,
 };
 use tokio_websockets::{ClientBuilder, WebSocketStream};
@@ -21,8 +23,10 @@ use ureq::http::{HeaderValue, Uri, header};
 use url::Url;
 use whatsapp_rust::{
     transport::{Transport, TransportEvent, TransportFactory, from_websocket},
-    wacore::net::WHATSAPP_WEB_ORIGIN,
+    wacore::{net::WHATSAPP_WEB_ORIGIN, stats::TransportResourceReport},
 };
+
+use crate::keys::WriteOrder;
 
 pub(crate) use proxy::ureq_proxy;
 pub(crate) use tls::install_crypto;
@@ -74,6 +78,8 @@ pub(crate) struct Dialer {
     pub limit: Duration,
     /// Who is told.
     pub observer: Arc<dyn DialObserver>,
+    /// What has to be durable before anything leaves.
+    pub order: Arc<WriteOrder>,
 }
 
 impl Dialer {
@@ -123,6 +129,43 @@ impl TransportFactory for Dialer {
             Err(_) => Err(DialError::TimedOut),
         };
         self.observer.dialled(result.as_ref().map(|_| ()));
-        Ok(from_websocket(result?))
+        let (inner, events) = from_websocket(result?);
+        let order = Arc::clone(&self.order);
+        Ok((Arc::new(Gated { inner, order, one: Mutex::new(()) }), events))
+    }
+}
+
+/// Longest wait of bytes for keys that have to be durable first. Rows and keys take milliseconds; when it is over, the
+/// library hears that the connection is broken, which it survives without a loss.
+const KEYS_LIMIT: Duration = Duration::from_secs(20);
+
+/// Lets bytes out when what the library handed over for keeping before is durable.
+struct Gated {
+    inner: Arc<dyn Transport>,
+    order: Arc<WriteOrder>,
+    /// Bytes keep their order while they wait.
+    one: Mutex<()>,
+}
+
+#[async_trait]
+impl Transport for Gated {
+    async fn send(&self, data: Bytes) -> anyhow::Result<()> {
+        let _one = self.one.lock().await;
+        match timeout(KEYS_LIMIT, self.order.written()).await {
+            Ok(true) => self.inner.send(data).await,
+            Ok(false) => anyhow::bail!("the connection is closed"),
+            Err(_) => {
+                self.inner.disconnect().await;
+                anyhow::bail!("keys were not written in time");
+            }
+        }
+    }
+
+    async fn disconnect(&self) {
+        self.inner.disconnect().await;
+    }
+
+    fn resource_report(&self) -> Option<TransportResourceReport> {
+        self.inner.resource_report()
     }
 }

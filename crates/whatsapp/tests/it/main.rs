@@ -11,6 +11,7 @@ mod keys_suite;
 mod kinds;
 mod losses;
 mod messages;
+mod order;
 mod pairing;
 mod proxies;
 mod proxy_servers;

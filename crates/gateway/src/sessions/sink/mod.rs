@@ -16,7 +16,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use domain::{
-    PhoneNumber, SessionId,
+    PhoneNumber, SessionId, WaMessageId,
     message::InboundMessage,
     port::{EngineSignal, EngineSink, SessionPatch, StoreResult, Write},
 };
@@ -48,6 +48,10 @@ impl EngineSink for Sink {
         batch.push(self.activity());
         // Not repeated here: WhatsApp keeps the messages and sends them again.
         batch.commit().await
+    }
+
+    async fn knows(&self, id: &WaMessageId) -> StoreResult<bool> {
+        Ok(self.inner.ports.messages.get(self.session, id).await?.is_some())
     }
 
     async fn signal(&self, signal: EngineSignal) {

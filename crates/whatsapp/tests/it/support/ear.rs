@@ -1,7 +1,7 @@
 //! A sink that remembers what it heard.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -35,6 +35,8 @@ pub struct Ear {
     pub deaf: AtomicBool,
     /// Whether signals are never taken.
     pub stuck: AtomicBool,
+    /// Every message that was committed.
+    stored: Mutex<HashSet<WaMessageId>>,
 }
 
 #[async_trait]
@@ -43,10 +45,15 @@ impl EngineSink for Ear {
         if self.deaf.load(Ordering::SeqCst) {
             return Err(failure());
         }
+        self.stored.lock().unwrap().extend(messages.iter().map(|message| message.id.clone()));
         let heard = messages.into_iter().map(|message| Heard::Message(Box::new(message)));
         self.heard.lock().unwrap().extend(heard);
         self.changed.notify_waiters();
         Ok(())
+    }
+
+    async fn knows(&self, id: &WaMessageId) -> StoreResult<bool> {
+        Ok(self.stored.lock().unwrap().contains(id))
     }
 
     async fn signal(&self, signal: EngineSignal) {

@@ -14,6 +14,8 @@ use domain::{
     port::{DeviceKeys, KeyChange, KeyEntry, StoreResult},
 };
 
+use tokio::sync::Notify;
+
 use super::failure;
 
 type Name = (SessionId, &'static str, String);
@@ -26,9 +28,112 @@ pub struct MemoryKeys {
     pub applied: AtomicU64,
     /// Whether every write fails.
     pub failing: AtomicBool,
+    door: Mutex<Option<Door>>,
+    /// Writes that were let through, or refused.
+    answered: Notify,
+}
+
+/// Which puts, or deletes, of a namespace have to wait, or fail.
+#[derive(Clone)]
+struct Door {
+    namespace: &'static str,
+    prefix: String,
+    deletes: bool,
+    refusing: bool,
+    waiting: usize,
+}
+
+impl Door {
+    fn stops(&self, changes: &[KeyChange]) -> bool {
+        changes.iter().any(|change| match change {
+            KeyChange::Put { namespace, key, .. } => {
+                !self.deletes && *namespace == self.namespace && key.starts_with(&self.prefix)
+            }
+            KeyChange::Delete { namespace, key } => {
+                self.deletes && *namespace == self.namespace && key.starts_with(&self.prefix)
+            }
+        })
+    }
 }
 
 impl MemoryKeys {
+    /// Lets puts in `namespace` whose key begins with `prefix` wait, until [`Self::open_door`].
+    pub fn close_door(&self, namespace: &'static str, prefix: &str) {
+        self.set_door(namespace, prefix, (false, false));
+    }
+
+    /// Lets deletes wait instead.
+    pub fn hold_deletes(&self, namespace: &'static str, prefix: &str) {
+        self.set_door(namespace, prefix, (true, false));
+    }
+
+    /// Takes every row of a namespace away.
+    pub fn wipe(&self, session: SessionId, namespace: &'static str) {
+        let mut rows = self.rows.lock().unwrap();
+        rows.retain(|(owner, ns, _), _| *owner != session || *ns != namespace);
+    }
+
+    /// Refuses such puts instead.
+    pub fn refuse(&self, namespace: &'static str, prefix: &str) {
+        self.set_door(namespace, prefix, (false, true));
+    }
+
+    fn set_door(&self, namespace: &'static str, prefix: &str, kind: (bool, bool)) {
+        let (deletes, refusing) = kind;
+        let door = Door { namespace, prefix: prefix.to_owned(), deletes, refusing, waiting: 0 };
+        *self.door.lock().unwrap() = Some(door);
+    }
+
+    pub fn open_door(&self) {
+        *self.door.lock().unwrap() = None;
+        self.answered.notify_waiters();
+    }
+
+    /// Puts that the door stopped.
+    pub fn stopped(&self) -> usize {
+        self.door.lock().unwrap().as_ref().map_or(0, |door| door.waiting)
+    }
+
+    /// What a kill leaves: the rows as they are now.
+    pub fn snapshot(&self) -> Self {
+        Self { rows: Mutex::new(self.rows.lock().unwrap().clone()), ..Self::default() }
+    }
+
+    /// One value.
+    pub fn value(&self, session: SessionId, namespace: &'static str, key: &str) -> Option<Vec<u8>> {
+        let rows = self.rows.lock().unwrap();
+        rows.get(&(session, namespace, key.to_owned())).map(|(value, _)| value.clone())
+    }
+
+    /// The keys of a namespace.
+    pub fn names(&self, session: SessionId, namespace: &'static str) -> Vec<String> {
+        let rows = self.rows.lock().unwrap();
+        let listed = rows.keys().filter(|(owner, ns, _)| *owner == session && *ns == namespace);
+        listed.map(|(_, _, key)| key.clone()).collect()
+    }
+
+    /// Whether the door refuses; waits while it is closed.
+    async fn pass(&self, changes: &[KeyChange]) -> StoreResult<()> {
+        let mut counted = false;
+        loop {
+            let answered = self.answered.notified();
+            {
+                let mut door = self.door.lock().unwrap();
+                let Some(door) = door.as_mut().filter(|door| door.stops(changes)) else {
+                    return Ok(());
+                };
+                if !counted {
+                    door.waiting += 1;
+                    counted = true;
+                }
+                if door.refusing {
+                    return Err(failure());
+                }
+            }
+            answered.await;
+        }
+    }
+
     pub fn count(&self, session: SessionId) -> usize {
         self.rows.lock().unwrap().keys().filter(|(owner, ..)| *owner == session).count()
     }
@@ -74,6 +179,7 @@ impl DeviceKeys for MemoryKeys {
         if self.failing.load(Ordering::SeqCst) {
             return Err(failure());
         }
+        self.pass(&changes).await?;
         self.applied.fetch_add(1, Ordering::SeqCst);
         let mut rows = self.rows.lock().unwrap();
         for change in changes {
