@@ -1,5 +1,7 @@
 //! The network, driven by real engine clients.
 
+// The futures of the protocol library with their spans are deep.
+#![recursion_limit = "512"]
 #![expect(
     clippy::disallowed_methods,
     reason = "tests measure time and run things side by side, without a supervisor"
