@@ -92,9 +92,10 @@ impl DeviceKeys for LedgerStore {
         if changes.is_empty() {
             return Ok(());
         }
+        let id = session;
         let session = session.to_string();
         self.writer
-            .run("writing engine keys", move |unit| {
+            .run_for(id, "writing engine keys", move |unit| {
                 Box::pin(async move {
                     for one in changes {
                         change(unit, &session, one).await?;
@@ -112,7 +113,7 @@ impl DeviceKeys for LedgerStore {
         cutoff: i64,
     ) -> StoreResult<u64> {
         self.writer
-            .run("deleting expired engine keys", move |unit| {
+            .run_for(session, "deleting expired engine keys", move |unit| {
                 Box::pin(async move {
                     let done = db::query(DELETE_EXPIRED)
                         .bind(session.to_string())
@@ -128,7 +129,7 @@ impl DeviceKeys for LedgerStore {
 
     async fn purge(&self, session: SessionId) -> StoreResult<()> {
         self.writer
-            .run("deleting a session's engine keys", move |unit| {
+            .run_for(session, "deleting a session's engine keys", move |unit| {
                 Box::pin(async move {
                     let done =
                         db::query(PURGE).bind(session.to_string()).execute(&mut unit.conn).await;

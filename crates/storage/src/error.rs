@@ -28,6 +28,12 @@ impl<T> Doing<T> for Result<T, DbError> {
     }
 }
 
+/// Whether two transactions waited for each other and this one was ended.
+pub(crate) fn is_crossed(error: &StoreError) -> bool {
+    let cause = error.source.as_ref().and_then(|cause| cause.downcast_ref::<DbError>());
+    cause.is_some_and(DbError::is_crossed)
+}
+
 /// Whether a failure is that of a row whose key is taken.
 pub(crate) fn is_taken(error: &StoreError) -> bool {
     let cause = error.source.as_ref().and_then(|cause| cause.downcast_ref::<DbError>());

@@ -1,5 +1,7 @@
 //! The event log by position, and its pruning.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use async_trait::async_trait;
 use domain::{
     ChatId, EventId, SessionId, Timestamp,
@@ -9,26 +11,40 @@ use domain::{
 };
 
 use crate::{
-    db::{self, Row},
+    db::{self, Kind, Row, Two},
     error::{Doing as _, corrupt},
     open::LedgerStore,
     writer::Unit,
 };
 
-const BOUNDS: &str = "select coalesce((select value from counter where name = 'event_position'), 0) as last, \
-     coalesce((select value from counter where name = 'event_pruned'), 0) as pruned";
+const BOUNDS: Two = Two {
+    sqlite: "select coalesce((select value from counter where name = 'event_position'), 0) as last, \
+     coalesce((select value from counter where name = 'event_pruned'), 0) as pruned",
+    postgres: "select last_value as last, \
+     coalesce((select value from counter where name = 'event_pruned'), 0) as pruned from event_position",
+};
+const HORIZON: Two = Two { sqlite: "", postgres: "select event_horizon()" };
+/// How often the end of the log is looked at that is not whole yet, and the time in between: a second in all.
+const LOOKS: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(10);
+// One writer: nothing comes later below what is seen.
+const EVERYTHING: i64 = i64::MAX;
 const READ: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
-     data, position from event where position > $1 order by position limit $2";
+     data, position from event where position > $1 and position <= $3 order by position limit $2";
 // Through `coalesce`, so that the walk goes along the positions and need not sort.
 const READ_SESSION: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
-     data, position from event where coalesce(session_id, '') = $1 and position > $2 order by position limit $3";
+     data, position from event where coalesce(session_id, '') = $1 and position > $2 and position <= $4 order by position limit $3";
 const EVENT: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
      data, position from event where id = $1";
 const PRUNED_SESSIONS: &str =
     "select id, pruned_sequence from session where pruned_sequence > 0 order by id limit $1";
-const MARK: &str = "insert into event_mark (at, position) \
+const MARK: Two = Two {
+    sqlite: "insert into event_mark (at, position) \
      select $1, coalesce((select value from counter where name = 'event_position'), 0) \
-     where not exists (select 1 from event_mark where at >= $1)";
+     where not exists (select 1 from event_mark where at >= $1)",
+    postgres: "insert into event_mark (at, position) select $1, last_value from event_position \
+     where not exists (select 1 from event_mark where at >= $1)",
+};
 const MARKED: &str = "select coalesce(max(position), 0) from event_mark where at <= $1";
 // The newest of those before the time still says how long the log was then.
 const DROP_MARKS: &str =
@@ -86,6 +102,19 @@ pub(crate) fn stored(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+impl LedgerStore {
+    /// Up to here no event will come that is not there yet.
+    async fn horizon(&self) -> StoreResult<i64> {
+        match self.readers.kind() {
+            Kind::Sqlite => Ok(EVERYTHING),
+            Kind::Postgres => {
+                let horizon = db::query_scalar(HORIZON).fetch_one(&self.readers).await;
+                horizon.doing("looking how far the event log is whole")
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl EventLog for LedgerStore {
     async fn bounds(&self) -> StoreResult<LogBounds> {
@@ -95,7 +124,15 @@ impl EventLog for LedgerStore {
             let number = row.try_get::<i64, _>(name).doing(DOING)?;
             u64::try_from(number).map_err(|_| corrupt(DOING))
         };
-        Ok(LogBounds { last: number("last")?, pruned: number("pruned")? })
+        let bounds = LogBounds { last: number("last")?, pruned: number("pruned")? };
+        // Whoever begins at the end must not miss what is on its way there.
+        for _ in 0..LOOKS {
+            if self.horizon().await? >= stored(bounds.last) {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(bounds)
     }
 
     async fn read(
@@ -108,7 +145,9 @@ impl EventLog for LedgerStore {
             None => db::query(READ),
             Some(session) => db::query(READ_SESSION).bind(session.to_string()),
         };
-        let query = query.bind(stored(after)).bind(i64::from(limit));
+        // Before the look: everything up to it is there then.
+        let horizon = self.horizon().await?;
+        let query = query.bind(stored(after)).bind(i64::from(limit)).bind(horizon);
         let rows = query.fetch_all(&self.readers).await.doing("reading the event log")?;
         rows.iter().map(read_logged).collect()
     }
@@ -198,6 +237,8 @@ async fn prune(
     const DOING: &str = "pruning events";
     let mut pruned = Pruned::default();
     let mut through = 0;
+    // In the order of their ids, as everybody who changes the rows of several sessions.
+    let mut sessions: BTreeMap<String, i64> = BTreeMap::new();
     for (id, position) in old {
         for (sql, before, mark) in [
             (PRUNE_DELIVERIES, limits.settled_before, limits.events_through),
@@ -217,14 +258,14 @@ async fn prune(
         let Some(gone) = gone else { continue };
         let session: String = gone.try_get("session_id").doing(DOING)?;
         let sequence: i64 = gone.try_get("sequence").doing(DOING)?;
-        db::query(PRUNED_SESSION)
-            .bind(session)
-            .bind(sequence)
-            .execute(&mut unit.conn)
-            .await
-            .doing(DOING)?;
+        let gone = sessions.entry(session).or_insert(sequence);
+        *gone = sequence.max(*gone);
         pruned.events += 1;
         through = position;
+    }
+    for (session, sequence) in sessions {
+        let done = db::query(PRUNED_SESSION).bind(session).bind(sequence);
+        done.execute(&mut unit.conn).await.doing(DOING)?;
     }
     if through > 0 {
         let done = db::query(PRUNED_THROUGH).bind(through).execute(&mut unit.conn).await;

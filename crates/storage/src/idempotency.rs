@@ -109,7 +109,7 @@ impl LedgerStore {
     ) -> StoreResult<()> {
         let key = key.to_owned();
         self.writer
-            .run(doing, move |unit| {
+            .run_for(session, doing, move |unit| {
                 Box::pin(async move {
                     let mut query = db::query(sql).bind(session.to_string()).bind(key);
                     if let Some(value) = value {
@@ -133,7 +133,7 @@ impl IdempotencyStore for LedgerStore {
     ) -> StoreResult<Taken> {
         let (key, fingerprint) = (key.to_owned(), fingerprint.to_owned());
         self.writer
-            .run("taking an idempotency key", move |unit| {
+            .run_for(session, "taking an idempotency key", move |unit| {
                 Box::pin(async move { take(unit, session, &key, &fingerprint, now).await })
             })
             .await

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{
-    Timestamp,
+    SessionId, Timestamp,
     event::{Event, EventDraft},
     port::{Ledger, SessionPatch, StoreResult, Write, WriteOutcome},
 };
@@ -134,6 +134,24 @@ pub(crate) async fn record_all(unit: &mut Unit, drafts: Vec<EventDraft>) -> Stor
         return Err(gone("recording an event of a session"));
     }
     Ok(())
+}
+
+/// Whose record a write changes.
+pub(crate) fn session_of(write: &Write) -> SessionId {
+    match write {
+        Write::Append { event } => event.session,
+        Write::InsertMessage { message, .. } => message.message.session,
+        Write::ChangeMessage { session, .. }
+        | Write::AdvanceMessage { session, .. }
+        | Write::LearnIdentity { session, .. }
+        | Write::LearnContact { session, .. }
+        | Write::MarkChat { session, .. }
+        | Write::NameChat { session, .. }
+        | Write::SettleMedia { session, .. }
+        | Write::PatchSession { session, .. }
+        | Write::Batch { session, .. }
+        | Write::ConfirmItem { session, .. } => *session,
+    }
 }
 
 /// The change alone, and the events it causes, in their order.

@@ -89,7 +89,7 @@ impl PacingStore for LedgerStore {
     ) -> StoreResult<Result<(), Refusal>> {
         let (chat, rules) = (chat.clone(), rules.clone());
         self.writer
-            .run(DOING, move |unit| {
+            .run_for(session, DOING, move |unit| {
                 Box::pin(async move { admit(unit, session, &chat, &rules, now).await })
             })
             .await
@@ -106,7 +106,7 @@ impl PacingStore for LedgerStore {
     ) -> StoreResult<bool> {
         let (chat, rules) = (chat.clone(), rules.clone());
         self.writer
-            .run(DOING, move |unit| {
+            .run_for(session, DOING, move |unit| {
                 Box::pin(
                     async move { settle(unit, session, &chat, &rules, (at, now), outcome).await },
                 )

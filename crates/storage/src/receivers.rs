@@ -13,22 +13,29 @@ pub(crate) const CACHE_MAX: usize = 4096;
 /// Webhooks by session, as of the transaction that is under way.
 #[derive(Default)]
 pub(crate) struct OfSessions {
-    known: HashMap<SessionId, Arc<Vec<Webhook>>>,
+    known: HashMap<SessionId, (i64, Arc<Vec<Webhook>>)>,
     /// Something changed that the workers' memory must not keep.
     changed: bool,
 }
 
 impl OfSessions {
-    pub(crate) fn get(&self, session: &SessionId) -> Option<&Arc<Vec<Webhook>>> {
-        self.known.get(session)
+    /// Those of a session, if they are known in this version.
+    pub(crate) fn get(&self, session: &SessionId, version: i64) -> Option<&Arc<Vec<Webhook>>> {
+        let (known, webhooks) = self.known.get(session)?;
+        (*known == version).then_some(webhooks)
     }
 
     /// Remembers the webhooks of a session.
-    pub(crate) fn remember(&mut self, session: SessionId, webhooks: Arc<Vec<Webhook>>) {
+    pub(crate) fn remember(
+        &mut self,
+        session: SessionId,
+        version: i64,
+        webhooks: Arc<Vec<Webhook>>,
+    ) {
         if self.known.len() >= CACHE_MAX {
             self.known.clear();
         }
-        self.known.insert(session, webhooks);
+        self.known.insert(session, (version, webhooks));
     }
 
     /// Those of a session change.
@@ -41,11 +48,6 @@ impl OfSessions {
     pub(crate) fn clear(&mut self) {
         self.known.clear();
         self.changed = true;
-    }
-
-    /// Somebody else changed them: what is remembered is old.
-    pub(crate) fn reset(&mut self) {
-        self.known.clear();
     }
 
     /// Whether something changed since [`Self::take_changed`].
@@ -116,7 +118,7 @@ mod tests {
         let (mut sessions, receivers) = (OfSessions::default(), Receivers::default());
         let session = build::session(1).id;
         for number in 0..=u32::try_from(CACHE_MAX).unwrap() {
-            sessions.remember(build::session(number).id, Arc::default());
+            sessions.remember(build::session(number).id, 0, Arc::default());
             receivers.keep(Arc::new(build::webhook(number, session)), 0);
             assert!(sessions.known.len() <= CACHE_MAX && receivers.lock().known.len() <= CACHE_MAX);
         }

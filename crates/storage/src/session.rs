@@ -10,7 +10,8 @@ use domain::{
 
 use crate::{
     crypt::Cipher,
-    db::{self, Row},
+    db::{self, Kind, Row},
+    delivery::postgres,
     error::{Doing as _, corrupt},
     open::LedgerStore,
     writer::Unit,
@@ -162,7 +163,7 @@ impl SessionStore for LedgerStore {
     async fn insert(&self, session: &Session) -> StoreResult<bool> {
         let session = session.clone();
         self.writer
-            .run("storing a session", move |unit| {
+            .run_for(session.id, "storing a session", move |unit| {
                 Box::pin(async move {
                     let proxy = sealed_proxy(&session, &unit.cipher);
                     let done = db::query(INSERT)
@@ -209,9 +210,12 @@ impl SessionStore for LedgerStore {
     async fn delete(&self, id: SessionId) -> StoreResult<bool> {
         let deleted = self
             .writer
-            .run("deleting a session", move |unit| {
+            .run_for(id, "deleting a session", move |unit| {
                 Box::pin(async move {
                     unit.webhooks.remove(&id);
+                    if unit.conn.kind() == Kind::Postgres {
+                        postgres::lock_lanes_of_session(unit, id).await?;
+                    }
                     let done = db::query(DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
                     Ok(done.doing("deleting a session")?.rows_affected() == 1)
                 })

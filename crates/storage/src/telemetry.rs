@@ -107,8 +107,10 @@ impl Telemetry for LedgerStore {
         })
     }
 
-    async fn keep_activity(&self, activities: Vec<(SessionId, Activity)>) -> StoreResult<()> {
+    async fn keep_activity(&self, mut activities: Vec<(SessionId, Activity)>) -> StoreResult<()> {
         const DOING: &str = "storing the activity of sessions";
+        // As everybody who changes the rows of several sessions.
+        activities.sort_by_key(|(session, _)| *session);
         self.writer
             .run(DOING, move |unit| {
                 Box::pin(async move {

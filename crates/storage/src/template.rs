@@ -46,7 +46,7 @@ impl TemplateStore for LedgerStore {
     async fn insert(&self, template: &Template) -> StoreResult<bool> {
         let template = template.clone();
         self.writer
-            .run("storing a template", move |unit| {
+            .run_for(template.session, "storing a template", move |unit| {
                 Box::pin(async move {
                     let done = db::query(INSERT)
                         .bind(template.id.to_string())
@@ -92,7 +92,7 @@ impl TemplateStore for LedgerStore {
         const DOING: &str = "changing a template";
         let template = template.clone();
         self.writer
-            .run(DOING, move |unit| {
+            .run_for(template.session, DOING, move |unit| {
                 Box::pin(async move {
                     let (id, session) = (template.id.to_string(), template.session.to_string());
                     let found = db::query(GET)
@@ -132,7 +132,7 @@ impl TemplateStore for LedgerStore {
 
     async fn delete(&self, session: SessionId, id: TemplateId) -> StoreResult<bool> {
         self.writer
-            .run("deleting a template", move |unit| {
+            .run_for(session, "deleting a template", move |unit| {
                 Box::pin(async move {
                     let done = db::query(DELETE)
                         .bind(id.to_string())

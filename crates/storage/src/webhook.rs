@@ -14,8 +14,8 @@ use domain::{
 
 use crate::{
     crypt::Cipher,
-    db::{self, Conn, Row},
-    delivery::settle,
+    db::{self, Conn, Kind, Row},
+    delivery::{postgres, settle},
     error::{Doing as _, corrupt},
     open::LedgerStore,
     writer::Unit,
@@ -184,6 +184,10 @@ async fn change_health(
 ) -> StoreResult<bool> {
     const DOING: &str = "pausing or resuming a webhook";
     let cipher = unit.cipher.clone();
+    if unit.conn.kind() == Kind::Postgres {
+        postgres::touch_of(unit, id).await?;
+        postgres::lock_webhooks(unit, &[id.to_string()]).await?;
+    }
     let Some(webhook) = one(&mut unit.conn, id, &cipher).await? else { return Ok(false) };
     let mut health = webhook.health;
     change(&mut health);
@@ -228,6 +232,9 @@ impl WebhookStore for LedgerStore {
         self.writer
             .run("storing a webhook", move |unit| {
                 Box::pin(async move {
+                    if unit.conn.kind() == Kind::Postgres {
+                        postgres::touch(unit, webhook.session).await?;
+                    }
                     let stored = stored(&webhook, &unit.cipher);
                     unit.webhooks.remove(&webhook.session);
                     let done = db::query(INSERT)
@@ -281,6 +288,9 @@ impl WebhookStore for LedgerStore {
         self.writer
             .run("changing a webhook", move |unit| {
                 Box::pin(async move {
+                    if unit.conn.kind() == Kind::Postgres {
+                        postgres::touch(unit, webhook.session).await?;
+                    }
                     let stored = stored(&webhook, &unit.cipher);
                     unit.webhooks.remove(&webhook.session);
                     let done = db::query(UPDATE)
@@ -312,6 +322,10 @@ impl WebhookStore for LedgerStore {
             .writer
             .run("deleting a webhook", move |unit| {
                 Box::pin(async move {
+                    if unit.conn.kind() == Kind::Postgres {
+                        postgres::touch_of(unit, id).await?;
+                        postgres::lock_lanes_of_webhook(unit, id).await?;
+                    }
                     unit.webhooks.clear();
                     unit.doubtful = None;
                     let done = db::query(DELETE).bind(id.to_string()).execute(&mut unit.conn).await;

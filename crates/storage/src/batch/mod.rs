@@ -29,7 +29,9 @@ fn content_place<'a>(session: &'a str, batch: &'a str, place: &'a str) -> [&'a s
 impl BatchStore for LedgerStore {
     async fn create(&self, new: NewBatch, most: u32) -> StoreResult<Created> {
         self.writer
-            .run("storing a batch", move |unit| Box::pin(create::create(unit, new, most)))
+            .run_for(new.session, "storing a batch", move |unit| {
+                Box::pin(create::create(unit, new, most))
+            })
             .await
     }
 

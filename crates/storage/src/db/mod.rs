@@ -77,6 +77,12 @@ impl DbError {
         }
     }
 
+    /// Two transactions waited for each other, and the server ended this one.
+    pub(crate) fn is_crossed(&self) -> bool {
+        let Self::Postgres(sqlx::Error::Database(refused)) = self else { return false };
+        refused.code().is_some_and(|code| code == "40P01" || code == "40001")
+    }
+
     /// A row with this key is there already.
     pub(crate) fn is_unique_violation(&self) -> bool {
         match self {

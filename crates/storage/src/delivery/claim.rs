@@ -191,8 +191,9 @@ pub(super) async fn read_all(
     let mut claimed = Vec::with_capacity(taken.len());
     for (one, rows) in taken.iter().zip(&mut waiting) {
         if rows.is_empty() {
-            // Ended, or sent to wait, between the look and the claim.
+            // Ended, or sent to wait, between the look and the claim; or nothing is left in it.
             let_go(store, one).await?;
+            remove_if_empty(store, &one.lane).await?;
             continue;
         }
         let deliveries = events.deliveries(one.webhook, std::mem::take(rows))?;
@@ -201,6 +202,16 @@ pub(super) async fn read_all(
         claimed.push(ClaimedLane { lane, webhook: one.webhook, epoch: one.epoch, deliveries });
     }
     Ok(claimed)
+}
+
+/// A lane that was not removed when its last delivery was settled, because something was about to be added to it, and
+/// then was not. On SQLite there is none.
+async fn remove_if_empty(store: &LedgerStore, lane: &str) -> StoreResult<()> {
+    if store.readers.kind() == Kind::Sqlite {
+        return Ok(());
+    }
+    let lane = lane.to_owned();
+    store.writer.run(DOING, move |unit| Box::pin(postgres::remove_if_empty(unit, lane))).await
 }
 
 /// What waits in each of some lanes that are still due: from memory, the others from the database.

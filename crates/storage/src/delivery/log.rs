@@ -11,8 +11,9 @@ use domain::{
     webhook::Webhook,
 };
 
+use super::postgres;
 use crate::{
-    db::{self, Row},
+    db::{self, Kind, Row},
     error::{Doing as _, corrupt},
     event_log::{read_event, stored},
     open::LedgerStore,
@@ -388,13 +389,19 @@ async fn store(unit: &mut Unit, webhook: WebhookId, replay: &NewReplay) -> Store
     let Some(past) = past(unit, webhook, replay.event).await?.filter(|past| !past.waiting) else {
         return Ok(false);
     };
+    // The lane first: whoever settles in it has it before its deliveries too.
+    match unit.conn.kind() {
+        Kind::Postgres => postgres::open_retry(unit, replay.lane.as_str(), webhook).await?,
+        Kind::Sqlite => {
+            db::query(OPEN_LANE)
+                .bind(replay.lane.as_str())
+                .bind(webhook.to_string())
+                .execute(&mut unit.conn)
+                .await
+                .doing(REPLAYING)?;
+        }
+    }
     insert(unit, webhook, replay, &past, DeliveryState::Pending).await?;
-    db::query(OPEN_LANE)
-        .bind(replay.lane.as_str())
-        .bind(webhook.to_string())
-        .execute(&mut unit.conn)
-        .await
-        .doing(REPLAYING)?;
     Ok(true)
 }
 

@@ -13,7 +13,7 @@ mod due;
 pub(crate) mod leases;
 pub(crate) mod lines;
 mod log;
-mod postgres;
+pub(crate) mod postgres;
 pub(crate) mod push;
 pub(crate) mod recent;
 pub(crate) mod settle;
@@ -75,13 +75,15 @@ impl DeliveryQueue for LedgerStore {
         if self.leases.with(lane.as_str(), epoch, |_| ()).is_none() {
             return Ok(());
         }
+        if self.readers.kind() == Kind::Postgres {
+            let released = postgres::release(self, lane.as_str(), epoch).await;
+            self.leases.put_back(lane.as_str(), epoch);
+            return released;
+        }
         let name = lane.clone();
         // Behind the lanes that wait by now: a long lane must not come first again and again.
         let requeue = self.writer.run("releasing a lane", move |unit| {
             Box::pin(async move {
-                if unit.conn.kind() == Kind::Postgres {
-                    return postgres::release(unit, name.as_str(), epoch).await;
-                }
                 let ticket = unit.ticket();
                 let done = db::query(REQUEUE)
                     .bind(name.as_str())

@@ -1,6 +1,9 @@
 //! Numbering events and giving each webhook that wants them its delivery: many events per statement.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use domain::{
     DeliveryId, SessionId, WebhookId,
@@ -10,21 +13,27 @@ use domain::{
     webhook::Webhook,
 };
 
-use super::lines::{Entry, Pushed};
+use super::{
+    lines::{Entry, Pushed},
+    postgres,
+};
 use crate::{
-    db,
+    db::{self, Kind, Two},
     error::{Doing as _, corrupt},
     rows::Wide,
     webhook,
     writer::Unit,
 };
 
-const NEXT_SEQUENCE: &str =
-    "update session set last_sequence = last_sequence + $2 where id = $1 returning last_sequence";
+const NEXT_SEQUENCE: Two = Two {
+    sqlite: "update session set last_sequence = last_sequence + $2 where id = $1 returning last_sequence, 0 as webhook_version",
+    // Before positions are drawn it is said which are not.
+    postgres: "update session set last_sequence = last_sequence + $2 where id = $1 \
+     returning last_sequence, webhook_version, event_bound() as bound",
+};
 const INSERT_EVENT: &str = "insert into event (id, session_id, sequence, kind, occurred_at, chat, idempotency_key, data, \
      position) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-// One order over all sessions. The counter's row is locked until the commit, so a reader never sees a later position
-// before an earlier one.
+// One order over all sessions.
 const NEXT_POSITION: &str = "insert into counter (name, value) values ('event_position', $1) \
      on conflict (name) do update set value = counter.value + $1 returning value";
 const INSERT_DELIVERY: &str = "insert into delivery (id, webhook_id, event_id, lane, sequence, state, occurred_at) \
@@ -72,19 +81,22 @@ pub(crate) async fn record(
 
 /// The first new sequence of every session that exists.
 async fn sequences(unit: &mut Unit, drafts: &[EventDraft]) -> StoreResult<HashMap<SessionId, u64>> {
-    let mut counts: HashMap<SessionId, i64> = HashMap::new();
+    // In the order of their ids: their rows are locked.
+    let mut counts: BTreeMap<SessionId, i64> = BTreeMap::new();
     for draft in drafts {
         *counts.entry(draft.session).or_default() += 1;
     }
     let mut first = HashMap::with_capacity(counts.len());
     for (session, count) in counts {
-        let last: Option<i64> = db::query_scalar(NEXT_SEQUENCE)
+        let row = db::query(NEXT_SEQUENCE)
             .bind(session.to_string())
             .bind(count)
             .fetch_optional(&mut unit.conn)
             .await
             .doing(DOING)?;
-        if let Some(last) = last {
+        if let Some(row) = row {
+            let last: i64 = row.try_get("last_sequence").doing(DOING)?;
+            unit.versions.insert(session, row.try_get("webhook_version").doing(DOING)?);
             let next = u64::try_from(last - count + 1).map_err(|_| corrupt(DOING))?;
             first.insert(session, next);
         }
@@ -96,11 +108,16 @@ async fn store(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
     if events.is_empty() {
         return Ok(());
     }
-    let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
-    let end: i64 =
-        db::query_scalar(NEXT_POSITION).bind(count).fetch_one(&mut unit.conn).await.doing(DOING)?;
-    let mut positions = end - count + 1..;
-    for (sql, run) in EVENTS.runs(events) {
+    let (inserts, mut positions) = match unit.conn.kind() {
+        Kind::Postgres => (&postgres::EVENTS, None),
+        Kind::Sqlite => {
+            let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
+            let end = db::query_scalar(NEXT_POSITION).bind(count).fetch_one(&mut unit.conn).await;
+            let end: i64 = end.doing(DOING)?;
+            (&EVENTS, Some(end - count + 1..))
+        }
+    };
+    for (sql, run) in inserts.runs(events) {
         let mut query = db::query(sql);
         for event in run {
             let draft = &event.draft;
@@ -113,8 +130,10 @@ async fn store(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
                 .bind(draft.occurred_at.millis())
                 .bind(draft.chat.as_ref().map(domain::ChatId::as_str))
                 .bind(draft.idempotency_key.as_str())
-                .bind(draft.data.text())
-                .bind(positions.next());
+                .bind(draft.data.text());
+            if let Some(positions) = &mut positions {
+                query = query.bind(positions.next());
+            }
         }
         query.execute(&mut unit.conn).await.doing(DOING)?;
     }
@@ -156,6 +175,10 @@ async fn deliver(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
 }
 
 async fn open(unit: &mut Unit, pushes: &[Push]) -> StoreResult<()> {
+    if unit.conn.kind() == Kind::Postgres {
+        let lanes = pushes.iter().map(|push| (push.lane.as_str(), push.webhook));
+        return postgres::open(unit, lanes).await;
+    }
     let mut lanes: Vec<(&str, WebhookId, i64)> = Vec::with_capacity(pushes.len());
     let mut seen = std::collections::HashSet::new();
     for push in pushes {
@@ -176,11 +199,12 @@ async fn open(unit: &mut Unit, pushes: &[Push]) -> StoreResult<()> {
 
 /// The webhooks of a session as of this transaction.
 async fn webhooks(unit: &mut Unit, session: SessionId) -> StoreResult<Arc<Vec<Webhook>>> {
-    if let Some(known) = unit.webhooks.get(&session) {
+    let version = unit.versions.get(&session).copied().unwrap_or(0);
+    if let Some(known) = unit.webhooks.get(&session, version) {
         return Ok(known.clone());
     }
     let cipher = unit.cipher.clone();
     let found = Arc::new(webhook::of_session(&mut unit.conn, session, &cipher).await?);
-    unit.webhooks.remember(session, found.clone());
+    unit.webhooks.remember(session, version, found.clone());
     Ok(found)
 }

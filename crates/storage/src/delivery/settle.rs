@@ -283,6 +283,13 @@ async fn lanes(
         }
     }
     let mut ended = HashMap::new();
+    let ours: Vec<String> = match unit.conn.kind() {
+        Kind::Postgres => postgres::ours(unit, &maybe_empty).await?,
+        Kind::Sqlite => vec![],
+    };
+    if unit.conn.kind() == Kind::Postgres {
+        maybe_empty = ours.iter().map(String::as_str).collect();
+    }
     for (sql, run) in EMPTY_ALL.runs(&maybe_empty) {
         let mut query = db::query_scalar::<String>(sql);
         for lane in run {
@@ -292,6 +299,10 @@ async fn lanes(
         ended.extend(gone.into_iter().map(|lane| (lane, ())));
     }
     for lane in going.into_iter().filter(|lane| !ended.contains_key(*lane)) {
+        if unit.conn.kind() == Kind::Postgres {
+            postgres::go_on(unit, lane).await?;
+            continue;
+        }
         let ticket = unit.ticket();
         let go = db::query(GO_ON).bind(lane).bind(ticket);
         go.execute(&mut unit.conn).await.doing(DOING)?;
@@ -305,6 +316,9 @@ async fn webhooks(
     settlements: &[Settlement],
     fitting: &[Fitting],
 ) -> StoreResult<()> {
+    if unit.conn.kind() == Kind::Postgres {
+        lock_changing(unit, settlements, fitting).await?;
+    }
     let mut triggered: BTreeMap<WebhookId, Timestamp> = BTreeMap::new();
     let mut changed: BTreeMap<WebhookId, (Timestamp, Option<HealthChange>)> = BTreeMap::new();
     for one in fitting {
@@ -330,6 +344,10 @@ async fn webhooks(
         }
     }
     for (webhook, at) in triggered {
+        if unit.conn.kind() == Kind::Postgres {
+            postgres::triggered(unit, webhook, at).await?;
+            continue;
+        }
         let query = db::query(TRIGGERED).bind(webhook.to_string()).bind(at.millis());
         query.execute(&mut unit.conn).await.doing(DOING)?;
     }
@@ -340,6 +358,35 @@ async fn webhooks(
         }
     }
     Ok(())
+}
+
+/// Locks the webhooks whose health will change, then reads it.
+async fn lock_changing(
+    unit: &mut Unit,
+    settlements: &[Settlement],
+    fitting: &[Fitting],
+) -> StoreResult<()> {
+    let receivers = |one: &&Fitting| {
+        let attempt = settlements[one.place].attempt.as_ref();
+        attempt.is_some_and(Attempt::is_receivers)
+    };
+    let mut told: Vec<&Fitting> = fitting.iter().filter(receivers).collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    let known = doubtful(unit).await?;
+    told.retain(|one| {
+        settlements[one.place].verdict != Verdict::Delivered || known.contains_key(&one.webhook)
+    });
+    let mut changing: Vec<String> = told.iter().map(|one| one.webhook.to_string()).collect();
+    changing.sort_unstable();
+    changing.dedup();
+    if changing.is_empty() {
+        return Ok(());
+    }
+    postgres::lock_webhooks(unit, &changing).await?;
+    unit.doubtful = None;
+    doubtful(unit).await.map(|_| ())
 }
 
 /// The health of every webhook that is not sound.
@@ -371,6 +418,9 @@ async fn store_health(unit: &mut Unit, id: WebhookId) -> StoreResult<()> {
 
 /// Switches a webhook off whose receiver is gone for good.
 async fn disable(unit: &mut Unit, id: WebhookId, at: Timestamp) -> StoreResult<()> {
+    if unit.conn.kind() == Kind::Postgres {
+        postgres::touch_of(unit, id).await?;
+    }
     unit.webhooks.clear();
     let done = db::query(DISABLE).bind(id.to_string()).execute(&mut unit.conn).await;
     if done.doing(DOING)?.rows_affected() == 1 {

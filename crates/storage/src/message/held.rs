@@ -15,7 +15,7 @@ use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
     ledger,
-    writer::Unit,
+    writer::{Unit, lock_due},
 };
 
 /// Most changes and acks of a session that wait.
@@ -200,6 +200,7 @@ pub(super) async fn apply(
 
 /// Lets go of what waited until `now`, at most [`RELEASE_BATCH`]; how many.
 pub(crate) async fn release(unit: &mut Unit, now: Timestamp) -> StoreResult<u64> {
+    lock_due(unit, now, RELEASE_BATCH).await?;
     let rows = db::query(DUE)
         .bind(now.millis())
         .bind(i64::try_from(RELEASE_BATCH).unwrap_or(i64::MAX))

@@ -23,7 +23,7 @@ use crate::{
     delivery::{leases::Leases, lines::Lines, recent::Recent},
     error::Doing as _,
     receivers::Receivers,
-    writer::{CHANNEL, Outside, Unit, Writer},
+    writer::{CHANNEL, Outside, SHARES, Unit, Writer},
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -60,16 +60,22 @@ pub(super) async fn open(
     let name = format!("{:016x}", rand::rng().next_u64());
     let elsewhere = Arc::new(Notify::new());
     let listener = Listener::start(Line {
-        options: connect,
+        options: connect.clone(),
         limits,
         channel: format!("{CHANNEL}_{}", place.schema),
         own: name.clone(),
         elsewhere: elsewhere.clone(),
         receivers: receivers.clone(),
     });
-    let unit = Unit::new(conn, cipher.clone(), None, leases.clone(), 0).named(name);
+    let unit = |conn| Unit::new(conn, cipher.clone(), None, leases.clone(), 0).named(name.clone());
+    let mut units = vec![unit(conn)];
+    for _ in 0..SHARES {
+        let conn = postgres::Connection::open(connect.clone(), limits).await;
+        let conn = conn.doing("opening the database").map_err(failed)?;
+        units.push(unit(Conn::Postgres(Box::new(conn))));
+    }
     let outside = Outside::new(recent.clone(), receivers.clone(), lines.clone());
-    let writer = Writer::start(unit, outside, limits)
+    let writer = Writer::start(units, outside, limits)
         .map_err(|source| OpenError::Io { path: database.clone().into(), source })?;
     Ok(LedgerStore {
         writer,

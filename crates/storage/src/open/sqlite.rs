@@ -54,7 +54,7 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     let lines = Arc::<Lines>::default();
     let unit = Unit::new(conn, cipher.clone(), Some(lock.clone()), leases.clone(), last_ticket);
     let outside = Outside::new(recent.clone(), receivers.clone(), lines.clone());
-    let writer = Writer::start(unit, outside, options.limits)
+    let writer = Writer::start(vec![unit], outside, options.limits)
         .map_err(|source| OpenError::Io { path, source })?;
     Ok(LedgerStore {
         writer,

@@ -124,7 +124,7 @@ impl Pulse {
         let mut beats = self.beats.subscribe();
         if !self.waiting.swap(true, Ordering::AcqRel) {
             // A queue that is full refuses it; whether it moves is seen all the same.
-            let _ = orders.try_send(Order::Job(Box::new(Question(self.clone()))));
+            let _ = orders.try_send(Order::Job(Box::new(Question(self.clone())), None));
         }
         matches!(within(limit, beats.changed()).await, Some(Ok(())) if *beats.borrow())
     }

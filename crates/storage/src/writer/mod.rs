@@ -5,11 +5,13 @@
 //! that fails is rolled back alone; changes that fail together are tried again one by one.
 
 mod health;
+mod postgres;
 mod task;
 mod turn;
 mod unit;
 
 use std::{
+    future::Future,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,10 +20,11 @@ use std::{
 };
 
 use domain::{
+    SessionId,
     log::{COMMIT_SIZE_CLASSES, WriterStats},
     port::{Settled, Settlement, StoreError, StoreResult, Write, WriteOutcome},
 };
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all, select_all};
 use tokio::sync::{mpsc, oneshot};
 
 use self::{
@@ -31,8 +34,10 @@ use self::{
 use crate::{
     db::{Kind, postgres::DatabaseLimits},
     error::{busy, corrupt, unavailable},
+    ledger,
 };
 
+pub(crate) use postgres::{SHARES, lock_due};
 pub(crate) use task::Outside;
 pub(crate) use turn::CHANNEL;
 pub(crate) use unit::Unit;
@@ -56,7 +61,8 @@ trait Job: Send {
 type Reply<T> = oneshot::Sender<StoreResult<T>>;
 
 enum Order {
-    Job(Box<dyn Job>),
+    /// With the session it is about, if it is about one.
+    Job(Box<dyn Job>, Option<SessionId>),
     Write(Vec<Write>, Reply<Vec<WriteOutcome>>),
     Settle(Settlement, Reply<Settled>),
     /// Finish what came before, then end.
@@ -107,13 +113,20 @@ fn again(error: &StoreError) -> StoreError {
 /// The way to the writer.
 #[derive(Clone)]
 pub(crate) struct Writer {
-    orders: mpsc::Sender<Order>,
-    life: Arc<Life>,
-    pulse: Arc<Pulse>,
+    /// The ways to the tasks: one on SQLite, several on PostgreSQL.
+    lines: Arc<[Line]>,
     commits: Arc<AtomicU64>,
     sizes: Arc<Sizes>,
     queue_wait: Duration,
     limits: DatabaseLimits,
+}
+
+/// The way to one task.
+struct Line {
+    orders: mpsc::Sender<Order>,
+    life: Arc<Life>,
+    pulse: Arc<Pulse>,
+    commits: Arc<AtomicU64>,
 }
 
 /// How many jobs the commits had.
@@ -134,39 +147,24 @@ impl Sizes {
 }
 
 impl Writer {
-    /// Starts the task.
+    /// Starts a task for each unit. Of several the last takes what belongs to no session.
     ///
     /// # Errors
     /// No thread can be had.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the writer belongs to the store, which ends it in close()"
-    )]
     pub(crate) fn start(
-        unit: Unit,
+        units: Vec<Unit>,
         outside: Outside,
         limits: DatabaseLimits,
     ) -> std::io::Result<Self> {
-        let (orders, waiting) = mpsc::channel(QUEUE_MAX);
-        let life = Arc::<Life>::default();
         let (commits, sizes) = (outside.commits.clone(), outside.sizes.clone());
-        let kind = unit.conn.kind();
-        let running = life.begin();
-        let task = async move {
-            run(unit, waiting, &outside).await;
-            running.closed();
-        };
-        match kind {
-            // Its statements run on the calling thread: one of its own, and no hop between two statements.
-            Kind::Sqlite => {
-                std::thread::Builder::new()
-                    .name("ledger".into())
-                    .spawn(move || futures::executor::block_on(task))?;
-            }
-            Kind::Postgres => life.can_be_cut(tokio::spawn(task).abort_handle()),
+        let count = units.len();
+        let mut lines = Vec::with_capacity(count);
+        for (place, unit) in units.into_iter().enumerate() {
+            let most = if count > 1 && place + 1 == count { 1 } else { BATCH_MAX };
+            lines.push(Line::start(unit, outside.for_another(), most)?);
         }
-        let pulse = Arc::default();
-        Ok(Self { orders, life, pulse, commits, sizes, queue_wait: QUEUE_WAIT, limits })
+        let lines = lines.into();
+        Ok(Self { lines, commits, sizes, queue_wait: QUEUE_WAIT, limits })
     }
 
     /// How it does.
@@ -176,7 +174,8 @@ impl Writer {
         for (class, counted) in classes.iter_mut().zip(&self.sizes.classes) {
             *class = read(counted);
         }
-        let waiting = QUEUE_MAX.saturating_sub(self.orders.capacity());
+        let waiting = |line: &Line| QUEUE_MAX.saturating_sub(line.orders.capacity());
+        let waiting: usize = self.lines.iter().map(waiting).sum();
         WriterStats {
             commits: read(&self.commits),
             jobs: read(&self.sizes.jobs),
@@ -190,36 +189,66 @@ impl Writer {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// Runs a job and waits until it is durable.
+    /// Runs a job that belongs to no session, or finds out to which, and waits until it is durable. The sessions' rows that it
+    /// changes it has to lock itself, in the order of their ids.
     pub(crate) async fn run<T, F>(&self, doing: &'static str, work: F) -> StoreResult<T>
     where
         T: Send + 'static,
         F: for<'a> FnOnce(&'a mut Unit) -> BoxFuture<'a, StoreResult<T>> + Send + 'static,
     {
-        self.order(doing, |reply| {
+        self.order(self.lines.len() - 1, doing, |reply| {
             let result = Err(unavailable(doing));
-            Order::Job(Box::new(Typed { doing, work: Some(work), result, reply }))
+            Order::Job(Box::new(Typed { doing, work: Some(work), result, reply }), None)
         })
         .await
     }
 
+    /// Runs a job of a session and waits until it is durable.
+    pub(crate) async fn run_for<T, F>(
+        &self,
+        session: SessionId,
+        doing: &'static str,
+        work: F,
+    ) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a mut Unit) -> BoxFuture<'a, StoreResult<T>> + Send + 'static,
+    {
+        self.order(self.place(session), doing, |reply| {
+            let result = Err(unavailable(doing));
+            let job = Typed { doing, work: Some(work), result, reply };
+            Order::Job(Box::new(job), Some(session))
+        })
+        .await
+    }
+
+    /// Which task takes what has this key.
+    fn place(&self, key: impl std::hash::Hash) -> usize {
+        if self.lines.len() == 1 { 0 } else { postgres::share_of(key) }
+    }
+
     /// Applies changes with their events as one unit, and waits until they are durable.
     pub(crate) async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<WriteOutcome>> {
-        self.order("writing to the ledger", |reply| Order::Write(writes, reply)).await
+        let place = writes.first().map_or(0, |write| self.place(ledger::session_of(write)));
+        self.order(place, "writing to the ledger", |reply| Order::Write(writes, reply)).await
     }
 
     /// Records a result, and waits until it is durable.
     pub(crate) async fn settle(&self, settlement: Settlement) -> StoreResult<Settled> {
-        self.order("settling a delivery", |reply| Order::Settle(settlement, reply)).await
+        // Those of one webhook together: they change its row.
+        let place = self.place(settlement.lane.webhook());
+        self.order(place, "settling a delivery", |reply| Order::Settle(settlement, reply)).await
     }
 
     async fn order<T>(
         &self,
+        place: usize,
         doing: &'static str,
         order: impl FnOnce(Reply<T>) -> Order,
     ) -> StoreResult<T> {
+        let Some(line) = self.lines.get(place) else { return Err(unavailable(doing)) };
         let (reply, answer) = oneshot::channel();
-        match self.orders.send_timeout(order(reply), self.queue_wait).await {
+        match line.orders.send_timeout(order(reply), self.queue_wait).await {
             // Later than the limit the order may still be done: every one is safe to repeat.
             Ok(()) => match within(self.limits.answer, answer).await {
                 Some(Ok(answer)) => answer,
@@ -230,26 +259,69 @@ impl Writer {
         }
     }
 
-    /// Whether the writer commits: an empty transaction, or another one meanwhile.
+    /// Whether the writer commits: an empty transaction of each task, or another one meanwhile.
     pub(crate) async fn pulse(&self) -> StoreResult<()> {
-        let before = self.commits();
-        let asked = self.pulse.ask(&self.orders, self.limits.pulse).await;
-        // It works, though much is waiting.
-        if asked || self.commits() != before { Ok(()) } else { Err(unavailable(PULSE)) }
+        let ask = |line: &Line| line.pulse(self.limits.pulse);
+        let answers = join_all(self.lines.iter().map(ask)).await;
+        if answers.into_iter().all(|answer| answer) { Ok(()) } else { Err(unavailable(PULSE)) }
     }
 
-    /// Completes when the task ended though nobody closed it.
+    /// Completes when a task ended though nobody closed it.
     pub(crate) async fn failed(&self) {
-        self.life.failed().await;
+        let lives = self.lines.iter().map(|line| Box::pin(line.life.failed()));
+        let _ = select_all(lives).await;
     }
 
-    /// Finishes what is queued and ends the task.
+    /// Finishes what is queued and ends the tasks.
     pub(crate) async fn close(&self) {
+        join_all(self.lines.iter().map(|line| line.close(self.limits.job))).await;
+    }
+}
+
+impl Line {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the writer belongs to the store, which ends it in close()"
+    )]
+    fn start(unit: Unit, outside: Outside, most: usize) -> std::io::Result<Self> {
+        let (orders, waiting) = mpsc::channel(QUEUE_MAX);
+        let life = Arc::<Life>::default();
+        let commits = outside.own.clone();
+        let kind = unit.conn.kind();
+        let running = life.begin();
+        let task = async move {
+            run(unit, waiting, &outside, most).await;
+            running.closed();
+        };
+        match kind {
+            // Its statements run on the calling thread: one of its own, and no hop between two statements.
+            Kind::Sqlite => {
+                std::thread::Builder::new()
+                    .name("ledger".into())
+                    .spawn(move || futures::executor::block_on(task))?;
+            }
+            Kind::Postgres => life.can_be_cut(tokio::spawn(task).abort_handle()),
+        }
+        Ok(Self { orders, life, pulse: Arc::default(), commits })
+    }
+
+    /// Whether it works.
+    fn pulse(&self, limit: Duration) -> impl Future<Output = bool> + use<> {
+        let (pulse, orders, commits) =
+            (self.pulse.clone(), self.orders.clone(), self.commits.clone());
+        async move {
+            let before = commits.load(Ordering::Relaxed);
+            // It works too when much is waiting and something else was committed meanwhile.
+            pulse.ask(&orders, limit).await || commits.load(Ordering::Relaxed) != before
+        }
+    }
+
+    async fn close(&self, limit: Duration) {
         let end = async {
             let _ = self.orders.send(Order::Stop).await;
             self.life.ended().await;
         };
-        if within(self.limits.job, end).await.is_none() {
+        if within(limit, end).await.is_none() {
             tracing::warn!("the ledger's writer does not end: what it is doing is left undone");
             self.life.cut();
         }
@@ -260,14 +332,12 @@ const PULSE: &str = "asking the ledger's writer";
 
 #[cfg(test)]
 mod tests {
-    use domain::port::StoreErrorKind;
-    use futures::future::join_all;
-
     use super::*;
     use crate::{
         crypt::{Cipher, MasterKey},
         db::{Conn, sqlite::Connection},
     };
+    use domain::port::StoreErrorKind;
 
     async fn writer() -> Writer {
         let conn = Conn::Sqlite(Connection::in_memory().unwrap());
@@ -275,7 +345,7 @@ mod tests {
         let lock = Arc::new(tempfile::tempfile().unwrap());
         let unit = Unit::new(conn, cipher, Some(lock), Arc::default(), 0);
         let outside = Outside::new(Arc::default(), Arc::default(), Arc::default());
-        Writer::start(unit, outside, DatabaseLimits::default()).unwrap()
+        Writer::start(vec![unit], outside, DatabaseLimits::default()).unwrap()
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The task: what waits, taken together, in one transaction.
 
 use std::{
+    collections::BTreeSet,
     future::Future,
     panic::AssertUnwindSafe,
     sync::{
@@ -9,28 +10,37 @@ use std::{
     },
 };
 
-use domain::port::{Settled, Settlement, StoreError, StoreResult, Write, WriteOutcome};
+use domain::{
+    SessionId,
+    port::{Settled, Settlement, StoreError, StoreResult, Write, WriteOutcome},
+};
 use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::{
-    BATCH_MAX, Job, Order, Reply, Sizes, again,
+    Job, Order, Reply, Sizes, again,
     turn::{self, statement},
     unit::{Committing, Unit},
 };
 use crate::{
     db::Kind,
     delivery::{lines::Lines, recent::Recent, settle},
-    error::{corrupt, is_taken, unavailable},
+    error::{corrupt, is_crossed, is_taken, unavailable},
     ledger,
     receivers::Receivers,
 };
 
 const DOING: &str = "writing to the ledger";
+/// How often a transaction is tried that crossed another one's way.
+const TRIES: u32 = 3;
 
 /// What the task tells of its commits.
+#[derive(Clone)]
 pub(crate) struct Outside {
+    /// Of all tasks.
     pub(super) commits: Arc<AtomicU64>,
+    /// Of this task.
+    pub(super) own: Arc<AtomicU64>,
     pub(super) sizes: Arc<Sizes>,
     pub(super) recent: Arc<Recent>,
     pub(super) receivers: Arc<Receivers>,
@@ -40,7 +50,13 @@ pub(crate) struct Outside {
 impl Outside {
     /// Tells these.
     pub(crate) fn new(recent: Arc<Recent>, receivers: Arc<Receivers>, lines: Arc<Lines>) -> Self {
-        Self { commits: Arc::default(), sizes: Arc::default(), recent, receivers, lines }
+        let (commits, own, sizes) = Default::default();
+        Self { commits, own, sizes, recent, receivers, lines }
+    }
+
+    /// For another task.
+    pub(super) fn for_another(&self) -> Self {
+        Self { own: Arc::default(), ..self.clone() }
     }
 }
 
@@ -48,6 +64,8 @@ impl Outside {
 #[derive(Default)]
 struct Batch {
     jobs: Vec<Box<dyn Job>>,
+    /// Sessions for which something is to be written.
+    sessions: BTreeSet<SessionId>,
     writes: Vec<Vec<Write>>,
     written: Vec<Reply<Vec<WriteOutcome>>>,
     settlements: Vec<Settlement>,
@@ -66,9 +84,15 @@ struct Results {
     settled: StoreResult<Vec<Settled>>,
 }
 
-pub(super) async fn run(mut unit: Unit, mut waiting: mpsc::Receiver<Order>, outside: &Outside) {
+/// `most` orders go into a transaction.
+pub(super) async fn run(
+    mut unit: Unit,
+    mut waiting: mpsc::Receiver<Order>,
+    outside: &Outside,
+    most: usize,
+) {
     loop {
-        let (batch, last) = next_batch(&mut waiting).await;
+        let (batch, last) = next_batch(&mut waiting, most).await;
         if batch.len() > 0 {
             outside.sizes.count(batch.len());
             let done = Box::pin(commit(&mut unit, batch, outside).map(Ok));
@@ -102,13 +126,17 @@ async fn caught<T>(
 }
 
 /// Waits for an order, then takes what else is there; `true` when nothing more will come.
-async fn next_batch(waiting: &mut mpsc::Receiver<Order>) -> (Batch, bool) {
+async fn next_batch(waiting: &mut mpsc::Receiver<Order>, most: usize) -> (Batch, bool) {
     let mut batch = Batch::default();
     let mut next = waiting.recv().await;
     loop {
         match next {
-            Some(Order::Job(job)) => batch.jobs.push(job),
+            Some(Order::Job(job, session)) => {
+                batch.jobs.push(job);
+                batch.sessions.extend(session);
+            }
             Some(Order::Write(writes, reply)) => {
+                batch.sessions.extend(writes.iter().map(ledger::session_of));
                 batch.writes.push(writes);
                 batch.written.push(reply);
             }
@@ -118,7 +146,7 @@ async fn next_batch(waiting: &mut mpsc::Receiver<Order>) -> (Batch, bool) {
             }
             Some(Order::Stop) | None => return (batch, true),
         }
-        if batch.len() == BATCH_MAX {
+        if batch.len() == most {
             return (batch, false);
         }
         next = match waiting.try_recv() {
@@ -173,6 +201,7 @@ fn refuse<T>(replies: Vec<Reply<T>>, error: &StoreError) {
 /// Before the answers: a caller that has its answer finds everything told.
 fn publish(unit: &mut Unit, committing: Committing, outside: &Outside) {
     outside.commits.fetch_add(1, Ordering::Relaxed);
+    outside.own.fetch_add(1, Ordering::Relaxed);
     outside.recent.keep(committing.events);
     if unit.conn.kind() == Kind::Sqlite {
         outside.lines.stored(&committing.opened, committing.pushed);
@@ -202,7 +231,8 @@ fn publish(unit: &mut Unit, committing: Committing, outside: &Outside) {
 
 async fn transact(unit: &mut Unit, batch: &mut Batch, outside: &Outside) -> StoreResult<Results> {
     if batch.jobs.is_empty()
-        && let Some(results) = together(unit, (&batch.writes, &batch.settlements), outside).await?
+        && let Some(results) =
+            together(unit, &batch.sessions, (&batch.writes, &batch.settlements), outside).await?
     {
         return Ok(results);
     }
@@ -213,18 +243,27 @@ async fn transact(unit: &mut Unit, batch: &mut Batch, outside: &Outside) -> Stor
 /// done.
 async fn together(
     unit: &mut Unit,
+    sessions: &BTreeSet<SessionId>,
     (writes, settlements): (&[Vec<Write>], &[Settlement]),
     outside: &Outside,
 ) -> StoreResult<Option<Results>> {
-    turn::begin(unit, outside).await?;
-    if let Ok((written, settled)) = parts(unit, writes, settlements).await {
-        turn::commit(unit).await?;
-        let written = written.into_iter().map(Ok).collect();
-        return Ok(Some(Results { written, settled: Ok(settled) }));
+    for _ in 0..TRIES {
+        turn::begin(unit, sessions).await?;
+        let crossed = match parts(unit, writes, settlements).await {
+            Ok((written, settled)) => {
+                turn::commit(unit, outside).await?;
+                let written = written.into_iter().map(Ok).collect();
+                return Ok(Some(Results { written, settled: Ok(settled) }));
+            }
+            Err(error) => is_crossed(&error),
+        };
+        unit.forget();
+        unit.committing = Committing::default();
+        turn::give_up(unit).await;
+        if !crossed {
+            break;
+        }
     }
-    unit.forget();
-    unit.committing = Committing::default();
-    turn::give_up(unit).await;
     Ok(None)
 }
 
@@ -247,7 +286,7 @@ async fn parts(
 
 /// Each part in a savepoint, so that one that fails takes nothing else with it.
 async fn one_by_one(unit: &mut Unit, batch: &mut Batch, outside: &Outside) -> StoreResult<Results> {
-    turn::begin(unit, outside).await?;
+    turn::begin(unit, &batch.sessions).await?;
     for job in &mut batch.jobs {
         let mark = unit.committing.mark();
         statement(unit, "savepoint job").await?;
@@ -265,7 +304,7 @@ async fn one_by_one(unit: &mut Unit, batch: &mut Batch, outside: &Outside) -> St
     }
     let written = write(unit, &batch.writes).await?;
     let settled = settle(unit, &batch.settlements).await?;
-    turn::commit(unit).await?;
+    turn::commit(unit, outside).await?;
     Ok(Results { written, settled })
 }
 

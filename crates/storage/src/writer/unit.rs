@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fs::File, sync::Arc};
 
 use domain::{
-    WebhookId,
+    SessionId, WebhookId,
     delivery::{Health, LaneId},
     event::Event,
 };
@@ -30,12 +30,10 @@ pub(crate) struct Unit {
     pub(crate) committing: Committing,
     /// The last ticket of a lane.
     pub(super) last_ticket: i64,
-    /// What it was when the transaction began.
-    pub(super) first_ticket: i64,
     /// Who this process is among those that share the database.
     pub(super) name: String,
-    /// The version of the webhooks that the memory above is of, where other processes change them too.
-    pub(super) version: Option<i64>,
+    /// The versions of the webhooks of sessions, as of this transaction, where others change them too.
+    pub(crate) versions: HashMap<SessionId, i64>,
     /// The file stays ours until the last job is done, also when the store was dropped before.
     pub(super) lock: Option<Arc<File>>,
 }
@@ -91,9 +89,8 @@ impl Unit {
             leases,
             committing: Committing::default(),
             last_ticket,
-            first_ticket: last_ticket,
             name: String::new(),
-            version: None,
+            versions: HashMap::new(),
             lock,
         }
     }
@@ -103,7 +100,7 @@ impl Unit {
         Self { name, ..self }
     }
 
-    /// The next ticket: lanes that wait are served in the order of their tickets.
+    /// The next ticket on SQLite: lanes that wait are served in the order of their tickets.
     pub(crate) fn ticket(&mut self) -> i64 {
         self.last_ticket += 1;
         self.last_ticket

@@ -1,6 +1,8 @@
 //! The connection of a writer.
 
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions,
+};
 use tokio::time::Instant;
 
 use super::{DatabaseLimits, run, within};
@@ -65,10 +67,11 @@ impl Connection {
     }
 
     /// Runs several statements in one round trip.
-    pub(crate) async fn script(&mut self, text: &'static str) -> Result<(), DbError> {
+    pub(crate) async fn script(&mut self, text: String) -> Result<(), DbError> {
         use sqlx::Executor as _;
         let conn = self.conn.as_mut().ok_or(DbError::Closed)?;
-        let answer = within(self.limits.statement, conn.execute(sqlx::raw_sql(text))).await;
+        let answer =
+            within(self.limits.statement, conn.execute(sqlx::raw_sql(AssertSqlSafe(text)))).await;
         self.judged(answer.map(|_| ()))
     }
 
