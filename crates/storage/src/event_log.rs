@@ -14,7 +14,7 @@ use crate::{
     db::{self, Kind, Row, Two},
     error::{Doing as _, corrupt},
     open::LedgerStore,
-    writer::Unit,
+    writer::{HORIZON, Unit},
 };
 
 const BOUNDS: Two = Two {
@@ -23,7 +23,6 @@ const BOUNDS: Two = Two {
     postgres: "select last_value as last, \
      coalesce((select value from counter where name = 'event_pruned'), 0) as pruned from event_position",
 };
-const HORIZON: Two = Two { sqlite: "", postgres: "select event_horizon()" };
 /// How often the end of the log is looked at that is not whole yet, and the time in between: a second in all.
 const LOOKS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);

@@ -23,6 +23,8 @@ pub(crate) const SHARES: usize = 4;
 
 const BEGIN: &str = "begin";
 const LOCK: &str = "select id from session where id in ($1) order by id for no key update";
+/// Up to which position the event log is whole.
+pub(crate) const HORIZON: &str = "select event_horizon()";
 const LOCK_DUE: &str = "select id from session where id in (select session_id from held_change where release_at <= $1 \
      order by release_at, position limit $2) order by id for no key update";
 // A server with a standby that has to confirm gives up waiting for it at the limit and says "committed" all the same.

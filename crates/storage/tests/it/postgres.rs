@@ -1,6 +1,7 @@
 //! The ledger in PostgreSQL: the same suite, and what several processes make of one database.
 
 mod outage;
+mod writers;
 
 use std::time::Duration;
 
