@@ -9,7 +9,7 @@ use domain::{
     SessionId, Timestamp, WaMessageId,
     event::{self, Ack, EventDraft},
     message::{Message, MessageStatus},
-    port::{SessionPatch, Write},
+    port::{SessionPatch, StoreResult, Write},
     session::Restriction,
 };
 use serde_json::{Value, json};
@@ -160,15 +160,15 @@ pub(crate) async fn refused(
     message: &Message,
     code: u16,
     at: Timestamp,
-) -> Vec<Write> {
+) -> StoreResult<Vec<Write>> {
     let mut writes = vec![failed(inner, message, Some(code), refusal(code), at)];
     if code == COLD_RESTRICTED {
-        let session = inner.ports.sessions.get(message.session).await.ok().flatten();
+        let session = inner.ports.sessions.get(message.session).await?;
         if !session.is_some_and(|session| is_cold_restricted(session.restriction.as_ref())) {
             writes.push(restriction(inner, message.session, true, at));
         }
     }
-    writes
+    Ok(writes)
 }
 
 /// Whether WhatsApp's lock on first messages to strangers is known to be on.

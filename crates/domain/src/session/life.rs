@@ -44,11 +44,13 @@ pub enum SessionInput {
     RetryDue,
 }
 
-/// Why a connection ended. Only [`LossCause::Link`] is worth another try.
+/// Why a connection ended. [`LossCause::Link`] and [`LossCause::Ledger`] are worth another try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LossCause {
     /// Network trouble, server restart, time-out: transient.
     Link(String),
+    /// Our own ledger failed: transient, and no reason to give up or to wait longer each time.
+    Ledger(String),
     /// The phone removed this device, or WhatsApp refused its login. The keys are worthless.
     LoggedOut,
     /// Another process logged in with the same keys.
@@ -79,6 +81,8 @@ pub enum Effect {
         /// Failures in a row, at least 1.
         failures: u32,
     },
+    /// Send [`SessionInput::RetryDue`] after a wait that does not grow.
+    RetrySoon,
     /// Forget a planned retry.
     CancelRetry,
     /// Tell the webhooks `session.authenticated`.
@@ -159,6 +163,12 @@ fn lost(next: &mut SessionState, config: &SessionConfig, cause: LossCause) -> Ve
     let was_ready = next.status == SessionStatus::Ready;
     match cause {
         LossCause::Link(reason) => lost_link(next, config, &reason, was_ready),
+        LossCause::Ledger(reason) => {
+            next.status = SessionStatus::Initializing;
+            next.last_error = Some(reason.clone());
+            let told = was_ready.then_some(Effect::TellDisconnected(reason));
+            [Effect::Close, Effect::RetrySoon].into_iter().chain(told).collect()
+        }
         LossCause::LoggedOut => {
             stop(next);
             vec![
@@ -303,7 +313,7 @@ mod tests {
             assert!(!end.wanted, "{cause:?}");
             assert!(end.last_error.is_some(), "{cause:?}");
             assert!(
-                !effects.iter().any(|e| matches!(e, Effect::Retry { .. } | Effect::Open)),
+                !effects.iter().any(|e| matches!(e, Effect::Retry { .. } | Effect::RetrySoon | Effect::Open)),
                 "{cause:?}"
             );
         }
@@ -315,6 +325,20 @@ mod tests {
             run(vec![SessionInput::Start, SessionInput::Lost(LossCause::LoggedOut)]);
         assert_eq!(end.status, SessionStatus::Disconnected);
         assert!(effects.contains(&Effect::DeleteKeys));
+    }
+
+    #[test]
+    fn a_ledger_that_is_away_does_not_count_as_a_failed_try() {
+        let config = SessionConfig { max_reconnect_attempts: Some(1), ..Default::default() };
+        let mut now = state(SessionStatus::Ready, true);
+        for _ in 0..100 {
+            let away = SessionInput::Lost(LossCause::Ledger("away".into()));
+            let (next, effects) = transition(&now, &config, away);
+            assert!(effects.contains(&Effect::RetrySoon) && next.wanted && next.failures == 0);
+            let told = effects.iter().any(|effect| matches!(effect, Effect::TellDisconnected(_)));
+            assert_eq!(told, now.status == SessionStatus::Ready, "once");
+            now = next;
+        }
     }
 
     #[test]
@@ -346,6 +370,7 @@ mod tests {
             Just(SessionInput::Connected),
             Just(SessionInput::RetryDue),
             Just(link()),
+            Just(SessionInput::Lost(LossCause::Ledger("away".into()))),
             Just(SessionInput::Lost(LossCause::LoggedOut)),
             Just(SessionInput::Lost(LossCause::Replaced)),
             Just(SessionInput::Lost(LossCause::PairingExpired)),
@@ -365,7 +390,7 @@ mod tests {
                     prop_assert!(next.wanted && (was_start || now.wanted));
                 }
                 if was_loss && next.wanted {
-                    let retries = effects.iter().any(|e| matches!(e, Effect::Retry { .. }));
+                    let retries = effects.iter().any(|e| matches!(e, Effect::Retry { .. } | Effect::RetrySoon));
                     prop_assert!(retries);
                 }
                 if matches!(next.status, SessionStatus::Disconnected | SessionStatus::Failed | SessionStatus::ActionRequired) {

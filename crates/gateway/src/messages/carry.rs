@@ -95,7 +95,7 @@ impl Messages {
                 let inner = this.inner();
                 let took = Took { inner, session, chat: &chat, me: &me, carrier: &id, at };
                 let writes = commits(took);
-                inner.commit.write_surely(writes).await.map(|_| ()).map_err(SendError::Unstored)
+                inner.took(session, writes).await.map_err(SendError::Unstored)
             }
         };
         let limit = ports.clock.now().plus(self.shared.options.answer_limit);

@@ -178,7 +178,7 @@ impl Messages {
         self.shared.ports.messages.list(session, query, page).await
     }
 
-    fn inner(&self) -> &Inner {
+    fn inner(&self) -> &Arc<Inner> {
         self.shared.sessions.inner()
     }
 

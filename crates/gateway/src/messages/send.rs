@@ -162,15 +162,18 @@ impl Messages {
         match self.write_frame(&*link.connection, outgoing).await {
             // Not written for sure, or not known: it is settled after the next connect, under its id.
             Ok(()) | Err(EngineError::Unanswered(_)) => Ok((message, ticket)),
+            // Nothing left this process: the row has its final state. Where that could not be stored it is pending, and
+            // goes out later.
             Err(EngineError::NotConnected) => {
-                // Nothing left this process: the row has its final state.
-                self.fail(&message, "the session was not connected").await;
-                Err(SendError::NotReady(SessionStatus::Initializing))
+                match self.fail(&message, "the session was not connected").await {
+                    true => Err(SendError::NotReady(SessionStatus::Initializing)),
+                    false => Ok((message, ticket)),
+                }
             }
-            Err(error) => {
-                self.fail(&message, "the engine refused the message").await;
-                Err(SendError::Engine(error))
-            }
+            Err(error) => match self.fail(&message, "the engine refused the message").await {
+                true => Err(SendError::Engine(error)),
+                false => Ok((message, ticket)),
+            },
         }
     }
 
@@ -233,13 +236,16 @@ impl Messages {
         (Arc::new(message), new, outgoing)
     }
 
-    async fn fail(&self, message: &Message, reason: &str) {
+    /// Whether it is stored.
+    async fn fail(&self, message: &Message, reason: &str) -> bool {
         let inner = self.inner();
         let write = acks::failed(inner, message, None, reason, self.shared.ports.clock.now());
-        if let Err(error) = inner.commit.write_surely(vec![write]).await {
-            tracing::error!(session.id = %message.session, message.id = %message.wa_id,
-                error = &error as &dyn std::error::Error, "a failed send was not stored as failed");
+        let stored = inner.commit.write_surely(vec![write]).await;
+        if let Err(error) = &stored {
+            tracing::warn!(session.id = %message.session, message.id = %message.wa_id,
+                error = error as &dyn std::error::Error, "a failed send was not stored as failed");
         }
+        stored.is_ok()
     }
 
     async fn answer(

@@ -4,12 +4,13 @@ use domain::{
     ChatId, SessionId,
     chat::{ChatMark, ContactPatch, Identity},
     event,
-    port::{Call, EngineSignal, Write},
+    port::{Call, EngineSignal, StoreResult, Write},
 };
 
 use super::Inner;
 
 /// A fact.
+#[derive(Clone)]
 pub(super) enum Fact {
     Call(Call),
     Identity(Identity),
@@ -30,26 +31,11 @@ pub(super) fn fact(signal: EngineSignal) -> Result<Fact, EngineSignal> {
     }
 }
 
-/// Stores facts in one commit.
-pub(super) async fn learn(inner: &Inner, session: SessionId, facts: Vec<Fact>) {
-    if facts.is_empty() {
-        return;
-    }
-    let mut writes = Vec::with_capacity(facts.len());
-    for fact in facts {
-        writes.push(write(inner, session, fact).await);
-    }
-    if let Err(error) = inner.commit.write_surely(writes).await {
-        tracing::error!(session.id = %session, error = &error as &dyn std::error::Error,
-            "what was learned about people and chats was not stored");
-    }
-}
-
-async fn write(inner: &Inner, session: SessionId, fact: Fact) -> Write {
-    match fact {
+/// What a fact changes in the ledger.
+pub(super) async fn write(inner: &Inner, session: SessionId, fact: &Fact) -> StoreResult<Write> {
+    Ok(match fact.clone() {
         Fact::Call(mut call) => {
-            let known = inner.ports.people.canonical(session, &call.from).await;
-            call.from = known.unwrap_or(call.from);
+            call.from = inner.ports.people.canonical(session, &call.from).await?;
             let event = event::call_event(inner.commit.event_id(), session, &call);
             Write::Append { event: Box::new(event) }
         }
@@ -57,5 +43,5 @@ async fn write(inner: &Inner, session: SessionId, fact: Fact) -> Write {
         Fact::Contact(id, patch) => Write::LearnContact { session, id, patch },
         Fact::Mark(chat, mark) => Write::MarkChat { session, chat, mark },
         Fact::Name(chat, name) => Write::NameChat { session, chat, name },
-    }
+    })
 }

@@ -2,18 +2,22 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicI64, Ordering},
+    atomic::{AtomicBool, AtomicI64},
 };
 
-use domain::{PhoneNumber, port::Connection};
+use domain::{
+    PhoneNumber,
+    port::{Connection, StoreResult},
+    session::SessionStatus,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Commands that may wait; a caller waits for a place.
 const COMMANDS_MAX: usize = 16;
 
-/// Told when a command is done.
-pub(crate) type Done = oneshot::Sender<()>;
+/// Told when a command is done, and whether that is in the ledger.
+pub(crate) type Done = oneshot::Sender<StoreResult<()>>;
 
 /// What a person asked for.
 pub(crate) enum Command {
@@ -41,8 +45,8 @@ pub(super) struct Shared {
     pub(super) connection: Mutex<Option<Arc<dyn Connection>>>,
     pub(super) account: Arc<Mutex<Option<PhoneNumber>>>,
     pub(super) last_active: Arc<AtomicI64>,
-    /// Logged in: the connection can be asked for things.
-    pub(super) ready: AtomicBool,
+    /// Where its life stands, whether or not the record says so already.
+    pub(super) status: Mutex<Option<SessionStatus>>,
     /// Cancelled to drop the task where it stands.
     pub(super) killed: CancellationToken,
     /// Cancelled when the first step is done.
@@ -76,23 +80,32 @@ impl Handle {
         look(&self.shared.connection)
     }
 
-    /// The connection, if it is logged in.
-    pub(crate) fn ready(&self) -> Option<Arc<dyn Connection>> {
-        self.connection().filter(|_| self.shared.ready.load(Ordering::Acquire))
+    /// Where its life stands, whether or not the record says so already.
+    pub(crate) fn status(&self) -> SessionStatus {
+        look(&self.shared.status).unwrap_or(SessionStatus::Initializing)
     }
 
-    /// Gives a command and waits until the session is unloaded; `false` when nobody took the command: the task has
+    /// The linked number.
+    pub(crate) fn account(&self) -> Option<PhoneNumber> {
+        look(&self.shared.account)
+    }
+
+    /// The connection, if it is logged in.
+    pub(crate) fn ready(&self) -> Option<Arc<dyn Connection>> {
+        self.connection().filter(|_| self.status() == SessionStatus::Ready)
+    }
+
+    /// Gives a command and waits until the session is unloaded; nothing when nobody took the command: the task has
     /// ended, or it panicked and waits for its next life.
-    pub(crate) async fn command(&self, command: impl FnOnce(Done) -> Command) -> bool {
+    pub(crate) async fn command(
+        &self,
+        command: impl FnOnce(Done) -> Command,
+    ) -> Option<StoreResult<()>> {
         let (done, told) = oneshot::channel();
-        if self.commands.send(command(done)).await.is_err() {
-            return false;
-        }
-        let done = told.await.is_ok();
-        if done {
-            self.shared.ended.cancelled().await;
-        }
-        done
+        self.commands.send(command(done)).await.ok()?;
+        let done = told.await.ok()?;
+        self.shared.ended.cancelled().await;
+        Some(done)
     }
 
     /// Drops the task where it stands and waits until it is gone.

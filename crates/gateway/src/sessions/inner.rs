@@ -3,11 +3,12 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use domain::{
     SessionId,
-    port::{Connection, SessionPatch, StoreError},
+    port::{Connection, SessionPatch, StoreError, StoreResult},
     session::{Session, SessionStatus},
 };
 
@@ -16,8 +17,12 @@ use super::{
     commit::Commit,
     error::StartSessionError,
     handle::{Command, Done, Handle},
+    line::{Entry, Lines},
 };
 use crate::{Hooks, Media, Options, Ports, Supervisor, acks::Waiters};
+
+/// How long a person waits until what they asked for is in the ledger.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(9);
 
 /// Shared by the handle, the tasks and the sinks.
 pub(crate) struct Inner {
@@ -28,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) waiters: Waiters,
     pub(crate) media: Media,
     pub(crate) hooks: Hooks,
+    pub(crate) lines: Lines,
     pub(super) loaded: Mutex<HashMap<SessionId, Handle>>,
     /// Starts happen one after another: the cap and "already started" are then exact.
     pub(super) starting: tokio::sync::Mutex<()>,
@@ -86,20 +92,20 @@ impl Inner {
         SessionView { session, engine_loaded }
     }
 
-    /// Gives the task a command and waits until it is done; `false` when no task took it. Either way the session is not
+    /// Gives the task a command and waits until it is done; nothing when no task took it. Either way the session is not
     /// loaded afterwards.
     pub(super) async fn command(
         &self,
         id: SessionId,
         command: impl FnOnce(Done) -> Command,
-    ) -> bool {
-        let Some(handle) = self.handle(id) else { return false };
-        if handle.command(command).await {
-            return true;
+    ) -> Option<StoreResult<()>> {
+        let handle = self.handle(id)?;
+        let done = handle.command(command).await;
+        if done.is_none() {
+            // It ended by itself, or panicked and would come back.
+            handle.kill().await;
         }
-        // It ended by itself, or panicked and would come back.
-        handle.kill().await;
-        false
+        done
     }
 
     /// At the start of the process: what an earlier life left as running is not running, unless another process has it.
@@ -176,14 +182,22 @@ impl Inner {
     }
 
     /// A session without a task that should stay down over restarts.
-    pub(super) async fn mark_stopped(&self, id: SessionId, keys: Keys) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// It is not in the ledger yet. It is done as soon as that works, unless this process ends before.
+    pub(super) async fn mark_stopped(
+        self: &Arc<Self>,
+        id: SessionId,
+        keys: Keys,
+    ) -> StoreResult<()> {
         let Some(session) = self.ports.sessions.get(id).await? else { return Ok(()) };
         let mut patch = SessionPatch::default();
         if keys == Keys::Delete {
-            self.ports.device_keys.purge(id).await?;
+            self.line_up(id, Entry::Purge);
             (patch.phone, patch.lid) = (Some(None), Some(None));
-        } else if session.status == SessionStatus::Created
-            || (!session.wanted && session.status == SessionStatus::Disconnected)
+        } else if !self.lines.is_behind(id)
+            && (session.status == SessionStatus::Created
+                || (!session.wanted && session.status == SessionStatus::Disconnected))
         {
             return Ok(());
         }
@@ -195,7 +209,9 @@ impl Inner {
         if session.status != SessionStatus::Disconnected {
             events.push(self.commit.status_event(id, SessionStatus::Disconnected));
         }
-        self.commit.patch(id, patch, events).await.map(|_| ())
+        // Behind what the session's task told before.
+        let mut ticket = self.line_up(id, Entry::Record(Box::new(patch), events));
+        ticket.stored_within(self, ANSWER_LIMIT).await
     }
 }
 

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 use super::{
     Inner,
     handle::{Handle, Shared, put},
+    heart::{Heart, heart},
+    line::Entry,
     task::Task,
 };
 use crate::{Policy, supervisor::Ending};
@@ -20,6 +22,9 @@ use crate::{Policy, supervisor::Ending};
 /// Restarts of a task that panicked.
 const AFTER_PANIC: Backoff =
     Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(300), jitter_percent: 20 };
+
+/// How long an unloaded session waits for the ledger.
+const RELEASE_LIMIT: Duration = Duration::from_millis(2_900);
 
 /// Loads a session: its first step is done when this returns. The caller holds the lease.
 ///
@@ -63,20 +68,22 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// A task that has not begun, and the way to it.
-    fn life(&self, session: &Session) -> Task {
+    /// A task that has not begun, with the way to it, and what keeps its lease.
+    fn life(&self, session: &Session) -> (Task, Heart) {
         let (handle, commands) = Handle::new(self.shared.clone());
         self.inner.lock().insert(self.id, handle);
-        Task::new(&self.inner, session, self.shared.clone(), commands)
+        let (heart, pulse) = heart(&self.inner, self.id);
+        (Task::new(&self.inner, session, self.shared.clone(), commands, pulse), heart)
     }
 
     /// Runs the task; after a panic the connection is dropped and the session starts anew, after a wait.
-    async fn keep(&self, first: Task) {
+    async fn keep(&self, first: (Task, Heart)) {
         let mut next = Some(first);
         let mut panics = 0;
         while let Some(task) = next.take() {
             let ending = self.live(task).await;
             put(&self.shared.qr, None);
+            put(&self.shared.status, None);
             drop(put(&self.shared.connection, None));
             self.shared.begun.cancel();
             if ending == Some(Ending::Panicked) && !self.shared.killed.is_cancelled() {
@@ -84,11 +91,26 @@ impl Keeper {
                 next = self.again(panics).await;
             }
         }
-        // While the session is still loaded: a start that follows must not lose its lease to this.
-        self.inner.let_go(self.id).await;
+        self.let_go().await;
     }
 
-    async fn live(&self, mut task: Task) -> Option<Ending> {
+    /// Gives the lease back when everything is stored. While the session is still loaded: a start that follows must not
+    /// lose its lease to this.
+    async fn let_go(&self) {
+        let clock = &self.inner.ports.clock;
+        let release = async {
+            self.inner.lines.drained(self.id).await;
+            self.inner.let_go(self.id).await;
+        };
+        tokio::select! {
+            biased;
+            () = release => {}
+            // It runs out by itself.
+            () = clock.sleep_until(clock.now().plus(RELEASE_LIMIT)) => {}
+        }
+    }
+
+    async fn live(&self, (mut task, mut heart): (Task, Heart)) -> Option<Ending> {
         let shared = self.shared.clone();
         let name = format!("session/{}/life", self.id);
         let ended = self.inner.supervisor.spawn(name, Policy::Once, async move {
@@ -97,21 +119,29 @@ impl Keeper {
                 shared.begun.cancel();
                 task.run().await;
             };
-            tokio::select! {
-                () = life => {}
-                () = shared.killed.cancelled() => {}
+            let lost = tokio::select! {
+                biased;
+                why = heart.beat() => Some(why),
+                () = shared.killed.cancelled() => None,
+                () = life => None,
+            };
+            // Whatever the task was waiting for.
+            if let Some(why) = lost {
+                task.leave(why).await;
             }
         });
         wait(ended).await
     }
 
     /// The next life; `None` when there should be none.
-    async fn again(&self, panics: u32) -> Option<Task> {
+    async fn again(&self, panics: u32) -> Option<(Task, Heart)> {
         tracing::error!(session.id = %self.id, panics, "the session's task panicked; it starts again");
         let ports = &self.inner.ports;
         self.tell_down().await;
         let stopping = self.inner.supervisor.stopping();
-        for tries in panics.. {
+        let mut tries = panics;
+        let mut told = false;
+        loop {
             let wait = AFTER_PANIC.wait(tries, ports.entropy.fraction());
             tokio::select! {
                 () = ports.clock.sleep_until(ports.clock.now().plus(wait)) => {}
@@ -123,21 +153,26 @@ impl Keeper {
                     if matches!(self.inner.renew_lease(self.id).await, Ok(true)) {
                         return Some(self.life(&session));
                     }
+                    tries += 1;
                 }
                 Ok(_) => return None,
-                Err(error) => {
+                Err(error) if !told => {
+                    told = true;
                     tracing::error!(session.id = %self.id, error = &error as &dyn std::error::Error,
                         "a session could not be read");
                 }
+                Err(_) => {}
             }
         }
-        None
     }
 
     /// The record must not go on saying that the session is ready.
     async fn tell_down(&self) {
-        let Ok(Some(session)) = self.inner.ports.sessions.get(self.id).await else { return };
-        if !session.wanted || session.status == SessionStatus::Initializing {
+        let session = self.inner.ports.sessions.get(self.id).await.ok().flatten();
+        let is_told = |session: &Session| {
+            !session.wanted || session.status == SessionStatus::Initializing
+        };
+        if session.as_ref().is_some_and(is_told) && !self.inner.lines.is_behind(self.id) {
             return;
         }
         let status = SessionStatus::Initializing;
@@ -148,10 +183,8 @@ impl Keeper {
             ..SessionPatch::default()
         };
         let events = vec![self.inner.commit.status_event(self.id, status)];
-        if let Err(error) = self.inner.commit.patch(self.id, patch, events).await {
-            tracing::error!(session.id = %self.id, error = &error as &dyn std::error::Error,
-                "a session's state was not stored");
-        }
+        let mut ticket = self.inner.line_up(self.id, Entry::Record(Box::new(patch), events));
+        ticket.stored_soon(&self.inner).await;
     }
 }
 

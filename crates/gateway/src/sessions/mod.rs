@@ -3,9 +3,11 @@
 //! # The cast
 //! - [`Sessions`] is the handle. It knows which sessions are *loaded*: have a task, and with it the engine.
 //! - A *task* ([`task`]) owns the life of one session: inputs in, `domain::session::transition`, effects out. Its
-//!   *keeper* ([`keeper`]) loads it, gives it another life after a panic, and unloads it.
+//!   *keeper* ([`keeper`]) loads it, gives it another life after a panic, and unloads it. Beside the task beats its
+//!   *heart* ([`heart`]): it renews the lease, whatever the task waits for, and cuts the task when the lease is lost.
 //! - A *sink* ([`sink`]) takes what one connection says: messages are committed before WhatsApp is acknowledged, acks
-//!   move rows forward, everything else goes to the task.
+//!   and what is learned of people go into the session's line, everything else goes to the task.
+//! - A *line* ([`line`]) stores, in order, what a session has to tell, however long the ledger is away.
 //!
 //! # Guarantees
 //! One task per session in this process, and one owner among processes: the right to connect is a lease in the ledger,
@@ -17,10 +19,12 @@ mod commit;
 mod error;
 mod facts;
 mod handle;
+mod heart;
 pub(crate) mod held;
 mod inner;
 mod keeper;
 mod lease;
+mod line;
 mod qr;
 mod sink;
 mod takeover;
@@ -75,6 +79,7 @@ impl Sessions {
             waiters: waiters.clone(),
             media: media.clone(),
             hooks: hooks.clone(),
+            lines: line::Lines::default(),
             loaded: Mutex::default(),
             starting: tokio::sync::Mutex::default(),
         };
@@ -176,7 +181,8 @@ impl Sessions {
     async fn take(&self, id: SessionId) -> Result<Session, StartSessionError> {
         let session = self.inner.ports.sessions.get(id).await.map_err(StartSessionError::Store)?;
         let session = session.ok_or(StartSessionError::NotFound)?;
-        if self.inner.handle(id).is_some() {
+        // What its last life came to must be in the record before another begins.
+        if self.inner.handle(id).is_some() || self.inner.lines.is_behind(id) {
             return Err(StartSessionError::AlreadyStarted);
         }
         let most = self.inner.options.max_concurrent_sessions;
@@ -197,13 +203,18 @@ impl Sessions {
     /// # Errors
     /// [`StopSessionError`].
     pub async fn stop(&self, id: SessionId) -> Result<SessionView, StopSessionError> {
-        if !self.inner.command(id, Command::Stop).await {
-            // A takeover that has begun already is let through first, and then stopped.
-            let _no_start = self.inner.starting.lock().await;
-            if !self.inner.command(id, Command::Stop).await {
-                self.inner.mark_stopped(id, Keys::Keep).await.map_err(StopSessionError::Store)?;
+        let stopped = match self.inner.command(id, Command::Stop).await {
+            Some(stopped) => stopped,
+            None => {
+                // A takeover that has begun already is let through first, and then stopped.
+                let _no_start = self.inner.starting.lock().await;
+                match self.inner.command(id, Command::Stop).await {
+                    Some(stopped) => stopped,
+                    None => self.inner.mark_stopped(id, Keys::Keep).await,
+                }
             }
-        }
+        };
+        stopped.map_err(StopSessionError::Store)?;
         self.view_of(id).await.map_err(StopSessionError::Store)?.ok_or(StopSessionError::NotFound)
     }
 
@@ -219,10 +230,12 @@ impl Sessions {
         }
         let unlinked = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let logout = |done| Command::Logout { done, unlinked: unlinked.clone() };
-        if !self.inner.command(id, logout).await {
+        let done = match self.inner.command(id, logout).await {
+            Some(done) => done,
             // No task was there to tell WhatsApp.
-            self.inner.mark_stopped(id, Keys::Delete).await.map_err(LogoutSessionError::Store)?;
-        }
+            None => self.inner.mark_stopped(id, Keys::Delete).await,
+        };
+        done.map_err(LogoutSessionError::Store)?;
         if !unlinked.load(std::sync::atomic::Ordering::Acquire) {
             return Err(LogoutSessionError::Incomplete);
         }
@@ -372,24 +385,20 @@ impl Sessions {
         self.get(id).await
     }
 
-    pub(crate) fn inner(&self) -> &Inner {
+    pub(crate) const fn inner(&self) -> &Arc<Inner> {
         &self.inner
     }
 
     /// What a send needs.
     pub(crate) async fn link(&self, id: SessionId) -> Result<Link, NoLink> {
-        let session = self
-            .inner
-            .ports
-            .sessions
-            .get(id)
-            .await
-            .map_err(NoLink::Store)?
-            .ok_or(NoLink::NotFound)?;
-        let handle = self.inner.handle(id).ok_or(NoLink::NotStarted)?;
-        let connection = handle.connection().filter(|_| session.status == SessionStatus::Ready);
-        let connection = connection.ok_or(NoLink::NotReady(session.status))?;
-        let from = session.phone.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
+        let Some(handle) = self.inner.handle(id) else {
+            let found = self.inner.ports.sessions.get(id).await.map_err(NoLink::Store)?;
+            return Err(found.map_or(NoLink::NotFound, |_| NoLink::NotStarted));
+        };
+        // As it is now: the record may be behind.
+        let connection = handle.ready().ok_or_else(|| NoLink::NotReady(handle.status()))?;
+        let account = handle.account();
+        let from = account.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
         Ok(Link { connection, from })
     }
 }

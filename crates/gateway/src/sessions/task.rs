@@ -7,16 +7,24 @@ use std::{
 
 use domain::{
     SessionId, Timestamp,
+    backoff::Backoff,
     event::EventDraft,
-    port::{EngineError, EngineSignal, OpenRequest, SessionPatch},
-    session::{self, Effect, LossCause, Session, SessionInput, SessionState, SessionStatus},
+    port::{
+        EngineError, EngineSignal, OpenRequest, SessionPatch, StoreError, StoreErrorKind,
+        StoreResult,
+    },
+    session::{
+        self, Effect, LossCause, Session, SessionConfig, SessionInput, SessionState, SessionStatus,
+    },
 };
 use tokio::sync::mpsc;
 
 use super::{
-    Inner, Sessions, facts,
+    Inner, Sessions,
     handle::{Command, Shared, look, put},
-    lease::Lease,
+    heart::Pulse,
+    inner::ANSWER_LIMIT,
+    line::{Entry, Ticket},
     qr,
     sink::Sink,
 };
@@ -25,10 +33,13 @@ use crate::{Policy, messages};
 
 /// Signals that may wait; when full the connection is held back.
 const SIGNALS_MAX: usize = 256;
-/// Facts learned in one commit.
-const FACTS_AT_ONCE: usize = 256;
 /// How long an unlink may take.
 const UNLINK_LIMIT: Duration = Duration::from_secs(10);
+/// How long the record may take to be read.
+const READ_LIMIT: Duration = Duration::from_secs(4);
+/// Between two tries to open while the ledger fails.
+const LEDGER_RETRY: Backoff =
+    Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(5), jitter_percent: 20 };
 
 pub(super) struct Task {
     inner: Arc<Inner>,
@@ -40,9 +51,11 @@ pub(super) struct Task {
     signal_sender: mpsc::Sender<(u64, EngineSignal)>,
     generation: u64,
     retry_at: Option<Timestamp>,
-    lease: Lease,
-    /// The lease is gone: the record belongs to whoever has it.
-    left: bool,
+    /// The tunables as they were read last.
+    config: SessionConfig,
+    /// What was put into the line last, if nobody has seen it stored.
+    unstored: Option<Ticket>,
+    pulse: Pulse,
 }
 
 impl Task {
@@ -51,6 +64,7 @@ impl Task {
         session: &Session,
         shared: Arc<Shared>,
         commands: mpsc::Receiver<Command>,
+        pulse: Pulse,
     ) -> Self {
         let (signal_sender, signals) = mpsc::channel(SIGNALS_MAX);
         let state = SessionState {
@@ -59,7 +73,6 @@ impl Task {
             failures: 0,
             last_error: session.last_error.clone(),
         };
-        let lease = Lease::taken(inner.ports.clock.now(), inner.options.session_lease);
         let inner = inner.clone();
         let id = session.id;
         Self {
@@ -72,8 +85,9 @@ impl Task {
             signal_sender,
             generation: 0,
             retry_at: None,
-            lease,
-            left: false,
+            config: session.config.clone(),
+            unstored: None,
+            pulse,
         }
     }
 
@@ -82,11 +96,14 @@ impl Task {
         self.step(SessionInput::Start).await;
     }
 
-    /// Until the session is not wanted any more, another process has it, or this process stops.
+    /// Until the session is not wanted any more, or this process stops.
     pub(super) async fn run(&mut self) {
         let stopping = self.inner.supervisor.stopping();
-        while self.state.wanted && !self.left {
-            let clock = self.inner.ports.clock.clone();
+        while self.state.wanted {
+            let (inner, id) = (self.inner.clone(), self.id);
+            let clock = &inner.ports.clock;
+            // Nothing more happens to a session that has told too much that is not stored yet.
+            let goes_on = !inner.lines.is_full_of_records(id);
             let retry = async {
                 match self.retry_at {
                     Some(at) => clock.sleep_until(at).await,
@@ -100,10 +117,13 @@ impl Task {
                     self.step(SessionInput::Shutdown).await;
                     return;
                 }
-                // Before anything connects: after a standstill of this process the lease may be gone.
-                () = clock.sleep_until(self.lease.renew_at) => self.heartbeat().await,
-                Some(signal) = self.signals.recv() => self.heard(signal).await,
-                () = retry => {
+                () = inner.lines.moved(id), if !goes_on => {}
+                Some((generation, signal)) = self.signals.recv(), if goes_on => {
+                    if generation == self.generation {
+                        self.hear(signal).await;
+                    }
+                }
+                () = retry, if goes_on => {
                     self.retry_at = None;
                     self.step(SessionInput::RetryDue).await;
                 }
@@ -111,18 +131,11 @@ impl Task {
         }
     }
 
-    async fn heartbeat(&mut self) {
-        if let Err(why) = self.lease.renew(&self.inner, self.id).await {
-            self.leave(why).await;
-        }
-    }
-
     /// Lets the session go without a word in its record. It comes back when its lease is free.
-    async fn leave(&mut self, why: &str) {
+    pub(super) async fn leave(&mut self, why: &str) {
         tracing::warn!(session.id = %self.id, why, "the session is let go");
-        self.shared.ready.store(false, Ordering::Release);
+        self.show(SessionStatus::Initializing);
         self.close().await;
-        self.left = true;
     }
 
     async fn obey(&mut self, command: Command) {
@@ -137,7 +150,11 @@ impl Task {
                 done
             }
         };
-        let _ = done.send(());
+        let stored = match self.unstored.take() {
+            Some(mut ticket) => ticket.stored_within(&self.inner, ANSWER_LIMIT).await,
+            None => Ok(()),
+        };
+        let _ = done.send(stored);
     }
 
     /// Tells WhatsApp that this device is gone; a session that was never linked has nothing to tell.
@@ -153,29 +170,6 @@ impl Task {
                 false
             }
         }
-    }
-
-    /// Facts hold whichever connection told them, and are learned many at once: an address book is a flood of them.
-    async fn heard(&mut self, signal: (u64, EngineSignal)) {
-        let mut next = Some(signal);
-        let mut learned = Vec::new();
-        while let Some((generation, signal)) = next.take() {
-            match facts::fact(signal) {
-                Ok(fact) => {
-                    learned.push(fact);
-                    if learned.len() < FACTS_AT_ONCE {
-                        next = self.signals.try_recv().ok();
-                    }
-                }
-                Err(signal) => {
-                    facts::learn(&self.inner, self.id, std::mem::take(&mut learned)).await;
-                    if generation == self.generation {
-                        self.hear(signal).await;
-                    }
-                }
-            }
-        }
-        facts::learn(&self.inner, self.id, learned).await;
     }
 
     async fn hear(&mut self, signal: EngineSignal) {
@@ -216,13 +210,11 @@ impl Task {
                 put(&self.shared.qr, None);
                 // A process that took the session over connects with the same keys.
                 if cause == LossCause::Replaced {
-                    self.heartbeat().await;
+                    self.pulse.check().await;
                 }
-                if !self.left {
-                    self.step(SessionInput::Lost(cause)).await;
-                }
+                self.step(SessionInput::Lost(cause)).await;
             }
-            // The sink deals with acks; facts were learned before.
+            // The sink puts the others into the line.
             _ => {}
         }
     }
@@ -250,7 +242,7 @@ impl Task {
         self.step_with(input, SessionPatch::default(), vec![]).await;
     }
 
-    /// One transition: decided, stored with its events, performed. A failed opening is the next input.
+    /// One transition: decided, told with its events, performed. A failed opening is the next input.
     async fn step_with(
         &mut self,
         input: SessionInput,
@@ -259,30 +251,52 @@ impl Task {
     ) {
         let (mut input, mut patch, mut events) = (Some(input), patch, events);
         while let Some(now) = input.take() {
-            let config = self.config().await;
+            if matches!(now, SessionInput::Lost(_)) {
+                self.read_config().await;
+            }
             let clears_phone =
                 matches!(now, SessionInput::Logout | SessionInput::Lost(LossCause::LoggedOut));
-            let (next, effects) = session::transition(&self.state, &config, now);
+            let (next, effects) = session::transition(&self.state, &self.config, now);
             if clears_phone {
                 patch.phone = Some(None);
                 patch.lid = Some(None);
                 put(&self.shared.account, None);
             }
-            let (told, retry_at) = self.consequences(&next, &effects, &config, events);
+            self.show(next.status);
+            let (told, retry_at) = self.consequences(&next, &effects, events);
             self.store(&next, std::mem::take(&mut patch), told).await;
-            let is_ready = next.status == SessionStatus::Ready;
-            if self.shared.ready.swap(is_ready, Ordering::AcqRel) && !is_ready {
-                self.inner.waiters.outbox.gate(self.id).stir();
-            }
             self.state = next;
             events = vec![];
             input = self.perform(effects, retry_at).await;
         }
     }
 
-    async fn config(&self) -> session::SessionConfig {
-        let session = self.inner.ports.sessions.get(self.id).await;
-        session.ok().flatten().map(|session| session.config).unwrap_or_default()
+    /// From here on everybody in this process knows.
+    fn show(&self, status: SessionStatus) {
+        let before = put(&self.shared.status, Some(status));
+        if before == Some(SessionStatus::Ready) && status != SessionStatus::Ready {
+            self.inner.waiters.outbox.gate(self.id).stir();
+        }
+    }
+
+    /// The record, within a limit.
+    async fn record(&self) -> StoreResult<Option<Session>> {
+        let clock = &self.inner.ports.clock;
+        tokio::select! {
+            biased;
+            session = self.inner.ports.sessions.get(self.id) => session,
+            () = clock.sleep_until(clock.now().plus(READ_LIMIT)) => {
+                let (kind, doing) = (StoreErrorKind::Unavailable, "reading a session");
+                Err(StoreError { kind, doing, source: None })
+            }
+        }
+    }
+
+    /// Somebody may have changed it; what is known holds where the ledger does not answer.
+    async fn read_config(&mut self) {
+        if let Ok(Some(session)) = self.record().await {
+            self.config = session.config;
+        }
     }
 
     /// The events of a transition, and when it is tried again.
@@ -290,7 +304,6 @@ impl Task {
         &self,
         next: &SessionState,
         effects: &[Effect],
-        config: &session::SessionConfig,
         mut events: Vec<EventDraft>,
     ) -> (Vec<EventDraft>, Option<Timestamp>) {
         let commit = &self.inner.commit;
@@ -302,8 +315,12 @@ impl Task {
         for effect in effects {
             match effect {
                 Effect::Retry { failures } => {
-                    wait = session::backoff(config)
+                    wait = session::backoff(&self.config)
                         .wait(*failures, self.inner.ports.entropy.fraction());
+                    retry_at = Some(self.inner.ports.clock.now().plus(wait));
+                }
+                Effect::RetrySoon => {
+                    let wait = LEDGER_RETRY.wait(1, self.inner.ports.entropy.fraction());
                     retry_at = Some(self.inner.ports.clock.now().plus(wait));
                 }
                 Effect::TellDisconnected(reason) => {
@@ -318,7 +335,8 @@ impl Task {
         (events, retry_at)
     }
 
-    async fn store(&self, next: &SessionState, mut patch: SessionPatch, events: Vec<EventDraft>) {
+    /// Goes on without the ledger when that does not answer soon: what was told is stored as soon as it does.
+    async fn store(&mut self, next: &SessionState, mut patch: SessionPatch, events: Vec<EventDraft>) {
         let nothing_new =
             *next == self.state && patch == SessionPatch::default() && events.is_empty();
         if nothing_new {
@@ -328,15 +346,15 @@ impl Task {
         patch.wanted = Some(next.wanted);
         patch.last_error = Some(next.last_error.clone());
         patch.at = Some(self.inner.ports.clock.now());
-        match self.inner.commit.patch(self.id, patch, events).await {
-            Ok(_) => {
-                tracing::info!(session.id = %self.id, status = next.status.as_str(), "session");
-            }
-            Err(error) => {
-                tracing::error!(session.id = %self.id, error = &error as &dyn std::error::Error,
-                    "a session's state was not stored");
-            }
-        }
+        let stored = self.line_up(Entry::Record(Box::new(patch), events)).await;
+        tracing::info!(session.id = %self.id, status = next.status.as_str(), stored, "session");
+    }
+
+    async fn line_up(&mut self, entry: Entry) -> bool {
+        let mut ticket = self.inner.line_up(self.id, entry);
+        let stored = ticket.stored_soon(&self.inner).await;
+        self.unstored = (!stored).then_some(ticket);
+        stored
     }
 
     async fn perform(
@@ -349,9 +367,9 @@ impl Task {
             match effect {
                 Effect::Open => next = self.open().await,
                 Effect::Close => self.close().await,
-                Effect::DeleteKeys => self.delete_keys().await,
+                Effect::DeleteKeys => drop(self.line_up(Entry::Purge).await),
                 Effect::CancelRetry => self.retry_at = None,
-                Effect::Retry { .. } => self.retry_at = retry_at,
+                Effect::Retry { .. } | Effect::RetrySoon => self.retry_at = retry_at,
                 // Done before the transition, or told with its commit.
                 Effect::Unlink
                 | Effect::TellAuthenticated
@@ -364,14 +382,11 @@ impl Task {
 
     async fn open(&mut self) -> Option<SessionInput> {
         self.close().await;
-        let session = match self.inner.ports.sessions.get(self.id).await {
+        self.pulse.check_if_due(self.inner.ports.clock.now()).await;
+        let session = match self.record().await {
             Ok(Some(session)) => session,
             Ok(None) => return Some(SessionInput::Stop),
-            Err(_) => {
-                return Some(SessionInput::Lost(LossCause::Link(
-                    "the ledger did not answer".into(),
-                )));
-            }
+            Err(_) => return Some(away()),
         };
         self.generation += 1;
         let sink = Arc::new(Sink {
@@ -391,6 +406,11 @@ impl Task {
             Err(EngineError::Misconfigured(reason)) => {
                 Some(SessionInput::Lost(LossCause::Misconfigured(reason)))
             }
+            Err(EngineError::Store(error)) => {
+                tracing::warn!(session.id = %self.id, error = &error as &dyn std::error::Error,
+                    "the engine could not read its keys");
+                Some(away())
+            }
             Err(error) => Some(SessionInput::Lost(LossCause::Link(error.to_string()))),
         }
     }
@@ -402,27 +422,15 @@ impl Task {
         put(&self.shared.qr, None);
         if let Some(connection) = connection {
             // A sink that waits for a place in the queue must not keep the connection from ending.
-            let mut learned = Vec::new();
-            let drained = async {
-                loop {
-                    match self.signals.recv().await.map(|(_, signal)| facts::fact(signal)) {
-                        Some(Ok(fact)) => learned.push(fact),
-                        Some(Err(_)) => {}
-                        None => std::future::pending::<()>().await,
-                    }
-                }
-            };
+            let drained = async { while self.signals.recv().await.is_some() {} };
             tokio::select! {
                 () = connection.close() => {}
                 () = drained => {}
             }
-            facts::learn(&self.inner, self.id, learned).await;
         }
     }
+}
 
-    async fn delete_keys(&self) {
-        if let Err(error) = self.inner.ports.device_keys.purge(self.id).await {
-            tracing::error!(session.id = %self.id, error = &error as &dyn std::error::Error, "keys were not deleted");
-        }
-    }
+fn away() -> SessionInput {
+    SessionInput::Lost(LossCause::Ledger("the ledger does not answer".into()))
 }

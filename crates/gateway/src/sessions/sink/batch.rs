@@ -14,7 +14,7 @@ use domain::{
 use serde_json::{Value, json};
 
 use super::{Sink, row::Row};
-use crate::{acks::Answer, hooks::HookPoint, media};
+use crate::{acks::Answer, hooks::HookPoint, media, sessions::line};
 
 /// The writes of a delivery, and what is done once they are committed.
 pub(super) struct Batch<'a> {
@@ -91,7 +91,7 @@ impl<'a> Batch<'a> {
                     tell(self.sink, &data, incoming);
                 }
                 After::Settled { id, timestamp } => {
-                    self.sink.tell_ack(&id, MessageStatus::Sent);
+                    line::tell_ack(&self.sink.inner, self.sink.session, &id, MessageStatus::Sent);
                     let heard = self.sink.inner.ports.clock.now();
                     let answer = Answer { refused: None, timestamp, heard };
                     self.sink.inner.waiters.answer(self.sink.session, &id, answer);
@@ -167,7 +167,7 @@ impl<'a> Batch<'a> {
             let at = Timestamp::from_seconds(message.timestamp);
             let after = After::Settled { id: message.id.clone(), timestamp: message.timestamp };
             self.after.push((self.writes.len(), after));
-            self.writes.push(self.sink.taken(&stored, at));
+            self.writes.push(line::taken(&self.sink.inner, &stored, at));
             return Ok(());
         }
         let mut event = self.event(message);

@@ -12,7 +12,8 @@ use domain::{
 };
 use serde_json::{Value, json};
 
-use super::{ack::HELD, batch::Batch};
+use super::batch::Batch;
+use crate::sessions::line::HELD;
 
 impl Batch<'_> {
     pub(super) async fn change(

@@ -1,10 +1,9 @@
 //! What one connection says.
 //!
 //! Messages are committed here, before the engine may acknowledge them: [`batch`] turns a delivery of messages into the
-//! writes of one commit, [`change`] does so for those that change another message. Acks are applied here too ([`ack`]),
-//! one at a time and in order. Everything else is handed to the session's task.
+//! writes of one commit, [`change`] does so for those that change another message. Acks, receipts and what is learned of
+//! people go into the session's [line](super::line). Everything else is handed to the session's task.
 
-mod ack;
 mod batch;
 mod change;
 mod row;
@@ -17,12 +16,16 @@ use std::sync::{
 use async_trait::async_trait;
 use domain::{
     PhoneNumber, SessionId, WaMessageId,
-    message::InboundMessage,
+    message::{InboundMessage, Message},
     port::{EngineSignal, EngineSink, SessionPatch, StoreResult, Write},
 };
 use tokio::sync::mpsc;
 
-use super::Inner;
+use super::{
+    Inner, facts,
+    line::{Ack, Entry, Receipt},
+};
+use crate::acks::Answer;
 use batch::Batch;
 
 /// Between two writes of `last_active`, milliseconds: it is for people, not for rules.
@@ -55,22 +58,52 @@ impl EngineSink for Sink {
     }
 
     async fn signal(&self, signal: EngineSignal) {
+        let heard = self.inner.ports.clock.now();
         match signal {
             EngineSignal::ServerAck { id, refused, timestamp } => {
-                self.server_ack(&id, refused, timestamp).await;
+                if self.is_of_change(&id, Answer { refused, timestamp, heard }) {
+                    return;
+                }
+                self.line_up(Entry::Ack(Ack { id, refused, timestamp, heard })).await;
             }
-            EngineSignal::Receipt { chat, ids, kind, timestamp } => {
-                self.receipt(&chat, &ids, kind, timestamp).await;
+            EngineSignal::Receipt { chat, mut ids, kind, timestamp } => {
+                ids.retain(|id| !self.is_of_change(id, Answer { refused: None, timestamp, heard }));
+                if !ids.is_empty() {
+                    let me = self.me();
+                    let receipt = Receipt { chat, ids, kind, timestamp, heard, me };
+                    self.line_up(Entry::Receipt(receipt)).await;
+                }
             }
-            other => {
-                // A full queue holds the connection back; a task that is gone needs no news.
-                let _ = self.signals.send((self.generation, other)).await;
-            }
+            other => match facts::fact(other) {
+                Ok(fact) => {
+                    self.inner.line_up_in_turn(self.session, Entry::Fact(fact)).await;
+                }
+                Err(signal) => {
+                    // A full queue holds the connection back; a task that is gone needs no news.
+                    let _ = self.signals.send((self.generation, signal)).await;
+                }
+            },
         }
     }
 }
 
 impl Sink {
+    /// Stored before the next is heard, unless the ledger keeps it waiting.
+    async fn line_up(&self, entry: Entry) {
+        let mut ticket = self.inner.line_up_in_turn(self.session, entry).await;
+        ticket.stored_soon(&self.inner).await;
+    }
+
+    /// Answers the sender of an edit, a reaction or another change; `false` when it is about a message of its own.
+    fn is_of_change(&self, id: &WaMessageId, answer: Answer) -> bool {
+        let waiters = &self.inner.waiters;
+        waiters.is_carrier(self.session, id) && waiters.answer(self.session, id, answer)
+    }
+
+    async fn stored(&self, id: &WaMessageId) -> StoreResult<Option<Message>> {
+        self.inner.ports.messages.get(self.session, id).await
+    }
+
     fn account(&self) -> Option<PhoneNumber> {
         self.account.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

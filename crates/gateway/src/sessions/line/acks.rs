@@ -1,0 +1,208 @@
+//! Acks and receipts of our messages, as writes, and who hears of them when they are stored.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    SessionId, Timestamp, WaMessageId,
+    event::{self, Ack as AckEvent},
+    message::{Direction, Message, MessageStatus},
+    port::{ReceiptKind, StoreResult, Write, WriteOutcome},
+};
+use serde_json::{Value, json};
+
+use super::{Ack, Entry, Receipt};
+use crate::{
+    acks::{self, Answer},
+    hooks::HookPoint,
+    sessions::{Inner, facts},
+};
+
+/// How long an ack or a change waits for the message it is about.
+pub(in crate::sessions) const HELD: Duration = Duration::from_secs(600);
+
+/// The message that an ack is about.
+enum Found {
+    Ours(Arc<Message>),
+    /// Somebody else's.
+    Other,
+    /// None of this id yet.
+    Nothing,
+}
+
+/// What an entry changes in the ledger.
+pub(super) async fn writes(
+    inner: &Inner,
+    session: SessionId,
+    entry: &Entry,
+) -> StoreResult<Vec<Write>> {
+    match entry {
+        Entry::Record(patch, events) => {
+            let (patch, events) = (patch.clone(), events.clone());
+            Ok(vec![Write::PatchSession { session, patch, events }])
+        }
+        Entry::Purge => Ok(vec![]),
+        Entry::Fact(fact) => facts::write(inner, session, fact).await.map(|write| vec![write]),
+        Entry::Took(writes) => Ok(writes.clone()),
+        Entry::Ack(ack) => of_ack(inner, session, ack).await,
+        Entry::Receipt(receipt) => of_receipt(inner, session, receipt).await,
+    }
+}
+
+/// Tells who waits, when entries are stored.
+pub(super) fn tell(
+    inner: &Inner,
+    session: SessionId,
+    entries: &[Entry],
+    outcomes: Vec<Vec<(Write, WriteOutcome)>>,
+) {
+    for (entry, outcomes) in entries.iter().zip(outcomes) {
+        for (write, outcome) in outcomes {
+            if let (Write::AdvanceMessage { wa_id, status, .. }, WriteOutcome::Applied(_)) =
+                (write, outcome)
+                && matches!(entry, Entry::Ack(_) | Entry::Receipt(_))
+            {
+                tell_ack(inner, session, &wa_id, status);
+            }
+        }
+        match entry {
+            Entry::Ack(ack) => {
+                if ack.refused == Some(acks::COLD_RESTRICTED) {
+                    inner.waiters.outbox.gate(session).stir();
+                }
+                let Ack { refused, timestamp, heard, .. } = *ack;
+                inner.waiters.answer(session, &ack.id, Answer { refused, timestamp, heard });
+            }
+            Entry::Receipt(receipt) => {
+                let (timestamp, heard) = (receipt.timestamp, receipt.heard);
+                for id in &receipt.ids {
+                    let answer = Answer { refused: None, timestamp, heard };
+                    inner.waiters.answer(session, id, answer);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Handlers hear that a message moved.
+pub(in crate::sessions) fn tell_ack(
+    inner: &Inner,
+    session: SessionId,
+    id: &WaMessageId,
+    status: MessageStatus,
+) {
+    let data = json!({ "sessionId": session, "messageId": id, "status": status.as_str() });
+    inner.hooks.notify(HookPoint::MessageAck, session, data);
+}
+
+/// WhatsApp's server took a message.
+pub(in crate::sessions) fn taken(inner: &Inner, message: &Message, at: Timestamp) -> Write {
+    let ack = ack(message, MessageStatus::Sent);
+    let events = vec![
+        event::message_sent(inner.commit.event_id(), message, at),
+        event::message_ack(inner.commit.event_id(), message.session, &ack, at),
+    ];
+    Write::AdvanceMessage {
+        session: message.session,
+        wa_id: message.wa_id.clone(),
+        status: MessageStatus::Sent,
+        timestamp: Some(at.seconds()),
+        metadata: Value::Null,
+        hold_until: None,
+        events,
+    }
+}
+
+async fn of_ack(inner: &Inner, session: SessionId, ack: &Ack) -> StoreResult<Vec<Write>> {
+    let Found::Ours(message) = find(inner, session, &ack.id).await? else { return Ok(vec![]) };
+    let at = Timestamp::from_seconds(ack.timestamp);
+    match ack.refused {
+        None => Ok(proven(inner, &message, at)),
+        Some(code) => acks::refused(inner, &message, code, at).await,
+    }
+}
+
+/// WhatsApp took a message; the item of a batch that failed with it is corrected in the same commit.
+fn proven(inner: &Inner, message: &Message, at: Timestamp) -> Vec<Write> {
+    let age = inner.ports.clock.now().since(message.created_at);
+    let given_up = age > inner.options.sends.resend_limit;
+    let failed = given_up || message.status == MessageStatus::Failed;
+    let confirm = failed.then(|| inner.commit.confirm(message.session, &message.wa_id, at));
+    std::iter::once(taken(inner, message, at)).chain(confirm).collect()
+}
+
+async fn of_receipt(
+    inner: &Inner,
+    session: SessionId,
+    receipt: &Receipt,
+) -> StoreResult<Vec<Write>> {
+    let status = match receipt.kind {
+        ReceiptKind::Delivered => MessageStatus::Delivered,
+        ReceiptKind::Read => MessageStatus::Read,
+    };
+    let at = Timestamp::from_seconds(receipt.timestamp);
+    let mut writes = Vec::with_capacity(receipt.ids.len());
+    for id in &receipt.ids {
+        match find(inner, session, id).await? {
+            Found::Ours(message) => {
+                if matches!(message.status, MessageStatus::Pending | MessageStatus::Failed) {
+                    // A receipt may overtake the server's ack, or prove a refusal wrong: `message.sent` is told
+                    // once, and first. Where the ack was here already this write changes nothing.
+                    writes.extend(proven(inner, &message, at));
+                }
+                writes.push(moved(inner, session, &ack(&message, status), at, None));
+            }
+            Found::Nothing => writes.push(early(inner, session, receipt, id, (status, at)).await?),
+            Found::Other => {}
+        }
+    }
+    Ok(writes)
+}
+
+/// A receipt for a message that is not here yet: one of ours, typed on the phone.
+async fn early(
+    inner: &Inner,
+    session: SessionId,
+    receipt: &Receipt,
+    id: &WaMessageId,
+    (status, at): (MessageStatus, Timestamp),
+) -> StoreResult<Write> {
+    let chat = inner.ports.people.canonical(session, &receipt.chat).await?;
+    let hold_until = inner.ports.clock.now().plus(HELD);
+    let ack = AckEvent { message: id, chat: &chat, from: &receipt.me, status, code: None };
+    Ok(moved(inner, session, &ack, at, Some(hold_until)))
+}
+
+fn moved(
+    inner: &Inner,
+    session: SessionId,
+    ack: &AckEvent<'_>,
+    at: Timestamp,
+    hold_until: Option<Timestamp>,
+) -> Write {
+    let event = event::message_ack(inner.commit.event_id(), session, ack, at);
+    Write::AdvanceMessage {
+        session,
+        wa_id: ack.message.clone(),
+        status: ack.status,
+        timestamp: None,
+        metadata: Value::Null,
+        hold_until,
+        events: vec![event],
+    }
+}
+
+async fn find(inner: &Inner, session: SessionId, id: &WaMessageId) -> StoreResult<Found> {
+    if let Some(message) = inner.waiters.message(session, id) {
+        return Ok(Found::Ours(message));
+    }
+    Ok(match inner.ports.messages.get(session, id).await? {
+        Some(message) if message.direction == Direction::Outgoing => Found::Ours(Arc::new(message)),
+        Some(_) => Found::Other,
+        None => Found::Nothing,
+    })
+}
+
+fn ack(message: &Message, status: MessageStatus) -> AckEvent<'_> {
+    AckEvent { message: &message.wa_id, chat: &message.chat, from: &message.from, status, code: None }
+}

@@ -1,0 +1,194 @@
+//! The worker of a line.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    SessionId,
+    backoff::Backoff,
+    port::{StoreError, StoreErrorKind, StoreResult, Write, WriteOutcome},
+};
+
+use super::{Ack, Entry, acks, same};
+use crate::sessions::{Inner, facts::Fact};
+
+/// Entries in one commit.
+const AT_ONCE: usize = 256;
+/// Between two tries while the ledger fails.
+const RETRY: Backoff =
+    Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(5), jitter_percent: 20 };
+/// A try that takes longer has failed.
+const TRY_LIMIT: Duration = Duration::from_secs(31);
+
+/// Works the line off; ends when nothing waits. When the process stops, the first failure ends it too.
+pub(super) async fn run(inner: &Arc<Inner>, session: SessionId) {
+    let mut worker = Worker { inner, session, failures: 0 };
+    while let Some(entries) = worker.take() {
+        worker.store(entries).await;
+    }
+}
+
+struct Worker<'a> {
+    inner: &'a Arc<Inner>,
+    session: SessionId,
+    /// Tries in a row that failed.
+    failures: u32,
+}
+
+impl Worker<'_> {
+    /// What is stored next. Without anything the line is gone.
+    fn take(&self) -> Option<Vec<Entry>> {
+        let mut lines = self.inner.lines.lock();
+        let line = lines.get_mut(&self.session)?;
+        let mut entries = Vec::new();
+        let mut renames = false;
+        while entries.len() < AT_ONCE {
+            // What is filed under a person's id is looked up when the pair of their ids is stored.
+            let Some(next) = line.waiting.front() else { break };
+            // The session's restriction, which a refusal may begin, is looked up too.
+            let alone = matches!(next, Entry::Purge | Entry::Ack(Ack { refused: Some(_), .. }));
+            if (renames || alone) && !entries.is_empty() {
+                break;
+            }
+            renames = matches!(next, Entry::Fact(Fact::Identity(_)));
+            entries.extend(line.waiting.pop_front());
+            if alone {
+                break;
+            }
+        }
+        line.in_hand = entries.len();
+        if entries.is_empty() {
+            lines.remove(&self.session);
+            return None;
+        }
+        Some(entries)
+    }
+
+    /// Stores entries together; one by one when one of them can never be stored.
+    async fn store(&mut self, entries: Vec<Entry>) {
+        match self.surely(&entries).await {
+            Ok(()) => self.left(&entries),
+            Err(_) if entries.len() > 1 && !self.gives_up() => {
+                for entry in entries {
+                    let entry = [entry];
+                    if let Err(error) = self.surely(&entry).await {
+                        self.dropped(&error, 1);
+                    }
+                    self.left(&entry);
+                }
+            }
+            Err(error) => {
+                self.dropped(&error, entries.len());
+                self.left(&entries);
+            }
+        }
+    }
+
+    fn left(&self, entries: &[Entry]) {
+        let records = entries.iter().filter(|entry| entry.is_record()).count();
+        if let Some(line) = self.inner.lines.lock().get_mut(&self.session) {
+            line.leave(entries.len(), records);
+        }
+    }
+
+    fn dropped(&self, error: &StoreError, entries: usize) {
+        // A session that was deleted needs no news.
+        if error.kind != StoreErrorKind::Gone {
+            tracing::error!(session.id = %self.session, entries, error = error as &dyn std::error::Error,
+                "what a session told was not stored");
+        }
+    }
+
+    /// Until it is stored, or can never be.
+    async fn surely(&mut self, entries: &[Entry]) -> StoreResult<()> {
+        let mut made = None;
+        loop {
+            let limit = self.inner.ports.clock.now().plus(TRY_LIMIT);
+            let tried = tokio::select! {
+                biased;
+                tried = self.try_once(entries, &mut made) => tried,
+                () = self.inner.ports.clock.sleep_until(limit) => Err(silent()),
+            };
+            match tried {
+                Ok(outcomes) => {
+                    self.works_again();
+                    acks::tell(self.inner, self.session, entries, outcomes);
+                    return Ok(());
+                }
+                Err(error) if may_pass(&error) && !self.gives_up() => self.fails(error).await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The writes are made once: their events keep their ids, however often they are tried.
+    async fn try_once(
+        &self,
+        entries: &[Entry],
+        made: &mut Option<Vec<Vec<Write>>>,
+    ) -> StoreResult<Vec<Vec<(Write, WriteOutcome)>>> {
+        if matches!(entries, [Entry::Purge]) {
+            self.inner.ports.device_keys.purge(self.session).await?;
+            return Ok(vec![vec![]]);
+        }
+        let writes = match made {
+            Some(made) => made,
+            None => {
+                let mut all = Vec::with_capacity(entries.len());
+                for entry in entries {
+                    all.push(acks::writes(self.inner, self.session, entry).await?);
+                }
+                made.insert(all)
+            }
+        };
+        let together: Vec<Write> = writes.iter().flatten().cloned().collect();
+        let outcomes = match together.is_empty() {
+            true => vec![],
+            false => self.inner.commit.write(together).await?,
+        };
+        let mut outcomes = outcomes.into_iter();
+        let of_entry = |writes: &Vec<Write>| {
+            let writes = writes.iter().cloned();
+            writes.zip(outcomes.by_ref()).collect()
+        };
+        Ok(writes.iter().map(of_entry).collect())
+    }
+
+    /// Whether this was the last try.
+    fn gives_up(&self) -> bool {
+        self.inner.supervisor.stopping().is_cancelled() && self.failures > 0
+    }
+
+    async fn fails(&mut self, error: StoreError) {
+        self.failures += 1;
+        if self.failures == 1 {
+            tracing::warn!(session.id = %self.session, error = &error as &dyn std::error::Error,
+                "what a session tells waits for the ledger");
+        }
+        if let Some(line) = self.inner.lines.lock().get(&self.session) {
+            line.progress.send_modify(|progress| progress.error = Some(same(&error)));
+        }
+        let (clock, stopping) = (&self.inner.ports.clock, self.inner.supervisor.stopping());
+        let wait = RETRY.wait(self.failures, self.inner.ports.entropy.fraction());
+        tokio::select! {
+            () = clock.sleep_until(clock.now().plus(wait)) => {}
+            // One more try.
+            () = stopping.cancelled() => {}
+        }
+    }
+
+    fn works_again(&mut self) {
+        if self.failures > 0 {
+            tracing::info!(session.id = %self.session, tries = self.failures, "what a session tells is stored again");
+        }
+        self.failures = 0;
+    }
+}
+
+fn may_pass(error: &StoreError) -> bool {
+    matches!(error.kind, StoreErrorKind::Busy | StoreErrorKind::Unavailable)
+}
+
+fn silent() -> StoreError {
+    let (kind, doing) = (StoreErrorKind::Unavailable, "storing what a session tells");
+    StoreError { kind, doing, source: None }
+}
