@@ -20,6 +20,8 @@ use crate::{
     writer::Unit,
 };
 
+const RECORDED: &str = "select exists (select 1 from event where id = $1)";
+
 #[async_trait]
 impl Ledger for LedgerStore {
     async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<WriteOutcome>> {
@@ -72,7 +74,10 @@ pub(crate) async fn apply(
                 // It looks whether its event was recorded before.
                 recorded.extend(push::record(unit, std::mem::take(&mut drafts)).await?);
             }
-            let (done, events) = change(unit, write).await?;
+            let (done, events) = match is_repeated(unit, write, &drafts).await? {
+                true => (Applied::Changed, vec![]),
+                false => change(unit, write).await?,
+            };
             of_unit.push((done, events.len()));
             drafts.extend(events);
         }
@@ -152,6 +157,22 @@ pub(crate) fn session_of(write: &Write) -> SessionId {
         | Write::Batch { session, .. }
         | Write::ConfirmItem { session, .. } => *session,
     }
+}
+
+/// Whether this very write was applied before, and only its answer was lost. Of a change of a session, and of an event by
+/// itself, nothing but their event tells; the others find what they changed.
+async fn is_repeated(unit: &mut Unit, write: &Write, drafts: &[EventDraft]) -> StoreResult<bool> {
+    let event = match write {
+        Write::PatchSession { events, .. } => events.first(),
+        Write::Append { event } => Some(event.as_ref()),
+        _ => None,
+    };
+    let Some(event) = event else { return Ok(false) };
+    if drafts.iter().any(|draft| draft.id == event.id) {
+        return Ok(true);
+    }
+    let recorded = db::query_scalar(RECORDED).bind(event.id.to_string()).fetch_one(&mut unit.conn);
+    recorded.await.doing("looking for an earlier write")
 }
 
 /// The change alone, and the events it causes, in their order.

@@ -313,7 +313,9 @@ mod tests {
             assert!(!end.wanted, "{cause:?}");
             assert!(end.last_error.is_some(), "{cause:?}");
             assert!(
-                !effects.iter().any(|e| matches!(e, Effect::Retry { .. } | Effect::RetrySoon | Effect::Open)),
+                !effects
+                    .iter()
+                    .any(|e| matches!(e, Effect::Retry { .. } | Effect::RetrySoon | Effect::Open)),
                 "{cause:?}"
             );
         }

@@ -169,9 +169,8 @@ impl Keeper {
     /// The record must not go on saying that the session is ready.
     async fn tell_down(&self) {
         let session = self.inner.ports.sessions.get(self.id).await.ok().flatten();
-        let is_told = |session: &Session| {
-            !session.wanted || session.status == SessionStatus::Initializing
-        };
+        let is_told =
+            |session: &Session| !session.wanted || session.status == SessionStatus::Initializing;
         if session.as_ref().is_some_and(is_told) && !self.inner.lines.is_behind(self.id) {
             return;
         }

@@ -336,7 +336,12 @@ impl Task {
     }
 
     /// Goes on without the ledger when that does not answer soon: what was told is stored as soon as it does.
-    async fn store(&mut self, next: &SessionState, mut patch: SessionPatch, events: Vec<EventDraft>) {
+    async fn store(
+        &mut self,
+        next: &SessionState,
+        mut patch: SessionPatch,
+        events: Vec<EventDraft>,
+    ) {
         let nothing_new =
             *next == self.state && patch == SessionPatch::default() && events.is_empty();
         if nothing_new {

@@ -140,6 +140,7 @@ macro_rules! store_conformance {
             ];
             sessions: [
                 a_session_reads_back_as_it_was, names_are_unique, lists_are_newest_first, patches_change_what_they_name,
+                a_repeated_change_tells_its_event_once,
                 a_lease_has_one_owner, wanted_sessions_that_nobody_holds_are_found, who_runs_a_session_is_told, deleting_takes_everything_along,
             ];
             webhooks: [

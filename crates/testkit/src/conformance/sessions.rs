@@ -101,6 +101,29 @@ pub async fn patches_change_what_they_name<S: Store>(store: &S) {
     assert_eq!(SessionStore::get(store, session.id).await.unwrap(), Some(expected));
 }
 
+/// The answer of a commit may be lost: whoever asks again must not tell everything twice.
+pub async fn a_repeated_change_tells_its_event_once<S: Store>(store: &S) {
+    let session = full(1);
+    assert!(SessionStore::insert(store, &session).await.unwrap());
+    let patch = SessionPatch { status: Some(SessionStatus::Ready), ..SessionPatch::default() };
+    let events = vec![build::session_event(1, session.id), build::session_event(2, session.id)];
+    let change = Write::PatchSession { session: session.id, patch: Box::new(patch), events };
+    let alone = Write::Append { event: Box::new(build::session_event(3, session.id)) };
+    let first = store.write(vec![change.clone(), alone.clone(), change.clone()]).await.unwrap();
+    let told = |outcome: &WriteOutcome| match outcome {
+        WriteOutcome::Applied(events) => events.len(),
+        WriteOutcome::Unchanged => 99,
+    };
+    assert_eq!(first.iter().map(told).collect::<Vec<_>>(), [2, 1, 0]);
+    let again = store.write(vec![change, alone]).await.unwrap();
+    assert_eq!(again.iter().map(told).collect::<Vec<_>>(), [0, 0]);
+    let next = Write::Append { event: Box::new(build::session_event(4, session.id)) };
+    let WriteOutcome::Applied(next) = store.write(vec![next]).await.unwrap().remove(0) else {
+        panic!("a new event is recorded");
+    };
+    assert_eq!(next[0].sequence, 4, "no sequence was used up");
+}
+
 pub async fn a_lease_has_one_owner<S: Store>(store: &S) {
     let id = new_session(store, 1).await;
     let at = |second| START.plus(Duration::from_secs(second));

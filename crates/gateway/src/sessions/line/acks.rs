@@ -204,5 +204,11 @@ async fn find(inner: &Inner, session: SessionId, id: &WaMessageId) -> StoreResul
 }
 
 fn ack(message: &Message, status: MessageStatus) -> AckEvent<'_> {
-    AckEvent { message: &message.wa_id, chat: &message.chat, from: &message.from, status, code: None }
+    AckEvent {
+        message: &message.wa_id,
+        chat: &message.chat,
+        from: &message.from,
+        status,
+        code: None,
+    }
 }

@@ -203,7 +203,8 @@ impl Lines {
 
     /// Completes when everything that waits now is stored.
     pub(crate) async fn drained(&self, session: SessionId) {
-        let waiting = self.lock().get(&session).map(|line| (line.joined, line.progress.subscribe()));
+        let waiting =
+            self.lock().get(&session).map(|line| (line.joined, line.progress.subscribe()));
         if let Some((number, progress)) = waiting {
             Ticket { session, number, progress }.stored().await;
         }
