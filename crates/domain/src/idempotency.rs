@@ -67,6 +67,8 @@ pub struct IdempotencyRecord {
     pub fingerprint: String,
     /// When the first request came.
     pub created_at: Timestamp,
+    /// Under which lease of the session it came.
+    pub epoch: u64,
     /// The message that was stored for it, if it came that far. After a crash its row tells the outcome.
     pub message: Option<WaMessageId>,
     /// What became of it.

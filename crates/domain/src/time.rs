@@ -81,11 +81,21 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The only source of the current time.
 pub trait Clock: Send + Sync + 'static {
-    /// The time now.
+    /// The time now. People and programs may set the clock, also back.
     fn now(&self) -> Timestamp;
 
     /// Completes when `now() >= at`. Dropping it is safe.
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<()>;
+
+    /// How long the process runs, whatever is done to the clock. For leases and limits within a process.
+    fn elapsed(&self) -> Duration {
+        self.now().since(Timestamp::from_millis(0))
+    }
+
+    /// Completes when so much time has passed, whatever is done to the clock. Dropping it is safe.
+    fn sleep(&self, wait: Duration) -> BoxFuture<()> {
+        self.sleep_until(self.now().plus(wait))
+    }
 }
 
 /// The only source of randomness for ids and jitter. Keys and API secrets come from here too, so the real one is

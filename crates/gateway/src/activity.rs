@@ -203,7 +203,8 @@ impl WhatsApp for ObservedEngine {
         request: OpenRequest,
         sink: Arc<dyn EngineSink>,
     ) -> Result<Arc<dyn Connection>, EngineError> {
-        let heard = Heard { sink, session: request.session, activities: self.activities.clone() };
+        let heard =
+            Heard { sink, session: request.lease.session, activities: self.activities.clone() };
         self.engine.open(request, Arc::new(heard)).await
     }
 }

@@ -1,8 +1,10 @@
 //! Sends that may be asked for twice and happen once.
 //!
-//! The ledger knows every key for a day. While this process works on a request, its key is also held here: a record that
-//! is open but not held was left by an earlier life of the process, and is answered from its message's row. The row is
-//! tied to the key in the commit that stores it, so a record without a row means that nothing happened.
+//! The ledger knows every key for a day, and under which lease of the session it was taken. Only the session's owner takes
+//! keys and works on requests; others tell what is known. While this process works on a request, its key is also held here:
+//! a record that is open, but not held by the owner, was left by a lease that is over, or by a request that ended without a
+//! word. It is answered from its message's row. The row is tied to the key in the commit that stores it, under the lease of
+//! the request, so a record without a row means that nothing happened and that nothing can happen any more.
 
 use std::{
     collections::HashMap,
@@ -13,7 +15,7 @@ use domain::{
     Clock, SessionId, Timestamp, WaMessageId,
     idempotency::{IdempotencyRecord, IdempotencyState, PENDING_MAX, Taken},
     message::MessageStatus,
-    port::{IdempotencyStore, MessageStore},
+    port::{IdempotencyStore, Lease, MessageStore},
 };
 use serde_json::{Value, json};
 
@@ -50,6 +52,7 @@ pub(crate) enum Begun {
 pub(crate) struct Held {
     keys: Keys,
     name: Name,
+    lease: Lease,
 }
 
 /// What a record left by an earlier life comes to.
@@ -69,44 +72,77 @@ impl Keys {
         }
     }
 
-    /// Takes a key, or says what is known under it.
+    /// Takes a key, or says what is known under it. Without the right to run the session nothing is taken.
     pub(crate) async fn begin(
         &self,
         session: SessionId,
+        lease: Result<Lease, SendError>,
         key: &IdempotencyKey,
     ) -> Result<Begun, SendError> {
-        let held = self.hold(session, key)?;
+        let lease = match lease {
+            Ok(lease) => lease,
+            Err(refused) => {
+                let known = self.known(session, key).await?;
+                return known.map(Begun::Replay).ok_or(refused);
+            }
+        };
+        let held = self.hold(&lease, key)?;
         // Once for a record that is there, once for one that was freed.
         for _ in 0..2 {
             let now = self.clock.now();
-            let taken = self.store.take(session, &key.key, &key.fingerprint, now).await;
+            let taken = self.store.take(&lease, &key.key, &key.fingerprint, now).await;
             let record = match taken.map_err(SendError::Store)? {
                 Taken::Fresh => return Ok(Begun::Fresh(held)),
                 Taken::Known(record) => record,
             };
-            if record.fingerprint != key.fingerprint {
-                return Err(SendError::KeyReused);
-            }
-            let left = match &record.state {
-                IdempotencyState::Done(answer) => {
-                    Left::Replay(read(answer).ok_or(SendError::KeyOutcomeUnknown)?)
-                }
-                IdempotencyState::Unknown => return Err(SendError::KeyOutcomeUnknown),
-                IdempotencyState::Open => self.left(session, &record, now).await?,
-            };
-            match left {
+            match self.tells(session, key, &record, now).await? {
                 Left::Replay(sent) => return Ok(Begun::Replay(sent)),
                 Left::Free => {
-                    self.store.free(session, &key.key).await.map_err(SendError::Store)?;
+                    self.store.free(&lease, &key.key).await.map_err(SendError::Store)?;
                 }
             }
         }
         Err(SendError::KeyInProgress)
     }
 
+    /// The answer that is known under a key, for who may not work on the request.
+    async fn known(
+        &self,
+        session: SessionId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Sent>, SendError> {
+        let now = self.clock.now();
+        let found = self.store.known(session, &key.key, now).await.map_err(SendError::Store)?;
+        let Some(record) = found else { return Ok(None) };
+        match self.tells(session, key, &record, now).await? {
+            Left::Replay(sent) => Ok(Some(sent)),
+            // The owner may be working on it.
+            Left::Free => Ok(None),
+        }
+    }
+
+    async fn tells(
+        &self,
+        session: SessionId,
+        key: &IdempotencyKey,
+        record: &IdempotencyRecord,
+        now: Timestamp,
+    ) -> Result<Left, SendError> {
+        if record.fingerprint != key.fingerprint {
+            return Err(SendError::KeyReused);
+        }
+        match &record.state {
+            IdempotencyState::Done(answer) => {
+                read(answer).map(Left::Replay).ok_or(SendError::KeyOutcomeUnknown)
+            }
+            IdempotencyState::Unknown => Err(SendError::KeyOutcomeUnknown),
+            IdempotencyState::Open => self.left(session, record, now).await,
+        }
+    }
+
     /// Holds a key that nobody in this process holds.
-    fn hold(&self, session: SessionId, key: &IdempotencyKey) -> Result<Held, SendError> {
-        let (name, now) = ((session, key.key.clone()), self.clock.now());
+    fn hold(&self, lease: &Lease, key: &IdempotencyKey) -> Result<Held, SendError> {
+        let (name, now) = ((lease.session, key.key.clone()), self.clock.now());
         let mut in_use = self.lock();
         if let Some(other) = in_use.get(&name) {
             return Err(if other.fingerprint != key.fingerprint {
@@ -116,7 +152,7 @@ impl Keys {
             });
         }
         in_use.insert(name.clone(), InUse { fingerprint: key.fingerprint.clone(), since: now });
-        Ok(Held { keys: self.clone(), name })
+        Ok(Held { keys: self.clone(), name, lease: lease.clone() })
     }
 
     /// A record that nobody works on, by its message's row.
@@ -156,12 +192,12 @@ fn still_open(since: Timestamp, now: Timestamp) -> SendError {
 impl Held {
     /// Records what became of the request. What is not known yet stays open: its row will tell.
     pub(crate) async fn end(self, result: &Result<Sent, SendError>) {
-        let (session, key) = &self.name;
+        let ((session, key), lease) = (&self.name, &self.lease);
         let stored = match result {
             Ok(sent) if sent.status == MessageStatus::Pending => Ok(()),
-            Ok(sent) => self.keys.store.done(*session, key, &write(sent)).await,
+            Ok(sent) => self.keys.store.done(lease, key, &write(sent)).await,
             Err(error) if error.leaves_it_open() => Ok(()),
-            Err(_) => self.keys.store.free(*session, key).await,
+            Err(_) => self.keys.store.free(lease, key).await,
         };
         if let Err(error) = stored {
             tracing::error!(session.id = %session, error = &error as &dyn std::error::Error,

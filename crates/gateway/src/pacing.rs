@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use domain::{
-    ChatId, Clock, SessionId, Timestamp,
+    ChatId, Clock, Timestamp,
     pacing::{PacingOutcome, PacingRules, Refusal},
-    port::PacingStore,
+    port::{Lease, PacingStore},
 };
 
 use crate::{Ports, messages::SendError};
@@ -27,7 +27,7 @@ pub(crate) struct Admitted {
 
 struct Place {
     pacing: Pacing,
-    session: SessionId,
+    lease: Lease,
     chat: ChatId,
     at: Timestamp,
 }
@@ -39,23 +39,20 @@ impl Pacing {
     }
 
     /// Takes a place, or says when there may be one.
-    pub(crate) async fn admit(
-        &self,
-        session: SessionId,
-        chat: &ChatId,
-    ) -> Result<Admitted, SendError> {
+    pub(crate) async fn admit(&self, lease: &Lease, chat: &ChatId) -> Result<Admitted, SendError> {
         if !self.rules.enabled {
             return Ok(Admitted { place: None });
         }
         let at = self.clock.now();
-        let admitted = self.store.admit(session, chat, &self.rules, at).await;
+        let admitted = self.store.admit(lease, chat, &self.rules, at).await;
         match admitted.map_err(SendError::Store)? {
             Ok(()) => {
-                let place = Place { pacing: self.clone(), session, chat: chat.clone(), at };
+                let place =
+                    Place { pacing: self.clone(), lease: lease.clone(), chat: chat.clone(), at };
                 Ok(Admitted { place: Some(place) })
             }
             Err(Refusal { rule, until }) => {
-                tracing::info!(session.id = %session, rule = rule.as_str(), "a send was too fast");
+                tracing::info!(session.id = %lease.session, rule = rule.as_str(), "a send was too fast");
                 let millis = u64::try_from(until.since(at).as_millis()).unwrap_or(u64::MAX);
                 let retry_after_seconds = millis.div_ceil(1000).max(1);
                 Err(SendError::Paced { rule, retry_after_seconds })
@@ -67,7 +64,7 @@ impl Pacing {
 impl Admitted {
     /// Tells what became of the send.
     pub(crate) async fn settle<T: Outcome>(self, result: &Result<T, SendError>) {
-        let Some(Place { pacing, session, chat, at }) = self.place else { return };
+        let Some(Place { pacing, lease, chat, at }) = self.place else { return };
         let outcome = match result {
             Ok(done) if done.is_taken() => PacingOutcome::Taken,
             // Not known: neither a success nor a failure, and the place stays taken.
@@ -77,13 +74,13 @@ impl Admitted {
             Err(_) => PacingOutcome::NotSent,
         };
         let now = pacing.clock.now();
-        match pacing.store.settle(session, &chat, &pacing.rules, at, outcome, now).await {
+        match pacing.store.settle(&lease, &chat, &pacing.rules, at, outcome, now).await {
             Ok(true) => {
-                tracing::warn!(session.id = %session, "too many failures in a row: sends are stopped for a while");
+                tracing::warn!(session.id = %lease.session, "too many failures in a row: sends are stopped for a while");
             }
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(session.id = %session, error = &error as &dyn std::error::Error,
+                tracing::warn!(session.id = %lease.session, error = &error as &dyn std::error::Error,
                     "the outcome of a send was not counted");
             }
         }

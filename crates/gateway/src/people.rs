@@ -167,7 +167,8 @@ impl People {
         let found = found.into_iter().next();
         if let Some(identity) = found.as_ref().and_then(identity) {
             let write = Write::LearnIdentity { session, identity };
-            self.sessions.inner().commit.write(vec![write]).await.map_err(PeopleError::Store)?;
+            let commit = &self.sessions.inner().commit;
+            commit.write(Some(&link.lease), vec![write]).await.map_err(PeopleError::Store)?;
         }
         Ok(found)
     }
@@ -201,7 +202,7 @@ impl People {
             accepted(link.connection.mark_read(&chat, &messages).await)?
         };
         if done {
-            self.remember(session, chat, ChatMark::Read(true)).await?;
+            self.remember(&link, session, chat, ChatMark::Read(true)).await?;
         }
         Ok(done)
     }
@@ -233,7 +234,7 @@ impl People {
         let chat = self.canonical(session, chat).await.map_err(PeopleError::Store)?;
         let done = self.at_whatsapp(&link, session, &chat, mark).await?;
         if done {
-            self.remember(session, chat, mark).await?;
+            self.remember(&link, session, chat, mark).await?;
         }
         Ok(done)
     }
@@ -275,12 +276,13 @@ impl People {
 
     async fn remember(
         &self,
+        link: &Link,
         session: SessionId,
         chat: ChatId,
         mark: ChatMark,
     ) -> Result<(), PeopleError> {
         let write = Write::MarkChat { session, chat, mark };
-        let done = self.sessions.inner().commit.write_surely(vec![write]).await;
+        let done = self.sessions.inner().commit.write_surely(Some(&link.lease), vec![write]).await;
         done.map(|_| ()).map_err(PeopleError::Store)
     }
 }

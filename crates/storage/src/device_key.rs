@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use domain::{
     SessionId,
-    port::{DeviceKeys, KeyChange, KeyEntry, StoreResult},
+    port::{DeviceKeys, KeyChange, KeyEntry, Lease, StoreResult},
 };
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     db::{self, Row},
     error::Doing as _,
     open::LedgerStore,
-    writer::Unit,
+    writer::{Unit, lease},
 };
 
 const GET: &str = "select key, value, expires_at from device_key where session_id = $1 and namespace = $2 and key = $3";
@@ -88,15 +88,15 @@ impl DeviceKeys for LedgerStore {
         rows.iter().map(|row| read(row, &session, namespace, &self.cipher)).collect()
     }
 
-    async fn apply(&self, session: SessionId, changes: Vec<KeyChange>) -> StoreResult<()> {
+    async fn apply(&self, lease: &Lease, changes: Vec<KeyChange>) -> StoreResult<()> {
         if changes.is_empty() {
             return Ok(());
         }
-        let id = session;
-        let session = session.to_string();
+        let (lease, session) = (lease.clone(), lease.session.to_string());
         self.writer
-            .run_for(id, "writing engine keys", move |unit| {
+            .run_for(lease.session, "writing engine keys", move |unit| {
                 Box::pin(async move {
+                    lease::check(unit, &lease).await?;
                     for one in changes {
                         change(unit, &session, one).await?;
                     }
@@ -108,15 +108,17 @@ impl DeviceKeys for LedgerStore {
 
     async fn delete_expired(
         &self,
-        session: SessionId,
+        lease: &Lease,
         namespace: &'static str,
         cutoff: i64,
     ) -> StoreResult<u64> {
+        let lease = lease.clone();
         self.writer
-            .run_for(session, "deleting expired engine keys", move |unit| {
+            .run_for(lease.session, "deleting expired engine keys", move |unit| {
                 Box::pin(async move {
+                    lease::check(unit, &lease).await?;
                     let done = db::query(DELETE_EXPIRED)
-                        .bind(session.to_string())
+                        .bind(lease.session.to_string())
                         .bind(namespace)
                         .bind(cutoff)
                         .execute(&mut unit.conn)
@@ -127,12 +129,14 @@ impl DeviceKeys for LedgerStore {
             .await
     }
 
-    async fn purge(&self, session: SessionId) -> StoreResult<()> {
+    async fn purge(&self, lease: &Lease) -> StoreResult<()> {
+        let lease = lease.clone();
         self.writer
-            .run_for(session, "deleting a session's engine keys", move |unit| {
+            .run_for(lease.session, "deleting a session's engine keys", move |unit| {
                 Box::pin(async move {
-                    let done =
-                        db::query(PURGE).bind(session.to_string()).execute(&mut unit.conn).await;
+                    lease::check(unit, &lease).await?;
+                    let session = lease.session.to_string();
+                    let done = db::query(PURGE).bind(session).execute(&mut unit.conn).await;
                     done.doing("deleting a session's engine keys").map(|_| ())
                 })
             })

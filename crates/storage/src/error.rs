@@ -59,3 +59,8 @@ pub(crate) fn unavailable(doing: &'static str) -> StoreError {
 pub(crate) fn busy(doing: &'static str) -> StoreError {
     StoreError { kind: StoreErrorKind::Busy, doing, source: None }
 }
+
+/// Another one runs the session.
+pub(crate) fn not_owner(doing: &'static str) -> StoreError {
+    StoreError { kind: StoreErrorKind::NotOwner, doing, source: None }
+}

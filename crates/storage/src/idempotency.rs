@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use domain::{
     SessionId, Timestamp, WaMessageId,
     idempotency::{IdempotencyRecord, IdempotencyState, KEPT, Taken},
-    port::{IdempotencyStore, StoreResult},
+    port::{IdempotencyStore, Lease, StoreResult},
 };
 use serde_json::Value;
 
@@ -12,15 +12,15 @@ use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
     open::LedgerStore,
-    writer::Unit,
+    writer::{Unit, lease},
 };
 
 const GET: &str =
     "select * from idempotency where session_id = $1 and key = $2 and created_at >= $3";
 // A record that is too old is taken over.
-const TAKE: &str = "insert into idempotency (session_id, key, fingerprint, created_at, state) values ($1, $2, $3, $4, 'open') \
+const TAKE: &str = "insert into idempotency (session_id, key, fingerprint, created_at, epoch, state) values ($1, $2, $3, $4, $5, 'open') \
      on conflict (session_id, key) do update set fingerprint = excluded.fingerprint, \
-     created_at = excluded.created_at, state = excluded.state, wa_id = null, answer = null";
+     created_at = excluded.created_at, epoch = excluded.epoch, state = excluded.state, wa_id = null, answer = null";
 const TIE: &str = "update idempotency set wa_id = $3 where session_id = $1 and key = $2";
 const DONE: &str =
     "update idempotency set state = 'done', answer = $3 where session_id = $1 and key = $2";
@@ -45,6 +45,7 @@ fn read(row: &Row) -> StoreResult<IdempotencyRecord> {
     Ok(IdempotencyRecord {
         fingerprint: text("fingerprint")?.ok_or_else(bad)?,
         created_at: Timestamp::from_millis(row.try_get("created_at").doing(DOING)?),
+        epoch: u64::try_from(row.try_get::<i64, _>("epoch").doing(DOING)?).map_err(|_| bad())?,
         message: text("wa_id")?.map(WaMessageId::from_wire),
         state,
     })
@@ -52,13 +53,14 @@ fn read(row: &Row) -> StoreResult<IdempotencyRecord> {
 
 async fn take(
     unit: &mut Unit,
-    session: SessionId,
+    lease: &Lease,
     key: &str,
     fingerprint: &str,
     now: Timestamp,
 ) -> StoreResult<Taken> {
     const DOING: &str = "taking an idempotency key";
-    let session = session.to_string();
+    lease::check(unit, lease).await?;
+    let session = lease.session.to_string();
     let known = db::query(GET)
         .bind(&session)
         .bind(key)
@@ -74,6 +76,7 @@ async fn take(
         .bind(key)
         .bind(fingerprint)
         .bind(now.millis())
+        .bind(i64::try_from(lease.epoch).unwrap_or(i64::MAX))
         .execute(&mut unit.conn)
         .await
         .doing(DOING)?;
@@ -103,15 +106,16 @@ impl LedgerStore {
         &self,
         doing: &'static str,
         sql: &'static str,
-        session: SessionId,
+        lease: &Lease,
         key: &str,
         value: Option<String>,
     ) -> StoreResult<()> {
-        let key = key.to_owned();
+        let (lease, key) = (lease.clone(), key.to_owned());
         self.writer
-            .run_for(session, doing, move |unit| {
+            .run_for(lease.session, doing, move |unit| {
                 Box::pin(async move {
-                    let mut query = db::query(sql).bind(session.to_string()).bind(key);
+                    lease::check(unit, &lease).await?;
+                    let mut query = db::query(sql).bind(lease.session.to_string()).bind(key);
                     if let Some(value) = value {
                         query = query.bind(value);
                     }
@@ -124,32 +128,47 @@ impl LedgerStore {
 
 #[async_trait]
 impl IdempotencyStore for LedgerStore {
-    async fn take(
+    async fn known(
         &self,
         session: SessionId,
+        key: &str,
+        now: Timestamp,
+    ) -> StoreResult<Option<IdempotencyRecord>> {
+        let row = db::query(GET)
+            .bind(session.to_string())
+            .bind(key)
+            .bind(now.minus(KEPT).millis())
+            .fetch_optional(&self.readers)
+            .await;
+        row.doing("looking at an idempotency key")?.as_ref().map(read).transpose()
+    }
+
+    async fn take(
+        &self,
+        lease: &Lease,
         key: &str,
         fingerprint: &str,
         now: Timestamp,
     ) -> StoreResult<Taken> {
-        let (key, fingerprint) = (key.to_owned(), fingerprint.to_owned());
+        let (lease, key, fingerprint) = (lease.clone(), key.to_owned(), fingerprint.to_owned());
         self.writer
-            .run_for(session, "taking an idempotency key", move |unit| {
-                Box::pin(async move { take(unit, session, &key, &fingerprint, now).await })
+            .run_for(lease.session, "taking an idempotency key", move |unit| {
+                Box::pin(async move { take(unit, &lease, &key, &fingerprint, now).await })
             })
             .await
     }
 
-    async fn done(&self, session: SessionId, key: &str, answer: &Value) -> StoreResult<()> {
+    async fn done(&self, lease: &Lease, key: &str, answer: &Value) -> StoreResult<()> {
         let answer = Some(answer.to_string());
-        self.about_key("storing an idempotent answer", DONE, session, key, answer).await
+        self.about_key("storing an idempotent answer", DONE, lease, key, answer).await
     }
 
-    async fn unknown(&self, session: SessionId, key: &str) -> StoreResult<()> {
-        self.about_key("storing an unknown outcome", UNKNOWN, session, key, None).await
+    async fn unknown(&self, lease: &Lease, key: &str) -> StoreResult<()> {
+        self.about_key("storing an unknown outcome", UNKNOWN, lease, key, None).await
     }
 
-    async fn free(&self, session: SessionId, key: &str) -> StoreResult<()> {
-        self.about_key("freeing an idempotency key", FREE, session, key, None).await
+    async fn free(&self, lease: &Lease, key: &str) -> StoreResult<()> {
+        self.about_key("freeing an idempotency key", FREE, lease, key, None).await
     }
 
     async fn expire(&self, now: Timestamp) -> StoreResult<u64> {

@@ -17,7 +17,7 @@ use crate::{
     message::{self, Ack},
     open::LedgerStore,
     people, session,
-    writer::Unit,
+    writer::{Unit, lease},
 };
 
 const RECORDED: &str = "select exists (select 1 from event where id = $1)";
@@ -145,6 +145,7 @@ pub(crate) async fn record_all(unit: &mut Unit, drafts: Vec<EventDraft>) -> Stor
 pub(crate) fn session_of(write: &Write) -> SessionId {
     match write {
         Write::Append { event } => event.session,
+        Write::Held { lease } => lease.session,
         Write::InsertMessage { message, .. } => message.message.session,
         Write::ChangeMessage { session, .. }
         | Write::AdvanceMessage { session, .. }
@@ -155,6 +156,7 @@ pub(crate) fn session_of(write: &Write) -> SessionId {
         | Write::SettleMedia { session, .. }
         | Write::PatchSession { session, .. }
         | Write::Batch { session, .. }
+        | Write::Unheld { session, .. }
         | Write::ConfirmItem { session, .. } => *session,
     }
 }
@@ -178,6 +180,14 @@ async fn is_repeated(unit: &mut Unit, write: &Write, drafts: &[EventDraft]) -> S
 /// The change alone, and the events it causes, in their order.
 async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(Applied, Vec<EventDraft>)> {
     let events = match write {
+        Write::Held { lease } => {
+            lease::check(unit, lease).await?;
+            return Ok((Applied::Unchanged, vec![]));
+        }
+        Write::Unheld { session, now } => {
+            lease::check_unheld(unit, *session, *now).await?;
+            return Ok((Applied::Unchanged, vec![]));
+        }
         Write::Append { event } => return Ok((Applied::Alone, vec![event.as_ref().clone()])),
         Write::InsertMessage { message, events } => message::insert(unit, message, events).await?,
         Write::ChangeMessage { session, wa_id, change, hold_until, events } => {

@@ -27,6 +27,7 @@ mod event_log;
 mod folder;
 mod idempotency;
 mod keyfile;
+mod lease;
 mod ledger;
 mod media;
 mod message;
@@ -38,7 +39,9 @@ mod rows;
 mod session;
 mod telemetry;
 mod template;
+mod tenures;
 mod webhook;
+mod wishes;
 mod writer;
 
 pub use bull::{BullQueue, InvalidRedisOptions, RedisOptions};

@@ -16,6 +16,8 @@ use crate::{
     delivery::{leases::Leases, lines::Lines, recent::Recent},
     error::Doing as _,
     receivers::Receivers,
+    tenures::Tenures,
+    wishes::Wishes,
     writer::Writer,
 };
 
@@ -76,6 +78,8 @@ pub struct LedgerStore {
     pub(crate) recent: Arc<Recent>,
     pub(crate) receivers: Arc<Receivers>,
     pub(crate) lines: Arc<Lines>,
+    pub(crate) tenures: Arc<Tenures>,
+    pub(crate) wishes: Arc<Wishes>,
     /// Told when another process stored deliveries.
     pub(crate) elsewhere: Arc<Notify>,
     _listener: Option<Arc<listener::Listener>>,

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use domain::{
     ChatId, SessionId, Timestamp,
     pacing::{PacingOutcome, PacingRules, PacingState, Refusal, age_days},
-    port::{PacingStore, StoreResult},
+    port::{Lease, PacingStore, StoreResult},
 };
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     error::{Doing as _, corrupt, gone},
     open::LedgerStore,
     people,
-    writer::Unit,
+    writer::{Unit, lease},
 };
 
 const GET: &str = "select state from pacing where session_id = $1";
@@ -82,34 +82,38 @@ async fn settle(
 impl PacingStore for LedgerStore {
     async fn admit(
         &self,
-        session: SessionId,
+        lease: &Lease,
         chat: &ChatId,
         rules: &PacingRules,
         now: Timestamp,
     ) -> StoreResult<Result<(), Refusal>> {
-        let (chat, rules) = (chat.clone(), rules.clone());
+        let (lease, chat, rules) = (lease.clone(), chat.clone(), rules.clone());
         self.writer
-            .run_for(session, DOING, move |unit| {
-                Box::pin(async move { admit(unit, session, &chat, &rules, now).await })
+            .run_for(lease.session, DOING, move |unit| {
+                Box::pin(async move {
+                    lease::check(unit, &lease).await?;
+                    admit(unit, lease.session, &chat, &rules, now).await
+                })
             })
             .await
     }
 
     async fn settle(
         &self,
-        session: SessionId,
+        lease: &Lease,
         chat: &ChatId,
         rules: &PacingRules,
         at: Timestamp,
         outcome: PacingOutcome,
         now: Timestamp,
     ) -> StoreResult<bool> {
-        let (chat, rules) = (chat.clone(), rules.clone());
+        let (lease, chat, rules) = (lease.clone(), chat.clone(), rules.clone());
         self.writer
-            .run_for(session, DOING, move |unit| {
-                Box::pin(
-                    async move { settle(unit, session, &chat, &rules, (at, now), outcome).await },
-                )
+            .run_for(lease.session, DOING, move |unit| {
+                Box::pin(async move {
+                    lease::check(unit, &lease).await?;
+                    settle(unit, lease.session, &chat, &rules, (at, now), outcome).await
+                })
             })
             .await
     }

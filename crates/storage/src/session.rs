@@ -1,11 +1,13 @@
 //! Sessions.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::{
     ChatId, PhoneNumber, SessionId, Timestamp,
-    port::{Holder, Page, SessionPatch, SessionStore, StoreResult},
+    port::{Held, Holder, Lease, Page, SessionPatch, SessionStore, StoreResult, WishListener},
     proxy::ProxyUrl,
-    session::{Restriction, Session, SessionConfig, SessionStatus},
+    session::{Restriction, Session, SessionConfig, SessionStatus, Wish},
 };
 
 use crate::{
@@ -29,21 +31,7 @@ const LIST: &str = "select id, name, status, wanted, phone, lid, push_name, conn
      config, proxy, created_at, updated_at, restriction from session where ($1 is null or name = $1) \
      order by created_at desc, id limit $2 offset $3";
 const DELETE: &str = "delete from session where id = $1";
-// One statement decides and takes: two callers cannot both see it free.
-const ACQUIRE: &str = "update session set lease_owner = $2, lease_until = $4, \
-     lease_epoch = case when lease_owner = $2 then lease_epoch else lease_epoch + 1 end \
-     where id = $1 and (lease_owner is null or lease_owner = $2 or lease_until <= $3) returning lease_epoch";
-const UNHELD: &str = "select id from session where wanted = 1 and (lease_owner is null or lease_until <= $1) \
-     order by created_at, id limit $2";
-const RELEASE: &str =
-    "update session set lease_owner = null, lease_until = null where id = $1 and lease_owner = $2";
-const HOLDER: &str = "select session.lease_owner as owner, node.url as url from session \
-     left join node on node.id = session.lease_owner where session.id = $1 and session.lease_until > $2";
-const HELD: &str = "select id from session where lease_owner is not null and lease_until > $1";
-const ANNOUNCE: &str = "insert into node (id, url, seen_at) values ($1, $2, $3) \
-     on conflict (id) do update set url = excluded.url, seen_at = excluded.seen_at";
-const FORGET: &str = "delete from node where seen_at < $1 \
-     and not exists (select 1 from session where session.lease_owner = node.id)";
+const WISH: &str = "update session set wish = $2 where id = $1";
 
 fn place(id: SessionId) -> String {
     id.to_string()
@@ -116,6 +104,18 @@ pub(crate) async fn patch(
         return Ok(false);
     };
     let mut session = read(&row, &unit.cipher)?;
+    if let Some(wish) = patch.wish {
+        let wish = wish.map(Wish::as_str);
+        db::query(WISH)
+            .bind(id.to_string())
+            .bind(wish)
+            .execute(&mut unit.conn)
+            .await
+            .doing(DOING)?;
+    }
+    if matches!(patch.wish, Some(Some(_))) {
+        unit.committing.wished.push(id);
+    }
     apply(&mut session, patch);
     let proxy = sealed_proxy(&session, &unit.cipher);
     db::query(UPDATE)
@@ -221,6 +221,7 @@ impl SessionStore for LedgerStore {
                 })
             })
             .await;
+        self.tenures.forget(id);
         // Its lanes are gone and will not be settled: nothing of them may keep a place.
         self.lines.clear();
         deleted
@@ -231,85 +232,33 @@ impl SessionStore for LedgerStore {
         id: SessionId,
         owner: &str,
         now: Timestamp,
-        until: Timestamp,
-    ) -> StoreResult<Option<u64>> {
-        if let Some(heartbeats) = &self.heartbeats {
-            // Behind the work of the writer it could come too late.
-            let lease = db::query_scalar(ACQUIRE).bind(id.to_string()).bind(owner);
-            let lease = lease.bind(now.millis()).bind(until.millis());
-            let epoch: Option<i64> =
-                lease.fetch_optional(heartbeats).await.doing("taking a session's lease")?;
-            return Ok(epoch.and_then(|epoch| u64::try_from(epoch).ok()));
-        }
-        let owner = owner.to_owned();
-        let epoch: Option<i64> = self
-            .writer
-            .run("taking a session's lease", move |unit| {
-                Box::pin(async move {
-                    db::query_scalar(ACQUIRE)
-                        .bind(id.to_string())
-                        .bind(owner)
-                        .bind(now.millis())
-                        .bind(until.millis())
-                        .fetch_optional(&mut unit.conn)
-                        .await
-                        .doing("taking a session's lease")
-                })
-            })
-            .await?;
-        Ok(epoch.and_then(|epoch| u64::try_from(epoch).ok()))
+        lasts: Duration,
+    ) -> StoreResult<Option<Held>> {
+        self.acquire_lease(id, owner, now, lasts).await
     }
 
-    async fn release(&self, id: SessionId, owner: &str) -> StoreResult<()> {
-        let owner = owner.to_owned();
-        self.writer
-            .run("releasing a session's lease", move |unit| {
-                Box::pin(async move {
-                    db::query(RELEASE)
-                        .bind(id.to_string())
-                        .bind(owner)
-                        .execute(&mut unit.conn)
-                        .await
-                        .doing("releasing a session's lease")
-                        .map(|_| ())
-                })
-            })
-            .await
+    async fn release(&self, lease: &Lease) -> StoreResult<()> {
+        self.release_lease(lease).await
     }
 
     async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
-        const DOING: &str = "looking for sessions that nobody runs";
-        let ids: Vec<String> = db::query_scalar(UNHELD)
-            .bind(now.millis())
-            .bind(i64::from(limit))
-            .fetch_all(&self.readers)
-            .await
-            .doing(DOING)?;
-        ids.iter().map(|id| id.parse().map_err(|_| corrupt(DOING))).collect()
+        self.unheld_sessions(now, limit).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.readers.kind() == Kind::Postgres
+    }
+
+    fn listen(&self, listener: WishListener) {
+        self.wishes.listen(listener);
     }
 
     async fn holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>> {
-        const DOING: &str = "looking for who runs a session";
-        let row = db::query(HOLDER)
-            .bind(id.to_string())
-            .bind(now.millis())
-            .fetch_optional(&self.readers)
-            .await
-            .doing(DOING)?;
-        let Some(row) = row else { return Ok(None) };
-        let owner: Option<String> = row.try_get("owner").doing(DOING)?;
-        let url = row.try_get("url").doing(DOING)?;
-        Ok(owner.map(|owner| Holder { owner, url }))
+        self.lease_holder(id, now).await
     }
 
     async fn held(&self, now: Timestamp) -> StoreResult<Vec<SessionId>> {
-        const DOING: &str = "listing the sessions that somebody runs";
-        let ids: Vec<String> = db::query_scalar(HELD)
-            .bind(now.millis())
-            .fetch_all(&self.readers)
-            .await
-            .doing(DOING)?;
-        ids.iter().map(|id| id.parse().map_err(|_| corrupt(DOING))).collect()
+        self.held_sessions(now).await
     }
 
     async fn announce(
@@ -319,25 +268,6 @@ impl SessionStore for LedgerStore {
         now: Timestamp,
         forget_before: Timestamp,
     ) -> StoreResult<()> {
-        const DOING: &str = "telling where this process is asked";
-        let (owner, url) = (owner.to_owned(), url.to_owned());
-        self.writer
-            .run(DOING, move |unit| {
-                Box::pin(async move {
-                    let told = db::query(ANNOUNCE)
-                        .bind(owner)
-                        .bind(url)
-                        .bind(now.millis())
-                        .execute(&mut unit.conn)
-                        .await;
-                    told.doing(DOING)?;
-                    let forgotten = db::query(FORGET)
-                        .bind(forget_before.millis())
-                        .execute(&mut unit.conn)
-                        .await;
-                    forgotten.doing(DOING).map(|_| ())
-                })
-            })
-            .await
+        self.announce_node(owner, url, now, forget_before).await
     }
 }

@@ -11,6 +11,7 @@ use domain::{
     message::{
         Content, Direction, InboundMessage, Message, MessageStatus, MessageType, OutgoingMessage,
     },
+    port::Lease,
     session::{Session, SessionConfig, SessionStatus},
     template::Template,
     webhook::{LaneOrder, RETRY_COUNT_DEFAULT, Webhook},
@@ -27,6 +28,11 @@ fn uuid(kind: u128, number: u128) -> Uuid {
 /// `4917…@c.us`, one per number.
 pub fn chat(number: u32) -> ChatId {
     format!("4917{number:07}@c.us").parse().unwrap()
+}
+
+/// The first lease of a session, of the owner `test`.
+pub fn lease(session: SessionId) -> Lease {
+    Lease { session, owner: "test".into(), epoch: 1 }
 }
 
 /// Created a second later than the one before.

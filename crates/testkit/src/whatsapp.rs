@@ -255,13 +255,14 @@ impl WhatsApp for FakeWhatsApp {
         request: OpenRequest,
         sink: Arc<dyn EngineSink>,
     ) -> Result<Arc<dyn Connection>, EngineError> {
-        let session = request.session;
+        let session = request.lease.session;
         let link = FakeLink {
             fake: self.clone(),
             session,
             sink,
             turn: Arc::default(),
             closed: Arc::default(),
+            sealed: Arc::default(),
         };
         let (first, opened) = {
             let mut state = self.lock();

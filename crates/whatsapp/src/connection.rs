@@ -205,6 +205,10 @@ impl Connection for Handle {
         if gone { Ok(()) } else { result }
     }
 
+    fn seal(&self) {
+        self.desk.backend.seal();
+    }
+
     async fn close(&self) {
         self.link.close();
         self.done.cancelled().await;

@@ -161,9 +161,10 @@ impl WhatsApp for Engine {
     ) -> Result<Arc<dyn Connection>, EngineError> {
         safety::check_address(&self.options.chat_url)?;
         let http = http::client(&self.options.media, request.proxy.as_ref())?;
-        let slot = Slot::take(&self.open, request.session)
+        let session = request.lease.session;
+        let slot = Slot::take(&self.open, session)
             .ok_or(EngineError::WrongState("this session is connected already"))?;
-        let backend = Arc::new(LedgerBackend::new(Arc::clone(&self.keys), request.session));
+        let backend = Arc::new(LedgerBackend::new(Arc::clone(&self.keys), request.lease.clone()));
         let device = self.device(&backend).await?;
         let (link, events) = Link::new();
         let asides = Asides::new();
@@ -221,7 +222,7 @@ impl WhatsApp for Engine {
             slot,
             done: done.clone().drop_guard(),
         };
-        let span = tracing::info_span!("connection", session = %request.session);
+        let span = tracing::info_span!("connection", session = %session);
         self.drivers.spawn(driver.drive().instrument(span));
         let limits = Limits { send: self.options.send_limit, pairing: self.options.pairing_limit };
         Ok(Arc::new(Handle { desk, client, link, tasks, limits, done }))

@@ -59,6 +59,8 @@ pub enum BatchChange {
     Begin {
         /// Which item.
         index: u32,
+        /// Under which lease of the session.
+        epoch: u64,
         /// The session's next bulk message not before this time, also after a crash.
         pace: Timestamp,
     },
@@ -111,6 +113,8 @@ pub struct OpenItem {
     pub options: BatchOptions,
     /// The item; `at` is when it was handed over.
     pub item: BatchItem,
+    /// Under which lease of the session it was handed over: one before the present one can send nothing any more.
+    pub epoch: u64,
 }
 
 /// What a forecast needs to know of a session.

@@ -4,12 +4,12 @@ use std::{fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{StoreError, StoreResult};
+use super::{Lease, StoreError, StoreResult};
 use crate::{
     address::{ChatId, PhoneNumber},
     chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing},
     content::{MediaKind, RemoteMedia, Target},
-    ids::{SessionId, WaMessageId},
+    ids::WaMessageId,
     message::{InboundMessage, OutgoingMessage},
     proxy::ProxyUrl,
     session::LossCause,
@@ -178,8 +178,8 @@ pub trait EngineSink: Send + Sync + 'static {
 /// What a connection is opened with.
 #[derive(Debug, Clone)]
 pub struct OpenRequest {
-    /// Whose keys.
-    pub session: SessionId,
+    /// Whose keys, and the right to write them.
+    pub lease: Lease,
     /// Where the traffic goes through.
     pub proxy: Option<ProxyUrl>,
 }
@@ -256,6 +256,9 @@ pub trait Connection: Send + Sync + 'static {
 
     /// Tells WhatsApp that this device is gone, within a limit. Keys are deleted by the caller.
     async fn unlink(&self, limit: Duration) -> Result<(), EngineError>;
+
+    /// Writes nothing of its keys from now on, whatever else it still does: for who lost the session.
+    fn seal(&self);
 
     /// Ends it and waits until nothing of it runs; no signal follows. Safe to call twice.
     async fn close(&self);

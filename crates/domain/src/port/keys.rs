@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::StoreResult;
+use super::{Lease, StoreResult};
 use crate::ids::SessionId;
 
 /// One change of the engine's keys.
@@ -39,7 +39,8 @@ pub struct KeyEntry {
     pub expires_at: i64,
 }
 
-/// The engine's keys and state, per session, encrypted at rest. Only the owner of the session writes.
+/// The engine's keys and state, per session, encrypted at rest. Only the owner of the session writes:
+/// every write is refused with [`StoreErrorKind::NotOwner`](super::StoreErrorKind::NotOwner) when the lease is over.
 #[async_trait]
 pub trait DeviceKeys: Send + Sync + 'static {
     /// One entry.
@@ -57,14 +58,14 @@ pub trait DeviceKeys: Send + Sync + 'static {
         prefix: &str,
     ) -> StoreResult<Vec<KeyEntry>>;
     /// Applies all changes as one atomic, durable unit.
-    async fn apply(&self, session: SessionId, changes: Vec<KeyChange>) -> StoreResult<()>;
+    async fn apply(&self, lease: &Lease, changes: Vec<KeyChange>) -> StoreResult<()>;
     /// Deletes what expired at or before `cutoff` (epoch seconds); how many.
     async fn delete_expired(
         &self,
-        session: SessionId,
+        lease: &Lease,
         namespace: &'static str,
         cutoff: i64,
     ) -> StoreResult<u64>;
     /// Deletes everything of a session.
-    async fn purge(&self, session: SessionId) -> StoreResult<()>;
+    async fn purge(&self, lease: &Lease) -> StoreResult<()>;
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BatchChange, StoreError, StoreErrorKind, StoreResult, Trouble, UnreadableRow};
+use super::{BatchChange, Lease, StoreError, StoreErrorKind, StoreResult, Trouble, UnreadableRow};
 use crate::{
     address::{ChatId, PhoneNumber},
     batch::BatchId,
@@ -16,7 +16,7 @@ use crate::{
     media::{MediaRecord, MediaState},
     message::{Message, MessageStatus, MessageType, OutgoingMessage},
     proxy::ProxyUrl,
-    session::{Restriction, SessionConfig, SessionStatus},
+    session::{Restriction, SessionConfig, SessionStatus, Wish},
     time::Timestamp,
 };
 
@@ -24,6 +24,20 @@ use crate::{
 /// (a duplicate, an ack that would move backwards) is not recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
+    /// Everything of this unit only while this lease is the session's; otherwise nothing of it is done and
+    /// [`Ledger::write`] fails with [`StoreErrorKind::NotOwner`](super::StoreErrorKind::NotOwner). Its own outcome is
+    /// [`WriteOutcome::Unchanged`].
+    Held {
+        /// The owner's.
+        lease: Lease,
+    },
+    /// Everything of this unit only while nobody runs the session and nobody wants it to run; otherwise as above.
+    Unheld {
+        /// Which session.
+        session: SessionId,
+        /// Now; see [`SessionStore::acquire`](super::SessionStore::acquire).
+        now: Timestamp,
+    },
     /// Insert a message unless `(session, wa_id)` exists. A row that could not be decrypted is replaced by one that
     /// could be (and counts as new). The chat and its unread count move along. Changes that were held for the message
     /// are applied after it, oldest first, with their events behind its own. Ids are stored in their canonical form.
@@ -240,6 +254,7 @@ pub enum WriteOutcome {
 pub struct SessionPatch {
     pub status: Option<SessionStatus>,
     pub wanted: Option<bool>,
+    pub wish: Option<Option<Wish>>,
     pub phone: Option<Option<PhoneNumber>>,
     pub lid: Option<Option<ChatId>>,
     pub push_name: Option<Option<String>>,
@@ -262,6 +277,7 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// # Errors
     /// Nothing was written when this fails with anything but a lost answer; every write is safe to repeat.
+    /// [`StoreErrorKind::NotOwner`](super::StoreErrorKind::NotOwner), see [`Write::Held`].
     /// [`StoreErrorKind::Gone`](super::StoreErrorKind::Gone) when the session of a message, a person, a chat or a held
     /// change does not exist.
     async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<WriteOutcome>>;

@@ -7,6 +7,7 @@ mod batches;
 mod engine;
 mod keys;
 mod lanes;
+mod lease;
 mod ledger;
 mod log;
 mod media;
@@ -28,6 +29,7 @@ pub use lanes::{
     DeliveryQueue, LaneLedger, Offer, OpenedListener, QueueServer, QueueStats, Settled, Settlement,
     Verdict, WaitingLane,
 };
+pub use lease::{Held, Lease, WishListener};
 pub use ledger::{
     Ledger, MessageChange, NewMessage, Quarantined, SessionPatch, Unsettled, Write, WriteOutcome,
 };
@@ -52,6 +54,8 @@ pub enum StoreErrorKind {
     Gone,
     /// What was to be written breaks a rule or a limit of the database. Trying again is in vain.
     Refused,
+    /// Another process runs the session, or it is run anew: what was decided under an earlier [`Lease`] is not written.
+    NotOwner,
 }
 
 impl StoreErrorKind {

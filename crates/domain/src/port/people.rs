@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Page, StoreResult};
+use super::{Lease, Page, StoreResult};
 use crate::{
     address::{ChatId, PhoneNumber},
     chat::{Chat, Contact},
-    idempotency::Taken,
+    idempotency::{IdempotencyRecord, Taken},
     ids::{SessionId, TemplateId, WaMessageId},
     media::MediaRecord,
     pacing::{PacingOutcome, PacingRules, Refusal},
@@ -56,36 +56,44 @@ pub trait TemplateStore: Send + Sync + 'static {
     async fn delete(&self, session: SessionId, id: TemplateId) -> StoreResult<bool>;
 }
 
-/// Keys of idempotent sends. The message of a send is tied to its key in the write that stores the message.
+/// Keys of idempotent sends. The message of a send is tied to its key in the write that stores the message. Only the owner
+/// of the session writes.
 #[async_trait]
 pub trait IdempotencyStore: Send + Sync + 'static {
+    /// What is known under a key.
+    async fn known(
+        &self,
+        session: SessionId,
+        key: &str,
+        now: Timestamp,
+    ) -> StoreResult<Option<IdempotencyRecord>>;
     /// Takes a key, or says what is known under it. Two callers at once: exactly one gets [`Taken::Fresh`]. A record
     /// older than [`KEPT`](crate::idempotency::KEPT) counts as none.
     async fn take(
         &self,
-        session: SessionId,
+        lease: &Lease,
         key: &str,
         fingerprint: &str,
         now: Timestamp,
     ) -> StoreResult<Taken>;
     /// Stores the answer of a success.
-    async fn done(&self, session: SessionId, key: &str, answer: &Value) -> StoreResult<()>;
+    async fn done(&self, lease: &Lease, key: &str, answer: &Value) -> StoreResult<()>;
     /// The outcome cannot be known.
-    async fn unknown(&self, session: SessionId, key: &str) -> StoreResult<()>;
+    async fn unknown(&self, lease: &Lease, key: &str) -> StoreResult<()>;
     /// Nothing happened: the key is free again.
-    async fn free(&self, session: SessionId, key: &str) -> StoreResult<()>;
+    async fn free(&self, lease: &Lease, key: &str) -> StoreResult<()>;
     /// Deletes what is older than [`KEPT`](crate::idempotency::KEPT); how many.
     async fn expire(&self, now: Timestamp) -> StoreResult<u64>;
 }
 
-/// Pacing counters, exact for parallel callers and across restarts.
+/// Pacing counters, exact for parallel callers and across restarts. Only the owner of the session writes.
 #[async_trait]
 pub trait PacingStore: Send + Sync + 'static {
     /// Takes a place for a send, atomically: reads the counters, whether the chat is cold (no message either way) and
     /// the session's age, and applies [`PacingState::admit`](crate::pacing::PacingState::admit).
     async fn admit(
         &self,
-        session: SessionId,
+        lease: &Lease,
         chat: &ChatId,
         rules: &PacingRules,
         now: Timestamp,
@@ -93,7 +101,7 @@ pub trait PacingStore: Send + Sync + 'static {
     /// Records what became of a send admitted at `at`; true when the breaker has just opened.
     async fn settle(
         &self,
-        session: SessionId,
+        lease: &Lease,
         chat: &ChatId,
         rules: &PacingRules,
         at: Timestamp,

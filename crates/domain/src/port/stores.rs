@@ -1,8 +1,10 @@
 //! The stores: plain reads, and the writes that cause no event.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
-use super::{StoreResult, Unsettled};
+use super::{Held, Lease, StoreResult, Unsettled, WishListener};
 use crate::{
     address::ChatId,
     api_key::{ApiKey, KeyHash},
@@ -33,18 +35,19 @@ pub trait SessionStore: Send + Sync + 'static {
     async fn list(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>>;
     /// Deletes it with all that belongs to it: keys, messages, events, webhooks, deliveries. `false` when unknown.
     async fn delete(&self, id: SessionId) -> StoreResult<bool>;
-    /// Takes or renews the right to connect a session until `until`. `None` when another owner holds it after `now`.
-    /// The number grows with each change of owner and fences the engine's keys.
+    /// Takes or renews the right to run a session for a time. `None` when another owner holds it, or when there is no such
+    /// session. Where processes share the database, its clock decides when a lease is over; otherwise `now` does.
     async fn acquire(
         &self,
         id: SessionId,
         owner: &str,
         now: Timestamp,
-        until: Timestamp,
-    ) -> StoreResult<Option<u64>>;
-    /// Gives the right back. Does nothing when `owner` does not hold it.
-    async fn release(&self, id: SessionId, owner: &str) -> StoreResult<()>;
-    /// Sessions that should be running and that nobody has the right to connect after `now`, at most `limit`, oldest first.
+        lasts: Duration,
+    ) -> StoreResult<Option<Held>>;
+    /// Gives the right back. Does nothing when it is another's by now.
+    async fn release(&self, lease: &Lease) -> StoreResult<()>;
+    /// Sessions that should be running, or of which something is wished, and that nobody has the right to run; at most
+    /// `limit`, oldest first. The time is as for [`acquire`](Self::acquire).
     async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>>;
     /// Who has the right to connect a session after `now`, and where its process is asked.
     async fn holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>>;
@@ -59,6 +62,11 @@ pub trait SessionStore: Send + Sync + 'static {
         now: Timestamp,
         forget_before: Timestamp,
     ) -> StoreResult<()>;
+    /// Whether other processes may run sessions of this database.
+    fn is_shared(&self) -> bool;
+    /// Calls the listener whenever somebody else than a session's owner changed what is wanted of it, here or in another
+    /// process. A word may be lost: what is wanted is also told with each renewal. The listener must not wait.
+    fn listen(&self, listener: WishListener);
 }
 
 /// Who has the right to connect a session.

@@ -99,6 +99,34 @@ pub struct Restriction {
     pub expires_at: Option<Timestamp>,
 }
 
+/// What is asked of the owner of a session by a process that does not run it. Whoever has the right to run the session
+/// next does it, should its owner die before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Close the connection and stay down.
+    Stop,
+    /// Unlink the device and delete its keys.
+    Logout,
+    /// Drop the connection where it stands.
+    ForceKill,
+}
+
+impl Wish {
+    /// The stored word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Logout => "logout",
+            Self::ForceKill => "force_kill",
+        }
+    }
+
+    /// Reads the stored word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Stop, Self::Logout, Self::ForceKill].into_iter().find(|wish| wish.as_str() == word)
+    }
+}
+
 /// A session as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {

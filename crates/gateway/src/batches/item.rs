@@ -39,8 +39,9 @@ impl Runner {
         }
         let (index, before) = (item.index, self.pace);
         let gap = batch.options.gap(self.shared.ports.entropy.fraction());
-        let begin = BatchChange::Begin { index, pace: self.now().plus(gap) };
-        if !self.shared.write(self.session, &batch.id, begin).await? {
+        let begin =
+            BatchChange::Begin { index, epoch: self.lease.epoch, pace: self.now().plus(gap) };
+        if !self.write(&batch.id, begin).await? {
             // A cancel or a pause was first.
             return Ok(Turn::Again);
         }
@@ -51,6 +52,7 @@ impl Runner {
             heard: Arc::clone(&heard),
             id: item.wa_id.clone(),
             on: link,
+            lease: self.lease.clone(),
             uploads: self.uploads.entry(batch.id.clone()).or_default().clone(),
         };
         self.handed.insert(item.wa_id.clone(), Arc::downgrade(&from.on));
@@ -132,7 +134,7 @@ impl Runner {
         let row = self.shared.ports.messages.get(self.session, &item.wa_id).await?;
         self.pace = if row.is_some() { after } else { before };
         let change = BatchChange::Settle { index: item.index, outcome, pace: Some(self.pace) };
-        self.shared.write(self.session, &batch.id, change).await.map(|_| ())
+        self.write(&batch.id, change).await.map(|_| ())
     }
 
     /// Puts an item back; under a new id when its id was used up by a row that has failed.
@@ -146,7 +148,7 @@ impl Runner {
         let wa_id = row.map(|_| WaMessageId::new(&*self.shared.ports.entropy));
         self.pace = pace;
         let change = BatchChange::PutBack { index: item.index, wa_id, pace: Some(pace) };
-        self.shared.write(self.session, &batch.id, change).await.map(|_| ())
+        self.write(&batch.id, change).await.map(|_| ())
     }
 }
 

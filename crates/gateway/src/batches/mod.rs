@@ -2,12 +2,14 @@
 //!
 //! # The cast
 //! - [`Batches`] is the handle: it stores batches, shows them, cancels, pauses and resumes them.
-//! - The *caretaker* sees to it that every session with something to do has a runner, and forgets old batches.
+//! - The *caretaker* sees to it that every session with something to do that runs here has a runner, and forgets old
+//!   batches. Batches of a session that nobody runs are held.
 //! - A *runner* ([`runner`]) is one task per session: its batches take turns and share one pace.
 //!
 //! # Guarantees
 //! Every item has its message id before anything is sent, and is marked as open before it is handed over. After a crash
-//! the row of that id tells what became of it: no row means that it never left. Between two bulk messages of a session
+//! the row of that id tells what became of it: no row means that it never left. Only the session's owner moves its items:
+//! every change carries the lease and is refused when that is over; others cancel, pause and resume. Between two bulk messages of a session
 //! lies at least the delay of the first, also across restarts and reconnects. A limit or a lost session holds a batch, and
 //! fails nothing. A cancel is one guarded write: nothing is begun after it.
 
@@ -29,7 +31,7 @@ use domain::{
     EventId, SessionId, Timestamp,
     batch::{Batch, BatchId, BatchItem, BatchState, Hold, HoldReason},
     pacing::PacingRules,
-    port::{BatchChange, Page, StoreError, Write, WriteOutcome},
+    port::{BatchChange, Lease, Page, StoreError, StoreErrorKind, Write, WriteOutcome},
 };
 use tokio::sync::{Notify, watch};
 
@@ -97,7 +99,8 @@ struct Shared {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Life {
     Running,
-    Panicked,
+    /// Under which lease.
+    Panicked(u64),
 }
 
 /// The way to a runner.
@@ -215,7 +218,8 @@ impl Batches {
         change: BatchChange,
     ) -> Result<Batch, BatchError> {
         let resume = matches!(change, BatchChange::Release { .. });
-        let changed = self.shared.write(session, id, change).await.map_err(BatchError::Store)?;
+        let changed =
+            self.shared.write(None, session, id, change).await.map_err(BatchError::Store)?;
         let batch = self.get(session, id).await.map_err(BatchError::Store)?;
         let batch = batch.ok_or(BatchError::NotFound)?;
         if changed {
@@ -231,22 +235,58 @@ impl Batches {
 }
 
 impl Shared {
-    /// Changes a batch; `false` when the change no longer fits.
+    /// Changes a batch, for the owner of its session or for anybody; `false` when the change no longer fits.
     async fn write(
         &self,
+        lease: Option<&Lease>,
         session: SessionId,
         batch: &BatchId,
         change: BatchChange,
     ) -> Result<bool, StoreError> {
-        let write = Write::Batch {
+        let write = self.change_of(session, batch, change);
+        let outcomes = self.sessions.inner().commit.write_surely(lease, vec![write]).await?;
+        Ok(matches!(outcomes.first(), Some(WriteOutcome::Applied(_))))
+    }
+
+    /// Holds the batches of a session that nobody runs and that is not to run. Of one that is wanted nothing is said:
+    /// another process runs it, or soon will.
+    async fn hold_idle(&self, session: SessionId) {
+        match self.hold_if_idle(session).await {
+            Ok(()) | Err(StoreError { kind: StoreErrorKind::NotOwner, .. }) => {}
+            Err(error) => {
+                tracing::warn!(session.id = %session, error = &error as &dyn std::error::Error,
+                    "batches of a stopped session were not held");
+            }
+        }
+    }
+
+    async fn hold_if_idle(&self, session: SessionId) -> Result<(), StoreError> {
+        let wanted = self.ports.sessions.get(session).await?.is_none_or(|found| found.wanted);
+        if wanted {
+            return Ok(());
+        }
+        let (now, hold) =
+            (self.ports.clock.now(), Hold { reason: HoldReason::SessionNotReady, until: None });
+        for batch in self.ports.batches.unfinished(session).await? {
+            let later = batch.options.scheduled_at.is_some_and(|from| from > now);
+            if later || batch.is_paused() || batch.hold == Some(hold) {
+                continue;
+            }
+            let hold = self.change_of(session, &batch.id, BatchChange::Hold(hold));
+            let writes = vec![Write::Unheld { session, now }, hold];
+            self.sessions.inner().commit.write_surely(None, writes).await?;
+        }
+        Ok(())
+    }
+
+    fn change_of(&self, session: SessionId, batch: &BatchId, change: BatchChange) -> Write {
+        Write::Batch {
             session,
             batch: batch.clone(),
             change: Box::new(change),
             at: self.ports.clock.now(),
             event: EventId::new(&*self.ports.entropy),
-        };
-        let outcomes = self.sessions.inner().commit.write_surely(vec![write]).await?;
-        Ok(matches!(outcomes.first(), Some(WriteOutcome::Applied(_))))
+        }
     }
 
     fn handle(&self, session: SessionId) -> Arc<Handle> {
@@ -254,22 +294,22 @@ impl Shared {
         runners.entry(session).or_default().clone()
     }
 
-    /// Claims the place of a session's runner: whether the last one did not panic; nothing when there is one.
-    fn claim(&self, session: SessionId) -> Option<bool> {
+    /// Claims the place of a session's runner: whether the last one under this lease panicked; nothing when there is one.
+    fn claim(&self, lease: &Lease) -> Option<bool> {
         let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
-        match lives.insert(session, Life::Running) {
+        match lives.insert(lease.session, Life::Running) {
             Some(Life::Running) => None,
-            before => Some(before.is_none()),
+            before => Some(before == Some(Life::Panicked(lease.epoch))),
         }
     }
 
     /// A runner ended.
-    fn ended(&self, session: SessionId, clean: bool) {
+    fn ended(&self, lease: &Lease, clean: bool) {
         let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
         if clean {
-            lives.remove(&session);
+            lives.remove(&lease.session);
         } else {
-            lives.insert(session, Life::Panicked);
+            lives.insert(lease.session, Life::Panicked(lease.epoch));
         }
         drop(lives);
         self.wake.notify_one();
@@ -282,7 +322,7 @@ impl Shared {
     }
 }
 
-/// Keeps a runner for every session with something to do.
+/// Keeps a runner for every session with something to do that runs here.
 async fn caretaker(shared: Arc<Shared>) {
     let stopping = shared.supervisor.stopping();
     let clock = shared.ports.clock.clone();
@@ -290,9 +330,13 @@ async fn caretaker(shared: Arc<Shared>) {
         match shared.ports.batches.bulk_sessions().await {
             Ok(sessions) => {
                 for session in sessions {
-                    let Some(first_life) = shared.claim(session) else { continue };
+                    let Some(lease) = shared.sessions.lease(session) else {
+                        shared.hold_idle(session).await;
+                        continue;
+                    };
+                    let Some(after_panic) = shared.claim(&lease) else { continue };
                     let name = format!("batches/{session}");
-                    let task = runner::run(shared.clone(), session, first_life);
+                    let task = runner::run(shared.clone(), lease, after_panic);
                     shared.supervisor.spawn(name, Policy::Once, task);
                 }
             }
@@ -303,6 +347,7 @@ async fn caretaker(shared: Arc<Shared>) {
         forget(&shared).await;
         tokio::select! {
             () = shared.wake.notified() => {}
+            () = shared.sessions.inner().moved.notified() => {}
             () = clock.sleep_until(clock.now().plus(shared.options.sweep_interval)) => {}
             () = stopping.cancelled() => return,
         }

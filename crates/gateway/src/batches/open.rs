@@ -54,12 +54,13 @@ impl Runner {
         let row = ports.messages.get(self.session, &open.item.wa_id).await?;
         let begun = open.item.at.unwrap_or(now);
         let Some(row) = row else {
-            if !self.first_life && now.since(begun) < ORPHAN {
+            let here = open.epoch == self.lease.epoch;
+            if here && self.after_panic && now.since(begun) < ORPHAN {
                 return Ok(false);
             }
-            // It never left: its id was not used.
+            // It never left, and under an earlier lease it cannot any more: its id was not used.
             let change = BatchChange::PutBack { index, wa_id: None, pace: None };
-            self.shared.write(self.session, &open.batch, change).await?;
+            self.write(&open.batch, change).await?;
             return Ok(true);
         };
         // It may have left a moment ago, on a new connection.
@@ -107,7 +108,7 @@ impl Runner {
         let unconfirmed = came == outcome::unconfirmed();
         let index = open.item.index;
         let change = BatchChange::Settle { index, outcome: came, pace: Some(pace) };
-        self.shared.write(self.session, &open.batch, change).await?;
+        self.write(&open.batch, change).await?;
         if unconfirmed {
             self.look_again(open).await?;
         }
@@ -122,7 +123,7 @@ impl Runner {
         };
         let inner = self.shared.sessions.inner();
         let write = inner.commit.confirm(self.session, &open.item.wa_id, sent_at);
-        inner.commit.write_surely(vec![write]).await.map(|_| ())
+        inner.commit.write_surely(Some(&self.lease), vec![write]).await.map(|_| ())
     }
 
     async fn put_back(
@@ -134,7 +135,7 @@ impl Runner {
         self.pace = pace;
         self.handed.remove(&open.item.wa_id);
         let change = BatchChange::PutBack { index: open.item.index, wa_id, pace: Some(pace) };
-        self.shared.write(self.session, &open.batch, change).await?;
+        self.write(&open.batch, change).await?;
         Ok(true)
     }
 }

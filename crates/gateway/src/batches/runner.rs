@@ -13,7 +13,7 @@ use std::{
 use domain::{
     SessionId, Timestamp, WaMessageId,
     batch::{self, Batch, BatchId, BatchItem, COLD_PROBE, HoldReason, ItemContent, Next},
-    port::{Connection, StoreError, Whom},
+    port::{BatchChange, Connection, Lease, StoreError, StoreErrorKind, Whom},
 };
 
 use super::{Handle, Rest, Shared, sight::Sight};
@@ -36,8 +36,10 @@ pub(super) struct Cold {
 pub(super) struct Runner {
     pub(super) shared: Arc<Shared>,
     pub(super) session: SessionId,
-    /// No runner of this process was here before: what is open is from an earlier life.
-    pub(super) first_life: bool,
+    /// The right to run the session: the runner ends with it.
+    pub(super) lease: Lease,
+    /// A runner under this lease panicked: a send of it may still be under way.
+    pub(super) after_panic: bool,
     /// Not before this time.
     pub(super) pace: Timestamp,
     /// The session's cap or breaker.
@@ -75,18 +77,20 @@ pub(super) enum Turn {
     Done,
 }
 
-/// Runs until the session has nothing left, or the process stops.
-pub(super) async fn run(shared: Arc<Shared>, session: SessionId, first_life: bool) {
+/// Runs until the session has nothing left, or does not run here any more, or the process stops.
+pub(super) async fn run(shared: Arc<Shared>, lease: Lease, after_panic: bool) {
+    let session = lease.session;
     let stopping = shared.supervisor.stopping();
     let handle = shared.handle(session);
-    let mut alive = Alive { shared: shared.clone(), session, clean: false };
+    let mut alive = Alive { shared: shared.clone(), lease: lease.clone(), clean: false };
     let opened = shared.messages.watch_link(session);
     let mut runner = Runner {
         opened,
         pace: shared.ports.clock.now(),
         shared,
         session,
-        first_life,
+        lease,
+        after_panic,
         capped: None,
         cold: None,
         handle,
@@ -98,12 +102,12 @@ pub(super) async fn run(shared: Arc<Shared>, session: SessionId, first_life: boo
         handed: HashMap::new(),
     };
     let mut known = false;
-    if !first_life {
+    if after_panic {
         // The runner before this one panicked: not at once again.
         let soon = runner.soon();
         runner.rest(Some(soon)).await;
     }
-    while !stopping.is_cancelled() {
+    while !stopping.is_cancelled() && runner.is_owner() {
         if !known {
             known = runner.remember().await.is_ok();
         }
@@ -111,7 +115,7 @@ pub(super) async fn run(shared: Arc<Shared>, session: SessionId, first_life: boo
         match turn {
             Ok(Turn::Again) => {}
             Ok(Turn::Wait(until)) => runner.rest(until).await,
-            Ok(Turn::Done) => break,
+            Ok(Turn::Done) | Err(StoreError { kind: StoreErrorKind::NotOwner, .. }) => break,
             Err(error) => {
                 tracing::warn!(session.id = %session, error = &error as &dyn std::error::Error,
                     "a batch waits for the ledger");
@@ -126,19 +130,33 @@ pub(super) async fn run(shared: Arc<Shared>, session: SessionId, first_life: boo
 /// Tells the caretaker when a runner ends, and how.
 struct Alive {
     shared: Arc<Shared>,
-    session: SessionId,
+    lease: Lease,
     clean: bool,
 }
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        self.shared.ended(self.session, self.clean);
+        self.shared.ended(&self.lease, self.clean);
     }
 }
 
 impl Runner {
     pub(super) fn now(&self) -> Timestamp {
         self.shared.ports.clock.now()
+    }
+
+    /// Whether the session runs here under the lease of this runner.
+    fn is_owner(&self) -> bool {
+        self.shared.sessions.lease(self.session).as_ref() == Some(&self.lease)
+    }
+
+    /// Changes a batch as the owner of its session.
+    pub(super) async fn write(
+        &self,
+        batch: &BatchId,
+        change: BatchChange,
+    ) -> Result<bool, StoreError> {
+        self.shared.write(Some(&self.lease), self.session, batch, change).await
     }
 
     pub(super) fn soon(&self) -> Timestamp {

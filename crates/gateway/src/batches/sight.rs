@@ -99,6 +99,6 @@ impl Runner {
             Some(hold) => BatchChange::Hold(hold),
             None => BatchChange::Release { paused: false },
         };
-        self.shared.write(self.session, &sight.batch.id, change).await.map(|_| ())
+        self.write(&sight.batch.id, change).await.map(|_| ())
     }
 }

@@ -199,7 +199,9 @@ impl Downloader {
         let events = message.filter(|_| told).map(|message| self.event(&message, &state));
         let events = events.into_iter().collect();
         let write = Write::SettleMedia { session, wa_id, state, events };
-        self.sessions.inner().commit.write_surely(vec![write]).await.map(|_| ())
+        // Whoever runs it now looks for its files as well.
+        let Some(lease) = self.sessions.lease(session) else { return Ok(()) };
+        self.sessions.inner().commit.write_surely(Some(&lease), vec![write]).await.map(|_| ())
     }
 
     fn event(&self, message: &Message, state: &MediaState) -> EventDraft {

@@ -9,7 +9,7 @@ use domain::{
     SessionId, Timestamp, WaMessageId,
     batch::UPLOAD_KEPT,
     content::{MediaKind, RemoteMedia},
-    port::{Connection, KeptMedia},
+    port::{Connection, KeptMedia, Lease},
     session::SessionStatus,
 };
 
@@ -43,6 +43,8 @@ pub(crate) struct FromBatch {
     pub(crate) id: WaMessageId,
     /// The only connection it may go out on: on a new one, earlier messages may have gone out again a moment before.
     pub(crate) on: Arc<dyn Connection>,
+    /// Under which lease of the session.
+    pub(crate) lease: Lease,
     /// The batch's files.
     pub(crate) uploads: Uploads,
     /// Set to when WhatsApp's answer came.
@@ -56,7 +58,7 @@ impl FromBatch {
 
     /// The batch's connection; the row says in whose name when it is stored.
     pub(super) fn link(&self) -> Link {
-        Link { connection: self.on.clone(), from: String::new() }
+        Link { connection: self.on.clone(), from: String::new(), lease: self.lease.clone() }
     }
 
     /// Refuses another connection than the batch's.

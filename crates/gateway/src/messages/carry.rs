@@ -86,7 +86,7 @@ impl Messages {
             Err(error) => return Err(SendError::Engine(error)),
         }
         drop((passing, place));
-        let (this, me) = (self.clone(), link.from);
+        let (this, me, lease) = (self.clone(), link.from, link.lease);
         let commit = async move |answer: Answer| match answer.refused {
             Some(404) => Err(SendError::NotOnWhatsApp),
             Some(code) => Err(SendError::Refused { code }),
@@ -95,7 +95,7 @@ impl Messages {
                 let inner = this.inner();
                 let took = Took { inner, session, chat: &chat, me: &me, carrier: &id, at };
                 let writes = commits(took);
-                inner.took(session, writes).await.map_err(SendError::Unstored)
+                inner.took(&lease, writes).await.map_err(SendError::Unstored)
             }
         };
         let limit = ports.clock.now().plus(self.shared.options.answer_limit);

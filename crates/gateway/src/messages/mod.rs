@@ -29,7 +29,7 @@ use std::sync::Arc;
 use domain::{
     ChatId, SessionId, WaMessageId,
     message::Message,
-    port::{MessagePage, MessageQuery, Page, StoreError},
+    port::{Lease, MessagePage, MessageQuery, Page, StoreError},
 };
 use tokio::sync::oneshot;
 use tracing::Instrument as _;
@@ -228,6 +228,11 @@ impl Messages {
     async fn session(&self, session: SessionId) -> Result<domain::session::Session, SendError> {
         let found = self.shared.ports.sessions.get(session).await.map_err(SendError::Store)?;
         found.ok_or(SendError::SessionNotFound)
+    }
+
+    /// The right to run the session, which sends need.
+    fn lease(&self, session: SessionId) -> Result<Lease, SendError> {
+        self.shared.sessions.lease(session).ok_or(SendError::NotStarted)
     }
 
     async fn link(&self, session: SessionId) -> Result<Link, SendError> {

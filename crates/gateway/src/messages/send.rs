@@ -7,7 +7,7 @@ use domain::{
     chat::Typing,
     event,
     message::{Content, Direction, Message, MessageStatus, OutgoingMessage},
-    port::{Connection, EngineError, MessageQuery, NewMessage, Page, Write},
+    port::{Connection, EngineError, Lease, MessageQuery, NewMessage, Page, Write},
     session::SessionStatus,
 };
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ pub(super) async fn run(
         let sent = this.paced_send(session, to_send, place, None, None).await?;
         return Ok(Answered { sent, replayed: false });
     };
-    match this.shared.keys.begin(session, &key).await? {
+    match this.shared.keys.begin(session, this.lease(session), &key).await? {
         Begun::Replay(sent) => Ok(Answered { sent, replayed: true }),
         Begun::Fresh(held) => {
             let result = this.paced_send(session, to_send, place, Some(key.key), None).await;
@@ -56,7 +56,11 @@ impl Messages {
         item: Option<&FromBatch>,
     ) -> Result<Sent, SendError> {
         let chat = self.canonical(session, &to_send.chat).await?;
-        let admitted = self.shared.pacing.admit(session, &chat).await?;
+        let lease = match item {
+            Some(item) => item.lease.clone(),
+            None => self.lease(session)?,
+        };
+        let admitted = self.shared.pacing.admit(&lease, &chat).await?;
         let result = self.hooked_send(session, to_send, place, key, item).await;
         admitted.settle(&result).await;
         result
@@ -93,7 +97,7 @@ impl Messages {
         }
         drop(place);
         let result = match handed {
-            Ok((message, ticket)) => self.answer(session, &message, ticket, item).await,
+            Ok((message, ticket)) => self.answer(&link.lease, &message, ticket, item).await,
             Err(error) => Err(error),
         };
         self.tell_after(session, word, (input, source), &result).await;
@@ -157,7 +161,11 @@ impl Messages {
         // Waiting begins before the first byte leaves, so that no answer is too early.
         let ticket = self.shared.waiters.wait(message.clone());
         let insert = Write::InsertMessage { message: Box::new(new), events: vec![] };
-        self.inner().commit.write(vec![insert]).await.map_err(SendError::Unstored)?;
+        self.inner()
+            .commit
+            .write(Some(&link.lease), vec![insert])
+            .await
+            .map_err(SendError::Unstored)?;
         self.persisted(&message);
         match self.write_frame(&*link.connection, outgoing).await {
             // Not written for sure, or not known: it is settled after the next connect, under its id.
@@ -165,15 +173,17 @@ impl Messages {
             // Nothing left this process: the row has its final state. Where that could not be stored it is pending, and
             // goes out later.
             Err(EngineError::NotConnected) => {
-                match self.fail(&message, "the session was not connected").await {
+                match self.fail(&link.lease, &message, "the session was not connected").await {
                     true => Err(SendError::NotReady(SessionStatus::Initializing)),
                     false => Ok((message, ticket)),
                 }
             }
-            Err(error) => match self.fail(&message, "the engine refused the message").await {
-                true => Err(SendError::Engine(error)),
-                false => Ok((message, ticket)),
-            },
+            Err(error) => {
+                match self.fail(&link.lease, &message, "the engine refused the message").await {
+                    true => Err(SendError::Engine(error)),
+                    false => Ok((message, ticket)),
+                }
+            }
         }
     }
 
@@ -237,10 +247,10 @@ impl Messages {
     }
 
     /// Whether it is stored.
-    async fn fail(&self, message: &Message, reason: &str) -> bool {
+    async fn fail(&self, lease: &Lease, message: &Message, reason: &str) -> bool {
         let inner = self.inner();
         let write = acks::failed(inner, message, None, reason, self.shared.ports.clock.now());
-        let stored = inner.commit.write_surely(vec![write]).await;
+        let stored = inner.commit.write_surely(Some(lease), vec![write]).await;
         if let Err(error) = &stored {
             tracing::warn!(session.id = %message.session, message.id = %message.wa_id,
                 error = error as &dyn std::error::Error, "a failed send was not stored as failed");
@@ -250,7 +260,7 @@ impl Messages {
 
     async fn answer(
         &self,
-        session: SessionId,
+        lease: &Lease,
         message: &Message,
         ticket: Option<Ticket>,
         item: Option<&FromBatch>,
@@ -270,7 +280,7 @@ impl Messages {
         match answer.map(|answer| (answer.refused, answer.timestamp)) {
             None => Ok(pending()),
             Some((None, timestamp)) => {
-                self.lift_restriction(session, message).await;
+                self.lift_restriction(lease, message).await;
                 Ok(sent(timestamp, MessageStatus::Sent))
             }
             Some((Some(404), _)) => Err(SendError::NotOnWhatsApp),
@@ -279,7 +289,8 @@ impl Messages {
     }
 
     /// A first message to a stranger was taken: WhatsApp's lock on those is over.
-    async fn lift_restriction(&self, session: SessionId, message: &Message) {
+    async fn lift_restriction(&self, lease: &Lease, message: &Message) {
+        let session = lease.session;
         let ports = &self.shared.ports;
         let Ok(Some(found)) = ports.sessions.get(session).await else { return };
         if !acks::is_cold_restricted(found.restriction.as_ref()) {
@@ -295,7 +306,7 @@ impl Messages {
             return;
         }
         let write = acks::restriction(self.inner(), session, false, ports.clock.now());
-        if let Err(error) = self.inner().commit.write_surely(vec![write]).await {
+        if let Err(error) = self.inner().commit.write_surely(Some(lease), vec![write]).await {
             tracing::warn!(session.id = %session, error = &error as &dyn std::error::Error,
                 "the end of a restriction was not stored");
         }

@@ -8,11 +8,15 @@ use std::sync::Arc;
 
 use domain::{
     Clock, SessionId, event,
-    port::{Connection, EngineError, StoreError, Unsettled},
+    port::{EngineError, Lease, StoreError, Unsettled},
 };
 use serde_json::json;
 
-use crate::{SendOptions, Sessions, acks, hooks::HookPoint, sessions::Inner};
+use crate::{
+    SendOptions, Sessions, acks,
+    hooks::HookPoint,
+    sessions::{Inner, Link},
+};
 
 /// What became of one row.
 enum Settled {
@@ -42,7 +46,7 @@ pub(crate) async fn settle(sessions: &Sessions, session: SessionId) {
         // Another connection settles what is open.
         return;
     }
-    match send_again(inner, options, session, &*link.connection).await {
+    match send_again(inner, options, &link).await {
         Ok(true) => closed.open(&link.connection),
         Ok(false) => {}
         Err(error) => {
@@ -53,12 +57,8 @@ pub(crate) async fn settle(sessions: &Sessions, session: SessionId) {
 }
 
 /// `false` when the connection failed before all rows were settled.
-async fn send_again(
-    inner: &Inner,
-    options: &SendOptions,
-    session: SessionId,
-    connection: &dyn Connection,
-) -> Result<bool, StoreError> {
+async fn send_again(inner: &Inner, options: &SendOptions, link: &Link) -> Result<bool, StoreError> {
+    let session = link.lease.session;
     let rows = inner.ports.messages.unsettled(session).await?;
     if !rows.is_empty() {
         tracing::info!(session.id = %session, rows = rows.len(), "settling sends with an unknown outcome");
@@ -66,10 +66,10 @@ async fn send_again(
     for row in rows {
         let age = inner.ports.clock.now().since(row.message.created_at);
         let settled = if age > options.resend_limit {
-            fail(inner, &row, "expired").await?;
+            fail(inner, &link.lease, &row, "expired").await?;
             Settled::Yes
         } else {
-            send_one(inner, options, row, connection).await?
+            send_one(inner, options, row, link).await?
         };
         if matches!(settled, Settled::Later) {
             return Ok(false);
@@ -82,12 +82,12 @@ async fn send_one(
     inner: &Inner,
     options: &SendOptions,
     row: Unsettled,
-    connection: &dyn Connection,
+    link: &Link,
 ) -> Result<Settled, StoreError> {
     let clock: &dyn Clock = &*inner.ports.clock;
     let limit = clock.now().plus(options.answer_limit);
     let written = tokio::select! {
-        written = connection.send(row.outgoing.clone()) => written,
+        written = link.connection.send(row.outgoing.clone()) => written,
         () = clock.sleep_until(limit) => Err(EngineError::Unanswered(None)),
     };
     match written {
@@ -96,16 +96,21 @@ async fn send_one(
         Err(EngineError::Store(error)) => Err(error),
         Err(error) => {
             tracing::warn!(session.id = %row.message.session, %error, "a send could not go out again");
-            fail(inner, &row, "the engine refused the message").await?;
+            fail(inner, &link.lease, &row, "the engine refused the message").await?;
             Ok(Settled::Yes)
         }
     }
 }
 
-async fn fail(inner: &Inner, row: &Unsettled, reason: &str) -> Result<(), StoreError> {
+async fn fail(
+    inner: &Inner,
+    lease: &Lease,
+    row: &Unsettled,
+    reason: &str,
+) -> Result<(), StoreError> {
     let (message, at) = (&row.message, inner.ports.clock.now());
     let write = acks::failed(inner, message, None, reason, at);
-    inner.commit.write_surely(vec![write]).await?;
+    inner.commit.write_surely(Some(lease), vec![write]).await?;
     let session = message.session;
     let shown = event::message_sent(inner.commit.event_id(), message, at).data.value();
     let data =

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     Clock, Entropy, EventId, SessionId, Timestamp, WaMessageId,
     event::{self, EventDraft, EventType, short_hash},
-    port::{Ledger, SessionPatch, StoreError, StoreErrorKind, StoreResult, Write, WriteOutcome},
+    port::{
+        Lease, Ledger, SessionPatch, StoreError, StoreErrorKind, StoreResult, Write, WriteOutcome,
+    },
     session::SessionStatus,
 };
 use serde_json::{Value, json};
@@ -36,9 +38,20 @@ impl Commit {
         }
     }
 
-    /// Writes once; whoever asked decides what a failure means.
-    pub(crate) async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<WriteOutcome>> {
-        let outcomes = self.ledger.write(writes).await?;
+    /// Writes once; whoever asked decides what a failure means. With the lease of the session that the writes are made
+    /// for: nothing is written when it is over. Without one they are what anybody may write.
+    pub(crate) async fn write(
+        &self,
+        lease: Option<&Lease>,
+        mut writes: Vec<Write>,
+    ) -> StoreResult<Vec<WriteOutcome>> {
+        if let Some(lease) = lease {
+            writes.insert(0, Write::Held { lease: lease.clone() });
+        }
+        let mut outcomes = self.ledger.write(writes).await?;
+        if lease.is_some() {
+            outcomes.remove(0);
+        }
         let recorded = |outcome: &WriteOutcome| matches!(outcome, WriteOutcome::Applied(events) if !events.is_empty());
         if outcomes.iter().any(recorded) {
             self.webhooks.wake();
@@ -47,10 +60,14 @@ impl Commit {
     }
 
     /// Writes, again after a failure that may pass: for what WhatsApp will not say twice.
-    pub(crate) async fn write_surely(&self, writes: Vec<Write>) -> StoreResult<Vec<WriteOutcome>> {
+    pub(crate) async fn write_surely(
+        &self,
+        lease: Option<&Lease>,
+        writes: Vec<Write>,
+    ) -> StoreResult<Vec<WriteOutcome>> {
         let mut wait = FIRST_WAIT;
         for _ in 1..TRIES {
-            match self.write(writes.clone()).await {
+            match self.write(lease, writes.clone()).await {
                 Err(StoreError {
                     kind: StoreErrorKind::Busy | StoreErrorKind::Unavailable,
                     ..
@@ -61,7 +78,7 @@ impl Commit {
                 done => return done,
             }
         }
-        self.write(writes).await
+        self.write(lease, writes).await
     }
 
     /// Tells the events of changes whose message never came.
@@ -75,12 +92,13 @@ impl Commit {
     /// Changes a session's record; `false` when it does not exist.
     pub(crate) async fn patch(
         &self,
+        lease: Option<&Lease>,
         session: SessionId,
         patch: SessionPatch,
         events: Vec<EventDraft>,
     ) -> StoreResult<bool> {
         let write = Write::PatchSession { session, patch: Box::new(patch), events };
-        let outcomes = self.write_surely(vec![write]).await?;
+        let outcomes = self.write_surely(lease, vec![write]).await?;
         Ok(matches!(outcomes.first(), Some(WriteOutcome::Applied(_))))
     }
 

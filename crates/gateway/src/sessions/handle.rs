@@ -7,10 +7,10 @@ use std::sync::{
 
 use domain::{
     PhoneNumber,
-    port::{Connection, StoreResult},
+    port::{Connection, Lease, StoreResult},
     session::SessionStatus,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Commands that may wait; a caller waits for a place.
@@ -39,8 +39,11 @@ pub(crate) struct Handle {
 }
 
 /// Outlives a task that panics: the next one goes on with it.
-#[derive(Default)]
 pub(super) struct Shared {
+    /// The right to run it, of the present life.
+    lease: Mutex<Lease>,
+    /// Told to renew it at once.
+    pub(super) called: Notify,
     pub(super) qr: Mutex<Option<String>>,
     pub(super) connection: Mutex<Option<Arc<dyn Connection>>>,
     pub(super) account: Arc<Mutex<Option<PhoneNumber>>>,
@@ -63,11 +66,54 @@ pub(super) fn look<T: Clone>(slot: &Mutex<Option<T>>) -> Option<T> {
     slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
+impl Shared {
+    pub(super) fn new(lease: Lease) -> Self {
+        Self {
+            lease: Mutex::new(lease),
+            called: Notify::new(),
+            qr: Mutex::default(),
+            connection: Mutex::default(),
+            account: Arc::default(),
+            last_active: Arc::default(),
+            status: Mutex::default(),
+            killed: CancellationToken::new(),
+            begun: CancellationToken::new(),
+            ended: CancellationToken::new(),
+        }
+    }
+
+    /// The right to run it.
+    pub(super) fn lease(&self) -> Lease {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Another life begins.
+    pub(super) fn renew(&self, lease: Lease) {
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease;
+    }
+}
+
 impl Handle {
     /// A handle to one life of a task, and the commands that the life takes.
     pub(super) fn new(shared: Arc<Shared>) -> (Self, mpsc::Receiver<Command>) {
         let (commands, taken) = mpsc::channel(COMMANDS_MAX);
         (Self { commands, shared }, taken)
+    }
+
+    /// The right to run it.
+    pub(crate) fn lease(&self) -> Lease {
+        self.shared.lease()
+    }
+
+    /// Gives a command for which nobody waits. Without a place for it nothing happens.
+    pub(super) fn order(&self, command: impl FnOnce(Done) -> Command) {
+        let (done, _) = oneshot::channel();
+        let _ = self.commands.try_send(command(done));
+    }
+
+    /// Looks at once at what is wanted of the session, and whether it is held.
+    pub(super) fn call(&self) {
+        self.shared.called.notify_one();
     }
 
     /// The QR code that waits to be scanned.

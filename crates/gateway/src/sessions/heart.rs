@@ -1,58 +1,109 @@
 //! Keeps the lease of a session that runs, beside its task: whatever the task waits for, the lease is renewed in time, and
-//! the connection ends when that fails.
+//! the connection ends when that fails. With each renewal it hears what other processes want of the session.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use domain::{SessionId, Timestamp};
+use domain::{
+    port::{Held, Lease},
+    session::Wish,
+};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Inner, lease::Lease};
+use super::{
+    Inner,
+    handle::{Command, Done, Shared},
+    lease::Tenure,
+};
 
 /// The beating side.
 pub(super) struct Heart {
     inner: Arc<Inner>,
-    id: SessionId,
-    lease: Lease,
+    shared: Arc<Shared>,
+    tenure: Tenure,
     asked: mpsc::Receiver<oneshot::Sender<()>>,
-    due: Arc<AtomicI64>,
+    due: Arc<AtomicU64>,
 }
 
 /// The task's side.
 pub(super) struct Pulse {
     ask: mpsc::Sender<oneshot::Sender<()>>,
-    /// When the next renewal is due, epoch milliseconds.
-    due: Arc<AtomicI64>,
+    /// When the next renewal is due, milliseconds of [`Clock::elapsed`](domain::Clock::elapsed).
+    due: Arc<AtomicU64>,
+}
+
+/// Why a session does not run here any more.
+pub(super) enum End {
+    /// Its lease is lost.
+    Lost(&'static str),
+    /// A process that does not run it wants it dropped where it stands.
+    Kill,
 }
 
 /// The heart of a session whose lease was taken just now.
-pub(super) fn heart(inner: &Arc<Inner>, id: SessionId) -> (Heart, Pulse) {
-    let lease = Lease::taken(inner.ports.clock.now(), inner.options.session_lease);
+pub(super) fn heart(inner: &Arc<Inner>, shared: &Arc<Shared>, lease: Lease) -> (Heart, Pulse) {
+    let now = inner.ports.clock.elapsed();
+    let tenure = Tenure::new(lease, now, inner.options.session_lease);
     let (ask, asked) = mpsc::channel(1);
-    let due = Arc::new(AtomicI64::new(lease.renew_at.millis()));
+    let due = Arc::new(AtomicU64::new(millis(tenure.renew_at)));
     let pulse = Pulse { ask, due: due.clone() };
-    (Heart { inner: inner.clone(), id, lease, asked, due }, pulse)
+    let (inner, shared) = (inner.clone(), shared.clone());
+    (Heart { inner, shared, tenure, asked, due }, pulse)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Heart {
-    /// Beats until the lease is lost, and says why.
-    pub(super) async fn beat(&mut self) -> &'static str {
+    /// Beats until the session has to end here.
+    pub(super) async fn beat(&mut self) -> End {
         let clock = self.inner.ports.clock.clone();
         loop {
+            let wait = self.tenure.renew_at.saturating_sub(clock.elapsed());
             let asked = tokio::select! {
                 biased;
-                () = clock.sleep_until(self.lease.renew_at) => None,
+                () = clock.sleep(wait) => None,
+                () = self.shared.called.notified() => None,
                 Some(tell) = self.asked.recv() => Some(tell),
             };
-            if let Err(why) = self.lease.renew(&self.inner, self.id).await {
-                return why;
+            match self.tenure.renew(&self.inner).await {
+                Ok(held) => {
+                    if let Some(end) = held.and_then(|held| self.obey(&held)) {
+                        return end;
+                    }
+                }
+                Err(why) => return End::Lost(why),
             }
-            self.due.store(self.lease.renew_at.millis(), Ordering::Release);
+            self.due.store(millis(self.tenure.renew_at), Ordering::Release);
             if let Some(tell) = asked {
                 let _ = tell.send(());
             }
+        }
+    }
+
+    /// Does what a process that does not run the session wants of it. What finds no place is tried again with the next
+    /// renewal.
+    fn obey(&self, held: &Held) -> Option<End> {
+        match held.wish? {
+            Wish::ForceKill => return Some(End::Kill),
+            Wish::Stop => self.order(Command::Stop),
+            Wish::Logout => {
+                let unlinked = Arc::default();
+                self.order(|done| Command::Logout { done, unlinked });
+            }
+        }
+        None
+    }
+
+    fn order(&self, command: impl FnOnce(Done) -> Command) {
+        if let Some(handle) = self.inner.handle(self.tenure.lease.session) {
+            handle.order(command);
         }
     }
 }
@@ -68,8 +119,8 @@ impl Pulse {
     }
 
     /// The same if a renewal is overdue: after a standstill of this process somebody else may have the lease.
-    pub(super) async fn check_if_due(&self, now: Timestamp) {
-        if now.millis() >= self.due.load(Ordering::Acquire) {
+    pub(super) async fn check_if_due(&self, now: Duration) {
+        if millis(now) >= self.due.load(Ordering::Acquire) {
             self.check().await;
         }
     }

@@ -8,8 +8,8 @@ use std::{
 
 use domain::{
     SessionId,
-    port::{Connection, SessionPatch, StoreError, StoreResult},
-    session::{Session, SessionStatus},
+    port::{Connection, Lease, SessionPatch, StoreError, StoreErrorKind, StoreResult},
+    session::{Session, SessionStatus, Wish},
 };
 
 use super::{
@@ -37,6 +37,8 @@ pub(crate) struct Inner {
     pub(super) loaded: Mutex<HashMap<SessionId, Handle>>,
     /// Starts happen one after another: the cap and "already started" are then exact.
     pub(super) starting: tokio::sync::Mutex<()>,
+    /// Told when a session begins to run here, and when it has ended to.
+    pub(crate) moved: tokio::sync::Notify,
 }
 
 /// What a send needs of a ready session.
@@ -44,6 +46,8 @@ pub(crate) struct Link {
     pub(crate) connection: Arc<dyn Connection>,
     /// The account's own chat id, or `me`.
     pub(crate) from: String,
+    /// The right to run it.
+    pub(crate) lease: Lease,
 }
 
 /// Why there is no [`Link`].
@@ -127,12 +131,10 @@ impl Inner {
             }
             _ => return Ok(()),
         };
-        if !self.renew_lease(session.id).await? {
-            return Ok(());
-        }
-        self.show(session.id, status, None).await?;
+        let Some(held) = self.acquire(session.id).await? else { return Ok(()) };
+        self.show(&held.lease, status, None).await?;
         if !session.wanted {
-            self.let_go(session.id).await;
+            self.let_go(&held.lease).await;
         }
         Ok(())
     }
@@ -146,28 +148,26 @@ impl Inner {
     }
 
     async fn show_down(&self, id: SessionId, reason: String) -> Result<(), StoreError> {
-        if !self.renew_lease(id).await? {
-            return Ok(());
-        }
+        let Some(held) = self.acquire(id).await? else { return Ok(()) };
         let told = match self.ports.sessions.get(id).await {
             Ok(Some(session))
                 if session.status != SessionStatus::Disconnected
                     || session.last_error.as_deref() != Some(&reason) =>
             {
                 tracing::error!(session.id = %id, reason, "a session was not brought back");
-                self.show(id, SessionStatus::Disconnected, Some(reason)).await
+                self.show(&held.lease, SessionStatus::Disconnected, Some(reason)).await
             }
             // It says so already.
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         };
-        self.let_go(id).await;
+        self.let_go(&held.lease).await;
         told
     }
 
     async fn show(
         &self,
-        id: SessionId,
+        lease: &Lease,
         status: SessionStatus,
         last_error: Option<String>,
     ) -> Result<(), StoreError> {
@@ -177,29 +177,53 @@ impl Inner {
             at: Some(self.ports.clock.now()),
             ..SessionPatch::default()
         };
-        let event = self.commit.status_event(id, status);
-        self.commit.patch(id, patch, vec![event]).await.map(|_| ())
+        let event = self.commit.status_event(lease.session, status);
+        self.commit.patch(Some(lease), lease.session, patch, vec![event]).await.map(|_| ())
     }
 
-    /// A session without a task that should stay down over restarts.
+    /// A session without a task here that should stay down over restarts. Where another process runs it, that is asked: its
+    /// record is its owner's. `known` is the lease that it had here.
     ///
     /// # Errors
-    /// It is not in the ledger yet. It is done as soon as that works, unless this process ends before.
+    /// It is not in the ledger yet. With a lease it is done as soon as that works, unless this process ends before.
     pub(super) async fn mark_stopped(
         self: &Arc<Self>,
         id: SessionId,
-        keys: Keys,
+        wish: Wish,
+        known: Option<Lease>,
     ) -> StoreResult<()> {
+        let lease = match (self.acquire(id).await, known) {
+            (Ok(Some(held)), _) => held.lease,
+            (Ok(None), _) => return self.wish(id, wish).await,
+            (Err(_), Some(known)) => known,
+            (Err(error), None) => return Err(error),
+        };
+        self.grant(&lease, wish).await?;
+        self.let_go(&lease).await;
+        Ok(())
+    }
+
+    /// Asks the owner of a session for something. It is told at once, or sees it with the next renewal; should it die
+    /// before, whoever has the session next does it.
+    pub(super) async fn wish(&self, id: SessionId, wish: Wish) -> StoreResult<()> {
+        let patch =
+            SessionPatch { wanted: Some(false), wish: Some(Some(wish)), ..SessionPatch::default() };
+        self.commit.patch(None, id, patch, vec![]).await.map(|_| ())
+    }
+
+    /// Does, as the owner of a session that does not run, what was asked of it.
+    pub(super) async fn grant(self: &Arc<Self>, lease: &Lease, wish: Wish) -> StoreResult<()> {
+        let id = lease.session;
         let Some(session) = self.ports.sessions.get(id).await? else { return Ok(()) };
-        let mut patch = SessionPatch::default();
-        if keys == Keys::Delete {
-            self.line_up(id, Entry::Purge);
+        let mut patch = SessionPatch { wish: Some(None), ..SessionPatch::default() };
+        if wish == Wish::Logout {
+            self.line_up(lease, Entry::Purge);
             (patch.phone, patch.lid) = (Some(None), Some(None));
         } else if !self.lines.is_behind(id)
             && (session.status == SessionStatus::Created
                 || (!session.wanted && session.status == SessionStatus::Disconnected))
         {
-            return Ok(());
+            return self.commit.patch(Some(lease), id, patch, vec![]).await.map(|_| ());
         }
         patch.status = Some(SessionStatus::Disconnected);
         patch.wanted = Some(false);
@@ -210,14 +234,7 @@ impl Inner {
             events.push(self.commit.status_event(id, SessionStatus::Disconnected));
         }
         // Behind what the session's task told before.
-        let mut ticket = self.line_up(id, Entry::Record(Box::new(patch), events));
+        let mut ticket = self.line_up(lease, Entry::Record(Box::new(patch), events));
         ticket.stored_within(self, ANSWER_LIMIT).await
     }
-}
-
-/// What becomes of a session's keys when it is marked as stopped.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keys {
-    Keep,
-    Delete,
 }

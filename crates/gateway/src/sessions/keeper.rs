@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     SessionId,
     backoff::Backoff,
-    port::SessionPatch,
+    port::{Lease, SessionPatch},
     session::{Session, SessionStatus},
 };
 use tokio::sync::watch;
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::{
     Inner,
     handle::{Handle, Shared, put},
-    heart::{Heart, heart},
+    heart::{End, Heart, heart},
     line::Entry,
     task::Task,
 };
@@ -26,12 +26,12 @@ const AFTER_PANIC: Backoff =
 /// How long an unloaded session waits for the ledger.
 const RELEASE_LIMIT: Duration = Duration::from_millis(2_900);
 
-/// Loads a session: its first step is done when this returns. The caller holds the lease.
+/// Loads a session under the caller's lease: its first step is done when this returns.
 ///
 /// # Cancel safety
 /// Everything runs on the supervisor; a caller that goes away leaves a loaded session.
-pub(super) async fn launch(inner: &Arc<Inner>, session: Session) {
-    let shared = Arc::new(Shared::default());
+pub(super) async fn launch(inner: &Arc<Inner>, session: Session, lease: Lease) {
+    let shared = Arc::new(Shared::new(lease));
     put(&shared.account, session.phone.clone());
     let keeper = Keeper { inner: inner.clone(), id: session.id, shared: shared.clone() };
     let task = keeper.life(&session);
@@ -58,6 +58,7 @@ impl Drop for Unload {
         self.inner.lock().remove(&self.id);
         self.shared.begun.cancel();
         self.shared.ended.cancel();
+        self.inner.moved.notify_one();
     }
 }
 
@@ -72,7 +73,8 @@ impl Keeper {
     fn life(&self, session: &Session) -> (Task, Heart) {
         let (handle, commands) = Handle::new(self.shared.clone());
         self.inner.lock().insert(self.id, handle);
-        let (heart, pulse) = heart(&self.inner, self.id);
+        self.inner.moved.notify_one();
+        let (heart, pulse) = heart(&self.inner, &self.shared, self.shared.lease());
         (Task::new(&self.inner, session, self.shared.clone(), commands, pulse), heart)
     }
 
@@ -100,7 +102,7 @@ impl Keeper {
         let clock = &self.inner.ports.clock;
         let release = async {
             self.inner.lines.drained(self.id).await;
-            self.inner.let_go(self.id).await;
+            self.inner.let_go(&self.shared.lease()).await;
         };
         tokio::select! {
             biased;
@@ -119,15 +121,17 @@ impl Keeper {
                 shared.begun.cancel();
                 task.run().await;
             };
-            let lost = tokio::select! {
+            let end = tokio::select! {
                 biased;
-                why = heart.beat() => Some(why),
+                end = heart.beat() => Some(end),
                 () = shared.killed.cancelled() => None,
                 () = life => None,
             };
             // Whatever the task was waiting for.
-            if let Some(why) = lost {
-                task.leave(why).await;
+            match end {
+                Some(End::Lost(why)) => task.leave(why).await,
+                Some(End::Kill) => task.drop_dead().await,
+                None => {}
             }
         });
         wait(ended).await
@@ -150,7 +154,8 @@ impl Keeper {
             }
             match ports.sessions.get(self.id).await {
                 Ok(Some(session)) if session.wanted => {
-                    if matches!(self.inner.renew_lease(self.id).await, Ok(true)) {
+                    if let Ok(Some(held)) = self.inner.acquire(self.id).await {
+                        self.shared.renew(held.lease);
                         return Some(self.life(&session));
                     }
                     tries += 1;
@@ -182,7 +187,8 @@ impl Keeper {
             ..SessionPatch::default()
         };
         let events = vec![self.inner.commit.status_event(self.id, status)];
-        let mut ticket = self.inner.line_up(self.id, Entry::Record(Box::new(patch), events));
+        let mut ticket =
+            self.inner.line_up(&self.shared.lease(), Entry::Record(Box::new(patch), events));
         ticket.stored_soon(&self.inner).await;
     }
 }

@@ -40,12 +40,11 @@ use crate::{Hooks, Media, Options, Ports, Supervisor, Webhooks, acks::Waiters, p
 use commit::Commit;
 use domain::{
     PhoneNumber, SessionId,
-    port::{EngineError, Page, SessionPatch, StoreError},
+    port::{EngineError, Held, Lease, Page, SessionPatch, StoreError},
     proxy::ProxyUrl,
-    session::{Session, SessionConfig, SessionStatus},
+    session::{Session, SessionConfig, SessionStatus, Wish},
 };
 use handle::Command;
-use inner::Keys;
 pub(crate) use inner::{Inner, Link, NoLink};
 
 pub use error::{
@@ -82,8 +81,17 @@ impl Sessions {
             lines: line::Lines::default(),
             loaded: Mutex::default(),
             starting: tokio::sync::Mutex::default(),
+            moved: tokio::sync::Notify::new(),
         };
-        Self { inner: Arc::new(inner) }
+        let inner = Arc::new(inner);
+        let called = Arc::downgrade(&inner);
+        let call = move |session| {
+            if let Some(handle) = called.upgrade().and_then(|inner| inner.handle(session)) {
+                handle.call();
+            }
+        };
+        ports.sessions.listen(Arc::new(call));
+        Self { inner }
     }
 
     /// Stores a new session; it is not started.
@@ -172,13 +180,17 @@ impl Sessions {
     /// [`StartSessionError`].
     pub async fn start(&self, id: SessionId) -> Result<SessionView, StartSessionError> {
         let _one_at_a_time = self.inner.starting.lock().await;
-        let session = self.take(id).await?;
-        keeper::launch(&self.inner, session).await;
+        let (session, held) = self.take(id).await?;
+        if let Some(wish) = held.wish {
+            // Asked of an owner that died before it could.
+            self.inner.grant(&held.lease, wish).await.map_err(StartSessionError::Store)?;
+        }
+        keeper::launch(&self.inner, session, held.lease).await;
         self.view_of(id).await.map_err(StartSessionError::Store)?.ok_or(StartSessionError::NotFound)
     }
 
     /// The right to connect a session that may be started here. The caller holds `starting`.
-    async fn take(&self, id: SessionId) -> Result<Session, StartSessionError> {
+    async fn take(&self, id: SessionId) -> Result<(Session, Held), StartSessionError> {
         let session = self.inner.ports.sessions.get(id).await.map_err(StartSessionError::Store)?;
         let session = session.ok_or(StartSessionError::NotFound)?;
         // What its last life came to must be in the record before another begins.
@@ -192,17 +204,17 @@ impl Sessions {
         if self.inner.supervisor.stopping().is_cancelled() {
             return Err(StartSessionError::ShuttingDown);
         }
-        if !self.inner.renew_lease(id).await.map_err(StartSessionError::Store)? {
-            return Err(StartSessionError::HeldElsewhere);
-        }
-        Ok(session)
+        let held = self.inner.acquire(id).await.map_err(StartSessionError::Store)?;
+        Ok((session, held.ok_or(StartSessionError::HeldElsewhere)?))
     }
 
-    /// Closes the connection and unloads the engine; keys are kept. Stopping a stopped session is fine.
+    /// Closes the connection and unloads the engine; keys are kept. Stopping a stopped session is fine. Where another
+    /// process runs it, that is told to, and this does not wait for it.
     ///
     /// # Errors
     /// [`StopSessionError`].
     pub async fn stop(&self, id: SessionId) -> Result<SessionView, StopSessionError> {
+        let known = self.lease(id);
         let stopped = match self.inner.command(id, Command::Stop).await {
             Some(stopped) => stopped,
             None => {
@@ -210,7 +222,7 @@ impl Sessions {
                 let _no_start = self.inner.starting.lock().await;
                 match self.inner.command(id, Command::Stop).await {
                     Some(stopped) => stopped,
-                    None => self.inner.mark_stopped(id, Keys::Keep).await,
+                    None => self.inner.mark_stopped(id, Wish::Stop, known).await,
                 }
             }
         };
@@ -225,15 +237,19 @@ impl Sessions {
     pub async fn logout(&self, id: SessionId) -> Result<SessionView, LogoutSessionError> {
         let found = self.view_of(id).await.map_err(LogoutSessionError::Store)?;
         found.ok_or(LogoutSessionError::NotFound)?;
-        if self.inner.handle(id).is_none() {
-            return Err(LogoutSessionError::NotStarted);
-        }
+        let Some(known) = self.lease(id) else {
+            return match self.ask_owner(id, Wish::Logout).await {
+                Ok(Some(view)) => Ok(view),
+                Ok(None) => Err(LogoutSessionError::NotStarted),
+                Err(error) => Err(LogoutSessionError::Store(error)),
+            };
+        };
         let unlinked = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let logout = |done| Command::Logout { done, unlinked: unlinked.clone() };
         let done = match self.inner.command(id, logout).await {
             Some(done) => done,
             // No task was there to tell WhatsApp.
-            None => self.inner.mark_stopped(id, Keys::Delete).await,
+            None => self.inner.mark_stopped(id, Wish::Logout, Some(known)).await,
         };
         done.map_err(LogoutSessionError::Store)?;
         if !unlinked.load(std::sync::atomic::Ordering::Acquire) {
@@ -252,10 +268,29 @@ impl Sessions {
     pub async fn force_kill(&self, id: SessionId) -> Result<SessionView, StopSessionError> {
         let found = self.view_of(id).await.map_err(StopSessionError::Store)?;
         found.ok_or(StopSessionError::NotFound)?;
-        let handle = self.inner.handle(id).ok_or(StopSessionError::NotStarted)?;
+        let Some(handle) = self.inner.handle(id) else {
+            let asked = self.ask_owner(id, Wish::ForceKill).await;
+            return asked.map_err(StopSessionError::Store)?.ok_or(StopSessionError::NotStarted);
+        };
+        let known = Some(handle.lease());
         handle.kill().await;
-        self.inner.mark_stopped(id, Keys::Keep).await.map_err(StopSessionError::Store)?;
+        let marked = self.inner.mark_stopped(id, Wish::Stop, known).await;
+        marked.map_err(StopSessionError::Store)?;
         self.view_of(id).await.map_err(StopSessionError::Store)?.ok_or(StopSessionError::NotFound)
+    }
+
+    /// Asks the process that runs a session for something; nothing when none does.
+    async fn ask_owner(
+        &self,
+        id: SessionId,
+        wish: Wish,
+    ) -> Result<Option<SessionView>, StoreError> {
+        let now = self.inner.ports.clock.now();
+        if self.inner.ports.sessions.holder(id, now).await?.is_none() {
+            return Ok(None);
+        }
+        self.inner.wish(id, wish).await?;
+        self.view_of(id).await
     }
 
     /// Stops a session and deletes it with all that belongs to it; `false` when it is unknown.
@@ -353,8 +388,8 @@ impl Sessions {
         mut patch: SessionPatch,
     ) -> Result<(), UpdateSessionError> {
         patch.at = Some(self.inner.ports.clock.now());
-        let applied =
-            self.inner.commit.patch(id, patch, vec![]).await.map_err(UpdateSessionError::Store)?;
+        let applied = self.inner.commit.patch(None, id, patch, vec![]).await;
+        let applied = applied.map_err(UpdateSessionError::Store)?;
         if applied { Ok(()) } else { Err(UpdateSessionError::NotFound) }
     }
 
@@ -389,6 +424,11 @@ impl Sessions {
         &self.inner
     }
 
+    /// The right to run a session, if it runs here.
+    pub(crate) fn lease(&self, id: SessionId) -> Option<Lease> {
+        self.inner.handle(id).map(|handle| handle.lease())
+    }
+
     /// What a send needs.
     pub(crate) async fn link(&self, id: SessionId) -> Result<Link, NoLink> {
         let Some(handle) = self.inner.handle(id) else {
@@ -399,6 +439,6 @@ impl Sessions {
         let connection = handle.ready().ok_or_else(|| NoLink::NotReady(handle.status()))?;
         let account = handle.account();
         let from = account.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
-        Ok(Link { connection, from })
+        Ok(Link { connection, from, lease: handle.lease() })
     }
 }

@@ -72,6 +72,8 @@ impl Sessions {
                     | StartSessionError::NotFound
                     | StartSessionError::ShuttingDown,
                 ) => {}
+                // Another process may have room.
+                Err(StartSessionError::TooMany(_)) if self.inner.ports.sessions.is_shared() => {}
                 Err(error) => self.inner.stay_down(id, &error).await,
             })
             .await;
@@ -80,15 +82,21 @@ impl Sessions {
     /// Starts a session unless its last owner, or a person, wants it down.
     async fn start_wanted(&self, id: SessionId) -> Result<(), StartSessionError> {
         let _one_at_a_time = self.inner.starting.lock().await;
-        self.take(id).await?;
+        let (_, held) = self.take(id).await?;
+        if let Some(wish) = held.wish {
+            // Asked of an owner that died before it could.
+            let done = self.inner.grant(&held.lease, wish).await;
+            self.inner.let_go(&held.lease).await;
+            return done.map_err(StartSessionError::Store);
+        }
         // Read with the lease in hand: the last owner may have stopped it and then let go.
         match self.inner.ports.sessions.get(id).await.map_err(StartSessionError::Store)? {
             Some(session) if session.wanted => {
-                super::keeper::launch(&self.inner, session).await;
+                super::keeper::launch(&self.inner, session, held.lease).await;
                 Ok(())
             }
             _ => {
-                self.inner.let_go(id).await;
+                self.inner.let_go(&held.lease).await;
                 Ok(())
             }
         }

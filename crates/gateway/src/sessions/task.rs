@@ -10,7 +10,7 @@ use domain::{
     backoff::Backoff,
     event::EventDraft,
     port::{
-        EngineError, EngineSignal, OpenRequest, SessionPatch, StoreError, StoreErrorKind,
+        EngineError, EngineSignal, Lease, OpenRequest, SessionPatch, StoreError, StoreErrorKind,
         StoreResult,
     },
     session::{
@@ -56,6 +56,8 @@ pub(super) struct Task {
     /// What was put into the line last, if nobody has seen it stored.
     unstored: Option<Ticket>,
     pulse: Pulse,
+    /// The right to run the session.
+    lease: Lease,
 }
 
 impl Task {
@@ -73,7 +75,7 @@ impl Task {
             failures: 0,
             last_error: session.last_error.clone(),
         };
-        let inner = inner.clone();
+        let (inner, lease) = (inner.clone(), shared.lease());
         let id = session.id;
         Self {
             inner,
@@ -88,6 +90,7 @@ impl Task {
             config: session.config.clone(),
             unstored: None,
             pulse,
+            lease,
         }
     }
 
@@ -135,7 +138,31 @@ impl Task {
     pub(super) async fn leave(&mut self, why: &str) {
         tracing::warn!(session.id = %self.id, why, "the session is let go");
         self.show(SessionStatus::Initializing);
+        if let Some(connection) = look(&self.shared.connection) {
+            // Before its goodbye, which writes down what the engine still holds.
+            connection.seal();
+        }
         self.close().await;
+    }
+
+    /// Drops the connection without asking it: another process was asked for that.
+    pub(super) async fn drop_dead(&mut self) {
+        drop(put(&self.shared.connection, None));
+        self.show(SessionStatus::Disconnected);
+        let status = SessionStatus::Disconnected;
+        let mut events = vec![];
+        if self.state.status != status {
+            events.push(self.inner.commit.status_event(self.id, status));
+        }
+        let patch = SessionPatch {
+            status: Some(status),
+            wanted: Some(false),
+            wish: Some(None),
+            last_error: Some(None),
+            at: Some(self.inner.ports.clock.now()),
+            ..SessionPatch::default()
+        };
+        self.line_up(Entry::Record(Box::new(patch), events)).await;
     }
 
     async fn obey(&mut self, command: Command) {
@@ -348,7 +375,11 @@ impl Task {
             return;
         }
         patch.status = Some(next.status);
-        patch.wanted = Some(next.wanted);
+        // What others want of it is not overwritten by what just happens to it.
+        if next.wanted != self.state.wanted {
+            patch.wanted = Some(next.wanted);
+            patch.wish = Some(None);
+        }
         patch.last_error = Some(next.last_error.clone());
         patch.at = Some(self.inner.ports.clock.now());
         let stored = self.line_up(Entry::Record(Box::new(patch), events)).await;
@@ -356,7 +387,7 @@ impl Task {
     }
 
     async fn line_up(&mut self, entry: Entry) -> bool {
-        let mut ticket = self.inner.line_up(self.id, entry);
+        let mut ticket = self.inner.line_up(&self.lease, entry);
         let stored = ticket.stored_soon(&self.inner).await;
         self.unstored = (!stored).then_some(ticket);
         stored
@@ -387,7 +418,7 @@ impl Task {
 
     async fn open(&mut self) -> Option<SessionInput> {
         self.close().await;
-        self.pulse.check_if_due(self.inner.ports.clock.now()).await;
+        self.pulse.check_if_due(self.inner.ports.clock.elapsed()).await;
         let session = match self.record().await {
             Ok(Some(session)) => session,
             Ok(None) => return Some(SessionInput::Stop),
@@ -397,12 +428,13 @@ impl Task {
         let sink = Arc::new(Sink {
             inner: self.inner.clone(),
             session: self.id,
+            lease: self.lease.clone(),
             generation: self.generation,
             account: self.shared.account.clone(),
             signals: self.signal_sender.clone(),
             last_active: self.shared.last_active.clone(),
         });
-        let request = OpenRequest { session: self.id, proxy: session.proxy };
+        let request = OpenRequest { lease: self.lease.clone(), proxy: session.proxy };
         match self.inner.ports.whatsapp.open(request, sink).await {
             Ok(connection) => {
                 put(&self.shared.connection, Some(connection));

@@ -15,8 +15,8 @@ use domain::{
     event::{Event, EventType, Subscription},
     message::{Message, MessageStatus},
     port::{
-        DeliveryQueue as _, DeviceKeys, KeyChange, Ledger, MessageStore, SessionStore, StoreError,
-        StoreErrorKind, StoreResult, Write, WriteOutcome,
+        DeliveryQueue as _, DeviceKeys, KeyChange, Lease, Ledger, MessageStore, SessionStore,
+        StoreError, StoreErrorKind, StoreResult, Write, WriteOutcome,
     },
     session::{Session, SessionConfig, SessionStatus},
     webhook::{LaneOrder, Webhook},
@@ -213,6 +213,14 @@ impl House {
         session
     }
 
+    /// Another process takes a session of this house over.
+    pub async fn taken_by(&self, owner: &str, session: SessionId, lasts: Duration) -> Lease {
+        let (store, now) = (&self.store, self.now());
+        let held = store.acquire(session, &self.options.node, now, lasts).await.unwrap().unwrap();
+        SessionStore::release(store, &held.lease).await.unwrap();
+        store.acquire(session, owner, now, lasts).await.unwrap().unwrap().lease
+    }
+
     pub async fn record(&self, session: SessionId) -> Session {
         SessionStore::get(&self.store, session).await.unwrap().unwrap()
     }
@@ -233,7 +241,10 @@ impl House {
             value: b"secret".to_vec(),
             expires_at: 0,
         };
-        self.store.apply(session, vec![put]).await.unwrap();
+        let (store, now, lasts) = (&self.store, self.now(), self.options.session_lease);
+        let node = &self.options.node;
+        let held = store.acquire(session, node, now, lasts).await.unwrap().unwrap();
+        store.apply(&held.lease, vec![put]).await.unwrap();
     }
 
     pub async fn has_keys(&self, session: SessionId) -> bool {

@@ -130,9 +130,7 @@ async fn a_stop_ends_the_waiting_for_a_reconnect() {
 async fn a_lease_that_was_taken_away_ends_the_connection() {
     let house = House::start().await;
     let session = house.ready("bakery").await;
-    house.store.release(session, &house.options.node).await.unwrap();
-    let until = house.now().plus(Duration::from_secs(600));
-    house.store.acquire(session, "another", house.now(), until).await.unwrap().unwrap();
+    house.taken_by("another", session, Duration::from_secs(600)).await;
     house.pass(Duration::from_secs(20), Duration::from_secs(20)).await;
     house.wait_unloaded(session).await;
     assert!(house.whatsapp.connection(session).is_closed());
@@ -149,8 +147,8 @@ async fn a_lease_is_renewed_while_the_session_runs_and_given_back_after() {
         house.pass(Duration::from_secs(20), Duration::from_secs(20)).await;
     }
     let another = async || {
-        let end = house.now().plus(Duration::from_secs(1));
-        house.store.acquire(session, "another", house.now(), end).await.unwrap().is_some()
+        let second = Duration::from_secs(1);
+        house.store.acquire(session, "another", house.now(), second).await.unwrap().is_some()
     };
     assert!(!another().await);
     house.gateway.sessions.stop(session).await.unwrap();

@@ -90,7 +90,7 @@ async fn a_restart_brings_back_what_was_running_and_nothing_else() {
     assert_eq!((record.status, record.wanted), (Disconnected, false));
     assert_eq!(house.record(never).await.status, Created);
     assert_eq!(house.whatsapp.opens().len(), 3);
-    assert_eq!(house.whatsapp.opens()[2].session, running);
+    assert_eq!(house.whatsapp.opens()[2].lease.session, running);
 }
 
 #[tokio::test]
@@ -223,8 +223,8 @@ async fn the_cap_counts_started_sessions() {
 async fn a_session_that_another_process_holds_is_not_opened() {
     let house = House::start().await;
     let session = house.session("bakery").await;
-    let until = house.now().plus(Duration::from_secs(60));
-    house.store.acquire(session, "another", house.now(), until).await.unwrap().unwrap();
+    let minute = Duration::from_secs(60);
+    house.store.acquire(session, "another", house.now(), minute).await.unwrap().unwrap();
     let refused = house.gateway.sessions.start(session).await;
     assert!(matches!(refused, Err(StartSessionError::HeldElsewhere)));
     assert!(house.whatsapp.opens().is_empty());

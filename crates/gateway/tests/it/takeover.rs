@@ -13,8 +13,8 @@ use domain::{
     SessionId, Timestamp,
     event::{Event, EventType},
     port::{
-        Holder, Ledger as _, Page, SessionPatch, SessionStore, StoreError, StoreErrorKind,
-        StoreResult, Write,
+        Held, Holder, Lease, Ledger as _, Page, SessionPatch, SessionStore, StoreError,
+        StoreErrorKind, StoreResult, WishListener, Write,
     },
     session::{LossCause, Session, SessionStatus::*},
 };
@@ -150,9 +150,7 @@ async fn a_stopped_session_stays_stopped() {
 async fn a_process_whose_session_was_taken_over_leaves_the_record_to_the_other_one() {
     let house = House::start().await;
     let session = house.ready("bakery").await;
-    house.store.release(session, &house.options.node).await.unwrap();
-    let until = house.now().plus(Duration::from_secs(60));
-    house.store.acquire(session, "another", house.now(), until).await.unwrap().unwrap();
+    house.taken_by("another", session, Duration::from_secs(60)).await;
     // What WhatsApp says to the one whose keys connect a second time.
     house.whatsapp.connection(session).lose(LossCause::Replaced).await;
     house.wait_unloaded(session).await;
@@ -208,16 +206,22 @@ impl SessionStore for CutOff {
         id: SessionId,
         owner: &str,
         now: Timestamp,
-        until: Timestamp,
-    ) -> StoreResult<Option<u64>> {
+        lasts: Duration,
+    ) -> StoreResult<Option<Held>> {
         if self.down.load(Ordering::Acquire) {
             let (kind, doing) = (StoreErrorKind::Corrupt, "being cut off");
             return Err(StoreError { kind, doing, source: None });
         }
-        SessionStore::acquire(&self.store, id, owner, now, until).await
+        SessionStore::acquire(&self.store, id, owner, now, lasts).await
     }
-    async fn release(&self, id: SessionId, owner: &str) -> StoreResult<()> {
-        SessionStore::release(&self.store, id, owner).await
+    async fn release(&self, lease: &Lease) -> StoreResult<()> {
+        SessionStore::release(&self.store, lease).await
+    }
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+    fn listen(&self, listener: WishListener) {
+        self.store.listen(listener);
     }
     async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
         SessionStore::unheld(&self.store, now, limit).await

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use domain::SessionId;
+use domain::{Clock as _, SessionId, port::SessionStore as _};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use super::{
     print::Printer,
     stage::{ANSWER, CONTACT, CONTACT_NAME, NUMBER, Stage},
 };
+use crate::system::SystemClock;
 
 /// Longest wait for one step.
 pub(super) const STEP_LIMIT: Duration = Duration::from_secs(20);
@@ -44,7 +45,11 @@ pub(super) async fn link(stage: &Stage, printer: &Printer) -> anyhow::Result<Ses
         prekeys: device.prekeys.clone(),
         app_state_key: Some((key_id.clone(), serde_json::to_vec(key)?)),
     };
-    whatsapp::import_device(&stage.house.store, session, linked).await?;
+    let (store, now) = (&stage.house.store, SystemClock.now());
+    let held = store.acquire(session, "pairing", now, STEP_LIMIT).await?;
+    let held = held.context("the session is started already")?;
+    whatsapp::import_device(store, &held.lease, linked).await?;
+    store.release(&held.lease).await?;
     printer.step("number linked", &format!("+{NUMBER}, as if its phone had scanned the QR code"));
     stage.api.call(Method::POST, &format!("/sessions/{session}/start"), None, 200).await?;
     let ready = until(

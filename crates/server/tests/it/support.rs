@@ -101,7 +101,10 @@ impl Prepared {
                 prekeys: device.prekeys.clone(),
                 app_state_key: Some((key_id.clone(), serde_json::to_vec(key).unwrap())),
             };
-            whatsapp::import_device(&store, session.id, linked).await.unwrap();
+            let (at, minute) = (session.created_at, Duration::from_secs(60));
+            let held = store.acquire(session.id, "test", at, minute).await.unwrap().unwrap();
+            whatsapp::import_device(&store, &held.lease, linked).await.unwrap();
+            store.release(&held.lease).await.unwrap();
             ids.push(session.id);
         }
         store.close().await;

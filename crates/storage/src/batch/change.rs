@@ -16,7 +16,7 @@ use crate::{
 
 const DOING: &str = "changing a batch";
 
-const BEGIN: &str = "update batch_item set state = 'open', at = $3 where batch = $1 and place = $2 and state = 'pending'";
+const BEGIN: &str = "update batch_item set state = 'open', at = $3, epoch = $4 where batch = $1 and place = $2 and state = 'pending'";
 const START: &str =
     "update batch set state = 'processing', started_at = $2, told_at = $2 where position = $1";
 const CLEAR_HOLD: &str =
@@ -60,7 +60,7 @@ pub(crate) async fn change(
     };
     let this = This { position, batch, event, at };
     match change {
-        BatchChange::Begin { index, pace } => this.begin(unit, index, pace).await,
+        BatchChange::Begin { index, epoch, pace } => this.begin(unit, (index, epoch), pace).await,
         BatchChange::PutBack { index, wa_id, pace } => {
             this.put_back(unit, index, wa_id, pace).await
         }
@@ -84,11 +84,12 @@ struct This {
 type Told = StoreResult<Option<Vec<EventDraft>>>;
 
 impl This {
-    async fn begin(&self, unit: &mut Unit, index: u32, pace: Timestamp) -> Told {
+    async fn begin(&self, unit: &mut Unit, (index, epoch): (u32, u64), pace: Timestamp) -> Told {
+        let epoch = i64::try_from(epoch).map_err(|_| corrupt(DOING))?;
         if self.batch.state.is_over() || self.batch.is_paused() {
             return Ok(None);
         }
-        if run!(unit, BEGIN, self.position, index, self.at.millis()) == 0 {
+        if run!(unit, BEGIN, self.position, index, self.at.millis(), epoch) == 0 {
             return Ok(None);
         }
         run!(unit, CLEAR_HOLD, self.position);

@@ -231,6 +231,8 @@ pub(super) async fn open_items(
             batch: BatchId::parse(&text("batch_id")?).ok_or_else(|| corrupt(DOING))?,
             options: serde_json::from_str(&text("batch_options")?).map_err(|_| corrupt(DOING))?,
             item: item(row)?,
+            epoch: u64::try_from(row.try_get::<i64, _>("epoch").doing(DOING)?)
+                .map_err(|_| corrupt(DOING))?,
         })
     };
     rows.iter().map(read).collect()

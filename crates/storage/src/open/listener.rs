@@ -14,6 +14,7 @@ use crate::{
         postgres::{DatabaseLimits, within},
     },
     receivers::Receivers,
+    wishes::Wishes,
 };
 
 /// Between two tries to hear.
@@ -28,6 +29,7 @@ pub(super) struct Line {
     pub(super) own: String,
     pub(super) elsewhere: Arc<Notify>,
     pub(super) receivers: Arc<Receivers>,
+    pub(super) wishes: Arc<Wishes>,
 }
 
 /// Listens until it is dropped.
@@ -95,7 +97,10 @@ impl Line {
         for word in words {
             match word {
                 "webhooks" => self.receivers.forget(),
-                _ => self.elsewhere.notify_one(),
+                _ => match word.strip_prefix("session:") {
+                    Some(session) => self.wishes.tell(session.parse().ok().as_slice()),
+                    None => self.elsewhere.notify_one(),
+                },
             }
         }
     }

@@ -23,6 +23,7 @@ use crate::{
     delivery::{leases::Leases, lines::Lines, recent::Recent},
     error::Doing as _,
     receivers::Receivers,
+    wishes::Wishes,
     writer::{CHANNEL, Outside, SHARES, Unit, Writer},
 };
 
@@ -59,6 +60,7 @@ pub(super) async fn open(
     let lines = Arc::<Lines>::default();
     let name = format!("{:016x}", rand::rng().next_u64());
     let elsewhere = Arc::new(Notify::new());
+    let wishes = Arc::<Wishes>::default();
     let listener = Listener::start(Line {
         options: connect.clone(),
         limits,
@@ -66,6 +68,7 @@ pub(super) async fn open(
         own: name.clone(),
         elsewhere: elsewhere.clone(),
         receivers: receivers.clone(),
+        wishes: wishes.clone(),
     });
     let unit = |conn| Unit::new(conn, cipher.clone(), None, leases.clone(), 0).named(name.clone());
     let mut units = vec![unit(conn)];
@@ -74,7 +77,7 @@ pub(super) async fn open(
         let conn = conn.doing("opening the database").map_err(failed)?;
         units.push(unit(Conn::Postgres(Box::new(conn))));
     }
-    let outside = Outside::new(recent.clone(), receivers.clone(), lines.clone());
+    let outside = Outside::new(recent.clone(), receivers.clone(), lines.clone(), wishes.clone());
     let writer = Writer::start(units, outside, limits)
         .map_err(|source| OpenError::Io { path: database.clone().into(), source })?;
     Ok(LedgerStore {
@@ -86,6 +89,8 @@ pub(super) async fn open(
         recent,
         receivers,
         lines,
+        tenures: Arc::default(),
+        wishes,
         elsewhere,
         _listener: Some(Arc::new(listener)),
         _lock: None,

@@ -19,6 +19,8 @@ use crate::{
     delivery::{leases::Leases, lines::Lines, recent::Recent},
     error::Doing as _,
     receivers::Receivers,
+    tenures::Tenures,
+    wishes::Wishes,
     writer::{Outside, Unit, Writer},
 };
 
@@ -52,8 +54,10 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
     let receivers = Arc::<Receivers>::default();
     let lines = Arc::<Lines>::default();
-    let unit = Unit::new(conn, cipher.clone(), Some(lock.clone()), leases.clone(), last_ticket);
-    let outside = Outside::new(recent.clone(), receivers.clone(), lines.clone());
+    let (tenures, wishes) = (Arc::<Tenures>::default(), Arc::<Wishes>::default());
+    let unit = Unit::new(conn, cipher.clone(), Some(lock.clone()), leases.clone(), last_ticket)
+        .with_tenures(tenures.clone());
+    let outside = Outside::new(recent.clone(), receivers.clone(), lines.clone(), wishes.clone());
     let writer = Writer::start(vec![unit], outside, options.limits)
         .map_err(|source| OpenError::Io { path, source })?;
     Ok(LedgerStore {
@@ -65,6 +69,8 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
         recent,
         receivers,
         lines,
+        tenures,
+        wishes,
         elsewhere: Arc::default(),
         _listener: None,
         _lock: Some(lock),

@@ -5,6 +5,7 @@
 //! that fails is rolled back alone; changes that fail together are tried again one by one.
 
 mod health;
+pub(crate) mod lease;
 mod postgres;
 mod task;
 mod turn;
@@ -344,7 +345,7 @@ mod tests {
         let cipher = Arc::new(Cipher::new(&MasterKey::from_bytes([7; 32])));
         let lock = Arc::new(tempfile::tempfile().unwrap());
         let unit = Unit::new(conn, cipher, Some(lock), Arc::default(), 0);
-        let outside = Outside::new(Arc::default(), Arc::default(), Arc::default());
+        let outside = Outside::new(Arc::default(), Arc::default(), Arc::default(), Arc::default());
         Writer::start(vec![unit], outside, DatabaseLimits::default()).unwrap()
     }
 

@@ -45,6 +45,7 @@ pub(super) async fn begin(unit: &mut Unit, sessions: &BTreeSet<SessionId>) -> St
     // Others may have changed them since.
     unit.holding = None;
     unit.doubtful = None;
+    unit.checked.clear();
     unit.versions.clear();
     let Conn::Postgres(conn) = &mut unit.conn else { return Ok(()) };
     let script = match sessions.is_empty() {
@@ -84,6 +85,10 @@ pub(super) async fn commit(unit: &mut Unit, outside: &Outside) -> StoreResult<()
     }
     if !unit.committing.opened.is_empty() {
         word.push_str(" lanes");
+    }
+    for session in &unit.committing.wished {
+        word.push_str(" session:");
+        word.push_str(&session.to_string());
     }
     if !word.is_empty() {
         db::query(TELL)

@@ -28,6 +28,7 @@ use crate::{
     error::{corrupt, is_crossed, is_taken, unavailable},
     ledger,
     receivers::Receivers,
+    wishes::Wishes,
 };
 
 const DOING: &str = "writing to the ledger";
@@ -45,13 +46,19 @@ pub(crate) struct Outside {
     pub(super) recent: Arc<Recent>,
     pub(super) receivers: Arc<Receivers>,
     pub(super) lines: Arc<Lines>,
+    pub(super) wishes: Arc<Wishes>,
 }
 
 impl Outside {
     /// Tells these.
-    pub(crate) fn new(recent: Arc<Recent>, receivers: Arc<Receivers>, lines: Arc<Lines>) -> Self {
+    pub(crate) fn new(
+        recent: Arc<Recent>,
+        receivers: Arc<Receivers>,
+        lines: Arc<Lines>,
+        wishes: Arc<Wishes>,
+    ) -> Self {
         let (commits, own, sizes) = Default::default();
-        Self { commits, own, sizes, recent, receivers, lines }
+        Self { commits, own, sizes, recent, receivers, lines, wishes }
     }
 
     /// For another task.
@@ -207,6 +214,7 @@ fn publish(unit: &mut Unit, committing: Committing, outside: &Outside) {
         outside.lines.stored(&committing.opened, committing.pushed);
     }
     outside.recent.tell_opened(&committing.opened);
+    outside.wishes.tell(&committing.wished);
     if unit.webhooks.take_changed() {
         outside.receivers.forget();
     }

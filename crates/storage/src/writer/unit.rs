@@ -1,11 +1,16 @@
 //! What a transaction works with.
 
-use std::{collections::HashMap, fs::File, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    sync::Arc,
+};
 
 use domain::{
     SessionId, WebhookId,
     delivery::{Health, LaneId},
     event::Event,
+    port::Lease,
 };
 
 use crate::{
@@ -13,6 +18,7 @@ use crate::{
     db::Conn,
     delivery::{leases::Leases, lines::Pushed, settle::Step},
     receivers::OfSessions,
+    tenures::Tenures,
 };
 
 /// What a job works with.
@@ -26,6 +32,11 @@ pub(crate) struct Unit {
     /// Whether changes wait for their message, as far as known. Emptied when a job is rolled back.
     pub(crate) holding: Option<bool>,
     pub(crate) leases: Arc<Leases>,
+    /// The leases of sessions, where this process alone has the database.
+    pub(crate) tenures: Arc<Tenures>,
+    /// Leases of sessions that were looked at and whose rows are locked, as of this transaction. Emptied when a job is
+    /// rolled back.
+    pub(super) checked: HashSet<Lease>,
     /// What others learn once it is committed.
     pub(crate) committing: Committing,
     /// The last ticket of a lane.
@@ -48,6 +59,8 @@ pub(crate) struct Committing {
     pub(super) steps: Vec<Step>,
     /// Lanes in which nothing waited before.
     pub(crate) opened: Vec<LaneId>,
+    /// Sessions of which something is wanted.
+    pub(crate) wished: Vec<SessionId>,
 }
 
 /// How far a transaction was.
@@ -56,12 +69,18 @@ pub(super) struct Mark {
     events: usize,
     opened: usize,
     pushed: usize,
+    wished: usize,
 }
 
 impl Committing {
     /// Where it is now.
     pub(super) fn mark(&self) -> Mark {
-        Mark { events: self.events.len(), opened: self.opened.len(), pushed: self.pushed.len() }
+        Mark {
+            events: self.events.len(),
+            opened: self.opened.len(),
+            pushed: self.pushed.len(),
+            wished: self.wished.len(),
+        }
     }
 
     /// What came after a mark did not happen.
@@ -69,6 +88,7 @@ impl Committing {
         self.events.truncate(mark.events);
         self.opened.truncate(mark.opened);
         self.pushed.truncate(mark.pushed);
+        self.wished.truncate(mark.wished);
     }
 }
 
@@ -87,12 +107,19 @@ impl Unit {
             doubtful: None,
             holding: None,
             leases,
+            tenures: Arc::default(),
+            checked: HashSet::new(),
             committing: Committing::default(),
             last_ticket,
             name: String::new(),
             versions: HashMap::new(),
             lock,
         }
+    }
+
+    /// With the leases of sessions in memory.
+    pub(crate) fn with_tenures(self, tenures: Arc<Tenures>) -> Self {
+        Self { tenures, ..self }
     }
 
     /// With a name among the processes that share the database.
@@ -111,5 +138,6 @@ impl Unit {
         self.webhooks.clear();
         self.doubtful = None;
         self.holding = None;
+        self.checked.clear();
     }
 }

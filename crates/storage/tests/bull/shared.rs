@@ -7,8 +7,8 @@ use domain::{
     SessionId, Timestamp, WebhookId,
     delivery::{ClaimedLane, Delivery, LaneId},
     port::{
-        DeliveryQueue, Holder, Ledger, Page, QueueStats, SessionStore, Settled, Settlement,
-        StoreResult, WebhookStore, Write, WriteOutcome,
+        DeliveryQueue, Held, Holder, Lease, Ledger, Page, QueueStats, SessionStore, Settled,
+        Settlement, StoreResult, WebhookStore, WishListener, Write, WriteOutcome,
     },
     session::Session,
     webhook::Webhook,
@@ -120,13 +120,21 @@ impl SessionStore for Shared {
         id: SessionId,
         owner: &str,
         now: Timestamp,
-        until: Timestamp,
-    ) -> StoreResult<Option<u64>> {
-        self.store.acquire(id, owner, now, until).await
+        lasts: Duration,
+    ) -> StoreResult<Option<Held>> {
+        self.store.acquire(id, owner, now, lasts).await
     }
 
-    async fn release(&self, id: SessionId, owner: &str) -> StoreResult<()> {
-        SessionStore::release(&self.store, id, owner).await
+    async fn release(&self, lease: &Lease) -> StoreResult<()> {
+        SessionStore::release(&self.store, lease).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+
+    fn listen(&self, listener: WishListener) {
+        self.store.listen(listener);
     }
 
     async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {

@@ -33,7 +33,7 @@ async fn the_second_process() {
     for number in 1..=EVENTS {
         append(&store, build::event(number, session, &build::chat(number % 5))).await.unwrap();
     }
-    store.acquire(session, "killed", START, far()).await.unwrap().unwrap();
+    store.acquire(session, "killed", START, far().since(START)).await.unwrap().unwrap();
     assert_eq!(store.claim("killed", 10, 10, START, far()).await.unwrap().len(), 5);
     println!("{WRITTEN}");
     std::future::pending::<()>().await;
@@ -77,7 +77,9 @@ async fn a_killed_process_loses_no_write_and_holds_nothing() {
     let session = build::session(1).id;
     let next = append(&store, build::session_event(EVENTS + 1, session)).await.unwrap();
     assert_eq!(next.sequence, u64::from(EVENTS) + 1);
-    assert!(store.acquire(session, "next life", START, far()).await.unwrap().is_some());
+    assert!(
+        store.acquire(session, "next life", START, far().since(START)).await.unwrap().is_some()
+    );
     let lanes = store.claim("next life", 10, 100, START, far()).await.unwrap();
     let mut sequences: Vec<u64> = lanes
         .iter()

@@ -16,10 +16,11 @@ fn put(number: usize, value: &[u8]) -> KeyChange {
 async fn a_large_batch_is_one_commit() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
-    let session = support::session(&store, 1).await;
+    let lease = support::held(&store, 1).await;
+    let session = lease.session;
     let before = store.commits();
     let value = |number: usize| number.to_be_bytes().repeat(8);
-    store.apply(session, (0..MANY).map(|n| put(n, &value(n))).collect()).await.unwrap();
+    store.apply(&lease, (0..MANY).map(|n| put(n, &value(n))).collect()).await.unwrap();
     assert_eq!(store.commits(), before + 1);
     let entries = DeviceKeys::list(&store, session, "prekey", "").await.unwrap();
     assert_eq!(entries.len(), MANY);
@@ -34,8 +35,9 @@ async fn a_large_batch_is_one_commit() {
 async fn a_large_batch_that_fails_at_its_end_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
-    let session = support::session(&store, 1).await;
-    store.apply(session, vec![put(0, b"before"), put(MANY, b"before")]).await.unwrap();
+    let lease = support::held(&store, 1).await;
+    let session = lease.session;
+    store.apply(&lease, vec![put(0, b"before"), put(MANY, b"before")]).await.unwrap();
     let sql = format!(
         "create trigger refuse before insert on device_key when new.key = '{:05}' \
          begin select raise(abort, 'no'); end",
@@ -44,7 +46,7 @@ async fn a_large_batch_that_fails_at_its_end_changes_nothing() {
     tamper(&database(&folder), &sql).await;
     let delete = KeyChange::Delete { namespace: "prekey", key: format!("{MANY:05}") };
     let changes = std::iter::once(delete).chain((0..MANY).map(|number| put(number, b"after")));
-    store.apply(session, changes.collect()).await.unwrap_err();
+    store.apply(&lease, changes.collect()).await.unwrap_err();
     let entries = DeviceKeys::list(&store, session, "prekey", "").await.unwrap();
     let kept: Vec<_> = entries.iter().map(|entry| (entry.key.as_str(), &entry.value[..])).collect();
     assert_eq!(kept, [("00000", &b"before"[..]), ("02500", b"before")]);
@@ -55,7 +57,7 @@ async fn an_empty_batch_is_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let before = store.commits();
-    store.apply(build::session(9).id, vec![]).await.unwrap();
+    store.apply(&build::lease(build::session(9).id), vec![]).await.unwrap();
     assert_eq!(store.commits(), before);
 }
 
@@ -63,10 +65,11 @@ async fn an_empty_batch_is_nothing() {
 async fn later_changes_of_a_batch_win() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
-    let session = support::session(&store, 1).await;
+    let lease = support::held(&store, 1).await;
+    let session = lease.session;
     let delete = KeyChange::Delete { namespace: "prekey", key: format!("{:05}", 2) };
     let changes = vec![put(1, b"a"), put(1, b"b"), put(2, b"a"), delete];
-    store.apply(session, changes).await.unwrap();
+    store.apply(&lease, changes).await.unwrap();
     let entries = DeviceKeys::list(&store, session, "prekey", "").await.unwrap();
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0].value, b"b");

@@ -143,17 +143,18 @@ async fn leases_of_an_earlier_life_are_void() {
     let id = support::session(&store, 1).await;
     assert!(WebhookStore::insert(&store, &build::webhook(1, id), 0).await.unwrap());
     append(&store, build::event(1, id, &build::chat(1))).await.unwrap();
-    let long = START.plus(Duration::from_secs(86_400));
-    let epoch = store.acquire(id, "earlier life", START, long).await.unwrap().unwrap();
+    const DAY: Duration = Duration::from_secs(86_400);
+    let long = START.plus(DAY);
+    let held = store.acquire(id, "earlier life", START, DAY).await.unwrap().unwrap();
     let lanes = store.claim("earlier life", 10, 10, START, long).await.unwrap();
     assert_eq!(lanes.len(), 1);
-    assert_eq!(store.acquire(id, "this life", START, long).await.unwrap(), None);
+    assert_eq!(store.acquire(id, "this life", START, DAY).await.unwrap(), None);
     assert!(store.claim("this life", 10, 10, START, long).await.unwrap().is_empty());
     close(store).await;
 
     let store = open(&folder).await;
-    let next = store.acquire(id, "this life", START, long).await.unwrap();
-    assert!(next > Some(epoch), "{next:?} after {epoch}");
+    let next = store.acquire(id, "this life", START, DAY).await.unwrap().unwrap();
+    assert!(next.lease.epoch > held.lease.epoch, "{next:?} after {held:?}");
     assert!(!store.renew(&lanes[0].lane, lanes[0].epoch, long).await.unwrap(), "void, not held");
     let again = store.claim("this life", 10, 10, START, long).await.unwrap();
     assert_eq!(again.len(), 1);

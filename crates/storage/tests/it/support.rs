@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use domain::{
     SessionId,
     event::{Event, EventDraft},
-    port::{Ledger as _, SessionStore, StoreError, Write, WriteOutcome},
+    port::{Lease, Ledger as _, SessionStore, StoreError, Write, WriteOutcome},
 };
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use storage::{LedgerStore, StoreOptions};
 use tempfile::TempDir;
-use testkit::build;
+use testkit::{START, build};
 
 /// Where the ledger of a folder is.
 pub fn database(folder: &TempDir) -> PathBuf {
@@ -57,6 +57,13 @@ pub async fn append(store: &LedgerStore, draft: EventDraft) -> Result<Event, Sto
         Some(WriteOutcome::Applied(events)) => Ok(Event::clone(&events[0])),
         other => panic!("the event was not recorded: {other:?}"),
     }
+}
+
+/// Stores session `number` and takes its lease.
+pub async fn held(store: &LedgerStore, number: u32) -> Lease {
+    let id = session(store, number).await;
+    let day = std::time::Duration::from_secs(86_400);
+    store.acquire(id, "test", START, day).await.unwrap().unwrap().lease
 }
 
 /// Every byte of the ledger's files, one file after another.

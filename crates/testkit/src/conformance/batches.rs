@@ -76,7 +76,7 @@ async fn change<S: Store>(
 }
 
 fn begin(index: u32) -> BatchChange {
-    BatchChange::Begin { index, pace: after(100) }
+    BatchChange::Begin { index, epoch: 7, pace: after(100) }
 }
 
 fn sent(index: u32) -> BatchChange {
@@ -126,6 +126,7 @@ pub async fn items_move_and_the_last_one_ends_the_batch<S: Store>(store: &S) {
         (open.len(), open[0].item.state, open[0].item.at),
         (1, ItemState::Open, Some(after(1)))
     );
+    assert_eq!(open[0].epoch, 7);
     assert_eq!(store.bulk_facts(session, &[]).await.unwrap().pace, Some(after(100)));
     let back =
         BatchChange::PutBack { index: 0, wa_id: Some(build::wa_id(50)), pace: Some(after(4)) };

@@ -10,7 +10,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 
-use super::{Store, new_session};
+use super::{Store, held_session, new_session};
 use crate::{START, build};
 
 fn later(seconds: u64) -> Timestamp {
@@ -281,14 +281,15 @@ pub async fn sends_are_kept_until_they_are_settled<S: Store>(store: &S) {
 }
 
 pub async fn a_send_is_tied_to_its_key<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
+    let lease = held_session(store, 1).await;
+    let session = lease.session;
     for key in ["order-1", "order-2"] {
-        store.take(session, key, "f", START).await.unwrap();
+        store.take(&lease, key, "f", START).await.unwrap();
     }
     let write = Write::InsertMessage { message: Box::new(sending(1, session)), events: vec![] };
     store.write(vec![write]).await.unwrap();
     for (key, message) in [("order-1", Some(build::wa_id(1))), ("order-2", None)] {
-        match store.take(session, key, "f", START).await.unwrap() {
+        match store.take(&lease, key, "f", START).await.unwrap() {
             domain::idempotency::Taken::Known(record) => assert_eq!(record.message, message),
             other => panic!("{key}: {other:?}"),
         }

@@ -8,33 +8,34 @@ use domain::{
 };
 use serde_json::json;
 
-use super::{Store, new_session};
+use super::{Store, held_session};
 use crate::{START, build};
 
 fn known(fingerprint: &str, state: IdempotencyState) -> Taken {
     Taken::Known(IdempotencyRecord {
         fingerprint: fingerprint.into(),
         created_at: START,
+        epoch: 1,
         message: None,
         state,
     })
 }
 
 pub async fn a_key_is_taken_once<S: Store>(store: &S) {
-    let (one, two) = (new_session(store, 1).await, new_session(store, 2).await);
+    let (one, two) = (&held_session(store, 1).await, &held_session(store, 2).await);
     assert_eq!(store.take(one, "k", "f", START).await.unwrap(), Taken::Fresh);
     let later = START.plus(Duration::from_secs(5));
     let again = store.take(one, "k", "another", later).await.unwrap();
     assert_eq!(again, known("f", IdempotencyState::Open));
     assert_eq!(store.take(one, "K", "f", START).await.unwrap(), Taken::Fresh);
     assert_eq!(store.take(two, "k", "f", START).await.unwrap(), Taken::Fresh);
-    let nobody = build::session(9).id;
+    let nobody = &build::lease(build::session(9).id);
     let refused = store.take(nobody, "k", "f", START).await.unwrap_err();
     assert_eq!(refused.kind, StoreErrorKind::Gone);
 }
 
 pub async fn one_of_many_callers_gets_the_key<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
+    let session = &held_session(store, 1).await;
     let callers = (0..20).map(|_| store.take(session, "k", "f", START));
     let taken = futures::future::join_all(callers).await;
     let fresh = taken.into_iter().filter(|taken| matches!(taken, Ok(Taken::Fresh))).count();
@@ -42,7 +43,7 @@ pub async fn one_of_many_callers_gets_the_key<S: Store>(store: &S) {
 }
 
 pub async fn outcomes_are_kept<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
+    let session = &held_session(store, 1).await;
     let answer = json!({ "messageId": "3EB0", "timestamp": 1 });
     for key in ["done", "unknown", "free", "late"] {
         assert_eq!(store.take(session, key, "f", START).await.unwrap(), Taken::Fresh);
@@ -69,7 +70,7 @@ pub async fn outcomes_are_kept<S: Store>(store: &S) {
 }
 
 pub async fn old_keys_are_free_again<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
+    let session = &held_session(store, 1).await;
     let answer = json!({});
     for key in ["a", "b"] {
         store.take(session, key, "f", START).await.unwrap();

@@ -8,7 +8,7 @@ use domain::{
     port::{ApiKeyStore, DeviceKeys, KeyChange, KeyEntry},
 };
 
-use super::{Store, new_session};
+use super::{Store, held_session};
 use crate::{START, build};
 
 pub async fn an_api_key_reads_back_as_it_was<S: Store>(store: &S) {
@@ -55,31 +55,38 @@ async fn names<S: Store>(store: &S, session: SessionId, prefix: &str) -> Vec<Str
 }
 
 pub async fn device_keys_read_back<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
+    let lease = &held_session(store, 1).await;
+    let session = lease.session;
     let big = vec![0xA5; 200_000];
-    store.apply(session, vec![put("a", &big, 7), put("b", b"", 0)]).await.unwrap();
+    store.apply(lease, vec![put("a", &big, 7), put("b", b"", 0)]).await.unwrap();
     let read = DeviceKeys::get(store, session, "session", "a").await.unwrap();
     assert_eq!(read, Some(KeyEntry { key: "a".into(), value: big, expires_at: 7 }));
-    store.apply(session, vec![put("a", b"new", 0)]).await.unwrap();
+    store.apply(lease, vec![put("a", b"new", 0)]).await.unwrap();
     let read = DeviceKeys::get(store, session, "session", "a").await.unwrap().unwrap();
     assert_eq!((read.value.as_slice(), read.expires_at), (b"new".as_slice(), 0));
     assert_eq!(DeviceKeys::get(store, session, "prekey", "a").await.unwrap(), None);
     let delete = KeyChange::Delete { namespace: "session", key: "a".into() };
-    store.apply(session, vec![delete.clone()]).await.unwrap();
-    store.apply(session, vec![delete]).await.unwrap();
+    store.apply(lease, vec![delete.clone()]).await.unwrap();
+    store.apply(lease, vec![delete]).await.unwrap();
     assert_eq!(names(store, session, "").await, ["b"]);
 }
 
 pub async fn changes_are_one_unit<S: Store>(store: &S) {
     let nobody = build::session(9).id;
-    assert!(store.apply(nobody, vec![put("a", b"1", 0), put("b", b"2", 0)]).await.is_err());
+    assert!(
+        store
+            .apply(&build::lease(nobody), vec![put("a", b"1", 0), put("b", b"2", 0)])
+            .await
+            .is_err()
+    );
     assert!(names(store, nobody, "").await.is_empty());
 }
 
 pub async fn prefixes_are_exact<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
+    let lease = &held_session(store, 1).await;
+    let session = lease.session;
     let keys = ["4917:1", "4917:2", "49170:1", "4917%", "4917_", "ü:1", "ü:2", "491"];
-    store.apply(session, keys.map(|key| put(key, b"x", 0)).into()).await.unwrap();
+    store.apply(lease, keys.map(|key| put(key, b"x", 0)).into()).await.unwrap();
     assert_eq!(names(store, session, "4917:").await, ["4917:1", "4917:2"]);
     assert_eq!(names(store, session, "4917%").await, ["4917%"]);
     assert_eq!(names(store, session, "ü").await, ["ü:1", "ü:2"]);
@@ -87,20 +94,21 @@ pub async fn prefixes_are_exact<S: Store>(store: &S) {
 }
 
 pub async fn expired_keys_go<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
+    let lease = &held_session(store, 1).await;
+    let session = lease.session;
     let changes = vec![put("never", b"x", 0), put("old", b"x", 10), put("new", b"x", 11)];
-    store.apply(session, changes).await.unwrap();
-    assert_eq!(store.delete_expired(session, "session", 10).await.unwrap(), 1);
+    store.apply(lease, changes).await.unwrap();
+    assert_eq!(store.delete_expired(lease, "session", 10).await.unwrap(), 1);
     assert_eq!(names(store, session, "").await, ["never", "new"]);
-    assert_eq!(store.delete_expired(session, "prekey", 99).await.unwrap(), 0);
+    assert_eq!(store.delete_expired(lease, "prekey", 99).await.unwrap(), 0);
 }
 
 pub async fn a_purge_spares_other_sessions<S: Store>(store: &S) {
-    let (one, two) = (new_session(store, 1).await, new_session(store, 2).await);
-    for session in [one, two] {
-        store.apply(session, vec![put("a", b"x", 0)]).await.unwrap();
+    let (one, two) = (held_session(store, 1).await, held_session(store, 2).await);
+    for lease in [&one, &two] {
+        store.apply(lease, vec![put("a", b"x", 0)]).await.unwrap();
     }
-    store.purge(one).await.unwrap();
-    assert!(names(store, one, "").await.is_empty());
-    assert_eq!(names(store, two, "").await, ["a"]);
+    store.purge(&one).await.unwrap();
+    assert!(names(store, one.session, "").await.is_empty());
+    assert_eq!(names(store, two.session, "").await, ["a"]);
 }

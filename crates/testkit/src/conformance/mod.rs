@@ -18,18 +18,20 @@ pub mod shared;
 pub mod templates;
 pub mod webhooks;
 
+use std::time::Duration;
+
 use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, LogStore,
-        MediaRecords, MessageStore, PacingStore, Page, PeopleStore, SessionStore, TemplateStore,
-        WebhookStore, Write, WriteOutcome,
+        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Lease, Ledger,
+        LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, SessionStore,
+        TemplateStore, WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
 };
 
-use crate::build;
+use crate::{START, build};
 
 /// What the cases of the lanes need: also a queue that is put over a ledger has it.
 pub trait LaneStore: Ledger + SessionStore + WebhookStore + DeliveryQueue + Clone {}
@@ -140,8 +142,9 @@ macro_rules! store_conformance {
             ];
             sessions: [
                 a_session_reads_back_as_it_was, names_are_unique, lists_are_newest_first, patches_change_what_they_name,
-                a_repeated_change_tells_its_event_once,
-                a_lease_has_one_owner, wanted_sessions_that_nobody_holds_are_found, who_runs_a_session_is_told, deleting_takes_everything_along,
+                a_repeated_change_tells_its_event_once, a_lease_has_one_owner, who_lost_a_session_writes_nothing,
+                a_wish_reaches_the_owner, what_only_an_idle_session_allows, wanted_sessions_that_nobody_holds_are_found,
+                who_runs_a_session_is_told, deleting_takes_everything_along,
             ];
             webhooks: [
                 a_webhook_reads_back_as_it_was, the_cap_is_exact, updates_apply_to_the_next_event, lists_are_per_session_or_all,
@@ -211,6 +214,20 @@ pub(crate) async fn new_session<S: SessionStore>(store: &S, number: u32) -> Sess
     let session = build::session(number);
     assert!(SessionStore::insert(store, &session).await.unwrap());
     session.id
+}
+
+/// Stores session `number` and takes its lease: [`build::lease`].
+pub(crate) async fn held_session<S: SessionStore>(store: &S, number: u32) -> Lease {
+    let session = new_session(store, number).await;
+    hold(store, session).await
+}
+
+/// Takes the first lease of a session.
+pub(crate) async fn hold<S: SessionStore>(store: &S, session: SessionId) -> Lease {
+    let day = Duration::from_secs(86_400);
+    let held = store.acquire(session, "test", START, day).await.unwrap().unwrap();
+    assert_eq!(held.lease, build::lease(session));
+    held.lease
 }
 
 /// Stores a webhook.

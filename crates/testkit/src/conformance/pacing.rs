@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use domain::{
-    SessionId, Timestamp,
+    Timestamp,
     chat::Identity,
     pacing::{PacingOutcome, PacingRule, PacingRules, Refusal},
-    port::{NewMessage, PacingStore, StoreErrorKind, Write},
+    port::{Lease, NewMessage, PacingStore, StoreErrorKind, Write},
 };
 
-use super::{Store, new_session};
+use super::{Store, held_session};
 use crate::{START, build};
 
 fn rules() -> PacingRules {
@@ -18,11 +18,11 @@ fn rules() -> PacingRules {
 
 async fn admit<S: Store>(
     store: &S,
-    session: SessionId,
+    lease: &Lease,
     chat: u32,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    PacingStore::admit(store, session, &build::chat(chat), &rules(), now).await.unwrap()
+    PacingStore::admit(store, lease, &build::chat(chat), &rules(), now).await.unwrap()
 }
 
 async fn store_message<S: Store>(store: &S, message: domain::message::Message) {
@@ -31,57 +31,56 @@ async fn store_message<S: Store>(store: &S, message: domain::message::Message) {
 }
 
 pub async fn places_are_counted<S: Store>(store: &S) {
-    let (session, other) = (new_session(store, 1).await, new_session(store, 2).await);
-    store_message(store, build::message(1, session)).await;
+    let (lease, other) = (&held_session(store, 1).await, &held_session(store, 2).await);
+    store_message(store, build::message(1, lease.session)).await;
     for _ in 0..3 {
-        admit(store, session, 1, START).await.unwrap();
+        admit(store, lease, 1, START).await.unwrap();
     }
-    let refusal = admit(store, session, 1, START).await.unwrap_err();
+    let refusal = admit(store, lease, 1, START).await.unwrap_err();
     assert_eq!(refusal.rule, PacingRule::DailyCap);
     admit(store, other, 1, START).await.unwrap();
     // The next day the session is a day old.
     for _ in 0..5 {
-        admit(store, session, 1, refusal.until).await.unwrap();
+        admit(store, lease, 1, refusal.until).await.unwrap();
     }
-    assert!(admit(store, session, 1, refusal.until).await.is_err());
-    let nobody = build::session(9).id;
+    assert!(admit(store, lease, 1, refusal.until).await.is_err());
+    let nobody = &build::lease(build::session(9).id);
     let error = PacingStore::admit(store, nobody, &build::chat(1), &rules(), START).await;
     assert_eq!(error.unwrap_err().kind, StoreErrorKind::Gone);
 }
 
 pub async fn a_chat_with_messages_is_not_cold<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
-    admit(store, session, 1, START).await.unwrap();
-    let refusal = admit(store, session, 2, START).await.unwrap_err();
+    let lease = &held_session(store, 1).await;
+    admit(store, lease, 1, START).await.unwrap();
+    let refusal = admit(store, lease, 2, START).await.unwrap_err();
     assert_eq!(refusal.rule, PacingRule::ColdDailyCap);
-    store_message(store, build::received(1, session, &build::chat(2))).await;
-    admit(store, session, 2, START).await.unwrap();
+    store_message(store, build::received(1, lease.session, &build::chat(2))).await;
+    admit(store, lease, 2, START).await.unwrap();
     // Known under the other id.
     let lid: domain::ChatId = "90001@lid".parse().unwrap();
-    let admit_lid =
-        async || PacingStore::admit(store, session, &lid, &rules(), START).await.unwrap();
+    let admit_lid = async || PacingStore::admit(store, lease, &lid, &rules(), START).await.unwrap();
     assert!(admit_lid().await.is_err());
     let identity = Identity { lid: lid.clone(), phone: build::chat(2).phone().unwrap() };
-    store.write(vec![Write::LearnIdentity { session, identity }]).await.unwrap();
+    store.write(vec![Write::LearnIdentity { session: lease.session, identity }]).await.unwrap();
     admit_lid().await.unwrap();
 }
 
 pub async fn parallel_callers_share_the_places<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
-    store_message(store, build::message(1, session)).await;
-    let callers = (0..20).map(|_| admit(store, session, 1, START));
+    let lease = &held_session(store, 1).await;
+    store_message(store, build::message(1, lease.session)).await;
+    let callers = (0..20).map(|_| admit(store, lease, 1, START));
     let admitted = futures::future::join_all(callers).await;
     assert_eq!(admitted.into_iter().filter(Result::is_ok).count(), 3);
 }
 
 pub async fn outcomes_move_the_breaker<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
+    let lease = &held_session(store, 1).await;
     let rules = PacingRules { breaker_threshold: 2, ..PacingRules::default() };
     let chat = build::chat(1);
     let settle = async |outcome, now| {
-        PacingStore::settle(store, session, &chat, &rules, START, outcome, now).await.unwrap()
+        PacingStore::settle(store, lease, &chat, &rules, START, outcome, now).await.unwrap()
     };
-    let admit = async |now| PacingStore::admit(store, session, &chat, &rules, now).await.unwrap();
+    let admit = async |now| PacingStore::admit(store, lease, &chat, &rules, now).await.unwrap();
     for opens in [false, true] {
         admit(START).await.unwrap();
         assert_eq!(settle(PacingOutcome::Failed, START).await, opens);
@@ -95,11 +94,11 @@ pub async fn outcomes_move_the_breaker<S: Store>(store: &S) {
 }
 
 pub async fn what_never_left_gives_its_place_back<S: Store>(store: &S) {
-    let session = new_session(store, 1).await;
-    admit(store, session, 1, START).await.unwrap();
-    assert!(admit(store, session, 2, START).await.is_err());
+    let lease = &held_session(store, 1).await;
+    admit(store, lease, 1, START).await.unwrap();
+    assert!(admit(store, lease, 2, START).await.is_err());
     let chat = build::chat(1);
     let outcome = PacingOutcome::NotSent;
-    PacingStore::settle(store, session, &chat, &rules(), START, outcome, START).await.unwrap();
-    admit(store, session, 2, START).await.unwrap();
+    PacingStore::settle(store, lease, &chat, &rules(), START, outcome, START).await.unwrap();
+    admit(store, lease, 2, START).await.unwrap();
 }

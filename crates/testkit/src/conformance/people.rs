@@ -11,7 +11,7 @@ use domain::{
     },
 };
 
-use super::{ALL, Store, new_session};
+use super::{ALL, Store, hold, new_session};
 use crate::{START, build};
 
 /// The privacy id of the person of `build::chat(number)`.
@@ -250,7 +250,8 @@ pub async fn the_same_message_under_both_ids_is_one<S: Store>(store: &S) {
     assert!(!apply(store, Write::InsertMessage { message, events: vec![] }).await);
     let contact = Write::LearnContact { session, id: lid(1), patch: saved("Mia") };
     apply(store, contact).await;
-    assert!(store.admit(session, &lid(1), &Default::default(), START).await.unwrap().is_ok());
+    let lease = hold(store, session).await;
+    assert!(store.admit(&lease, &lid(1), &Default::default(), START).await.unwrap().is_ok());
     assert!(MediaRecords::media(store, session, &build::wa_id(1)).await.unwrap().is_none());
 }
 

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use domain::{
     PhoneNumber,
+    pacing::{PacingOutcome, PacingRules},
     port::{
-        DeviceKeys, Holder, KeyChange, MessageStore, NewMessage, Page, SessionPatch, SessionStore,
-        WebhookStore, Write, WriteOutcome,
+        DeviceKeys, Holder, IdempotencyStore, KeyChange, Lease, MessageStore, NewMessage,
+        PacingStore, Page, SessionPatch, SessionStore, StoreErrorKind, WebhookStore, Write,
+        WriteOutcome,
     },
     proxy::ProxyUrl,
-    session::{Restriction, Session, SessionConfig, SessionStatus},
+    session::{Restriction, Session, SessionConfig, SessionStatus, Wish},
 };
 
-use super::{ALL, Store, append, new_session, new_webhook};
+use super::{ALL, Store, append, held_session, hold, new_session, new_webhook};
 use crate::{START, build};
 
 fn full(number: u32) -> Session {
@@ -124,24 +126,142 @@ pub async fn a_repeated_change_tells_its_event_once<S: Store>(store: &S) {
     assert_eq!(next[0].sequence, 4, "no sequence was used up");
 }
 
+/// Where processes share the database its clock decides, so the times here are none that pass meanwhile.
 pub async fn a_lease_has_one_owner<S: Store>(store: &S) {
     let id = new_session(store, 1).await;
-    let at = |second| START.plus(Duration::from_secs(second));
-    let take = async |owner: &str, now, until| {
-        SessionStore::acquire(store, id, owner, at(now), at(until)).await.unwrap()
+    let long = Duration::from_secs(86_400);
+    let take = async |owner: &str, lasts| {
+        let held = SessionStore::acquire(store, id, owner, START, lasts).await.unwrap();
+        held.map(|held| held.lease)
     };
-    let first = take("a", 0, 60).await.unwrap();
-    assert_eq!(take("b", 59, 119).await, None);
-    assert_eq!(take("a", 40, 100).await, Some(first), "a renewal keeps the number");
-    assert_eq!(take("b", 60, 120).await, None, "renewed until 100");
-    let second = take("b", 100, 160).await.unwrap();
-    assert!(second > first);
-    SessionStore::release(store, id, "a").await.unwrap();
-    assert_eq!(take("a", 101, 161).await, None, "only the owner can release");
-    SessionStore::release(store, id, "b").await.unwrap();
-    assert!(take("a", 102, 162).await.unwrap() > second);
+    let first = take("a", long).await.unwrap();
+    assert_eq!((first.session, &*first.owner), (id, "a"));
+    assert_eq!(take("b", long).await, None);
+    assert_eq!(take("a", long).await.as_ref(), Some(&first), "a renewal keeps the number");
+    assert_eq!(take("a", Duration::ZERO).await.as_ref(), Some(&first));
+    let second = take("b", long).await.unwrap();
+    assert!(second.epoch > first.epoch, "the first one is over");
+    SessionStore::release(store, &first).await.unwrap();
+    assert_eq!(take("a", long).await, None, "only the owner can release");
+    SessionStore::release(store, &second).await.unwrap();
+    let third = take("b", long).await.unwrap();
+    assert!(third.epoch > second.epoch, "taken anew by the same owner it is another lease");
+    SessionStore::release(store, &second).await.unwrap();
+    assert_eq!(take("a", long).await, None, "an earlier lease of the owner releases nothing");
     let nobody = build::session(9).id;
-    assert_eq!(SessionStore::acquire(store, nobody, "a", at(0), at(1)).await.unwrap(), None);
+    let none = SessionStore::acquire(store, nobody, "a", START, long).await.unwrap();
+    assert_eq!(none, None);
+}
+
+/// Whatever is written for a session by who lost it is refused, and nothing of it is done.
+pub async fn who_lost_a_session_writes_nothing<S: Store>(store: &S) {
+    let old = held_session(store, 1).await;
+    let id = old.session;
+    let take = async |owner: &str, lasts| {
+        let held = SessionStore::acquire(store, id, owner, START, lasts).await.unwrap();
+        held.unwrap().lease
+    };
+    let put = |value: &[u8]| {
+        let (key, value) = ("a".into(), value.to_vec());
+        vec![KeyChange::Put { namespace: "session", key, value, expires_at: 5 }]
+    };
+    let patch = |status| Write::PatchSession {
+        session: id,
+        patch: Box::new(SessionPatch { status: Some(status), ..SessionPatch::default() }),
+        events: vec![build::session_event(1, id)],
+    };
+    let held = |lease: &Lease| Write::Held { lease: lease.clone() };
+    store.apply(&old, put(b"first")).await.unwrap();
+    let outcomes = store.write(vec![held(&old), patch(SessionStatus::Ready)]).await.unwrap();
+    assert!(matches!(outcomes[..], [WriteOutcome::Unchanged, WriteOutcome::Applied(_)]));
+    assert_eq!(take("test", Duration::ZERO).await, old);
+    let new = take("another", Duration::from_secs(86_400)).await;
+    store.apply(&new, put(b"second")).await.unwrap();
+
+    let chat = build::chat(1);
+    let rules = PacingRules::default();
+    let outcome = PacingOutcome::Failed;
+    let kinds = [
+        store.write(vec![held(&old), patch(SessionStatus::Failed)]).await.map(drop),
+        store.write(vec![patch(SessionStatus::Failed), held(&old)]).await.map(drop),
+        store.apply(&old, put(b"late")).await,
+        store.delete_expired(&old, "session", 9).await.map(drop),
+        store.purge(&old).await,
+        store.take(&old, "k", "f", START).await.map(drop),
+        IdempotencyStore::done(store, &old, "k", &serde_json::json!({})).await,
+        store.unknown(&old, "k").await,
+        store.free(&old, "k").await,
+        PacingStore::admit(store, &old, &chat, &rules, START).await.map(drop),
+        PacingStore::settle(store, &old, &chat, &rules, START, outcome, START).await.map(drop),
+    ];
+    for (number, refused) in kinds.into_iter().enumerate() {
+        let kind = refused.map_err(|error| error.kind);
+        assert_eq!(kind, Err(StoreErrorKind::NotOwner), "write {number}");
+    }
+    let key = DeviceKeys::get(store, id, "session", "a").await.unwrap().unwrap();
+    assert_eq!(key.value, b"second");
+    let record = SessionStore::get(store, id).await.unwrap().unwrap();
+    assert_eq!(record.status, SessionStatus::Ready);
+    assert_eq!(store.known(id, "k", START).await.unwrap(), None);
+    // The present owner's writes beside it are done.
+    let writes = |lease: &Lease, number| {
+        let event = Box::new(build::session_event(number, id));
+        vec![held(lease), Write::Append { event }]
+    };
+    let (a, b, c) = tokio::join!(
+        store.write(writes(&new, 11)),
+        store.write(writes(&old, 12)),
+        store.write(writes(&new, 13)),
+    );
+    assert!(a.is_ok() && c.is_ok());
+    assert_eq!(b.map_err(|error| error.kind), Err(StoreErrorKind::NotOwner));
+    SessionStore::release(store, &new).await.unwrap();
+    let late = store.apply(&new, put(b"late")).await.map_err(|error| error.kind);
+    assert_eq!(late, Err(StoreErrorKind::NotOwner), "released, and nobody has it");
+}
+
+/// What a process that does not run a session wants of it is told to the one that does.
+pub async fn a_wish_reaches_the_owner<S: Store>(store: &S) {
+    let wanted = Session { wanted: true, ..build::session(1) };
+    assert!(SessionStore::insert(store, &wanted).await.unwrap());
+    let (id, long) = (wanted.id, Duration::from_secs(86_400));
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let hears = heard.clone();
+    store.listen(std::sync::Arc::new(move |session| hears.lock().unwrap().push(session)));
+    let renew = async || store.acquire(id, "a", START, long).await.unwrap().unwrap();
+    let held = renew().await;
+    assert_eq!((held.wanted, held.wish), (true, None));
+    let patch = |wanted, wish| {
+        let patch = SessionPatch { wanted, wish, ..SessionPatch::default() };
+        Write::PatchSession { session: id, patch: Box::new(patch), events: vec![] }
+    };
+    store.write(vec![patch(Some(false), Some(Some(Wish::Logout)))]).await.unwrap();
+    let held = renew().await;
+    assert_eq!((held.wanted, held.wish), (false, Some(Wish::Logout)));
+    assert_eq!(heard.lock().unwrap()[..], [id]);
+    assert!(store.unheld(START, 10).await.unwrap().is_empty());
+    SessionStore::release(store, &held.lease).await.unwrap();
+    assert_eq!(store.unheld(START, 10).await.unwrap(), [id], "somebody has to do it");
+    store.write(vec![patch(None, Some(None))]).await.unwrap();
+    assert!(store.unheld(START, 10).await.unwrap().is_empty());
+}
+
+pub async fn what_only_an_idle_session_allows<S: Store>(store: &S) {
+    let id = new_session(store, 1).await;
+    let write = async |number| {
+        let event = Box::new(build::session_event(number, id));
+        let unit = vec![Write::Unheld { session: id, now: START }, Write::Append { event }];
+        store.write(unit).await.map(drop).map_err(|error| error.kind)
+    };
+    assert_eq!(write(1).await, Ok(()));
+    let lease = hold(store, id).await;
+    assert_eq!(write(2).await, Err(StoreErrorKind::NotOwner));
+    SessionStore::release(store, &lease).await.unwrap();
+    assert_eq!(write(3).await, Ok(()));
+    let patch = SessionPatch { wanted: Some(true), ..SessionPatch::default() };
+    let wanted = Write::PatchSession { session: id, patch: Box::new(patch), events: vec![] };
+    store.write(vec![wanted]).await.unwrap();
+    assert_eq!(write(4).await, Err(StoreErrorKind::NotOwner), "somebody will run it");
 }
 
 pub async fn wanted_sessions_that_nobody_holds_are_found<S: Store>(store: &S) {
@@ -153,42 +273,48 @@ pub async fn wanted_sessions_that_nobody_holds_are_found<S: Store>(store: &S) {
         assert!(SessionStore::insert(store, &session).await.unwrap());
         ids.push(session.id);
     }
-    let at = |second| START.plus(Duration::from_secs(second));
-    let unheld = async |second| store.unheld(at(second), 10).await.unwrap();
+    let unheld = async || store.unheld(START, 10).await.unwrap();
+    let take = async |id, lasts| store.acquire(id, "a", START, lasts).await.unwrap().unwrap();
     let (first, third) = (ids[0], ids[2]);
-    assert_eq!(unheld(0).await, [first, third], "what should be running, oldest first");
-    assert_eq!(store.unheld(at(0), 1).await.unwrap(), [first]);
-    SessionStore::acquire(store, first, "a", at(0), at(60)).await.unwrap().unwrap();
-    assert_eq!(unheld(59).await, [third]);
-    assert_eq!(unheld(60).await, [first, third], "its owner died");
-    SessionStore::release(store, first, "a").await.unwrap();
-    assert_eq!(unheld(1).await, [first, third]);
+    assert_eq!(unheld().await, [first, third], "what should be running, oldest first");
+    assert_eq!(store.unheld(START, 1).await.unwrap(), [first]);
+    let held = take(first, Duration::from_secs(86_400)).await;
+    assert_eq!(unheld().await, [third]);
+    take(first, Duration::ZERO).await;
+    assert_eq!(unheld().await, [first, third], "its owner died");
+    SessionStore::release(store, &held.lease).await.unwrap();
+    assert_eq!(unheld().await, [first, third]);
 }
 
 pub async fn who_runs_a_session_is_told<S: Store>(store: &S) {
     let (id, other) = (new_session(store, 1).await, new_session(store, 2).await);
     let at = |second| START.plus(Duration::from_secs(second));
-    let holder = async |second| store.holder(id, at(second)).await.unwrap();
+    let holder = async || store.holder(id, START).await.unwrap();
+    let take = async |id, owner: &str, lasts| {
+        SessionStore::acquire(store, id, owner, START, lasts).await.unwrap().unwrap()
+    };
+    let long = Duration::from_secs(86_400);
     let of = |owner: &str, url: Option<&str>| {
         Some(Holder { owner: owner.into(), url: url.map(str::to_owned) })
     };
-    assert_eq!(holder(0).await, None);
-    SessionStore::acquire(store, id, "a", at(0), at(60)).await.unwrap().unwrap();
-    assert_eq!(holder(1).await, of("a", None), "it never said where it is asked");
+    assert_eq!(holder().await, None);
+    take(id, "a", long).await;
+    assert_eq!(holder().await, of("a", None), "it never said where it is asked");
     store.announce("a", "http://a:1", at(1), at(0)).await.unwrap();
     store.announce("b", "http://b:1", at(1), at(0)).await.unwrap();
-    assert_eq!(holder(1).await, of("a", Some("http://a:1")));
+    assert_eq!(holder().await, of("a", Some("http://a:1")));
     store.announce("a", "http://a:2", at(2), at(0)).await.unwrap();
-    assert_eq!(holder(2).await, of("a", Some("http://a:2")));
-    assert_eq!(store.held(at(2)).await.unwrap(), [id]);
-    assert_eq!(holder(60).await, None, "its owner died");
-    assert!(store.held(at(60)).await.unwrap().is_empty());
+    assert_eq!(holder().await, of("a", Some("http://a:2")));
+    assert_eq!(store.held(START).await.unwrap(), [id]);
+    take(id, "a", Duration::ZERO).await;
+    assert_eq!(holder().await, None, "its owner died");
+    assert!(store.held(START).await.unwrap().is_empty());
     // Who holds something is not forgotten, who holds nothing is.
     store.announce("c", "http://c:1", at(70), at(69)).await.unwrap();
-    SessionStore::acquire(store, id, "a", at(70), at(130)).await.unwrap().unwrap();
-    SessionStore::acquire(store, other, "b", at(70), at(130)).await.unwrap().unwrap();
-    assert_eq!(holder(71).await, of("a", Some("http://a:2")));
-    assert_eq!(store.holder(other, at(71)).await.unwrap(), of("b", None));
+    take(id, "a", long).await;
+    take(other, "b", long).await;
+    assert_eq!(holder().await, of("a", Some("http://a:2")));
+    assert_eq!(store.holder(other, START).await.unwrap(), of("b", None));
 }
 
 pub async fn deleting_takes_everything_along<S: Store>(store: &S) {
@@ -200,7 +326,8 @@ pub async fn deleting_takes_everything_along<S: Store>(store: &S) {
         store.write(vec![Write::InsertMessage { message, events }]).await.unwrap();
         let key =
             KeyChange::Put { namespace: "session", key: "a".into(), value: vec![1], expires_at: 0 };
-        store.apply(id, vec![key]).await.unwrap();
+        let lease = hold(store, id).await;
+        store.apply(&lease, vec![key]).await.unwrap();
     }
     assert!(SessionStore::delete(store, gone).await.unwrap());
     assert!(!SessionStore::delete(store, gone).await.unwrap());

@@ -1,6 +1,6 @@
 //! The ports, one line for each call: it asks the trouble, then the store.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -9,7 +9,7 @@ use domain::{
     batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
     chat::{Chat, Contact},
     delivery::{Attempt, ClaimedLane, Delivery, LaneId},
-    idempotency::Taken,
+    idempotency::{IdempotencyRecord, Taken},
     ids::{ApiKeyId, TemplateId},
     log::{
         Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts,
@@ -21,10 +21,10 @@ use domain::{
     pacing::{PacingOutcome, PacingRules, Refusal},
     port::{
         ApiKeyStore, AuditLog, BatchStore, BulkFacts, Created, DeliveryLog, DeliveryQueue,
-        DeviceKeys, EventLog, Holder, IdempotencyStore, KeyChange, KeyEntry, Ledger, MediaRecords,
-        MessagePage, MessageQuery, MessageStore, NewBatch, OpenItem, PacingStore, Page,
-        PeopleStore, QueueServer, QueueStats, SessionStore, Settled, Settlement, StoreResult,
-        Telemetry, TemplateStore, Unsettled, WebhookStore, Whom, Write, WriteOutcome,
+        DeviceKeys, EventLog, Held, Holder, IdempotencyStore, KeyChange, KeyEntry, Lease, Ledger,
+        MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenItem, PacingStore,
+        Page, PeopleStore, QueueServer, QueueStats, SessionStore, Settled, Settlement, StoreResult,
+        Telemetry, TemplateStore, Unsettled, WebhookStore, Whom, WishListener, Write, WriteOutcome,
     },
     session::Session,
     template::Template,
@@ -79,9 +79,9 @@ erring! { DeliveryQueue {
 erring! { DeviceKeys {
     fn get(&self, session: SessionId, namespace: &'static str, key: &str) -> Option<KeyEntry>;
     fn list(&self, session: SessionId, namespace: &'static str, prefix: &str) -> Vec<KeyEntry>;
-    fn apply(&self, session: SessionId, changes: Vec<KeyChange>) -> ();
-    fn delete_expired(&self, session: SessionId, namespace: &'static str, cutoff: i64) -> u64;
-    fn purge(&self, session: SessionId) -> ();
+    fn apply(&self, lease: &Lease, changes: Vec<KeyChange>) -> ();
+    fn delete_expired(&self, lease: &Lease, namespace: &'static str, cutoff: i64) -> u64;
+    fn purge(&self, lease: &Lease) -> ();
 } }
 
 erring! { SessionStore {
@@ -89,12 +89,20 @@ erring! { SessionStore {
     fn get(&self, id: SessionId) -> Option<Session>;
     fn list(&self, name: Option<&str>, page: Page) -> Vec<Session>;
     fn delete(&self, id: SessionId) -> bool;
-    fn acquire(&self, id: SessionId, owner: &str, now: Timestamp, until: Timestamp) -> Option<u64>;
-    fn release(&self, id: SessionId, owner: &str) -> ();
+    fn acquire(&self, id: SessionId, owner: &str, now: Timestamp, lasts: Duration) -> Option<Held>;
+    fn release(&self, lease: &Lease) -> ();
     fn unheld(&self, now: Timestamp, limit: u32) -> Vec<SessionId>;
     fn holder(&self, id: SessionId, now: Timestamp) -> Option<Holder>;
     fn held(&self, now: Timestamp) -> Vec<SessionId>;
     fn announce(&self, owner: &str, url: &str, now: Timestamp, forget_before: Timestamp) -> ();
+} and {
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+
+    fn listen(&self, listener: WishListener) {
+        self.store.listen(listener);
+    }
 } }
 
 erring! { MessageStore {
@@ -143,16 +151,17 @@ erring! { TemplateStore {
 } }
 
 erring! { IdempotencyStore {
-    fn take(&self, session: SessionId, key: &str, fingerprint: &str, now: Timestamp) -> Taken;
-    fn done(&self, session: SessionId, key: &str, answer: &Value) -> ();
-    fn unknown(&self, session: SessionId, key: &str) -> ();
-    fn free(&self, session: SessionId, key: &str) -> ();
+    fn known(&self, session: SessionId, key: &str, now: Timestamp) -> Option<IdempotencyRecord>;
+    fn take(&self, lease: &Lease, key: &str, fingerprint: &str, now: Timestamp) -> Taken;
+    fn done(&self, lease: &Lease, key: &str, answer: &Value) -> ();
+    fn unknown(&self, lease: &Lease, key: &str) -> ();
+    fn free(&self, lease: &Lease, key: &str) -> ();
     fn expire(&self, now: Timestamp) -> u64;
 } }
 
 erring! { PacingStore {
-    fn admit(&self, session: SessionId, chat: &ChatId, rules: &PacingRules, now: Timestamp) -> Result<(), Refusal>;
-    fn settle(&self, session: SessionId, chat: &ChatId, rules: &PacingRules, at: Timestamp, outcome: PacingOutcome, now: Timestamp) -> bool;
+    fn admit(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, now: Timestamp) -> Result<(), Refusal>;
+    fn settle(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, at: Timestamp, outcome: PacingOutcome, now: Timestamp) -> bool;
 } }
 
 erring! { MediaRecords {

@@ -24,7 +24,9 @@ impl Ledger for ModelStore {
             | Write::PatchSession { events, .. } => WriteOutcome::Applied(
                 events.into_iter().map(|event| self.push(event).into()).collect(),
             ),
-            Write::LearnIdentity { .. }
+            Write::Held { .. }
+            | Write::Unheld { .. }
+            | Write::LearnIdentity { .. }
             | Write::LearnContact { .. }
             | Write::MarkChat { .. }
             | Write::NameChat { .. }

@@ -97,6 +97,10 @@ impl Connection for Held {
         self.0.unlink(limit).await
     }
 
+    fn seal(&self) {
+        self.0.seal();
+    }
+
     async fn close(&self) {
         self.0.close().await;
     }
@@ -110,6 +114,7 @@ pub struct FakeLink {
     pub(super) sink: Arc<dyn EngineSink>,
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
     pub(super) closed: Arc<AtomicBool>,
+    pub(super) sealed: Arc<AtomicBool>,
 }
 
 impl FakeLink {
@@ -142,6 +147,11 @@ impl FakeLink {
     pub async fn ack(&self, id: &WaMessageId) {
         let ack = EngineSignal::ServerAck { id: id.clone(), refused: None, timestamp: SERVER_TIME };
         self.signal(ack).await;
+    }
+
+    /// Whether its keys were sealed.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
     }
 
     /// Whether it is over.
@@ -279,6 +289,10 @@ impl Connection for FakeLink {
         state.linked.remove(&self.session);
         state.unlinked.push(self.session);
         Ok(())
+    }
+
+    fn seal(&self) {
+        self.sealed.store(true, Ordering::Release);
     }
 
     async fn close(&self) {

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{
-    SessionId,
-    port::{DeviceKeys, StoreError, StoreErrorKind, StoreResult},
-};
+use domain::port::{DeviceKeys, Lease, StoreError, StoreErrorKind, StoreResult};
 use whatsapp_rust::{traits::AppStateSyncKey, wacore::store::Device};
 
 use super::{appsync::LATEST, device::DEVICE, hexed, namespace as ns, number, put};
@@ -20,13 +17,13 @@ pub struct LinkedDevice {
     pub app_state_key: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Stores a linked device as the session's keys. The next open logs in with it.
+/// Stores a linked device as the session's keys, for the owner of the session. The next open logs in with it.
 ///
 /// # Errors
 /// [`StoreErrorKind::Corrupt`] when a serialised form is not what it should be; then nothing is stored.
 pub async fn import_device(
     keys: &dyn DeviceKeys,
-    session: SessionId,
+    lease: &Lease,
     linked: LinkedDevice,
 ) -> StoreResult<()> {
     serde_json::from_slice::<Device>(&linked.device).map_err(unreadable)?;
@@ -38,7 +35,7 @@ pub async fn import_device(
         changes.push(put(ns::APPSTATE_KEY, hexed(&id), key));
         changes.push(put(ns::APPSTATE_LATEST, LATEST, id));
     }
-    keys.apply(session, changes).await
+    keys.apply(lease, changes).await
 }
 
 fn unreadable(error: serde_json::Error) -> StoreError {

@@ -5,11 +5,12 @@
 //! - A batch is one [`DeviceKeys::apply`]: atomic and durable when it returns. The library leases
 //!   Signal counters in blocks and relies on exactly that.
 //! - Read-modify-write runs under one mutex per backend. That suffices because a session has one
-//!   owner: one open connection per process (the engine's registry) and one process per session
-//!   (the ledger's lease, which fences writes).
+//!   owner: one open connection per process (the engine's registry) and one process per session:
+//!   every write carries the session's lease, and the ledger refuses it when that is over.
 //! - A ratchet is written behind the rows of the messages that moved it, never before ([`order`]).
 //! - Once [sealed](LedgerBackend::seal) nothing is written any more, so that a straggling task of a
-//!   closed connection cannot bring deleted keys back.
+//!   closed connection cannot bring deleted keys back. Who lost the session is sealed before its
+//!   connection is closed: the library writes down what it holds when it says goodbye.
 //!
 //! Values are private to this module: raw bytes where the library has bytes, JSON where it has
 //! structures. There is no read cache, because the library keeps its own in front of every hot
@@ -32,9 +33,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::{
-    SessionId,
-    port::{DeviceKeys, KeyChange, KeyEntry, StoreError, StoreErrorKind, StoreResult},
+use domain::port::{
+    DeviceKeys, KeyChange, KeyEntry, Lease, StoreError, StoreErrorKind, StoreResult,
 };
 use order::{Handed, Ready};
 use serde::{Serialize, de::DeserializeOwned};
@@ -78,7 +78,8 @@ mod namespace {
 /// The store of one session's device, for the protocol library.
 pub struct LedgerBackend {
     keys: Arc<dyn DeviceKeys>,
-    session: SessionId,
+    /// Whose keys, and the right to write them.
+    lease: Lease,
     read_modify_write: Mutex<()>,
     sealed: AtomicBool,
     order: Arc<WriteOrder>,
@@ -100,10 +101,10 @@ pub(crate) trait Duplicates: Send + Sync {
 
 impl LedgerBackend {
     /// The keys of one session.
-    pub fn new(keys: Arc<dyn DeviceKeys>, session: SessionId) -> Self {
+    pub fn new(keys: Arc<dyn DeviceKeys>, lease: Lease) -> Self {
         Self {
             keys,
-            session,
+            lease,
             read_modify_write: Mutex::new(()),
             sealed: AtomicBool::new(false),
             order: Arc::default(),
@@ -229,12 +230,20 @@ impl LedgerBackend {
         self.order.freeze();
     }
 
+    /// Who lost the session writes nothing more: neither this nor what comes after it.
+    fn engine_error(&self, error: StoreError) -> EngineStoreError {
+        if error.kind == StoreErrorKind::NotOwner {
+            self.seal();
+        }
+        engine_error(error)
+    }
+
     async fn exclusive(&self) -> MutexGuard<'_, ()> {
         self.read_modify_write.lock().await
     }
 
     async fn entry(&self, namespace: &'static str, key: &str) -> Outcome<Option<KeyEntry>> {
-        self.keys.get(self.session, namespace, key).await.map_err(engine_error)
+        self.keys.get(self.lease.session, namespace, key).await.map_err(engine_error)
     }
 
     async fn bytes(&self, namespace: &'static str, key: &str) -> Outcome<Option<Vec<u8>>> {
@@ -250,7 +259,7 @@ impl LedgerBackend {
     }
 
     async fn list(&self, namespace: &'static str, prefix: &str) -> Outcome<Vec<KeyEntry>> {
-        self.keys.list(self.session, namespace, prefix).await.map_err(engine_error)
+        self.keys.list(self.lease.session, namespace, prefix).await.map_err(engine_error)
     }
 
     async fn apply(&self, changes: Vec<KeyChange>) -> Outcome<()> {
@@ -258,18 +267,15 @@ impl LedgerBackend {
             return Ok(());
         }
         self.refuse_sealed()?;
-        self.keys.apply(self.session, changes).await.map_err(engine_error)
+        self.keys.apply(&self.lease, changes).await.map_err(|error| self.engine_error(error))
     }
 
     async fn delete_expired(&self, namespace: &'static str, cutoff: i64) -> Outcome<u32> {
         if self.sealed.load(Ordering::Acquire) {
             return Ok(0);
         }
-        let deleted = self
-            .keys
-            .delete_expired(self.session, namespace, cutoff)
-            .await
-            .map_err(engine_error)?;
+        let deleted = self.keys.delete_expired(&self.lease, namespace, cutoff).await;
+        let deleted = deleted.map_err(|error| self.engine_error(error))?;
         Ok(u32::try_from(deleted).unwrap_or(u32::MAX))
     }
 }

@@ -15,13 +15,14 @@ use whatsapp_rust::{
 use crate::{
     keys_suite::ledger,
     support::{
-        ALICE, BOB, LIMIT, MemoryKeys, World, clock, import, open_with, options, session, text,
+        ALICE, BOB, LIMIT, MemoryKeys, World, clock, import, lease, open_with, options, session,
+        text,
     },
 };
 
 fn backend() -> (Arc<MemoryKeys>, LedgerBackend) {
     let keys = Arc::new(MemoryKeys::default());
-    let backend = LedgerBackend::new(Arc::clone(&keys) as _, session());
+    let backend = LedgerBackend::new(Arc::clone(&keys) as _, lease(session()));
     (keys, backend)
 }
 
@@ -89,8 +90,8 @@ async fn a_sealed_backend_writes_nothing() {
 #[tokio::test]
 async fn sessions_do_not_see_each_other() {
     let keys = Arc::new(MemoryKeys::default());
-    let one = LedgerBackend::new(Arc::clone(&keys) as _, session());
-    let two = LedgerBackend::new(Arc::clone(&keys) as _, session());
+    let one = LedgerBackend::new(Arc::clone(&keys) as _, lease(session()));
+    let two = LedgerBackend::new(Arc::clone(&keys) as _, lease(session()));
     one.put_session("a", b"one").await.unwrap();
     assert!(two.get_session("a").await.unwrap().is_none());
     assert!(!two.has_signal_state_for_user("a").await.unwrap());
@@ -124,9 +125,9 @@ async fn an_imported_device_is_the_devices_keys() {
             br#"{"key_data":[1],"fingerprint":[2],"timestamp":3}"#.to_vec(),
         )),
     };
-    import_device(&*keys, session, linked).await.unwrap();
+    import_device(&*keys, &lease(session), linked).await.unwrap();
     assert_eq!(keys.applied.load(Ordering::SeqCst), 1);
-    let backend = LedgerBackend::new(keys, session);
+    let backend = LedgerBackend::new(keys, lease(session));
     let loaded = backend.load().await.unwrap().unwrap();
     assert_eq!(loaded.registration_id, device.registration_id);
     assert_eq!(backend.load_prekey(2).await.unwrap().as_deref(), Some(&b"two"[..]));
@@ -138,7 +139,7 @@ async fn an_imported_device_is_the_devices_keys() {
 async fn nonsense_is_not_imported() {
     let (keys, session) = (Arc::new(MemoryKeys::default()), session());
     let linked = LinkedDevice { device: b"{}".to_vec(), prekeys: vec![], app_state_key: None };
-    assert!(import_device(&*keys, session, linked).await.is_err());
+    assert!(import_device(&*keys, &lease(session), linked).await.is_err());
     assert_eq!(keys.count(session), 0);
 }
 

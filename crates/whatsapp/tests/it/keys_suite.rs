@@ -26,7 +26,7 @@ use whatsapp_rust::{
     },
 };
 
-use crate::support::{MemoryKeys, session};
+use crate::support::{MemoryKeys, lease, session};
 
 use messages::*;
 use tokens::*;
@@ -39,13 +39,13 @@ async fn reference() -> (Store, ()) {
 
 async fn ledger_in_memory() -> (Store, ()) {
     let keys = Arc::new(MemoryKeys::default());
-    (Arc::new(whatsapp::keys::LedgerBackend::new(keys, session())), ())
+    (Arc::new(whatsapp::keys::LedgerBackend::new(keys, lease(session()))), ())
 }
 
 async fn ledger_on_file() -> (Store, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let (keys, session) = ledger(folder.path()).await;
-    (Arc::new(whatsapp::keys::LedgerBackend::new(keys, session)), folder)
+    (Arc::new(whatsapp::keys::LedgerBackend::new(keys, lease(session))), folder)
 }
 
 /// The real ledger, with one session in it.
@@ -71,6 +71,9 @@ pub async fn ledger(folder: &std::path::Path) -> (Arc<LedgerStore>, SessionId) {
         updated_at: at,
     };
     assert!(SessionStore::insert(&store, &record).await.unwrap());
+    let day = std::time::Duration::from_secs(86_400);
+    let held = store.acquire(record.id, "test", at, day).await.unwrap().unwrap();
+    assert_eq!(held.lease, lease(record.id));
     (Arc::new(store), record.id)
 }
 

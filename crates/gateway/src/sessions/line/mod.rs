@@ -2,7 +2,8 @@
 //! calls, and what is learned of people and chats.
 //!
 //! Each session has a line. It is worked off in order, many entries in one commit, and an entry leaves it when it is in the
-//! ledger, however long that takes; the connection is held back while the line is full. A line outlives its connection, its
+//! ledger, however long that takes, or when its lease is over: then it is the next owner's. The connection is held back
+//! while the line is full. A line outlives its connection, its
 //! task and the unloading of its session; it ends when nothing waits.
 
 mod acks;
@@ -17,7 +18,7 @@ use std::{
 use domain::{
     ChatId, SessionId, Timestamp, WaMessageId,
     event::EventDraft,
-    port::{ReceiptKind, SessionPatch, StoreError, StoreErrorKind, StoreResult, Write},
+    port::{Lease, ReceiptKind, SessionPatch, StoreError, StoreErrorKind, StoreResult, Write},
 };
 use tokio::sync::watch;
 
@@ -85,7 +86,8 @@ pub(crate) struct Lines {
 }
 
 struct Line {
-    waiting: VecDeque<Entry>,
+    /// Each under the lease of its time.
+    waiting: VecDeque<(Lease, Entry)>,
     /// Taken out by the worker, not stored yet.
     in_hand: usize,
     /// Of the session itself, waiting or in hand.
@@ -213,7 +215,8 @@ impl Lines {
 
 impl Inner {
     /// Puts an entry at the end of its session's line, however long that is.
-    pub(super) fn line_up(self: &Arc<Self>, session: SessionId, entry: Entry) -> Ticket {
+    pub(super) fn line_up(self: &Arc<Self>, lease: &Lease, entry: Entry) -> Ticket {
+        let session = lease.session;
         let mut lines = self.lines.lock();
         let is_new = !lines.contains_key(&session);
         let line = lines.entry(session).or_insert_with(|| Line {
@@ -225,7 +228,7 @@ impl Inner {
         });
         line.joined += 1;
         line.records += usize::from(entry.is_record());
-        line.waiting.push_back(entry);
+        line.waiting.push_back((lease.clone(), entry));
         let (number, progress) = (line.joined, line.progress.subscribe());
         drop(lines);
         if is_new {
@@ -235,11 +238,8 @@ impl Inner {
     }
 
     /// The same, as soon as there is room.
-    pub(super) async fn line_up_in_turn(
-        self: &Arc<Self>,
-        session: SessionId,
-        entry: Entry,
-    ) -> Ticket {
+    pub(super) async fn line_up_in_turn(self: &Arc<Self>, lease: &Lease, entry: Entry) -> Ticket {
+        let session = lease.session;
         loop {
             let full = {
                 let lines = self.lines.lock();
@@ -252,7 +252,7 @@ impl Inner {
             let Some((number, progress)) = full else { break };
             Ticket { session, number, progress }.stored().await;
         }
-        self.line_up(session, entry)
+        self.line_up(lease, entry)
     }
 
     /// Stores what WhatsApp took already.
@@ -261,10 +261,10 @@ impl Inner {
     /// It is not stored yet. It is as soon as that works, unless this process ends before.
     pub(crate) async fn took(
         self: &Arc<Self>,
-        session: SessionId,
+        lease: &Lease,
         writes: Vec<Write>,
     ) -> StoreResult<()> {
-        let mut ticket = self.line_up_in_turn(session, Entry::Took(writes)).await;
+        let mut ticket = self.line_up_in_turn(lease, Entry::Took(writes)).await;
         ticket.stored_within(self, ANSWER_LIMIT).await
     }
 
@@ -291,7 +291,7 @@ impl Drop for Again {
         let mut lines = self.inner.lines.lock();
         let Some(line) = lines.get_mut(&self.session) else { return };
         line.leave(line.in_hand, 0);
-        line.records = line.waiting.iter().filter(|entry| entry.is_record()).count();
+        line.records = line.waiting.iter().filter(|(_, entry)| entry.is_record()).count();
         drop(lines);
         self.inner.work_on(self.session);
     }

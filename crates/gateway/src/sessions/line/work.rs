@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     SessionId,
     backoff::Backoff,
-    port::{StoreError, StoreErrorKind, StoreResult, Write, WriteOutcome},
+    port::{Lease, StoreError, StoreErrorKind, StoreResult, Write, WriteOutcome},
 };
 
 use super::{Ack, Entry, acks, same};
@@ -22,8 +22,8 @@ const TRY_LIMIT: Duration = Duration::from_secs(31);
 /// Works the line off; ends when nothing waits. When the process stops, the first failure ends it too.
 pub(super) async fn run(inner: &Arc<Inner>, session: SessionId) {
     let mut worker = Worker { inner, session, failures: 0 };
-    while let Some(entries) = worker.take() {
-        worker.store(entries).await;
+    while let Some((lease, entries)) = worker.take() {
+        worker.store(&lease, entries).await;
     }
 }
 
@@ -36,41 +36,50 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     /// What is stored next. Without anything the line is gone.
-    fn take(&self) -> Option<Vec<Entry>> {
+    fn take(&self) -> Option<(Lease, Vec<Entry>)> {
         let mut lines = self.inner.lines.lock();
         let line = lines.get_mut(&self.session)?;
-        let mut entries = Vec::new();
+        let (mut under, mut entries) = (None, Vec::new());
         let mut renames = false;
         while entries.len() < AT_ONCE {
             // What is filed under a person's id is looked up when the pair of their ids is stored.
-            let Some(next) = line.waiting.front() else { break };
+            let Some((lease, next)) = line.waiting.front() else { break };
+            if under.get_or_insert_with(|| lease.clone()) != lease {
+                break;
+            }
             // The session's restriction, which a refusal may begin, is looked up too.
             let alone = matches!(next, Entry::Purge | Entry::Ack(Ack { refused: Some(_), .. }));
             if (renames || alone) && !entries.is_empty() {
                 break;
             }
             renames = matches!(next, Entry::Fact(Fact::Identity(_)));
-            entries.extend(line.waiting.pop_front());
+            entries.extend(line.waiting.pop_front().map(|(_, entry)| entry));
             if alone {
                 break;
             }
         }
         line.in_hand = entries.len();
-        if entries.is_empty() {
-            lines.remove(&self.session);
-            return None;
+        match under {
+            Some(lease) if !entries.is_empty() => Some((lease, entries)),
+            _ => {
+                lines.remove(&self.session);
+                None
+            }
         }
-        Some(entries)
     }
 
     /// Stores entries together; one by one when one of them can never be stored.
-    async fn store(&mut self, entries: Vec<Entry>) {
-        match self.surely(&entries).await {
+    async fn store(&mut self, lease: &Lease, entries: Vec<Entry>) {
+        match self.surely(lease, &entries).await {
             Ok(()) => self.left(&entries),
-            Err(_) if entries.len() > 1 && !self.gives_up() => {
+            Err(error)
+                if entries.len() > 1
+                    && error.kind != StoreErrorKind::NotOwner
+                    && !self.gives_up() =>
+            {
                 for entry in entries {
                     let entry = [entry];
-                    if let Err(error) = self.surely(&entry).await {
+                    if let Err(error) = self.surely(lease, &entry).await {
                         self.dropped(&error, 1);
                     }
                     self.left(&entry);
@@ -91,21 +100,27 @@ impl Worker<'_> {
     }
 
     fn dropped(&self, error: &StoreError, entries: usize) {
-        // A session that was deleted needs no news.
-        if error.kind != StoreErrorKind::Gone {
-            tracing::error!(session.id = %self.session, entries, error = error as &dyn std::error::Error,
-                "what a session told was not stored");
+        match error.kind {
+            // A session that was deleted needs no news.
+            StoreErrorKind::Gone => {}
+            // What WhatsApp was not acknowledged it tells the next owner.
+            StoreErrorKind::NotOwner => tracing::warn!(session.id = %self.session, entries,
+                "another process runs the session: what it told here is not stored"),
+            _ => {
+                tracing::error!(session.id = %self.session, entries, error = error as &dyn std::error::Error,
+                "what a session told was not stored")
+            }
         }
     }
 
     /// Until it is stored, or can never be.
-    async fn surely(&mut self, entries: &[Entry]) -> StoreResult<()> {
+    async fn surely(&mut self, lease: &Lease, entries: &[Entry]) -> StoreResult<()> {
         let mut made = None;
         loop {
             let limit = self.inner.ports.clock.now().plus(TRY_LIMIT);
             let tried = tokio::select! {
                 biased;
-                tried = self.try_once(entries, &mut made) => tried,
+                tried = self.try_once(lease, entries, &mut made) => tried,
                 () = self.inner.ports.clock.sleep_until(limit) => Err(silent()),
             };
             match tried {
@@ -123,11 +138,12 @@ impl Worker<'_> {
     /// The writes are made once: their events keep their ids, however often they are tried.
     async fn try_once(
         &self,
+        lease: &Lease,
         entries: &[Entry],
         made: &mut Option<Vec<Vec<Write>>>,
     ) -> StoreResult<Vec<Vec<(Write, WriteOutcome)>>> {
         if matches!(entries, [Entry::Purge]) {
-            self.inner.ports.device_keys.purge(self.session).await?;
+            self.inner.ports.device_keys.purge(lease).await?;
             return Ok(vec![vec![]]);
         }
         let writes = match made {
@@ -143,7 +159,7 @@ impl Worker<'_> {
         let together: Vec<Write> = writes.iter().flatten().cloned().collect();
         let outcomes = match together.is_empty() {
             true => vec![],
-            false => self.inner.commit.write(together).await?,
+            false => self.inner.commit.write(Some(lease), together).await?,
         };
         let mut outcomes = outcomes.into_iter();
         let of_entry = |writes: &Vec<Write>| {

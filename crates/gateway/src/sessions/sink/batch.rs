@@ -79,7 +79,7 @@ impl<'a> Batch<'a> {
         if self.writes.is_empty() {
             return Ok(());
         }
-        let outcomes = self.sink.inner.commit.write(self.writes).await?;
+        let outcomes = self.sink.inner.commit.write(Some(&self.sink.lease), self.writes).await?;
         let mut to_fetch = false;
         for (at, after) in self.after {
             if !matches!(outcomes.get(at), Some(WriteOutcome::Applied(_))) {

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use domain::{
     PhoneNumber, SessionId, WaMessageId,
     message::{InboundMessage, Message},
-    port::{EngineSignal, EngineSink, SessionPatch, StoreResult, Write},
+    port::{EngineSignal, EngineSink, Lease, SessionPatch, StoreResult, Write},
 };
 use tokio::sync::mpsc;
 
@@ -35,6 +35,8 @@ const ACTIVE_EVERY_MS: i64 = 10_000;
 pub(crate) struct Sink {
     pub(super) inner: Arc<Inner>,
     pub(super) session: SessionId,
+    /// Under which the connection was opened: what it says is stored as long as that is the session's.
+    pub(super) lease: Lease,
     pub(super) generation: u64,
     pub(super) account: Arc<Mutex<Option<PhoneNumber>>>,
     pub(super) signals: mpsc::Sender<(u64, EngineSignal)>,
@@ -76,7 +78,7 @@ impl EngineSink for Sink {
             }
             other => match facts::fact(other) {
                 Ok(fact) => {
-                    self.inner.line_up_in_turn(self.session, Entry::Fact(fact)).await;
+                    self.inner.line_up_in_turn(&self.lease, Entry::Fact(fact)).await;
                 }
                 Err(signal) => {
                     // A full queue holds the connection back; a task that is gone needs no news.
@@ -90,7 +92,7 @@ impl EngineSink for Sink {
 impl Sink {
     /// Stored before the next is heard, unless the ledger keeps it waiting.
     async fn line_up(&self, entry: Entry) {
-        let mut ticket = self.inner.line_up_in_turn(self.session, entry).await;
+        let mut ticket = self.inner.line_up_in_turn(&self.lease, entry).await;
         ticket.stored_soon(&self.inner).await;
     }
 

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use domain::{
     SessionId,
-    port::{DeviceKeys, KeyChange, KeyEntry, StoreResult},
+    port::{DeviceKeys, KeyChange, KeyEntry, Lease, StoreError, StoreErrorKind, StoreResult},
 };
 
 use tokio::sync::Notify;
@@ -31,6 +31,8 @@ pub struct MemoryKeys {
     door: Mutex<Option<Door>>,
     /// Writes that were let through, or refused.
     answered: Notify,
+    /// Leases with a smaller number are over.
+    pub epoch: AtomicU64,
 }
 
 /// Which puts, or deletes, of a namespace have to wait, or fail.
@@ -134,6 +136,14 @@ impl MemoryKeys {
         }
     }
 
+    fn check(&self, lease: &Lease) -> StoreResult<()> {
+        if lease.epoch < self.epoch.load(Ordering::SeqCst) {
+            let kind = StoreErrorKind::NotOwner;
+            return Err(StoreError { kind, doing: "a test", source: None });
+        }
+        Ok(())
+    }
+
     pub fn count(&self, session: SessionId) -> usize {
         self.rows.lock().unwrap().keys().filter(|(owner, ..)| *owner == session).count()
     }
@@ -175,7 +185,9 @@ impl DeviceKeys for MemoryKeys {
             .collect())
     }
 
-    async fn apply(&self, session: SessionId, changes: Vec<KeyChange>) -> StoreResult<()> {
+    async fn apply(&self, lease: &Lease, changes: Vec<KeyChange>) -> StoreResult<()> {
+        self.check(lease)?;
+        let session = lease.session;
         if self.failing.load(Ordering::SeqCst) {
             return Err(failure());
         }
@@ -197,10 +209,12 @@ impl DeviceKeys for MemoryKeys {
 
     async fn delete_expired(
         &self,
-        session: SessionId,
+        lease: &Lease,
         namespace: &'static str,
         cutoff: i64,
     ) -> StoreResult<u64> {
+        self.check(lease)?;
+        let session = lease.session;
         let mut rows = self.rows.lock().unwrap();
         let before = rows.len();
         rows.retain(|(owner, ns, _), (_, expires_at)| {
@@ -209,7 +223,9 @@ impl DeviceKeys for MemoryKeys {
         Ok((before - rows.len()) as u64)
     }
 
-    async fn purge(&self, session: SessionId) -> StoreResult<()> {
+    async fn purge(&self, lease: &Lease) -> StoreResult<()> {
+        self.check(lease)?;
+        let session = lease.session;
         self.rows.lock().unwrap().retain(|(owner, ..), _| *owner != session);
         Ok(())
     }

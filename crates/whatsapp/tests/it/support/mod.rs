@@ -15,7 +15,8 @@ use domain::{
     ChatId, Clock, SessionId, Timestamp, WaMessageId,
     message::{Content, OutgoingMessage},
     port::{
-        Connection, DeviceKeys, EngineError, OpenRequest, StoreError, StoreErrorKind, WhatsApp as _,
+        Connection, DeviceKeys, EngineError, Lease, OpenRequest, StoreError, StoreErrorKind,
+        WhatsApp as _,
     },
     proxy::ProxyUrl,
     time::BoxFuture,
@@ -78,6 +79,11 @@ pub fn engine(options: EngineOptions, keys: &Arc<MemoryKeys>) -> Engine {
     Engine::new(options, Arc::clone(keys) as _, clock()).unwrap()
 }
 
+/// The first lease of a session.
+pub fn lease(session: SessionId) -> Lease {
+    Lease { session, owner: "test".into(), epoch: 1 }
+}
+
 /// Stores a device as a session's keys.
 pub async fn import(keys: &dyn DeviceKeys, session: SessionId, device: &ProvisionedDevice) {
     let linked = LinkedDevice {
@@ -88,7 +94,7 @@ pub async fn import(keys: &dyn DeviceKeys, session: SessionId, device: &Provisio
             serde_json::to_vec(&device.app_state_key.1).unwrap(),
         )),
     };
-    import_device(keys, session, linked).await.unwrap();
+    import_device(keys, &lease(session), linked).await.unwrap();
 }
 
 pub fn options(network: &Network) -> EngineOptions {
@@ -129,7 +135,7 @@ impl World {
     pub async fn open_deaf(&self, session: SessionId) -> Line {
         let ear = Arc::new(Ear::default());
         ear.deaf.store(true, Ordering::SeqCst);
-        let request = OpenRequest { session, proxy: None };
+        let request = OpenRequest { lease: lease(session), proxy: None };
         let connection = self.engine.open(request, Arc::clone(&ear) as _).await.unwrap();
         Line { connection, ear }
     }
@@ -157,7 +163,7 @@ pub async fn open_with(
     proxy: Option<ProxyUrl>,
 ) -> Result<Line, EngineError> {
     let ear = Arc::new(Ear::default());
-    let request = OpenRequest { session, proxy };
+    let request = OpenRequest { lease: lease(session), proxy };
     let connection = engine.open(request, Arc::clone(&ear) as _).await?;
     Ok(Line { connection, ear })
 }
