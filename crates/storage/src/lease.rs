@@ -211,7 +211,7 @@ impl LedgerStore {
     }
 }
 
-fn acquire(session: SessionId, owner: &str, lasts: Option<Duration>) -> Query<'_> {
+fn acquire(session: SessionId, owner: &str, lasts: Option<Duration>) -> Query<'_, Row> {
     let query = db::query(ACQUIRE).bind(session.to_string());
     let Some(lasts) = lasts else { return query };
     let lasts = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX / 2);
