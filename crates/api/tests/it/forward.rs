@@ -17,7 +17,7 @@ use axum::{
 use domain::{
     SessionId,
     hop::{self, Hop, HopKey},
-    port::SessionStore as _,
+    port::SessionStore,
 };
 use gateway::PeerOptions;
 use serde_json::{Value, json};
@@ -252,9 +252,8 @@ async fn held_by_other(app: &App, session: &str, url: &str) {
     let stopped = app.ask("POST", &format!("/api/sessions/{session}/stop")).admin();
     stopped.send().await.expect(200);
     let now = domain::Clock::now(&app.clock);
-    let until = now.plus(Duration::from_secs(60));
-    let id = session.parse().unwrap();
-    assert!(app.store.acquire(id, "other", now, until).await.unwrap().is_some());
+    let (id, minute) = (session.parse().unwrap(), Duration::from_secs(60));
+    assert!(app.store.acquire(id, "other", now, minute).await.unwrap().is_some());
     app.store.announce("other", url, now, now).await.unwrap();
 }
 
@@ -385,9 +384,10 @@ async fn a_process_that_let_go_meanwhile_is_asked_once_and_the_next_one_answers(
     let (gone, url) = script(move |_| {
         let (store, next_url) = (store.clone(), next_url.clone());
         async move {
-            store.release(id, "other").await.unwrap();
-            let until = now.plus(Duration::from_secs(60));
-            store.acquire(id, "next", now, until).await.unwrap();
+            let minute = Duration::from_secs(60);
+            let held = store.acquire(id, "other", now, minute).await.unwrap().unwrap();
+            SessionStore::release(&store, &held.lease).await.unwrap();
+            store.acquire(id, "next", now, minute).await.unwrap();
             store.announce("next", &next_url, now, now).await.unwrap();
             (StatusCode::CONFLICT, [("waypost-hop", "elsewhere")]).into_response()
         }
@@ -398,7 +398,9 @@ async fn a_process_that_let_go_meanwhile_is_asked_once_and_the_next_one_answers(
     assert_eq!((gone.load(Ordering::SeqCst), next.load(Ordering::SeqCst)), (1, 1));
 
     // Nobody runs it now: this process answers by itself.
-    app.store.release(id, "next").await.unwrap();
+    let minute = Duration::from_secs(60);
+    let held = app.store.acquire(id, "next", now, minute).await.unwrap().unwrap();
+    SessionStore::release(&app.store, &held.lease).await.unwrap();
     assert_eq!(send(&app, &path).await.expect(400)["message"], "Session is not started");
 }
 
