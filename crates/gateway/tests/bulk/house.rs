@@ -69,7 +69,7 @@ impl Mortal {
     }
 
     async fn sever(&self) {
-        for session in self.whatsapp.opens().iter().map(|open| open.session) {
+        for session in self.whatsapp.opens().iter().map(|open| open.lease.session) {
             self.whatsapp.connection(session).close().await;
         }
     }
