@@ -87,7 +87,8 @@ async fn a_rolled_back_writer_leaves_nothing_in_the_writers_memory() {
 async fn a_lost_transaction_is_told_to_all_and_the_ledger_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
-    let session = support::session(&store, 1).await;
+    let lease = support::held(&store, 1).await;
+    let session = lease.session;
     // What SQLite does by itself when, for instance, the disk is full: the whole transaction is gone.
     let sql = "create trigger full before insert on device_key when new.key = 'full' \
                begin select raise(rollback, 'disk is full'); end";
@@ -96,7 +97,7 @@ async fn a_lost_transaction_is_told_to_all_and_the_ledger_goes_on() {
         let value = vec![1];
         vec![KeyChange::Put { namespace: "session", key: key.into(), value, expires_at: 0 }]
     };
-    let keys = |changes| domain::port::DeviceKeys::apply(&store, session, changes);
+    let keys = |changes| domain::port::DeviceKeys::apply(&store, &lease, changes);
     // Somebody else has the file: the writer waits with a first job, and the others become one transaction behind it.
     let mut other = raw(&database(&folder)).await;
     sqlx::query("begin immediate").execute(&mut other).await.unwrap();

@@ -46,7 +46,8 @@ async fn house(folder: &TempDir) -> (LedgerStore, PathBuf) {
         assert!(SessionStore::insert(&store, &session).await.unwrap());
         assert!(WebhookStore::insert(&store, &guarded(number, session.id), 0).await.unwrap());
         let keys = ["a", "b"].map(|key| put("session", key, DEVICE_KEY));
-        store.apply(session.id, keys.into()).await.unwrap();
+        let lease = support::hold(&store, session.id).await;
+        store.apply(&lease, keys.into()).await.unwrap();
     }
     (store, database(folder))
 }
@@ -80,7 +81,7 @@ async fn no_secret_is_readable_in_the_files() {
     let proxy = Some(Some(ProxyUrl::parse(PROXY).unwrap()));
     let patch = Box::new(SessionPatch { proxy, ..SessionPatch::default() });
     store.write(vec![Write::PatchSession { session, patch, events: vec![] }]).await.unwrap();
-    store.apply(session, vec![put("session", "a", DEVICE_KEY)]).await.unwrap();
+    store.apply(&build::lease(session), vec![put("session", "a", DEVICE_KEY)]).await.unwrap();
     nothing_is_readable(&path, "after a change");
     close(store).await;
     nothing_is_readable(&path, "in the closed file");

@@ -62,6 +62,11 @@ pub async fn append(store: &LedgerStore, draft: EventDraft) -> Result<Event, Sto
 /// Stores session `number` and takes its lease.
 pub async fn held(store: &LedgerStore, number: u32) -> Lease {
     let id = session(store, number).await;
+    hold(store, id).await
+}
+
+/// Takes the first lease of a session.
+pub async fn hold(store: &LedgerStore, id: SessionId) -> Lease {
     let day = std::time::Duration::from_secs(86_400);
     store.acquire(id, "test", START, day).await.unwrap().unwrap().lease
 }

@@ -95,7 +95,7 @@ async fn a_server_that_vanishes_in_silence_is_noticed_and_found_again() {
     let write = append(&store, event(2, session));
     let read = EventLog::read(&store, 0, None, 10);
     let claim = store.claim("one", 1, 1, START, START.plus(LEASE));
-    let heartbeat = SessionStore::acquire(&store, session, "one", START, START.plus(LEASE));
+    let heartbeat = SessionStore::acquire(&store, session, "one", START, LEASE);
     let ping = async {
         let refused = timeout(Duration::from_secs(2), store.ping()).await;
         refused.expect("readiness takes too long").map(|()| panic!("it says that it works"))
@@ -267,7 +267,7 @@ async fn heartbeats_do_not_wait_behind_the_writer() {
     let beat = async {
         sleep(Duration::from_millis(100)).await;
         for _ in 0..5 {
-            let beat = SessionStore::acquire(&store, beating, "one", START, START.plus(LEASE));
+            let beat = SessionStore::acquire(&store, beating, "one", START, LEASE);
             let beat = timeout(Duration::from_millis(300), beat).await;
             assert!(beat.expect("it waits").unwrap().is_some());
         }
