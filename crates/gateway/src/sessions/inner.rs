@@ -8,7 +8,7 @@ use std::{
 
 use domain::{
     SessionId,
-    port::{Connection, Lease, SessionPatch, StoreError, StoreErrorKind, StoreResult},
+    port::{Connection, Lease, SessionPatch, StoreError, StoreResult},
     session::{Session, SessionStatus, Wish},
 };
 
