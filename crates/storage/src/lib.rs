@@ -38,6 +38,7 @@ mod rows;
 mod session;
 mod telemetry;
 mod template;
+mod upkeep;
 mod webhook;
 mod writer;
 

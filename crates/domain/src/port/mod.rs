@@ -13,6 +13,7 @@ mod media;
 mod people;
 mod stores;
 mod trouble;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ pub use stores::{
     ApiKeyStore, Holder, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
 };
 pub use trouble::{Trouble, UnreadableRow};
+pub use upkeep::Upkeep;
 
 /// What went wrong in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,5 +28,6 @@ mod sessions;
 mod simulation;
 mod supervisor;
 mod takeover;
+mod upkeep;
 mod verifiers;
 mod worker;
