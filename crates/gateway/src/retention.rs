@@ -1,5 +1,5 @@
 //! Lets go of what is old: settled deliveries, dead letters, events without deliveries, the audit, keys of
-//! idempotent sends.
+//! idempotent sends, and messages where that is asked for.
 //!
 //! The ledger has no clock. At each round the length of the event log is marked with the time; the mark of a week ago
 //! then says which events are a week old. Small batches, with everything else in between.
@@ -28,8 +28,12 @@ pub struct RetentionOptions {
     pub failures: Duration,
     /// The audit.
     pub audit: Duration,
+    /// Messages with their files; `None` keeps them.
+    pub messages: Option<Duration>,
     /// Between two rounds.
     pub every: Duration,
+    /// Between two looks for deletes to finish and files to remove.
+    pub sweep: Duration,
 }
 
 impl Default for RetentionOptions {
@@ -39,7 +43,9 @@ impl Default for RetentionOptions {
             events: days(7),
             failures: days(90),
             audit: days(90),
+            messages: None,
             every: Duration::from_secs(3600),
+            sweep: Duration::from_secs(20),
         }
     }
 }
@@ -106,6 +112,10 @@ impl Retention {
         while !stopping.is_cancelled() && self.idempotency.expire(now, BATCH).await? > 0 {}
         let before = now.minus(self.options.audit);
         while !stopping.is_cancelled() && self.audit.prune(before, BATCH).await? > 0 {}
+        if let Some(kept) = self.options.messages {
+            let before = now.minus(kept);
+            while !stopping.is_cancelled() && self.log.prune_messages(before, BATCH).await? > 0 {}
+        }
         self.events(now, seen).await
     }
 

@@ -221,6 +221,7 @@ fn options(settings: &Settings) -> anyhow::Result<Options> {
             events: days(webhooks.outbox_retention_days),
             failures: days(webhooks.failure_retention_days),
             audit: days(settings.audit.retention_days),
+            messages: Some(settings.messages.retention_days).filter(|kept| *kept > 0).map(days),
             ..RetentionOptions::default()
         },
         stall_limit: millis(webhooks.stall_limit_ms),

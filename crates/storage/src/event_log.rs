@@ -31,9 +31,17 @@ const PAUSE: Duration = Duration::from_millis(10);
 const EVERYTHING: i64 = i64::MAX;
 const READ: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
      data, position from event where position > $1 and position <= $3 order by position limit $2";
-// Through `coalesce`, so that the walk goes along the positions and need not sort.
-const READ_SESSION: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
-     data, position from event where coalesce(session_id, '') = $1 and position > $2 and position <= $4 order by position limit $3";
+// In a session sequences grow as positions do: the sequence at which to begin is found by halving, so that neither the
+// events of other sessions nor those before it are read.
+const READ_SESSION: &str = "with recursive halved (low, high) as (select cast(0 as bigint), last_sequence from session where id = $1 \
+     union all select \
+     case when coalesce((select position from event where session_id = $1 and sequence <= (low + high + 1) / 2 \
+     order by sequence desc limit 1), 0) <= $2 then (low + high + 1) / 2 else low end, \
+     case when coalesce((select position from event where session_id = $1 and sequence <= (low + high + 1) / 2 \
+     order by sequence desc limit 1), 0) <= $2 then high else (low + high + 1) / 2 - 1 end \
+     from halved where low < high) \
+     select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, data, position \
+     from event where session_id = $1 and sequence > (select low from halved where low = high) and position <= $4 order by sequence limit $3";
 const EVENT: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
      data, position from event where id = $1";
 const PRUNED_SESSIONS: &str =

@@ -10,10 +10,10 @@ use domain::{
 
 use crate::{
     crypt::Cipher,
-    db::{self, Kind, Row},
-    delivery::postgres,
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::LedgerStore,
+    removal,
     writer::Unit,
 };
 
@@ -24,15 +24,14 @@ const UPDATE: &str = "update session set status = $2, wanted = $3, phone = $4, l
      connected_at = $7, last_active = $8, last_error = $9, config = $10, proxy = $11, updated_at = $12, restriction = $13 \
      where id = $1";
 const GET: &str = "select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
-     config, proxy, created_at, updated_at, restriction from session where id = $1";
+     config, proxy, created_at, updated_at, restriction from session where id = $1 and deleted = 0";
 const LIST: &str = "select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
-     config, proxy, created_at, updated_at, restriction from session where ($1 is null or name = $1) \
+     config, proxy, created_at, updated_at, restriction from session where deleted = 0 and ($1 is null or name = $1) \
      order by created_at desc, id limit $2 offset $3";
-const DELETE: &str = "delete from session where id = $1";
 // One statement decides and takes: two callers cannot both see it free.
 const ACQUIRE: &str = "update session set lease_owner = $2, lease_until = $4, \
      lease_epoch = case when lease_owner = $2 then lease_epoch else lease_epoch + 1 end \
-     where id = $1 and (lease_owner is null or lease_owner = $2 or lease_until <= $3) returning lease_epoch";
+     where id = $1 and deleted = 0 and (lease_owner is null or lease_owner = $2 or lease_until <= $3) returning lease_epoch";
 const UNHELD: &str = "select id from session where wanted = 1 and (lease_owner is null or lease_until <= $1) \
      order by created_at, id limit $2";
 const RELEASE: &str =
@@ -210,16 +209,7 @@ impl SessionStore for LedgerStore {
     async fn delete(&self, id: SessionId) -> StoreResult<bool> {
         let deleted = self
             .writer
-            .run_for(id, "deleting a session", move |unit| {
-                Box::pin(async move {
-                    unit.webhooks.remove(&id);
-                    if unit.conn.kind() == Kind::Postgres {
-                        postgres::lock_lanes_of_session(unit, id).await?;
-                    }
-                    let done = db::query(DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
-                    Ok(done.doing("deleting a session")?.rows_affected() == 1)
-                })
-            })
+            .run_for(id, "deleting a session", move |unit| Box::pin(removal::session(unit, id)))
             .await;
         // Its lanes are gone and will not be settled: nothing of them may keep a place.
         self.lines.clear();

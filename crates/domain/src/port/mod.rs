@@ -39,7 +39,7 @@ pub use stores::{
     ApiKeyStore, Holder, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
 };
 pub use trouble::{Trouble, UnreadableRow};
-pub use upkeep::Upkeep;
+pub use upkeep::{Erased, Upkeep};
 
 /// What went wrong in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -91,6 +91,7 @@ const TABLE: &[(&str, &str, Kind)] = &[
     ("WAYPOST_WEBHOOK_LEASE_MS", "webhooks.lease_ms", ANY),
     ("WAYPOST_LIVE_CLIENTS_MAX", "live.clients_max", ANY),
     ("AUDIT_RETENTION_DAYS", "audit.retention_days", ANY),
+    ("MESSAGE_RETENTION_DAYS", "messages.retention_days", ANY),
     ("WEBHOOK_SSRF_PROTECT", "webhooks.ssrf_protect", Kind::Flag),
     ("SSRF_ALLOWED_HOSTS", "webhooks.allowed_hosts", Kind::List),
     ("WAYPOST_WHATSAPP_URL", "whatsapp.url", Kind::Text),

@@ -142,7 +142,7 @@ pub(super) async fn candidates(
 ) -> StoreResult<Vec<Candidate>> {
     let rows = db::query(CANDIDATES)
         .bind(asked.taker.now.millis())
-        .fetch_all(&store.readers)
+        .fetch_all(&store.couriers)
         .await
         .doing(DOING)?;
     let mut candidates = Vec::with_capacity(rows.len());
@@ -295,7 +295,7 @@ async fn waiting(
     for lane in lanes {
         query = query.bind(*lane);
     }
-    let rows = query.fetch_all(&store.readers).await.doing(DOING)?;
+    let rows = query.fetch_all(&store.couriers).await.doing(DOING)?;
     let mut found: BTreeMap<usize, Vec<Waiting>> = BTreeMap::new();
     for row in rows {
         let bad = || corrupt(DOING);
@@ -338,7 +338,7 @@ impl Events {
             for id in ids {
                 query = query.bind(id.to_string());
             }
-            for row in query.fetch_all(&store.readers).await.doing(DOING)? {
+            for row in query.fetch_all(&store.couriers).await.doing(DOING)? {
                 let event = event_log::read_event(&row, DOING)?;
                 known.insert(event.draft.id, Arc::new(event));
             }

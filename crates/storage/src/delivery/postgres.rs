@@ -85,7 +85,7 @@ pub(super) async fn survey(
     let mut survey = store.leases.survey(owner, now);
     (survey.own, survey.doubtful) = (0, 0);
     survey.by_webhook = HashMap::new();
-    let rows = db::query(ON_THE_WAY).bind(now.millis()).fetch_all(&store.readers).await;
+    let rows = db::query(ON_THE_WAY).bind(now.millis()).fetch_all(&store.couriers).await;
     for row in rows.doing(DOING)? {
         let webhook: String = row.try_get("webhook_id").doing(DOING)?;
         let webhook: WebhookId = webhook.parse().map_err(|_| corrupt(DOING))?;
@@ -121,7 +121,7 @@ pub(super) async fn take(
         .bind(taker.owner)
         .bind(taker.until.millis())
         .bind(doubtful)
-        .fetch_all(&store.readers)
+        .fetch_all(&store.couriers)
         .await
         .doing(DOING)?;
     let mut taken = Vec::with_capacity(rows.len());
@@ -160,7 +160,7 @@ pub(super) async fn take_these(
             .bind(taker.owner)
             .bind(taker.until.millis())
             .bind(doubtful)
-            .fetch_all(&store.readers)
+            .fetch_all(&store.couriers)
             .await
             .doing(DOING)?;
         for row in rows {
@@ -177,7 +177,7 @@ pub(super) async fn take_these(
 
 /// Gives lanes back that turned out to have nothing to give.
 pub(super) async fn let_go(store: &LedgerStore, lane: &str, epoch: u64) -> StoreResult<()> {
-    let done = db::query(LET_GO).bind(lane).bind(stored(epoch)).execute(&store.readers).await;
+    let done = db::query(LET_GO).bind(lane).bind(stored(epoch)).execute(&store.couriers).await;
     done.doing("releasing a lane").map(|_| ())
 }
 
@@ -196,7 +196,7 @@ pub(super) async fn renew(
         .bind(lane.as_str())
         .bind(stored(epoch))
         .bind(until.millis())
-        .execute(&store.readers)
+        .execute(&store.couriers)
         .await
         .doing("renewing a lease")?;
     Ok(done.rows_affected() == 1 && store.leases.renew(lane, epoch, until))
@@ -234,7 +234,7 @@ pub(super) async fn end(unit: &mut Unit, lane: &str, epoch: u64) -> StoreResult<
 
 /// When the next lease of any process ends.
 pub(super) async fn next_end(store: &LedgerStore, now: Timestamp) -> StoreResult<Option<i64>> {
-    let end = db::query_scalar(NEXT_END).bind(now.millis()).fetch_one(&store.readers).await;
+    let end = db::query_scalar(NEXT_END).bind(now.millis()).fetch_one(&store.couriers).await;
     end.doing("looking for the next due lane")
 }
 

@@ -33,6 +33,9 @@ const STATEMENTS_MAX: usize = 256;
 /// Connections for the leases of sessions.
 const HEARTBEATS: u32 = 2;
 
+/// Connections for the claims of lanes.
+const COURIERS: u32 = 4;
+
 /// Opens it.
 pub(super) async fn open(
     options: StoreOptions,
@@ -53,6 +56,7 @@ pub(super) async fn open(
         return Err(OpenError::WrongKey(database));
     }
     let readers = postgres::Readers::open(connect.clone(), limits, options.readers.max(1));
+    let couriers = postgres::Readers::open(connect.clone(), limits, COURIERS);
     let heartbeats = postgres::Readers::open(connect.clone(), limits, HEARTBEATS);
     let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
     let receivers = Arc::<Receivers>::default();
@@ -80,6 +84,7 @@ pub(super) async fn open(
     Ok(LedgerStore {
         writer,
         readers: Readers::Postgres(readers),
+        couriers: Readers::Postgres(couriers),
         heartbeats: Some(Readers::Postgres(heartbeats)),
         cipher,
         leases,

@@ -29,6 +29,9 @@ const APPLIED: &str = "create table if not exists _sqlx_migrations (version bigi
      installed_on timestamp not null default current_timestamp, success boolean not null, checksum blob not null, \
      execution_time bigint not null)";
 
+/// Connections for the claims of lanes.
+const COURIERS: usize = 2;
+
 /// Opens a file.
 pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerStore, OpenError> {
     let lock = Arc::new(lock(&path)?);
@@ -49,6 +52,8 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     let readers =
         sqlite::Readers::open(&path, count).doing("opening the database").map_err(failed)?;
     let readers = Readers::Sqlite(readers);
+    let couriers =
+        sqlite::Readers::open(&path, COURIERS).doing("opening the database").map_err(failed)?;
     let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
     let receivers = Arc::<Receivers>::default();
     let lines = Arc::<Lines>::default();
@@ -59,6 +64,7 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     Ok(LedgerStore {
         writer,
         readers,
+        couriers: Readers::Sqlite(couriers),
         heartbeats: None,
         cipher,
         leases,

@@ -13,6 +13,7 @@ use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
     open::LedgerStore,
+    removal,
     writer::Unit,
 };
 
@@ -50,9 +51,6 @@ const UNREAD: &str = "insert into chat (session_id, id, unread_count) values ($1
 const DELETE: &str = "delete from chat where session_id = $1 and id = $2";
 const CLEAR: &str =
     "update chat set unread_count = 0, last_id = null where session_id = $1 and id = $2";
-// A send whose outcome is not known stays: it is on no device yet that could have removed it.
-const DELETE_MESSAGES: &str =
-    "delete from message where session_id = $1 and chat = $2 and status <> 'pending'";
 const MERGE: &str = "update chat set name = coalesce(chat.name, old.name), \
      unread_count = chat.unread_count + old.unread_count, timestamp = case when old.timestamp > chat.timestamp then old.timestamp else chat.timestamp end, \
      archived = case when old.archived < chat.archived then old.archived else chat.archived end, pinned = case when old.pinned > chat.pinned then old.pinned else chat.pinned end, \
@@ -182,12 +180,7 @@ pub(crate) async fn mark_chat(
     let chat = canonical(&mut unit.conn, session, chat).await?;
     let session = session.to_string();
     if let ChatMark::Deleted | ChatMark::Cleared = mark {
-        db::query(DELETE_MESSAGES)
-            .bind(&session)
-            .bind(chat.as_str())
-            .execute(&mut unit.conn)
-            .await
-            .doing(DOING)?;
+        removal::messages_of_chat(unit, &session, chat.as_str()).await?;
     }
     let query = |sql| db::query(sql).bind(session).bind(chat.as_str());
     let query = match mark {
@@ -207,6 +200,7 @@ pub(crate) async fn mark_chat(
 
 /// One chat under two ids becomes one.
 pub(super) async fn merge(unit: &mut Unit, session: &str, old: &str, new: &str) -> StoreResult<()> {
+    removal::chat_moved(unit, session, old, new).await?;
     for sql in [MERGE, MOVE] {
         db::query(sql)
             .bind(session)

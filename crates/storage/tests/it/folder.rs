@@ -158,7 +158,8 @@ async fn removing_is_final_and_fine_twice() {
     let store = FolderMedia::open(folder.path()).unwrap();
     let kept = keep(&store, b"cake").await;
     for _ in 0..2 {
-        store.remove(&kept.id).await.unwrap();
+        let far = domain::Timestamp::from_millis(i64::MAX);
+        assert!(store.remove(&kept.id, far).await.unwrap());
         assert_eq!(read(&store, &kept.id).await, None);
     }
     assert_eq!(keep(&store, b"cake").await, kept);

@@ -240,10 +240,18 @@ async fn a_statement_that_is_wrong_is_noticed() {
 
 /// Reads of whole tables that are meant: lists, counts and what is done once at a start.
 const WHOLE_TABLES: [&str; 22] = [
+<<<<<<< HEAD
+=======
+    // Ends at the first row.
+    "select position, session_id from removal order by position limit 1",
+    // Whole indexes that have these rows alone.
+    "select (select count(*) from delivery where state = 'pending')",
+>>>>>>> db7a1b0 (storage: Files go with their last reference, large deletes in portions, people are erased, messages have an age)
     "select * from api_key order by position desc",
     "select id, name, status",
-    "select * from webhook where ($1 is null",
-    "select count(case when state = 'pending'",
+    "select * from webhook where deleted = 0 and ($1 is null",
+    // Ends at the first session with an old message; they are few.
+    "select id from session where deleted = 0 and exists (select 1 from message",
     "select min(case when lane.owner is null",
     "select lane.id, lane.webhook_id",
     // Ends at the first row.
@@ -291,6 +299,8 @@ async fn statements_use_an_index() {
                 && step != "SCAN CONSTANT ROW"
                 // A page that was cut out.
                 && step != "SCAN page"
+                // A search by halving.
+                && step != "SCAN halved"
                 && !step.contains("VIRTUAL TABLE");
             // Webhooks are made and deleted by people; lanes by every event, so they carry no index for that.
             let rare = sql.contains(" webhook ") && step == "SCAN lane";

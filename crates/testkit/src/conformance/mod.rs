@@ -16,6 +16,7 @@ pub mod people;
 pub mod sessions;
 pub mod shared;
 pub mod templates;
+pub mod upkeep;
 pub mod webhooks;
 
 use domain::{
@@ -113,6 +114,12 @@ macro_rules! store_conformance {
             templates: [
                 a_template_reads_back_as_it_was, names_are_unique_in_a_session, templates_are_listed_newest_first,
                 templates_are_replaced_and_deleted,
+            ];
+            upkeep: [
+                a_file_goes_with_its_last_reference, files_of_nothing_are_noted,
+                a_large_session_is_hidden_at_once_and_goes_in_portions,
+                a_large_chat_is_empty_at_once_and_goes_in_portions, old_messages_go_where_that_is_asked_for,
+                a_person_is_erased_under_all_their_ids,
             ];
             idempotency: [
                 a_key_is_taken_once, one_of_many_callers_gets_the_key, outcomes_are_kept, old_keys_are_free_again, old_keys_go_in_portions,

@@ -1,10 +1,11 @@
 //! The ports, one line for each call: it asks the trouble, then the store.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    ChatId, DeliveryId, EventId, PhoneNumber, SessionId, Timestamp, WaMessageId, WebhookId,
+    ChatId, DeliveryId, EventId, MediaId, PhoneNumber, SessionId, Timestamp, WaMessageId,
+    WebhookId,
     api_key::{ApiKey, KeyHash},
     batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
     chat::{Chat, Contact},
@@ -21,10 +22,14 @@ use domain::{
     pacing::{PacingOutcome, PacingRules, Refusal},
     port::{
         ApiKeyStore, AuditLog, BatchStore, BulkFacts, Created, DeliveryLog, DeliveryQueue,
+<<<<<<< HEAD
         DeviceKeys, EventLog, Holder, IdempotencyStore, KeyChange, KeyEntry, Ledger, MediaRecords,
+=======
+        DeviceKeys, Erased, EventLog, IdempotencyStore, KeyChange, KeyEntry, Ledger, MediaRecords,
+>>>>>>> db7a1b0 (storage: Files go with their last reference, large deletes in portions, people are erased, messages have an age)
         MessagePage, MessageQuery, MessageStore, NewBatch, OpenItem, PacingStore, Page,
         PeopleStore, QueueServer, QueueStats, SessionStore, Settled, Settlement, StoreResult,
-        Telemetry, TemplateStore, Unsettled, WebhookStore, Whom, Write, WriteOutcome,
+        Telemetry, TemplateStore, Unsettled, Upkeep, WebhookStore, Whom, Write, WriteOutcome,
     },
     session::Session,
     template::Template,
@@ -147,7 +152,7 @@ erring! { IdempotencyStore {
     fn done(&self, session: SessionId, key: &str, answer: &Value) -> ();
     fn unknown(&self, session: SessionId, key: &str) -> ();
     fn free(&self, session: SessionId, key: &str) -> ();
-    fn expire(&self, now: Timestamp) -> u64;
+    fn expire(&self, now: Timestamp, limit: u32) -> u64;
 } }
 
 erring! { PacingStore {
@@ -201,6 +206,16 @@ erring! { AuditLog {
     fn audit(&self, entries: Vec<AuditEntry>) -> ();
     fn audited(&self, query: &AuditQuery, page: Page) -> (Vec<AuditEntry>, u64);
     fn prune_audit(&self, before: Timestamp, limit: u32) -> u64;
+} }
+
+erring! { Upkeep {
+    fn take_turn(&self, work: &'static str, now: Timestamp, every: Duration) -> bool;
+    fn sweep(&self, limit: u32) -> Option<u64>;
+    fn prune_messages(&self, before: Timestamp, limit: u32) -> u64;
+    fn erase(&self, session: SessionId, person: &ChatId) -> Erased;
+    fn files_to_remove(&self, now: Timestamp, from: Timestamp, limit: u32) -> Vec<MediaId>;
+    fn files_removed(&self, files: &[MediaId], again: Option<Timestamp>) -> ();
+    fn note_lost_files(&self, files: &[MediaId]) -> u64;
 } }
 
 erring! { Telemetry {
