@@ -239,14 +239,11 @@ async fn a_statement_that_is_wrong_is_noticed() {
 }
 
 /// Reads of whole tables that are meant: lists, counts and what is done once at a start.
-const WHOLE_TABLES: [&str; 22] = [
-<<<<<<< HEAD
-=======
+const WHOLE_TABLES: [&str; 24] = [
     // Ends at the first row.
     "select position, session_id from removal order by position limit 1",
     // Whole indexes that have these rows alone.
     "select (select count(*) from delivery where state = 'pending')",
->>>>>>> db7a1b0 (storage: Files go with their last reference, large deletes in portions, people are erased, messages have an age)
     "select * from api_key order by position desc",
     "select id, name, status",
     "select * from webhook where deleted = 0 and ($1 is null",

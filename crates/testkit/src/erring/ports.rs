@@ -22,13 +22,9 @@ use domain::{
     pacing::{PacingOutcome, PacingRules, Refusal},
     port::{
         ApiKeyStore, AuditLog, BatchStore, BulkFacts, Created, DeliveryLog, DeliveryQueue,
-<<<<<<< HEAD
-        DeviceKeys, EventLog, Holder, IdempotencyStore, KeyChange, KeyEntry, Ledger, MediaRecords,
-=======
-        DeviceKeys, Erased, EventLog, IdempotencyStore, KeyChange, KeyEntry, Ledger, MediaRecords,
->>>>>>> db7a1b0 (storage: Files go with their last reference, large deletes in portions, people are erased, messages have an age)
-        MessagePage, MessageQuery, MessageStore, NewBatch, OpenItem, PacingStore, Page,
-        PeopleStore, QueueServer, QueueStats, SessionStore, Settled, Settlement, StoreResult,
+        DeviceKeys, Erased, EventLog, Holder, IdempotencyStore, KeyChange, KeyEntry, Ledger,
+        MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenItem, PacingStore,
+        Page, PeopleStore, QueueServer, QueueStats, SessionStore, Settled, Settlement, StoreResult,
         Telemetry, TemplateStore, Unsettled, Upkeep, WebhookStore, Whom, Write, WriteOutcome,
     },
     session::Session,
