@@ -86,9 +86,7 @@ async fn lock_lanes(unit: &mut Unit, session: &str, webhook: Option<&str>) -> St
     }
     let bad = |_| corrupt(DOING);
     match webhook {
-        Some(webhook) => {
-            postgres::lock_lanes_of_webhook(unit, webhook.parse().map_err(bad)?).await
-        }
+        Some(webhook) => postgres::lock_lanes_of_webhook(unit, webhook.parse().map_err(bad)?).await,
         None => postgres::lock_lanes_of_session(unit, session.parse().map_err(bad)?).await,
     }
 }
@@ -233,8 +231,7 @@ pub(crate) async fn sweep(store: &LedgerStore, most: u32) -> StoreResult<Option<
     let position: i64 = first.try_get("position").doing(DOING)?;
     let session: String = first.try_get("session_id").doing(DOING)?;
     let session = session.parse().map_err(|_| corrupt(DOING))?;
-    let job = store.writer.run_for(session, DOING, move |unit| {
-        Box::pin(portion(unit, position, most))
-    });
+    let job =
+        store.writer.run_for(session, DOING, move |unit| Box::pin(portion(unit, position, most)));
     job.await.map(Some)
 }

@@ -5,7 +5,14 @@ use domain::{
     port::{Erased, StoreResult},
 };
 
-use crate::{db, error::Doing as _, open::LedgerStore, people, removal::PORTION, writer::Unit};
+use crate::{
+    db,
+    error::{Doing as _, corrupt},
+    open::LedgerStore,
+    people,
+    removal::PORTION,
+    writer::Unit,
+};
 
 const OLD_IN: &str = "select id from session where deleted = 0 and exists (select 1 from message \
      where message.session_id = session.id and message.created_at < $1 and message.status <> 'pending') limit 1";
@@ -71,7 +78,9 @@ pub(crate) async fn erase(
     for id in ids {
         loop {
             let (session, id) = (session.clone(), id.clone());
-            let job = store.writer.run_for(owner, ERASING, move |unit| Box::pin(portion(unit, session, id)));
+            let job = store
+                .writer
+                .run_for(owner, ERASING, move |unit| Box::pin(portion(unit, session, id)));
             let (gone, whole) = job.await?;
             erased = add(erased, gone);
             if whole {
