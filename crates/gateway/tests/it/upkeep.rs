@@ -8,7 +8,7 @@ use domain::{
     chat::ChatMark,
     idempotency::{KEPT, Taken},
     media::{MediaRecord, MediaState},
-    port::{IdempotencyStore as _, KeptMedia, Ledger as _, MediaFiles as _, NewMessage, Write},
+    port::{IdempotencyStore as _, KeptMedia, Ledger as _, NewMessage, Write},
 };
 use testkit::build;
 
