@@ -105,6 +105,7 @@ fn engine(settings: &Settings, store: &LedgerStore) -> anyhow::Result<Engine> {
     let mut options = EngineOptions {
         chat_url: settings.whatsapp_url()?,
         device_name: settings.sessions.device_name.clone(),
+        hold_rows: settings.hold_rows,
         ..EngineOptions::default()
     };
     if let Some(version) = settings.client_version()? {

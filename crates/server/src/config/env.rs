@@ -1,5 +1,7 @@
 //! The environment: OpenWA's names where the meaning is the same, ours for the rest.
 
+use std::time::Duration;
+
 use figment::value::Value;
 use serde_json::json;
 
@@ -242,6 +244,20 @@ impl ClockRate {
         let since_millis = since.parse().ok().filter(|since| *since >= 0)?;
         Some(Self { rate, since_millis })
     }
+}
+
+/// `WAYPOST_HOLD_ROWS_MS`: how long the row of each received message is held back. Not in the defaults file: with it a
+/// test meets what a slow disk makes rare. An installation that has it by mistake does not start.
+pub fn hold_rows(env: Env<'_>) -> Result<Duration, ConfigError> {
+    const NAME: &str = "WAYPOST_HOLD_ROWS_MS";
+    const SWITCH: &str = "WAYPOST_TEST_SWITCHES";
+    let Some(text) = set(env, NAME) else { return Ok(Duration::ZERO) };
+    if set(env, SWITCH).as_deref() != Some("true") {
+        return Err(ConfigError(format!("{NAME}: only for tests, and only with {SWITCH}=true")));
+    }
+    let millis =
+        text.trim().parse().map_err(|_| ConfigError(format!("{NAME}: not a number: {text:?}")))?;
+    Ok(Duration::from_millis(millis))
 }
 
 /// `WAYPOST_CLOCK_RATE`, not in the defaults file: no installation has a use for it.

@@ -78,10 +78,6 @@ impl std::ops::AddAssign for Repeats {
 }
 
 impl Collector {
-    pub async fn start() -> Arc<Self> {
-        Self::with(Manners::default()).await
-    }
-
     /// One that answers after a while.
     pub async fn that_takes(takes: Duration) -> Arc<Self> {
         Self::with(Manners { takes, ..Manners::default() }).await
