@@ -37,7 +37,7 @@ pub(crate) async fn insert_many(unit: &mut Unit, writes: &[&Write]) -> StoreResu
         return Ok(vec![]);
     }
     let mut new: HashSet<String> = HashSet::with_capacity(messages.len());
-    for (sql, run) in INSERT_ALL.runs(&messages) {
+    for (sql, run) in INSERT_ALL.filled(&messages) {
         let mut query = db::query_scalar::<String>(sql);
         for message in run {
             query = insert::bound(query, message, None);

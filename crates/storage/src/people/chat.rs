@@ -12,7 +12,7 @@ use domain::{
 
 use super::identity::canonical;
 use crate::{
-    db::{self, Row},
+    db::{self, Kind, Row},
     error::{Doing as _, corrupt},
     open::LedgerStore,
     removal,
@@ -183,7 +183,7 @@ pub(crate) async fn messages_came(
     chats: BTreeMap<(SessionId, &str), Came<'_>>,
 ) -> StoreResult<()> {
     let chats: Vec<_> = chats.into_iter().collect();
-    for (sql, run) in CAME_ALL.runs(&chats) {
+    for (sql, run) in CAME_ALL.runs_on(Kind::Postgres, &chats) {
         let mut query = db::query(sql);
         for ((session, chat), came) in run {
             let (at, id) = came.newest.unzip();
