@@ -337,7 +337,7 @@ impl Events {
                 None => missing.push(one.event),
             }
         }
-        for (sql, ids) in EVENTS_OF.runs(&missing) {
+        for (sql, ids) in EVENTS_OF.runs_on(store.readers.kind(), &missing) {
             let mut query = db::query(sql);
             for id in ids {
                 query = query.bind(id.to_string());
