@@ -71,6 +71,7 @@ pub fn load_for(
         figment.extract().map_err(|error| ConfigError(describe(&error)))?;
     settings.secrets = env::secrets(env)?;
     settings.clock_rate = env::clock_rate(env)?;
+    settings.failpoint = env::failpoint(env)?;
     settings.server.role = role.unwrap_or(settings.server.role);
     settings.check()?;
     Ok(settings)
@@ -212,6 +213,8 @@ mod tests {
             (&[("SEND_PACING_BREAKER_COOLDOWN_MS", "10")], "pacing.breaker_cooldown_ms"),
             (&[("MEDIA_DOWNLOAD_MAX_BYTES", "0")], "media.bytes_max"),
             (&[("WAYPOST_CLOCK_RATE", "0@1000")], "WAYPOST_CLOCK_RATE"),
+            (&[("WAYPOST_FAILPOINT", "after:send:1")], "WAYPOST_FAILPOINT"),
+            (&[("WAYPOST_FAILPOINT", "x"), ("WAYPOST_TEST_SWITCHES", "true")], "WAYPOST_FAILPOINT"),
             (&[("WAYPOST_CLOCK_RATE", "1001@1000")], "WAYPOST_CLOCK_RATE"),
             (&[("WAYPOST_CLOCK_RATE", "20")], "WAYPOST_CLOCK_RATE"),
             (&[("WAYPOST_CLOCK_RATE", "20@-5")], "WAYPOST_CLOCK_RATE"),

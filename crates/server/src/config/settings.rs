@@ -41,6 +41,9 @@ pub struct Settings {
     /// Only for tests.
     #[serde(skip)]
     pub clock_rate: Option<ClockRate>,
+    /// Only for tests.
+    #[serde(skip)]
+    pub failpoint: Option<storage::Failpoint>,
 }
 
 /// `[server]`
