@@ -8,7 +8,6 @@ use std::{
 };
 
 use domain::{SessionId, port::WebhookStore, webhook::Webhook};
-use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use simulator::Account;
 use tokio::{task::JoinHandle, time::Instant};
@@ -24,8 +23,6 @@ const SHOP: &str = "4915550001000";
 const GUESTS: [&str; 2] = ["4917000000001", "4917000000002"];
 /// Most places of one kind: a run that never gets through is a fault of the test.
 const PLACES_MAX: u32 = 60;
-/// Runs at once: two cores share them with other tests.
-const AT_ONCE: usize = 4;
 
 fn chat(guest: usize) -> String {
     format!("{}@c.us", GUESTS[guest])
@@ -132,41 +129,65 @@ impl Life {
     }
 }
 
-/// Runs a small run for every place of these sorts, until one is beyond the last commit.
-async fn every_place<Run>(places: &[(&'static str, u32)], run: impl Fn(String) -> Run)
-where
-    Run: Future<Output = bool>,
-{
-    let run = &run;
-    let one = async |(kind, least): (&'static str, u32)| {
-        for number in 1..=PLACES_MAX {
-            let place = format!("{kind}:{number}");
-            if !run(place.clone()).await {
-                println!("{kind}: {} places", number - 1);
-                assert!(number > least, "{kind}: only {} places", number - 1);
-                return;
-            }
+/// Runs a small run for every place of a sort, until one is beyond the last commit.
+async fn every_place(sort: &str, least: u32, run: impl AsyncFn(String) -> bool) {
+    for number in 1..=PLACES_MAX {
+        if !run(format!("{sort}:{number}")).await {
+            println!("{sort}: {} places", number - 1);
+            assert!(number > least, "{sort}: only {} places", number - 1);
+            return;
         }
-        panic!("{kind}: no end of places");
-    };
-    stream::iter(places.iter().copied()).for_each_concurrent(AT_ONCE, one).await;
+    }
+    panic!("{sort}: no end of places");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn sends_survive_an_end_at_every_commit() {
-    let places = [
-        ("before:send", 3),
-        ("after:send", 3),
-        ("before:ack", 3),
-        ("after:ack", 3),
-        ("before:idempotency", 3),
-        ("after:idempotency", 3),
-        ("before:keys", 3),
-        ("after:keys", 3),
-        ("before:settled", 3),
-        ("after:settled", 3),
-    ];
-    every_place(&places, sends).await;
+/// A test for each sort of place, so that several run at once; with the least number of places there must be.
+macro_rules! at_every_commit {
+    ($run:ident: $($name:ident $sort:literal $least:literal;)*) => {
+        mod $run {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    super::every_place($sort, $least, super::$run).await;
+                }
+            )*
+        }
+    };
+}
+
+at_every_commit! { sends:
+    an_end_before_a_row "before:send" 3;
+    an_end_after_a_row "after:send" 3;
+    an_end_before_an_ack "before:ack" 3;
+    an_end_after_an_ack "after:ack" 3;
+    an_end_before_an_idempotency_key "before:idempotency" 3;
+    an_end_after_an_idempotency_key "after:idempotency" 3;
+    an_end_before_keys "before:keys" 3;
+    an_end_after_keys "after:keys" 3;
+    an_end_before_a_delivery "before:settled" 3;
+    an_end_after_a_delivery "after:settled" 3;
+}
+
+at_every_commit! { inbound:
+    an_end_before_a_message "before:inbound" 2;
+    an_end_after_a_message "after:inbound" 2;
+    an_end_before_keys "before:keys" 2;
+    an_end_after_keys "after:keys" 2;
+    an_end_before_a_delivery "before:settled" 4;
+    an_end_after_a_delivery "after:settled" 4;
+    an_end_before_a_retry "before:retry" 1;
+    an_end_after_a_retry "after:retry" 1;
+}
+
+at_every_commit! { batch:
+    an_end_before_an_item_begins "before:begin" 4;
+    an_end_after_an_item_began "after:begin" 4;
+    an_end_before_a_row "before:send" 4;
+    an_end_after_a_row "after:send" 4;
+    an_end_before_an_ack "before:ack" 4;
+    an_end_after_an_ack "after:ack" 4;
+    an_end_before_an_outcome "before:item" 4;
+    an_end_after_an_outcome "after:item" 4;
 }
 
 async fn sends(place: String) -> bool {
@@ -211,21 +232,6 @@ async fn sends(place: String) -> bool {
     life.end()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn messages_and_their_deliveries_survive_an_end_at_every_commit() {
-    let places = [
-        ("before:inbound", 2),
-        ("after:inbound", 2),
-        ("before:keys", 2),
-        ("after:keys", 2),
-        ("before:settled", 4),
-        ("after:settled", 4),
-        ("before:retry", 1),
-        ("after:retry", 1),
-    ];
-    every_place(&places, inbound).await;
-}
-
 async fn inbound(place: String) -> bool {
     const EACH: usize = 3;
     let mut life = Life::begin(&place, 40, &[]).await;
@@ -246,21 +252,6 @@ async fn inbound(place: String) -> bool {
     lanes_in_order(&received, &sent, &place);
     life.events_are_right();
     life.end()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn batches_survive_an_end_at_every_commit() {
-    let places = [
-        ("before:begin", 4),
-        ("after:begin", 4),
-        ("before:send", 4),
-        ("after:send", 4),
-        ("before:ack", 4),
-        ("after:ack", 4),
-        ("before:item", 4),
-        ("after:item", 4),
-    ];
-    every_place(&places, batch).await;
 }
 
 async fn batch(place: String) -> bool {

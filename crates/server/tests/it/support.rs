@@ -125,7 +125,7 @@ impl Prepared {
 
     /// The API of a program that listens at this port, whenever it does.
     pub fn api(&self, port: &str) -> Api {
-        let base = format!("http://127.0.0.1:{port}");
+        let base = format!("http://127.0.0.1:{port}/api");
         Api { base, key: Some(KEY.to_owned()), http: http() }
     }
 
