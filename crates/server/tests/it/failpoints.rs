@@ -60,6 +60,8 @@ impl Life {
         let store = house.store().await;
         assert!(WebhookStore::insert(&store, &webhook, 0).await.unwrap());
         store.close().await;
+        // Its hold on the file ends with the last handle.
+        drop(store);
         let mut env = vec![("PORT", free_port()), ("WAYPOST_TEST_SWITCHES", "true".into())];
         env.extend_from_slice(more);
         let mut life =
@@ -122,8 +124,14 @@ impl Life {
     }
 
     fn end(mut self) -> bool {
-        // A failpoint that comes later than everything else.
         let status = self.running.take().unwrap().terminate();
+        if !self.struck && status.code().is_none() {
+            // What was written last was written by the stop itself.
+            self.tend();
+            let status = self.running.take().unwrap().terminate();
+            assert!(status.success(), "{status}");
+            return true;
+        }
         assert!(status.success(), "{status}");
         self.struck
     }
@@ -169,8 +177,8 @@ at_every_commit! { sends:
 }
 
 at_every_commit! { inbound:
-    an_end_before_a_message "before:inbound" 2;
-    an_end_after_a_message "after:inbound" 2;
+    an_end_before_a_message "before:inbound" 1;
+    an_end_after_a_message "after:inbound" 1;
     an_end_before_keys "before:keys" 2;
     an_end_after_keys "after:keys" 2;
     an_end_before_a_delivery "before:settled" 4;
