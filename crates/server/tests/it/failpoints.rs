@@ -242,7 +242,7 @@ async fn sends(place: String) -> bool {
 
 async fn inbound(place: String) -> bool {
     const EACH: usize = 3;
-    let mut life = Life::begin(&place, 40, &[]).await;
+    let mut life = Life::begin(&place, 30, &[]).await;
     let mut sent = BTreeMap::new();
     for (number, guest) in life.guests.iter().enumerate() {
         let mut ids = Vec::new();
