@@ -24,6 +24,7 @@ mod delivery;
 mod device_key;
 mod error;
 mod event_log;
+mod failpoint;
 mod folder;
 mod idempotency;
 mod keyfile;
@@ -46,6 +47,7 @@ mod writer;
 
 pub use bull::{BullQueue, InvalidRedisOptions, RedisOptions};
 pub use crypt::{InvalidMasterKey, MasterKey};
+pub use failpoint::{Failpoint, InvalidFailpoint};
 pub use folder::FolderMedia;
 pub use keyfile::KeyFileError;
 pub use open::{

@@ -270,3 +270,15 @@ pub fn clock_rate(env: Env<'_>) -> Result<Option<ClockRate>, ConfigError> {
         ))
     })
 }
+
+/// `WAYPOST_FAILPOINT`, not in the defaults file either. An installation that has it by mistake does not start: it would
+/// end itself.
+pub fn failpoint(env: Env<'_>) -> Result<Option<storage::Failpoint>, ConfigError> {
+    const NAME: &str = "WAYPOST_FAILPOINT";
+    const SWITCH: &str = "WAYPOST_TEST_SWITCHES";
+    let Some(text) = set(env, NAME) else { return Ok(None) };
+    if set(env, SWITCH).as_deref() != Some("true") {
+        return Err(ConfigError(format!("{NAME}: only for tests, and only with {SWITCH}=true")));
+    }
+    text.parse().map(Some).map_err(|error| ConfigError(format!("{NAME}: {error}, not {text:?}")))
+}

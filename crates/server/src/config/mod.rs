@@ -72,6 +72,7 @@ pub fn load_for(
     settings.secrets = env::secrets(env)?;
     settings.clock_rate = env::clock_rate(env)?;
     settings.hold_rows = env::hold_rows(env)?;
+    settings.failpoint = env::failpoint(env)?;
     settings.server.role = role.unwrap_or(settings.server.role);
     settings.check()?;
     Ok(settings)
@@ -214,6 +215,8 @@ mod tests {
             (&[("MEDIA_DOWNLOAD_MAX_BYTES", "0")], "media.bytes_max"),
             (&[("WAYPOST_HOLD_ROWS_MS", "60")], "WAYPOST_HOLD_ROWS_MS"),
             (&[("WAYPOST_CLOCK_RATE", "0@1000")], "WAYPOST_CLOCK_RATE"),
+            (&[("WAYPOST_FAILPOINT", "after:send:1")], "WAYPOST_FAILPOINT"),
+            (&[("WAYPOST_FAILPOINT", "x"), ("WAYPOST_TEST_SWITCHES", "true")], "WAYPOST_FAILPOINT"),
             (&[("WAYPOST_CLOCK_RATE", "1001@1000")], "WAYPOST_CLOCK_RATE"),
             (&[("WAYPOST_CLOCK_RATE", "20")], "WAYPOST_CLOCK_RATE"),
             (&[("WAYPOST_CLOCK_RATE", "20@-5")], "WAYPOST_CLOCK_RATE"),

@@ -44,6 +44,9 @@ pub struct Settings {
     /// Only for tests.
     #[serde(skip)]
     pub hold_rows: Duration,
+    /// Only for tests.
+    #[serde(skip)]
+    pub failpoint: Option<storage::Failpoint>,
 }
 
 /// `[server]`
