@@ -22,6 +22,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(check))
         .routes(routes!(get))
         .routes(routes!(phone))
+        .routes(routes!(erase))
 }
 
 /// A person.
@@ -88,6 +89,24 @@ struct PhoneBody {
     /// `null` when nobody has told it.
     #[schema(required)]
     phone: Option<String>,
+}
+
+/// What was stored about a person and is gone.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Erased, example = json!({
+    "contactId": "49170111@c.us", "messages": 214, "chats": 1, "contacts": 1, "identities": 1, "heldChanges": 0
+}))]
+struct ErasedBody {
+    contact_id: String,
+    /// Messages of their chat and those they wrote elsewhere, with their files.
+    messages: u64,
+    chats: u64,
+    contacts: u64,
+    /// Privacy ids.
+    identities: u64,
+    /// Changes and acks that waited for a message of theirs.
+    held_changes: u64,
 }
 
 #[derive(IntoParams)]
@@ -206,4 +225,35 @@ async fn phone(
     let phone = state.gateway.people.phone_of(on.session, &id).await;
     let phone = phone.map_err(|error| people_error(error, on.session))?;
     Ok(Json(PhoneBody { contact_id: id.to_string(), phone: phone.map(|phone| phone.to_string()) }))
+}
+
+/// Erases what is stored about a person, under their number and their privacy ids. An addition to OpenWA.
+#[utoipa::path(
+    delete, path = "/api/sessions/{sessionId}/contacts/{contactId}/data", operation_id = "eraseContact", tag = "Contacts",
+    params(ContactPath),
+    responses(
+        (status = 200, description = "What is gone; zeros when nothing was stored", body = ErasedBody),
+        (status = 400, description = "No person's id", body = crate::error::ErrorBody),
+    ),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+async fn erase(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+) -> Result<Json<ErasedBody>, ApiError> {
+    let id = on.caller.chat_of_path("contactId")?;
+    let id = id.filter(|id| matches!(id.server(), "c.us" | "lid"));
+    let id =
+        id.ok_or_else(|| ApiError::problem("contactId must look like <phone>@c.us or <id>@lid"))?;
+    find(&state, on.session).await?;
+    let gone = state.gateway.people.erase(on.session, &id).await;
+    let gone = gone.map_err(|error| people_error(error, on.session))?;
+    Ok(Json(ErasedBody {
+        contact_id: id.to_string(),
+        messages: gone.messages,
+        chats: gone.chats,
+        contacts: gone.contacts,
+        identities: gone.identities,
+        held_changes: gone.held,
+    }))
 }

@@ -21,7 +21,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
-    access::{InChat, OnSession, Viewer},
+    access::{InChat, OnSession, Operator, Viewer},
     error::{ApiError, echo},
     sessions::find,
 };
@@ -31,7 +31,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 const NOT_STORED: &str = "No media stored for this message";
 
 pub fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(file)).routes(routes!(reactions))
+    OpenApiRouter::new().routes(routes!(file)).routes(routes!(again)).routes(routes!(reactions))
 }
 
 #[derive(IntoParams)]
@@ -91,6 +91,37 @@ async fn file(
     let found = state.gateway.media.of_message(on.session, &chat, &id).await;
     let stored = found.map_err(refusal)?.ok_or_else(|| not_found(NOT_STORED))?;
     present(stored, &id)
+}
+
+/// Where a file stands.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MediaStanding, example = json!({"state": "pending"}))]
+struct StandingBody {
+    /// `pending`: it is fetched now, with all its tries. `ready`: it is there. `failed`: the sender did not say where it is.
+    state: &'static str,
+}
+
+/// Fetches the file of a message again that was not to be had. An addition to OpenWA.
+#[utoipa::path(
+    post, path = "/api/sessions/{sessionId}/messages/{chatId}/{messageId}/media/retry", operation_id = "retryMessageMedia",
+    tag = "Messages", params(MessagePath),
+    responses(
+        (status = 202, description = "Where it stands now", body = StandingBody),
+        (status = 404, description = "No such message, or no file in it", body = crate::error::ErrorBody),
+    ),
+    security(("X-API-Key" = ["operator", "chat"])),
+)]
+async fn again(
+    State(state): State<AppState>,
+    on: OnSession<InChat<Operator>>,
+) -> Result<(StatusCode, Json<StandingBody>), ApiError> {
+    let chat = on.caller.chat_of_path("chatId")?;
+    find(&state, on.session).await?;
+    let id = WaMessageId::from_wire(on.caller.text("messageId"));
+    let Some(chat) = chat else { return Err(not_found(NOT_STORED)) };
+    let found = state.gateway.media.again(on.session, &chat, &id).await.map_err(refusal)?;
+    let standing = found.ok_or_else(|| not_found(NOT_STORED))?;
+    Ok((StatusCode::ACCEPTED, Json(StandingBody { state: standing.as_str() })))
 }
 
 fn not_found(sentence: impl Into<String>) -> ApiError {

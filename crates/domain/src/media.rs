@@ -13,11 +13,11 @@ use crate::{
 
 /// Largest file in either direction, bytes (`MEDIA_DOWNLOAD_MAX_BYTES`).
 pub const MEDIA_BYTES_MAX: u64 = 52_428_800;
-/// Tries of a download before it has failed.
-pub const DOWNLOAD_TRIES: u32 = 5;
+/// Tries of a download before it has failed: about a day with the waits between them.
+pub const DOWNLOAD_TRIES: u32 = 22;
 /// The waits between them.
 pub const DOWNLOAD_WAITS: Backoff =
-    Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(600), jitter_percent: 20 };
+    Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(7200), jitter_percent: 20 };
 
 /// Where a message's file stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -37,6 +37,7 @@ pub mod retention;
 pub mod sessions;
 pub mod supervisor;
 pub mod templates;
+mod upkeep;
 pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
@@ -318,6 +319,7 @@ impl Gateway {
         sessions::held::spawn(&self.sessions, supervisor);
         media::spawn_downloader(&self.media, &self.sessions, supervisor);
         self.batches.run();
+        upkeep::start(keep.sweep, ports, supervisor);
         retention::start(keep, ports, &self.audit, supervisor);
         self.sessions.restore().await.map_err(StartError::Store)
     }

@@ -6,7 +6,7 @@
 use domain::{
     ChatId, PhoneNumber, SessionId, WaMessageId,
     chat::{Chat, ChatMark, Contact, Identity, MutedUntil, Registration, Typing},
-    port::{EngineError, Page, StoreError, Write},
+    port::{EngineError, Erased, Page, StoreError, Write},
     session::SessionStatus,
 };
 
@@ -93,6 +93,15 @@ impl People {
         id: &ChatId,
     ) -> Result<Option<Contact>, PeopleError> {
         self.ports.people.contact(session, id).await.map_err(PeopleError::Store)
+    }
+
+    /// Deletes what is stored about a person: their messages with files, chat, names, ids, and what waits for their
+    /// messages. Nothing is asked of WhatsApp. Asking again is fine.
+    ///
+    /// # Errors
+    /// [`PeopleError::Store`].
+    pub async fn erase(&self, session: SessionId, person: &ChatId) -> Result<Erased, PeopleError> {
+        self.ports.log.erase(session, person).await.map_err(PeopleError::Store)
     }
 
     /// Chats that the caller may see, newest message first.

@@ -1,4 +1,5 @@
-//! Lets go of what is old: settled deliveries, dead letters, events without deliveries, the audit.
+//! Lets go of what is old: settled deliveries, dead letters, events without deliveries, the audit, keys of
+//! idempotent sends, and messages where that is asked for.
 //!
 //! The ledger has no clock. At each round the length of the event log is marked with the time; the mark of a week ago
 //! then says which events are a week old. Small batches, with everything else in between.
@@ -8,13 +9,15 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     Clock, Timestamp,
     log::PruneLimits,
-    port::{LogStore, StoreResult},
+    port::{IdempotencyStore, LogStore, StoreResult},
 };
 
 use crate::{Audit, Policy, Ports, Supervisor};
 
-/// Events looked at, or entries deleted, in one job.
-const BATCH: u32 = 200;
+/// Events looked at, or rows deleted, in one job.
+const BATCH: u32 = 500;
+/// Rounds after which the event log is looked through from its beginning: what had to stay may go by then.
+const ROUNDS: u32 = 24;
 
 /// How long things are kept.
 #[derive(Debug, Clone)]
@@ -25,8 +28,12 @@ pub struct RetentionOptions {
     pub failures: Duration,
     /// The audit.
     pub audit: Duration,
+    /// Messages with their files; `None` keeps them.
+    pub messages: Option<Duration>,
     /// Between two rounds.
     pub every: Duration,
+    /// Between two looks for deletes to finish and files to remove.
+    pub sweep: Duration,
 }
 
 impl Default for RetentionOptions {
@@ -36,7 +43,9 @@ impl Default for RetentionOptions {
             events: days(7),
             failures: days(90),
             audit: days(90),
+            messages: None,
             every: Duration::from_secs(3600),
+            sweep: Duration::from_secs(20),
         }
     }
 }
@@ -44,9 +53,18 @@ impl Default for RetentionOptions {
 struct Retention {
     options: RetentionOptions,
     log: Arc<dyn LogStore>,
+    idempotency: Arc<dyn IdempotencyStore>,
     clock: Arc<dyn Clock>,
     audit: Audit,
     supervisor: Supervisor,
+}
+
+/// How far the rounds before have looked through the event log.
+#[derive(Default)]
+struct Seen {
+    rounds: u32,
+    events: u64,
+    failures: u64,
 }
 
 /// Starts the rounds.
@@ -59,6 +77,7 @@ pub(crate) fn start(
     let retention = Retention {
         options,
         log: ports.log.clone(),
+        idempotency: ports.idempotency.clone(),
         clock: ports.clock.clone(),
         audit: audit.clone(),
         supervisor: supervisor.clone(),
@@ -69,9 +88,10 @@ pub(crate) fn start(
 impl Retention {
     async fn run(self) {
         let stopping = self.supervisor.stopping();
+        let mut seen = Seen::default();
         while !stopping.is_cancelled() {
             let now = self.clock.now();
-            if let Err(error) = self.round(now).await {
+            if let Err(error) = self.round(now, &mut seen).await {
                 // The next round goes on.
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "old rows were not all deleted");
@@ -83,27 +103,61 @@ impl Retention {
         }
     }
 
-    async fn round(&self, now: Timestamp) -> StoreResult<()> {
+    async fn round(&self, now: Timestamp, seen: &mut Seen) -> StoreResult<()> {
+        // Of the processes that share the ledger one does it.
+        if !self.log.take_turn("retention", now, self.options.every).await? {
+            return Ok(());
+        }
         let stopping = self.supervisor.stopping();
+        while !stopping.is_cancelled() && self.idempotency.expire(now, BATCH).await? > 0 {}
+        let before = now.minus(self.options.audit);
+        while !stopping.is_cancelled() && self.audit.prune(before, BATCH).await? > 0 {}
+        if let Some(kept) = self.options.messages {
+            let before = now.minus(kept);
+            while !stopping.is_cancelled() && self.log.prune_messages(before, BATCH).await? > 0 {}
+        }
+        self.events(now, seen).await
+    }
+
+    /// The event log, from where the rounds before came to. Dead letters are kept longer: they have a place of their own.
+    async fn events(&self, now: Timestamp, seen: &mut Seen) -> StoreResult<()> {
         let settled_before = now.minus(self.options.events);
         let failed_before = now.minus(self.options.failures);
         self.log.mark(now, settled_before.min(failed_before)).await?;
-        let limits = PruneLimits {
-            events_through: self.log.marked(settled_before).await?,
-            failures_through: self.log.marked(failed_before).await?,
-            settled_before,
-            failed_before,
-        };
-        let mut after = Some(0);
-        while let Some(position) = after.filter(|_| !stopping.is_cancelled()) {
-            let pruned = self.log.prune(position, limits, BATCH).await?;
+        let events_through = self.log.marked(settled_before).await?;
+        let failures_through = self.log.marked(failed_before).await?;
+        if seen.rounds.is_multiple_of(ROUNDS) {
+            *seen = Seen::default();
+        }
+        let limits =
+            PruneLimits { events_through, failures_through, settled_before, failed_before };
+        let failures =
+            PruneLimits { events_through: events_through.min(failures_through), ..limits };
+        let (from, to) = (seen.failures, failures_through);
+        if to > from && self.prune(from, failures).await? {
+            seen.failures = to;
+        }
+        let settled = PruneLimits { failures_through: 0, ..limits };
+        let (from, to) = (seen.events.max(seen.failures), events_through);
+        if to > from && self.prune(from, settled).await? {
+            seen.events = to;
+        }
+        seen.rounds += 1;
+        Ok(())
+    }
+
+    /// `false` when it was told to stop before the end.
+    async fn prune(&self, from: u64, limits: PruneLimits) -> StoreResult<bool> {
+        let stopping = self.supervisor.stopping();
+        let mut after = from;
+        while !stopping.is_cancelled() {
+            let pruned = self.log.prune(after, limits, BATCH).await?;
             if pruned.deliveries + pruned.events > 0 {
                 tracing::debug!(pruned.deliveries, pruned.events, "old rows deleted");
             }
-            after = pruned.next;
+            let Some(next) = pruned.next else { return Ok(true) };
+            after = next;
         }
-        let before = now.minus(self.options.audit);
-        while !stopping.is_cancelled() && self.audit.prune(before, BATCH).await? > 0 {}
-        Ok(())
+        Ok(false)
     }
 }

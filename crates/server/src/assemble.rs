@@ -43,13 +43,17 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<LedgerStore> {
     std::fs::create_dir_all(dir)
         .with_context(|| format!("data.dir: cannot create {}", dir.display()))?;
     let master_key = master_key(settings)?;
-    let options = match settings.database() {
+    let mut options = match settings.database() {
         DatabaseTarget::Sqlite(file) => StoreOptions::new(file, master_key),
         DatabaseTarget::Postgres(target) => StoreOptions {
             readers: target.pool_size,
             ..StoreOptions::postgres(place(target), master_key)
         },
     };
+    if settings.failpoint.is_some() {
+        tracing::warn!("WAYPOST_FAILPOINT: this process ends itself. Only for tests");
+    }
+    options.failpoint.clone_from(&settings.failpoint);
     Ok(LedgerStore::open(options).await?)
 }
 
@@ -105,6 +109,7 @@ fn engine(settings: &Settings, store: &LedgerStore) -> anyhow::Result<Engine> {
     let mut options = EngineOptions {
         chat_url: settings.whatsapp_url()?,
         device_name: settings.sessions.device_name.clone(),
+        hold_rows: settings.hold_rows,
         ..EngineOptions::default()
     };
     if let Some(version) = settings.client_version()? {
@@ -221,6 +226,7 @@ fn options(settings: &Settings) -> anyhow::Result<Options> {
             events: days(webhooks.outbox_retention_days),
             failures: days(webhooks.failure_retention_days),
             audit: days(settings.audit.retention_days),
+            messages: Some(settings.messages.retention_days).filter(|kept| *kept > 0).map(days),
             ..RetentionOptions::default()
         },
         stall_limit: millis(webhooks.stall_limit_ms),

@@ -17,7 +17,9 @@ use crate::{
 const GET: &str = "select key, value, expires_at from device_key where session_id = $1 and namespace = $2 and key = $3";
 // A range instead of `like`: keys may hold any character, and the primary key serves it.
 const LIST: &str = "select key, value, expires_at from device_key \
-     where session_id = $1 and namespace = $2 and key >= $3 and substr(key, 1, length($3)) = $3 order by key";
+     where session_id = $1 and namespace = $2 and key >= $3 and key < $4 order by key";
+const LIST_ALL: &str = "select key, value, expires_at from device_key \
+     where session_id = $1 and namespace = $2 and key >= $3 order by key";
 const PUT: &str = "insert into device_key (session_id, namespace, key, value, expires_at) values ($1, $2, $3, $4, $5) \
      on conflict (session_id, namespace, key) do update set value = excluded.value, expires_at = excluded.expires_at";
 const DELETE: &str = "delete from device_key where session_id = $1 and namespace = $2 and key = $3";
@@ -31,6 +33,20 @@ fn read(row: &Row, session: &str, namespace: &str, cipher: &Cipher) -> StoreResu
     let sealed: Vec<u8> = row.try_get("value").doing(DOING)?;
     let value = cipher.open(&["device_key", session, namespace, &key], &sealed)?;
     Ok(KeyEntry { key, value, expires_at: row.try_get("expires_at").doing(DOING)? })
+}
+
+/// The first text behind all that begin with this one, as texts are compared byte by byte; `None` when there is none.
+fn behind(prefix: &str) -> Option<String> {
+    let mut text = prefix.to_owned();
+    while let Some(last) = text.pop() {
+        // The numbers of half a character are left out.
+        let next = if last == '\u{d7ff}' { 0xe000 } else { u32::from(last) + 1 };
+        if let Some(next) = char::from_u32(next) {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
 }
 
 async fn change(unit: &mut Unit, session: &str, change: KeyChange) -> StoreResult<()> {
@@ -78,12 +94,13 @@ impl DeviceKeys for LedgerStore {
         prefix: &str,
     ) -> StoreResult<Vec<KeyEntry>> {
         let session = session.to_string();
-        let rows = db::query(LIST)
-            .bind(&session)
-            .bind(namespace)
-            .bind(prefix)
-            .fetch_all(&self.readers)
-            .await;
+        let behind = behind(prefix);
+        let list = if behind.is_some() { LIST } else { LIST_ALL };
+        let mut query = db::query(list).bind(&session).bind(namespace).bind(prefix);
+        if let Some(behind) = behind {
+            query = query.bind(behind);
+        }
+        let rows = query.fetch_all(&self.readers).await;
         let rows = rows.doing("listing engine keys")?;
         rows.iter().map(|row| read(row, &session, namespace, &self.cipher)).collect()
     }
@@ -141,5 +158,26 @@ impl DeviceKeys for LedgerStore {
                 })
             })
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_with_a_text_ends_before_the_next_one() {
+        for (prefix, expected) in [
+            ("a", Some("b")),
+            ("group@g.us:", Some("group@g.us;")),
+            ("a\u{10ffff}", Some("b")),
+            ("\u{d7ff}", Some("\u{e000}")),
+            ("\u{10ffff}", None),
+            ("", None),
+        ] {
+            assert_eq!(behind(prefix).as_deref(), expected, "{prefix:?}");
+        }
+        let inside = format!("a{}z", char::MAX);
+        assert!(behind("a").is_some_and(|behind| inside < behind));
     }
 }

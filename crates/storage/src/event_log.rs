@@ -9,6 +9,7 @@ use domain::{
     log::{LogBounds, LoggedEvent, PruneLimits, Pruned, PrunedSession},
     port::{EventLog, StoreResult},
 };
+use serde_json::json;
 
 use crate::{
     db::{self, Kind, Row, Two},
@@ -30,9 +31,17 @@ const PAUSE: Duration = Duration::from_millis(10);
 const EVERYTHING: i64 = i64::MAX;
 const READ: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
      data, position from event where position > $1 and position <= $3 order by position limit $2";
-// Through `coalesce`, so that the walk goes along the positions and need not sort.
-const READ_SESSION: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
-     data, position from event where coalesce(session_id, '') = $1 and position > $2 and position <= $4 order by position limit $3";
+// In a session sequences grow as positions do: the sequence at which to begin is found by halving, so that neither the
+// events of other sessions nor those before it are read.
+const READ_SESSION: &str = "with recursive halved (low, high) as (select cast(0 as bigint), last_sequence from session where id = $1 \
+     union all select \
+     case when coalesce((select position from event where session_id = $1 and sequence <= (low + high + 1) / 2 \
+     order by sequence desc limit 1), 0) <= $2 then (low + high + 1) / 2 else low end, \
+     case when coalesce((select position from event where session_id = $1 and sequence <= (low + high + 1) / 2 \
+     order by sequence desc limit 1), 0) <= $2 then high else (low + high + 1) / 2 - 1 end \
+     from halved where low < high) \
+     select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, data, position \
+     from event where session_id = $1 and sequence > (select low from halved where low = high) and position <= $4 order by sequence limit $3";
 const EVENT: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
      data, position from event where id = $1";
 const PRUNED_SESSIONS: &str =
@@ -44,20 +53,47 @@ const MARK: Two = Two {
     postgres: "insert into event_mark (at, position) select $1, last_value from event_position \
      where not exists (select 1 from event_mark where at >= $1)",
 };
+// Of a clock that ran ahead: no other could be set until that time.
+const UNMARK: &str = "delete from event_mark where at > $1";
 const MARKED: &str = "select coalesce(max(position), 0) from event_mark where at <= $1";
 // The newest of those before the time still says how long the log was then.
 const DROP_MARKS: &str =
     "delete from event_mark where at < (select max(at) from event_mark where at <= $1)";
-const CANDIDATES: &str = "select id, position from event where position > $1 and position <= $2 and not exists \
-     (select 1 from delivery_of where delivery_of.event = event.id and delivery_of.state = 'pending') \
-     order by position limit $3";
-const PRUNE_DELIVERIES: &str = "delete from delivery where id in (select id from delivery_of where event = $1) \
-     and state <> 'pending' and not exists (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2) and \
-     (state = 'delivered' or superseded = 1)";
-const PRUNE_FAILURES: &str = "delete from delivery where id in (select id from delivery_of where event = $1) \
-     and state <> 'pending' and not exists (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2)";
-const PRUNE_EVENT: &str = "delete from event where id = $1 and not exists \
-     (select 1 from delivery_of where event = $1) returning session_id, sequence";
+// Whether something of an event may go is asked here, by a reader: events that have to stay cost the writer nothing.
+const LOOK: &str = "select page.id as id, page.position as position, case when not exists \
+     (select 1 from delivery_of where delivery_of.event = page.id and delivery_of.state = 'pending') and \
+     ((page.position <= $4 and not exists (select 1 from delivery_of where delivery_of.event = page.id)) or exists \
+     (select 1 from delivery_of join delivery on delivery.id = delivery_of.id where delivery_of.event = page.id and \
+     ((page.position <= $4 and (delivery.state = 'delivered' or delivery.superseded = 1) and not exists \
+     (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $5)) or (page.position <= $6 and not exists \
+     (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $7))))) then 1 else 0 end as due \
+     from (select id, position from event where position > $1 and position <= $2 order by position limit $3) as page \
+     order by page.position";
+// Each about many events at once, by their ids.
+const PRUNE_DELIVERIES: Two = Two {
+    sqlite: "delete from delivery where id in (select delivery_of.id from json_each($1) as one \
+     cross join delivery_of where delivery_of.event = one.value) and state <> 'pending' and not exists \
+     (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2) and \
+     (state = 'delivered' or superseded = 1)",
+    postgres: "delete from delivery where id in (select delivery_of.id from delivery_of where delivery_of.event in \
+     (select json_array_elements_text($1::json))) and state <> 'pending' and not exists \
+     (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2) and \
+     (state = 'delivered' or superseded = 1)",
+};
+const PRUNE_FAILURES: Two = Two {
+    sqlite: "delete from delivery where id in (select delivery_of.id from json_each($1) as one \
+     cross join delivery_of where delivery_of.event = one.value) and state <> 'pending' and not exists \
+     (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2)",
+    postgres: "delete from delivery where id in (select delivery_of.id from delivery_of where delivery_of.event in \
+     (select json_array_elements_text($1::json))) and state <> 'pending' and not exists \
+     (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2)",
+};
+const PRUNE_EVENTS: Two = Two {
+    sqlite: "delete from event where id in (select value from json_each($1)) and not exists \
+     (select 1 from delivery_of where delivery_of.event = event.id) returning session_id, sequence, position",
+    postgres: "delete from event where id in (select json_array_elements_text($1::json)) and not exists \
+     (select 1 from delivery_of where delivery_of.event = event.id) returning session_id, sequence, position",
+};
 const PRUNED_SESSION: &str =
     "update session set pruned_sequence = $2 where id = $1 and pruned_sequence < $2";
 const PRUNED_THROUGH: &str = "insert into counter (name, value) values ('event_pruned', $1) \
@@ -179,6 +215,8 @@ impl EventLog for LedgerStore {
         self.writer
             .run(DOING, move |unit| {
                 Box::pin(async move {
+                    let done = db::query(UNMARK).bind(at.millis()).execute(&mut unit.conn).await;
+                    done.doing(DOING)?;
                     let done = db::query(MARK).bind(at.millis()).execute(&mut unit.conn).await;
                     done.doing(DOING)?;
                     let done = db::query(DROP_MARKS)
@@ -203,68 +241,76 @@ impl EventLog for LedgerStore {
 
     async fn prune(&self, after: u64, limits: PruneLimits, limit: u32) -> StoreResult<Pruned> {
         const DOING: &str = "looking for old events";
-        // Looked for by a reader: events that have to stay cost the writer nothing.
         let through = limits.events_through.max(limits.failures_through);
-        let rows = db::query(CANDIDATES)
+        let rows = db::query(LOOK)
             .bind(stored(after))
             .bind(stored(through))
             .bind(i64::from(limit))
+            .bind(stored(limits.events_through))
+            .bind(limits.settled_before.millis())
+            .bind(stored(limits.failures_through))
+            .bind(limits.failed_before.millis())
             .fetch_all(&self.readers)
             .await
             .doing(DOING)?;
-        let mut old = Vec::with_capacity(rows.len());
+        let mut old = Vec::new();
+        let mut last = None;
         for row in rows {
-            let id: String = row.try_get(0).doing(DOING)?;
-            let position: i64 = row.try_get(1).doing(DOING)?;
-            old.push((id, position));
+            let position: i64 = row.try_get("position").doing(DOING)?;
+            last = Some(position);
+            if row.try_get::<i64, _>("due").doing(DOING)? == 1 {
+                old.push((row.try_get::<String, _>("id").doing(DOING)?, position));
+            }
         }
-        let Some((_, last)) = old.last() else { return Ok(Pruned::default()) };
-        let next = u64::try_from(*last).map_err(|_| corrupt(DOING))?;
+        let next = last.map(|last| u64::try_from(last).map_err(|_| corrupt(DOING))).transpose()?;
+        if old.is_empty() {
+            return Ok(Pruned { next, ..Pruned::default() });
+        }
         let pruned = self
             .writer
             .run("pruning events", move |unit| Box::pin(prune(unit, old, limits)))
             .await?;
-        Ok(Pruned { next: Some(next), ..pruned })
+        Ok(Pruned { next, ..pruned })
     }
 }
 
+/// Deletes of these events, in the order of their positions, what may go.
 async fn prune(
     unit: &mut Unit,
     old: Vec<(String, i64)>,
     limits: PruneLimits,
 ) -> StoreResult<Pruned> {
     const DOING: &str = "pruning events";
+    let list = |mark: u64| {
+        let ids: Vec<&str> = old
+            .iter()
+            .filter(|(_, position)| *position <= stored(mark))
+            .map(|(id, _)| id.as_str())
+            .collect();
+        json!(ids).to_string()
+    };
+    let (events, failures) = (list(limits.events_through), list(limits.failures_through));
     let mut pruned = Pruned::default();
-    let mut through = 0;
-    // In the order of their ids, as everybody who changes the rows of several sessions.
-    let mut sessions: BTreeMap<String, i64> = BTreeMap::new();
-    for (id, position) in old {
-        for (sql, before, mark) in [
-            (PRUNE_DELIVERIES, limits.settled_before, limits.events_through),
-            (PRUNE_FAILURES, limits.failed_before, limits.failures_through),
-        ] {
-            if position > stored(mark) {
-                continue;
-            }
-            let done = db::query(sql).bind(&id).bind(before.millis()).execute(&mut unit.conn);
-            pruned.deliveries += done.await.doing(DOING)?.rows_affected();
-        }
-        if position > stored(limits.events_through) {
-            continue;
-        }
-        let gone =
-            db::query(PRUNE_EVENT).bind(&id).fetch_optional(&mut unit.conn).await.doing(DOING)?;
-        let Some(gone) = gone else { continue };
-        let session: String = gone.try_get("session_id").doing(DOING)?;
-        let sequence: i64 = gone.try_get("sequence").doing(DOING)?;
-        let gone = sessions.entry(session).or_insert(sequence);
-        *gone = sequence.max(*gone);
-        pruned.events += 1;
-        through = position;
+    for (sql, ids, before) in [
+        (PRUNE_DELIVERIES, &events, limits.settled_before),
+        (PRUNE_FAILURES, &failures, limits.failed_before),
+    ] {
+        let done = db::query(sql).bind(ids).bind(before.millis()).execute(&mut unit.conn).await;
+        pruned.deliveries += done.doing(DOING)?.rows_affected();
     }
-    for (session, sequence) in sessions {
-        let done = db::query(PRUNED_SESSION).bind(session).bind(sequence);
-        done.execute(&mut unit.conn).await.doing(DOING)?;
+    let gone =
+        db::query(PRUNE_EVENTS).bind(&events).fetch_all(&mut unit.conn).await.doing(DOING)?;
+    // In the order of their ids, as everybody who changes the rows of several sessions.
+    let (mut through, mut of_sessions) = (0_i64, BTreeMap::<String, i64>::new());
+    for row in &gone {
+        let last = of_sessions.entry(row.try_get("session_id").doing(DOING)?).or_default();
+        *last = (*last).max(row.try_get("sequence").doing(DOING)?);
+        through = through.max(row.try_get("position").doing(DOING)?);
+        pruned.events += 1;
+    }
+    for (session, last) in of_sessions {
+        let done = db::query(PRUNED_SESSION).bind(session).bind(last).execute(&mut unit.conn).await;
+        done.doing(DOING)?;
     }
     if through > 0 {
         let done = db::query(PRUNED_THROUGH).bind(through).execute(&mut unit.conn).await;

@@ -11,11 +11,12 @@ use std::{
     io::{self, Read as _, Seek as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
 use domain::{
-    MediaId,
+    MediaId, Timestamp,
     port::{KeptMedia, MediaFiles, Scratch, StoreError, StoreErrorKind, StoreResult},
 };
 use rand::Rng as _;
@@ -89,13 +90,14 @@ impl MediaFiles for FolderMedia {
         .await
     }
 
-    async fn remove(&self, id: &MediaId) -> StoreResult<()> {
+    async fn remove(&self, id: &MediaId, kept_before: Timestamp) -> StoreResult<bool> {
         let id = id.clone();
-        self.blocking("removing a file", move |folder| {
-            match std::fs::remove_file(place(folder, &id)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                removed => removed,
-            }
+        self.blocking("removing a file", move |folder| remove(folder, &id, kept_before)).await
+    }
+
+    async fn on_shelf(&self, shelf: u8, kept_before: Timestamp) -> StoreResult<Vec<MediaId>> {
+        self.blocking("looking through the files", move |folder| {
+            on_shelf(&folder.join(format!("{shelf:02x}")), kept_before)
         })
         .await
     }
@@ -127,15 +129,59 @@ fn keep(folder: &Path, mut scratch: Scratch) -> io::Result<KeptMedia> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => made.and_then(|()| sync_folder(folder))?,
     }
+    // Nobody removes a file between the look for it and the sign that it is wanted.
+    let shared = File::open(&shelf)?;
+    shared.lock_shared()?;
     // The same bytes are kept once. A file of another length was damaged from outside: it is replaced.
     let kept = std::fs::metadata(&place).is_ok_and(|kept| kept.len() == size_bytes);
-    if !kept {
+    if kept {
+        File::open(&place)?.set_modified(scratch.file.metadata()?.modified()?)?;
+    } else {
         scratch.file.sync_all()?;
         std::fs::rename(&scratch.path, &place)?;
     }
+    drop(shared);
     // Also when it was there: whoever put it there may not have come this far yet.
     sync_folder(&shelf)?;
     Ok(KeptMedia { id, size_bytes })
+}
+
+fn remove(folder: &Path, id: &MediaId, kept_before: Timestamp) -> io::Result<bool> {
+    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let alone = match File::open(folder.join(&id.as_str()[..2])) {
+        Err(error) if gone(&error) => return Ok(true),
+        opened => opened?,
+    };
+    alone.lock()?;
+    let place = place(folder, id);
+    match std::fs::metadata(&place) {
+        Err(error) if gone(&error) => Ok(true),
+        Ok(kept) if !is_before(&kept, kept_before) => Ok(false),
+        found => found.and_then(|_| std::fs::remove_file(place)).map(|()| true),
+    }
+}
+
+fn is_before(kept: &std::fs::Metadata, time: Timestamp) -> bool {
+    let millis = u64::try_from(time.millis()).unwrap_or(0);
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+    kept.modified().is_ok_and(|kept| kept < time)
+}
+
+fn on_shelf(shelf: &Path, kept_before: Timestamp) -> io::Result<Vec<MediaId>> {
+    let entries = match std::fs::read_dir(shelf) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let Some(id) = entry.file_name().to_str().and_then(MediaId::parse) else { continue };
+        // One that is removed meanwhile is no fault.
+        if entry.metadata().is_ok_and(|kept| is_before(&kept, kept_before)) {
+            found.push(id);
+        }
+    }
+    Ok(found)
 }
 
 fn hash(file: &mut File) -> io::Result<(MediaId, u64)> {

@@ -27,7 +27,8 @@ const DONE: &str =
 const UNKNOWN: &str = "update idempotency set state = 'unknown' where session_id = $1 and key = $2 and state = 'open'";
 // An answer that was given stays.
 const FREE: &str = "delete from idempotency where session_id = $1 and key = $2 and state <> 'done'";
-const EXPIRE: &str = "delete from idempotency where created_at < $1";
+const EXPIRE: &str = "delete from idempotency where (session_id, key) in \
+     (select session_id, key from idempotency where created_at < $1 order by created_at limit $2)";
 
 fn read(row: &Row) -> StoreResult<IdempotencyRecord> {
     const DOING: &str = "reading an idempotency key";
@@ -171,13 +172,14 @@ impl IdempotencyStore for LedgerStore {
         self.about_key("freeing an idempotency key", FREE, lease, key, None).await
     }
 
-    async fn expire(&self, now: Timestamp) -> StoreResult<u64> {
+    async fn expire(&self, now: Timestamp, limit: u32) -> StoreResult<u64> {
         const DOING: &str = "deleting old idempotency keys";
         self.writer
             .run(DOING, move |unit| {
                 Box::pin(async move {
                     let done = db::query(EXPIRE)
                         .bind(now.minus(KEPT).millis())
+                        .bind(i64::from(limit))
                         .execute(&mut unit.conn)
                         .await;
                     Ok(done.doing(DOING)?.rows_affected())

@@ -21,18 +21,19 @@ use crate::{
 
 // One statement decides and takes: two callers cannot both see it free.
 const ACQUIRE: Two = Two {
-    sqlite: "update session set lease_epoch = lease_epoch + 1 where id = $1 returning lease_epoch, wanted, wish",
+    sqlite: "update session set lease_epoch = lease_epoch + 1 where id = $1 and deleted = 0 \
+     returning lease_epoch, wanted, wish",
     postgres: "update session set lease_owner = $2, \
      lease_until = (extract(epoch from clock_timestamp()) * 1000)::bigint + $3, \
      lease_epoch = case when lease_owner = $2 then lease_epoch else lease_epoch + 1 end \
-     where id = $1 and (lease_owner is null or lease_owner = $2 \
+     where id = $1 and deleted = 0 and (lease_owner is null or lease_owner = $2 \
      or lease_until <= (extract(epoch from clock_timestamp()) * 1000)::bigint) \
      returning lease_epoch, wanted, wish",
 };
-const WANTED: &str = "select lease_epoch, wanted, wish from session where id = $1";
+const WANTED: &str = "select lease_epoch, wanted, wish from session where id = $1 and deleted = 0";
 const UNHELD: Two = Two {
-    sqlite: "select id from session where wanted = 1 or wish is not null order by created_at, id",
-    postgres: "select id from session where (wanted = 1 or wish is not null) and (lease_owner is null \
+    sqlite: "select id from session where deleted = 0 and (wanted = 1 or wish is not null) order by created_at, id",
+    postgres: "select id from session where deleted = 0 and (wanted = 1 or wish is not null) and (lease_owner is null \
      or lease_until <= (extract(epoch from clock_timestamp()) * 1000)::bigint) order by created_at, id limit $1",
 };
 const RELEASE: &str = "update session set lease_owner = null, lease_until = null \

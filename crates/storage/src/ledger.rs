@@ -1,6 +1,6 @@
 //! Changes, events and deliveries in one transaction.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use async_trait::async_trait;
 use domain::{
@@ -67,6 +67,8 @@ pub(crate) async fn apply(
 ) -> StoreResult<Vec<Vec<WriteOutcome>>> {
     let (mut applied, mut drafts) = (Vec::with_capacity(units.len()), Vec::new());
     let mut recorded = Vec::new();
+    let all: Vec<&Write> = units.iter().flatten().collect();
+    let (mut next, mut ahead) = (all.as_slice(), VecDeque::new());
     for writes in units {
         let mut of_unit = Vec::with_capacity(writes.len());
         for write in writes {
@@ -74,9 +76,16 @@ pub(crate) async fn apply(
                 // It looks whether its event was recorded before.
                 recorded.extend(push::record(unit, std::mem::take(&mut drafts)).await?);
             }
-            let (done, events) = match is_repeated(unit, write, &drafts).await? {
-                true => (Applied::Changed, vec![]),
-                false => change(unit, write).await?,
+            if ahead.is_empty() {
+                ahead.extend(message::insert_many(unit, next).await?);
+            }
+            next = next.split_first().map_or(&[], |(_, behind)| behind);
+            let (done, events) = match (ahead.pop_front(), write) {
+                (Some(true), Write::InsertMessage { events, .. }) => {
+                    (Applied::Changed, events.clone())
+                }
+                _ if is_repeated(unit, write, &drafts).await? => (Applied::Changed, vec![]),
+                _ => change(unit, write).await?,
             };
             of_unit.push((done, events.len()));
             drafts.extend(events);

@@ -71,6 +71,8 @@ pub enum OpenError {
 pub struct LedgerStore {
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
+    /// Where lanes are claimed and read: not behind the lists and counts that people ask for.
+    pub(crate) couriers: Readers,
     /// Where leases of sessions are renewed: not behind the work of the writer, where that is possible.
     pub(crate) heartbeats: Option<Readers>,
     pub(crate) cipher: Arc<Cipher>,
@@ -102,6 +104,7 @@ impl LedgerStore {
     pub async fn close(&self) {
         self.writer.close().await;
         self.readers.close().await;
+        self.couriers.close().await;
         if let Some(heartbeats) = &self.heartbeats {
             heartbeats.close().await;
         }

@@ -13,9 +13,9 @@ use domain::{
 use crate::{
     crypt::Cipher,
     db::{self, Kind, Row},
-    delivery::postgres,
     error::{Doing as _, corrupt},
     open::LedgerStore,
+    removal,
     writer::Unit,
 };
 
@@ -26,11 +26,10 @@ const UPDATE: &str = "update session set status = $2, wanted = $3, phone = $4, l
      connected_at = $7, last_active = $8, last_error = $9, config = $10, proxy = $11, updated_at = $12, restriction = $13 \
      where id = $1";
 const GET: &str = "select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
-     config, proxy, created_at, updated_at, restriction from session where id = $1";
+     config, proxy, created_at, updated_at, restriction from session where id = $1 and deleted = 0";
 const LIST: &str = "select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
-     config, proxy, created_at, updated_at, restriction from session where ($1 is null or name = $1) \
+     config, proxy, created_at, updated_at, restriction from session where deleted = 0 and ($1 is null or name = $1) \
      order by created_at desc, id limit $2 offset $3";
-const DELETE: &str = "delete from session where id = $1";
 const WISH: &str = "update session set wish = $2 where id = $1";
 
 fn place(id: SessionId) -> String {
@@ -210,16 +209,7 @@ impl SessionStore for LedgerStore {
     async fn delete(&self, id: SessionId) -> StoreResult<bool> {
         let deleted = self
             .writer
-            .run_for(id, "deleting a session", move |unit| {
-                Box::pin(async move {
-                    unit.webhooks.remove(&id);
-                    if unit.conn.kind() == Kind::Postgres {
-                        postgres::lock_lanes_of_session(unit, id).await?;
-                    }
-                    let done = db::query(DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
-                    Ok(done.doing("deleting a session")?.rows_affected() == 1)
-                })
-            })
+            .run_for(id, "deleting a session", move |unit| Box::pin(removal::session(unit, id)))
             .await;
         self.tenures.forget(id);
         // Its lanes are gone and will not be settled: nothing of them may keep a place.

@@ -18,6 +18,7 @@ use crate::{
     delivery::{postgres, settle},
     error::{Doing as _, corrupt},
     open::LedgerStore,
+    removal,
     writer::Unit,
 };
 
@@ -25,18 +26,18 @@ const INSERT: &str = "insert into webhook (id, session_id, url, events, filters,
      lane_order, last_triggered_at, created_at, updated_at, policy, previous_secret, previous_secret_until, signing_key, \
      health, held_until) \
      select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19 \
-     where $20 = 0 or (select count(*) from webhook where session_id = $2) < $20";
+     where $20 = 0 or (select count(*) from webhook where session_id = $2 and deleted = 0) < $20";
 // The health is not the user's: outcomes change it, and a pause does.
 const UPDATE: &str = "update webhook set url = $2, events = $3, filters = $4, headers = $5, secret = $6, active = $7, \
      retry_count = $8, lane_order = $9, updated_at = $10, policy = $11, previous_secret = $12, \
-     previous_secret_until = $13, signing_key = $14 where id = $1";
+     previous_secret_until = $13, signing_key = $14 where id = $1 and deleted = 0 and ($15 is null or updated_at = $15)";
 const SET_HEALTH: &str = "update webhook set health = $2, held_until = $3 where id = $1";
-const GET: &str = "select * from webhook where id = $1";
-const OF_SESSION: &str = "select * from webhook where session_id = $1 order by position desc";
-const LIST: &str = "select * from webhook where ($1 is null or session_id = $1) order by position desc \
+const GET: &str = "select * from webhook where id = $1 and deleted = 0";
+const OF_SESSION: &str =
+    "select * from webhook where session_id = $1 and deleted = 0 order by position desc";
+const LIST: &str = "select * from webhook where deleted = 0 and ($1 is null or session_id = $1) order by position desc \
      limit $2 offset $3";
 const DOUBTFUL: &str = "select id, health from webhook where health <> '{}'";
-const DELETE: &str = "delete from webhook where id = $1";
 
 /// How no `retry_count` is stored.
 const NOT_GIVEN: i64 = -1;
@@ -211,6 +212,42 @@ async fn change_health(
 }
 
 impl LedgerStore {
+    /// Replaces what a user may change; with a time only if it was changed last at that time.
+    async fn change_webhook(&self, webhook: &Webhook, was: Option<Timestamp>) -> StoreResult<bool> {
+        let webhook = webhook.clone();
+        self.writer
+            .run("changing a webhook", move |unit| {
+                Box::pin(async move {
+                    if unit.conn.kind() == Kind::Postgres {
+                        postgres::touch(unit, webhook.session).await?;
+                    }
+                    let stored = stored(&webhook, &unit.cipher);
+                    unit.webhooks.remove(&webhook.session);
+                    let done = db::query(UPDATE)
+                        .bind(webhook.id.to_string())
+                        .bind(&webhook.url)
+                        .bind(stored.events)
+                        .bind(stored.filters)
+                        .bind(stored.headers)
+                        .bind(stored.secret)
+                        .bind(i64::from(webhook.active))
+                        .bind(stored.retry_count)
+                        .bind(webhook.order.as_str())
+                        .bind(webhook.updated_at.millis())
+                        .bind(stored.policy)
+                        .bind(stored.previous_secret)
+                        .bind(stored.previous_until)
+                        .bind(stored.signing_key)
+                        .bind(was.map(Timestamp::millis))
+                        .execute(&mut unit.conn)
+                        .await
+                        .doing("changing a webhook")?;
+                    Ok(done.rows_affected() == 1)
+                })
+            })
+            .await
+    }
+
     /// A webhook from memory, as of the last commit.
     pub(crate) async fn receiver_of(&self, id: WebhookId) -> StoreResult<Option<Arc<Webhook>>> {
         let (known, version) = self.receivers.get(id);
@@ -284,54 +321,17 @@ impl WebhookStore for LedgerStore {
     }
 
     async fn update(&self, webhook: &Webhook) -> StoreResult<bool> {
-        let webhook = webhook.clone();
-        self.writer
-            .run("changing a webhook", move |unit| {
-                Box::pin(async move {
-                    if unit.conn.kind() == Kind::Postgres {
-                        postgres::touch(unit, webhook.session).await?;
-                    }
-                    let stored = stored(&webhook, &unit.cipher);
-                    unit.webhooks.remove(&webhook.session);
-                    let done = db::query(UPDATE)
-                        .bind(webhook.id.to_string())
-                        .bind(&webhook.url)
-                        .bind(stored.events)
-                        .bind(stored.filters)
-                        .bind(stored.headers)
-                        .bind(stored.secret)
-                        .bind(i64::from(webhook.active))
-                        .bind(stored.retry_count)
-                        .bind(webhook.order.as_str())
-                        .bind(webhook.updated_at.millis())
-                        .bind(stored.policy)
-                        .bind(stored.previous_secret)
-                        .bind(stored.previous_until)
-                        .bind(stored.signing_key)
-                        .execute(&mut unit.conn)
-                        .await
-                        .doing("changing a webhook")?;
-                    Ok(done.rows_affected() == 1)
-                })
-            })
-            .await
+        self.change_webhook(webhook, None).await
+    }
+
+    async fn update_unchanged(&self, webhook: &Webhook, was: Timestamp) -> StoreResult<bool> {
+        self.change_webhook(webhook, Some(was)).await
     }
 
     async fn delete(&self, id: WebhookId) -> StoreResult<bool> {
         let deleted = self
             .writer
-            .run("deleting a webhook", move |unit| {
-                Box::pin(async move {
-                    if unit.conn.kind() == Kind::Postgres {
-                        postgres::touch_of(unit, id).await?;
-                        postgres::lock_lanes_of_webhook(unit, id).await?;
-                    }
-                    unit.webhooks.clear();
-                    unit.doubtful = None;
-                    let done = db::query(DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
-                    Ok(done.doing("deleting a webhook")?.rows_affected() == 1)
-                })
-            })
+            .run("deleting a webhook", move |unit| Box::pin(removal::webhook(unit, id)))
             .await;
         self.leases.forget(id);
         self.lines.forget(id);

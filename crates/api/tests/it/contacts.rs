@@ -117,3 +117,25 @@ async fn the_number_of_a_privacy_id_is_told_where_it_is_known() {
     assert_eq!(app.get(&phone("2222222%40lid")).await["phone"], "49170222");
     app.ask("GET", &phone("120363041@g.us")).admin().send().await.expect(400);
 }
+
+#[tokio::test]
+async fn a_person_is_erased_and_what_is_gone_is_told() {
+    let app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let base = format!("/api/sessions/{session}/contacts");
+    app.hear(&session, vec![from_mia("3AF0", Content::text("hello"))]).await;
+    let erase = format!("{base}/{MIA}/data");
+    let viewer = app.new_key(json!({ "name": "looks", "role": "viewer" })).await;
+    app.ask("DELETE", &erase).key(&viewer.text).send().await.expect(403);
+    let answer = app.ask("DELETE", &erase).admin().send().await.expect(200);
+    let gone = json!({
+        "contactId": MIA, "messages": 1, "chats": 1, "contacts": 1, "identities": 0, "heldChanges": 0
+    });
+    assert_eq!(answer, gone);
+    assert_eq!(app.get(&base).await, json!([]));
+    assert_eq!(app.get(&format!("/api/sessions/{session}/messages")).await["total"], 0);
+    let again = app.ask("DELETE", &erase).admin().send().await.expect(200);
+    assert_eq!((&again["messages"], &again["contacts"]), (&json!(0), &json!(0)));
+    let group = format!("{base}/1234-5@g.us/data");
+    app.ask("DELETE", &group).admin().send().await.expect(400);
+}

@@ -131,14 +131,14 @@ async fn a_download_that_fails_is_tried_again_and_then_given_up() {
         (&json!("message.media"), &json!("ready"))
     );
 
-    for _ in 0..5 {
+    for _ in 0..22 {
         app.whatsapp.on_download(OnDownload::Fail(EngineError::Unanswered(None)));
     }
     hear(&app, &session, "3AF1", b"hello").await;
     assert_eq!(next(&mut calls).await["event"], "message.received");
-    for tries in 1..=5 {
+    for tries in 1..=22 {
         tried(&app, &session, "3AF1", tries).await;
-        app.clock.advance(Duration::from_secs(800));
+        app.clock.advance(Duration::from_secs(9_000));
     }
     // A delivery that was under way when the time jumped may have come twice.
     let call = loop {
@@ -149,10 +149,26 @@ async fn a_download_that_fails_is_tried_again_and_then_given_up() {
     };
     let media = &call["data"]["media"];
     assert_eq!(media["state"], "failed");
-    assert_eq!(media["reason"], "not downloaded in 5 tries: WhatsApp did not answer");
+    assert_eq!(media["reason"], "not downloaded in 22 tries: WhatsApp did not answer");
     let answer = app.ask("GET", &path(&session, "3AF1")).admin().send().await.expect(404);
     let message = answer["message"].as_str().unwrap();
     assert!(message.starts_with("No media stored for this message: not downloaded"), "{message}");
+
+    // Asked for again, it has all its tries again.
+    let again = format!("{}/retry", path(&session, "3AF1"));
+    let answer = app.ask("POST", &again).admin().send().await.expect(202);
+    assert_eq!(answer, json!({ "state": "pending" }));
+    let call = loop {
+        let call = next(&mut calls).await;
+        if call["event"] == "message.media" {
+            break call;
+        }
+    };
+    assert_eq!(call["data"]["media"]["state"], "ready");
+    let answer = app.ask("POST", &again).admin().send().await.expect(202);
+    assert_eq!(answer, json!({ "state": "ready" }));
+    let unknown = format!("{}/retry", path(&session, "3AF9"));
+    app.ask("POST", &unknown).admin().send().await.expect(404);
 }
 
 /// Waits until so many tries of a download are recorded.

@@ -168,6 +168,16 @@ pub struct ItemContent {
     pub mentions: Vec<ChatId>,
 }
 
+impl ItemContent {
+    /// The kept file that it sends.
+    pub fn file(&self) -> Option<&crate::ids::MediaId> {
+        match &self.said {
+            Said::File { source: Source::Bytes(kept), .. } => Some(&kept.id),
+            Said::File { .. } | Said::Text(_) => None,
+        }
+    }
+}
+
 /// An item as asked for. `Said` holds base64 text where it holds bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemDraft {

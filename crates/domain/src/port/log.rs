@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Page, StoreResult};
+use super::{Page, StoreResult, Upkeep};
 use crate::{
     delivery::Attempt,
     ids::{DeliveryId, EventId, SessionId, WebhookId},
@@ -33,11 +33,12 @@ pub trait EventLog: Send + Sync + 'static {
     /// The sessions of which events are gone, by id, at most `limit`.
     async fn pruned_sessions(&self, limit: u32) -> StoreResult<Vec<PrunedSession>>;
     /// Remembers how long the log is at that time; forgets marks that nobody asks for who asks for times after
-    /// `forget_before`.
+    /// `forget_before`, and those of a clock that ran ahead of it.
     async fn mark(&self, at: Timestamp, forget_before: Timestamp) -> StoreResult<()>;
     /// The last position that was stored at or before a time, as far as marks tell; 0 when none does.
     async fn marked(&self, at: Timestamp) -> StoreResult<u64>;
-    /// Deletes what may go among up to `limit` events behind `after`: settled deliveries, then events without any.
+    /// Looks at up to `limit` events behind `after` and deletes what may go: settled deliveries, then events without any.
+    /// Where nothing may go, nothing is written.
     async fn prune(&self, after: u64, limits: PruneLimits, limit: u32) -> StoreResult<Pruned>;
 }
 
@@ -114,6 +115,6 @@ pub trait Telemetry: Send + Sync + 'static {
 }
 
 /// All of them.
-pub trait LogStore: EventLog + DeliveryLog + AuditLog + Telemetry {}
+pub trait LogStore: EventLog + DeliveryLog + AuditLog + Telemetry + Upkeep {}
 
-impl<T: EventLog + DeliveryLog + AuditLog + Telemetry> LogStore for T {}
+impl<T: EventLog + DeliveryLog + AuditLog + Telemetry + Upkeep> LogStore for T {}

@@ -5,7 +5,7 @@ use std::{fs::File, path::PathBuf};
 use async_trait::async_trait;
 
 use super::StoreResult;
-use crate::ids::MediaId;
+use crate::{ids::MediaId, time::Timestamp};
 
 /// A nameless file to write into. Removed when dropped before it was kept.
 #[derive(Debug)]
@@ -51,6 +51,9 @@ pub trait MediaFiles: Send + Sync + 'static {
     async fn keep(&self, scratch: Scratch) -> StoreResult<KeptMedia>;
     /// Opens a file for reading; `None` when it is not there.
     async fn open(&self, id: &MediaId) -> StoreResult<Option<(File, u64)>>;
-    /// Removes a file; fine when it is not there.
-    async fn remove(&self, id: &MediaId) -> StoreResult<()>;
+    /// Removes a file that was last kept before a time; fine when it is not there. `false` when it was kept later: somebody
+    /// may be about to refer to it.
+    async fn remove(&self, id: &MediaId, kept_before: Timestamp) -> StoreResult<bool>;
+    /// The files of one shelf (there are 256) that were last kept before a time.
+    async fn on_shelf(&self, shelf: u8, kept_before: Timestamp) -> StoreResult<Vec<MediaId>>;
 }

@@ -14,6 +14,7 @@ mod media;
 mod people;
 mod stores;
 mod trouble;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ pub use stores::{
     ApiKeyStore, Holder, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
 };
 pub use trouble::{Trouble, UnreadableRow};
+pub use upkeep::{Erased, Upkeep};
 
 /// What went wrong in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

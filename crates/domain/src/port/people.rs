@@ -82,8 +82,8 @@ pub trait IdempotencyStore: Send + Sync + 'static {
     async fn unknown(&self, lease: &Lease, key: &str) -> StoreResult<()>;
     /// Nothing happened: the key is free again.
     async fn free(&self, lease: &Lease, key: &str) -> StoreResult<()>;
-    /// Deletes what is older than [`KEPT`](crate::idempotency::KEPT); how many.
-    async fn expire(&self, now: Timestamp) -> StoreResult<u64>;
+    /// Deletes up to `limit` records older than [`KEPT`](crate::idempotency::KEPT); how many.
+    async fn expire(&self, now: Timestamp, limit: u32) -> StoreResult<u64>;
 }
 
 /// Pacing counters, exact for parallel callers and across restarts. Only the owner of the session writes.

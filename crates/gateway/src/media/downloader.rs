@@ -15,7 +15,7 @@ use domain::{
     event::{self, Change, EventDraft},
     media::{DOWNLOAD_TRIES, DOWNLOAD_WAITS, MediaRecord, MediaState},
     message::{Direction, Message},
-    port::{Connection, EngineError, StoreResult, Write},
+    port::{Connection, EngineError, StoreError, StoreErrorKind, StoreResult, Write},
 };
 
 use serde_json::json;
@@ -30,6 +30,8 @@ use crate::{Policy, Sessions, Supervisor};
 const SWEEP: Duration = Duration::from_secs(25);
 /// A download that could not begin because the link went down is left alone for this long.
 const NOT_CONNECTED_WAIT: Duration = Duration::from_secs(10);
+/// One that failed because of this machine (no room, no ledger) is left alone for this long.
+const HERE_WAIT: Duration = Duration::from_secs(30);
 
 type Key = (SessionId, WaMessageId);
 
@@ -144,10 +146,17 @@ impl Downloader {
             Ok(state) => state,
             Err(Trouble::Refused(reason)) => failed(&reason),
             Err(Trouble::NotConnected) => return Some(now().plus(NOT_CONNECTED_WAIT)),
+            Err(Trouble::Here(error)) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(session.id = %record.session, message.id = %record.wa_id, error,
+                    "a file cannot be stored here now; this is no try");
+                return Some(now().plus(HERE_WAIT));
+            }
             Err(Trouble::Passing(reason)) => {
                 tracing::warn!(session.id = %record.session, message.id = %record.wa_id,
                     attempt = record.attempts + 1, reason, "a file was not downloaded");
-                let tries = record.attempts + 1;
+                // Whoever asks again after the last try asks for all of them.
+                let tries = record.attempts % DOWNLOAD_TRIES + 1;
                 if tries >= DOWNLOAD_TRIES {
                     failed(&format!("not downloaded in {DOWNLOAD_TRIES} tries: {reason}"))
                 } else {
@@ -179,15 +188,14 @@ impl Downloader {
             return Ok(failed("the sender did not say where the file is"));
         };
         let files = &self.media.ports.media_files;
-        let scratch = files.scratch().await.map_err(|error| Trouble::Passing(error.to_string()))?;
-        let into = scratch.handle().map_err(|error| Trouble::Passing(error.to_string()))?;
+        let scratch = files.scratch().await.map_err(Trouble::Here)?;
+        let into = scratch.handle().map_err(Trouble::disk)?;
         connection.download(record.media.kind, remote, into).await.map_err(Trouble::of)?;
         let length = scratch.file.metadata().map(|metadata| metadata.len());
-        if length.map_err(|error| Trouble::Passing(error.to_string()))? > options.bytes_max {
+        if length.map_err(Trouble::disk)? > options.bytes_max {
             return Ok(too_large(options.bytes_max));
         }
-        let kept =
-            files.keep(scratch).await.map_err(|error| Trouble::Passing(error.to_string()))?;
+        let kept = files.keep(scratch).await.map_err(Trouble::Here)?;
         Ok(MediaState::Ready { id: kept.id, size_bytes: kept.size_bytes })
     }
 
@@ -257,17 +265,28 @@ enum Trouble {
     Refused(String),
     /// The link is down; this is no try.
     NotConnected,
+    /// The fault is here: the disk, the ledger. This is no try.
+    Here(StoreError),
     /// It may come later.
     Passing(String),
 }
 
 impl Trouble {
+    fn disk(error: std::io::Error) -> Self {
+        Self::Here(StoreError {
+            kind: StoreErrorKind::Unavailable,
+            doing: "writing a file",
+            source: Some(Arc::new(error)),
+        })
+    }
+
     fn of(error: EngineError) -> Self {
         match error {
             EngineError::NotConnected => Self::NotConnected,
             EngineError::Refused(reason) => {
                 Self::Refused(format!("WhatsApp no longer has it: {reason}"))
             }
+            EngineError::Store(error) => Self::Here(error),
             other => Self::Passing(other.to_string()),
         }
     }

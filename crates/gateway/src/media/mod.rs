@@ -24,7 +24,7 @@ use domain::{
     ChatId, SessionId, WaMessageId,
     media::{MEDIA_BYTES_MAX, MediaRecord, MediaState},
     message::Message,
-    port::KeptMedia,
+    port::{KeptMedia, Write},
 };
 use serde_json::json;
 use tokio::sync::Notify;
@@ -164,6 +164,36 @@ impl Media {
             self.ports.media_records.media(session, wa_id).await.map_err(MediaError::Store)?;
         let Some(record) = record else { return Ok(None) };
         self.open(record).await.map(Some)
+    }
+
+    /// Asks again for a file that was not to be had: it is due at once and has all its tries again. Where it stands then;
+    /// `None` when there is no such message in this chat, or no file in it.
+    ///
+    /// # Errors
+    /// [`MediaError::Store`].
+    pub async fn again(
+        &self,
+        session: SessionId,
+        chat: &ChatId,
+        wa_id: &WaMessageId,
+    ) -> Result<Option<MediaState>, MediaError> {
+        let chat = self.ports.people.canonical(session, chat).await.map_err(MediaError::Store)?;
+        let message = self.ports.messages.get(session, wa_id).await.map_err(MediaError::Store)?;
+        if message.is_none_or(|message| message.chat != chat) {
+            return Ok(None);
+        }
+        let record =
+            self.ports.media_records.media(session, wa_id).await.map_err(MediaError::Store)?;
+        let Some(record) = record else { return Ok(None) };
+        if !matches!(record.state, MediaState::Failed { .. }) || record.media.remote.is_none() {
+            return Ok(Some(record.state));
+        }
+        let state = MediaState::Pending { due_at: self.ports.clock.now() };
+        let wa_id = wa_id.clone();
+        let write = Write::SettleMedia { session, wa_id, state: state.clone(), events: vec![] };
+        self.ports.ledger.write(vec![write]).await.map_err(MediaError::Store)?;
+        self.wake();
+        Ok(Some(state))
     }
 
     async fn open(&self, record: MediaRecord) -> Result<Stored, MediaError> {

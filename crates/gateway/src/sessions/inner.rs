@@ -50,6 +50,14 @@ pub(crate) struct Link {
     pub(crate) lease: Lease,
 }
 
+impl Link {
+    pub(super) fn of(handle: &Handle, connection: Arc<dyn Connection>) -> Self {
+        let account = handle.account();
+        let from = account.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
+        Self { connection, from, lease: handle.lease() }
+    }
+}
+
 /// Why there is no [`Link`].
 pub(crate) enum NoLink {
     NotFound,

@@ -429,6 +429,12 @@ impl Sessions {
         self.inner.handle(id).map(|handle| handle.lease())
     }
 
+    /// What a send needs, if the session is logged in.
+    pub(crate) fn ready(&self, id: SessionId) -> Option<Link> {
+        let handle = self.inner.handle(id)?;
+        handle.ready().map(|connection| Link::of(&handle, connection))
+    }
+
     /// What a send needs.
     pub(crate) async fn link(&self, id: SessionId) -> Result<Link, NoLink> {
         let Some(handle) = self.inner.handle(id) else {
@@ -437,8 +443,6 @@ impl Sessions {
         };
         // As it is now: the record may be behind.
         let connection = handle.ready().ok_or_else(|| NoLink::NotReady(handle.status()))?;
-        let account = handle.account();
-        let from = account.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
-        Ok(Link { connection, from, lease: handle.lease() })
+        Ok(Link::of(&handle, connection))
     }
 }

@@ -12,6 +12,10 @@ use domain::{
 
 use crate::egress::{Answer, EgressError};
 
+/// Of the answer to a call that failed the whole excerpt is kept (16 KiB at most, what is read of it); of one that went well
+/// no more than this, in bytes: it is a line in a log then, and there are many of them.
+const THANKS_BYTES_MAX: usize = 256;
+
 /// Status of a receiver that is gone for good.
 const GONE: u16 = 410;
 
@@ -71,7 +75,8 @@ pub(super) fn describe(
                 kind: AttemptErrorKind::Status,
                 text: format!("the receiver answered {}", answer.status),
             });
-            let excerpt = String::from_utf8_lossy(&answer.body).into_owned();
+            let kept = if failed { usize::MAX } else { THANKS_BYTES_MAX };
+            let excerpt = String::from_utf8_lossy(beginning(&answer.body, kept)).into_owned();
             let excerpt = Some(excerpt).filter(|text| !text.is_empty());
             Attempt { at, duration, status: Some(answer.status), error, excerpt }
         }
@@ -85,9 +90,30 @@ pub(super) fn describe(
     }
 }
 
+/// Up to so many bytes, without half a character at the end.
+fn beginning(bytes: &[u8], most: usize) -> &[u8] {
+    let bytes = &bytes[..most.min(bytes.len())];
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
+        _ => bytes,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn little_is_kept_of_an_answer_to_a_call_that_went_well() {
+        let told = |status| {
+            let body = vec![b'x'; 16 * 1024];
+            let answer = Answer { status, retry_after: None, body };
+            let at = Timestamp::from_millis(0);
+            describe(Ok(answer), at, Duration::ZERO).excerpt.map_or(0, |text| text.len())
+        };
+        assert_eq!((told(200), told(500)), (THANKS_BYTES_MAX, 16 * 1024));
+        assert_eq!(beginning("aé".as_bytes(), 2), b"a");
+    }
 
     #[test]
     fn retry_after_is_read_as_seconds_or_a_date() {

@@ -166,7 +166,8 @@ impl House {
             ..WebhookOptions::default()
         };
         let sends = SendOptions { answer_limit: ANSWER_LIMIT, ..SendOptions::default() };
-        let retention = RetentionOptions { every: NEVER, ..RetentionOptions::default() };
+        let retention =
+            RetentionOptions { every: NEVER, sweep: NEVER, ..RetentionOptions::default() };
         let takeover_interval = NEVER;
         let mut options =
             Options { webhooks, sends, retention, takeover_interval, ..Options::default() };

@@ -34,12 +34,19 @@ pub struct Settings {
     pub webhooks: Webhooks,
     pub live: Live,
     pub audit: Audit,
+    pub messages: Messages,
     pub whatsapp: WhatsApp,
     #[serde(skip)]
     pub secrets: Secrets,
     /// Only for tests.
     #[serde(skip)]
     pub clock_rate: Option<ClockRate>,
+    /// Only for tests.
+    #[serde(skip)]
+    pub hold_rows: Duration,
+    /// Only for tests.
+    #[serde(skip)]
+    pub failpoint: Option<storage::Failpoint>,
 }
 
 /// `[server]`
@@ -182,6 +189,13 @@ pub struct Audit {
     pub retention_days: u64,
 }
 
+/// `[messages]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Messages {
+    pub retention_days: u64,
+}
+
 /// `[whatsapp]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -259,6 +273,7 @@ impl Settings {
         range("webhooks.lease_ms", self.webhooks.lease_ms, 1000, 600_000)?;
         range("live.clients_max", self.live.clients_max as u64, 0, 10_000)?;
         range("audit.retention_days", self.audit.retention_days, 1, DAYS_MAX)?;
+        range("messages.retention_days", self.messages.retention_days, 0, DAYS_MAX)?;
         self.check_database()?;
         self.node_url()?;
         self.check_node()?;

@@ -1,15 +1,17 @@
 //! Storing a batch with its items.
 
 use domain::{
-    batch::{Batch, NewItem, Progress},
+    MediaId,
+    batch::{Batch, ItemContent, NewItem, Progress},
     port::{Created, NewBatch, StoreResult},
 };
 
 use super::{change, content_place, read};
 use crate::{
-    db,
+    db::{self, Query, Row},
     error::{Doing as _, corrupt},
     ledger,
+    rows::Wide,
     writer::Unit,
 };
 
@@ -20,8 +22,12 @@ const COUNT: &str =
     "select count(*) from batch where session_id = $1 and state in ('pending','processing')";
 const INSERT: &str = "insert into batch (session_id, id, state, options, total, failed, created_at) \
      values ($1, $2, 'pending', $3, $4, $5, $6) returning position";
-const INSERT_ITEM: &str = "insert into batch_item (batch, place, chat, wa_id, zone, state, at, error_code, \
-     error_message, content) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+// The items are many: so many rows per statement.
+static INSERT_ITEMS: Wide = Wide::new(
+    "insert into batch_item (batch, place, chat, wa_id, zone, state, at, error_code, error_message, content, file) \
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    11,
+);
 
 pub(super) async fn create(unit: &mut Unit, new: NewBatch, most: u32) -> StoreResult<Created> {
     let session = new.session.to_string();
@@ -53,8 +59,12 @@ pub(super) async fn create(unit: &mut Unit, new: NewBatch, most: u32) -> StoreRe
         .fetch_one(&mut unit.conn)
         .await
         .doing(DOING)?;
-    for item in &new.items {
-        insert(unit, position, &session, &new, item).await?;
+    for (sql, items) in INSERT_ITEMS.runs(&new.items) {
+        let mut query = db::query(sql);
+        for item in items {
+            query = bind(query, unit, position, &session, &new, item)?;
+        }
+        query.execute(&mut unit.conn).await.doing(DOING)?;
     }
     let pending = total - failed;
     if pending == 0 || (failed > 0 && new.options.stop_on_error) {
@@ -71,13 +81,15 @@ async fn stored(unit: &mut Unit, position: i64) -> StoreResult<Batch> {
     read::at(unit, position).await?.ok_or_else(|| corrupt(DOING))
 }
 
-async fn insert(
-    unit: &mut Unit,
+/// The values of one row.
+fn bind<'q>(
+    query: Query<'q, Row>,
+    unit: &Unit,
     position: i64,
     session: &str,
-    new: &NewBatch,
-    item: &NewItem,
-) -> StoreResult<()> {
+    new: &'q NewBatch,
+    item: &'q NewItem,
+) -> StoreResult<Query<'q, Row>> {
     let place = item.index.to_string();
     let (content, error) = match &item.content {
         Ok(content) => {
@@ -87,7 +99,8 @@ async fn insert(
         }
         Err(error) => (None, Some(error)),
     };
-    db::query(INSERT_ITEM)
+    let file = item.content.as_ref().ok().and_then(ItemContent::file);
+    Ok(query
         .bind(position)
         .bind(item.index)
         .bind(item.chat.as_str())
@@ -98,8 +111,5 @@ async fn insert(
         .bind(error.map(|error| error.code.as_str()))
         .bind(error.map(|error| error.message.as_str()))
         .bind(content)
-        .execute(&mut unit.conn)
-        .await
-        .doing(DOING)
-        .map(|_| ())
+        .bind(file.map(MediaId::as_str)))
 }

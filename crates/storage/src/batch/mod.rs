@@ -12,13 +12,17 @@ use domain::{
     port::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, Page, StoreResult, Whom},
 };
 
-use crate::{db, error::Doing as _, open::LedgerStore};
+use crate::{db, error::Doing as _, open::LedgerStore, removal};
 
 pub(crate) use change::change;
 pub(crate) use confirm::confirm;
 
+// Items first, so many at once; a batch without any is little.
+const FORGET_ITEMS: &str = "delete from batch_item where (batch, place) in (select batch_item.batch, batch_item.place \
+     from batch join batch_item on batch_item.batch = batch.position where batch.completed_at < $1 and not exists \
+     (select 1 from batch_item as other where other.batch = batch.position and other.state = 'open') limit $2)";
 const FORGET: &str = "delete from batch where completed_at < $1 and not exists \
-     (select 1 from batch_item where batch = position and state = 'open')";
+     (select 1 from batch_item where batch = position)";
 
 /// Where what an item says is kept: it opens in its own row alone.
 fn content_place<'a>(session: &'a str, batch: &'a str, place: &'a str) -> [&'a str; 5] {
@@ -90,14 +94,26 @@ impl BatchStore for LedgerStore {
 
     async fn forget_batches(&self, before: Timestamp) -> StoreResult<u64> {
         const DOING: &str = "forgetting old batches";
-        self.writer
-            .run(DOING, move |unit| {
-                Box::pin(async move {
-                    let done =
-                        db::query(FORGET).bind(before.millis()).execute(&mut unit.conn).await;
-                    Ok(done.doing(DOING)?.rows_affected())
+        let before = before.millis();
+        let mut forgotten = 0;
+        loop {
+            let (items, batches) = self
+                .writer
+                .run(DOING, move |unit| {
+                    Box::pin(async move {
+                        let portion = i64::from(removal::PORTION);
+                        let items = db::query(FORGET_ITEMS).bind(before).bind(portion);
+                        let items = items.execute(&mut unit.conn).await.doing(DOING)?;
+                        let done = db::query(FORGET).bind(before).execute(&mut unit.conn).await;
+                        Ok((items.rows_affected(), done.doing(DOING)?.rows_affected()))
+                    })
                 })
-            })
-            .await
+                .await?;
+            forgotten += batches;
+            // In portions, so that other writers are not kept waiting.
+            if items < u64::from(removal::PORTION) {
+                return Ok(forgotten);
+            }
+        }
     }
 }

@@ -27,9 +27,10 @@ const UNFINISHED: &str = "select * from batch where session_id = $1 and state in
      order by position";
 const ITEMS: &str = "select * from batch_item where batch = (select position from batch where session_id = $1 and id = $2) \
      and ($3 = 0 or state <> 'pending') order by place limit $4 offset $5";
-const SESSIONS: &str = "select session_id from batch where state in ('pending','processing') \
+const SESSIONS: &str = "select batch.session_id from batch join session on session.id = batch.session_id \
+     where batch.state in ('pending','processing') and session.deleted = 0 \
      union select batch.session_id from batch_item join batch on batch.position = batch_item.batch \
-     where batch_item.state = 'open'";
+     join session on session.id = batch.session_id where batch_item.state = 'open' and session.deleted = 0";
 const ZONES: &str = "select distinct zone from batch_item \
      where batch = (select position from batch where session_id = $1 and id = $2) and state = 'pending'";
 const NEXT: Two = Two {

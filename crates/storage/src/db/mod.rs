@@ -18,7 +18,7 @@ pub(crate) mod sqlite;
 use std::future::Future;
 
 pub(crate) use builder::Builder;
-pub(crate) use query::{Query, Statement, Two, query, query_scalar};
+pub(crate) use query::{Gives, Query, Statement, Two, query, query_scalar};
 pub(crate) use row::{FromValue, Row, Value};
 
 /// Which database it is.

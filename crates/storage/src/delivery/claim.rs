@@ -142,7 +142,7 @@ pub(super) async fn candidates(
 ) -> StoreResult<Vec<Candidate>> {
     let rows = db::query(CANDIDATES)
         .bind(asked.taker.now.millis())
-        .fetch_all(&store.readers)
+        .fetch_all(&store.couriers)
         .await
         .doing(DOING)?;
     let mut candidates = Vec::with_capacity(rows.len());
@@ -197,7 +197,11 @@ pub(super) async fn read_all(
             continue;
         }
         let deliveries = events.deliveries(one.webhook, std::mem::take(rows))?;
-        give(store, &one.lane, one.epoch, &deliveries);
+        if !give(store, &one.lane, one.epoch, &deliveries) {
+            // Taken back between the claim and now: its webhook is gone, or its time was over.
+            let_go(store, one).await?;
+            continue;
+        }
         let lane = LaneId::from_stored(one.lane.clone());
         claimed.push(ClaimedLane { lane, webhook: one.webhook, epoch: one.epoch, deliveries });
     }
@@ -295,7 +299,7 @@ async fn waiting(
     for lane in lanes {
         query = query.bind(*lane);
     }
-    let rows = query.fetch_all(&store.readers).await.doing(DOING)?;
+    let rows = query.fetch_all(&store.couriers).await.doing(DOING)?;
     let mut found: BTreeMap<usize, Vec<Waiting>> = BTreeMap::new();
     for row in rows {
         let bad = || corrupt(DOING);
@@ -333,12 +337,12 @@ impl Events {
                 None => missing.push(one.event),
             }
         }
-        for (sql, ids) in EVENTS_OF.runs(&missing) {
+        for (sql, ids) in EVENTS_OF.runs_on(store.readers.kind(), &missing) {
             let mut query = db::query(sql);
             for id in ids {
                 query = query.bind(id.to_string());
             }
-            for row in query.fetch_all(&store.readers).await.doing(DOING)? {
+            for row in query.fetch_all(&store.couriers).await.doing(DOING)? {
                 let event = event_log::read_event(&row, DOING)?;
                 known.insert(event.draft.id, Arc::new(event));
             }

@@ -110,7 +110,7 @@ impl<'a> Due<'a> {
                     .bind(look.limit),
             );
         }
-        let answers = self.store.readers.fetch_each(queries).await.doing(DOING)?;
+        let answers = self.store.couriers.fetch_each(queries).await.doing(DOING)?;
         for (found, rows) in found.iter_mut().zip(answers) {
             found.lanes = rows.iter().map(DueLane::read).collect::<StoreResult<_>>()?;
         }

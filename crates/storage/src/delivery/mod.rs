@@ -38,9 +38,10 @@ use crate::{
 const NEXT: &str = "select (select min(due_at) from lane where tried = 1 and due_at > $1) as retry, \
      (select min(held_until) from webhook where active = 1 and held_until > $1 and held_until < 9223372036854775807) as probe";
 const REQUEUE: &str = "update lane set due_at = $2 where id = $1 and tried = 0";
-const STATS: &str = "select count(case when state = 'pending' then 1 end) as pending, \
-     count(case when state = 'exhausted' then 1 end) as exhausted, \
-     min(case when state = 'pending' then occurred_at end) as oldest from delivery";
+// Each from an index that has only these rows. A dead letter that was put on its way again is one no longer.
+const STATS: &str = "select (select count(*) from delivery where state = 'pending') as pending, \
+     (select count(*) from delivery where state in ('exhausted', 'dropped') and superseded = 0 and state = 'exhausted') as exhausted, \
+     (select min(occurred_at) from delivery where state = 'pending') as oldest";
 
 #[async_trait]
 impl DeliveryQueue for LedgerStore {
@@ -106,7 +107,8 @@ impl DeliveryQueue for LedgerStore {
 
     async fn next_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
         const DOING: &str = "looking for the next due lane";
-        let row = db::query(NEXT).bind(now.millis()).fetch_one(&self.readers).await.doing(DOING)?;
+        let row =
+            db::query(NEXT).bind(now.millis()).fetch_one(&self.couriers).await.doing(DOING)?;
         let retry: Option<i64> = row.try_get("retry").doing(DOING)?;
         let probe: Option<i64> = row.try_get("probe").doing(DOING)?;
         let leased = match self.readers.kind() {

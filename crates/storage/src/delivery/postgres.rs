@@ -85,7 +85,7 @@ pub(super) async fn survey(
     let mut survey = store.leases.survey(owner, now);
     (survey.own, survey.doubtful) = (0, 0);
     survey.by_webhook = HashMap::new();
-    let rows = db::query(ON_THE_WAY).bind(now.millis()).fetch_all(&store.readers).await;
+    let rows = db::query(ON_THE_WAY).bind(now.millis()).fetch_all(&store.couriers).await;
     for row in rows.doing(DOING)? {
         let webhook: String = row.try_get("webhook_id").doing(DOING)?;
         let webhook: WebhookId = webhook.parse().map_err(|_| corrupt(DOING))?;
@@ -121,7 +121,7 @@ pub(super) async fn take(
         .bind(taker.owner)
         .bind(taker.until.millis())
         .bind(doubtful)
-        .fetch_all(&store.readers)
+        .fetch_all(&store.couriers)
         .await
         .doing(DOING)?;
     let mut taken = Vec::with_capacity(rows.len());
@@ -160,7 +160,7 @@ pub(super) async fn take_these(
             .bind(taker.owner)
             .bind(taker.until.millis())
             .bind(doubtful)
-            .fetch_all(&store.readers)
+            .fetch_all(&store.couriers)
             .await
             .doing(DOING)?;
         for row in rows {
@@ -177,7 +177,7 @@ pub(super) async fn take_these(
 
 /// Gives lanes back that turned out to have nothing to give.
 pub(super) async fn let_go(store: &LedgerStore, lane: &str, epoch: u64) -> StoreResult<()> {
-    let done = db::query(LET_GO).bind(lane).bind(stored(epoch)).execute(&store.readers).await;
+    let done = db::query(LET_GO).bind(lane).bind(stored(epoch)).execute(&store.couriers).await;
     done.doing("releasing a lane").map(|_| ())
 }
 
@@ -196,7 +196,7 @@ pub(super) async fn renew(
         .bind(lane.as_str())
         .bind(stored(epoch))
         .bind(until.millis())
-        .execute(&store.readers)
+        .execute(&store.couriers)
         .await
         .doing("renewing a lease")?;
     Ok(done.rows_affected() == 1 && store.leases.renew(lane, epoch, until))
@@ -212,7 +212,7 @@ pub(super) async fn release(store: &LedgerStore, lane: &str, epoch: u64) -> Stor
 pub(super) async fn held(unit: &mut Unit, lanes: &[&str]) -> StoreResult<HashMap<String, u64>> {
     const DOING: &str = "settling deliveries";
     let mut held = HashMap::with_capacity(lanes.len());
-    for (sql, run) in HELD_ALL.runs(lanes) {
+    for (sql, run) in HELD_ALL.filled(lanes) {
         let mut query = db::query(sql);
         for lane in run {
             query = query.bind(*lane);
@@ -234,7 +234,7 @@ pub(super) async fn end(unit: &mut Unit, lane: &str, epoch: u64) -> StoreResult<
 
 /// When the next lease of any process ends.
 pub(super) async fn next_end(store: &LedgerStore, now: Timestamp) -> StoreResult<Option<i64>> {
-    let end = db::query_scalar(NEXT_END).bind(now.millis()).fetch_one(&store.readers).await;
+    let end = db::query_scalar(NEXT_END).bind(now.millis()).fetch_one(&store.couriers).await;
     end.doing("looking for the next due lane")
 }
 
@@ -251,7 +251,7 @@ pub(super) async fn go_on(unit: &mut Unit, lane: &str) -> StoreResult<()> {
 /// Those of some lanes that are now ours alone until the commit.
 pub(super) async fn ours(unit: &mut Unit, lanes: &[&str]) -> StoreResult<Vec<String>> {
     let mut ours = Vec::with_capacity(lanes.len());
-    for (sql, run) in OURS_ALL.runs(lanes) {
+    for (sql, run) in OURS_ALL.filled(lanes) {
         let mut query = db::query_scalar::<String>(sql);
         for lane in run {
             query = query.bind(*lane);
@@ -281,7 +281,7 @@ pub(super) async fn open<'a>(
         lanes.filter(|(lane, _)| seen.insert(*lane)).collect();
     while !missing.is_empty() {
         let mut there: HashSet<String> = HashSet::with_capacity(missing.len());
-        for (sql, run) in LANES.runs(&missing) {
+        for (sql, run) in LANES.filled(&missing) {
             let mut query = db::query_scalar::<String>(sql);
             for (lane, webhook) in run {
                 query = query.bind(*lane).bind(webhook.to_string());
@@ -293,7 +293,7 @@ pub(super) async fn open<'a>(
         missing.retain(|(lane, _)| !there.contains(*lane));
         there.clear();
         let names: Vec<&str> = missing.iter().map(|(lane, _)| *lane).collect();
-        for (sql, run) in KEEP_ALL.runs(&names) {
+        for (sql, run) in KEEP_ALL.filled(&names) {
             let mut query = db::query_scalar::<String>(sql);
             for lane in run {
                 query = query.bind(*lane);
@@ -337,7 +337,7 @@ pub(crate) async fn lock_lanes_of_session(unit: &mut Unit, session: SessionId) -
 
 /// Locks webhooks whose health is about to be read and changed.
 pub(crate) async fn lock_webhooks(unit: &mut Unit, webhooks: &[String]) -> StoreResult<()> {
-    for (sql, run) in WEBHOOKS_ALL.runs(webhooks) {
+    for (sql, run) in WEBHOOKS_ALL.filled(webhooks) {
         let mut query = db::query(sql);
         for webhook in run {
             query = query.bind(webhook);

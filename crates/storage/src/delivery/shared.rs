@@ -89,7 +89,7 @@ impl LaneLedger for LedgerStore {
                     .bind(tried)
                     .bind(now.millis())
                     .bind(i64::from(limit) + i64::from(held))
-                    .fetch_all(&self.readers)
+                    .fetch_all(&self.couriers)
                     .await
                     .doing(DOING)?;
                 for row in &rows {
@@ -139,7 +139,7 @@ async fn named(store: &LedgerStore, lanes: &[LaneId]) -> StoreResult<HashMap<Str
         for lane in run {
             query = query.bind(lane.as_str());
         }
-        for row in query.fetch_all(&store.readers).await.doing(DOING)? {
+        for row in query.fetch_all(&store.couriers).await.doing(DOING)? {
             let row = LaneRow::read(&row)?;
             found.insert(row.lane.clone(), row);
         }

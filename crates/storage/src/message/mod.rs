@@ -1,9 +1,11 @@
 //! Messages.
 
 mod change;
+mod erase;
 mod held;
 mod insert;
 mod list;
+mod many;
 
 use async_trait::async_trait;
 use domain::{
@@ -21,10 +23,16 @@ use crate::{
 };
 
 pub(crate) use change::{Ack, advance, change, merge, write};
+pub(crate) use erase::{erase, prune};
 pub(crate) use held::{RELEASE_BATCH, release};
 pub(crate) use insert::insert;
+pub(crate) use many::insert_many;
 
 const GET: &str = "select * from message where session_id = $1 and wa_id = $2";
+// Without what goes with its chat.
+const SHOWN: &str = "select * from message where session_id = $1 and wa_id = $2 and not exists (select 1 from removal where removal.kind = 'chat' \
+     and removal.session_id = message.session_id and removal.target = message.chat \
+     and message.position <= removal.through and message.status <> 'pending')";
 const UNSETTLED: &str =
     "select * from message where session_id = $1 and outgoing is not null order by position";
 
@@ -86,7 +94,7 @@ fn unsettled(row: &Row, cipher: &Cipher) -> StoreResult<Unsettled> {
 #[async_trait]
 impl MessageStore for LedgerStore {
     async fn get(&self, session: SessionId, wa_id: &WaMessageId) -> StoreResult<Option<Message>> {
-        let row = db::query(GET).bind(session.to_string()).bind(wa_id.as_str());
+        let row = db::query(SHOWN).bind(session.to_string()).bind(wa_id.as_str());
         row.fetch_optional(&self.readers)
             .await
             .doing("reading a message")?

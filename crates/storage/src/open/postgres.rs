@@ -34,6 +34,9 @@ const STATEMENTS_MAX: usize = 256;
 /// Connections for the leases of sessions.
 const HEARTBEATS: u32 = 2;
 
+/// Connections for the claims of lanes.
+const COURIERS: u32 = 4;
+
 /// Opens it.
 pub(super) async fn open(
     options: StoreOptions,
@@ -54,6 +57,7 @@ pub(super) async fn open(
         return Err(OpenError::WrongKey(database));
     }
     let readers = postgres::Readers::open(connect.clone(), limits, options.readers.max(1));
+    let couriers = postgres::Readers::open(connect.clone(), limits, COURIERS);
     let heartbeats = postgres::Readers::open(connect.clone(), limits, HEARTBEATS);
     let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
     let receivers = Arc::<Receivers>::default();
@@ -81,8 +85,9 @@ pub(super) async fn open(
     let writer = Writer::start(units, outside, limits)
         .map_err(|source| OpenError::Io { path: database.clone().into(), source })?;
     Ok(LedgerStore {
-        writer,
+        writer: writer.with_failpoint(options.failpoint),
         readers: Readers::Postgres(readers),
+        couriers: Readers::Postgres(couriers),
         heartbeats: Some(Readers::Postgres(heartbeats)),
         cipher,
         leases,

@@ -31,6 +31,9 @@ const APPLIED: &str = "create table if not exists _sqlx_migrations (version bigi
      installed_on timestamp not null default current_timestamp, success boolean not null, checksum blob not null, \
      execution_time bigint not null)";
 
+/// Connections for the claims of lanes.
+const COURIERS: usize = 2;
+
 /// Opens a file.
 pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerStore, OpenError> {
     let lock = Arc::new(lock(&path)?);
@@ -51,6 +54,8 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     let readers =
         sqlite::Readers::open(&path, count).doing("opening the database").map_err(failed)?;
     let readers = Readers::Sqlite(readers);
+    let couriers =
+        sqlite::Readers::open(&path, COURIERS).doing("opening the database").map_err(failed)?;
     let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
     let receivers = Arc::<Receivers>::default();
     let lines = Arc::<Lines>::default();
@@ -61,8 +66,9 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     let writer = Writer::start(vec![unit], outside, options.limits)
         .map_err(|source| OpenError::Io { path, source })?;
     Ok(LedgerStore {
-        writer,
+        writer: writer.with_failpoint(options.failpoint),
         readers,
+        couriers: Readers::Sqlite(couriers),
         heartbeats: None,
         cipher,
         leases,

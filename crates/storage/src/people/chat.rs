@@ -1,5 +1,7 @@
 //! Chats.
 
+use std::collections::BTreeMap;
+
 use domain::{
     ChatId, SessionId, Timestamp, WaMessageId,
     address::ChatKind,
@@ -10,9 +12,11 @@ use domain::{
 
 use super::identity::canonical;
 use crate::{
-    db::{self, Row},
+    db::{self, Kind, Row},
     error::{Doing as _, corrupt},
     open::LedgerStore,
+    removal,
+    rows::Wide,
     writer::Unit,
 };
 
@@ -50,9 +54,6 @@ const UNREAD: &str = "insert into chat (session_id, id, unread_count) values ($1
 const DELETE: &str = "delete from chat where session_id = $1 and id = $2";
 const CLEAR: &str =
     "update chat set unread_count = 0, last_id = null where session_id = $1 and id = $2";
-// A send whose outcome is not known stays: it is on no device yet that could have removed it.
-const DELETE_MESSAGES: &str =
-    "delete from message where session_id = $1 and chat = $2 and status <> 'pending'";
 const MERGE: &str = "update chat set name = coalesce(chat.name, old.name), \
      unread_count = chat.unread_count + old.unread_count, timestamp = case when old.timestamp > chat.timestamp then old.timestamp else chat.timestamp end, \
      archived = case when old.archived < chat.archived then old.archived else chat.archived end, pinned = case when old.pinned > chat.pinned then old.pinned else chat.pinned end, \
@@ -61,6 +62,8 @@ const MERGE: &str = "update chat set name = coalesce(chat.name, old.name), \
      from chat as old where chat.session_id = $1 and chat.id = $3 and old.session_id = $1 and old.id = $2";
 const MOVE: &str = "update chat set id = $3 where session_id = $1 and id = $2 \
      and not exists (select 1 from chat as other where other.session_id = $1 and other.id = $3)";
+
+static CAME_ALL: Wide = Wide::new(CAME, 6);
 
 /// Muted for good.
 const FOREVER: i64 = -1;
@@ -154,6 +157,49 @@ pub(crate) async fn message_came(
         .map(|_| ())
 }
 
+/// What some new messages are for their chat, one after another.
+#[derive(Default)]
+pub(crate) struct Came<'a> {
+    name: Option<&'a str>,
+    unread: i64,
+    newest: Option<(i64, &'a str)>,
+}
+
+impl<'a> Came<'a> {
+    /// The next message.
+    pub(crate) fn add(&mut self, message: &'a Message, counts: bool) {
+        self.name = self.name.or(message.chat_name.as_deref());
+        self.unread += i64::from(counts);
+        let at = message.timestamp.unwrap_or_else(|| message.created_at.seconds());
+        if self.newest.is_none_or(|(newest, _)| at >= newest) {
+            self.newest = Some((at, message.wa_id.as_str()));
+        }
+    }
+}
+
+/// The same as [`message_came`] for each of many messages, by their chats.
+pub(crate) async fn messages_came(
+    unit: &mut Unit,
+    chats: BTreeMap<(SessionId, &str), Came<'_>>,
+) -> StoreResult<()> {
+    let chats: Vec<_> = chats.into_iter().collect();
+    for (sql, run) in CAME_ALL.runs_on(Kind::Postgres, &chats) {
+        let mut query = db::query(sql);
+        for ((session, chat), came) in run {
+            let (at, id) = came.newest.unzip();
+            query = query
+                .bind(session.to_string())
+                .bind(*chat)
+                .bind(came.name)
+                .bind(came.unread)
+                .bind(at.unwrap_or_default())
+                .bind(id);
+        }
+        query.execute(&mut unit.conn).await.doing("storing a message's chat")?;
+    }
+    Ok(())
+}
+
 /// Names a chat; `false` when it has that name.
 pub(crate) async fn name_chat(
     unit: &mut Unit,
@@ -182,12 +228,7 @@ pub(crate) async fn mark_chat(
     let chat = canonical(&mut unit.conn, session, chat).await?;
     let session = session.to_string();
     if let ChatMark::Deleted | ChatMark::Cleared = mark {
-        db::query(DELETE_MESSAGES)
-            .bind(&session)
-            .bind(chat.as_str())
-            .execute(&mut unit.conn)
-            .await
-            .doing(DOING)?;
+        removal::messages_of_chat(unit, &session, chat.as_str()).await?;
     }
     let query = |sql| db::query(sql).bind(session).bind(chat.as_str());
     let query = match mark {
@@ -207,6 +248,7 @@ pub(crate) async fn mark_chat(
 
 /// One chat under two ids becomes one.
 pub(super) async fn merge(unit: &mut Unit, session: &str, old: &str, new: &str) -> StoreResult<()> {
+    removal::chat_moved(unit, session, old, new).await?;
     for sql in [MERGE, MOVE] {
         db::query(sql)
             .bind(session)

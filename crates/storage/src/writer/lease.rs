@@ -17,13 +17,15 @@ use crate::{
 
 // The transaction has the rows already; a job that finds out itself which sessions it is about gets them here.
 const HELD: db::Two = db::Two {
-    sqlite: "select 1 from session where id = $1",
-    postgres: "select coalesce(lease_owner = $2 and lease_epoch = $3, false) from session where id = $1 for no key update",
+    sqlite: "select 1 from session where id = $1 and deleted = 0",
+    postgres: "select coalesce(lease_owner = $2 and lease_epoch = $3, false) from session where id = $1 and deleted = 0 \
+     for no key update",
 };
 const UNHELD: db::Two = db::Two {
-    sqlite: "select wanted = 0 from session where id = $1",
+    sqlite: "select wanted = 0 from session where id = $1 and deleted = 0",
     postgres: "select wanted = 0 and (lease_owner is null \
-     or lease_until <= (extract(epoch from clock_timestamp()) * 1000)::bigint) from session where id = $1 for no key update",
+     or lease_until <= (extract(epoch from clock_timestamp()) * 1000)::bigint) from session where id = $1 and deleted = 0 \
+     for no key update",
 };
 
 const DOING: &str = "looking at a session's lease";

@@ -129,12 +129,52 @@ async fn the_deliveries_of_an_event_are_looked_up() {
         let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
         let steps = steps.join("\n");
         assert!(steps.contains("PRIMARY KEY (id>? AND id<?)"), "{sql}: {steps}");
-        assert!(!steps.contains("SCAN") && !steps.contains("delivery_log"), "{sql}: {steps}");
+        // A page that was cut out, and a list that was handed over, are read as a whole.
+        let whole = |step: &str| {
+            step.contains("SCAN") && step != "SCAN page" && !step.contains("VIRTUAL TABLE")
+        };
+        assert!(!steps.lines().any(whole) && !steps.contains("delivery_log"), "{sql}: {steps}");
         seen += 1;
     }
     assert_eq!(seen, 6);
     conn.close().await.unwrap();
     drop(store);
+}
+
+/// The names of an engine's keys that begin with a text are a range with two ends: what lies behind is not read.
+#[tokio::test]
+async fn keys_that_begin_with_a_text_are_a_range() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let mut conn = raw(&database(&folder)).await;
+    let list = "from device_key where session_id = $1 and namespace = $2 and key >= $3 and key <";
+    let found = all(Database::Sqlite);
+    let (_, sql) = found.iter().find(|(_, sql)| sql.contains(list)).unwrap();
+    let plan = AssertSqlSafe(format!("explain query plan {sql}")).into_sql_str();
+    let row = conn.fetch_one(plan).await.unwrap();
+    let step: String = row.get("detail");
+    assert!(step.contains("(session_id=? AND namespace=? AND key>? AND key<?)"), "{step}");
+    conn.close().await.unwrap();
+    drop(store);
+
+    let place = postgres::place().await;
+    let store = postgres::open(&place).await;
+    let mut conn = postgres::raw(&place).await;
+    let script = format!(
+        "insert into session (id, name, status, wanted, config, created_at, updated_at) \
+         values ('s', 's', 'created', 0, '{{}}', 0, 0); \
+         insert into device_key (session_id, namespace, key, value) \
+         select 's', 'n', 'key' || i, '' from generate_series(1, 5000) i; analyze device_key; \
+         prepare listed (text, text, text, text) as {sql}"
+    );
+    sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut conn).await.unwrap();
+    let explain = "explain execute listed ('s', 'n', 'key77', 'key78')";
+    let rows = sqlx::raw_sql(explain).fetch_all(&mut conn).await.unwrap();
+    let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let plan = plan.join("\n");
+    assert!(plan.contains("Index Cond") && plan.contains("key < 'key78'"), "{plan}");
+    conn.close().await.unwrap();
+    store.close().await;
 }
 
 #[tokio::test]
@@ -199,11 +239,16 @@ async fn a_statement_that_is_wrong_is_noticed() {
 }
 
 /// Reads of whole tables that are meant: lists, counts and what is done once at a start.
-const WHOLE_TABLES: [&str; 22] = [
+const WHOLE_TABLES: [&str; 24] = [
+    // Ends at the first row.
+    "select position, session_id from removal order by position limit 1",
+    // Whole indexes that have these rows alone.
+    "select (select count(*) from delivery where state = 'pending')",
     "select * from api_key order by position desc",
     "select id, name, status",
-    "select * from webhook where ($1 is null",
-    "select count(case when state = 'pending'",
+    "select * from webhook where deleted = 0 and ($1 is null",
+    // Ends at the first session with an old message; they are few.
+    "select id from session where deleted = 0 and exists (select 1 from message",
     "select min(case when lane.owner is null",
     "select lane.id, lane.webhook_id",
     // Ends at the first row.
@@ -251,6 +296,8 @@ async fn statements_use_an_index() {
                 && step != "SCAN CONSTANT ROW"
                 // A page that was cut out.
                 && step != "SCAN page"
+                // A search by halving.
+                && step != "SCAN halved"
                 && !step.contains("VIRTUAL TABLE");
             // Webhooks are made and deleted by people; lanes by every event, so they carry no index for that.
             let rare = sql.contains(" webhook ") && step == "SCAN lane";

@@ -78,7 +78,7 @@ pub async fn old_keys_are_free_again<S: Store>(store: &S) {
     }
     let (last, over) = (START.plus(KEPT), START.plus(KEPT + Duration::from_millis(1)));
     assert!(matches!(store.take(session, "a", "g", last).await.unwrap(), Taken::Known(_)));
-    assert_eq!(store.expire(last).await.unwrap(), 0);
+    assert_eq!(store.expire(last, 10).await.unwrap(), 0);
     assert_eq!(store.take(session, "a", "g", over).await.unwrap(), Taken::Fresh);
     match store.take(session, "a", "h", over).await.unwrap() {
         Taken::Known(record) => {
@@ -87,5 +87,18 @@ pub async fn old_keys_are_free_again<S: Store>(store: &S) {
         }
         Taken::Fresh => panic!("taken twice"),
     }
-    assert_eq!(store.expire(over).await.unwrap(), 1);
+    assert_eq!(store.expire(over, 10).await.unwrap(), 1);
+}
+
+pub async fn old_keys_go_in_portions<S: Store>(store: &S) {
+    let session = &held_session(store, 1).await;
+    for key in ["a", "b", "c", "d", "e"] {
+        store.take(session, key, "f", START).await.unwrap();
+    }
+    let over = START.plus(KEPT + Duration::from_millis(1));
+    store.take(session, "new", "f", over).await.unwrap();
+    for gone in [2, 2, 1, 0] {
+        assert_eq!(store.expire(over, 2).await.unwrap(), gone);
+    }
+    assert!(matches!(store.take(session, "new", "f", over).await.unwrap(), Taken::Known(_)));
 }

@@ -320,6 +320,42 @@ pub async fn old_events_go_and_their_numbers_stay<S: Store>(store: &S) {
     assert_eq!(store.bounds().await.unwrap().last, 5);
 }
 
+pub async fn a_clock_that_ran_ahead_does_not_stop_the_marks<S: Store>(store: &S) {
+    house(store, 1).await;
+    store.mark(START.plus(DAY * 365), START).await.unwrap();
+    store.mark(later(10), START).await.unwrap();
+    assert_eq!(store.marked(later(11)).await.unwrap(), 1);
+}
+
+pub async fn dead_letters_that_stay_cost_the_writer_nothing<S: Store>(store: &S) {
+    house(store, 3).await;
+    let lanes = claim_at(store, later(1)).await;
+    for place in 0..3 {
+        settle(store, &lanes[0], place, Verdict::Exhausted).await;
+    }
+    let before = store.writer().jobs;
+    let pruned = store.prune(0, limits(3, 0, 7), 2).await.unwrap();
+    assert_eq!((pruned.events, pruned.deliveries, pruned.next), (0, 0, Some(2)));
+    let pruned = store.prune(2, limits(3, 0, 7), 2).await.unwrap();
+    assert_eq!((pruned.events, pruned.deliveries, pruned.next), (0, 0, Some(3)));
+    assert_eq!(store.writer().jobs, before);
+    let pruned = store.prune(0, limits(3, 3, 7), 10).await.unwrap();
+    assert_eq!((pruned.events, pruned.deliveries), (3, 3));
+}
+
+pub async fn one_of_many_takes_a_turn<S: Store>(store: &S) {
+    let every = Duration::from_secs(60);
+    let callers = (0..8).map(|_| store.take_turn("sweeping", later(1), every));
+    let taken = futures::future::join_all(callers).await;
+    assert_eq!(taken.into_iter().filter(|taken| *taken.as_ref().unwrap()).count(), 1);
+    assert!(store.take_turn("dusting", later(1), every).await.unwrap());
+    assert!(!store.take_turn("sweeping", later(60), every).await.unwrap());
+    assert!(store.take_turn("sweeping", later(61), every).await.unwrap());
+    // The clock of whoever had that turn ran ahead.
+    assert!(store.take_turn("sweeping", later(10_000), every).await.unwrap());
+    assert!(store.take_turn("sweeping", later(200), every).await.unwrap());
+}
+
 pub async fn what_is_needed_is_not_pruned<S: Store>(store: &S) {
     let (_, _) = house(store, 4).await;
     let lanes = claim_at(store, later(1)).await;
@@ -351,7 +387,8 @@ pub async fn replays_keep_their_event_and_go_with_it<S: Store>(store: &S) {
     }
     assert_eq!(store.delivery(fresh(2)).await.unwrap().unwrap().replay_of, None);
     for round in [1, 2] {
-        assert_eq!(store.prune(0, limits(1, 1, 7), 10).await.unwrap().next, None);
+        let pruned = store.prune(0, limits(1, 1, 7), 10).await.unwrap();
+        assert_eq!((pruned.events, pruned.deliveries), (0, 0));
         let lanes = claim_at(store, later(100 * round)).await;
         let lane = lanes.iter().find(|lane| lane.webhook == webhook.id);
         settle(store, lane.unwrap_or(&lanes[0]), 0, Verdict::Delivered).await;

@@ -16,6 +16,7 @@ pub mod people;
 pub mod sessions;
 pub mod shared;
 pub mod templates;
+pub mod upkeep;
 pub mod webhooks;
 
 use std::time::Duration;
@@ -116,8 +117,14 @@ macro_rules! store_conformance {
                 a_template_reads_back_as_it_was, names_are_unique_in_a_session, templates_are_listed_newest_first,
                 templates_are_replaced_and_deleted,
             ];
+            upkeep: [
+                a_file_goes_with_its_last_reference, files_of_nothing_are_noted,
+                a_large_session_is_hidden_at_once_and_goes_in_portions,
+                a_large_chat_is_empty_at_once_and_goes_in_portions, old_messages_go_where_that_is_asked_for,
+                a_person_is_erased_under_all_their_ids,
+            ];
             idempotency: [
-                a_key_is_taken_once, one_of_many_callers_gets_the_key, outcomes_are_kept, old_keys_are_free_again,
+                a_key_is_taken_once, one_of_many_callers_gets_the_key, outcomes_are_kept, old_keys_are_free_again, old_keys_go_in_portions,
             ];
             pacing: [
                 places_are_counted, a_chat_with_messages_is_not_cold, parallel_callers_share_the_places,
@@ -132,7 +139,8 @@ macro_rules! store_conformance {
                 positions_follow_the_order_of_commits, the_log_reads_by_session, a_page_of_deliveries_follows_its_cursor,
                 filters_of_the_delivery_log_narrow, tries_are_told_with_their_excerpts, a_replay_leaves_beside_its_lane,
                 what_waits_is_not_replayed, dead_letters_are_told_until_they_are_replayed,
-                a_redrive_is_recorded_at_once, old_events_go_and_their_numbers_stay, what_is_needed_is_not_pruned,
+                a_redrive_is_recorded_at_once, old_events_go_and_their_numbers_stay, a_clock_that_ran_ahead_does_not_stop_the_marks,
+                dead_letters_that_stay_cost_the_writer_nothing, one_of_many_takes_a_turn, what_is_needed_is_not_pruned,
                 replays_keep_their_event_and_go_with_it,
                 the_audit_reads_back_and_is_pruned, lags_are_measured, activity_never_moves_back,
             ];

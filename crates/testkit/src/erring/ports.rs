@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    ChatId, DeliveryId, EventId, PhoneNumber, SessionId, Timestamp, WaMessageId, WebhookId,
+    ChatId, DeliveryId, EventId, MediaId, PhoneNumber, SessionId, Timestamp, WaMessageId,
+    WebhookId,
     api_key::{ApiKey, KeyHash},
     batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
     chat::{Chat, Contact},
@@ -21,10 +22,11 @@ use domain::{
     pacing::{PacingOutcome, PacingRules, Refusal},
     port::{
         ApiKeyStore, AuditLog, BatchStore, BulkFacts, Created, DeliveryLog, DeliveryQueue,
-        DeviceKeys, EventLog, Held, Holder, IdempotencyStore, KeyChange, KeyEntry, Lease, Ledger,
-        MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenItem, PacingStore,
-        Page, PeopleStore, QueueServer, QueueStats, SessionStore, Settled, Settlement, StoreResult,
-        Telemetry, TemplateStore, Unsettled, WebhookStore, Whom, WishListener, Write, WriteOutcome,
+        DeviceKeys, Erased, EventLog, Held, Holder, IdempotencyStore, KeyChange, KeyEntry, Lease,
+        Ledger, MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenItem,
+        PacingStore, Page, PeopleStore, QueueServer, QueueStats, SessionStore, Settled, Settlement,
+        StoreResult, Telemetry, TemplateStore, Unsettled, Upkeep, WebhookStore, Whom, WishListener,
+        Write, WriteOutcome,
     },
     session::Session,
     template::Template,
@@ -116,6 +118,7 @@ erring! { WebhookStore {
     fn get(&self, id: WebhookId) -> Option<Webhook>;
     fn list(&self, session: Option<SessionId>, page: Page) -> Vec<Webhook>;
     fn update(&self, webhook: &Webhook) -> bool;
+    fn update_unchanged(&self, webhook: &Webhook, was: Timestamp) -> bool;
     fn pause(&self, id: WebhookId, at: Timestamp) -> bool;
     fn resume(&self, id: WebhookId, now: Timestamp) -> bool;
     fn delete(&self, id: WebhookId) -> bool;
@@ -156,7 +159,7 @@ erring! { IdempotencyStore {
     fn done(&self, lease: &Lease, key: &str, answer: &Value) -> ();
     fn unknown(&self, lease: &Lease, key: &str) -> ();
     fn free(&self, lease: &Lease, key: &str) -> ();
-    fn expire(&self, now: Timestamp) -> u64;
+    fn expire(&self, now: Timestamp, limit: u32) -> u64;
 } }
 
 erring! { PacingStore {
@@ -210,6 +213,16 @@ erring! { AuditLog {
     fn audit(&self, entries: Vec<AuditEntry>) -> ();
     fn audited(&self, query: &AuditQuery, page: Page) -> (Vec<AuditEntry>, u64);
     fn prune_audit(&self, before: Timestamp, limit: u32) -> u64;
+} }
+
+erring! { Upkeep {
+    fn take_turn(&self, work: &'static str, now: Timestamp, every: Duration) -> bool;
+    fn sweep(&self, limit: u32) -> Option<u64>;
+    fn prune_messages(&self, before: Timestamp, limit: u32) -> u64;
+    fn erase(&self, session: SessionId, person: &ChatId) -> Erased;
+    fn files_to_remove(&self, now: Timestamp, from: Timestamp, limit: u32) -> Vec<MediaId>;
+    fn files_removed(&self, files: &[MediaId], again: Option<Timestamp>) -> ();
+    fn note_lost_files(&self, files: &[MediaId]) -> u64;
 } }
 
 erring! { Telemetry {

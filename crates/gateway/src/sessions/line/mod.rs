@@ -3,14 +3,15 @@
 //!
 //! Each session has a line. It is worked off in order, many entries in one commit, and an entry leaves it when it is in the
 //! ledger, however long that takes, or when its lease is over: then it is the next owner's. The connection is held back
-//! while the line is full. A line outlives its connection, its
-//! task and the unloading of its session; it ends when nothing waits.
+//! while the line is full. A line outlives its connection, its task and the unloading of its session; it ends when nothing
+//! waits.
 
 mod acks;
 mod work;
 
 use std::{
     collections::{HashMap, VecDeque},
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,6 +21,7 @@ use domain::{
     event::EventDraft,
     port::{Lease, ReceiptKind, SessionPatch, StoreError, StoreErrorKind, StoreResult, Write},
 };
+use futures::FutureExt as _;
 use tokio::sync::watch;
 
 use super::{Inner, facts::Fact, inner::ANSWER_LIMIT};
@@ -270,30 +272,21 @@ impl Inner {
 
     /// The line's worker; again after a panic, without what it had in hand.
     fn work_on(self: &Arc<Self>, session: SessionId) {
-        let again = Again { inner: self.clone(), session };
+        let inner = self.clone();
         self.supervisor.spawn(format!("session/{session}/line"), Policy::Once, async move {
-            work::run(&again.inner, session).await;
+            loop {
+                let work = AssertUnwindSafe(Box::pin(work::run(&inner, session))).catch_unwind();
+                if work.await.is_ok() {
+                    return;
+                }
+                tracing::error!(session.id = %session, "what a session told was dropped: storing it panicked");
+                if let Some(line) = inner.lines.lock().get_mut(&session) {
+                    line.leave(line.in_hand, 0);
+                    let records = line.waiting.iter().filter(|(_, entry)| entry.is_record());
+                    line.records = records.count();
+                }
+            }
         });
-    }
-}
-
-/// Starts another worker when one panics.
-struct Again {
-    inner: Arc<Inner>,
-    session: SessionId,
-}
-
-impl Drop for Again {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
-        }
-        let mut lines = self.inner.lines.lock();
-        let Some(line) = lines.get_mut(&self.session) else { return };
-        line.leave(line.in_hand, 0);
-        line.records = line.waiting.iter().filter(|(_, entry)| entry.is_record()).count();
-        drop(lines);
-        self.inner.work_on(self.session);
     }
 }
 

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
     EventId, SessionId,
-    port::{DeliveryQueue, EventLog, Settled, Settlement, Verdict, WebhookStore},
+    message::{Direction, MessageType},
+    port::{
+        DeliveryQueue, EventLog, Ledger as _, MessageStore, NewMessage, Page, PeopleStore as _,
+        Settled, Settlement, Verdict, WebhookStore, Write,
+    },
 };
 use futures::future::join_all;
 use storage::LedgerStore;
@@ -223,4 +227,45 @@ async fn webhooks_match_as_of_their_moment() {
         assert_eq!(got.last(), Some(&12), "up to the newest");
         assert!(WebhookStore::delete(&one, webhook.id).await.unwrap());
     }
+}
+
+/// New messages that come together take another way than one by itself; on SQLite all take the same.
+#[tokio::test]
+async fn many_messages_of_a_write_are_what_they_are_one_by_one() {
+    let (store, _, _) = two().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = support::open(&folder).await;
+    let write = |session, number: u32| {
+        let mut message = build::message(number % 23, session);
+        message.chat = build::chat(number % 4);
+        message.from = message.chat.to_string();
+        message.chat_name = (number % 5 == 0).then(|| format!("chat {number}"));
+        message.timestamp = Some(i64::from(number * 7 % 11));
+        if number % 6 == 0 {
+            message.direction = Direction::Outgoing;
+        }
+        // Behind the others its row is taken, and it is readable.
+        if number == 3 {
+            message.kind = MessageType::Masked;
+        }
+        let events = vec![build::event(number, session, &message.chat)];
+        Write::InsertMessage { message: Box::new(NewMessage::row(message)), events }
+    };
+    let mut seen = Vec::new();
+    for store in [&store, &file] {
+        let session = support::session(store, 1).await;
+        let mut outcomes = Vec::new();
+        for range in [1..=20, 21..=21, 22..=60] {
+            let writes = range.map(|number| write(session, number)).collect();
+            outcomes.extend(store.write(writes).await.unwrap());
+        }
+        let page = Page { limit: 100, offset: 0 };
+        let chats = store.chats(session, page).await.unwrap();
+        let mut messages = Vec::new();
+        for number in 0..23 {
+            messages.push(MessageStore::get(store, session, &build::wa_id(number)).await.unwrap());
+        }
+        seen.push((outcomes, chats, messages));
+    }
+    assert_eq!(seen[0], seen[1]);
 }

@@ -1,0 +1,76 @@
+//! What is old, or belongs to nothing any longer, goes.
+
+use std::time::Duration;
+
+use std::io::Write as _;
+
+use domain::{
+    chat::ChatMark,
+    idempotency::{KEPT, Taken},
+    media::{MediaRecord, MediaState},
+    port::{IdempotencyStore as _, KeptMedia, Ledger as _, NewMessage, SessionStore as _, Write},
+};
+use testkit::build;
+
+use crate::house::{House, until, within};
+
+#[tokio::test]
+async fn keys_of_idempotent_sends_go_after_their_day() {
+    let every = Duration::from_secs(7200);
+    let house = House::with(|options| options.retention.every = every).await;
+    let session = house.session("bakery").await;
+    within("a round", house.clock.awaited(house.now().plus(every))).await;
+    let lasts = house.options.session_lease;
+    let held = house.store.acquire(session, &house.options.node, house.now(), lasts).await;
+    let lease = held.unwrap().unwrap().lease;
+    for number in 0..1_200 {
+        let taken = house.store.take(&lease, &format!("k{number}"), "f", house.now()).await;
+        assert_eq!(taken.unwrap(), Taken::Fresh);
+    }
+    house.clock.advance(KEPT + every);
+    let (now, over) = (house.now(), Duration::from_millis(1));
+    within("a round", house.clock.awaited(now.plus(every))).await;
+    // Nothing is left of them, so the same clock finds nothing to delete.
+    until("gone", async || house.store.expire(now.plus(over), 1).await.unwrap() == 0).await;
+}
+
+async fn kept(house: &House, text: &str) -> KeptMedia {
+    let files = &house.ports.media_files;
+    let scratch = files.scratch().await.unwrap();
+    scratch.handle().unwrap().write_all(text.as_bytes()).unwrap();
+    files.keep(scratch).await.unwrap()
+}
+
+#[tokio::test]
+async fn files_go_when_nothing_refers_to_them() {
+    let every = Duration::from_secs(7200);
+    let house = House::with(|options| options.retention.sweep = every).await;
+    let session = house.session("bakery").await;
+    // The files' times are those of the disk, and all of them are before this one.
+    let round = async |by: Duration| {
+        house.clock.advance(by);
+        within("a round", house.clock.awaited(house.now().plus(every))).await;
+    };
+    round(Duration::from_secs(400 * 86_400)).await;
+    let (told, lost) = (kept(&house, "cake").await, kept(&house, "of nobody").await);
+    let state = MediaState::Ready { id: told.id.clone(), size_bytes: told.size_bytes };
+    let record = MediaRecord { state, ..build::media_record(1, session, house.now()) };
+    let row = build::received(1, session, &build::chat(1));
+    let message = Box::new(NewMessage { media: Some(record), ..NewMessage::row(row) });
+    let insert = Write::InsertMessage { message, events: vec![] };
+    house.store.write(vec![insert]).await.unwrap();
+    let there =
+        async |kept: &KeptMedia| house.ports.media_files.open(&kept.id).await.unwrap().is_some();
+    let day = Duration::from_secs(86_400);
+    for _ in 0..3 {
+        round(day).await;
+    }
+    until("the file of nobody is gone", async || !there(&lost).await).await;
+    assert!(there(&told).await, "a message has it");
+    let mark = Write::MarkChat { session, chat: build::chat(1), mark: ChatMark::Deleted };
+    house.store.write(vec![mark]).await.unwrap();
+    round(every).await;
+    assert!(there(&told).await, "for a while");
+    round(every).await;
+    until("the file of the message is gone", async || !there(&told).await).await;
+}

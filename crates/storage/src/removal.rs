@@ -1,0 +1,237 @@
+//! Deletes of any size: marked in one write, then done in portions with everything else in between.
+//!
+//! What is marked is hidden from then on. The first portion goes with the mark, so that what is small is gone at once; the
+//! rest is done by whoever calls [`sweep`], also after a restart.
+
+use domain::{SessionId, WebhookId, port::StoreResult};
+
+use crate::{
+    db::{self, Kind, Row},
+    delivery::postgres,
+    error::{Doing as _, corrupt},
+    open::LedgerStore,
+    writer::Unit,
+};
+
+/// Rows of one portion, not counted what goes with them.
+pub(crate) const PORTION: u32 = 2_000;
+
+const DOING: &str = "deleting what is marked";
+
+const FIRST: &str = "select position, session_id from removal order by position limit 1";
+const GET: &str =
+    "select position, kind, session_id, target, through from removal where position = $1";
+const MARK: &str = "insert into removal (kind, session_id, target, through) values ($1, $2, $3, $4) returning position";
+const DONE: &str = "delete from removal where position = $1";
+
+// A name may be given again at once; nobody has the right to connect it.
+const HIDE_SESSION: &str = "update session set deleted = 1, wanted = 0, name = 'deleted ' || id, lease_owner = null, \
+     lease_until = null where id = $1 and deleted = 0";
+const HIDE_WEBHOOKS: &str = "update webhook set deleted = 1, active = 0 where session_id = $1";
+const HIDE_WEBHOOK: &str =
+    "update webhook set deleted = 1, active = 0 where id = $1 and deleted = 0 returning session_id";
+const LAST_MESSAGE: &str = "select coalesce(max(position), 0) from message";
+
+/// Rows of a session, each statement up to a number of them. What is left at the end is little and goes with the session.
+const OF_SESSION: [&str; 10] = [
+    "delete from delivery where id in (select delivery.id from webhook join delivery on delivery.webhook_id = webhook.id \
+     where webhook.session_id = $1 limit $2)",
+    "delete from event where position in (select position from event where session_id = $1 limit $2)",
+    "delete from message where position in (select position from message where session_id = $1 limit $2)",
+    "delete from device_key where (session_id, namespace, key) in \
+     (select session_id, namespace, key from device_key where session_id = $1 limit $2)",
+    "delete from batch_item where (batch, place) in (select batch_item.batch, batch_item.place from batch \
+     join batch_item on batch_item.batch = batch.position where batch.session_id = $1 limit $2)",
+    "delete from contact where (session_id, id) in (select session_id, id from contact where session_id = $1 limit $2)",
+    "delete from chat where (session_id, id) in (select session_id, id from chat where session_id = $1 limit $2)",
+    "delete from identity where position in (select position from identity where session_id = $1 limit $2)",
+    "delete from held_change where position in (select position from held_change where session_id = $1 limit $2)",
+    "delete from idempotency where (session_id, key) in \
+     (select session_id, key from idempotency where session_id = $1 limit $2)",
+];
+const DELETE_SESSION: &str = "delete from session where id = $1";
+const OF_WEBHOOK: &str =
+    "delete from delivery where id in (select id from delivery where webhook_id = $1 limit $2)";
+const DELETE_WEBHOOK: &str = "delete from webhook where id = $1";
+// A send whose outcome is not known stays: it is on no device yet that could have removed it.
+const OF_CHAT: &str = "delete from message where position in (select position from message where session_id = $1 \
+     and chat = $3 and status <> 'pending' and position <= $4 order by created_at desc, position desc limit $2)";
+const MOVE_CHAT: &str =
+    "update removal set target = $3 where kind = 'chat' and session_id = $1 and target = $2";
+
+/// Something marked.
+struct Marked {
+    position: i64,
+    kind: String,
+    session: String,
+    target: String,
+    through: i64,
+}
+
+fn marked(row: &Row) -> StoreResult<Marked> {
+    let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
+    Ok(Marked {
+        position: row.try_get("position").doing(DOING)?,
+        kind: text("kind")?,
+        session: text("session_id")?,
+        target: text("target")?,
+        through: row.try_get("through").doing(DOING)?,
+    })
+}
+
+/// On PostgreSQL a lane's row is locked before its deliveries, as by everybody who changes them.
+async fn lock_lanes(unit: &mut Unit, session: &str, webhook: Option<&str>) -> StoreResult<()> {
+    if unit.conn.kind() == Kind::Sqlite {
+        return Ok(());
+    }
+    let bad = |_| corrupt(DOING);
+    match webhook {
+        Some(webhook) => postgres::lock_lanes_of_webhook(unit, webhook.parse().map_err(bad)?).await,
+        None => postgres::lock_lanes_of_session(unit, session.parse().map_err(bad)?).await,
+    }
+}
+
+/// Marks and does the first portion.
+async fn begin(
+    unit: &mut Unit,
+    kind: &'static str,
+    session: &str,
+    target: &str,
+    through: i64,
+) -> StoreResult<()> {
+    let position: i64 = db::query_scalar(MARK)
+        .bind(kind)
+        .bind(session)
+        .bind(target)
+        .bind(through)
+        .fetch_one(&mut unit.conn)
+        .await
+        .doing(DOING)?;
+    portion(unit, position, PORTION).await.map(|_| ())
+}
+
+/// Hides a session and begins to delete it; `false` when there is none.
+pub(crate) async fn session(unit: &mut Unit, id: SessionId) -> StoreResult<bool> {
+    let id_text = id.to_string();
+    lock_lanes(unit, &id_text, None).await?;
+    let hidden = db::query(HIDE_SESSION).bind(&id_text).execute(&mut unit.conn).await;
+    if hidden.doing(DOING)?.rows_affected() == 0 {
+        return Ok(false);
+    }
+    unit.webhooks.remove(&id);
+    unit.doubtful = None;
+    if unit.conn.kind() == Kind::Postgres {
+        postgres::touch(unit, id).await?;
+    }
+    db::query(HIDE_WEBHOOKS).bind(&id_text).execute(&mut unit.conn).await.doing(DOING)?;
+    begin(unit, "session", &id_text, "", 0).await?;
+    Ok(true)
+}
+
+/// Hides a webhook and begins to delete it; `false` when there is none.
+pub(crate) async fn webhook(unit: &mut Unit, id: WebhookId) -> StoreResult<bool> {
+    if unit.conn.kind() == Kind::Postgres {
+        postgres::touch_of(unit, id).await?;
+        postgres::lock_lanes_of_webhook(unit, id).await?;
+    }
+    unit.webhooks.clear();
+    unit.doubtful = None;
+    let id = id.to_string();
+    let session: Option<String> = db::query_scalar(HIDE_WEBHOOK)
+        .bind(&id)
+        .fetch_optional(&mut unit.conn)
+        .await
+        .doing(DOING)?;
+    let Some(session) = session else { return Ok(false) };
+    begin(unit, "webhook", &session, &id, 0).await?;
+    Ok(true)
+}
+
+/// Begins to delete the messages that a chat has now.
+pub(crate) async fn messages_of_chat(
+    unit: &mut Unit,
+    session: &str,
+    chat: &str,
+) -> StoreResult<()> {
+    let through: i64 =
+        db::query_scalar(LAST_MESSAGE).fetch_one(&mut unit.conn).await.doing(DOING)?;
+    begin(unit, "chat", session, chat, through).await
+}
+
+/// A chat has another id from now on.
+pub(crate) async fn chat_moved(
+    unit: &mut Unit,
+    session: &str,
+    old: &str,
+    new: &str,
+) -> StoreResult<()> {
+    let query = db::query(MOVE_CHAT).bind(session).bind(old).bind(new);
+    query.execute(&mut unit.conn).await.doing(DOING).map(|_| ())
+}
+
+/// Up to so many rows of what is marked at this position; how many there were.
+async fn portion(unit: &mut Unit, position: i64, most: u32) -> StoreResult<u64> {
+    let row = db::query(GET).bind(position).fetch_optional(&mut unit.conn).await.doing(DOING)?;
+    let Some(marked) = row.as_ref().map(marked).transpose()? else { return Ok(0) };
+    let most = u64::from(most);
+    let mut gone = 0;
+    let session = marked.session.as_str();
+    match marked.kind.as_str() {
+        "session" => {
+            lock_lanes(unit, session, None).await?;
+            for sql in OF_SESSION {
+                gone += some(unit, db::query(sql).bind(session), most - gone).await?;
+                if gone >= most {
+                    return Ok(gone);
+                }
+            }
+            let done = db::query(DELETE_SESSION).bind(session).execute(&mut unit.conn).await;
+            gone += done.doing(DOING)?.rows_affected();
+        }
+        "webhook" => {
+            let target = marked.target.as_str();
+            lock_lanes(unit, session, Some(target)).await?;
+            gone += some(unit, db::query(OF_WEBHOOK).bind(target), most).await?;
+            if gone >= most {
+                return Ok(gone);
+            }
+            unit.webhooks.clear();
+            let done = db::query(DELETE_WEBHOOK).bind(target).execute(&mut unit.conn).await;
+            gone += done.doing(DOING)?.rows_affected();
+        }
+        _ => {
+            let done = db::query(OF_CHAT)
+                .bind(session)
+                .bind(i64::try_from(most).unwrap_or(i64::MAX))
+                .bind(marked.target.as_str())
+                .bind(marked.through)
+                .execute(&mut unit.conn)
+                .await;
+            gone += done.doing(DOING)?.rows_affected();
+            if gone >= most {
+                return Ok(gone);
+            }
+        }
+    }
+    let done = db::query(DONE).bind(marked.position).execute(&mut unit.conn).await;
+    done.doing(DOING)?;
+    Ok(gone)
+}
+
+async fn some(unit: &mut Unit, query: db::Query<'_, Row>, most: u64) -> StoreResult<u64> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let done = query.bind(most).execute(&mut unit.conn).await;
+    Ok(done.doing(DOING)?.rows_affected())
+}
+
+/// The next portion of what was marked first; `None` when nothing is marked.
+pub(crate) async fn sweep(store: &LedgerStore, most: u32) -> StoreResult<Option<u64>> {
+    let first = db::query(FIRST).fetch_optional(&store.readers).await.doing(DOING)?;
+    let Some(first) = first else { return Ok(None) };
+    let position: i64 = first.try_get("position").doing(DOING)?;
+    let session: String = first.try_get("session_id").doing(DOING)?;
+    let session = session.parse().map_err(|_| corrupt(DOING))?;
+    let job =
+        store.writer.run_for(session, DOING, move |unit| Box::pin(portion(unit, position, most)));
+    job.await.map(Some)
+}
