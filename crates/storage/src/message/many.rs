@@ -15,7 +15,7 @@ use crate::{
     error::Doing as _,
     people::{self, Came},
     rows::Wide,
-    writer::Unit,
+    writer::{Unit, lease},
 };
 
 const INSERT: &str = "insert into message (id, session_id, wa_id, chat, sender, recipient, chat_name, author, body, \
@@ -25,16 +25,23 @@ const INSERT: &str = "insert into message (id, session_id, wa_id, chat, sender, 
 
 static INSERT_ALL: Wide = Wide::new(INSERT, 18);
 
-/// Stores the plain new messages that some writes begin with; of each whether its row is new. For one that is not nothing
-/// is done: it is looked at by itself. On SQLite a statement costs no way, and none are taken.
+/// Stores the plain new messages that some writes begin with, those under the leases of their sessions too; of each write
+/// whether its row is new. For one that is not, and for a lease, nothing is done: it is looked at by itself. On SQLite a
+/// statement costs no way, and none are taken.
 pub(crate) async fn insert_many(unit: &mut Unit, writes: &[&Write]) -> StoreResult<Vec<bool>> {
     if unit.conn.kind() == Kind::Sqlite {
         return Ok(vec![]);
     }
-    let messages = plain(writes);
+    let begun = plain(writes);
+    let messages: Vec<&Message> = begun.iter().copied().flatten().collect();
     // One by itself goes the way of all others.
     if messages.len() < 2 || held::anything_waits(unit).await? {
         return Ok(vec![]);
+    }
+    for write in writes.iter().take(begun.len()) {
+        if let Write::Held { lease } = write {
+            lease::check(unit, lease).await?;
+        }
     }
     let mut new: HashSet<String> = HashSet::with_capacity(messages.len());
     for (sql, run) in INSERT_ALL.filled(&messages) {
@@ -46,8 +53,12 @@ pub(crate) async fn insert_many(unit: &mut Unit, writes: &[&Write]) -> StoreResu
         new.extend(stored);
     }
     let mut chats: BTreeMap<(SessionId, &str), Came<'_>> = BTreeMap::new();
-    let mut answers = Vec::with_capacity(messages.len());
-    for message in messages {
+    let mut answers = Vec::with_capacity(begun.len());
+    for message in begun {
+        let Some(message) = message else {
+            answers.push(false);
+            continue;
+        };
         let is_new = new.contains(&message.id.to_string());
         answers.push(is_new);
         if is_new && message.chat.kind() != ChatKind::Status {
@@ -59,15 +70,18 @@ pub(crate) async fn insert_many(unit: &mut Unit, writes: &[&Write]) -> StoreResu
     Ok(answers)
 }
 
-/// The messages of the first writes that need nothing but their row, each once.
-fn plain<'a>(writes: &[&'a Write]) -> Vec<&'a Message> {
+/// The messages of the first writes that need nothing but their row, each once; nothing for a lease among them.
+fn plain<'a>(writes: &[&'a Write]) -> Vec<Option<&'a Message>> {
     let mut seen = HashSet::new();
     let row = |write: &&'a Write| {
+        if matches!(write, Write::Held { .. }) {
+            return Some(None);
+        }
         let Write::InsertMessage { message: new, .. } = *write else { return None };
         let NewMessage { message, outgoing, media, idempotency_key } = &**new;
         let alone = outgoing.is_none() && media.is_none() && idempotency_key.is_none();
         let plain = alone && message.kind != MessageType::Masked && !people::names_lid(message);
-        (plain && seen.insert((message.session, message.wa_id.as_str()))).then_some(message)
+        (plain && seen.insert((message.session, message.wa_id.as_str()))).then_some(Some(message))
     };
     writes.iter().map_while(row).collect()
 }
