@@ -197,7 +197,11 @@ pub(super) async fn read_all(
             continue;
         }
         let deliveries = events.deliveries(one.webhook, std::mem::take(rows))?;
-        give(store, &one.lane, one.epoch, &deliveries);
+        if !give(store, &one.lane, one.epoch, &deliveries) {
+            // Taken back between the claim and now: its webhook is gone, or its time was over.
+            let_go(store, one).await?;
+            continue;
+        }
         let lane = LaneId::from_stored(one.lane.clone());
         claimed.push(ClaimedLane { lane, webhook: one.webhook, epoch: one.epoch, deliveries });
     }
