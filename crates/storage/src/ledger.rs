@@ -80,12 +80,13 @@ pub(crate) async fn apply(
                 ahead.extend(message::insert_many(unit, next).await?);
             }
             next = next.split_first().map_or(&[], |(_, behind)| behind);
-            let (done, events) = match (ahead.pop_front(), write) {
-                (Some(true), Write::InsertMessage { events, .. }) => {
-                    (Applied::Changed, events.clone())
-                }
-                _ if is_repeated(unit, write, &drafts).await? => (Applied::Changed, vec![]),
-                _ => change(unit, write).await?,
+            let stored = ahead.pop_front() == Some(true);
+            let (done, events) = match write {
+                Write::InsertMessage { events, .. } if stored => (Applied::Changed, events.clone()),
+                write => match is_repeated(unit, write, &drafts).await? {
+                    true => (Applied::Changed, vec![]),
+                    false => change(unit, write).await?,
+                },
             };
             of_unit.push((done, events.len()));
             drafts.extend(events);
