@@ -117,6 +117,18 @@ fn second_tries(report: &str) -> Vec<&str> {
     tried.map(|case| name(case).map_or("?", |(from, to)| &case[from..to])).collect()
 }
 
+/// `cargo xtask soak`: one test of the program's, asked for more. Outside of the test runner, which has a limit of time.
+pub fn soak(kills: u32, seed: Option<u64>) -> anyhow::Result<()> {
+    let test = "crash::as_many_kills_as_asked_lose_nothing";
+    let mut command =
+        cargo(&["test", "-p", "server", "--test", "it", "--", test, "--exact", "--nocapture"]);
+    command.env("WAYPOST_SOAK_KILLS", kills.to_string());
+    if let Some(seed) = seed {
+        command.env("WAYPOST_SEED", seed.to_string());
+    }
+    must(command)
+}
+
 /// `cargo xtask check`
 pub fn check() -> anyhow::Result<()> {
     must(cargo(&["fmt", "--check"]))?;

@@ -20,8 +20,6 @@ use crate::{
     writer::{Unit, lease},
 };
 
-const RECORDED: &str = "select exists (select 1 from event where id = $1)";
-
 #[async_trait]
 impl Ledger for LedgerStore {
     async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<WriteOutcome>> {
@@ -58,6 +56,8 @@ enum Applied {
     Changed,
     /// An event by itself; its session may not exist.
     Alone,
+    /// Before, with these events: its caller did not hear of the commit.
+    Before(Vec<Arc<Event>>),
 }
 
 /// Applies units of writes one after another, then numbers and stores the events of all of them together.
@@ -80,12 +80,13 @@ pub(crate) async fn apply(
                 ahead.extend(message::insert_many(unit, next).await?);
             }
             next = next.split_first().map_or(&[], |(_, behind)| behind);
-            let (done, events) = match (ahead.pop_front(), write) {
-                (Some(true), Write::InsertMessage { events, .. }) => {
-                    (Applied::Changed, events.clone())
-                }
-                _ if is_repeated(unit, write, &drafts).await? => (Applied::Changed, vec![]),
-                _ => change(unit, write).await?,
+            let stored = ahead.pop_front() == Some(true);
+            let (done, events) = match write {
+                Write::InsertMessage { events, .. } if stored => (Applied::Changed, events.clone()),
+                write => match repeated(unit, write, &drafts).await? {
+                    Some(events) => (Applied::Before(events), vec![]),
+                    None => change(unit, write).await?,
+                },
             };
             of_unit.push((done, events.len()));
             drafts.extend(events);
@@ -100,6 +101,7 @@ pub(crate) async fn apply(
         for (done, count) in of_unit {
             let events: Option<Vec<Arc<Event>>> = recorded.by_ref().take(count).collect();
             answers.push(match (done, events) {
+                (Applied::Before(events), _) => WriteOutcome::Applied(events),
                 (Applied::Unchanged, _) | (Applied::Alone, None) => WriteOutcome::Unchanged,
                 (_, Some(events)) => WriteOutcome::Applied(events),
                 (Applied::Changed, None) => {
@@ -170,20 +172,30 @@ pub(crate) fn session_of(write: &Write) -> SessionId {
     }
 }
 
-/// Whether this very write was applied before, and only its answer was lost. Of a change of a session, and of an event by
-/// itself, nothing but their event tells; the others find what they changed.
-async fn is_repeated(unit: &mut Unit, write: &Write, drafts: &[EventDraft]) -> StoreResult<bool> {
-    let event = match write {
-        Write::PatchSession { events, .. } => events.first(),
-        Write::Append { event } => Some(event.as_ref()),
-        _ => None,
+/// What this very write recorded, if it was applied before and only its answer was lost. Of a change of a session, and of
+/// an event by itself, nothing but their events tell; the others find what they changed.
+async fn repeated(
+    unit: &mut Unit,
+    write: &Write,
+    drafts: &[EventDraft],
+) -> StoreResult<Option<Vec<Arc<Event>>>> {
+    let events: Vec<&EventDraft> = match write {
+        Write::PatchSession { events, .. } => events.iter().collect(),
+        Write::Append { event } => vec![event],
+        _ => vec![],
     };
-    let Some(event) = event else { return Ok(false) };
-    if drafts.iter().any(|draft| draft.id == event.id) {
-        return Ok(true);
+    let Some(first) = events.first() else { return Ok(None) };
+    if drafts.iter().any(|draft| draft == *first) {
+        // In this very commit.
+        return Ok(Some(vec![]));
     }
-    let recorded = db::query_scalar(RECORDED).bind(event.id.to_string()).fetch_one(&mut unit.conn);
-    recorded.await.doing("looking for an earlier write")
+    let mut recorded = Vec::with_capacity(events.len());
+    for draft in events {
+        let known = event_log::recorded(unit, draft.id).await?;
+        let Some(known) = known.filter(|known| known.draft == *draft) else { return Ok(None) };
+        recorded.push(Arc::new(known));
+    }
+    Ok(Some(recorded))
 }
 
 /// The change alone, and the events it causes, in their order.

@@ -24,7 +24,7 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    /// None yet.
+    /// The tasks of a connection that is about to be opened.
     pub(crate) fn new(order: Arc<WriteOrder>) -> Self {
         Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), order }
     }
