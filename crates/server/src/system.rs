@@ -1,6 +1,9 @@
 //! The real clock, the real randomness, and how much memory this process uses.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use domain::{Clock, Entropy, Timestamp, time::BoxFuture};
 use rand::Rng as _;
@@ -21,6 +24,21 @@ impl Clock for SystemClock {
         let wait = at.since(self.now());
         Box::pin(tokio::time::sleep(wait))
     }
+
+    fn elapsed(&self) -> Duration {
+        running()
+    }
+
+    fn sleep(&self, wait: Duration) -> BoxFuture<()> {
+        Box::pin(tokio::time::sleep(wait))
+    }
+}
+
+/// How long this process runs, by a clock that nobody sets.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the steady clock")]
+fn running() -> Duration {
+    static BEGUN: OnceLock<Instant> = OnceLock::new();
+    BEGUN.get_or_init(Instant::now).elapsed()
 }
 
 /// A clock that runs faster than time, for tests of the whole program.
@@ -62,6 +80,14 @@ impl Clock for FastClock {
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<()> {
         // The timer of the runtime counts milliseconds and never ends early.
         Box::pin(tokio::time::sleep(at.since(self.now()) / self.0.rate))
+    }
+
+    fn elapsed(&self) -> Duration {
+        running() * self.0.rate
+    }
+
+    fn sleep(&self, wait: Duration) -> BoxFuture<()> {
+        Box::pin(tokio::time::sleep(wait / self.0.rate))
     }
 }
 

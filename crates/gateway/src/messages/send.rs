@@ -7,7 +7,10 @@ use domain::{
     chat::Typing,
     event,
     message::{Content, Direction, Message, MessageStatus, OutgoingMessage},
-    port::{Connection, EngineError, Lease, MessageQuery, NewMessage, Page, Write},
+    port::{
+        Connection, EngineError, Lease, MessageQuery, NewMessage, Page, StoreError, StoreErrorKind,
+        Write, WriteOutcome,
+    },
     session::SessionStatus,
 };
 use serde_json::{Value, json};
@@ -161,11 +164,12 @@ impl Messages {
         // Waiting begins before the first byte leaves, so that no answer is too early.
         let ticket = self.shared.waiters.wait(message.clone());
         let insert = Write::InsertMessage { message: Box::new(new), events: vec![] };
-        self.inner()
-            .commit
-            .write(Some(&link.lease), vec![insert])
-            .await
-            .map_err(SendError::Unstored)?;
+        let stored = self.inner().commit.write(Some(&link.lease), vec![insert]).await;
+        match stored.map_err(unstored)?.first() {
+            Some(WriteOutcome::Applied(_)) => {}
+            // It was handed over under this id before: its row tells what became of it, and no second frame leaves.
+            _ => return Err(SendError::Unanswered),
+        }
         self.persisted(&message);
         match self.write_frame(&*link.connection, outgoing).await {
             // Not written for sure, or not known: it is settled after the next connect, under its id.
@@ -374,6 +378,15 @@ impl Messages {
             }
             _ => {}
         }
+    }
+}
+
+/// What it means that a row was not stored.
+fn unstored(error: StoreError) -> SendError {
+    match error.kind {
+        // Another process runs the session: for certain nothing was stored.
+        StoreErrorKind::NotOwner => SendError::NotStarted,
+        _ => SendError::Unstored(error),
     }
 }
 
