@@ -63,7 +63,10 @@ pub async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
 /// A call of [`Ledger::write`] that was committed.
 #[derive(Debug, Clone)]
 pub struct Written {
+    /// Without the lease that they were done under.
     pub writes: Vec<Write>,
+    /// The lease that they were done under.
+    pub lease: Option<Lease>,
     /// Messages that the engine had been handed before.
     pub sent_before: usize,
 }
@@ -89,7 +92,13 @@ impl Ledger for Watched {
         }
         let sent_before = self.whatsapp.sent().len();
         let outcomes = self.store.write(writes.clone()).await?;
-        self.written.lock().unwrap().push(Written { writes, sent_before });
+        let lease = writes.iter().find_map(|write| match write {
+            Write::Held { lease } => Some(lease.clone()),
+            _ => None,
+        });
+        let is_change = |write: &Write| !matches!(write, Write::Held { .. });
+        let writes = writes.into_iter().filter(is_change).collect();
+        self.written.lock().unwrap().push(Written { writes, lease, sent_before });
         let mut events = self.events.lock().unwrap();
         for outcome in &outcomes {
             if let WriteOutcome::Applied(applied) = outcome {

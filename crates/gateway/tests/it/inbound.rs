@@ -35,6 +35,7 @@ async fn a_message_its_event_and_its_deliveries_are_there_before_whatsapp_is_ans
     // One commit.
     let written = &house.written()[before..];
     assert_eq!(written.len(), 1);
+    assert!(written[0].lease.as_ref().is_some_and(|lease| lease.session == session));
     let Write::InsertMessage { events, .. } = &written[0].writes[0] else { panic!("{written:?}") };
     assert_eq!(events.len(), 1);
 }

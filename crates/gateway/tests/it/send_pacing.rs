@@ -40,6 +40,7 @@ async fn two_parallel_sends_cannot_share_the_last_place() {
     assert!(first.is_ok() != second.is_ok());
     assert_eq!(rule(&first).or(rule(&second)), Some(PacingRule::DailyCap));
     house.restart().await;
+    until("runs again", async || house.loaded(session).await).await;
     let third = house.gateway.messages.send(session, to(1), None).await;
     assert_eq!(rule(&third), Some(PacingRule::DailyCap), "counters survive");
     house.clock.advance(Duration::from_secs(24 * 3600));

@@ -267,10 +267,10 @@ const WHOLE_TABLES: [&str; 24] = [
     "select id, health, policy from webhook where active = 1",
     "select id, pruned_sequence from session",
     // The look for sessions whose process died, every few seconds; they are few.
-    "select id from session where wanted = 1",
+    "select id from session where deleted = 0 and (wanted = 1 or wish is not null)",
     // For lists that people read, and the few processes of an installation.
     "select id from session where lease_owner is not null",
-    "delete from node where seen_at",
+    "select id from node where seen_at",
     // Metrics, once per scrape.
     "select webhook.id, webhook.session_id, webhook.active, webhook.last_triggered_at, count(*)",
 ];
