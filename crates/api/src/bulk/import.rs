@@ -20,6 +20,7 @@ use crate::{
     access::{OnSession, Operator},
     body,
     error::ApiError,
+    messages::result::{KeyHeader, key_text},
     query::Query,
     sessions::SessionPath,
 };
@@ -70,7 +71,7 @@ struct ImportQuery {
 /// other column is a variable. Either every line is taken in, or none. An addition to OpenWA.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/send-bulk/import", operation_id = "importBulk", tag = "Messages",
-    params(SessionPath, ImportQuery),
+    params(SessionPath, ImportQuery, KeyHeader),
     request_body(content((String = "text/csv"), (String = "application/x-ndjson"))),
     responses(BulkAnswers),
     security(("X-API-Key" = ["operator"])),
@@ -91,6 +92,7 @@ pub async fn import(
         wrong: vec![],
         lines: vec![],
         dry_run: flag(&query, "dryRun")?.unwrap_or_default(),
+        key: key_text(&parts.headers)?,
     };
     let mut reader = Reader { incoming, format, columns: None, text };
     if let Err(refused) = read(&mut reader, &mut http_body, state.options.body_limit_bytes).await {

@@ -134,6 +134,7 @@ impl BulkOptions {
             stop_on_error: self.stop_on_error.unwrap_or(plain.stop_on_error),
             scheduled_at: at.transpose()?,
             quiet_hours: quiet,
+            fingerprint: None,
         })
     }
 }

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::State,
-    http::StatusCode,
+    http::{HeaderMap, HeaderValue, StatusCode},
     response::{IntoResponse as _, Response},
 };
 use domain::{
@@ -23,6 +23,7 @@ use crate::{
     access::{OnSession, Operator},
     body::Body,
     error::{ApiError, ErrorBody, batch_error},
+    messages::result::{KeyHeader, REPLAYED, key_text},
     query::Query,
     sessions::SessionPath,
 };
@@ -62,7 +63,11 @@ struct SendQuery {
 pub enum BulkAnswers {
     #[response(status = 200, description = "A dry run: what would happen")]
     Foreseen(ForecastBody),
-    #[response(status = 202, description = "Stored; it is sent from now on, or at its time")]
+    #[response(
+        status = 202,
+        description = "Stored; it is sent from now on, or at its time",
+        headers(("Idempotent-Replayed" = bool, description = "`true` when the same request with the same Idempotency-Key was taken in before: nothing new is stored"))
+    )]
     Accepted(AcceptedBody),
     #[response(
         status = 400,
@@ -71,6 +76,11 @@ pub enum BulkAnswers {
     Wrong(ErrorBody),
     #[response(status = 413, description = "The body or a file is too large")]
     TooLarge(ErrorBody),
+    #[response(
+        status = 422,
+        description = "Code IDEMPOTENCY_KEY_REUSED: the key came before with another request"
+    )]
+    KeyReused(ErrorBody),
     #[response(status = 429, description = "Too many batches of this session are not over")]
     TooMany(ErrorBody),
 }
@@ -79,13 +89,14 @@ pub enum BulkAnswers {
 /// variables are missing fails alone, before anything is sent.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/send-bulk", operation_id = "sendBulk", tag = "Messages",
-    params(SessionPath, SendQuery), request_body = SendBulk, responses(BulkAnswers),
+    params(SessionPath, SendQuery, KeyHeader), request_body = SendBulk, responses(BulkAnswers),
     security(("X-API-Key" = ["operator"])),
 )]
 pub async fn send_bulk(
     State(state): State<AppState>,
     on: OnSession<Operator>,
     query: Query,
+    headers: HeaderMap,
     Body(body): Body<SendBulk>,
 ) -> Result<Response, ApiError> {
     let dry_run = flag(&query, "dryRun")?.unwrap_or_default();
@@ -96,6 +107,7 @@ pub async fn send_bulk(
         items: Vec::with_capacity(body.messages.len()),
         wrong: Vec::new(),
         dry_run,
+        key: key_text(&headers)?,
     };
     let mut request = request;
     for message in body.messages {
@@ -120,6 +132,8 @@ pub struct Incoming {
     /// The line of each message of an import.
     pub lines: Vec<u64>,
     pub dry_run: bool,
+    /// The caller's idempotency key.
+    pub key: Option<String>,
 }
 
 impl Incoming {
@@ -156,10 +170,16 @@ impl Incoming {
         if !self.wrong.is_empty() {
             return Err(ApiError::invalid(said(self.wrong)));
         }
-        let request = BulkRequest { id: self.id, items: self.items, options: self.options };
+        let Self { id, items, options, key, .. } = self;
+        let request = BulkRequest { id, items, options, key };
         let accepted = batches.create(session, request).await.map_err(refused)?;
+        let replayed = accepted.replayed;
         let body = AcceptedBody::new(session, accepted, &self.lines);
-        Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+        let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
+        if replayed {
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        Ok(response)
     }
 }
 

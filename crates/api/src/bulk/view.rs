@@ -238,7 +238,7 @@ pub struct AcceptedBody {
 
 impl AcceptedBody {
     pub fn new(session: SessionId, accepted: Accepted, lines: &[u64]) -> Self {
-        let Accepted { batch, duplicates: pairs, failed: errors, ends_at } = accepted;
+        let Accepted { batch, duplicates: pairs, failed: errors, ends_at, .. } = accepted;
         Self {
             status_url: format!("/api/sessions/{session}/messages/batch/{}", batch.id),
             batch_id: batch.id.to_string(),

@@ -7,7 +7,7 @@ use gateway::batches::BatchError;
 use super::{
     ApiError,
     gateway::{not_started, unavailable},
-    sends::media_error,
+    sends::{key_reused, media_error},
 };
 
 /// The answer to a batch that was not stored or changed; `id` is the path's.
@@ -19,6 +19,7 @@ pub fn batch_error(error: BatchError, session: SessionId, id: Option<&BatchId>) 
         BatchError::Taken => {
             ApiError::bad_request("A batch with this batchId already exists in this session")
         }
+        BatchError::KeyReused => key_reused(),
         BatchError::TooMany(most) => ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             format!("Maximum concurrent batches reached ({most})"),

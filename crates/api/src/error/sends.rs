@@ -71,11 +71,7 @@ pub fn send_error(error: SendError, session: SessionId) -> ApiError {
 
 fn key_error(error: &SendError) -> ApiError {
     match error {
-        SendError::KeyReused => ApiError::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "This Idempotency-Key was used with another request",
-        )
-        .with_code("IDEMPOTENCY_KEY_REUSED"),
+        SendError::KeyReused => key_reused(),
         SendError::KeyInProgress => {
             conflict("The request with this Idempotency-Key is still in progress")
                 .with_code("IDEMPOTENCY_KEY_IN_PROGRESS")
@@ -83,6 +79,15 @@ fn key_error(error: &SendError) -> ApiError {
         _ => conflict("The outcome of the request with this Idempotency-Key is not known")
             .with_code("IDEMPOTENCY_OUTCOME_UNKNOWN"),
     }
+}
+
+/// A key that came before with another request.
+pub fn key_reused() -> ApiError {
+    ApiError::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "This Idempotency-Key was used with another request",
+    )
+    .with_code("IDEMPOTENCY_KEY_REUSED")
 }
 
 fn refused(code: u16) -> ApiError {

@@ -6,7 +6,7 @@
 mod change;
 mod list;
 mod media;
-mod result;
+pub mod result;
 mod simple;
 mod text;
 

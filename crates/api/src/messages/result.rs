@@ -18,7 +18,7 @@ use crate::{
 };
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// A message that was handed to WhatsApp. How far it got later is told by webhooks.
 #[derive(Serialize, ToSchema)]
@@ -145,6 +145,15 @@ pub fn key_of(
     route: &'static str,
     body: &RawBody,
 ) -> Result<Option<IdempotencyKey>, ApiError> {
+    let key = key_text(headers)?;
+    Ok(key.map(|key| IdempotencyKey { key, fingerprint: body.fingerprint(route) }))
+}
+
+/// The key of a request.
+///
+/// # Errors
+/// 400 with code `IDEMPOTENCY_KEY_INVALID`.
+pub fn key_text(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let mut given = headers.get_all(KEY).iter();
     let key = match (given.next(), given.next()) {
         (None, _) => return Ok(None),
@@ -157,7 +166,7 @@ pub fn key_of(
         )
         .with_code("IDEMPOTENCY_KEY_INVALID")
     })?;
-    Ok(Some(IdempotencyKey { key: key.to_owned(), fingerprint: body.fingerprint(route) }))
+    Ok(Some(key.to_owned()))
 }
 
 /// A message of the usual sort.

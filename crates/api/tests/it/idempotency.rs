@@ -88,3 +88,41 @@ async fn pacing_says_when_to_come_again() {
     );
     assert_eq!(paced["retryAfterSeconds"], json!(seconds));
 }
+
+#[tokio::test]
+async fn a_campaign_whose_answer_was_lost_is_asked_for_again_and_stays_one() {
+    let mut app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let people = |count: u32| {
+        let one = |number| json!({ "chatId": format!("49170{number:05}@c.us"), "type": "text", "content": { "text": "hi" } });
+        json!({ "messages": (0..count).map(one).collect::<Vec<_>>() })
+    };
+    let first = send(&app, &session, "spring", "send-bulk", &people(3)).await;
+    assert!(!first.headers.contains_key("idempotent-replayed"));
+    let first = first.expect(202);
+    let again = send(&app, &session, "spring", "send-bulk", &people(3)).await;
+    assert_eq!(again.headers["idempotent-replayed"], "true");
+    assert_eq!(again.expect(202)["batchId"], first["batchId"]);
+    app.restart().await;
+    let after = send(&app, &session, "spring", "send-bulk", &people(3)).await.expect(202);
+    assert_eq!((&after["batchId"], &after["totalMessages"]), (&first["batchId"], &json!(3)));
+    let reused = send(&app, &session, "spring", "send-bulk", &people(2)).await.expect(422);
+    assert_eq!(reused["code"], "IDEMPOTENCY_KEY_REUSED");
+    let other = send(&app, &session, "summer", "send-bulk", &people(3)).await.expect(202);
+    assert_ne!(other["batchId"], first["batchId"]);
+    let list = app.get(&format!("/api/sessions/{session}/messages/batches")).await;
+    assert_eq!(list.as_array().unwrap().len(), 2);
+
+    let four = people(4);
+    let (one, two) = tokio::join!(
+        send(&app, &session, "autumn", "send-bulk", &four),
+        send(&app, &session, "autumn", "send-bulk", &four)
+    );
+    assert_eq!(one.expect(202)["batchId"], two.expect(202)["batchId"]);
+
+    // A name of the caller's own, which nobody gave a key before.
+    let mut named = people(1);
+    named["batchId"] = json!("mine");
+    app.post(&format!("/api/sessions/{session}/messages/send-bulk"), named.clone(), 202).await;
+    send(&app, &session, "winter", "send-bulk", &named).await.expect(400);
+}

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     address::ChatId,
+    batch::BatchOptions,
     content::{CAPTION_CHARS_MAX, MediaKind},
     idempotency::fingerprint,
     ids::WaMessageId,
@@ -191,6 +193,22 @@ pub struct ItemDraft {
     pub mentions: Vec<ChatId>,
     /// The values of the placeholders.
     pub variables: Option<BTreeMap<String, String>>,
+}
+
+/// The hash of a request for a batch: its items in their order, and how they are sent.
+pub fn request_fingerprint(items: &[ItemDraft], options: &BatchOptions) -> String {
+    let mut hash = Sha256::new();
+    let mut feed = |value: serde_json::Value| {
+        // The text of a value has no line break outside of its strings, and none in them.
+        hash.update(value.to_string());
+        hash.update("\n");
+    };
+    feed(json!(options));
+    for ItemDraft { index, chat, said, mentions, variables } in items {
+        let mentions: Vec<&str> = mentions.iter().map(ChatId::as_str).collect();
+        feed(json!([index, chat.as_str(), said, mentions, variables]));
+    }
+    hex::encode(hash.finalize())
 }
 
 /// An item with its placeholders filled, or why that cannot be.

@@ -19,6 +19,7 @@ mod zone;
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     ids::SessionId,
@@ -28,7 +29,7 @@ use crate::{
 pub use forecast::{Forecast, ForecastInput, ForecastItem, Limit, Others, forecast};
 pub use item::{
     BatchItem, ItemContent, ItemDraft, ItemError, ItemState, MediaSource, NewItem, Problem,
-    Rendered, Said, Source, expand, problems,
+    Rendered, Said, Source, expand, problems, request_fingerprint,
 };
 pub use plan::{Lane, Next, next};
 pub use quiet::{InvalidQuietHours, QuietHours};
@@ -62,6 +63,12 @@ impl BatchId {
         let mut bytes = [0u8; 4];
         entropy.fill(&mut bytes);
         Self(format!("batch_{}", hex::encode(bytes)))
+    }
+
+    /// The one of a request with an idempotency key, the same each time.
+    pub fn of_key(key: &str) -> Self {
+        let hash = Sha256::digest(key.as_bytes());
+        Self(format!("batch_{}", hex::encode(&hash[..16])))
     }
 
     /// Reads a caller's: 1 to [`ID_CHARS_MAX`] characters that can stand in a path, and not `.` or `..`.
@@ -200,6 +207,9 @@ pub struct BatchOptions {
     pub scheduled_at: Option<Timestamp>,
     /// Not in these hours.
     pub quiet_hours: Option<QuietHours>,
+    /// The hash of the request that made it ([`request_fingerprint`]), where that came with an idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 impl Default for BatchOptions {
@@ -210,6 +220,7 @@ impl Default for BatchOptions {
             stop_on_error: false,
             scheduled_at: None,
             quiet_hours: None,
+            fingerprint: None,
         }
     }
 }

@@ -122,7 +122,8 @@ impl Stage {
                 ..BatchOptions::default()
             };
             let id = Some(BatchId::parse("spring").unwrap());
-            let request = BulkRequest { id, items: (0..ITEMS).map(text).collect(), options };
+            let request =
+                BulkRequest { id, items: (0..ITEMS).map(text).collect(), options, key: None };
             self.gateway.batches.create(*session, request).await.unwrap();
         }
         assert!(RealClock.now() < begin, "the batches are not stored in time");

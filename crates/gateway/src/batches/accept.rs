@@ -20,6 +20,8 @@ pub struct BulkRequest {
     pub items: Vec<ItemDraft>,
     /// How it is sent.
     pub options: BatchOptions,
+    /// Of a request that may come again and is taken in once, as the caller sent it.
+    pub key: Option<String>,
 }
 
 /// A batch that was taken in.
@@ -31,8 +33,10 @@ pub struct Accepted {
     pub duplicates: Vec<(u32, u32)>,
     /// Items that cannot be sent, known before anything was.
     pub failed: Vec<(u32, ItemError)>,
-    /// When it would end.
+    /// When it would end; not told again when the same request comes again.
     pub ends_at: Option<Timestamp>,
+    /// Whether the same request came before: nothing was stored.
+    pub replayed: bool,
 }
 
 /// What would become of a batch.
@@ -61,8 +65,17 @@ impl Batches {
         if self.shared.supervisor.stopping().is_cancelled() {
             return Err(BatchError::ShuttingDown);
         }
+        let BulkRequest { id, items, mut options, key } = request;
+        let id = match &key {
+            Some(key) => Some(id.unwrap_or_else(|| BatchId::of_key(key))),
+            None => id,
+        };
+        options.fingerprint = key.map(|_| batch::request_fingerprint(&items, &options));
+        if let Some(known) = self.known(session, id.as_ref(), &items, &options).await? {
+            return Ok(known);
+        }
         self.check_session(session).await?;
-        let BulkRequest { id, items, options } = request;
+        let again = options.fingerprint.is_some().then(|| (items.clone(), options.clone()));
         let (rendered, duplicates) = batch::expand(items);
         let failed = failed(&rendered);
         // Before the items: what is being stored counts among the others otherwise.
@@ -74,7 +87,7 @@ impl Batches {
         }
         let new = NewBatch {
             session,
-            id: id.unwrap_or_else(|| BatchId::new(&*ports.entropy)),
+            id: id.clone().unwrap_or_else(|| BatchId::new(&*ports.entropy)),
             options,
             items: stored,
             at: ports.clock.now(),
@@ -83,14 +96,42 @@ impl Batches {
         let most = self.shared.options.unfinished_max;
         let batch = match ports.batches.create(new, most).await.map_err(gone)? {
             Created::Stored(batch) => *batch,
-            Created::Taken => return Err(BatchError::Taken),
+            Created::Taken => {
+                // The same request, a moment before.
+                let Some((items, options)) = again else { return Err(BatchError::Taken) };
+                let known = self.known(session, id.as_ref(), &items, &options).await?;
+                return known.ok_or(BatchError::Taken);
+            }
             Created::TooMany => return Err(BatchError::TooMany(most)),
         };
         if batch.state.is_over() {
             self.shared.webhooks.wake();
         }
         self.shared.wake(session);
-        Ok(Accepted { batch, duplicates, failed, ends_at: ahead.ends_at })
+        Ok(Accepted { batch, duplicates, failed, ends_at: ahead.ends_at, replayed: false })
+    }
+
+    /// The answer to a request with a key that came before.
+    async fn known(
+        &self,
+        session: SessionId,
+        id: Option<&BatchId>,
+        items: &[ItemDraft],
+        options: &BatchOptions,
+    ) -> Result<Option<Accepted>, BatchError> {
+        let (Some(id), Some(fingerprint)) = (id, &options.fingerprint) else { return Ok(None) };
+        let Some(batch) = self.get(session, id).await.map_err(BatchError::Store)? else {
+            return Ok(None);
+        };
+        match &batch.options.fingerprint {
+            None => Err(BatchError::Taken),
+            Some(first) if first != fingerprint => Err(BatchError::KeyReused),
+            Some(_) => {
+                let (rendered, duplicates) = batch::expand(items.to_vec());
+                let failed = failed(&rendered);
+                Ok(Some(Accepted { batch, duplicates, failed, ends_at: None, replayed: true }))
+            }
+        }
     }
 
     /// Says what would become of a batch; nothing is stored.

@@ -19,6 +19,9 @@ pub enum BatchError {
     /// The session has a batch of that name.
     #[error("the session has a batch of that name")]
     Taken,
+    /// Its idempotency key came before with another request.
+    #[error("the key was used with another request")]
+    KeyReused,
     /// The session has too many batches that are not over.
     #[error("{0} batches of this session are not over")]
     TooMany(u32),

@@ -18,6 +18,7 @@ use super::{
     error::StartSessionError,
     handle::{Command, Done, Handle},
     line::{Entry, Lines},
+    starts::Starts,
 };
 use crate::{Hooks, Media, Options, Ports, Supervisor, acks::Waiters};
 
@@ -35,8 +36,7 @@ pub(crate) struct Inner {
     pub(crate) hooks: Hooks,
     pub(crate) lines: Lines,
     pub(super) loaded: Mutex<HashMap<SessionId, Handle>>,
-    /// Starts happen one after another: the cap and "already started" are then exact.
-    pub(super) starting: tokio::sync::Mutex<()>,
+    pub(super) starts: Arc<Starts>,
     /// Told when a session begins to run here, and when it has ended to.
     pub(crate) moved: tokio::sync::Notify,
 }

@@ -27,6 +27,7 @@ mod lease;
 mod line;
 mod qr;
 mod sink;
+mod starts;
 mod takeover;
 mod task;
 mod view;
@@ -46,6 +47,7 @@ use domain::{
 };
 use handle::Command;
 pub(crate) use inner::{Inner, Link, NoLink};
+use starts::Turn;
 
 pub use error::{
     CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
@@ -80,7 +82,7 @@ impl Sessions {
             hooks: hooks.clone(),
             lines: line::Lines::default(),
             loaded: Mutex::default(),
-            starting: tokio::sync::Mutex::default(),
+            starts: Arc::default(),
             moved: tokio::sync::Notify::new(),
         };
         let inner = Arc::new(inner);
@@ -179,8 +181,8 @@ impl Sessions {
     /// # Errors
     /// [`StartSessionError`].
     pub async fn start(&self, id: SessionId) -> Result<SessionView, StartSessionError> {
-        let _one_at_a_time = self.inner.starting.lock().await;
-        let (session, held) = self.take(id).await?;
+        let turn = self.inner.starts.turn(id).await;
+        let (session, held) = self.take(&turn, id).await?;
         if let Some(wish) = held.wish {
             // Asked of an owner that died before it could.
             self.inner.grant(&held.lease, wish).await.map_err(StartSessionError::Store)?;
@@ -189,8 +191,8 @@ impl Sessions {
         self.view_of(id).await.map_err(StartSessionError::Store)?.ok_or(StartSessionError::NotFound)
     }
 
-    /// The right to connect a session that may be started here. The caller holds `starting`.
-    async fn take(&self, id: SessionId) -> Result<(Session, Held), StartSessionError> {
+    /// The right to connect a session that may be started here.
+    async fn take(&self, turn: &Turn, id: SessionId) -> Result<(Session, Held), StartSessionError> {
         let session = self.inner.ports.sessions.get(id).await.map_err(StartSessionError::Store)?;
         let session = session.ok_or(StartSessionError::NotFound)?;
         // What its last life came to must be in the record before another begins.
@@ -198,7 +200,7 @@ impl Sessions {
             return Err(StartSessionError::AlreadyStarted);
         }
         let most = self.inner.options.max_concurrent_sessions;
-        if most > 0 && self.inner.loaded_count() >= most as usize {
+        if most > 0 && !turn.take_place(&self.inner.lock(), most as usize) {
             return Err(StartSessionError::TooMany(most));
         }
         if self.inner.supervisor.stopping().is_cancelled() {
@@ -219,7 +221,7 @@ impl Sessions {
             Some(stopped) => stopped,
             None => {
                 // A takeover that has begun already is let through first, and then stopped.
-                let _no_start = self.inner.starting.lock().await;
+                let _no_start = self.inner.starts.turn(id).await;
                 match self.inner.command(id, Command::Stop).await {
                     Some(stopped) => stopped,
                     None => self.inner.mark_stopped(id, Wish::Stop, known).await,

@@ -81,8 +81,8 @@ impl Sessions {
 
     /// Starts a session unless its last owner, or a person, wants it down.
     async fn start_wanted(&self, id: SessionId) -> Result<(), StartSessionError> {
-        let _one_at_a_time = self.inner.starting.lock().await;
-        let (_, held) = self.take(id).await?;
+        let turn = self.inner.starts.turn(id).await;
+        let (_, held) = self.take(&turn, id).await?;
         if let Some(wish) = held.wish {
             // Asked of an owner that died before it could.
             let done = self.inner.grant(&held.lease, wish).await;

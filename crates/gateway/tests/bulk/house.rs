@@ -297,7 +297,7 @@ impl House {
         items: Vec<ItemDraft>,
         options: BatchOptions,
     ) -> Result<Accepted, BatchError> {
-        let request = BulkRequest { id: None, items, options };
+        let request = BulkRequest { id: None, items, options, key: None };
         self.gateway.batches.create(session, request).await
     }
 

@@ -253,7 +253,12 @@ async fn too_many_batches_and_taken_names_are_refused() {
     let id = house.batch(session, 2, steady(2)).await;
     let error = house.create(session, texts(1), steady(2)).await.unwrap_err();
     assert!(matches!(error, gateway::batches::BatchError::TooMany(1)));
-    let again = gateway::batches::BulkRequest { id: Some(id), items: texts(1), options: steady(2) };
+    let again = gateway::batches::BulkRequest {
+        id: Some(id),
+        items: texts(1),
+        options: steady(2),
+        key: None,
+    };
     let error = house.gateway.batches.create(session, again).await.unwrap_err();
     assert!(matches!(error, gateway::batches::BatchError::Taken));
 }

@@ -6,6 +6,7 @@ mod api_keys;
 mod connections;
 mod delivery_hooks;
 mod egress;
+mod fence;
 mod health;
 mod house;
 mod inbound;

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -185,6 +185,8 @@ async fn a_session_beyond_the_cap_says_so_once_and_comes_up_when_there_is_room()
 struct CutOff {
     store: LedgerStore,
     down: AtomicBool,
+    /// Whose lease is never answered about.
+    silent: Mutex<Option<SessionId>>,
 }
 
 #[async_trait]
@@ -211,6 +213,9 @@ impl SessionStore for CutOff {
         if self.down.load(Ordering::Acquire) {
             let (kind, doing) = (StoreErrorKind::Corrupt, "being cut off");
             return Err(StoreError { kind, doing, source: None });
+        }
+        if *self.silent.lock().unwrap() == Some(id) {
+            std::future::pending::<()>().await;
         }
         SessionStore::acquire(&self.store, id, owner, now, lasts).await
     }
@@ -243,10 +248,34 @@ impl SessionStore for CutOff {
     }
 }
 
+impl CutOff {
+    fn new(house: &House) -> Self {
+        Self { store: house.store.clone(), down: AtomicBool::new(false), silent: Mutex::default() }
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_start_hangs_holds_no_other_one_up() {
+    let house = House::start().await;
+    let cut_off = Arc::new(CutOff::new(&house));
+    let ports = Ports { sessions: cut_off.clone(), ..house.ports.clone() };
+    let lonely = Gateway::start(another(&house, "lonely"), ports).await.unwrap();
+    let (slow, other) = (house.session("slow").await, house.session("other").await);
+    house.whatsapp.link(other, PHONE);
+    *cut_off.silent.lock().unwrap() = Some(slow);
+    let hangs = lonely.sessions.start(slow);
+    tokio::pin!(hangs);
+    assert!(futures::poll!(&mut hangs).is_pending());
+    within("the start of another", lonely.sessions.start(other)).await.unwrap();
+    house.wait_for(other, Ready).await;
+    within("the stop of another", lonely.sessions.stop(other)).await.unwrap();
+    assert!(futures::poll!(&mut hangs).is_pending());
+}
+
 #[tokio::test]
 async fn a_lease_that_cannot_be_renewed_ends_the_connection_before_another_may_begin() {
     let house = House::start().await;
-    let cut_off = Arc::new(CutOff { store: house.store.clone(), down: AtomicBool::new(false) });
+    let cut_off = Arc::new(CutOff::new(&house));
     let ports = Ports { sessions: cut_off.clone(), ..house.ports.clone() };
     let lonely = Gateway::start(another(&house, "lonely"), ports).await.unwrap();
     let session = house.session("bakery").await;

@@ -14,6 +14,7 @@ mod crash;
 mod dice;
 mod failpoints;
 mod forwarding;
+mod gateways;
 mod redis;
 mod restart;
 mod safety;
