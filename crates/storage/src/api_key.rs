@@ -91,7 +91,7 @@ impl ApiKeyStore for LedgerStore {
     }
 
     async fn find(&self, hash: KeyHash) -> StoreResult<Option<ApiKey>> {
-        let row = db::query(FIND).bind(&hash.0[..]).fetch_optional(&self.readers).await;
+        let row = db::query(FIND).bind(&hash.0[..]).fetch_optional(&self.couriers).await;
         row.doing("finding an API key")?.as_ref().map(read).transpose()
     }
 

@@ -71,7 +71,8 @@ pub enum OpenError {
 pub struct LedgerStore {
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
-    /// Where lanes are claimed and read: not behind the lists and counts that people ask for.
+    /// Where lanes are claimed and read, and single rows that a message or a request that comes in needs: not behind the lists
+    /// and counts that people ask for.
     pub(crate) couriers: Readers,
     /// Where leases of sessions are renewed: not behind the work of the writer, where that is possible.
     pub(crate) heartbeats: Option<Readers>,

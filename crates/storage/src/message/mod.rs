@@ -95,7 +95,7 @@ fn unsettled(row: &Row, cipher: &Cipher) -> StoreResult<Unsettled> {
 impl MessageStore for LedgerStore {
     async fn get(&self, session: SessionId, wa_id: &WaMessageId) -> StoreResult<Option<Message>> {
         let row = db::query(SHOWN).bind(session.to_string()).bind(wa_id.as_str());
-        row.fetch_optional(&self.readers)
+        row.fetch_optional(&self.couriers)
             .await
             .doing("reading a message")?
             .as_ref()

@@ -47,7 +47,7 @@ impl PeopleStore for LedgerStore {
     }
 
     async fn canonical(&self, session: SessionId, id: &ChatId) -> StoreResult<ChatId> {
-        canonical(&self.readers, session, id).await
+        canonical(&self.couriers, session, id).await
     }
 
     async fn chats(&self, session: SessionId, page: Page) -> StoreResult<Vec<Chat>> {
