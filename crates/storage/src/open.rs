@@ -16,6 +16,7 @@ use crate::{
     delivery::{leases::Leases, lines::Lines, recent::Recent},
     error::Doing as _,
     receivers::Receivers,
+    unreadable::Unreadable,
     writer::Writer,
 };
 
@@ -78,6 +79,8 @@ pub struct LedgerStore {
     pub(crate) recent: Arc<Recent>,
     pub(crate) receivers: Arc<Receivers>,
     pub(crate) lines: Arc<Lines>,
+    /// Rows that cannot be read.
+    pub(crate) unreadable: Arc<Unreadable>,
     /// Told when another process stored deliveries.
     pub(crate) elsewhere: Arc<Notify>,
     _listener: Option<Arc<listener::Listener>>,

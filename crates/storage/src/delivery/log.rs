@@ -151,10 +151,11 @@ impl LedgerStore {
         sql: &'static str,
     ) -> StoreResult<Vec<DeliveryRecord>> {
         let mut records = Vec::with_capacity(rows.len());
-        for row in rows {
-            let mut record = record(&row)?;
+        for mut record in self.unreadable.rows("delivery", &["id"], &rows, record) {
             let tries = db::query(sql).bind(record.id.to_string()).fetch_all(&self.readers).await;
-            record.tries = tries.doing(READING)?.iter().map(attempt).collect::<StoreResult<_>>()?;
+            let tries = tries.doing(READING)?;
+            record.tries =
+                self.unreadable.rows("delivery attempt", &["delivery_id"], &tries, attempt);
             records.push(record);
         }
         Ok(records)
@@ -246,7 +247,7 @@ impl DeliveryLog for LedgerStore {
             .fetch_all(&self.readers)
             .await
             .doing(READING)?;
-        rows.iter().map(record).collect()
+        Ok(self.unreadable.rows("delivery", &["id"], &rows, record))
     }
 
     async fn failure_count(&self, query: &FailureQuery) -> StoreResult<u64> {

@@ -67,7 +67,7 @@ pub(super) async fn list(
         counts.try_get::<i64, _>(name).doing(DOING).map(|n| u64::try_from(n).unwrap_or(0))
     };
     Ok(Some(MessagePage {
-        messages: rows.iter().map(read).collect::<StoreResult<_>>()?,
+        messages: store.unreadable.rows("message", &["session_id", "wa_id"], &rows, read),
         total: number("total")?,
         unknown_timestamp_total: number("unknown")?,
     }))

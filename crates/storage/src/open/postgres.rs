@@ -23,6 +23,7 @@ use crate::{
     delivery::{leases::Leases, lines::Lines, recent::Recent},
     error::Doing as _,
     receivers::Receivers,
+    unreadable::Unreadable,
     writer::{CHANNEL, Outside, SHARES, Unit, Writer},
 };
 
@@ -61,6 +62,7 @@ pub(super) async fn open(
     let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
     let receivers = Arc::<Receivers>::default();
     let lines = Arc::<Lines>::default();
+    let unreadable = Arc::<Unreadable>::default();
     let name = format!("{:016x}", rand::rng().next_u64());
     let elsewhere = Arc::new(Notify::new());
     let listener = Listener::start(Line {
@@ -71,7 +73,11 @@ pub(super) async fn open(
         elsewhere: elsewhere.clone(),
         receivers: receivers.clone(),
     });
-    let unit = |conn| Unit::new(conn, cipher.clone(), None, leases.clone(), 0).named(name.clone());
+    let unit = |conn| {
+        Unit::new(conn, cipher.clone(), None, leases.clone(), 0)
+            .named(name.clone())
+            .noting(unreadable.clone())
+    };
     let mut units = vec![unit(conn)];
     for _ in 0..SHARES {
         let conn = postgres::Connection::open(connect.clone(), limits).await;
@@ -91,6 +97,7 @@ pub(super) async fn open(
         recent,
         receivers,
         lines,
+        unreadable,
         elsewhere,
         _listener: Some(Arc::new(listener)),
         _lock: None,

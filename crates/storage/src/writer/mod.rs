@@ -4,6 +4,7 @@
 //! and results of deliveries ([`settle::settle`]), many rows per statement. Everything else is a job of its own. A part
 //! that fails is rolled back alone; changes that fail together are tried again one by one.
 
+mod condition;
 mod health;
 mod postgres;
 mod task;
@@ -37,6 +38,7 @@ use crate::{
     ledger,
 };
 
+pub(crate) use condition::Condition;
 pub(crate) use postgres::{HORIZON, SHARES, lock_due};
 pub(crate) use task::Outside;
 pub(crate) use turn::CHANNEL;
@@ -117,6 +119,7 @@ pub(crate) struct Writer {
     lines: Arc<[Line]>,
     commits: Arc<AtomicU64>,
     sizes: Arc<Sizes>,
+    condition: Arc<Condition>,
     queue_wait: Duration,
     limits: DatabaseLimits,
 }
@@ -157,6 +160,7 @@ impl Writer {
         limits: DatabaseLimits,
     ) -> std::io::Result<Self> {
         let (commits, sizes) = (outside.commits.clone(), outside.sizes.clone());
+        let condition = outside.condition.clone();
         let count = units.len();
         let mut lines = Vec::with_capacity(count);
         for (place, unit) in units.into_iter().enumerate() {
@@ -164,7 +168,7 @@ impl Writer {
             lines.push(Line::start(unit, outside.for_another(), most)?);
         }
         let lines = lines.into();
-        Ok(Self { lines, commits, sizes, queue_wait: QUEUE_WAIT, limits })
+        Ok(Self { lines, commits, sizes, condition, queue_wait: QUEUE_WAIT, limits })
     }
 
     /// How it does.
@@ -182,6 +186,11 @@ impl Writer {
             classes,
             waiting: u64::try_from(waiting).unwrap_or(u64::MAX),
         }
+    }
+
+    /// Whether writes are taken.
+    pub(crate) fn condition(&self) -> &Condition {
+        &self.condition
     }
 
     /// Transactions committed so far.

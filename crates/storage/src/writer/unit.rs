@@ -13,6 +13,7 @@ use crate::{
     db::Conn,
     delivery::{leases::Leases, lines::Pushed, settle::Step},
     receivers::OfSessions,
+    unreadable::Unreadable,
 };
 
 /// What a job works with.
@@ -28,6 +29,8 @@ pub(crate) struct Unit {
     pub(crate) leases: Arc<Leases>,
     /// What others learn once it is committed.
     pub(crate) committing: Committing,
+    /// Rows that cannot be read.
+    pub(crate) unreadable: Arc<Unreadable>,
     /// The last ticket of a lane.
     pub(super) last_ticket: i64,
     /// Who this process is among those that share the database.
@@ -88,6 +91,7 @@ impl Unit {
             holding: None,
             leases,
             committing: Committing::default(),
+            unreadable: Arc::default(),
             last_ticket,
             name: String::new(),
             versions: HashMap::new(),
@@ -98,6 +102,11 @@ impl Unit {
     /// With a name among the processes that share the database.
     pub(crate) fn named(self, name: String) -> Self {
         Self { name, ..self }
+    }
+
+    /// Notes rows that cannot be read where others see it.
+    pub(crate) fn noting(self, unreadable: Arc<Unreadable>) -> Self {
+        Self { unreadable, ..self }
     }
 
     /// The next ticket on SQLite: lanes that wait are served in the order of their tickets.

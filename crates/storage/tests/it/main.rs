@@ -19,3 +19,4 @@ mod postgres;
 mod secrets;
 mod statements;
 mod support;
+mod unreadable;
