@@ -126,7 +126,9 @@ impl DbError {
             // Data that is no data of its type, constraints, and limits of the program.
             Self::Postgres(error) => {
                 let code = sql_state(error);
-                code.is_some_and(|code| ["22", "23", "54"].iter().any(|of| code.starts_with(of)))
+                code.is_some_and(|code| {
+                    code != NEWER && ["22", "23", "54"].iter().any(|of| code.starts_with(of))
+                })
             }
             _ => false,
         }
@@ -147,6 +149,7 @@ impl DbError {
             Self::Postgres(error) => match sql_state(error).as_deref() {
                 Some("53100") => Some(Trouble::DiskFull),
                 Some("25006") => Some(Trouble::ReadOnly),
+                Some(NEWER) => Some(Trouble::Newer),
                 Some("58030") => Some(Trouble::Disk),
                 // Lost, refused, without resources, going down.
                 Some(code) if ["08", "28", "53", "57"].iter().any(|of| code.starts_with(of)) => {
@@ -159,6 +162,9 @@ impl DbError {
         }
     }
 }
+
+/// A division by zero: only a transaction that finds the tables of a newer version divides.
+const NEWER: &str = "22012";
 
 fn sql_state(error: &sqlx::Error) -> Option<String> {
     match error {

@@ -49,7 +49,7 @@ pub(super) async fn open(
     let connect = connect_options(&place, &limits);
     migrate(&connect, &place.schema, limits.connect).await.map_err(|error| match error {
         Failed::Store(source) => failed(source),
-        Failed::Migration(source) => OpenError::Migration { database: database.clone(), source },
+        Failed::Migration(source) => OpenError::migration(database.clone(), source),
     })?;
     let conn = postgres::Connection::open(connect.clone(), limits).await;
     let mut conn = Conn::Postgres(Box::new(conn.doing("opening the database").map_err(failed)?));
@@ -73,10 +73,12 @@ pub(super) async fn open(
         elsewhere: elsewhere.clone(),
         receivers: receivers.clone(),
     });
+    let version = MIGRATIONS.iter().map(|one| one.version).max().unwrap_or(0);
     let unit = |conn| {
         Unit::new(conn, cipher.clone(), None, leases.clone(), 0)
             .named(name.clone())
             .noting(unreadable.clone())
+            .of_version(version)
     };
     let mut units = vec![unit(conn)];
     for _ in 0..SHARES {

@@ -41,9 +41,7 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     let failed = |source| OpenError::Store { database: database.clone(), source };
     let conn = Connection::open(&path).doing("opening the database").map_err(failed)?;
     let mut conn = Conn::Sqlite(conn);
-    migrate(&mut conn)
-        .await
-        .map_err(|source| OpenError::Migration { database: database.clone(), source })?;
+    migrate(&mut conn).await.map_err(|source| OpenError::migration(database.clone(), source))?;
     if !key_fits(&mut conn, &cipher).await.map_err(failed)? {
         return Err(OpenError::WrongKey(database));
     }

@@ -35,6 +35,8 @@ pub(crate) struct Unit {
     pub(super) last_ticket: i64,
     /// Who this process is among those that share the database.
     pub(super) name: String,
+    /// The newest version of the tables that this program knows, where others may bring them along.
+    pub(super) schema: Option<i64>,
     /// The versions of the webhooks of sessions, as of this transaction, where others change them too.
     pub(crate) versions: HashMap<SessionId, i64>,
     /// The file stays ours until the last job is done, also when the store was dropped before.
@@ -94,6 +96,7 @@ impl Unit {
             unreadable: Arc::default(),
             last_ticket,
             name: String::new(),
+            schema: None,
             versions: HashMap::new(),
             lock,
         }
@@ -102,6 +105,11 @@ impl Unit {
     /// With a name among the processes that share the database.
     pub(crate) fn named(self, name: String) -> Self {
         Self { name, ..self }
+    }
+
+    /// Writes as long as the tables are of no newer version.
+    pub(crate) fn of_version(self, version: i64) -> Self {
+        Self { schema: Some(version), ..self }
     }
 
     /// Notes rows that cannot be read where others see it.
