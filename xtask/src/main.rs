@@ -33,6 +33,15 @@ enum Command {
         #[command(subcommand)]
         bench: bench::Bench,
     },
+    /// Kill the built program under a live load, as often as asked, and count; the ledger of a failure is kept
+    Soak {
+        /// How many kills
+        #[arg(long, default_value_t = 1000)]
+        kills: u32,
+        /// Of the first run; the others follow it
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Start PostgreSQL and Redis as the tests have them, print how to reach them, run until Ctrl-C
     Servers,
     /// Write openapi.json from the code
@@ -46,6 +55,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test { args } => run::test(&args),
         Command::Check => run::check(),
         Command::Bench { servers, bench } => bench::run(bench, servers),
+        Command::Soak { kills, seed } => run::soak(kills, seed),
         Command::Servers => servers::run(),
         Command::Openapi => run::openapi(),
         Command::Sizes => sizes::run(),

@@ -87,11 +87,45 @@ pub fn test(args: &[String]) -> anyhow::Result<()> {
     let servers = Servers::start()?;
     let nextest =
         cargo(&["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let runner: &[&str] =
-        if nextest.is_ok_and(|status| status.success()) { &["nextest", "run"] } else { &["test"] };
+    let is_nextest = nextest.is_ok_and(|status| status.success());
+    let runner: &[&str] = if is_nextest { &["nextest", "run"] } else { &["test"] };
     let mut command = cargo(runner);
     command.arg("--workspace").args(args);
     servers.hand_to(&mut command);
+    let report = root().join("target/nextest/default/junit.xml");
+    if is_nextest {
+        // Not the one of an earlier run.
+        let _ = std::fs::remove_file(&report);
+    }
+    must(command)?;
+    // Without a report no test was run, for instance with `--no-run`.
+    let report = std::fs::read_to_string(report).unwrap_or_default();
+    match second_tries(&report) {
+        tries if tries.is_empty() => Ok(()),
+        tries => bail!("needed a second try, so they have found something: {}", tries.join(", ")),
+    }
+}
+
+/// The tests of a JUnit report that failed and passed when they were tried again.
+fn second_tries(report: &str) -> Vec<&str> {
+    let cases = report.split("<testcase ").skip(1);
+    let tried = cases.filter(|case| case.contains("<flakyFailure") || case.contains("<flakyError"));
+    let name = |case: &'_ str| -> Option<(usize, usize)> {
+        let from = case.find("name=\"")? + "name=\"".len();
+        Some((from, from + case[from..].find('"')?))
+    };
+    tried.map(|case| name(case).map_or("?", |(from, to)| &case[from..to])).collect()
+}
+
+/// `cargo xtask soak`: one test of the program's, asked for more. Outside of the test runner, which has a limit of time.
+pub fn soak(kills: u32, seed: Option<u64>) -> anyhow::Result<()> {
+    let test = "crash::as_many_kills_as_asked_lose_nothing";
+    let mut command =
+        cargo(&["test", "-p", "server", "--test", "it", "--", test, "--exact", "--nocapture"]);
+    command.env("WAYPOST_SOAK_KILLS", kills.to_string());
+    if let Some(seed) = seed {
+        command.env("WAYPOST_SEED", seed.to_string());
+    }
     must(command)
 }
 
@@ -114,4 +148,19 @@ pub fn openapi() -> anyhow::Result<()> {
     }
     std::fs::write(root().join("openapi.json"), output.stdout)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_try_is_seen_in_the_report() {
+        let report = r#"<testsuites><testsuite name="a" flaky="1">
+            <testcase name="calm" classname="a"></testcase>
+            <testcase name="now_and_then" classname="a"><flakyFailure type="test failure"/></testcase>
+            </testsuite></testsuites>"#;
+        assert_eq!(second_tries(report), ["now_and_then"]);
+        assert_eq!(second_tries(""), Vec::<&str>::new());
+    }
 }

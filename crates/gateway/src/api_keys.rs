@@ -127,8 +127,13 @@ impl ApiKeys {
     pub async fn ensure_admin(&self, master: Option<&str>) -> Result<Option<String>, StoreError> {
         let _one_at_a_time = self.changing.lock().await;
         if let Some(master) = master {
-            if self.store.find(KeyHash::of(master)).await?.is_none() {
-                self.insert("API_MASTER_KEY", master).await?;
+            let known = async || self.store.find(KeyHash::of(master)).await;
+            if known().await?.is_none()
+                && let Err(error) = self.insert("API_MASTER_KEY", master).await
+                // Another process that started at the same moment was faster.
+                && known().await?.is_none()
+            {
+                return Err(error);
             }
             return Ok(None);
         }

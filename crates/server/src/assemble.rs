@@ -43,13 +43,17 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<LedgerStore> {
     std::fs::create_dir_all(dir)
         .with_context(|| format!("data.dir: cannot create {}", dir.display()))?;
     let master_key = master_key(settings)?;
-    let options = match settings.database() {
+    let mut options = match settings.database() {
         DatabaseTarget::Sqlite(file) => StoreOptions::new(file, master_key),
         DatabaseTarget::Postgres(target) => StoreOptions {
             readers: target.pool_size,
             ..StoreOptions::postgres(place(target), master_key)
         },
     };
+    if settings.failpoint.is_some() {
+        tracing::warn!("WAYPOST_FAILPOINT: this process ends itself. Only for tests");
+    }
+    options.failpoint.clone_from(&settings.failpoint);
     Ok(LedgerStore::open(options).await?)
 }
 
@@ -105,6 +109,7 @@ fn engine(settings: &Settings, store: &LedgerStore) -> anyhow::Result<Engine> {
     let mut options = EngineOptions {
         chat_url: settings.whatsapp_url()?,
         device_name: settings.sessions.device_name.clone(),
+        hold_rows: settings.hold_rows,
         ..EngineOptions::default()
     };
     if let Some(version) = settings.client_version()? {

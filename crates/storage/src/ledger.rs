@@ -1,6 +1,6 @@
 //! Changes, events and deliveries in one transaction.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use async_trait::async_trait;
 use domain::{
@@ -23,7 +23,6 @@ use crate::{
     writer::Unit,
 };
 
-const RECORDED: &str = "select exists (select 1 from event where id = $1)";
 const PROBE: &str = "insert into meta (key, value) values ('probe', $1) \
      on conflict (key) do update set value = excluded.value";
 
@@ -97,6 +96,8 @@ enum Applied {
     Changed,
     /// An event by itself; its session may not exist.
     Alone,
+    /// Before, with these events: its caller did not hear of the commit.
+    Before(Vec<Arc<Event>>),
 }
 
 /// Applies units of writes one after another, then numbers and stores the events of all of them together.
@@ -106,6 +107,8 @@ pub(crate) async fn apply(
 ) -> StoreResult<Vec<Vec<WriteOutcome>>> {
     let (mut applied, mut drafts) = (Vec::with_capacity(units.len()), Vec::new());
     let mut recorded = Vec::new();
+    let all: Vec<&Write> = units.iter().flatten().collect();
+    let (mut next, mut ahead) = (all.as_slice(), VecDeque::new());
     for writes in units {
         let mut of_unit = Vec::with_capacity(writes.len());
         for write in writes {
@@ -113,9 +116,17 @@ pub(crate) async fn apply(
                 // It looks whether its event was recorded before.
                 recorded.extend(push::record(unit, std::mem::take(&mut drafts)).await?);
             }
-            let (done, events) = match is_repeated(unit, write, &drafts).await? {
-                true => (Applied::Changed, vec![]),
-                false => change(unit, write).await?,
+            if ahead.is_empty() {
+                ahead.extend(message::insert_many(unit, next).await?);
+            }
+            next = next.split_first().map_or(&[], |(_, behind)| behind);
+            let stored = ahead.pop_front() == Some(true);
+            let (done, events) = match write {
+                Write::InsertMessage { events, .. } if stored => (Applied::Changed, events.clone()),
+                write => match repeated(unit, write, &drafts).await? {
+                    Some(events) => (Applied::Before(events), vec![]),
+                    None => change(unit, write).await?,
+                },
             };
             of_unit.push((done, events.len()));
             drafts.extend(events);
@@ -130,6 +141,7 @@ pub(crate) async fn apply(
         for (done, count) in of_unit {
             let events: Option<Vec<Arc<Event>>> = recorded.by_ref().take(count).collect();
             answers.push(match (done, events) {
+                (Applied::Before(events), _) => WriteOutcome::Applied(events),
                 (Applied::Unchanged, _) | (Applied::Alone, None) => WriteOutcome::Unchanged,
                 (_, Some(events)) => WriteOutcome::Applied(events),
                 (Applied::Changed, None) => {
@@ -198,20 +210,30 @@ pub(crate) fn session_of(write: &Write) -> SessionId {
     }
 }
 
-/// Whether this very write was applied before, and only its answer was lost. Of a change of a session, and of an event by
-/// itself, nothing but their event tells; the others find what they changed.
-async fn is_repeated(unit: &mut Unit, write: &Write, drafts: &[EventDraft]) -> StoreResult<bool> {
-    let event = match write {
-        Write::PatchSession { events, .. } => events.first(),
-        Write::Append { event } => Some(event.as_ref()),
-        _ => None,
+/// What this very write recorded, if it was applied before and only its answer was lost. Of a change of a session, and of
+/// an event by itself, nothing but their events tell; the others find what they changed.
+async fn repeated(
+    unit: &mut Unit,
+    write: &Write,
+    drafts: &[EventDraft],
+) -> StoreResult<Option<Vec<Arc<Event>>>> {
+    let events: Vec<&EventDraft> = match write {
+        Write::PatchSession { events, .. } => events.iter().collect(),
+        Write::Append { event } => vec![event],
+        _ => vec![],
     };
-    let Some(event) = event else { return Ok(false) };
-    if drafts.iter().any(|draft| draft.id == event.id) {
-        return Ok(true);
+    let Some(first) = events.first() else { return Ok(None) };
+    if drafts.iter().any(|draft| draft == *first) {
+        // In this very commit.
+        return Ok(Some(vec![]));
     }
-    let recorded = db::query_scalar(RECORDED).bind(event.id.to_string()).fetch_one(&mut unit.conn);
-    recorded.await.doing("looking for an earlier write")
+    let mut recorded = Vec::with_capacity(events.len());
+    for draft in events {
+        let known = event_log::recorded(unit, draft.id).await?;
+        let Some(known) = known.filter(|known| known.draft == *draft) else { return Ok(None) };
+        recorded.push(Arc::new(known));
+    }
+    Ok(Some(recorded))
 }
 
 /// The change alone, and the events it causes, in their order.

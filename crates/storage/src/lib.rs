@@ -2,8 +2,9 @@
 //!
 //! # The cast
 //! - [`LedgerStore`] is one SQLite file or one PostgreSQL schema, and implements every store port of `domain::port`.
-//! - The *writer* is one task with the one writing connection. It takes whatever waits, runs each job in a savepoint of
-//!   one transaction, commits once, then answers: many callers share one fsync (`synchronous=FULL`).
+//! - The *writer* is one task with the one writing connection; on PostgreSQL it is several, a session always at the same
+//!   one. It takes whatever waits, runs each job in a savepoint of one transaction, commits once, then answers: many callers
+//!   share one fsync (`synchronous=FULL`).
 //! - *Readers* are connections of their own; WAL lets them read while the writer writes.
 //! - The *cipher* encrypts the engine's keys, webhook secrets and headers, proxy addresses, messages on their way out and
 //!   the keys of files, bound to their place.
@@ -24,6 +25,7 @@ mod delivery;
 mod device_key;
 mod error;
 mod event_log;
+mod failpoint;
 mod folder;
 mod idempotency;
 mod keyfile;
@@ -48,6 +50,7 @@ mod writer;
 
 pub use bull::{BullQueue, InvalidRedisOptions, RedisOptions};
 pub use crypt::{InvalidMasterKey, MasterKey};
+pub use failpoint::{Failpoint, InvalidFailpoint};
 pub use folder::FolderMedia;
 pub use keyfile::KeyFileError;
 pub use open::{

@@ -31,7 +31,7 @@ const INSERT: &str = "insert into webhook (id, session_id, url, events, filters,
 // The health is not the user's: outcomes change it, and a pause does.
 const UPDATE: &str = "update webhook set url = $2, events = $3, filters = $4, headers = $5, secret = $6, active = $7, \
      retry_count = $8, lane_order = $9, updated_at = $10, policy = $11, previous_secret = $12, \
-     previous_secret_until = $13, signing_key = $14 where id = $1 and deleted = 0";
+     previous_secret_until = $13, signing_key = $14 where id = $1 and deleted = 0 and ($15 is null or updated_at = $15)";
 const SET_HEALTH: &str = "update webhook set health = $2, held_until = $3 where id = $1";
 const GET: &str = "select * from webhook where id = $1 and deleted = 0";
 const OF_SESSION: &str =
@@ -253,6 +253,42 @@ async fn change_health(
 }
 
 impl LedgerStore {
+    /// Replaces what a user may change; with a time only if it was changed last at that time.
+    async fn change_webhook(&self, webhook: &Webhook, was: Option<Timestamp>) -> StoreResult<bool> {
+        let webhook = webhook.clone();
+        self.writer
+            .run("changing a webhook", move |unit| {
+                Box::pin(async move {
+                    if unit.conn.kind() == Kind::Postgres {
+                        postgres::touch(unit, webhook.session).await?;
+                    }
+                    let stored = stored(&webhook, &unit.cipher);
+                    unit.webhooks.remove(&webhook.session);
+                    let done = db::query(UPDATE)
+                        .bind(webhook.id.to_string())
+                        .bind(&webhook.url)
+                        .bind(stored.events)
+                        .bind(stored.filters)
+                        .bind(stored.headers)
+                        .bind(stored.secret)
+                        .bind(i64::from(webhook.active))
+                        .bind(stored.retry_count)
+                        .bind(webhook.order.as_str())
+                        .bind(webhook.updated_at.millis())
+                        .bind(stored.policy)
+                        .bind(stored.previous_secret)
+                        .bind(stored.previous_until)
+                        .bind(stored.signing_key)
+                        .bind(was.map(Timestamp::millis))
+                        .execute(&mut unit.conn)
+                        .await
+                        .doing("changing a webhook")?;
+                    Ok(done.rows_affected() == 1)
+                })
+            })
+            .await
+    }
+
     /// A webhook from memory, as of the last commit.
     pub(crate) async fn receiver_of(&self, id: WebhookId) -> StoreResult<Option<Arc<Webhook>>> {
         let (known, version) = self.receivers.get(id);
@@ -326,37 +362,11 @@ impl WebhookStore for LedgerStore {
     }
 
     async fn update(&self, webhook: &Webhook) -> StoreResult<bool> {
-        let webhook = webhook.clone();
-        self.writer
-            .run("changing a webhook", move |unit| {
-                Box::pin(async move {
-                    if unit.conn.kind() == Kind::Postgres {
-                        postgres::touch(unit, webhook.session).await?;
-                    }
-                    let stored = stored(&webhook, &unit.cipher);
-                    unit.webhooks.remove(&webhook.session);
-                    let done = db::query(UPDATE)
-                        .bind(webhook.id.to_string())
-                        .bind(&webhook.url)
-                        .bind(stored.events)
-                        .bind(stored.filters)
-                        .bind(stored.headers)
-                        .bind(stored.secret)
-                        .bind(i64::from(webhook.active))
-                        .bind(stored.retry_count)
-                        .bind(webhook.order.as_str())
-                        .bind(webhook.updated_at.millis())
-                        .bind(stored.policy)
-                        .bind(stored.previous_secret)
-                        .bind(stored.previous_until)
-                        .bind(stored.signing_key)
-                        .execute(&mut unit.conn)
-                        .await
-                        .doing("changing a webhook")?;
-                    Ok(done.rows_affected() == 1)
-                })
-            })
-            .await
+        self.change_webhook(webhook, None).await
+    }
+
+    async fn update_unchanged(&self, webhook: &Webhook, was: Timestamp) -> StoreResult<bool> {
+        self.change_webhook(webhook, Some(was)).await
     }
 
     async fn delete(&self, id: WebhookId) -> StoreResult<bool> {

@@ -66,6 +66,8 @@ pub struct EngineOptions {
     pub pairing_limit: Duration,
     /// One-time keys kept at WhatsApp, for people who write first.
     pub prekeys: usize,
+    /// Holds the row of each received message back, so that a test meets what is rare otherwise.
+    pub hold_rows: Duration,
 }
 
 impl Default for EngineOptions {
@@ -80,6 +82,7 @@ impl Default for EngineOptions {
             send_limit: Duration::from_secs(30),
             pairing_limit: Duration::from_secs(30),
             prekeys: 812,
+            hold_rows: Duration::ZERO,
         }
     }
 }
@@ -172,7 +175,10 @@ impl WhatsApp for Engine {
         let http = http::client(&self.options.media, request.proxy.as_ref())?;
         let slot = Slot::take(&self.open, request.session)
             .ok_or(EngineError::WrongState("this session is connected already"))?;
-        let backend = Arc::new(LedgerBackend::new(Arc::clone(&self.keys), request.session));
+        let backend = Arc::new(
+            LedgerBackend::new(Arc::clone(&self.keys), request.session)
+                .holding_rows(self.options.hold_rows),
+        );
         let device = self.device(&backend).await?;
         let (link, events) = Link::new();
         let asides = Asides::new();

@@ -244,7 +244,7 @@ impl Subscriber for Watch {
         drop(spans);
         match span.map(|span| span.kind) {
             Some(Kind::Reading(order, reading)) => {
-                order.end(reading, CUT_OFF.with_borrow(|cut| *cut))
+                order.end(reading, CUT_OFF.with_borrow(|cut| *cut));
             }
             Some(Kind::Outer(outer, id)) => {
                 outer.try_close(id);

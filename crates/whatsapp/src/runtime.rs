@@ -26,7 +26,7 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    /// None yet.
+    /// The tasks of a connection that is about to be opened.
     pub(crate) fn new(order: Arc<WriteOrder>) -> Self {
         let (stop, panicked) = (CancellationToken::new(), CancellationToken::new());
         Self { tracker: TaskTracker::new(), stop, panicked, order }

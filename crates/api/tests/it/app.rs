@@ -50,6 +50,7 @@ struct Start {
 
 /// Another process.
 pub struct Neighbour {
+    pub gateway: Gateway,
     router: Router,
 }
 
@@ -177,7 +178,7 @@ impl App {
         house.node = "neighbour".into();
         tune(&mut house);
         let gateway = Gateway::start(house, ports).await.unwrap();
-        Neighbour { router: api::router(api, gateway) }
+        Neighbour { router: api::router(api, gateway.clone()), gateway }
     }
 
     /// Begins a request to another process.

@@ -422,6 +422,22 @@ async fn a_body_that_is_too_large_does_not_get_further() {
 }
 
 #[tokio::test]
+async fn processes_that_start_at_the_same_moment_have_one_master_key() {
+    let app = App::start().await;
+    let other = app.neighbour(|_| {}).await;
+    let ensure = async |gateway: &gateway::Gateway, round: u32| {
+        gateway.api_keys.ensure_admin(Some(&format!("the master key {round}"))).await
+    };
+    for round in 0..20 {
+        let (one, two) = tokio::join!(ensure(&app.gateway, round), ensure(&other.gateway, round));
+        assert_eq!((one.unwrap(), two.unwrap()), (None, None));
+    }
+    let keys = app.get("/api/auth/api-keys").await;
+    let names = keys.as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap());
+    assert_eq!(names.filter(|name| *name == "API_MASTER_KEY").count(), 20);
+}
+
+#[tokio::test]
 async fn a_send_that_its_process_refused_is_answered_as_there() {
     let pair = Pair::start().await;
     pair.app.whatsapp.on_send(OnSend::Refuse(463));

@@ -132,6 +132,8 @@ pub trait WebhookStore: Send + Sync + 'static {
     /// Replaces everything a user may change; `false` when it is gone. The health stays. Waiting deliveries of a webhook
     /// that is made inactive stay where they are.
     async fn update(&self, webhook: &Webhook) -> StoreResult<bool>;
+    /// The same, if nobody has changed it since it was read: `was` is its `updated_at` as it was then.
+    async fn update_unchanged(&self, webhook: &Webhook, was: Timestamp) -> StoreResult<bool>;
     /// Holds everything of it back from now on, and tells `webhook.paused`; events are recorded for it and wait. `false`
     /// when it is gone.
     async fn pause(&self, id: WebhookId, at: Timestamp) -> StoreResult<bool>;

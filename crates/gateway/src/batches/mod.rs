@@ -272,12 +272,24 @@ impl Shared {
             lives.insert(session, Life::Panicked);
         }
         drop(lives);
+        let mut runners = self.runners.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_unused =
+            |handle: &Arc<Handle>| Arc::strong_count(handle) == 1 && handle.rest.is_closed();
+        if runners.get(&session).is_some_and(is_unused) {
+            runners.remove(&session);
+        }
+        drop(runners);
         self.wake.notify_one();
     }
 
     /// Something of a session's batches changed.
     fn wake(&self, session: SessionId) {
-        self.handle(session).wake.notify_one();
+        let runners = self.runners.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that begins later looks by itself.
+        if let Some(handle) = runners.get(&session) {
+            handle.wake.notify_one();
+        }
+        drop(runners);
         self.wake.notify_one();
     }
 }

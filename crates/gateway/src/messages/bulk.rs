@@ -119,12 +119,14 @@ impl Messages {
         self.detached("messages/bulk", work).await
     }
 
-    /// The connection of a session on which everything earlier is settled.
+    /// The connection of a session on which everything earlier went out again, but for chats that are slow.
     pub(crate) async fn settled_link(
         &self,
         session: SessionId,
     ) -> Result<Arc<dyn Connection>, SendError> {
-        self.pass(session).await.map(|(link, _)| link.connection)
+        let settled =
+            self.way(session, |gate, link| gate.is_settled(&link.connection).then_some(()));
+        settled.await.map(|(link, ())| link.connection)
     }
 
     /// Told when a connection of a session becomes free for new sends or is lost, and when WhatsApp

@@ -71,7 +71,7 @@ impl Messages {
             place.turn().await;
         }
         let Carried { session, chat, content, mentions } = carried;
-        let (link, passing) = self.pass(session).await?;
+        let (link, passing) = self.pass(session, &chat).await?;
         let ports = &self.shared.ports;
         let id = WaMessageId::new(&*ports.entropy);
         let ticket = self.shared.waiters.wait_for_change(session, id.clone());

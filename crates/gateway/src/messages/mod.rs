@@ -7,8 +7,8 @@
 //! hook `message:sent` or `message:failed`.
 //!
 //! # Guarantees
-//! `sent` means that the server took it. A row that is stored reaches a final state: when the link is lost or the process
-//! dies, [`settle`] finishes it after the next connect, under the same id. Sends of one chat leave in the order in which
+//! `sent` means that the server took it. A row that is stored reaches a final state: when the link is lost, the process
+//! dies or the server stays silent, [`settle`] finishes it, under the same id. Sends of one chat leave in the order in which
 //! they were accepted. A caller that goes away does not stop its send.
 
 mod bulk;
@@ -17,6 +17,7 @@ mod change;
 mod compose;
 mod error;
 mod forward;
+mod gate;
 mod input;
 mod outbox;
 mod say;
@@ -46,12 +47,14 @@ use crate::{
 
 pub(crate) use bulk::{FromBatch, Uploads};
 pub use error::SendError;
+use gate::{Gate, Passing};
 pub(crate) use outbox::Outbox;
-use outbox::{Passing, Place};
+use outbox::Place;
 pub use say::{
     Answered, IdempotencyKey, MediaInput, Preview, QuoteRef, Say, Sent, TemplateRef, TemplateSend,
     ToSend,
 };
+use settle::PENDING_LIMIT;
 pub(crate) use settle::settle;
 
 /// A handle to the messages. Cheap to clone.
@@ -239,29 +242,32 @@ impl Messages {
         })
     }
 
-    /// The connection of a session, free for a new frame as long as the second part lives.
-    async fn pass(&self, session: SessionId) -> Result<(Link, Passing), SendError> {
+    /// The connection of a session, free for a new frame to a chat as long as the second part lives.
+    async fn pass(&self, session: SessionId, chat: &ChatId) -> Result<(Link, Passing), SendError> {
+        let clock = &self.shared.ports.clock;
+        let look_at = || clock.now().plus(PENDING_LIMIT);
+        self.way(session, |gate, link| gate.pass(&link.connection, chat, look_at())).await
+    }
+
+    /// The connection of a session when its gate lets through what is asked for.
+    async fn way<T>(
+        &self,
+        session: SessionId,
+        lets: impl Fn(&Gate, &Link) -> Option<T>,
+    ) -> Result<(Link, T), SendError> {
         let gate = self.shared.waiters.outbox.gate(session);
         let clock = &self.shared.ports.clock;
         let limit = clock.now().plus(self.shared.options.answer_limit);
         loop {
-            let mut opened = gate.watch();
+            let mut changed = gate.watch();
             let link = self.link(session).await?;
-            if let Some(passing) = gate.pass(&link.connection).await {
-                return Ok((link, passing));
+            if let Some(passed) = lets(&gate, &link) {
+                settle::begin(&self.shared.sessions, session, &gate);
+                return Ok((link, passed));
             }
-            let closed = gate.close().await;
-            if closed.was_open(&link.connection) {
-                continue;
-            }
-            let unsettled = self.shared.ports.messages.unsettled(session).await;
-            if unsettled.map_err(SendError::Store)?.is_empty() {
-                closed.open(&link.connection);
-                continue;
-            }
-            drop(closed);
+            settle(&self.shared.sessions, session);
             tokio::select! {
-                _ = opened.changed() => {}
+                _ = changed.changed() => {}
                 () = clock.sleep_until(limit) => return Err(SendError::Settling),
             }
         }

@@ -1,26 +1,26 @@
-//! What is known about sends under way: who goes first in a chat, and whether a connection is free for new sends.
+//! What is known about sends under way: who goes first in a chat, and the [gate](super::gate) of each session.
 //!
 //! # Lines
 //! A send takes its place in its chat's line the moment it is accepted. Typing, uploads and hooks go on side by side; the
 //! frame is written when every earlier place of that chat is free again. Chats do not wait for each other.
-//!
-//! # Gates
-//! On each new connection, sends of an earlier one whose outcome is not known go first. Until they have been settled the
-//! gate of the connection is closed to new sends. A send holds its session's gate while its row is stored and its frame
-//! written, so that nobody settles a send that is still being handed over.
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use domain::{ChatId, SessionId, port::Connection};
-use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, oneshot, watch};
+use domain::{ChatId, SessionId};
+use tokio::sync::{Notify, oneshot};
+
+use super::gate::Gate;
 
 /// Sends that may be under way in one chat; more are refused.
 pub(crate) const IN_CHAT_MAX: usize = 256;
 /// Sends that may be under way at all; more are refused.
 pub(crate) const IN_ALL_MAX: usize = 10_000;
+
+/// Gates in memory before the first look for those that nobody uses.
+const GATES_KEPT: usize = 64;
 
 /// Cheap to clone.
 #[derive(Clone, Default)]
@@ -28,7 +28,14 @@ pub(crate) struct Outbox {
     lines: Arc<Mutex<Lines>>,
     /// Told whenever a session has no place taken any more.
     idle: Arc<Notify>,
-    gates: Arc<Mutex<HashMap<SessionId, Gate>>>,
+    gates: Arc<Mutex<Gates>>,
+}
+
+#[derive(Default)]
+struct Gates {
+    by_session: HashMap<SessionId, Gate>,
+    /// With so many, those that nobody uses are forgotten: what they know is found out again.
+    most: usize,
 }
 
 #[derive(Default)]
@@ -95,7 +102,14 @@ impl Outbox {
     /// The gate of a session.
     pub(crate) fn gate(&self, session: SessionId) -> Gate {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        gates.entry(session).or_default().clone()
+        if let Some(gate) = gates.by_session.get(&session) {
+            return gate.clone();
+        }
+        if gates.by_session.len() >= gates.most {
+            gates.by_session.retain(|_, gate| gate.is_used());
+            gates.most = GATES_KEPT.max(2 * gates.by_session.len());
+        }
+        gates.by_session.entry(session).or_default().clone()
     }
 
     fn lines(&self) -> std::sync::MutexGuard<'_, Lines> {
@@ -145,83 +159,6 @@ impl Drop for Place {
     }
 }
 
-/// Which connection of a session is free for new sends. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Gate {
-    open_for: Arc<RwLock<Option<Weak<dyn Connection>>>>,
-    opened: Arc<watch::Sender<u64>>,
-    entry: Arc<tokio::sync::Mutex<()>>,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self {
-            open_for: Arc::default(),
-            opened: Arc::new(watch::Sender::new(0)),
-            entry: Arc::default(),
-        }
-    }
-}
-
-/// Keeps others from settling while a send is handed over.
-pub(crate) struct Passing {
-    _held: OwnedRwLockReadGuard<Option<Weak<dyn Connection>>>,
-}
-
-/// Keeps all sends of a session from being handed over.
-pub(crate) struct Closed {
-    gate: Gate,
-    held: OwnedRwLockWriteGuard<Option<Weak<dyn Connection>>>,
-}
-
-impl Gate {
-    /// Lets callers in one after another, in the order of their calls, while they find out which line is theirs.
-    pub(crate) async fn enter(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.entry.lock().await
-    }
-
-    /// Goes through, if the gate is open for this connection.
-    pub(crate) async fn pass(&self, connection: &Arc<dyn Connection>) -> Option<Passing> {
-        let held = self.open_for.clone().read_owned().await;
-        is_open(held.as_ref(), connection).then_some(Passing { _held: held })
-    }
-
-    /// Waits until nobody is passing, and keeps everybody out.
-    pub(crate) async fn close(&self) -> Closed {
-        Closed { gate: self.clone(), held: self.open_for.clone().write_owned().await }
-    }
-
-    /// Something else of the session changed, its connection or what it may send: whoever waits looks again.
-    pub(crate) fn stir(&self) {
-        self.opened.send_modify(|times| *times += 1);
-    }
-
-    /// Told when it opens, and by [`Gate::stir`]; subscribe before looking whether it is open.
-    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
-        self.opened.subscribe()
-    }
-}
-
-impl Closed {
-    /// Whether it had been opened for this connection.
-    pub(crate) fn was_open(&self, connection: &Arc<dyn Connection>) -> bool {
-        is_open(self.held.as_ref(), connection)
-    }
-
-    /// Opens it for this connection.
-    pub(crate) fn open(mut self, connection: &Arc<dyn Connection>) {
-        *self.held = Some(Arc::downgrade(connection));
-        let opened = self.gate.opened.clone();
-        drop(self);
-        opened.send_modify(|times| *times += 1);
-    }
-}
-
-/// The weak handle keeps the address from being used for another connection.
-fn is_open(open_for: Option<&Weak<dyn Connection>>, connection: &Arc<dyn Connection>) -> bool {
-    open_for.is_some_and(|open| std::ptr::addr_eq(open.as_ptr(), Arc::as_ptr(connection)))
-}
-
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
@@ -252,6 +189,19 @@ mod tests {
         assert!(third.turn().now_or_never().is_none());
         drop(first);
         assert!(third.turn().now_or_never().is_some());
+    }
+
+    #[test]
+    fn gates_that_nobody_uses_are_forgotten() {
+        let outbox = Outbox::default();
+        let id = |number| SessionId::from_uuid(uuid::Uuid::from_u128(number));
+        let watched = outbox.gate(id(0)).watch();
+        for number in 1..10_000 {
+            outbox.gate(id(number));
+        }
+        let gates = outbox.gates.lock().unwrap();
+        assert!(gates.by_session.len() <= GATES_KEPT);
+        assert!(gates.by_session.contains_key(&id(0)) && !watched.has_changed().unwrap());
     }
 
     #[test]

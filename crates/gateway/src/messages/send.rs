@@ -150,7 +150,7 @@ impl Messages {
         key: Option<String>,
         item: Option<&FromBatch>,
     ) -> Result<(Arc<Message>, Option<Ticket>), SendError> {
-        let (link, _passing) = self.pass(session).await?;
+        let (link, _passing) = self.pass(session, &draft.chat).await?;
         FromBatch::check(item, &link)?;
         let id = item.map(|item| item.id.clone());
         let (message, new, outgoing) = self.row(session, &link.from, draft, (key, id));

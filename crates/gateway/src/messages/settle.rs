@@ -1,104 +1,345 @@
-//! Sends whose outcome is not known, after a lost link or a crash.
+//! Sends whose outcome is not known: after a lost link or a crash, and where WhatsApp's server stays silent.
 //!
 //! Their rows are pending and keep what was to go out. After a connect WhatsApp first hands over what waited: acks,
 //! receipts and echoes settle what they prove. What is still open after a short grace goes out again, oldest first, under
-//! the same id: a recipient that has it already throws the second away. New sends of the session wait until this is done.
+//! the same id: a recipient that has it already throws the second away. New sends to the chat wait until this is done;
+//! other chats do not. What stays open on a link that stays goes out again too, after a while.
+//!
+//! A session's settler is one task. It goes on, past a chat that is slow and through failures of the ledger, until nothing
+//! is unknown or the connection is lost.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use domain::{
-    Clock, SessionId, event,
+    ChatId, SessionId, Timestamp, WaMessageId,
+    backoff::Backoff,
+    event,
+    message::MessageStatus,
     port::{Connection, EngineError, StoreError, Unsettled},
 };
 use serde_json::json;
 
-use crate::{SendOptions, Sessions, acks, hooks::HookPoint, sessions::Inner};
+use super::gate::{Claim, Gate};
+use crate::{Policy, Sessions, acks, hooks::HookPoint, sessions::Inner};
+
+/// How long a send may be pending on a link that stays before it goes out again; doubles each time.
+pub(crate) const PENDING_LIMIT: Duration = Duration::from_secs(61);
+/// Between two tries with a chat that is slow.
+const SLOW: Backoff = Backoff {
+    base: Duration::from_millis(1_300),
+    cap: Duration::from_secs(30),
+    jitter_percent: 20,
+};
+/// Between two tries while the ledger fails.
+const LEDGER: Backoff = Backoff {
+    base: Duration::from_millis(1_300),
+    cap: Duration::from_secs(15),
+    jitter_percent: 20,
+};
 
 /// What became of one row.
 enum Settled {
     /// It has its final state, or goes out.
     Yes,
-    /// The connection failed: the next one settles the rest.
+    /// It could not go out now.
     Later,
 }
 
-/// Settles the sends of a session on its present connection. To be called when the backlog has been handed over; ends by
-/// itself, and may be dropped at any time: the next connection begins anew.
-pub(crate) async fn settle(sessions: &Sessions, session: SessionId) {
+/// Sees to it that the sends of a session are settled: starts its settler, or tells the one that runs to look.
+pub(crate) fn settle(sessions: &Sessions, session: SessionId) {
     let inner = sessions.inner();
-    let Ok(link) = sessions.link(session).await else { return };
-    let (clock, options) = (&inner.ports.clock, &inner.options.sends);
-    match inner.ports.messages.unsettled(session).await {
-        Ok(rows) if rows.is_empty() => {}
-        // Receipts that follow the backlog may still prove some of them.
-        _ => clock.sleep_until(clock.now().plus(options.settle_grace)).await,
-    }
-    let closed = inner.waiters.outbox.gate(session).close().await;
-    if closed.was_open(&link.connection) {
-        return;
-    }
-    let now = sessions.link(session).await;
-    if !now.is_ok_and(|now| Arc::ptr_eq(&now.connection, &link.connection)) {
-        // Another connection settles what is open.
-        return;
-    }
-    match send_again(inner, options, session, &*link.connection).await {
-        Ok(true) => closed.open(&link.connection),
-        Ok(false) => {}
-        Err(error) => {
-            tracing::error!(session.id = %session, error = &error as &dyn std::error::Error,
-                "sends with an unknown outcome were not settled");
+    let gate = inner.waiters.outbox.gate(session);
+    let Some(claim) = gate.claim() else { return };
+    let stopping = inner.supervisor.stopping();
+    let mut settler = Settler {
+        inner: inner.clone(),
+        sessions: sessions.clone(),
+        session,
+        gate,
+        link: None,
+        opened_at: inner.ports.clock.now(),
+        open: Vec::new(),
+        again: HashMap::new(),
+        slow: HashMap::new(),
+        failures: 0,
+    };
+    inner.supervisor.spawn(format!("session/{session}/settle"), Policy::Once, async move {
+        let mut claim = claim;
+        tokio::select! {
+            () = settler.run(&mut claim) => {}
+            () = stopping.cancelled() => {}
         }
+    });
+}
+
+/// The same, if nobody does yet: a send went out whose outcome is to be known.
+pub(super) fn begin(sessions: &Sessions, session: SessionId, gate: &Gate) {
+    if gate.is_unattended() {
+        settle(sessions, session);
     }
 }
 
-/// `false` when the connection failed before all rows were settled.
-async fn send_again(
-    inner: &Inner,
-    options: &SendOptions,
+struct Settler {
+    inner: Arc<Inner>,
+    sessions: Sessions,
     session: SessionId,
-    connection: &dyn Connection,
-) -> Result<bool, StoreError> {
-    let rows = inner.ports.messages.unsettled(session).await?;
-    if !rows.is_empty() {
-        tracing::info!(session.id = %session, rows = rows.len(), "settling sends with an unknown outcome");
+    gate: Gate,
+    /// The connection that the rest is about.
+    link: Option<Weak<dyn Connection>>,
+    /// When the gate opened for it.
+    opened_at: Timestamp,
+    /// What is not known, as far as it was read.
+    open: Vec<Open>,
+    /// Sends that went out again on this connection: how often, and when they would once more.
+    again: HashMap<WaMessageId, (u32, Timestamp)>,
+    /// Chats that were slow: how often, and when it is their turn again.
+    slow: HashMap<ChatId, (u32, Timestamp)>,
+    /// Failures of the ledger in a row.
+    failures: u32,
+}
+
+/// A send whose outcome is not known.
+struct Open {
+    id: WaMessageId,
+    chat: ChatId,
+    accepted: Timestamp,
+    /// Of an earlier connection, and has not gone out on this one.
+    old: bool,
+}
+
+impl Settler {
+    async fn run(&mut self, claim: &mut Claim) {
+        let clock = self.inner.ports.clock.clone();
+        loop {
+            let turn = match self.sessions.connection(self.session) {
+                Some(link) => self.turn(&link).await,
+                // The next connection calls again.
+                None => Ok(None),
+            };
+            let until = match turn {
+                Ok(None) if claim.finish() => return,
+                Ok(None) => continue,
+                Ok(Some(until)) => {
+                    self.failures = 0;
+                    until
+                }
+                Err(error) => self.fails(&error),
+            };
+            tokio::select! {
+                () = clock.sleep_until(until) => {}
+                () = self.gate.woken() => {}
+            }
+        }
     }
-    for row in rows {
-        let age = inner.ports.clock.now().since(row.message.created_at);
-        let settled = if age > options.resend_limit {
-            fail(inner, &row, "expired").await?;
+
+    fn now(&self) -> Timestamp {
+        self.inner.ports.clock.now()
+    }
+
+    /// One line per state, however often it is tried.
+    fn fails(&mut self, error: &StoreError) -> Timestamp {
+        self.failures += 1;
+        if self.failures == 1 {
+            tracing::warn!(session.id = %self.session, error = error as &dyn std::error::Error,
+                "sends with an unknown outcome wait for the ledger");
+        }
+        self.now().plus(LEDGER.wait(self.failures, self.inner.ports.entropy.fraction()))
+    }
+
+    /// Does what is due, and says when the next is; nothing when all is known.
+    async fn turn(&mut self, link: &Arc<dyn Connection>) -> Result<Option<Timestamp>, StoreError> {
+        if !self.is_on(link) && self.gate.is_settled(link) {
+            // The settler before this one was done: sends that went out since are looked at when it is time.
+            (self.link, self.opened_at) = (Some(Arc::downgrade(link)), self.now());
+        } else if !self.gate.is_open(link) || !self.is_on(link) {
+            self.begin(link).await?;
+        }
+        if self.due(link).is_some_and(|due| due <= self.now()) {
+            self.round(link).await?;
+        }
+        Ok(self.due(link))
+    }
+
+    fn is_on(&self, link: &Arc<dyn Connection>) -> bool {
+        let known = self.link.as_ref();
+        known.is_some_and(|known| std::ptr::addr_eq(known.as_ptr(), Arc::as_ptr(link)))
+    }
+
+    /// Finds out what is not known on a new connection, and lets all other chats go on.
+    async fn begin(&mut self, link: &Arc<dyn Connection>) -> Result<(), StoreError> {
+        self.gate.shut().await;
+        let rows = self.inner.ports.messages.unsettled(self.session).await?;
+        if !rows.is_empty() {
+            tracing::info!(session.id = %self.session, rows = rows.len(), "settling sends with an unknown outcome");
+        }
+        (self.link, self.opened_at) = (Some(Arc::downgrade(link)), self.now());
+        self.again.clear();
+        self.slow.clear();
+        self.open = rows.iter().map(|row| Open::of(row, true)).collect();
+        self.gate.open(link, self.old_chats());
+        Ok(())
+    }
+
+    /// Chats whose new sends wait.
+    fn old_chats(&self) -> HashSet<ChatId> {
+        self.open.iter().filter(|open| open.old).map(|open| open.chat.clone()).collect()
+    }
+
+    /// When there is something to do.
+    fn due(&self, link: &Arc<dyn Connection>) -> Option<Timestamp> {
+        let begins = self.begins(link);
+        let rows = self.open.iter().map(|open| self.due_of(open, begins));
+        rows.chain(self.gate.look_at()).min()
+    }
+
+    fn due_of(&self, open: &Open, begins: Timestamp) -> Timestamp {
+        let again = self.again.get(&open.id).map(|(_, at)| *at);
+        let due =
+            again.unwrap_or(if open.old { begins } else { open.accepted.plus(PENDING_LIMIT) });
+        self.slow.get(&open.chat).map_or(due, |(_, at)| due.max(*at))
+    }
+
+    /// When what was open before this connection goes out: receipts that follow the backlog may still prove some of it.
+    fn begins(&self, link: &Arc<dyn Connection>) -> Timestamp {
+        let grace = self.inner.options.sends.settle_grace;
+        let caught_up = self.gate.caught_up_at(link).map(|at| at.plus(grace));
+        caught_up.unwrap_or_else(|| self.opened_at.plus(PENDING_LIMIT))
+    }
+
+    /// Every chat in which something is due, one after another.
+    async fn round(&mut self, link: &Arc<dyn Connection>) -> Result<(), StoreError> {
+        // What WhatsApp said already comes first.
+        self.inner.lines.drained(self.session).await;
+        self.gate.looked(self.now().plus(PENDING_LIMIT));
+        let mut chats: Vec<(ChatId, Vec<Unsettled>)> = Vec::new();
+        let rows = self.inner.ports.messages.unsettled(self.session).await?;
+        let of_batches = self.inner.ports.batches.open_items(self.session).await?;
+        let old: HashSet<WaMessageId> =
+            self.open.drain(..).filter(|open| open.old).map(|open| open.id).collect();
+        let is_of_batch = |id: &WaMessageId| of_batches.iter().any(|open| open.item.wa_id == *id);
+        for row in rows {
+            // On a link that stays a batch waits for its items by itself: they must not break its pace.
+            if !old.contains(&row.message.wa_id) && is_of_batch(&row.message.wa_id) {
+                continue;
+            }
+            self.open.push(Open::of(&row, old.contains(&row.message.wa_id)));
+            match chats.iter_mut().find(|(chat, _)| *chat == row.message.chat) {
+                Some((_, rows)) => rows.push(row),
+                None => chats.push((row.message.chat.clone(), vec![row])),
+            }
+        }
+        self.again.retain(|id, _| self.open.iter().any(|open| open.id == *id));
+        self.slow.retain(|chat, _| chats.iter().any(|(other, _)| other == chat));
+        self.gate.keep(self.old_chats());
+        let begins = self.begins(link);
+        let all_begin = begins <= self.now();
+        for (chat, rows) in chats {
+            if !self.is_on_air(link) {
+                return Ok(());
+            }
+            self.chat(link, &chat, rows, begins).await?;
+        }
+        if all_begin {
+            self.gate.all_tried();
+        }
+        Ok(())
+    }
+
+    fn is_on_air(&self, link: &Arc<dyn Connection>) -> bool {
+        let now = self.sessions.connection(self.session);
+        now.is_some_and(|now| Arc::ptr_eq(&now, link))
+    }
+
+    /// The sends of one chat that are due, in their order, up to the first that cannot go out.
+    async fn chat(
+        &mut self,
+        link: &Arc<dyn Connection>,
+        chat: &ChatId,
+        rows: Vec<Unsettled>,
+        begins: Timestamp,
+    ) -> Result<(), StoreError> {
+        let now = self.now();
+        let is_due = |open: &Open| open.chat == *chat && self.due_of(open, begins) <= now;
+        let due: HashSet<WaMessageId> =
+            self.open.iter().filter(|open| is_due(open)).map(|open| open.id.clone()).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        self.gate.close(chat).await;
+        let mut result = Ok(Settled::Yes);
+        for row in rows.into_iter().filter(|row| due.contains(&row.message.wa_id)) {
+            result = self.row(&**link, row).await;
+            if !matches!(result, Ok(Settled::Yes)) {
+                break;
+            }
+        }
+        if let Ok(Settled::Yes) = result {
+            self.slow.remove(chat);
+        } else {
+            let tries = self.slow.get(chat).map_or(0, |(tries, _)| *tries) + 1;
+            let wait = SLOW.wait(tries, self.inner.ports.entropy.fraction());
+            self.slow.insert(chat.clone(), (tries, self.now().plus(wait)));
+        }
+        if !self.open.iter().any(|open| open.old && open.chat == *chat) {
+            self.gate.free(chat);
+        }
+        result.map(|_| ())
+    }
+
+    async fn row(&mut self, link: &dyn Connection, row: Unsettled) -> Result<Settled, StoreError> {
+        let (id, now) = (row.message.wa_id.clone(), self.now());
+        let is_open = |message: Option<domain::message::Message>| {
+            message.is_some_and(|message| message.status == MessageStatus::Pending)
+        };
+        let settled = if !is_open(self.inner.ports.messages.get(self.session, &id).await?) {
+            // WhatsApp proved it meanwhile.
+            Settled::Yes
+        } else if now.since(row.message.created_at) > self.inner.options.sends.resend_limit {
+            fail(&self.inner, &row, "expired").await?;
             Settled::Yes
         } else {
-            send_one(inner, options, row, connection).await?
+            self.send(link, row).await?
         };
-        if matches!(settled, Settled::Later) {
-            return Ok(false);
+        if matches!(settled, Settled::Yes) {
+            let times = self.again.get(&id).map_or(0, |(times, _)| *times) + 1;
+            let next = self.now().plus(PENDING_LIMIT * (1 << times.min(6)));
+            self.open.iter_mut().filter(|open| open.id == id).for_each(|open| open.old = false);
+            self.again.insert(id, (times, next));
+        }
+        Ok(settled)
+    }
+
+    /// A chat that was slow gets more time.
+    async fn send(&self, link: &dyn Connection, row: Unsettled) -> Result<Settled, StoreError> {
+        let clock = &self.inner.ports.clock;
+        let tries = self.slow.get(&row.message.chat).map_or(0, |(tries, _)| *tries);
+        let limit = clock.now().plus(self.inner.options.sends.answer_limit * (1 << tries.min(3)));
+        let written = tokio::select! {
+            written = link.send(row.outgoing.clone()) => written,
+            () = clock.sleep_until(limit) => Err(EngineError::Unanswered(None)),
+        };
+        match written {
+            Ok(()) => Ok(Settled::Yes),
+            Err(EngineError::Unanswered(_) | EngineError::NotConnected) => Ok(Settled::Later),
+            Err(EngineError::Store(error)) => Err(error),
+            Err(error) => {
+                tracing::warn!(session.id = %row.message.session, %error, "a send could not go out again");
+                fail(&self.inner, &row, "the engine refused the message").await?;
+                Ok(Settled::Yes)
+            }
         }
     }
-    Ok(true)
 }
 
-async fn send_one(
-    inner: &Inner,
-    options: &SendOptions,
-    row: Unsettled,
-    connection: &dyn Connection,
-) -> Result<Settled, StoreError> {
-    let clock: &dyn Clock = &*inner.ports.clock;
-    let limit = clock.now().plus(options.answer_limit);
-    let written = tokio::select! {
-        written = connection.send(row.outgoing.clone()) => written,
-        () = clock.sleep_until(limit) => Err(EngineError::Unanswered(None)),
-    };
-    match written {
-        Ok(()) => Ok(Settled::Yes),
-        Err(EngineError::Unanswered(_) | EngineError::NotConnected) => Ok(Settled::Later),
-        Err(EngineError::Store(error)) => Err(error),
-        Err(error) => {
-            tracing::warn!(session.id = %row.message.session, %error, "a send could not go out again");
-            fail(inner, &row, "the engine refused the message").await?;
-            Ok(Settled::Yes)
-        }
+impl Open {
+    fn of(row: &Unsettled, old: bool) -> Self {
+        let message = &row.message;
+        let (id, chat) = (message.wa_id.clone(), message.chat.clone());
+        Self { id, chat, accepted: message.created_at, old }
     }
 }
 

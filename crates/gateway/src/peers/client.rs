@@ -29,7 +29,7 @@ impl Client {
             .pool_idle_timeout(IDLE_FOR)
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .build()
-            .map_err(|error| EgressBuildError::of(error))?;
+            .map_err(EgressBuildError::of)?;
         Ok(Self(client))
     }
 

@@ -40,7 +40,7 @@ use crate::{Hooks, Media, Options, Ports, Supervisor, Webhooks, acks::Waiters, p
 use commit::Commit;
 use domain::{
     PhoneNumber, SessionId,
-    port::{EngineError, Page, SessionPatch, StoreError},
+    port::{Connection, EngineError, Page, SessionPatch, StoreError},
     proxy::ProxyUrl,
     session::{Session, SessionConfig, SessionStatus},
 };
@@ -388,6 +388,11 @@ impl Sessions {
 
     pub(crate) const fn inner(&self) -> &Arc<Inner> {
         &self.inner
+    }
+
+    /// The connection of a session, if it is logged in.
+    pub(crate) fn connection(&self, id: SessionId) -> Option<Arc<dyn Connection>> {
+        self.inner.handle(id)?.ready()
     }
 
     /// What a send needs.

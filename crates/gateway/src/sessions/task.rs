@@ -9,10 +9,7 @@ use domain::{
     SessionId, Timestamp,
     backoff::Backoff,
     event::EventDraft,
-    port::{
-        EngineError, EngineSignal, OpenRequest, SessionPatch, StoreError, StoreErrorKind,
-        StoreResult,
-    },
+    port::{EngineError, EngineSignal, OpenRequest, SessionPatch},
     session::{
         self, Effect, LossCause, Session, SessionConfig, SessionInput, SessionState, SessionStatus,
     },
@@ -29,14 +26,12 @@ use super::{
     sink::Sink,
 };
 
-use crate::{Policy, messages};
+use crate::messages;
 
 /// Signals that may wait; when full the connection is held back.
 const SIGNALS_MAX: usize = 256;
 /// How long an unlink may take.
 const UNLINK_LIMIT: Duration = Duration::from_secs(10);
-/// How long the record may take to be read.
-const READ_LIMIT: Duration = Duration::from_secs(4);
 /// Between two tries to open while the ledger fails.
 const LEDGER_RETRY: Backoff =
     Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(5), jitter_percent: 20 };
@@ -203,6 +198,7 @@ impl Task {
                     ..SessionPatch::default()
                 };
                 self.step_with(SessionInput::Connected, patch, vec![told]).await;
+                messages::settle(&Sessions { inner: self.inner.clone() }, self.id);
                 self.inner.media.wake();
             }
             EngineSignal::CaughtUp => self.caught_up(),
@@ -221,14 +217,10 @@ impl Task {
 
     /// Sends of an earlier connection can be settled now; this task does not wait for it.
     fn caught_up(&self) {
-        let (sessions, id) = (Sessions { inner: self.inner.clone() }, self.id);
-        let stopping = self.inner.supervisor.stopping();
-        self.inner.supervisor.spawn(format!("session/{id}/settle"), Policy::Once, async move {
-            tokio::select! {
-                () = messages::settle(&sessions, id) => {}
-                () = stopping.cancelled() => {}
-            }
-        });
+        let Some(connection) = look(&self.shared.connection) else { return };
+        let now = self.inner.ports.clock.now();
+        self.inner.waiters.outbox.gate(self.id).caught_up(&connection, now);
+        messages::settle(&Sessions { inner: self.inner.clone() }, self.id);
     }
 
     async fn show_qr(&mut self, code: String) {
@@ -279,22 +271,9 @@ impl Task {
         }
     }
 
-    /// The record, within a limit.
-    async fn record(&self) -> StoreResult<Option<Session>> {
-        let clock = &self.inner.ports.clock;
-        tokio::select! {
-            biased;
-            session = self.inner.ports.sessions.get(self.id) => session,
-            () = clock.sleep_until(clock.now().plus(READ_LIMIT)) => {
-                let (kind, doing) = (StoreErrorKind::Unavailable, "reading a session");
-                Err(StoreError { kind, doing, source: None })
-            }
-        }
-    }
-
     /// Somebody may have changed it; what is known holds where the ledger does not answer.
     async fn read_config(&mut self) {
-        if let Ok(Some(session)) = self.record().await {
+        if let Ok(Some(session)) = self.inner.ports.sessions.get(self.id).await {
             self.config = session.config;
         }
     }
@@ -388,7 +367,7 @@ impl Task {
     async fn open(&mut self) -> Option<SessionInput> {
         self.close().await;
         self.pulse.check_if_due(self.inner.ports.clock.now()).await;
-        let session = match self.record().await {
+        let session = match self.inner.ports.sessions.get(self.id).await {
             Ok(Some(session)) => session,
             Ok(None) => return Some(SessionInput::Stop),
             Err(_) => return Some(away()),

@@ -1,16 +1,21 @@
 //! Registering receivers and changing them.
 
+use std::time::Duration;
+
 use domain::{
     SessionId, WebhookId,
     delivery::{Health, InvalidPolicy, PolicyChoice, SignatureScheme},
     event::Subscription,
     filter::{Filters, InvalidFilter},
-    port::{Page, StoreError},
+    port::{Page, StoreError, StoreErrorKind},
     signature,
     webhook::{LaneOrder, Secret, Webhook},
 };
 
 use super::{Webhooks, check};
+
+/// Tries of a change, while others change the same webhook.
+const CHANGES_MAX: u32 = 8;
 
 /// A webhook to register.
 #[derive(Debug, Clone)]
@@ -160,7 +165,28 @@ impl Webhooks {
         id: WebhookId,
         patch: WebhookPatch,
     ) -> Result<Webhook, WebhookError> {
-        let old = self.get(session, id).await?;
+        // Somebody else may change it at the same time: then once more, on top of that.
+        for _ in 0..CHANGES_MAX {
+            let old = self.get(session, id).await?;
+            let webhook = self.changed(&old, &patch)?;
+            let store = &self.ports.webhooks;
+            let stored = store.update_unchanged(&webhook, old.updated_at).await;
+            if !stored.map_err(WebhookError::Store)? {
+                continue;
+            }
+            if patch.active == Some(true) && (webhook.health.pause.is_some() || !old.active) {
+                return self.resume(session, id).await;
+            }
+            self.wake();
+            return Ok(webhook);
+        }
+        let (kind, doing) = (StoreErrorKind::Busy, "changing a webhook that others change");
+        Err(WebhookError::Store(StoreError { kind, doing, source: None }))
+    }
+
+    /// A webhook after a change, fully checked.
+    fn changed(&self, old: &Webhook, patch: &WebhookPatch) -> Result<Webhook, WebhookError> {
+        let patch = patch.clone();
         let now = self.ports.clock.now();
         let mut webhook = Webhook {
             url: patch.url.unwrap_or_else(|| old.url.clone()),
@@ -174,7 +200,8 @@ impl Webhooks {
             policy: patch.policy.unwrap_or_else(|| old.policy.clone()),
             active: patch.active.unwrap_or(old.active),
             order: patch.order.unwrap_or(old.order),
-            updated_at: now,
+            // Two changes never have the same time: it tells them apart.
+            updated_at: now.max(old.updated_at.plus(Duration::from_millis(1))),
             ..old.clone()
         };
         if let Some(secret) = patch.secret {
@@ -185,14 +212,6 @@ impl Webhooks {
         }
         check::rest(&webhook)?;
         self.give_key(&mut webhook);
-        let stored = self.ports.webhooks.update(&webhook).await.map_err(WebhookError::Store)?;
-        if !stored {
-            return Err(WebhookError::NotFound);
-        }
-        if patch.active == Some(true) && (webhook.health.pause.is_some() || !old.active) {
-            return self.resume(session, id).await;
-        }
-        self.wake();
         Ok(webhook)
     }
 

@@ -303,9 +303,12 @@ async fn a_header_that_drips_for_ever() {
     assert_eq!(fails(Lie::SlowHead).await, AttemptErrorKind::Timeout);
 }
 
+/// What is kept of an answer to a call that went well.
+const THANKS_BYTES_MAX: usize = 256;
+
 #[tokio::test]
 async fn a_body_without_an_end() {
-    assert_eq!(counts(Lie::Body).await.excerpt.unwrap().len(), EXCERPT_BYTES_MAX);
+    assert_eq!(counts(Lie::Body).await.excerpt.unwrap().len(), THANKS_BYTES_MAX);
 }
 
 #[tokio::test]
@@ -316,5 +319,5 @@ async fn a_body_that_drips_for_ever() {
 
 #[tokio::test]
 async fn a_body_of_a_gibibyte() {
-    assert_eq!(counts(Lie::Gibibyte).await.excerpt.unwrap().len(), EXCERPT_BYTES_MAX);
+    assert_eq!(counts(Lie::Gibibyte).await.excerpt.unwrap().len(), THANKS_BYTES_MAX);
 }

@@ -13,6 +13,7 @@ mod lanes;
 mod liars;
 mod live;
 mod losses;
+mod outage;
 mod policy;
 mod recipes;
 mod registration;

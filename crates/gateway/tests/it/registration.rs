@@ -137,3 +137,27 @@ async fn a_test_call_that_reaches_nobody_is_an_answer() {
     assert_eq!((ping.success, ping.status_code), (false, None));
     assert!(ping.error.is_some_and(|error| !error.contains("127.0.0.1")));
 }
+
+#[tokio::test]
+async fn two_changes_at_once_are_both_kept() {
+    let house = House::start().await;
+    let session = house.session("bakery").await;
+    let webhooks = &house.gateway.webhooks;
+    for round in 0..20u8 {
+        let hook = webhooks.create(session, new_webhook("http://127.0.0.1:9/one")).await.unwrap();
+        let url = WebhookPatch { url: Some("http://127.0.0.1:9/two".into()), ..Default::default() };
+        let retries = WebhookPatch { retry_count: Some(round % 5), ..Default::default() };
+        let (one, other) = tokio::join!(
+            webhooks.update(session, hook.id, url),
+            webhooks.update(session, hook.id, retries)
+        );
+        one.unwrap();
+        other.unwrap();
+        let now = webhooks.get(session, hook.id).await.unwrap();
+        assert_eq!(
+            (now.url.as_str(), now.retry_count),
+            ("http://127.0.0.1:9/two", Some(round % 5))
+        );
+        webhooks.delete(session, hook.id).await.unwrap();
+    }
+}

@@ -9,10 +9,10 @@ use domain::{
     port::{EngineError, EngineSignal, ReceiptKind},
     session::{LossCause, SessionStatus},
 };
-use gateway::messages::SendError;
+use gateway::messages::{SendError, ToSend};
 use testkit::{OnSend, START, build};
 
-use crate::house::{ANSWER_LIMIT, House, RECONNECT, until};
+use crate::house::{ANSWER_LIMIT, House, RECONNECT, to_send, until};
 
 /// How long receipts may settle here; no other sleep is as long.
 const GRACE: Duration = Duration::from_secs(3);
@@ -75,9 +75,10 @@ async fn receipts_after_the_backlog_settle_without_a_second_frame() {
         timestamp: START.seconds(),
     };
     house.whatsapp.connection(session).signal(receipt).await;
-    house.pass(GRACE, GRACE).await;
+    until("the receipt is stored", async || house.status(session, &id).await == Delivered).await;
+    // Whether the settler saw the send before the receipt came is open: then it waits for this.
+    house.clock.advance(GRACE);
     house.send(session, "next").await.unwrap();
-    assert_eq!(house.status(session, &id).await, Delivered);
     assert_eq!(house.whatsapp.sent().len(), 2, "one frame each");
 }
 
@@ -134,12 +135,14 @@ async fn a_link_that_breaks_while_settling_leaves_it_to_the_next_one() {
     lose(&house, session).await;
     reconnect(&house, session).await;
     house.whatsapp.on_send(OnSend::Fail(EngineError::NotConnected));
+    house.whatsapp.on_send(OnSend::Fail(EngineError::NotConnected));
     house.pass(GRACE, GRACE).await;
-    until("tried", async || house.whatsapp.scripted_sends() == 0).await;
+    until("tried", async || house.whatsapp.scripted_sends() == 1).await;
     assert_eq!(house.status(session, &id).await, Pending);
     let waits = house.pass(ANSWER_LIMIT, ANSWER_LIMIT);
     let (refused, _) = tokio::join!(house.send(session, "two"), waits);
     assert!(matches!(refused, Err(SendError::Settling)));
+    until("tried again", async || house.whatsapp.scripted_sends() == 0).await;
     lose(&house, session).await;
     reconnect(&house, session).await;
     house.pass(GRACE, GRACE).await;
@@ -169,4 +172,51 @@ async fn a_lost_link_is_settled_while_the_caller_still_waits() {
     let (sent, ()) = tokio::join!(house.send(session, "one"), breaks);
     assert_eq!(sent.unwrap().status, Sent);
     assert_eq!(house.whatsapp.sent().len(), 2);
+}
+
+#[tokio::test]
+async fn a_slow_chat_holds_up_nobody_else_and_is_tried_again_on_the_same_connection() {
+    let house = house().await;
+    let session = house.ready("bakery").await;
+    let slow = unanswered(&house, session, "slow").await;
+    house.whatsapp.on_send(OnSend::Silence);
+    let other = build::chat(2);
+    let to = |chat: &domain::ChatId, text: &str| ToSend { chat: chat.clone(), ..to_send(text) };
+    let sent = house.gateway.messages.send(session, to(&other, "other"), None);
+    let (sent, _) = tokio::join!(sent, house.pass(ANSWER_LIMIT, ANSWER_LIMIT));
+    let second = sent.unwrap().sent.id;
+    lose(&house, session).await;
+    reconnect(&house, session).await;
+    // Whoever has nothing unknown does not even wait for the grace.
+    let sent = house.gateway.messages.send(session, to(&build::chat(3), "third"), None).await;
+    assert_eq!(sent.unwrap().sent.status, Sent);
+    house.whatsapp.on_send(OnSend::Fail(EngineError::Unanswered(None)));
+    house.pass(GRACE, GRACE).await;
+    until("past the slow one", async || house.status(session, &second).await == Sent).await;
+    assert_eq!(house.status(session, &slow).await, Pending);
+    let sent = house.gateway.messages.send(session, to(&other, "more"), None).await;
+    assert_eq!(sent.unwrap().sent.status, Sent);
+    house.pass(Duration::from_millis(1_000), Duration::from_millis(1_600)).await;
+    until("the slow one too", async || house.status(session, &slow).await == Sent).await;
+    assert_eq!(house.whatsapp.opens().len(), 2, "on the same connection");
+    house.send(session, "after it").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_server_does_not_answer_on_a_link_that_stays_goes_out_again() {
+    let house = house().await;
+    let session = house.ready("bakery").await;
+    let id = unanswered(&house, session, "one").await;
+    // Others go on meanwhile, in the same chat as well.
+    house.send(session, "two").await.unwrap();
+    house.whatsapp.on_send(OnSend::Silence);
+    let minute = Duration::from_secs(61);
+    house.pass(minute - ANSWER_LIMIT, minute).await;
+    until("again", async || house.whatsapp.sent().len() == 3).await;
+    house.pass(minute * 2, minute * 2).await;
+    until("settled", async || house.status(session, &id).await == Sent).await;
+    let sent = house.whatsapp.sent();
+    let frames = sent.iter().filter(|message| message.id == id).count();
+    assert_eq!((frames, sent.len()), (3, 4), "under the same id");
+    assert_eq!(house.whatsapp.opens().len(), 1);
 }

@@ -1,5 +1,7 @@
 //! The environment: OpenWA's names where the meaning is the same, ours for the rest.
 
+use std::time::Duration;
+
 use figment::value::Value;
 use serde_json::json;
 
@@ -244,6 +246,20 @@ impl ClockRate {
     }
 }
 
+/// `WAYPOST_HOLD_ROWS_MS`: how long the row of each received message is held back. Not in the defaults file: with it a
+/// test meets what a slow disk makes rare. An installation that has it by mistake does not start.
+pub fn hold_rows(env: Env<'_>) -> Result<Duration, ConfigError> {
+    const NAME: &str = "WAYPOST_HOLD_ROWS_MS";
+    const SWITCH: &str = "WAYPOST_TEST_SWITCHES";
+    let Some(text) = set(env, NAME) else { return Ok(Duration::ZERO) };
+    if set(env, SWITCH).as_deref() != Some("true") {
+        return Err(ConfigError(format!("{NAME}: only for tests, and only with {SWITCH}=true")));
+    }
+    let millis =
+        text.trim().parse().map_err(|_| ConfigError(format!("{NAME}: not a number: {text:?}")))?;
+    Ok(Duration::from_millis(millis))
+}
+
 /// `WAYPOST_CLOCK_RATE`, not in the defaults file: no installation has a use for it.
 pub fn clock_rate(env: Env<'_>) -> Result<Option<ClockRate>, ConfigError> {
     let Some(text) = set(env, ClockRate::NAME) else { return Ok(None) };
@@ -253,4 +269,16 @@ pub fn clock_rate(env: Env<'_>) -> Result<Option<ClockRate>, ConfigError> {
             "{name}: only for tests; must be 1 to {most}, an @, and the epoch milliseconds from which it counts, not {text:?}"
         ))
     })
+}
+
+/// `WAYPOST_FAILPOINT`, not in the defaults file either. An installation that has it by mistake does not start: it would
+/// end itself.
+pub fn failpoint(env: Env<'_>) -> Result<Option<storage::Failpoint>, ConfigError> {
+    const NAME: &str = "WAYPOST_FAILPOINT";
+    const SWITCH: &str = "WAYPOST_TEST_SWITCHES";
+    let Some(text) = set(env, NAME) else { return Ok(None) };
+    if set(env, SWITCH).as_deref() != Some("true") {
+        return Err(ConfigError(format!("{NAME}: only for tests, and only with {SWITCH}=true")));
+    }
+    text.parse().map(Some).map_err(|error| ConfigError(format!("{NAME}: {error}, not {text:?}")))
 }

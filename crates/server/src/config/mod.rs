@@ -71,6 +71,8 @@ pub fn load_for(
         figment.extract().map_err(|error| ConfigError(describe(&error)))?;
     settings.secrets = env::secrets(env)?;
     settings.clock_rate = env::clock_rate(env)?;
+    settings.hold_rows = env::hold_rows(env)?;
+    settings.failpoint = env::failpoint(env)?;
     settings.server.role = role.unwrap_or(settings.server.role);
     settings.check()?;
     Ok(settings)
@@ -211,7 +213,10 @@ mod tests {
             (&[("SEND_PACING_COLD_DAILY_CAP", "0")], "pacing.cold_daily_cap"),
             (&[("SEND_PACING_BREAKER_COOLDOWN_MS", "10")], "pacing.breaker_cooldown_ms"),
             (&[("MEDIA_DOWNLOAD_MAX_BYTES", "0")], "media.bytes_max"),
+            (&[("WAYPOST_HOLD_ROWS_MS", "60")], "WAYPOST_HOLD_ROWS_MS"),
             (&[("WAYPOST_CLOCK_RATE", "0@1000")], "WAYPOST_CLOCK_RATE"),
+            (&[("WAYPOST_FAILPOINT", "after:send:1")], "WAYPOST_FAILPOINT"),
+            (&[("WAYPOST_FAILPOINT", "x"), ("WAYPOST_TEST_SWITCHES", "true")], "WAYPOST_FAILPOINT"),
             (&[("WAYPOST_CLOCK_RATE", "1001@1000")], "WAYPOST_CLOCK_RATE"),
             (&[("WAYPOST_CLOCK_RATE", "20")], "WAYPOST_CLOCK_RATE"),
             (&[("WAYPOST_CLOCK_RATE", "20@-5")], "WAYPOST_CLOCK_RATE"),

@@ -41,6 +41,12 @@ pub struct Settings {
     /// Only for tests.
     #[serde(skip)]
     pub clock_rate: Option<ClockRate>,
+    /// Only for tests.
+    #[serde(skip)]
+    pub hold_rows: Duration,
+    /// Only for tests.
+    #[serde(skip)]
+    pub failpoint: Option<storage::Failpoint>,
 }
 
 /// `[server]`

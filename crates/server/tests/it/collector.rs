@@ -21,13 +21,16 @@ pub enum Answer {
     Refused,
 }
 
+/// Fewer refusals in a row than open a breaker: its cool-downs are no matter of these tests.
+const IN_A_ROW: u32 = 3;
+
 /// How a receiver takes its calls.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Manners {
     /// From the arrival of a call to its answer.
     pub takes: Duration,
     /// Of a hundred deliveries so many are refused once or twice before they are taken; which, is a matter of the seed
-    /// and of the delivery alone, whenever and how often it comes.
+    /// and of the delivery alone, whenever and how often it comes. Never more than [`IN_A_ROW`] one after another.
     pub refuses: u64,
     pub seed: u64,
 }
@@ -43,6 +46,8 @@ struct Kept {
     calls: Vec<Call>,
     /// Refusals so far, by path and delivery.
     refused: HashMap<(String, String), u64>,
+    /// Refusals since the last call that was taken, by path.
+    row: HashMap<String, u32>,
 }
 
 pub struct Collector {
@@ -78,10 +83,6 @@ impl std::ops::AddAssign for Repeats {
 }
 
 impl Collector {
-    pub async fn start() -> Arc<Self> {
-        Self::with(Manners::default()).await
-    }
-
     /// One that answers after a while.
     pub async fn that_takes(takes: Duration) -> Arc<Self> {
         Self::with(Manners { takes, ..Manners::default() }).await
@@ -157,9 +158,11 @@ async fn keep(State(collector): State<Arc<Collector>>, uri: Uri, body: Bytes) ->
     // Whoever goes away before the answer ends this here: the call keeps none.
     tokio::time::sleep(collector.manners.takes).await;
     let mut kept = collector.kept();
-    let before = kept.refused.entry((path, delivery.clone())).or_default();
-    let refused = refuses(collector.manners, &delivery, *before);
+    let row = kept.row.get(&path).copied().unwrap_or_default();
+    let before = kept.refused.entry((path.clone(), delivery.clone())).or_default();
+    let refused = row < IN_A_ROW && refuses(collector.manners, &delivery, *before);
     *before += u64::from(refused);
+    kept.row.insert(path, if refused { row + 1 } else { 0 });
     kept.calls[place].answer = if refused { Answer::Refused } else { Answer::Taken };
     if refused { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
 }

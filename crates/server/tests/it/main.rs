@@ -12,6 +12,7 @@ mod commands;
 mod counting;
 mod crash;
 mod dice;
+mod failpoints;
 mod forwarding;
 mod redis;
 mod restart;

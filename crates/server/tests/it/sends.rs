@@ -54,7 +54,7 @@ async fn settled(api: &Api, session: SessionId) -> Duration {
 }
 
 /// The texts a phone shows from one number, in the order it got them.
-async fn shown(guest: &Account, from: &str) -> Vec<String> {
+pub async fn shown(guest: &Account, from: &str) -> Vec<String> {
     let inbox = guest.inbox().await;
     inbox.into_iter().filter(|message| message.from_phone == from).map(|m| m.text).collect()
 }
@@ -168,7 +168,7 @@ async fn the_link_may_drop_at_any_step() {
 }
 
 /// A client that does what idempotent sends are for: it asks again with the same key until it is answered.
-async fn insist(api: &Api, session: SessionId, key: &str, body: &Value) -> Value {
+pub async fn insist(api: &Api, session: SessionId, key: &str, body: &Value) -> Value {
     let path = format!("/sessions/{session}/messages/send-text");
     let deadline = Instant::now() + LIMIT;
     loop {

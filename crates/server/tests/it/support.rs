@@ -117,6 +117,18 @@ impl Prepared {
         self.run(self.data(), &["serve"], env)
     }
 
+    /// Starts a program that may end before it listens: none then.
+    pub fn try_start_with(&self, env: &[(&str, &str)]) -> Option<Running> {
+        let command = self.command(self.data(), &["serve"], env);
+        Running::try_spawn(command, self.data().join("stderr.log")).ok()
+    }
+
+    /// The API of a program that listens at this port, whenever it does.
+    pub fn api(&self, port: &str) -> Api {
+        let base = format!("http://127.0.0.1:{port}/api");
+        Api { base, key: Some(KEY.to_owned()), http: http() }
+    }
+
     /// Starts a worker of this ledger, with a folder of its own.
     pub fn worker(&self, name: &str, env: &[(&str, &str)]) -> Running {
         let data = self.data().join(name);
@@ -143,6 +155,10 @@ impl Prepared {
     }
 
     fn run(&self, data: &Path, args: &[&str], env: &[(&str, &str)]) -> Running {
+        Running::spawn(self.command(data, args, env), data.join("stderr.log"))
+    }
+
+    fn command(&self, data: &Path, args: &[&str], env: &[(&str, &str)]) -> Command {
         let mut command = waypost();
         command
             .args(args)
@@ -169,7 +185,7 @@ impl Prepared {
         for (name, value) in env {
             command.env(name, value);
         }
-        Running::spawn(command, data.join("stderr.log"))
+        command
     }
 }
 
@@ -202,7 +218,18 @@ pub struct Running {
 }
 
 impl Running {
-    fn spawn(mut command: Command, stderr: PathBuf) -> Self {
+    fn spawn(command: Command, stderr: PathBuf) -> Self {
+        match Self::try_spawn(command, stderr.clone()) {
+            Ok(running) => running,
+            Err(seen) => panic!(
+                "it did not start: {seen}{}",
+                std::fs::read_to_string(stderr).unwrap_or_default()
+            ),
+        }
+    }
+
+    /// What it said instead, when it does not listen.
+    fn try_spawn(mut command: Command, stderr: PathBuf) -> Result<Self, String> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&stderr).unwrap();
         let child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         // From here on the drop ends it, also when it never listens.
@@ -219,7 +246,7 @@ impl Running {
         let mut seen = String::new();
         while running.base.is_empty() {
             let Ok(line) = told.recv_timeout(LIMIT) else {
-                panic!("it did not start: {seen}{}", running.log());
+                return Err(seen);
             };
             if let Some((_, base)) = line.split_once(" on http://") {
                 running.base = format!("http://{}", base.trim());
@@ -227,7 +254,12 @@ impl Running {
             seen.push_str(&line);
             seen.push('\n');
         }
-        running
+        Ok(running)
+    }
+
+    /// Whether it is no more.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// SIGKILL: no instruction of the program runs after this.
@@ -353,6 +385,14 @@ impl Api {
         body
     }
 
+    /// `None` when nobody answered, or not well.
+    pub async fn try_get(&self, path: &str) -> Option<Value> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        let request = request.header("X-API-Key", self.key.as_deref().unwrap_or_default());
+        let answer = request.send().await.ok()?;
+        if answer.status() == 200 { answer.json().await.ok() } else { None }
+    }
+
     /// Looks again until it fits, within the limit.
     pub async fn until(&self, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + LIMIT;
@@ -368,15 +408,20 @@ impl Api {
 
     /// A metric of the process: the sum over its labels.
     pub async fn metric(&self, name: &str) -> f64 {
+        self.try_metric(name).await.unwrap()
+    }
+
+    /// `None` when nobody answered.
+    pub async fn try_metric(&self, name: &str) -> Option<f64> {
         let request = self.http.get(format!("{}/metrics", self.base)).bearer_auth(METRICS_TOKEN);
-        let text = request.send().await.unwrap().text().await.unwrap();
+        let text = request.send().await.ok()?.text().await.ok()?;
         let rows = text.lines().filter(|line| {
             line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
         });
         let values: Vec<f64> =
             rows.map(|row| row.rsplit(' ').next().unwrap().parse().unwrap()).collect();
         assert!(!values.is_empty(), "no {name} in {text}");
-        values.into_iter().sum()
+        Some(values.into_iter().sum())
     }
 
     pub async fn ready(&self, session: SessionId) -> Value {

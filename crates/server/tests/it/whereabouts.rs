@@ -170,7 +170,7 @@ async fn a_missing_message_is_found_wherever_it_is() {
     let waiting = guest.send_text(SHOP, "waiting").await.unwrap();
     assert_eq!(
         missing(&collector.taken("/"), &BTreeMap::from([(String::new(), vec![stored.clone()])])),
-        [stored.clone()]
+        std::slice::from_ref(&stored)
     );
     let nowhere = "3EB0NOWHERE".to_owned();
     let report = whereabouts(&mut house, session, SHOP, &[stored, waiting, nowhere]).await;

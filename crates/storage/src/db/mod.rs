@@ -21,7 +21,7 @@ use domain::port::Trouble;
 use rusqlite::ErrorCode;
 
 pub(crate) use builder::Builder;
-pub(crate) use query::{Query, Statement, Two, query, query_scalar};
+pub(crate) use query::{Gives, Query, Statement, Two, query, query_scalar};
 pub(crate) use row::{FromValue, Row, Value};
 
 /// Which database it is.

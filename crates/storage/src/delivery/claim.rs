@@ -218,7 +218,11 @@ pub(super) async fn read_all(
         let mut rows = std::mem::take(rows);
         if events.has_first(&rows) || bury(store, one, &mut rows, (&events, asked)).await {
             let deliveries = events.deliveries(one.webhook, rows);
-            give(store, &one.lane, one.epoch, &deliveries);
+            if !give(store, &one.lane, one.epoch, &deliveries) {
+                // Taken back between the claim and now: its webhook is gone, or its time was over.
+                let_go(store, one).await?;
+                continue;
+            }
             let lane = LaneId::from_stored(one.lane.clone());
             claimed.push(ClaimedLane { lane, webhook: one.webhook, epoch: one.epoch, deliveries });
         } else {
@@ -390,7 +394,7 @@ impl Events {
                 None => missing.push(one.event),
             }
         }
-        for (sql, ids) in EVENTS_OF.runs(&missing) {
+        for (sql, ids) in EVENTS_OF.runs_on(store.readers.kind(), &missing) {
             let mut query = db::query(sql);
             for id in ids {
                 query = query.bind(id.to_string());

@@ -212,7 +212,7 @@ pub(super) async fn release(store: &LedgerStore, lane: &str, epoch: u64) -> Stor
 pub(super) async fn held(unit: &mut Unit, lanes: &[&str]) -> StoreResult<HashMap<String, u64>> {
     const DOING: &str = "settling deliveries";
     let mut held = HashMap::with_capacity(lanes.len());
-    for (sql, run) in HELD_ALL.runs(lanes) {
+    for (sql, run) in HELD_ALL.filled(lanes) {
         let mut query = db::query(sql);
         for lane in run {
             query = query.bind(*lane);
@@ -251,7 +251,7 @@ pub(super) async fn go_on(unit: &mut Unit, lane: &str) -> StoreResult<()> {
 /// Those of some lanes that are now ours alone until the commit.
 pub(super) async fn ours(unit: &mut Unit, lanes: &[&str]) -> StoreResult<Vec<String>> {
     let mut ours = Vec::with_capacity(lanes.len());
-    for (sql, run) in OURS_ALL.runs(lanes) {
+    for (sql, run) in OURS_ALL.filled(lanes) {
         let mut query = db::query_scalar::<String>(sql);
         for lane in run {
             query = query.bind(*lane);
@@ -281,7 +281,7 @@ pub(super) async fn open<'a>(
         lanes.filter(|(lane, _)| seen.insert(*lane)).collect();
     while !missing.is_empty() {
         let mut there: HashSet<String> = HashSet::with_capacity(missing.len());
-        for (sql, run) in LANES.runs(&missing) {
+        for (sql, run) in LANES.filled(&missing) {
             let mut query = db::query_scalar::<String>(sql);
             for (lane, webhook) in run {
                 query = query.bind(*lane).bind(webhook.to_string());
@@ -293,7 +293,7 @@ pub(super) async fn open<'a>(
         missing.retain(|(lane, _)| !there.contains(*lane));
         there.clear();
         let names: Vec<&str> = missing.iter().map(|(lane, _)| *lane).collect();
-        for (sql, run) in KEEP_ALL.runs(&names) {
+        for (sql, run) in KEEP_ALL.filled(&names) {
             let mut query = db::query_scalar::<String>(sql);
             for lane in run {
                 query = query.bind(*lane);
@@ -337,7 +337,7 @@ pub(crate) async fn lock_lanes_of_session(unit: &mut Unit, session: SessionId) -
 
 /// Locks webhooks whose health is about to be read and changed.
 pub(crate) async fn lock_webhooks(unit: &mut Unit, webhooks: &[String]) -> StoreResult<()> {
-    for (sql, run) in WEBHOOKS_ALL.runs(webhooks) {
+    for (sql, run) in WEBHOOKS_ALL.filled(webhooks) {
         let mut query = db::query(sql);
         for webhook in run {
             query = query.bind(webhook);

@@ -108,7 +108,8 @@ async fn store(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
     if events.is_empty() {
         return Ok(());
     }
-    let (inserts, mut positions) = match unit.conn.kind() {
+    let kind = unit.conn.kind();
+    let (inserts, mut positions) = match kind {
         Kind::Postgres => (&postgres::EVENTS, None),
         Kind::Sqlite => {
             let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
@@ -117,7 +118,7 @@ async fn store(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
             (&EVENTS, Some(end - count + 1..))
         }
     };
-    for (sql, run) in inserts.runs(events) {
+    for (sql, run) in inserts.runs_on(kind, events) {
         let mut query = db::query(sql);
         for event in run {
             let draft = &event.draft;
@@ -149,7 +150,8 @@ async fn deliver(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
             pushes.push(Push { webhook: webhook.id, lane, event: (*event).clone() });
         }
     }
-    for (sql, run) in DELIVERIES.runs(&pushes) {
+    let kind = unit.conn.kind();
+    for (sql, run) in DELIVERIES.runs_on(kind, &pushes) {
         let mut query = db::query(sql);
         for push in run {
             let draft = &push.event.draft;

@@ -177,11 +177,12 @@ async fn deliveries(
         }
     }
     let ids: Vec<&String> = successes.keys().collect();
-    let delivered = match unit.conn.kind() {
+    let kind = unit.conn.kind();
+    let delivered = match kind {
         Kind::Sqlite => &DELIVERED_ALL_SQLITE,
         Kind::Postgres => &DELIVERED_ALL,
     };
-    for (sql, run) in delivered.runs(&ids) {
+    for (sql, run) in delivered.runs_on(kind, &ids) {
         let mut query = db::query(sql);
         for id in run {
             query = query.bind(id.as_str());
@@ -235,7 +236,8 @@ async fn attempts(
             settlement.attempt.as_ref().map(|attempt| (settlement, one.attempt, attempt))
         })
         .collect();
-    for (sql, run) in ATTEMPTS.runs(&tried) {
+    let kind = unit.conn.kind();
+    for (sql, run) in ATTEMPTS.runs_on(kind, &tried) {
         let mut query = db::query(sql);
         for (settlement, number, attempt) in run {
             query = query
@@ -282,6 +284,7 @@ async fn lanes(
             }
         }
     }
+    let kind = unit.conn.kind();
     let mut ended = HashMap::new();
     let ours: Vec<String> = match unit.conn.kind() {
         Kind::Postgres => postgres::ours(unit, &maybe_empty).await?,
@@ -290,7 +293,7 @@ async fn lanes(
     if unit.conn.kind() == Kind::Postgres {
         maybe_empty = ours.iter().map(String::as_str).collect();
     }
-    for (sql, run) in EMPTY_ALL.runs(&maybe_empty) {
+    for (sql, run) in EMPTY_ALL.runs_on(kind, &maybe_empty) {
         let mut query = db::query_scalar::<String>(sql);
         for lane in run {
             query = query.bind(*lane);

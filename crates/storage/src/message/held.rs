@@ -183,7 +183,7 @@ async fn make_room(unit: &mut Unit, session: SessionId) -> StoreResult<Vec<Event
 }
 
 /// Whether anything waits at all: hardly ever, and every message that is stored asks.
-async fn anything_waits(unit: &mut Unit) -> StoreResult<bool> {
+pub(super) async fn anything_waits(unit: &mut Unit) -> StoreResult<bool> {
     if let Some(known) = unit.holding {
         return Ok(known);
     }

@@ -70,7 +70,23 @@ async fn place(
 ) -> StoreResult<Placed> {
     let outgoing = outgoing.filter(|_| message.status == MessageStatus::Pending);
     let sealed = outgoing.map(|outgoing| seal(unit, message, outgoing)).transpose()?;
-    let done = db::query(INSERT)
+    let done = bound(db::query(INSERT), message, sealed).execute(&mut unit.conn).await;
+    if done.doing("storing a message")?.rows_affected() == 1 {
+        return Ok(Placed::New);
+    }
+    if message.kind != MessageType::Masked && replace(unit, message).await? {
+        return Ok(Placed::Replaced);
+    }
+    Ok(Placed::Known)
+}
+
+/// The values of a row.
+pub(super) fn bound<'q, T: db::Gives>(
+    query: db::Query<'q, T>,
+    message: &'q Message,
+    sealed: Option<Vec<u8>>,
+) -> db::Query<'q, T> {
+    query
         .bind(message.id.to_string())
         .bind(message.session.to_string())
         .bind(message.wa_id.as_str())
@@ -89,15 +105,6 @@ async fn place(
         .bind(message.media_path.as_deref())
         .bind(message.media_mimetype.as_deref())
         .bind(sealed)
-        .execute(&mut unit.conn)
-        .await;
-    if done.doing("storing a message")?.rows_affected() == 1 {
-        return Ok(Placed::New);
-    }
-    if message.kind != MessageType::Masked && replace(unit, message).await? {
-        return Ok(Placed::Replaced);
-    }
-    Ok(Placed::Known)
 }
 
 fn seal(unit: &Unit, message: &Message, outgoing: &OutgoingMessage) -> StoreResult<Vec<u8>> {

@@ -5,6 +5,7 @@ mod erase;
 mod held;
 mod insert;
 mod list;
+mod many;
 
 use async_trait::async_trait;
 use domain::{
@@ -25,6 +26,7 @@ pub(crate) use change::{Ack, advance, change, merge, write};
 pub(crate) use erase::{erase, prune};
 pub(crate) use held::{RELEASE_BATCH, release};
 pub(crate) use insert::insert;
+pub(crate) use many::insert_many;
 
 const GET: &str = "select * from message where session_id = $1 and wa_id = $2";
 // Without what goes with its chat.

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use crate::{crypt::MasterKey, db::postgres::DatabaseLimits};
+use crate::{crypt::MasterKey, db::postgres::DatabaseLimits, failpoint::Failpoint};
 
 /// Where the ledger is.
 #[derive(Debug, Clone)]
@@ -65,6 +65,8 @@ pub struct StoreOptions {
     pub readers: u32,
     /// How long the database may take.
     pub limits: DatabaseLimits,
+    /// Where the process ends itself; for tests of the built program.
+    pub failpoint: Option<Failpoint>,
 }
 
 impl StoreOptions {
@@ -75,6 +77,7 @@ impl StoreOptions {
             master_key,
             readers: 4,
             limits: DatabaseLimits::default(),
+            failpoint: None,
         }
     }
 
@@ -85,6 +88,7 @@ impl StoreOptions {
             master_key,
             readers: 10,
             limits: DatabaseLimits::default(),
+            failpoint: None,
         }
     }
 

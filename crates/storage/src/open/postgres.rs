@@ -90,7 +90,7 @@ pub(super) async fn open(
     let writer = Writer::start(units, outside, limits)
         .map_err(|source| OpenError::Io { path: database.clone().into(), source })?;
     Ok(LedgerStore {
-        writer,
+        writer: writer.with_failpoint(options.failpoint),
         readers: Readers::Postgres(readers),
         couriers: Readers::Postgres(couriers),
         heartbeats: Some(Readers::Postgres(heartbeats)),

@@ -63,7 +63,7 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     let writer = Writer::start(vec![unit], outside, options.limits)
         .map_err(|source| OpenError::Io { path, source })?;
     Ok(LedgerStore {
-        writer,
+        writer: writer.with_failpoint(options.failpoint),
         readers,
         couriers: Readers::Sqlite(couriers),
         heartbeats: None,

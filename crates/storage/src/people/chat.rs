@@ -1,5 +1,7 @@
 //! Chats.
 
+use std::collections::BTreeMap;
+
 use domain::{
     ChatId, SessionId, Timestamp, WaMessageId,
     address::ChatKind,
@@ -10,10 +12,11 @@ use domain::{
 
 use super::identity::canonical;
 use crate::{
-    db::{self, Row},
+    db::{self, Kind, Row},
     error::{Doing as _, corrupt},
     open::LedgerStore,
     removal,
+    rows::Wide,
     writer::Unit,
 };
 
@@ -59,6 +62,8 @@ const MERGE: &str = "update chat set name = coalesce(chat.name, old.name), \
      from chat as old where chat.session_id = $1 and chat.id = $3 and old.session_id = $1 and old.id = $2";
 const MOVE: &str = "update chat set id = $3 where session_id = $1 and id = $2 \
      and not exists (select 1 from chat as other where other.session_id = $1 and other.id = $3)";
+
+static CAME_ALL: Wide = Wide::new(CAME, 6);
 
 /// Muted for good.
 const FOREVER: i64 = -1;
@@ -150,6 +155,49 @@ pub(crate) async fn message_came(
         .await
         .doing("storing a message's chat")
         .map(|_| ())
+}
+
+/// What some new messages are for their chat, one after another.
+#[derive(Default)]
+pub(crate) struct Came<'a> {
+    name: Option<&'a str>,
+    unread: i64,
+    newest: Option<(i64, &'a str)>,
+}
+
+impl<'a> Came<'a> {
+    /// The next message.
+    pub(crate) fn add(&mut self, message: &'a Message, counts: bool) {
+        self.name = self.name.or(message.chat_name.as_deref());
+        self.unread += i64::from(counts);
+        let at = message.timestamp.unwrap_or_else(|| message.created_at.seconds());
+        if self.newest.is_none_or(|(newest, _)| at >= newest) {
+            self.newest = Some((at, message.wa_id.as_str()));
+        }
+    }
+}
+
+/// The same as [`message_came`] for each of many messages, by their chats.
+pub(crate) async fn messages_came(
+    unit: &mut Unit,
+    chats: BTreeMap<(SessionId, &str), Came<'_>>,
+) -> StoreResult<()> {
+    let chats: Vec<_> = chats.into_iter().collect();
+    for (sql, run) in CAME_ALL.runs_on(Kind::Postgres, &chats) {
+        let mut query = db::query(sql);
+        for ((session, chat), came) in run {
+            let (at, id) = came.newest.unzip();
+            query = query
+                .bind(session.to_string())
+                .bind(*chat)
+                .bind(came.name)
+                .bind(came.unread)
+                .bind(at.unwrap_or_default())
+                .bind(id);
+        }
+        query.execute(&mut unit.conn).await.doing("storing a message's chat")?;
+    }
+    Ok(())
 }
 
 /// Names a chat; `false` when it has that name.

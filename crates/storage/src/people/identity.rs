@@ -55,17 +55,21 @@ pub(crate) async fn canonical(
     Ok(phone.map_or_else(|| id.clone(), |phone| phone.chat()))
 }
 
+/// Whether a privacy id is among the ids of a message.
+pub(crate) fn names_lid(message: &Message) -> bool {
+    let is_lid = |end: &str| end.parse::<ChatId>().is_ok_and(|id| id.is_lid());
+    message.chat.is_lid()
+        || message.author.as_ref().is_some_and(ChatId::is_lid)
+        || is_lid(&message.from)
+        || is_lid(&message.to)
+}
+
 /// A message with the canonical ids; itself when it has them.
 pub(crate) async fn canonicalised<'a>(
     unit: &mut Unit,
     message: &'a Message,
 ) -> StoreResult<Cow<'a, Message>> {
-    let is_lid = |end: &str| end.parse::<ChatId>().is_ok_and(|id| id.is_lid());
-    let any = message.chat.is_lid()
-        || message.author.as_ref().is_some_and(ChatId::is_lid)
-        || is_lid(&message.from)
-        || is_lid(&message.to);
-    if !any {
+    if !names_lid(message) {
         return Ok(Cow::Borrowed(message));
     }
     let mut message = message.clone();

@@ -20,9 +20,9 @@ use crate::{
     open::LedgerStore,
 };
 
-pub(crate) use chat::{mark_chat, message_came, name_chat};
+pub(crate) use chat::{Came, mark_chat, message_came, messages_came, name_chat};
 pub(crate) use contact::learn_contact;
-pub(crate) use identity::{canonical, canonicalised, learn_identity};
+pub(crate) use identity::{canonical, canonicalised, learn_identity, names_lid};
 
 const UNREAD: &str = "select wa_id, author from message where session_id = $1 and chat = $2 and direction = 'incoming' and not exists (select 1 from removal where removal.kind = 'chat' \
      and removal.session_id = message.session_id and removal.target = message.chat \

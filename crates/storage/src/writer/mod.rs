@@ -35,6 +35,7 @@ use self::{
 use crate::{
     db::{Kind, postgres::DatabaseLimits},
     error::{busy, corrupt, unavailable},
+    failpoint::{self, Failpoint},
     ledger,
 };
 
@@ -122,6 +123,7 @@ pub(crate) struct Writer {
     condition: Arc<Condition>,
     queue_wait: Duration,
     limits: DatabaseLimits,
+    failpoint: Option<Failpoint>,
 }
 
 /// The way to one task.
@@ -168,7 +170,20 @@ impl Writer {
             lines.push(Line::start(unit, outside.for_another(), most)?);
         }
         let lines = lines.into();
-        Ok(Self { lines, commits, sizes, condition, queue_wait: QUEUE_WAIT, limits })
+        Ok(Self {
+            lines,
+            commits,
+            sizes,
+            condition,
+            queue_wait: QUEUE_WAIT,
+            limits,
+            failpoint: None,
+        })
+    }
+
+    /// With a place at which the process ends itself.
+    pub(crate) fn with_failpoint(self, failpoint: Option<Failpoint>) -> Self {
+        Self { failpoint, ..self }
     }
 
     /// How it does.
@@ -205,11 +220,15 @@ impl Writer {
         T: Send + 'static,
         F: for<'a> FnOnce(&'a mut Unit) -> BoxFuture<'a, StoreResult<T>> + Send + 'static,
     {
-        self.order(self.lines.len() - 1, doing, |reply| {
-            let result = Err(unavailable(doing));
-            Order::Job(Box::new(Typed { doing, work: Some(work), result, reply }), None)
-        })
-        .await
+        let passing = failpoint::job(self.failpoint.as_ref(), doing);
+        let result = self
+            .order(self.lines.len() - 1, doing, |reply| {
+                let result = Err(unavailable(doing));
+                Order::Job(Box::new(Typed { doing, work: Some(work), result, reply }), None)
+            })
+            .await;
+        passing.answered(result.is_ok());
+        result
     }
 
     /// Runs a job of a session and waits until it is durable.
@@ -223,12 +242,16 @@ impl Writer {
         T: Send + 'static,
         F: for<'a> FnOnce(&'a mut Unit) -> BoxFuture<'a, StoreResult<T>> + Send + 'static,
     {
-        self.order(self.place(session), doing, |reply| {
-            let result = Err(unavailable(doing));
-            let job = Typed { doing, work: Some(work), result, reply };
-            Order::Job(Box::new(job), Some(session))
-        })
-        .await
+        let passing = failpoint::job(self.failpoint.as_ref(), doing);
+        let result = self
+            .order(self.place(session), doing, |reply| {
+                let result = Err(unavailable(doing));
+                let job = Typed { doing, work: Some(work), result, reply };
+                Order::Job(Box::new(job), Some(session))
+            })
+            .await;
+        passing.answered(result.is_ok());
+        result
     }
 
     /// Which task takes what has this key.
@@ -238,15 +261,23 @@ impl Writer {
 
     /// Applies changes with their events as one unit, and waits until they are durable.
     pub(crate) async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<WriteOutcome>> {
+        let passing = failpoint::writes(self.failpoint.as_ref(), &writes);
         let place = writes.first().map_or(0, |write| self.place(ledger::session_of(write)));
-        self.order(place, "writing to the ledger", |reply| Order::Write(writes, reply)).await
+        let order = |reply| Order::Write(writes, reply);
+        let result = self.order(place, "writing to the ledger", order).await;
+        passing.answered(result.is_ok());
+        result
     }
 
     /// Records a result, and waits until it is durable.
     pub(crate) async fn settle(&self, settlement: Settlement) -> StoreResult<Settled> {
+        let passing = failpoint::settlement(self.failpoint.as_ref(), &settlement);
         // Those of one webhook together: they change its row.
         let place = self.place(settlement.lane.webhook());
-        self.order(place, "settling a delivery", |reply| Order::Settle(settlement, reply)).await
+        let order = |reply| Order::Settle(settlement, reply);
+        let result = self.order(place, "settling a delivery", order).await;
+        passing.answered(result.is_ok());
+        result
     }
 
     async fn order<T>(

@@ -102,7 +102,8 @@ async fn the_buttons_of_a_dashboard_do_no_harm() {
     let queue = house.queue(&options).await;
     house.push(1).await;
     let lanes = claim(&queue, "worker", 1).await;
-    let retry = now().plus(Duration::from_secs(8));
+    // Longer than a busy machine takes to start two Node programs.
+    let retry = now().plus(Duration::from_secs(20));
     house.settle(&queue, &lanes[0], Verdict::RetryAt(retry)).await;
     press(&options, "promote");
     assert!(claim(&queue, "worker", 4).await.is_empty(), "the ledger says when");

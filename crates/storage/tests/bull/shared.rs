@@ -170,6 +170,10 @@ impl WebhookStore for Shared {
         WebhookStore::update(&self.store, webhook).await
     }
 
+    async fn update_unchanged(&self, webhook: &Webhook, was: Timestamp) -> StoreResult<bool> {
+        WebhookStore::update_unchanged(&self.store, webhook, was).await
+    }
+
     async fn pause(&self, id: WebhookId, at: Timestamp) -> StoreResult<bool> {
         WebhookStore::pause(&self.store, id, at).await
     }

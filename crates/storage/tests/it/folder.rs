@@ -144,6 +144,10 @@ async fn a_process_that_starts_leaves_the_others_what_they_are_writing() {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the age of a file is told by the file system's clock"
+)]
 async fn what_a_version_without_folders_was_writing_is_removed_a_day_later() {
     let folder = tempfile::tempdir().unwrap();
     let tmp = folder.path().join("tmp");

@@ -88,7 +88,7 @@ const LEASE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn two_processes_never_hold_one_lane() {
-    let (one, other, _) = two().await;
+    let (one, other, _) = Box::pin(two()).await;
     let session = support::session(&one, 1).await;
     assert!(WebhookStore::insert(&one, &build::webhook(1, session), 0).await.unwrap());
     for number in 1..=40 {
@@ -112,7 +112,7 @@ async fn two_processes_never_hold_one_lane() {
 
 #[tokio::test]
 async fn a_lease_that_ran_out_is_taken_over_and_its_holder_records_nothing() {
-    let (one, other, _) = two().await;
+    let (one, other, _) = Box::pin(two()).await;
     let session = support::session(&one, 1).await;
     assert!(WebhookStore::insert(&one, &build::webhook(1, session), 0).await.unwrap());
     append(&one, build::event(1, session, &build::chat(1))).await.unwrap();
@@ -138,7 +138,7 @@ async fn a_lease_that_ran_out_is_taken_over_and_its_holder_records_nothing() {
 
 #[tokio::test]
 async fn what_one_process_changes_counts_for_the_others_at_once() {
-    let (one, other, _) = two().await;
+    let (one, other, _) = Box::pin(two()).await;
     let session = support::session(&one, 1).await;
     append(&other, build::event(1, session, &build::chat(1))).await.unwrap();
     let webhook = build::webhook(1, session);
@@ -161,7 +161,7 @@ async fn what_one_process_changes_counts_for_the_others_at_once() {
 
 #[tokio::test]
 async fn a_process_hears_of_deliveries_that_another_stored() {
-    let (one, other, _) = two().await;
+    let (one, other, _) = Box::pin(two()).await;
     let session = support::session(&one, 1).await;
     assert!(WebhookStore::insert(&one, &build::webhook(1, session), 0).await.unwrap());
     // What came before it listened is told as one wake-up.
@@ -182,7 +182,7 @@ async fn a_process_hears_of_deliveries_that_another_stored() {
 
 #[tokio::test]
 async fn sequences_stay_dense_whoever_writes() {
-    let (one, other, _) = two().await;
+    let (one, other, _) = Box::pin(two()).await;
     let session = support::session(&one, 1).await;
     let writes = (1..=60u32).map(|number| {
         let store = if number % 2 == 0 { one.clone() } else { other.clone() };

@@ -109,6 +109,7 @@ erring! { WebhookStore {
     fn get(&self, id: WebhookId) -> Option<Webhook>;
     fn list(&self, session: Option<SessionId>, page: Page) -> Vec<Webhook>;
     fn update(&self, webhook: &Webhook) -> bool;
+    fn update_unchanged(&self, webhook: &Webhook, was: Timestamp) -> bool;
     fn pause(&self, id: WebhookId, at: Timestamp) -> bool;
     fn resume(&self, id: WebhookId, now: Timestamp) -> bool;
     fn delete(&self, id: WebhookId) -> bool;

@@ -68,6 +68,14 @@ impl WebhookStore for ModelStore {
         Ok(wanted.skip(skip).take(take).cloned().collect())
     }
 
+    async fn update_unchanged(&self, webhook: &Webhook, was: Timestamp) -> StoreResult<bool> {
+        let known = WebhookStore::get(self, webhook.id).await?;
+        match known {
+            Some(known) if known.updated_at == was => WebhookStore::update(self, webhook).await,
+            _ => Ok(false),
+        }
+    }
+
     async fn update(&self, webhook: &Webhook) -> StoreResult<bool> {
         let mut state = self.lock();
         let Some(stored) = state.webhooks.get_mut(&webhook.id) else { return Ok(false) };

@@ -29,6 +29,7 @@ use std::{
         Arc, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -87,6 +88,7 @@ pub struct LedgerBackend {
     duplicates: OnceLock<Box<dyn Duplicates>>,
     /// Messages that made no row, by (chat, id): they leave a mark when their buffered row goes.
     done: std::sync::Mutex<HashSet<(String, String)>>,
+    hold_rows: Duration,
 }
 
 /// Knows what became of messages that came before.
@@ -110,7 +112,13 @@ impl LedgerBackend {
             unstored: OnceLock::new(),
             duplicates: OnceLock::new(),
             done: std::sync::Mutex::default(),
+            hold_rows: Duration::ZERO,
         }
+    }
+
+    /// With rows that are written late.
+    pub(crate) fn holding_rows(self, hold_rows: Duration) -> Self {
+        Self { hold_rows, ..self }
     }
 
     /// In which order its changes become durable.

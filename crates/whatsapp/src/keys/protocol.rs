@@ -350,6 +350,9 @@ impl ProtocolStore for LedgerBackend {
         let names: Vec<_> =
             rows.iter().map(|row| (observe_str(row.chat), row.id.to_owned())).collect();
         let about = self.order.of_rows(&names, reading::current());
+        if !self.hold_rows.is_zero() {
+            tokio::time::sleep(self.hold_rows).await;
+        }
         match self.apply(changes.collect()).await {
             Ok(()) => {
                 self.order.stored(&about);

@@ -113,14 +113,17 @@ async fn a_send_waits_until_its_ratchet_is_written() {
     let message = text(CAROL, "an answer");
     let id = message.id.as_str().to_owned();
     let connection = Arc::clone(&stage.line.connection);
-    let send = tokio::spawn(async move { connection.send(message).await });
-    tokio::time::sleep(LONG).await;
+    let mut send = Box::pin(connection.send(message));
+    assert!(
+        tokio::time::timeout(LONG, &mut send).await.is_err(),
+        "sent before its keys are written"
+    );
     let carol = stage.world.network.account(CAROL).unwrap();
     let arrived = carol.inbox().await.iter().any(|received| received.id == id);
     assert!(!arrived, "sent with keys that a kill would use again");
     stage.world.keys.open_door();
     stage.line.ear.message("in flight").await;
-    send.await.unwrap().unwrap();
+    send.await.unwrap();
     carol.wait_for(LIMIT, |received| received.id == id).await.unwrap();
 }
 

@@ -10,6 +10,7 @@ mod work;
 
 use std::{
     collections::{HashMap, VecDeque},
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -19,6 +20,7 @@ use domain::{
     event::EventDraft,
     port::{ReceiptKind, SessionPatch, StoreError, StoreErrorKind, StoreResult, Write},
 };
+use futures::FutureExt as _;
 use tokio::sync::watch;
 
 use super::{Inner, facts::Fact, inner::ANSWER_LIMIT};
@@ -270,30 +272,20 @@ impl Inner {
 
     /// The line's worker; again after a panic, without what it had in hand.
     fn work_on(self: &Arc<Self>, session: SessionId) {
-        let again = Again { inner: self.clone(), session };
+        let inner = self.clone();
         self.supervisor.spawn(format!("session/{session}/line"), Policy::Once, async move {
-            work::run(&again.inner, session).await;
+            loop {
+                let work = AssertUnwindSafe(Box::pin(work::run(&inner, session))).catch_unwind();
+                if work.await.is_ok() {
+                    return;
+                }
+                tracing::error!(session.id = %session, "what a session told was dropped: storing it panicked");
+                if let Some(line) = inner.lines.lock().get_mut(&session) {
+                    line.leave(line.in_hand, 0);
+                    line.records = line.waiting.iter().filter(|entry| entry.is_record()).count();
+                }
+            }
         });
-    }
-}
-
-/// Starts another worker when one panics.
-struct Again {
-    inner: Arc<Inner>,
-    session: SessionId,
-}
-
-impl Drop for Again {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
-        }
-        let mut lines = self.inner.lines.lock();
-        let Some(line) = lines.get_mut(&self.session) else { return };
-        line.leave(line.in_hand, 0);
-        line.records = line.waiting.iter().filter(|entry| entry.is_record()).count();
-        drop(lines);
-        self.inner.work_on(self.session);
     }
 }
 

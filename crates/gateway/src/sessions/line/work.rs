@@ -16,8 +16,6 @@ const AT_ONCE: usize = 256;
 /// Between two tries while the ledger fails.
 const RETRY: Backoff =
     Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(5), jitter_percent: 20 };
-/// A try that takes longer has failed.
-const TRY_LIMIT: Duration = Duration::from_secs(31);
 
 /// Works the line off; ends when nothing waits. When the process stops, the first failure ends it too.
 pub(super) async fn run(inner: &Arc<Inner>, session: SessionId) {
@@ -102,13 +100,7 @@ impl Worker<'_> {
     async fn surely(&mut self, entries: &[Entry]) -> StoreResult<()> {
         let mut made = None;
         loop {
-            let limit = self.inner.ports.clock.now().plus(TRY_LIMIT);
-            let tried = tokio::select! {
-                biased;
-                tried = self.try_once(entries, &mut made) => tried,
-                () = self.inner.ports.clock.sleep_until(limit) => Err(silent()),
-            };
-            match tried {
+            match self.try_once(entries, &mut made).await {
                 Ok(outcomes) => {
                     self.works_again();
                     acks::tell(self.inner, self.session, entries, outcomes);
@@ -186,9 +178,4 @@ impl Worker<'_> {
 
 fn may_pass(error: &StoreError) -> bool {
     matches!(error.kind, StoreErrorKind::Busy | StoreErrorKind::Unavailable)
-}
-
-fn silent() -> StoreError {
-    let (kind, doing) = (StoreErrorKind::Unavailable, "storing what a session tells");
-    StoreError { kind, doing, source: None }
 }

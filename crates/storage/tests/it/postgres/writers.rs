@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
     EventId, SessionId,
-    port::{DeliveryQueue, EventLog, Settled, Settlement, Verdict, WebhookStore},
+    message::{Direction, MessageType},
+    port::{
+        DeliveryQueue, EventLog, Ledger as _, MessageStore, NewMessage, Page, PeopleStore as _,
+        Settled, Settlement, Verdict, WebhookStore, Write,
+    },
 };
 use futures::future::join_all;
 use storage::LedgerStore;
@@ -18,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn writers_of_different_sessions_do_not_wait_for_each_other() {
-    let (one, other, place) = two().await;
+    let (one, other, place) = Box::pin(two()).await;
     let (blocked, free) = (support::session(&one, 1).await, support::session(&one, 2).await);
     let mut somebody = raw(&place).await;
     let lock = format!("begin; select 1 from session where id = '{blocked}' for update");
@@ -37,7 +41,7 @@ async fn writers_of_different_sessions_do_not_wait_for_each_other() {
 /// A transaction has drawn its position and is not committed; others draw later ones and are.
 #[tokio::test]
 async fn an_event_that_is_committed_late_is_not_passed_by() {
-    let (one, other, place) = two().await;
+    let (one, other, place) = Box::pin(two()).await;
     let (late, prompt) = (support::session(&one, 1).await, support::session(&one, 2).await);
     append(&one, build::session_event(1, prompt)).await.unwrap();
     let mut somebody = raw(&place).await;
@@ -72,7 +76,7 @@ async fn an_event_that_is_committed_late_is_not_passed_by() {
 /// What a transaction drew that was rolled back holds nobody up.
 #[tokio::test]
 async fn positions_that_were_drawn_in_vain_are_passed_by() {
-    let (one, other, place) = two().await;
+    let (one, other, place) = Box::pin(two()).await;
     let session = support::session(&one, 1).await;
     let mut somebody = raw(&place).await;
     let draw = "begin; select event_bound(); select nextval('event_position'); rollback";
@@ -101,7 +105,7 @@ async fn follow(store: &LedgerStore, count: usize) -> Vec<EventId> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_with_a_cursor_sees_every_event_once_while_many_write() {
     const EACH: u32 = 40;
-    let (one, other, _) = two().await;
+    let (one, other, _) = Box::pin(two()).await;
     let mut sessions: Vec<SessionId> = Vec::new();
     for number in 1..=8 {
         sessions.push(support::session(&one, number).await);
@@ -141,7 +145,7 @@ async fn a_reader_with_a_cursor_sees_every_event_once_while_many_write() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_delivery_is_left_in_a_lane_that_was_just_removed() {
     const COUNT: u32 = 400;
-    let (one, other, _) = two().await;
+    let (one, other, _) = Box::pin(two()).await;
     let session = support::session(&one, 1).await;
     assert!(WebhookStore::insert(&one, &build::webhook(1, session), 0).await.unwrap());
     let write = async {
@@ -195,7 +199,7 @@ async fn no_delivery_is_left_in_a_lane_that_was_just_removed() {
 /// Webhooks match as of the moment in which the event is numbered, whoever changed them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn webhooks_match_as_of_their_moment() {
-    let (one, other, _) = two().await;
+    let (one, other, _) = Box::pin(two()).await;
     for round in 1..=20 {
         let session = support::session(&one, round).await;
         let webhook = build::webhook(round, session);
@@ -223,4 +227,45 @@ async fn webhooks_match_as_of_their_moment() {
         assert_eq!(got.last(), Some(&12), "up to the newest");
         assert!(WebhookStore::delete(&one, webhook.id).await.unwrap());
     }
+}
+
+/// New messages that come together take another way than one by itself; on SQLite all take the same.
+#[tokio::test]
+async fn many_messages_of_a_write_are_what_they_are_one_by_one() {
+    let (store, _, _) = Box::pin(two()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = support::open(&folder).await;
+    let write = |session, number: u32| {
+        let mut message = build::message(number % 23, session);
+        message.chat = build::chat(number % 4);
+        message.from = message.chat.to_string();
+        message.chat_name = (number.is_multiple_of(5)).then(|| format!("chat {number}"));
+        message.timestamp = Some(i64::from(number * 7 % 11));
+        if number.is_multiple_of(6) {
+            message.direction = Direction::Outgoing;
+        }
+        // Behind the others its row is taken, and it is readable.
+        if number == 3 {
+            message.kind = MessageType::Masked;
+        }
+        let events = vec![build::event(number, session, &message.chat)];
+        Write::InsertMessage { message: Box::new(NewMessage::row(message)), events }
+    };
+    let mut seen = Vec::new();
+    for store in [&store, &file] {
+        let session = support::session(store, 1).await;
+        let mut outcomes = Vec::new();
+        for range in [1..=20, 21..=21, 22..=60] {
+            let writes = range.map(|number| write(session, number)).collect();
+            outcomes.extend(store.write(writes).await.unwrap());
+        }
+        let page = Page { limit: 100, offset: 0 };
+        let chats = store.chats(session, page).await.unwrap();
+        let mut messages = Vec::new();
+        for number in 0..23 {
+            messages.push(MessageStore::get(store, session, &build::wa_id(number)).await.unwrap());
+        }
+        seen.push((outcomes, chats, messages));
+    }
+    assert_eq!(seen[0], seen[1]);
 }

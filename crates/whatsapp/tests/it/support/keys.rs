@@ -99,7 +99,7 @@ impl MemoryKeys {
         Self { rows: Mutex::new(self.rows.lock().unwrap().clone()), ..Self::default() }
     }
 
-    /// One value.
+    /// What a key holds; `None` when it is not there.
     pub fn value(&self, session: SessionId, namespace: &'static str, key: &str) -> Option<Vec<u8>> {
         let rows = self.rows.lock().unwrap();
         rows.get(&(session, namespace, key.to_owned())).map(|(value, _)| value.clone())

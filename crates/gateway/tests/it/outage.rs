@@ -1,0 +1,278 @@
+//! A ledger that is away, busy or silent for a while: nothing that was told is lost, and everything is right soon after it
+//! came back.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    ChatId, SessionId,
+    chat::ContactPatch,
+    event::EventType,
+    message::MessageStatus::*,
+    port::{Call, EngineSignal, PeopleStore as _, ReceiptKind},
+    session::{LossCause, SessionStatus},
+};
+use gateway::{Ports, sessions::StopSessionError};
+use testkit::{Erring, Fault, Odds, OnSend, START, Trouble, build};
+
+use crate::house::{ANSWER_LIMIT, House, PHONE, until};
+
+/// Between two looks for sessions that nobody runs.
+const EVERY: Duration = Duration::from_millis(10_007);
+/// How long a call of the ledger hangs.
+const HANG: Duration = Duration::from_secs(20);
+
+/// A house on a ledger that errs when it is told to.
+async fn erring() -> (House, Trouble) {
+    let mut house = House::with(|options| options.takeover_interval = EVERY).await;
+    let trouble = Trouble::new(3, Arc::new(house.clock.clone()), HANG);
+    let store = Arc::new(Erring::new(Arc::new(house.store.clone()), &trouble));
+    house.ports = Ports {
+        ledger: Arc::new(Erring::new(house.ledger.clone(), &trouble)),
+        sessions: store.clone(),
+        messages: store.clone(),
+        webhooks: store.clone(),
+        api_keys: store.clone(),
+        queue: store.clone(),
+        log: store.clone(),
+        device_keys: store.clone(),
+        people: store.clone(),
+        templates: store.clone(),
+        idempotency: store.clone(),
+        pacing: store.clone(),
+        batches: store.clone(),
+        media_records: store,
+        ..house.ports.clone()
+    };
+    house.restart().await;
+    (house, trouble)
+}
+
+/// Time passes while nobody gets anything from the ledger.
+async fn passes(house: &House, time: Duration) {
+    let end = house.now().plus(time);
+    while house.now() < end {
+        house.clock.advance(Duration::from_millis(500));
+        for _ in 0..30 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Something holds before a minute has passed.
+async fn soon(house: &House, what: &str, holds: impl AsyncFnMut() -> bool) {
+    soon_after(house, Duration::from_secs(60), what, holds).await;
+}
+
+/// Something holds before a time has passed.
+async fn soon_after(
+    house: &House,
+    limit: Duration,
+    what: &str,
+    mut holds: impl AsyncFnMut() -> bool,
+) {
+    let end = house.now().plus(limit);
+    until(what, async || {
+        assert!(house.now() < end, "not in time: {what}");
+        house.clock.advance(Duration::from_millis(100));
+        holds().await
+    })
+    .await;
+}
+
+fn count(house: &House, session: SessionId, kind: EventType) -> usize {
+    house.told(session, kind).len()
+}
+
+fn call() -> EngineSignal {
+    EngineSignal::Call(Call {
+        id: "C1".into(),
+        from: build::chat(1),
+        video: false,
+        group: false,
+        timestamp: START.seconds(),
+        outcome: None,
+    })
+}
+
+fn name(id: ChatId) -> EngineSignal {
+    let patch = ContactPatch { push_name: Some("Mia".into()), ..ContactPatch::default() };
+    EngineSignal::Contact { id, patch }
+}
+
+/// Away, busy, silent: every call fails, each in its way.
+const GONE: Odds =
+    Odds { unavailable: 400, busy: 400, hang: 200, applied: 0, applied_hang: 0, slow: 0 };
+
+#[tokio::test]
+async fn after_five_minutes_without_a_ledger_everything_is_right_within_a_minute() {
+    let (house, trouble) = erring().await;
+    let bakery = house.ready("bakery").await;
+    let florist = house.showing_qr("florist").await;
+    house.whatsapp.on_send(OnSend::Silence);
+    let (sent, _) = tokio::join!(house.send(bakery, "one"), house.pass(ANSWER_LIMIT, ANSWER_LIMIT));
+    let id = sent.unwrap().id;
+    trouble.odds(GONE, &[]);
+    let told = async {
+        let link = house.whatsapp.connection(bakery);
+        link.ack(&id).await;
+        let (chat, ids) = (build::chat(1), vec![id.clone()]);
+        let (kind, timestamp) = (ReceiptKind::Delivered, START.seconds());
+        link.signal(EngineSignal::Receipt { chat, ids, kind, timestamp }).await;
+        link.signal(call()).await;
+        link.signal(name(build::chat(7))).await;
+        assert!(link.messages(vec![build::inbound(1, &build::chat(1))]).await.is_err());
+        house.whatsapp.scan(florist, PHONE).await;
+        link.lose(LossCause::Link("reset".into())).await;
+        assert!(house.send(bakery, "two").await.is_err());
+    };
+    tokio::join!(told, passes(&house, Duration::from_secs(300)));
+    trouble.over();
+    for session in [bakery, florist] {
+        soon(&house, "ready", async || house.record(session).await.status == SessionStatus::Ready)
+            .await;
+    }
+    soon(&house, "the receipt", async || house.status(bakery, &id).await == Delivered).await;
+    soon(&house, "a send", async || house.send(bakery, "three").await.is_ok()).await;
+    // WhatsApp hands over again what was not acknowledged.
+    house
+        .whatsapp
+        .connection(bakery)
+        .messages(vec![build::inbound(1, &build::chat(1))])
+        .await
+        .unwrap();
+    assert_eq!(count(&house, bakery, EventType::MessageReceived), 1);
+    assert_eq!(count(&house, bakery, EventType::CallReceived), 1);
+    assert_eq!(house.told(bakery, EventType::SessionDisconnected).len(), 1, "the lost link");
+    let sent: Vec<_> = house
+        .told(bakery, EventType::MessageSent)
+        .into_iter()
+        .filter(|event| event.draft.data.value()["id"] == id.as_str())
+        .collect();
+    assert_eq!(sent.len(), 1);
+    let contact = house.store.contact(bakery, &build::chat(7)).await.unwrap();
+    assert_eq!(contact.unwrap().push_name.as_deref(), Some("Mia"));
+    let statuses: Vec<String> = house
+        .told(florist, EventType::SessionStatus)
+        .iter()
+        .map(|event| event.draft.data.value()["status"].as_str().unwrap().to_owned())
+        .collect();
+    // Also what happened while it was away.
+    assert_eq!(statuses[..4], ["initializing", "qr_ready", "authenticating", "ready"]);
+    assert_eq!(house.whatsapp.sent().iter().filter(|message| message.id == id).count(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_connects_while_the_ledger_is_away_sends_and_its_record_follows() {
+    let (house, trouble) = erring().await;
+    let session = house.showing_qr("bakery").await;
+    trouble.always("Ledger::write", Fault::Unavailable);
+    let scan = house.whatsapp.scan(session, PHONE);
+    tokio::join!(scan, passes(&house, Duration::from_secs(20)));
+    assert_eq!(house.record(session).await.status, SessionStatus::QrReady);
+    trouble.over();
+    // It does not wait for its record.
+    let (sent, ()) = tokio::join!(house.send(session, "one"), passes(&house, HANG));
+    sent.unwrap();
+    soon(&house, "its record", async || house.record(session).await.status == SessionStatus::Ready)
+        .await;
+    assert_eq!(house.record(session).await.push_name.as_deref(), Some("Corner Bakery"));
+    assert_eq!(count(&house, session, EventType::SessionAuthenticated), 1);
+    assert_eq!(house.whatsapp.opens().len(), 1, "on the same connection");
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_tells_nothing_twice() {
+    let (house, trouble) = erring().await;
+    let session = house.showing_qr("bakery").await;
+    trouble.next("Ledger::write", [Some(Fault::Applied), Some(Fault::Applied), None]);
+    let scan = house.whatsapp.scan(session, PHONE);
+    tokio::join!(scan, passes(&house, Duration::from_secs(3)));
+    soon(&house, "ready", async || house.record(session).await.status == SessionStatus::Ready)
+        .await;
+    assert_eq!(trouble.strikes(), 2);
+    let log = domain::port::EventLog::read(&house.store, 0, Some(session), 100).await.unwrap();
+    let count = |kind| log.iter().filter(|logged| logged.event.draft.kind == kind).count();
+    assert_eq!(count(EventType::SessionAuthenticated), 1);
+    assert_eq!(count(EventType::SessionStatus), 4);
+}
+
+#[tokio::test]
+async fn a_stop_that_is_not_in_the_ledger_is_no_success_and_is_not_forgotten() {
+    let (house, trouble) = erring().await;
+    let (stopped, killed) = (house.ready("stopped").await, house.ready("killed").await);
+    trouble.always("Ledger::write", Fault::Unavailable);
+    let sessions = &house.gateway.sessions;
+    let time = passes(&house, Duration::from_secs(30));
+    let (stop, kill, ()) = tokio::join!(sessions.stop(stopped), sessions.force_kill(killed), time);
+    assert!(matches!(stop, Err(StopSessionError::Store(_))));
+    assert!(matches!(kill, Err(StopSessionError::Store(_))));
+    for session in [stopped, killed] {
+        assert!(house.whatsapp.connection(session).is_closed());
+        assert!(house.record(session).await.wanted);
+    }
+    // Longer than a lease: nobody takes up again what is to be down.
+    passes(&house, Duration::from_secs(90)).await;
+    trouble.over();
+    for session in [stopped, killed] {
+        soon(&house, "stopped", async || !house.record(session).await.wanted).await;
+        assert_eq!(house.record(session).await.status, SessionStatus::Disconnected);
+    }
+    passes(&house, Duration::from_secs(90)).await;
+    assert_eq!(house.whatsapp.opens().len(), 2);
+    sessions.stop(stopped).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_is_kept_while_the_ledger_takes_nothing_from_the_task() {
+    let (house, trouble) = erring().await;
+    let session = house.ready("bakery").await;
+    trouble.always("Ledger::write", Fault::Hang(Duration::from_secs(3600)));
+    trouble.always("SessionStore::get", Fault::Hang(Duration::from_secs(3600)));
+    house.whatsapp.connection(session).lose(LossCause::Link("reset".into())).await;
+    let end = house.now().plus(Duration::from_secs(600));
+    while house.now() < end {
+        house.clock.advance(Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let later = house.now().plus(Duration::from_secs(1));
+    let taken =
+        domain::port::SessionStore::acquire(&house.store, session, "another", house.now(), later);
+    assert_eq!(taken.await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_session_ends_before_its_lease_does_whatever_its_task_waits_for() {
+    let (house, trouble) = erring().await;
+    let session = house.ready("bakery").await;
+    let end = house.now().plus(Duration::from_secs(60));
+    trouble.odds(Odds { hang: 1000, ..Odds::default() }, &[]);
+    house.whatsapp.connection(session).signal(call()).await;
+    passes(&house, Duration::from_secs(59)).await;
+    until("closed", async || {
+        house.clock.advance(Duration::from_millis(50));
+        house.whatsapp.connection(session).is_closed()
+    })
+    .await;
+    assert!(house.now() <= end.plus(Duration::from_millis(500)));
+}
+
+#[tokio::test]
+async fn settling_goes_on_when_the_ledger_works_again() {
+    let (house, trouble) = erring().await;
+    let session = house.ready("bakery").await;
+    house.whatsapp.on_send(OnSend::Silence);
+    let (sent, _) =
+        tokio::join!(house.send(session, "one"), house.pass(ANSWER_LIMIT, ANSWER_LIMIT));
+    let id = sent.unwrap().id;
+    let away = [Fault::Unavailable, Fault::Busy, Fault::Hang(HANG), Fault::Unavailable];
+    trouble.next("MessageStore::unsettled", away.map(Some));
+    house.whatsapp.connection(session).lose(LossCause::Link("reset".into())).await;
+    soon_after(&house, Duration::from_secs(300), "settled", async || {
+        house.status(session, &id).await == Sent
+    })
+    .await;
+    assert_eq!((trouble.strikes(), house.whatsapp.opens().len()), (4, 2), "on one connection");
+    assert_eq!(house.whatsapp.sent().len(), 2);
+    let (sent, ()) = tokio::join!(house.send(session, "two"), passes(&house, HANG));
+    sent.unwrap();
+}
