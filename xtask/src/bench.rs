@@ -25,6 +25,23 @@ pub enum Bench {
         /// `redis.rate`, `redis.sqlite.rate`, or all of one: `postgres`. PostgreSQL and Redis are started as needed
         only: Vec<String>,
     },
+    /// What a ledger of a million messages costs, compared with an almost empty one
+    Growth {
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+        /// Messages; each has five deliveries
+        #[arg(long, default_value_t = 1_000_000)]
+        messages: u32,
+        /// Of the newest messages, those that still wait for a webhook
+        #[arg(long, default_value_t = 1_000)]
+        backlog: u32,
+        /// On PostgreSQL instead of SQLite
+        #[arg(long)]
+        postgres: bool,
+        /// Only steps whose names contain one of these
+        only: Vec<String>,
+    },
     /// How late the messages of 200 batches on 200 sessions go out, and the memory that takes
     Bulk {
         /// One JSON object per line
@@ -48,7 +65,8 @@ pub fn run(bench: Bench, with_servers: bool) -> anyhow::Result<()> {
 
 fn needs_servers(bench: &Bench) -> bool {
     let served = |name: &String| ["postgres", "redis"].iter().any(|server| name.contains(server));
-    matches!(bench, Bench::Deliver { only, .. } if only.is_empty() || only.iter().any(served))
+    matches!(bench, Bench::Growth { postgres: true, .. })
+        || matches!(bench, Bench::Deliver { only, .. } if only.is_empty() || only.iter().any(served))
 }
 
 fn command(bench: Bench) -> Command {
@@ -59,6 +77,13 @@ fn command(bench: Bench) -> Command {
             let mut command = cargo(&["bench", "-q", "-p", "gateway", "--bench", "deliver", "--"]);
             // Cargo adds `--bench` of its own.
             command.args(json.then_some("--json")).args(only);
+            command
+        }
+        Bench::Growth { json, messages, backlog, postgres, only } => {
+            let mut command = cargo(&["bench", "-q", "-p", "storage", "--bench", "growth", "--"]);
+            command.args(["--messages", &messages.to_string()]);
+            command.args(["--backlog", &backlog.to_string()]).args(json.then_some("--json"));
+            command.args(postgres.then_some("--postgres")).args(only);
             command
         }
         Bench::Bulk { json } => {

@@ -282,9 +282,9 @@ impl Metrics {
     async fn lag(&self, text: &mut Text) -> StoreResult<()> {
         let (now, lags) = (self.clock.now(), self.lags().await?);
         let age = |at: Option<Timestamp>| at.map_or(0.0, |at| now.since(at).as_secs_f64());
-        let stats = self.queue.stats().await?;
         let help = "Deliveries that wait.";
-        text.one("waypost_deliveries_pending", "gauge", help, float(stats.pending));
+        let pending = lags.iter().map(|lag| lag.pending).sum();
+        text.one("waypost_deliveries_pending", "gauge", help, float(pending));
         let oldest = lags.iter().filter_map(|lag| lag.oldest).min();
         let help = "Age of the oldest event that waits for its delivery.";
         text.one("waypost_oldest_undelivered_age_seconds", "gauge", help, age(oldest));

@@ -38,6 +38,8 @@ struct Server {
     calls: Arc<Mutex<Vec<(usize, String)>>>,
     /// Connections that the other side closed.
     left: Arc<Mutex<Vec<usize>>>,
+    /// Connections that are closed, by whichever side.
+    ended: Arc<Mutex<Vec<usize>>>,
 }
 
 impl Server {
@@ -50,7 +52,11 @@ impl Server {
         tokio::spawn(async move {
             for number in 0.. {
                 let (socket, _) = listener.accept().await.unwrap();
-                tokio::spawn(server.clone().serve(number, socket));
+                let (server, ended) = (server.clone(), server.ended.clone());
+                tokio::spawn(async move {
+                    server.serve(number, socket).await;
+                    ended.lock().unwrap().push(number);
+                });
             }
         });
         (this, Url::parse(&url).unwrap())
@@ -150,9 +156,11 @@ async fn calls_at_once_have_connections_of_their_own() {
 async fn a_kept_connection_that_was_closed_meanwhile_costs_nothing() {
     let (server, url) = Server::start("127.0.0.1:0", vec![Act::AnswerAndClose(OK); 3]).await;
     let client = client();
-    for _ in 0..4 {
+    for call in 0..4 {
         assert_eq!(status(&client, &url).await, 200);
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        if call < 3 {
+            until("closed", async || server.ended.lock().unwrap().contains(&call)).await;
+        }
     }
     assert_eq!(server.connections(), [0, 1, 2, 3], "each call once");
 }
@@ -184,9 +192,9 @@ async fn what_an_answer_leaves_behind_is_not_kept() {
     let client = client();
     let answer = post(&client, &url).await.unwrap();
     assert_eq!((answer.status, answer.body.len()), (200, EXCERPT_BYTES_MAX));
-    for expected in [200, 200, 200, 101, 200] {
+    for (call, expected) in [200, 200, 200, 101, 200].into_iter().enumerate() {
+        until("let go", async || server.ended.lock().unwrap().contains(&call)).await;
         assert_eq!(status(&client, &url).await, expected);
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(server.connections(), [0, 1, 2, 3, 4, 5]);
 }

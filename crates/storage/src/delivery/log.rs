@@ -1,6 +1,6 @@
 //! The delivery log, and replays.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -10,24 +10,43 @@ use domain::{
     port::{DeliveryLog, Page, StoreResult},
     webhook::Webhook,
 };
+use serde_json::json;
 
 use super::postgres;
 use crate::{
-    db::{self, Kind, Row},
+    db::{self, Kind, Row, Two},
     error::{Doing as _, corrupt},
     event_log::{read_event, stored},
     open::LedgerStore,
     writer::Unit,
 };
 
+// Where the page begins is a bound of the index: what lies before it is not read.
 const LIST: &str = "select delivery.id, delivery.webhook_id, delivery.lane, delivery.state, delivery.attempts, \
      delivery.replay_of, webhook.url, event.id as event_id, event.session_id, event.sequence, event.kind, \
      event.occurred_at as event_at, event.chat, event.idempotency_key, event.data \
      from delivery join event on event.id = delivery.event_id join webhook on webhook.id = delivery.webhook_id \
-     where delivery.webhook_id = $1 and ($2 is null or delivery.state = $2) and ($3 is null or event.kind = $3) \
-     and ($4 is null or delivery.occurred_at >= $4) and ($5 is null or delivery.occurred_at < $5) \
-     and ($6 is null or event.chat = $6) \
-     and ($7 is null or delivery.occurred_at < $7 or (delivery.occurred_at = $7 and delivery.id < $8)) \
+     where delivery.webhook_id = $1 and ($2 is null or delivery.state = $2) \
+     and ($3 is null or event.kind = $3) and delivery.occurred_at >= $4 and delivery.occurred_at <= $5 \
+     and ($6 is null or event.chat = $6) and ($7 is null or delivery.occurred_at < $7 or delivery.id < $8) \
+     order by delivery.occurred_at desc, delivery.id desc limit $9";
+// What waits and what failed are few among all: each has an index that has nothing else.
+const LIST_PENDING: &str = "select delivery.id, delivery.webhook_id, delivery.lane, delivery.state, delivery.attempts, \
+     delivery.replay_of, webhook.url, event.id as event_id, event.session_id, event.sequence, event.kind, \
+     event.occurred_at as event_at, event.chat, event.idempotency_key, event.data \
+     from delivery join event on event.id = delivery.event_id join webhook on webhook.id = delivery.webhook_id \
+     where coalesce(delivery.webhook_id, '') = $1 and delivery.state = 'pending' and delivery.state = $2 \
+     and delivery.lane >= $1 || '/' and delivery.lane < $1 || '0' \
+     and ($3 is null or event.kind = $3) and delivery.occurred_at >= $4 and delivery.occurred_at <= $5 \
+     and ($6 is null or event.chat = $6) and ($7 is null or delivery.occurred_at < $7 or delivery.id < $8) \
+     order by delivery.occurred_at desc, delivery.id desc limit $9";
+const LIST_FAILED: &str = "select delivery.id, delivery.webhook_id, delivery.lane, delivery.state, delivery.attempts, \
+     delivery.replay_of, webhook.url, event.id as event_id, event.session_id, event.sequence, event.kind, \
+     event.occurred_at as event_at, event.chat, event.idempotency_key, event.data \
+     from delivery join event on event.id = delivery.event_id join webhook on webhook.id = delivery.webhook_id \
+     where delivery.webhook_id = $1 and delivery.state in ('exhausted', 'dropped') and delivery.state = $2 \
+     and ($3 is null or event.kind = $3) and delivery.occurred_at >= $4 and delivery.occurred_at <= $5 \
+     and ($6 is null or event.chat = $6) and ($7 is null or delivery.occurred_at < $7 or delivery.id < $8) \
      order by delivery.occurred_at desc, delivery.id desc limit $9";
 const GET: &str = "select delivery.id, delivery.webhook_id, delivery.lane, delivery.state, delivery.attempts, \
      delivery.replay_of, webhook.url, event.id as event_id, event.session_id, event.sequence, event.kind, \
@@ -55,10 +74,19 @@ const FAILURE_COUNT: &str = "select count(*) from delivery join event on event.i
      where delivery.state in ('exhausted', 'dropped') and delivery.superseded = 0 \
      and ($1 = '' or $1 like '%' || event.session_id || '%') and ($2 is null or delivery.webhook_id = $2) \
      and ($3 is null or $3 like '%' || delivery.id || '%')";
-const TRIES: &str = "select at, duration_ms, status, error_kind, error, excerpt from delivery_attempt \
-     where delivery_id = $1 order by attempt";
-const TRIES_SHORT: &str = "select at, duration_ms, status, error_kind, error, null as excerpt from delivery_attempt \
-     where delivery_id = $1 order by attempt";
+// Of many deliveries at once, by their ids.
+const TRIES: Two = Two {
+    sqlite: "select delivery_id, at, duration_ms, status, error_kind, error, excerpt from json_each($1) as one \
+     cross join delivery_attempt on delivery_id = one.value order by delivery_id, attempt",
+    postgres: "select delivery_id, at, duration_ms, status, error_kind, error, excerpt from delivery_attempt \
+     where delivery_id in (select json_array_elements_text($1::json)) order by delivery_id, attempt",
+};
+const TRIES_SHORT: Two = Two {
+    sqlite: "select delivery_id, at, duration_ms, status, error_kind, error, null as excerpt from json_each($1) as one \
+     cross join delivery_attempt on delivery_id = one.value order by delivery_id, attempt",
+    postgres: "select delivery_id, at, duration_ms, status, error_kind, error, null::text as excerpt from delivery_attempt \
+     where delivery_id in (select json_array_elements_text($1::json)) order by delivery_id, attempt",
+};
 const SESSION_EVENTS: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, \
      idempotency_key, data from event where session_id = $1 and sequence > $2 order by sequence limit $3";
 // Through `coalesce`, so that the webhook's whole log is not read instead.
@@ -145,18 +173,21 @@ impl Failures {
 }
 
 impl LedgerStore {
-    async fn with_tries(
-        &self,
-        rows: Vec<Row>,
-        sql: &'static str,
-    ) -> StoreResult<Vec<DeliveryRecord>> {
-        let mut records = Vec::with_capacity(rows.len());
-        for mut record in self.unreadable.rows("delivery", &["id"], &rows, record) {
-            let tries = db::query(sql).bind(record.id.to_string()).fetch_all(&self.readers).await;
-            let tries = tries.doing(READING)?;
-            record.tries =
-                self.unreadable.rows("delivery attempt", &["delivery_id"], &tries, attempt);
-            records.push(record);
+    async fn with_tries(&self, rows: Vec<Row>, sql: Two) -> StoreResult<Vec<DeliveryRecord>> {
+        let mut records = self.unreadable.rows("delivery", &["id"], &rows, record);
+        if records.is_empty() {
+            return Ok(records);
+        }
+        let ids: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
+        let places: HashMap<&str, usize> = ids.iter().map(String::as_str).zip(0..).collect();
+        let tries = db::query(sql).bind(json!(ids).to_string()).fetch_all(&self.readers).await;
+        for row in tries.doing(READING)? {
+            let id: String = row.try_get("delivery_id").doing(READING)?;
+            if let Some(place) = places.get(id.as_str()) {
+                let column = ["delivery_id"];
+                let read = self.unreadable.row("delivery attempt", &column, &row, attempt(&row));
+                records[*place].tries.extend(read);
+            }
         }
         Ok(records)
     }
@@ -197,12 +228,19 @@ impl DeliveryLog for LedgerStore {
         query: &DeliveryQuery,
         limit: u32,
     ) -> StoreResult<Vec<DeliveryRecord>> {
-        let rows = db::query(LIST)
+        let sql = match query.state {
+            Some(DeliveryState::Pending) => LIST_PENDING,
+            Some(DeliveryState::Exhausted | DeliveryState::Dropped) => LIST_FAILED,
+            Some(DeliveryState::Delivered) | None => LIST,
+        };
+        let until = query.until.map_or(i64::MAX, |until| until.millis().saturating_sub(1));
+        let through = query.after.map_or(i64::MAX, |after| after.occurred_at.millis());
+        let rows = db::query(sql)
             .bind(webhook.to_string())
             .bind(query.state.map(DeliveryState::as_str))
             .bind(query.event.map(domain::event::EventType::as_str))
-            .bind(query.since.map(Timestamp::millis))
-            .bind(query.until.map(Timestamp::millis))
+            .bind(query.since.map_or(i64::MIN, Timestamp::millis))
+            .bind(until.min(through))
             .bind(query.chat.as_ref().map(domain::ChatId::as_str))
             .bind(query.after.map(|after| after.occurred_at.millis()))
             .bind(query.after.map(|after| after.id.to_string()))

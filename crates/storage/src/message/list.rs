@@ -17,6 +17,9 @@ const HIDING: &str =
     "select exists (select 1 from removal where kind = 'chat' and session_id = $1)";
 const CURSOR: &str =
     "select position, created_at, timestamp from message where session_id = $1 and id = $2";
+// Counted whenever a message comes or goes.
+const COUNTED: &str = "select case when $2 = 'incoming' then incoming when $2 = 'outgoing' then outgoing else incoming + outgoing end as total, \
+     0 as unknown from session where id = $1";
 
 /// Newest first; `None` when the cursor names no row.
 pub(super) async fn list(
@@ -54,23 +57,42 @@ pub(super) async fn list(
     select.push(" offset ").push_bind(i64::from(offset));
     let rows = select.build().fetch_all(&store.readers).await.doing(DOING)?;
 
+    let (total, unknown) = totals(store, session, query, hiding).await?;
+    Ok(Some(MessagePage {
+        messages: store.unreadable.rows("message", &["session_id", "wa_id"], &rows, read),
+        total,
+        unknown_timestamp_total: unknown,
+    }))
+}
+
+/// How many messages fit, and of how many of them no time is known.
+async fn totals(
+    store: &LedgerStore,
+    session: SessionId,
+    query: &MessageQuery,
+    hiding: bool,
+) -> StoreResult<(u64, u64)> {
+    const DOING: &str = "counting messages";
     // Without the times, which are asked for rarely, an index alone is counted.
     let timed = query.by_timestamp || query.since.is_some() || query.until.is_some();
-    let totals = if timed {
-        " count(*) as total, count(case when timestamp is null then 1 end) as unknown"
+    let narrow = query.chat.is_some() || query.from.is_some() || query.wa_id.is_some();
+    let counts = if timed || narrow || query.kind.is_some() || hiding {
+        let totals = if timed {
+            " count(*) as total, count(case when timestamp is null then 1 end) as unknown"
+        } else {
+            " count(*) as total, 0 as unknown"
+        };
+        Some(begin(totals, session, query, hiding).build().fetch_one(&store.readers).await)
     } else {
-        " count(*) as total, 0 as unknown"
+        let direction = query.direction.map(domain::message::Direction::as_str);
+        let counted = db::query(COUNTED).bind(session.to_string()).bind(direction);
+        counted.fetch_optional(&store.readers).await.transpose()
     };
-    let count = begin(totals, session, query, hiding);
-    let counts = count.build().fetch_one(&store.readers).await.doing(DOING)?;
+    let Some(counts) = counts.transpose().doing(DOING)? else { return Ok((0, 0)) };
     let number = |name: &str| {
         counts.try_get::<i64, _>(name).doing(DOING).map(|n| u64::try_from(n).unwrap_or(0))
     };
-    Ok(Some(MessagePage {
-        messages: store.unreadable.rows("message", &["session_id", "wa_id"], &rows, read),
-        total: number("total")?,
-        unknown_timestamp_total: number("unknown")?,
-    }))
+    Ok((number("total")?, number("unknown")?))
 }
 
 /// Rows are filed under canonical ids: a search by a privacy id whose number is known finds them too.

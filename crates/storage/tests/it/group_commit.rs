@@ -1,8 +1,8 @@
 //! Many writers share a commit; one that fails takes nobody along.
 
 use domain::port::{
-    KeyChange, Ledger as _, MessageStore, SessionStore, StoreErrorKind, WebhookStore, Write,
-    WriteOutcome,
+    KeyChange, Ledger as _, MessageStore, SessionStore, StoreErrorKind, Telemetry, WebhookStore,
+    Write, WriteOutcome,
 };
 use futures::future::join_all;
 use testkit::build;
@@ -100,9 +100,11 @@ async fn a_lost_transaction_is_told_to_all_and_the_ledger_goes_on() {
     // Somebody else has the file: the writer waits with a first job, and the others become one transaction behind it.
     let mut other = raw(&database(&folder)).await;
     sqlx::query("begin immediate").execute(&mut other).await.unwrap();
-    let before = store.commits();
+    let (before, taken) = (store.commits(), Telemetry::writer(&store).jobs);
     let crowd = async {
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        while Telemetry::writer(&store).jobs == taken {
+            tokio::task::yield_now().await;
+        }
         let free = async {
             sqlx::query("rollback").execute(&mut other).await.unwrap();
         };

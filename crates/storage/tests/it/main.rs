@@ -20,3 +20,4 @@ mod secrets;
 mod statements;
 mod support;
 mod unreadable;
+mod volume;

@@ -7,13 +7,18 @@ use domain::{
     delivery::{Attempt, AttemptError, AttemptErrorKind, ClaimedLane, DeliveryState},
     event::EventType,
     log::{
-        Activity, AuditEntry, AuditQuery, DeliveryCursor, DeliveryQuery, FailureQuery, NewReplay,
-        PruneLimits, ReplayChoice, ReplaySelection, Severity, replay_lane,
+        Activity, AuditEntry, AuditQuery, DeliveryCursor, DeliveryQuery, FailureQuery,
+        MessageCounts, NewReplay, PruneLimits, ReplayChoice, ReplaySelection, Severity,
+        replay_lane,
     },
-    port::{DeliveryQueue, Page, Settlement, Verdict, WebhookStore},
+    message::{Direction, MessageStatus},
+    port::{
+        DeliveryQueue, MessageQuery, MessageStore, NewMessage, Page, SessionStore, Settlement,
+        Verdict, WebhookStore, Write,
+    },
     webhook::Webhook,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{ALL, Store, append, new_session, new_webhook};
@@ -145,6 +150,16 @@ pub async fn filters_of_the_delivery_log_narrow<S: Store>(store: &S) {
     };
     let state = Some(DeliveryState::Delivered);
     assert_eq!(found(DeliveryQuery { state, ..Default::default() }).await, [1]);
+    // The lane goes on with what was behind it.
+    settle(store, first, 1, Verdict::Exhausted).await;
+    for (state, expected) in [
+        (DeliveryState::Pending, vec![4, 3]),
+        (DeliveryState::Exhausted, vec![2]),
+        (DeliveryState::Dropped, vec![]),
+    ] {
+        let query = DeliveryQuery { state: Some(state), ..Default::default() };
+        assert_eq!(found(query).await, expected, "{state:?}");
+    }
     let event = Some(EventType::SessionStatus);
     assert_eq!(found(DeliveryQuery { event, ..Default::default() }).await, [4]);
     let chat = Some(build::chat(2));
@@ -455,6 +470,53 @@ pub async fn lags_are_measured<S: Store>(store: &S) {
     let writer = store.writer();
     assert!(writer.commits > 0 && writer.jobs >= writer.commits);
     assert_eq!(writer.classes.iter().sum::<u64>(), writer.commits);
+}
+
+pub async fn messages_are_counted_as_they_come_change_and_go<S: Store>(store: &S) {
+    let counted = async |incoming, outgoing, failed| {
+        let counts = MessageCounts { incoming, outgoing, failed };
+        assert_eq!(store.message_counts().await.unwrap(), counts);
+    };
+    let total = async |session, direction| {
+        let query = MessageQuery { direction, ..MessageQuery::default() };
+        MessageStore::list(store, session, &query, ALL).await.unwrap().unwrap().total
+    };
+    let (one, two) = (new_session(store, 1).await, new_session(store, 2).await);
+    let insert = |message| Write::InsertMessage {
+        message: Box::new(NewMessage::row(message)),
+        events: vec![],
+    };
+    let mut writes: Vec<Write> =
+        (1..=3).map(|number| insert(build::message(number, one))).collect();
+    writes.extend((4..=8).map(|number| insert(build::received(number, two, &build::chat(2)))));
+    // Known already: not counted again.
+    writes.push(insert(build::received(8, two, &build::chat(2))));
+    store.write(writes).await.unwrap();
+    counted(5, 3, 0).await;
+    let advance = |number, status| Write::AdvanceMessage {
+        session: one,
+        wa_id: build::wa_id(number),
+        status,
+        timestamp: None,
+        metadata: Value::Null,
+        hold_until: None,
+        events: vec![],
+    };
+    let writes = vec![advance(1, MessageStatus::Failed), advance(2, MessageStatus::Sent)];
+    store.write(writes).await.unwrap();
+    counted(5, 3, 1).await;
+    store.write(vec![advance(1, MessageStatus::Delivered)]).await.unwrap();
+    counted(5, 3, 0).await;
+    assert_eq!((total(one, None).await, total(two, None).await), (3, 5));
+    let (incoming, outgoing) = (Some(Direction::Incoming), Some(Direction::Outgoing));
+    assert_eq!((total(two, incoming).await, total(two, outgoing).await), (5, 0));
+    let before = START.plus(Duration::from_secs(1));
+    while store.prune_messages(before, 2).await.unwrap() > 0 {}
+    // A send whose outcome is not known stays.
+    counted(0, 1, 0).await;
+    assert!(SessionStore::delete(store, one).await.unwrap());
+    while store.sweep(2).await.unwrap().is_some() {}
+    counted(0, 0, 0).await;
 }
 
 pub async fn activity_never_moves_back<S: Store>(store: &S) {

@@ -140,7 +140,8 @@ macro_rules! store_conformance {
                 a_redrive_is_recorded_at_once, old_events_go_and_their_numbers_stay, a_clock_that_ran_ahead_does_not_stop_the_marks,
                 dead_letters_that_stay_cost_the_writer_nothing, one_of_many_takes_a_turn, what_is_needed_is_not_pruned,
                 replays_keep_their_event_and_go_with_it,
-                the_audit_reads_back_and_is_pruned, lags_are_measured, activity_never_moves_back,
+                the_audit_reads_back_and_is_pruned, lags_are_measured,
+                messages_are_counted_as_they_come_change_and_go, activity_never_moves_back,
             ];
             messages: [
                 a_message_reads_back_as_it_was, filters_are_exact, pages_and_cursors_agree, times_of_whatsapp_sort,

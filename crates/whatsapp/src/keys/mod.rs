@@ -17,6 +17,7 @@
 
 mod appsync;
 mod device;
+mod done;
 mod import;
 mod order;
 mod protocol;
@@ -24,9 +25,8 @@ mod secrets;
 mod signal;
 
 use std::{
-    collections::HashSet,
     sync::{
-        Arc, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -37,6 +37,7 @@ use domain::{
     SessionId,
     port::{DeviceKeys, KeyChange, KeyEntry, StoreError, StoreErrorKind, StoreResult},
 };
+use done::Done;
 use order::{Handed, Ready};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Mutex, MutexGuard};
@@ -87,7 +88,7 @@ pub struct LedgerBackend {
     unstored: OnceLock<Box<dyn Fn() + Send + Sync>>,
     duplicates: OnceLock<Box<dyn Duplicates>>,
     /// Messages that made no row, by (chat, id): they leave a mark when their buffered row goes.
-    done: std::sync::Mutex<HashSet<(String, String)>>,
+    done: Done,
     hold_rows: Duration,
 }
 
@@ -111,7 +112,7 @@ impl LedgerBackend {
             order: Arc::default(),
             unstored: OnceLock::new(),
             duplicates: OnceLock::new(),
-            done: std::sync::Mutex::default(),
+            done: Done::default(),
             hold_rows: Duration::ZERO,
         }
     }
@@ -227,8 +228,7 @@ impl LedgerBackend {
 
     /// A message is committed that makes no row of its own: a mark says so from its end on.
     pub(crate) fn leaves_mark(&self, chat: &str, id: &str) {
-        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        done.insert((chat.to_owned(), id.to_owned()));
+        self.done.keep(chat, id);
     }
 
     /// Refuses every write from now on.

@@ -2,8 +2,6 @@
 //! lists, groups, contact tokens, sent messages for retries, and messages that came in but are not
 //! committed yet.
 
-use std::sync::PoisonError;
-
 use async_trait::async_trait;
 use domain::port::KeyChange;
 use whatsapp_rust::{
@@ -82,11 +80,6 @@ impl LedgerBackend {
             duplicates.lost(chat, sender, id);
         }
         Ok(known)
-    }
-
-    fn took_mark(&self, chat: &str, id: &str) -> bool {
-        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        done.remove(&(chat.to_owned(), id.to_owned()))
     }
 }
 
@@ -370,7 +363,7 @@ impl ProtocolStore for LedgerBackend {
         let mut changes = Vec::with_capacity(keys.len());
         for key in keys {
             changes.push(delete(ns::PENDING_INBOUND, join(&[key.chat, key.sender, key.id])));
-            if self.took_mark(key.chat, key.id) {
+            if self.done.take(key.chat, key.id) {
                 changes.push(done_mark(join(&[key.chat, key.id])));
             }
         }

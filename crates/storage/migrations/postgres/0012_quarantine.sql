@@ -1,4 +1,4 @@
--- As in SQLite's fourteenth migration: what can never be stored where it belongs, with all its bytes, encrypted.
+-- As in SQLite's sixteenth migration: what can never be stored where it belongs, with all its bytes, encrypted.
 create table quarantine (
     session_id text collate "C" not null references session(id) on delete cascade,
     kind text collate "C" not null,
