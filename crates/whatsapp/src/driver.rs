@@ -15,7 +15,7 @@ use std::{
 use domain::{port::EngineSignal, session::LossCause};
 use futures::FutureExt as _;
 use tokio::time::timeout;
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use whatsapp_rust::{
     Client,
     types::events::{Event, Subscription},
@@ -54,6 +54,8 @@ impl Driver {
     pub async fn drive(self) {
         let Self { client, backend, link, tasks, pump, events, subscription, slot, unheld, done } =
             self;
+        // A link that ends by itself is not over: what watches it has to be told.
+        let ended = CancellationToken::new();
         let engine = async {
             let cause = run(&client, &link).await;
             goodbye(&client).await;
@@ -64,6 +66,7 @@ impl Driver {
                 tracing::warn!("the last keys of a connection were not written in time");
             }
             events.close();
+            ended.cancel();
             cause
         };
         // Box: the library's futures are large, and this one lives on the heap anyway.
@@ -71,8 +74,8 @@ impl Driver {
             tokio::join!(
                 Box::pin(engine),
                 pump.run(events.clone()),
-                unheld.run(&*pump.sink, &link),
-                watch(&tasks, &link),
+                ended.run_until_cancelled(unheld.run(&*pump.sink, &link)),
+                ended.run_until_cancelled(watch(&tasks, &link)),
             )
         };
         let cause = match AssertUnwindSafe(parts).catch_unwind().await {
