@@ -91,7 +91,10 @@ impl Sink {
     async fn end(&mut self) {
         match self {
             Self::Sqlite(_) => self.run("pragma journal_mode = wal").await,
-            Self::Postgres(_) => self.run("vacuum analyze; checkpoint").await,
+            Self::Postgres(_) => {
+                self.run("vacuum analyze").await;
+                self.run("checkpoint").await;
+            }
         }
     }
 }

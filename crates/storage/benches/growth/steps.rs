@@ -53,7 +53,7 @@ pub const STEPS: [(&str, usize); 18] = [
     ("webhooks: how far behind", 40),
     ("messages: counts", 40),
     ("retention: 500 events", 8),
-    ("retention: 500 messages", 2),
+    ("retention: messages of a session", 4),
     ("delete a session: at once", 3),
     ("start", 5),
 ];
@@ -192,8 +192,8 @@ impl World {
             "webhooks: how far behind" => assert!(!store.lags().await.unwrap().is_empty()),
             "messages: counts" => assert!(store.message_counts().await.unwrap().incoming > 0),
             "retention: 500 events" => self.prune().await,
-            "retention: 500 messages" => {
-                assert_eq!(store.prune_messages(START, PRUNE).await.unwrap(), u64::from(PRUNE));
+            "retention: messages of a session" => {
+                assert!(store.prune_messages(START, PRUNE).await.unwrap() > 0);
             }
             "delete a session: at once" => {
                 let victim = self.victims.pop().unwrap();
