@@ -56,7 +56,10 @@ pub(super) async fn open(
     if !key_fits(&mut conn, &cipher).await.map_err(failed)? {
         return Err(OpenError::WrongKey(database));
     }
-    let readers = postgres::Readers::open(connect.clone(), limits, options.readers.max(1));
+    // Lists and logs have conditions that may be left out: planned without the values, a page of a large log is read and
+    // sorted as a whole.
+    let planned = connect.clone().options([("plan_cache_mode", "force_custom_plan")]);
+    let readers = postgres::Readers::open(planned, limits, options.readers.max(1));
     let couriers = postgres::Readers::open(connect.clone(), limits, COURIERS);
     let heartbeats = postgres::Readers::open(connect.clone(), limits, HEARTBEATS);
     let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
@@ -119,6 +122,8 @@ fn connect_options(place: &PostgresOptions, limits: &DatabaseLimits) -> PgConnec
             ("search_path", place.schema.as_str()),
             // The last commit must survive a power cut.
             ("synchronous_commit", "on"),
+            // Ours are short: to compile one takes longer than to run it.
+            ("jit", "off"),
         ])
         .options(limits.of_server());
     let options = match place.tls.as_ref().and_then(|tls| tls.ca.as_ref()) {
