@@ -203,7 +203,7 @@ impl SessionStore for LedgerStore {
             .fetch_all(&self.readers)
             .await
             .doing("listing sessions")?;
-        rows.iter().map(|row| read(row, &self.cipher)).collect()
+        Ok(self.unreadable.rows("session", &["id"], &rows, |row| read(row, &self.cipher)))
     }
 
     async fn delete(&self, id: SessionId) -> StoreResult<bool> {
@@ -269,13 +269,17 @@ impl SessionStore for LedgerStore {
 
     async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
         const DOING: &str = "looking for sessions that nobody runs";
-        let ids: Vec<String> = db::query_scalar(UNHELD)
+        let rows = db::query(UNHELD)
             .bind(now.millis())
             .bind(i64::from(limit))
             .fetch_all(&self.readers)
             .await
             .doing(DOING)?;
-        ids.iter().map(|id| id.parse().map_err(|_| corrupt(DOING))).collect()
+        let id = |row: &Row| {
+            let id: String = row.try_get("id").doing(DOING)?;
+            id.parse().map_err(|_| corrupt(DOING))
+        };
+        Ok(self.unreadable.rows("session's id", &["id"], &rows, id))
     }
 
     async fn holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>> {

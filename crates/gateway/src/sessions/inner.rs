@@ -18,6 +18,7 @@ use super::{
     error::StartSessionError,
     handle::{Command, Done, Handle},
     line::{Entry, Lines},
+    sink::Poison,
 };
 use crate::{Hooks, Media, Options, Ports, Supervisor, acks::Waiters};
 
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) media: Media,
     pub(crate) hooks: Hooks,
     pub(crate) lines: Lines,
+    pub(crate) poison: Poison,
     pub(super) loaded: Mutex<HashMap<SessionId, Handle>>,
     /// Starts happen one after another: the cap and "already started" are then exact.
     pub(super) starting: tokio::sync::Mutex<()>,

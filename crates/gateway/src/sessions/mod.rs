@@ -80,6 +80,7 @@ impl Sessions {
             media: media.clone(),
             hooks: hooks.clone(),
             lines: line::Lines::default(),
+            poison: sink::Poison::default(),
             loaded: Mutex::default(),
             starting: tokio::sync::Mutex::default(),
         };

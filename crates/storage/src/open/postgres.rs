@@ -23,6 +23,7 @@ use crate::{
     delivery::{leases::Leases, lines::Lines, recent::Recent},
     error::Doing as _,
     receivers::Receivers,
+    unreadable::Unreadable,
     writer::{CHANNEL, Outside, SHARES, Unit, Writer},
 };
 
@@ -48,7 +49,7 @@ pub(super) async fn open(
     let connect = connect_options(&place, &limits);
     migrate(&connect, &place.schema, limits.connect).await.map_err(|error| match error {
         Failed::Store(source) => failed(source),
-        Failed::Migration(source) => OpenError::Migration { database: database.clone(), source },
+        Failed::Migration(source) => OpenError::migration(database.clone(), source),
     })?;
     let conn = postgres::Connection::open(connect.clone(), limits).await;
     let mut conn = Conn::Postgres(Box::new(conn.doing("opening the database").map_err(failed)?));
@@ -64,6 +65,7 @@ pub(super) async fn open(
     let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
     let receivers = Arc::<Receivers>::default();
     let lines = Arc::<Lines>::default();
+    let unreadable = Arc::<Unreadable>::default();
     let name = format!("{:016x}", rand::rng().next_u64());
     let elsewhere = Arc::new(Notify::new());
     let listener = Listener::start(Line {
@@ -74,7 +76,13 @@ pub(super) async fn open(
         elsewhere: elsewhere.clone(),
         receivers: receivers.clone(),
     });
-    let unit = |conn| Unit::new(conn, cipher.clone(), None, leases.clone(), 0).named(name.clone());
+    let version = MIGRATIONS.iter().map(|one| one.version).max().unwrap_or(0);
+    let unit = |conn| {
+        Unit::new(conn, cipher.clone(), None, leases.clone(), 0)
+            .named(name.clone())
+            .noting(unreadable.clone())
+            .of_version(version)
+    };
     let mut units = vec![unit(conn)];
     for _ in 0..SHARES {
         let conn = postgres::Connection::open(connect.clone(), limits).await;
@@ -94,6 +102,7 @@ pub(super) async fn open(
         recent,
         receivers,
         lines,
+        unreadable,
         elsewhere,
         _listener: Some(Arc::new(listener)),
         _lock: None,

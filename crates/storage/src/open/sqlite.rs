@@ -19,6 +19,7 @@ use crate::{
     delivery::{leases::Leases, lines::Lines, recent::Recent},
     error::Doing as _,
     receivers::Receivers,
+    unreadable::Unreadable,
     writer::{Outside, Unit, Writer},
 };
 
@@ -40,9 +41,7 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     let failed = |source| OpenError::Store { database: database.clone(), source };
     let conn = Connection::open(&path).doing("opening the database").map_err(failed)?;
     let mut conn = Conn::Sqlite(conn);
-    migrate(&mut conn)
-        .await
-        .map_err(|source| OpenError::Migration { database: database.clone(), source })?;
+    migrate(&mut conn).await.map_err(|source| OpenError::migration(database.clone(), source))?;
     if !key_fits(&mut conn, &cipher).await.map_err(failed)? {
         return Err(OpenError::WrongKey(database));
     }
@@ -57,7 +56,9 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
     let receivers = Arc::<Receivers>::default();
     let lines = Arc::<Lines>::default();
-    let unit = Unit::new(conn, cipher.clone(), Some(lock.clone()), leases.clone(), last_ticket);
+    let unreadable = Arc::<Unreadable>::default();
+    let unit = Unit::new(conn, cipher.clone(), Some(lock.clone()), leases.clone(), last_ticket)
+        .noting(unreadable.clone());
     let outside = Outside::new(recent.clone(), receivers.clone(), lines.clone());
     let writer = Writer::start(vec![unit], outside, options.limits)
         .map_err(|source| OpenError::Io { path, source })?;
@@ -71,6 +72,7 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
         recent,
         receivers,
         lines,
+        unreadable,
         elsewhere: Arc::default(),
         _listener: None,
         _lock: Some(lock),

@@ -22,6 +22,9 @@ use crate::{
 pub(crate) const SHARES: usize = 4;
 
 const BEGIN: &str = "begin";
+// Fails when a newer version of the program brought the tables along: what this one wrote would fit them no longer.
+const UNLESS_NEWER: &str =
+    "; select 1 / (case when max(version) > {version} then 0 else 1 end) from _sqlx_migrations";
 const LOCK: &str = "select id from session where id in ($1) order by id for no key update";
 /// Up to which position the event log is whole.
 pub(crate) const HORIZON: &str = "select event_horizon()";
@@ -49,10 +52,14 @@ pub(super) async fn begin(unit: &mut Unit, sessions: &BTreeSet<SessionId>) -> St
     unit.doubtful = None;
     unit.versions.clear();
     let Conn::Postgres(conn) = &mut unit.conn else { return Ok(()) };
-    let script = match sessions.is_empty() {
-        true => BEGIN.to_owned(),
-        false => format!("{BEGIN}; {}", LOCK.replace("$1", &quoted(sessions))),
-    };
+    let mut script = BEGIN.to_owned();
+    if let Some(version) = unit.schema {
+        script.push_str(&UNLESS_NEWER.replace("{version}", &version.to_string()));
+    }
+    if !sessions.is_empty() {
+        script.push_str("; ");
+        script.push_str(&LOCK.replace("$1", &quoted(sessions)));
+    }
     if conn.renewed().await.is_ok() && conn.script(script.clone()).await.is_ok() {
         return Ok(());
     }
