@@ -15,7 +15,7 @@ use crate::{
     db::{self, Kind, Row, Two},
     error::{Doing as _, corrupt},
     open::LedgerStore,
-    writer::{HORIZON, Unit},
+    writer::{HORIZON, Unit, plan_with_values},
 };
 
 const BOUNDS: Two = Two {
@@ -294,6 +294,7 @@ async fn prune(
     limits: PruneLimits,
 ) -> StoreResult<Pruned> {
     const DOING: &str = "pruning events";
+    plan_with_values(unit).await?;
     let list = |mark: u64| {
         let ids: Vec<&str> = old
             .iter()

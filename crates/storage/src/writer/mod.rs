@@ -40,7 +40,7 @@ use crate::{
 };
 
 pub(crate) use condition::Condition;
-pub(crate) use postgres::{HORIZON, SHARES, lock_due};
+pub(crate) use postgres::{HORIZON, SHARES, lock_due, plan_with_values};
 pub(crate) use task::Outside;
 pub(crate) use turn::CHANNEL;
 pub(crate) use unit::Unit;

@@ -34,6 +34,8 @@ const LOCK_DUE: &str = "select id from session where id in (select session_id fr
 const COMMIT: &str = "set local statement_timeout = 0; commit";
 const TELL: &str = "select pg_notify($1 || '_' || current_schema(), $2)";
 
+const WITH_VALUES: &str = "set local plan_cache_mode = force_custom_plan";
+
 const DOING: &str = "committing";
 
 /// The writer of those that takes what has this key.
@@ -80,6 +82,15 @@ pub(crate) async fn lock_due(unit: &mut Unit, now: Timestamp, most: u64) -> Stor
     }
     let due = db::query(LOCK_DUE).bind(now.millis()).bind(i64::try_from(most).unwrap_or(i64::MAX));
     due.fetch_all(&mut unit.conn).await.doing("releasing held changes").map(|_| ())
+}
+
+/// Has the statements of this transaction planned with their values from now on: what deletes a portion of many rows
+/// would read whole tables where its number of rows is not known.
+pub(crate) async fn plan_with_values(unit: &mut Unit) -> StoreResult<()> {
+    if unit.conn.kind() == Kind::Sqlite {
+        return Ok(());
+    }
+    db::query(WITH_VALUES).execute(&mut unit.conn).await.doing("planning with values").map(|_| ())
 }
 
 /// Tells the others what they have to know, and commits.
