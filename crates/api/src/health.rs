@@ -6,7 +6,7 @@ use axum::{
     http::{StatusCode, request::Parts},
 };
 use domain::{Timestamp, api_key::ApiKey};
-use gateway::{health::Readiness, metrics::Stalled};
+use gateway::{health::Readiness, metrics::Stalled, webhooks::Flow};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -40,12 +40,13 @@ struct HealthBody {
     warnings: Option<Vec<Warning>>,
 }
 
-/// Events are stored for a webhook but not delivered, or the queue's server is gone.
+/// Events are stored for a webhook but not delivered, the queue's server is gone, the ledger takes no writes, or something in
+/// it cannot be read or was put aside.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = HealthWarning)]
 struct Warning {
-    /// `DELIVERY_STALLED` or `QUEUE_DOWN`
+    /// `DELIVERY_STALLED`, `QUEUE_DOWN`, `LEDGER_NOT_WRITABLE`, `ROWS_UNREADABLE` or `MESSAGES_QUARANTINED`
     code: &'static str,
     message: String,
     /// Of a webhook that stalls.
@@ -60,7 +61,7 @@ struct Warning {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<u64>,
-    /// How long the oldest waits, or how long the server is gone.
+    /// How long the oldest waits, or how long it is so; 0 where that is not known.
     seconds: u64,
 }
 
@@ -71,6 +72,35 @@ fn queue_down(state: &AppState) -> Option<Warning> {
     let seconds = now().since(server.since).as_secs();
     let (webhook_id, session_id, pending) = (None, None, None);
     Some(Warning { code: "QUEUE_DOWN", message, webhook_id, session_id, pending, seconds })
+}
+
+fn warning(code: &'static str, message: String, seconds: u64) -> Warning {
+    Warning { code, message, webhook_id: None, session_id: None, pending: None, seconds }
+}
+
+/// What is wrong with the ledger, and what to do about it.
+async fn ledger_faults(state: &AppState) -> Vec<Warning> {
+    let health = &state.gateway.health;
+    let mut found = Vec::new();
+    if let Flow::Stopped { trouble, since } = health.flow() {
+        let message = format!("Nothing is delivered: {}", trouble.advice());
+        found.push(warning("LEDGER_NOT_WRITABLE", message, now().since(since).as_secs()));
+    }
+    let rows = health.unreadable();
+    if let Some(first) = rows.first() {
+        let (count, what, id) = (rows.len(), first.what, &first.id);
+        let message = format!(
+            "{count} rows cannot be read, such as {what} {id}: everything else goes on without them; \
+             see the log, or start the version that wrote them"
+        );
+        found.push(warning("ROWS_UNREADABLE", message, 0));
+    }
+    let aside = health.put_aside().await.unwrap_or(0);
+    if aside > 0 {
+        let message = format!("{aside} messages could not be stored and are in quarantine");
+        found.push(warning("MESSAGES_QUARANTINED", message, 0));
+    }
+    found
 }
 
 async fn warnings(state: &AppState, key: &ApiKey) -> Option<Vec<Warning>> {
@@ -84,10 +114,16 @@ async fn warnings(state: &AppState, key: &ApiKey) -> Option<Vec<Warning>> {
         pending: Some(one.lag.pending),
         seconds: one.waits.as_secs(),
     };
-    // Whether the ledger answers is told by readiness.
-    let stalled = stalled.ok()?;
-    let warnings: Vec<Warning> = queue_down(state)
+    // A ledger that does not answer is among its own faults.
+    let stalled = stalled.unwrap_or_default();
+    // What concerns the house is for those who see all of it.
+    let of_the_house = match key.allowed_sessions.is_empty() {
+        true => ledger_faults(state).await,
+        false => vec![],
+    };
+    let warnings: Vec<Warning> = of_the_house
         .into_iter()
+        .chain(queue_down(state))
         .chain(stalled.into_iter().map(warning))
         .take(WARNINGS_MAX)
         .collect();
@@ -137,8 +173,18 @@ struct Details {
 #[derive(Clone, Copy, Serialize, ToSchema)]
 #[schema(as = ReadinessPart)]
 struct Part {
-    /// `up`, `down` or `draining`.
+    /// `up`, `down`, `read_only` (it answers and takes no writes) or `draining`.
     status: &'static str,
+    /// What is wrong, and what to do about it.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'static str>,
+}
+
+impl Part {
+    const fn of(status: &'static str) -> Self {
+        Self { status, message: None }
+    }
 }
 
 /// Says that the process answers.
@@ -173,23 +219,29 @@ async fn live() -> Json<Live> {
     get, path = "/api/health/ready", operation_id = "healthReady", tag = "Health",
     responses(
         (status = 200, description = "It can", body = Ready),
-        (status = 503, description = "The ledger does not answer, or the process is stopping", body = Ready),
+        (status = 503, description = "The ledger does not answer or takes no writes, or the process is stopping", body = Ready),
     ),
     security(()),
 )]
 async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Ready>) {
     let queue = state.gateway.health.queue();
-    let databases = |status| Details {
-        main_database: Some(Part { status }),
-        data_database: Some(Part { status }),
-        queue: queue.map(|server| Part { status: if server.up { "up" } else { "down" } }),
+    let databases = |part| Details {
+        main_database: Some(part),
+        data_database: Some(part),
+        queue: queue.map(|server| Part::of(if server.up { "up" } else { "down" })),
         shutdown: None,
     };
     let (status, word, details) = match state.gateway.health.ready().await {
-        Readiness::Ready => (StatusCode::OK, "ok", databases("up")),
-        Readiness::DatabaseDown => (StatusCode::SERVICE_UNAVAILABLE, "error", databases("down")),
+        Readiness::Ready => (StatusCode::OK, "ok", databases(Part::of("up"))),
+        Readiness::DatabaseDown => {
+            (StatusCode::SERVICE_UNAVAILABLE, "error", databases(Part::of("down")))
+        }
+        Readiness::NotWritable(trouble) => {
+            let part = Part { status: "read_only", message: Some(trouble.advice()) };
+            (StatusCode::SERVICE_UNAVAILABLE, "error", databases(part))
+        }
         Readiness::Draining => {
-            let shutdown = Some(Part { status: "draining" });
+            let shutdown = Some(Part::of("draining"));
             let details = Details { shutdown, ..Details::default() };
             (StatusCode::SERVICE_UNAVAILABLE, "error", details)
         }

@@ -220,8 +220,9 @@ pub struct Quoted {
     pub body: String,
 }
 
-/// A message as the engine received it: typed by somebody else, or by us on another device.
-#[derive(Debug, Clone, PartialEq)]
+/// A message as the engine received it: typed by somebody else, or by us on another device. Serialised where it has to be
+/// kept although it cannot be stored.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct InboundMessage {
     /// WhatsApp's id.
     pub id: WaMessageId,

@@ -176,11 +176,21 @@ impl Ledger for ObservedLedger {
     }
 
     async fn quarantine(&self, put_aside: Quarantined) -> StoreResult<bool> {
+        let (session, kind) = (put_aside.session, put_aside.kind);
+        let reason = put_aside.reason.clone();
         let stored = self.ledger.quarantine(put_aside).await?;
         if stored {
-            self.news.notify_one();
+            let mut entry = self.audit.entry("message_quarantined", Severity::Error);
+            entry.session = Some(session);
+            entry.metadata = serde_json::json!({ "kind": kind });
+            entry.error_message = Some(reason);
+            self.audit.note(entry);
         }
         Ok(stored)
+    }
+
+    async fn put_aside(&self) -> StoreResult<u64> {
+        self.ledger.put_aside().await
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::port::{DeliveryQueue, Ledger, QueueServer};
+use domain::port::{DeliveryQueue, Ledger, QueueServer, StoreResult, Trouble, UnreadableRow};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Ports, Supervisor};
+use crate::{Ports, Supervisor, Webhooks, webhooks::Flow};
 
 /// A database that takes longer than this is down for the caller.
 const PING_LIMIT: Duration = Duration::from_secs(2);
@@ -17,6 +17,8 @@ pub enum Readiness {
     Ready,
     /// The ledger does not answer.
     DatabaseDown,
+    /// It answers, but takes no writes.
+    NotWritable(Trouble),
     /// Shutting down.
     Draining,
 }
@@ -26,13 +28,33 @@ pub enum Readiness {
 pub struct Health {
     ledger: Arc<dyn Ledger>,
     queue: Arc<dyn DeliveryQueue>,
+    webhooks: Webhooks,
     stopping: CancellationToken,
 }
 
 impl Health {
-    pub(crate) fn build(ports: &Ports, supervisor: &Supervisor) -> Self {
+    pub(crate) fn build(ports: &Ports, webhooks: &Webhooks, supervisor: &Supervisor) -> Self {
         let (ledger, queue) = (ports.ledger.clone(), ports.queue.clone());
-        Self { ledger, queue, stopping: supervisor.stopping() }
+        let webhooks = webhooks.clone();
+        Self { ledger, queue, webhooks, stopping: supervisor.stopping() }
+    }
+
+    /// Whether deliveries leave.
+    pub fn flow(&self) -> Flow {
+        self.webhooks.flow()
+    }
+
+    /// Rows that cannot be read. Everything else goes on without them.
+    pub fn unreadable(&self) -> Vec<UnreadableRow> {
+        self.ledger.unreadable()
+    }
+
+    /// How much was put aside because it cannot be stored.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn put_aside(&self) -> StoreResult<u64> {
+        self.ledger.put_aside().await
     }
 
     /// The server that hands lanes out, where there is one. While it is down deliveries go on from the ledger.
@@ -46,7 +68,7 @@ impl Health {
             return Readiness::Draining;
         }
         match tokio::time::timeout(PING_LIMIT, self.ledger.ping()).await {
-            Ok(Ok(())) => Readiness::Ready,
+            Ok(Ok(())) => self.ledger.trouble().map_or(Readiness::Ready, Readiness::NotWritable),
             _ => Readiness::DatabaseDown,
         }
     }

@@ -281,7 +281,7 @@ impl Gateway {
             supervisor: &supervisor,
         });
         let api_keys = ApiKeys::build(&ports, &supervisor);
-        let health = Health::build(&ports, &supervisor);
+        let health = Health::build(&ports, &webhooks, &supervisor);
         let meter = webhooks.meter();
         let limit = options.stall_limit;
         let metrics = Metrics::build(&ports, &sessions, &peers, &live, &audit, meter, limit);

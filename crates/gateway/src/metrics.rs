@@ -15,7 +15,7 @@ use domain::{
     Clock, SessionId, Timestamp,
     delivery::{Attempt, AttemptErrorKind},
     log::{COMMIT_SIZE_CLASSES, MessageCounts, WebhookLag},
-    port::{DeliveryQueue, LogStore, StoreResult},
+    port::{DeliveryQueue, Ledger, LogStore, StoreResult},
     session::SessionStatus,
 };
 
@@ -91,6 +91,7 @@ pub struct Metrics {
     clock: Arc<dyn Clock>,
     log: Arc<dyn LogStore>,
     queue: Arc<dyn DeliveryQueue>,
+    ledger: Arc<dyn Ledger>,
     sessions: Sessions,
     peers: Option<Peers>,
     live: Live,
@@ -142,6 +143,7 @@ impl Metrics {
             clock: ports.clock.clone(),
             log: ports.log.clone(),
             queue: ports.queue.clone(),
+            ledger: ports.ledger.clone(),
             sessions: sessions.clone(),
             peers: peers.clone(),
             live: live.clone(),
@@ -225,6 +227,7 @@ impl Metrics {
         };
         let help = "Whether the numbers of the ledger are complete.";
         text.one("openwa_stats_available", "gauge", help, available);
+        self.faults(&mut text);
         self.workers(&mut text);
         text.0
     }
@@ -268,6 +271,9 @@ impl Metrics {
         let paused = float(doubtful.paused);
         text.one("waypost_webhooks_paused", "gauge", "Paused webhooks.", paused);
         let bounds = self.log.bounds().await?;
+        let aside = float(self.ledger.put_aside().await?);
+        let help = "What was put aside because it cannot be stored.";
+        text.one("waypost_quarantined", "gauge", help, aside);
         let help = "Events recorded since the ledger was made.";
         text.one("waypost_events_total", "counter", help, float(bounds.last));
         Ok(())
@@ -308,6 +314,14 @@ impl Metrics {
             }
         }
         Ok(())
+    }
+
+    fn faults(&self, text: &mut Text) {
+        let writable = f64::from(u8::from(self.ledger.trouble().is_none()));
+        text.one("waypost_ledger_writable", "gauge", "Whether the ledger takes writes.", writable);
+        let rows = float(u64::try_from(self.ledger.unreadable().len()).unwrap_or(u64::MAX));
+        let help = "Rows that cannot be read; everything else goes on without them.";
+        text.one("waypost_unreadable_rows", "gauge", help, rows);
     }
 
     fn workers(&self, text: &mut Text) {

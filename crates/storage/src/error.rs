@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::port::{StoreError, StoreErrorKind};
+use domain::port::{StoreError, StoreErrorKind, Trouble};
 
 use crate::db::DbError;
 
@@ -20,6 +20,8 @@ impl<T> Doing<T> for Result<T, DbError> {
             } else if error.is_foreign_key_violation() {
                 // The row it belongs to is not there: only sessions and webhooks are referred to by callers.
                 StoreErrorKind::Gone
+            } else if error.is_refusal() {
+                StoreErrorKind::Refused
             } else {
                 StoreErrorKind::Unavailable
             };
@@ -38,6 +40,12 @@ pub(crate) fn is_crossed(error: &StoreError) -> bool {
 pub(crate) fn is_taken(error: &StoreError) -> bool {
     let cause = error.source.as_ref().and_then(|cause| cause.downcast_ref::<DbError>());
     cause.is_some_and(DbError::is_unique_violation)
+}
+
+/// What the database, or the disk under it, suffers from, if that is why something failed.
+pub(crate) fn trouble(error: &StoreError) -> Option<Trouble> {
+    let source = error.source.as_deref()?;
+    source.downcast_ref::<DbError>().and_then(DbError::trouble)
 }
 
 /// A stored value that makes no sense.

@@ -15,7 +15,7 @@ use crate::{
     db::{self, Kind, Row, Two},
     error::{Doing as _, corrupt},
     open::LedgerStore,
-    writer::{HORIZON, Unit},
+    writer::{HORIZON, Unit, plan_with_values},
 };
 
 const BOUNDS: Two = Two {
@@ -99,6 +99,9 @@ const PRUNED_SESSION: &str =
 const PRUNED_THROUGH: &str = "insert into counter (name, value) values ('event_pruned', $1) \
      on conflict (name) do update set value = case when counter.value < $1 then $1 else counter.value end";
 
+/// What a row of it is called where it cannot be read.
+pub(crate) const EVENT_ROW: &str = "event";
+
 /// Reads an event out of a row with the columns `event_id`, `session_id`, `sequence`, `kind`, `event_at`, `chat`,
 /// `idempotency_key` and `data`.
 pub(crate) fn read_event(row: &Row, doing: &'static str) -> StoreResult<Event> {
@@ -176,15 +179,25 @@ impl EventLog for LedgerStore {
         session: Option<SessionId>,
         limit: u32,
     ) -> StoreResult<Vec<LoggedEvent>> {
-        let query = match session {
-            None => db::query(READ),
-            Some(session) => db::query(READ_SESSION).bind(session.to_string()),
-        };
-        // Before the look: everything up to it is there then.
-        let horizon = self.horizon().await?;
-        let query = query.bind(stored(after)).bind(i64::from(limit)).bind(horizon);
-        let rows = query.fetch_all(&self.readers).await.doing("reading the event log")?;
-        rows.iter().map(read_logged).collect()
+        const DOING: &str = "reading the event log";
+        let mut after = stored(after);
+        loop {
+            let query = match session {
+                None => db::query(READ),
+                Some(session) => db::query(READ_SESSION).bind(session.to_string()),
+            };
+            // Before the look: everything up to it is there then.
+            let horizon = self.horizon().await?;
+            let query = query.bind(after).bind(i64::from(limit)).bind(horizon);
+            let rows = query.fetch_all(&self.readers).await.doing(DOING)?;
+            let Some(last) = rows.last() else { return Ok(vec![]) };
+            let events = self.unreadable.rows(EVENT_ROW, &["event_id"], &rows, read_logged);
+            if !events.is_empty() {
+                return Ok(events);
+            }
+            // Nothing of a page can be read: whoever follows the log would take this for its end.
+            after = last.try_get("position").doing(DOING)?;
+        }
     }
 
     async fn event(&self, id: EventId) -> StoreResult<Option<LoggedEvent>> {
@@ -281,6 +294,7 @@ async fn prune(
     limits: PruneLimits,
 ) -> StoreResult<Pruned> {
     const DOING: &str = "pruning events";
+    plan_with_values(unit).await?;
     let list = |mark: u64| {
         let ids: Vec<&str> = old
             .iter()

@@ -157,8 +157,8 @@ impl LedgerStore {
         if self.readers.kind() == Kind::Sqlite {
             return Ok(self.tenures.taken(now));
         }
-        let ids = db::query_scalar::<String>(ALL_HELD).fetch_all(&self.readers).await;
-        ids.doing(DOING)?.iter().map(|id| id.parse().map_err(|_| corrupt(DOING))).collect()
+        let rows = db::query(ALL_HELD).fetch_all(&self.readers).await.doing(DOING)?;
+        Ok(self.readable_ids(&rows, DOING))
     }
 
     pub(crate) async fn announce_node(
@@ -203,12 +203,21 @@ impl LedgerStore {
         limit: u32,
     ) -> StoreResult<Vec<SessionId>> {
         let shared = self.readers.kind() == Kind::Postgres;
-        let query = db::query_scalar(UNHELD);
+        let query = db::query(UNHELD);
         let query = if shared { query.bind(i64::from(limit)) } else { query };
-        let ids: Vec<String> = query.fetch_all(&self.readers).await.doing(LOOKING)?;
-        let ids = ids.iter().map(|id| id.parse().map_err(|_| corrupt(LOOKING)));
-        let free = |id: &StoreResult<SessionId>| !matches!(id, Ok(id) if !shared && self.tenures.is_taken(*id, now));
-        ids.filter(free).take(usize::try_from(limit).unwrap_or(usize::MAX)).collect()
+        let rows = query.fetch_all(&self.readers).await.doing(LOOKING)?;
+        let ids = self.readable_ids(&rows, LOOKING).into_iter();
+        let free = |id: &SessionId| shared || !self.tenures.is_taken(*id, now);
+        Ok(ids.filter(free).take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
+    }
+
+    /// Those that can be read; the others are told once.
+    fn readable_ids(&self, rows: &[Row], doing: &'static str) -> Vec<SessionId> {
+        let id = |row: &Row| {
+            let id: String = row.try_get("id").doing(doing)?;
+            id.parse().map_err(|_| corrupt(doing))
+        };
+        self.unreadable.rows("session's id", &["id"], rows, id)
     }
 }
 

@@ -6,8 +6,11 @@ use async_trait::async_trait;
 use domain::{
     SessionId, Timestamp,
     event::{Event, EventDraft},
-    port::{Ledger, SessionPatch, StoreResult, Write, WriteOutcome},
+    port::{
+        Ledger, Quarantined, SessionPatch, StoreResult, Trouble, UnreadableRow, Write, WriteOutcome,
+    },
 };
+use rand::Rng as _;
 
 use crate::{
     batch, db,
@@ -19,6 +22,9 @@ use crate::{
     people, session,
     writer::{Unit, lease},
 };
+
+const PROBE: &str = "insert into meta (key, value) values ('probe', $1) \
+     on conflict (key) do update set value = excluded.value";
 
 #[async_trait]
 impl Ledger for LedgerStore {
@@ -45,6 +51,40 @@ impl Ledger for LedgerStore {
         self.writer.pulse().await?;
         let answer = db::query_scalar::<i64>("select 1").fetch_one(&self.readers).await;
         answer.doing("asking the database").map(|_| ())
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.writer.condition().trouble()
+    }
+
+    async fn probe(&self) -> StoreResult<()> {
+        const DOING: &str = "seeing whether writes are taken";
+        let written = self.writer.run(DOING, |unit| {
+            Box::pin(async move {
+                let mut bytes = [0; 8];
+                rand::rng().fill_bytes(&mut bytes);
+                let done = db::query(PROBE).bind(bytes.to_vec()).execute(&mut unit.conn).await;
+                done.doing(DOING).map(|_| ())
+            })
+        });
+        let written = written.await;
+        match &written {
+            Ok(()) => self.writer.condition().works(),
+            Err(error) => self.writer.condition().look_at(error),
+        }
+        written
+    }
+
+    fn unreadable(&self) -> Vec<UnreadableRow> {
+        self.unreadable.all()
+    }
+
+    async fn quarantine(&self, put_aside: Quarantined) -> StoreResult<bool> {
+        self.put_one_aside(put_aside).await
+    }
+
+    async fn put_aside(&self) -> StoreResult<u64> {
+        self.count_put_aside().await
     }
 }
 

@@ -1,6 +1,8 @@
 //! Files of messages: what is known of them and where they stand. The files themselves are in
 //! [`FolderMedia`](crate::FolderMedia).
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::{
     MediaId, SessionId, Timestamp, WaMessageId,
@@ -32,12 +34,16 @@ const DUE: Two = Two {
     postgres: "select * from media where session_id in (select json_array_elements_text($1::json)) \
      and state = 'pending' and due_at <= $2 order by due_at limit $3",
 };
+const PUT_OFF_DUE: &str = "update media set due_at = $3 where session_id = $1 and wa_id = $2";
 const NEXT_DUE: Two = Two {
     sqlite: "select min((select media.due_at from media where media.session_id = one.value \
      and media.state = 'pending' order by media.due_at limit 1)) from json_each($1) as one",
     postgres: "select min(due_at) from media where state = 'pending' \
      and session_id in (select json_array_elements_text($1::json))",
 };
+
+/// Until a record that cannot be read is looked at again: another version of the program may read it.
+const PUT_OFF: Duration = Duration::from_secs(3600);
 
 fn place<'a>(session: &'a str, wa_id: &'a str) -> [&'a str; 4] {
     ["media", session, wa_id, "description"]
@@ -207,6 +213,22 @@ pub(crate) async fn remove(
         .map(|_| ())
 }
 
+impl LedgerStore {
+    /// Looks at a file whose record cannot be read later again.
+    async fn put_off(&self, row: &Row, until: Timestamp) -> StoreResult<()> {
+        const DOING: &str = "putting a download off";
+        let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
+        let (Ok(session), Ok(wa_id)) = (text("session_id"), text("wa_id")) else { return Ok(()) };
+        let put_off = self.writer.run(DOING, move |unit| {
+            Box::pin(async move {
+                let query = db::query(PUT_OFF_DUE).bind(session).bind(wa_id).bind(until.millis());
+                query.execute(&mut unit.conn).await.doing(DOING).map(|_| ())
+            })
+        });
+        put_off.await
+    }
+}
+
 fn list(sessions: &[SessionId]) -> String {
     json!(sessions).to_string()
 }
@@ -239,7 +261,16 @@ impl MediaRecords for LedgerStore {
             .fetch_all(&self.readers)
             .await;
         let rows = rows.doing("listing due downloads")?;
-        rows.iter().map(|row| read(row, &self.cipher)).collect()
+        let mut due = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let read = read(row, &self.cipher);
+            match self.unreadable.row("file", &["session_id", "wa_id"], row, read) {
+                Some(record) => due.push(record),
+                // Otherwise it is due again in the next look, and in the way of others.
+                None => self.put_off(row, now.plus(PUT_OFF)).await?,
+            }
+        }
+        Ok(due)
     }
 
     async fn next_media_due(&self, sessions: &[SessionId]) -> StoreResult<Option<Timestamp>> {

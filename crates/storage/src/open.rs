@@ -17,6 +17,7 @@ use crate::{
     error::Doing as _,
     receivers::Receivers,
     tenures::Tenures,
+    unreadable::Unreadable,
     wishes::Wishes,
     writer::Writer,
 };
@@ -46,7 +47,18 @@ pub enum OpenError {
         "the master key does not fit the database {0}: set the WAYPOST_MASTER_KEY it was made with, or restore its key file"
     )]
     WrongKey(String),
-    /// A migration failed, for instance on a database of a newer version.
+    /// A newer version brought it along.
+    #[error(
+        "the database {database} was changed by a newer version of the program (its tables are of version {version}): \
+         start that version, or restore a backup from before"
+    )]
+    Newer {
+        /// Which.
+        database: String,
+        /// Of which version its tables are.
+        version: i64,
+    },
+    /// A migration failed.
     #[error("the database {database} cannot be brought to this version")]
     Migration {
         /// Which.
@@ -66,6 +78,17 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    fn migration(database: String, source: sqlx::migrate::MigrateError) -> Self {
+        match source {
+            sqlx::migrate::MigrateError::VersionMissing(version) => {
+                Self::Newer { database, version }
+            }
+            source => Self::Migration { database, source },
+        }
+    }
+}
+
 /// A ledger in one SQLite file or in one PostgreSQL schema. Cheap to clone; closed by [`LedgerStore::close`].
 #[derive(Clone)]
 pub struct LedgerStore {
@@ -83,6 +106,8 @@ pub struct LedgerStore {
     pub(crate) lines: Arc<Lines>,
     pub(crate) tenures: Arc<Tenures>,
     pub(crate) wishes: Arc<Wishes>,
+    /// Rows that cannot be read.
+    pub(crate) unreadable: Arc<Unreadable>,
     /// Told when another process stored deliveries.
     pub(crate) elsewhere: Arc<Notify>,
     _listener: Option<Arc<listener::Listener>>,

@@ -10,7 +10,7 @@ use crate::{
     delivery::postgres,
     error::{Doing as _, corrupt},
     open::LedgerStore,
-    writer::Unit,
+    writer::{Unit, plan_with_values},
 };
 
 /// Rows of one portion, not counted what goes with them.
@@ -173,6 +173,7 @@ pub(crate) async fn chat_moved(
 async fn portion(unit: &mut Unit, position: i64, most: u32) -> StoreResult<u64> {
     let row = db::query(GET).bind(position).fetch_optional(&mut unit.conn).await.doing(DOING)?;
     let Some(marked) = row.as_ref().map(marked).transpose()? else { return Ok(0) };
+    plan_with_values(unit).await?;
     let most = u64::from(most);
     let mut gone = 0;
     let session = marked.session.as_str();

@@ -203,7 +203,7 @@ impl SessionStore for LedgerStore {
             .fetch_all(&self.readers)
             .await
             .doing("listing sessions")?;
-        rows.iter().map(|row| read(row, &self.cipher)).collect()
+        Ok(self.unreadable.rows("session", &["id"], &rows, |row| read(row, &self.cipher)))
     }
 
     async fn delete(&self, id: SessionId) -> StoreResult<bool> {

@@ -19,6 +19,7 @@ use crate::{
     error::{Doing as _, corrupt},
     open::LedgerStore,
     removal,
+    unreadable::Unreadable,
     writer::Unit,
 };
 
@@ -38,6 +39,9 @@ const OF_SESSION: &str =
 const LIST: &str = "select * from webhook where deleted = 0 and ($1 is null or session_id = $1) order by position desc \
      limit $2 offset $3";
 const DOUBTFUL: &str = "select id, health from webhook where health <> '{}'";
+
+/// What a row of it is called where it cannot be read.
+pub(crate) const WEBHOOK: &str = "webhook";
 
 /// How no `retry_count` is stored.
 const NOT_GIVEN: i64 = -1;
@@ -146,35 +150,72 @@ fn json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("plain data always serialises")
 }
 
-/// All webhooks of a session.
-pub(crate) async fn of_session(
-    conn: &mut Conn,
-    session: SessionId,
-    cipher: &Cipher,
-) -> StoreResult<Vec<Webhook>> {
-    let rows = db::query(OF_SESSION).bind(session.to_string()).fetch_all(conn).await;
-    rows.doing("reading a session's webhooks")?.iter().map(|row| read(row, cipher)).collect()
+/// What decides which events a webhook gets, and in which lanes. It leaves nothing by this: its deliveries are stored, and
+/// wait until all of its row can be read.
+fn receiving(row: &Row) -> StoreResult<Webhook> {
+    const DOING: &str = "reading which events a webhook gets";
+    let bad = || corrupt(DOING);
+    let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
+    let filters: Option<String> = row.try_get("filters").doing(DOING)?;
+    Ok(Webhook {
+        id: text("id")?.parse().map_err(|_| bad())?,
+        session: text("session_id")?.parse().map_err(|_| bad())?,
+        url: String::new(),
+        events: serde_json::from_str::<Vec<Subscription>>(&text("events")?).map_err(|_| bad())?,
+        filters: filters.map(|f| serde_json::from_str(&f).map_err(|_| bad())).transpose()?,
+        headers: vec![],
+        secret: None,
+        previous_secret: None,
+        signing_key: None,
+        active: row.try_get::<i64, _>("active").doing(DOING)? == 1,
+        retry_count: None,
+        policy: PolicyChoice::default(),
+        health: Health::default(),
+        order: LaneOrder::parse(&text("lane_order")?).ok_or_else(bad)?,
+        last_triggered_at: None,
+        created_at: Timestamp::default(),
+        updated_at: Timestamp::default(),
+    })
+}
+
+/// All webhooks of a session that may get events.
+pub(crate) async fn of_session(unit: &mut Unit, session: SessionId) -> StoreResult<Vec<Webhook>> {
+    let rows = db::query(OF_SESSION).bind(session.to_string()).fetch_all(&mut unit.conn).await;
+    let mut webhooks = Vec::new();
+    for row in &rows.doing("reading a session's webhooks")? {
+        let whole = unit.unreadable.row(WEBHOOK, &["id"], row, read(row, &unit.cipher));
+        // Without even that, events pass it by; the others of its session get theirs.
+        let known = || unit.unreadable.row("webhook's events", &["id"], row, receiving(row));
+        webhooks.extend(whole.or_else(known));
+    }
+    Ok(webhooks)
+}
+
+/// One webhook that others are told about; `None` when there is none that can be read.
+pub(crate) async fn readable(unit: &mut Unit, id: WebhookId) -> StoreResult<Option<Webhook>> {
+    let row = db::query(GET).bind(id.to_string()).fetch_optional(&mut unit.conn).await;
+    let row = row.doing("reading a webhook")?;
+    Ok(row.and_then(|row| unit.unreadable.row(WEBHOOK, &["id"], &row, read(&row, &unit.cipher))))
 }
 
 /// One webhook.
-pub(crate) async fn one(
-    conn: &mut Conn,
-    id: WebhookId,
-    cipher: &Cipher,
-) -> StoreResult<Option<Webhook>> {
+async fn one(conn: &mut Conn, id: WebhookId, cipher: &Cipher) -> StoreResult<Option<Webhook>> {
     let row = db::query(GET).bind(id.to_string()).fetch_optional(conn).await;
     row.doing("reading a webhook")?.map(|row| read(&row, cipher)).transpose()
 }
 
-/// The health of every webhook that is not sound.
-pub(crate) async fn doubtful(conn: &mut Conn) -> StoreResult<HashMap<WebhookId, Health>> {
+/// The health of every webhook that is not sound, as far as it can be read.
+pub(crate) async fn doubtful(
+    conn: &mut Conn,
+    unreadable: &Unreadable,
+) -> StoreResult<HashMap<WebhookId, Health>> {
     const DOING: &str = "reading the health of webhooks";
-    let mut found = HashMap::new();
-    for row in db::query(DOUBTFUL).fetch_all(conn).await.doing(DOING)? {
+    let read = |row: &Row| {
         let id: String = row.try_get("id").doing(DOING)?;
-        found.insert(id.parse().map_err(|_| corrupt(DOING))?, health(&row)?);
-    }
-    Ok(found)
+        Ok((id.parse().map_err(|_| corrupt(DOING))?, health(row)?))
+    };
+    let rows = db::query(DOUBTFUL).fetch_all(conn).await.doing(DOING)?;
+    Ok(unreadable.rows("webhook's health", &["id"], &rows, read).into_iter().collect())
 }
 
 /// Changes the health of a webhook by hand; `false` when it is unknown.
@@ -317,7 +358,7 @@ impl WebhookStore for LedgerStore {
             .fetch_all(&self.readers)
             .await
             .doing("listing webhooks")?;
-        rows.iter().map(|row| read(row, &self.cipher)).collect()
+        Ok(self.unreadable.rows(WEBHOOK, &["id"], &rows, |row| read(row, &self.cipher)))
     }
 
     async fn update(&self, webhook: &Webhook) -> StoreResult<bool> {

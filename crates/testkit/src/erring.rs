@@ -115,6 +115,11 @@ impl Trouble {
         (plan.odds, plan.among) = (odds, among.to_vec());
     }
 
+    /// Nothing goes wrong by chance until odds are set again; those that held.
+    pub fn pause(&self) -> Odds {
+        std::mem::take(&mut self.plan().odds)
+    }
+
     /// The next calls of this name meet these, one after another; `None` is one that goes well.
     pub fn next(&self, call: &'static str, faults: impl IntoIterator<Item = Option<Fault>>) {
         self.plan().scripts.entry(call).or_default().extend(faults);

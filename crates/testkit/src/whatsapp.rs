@@ -190,6 +190,11 @@ impl FakeWhatsApp {
         self.lock().sent.clone()
     }
 
+    /// Those behind the first so many.
+    pub fn sent_after(&self, known: usize) -> Vec<OutgoingMessage> {
+        self.lock().sent.get(known..).unwrap_or_default().to_vec()
+    }
+
     /// Whose each of these messages was, and when it came, to measure real waits.
     pub fn sent_at(&self) -> Vec<(SessionId, Instant)> {
         self.lock().sent_at.clone()

@@ -6,25 +6,31 @@
 
 use std::{
     future::pending,
+    panic::AssertUnwindSafe,
     pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use domain::{port::EngineSignal, session::LossCause};
+use futures::FutureExt as _;
 use tokio::time::timeout;
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use whatsapp_rust::{
     Client,
     types::events::{Event, Subscription},
 };
 
-use crate::{engine::Slot, keys::LedgerBackend, link::Link, runtime::Tasks, signals::Pump};
+use crate::{
+    engine::Slot, keys::LedgerBackend, link::Link, runtime::Tasks, signals::Pump, unheld::Line,
+};
 
 /// Stream restarts between pairing and the first login. One is normal, more than a few is a loop.
 const RESTARTS_MAX: u32 = 3;
 /// For the library to write down what it holds and say goodbye. Its own steps have limits of 5 s.
 const GOODBYE: Duration = Duration::from_secs(15);
+/// Why a connection ends in which something panicked.
+const FAILED: &str = "the engine failed";
 /// For tasks to notice that they are to end.
 const TASKS_END: Duration = Duration::from_secs(5);
 
@@ -38,6 +44,7 @@ pub(crate) struct Driver {
     pub events: async_channel::Receiver<Arc<Event>>,
     pub subscription: Subscription,
     pub slot: Slot,
+    pub unheld: Arc<Line>,
     /// Tells the handle that nothing runs any more, even if this future is dropped.
     pub done: DropGuard,
 }
@@ -45,7 +52,10 @@ pub(crate) struct Driver {
 impl Driver {
     /// Runs the connection to its end.
     pub async fn drive(self) {
-        let Self { client, backend, link, tasks, pump, events, subscription, slot, done } = self;
+        let Self { client, backend, link, tasks, pump, events, subscription, slot, unheld, done } =
+            self;
+        // A link that ends by itself is not over: what watches it has to be told.
+        let ended = CancellationToken::new();
         let engine = async {
             let cause = run(&client, &link).await;
             goodbye(&client).await;
@@ -56,10 +66,29 @@ impl Driver {
                 tracing::warn!("the last keys of a connection were not written in time");
             }
             events.close();
+            ended.cancel();
             cause
         };
         // Box: the library's futures are large, and this one lives on the heap anyway.
-        let (cause, ()) = tokio::join!(Box::pin(engine), pump.run(events.clone()));
+        let parts = async {
+            tokio::join!(
+                Box::pin(engine),
+                pump.run(events.clone()),
+                ended.run_until_cancelled(unheld.run(&*pump.sink, &link)),
+                ended.run_until_cancelled(watch(&tasks, &link)),
+            )
+        };
+        let cause = match AssertUnwindSafe(parts).catch_unwind().await {
+            Ok((cause, ..)) => cause,
+            Err(_) => {
+                tracing::error!("a panic in the engine; its connection ends");
+                link.fail(LossCause::Link(FAILED.into()));
+                tasks.stop(TASKS_END).await;
+                events.close();
+                Some(LossCause::Link(FAILED.into()))
+            }
+        };
+        unheld.finish(&*pump.sink).await;
         backend.seal();
         // The session may be opened again from here on, also by whoever hears of the loss.
         drop(slot);
@@ -68,6 +97,17 @@ impl Driver {
             pump.signal(EngineSignal::Lost(cause)).await;
         }
         drop(done);
+    }
+}
+
+/// A task of the library that panicked leaves the connection in a state that nobody knows.
+async fn watch(tasks: &Tasks, link: &Link) {
+    tokio::select! {
+        () = link.over() => {}
+        () = tasks.panicked() => {
+            tracing::error!("a panic in a task of the engine; its connection ends");
+            link.fail(LossCause::Link(FAILED.into()));
+        }
     }
 }
 

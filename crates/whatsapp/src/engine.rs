@@ -38,6 +38,7 @@ use crate::{
     safety,
     signals::{Asides, Progress, Pump},
     transport::{Dialer, install_crypto},
+    unheld::Unheld,
 };
 
 /// The client version this crate was last tested with. WhatsApp refuses versions that are too old.
@@ -114,6 +115,7 @@ pub struct Engine {
     keys: Arc<dyn DeviceKeys>,
     clock: Arc<dyn Clock>,
     open: Open,
+    unheld: Unheld,
     drivers: TaskTracker,
 }
 
@@ -129,7 +131,14 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         options.media.check()?;
         install_crypto();
-        Ok(Self { options, keys, clock, open: Open::default(), drivers: TaskTracker::new() })
+        Ok(Self {
+            options,
+            keys,
+            clock,
+            open: Open::default(),
+            unheld: Unheld::default(),
+            drivers: TaskTracker::new(),
+        })
     }
 
     async fn device(
@@ -174,11 +183,13 @@ impl WhatsApp for Engine {
         let device = self.device(&backend).await?;
         let (link, events) = Link::new();
         let asides = Asides::new();
+        let unheld = self.unheld.line(request.lease.session);
         let inbox = Arc::new(Inbox {
             sink: Arc::clone(&sink),
             link: Arc::clone(&link),
             backend: Arc::clone(&backend),
             asides: asides.clone(),
+            unheld: Arc::clone(&unheld),
         });
         let lost = duplicates::watch(&backend, &link, &sink);
         let tasks = Tasks::new(Arc::clone(backend.order()));
@@ -226,6 +237,7 @@ impl WhatsApp for Engine {
             events,
             subscription,
             slot,
+            unheld,
             done: done.clone().drop_guard(),
         };
         let span = tracing::info_span!("connection", session = %session);

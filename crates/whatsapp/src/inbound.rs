@@ -3,12 +3,12 @@
 //! The library holds the acknowledgement back until its durability hook returns. Three things bypass
 //! that hook because nothing would send them again: channel posts, messages recovered from the own
 //! phone, and the news that a message could not be decrypted. They come as events and take
-//! [`Inbox::take_unheld`] or [`Inbox::take_undecryptable`], which try more than once.
+//! [`Inbox::take_unheld`] or [`Inbox::take_undecryptable`], and wait in a [line](crate::unheld).
 //!
 //! A commit that fails ends the connection: WhatsApp sends an unacknowledged message again only
 //! after a new login, and a later message of the same chat must not overtake it until then.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
@@ -38,12 +38,8 @@ use crate::{
     people::{self, Person},
     secrets,
     signals::Asides,
+    unheld::Line,
 };
-
-/// Tries for a message that nobody would send again.
-const UNHELD_TRIES: u32 = 3;
-/// Between those tries.
-const UNHELD_PAUSE: Duration = Duration::from_millis(500);
 
 /// The way from the library to the sink.
 pub(crate) struct Inbox {
@@ -51,6 +47,7 @@ pub(crate) struct Inbox {
     pub link: Arc<Link>,
     pub backend: Arc<LedgerBackend>,
     pub asides: Asides,
+    pub unheld: Arc<Line>,
 }
 
 impl Inbox {
@@ -69,7 +66,7 @@ impl Inbox {
     /// Delivers what bypasses the hook.
     pub async fn take_unheld(&self, client: &Client, batch: &[InboundMessage]) {
         match self.convert(client, batch).await {
-            Ok(messages) => self.commit_unheld(messages).await,
+            Ok(messages) => self.unheld.push(messages),
             Err(error) => tracing::error!(%error, "a message that came once was lost"),
         }
     }
@@ -89,32 +86,16 @@ impl Inbox {
         };
         let said = Said { matter: Matter::Content(content), quoted: None, mentions: Vec::new() };
         if let Some(message) = self.message(client, &event.info, said).await {
-            self.commit_unheld(vec![message]).await;
+            self.unheld.push(vec![message]);
         }
     }
 
     /// Holds the place of a message that was read and is nowhere, and asks for it again.
     pub async fn take_lost(&self, client: &Arc<Client>, lost: &Lost, clock: &dyn Clock) {
         if let Some(placeholder) = lost.placeholder(client, clock).await {
-            self.commit_unheld(vec![placeholder]).await;
+            self.unheld.push(vec![placeholder]);
         }
         lost.ask_again(client, clock).await;
-    }
-
-    async fn commit_unheld(&self, messages: Vec<Inbound>) {
-        if messages.is_empty() {
-            return;
-        }
-        for _ in 1..UNHELD_TRIES {
-            match self.commit(messages.clone()).await {
-                Ok(()) => return,
-                Err(_) if self.link.is_closing() => return,
-                Err(_) => tokio::time::sleep(UNHELD_PAUSE).await,
-            }
-        }
-        if let Err(error) = self.commit(messages).await {
-            tracing::error!(%error, "a message that WhatsApp does not send again was lost");
-        }
     }
 
     /// What makes no message of its own is found nowhere later, when it comes again.

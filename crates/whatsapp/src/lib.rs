@@ -54,6 +54,7 @@ mod secrets;
 mod signals;
 mod transfer;
 mod transport;
+mod unheld;
 
 pub use engine::{Engine, EngineOptions, LAST_GOOD_VERSION};
 pub use http::MediaEndpoint;

@@ -3,9 +3,10 @@
 //! The protocol library spawns through a runtime it is given. This one keeps count and can end
 //! everything: a task that the library forgot ends with the connection it belongs to.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use whatsapp_rust::{Runtime, wacore::runtime::AbortHandle};
@@ -19,6 +20,7 @@ type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
+    panicked: CancellationToken,
     /// Learns which messages the tasks read.
     order: Arc<WriteOrder>,
 }
@@ -26,7 +28,8 @@ pub(crate) struct Tasks {
 impl Tasks {
     /// The tasks of a connection that is about to be opened.
     pub(crate) fn new(order: Arc<WriteOrder>) -> Self {
-        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), order }
+        let (stop, panicked) = (CancellationToken::new(), CancellationToken::new());
+        Self { tracker: TaskTracker::new(), stop, panicked, order }
     }
 
     /// The one place where this crate starts a task of a connection.
@@ -34,15 +37,22 @@ impl Tasks {
         &self,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> JoinHandle<()> {
-        let stop = self.stop.clone();
+        let (stop, panicked) = (self.stop.clone(), self.panicked.clone());
         let future = Watched::new(self.order.clone(), future);
         self.tracker.spawn(async move {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                () = future => {}
+                done = AssertUnwindSafe(future).catch_unwind() => if done.is_err() {
+                    panicked.cancel();
+                }
             }
         })
+    }
+
+    /// Completes when one of them panicked.
+    pub(crate) async fn panicked(&self) {
+        self.panicked.cancelled().await;
     }
 
     /// Ends all tasks and waits for them, at most `limit`: a blocking read cannot be interrupted.

@@ -235,8 +235,6 @@ pub struct Quarantined {
     pub reason: String,
     /// Now.
     pub at: Timestamp,
-    /// What tells of it.
-    pub event: Option<Box<EventDraft>>,
 }
 
 /// What a [`Write`] did.
@@ -305,10 +303,14 @@ pub trait Ledger: Send + Sync + 'static {
         vec![]
     }
 
-    /// Puts something aside that can never be stored where it belongs, encrypted, with an event that tells of it.
-    /// `false` when it was put aside before; nothing is told then.
+    /// Puts something aside that can never be stored where it belongs, encrypted. `false` when it was put aside before.
     async fn quarantine(&self, _put_aside: Quarantined) -> StoreResult<bool> {
         let doing = "putting a message aside";
         Err(StoreError { kind: StoreErrorKind::Unavailable, doing, source: None })
+    }
+
+    /// How much is put aside.
+    async fn put_aside(&self) -> StoreResult<u64> {
+        Ok(0)
     }
 }

@@ -18,6 +18,7 @@ use super::{
     error::StartSessionError,
     handle::{Command, Done, Handle},
     line::{Entry, Lines},
+    sink::Poison,
     starts::Starts,
 };
 use crate::{Hooks, Media, Options, Ports, Supervisor, acks::Waiters};
@@ -35,6 +36,7 @@ pub(crate) struct Inner {
     pub(crate) media: Media,
     pub(crate) hooks: Hooks,
     pub(crate) lines: Lines,
+    pub(crate) poison: Poison,
     pub(super) loaded: Mutex<HashMap<SessionId, Handle>>,
     pub(super) starts: Arc<Starts>,
     /// Told when a session begins to run here, and when it has ended to.

@@ -81,6 +81,7 @@ impl Sessions {
             media: media.clone(),
             hooks: hooks.clone(),
             lines: line::Lines::default(),
+            poison: sink::Poison::default(),
             loaded: Mutex::default(),
             starts: Arc::default(),
             moved: tokio::sync::Notify::new(),

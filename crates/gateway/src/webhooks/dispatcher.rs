@@ -47,9 +47,13 @@ pub(super) fn start(webhooks: &Webhooks, supervisor: &Supervisor) {
 impl Dispatcher {
     async fn run(self) {
         let stopping = self.supervisor.stopping();
-        while !stopping.is_cancelled() {
+        let mut failing = false;
+        stopping.run_until_cancelled(self.webhooks.valve.first()).await;
+        while stopping.run_until_cancelled(self.webhooks.valve.pass()).await.is_some() {
             let now = self.webhooks.ports.clock.now();
-            match self.claim(now).await {
+            let claimed = self.claim(now).await;
+            let failed_before = std::mem::replace(&mut failing, claimed.is_err());
+            match claimed {
                 // What was taken comes back soon, and with it the next look: nobody has to be asked when that is.
                 Ok(taken) if taken > 0 => self.rest(Some(now.plus(SOON))).await,
                 Ok(_) => {
@@ -57,10 +61,12 @@ impl Dispatcher {
                     self.rest(next).await;
                 }
                 Err(error) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "lanes could not be claimed"
-                    );
+                    if !failed_before {
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "lanes cannot be claimed"
+                        );
+                    }
                     // What is due already must not make this a busy loop.
                     self.rest(None).await;
                 }

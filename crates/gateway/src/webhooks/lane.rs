@@ -24,6 +24,8 @@ use crate::egress::{Answer, EgressError};
 
 /// Between two tries to record a result, or to renew a lease.
 const RECORD_AGAIN: Duration = Duration::from_millis(200);
+/// Tries to record a result whose lease is over already: the ledger was away for longer.
+const TRIES_MIN: u32 = 5;
 /// Deliveries of one lane before it stands behind the others that wait.
 const TURN: usize = 256;
 
@@ -72,7 +74,8 @@ impl Run<'_> {
         let mut waiting = std::mem::take(&mut self.claimed.deliveries);
         let (mut from, mut sent) = (0, 0);
         loop {
-            if stopping.is_cancelled() || sent >= TURN {
+            // What cannot be recorded does not leave.
+            if stopping.is_cancelled() || sent >= TURN || !self.webhooks.valve.is_open() {
                 return Next::GiveBack;
             }
             if !self.keep_lease().await {
@@ -107,8 +110,10 @@ impl Run<'_> {
     async fn release(&self) {
         let queue = &self.webhooks.ports.queue;
         if let Err(error) = queue.release(&self.claimed.lane, self.claimed.epoch).await {
-            // The lease runs out by itself.
-            tracing::warn!(webhook.id = %self.claimed.webhook, error = &error as &dyn std::error::Error, "lane not released");
+            // The lease runs out by itself. What keeps all of them from being released is told once.
+            if self.webhooks.valve.is_open() {
+                tracing::warn!(webhook.id = %self.claimed.webhook, error = &error as &dyn std::error::Error, "lane not released");
+            }
         }
     }
 
@@ -134,8 +139,10 @@ impl Run<'_> {
                     return renewed;
                 }
                 Err(error) => {
-                    tracing::warn!(webhook.id = %self.claimed.webhook, error = &error as &dyn std::error::Error,
-                        "the lease of a lane was not renewed");
+                    if self.webhooks.valve.is_open() {
+                        tracing::warn!(webhook.id = %self.claimed.webhook, error = &error as &dyn std::error::Error,
+                            "the lease of a lane was not renewed");
+                    }
                     let again = now.plus(RECORD_AGAIN);
                     if again >= self.until() {
                         return false;
@@ -147,6 +154,9 @@ impl Run<'_> {
     }
 
     async fn deliver(&self, waiting: &[Delivery]) -> Next {
+        if let Some((verdict, attempt)) = self.webhooks.known.take(&waiting[0]) {
+            return self.record(&waiting[..1], &verdict, &attempt).await;
+        }
         let (mut webhook, mut policy) = match self.receiver().await {
             Ok(receiver) => receiver,
             Err(end) => return end,
@@ -301,13 +311,20 @@ impl Run<'_> {
     /// Records the results before anything else of the lane leaves.
     async fn record(&self, deliveries: &[Delivery], verdict: &Verdict, attempt: &Attempt) -> Next {
         let settlements = deliveries.iter().map(|delivery| {
-            self.settle(Settlement {
+            let settlement = Settlement {
                 lane: self.claimed.lane.clone(),
                 epoch: self.claimed.epoch,
                 delivery: delivery.id,
                 verdict: verdict.clone(),
                 attempt: Some(attempt.clone()),
-            })
+            };
+            async {
+                let settled = self.settle(settlement).await;
+                if settled.is_none() {
+                    self.webhooks.known.keep(delivery, verdict, attempt);
+                }
+                settled.unwrap_or(Settled::Lost)
+            }
         });
         // All of a batch in one commit.
         let settled = futures::future::join_all(settlements).await;
@@ -325,21 +342,52 @@ impl Run<'_> {
         }
     }
 
-    /// Tries to record while the lease lives.
-    async fn settle(&self, settlement: Settlement) -> Settled {
+    /// Tries to record while the lease lives, and for as long as the ledger takes no writes; `None` when that is over.
+    async fn settle(&self, settlement: Settlement) -> Option<Settled> {
+        let (queue, clock) = (&self.webhooks.ports.queue, &self.webhooks.ports.clock);
+        let (mut tries, mut in_line) = (0, None);
         loop {
-            match self.webhooks.ports.queue.settle(settlement.clone()).await {
-                Ok(settled) => return settled,
-                Err(error) => {
-                    let now = self.webhooks.ports.clock.now();
-                    tracing::warn!(delivery.id = %settlement.delivery, error = &error as &dyn std::error::Error,
-                        "a result was not recorded");
-                    if now >= self.until() {
-                        return Settled::Lost;
-                    }
-                    self.webhooks.ports.clock.sleep_until(now.plus(RECORD_AGAIN)).await;
-                }
+            let error = match queue.settle(settlement.clone()).await {
+                Ok(settled) => return Some(settled),
+                Err(error) => error,
+            };
+            if self.in_trouble() {
+                in_line.get_or_insert_with(|| self.webhooks.valve.wait_in_line());
+                self.until_written().await;
+                tries = 0;
+                continue;
             }
+            // It is this result alone: nobody else has to wait for it.
+            in_line = None;
+            tries += 1;
+            if tries == 1 {
+                tracing::warn!(delivery.id = %settlement.delivery, error = &error as &dyn std::error::Error,
+                    "a result was not recorded");
+            }
+            let now = clock.now();
+            if now >= self.until() && tries >= TRIES_MIN {
+                return None;
+            }
+            clock.sleep_until(now.plus(RECORD_AGAIN)).await;
+        }
+    }
+
+    fn in_trouble(&self) -> bool {
+        self.webhooks.ports.ledger.trouble().is_some()
+    }
+
+    /// Waits until the ledger takes writes again. The lane stays ours as far as that can be had; where it cannot, the
+    /// result is recorded all the same unless somebody else took the lane meanwhile.
+    async fn until_written(&self) {
+        let (queue, clock) = (&self.webhooks.ports.queue, &self.webhooks.ports.clock);
+        while self.in_trouble() {
+            let now = clock.now();
+            let until = now.plus(self.webhooks.options.lease);
+            let renewal = queue.renew(&self.claimed.lane, self.claimed.epoch, until);
+            if let Ok(true) = renewal.await {
+                self.until.store(until.millis(), Ordering::Relaxed);
+            }
+            self.webhooks.valve.again(now.plus(self.webhooks.options.lease / 3)).await;
         }
     }
 }

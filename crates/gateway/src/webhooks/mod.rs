@@ -6,6 +6,7 @@
 //! - A *lane run* sends the deliveries of one claimed lane, one after another, and records each result before the next.
 //! - [`handlers`] asks and tells code of this process about deliveries, [`queued`] of those that were stored.
 //! - [`slots`] are the places of calls under way, [`pace`] the rates of webhooks, [`outcome`] decides what follows a call.
+//! - The [`valve`] lets nothing leave whose result could not be recorded; [`known`] keeps results whose lane was lost.
 //! - The [`Outlet`] is the way out.
 //!
 //! # Guarantees
@@ -16,6 +17,7 @@
 mod check;
 mod dispatcher;
 mod handlers;
+mod known;
 mod lane;
 mod log;
 mod outcome;
@@ -27,6 +29,7 @@ mod registration;
 mod replay;
 mod request;
 mod slots;
+mod valve;
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,11 +44,14 @@ use crate::{
     metrics::Meter,
 };
 
+use known::Known;
 pub use outlet::Outlet;
 use pace::Pace;
 pub use ping::Ping;
 pub use registration::{NewWebhook, WebhookError, WebhookPatch};
 use slots::Slots;
+pub use valve::Flow;
+use valve::Valve;
 
 /// How webhooks are delivered.
 #[derive(Debug, Clone)]
@@ -98,6 +104,8 @@ pub struct Webhooks {
     egress: Egress,
     outlet: Arc<dyn Outlet>,
     slots: Slots,
+    valve: Valve,
+    known: Arc<Known>,
     pace: Arc<Pace>,
     book: Arc<request::Book>,
     wake: Arc<Notify>,
@@ -150,6 +158,8 @@ impl Webhooks {
         let webhooks = Self {
             ports: ports.clone(),
             slots: Slots::new(options.concurrency),
+            valve: Valve::new(ports),
+            known: Arc::default(),
             options: Arc::new(options),
             egress,
             outlet,
@@ -174,6 +184,16 @@ impl Webhooks {
     /// Counts what the workers do.
     pub fn meter(&self) -> &Meter {
         &self.meter
+    }
+
+    /// Whether deliveries leave.
+    pub fn flow(&self) -> Flow {
+        self.valve.flow()
+    }
+
+    /// Results that are known and wait to be recorded.
+    pub fn results_waiting(&self) -> usize {
+        self.valve.waiting()
     }
 
     /// The one outgoing client.

@@ -1,6 +1,6 @@
 //! Kills at any write, lost links, nacks, silence, cancels and pauses: each recipient once, or the result says why not.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, pin::pin, time::Duration};
 
 use domain::{
     SessionId,
@@ -10,7 +10,7 @@ use domain::{
     session::{LossCause, SessionStatus},
 };
 use proptest::prelude::*;
-use testkit::OnSend;
+use testkit::{Odds, OnSend};
 
 use crate::house::{House, chat, steady, text};
 
@@ -127,8 +127,24 @@ proptest! {
     #[test]
     fn each_recipient_gets_it_once_or_the_result_says_why_not(plan in plans()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(play(plan));
+        runtime.block_on(play(plan, Odds::default()));
     }
+
+    #[test]
+    fn each_recipient_gets_it_once_on_a_store_that_errs(plan in plans(), odds in odds()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(play(plan, odds));
+    }
+}
+
+/// Of a thousand calls to the store, those that go wrong.
+fn odds() -> impl Strategy<Value = Odds> {
+    prop_oneof![
+        Just(Odds::each(10)),
+        Just(Odds { applied: 60, applied_hang: 20, ..Odds::default() }),
+        Just(Odds { unavailable: 60, busy: 20, ..Odds::default() }),
+        Just(Odds { hang: 30, slow: 60, ..Odds::default() }),
+    ]
 }
 
 /// Everything one batch's check needs.
@@ -138,7 +154,7 @@ struct Made {
     cancelled: bool,
 }
 
-async fn play(plan: Plan) {
+async fn play(plan: Plan, odds: Odds) {
     let mut house = House::start().await;
     let session = house.ready("bakery").await;
     // Before the first frame can leave.
@@ -156,10 +172,12 @@ async fn play(plan: Plan) {
         let accepted = house.create(session, items.collect(), options.clone()).await.unwrap();
         made.push(Made { id: accepted.batch.id, options: options.clone(), cancelled: false });
     }
+    house.trouble.odds(odds, &[]);
     for step in plan.steps {
         act(&mut house, session, step, &mut made).await;
         tick(&mut house, session, Duration::from_secs(11)).await;
     }
+    house.trouble.over();
     drive(&mut house, session, &mut made).await;
     check(&house, session, &made, &plan.outcomes).await;
 }
@@ -171,28 +189,46 @@ async fn act(house: &mut House, session: SessionId, step: Step, made: &mut [Made
         Step::Kill(writes) => house.die_after(writes),
         Step::Restart => house.restart().await,
         // What is so already is refused.
-        Step::StopSession => drop(house.gateway.sessions.stop(session).await),
-        Step::StartSession => drop(house.gateway.sessions.start(session).await),
+        Step::StopSession => {
+            let sessions = house.gateway.sessions.clone();
+            drop(patiently(house, sessions.stop(session)).await);
+        }
+        Step::StartSession => {
+            let sessions = house.gateway.sessions.clone();
+            drop(patiently(house, sessions.start(session)).await);
+        }
         Step::Lose => {
             let link = house.whatsapp.connection(session);
             link.lose(LossCause::Link("reset".into())).await;
         }
         Step::Cancel(place) => {
             if let Some(one) = made.get_mut(place)
-                && batches.cancel(session, &one.id).await.is_ok()
+                && patiently(house, batches.cancel(session, &one.id)).await.is_ok()
             {
                 one.cancelled = true;
             }
         }
         Step::Pause(place) => {
             if let Some(one) = made.get(place) {
-                let _ = batches.pause(session, &one.id).await;
+                let _ = patiently(house, batches.pause(session, &one.id)).await;
             }
         }
         Step::Resume(place) => {
             if let Some(one) = made.get(place) {
-                let _ = batches.resume(session, &one.id).await;
+                let _ = patiently(house, batches.resume(session, &one.id)).await;
             }
+        }
+    }
+}
+
+/// A call that waits for the store to answer waits for time to pass.
+async fn patiently<T>(house: &House, call: impl Future<Output = T>) -> T {
+    let mut call = pin!(call);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut call => return done,
+            () = tokio::time::sleep(Duration::from_millis(50)) => house.advance(Duration::from_secs(1)),
         }
     }
 }
@@ -223,9 +259,9 @@ async fn drive(house: &mut House, session: SessionId, made: &mut [Made]) {
             return;
         }
         for one in made.iter() {
-            let _ = house.gateway.batches.resume(session, &one.id).await;
+            let _ = patiently(house, house.gateway.batches.resume(session, &one.id)).await;
         }
-        drop(house.gateway.sessions.start(session).await);
+        drop(patiently(house, house.gateway.sessions.start(session)).await);
         tick(house, session, Duration::from_secs(61)).await;
     }
     for one in made.iter() {

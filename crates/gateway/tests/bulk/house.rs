@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    ChatId, Clock as _, SessionId, Timestamp,
+    ChatId, Clock, SessionId, Timestamp,
     batch::{Batch, BatchId, BatchItem, BatchOptions, ItemDraft, Said},
     event::Event,
     message::OutgoingMessage,
@@ -28,10 +28,12 @@ use gateway::{
     sessions::NewSession,
 };
 use storage::{FolderMedia, LedgerStore, StoreOptions};
-use testkit::{FakeWhatsApp, ManualClock, SeededEntropy};
+use testkit::{Erring, FakeWhatsApp, ManualClock, SeededEntropy, Trouble};
 
 /// Longest wait for a state.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(30);
+/// Longest that a call to a store that errs takes, in real time: whoever moves the clock here may wait for one.
+const STORE_LIMIT: Duration = Duration::from_millis(30);
 /// The number of every session.
 pub const PHONE: &str = "4915550001000";
 pub const ALL: Page = Page { limit: 100_000, offset: 0 };
@@ -130,9 +132,21 @@ impl Timed {
     /// New frames get the time now; called whenever time is about to pass.
     fn note(&self) {
         let mut frames = self.frames.lock().unwrap();
-        let sent = self.fake.sent();
-        let known = frames.len();
-        frames.extend(sent.into_iter().skip(known).map(|frame| (self.clock.now(), frame)));
+        let sent = self.fake.sent_after(frames.len());
+        frames.extend(sent.into_iter().map(|frame| (self.clock.now(), frame)));
+    }
+}
+
+/// The clock of what hangs.
+struct RealTime;
+
+impl Clock for RealTime {
+    fn now(&self) -> Timestamp {
+        testkit::START
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> domain::time::BoxFuture<()> {
+        Box::pin(tokio::time::sleep(at.since(self.now())))
     }
 }
 
@@ -144,6 +158,8 @@ pub struct House {
     pub whatsapp: FakeWhatsApp,
     pub options: Options,
     pub events: Arc<Mutex<Vec<Event>>>,
+    /// What goes wrong with calls to the store.
+    pub trouble: Trouble,
     timed: Timed,
     lives: u64,
     path: PathBuf,
@@ -156,6 +172,7 @@ async fn life(
     options: &Options,
     (writes, number): (i64, u64),
     events: &Arc<Mutex<Vec<Event>>>,
+    trouble: &Trouble,
 ) -> (Gateway, LedgerStore, Arc<Mortal>) {
     let store = LedgerStore::open(StoreOptions::for_testing(path.join("waypost.sqlite"))).await;
     let store = store.unwrap();
@@ -166,12 +183,13 @@ async fn life(
         events: events.clone(),
     });
     let shared = Arc::new(store.clone());
+    let erring = Arc::new(Erring::new(shared.clone(), trouble));
     let ports = Ports {
         clock: Arc::new(clock.clone()),
         entropy: Arc::new(SeededEntropy::new(7 + number)),
-        ledger: ledger.clone(),
-        sessions: shared.clone(),
-        messages: shared.clone(),
+        ledger: Arc::new(Erring::new(ledger.clone(), trouble)),
+        sessions: erring.clone(),
+        messages: erring.clone(),
         webhooks: shared.clone(),
         api_keys: shared.clone(),
         queue: shared.clone(),
@@ -180,8 +198,8 @@ async fn life(
         people: shared.clone(),
         templates: shared.clone(),
         idempotency: shared.clone(),
-        pacing: shared.clone(),
-        batches: shared.clone(),
+        pacing: erring.clone(),
+        batches: erring,
         media_records: shared,
         media_files: Arc::new(FolderMedia::open(&path.parent().unwrap().join("media")).unwrap()),
         whatsapp: Arc::new(timed.clone()),
@@ -218,8 +236,9 @@ impl House {
         };
         change(&mut options);
         let events = Arc::default();
+        let trouble = Trouble::new(7, Arc::new(RealTime), STORE_LIMIT);
         let (gateway, store, ledger) =
-            life(&path, (&clock, &timed), &options, (i64::MAX, 0), &events).await;
+            life(&path, (&clock, &timed), &options, (i64::MAX, 0), &events, &trouble).await;
         Self {
             gateway,
             store,
@@ -228,6 +247,7 @@ impl House {
             whatsapp,
             options,
             events,
+            trouble,
             timed,
             lives: 0,
             path,
@@ -251,9 +271,12 @@ impl House {
             }
         }
         self.path = path;
+        // A start that fails is another story: here it is tried until it works.
+        let odds = self.trouble.pause();
+        let (around, events) = ((&self.clock, &self.timed), &self.events);
         let (gateway, store, ledger) =
-            life(&self.path, (&self.clock, &self.timed), &self.options, numbers, &self.events)
-                .await;
+            life(&self.path, around, &self.options, numbers, events, &self.trouble).await;
+        self.trouble.odds(odds, &[]);
         (self.gateway, self.store, self.ledger) = (gateway, store, ledger);
     }
 

@@ -8,3 +8,4 @@ mod house;
 mod late;
 mod limits;
 mod runs;
+mod volume;

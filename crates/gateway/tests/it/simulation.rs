@@ -8,7 +8,10 @@ mod world;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,7 +26,7 @@ use gateway::{Audit, Ports, Supervisor, WebhookOptions, Webhooks};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
 use storage::{FolderMedia, LedgerStore, StoreOptions};
-use testkit::{FakeWhatsApp, ModelStore, SeededEntropy, build};
+use testkit::{Erring, FakeWhatsApp, ModelStore, Odds, SeededEntropy, Trouble, build};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
@@ -31,6 +34,16 @@ use world::{Manner, Seen, VirtualClock, Wire, World};
 
 /// Seeds of a run of the suite.
 const SEEDS: u64 = 2_000;
+/// Of them with a store that errs.
+const ERRING_SEEDS: u64 = 2_000;
+/// And seeds that no run had before.
+const FRESH_SEEDS: u64 = 50;
+/// Longest that a call to the store that errs takes.
+const STORE_LIMIT: Duration = Duration::from_secs(5);
+/// Most events of one call.
+const BATCH_MAX: usize = 4;
+/// Of a thousand calls, of each sort of fault.
+const FAULTS: u32 = 15;
 /// Everything must be delivered by then: virtual time.
 const LIMIT: Duration = Duration::from_secs(30 * 86_400);
 
@@ -97,10 +110,15 @@ struct Simulation {
     recorded: Vec<EventDraft>,
     /// How long it took until everything was out.
     took: Duration,
+    /// What goes wrong in the store.
+    trouble: Trouble,
+    /// Whether it does, and a second worker runs beside the first.
+    errs: bool,
+    kills: usize,
 }
 
 impl Simulation {
-    async fn new(seed: u64, rest: &Rest) -> Self {
+    async fn new(seed: u64, rest: &Rest, errs: bool) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
         let session = build::session(1).id;
         let hooks: Vec<Webhook> =
@@ -115,6 +133,10 @@ impl Simulation {
         let (began, media) = (Instant::now(), rest.media.clone());
         let rest = Arc::new(rest.store.clone());
         let shared = Arc::new(model.clone());
+        let trouble = Trouble::new(seed, Arc::new(VirtualClock(began)), STORE_LIMIT);
+        if errs {
+            trouble.odds(Odds::each(FAULTS), &[]);
+        }
         let ports = Ports {
             clock: Arc::new(VirtualClock(began)),
             entropy: Arc::new(SeededEntropy::new(seed)),
@@ -123,7 +145,7 @@ impl Simulation {
             messages: rest.clone(),
             webhooks: shared.clone(),
             api_keys: rest.clone(),
-            queue: shared,
+            queue: Arc::new(Erring::new(shared, &trouble)),
             log: rest.clone(),
             batches: rest.clone(),
             device_keys: rest.clone(),
@@ -151,6 +173,9 @@ impl Simulation {
             hooks,
             recorded: vec![],
             took: Duration::ZERO,
+            trouble,
+            errs,
+            kills: 0,
         }
     }
 
@@ -176,6 +201,7 @@ impl Simulation {
     /// Events happen, the worker is killed now and then, and in the end everything has to be out.
     async fn run(&mut self) {
         let (mut webhooks, mut supervisor) = self.start();
+        let second = self.errs.then(|| self.start());
         let (count, mut kills) = (self.dice.random_range(1..50), self.dice.random_range(0..4));
         for _ in 0..count {
             let pause = draw(&mut self.dice, &[0, 0, 1, 20, 300, 5000, 40_000]);
@@ -187,10 +213,11 @@ impl Simulation {
                 webhooks.wake();
             }
             if kills > 0 && self.dice.random_ratio(1, 8) {
-                kills -= 1;
+                (kills, self.kills) = (kills - 1, self.kills + 1);
                 supervisor.shutdown(Duration::ZERO).await;
-                // One process more, or the same machine after a restart.
-                if self.dice.random() {
+                // One process more, or the same machine after a restart. Beside a second worker, which goes on, the lanes of
+                // the first are free when their leases have run out.
+                if self.dice.random() && !self.errs {
                     self.model.crash();
                 }
                 (webhooks, supervisor) = self.start();
@@ -203,6 +230,9 @@ impl Simulation {
         // Before the end: the audit is written to a real ledger, for which virtual time does not wait.
         self.took = self.world.began.elapsed();
         supervisor.shutdown(Duration::from_secs(600)).await;
+        if let Some((_, supervisor)) = second {
+            supervisor.shutdown(Duration::from_secs(600)).await;
+        }
     }
 
     fn waiting(&self) -> Vec<String> {
@@ -211,7 +241,8 @@ impl Simulation {
         waiting.map(|row| format!("{} {:?}", row.event.draft.idempotency_key, row.tries)).collect()
     }
 
-    fn check(&self) {
+    /// How many came again that were taken before.
+    fn check(&self) -> usize {
         let seen = self.world.seen.lock().unwrap();
         for hook in &self.hooks {
             let host = Url::parse(&hook.url).unwrap().host_str().unwrap().to_owned();
@@ -220,6 +251,29 @@ impl Simulation {
             self.nothing_out_of_order(hook, calls);
         }
         keys_are_the_events(seen.values().flatten());
+        self.doubled_by_faults_alone(seen.values().flatten())
+    }
+
+    /// What was taken comes again only when a worker was killed, or the store erred, while it was on its way: then at most
+    /// the call of each lane.
+    fn doubled_by_faults_alone<'a>(&self, calls: impl Iterator<Item = &'a Seen>) -> usize {
+        let taken: Vec<String> = calls
+            .filter(|call| call.accepted)
+            .flat_map(|call| events(&call.body))
+            .map(|event| event["deliveryId"].to_string())
+            .collect();
+        let once: BTreeSet<&String> = taken.iter().collect();
+        let again = taken.len() - once.len();
+        let lanes: BTreeSet<_> = self
+            .model
+            .rows()
+            .iter()
+            .map(|row| (row.webhook, row.event.draft.chat.clone()))
+            .collect();
+        let most = self.kills * lanes.len() * BATCH_MAX
+            + usize::try_from(self.trouble.strikes()).unwrap() * BATCH_MAX;
+        assert!(again <= most, "{again} came again, {most} may");
+        again
     }
 
     /// Everything was taken, or every attempt that the policy allows was made.
@@ -299,16 +353,17 @@ fn keys_are_the_events<'a>(calls: impl Iterator<Item = &'a Seen>) {
     }
 }
 
-fn simulate(seed: u64, rest: &Rest) -> String {
+fn simulate(seed: u64, rest: &Rest, errs: bool) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
     runtime.block_on(async {
-        let mut simulation = Simulation::new(seed, rest).await;
+        let mut simulation = Simulation::new(seed, rest, errs).await;
         simulation.run().await;
-        simulation.check();
+        let again = simulation.check();
+        rest.tally.count(&simulation, again);
         trace(&simulation)
     })
 }
@@ -327,8 +382,35 @@ fn trace(simulation: &Simulation) -> String {
 struct Rest {
     store: LedgerStore,
     media: Arc<FolderMedia>,
+    tally: Tally,
     _folder: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
+}
+
+/// What happened in all seeds together.
+#[derive(Default)]
+struct Tally {
+    faults: AtomicU64,
+    kills: AtomicU64,
+    again: AtomicU64,
+    delivered: AtomicU64,
+}
+
+impl Tally {
+    fn count(&self, simulation: &Simulation, again: usize) {
+        let add = |to: &AtomicU64, number: usize| {
+            to.fetch_add(u64::try_from(number).unwrap(), Ordering::Relaxed);
+        };
+        self.faults.fetch_add(simulation.trouble.strikes(), Ordering::Relaxed);
+        add(&self.kills, simulation.kills);
+        add(&self.again, again);
+        add(&self.delivered, simulation.model.rows().len());
+    }
+
+    fn read(&self) -> [u64; 4] {
+        [&self.faults, &self.kills, &self.again, &self.delivered]
+            .map(|number| number.load(Ordering::Relaxed))
+    }
 }
 
 fn rest() -> Rest {
@@ -338,33 +420,60 @@ fn rest() -> Rest {
     let options = StoreOptions::for_testing(folder.path().join("waypost.sqlite"));
     let store = runtime.block_on(LedgerStore::open(options)).unwrap();
     let media = Arc::new(FolderMedia::open(&folder.path().join("media")).unwrap());
-    Rest { store, media, _folder: folder, _runtime: runtime }
+    Rest { store, media, tally: Tally::default(), _folder: folder, _runtime: runtime }
 }
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-#[test]
-fn nothing_is_lost_out_of_order_or_repeated_under_another_key() {
+/// Seeds that no run had before, from the clock: they are printed.
+fn fresh() -> std::ops::Range<u64> {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+    let first = u64::try_from(now).unwrap();
+    println!("seeds from the clock: {first} to {}", first + FRESH_SEEDS - 1);
+    first..first + FRESH_SEEDS
+}
+
+/// Faults, kills, what came again, and all deliveries of all seeds.
+fn simulate_all(most: u64, errs: bool) -> [u64; 4] {
     let rest = rest();
-    let seeds = match number("WAYPOST_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("WAYPOST_SEEDS").unwrap_or(SEEDS),
+    let seeds: Vec<u64> = match number("WAYPOST_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("WAYPOST_SEEDS").unwrap_or(most)).chain(fresh()).collect(),
     };
     for seed in seeds {
-        let run = std::panic::AssertUnwindSafe(|| simulate(seed, &rest));
+        let run = std::panic::AssertUnwindSafe(|| simulate(seed, &rest, errs));
         if let Err(panic) = std::panic::catch_unwind(run) {
             eprintln!("seed {seed} fails: repeat it with WAYPOST_SEED={seed}");
             std::panic::resume_unwind(panic);
         }
     }
+    rest.tally.read()
+}
+
+#[test]
+fn nothing_is_lost_out_of_order_or_repeated_under_another_key() {
+    let [faults, kills, again, delivered] = simulate_all(SEEDS, false);
+    println!("{delivered} deliveries, {kills} kills, {again} came again");
+    assert_eq!(faults, 0);
+}
+
+#[test]
+fn two_workers_on_a_store_that_errs_lose_nothing_and_keep_the_order() {
+    let [faults, kills, again, delivered] = simulate_all(ERRING_SEEDS, true);
+    println!("{delivered} deliveries, {faults} faults, {kills} kills, {again} came again");
+    // The run says something: calls went wrong, and answers that were lost made something come again.
+    assert!(number("WAYPOST_SEED").is_some() || (faults > 1000 && again > 0));
 }
 
 #[test]
 fn a_seed_does_the_same_again() {
     let rest = rest();
     for seed in 0..20 {
-        assert_eq!(simulate(seed, &rest), simulate(seed, &rest), "seed {seed}");
+        for errs in [false, true] {
+            let run = || simulate(seed, &rest, errs);
+            assert_eq!(run(), run(), "seed {seed}, errs: {errs}");
+        }
     }
 }

@@ -90,8 +90,11 @@ impl Sink {
     /// What a database does by itself in the course of time.
     async fn end(&mut self) {
         match self {
-            Self::Sqlite(_) => self.run("pragma journal_mode = wal; pragma optimize").await,
-            Self::Postgres(_) => self.run("vacuum analyze; checkpoint").await,
+            Self::Sqlite(_) => self.run("pragma journal_mode = wal").await,
+            Self::Postgres(_) => {
+                self.run("vacuum analyze").await;
+                self.run("checkpoint").await;
+            }
         }
     }
 }

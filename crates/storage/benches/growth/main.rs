@@ -89,7 +89,7 @@ async fn compare(options: &Options) {
                 took.push(world.measure(step, round).await);
             }
         }
-        let [few, many] = took.map(|took| median(took));
+        let [few, many] = took.map(median);
         tell(options, step, few, many);
     }
     for world in worlds {

@@ -18,7 +18,7 @@ use domain::{
         Verdict, WebhookStore, Write,
     },
 };
-use storage::{LedgerStore, StoreOptions};
+use storage::{LedgerStore, OpenError, StoreOptions};
 use testkit::{START, SeededEntropy, build};
 use tokio::time::Instant;
 
@@ -31,13 +31,13 @@ const WINDOW: u32 = 8;
 /// Rows of a page.
 const PAGE: u32 = 50;
 /// Of those that failed, as many as the almost empty ledger has.
-const FAILED: u32 = 8;
+const FAILED: u32 = 4;
 /// Events that retention looks at in one go, as the gateway does.
 const PRUNE: u32 = 500;
 const LEASE: Duration = Duration::from_secs(60);
 
 /// What is measured, and how often on each ledger.
-pub const STEPS: [(&str, usize); 19] = [
+pub const STEPS: [(&str, usize); 18] = [
     ("insert (8 messages)", 200),
     ("claim (32 lanes)", 200),
     ("settle (32 lanes)", 200),
@@ -51,10 +51,9 @@ pub const STEPS: [(&str, usize); 19] = [
     ("delivery log: waiting ones", 40),
     ("dead letters: first page", 40),
     ("webhooks: how far behind", 40),
-    ("deliveries: counts", 40),
     ("messages: counts", 40),
     ("retention: 500 events", 8),
-    ("retention: 500 messages", 2),
+    ("retention: messages of a session", 4),
     ("delete a session: at once", 3),
     ("start", 5),
 ];
@@ -62,7 +61,8 @@ pub const STEPS: [(&str, usize); 19] = [
 /// A ledger with its tenants.
 pub struct World {
     options: StoreOptions,
-    store: LedgerStore,
+    /// None while it is closed.
+    store: Option<LedgerStore>,
     tenants: Vec<Tenant>,
     /// To be deleted, one after another.
     victims: Vec<SessionId>,
@@ -84,7 +84,7 @@ impl World {
         let victims = tenants.split_off(at).iter().map(|tenant| tenant.session).collect();
         Self {
             options,
-            store,
+            store: Some(store),
             tenants,
             victims,
             number: AtomicU32::new(first),
@@ -95,7 +95,11 @@ impl World {
     }
 
     pub async fn pause(&self, hook: WebhookId) {
-        assert!(WebhookStore::pause(&self.store, hook, START).await.unwrap());
+        assert!(WebhookStore::pause(self.store(), hook, START).await.unwrap());
+    }
+
+    fn store(&self) -> &LedgerStore {
+        self.store.as_ref().unwrap()
     }
 
     fn number(&self) -> u32 {
@@ -121,6 +125,11 @@ impl World {
             self.claim().await;
         }
         let middle = self.middle(step, round).await;
+        if step == "start"
+            && let Some(store) = self.store.take()
+        {
+            store.close().await;
+        }
         let began = Instant::now();
         self.run(step, round, middle).await;
         let took = began.elapsed().as_secs_f64() * 1000.0;
@@ -129,7 +138,10 @@ impl World {
     }
 
     async fn run(&mut self, step: &str, round: usize, middle: Middle) {
-        let store = self.store.clone();
+        if step == "start" {
+            return self.start().await;
+        }
+        let store = self.store().clone();
         let session = self.tenant(round).session;
         let chat = build::chat(u32::try_from(round).unwrap() % self.tenant(round).chats);
         let hook = self.tenant(round).hooks[0].id;
@@ -178,17 +190,15 @@ impl World {
                 assert_eq!(found.len(), FAILED as usize);
             }
             "webhooks: how far behind" => assert!(!store.lags().await.unwrap().is_empty()),
-            "deliveries: counts" => assert!(store.stats().await.unwrap().pending > 0),
             "messages: counts" => assert!(store.message_counts().await.unwrap().incoming > 0),
             "retention: 500 events" => self.prune().await,
-            "retention: 500 messages" => {
-                assert_eq!(store.prune_messages(START, PRUNE).await.unwrap(), u64::from(PRUNE));
+            "retention: messages of a session" => {
+                assert!(store.prune_messages(START, PRUNE).await.unwrap() > 0);
             }
             "delete a session: at once" => {
                 let victim = self.victims.pop().unwrap();
                 assert!(SessionStore::delete(&store, victim).await.unwrap());
             }
-            "start" => self.start().await,
             other => panic!("what is {other}?"),
         }
     }
@@ -197,7 +207,7 @@ impl World {
         match step {
             "claim (32 lanes)" | "settle (32 lanes)" => self.drain().await,
             "delete a session: at once" => {
-                while self.store.sweep(2_000).await.unwrap().is_some() {}
+                while self.store().sweep(2_000).await.unwrap().is_some() {}
             }
             _ => {}
         }
@@ -210,7 +220,7 @@ impl World {
         let offset = u32::try_from(tenant.messages / 2).unwrap();
         if step == "messages: page in the middle" {
             let (all, page) = (MessageQuery::default(), Page { limit: 1, offset });
-            let found = MessageStore::list(&self.store, tenant.session, &all, page);
+            let found = MessageStore::list(self.store(), tenant.session, &all, page);
             middle.message = found.await.unwrap().unwrap().messages.first().map(|one| one.id);
         }
         if step == "delivery log: page in the middle" {
@@ -218,7 +228,7 @@ impl World {
             let back = i64::try_from(tenant.messages * self.tenants.len() / 2).unwrap() * 1_000;
             let until = Some(Timestamp::from_millis(START.millis() - back));
             let query = DeliveryQuery { until, ..DeliveryQuery::default() };
-            let found = self.store.deliveries(tenant.hooks[0].id, &query, 1).await.unwrap();
+            let found = self.store().deliveries(tenant.hooks[0].id, &query, 1).await.unwrap();
             middle.delivery = found
                 .first()
                 .map(|one| DeliveryCursor { occurred_at: one.event.draft.occurred_at, id: one.id });
@@ -228,7 +238,7 @@ impl World {
 
     async fn page(&self, session: SessionId, query: MessageQuery) {
         let page = Page { limit: PAGE, offset: 0 };
-        let found = MessageStore::list(&self.store, session, &query, page).await.unwrap().unwrap();
+        let found = MessageStore::list(self.store(), session, &query, page).await.unwrap().unwrap();
         assert!(found.total > 0 && !found.messages.is_empty());
     }
 
@@ -261,12 +271,13 @@ impl World {
             let message = Box::new(NewMessage::row(message));
             writes.push(Write::InsertMessage { message, events: vec![draft] });
         }
-        self.store.write(writes).await.unwrap();
+        self.store().write(writes).await.unwrap();
     }
 
     async fn claim(&mut self) {
         let now = self.now();
-        self.claimed = self.store.claim("one", LANES, WINDOW, now, now.plus(LEASE)).await.unwrap();
+        self.claimed =
+            self.store().claim("one", LANES, WINDOW, now, now.plus(LEASE)).await.unwrap();
         assert!(!self.claimed.is_empty(), "something waits");
     }
 
@@ -277,10 +288,10 @@ impl World {
                 self.claimed.iter().map(|one| (one.lane.clone(), one.epoch)).collect();
             self.settle_all().await;
             for (lane, epoch) in lanes {
-                DeliveryQueue::release(&self.store, &lane, epoch).await.unwrap();
+                DeliveryQueue::release(self.store(), &lane, epoch).await.unwrap();
             }
             let now = self.now();
-            let found = self.store.claim("one", LANES, WINDOW, now, now.plus(LEASE)).await;
+            let found = self.store().claim("one", LANES, WINDOW, now, now.plus(LEASE)).await;
             self.claimed = found.unwrap();
             if self.claimed.is_empty() {
                 return;
@@ -310,7 +321,7 @@ impl World {
                 waiting.push(settlement);
             }
         }
-        let settled = waiting.into_iter().map(|settlement| self.store.settle(settlement));
+        let settled = waiting.into_iter().map(|settlement| self.store().settle(settlement));
         for one in futures::future::join_all(settled).await {
             one.unwrap();
         }
@@ -323,16 +334,22 @@ impl World {
             settled_before: START,
             failed_before: START,
         };
-        let pruned = self.store.prune(self.pruned, limits, PRUNE).await.unwrap();
+        let pruned = self.store().prune(self.pruned, limits, PRUNE).await.unwrap();
         self.pruned = pruned.next.unwrap();
         assert!(pruned.events > 0);
     }
 
     /// What a process reads before it delivers again.
     async fn start(&mut self) {
-        self.store.close().await;
-        self.store = LedgerStore::open(self.options.clone()).await.unwrap();
-        let store = self.store.clone();
+        // The last one of it lets go of the file.
+        let store = loop {
+            match LedgerStore::open(self.options.clone()).await {
+                Ok(store) => break store,
+                Err(OpenError::InUse(_)) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        self.store = Some(store.clone());
         let all = Page { limit: u32::MAX, offset: 0 };
         for session in SessionStore::list(&store, None, all).await.unwrap() {
             store.unsettled(session.id).await.unwrap();
@@ -346,7 +363,7 @@ impl World {
     }
 
     pub async fn close(self) {
-        self.store.close().await;
+        self.store().close().await;
     }
 }
 

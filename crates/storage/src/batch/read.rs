@@ -149,12 +149,14 @@ pub(super) async fn list(
         .bind(page.offset)
         .fetch_all(&store.readers)
         .await;
-    rows.doing("listing batches")?.iter().map(batch).collect()
+    let rows = rows.doing("listing batches")?;
+    Ok(store.unreadable.rows("batch", &["session_id", "id"], &rows, batch))
 }
 
 pub(super) async fn unfinished(store: &LedgerStore, session: SessionId) -> StoreResult<Vec<Batch>> {
     let rows = db::query(UNFINISHED).bind(session.to_string()).fetch_all(&store.readers).await;
-    rows.doing("listing batches")?.iter().map(batch).collect()
+    let rows = rows.doing("listing batches")?;
+    Ok(store.unreadable.rows("batch", &["session_id", "id"], &rows, batch))
 }
 
 pub(super) async fn items(

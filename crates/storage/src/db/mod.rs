@@ -17,6 +17,9 @@ pub(crate) mod sqlite;
 
 use std::future::Future;
 
+use domain::port::Trouble;
+use rusqlite::ErrorCode;
+
 pub(crate) use builder::Builder;
 pub(crate) use query::{Gives, Query, Statement, Two, query, query_scalar};
 pub(crate) use row::{FromValue, Row, Value};
@@ -107,6 +110,66 @@ impl DbError {
             Self::Postgres(sqlx::Error::Database(refused)) => refused.is_foreign_key_violation(),
             _ => false,
         }
+    }
+}
+
+impl DbError {
+    /// What was to be written breaks a rule or a limit.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => error.sqlite_error().is_some_and(|error| {
+                let by_a_rule = error.code == ErrorCode::ConstraintViolation
+                    // The tables have no triggers: somebody else's says nothing about the record.
+                    && error.extended_code != rusqlite::ffi::SQLITE_CONSTRAINT_TRIGGER;
+                by_a_rule || matches!(error.code, ErrorCode::TooBig | ErrorCode::TypeMismatch)
+            }),
+            // Data that is no data of its type, constraints, and limits of the program.
+            Self::Postgres(error) => {
+                let code = sql_state(error);
+                code.is_some_and(|code| {
+                    code != NEWER && ["22", "23", "54"].iter().any(|of| code.starts_with(of))
+                })
+            }
+            _ => false,
+        }
+    }
+
+    /// What the database, or the disk under it, suffers from.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Sqlite(error) => match error.sqlite_error()?.code {
+                ErrorCode::DiskFull => Some(Trouble::DiskFull),
+                ErrorCode::ReadOnly => Some(Trouble::ReadOnly),
+                ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase => Some(Trouble::Disk),
+                _ => None,
+            },
+            Self::Postgres(error) => match sql_state(error).as_deref() {
+                Some("53100") => Some(Trouble::DiskFull),
+                Some("25006") => Some(Trouble::ReadOnly),
+                Some(NEWER) => Some(Trouble::Newer),
+                Some("58030") => Some(Trouble::Disk),
+                // Lost, refused, without resources, going down.
+                Some(code) if ["08", "28", "53", "57"].iter().any(|of| code.starts_with(of)) => {
+                    Some(Trouble::Away)
+                }
+                Some(_) => None,
+                None => Some(Trouble::Away),
+            },
+            _ => None,
+        }
+    }
+}
+
+/// A division by zero: only a transaction that finds the tables of a newer version divides.
+const NEWER: &str = "22012";
+
+fn sql_state(error: &sqlx::Error) -> Option<String> {
+    match error {
+        sqlx::Error::Database(refused) => refused.code().map(std::borrow::Cow::into_owned),
+        _ => None,
     }
 }
 

@@ -1,11 +1,13 @@
 //! SQLite: the writer runs its statements on its own thread, readers on the runtime's threads for blocking work.
 
 use std::{
+    io::ErrorKind,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use domain::port::Trouble;
 use rusqlite::{
     CachedStatement, OpenFlags,
     config::DbConfig,
@@ -98,6 +100,28 @@ impl Connection {
         }
         let affected = u64::try_from(rows.len()).unwrap_or(0);
         Ok(Answer { rows, affected })
+    }
+
+    /// Moves what the log holds into the file, as far as there is room, so that the log begins anew: on a full disk
+    /// that alone may be enough to go on.
+    pub(crate) fn make_room(&self) {
+        if let Err(error) = self.script("pragma wal_checkpoint(passive)") {
+            tracing::debug!(%error, "no checkpoint");
+        }
+    }
+
+    /// What is wrong with the folder of the file, when it cannot be written.
+    pub(crate) fn fault_of_the_disk(&self) -> Option<Trouble> {
+        let path = self.0.path().filter(|path| !path.is_empty())?;
+        let path = format!("{path}.probe");
+        let written = std::fs::write(&path, [0; 4096]);
+        // It may be there without its bytes.
+        let _ = std::fs::remove_file(&path);
+        match written.err()?.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(Trouble::DiskFull),
+            ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => Some(Trouble::ReadOnly),
+            _ => Some(Trouble::Disk),
+        }
     }
 
     pub(crate) fn close(self) -> Result<(), DbError> {

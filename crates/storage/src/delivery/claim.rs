@@ -6,13 +6,16 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use domain::{
     DeliveryId, EventId, Timestamp, WebhookId,
-    delivery::{Candidate, ClaimedLane, Delivery, LaneId, Places},
+    delivery::{
+        Attempt, AttemptError, AttemptErrorKind, Candidate, ClaimedLane, Delivery, LaneId, Places,
+    },
     event::Event,
-    port::StoreResult,
+    port::{Settlement, StoreResult, Verdict},
 };
 
 use super::{
@@ -24,10 +27,10 @@ use super::{
 use crate::{
     db::{self, Kind, Row},
     error::{Doing as _, corrupt},
-    event_log,
+    event_log::{self, EVENT_ROW},
     open::LedgerStore,
     rows::Wide,
-    webhook::{health, policy},
+    webhook::{WEBHOOK, health, policy},
 };
 
 const CANDIDATES: &str = "select id, health, policy from webhook where active = 1 and held_until <= $1 and \
@@ -67,6 +70,24 @@ struct Waiting {
     first_tried_at: Option<Timestamp>,
     event: EventId,
     sequence: i64,
+}
+
+impl Waiting {
+    /// With the place of its lane in what was asked for.
+    fn read(row: &Row) -> StoreResult<(usize, Self)> {
+        let bad = || corrupt(DOING);
+        let text = |column: usize| row.try_get::<String, _>(column).doing(DOING);
+        let place = row.try_get::<i64, _>(0).doing(DOING)?;
+        let first: Option<i64> = row.try_get(3).doing(DOING)?;
+        let waiting = Self {
+            id: text(1)?.parse().map_err(|_| bad())?,
+            attempts: u32::try_from(row.try_get::<i64, _>(2).doing(DOING)?).map_err(|_| bad())?,
+            first_tried_at: first.map(Timestamp::from_millis),
+            event: text(4)?.parse().map_err(|_| bad())?,
+            sequence: row.try_get(5).doing(DOING)?,
+        };
+        Ok((usize::try_from(place).map_err(|_| bad())?, waiting))
+    }
 }
 
 /// Takes due lanes, each with the first of its waiting deliveries.
@@ -147,7 +168,11 @@ pub(super) async fn candidates(
         .doing(DOING)?;
     let mut candidates = Vec::with_capacity(rows.len());
     for row in &rows {
-        let candidate = candidate(row, asked.taker.now, survey)?;
+        let candidate = candidate(row, asked.taker.now, survey);
+        // Its lanes stay where they are until it can be read.
+        let Some(candidate) = store.unreadable.row(WEBHOOK, &["id"], row, candidate) else {
+            continue;
+        };
         if !survey.held.contains(&candidate.webhook) {
             candidates.push(candidate);
         }
@@ -187,23 +212,24 @@ pub(super) async fn read_all(
     asked: &Asked<'_>,
 ) -> StoreResult<Vec<ClaimedLane>> {
     let mut waiting = heads(store, taken, asked).await?;
-    let mut events = Events::of(store, waiting.iter().flatten()).await?;
+    let events = Events::of(store, waiting.iter().flatten()).await?;
     let mut claimed = Vec::with_capacity(taken.len());
     for (one, rows) in taken.iter().zip(&mut waiting) {
-        if rows.is_empty() {
-            // Ended, or sent to wait, between the look and the claim; or nothing is left in it.
+        let mut rows = std::mem::take(rows);
+        if events.has_first(&rows) || bury(store, one, &mut rows, (&events, asked)).await {
+            let deliveries = events.deliveries(one.webhook, rows);
+            if !give(store, &one.lane, one.epoch, &deliveries) {
+                // Taken back between the claim and now: its webhook is gone, or its time was over.
+                let_go(store, one).await?;
+                continue;
+            }
+            let lane = LaneId::from_stored(one.lane.clone());
+            claimed.push(ClaimedLane { lane, webhook: one.webhook, epoch: one.epoch, deliveries });
+        } else {
+            // Ended, or sent to wait, between the look and the claim; or nothing of it can leave, or nothing is left in it.
             let_go(store, one).await?;
             remove_if_empty(store, &one.lane).await?;
-            continue;
         }
-        let deliveries = events.deliveries(one.webhook, std::mem::take(rows))?;
-        if !give(store, &one.lane, one.epoch, &deliveries) {
-            // Taken back between the claim and now: its webhook is gone, or its time was over.
-            let_go(store, one).await?;
-            continue;
-        }
-        let lane = LaneId::from_stored(one.lane.clone());
-        claimed.push(ClaimedLane { lane, webhook: one.webhook, epoch: one.epoch, deliveries });
     }
     Ok(claimed)
 }
@@ -216,6 +242,48 @@ async fn remove_if_empty(store: &LedgerStore, lane: &str) -> StoreResult<()> {
     }
     let lane = lane.to_owned();
     store.writer.run(DOING, move |unit| Box::pin(postgres::remove_if_empty(unit, lane))).await
+}
+
+/// Gives deliveries up whose event cannot be read, so that those behind them leave; they can be sent again when it can.
+/// Whether something is left that leaves.
+async fn bury(
+    store: &LedgerStore,
+    taken: &Taken,
+    rows: &mut Vec<Waiting>,
+    (events, asked): (&Events, &Asked<'_>),
+) -> bool {
+    let given = rows.iter().map(|row| Given { id: row.id, attempts: row.attempts }).collect();
+    store.leases.with(&taken.lane, taken.epoch, |lease| lease.window = given);
+    while !rows.is_empty() && !events.has_first(rows) {
+        let delivery = rows.remove(0).id;
+        let settlement = Settlement {
+            lane: LaneId::from_stored(taken.lane.clone()),
+            epoch: taken.epoch,
+            delivery,
+            verdict: Verdict::Exhausted,
+            attempt: Some(unsent(asked.taker.now)),
+        };
+        match store.writer.settle(settlement).await {
+            Ok(settled) if settled.is_recorded() => {
+                store.unreadable.note("delivery", &delivery.to_string(), &corrupt(DOING));
+            }
+            // Deleted meanwhile, or nothing can be recorded now: it is looked at again.
+            _ => return false,
+        }
+    }
+    !rows.is_empty()
+}
+
+/// It says nothing about the receiver.
+fn unsent(at: Timestamp) -> Attempt {
+    let text = "not sent: its event cannot be read".to_owned();
+    Attempt {
+        at,
+        duration: Duration::ZERO,
+        status: None,
+        error: Some(AttemptError { kind: AttemptErrorKind::Cancelled, text }),
+        excerpt: None,
+    }
 }
 
 /// What waits in each of some lanes that are still due: from memory, the others from the database.
@@ -274,7 +342,7 @@ pub(crate) async fn more(
         Some(rows) => rows,
         None => waiting(store, &[lane], window, None).await?.remove(&0).unwrap_or_default(),
     };
-    let deliveries = Events::of(store, rows.iter()).await?.deliveries(webhook, rows)?;
+    let deliveries = Events::of(store, rows.iter()).await?.deliveries(webhook, rows);
     Ok(if give(store, lane, epoch, &deliveries) { deliveries } else { vec![] })
 }
 
@@ -301,19 +369,8 @@ async fn waiting(
     }
     let rows = query.fetch_all(&store.couriers).await.doing(DOING)?;
     let mut found: BTreeMap<usize, Vec<Waiting>> = BTreeMap::new();
-    for row in rows {
-        let bad = || corrupt(DOING);
-        let text = |column: usize| row.try_get::<String, _>(column).doing(DOING);
-        let place = row.try_get::<i64, _>(0).doing(DOING)?;
-        let first: Option<i64> = row.try_get(3).doing(DOING)?;
-        let waiting = Waiting {
-            id: text(1)?.parse().map_err(|_| bad())?,
-            attempts: u32::try_from(row.try_get::<i64, _>(2).doing(DOING)?).map_err(|_| bad())?,
-            first_tried_at: first.map(Timestamp::from_millis),
-            event: text(4)?.parse().map_err(|_| bad())?,
-            sequence: row.try_get(5).doing(DOING)?,
-        };
-        found.entry(usize::try_from(place).map_err(|_| bad())?).or_default().push(waiting);
+    for (place, waiting) in store.unreadable.rows("delivery", &["id"], &rows, Waiting::read) {
+        found.entry(place).or_default().push(waiting);
     }
     // A union has no order of its own.
     found.values_mut().for_each(|rows| rows.sort_by_key(|row| row.sequence));
@@ -343,24 +400,26 @@ impl Events {
                 query = query.bind(id.to_string());
             }
             for row in query.fetch_all(&store.couriers).await.doing(DOING)? {
-                let event = event_log::read_event(&row, DOING)?;
-                known.insert(event.draft.id, Arc::new(event));
+                let event = event_log::read_event(&row, DOING);
+                let event = store.unreadable.row(EVENT_ROW, &["event_id"], &row, event);
+                known.extend(event.map(|event| (event.draft.id, Arc::new(event))));
             }
         }
         Ok(Self(known))
     }
 
-    fn deliveries(&mut self, webhook: WebhookId, rows: Vec<Waiting>) -> StoreResult<Vec<Delivery>> {
+    /// Whether the event of the first of some deliveries could be read.
+    fn has_first(&self, rows: &[Waiting]) -> bool {
+        rows.first().is_some_and(|row| self.0.contains_key(&row.event))
+    }
+
+    /// Deliveries with their events, up to the first without.
+    fn deliveries(&self, webhook: WebhookId, rows: Vec<Waiting>) -> Vec<Delivery> {
         let deliver = |row: Waiting| {
-            let event = self.0.get(&row.event).cloned().ok_or_else(|| corrupt(DOING))?;
-            Ok(Delivery {
-                id: row.id,
-                webhook,
-                event,
-                attempts: row.attempts,
-                first_tried_at: row.first_tried_at,
-            })
+            let event = self.0.get(&row.event).cloned()?;
+            let Waiting { id, attempts, first_tried_at, .. } = row;
+            Some(Delivery { id, webhook, event, attempts, first_tried_at })
         };
-        rows.into_iter().map(deliver).collect()
+        rows.into_iter().map_while(deliver).collect()
     }
 }

@@ -174,8 +174,7 @@ impl Failures {
 
 impl LedgerStore {
     async fn with_tries(&self, rows: Vec<Row>, sql: Two) -> StoreResult<Vec<DeliveryRecord>> {
-        let mut records: Vec<DeliveryRecord> =
-            rows.iter().map(record).collect::<StoreResult<_>>()?;
+        let mut records = self.unreadable.rows("delivery", &["id"], &rows, record);
         if records.is_empty() {
             return Ok(records);
         }
@@ -185,7 +184,9 @@ impl LedgerStore {
         for row in tries.doing(READING)? {
             let id: String = row.try_get("delivery_id").doing(READING)?;
             if let Some(place) = places.get(id.as_str()) {
-                records[*place].tries.push(attempt(&row)?);
+                let column = ["delivery_id"];
+                let read = self.unreadable.row("delivery attempt", &column, &row, attempt(&row));
+                records[*place].tries.extend(read);
             }
         }
         Ok(records)
@@ -284,7 +285,7 @@ impl DeliveryLog for LedgerStore {
             .fetch_all(&self.readers)
             .await
             .doing(READING)?;
-        rows.iter().map(record).collect()
+        Ok(self.unreadable.rows("delivery", &["id"], &rows, record))
     }
 
     async fn failure_count(&self, query: &FailureQuery) -> StoreResult<u64> {

@@ -205,8 +205,7 @@ async fn webhooks(unit: &mut Unit, session: SessionId) -> StoreResult<Arc<Vec<We
     if let Some(known) = unit.webhooks.get(&session, version) {
         return Ok(known.clone());
     }
-    let cipher = unit.cipher.clone();
-    let found = Arc::new(webhook::of_session(&mut unit.conn, session, &cipher).await?);
+    let found = Arc::new(webhook::of_session(unit, session).await?);
     unit.webhooks.remember(session, version, found.clone());
     Ok(found)
 }

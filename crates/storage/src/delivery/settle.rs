@@ -397,7 +397,7 @@ async fn doubtful(
     unit: &mut Unit,
 ) -> StoreResult<&mut HashMap<WebhookId, domain::delivery::Health>> {
     if unit.doubtful.is_none() {
-        unit.doubtful = Some(webhook::doubtful(&mut unit.conn).await?);
+        unit.doubtful = Some(webhook::doubtful(&mut unit.conn, &unit.unreadable).await?);
     }
     unit.doubtful.as_mut().ok_or_else(|| corrupt(DOING))
 }
@@ -440,8 +440,7 @@ pub(crate) async fn tell(
     reason: &str,
     at: Timestamp,
 ) -> StoreResult<()> {
-    let cipher = unit.cipher.clone();
-    let webhook: Option<Webhook> = webhook::one(&mut unit.conn, id, &cipher).await?;
+    let webhook: Option<Webhook> = webhook::readable(unit, id).await?;
     let Some(webhook) = webhook else { return Ok(()) };
     let id = EventId::at(at, &Random);
     let notice = webhook.notice(id, kind, reason, at);

@@ -15,6 +15,7 @@ use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
     ledger,
+    quarantine::{self, PutAside},
     writer::{Unit, lock_due},
 };
 
@@ -111,11 +112,33 @@ fn read(row: &Row) -> StoreResult<Held> {
     })
 }
 
-/// Oldest first: the database returns deleted rows in no order.
-fn in_order(rows: &[Row]) -> StoreResult<Vec<Held>> {
-    let mut held: Vec<Held> = rows.iter().map(read).collect::<StoreResult<_>>()?;
+/// Oldest first: the database returns deleted rows in no order. What cannot be read is put aside.
+async fn in_order(unit: &mut Unit, rows: &[Row]) -> StoreResult<Vec<Held>> {
+    let mut held = Vec::with_capacity(rows.len());
+    for row in rows {
+        match unit.unreadable.row("held change", &["session_id", "wa_id"], row, read(row)) {
+            Some(one) => held.push(one),
+            None => put_aside(unit, row).await?,
+        }
+    }
     held.sort_by_key(|one| one.position);
     Ok(held)
+}
+
+async fn put_aside(unit: &mut Unit, row: &Row) -> StoreResult<()> {
+    let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
+    let position: i64 = row.try_get("position").doing(DOING)?;
+    let (session, wa_id) = (text("session_id")?, text("wa_id")?);
+    let body = text("body").unwrap_or_default();
+    let what = PutAside {
+        session: &session,
+        kind: "held_change",
+        id: &format!("{wa_id} {position}"),
+        content: body.as_bytes(),
+        reason: "it cannot be read",
+        at: Timestamp::default(),
+    };
+    quarantine::put(unit, what).await.map(|_| ())
 }
 
 /// Keeps something until its message comes; the events of what had to make room, if anything had to.
@@ -153,7 +176,7 @@ async fn make_room(unit: &mut Unit, session: SessionId) -> StoreResult<Vec<Event
     let rows = db::query(OLDEST).bind(&session).fetch_all(&mut unit.conn).await.doing(DOING)?;
     tracing::warn!(session, most = HELD_MAX, "too many changes wait for their message");
     let mut events = Vec::new();
-    for held in in_order(&rows)? {
+    for held in in_order(unit, &rows).await? {
         events.extend(let_go(unit, held).await?);
     }
     Ok(events)
@@ -185,7 +208,7 @@ pub(super) async fn apply(
         .await
         .doing("taking held changes")?;
     let mut events = Vec::new();
-    for held in in_order(&rows)? {
+    for held in in_order(unit, &rows).await? {
         let Some(message) = find(unit, session, wa_id).await? else { continue };
         let applied = match &held.what {
             Waiting::Change(one) => change::apply(unit, message, one).await.map(|()| true)?,
@@ -209,8 +232,8 @@ pub(crate) async fn release(unit: &mut Unit, now: Timestamp) -> StoreResult<u64>
         .doing("releasing held changes")?;
     // Whatever took the last one: from time to time it is looked for again.
     unit.holding = None;
-    let held = in_order(&rows)?;
-    let count = held.len() as u64;
+    let count = rows.len() as u64;
+    let held = in_order(unit, &rows).await?;
     let mut events = Vec::new();
     for one in held {
         events.extend(let_go(unit, one).await?);

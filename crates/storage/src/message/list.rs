@@ -59,7 +59,7 @@ pub(super) async fn list(
 
     let (total, unknown) = totals(store, session, query, hiding).await?;
     Ok(Some(MessagePage {
-        messages: rows.iter().map(read).collect::<StoreResult<_>>()?,
+        messages: store.unreadable.rows("message", &["session_id", "wa_id"], &rows, read),
         total,
         unknown_timestamp_total: unknown,
     }))

@@ -106,7 +106,8 @@ impl MessageStore for LedgerStore {
     async fn unsettled(&self, session: SessionId) -> StoreResult<Vec<Unsettled>> {
         let rows = db::query(UNSETTLED).bind(session.to_string()).fetch_all(&self.readers).await;
         let rows = rows.doing("listing messages on their way out")?;
-        rows.iter().map(|row| unsettled(row, &self.cipher)).collect()
+        let read = |row: &Row| unsettled(row, &self.cipher);
+        Ok(self.unreadable.rows("message", &["session_id", "wa_id"], &rows, read))
     }
 
     async fn list(

@@ -23,6 +23,7 @@ use crate::{
     delivery::{leases::Leases, lines::Lines, recent::Recent},
     error::Doing as _,
     receivers::Receivers,
+    unreadable::Unreadable,
     wishes::Wishes,
     writer::{CHANNEL, Outside, SHARES, Unit, Writer},
 };
@@ -49,19 +50,23 @@ pub(super) async fn open(
     let connect = connect_options(&place, &limits);
     migrate(&connect, &place.schema, limits.connect).await.map_err(|error| match error {
         Failed::Store(source) => failed(source),
-        Failed::Migration(source) => OpenError::Migration { database: database.clone(), source },
+        Failed::Migration(source) => OpenError::migration(database.clone(), source),
     })?;
     let conn = postgres::Connection::open(connect.clone(), limits).await;
     let mut conn = Conn::Postgres(Box::new(conn.doing("opening the database").map_err(failed)?));
     if !key_fits(&mut conn, &cipher).await.map_err(failed)? {
         return Err(OpenError::WrongKey(database));
     }
-    let readers = postgres::Readers::open(connect.clone(), limits, options.readers.max(1));
+    // Lists and logs have conditions that may be left out: planned without the values, a page of a large log is read and
+    // sorted as a whole.
+    let planned = connect.clone().options([("plan_cache_mode", "force_custom_plan")]);
+    let readers = postgres::Readers::open(planned, limits, options.readers.max(1));
     let couriers = postgres::Readers::open(connect.clone(), limits, COURIERS);
     let heartbeats = postgres::Readers::open(connect.clone(), limits, HEARTBEATS);
     let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
     let receivers = Arc::<Receivers>::default();
     let lines = Arc::<Lines>::default();
+    let unreadable = Arc::<Unreadable>::default();
     let name = format!("{:016x}", rand::rng().next_u64());
     let elsewhere = Arc::new(Notify::new());
     let wishes = Arc::<Wishes>::default();
@@ -74,7 +79,13 @@ pub(super) async fn open(
         receivers: receivers.clone(),
         wishes: wishes.clone(),
     });
-    let unit = |conn| Unit::new(conn, cipher.clone(), None, leases.clone(), 0).named(name.clone());
+    let version = MIGRATIONS.iter().map(|one| one.version).max().unwrap_or(0);
+    let unit = |conn| {
+        Unit::new(conn, cipher.clone(), None, leases.clone(), 0)
+            .named(name.clone())
+            .noting(unreadable.clone())
+            .of_version(version)
+    };
     let mut units = vec![unit(conn)];
     for _ in 0..SHARES {
         let conn = postgres::Connection::open(connect.clone(), limits).await;
@@ -96,6 +107,7 @@ pub(super) async fn open(
         lines,
         tenures: Arc::default(),
         wishes,
+        unreadable,
         elsewhere,
         _listener: Some(Arc::new(listener)),
         _lock: None,
@@ -115,6 +127,8 @@ fn connect_options(place: &PostgresOptions, limits: &DatabaseLimits) -> PgConnec
             ("search_path", place.schema.as_str()),
             // The last commit must survive a power cut.
             ("synchronous_commit", "on"),
+            // Ours are short: to compile one takes longer than to run it.
+            ("jit", "off"),
         ])
         .options(limits.of_server());
     let options = match place.tls.as_ref().and_then(|tls| tls.ca.as_ref()) {

@@ -20,6 +20,7 @@ use crate::{
     error::Doing as _,
     receivers::Receivers,
     tenures::Tenures,
+    unreadable::Unreadable,
     wishes::Wishes,
     writer::{Outside, Unit, Writer},
 };
@@ -42,9 +43,7 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     let failed = |source| OpenError::Store { database: database.clone(), source };
     let conn = Connection::open(&path).doing("opening the database").map_err(failed)?;
     let mut conn = Conn::Sqlite(conn);
-    migrate(&mut conn)
-        .await
-        .map_err(|source| OpenError::Migration { database: database.clone(), source })?;
+    migrate(&mut conn).await.map_err(|source| OpenError::migration(database.clone(), source))?;
     if !key_fits(&mut conn, &cipher).await.map_err(failed)? {
         return Err(OpenError::WrongKey(database));
     }
@@ -60,8 +59,10 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     let receivers = Arc::<Receivers>::default();
     let lines = Arc::<Lines>::default();
     let (tenures, wishes) = (Arc::<Tenures>::default(), Arc::<Wishes>::default());
+    let unreadable = Arc::<Unreadable>::default();
     let unit = Unit::new(conn, cipher.clone(), Some(lock.clone()), leases.clone(), last_ticket)
-        .with_tenures(tenures.clone());
+        .with_tenures(tenures.clone())
+        .noting(unreadable.clone());
     let outside = Outside::new(recent.clone(), receivers.clone(), lines.clone(), wishes.clone());
     let writer = Writer::start(vec![unit], outside, options.limits)
         .map_err(|source| OpenError::Io { path, source })?;
@@ -77,6 +78,7 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
         lines,
         tenures,
         wishes,
+        unreadable,
         elsewhere: Arc::default(),
         _listener: None,
         _lock: Some(lock),

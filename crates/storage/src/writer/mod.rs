@@ -4,6 +4,7 @@
 //! and results of deliveries ([`settle::settle`]), many rows per statement. Everything else is a job of its own. A part
 //! that fails is rolled back alone; changes that fail together are tried again one by one.
 
+mod condition;
 mod health;
 pub(crate) mod lease;
 mod postgres;
@@ -39,7 +40,8 @@ use crate::{
     ledger,
 };
 
-pub(crate) use postgres::{HORIZON, SHARES, lock_due};
+pub(crate) use condition::Condition;
+pub(crate) use postgres::{HORIZON, SHARES, lock_due, plan_with_values};
 pub(crate) use task::Outside;
 pub(crate) use turn::CHANNEL;
 pub(crate) use unit::Unit;
@@ -119,6 +121,7 @@ pub(crate) struct Writer {
     lines: Arc<[Line]>,
     commits: Arc<AtomicU64>,
     sizes: Arc<Sizes>,
+    condition: Arc<Condition>,
     queue_wait: Duration,
     limits: DatabaseLimits,
     failpoint: Option<Failpoint>,
@@ -160,6 +163,7 @@ impl Writer {
         limits: DatabaseLimits,
     ) -> std::io::Result<Self> {
         let (commits, sizes) = (outside.commits.clone(), outside.sizes.clone());
+        let condition = outside.condition.clone();
         let count = units.len();
         let mut lines = Vec::with_capacity(count);
         for (place, unit) in units.into_iter().enumerate() {
@@ -167,7 +171,15 @@ impl Writer {
             lines.push(Line::start(unit, outside.for_another(), most)?);
         }
         let lines = lines.into();
-        Ok(Self { lines, commits, sizes, queue_wait: QUEUE_WAIT, limits, failpoint: None })
+        Ok(Self {
+            lines,
+            commits,
+            sizes,
+            condition,
+            queue_wait: QUEUE_WAIT,
+            limits,
+            failpoint: None,
+        })
     }
 
     /// With a place at which the process ends itself.
@@ -190,6 +202,11 @@ impl Writer {
             classes,
             waiting: u64::try_from(waiting).unwrap_or(u64::MAX),
         }
+    }
+
+    /// Whether writes are taken.
+    pub(crate) fn condition(&self) -> &Condition {
+        &self.condition
     }
 
     /// Transactions committed so far.

@@ -22,6 +22,9 @@ use crate::{
 pub(crate) const SHARES: usize = 4;
 
 const BEGIN: &str = "begin";
+// Fails when a newer version of the program brought the tables along: what this one wrote would fit them no longer.
+const UNLESS_NEWER: &str =
+    "; select 1 / (case when max(version) > {version} then 0 else 1 end) from _sqlx_migrations";
 const LOCK: &str = "select id from session where id in ($1) order by id for no key update";
 /// Up to which position the event log is whole.
 pub(crate) const HORIZON: &str = "select event_horizon()";
@@ -30,6 +33,8 @@ const LOCK_DUE: &str = "select id from session where id in (select session_id fr
 // A server with a standby that has to confirm gives up waiting for it at the limit and says "committed" all the same.
 const COMMIT: &str = "set local statement_timeout = 0; commit";
 const TELL: &str = "select pg_notify($1 || '_' || current_schema(), $2)";
+
+const WITH_VALUES: &str = "set local plan_cache_mode = force_custom_plan";
 
 const DOING: &str = "committing";
 
@@ -48,10 +53,14 @@ pub(super) async fn begin(unit: &mut Unit, sessions: &BTreeSet<SessionId>) -> St
     unit.checked.clear();
     unit.versions.clear();
     let Conn::Postgres(conn) = &mut unit.conn else { return Ok(()) };
-    let script = match sessions.is_empty() {
-        true => BEGIN.to_owned(),
-        false => format!("{BEGIN}; {}", LOCK.replace("$1", &quoted(sessions))),
-    };
+    let mut script = BEGIN.to_owned();
+    if let Some(version) = unit.schema {
+        script.push_str(&UNLESS_NEWER.replace("{version}", &version.to_string()));
+    }
+    if !sessions.is_empty() {
+        script.push_str("; ");
+        script.push_str(&LOCK.replace("$1", &quoted(sessions)));
+    }
     if conn.renewed().await.is_ok() && conn.script(script.clone()).await.is_ok() {
         return Ok(());
     }
@@ -74,6 +83,15 @@ pub(crate) async fn lock_due(unit: &mut Unit, now: Timestamp, most: u64) -> Stor
     }
     let due = db::query(LOCK_DUE).bind(now.millis()).bind(i64::try_from(most).unwrap_or(i64::MAX));
     due.fetch_all(&mut unit.conn).await.doing("releasing held changes").map(|_| ())
+}
+
+/// Has the statements of this transaction planned with their values from now on: what deletes a portion of many rows
+/// would read whole tables where its number of rows is not known.
+pub(crate) async fn plan_with_values(unit: &mut Unit) -> StoreResult<()> {
+    if unit.conn.kind() == Kind::Sqlite {
+        return Ok(());
+    }
+    db::query(WITH_VALUES).execute(&mut unit.conn).await.doing("planning with values").map(|_| ())
 }
 
 /// Tells the others what they have to know, and commits.

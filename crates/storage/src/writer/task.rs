@@ -1,7 +1,7 @@
 //! The task: what waits, taken together, in one transaction.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     panic::AssertUnwindSafe,
     sync::{
@@ -12,20 +12,20 @@ use std::{
 
 use domain::{
     SessionId,
-    port::{Settled, Settlement, StoreError, StoreResult, Write, WriteOutcome},
+    port::{Settled, Settlement, StoreError, StoreResult, Trouble, Write, WriteOutcome},
 };
 use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::{
-    Job, Order, Reply, Sizes, again,
+    Condition, Job, Order, Reply, Sizes, again,
     turn::{self, statement},
     unit::{Committing, Unit},
 };
 use crate::{
-    db::Kind,
+    db::{Conn, Kind},
     delivery::{lines::Lines, recent::Recent, settle},
-    error::{corrupt, is_crossed, is_taken, unavailable},
+    error::{self, corrupt, is_crossed, is_taken, unavailable},
     ledger,
     receivers::Receivers,
     wishes::Wishes,
@@ -43,6 +43,7 @@ pub(crate) struct Outside {
     /// Of this task.
     pub(super) own: Arc<AtomicU64>,
     pub(super) sizes: Arc<Sizes>,
+    pub(super) condition: Arc<Condition>,
     pub(super) recent: Arc<Recent>,
     pub(super) receivers: Arc<Receivers>,
     pub(super) lines: Arc<Lines>,
@@ -57,8 +58,8 @@ impl Outside {
         lines: Arc<Lines>,
         wishes: Arc<Wishes>,
     ) -> Self {
-        let (commits, own, sizes) = Default::default();
-        Self { commits, own, sizes, recent, receivers, lines, wishes }
+        let (commits, own, sizes, condition) = Default::default();
+        Self { commits, own, sizes, condition, recent, receivers, lines, wishes }
     }
 
     /// For another task.
@@ -88,7 +89,14 @@ impl Batch {
 /// What became of the parts that are done together.
 struct Results {
     written: Vec<StoreResult<Vec<WriteOutcome>>>,
-    settled: StoreResult<Vec<Settled>>,
+    settled: Vec<StoreResult<Settled>>,
+}
+
+impl Results {
+    fn errors(&self) -> impl Iterator<Item = &StoreError> {
+        let written = self.written.iter().filter_map(|one| one.as_ref().err());
+        written.chain(self.settled.iter().filter_map(|one| one.as_ref().err()))
+    }
 }
 
 /// `most` orders go into a transaction.
@@ -168,9 +176,14 @@ async fn commit(unit: &mut Unit, mut batch: Batch, outside: &Outside) {
     let outcome = transact(unit, &mut batch, outside).await;
     let committing = std::mem::take(&mut unit.committing);
     match &outcome {
-        Ok(_) => publish(unit, committing, outside),
+        Ok(results) => {
+            publish(unit, committing, outside);
+            results.errors().for_each(|error| outside.condition.look_at(error));
+        }
         Err(error) => {
-            tracing::error!(error = error as &dyn std::error::Error, "the ledger did not commit");
+            if !is_crossed(error) {
+                outside.condition.fails(trouble(unit, error), error);
+            }
             unit.forget();
             turn::give_up(unit).await;
         }
@@ -183,19 +196,24 @@ async fn commit(unit: &mut Unit, mut batch: Batch, outside: &Outside) {
             for (reply, result) in batch.written.into_iter().zip(results.written) {
                 let _ = reply.send(result);
             }
-            match results.settled {
-                Ok(settled) => {
-                    for (reply, settled) in batch.settled.into_iter().zip(settled) {
-                        let _ = reply.send(Ok(settled));
-                    }
-                }
-                Err(error) => refuse(batch.settled, &error),
+            for (reply, settled) in batch.settled.into_iter().zip(results.settled) {
+                let _ = reply.send(settled);
             }
         }
         Err(_) => {
             refuse(batch.written, &unavailable("committing"));
             refuse(batch.settled, &unavailable("committing"));
         }
+    }
+}
+
+/// Why nothing was committed.
+fn trouble(unit: &Unit, error: &StoreError) -> Trouble {
+    let known = error::trouble(error).unwrap_or(Trouble::Away);
+    match &unit.conn {
+        // SQLite says only that it could not write.
+        Conn::Sqlite(conn) if known == Trouble::Disk => conn.fault_of_the_disk().unwrap_or(known),
+        _ => known,
     }
 }
 
@@ -261,7 +279,8 @@ async fn together(
             Ok((written, settled)) => {
                 turn::commit(unit, outside).await?;
                 let written = written.into_iter().map(Ok).collect();
-                return Ok(Some(Results { written, settled: Ok(settled) }));
+                let settled = settled.into_iter().map(Ok).collect();
+                return Ok(Some(Results { written, settled }));
             }
             Err(error) => is_crossed(&error),
         };
@@ -361,10 +380,49 @@ async fn write(
 async fn settle(
     unit: &mut Unit,
     settlements: &[Settlement],
-) -> StoreResult<StoreResult<Vec<Settled>>> {
+) -> StoreResult<Vec<StoreResult<Settled>>> {
     if settlements.is_empty() {
-        return Ok(Ok(vec![]));
+        return Ok(vec![]);
     }
+    match settle_together(unit, settlements).await? {
+        Ok(settled) => Ok(settled.into_iter().map(Ok).collect()),
+        Err(error) if settlements.len() == 1 => Ok(vec![Err(error)]),
+        Err(_) => lane_by_lane(unit, settlements).await,
+    }
+}
+
+/// One of them is to blame: each lane for itself. Those of one lane build on each other.
+async fn lane_by_lane(
+    unit: &mut Unit,
+    settlements: &[Settlement],
+) -> StoreResult<Vec<StoreResult<Settled>>> {
+    let mut lanes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (place, settlement) in settlements.iter().enumerate() {
+        lanes.entry(settlement.lane.as_str()).or_default().push(place);
+    }
+    let mut results: Vec<Option<StoreResult<Settled>>> = settlements.iter().map(|_| None).collect();
+    for places in lanes.values() {
+        let of_lane: Vec<Settlement> =
+            places.iter().map(|place| settlements[*place].clone()).collect();
+        match settle_together(unit, &of_lane).await? {
+            Ok(settled) => {
+                for (place, settled) in places.iter().zip(settled) {
+                    results[*place] = Some(Ok(settled));
+                }
+            }
+            Err(error) => {
+                places.iter().for_each(|place| results[*place] = Some(Err(again(&error))));
+            }
+        }
+    }
+    let missing = || Err(unavailable("settling a delivery"));
+    Ok(results.into_iter().map(|result| result.unwrap_or_else(missing)).collect())
+}
+
+async fn settle_together(
+    unit: &mut Unit,
+    settlements: &[Settlement],
+) -> StoreResult<StoreResult<Vec<Settled>>> {
     let mark = unit.committing.mark();
     statement(unit, "savepoint job").await?;
     let settled = caught(DOING, settle::settle(unit, settlements)).await;

@@ -49,7 +49,9 @@ pub(super) async fn commit(unit: &mut Unit, outside: &Outside) -> StoreResult<()
 pub(super) async fn give_up(unit: &mut Unit) {
     // Harmless when the transaction is gone already.
     let done = statement(unit, "rollback").await;
-    if let (Err(_), Conn::Postgres(conn)) = (done, &mut unit.conn) {
-        conn.drop_broken();
+    match (done, &mut unit.conn) {
+        (Err(_), Conn::Postgres(conn)) => conn.drop_broken(),
+        (_, Conn::Sqlite(conn)) => conn.make_room(),
+        _ => {}
     }
 }

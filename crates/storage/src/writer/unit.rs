@@ -19,6 +19,7 @@ use crate::{
     delivery::{leases::Leases, lines::Pushed, settle::Step},
     receivers::OfSessions,
     tenures::Tenures,
+    unreadable::Unreadable,
 };
 
 /// What a job works with.
@@ -39,10 +40,14 @@ pub(crate) struct Unit {
     pub(super) checked: HashSet<Lease>,
     /// What others learn once it is committed.
     pub(crate) committing: Committing,
+    /// Rows that cannot be read.
+    pub(crate) unreadable: Arc<Unreadable>,
     /// The last ticket of a lane.
     pub(super) last_ticket: i64,
     /// Who this process is among those that share the database.
     pub(super) name: String,
+    /// The newest version of the tables that this program knows, where others may bring them along.
+    pub(super) schema: Option<i64>,
     /// The versions of the webhooks of sessions, as of this transaction, where others change them too.
     pub(crate) versions: HashMap<SessionId, i64>,
     /// The file stays ours until the last job is done, also when the store was dropped before.
@@ -110,8 +115,10 @@ impl Unit {
             tenures: Arc::default(),
             checked: HashSet::new(),
             committing: Committing::default(),
+            unreadable: Arc::default(),
             last_ticket,
             name: String::new(),
+            schema: None,
             versions: HashMap::new(),
             lock,
         }
@@ -125,6 +132,16 @@ impl Unit {
     /// With a name among the processes that share the database.
     pub(crate) fn named(self, name: String) -> Self {
         Self { name, ..self }
+    }
+
+    /// Writes as long as the tables are of no newer version.
+    pub(crate) fn of_version(self, version: i64) -> Self {
+        Self { schema: Some(version), ..self }
+    }
+
+    /// Notes rows that cannot be read where others see it.
+    pub(crate) fn noting(self, unreadable: Arc<Unreadable>) -> Self {
+        Self { unreadable, ..self }
     }
 
     /// The next ticket on SQLite: lanes that wait are served in the order of their tickets.

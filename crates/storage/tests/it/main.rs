@@ -19,4 +19,5 @@ mod postgres;
 mod secrets;
 mod statements;
 mod support;
+mod unreadable;
 mod volume;

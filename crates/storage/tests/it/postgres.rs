@@ -9,7 +9,7 @@ use domain::{
     delivery::ClaimedLane,
     port::{
         DeliveryQueue, EventLog, Ledger as _, MessageStore, NewMessage, Settled, Settlement,
-        Verdict, WebhookStore, Write,
+        Trouble, Verdict, WebhookStore, Write,
     },
     webhook::Webhook,
 };
@@ -209,6 +209,33 @@ async fn a_wrong_master_key_and_a_newer_database_are_refused() {
     let options = StoreOptions::postgres(unreachable, MasterKey::from_bytes([7; 32]));
     let error = LedgerStore::open(options).await.err().unwrap();
     assert!(support::told(&error).contains("127.0.0.1:1"), "{}", support::told(&error));
+}
+
+/// A rolling upgrade: the first new process brings the tables along while older ones run.
+#[tokio::test]
+async fn a_process_writes_nothing_into_tables_of_a_newer_version_and_is_refused_when_it_starts() {
+    let place = place().await;
+    let store = open(&place).await;
+    let session = support::session(&store, 1).await;
+    append(&store, build::session_event(1, session)).await.unwrap();
+    let mut conn = raw(&place).await;
+    let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+                 values (9999, 'later', true, '', 0)";
+    sqlx::query(newer).execute(&mut conn).await.unwrap();
+    assert!(append(&store, build::session_event(2, session)).await.is_err());
+    assert_eq!(store.trouble(), Some(Trouble::Newer));
+    assert!(store.probe().await.is_err());
+    let options = StoreOptions::postgres(place.clone(), MasterKey::from_bytes([7; 32]));
+    let error = LedgerStore::open(options).await.err().unwrap();
+    assert!(matches!(error, OpenError::Newer { version: 9999, .. }), "{error:?}");
+    sqlx::query("delete from _sqlx_migrations where version = 9999")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    store.probe().await.unwrap();
+    assert_eq!(store.trouble(), None);
+    append(&store, build::session_event(2, session)).await.unwrap();
+    assert_eq!(EventLog::read(&store, 0, None, 100).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

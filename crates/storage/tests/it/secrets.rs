@@ -163,11 +163,18 @@ async fn what_goes_out_and_files_open_in_their_rows_alone() {
              where wa_id = '{two}'"
         );
         assert_eq!(tamper(&database(&folder), &sql).await, 1);
-        let failed = match table {
-            "message" => MessageStore::unsettled(&store, session).await.err(),
-            _ => MediaRecords::media(&store, session, &two).await.err(),
-        };
-        assert_eq!(failed.map(|error| error.kind), Some(StoreErrorKind::Corrupt), "{table}");
+        match table {
+            "message" => {
+                let rows = MessageStore::unsettled(&store, session).await.unwrap();
+                let ids: Vec<_> = rows.iter().map(|row| row.message.wa_id.clone()).collect();
+                assert_eq!(ids, [one.clone()], "the other is not taken for what it is not");
+                assert_eq!(store.unreadable()[0].what, "message");
+            }
+            _ => {
+                let failed = MediaRecords::media(&store, session, &two).await.err();
+                assert_eq!(failed.map(|error| error.kind), Some(StoreErrorKind::Corrupt));
+            }
+        }
         assert!(MediaRecords::media(&store, session, &one).await.unwrap().is_some());
     }
 }

@@ -10,7 +10,9 @@ use domain::{
     session::LossCause,
 };
 
-use crate::support::{ALICE, Heard, LIMIT, Line, World, engine, open_with, options, until};
+use crate::support::{
+    ALICE, BOB, Heard, LIMIT, Line, World, engine, open_with, options, text, until,
+};
 
 #[tokio::test]
 async fn a_broken_link_is_lost_once_and_opens_again() {
@@ -184,4 +186,29 @@ async fn a_closed_connection_leaves_nothing_behind() {
     connection.close().await;
     drop(connection);
     until("every part of the connection is gone", || Arc::strong_count(&ear) == 1).await;
+}
+
+#[tokio::test]
+async fn a_panic_in_the_engine_is_a_lost_link_and_the_session_opens_again() {
+    let world = World::new().await;
+    let (session, device, line) = world.connected(ALICE).await;
+    let bob = world.network.account(BOB).unwrap();
+    // In what tells the news.
+    line.ear.breaks.store(true, Ordering::SeqCst);
+    let _ = line.connection.send(text(BOB, "hello")).await;
+    assert_eq!(line.ear.lost().await, LossCause::Link("the engine failed".into()));
+    let refused = line.connection.send(text(BOB, "hello")).await;
+    assert!(matches!(refused, Err(EngineError::NotConnected)), "{refused:?}");
+
+    // In a task of the library.
+    let again = world.open(session).await;
+    again.ear.connected().await;
+    again.ear.breaks.store(true, Ordering::SeqCst);
+    let id = bob.send_text(ALICE, "still there").await.unwrap();
+    assert_eq!(again.ear.lost().await, LossCause::Link("the engine failed".into()));
+    let queued = world.network.queued(ALICE, device.device_id);
+    assert!(queued.iter().any(|(_, queued)| *queued == id), "it is not acknowledged");
+    let last = world.open(session).await;
+    last.ear.message("still there").await;
+    last.connection.close().await;
 }

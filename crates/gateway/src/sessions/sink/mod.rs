@@ -1,11 +1,13 @@
 //! What one connection says.
 //!
 //! Messages are committed here, before the engine may acknowledge them: [`batch`] turns a delivery of messages into the
-//! writes of one commit, [`change`] does so for those that change another message. Acks, receipts and what is learned of
-//! people go into the session's [line](super::line). Everything else is handed to the session's task.
+//! writes of one commit, [`change`] does so for those that change another message, [`poison`] for those that cannot be
+//! stored. Acks, receipts and what is learned of people go into the session's [line](super::line). Everything else is
+//! handed to the session's task.
 
 mod batch;
 mod change;
+mod poison;
 mod row;
 
 use std::sync::{
@@ -27,6 +29,7 @@ use super::{
 };
 use crate::acks::Answer;
 use batch::Batch;
+pub(crate) use poison::Poison;
 
 /// Between two writes of `last_active`, milliseconds: it is for people, not for rules.
 const ACTIVE_EVERY_MS: i64 = 10_000;
@@ -46,13 +49,11 @@ pub(crate) struct Sink {
 #[async_trait]
 impl EngineSink for Sink {
     async fn messages(&self, messages: Vec<InboundMessage>) -> StoreResult<()> {
-        let mut batch = Batch::new(self);
-        for message in messages {
-            batch.add(message).await?;
-        }
-        batch.push(self.activity());
         // Not repeated here: WhatsApp keeps the messages and sends them again.
-        batch.commit().await
+        match self.store(messages.clone(), self.activity()).await {
+            Err(error) if error.kind.is_of_the_record() => self.one_by_one(messages).await,
+            done => done,
+        }
     }
 
     async fn knows(&self, id: &WaMessageId) -> StoreResult<bool> {
@@ -90,6 +91,16 @@ impl EngineSink for Sink {
 }
 
 impl Sink {
+    /// Stores messages in one commit, with something else.
+    async fn store(&self, messages: Vec<InboundMessage>, beside: Option<Write>) -> StoreResult<()> {
+        let mut batch = Batch::new(self);
+        for message in messages {
+            batch.add(message).await?;
+        }
+        batch.push(beside);
+        batch.commit().await
+    }
+
     /// Stored before the next is heard, unless the ledger keeps it waiting.
     async fn line_up(&self, entry: Entry) {
         let mut ticket = self.inner.line_up_in_turn(&self.lease, entry).await;

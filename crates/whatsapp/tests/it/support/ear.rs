@@ -4,7 +4,7 @@ use std::{
     collections::{HashSet, VecDeque},
     sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -35,6 +35,10 @@ pub struct Ear {
     pub deaf: AtomicBool,
     /// Whether signals are never taken.
     pub stuck: AtomicBool,
+    /// Calls with messages that were not committed.
+    pub refused: AtomicU32,
+    /// Whether the next message or signal panics.
+    pub breaks: AtomicBool,
     /// Every message that was committed.
     stored: Mutex<HashSet<WaMessageId>>,
 }
@@ -42,7 +46,9 @@ pub struct Ear {
 #[async_trait]
 impl EngineSink for Ear {
     async fn messages(&self, messages: Vec<InboundMessage>) -> StoreResult<()> {
+        self.may_break();
         if self.deaf.load(Ordering::SeqCst) {
+            self.refused.fetch_add(1, Ordering::SeqCst);
             return Err(failure());
         }
         self.stored.lock().unwrap().extend(messages.iter().map(|message| message.id.clone()));
@@ -57,6 +63,7 @@ impl EngineSink for Ear {
     }
 
     async fn signal(&self, signal: EngineSignal) {
+        self.may_break();
         if self.stuck.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
@@ -66,6 +73,10 @@ impl EngineSink for Ear {
 }
 
 impl Ear {
+    fn may_break(&self) {
+        assert!(!self.breaks.swap(false, Ordering::SeqCst), "a sink that panics");
+    }
+
     /// Takes the oldest thing that fits, and keeps the rest.
     #[track_caller]
     pub fn hear<T, F>(&self, mut fits: F) -> impl Future<Output = T> + use<'_, T, F>
