@@ -12,6 +12,7 @@ mod commands;
 mod counting;
 mod crash;
 mod dice;
+mod disk;
 mod failpoints;
 mod forwarding;
 mod redis;

@@ -117,6 +117,11 @@ impl Prepared {
         self.run(self.data(), &["serve"], env)
     }
 
+    /// Starts the program on a folder that is not the one of its log.
+    pub fn start_at(&self, data: &Path, env: &[(&str, &str)]) -> Running {
+        Running::spawn(self.command(data, &["serve"], env), self.data().join("stderr.log"))
+    }
+
     /// Starts a program that may end before it listens: none then.
     pub fn try_start_with(&self, env: &[(&str, &str)]) -> Option<Running> {
         let command = self.command(self.data(), &["serve"], env);
