@@ -53,7 +53,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 ServeRole::All => config::Role::All,
                 ServeRole::Worker => config::Role::Worker,
             });
-            serve::run(config::load_for(role, cli.config.as_deref(), &config::process_env)?).await
+            let config = config::load_for(role, cli.config.as_deref(), &config::process_env)?;
+            Box::pin(serve::run(config)).await
         }
         Command::Sandbox(options) => sandbox::run(options).await,
         Command::Keys(command) => {

@@ -323,7 +323,11 @@ async fn check(house: &House, session: SessionId, made: &[Made], outcomes: &[u16
                     .iter()
                     .map(|(at, frame)| (at.iso(), frame.id.as_str(), frame.content.body()))
                     .collect();
-                assert!(refused, "{said}: {item:?} {wire:?}");
+                // A row whose answer was lost may be older than a send may be by the time at which it is found: the clock
+                // leaps here. Whether it went out nobody knows, and that is what is said.
+                let unknown = house.trouble.strikes() > 0
+                    && item.error.as_ref().is_some_and(|error| error.code == "SEND_UNCONFIRMED");
+                assert!(refused || unknown, "{said}: {item:?} {wire:?}");
             }
             _ => assert!(on_wire.is_empty(), "{said}: {item:?}"),
         }

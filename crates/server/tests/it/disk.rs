@@ -156,7 +156,7 @@ impl House {
     }
 
     /// What holds afterwards, without a restart.
-    async fn is_whole(self, running: Running, states: usize) {
+    async fn ends_whole(self, running: Running, states: usize) {
         let api = running.api();
         until_ready_says(&api, 200).await;
         api.ready(self.session).await;
@@ -195,7 +195,7 @@ async fn a_full_disk_stops_deliveries_and_everything_goes_on_when_there_is_room(
     house.stands_still(&running.api(), "space").await;
     disk.free();
     // A checkpoint can make room for a while.
-    house.is_whole(running, 10).await;
+    house.ends_whole(running, 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,5 +208,5 @@ async fn a_disk_that_turns_read_only_stops_deliveries_until_it_can_be_written() 
     folder.change("+i");
     house.stands_still(&running.api(), "writ").await;
     folder.change("-i");
-    house.is_whole(running, 2).await;
+    house.ends_whole(running, 2).await;
 }

@@ -167,7 +167,11 @@ async fn what_goes_out_and_files_open_in_their_rows_alone() {
             "message" => {
                 let rows = MessageStore::unsettled(&store, session).await.unwrap();
                 let ids: Vec<_> = rows.iter().map(|row| row.message.wa_id.clone()).collect();
-                assert_eq!(ids, [one.clone()], "the other is not taken for what it is not");
+                assert_eq!(
+                    ids,
+                    std::slice::from_ref(&one),
+                    "the other is not taken for what it is not"
+                );
                 assert_eq!(store.unreadable()[0].what, "message");
             }
             _ => {

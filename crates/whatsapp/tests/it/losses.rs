@@ -6,6 +6,7 @@ use std::{
 };
 
 use domain::{
+    message::Content,
     port::{EngineError, EngineSignal},
     session::LossCause,
 };
@@ -211,4 +212,30 @@ async fn a_panic_in_the_engine_is_a_lost_link_and_the_session_opens_again() {
     let last = world.open(session).await;
     last.ear.message("still there").await;
     last.connection.close().await;
+}
+
+#[tokio::test]
+async fn what_nobody_sends_again_waits_for_the_ledger_also_beyond_its_connection() {
+    let world = World::new().await;
+    let (session, device, line) = world.connected(ALICE).await;
+    let bob = world.network.account(BOB).unwrap();
+    let spoil = async |ear: &crate::support::Ear, body: &str| {
+        ear.deaf.store(true, Ordering::SeqCst);
+        let before = ear.refused.load(Ordering::SeqCst);
+        world.network.faults().for_device(ALICE, device.device_id).corrupt_next(20);
+        let id = bob.send_text(ALICE, body).await.unwrap();
+        until("it was tried often", || ear.refused.load(Ordering::SeqCst) >= before + 4).await;
+        id
+    };
+    let id = spoil(&line.ear, "spoilt").await;
+    line.ear.deaf.store(false, Ordering::SeqCst);
+    assert_eq!(line.ear.by_id(&id).await.content, Content::Undecryptable);
+
+    let id = spoil(&line.ear, "spoilt too").await;
+    until("WhatsApp has done with it", || world.network.queued(ALICE, device.device_id).is_empty())
+        .await;
+    line.connection.close().await;
+    let again = world.open(session).await;
+    assert_eq!(again.ear.by_id(&id).await.content, Content::Undecryptable);
+    again.connection.close().await;
 }
