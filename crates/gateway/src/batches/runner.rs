@@ -14,6 +14,7 @@ use domain::{
     SessionId, Timestamp, WaMessageId,
     batch::{self, Batch, BatchId, BatchItem, COLD_PROBE, HoldReason, ItemContent, Next},
     port::{BatchChange, Connection, Lease, StoreError, StoreErrorKind, Whom},
+    session::SessionStatus,
 };
 
 use super::{Handle, Rest, Shared, sight::Sight};
@@ -24,6 +25,8 @@ use crate::{
 
 /// The wait after a failure of the ledger, and after a session that was not ready after all.
 const RETRY: Duration = Duration::from_secs(1);
+/// A session that begins to run here connects within this time, or its batches are said to be held.
+const FIRST_CONNECT: Duration = Duration::from_secs(30);
 
 /// Strangers may not be written to.
 #[derive(Clone, Copy)]
@@ -48,6 +51,9 @@ pub(super) struct Runner {
     handle: Arc<Handle>,
     pub(super) last: Option<BatchId>,
     connection: Option<Weak<dyn Connection>>,
+    /// Whether it had one.
+    was_connected: bool,
+    began: Timestamp,
     /// Told when a connection becomes free for new sends, and when it is lost.
     opened: tokio::sync::watch::Receiver<u64>,
     pub(super) uploads: HashMap<BatchId, Uploads>,
@@ -84,9 +90,10 @@ pub(super) async fn run(shared: Arc<Shared>, lease: Lease, after_panic: bool) {
     let handle = shared.handle(session);
     let mut alive = Alive { shared: shared.clone(), lease: lease.clone(), clean: false };
     let opened = shared.messages.watch_link(session);
+    let began = shared.ports.clock.now();
     let mut runner = Runner {
         opened,
-        pace: shared.ports.clock.now(),
+        pace: began,
         shared,
         session,
         lease,
@@ -96,6 +103,8 @@ pub(super) async fn run(shared: Arc<Shared>, lease: Lease, after_panic: bool) {
         handle,
         last: None,
         connection: None,
+        was_connected: false,
+        began,
         uploads: HashMap::new(),
         comebacks: HashMap::new(),
         prepared: None,
@@ -197,19 +206,25 @@ impl Runner {
         if batches.is_empty() && open.count == 0 {
             return Ok(Turn::Done);
         }
+        let mut connects = false;
         let link = match self.link(open.delay).await {
             // What was open was settled before the connection became free, and perhaps ends its batch.
             Ok((_, true)) if open.count > 0 => return Ok(Turn::Again),
             Ok((link, _)) => Some(link),
             Err(SendError::SessionNotFound) => return Ok(Turn::Done),
             Err(SendError::Store(error)) => return Err(error),
-            Err(_) => None,
+            Err(refused) => {
+                connects = self.connects(&refused);
+                None
+            }
         };
         self.know_restriction().await?;
         let mut seen = Vec::with_capacity(batches.len());
         for batch in batches {
             let sight = self.look(batch, link.is_some()).await?;
-            self.note(&sight).await?;
+            if !connects {
+                self.note(&sight).await?;
+            }
             seen.push(sight);
         }
         let lanes: Vec<_> = seen.iter().map(|sight| sight.lane).collect();
@@ -232,6 +247,12 @@ impl Runner {
             (Next::Wait(until), None) => Ok(Turn::Wait(Some(until))),
             _ => Ok(Turn::Wait(None)),
         }
+    }
+
+    /// Whether the session only just began to run here and connects: its batches go on in a moment and are not paused.
+    fn connects(&self, refused: &SendError) -> bool {
+        let connecting = matches!(refused, SendError::NotReady(SessionStatus::Initializing));
+        connecting && !self.was_connected && self.now().since(self.began) < FIRST_CONNECT
     }
 
     /// Remembers what will be due at a time. Not where the hour decides whether it may be sent then.
@@ -276,6 +297,7 @@ impl Runner {
             .is_some_and(|known| std::ptr::addr_eq(known.as_ptr(), Arc::as_ptr(&link)));
         if !same {
             self.connection = Some(Arc::downgrade(&link));
+            self.was_connected = true;
             self.comebacks.clear();
             if let Some(delay) = longest {
                 self.pace = self.pace.max(self.now().plus(delay));
