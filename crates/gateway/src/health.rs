@@ -67,8 +67,12 @@ impl Health {
         if self.stopping.is_cancelled() {
             return Readiness::Draining;
         }
-        match tokio::time::timeout(PING_LIMIT, self.ledger.ping()).await {
-            Ok(Ok(())) => self.ledger.trouble().map_or(Readiness::Ready, Readiness::NotWritable),
+        let answers = tokio::time::timeout(PING_LIMIT, self.ledger.ping()).await;
+        match (answers, self.ledger.trouble()) {
+            (Ok(Ok(())), None) => Readiness::Ready,
+            (Ok(Ok(())), Some(trouble)) => Readiness::NotWritable(trouble),
+            // The question to the writer fails as other writes do.
+            (_, Some(trouble)) if trouble != Trouble::Away => Readiness::NotWritable(trouble),
             _ => Readiness::DatabaseDown,
         }
     }

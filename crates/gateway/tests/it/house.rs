@@ -15,8 +15,8 @@ use domain::{
     event::{Event, EventType, Subscription},
     message::{Message, MessageStatus},
     port::{
-        DeliveryQueue as _, DeviceKeys, KeyChange, Lease, Ledger, MessageStore, SessionStore,
-        StoreError, StoreErrorKind, StoreResult, Write, WriteOutcome,
+        DeliveryQueue as _, DeviceKeys, KeyChange, Lease, Ledger, MessageStore, Quarantined,
+        SessionStore, StoreError, StoreErrorKind, StoreResult, Write, WriteOutcome,
     },
     session::{Session, SessionConfig, SessionStatus},
     webhook::{LaneOrder, Webhook},
@@ -76,6 +76,8 @@ pub struct Watched {
     store: LedgerStore,
     whatsapp: FakeWhatsApp,
     down: AtomicBool,
+    /// A message that can never be stored: the fault is in it.
+    refused: Mutex<Option<WaMessageId>>,
     written: Mutex<Vec<Written>>,
     events: Mutex<Vec<Event>>,
 }
@@ -87,7 +89,9 @@ fn down() -> StoreError {
 #[async_trait]
 impl Ledger for Watched {
     async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<WriteOutcome>> {
-        if self.down.load(Ordering::Acquire) {
+        let refused = self.refused.lock().unwrap().clone();
+        let is_refused = |write: &Write| matches!(write, Write::InsertMessage { message, .. } if Some(&message.message.wa_id) == refused.as_ref());
+        if self.down.load(Ordering::Acquire) || writes.iter().any(is_refused) {
             return Err(down());
         }
         let sent_before = self.whatsapp.sent().len();
@@ -110,6 +114,14 @@ impl Ledger for Watched {
 
     async fn release_held(&self, now: Timestamp) -> StoreResult<u64> {
         self.store.release_held(now).await
+    }
+
+    async fn quarantine(&self, put_aside: Quarantined) -> StoreResult<bool> {
+        self.store.quarantine(put_aside).await
+    }
+
+    async fn put_aside(&self) -> StoreResult<u64> {
+        self.store.put_aside().await
     }
 
     async fn ping(&self) -> StoreResult<()> {
@@ -144,6 +156,7 @@ impl House {
             store: store.clone(),
             whatsapp: whatsapp.clone(),
             down: AtomicBool::new(false),
+            refused: Mutex::default(),
             written: Mutex::default(),
             events: Mutex::default(),
         });
@@ -195,6 +208,11 @@ impl House {
     /// The ledger fails from now on, or works again.
     pub fn switch_ledger(&self, works: bool) {
         self.ledger.down.store(!works, Ordering::Release);
+    }
+
+    /// No message of this id can be stored from now on.
+    pub fn refuse(&self, id: WaMessageId) {
+        *self.ledger.refused.lock().unwrap() = Some(id);
     }
 
     /// A session that was never started; its reconnect waits are long enough to be told apart.

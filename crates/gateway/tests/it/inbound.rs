@@ -74,6 +74,48 @@ async fn a_ledger_that_fails_keeps_whatsapp_waiting() {
 }
 
 #[tokio::test]
+async fn a_message_that_can_never_be_stored_is_put_aside_and_holds_nothing_up() {
+    let house = House::start().await;
+    let session = house.ready("bakery").await;
+    let link = house.whatsapp.connection(session);
+    house.refuse(build::wa_id(2));
+    let come = || (1..=3).map(|number| build::inbound(number, &build::chat(1))).collect::<Vec<_>>();
+    for attempt in 1..=2 {
+        // Not acknowledged: WhatsApp sends what is not stored again.
+        link.messages(come()).await.unwrap_err();
+        assert!(house.message(session, &build::wa_id(1)).await.is_some(), "try {attempt}");
+        assert_eq!(house.message(session, &build::wa_id(3)).await, None, "the order is kept");
+        assert_eq!(house.gateway.health.put_aside().await.unwrap(), 0);
+    }
+    link.messages(come()).await.unwrap();
+    assert!(house.message(session, &build::wa_id(3)).await.is_some());
+    assert_eq!(house.message(session, &build::wa_id(2)).await, None);
+    let told = house.told(session, EventType::MessageReceived);
+    let ids: Vec<_> = told.iter().map(|event| event.draft.data.value()["id"].clone()).collect();
+    assert_eq!(ids, [build::wa_id(1).as_str(), build::wa_id(3).as_str()], "each once");
+    assert_eq!(house.gateway.health.put_aside().await.unwrap(), 1);
+    let aside = house.store.quarantined(session, 10).await.unwrap();
+    let [(kind, bytes)] = aside.as_slice() else { panic!("{aside:?}") };
+    assert_eq!(kind, "message");
+    assert!(String::from_utf8_lossy(bytes).contains("text 2"), "with all that is known of it");
+    // It comes once more, say after a crash before the acknowledgement.
+    link.messages(vec![build::inbound(2, &build::chat(1))]).await.unwrap_err();
+    assert_eq!(house.gateway.health.put_aside().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_away_puts_nothing_aside() {
+    let house = House::start().await;
+    let session = house.ready("bakery").await;
+    let link = house.whatsapp.connection(session);
+    house.taken_by("another", session, std::time::Duration::from_secs(60)).await;
+    for _ in 0..5 {
+        link.messages(vec![build::inbound(1, &build::chat(1))]).await.unwrap_err();
+    }
+    assert_eq!(house.gateway.health.put_aside().await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn a_batch_keeps_its_order_and_its_kinds() {
     let house = House::start().await;
     let session = house.ready("bakery").await;

@@ -106,7 +106,7 @@ impl Worker<'_> {
                 "another process runs the session: what it told here is not stored"),
             _ => {
                 tracing::error!(session.id = %self.session, entries, error = error as &dyn std::error::Error,
-                "what a session told was not stored")
+                "what a session told was not stored");
             }
         }
     }
