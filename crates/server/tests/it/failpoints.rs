@@ -283,9 +283,9 @@ async fn batch(place: String) -> bool {
     let deadline = Instant::now() + LIMIT;
     while !made {
         life.tend();
-        let answer = life.api().try_post_with(&format!("{base}/send-bulk"), &order, "").await;
-        // A name that is taken: the answer before was lost.
-        made = answer.is_some_and(|(status, _)| [202, 409].contains(&status));
+        // Where the answer before was lost, the key gets it again.
+        let answer = life.api().try_post_with(&format!("{base}/send-bulk"), &order, "spring").await;
+        made = answer.is_some_and(|(status, _)| status == 202);
         assert!(Instant::now() < deadline, "{place}: the batch was never accepted");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
