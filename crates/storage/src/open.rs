@@ -31,7 +31,7 @@ pub enum OpenError {
     /// The folder or a file cannot be made.
     #[error("the database {path} cannot be made or opened")]
     Io {
-        /// Which.
+        /// The file, or the server and schema.
         path: PathBuf,
         /// Why.
         #[source]
@@ -53,7 +53,7 @@ pub enum OpenError {
          start that version, or restore a backup from before"
     )]
     Newer {
-        /// Which.
+        /// The file, or the server and schema.
         database: String,
         /// Of which version its tables are.
         version: i64,
@@ -61,7 +61,7 @@ pub enum OpenError {
     /// A migration failed.
     #[error("the database {database} cannot be brought to this version")]
     Migration {
-        /// Which.
+        /// The file, or the server and schema.
         database: String,
         /// Why.
         #[source]
@@ -70,7 +70,7 @@ pub enum OpenError {
     /// The database refused, or does not answer.
     #[error("the database {database} cannot be opened")]
     Store {
-        /// Which.
+        /// The file, or the server and schema.
         database: String,
         /// Why.
         #[source]

@@ -26,7 +26,7 @@ const SHOWN_MAX: usize = 200;
 
 /// Something to put aside.
 pub(crate) struct PutAside<'a> {
-    /// Whose.
+    /// The id of the session that it came to.
     pub(crate) session: &'a str,
     /// What it is.
     pub(crate) kind: &'static str,
@@ -34,9 +34,9 @@ pub(crate) struct PutAside<'a> {
     pub(crate) id: &'a str,
     /// All of it.
     pub(crate) content: &'a [u8],
-    /// Why.
+    /// Why it cannot be stored where it belongs.
     pub(crate) reason: &'a str,
-    /// Since when.
+    /// When it was put aside.
     pub(crate) at: Timestamp,
 }
 

@@ -9,7 +9,7 @@ use domain::{SessionId, port::WishListener};
 pub(crate) struct Wishes(Mutex<Vec<WishListener>>);
 
 impl Wishes {
-    /// Another listener.
+    /// From now on this listener is told too, until the store is gone.
     pub(crate) fn listen(&self, listener: WishListener) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
     }

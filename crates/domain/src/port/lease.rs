@@ -11,7 +11,7 @@ use crate::{ids::SessionId, session::Wish};
 /// transaction of the write, so that nothing of an earlier owner lands behind the present one's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lease {
-    /// Whose.
+    /// The session that its owner may run.
     pub session: SessionId,
     /// Who has it: one life of a process.
     pub owner: Arc<str>,
@@ -22,7 +22,7 @@ pub struct Lease {
 /// A lease that was just taken or renewed, with what others want of the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// The lease.
+    /// What writes for the session carry from now on.
     pub lease: Lease,
     /// Whether the session should run.
     pub wanted: bool,

@@ -28,12 +28,12 @@ pub enum Write {
     /// [`Ledger::write`] fails with [`StoreErrorKind::NotOwner`](super::StoreErrorKind::NotOwner). Its own outcome is
     /// [`WriteOutcome::Unchanged`].
     Held {
-        /// The owner's.
+        /// As [`SessionStore::acquire`](super::SessionStore::acquire) gave it.
         lease: Lease,
     },
     /// Everything of this unit only while nobody runs the session and nobody wants it to run; otherwise as above.
     Unheld {
-        /// Which session.
+        /// The session that has to be idle.
         session: SessionId,
         /// Now; see [`SessionStore::acquire`](super::SessionStore::acquire).
         now: Timestamp,

@@ -29,13 +29,13 @@ const PROBE_LIMIT: Duration = Duration::from_secs(15);
 /// How it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// Deliveries leave.
+    /// Lanes are claimed and their deliveries leave.
     Open,
     /// None leaves, and why.
     Stopped {
-        /// Why.
+        /// What keeps the ledger from taking results.
         trouble: Trouble,
-        /// Since when.
+        /// When the first write failed.
         since: Timestamp,
     },
 }

@@ -115,7 +115,7 @@ impl World {
         &self.tenants[round % self.tenants.len()]
     }
 
-    /// Milliseconds.
+    /// How long a step takes on this ledger, in milliseconds.
     pub async fn measure(&mut self, step: &str, round: usize) -> f64 {
         if step.starts_with("claim") || step.starts_with("settle") {
             self.drain().await;
