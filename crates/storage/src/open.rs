@@ -31,7 +31,7 @@ pub enum OpenError {
     /// The folder or a file cannot be made.
     #[error("the database {path} cannot be made or opened")]
     Io {
-        /// The file, or the server and schema.
+        /// The folder or file.
         path: PathBuf,
         /// Why.
         #[source]
