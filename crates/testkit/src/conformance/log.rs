@@ -1,4 +1,4 @@
-//! The logs: reading what happened, replaying it, and letting go of it.
+//! The logs: reading what happened, and replaying it.
 
 use std::time::Duration;
 
@@ -8,8 +8,7 @@ use domain::{
     event::EventType,
     log::{
         Activity, AuditEntry, AuditQuery, DeliveryCursor, DeliveryQuery, FailureQuery,
-        MessageCounts, NewReplay, PruneLimits, ReplayChoice, ReplaySelection, Severity,
-        replay_lane,
+        MessageCounts, NewReplay, ReplayChoice, ReplaySelection, Severity, replay_lane,
     },
     message::{Direction, MessageStatus},
     port::{
@@ -25,23 +24,28 @@ use super::{ALL, Store, append, new_session, new_webhook};
 use crate::{START, build};
 
 const LEASE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
-fn later(seconds: u64) -> Timestamp {
+pub(super) fn later(seconds: u64) -> Timestamp {
     START.plus(Duration::from_secs(seconds))
 }
 
-async fn claim_at<S: Store>(store: &S, now: Timestamp) -> Vec<ClaimedLane> {
+pub(super) async fn claim_at<S: Store>(store: &S, now: Timestamp) -> Vec<ClaimedLane> {
     store.claim("worker", 100, 100, now, now.plus(LEASE)).await.unwrap()
 }
 
-fn fresh(number: u128) -> DeliveryId {
+pub(super) fn fresh(number: u128) -> DeliveryId {
     let id = uuid::Builder::from_u128((9 << 96) | number).with_version(uuid::Version::Random);
     DeliveryId::from_uuid(id.into_uuid())
 }
 
 /// Settles the n-th delivery of a lane.
-async fn settle<S: Store>(store: &S, lane: &ClaimedLane, place: usize, verdict: Verdict) {
+pub(super) async fn settle<S: Store>(
+    store: &S,
+    lane: &ClaimedLane,
+    place: usize,
+    verdict: Verdict,
+) {
     let failed = verdict != Verdict::Delivered;
     let error = failed.then(|| AttemptError {
         kind: AttemptErrorKind::Timeout,
@@ -65,7 +69,7 @@ async fn settle<S: Store>(store: &S, lane: &ClaimedLane, place: usize, verdict: 
 }
 
 /// A session with a webhook and events `1..=count` in one chat.
-async fn house<S: Store>(store: &S, count: u32) -> (SessionId, Webhook) {
+pub(super) async fn house<S: Store>(store: &S, count: u32) -> (SessionId, Webhook) {
     let session = new_session(store, 1).await;
     let webhook = new_webhook(store, build::webhook(1, session)).await;
     for number in 1..=count {
@@ -75,7 +79,7 @@ async fn house<S: Store>(store: &S, count: u32) -> (SessionId, Webhook) {
 }
 
 /// The webhook's events that a selection means, as replays with ids from `first` on.
-async fn chosen<S: Store>(
+pub(super) async fn chosen<S: Store>(
     store: &S,
     webhook: &Webhook,
     selection: &ReplaySelection,
@@ -93,7 +97,7 @@ async fn chosen<S: Store>(
         .collect()
 }
 
-fn everything() -> ReplaySelection {
+pub(super) fn everything() -> ReplaySelection {
     ReplaySelection { from: Some(1), ..ReplaySelection::default() }
 }
 
@@ -301,118 +305,6 @@ pub async fn a_redrive_is_recorded_at_once<S: Store>(store: &S) {
     assert_eq!(stored.last_triggered_at, Some(later(7)));
     assert!(WebhookStore::delete(store, webhook.id).await.unwrap());
     assert!(!store.redriven(webhook.id, again, done).await.unwrap());
-}
-
-fn limits(events_through: u64, failures_through: u64, days: u32) -> PruneLimits {
-    let before = START.plus(DAY * days);
-    PruneLimits { events_through, failures_through, settled_before: before, failed_before: before }
-}
-
-pub async fn old_events_go_and_their_numbers_stay<S: Store>(store: &S) {
-    let (session, _) = house(store, 3).await;
-    store.mark(later(10), START).await.unwrap();
-    let lanes = claim_at(store, later(1)).await;
-    for place in 0..3 {
-        settle(store, &lanes[0], place, Verdict::Delivered).await;
-    }
-    append(store, build::event(4, session, &build::chat(1))).await;
-    assert_eq!(store.marked(later(9)).await.unwrap(), 0);
-    assert_eq!(store.marked(later(11)).await.unwrap(), 3);
-    let pruned = store.prune(0, limits(3, 3, 7), 2).await.unwrap();
-    assert_eq!((pruned.events, pruned.deliveries, pruned.next), (2, 2, Some(2)));
-    let pruned = store.prune(2, limits(3, 3, 7), 2).await.unwrap();
-    assert_eq!((pruned.events, pruned.next), (1, Some(3)));
-    assert_eq!(store.prune(3, limits(3, 3, 7), 2).await.unwrap().next, None);
-    let bounds = store.bounds().await.unwrap();
-    assert_eq!((bounds.last, bounds.pruned), (4, 3));
-    let sessions = store.pruned_sessions(10).await.unwrap();
-    assert_eq!((sessions[0].session, sessions[0].through), (session, 3));
-    let left = store.read(0, None, 10).await.unwrap();
-    assert_eq!((left.len(), left[0].position, left[0].event.sequence), (1, 4, 4));
-    // Numbers are never given twice.
-    let next = append(store, build::event(5, session, &build::chat(1))).await;
-    assert_eq!(next.sequence, 5);
-    assert_eq!(store.bounds().await.unwrap().last, 5);
-}
-
-pub async fn a_clock_that_ran_ahead_does_not_stop_the_marks<S: Store>(store: &S) {
-    house(store, 1).await;
-    store.mark(START.plus(DAY * 365), START).await.unwrap();
-    store.mark(later(10), START).await.unwrap();
-    assert_eq!(store.marked(later(11)).await.unwrap(), 1);
-}
-
-pub async fn dead_letters_that_stay_cost_the_writer_nothing<S: Store>(store: &S) {
-    house(store, 3).await;
-    let lanes = claim_at(store, later(1)).await;
-    for place in 0..3 {
-        settle(store, &lanes[0], place, Verdict::Exhausted).await;
-    }
-    let before = store.writer().jobs;
-    let pruned = store.prune(0, limits(3, 0, 7), 2).await.unwrap();
-    assert_eq!((pruned.events, pruned.deliveries, pruned.next), (0, 0, Some(2)));
-    let pruned = store.prune(2, limits(3, 0, 7), 2).await.unwrap();
-    assert_eq!((pruned.events, pruned.deliveries, pruned.next), (0, 0, Some(3)));
-    assert_eq!(store.writer().jobs, before);
-    let pruned = store.prune(0, limits(3, 3, 7), 10).await.unwrap();
-    assert_eq!((pruned.events, pruned.deliveries), (3, 3));
-}
-
-pub async fn one_of_many_takes_a_turn<S: Store>(store: &S) {
-    let every = Duration::from_secs(60);
-    let callers = (0..8).map(|_| store.take_turn("sweeping", later(1), every));
-    let taken = futures::future::join_all(callers).await;
-    assert_eq!(taken.into_iter().filter(|taken| *taken.as_ref().unwrap()).count(), 1);
-    assert!(store.take_turn("dusting", later(1), every).await.unwrap());
-    assert!(!store.take_turn("sweeping", later(60), every).await.unwrap());
-    assert!(store.take_turn("sweeping", later(61), every).await.unwrap());
-    // The clock of whoever had that turn ran ahead.
-    assert!(store.take_turn("sweeping", later(10_000), every).await.unwrap());
-    assert!(store.take_turn("sweeping", later(200), every).await.unwrap());
-}
-
-pub async fn what_is_needed_is_not_pruned<S: Store>(store: &S) {
-    let (_, _) = house(store, 4).await;
-    let lanes = claim_at(store, later(1)).await;
-    settle(store, &lanes[0], 0, Verdict::Exhausted).await;
-    settle(store, &lanes[0], 1, Verdict::Delivered).await;
-    settle(store, &lanes[0], 2, Verdict::RetryAt(later(9_000))).await;
-    // Tried too late, then too new a dead letter: nothing goes but the delivered one.
-    assert_eq!(store.prune(0, limits(4, 4, 0), 10).await.unwrap().deliveries, 0);
-    let pruned = store.prune(0, limits(4, 0, 7), 10).await.unwrap();
-    assert_eq!((pruned.events, pruned.deliveries), (1, 1));
-    let left = store.read(0, None, 10).await.unwrap();
-    assert_eq!(left.iter().map(|one| one.event.sequence).collect::<Vec<_>>(), [1, 3, 4]);
-    assert_eq!(store.failure_count(&FailureQuery::default()).await.unwrap(), 1);
-    let pruned = store.prune(0, limits(4, 4, 7), 10).await.unwrap();
-    assert_eq!((pruned.events, pruned.deliveries), (1, 1));
-    assert_eq!(store.stats().await.unwrap().pending, 2);
-}
-
-pub async fn replays_keep_their_event_and_go_with_it<S: Store>(store: &S) {
-    let (session, webhook) = house(store, 1).await;
-    let lanes = claim_at(store, later(1)).await;
-    settle(store, &lanes[0], 0, Verdict::Delivered).await;
-    // The event is older than this webhook: its replay repeats no delivery.
-    let late = new_webhook(store, build::webhook(2, session)).await;
-    for (webhook, first) in [(&webhook, 1), (&late, 2)] {
-        let replays = chosen(store, webhook, &everything(), first).await;
-        assert_eq!(store.replay(webhook.id, replays.clone()).await.unwrap(), 1);
-        assert_eq!(store.replay(webhook.id, replays).await.unwrap(), 0, "it waits now");
-    }
-    assert_eq!(store.delivery(fresh(2)).await.unwrap().unwrap().replay_of, None);
-    for round in [1, 2] {
-        let pruned = store.prune(0, limits(1, 1, 7), 10).await.unwrap();
-        assert_eq!((pruned.events, pruned.deliveries), (0, 0));
-        let lanes = claim_at(store, later(100 * round)).await;
-        let lane = lanes.iter().find(|lane| lane.webhook == webhook.id);
-        settle(store, lane.unwrap_or(&lanes[0]), 0, Verdict::Delivered).await;
-    }
-    let pruned = store.prune(0, limits(1, 1, 7), 10).await.unwrap();
-    assert_eq!((pruned.events, pruned.deliveries), (1, 3));
-    for id in [fresh(1), fresh(2)] {
-        assert_eq!(store.delivery(id).await.unwrap(), None);
-    }
 }
 
 fn entry(number: u128, action: &str, session: Option<SessionId>) -> AuditEntry {

@@ -13,6 +13,7 @@ pub mod messages;
 pub mod model;
 pub mod pacing;
 pub mod people;
+pub mod retention;
 pub mod sessions;
 pub mod shared;
 pub mod templates;
@@ -139,11 +140,14 @@ macro_rules! store_conformance {
                 positions_follow_the_order_of_commits, the_log_reads_by_session, a_page_of_deliveries_follows_its_cursor,
                 filters_of_the_delivery_log_narrow, tries_are_told_with_their_excerpts, a_replay_leaves_beside_its_lane,
                 what_waits_is_not_replayed, dead_letters_are_told_until_they_are_replayed,
-                a_redrive_is_recorded_at_once, old_events_go_and_their_numbers_stay, a_clock_that_ran_ahead_does_not_stop_the_marks,
-                dead_letters_that_stay_cost_the_writer_nothing, one_of_many_takes_a_turn, what_is_needed_is_not_pruned,
-                replays_keep_their_event_and_go_with_it,
+                a_redrive_is_recorded_at_once,
                 the_audit_reads_back_and_is_pruned, lags_are_measured,
                 messages_are_counted_as_they_come_change_and_go, activity_never_moves_back,
+            ];
+            retention: [
+                old_events_go_and_their_numbers_stay, a_clock_that_ran_ahead_does_not_stop_the_marks,
+                dead_letters_that_stay_cost_the_writer_nothing, one_of_many_takes_a_turn, what_is_needed_is_not_pruned,
+                replays_keep_their_event_and_go_with_it,
             ];
             messages: [
                 a_message_reads_back_as_it_was, filters_are_exact, pages_and_cursors_agree, times_of_whatsapp_sort,
