@@ -126,3 +126,20 @@ async fn a_campaign_whose_answer_was_lost_is_asked_for_again_and_stays_one() {
     app.post(&format!("/api/sessions/{session}/messages/send-bulk"), named.clone(), 202).await;
     send(&app, &session, "winter", "send-bulk", &named).await.expect(400);
 }
+
+#[tokio::test]
+async fn a_session_that_comes_up_after_a_restart_is_not_called_stopped() {
+    let mut app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let people = json!({ "messages": [{ "chatId": "4917000001@c.us", "type": "text", "content": { "text": "hi" } }] });
+    let text = json!({ "chatId": "4917000001@c.us", "text": "hi" });
+    for number in 0..5 {
+        app.restart().await;
+        send(&app, &session, &format!("batch-{number}"), "send-bulk", &people).await.expect(202);
+        let sent = send(&app, &session, &format!("text-{number}"), "send-text", &text).await;
+        if sent.status != 201 {
+            let refused = sent.expect(409);
+            assert_eq!(refused["message"], "Session is not ready (status: initializing)");
+        }
+    }
+}

@@ -162,6 +162,15 @@ pub struct Session {
     pub updated_at: Timestamp,
 }
 
+impl Session {
+    /// Whether it should run and nothing speaks against it: where it is not loaded, for instance just after a restart, it
+    /// will be.
+    pub const fn is_coming_up(&self) -> bool {
+        use SessionStatus::{Authenticating, Initializing, QrReady, Ready};
+        self.wanted && matches!(self.status, Initializing | QrReady | Authenticating | Ready)
+    }
+}
+
 /// Whether a name is allowed: OpenWA's `^[a-zA-Z0-9-]{3,50}$`.
 pub fn is_valid_name(name: &str) -> bool {
     (3..=50).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')

@@ -154,8 +154,9 @@ impl Batches {
     async fn check_session(&self, session: SessionId) -> Result<(), BatchError> {
         match self.shared.sessions.get(session).await.map_err(BatchError::Store)? {
             None => Err(BatchError::SessionNotFound),
-            Some(view) if !view.engine_loaded => Err(BatchError::NotStarted),
-            Some(_) => Ok(()),
+            // One that comes up soon sends it then.
+            Some(view) if view.engine_loaded || view.session.is_coming_up() => Ok(()),
+            Some(_) => Err(BatchError::NotStarted),
         }
     }
 

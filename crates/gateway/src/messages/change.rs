@@ -83,7 +83,7 @@ impl Messages {
         let (this, chat) = (self.clone(), message.chat);
         let place = self.accept(&Within::here(), session, &chat).await?;
         let work = Box::pin(async move {
-            let admitted = this.shared.pacing.admit(&this.lease(session)?, &chat).await?;
+            let admitted = this.shared.pacing.admit(&this.lease(session).await?, &chat).await?;
             let carried = Carried { session, chat, content, mentions };
             let result = this.carry(place, carried, commits).await.map(|()| sent);
             admitted.settle(&result).await;

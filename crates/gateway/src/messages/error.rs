@@ -8,7 +8,7 @@ use domain::{
     template::RenderError,
 };
 
-use crate::media::MediaError;
+use crate::{media::MediaError, sessions::NoLink};
 
 /// Why a message was not sent, or not changed.
 #[derive(Debug, thiserror::Error)]
@@ -110,5 +110,16 @@ impl SendError {
             self,
             Self::Refused { .. } | Self::Engine(EngineError::Refused(_) | EngineError::Store(_))
         )
+    }
+}
+
+impl From<NoLink> for SendError {
+    fn from(no: NoLink) -> Self {
+        match no {
+            NoLink::NotFound => Self::SessionNotFound,
+            NoLink::NotStarted => Self::NotStarted,
+            NoLink::NotReady(status) => Self::NotReady(status),
+            NoLink::Store(error) => Self::Store(error),
+        }
     }
 }

@@ -234,17 +234,15 @@ impl Messages {
     }
 
     /// The right to run the session, which sends need.
-    fn lease(&self, session: SessionId) -> Result<Lease, SendError> {
-        self.shared.sessions.lease(session).ok_or(SendError::NotStarted)
+    async fn lease(&self, session: SessionId) -> Result<Lease, SendError> {
+        match self.shared.sessions.lease(session) {
+            Some(lease) => Ok(lease),
+            None => Err(self.shared.sessions.not_loaded(session).await.into()),
+        }
     }
 
     async fn link(&self, session: SessionId) -> Result<Link, SendError> {
-        self.shared.sessions.link(session).await.map_err(|no| match no {
-            NoLink::NotFound => SendError::SessionNotFound,
-            NoLink::NotStarted => SendError::NotStarted,
-            NoLink::NotReady(status) => SendError::NotReady(status),
-            NoLink::Store(error) => SendError::Store(error),
-        })
+        Ok(self.shared.sessions.link(session).await?)
     }
 
     /// The connection of a session, free for a new frame to a chat as long as the second part lives.

@@ -39,7 +39,7 @@ pub(super) async fn run(
         let sent = this.paced_send(session, to_send, place, None, None).await?;
         return Ok(Answered { sent, replayed: false });
     };
-    match this.shared.keys.begin(session, this.lease(session), &key).await? {
+    match this.shared.keys.begin(session, this.lease(session).await, &key).await? {
         Begun::Replay(sent) => Ok(Answered { sent, replayed: true }),
         Begun::Fresh(held) => {
             let result = this.paced_send(session, to_send, place, Some(key.key), None).await;
@@ -61,7 +61,7 @@ impl Messages {
         let chat = self.canonical(session, &to_send.chat).await?;
         let lease = match item {
             Some(item) => item.lease.clone(),
-            None => self.lease(session)?,
+            None => self.lease(session).await?,
         };
         let admitted = self.shared.pacing.admit(&lease, &chat).await?;
         let result = self.hooked_send(session, to_send, place, key, item).await;

@@ -438,12 +438,21 @@ impl Sessions {
         handle.ready().map(|connection| Link::of(&handle, connection))
     }
 
+    /// Why a session that is not loaded here has no link. One that should run comes up soon, for instance after a restart.
+    pub(crate) async fn not_loaded(&self, id: SessionId) -> NoLink {
+        match self.inner.ports.sessions.get(id).await {
+            Ok(Some(session)) if session.is_coming_up() => {
+                NoLink::NotReady(SessionStatus::Initializing)
+            }
+            Ok(Some(_)) => NoLink::NotStarted,
+            Ok(None) => NoLink::NotFound,
+            Err(error) => NoLink::Store(error),
+        }
+    }
+
     /// What a send needs.
     pub(crate) async fn link(&self, id: SessionId) -> Result<Link, NoLink> {
-        let Some(handle) = self.inner.handle(id) else {
-            let found = self.inner.ports.sessions.get(id).await.map_err(NoLink::Store)?;
-            return Err(found.map_or(NoLink::NotFound, |_| NoLink::NotStarted));
-        };
+        let Some(handle) = self.inner.handle(id) else { return Err(self.not_loaded(id).await) };
         // As it is now: the record may be behind.
         let connection = handle.ready().ok_or_else(|| NoLink::NotReady(handle.status()))?;
         Ok(Link::of(&handle, connection))
