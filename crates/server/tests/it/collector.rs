@@ -1,7 +1,7 @@
 //! A receiver that keeps every call in the order of arrival, also those it did not take.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -21,8 +21,11 @@ pub enum Answer {
     Refused,
 }
 
-/// Fewer refusals in a row than open a breaker: its cool-downs are no matter of these tests.
-const IN_A_ROW: u32 = 3;
+/// Fewer refusals in a row than open a breaker, and of [`RECENT`] calls fewer than open it by their share: its cool-downs
+/// are no matter of these tests, and longer than their limits.
+const IN_A_ROW: usize = 3;
+const OF_RECENT: usize = 4;
+const RECENT: usize = 10;
 
 /// How a receiver takes its calls.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,7 +33,8 @@ pub struct Manners {
     /// From the arrival of a call to its answer.
     pub takes: Duration,
     /// Of a hundred deliveries so many are refused once or twice before they are taken; which, is a matter of the seed
-    /// and of the delivery alone, whenever and how often it comes. Never more than [`IN_A_ROW`] one after another.
+    /// and of the delivery alone, whenever and how often it comes. Never more than [`IN_A_ROW`] one after another, and
+    /// never more than [`OF_RECENT`] of [`RECENT`].
     pub refuses: u64,
     pub seed: u64,
 }
@@ -46,8 +50,15 @@ struct Kept {
     calls: Vec<Call>,
     /// Refusals so far, by path and delivery.
     refused: HashMap<(String, String), u64>,
-    /// Refusals since the last call that was taken, by path.
-    row: HashMap<String, u32>,
+    /// Whether the last calls were refused, by path; the newest first.
+    recent: HashMap<String, VecDeque<bool>>,
+}
+
+/// Whether a receiver may refuse once more after these answers, the newest first, and keep its breaker closed.
+fn may_refuse(recent: &VecDeque<bool>) -> bool {
+    let in_a_row = recent.iter().take_while(|refused| **refused).count();
+    let of_recent = recent.iter().filter(|refused| **refused).count();
+    in_a_row < IN_A_ROW && of_recent < OF_RECENT
 }
 
 pub struct Collector {
@@ -158,11 +169,32 @@ async fn keep(State(collector): State<Arc<Collector>>, uri: Uri, body: Bytes) ->
     // Whoever goes away before the answer ends this here: the call keeps none.
     tokio::time::sleep(collector.manners.takes).await;
     let mut kept = collector.kept();
-    let row = kept.row.get(&path).copied().unwrap_or_default();
+    let may = may_refuse(kept.recent.entry(path.clone()).or_default());
     let before = kept.refused.entry((path.clone(), delivery.clone())).or_default();
-    let refused = row < IN_A_ROW && refuses(collector.manners, &delivery, *before);
+    let refused = may && refuses(collector.manners, &delivery, *before);
     *before += u64::from(refused);
-    kept.row.insert(path, if refused { row + 1 } else { 0 });
+    let recent = kept.recent.entry(path).or_default();
+    recent.push_front(refused);
+    recent.truncate(RECENT - 1);
     kept.calls[place].answer = if refused { Answer::Refused } else { Answer::Taken };
     if refused { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
+}
+
+#[test]
+fn no_order_of_refusals_opens_a_breaker() {
+    use domain::{
+        Timestamp,
+        delivery::{Breaker, Health},
+    };
+    for seed in 0..200 {
+        let (mut dice, mut health) = (Dice::part(seed, 1), Health::default());
+        let mut recent = VecDeque::new();
+        for call in 0..500_i64 {
+            let refused = may_refuse(&recent) && dice.between(1, 100) <= 70;
+            recent.push_front(refused);
+            recent.truncate(RECENT - 1);
+            health.record(Timestamp::from_millis(call * 1_000), !refused);
+            assert_eq!(health.breaker, Breaker::Closed, "seed {seed}, call {call}");
+        }
+    }
 }

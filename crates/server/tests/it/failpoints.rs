@@ -103,9 +103,29 @@ impl Life {
             {
                 return;
             }
-            assert!(Instant::now() < deadline, "never: {what}");
+            let breakers = api.try_metric("waypost_breakers").await.unwrap_or_default();
+            // Its cool-down would be no matter of these tests, and longer than their limit.
+            if breakers > 0.0 {
+                self.fail(&format!("{what}: the receiver opened its breaker")).await;
+            }
+            if Instant::now() >= deadline {
+                self.fail(&format!("never: {what}")).await;
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Fails with what there is to see, and leaves the ledger where it is.
+    async fn fail(&mut self, what: &str) -> ! {
+        let pending = self.api().try_metric("waypost_deliveries_pending").await;
+        let state = self.api().try_get(&format!("/sessions/{}", self.session)).await;
+        let taken = ids(&self.collector.taken("/")).len();
+        let log = self.running.as_ref().map(Running::log).unwrap_or_default();
+        let folder = self.house.keep().display().to_string();
+        panic!(
+            "{what}: {pending:?} deliveries wait, {taken} messages were taken, the session is {state:?}; see {folder}\n\
+             {log}"
+        );
     }
 
     /// Every event arrived, in order; nothing came twice but what was under way.
