@@ -3,31 +3,39 @@
 //! A body is read as express reads it: an empty one counts as `{}`, anything but an object of
 //! `application/json` is refused. Compressed bodies are refused because the limit could not be held.
 
-use std::time::Duration;
-
 use axum::{
-    body::Body as HttpBody,
-    extract::{FromRequest, Request, State},
-    http::{HeaderMap, header},
+    extract::{FromRequest, MatchedPath, Request, State},
+    http::{Extensions, HeaderMap, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http_body_util::BodyExt as _;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::{
-    AppState,
+    ApiOptions, AppState,
     error::{ApiError, echo},
+    incoming::collect,
     schema,
 };
 
-/// How much of a refused body is still read and thrown away. A client that is cut off while it writes sees a broken
-/// connection instead of the 413.
-const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// How long that may take.
-const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// Longest body of a route that takes no file.
+const PLAIN_BYTES_MAX: usize = 1024 * 1024;
+/// Routes that take a file in their body, and imports: what follows the session in their path.
+const WITH_FILES: [&str; 7] = [
+    "/messages/send-audio",
+    "/messages/send-bulk",
+    "/messages/send-bulk/import",
+    "/messages/send-document",
+    "/messages/send-image",
+    "/messages/send-sticker",
+    "/messages/send-video",
+];
+/// A body that is longer is read into values beside the work of others.
+const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
+/// Most values, in lists and objects, of one body. Each costs much more in memory than the two bytes it has in the text.
+const VALUES_MAX: usize = 100_000;
 
 /// Refuses what needs no look into the body, on every route.
 pub async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
@@ -37,11 +45,15 @@ pub async fn guard(State(state): State<AppState>, request: Request, next: Next) 
     if let Err(refused) = check_encoding(request.headers()) {
         return refused.into_response();
     }
+    if let Err(refused) = check_framing(request.headers()) {
+        let close = [(header::CONNECTION, "close")];
+        return (close, refused).into_response();
+    }
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    // What is too long for this route alone is nobody's business before the key was looked at.
     let limit = u64::try_from(state.options.body_limit_bytes).unwrap_or(u64::MAX);
     if announced.is_some_and(|length| length > limit) {
-        drain(request.into_body()).await;
         return ApiError::too_large().into_response();
     }
     next.run(request).await
@@ -64,18 +76,27 @@ fn unsupported(sentence: String) -> ApiError {
     ApiError::new(axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence)
 }
 
-/// Reads and forgets, within limits.
-pub async fn drain(mut body: HttpBody) {
-    let read = async {
-        let mut left = DRAIN_BYTES_MAX;
-        while let Some(Ok(frame)) = body.frame().await {
-            let size = frame.data_ref().map_or(0, |data| data.len());
-            let Some(rest) = left.checked_sub(size) else { return };
-            left = rest;
-        }
-    };
-    // Past the limit the connection is simply closed.
-    let _ = tokio::time::timeout(DRAIN_LIMIT, read).await;
+/// The longest body that a route takes.
+pub fn limit(extensions: &Extensions, options: &ApiOptions) -> usize {
+    let route = extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let of_session = route.strip_prefix("/api/sessions/{sessionId}").unwrap_or("");
+    let most = if WITH_FILES.contains(&of_session) { usize::MAX } else { PLAIN_BYTES_MAX };
+    most.min(options.body_limit_bytes)
+}
+
+/// Framing that says two things, or one that nobody here speaks: another server on the way may read it differently.
+fn check_framing(headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
+        return Err(ApiError::bad_request("The only transfer coding is chunked"));
+    }
+    if headers.contains_key(header::CONTENT_LENGTH) {
+        return Err(ApiError::bad_request(
+            "Transfer-Encoding and Content-Length must not come together",
+        ));
+    }
+    Ok(())
 }
 
 /// A JSON object, not checked yet.
@@ -86,24 +107,63 @@ impl FromRequest<AppState> for RawBody {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let bytes = collect(body, state.options.body_limit_bytes).await?;
+        let limit = limit(&parts.extensions, &state.options);
+        let bytes = collect(&parts.extensions, body, limit, &state.bodies).await?;
         if bytes.is_empty() {
             return Ok(Self(Map::new()));
         }
         check_content_type(&parts.headers)?;
-        let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
-            ApiError::bad_request(format!("The request body is not valid JSON: {error}"))
-        })?;
-        if contains_nul(&value) {
-            return Err(ApiError::bad_request(
-                "The request body contains a NUL character (U+0000)",
-            ));
+        if bytes.len() <= AT_ONCE_BYTES_MAX {
+            return parse(&bytes);
         }
-        match value {
-            Value::Object(fields) => Ok(Self(fields)),
-            _ => Err(ApiError::bad_request("The request body must be a JSON object")),
+        // A task that ends without an answer panicked; so does this one then.
+        let parsed = tokio::task::spawn_blocking(move || parse(&bytes)).await;
+        parsed.unwrap_or_else(|_| Err(ApiError::bad_request("The request body cannot be read")))
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<RawBody, ApiError> {
+    if values(bytes) > VALUES_MAX {
+        let sentence = format!("The request body holds more than {VALUES_MAX} values");
+        return Err(ApiError::bad_request(sentence));
+    }
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
+        ApiError::bad_request(format!("The request body is not valid JSON: {error}"))
+    })?;
+    if contains_nul(&value) {
+        return Err(ApiError::bad_request("The request body contains a NUL character (U+0000)"));
+    }
+    match value {
+        Value::Object(fields) => Ok(RawBody(fields)),
+        _ => Err(ApiError::bad_request("The request body must be a JSON object")),
+    }
+}
+
+/// How many values a JSON text holds, at most: every one but the first of a list or an object follows a comma.
+fn values(text: &[u8]) -> usize {
+    let (mut count, mut rest) = (0, text);
+    while let Some(at) = rest.iter().position(|b| matches!(b, b'"' | b',' | b'[' | b'{')) {
+        let found = rest[at];
+        rest = &rest[at + 1..];
+        if found != b'"' {
+            count += 1;
+            continue;
+        }
+        rest = behind_quotes(rest);
+    }
+    count
+}
+
+/// What follows the end of a text in quotes.
+fn behind_quotes(mut text: &[u8]) -> &[u8] {
+    while let Some(at) = text.iter().position(|b| matches!(b, b'"' | b'\\')) {
+        let escape = text[at] == b'\\';
+        text = text.get(at + 1 + usize::from(escape)..).unwrap_or_default();
+        if !escape {
+            return text;
         }
     }
+    &[]
 }
 
 impl RawBody {
@@ -171,25 +231,6 @@ pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Option::<T>::deserialize(deserializer).map(Some)
 }
 
-/// A whole body, within the limit.
-///
-/// # Errors
-/// 400 when it ends early, 413 when it is longer.
-pub async fn collect(mut body: HttpBody, limit: usize) -> Result<Vec<u8>, ApiError> {
-    let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| ApiError::bad_request("The request body ended early"))?;
-        let Some(data) = frame.data_ref() else { continue };
-        if bytes.len() + data.len() > limit {
-            drop(bytes);
-            drain(body).await;
-            return Err(ApiError::too_large());
-        }
-        bytes.extend_from_slice(data);
-    }
-    Ok(bytes)
-}
-
 fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let given =
         headers.get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or("");
@@ -218,5 +259,58 @@ fn contains_nul(value: &Value) -> bool {
             fields.iter().any(|(name, value)| name.contains('\0') || contains_nul(value))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_and_what_stands_in_quotes_is_not() {
+        assert_eq!(values(br#"{"a":1,"b":[1,2,3],"c":{}}"#), 7);
+        assert_eq!(values(br#"{"a":"x,[{\",,,","b":"\\\\"}"#), 2);
+        assert_eq!(values(br#"{"a":"never closed,,,"#), 1);
+        assert_eq!(values(br#"{"a":"\"#), 1);
+        assert_eq!(values(b""), 0);
+    }
+
+    #[test]
+    fn every_route_that_takes_a_file_may_be_long_and_no_other() {
+        let document = serde_json::to_value(crate::openapi()).unwrap();
+        let mut with_files = Vec::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for operation in item.as_object().unwrap().values() {
+                let content = &operation["requestBody"]["content"];
+                let import = !content.is_null() && content.get("application/json").is_none();
+                if import || names_a_file(&document, &content["application/json"]["schema"], 0) {
+                    with_files
+                        .push(path.trim_start_matches("/api/sessions/{sessionId}").to_owned());
+                }
+            }
+        }
+        // Its messages are checked one by one, against schemas that the route's own does not name.
+        with_files.push("/messages/send-bulk".into());
+        with_files.sort();
+        with_files.dedup();
+        assert_eq!(with_files, WITH_FILES);
+    }
+
+    /// Whether base64 can stand anywhere in a schema.
+    fn names_a_file(document: &Value, schema: &Value, depth: usize) -> bool {
+        if depth > 12 {
+            return false;
+        }
+        if let Some(path) = schema["$ref"].as_str() {
+            let name = path.rsplit('/').next().unwrap();
+            return names_a_file(document, &document["components"]["schemas"][name], depth + 1);
+        }
+        match schema {
+            Value::Object(fields) => fields.iter().any(|(name, inner)| {
+                (name == "base64" && inner.is_object()) || names_a_file(document, inner, depth + 1)
+            }),
+            Value::Array(items) => items.iter().any(|item| names_a_file(document, item, depth + 1)),
+            _ => false,
+        }
     }
 }

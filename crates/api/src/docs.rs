@@ -151,10 +151,11 @@ fn add_usual_answers(operation: &mut Operation, names_something: bool) {
     let mut answers = vec![
         ("401", "The key is missing, unknown, revoked or expired"),
         ("403", "The key's role, sessions, chats or addresses do not allow it"),
-        ("503", "The ledger does not answer"),
+        ("503", "The ledger does not answer, or too many large requests are under way"),
     ];
     if has_body {
         answers.push(("400", "A wrong body; `message` lists everything that is wrong with it"));
+        answers.push(("408", "The body came too slowly"));
         answers.push(("413", "The body is too large"));
         answers.push(("415", "The body is compressed"));
     }

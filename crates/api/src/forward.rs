@@ -20,8 +20,9 @@ use crate::{
     AppState,
     access::{authenticate, presented_key},
     address::{Via, client_ip},
-    body::collect,
+    body::limit,
     error::ApiError,
+    incoming::collect,
 };
 
 /// Every route of a session begins so.
@@ -87,7 +88,10 @@ pub async fn forward(State(state): State<AppState>, request: Request, next: Next
     };
     let (parts, body) = request.into_parts();
     let body = match check(&parts, session, &state).await {
-        Ok(()) => collect(body, state.options.body_limit_bytes).await,
+        Ok(()) => {
+            let limit = limit(&parts.extensions, &state.options);
+            collect(&parts.extensions, body, limit, &state.bodies).await
+        }
         Err(refused) => Err(refused),
     };
     let body = match body {

@@ -29,6 +29,7 @@ mod error;
 mod events;
 mod forward;
 mod health;
+mod incoming;
 mod media;
 mod messages;
 mod metrics;
@@ -41,7 +42,7 @@ mod templates;
 mod webhooks;
 mod words;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -49,6 +50,7 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
 };
 use gateway::Gateway;
+pub use incoming::Draining;
 use ipnet::IpNet;
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -63,6 +65,10 @@ const CORS_MAX_AGE_SECONDS: u64 = 86_400;
 pub struct ApiOptions {
     /// Longest request body, in bytes.
     pub body_limit_bytes: usize,
+    /// How long a request body may take to come in.
+    pub request_timeout: Duration,
+    /// Bytes of request bodies that may be in memory at the same time.
+    pub body_budget_bytes: usize,
     /// Whether `/api/docs` and `/api/docs-json` are served.
     pub docs: bool,
     /// Whether an answer to a wrong body says what is wrong with it.
@@ -83,6 +89,8 @@ impl Default for ApiOptions {
     fn default() -> Self {
         Self {
             body_limit_bytes: 25 * 1024 * 1024,
+            request_timeout: Duration::from_secs(300),
+            body_budget_bytes: 100 * 1024 * 1024,
             docs: true,
             validation_detail: true,
             cors_origins: Vec::new(),
@@ -99,6 +107,7 @@ impl Default for ApiOptions {
 struct AppState {
     gateway: Gateway,
     options: Arc<ApiOptions>,
+    bodies: incoming::Budget,
 }
 
 /// The whole API. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: without the peer's address, keys
@@ -119,7 +128,8 @@ pub fn worker_router(options: ApiOptions, gateway: Gateway) -> Router {
 /// Routes with what goes around all of them.
 fn serve(routes: Router<AppState>, options: ApiOptions, gateway: Gateway) -> Router {
     let cors = cors(&options.cors_origins);
-    let state = AppState { gateway, options: Arc::new(options) };
+    let bodies = incoming::Budget::new(options.body_budget_bytes);
+    let state = AppState { gateway, options: Arc::new(options), bodies };
     routes
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_route)
@@ -131,6 +141,7 @@ fn serve(routes: Router<AppState>, options: ApiOptions, gateway: Gateway) -> Rou
         .layer(from_fn_with_state(state.clone(), observe::observe))
         .layer(from_fn(observe::harden))
         .layer(cors)
+        .layer(from_fn_with_state(state.clone(), incoming::keep))
         .with_state(state)
 }
 
@@ -171,5 +182,5 @@ fn cors(origins: &[String]) -> CorsLayer {
             HeaderName::from_static("x-request-id"),
         ])
         .expose_headers([header::RETRY_AFTER, HeaderName::from_static("x-request-id")])
-        .max_age(std::time::Duration::from_secs(CORS_MAX_AGE_SECONDS))
+        .max_age(Duration::from_secs(CORS_MAX_AGE_SECONDS))
 }

@@ -110,6 +110,7 @@ fn engine(settings: &Settings, store: &LedgerStore) -> anyhow::Result<Engine> {
         chat_url: settings.whatsapp_url()?,
         device_name: settings.sessions.device_name.clone(),
         hold_rows: settings.hold_rows,
+        file_bytes_max: settings.media.bytes_max,
         ..EngineOptions::default()
     };
     if let Some(version) = settings.client_version()? {
@@ -291,6 +292,8 @@ fn node_name(id: &str, entropy: &dyn Entropy) -> String {
 pub fn router(settings: &Settings, gateway: Gateway) -> anyhow::Result<axum::Router> {
     let options = api::ApiOptions {
         body_limit_bytes: settings.body_limit_bytes(),
+        request_timeout: settings.request_timeout(),
+        body_budget_bytes: settings.body_budget(),
         docs: settings.server.docs,
         validation_detail: settings.server.validation_detail,
         cors_origins: settings.server.cors_origins.clone(),

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod first_key;
+mod http;
 mod lifecycle;
 mod logs;
 mod sandbox;

@@ -3,12 +3,12 @@
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
 
 use crate::{
     assemble::{self, House},
     config::{Role, Settings},
+    http::{self, HttpServer},
     lifecycle::{self, Signals},
     logs,
 };
@@ -19,9 +19,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let listener = bind(&settings).await?;
     let address = listener.local_addr()?;
+    let limits = settings.http_limits(http::raise())?;
     let house = assemble::build(&settings).await?;
     announce(&settings, address, &house);
-    let http = HttpServer::start(listener, assemble::router(&settings, house.gateway.clone())?);
+    let router = assemble::router(&settings, house.gateway.clone())?;
+    let http = HttpServer::start(listener, router, limits);
     let failed = tokio::select! {
         name = signals.next() => {
             tracing::info!(signal = name, "stopping: finishing what is under way");
@@ -76,36 +78,4 @@ pub async fn stop(http: HttpServer, house: &House, limit: Duration) {
     }
     house.store.close().await;
     tracing::info!("stopped");
-}
-
-/// The HTTP server and the way to stop it.
-pub struct HttpServer {
-    task: JoinHandle<std::io::Result<()>>,
-    stopping: CancellationToken,
-}
-
-impl HttpServer {
-    /// Serves on a listener.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the HTTP server outlives no one: its handle is awaited in stop()"
-    )]
-    pub fn start(listener: TcpListener, router: axum::Router) -> Self {
-        let stopping = CancellationToken::new();
-        let soft = stopping.clone();
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let task = tokio::spawn(async move {
-            axum::serve(listener, service).with_graceful_shutdown(soft.cancelled_owned()).await
-        });
-        Self { task, stopping }
-    }
-
-    /// Takes no more connections, waits for open requests up to a limit, then cuts.
-    pub async fn stop(mut self, limit: Duration) {
-        self.stopping.cancel();
-        if tokio::time::timeout(limit, &mut self.task).await.is_err() {
-            tracing::warn!("requests still open at the limit were cut");
-            self.task.abort();
-        }
-    }
 }

@@ -20,6 +20,7 @@ use crate::{
     access::{OnSession, Operator},
     body,
     error::ApiError,
+    incoming::ended_early,
     messages::result::{KeyHeader, key_text},
     query::Query,
     sessions::SessionPath,
@@ -95,10 +96,7 @@ pub async fn import(
         key: key_text(&parts.headers)?,
     };
     let mut reader = Reader { incoming, format, columns: None, text };
-    if let Err(refused) = read(&mut reader, &mut http_body, state.options.body_limit_bytes).await {
-        body::drain(http_body).await;
-        return Err(refused);
-    }
+    read(&mut reader, &mut http_body, state.options.body_limit_bytes).await?;
     if reader.incoming.count() == 0 {
         return Err(ApiError::problem("the import has no messages"));
     }
@@ -161,7 +159,7 @@ async fn read(reader: &mut Reader, body: &mut HttpBody, limit: usize) -> Result<
     let (mut record, mut total, mut line, mut began) = (Vec::new(), 0usize, 1u64, 1u64);
     let mut quoted = false;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| ApiError::bad_request("The request body ended early"))?;
+        let frame = frame.map_err(ended_early)?;
         let Some(data) = frame.data_ref() else { continue };
         total += data.len();
         if total > limit {

@@ -170,6 +170,17 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request entity too large")
     }
 
+    /// 408: the body came too slowly.
+    pub fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "The request body came too slowly")
+    }
+
+    /// 503: too many large bodies at the same time.
+    pub fn bodies_full() -> Self {
+        let sentence = "Too many large requests are under way";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).with_retry(1)
+    }
+
     /// 503: the ledger failed; the causes are for the log.
     pub fn store(error: StoreError) -> Self {
         let retry = !error.kind.is_of_the_record();

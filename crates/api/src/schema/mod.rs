@@ -11,6 +11,9 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
+/// Problems after which a body is not looked at any further. More than an answer lists: some turn out to be the same.
+const FOUND_MAX: usize = 1000;
+
 /// The schemas of the OpenAPI document, by name.
 static SCHEMAS: LazyLock<Map<String, Value>> = LazyLock::new(|| {
     let document = serde_json::to_value(crate::docs::openapi()).unwrap_or_default();
@@ -47,7 +50,15 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Whether enough is wrong: nobody reads more, and a body made to be wrong could go on for long.
+    fn full(&self) -> bool {
+        self.problems.len() >= FOUND_MAX
+    }
+
     fn say(&mut self, words: &str) {
+        if self.full() {
+            return;
+        }
         self.problems.push(format!("{}{words}", self.prefix));
     }
 
@@ -63,6 +74,9 @@ impl Walk<'_> {
         if schema["additionalProperties"] == Value::Bool(false) {
             let is_known = |name: &str| known.is_some_and(|known| known.contains_key(name));
             for name in fields.keys().filter(|name| !is_known(name)) {
+                if self.full() {
+                    return;
+                }
                 self.say(&format!("property {} should not exist", crate::error::echo(name)));
             }
         }
@@ -196,6 +210,9 @@ impl Walk<'_> {
         let each = format!("each value in {name}");
         let before = self.problems.len();
         for (index, item) in items.iter_mut().enumerate() {
+            if self.full() {
+                break;
+            }
             if kind(resolve(&schema["items"])) == "object" {
                 self.inside(name).value(&schema["items"], &index.to_string(), &each, item);
             } else {

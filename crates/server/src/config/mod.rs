@@ -4,6 +4,7 @@
 
 pub mod database;
 mod env;
+mod http;
 mod node;
 pub mod queue;
 mod settings;
@@ -197,6 +198,11 @@ mod tests {
                 "redis.tls_ca: cannot read /no/such",
             ),
             (&[("REDIS_CONNECT_TIMEOUT_MS", "1")], "redis.connect_timeout_ms"),
+            (&[("HEADERS_TIMEOUT_MS", "0")], "http.headers_timeout_ms"),
+            (&[("REQUEST_TIMEOUT_MS", "0")], "http.request_timeout_ms"),
+            (&[("KEEPALIVE_TIMEOUT_MS", "1")], "http.keepalive_timeout_ms"),
+            (&[("WAYPOST_CONNECTIONS_MAX", "0")], "http.connections_max"),
+            (&[("INFLIGHT_BODY_BUDGET_BYTES", "4096")], "http.inflight_body_budget_bytes"),
             (&[("NODE_URL", "10.0.0.2:2785")], "node.url (NODE_URL): must be"),
             (&[("NODE_URL", "ftp://10.0.0.2")], "node.url (NODE_URL): must be"),
             (&[("NODE_URL", "http://me:secret@10.0.0.2")], "node.url (NODE_URL): must be"),

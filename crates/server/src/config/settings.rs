@@ -10,6 +10,7 @@ use super::{
     ConfigError,
     database::{Database, DatabaseType},
     env::{ClockRate, Secrets},
+    http::Http,
     node::Node,
     queue::{Queue, Redis},
     size,
@@ -20,6 +21,7 @@ use super::{
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     pub server: Server,
+    pub http: Http,
     pub data: Data,
     pub database: Database,
     pub node: Node,
@@ -238,6 +240,7 @@ impl Settings {
             }
         }
         self.trusted_proxies()?;
+        self.check_http()?;
         range("server.shutdown_limit_ms", self.server.shutdown_limit_ms, 100, 600_000)?;
         if !["error", "warn", "info", "debug", "trace"].contains(&self.log.level.as_str()) {
             return fail(format!(

@@ -18,7 +18,7 @@ use domain::{signature, webhook::Secret};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
 
-use crate::serve::HttpServer;
+use crate::http::{HttpLimits, HttpServer};
 
 /// Deliveries kept for `/received`; older ones are forgotten.
 const KEPT_MAX: usize = 1000;
@@ -55,7 +55,8 @@ impl Receiver {
             .route("/hook", post(hook))
             .route("/received", get(received))
             .with_state(shared.clone());
-        Ok(Self { base, shared, server: HttpServer::start(listener, router) })
+        let server = HttpServer::start(listener, router, HttpLimits::default());
+        Ok(Self { base, shared, server })
     }
 
     /// `http://127.0.0.1:…`

@@ -17,8 +17,9 @@ use crate::{
     cli::SandboxOptions,
     config::{self, Settings},
     first_key,
+    http::{self, HttpServer},
     lifecycle::{self, Signals},
-    serve::{self, HttpServer},
+    serve,
 };
 
 /// The linked number: a bakery.
@@ -70,7 +71,8 @@ impl Stage {
         let listener = serve::bind(&settings).await?;
         let base = format!("http://{}/api", listener.local_addr()?);
         let house = assemble::build(&settings).await?;
-        let http = HttpServer::start(listener, assemble::router(&settings, house.gateway.clone())?);
+        let router = assemble::router(&settings, house.gateway.clone())?;
+        let http = HttpServer::start(listener, router, settings.http_limits(http::raise())?);
         let key = house.first_key.clone().context("an empty ledger makes a first key")?;
         let api = ApiClient::new(base.clone(), key.clone())?;
         api.get("/health/ready").await?;

@@ -21,6 +21,7 @@ mod restart;
 mod safety;
 mod sandbox;
 mod sends;
+mod strangers;
 mod support;
 mod whereabouts;
 mod workers;

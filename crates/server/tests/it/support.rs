@@ -125,6 +125,17 @@ impl Prepared {
         Running::spawn(self.command(data, &["serve"], env), self.data().join("stderr.log"))
     }
 
+    /// Starts the program with so many file descriptors and no way to more.
+    pub fn start_within(&self, descriptors: u64) -> Running {
+        let inner = self.command(self.data(), &["serve"], &[]);
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        command.arg("-c").arg(script).arg(inner.get_program()).args(inner.get_args());
+        command.env_clear().current_dir(self.data());
+        command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Running::spawn(command, self.data().join("stderr.log"))
+    }
+
     /// Starts a program that may end before it listens: none then.
     pub fn try_start_with(&self, env: &[(&str, &str)]) -> Option<Running> {
         let command = self.command(self.data(), &["serve"], env);

@@ -1,0 +1,145 @@
+//! One connection, from its first byte to its last.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes, HttpBody},
+    extract::ConnectInfo,
+    http::{HeaderValue, Request, Response, Version, header},
+};
+use hyper::{
+    body::{Frame, Incoming, SizeHint},
+    server::conn::http1,
+    service::Service,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::{
+    HttpLimits,
+    places::Place,
+    pulse::{Pulse, Work},
+    stream::{Limits, TimedStream},
+};
+
+/// When the server stops: how long a connection that waits for a request may still begin one.
+const LAST_CALL: Duration = Duration::from_millis(500);
+
+/// A client, let in.
+pub struct Connection {
+    pub stream: TcpStream,
+    pub peer: SocketAddr,
+    pub place: Place,
+    pub router: Router,
+    pub limits: Arc<HttpLimits>,
+}
+
+impl Connection {
+    /// Until the client or the server has had enough.
+    pub async fn serve(self, stopping: CancellationToken) {
+        let pulse = self.place.pulse().clone();
+        let limits = Limits { keep_alive: self.limits.keep_alive, write: self.limits.write };
+        let io = TokioIo::new(TimedStream::new(self.stream, pulse.clone(), limits));
+        let hint = format!("timeout={}", self.limits.keep_alive.as_secs());
+        let requests = Requests {
+            router: self.router,
+            peer: self.peer,
+            pulse: pulse.clone(),
+            keep_alive: HeaderValue::from_str(&hint).ok(),
+        };
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            // The library counts the wait of a kept connection too.
+            .header_read_timeout(self.limits.headers.max(self.limits.keep_alive))
+            .serve_connection(io, requests);
+        let mut connection = pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => return tell(ended),
+            () = self.place.taken_away() => return,
+            () = stopping.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => return tell(ended),
+                () = self.place.taken_away() => return,
+                () = tokio::time::sleep(LAST_CALL) => if !pulse.at_work() { return },
+            }
+        }
+    }
+}
+
+/// Clients go away, stay silent and talk nonsense all the time.
+fn tell(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended");
+    }
+}
+
+/// The requests of one connection.
+struct Requests {
+    router: Router,
+    peer: SocketAddr,
+    pulse: Arc<Pulse>,
+    keep_alive: Option<HeaderValue>,
+}
+
+impl Service<Request<Incoming>> for Requests {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let work = self.pulse.work();
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(self.peer));
+        request.extensions_mut().insert(api::Draining(self.pulse.draining()));
+        // Clients of a kind that keeps to it do not write into a connection that is just being closed.
+        let hint = self.keep_alive.clone().filter(|_| request.version() == Version::HTTP_11);
+        let answer = self.router.clone().oneshot(request);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            if let Some(hint) = hint
+                && !response.headers().contains_key(header::CONNECTION)
+            {
+                response.headers_mut().insert("keep-alive", hint);
+            }
+            Ok(response.map(|body| Answer { body, _work: work }))
+        })
+    }
+}
+
+/// The body of an answer; while it is not written, the connection is at work.
+struct Answer {
+    body: Body,
+    _work: Work,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
