@@ -206,8 +206,38 @@ pub struct Media {
     pub size_bytes: u64,
     /// How long it plays.
     pub seconds: Option<u32>,
+    /// What phones show of it before it is there. Of files that go out; nobody needs it of others.
+    #[serde(default, skip_serializing_if = "Look::is_empty")]
+    pub look: Look,
     /// Where WhatsApp keeps it. `None` before the upload, and when the sender left it out.
     pub remote: Option<RemoteMedia>,
+}
+
+/// What phones show of a file before it is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Look {
+    /// Of a picture or video, in pixels.
+    pub width: Option<u32>,
+    /// Of a picture or video, in pixels.
+    pub height: Option<u32>,
+    /// How loud a voice note is over its time: 64 bars of 0 to 100. Empty when not known.
+    #[serde(with = "hex::serde")]
+    pub waveform: Vec<u8>,
+    /// A small JPEG. Empty when there is none.
+    #[serde(with = "hex::serde")]
+    pub thumbnail: Vec<u8>,
+}
+
+impl Look {
+    /// An empty one, also where no default can be called.
+    pub const EMPTY: Self =
+        Self { width: None, height: None, waveform: Vec::new(), thumbnail: Vec::new() };
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::EMPTY
+    }
 }
 
 /// Where WhatsApp keeps a file, and how it is opened. `Debug` hides the key.

@@ -220,6 +220,7 @@ fn options(settings: &Settings) -> anyhow::Result<Options> {
             fetch_limit: millis(settings.media.fetch_timeout_ms),
             download: settings.media.download,
             concurrency: settings.media.concurrency,
+            convert: settings.media.convert(),
         },
         shutdown_limit: settings.shutdown_limit(),
         live: LiveOptions { clients_max: settings.live.clients_max, ..LiveOptions::default() },

@@ -142,6 +142,7 @@ pub fn media(number: u32) -> Media {
         caption: Some(format!("picture {number}")),
         size_bytes: 1000 + u64::from(number),
         seconds: None,
+        look: Default::default(),
         remote: Some(RemoteMedia {
             url: String::new(),
             direct_path: format!("/v/t62/{number}"),

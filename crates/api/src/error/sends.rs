@@ -131,6 +131,7 @@ pub(super) fn media_error(error: MediaError) -> ApiError {
         | MediaError::Unreachable(_)
         | MediaError::Status(_)
         | MediaError::Timeout
+        | MediaError::Unfit(_)
         | MediaError::NotStored
         | MediaError::Pending
         | MediaError::Failed(_) => ApiError::bad_request(error.to_string()),

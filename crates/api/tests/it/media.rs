@@ -26,6 +26,7 @@ fn image(remote: Option<RemoteMedia>) -> Content {
         caption: Some("menu".into()),
         size_bytes: remote.as_ref().map_or(0, |remote| remote.length),
         seconds: None,
+        look: Default::default(),
         remote,
     }))
 }

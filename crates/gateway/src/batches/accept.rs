@@ -216,7 +216,10 @@ impl Batches {
                     Source::Url(url) => Source::Url(url),
                     Source::Bytes(base64) => {
                         let kept = self.shared.media.keep_base64(&base64).await;
-                        let kept = kept.map_err(|source| BatchError::Media { index, source })?;
+                        let unfit = |source| BatchError::Media { index, source };
+                        let kept = kept.map_err(unfit)?;
+                        let checked = self.shared.media.check(kind, &kept, mimetype.as_deref());
+                        checked.await.map_err(unfit)?;
                         Source::Bytes(kept.into())
                     }
                 };

@@ -28,6 +28,9 @@ pub enum MediaError {
     /// Not base64, or empty.
     #[error("base64 must be the base64 text of a file")]
     BadBase64,
+    /// The bytes are not what they are sent as; one sentence for people.
+    #[error("{0}")]
+    Unfit(String),
     /// The file of this message is not in the store.
     #[error("no file is stored for this message")]
     NotStored,

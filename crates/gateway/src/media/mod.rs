@@ -11,10 +11,15 @@
 //! times and then has failed, for a reason that is told.
 
 mod base64;
+mod convert;
 mod downloader;
 mod error;
 mod fetch;
 mod names;
+mod picture;
+mod play;
+mod shape;
+mod sniff;
 mod state;
 
 use std::{fs::File, sync::Arc, time::Duration};
@@ -27,12 +32,14 @@ use domain::{
     port::{KeptMedia, Write},
 };
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{Ports, egress::Egress};
 
+pub use convert::ConvertOptions;
 pub(crate) use downloader::spawn as spawn_downloader;
 pub use error::MediaError;
+pub(crate) use shape::Shaped;
 pub(crate) use state::first_state;
 
 /// Base64 text of files in one answer, bytes (`MESSAGE_LIST_INLINE_MEDIA_BUDGET_BYTES`).
@@ -49,6 +56,8 @@ pub struct MediaOptions {
     pub download: bool,
     /// Downloads at once.
     pub concurrency: usize,
+    /// How sounds and moving pictures are converted.
+    pub convert: ConvertOptions,
 }
 
 impl Default for MediaOptions {
@@ -58,6 +67,7 @@ impl Default for MediaOptions {
             fetch_limit: Duration::from_secs(30),
             download: true,
             concurrency: 4,
+            convert: ConvertOptions::default(),
         }
     }
 }
@@ -93,7 +103,13 @@ pub struct Media {
     options: Arc<MediaOptions>,
     egress: Egress,
     wake: Arc<Notify>,
+    converter: convert::Converter,
+    /// Pictures that are opened at once: each may take much memory.
+    looks: Arc<Semaphore>,
 }
+
+/// See [`Media`].
+const LOOKS: usize = 2;
 
 impl Media {
     pub(crate) fn build(options: &MediaOptions, ports: &Ports, egress: Egress) -> Self {
@@ -102,6 +118,8 @@ impl Media {
             options: Arc::new(options.clone()),
             egress,
             wake: Arc::default(),
+            converter: convert::Converter::new(options.convert.clone()),
+            looks: Arc::new(Semaphore::new(LOOKS)),
         }
     }
 
@@ -119,9 +137,12 @@ impl Media {
     /// anything is decoded; nothing is left behind on an error.
     ///
     /// # Errors
-    /// [`MediaError::BadBase64`], [`MediaError::TooBig`], [`MediaError::Store`].
+    /// [`MediaError::BadBase64`], [`MediaError::Unfit`] for a word, [`MediaError::TooBig`], [`MediaError::Store`].
     pub async fn keep_base64(&self, base64: &str) -> Result<KeptMedia, MediaError> {
         let text = base64::strip_data_url(base64);
+        if let Some(why) = sniff::word_instead_of_bytes(text) {
+            return Err(MediaError::Unfit(why));
+        }
         let decoded = base64::decoded_length(text);
         if decoded == 0 {
             return Err(MediaError::BadBase64);

@@ -9,12 +9,12 @@ use domain::{
     SessionId, Timestamp, WaMessageId,
     batch::UPLOAD_KEPT,
     content::{MediaKind, RemoteMedia},
-    port::{Connection, KeptMedia, Lease},
+    port::{Connection, Lease},
     session::SessionStatus,
 };
 
 use super::{MediaInput, Messages, SendError, Sent, ToSend};
-use crate::sessions::Link;
+use crate::{media::Shaped, sessions::Link};
 
 /// Files of a batch that are remembered. When full, the oldest is forgotten and would be uploaded again.
 const UPLOADS_MAX: usize = 256;
@@ -24,7 +24,7 @@ const SOURCE: &str = "BulkMessageService";
 /// A file that WhatsApp keeps for us.
 #[derive(Clone)]
 pub(super) struct Uploaded {
-    pub(super) kept: KeptMedia,
+    pub(super) shaped: Shaped,
     /// Its type, as its server said.
     pub(super) told_type: Option<String>,
     /// Its name, as its server said.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{
     ChatId, SessionId, WaMessageId,
-    content::{self, ContactCard, Content, MediaKind, RemoteMedia},
+    content::{self, ContactCard, Content, Look, MediaKind, RemoteMedia},
     event::describe,
     media::{MediaRecord, MediaState},
     message::Quoted,
@@ -87,6 +87,7 @@ pub(super) struct Attachment {
     pub(super) filename: Option<String>,
     pub(super) caption: Option<String>,
     pub(super) seconds: Option<u32>,
+    pub(super) look: Look,
     pub(super) kept: KeptMedia,
 }
 
@@ -114,26 +115,26 @@ impl Messages {
                 Content::Text { body: text, preview }
             }
             Say::Media { kind, input, mimetype, filename, caption } => {
-                let file = self.uploaded(link, kind, input, item).await?;
-                kept = Some(file.kept.clone());
-                let mimetype =
-                    mimetype.or(file.told_type).unwrap_or_else(|| usual_type(kind).to_owned());
+                let file = self.uploaded(link, kind, input, mimetype.as_deref(), item).await?;
+                kept = Some(file.shaped.kept.clone());
+                let found = file.shaped.mimetype.or(mimetype).or(file.told_type);
+                let mimetype = found.unwrap_or_else(|| usual_type(kind).to_owned());
                 let filename = match kind {
                     MediaKind::Document => Some(
                         filename.or(file.told_name).unwrap_or_else(|| DOCUMENT_NAME.to_owned()),
                     ),
                     _ => filename,
                 };
-                let size_bytes = file.kept.size_bytes;
-                let (seconds, remote) = (None, Some(file.remote));
+                let size_bytes = file.shaped.kept.size_bytes;
                 Content::Media(Box::new(content::Media {
                     kind,
                     mimetype,
                     filename,
                     caption,
                     size_bytes,
-                    seconds,
-                    remote,
+                    seconds: file.shaped.seconds,
+                    look: file.shaped.look,
+                    remote: Some(file.remote),
                 }))
             }
             Say::Location(place) => Content::Location(place),
@@ -175,6 +176,7 @@ impl Messages {
         link: &Link,
         kind: MediaKind,
         input: MediaInput,
+        given: Option<&str>,
         item: Option<&FromBatch>,
     ) -> Result<Uploaded, SendError> {
         let clock = &self.shared.ports.clock;
@@ -192,8 +194,10 @@ impl Messages {
                 (fetched.kept, fetched.mimetype, fetched.filename)
             }
         };
-        let remote = self.upload_file(link, kind, &kept).await?;
-        let file = Uploaded { kept, told_type, told_name, remote, at: clock.now() };
+        let told = given.or(told_type.as_deref());
+        let shaped = media.shape(kind, kept, told).await.map_err(SendError::Media)?;
+        let remote = self.upload_file(link, kind, &shaped.kept).await?;
+        let file = Uploaded { shaped, told_type, told_name, remote, at: clock.now() };
         if let Some(item) = item {
             item.remember(kind, &input, &file);
         }
@@ -206,7 +210,7 @@ impl Messages {
         link: &Link,
         attachment: Attachment,
     ) -> Result<Content, SendError> {
-        let Attachment { kind, mimetype, filename, caption, seconds, kept } = attachment;
+        let Attachment { kind, mimetype, filename, caption, seconds, look, kept } = attachment;
         let remote = self.upload_file(link, kind, &kept).await?;
         Ok(Content::Media(Box::new(content::Media {
             kind,
@@ -215,6 +219,7 @@ impl Messages {
             caption,
             size_bytes: kept.size_bytes,
             seconds,
+            look,
             remote: Some(remote),
         })))
     }

@@ -50,6 +50,7 @@ impl Messages {
             filename: media.filename,
             caption: media.caption,
             seconds: media.seconds,
+            look: media.look,
             kept: kept.clone(),
         };
         Ok((self.upload(link, attachment).await?, Some(kept)))

@@ -42,7 +42,7 @@ use crate::{
     hooks::{HookPoint, Hooks, Within},
     idempotency::Keys,
     pacing::Pacing,
-    sessions::{Inner, Link, NoLink},
+    sessions::{Inner, Link},
 };
 
 pub(crate) use bulk::{FromBatch, Uploads};

@@ -5,6 +5,7 @@
 pub mod database;
 mod env;
 mod http;
+mod media;
 mod node;
 pub mod queue;
 mod settings;

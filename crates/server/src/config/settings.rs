@@ -11,6 +11,7 @@ use super::{
     database::{Database, DatabaseType},
     env::{ClockRate, Secrets},
     http::Http,
+    media::Media,
     node::Node,
     queue::{Queue, Redis},
     size,
@@ -148,17 +149,6 @@ pub struct Bulk {
     pub keep_days: u64,
 }
 
-/// `[media]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Media {
-    pub dir: PathBuf,
-    pub download: bool,
-    pub bytes_max: u64,
-    pub fetch_timeout_ms: u64,
-    pub concurrency: usize,
-}
-
 /// `[webhooks]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -255,9 +245,7 @@ impl Settings {
         range("sends.typing_max_ms", self.sends.typing_max_ms, 0, 60_000)?;
         self.check_pacing()?;
         range("bulk.keep_days", self.bulk.keep_days, 1, 3650)?;
-        range("media.bytes_max", self.media.bytes_max, 1024, 2 << 30)?;
-        range("media.fetch_timeout_ms", self.media.fetch_timeout_ms, 100, 600_000)?;
-        range("media.concurrency", self.media.concurrency as u64, 1, 100)?;
+        self.media.check()?;
         range("webhooks.timeout_ms", self.webhooks.timeout_ms, 100, 120_000)?;
         range("webhooks.retry_delay_ms", self.webhooks.retry_delay_ms, 10, 3_600_000)?;
         range("webhooks.concurrency", self.webhooks.concurrency as u64, 1, 1000)?;

@@ -37,32 +37,48 @@ pub(super) fn message(
         return Err(refused("the file was not uploaded"));
     };
     let sidecar = (!remote.streaming_sidecar.is_empty()).then(|| remote.streaming_sidecar.clone());
+    let thumbnail = some(std::mem::take(&mut media.look.thumbnail));
     let mut message = wa::Message::default();
     match media.kind {
         MediaKind::Image => {
-            message.image_message =
-                file!(ImageMessage, media, remote, context, { caption: media.caption });
+            message.image_message = file!(ImageMessage, media, remote, context, {
+                caption: media.caption,
+                width: media.look.width,
+                height: media.look.height,
+                jpeg_thumbnail: thumbnail,
+            });
         }
         MediaKind::Video => {
             message.video_message = file!(VideoMessage, media, remote, context, {
                 caption: media.caption,
                 seconds: media.seconds,
+                width: media.look.width,
+                height: media.look.height,
+                jpeg_thumbnail: thumbnail,
                 streaming_sidecar: sidecar,
             });
         }
         kind @ (MediaKind::Audio | MediaKind::Voice) => {
             message.audio_message = file!(AudioMessage, media, remote, context, {
                 ptt: Some(kind == MediaKind::Voice),
+                waveform: some(media.look.waveform),
                 seconds: media.seconds,
                 streaming_sidecar: sidecar,
             });
         }
         MediaKind::Sticker => {
-            message.sticker_message = file!(StickerMessage, media, remote, context, {});
+            message.sticker_message = file!(StickerMessage, media, remote, context, {
+                width: media.look.width,
+                height: media.look.height,
+            });
         }
         MediaKind::Document => return Ok(document(media, remote, context)),
     }
     Ok(message)
+}
+
+fn some(bytes: Vec<u8>) -> Option<Vec<u8>> {
+    Some(bytes).filter(|bytes| !bytes.is_empty())
 }
 
 /// A document with a caption has an envelope of its own.

@@ -207,6 +207,7 @@ async fn a_file_without_upload_is_refused() {
         caption: None,
         size_bytes: 1,
         seconds: None,
+        look: Default::default(),
         remote: None,
     };
     let message = outgoing(&chat(BOB), Content::Media(Box::new(unsent)));

@@ -1,0 +1,111 @@
+//! The converter of sounds and moving pictures: ffmpeg, where it is there.
+//!
+//! It is a child with limits: the form of its input is ours to say (a playlist that names other files is never read as
+//! one), it opens no network, it may write only so much, and it is killed when it takes too long.
+
+use std::{ffi::OsString, fs::File, io::Seek as _, process::Stdio, sync::Arc, time::Duration};
+
+use tokio::{process::Command, sync::Semaphore};
+
+/// How conversions run (`MEDIA_CONVERSION_*`, `FFMPEG_PATH`).
+#[derive(Debug, Clone)]
+pub struct ConvertOptions {
+    /// The program; empty switches conversions off.
+    pub ffmpeg: OsString,
+    /// Longest time for one file.
+    pub limit: Duration,
+    /// Largest result, bytes.
+    pub bytes_max: u64,
+    /// Conversions at once. More of them wait.
+    pub concurrency: usize,
+}
+
+impl Default for ConvertOptions {
+    fn default() -> Self {
+        Self {
+            ffmpeg: "ffmpeg".into(),
+            limit: Duration::from_secs(60),
+            bytes_max: 52_428_800,
+            concurrency: 2,
+        }
+    }
+}
+
+/// Why nothing was converted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConvertError {
+    /// The program is not there, or switched off.
+    Absent,
+    /// It took too long.
+    Late,
+    /// It ended with an error: most likely the file is damaged.
+    Failed,
+}
+
+#[derive(Clone)]
+pub(super) struct Converter {
+    options: Arc<ConvertOptions>,
+    places: Arc<Semaphore>,
+}
+
+impl Converter {
+    pub(super) fn new(options: ConvertOptions) -> Self {
+        let places = Arc::new(Semaphore::new(options.concurrency.max(1)));
+        Self { options: Arc::new(options), places }
+    }
+
+    /// Converts a file of a form that ffmpeg calls `form`, with these arguments between input and output.
+    ///
+    /// # Errors
+    /// [`ConvertError`]; `into` holds anything then.
+    pub(super) async fn run(
+        &self,
+        mut from: File,
+        form: &str,
+        args: &[&str],
+        into: File,
+    ) -> Result<(), ConvertError> {
+        if self.options.ffmpeg.is_empty() {
+            return Err(ConvertError::Absent);
+        }
+        from.rewind().map_err(|_| ConvertError::Failed)?;
+        let most = self.options.bytes_max.to_string();
+        let Ok(_place) = self.places.acquire().await else { return Err(ConvertError::Absent) };
+        let mut command = Command::new(&self.options.ffmpeg);
+        command
+            .args(["-nostdin", "-v", "error", "-protocol_whitelist", "file", "-f", form])
+            // Opened anew, so that it can be read from its end as well.
+            .args(["-i", "file:/dev/stdin", "-map_metadata", "-1", "-threads", "1"])
+            .args(args)
+            .args(["-fs", &most, "-y", "file:/dev/stdout"])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .stdin(Stdio::from(from))
+            .stdout(Stdio::from(into))
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        let mut child = command.spawn().map_err(|_| ConvertError::Absent)?;
+        match tokio::time::timeout(self.options.limit, child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(_) => Err(ConvertError::Failed),
+            Err(_) => Err(ConvertError::Late),
+        }
+    }
+}
+
+/// What ffmpeg calls the form of a file of a type.
+pub(super) fn form(mimetype: &str) -> Option<&'static str> {
+    Some(match mimetype.split(';').next().unwrap_or_default() {
+        "audio/ogg" => "ogg",
+        "audio/mpeg" => "mp3",
+        "audio/mp4" | "audio/3gpp" | "video/mp4" | "video/quicktime" | "video/3gpp" => "mov",
+        "audio/aac" => "aac",
+        "audio/amr" => "amr",
+        "audio/x-wav" => "wav",
+        "audio/x-flac" => "flac",
+        "audio/x-aiff" => "aiff",
+        "audio/webm" => "matroska",
+        "image/gif" => "gif",
+        _ => return None,
+    })
+}
