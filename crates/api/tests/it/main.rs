@@ -23,6 +23,7 @@ mod messages;
 mod messages_change;
 mod messages_send;
 mod metrics;
+mod rates;
 mod refusals;
 mod sessions;
 mod templates;
