@@ -215,7 +215,8 @@ pub async fn authenticate(parts: &Parts, state: &AppState) -> Result<ApiKey, Api
         }
         Err(error) => {
             use AuthError::Refused;
-            if let Refused(KeyRefused::Unknown | KeyRefused::Revoked | KeyRefused::Expired) = &error {
+            if let Refused(KeyRefused::Unknown | KeyRefused::Revoked | KeyRefused::Expired) = &error
+            {
                 state.rates.was_wrong(ip, hash, now);
             }
             let error = ApiError::from(error);

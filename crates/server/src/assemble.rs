@@ -66,7 +66,8 @@ fn private_folder(dir: &Path) -> std::io::Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = std::fs::metadata(dir)?.permissions().mode() & 0o777;
         if (!existed || mode == 0o755)
-            && let Err(error) = std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
+            && let Err(error) =
+                std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
         {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "the data folder stays open to other users of this machine");

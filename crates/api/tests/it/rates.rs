@@ -38,7 +38,10 @@ async fn the_windows_of_the_contract_are_kept_and_told() {
         answer.expect(200);
     }
     let refused = ask().await;
-    assert_eq!((&refused.headers["retry-after"], &refused.headers["retry-after-short"]), (&"1".parse().unwrap(), &"1".parse().unwrap()));
+    assert_eq!(
+        (&refused.headers["retry-after"], &refused.headers["retry-after-short"]),
+        (&"1".parse().unwrap(), &"1".parse().unwrap())
+    );
     assert_eq!(refused.headers["x-ratelimit-remaining-short"], "0");
     assert_eq!(refused.expect(429), json!({ "statusCode": 429, "message": "Too Many Requests" }));
     // Others are not concerned, nor is who asks whether the process lives.

@@ -42,9 +42,9 @@ const GLOBAL_V6: ([u16; 4], u32) = ([0x2000, 0, 0, 0], 3);
 
 /// First segments and prefix length of each special-use block within it.
 const SPECIAL_V6: &[([u16; 4], u32)] = &[
-    ([0x2001, 0, 0, 0], 23),      // protocols' own: Teredo, benchmarking, ORCHID, anycast of PCP and TURN
+    ([0x2001, 0, 0, 0], 23), // protocols' own: Teredo, benchmarking, ORCHID, anycast of PCP and TURN
     ([0x2001, 0x0db8, 0, 0], 32), // documentation
-    ([0x3fff, 0, 0, 0], 20),      // documentation
+    ([0x3fff, 0, 0, 0], 20), // documentation
 ];
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {

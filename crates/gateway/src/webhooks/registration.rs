@@ -77,7 +77,9 @@ pub enum WebhookError {
     #[error("{0}")]
     Secret(&'static str),
     /// What was secret between us and one receiver would go to another.
-    #[error("the url leads to another host: headers and secret must be sent again with it, or cleared")]
+    #[error(
+        "the url leads to another host: headers and secret must be sent again with it, or cleared"
+    )]
     Elsewhere,
     /// The policy.
     #[error(transparent)]
