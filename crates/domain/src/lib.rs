@@ -33,6 +33,7 @@ pub mod ids;
 pub mod log;
 pub mod media;
 pub mod message;
+pub mod net;
 pub mod pacing;
 pub mod port;
 pub mod proxy;

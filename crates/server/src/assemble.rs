@@ -129,6 +129,7 @@ fn engine(settings: &Settings, store: &LedgerStore) -> anyhow::Result<Engine> {
         chat_url: settings.whatsapp_url()?,
         device_name: settings.sessions.device_name.clone(),
         hold_rows: settings.hold_rows,
+        file_bytes_max: settings.media.bytes_max,
         ..EngineOptions::default()
     };
     if let Some(version) = settings.client_version()? {

@@ -29,6 +29,8 @@ struct Plan {
     refused_recipients: HashMap<String, u16>,
     ack_delay: Duration,
     media_delay: Duration,
+    media_redirect: Option<String>,
+    media_hosts: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +105,17 @@ impl Faults {
         self.change(|plan| plan.media_delay = delay);
     }
 
+    /// Lets the media host answer every download with a redirect to this address. `None` ends it.
+    pub fn redirect_media(&self, to: Option<&str>) {
+        self.change(|plan| plan.media_redirect = to.map(str::to_owned));
+    }
+
+    /// Names these hosts for files instead of the one there is.
+    pub fn name_media_hosts(&self, hosts: &[&str]) {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        self.change(|plan| plan.media_hosts = Some(hosts));
+    }
+
     /// Spoils the next `n` ciphertexts on their way to a linked device, in the copy the network keeps: redelivery
     /// brings the same spoilt bytes.
     pub fn corrupt_next(&self, n: u32) {
@@ -160,6 +173,14 @@ impl Faults {
 
     pub(crate) fn media_delay(&self) -> Duration {
         self.change(|plan| plan.media_delay)
+    }
+
+    pub(crate) fn media_redirect(&self) -> Option<String> {
+        self.change(|plan| plan.media_redirect.clone())
+    }
+
+    pub(crate) fn media_hosts(&self) -> Option<Vec<String>> {
+        self.change(|plan| plan.media_hosts.clone())
     }
 
     pub(crate) fn spoils(&self, phone: &str, device: u16) -> bool {

@@ -48,7 +48,7 @@ mod server;
 mod state;
 mod wire;
 
-pub use account::{Account, CallEnd, ChatState, FileKind, NewFile, Online, text_message};
+pub use account::{Account, CallEnd, ChatState, Crafted, FileKind, NewFile, Online, text_message};
 pub use faults::{DeviceFaults, Faults};
 pub use media::{MEDIA_HOST, MediaHttp};
 pub use network::{Network, NetworkOptions};

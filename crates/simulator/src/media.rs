@@ -11,6 +11,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::LOCATION;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -26,6 +27,8 @@ pub const MEDIA_HOST: &str = "media.sim.invalid";
 const UPLOAD_BYTES_MAX: usize = 128 << 20;
 /// Bytes kept in all. When full the oldest blobs go: their download answers 404, as an expired one does.
 const STORE_BYTES_MAX: usize = 512 << 20;
+/// Requests that are remembered; when full the oldest are forgotten.
+const ASKED_MAX: usize = 1_000;
 /// Folder of downloads.
 pub(crate) const DOWNLOAD_FOLDER: &str = "/v/t62.7118-24";
 
@@ -33,6 +36,7 @@ pub(crate) const DOWNLOAD_FOLDER: &str = "/v/t62.7118-24";
 #[derive(Default)]
 pub(crate) struct MediaStore {
     blobs: Mutex<Blobs>,
+    asked: Mutex<VecDeque<String>>,
 }
 
 #[derive(Default)]
@@ -67,7 +71,21 @@ impl MediaStore {
         blobs.by_path.get(path).cloned()
     }
 
+    /// Paths and queries of all requests, oldest first.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn note(&self, uri: &str) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.len() >= ASKED_MAX {
+            asked.pop_front();
+        }
+        asked.push_back(uri.to_owned());
+    }
+
     fn respond(&self, post: bool, uri: &str, body: Bytes) -> (u16, Bytes) {
+        self.note(uri);
         let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
         if !post {
             return match self.get(path) {
@@ -117,6 +135,10 @@ async fn handle(State(hub): State<Arc<Hub>>, method: Method, uri: Uri, body: Byt
     let delay = hub.faults.media_delay();
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
+    }
+    if let Some(elsewhere) = hub.faults.media_redirect().filter(|_| !post) {
+        hub.media.note(&uri.to_string());
+        return (StatusCode::FOUND, [(LOCATION, elsewhere)]).into_response();
     }
     let (status, body) = hub.media.respond(post, &uri.to_string(), body);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

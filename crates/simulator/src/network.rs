@@ -179,6 +179,11 @@ impl Network {
         self.hub.media.forget();
     }
 
+    /// Paths and queries of the last requests to the media host, oldest first.
+    pub fn media_requests(&self) -> Vec<String> {
+        self.hub.media.asked()
+    }
+
     /// The account with this number.
     ///
     /// # Errors

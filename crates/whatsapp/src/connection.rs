@@ -97,11 +97,12 @@ impl Connection for Handle {
         kind: MediaKind,
         remote: &RemoteMedia,
         into: File,
+        bytes_max: u64,
     ) -> Result<(), EngineError> {
         let (client, remote) = (Arc::clone(&self.client), remote.clone());
-        self.in_task(Box::pin(
-            async move { transfer::download(&client, kind, &remote, into).await },
-        ))
+        self.in_task(Box::pin(async move {
+            transfer::download(&client, kind, &remote, into, bytes_max).await
+        }))
         .await
     }
 

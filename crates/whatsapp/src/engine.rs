@@ -9,6 +9,7 @@ use std::{
 use async_trait::async_trait;
 use domain::{
     Clock, SessionId,
+    media::MEDIA_BYTES_MAX,
     port::{
         Connection, DeviceKeys, EngineError, EngineSink, OpenRequest, StoreError, StoreErrorKind,
         WhatsApp,
@@ -29,7 +30,7 @@ use crate::{
     connection::{Handle, Limits},
     driver::Driver,
     duplicates,
-    http::{self, MediaEndpoint},
+    http::{self, MediaEndpoint, OfConnection},
     inbound::Inbox,
     keys::{LedgerBackend, WriteOrder, ledger_error},
     link::Link,
@@ -58,6 +59,8 @@ pub struct EngineOptions {
     pub device_name: String,
     /// Where media lives.
     pub media: MediaEndpoint,
+    /// Largest file, bytes.
+    pub file_bytes_max: u64,
     /// For TCP, proxy, TLS and WebSocket together. The library gives up after 20 s by itself.
     pub connect_limit: Duration,
     /// For a message to be encrypted and written.
@@ -78,6 +81,7 @@ impl Default for EngineOptions {
             client_version: LAST_GOOD_VERSION,
             device_name: "Waypost".into(),
             media: MediaEndpoint::Real,
+            file_bytes_max: MEDIA_BYTES_MAX,
             connect_limit: Duration::from_secs(18),
             send_limit: Duration::from_secs(30),
             pairing_limit: Duration::from_secs(30),
@@ -172,7 +176,13 @@ impl WhatsApp for Engine {
         sink: Arc<dyn EngineSink>,
     ) -> Result<Arc<dyn Connection>, EngineError> {
         safety::check_address(&self.options.chat_url)?;
-        let http = http::client(&self.options.media, request.proxy.as_ref())?;
+        let hosts = Arc::new(OfConnection::default());
+        let http = http::client(
+            &self.options.media,
+            request.proxy.as_ref(),
+            self.options.file_bytes_max,
+            Arc::clone(&hosts) as _,
+        )?;
         let session = request.lease.session;
         let slot = Slot::take(&self.open, session)
             .ok_or(EngineError::WrongState("this session is connected already"))?;
@@ -207,6 +217,7 @@ impl WhatsApp for Engine {
             .await
             .map_err(build_error)?
             .into_client();
+        hosts.attach(&client);
         let subscription = client.subscribe_handler(Arc::clone(&link) as Arc<dyn EventHandler>);
         let behind = Arc::clone(&backend);
         tasks.start(async move { behind.write_behind().await });

@@ -6,6 +6,8 @@ use whatsapp_rust::{
     SendError, anyhow, socket::error::SocketError,
 };
 
+use crate::http::Forbidden;
+
 /// Of a message.
 pub(crate) fn of_send(error: SendError) -> EngineError {
     match error {
@@ -79,8 +81,11 @@ pub(crate) fn of_any(error: anyhow::Error) -> EngineError {
 }
 
 /// Of a file on its way. What a media host refuses by its status it would refuse again. A file that does not fit its
-/// key may have been cut short on the way: that is worth another try.
+/// key may have been cut short on the way: that is worth another try. What the guard forbids stays forbidden.
 pub(crate) fn of_media(error: anyhow::Error) -> EngineError {
+    if error.chain().any(|cause| cause.is::<Forbidden>()) {
+        return EngineError::Refused("the address of the file is none of its own".into());
+    }
     let status = {
         let cause: &(dyn std::error::Error + 'static) = error.as_ref();
         cause.http_status()

@@ -41,6 +41,9 @@ use crate::{
     unheld::Line,
 };
 
+/// Longest name that somebody gives themselves; phones allow 25 characters.
+const PUSH_NAME_CHARS_MAX: usize = 255;
+
 /// The way from the library to the sink.
 pub(crate) struct Inbox {
     pub sink: Arc<dyn EngineSink>,
@@ -168,6 +171,10 @@ impl Inbox {
 
     async fn message(&self, client: &Client, info: &MessageInfo, said: Said) -> Option<Inbound> {
         let source = &info.source;
+        let Some(id) = content::border::id(&info.id) else {
+            tracing::warn!("a message under something that is no id was dropped");
+            return None;
+        };
         let sender = sender(client, info).await;
         let (Some(chat), Some(from)) =
             (chat(client, info).await, sender_id(&sender, &source.sender))
@@ -181,13 +188,15 @@ impl Inbox {
             mentions.extend(people::canonical(client, &jid, None).await);
         }
         Some(Inbound {
-            id: WaMessageId::from_wire(info.id.as_str()),
+            id,
             chat,
             sender: from,
             sender_lid: sender.lid,
             sender_phone: sender.phone,
             from_me: source.is_from_me,
-            push_name: Some(info.push_name.clone()).filter(|name| !name.is_empty()),
+            push_name: Some(&info.push_name)
+                .filter(|name| !name.is_empty())
+                .map(|name| name.chars().take(PUSH_NAME_CHARS_MAX).collect()),
             timestamp: info.timestamp.timestamp(),
             content: self.content(client, info, said.matter).await,
             quoted: said.quoted,

@@ -2,7 +2,11 @@
 
 use std::{
     fs::File,
-    io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write as _},
+    io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write as _},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use domain::{
@@ -11,17 +15,19 @@ use domain::{
 };
 use whatsapp_rust::{
     Client, anyhow,
-    download::{DownloadParams, MediaType},
+    download::{DownloadParams, DownloadWriter, MediaType},
     wacore::{
         runtime::blocking,
         upload::{EncryptedMediaInfo, UploadSource, encrypt_media_streaming},
     },
 };
 
-use crate::{failure, runtime::Tasks};
+use crate::{failure, http::is_path, runtime::Tasks};
 
 /// Bytes read and written at a time.
 const PIECE: usize = 64 * 1024;
+/// Bytes that a file may have beyond what its message says.
+const PADDING: u64 = 4 * 1024;
 
 const fn media_type(kind: MediaKind) -> MediaType {
     match kind {
@@ -88,12 +94,68 @@ fn encrypt(mut file: File, kind: MediaType) -> anyhow::Result<(Encrypted, Encryp
     Ok((Encrypted { file, length }, info))
 }
 
+/// A file that takes so many bytes and then fails, for good: the library must not try the next host.
+struct Bounded {
+    file: File,
+    left: u64,
+    over: Arc<AtomicBool>,
+    bytes_max: u64,
+}
+
+impl Bounded {
+    fn over() -> io::Error {
+        io::Error::new(io::ErrorKind::FileTooLarge, "the file is larger than it may be")
+    }
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() as u64 > self.left {
+            self.over.store(true, Ordering::Release);
+            return Err(Self::over());
+        }
+        let written = self.file.write(bytes)?;
+        self.left -= written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for Bounded {
+    fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
+        self.file.seek(place)
+    }
+}
+
+impl DownloadWriter for Bounded {
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)?;
+        if self.over.load(Ordering::Acquire) {
+            return Err(Self::over());
+        }
+        self.left = self.bytes_max.saturating_sub(length);
+        Ok(())
+    }
+}
+
+/// As many bytes as a file may have that says it has `declared`; one that says nothing may have all.
+fn bound(declared: u64, bytes_max: u64) -> u64 {
+    match declared {
+        0 => bytes_max,
+        declared => declared.saturating_add(PADDING).min(bytes_max),
+    }
+}
+
 /// Downloads, decrypts and verifies a file into another, which holds exactly it then, or nothing.
 pub(crate) async fn download(
     client: &Client,
     kind: MediaKind,
     remote: &RemoteMedia,
     into: File,
+    bytes_max: u64,
 ) -> Result<(), EngineError> {
     let path = path(remote)
         .ok_or_else(|| EngineError::Refused("the message does not say where its file is".into()))?;
@@ -105,20 +167,28 @@ pub(crate) async fn download(
         remote.length,
         media_type(kind),
     );
-    let done = client.download_from_params_to_writer(&params, into).await;
-    done.map(drop).map_err(failure::of_media)
+    let over = Arc::new(AtomicBool::new(false));
+    let bytes_max = bound(remote.length, bytes_max);
+    let into = Bounded { file: into, left: bytes_max, over: Arc::clone(&over), bytes_max };
+    match client.download_from_params_to_writer(&params, into).await {
+        Err(_) if over.load(Ordering::Acquire) => Err(EngineError::TooBig),
+        done => done.map(drop).map_err(failure::of_media),
+    }
 }
 
 /// Old messages carry the full address alone.
 fn path(remote: &RemoteMedia) -> Option<String> {
-    if !remote.direct_path.is_empty() {
-        return Some(remote.direct_path.clone());
-    }
-    let url = url::Url::parse(&remote.url).ok()?;
-    Some(match url.query() {
-        Some(query) => format!("{}?{query}", url.path()),
-        None => url.path().to_owned(),
-    })
+    let path = if remote.direct_path.is_empty() {
+        let url = url::Url::parse(&remote.url).ok()?;
+        match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        }
+    } else {
+        remote.direct_path.clone()
+    };
+    // Rows of before the border looked.
+    is_path(&path).then_some(path)
 }
 
 #[cfg(test)]
@@ -140,7 +210,38 @@ mod tests {
         assert_eq!(path(&remote).as_deref(), Some("/v/t62/a.enc?ccb=1"));
         remote.direct_path = "/v/t62/b.enc".into();
         assert_eq!(path(&remote).as_deref(), Some("/v/t62/b.enc"));
+        for bad in ["@evil.example/x", ".evil.example/x", "//evil.example/x", "\\evil.example/x"] {
+            remote.direct_path = bad.into();
+            assert_eq!(path(&remote), None, "{bad}");
+        }
         remote = RemoteMedia { url: String::new(), direct_path: String::new(), ..remote };
         assert_eq!(path(&remote), None);
+        remote.url = "https://mmg.whatsapp.net//evil.example/a".into();
+        assert_eq!(path(&remote), None);
+    }
+
+    #[test]
+    fn a_file_may_be_as_long_as_it_says_and_as_the_limit_says() {
+        assert_eq!(bound(0, 1_000_000), 1_000_000);
+        assert_eq!(bound(10, 1_000_000), 10 + PADDING);
+        assert_eq!(bound(u64::MAX, 1_000_000), 1_000_000);
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_written_and_not_begun_again() {
+        let over = Arc::new(AtomicBool::new(false));
+        let file = tempfile::tempfile().unwrap();
+        let handle = file.try_clone().unwrap();
+        let mut into = Bounded { file, left: 10, over: over.clone(), bytes_max: 10 };
+        into.truncate(0).unwrap();
+        into.write_all(b"12345").unwrap();
+        // Another host, from the beginning.
+        into.truncate(0).unwrap();
+        into.rewind().unwrap();
+        into.write_all(b"1234567890").unwrap();
+        assert!(!over.load(Ordering::Acquire));
+        assert!(into.write_all(b"1").is_err());
+        assert!(over.load(Ordering::Acquire) && into.truncate(0).is_err());
+        assert_eq!(handle.metadata().unwrap().len(), 0);
     }
 }

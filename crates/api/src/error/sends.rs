@@ -112,6 +112,7 @@ fn engine_error(error: EngineError) -> ApiError {
         }
         EngineError::Unanswered(_) => unavailable(UNANSWERED),
         EngineError::Refused(why) => forbidden(format!("WhatsApp refused the message: {why}")),
+        EngineError::TooBig => media_error(MediaError::TooBig),
         EngineError::WrongState(why) => ApiError::bad_request(why),
         EngineError::Misconfigured(why) => ApiError::bad_request(why),
         EngineError::Store(error) => ApiError::store(error).without_retry(),

@@ -27,6 +27,9 @@ pub enum EngineError {
     /// WhatsApp said no.
     #[error("WhatsApp refused: {0}")]
     Refused(String),
+    /// The file is larger than it may be.
+    #[error("the file is too large")]
+    TooBig,
     /// Not in this state, for instance a pairing code for a linked device.
     #[error("{0}")]
     WrongState(&'static str),
@@ -211,12 +214,14 @@ pub trait Connection: Send + Sync + 'static {
     async fn upload(&self, kind: MediaKind, file: File) -> Result<RemoteMedia, EngineError>;
 
     /// Downloads a file, decrypts and verifies it, as streams; `into` is emptied first, and again when this fails.
-    /// [`EngineError::Refused`] means that WhatsApp no longer has it.
+    /// [`EngineError::Refused`] means that WhatsApp no longer has it. [`EngineError::TooBig`] comes as soon as it is
+    /// larger than `bytes_max`, or than its message says; nothing more is read then.
     async fn download(
         &self,
         kind: MediaKind,
         remote: &RemoteMedia,
         into: File,
+        bytes_max: u64,
     ) -> Result<(), EngineError>;
 
     /// Shows in a chat what one is doing.

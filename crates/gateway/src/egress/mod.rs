@@ -9,7 +9,6 @@
 //! used. [`get`] uses a library that knows redirects and charsets; [`post`], many thousand times a second, speaks HTTP/1.1
 //! by itself: [`dial`] makes connections, [`link`] keeps them. The answer is read up to a limit and within one deadline. Errors say what sort they are and never name an internal address.
 
-mod address;
 mod dial;
 mod get;
 mod link;
@@ -23,7 +22,7 @@ use domain::delivery::AttemptErrorKind;
 use http::HeaderMap;
 use url::{Host, Url};
 
-pub use address::is_public;
+use domain::net::is_public;
 pub use get::{GetError, GetLimits, Got, is_plain_http};
 use post::Poster;
 use resolver::{Refused, Resolver};

@@ -2,9 +2,10 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
+use domain::net::is_public;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::{EgressPolicy, address::is_public};
+use super::EgressPolicy;
 
 /// A name has no address that may be called.
 #[derive(Debug, thiserror::Error)]

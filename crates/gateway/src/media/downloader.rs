@@ -190,7 +190,15 @@ impl Downloader {
         let files = &self.media.ports.media_files;
         let scratch = files.scratch().await.map_err(Trouble::Here)?;
         let into = scratch.handle().map_err(Trouble::disk)?;
-        connection.download(record.media.kind, remote, into).await.map_err(Trouble::of)?;
+        let done = connection.download(record.media.kind, remote, into, options.bytes_max).await;
+        let bound = match remote.length {
+            0 => options.bytes_max,
+            declared => declared.min(options.bytes_max),
+        };
+        match done {
+            Err(EngineError::TooBig) => return Ok(too_large(bound)),
+            done => done.map_err(Trouble::of)?,
+        }
         let length = scratch.file.metadata().map(|metadata| metadata.len());
         if length.map_err(Trouble::disk)? > options.bytes_max {
             return Ok(too_large(options.bytes_max));

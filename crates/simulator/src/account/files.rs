@@ -69,13 +69,38 @@ pub struct NewFile {
     pub caption: Option<String>,
     /// How long it plays.
     pub seconds: Option<u32>,
+    /// What its message says instead of the truth.
+    pub crafted: Crafted,
+}
+
+/// What the message of a file says instead of the truth. WhatsApp does not see it.
+#[derive(Debug, Clone, Default)]
+pub struct Crafted {
+    /// Its path on the media host.
+    pub direct_path: Option<String>,
+    /// Its address.
+    pub url: Option<String>,
+    /// Its bytes.
+    pub length: Option<u64>,
+    /// How it is opened.
+    pub key: Option<Vec<u8>>,
+    /// The hash of what lies on the media host.
+    pub enc_sha256: Option<Vec<u8>>,
 }
 
 impl NewFile {
     /// A file without name and caption.
     pub fn new(kind: FileKind, bytes: Vec<u8>, mimetype: &str) -> NewFile {
         let mimetype = mimetype.to_owned();
-        NewFile { kind, bytes, mimetype, filename: None, caption: None, seconds: None }
+        NewFile {
+            kind,
+            bytes,
+            mimetype,
+            filename: None,
+            caption: None,
+            seconds: None,
+            crafted: Crafted::default(),
+        }
     }
 }
 
@@ -92,12 +117,14 @@ impl Account {
         } = encrypt_media(&file.bytes, file.kind.media_type())?;
         let path = format!("{DOWNLOAD_FOLDER}/{}", hex::encode(file_enc_sha256));
         self.hub.media.put(&path, data_to_upload.into());
+        let crafted = file.crafted.clone();
         let place = Place {
-            url: format!("https://{MEDIA_HOST}{path}"),
-            path,
-            key: media_key.to_vec(),
+            url: crafted.url.unwrap_or_else(|| format!("https://{MEDIA_HOST}{path}")),
+            path: crafted.direct_path.unwrap_or(path),
+            key: crafted.key.unwrap_or_else(|| media_key.to_vec()),
             sha256: file_sha256.to_vec(),
-            enc_sha256: file_enc_sha256.to_vec(),
+            enc_sha256: crafted.enc_sha256.unwrap_or_else(|| file_enc_sha256.to_vec()),
+            length: crafted.length.unwrap_or(file.bytes.len() as u64),
             sidecar: streaming_sidecar,
         };
         self.send(to.clone(), file_message(file, place)).await
@@ -122,6 +149,7 @@ struct Place {
     key: Vec<u8>,
     sha256: Vec<u8>,
     enc_sha256: Vec<u8>,
+    length: u64,
     sidecar: Option<Vec<u8>>,
 }
 
@@ -133,7 +161,7 @@ macro_rules! placed {
             media_key: Some($place.key),
             file_sha256: Some($place.sha256),
             file_enc_sha256: Some($place.enc_sha256),
-            file_length: Some($file.bytes.len() as u64),
+            file_length: Some($place.length),
             mimetype: Some($file.mimetype),
             $($field: $value,)*
             ..Default::default()

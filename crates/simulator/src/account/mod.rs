@@ -18,7 +18,7 @@ use whatsapp_rust::waproto::whatsapp::message::{
 };
 
 pub use calls::CallEnd;
-pub use files::{FileKind, NewFile};
+pub use files::{Crafted, FileKind, NewFile};
 
 use crate::hub::Hub;
 use crate::phone::{self, Behaviour, Letter, Phone, Received};
@@ -122,7 +122,16 @@ impl Account {
     /// The same under a given id: a message that is sent by phone number and by LID arrives twice.
     pub async fn send_as(&self, id: &str, to: Jid, message: wa::Message) -> Result<()> {
         phone::check_address(&to)?;
-        let letter = Letter { id: id.to_owned(), to, message, peer: false };
+        let letter = Letter { id: id.to_owned(), to, message, peer: false, bytes: None };
+        phone::send(&self.hub, &self.phone, letter).await
+    }
+
+    /// Sends bytes as they are in the place of a message, under a given id: what is encrypted nobody checks on the way.
+    pub async fn send_bytes(&self, id: &str, to: &Jid, bytes: Vec<u8>) -> Result<()> {
+        phone::check_address(to)?;
+        let message = wa::Message::default();
+        let letter =
+            Letter { id: id.to_owned(), to: to.clone(), message, peer: false, bytes: Some(bytes) };
         phone::send(&self.hub, &self.phone, letter).await
     }
 

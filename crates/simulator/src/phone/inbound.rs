@@ -302,6 +302,7 @@ async fn behave(hub: &Arc<Hub>, phone: &Arc<Phone>, received: Received) {
             to: received.sender.to_non_ad(),
             message: wa::Message { conversation: Some(text), ..Default::default() },
             peer: false,
+            bytes: None,
         };
         if let Err(error) = outbound::send(&hub, &phone, letter).await {
             hub.recorder.unanswered(format!("answering: {error:#}"));

@@ -37,6 +37,8 @@ pub(crate) struct Letter {
     pub(crate) message: wa::Message,
     /// Whether it is for an own device only and not part of any chat.
     pub(crate) peer: bool,
+    /// What is sent in the place of the message.
+    pub(crate) bytes: Option<Vec<u8>>,
 }
 
 /// Letters kept for a retry.
@@ -141,6 +143,7 @@ pub(crate) async fn share_app_key(hub: &Hub, phone: &Phone, device: u16) -> Resu
         to: Jid::pn_device(phone.me.phone.as_str(), device),
         message: app_key_message(&key),
         peer: true,
+        bytes: None,
     };
     send(hub, phone, letter).await
 }
@@ -174,6 +177,9 @@ fn linked(state: &State, phone: &str) -> Result<Vec<DeviceKey>> {
 
 /// What a device is to read: own devices learn in which chat the message belongs.
 fn plaintext(letter: &Letter, me: &DeviceKey, to: &DeviceKey) -> Vec<u8> {
+    if let Some(bytes) = &letter.bytes {
+        return bytes.clone();
+    }
     if letter.peer || to.phone != me.phone || letter.to.server == Server::Group {
         return letter.message.encode_to_vec();
     }
@@ -309,6 +315,7 @@ pub(crate) fn peer_letter(hub: &Hub, me: &DeviceKey, device: u16, message: wa::M
         to: Jid::pn_device(me.phone.as_str(), device),
         message,
         peer: true,
+        bytes: None,
     }
 }
 

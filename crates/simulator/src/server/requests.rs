@@ -59,7 +59,7 @@ fn route(hub: &Hub, who: &DeviceKey, id: &str, request: &NodeRef<'_>) -> Result<
         ("abt", "get", _) => settings::props(id),
         ("privacy", ..) => settings::privacy(id, &kind),
         ("w:sync:app:state", "set", _) => settings::app_state(hub, id, who, request)?,
-        ("w:m", "set", "media_conn") => settings::media_hosts(id),
+        ("w:m", "set", "media_conn") => settings::media_hosts(hub, id),
         ("w:g2", ..) => return groups::answer(hub, id, who, &kind, request),
         _ => return Ok(None),
     };

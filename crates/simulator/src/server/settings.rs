@@ -40,18 +40,22 @@ pub(super) fn privacy(id: &str, kind: &str) -> Node {
     result(id).children([privacy]).build()
 }
 
-/// The one media host.
-pub(super) fn media_hosts(id: &str) -> Node {
-    let host = Build::new("host")
-        .attr("hostname", MEDIA_HOST)
-        .attr("type", "primary")
-        .children([Build::new("upload").build(), Build::new("download").build()]);
+/// The one media host, or those that a test names.
+pub(super) fn media_hosts(hub: &Hub, id: &str) -> Node {
+    let names = hub.faults.media_hosts().unwrap_or_else(|| vec![MEDIA_HOST.to_owned()]);
+    let hosts = names.iter().map(|name| {
+        Build::new("host")
+            .attr("hostname", name.as_str())
+            .attr("type", "primary")
+            .children([Build::new("upload").build(), Build::new("download").build()])
+            .build()
+    });
     let hosts = Build::new("media_conn")
         .attr("auth", "simauth")
         .attr("ttl", "3600")
         .attr("auth_ttl", "21600")
         .attr("max_buckets", "12")
-        .children([host.build()]);
+        .children(hosts.collect::<Vec<_>>());
     result(id).children([hosts.build()]).build()
 }
 

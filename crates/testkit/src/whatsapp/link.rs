@@ -47,8 +47,9 @@ impl Connection for Held {
         kind: MediaKind,
         remote: &RemoteMedia,
         into: File,
+        bytes_max: u64,
     ) -> Result<(), EngineError> {
-        self.0.download(kind, remote, into).await
+        self.0.download(kind, remote, into, bytes_max).await
     }
 
     async fn typing(&self, chat: &ChatId, state: Typing) -> Result<(), EngineError> {
@@ -209,6 +210,7 @@ impl Connection for FakeLink {
         _: MediaKind,
         remote: &RemoteMedia,
         mut into: File,
+        bytes_max: u64,
     ) -> Result<(), EngineError> {
         if self.is_closed() {
             return Err(EngineError::NotConnected);
@@ -226,6 +228,9 @@ impl Connection for FakeLink {
             Some(OnDownload::Fail(error)) => return Err(error),
             None => kept.ok_or_else(|| EngineError::Refused("it is gone".into()))?,
         };
+        if bytes.len() as u64 > bytes_max {
+            return Err(EngineError::TooBig);
+        }
         into.write_all(&bytes).unwrap();
         Ok(())
     }

@@ -3,12 +3,18 @@
 use domain::content::{Content, Media, MediaKind, RemoteMedia};
 use whatsapp_rust::waproto::whatsapp as wa;
 
+use super::border;
+use crate::http::is_path;
+
+/// Keys and hashes of files.
+const HASH_BYTES: usize = 32;
+
 /// Reads the fields that every kind of file has. `sidecar` only where the kind has one.
 macro_rules! media {
     ($message:expr, $kind:expr, $mimetype:literal, { $($field:ident : $value:expr),* $(,)? }, $sidecar:expr) => {{
         let message = $message;
         let remote = RemoteMedia {
-            url: message.url.clone().unwrap_or_default(),
+            url: border::url(&message.url).unwrap_or_default(),
             direct_path: message.direct_path.clone().unwrap_or_default(),
             media_key: message.media_key.clone().unwrap_or_default(),
             media_key_timestamp: message.media_key_timestamp.unwrap_or_default(),
@@ -19,7 +25,7 @@ macro_rules! media {
         };
         Media {
             kind: $kind,
-            mimetype: message.mimetype.clone().unwrap_or_else(|| $mimetype.to_owned()),
+            mimetype: border::mimetype(&message.mimetype).unwrap_or_else(|| $mimetype.to_owned()),
             size_bytes: remote.length,
             remote: Some(remote).filter(can_be_fetched),
             $($field: $value,)*
@@ -47,14 +53,15 @@ pub(super) fn read(base: &wa::Message) -> Option<Content> {
         media!(video, MediaKind::Video, "video/mp4", {
             caption: said(&video.caption),
             seconds: video.seconds,
-        }, video.streaming_sidecar.clone().unwrap_or_default())
+        }, border::sidecar(&video.streaming_sidecar))
     } else if let Some(audio) = base.audio_message.as_option() {
         let kind = if audio.ptt == Some(true) { MediaKind::Voice } else { MediaKind::Audio };
         media!(audio, kind, "audio/ogg; codecs=opus", { seconds: audio.seconds },
-            audio.streaming_sidecar.clone().unwrap_or_default())
+            border::sidecar(&audio.streaming_sidecar))
     } else if let Some(document) = base.document_message.as_option() {
         media!(document, MediaKind::Document, "application/octet-stream", {
-            filename: said(&document.file_name).or_else(|| said(&document.title)),
+            filename: border::filename(&document.file_name)
+                .or_else(|| border::filename(&document.title)),
             caption: said(&document.caption),
         }, vec![])
     } else {
@@ -68,8 +75,16 @@ fn said(text: &Option<String>) -> Option<String> {
     text.clone().filter(|text| !text.is_empty())
 }
 
-/// View-once files come without a key to linked devices.
+/// View-once files come without a key to linked devices. What a sender wrote where a path, a key or a hash belongs, and
+/// is none, makes no file.
 fn can_be_fetched(remote: &RemoteMedia) -> bool {
-    let somewhere = !remote.direct_path.is_empty() || !remote.url.is_empty();
-    somewhere && !remote.media_key.is_empty()
+    let somewhere = match remote.direct_path.as_str() {
+        "" => !remote.url.is_empty(),
+        path => is_path(path),
+    };
+    let is_hash = |hash: &[u8]| matches!(hash.len(), 0 | HASH_BYTES);
+    somewhere
+        && remote.media_key.len() == HASH_BYTES
+        && is_hash(&remote.sha256)
+        && is_hash(&remote.enc_sha256)
 }

@@ -3,16 +3,17 @@
 //! Reading is pure. Whom a change is about, and what an encrypted vote says, takes addresses and keys: that part is
 //! `inbound`'s, so a change is read as a [`Matter`] with the protocol's own key in it.
 
+pub(crate) mod border;
 mod kind;
 mod media;
 mod shape;
 
 use domain::{
-    WaMessageId,
     content::LinkPreview,
     message::{Content, Quoted},
 };
 use whatsapp_rust::{
+    buffa::MessageField,
     proto_helpers::MessageExt,
     waproto::whatsapp::{
         self as wa,
@@ -54,11 +55,13 @@ impl Matter {
     }
 }
 
+/// People that one message mentions: as many as a group has. More are not read.
+const MENTIONS_MAX: usize = 1024;
 /// How long a pin lasts when the message does not say: WhatsApp's own choice.
 const PIN_SECONDS: u32 = 7 * 86_400;
 
 /// Reads a message, unwrapped from ephemeral, view-once, device-sent and edited envelopes. `None`
-/// for what is not for people: keys, history notices, settings.
+/// for what is not for people: keys, history notices, settings; and for a change of something that is no message.
 pub(crate) fn read(message: &wa::Message) -> Option<Said> {
     let base = unwrapped(message);
     let matter = matter(message, base)?;
@@ -71,8 +74,12 @@ pub(crate) fn read(message: &wa::Message) -> Option<Said> {
     Some(Said {
         matter,
         quoted: context.and_then(quoted),
-        mentions: context.map(|context| context.mentioned_jid.clone()).unwrap_or_default(),
+        mentions: context.map(mentions).unwrap_or_default(),
     })
+}
+
+fn mentions(context: &wa::ContextInfo) -> Vec<String> {
+    context.mentioned_jid.iter().take(MENTIONS_MAX).cloned().collect()
 }
 
 /// The secret with which votes on this poll are encrypted.
@@ -102,7 +109,7 @@ fn matter(outer: &wa::Message, base: &wa::Message) -> Option<Matter> {
     if let Some(matter) = change(outer, base) {
         return Some(matter);
     }
-    kind::of(base).map(Matter::unknown)
+    kind::of(base).filter(|_| !changes_nothing(base)).map(Matter::unknown)
 }
 
 fn preview(text: &wa::message::ExtendedTextMessage) -> Option<LinkPreview> {
@@ -116,16 +123,18 @@ fn preview(text: &wa::message::ExtendedTextMessage) -> Option<LinkPreview> {
 }
 
 fn from_protocol(protocol: &wa::message::ProtocolMessage) -> Option<Matter> {
-    let key = protocol.key.as_option().filter(|key| key.id.is_some()).cloned();
     match protocol.r#type {
-        Some(Type::REVOKE) => Some(key.map_or_else(
-            || Matter::unknown("protocol_message.revoke"),
-            |key| Matter::Revoke { key },
-        )),
+        Some(Type::REVOKE) => Some(match &protocol.key {
+            key if key.as_option().and_then(|key| key.id.as_ref()).is_none() => {
+                Matter::unknown("protocol_message.revoke")
+            }
+            key => Matter::Revoke { key: named(key)? },
+        }),
         Some(Type::MESSAGE_EDIT) => {
             let body = protocol.edited_message.as_option().and_then(text_of);
-            Some(match (key, body) {
-                (Some(key), Some(body)) => Matter::Edit { key, body },
+            let is_there = protocol.key.as_option().is_some_and(|key| key.id.is_some());
+            Some(match body {
+                Some(body) if is_there => Matter::Edit { key: named(&protocol.key)?, body },
                 _ => Matter::unknown("protocol_message.edit"),
             })
         }
@@ -133,13 +142,20 @@ fn from_protocol(protocol: &wa::message::ProtocolMessage) -> Option<Matter> {
     }
 }
 
+/// The key of a message, when its id can be one.
+fn named(key: &MessageField<wa::MessageKey>) -> Option<wa::MessageKey> {
+    let key = key.as_option()?;
+    border::id(key.id.as_deref()?)?;
+    Some(key.clone())
+}
+
 fn change(outer: &wa::Message, base: &wa::Message) -> Option<Matter> {
     if let Some(reaction) = base.reaction_message.as_option() {
-        let key = reaction.key.as_option().filter(|key| key.id.is_some())?.clone();
-        return Some(Matter::Reaction { key, emoji: reaction.text.clone().unwrap_or_default() });
+        let (key, emoji) = (named(&reaction.key)?, border::emoji(&reaction.text)?);
+        return Some(Matter::Reaction { key, emoji });
     }
     if let Some(pin) = base.pin_in_chat_message.as_option() {
-        let key = pin.key.as_option().filter(|key| key.id.is_some())?.clone();
+        let key = named(&pin.key)?;
         let seconds = match pin.r#type {
             Some(pin_in_chat_message::Type::UNPIN_FOR_ALL) => None,
             _ => Some(pin_seconds(base).or_else(|| pin_seconds(outer)).unwrap_or(PIN_SECONDS)),
@@ -147,13 +163,24 @@ fn change(outer: &wa::Message, base: &wa::Message) -> Option<Matter> {
         return Some(Matter::Pin { key, seconds });
     }
     let update = base.poll_update_message.as_option()?;
-    let key = update.poll_creation_message_key.as_option().filter(|key| key.id.is_some())?;
+    let key = named(&update.poll_creation_message_key)?;
     let vote = update.vote.as_option()?;
-    Some(Matter::Vote {
-        key: key.clone(),
-        payload: vote.enc_payload.clone()?,
-        iv: vote.enc_iv.clone()?,
-    })
+    Some(Matter::Vote { key, payload: vote.enc_payload.clone()?, iv: vote.enc_iv.clone()? })
+}
+
+/// Whether it would change something whose id is none, or with something that is no emoji.
+fn changes_nothing(base: &wa::Message) -> bool {
+    let reaction = base.reaction_message.as_option();
+    let keys = [
+        reaction.and_then(|reaction| reaction.key.as_option()),
+        base.pin_in_chat_message.as_option().and_then(|pin| pin.key.as_option()),
+        base.poll_update_message
+            .as_option()
+            .and_then(|update| update.poll_creation_message_key.as_option()),
+    ];
+    let mut ids = keys.into_iter().flatten().filter_map(|key| key.id.as_deref());
+    ids.any(|id| border::id(id).is_none())
+        || reaction.is_some_and(|reaction| border::emoji(&reaction.text).is_none())
 }
 
 fn pin_seconds(message: &wa::Message) -> Option<u32> {
@@ -230,9 +257,9 @@ fn context(base: &wa::Message) -> Option<&wa::ContextInfo> {
 }
 
 fn quoted(context: &wa::ContextInfo) -> Option<Quoted> {
-    let id = context.stanza_id.as_ref()?;
+    let id = border::id(context.stanza_id.as_deref()?)?;
     let body = context.quoted_message.as_option().and_then(text_of);
-    Some(Quoted { id: WaMessageId::from_wire(id), body: body.unwrap_or_default() })
+    Some(Quoted { id, body: body.unwrap_or_default() })
 }
 
 #[cfg(test)]

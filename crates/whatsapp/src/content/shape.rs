@@ -6,8 +6,8 @@ use whatsapp_rust::waproto::whatsapp as wa;
 pub(super) fn read(base: &wa::Message) -> Option<Content> {
     if let Some(place) = base.location_message.as_option() {
         return Some(Content::Location(Location {
-            latitude: place.degrees_latitude.unwrap_or_default(),
-            longitude: place.degrees_longitude.unwrap_or_default(),
+            latitude: degrees(place.degrees_latitude),
+            longitude: degrees(place.degrees_longitude),
             description: said(&place.name).or_else(|| said(&place.comment)),
             address: said(&place.address),
             url: said(&place.url),
@@ -15,8 +15,8 @@ pub(super) fn read(base: &wa::Message) -> Option<Content> {
     }
     if let Some(place) = base.live_location_message.as_option() {
         return Some(Content::Location(Location {
-            latitude: place.degrees_latitude.unwrap_or_default(),
-            longitude: place.degrees_longitude.unwrap_or_default(),
+            latitude: degrees(place.degrees_latitude),
+            longitude: degrees(place.degrees_longitude),
             description: said(&place.caption),
             address: None,
             url: None,
@@ -60,6 +60,11 @@ fn card(contact: &wa::message::ContactMessage) -> ContactCard {
         name: contact.display_name.clone().unwrap_or_default(),
         vcard: contact.vcard.clone().unwrap_or_default(),
     }
+}
+
+/// JSON has no other numbers.
+fn degrees(value: Option<f64>) -> f64 {
+    value.filter(|value| value.is_finite()).unwrap_or_default()
 }
 
 fn said(text: &Option<String>) -> Option<String> {

@@ -1,4 +1,4 @@
-use domain::content::MediaKind;
+use domain::{WaMessageId, content::MediaKind};
 use whatsapp_rust::{buffa::MessageField, proto_helpers::MessageBuilderExt};
 
 use super::*;
@@ -180,4 +180,111 @@ fn a_poll_for_one_choice_says_so() {
     };
     assert!(!multiple(1));
     assert!(multiple(0) && multiple(3));
+}
+
+/// Ids are chosen by the sender, and nobody on the way can see them.
+#[test]
+fn a_change_of_something_that_is_no_message_is_dropped() {
+    for bad in ["", "a\nb", "a b", "\u{e4}", &"x".repeat(20_000)] {
+        let key = || MessageField::some(key(bad));
+        let reaction = wa::Message {
+            reaction_message: MessageField::some(wa::message::ReactionMessage {
+                key: key(),
+                text: Some("👍".into()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let pin = wa::Message {
+            pin_in_chat_message: MessageField::some(wa::message::PinInChatMessage {
+                key: key(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let vote = wa::Message {
+            poll_update_message: MessageField::some(wa::message::PollUpdateMessage {
+                poll_creation_message_key: key(),
+                vote: MessageField::some(wa::message::PollEncValue {
+                    enc_payload: Some(vec![1]),
+                    enc_iv: Some(vec![2]),
+                }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let revoke = protocol(wa::message::ProtocolMessage {
+            key: key(),
+            r#type: Some(Type::REVOKE),
+            ..Default::default()
+        });
+        let edit = protocol(wa::message::ProtocolMessage {
+            key: key(),
+            r#type: Some(Type::MESSAGE_EDIT),
+            edited_message: MessageField::some(wa::Message::text("new")),
+            ..Default::default()
+        });
+        for message in [reaction, pin, vote, revoke, edit] {
+            assert_eq!(read(&message), None, "{bad:?}");
+        }
+        let mut quoting = wa::Message::default();
+        quoting.extended_text_message = MessageField::some(wa::message::ExtendedTextMessage {
+            text: Some("answer".into()),
+            context_info: MessageField::some(wa::ContextInfo {
+                stanza_id: Some(bad.into()),
+                mentioned_jid: vec!["4917012345678@s.whatsapp.net".into(); 5_000],
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+        let said = read(&quoting).unwrap();
+        assert_eq!(said.quoted, None);
+        assert_eq!(said.mentions.len(), MENTIONS_MAX);
+        assert_eq!(text(Some(said)), "answer");
+    }
+    let long = wa::Message {
+        reaction_message: MessageField::some(wa::message::ReactionMessage {
+            key: MessageField::some(key("3A")),
+            text: Some("x".repeat(20_000)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    assert_eq!(read(&long), None);
+}
+
+/// What a sender writes where a path, a key or a hash belongs, and is none.
+#[test]
+fn a_file_that_is_nowhere_is_no_file_to_fetch() {
+    let image = |path: &str, key: usize, hash: usize| {
+        let image = wa::message::ImageMessage {
+            direct_path: Some(path.into()),
+            media_key: Some(vec![1; key]),
+            file_sha256: Some(vec![2; hash]),
+            file_enc_sha256: Some(vec![3; hash]),
+            mimetype: Some("text/html\r\nx: y".into()),
+            ..Default::default()
+        };
+        let message =
+            wa::Message { image_message: MessageField::some(image), ..Default::default() };
+        match content(read(&message)) {
+            Content::Media(media) => *media,
+            other => panic!("no file: {other:?}"),
+        }
+    };
+    let good = image("/v/t62.7118-24/a.enc?ccb=1", 32, 32);
+    assert!(good.remote.is_some());
+    assert_eq!(good.mimetype, "image/jpeg");
+    for path in [
+        "@evil.example/x",
+        ".evil.example/x",
+        ":x@evil.example/x",
+        "//evil.example/x",
+        "\\evil.example/x",
+        "x",
+    ] {
+        assert!(image(path, 32, 32).remote.is_none(), "{path}");
+    }
+    assert!(image("/x", 16, 32).remote.is_none());
+    assert!(image("/x", 32, 20_000).remote.is_none());
 }

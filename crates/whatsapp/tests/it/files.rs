@@ -8,9 +8,10 @@ use std::{
 
 use domain::{
     content::{Content, Media, MediaKind, RemoteMedia},
+    media::MEDIA_BYTES_MAX,
     port::EngineError,
 };
-use simulator::{FileKind, NewFile};
+use simulator::{Crafted, FileKind, NewFile};
 use whatsapp::MediaEndpoint;
 
 use crate::{
@@ -39,7 +40,10 @@ fn file_with(bytes: &[u8]) -> File {
 
 async fn fetched(line: &Line, kind: MediaKind, remote: &RemoteMedia) -> Vec<u8> {
     let mut into = file_with(b"left over from before");
-    line.connection.download(kind, remote, into.try_clone().unwrap()).await.unwrap();
+    line.connection
+        .download(kind, remote, into.try_clone().unwrap(), MEDIA_BYTES_MAX)
+        .await
+        .unwrap();
     let mut bytes = Vec::new();
     into.seek(SeekFrom::Start(0)).unwrap();
     into.read_to_end(&mut bytes).unwrap();
@@ -147,7 +151,7 @@ async fn memory_does_not_grow_with_the_file() {
     let remote = line.connection.upload(MediaKind::Document, file).await.unwrap();
     let into = tempfile::tempfile().unwrap();
     let handle = into.try_clone().unwrap();
-    line.connection.download(MediaKind::Document, &remote, handle).await.unwrap();
+    line.connection.download(MediaKind::Document, &remote, handle, MEDIA_BYTES_MAX).await.unwrap();
     assert_eq!(into.metadata().unwrap().len(), 50 << 20);
     let growth = peak_memory() - before;
     assert!(growth < GROWTH_MAX, "{} KiB more", growth >> 10);
@@ -163,13 +167,15 @@ async fn a_file_that_is_gone_is_refused_and_leaves_nothing() {
     let mut damaged = remote.clone();
     damaged.media_key[0] ^= 1;
     let handle = into.try_clone().unwrap();
-    let result = pair.line.connection.download(MediaKind::Image, &damaged, handle).await;
+    let result =
+        pair.line.connection.download(MediaKind::Image, &damaged, handle, MEDIA_BYTES_MAX).await;
     assert!(matches!(&result, Err(EngineError::Unanswered(_))), "{result:?}");
     assert_eq!(into.metadata().unwrap().len(), 0);
 
     pair.world.network.forget_media();
     let handle = into.try_clone().unwrap();
-    let result = pair.line.connection.download(MediaKind::Image, &remote, handle).await;
+    let result =
+        pair.line.connection.download(MediaKind::Image, &remote, handle, MEDIA_BYTES_MAX).await;
     assert!(matches!(&result, Err(EngineError::Refused(_))), "{result:?}");
     assert_eq!(into.metadata().unwrap().len(), 0);
     pair.end().await;
@@ -206,5 +212,105 @@ async fn a_file_without_upload_is_refused() {
     let message = outgoing(&chat(BOB), Content::Media(Box::new(unsent)));
     let result = pair.line.connection.send(message).await;
     assert!(matches!(result, Err(EngineError::Refused(_))));
+    pair.end().await;
+}
+
+/// What a sender wrote instead of the path never becomes a connection: the media host is not asked either.
+#[tokio::test]
+async fn a_path_that_a_sender_made_up_leads_nowhere() {
+    let pair = Pair::new().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let evil = format!("127.0.0.1:{port}");
+    for path in [
+        format!("@{evil}/x"),
+        format!(".{evil}/x"),
+        format!(":x@{evil}/x"),
+        format!("//{evil}/x"),
+        format!("\\{evil}/x"),
+        format!("/\\{evil}/x"),
+        "/a b".into(),
+        String::from("x"),
+    ] {
+        let mut file = NewFile::new(FileKind::Image, b"a picture".to_vec(), "image/png");
+        file.crafted.direct_path = Some(path.clone());
+        let id = pair.bob.send_file(&pair.ways[0].1, file).await.unwrap();
+        let Content::Media(media) = pair.line.ear.by_id(&id).await.content else {
+            panic!("no file");
+        };
+        assert_eq!(media.remote, None, "{path}");
+        // Rows that were stored before anybody looked.
+        let remote = RemoteMedia {
+            direct_path: path.clone(),
+            url: String::new(),
+            media_key: vec![1; 32],
+            media_key_timestamp: 0,
+            sha256: vec![2; 32],
+            enc_sha256: vec![3; 32],
+            length: 9,
+            streaming_sidecar: vec![],
+        };
+        let into = tempfile::tempfile().unwrap();
+        let result = pair.line.connection.download(MediaKind::Image, &remote, into, 1000).await;
+        assert!(matches!(&result, Err(EngineError::Refused(_))), "{path}: {result:?}");
+    }
+    assert_eq!(pair.world.network.media_requests(), Vec::<String>::new());
+    assert!(futures::FutureExt::now_or_never(listener.accept()).is_none());
+    pair.end().await;
+}
+
+#[tokio::test]
+async fn a_redirect_of_the_media_host_is_not_followed() {
+    let pair = Pair::new().await;
+    let remote =
+        pair.line.connection.upload(MediaKind::Image, file_with(b"a picture")).await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let elsewhere = format!("http://{}/latest/meta-data", listener.local_addr().unwrap());
+    pair.world.network.faults().redirect_media(Some(&elsewhere));
+    let into = file_with(b"before");
+    let handle = into.try_clone().unwrap();
+    let result = pair.line.connection.download(MediaKind::Image, &remote, handle, 1000).await;
+    assert!(matches!(&result, Err(EngineError::Unanswered(_))), "{result:?}");
+    assert_eq!(into.metadata().unwrap().len(), 0);
+    assert!(futures::FutureExt::now_or_never(listener.accept()).is_none());
+    pair.world.network.faults().redirect_media(None);
+    assert_eq!(fetched(&pair.line, MediaKind::Image, &remote).await, b"a picture");
+    pair.end().await;
+}
+
+/// Of the hosts that are named, those that are not WhatsApp's are not called.
+#[tokio::test]
+async fn hosts_of_strangers_are_not_called() {
+    let world = World::new().await;
+    world.network.faults().name_media_hosts(&["media.example", "127.0.0.1", "sim.invalid"]);
+    let (_, _, line) = world.connected(crate::support::ALICE).await;
+    let result = line.connection.upload(MediaKind::Image, file_with(b"a picture")).await;
+    assert!(matches!(&result, Err(EngineError::Refused(_))), "{result:?}");
+    assert_eq!(world.network.media_requests(), Vec::<String>::new());
+    line.connection.close().await;
+}
+
+/// A sender may say ten bytes and send as many as it likes: the rest is not read.
+#[tokio::test]
+async fn a_file_that_grows_beyond_its_word_is_cut_off() {
+    let pair = Pair::new().await;
+    let mut file = NewFile::new(FileKind::Document, bytes(20 << 20), "application/pdf");
+    file.crafted = Crafted { length: Some(10), ..Crafted::default() };
+    let id = pair.bob.send_file(&pair.ways[0].1, file).await.unwrap();
+    let Content::Media(media) = pair.line.ear.by_id(&id).await.content else { panic!("no file") };
+    let mut remote = media.remote.unwrap();
+    for (declared, limit) in [(10, MEDIA_BYTES_MAX), (0, 1 << 20), (u64::MAX, 1 << 20)] {
+        remote.length = declared;
+        let into = file_with(b"before");
+        let handle = into.try_clone().unwrap();
+        let before = pair.world.network.media_requests().len();
+        let result =
+            pair.line.connection.download(MediaKind::Document, &remote, handle, limit).await;
+        assert!(matches!(&result, Err(EngineError::TooBig)), "{result:?}");
+        assert_eq!(into.metadata().unwrap().len(), 0);
+        assert_eq!(pair.world.network.media_requests().len(), before + 1, "it is asked once");
+    }
+    remote.length = 20 << 20;
+    assert_eq!(fetched(&pair.line, MediaKind::Document, &remote).await.len(), 20 << 20);
     pair.end().await;
 }

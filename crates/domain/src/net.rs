@@ -1,4 +1,4 @@
-//! Which addresses are public: everything that is not in the special-use registries (RFC 6890 and its updates).
+//! Which IP addresses are public: everything that is not in the special-use registries (RFC 6890 and its updates).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
