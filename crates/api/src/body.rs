@@ -128,7 +128,10 @@ fn parse(bytes: &[u8]) -> Result<RawBody, ApiError> {
         return Err(ApiError::bad_request(sentence));
     }
     let value: Value = serde_json::from_slice(bytes).map_err(|error| {
-        ApiError::bad_request(format!("The request body is not valid JSON: {error}"))
+        ApiError::bad_request(format!(
+            "The request body is not valid JSON: {}",
+            json_problem(&error)
+        ))
     })?;
     if contains_nul(&value) {
         return Err(ApiError::bad_request("The request body contains a NUL character (U+0000)"));
@@ -249,6 +252,17 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
         }
     }
     Ok(())
+}
+
+/// What is wrong with a JSON text, and what to do where that is not plain.
+pub fn json_problem(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    if said.contains("surrogate") || said.contains("hex escape") {
+        return format!(
+            "{said}: the text holds half of a character; cut texts between characters, not inside an emoji"
+        );
+    }
+    said
 }
 
 fn contains_nul(value: &Value) -> bool {

@@ -36,6 +36,7 @@ pub mod message;
 pub mod net;
 pub mod pacing;
 pub mod port;
+pub mod phone;
 pub mod proxy;
 pub mod session;
 pub mod signature;

@@ -17,8 +17,8 @@ use crate::{
 
 const CHAT_PROBLEM: &str = "chatId must look like <phone>@c.us, <id>@g.us or <id>@lid";
 
-/// One message of a batch. `{{name}}` and `{name}` in texts, captions, URLs and file names are filled from `variables`,
-/// in a batch in which any message has some.
+/// One message of a batch. `{{name}}` in texts, captions, URLs and file names is filled from `variables`; one without a value
+/// fails the message. `{name}` is filled where there is such a variable.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = BulkMessage)]
@@ -205,6 +205,6 @@ fn said(
         (None, Some(url)) => Source::Url(url),
         (None, None) => return Err(format!("content.{kind} must have url or base64")),
     };
-    let caption = caption.filter(|text| !text.is_empty());
+    let caption = caption.filter(|text| !domain::content::is_blank(text));
     Ok(Said::File { kind: media, source, mimetype, filename: file.filename, caption })
 }

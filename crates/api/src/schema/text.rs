@@ -1,7 +1,7 @@
 //! Texts: lengths, lists of words, patterns and formats.
 
 use domain::{
-    ChatId, ChatKind, SessionId, Timestamp,
+    ChatId, ChatKind, SessionId, Timestamp, content,
     proxy::{InvalidProxy, ProxyUrl},
 };
 use ipnet::Ipv4Net;
@@ -83,12 +83,9 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), &'static str>
             text.is_empty() || text.chars().count() >= 16,
             "must be empty or longer than or equal to 16 characters",
         ),
-        // Any text of the right length.
-        "poll-option" => Ok(()),
+        "visible" | "poll-option" => holds(!content::is_blank(text), content::VISIBLE),
         "media-type" => holds(is_media_type(text), "must be a media type like image/jpeg"),
-        "phone" => {
-            holds(text.chars().filter(char::is_ascii_digit).count() >= 5, "must be a phone number")
-        }
+        "phone" => holds(text.chars().any(char::is_numeric), "must be a phone number"),
         "uri" => holds(
             url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")),
             "must be a URL address",

@@ -15,6 +15,7 @@ mod events;
 mod forward;
 mod health;
 mod idempotency;
+mod imports;
 mod inbound;
 mod inbound_changes;
 mod limits;

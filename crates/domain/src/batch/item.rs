@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     address::ChatId,
     batch::BatchOptions,
-    content::{CAPTION_CHARS_MAX, MediaKind},
+    content::{CAPTION_CHARS_MAX, MediaKind, VISIBLE, is_blank},
     idempotency::fingerprint,
     ids::WaMessageId,
     message::{MENTIONS_MAX, TEXT_CHARS_MAX},
@@ -271,6 +271,7 @@ pub fn problems(draft: &ItemDraft) -> Vec<Problem> {
         Said::Text(text) if text.is_empty() => {
             say("content.text", "should not be empty".to_owned());
         }
+        Said::Text(text) if is_blank(text) => say("content.text", VISIBLE.to_owned()),
         Said::File { source: Source::Bytes(_), mimetype: None, .. } => {
             say("content.mimetype", "is required with base64".to_owned());
         }
@@ -292,10 +293,8 @@ fn is_http(url: &str) -> bool {
 /// Takes exact duplicates out and fills placeholders. Answers the items in their order, and each duplicate with the item
 /// it repeats.
 ///
-/// Placeholders are filled in a batch in which any item has variables: an item that lacks them there is a mistake, while in
-/// a batch without any, braces are text.
+/// A placeholder that is left over is missing, also where nobody has variables: no customer is meant to read it.
 pub fn expand(drafts: Vec<ItemDraft>) -> (Vec<Rendered>, Vec<(u32, u32)>) {
-    let filled = drafts.iter().any(|draft| draft.variables.is_some());
     let (mut first, mut duplicates) = (HashMap::new(), Vec::new());
     let mut items = Vec::with_capacity(drafts.len());
     for draft in drafts {
@@ -304,7 +303,7 @@ pub fn expand(drafts: Vec<ItemDraft>) -> (Vec<Rendered>, Vec<(u32, u32)>) {
             continue;
         }
         first.insert(key(&draft), draft.index);
-        items.push(render(draft, filled));
+        items.push(render(draft));
     }
     (items, duplicates)
 }
@@ -320,9 +319,9 @@ fn key(draft: &ItemDraft) -> String {
     fingerprint("item", &fields)
 }
 
-fn render(draft: ItemDraft, filled: bool) -> Rendered {
+fn render(draft: ItemDraft) -> Rendered {
     let ItemDraft { index, chat, said, mentions, variables } = draft;
-    let said = if filled { fill(said, &variables.unwrap_or_default()) } else { Ok(said) };
+    let said = fill(said, &variables.unwrap_or_default());
     Rendered { index, chat, said, mentions }
 }
 
@@ -335,8 +334,8 @@ fn fill(
     Ok(match said {
         Said::Text(text) => {
             let text = one(text)?;
-            if text.is_empty() {
-                return Err(ItemError::new(VARIABLE_MISSING, "the filled text is empty"));
+            if is_blank(&text) {
+                return Err(ItemError::new(VARIABLE_MISSING, format!("the filled text {VISIBLE}")));
             }
             Said::Text(text)
         }
@@ -358,7 +357,7 @@ fn fill(
                 source,
                 mimetype,
                 filename: some(filename)?,
-                caption: some(caption)?,
+                caption: some(caption)?.filter(|text| !is_blank(text)),
             }
         }
     })
@@ -366,7 +365,7 @@ fn fill(
 
 fn unfilled(error: RenderError) -> ItemError {
     let code = match error {
-        RenderError::Missing(_) => VARIABLE_MISSING,
+        RenderError::Missing(_) | RenderError::Blank => VARIABLE_MISSING,
         RenderError::TooLong => CONTENT_TOO_LONG,
     };
     ItemError::new(code, error.to_string())
@@ -419,7 +418,7 @@ mod tests {
 
     #[test]
     fn a_missing_variable_fails_its_item_and_is_named() {
-        let (items, _) = expand(vec![draft(0, "Hi {n}", &[("n", "Mia")]), draft(1, "Hi {n}", &[])]);
+        let (items, _) = expand(vec![draft(0, "Hi {n}", &[("n", "Mia")]), draft(1, "Hi {{n}}", &[])]);
         let error = items[1].said.clone().unwrap_err();
         assert_eq!(
             (error.code.as_str(), error.message.as_str()),
@@ -428,9 +427,10 @@ mod tests {
     }
 
     #[test]
-    fn braces_are_text_where_nobody_has_variables() {
-        let (items, _) = expand(vec![draft(0, "Hi {n}", &[])]);
+    fn single_braces_are_text_where_nobody_has_variables_and_double_ones_are_missing() {
+        let (items, _) = expand(vec![draft(0, "Hi {n}", &[]), draft(1, "Hi {{n}}", &[])]);
         assert_eq!(items[0].said, Ok(Said::Text("Hi {n}".into())));
+        assert_eq!(items[1].said.clone().unwrap_err().message, "variable n is missing");
     }
 
     #[test]
@@ -454,6 +454,7 @@ mod tests {
             problems(draft).into_iter().map(|problem| problem.field).collect::<Vec<_>>()
         };
         assert_eq!(fields(&with(Said::Text(String::new()))), ["content.text"]);
+        assert_eq!(fields(&with(Said::Text(" \u{200b}\n".into()))), ["content.text"]);
         assert_eq!(fields(&with(Said::Text("x".repeat(4097)))), ["content.text"]);
         assert_eq!(fields(&with(file("ftp://a.example", false))), ["content.url"]);
         assert!(fields(&with(file("{{who}}", false))).is_empty());
