@@ -158,7 +158,9 @@ impl FromStr for ChatId {
         }
         let text = text.trim();
         let Some((user, server)) = text.split_once('@') else {
-            return crate::phone::read(text, None).map(|phone| phone.chat()).map_err(|_| InvalidChatId);
+            return crate::phone::read(text, None)
+                .map(|phone| phone.chat())
+                .map_err(|_| InvalidChatId);
         };
         let user = match server {
             "c.us" | "s.whatsapp.net" | "lid" | "hosted" | "hosted.lid" => {

@@ -331,7 +331,8 @@ pub fn seen(text: &str) -> String {
 }
 
 /// What a text must be that WhatsApp shows.
-pub const VISIBLE: &str = "must hold something visible: WhatsApp does not show blanks and invisible characters alone";
+pub const VISIBLE: &str =
+    "must hold something visible: WhatsApp does not show blanks and invisible characters alone";
 
 /// A vCard 3.0 of one person with one number, as phones write it.
 pub fn vcard(name: &str, number: &str) -> String {
@@ -363,7 +364,16 @@ mod tests {
 
     #[test]
     fn what_no_phone_shows_is_blank() {
-        for text in ["", " ", "\n", "\t\r\n", "\u{200b}", "\u{2060}\u{200d}", "\u{a0}\u{3164}\u{2800}", "\u{feff}"] {
+        for text in [
+            "",
+            " ",
+            "\n",
+            "\t\r\n",
+            "\u{200b}",
+            "\u{2060}\u{200d}",
+            "\u{a0}\u{3164}\u{2800}",
+            "\u{feff}",
+        ] {
             assert!(is_blank(text), "{text:?}");
         }
         for text in [".", " a ", "👍🏽", "❤️", "مرحبا", "\u{200f}א"] {

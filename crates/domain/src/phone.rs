@@ -21,7 +21,9 @@ impl Country {
 pub enum NoPhone {
     #[error("should not be empty")]
     Empty,
-    #[error("was written by a spreadsheet as a rounded number (like 4.9E+12), digits are lost: format the column as text and export it again")]
+    #[error(
+        "was written by a spreadsheet as a rounded number (like 4.9E+12), digits are lost: format the column as text and export it again"
+    )]
     Rounded,
     #[error("holds more than one number: write one per line")]
     Several,
@@ -31,7 +33,9 @@ pub enum NoPhone {
     Letters,
     #[error("is a national number: write it with its country code, like +49 170 1234567")]
     National,
-    #[error("could be read as a national and as an international number: write it with + and its country code")]
+    #[error(
+        "could be read as a national and as an international number: write it with + and its country code"
+    )]
     Unclear,
     #[error("must have 5 to 15 digits with its country code")]
     Length,
@@ -140,9 +144,9 @@ fn check(text: &str) -> Result<(), NoPhone> {
 
 /// The zero in `+49 (0)170` is dialled at home only, but in Italy.
 fn with_trunk(digits: &str) -> String {
-    let keeps = KEEP_ZERO.into_iter().find_map(|code| {
-        digits.strip_prefix(code).map(|rest| format!("{code}0{rest}"))
-    });
+    let keeps = KEEP_ZERO
+        .into_iter()
+        .find_map(|code| digits.strip_prefix(code).map(|rest| format!("{code}0{rest}")));
     keeps.unwrap_or_else(|| digits.to_owned())
 }
 
@@ -270,7 +274,9 @@ mod tests {
 
     #[test]
     fn numbers_of_brazil_mexico_and_argentina_stay_as_they_are_written() {
-        for text in ["5511990000042", "551190000042", "5215512345678", "5491123456789", "541123456789"] {
+        for text in
+            ["5511990000042", "551190000042", "5215512345678", "5491123456789", "541123456789"]
+        {
             assert_eq!(digits(&format!("+{text}"), None).as_deref(), Ok(text));
         }
     }

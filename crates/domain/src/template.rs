@@ -123,7 +123,8 @@ fn piece<'a, 'v>(text: &'a str, variables: &'v BTreeMap<String, String>) -> Piec
         && !name.trim().is_empty()
     {
         let value = value(name, variables);
-        return value.map_or(Piece::Missing { name: name.trim() }, |text| Piece::Value { text, rest });
+        return value
+            .map_or(Piece::Missing { name: name.trim() }, |text| Piece::Value { text, rest });
     }
     let single = text.strip_prefix('{').and_then(named);
     match single.and_then(|(name, rest)| Some((variables.get(name)?, rest))) {
@@ -175,27 +176,51 @@ mod tests {
 
     #[test]
     fn whatever_stands_in_double_braces_is_looked_up() {
-        let pairs = [("1", "Lea"), ("First Name", "Noa"), ("order.no", "4711"), ("E-Mail?", "x"), ("🍰", "cake")];
+        let pairs = [
+            ("1", "Lea"),
+            ("First Name", "Noa"),
+            ("order.no", "4711"),
+            ("E-Mail?", "x"),
+            ("🍰", "cake"),
+        ];
         let text = "{{1}} {{First Name}} {{ order.no }} {{E-Mail?}} {{🍰}} {{First\u{a0}Name}} {1}";
         assert_eq!(fill(text, &pairs).unwrap(), "Lea Noa 4711 x cake Noa Lea");
         assert_eq!(fill("{{{1}}}", &pairs).unwrap(), "{Lea}");
-        for (text, name) in [("{{2}}", "2"), ("a {{Last Name}}", "Last Name"), ("{{ a b }}", "a b")] {
+        for (text, name) in [("{{2}}", "2"), ("a {{Last Name}}", "Last Name"), ("{{ a b }}", "a b")]
+        {
             assert_eq!(fill(text, &pairs), Err(RenderError::Missing(name.into())), "{text}");
         }
     }
 
     #[test]
     fn other_braces_are_text() {
-        for text in ["{ \"json\": 1 }", "{}", "{{}}", "a { b", "}{", "{1}", "c:\\dir", "{a b}", "{nme}", "{{a", "{{a}"] {
+        for text in [
+            "{ \"json\": 1 }",
+            "{}",
+            "{{}}",
+            "a { b",
+            "}{",
+            "{1}",
+            "c:\\dir",
+            "{a b}",
+            "{nme}",
+            "{{a",
+            "{{a}",
+        ] {
             assert_eq!(fill(text, &[]).unwrap(), text);
         }
-        assert_eq!(fill("\\{name\\} {name} \\{\\{x}}", &[("name", "Mia")]).unwrap(), "{name} Mia {{x}}");
+        assert_eq!(
+            fill("\\{name\\} {name} \\{\\{x}}", &[("name", "Mia")]).unwrap(),
+            "{name} Mia {{x}}"
+        );
     }
 
     /// Every character is looked at a few times: a text of braces is no more work than another one.
     #[test]
     fn many_braces_cost_no_more_than_their_length() {
-        for text in ["{".repeat(60_000), "{{".repeat(30_000), "{ ".repeat(30_000), "{a".repeat(30_000)] {
+        for text in
+            ["{".repeat(60_000), "{{".repeat(30_000), "{ ".repeat(30_000), "{a".repeat(30_000)]
+        {
             assert_eq!(fill(&text, &[]).unwrap(), text);
         }
         let long = format!("{{{{{}}}}}", "x".repeat(VARIABLE_BYTES_MAX + 1));

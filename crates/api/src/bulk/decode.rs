@@ -47,7 +47,8 @@ fn strict(bytes: &[u8], encoding: &'static Encoding) -> Result<Decoded, String> 
 /// UTF-16 without a mark: every second byte of its first line is zero.
 fn wide(bytes: &[u8]) -> Option<&'static Encoding> {
     let start = bytes.get(..bytes.len().min(64) & !1)?;
-    let zeros = |first: usize| start.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
+    let zeros =
+        |first: usize| start.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
     let half = start.len() / 2;
     match (zeros(0), zeros(1)) {
         (0, low) if half > 1 && low * 4 >= half * 3 => Some(UTF_16LE),

@@ -95,8 +95,7 @@ pub async fn import(
     };
     let limit = state.options.body_limit_bytes;
     let bytes = collect(&parts.extensions, http_body, limit, &state.bodies).await?;
-    let decoded =
-        decode(&bytes, charset(&parts.headers).as_deref()).map_err(ApiError::problem)?;
+    let decoded = decode(&bytes, charset(&parts.headers).as_deref()).map_err(ApiError::problem)?;
     drop(bytes);
     if let Some(place) = decoded.text.find('\0') {
         let line = lines(&decoded.text[..place]).count().max(1);

@@ -95,8 +95,7 @@ impl<'a> Records<'a> {
         self.line += text.matches('\n').count() as u64;
         let blank = |c: char| c == ' ' && c != self.separator;
         self.rest = inner.trim_start_matches(blank);
-        let ends = self.rest.is_empty()
-            || self.rest.starts_with([self.separator, '\r', '\n']);
+        let ends = self.rest.is_empty() || self.rest.starts_with([self.separator, '\r', '\n']);
         if !ends {
             return Err(Broken { line: self.line, problem: BEHIND });
         }
@@ -180,7 +179,10 @@ mod tests {
 
     #[test]
     fn a_quote_inside_a_cell_is_text() {
-        assert_eq!(read("1,12\" pizza,\"12\"\" pie\"").unwrap(), [row(1, &["1", "12\" pizza", "12\" pie"])]);
+        assert_eq!(
+            read("1,12\" pizza,\"12\"\" pie\"").unwrap(),
+            [row(1, &["1", "12\" pizza", "12\" pie"])]
+        );
     }
 
     #[test]

@@ -168,7 +168,8 @@ impl Incoming {
         if self.dry_run {
             let foreseen = batches.foresee(session, self.items, &self.options).await;
             let foreseen = foreseen.map_err(refused)?;
-            return Ok(Json(ForecastBody::new(foreseen, self.wrong, &self.lines, self.seen)).into_response());
+            return Ok(Json(ForecastBody::new(foreseen, self.wrong, &self.lines, self.seen))
+                .into_response());
         }
         if !self.wrong.is_empty() {
             return Err(ApiError::invalid(said(self.wrong)));

@@ -114,7 +114,9 @@ impl<'a> Table<'a> {
             return Err(vec![format!("must have {} columns, has {}", columns.len(), cells.len())]);
         }
         let named = columns.iter().zip(cells);
-        if let Some(at) = named.clone().position(|(name, cell)| name.is_empty() && !is_empty(&cell.text)) {
+        if let Some(at) =
+            named.clone().position(|(name, cell)| name.is_empty() && !is_empty(&cell.text))
+        {
             return Err(vec![format!("column {} has a value and no name", at + 1)]);
         }
         let cell = |name: &str| {
@@ -141,7 +143,8 @@ impl<'a> Table<'a> {
         let count = self.columns.len();
         record.cells.iter().enumerate().find_map(|(place, cell)| {
             let inside = || self.lines_of(cell).collect::<Vec<_>>();
-            let lines = if cell.quoted && cell.text.contains('\n') { inside() } else { return None };
+            let lines =
+                if cell.quoted && cell.text.contains('\n') { inside() } else { return None };
             let last = lines.len() - 1;
             lines.iter().enumerate().find_map(|(at, parts)| {
                 let (first, fits) = match at {

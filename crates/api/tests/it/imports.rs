@@ -19,7 +19,10 @@ const HELLO: &str = "dryRun=true&text=Hello+%7B%7Bname%7D%7D";
 async fn tables_of_spreadsheets_are_read_whole() {
     let app = App::start().await;
     let session = app.ready_session("bakery").await;
-    let greek: Vec<u8> = "phone\tname\r\n+4915550000100\tΕύα\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let greek: Vec<u8> = "phone\tname\r\n+4915550000100\tΕύα\r\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
     for (name, body, records, blank) in [
         ("a quote in a cell", include_bytes!("../data/bare-quote.csv").to_vec(), 3, 0),
         ("semicolons", include_bytes!("../data/semicolons-bom.csv").to_vec(), 2, 0),
@@ -45,11 +48,24 @@ async fn a_quote_that_is_not_closed_refuses_the_whole_table() {
     let open = include_bytes!("../data/open-quote.csv");
     for (body, says) in [
         (open.to_vec(), "line 2: a quote is opened and never closed"),
-        (b"phone,name\n+4915550000100,\"Mia\n+4915550000101,\"Tom\"\n".to_vec(), "line 3: text follows a closing quote"),
-        (b"phone,name\n+4915550000100,\"Mia\n+4915550000101,Tom\"\n+4915550000102,Eva\n".to_vec(), "line 3 in it reads like a recipient"),
-        (b"name,phone\n\"Mia,+4915550000100\nTom\",+4915550000101\n".to_vec(), "line 2 in it reads like a recipient"),
+        (
+            b"phone,name\n+4915550000100,\"Mia\n+4915550000101,\"Tom\"\n".to_vec(),
+            "line 3: text follows a closing quote",
+        ),
+        (
+            b"phone,name\n+4915550000100,\"Mia\n+4915550000101,Tom\"\n+4915550000102,Eva\n"
+                .to_vec(),
+            "line 3 in it reads like a recipient",
+        ),
+        (
+            b"name,phone\n\"Mia,+4915550000100\nTom\",+4915550000101\n".to_vec(),
+            "line 2 in it reads like a recipient",
+        ),
         (format!("phone{}\n", ",x".repeat(250)).into_bytes(), "at most 200 columns"),
-        (b"phone,name\n+4915550000100,Zo\xc3\xab\n+4915550000101,Zo\xeb\n".to_vec(), "line 3 is not UTF-8"),
+        (
+            b"phone,name\n+4915550000100,Zo\xc3\xab\n+4915550000101,Zo\xeb\n".to_vec(),
+            "line 3 is not UTF-8",
+        ),
     ] {
         for query in ["text=Hello", "text=Hello&dryRun=true"] {
             let refused = import(&app, &session, query, &body, 400).await;
@@ -67,18 +83,22 @@ async fn names_of_columns_are_placeholders_as_they_stand() {
     let text = "text=Hello+%7B%7BFirst+Name%7D%7D%2C+%7B%7B+Order+No.+%7D%7D";
     let foreseen = import(&app, &session, &format!("{text}&dryRun=true"), body, 200).await;
     assert_eq!((&foreseen["totalMessages"], &foreseen["invalid"]), (&json!(2), &json!([])));
-    let foreseen = import(&app, &session, &format!("{text}+%7B%7B1%7D%7D&dryRun=true"), body, 200).await;
+    let foreseen =
+        import(&app, &session, &format!("{text}+%7B%7B1%7D%7D&dryRun=true"), body, 200).await;
     assert_eq!(foreseen["invalid"][0]["problems"], json!(["variable 1 is missing"]));
     let bare = import(&app, &session, HELLO, b"phone\n+4915550000100\n", 200).await;
     assert_eq!(bare["invalid"][0]["problems"], json!(["variable name is missing"]));
-    let message = |to: &str, variables: Value| json!({
-        "chatId": to, "type": "text", "content": { "text": "Hello {{1}}, {{2}}" }, "variables": variables,
-    });
+    let message = |to: &str, variables: Value| {
+        json!({
+            "chatId": to, "type": "text", "content": { "text": "Hello {{1}}, {{2}}" }, "variables": variables,
+        })
+    };
     let both = [
         message("4915550000100@c.us", json!({ "1": "Mia", "2": "17" })),
         message("4915550000101@c.us", json!({ "1": "Tom" })),
     ];
-    let foreseen = app.post(&path(&session, "send-bulk?dryRun=true"), json!({ "messages": both }), 200).await;
+    let foreseen =
+        app.post(&path(&session, "send-bulk?dryRun=true"), json!({ "messages": both }), 200).await;
     assert_eq!(foreseen["totalMessages"], 1);
     assert_eq!(foreseen["invalid"][0]["problems"], json!(["variable 2 is missing"]));
 }
@@ -95,13 +115,18 @@ async fn phone_numbers_of_a_table_are_one_number_or_named() {
     ] {
         let body = format!("name;phone\nMia;\"{phone}\"\n");
         let foreseen = import(&app, &session, HELLO, body.as_bytes(), 200).await;
-        assert!(foreseen["invalid"][0]["problems"][0].as_str().unwrap().contains(says), "{foreseen}");
-        let card = json!({ "chatId": "4915550000100@c.us", "contactName": "Mia", "contactNumber": phone });
+        assert!(
+            foreseen["invalid"][0]["problems"][0].as_str().unwrap().contains(says),
+            "{foreseen}"
+        );
+        let card =
+            json!({ "chatId": "4915550000100@c.us", "contactName": "Mia", "contactNumber": phone });
         let refused = app.post(&path(&session, "send-contact"), card, 400).await;
         assert!(refused["message"].to_string().contains(says), "{refused}");
     }
     for phone in ["+49 (0)1555 0000100", "0049 1555 0000100", "+49\u{a0}1555\u{a0}0000100"] {
-        let card = json!({ "chatId": "4915550000100@c.us", "contactName": "Mia", "contactNumber": phone });
+        let card =
+            json!({ "chatId": "4915550000100@c.us", "contactName": "Mia", "contactNumber": phone });
         app.post(&path(&session, "send-contact"), card, 201).await;
         let sent = app.whatsapp.sent().last().unwrap().content.body().unwrap();
         assert!(sent.contains("waid=4915550000100:+4915550000100"), "{sent}");
@@ -120,10 +145,16 @@ async fn what_no_phone_would_show_is_refused() {
             ("edit", json!({ "chatId": chat, "body": text, "messageId": "3A" })),
             ("send-poll", json!({ "chatId": chat, "name": text, "options": ["Yes", "No"] })),
             ("send-poll", json!({ "chatId": chat, "name": "Come?", "options": ["Yes", text] })),
-            ("send-bulk", json!({ "messages": [{ "chatId": chat, "type": "text", "content": { "text": text } }] })),
+            (
+                "send-bulk",
+                json!({ "messages": [{ "chatId": chat, "type": "text", "content": { "text": text } }] }),
+            ),
         ] {
             let refused = app.post(&path(&session, route), body, 400).await;
-            assert!(refused["message"].to_string().contains("something visible"), "{route} {refused}");
+            assert!(
+                refused["message"].to_string().contains("something visible"),
+                "{route} {refused}"
+            );
         }
     }
     for options in [["OK", "OK"], ["OK", "OK "], ["OK", "O\u{200b}K"]] {

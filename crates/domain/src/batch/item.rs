@@ -418,7 +418,8 @@ mod tests {
 
     #[test]
     fn a_missing_variable_fails_its_item_and_is_named() {
-        let (items, _) = expand(vec![draft(0, "Hi {n}", &[("n", "Mia")]), draft(1, "Hi {{n}}", &[])]);
+        let (items, _) =
+            expand(vec![draft(0, "Hi {n}", &[("n", "Mia")]), draft(1, "Hi {{n}}", &[])]);
         let error = items[1].said.clone().unwrap_err();
         assert_eq!(
             (error.code.as_str(), error.message.as_str()),
