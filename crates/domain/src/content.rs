@@ -306,34 +306,6 @@ impl OptionHash {
     }
 }
 
-/// Whether a phone shows nothing for a character: blanks, controls, marks of direction, joiners and fillers.
-pub fn is_invisible(c: char) -> bool {
-    c.is_whitespace()
-        || c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}')
-}
-
-/// Whether a phone would show nothing of a text. WhatsApp drops such messages.
-pub fn is_blank(text: &str) -> bool {
-    text.chars().all(is_invisible)
-}
-
-/// What a person sees of a text: invisible characters are gone, blanks are one.
-pub fn seen(text: &str) -> String {
-    let visible = |c: &char| c.is_whitespace() || !is_invisible(*c);
-    let text: String = text.chars().filter(visible).collect();
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// What a text must be that WhatsApp shows.
-pub const VISIBLE: &str =
-    "must hold something visible: WhatsApp does not show blanks and invisible characters alone";
-
 /// A vCard 3.0 of one person with one number, as phones write it.
 pub fn vcard(name: &str, number: &str) -> String {
     let name = escape(name);
@@ -361,26 +333,6 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_no_phone_shows_is_blank() {
-        for text in [
-            "",
-            " ",
-            "\n",
-            "\t\r\n",
-            "\u{200b}",
-            "\u{2060}\u{200d}",
-            "\u{a0}\u{3164}\u{2800}",
-            "\u{feff}",
-        ] {
-            assert!(is_blank(text), "{text:?}");
-        }
-        for text in [".", " a ", "👍🏽", "❤️", "مرحبا", "\u{200f}א"] {
-            assert!(!is_blank(text), "{text:?}");
-        }
-        assert_eq!(seen(" O\u{200b}K \u{a0} now "), "OK now");
-    }
 
     #[test]
     fn votes_name_options_by_hash() {

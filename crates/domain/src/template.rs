@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    content::{VISIBLE, is_blank},
     ids::{SessionId, TemplateId},
     time::Timestamp,
 };
@@ -51,9 +50,6 @@ pub enum RenderError {
     /// The result is longer than [`RENDERED_CHARS_MAX`].
     #[error("the rendered text is longer than {RENDERED_CHARS_MAX} characters")]
     TooLong,
-    /// The result shows nothing.
-    #[error("the rendered text {VISIBLE}")]
-    Blank,
 }
 
 impl Template {
@@ -70,9 +66,6 @@ impl Template {
         let text = filled.join("\n\n");
         if text.chars().count() > RENDERED_CHARS_MAX {
             return Err(RenderError::TooLong);
-        }
-        if is_blank(&text) {
-            return Err(RenderError::Blank);
         }
         Ok(text)
     }

@@ -223,8 +223,14 @@ fn take(
 }
 
 fn message(text: &str) -> Result<BulkMessage, Vec<String>> {
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| vec![format!("is not valid JSON: {}", body::json_problem(&error))])?;
+    let value: Value = serde_json::from_str(text).map_err(|error| {
+        vec![match body::half_of_a_pair(text.as_bytes()) {
+            Some(half) => {
+                format!("holds half a surrogate pair ({half}): a character was cut in two")
+            }
+            None => format!("is not valid JSON: {error}"),
+        }]
+    })?;
     if !value.is_object() {
         return Err(vec!["must be a JSON object".into()]);
     }

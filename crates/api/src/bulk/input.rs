@@ -205,6 +205,6 @@ fn said(
         (None, Some(url)) => Source::Url(url),
         (None, None) => return Err(format!("content.{kind} must have url or base64")),
     };
-    let caption = caption.filter(|text| !domain::content::is_blank(text));
+    let caption = caption.filter(|text| !domain::visible::is_blank(text));
     Ok(Said::File { kind: media, source, mimetype, filename: file.filename, caption })
 }

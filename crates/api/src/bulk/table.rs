@@ -205,11 +205,11 @@ fn is_address(name: &str) -> bool {
 }
 
 fn is_somebody(text: &str) -> bool {
-    text.parse::<ChatId>().is_ok() || phone::read(text, None).is_ok()
+    text.parse::<ChatId>().is_ok() || phone::read(text).is_ok()
 }
 
 fn is_empty(text: &str) -> bool {
-    domain::content::is_blank(text)
+    domain::visible::is_blank(text)
 }
 
 fn is_blank(record: &Record) -> bool {
@@ -219,9 +219,7 @@ fn is_blank(record: &Record) -> bool {
 /// Who gets it. Two columns that name different people are a mistake.
 fn chat(chat: Option<&str>, phone: Option<&str>) -> Result<String, Vec<String>> {
     let by_phone = phone.map(|text| {
-        phone::read(text, None)
-            .map(|phone| phone.chat())
-            .map_err(|why| vec![format!("phone {why}")])
+        phone::read(text).map(|phone| phone.chat()).map_err(|why| vec![format!("phone {why}")])
     });
     let by_phone = by_phone.transpose()?;
     match (chat.map(str::trim), by_phone) {

@@ -30,7 +30,7 @@ struct React {
     #[schema(min_length = 1, max_length = 256)]
     message_id: String,
     /// An empty one takes the reaction back.
-    #[schema(max_length = 32)]
+    #[schema(max_length = 32, format = "visible-or-empty")]
     emoji: String,
 }
 

@@ -117,7 +117,7 @@ impl SendMedia {
             input,
             mimetype: self.mimetype.or_else(voice),
             filename: self.filename,
-            caption: self.caption.filter(|text| !domain::content::is_blank(text)),
+            caption: self.caption.filter(|text| !text.is_empty()),
         };
         let (mentions, quoted) = (self.mentions, self.quoted_message_id);
         Ok(Sending { chat: self.chat_id, say, mentions, quoted })

@@ -3,7 +3,8 @@
 use axum::{extract::State, http::HeaderMap, response::Response};
 use domain::{
     ChatId, WaMessageId,
-    content::{self, Location, Poll},
+    content::{Location, Poll},
+    visible,
 };
 use gateway::messages::Say;
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use crate::{
     AppState,
     access::{InChat, OnSession, Operator},
     body::RawBody,
-    error::{ApiError, echo},
+    error::ApiError,
     sessions::SessionPath,
     words::{ChatText, OptionText},
 };
@@ -51,7 +52,6 @@ struct SendContact {
     chat_id: ChatId,
     #[schema(min_length = 1, max_length = 255, format = "visible")]
     contact_name: String,
-    /// With its country code. It is written into the card as it is, so nothing of it is guessed.
     #[schema(min_length = 1, max_length = 30, format = "phone")]
     contact_number: String,
     /// The message that is answered, by WhatsApp's id.
@@ -70,7 +70,7 @@ struct SendPoll {
     /// The question.
     #[schema(min_length = 1, max_length = 255, format = "visible")]
     name: String,
-    /// No two of them may look the same.
+    /// They have to differ, also without the blanks around them.
     #[schema(value_type = Vec<OptionText>, min_items = 2, max_items = 12)]
     options: Vec<String>,
     /// Whether more than one option may be chosen. Default false.
@@ -136,9 +136,7 @@ pub async fn send_contact(
     on.caller.check_chat_of(&body)?;
     let key = key_of(&headers, "send-contact", &body)?;
     let body: SendContact = body.checked()?;
-    let number = domain::phone::read(&body.contact_number, None)
-        .map_err(|why| ApiError::problem(format!("contactNumber {why}")))?;
-    let say = Say::Contact { name: body.contact_name, number: number.digits().to_owned() };
+    let say = Say::Contact { name: body.contact_name, number: body.contact_number };
     let quoted = body.quoted_message_id;
     Sending { chat: body.chat_id, say, mentions: None, quoted }.send(&state, on.session, key).await
 }
@@ -158,18 +156,12 @@ pub async fn send_poll(
     on.caller.check_chat_of(&body)?;
     let key = key_of(&headers, "send-poll", &body)?;
     let body: SendPoll = body.checked()?;
-    let mut seen = std::collections::HashSet::new();
-    if let Some(twice) = body.options.iter().find(|option| !seen.insert(content::seen(option))) {
-        return Err(ApiError::problem(format!(
-            "options must differ: {} is there twice, and WhatsApp drops such a poll",
-            echo(twice)
-        )));
-    }
     let poll = Poll {
         name: body.name,
         options: body.options,
         allow_multiple_answers: body.allow_multiple_answers.unwrap_or_default(),
     };
+    visible::check_poll(&poll).map_err(ApiError::problem)?;
     let (say, quoted) = (Say::Poll(poll), body.quoted_message_id);
     Sending { chat: body.chat_id, say, mentions: None, quoted }.send(&state, on.session, key).await
 }

@@ -45,7 +45,7 @@ struct SendText {
 struct CustomLinkPreview {
     #[schema(max_length = 2048, format = "uri")]
     url: String,
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(min_length = 1, max_length = 256, format = "visible")]
     title: String,
     #[schema(max_length = 1024)]
     description: Option<String>,

@@ -144,11 +144,7 @@ impl Walk<'_> {
         self.say(&format!("{subject} must be {}", words.join(" or ")));
     }
 
-    fn text(&mut self, schema: &Value, subject: &str, value: &mut Value) {
-        // Workflow tools send an order number as a number where a text is asked for; its text is what is meant.
-        if let Some(number) = value.as_number().filter(|_| subject_takes_numbers(schema)) {
-            *value = Value::String(number.to_string());
-        }
+    fn text(&mut self, schema: &Value, subject: &str, value: &Value) {
         let Some(text) = value.as_str() else {
             return self.say(&format!("{subject} must be a string"));
         };
@@ -261,11 +257,6 @@ fn expected(schema: &Value) -> &'static str {
         "array" => "an array",
         _ => "an object",
     }
-}
-
-/// Whether a number may stand for a text: one that people read.
-fn subject_takes_numbers(schema: &Value) -> bool {
-    matches!(schema["format"].as_str(), Some("visible" | "poll-option" | "phone" | "variable"))
 }
 
 fn has_twins(items: &[Value]) -> bool {

@@ -9,10 +9,7 @@ fn wrong(schema: &str, mut body: Value) -> Vec<String> {
 #[test]
 fn everything_wrong_with_a_body_is_said_at_once() {
     assert_eq!(
-        wrong(
-            "SendText",
-            json!({ "chatId": "", "text": [], "mentions": [1, 2, "x"], "foo": true })
-        ),
+        wrong("SendText", json!({ "chatId": "", "text": 7, "mentions": [1, 2, "x"], "foo": true })),
         [
             "property foo should not exist",
             "chatId should not be empty",

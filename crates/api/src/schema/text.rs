@@ -1,8 +1,9 @@
 //! Texts: lengths, lists of words, patterns and formats.
 
 use domain::{
-    ChatId, ChatKind, SessionId, Timestamp, content,
+    ChatId, ChatKind, SessionId, Timestamp,
     proxy::{InvalidProxy, ProxyUrl},
+    visible::{NOTHING_SEEN, is_blank},
 };
 use ipnet::Ipv4Net;
 use serde_json::Value;
@@ -83,9 +84,12 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), &'static str>
             text.is_empty() || text.chars().count() >= 16,
             "must be empty or longer than or equal to 16 characters",
         ),
-        "visible" | "poll-option" => holds(!content::is_blank(text), content::VISIBLE),
+        "visible" | "poll-option" => holds(!is_blank(text), NOTHING_SEEN),
+        "visible-or-empty" => holds(text.is_empty() || !is_blank(text), NOTHING_SEEN),
         "media-type" => holds(is_media_type(text), "must be a media type like image/jpeg"),
-        "phone" => holds(text.chars().any(char::is_numeric), "must be a phone number"),
+        "phone" => {
+            holds(text.chars().filter(char::is_ascii_digit).count() >= 5, "must be a phone number")
+        }
         "uri" => holds(
             url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")),
             "must be a URL address",

@@ -9,19 +9,22 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     address::ChatId,
     batch::BatchOptions,
-    content::{CAPTION_CHARS_MAX, MediaKind, VISIBLE, is_blank},
+    content::{CAPTION_CHARS_MAX, MediaKind},
     idempotency::fingerprint,
     ids::WaMessageId,
     message::{MENTIONS_MAX, TEXT_CHARS_MAX},
     port::KeptMedia,
     template::{self, RenderError},
     time::Timestamp,
+    visible::{NOTHING_SEEN, is_blank},
 };
 
 /// A placeholder has no value.
 pub const VARIABLE_MISSING: &str = "TEMPLATE_VARIABLE_MISSING";
 /// Too long once it was filled.
 pub const CONTENT_TOO_LONG: &str = "CONTENT_TOO_LONG";
+/// Nothing can be seen of it once it was filled.
+pub const CONTENT_BLANK: &str = "CONTENT_BLANK";
 /// Not an http address once it was filled.
 pub const INVALID_URL: &str = "INVALID_URL";
 
@@ -271,7 +274,7 @@ pub fn problems(draft: &ItemDraft) -> Vec<Problem> {
         Said::Text(text) if text.is_empty() => {
             say("content.text", "should not be empty".to_owned());
         }
-        Said::Text(text) if is_blank(text) => say("content.text", VISIBLE.to_owned()),
+        Said::Text(text) if is_blank(text) => say("content.text", NOTHING_SEEN.to_owned()),
         Said::File { source: Source::Bytes(_), mimetype: None, .. } => {
             say("content.mimetype", "is required with base64".to_owned());
         }
@@ -335,7 +338,8 @@ fn fill(
         Said::Text(text) => {
             let text = one(text)?;
             if is_blank(&text) {
-                return Err(ItemError::new(VARIABLE_MISSING, format!("the filled text {VISIBLE}")));
+                let sentence = format!("the filled text {NOTHING_SEEN}");
+                return Err(ItemError::new(CONTENT_BLANK, sentence));
             }
             Said::Text(text)
         }
@@ -357,7 +361,7 @@ fn fill(
                 source,
                 mimetype,
                 filename: some(filename)?,
-                caption: some(caption)?.filter(|text| !is_blank(text)),
+                caption: some(caption)?,
             }
         }
     })
@@ -365,7 +369,7 @@ fn fill(
 
 fn unfilled(error: RenderError) -> ItemError {
     let code = match error {
-        RenderError::Missing(_) | RenderError::Blank => VARIABLE_MISSING,
+        RenderError::Missing(_) => VARIABLE_MISSING,
         RenderError::TooLong => CONTENT_TOO_LONG,
     };
     ItemError::new(code, error.to_string())
@@ -430,8 +434,8 @@ mod tests {
     #[test]
     fn single_braces_are_text_where_nobody_has_variables_and_double_ones_are_missing() {
         let (items, _) = expand(vec![draft(0, "Hi {n}", &[]), draft(1, "Hi {{n}}", &[])]);
-        assert_eq!(items[0].said, Ok(Said::Text("Hi {n}".into())));
         assert_eq!(items[1].said.clone().unwrap_err().message, "variable n is missing");
+        assert_eq!(items[0].said, Ok(Said::Text("Hi {n}".into())));
     }
 
     #[test]
@@ -455,7 +459,6 @@ mod tests {
             problems(draft).into_iter().map(|problem| problem.field).collect::<Vec<_>>()
         };
         assert_eq!(fields(&with(Said::Text(String::new()))), ["content.text"]);
-        assert_eq!(fields(&with(Said::Text(" \u{200b}\n".into()))), ["content.text"]);
         assert_eq!(fields(&with(Said::Text("x".repeat(4097)))), ["content.text"]);
         assert_eq!(fields(&with(file("ftp://a.example", false))), ["content.url"]);
         assert!(fields(&with(file("{{who}}", false))).is_empty());
