@@ -194,7 +194,9 @@ fn names(header: &Record) -> Vec<String> {
 }
 
 fn name(text: &str) -> String {
-    let name = domain::content::seen(text);
+    let visible = |c: &char| c.is_whitespace() || !domain::visible::leaves_no_mark(*c);
+    let name: String = text.chars().filter(visible).collect();
+    let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
     let plain: String = name.chars().filter(|c| !matches!(c, ' ' | '_' | '-')).collect();
     let known = FIELDS.into_iter().find(|field| field.eq_ignore_ascii_case(&plain));
     known.map_or(name, str::to_owned)
