@@ -33,6 +33,9 @@ const NOT_CONNECTED_WAIT: Duration = Duration::from_secs(10);
 /// One that failed because of this machine (no room, no ledger) is left alone for this long.
 const HERE_WAIT: Duration = Duration::from_secs(30);
 
+/// More than the engine lets a file have beyond what its message says.
+const SLACK: u64 = 64 * 1024;
+
 type Key = (SessionId, WaMessageId);
 
 #[derive(Clone, Copy)]
@@ -219,12 +222,13 @@ impl Downloader {
         let scratch = files.scratch().await.map_err(Trouble::Here)?;
         let into = scratch.handle().map_err(Trouble::disk)?;
         let done = connection.download(record.media.kind, remote, into, options.bytes_max).await;
-        let bound = match remote.length {
-            0 => options.bytes_max,
-            declared => declared.min(options.bytes_max),
-        };
         match done {
-            Err(EngineError::TooBig) => return Ok(too_large(bound)),
+            Err(EngineError::TooBig)
+                if (1..options.bytes_max.saturating_sub(SLACK)).contains(&remote.length) =>
+            {
+                return Ok(failed("larger than its message says"));
+            }
+            Err(EngineError::TooBig) => return Ok(too_large(options.bytes_max)),
             done => done.map_err(Trouble::of)?,
         }
         let length = scratch.file.metadata().map(|metadata| metadata.len());

@@ -258,7 +258,7 @@ mod tests {
             let call = Call {
                 event: "message.received".into(),
                 key: key.into(),
-                delivery: "01890000-0000-7000-8000-000000000001".parse().unwrap(),
+                delivery: DeliveryId::from_uuid(uuid::Uuid::from_u128(1)),
                 message_id: "evt".into(),
                 retries: 0,
                 at: Timestamp::from_millis(0),
