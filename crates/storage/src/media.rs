@@ -277,16 +277,13 @@ impl MediaRecords for LedgerStore {
         Ok(due)
     }
 
-    async fn media_bytes(&self, session: SessionId) -> StoreResult<(u64, u64)> {
-        const DOING: &str = "counting the bytes of files";
-        let of: i64 = db::query_scalar(BYTES_OF)
-            .bind(session.to_string())
-            .fetch_one(&self.readers)
-            .await
-            .doing(DOING)?;
-        let all: i64 = db::query_scalar(BYTES).fetch_one(&self.readers).await.doing(DOING)?;
-        let bytes = |sum| u64::try_from(sum).unwrap_or(0);
-        Ok((bytes(of), bytes(all)))
+    async fn media_bytes(&self, session: Option<SessionId>) -> StoreResult<u64> {
+        let sum = match session {
+            Some(session) => db::query_scalar::<i64>(BYTES_OF).bind(session.to_string()),
+            None => db::query_scalar(BYTES),
+        };
+        let sum = sum.fetch_one(&self.readers).await.doing("counting the bytes of files")?;
+        Ok(u64::try_from(sum).unwrap_or(0))
     }
 
     async fn next_media_due(&self, sessions: &[SessionId]) -> StoreResult<Option<Timestamp>> {

@@ -19,8 +19,15 @@ pub(super) struct Room(Mutex<Counts>);
 
 #[derive(Default)]
 struct Counts {
-    sessions: HashMap<SessionId, (u64, Timestamp)>,
-    whole: u64,
+    sessions: HashMap<SessionId, Count>,
+    whole: Option<Count>,
+}
+
+/// So many bytes, at a time.
+#[derive(Clone, Copy)]
+struct Count {
+    bytes: u64,
+    at: Timestamp,
 }
 
 impl Media {
@@ -40,12 +47,20 @@ impl Media {
             return Ok(Ok(()));
         }
         let now = self.ports.clock.now();
-        if !self.counts().is_known(session, now) {
-            let (of_session, whole) = self.ports.media_records.media_bytes(session).await?;
+        let (of_session, whole) = {
             let mut counts = self.counts();
-            counts.sessions.retain(|_, (_, at)| now.since(*at) < BELIEVED);
-            counts.sessions.insert(session, (of_session, now));
-            counts.whole = whole;
+            counts.sessions.retain(|_, count| now.since(count.at) < BELIEVED);
+            let whole = counts.whole.filter(|count| now.since(count.at) < BELIEVED);
+            (counts.sessions.get(&session).copied(), whole)
+        };
+        let records = &self.ports.media_records;
+        if of_session.is_none() && options.session_quota_bytes > 0 {
+            let bytes = records.media_bytes(Some(session)).await?;
+            self.counts().sessions.insert(session, Count { bytes, at: now });
+        }
+        if whole.is_none() && options.quota_bytes > 0 {
+            let bytes = records.media_bytes(None).await?;
+            self.counts().whole = Some(Count { bytes, at: now });
         }
         Ok(self.counts().take(session, bytes, options))
     }
@@ -56,28 +71,24 @@ impl Media {
 }
 
 impl Counts {
-    fn is_known(&self, session: SessionId, now: Timestamp) -> bool {
-        self.sessions.get(&session).is_some_and(|(_, at)| now.since(*at) < BELIEVED)
-    }
-
     fn take(
         &mut self,
         session: SessionId,
         bytes: u64,
         options: &MediaOptions,
     ) -> Result<(), &'static str> {
-        let fits = |used: u64, quota: u64| quota == 0 || used.saturating_add(bytes) <= quota;
-        let of_session = self.sessions.get(&session).map_or(0, |(used, _)| *used);
-        if !fits(of_session, options.session_quota_bytes) {
+        let fits = |count: Option<&mut Count>, quota: u64| {
+            quota == 0 || count.is_none_or(|count| count.bytes.saturating_add(bytes) <= quota)
+        };
+        if !fits(self.sessions.get_mut(&session), options.session_quota_bytes) {
             return Err("no room: the files of this session have as many bytes as they may");
         }
-        if !fits(self.whole, options.quota_bytes) {
+        if !fits(self.whole.as_mut(), options.quota_bytes) {
             return Err("no room: all files together have as many bytes as they may");
         }
-        if let Some((used, _)) = self.sessions.get_mut(&session) {
-            *used = used.saturating_add(bytes);
+        for count in self.sessions.get_mut(&session).into_iter().chain(self.whole.as_mut()) {
+            count.bytes = count.bytes.saturating_add(bytes);
         }
-        self.whole = self.whole.saturating_add(bytes);
         Ok(())
     }
 }
