@@ -151,6 +151,7 @@ fn add_usual_answers(operation: &mut Operation, names_something: bool) {
     let mut answers = vec![
         ("401", "The key is missing, unknown, revoked or expired"),
         ("403", "The key's role, sessions, chats or addresses do not allow it"),
+        ("429", "The client asked too much; see `Retry-After`"),
         ("503", "The ledger does not answer, or too many large requests are under way"),
     ];
     if has_body {

@@ -205,6 +205,12 @@ impl House {
         self.gateway = Gateway::start(self.options.clone(), self.ports.clone()).await.unwrap();
     }
 
+    /// The same with other options.
+    pub async fn restart_with(&mut self, change: impl FnOnce(&mut Options)) {
+        change(&mut self.options);
+        self.restart().await;
+    }
+
     /// The ledger fails from now on, or works again.
     pub fn switch_ledger(&self, works: bool) {
         self.ledger.down.store(!works, Ordering::Release);

@@ -130,6 +130,7 @@ erring! { ApiKeyStore {
     fn get(&self, id: ApiKeyId) -> Option<ApiKey>;
     fn list(&self) -> Vec<ApiKey>;
     fn update(&self, key: &ApiKey) -> bool;
+    fn rehash(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> ();
     fn delete(&self, id: ApiKeyId) -> bool;
     fn touch(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> ();
 } }
