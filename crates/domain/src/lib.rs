@@ -41,6 +41,7 @@ pub mod session;
 pub mod signature;
 pub mod template;
 pub mod time;
+pub mod visible;
 pub mod webhook;
 
 pub use address::{ChatId, ChatKind, PhoneNumber};

@@ -3,6 +3,7 @@
 use domain::{
     ChatId, ChatKind, SessionId, Timestamp,
     proxy::{InvalidProxy, ProxyUrl},
+    visible::{NOTHING_SEEN, is_blank},
 };
 use ipnet::Ipv4Net;
 use serde_json::Value;
@@ -83,8 +84,8 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), &'static str>
             text.is_empty() || text.chars().count() >= 16,
             "must be empty or longer than or equal to 16 characters",
         ),
-        // Any text of the right length.
-        "poll-option" => Ok(()),
+        "visible" | "poll-option" => holds(!is_blank(text), NOTHING_SEEN),
+        "visible-or-empty" => holds(text.is_empty() || !is_blank(text), NOTHING_SEEN),
         "media-type" => holds(is_media_type(text), "must be a media type like image/jpeg"),
         "phone" => {
             holds(text.chars().filter(char::is_ascii_digit).count() >= 5, "must be a phone number")

@@ -28,5 +28,6 @@ mod rates;
 mod refusals;
 mod sessions;
 mod templates;
+mod unseen;
 mod webhooks;
 mod wrong_input;

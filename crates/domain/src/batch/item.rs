@@ -16,12 +16,15 @@ use crate::{
     port::KeptMedia,
     template::{self, RenderError},
     time::Timestamp,
+    visible::{NOTHING_SEEN, is_blank},
 };
 
 /// A placeholder has no value.
 pub const VARIABLE_MISSING: &str = "TEMPLATE_VARIABLE_MISSING";
 /// Too long once it was filled.
 pub const CONTENT_TOO_LONG: &str = "CONTENT_TOO_LONG";
+/// Nothing can be seen of it once it was filled.
+pub const CONTENT_BLANK: &str = "CONTENT_BLANK";
 /// Not an http address once it was filled.
 pub const INVALID_URL: &str = "INVALID_URL";
 
@@ -271,6 +274,7 @@ pub fn problems(draft: &ItemDraft) -> Vec<Problem> {
         Said::Text(text) if text.is_empty() => {
             say("content.text", "should not be empty".to_owned());
         }
+        Said::Text(text) if is_blank(text) => say("content.text", NOTHING_SEEN.to_owned()),
         Said::File { source: Source::Bytes(_), mimetype: None, .. } => {
             say("content.mimetype", "is required with base64".to_owned());
         }
@@ -335,8 +339,9 @@ fn fill(
     Ok(match said {
         Said::Text(text) => {
             let text = one(text)?;
-            if text.is_empty() {
-                return Err(ItemError::new(VARIABLE_MISSING, "the filled text is empty"));
+            if is_blank(&text) {
+                let sentence = format!("the filled text {NOTHING_SEEN}");
+                return Err(ItemError::new(CONTENT_BLANK, sentence));
             }
             Said::Text(text)
         }

@@ -6,6 +6,7 @@ use domain::{
     port::{EngineError, StoreError},
     session::SessionStatus,
     template::RenderError,
+    visible::Unshown,
 };
 
 use crate::media::MediaError;
@@ -52,6 +53,9 @@ pub enum SendError {
     /// The template could not be filled.
     #[error(transparent)]
     Render(RenderError),
+    /// Phones would not show it.
+    #[error(transparent)]
+    Unshown(Unshown),
     /// The file could not be had.
     #[error("the file could not be had")]
     Media(#[source] MediaError),
