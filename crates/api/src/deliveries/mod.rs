@@ -76,7 +76,7 @@ struct AttemptBody {
     /// What the receiver answered.
     #[schema(required)]
     status_code: Option<u16>,
-    /// The sort of failure: `status`, `timeout`, `connect`, `dns`, `blocked`, `protocol`, `cancelled` or `hook`; `null` on success.
+    /// The sort of failure: `status`, `timeout`, `connect`, `dns`, `blocked`, `protocol`, `cancelled`, `hook` or `unsendable`; `null` on success.
     #[schema(required)]
     error_kind: Option<&'static str>,
     /// The failure in a sentence.
