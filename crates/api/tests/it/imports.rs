@@ -109,8 +109,8 @@ async fn phone_numbers_of_a_table_are_one_number_or_named() {
     let session = app.ready_session("bakery").await;
     for (phone, says) in [
         ("4.91555E+12", "spreadsheet"),
-        ("01555 0000100", "national number"),
-        ("+4915550000100; +4915550000101", "more than one number"),
+        ("01555 0000100", "country code"),
+        ("+4915550000100; +4915550000101", "one phone number"),
         ("+49 30 2000000 ext. 12", "extension"),
     ] {
         let body = format!("name;phone\nMia;\"{phone}\"\n");

@@ -15,6 +15,7 @@ mod downloader;
 mod error;
 mod fetch;
 mod names;
+mod room;
 mod state;
 
 use std::{fs::File, sync::Arc, time::Duration};
@@ -33,6 +34,7 @@ use crate::{Ports, egress::Egress};
 
 pub(crate) use downloader::spawn as spawn_downloader;
 pub use error::MediaError;
+use room::Room;
 pub(crate) use state::first_state;
 
 /// Base64 text of files in one answer, bytes (`MESSAGE_LIST_INLINE_MEDIA_BUDGET_BYTES`).
@@ -49,6 +51,14 @@ pub struct MediaOptions {
     pub download: bool,
     /// Downloads at once.
     pub concurrency: usize,
+    /// Of them for one session.
+    pub per_session: usize,
+    /// Bytes that the files of one session may have; 0 means any number.
+    pub session_quota_bytes: u64,
+    /// Bytes that all files may have; 0 means any number.
+    pub quota_bytes: u64,
+    /// Bytes that stay free where files are kept.
+    pub free_bytes_min: u64,
 }
 
 impl Default for MediaOptions {
@@ -57,7 +67,11 @@ impl Default for MediaOptions {
             bytes_max: MEDIA_BYTES_MAX,
             fetch_limit: Duration::from_secs(30),
             download: true,
-            concurrency: 4,
+            concurrency: 8,
+            per_session: 2,
+            session_quota_bytes: 0,
+            quota_bytes: 0,
+            free_bytes_min: 256 * 1024 * 1024,
         }
     }
 }
@@ -93,6 +107,7 @@ pub struct Media {
     options: Arc<MediaOptions>,
     egress: Egress,
     wake: Arc<Notify>,
+    room: Arc<Room>,
 }
 
 impl Media {
@@ -102,6 +117,7 @@ impl Media {
             options: Arc::new(options.clone()),
             egress,
             wake: Arc::default(),
+            room: Arc::default(),
         }
     }
 

@@ -159,6 +159,10 @@ pub struct Media {
     pub bytes_max: u64,
     pub fetch_timeout_ms: u64,
     pub concurrency: usize,
+    pub per_session: usize,
+    pub session_quota_bytes: u64,
+    pub quota_bytes: u64,
+    pub free_bytes_min: u64,
 }
 
 /// `[webhooks]`
@@ -264,6 +268,7 @@ impl Settings {
         range("media.bytes_max", self.media.bytes_max, 1024, 2 << 30)?;
         range("media.fetch_timeout_ms", self.media.fetch_timeout_ms, 100, 600_000)?;
         range("media.concurrency", self.media.concurrency as u64, 1, 100)?;
+        range("media.per_session", self.media.per_session as u64, 1, 100)?;
         range("webhooks.timeout_ms", self.webhooks.timeout_ms, 100, 120_000)?;
         range("webhooks.retry_delay_ms", self.webhooks.retry_delay_ms, 10, 3_600_000)?;
         range("webhooks.concurrency", self.webhooks.concurrency as u64, 1, 1000)?;

@@ -171,6 +171,7 @@ erring! { PacingStore {
 erring! { MediaRecords {
     fn media(&self, session: SessionId, wa_id: &WaMessageId) -> Option<MediaRecord>;
     fn due_media(&self, sessions: &[SessionId], now: Timestamp, limit: u32) -> Vec<MediaRecord>;
+    fn media_bytes(&self, session: Option<SessionId>) -> u64;
     fn next_media_due(&self, sessions: &[SessionId]) -> Option<Timestamp>;
 } }
 
