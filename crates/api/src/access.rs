@@ -164,7 +164,7 @@ impl<A> Caller<InChat<A>> {
         }
         for field in ["chatId", "fromChatId", "toChatId"] {
             if let Some(chat) = body.text(field) {
-                self.check_chat(chat)?;
+                self.check_chat(&chat)?;
             }
         }
         Ok(())

@@ -3,6 +3,8 @@
 //! A body is read as express reads it: an empty one counts as `{}`, anything but an object of
 //! `application/json` is refused. Compressed bodies are refused because the limit could not be held.
 
+use std::borrow::Cow;
+
 use axum::{
     extract::{FromRequest, MatchedPath, Request, State},
     http::{Extensions, HeaderMap, header},
@@ -192,9 +194,11 @@ fn behind_quotes(mut text: &[u8]) -> &[u8] {
 }
 
 impl RawBody {
-    /// A field that is a text.
-    pub fn text(&self, field: &str) -> Option<&str> {
-        self.0.get(field).and_then(Value::as_str)
+    /// A field that is a text, or a number that will be taken as one.
+    pub fn text(&self, field: &str) -> Option<Cow<'_, str>> {
+        let value = self.0.get(field)?;
+        let text = value.as_str().map(Cow::Borrowed);
+        text.or_else(|| schema::number_as_text(value).map(Cow::Owned))
     }
 
     /// Tells this body on this route from others, for idempotent sends.

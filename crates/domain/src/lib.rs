@@ -35,6 +35,7 @@ pub mod media;
 pub mod message;
 pub mod net;
 pub mod pacing;
+pub mod phone;
 pub mod port;
 pub mod proxy;
 pub mod session;

@@ -55,7 +55,7 @@ fn is_padding(c: char) -> bool {
 }
 
 /// Blanks, control characters, what Unicode calls default-ignorable, and the glyphs that are empty by design.
-fn leaves_no_mark(c: char) -> bool {
+pub(crate) fn leaves_no_mark(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()
         || matches!(

@@ -192,8 +192,7 @@ fn read<T>(
 }
 
 fn time(text: &str) -> Option<Timestamp> {
-    let millis = text.parse::<i64>().ok().map(Timestamp::from_millis);
-    millis.or_else(|| Timestamp::parse_iso(text))
+    Timestamp::parse_filter(text)
 }
 
 fn log_query(query: &Query) -> Result<DeliveryQuery, ApiError> {

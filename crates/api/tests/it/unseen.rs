@@ -91,6 +91,54 @@ async fn options_that_look_the_same_are_refused() {
 }
 
 #[tokio::test]
+async fn a_card_carries_the_number_as_written_or_none() {
+    let (app, path) = ready().await;
+    let card =
+        |number: &str| json!({ "chatId": CHAT, "contactName": "Ida", "contactNumber": number });
+    for number in [
+        "+49 (0)170 99000001",
+        "0049 170 99000001",
+        "tel:+49-170-99000001",
+        "\u{202a}+49\u{a0}170 99000001",
+    ] {
+        app.post(&format!("{path}/send-contact"), card(number), 201).await;
+        let sent = app.whatsapp.sent().pop().unwrap().content.body().unwrap();
+        assert!(sent.contains("waid=4917099000001:+4917099000001"), "{number}: {sent}");
+    }
+    let before = app.whatsapp.sent().len();
+    for number in [
+        "0170 99000001",
+        "+49 30 2000000 ext. 12",
+        "+49 0170 99000001",
+        "4.917E+12",
+        "+4917099000001; +4917099000002",
+    ] {
+        let refused = app.post(&format!("{path}/send-contact"), card(number), 400).await;
+        assert!(
+            refused["message"][0].as_str().unwrap().starts_with("contactNumber must "),
+            "{refused}"
+        );
+    }
+    assert_eq!(app.whatsapp.sent().len(), before);
+}
+
+#[tokio::test]
+async fn a_key_with_a_chat_list_is_held_to_it_by_numbers_too() {
+    let (app, path) = ready().await;
+    let key =
+        app.new_key(json!({ "name": "florist", "allowedChats": ["+49 (0)170 99000001"] })).await;
+    for (chat, status) in [
+        (json!(4_917_099_000_001_u64), 201),
+        (json!(4_917_099_000_002_u64), 403),
+        (json!(" 4917099000001"), 201),
+    ] {
+        let ask = app.ask("POST", &format!("{path}/send-text")).key(&key.text);
+        let answer = ask.json(&json!({ "chatId": chat, "text": "hi" })).send().await;
+        assert_eq!(answer.status, status, "{chat}");
+    }
+}
+
+#[tokio::test]
 async fn half_a_surrogate_pair_is_named() {
     let (app, path) = ready().await;
     for half in [r"\ud83d", r"\udc90 roses", r"\ud83d\ud83d\udc90"] {

@@ -3,6 +3,7 @@
 use domain::{
     WaMessageId,
     pacing::PacingRule,
+    phone::InvalidPhone,
     port::{EngineError, StoreError},
     session::SessionStatus,
     template::RenderError,
@@ -53,6 +54,9 @@ pub enum SendError {
     /// The template could not be filled.
     #[error(transparent)]
     Render(RenderError),
+    /// The number of a card is none.
+    #[error("contactNumber {0}")]
+    Number(InvalidPhone),
     /// Phones would not show it.
     #[error(transparent)]
     Unshown(Unshown),
