@@ -23,6 +23,7 @@ mod messages;
 mod messages_change;
 mod messages_send;
 mod metrics;
+mod property;
 mod rates;
 mod refusals;
 mod sessions;
