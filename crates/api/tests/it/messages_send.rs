@@ -201,7 +201,7 @@ async fn wrong_bodies_leave_nothing_behind() {
         (
             "send-contact",
             json!({ "contactName": "Mia", "contactNumber": "none" }),
-            problem("contactNumber must be a phone number"),
+            problem("contactNumber must be a phone number like +4915550001000"),
         ),
         (
             "send-contact",
