@@ -69,7 +69,7 @@ impl<'a> Records<'a> {
 
     fn plain(&mut self) -> Cell {
         let separator = self.separator;
-        let end = self.rest.find(|c| c == separator || c == '\r' || c == '\n');
+        let end = self.rest.find([separator, '\r', '\n']);
         let (text, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
         self.rest = rest;
         Cell { text: text.to_owned(), line: self.line, quoted: false }
