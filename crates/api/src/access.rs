@@ -4,7 +4,7 @@
 //! A handler of a protected route takes a `Caller<A>` or an `OnSession<A>`; there is no other way to reach the key, so
 //! no route can skip a check. A test walks every operation of the OpenAPI document to hold this.
 
-use std::{collections::BTreeMap, marker::PhantomData, str::FromStr};
+use std::{collections::BTreeMap, marker::PhantomData, net::IpAddr, str::FromStr};
 
 use axum::{
     extract::{FromRequestParts, RawPathParams},
@@ -12,8 +12,9 @@ use axum::{
 };
 use domain::{
     ChatId, SessionId,
-    api_key::{ApiKey, KeyRefused, Role},
+    api_key::{ApiKey, KeyHash, KeyRefused, Role},
 };
+use gateway::{api_keys::AuthError, live::Who};
 
 use crate::{
     AppState,
@@ -71,6 +72,7 @@ impl<A: Access> Access for InChat<A> {
 /// A caller that passed every check of `A`.
 pub struct Caller<A> {
     key: ApiKey,
+    address: Option<IpAddr>,
     ids: BTreeMap<String, String>,
     access: PhantomData<fn() -> A>,
 }
@@ -88,9 +90,6 @@ impl<A: Access> FromRequestParts<AppState> for Caller<A> {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let key = authenticate(parts, state).await?;
-        if let Some(seen) = parts.extensions.get::<Seen>() {
-            seen.set(&key);
-        }
         let ids = path_ids(parts, state).await?;
         if let Some(text) = ids.get("sessionId") {
             // A text that is no id is in nobody's list; without a list it becomes a 404 later.
@@ -107,7 +106,8 @@ impl<A: Access> FromRequestParts<AppState> for Caller<A> {
         if A::UNSCOPED && !key.allowed_sessions.is_empty() {
             return Err(KeyRefused::Scoped.into());
         }
-        Ok(Self { key, ids, access: PhantomData })
+        let address = client_ip(parts, &state.options.trusted_proxies);
+        Ok(Self { key, address, ids, access: PhantomData })
     }
 }
 
@@ -124,6 +124,11 @@ impl<A> Caller<A> {
     /// The caller's key.
     pub fn key(&self) -> &ApiKey {
         &self.key
+    }
+
+    /// Who reads live events.
+    pub fn who(&self) -> Who {
+        Who { key: self.key.id, address: self.address }
     }
 
     /// A text of the path; empty when the path has none of that name.
@@ -159,7 +164,7 @@ impl<A> Caller<InChat<A>> {
         }
         for field in ["chatId", "fromChatId", "toChatId"] {
             if let Some(chat) = body.text(field) {
-                self.check_chat(chat)?;
+                self.check_chat(&chat)?;
             }
         }
         Ok(())
@@ -195,11 +200,37 @@ impl<A> Caller<InChat<A>> {
 pub async fn authenticate(parts: &Parts, state: &AppState) -> Result<ApiKey, ApiError> {
     let text = presented_key(&parts.headers).ok_or_else(ApiError::key_missing)?;
     let ip = client_ip(parts, &state.options.trusted_proxies);
-    Ok(state.gateway.api_keys.authenticate(text, ip).await?)
+    let (hash, now) = (KeyHash::of(text), state.gateway.live.now());
+    state.rates.may_try(ip, hash, now).map_err(ApiError::too_many)?;
+    let seen = parts.extensions.get::<Seen>();
+    let tell = |key: &ApiKey| {
+        if let Some(seen) = seen {
+            seen.set(key);
+        }
+    };
+    match state.gateway.api_keys.authenticate(text, ip, &tell).await {
+        Ok(key) => {
+            state.rates.was_right(hash);
+            Ok(key)
+        }
+        Err(error) => {
+            use AuthError::Refused;
+            if let Refused(KeyRefused::Unknown | KeyRefused::Revoked | KeyRefused::Expired) = &error
+            {
+                state.rates.was_wrong(ip, hash, now);
+            }
+            let error = ApiError::from(error);
+            if let (Some(seen), Some(why)) = (seen, error.refused_key()) {
+                seen.refuse(why);
+            }
+            Err(error)
+        }
+    }
 }
 
 /// The key of a request to a public route, if it brings one that works.
 pub async fn valid_key(parts: &Parts, state: &AppState) -> Option<ApiKey> {
+    presented_key(&parts.headers)?;
     authenticate(parts, state).await.ok()
 }
 

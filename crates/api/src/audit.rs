@@ -64,7 +64,25 @@ const ACTIONS: &[(&str, &str, &str)] = &[
     ("POST", "/api/sessions/{sessionId}/webhooks/{id}/resume", "webhook_resumed"),
     ("POST", "/api/webhooks/{id}/replay", "webhook_redriven"),
     ("POST", "/api/webhooks/delivery-failures/redrive", "webhook_redriven"),
+    ("POST", "/api/sessions/{sessionId}/messages/delete", "message_deleted"),
+    ("POST", "/api/sessions/{sessionId}/messages/edit", "message_edited"),
+    ("POST", "/api/sessions/{sessionId}/messages/send-bulk", "batch_created"),
+    ("POST", "/api/sessions/{sessionId}/messages/send-bulk/import", "batch_created"),
+    ("POST", "/api/sessions/{sessionId}/messages/batch/{batchId}/cancel", "batch_cancelled"),
+    ("POST", "/api/sessions/{sessionId}/messages/batch/{batchId}/pause", "batch_paused"),
+    ("POST", "/api/sessions/{sessionId}/messages/batch/{batchId}/resume", "batch_resumed"),
+    ("POST", "/api/sessions/{sessionId}/chats/delete", "chat_deleted"),
+    ("DELETE", "/api/sessions/{sessionId}/chats/{chatId}/messages", "chat_cleared"),
+    ("DELETE", "/api/sessions/{sessionId}/contacts/{contactId}/data", "contact_erased"),
+    ("POST", "/api/sessions/{sessionId}/templates", "template_created"),
+    ("PUT", "/api/sessions/{sessionId}/templates/{id}", "template_updated"),
+    ("DELETE", "/api/sessions/{sessionId}/templates/{id}", "template_deleted"),
 ];
+/// The action of [`SENDS`].
+const SENT: &str = "message_sent";
+/// Routes that send one message: what follows the session in their path begins so. Each send is an entry; they are written
+/// soon, not before the answer: the message itself is in the ledger already.
+const SENDS: [&str; 3] = ["/messages/send-", "/messages/reply", "/messages/forward"];
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
@@ -72,13 +90,35 @@ pub fn routes() -> OpenApiRouter<AppState> {
 
 /// Where the checks of a route leave the caller's key for the audit.
 #[derive(Clone, Default)]
-pub struct Seen(Arc<OnceLock<ApiKey>>);
+pub struct Seen(Arc<Found>);
+
+#[derive(Default)]
+struct Found {
+    key: OnceLock<ApiKey>,
+    refused: OnceLock<String>,
+}
 
 impl Seen {
+    /// The key was refused, and why; the route may answer all the same.
+    pub fn refuse(&self, why: String) {
+        let _ = self.0.refused.set(why);
+    }
+
     /// The key was found; its rights are not checked yet.
     pub fn set(&self, key: &ApiKey) {
         // A request has one key: the first is it.
-        let _ = self.0.set(key.clone());
+        let _ = self.0.key.set(key.clone());
+    }
+}
+
+impl Seen {
+    /// Says in an entry whose key it was.
+    fn sign(&self, mut entry: AuditEntry) -> AuditEntry {
+        if let Some(key) = self.0.key.get() {
+            entry.api_key = Some(key.id);
+            entry.api_key_name = Some(key.name.clone());
+        }
+        entry
     }
 }
 
@@ -87,9 +127,7 @@ impl Seen {
 pub async fn watch(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str);
-    let action = ACTIONS
-        .iter()
-        .find(|(method, path, _)| *path == route && *method == request.method().as_str());
+    let action = action(request.method(), route);
     let about = About::of(&request, &state);
     let seen = Seen::default();
     request.extensions_mut().insert(seen.clone());
@@ -106,28 +144,29 @@ pub async fn watch(State(state): State<AppState>, mut request: Request, next: Ne
         return response;
     }
     let status = response.status();
-    if status == StatusCode::UNAUTHORIZED && route != "/api/metrics" {
+    if route != "/api/metrics"
+        && let Some(why) = refused(&response, &seen)
+    {
         let entry = state.gateway.audit.entry("api_key_auth_failed", Severity::Warn);
-        state.gateway.audit.note_refusal(about.fill(entry, status));
+        let entry = AuditEntry { error_message: Some(why), ..about.fill(entry, status) };
+        state.gateway.audit.note_refusal(seen.sign(entry));
         return response;
     }
-    let Some((.., action)) = action else { return response };
+    let Some(action) = action else { return response };
     let failed = status == StatusCode::BAD_GATEWAY;
-    if !status.is_success() && !failed {
+    if (!status.is_success() && !failed) || response.headers().contains_key("idempotent-replayed") {
         return response;
     }
     let severity = if failed { Severity::Warn } else { Severity::Info };
     let entry = state.gateway.audit.entry(action, severity);
-    let mut entry = AuditEntry { session_name, ..about.fill(entry, status) };
-    if let Some(key) = seen.0.get() {
-        entry.api_key = Some(key.id);
-        entry.api_key_name = Some(key.name.clone());
-    }
+    let mut entry = seen.sign(AuditEntry { session_name, ..about.fill(entry, status) });
     if failed {
         entry.error_message = Some("WhatsApp did not confirm it".into());
     }
     let response = told(response, &mut entry).await;
-    if let Err(error) = state.gateway.audit.record(entry).await {
+    if action == SENT {
+        state.gateway.audit.note(entry);
+    } else if let Err(error) = state.gateway.audit.record(entry).await {
         // It is done: an error would make the caller do it again.
         let error = &error as &dyn std::error::Error;
         tracing::error!(error, "an action was not audited");
@@ -135,8 +174,26 @@ pub async fn watch(State(state): State<AppState>, mut request: Request, next: Ne
     response
 }
 
+/// What a route does, if that is written down.
+fn action(method: &axum::http::Method, route: &str) -> Option<&'static str> {
+    let listed = |(verb, path, _): &&(&str, &str, &str)| *path == route && *verb == method.as_str();
+    if let Some((.., action)) = ACTIONS.iter().find(listed) {
+        return Some(action);
+    }
+    let of_session = route.strip_prefix("/api/sessions/{sessionId}")?;
+    let sends = method == axum::http::Method::POST
+        && SENDS.iter().any(|prefix| of_session.starts_with(prefix));
+    sends.then_some(SENT)
+}
+
+/// Why the caller's key was refused, if it was.
+fn refused(response: &Response, seen: &Seen) -> Option<String> {
+    let told = response.extensions().get::<ApiError>().and_then(ApiError::refused_key);
+    told.or_else(|| seen.0.refused.get().cloned())
+}
+
 /// What a request says about itself.
-struct About {
+pub struct About {
     session: Option<SessionId>,
     ip: Option<String>,
     user_agent: Option<String>,
@@ -145,7 +202,7 @@ struct About {
 }
 
 impl About {
-    fn of(request: &Request, state: &AppState) -> Self {
+    pub fn of(request: &Request, state: &AppState) -> Self {
         let path = request.uri().path();
         let session = path.strip_prefix("/api/sessions/").and_then(|rest| rest.split('/').next());
         let agent = request.headers().get(header::USER_AGENT);
@@ -163,7 +220,7 @@ impl About {
         }
     }
 
-    fn fill(self, entry: AuditEntry, status: StatusCode) -> AuditEntry {
+    pub fn fill(self, entry: AuditEntry, status: StatusCode) -> AuditEntry {
         AuditEntry {
             session: self.session,
             ip: self.ip,
@@ -180,7 +237,8 @@ impl About {
 async fn told(response: Response, entry: &mut AuditEntry) -> Response {
     use axum::body::HttpBody as _;
     let small = response.body().size_hint().upper().is_some_and(|size| size <= LOOKED_INTO_MAX);
-    if response.status() != StatusCode::CREATED || !small {
+    let made = matches!(response.status(), StatusCode::CREATED | StatusCode::ACCEPTED);
+    if !made || !small {
         return response;
     }
     let (parts, body) = response.into_parts();
@@ -191,6 +249,10 @@ async fn told(response: Response, entry: &mut AuditEntry) -> Response {
     if entry.action == "session_created" {
         entry.session = text("id").and_then(|id| id.parse().ok());
         entry.session_name = text("name");
+    } else if let Some(id) = text("messageId") {
+        entry.metadata = json!({ "messageId": id });
+    } else if let Some(id) = text("batchId") {
+        entry.metadata = json!({ "batchId": id });
     } else if let Some(id) = text("id") {
         entry.metadata = json!({ "id": id, "name": text("name") });
     }

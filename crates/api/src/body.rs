@@ -3,6 +3,8 @@
 //! A body is read as express reads it: an empty one counts as `{}`, anything but an object of
 //! `application/json` is refused. Compressed bodies are refused because the limit could not be held.
 
+use std::borrow::Cow;
+
 use axum::{
     extract::{FromRequest, MatchedPath, Request, State},
     http::{Extensions, HeaderMap, header},
@@ -127,9 +129,7 @@ fn parse(bytes: &[u8]) -> Result<RawBody, ApiError> {
         let sentence = format!("The request body holds more than {VALUES_MAX} values");
         return Err(ApiError::bad_request(sentence));
     }
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
-        ApiError::bad_request(format!("The request body is not valid JSON: {error}"))
-    })?;
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| unreadable(bytes, &error))?;
     if contains_nul(&value) {
         return Err(ApiError::bad_request("The request body contains a NUL character (U+0000)"));
     }
@@ -137,6 +137,33 @@ fn parse(bytes: &[u8]) -> Result<RawBody, ApiError> {
         Value::Object(fields) => Ok(RawBody(fields)),
         _ => Err(ApiError::bad_request("The request body must be a JSON object")),
     }
+}
+
+fn unreadable(bytes: &[u8], error: &serde_json::Error) -> ApiError {
+    ApiError::bad_request(match half_of_a_pair(bytes) {
+        Some(half) => format!(
+            "The request body holds half a surrogate pair ({half}): a character like an emoji was cut in two. Send both \
+             halves, or the character itself as UTF-8; whoever shortens texts must not cut inside of a character"
+        ),
+        None => format!("The request body is not valid JSON: {error}"),
+    })
+}
+
+/// The first escape in a JSON text that is one half of a pair without the other.
+pub fn half_of_a_pair(mut text: &[u8]) -> Option<String> {
+    let unit = |text: &[u8]| {
+        let digits = text.strip_prefix(b"\\u")?.get(..4)?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    while let Some(at) = text.iter().position(|b| *b == b'\\') {
+        text = &text[at..];
+        text = match (unit(text), text.get(6..).and_then(unit)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => &text[12..],
+            (Some(half @ 0xd800..=0xdfff), _) => return Some(format!("\\u{half:04x}")),
+            _ => text.get(2..).unwrap_or_default(),
+        };
+    }
+    None
 }
 
 /// How many values a JSON text holds, at most: every one but the first of a list or an object follows a comma.
@@ -167,9 +194,11 @@ fn behind_quotes(mut text: &[u8]) -> &[u8] {
 }
 
 impl RawBody {
-    /// A field that is a text.
-    pub fn text(&self, field: &str) -> Option<&str> {
-        self.0.get(field).and_then(Value::as_str)
+    /// A field that is a text, or a number that will be taken as one.
+    pub fn text(&self, field: &str) -> Option<Cow<'_, str>> {
+        let value = self.0.get(field)?;
+        let text = value.as_str().map(Cow::Borrowed);
+        text.or_else(|| schema::number_as_text(value).map(Cow::Owned))
     }
 
     /// Tells this body on this route from others, for idempotent sends.
@@ -273,6 +302,24 @@ mod tests {
         assert_eq!(values(br#"{"a":"never closed,,,"#), 1);
         assert_eq!(values(br#"{"a":"\"#), 1);
         assert_eq!(values(b""), 0);
+    }
+
+    #[test]
+    fn half_a_pair_is_found_and_a_whole_one_is_not() {
+        let half = |text: &str| half_of_a_pair(text.as_bytes());
+        assert_eq!(half(r#"{"text":"cut \ud83d"}"#).as_deref(), Some(r"\ud83d"));
+        assert_eq!(half(r#"{"text":"\uDE00 cut"}"#).as_deref(), Some(r"\ude00"));
+        assert_eq!(half(r#"{"text":"\ud83d\ud83d\ude00"}"#).as_deref(), Some(r"\ud83d"));
+        assert_eq!(half(r#"{"text":"\ud83d\n"}"#).as_deref(), Some(r"\ud83d"));
+        for whole in [
+            r#"{"text":"\ud83d\ude00"}"#,
+            r#"{"text":"\\ud83d"}"#,
+            "{\"a\":\"\\",
+            "\\u12",
+            "\\u+123",
+        ] {
+            assert_eq!(half(whole), None, "{whole}");
+        }
     }
 
     #[test]

@@ -144,13 +144,16 @@ fn add_usual_answers(operation: &mut Operation, names_something: bool) {
     let open = operation.security.as_ref().is_some_and(|requirements| {
         requirements.iter().all(|requirement| *requirement == Default::default())
     });
+    // Everywhere: a NUL in the URL, framing that can be read in two ways, a query that means nothing.
+    let wrong = [("400", "A wrong path, query or framing")];
     if open {
-        return;
+        return add_answers(operation, &wrong);
     }
     let has_body = operation.request_body.is_some();
     let mut answers = vec![
         ("401", "The key is missing, unknown, revoked or expired"),
         ("403", "The key's role, sessions, chats or addresses do not allow it"),
+        ("429", "The client asked too much; see `Retry-After`"),
         ("503", "The ledger does not answer, or too many large requests are under way"),
     ];
     if has_body {
@@ -162,6 +165,7 @@ fn add_usual_answers(operation: &mut Operation, names_something: bool) {
     if names_something {
         answers.push(("404", "Not found"));
     }
+    answers.extend(wrong);
     add_answers(operation, &answers);
 }
 

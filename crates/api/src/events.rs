@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use domain::{
-    EventId, SessionId,
+    EventId, SessionId, Timestamp,
     api_key::{ApiKey, Role},
     event::{EventData, EventType},
     log::LoggedEvent,
@@ -30,8 +30,12 @@ use crate::{
 
 /// Events that one write to a reader holds.
 const WRITE_EVENTS_MAX: usize = 50;
-/// Between two signs of life; the caller's key is looked at again with each.
+/// Between two signs of life.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Between two looks at the reader's key, whatever flows meanwhile; a change in this process is looked at at once.
+const KEY_CHECK: Duration = Duration::from_secs(1);
+/// Advice to a reader that found no place, seconds.
+const RETRY_SECONDS: u64 = 5;
 /// Most events of a pull, and how many there are without `limit`.
 const PULL_MAX: u32 = 500;
 const PULL_DEFAULT: u32 = 100;
@@ -168,8 +172,11 @@ struct EventPath {
 impl From<LiveError> for ApiError {
     fn from(error: LiveError) -> Self {
         match error {
-            LiveError::Full(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-                .with_code("LIVE_CLIENTS_MAX"),
+            LiveError::Full(_) | LiveError::KeyFull(_) | LiveError::AddressFull(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+                    .with_code("LIVE_CLIENTS_MAX")
+                    .with_retry(RETRY_SECONDS)
+            }
             LiveError::Cursor => Self::bad_request("The cursor is beyond the end of the event log")
                 .with_code("CURSOR_UNKNOWN"),
             LiveError::Store(error) => Self::store(error),
@@ -236,7 +243,9 @@ async fn stream(
         Some(after) => Some(after),
         None => cursor(query.one("after").ok().flatten())?,
     };
-    let mut reader = state.gateway.live.reader(filter, after).await?;
+    // Before the checks of this request could be out of date.
+    let changes = state.gateway.api_keys.changes();
+    let mut reader = state.gateway.live.reader(caller.who(), filter, after).await?;
     let mut first = format!(
         "retry: 3000\nevent: ready\nid: {0}\ndata: {{\"cursor\":\"{0}\"}}\n\n",
         reader.cursor()
@@ -245,7 +254,9 @@ async fn stream(
         let missed = serde_json::to_string(&MissedBody::from(missed)).unwrap_or_default();
         first.push_str(&format!("event: pruned\ndata: {missed}\n\n"));
     }
-    let stream = Stream { state, key: caller.key().clone(), reader, first: Some(first) };
+    let (check_at, alive_at) = (state.gateway.live.now(), state.gateway.live.now().plus(HEARTBEAT));
+    let (key, first) = (caller.key().clone(), Some(first));
+    let stream = Stream { state, key, reader, first, changes, check_at, alive_at };
     let stream = futures::stream::unfold(stream, |mut stream| async move {
         let part = stream.next().await?;
         Some((Ok::<_, std::convert::Infallible>(part), stream))
@@ -264,28 +275,53 @@ struct Stream {
     key: ApiKey,
     reader: Reader,
     first: Option<String>,
+    changes: tokio::sync::watch::Receiver<()>,
+    /// When the key is looked at again.
+    check_at: Timestamp,
+    /// When a sign of life is due.
+    alive_at: Timestamp,
 }
 
 impl Stream {
-    /// The next part; `None` ends the stream.
+    /// The next part; `None` ends the stream: the client comes back with its cursor and is told what is wrong.
     async fn next(&mut self) -> Option<String> {
         if let Some(first) = self.first.take() {
             return Some(first);
         }
-        let until = self.state.gateway.live.now().plus(HEARTBEAT);
-        match self.reader.next(WRITE_EVENTS_MAX, until).await {
-            Ok(News::Events(events)) => Some(events.iter().map(part).collect()),
-            Ok(News::Quiet) if self.key_holds().await => {
+        let live = self.state.gateway.live.clone();
+        loop {
+            if live.now() >= self.check_at {
+                if !self.key_holds().await {
+                    return None;
+                }
+                self.check_at = live.now().plus(KEY_CHECK);
+            }
+            let until = self.check_at.min(self.alive_at);
+            let news = tokio::select! {
+                biased;
+                // The sender lives as long as the gateway.
+                _ = self.changes.changed() => {
+                    self.check_at = live.now();
+                    continue;
+                }
+                news = self.reader.next(WRITE_EVENTS_MAX, until) => news,
+            };
+            let part = match news {
+                Ok(News::Events(events)) => events.iter().map(part).collect(),
                 // Without data nothing is dispatched, but the client keeps the id.
-                Some(format!(": alive\nid: {}\n\n", self.reader.cursor()))
-            }
-            // The client comes back with its cursor and is told what is wrong.
-            Ok(News::Quiet | News::Ended) => None,
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "a stream of events ended");
-                None
-            }
+                Ok(News::Quiet) if live.now() >= self.alive_at => {
+                    format!(": alive\nid: {}\n\n", self.reader.cursor())
+                }
+                Ok(News::Quiet) => continue,
+                Ok(News::Ended) => return None,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "a stream of events ended");
+                    return None;
+                }
+            };
+            self.alive_at = live.now().plus(HEARTBEAT);
+            return Some(part);
         }
     }
 
@@ -331,7 +367,7 @@ async fn pull(
     let limit = query.number("limit").filter(|limit| (1..=PULL_MAX).contains(limit));
     let limit = limit.unwrap_or(PULL_DEFAULT) as usize;
     let wait = Duration::from_secs(query.number("wait").unwrap_or(0).min(WAIT_MAX).into());
-    let page = state.gateway.live.pull(filter, after, limit, wait).await?;
+    let page = state.gateway.live.pull(caller.who(), filter, after, limit, wait).await?;
     Ok(Json(PageBody {
         events: page.events.iter().map(|event| EventBody::from(&**event)).collect(),
         cursor: page.cursor.to_string(),

@@ -36,6 +36,7 @@ mod metrics;
 mod observe;
 mod people;
 mod query;
+mod rates;
 mod schema;
 mod sessions;
 mod templates;
@@ -52,6 +53,7 @@ use axum::{
 use gateway::Gateway;
 pub use incoming::Draining;
 use ipnet::IpNet;
+pub use rates::{RateOptions, Window};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
@@ -69,6 +71,8 @@ pub struct ApiOptions {
     pub request_timeout: Duration,
     /// Bytes of request bodies that may be in memory at the same time.
     pub body_budget_bytes: usize,
+    /// How much one client may ask.
+    pub rates: RateOptions,
     /// Whether `/api/docs` and `/api/docs-json` are served.
     pub docs: bool,
     /// Whether an answer to a wrong body says what is wrong with it.
@@ -91,6 +95,7 @@ impl Default for ApiOptions {
             body_limit_bytes: 25 * 1024 * 1024,
             request_timeout: Duration::from_secs(300),
             body_budget_bytes: 100 * 1024 * 1024,
+            rates: RateOptions::default(),
             docs: true,
             validation_detail: true,
             cors_origins: Vec::new(),
@@ -108,6 +113,7 @@ struct AppState {
     gateway: Gateway,
     options: Arc<ApiOptions>,
     bodies: incoming::Budget,
+    rates: Arc<rates::Rates>,
 }
 
 /// The whole API. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: without the peer's address, keys
@@ -129,13 +135,15 @@ pub fn worker_router(options: ApiOptions, gateway: Gateway) -> Router {
 fn serve(routes: Router<AppState>, options: ApiOptions, gateway: Gateway) -> Router {
     let cors = cors(&options.cors_origins);
     let bodies = incoming::Budget::new(options.body_budget_bytes);
-    let state = AppState { gateway, options: Arc::new(options), bodies };
+    let rates = Arc::new(rates::Rates::new(options.rates));
+    let state = AppState { gateway, options: Arc::new(options), bodies, rates };
     routes
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_route)
         .layer(from_fn_with_state(state.clone(), forward::forward))
         .layer(from_fn_with_state(state.clone(), body::guard))
         .layer(from_fn_with_state(state.clone(), audit::watch))
+        .layer(from_fn_with_state(state.clone(), rates::limit))
         .layer(from_fn_with_state(state.clone(), forward::receive))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(state.clone(), observe::observe))
@@ -165,6 +173,8 @@ fn cors(origins: &[String]) -> CorsLayer {
     } else {
         AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
     };
+    let mut exposed = vec![header::RETRY_AFTER, HeaderName::from_static("x-request-id")];
+    exposed.extend(rates::exposed());
     CorsLayer::new()
         .allow_origin(origin)
         .allow_methods([
@@ -181,6 +191,6 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::AUTHORIZATION,
             HeaderName::from_static("x-request-id"),
         ])
-        .expose_headers([header::RETRY_AFTER, HeaderName::from_static("x-request-id")])
+        .expose_headers(exposed)
         .max_age(Duration::from_secs(CORS_MAX_AGE_SECONDS))
 }

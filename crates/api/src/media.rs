@@ -209,6 +209,8 @@ fn disposition(name: &str) -> String {
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || " ._-()".contains(c) { c } else { '_' })
         .collect();
+    // A way through folders is no name, whoever decodes it.
+    let name = name.replace(['/', '\\'], "_");
     let mut whole = String::new();
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) {

@@ -37,17 +37,19 @@ async fn metrics(State(state): State<AppState>, parts: Parts) -> Result<Response
     };
     let metrics = &state.gateway.metrics;
     let client = client_ip(&parts, &state.options.trusted_proxies);
-    if let Some(seconds) = metrics.token_wait(client) {
-        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "Too many wrong tokens")
-            .with_retry_after(seconds));
-    }
     // Hashes: how long the comparison takes tells nothing about the token.
     let fits = bearer(&parts.headers).map(KeyHash::of) == Some(KeyHash::of(token));
     if !fits {
+        // Only wrong tokens are held up: others at the same address must not lock the right one out.
+        if let Some(seconds) = metrics.token_wait(client) {
+            return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "Too many wrong tokens")
+                .with_retry_after(seconds));
+        }
         metrics.bad_token(client);
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, "Invalid metrics token"));
     }
-    let text = metrics.text((state.options.resident_bytes)()).await;
+    let mut text = metrics.text((state.options.resident_bytes)()).await;
+    text.push_str(&state.rates.metrics());
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((kind, text).into_response())
 }

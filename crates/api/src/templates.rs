@@ -28,8 +28,9 @@ struct CreateTemplate {
     /// Unique in the session.
     #[schema(min_length = 1, max_length = 100)]
     name: String,
-    /// The text. `{{name}}` and `{name}` are placeholders; `\{` is a plain brace.
-    #[schema(min_length = 1, max_length = 4096)]
+    /// The text. What stands in `{{double braces}}` is a placeholder, and `{name}` where there is such a variable; `\{` is a
+    /// plain brace.
+    #[schema(min_length = 1, max_length = 4096, format = "visible")]
     body: String,
     /// Above the text.
     #[schema(max_length = 1024)]
@@ -46,7 +47,7 @@ struct UpdateTemplate {
     /// Unique in the session.
     #[schema(min_length = 1, max_length = 100, nullable = false)]
     name: Option<String>,
-    #[schema(min_length = 1, max_length = 4096, nullable = false)]
+    #[schema(min_length = 1, max_length = 4096, format = "visible", nullable = false)]
     body: Option<String>,
     /// `null` clears it.
     #[serde(default, deserialize_with = "nullable")]

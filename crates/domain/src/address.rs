@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::phone;
+
 /// Longest chat id we take, in characters. WhatsApp's longest (legacy group ids) are under 50.
 pub const CHAT_ID_CHARS_MAX: usize = 128;
 
@@ -150,13 +152,14 @@ impl ChatId {
 impl FromStr for ChatId {
     type Err = InvalidChatId;
 
-    /// Reads any spelling met on the wire: WhatsApp's, OpenWA's, with a device suffix, or a bare phone number.
+    /// Reads any spelling met on the wire: WhatsApp's, OpenWA's, with a device suffix, or a phone number as people
+    /// write it ([`phone::read`]).
     fn from_str(text: &str) -> Result<Self, InvalidChatId> {
         if text.len() > CHAT_ID_CHARS_MAX {
             return Err(InvalidChatId);
         }
         let Some((user, server)) = text.split_once('@') else {
-            return PhoneNumber::parse(text).map(|phone| phone.chat()).ok_or(InvalidChatId);
+            return phone::read(text).map(|phone| phone.chat()).map_err(|_| InvalidChatId);
         };
         let user = match server {
             "c.us" | "s.whatsapp.net" | "lid" | "hosted" | "hosted.lid" => {

@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -71,6 +72,10 @@ pub struct ApiKey {
     pub created_at: Timestamp,
 }
 
+/// Least length of a key that people made, for an address that others reach, and least number of different characters.
+pub const STRONG_CHARS: usize = 32;
+const STRONG_VARIETY: usize = 10;
+
 /// SHA-256 of a key. Keys hold 256 random bits, so a slow hash would protect nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyHash(pub [u8; 32]);
@@ -79,6 +84,13 @@ impl KeyHash {
     /// Of a key's text.
     pub fn of(key: &str) -> Self {
         Self(Sha256::digest(key.as_bytes()).into())
+    }
+
+    /// Of a key's text and a secret that is not in the ledger: without it nobody can try texts against the hash.
+    pub fn peppered(key: &str, pepper: &[u8]) -> Self {
+        let mut mac = Hmac::<Sha256>::new_from_slice(pepper).expect("HMAC takes any length");
+        mac.update(key.as_bytes());
+        Self(mac.finalize().into_bytes().into())
     }
 }
 
@@ -93,6 +105,17 @@ pub fn new_key(entropy: &dyn Entropy) -> String {
     let mut bytes = [0u8; 32];
     entropy.fill(&mut bytes);
     format!("owa_k1_{}", hex::encode(bytes))
+}
+
+/// What is shown instead of the beginning of a key that people made: that beginning may be most of it.
+pub fn mark_of(hash: KeyHash) -> String {
+    format!("master-{}", hex::encode(&hash.0[..2]))
+}
+
+/// Whether a text that people made is good enough to open the API to a network: long, and not a few characters repeated.
+pub fn is_strong(key: &str) -> bool {
+    let different: std::collections::BTreeSet<char> = key.chars().collect();
+    key.chars().count() >= STRONG_CHARS && different.len() >= STRONG_VARIETY
 }
 
 /// The part of a key that is kept in clear, to tell keys apart: 12 characters.
@@ -200,6 +223,7 @@ impl ApiKey {
     pub fn is_full_admin(&self, now: Timestamp) -> bool {
         self.role == Role::Admin
             && self.check_usable(now).is_ok()
+            && self.allowed_ips.is_empty()
             && self.allowed_sessions.is_empty()
             && self.allowed_chats.is_empty()
     }

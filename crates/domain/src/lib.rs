@@ -35,12 +35,14 @@ pub mod media;
 pub mod message;
 pub mod net;
 pub mod pacing;
+pub mod phone;
 pub mod port;
 pub mod proxy;
 pub mod session;
 pub mod signature;
 pub mod template;
 pub mod time;
+pub mod visible;
 pub mod webhook;
 
 pub use address::{ChatId, ChatKind, PhoneNumber};

@@ -37,36 +37,27 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
     })
 }
 
-/// First segments and prefix length of each special-use block.
+/// What is given out to the public; everything else is special or nobody's.
+const GLOBAL_V6: ([u16; 4], u32) = ([0x2000, 0, 0, 0], 3);
+
+/// First segments and prefix length of each special-use block within it.
 const SPECIAL_V6: &[([u16; 4], u32)] = &[
-    ([0x0100, 0, 0, 0], 64),      // discard
-    ([0x2001, 0x0002, 0, 0], 48), // benchmarking
-    ([0x2001, 0x0010, 0, 0], 28), // ORCHID
-    ([0x2001, 0x0020, 0, 0], 28), // ORCHIDv2
+    ([0x2001, 0, 0, 0], 23), // protocols' own: Teredo, benchmarking, ORCHID, anycast of PCP and TURN
     ([0x2001, 0x0db8, 0, 0], 32), // documentation
-    ([0x3fff, 0, 0, 0], 20),      // documentation
-    ([0x5f00, 0, 0, 0], 16),      // segment routing
-    ([0xfc00, 0, 0, 0], 7),       // unique local
-    ([0xfe80, 0, 0, 0], 10),      // link local
-    ([0xfec0, 0, 0, 0], 10),      // site local
-    ([0xff00, 0, 0, 0], 8),       // multicast
+    ([0x3fff, 0, 0, 0], 20), // documentation
 ];
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     if let Some(v4) = embedded_v4(ip) {
         return is_public_v4(v4);
     }
-    // The first 96 bits are zero: unspecified, loopback, IPv4-compatible.
-    let bits = u128::from(ip);
-    if bits >> 32 == 0 {
-        return false;
-    }
-    !SPECIAL_V6.iter().any(|(start, length)| {
+    let within = |(start, length): &([u16; 4], u32)| {
         let start =
             start.iter().fold(0u128, |bits, segment| bits << 16 | u128::from(*segment)) << 64;
         let mask = u128::MAX << (128 - length);
-        bits & mask == start & mask
-    })
+        u128::from(ip) & mask == start & mask
+    };
+    within(&GLOBAL_V6) && !SPECIAL_V6.iter().any(within)
 }
 
 /// The IPv4 address behind a mapped, translated or tunnelled one.
@@ -77,13 +68,11 @@ fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0xffff, high, low] => Some(join(high, low)),
         // IPv4-translated (RFC 2765)
         [0, 0, 0, 0, 0xffff, 0, high, low] => Some(join(high, low)),
-        // NAT64, well-known and local prefix (RFC 6052, RFC 8215)
+        // NAT64, the well-known prefix (RFC 6052). In a local one (RFC 8215) the address stands at a place that only the
+        // network's operator knows: those are not public.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(join(high, low)),
-        [0x64, 0xff9b, 1, _, _, _, high, low] => Some(join(high, low)),
         // 6to4
         [0x2002, high, low, ..] => Some(join(high, low)),
-        // Teredo keeps the client's address inverted; its server is no place for a webhook either.
-        [0x2001, 0, ..] => Some(Ipv4Addr::UNSPECIFIED),
         _ => None,
     }
 }
@@ -132,6 +121,14 @@ mod tests {
             "fe80::1",
             "fec0::1",
             "ff02::1",
+            // A local NAT64: where the IPv4 address stands is its operator's choice.
+            "64:ff9b:1:7f00:0:100:808:808",
+            "64:ff9b:1::808:808",
+            "100:0:0:1::1",
+            "2001:1::1",
+            "2001:20::1",
+            "4000::1",
+            "::1:2:3:4:5",
         ] {
             assert!(!is_public(ip.parse().unwrap()), "{ip}");
         }

@@ -1,7 +1,8 @@
 //! Templates: stored texts with placeholders, and how they are filled.
 //!
-//! `{{name}}` and `{name}` are placeholders (OpenWA's two forms); spaces inside the double form are allowed. A backslash
-//! before a brace makes it a plain brace. Braces around anything but a name are text.
+//! What stands in double braces is a placeholder and looked up as it is: `{{name}}`, `{{1}}`, `{{First Name}}`, `{{ order.no }}`.
+//! One without a value is missing. Single braces (OpenWA's older form) are text unless they name a variable. A backslash
+//! before a brace makes it a plain brace.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,8 @@ use crate::{
 
 /// Longest template name, in characters.
 pub const NAME_CHARS_MAX: usize = 100;
+/// Longest name of a placeholder, in bytes. Longer ones are text.
+pub const VARIABLE_BYTES_MAX: usize = 256;
 /// Longest header or footer, in characters.
 pub const PART_CHARS_MAX: usize = 1024;
 /// Longest rendered text, in characters (`TEMPLATE_RENDER_MAX_CHARS`).
@@ -78,12 +81,12 @@ pub fn render(text: &str, variables: &BTreeMap<String, String>) -> Result<String
     while let Some(at) = rest.find(['{', '\\']) {
         let (plain, found) = rest.split_at(at);
         out.push_str(plain);
-        rest = match piece(found) {
-            Piece::Placeholder { name, rest } => {
-                let value = variables.get(name);
-                out.push_str(value.ok_or_else(|| RenderError::Missing(name.to_owned()))?);
+        rest = match piece(found, variables) {
+            Piece::Value { text, rest } => {
+                out.push_str(text);
                 rest
             }
+            Piece::Missing { name } => return Err(RenderError::Missing(name.to_owned())),
             Piece::Text { text, rest } => {
                 out.push_str(text);
                 rest
@@ -97,34 +100,45 @@ pub fn render(text: &str, variables: &BTreeMap<String, String>) -> Result<String
     Ok(out)
 }
 
-enum Piece<'a> {
-    Placeholder { name: &'a str, rest: &'a str },
+enum Piece<'a, 'v> {
+    Value { text: &'v str, rest: &'a str },
+    Missing { name: &'a str },
     Text { text: &'a str, rest: &'a str },
 }
 
 /// What begins with a brace or a backslash.
-fn piece(text: &str) -> Piece<'_> {
+fn piece<'a, 'v>(text: &'a str, variables: &'v BTreeMap<String, String>) -> Piece<'a, 'v> {
     if text.starts_with("\\{") || text.starts_with("\\}") {
         return Piece::Text { text: &text[1..2], rest: &text[2..] };
     }
-    let double = text.strip_prefix("{{").and_then(|inner| inner.split_once("}}"));
-    if let Some((name, rest)) = double
-        && is_name(name.trim())
+    if let Some((name, rest)) = text.strip_prefix("{{").and_then(named)
+        && let Some(rest) = rest.strip_prefix('}')
+        && !name.trim().is_empty()
     {
-        return Piece::Placeholder { name: name.trim(), rest };
+        let value = value(name, variables);
+        return value
+            .map_or(Piece::Missing { name: name.trim() }, |text| Piece::Value { text, rest });
     }
-    let single = text.strip_prefix('{').and_then(|inner| inner.split_once('}'));
-    match single {
-        Some((name, rest)) if is_name(name) => Piece::Placeholder { name, rest },
-        _ => Piece::Text { text: &text[..1], rest: &text[1..] },
+    let single = text.strip_prefix('{').and_then(named);
+    match single.and_then(|(name, rest)| Some((variables.get(name)?, rest))) {
+        Some((text, rest)) => Piece::Value { text, rest },
+        None => Piece::Text { text: &text[..1], rest: &text[1..] },
     }
 }
 
-/// Letters of any language, digits, `_`, `-` and `.`; starts with a letter or `_`.
-fn is_name(text: &str) -> bool {
-    let mut chars = text.chars();
-    chars.next().is_some_and(|first| first.is_alphabetic() || first == '_')
-        && chars.all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+/// A name up to its closing brace. Names hold no braces, so that no character is looked at more than a few times, however
+/// many braces a text has.
+fn named(text: &str) -> Option<(&str, &str)> {
+    let end = text.find(['{', '}']).filter(|end| *end <= VARIABLE_BYTES_MAX)?;
+    let (name, rest) = text.split_at(end);
+    Some((name, rest.strip_prefix('}')?))
+}
+
+/// The value of a placeholder: as it is written, without the blanks around it, or with its blanks made plain.
+fn value<'v>(name: &str, variables: &'v BTreeMap<String, String>) -> Option<&'v str> {
+    let plain = || name.split_whitespace().collect::<Vec<_>>().join(" ");
+    let found = variables.get(name).or_else(|| variables.get(name.trim()));
+    found.or_else(|| variables.get(&plain())).map(String::as_str)
 }
 
 #[cfg(test)]
@@ -143,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_variable_is_named_and_an_empty_one_is_not_missing() {
+    fn a_missing_variable_is_named_and_an_empty_one_is_not() {
         assert_eq!(fill("Hi {{nme}}", &[("name", "Mia")]), Err(RenderError::Missing("nme".into())));
         assert_eq!(fill("Hi {x}!", &[("x", "")]).unwrap(), "Hi !");
     }
@@ -154,11 +168,71 @@ mod tests {
     }
 
     #[test]
+    fn whatever_stands_in_double_braces_is_looked_up() {
+        let pairs = [
+            ("1", "Lea"),
+            ("First Name", "Noa"),
+            ("order.no", "4711"),
+            ("E-Mail?", "x"),
+            ("🍰", "cake"),
+        ];
+        let text = "{{1}} {{First Name}} {{ order.no }} {{E-Mail?}} {{🍰}} {{First\u{a0}Name}} {1}";
+        assert_eq!(fill(text, &pairs).unwrap(), "Lea Noa 4711 x cake Noa Lea");
+        assert_eq!(fill("{{{1}}}", &pairs).unwrap(), "{Lea}");
+        for (text, name) in [("{{2}}", "2"), ("a {{Last Name}}", "Last Name"), ("{{ a b }}", "a b")]
+        {
+            assert_eq!(fill(text, &pairs), Err(RenderError::Missing(name.into())), "{text}");
+        }
+    }
+
+    #[test]
     fn other_braces_are_text() {
-        for text in ["{ \"json\": 1 }", "{}", "{{}}", "a { b", "}{", "{1}", "c:\\dir", "{{a b}}"] {
+        for text in [
+            "{ \"json\": 1 }",
+            "{}",
+            "{{}}",
+            "a { b",
+            "}{",
+            "{1}",
+            "c:\\dir",
+            "{a b}",
+            "{nme}",
+            "{{a",
+            "{{a}",
+        ] {
             assert_eq!(fill(text, &[]).unwrap(), text);
         }
-        assert_eq!(fill("\\{name\\} {name}", &[("name", "Mia")]).unwrap(), "{name} Mia");
+        assert_eq!(
+            fill("\\{name\\} {name} \\{\\{x}}", &[("name", "Mia")]).unwrap(),
+            "{name} Mia {{x}}"
+        );
+    }
+
+    /// Every character is looked at a few times: a text of braces is no more work than another one.
+    #[test]
+    fn many_braces_cost_no_more_than_their_length() {
+        for text in
+            ["{".repeat(60_000), "{{".repeat(30_000), "{ ".repeat(30_000), "{a".repeat(30_000)]
+        {
+            assert_eq!(fill(&text, &[]).unwrap(), text);
+        }
+        let long = format!("{{{{{}}}}}", "x".repeat(VARIABLE_BYTES_MAX + 1));
+        assert_eq!(fill(&long, &[]).unwrap(), long);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        /// Any text is filled or names what it lacks; a text without braces and backslashes stays as it is.
+        #[test]
+        fn fuzz_templates(text in "[a1{}\\\\ .é]{0,40}", value in "[{}a]{0,6}") {
+            match fill(&text, &[("a", &value), ("1", "one")]) {
+                Ok(filled) if !text.contains(['{', '}', '\\']) => proptest::prop_assert_eq!(filled, text),
+                Ok(_) => {}
+                Err(RenderError::Missing(name)) => proptest::prop_assert!(text.contains(&name)),
+                Err(error) => proptest::prop_assert!(false, "{}", error),
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeZone as _, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -47,6 +47,48 @@ impl Timestamp {
         }
         let date = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
         Some(Self(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis()))
+    }
+
+    /// Reads an ISO-8601 time; without an offset it is meant in this zone, and a bare date means its first moment there.
+    pub fn parse_in(text: &str, zone: chrono_tz::Tz) -> Option<Self> {
+        let text = text.trim();
+        if let Some(time) = Self::parse_iso(text).filter(|_| text.len() > 10) {
+            return Some(time);
+        }
+        for form in [
+            "%Y-%m-%dT%H:%M:%S%.f%z",
+            "%Y-%m-%dT%H:%M%z",
+            "%Y-%m-%d %H:%M:%S%.f%z",
+            "%Y-%m-%d %H:%M%z",
+        ] {
+            if let Ok(time) = DateTime::parse_from_str(text, form) {
+                return Some(Self(time.timestamp_millis()));
+            }
+        }
+        let forms =
+            ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"];
+        let local = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
+        let local = local.or_else(|| {
+            chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0)
+        })?;
+        // A time that the clocks skip is the first one behind the gap; none is longer than a day.
+        let exists = |minutes| {
+            let later = local.checked_add_signed(chrono::TimeDelta::minutes(minutes))?;
+            zone.from_local_datetime(&later).earliest()
+        };
+        (0..=24 * 60).find_map(exists).map(|time| Self(time.timestamp_millis()))
+    }
+
+    /// Reads a time of a filter: epoch seconds, epoch milliseconds, or ISO 8601. A number below 100,000,000,000 is in
+    /// seconds: as milliseconds it would be before 1973.
+    pub fn parse_filter(text: &str) -> Option<Self> {
+        match text.trim().parse::<i64>() {
+            Ok(number) if (0..100_000_000_000).contains(&number) => {
+                Some(Self::from_seconds(number))
+            }
+            Ok(number) => (number >= 0).then(|| Self::from_millis(number)),
+            Err(_) => Self::parse_in(text, chrono_tz::Tz::UTC),
+        }
     }
 
     /// Reads the date of an HTTP header: `Thu, 01 Oct 2026 08:00:00 GMT`.
@@ -128,6 +170,41 @@ mod tests {
         assert_eq!(time.iso(), "2026-10-01T08:00:00.000Z");
         assert_eq!(Timestamp::parse_iso("2026-10-01").unwrap().iso(), "2026-10-01T00:00:00.000Z");
         assert_eq!(Timestamp::parse_iso("tomorrow"), None);
+    }
+
+    #[test]
+    fn times_of_people_are_read_in_their_zone() {
+        let read = |text: &str| {
+            Timestamp::parse_in(text, chrono_tz::Tz::Europe__Berlin).map(Timestamp::iso)
+        };
+        for (text, at) in [
+            ("2026-12-24", "2026-12-23T23:00:00.000Z"),
+            ("2026-12-24T18:00", "2026-12-24T17:00:00.000Z"),
+            ("2026-12-24 18:00:00", "2026-12-24T17:00:00.000Z"),
+            ("2026-12-24T18:00:00.5", "2026-12-24T17:00:00.500Z"),
+            ("2026-12-24T18:00:00+0100", "2026-12-24T17:00:00.000Z"),
+            ("2026-12-24T18:00+0100", "2026-12-24T17:00:00.000Z"),
+            ("2026-12-24T18:00:00-05:00", "2026-12-24T23:00:00.000Z"),
+            ("2026-12-24T18:00:00Z", "2026-12-24T18:00:00.000Z"),
+            // The clocks skip from two to three.
+            ("2026-03-29T02:30", "2026-03-29T01:00:00.000Z"),
+            ("2026-07-01T12:00", "2026-07-01T10:00:00.000Z"),
+        ] {
+            assert_eq!(read(text).as_deref(), Some(at), "{text}");
+        }
+        for nonsense in ["", "tomorrow", "2026-13-01", "18:00", "2026-02-30", "1790841600"] {
+            assert_eq!(read(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn filters_take_seconds_milliseconds_and_iso() {
+        for text in ["1790841600", "1790841600000", "2026-10-01T08:00:00Z", "2026-10-01T08:00"] {
+            let time = Timestamp::parse_filter(text);
+            assert_eq!(time, Some(Timestamp::from_seconds(1_790_841_600)), "{text}");
+        }
+        assert_eq!(Timestamp::parse_filter("-1"), None);
+        assert_eq!(Timestamp::parse_filter("yesterday"), None);
     }
 
     #[test]

@@ -205,6 +205,7 @@ pub fn is_reserved_header(name: &str) -> bool {
         || matches!(
             name.as_str(),
             "content-type"
+                | "content-encoding"
                 | "user-agent"
                 | "connection"
                 | "content-length"
@@ -317,6 +318,7 @@ pub(crate) mod tests {
     fn secrets_do_not_show() {
         assert!(!format!("{:?}", webhook(LaneOrder::Chat)).contains("0123456789abcdef"));
         assert!(is_reserved_header("X-OpenWA-Signature") && is_reserved_header("Webhook-Id"));
+        assert!(is_reserved_header("Content-Encoding"));
         assert!(!is_reserved_header("Authorization"));
     }
 }

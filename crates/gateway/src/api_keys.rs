@@ -12,10 +12,12 @@ use std::{
 
 use domain::{
     ApiKeyId, ChatId, Clock, Entropy, SessionId, Timestamp,
-    api_key::{ApiKey, KeyHash, KeyRefused, Role, new_key, prefix_of},
+    api_key::{ApiKey, KeyHash, KeyRefused, Role, mark_of, new_key, prefix_of},
     port::{ApiKeyStore, StoreError},
+    webhook::Secret,
 };
 use ipnet::IpNet;
+use tokio::sync::watch;
 
 use crate::{Policy, Ports, Supervisor};
 
@@ -23,6 +25,16 @@ use crate::{Policy, Ports, Supervisor};
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// Keys counted between two writes; a use beyond them is not counted.
 const COUNTED_MAX: usize = 10_000;
+
+/// The name of the key that the environment names.
+const MASTER: &str = "API_MASTER_KEY";
+
+/// Whether a key came from the environment. Its mark cannot be given to another: a key that was made here begins as all of
+/// them do. Ledgers of earlier versions have the name alone.
+fn is_master(key: &ApiKey) -> bool {
+    let made_here = key.prefix.starts_with("owa_k1_");
+    key.prefix.starts_with("master-") || (key.name == MASTER && !made_here)
+}
 
 /// A key to create.
 #[derive(Debug, Clone)]
@@ -82,16 +94,22 @@ pub struct ApiKeys {
     uses: Arc<Mutex<HashMap<ApiKeyId, (u64, Timestamp)>>>,
     /// Changes one after another: two revocations at once must not both see the other's admin key.
     changing: Arc<tokio::sync::Mutex<()>>,
+    /// Mixed into hashes, so that whoever has the ledger alone cannot try texts that people made.
+    pepper: Option<Secret>,
+    /// Told when this process changed or deleted a key.
+    changed: Arc<watch::Sender<()>>,
 }
 
 impl ApiKeys {
-    pub(crate) fn build(ports: &Ports, supervisor: &Supervisor) -> Self {
+    pub(crate) fn build(ports: &Ports, supervisor: &Supervisor, pepper: Option<Secret>) -> Self {
         let keys = Self {
             store: ports.api_keys.clone(),
             clock: ports.clock.clone(),
             entropy: ports.entropy.clone(),
             uses: Arc::default(),
             changing: Arc::default(),
+            pepper,
+            changed: Arc::new(watch::Sender::new(())),
         };
         let (this, stopping) = (keys.clone(), supervisor.stopping());
         supervisor.spawn("api-keys/uses", Policy::Essential, async move {
@@ -120,21 +138,14 @@ impl ApiKeys {
     }
 
     /// Makes the first admin key when no full admin key exists, and returns its text, once. With `master`, that text is
-    /// the key: it is stored if it is unknown, and nothing is returned.
+    /// the key: it is stored if it is unknown, and nothing is returned; master keys of earlier starts are revoked.
     ///
     /// # Errors
     /// The ledger failed.
     pub async fn ensure_admin(&self, master: Option<&str>) -> Result<Option<String>, StoreError> {
         let _one_at_a_time = self.changing.lock().await;
         if let Some(master) = master {
-            let known = async || self.store.find(KeyHash::of(master)).await;
-            if known().await?.is_none()
-                && let Err(error) = self.insert("API_MASTER_KEY", master).await
-                // Another process that started at the same moment was faster.
-                && known().await?.is_none()
-            {
-                return Err(error);
-            }
+            self.ensure_master(master).await?;
             return Ok(None);
         }
         let now = self.clock.now();
@@ -142,11 +153,62 @@ impl ApiKeys {
             return Ok(None);
         }
         let text = new_key(&*self.entropy);
-        self.insert("First admin key", &text).await?;
+        self.insert("First admin key", &text, prefix_of(&text)).await?;
         Ok(Some(text))
     }
 
-    async fn insert(&self, name: &str, text: &str) -> Result<(), StoreError> {
+    async fn ensure_master(&self, master: &str) -> Result<(), StoreError> {
+        let mark = mark_of(self.hash(master));
+        let known = match self.find(master).await? {
+            Some(known) => known,
+            None => {
+                if let Err(error) = self.insert(MASTER, master, mark.clone()).await {
+                    // Another process that started at the same moment was faster.
+                    self.find(master).await?.ok_or(error)?;
+                }
+                let Some(made) = self.find(master).await? else { return Ok(()) };
+                made
+            }
+        };
+        if !known.active {
+            tracing::warn!(key.id = %known.id, "API_MASTER_KEY is a key that was revoked: it opens nothing");
+        } else if is_master(&known) && known.prefix != mark {
+            self.store.rehash(known.id, &mark, known.hash).await?;
+        }
+        for mut old in self.store.list().await? {
+            if old.id != known.id && old.active && is_master(&old) {
+                old.active = false;
+                self.store.update(&old).await?;
+                self.changed.send_replace(());
+                tracing::warn!(key.id = %old.id, "the master key of an earlier start was revoked");
+            }
+        }
+        Ok(())
+    }
+
+    fn hash(&self, text: &str) -> KeyHash {
+        match &self.pepper {
+            Some(pepper) => KeyHash::peppered(text, pepper.expose().as_bytes()),
+            None => KeyHash::of(text),
+        }
+    }
+
+    /// A key by its text. One that was stored before there was a pepper gets its new hash with this use.
+    async fn find(&self, text: &str) -> Result<Option<ApiKey>, StoreError> {
+        let hash = self.hash(text);
+        let found = self.store.find(hash).await?;
+        if found.is_some() || self.pepper.is_none() {
+            return Ok(found);
+        }
+        let Some(mut old) = self.store.find(KeyHash::of(text)).await? else { return Ok(None) };
+        if is_master(&old) {
+            old.prefix = mark_of(hash);
+        }
+        self.store.rehash(old.id, &old.prefix, hash).await?;
+        Ok(Some(ApiKey { hash, ..old }))
+    }
+
+    async fn insert(&self, name: &str, text: &str, prefix: String) -> Result<(), StoreError> {
         let new = NewApiKey {
             name: name.to_owned(),
             role: Role::Admin,
@@ -155,7 +217,7 @@ impl ApiKeys {
             allowed_chats: vec![],
             expires_at: None,
         };
-        self.store.insert(&self.record(new, text)).await
+        self.store.insert(&ApiKey { prefix, ..self.record(new, text) }).await
     }
 
     fn record(&self, new: NewApiKey, text: &str) -> ApiKey {
@@ -163,7 +225,7 @@ impl ApiKeys {
             id: ApiKeyId::new(&*self.entropy),
             name: new.name,
             prefix: prefix_of(text),
-            hash: KeyHash::of(text),
+            hash: self.hash(text),
             role: new.role,
             allowed_ips: new.allowed_ips,
             allowed_sessions: new.allowed_sessions,
@@ -176,13 +238,23 @@ impl ApiKeys {
         }
     }
 
-    /// Lets a caller in, or says why not. Counts the use.
+    /// Tells when a key was changed or deleted here; what other processes do is not told.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Lets a caller in, or says why not. Counts the use. `found` is told which key it is before its rights are checked.
     ///
     /// # Errors
     /// [`AuthError`].
-    pub async fn authenticate(&self, key: &str, ip: Option<IpAddr>) -> Result<ApiKey, AuthError> {
-        let found = self.store.find(KeyHash::of(key)).await.map_err(AuthError::Store)?;
-        let key = found.ok_or(KeyRefused::Unknown)?;
+    pub async fn authenticate(
+        &self,
+        key: &str,
+        ip: Option<IpAddr>,
+        found: &(dyn Fn(&ApiKey) + Sync),
+    ) -> Result<ApiKey, AuthError> {
+        let key = self.find(key).await.map_err(AuthError::Store)?.ok_or(KeyRefused::Unknown)?;
+        found(&key);
         let now = self.clock.now();
         key.check_usable(now)?;
         key.check_ip(ip)?;
@@ -268,6 +340,7 @@ impl ApiKeys {
             .ok_or(UpdateKeyError::NotFound)?;
         self.keep_an_admin(&key, None).await?;
         let deleted = self.store.delete(id).await.map_err(UpdateKeyError::Store)?;
+        self.changed.send_replace(());
         if deleted { Ok(()) } else { Err(UpdateKeyError::NotFound) }
     }
 
@@ -287,6 +360,7 @@ impl ApiKeys {
         edit(&mut key);
         self.keep_an_admin(&old, Some(&key)).await?;
         let updated = self.store.update(&key).await.map_err(UpdateKeyError::Store)?;
+        self.changed.send_replace(());
         if updated { Ok(key) } else { Err(UpdateKeyError::NotFound) }
     }
 

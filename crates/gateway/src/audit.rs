@@ -1,8 +1,11 @@
 //! Who did what. Actions of callers are stored before they are answered; what happens by itself waits in a short queue.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use domain::{
@@ -18,8 +21,10 @@ use crate::{Policy, Ports, Supervisor};
 const QUEUE_MAX: usize = 1024;
 /// Entries of one commit.
 const BATCH_MAX: usize = 64;
-/// Refused keys that are written down per minute; the rest is only counted: strangers must not fill the disk.
-const REFUSALS_PER_MINUTE: u32 = 60;
+/// Refusals that are written down per minute, of one address and of all; the rest is only counted. Strangers must not fill
+/// the disk, and one of them must not hide what another tries.
+const REFUSALS_OF_ONE: u32 = 20;
+const REFUSALS_OF_ALL: u32 = 300;
 
 /// A handle to the audit. Cheap to clone.
 #[derive(Clone)]
@@ -29,8 +34,31 @@ pub struct Audit {
     entropy: Arc<dyn Entropy>,
     queue: mpsc::Sender<AuditEntry>,
     lost: Arc<AtomicU64>,
-    /// The minute, and how many refusals it had.
-    refusals: Arc<Mutex<(i64, u32)>>,
+    refusals: Arc<Mutex<Refusals>>,
+}
+
+/// What was refused in a minute. Bounded: addresses are remembered only for what was written down.
+#[derive(Default)]
+struct Refusals {
+    minute: i64,
+    all: u32,
+    addresses: HashMap<Option<String>, u32>,
+}
+
+impl Refusals {
+    /// Whether one more is written down.
+    fn take(&mut self, minute: i64, address: &Option<String>) -> bool {
+        if self.minute != minute {
+            *self = Self { minute, ..Self::default() };
+        }
+        let of_one = self.addresses.get(address).copied().unwrap_or_default();
+        if self.all >= REFUSALS_OF_ALL || of_one >= REFUSALS_OF_ONE {
+            return false;
+        }
+        self.all += 1;
+        self.addresses.insert(address.clone(), of_one + 1);
+        true
+    }
 }
 
 impl Audit {
@@ -75,15 +103,11 @@ impl Audit {
         }
     }
 
-    /// Notes that a key was refused, at most so many a minute.
+    /// Notes that something was refused, at most so many a minute; see [`REFUSALS_OF_ONE`].
     pub fn note_refusal(&self, entry: AuditEntry) {
         let minute = self.clock.now().seconds().div_euclid(60);
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        if refusals.0 != minute {
-            *refusals = (minute, 0);
-        }
-        refusals.1 += 1;
-        if refusals.1 > REFUSALS_PER_MINUTE {
+        if !refusals.take(minute, &entry.ip) {
             self.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }

@@ -129,6 +129,8 @@ pub struct Options {
     pub bulk: BulkOptions,
     /// Files, in both directions.
     pub media: MediaOptions,
+    /// Mixed into the hashes of API keys.
+    pub key_pepper: Option<domain::webhook::Secret>,
     /// Webhook delivery.
     pub webhooks: WebhookOptions,
     /// Live events.
@@ -154,6 +156,7 @@ impl Default for Options {
             sends: SendOptions::default(),
             bulk: BulkOptions::default(),
             media: MediaOptions::default(),
+            key_pepper: None,
             webhooks: WebhookOptions::default(),
             live: LiveOptions::default(),
             retention: RetentionOptions::default(),
@@ -280,7 +283,7 @@ impl Gateway {
             webhooks: &webhooks,
             supervisor: &supervisor,
         });
-        let api_keys = ApiKeys::build(&ports, &supervisor);
+        let api_keys = ApiKeys::build(&ports, &supervisor, options.key_pepper.clone());
         let health = Health::build(&ports, &webhooks, &supervisor);
         let meter = webhooks.meter();
         let limit = options.stall_limit;

@@ -5,6 +5,8 @@
 //! [`Reader`] has a position of its own: what the memory still has comes from there, everything else from the log. A slow
 //! reader falls back to the log and holds nobody up; nothing is queued for it.
 
+mod places;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
@@ -17,7 +19,9 @@ use domain::{
     log::{LogBounds, LoggedEvent, PrunedSession},
     port::{LogStore, StoreError, StoreResult},
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+pub use places::Who;
+use places::{Place, Places};
+use tokio::sync::{Notify, watch};
 
 use crate::{Policy, Ports, Supervisor};
 
@@ -36,13 +40,19 @@ const LOOKED_AT_MAX: u32 = 5000;
 pub struct LiveOptions {
     /// Readers that wait at the same time; further ones are refused.
     pub clients_max: usize,
+    /// The same with one key.
+    pub clients_per_key: usize,
+    /// The same from one address.
+    pub clients_per_address: usize,
     /// Longest time between two looks at the log while somebody reads.
     pub sweep_interval: Duration,
 }
 
 impl Default for LiveOptions {
     fn default() -> Self {
-        Self { clients_max: 100, sweep_interval: Duration::from_secs(1) }
+        let (clients_max, clients_per_key, clients_per_address) = (100, 16, 50);
+        let sweep_interval = Duration::from_secs(1);
+        Self { clients_max, clients_per_key, clients_per_address, sweep_interval }
     }
 }
 
@@ -84,6 +94,12 @@ pub enum LiveError {
     /// So many read already.
     #[error("{0} live readers are connected already")]
     Full(usize),
+    /// So many read already with the same key.
+    #[error("{0} live readers are connected with this key already")]
+    KeyFull(usize),
+    /// So many read already from the same address.
+    #[error("{0} live readers are connected from this address already")]
+    AddressFull(usize),
     /// The position is beyond the end of the log: it belongs to another ledger.
     #[error("the cursor is beyond the end of the event log")]
     Cursor,
@@ -162,7 +178,7 @@ struct Inner {
     log: Arc<dyn LogStore>,
     clock: Arc<dyn Clock>,
     supervisor: Supervisor,
-    places: Arc<Semaphore>,
+    places: Places,
     ring: Mutex<Ring>,
     /// The last position that the tail has.
     head: watch::Sender<u64>,
@@ -178,7 +194,7 @@ impl Live {
     ) -> Self {
         let ring = Ring { events: VecDeque::new(), bytes: 0, start: 0, end: 0, awake: false };
         let inner = Arc::new(Inner {
-            places: Arc::new(Semaphore::new(options.clients_max)),
+            places: Places::default(),
             options,
             log: ports.log.clone(),
             clock: ports.clock.clone(),
@@ -194,7 +210,7 @@ impl Live {
 
     /// Readers that are connected.
     pub fn clients(&self) -> usize {
-        self.inner.options.clients_max.saturating_sub(self.inner.places.available_permits())
+        self.inner.places.taken()
     }
 
     /// The gateway's time, for what readers wait for.
@@ -216,11 +232,11 @@ impl Live {
     /// [`LiveError`].
     pub async fn reader(
         &self,
+        who: Who,
         filter: LiveFilter,
         after: Option<u64>,
     ) -> Result<Reader, LiveError> {
-        let place = self.inner.places.clone().try_acquire_owned();
-        let place = place.map_err(|_| LiveError::Full(self.inner.options.clients_max))?;
+        let place = self.inner.places.take(who, &self.inner.options)?;
         let (cursor, missed) = self.begin(&filter, after).await?;
         // The tail may have been asleep.
         let head = self.inner.head.subscribe();
@@ -252,6 +268,7 @@ impl Live {
     /// [`LiveError`].
     pub async fn pull(
         &self,
+        who: Who,
         filter: LiveFilter,
         after: Option<u64>,
         limit: usize,
@@ -259,7 +276,7 @@ impl Live {
     ) -> Result<Pulled, LiveError> {
         let until = self.inner.clock.now().plus(wait);
         if wait > Duration::ZERO {
-            let mut reader = self.reader(filter, after).await?;
+            let mut reader = self.reader(who, filter, after).await?;
             let missed = reader.missed.take();
             let events = match reader.next(limit, until).await? {
                 News::Events(events) => events,
@@ -282,7 +299,7 @@ impl Live {
 /// A reader with a place of its own; it goes with it.
 pub struct Reader {
     inner: Arc<Inner>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
     filter: LiveFilter,
     cursor: u64,
     head: watch::Receiver<u64>,
@@ -300,6 +317,9 @@ impl Reader {
     ///
     /// # Errors
     /// The ledger failed; the position stays where it is.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: the position moves when events are returned.
     pub async fn next(&mut self, limit: usize, until: Timestamp) -> StoreResult<News> {
         let inner = self.inner.clone();
         let stopping = inner.supervisor.stopping();
@@ -389,7 +409,7 @@ impl Inner {
     async fn follow(&self) {
         let stopping = self.supervisor.stopping();
         while !stopping.is_cancelled() {
-            let watched = self.places.available_permits() < self.options.clients_max;
+            let watched = self.places.taken() > 0;
             if watched {
                 if let Err(error) = self.catch_up().await {
                     let error = &error as &dyn std::error::Error;

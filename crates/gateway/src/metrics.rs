@@ -33,7 +33,7 @@ const BAD_TOKENS_MAX: u32 = 10;
 const CLIENTS_MAX: usize = 10_000;
 
 /// How attempts end, as the label says it.
-const OUTCOMES: [(&str, Option<AttemptErrorKind>); 9] = [
+const OUTCOMES: [(&str, Option<AttemptErrorKind>); 10] = [
     ("delivered", None),
     ("status", Some(AttemptErrorKind::Status)),
     ("timeout", Some(AttemptErrorKind::Timeout)),
@@ -42,6 +42,7 @@ const OUTCOMES: [(&str, Option<AttemptErrorKind>); 9] = [
     ("blocked", Some(AttemptErrorKind::Blocked)),
     ("cancelled", Some(AttemptErrorKind::Cancelled)),
     ("hook", Some(AttemptErrorKind::Hook)),
+    ("unsendable", Some(AttemptErrorKind::Unsendable)),
     ("protocol", Some(AttemptErrorKind::Protocol)),
 ];
 

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use domain::{Clock, Entropy, pacing::PacingRules, port::DeliveryQueue};
+use domain::{Clock, Entropy, pacing::PacingRules, port::DeliveryQueue, webhook::Secret};
 use gateway::{
     BulkOptions, Gateway, LiveOptions, MediaOptions, Options, PeerOptions, Ports, RetentionOptions,
     SendOptions, webhooks::WebhookOptions,
@@ -40,8 +40,7 @@ pub struct House {
 /// Opens the ledger.
 pub async fn open_store(settings: &Settings) -> anyhow::Result<LedgerStore> {
     let dir = &settings.data.dir;
-    std::fs::create_dir_all(dir)
-        .with_context(|| format!("data.dir: cannot create {}", dir.display()))?;
+    private_folder(dir).with_context(|| format!("data.dir: cannot create {}", dir.display()))?;
     let master_key = master_key(settings)?;
     let mut options = match settings.database() {
         DatabaseTarget::Sqlite(file) => StoreOptions::new(file, master_key),
@@ -55,6 +54,26 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<LedgerStore> {
     }
     options.failpoint.clone_from(&settings.failpoint);
     Ok(LedgerStore::open(options).await?)
+}
+
+/// A folder that its owner alone may look into: made so, and made so again where it is the program's own. One that others
+/// may write to was set up by somebody for a reason, and is left as it is.
+fn private_folder(dir: &Path) -> std::io::Result<()> {
+    let existed = dir.is_dir();
+    std::fs::create_dir_all(dir)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(dir)?.permissions().mode() & 0o777;
+        if (!existed || mode == 0o755)
+            && let Err(error) =
+                std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the data folder stays open to other users of this machine");
+        }
+    }
+    Ok(())
 }
 
 fn place(target: PostgresTarget) -> PostgresOptions {
@@ -221,9 +240,19 @@ fn options(settings: &Settings) -> anyhow::Result<Options> {
             download: settings.media.download,
             concurrency: settings.media.concurrency,
             convert: settings.media.convert(),
+            per_session: settings.media.per_session,
+            session_quota_bytes: settings.media.session_quota_bytes,
+            quota_bytes: settings.media.quota_bytes,
+            free_bytes_min: settings.media.free_bytes_min,
         },
         shutdown_limit: settings.shutdown_limit(),
-        live: LiveOptions { clients_max: settings.live.clients_max, ..LiveOptions::default() },
+        key_pepper: settings.secrets.api_key_pepper.clone().map(Secret::new),
+        live: LiveOptions {
+            clients_max: settings.live.clients_max,
+            clients_per_key: settings.live.clients_per_key,
+            clients_per_address: settings.live.clients_per_address,
+            ..LiveOptions::default()
+        },
         retention: RetentionOptions {
             events: days(webhooks.outbox_retention_days),
             failures: days(webhooks.failure_retention_days),
@@ -295,6 +324,7 @@ pub fn router(settings: &Settings, gateway: Gateway) -> anyhow::Result<axum::Rou
         body_limit_bytes: settings.body_limit_bytes(),
         request_timeout: settings.request_timeout(),
         body_budget_bytes: settings.body_budget(),
+        rates: settings.rates(),
         docs: settings.server.docs,
         validation_detail: settings.server.validation_detail,
         cors_origins: settings.server.cors_origins.clone(),

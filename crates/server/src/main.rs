@@ -57,7 +57,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let config = config::load_for(role, cli.config.as_deref(), &config::process_env)?;
             Box::pin(serve::run(config)).await
         }
-        Command::Sandbox(options) => sandbox::run(options).await,
+        Command::Sandbox(options) => Box::pin(sandbox::run(options)).await,
         Command::Keys(command) => {
             commands::keys(config::load(cli.config.as_deref(), &config::process_env)?, command)
                 .await

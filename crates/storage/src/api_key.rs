@@ -22,6 +22,7 @@ const GET: &str = "select * from api_key where id = $1";
 const LIST: &str = "select * from api_key order by position desc";
 const UPDATE: &str = "update api_key set name = $2, role = $3, allowed_ips = $4, allowed_sessions = $5, \
      allowed_chats = $6, active = $7, expires_at = $8 where id = $1";
+const REHASH: &str = "update api_key set prefix = $2, hash = $3 where id = $1";
 const DELETE: &str = "delete from api_key where id = $1";
 const TOUCH: &str = "update api_key set usage_count = usage_count + $2, last_used_at = case when last_used_at > $3 then last_used_at else $3 end \
      where id = $1";
@@ -122,6 +123,23 @@ impl ApiKeyStore for LedgerStore {
                         .execute(&mut unit.conn)
                         .await;
                     Ok(done.doing("changing an API key")?.rows_affected() == 1)
+                })
+            })
+            .await
+    }
+
+    async fn rehash(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> StoreResult<()> {
+        let prefix = prefix.to_owned();
+        self.writer
+            .run("changing the hash of an API key", move |unit| {
+                Box::pin(async move {
+                    let done = db::query(REHASH)
+                        .bind(id.to_string())
+                        .bind(&prefix)
+                        .bind(&hash.0[..])
+                        .execute(&mut unit.conn)
+                        .await;
+                    done.doing("changing the hash of an API key").map(|_| ())
                 })
             })
             .await

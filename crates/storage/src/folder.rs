@@ -95,6 +95,14 @@ impl MediaFiles for FolderMedia {
         self.blocking("removing a file", move |folder| remove(folder, &id, kept_before)).await
     }
 
+    async fn free_bytes(&self) -> StoreResult<Option<u64>> {
+        self.blocking("looking how much room is left", |folder| {
+            let room = rustix::fs::statvfs(folder)?;
+            Ok(Some(room.f_bavail.saturating_mul(room.f_frsize)))
+        })
+        .await
+    }
+
     async fn on_shelf(&self, shelf: u8, kept_before: Timestamp) -> StoreResult<Vec<MediaId>> {
         self.blocking("looking through the files", move |folder| {
             on_shelf(&folder.join(format!("{shelf:02x}")), kept_before)

@@ -41,6 +41,10 @@ const NEXT_DUE: Two = Two {
     postgres: "select min(due_at) from media where state = 'pending' \
      and session_id in (select json_array_elements_text($1::json))",
 };
+const BYTES_OF: &str = "select cast(coalesce(sum(size_bytes), 0) as bigint) from media \
+     where session_id = $1 and state = 'ready'";
+const BYTES: &str = "select cast(coalesce(sum(one.size_bytes), 0) as bigint) from \
+     (select max(size_bytes) as size_bytes from media where state = 'ready' group by file) as one";
 
 /// Until a record that cannot be read is looked at again: another version of the program may read it.
 const PUT_OFF: Duration = Duration::from_secs(3600);
@@ -271,6 +275,15 @@ impl MediaRecords for LedgerStore {
             }
         }
         Ok(due)
+    }
+
+    async fn media_bytes(&self, session: Option<SessionId>) -> StoreResult<u64> {
+        let sum = match session {
+            Some(session) => db::query_scalar::<i64>(BYTES_OF).bind(session.to_string()),
+            None => db::query_scalar(BYTES),
+        };
+        let sum = sum.fetch_one(&self.readers).await.doing("counting the bytes of files")?;
+        Ok(u64::try_from(sum).unwrap_or(0))
     }
 
     async fn next_media_due(&self, sessions: &[SessionId]) -> StoreResult<Option<Timestamp>> {

@@ -43,6 +43,8 @@ pub enum OnDownload {
     Bytes(Vec<u8>),
     /// Some bytes come, then it fails.
     Fail(EngineError),
+    /// Nothing, ever.
+    Silence,
 }
 
 /// What was asked of WhatsApp beside messages, in order.

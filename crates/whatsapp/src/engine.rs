@@ -182,6 +182,7 @@ impl WhatsApp for Engine {
             request.proxy.as_ref(),
             self.options.file_bytes_max,
             Arc::clone(&hosts) as _,
+            Arc::clone(&self.clock),
         )?;
         let session = request.lease.session;
         let slot = Slot::take(&self.open, session)

@@ -1,36 +1,32 @@
-//! `send-bulk/import`: recipients as CSV or NDJSON, read line by line as they come in.
+//! `send-bulk/import`: recipients as CSV or NDJSON. Every line is an item, named as wrong, or without content.
 
 use axum::{
-    body::Body as HttpBody,
     extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::Response,
 };
-use domain::{PhoneNumber, batch::ITEMS_MAX};
-use http_body_util::BodyExt as _;
-use serde_json::{Map, Value, json};
+use domain::batch::ITEMS_MAX;
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::{
+    decode::decode,
     input::{BulkMessage, BulkOptions, QuietHoursBody, batch_id},
+    records::{RECORD_BYTES_MAX, lines},
     send::{BulkAnswers, Incoming, flag},
+    table::Table,
+    view::SeenBody,
 };
 use crate::{
     AppState,
     access::{OnSession, Operator},
     body,
     error::ApiError,
-    incoming::ended_early,
+    incoming::collect,
     messages::result::{KeyHeader, key_text},
     query::Query,
     sessions::SessionPath,
 };
-
-/// Longest line, in bytes. A file in base64 does not belong into an import: name its URL.
-const LINE_BYTES_MAX: usize = 256 * 1024;
-/// Columns that say what a message is; every other one is a variable.
-const FIELDS: [&str; 9] =
-    ["chatId", "phone", "type", "text", "caption", "url", "mimetype", "filename", "ptt"];
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
@@ -69,7 +65,8 @@ struct ImportQuery {
 
 /// Takes a batch as CSV (`text/csv`, first line names the columns) or NDJSON (`application/x-ndjson`, each line a message
 /// as in send-bulk). Columns `chatId` or `phone`, `type`, `text`, `caption`, `url`, `mimetype`, `filename`, `ptt`; every
-/// other column is a variable. Either every line is taken in, or none. An addition to OpenWA.
+/// other column is a variable. Commas, semicolons, tabs and a first line `sep=` are understood, and UTF-8, UTF-16 and
+/// Windows-1252. Either every line is taken in, or none. An addition to OpenWA.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/send-bulk/import", operation_id = "importBulk", tag = "Messages",
     params(SessionPath, ImportQuery, KeyHeader),
@@ -83,24 +80,39 @@ pub async fn import(
     query: Query,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (parts, mut http_body) = request.into_parts();
+    let (parts, http_body) = request.into_parts();
     let format = format(&parts.headers)?;
-    let text = text(&query, "text")?;
-    let incoming = Incoming {
-        id: batch_id(self::text(&query, "batchId")?.as_deref())?,
+    let common_text = text(&query, "text")?;
+    let mut incoming = Incoming {
+        id: batch_id(text(&query, "batchId")?.as_deref())?,
         options: options(&query)?.read()?,
         items: vec![],
         wrong: vec![],
         lines: vec![],
         dry_run: flag(&query, "dryRun")?.unwrap_or_default(),
         key: key_text(&parts.headers)?,
+        seen: None,
     };
-    let mut reader = Reader { incoming, format, columns: None, text };
-    read(&mut reader, &mut http_body, state.options.body_limit_bytes).await?;
-    if reader.incoming.count() == 0 {
+    let limit = state.options.body_limit_bytes;
+    let bytes = collect(&parts.extensions, http_body, limit, &state.bodies).await?;
+    let decoded = decode(&bytes, charset(&parts.headers).as_deref()).map_err(ApiError::problem)?;
+    drop(bytes);
+    if let Some(place) = decoded.text.find('\0') {
+        let line = lines(&decoded.text[..place]).count().max(1);
+        return Err(ApiError::bad_request(format!(
+            "The request body contains a NUL character (U+0000) in line {line}"
+        )));
+    }
+    let mut seen = match format {
+        Format::Csv => csv(&mut incoming, &decoded.text, common_text.as_deref())?,
+        Format::Ndjson => ndjson(&mut incoming, &decoded.text)?,
+    };
+    seen.encoding = decoded.encoding;
+    incoming.seen = Some(seen);
+    if incoming.count() == 0 {
         return Err(ApiError::problem("the import has no messages"));
     }
-    reader.incoming.answer(&state, on.session).await
+    incoming.answer(&state, on.session).await
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,6 +132,16 @@ fn format(headers: &HeaderMap) -> Result<Format, ApiError> {
             "The Content-Type of an import must be text/csv or application/x-ndjson",
         )),
     }
+}
+
+/// The charset that the caller names.
+fn charset(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let named = given.split(';').skip(1).find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim_matches(['"', ' ']))
+    });
+    named.map(str::to_owned)
 }
 
 fn text(query: &Query, name: &str) -> Result<Option<String>, ApiError> {
@@ -154,163 +176,63 @@ fn options(query: &Query) -> Result<BulkOptions, ApiError> {
     })
 }
 
-/// Splits the body into lines as it comes in. A line break inside quotes belongs to its CSV record.
-async fn read(reader: &mut Reader, body: &mut HttpBody, limit: usize) -> Result<(), ApiError> {
-    let (mut record, mut total, mut line, mut began) = (Vec::new(), 0usize, 1u64, 1u64);
-    let mut quoted = false;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(ended_early)?;
-        let Some(data) = frame.data_ref() else { continue };
-        total += data.len();
-        if total > limit {
-            return Err(ApiError::too_large());
-        }
-        for byte in data {
-            let ends = *byte == b'\n' && !(quoted && reader.format == Format::Csv);
-            match byte {
-                b'"' => quoted = !quoted,
-                b'\n' => line += 1,
-                _ => {}
-            }
-            if ends {
-                reader.record(&record, began)?;
-                record.clear();
-                (began, quoted) = (line, false);
-                continue;
-            }
-            if record.len() >= LINE_BYTES_MAX {
-                return Err(ApiError::problem(format!("line {began} is too long")));
-            }
-            record.push(*byte);
-        }
+/// Reads the records of a table.
+///
+/// # Errors
+/// Only what makes the rest unreadable; a wrong line is remembered.
+fn csv(incoming: &mut Incoming, text: &str, common: Option<&str>) -> Result<SeenBody, ApiError> {
+    let mut table = Table::open(text).map_err(ApiError::problem)?;
+    let mut seen = SeenBody { separator: Some(table.separator()), ..SeenBody::default() };
+    while let Some(row) = table.next_row(common) {
+        let (line, message) = row.map_err(ApiError::problem)?;
+        take(incoming, line, message, &mut seen)?;
     }
-    reader.record(&record, began)
+    seen.blank_rows = table.blank_rows();
+    Ok(seen)
 }
 
-struct Reader {
-    incoming: Incoming,
-    format: Format,
-    columns: Option<Vec<String>>,
-    text: Option<String>,
-}
-
-impl Reader {
-    /// # Errors
-    /// Only what makes the rest unreadable; a wrong line is remembered.
-    fn record(&mut self, bytes: &[u8], line: u64) -> Result<(), ApiError> {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| line == 1).unwrap_or(bytes);
-        let Ok(text) = std::str::from_utf8(bytes) else {
-            return Err(ApiError::problem(format!("line {line} is not UTF-8")));
-        };
-        if text.contains('\0') {
-            return Err(ApiError::bad_request(
-                "The request body contains a NUL character (U+0000)",
-            ));
-        }
+fn ndjson(incoming: &mut Incoming, text: &str) -> Result<SeenBody, ApiError> {
+    let mut seen = SeenBody::default();
+    for (line, text) in lines(text) {
         if text.trim().is_empty() {
-            return Ok(());
-        }
-        if self.format == Format::Csv && self.columns.is_none() {
-            return self.header(text);
-        }
-        if self.incoming.count() as usize >= ITEMS_MAX {
-            return Err(ApiError::problem(format!("an import holds at most {ITEMS_MAX} messages")));
-        }
-        let message = match self.format {
-            Format::Csv => self.csv(text),
-            Format::Ndjson => ndjson(text),
-        };
-        match message {
-            Ok(message) => self.incoming.push(message, Some(line)),
-            Err(problems) => self.incoming.reject(Some(line), problems),
-        }
-        Ok(())
-    }
-
-    fn header(&mut self, text: &str) -> Result<(), ApiError> {
-        let columns = cells(text).map_err(ApiError::problem)?;
-        let columns: Vec<String> = columns.iter().map(|name| name.trim().to_owned()).collect();
-        if !columns.iter().any(|name| name == "chatId" || name == "phone") {
-            return Err(ApiError::problem("the first line must name a column chatId or phone"));
-        }
-        if let Some(twice) = (1..columns.len()).find(|at| columns[..*at].contains(&columns[*at])) {
-            let name = crate::error::echo(&columns[twice]);
-            return Err(ApiError::problem(format!("the column {name} is there twice")));
-        }
-        self.columns = Some(columns);
-        Ok(())
-    }
-
-    fn csv(&self, text: &str) -> Result<BulkMessage, Vec<String>> {
-        let columns = self.columns.as_deref().unwrap_or_default();
-        let cells = cells(text).map_err(|problem| vec![problem])?;
-        if cells.len() != columns.len() {
-            return Err(vec![format!("must have {} columns, has {}", columns.len(), cells.len())]);
-        }
-        let cell = |name: &str| {
-            let place = columns.iter().position(|column| column == name)?;
-            Some(cells[place].as_str()).filter(|text| !text.is_empty())
-        };
-        let chat = match (cell("chatId"), cell("phone")) {
-            (Some(chat), _) => chat.trim().to_owned(),
-            (None, Some(phone)) => {
-                let digits: String =
-                    phone.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '/')).collect();
-                let phone = PhoneNumber::parse(&digits);
-                phone
-                    .ok_or_else(|| vec!["phone must be a number with its country code".into()])?
-                    .chat()
-                    .to_string()
-            }
-            (None, None) => return Err(vec!["chatId should not be empty".into()]),
-        };
-        let kind = cell("type").unwrap_or("text").trim();
-        let mut content = Map::new();
-        if kind == "text" {
-            let text = cell("text").or(self.text.as_deref());
-            content.extend(text.map(|text| ("text".to_owned(), json!(text))));
+            seen.blank_rows += 1;
+        } else if text.len() > RECORD_BYTES_MAX {
+            return Err(ApiError::problem(format!("line {line} is too long")));
         } else {
-            let mut file = Map::new();
-            for name in ["url", "mimetype", "filename"] {
-                file.extend(cell(name).map(|text| (name.to_owned(), json!(text))));
-            }
-            if cell("ptt").is_some_and(|text| text.eq_ignore_ascii_case("true")) {
-                file.insert("ptt".into(), json!(true));
-            }
-            content.insert(kind.to_owned(), Value::Object(file));
-            let caption = cell("caption").or(self.text.as_deref());
-            content.extend(caption.map(|text| ("caption".to_owned(), json!(text))));
+            take(incoming, line, message(text), &mut seen)?;
         }
-        let variables: Map<String, Value> = columns
-            .iter()
-            .zip(&cells)
-            .filter(|(name, _)| !FIELDS.contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), json!(value)))
-            .collect();
-        let mut message = json!({ "chatId": chat, "type": kind, "content": content });
-        if !variables.is_empty() {
-            message["variables"] = Value::Object(variables);
-        }
-        body::checked(message)
     }
+    Ok(seen)
 }
 
-fn ndjson(text: &str) -> Result<BulkMessage, Vec<String>> {
-    let value: Value =
-        serde_json::from_str(text).map_err(|error| vec![format!("is not valid JSON: {error}")])?;
+fn take(
+    incoming: &mut Incoming,
+    line: u64,
+    message: Result<BulkMessage, Vec<String>>,
+    seen: &mut SeenBody,
+) -> Result<(), ApiError> {
+    if incoming.count() as usize >= ITEMS_MAX {
+        return Err(ApiError::problem(format!("an import holds at most {ITEMS_MAX} messages")));
+    }
+    seen.records += 1;
+    match message {
+        Ok(message) => incoming.push(message, Some(line)),
+        Err(problems) => incoming.reject(Some(line), problems),
+    }
+    Ok(())
+}
+
+fn message(text: &str) -> Result<BulkMessage, Vec<String>> {
+    let value: Value = serde_json::from_str(text).map_err(|error| {
+        vec![match body::half_of_a_pair(text.as_bytes()) {
+            Some(half) => {
+                format!("holds half a surrogate pair ({half}): a character was cut in two")
+            }
+            None => format!("is not valid JSON: {error}"),
+        }]
+    })?;
     if !value.is_object() {
         return Err(vec!["must be a JSON object".into()]);
     }
     body::checked(value)
-}
-
-/// The cells of one CSV record.
-fn cells(text: &str) -> Result<Vec<String>, String> {
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
-    match reader.records().next() {
-        Some(Ok(record)) => Ok(record.iter().map(str::to_owned).collect()),
-        Some(Err(_)) => Err("is not valid CSV".into()),
-        None => Ok(vec![]),
-    }
 }

@@ -12,10 +12,9 @@ use utoipa::ToSchema;
 
 use crate::{
     error::ApiError,
+    schema::chat_problem,
     words::{BulkTypeWord, MentionText},
 };
-
-const CHAT_PROBLEM: &str = "chatId must look like <phone>@c.us, <id>@g.us or <id>@lid";
 
 /// One message of a batch. `{{name}}` and `{name}` in texts, captions, URLs and file names are filled from `variables`,
 /// in a batch in which any message has some.
@@ -85,7 +84,8 @@ pub struct BulkOptions {
     /// Whether the first failure ends the batch.
     #[schema(default = false)]
     pub stop_on_error: Option<bool>,
-    /// Not before this time. An addition to OpenWA.
+    /// Not before this time, which must not be in the past. Without an offset it is meant in the time zone of `quietHours`,
+    /// else in UTC; a date alone is its first moment. The answer's `scheduledAt` says it in UTC. An addition to OpenWA.
     #[schema(format = "date-time")]
     pub scheduled_at: Option<String>,
     /// Not in these hours. An addition to OpenWA.
@@ -116,16 +116,22 @@ impl BulkOptions {
     /// 400 for hours or a time that make no sense.
     pub fn read(self) -> Result<BatchOptions, ApiError> {
         let plain = BatchOptions::default();
+        let zone = self.quiet_hours.as_ref().map(|hours| hours.time_zone.clone());
         let quiet = self.quiet_hours.map(|hours| {
             let by_recipient = hours.recipient_time_zone.unwrap_or_default();
             QuietHours::new(&hours.from, &hours.to, &hours.time_zone, by_recipient)
         });
-        let quiet = quiet
+        let quiet: Option<QuietHours> = quiet
             .transpose()
             .map_err(|error| ApiError::problem(format!("options.quietHours {error}")))?;
         let at = self.scheduled_at.map(|text| {
-            let time = Timestamp::parse_iso(&text);
-            time.ok_or_else(|| ApiError::problem("options.scheduledAt must be a date and time"))
+            let zone = zone.as_deref().and_then(batch::zone_named).unwrap_or_default();
+            let time = Timestamp::parse_in(&text, zone);
+            time.ok_or_else(|| {
+                ApiError::problem(
+                    "options.scheduledAt must be a date, or a date and time, like 2026-12-24T18:00:00+01:00",
+                )
+            })
         });
         let millis = self.delay_between_messages.map(std::time::Duration::from_millis);
         Ok(BatchOptions {
@@ -159,7 +165,7 @@ impl BulkMessage {
         let mut problems = Vec::new();
         let chat = self.chat_id.parse::<ChatId>().ok();
         if chat.is_none() {
-            problems.push(CHAT_PROBLEM.to_owned());
+            problems.push(format!("chatId {}", chat_problem(&self.chat_id)));
         }
         let said = said(&self.kind, self.content.text, self.content.caption, |kind| match kind {
             MediaKind::Image => self.content.image,

@@ -3,9 +3,12 @@
 //! OpenWA's three routes, and what goes beyond them: a dry run, an import of CSV or NDJSON, a list, pause and resume.
 
 mod batch;
+mod decode;
 mod import;
 mod input;
+mod records;
 mod send;
+mod table;
 mod view;
 
 use utoipa_axum::{router::OpenApiRouter, routes};

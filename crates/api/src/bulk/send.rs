@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     input::{BulkMessage, BulkOptions, batch_id},
-    view::{AcceptedBody, ForecastBody, Wrong},
+    view::{AcceptedBody, ForecastBody, SeenBody, Wrong},
 };
 use crate::{
     AppState,
@@ -108,6 +108,7 @@ pub async fn send_bulk(
         wrong: Vec::new(),
         dry_run,
         key: key_text(&headers)?,
+        seen: None,
     };
     let mut request = request;
     for message in body.messages {
@@ -134,6 +135,8 @@ pub struct Incoming {
     pub dry_run: bool,
     /// The caller's idempotency key.
     pub key: Option<String>,
+    /// How an import was read.
+    pub seen: Option<SeenBody>,
 }
 
 impl Incoming {
@@ -165,16 +168,17 @@ impl Incoming {
         if self.dry_run {
             let foreseen = batches.foresee(session, self.items, &self.options).await;
             let foreseen = foreseen.map_err(refused)?;
-            return Ok(Json(ForecastBody::new(foreseen, self.wrong, &self.lines)).into_response());
+            return Ok(Json(ForecastBody::new(foreseen, self.wrong, &self.lines, self.seen))
+                .into_response());
         }
         if !self.wrong.is_empty() {
             return Err(ApiError::invalid(said(self.wrong)));
         }
-        let Self { id, items, options, key, .. } = self;
+        let Self { id, items, options, key, seen, .. } = self;
         let request = BulkRequest { id, items, options, key };
         let accepted = batches.create(session, request).await.map_err(refused)?;
         let replayed = accepted.replayed;
-        let body = AcceptedBody::new(session, accepted, &self.lines);
+        let body = AcceptedBody::new(session, accepted, &self.lines, seen);
         let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
         if replayed {
             response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));

@@ -210,6 +210,23 @@ fn failed(errors: Vec<(u32, ItemError)>, lines: &[u64]) -> Vec<InvalidBody> {
     errors.into_iter().map(body).collect()
 }
 
+/// How an import was read.
+#[derive(Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ImportSeen)]
+pub struct SeenBody {
+    /// Records that were seen: each is a message, or named as invalid.
+    pub records: u32,
+    /// Rows without content, which were passed over.
+    pub blank_rows: u32,
+    /// The encoding that the text was read in.
+    pub encoding: &'static str,
+    /// What stands between the cells of a CSV.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub separator: Option<char>,
+}
+
 /// A batch that was taken in.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -234,10 +251,19 @@ pub struct AcceptedBody {
     duplicates: Vec<DuplicateBody>,
     /// Messages that failed before anything was sent. An addition to OpenWA.
     invalid: Vec<InvalidBody>,
+    /// How an import was read. An addition to OpenWA.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    import: Option<SeenBody>,
 }
 
 impl AcceptedBody {
-    pub fn new(session: SessionId, accepted: Accepted, lines: &[u64]) -> Self {
+    pub fn new(
+        session: SessionId,
+        accepted: Accepted,
+        lines: &[u64],
+        import: Option<SeenBody>,
+    ) -> Self {
         let Accepted { batch, duplicates: pairs, failed: errors, ends_at, .. } = accepted;
         Self {
             status_url: format!("/api/sessions/{session}/messages/batch/{}", batch.id),
@@ -247,6 +273,7 @@ impl AcceptedBody {
             estimated_completion_time: ends_at.map(Timestamp::iso),
             duplicates: duplicates(pairs),
             invalid: failed(errors, lines),
+            import,
         }
     }
 }
@@ -292,10 +319,19 @@ pub struct ForecastBody {
     limits: Vec<LimitBody>,
     duplicates: Vec<DuplicateBody>,
     invalid: Vec<InvalidBody>,
+    /// How an import was read. An addition to OpenWA.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    import: Option<SeenBody>,
 }
 
 impl ForecastBody {
-    pub fn new(foreseen: Foreseen, wrong: Vec<Wrong>, lines: &[u64]) -> Self {
+    pub fn new(
+        foreseen: Foreseen,
+        wrong: Vec<Wrong>,
+        lines: &[u64],
+        import: Option<SeenBody>,
+    ) -> Self {
         let Foreseen { total, duplicates: pairs, failed: errors, forecast } = foreseen;
         let mut invalid: Vec<InvalidBody> = wrong.into_iter().map(InvalidBody::from).collect();
         invalid.extend(failed(errors, lines));
@@ -309,6 +345,7 @@ impl ForecastBody {
             limits: forecast.limits.into_iter().map(LimitBody::from).collect(),
             duplicates: duplicates(pairs),
             invalid,
+            import,
         }
     }
 }

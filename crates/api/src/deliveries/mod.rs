@@ -76,7 +76,7 @@ struct AttemptBody {
     /// What the receiver answered.
     #[schema(required)]
     status_code: Option<u16>,
-    /// The sort of failure: `status`, `timeout`, `connect`, `dns`, `blocked`, `protocol`, `cancelled` or `hook`; `null` on success.
+    /// The sort of failure: `status`, `timeout`, `connect`, `dns`, `blocked`, `protocol`, `cancelled`, `hook` or `unsendable`; `null` on success.
     #[schema(required)]
     error_kind: Option<&'static str>,
     /// The failure in a sentence.
@@ -192,8 +192,7 @@ fn read<T>(
 }
 
 fn time(text: &str) -> Option<Timestamp> {
-    let millis = text.parse::<i64>().ok().map(Timestamp::from_millis);
-    millis.or_else(|| Timestamp::parse_iso(text))
+    Timestamp::parse_filter(text)
 }
 
 fn log_query(query: &Query) -> Result<DeliveryQuery, ApiError> {

@@ -24,6 +24,9 @@ pub fn batch_error(error: BatchError, session: SessionId, id: Option<&BatchId>) 
             StatusCode::TOO_MANY_REQUESTS,
             format!("Maximum concurrent batches reached ({most})"),
         ),
+        BatchError::Past { at, now } => ApiError::problem(format!(
+            "options.scheduledAt must not be in the past: it means {at}, and it is {now} now"
+        )),
         BatchError::Media { source, .. } => media_error(source),
         BatchError::NotFound => ApiError::unknown_text("Batch", id.map_or("", BatchId::as_str)),
         BatchError::Over(state) => {

@@ -139,7 +139,7 @@ impl OnPath<(SessionId, WebhookId)> for WebhookError {
             Self::Headers(text) => ApiError::problem(text),
             Self::Filters(error) => ApiError::problem(error),
             Self::Events(text) | Self::Secret(text) => ApiError::problem(text),
-            Self::RetryCount => ApiError::problem(&self),
+            Self::RetryCount | Self::Elsewhere => ApiError::problem(&self),
             Self::Policy(error) => ApiError::problem(error),
             Self::Store(error) => ApiError::store(error),
         }

@@ -71,6 +71,10 @@ pub struct ApiError {
     /// Whether the body tells it too.
     tells_retry: bool,
     valid_options: Option<Vec<String>>,
+    /// Whether the key was refused, which is audited.
+    of_key: bool,
+    /// Whether the body has no status in words.
+    wordless: bool,
     cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -126,6 +130,8 @@ impl ApiError {
             retry_after_seconds: None,
             tells_retry: false,
             valid_options: None,
+            of_key: false,
+            wordless: false,
             cause: None,
         }
     }
@@ -152,7 +158,8 @@ impl ApiError {
 
     /// 401: no key at all.
     pub fn key_missing() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "API key is required")
+        let refused = Self::new(StatusCode::UNAUTHORIZED, "API key is required");
+        Self { of_key: true, ..refused }
     }
 
     /// 404 for an id that names nothing.
@@ -179,6 +186,20 @@ impl ApiError {
     pub fn bodies_full() -> Self {
         let sentence = "Too many large requests are under way";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).with_retry(1)
+    }
+
+    /// 429: a client asked too much.
+    pub fn too_many(seconds: u64) -> Self {
+        let refused = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
+        Self { wordless: true, ..refused.with_retry(seconds) }
+    }
+
+    /// Why the caller's key was refused, if it was that.
+    pub fn refused_key(&self) -> Option<String> {
+        match &self.message {
+            Message::Sentence(sentence) if self.of_key => Some(sentence.clone()),
+            _ => None,
+        }
     }
 
     /// 503: the ledger failed; the causes are for the log.
@@ -227,10 +248,11 @@ impl ApiError {
 
     fn body(self, request_id: &str, detail: bool) -> ErrorBody {
         let hidden = matches!(self.message, Message::Problems(_)) && !detail;
-        let wordless = matches!(
-            self.status,
-            StatusCode::INTERNAL_SERVER_ERROR | StatusCode::PAYLOAD_TOO_LARGE
-        );
+        let wordless = self.wordless
+            || matches!(
+                self.status,
+                StatusCode::INTERNAL_SERVER_ERROR | StatusCode::PAYLOAD_TOO_LARGE
+            );
         let inside = self.cause.is_some() || self.status == StatusCode::INTERNAL_SERVER_ERROR;
         ErrorBody {
             status_code: self.status.as_u16(),
@@ -276,7 +298,7 @@ impl From<KeyRefused> for ApiError {
             | KeyRefused::ChatRestricted
             | KeyRefused::Chat => StatusCode::FORBIDDEN,
         };
-        Self::new(status, refused.to_string())
+        Self { of_key: true, ..Self::new(status, refused.to_string()) }
     }
 }
 

@@ -44,6 +44,8 @@ pub fn send_error(error: SendError, session: SessionId) -> ApiError {
             ApiError::bad_request(format!("Template variable '{}' is missing", echo(&name)))
         }
         SendError::Render(error @ RenderError::TooLong) => ApiError::bad_request(error.to_string()),
+        SendError::Unshown(error) => ApiError::bad_request(error.to_string()),
+        error @ SendError::Number(_) => ApiError::bad_request(error.to_string()),
         SendError::Media(error) => media_error(error),
         SendError::Blocked(why) => {
             ApiError::bad_request(format!("Message blocked by plugin: {}", echo(&why)))

@@ -30,7 +30,7 @@ struct React {
     #[schema(min_length = 1, max_length = 256)]
     message_id: String,
     /// An empty one takes the reaction back.
-    #[schema(max_length = 32)]
+    #[schema(max_length = 32, format = "visible-or-empty")]
     emoji: String,
 }
 
@@ -46,7 +46,7 @@ struct Edit {
     #[schema(min_length = 1, max_length = 256)]
     message_id: String,
     /// The new text or caption.
-    #[schema(min_length = 1, max_length = 4096)]
+    #[schema(min_length = 1, max_length = 4096, format = "visible")]
     body: String,
     /// Who is mentioned now. The text must contain `@<number>` for each.
     #[schema(value_type = Option<Vec<MentionText>>, max_items = 1024)]

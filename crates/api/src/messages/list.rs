@@ -134,10 +134,10 @@ struct ListQuery {
     /// With WhatsApp's id.
     #[param(nullable = false)]
     message_id: Option<String>,
-    /// Epoch milliseconds, inclusive.
+    /// Epoch milliseconds, inclusive. Epoch seconds and an ISO 8601 time are taken, too.
     #[param(nullable = false)]
     since: Option<i64>,
-    /// Epoch milliseconds, exclusive.
+    /// Epoch milliseconds, exclusive. Epoch seconds and an ISO 8601 time are taken, too.
     #[param(nullable = false)]
     until: Option<i64>,
     #[param(nullable = false, value_type = Option<DirectionWord>)]
@@ -194,8 +194,8 @@ fn read_filter(query: &Query) -> Result<(MessageQuery, Page, bool), ApiError> {
         wa_id: reader
             .read("messageId", "should not be empty", non_empty)
             .map(WaMessageId::from_wire),
-        since: reader.read("since", "must be epoch milliseconds", millis),
-        until: reader.read("until", "must be epoch milliseconds", millis),
+        since: reader.read("since", TIME, Timestamp::parse_filter),
+        until: reader.read("until", TIME, Timestamp::parse_filter),
         direction: reader.read("direction", "must be incoming or outgoing", Direction::parse),
         kind: reader.read("type", "must be a message type", MessageType::parse),
         by_timestamp: reader
@@ -249,9 +249,7 @@ fn non_empty(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-fn millis(text: &str) -> Option<Timestamp> {
-    text.parse::<i64>().ok().filter(|ms| *ms >= 0).map(Timestamp::from_millis)
-}
+const TIME: &str = "must be epoch milliseconds, epoch seconds or an ISO 8601 time";
 
 /// A limit that makes no sense falls back to the default, one that is too high to the highest.
 fn read_page(query: &Query) -> Page {

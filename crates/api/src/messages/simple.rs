@@ -4,6 +4,7 @@ use axum::{extract::State, http::HeaderMap, response::Response};
 use domain::{
     ChatId, WaMessageId,
     content::{Location, Poll},
+    visible,
 };
 use gateway::messages::Say;
 use serde::Deserialize;
@@ -49,7 +50,7 @@ struct SendLocation {
 struct SendContact {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(min_length = 1, max_length = 255, format = "visible")]
     contact_name: String,
     #[schema(min_length = 1, max_length = 30, format = "phone")]
     contact_number: String,
@@ -67,8 +68,9 @@ struct SendPoll {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     /// The question.
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(min_length = 1, max_length = 255, format = "visible")]
     name: String,
+    /// They have to differ, also without the blanks around them.
     #[schema(value_type = Vec<OptionText>, min_items = 2, max_items = 12)]
     options: Vec<String>,
     /// Whether more than one option may be chosen. Default false.
@@ -159,6 +161,7 @@ pub async fn send_poll(
         options: body.options,
         allow_multiple_answers: body.allow_multiple_answers.unwrap_or_default(),
     };
+    visible::check_poll(&poll).map_err(ApiError::problem)?;
     let (say, quoted) = (Say::Poll(poll), body.quoted_message_id);
     Sending { chat: body.chat_id, say, mentions: None, quoted }.send(&state, on.session, key).await
 }

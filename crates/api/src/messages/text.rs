@@ -26,7 +26,7 @@ use crate::{
 struct SendText {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
-    #[schema(min_length = 1, max_length = 4096)]
+    #[schema(min_length = 1, max_length = 4096, format = "visible")]
     text: String,
     /// Who is mentioned. The text must contain `@<number>` for each.
     #[schema(value_type = Option<Vec<MentionText>>, max_items = 1024)]
@@ -45,7 +45,7 @@ struct SendText {
 struct CustomLinkPreview {
     #[schema(max_length = 2048, format = "uri")]
     url: String,
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(min_length = 1, max_length = 256, format = "visible")]
     title: String,
     #[schema(max_length = 1024)]
     description: Option<String>,
@@ -62,7 +62,7 @@ struct Reply {
     /// The message that is answered, by WhatsApp's id. It must be of this chat.
     #[schema(min_length = 1, max_length = 256)]
     quoted_message_id: String,
-    #[schema(min_length = 1, max_length = 4096)]
+    #[schema(min_length = 1, max_length = 4096, format = "visible")]
     text: String,
     /// Who is mentioned. The text must contain `@<number>` for each.
     #[schema(value_type = Option<Vec<MentionText>>, max_items = 1024)]
@@ -190,6 +190,10 @@ pub async fn send_template(
     };
     match state.gateway.messages.send_template(on.session, to_send, key).await {
         Err(SendError::TemplateNotFound) => Err(unknown(&echo(&named))),
+        // A key for chats may not read templates: what stands in one is not told by an error either.
+        Err(SendError::Render(_)) if !on.caller.key().allowed_chats.is_empty() => {
+            Err(ApiError::bad_request("The template cannot be filled with these variables"))
+        }
         result => answer(result, on.session),
     }
 }

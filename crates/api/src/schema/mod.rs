@@ -3,9 +3,12 @@
 //! All problems are collected, in the words of class-validator, which OpenWA's clients know. What a schema says with
 //! `pattern` and `format` is decided by [`text`]; a test holds that every one in use is known there.
 //!
-//! Booleans may come as the texts `"true"` and `"false"`, and whole numbers as `5.0`; both are put right in place.
+//! Booleans may come as the texts `"true"` and `"false"`, whole numbers as `5.0`, and texts as numbers; all are put right in
+//! place.
 
 mod text;
+
+pub use text::chat_problem;
 
 use std::sync::LazyLock;
 
@@ -131,7 +134,10 @@ impl Walk<'_> {
         if let [only] = others[..] {
             return self.value(only, name, subject, value);
         }
-        for choice in &others {
+        // Where a text is one of several, a number may mean another.
+        let is_text = |choice: &&&Value| kind(choice) == "string";
+        let number = value.is_number();
+        for choice in others.iter().filter(|choice| !(number && is_text(choice))) {
             let (mut tried, mut problems) = (value.clone(), Vec::new());
             Walk { problems: &mut problems, prefix: String::new() }
                 .value(choice, name, subject, &mut tried);
@@ -144,7 +150,10 @@ impl Walk<'_> {
         self.say(&format!("{subject} must be {}", words.join(" or ")));
     }
 
-    fn text(&mut self, schema: &Value, subject: &str, value: &Value) {
+    fn text(&mut self, schema: &Value, subject: &str, value: &mut Value) {
+        if let Some(text) = number_as_text(value) {
+            *value = Value::String(text);
+        }
         let Some(text) = value.as_str() else {
             return self.say(&format!("{subject} must be a string"));
         };
@@ -232,6 +241,16 @@ impl Walk<'_> {
             self.value(&schema["additionalProperties"], name, &each, value);
         }
     }
+}
+
+/// A number as the text that was meant; `None` when its digits may have been lost on the way.
+pub fn number_as_text(value: &Value) -> Option<String> {
+    let Value::Number(number) = value else { return None };
+    if number.is_i64() || number.is_u64() {
+        return Some(number.to_string());
+    }
+    let exact = number.as_f64().is_some_and(|n| n.abs() < 9_007_199_254_740_992.0);
+    exact.then(|| number.to_string())
 }
 
 /// The type of a schema that is not `null`.

@@ -9,7 +9,10 @@ fn wrong(schema: &str, mut body: Value) -> Vec<String> {
 #[test]
 fn everything_wrong_with_a_body_is_said_at_once() {
     assert_eq!(
-        wrong("SendText", json!({ "chatId": "", "text": 7, "mentions": [1, 2, "x"], "foo": true })),
+        wrong(
+            "SendText",
+            json!({ "chatId": "", "text": true, "mentions": [true, false, "x"], "foo": true })
+        ),
         [
             "property foo should not exist",
             "chatId should not be empty",
@@ -31,6 +34,37 @@ fn everything_wrong_with_a_body_is_said_at_once() {
         wrong("SendText", json!({ "chatId": "49170111@c.us", "text": "x".repeat(4097) })),
         ["text must be shorter than or equal to 4096 characters"]
     );
+}
+
+#[test]
+fn numbers_are_taken_as_texts_while_their_digits_are_certain() {
+    let mut body = json!({ "chatId": 4_917_099_000_001_u64, "text": 42 });
+    assert!(check("SendText", &mut body).is_empty());
+    assert_eq!(body, json!({ "chatId": "4917099000001", "text": "42" }));
+    let lost = json!({ "chatId": "4917099000001@c.us", "text": 1e30 });
+    assert_eq!(wrong("SendText", lost), ["text must be a string"]);
+}
+
+#[test]
+fn numbers_of_people_are_refused_with_the_reason() {
+    for (number, why) in [
+        (
+            "0170 99000001",
+            "must begin with + and the country code: a number that begins with 0 is known within its country only",
+        ),
+        ("+4917099000001 ext. 12", "must be a number without an extension"),
+        ("+49 0170 99000001", "must not have the 0 of the national form behind the country code"),
+    ] {
+        let card =
+            json!({ "chatId": "4917099000001", "contactName": "Ida", "contactNumber": number });
+        assert_eq!(wrong("SendContact", card), [format!("contactNumber {why}")]);
+        let text = json!({ "chatId": number, "text": "hi" });
+        assert_eq!(wrong("SendText", text), [format!("chatId {why}")]);
+    }
+    for number in ["+49 (0)170 99000001", "0049 170 99000001", "tel:+49-170-99000001"] {
+        let card = json!({ "chatId": number, "contactName": "Ida", "contactNumber": number });
+        assert!(wrong("SendContact", card).is_empty(), "{number}");
+    }
 }
 
 #[test]
@@ -60,7 +94,10 @@ fn nested_problems_name_their_place() {
         ["config must be an object"]
     );
     assert_eq!(
-        wrong("CreateWebhook", json!({ "url": "https://shop.example", "headers": { "X-A": 1 } })),
+        wrong(
+            "CreateWebhook",
+            json!({ "url": "https://shop.example", "headers": { "X-A": true } })
+        ),
         ["each value in headers must be a string"]
     );
 }

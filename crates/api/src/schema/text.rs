@@ -2,7 +2,9 @@
 
 use domain::{
     ChatId, ChatKind, SessionId, Timestamp,
+    phone::{self, InvalidPhone},
     proxy::{InvalidProxy, ProxyUrl},
+    visible::{NOTHING_SEEN, is_blank},
 };
 use ipnet::Ipv4Net;
 use serde_json::Value;
@@ -65,7 +67,10 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), &'static str>
     let holds = |holds: bool, words| if holds { Ok(()) } else { Err(words) };
     let kind = || text.parse::<ChatId>().map(|chat| chat.kind());
     Some(match format {
-        "chat-id" => holds(kind().is_ok(), "must look like <phone>@c.us, <id>@g.us or <id>@lid"),
+        "chat-id" => match kind() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(chat_problem(text)),
+        },
         "person-id" => {
             holds(kind() == Ok(ChatKind::Individual), "must look like <phone>@c.us or <id>@lid")
         }
@@ -83,18 +88,25 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), &'static str>
             text.is_empty() || text.chars().count() >= 16,
             "must be empty or longer than or equal to 16 characters",
         ),
-        // Any text of the right length.
-        "poll-option" => Ok(()),
+        "visible" | "poll-option" => holds(!is_blank(text), NOTHING_SEEN),
+        "visible-or-empty" => holds(text.is_empty() || !is_blank(text), NOTHING_SEEN),
         "media-type" => holds(is_media_type(text), "must be a media type like image/jpeg"),
-        "phone" => {
-            holds(text.chars().filter(char::is_ascii_digit).count() >= 5, "must be a phone number")
-        }
+        "phone" => phone::read(text).map(|_| ()).map_err(InvalidPhone::words),
         "uri" => holds(
             url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")),
             "must be a URL address",
         ),
         _ => return None,
     })
+}
+
+/// What is wrong with a text that is no chat id.
+pub fn chat_problem(text: &str) -> &'static str {
+    match phone::read(text) {
+        // Somebody meant a number: then the reason helps more than the forms of ids.
+        Err(why) if !text.contains('@') && text.chars().any(char::is_numeric) => why.words(),
+        _ => "must look like <phone>@c.us, <id>@g.us or <id>@lid",
+    }
 }
 
 /// `type/subtype`, maybe with parameters.

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use api::ApiOptions;
+use api::{ApiOptions, RateOptions};
 use axum::{
     Json, Router,
     body::{Body, Bytes},
@@ -131,6 +131,8 @@ impl App {
         let mut options = ApiOptions {
             trusted_proxies: vec!["10.9.8.7/32".parse().unwrap()],
             version: "9.9.9-test",
+            // Tests ask far more than a client should.
+            rates: RateOptions::off(),
             resident_bytes: Arc::new(|| 7 * 1024 * 1024),
             ..ApiOptions::default()
         };

@@ -106,3 +106,76 @@ async fn scopes_and_wrong_questions() {
         app.ask("GET", &format!("/api/audit?{query}")).admin().send().await.expect(400);
     }
 }
+
+#[tokio::test]
+async fn sends_deletions_batches_and_templates_are_told_with_their_key() {
+    let app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let till = app.new_key(json!({ "name": "till", "role": "operator" })).await;
+    let base = format!("/api/sessions/{session}");
+    let chat = "4917012345678@c.us";
+    let ask = async |method: &str, path: &str, body: Value, status: u16| {
+        let ask = app.ask(method, &format!("{base}{path}")).key(&till.text).json(&body);
+        ask.send().await.expect(status)
+    };
+    let text = json!({ "chatId": chat, "text": "hello" });
+    let sent = ask("POST", "/messages/send-text", text, 201).await;
+    let delete = json!({ "chatId": chat, "messageId": sent["messageId"] });
+    ask("POST", "/messages/delete", delete, 200).await;
+    ask("POST", "/templates", json!({ "name": "hi", "body": "Hi" }), 201).await;
+    let message = json!({ "chatId": chat, "type": "text", "content": { "text": "hello" } });
+    let batch = ask("POST", "/messages/send-bulk", json!({ "messages": [message] }), 202).await;
+    for (action, about) in [
+        ("message_sent", json!({ "messageId": sent["messageId"] })),
+        ("message_deleted", Value::Null),
+        ("template_created", Value::Null),
+        ("batch_created", json!({ "batchId": batch["batchId"] })),
+    ] {
+        let found = format!("/api/audit?action={action}&apiKeyId={}", till.id);
+        let page = app.until(&found, |page| page["total"] == 1).await;
+        assert_eq!(page["data"][0]["apiKeyName"], "till");
+        assert_eq!(page["data"][0]["sessionId"], session);
+        if !about.is_null() {
+            assert_eq!(page["data"][0]["metadata"], about, "{action}");
+        }
+    }
+    assert!(!app.get("/api/audit").await.to_string().contains("hello"), "a text in the audit");
+}
+
+#[tokio::test]
+async fn a_key_that_was_refused_is_named() {
+    let app = App::start().await;
+    let elsewhere = json!({ "name": "elsewhere", "role": "admin", "allowedIps": ["203.0.113.7"] });
+    let elsewhere = app.new_key(elsewhere).await;
+    let viewer = app.new_key(json!({ "name": "viewer", "role": "viewer" })).await;
+    let gone = app.new_key(json!({ "name": "gone", "role": "viewer" })).await;
+    app.post(&format!("/api/auth/api-keys/{}/revoke", gone.id), json!({}), 200).await;
+    for (key, status, why) in [
+        (&elsewhere, 403, "IP address not allowed"),
+        (&viewer, 403, "Insufficient permissions. Required: admin"),
+        (&gone, 401, "API key is revoked"),
+    ] {
+        app.ask("GET", "/api/audit").key(&key.text).send().await.expect(status);
+        let found = format!("/api/audit?action=api_key_auth_failed&apiKeyId={}", key.id);
+        let page = app.until(&found, |page| page["total"] == 1).await;
+        assert_eq!(page["data"][0]["errorMessage"], why);
+        assert_eq!(page["data"][0]["statusCode"], status);
+    }
+    // Health tells whether a key is good: who tries keys there is seen as well.
+    app.ask("GET", "/api/health").key(&gone.text).send().await.expect(200);
+    let found = format!("/api/audit?action=api_key_auth_failed&apiKeyId={}", gone.id);
+    app.until(&found, |page| page["total"] == 2).await;
+}
+
+#[tokio::test]
+async fn a_flood_from_one_address_does_not_hide_what_another_tries() {
+    let app = App::start().await;
+    for _ in 0..100 {
+        app.ask("GET", "/api/sessions").key("wrong").send().await.expect(401);
+    }
+    let other = app.ask("GET", "/api/sessions").key("wrong").peer(Some("192.0.2.9"));
+    other.send().await.expect(401);
+    let found = "/api/audit?action=api_key_auth_failed&limit=200";
+    let page = app.until(found, |page| page["data"][0]["ipAddress"] == "192.0.2.9").await;
+    assert_eq!(page["total"], 21);
+}

@@ -109,7 +109,7 @@ async fn a_missing_variable_is_told_before_anything_is_sent() {
     let app = App::start().await;
     let session = app.ready_session("bakery").await;
     let mut messages =
-        vec![text("49170111@c.us", "Hi {{name}}"), text("49170222@c.us", "Hi {nme}")];
+        vec![text("49170111@c.us", "Hi {{name}}"), text("49170222@c.us", "Hi {{nme}}")];
     messages[0]["variables"] = json!({ "name": "Mia" });
     messages[1]["variables"] = json!({ "name": "Noa" });
     let foreseen =

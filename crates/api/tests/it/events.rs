@@ -127,6 +127,46 @@ async fn a_quiet_stream_shows_that_it_lives_and_ends_with_its_key() {
 }
 
 #[tokio::test]
+async fn a_busy_stream_ends_with_its_key_too() {
+    let app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let changes =
+        [json!(null), json!({ "role": "admin" }), json!({ "allowedSessions": [session] })];
+    for (change, first) in changes.into_iter().zip([1, 11, 21]) {
+        let key: Key = app.new_key(json!({ "name": "viewer", "role": "viewer" })).await;
+        let mut client = Client::open(&app, &key.text, "/api/events", None).await;
+        client.next().await.unwrap();
+        app.hear_text(&session, 1, first).await;
+        client.texts(1).await;
+        let path = format!("/api/auth/api-keys/{}", key.id);
+        match change.is_null() {
+            true => app.ask("DELETE", &path).admin().send().await.expect(204),
+            false => app.ask("PUT", &path).admin().json(&change).send().await.expect(200),
+        };
+        // Time stands still and events wait: the key is looked at before one of them goes out.
+        for number in 1..4 {
+            app.hear_text(&session, 1, first + number).await;
+        }
+        assert_eq!(client.next().await, None, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn what_another_process_does_to_a_key_is_seen_within_a_second_whatever_flows() {
+    let app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let key: Key = app.new_key(json!({ "name": "viewer", "role": "viewer" })).await;
+    let mut client = Client::open(&app, &key.text, "/api/events", None).await;
+    client.next().await.unwrap();
+    let neighbour = app.neighbour(|_| {}).await;
+    let path = format!("/api/auth/api-keys/{}/revoke", key.id);
+    app.ask_of(&neighbour, "POST", &path).admin().send().await.expect(200);
+    app.advance(Duration::from_secs(1));
+    app.hear_text(&session, 1, 1).await;
+    assert_eq!(client.next().await, None);
+}
+
+#[tokio::test]
 async fn a_shutdown_ends_streams() {
     let app = App::start().await;
     let mut client = Client::open(&app, &app.admin, "/api/events", None).await;

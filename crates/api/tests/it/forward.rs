@@ -50,11 +50,12 @@ impl Pair {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let minute = Duration::from_secs(60);
-        let app = App::tuned(|options| options.peers = Some(peers(&url, minute))).await;
+        let app = Box::pin(App::tuned(|options| options.peers = Some(peers(&url, minute)))).await;
         app.serve_on(listener);
         let session = app.ready_session("bakery").await;
         let nowhere = "http://127.0.0.1:9";
-        let other = app.neighbour(|options| options.peers = Some(peers(nowhere, minute))).await;
+        let other = app.neighbour(|options| options.peers = Some(peers(nowhere, minute)));
+        let other = Box::pin(other).await;
         Self { app, other, session }
     }
 

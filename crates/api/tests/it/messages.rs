@@ -121,8 +121,8 @@ async fn wrong_filters_are_named_all_at_once() {
         .await,
         json!([
             "chatId must look like <phone>@c.us, <id>@g.us or <id>@lid",
-            "since must be epoch milliseconds",
-            "until must be epoch milliseconds",
+            "since must be epoch milliseconds, epoch seconds or an ISO 8601 time",
+            "until must be epoch milliseconds, epoch seconds or an ISO 8601 time",
             "direction must be incoming or outgoing",
             "type must be a message type",
             "orderBy must be createdAt or timestamp",

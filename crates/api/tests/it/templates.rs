@@ -9,7 +9,7 @@ async fn with_template() -> (App, String, Value) {
     let session = app.ready_session("bakery").await;
     let path = format!("/api/sessions/{session}");
     let new =
-        json!({ "name": "ready", "header": "Hello {{name}}", "body": "Your {what} is ready" });
+        json!({ "name": "ready", "header": "Hello {{name}}", "body": "Your {{what}} is ready" });
     let template = app.post(&format!("{path}/templates"), new, 201).await;
     (app, path, template)
 }

@@ -212,3 +212,40 @@ async fn a_webhook_is_paused_and_resumed() {
     let resumed = app.ask("PUT", &one).admin().json(&active).send().await.expect(200);
     assert_eq!(resumed["health"]["pausedAt"], Value::Null);
 }
+
+#[tokio::test]
+async fn a_url_that_leads_to_another_host_asks_for_headers_and_secret_again() {
+    let app = App::start().await;
+    let session = app.new_session("bakery").await;
+    let path = format!("/api/sessions/{session}/webhooks");
+    let secret = "0123456789abcdef";
+    let body = json!({
+        "url": "http://127.0.0.1:9/hook", "secret": secret,
+        "headers": { "Authorization": "Bearer SHOP-SECRET" }
+    });
+    let webhook = app.post(&path, body, 201).await;
+    let path = format!("{path}/{}", webhook["id"].as_str().unwrap());
+    let put = async |change: Value, status: u16| {
+        app.ask("PUT", &path).admin().json(&change).send().await.expect(status)
+    };
+    // Another path of the same host is the same receiver.
+    put(json!({ "url": "http://127.0.0.1:9/other" }), 200).await;
+    let elsewhere = "http://127.0.0.1:10/steal";
+    let answer = put(json!({ "url": elsewhere }), 400).await;
+    assert!(answer["message"][0].as_str().unwrap().contains("must be sent again"), "{answer}");
+    put(json!({ "url": elsewhere, "headers": {} }), 400).await;
+    put(json!({ "url": elsewhere, "secret": null }), 400).await;
+    assert_eq!(app.get(&path).await["url"], "http://127.0.0.1:9/other");
+    put(json!({ "url": elsewhere, "headers": {}, "secret": null }), 200).await;
+    // Without anything secret the way is free.
+    put(json!({ "url": "http://127.0.0.1:9/hook" }), 200).await;
+}
+
+#[tokio::test]
+async fn a_url_is_stored_without_what_a_parser_skips() {
+    let app = App::start().await;
+    let session = app.new_session("bakery").await;
+    let path = format!("/api/sessions/{session}/webhooks");
+    let webhook = app.post(&path, json!({ "url": "http://127.0.0.1:9/a\r\nb\tc" }), 201).await;
+    assert_eq!(webhook["url"], "http://127.0.0.1:9/abc");
+}

@@ -37,7 +37,7 @@ async fn wrong_sends_change_nothing() {
     let preview = json!({ "url": "https://shop.example", "title": "Shop" });
     let wrong = vec![
         (send(good(json!({ "foo": 1 }))), 400, problems(&["property foo should not exist"])),
-        (send(good(json!({ "text": 5 }))), 400, problems(&["text must be a string"])),
+        (send(good(json!({ "text": true }))), 400, problems(&["text must be a string"])),
         (send(good(json!({ "chatId": "" }))), 400, problems(&["chatId should not be empty"])),
         (
             send(good(json!({ "chatId": "x" }))),

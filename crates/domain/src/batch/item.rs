@@ -16,12 +16,15 @@ use crate::{
     port::KeptMedia,
     template::{self, RenderError},
     time::Timestamp,
+    visible::{NOTHING_SEEN, is_blank},
 };
 
 /// A placeholder has no value.
 pub const VARIABLE_MISSING: &str = "TEMPLATE_VARIABLE_MISSING";
 /// Too long once it was filled.
 pub const CONTENT_TOO_LONG: &str = "CONTENT_TOO_LONG";
+/// Nothing can be seen of it once it was filled.
+pub const CONTENT_BLANK: &str = "CONTENT_BLANK";
 /// Not an http address once it was filled.
 pub const INVALID_URL: &str = "INVALID_URL";
 
@@ -271,6 +274,7 @@ pub fn problems(draft: &ItemDraft) -> Vec<Problem> {
         Said::Text(text) if text.is_empty() => {
             say("content.text", "should not be empty".to_owned());
         }
+        Said::Text(text) if is_blank(text) => say("content.text", NOTHING_SEEN.to_owned()),
         Said::File { source: Source::Bytes(_), mimetype: None, .. } => {
             say("content.mimetype", "is required with base64".to_owned());
         }
@@ -292,10 +296,8 @@ fn is_http(url: &str) -> bool {
 /// Takes exact duplicates out and fills placeholders. Answers the items in their order, and each duplicate with the item
 /// it repeats.
 ///
-/// Placeholders are filled in a batch in which any item has variables: an item that lacks them there is a mistake, while in
-/// a batch without any, braces are text.
+/// A placeholder that is left over is missing, also where nobody has variables: no customer is meant to read it.
 pub fn expand(drafts: Vec<ItemDraft>) -> (Vec<Rendered>, Vec<(u32, u32)>) {
-    let filled = drafts.iter().any(|draft| draft.variables.is_some());
     let (mut first, mut duplicates) = (HashMap::new(), Vec::new());
     let mut items = Vec::with_capacity(drafts.len());
     for draft in drafts {
@@ -304,7 +306,7 @@ pub fn expand(drafts: Vec<ItemDraft>) -> (Vec<Rendered>, Vec<(u32, u32)>) {
             continue;
         }
         first.insert(key(&draft), draft.index);
-        items.push(render(draft, filled));
+        items.push(render(draft));
     }
     (items, duplicates)
 }
@@ -320,9 +322,9 @@ fn key(draft: &ItemDraft) -> String {
     fingerprint("item", &fields)
 }
 
-fn render(draft: ItemDraft, filled: bool) -> Rendered {
+fn render(draft: ItemDraft) -> Rendered {
     let ItemDraft { index, chat, said, mentions, variables } = draft;
-    let said = if filled { fill(said, &variables.unwrap_or_default()) } else { Ok(said) };
+    let said = fill(said, &variables.unwrap_or_default());
     Rendered { index, chat, said, mentions }
 }
 
@@ -335,8 +337,9 @@ fn fill(
     Ok(match said {
         Said::Text(text) => {
             let text = one(text)?;
-            if text.is_empty() {
-                return Err(ItemError::new(VARIABLE_MISSING, "the filled text is empty"));
+            if is_blank(&text) {
+                let sentence = format!("the filled text {NOTHING_SEEN}");
+                return Err(ItemError::new(CONTENT_BLANK, sentence));
             }
             Said::Text(text)
         }
@@ -419,7 +422,8 @@ mod tests {
 
     #[test]
     fn a_missing_variable_fails_its_item_and_is_named() {
-        let (items, _) = expand(vec![draft(0, "Hi {n}", &[("n", "Mia")]), draft(1, "Hi {n}", &[])]);
+        let (items, _) =
+            expand(vec![draft(0, "Hi {n}", &[("n", "Mia")]), draft(1, "Hi {{n}}", &[])]);
         let error = items[1].said.clone().unwrap_err();
         assert_eq!(
             (error.code.as_str(), error.message.as_str()),
@@ -428,8 +432,9 @@ mod tests {
     }
 
     #[test]
-    fn braces_are_text_where_nobody_has_variables() {
-        let (items, _) = expand(vec![draft(0, "Hi {n}", &[])]);
+    fn single_braces_are_text_where_nobody_has_variables_and_double_ones_are_missing() {
+        let (items, _) = expand(vec![draft(0, "Hi {n}", &[]), draft(1, "Hi {{n}}", &[])]);
+        assert_eq!(items[1].said.clone().unwrap_err().message, "variable n is missing");
         assert_eq!(items[0].said, Ok(Said::Text("Hi {n}".into())));
     }
 

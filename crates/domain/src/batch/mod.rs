@@ -28,8 +28,8 @@ use crate::{
 
 pub use forecast::{Forecast, ForecastInput, ForecastItem, Limit, Others, forecast};
 pub use item::{
-    BatchItem, ItemContent, ItemDraft, ItemError, ItemState, MediaSource, NewItem, Problem,
-    Rendered, Said, Source, expand, problems, request_fingerprint,
+    BatchItem, CONTENT_BLANK, ItemContent, ItemDraft, ItemError, ItemState, MediaSource, NewItem,
+    Problem, Rendered, Said, Source, expand, problems, request_fingerprint,
 };
 pub use plan::{Lane, Next, next};
 pub use quiet::{InvalidQuietHours, QuietHours};

@@ -177,6 +177,8 @@ pub enum AttemptErrorKind {
     Cancelled,
     /// Not sent: a handler of `webhook:before` failed, and nothing may leave without it.
     Hook,
+    /// Not sent: what is stored makes no request, today or later.
+    Unsendable,
 }
 
 impl AttemptErrorKind {
@@ -191,12 +193,13 @@ impl AttemptErrorKind {
             Self::Protocol => "protocol",
             Self::Cancelled => "cancelled",
             Self::Hook => "hook",
+            Self::Unsendable => "unsendable",
         }
     }
 
     /// Whether it says something about the receiver: only then does it count for the breaker and the pause.
     pub const fn is_receivers(self) -> bool {
-        !matches!(self, Self::Cancelled | Self::Hook)
+        !matches!(self, Self::Cancelled | Self::Hook | Self::Unsendable)
     }
 
     /// Reads the stored word.
@@ -210,6 +213,7 @@ impl AttemptErrorKind {
             Self::Protocol,
             Self::Cancelled,
             Self::Hook,
+            Self::Unsendable,
         ]
         .into_iter()
         .find(|kind| kind.as_str() == text)

@@ -54,6 +54,8 @@ pub trait MediaFiles: Send + Sync + 'static {
     /// Removes a file that was last kept before a time; fine when it is not there. `false` when it was kept later: somebody
     /// may be about to refer to it.
     async fn remove(&self, id: &MediaId, kept_before: Timestamp) -> StoreResult<bool>;
+    /// Room that is left where files are kept, bytes; `None` when nobody knows.
+    async fn free_bytes(&self) -> StoreResult<Option<u64>>;
     /// The files of one shelf (there are 256) that were last kept before a time.
     async fn on_shelf(&self, shelf: u8, kept_before: Timestamp) -> StoreResult<Vec<MediaId>>;
 }

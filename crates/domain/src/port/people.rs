@@ -126,6 +126,8 @@ pub trait MediaRecords: Send + Sync + 'static {
         now: Timestamp,
         limit: u32,
     ) -> StoreResult<Vec<MediaRecord>>;
+    /// How many bytes the files of a session have, one for each message; without a session all files, each once.
+    async fn media_bytes(&self, session: Option<SessionId>) -> StoreResult<u64>;
     /// When the next download of these sessions is due.
     async fn next_media_due(&self, sessions: &[SessionId]) -> StoreResult<Option<Timestamp>>;
 }

@@ -164,6 +164,8 @@ pub trait ApiKeyStore: Send + Sync + 'static {
     async fn list(&self) -> StoreResult<Vec<ApiKey>>;
     /// Replaces everything a user may change; `false` when it is gone.
     async fn update(&self, key: &ApiKey) -> StoreResult<bool>;
+    /// Replaces what is shown of a key and its hash: the same key, kept in another way.
+    async fn rehash(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> StoreResult<()>;
     /// Deletes it; `false` when unknown.
     async fn delete(&self, id: ApiKeyId) -> StoreResult<bool>;
     /// Adds uses; not durable to the last call.

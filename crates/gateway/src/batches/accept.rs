@@ -1,5 +1,7 @@
 //! Taking a batch in, and looking ahead at one.
 
+use std::time::Duration;
+
 use domain::{
     EventId, SessionId, Timestamp, WaMessageId,
     batch::{
@@ -10,6 +12,9 @@ use domain::{
 };
 
 use super::{BatchError, Batches};
+
+/// How long ago a batch may have been meant to begin.
+const LATE_MAX: Duration = Duration::from_secs(60);
 
 /// A batch as asked for. What is wrong with its items was told before ([`batch::problems`]).
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +79,7 @@ impl Batches {
         if let Some(known) = self.known(session, id.as_ref(), &items, &options).await? {
             return Ok(known);
         }
+        self.check_begin(&options)?;
         self.check_session(session).await?;
         let again = options.fingerprint.is_some().then(|| (items.clone(), options.clone()));
         let (rendered, duplicates) = batch::expand(items);
@@ -109,6 +115,15 @@ impl Batches {
         }
         self.shared.wake(session);
         Ok(Accepted { batch, duplicates, failed, ends_at: ahead.ends_at, replayed: false })
+    }
+
+    /// Refuses a beginning in the past; a moment of it is on the way here.
+    fn check_begin(&self, options: &BatchOptions) -> Result<(), BatchError> {
+        let now = self.shared.ports.clock.now();
+        match options.scheduled_at {
+            Some(at) if at.plus(LATE_MAX) < now => Err(BatchError::Past { at, now }),
+            _ => Ok(()),
+        }
     }
 
     /// The answer to a request with a key that came before.

@@ -1,6 +1,6 @@
 //! Why a batch was not stored or changed.
 
-use domain::{batch::BatchState, port::StoreError};
+use domain::{Timestamp, batch::BatchState, port::StoreError};
 
 use crate::media::MediaError;
 
@@ -25,6 +25,14 @@ pub enum BatchError {
     /// The session has too many batches that are not over.
     #[error("{0} batches of this session are not over")]
     TooMany(u32),
+    /// It was to begin in the past.
+    #[error("the batch was to begin at {at}, and it is {now} now")]
+    Past {
+        /// When it was to begin.
+        at: Timestamp,
+        /// The time now.
+        now: Timestamp,
+    },
     /// The file of an item cannot be used.
     #[error("the file of item {index} cannot be used")]
     Media {

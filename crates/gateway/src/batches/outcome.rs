@@ -2,7 +2,7 @@
 
 use domain::{
     Timestamp,
-    batch::{HoldReason, ItemError},
+    batch::{CONTENT_BLANK, HoldReason, ItemError},
     message::{Message, MessageStatus},
     pacing::PacingRule,
     port::ItemOutcome,
@@ -83,6 +83,7 @@ fn failure(error: &SendError) -> ItemError {
         SendError::Refused { code } => {
             ItemError::new(REFUSED, format!("WhatsApp refused the message ({code})"))
         }
+        SendError::Unshown(why) => ItemError::new(CONTENT_BLANK, why.to_string()),
         SendError::Blocked(why) => ItemError::new(BLOCKED, why.clone()),
         // What a web server said, or that it is inside, is nobody's business.
         SendError::Media(MediaError::Blocked | MediaError::NotHttp) => {

@@ -23,6 +23,8 @@ use super::{
 const ADDRESSES_MAX: usize = 8;
 /// How long one address has before the next is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
+/// Between two tries without a descriptor.
+const WANT: Duration = Duration::from_millis(100);
 
 /// Connects to the host of a URL.
 ///
@@ -116,7 +118,7 @@ async fn first(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     loop {
         let next = waiting.next();
         let more = next.is_some();
-        tries.extend(next.map(TcpStream::connect));
+        tries.extend(next.map(connect));
         let head_start = async {
             match more {
                 true => tokio::time::sleep(HEAD_START).await,
@@ -132,6 +134,22 @@ async fn first(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
             () = head_start => {}
         }
     }
+}
+
+/// Connects to one address. Want of descriptors here is no fault of the receiver: it passes, and is waited for.
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    loop {
+        match TcpStream::connect(address).await {
+            Err(error) if is_want(&error) => tokio::time::sleep(WANT).await,
+            done => return done,
+        }
+    }
+}
+
+/// Whether this process, or this machine, has no descriptor left.
+fn is_want(error: &io::Error) -> bool {
+    // The numbers of EMFILE and ENFILE, on every Unix.
+    matches!(error.raw_os_error(), Some(24 | 23))
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ fn request(
     mut headers: HeaderMap,
     body: Bytes,
 ) -> Result<Request<Full<Bytes>>, EgressError> {
-    let bad = || EgressError::new(AttemptErrorKind::Protocol, "the webhook's URL cannot be sent");
+    let bad = || EgressError::new(AttemptErrorKind::Unsendable, "the webhook's URL cannot be sent");
     let target =
         Uri::try_from(&url[Position::BeforePath..Position::AfterQuery]).map_err(|_| bad())?;
     let host = &url[Position::BeforeHost..Position::AfterPort];

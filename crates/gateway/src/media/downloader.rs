@@ -33,6 +33,9 @@ const NOT_CONNECTED_WAIT: Duration = Duration::from_secs(10);
 /// One that failed because of this machine (no room, no ledger) is left alone for this long.
 const HERE_WAIT: Duration = Duration::from_secs(30);
 
+/// More than the engine lets a file have beyond what its message says.
+const SLACK: u64 = 64 * 1024;
+
 type Key = (SessionId, WaMessageId);
 
 #[derive(Clone, Copy)]
@@ -98,15 +101,37 @@ impl Downloader {
         let records = &self.media.ports.media_records;
         // The busy ones are due too: look past them.
         let limit = u32::try_from(most + taken).unwrap_or(u32::MAX);
-        for record in records.due_media(&sessions, now, limit).await? {
-            let Some(connection) = connected.get(&record.session) else { continue };
-            if !self.begin(&record, connection, most) {
+        let mut open = sessions.clone();
+        loop {
+            // A session whose places are taken is not in the way of the others.
+            open.retain(|session| self.has_place(*session));
+            let due = match open.is_empty() {
+                true => vec![],
+                false => records.due_media(&open, now, limit).await?,
+            };
+            let mut full = due.len() < limit as usize;
+            for record in due {
+                let Some(connection) = connected.get(&record.session) else { continue };
+                if self.has_place(record.session) && !self.begin(&record, connection, most) {
+                    full = true;
+                    break;
+                }
+            }
+            if full || open.iter().all(|session| self.has_place(*session)) {
                 break;
             }
         }
         // Everything due now is busy, or waits for a free place, which wakes this loop.
         let next = records.next_media_due(&sessions).await?;
         Ok(next.filter(|next| *next > now).into_iter().chain(self.next_wait()).min())
+    }
+
+    /// Whether a session may download one more file at once: a slow sender takes its own places only.
+    fn has_place(&self, session: SessionId) -> bool {
+        let busy = self.busy();
+        let running =
+            |(key, busy): &(&Key, &Busy)| key.0 == session && matches!(busy, Busy::Running);
+        busy.iter().filter(running).count() < self.media.options.per_session.max(1)
     }
 
     /// False when no place is free.
@@ -187,16 +212,23 @@ impl Downloader {
         let Some(remote) = &record.media.remote else {
             return Ok(failed("the sender did not say where the file is"));
         };
+        let declared = remote.length.min(options.bytes_max);
+        if let Err(reason) =
+            self.media.take_room(record.session, declared).await.map_err(Trouble::Here)?
+        {
+            return Ok(failed(reason));
+        }
         let files = &self.media.ports.media_files;
         let scratch = files.scratch().await.map_err(Trouble::Here)?;
         let into = scratch.handle().map_err(Trouble::disk)?;
         let done = connection.download(record.media.kind, remote, into, options.bytes_max).await;
-        let bound = match remote.length {
-            0 => options.bytes_max,
-            declared => declared.min(options.bytes_max),
-        };
         match done {
-            Err(EngineError::TooBig) => return Ok(too_large(bound)),
+            Err(EngineError::TooBig)
+                if (1..options.bytes_max.saturating_sub(SLACK)).contains(&remote.length) =>
+            {
+                return Ok(failed("larger than its message says"));
+            }
+            Err(EngineError::TooBig) => return Ok(too_large(options.bytes_max)),
             done => done.map_err(Trouble::of)?,
         }
         let length = scratch.file.metadata().map(|metadata| metadata.len());

@@ -18,6 +18,7 @@ mod fetch;
 mod names;
 mod picture;
 mod play;
+mod room;
 mod shape;
 mod sniff;
 mod state;
@@ -39,6 +40,7 @@ use crate::{Ports, egress::Egress};
 pub use convert::ConvertOptions;
 pub(crate) use downloader::spawn as spawn_downloader;
 pub use error::MediaError;
+use room::Room;
 pub(crate) use shape::Shaped;
 pub(crate) use state::first_state;
 
@@ -56,6 +58,14 @@ pub struct MediaOptions {
     pub download: bool,
     /// Downloads at once.
     pub concurrency: usize,
+    /// Of them for one session.
+    pub per_session: usize,
+    /// Bytes that the files of one session may have; 0 means any number.
+    pub session_quota_bytes: u64,
+    /// Bytes that all files may have; 0 means any number.
+    pub quota_bytes: u64,
+    /// Bytes that stay free where files are kept.
+    pub free_bytes_min: u64,
     /// How sounds and moving pictures are converted.
     pub convert: ConvertOptions,
 }
@@ -66,8 +76,12 @@ impl Default for MediaOptions {
             bytes_max: MEDIA_BYTES_MAX,
             fetch_limit: Duration::from_secs(30),
             download: true,
-            concurrency: 4,
             convert: ConvertOptions::default(),
+            concurrency: 8,
+            per_session: 2,
+            session_quota_bytes: 0,
+            quota_bytes: 0,
+            free_bytes_min: 256 * 1024 * 1024,
         }
     }
 }
@@ -106,6 +120,7 @@ pub struct Media {
     converter: convert::Converter,
     /// Pictures that are opened at once: each may take much memory.
     looks: Arc<Semaphore>,
+    room: Arc<Room>,
 }
 
 /// See [`Media`].
@@ -120,6 +135,7 @@ impl Media {
             wake: Arc::default(),
             converter: convert::Converter::new(options.convert.clone()),
             looks: Arc::new(Semaphore::new(LOOKS)),
+            room: Arc::default(),
         }
     }
 

@@ -7,6 +7,7 @@ use domain::{
     message::{Direction, Message, MessageStatus, MessageType},
     port::{EngineError, MessageChange, Write},
     session::SessionStatus,
+    visible,
 };
 use serde_json::{Map, Value, json};
 
@@ -48,6 +49,7 @@ impl Messages {
         body: String,
         mentions: Vec<ChatId>,
     ) -> Result<Sent, SendError> {
+        visible::check("body", &body).map_err(SendError::Unshown)?;
         let message = self.changeable(session, &chat, &id).await?;
         if message.direction != Direction::Outgoing {
             return Err(SendError::NotAllowed("Only own messages can be edited"));

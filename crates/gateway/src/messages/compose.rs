@@ -8,6 +8,7 @@ use domain::{
     event::describe,
     media::{MediaRecord, MediaState},
     message::Quoted,
+    phone,
     port::{EngineError, KeptMedia},
     session::SessionStatus,
 };
@@ -139,7 +140,8 @@ impl Messages {
             }
             Say::Location(place) => Content::Location(place),
             Say::Contact { name, number } => {
-                let vcard = content::vcard(&name, &number);
+                let number = phone::read(&number).map_err(SendError::Number)?;
+                let vcard = content::vcard(&name, number.digits());
                 Content::Contacts { cards: vec![ContactCard { name, vcard }] }
             }
             Say::Poll(poll) => Content::Poll(poll),

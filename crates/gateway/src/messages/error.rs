@@ -3,9 +3,11 @@
 use domain::{
     WaMessageId,
     pacing::PacingRule,
+    phone::InvalidPhone,
     port::{EngineError, StoreError},
     session::SessionStatus,
     template::RenderError,
+    visible::Unshown,
 };
 
 use crate::{media::MediaError, sessions::NoLink};
@@ -52,6 +54,12 @@ pub enum SendError {
     /// The template could not be filled.
     #[error(transparent)]
     Render(RenderError),
+    /// The number of a card is none.
+    #[error("contactNumber {0}")]
+    Number(InvalidPhone),
+    /// Phones would not show it.
+    #[error(transparent)]
+    Unshown(Unshown),
     /// The file could not be had.
     #[error("the file could not be had")]
     Media(#[source] MediaError),

@@ -164,6 +164,7 @@ impl Messages {
         };
         let text = template.render(&to_send.variables).map_err(SendError::Render)?;
         let say = Say::Text { text, preview: to_send.preview };
+        say.check().map_err(SendError::Unshown)?;
         let TemplateSend { chat, mentions, .. } = to_send;
         self.send(session, ToSend { chat, say, mentions, quoted: None }, key).await
     }

@@ -7,6 +7,7 @@ use domain::{
     content::{LinkPreview, Location, MediaKind, Poll},
     message::MessageStatus,
     port::KeptMedia,
+    visible::{self, Unshown},
 };
 
 /// A message to send.
@@ -161,6 +162,19 @@ pub struct Answered {
 }
 
 impl Say {
+    /// Refuses what phones would not show.
+    ///
+    /// # Errors
+    /// What to change.
+    pub(super) fn check(&self) -> Result<(), Unshown> {
+        match self {
+            Self::Text { text, .. } => visible::check("text", text),
+            Self::Contact { name, .. } => visible::check("contactName", name),
+            Self::Poll(poll) => visible::check_poll(poll),
+            Self::Media { .. } | Self::Location(_) | Self::Forward { .. } => Ok(()),
+        }
+    }
+
     /// OpenWA's word for hooks.
     pub const fn word(&self) -> &'static str {
         match self {

@@ -81,6 +81,7 @@ impl Messages {
         let hooks = &self.shared.hooks;
         let source = item.map(FromBatch::source);
         let to_send = self.ask_before(session, to_send, source).await?;
+        to_send.say.check().map_err(SendError::Unshown)?;
         let word = to_send.say.word();
         let input = hooks.listens(HookPoint::MessageFailed).then(|| input::shown(&to_send));
         let (draft, place, link) = self.prepare(session, to_send, place, item).await?;

@@ -35,8 +35,11 @@ pub(super) fn decide(
         _ => {}
     }
     let error = outcome.as_ref().err().map(|error| error.kind);
-    if error == Some(AttemptErrorKind::Cancelled) {
-        return Verdict::Dropped;
+    match error {
+        Some(AttemptErrorKind::Cancelled) => return Verdict::Dropped,
+        // It would fail here again, and its lane would wait for it.
+        Some(AttemptErrorKind::Unsendable) => return Verdict::Exhausted,
+        _ => {}
     }
     let asked = outcome.as_ref().ok().and_then(|answer| answer.retry_after.as_deref());
     let asked = asked.and_then(|text| retry_after(text, now));

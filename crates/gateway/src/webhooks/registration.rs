@@ -12,6 +12,8 @@ use domain::{
     webhook::{LaneOrder, Secret, Webhook},
 };
 
+use url::{Origin, Url};
+
 use super::{Webhooks, check};
 
 /// Tries of a change, while others change the same webhook.
@@ -74,6 +76,11 @@ pub enum WebhookError {
     /// The secret, with the sentence for the user.
     #[error("{0}")]
     Secret(&'static str),
+    /// What was secret between us and one receiver would go to another.
+    #[error(
+        "the url leads to another host: headers and secret must be sent again with it, or cleared"
+    )]
+    Elsewhere,
     /// The policy.
     #[error(transparent)]
     Policy(#[from] InvalidPolicy),
@@ -83,6 +90,20 @@ pub enum WebhookError {
     /// The ledger.
     #[error("the ledger failed while handling a webhook")]
     Store(#[source] StoreError),
+}
+
+/// Who is at a URL; none for a text that is no URL.
+fn origin(url: &str) -> Option<Origin> {
+    Url::parse(url).ok().map(|url| url.origin())
+}
+
+/// A URL as it is stored: what a parser would skip is not in it.
+fn plain(url: String) -> String {
+    let odd = |c: char| c.is_control() || c.is_whitespace();
+    if !url.contains(odd) {
+        return url;
+    }
+    Url::parse(&url).map_or(url, |url| url.to_string())
 }
 
 impl Webhooks {
@@ -105,7 +126,7 @@ impl Webhooks {
         let mut webhook = Webhook {
             id: WebhookId::new(&*self.ports.entropy),
             session,
-            url: new.url,
+            url: plain(new.url),
             events: new.events,
             filters: new.filters.filter(|filters| !filters.conditions.is_empty()),
             headers: new.headers,
@@ -188,8 +209,14 @@ impl Webhooks {
     fn changed(&self, old: &Webhook, patch: &WebhookPatch) -> Result<Webhook, WebhookError> {
         let patch = patch.clone();
         let now = self.ports.clock.now();
+        let moved = patch.url.as_ref().is_some_and(|url| origin(url) != origin(&old.url));
+        let unsaid = (patch.headers.is_none() && !old.headers.is_empty())
+            || (patch.secret.is_none() && old.secret.is_some());
+        if moved && unsaid {
+            return Err(WebhookError::Elsewhere);
+        }
         let mut webhook = Webhook {
-            url: patch.url.unwrap_or_else(|| old.url.clone()),
+            url: patch.url.map_or_else(|| old.url.clone(), plain),
             events: patch.events.unwrap_or_else(|| old.events.clone()),
             headers: patch.headers.unwrap_or_else(|| old.headers.clone()),
             filters: patch
@@ -206,6 +233,10 @@ impl Webhooks {
         };
         if let Some(secret) = patch.secret {
             webhook.replace_secret(secret, now.plus(self.options.secret_overlap));
+        }
+        if moved {
+            // The new receiver never had it.
+            webhook.previous_secret = None;
         }
         if webhook.url != old.url {
             check::url(&webhook.url, &self.egress)?;

@@ -1,6 +1,7 @@
 //! One signed POST.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     fmt::{self, Write as _},
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -15,6 +16,7 @@ use domain::{
     webhook::{Webhook, is_reserved_header},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::Outlet;
@@ -22,6 +24,8 @@ use crate::egress::{Answer, EgressError};
 
 /// Webhooks that are remembered as they were called last; when full all are prepared again.
 const PREPARED_MAX: usize = 4096;
+/// Longest idempotency key that goes as it is.
+const KEY_CHARS_MAX: usize = 255;
 /// Headers of a call beside the webhook's own.
 const HEADERS_OF_CALL: usize = 14;
 
@@ -130,7 +134,7 @@ pub(super) async fn send(
 }
 
 fn bad(text: &str) -> EgressError {
-    EgressError { kind: AttemptErrorKind::Protocol, text: text.to_owned() }
+    EgressError { kind: AttemptErrorKind::Unsendable, text: text.to_owned() }
 }
 
 fn fixed_headers(webhook: &Webhook) -> Option<HeaderMap> {
@@ -149,7 +153,7 @@ fn fixed_headers(webhook: &Webhook) -> Option<HeaderMap> {
 fn headers(webhook: &Webhook, prepared: &Prepared, call: &Call) -> Option<HeaderMap> {
     let mut values = Values::default();
     values.add("x-openwa-event", format_args!("{}", call.event));
-    values.add("x-openwa-idempotency-key", format_args!("{}", call.key));
+    values.add("x-openwa-idempotency-key", format_args!("{}", key_header(&call.key)));
     values.add("x-openwa-delivery-id", format_args!("{}", call.delivery));
     values.add("x-openwa-retry-count", format_args!("{}", call.retries));
     values.add("webhook-id", format_args!("{}", call.message_id));
@@ -163,6 +167,16 @@ fn headers(webhook: &Webhook, prepared: &Prepared, call: &Call) -> Option<Header
         values.add("webhook-signature", format_args!("{}", standard.join(" ")));
     }
     values.into_headers(prepared.headers.clone())
+}
+
+/// The idempotency key as a header. One that is none, or too long for the usual limits of servers, goes as its hash; the
+/// body has the key itself.
+fn key_header(key: &str) -> Cow<'_, str> {
+    let fits = (1..=KEY_CHARS_MAX).contains(&key.len());
+    if fits && key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return key.into();
+    }
+    format!("sha256-{}", hex::encode(Sha256::digest(key))).into()
 }
 
 /// Values of headers, one behind another in one piece of memory: a copy of the headers copies none of them.
@@ -233,5 +247,54 @@ mod tests {
         assert!(!prepared.headers.contains_key("authorization"));
         let broken = Webhook { url: "nowhere".into(), ..build::webhook(2, build::session(1).id) };
         assert!(book.of(&Arc::new(broken)).is_err());
+    }
+
+    /// What a stranger wrote into an id may not keep an event from leaving.
+    #[test]
+    fn any_key_has_a_header() {
+        let webhook = build::webhook(1, build::session(1).id);
+        let prepared = Prepared::of(&webhook).unwrap();
+        let header = |key: &str| {
+            let call = Call {
+                event: "message.received".into(),
+                key: key.into(),
+                delivery: DeliveryId::from_uuid(uuid::Uuid::from_u128(1)),
+                message_id: "evt".into(),
+                retries: 0,
+                at: Timestamp::from_millis(0),
+                body: vec![],
+            };
+            let headers = headers(&webhook, &prepared, &call).expect(key);
+            headers["x-openwa-idempotency-key"].to_str().unwrap().to_owned()
+        };
+        for good in ["message.received:3EB0", &"x".repeat(255)] {
+            assert_eq!(header(good), good);
+        }
+        let mut hashes = std::collections::BTreeSet::new();
+        for bad in [
+            "",
+            "a\nb",
+            "a\r\nx-evil: 1",
+            "a b",
+            "\0",
+            "ä",
+            "👍",
+            &"x".repeat(256),
+            &"x".repeat(20_000),
+        ] {
+            let header = header(bad);
+            assert_eq!((header.len(), &header[..7]), (71, "sha256-"), "{bad:?}");
+            hashes.insert(header);
+        }
+        assert_eq!(hashes.len(), 9);
+    }
+
+    #[test]
+    fn what_makes_no_request_is_given_up_at_once_and_is_not_the_receivers_fault() {
+        let webhook = build::webhook(1, build::session(1).id);
+        let broken = Webhook { url: "nowhere".into(), ..webhook };
+        let Err(error) = Prepared::of(&broken) else { panic!("it can be called") };
+        assert_eq!(error.kind, AttemptErrorKind::Unsendable);
+        assert!(!error.kind.is_receivers());
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use domain::{
     ApiKeyId,
-    api_key::{ApiKey, KeyRefused, Role},
+    api_key::{ApiKey, KeyHash, KeyRefused, Role},
+    port::ApiKeyStore as _,
+    webhook::Secret,
 };
 use gateway::api_keys::{ApiKeyPatch, AuthError, NewApiKey, UpdateKeyError};
 use testkit::build;
@@ -24,7 +26,7 @@ fn new(role: Role) -> NewApiKey {
 
 async fn refused(house: &House, key: &str, ip: Option<&str>) -> Option<KeyRefused> {
     let ip = ip.map(|ip| ip.parse().unwrap());
-    match house.gateway.api_keys.authenticate(key, ip).await {
+    match house.gateway.api_keys.authenticate(key, ip, &|_| {}).await {
         Ok(_) => None,
         Err(AuthError::Refused(why)) => Some(why),
         Err(error) => panic!("{error}"),
@@ -100,7 +102,7 @@ async fn the_last_admin_stays() {
     let keys = &house.gateway.api_keys;
     let text = keys.ensure_admin(None).await.unwrap().unwrap();
     assert_eq!(keys.ensure_admin(None).await.unwrap(), None);
-    let admin = keys.authenticate(&text, None).await.unwrap();
+    let admin = keys.authenticate(&text, None, &|_| {}).await.unwrap();
     let weaker: [ApiKeyPatch; 4] = [
         ApiKeyPatch { role: Some(Role::Operator), ..ApiKeyPatch::default() },
         ApiKeyPatch { allowed_sessions: Some(vec![build::session(1).id]), ..Default::default() },
@@ -129,8 +131,57 @@ async fn a_master_key_is_stored_once_and_never_shown() {
         assert_eq!(keys.ensure_admin(Some("a master key of my own")).await.unwrap(), None);
     }
     assert_eq!(keys.list().await.unwrap().len(), 1);
-    let key = keys.authenticate("a master key of my own", None).await.unwrap();
+    let key = keys.authenticate("a master key of my own", None, &|_| {}).await.unwrap();
     assert_eq!(key.role, Role::Admin);
     // It counts as an admin.
     assert_eq!(keys.ensure_admin(None).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn nothing_is_shown_of_a_master_key_and_a_new_one_revokes_the_old() {
+    let house = House::start().await;
+    let keys = &house.gateway.api_keys;
+    let (old, new) = ("correct-horse-16", "battery-staple-17");
+    keys.ensure_admin(Some(old)).await.unwrap();
+    let (made, by_hand) = keys.create(self::new(Role::Admin)).await.unwrap();
+    let shown = &keys.list().await.unwrap()[1];
+    assert!(shown.prefix.starts_with("master-") && shown.prefix.len() == 11, "{}", shown.prefix);
+    keys.ensure_admin(Some(new)).await.unwrap();
+    assert!(keys.authenticate(old, None, &|_| {}).await.is_err(), "the old one still opens");
+    for text in [new, &by_hand] {
+        keys.authenticate(text, None, &|_| {}).await.unwrap();
+    }
+    // What was revoked by hand stays so, whatever the environment says.
+    keys.revoke(made.id).await.unwrap();
+    keys.ensure_admin(Some(&by_hand)).await.unwrap();
+    assert!(keys.authenticate(&by_hand, None, &|_| {}).await.is_err());
+}
+
+#[tokio::test]
+async fn with_a_pepper_the_ledger_alone_does_not_tell_keys_and_older_keys_change_over() {
+    let pepper = "sixteen or more characters";
+    let mut house = House::start().await;
+    let (_, text) = house.gateway.api_keys.create(new(Role::Viewer)).await.unwrap();
+    house.gateway.api_keys.ensure_admin(Some("correct-horse-16")).await.unwrap();
+    house.restart_with(|options| options.key_pepper = Some(Secret::new(pepper))).await;
+    let keys = &house.gateway.api_keys;
+    keys.ensure_admin(Some("correct-horse-16")).await.unwrap();
+    for text in [&text, "correct-horse-16"] {
+        keys.authenticate(text, None, &|_| {}).await.unwrap();
+        assert_eq!(house.store.find(KeyHash::of(text)).await.unwrap(), None);
+        let hash = KeyHash::peppered(text, pepper.as_bytes());
+        assert!(house.store.find(hash).await.unwrap().is_some());
+    }
+    assert_eq!(keys.list().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_admin_that_only_some_addresses_may_use_does_not_stand_in_for_the_last_one() {
+    let house = House::start().await;
+    let keys = &house.gateway.api_keys;
+    let text = keys.ensure_admin(None).await.unwrap().unwrap();
+    let admin = keys.authenticate(&text, None, &|_| {}).await.unwrap();
+    let elsewhere = vec!["203.0.113.7/32".parse().unwrap()];
+    keys.create(NewApiKey { allowed_ips: elsewhere, ..new(Role::Admin) }).await.unwrap();
+    assert!(matches!(keys.revoke(admin.id).await, Err(UpdateKeyError::LastAdmin)));
 }

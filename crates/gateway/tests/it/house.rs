@@ -150,7 +150,7 @@ impl House {
     pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.sqlite");
-        let store = LedgerStore::open(StoreOptions::for_testing(path)).await.unwrap();
+        let store = Box::pin(LedgerStore::open(StoreOptions::for_testing(path))).await.unwrap();
         let (clock, whatsapp) = (ManualClock::default(), FakeWhatsApp::default());
         let ledger = Arc::new(Watched {
             store: store.clone(),
@@ -194,7 +194,8 @@ impl House {
         let mut options =
             Options { webhooks, sends, retention, takeover_interval, ..Options::default() };
         change(&mut options);
-        let gateway = Gateway::start(options.clone(), ports.clone()).await.unwrap();
+        let starting = Box::pin(Gateway::start(options.clone(), ports.clone()));
+        let gateway = starting.await.unwrap();
         let messages = AtomicU32::new(0);
         Self { gateway, store, ports, options, clock, whatsapp, ledger, messages, _dir: dir }
     }
@@ -203,6 +204,12 @@ impl House {
     pub async fn restart(&mut self) {
         self.gateway.shutdown().await;
         self.gateway = Gateway::start(self.options.clone(), self.ports.clone()).await.unwrap();
+    }
+
+    /// The same with other options.
+    pub async fn restart_with(&mut self, change: impl FnOnce(&mut Options)) {
+        change(&mut self.options);
+        self.restart().await;
     }
 
     /// The ledger fails from now on, or works again.

@@ -3,18 +3,20 @@
 use std::time::Duration;
 
 use domain::{
-    SessionId,
+    ApiKeyId, SessionId,
     delivery::DeliveryState,
     event::EventType,
     log::{DeliveryQuery, FailureQuery},
     port::{DeliveryLog as _, EventLog as _},
 };
-use gateway::live::{LiveError, LiveFilter, News, Reader};
+use gateway::live::{LiveError, LiveFilter, News, Reader, Who};
 use testkit::{Receiver, Reply, build};
 
 use crate::house::{House, until, within};
 
 const DAY: Duration = Duration::from_secs(86_400);
+/// Any key, from nowhere in particular.
+const WHO: Who = Who { key: ApiKeyId::from_uuid(uuid::Uuid::from_u128(1)), address: None };
 
 fn messages(session: SessionId) -> LiveFilter {
     let kinds = vec![EventType::MessageReceived];
@@ -43,7 +45,7 @@ async fn a_reader_wakes_on_a_commit_without_the_clock() {
     let house = House::start().await;
     let session = house.ready("bakery").await;
     let live = &house.gateway.live;
-    let mut reader = live.reader(messages(session), None).await.unwrap();
+    let mut reader = live.reader(WHO, messages(session), None).await.unwrap();
     assert_eq!(live.clients(), 1);
     let (texts, _) = tokio::join!(texts(&house, &mut reader, 2), async {
         house.hear(session, &build::chat(1)).await;
@@ -59,8 +61,8 @@ async fn a_slow_reader_reads_the_log_and_misses_nothing() {
     let house = House::start().await;
     let session = house.ready("bakery").await;
     let live = &house.gateway.live;
-    let mut slow = live.reader(messages(session), None).await.unwrap();
-    let mut quick = live.reader(messages(session), None).await.unwrap();
+    let mut slow = live.reader(WHO, messages(session), None).await.unwrap();
+    let mut quick = live.reader(WHO, messages(session), None).await.unwrap();
     // More than the memory of the tail.
     let count = 1500;
     for number in 1..=count {
@@ -69,7 +71,7 @@ async fn a_slow_reader_reads_the_log_and_misses_nothing() {
     let expected: Vec<String> = (1..=count).map(|number| format!("text {number}")).collect();
     assert_eq!(texts(&house, &mut quick, expected.len()).await, expected);
     assert_eq!(texts(&house, &mut slow, expected.len()).await, expected);
-    let mut late = live.reader(messages(session), Some(0)).await.unwrap();
+    let mut late = live.reader(WHO, messages(session), Some(0)).await.unwrap();
     assert_eq!(texts(&house, &mut late, expected.len()).await, expected);
 }
 
@@ -78,7 +80,7 @@ async fn a_reader_sees_what_another_process_wrote_by_its_sweep() {
     let house = House::start().await;
     let session = house.ready("bakery").await;
     let live = &house.gateway.live;
-    let mut reader = live.reader(messages(session), None).await.unwrap();
+    let mut reader = live.reader(WHO, messages(session), None).await.unwrap();
     let sweep = house.options.live.sweep_interval;
     let draft = build::event(900, session, &build::chat(1));
     let news = async { within("news", reader.next(10, house.now().plus(DAY))).await.unwrap() };
@@ -98,8 +100,8 @@ async fn a_reader_sees_what_another_process_wrote_by_its_sweep() {
 async fn quiet_readers_are_told_so_and_bounded() {
     let house = House::with(|options| options.live.clients_max = 1).await;
     let live = &house.gateway.live;
-    let mut reader = live.reader(LiveFilter::default(), None).await.unwrap();
-    let full = live.reader(LiveFilter::default(), None).await;
+    let mut reader = live.reader(WHO, LiveFilter::default(), None).await.unwrap();
+    let full = live.reader(WHO, LiveFilter::default(), None).await;
     assert!(matches!(full, Err(LiveError::Full(1))));
     let quiet = reader.next(10, house.now()).await.unwrap();
     assert!(matches!(quiet, News::Quiet));
@@ -107,8 +109,31 @@ async fn quiet_readers_are_told_so_and_bounded() {
     let ended = reader.next(10, house.now().plus(DAY)).await.unwrap();
     assert!(matches!(ended, News::Ended));
     drop(reader);
-    let beyond = live.reader(LiveFilter::default(), Some(1 << 40)).await;
+    let beyond = live.reader(WHO, LiveFilter::default(), Some(1 << 40)).await;
     assert!(matches!(beyond, Err(LiveError::Cursor)));
+}
+
+#[tokio::test]
+async fn one_key_and_one_address_leave_places_to_others() {
+    let house = House::with(|options| {
+        (options.live.clients_per_key, options.live.clients_per_address) = (2, 3);
+    })
+    .await;
+    let live = &house.gateway.live;
+    let who = |key: u128, address: &str| Who {
+        key: ApiKeyId::from_uuid(uuid::Uuid::from_u128(key)),
+        address: address.parse().ok(),
+    };
+    let open = async |who| live.reader(who, LiveFilter::default(), None).await;
+    let (one, two) = (open(who(1, "192.0.2.1")).await.unwrap(), open(who(1, "192.0.2.1")).await);
+    assert!(matches!(open(who(1, "192.0.2.2")).await, Err(LiveError::KeyFull(2))));
+    let three = open(who(2, "192.0.2.1")).await.unwrap();
+    assert!(matches!(open(who(3, "192.0.2.1")).await, Err(LiveError::AddressFull(3))));
+    let four = open(who(3, "192.0.2.2")).await.unwrap();
+    assert_eq!(live.clients(), 4);
+    drop((one, two, three, four));
+    assert_eq!(live.clients(), 0);
+    assert!(open(who(1, "192.0.2.1")).await.is_ok());
 }
 
 #[tokio::test]
@@ -137,7 +162,7 @@ async fn old_events_go_after_a_week_and_dead_letters_after_a_season() {
     until("a week", async || count(DeliveryState::Delivered).await == 0).await;
     assert_eq!(count(DeliveryState::Exhausted).await, 1);
     let live = &house.gateway.live;
-    let page = live.pull(LiveFilter::default(), Some(0), 100, Duration::ZERO).await.unwrap();
+    let page = live.pull(WHO, LiveFilter::default(), Some(0), 100, Duration::ZERO).await.unwrap();
     assert_eq!(page.events.len(), 1, "the dead letter's event is kept");
     let missed = page.missed.unwrap();
     assert_eq!(missed.sessions[0].session, session);

@@ -28,6 +28,7 @@ mod send_settle;
 mod sends;
 mod sessions;
 mod simulation;
+mod strangers;
 mod supervisor;
 mod takeover;
 mod upkeep;

@@ -43,6 +43,13 @@ const TABLE: &[(&str, &str, Kind)] = &[
     ("WAYPOST_CONNECTIONS_MAX", "http.connections_max", ANY),
     ("WAYPOST_CONNECTIONS_PER_ADDRESS", "http.connections_per_address", ANY),
     ("INFLIGHT_BODY_BUDGET_BYTES", "http.inflight_body_budget_bytes", ANY),
+    ("RATE_LIMIT_SHORT_TTL", "rate_limit.short_ttl_ms", ANY),
+    ("RATE_LIMIT_SHORT_LIMIT", "rate_limit.short_limit", ANY),
+    ("RATE_LIMIT_MEDIUM_TTL", "rate_limit.medium_ttl_ms", ANY),
+    ("RATE_LIMIT_MEDIUM_LIMIT", "rate_limit.medium_limit", ANY),
+    ("RATE_LIMIT_LONG_TTL", "rate_limit.long_ttl_ms", ANY),
+    ("RATE_LIMIT_LONG_LIMIT", "rate_limit.long_limit", ANY),
+    ("WAYPOST_WRONG_KEYS_PER_MINUTE", "rate_limit.wrong_keys_per_minute", ANY),
     ("WAYPOST_DATA_DIR", "data.dir", Kind::Text),
     ("WAYPOST_KEY_FILE", "data.key_file", Kind::Text),
     ("DATABASE_TYPE", "database.type", Kind::Choice(&DatabaseType::NAMES)),
@@ -93,6 +100,10 @@ const TABLE: &[(&str, &str, Kind)] = &[
     ("MEDIA_CONVERSION_TIMEOUT_MS", "media.conversion_timeout_ms", ANY),
     ("MEDIA_CONVERSION_MAX_OUTPUT_BYTES", "media.conversion_bytes_max", ANY),
     ("MEDIA_CONVERSION_CONCURRENCY", "media.conversion_concurrency", ANY),
+    ("WAYPOST_MEDIA_PER_SESSION", "media.per_session", ANY),
+    ("WAYPOST_MEDIA_SESSION_QUOTA_BYTES", "media.session_quota_bytes", ANY),
+    ("WAYPOST_MEDIA_QUOTA_BYTES", "media.quota_bytes", ANY),
+    ("WAYPOST_MEDIA_FREE_BYTES_MIN", "media.free_bytes_min", ANY),
     ("WEBHOOK_TIMEOUT", "webhooks.timeout_ms", ANY),
     ("WEBHOOK_RETRY_DELAY", "webhooks.retry_delay_ms", ANY),
     ("WEBHOOK_MAX_PER_SESSION", "webhooks.max_per_session", ANY),
@@ -104,6 +115,8 @@ const TABLE: &[(&str, &str, Kind)] = &[
     ("WAYPOST_WEBHOOK_STALL_LIMIT_MS", "webhooks.stall_limit_ms", ANY),
     ("WAYPOST_WEBHOOK_LEASE_MS", "webhooks.lease_ms", ANY),
     ("WAYPOST_LIVE_CLIENTS_MAX", "live.clients_max", ANY),
+    ("WS_MAX_SOCKETS_PER_KEY", "live.clients_per_key", ANY),
+    ("WAYPOST_LIVE_CLIENTS_PER_ADDRESS", "live.clients_per_address", ANY),
     ("AUDIT_RETENTION_DAYS", "audit.retention_days", ANY),
     ("MESSAGE_RETENTION_DAYS", "messages.retention_days", ANY),
     ("WEBHOOK_SSRF_PROTECT", "webhooks.ssrf_protect", Kind::Flag),
@@ -118,6 +131,8 @@ const TABLE: &[(&str, &str, Kind)] = &[
 pub struct Secrets {
     /// `API_MASTER_KEY`: a fixed admin key.
     pub api_master_key: Option<String>,
+    /// `API_KEY_PEPPER`: mixed into the hashes of API keys.
+    pub api_key_pepper: Option<String>,
     /// `WAYPOST_MASTER_KEY`: encrypts secrets at rest instead of the key file.
     pub master_key: Option<String>,
     /// `METRICS_TOKEN`: opens `/api/metrics`.
@@ -217,6 +232,10 @@ pub fn secrets(env: Env<'_>) -> Result<Secrets, ConfigError> {
     if api_master_key.as_ref().is_some_and(|key| key.len() < 16) {
         return Err(ConfigError("API_MASTER_KEY: must be at least 16 characters".into()));
     }
+    let api_key_pepper = set(env, "API_KEY_PEPPER");
+    if api_key_pepper.as_ref().is_some_and(|pepper| pepper.len() < 16) {
+        return Err(ConfigError("API_KEY_PEPPER: must be at least 16 characters".into()));
+    }
     let master_key = set(env, "WAYPOST_MASTER_KEY");
     if master_key.as_ref().is_some_and(|key| storage::MasterKey::from_hex_or_base64(key).is_err()) {
         return Err(ConfigError(
@@ -227,6 +246,7 @@ pub fn secrets(env: Env<'_>) -> Result<Secrets, ConfigError> {
     let metrics_token = env("METRICS_TOKEN").filter(|token| !token.trim().is_empty());
     Ok(Secrets {
         api_master_key,
+        api_key_pepper,
         master_key,
         metrics_token,
         database_password: set(env, "DATABASE_PASSWORD"),

@@ -16,6 +16,10 @@ pub struct Media {
     pub bytes_max: u64,
     pub fetch_timeout_ms: u64,
     pub concurrency: usize,
+    pub per_session: usize,
+    pub session_quota_bytes: u64,
+    pub quota_bytes: u64,
+    pub free_bytes_min: u64,
     pub conversion: bool,
     pub ffmpeg: PathBuf,
     pub conversion_timeout_ms: u64,
@@ -28,6 +32,7 @@ impl Media {
         range("media.bytes_max", self.bytes_max, 1024, 2 << 30)?;
         range("media.fetch_timeout_ms", self.fetch_timeout_ms, 100, 600_000)?;
         range("media.concurrency", self.concurrency as u64, 1, 100)?;
+        range("media.per_session", self.per_session as u64, 1, 100)?;
         range("media.conversion_timeout_ms", self.conversion_timeout_ms, 100, 600_000)?;
         range("media.conversion_bytes_max", self.conversion_bytes_max, 1024, 2 << 30)?;
         range("media.conversion_concurrency", self.conversion_concurrency as u64, 1, 100)

@@ -7,7 +7,9 @@ mod env;
 mod http;
 mod media;
 mod node;
+mod open;
 pub mod queue;
+mod rates;
 mod settings;
 mod size;
 pub mod tls;
@@ -77,6 +79,7 @@ pub fn load_for(
     settings.failpoint = env::failpoint(env)?;
     settings.server.role = role.unwrap_or(settings.server.role);
     settings.check()?;
+    settings.check_origins(env::set(env, "NODE_ENV").as_deref() == Some("production"))?;
     Ok(settings)
 }
 
@@ -203,6 +206,8 @@ mod tests {
             (&[("REQUEST_TIMEOUT_MS", "0")], "http.request_timeout_ms"),
             (&[("KEEPALIVE_TIMEOUT_MS", "1")], "http.keepalive_timeout_ms"),
             (&[("WAYPOST_CONNECTIONS_MAX", "0")], "http.connections_max"),
+            (&[("RATE_LIMIT_SHORT_TTL", "0")], "rate_limit.short_ttl_ms"),
+            (&[("API_KEY_PEPPER", "short")], "API_KEY_PEPPER"),
             (&[("INFLIGHT_BODY_BUDGET_BYTES", "4096")], "http.inflight_body_budget_bytes"),
             (&[("NODE_URL", "10.0.0.2:2785")], "node.url (NODE_URL): must be"),
             (&[("NODE_URL", "ftp://10.0.0.2")], "node.url (NODE_URL): must be"),

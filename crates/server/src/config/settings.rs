@@ -14,6 +14,7 @@ use super::{
     media::Media,
     node::Node,
     queue::{Queue, Redis},
+    rates::RateLimit,
     size,
 };
 
@@ -23,6 +24,7 @@ use super::{
 pub struct Settings {
     pub server: Server,
     pub http: Http,
+    pub rate_limit: RateLimit,
     pub data: Data,
     pub database: Database,
     pub node: Node,
@@ -172,6 +174,8 @@ pub struct Webhooks {
 #[serde(deny_unknown_fields)]
 pub struct Live {
     pub clients_max: usize,
+    pub clients_per_key: usize,
+    pub clients_per_address: usize,
 }
 
 /// `[audit]`
@@ -231,6 +235,8 @@ impl Settings {
         }
         self.trusted_proxies()?;
         self.check_http()?;
+        self.check_rates()?;
+        self.check_secrets()?;
         range("server.shutdown_limit_ms", self.server.shutdown_limit_ms, 100, 600_000)?;
         if !["error", "warn", "info", "debug", "trace"].contains(&self.log.level.as_str()) {
             return fail(format!(
@@ -263,6 +269,8 @@ impl Settings {
         range("webhooks.stall_limit_ms", self.webhooks.stall_limit_ms, 1000, u32::MAX.into())?;
         range("webhooks.lease_ms", self.webhooks.lease_ms, 1000, 600_000)?;
         range("live.clients_max", self.live.clients_max as u64, 0, 10_000)?;
+        range("live.clients_per_key", self.live.clients_per_key as u64, 1, 10_000)?;
+        range("live.clients_per_address", self.live.clients_per_address as u64, 1, 10_000)?;
         range("audit.retention_days", self.audit.retention_days, 1, DAYS_MAX)?;
         range("messages.retention_days", self.messages.retention_days, 0, DAYS_MAX)?;
         self.check_database()?;

@@ -16,6 +16,7 @@ mod disk;
 mod failpoints;
 mod forwarding;
 mod gateways;
+mod hostile;
 mod redis;
 mod restart;
 mod safety;

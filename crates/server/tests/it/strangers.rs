@@ -54,7 +54,7 @@ async fn sign_of_life(address: &str) -> Duration {
 /// A body that is long because of one text, and one that is long because of millions of small values.
 fn body(number: usize) -> Vec<u8> {
     let mut body = br#"{"chatId":"4917012345678@c.us","#.to_vec();
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         body.extend_from_slice(br#""base64":""#);
         body.resize(BODY_BYTES - 2, b'A');
         body.extend_from_slice(br#""}"#);

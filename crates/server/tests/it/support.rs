@@ -191,7 +191,12 @@ impl Prepared {
             .env("WAYPOST_MEDIA_URL", self.network.media_url())
             .env("SSRF_ALLOWED_HOSTS", "127.0.0.1")
             .env("SIMULATE_TYPING", "false")
-            .env("LOG_LEVEL", "warn");
+            .env("LOG_LEVEL", "warn")
+            // Tests ask far more than a client should.
+            .env("RATE_LIMIT_SHORT_LIMIT", "0")
+            .env("RATE_LIMIT_MEDIUM_LIMIT", "0")
+            .env("RATE_LIMIT_LONG_LIMIT", "0")
+            .env("WAYPOST_WRONG_KEYS_PER_MINUTE", "0");
         if let Some(place) = &self.postgres {
             command
                 .env("DATABASE_TYPE", "postgres")

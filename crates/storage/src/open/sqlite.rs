@@ -94,7 +94,10 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     create_private(path).map_err(io)?;
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = File::options().create(true).truncate(false).write(true).open(name).map_err(io)?;
+    // Whoever may open it may hold it: the owner alone, as with the database.
+    create_private(Path::new(&name)).map_err(io)?;
+    let file = File::options().write(true).open(&name).map_err(io)?;
+    make_private(&file).map_err(io)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_path_buf())),
@@ -109,6 +112,13 @@ fn create_private(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(|_| ())
+}
+
+/// A file of an earlier version may be open to others.
+fn make_private(file: &File) -> std::io::Result<()> {
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(())
 }
 
 /// Brings the tables to this version.
@@ -250,6 +260,23 @@ mod tests {
                 Err(OpenError::InUse(_)) => tokio::task::yield_now().await,
                 Err(error) => panic!("{error}"),
             }
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn nobody_else_can_hold_the_lock_or_read_the_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.sqlite");
+        let beside = dir.path().join("w.sqlite.lock");
+        // As an earlier version left it.
+        std::fs::write(&beside, "").unwrap();
+        std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o644)).unwrap();
+        drop(lock(&path).unwrap());
+        for file in [path, beside] {
+            let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{}", file.display());
         }
     }
 }

@@ -30,6 +30,10 @@ pub async fn an_api_key_reads_back_as_it_was<S: Store>(store: &S) {
     let changed = ApiKey { name: "renamed".into(), active: false, role: Role::Viewer, ..full };
     assert!(ApiKeyStore::update(store, &changed).await.unwrap());
     assert_eq!(ApiKeyStore::get(store, changed.id).await.unwrap(), Some(changed.clone()));
+    let hash = KeyHash::of("kept in another way");
+    store.rehash(changed.id, "master-0a0b", hash).await.unwrap();
+    let other = store.find(hash).await.unwrap().unwrap();
+    assert_eq!(other, ApiKey { hash, prefix: "master-0a0b".into(), ..changed.clone() });
     assert!(ApiKeyStore::delete(store, changed.id).await.unwrap());
     assert!(!ApiKeyStore::delete(store, changed.id).await.unwrap());
     assert!(!ApiKeyStore::update(store, &changed).await.unwrap());

@@ -130,6 +130,7 @@ erring! { ApiKeyStore {
     fn get(&self, id: ApiKeyId) -> Option<ApiKey>;
     fn list(&self) -> Vec<ApiKey>;
     fn update(&self, key: &ApiKey) -> bool;
+    fn rehash(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> ();
     fn delete(&self, id: ApiKeyId) -> bool;
     fn touch(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> ();
 } }
@@ -170,6 +171,7 @@ erring! { PacingStore {
 erring! { MediaRecords {
     fn media(&self, session: SessionId, wa_id: &WaMessageId) -> Option<MediaRecord>;
     fn due_media(&self, sessions: &[SessionId], now: Timestamp, limit: u32) -> Vec<MediaRecord>;
+    fn media_bytes(&self, session: Option<SessionId>) -> u64;
     fn next_media_due(&self, sessions: &[SessionId]) -> Option<Timestamp>;
 } }
 

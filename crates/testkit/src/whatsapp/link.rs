@@ -226,6 +226,7 @@ impl Connection for FakeLink {
         let bytes = match scripted {
             Some(OnDownload::Bytes(bytes)) => bytes,
             Some(OnDownload::Fail(error)) => return Err(error),
+            Some(OnDownload::Silence) => std::future::pending().await,
             None => kept.ok_or_else(|| EngineError::Refused("it is gone".into()))?,
         };
         if bytes.len() as u64 > bytes_max {

@@ -8,6 +8,7 @@
 //! connection will use, and answers have a length, an end, and a least pace. With a proxy, the proxy resolves names.
 //! The environment's proxies are never used; a session has its own proxy or none.
 
+mod pace;
 mod rules;
 
 use std::{
@@ -16,7 +17,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::{port::EngineError, proxy::ProxyUrl};
+use domain::{Clock, port::EngineError, proxy::ProxyUrl};
 use tokio::runtime::Handle;
 use ureq::unversioned::{resolver::DefaultResolver, transport::DefaultConnector};
 use url::Url;
@@ -27,6 +28,7 @@ use whatsapp_rust::{
 };
 
 use crate::{safety::is_loopback, transport::ureq_proxy};
+use pace::Paced;
 pub(crate) use rules::{Forbidden, is_path};
 use rules::{PublicOnly, judge};
 
@@ -107,6 +109,7 @@ pub(crate) fn client(
     proxy: Option<&ProxyUrl>,
     file_bytes_max: u64,
     hosts: Arc<dyn MediaHosts>,
+    clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn HttpClient>, EngineError> {
     let proxy = match proxy {
         Some(proxy) => Some(ureq_proxy(proxy).ok_or_else(|| {
@@ -144,13 +147,14 @@ pub(crate) fn client(
             (SIMULATED_DOMAIN, Some(base.as_str().trim_end_matches('/').to_owned()))
         }
     };
-    Ok(Arc::new(Guard { inner, hosts, domain, base }))
+    Ok(Arc::new(Guard { inner, hosts, clock, domain, base }))
 }
 
 /// Lets through what [`judge`] lets through. At a simulated network, whatever passed goes to its loopback address.
 struct Guard<C> {
     inner: C,
     hosts: Arc<dyn MediaHosts>,
+    clock: Arc<dyn Clock>,
     domain: &'static str,
     base: Option<String>,
 }
@@ -181,7 +185,9 @@ impl<C: HttpClient> HttpClient for Guard<C> {
     }
 
     fn execute_streaming(&self, request: HttpRequest) -> anyhow::Result<StreamingHttpResponse> {
-        self.inner.execute_streaming(self.passed_blocking(request)?)
+        let mut answer = self.inner.execute_streaming(self.passed_blocking(request)?)?;
+        answer.body = Box::new(Paced::new(answer.body, Arc::clone(&self.clock)));
+        Ok(answer)
     }
 
     fn supports_upload_streaming(&self) -> bool {

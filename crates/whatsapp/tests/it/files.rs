@@ -60,6 +60,7 @@ fn media(kind: MediaKind, mimetype: &str, remote: RemoteMedia) -> Media {
         caption: has_caption.then(|| "look at this".into()),
         size_bytes: remote.length,
         seconds: plays.then_some(7),
+        look: Default::default(),
         remote: Some(remote),
     }
 }
