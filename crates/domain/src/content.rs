@@ -394,6 +394,7 @@ mod tests {
             caption: None,
             size_bytes: 3,
             seconds: Some(1),
+            look: Look::EMPTY,
             remote: Some(remote),
         }));
         let vote = Content::Vote {

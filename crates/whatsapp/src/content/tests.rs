@@ -227,16 +227,18 @@ fn a_change_of_something_that_is_no_message_is_dropped() {
         for message in [reaction, pin, vote, revoke, edit] {
             assert_eq!(read(&message), None, "{bad:?}");
         }
-        let mut quoting = wa::Message::default();
-        quoting.extended_text_message = MessageField::some(wa::message::ExtendedTextMessage {
-            text: Some("answer".into()),
-            context_info: MessageField::some(wa::ContextInfo {
-                stanza_id: Some(bad.into()),
-                mentioned_jid: vec!["4917012345678@s.whatsapp.net".into(); 5_000],
+        let quoting = wa::Message {
+            extended_text_message: MessageField::some(wa::message::ExtendedTextMessage {
+                text: Some("answer".into()),
+                context_info: MessageField::some(wa::ContextInfo {
+                    stanza_id: Some(bad.into()),
+                    mentioned_jid: vec!["4917012345678@s.whatsapp.net".into(); 5_000],
+                    ..Default::default()
+                }),
                 ..Default::default()
             }),
             ..Default::default()
-        });
+        };
         let said = read(&quoting).unwrap();
         assert_eq!(said.quoted, None);
         assert_eq!(said.mentions.len(), MENTIONS_MAX);
