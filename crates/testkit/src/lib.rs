@@ -11,6 +11,7 @@ mod clock;
 pub mod conformance;
 mod entropy;
 mod erring;
+pub mod files;
 pub mod model;
 mod proxy;
 mod receiver;

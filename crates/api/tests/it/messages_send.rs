@@ -2,7 +2,7 @@
 
 use domain::content::{Content, MediaKind};
 use serde_json::{Value, json};
-use testkit::build;
+use testkit::{build, files};
 
 use crate::app::{App, Ask, refused};
 
@@ -66,34 +66,76 @@ async fn every_sort_of_message_is_sent_and_stored() {
 #[tokio::test]
 async fn files_go_up_byte_for_byte_and_can_be_fetched_again() {
     let (app, path) = ready().await;
-    let file = json!({ "base64": "data:image/png;base64,AAEC/w==", "mimetype": "image/png", "caption": "Cake" });
     let routes = [
-        ("send-image", "image", MediaKind::Image),
-        ("send-video", "video", MediaKind::Video),
-        ("send-audio", "audio", MediaKind::Audio),
-        ("send-document", "document", MediaKind::Document),
-        ("send-sticker", "sticker", MediaKind::Sticker),
+        ("send-image", "image", MediaKind::Image, files::PNG, "image/png"),
+        ("send-video", "video", MediaKind::Video, files::MP4, "video/mp4"),
+        ("send-audio", "audio", MediaKind::Audio, files::MP3, "audio/mpeg"),
+        ("send-document", "document", MediaKind::Document, files::PDF, "application/pdf"),
     ];
-    for (route, kind, sort) in routes {
-        let (row, content) = sent(&app, &path, route, file.clone()).await;
+    for (route, kind, sort, bytes, mimetype) in routes {
+        let base64 = format!("data:{mimetype};base64,{}", files::base64(bytes));
+        let file = json!({ "base64": base64, "mimetype": mimetype, "caption": "Cake" });
+        let (row, content) = sent(&app, &path, route, file).await;
         assert_eq!(row["type"], kind);
-        assert_eq!(row["mediaMimetype"], "image/png");
-        assert_eq!(row["metadata"]["media"]["sizeBytes"], 4);
-        assert_eq!(app.whatsapp.uploads().pop().unwrap(), (sort, vec![0, 1, 2, 255]));
+        assert_eq!(row["mediaMimetype"], mimetype);
+        assert_eq!(row["metadata"]["media"]["sizeBytes"], bytes.len());
+        assert_eq!(app.whatsapp.uploads().pop().unwrap(), (sort, bytes.to_vec()));
         let Content::Media(media) = content else { panic!("{route}") };
-        assert_eq!((media.kind, media.size_bytes, media.remote.is_some()), (sort, 4, true));
+        let length = bytes.len() as u64;
+        assert_eq!((media.kind, media.size_bytes, media.remote.is_some()), (sort, length, true));
         let name = (sort == MediaKind::Document).then_some("file");
         assert_eq!(media.filename.as_deref(), name);
-        let bytes = app.ask("GET", row["mediaPath"].as_str().unwrap()).admin().send().await;
-        assert_eq!((bytes.status, bytes.bytes()), (200, &[0, 1, 2, 255][..]));
+        let got = app.ask("GET", row["mediaPath"].as_str().unwrap()).admin().send().await;
+        assert_eq!((got.status, got.bytes()), (200, bytes));
     }
-    let note = json!({ "base64": "AAEC", "ptt": true });
+    let note = json!({ "base64": files::base64(files::OPUS), "ptt": true });
     let (row, content) = sent(&app, &path, "send-audio", note).await;
     assert_eq!(
         (&row["type"], &row["mediaMimetype"]),
         (&json!("voice"), &json!("audio/ogg; codecs=opus"))
     );
     assert!(matches!(content, Content::Media(media) if media.kind == MediaKind::Voice));
+}
+
+/// What phones would not show is refused before anything goes up, and says what to do.
+#[tokio::test]
+async fn bytes_that_are_not_what_they_are_sent_as_are_refused() {
+    let (app, path) = ready().await;
+    let page = files::base64(b"<!doctype html><title>Sign in</title>");
+    let data = files::base64(b"{\"error\":\"expired\"}");
+    let pdf = "application/pdf";
+    for (route, base64, mimetype, word) in [
+        ("send-document", "database".to_owned(), pdf, "n8n"),
+        ("send-document", "undefined".to_owned(), pdf, "undefined"),
+        ("send-document", page.clone(), pdf, "web page"),
+        ("send-image", page, "image/png", "web page"),
+        ("send-image", data, "image/jpeg", "JSON"),
+        ("send-image", files::base64(&files::PNG[..20]), "image/png", "damaged"),
+        ("send-sticker", files::base64(files::MP4), "image/webp", "sticker"),
+        ("send-video", files::base64(files::PNG), "video/mp4", "video"),
+        ("send-audio", files::base64(files::PNG), "audio/mpeg", "sound"),
+    ] {
+        let body = json!({ "chatId": CHAT, "base64": base64, "mimetype": mimetype });
+        let answer = app.post(&format!("{path}/{route}"), body, 400).await;
+        assert!(answer["message"].to_string().contains(word), "{route}: {answer}");
+    }
+    assert!(app.whatsapp.sent().is_empty() && app.whatsapp.uploads().is_empty());
+}
+
+#[tokio::test]
+async fn a_picture_becomes_a_sticker_and_tells_its_size() {
+    let (app, path) = ready().await;
+    let file = json!({ "base64": files::base64(files::PNG), "mimetype": "image/png" });
+    let (row, content) = sent(&app, &path, "send-sticker", file.clone()).await;
+    assert_eq!(row["mediaMimetype"], "image/webp");
+    let Content::Media(media) = content else { panic!("{content:?}") };
+    assert_eq!((media.look.width, media.look.height), (Some(512), Some(512)));
+    let (_, bytes) = app.whatsapp.uploads().pop().unwrap();
+    assert_eq!((&bytes[..4], &bytes[8..12]), (&b"RIFF"[..], &b"WEBP"[..]));
+    let (_, content) = sent(&app, &path, "send-image", file).await;
+    let Content::Media(media) = content else { panic!("{content:?}") };
+    assert_eq!((media.look.width, media.look.height), (Some(1), Some(1)));
+    assert_eq!(media.look.thumbnail[..3], [0xff, 0xd8, 0xff]);
 }
 
 #[tokio::test]
@@ -126,7 +168,8 @@ async fn replies_and_forwards_need_a_message_of_that_chat() {
 #[tokio::test]
 async fn a_forwarded_file_is_uploaded_anew() {
     let (app, path) = ready().await;
-    let file = json!({ "base64": "AAEC/w==", "mimetype": "image/png", "caption": "Cake" });
+    let file =
+        json!({ "base64": files::base64(files::PNG), "mimetype": "image/png", "caption": "Cake" });
     let (row, _) = sent(&app, &path, "send-image", file).await;
     let forward =
         json!({ "fromChatId": CHAT, "toChatId": "49170222@c.us", "messageId": row["waMessageId"] });

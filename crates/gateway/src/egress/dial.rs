@@ -45,7 +45,8 @@ pub(super) async fn dial(
         if url.scheme() != "https" {
             return Ok(Box::new(tcp) as Box<dyn Io>);
         }
-        let secured = tls.connect(server_name(&host)?, tcp).await.map_err(|_| no_tls())?;
+        let secured = tls.connect(server_name(&host)?, tcp).await;
+        let secured = secured.map_err(|error| refused_tls(&error))?;
         Ok(Box::new(secured) as Box<dyn Io>)
     };
     match tokio::time::timeout(CONNECT_LIMIT, connect).await {
@@ -60,6 +61,35 @@ fn unreachable() -> EgressError {
 
 fn no_tls() -> EgressError {
     EgressError::new(AttemptErrorKind::Connect, "the TLS handshake failed")
+}
+
+/// Says what is wrong with a certificate: an operator mends each in another way.
+fn refused_tls(error: &io::Error) -> EgressError {
+    use rustls::CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+        NotValidYetContext, UnknownIssuer,
+    };
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let why = match inner {
+        Some(rustls::Error::InvalidCertificate(reason)) => match reason {
+            Expired | ExpiredContext { .. } => "the receiver's certificate has expired",
+            NotValidYet | NotValidYetContext { .. } => {
+                "the receiver's certificate is not valid yet: is a clock wrong?"
+            }
+            UnknownIssuer => {
+                "the receiver's certificate is of an authority that is not known here, or signs itself"
+            }
+            NotValidForName | NotValidForNameContext { .. } => {
+                "the receiver's certificate is for another name than the URL's"
+            }
+            _ => "the receiver's certificate is not accepted",
+        },
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "the receiver does not speak TLS on this port: is the URL meant to be http?"
+        }
+        _ => return no_tls(),
+    };
+    EgressError::new(AttemptErrorKind::Connect, &format!("the TLS handshake failed: {why}"))
 }
 
 fn server_name(host: &Host<&str>) -> Result<ServerName<'static>, EgressError> {

@@ -284,6 +284,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn odd_headers_of_an_answer_change_nothing() {
+        use tokio::io::AsyncWriteExt as _;
+        let egress = Egress::new(EgressPolicy::default()).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let many: String = (0..300).map(|number| format!("x-{number}: 1\r\n")).collect();
+        for odd in ["x-folded: one\r\n two\r\n", "x-blank : 1\r\n", "x bad name: 1\r\n", &many] {
+            let answer =
+                format!("HTTP/1.1 200 OK\r\n{odd}content-length: 2\r\nconnection: close\r\n\r\nok");
+            let talk = async {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                socket.write_all(answer.as_bytes()).await.unwrap();
+                socket
+            };
+            let ask = egress.post(&url, HeaderMap::new(), Bytes::new(), CONNECT_LIMIT);
+            let (asked, _socket) = tokio::join!(ask, talk);
+            assert_eq!(asked.map(|answer| answer.status), Ok(200), "{}", &odd[..12]);
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_not_http_is_told_apart_from_what_does_not_listen() {
         use tokio::io::AsyncWriteExt as _;
         let egress = Egress::new(EgressPolicy::default()).unwrap();

@@ -233,6 +233,15 @@ mod tests {
         let wary = Egress::new(EgressPolicy::default()).unwrap();
         let refused = wary.poster.post(&url, HeaderMap::new(), Bytes::new(), limit).await;
         let text = refused.unwrap_err().text;
-        assert_eq!(text, "the TLS handshake failed");
+        assert!(text.contains("an authority that is not known here"), "{text}");
+        let elsewhere = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+        tokio::spawn(async move {
+            let (socket, _) = elsewhere.accept().await.unwrap();
+            let _ = server().accept(socket).await;
+        });
+        let other_name = Url::parse(&format!("https://127.0.0.2:{port}/")).unwrap();
+        let refused = trusting().post(&other_name, HeaderMap::new(), Bytes::new(), limit).await;
+        let text = refused.unwrap_err().text;
+        assert!(text.contains("another name than the URL's"), "{text}");
     }
 }

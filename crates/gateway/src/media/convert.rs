@@ -109,3 +109,53 @@ pub(super) fn form(mimetype: &str) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, io::Write as _, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+
+    /// A converter that is this script.
+    fn converter(script: &str, limit: Duration) -> (tempfile::TempDir, Converter) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("convert");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let options = ConvertOptions { ffmpeg: path.into(), limit, ..ConvertOptions::default() };
+        (dir, Converter::new(options))
+    }
+
+    async fn run(converter: &Converter) -> Result<String, ConvertError> {
+        let (mut from, mut into) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        from.write_all(b"sound").unwrap();
+        converter.run(from, "mp3", &["-f", "ogg"], into.try_clone().unwrap()).await?;
+        let mut text = String::new();
+        into.rewind().unwrap();
+        into.read_to_string(&mut text).unwrap();
+        Ok(text)
+    }
+
+    #[tokio::test]
+    async fn a_converter_reads_one_file_of_one_form_and_writes_one() {
+        let (_dir, converter) = converter("cat; echo \" $@\"", Duration::from_secs(30));
+        let text = run(&converter).await.unwrap();
+        assert!(text.starts_with("sound -nostdin"), "{text}");
+        assert!(text.contains("-protocol_whitelist file -f mp3 -i file:/dev/stdin"), "{text}");
+        assert!(text.trim_end().ends_with("-f ogg -fs 52428800 -y file:/dev/stdout"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_converter_that_is_not_there_fails_or_hangs_is_told_apart() {
+        let long = Duration::from_secs(30);
+        let (_dir, failing) = converter("exit 3", long);
+        assert_eq!(run(&failing).await, Err(ConvertError::Failed));
+        let (_dir, hanging) = converter("exec sleep 600", Duration::from_millis(50));
+        assert_eq!(run(&hanging).await, Err(ConvertError::Late));
+        let absent = |ffmpeg: &str| {
+            Converter::new(ConvertOptions { ffmpeg: ffmpeg.into(), ..ConvertOptions::default() })
+        };
+        assert_eq!(run(&absent("/nowhere/ffmpeg")).await, Err(ConvertError::Absent));
+        assert_eq!(run(&absent("")).await, Err(ConvertError::Absent));
+    }
+}

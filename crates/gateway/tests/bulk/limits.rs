@@ -149,7 +149,7 @@ async fn the_file_of_a_batch_is_uploaded_once() {
         .map(|item| domain::batch::ItemDraft {
             said: Said::File {
                 kind: MediaKind::Image,
-                source: Source::Bytes("iVBORw0KGgo=".into()),
+                source: Source::Bytes(testkit::files::base64(testkit::files::PNG)),
                 mimetype: Some("image/png".into()),
                 filename: None,
                 caption: Some(format!("number {}", item.index)),
@@ -183,9 +183,12 @@ async fn web_server() -> (String, Arc<AtomicUsize>) {
             let mut head = [0; 4096];
             let _ = stream.read(&mut head).await;
             count.fetch_add(1, Ordering::Relaxed);
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 8\r\n\
-                connection: close\r\n\r\n\x89PNG\r\n\x1a\n";
-            let _ = stream.write_all(answer).await;
+            let length = testkit::files::PNG.len();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+            );
+            let _ = stream.write_all(head.as_bytes()).await;
+            let _ = stream.write_all(testkit::files::PNG).await;
         }
     });
     (url, asked)
@@ -212,7 +215,10 @@ async fn the_url_of_a_batch_is_fetched_and_uploaded_once() {
     assert_eq!((asked.load(Ordering::Relaxed), house.whatsapp.uploads().len()), (1, 1));
     for (_, frame) in house.frames() {
         let Content::Media(media) = &frame.content else { panic!() };
-        assert_eq!((media.mimetype.as_str(), media.size_bytes), ("image/png", 8));
+        assert_eq!(
+            (media.mimetype.as_str(), media.size_bytes),
+            ("image/png", testkit::files::PNG.len() as u64)
+        );
     }
 }
 
