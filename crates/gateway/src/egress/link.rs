@@ -55,7 +55,6 @@ impl Link {
         builder
             .ignore_invalid_headers_in_responses(true)
             .allow_obsolete_multiline_headers_in_responses(true)
-            .allow_spaces_after_header_name_in_responses(true)
             .max_headers(HEADERS_MAX);
         // Head and body in one piece cost less than a list of pieces.
         builder.max_buf_size(READ_AHEAD_BYTES).writev(false);
