@@ -285,7 +285,7 @@ mod tests {
 
     #[tokio::test]
     async fn odd_headers_of_an_answer_change_nothing() {
-        use tokio::io::AsyncWriteExt as _;
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let egress = Egress::new(EgressPolicy::default()).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
@@ -295,6 +295,7 @@ mod tests {
                 format!("HTTP/1.1 200 OK\r\n{odd}content-length: 2\r\nconnection: close\r\n\r\nok");
             let talk = async {
                 let (mut socket, _) = listener.accept().await.unwrap();
+                assert!(socket.read(&mut [0; 4096]).await.unwrap() > 0);
                 socket.write_all(answer.as_bytes()).await.unwrap();
                 socket
             };

@@ -299,6 +299,13 @@ impl House {
         at.since(now)
     }
 
+    /// Lets the wait for WhatsApp's answer to a send come to its end, after it went out: a send waits as long for the gate of
+    /// a new connection, and that wait must be over.
+    pub async fn stay_silent(&self) {
+        until("it went out", async || self.whatsapp.scripted_sends() == 0).await;
+        self.pass(ANSWER_LIMIT, ANSWER_LIMIT).await;
+    }
+
     pub fn now(&self) -> Timestamp {
         domain::Clock::now(&self.clock)
     }

@@ -14,7 +14,7 @@ use domain::{
 use gateway::{Ports, sessions::StopSessionError};
 use testkit::{Erring, Fault, Odds, OnSend, START, Trouble, build};
 
-use crate::house::{ANSWER_LIMIT, House, PHONE, until};
+use crate::house::{House, PHONE, until};
 
 /// Between two looks for sessions that nobody runs.
 const EVERY: Duration = Duration::from_millis(10_007);
@@ -109,7 +109,7 @@ async fn after_five_minutes_without_a_ledger_everything_is_right_within_a_minute
     let bakery = house.ready("bakery").await;
     let florist = house.showing_qr("florist").await;
     house.whatsapp.on_send(OnSend::Silence);
-    let (sent, _) = tokio::join!(house.send(bakery, "one"), house.pass(ANSWER_LIMIT, ANSWER_LIMIT));
+    let (sent, _) = tokio::join!(house.send(bakery, "one"), house.stay_silent());
     let id = sent.unwrap().id;
     trouble.odds(GONE, &[]);
     let told = async {
@@ -261,8 +261,7 @@ async fn settling_goes_on_when_the_ledger_works_again() {
     let (house, trouble) = erring().await;
     let session = house.ready("bakery").await;
     house.whatsapp.on_send(OnSend::Silence);
-    let (sent, _) =
-        tokio::join!(house.send(session, "one"), house.pass(ANSWER_LIMIT, ANSWER_LIMIT));
+    let (sent, _) = tokio::join!(house.send(session, "one"), house.stay_silent());
     let id = sent.unwrap().id;
     let away = [Fault::Unavailable, Fault::Busy, Fault::Hang(HANG), Fault::Unavailable];
     trouble.next("MessageStore::unsettled", away.map(Some));

@@ -9,7 +9,7 @@ use domain::{
 use gateway::messages::{Answered, IdempotencyKey, SendError};
 use testkit::OnSend;
 
-use crate::house::{ANSWER_LIMIT, House, to_send, until};
+use crate::house::{House, to_send, until};
 
 fn key(fingerprint: &str) -> Option<IdempotencyKey> {
     Some(IdempotencyKey { key: "order-7".into(), fingerprint: fingerprint.into() })
@@ -22,7 +22,7 @@ async fn send(house: &House, session: domain::SessionId) -> Result<Answered, Sen
 /// A send under the key that nobody answers.
 async fn unanswered(house: &House, session: domain::SessionId) -> Answered {
     house.whatsapp.on_send(OnSend::Silence);
-    let (sent, _) = tokio::join!(send(house, session), house.pass(ANSWER_LIMIT, ANSWER_LIMIT));
+    let (sent, _) = tokio::join!(send(house, session), house.stay_silent());
     sent.unwrap()
 }
 

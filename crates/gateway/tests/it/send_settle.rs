@@ -24,8 +24,7 @@ async fn house() -> House {
 /// A send that nobody answered; its id.
 async fn unanswered(house: &House, session: domain::SessionId, text: &str) -> WaMessageId {
     house.whatsapp.on_send(OnSend::Silence);
-    let time = house.pass(ANSWER_LIMIT, ANSWER_LIMIT);
-    let (sent, _) = tokio::join!(house.send(session, text), time);
+    let (sent, ()) = tokio::join!(house.send(session, text), house.stay_silent());
     sent.unwrap().id
 }
 
@@ -183,7 +182,7 @@ async fn a_slow_chat_holds_up_nobody_else_and_is_tried_again_on_the_same_connect
     let other = build::chat(2);
     let to = |chat: &domain::ChatId, text: &str| ToSend { chat: chat.clone(), ..to_send(text) };
     let sent = house.gateway.messages.send(session, to(&other, "other"), None);
-    let (sent, _) = tokio::join!(sent, house.pass(ANSWER_LIMIT, ANSWER_LIMIT));
+    let (sent, _) = tokio::join!(sent, house.stay_silent());
     let second = sent.unwrap().sent.id;
     lose(&house, session).await;
     reconnect(&house, session).await;

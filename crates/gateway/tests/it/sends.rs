@@ -12,7 +12,7 @@ use domain::{
 use gateway::messages::{QuoteRef, SendError};
 use testkit::{OnSend, START, build};
 
-use crate::house::{ANSWER_LIMIT, House, to_send, within};
+use crate::house::{House, to_send, within};
 
 fn receipt(id: &WaMessageId, kind: ReceiptKind) -> EngineSignal {
     let timestamp = START.seconds() + 5;
@@ -79,8 +79,7 @@ async fn without_an_answer_it_stays_pending_and_a_late_ack_moves_it() {
     let house = House::start().await;
     let session = house.ready("bakery").await;
     house.whatsapp.on_send(OnSend::Silence);
-    let time = house.pass(ANSWER_LIMIT, ANSWER_LIMIT);
-    let (sent, _) = tokio::join!(house.send(session, "hello"), time);
+    let (sent, ()) = tokio::join!(house.send(session, "hello"), house.stay_silent());
     let sent = sent.unwrap();
     assert_eq!((sent.status, sent.timestamp), (Pending, START.seconds()));
     assert_eq!(house.status(session, &sent.id).await, Pending);
@@ -228,8 +227,7 @@ async fn a_link_that_breaks_while_sending_leaves_the_row_pending() {
     let house = House::start().await;
     let session = house.ready("bakery").await;
     house.whatsapp.on_send(OnSend::Fail(EngineError::Unanswered(None)));
-    let time = house.pass(ANSWER_LIMIT, ANSWER_LIMIT);
-    let (sent, _) = tokio::join!(house.send(session, "hello"), time);
+    let (sent, ()) = tokio::join!(house.send(session, "hello"), house.stay_silent());
     let sent = sent.unwrap();
     assert_eq!((sent.status, house.status(session, &sent.id).await), (Pending, Pending));
     house.whatsapp.connection(session).ack(&sent.id).await;

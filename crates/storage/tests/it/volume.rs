@@ -18,6 +18,7 @@ use domain::{
 };
 use storage::LedgerStore;
 use testkit::{START, build};
+use tokio::sync::RwLock;
 
 use crate::{postgres, support};
 
@@ -29,8 +30,10 @@ const LEASE: Duration = Duration::from_secs(60);
 
 /// What all workers know.
 struct World {
-    /// Only an idle worker moves it: what a dead one holds has to run out.
+    /// Moved while nobody has a delivery under way: what the dead worker holds has to run out, and what a living one holds
+    /// must not, between two deliveries of a lane.
     now: AtomicI64,
+    under_way: RwLock<()>,
     written: AtomicBool,
     tries: Mutex<Tries>,
 }
@@ -48,6 +51,7 @@ impl World {
     fn new() -> Arc<Self> {
         Arc::new(Self {
             now: AtomicI64::new(START.millis()),
+            under_way: RwLock::default(),
             written: AtomicBool::new(false),
             tries: Mutex::default(),
         })
@@ -89,16 +93,21 @@ async fn append(store: &LedgerStore, session: SessionId, first: u32) {
 
 async fn work(store: LedgerStore, name: &'static str, world: Arc<World>) {
     loop {
+        let busy = world.under_way.read().await;
         let (now, written) = (world.now(), world.written.load(Ordering::Acquire));
         let lanes = store.claim(name, 32, 8, now, now.plus(LEASE)).await.unwrap();
         if !lanes.is_empty() {
             let lanes = lanes.iter().map(|lane| send(&store, lane, &world));
             futures::future::join_all(lanes).await;
-        } else if !written {
+            continue;
+        }
+        drop(busy);
+        if !written {
             tokio::task::yield_now().await;
         } else if store.stats().await.unwrap().pending == 0 {
             return;
         } else {
+            let _nobody = world.under_way.write().await;
             world.now.fetch_max(now.plus(LEASE / 4).millis(), Ordering::Relaxed);
         }
     }
