@@ -39,6 +39,7 @@ mod query;
 mod rates;
 mod schema;
 mod sessions;
+mod slash;
 mod templates;
 mod webhooks;
 mod words;
@@ -137,7 +138,7 @@ fn serve(routes: Router<AppState>, options: ApiOptions, gateway: Gateway) -> Rou
     let bodies = incoming::Budget::new(options.body_budget_bytes);
     let rates = Arc::new(rates::Rates::new(options.rates));
     let state = AppState { gateway, options: Arc::new(options), bodies, rates };
-    routes
+    let routes = routes
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_route)
         .layer(from_fn_with_state(state.clone(), forward::forward))
@@ -150,7 +151,8 @@ fn serve(routes: Router<AppState>, options: ApiOptions, gateway: Gateway) -> Rou
         .layer(from_fn(observe::harden))
         .layer(cors)
         .layer(from_fn_with_state(state.clone(), incoming::keep))
-        .with_state(state)
+        .with_state(state);
+    slash::forgiving(routes)
 }
 
 /// The OpenAPI document of [`router`], built from the same routes.

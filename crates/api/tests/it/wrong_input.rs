@@ -257,3 +257,13 @@ async fn unknown_routes_look_like_expresss() {
         assert_eq!(answer.expect(404), refused(404, "Not Found", &sentence));
     }
 }
+
+#[tokio::test]
+async fn a_slash_at_the_end_of_a_path_means_nothing() {
+    let app = App::start().await;
+    let made = app.post("/api/sessions/", json!({ "name": "bakery" }), 201).await;
+    let path = format!("/api/sessions/{}", made["id"].as_str().unwrap());
+    assert_eq!(app.get(&format!("{path}/")).await, app.get(&path).await);
+    assert_eq!(app.get("/api/sessions/?limit=1").await, app.get("/api/sessions?limit=1").await);
+    app.ask("GET", "/api/sessions//").admin().send().await.expect(404);
+}

@@ -35,7 +35,7 @@ async fn each_mistake_gets_its_status_and_stores_nothing() {
         body.to_string().into_bytes()
     };
     refused(&api, &send, with("colour", json!("red")), 400).await;
-    refused(&api, &send, with("text", json!(7)), 400).await;
+    refused(&api, &send, with("text", json!({ "de": "Hallo" })), 400).await;
     refused(&api, &send, with("chatId", json!("")), 400).await;
     refused(&api, &send, with("chatId", json!("nobody")), 400).await;
     refused(&api, &send, with("text", json!("a\u{0}b")), 400).await;
