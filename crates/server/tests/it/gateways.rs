@@ -82,10 +82,12 @@ async fn insist(apis: [Api; 2], session: SessionId, over: Arc<AtomicBool>) -> Ve
             let ask = apis[turn % 2].try_post_with(&path, &body, &key);
             match tokio::time::timeout(PATIENCE, ask).await {
                 Ok(Some((201, _))) => break,
-                // Nobody runs it, it connects, the first request is under way, or its gateway is gone or silent.
+                // Nobody runs it, it connects, the first request is under way, or its gateway is gone or silent; killed
+                // with the request in its hands, what became of it is not known, and the key finds out.
                 Ok(Some((status, answer))) => {
                     let not_started = status == 400 && answer.to_string().contains("not started");
-                    let soon = not_started || matches!(status, 409 | 503 | 504);
+                    let lost = status == 502 && answer["code"] == "SESSION_NODE_LOST";
+                    let soon = not_started || lost || matches!(status, 409 | 503 | 504);
                     assert!(soon, "{text}: {status}: {answer}");
                 }
                 Ok(None) | Err(_) => {}
