@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use domain::{
     ChatId, SessionId, WaMessageId,
-    content::{self, ContactCard, Content, Look, MediaKind, RemoteMedia},
+    content::{self, ContactCard, Content, Location, Look, MediaKind, RemoteMedia},
     event::{self, describe},
     media::{MediaRecord, MediaState},
     message::Quoted,
     phone,
     port::{EngineError, KeptMedia},
     session::SessionStatus,
+    visible,
 };
 use serde_json::{Value, json};
 
@@ -24,6 +25,11 @@ use crate::{media::MediaError, preview, sessions::Link};
 const UPLOAD_LIMIT: Duration = Duration::from_secs(180);
 /// The name of a document without one (OpenWA's).
 const DOCUMENT_NAME: &str = "file";
+
+/// A text that may be left out: one in which nothing is seen is.
+fn seen(text: Option<String>) -> Option<String> {
+    text.filter(|text| !visible::is_blank(text))
+}
 
 /// A message that is ready to be stored and sent.
 pub(super) struct Draft {
@@ -123,6 +129,7 @@ impl Messages {
                 kept = Some(file.shaped.kept.clone());
                 let found = file.shaped.mimetype.or(mimetype).or(file.told_type);
                 let mimetype = found.unwrap_or_else(|| usual_type(kind).to_owned());
+                let filename = seen(filename);
                 let filename = match kind {
                     MediaKind::Document => Some(
                         filename.or(file.told_name).unwrap_or_else(|| DOCUMENT_NAME.to_owned()),
@@ -134,14 +141,18 @@ impl Messages {
                     kind,
                     mimetype,
                     filename,
-                    caption,
+                    caption: seen(caption),
                     size_bytes,
                     seconds: file.shaped.seconds,
                     look: file.shaped.look,
                     remote: Some(file.remote),
                 }))
             }
-            Say::Location(place) => Content::Location(place),
+            Say::Location(place) => Content::Location(Location {
+                description: seen(place.description),
+                address: seen(place.address),
+                ..place
+            }),
             Say::Contact { name, number } => {
                 let number = phone::read(&number).map_err(SendError::Number)?;
                 let vcard = content::vcard(&name, number.digits());
@@ -151,6 +162,9 @@ impl Messages {
             Say::Forward { from, id } => {
                 let stored = self.stored_content(session, link, &from, &id).await?;
                 (kept, forwarding_score) = (stored.kept, stored.forwarding_score);
+                if let Content::Text { body, .. } = &stored.content {
+                    visible::check("the text of the message", body).map_err(SendError::Unshown)?;
+                }
                 stored.content
             }
         };
