@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::{
     ChatId, SessionId, WaMessageId,
+    batch::UPLOAD_KEPT,
     content::{self, ContactCard, Content, Location, Look, MediaKind, RemoteMedia},
     event::{self, describe},
     media::{MediaRecord, MediaState},
@@ -125,7 +126,8 @@ impl Messages {
                 Content::Text { body: text, preview }
             }
             Say::Media { kind, input, mimetype, filename, caption } => {
-                let file = self.uploaded(link, kind, input, mimetype.as_deref(), item).await?;
+                let file =
+                    self.uploaded(session, link, kind, input, mimetype.as_deref(), item).await?;
                 kept = Some(file.shaped.kept.clone());
                 let found = file.shaped.mimetype.or(mimetype).or(file.told_type);
                 let mimetype = found.unwrap_or_else(|| usual_type(kind).to_owned());
@@ -192,6 +194,7 @@ impl Messages {
     /// Brings a file into the media store and to WhatsApp; for a batch once, as long as WhatsApp keeps it.
     async fn uploaded(
         &self,
+        session: SessionId,
         link: &Link,
         kind: MediaKind,
         input: MediaInput,
@@ -215,12 +218,34 @@ impl Messages {
         };
         let told = given.or(told_type.as_deref());
         let shaped = media.shape(kind, kept, told).await.map_err(SendError::Media)?;
-        let remote = self.upload_file(link, kind, &shaped.kept).await?;
+        let before = match item {
+            Some(_) => self.uploaded_before(session, kind, &shaped.kept).await,
+            None => None,
+        };
+        let remote = match before {
+            Some(remote) => remote,
+            None => self.upload_file(link, kind, &shaped.kept).await?,
+        };
         let file = Uploaded { shaped, told_type, told_name, remote, at: clock.now() };
         if let Some(item) = item {
             item.remember(kind, &input, &file);
         }
         Ok(file)
+    }
+
+    /// Where WhatsApp keeps a file that went out not long ago: a batch that goes on after a restart uploads nothing twice.
+    async fn uploaded_before(
+        &self,
+        session: SessionId,
+        kind: MediaKind,
+        kept: &KeptMedia,
+    ) -> Option<RemoteMedia> {
+        let ports = &self.shared.ports;
+        let since = ports.clock.now().minus(UPLOAD_KEPT);
+        let known = ports.media_records.uploaded_since(session, &kept.id, since).await;
+        // Only a saving: what cannot be looked up is uploaded.
+        let known = known.unwrap_or_default().into_iter();
+        known.filter(|file| file.kind == kind).find_map(|file| file.remote)
     }
 
     /// Uploads a kept file to WhatsApp as a content.
