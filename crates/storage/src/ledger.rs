@@ -208,7 +208,9 @@ pub(crate) fn session_of(write: &Write) -> SessionId {
         | Write::PatchSession { session, .. }
         | Write::Batch { session, .. }
         | Write::Unheld { session, .. }
-        | Write::ConfirmItem { session, .. } => *session,
+        | Write::ConfirmItem { session, .. }
+        | Write::OpenChange { session, .. }
+        | Write::CloseChange { session, .. } => *session,
     }
 }
 
@@ -289,6 +291,12 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(Applied, Vec<Eve
         Write::Batch { session, batch, change, at, event } => {
             let change = change.as_ref().clone();
             batch::change(unit, *session, batch, change, (*event, *at)).await?
+        }
+        Write::OpenChange { session, outgoing, at } => {
+            some_if(message::open_change::open(unit, *session, outgoing, *at).await?, &[])
+        }
+        Write::CloseChange { session, id } => {
+            some_if(message::open_change::close(unit, *session, id).await?, &[])
         }
         Write::ConfirmItem { session, wa_id, sent_at, at, event } => {
             batch::confirm(unit, *session, wa_id, *sent_at, (*event, *at)).await?

@@ -165,6 +165,22 @@ pub enum Write {
         /// The event's id.
         event: EventId,
     },
+    /// Remember a change of a message (an edit, a reaction, …) before it goes out: it has no row of its own.
+    OpenChange {
+        /// Whose.
+        session: SessionId,
+        /// What goes out, under its id.
+        outgoing: Box<OutgoingMessage>,
+        /// Now.
+        at: Timestamp,
+    },
+    /// What became of such a change is known.
+    CloseChange {
+        /// Whose.
+        session: SessionId,
+        /// The change's own id.
+        id: WaMessageId,
+    },
     /// Record an event by itself.
     Append {
         /// The event; dropped with [`WriteOutcome::Unchanged`] when its session does not exist.
@@ -209,6 +225,15 @@ pub struct MessageChange {
 /// A member that is there, even as `null`: without this a cleared text would read back as one to keep.
 fn present<'de, D: serde::Deserializer<'de>>(json: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(json).map(Some)
+}
+
+/// A change of a message that went out, and of which nothing is known yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenChange {
+    /// What went out, under its id.
+    pub outgoing: OutgoingMessage,
+    /// When it was accepted.
+    pub at: Timestamp,
 }
 
 /// A send whose outcome is not known, with what was to go out.

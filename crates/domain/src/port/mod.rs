@@ -32,7 +32,8 @@ pub use lanes::{
 };
 pub use lease::{Held, Lease, WishListener};
 pub use ledger::{
-    Ledger, MessageChange, NewMessage, Quarantined, SessionPatch, Unsettled, Write, WriteOutcome,
+    Ledger, MessageChange, NewMessage, OpenChange, Quarantined, SessionPatch, Unsettled, Write,
+    WriteOutcome,
 };
 pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
 pub use media::{KeptMedia, MediaFiles, Scratch};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Held, Lease, StoreResult, Unsettled, WishListener};
+use super::{Held, Lease, OpenChange, StoreResult, Unsettled, WishListener};
 use crate::{
     address::ChatId,
     api_key::{ApiKey, KeyHash},
@@ -119,6 +119,8 @@ pub trait MessageStore: Send + Sync + 'static {
     async fn get(&self, session: SessionId, wa_id: &WaMessageId) -> StoreResult<Option<Message>>;
     /// Sends of this account whose outcome is not known, in the order they were accepted.
     async fn unsettled(&self, session: SessionId) -> StoreResult<Vec<Unsettled>>;
+    /// Changes of messages whose outcome is not known, oldest first.
+    async fn open_changes(&self, session: SessionId) -> StoreResult<Vec<OpenChange>>;
     /// A list. `None` when `query.after` names no row of this session.
     async fn list(
         &self,

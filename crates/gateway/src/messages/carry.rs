@@ -1,19 +1,24 @@
 //! Changes of messages on their way: like a send they take their turn in the chat and wait for the server's answer, but
-//! they have no row of their own. What they change is committed when WhatsApp has taken them.
+//! they have no row of their own. What they change is committed when WhatsApp has taken them; until then they are kept as
+//! open changes, so that one that a crash or a lost link cut off goes out again, under its id, on the next connection.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use domain::{
     ChatId, SessionId, Timestamp, WaMessageId,
     content::Content,
     event::Change,
     message::OutgoingMessage,
-    port::{EngineError, Write},
+    port::{EngineError, Lease, Write},
     session::SessionStatus,
 };
 
-use super::{Messages, SendError, outbox::Place};
-use crate::{Policy, acks::Answer, sessions::Inner};
+use super::{Messages, SendError, meaning::Before, outbox::Place};
+use crate::{
+    Policy,
+    acks::{Answer, Ticket},
+    sessions::Inner,
+};
 
 /// How long an answer that was not in time is still listened for, so that the row learns of it.
 const LATE_LIMIT: Duration = Duration::from_secs(60);
@@ -56,8 +61,55 @@ impl<'a> Took<'a> {
     }
 }
 
-/// Makes the writes of a change that WhatsApp has taken.
-pub(super) type Commits = Box<dyn FnOnce(Took<'_>) -> Vec<Write> + Send>;
+/// A change that is on its way, and what it changes.
+pub(super) struct UnderWay {
+    pub(super) session: SessionId,
+    pub(super) outgoing: OutgoingMessage,
+    pub(super) before: Before,
+    /// The account's own chat id, or `me`.
+    pub(super) me: String,
+    pub(super) lease: Lease,
+}
+
+impl UnderWay {
+    fn closed(&self) -> Write {
+        Write::CloseChange { session: self.session, id: self.outgoing.id.clone() }
+    }
+
+    /// Stores what WhatsApp's answer means.
+    pub(super) async fn answered(
+        self,
+        inner: &Arc<Inner>,
+        answer: Answer,
+    ) -> Result<(), SendError> {
+        let error = match answer.refused {
+            None => None,
+            Some(404) => Some(SendError::NotOnWhatsApp),
+            Some(code) => Some(SendError::Refused { code }),
+        };
+        if let Some(error) = error {
+            return self.ends(inner, error).await;
+        }
+        let closed = self.closed();
+        let Self { session, outgoing, before, me, lease } = self;
+        let at = Timestamp::from_seconds(answer.timestamp);
+        let (chat, carrier) = (&outgoing.chat, &outgoing.id);
+        let took = Took { inner, session, chat, me: &me, carrier, at };
+        let mut writes = before.writes(&took, &outgoing);
+        writes.push(closed);
+        inner.took(&lease, writes).await.map_err(SendError::Unstored)
+    }
+
+    /// It will not happen: nothing of it is kept.
+    pub(super) async fn ends(self, inner: &Arc<Inner>, error: SendError) -> Result<(), SendError> {
+        // One that stays goes out once more, and gets the same answer.
+        if let Err(unstored) = inner.commit.write(Some(&self.lease), vec![self.closed()]).await {
+            tracing::warn!(session.id = %self.session, error = &unstored as &dyn std::error::Error,
+                "a change that ended is kept as open");
+        }
+        Err(error)
+    }
+}
 
 impl Messages {
     /// Sends a change and commits what it means.
@@ -65,7 +117,7 @@ impl Messages {
         &self,
         mut place: Option<Place>,
         carried: Carried,
-        commits: Commits,
+        before: Before,
     ) -> Result<(), SendError> {
         if let Some(place) = place.as_mut() {
             place.turn().await;
@@ -76,52 +128,48 @@ impl Messages {
         let id = WaMessageId::new(&*ports.entropy);
         let ticket = self.shared.waiters.wait_for_change(session, id.clone());
         let Some(mut ticket) = ticket else { return Err(SendError::Busy) };
-        let outgoing = OutgoingMessage {
-            id: id.clone(),
-            chat: chat.clone(),
-            content,
-            mentions,
-            quoted: None,
-            forwarding_score: 0,
-        };
-        match self.write_frame(&*link.connection, outgoing).await {
+        let outgoing =
+            OutgoingMessage { id, chat, content, mentions, quoted: None, forwarding_score: 0 };
+        let (me, lease) = (link.from, link.lease);
+        let at = ports.clock.now();
+        let open = Write::OpenChange { session, outgoing: Box::new(outgoing.clone()), at };
+        let stored = self.inner().commit.write(Some(&lease), vec![open]).await;
+        stored.map_err(super::send::unstored)?;
+        let change = UnderWay { session, outgoing, before, me, lease };
+        let inner = self.inner().clone();
+        match self.write_frame(&*link.connection, change.outgoing.clone()).await {
             Ok(()) | Err(EngineError::Unanswered(_)) => {}
             Err(EngineError::NotConnected) => {
-                return Err(SendError::NotReady(SessionStatus::Initializing));
+                let error = SendError::NotReady(SessionStatus::Initializing);
+                return change.ends(&inner, error).await;
             }
-            Err(error) => return Err(SendError::Engine(error)),
+            Err(error) => return change.ends(&inner, SendError::Engine(error)).await,
         }
         drop((passing, place));
-        let (this, me, lease) = (self.clone(), link.from, link.lease);
-        let commit = async move |answer: Answer| match answer.refused {
-            Some(404) => Err(SendError::NotOnWhatsApp),
-            Some(code) => Err(SendError::Refused { code }),
-            None => {
-                let at = Timestamp::from_seconds(answer.timestamp);
-                let inner = this.inner();
-                let took = Took { inner, session, chat: &chat, me: &me, carrier: &id, at };
-                let writes = commits(took);
-                inner.took(&lease, writes).await.map_err(SendError::Unstored)
-            }
-        };
         let limit = ports.clock.now().plus(self.shared.options.answer_limit);
         tokio::select! {
             answer = ticket.answer() => match answer {
-                Some(answer) => return commit(answer).await,
+                Some(answer) => return change.answered(&inner, answer).await,
                 None => return Err(SendError::Unanswered),
             },
             () = ports.clock.sleep_until(limit) => {}
         }
-        let clock = ports.clock.clone();
-        self.shared.supervisor.spawn("messages/late-change", Policy::Once, async move {
-            let limit = clock.now().plus(LATE_LIMIT);
-            tokio::select! {
-                answer = ticket.answer() => if let Some(answer) = answer {
-                    let _ = commit(answer).await;
-                },
-                () = clock.sleep_until(limit) => {}
-            }
-        });
+        late(inner, ticket, change);
         Err(SendError::Unanswered)
     }
+}
+
+/// Goes on listening for the answer to a change that nobody waits for any longer.
+pub(super) fn late(inner: Arc<Inner>, mut ticket: Ticket, change: UnderWay) {
+    let clock = inner.ports.clock.clone();
+    let supervisor = inner.supervisor.clone();
+    supervisor.spawn("messages/late-change", Policy::Once, async move {
+        let limit = clock.now().plus(LATE_LIMIT);
+        tokio::select! {
+            answer = ticket.answer() => if let Some(answer) = answer {
+                let _ = change.answered(&inner, answer).await;
+            },
+            () = clock.sleep_until(limit) => {}
+        }
+    });
 }

@@ -3,18 +3,17 @@
 use domain::{
     ChatId, SessionId, WaMessageId,
     content::{Content, Media, MediaKind, OptionHash, Target},
-    event::{self, EventDraft},
     message::{Direction, Message, MessageStatus, MessageType},
-    port::{EngineError, MessageChange, Write},
+    port::EngineError,
     session::SessionStatus,
     visible,
 };
-use serde_json::{Map, Value, json};
 
 use super::{
     Messages, SendError, Sent,
-    carry::{Carried, Commits, Took},
+    carry::Carried,
     input::poll_of,
+    meaning::{Before, has_media},
 };
 use crate::hooks::Within;
 
@@ -31,10 +30,8 @@ impl Messages {
         emoji: String,
     ) -> Result<(), SendError> {
         let message = self.changeable(session, &chat, &id).await?;
-        let content = Content::Reaction { target: target(&message), emoji: emoji.clone() };
-        let before = message.metadata["reactions"].as_object().cloned().unwrap_or_default();
-        let commits: Commits = Box::new(move |took| reacted(&took, &id, &emoji, before));
-        self.changed(session, message.chat, content, vec![], commits).await
+        let content = Content::Reaction { target: target(&message), emoji };
+        self.changed(session, &message, content, vec![]).await
     }
 
     /// Gives an own message a new text or caption. Answers with the message's own id and time.
@@ -67,31 +64,13 @@ impl Messages {
             true => self.captioned(session, &id, &body).await?,
             false => None,
         };
-        let content = Content::Edit { target: target(&message), body: body.clone(), file };
-        let (kind, names) = (message.kind, mentions.clone());
-        let commits: Commits = Box::new(move |took| {
-            let told = event::message_edited(
-                &took.change(&id),
-                took.carrier,
-                &body,
-                kind.as_str(),
-                has_media,
-                &names,
-            );
-            let named = if names.is_empty() { Value::Null } else { json!(names) };
-            let change = MessageChange {
-                body: Some(Some(body)),
-                metadata: json!({ "edited": true, "mentionedIds": named }),
-                ..MessageChange::default()
-            };
-            vec![write(&took, &id, change, vec![told])]
-        });
-        let (this, chat) = (self.clone(), message.chat);
+        let content = Content::Edit { target: target(&message), body, file };
+        let (this, before, chat) = (self.clone(), Before::of(&message), message.chat);
         let place = self.accept(&Within::here(), session, &chat).await?;
         let work = Box::pin(async move {
             let admitted = this.shared.pacing.admit(&this.lease(session).await?, &chat).await?;
             let carried = Carried { session, chat, content, mentions };
-            let result = this.carry(place, carried, commits).await.map(|()| sent);
+            let result = this.carry(place, carried, before).await.map(|()| sent);
             admitted.settle(&result).await;
             result
         });
@@ -147,17 +126,7 @@ impl Messages {
             return Err(SendError::NotAllowed("Only own messages can be deleted for everyone"));
         }
         refuse_unsent(&message)?;
-        let commits: Commits = Box::new(move |took| {
-            let told = event::message_revoked(&took.change(&id));
-            let change = MessageChange {
-                body: Some(None),
-                kind: Some(MessageType::Revoked),
-                metadata: Value::Null,
-                drop_media: true,
-            };
-            vec![write(&took, &id, change, vec![told])]
-        });
-        self.changed(session, message.chat, Content::Revoke { target }, vec![], commits).await
+        self.changed(session, &message, Content::Revoke { target }, vec![]).await
     }
 
     /// Pins a message in its chat for so many seconds; `None` unpins it.
@@ -173,15 +142,7 @@ impl Messages {
     ) -> Result<(), SendError> {
         let message = self.changeable(session, &chat, &id).await?;
         let content = Content::Pin { target: target(&message), seconds };
-        let commits: Commits = Box::new(move |took| {
-            let at = took.at.seconds();
-            let pinned = seconds.map_or(Value::Null, |seconds| {
-                json!({ "by": took.me, "timestamp": at, "until": at + i64::from(seconds) })
-            });
-            let metadata = json!({ "pinned": pinned });
-            vec![write(&took, &id, MessageChange { metadata, ..MessageChange::default() }, vec![])]
-        });
-        self.changed(session, message.chat, content, vec![], commits).await
+        self.changed(session, &message, content, vec![]).await
     }
 
     /// Stars a message on this account's devices, or takes the star away.
@@ -221,36 +182,24 @@ impl Messages {
             return Err(SendError::NoSuchOption { valid: poll.options });
         }
         let hashes: Vec<OptionHash> = options.iter().map(|option| OptionHash::of(option)).collect();
-        let chosen: Vec<String> = poll.chosen(&hashes).into_iter().map(str::to_owned).collect();
-        if chosen.len() > 1 && !poll.allow_multiple_answers {
+        if poll.chosen(&hashes).len() > 1 && !poll.allow_multiple_answers {
             return Err(SendError::NotPossible("This poll takes one option"));
         }
         let content = Content::Vote { poll: target(&message), options: hashes };
-        let commits: Commits = Box::new(move |took| {
-            let words: Vec<&str> = chosen.iter().map(String::as_str).collect();
-            let told = event::poll_vote(&took.change(&id), took.carrier, &words);
-            let vote = if words.is_empty() { Value::Null } else { json!(words) };
-            let change = MessageChange {
-                metadata: json!({ "poll": { "votes": { took.me: vote } } }),
-                ..MessageChange::default()
-            };
-            vec![write(&took, &id, change, vec![told])]
-        });
-        self.changed(session, message.chat, content, vec![], commits).await
+        self.changed(session, &message, content, vec![]).await
     }
 
     async fn changed(
         &self,
         session: SessionId,
-        chat: ChatId,
+        message: &Message,
         content: Content,
         mentions: Vec<ChatId>,
-        commits: Commits,
     ) -> Result<(), SendError> {
-        let place = self.accept(&Within::here(), session, &chat).await?;
-        let this = self.clone();
-        let carried = Carried { session, chat, content, mentions };
-        let work = Box::pin(async move { this.carry(place, carried, commits).await });
+        let place = self.accept(&Within::here(), session, &message.chat).await?;
+        let (this, before) = (self.clone(), Before::of(message));
+        let carried = Carried { session, chat: message.chat.clone(), content, mentions };
+        let work = Box::pin(async move { this.carry(place, carried, before).await });
         self.detached("messages/change", work).await
     }
 
@@ -302,47 +251,4 @@ fn target(message: &Message) -> Target {
         from_me: message.direction == Direction::Outgoing,
         author: message.author.clone(),
     }
-}
-
-const fn has_media(kind: MessageType) -> bool {
-    matches!(
-        kind,
-        MessageType::Image | MessageType::Video | MessageType::Document | MessageType::Audio
-    )
-}
-
-fn write(
-    took: &Took<'_>,
-    id: &WaMessageId,
-    change: MessageChange,
-    events: Vec<EventDraft>,
-) -> Write {
-    Write::ChangeMessage {
-        session: took.session,
-        wa_id: id.clone(),
-        change: Box::new(change),
-        hold_until: None,
-        events,
-    }
-}
-
-fn reacted(
-    took: &Took<'_>,
-    id: &WaMessageId,
-    emoji: &str,
-    mut all: Map<String, Value>,
-) -> Vec<Write> {
-    let (own, at) = if emoji.is_empty() {
-        all.remove(took.me);
-        (Value::Null, Value::Null)
-    } else {
-        all.insert(took.me.to_owned(), json!(emoji));
-        (json!(emoji), json!(took.at.seconds()))
-    };
-    let told = event::message_reaction(&took.change(id), took.carrier, emoji, &Value::Object(all));
-    let change = MessageChange {
-        metadata: json!({ "reactions": { took.me: own }, "reactionTimes": { took.me: at } }),
-        ..MessageChange::default()
-    };
-    vec![write(took, id, change, vec![told])]
 }

@@ -384,7 +384,7 @@ impl Messages {
 }
 
 /// What it means that a row was not stored.
-fn unstored(error: StoreError) -> SendError {
+pub(super) fn unstored(error: StoreError) -> SendError {
     match error.kind {
         // Another process runs the session: for certain nothing was stored.
         StoreErrorKind::NotOwner => SendError::NotStarted,

@@ -23,7 +23,10 @@ use domain::{
 };
 use serde_json::json;
 
-use super::gate::{Claim, Gate};
+use super::{
+    gate::{Claim, Gate},
+    reopen::reopen,
+};
 use crate::{
     Policy, Sessions, acks,
     hooks::HookPoint,
@@ -180,6 +183,7 @@ impl Settler {
         if !rows.is_empty() {
             tracing::info!(session.id = %self.session, rows = rows.len(), "settling sends with an unknown outcome");
         }
+        reopen(&self.inner, self.session, link).await?;
         (self.link, self.opened_at) = (Some(Arc::downgrade(&link.connection)), self.now());
         self.again.clear();
         self.slow.clear();

@@ -25,6 +25,9 @@ use crate::send_hooks::handler;
 /// How long receipts may settle here; no other sleep is as long.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// No send goes out again after this long.
+const RESEND_LIMIT: Duration = Duration::from_secs(3601);
+
 async fn house() -> House {
     House::with(|options| options.sends.settle_grace = GRACE).await
 }
@@ -77,6 +80,70 @@ async fn handlers_hear_once_of_a_message_whose_answer_is_late() {
     house.send(session, "three").await.unwrap();
     let late: Vec<Value> = heard.lock().unwrap().iter().map(|data| data["late"].clone()).collect();
     assert_eq!(late, [json!(true), Value::Null, Value::Null]);
+}
+
+/// An edit that nobody answered; the id under which it went out.
+async fn cut_off(house: &House, session: domain::SessionId, id: &WaMessageId) -> WaMessageId {
+    house.whatsapp.on_send(OnSend::Silence);
+    let edit =
+        house.gateway.messages.edit(session, build::chat(1), id.clone(), "two".into(), vec![]);
+    let (edited, ()) = tokio::join!(edit, house.stay_silent());
+    assert!(matches!(edited, Err(SendError::Unanswered)));
+    house.whatsapp.sent().pop().unwrap().id
+}
+
+async fn body(house: &House, session: domain::SessionId, id: &WaMessageId) -> Option<String> {
+    house.message(session, id).await.unwrap().body
+}
+
+#[tokio::test]
+async fn an_edit_that_was_cut_off_goes_out_again_under_its_id_and_is_stored_once() {
+    for restarts in [false, true] {
+        let mut house = house().await;
+        let session = house.ready("bakery").await;
+        let id = house.send(session, "one").await.unwrap().id;
+        let carrier = cut_off(&house, session, &id).await;
+        assert_eq!(body(&house, session, &id).await.as_deref(), Some("one"), "not half stored");
+        if restarts {
+            house.restart().await;
+            house.wait_for(session, SessionStatus::Ready).await;
+        } else {
+            lose(&house, session).await;
+            reconnect(&house, session).await;
+        }
+        until("it is stored", async || body(&house, session, &id).await.as_deref() == Some("two"))
+            .await;
+        let sent = house.whatsapp.sent();
+        let again: Vec<_> = sent.iter().filter(|message| message.id == carrier).collect();
+        assert_eq!(again.len(), 2, "under its id");
+        assert_eq!(again[0].content, again[1].content);
+        // It is over: nothing of it goes out on the next connection.
+        lose(&house, session).await;
+        reconnect(&house, session).await;
+        house.send(session, "three").await.unwrap();
+        assert_eq!(house.whatsapp.sent().len(), sent.len() + 1);
+        assert_eq!(house.told(session, EventType::MessageEdited).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_is_refused_or_too_old_is_given_up() {
+    let house = house().await;
+    let session = house.ready("bakery").await;
+    let id = house.send(session, "one").await.unwrap().id;
+    house.whatsapp.on_send(OnSend::Refuse(403));
+    let refused =
+        house.gateway.messages.edit(session, build::chat(1), id.clone(), "x".into(), vec![]).await;
+    assert!(matches!(refused, Err(SendError::Refused { code: 403 })));
+    cut_off(&house, session, &id).await;
+    lose(&house, session).await;
+    let frames = house.whatsapp.sent().len();
+    house.clock.advance(RESEND_LIMIT);
+    house.wait_for(session, SessionStatus::Ready).await;
+    house.send(session, "three").await.unwrap();
+    assert_eq!(house.whatsapp.sent().len(), frames + 1);
+    assert_eq!(body(&house, session, &id).await.as_deref(), Some("one"));
+    assert_eq!(house.told(session, EventType::MessageEdited).len(), 0);
 }
 
 #[tokio::test]

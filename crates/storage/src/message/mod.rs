@@ -6,12 +6,13 @@ mod held;
 mod insert;
 mod list;
 mod many;
+pub(crate) mod open_change;
 
 use async_trait::async_trait;
 use domain::{
     SessionId, Timestamp, WaMessageId,
     message::{Direction, Message, MessageStatus, MessageType},
-    port::{MessagePage, MessageQuery, MessageStore, Page, StoreResult, Unsettled},
+    port::{MessagePage, MessageQuery, MessageStore, OpenChange, Page, StoreResult, Unsettled},
 };
 
 use crate::{
@@ -108,6 +109,10 @@ impl MessageStore for LedgerStore {
         let rows = rows.doing("listing messages on their way out")?;
         let read = |row: &Row| unsettled(row, &self.cipher);
         Ok(self.unreadable.rows("message", &["session_id", "wa_id"], &rows, read))
+    }
+
+    async fn open_changes(&self, session: SessionId) -> StoreResult<Vec<OpenChange>> {
+        open_change::list(self, session).await
     }
 
     async fn list(

@@ -6,7 +6,10 @@ use domain::{
     SessionId, Timestamp,
     event::{EventDraft, EventType},
     message::{Content, Direction, Message, MessageStatus, MessageType},
-    port::{MediaRecords, MessageChange, MessageStore, NewMessage, Unsettled, Write, WriteOutcome},
+    port::{
+        MediaRecords, MessageChange, MessageStore, NewMessage, OpenChange, Unsettled, Write,
+        WriteOutcome,
+    },
 };
 use serde_json::{Value, json};
 
@@ -316,4 +319,21 @@ pub async fn every_content_goes_out_again_as_it_was<S: Store>(store: &S) {
         assert_eq!(unsettled.last().unwrap().outgoing, outgoing);
         assert_eq!(unsettled.last().unwrap().message.direction, Direction::Outgoing);
     }
+}
+
+pub async fn a_change_is_open_until_its_outcome_is_known<S: Store>(store: &S) {
+    let (session, other) = (new_session(store, 1).await, new_session(store, 2).await);
+    let open = async |session| MessageStore::open_changes(store, session).await.unwrap();
+    let change =
+        |number: u32| OpenChange { outgoing: build::outgoing(number), at: later(number.into()) };
+    for number in [2, 1] {
+        let OpenChange { outgoing, at } = change(number);
+        let write = Write::OpenChange { session, outgoing: Box::new(outgoing), at };
+        store.write(vec![write.clone(), write]).await.unwrap();
+    }
+    assert_eq!(open(session).await, [change(1), change(2)], "oldest first, each once");
+    assert_eq!(open(other).await, []);
+    let close = Write::CloseChange { session, id: build::wa_id(1) };
+    store.write(vec![close.clone(), close]).await.unwrap();
+    assert_eq!(open(session).await, [change(2)]);
 }

@@ -98,6 +98,7 @@ macro_rules! store_conformance {
                 what_was_taken_back_does_not_come_back, a_message_that_stays_unreadable_changes_in_the_end,
                 sends_are_kept_until_they_are_settled, a_send_is_tied_to_its_key,
                 every_content_goes_out_again_as_it_was,
+                a_change_is_open_until_its_outcome_is_known,
             ];
             chats: [
                 a_chat_moves_along_with_its_messages, chats_are_listed_newest_first,

@@ -24,10 +24,10 @@ use domain::{
     port::{
         ApiKeyStore, AuditLog, BatchStore, BulkFacts, Created, DeliveryLog, DeliveryQueue,
         DeviceKeys, Erased, EventLog, Held, Holder, IdempotencyStore, KeyChange, KeyEntry, Lease,
-        Ledger, MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenItem,
-        PacingStore, Page, PeopleStore, QueueServer, QueueStats, SessionStore, Settled, Settlement,
-        StoreResult, Telemetry, TemplateStore, Unsettled, Upkeep, WebhookStore, Whom, WishListener,
-        Write, WriteOutcome,
+        Ledger, MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange,
+        OpenItem, PacingStore, Page, PeopleStore, QueueServer, QueueStats, SessionStore, Settled,
+        Settlement, StoreResult, Telemetry, TemplateStore, Unsettled, Upkeep, WebhookStore, Whom,
+        WishListener, Write, WriteOutcome,
     },
     session::Session,
     template::Template,
@@ -111,6 +111,7 @@ erring! { SessionStore {
 erring! { MessageStore {
     fn get(&self, session: SessionId, wa_id: &WaMessageId) -> Option<Message>;
     fn unsettled(&self, session: SessionId) -> Vec<Unsettled>;
+    fn open_changes(&self, session: SessionId) -> Vec<OpenChange>;
     fn list(&self, session: SessionId, query: &MessageQuery, page: Page) -> Option<MessagePage>;
 } }
 

@@ -31,7 +31,9 @@ impl Ledger for ModelStore {
             | Write::MarkChat { .. }
             | Write::NameChat { .. }
             | Write::Batch { .. }
-            | Write::ConfirmItem { .. } => WriteOutcome::Unchanged,
+            | Write::ConfirmItem { .. }
+            | Write::OpenChange { .. }
+            | Write::CloseChange { .. } => WriteOutcome::Unchanged,
         };
         Ok(writes.into_iter().map(apply).collect())
     }
