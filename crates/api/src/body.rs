@@ -216,6 +216,11 @@ impl RawBody {
         self.0.get(field).is_some_and(|value| !value.is_null())
     }
 
+    /// Bytes of a field as JSON; 0 when it is not there.
+    pub fn size_of(&self, field: &str) -> usize {
+        self.0.get(field).map_or(0, |value| value.to_string().len())
+    }
+
     /// The body as its type, if the schema of that type takes it.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ pub mod model;
 mod proxy;
 mod receiver;
 pub mod servers;
+mod tunnel;
 mod whatsapp;
 
 pub use clock::ManualClock;
@@ -24,6 +25,7 @@ pub use erring::{Erring, Fault, Odds, Trouble};
 pub use model::ModelStore;
 pub use proxy::Proxy;
 pub use receiver::{Received, Receiver, Reply};
+pub use tunnel::Tunnel;
 pub use whatsapp::{Asked, FakeLink, FakeWhatsApp, OnDownload, OnSend};
 
 /// The time at which tests begin: 2026-10-01T08:00:00Z.
