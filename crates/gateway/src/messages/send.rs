@@ -241,6 +241,7 @@ impl Messages {
             content: draft.content,
             mentions: draft.mentions,
             quoted: draft.quoted,
+            forwarding_score: draft.forwarding_score,
         };
         let new = NewMessage {
             message: message.clone(),
