@@ -20,7 +20,7 @@ pub(super) fn text(body: String, preview: Option<LinkPreview>) -> wa::Message {
             matched_text: Some(url),
             title: Some(title),
             description,
-            jpeg_thumbnail: (!thumbnail.is_empty()).then(|| thumbnail.into()),
+            jpeg_thumbnail: (!thumbnail.is_empty()).then_some(thumbnail),
             ..Default::default()
         }),
         ..Default::default()
