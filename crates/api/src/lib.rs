@@ -29,6 +29,7 @@ mod error;
 mod events;
 mod forward;
 mod health;
+mod home;
 mod incoming;
 mod media;
 mod messages;

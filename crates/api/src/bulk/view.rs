@@ -2,7 +2,8 @@
 
 use domain::{
     SessionId, Timestamp,
-    batch::{Batch, BatchItem, Hold, ItemError, ItemState, Limit, Progress},
+    batch::{Batch, BatchItem, BatchOptions, Hold, ItemError, ItemState, Limit, Progress},
+    time::Zone,
 };
 use gateway::batches::{Accepted, Foreseen};
 use serde::Serialize;
@@ -227,6 +228,30 @@ pub struct SeenBody {
     pub separator: Option<char>,
 }
 
+/// When a batch begins, as it was understood.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = BulkWhen)]
+pub struct When {
+    /// `scheduledAt` of the request, in UTC. An addition to OpenWA.
+    #[schema(nullable = false, format = "date-time")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_at: Option<String>,
+    /// The time zone in which it was read, when it named no offset. An addition to OpenWA.
+    #[schema(nullable = false, example = "Europe/Berlin")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<String>,
+}
+
+impl When {
+    pub fn new(options: &BatchOptions, meant_in: Option<Zone>) -> Self {
+        Self {
+            scheduled_at: options.scheduled_at.map(Timestamp::iso),
+            time_zone: meant_in.map(String::from),
+        }
+    }
+}
+
 /// A batch that was taken in.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -255,6 +280,8 @@ pub struct AcceptedBody {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     import: Option<SeenBody>,
+    #[serde(flatten)]
+    when: When,
 }
 
 impl AcceptedBody {
@@ -262,7 +289,7 @@ impl AcceptedBody {
         session: SessionId,
         accepted: Accepted,
         lines: &[u64],
-        import: Option<SeenBody>,
+        (import, when): (Option<SeenBody>, When),
     ) -> Self {
         let Accepted { batch, duplicates: pairs, failed: errors, ends_at, .. } = accepted;
         Self {
@@ -274,6 +301,7 @@ impl AcceptedBody {
             duplicates: duplicates(pairs),
             invalid: failed(errors, lines),
             import,
+            when,
         }
     }
 }
@@ -323,6 +351,8 @@ pub struct ForecastBody {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     import: Option<SeenBody>,
+    #[serde(flatten)]
+    when: When,
 }
 
 impl ForecastBody {
@@ -330,7 +360,7 @@ impl ForecastBody {
         foreseen: Foreseen,
         wrong: Vec<Wrong>,
         lines: &[u64],
-        import: Option<SeenBody>,
+        (import, when): (Option<SeenBody>, When),
     ) -> Self {
         let Foreseen { total, duplicates: pairs, failed: errors, forecast } = foreseen;
         let mut invalid: Vec<InvalidBody> = wrong.into_iter().map(InvalidBody::from).collect();
@@ -346,6 +376,7 @@ impl ForecastBody {
             duplicates: duplicates(pairs),
             invalid,
             import,
+            when,
         }
     }
 }
