@@ -35,6 +35,7 @@ pub mod people;
 mod preview;
 pub mod retention;
 pub mod sessions;
+mod spelling;
 pub mod supervisor;
 pub mod templates;
 mod upkeep;

@@ -1,7 +1,7 @@
 //! What a caller gets back.
 
 use domain::{
-    SessionId, Timestamp,
+    ChatId, SessionId, Timestamp,
     batch::{Batch, BatchItem, BatchOptions, Hold, ItemError, ItemState, Limit, Progress},
     time::Zone,
 };
@@ -68,6 +68,10 @@ pub struct ResultBody {
     /// Its place in the request, from 0. An addition to OpenWA.
     index: u32,
     chat_id: String,
+    /// The chat that WhatsApp knows the number under, when it is spelled otherwise. An addition to OpenWA.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resolved_to: Option<String>,
     #[schema(value_type = ItemStatusWord)]
     status: &'static str,
     /// WhatsApp's id, chosen when the batch was stored.
@@ -82,13 +86,15 @@ pub struct ResultBody {
     error: Option<ErrorOfItem>,
 }
 
-impl From<BatchItem> for ResultBody {
-    fn from(item: BatchItem) -> Self {
+impl ResultBody {
+    /// An item, and where it went when that is not the chat it names.
+    pub fn new(item: BatchItem, resolved_to: Option<ChatId>) -> Self {
         let sent_at = item.at.filter(|_| item.state == ItemState::Sent).map(Timestamp::iso);
         let has_id = item.state != ItemState::Cancelled;
         Self {
             index: item.index,
             chat_id: item.chat.to_string(),
+            resolved_to: resolved_to.map(String::from),
             status: item.state.shown(),
             message_id: has_id.then(|| item.wa_id.to_string()),
             sent_at,

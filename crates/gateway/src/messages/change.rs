@@ -62,6 +62,7 @@ impl Messages {
             id: id.clone(),
             timestamp: message.timestamp.unwrap_or_else(|| message.created_at.seconds()),
             status: message.status,
+            resolved_to: None,
         };
         let content = Content::Edit { target: target(&message), body: body.clone() };
         let (kind, names) = (message.kind, mentions.clone());
