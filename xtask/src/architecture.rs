@@ -15,6 +15,7 @@ const NORMAL: &[(&str, &[&str])] = &[
     ("server", &["api", "domain", "gateway", "simulator", "storage", "whatsapp"]),
     ("simulator", &[]),
     ("testkit", &["domain"]),
+    ("fuzz", &["api", "domain", "gateway", "whatsapp"]),
     ("xtask", &[]),
 ];
 
@@ -28,6 +29,7 @@ const DEV: &[(&str, &[&str])] = &[
     ("server", &["testkit"]),
     ("simulator", &[]),
     ("testkit", &[]),
+    ("fuzz", &["testkit"]),
     ("xtask", &[]),
 ];
 

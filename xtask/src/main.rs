@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bench;
+mod fuzz;
 mod run;
 mod servers;
 mod sizes;
@@ -42,6 +43,15 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Look for bytes that break a parser, by the code that they reach (libFuzzer); what is found is kept in target/fuzz
+    Fuzz {
+        /// Seconds for each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// One target alone
+        #[arg(long)]
+        target: Option<String>,
+    },
     /// Start PostgreSQL and Redis as the tests have them, print how to reach them, run until Ctrl-C
     Servers,
     /// Write openapi.json from the code
@@ -56,6 +66,7 @@ fn main() -> anyhow::Result<()> {
         Command::Check => run::check(),
         Command::Bench { servers, bench } => bench::run(bench, servers),
         Command::Soak { kills, seed } => run::soak(kills, seed),
+        Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         Command::Servers => servers::run(),
         Command::Openapi => run::openapi(),
         Command::Sizes => sizes::run(),

@@ -28,6 +28,8 @@ mod docs;
 mod error;
 mod events;
 mod forward;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod health;
 mod home;
 mod incoming;

@@ -51,6 +51,10 @@ pub enum Content {
         target: Target,
         /// The new text or caption.
         body: String,
+        /// The file whose caption it is, with the new one. Of edits that go out: phones take a text in its place for a
+        /// text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<Box<Media>>,
     },
     /// A message is taken back for everyone.
     Revoke {

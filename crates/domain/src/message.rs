@@ -250,6 +250,8 @@ pub struct InboundMessage {
     pub backfilled: bool,
     /// The chat deletes its messages after this many seconds.
     pub ephemeral_seconds: Option<u32>,
+    /// Phones show it once. Its file does not come to linked devices.
+    pub view_once: bool,
 }
 
 /// A message on its way out.
@@ -265,6 +267,9 @@ pub struct OutgoingMessage {
     pub mentions: Vec<ChatId>,
     /// What it answers, with the author of the quoted message.
     pub quoted: Option<(Quoted, ChatId)>,
+    /// How often it was forwarded, this time included; 0 when it is not marked as forwarded.
+    #[serde(default)]
+    pub forwarding_score: u32,
 }
 
 #[cfg(test)]

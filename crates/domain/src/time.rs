@@ -5,6 +5,9 @@ use std::{fmt, future::Future, pin::Pin, time::Duration};
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeZone as _, Utc};
 use serde::{Deserialize, Serialize};
 
+/// The end of the year 9999, the last that ISO 8601 writes with four digits.
+const LAST_MILLIS: i64 = 253_402_300_799_999;
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -58,15 +61,20 @@ impl Timestamp {
                 let later = local.checked_add_signed(chrono::TimeDelta::minutes(minutes))?;
                 zone.from_local_datetime(&later).earliest()
             };
-            (0..=24 * 60).find_map(exists).map(|time| Self(time.timestamp_millis()))
+            Self::writable((0..=24 * 60).find_map(exists)?.timestamp_millis())
         })
+    }
+
+    /// A time up to the year 9999: a later one could not be written.
+    fn writable(millis: i64) -> Option<Self> {
+        (millis <= LAST_MILLIS).then_some(Self(millis))
     }
 
     /// Reads an ISO-8601 time that says its offset.
     pub fn parse_with_offset(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-            return Some(Self(time.timestamp_millis()));
+            return Self::writable(time.timestamp_millis());
         }
         let forms = [
             "%Y-%m-%dT%H:%M:%S%.f%#z",
@@ -75,17 +83,17 @@ impl Timestamp {
             "%Y-%m-%d %H:%M%#z",
         ];
         let time = forms.iter().find_map(|form| DateTime::parse_from_str(text, form).ok())?;
-        Some(Self(time.timestamp_millis()))
+        Self::writable(time.timestamp_millis())
     }
 
-    /// Reads a time of a filter: epoch seconds, epoch milliseconds, or ISO 8601. A number below 100,000,000,000 is in
-    /// seconds: as milliseconds it would be before 1973.
+    /// Reads a time of a filter: epoch seconds, epoch milliseconds, or ISO 8601, up to the year 9999. A number below
+    /// 100,000,000,000 is in seconds: as milliseconds it would be before 1973.
     pub fn parse_filter(text: &str) -> Option<Self> {
         match text.trim().parse::<i64>() {
             Ok(number) if (0..100_000_000_000).contains(&number) => {
                 Some(Self::from_seconds(number))
             }
-            Ok(number) => (number >= 0).then(|| Self::from_millis(number)),
+            Ok(number) => (number >= 0).then_some(number).and_then(Self::writable),
             Err(_) => {
                 // The plus of an offset becomes a blank where a URL does not escape it.
                 let offset = text.contains('T').then(|| text.replacen(' ', "+", 1));
@@ -260,6 +268,9 @@ mod tests {
         assert_eq!(offset, Some(Timestamp::from_seconds(1_790_841_600)));
         assert_eq!(Timestamp::parse_filter("-1"), None);
         assert_eq!(Timestamp::parse_filter("yesterday"), None);
+        // Behind the year 9999: such a time could not be written.
+        assert_eq!(Timestamp::parse_filter("17907908416084160"), None);
+        assert_eq!(Timestamp::parse_in("+12026-10-01T08:00", chrono_tz::Tz::UTC), None);
     }
 
     #[test]

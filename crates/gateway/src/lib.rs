@@ -22,6 +22,8 @@ pub mod api_keys;
 pub mod audit;
 pub mod batches;
 pub mod egress;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod health;
 pub mod hooks;
 mod idempotency;

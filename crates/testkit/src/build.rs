@@ -129,6 +129,7 @@ pub fn outgoing(number: u32) -> OutgoingMessage {
         content: Content::text(format!("text {number}")),
         mentions: vec![],
         quoted: None,
+        forwarding_score: 0,
     }
 }
 
@@ -220,6 +221,7 @@ pub fn inbound(number: u32, chat: &ChatId) -> InboundMessage {
         mentions: vec![],
         backfilled: false,
         ephemeral_seconds: None,
+        view_once: false,
     }
 }
 

@@ -92,6 +92,7 @@ impl Lost {
             mentions: Vec::new(),
             backfilled: true,
             ephemeral_seconds: None,
+            view_once: false,
         })
     }
 

@@ -81,13 +81,15 @@ impl Inbox {
         if hidden || event.info.category == MessageCategory::Peer {
             return;
         }
+        let view_once = matches!(event.unavailable_type, UnavailableType::ViewOnce);
         let content = match event.unavailable_type {
             _ if !event.is_unavailable => Content::Undecryptable,
             UnavailableType::ViewOnce => unknown("view_once_message"),
             UnavailableType::Hosted | UnavailableType::Bot => unknown("unavailable"),
             UnavailableType::Unknown => Content::Undecryptable,
         };
-        let said = Said { matter: Matter::Content(content), quoted: None, mentions: Vec::new() };
+        let said =
+            Said { matter: Matter::Content(content), quoted: None, mentions: vec![], view_once };
         if let Some(message) = self.message(client, &event.info, said).await {
             self.unheld.push(vec![message]);
         }
@@ -203,6 +205,7 @@ impl Inbox {
             mentions,
             backfilled: info.is_offline,
             ephemeral_seconds: info.ephemeral_expiration.filter(|seconds| *seconds > 0),
+            view_once: said.view_once,
         })
     }
 
@@ -215,7 +218,8 @@ impl Inbox {
             // Only the author can edit, whatever the key says.
             Matter::Edit { key, body } => {
                 let author = &info.source.sender;
-                Content::Edit { target: target_by(client, info, &key, author).await, body }
+                let target = target_by(client, info, &key, author).await;
+                Content::Edit { target, body, file: None }
             }
             Matter::Revoke { key } => Content::Revoke { target: target(client, info, &key).await },
             Matter::Pin { key, seconds } => {

@@ -39,6 +39,8 @@ mod driver;
 mod duplicates;
 mod engine;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod http;
 mod inbound;
 pub mod keys;

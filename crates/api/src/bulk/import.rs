@@ -227,7 +227,7 @@ fn take(
     Ok(())
 }
 
-fn message(text: &str) -> Result<BulkMessage, Vec<String>> {
+pub(super) fn message(text: &str) -> Result<BulkMessage, Vec<String>> {
     let value: Value = serde_json::from_str(text).map_err(|error| {
         vec![match body::half_of_a_pair(text.as_bytes()) {
             Some(half) => {

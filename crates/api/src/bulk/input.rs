@@ -90,7 +90,7 @@ pub struct BulkOptions {
     /// Not before this time, which must not be in the past. Without an offset it is meant in the time zone of `quietHours`,
     /// else in that of the session, else in UTC, and the answer's `timeZone` says which; a date alone is its first moment. The
     /// answer's `scheduledAt` says it in UTC. An addition to OpenWA.
-    #[schema(format = "date-time")]
+    #[schema(max_length = 64, format = "schedule")]
     pub scheduled_at: Option<String>,
     /// Not in these hours. An addition to OpenWA.
     pub quiet_hours: Option<QuietHoursBody>,

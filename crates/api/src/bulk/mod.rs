@@ -4,6 +4,8 @@
 
 mod batch;
 mod decode;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod import;
 mod input;
 mod records;

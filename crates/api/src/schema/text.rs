@@ -101,6 +101,10 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), &'static str>
             text.parse::<Zone>().is_ok(),
             "must be the name of a time zone, like Europe/Berlin",
         ),
+        "schedule" => holds(
+            Timestamp::parse_in(text, Zone::default().0).is_some(),
+            "must be a date, or a date and time, like 2026-12-24T18:00:00+01:00",
+        ),
         "filter-time" => holds(
             Timestamp::parse_filter(text).is_some(),
             "must be an ISO 8601 time, epoch seconds or epoch milliseconds",

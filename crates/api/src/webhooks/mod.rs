@@ -1,5 +1,7 @@
 //! Webhooks: who is told what. Secrets and headers are written, never read.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod shapes;
 
 use std::cmp::Reverse;

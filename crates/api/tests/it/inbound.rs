@@ -45,6 +45,7 @@ pub fn from_mia(id: &str, content: Content) -> InboundMessage {
         mentions: vec![],
         backfilled: false,
         ephemeral_seconds: None,
+        view_once: false,
     }
 }
 
@@ -142,17 +143,42 @@ async fn answers_mentions_and_the_backlog_are_told() {
         mentions: vec![chat("49170222@c.us")],
         backfilled: true,
         ephemeral_seconds: Some(86_400),
+        view_once: true,
         ..from_mia("3AF0", Content::text("Really, @49170222?"))
     };
     app.hear(&session, vec![message]).await;
     let extra = json!({
         "quotedMessage": { "id": "3AEF", "body": "Open till six" }, "mentionedIds": ["49170222@c.us"],
-        "backfilled": true, "ephemeralDuration": 86400
+        "backfilled": true, "ephemeralDuration": 86400, "isViewOnce": true
     });
     let mut fields = extra.clone();
     fields["body"] = json!("Really, @49170222?");
     assert_eq!(next(&mut calls).await["data"], addressed("3AF0", fields));
     assert_eq!(app.row(&session, "3AF0").await["metadata"], extra);
+}
+
+#[tokio::test]
+async fn a_status_is_an_event_of_its_own() {
+    let (app, session, mut calls) = ready().await;
+    let picture = Content::Media(Box::new(testkit::build::media(1)));
+    let status = chat("status@broadcast");
+    let post = |id: &str, content| InboundMessage { chat: status.clone(), ..from_mia(id, content) };
+    app.hear(&session, vec![post("3AF0", Content::text("Open till six")), post("3AF1", picture)])
+        .await;
+    let call = next(&mut calls).await;
+    assert_eq!(call["event"], "status.received");
+    let posted = TIME * 1000;
+    let said = json!({
+        "sessionId": session, "statusId": "3AF0", "contact": { "id": MIA, "pushName": "Mia" },
+        "type": "text", "caption": "Open till six", "hasMedia": false, "mediaOmitted": false,
+        "postedAt": posted, "expiresAt": posted + 86_400_000,
+    });
+    assert_eq!(call["data"], said);
+    let call = next(&mut calls).await;
+    assert_eq!(
+        (&call["event"], &call["data"]["hasMedia"], &call["data"]["mediaOmitted"]),
+        (&json!("status.received"), &json!(true), &json!(true))
+    );
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ async fn reactions_edits_and_revokes_change_the_row_and_are_told() {
         change("3B00", reaction("👍")),
         own,
         change("3B02", reaction("")),
-        change("3B03", Content::Edit { target: target("3AF0"), body: "at six".into() }),
+        change("3B03", Content::Edit { target: target("3AF0"), body: "at six".into(), file: None }),
     ];
     app.hear(&session, messages).await;
     assert_eq!(next(&mut calls).await["event"], "message.received");
@@ -87,7 +87,7 @@ async fn nobody_edits_what_somebody_else_wrote() {
     let in_group = |message: InboundMessage| InboundMessage { chat: chat(GROUP), ..message };
     let by_ann =
         |message: InboundMessage| InboundMessage { sender: chat("49170222@c.us"), ..message };
-    let edit = Content::Edit { target: target("3AF0"), body: "I resign".into() };
+    let edit = Content::Edit { target: target("3AF0"), body: "I resign".into(), file: None };
     app.hear(
         &session,
         vec![
@@ -147,7 +147,7 @@ async fn a_pin_is_kept_in_the_row() {
 #[tokio::test]
 async fn an_edit_that_overtakes_its_message_waits_for_it() {
     let (app, session, mut calls) = ready().await;
-    let edit = Content::Edit { target: target("3AF0"), body: "at six".into() };
+    let edit = Content::Edit { target: target("3AF0"), body: "at six".into(), file: None };
     app.hear(&session, vec![change("3B00", edit)]).await;
     app.hear(&session, vec![from_mia("3AF0", Content::text("at five"))]).await;
     let call = next(&mut calls).await;
@@ -162,7 +162,7 @@ async fn an_edit_that_overtakes_its_message_waits_for_it() {
 #[tokio::test]
 async fn an_edit_whose_message_never_comes_is_told_alone() {
     let (app, session, mut calls) = ready().await;
-    let edit = Content::Edit { target: target("3AF0"), body: "at six".into() };
+    let edit = Content::Edit { target: target("3AF0"), body: "at six".into(), file: None };
     app.hear(&session, vec![change("3B00", edit)]).await;
     app.clock.advance(Duration::from_secs(601));
     let call = next(&mut calls).await;

@@ -65,7 +65,7 @@ async fn an_own_message_is_edited() {
         json!({ "messageId": id, "timestamp": before["timestamp"], "status": "sent" })
     );
     assert!(
-        matches!(bakery.last(), Content::Edit { target, body } if body == "at six" && target.from_me)
+        matches!(bakery.last(), Content::Edit { target, body, .. } if body == "at six" && target.from_me)
     );
     let row = bakery.row(&id).await;
     assert_eq!((&row["body"], &row["metadata"]["edited"]), (&json!("at six"), &json!(true)));
@@ -74,6 +74,19 @@ async fn an_own_message_is_edited() {
         (&told["messageId"], &told["body"], &told["fromMe"]),
         (&json!(id), &json!("at six"), &json!(true))
     );
+}
+
+#[tokio::test]
+async fn a_caption_is_edited_as_a_caption() {
+    let mut bakery = Bakery::open().await;
+    let picture = json!({ "base64": testkit::files::base64(testkit::files::PNG), "mimetype": "image/png", "caption": "Cake" });
+    let id = bakery.send("send-image", picture).await;
+    bakery.post("edit", json!({ "messageId": id, "body": "Plum cake" }), 200).await;
+    let Content::Edit { body, file: Some(file), .. } = bakery.last() else { panic!("no file") };
+    assert_eq!((body.as_str(), file.caption.as_deref()), ("Plum cake", Some("Plum cake")));
+    assert!(file.remote.is_some(), "phones keep the picture");
+    let told = bakery.told("message.edited").await;
+    assert_eq!((&told["body"], &told["type"]), (&json!("Plum cake"), &json!("image")));
 }
 
 #[tokio::test]

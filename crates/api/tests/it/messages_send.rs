@@ -161,6 +161,21 @@ async fn replies_and_forwards_need_a_message_of_that_chat() {
     app.post(&format!("{path}/forward"), forward(&one), 201).await;
     let last = app.whatsapp.sent().pop().unwrap();
     assert_eq!((last.chat, last.content.body().as_deref()), (two.clone(), Some("text 1")));
+    assert_eq!(last.forwarding_score, 1, "somebody else wrote it");
+    let row = app.row(&session, last.id.as_str()).await;
+    assert_eq!(
+        (&row["metadata"]["isForwarded"], &row["metadata"]["forwardingScore"]),
+        (&json!(true), &json!(1))
+    );
+    // Once more: it counts. What this account wrote itself is not marked.
+    let again = json!({ "fromChatId": two, "toChatId": one, "messageId": last.id });
+    app.post(&format!("{path}/forward"), again, 201).await;
+    assert_eq!(app.whatsapp.sent().pop().unwrap().forwarding_score, 2);
+    let text = json!({ "chatId": two, "text": "Own" });
+    let own = app.post(&format!("{path}/send-text"), text, 201).await;
+    let own = json!({ "fromChatId": two, "toChatId": one, "messageId": own["messageId"] });
+    app.post(&format!("{path}/forward"), own, 201).await;
+    assert_eq!(app.whatsapp.sent().pop().unwrap().forwarding_score, 0);
     let missing = refused(404, "Not Found", &format!("Message {id} not found"));
     assert_eq!(app.post(&format!("{path}/forward"), forward(&two), 404).await, missing);
 }

@@ -134,7 +134,7 @@ async fn a_number_goes_to_the_spelling_that_whatsapp_knows() {
     assert_eq!(sent["resolvedTo"], SHORT);
     assert_eq!(app.whatsapp.sent()[0].chat, chat(SHORT));
     let both = Asked::Lookup(vec![chat(LONG), chat(SHORT)]);
-    assert_eq!(app.whatsapp.asked(), [both.clone()]);
+    assert_eq!(app.whatsapp.asked(), [both]);
     // It is remembered, and also where messages are asked for.
     let sent = send(&app, &session, LONG, 201).await;
     assert_eq!((&sent["resolvedTo"], lookups(&app).await), (&json!(SHORT), 1));

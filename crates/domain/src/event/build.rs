@@ -4,23 +4,40 @@ use serde_json::{Value, json};
 
 use super::{EventDraft, EventType, describe, say::context};
 use crate::{
-    address::{ChatId, PhoneNumber},
+    address::{ChatId, ChatKind, PhoneNumber},
+    content::Content,
     ids::{EventId, SessionId, WaMessageId},
     message::{InboundMessage, Message, MessageStatus},
     time::Timestamp,
 };
 
 /// The fields of a row's metadata that belong to the message.
-const SAID: [&str; 7] =
-    ["quotedMessage", "mentionedIds", "media", "location", "contacts", "poll", "linkPreview"];
+const SAID: [&str; 9] = [
+    "quotedMessage",
+    "mentionedIds",
+    "media",
+    "location",
+    "contacts",
+    "poll",
+    "linkPreview",
+    "isForwarded",
+    "forwardingScore",
+];
 
-/// `message.received` for a message from somebody else, `message.sent` for one of ours typed on the phone.
+/// How long a status is shown, milliseconds.
+const STATUS_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// `message.received` for a message from somebody else, `message.sent` for one of ours typed on the phone,
+/// `status.received` for a status of somebody else.
 pub fn inbound_message(
     id: EventId,
     session: SessionId,
     account: Option<&PhoneNumber>,
     message: &InboundMessage,
 ) -> EventDraft {
+    if message.chat.kind() == ChatKind::Status && !message.from_me {
+        return status(id, session, message);
+    }
     let kind = if message.from_me { EventType::MessageSent } else { EventType::MessageReceived };
     EventDraft {
         id,
@@ -30,6 +47,41 @@ pub fn inbound_message(
         chat: Some(message.chat.clone()),
         idempotency_key: format!("msg_{session}_{}", message.id),
         data: inbound_data(account, message).into(),
+    }
+}
+
+/// The file of a status is never inside; it is fetched like that of any message.
+fn status(id: EventId, session: SessionId, message: &InboundMessage) -> EventDraft {
+    let posted = Timestamp::from_seconds(message.timestamp);
+    let file = matches!(message.content, Content::Media(_));
+    let mut contact = json!({ "id": message.sender });
+    if let Some(name) = &message.push_name {
+        contact["pushName"] = json!(name);
+    }
+    let mut data = json!({
+        "sessionId": session,
+        "statusId": message.id,
+        "contact": contact,
+        "type": message.content.kind().as_str(),
+        "hasMedia": file,
+        "mediaOmitted": file,
+        "postedAt": posted.millis(),
+        "expiresAt": posted.millis() + STATUS_LIFE_MS,
+    });
+    if let Some(caption) = message.content.body().filter(|caption| !caption.is_empty()) {
+        data["caption"] = json!(caption);
+    }
+    if file {
+        data["omitReason"] = json!("not_inline");
+    }
+    EventDraft {
+        id,
+        session,
+        kind: EventType::StatusReceived,
+        occurred_at: posted,
+        chat: Some(message.chat.clone()),
+        idempotency_key: format!("status_{session}_{}", message.id),
+        data: data.into(),
     }
 }
 
@@ -207,6 +259,7 @@ mod tests {
             mentions: vec![],
             backfilled: false,
             ephemeral_seconds: None,
+            view_once: false,
         }
     }
 

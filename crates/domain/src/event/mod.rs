@@ -31,7 +31,7 @@ pub use change::{
 };
 pub use data::EventData;
 pub use kind::{EventType, Subscription, UnknownEvent};
-pub use say::{content_metadata, describe};
+pub use say::{content_metadata, describe, forwarded};
 
 /// An event before the ledger has numbered it.
 #[derive(Debug, Clone, PartialEq)]

@@ -76,6 +76,16 @@ pub fn content_metadata(message: &InboundMessage) -> Value {
     if map.is_empty() { Value::Null } else { Value::Object(map) }
 }
 
+/// `isForwarded` and `forwardingScore` of a message that was forwarded so many times; nothing for 0.
+pub fn forwarded(score: u32) -> Map<String, Value> {
+    let mut map = Map::new();
+    if score > 0 {
+        map.insert("isForwarded".into(), json!(true));
+        map.insert("forwardingScore".into(), json!(score));
+    }
+    map
+}
+
 /// The fields that any message may have.
 pub(super) fn context(message: &InboundMessage) -> Map<String, Value> {
     let mut map = Map::new();
@@ -87,6 +97,9 @@ pub(super) fn context(message: &InboundMessage) -> Map<String, Value> {
     }
     if message.backfilled {
         map.insert("backfilled".into(), json!(true));
+    }
+    if message.view_once {
+        map.insert("isViewOnce".into(), json!(true));
     }
     if let Some(seconds) = message.ephemeral_seconds {
         map.insert("ephemeralDuration".into(), json!(seconds));

@@ -15,6 +15,8 @@ mod convert;
 mod downloader;
 mod error;
 mod fetch;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod names;
 mod picture;
 mod play;

@@ -6,6 +6,9 @@ use url::Url;
 /// Longest name that is kept, in characters (OpenWA's limit).
 const NAME_CHARS_MAX: usize = 255;
 
+/// Longest type that is believed, bytes. Registered ones have fewer than 128 (RFC 6838).
+const TYPE_BYTES_MAX: usize = 255;
+
 /// The name in a `Content-Disposition` header (RFC 6266): the extended form wins.
 pub(super) fn of_disposition(header: &str) -> Option<String> {
     let (mut plain, mut extended) = (None, None);
@@ -99,7 +102,8 @@ pub(super) fn of_content_type(header: &str) -> Option<String> {
         .skip(1)
         .map(str::trim)
         .find(|part| part.starts_with("codecs=") && part.bytes().all(|b| b.is_ascii_graphic()));
-    Some(codecs.map_or_else(|| essence.to_owned(), |codecs| format!("{essence}; {codecs}")))
+    let found = codecs.map_or_else(|| essence.to_owned(), |codecs| format!("{essence}; {codecs}"));
+    (found.len() <= TYPE_BYTES_MAX).then_some(found)
 }
 
 #[cfg(test)]

@@ -60,6 +60,9 @@ pub(super) fn look(mut file: File) -> Result<Picture, String> {
     file.rewind().map_err(|_| DAMAGED.to_owned())?;
     let mut decoder = reader(BufReader::new(&file))?.into_decoder().map_err(|_| DAMAGED)?;
     let (width, height) = decoder.dimensions();
+    if width == 0 || height == 0 {
+        return Err(DAMAGED.to_owned());
+    }
     let turned = decoder.orientation().is_ok_and(|orientation| orientation.to_exif() >= 5);
     drop(decoder);
     let (width, height) = if turned { (height, width) } else { (width, height) };
@@ -97,6 +100,9 @@ pub(super) fn sticker(mut file: File) -> Result<Sticker, String> {
     let found = reader(BufReader::new(&file))?;
     let format = found.format().ok_or(DAMAGED)?;
     let size = found.into_dimensions().map_err(|_| DAMAGED)?;
+    if size.0 == 0 || size.1 == 0 {
+        return Err(DAMAGED.to_owned());
+    }
     if format == ImageFormat::WebP {
         let moves = moves_webp(&mut file).map_err(|_| DAMAGED)?;
         if moves && length > STICKER_BYTES_MAX {
@@ -178,6 +184,13 @@ mod tests {
             assert_eq!(size(&seen.thumbnail), (100, 50), "{format:?}");
             assert!(seen.thumbnail.len() < 8 * 1024);
         }
+    }
+
+    #[test]
+    fn a_picture_without_a_size_is_damaged() {
+        let flat = b"GIF89a\x04\x00\x00\x00\x80\x00\x00\xff\x00\x00\x00\x00\xff,\x00\x00\x00\x00\x00\x00\x02\x00\x00\x02\x02\x84Q\x00;";
+        assert_eq!(look(file(flat)).unwrap_err(), DAMAGED);
+        assert_eq!(sticker(file(flat)).unwrap_err(), DAMAGED);
     }
 
     #[test]

@@ -76,8 +76,14 @@ impl Messages {
         let id = WaMessageId::new(&*ports.entropy);
         let ticket = self.shared.waiters.wait_for_change(session, id.clone());
         let Some(mut ticket) = ticket else { return Err(SendError::Busy) };
-        let outgoing =
-            OutgoingMessage { id: id.clone(), chat: chat.clone(), content, mentions, quoted: None };
+        let outgoing = OutgoingMessage {
+            id: id.clone(),
+            chat: chat.clone(),
+            content,
+            mentions,
+            quoted: None,
+            forwarding_score: 0,
+        };
         match self.write_frame(&*link.connection, outgoing).await {
             Ok(()) | Err(EngineError::Unanswered(_)) => {}
             Err(EngineError::NotConnected) => {

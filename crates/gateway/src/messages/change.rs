@@ -2,7 +2,7 @@
 
 use domain::{
     ChatId, SessionId, WaMessageId,
-    content::{Content, OptionHash, Target},
+    content::{Content, Media, MediaKind, OptionHash, Target},
     event::{self, EventDraft},
     message::{Direction, Message, MessageStatus, MessageType},
     port::{EngineError, MessageChange, Write},
@@ -64,7 +64,11 @@ impl Messages {
             status: message.status,
             resolved_to: None,
         };
-        let content = Content::Edit { target: target(&message), body: body.clone() };
+        let file = match has_media {
+            true => self.captioned(session, &id, &body).await?,
+            false => None,
+        };
+        let content = Content::Edit { target: target(&message), body: body.clone(), file };
         let (kind, names) = (message.kind, mentions.clone());
         let commits: Commits = Box::new(move |took| {
             let told = event::message_edited(
@@ -93,6 +97,28 @@ impl Messages {
             result
         });
         self.detached("messages/edit", work).await
+    }
+
+    /// The file of a message, with another caption.
+    async fn captioned(
+        &self,
+        session: SessionId,
+        id: &WaMessageId,
+        caption: &str,
+    ) -> Result<Option<Box<Media>>, SendError> {
+        let record = self.shared.ports.media_records.media(session, id).await;
+        let file = record.map_err(SendError::Store)?.map(|record| record.media);
+        let is_captioned = |file: &Media| {
+            matches!(file.kind, MediaKind::Image | MediaKind::Video | MediaKind::Document)
+        };
+        match file {
+            Some(file) if !is_captioned(&file) => {
+                Err(SendError::NotPossible("This message has no text that could be edited"))
+            }
+            file => {
+                Ok(file.map(|file| Box::new(Media { caption: Some(caption.to_owned()), ..file })))
+            }
+        }
     }
 
     /// Takes a message back for everyone, or deletes it on this account's devices only.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{
     ChatId, SessionId, WaMessageId,
     content::{self, ContactCard, Content, Look, MediaKind, RemoteMedia},
-    event::describe,
+    event::{self, describe},
     media::{MediaRecord, MediaState},
     message::Quoted,
     phone,
@@ -37,6 +37,8 @@ pub(super) struct Draft {
     pub(super) quoted: Option<(Quoted, ChatId)>,
     /// Where its file is kept here.
     pub(super) kept: Option<KeptMedia>,
+    /// How often it was forwarded, this time included.
+    pub(super) forwarding_score: u32,
 }
 
 impl Draft {
@@ -54,6 +56,7 @@ impl Draft {
         if !self.mentions.is_empty() {
             fields.insert("mentionedIds".into(), json!(self.mentions));
         }
+        fields.extend(event::forwarded(self.forwarding_score));
         if fields.is_empty() { Value::Null } else { Value::Object(fields) }
     }
 
@@ -102,7 +105,7 @@ impl Messages {
         item: Option<&FromBatch>,
     ) -> Result<Draft, SendError> {
         let quoted = self.quoted(session, &chat, to_send.quoted).await?;
-        let mut kept = None;
+        let (mut kept, mut forwarding_score) = (None, 0);
         let content = match to_send.say {
             Say::Text { text, preview } => {
                 let preview = match preview {
@@ -146,12 +149,12 @@ impl Messages {
             }
             Say::Poll(poll) => Content::Poll(poll),
             Say::Forward { from, id } => {
-                let (content, file) = self.stored_content(session, link, &from, &id).await?;
-                kept = file;
-                content
+                let stored = self.stored_content(session, link, &from, &id).await?;
+                (kept, forwarding_score) = (stored.kept, stored.forwarding_score);
+                stored.content
             }
         };
-        Ok(Draft { chat, content, mentions: to_send.mentions, quoted, kept })
+        Ok(Draft { chat, content, mentions: to_send.mentions, quoted, kept, forwarding_score })
     }
 
     async fn quoted(

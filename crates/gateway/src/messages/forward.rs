@@ -4,7 +4,7 @@ use domain::{
     ChatId, SessionId, WaMessageId,
     content::{ContactCard, Content, LinkPreview, Location},
     media::{MediaRecord, MediaState},
-    message::{Message, MessageType},
+    message::{Direction, Message, MessageType},
     port::KeptMedia,
 };
 
@@ -13,21 +13,31 @@ use crate::sessions::Link;
 
 const CANNOT: SendError = SendError::NotPossible("This message cannot be forwarded");
 
+/// A message as it goes out once more.
+pub(super) struct Stored {
+    pub(super) content: Content,
+    /// Where its file is kept here.
+    pub(super) kept: Option<KeptMedia>,
+    /// How often it was forwarded, this time included.
+    pub(super) forwarding_score: u32,
+}
+
 impl Messages {
-    /// The content of a message of a chat, ready to go out, and where its file is kept.
+    /// A message of a chat, ready to go out.
     pub(super) async fn stored_content(
         &self,
         session: SessionId,
         link: &Link,
         chat: &ChatId,
         id: &WaMessageId,
-    ) -> Result<(Content, Option<KeptMedia>), SendError> {
+    ) -> Result<Stored, SendError> {
         let message = self.stored(session, chat, id).await?;
         let records = &self.shared.ports.media_records;
-        match records.media(session, id).await.map_err(SendError::Store)? {
-            Some(record) => self.stored_file(link, record).await,
-            None => content_of(&message).map(|content| (content, None)).ok_or(CANNOT),
-        }
+        let (content, kept) = match records.media(session, id).await.map_err(SendError::Store)? {
+            Some(record) => self.stored_file(link, record).await?,
+            None => (content_of(&message).ok_or(CANNOT)?, None),
+        };
+        Ok(Stored { content, kept, forwarding_score: score(&message) })
     }
 
     /// A file that is here is uploaded anew: what WhatsApp keeps of an old message may be gone. A file that is not here
@@ -55,6 +65,13 @@ impl Messages {
         };
         Ok((self.upload(link, attachment).await?, Some(kept)))
     }
+}
+
+/// What somebody wrote here is not marked when its writer passes it on; anything else counts this time too.
+fn score(message: &Message) -> u32 {
+    let before = message.metadata["forwardingScore"].as_u64();
+    let before = before.and_then(|score| u32::try_from(score).ok()).unwrap_or(0);
+    before.saturating_add(u32::from(message.direction == Direction::Incoming || before > 0))
 }
 
 /// From the row alone.

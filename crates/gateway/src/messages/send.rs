@@ -285,6 +285,7 @@ impl Messages {
             content: draft.content,
             mentions: draft.mentions,
             quoted: draft.quoted,
+            forwarding_score: draft.forwarding_score,
         };
         let new = NewMessage {
             message: message.clone(),

@@ -1,6 +1,9 @@
 //! Sends whose outcome is not known are settled after the next connect, under the same id, once.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use domain::{
     WaMessageId,
@@ -9,10 +12,15 @@ use domain::{
     port::{EngineError, EngineSignal, ReceiptKind},
     session::{LossCause, SessionStatus},
 };
-use gateway::messages::{SendError, ToSend};
+use gateway::{
+    hooks::{HookPoint, HookResult},
+    messages::{SendError, ToSend},
+};
+use serde_json::{Value, json};
 use testkit::{OnSend, START, build};
 
 use crate::house::{ANSWER_LIMIT, House, RECONNECT, to_send, until};
+use crate::send_hooks::handler;
 
 /// How long receipts may settle here; no other sleep is as long.
 const GRACE: Duration = Duration::from_secs(3);
@@ -36,6 +44,39 @@ async fn lose(house: &House, session: domain::SessionId) {
 async fn reconnect(house: &House, session: domain::SessionId) {
     house.pass(RECONNECT * 8 / 10, RECONNECT * 12 / 10).await;
     house.wait_for(session, SessionStatus::Ready).await;
+}
+
+/// Handlers of `message:sent` and what they were told.
+fn sent_handlers(house: &House) -> Arc<Mutex<Vec<Value>>> {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let log = heard.clone();
+    house.gateway.hooks.register(handler("late", HookPoint::MessageSent, 100, move |context| {
+        log.lock().unwrap().push(context.data);
+        std::future::ready(HookResult::Continue)
+    }));
+    heard
+}
+
+#[tokio::test]
+async fn handlers_hear_once_of_a_message_whose_answer_is_late() {
+    let house = house().await;
+    let session = house.ready("bakery").await;
+    let heard = sent_handlers(&house);
+    let id = unanswered(&house, session, "one").await;
+    assert!(heard.lock().unwrap().is_empty(), "it is pending");
+    house.whatsapp.connection(session).ack(&id).await;
+    until("told", async || !heard.lock().unwrap().is_empty()).await;
+    let data = heard.lock().unwrap()[0].clone();
+    assert_eq!(
+        (&data["message"]["id"], &data["message"]["status"], &data["late"]),
+        (&json!(id), &json!("sent"), &json!(true))
+    );
+    // An answer in time is told by its sender, and not again.
+    house.send(session, "two").await.unwrap();
+    house.whatsapp.connection(session).ack(&id).await;
+    house.send(session, "three").await.unwrap();
+    let late: Vec<Value> = heard.lock().unwrap().iter().map(|data| data["late"].clone()).collect();
+    assert_eq!(late, [json!(true), Value::Null, Value::Null]);
 }
 
 #[tokio::test]

@@ -35,6 +35,14 @@ use super::{
 /// When the server stops: how long a connection that waits for a request may still begin one.
 const LAST_CALL: Duration = Duration::from_millis(500);
 
+/// How long a connection that lost its place has for the request that it had sent before.
+const LAST_ANSWER: Duration = Duration::from_secs(5);
+/// How often the socket of such a connection is looked at.
+const LOOKS: usize = 2;
+
+/// What the library serves.
+type Served = http1::Connection<TokioIo<TimedStream>, Requests>;
+
 /// A client, let in.
 pub struct Connection {
     pub stream: TcpStream,
@@ -63,17 +71,39 @@ impl Connection {
             .header_read_timeout(self.limits.headers.max(self.limits.keep_alive))
             .serve_connection(io, requests);
         let mut connection = pin!(connection);
-        tokio::select! {
+        let taken = tokio::select! {
             ended = connection.as_mut() => return tell(ended),
-            () = self.place.taken_away() => return,
-            () = stopping.cancelled() => connection.as_mut().graceful_shutdown(),
+            () = self.place.taken_away() => true,
+            () = stopping.cancelled() => false,
+        };
+        if taken {
+            return finish(connection, &pulse).await;
         }
+        connection.as_mut().graceful_shutdown();
         loop {
             tokio::select! {
                 ended = connection.as_mut() => return tell(ended),
-                () = self.place.taken_away() => return,
+                () = self.place.taken_away() => return finish(connection, &pulse).await,
                 () = tokio::time::sleep(LAST_CALL) => if !pulse.at_work() { return },
             }
+        }
+    }
+}
+
+/// Ends a connection that has lost its place. A request that lies unread in its socket was sent in good faith and is
+/// answered; nobody waits for one that is not there yet.
+async fn finish(mut connection: Pin<&mut Served>, pulse: &Pulse) {
+    for _ in 0..LOOKS {
+        // Lets the runtime hear what has come.
+        tokio::task::yield_now().await;
+        if let Poll::Ready(ended) = futures::poll!(connection.as_mut()) {
+            return tell(ended);
+        }
+    }
+    if pulse.at_work() {
+        connection.as_mut().graceful_shutdown();
+        if let Ok(ended) = tokio::time::timeout(LAST_ANSWER, connection).await {
+            tell(ended);
         }
     }
 }

@@ -132,6 +132,24 @@ async fn a_flood_of_silent_connections_keeps_nobody_out() {
 }
 
 #[tokio::test]
+async fn who_loses_its_place_loses_no_request_that_it_has_sent() {
+    let house =
+        serve(HttpLimits { connections: 40, per_address: 2, ..HttpLimits::default() }).await;
+    // All are there before the server looks at the first: nothing here waits until the last has written.
+    let crowd: Vec<TcpStream> = (0..30)
+        .map(|_| {
+            let mut stream = std::net::TcpStream::connect(house.address).unwrap();
+            std::io::Write::write_all(&mut stream, GET.as_bytes()).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            TcpStream::from_std(stream).unwrap()
+        })
+        .collect();
+    for mut stream in crowd {
+        answer(&mut stream).await;
+    }
+}
+
+#[tokio::test]
 async fn only_http_1_is_spoken() {
     let house = serve(HttpLimits::default()).await;
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0";

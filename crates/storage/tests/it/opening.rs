@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::port::{
-    DeliveryQueue, Ledger as _, LogStore as _, NewMessage, SessionStore, StoreErrorKind,
+    DeliveryQueue, Ledger as _, NewMessage, SessionStore, StoreErrorKind, Upkeep as _,
     WebhookStore, Write,
 };
 use sqlx::{Connection as _, Row as _};

@@ -30,6 +30,8 @@ pub(crate) struct Said {
     pub quoted: Option<Quoted>,
     /// Whom it mentions, as written in the message.
     pub mentions: Vec<String>,
+    /// Whether phones show it once.
+    pub view_once: bool,
 }
 
 /// What a message says, as far as the message itself tells.
@@ -75,7 +77,24 @@ pub(crate) fn read(message: &wa::Message) -> Option<Said> {
         matter,
         quoted: context.and_then(quoted),
         mentions: context.map(mentions).unwrap_or_default(),
+        view_once: is_view_once(message),
     })
+}
+
+/// By its envelope or by the mark of its file: phones write both, alone and together.
+fn is_view_once(message: &wa::Message) -> bool {
+    let base = unwrapped(message);
+    let envelopes = [
+        &message.view_once_message,
+        &message.view_once_message_v2,
+        &message.view_once_message_v2_extension,
+    ];
+    let marks = [
+        base.image_message.as_option().and_then(|image| image.view_once),
+        base.video_message.as_option().and_then(|video| video.view_once),
+        base.audio_message.as_option().and_then(|audio| audio.view_once),
+    ];
+    envelopes.iter().any(|envelope| envelope.is_set()) || marks.contains(&Some(true))
 }
 
 fn mentions(context: &wa::ContextInfo) -> Vec<String> {

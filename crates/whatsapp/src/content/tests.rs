@@ -43,6 +43,7 @@ fn text_is_found_in_any_envelope() {
         view_once_message: envelope(wa::Message::text("once")),
         ..Default::default()
     };
+    assert!(read(&once).unwrap().view_once && !read(&wa::Message::text("a")).unwrap().view_once);
     assert_eq!(text(read(&once)), "once");
     // Not the order in which the library unwraps.
     let nested = wa::Message { ephemeral_message: envelope(once), ..Default::default() };

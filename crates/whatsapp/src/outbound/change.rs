@@ -16,7 +16,7 @@ use whatsapp_rust::{
     },
 };
 
-use super::{Desk, body, refused};
+use super::{Desk, body, media, refused};
 use crate::{people, secrets};
 
 impl Desk {
@@ -32,11 +32,17 @@ impl Desk {
                 let key = self.key(to, &target).await?;
                 Ok(build_reaction_message(key, emoji, now))
             }
-            Content::Edit { target, body } => {
-                let mut edited = body::text(body, None);
-                if let Some(context) = context {
-                    edited.set_context_info(context);
-                }
+            Content::Edit { target, body, file } => {
+                let edited = match file {
+                    Some(file) => media::caption(*file, context)?,
+                    None => {
+                        let mut edited = body::text(body, None);
+                        if let Some(context) = context {
+                            edited.set_context_info(context);
+                        }
+                        edited
+                    }
+                };
                 self.edit(to, &target, edited, now).await
             }
             Content::Revoke { target } => self.revoke(to, &target).await,

@@ -27,6 +27,47 @@ macro_rules! file {
     };
 }
 
+/// A file with another caption, for an edit. Where it is kept need not be known: phones have it.
+///
+/// # Errors
+/// [`EngineError::Refused`] for a kind that has no caption.
+pub(super) fn caption(
+    media: Media,
+    context: Option<wa::ContextInfo>,
+) -> Result<wa::Message, EngineError> {
+    if media.remote.is_some() {
+        return message(media, context);
+    }
+    let (caption, mimetype) = (media.caption, Some(media.mimetype));
+    let context_info = context.map(MessageField::some).unwrap_or_default();
+    let mut message = wa::Message::default();
+    match media.kind {
+        MediaKind::Image => {
+            let image =
+                wa::message::ImageMessage { caption, mimetype, context_info, ..Default::default() };
+            message.image_message = MessageField::some(image);
+        }
+        MediaKind::Video => {
+            let video =
+                wa::message::VideoMessage { caption, mimetype, context_info, ..Default::default() };
+            message.video_message = MessageField::some(video);
+        }
+        MediaKind::Document => {
+            let file_name = media.filename;
+            let document = wa::message::DocumentMessage {
+                caption,
+                mimetype,
+                file_name,
+                context_info,
+                ..Default::default()
+            };
+            message.document_message = MessageField::some(document);
+        }
+        _ => return Err(refused("a file of this kind has no caption")),
+    }
+    Ok(message)
+}
+
 /// # Errors
 /// [`EngineError::Refused`] for a file that was not uploaded.
 pub(super) fn message(

@@ -52,12 +52,12 @@ impl Desk {
         to: &Jid,
         outgoing: OutgoingMessage,
     ) -> Result<wa::Message, EngineError> {
-        let OutgoingMessage { id, chat: _, content, mentions, quoted } = outgoing;
+        let OutgoingMessage { id, chat: _, content, mentions, quoted, forwarding_score } = outgoing;
         let quoted = match quoted {
             Some((quoted, author)) => Some((quoted, self.address_in(to, &author).await?)),
             None => None,
         };
-        let context = context(&mentions, quoted);
+        let context = context(&mentions, quoted, forwarding_score);
         let mut message = match content {
             Content::Text { body, preview } => body::text(body, preview),
             Content::Media(media) => return media::message(*media, context),
@@ -91,12 +91,18 @@ fn refused(reason: &str) -> EngineError {
 }
 
 /// `None` when there is nothing to say.
-fn context(mentions: &[ChatId], quoted: Option<(Quoted, Jid)>) -> Option<wa::ContextInfo> {
-    if mentions.is_empty() && quoted.is_none() {
+fn context(
+    mentions: &[ChatId],
+    quoted: Option<(Quoted, Jid)>,
+    forwarding_score: u32,
+) -> Option<wa::ContextInfo> {
+    if mentions.is_empty() && quoted.is_none() && forwarding_score == 0 {
         return None;
     }
     let mut context = wa::ContextInfo {
         mentioned_jid: mentions.iter().map(ChatId::to_jid).collect(),
+        is_forwarded: (forwarding_score > 0).then_some(true),
+        forwarding_score: (forwarding_score > 0).then_some(forwarding_score),
         ..Default::default()
     };
     if let Some((quoted, author)) = quoted {
@@ -115,9 +121,37 @@ mod tests {
 
     #[test]
     fn plain_text_stays_plain() {
-        assert!(context(&[], None).is_none());
+        assert!(context(&[], None, 0).is_none());
         let message = body::text("hello".into(), None);
         assert_eq!(message.conversation.as_deref(), Some("hello"));
+    }
+
+    #[test]
+    fn what_was_forwarded_says_so_and_how_often() {
+        let context = context(&[], None, 5).unwrap();
+        assert_eq!((context.is_forwarded, context.forwarding_score), (Some(true), Some(5)));
+        let mut message = body::text("once more".into(), None);
+        assert!(message.set_context_info(context));
+        assert!(message.extended_text_message.is_set());
+    }
+
+    #[test]
+    fn a_caption_goes_out_as_that_of_its_file() {
+        let file = domain::content::Media {
+            kind: domain::content::MediaKind::Image,
+            mimetype: "image/jpeg".into(),
+            filename: None,
+            caption: Some("Plum cake".into()),
+            size_bytes: 7,
+            seconds: None,
+            look: domain::content::Look::EMPTY,
+            remote: None,
+        };
+        let message = media::caption(file.clone(), None).unwrap();
+        let image = message.image_message.as_option().unwrap();
+        assert_eq!(image.caption.as_deref(), Some("Plum cake"));
+        let sticker = domain::content::Media { kind: domain::content::MediaKind::Sticker, ..file };
+        assert!(media::caption(sticker, None).is_err());
     }
 
     #[test]
@@ -125,7 +159,7 @@ mod tests {
         let author: ChatId = "5511990000043@c.us".parse().unwrap();
         let jid = people::jid(&author).unwrap();
         let quoted = Quoted { id: WaMessageId::from_wire("Q1"), body: "before".into() };
-        let context = context(&[author], Some((quoted, jid))).unwrap();
+        let context = context(&[author], Some((quoted, jid)), 0).unwrap();
         let mut message = body::text("after".into(), None);
         assert!(message.set_context_info(context));
         let text = message.extended_text_message.as_option().unwrap();

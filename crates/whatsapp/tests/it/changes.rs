@@ -78,7 +78,7 @@ async fn edits_and_revocations_go_both_ways() {
     for (to, back) in &pair.ways {
         let hello = deliver(&pair.line, &pair.bob, outgoing(to, Content::text("helo"))).await;
         let mine = target(&hello.id, true, to, ALICE);
-        let edit = Content::Edit { target: mine.clone(), body: "hello".into() };
+        let edit = Content::Edit { target: mine.clone(), body: "hello".into(), file: None };
         let seen = deliver(&pair.line, &pair.bob, outgoing(to, edit)).await;
         assert_eq!((seen.kind(), seen.target()), ("edit", Some(hello.id.clone())));
         assert_eq!(seen.change().as_deref(), Some("hello"));
@@ -93,7 +93,10 @@ async fn edits_and_revocations_go_both_ways() {
         let id = pair.bob.edit(back, &theirs, "hi there").await.unwrap();
         let about = target(&theirs, false, to, BOB);
         let heard = pair.line.ear.by_id(&id).await.content;
-        assert_eq!(heard, Content::Edit { target: about.clone(), body: "hi there".into() });
+        assert_eq!(
+            heard,
+            Content::Edit { target: about.clone(), body: "hi there".into(), file: None }
+        );
         let id = pair.bob.revoke(back, &by(BOB, &theirs)).await.unwrap();
         let heard = pair.line.ear.by_id(&id).await.content;
         assert_eq!(heard, Content::Revoke { target: about });
@@ -123,7 +126,11 @@ async fn an_admin_takes_back_what_others_wrote() {
     // Between two people only one's own, and only one's own can be edited.
     for content in [
         Content::Revoke { target: target("X", false, &chat(BOB), BOB) },
-        Content::Edit { target: target("X", false, &chat(BOB), BOB), body: "no".into() },
+        Content::Edit {
+            target: target("X", false, &chat(BOB), BOB),
+            body: "no".into(),
+            file: None,
+        },
     ] {
         let result = pair.line.connection.send(outgoing(&chat(BOB), content)).await;
         assert!(matches!(result, Err(EngineError::Refused(_))));
@@ -268,7 +275,11 @@ async fn edits_and_reactions_under_a_messages_secret_are_read() {
         let edit = pair.bob.send(back.clone(), sealed).await.unwrap();
         let heard = pair.line.ear.by_id(&edit).await.content;
         let about = target(&id, false, to, BOB);
-        assert_eq!(heard, Content::Edit { target: about, body: "hello".into() }, "{to}");
+        assert_eq!(
+            heard,
+            Content::Edit { target: about, body: "hello".into(), file: None },
+            "{to}"
+        );
 
         // A reaction, with the secret that came with Alice's message.
         let hers = deliver(&pair.line, &pair.bob, outgoing(to, Content::text("hi"))).await;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{
     SessionId, Timestamp, WaMessageId,
-    event::{self, Ack as AckEvent},
+    event::{self, Ack as AckEvent, EventDraft, EventType},
     message::{Direction, Message, MessageStatus},
     port::{ReceiptKind, StoreResult, Write, WriteOutcome},
 };
@@ -56,12 +56,14 @@ pub(super) fn tell(
     outcomes: Vec<Vec<(Write, WriteOutcome)>>,
 ) {
     for (entry, outcomes) in entries.iter().zip(outcomes) {
+        let mut taken = Vec::new();
         for (write, outcome) in outcomes {
-            if let (Write::AdvanceMessage { wa_id, status, .. }, WriteOutcome::Applied(_)) =
+            if let (Write::AdvanceMessage { wa_id, status, events, .. }, WriteOutcome::Applied(_)) =
                 (write, outcome)
                 && matches!(entry, Entry::Ack(_) | Entry::Receipt(_))
             {
                 tell_ack(inner, session, &wa_id, status);
+                taken.push((wa_id, events));
             }
         }
         match entry {
@@ -70,18 +72,38 @@ pub(super) fn tell(
                     inner.waiters.outbox.gate(session).stir();
                 }
                 let Ack { refused, timestamp, heard, .. } = *ack;
-                inner.waiters.answer(session, &ack.id, Answer { refused, timestamp, heard });
+                let answer = Answer { refused, timestamp, heard };
+                if inner.waiters.answer(session, &ack.id, answer) {
+                    taken.retain(|(id, _)| *id != ack.id);
+                }
             }
             Entry::Receipt(receipt) => {
                 let (timestamp, heard) = (receipt.timestamp, receipt.heard);
                 for id in &receipt.ids {
                     let answer = Answer { refused: None, timestamp, heard };
-                    inner.waiters.answer(session, id, answer);
+                    if inner.waiters.answer(session, id, answer) {
+                        taken.retain(|(taken, _)| taken != id);
+                    }
                 }
             }
             _ => {}
         }
+        for (_, told) in taken {
+            tell_late(inner, &told);
+        }
     }
+}
+
+/// Handlers hear of a message whose sender had stopped waiting when it was sent, if that is among what was told. Who still
+/// waits tells them itself.
+pub(in crate::sessions) fn tell_late(inner: &Inner, told: &[EventDraft]) {
+    let sent = told.iter().find(|event| event.kind == EventType::MessageSent);
+    let Some(sent) = sent.filter(|_| inner.hooks.listens(HookPoint::MessageSent)) else { return };
+    let mut message = sent.data.value();
+    message["status"] = json!(MessageStatus::Sent);
+    let word = message["type"].clone();
+    let data = json!({ "sessionId": sent.session, "message": message, "type": word, "late": true });
+    inner.hooks.notify(HookPoint::MessageSent, sent.session, data);
 }
 
 /// Handlers hear that a message moved.

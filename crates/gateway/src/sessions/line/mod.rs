@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use super::{Inner, facts::Fact, inner::ANSWER_LIMIT};
 use crate::Policy;
 
-pub(super) use acks::{HELD, taken, tell_ack};
+pub(super) use acks::{HELD, taken, tell_ack, tell_late};
 
 /// How long somebody waits for an entry before going on without it.
 const SOON: Duration = Duration::from_millis(1_500);

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use domain::{
-    ChatId, MessageRowId, Timestamp, WaMessageId,
+    ChatId, ChatKind, MessageRowId, Timestamp, WaMessageId,
     chat::{ContactPatch, Identity},
     content::{Content, Media},
     event::{self, Change, EventData, EventDraft},
@@ -37,7 +37,7 @@ enum After {
     /// A message is there.
     Message { data: EventData, incoming: bool, to_fetch: bool },
     /// One of our sends turned out to be at the server.
-    Settled { id: WaMessageId, timestamp: i64 },
+    Settled { id: WaMessageId, timestamp: i64, told: Vec<EventDraft> },
 }
 
 impl<'a> Batch<'a> {
@@ -90,11 +90,13 @@ impl<'a> Batch<'a> {
                     to_fetch |= file;
                     tell(self.sink, &data, incoming);
                 }
-                After::Settled { id, timestamp } => {
+                After::Settled { id, timestamp, told } => {
                     line::tell_ack(&self.sink.inner, self.sink.session, &id, MessageStatus::Sent);
                     let heard = self.sink.inner.ports.clock.now();
                     let answer = Answer { refused: None, timestamp, heard };
-                    self.sink.inner.waiters.answer(self.sink.session, &id, answer);
+                    if !self.sink.inner.waiters.answer(self.sink.session, &id, answer) {
+                        line::tell_late(&self.sink.inner, &told);
+                    }
                 }
             }
         }
@@ -165,9 +167,14 @@ impl<'a> Batch<'a> {
         {
             // The echo of a send of ours: WhatsApp's server has it, whatever was thought of it.
             let at = Timestamp::from_seconds(message.timestamp);
-            let after = After::Settled { id: message.id.clone(), timestamp: message.timestamp };
-            self.after.push((self.writes.len(), after));
-            self.writes.push(line::taken(&self.sink.inner, &stored, at));
+            let write = line::taken(&self.sink.inner, &stored, at);
+            let told = match &write {
+                Write::AdvanceMessage { events, .. } => events.clone(),
+                _ => vec![],
+            };
+            let (id, timestamp) = (message.id.clone(), message.timestamp);
+            self.after.push((self.writes.len(), After::Settled { id, timestamp, told }));
+            self.writes.push(write);
             return Ok(());
         }
         let mut event = self.event(message);
@@ -186,7 +193,9 @@ impl<'a> Batch<'a> {
         }
         let after = After::Message {
             data: event.data.clone(),
-            incoming: !message.from_me && message.content != Content::Undecryptable,
+            incoming: !message.from_me
+                && message.content != Content::Undecryptable
+                && message.chat.kind() != ChatKind::Status,
             to_fetch: media.is_some(),
         };
         self.after.push((self.writes.len(), after));

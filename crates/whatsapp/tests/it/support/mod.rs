@@ -183,6 +183,7 @@ pub fn outgoing(chat: &ChatId, content: Content) -> OutgoingMessage {
         content,
         mentions: Vec::new(),
         quoted: None,
+        forwarding_score: 0,
     }
 }
 
