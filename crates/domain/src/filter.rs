@@ -53,12 +53,13 @@ impl Field {
     /// can never swallow one by accident; what a message says is only in those that carry the message itself.
     pub const fn is_in(self, kind: EventType) -> bool {
         use EventType::{
-            MessageAck, MessageEdited, MessageFailed, MessageReaction, MessageReceived,
-            MessageRevoked, MessageSent,
+            MessageAck, MessageEdited, MessageFailed, MessageReaction, MessageReceipt,
+            MessageReceived, MessageRevoked, MessageSent, PollVote,
         };
         match kind {
             MessageReceived | MessageSent | MessageEdited => true,
-            MessageAck | MessageFailed | MessageReaction | MessageRevoked => {
+            MessageAck | MessageFailed | MessageReaction | MessageRevoked | MessageReceipt
+            | PollVote => {
                 !matches!(self, Self::Body | Self::Type | Self::HasMedia | Self::Mentions)
             }
             _ => false,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     MediaId, SessionId, Timestamp, WaMessageId,
+    content::Media,
     media::{MediaRecord, MediaState},
     message::Message,
     port::{MediaRecords, StoreResult},
@@ -27,6 +28,9 @@ const SETTLE: &str = "update media set state = $3, due_at = $4, file = $5, size_
      attempts = attempts + 1 where session_id = $1 and wa_id = $2";
 const REMOVE: &str = "delete from media where session_id = $1 and wa_id = $2";
 const GET: &str = "select * from media where session_id = $1 and wa_id = $2";
+const UPLOADED: &str = "select media.* from media join message on message.session_id = media.session_id \
+     and message.wa_id = media.wa_id where media.session_id = $1 and media.file = $2 \
+     and message.direction = 'outgoing' and message.created_at >= $3 order by message.created_at desc limit 4";
 const DUE: Two = Two {
     sqlite: "select media.* from json_each($1) as one cross join media \
      where media.session_id = one.value and media.state = 'pending' and media.due_at <= $2 \
@@ -275,6 +279,24 @@ impl MediaRecords for LedgerStore {
             }
         }
         Ok(due)
+    }
+
+    async fn uploaded_since(
+        &self,
+        session: SessionId,
+        file: &MediaId,
+        since: Timestamp,
+    ) -> StoreResult<Vec<Media>> {
+        let rows = db::query(UPLOADED)
+            .bind(session.to_string())
+            .bind(file.as_str())
+            .bind(since.millis())
+            .fetch_all(&self.readers)
+            .await;
+        let rows = rows.doing("looking for an upload")?;
+        // One that cannot be read is uploaded again.
+        let known = rows.iter().filter_map(|row| read(row, &self.cipher).ok());
+        Ok(known.map(|record| record.media).collect())
     }
 
     async fn media_bytes(&self, session: Option<SessionId>) -> StoreResult<u64> {

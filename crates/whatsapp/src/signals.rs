@@ -260,14 +260,15 @@ impl Pump {
     async fn receipt(&self, receipt: &Receipt) {
         let kind = match receipt.r#type {
             ReceiptType::Delivered | ReceiptType::Inactive => ReceiptKind::Delivered,
-            ReceiptType::Read | ReceiptType::Played => ReceiptKind::Read,
+            ReceiptType::Read => ReceiptKind::Read,
+            ReceiptType::Played => ReceiptKind::Played,
             ReceiptType::ReadSelf => return self.read_elsewhere(receipt).await,
             // Our own devices' copies and readings, retries, and the library's own protocols.
             _ => return,
         };
         let source = &receipt.source;
         if people::is_own(&self.client, &source.sender) {
-            if kind == ReceiptKind::Read {
+            if kind != ReceiptKind::Delivered {
                 self.read_elsewhere(receipt).await;
             }
             return;
@@ -275,9 +276,17 @@ impl Pump {
         // In a group the other address belongs to the member who answered, not to the chat.
         let alt = source.sender_alt.as_ref().filter(|_| people::is_person(&source.chat));
         let Some(chat) = people::canonical(&self.client, &source.chat, alt).await else { return };
+        let member = !people::is_person(&source.chat);
+        let participant = match member {
+            true => {
+                people::canonical(&self.client, &source.sender, source.sender_alt.as_ref()).await
+            }
+            false => None,
+        };
         let ids = receipt.message_ids.iter().map(|id| WaMessageId::from_wire(id.as_str()));
         self.signal(EngineSignal::Receipt {
             chat,
+            participant,
             ids: ids.collect(),
             kind,
             timestamp: receipt.timestamp.timestamp(),

@@ -160,7 +160,9 @@ struct OverviewBody {
     /// How many are in each status; statuses without sessions are absent.
     #[schema(example = json!({"ready": 2, "disconnected": 1}))]
     by_status: std::collections::BTreeMap<&'static str, u64>,
-    memory_usage: MemoryUsage,
+    /// For admin keys of all sessions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_usage: Option<MemoryUsage>,
 }
 
 /// Memory of the process in MiB. There is no separate heap to look at, so all three are the resident memory.
@@ -325,6 +327,8 @@ async fn overview(
 ) -> Result<Json<OverviewBody>, ApiError> {
     let visible = |session| caller.key().sees_session(session);
     let counts = state.gateway.sessions.overview(&visible).await?;
+    let key = caller.key();
+    let is_whole = key.check_role(Role::Admin).is_ok() && key.allowed_sessions.is_empty();
     let rss = (state.options.resident_bytes)() / (1024 * 1024);
     Ok(Json(OverviewBody {
         total: counts.total,
@@ -332,6 +336,6 @@ async fn overview(
         ready: counts.ready,
         disconnected: counts.disconnected,
         by_status: counts.by_status,
-        memory_usage: MemoryUsage { heap_used: rss, heap_total: rss, rss },
+        memory_usage: is_whole.then_some(MemoryUsage { heap_used: rss, heap_total: rss, rss }),
     }))
 }

@@ -187,11 +187,11 @@ async fn set_config(
     get, path = "/api/sessions/{sessionId}/proxy", operation_id = "getSessionProxy", tag = "Sessions",
     params(SessionPath),
     responses((status = 200, description = "The proxy, masked", body = ProxyBody)),
-    security(("X-API-Key" = ["viewer"])),
+    security(("X-API-Key" = ["admin", "unscoped"])),
 )]
 async fn get_proxy(
     State(state): State<AppState>,
-    on: OnSession<Viewer>,
+    on: OnSession<Unscoped<Admin>>,
 ) -> Result<Json<ProxyBody>, ApiError> {
     Ok(Json(find(&state, on.session).await?.session.proxy.into()))
 }

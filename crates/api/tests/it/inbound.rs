@@ -158,6 +158,50 @@ async fn answers_mentions_and_the_backlog_are_told() {
 }
 
 #[tokio::test]
+async fn the_receipts_of_each_member_come_to_those_who_name_them() {
+    let app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let hook = async |events: Value| {
+        let (url, calls) = app.receiver(200).await;
+        let body = json!({ "url": url, "events": events, "order": "session" });
+        app.post(&format!("/api/sessions/{session}/webhooks"), body, 201).await;
+        calls
+    };
+    let mut named = hook(json!(["message.receipt", "event.response"])).await;
+    let mut all = hook(json!(["*"])).await;
+    let typed = InboundMessage {
+        from_me: true,
+        chat: chat(GROUP),
+        sender: chat("4915550001000@c.us"),
+        ..from_mia("3AF1", Content::text("Open till six"))
+    };
+    app.hear(&session, vec![typed]).await;
+    assert_eq!(next(&mut all).await["event"], "message.sent");
+    for (kind, word) in [(ReceiptKind::Delivered, "delivered"), (ReceiptKind::Played, "played")] {
+        let receipt = EngineSignal::Receipt {
+            chat: chat(GROUP),
+            participant: Some(chat(MIA)),
+            ids: vec![wa_id("3AF1")],
+            kind,
+            timestamp: TIME + 1,
+        };
+        app.tell(&session, receipt).await;
+        let call = next(&mut named).await;
+        let key = format!("receipt_{session}_3AF1_{MIA}_{word}");
+        assert_eq!(
+            (&call["event"], &call["idempotencyKey"]),
+            (&json!("message.receipt"), &json!(key))
+        );
+        let data = &call["data"];
+        assert_eq!(
+            (&data["messageId"], &data["chatId"], &data["participantId"], &data["status"]),
+            (&json!("3AF1"), &json!(GROUP), &json!(MIA), &json!(word))
+        );
+        assert_eq!(next(&mut all).await["event"], "message.ack", "and nothing else");
+    }
+}
+
+#[tokio::test]
 async fn a_status_is_an_event_of_its_own() {
     let (app, session, mut calls) = ready().await;
     let picture = Content::Media(Box::new(testkit::build::media(1)));
@@ -358,6 +402,7 @@ async fn hooks_hear_of_what_was_stored_and_hold_nothing_back() {
     app.hear(&session, vec![typed]).await;
     let receipt = EngineSignal::Receipt {
         chat: chat(MIA),
+        participant: None,
         ids: vec![wa_id("3AF1")],
         kind: ReceiptKind::Read,
         timestamp: TIME + 1,

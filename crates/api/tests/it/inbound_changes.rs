@@ -121,7 +121,8 @@ async fn votes_are_told_in_the_words_of_the_poll() {
     .await;
     next(&mut calls).await;
     let call = next(&mut calls).await;
-    assert_eq!(call["event"], "message.poll_vote");
+    assert_eq!(call["event"], "poll.vote");
+    assert!(call["data"]["timestampMs"].is_i64());
     assert_eq!(call["data"]["options"], json!(["Plum", "Apple"]));
     app.hear(&session, vec![vote("3B01", &["Apple"])]).await;
     assert_eq!(next(&mut calls).await["data"]["options"], json!(["Apple"]));
@@ -178,6 +179,7 @@ async fn an_ack_that_overtakes_a_message_of_the_phone_waits_for_it() {
     let (app, session, mut calls) = ready().await;
     let receipt = EngineSignal::Receipt {
         chat: chat(MIA),
+        participant: None,
         ids: vec![wa_id("3AF0")],
         kind: ReceiptKind::Delivered,
         timestamp: TIME + 1,

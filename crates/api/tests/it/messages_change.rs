@@ -179,7 +179,7 @@ async fn polls_are_voted_in() {
     assert!(
         matches!(bakery.last(), Content::Vote { options, .. } if options == [OptionHash::of("Cake")])
     );
-    assert_eq!(bakery.told("message.poll_vote").await["options"], json!(["Cake"]));
+    assert_eq!(bakery.told("poll.vote").await["options"], json!(["Cake"]));
     let me = "4915550001000@c.us";
     assert_eq!(bakery.row(&id).await["metadata"]["poll"]["votes"][me], json!(["Cake"]));
     let wrong = bakery.post("vote-poll", vote(json!(["Beer"])), 400).await;

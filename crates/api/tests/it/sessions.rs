@@ -168,6 +168,11 @@ async fn proxies_are_for_admins_and_stay_masked() {
         "enabled": true, "proxyType": "socks5", "proxyHost": "proxy.example:1081", "hasCredentials": true
     });
     assert_eq!(app.get(&path).await, masked);
+    let refused = app.ask("GET", &path).key(&operator.text).send().await.expect(403);
+    assert_eq!(refused["message"], "Insufficient permissions. Required: admin");
+    let overview = app.ask("GET", "/api/sessions/stats/overview").key(&operator.text);
+    let overview = overview.send().await.expect(200);
+    assert_eq!((&overview["total"], overview.get("memoryUsage")), (&json!(1), None));
     let patch =
         async |body: Value| app.ask("PATCH", &path).admin().json(&body).send().await.expect(200);
     assert_eq!(patch(json!({})).await, masked);

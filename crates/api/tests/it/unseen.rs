@@ -1,6 +1,8 @@
 //! What WhatsApp would not show is refused, with what to change, and nothing goes out.
 
+use domain::message::{Content, InboundMessage};
 use serde_json::{Value, json};
+use testkit::build;
 
 use crate::app::App;
 
@@ -63,6 +65,34 @@ async fn texts_of_nothing_visible_are_refused_wherever_a_text_is_sent() {
         }
     }
     assert_eq!(app.whatsapp.sent().len(), before, "nothing went out");
+}
+
+#[tokio::test]
+async fn what_may_be_left_out_is_left_out_when_nothing_of_it_is_seen() {
+    let (app, path) = ready().await;
+    let blank = " \u{200b}\u{2800}";
+    let picture = testkit::files::base64(testkit::files::PNG);
+    let picture = json!({ "chatId": CHAT, "base64": picture, "mimetype": "image/png", "caption": blank, "filename": blank });
+    app.post(&format!("{path}/send-image"), picture, 201).await;
+    let Content::Media(file) = app.whatsapp.sent().pop().unwrap().content else { panic!() };
+    assert_eq!((file.caption, file.filename), (None, None));
+    let place = json!({ "chatId": CHAT, "latitude": 52.5, "longitude": 13.4, "description": blank, "address": blank });
+    app.post(&format!("{path}/send-location"), place, 201).await;
+    let Content::Location(place) = app.whatsapp.sent().pop().unwrap().content else { panic!() };
+    assert_eq!((place.description, place.address), (None, None));
+}
+
+#[tokio::test]
+async fn a_blank_text_of_somebody_else_is_not_passed_on() {
+    let (app, path) = ready().await;
+    let session = path.split('/').nth(3).unwrap();
+    let chat: domain::ChatId = CHAT.parse().unwrap();
+    let blank = InboundMessage { content: Content::text("\u{2800}"), ..build::inbound(1, &chat) };
+    app.hear(session, vec![blank]).await;
+    let forward = json!({ "fromChatId": CHAT, "toChatId": "4917099000009@c.us", "messageId": build::wa_id(1) });
+    let refused = app.post(&format!("{path}/forward"), forward, 400).await;
+    assert_eq!(refused["message"], format!("the text of the message {SEEN}"));
+    assert_eq!(app.whatsapp.sent().len(), 0);
 }
 
 #[tokio::test]

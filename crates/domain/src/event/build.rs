@@ -8,6 +8,7 @@ use crate::{
     content::Content,
     ids::{EventId, SessionId, WaMessageId},
     message::{InboundMessage, Message, MessageStatus},
+    port::ReceiptKind,
     time::Timestamp,
 };
 
@@ -195,6 +196,38 @@ pub fn message_failed(id: EventId, session: SessionId, ack: &Ack<'_>, at: Timest
         chat: Some(ack.chat.clone()),
         idempotency_key: format!("failed_{session}_{}_{}", ack.message, ack.status.as_str()),
         data: ack_data(ack).into(),
+    }
+}
+
+/// `message.receipt`: one recipient's receipt of a message to a group or a status. Told again when WhatsApp tells it again,
+/// under the same key.
+pub fn message_receipt(
+    id: EventId,
+    session: SessionId,
+    ack: &Ack<'_>,
+    (participant, kind): (&ChatId, ReceiptKind),
+    at: Timestamp,
+) -> EventDraft {
+    let word = match kind {
+        ReceiptKind::Delivered => "delivered",
+        ReceiptKind::Read => "read",
+        ReceiptKind::Played => "played",
+    };
+    let mut data = ack_data(ack);
+    if let Some(map) = data.as_object_mut() {
+        map.remove("ack");
+    }
+    data["status"] = json!(word);
+    data["participantId"] = json!(participant);
+    data["timestamp"] = json!(at.seconds());
+    EventDraft {
+        id,
+        session,
+        kind: EventType::MessageReceipt,
+        occurred_at: at,
+        chat: Some(ack.chat.clone()),
+        idempotency_key: format!("receipt_{session}_{}_{participant}_{word}", ack.message),
+        data: data.into(),
     }
 }
 

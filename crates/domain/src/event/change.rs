@@ -150,10 +150,11 @@ pub fn message_undecryptable(change: &Change<'_>) -> EventDraft {
     )
 }
 
-/// `message.poll_vote`. `options` are the chosen options' texts; empty when the vote was taken back.
+/// `poll.vote`. `options` are the chosen options' texts; empty when the vote was taken back.
 pub fn poll_vote(change: &Change<'_>, carrier: &WaMessageId, options: &[&str]) -> EventDraft {
     let key = format!("vote_{}_{}_{carrier}", change.session, change.target);
-    change.draft(EventType::MessagePollVote, key, json!({ "options": options }))
+    let fields = json!({ "options": options, "timestampMs": change.at.millis() });
+    change.draft(EventType::PollVote, key, fields)
 }
 
 /// `message.media`: the file of a message is in the media store, or will not come.

@@ -23,7 +23,8 @@ use crate::{
 
 pub use batch::batch_event;
 pub use build::{
-    Ack, ends, inbound_message, message_ack, message_failed, message_sent, session_event,
+    Ack, ends, inbound_message, message_ack, message_failed, message_receipt, message_sent,
+    session_event,
 };
 pub use change::{
     Change, call_event, message_edited, message_media, message_reaction, message_revoked,

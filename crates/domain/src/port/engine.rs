@@ -46,8 +46,10 @@ pub enum EngineError {
 pub enum ReceiptKind {
     /// A device of the recipient has it.
     Delivered,
-    /// The recipient saw (or played) it.
+    /// The recipient saw it.
     Read,
+    /// The recipient played it.
+    Played,
 }
 
 /// How a call ended.
@@ -155,6 +157,8 @@ pub enum EngineSignal {
     Receipt {
         /// In which chat.
         chat: ChatId,
+        /// Whose, in a group or of a status.
+        participant: Option<ChatId>,
         /// For which messages of ours.
         ids: Vec<WaMessageId>,
         /// How far.

@@ -7,8 +7,9 @@ use super::{Lease, Page, StoreResult};
 use crate::{
     address::{ChatId, PhoneNumber},
     chat::{Chat, Contact, KnownForm},
+    content::Media,
     idempotency::{IdempotencyRecord, Taken},
-    ids::{SessionId, TemplateId, WaMessageId},
+    ids::{MediaId, SessionId, TemplateId, WaMessageId},
     media::MediaRecord,
     pacing::{PacingOutcome, PacingRules, Refusal},
     template::Template,
@@ -128,6 +129,13 @@ pub trait MediaRecords: Send + Sync + 'static {
         now: Timestamp,
         limit: u32,
     ) -> StoreResult<Vec<MediaRecord>>;
+    /// A file of one of a session's last messages with these bytes that went out since a time: WhatsApp may still keep it.
+    async fn uploaded_since(
+        &self,
+        session: SessionId,
+        file: &MediaId,
+        since: Timestamp,
+    ) -> StoreResult<Vec<Media>>;
     /// How many bytes the files of a session have, one for each message; without a session all files, each once.
     async fn media_bytes(&self, session: Option<SessionId>) -> StoreResult<u64>;
     /// When the next download of these sessions is due.

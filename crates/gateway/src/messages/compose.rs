@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use domain::{
     ChatId, SessionId, WaMessageId,
-    content::{self, ContactCard, Content, Look, MediaKind, RemoteMedia},
+    batch::UPLOAD_KEPT,
+    content::{self, ContactCard, Content, Location, Look, MediaKind, RemoteMedia},
     event::{self, describe},
     media::{MediaRecord, MediaState},
     message::Quoted,
     phone,
     port::{EngineError, KeptMedia},
     session::SessionStatus,
+    visible,
 };
 use serde_json::{Value, json};
 
@@ -24,6 +26,11 @@ use crate::{media::MediaError, preview, sessions::Link};
 const UPLOAD_LIMIT: Duration = Duration::from_secs(180);
 /// The name of a document without one (OpenWA's).
 const DOCUMENT_NAME: &str = "file";
+
+/// A text that may be left out: one in which nothing is seen is.
+fn seen(text: Option<String>) -> Option<String> {
+    text.filter(|text| !visible::is_blank(text))
+}
 
 /// A message that is ready to be stored and sent.
 pub(super) struct Draft {
@@ -119,10 +126,12 @@ impl Messages {
                 Content::Text { body: text, preview }
             }
             Say::Media { kind, input, mimetype, filename, caption } => {
-                let file = self.uploaded(link, kind, input, mimetype.as_deref(), item).await?;
+                let file =
+                    self.uploaded(session, link, kind, input, mimetype.as_deref(), item).await?;
                 kept = Some(file.shaped.kept.clone());
                 let found = file.shaped.mimetype.or(mimetype).or(file.told_type);
                 let mimetype = found.unwrap_or_else(|| usual_type(kind).to_owned());
+                let filename = seen(filename);
                 let filename = match kind {
                     MediaKind::Document => Some(
                         filename.or(file.told_name).unwrap_or_else(|| DOCUMENT_NAME.to_owned()),
@@ -134,14 +143,18 @@ impl Messages {
                     kind,
                     mimetype,
                     filename,
-                    caption,
+                    caption: seen(caption),
                     size_bytes,
                     seconds: file.shaped.seconds,
                     look: file.shaped.look,
                     remote: Some(file.remote),
                 }))
             }
-            Say::Location(place) => Content::Location(place),
+            Say::Location(place) => Content::Location(Location {
+                description: seen(place.description),
+                address: seen(place.address),
+                ..place
+            }),
             Say::Contact { name, number } => {
                 let number = phone::read(&number).map_err(SendError::Number)?;
                 let vcard = content::vcard(&name, number.digits());
@@ -151,6 +164,9 @@ impl Messages {
             Say::Forward { from, id } => {
                 let stored = self.stored_content(session, link, &from, &id).await?;
                 (kept, forwarding_score) = (stored.kept, stored.forwarding_score);
+                if let Content::Text { body, .. } = &stored.content {
+                    visible::check("the text of the message", body).map_err(SendError::Unshown)?;
+                }
                 stored.content
             }
         };
@@ -178,6 +194,7 @@ impl Messages {
     /// Brings a file into the media store and to WhatsApp; for a batch once, as long as WhatsApp keeps it.
     async fn uploaded(
         &self,
+        session: SessionId,
         link: &Link,
         kind: MediaKind,
         input: MediaInput,
@@ -201,12 +218,34 @@ impl Messages {
         };
         let told = given.or(told_type.as_deref());
         let shaped = media.shape(kind, kept, told).await.map_err(SendError::Media)?;
-        let remote = self.upload_file(link, kind, &shaped.kept).await?;
+        let before = match item {
+            Some(_) => self.uploaded_before(session, kind, &shaped.kept).await,
+            None => None,
+        };
+        let remote = match before {
+            Some(remote) => remote,
+            None => self.upload_file(link, kind, &shaped.kept).await?,
+        };
         let file = Uploaded { shaped, told_type, told_name, remote, at: clock.now() };
         if let Some(item) = item {
             item.remember(kind, &input, &file);
         }
         Ok(file)
+    }
+
+    /// Where WhatsApp keeps a file that went out not long ago: a batch that goes on after a restart uploads nothing twice.
+    async fn uploaded_before(
+        &self,
+        session: SessionId,
+        kind: MediaKind,
+        kept: &KeptMedia,
+    ) -> Option<RemoteMedia> {
+        let ports = &self.shared.ports;
+        let since = ports.clock.now().minus(UPLOAD_KEPT);
+        let known = ports.media_records.uploaded_since(session, &kept.id, since).await;
+        // Only a saving: what cannot be looked up is uploaded.
+        let known = known.unwrap_or_default().into_iter();
+        known.filter(|file| file.kind == kind).find_map(|file| file.remote)
     }
 
     /// Uploads a kept file to WhatsApp as a content.

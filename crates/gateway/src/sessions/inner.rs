@@ -7,8 +7,9 @@ use std::{
 };
 
 use domain::{
-    SessionId,
-    port::{Connection, Lease, SessionPatch, StoreError, StoreResult},
+    SessionId, Timestamp,
+    event::EventType,
+    port::{Connection, Lease, Page, SessionPatch, StoreError, StoreResult},
     session::{Session, SessionStatus, Wish},
 };
 
@@ -26,6 +27,9 @@ use crate::{Hooks, Media, Options, Ports, Supervisor, acks::Waiters};
 /// How long a person waits until what they asked for is in the ledger.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(9);
 
+/// How long it is believed whether a webhook names `message.receipt`.
+const RECEIPTS_KEPT: Duration = Duration::from_secs(2);
+
 /// Shared by the handle, the tasks and the sinks.
 pub(crate) struct Inner {
     pub(crate) ports: Ports,
@@ -39,6 +43,8 @@ pub(crate) struct Inner {
     pub(crate) poison: Poison,
     pub(super) loaded: Mutex<HashMap<SessionId, Handle>>,
     pub(super) starts: Arc<Starts>,
+    /// Whether a webhook of a session names `message.receipt`, and when that was looked up.
+    pub(super) receipts: Mutex<HashMap<SessionId, (Timestamp, bool)>>,
     /// Told when a session begins to run here, and when it has ended to.
     pub(crate) moved: tokio::sync::Notify,
 }
@@ -69,6 +75,30 @@ pub(crate) enum NoLink {
 }
 
 impl Inner {
+    /// Whether somebody asked for the receipts of each member: they are recorded for nobody else, a group has many. A new
+    /// webhook gets them within [`RECEIPTS_KEPT`].
+    pub(crate) async fn wants_receipts(&self, session: SessionId) -> StoreResult<bool> {
+        let now = self.ports.clock.now();
+        let known = || {
+            let receipts = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
+            receipts.get(&session).copied()
+        };
+        let known = known();
+        if let Some((at, wanted)) = known
+            && now.since(at) < RECEIPTS_KEPT
+        {
+            return Ok(wanted);
+        }
+        let page = Page { limit: u32::MAX, offset: 0 };
+        let webhooks = self.ports.webhooks.list(Some(session), page).await?;
+        let wanted = webhooks.iter().any(|webhook| {
+            webhook.active
+                && webhook.events.iter().any(|events| events.covers(EventType::MessageReceipt))
+        });
+        self.receipts.lock().unwrap_or_else(PoisonError::into_inner).insert(session, (now, wanted));
+        Ok(wanted)
+    }
+
     pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Handle>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -84,6 +84,7 @@ impl Sessions {
             poison: sink::Poison::default(),
             loaded: Mutex::default(),
             starts: Arc::default(),
+            receipts: Mutex::default(),
             moved: tokio::sync::Notify::new(),
         };
         let inner = Arc::new(inner);

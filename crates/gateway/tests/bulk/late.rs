@@ -20,6 +20,7 @@ async fn receipt(house: &House, session: SessionId, id: &BatchId, index: u32) {
     let items = house.items(session, id).await;
     let signal = EngineSignal::Receipt {
         chat: chat(index),
+        participant: None,
         ids: vec![items[usize::try_from(index).unwrap()].wa_id.clone()],
         kind: ReceiptKind::Delivered,
         timestamp: house.now().seconds(),

@@ -13,6 +13,7 @@ use domain::{
     batch::{BatchOptions, BatchState::*, HoldReason, QuietHours, Said, Source},
     content::{Content, MediaKind},
     pacing::PacingRules,
+    session::SessionStatus,
 };
 use gateway::messages::{Preview, Say, ToSend};
 use testkit::{OnSend, build};
@@ -169,6 +170,30 @@ async fn the_file_of_a_batch_is_uploaded_once() {
             domain::port::MediaRecords::media(&house.store, session, &frame.id).await.unwrap();
         assert!(row.is_some(), "the file can be had by the message");
     }
+}
+
+#[tokio::test]
+async fn a_batch_that_goes_on_after_a_restart_uploads_nothing_twice() {
+    let mut house = House::start().await;
+    let session = house.ready("bakery").await;
+    let items = texts(4).into_iter().map(|item| domain::batch::ItemDraft {
+        said: Said::File {
+            kind: MediaKind::Image,
+            source: Source::Bytes(testkit::files::base64(testkit::files::PNG)),
+            mimetype: Some("image/png".into()),
+            filename: None,
+            caption: None,
+        },
+        ..item
+    });
+    let id = house.create(session, items.collect(), steady(30)).await.unwrap().batch.id;
+    house.rested(session).await;
+    assert_eq!(house.frames().len(), 1);
+    house.restart().await;
+    house.wait_for(session, SessionStatus::Ready).await;
+    let batch = house.finish(session, &id).await;
+    assert_eq!(batch.progress.sent, 4);
+    assert_eq!(house.whatsapp.uploads().len(), 1);
 }
 
 /// A web server with one picture; how often it was asked.

@@ -117,7 +117,7 @@ async fn after_five_minutes_without_a_ledger_everything_is_right_within_a_minute
         link.ack(&id).await;
         let (chat, ids) = (build::chat(1), vec![id.clone()]);
         let (kind, timestamp) = (ReceiptKind::Delivered, START.seconds());
-        link.signal(EngineSignal::Receipt { chat, ids, kind, timestamp }).await;
+        link.signal(EngineSignal::Receipt { chat, participant: None, ids, kind, timestamp }).await;
         link.signal(call()).await;
         link.signal(name(build::chat(7))).await;
         assert!(link.messages(vec![build::inbound(1, &build::chat(1))]).await.is_err());

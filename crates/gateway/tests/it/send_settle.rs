@@ -110,6 +110,7 @@ async fn receipts_after_the_backlog_settle_without_a_second_frame() {
     reconnect(&house, session).await;
     let receipt = EngineSignal::Receipt {
         chat: build::chat(1),
+        participant: None,
         ids: vec![id.clone()],
         kind: ReceiptKind::Delivered,
         timestamp: START.seconds(),

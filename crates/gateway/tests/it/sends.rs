@@ -16,7 +16,13 @@ use crate::house::{House, to_send, within};
 
 fn receipt(id: &WaMessageId, kind: ReceiptKind) -> EngineSignal {
     let timestamp = START.seconds() + 5;
-    EngineSignal::Receipt { chat: build::chat(1), ids: vec![id.clone()], kind, timestamp }
+    EngineSignal::Receipt {
+        chat: build::chat(1),
+        participant: None,
+        ids: vec![id.clone()],
+        kind,
+        timestamp,
+    }
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ const CHANGE: &str = "update message set body = $3, kind = $4, metadata = $5, me
 const ADVANCE: &str = "update message set status = $3, timestamp = $4, metadata = $5, \
      outgoing = case when $3 = 'pending' then outgoing end where session_id = $1 and wa_id = $2";
 const TOLD: &str = "select exists (select 1 from event where session_id = $1 and idempotency_key = $2 \
-     and kind in ('message.edited','message.reaction','message.revoked','message.poll_vote')) \
+     and kind in ('message.edited','message.reaction','message.revoked','message.poll_vote','poll.vote')) \
      or exists (select 1 from held_change where session_id = $1 and wa_id = $3 and event_key = $2)";
 
 /// How far a message got.

@@ -71,6 +71,26 @@ pub async fn a_file_reads_back_as_it_was<S: Store>(store: &S) {
     assert_eq!(row(store, session).await, picture(1, session));
 }
 
+pub async fn an_upload_is_found_by_its_bytes_while_it_is_young<S: Store>(store: &S) {
+    let session = new_session(store, 1).await;
+    let record = MediaRecord { state: ready(1), ..build::media_record(1, session, START) };
+    store_picture(store, session, record, 1).await;
+    let sent = Message { kind: MessageType::Image, ..build::message(2, session) };
+    let record = MediaRecord { state: ready(1), ..build::media_record(2, session, START) };
+    let new = NewMessage { media: Some(record.clone()), ..NewMessage::row(sent.clone()) };
+    let write = Write::InsertMessage { message: Box::new(new), events: vec![] };
+    store.write(vec![write]).await.unwrap();
+    let file = |byte: u8| MediaId::of(&[byte; 32]);
+    let found = async |file: MediaId, since: Timestamp| {
+        store.uploaded_since(session, &file, since).await.unwrap()
+    };
+    assert_eq!(found(file(1), sent.created_at).await, [record.media], "the one that went out");
+    assert_eq!(found(file(2), sent.created_at).await, []);
+    assert_eq!(found(file(1), sent.created_at.plus(Duration::from_secs(1))).await, []);
+    let other = new_session(store, 2).await;
+    assert_eq!(store.uploaded_since(other, &file(1), START).await.unwrap(), []);
+}
+
 pub async fn a_download_is_settled_once<S: Store>(store: &S) {
     let session = new_session(store, 1).await;
     assert_eq!(settle(store, session, ready(1), 1).await, None, "no such file");

@@ -111,7 +111,7 @@ macro_rules! store_conformance {
                 the_same_message_under_both_ids_is_one, people_and_chats_need_a_session,
             ];
             media: [
-                a_file_reads_back_as_it_was, a_download_is_settled_once, a_file_that_is_there_from_the_start_is_shown,
+                a_file_reads_back_as_it_was, an_upload_is_found_by_its_bytes_while_it_is_young, a_download_is_settled_once, a_file_that_is_there_from_the_start_is_shown,
                 due_downloads_are_offered_oldest_first, files_go_with_their_message,
             ];
             templates: [

@@ -9,6 +9,7 @@ use domain::{
     api_key::{ApiKey, KeyHash},
     batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
     chat::{Chat, Contact, KnownForm},
+    content::Media,
     delivery::{Attempt, ClaimedLane, Delivery, LaneId},
     idempotency::{IdempotencyRecord, Taken},
     ids::{ApiKeyId, TemplateId},
@@ -172,6 +173,7 @@ erring! { PacingStore {
 erring! { MediaRecords {
     fn media(&self, session: SessionId, wa_id: &WaMessageId) -> Option<MediaRecord>;
     fn due_media(&self, sessions: &[SessionId], now: Timestamp, limit: u32) -> Vec<MediaRecord>;
+    fn uploaded_since(&self, session: SessionId, file: &MediaId, since: Timestamp) -> Vec<Media>;
     fn media_bytes(&self, session: Option<SessionId>) -> u64;
     fn next_media_due(&self, sessions: &[SessionId]) -> Option<Timestamp>;
 } }

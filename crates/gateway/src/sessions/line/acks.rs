@@ -160,10 +160,16 @@ async fn of_receipt(
 ) -> StoreResult<Vec<Write>> {
     let status = match receipt.kind {
         ReceiptKind::Delivered => MessageStatus::Delivered,
-        ReceiptKind::Read => MessageStatus::Read,
+        ReceiptKind::Read | ReceiptKind::Played => MessageStatus::Read,
     };
     let at = Timestamp::from_seconds(receipt.timestamp);
     let mut writes = Vec::with_capacity(receipt.ids.len());
+    let participant = match &receipt.participant {
+        Some(id) if inner.wants_receipts(session).await? => {
+            Some(inner.ports.people.canonical(session, id).await?)
+        }
+        _ => None,
+    };
     for id in &receipt.ids {
         match find(inner, session, id).await? {
             Found::Ours(message) => {
@@ -172,7 +178,14 @@ async fn of_receipt(
                     // once, and first. Where the ack was here already this write changes nothing.
                     writes.extend(proven(inner, &message, at));
                 }
-                writes.push(moved(inner, session, &ack(&message, status), at, None));
+                let ack = ack(&message, status);
+                if let Some(participant) = &participant {
+                    let id = inner.commit.event_id();
+                    let kind = receipt.kind;
+                    let event = event::message_receipt(id, session, &ack, (participant, kind), at);
+                    writes.push(Write::Append { event: Box::new(event) });
+                }
+                writes.push(moved(inner, session, &ack, at, None));
             }
             Found::Nothing => writes.push(early(inner, session, receipt, id, (status, at)).await?),
             Found::Other => {}

@@ -65,6 +65,8 @@ pub(super) struct Ack {
 /// An answer of somebody's device.
 pub(super) struct Receipt {
     pub(super) chat: ChatId,
+    /// Whose, in a group or of a status.
+    pub(super) participant: Option<ChatId>,
     pub(super) ids: Vec<WaMessageId>,
     pub(super) kind: ReceiptKind,
     /// WhatsApp's time, epoch seconds.

@@ -69,11 +69,11 @@ impl EngineSink for Sink {
                 }
                 self.line_up(Entry::Ack(Ack { id, refused, timestamp, heard })).await;
             }
-            EngineSignal::Receipt { chat, mut ids, kind, timestamp } => {
+            EngineSignal::Receipt { chat, participant, mut ids, kind, timestamp } => {
                 ids.retain(|id| !self.is_of_change(id, Answer { refused: None, timestamp, heard }));
                 if !ids.is_empty() {
                     let me = self.me();
-                    let receipt = Receipt { chat, ids, kind, timestamp, heard, me };
+                    let receipt = Receipt { chat, participant, ids, kind, timestamp, heard, me };
                     self.line_up(Entry::Receipt(receipt)).await;
                 }
             }
