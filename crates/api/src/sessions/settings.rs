@@ -50,6 +50,10 @@ struct UpdateConfig {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, format = "time-zone")]
     time_zone: Option<Option<String>>,
+    /// Whether texts with a link have a card where the request says nothing; `null` resets to false.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<bool>)]
+    link_preview: Option<Option<bool>>,
 }
 
 /// What an operator may tune per session.
@@ -68,6 +72,8 @@ struct ConfigBody {
     default_country: Option<String>,
     /// The time zone of times without an offset. An addition to OpenWA.
     time_zone: String,
+    /// Whether texts with a link have a card where the request says nothing.
+    link_preview: bool,
 }
 
 impl From<SessionConfig> for ConfigBody {
@@ -78,6 +84,7 @@ impl From<SessionConfig> for ConfigBody {
             reconnect_base_delay: config.reconnect_base_delay_ms.unwrap_or(RECONNECT_BASE_MS),
             default_country: config.default_country.map(String::from),
             time_zone: config.time_zone.unwrap_or_default().to_string(),
+            link_preview: config.link_preview,
         }
     }
 }
@@ -176,6 +183,7 @@ async fn set_config(
             Some(given) => Some(zone(given.as_deref())?),
             None => None,
         },
+        link_preview: change.link_preview,
     };
     let sessions = &state.gateway.sessions;
     let config = sessions.set_config(on.session, patch).await.map_err(|e| e.on(&on.session))?;

@@ -25,6 +25,7 @@ mod messages_change;
 mod messages_send;
 mod metrics;
 mod numbers;
+mod previews;
 mod property;
 mod rates;
 mod refusals;

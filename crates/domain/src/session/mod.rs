@@ -86,6 +86,9 @@ pub struct SessionConfig {
     /// The zone of times without one; `None` means UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<Zone>,
+    /// Texts with a link have a card, where the request says nothing about it.
+    #[serde(default)]
+    pub link_preview: bool,
 }
 
 /// Default first reconnect wait, milliseconds (OpenWA's).

@@ -56,6 +56,7 @@ pub struct ConfigPatch {
     pub reconnect_base_delay_ms: Option<Option<u32>>,
     pub default_country: Option<Option<Country>>,
     pub time_zone: Option<Option<Zone>>,
+    pub link_preview: Option<Option<bool>>,
 }
 
 impl ConfigPatch {
@@ -75,6 +76,9 @@ impl ConfigPatch {
         }
         if let Some(zone) = self.time_zone {
             config.time_zone = zone;
+        }
+        if let Some(wanted) = self.link_preview {
+            config.link_preview = wanted.unwrap_or_default();
         }
         config
     }
