@@ -41,6 +41,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("redis", &["storage"]),
     ("utoipa", &["api"]),
     ("reqwest", &["gateway", "server"]),
+    ("rlibphonenumber", &["domain"]),
     ("figment", &["server"]),
     ("tokio", &["api", "gateway", "server", "simulator", "storage", "testkit", "whatsapp"]),
 ];

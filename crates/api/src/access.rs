@@ -245,7 +245,7 @@ pub fn presented_key(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The path's parameters, percent-decoded.
-async fn path_ids(
+pub async fn path_ids(
     parts: &mut Parts,
     state: &AppState,
 ) -> Result<BTreeMap<String, String>, ApiError> {

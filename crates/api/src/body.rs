@@ -11,6 +11,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use domain::phone::Country;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -18,6 +19,7 @@ use utoipa::ToSchema;
 use crate::{
     ApiOptions, AppState,
     error::{ApiError, echo},
+    home,
     incoming::collect,
     schema,
 };
@@ -109,20 +111,28 @@ impl FromRequest<AppState> for RawBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let limit = limit(&parts.extensions, &state.options);
         let bytes = collect(&parts.extensions, body, limit, &state.bodies).await?;
         if bytes.is_empty() {
             return Ok(Self(Map::new()));
         }
         check_content_type(&parts.headers)?;
-        if bytes.len() <= AT_ONCE_BYTES_MAX {
-            return parse(&bytes);
+        let mut body = read(bytes).await?;
+        if body.has_bare_number() {
+            body.complete(home::of_path(&mut parts, state).await?)?;
         }
-        // A task that ends without an answer panicked; so does this one then.
-        let parsed = tokio::task::spawn_blocking(move || parse(&bytes)).await;
-        parsed.unwrap_or_else(|_| Err(ApiError::bad_request("The request body cannot be read")))
+        Ok(body)
     }
+}
+
+async fn read(bytes: Vec<u8>) -> Result<RawBody, ApiError> {
+    if bytes.len() <= AT_ONCE_BYTES_MAX {
+        return parse(&bytes);
+    }
+    // A task that ends without an answer panicked; so does this one then.
+    let parsed = tokio::task::spawn_blocking(move || parse(&bytes)).await;
+    parsed.unwrap_or_else(|_| Err(ApiError::bad_request("The request body cannot be read")))
 }
 
 fn parse(bytes: &[u8]) -> Result<RawBody, ApiError> {
@@ -194,7 +204,37 @@ fn behind_quotes(mut text: &[u8]) -> &[u8] {
     &[]
 }
 
+/// Fields that may be a phone number as people write it.
+const NUMBERS: [&str; 4] = ["chatId", "fromChatId", "toChatId", "contactNumber"];
+
 impl RawBody {
+    /// Whether a phone number stands in it that does not begin with a plus: it may mean one of the session's country.
+    fn has_bare_number(&self) -> bool {
+        let is_bare = |text: &str| !text.contains(['@', '+']) && text.chars().any(char::is_numeric);
+        NUMBERS.iter().any(|field| self.text(field).is_some_and(|text| is_bare(&text)))
+    }
+
+    /// Writes the numbers of this country with their country code.
+    ///
+    /// # Errors
+    /// 400 with the reason why one is none.
+    fn complete(&mut self, home: Option<Country>) -> Result<(), ApiError> {
+        if home.is_none() {
+            return Ok(());
+        }
+        for field in NUMBERS {
+            let Some(text) = self.text(field) else { continue };
+            if text.contains('@') {
+                continue;
+            }
+            let chat = schema::chat_in(&text, home)
+                .map_err(|why| ApiError::problem(format!("{field} {why}")))?;
+            let number = format!("+{}", chat.user());
+            self.0.insert(field.into(), Value::String(number));
+        }
+        Ok(())
+    }
+
     /// A field that is a text, or a number that will be taken as one.
     pub fn text(&self, field: &str) -> Option<Cow<'_, str>> {
         let value = self.0.get(field)?;

@@ -1,7 +1,7 @@
 //! Contacts: the account's people, and who has a number.
 
 use axum::{Json, extract::State, http::StatusCode};
-use domain::{PhoneNumber, chat::Contact};
+use domain::{chat::Contact, phone};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -10,6 +10,7 @@ use crate::{
     AppState,
     access::{InChat, OnSession, Operator, Viewer},
     error::{ApiError, echo},
+    home,
     people::{PageQuery, people_error, visible},
     query::Query,
     sessions::{SessionPath, find},
@@ -128,7 +129,7 @@ struct NumberPath {
     /// The id of the session.
     #[param(rename = "sessionId", example = "3b0c6f52-0c1e-4a77-9d0e-5a1f2b3c4d5e")]
     session_id: String,
-    /// An international phone number, digits only.
+    /// A phone number as people write it.
     #[param(rename = "number", example = "49170111")]
     number: String,
 }
@@ -169,8 +170,9 @@ async fn check(
     State(state): State<AppState>,
     on: OnSession<Operator>,
 ) -> Result<Json<CheckBody>, ApiError> {
-    let number = PhoneNumber::parse(on.caller.text("number"));
-    let number = number.ok_or_else(|| ApiError::problem("number must be 5 to 20 digits"))?;
+    let home = home::of_session(&state, on.session).await?.default_country;
+    let number = phone::read_in(on.caller.text("number"), home);
+    let number = number.map_err(|why| ApiError::problem(format!("number {why}")))?;
     let found = state.gateway.people.check(on.session, &number).await;
     let found = found.map_err(|error| people_error(error, on.session))?;
     Ok(Json(CheckBody {

@@ -31,6 +31,7 @@ mod forward;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod health;
+mod home;
 mod incoming;
 mod media;
 mod messages;

@@ -253,6 +253,14 @@ text_schema!(
     "3b0c6f52-0c1e-4a77-9d0e-5a1f2b3c4d5e"
 );
 text_schema!(
+    FilterTimeText,
+    "FilterTime",
+    "An ISO 8601 time, epoch seconds or epoch milliseconds, as a text or a number. Without an offset it is UTC.",
+    "filter-time",
+    40,
+    "2026-10-01T08:00:00.000Z"
+);
+text_schema!(
     IsoTimeText,
     "IsoTime",
     "An ISO 8601 time.",

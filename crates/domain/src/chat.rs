@@ -3,6 +3,8 @@
 //! A person has one canonical chat id: the phone number's when it is known, else the privacy id. Pairs of both are
 //! learned from every source; when a privacy id gains a number, what was filed under it moves.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -122,6 +124,21 @@ pub enum Typing {
     Recording,
     /// Neither any more.
     Paused,
+}
+
+/// How long it is believed under which spelling WhatsApp knows a number: 30 days. Later it is asked again, and what was
+/// known serves as long as WhatsApp cannot be asked.
+pub const FORM_FRESH: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Spellings that are remembered per session. When full, the oldest is forgotten and would be asked for again.
+pub const FORMS_MAX: u32 = 20_000;
+
+/// Under which spelling WhatsApp knows a number that may have two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownForm {
+    /// The chat.
+    pub chat: ChatId,
+    /// When WhatsApp said so.
+    pub at: Timestamp,
 }
 
 /// What WhatsApp says about an address.

@@ -54,44 +54,52 @@ impl Timestamp {
 
     /// Reads an ISO-8601 time; without an offset it is meant in this zone, and a bare date means its first moment there.
     pub fn parse_in(text: &str, zone: chrono_tz::Tz) -> Option<Self> {
-        let text = text.trim();
-        if let Some(time) = Self::parse_iso(text).filter(|_| text.len() > 10) {
-            return Some(time);
-        }
-        for form in [
-            "%Y-%m-%dT%H:%M:%S%.f%z",
-            "%Y-%m-%dT%H:%M%z",
-            "%Y-%m-%d %H:%M:%S%.f%z",
-            "%Y-%m-%d %H:%M%z",
-        ] {
-            if let Ok(time) = DateTime::parse_from_str(text, form) {
-                return Some(Self(time.timestamp_millis()));
-            }
-        }
-        let forms =
-            ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"];
-        let local = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
-        let local = local.or_else(|| {
-            chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0)
-        })?;
-        // A time that the clocks skip is the first one behind the gap; none is longer than a day.
-        let exists = |minutes| {
-            let later = local.checked_add_signed(chrono::TimeDelta::minutes(minutes))?;
-            zone.from_local_datetime(&later).earliest()
-        };
-        let time = (0..=24 * 60).find_map(exists)?.timestamp_millis();
-        (time <= LAST_MILLIS).then_some(Self(time))
+        Self::parse_with_offset(text).or_else(|| {
+            // A time that the clocks skip is the first one behind the gap; none is longer than a day.
+            let local = local(text.trim())?;
+            let exists = |minutes| {
+                let later = local.checked_add_signed(chrono::TimeDelta::minutes(minutes))?;
+                zone.from_local_datetime(&later).earliest()
+            };
+            Self::writable((0..=24 * 60).find_map(exists)?.timestamp_millis())
+        })
     }
 
-    /// Reads a time of a filter: epoch seconds, epoch milliseconds, or ISO 8601, up to the year 9999. A number below 100,000,000,000 is in
-    /// seconds: as milliseconds it would be before 1973.
+    /// A time up to the year 9999: a later one could not be written.
+    fn writable(millis: i64) -> Option<Self> {
+        (millis <= LAST_MILLIS).then_some(Self(millis))
+    }
+
+    /// Reads an ISO-8601 time that says its offset.
+    pub fn parse_with_offset(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+            return Self::writable(time.timestamp_millis());
+        }
+        let forms = [
+            "%Y-%m-%dT%H:%M:%S%.f%#z",
+            "%Y-%m-%dT%H:%M%#z",
+            "%Y-%m-%d %H:%M:%S%.f%#z",
+            "%Y-%m-%d %H:%M%#z",
+        ];
+        let time = forms.iter().find_map(|form| DateTime::parse_from_str(text, form).ok())?;
+        Self::writable(time.timestamp_millis())
+    }
+
+    /// Reads a time of a filter: epoch seconds, epoch milliseconds, or ISO 8601, up to the year 9999. A number below
+    /// 100,000,000,000 is in seconds: as milliseconds it would be before 1973.
     pub fn parse_filter(text: &str) -> Option<Self> {
         match text.trim().parse::<i64>() {
             Ok(number) if (0..100_000_000_000).contains(&number) => {
                 Some(Self::from_seconds(number))
             }
-            Ok(number) => (0..=LAST_MILLIS).contains(&number).then(|| Self::from_millis(number)),
-            Err(_) => Self::parse_in(text, chrono_tz::Tz::UTC),
+            Ok(number) => (number >= 0).then_some(number).and_then(Self::writable),
+            Err(_) => {
+                // The plus of an offset becomes a blank where a URL does not escape it.
+                let offset = text.contains('T').then(|| text.replacen(' ', "+", 1));
+                let mended = offset.as_deref().and_then(Self::parse_with_offset);
+                mended.or_else(|| Self::parse_in(text, chrono_tz::Tz::UTC))
+            }
         }
     }
 
@@ -114,6 +122,52 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+}
+
+/// A time zone, by its IANA name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Zone(pub chrono_tz::Tz);
+
+/// No zone has this name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be the name of a time zone, like Europe/Berlin")]
+pub struct UnknownZone;
+
+impl std::str::FromStr for Zone {
+    type Err = UnknownZone;
+
+    fn from_str(name: &str) -> Result<Self, UnknownZone> {
+        name.parse().map(Self).map_err(|_| UnknownZone)
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
+    }
+}
+
+impl From<Zone> for String {
+    fn from(zone: Zone) -> Self {
+        zone.to_string()
+    }
+}
+
+impl TryFrom<String> for Zone {
+    type Error = UnknownZone;
+
+    fn try_from(name: String) -> Result<Self, UnknownZone> {
+        name.parse()
+    }
+}
+
+/// A date, maybe with a time, that does not say where.
+fn local(text: &str) -> Option<NaiveDateTime> {
+    let forms =
+        ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"];
+    let time = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
+    time.or_else(|| chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0))
 }
 
 impl fmt::Display for Timestamp {
@@ -188,6 +242,7 @@ mod tests {
             ("2026-12-24T18:00:00.5", "2026-12-24T17:00:00.500Z"),
             ("2026-12-24T18:00:00+0100", "2026-12-24T17:00:00.000Z"),
             ("2026-12-24T18:00+0100", "2026-12-24T17:00:00.000Z"),
+            ("2026-12-24 18:00+01", "2026-12-24T17:00:00.000Z"),
             ("2026-12-24T18:00:00-05:00", "2026-12-24T23:00:00.000Z"),
             ("2026-12-24T18:00:00Z", "2026-12-24T18:00:00.000Z"),
             // The clocks skip from two to three.
@@ -196,6 +251,8 @@ mod tests {
         ] {
             assert_eq!(read(text).as_deref(), Some(at), "{text}");
         }
+        assert_eq!(Timestamp::parse_with_offset("2026-12-24T18:00"), None);
+        assert!(Timestamp::parse_with_offset("2026-12-24T18:00Z").is_some());
         for nonsense in ["", "tomorrow", "2026-13-01", "18:00", "2026-02-30", "1790841600"] {
             assert_eq!(read(nonsense), None, "{nonsense}");
         }
@@ -207,6 +264,8 @@ mod tests {
             let time = Timestamp::parse_filter(text);
             assert_eq!(time, Some(Timestamp::from_seconds(1_790_841_600)), "{text}");
         }
+        let offset = Timestamp::parse_filter("2026-10-01T10:00:00 02:00");
+        assert_eq!(offset, Some(Timestamp::from_seconds(1_790_841_600)));
         assert_eq!(Timestamp::parse_filter("-1"), None);
         assert_eq!(Timestamp::parse_filter("yesterday"), None);
         // Behind the year 9999: such a time could not be written.

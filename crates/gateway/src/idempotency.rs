@@ -171,7 +171,7 @@ impl Keys {
             MessageStatus::Sent | MessageStatus::Delivered | MessageStatus::Read => {
                 let timestamp = row.timestamp.unwrap_or_else(|| row.created_at.seconds());
                 let status = MessageStatus::Sent;
-                Ok(Left::Replay(Sent { id: row.wa_id, timestamp, status }))
+                Ok(Left::Replay(Sent { id: row.wa_id, timestamp, status, resolved_to: None }))
             }
         }
     }
@@ -213,7 +213,12 @@ impl Drop for Held {
 }
 
 fn write(sent: &Sent) -> Value {
-    json!({ "messageId": sent.id, "timestamp": sent.timestamp, "status": sent.status })
+    let mut answer =
+        json!({ "messageId": sent.id, "timestamp": sent.timestamp, "status": sent.status });
+    if let Some(chat) = &sent.resolved_to {
+        answer["resolvedTo"] = json!(chat);
+    }
+    answer
 }
 
 fn read(answer: &Value) -> Option<Sent> {
@@ -221,5 +226,6 @@ fn read(answer: &Value) -> Option<Sent> {
         id: WaMessageId::from_wire(answer["messageId"].as_str()?),
         timestamp: answer["timestamp"].as_i64()?,
         status: MessageStatus::parse(answer["status"].as_str()?)?,
+        resolved_to: answer["resolvedTo"].as_str().and_then(|chat| chat.parse().ok()),
     })
 }

@@ -37,6 +37,7 @@ pub mod people;
 mod preview;
 pub mod retention;
 pub mod sessions;
+mod spelling;
 pub mod supervisor;
 pub mod templates;
 mod upkeep;

@@ -5,7 +5,8 @@
 
 use domain::{
     ChatId, PhoneNumber, SessionId, WaMessageId,
-    chat::{Chat, ChatMark, Contact, Identity, MutedUntil, Registration, Typing},
+    chat::{Chat, ChatMark, Contact, MutedUntil, Registration, Typing},
+    phone::other_form,
     port::{EngineError, Erased, Page, StoreError, Write},
     session::SessionStatus,
 };
@@ -13,6 +14,7 @@ use domain::{
 use crate::{
     Ports, Sessions,
     sessions::{Link, NoLink},
+    spelling,
 };
 
 /// Receipts sent at once when nobody says for which messages.
@@ -138,8 +140,16 @@ impl People {
         number: &PhoneNumber,
     ) -> Result<Registration, PeopleError> {
         let asked = number.chat();
-        let found = self.lookup(session, &asked).await?;
-        Ok(found.unwrap_or(Registration { asked, registered: None, lid: None }))
+        let nobody = Registration { asked: asked.clone(), registered: None, lid: None };
+        let Some(other) = other_form(&asked) else {
+            return Ok(self.lookup(session, &asked).await?.unwrap_or(nobody));
+        };
+        let link = self.sessions.link(session).await?;
+        let found = link.connection.lookup(&[asked.clone(), other]).await.map_err(engine)?;
+        let learned = spelling::learned(self.sessions.inner(), &link.lease, &asked, &found).await;
+        learned.map_err(PeopleError::Store)?;
+        let somebody = found.into_iter().find(|found| found.registered.is_some());
+        Ok(somebody.map_or(nobody, |found| Registration { asked, ..found }))
     }
 
     /// The number of a person. For a privacy id nobody has told a number for yet, WhatsApp is asked if it is connected.
@@ -174,7 +184,7 @@ impl People {
         let link = self.sessions.link(session).await?;
         let found = link.connection.lookup(std::slice::from_ref(id)).await.map_err(engine)?;
         let found = found.into_iter().next();
-        if let Some(identity) = found.as_ref().and_then(identity) {
+        if let Some(identity) = found.as_ref().and_then(spelling::identity) {
             let write = Write::LearnIdentity { session, identity };
             let commit = &self.sessions.inner().commit;
             commit.write(Some(&link.lease), vec![write]).await.map_err(PeopleError::Store)?;
@@ -268,7 +278,8 @@ impl People {
     /// # Errors
     /// The ledger failed.
     pub async fn canonical(&self, session: SessionId, id: &ChatId) -> Result<ChatId, StoreError> {
-        self.ports.people.canonical(session, id).await
+        let id = self.ports.people.canonical(session, id).await?;
+        spelling::remembered(&self.ports, session, &id).await
     }
 
     async fn at_whatsapp(
@@ -294,13 +305,6 @@ impl People {
         let done = self.sessions.inner().commit.write_surely(Some(&link.lease), vec![write]).await;
         done.map(|_| ()).map_err(PeopleError::Store)
     }
-}
-
-/// The pair of ids in an answer of WhatsApp.
-fn identity(found: &Registration) -> Option<Identity> {
-    let phone = found.registered.as_ref()?.phone()?;
-    let lid = found.lid.clone().or_else(|| found.asked.is_lid().then(|| found.asked.clone()))?;
-    Some(Identity { lid, phone })
 }
 
 fn engine(error: EngineError) -> PeopleError {

@@ -201,6 +201,7 @@ pub(crate) fn session_of(write: &Write) -> SessionId {
         Write::ChangeMessage { session, .. }
         | Write::AdvanceMessage { session, .. }
         | Write::LearnIdentity { session, .. }
+        | Write::LearnForm { session, .. }
         | Write::LearnContact { session, .. }
         | Write::MarkChat { session, .. }
         | Write::NameChat { session, .. }
@@ -271,6 +272,10 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(Applied, Vec<Eve
         }
         Write::LearnIdentity { session, identity } => {
             some_if(people::learn_identity(unit, *session, identity).await?, &[])
+        }
+        Write::LearnForm { session, asked, form } => {
+            people::learn_form(unit, *session, asked, form).await?;
+            some_if(true, &[])
         }
         Write::LearnContact { session, id, patch } => {
             some_if(people::learn_contact(unit, *session, id, patch).await?, &[])

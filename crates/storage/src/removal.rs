@@ -33,7 +33,7 @@ const HIDE_WEBHOOK: &str =
 const LAST_MESSAGE: &str = "select coalesce(max(position), 0) from message";
 
 /// Rows of a session, each statement up to a number of them. What is left at the end is little and goes with the session.
-const OF_SESSION: [&str; 10] = [
+const OF_SESSION: [&str; 11] = [
     "delete from delivery where id in (select delivery.id from webhook join delivery on delivery.webhook_id = webhook.id \
      where webhook.session_id = $1 limit $2)",
     "delete from event where position in (select position from event where session_id = $1 limit $2)",
@@ -45,6 +45,8 @@ const OF_SESSION: [&str; 10] = [
     "delete from contact where (session_id, id) in (select session_id, id from contact where session_id = $1 limit $2)",
     "delete from chat where (session_id, id) in (select session_id, id from chat where session_id = $1 limit $2)",
     "delete from identity where position in (select position from identity where session_id = $1 limit $2)",
+    "delete from phone_form where (session_id, asked) in \
+     (select session_id, asked from phone_form where session_id = $1 limit $2)",
     "delete from held_change where position in (select position from held_change where session_id = $1 limit $2)",
     "delete from idempotency where (session_id, key) in \
      (select session_id, key from idempotency where session_id = $1 limit $2)",

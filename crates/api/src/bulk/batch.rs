@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use domain::{
-    batch::{Batch, BatchId, BatchState, ITEMS_MAX},
+    batch::{Batch, BatchId, BatchState, ITEMS_MAX, ItemState},
     port::Page,
 };
 use gateway::batches::BatchError;
@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use super::{
     send::flag,
-    view::{BatchBody, ChangedBody, SummaryBody},
+    view::{BatchBody, ChangedBody, ResultBody, SummaryBody},
 };
 use crate::{
     AppState,
@@ -104,7 +104,16 @@ pub async fn get(
     let batches = &state.gateway.batches;
     let batch = batches.get(on.session, &id).await?.ok_or_else(|| unknown(id.as_str()))?;
     let items = batches.items(on.session, &id, !all, page(&query)).await?;
-    let results = items.into_iter().map(Into::into).collect();
+    let mut results = Vec::with_capacity(items.len());
+    for item in items {
+        let known = match item.state {
+            ItemState::Sent => state.gateway.people.canonical(on.session, &item.chat).await?,
+            _ => item.chat.clone(),
+        };
+        // A privacy id whose number is known is no other spelling.
+        let resolved = Some(known).filter(|chat| !item.chat.is_lid() && *chat != item.chat);
+        results.push(ResultBody::new(item, resolved));
+    }
     Ok(Json(BatchBody { summary: batch.into(), results }))
 }
 

@@ -1,5 +1,7 @@
 //! Imports under a fuzzer.
 
+use domain::phone::Country;
+
 use super::{decode::decode, import::message, records::lines, table::Table};
 
 /// A table is read to its end: rows come in order, and where nothing is quoted every line is a row or blank.
@@ -7,7 +9,7 @@ pub fn table(bytes: &[u8]) {
     let Ok(decoded) = decode(bytes, None) else { return };
     let text = decoded.text.as_str();
     let physical = lines(text).count() as u64;
-    let Ok(mut table) = Table::open(text) else { return };
+    let Ok(mut table) = Table::open(text, home()) else { return };
     let (mut last, mut rows) = (0, 0);
     while let Some(row) = table.next_row(Some("Hello")) {
         let Ok((line, message)) = row else { return };
@@ -15,7 +17,7 @@ pub fn table(bytes: &[u8]) {
         last = line;
         rows += 1;
         match message {
-            Ok(message) => drop(message.draft(0)),
+            Ok(message) => drop(message.draft(0, home())),
             Err(problems) => assert!(!problems.is_empty(), "wrong without a reason"),
         }
     }
@@ -32,8 +34,13 @@ pub fn ndjson(bytes: &[u8]) {
     let Ok(decoded) = decode(bytes, None) else { return };
     for (_, line) in lines(&decoded.text) {
         match message(line) {
-            Ok(message) => drop(message.draft(0)),
+            Ok(message) => drop(message.draft(0, home())),
             Err(problems) => assert!(!problems.is_empty(), "wrong without a reason"),
         }
     }
+}
+
+/// A country with every oddity: two spellings, an area code without a zero, carriers.
+fn home() -> Option<Country> {
+    "BR".parse().ok()
 }

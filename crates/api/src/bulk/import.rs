@@ -22,6 +22,7 @@ use crate::{
     access::{OnSession, Operator},
     body,
     error::ApiError,
+    home,
     incoming::collect,
     messages::result::{KeyHeader, key_text},
     query::Query,
@@ -48,7 +49,7 @@ struct ImportQuery {
     randomize_delay: Option<bool>,
     #[param(nullable = false)]
     stop_on_error: Option<bool>,
-    /// Not before this time, ISO 8601.
+    /// Not before this time, ISO 8601; without an offset in `timeZone`, else in the session's zone.
     #[param(nullable = false)]
     scheduled_at: Option<String>,
     /// Begin and end of quiet hours, `HH:MM`; with `timeZone`.
@@ -83,9 +84,13 @@ pub async fn import(
     let (parts, http_body) = request.into_parts();
     let format = format(&parts.headers)?;
     let common_text = text(&query, "text")?;
+    let config = home::of_session(&state, on.session).await?;
+    let (options, meant_in) = options(&query)?.read(&config)?;
     let mut incoming = Incoming {
         id: batch_id(text(&query, "batchId")?.as_deref())?,
-        options: options(&query)?.read()?,
+        options,
+        meant_in,
+        home: config.default_country,
         items: vec![],
         wrong: vec![],
         lines: vec![],
@@ -181,7 +186,7 @@ fn options(query: &Query) -> Result<BulkOptions, ApiError> {
 /// # Errors
 /// Only what makes the rest unreadable; a wrong line is remembered.
 fn csv(incoming: &mut Incoming, text: &str, common: Option<&str>) -> Result<SeenBody, ApiError> {
-    let mut table = Table::open(text).map_err(ApiError::problem)?;
+    let mut table = Table::open(text, incoming.home).map_err(ApiError::problem)?;
     let mut seen = SeenBody { separator: Some(table.separator()), ..SeenBody::default() };
     while let Some(row) = table.next_row(common) {
         let (line, message) = row.map_err(ApiError::problem)?;

@@ -6,13 +6,16 @@ use domain::{
     ChatId, Timestamp,
     batch::{self, BatchId, BatchOptions, ItemDraft, QuietHours, Said, Source},
     content::MediaKind,
+    phone::Country,
+    session::SessionConfig,
+    time::Zone,
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
     error::ApiError,
-    schema::chat_problem,
+    schema::chat_in,
     words::{BulkTypeWord, MentionText},
 };
 
@@ -85,8 +88,9 @@ pub struct BulkOptions {
     #[schema(default = false)]
     pub stop_on_error: Option<bool>,
     /// Not before this time, which must not be in the past. Without an offset it is meant in the time zone of `quietHours`,
-    /// else in UTC; a date alone is its first moment. The answer's `scheduledAt` says it in UTC. An addition to OpenWA.
-    #[schema(format = "date-time")]
+    /// else in that of the session, else in UTC, and the answer's `timeZone` says which; a date alone is its first moment. The
+    /// answer's `scheduledAt` says it in UTC. An addition to OpenWA.
+    #[schema(max_length = 64, format = "schedule")]
     pub scheduled_at: Option<String>,
     /// Not in these hours. An addition to OpenWA.
     pub quiet_hours: Option<QuietHoursBody>,
@@ -112,11 +116,15 @@ pub struct QuietHoursBody {
 }
 
 impl BulkOptions {
+    /// With the zone that a time without an offset was read in.
+    ///
     /// # Errors
     /// 400 for hours or a time that make no sense.
-    pub fn read(self) -> Result<BatchOptions, ApiError> {
+    pub fn read(self, home: &SessionConfig) -> Result<(BatchOptions, Option<Zone>), ApiError> {
         let plain = BatchOptions::default();
-        let zone = self.quiet_hours.as_ref().map(|hours| hours.time_zone.clone());
+        let zone = self.quiet_hours.as_ref().and_then(|hours| hours.time_zone.parse().ok());
+        let zone: Zone = zone.or(home.time_zone).unwrap_or_default();
+        let mut meant_in = None;
         let quiet = self.quiet_hours.map(|hours| {
             let by_recipient = hours.recipient_time_zone.unwrap_or_default();
             QuietHours::new(&hours.from, &hours.to, &hours.time_zone, by_recipient)
@@ -125,8 +133,11 @@ impl BulkOptions {
             .transpose()
             .map_err(|error| ApiError::problem(format!("options.quietHours {error}")))?;
         let at = self.scheduled_at.map(|text| {
-            let zone = zone.as_deref().and_then(batch::zone_named).unwrap_or_default();
-            let time = Timestamp::parse_in(&text, zone);
+            let time = Timestamp::parse_with_offset(&text);
+            let time = time.or_else(|| {
+                meant_in = Some(zone);
+                Timestamp::parse_in(&text, zone.0)
+            });
             time.ok_or_else(|| {
                 ApiError::problem(
                     "options.scheduledAt must be a date, or a date and time, like 2026-12-24T18:00:00+01:00",
@@ -134,14 +145,15 @@ impl BulkOptions {
             })
         });
         let millis = self.delay_between_messages.map(std::time::Duration::from_millis);
-        Ok(BatchOptions {
+        let options = BatchOptions {
             delay: millis.unwrap_or(plain.delay),
             randomize: self.randomize_delay.unwrap_or(plain.randomize),
             stop_on_error: self.stop_on_error.unwrap_or(plain.stop_on_error),
             scheduled_at: at.transpose()?,
             quiet_hours: quiet,
             fingerprint: None,
-        })
+        };
+        Ok((options, meant_in))
     }
 }
 
@@ -161,12 +173,10 @@ pub fn batch_id(given: Option<&str>) -> Result<Option<BatchId>, ApiError> {
 
 impl BulkMessage {
     /// The message as an item, or everything that is wrong with it.
-    pub fn draft(self, index: u32) -> Result<ItemDraft, Vec<String>> {
+    pub fn draft(self, index: u32, home: Option<Country>) -> Result<ItemDraft, Vec<String>> {
         let mut problems = Vec::new();
-        let chat = self.chat_id.parse::<ChatId>().ok();
-        if chat.is_none() {
-            problems.push(format!("chatId {}", chat_problem(&self.chat_id)));
-        }
+        let chat = chat_in(&self.chat_id, home);
+        let chat = chat.map_err(|why| problems.push(format!("chatId {why}"))).ok();
         let said = said(&self.kind, self.content.text, self.content.caption, |kind| match kind {
             MediaKind::Image => self.content.image,
             MediaKind::Video => self.content.video,

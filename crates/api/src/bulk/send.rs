@@ -9,6 +9,8 @@ use axum::{
 use domain::{
     SessionId,
     batch::{BatchOptions, ItemDraft},
+    phone::Country,
+    time::Zone,
 };
 use gateway::batches::BulkRequest;
 use serde::Deserialize;
@@ -16,13 +18,14 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     input::{BulkMessage, BulkOptions, batch_id},
-    view::{AcceptedBody, ForecastBody, SeenBody, Wrong},
+    view::{AcceptedBody, ForecastBody, SeenBody, When, Wrong},
 };
 use crate::{
     AppState,
     access::{OnSession, Operator},
     body::Body,
     error::{ApiError, ErrorBody, batch_error},
+    home,
     messages::result::{KeyHeader, REPLAYED, key_text},
     query::Query,
     sessions::SessionPath,
@@ -100,9 +103,13 @@ pub async fn send_bulk(
     Body(body): Body<SendBulk>,
 ) -> Result<Response, ApiError> {
     let dry_run = flag(&query, "dryRun")?.unwrap_or_default();
-    let request = Incoming {
+    let config = home::of_session(&state, on.session).await?;
+    let (options, meant_in) = body.options.unwrap_or_default().read(&config)?;
+    let mut request = Incoming {
         id: batch_id(body.batch_id.as_deref())?,
-        options: body.options.unwrap_or_default().read()?,
+        options,
+        meant_in,
+        home: config.default_country,
         lines: Vec::new(),
         items: Vec::with_capacity(body.messages.len()),
         wrong: Vec::new(),
@@ -110,7 +117,6 @@ pub async fn send_bulk(
         key: key_text(&headers)?,
         seen: None,
     };
-    let mut request = request;
     for message in body.messages {
         request.push(message, None);
     }
@@ -128,6 +134,10 @@ pub fn flag(query: &Query, name: &str) -> Result<Option<bool>, ApiError> {
 pub struct Incoming {
     pub id: Option<domain::batch::BatchId>,
     pub options: BatchOptions,
+    /// The zone that `scheduledAt` was read in, when it named none.
+    pub meant_in: Option<Zone>,
+    /// The country whose national form is understood.
+    pub home: Option<Country>,
     pub items: Vec<ItemDraft>,
     pub wrong: Vec<Wrong>,
     /// The line of each message of an import.
@@ -147,7 +157,7 @@ impl Incoming {
 
     pub fn push(&mut self, message: BulkMessage, line: Option<u64>) {
         let index = self.count();
-        match message.draft(index) {
+        match message.draft(index, self.home) {
             Ok(draft) => {
                 self.items.push(draft);
                 self.lines.extend(line);
@@ -168,17 +178,19 @@ impl Incoming {
         if self.dry_run {
             let foreseen = batches.foresee(session, self.items, &self.options).await;
             let foreseen = foreseen.map_err(refused)?;
-            return Ok(Json(ForecastBody::new(foreseen, self.wrong, &self.lines, self.seen))
-                .into_response());
+            let (seen, when) = (self.seen, When::new(&self.options, self.meant_in));
+            let body = ForecastBody::new(foreseen, self.wrong, &self.lines, (seen, when));
+            return Ok(Json(body).into_response());
         }
         if !self.wrong.is_empty() {
             return Err(ApiError::invalid(said(self.wrong)));
         }
+        let when = When::new(&self.options, self.meant_in);
         let Self { id, items, options, key, seen, .. } = self;
         let request = BulkRequest { id, items, options, key };
         let accepted = batches.create(session, request).await.map_err(refused)?;
         let replayed = accepted.replayed;
-        let body = AcceptedBody::new(session, accepted, &self.lines, seen);
+        let body = AcceptedBody::new(session, accepted, &self.lines, (seen, when));
         let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
         if replayed {
             response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));

@@ -2,14 +2,17 @@
 
 use std::collections::HashSet;
 
-use domain::{ChatId, phone};
+use domain::{
+    ChatId, ChatKind,
+    phone::{self, Country},
+};
 use serde_json::{Map, Value, json};
 
 use super::{
     input::BulkMessage,
     records::{Cell, Record, Records, lines},
 };
-use crate::body;
+use crate::{body, schema::chat_in};
 
 /// Columns that say what a message is; every other one is a variable.
 const FIELDS: [&str; 9] =
@@ -26,6 +29,8 @@ pub struct Table<'a> {
     /// The names; empty where a column has none.
     columns: Vec<String>,
     blank_rows: u32,
+    /// The country whose national form of numbers is understood.
+    home: Option<Country>,
 }
 
 /// A line and the message it makes, or what is wrong with it.
@@ -34,7 +39,7 @@ type Row = (u64, Result<BulkMessage, Vec<String>>);
 impl<'a> Table<'a> {
     /// # Errors
     /// Says why the first line names no columns.
-    pub fn open(text: &'a str) -> Result<Self, String> {
+    pub fn open(text: &'a str, home: Option<Country>) -> Result<Self, String> {
         let (text, first, told) = told_separator(text);
         let mut best: Option<Self> = None;
         for separator in told.map_or(SEPARATORS.to_vec(), |told| vec![told]) {
@@ -53,7 +58,7 @@ impl<'a> Table<'a> {
             let Some(header) = header else { break };
             let columns = names(&header);
             let addressed = columns.iter().any(|name| is_address(name));
-            let table = Self { records, separator, columns, blank_rows };
+            let table = Self { records, separator, columns, blank_rows, home };
             let is_better = |best: &Self| best.columns.len() < table.columns.len();
             if addressed && best.as_ref().is_none_or(is_better) {
                 best = Some(table);
@@ -123,7 +128,7 @@ impl<'a> Table<'a> {
             let place = columns.iter().position(|column| column == name)?;
             Some(cells[place].text.as_str()).filter(|text| !is_empty(text))
         };
-        let chat = chat(cell("chatId"), cell("phone"))?;
+        let chat = chat(cell("chatId"), cell("phone"), self.home)?;
         let kind = cell("type").unwrap_or("text").trim().to_ascii_lowercase();
         let content = content(&kind, cell, text)?;
         let variables: Map<String, Value> = named
@@ -154,7 +159,7 @@ impl<'a> Table<'a> {
                 };
                 let address = |(index, part): (usize, &&str)| {
                     let name = self.columns.get(first + index).map_or("", String::as_str);
-                    is_address(name) && !is_empty(part) && is_somebody(part)
+                    is_address(name) && !is_empty(part) && is_somebody(part, self.home)
                 };
                 let found = fits && parts.iter().enumerate().any(address);
                 found.then_some(cell.line + at as u64)
@@ -206,8 +211,8 @@ fn is_address(name: &str) -> bool {
     matches!(name, "chatId" | "phone")
 }
 
-fn is_somebody(text: &str) -> bool {
-    text.parse::<ChatId>().is_ok() || phone::read(text).is_ok()
+fn is_somebody(text: &str, home: Option<Country>) -> bool {
+    chat_in(text.trim(), home).is_ok()
 }
 
 fn is_empty(text: &str) -> bool {
@@ -219,18 +224,28 @@ fn is_blank(record: &Record) -> bool {
 }
 
 /// Who gets it. Two columns that name different people are a mistake.
-fn chat(chat: Option<&str>, phone: Option<&str>) -> Result<String, Vec<String>> {
-    let by_phone = phone.map(|text| {
-        phone::read(text).map(|phone| phone.chat()).map_err(|why| vec![format!("phone {why}")])
+fn chat(
+    chat: Option<&str>,
+    phone: Option<&str>,
+    home: Option<Country>,
+) -> Result<String, Vec<String>> {
+    let by_phone = phone.map(|text| match text.trim().parse::<ChatId>() {
+        // The id of somebody stands where a number belongs: it names them all the same.
+        Ok(id) if text.contains('@') && id.kind() == ChatKind::Individual => Ok(id),
+        _ => {
+            let number = phone::read_in(text, home).map(|phone| phone.chat());
+            number.map_err(|why| vec![format!("phone {why}")])
+        }
     });
     let by_phone = by_phone.transpose()?;
-    match (chat.map(str::trim), by_phone) {
-        (Some(chat), Some(phone)) if chat.parse::<ChatId>().is_ok_and(|chat| chat != phone) => {
-            Err(vec!["chatId and phone name different people".into()])
-        }
-        (Some(chat), _) => Ok(chat.to_owned()),
-        (None, Some(phone)) => Ok(phone.to_string()),
-        (None, None) => Err(vec!["chatId should not be empty".into()]),
+    let Some(chat) = chat.map(str::trim) else {
+        let none = || vec!["chatId should not be empty".into()];
+        return by_phone.map(String::from).ok_or_else(none);
+    };
+    let by_id = chat_in(chat, home).map_err(|why| vec![format!("chatId {why}")])?;
+    match by_phone {
+        Some(phone) if phone != by_id => Err(vec!["chatId and phone name different people".into()]),
+        _ => Ok(by_id.into()),
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a caller gets back.
 
 use domain::{
-    SessionId, Timestamp,
-    batch::{Batch, BatchItem, Hold, ItemError, ItemState, Limit, Progress},
+    ChatId, SessionId, Timestamp,
+    batch::{Batch, BatchItem, BatchOptions, Hold, ItemError, ItemState, Limit, Progress},
+    time::Zone,
 };
 use gateway::batches::{Accepted, Foreseen};
 use serde::Serialize;
@@ -67,6 +68,10 @@ pub struct ResultBody {
     /// Its place in the request, from 0. An addition to OpenWA.
     index: u32,
     chat_id: String,
+    /// The chat that WhatsApp knows the number under, when it is spelled otherwise. An addition to OpenWA.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resolved_to: Option<String>,
     #[schema(value_type = ItemStatusWord)]
     status: &'static str,
     /// WhatsApp's id, chosen when the batch was stored.
@@ -81,13 +86,15 @@ pub struct ResultBody {
     error: Option<ErrorOfItem>,
 }
 
-impl From<BatchItem> for ResultBody {
-    fn from(item: BatchItem) -> Self {
+impl ResultBody {
+    /// An item, and where it went when that is not the chat it names.
+    pub fn new(item: BatchItem, resolved_to: Option<ChatId>) -> Self {
         let sent_at = item.at.filter(|_| item.state == ItemState::Sent).map(Timestamp::iso);
         let has_id = item.state != ItemState::Cancelled;
         Self {
             index: item.index,
             chat_id: item.chat.to_string(),
+            resolved_to: resolved_to.map(String::from),
             status: item.state.shown(),
             message_id: has_id.then(|| item.wa_id.to_string()),
             sent_at,
@@ -227,6 +234,30 @@ pub struct SeenBody {
     pub separator: Option<char>,
 }
 
+/// When a batch begins, as it was understood.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = BulkWhen)]
+pub struct When {
+    /// `scheduledAt` of the request, in UTC. An addition to OpenWA.
+    #[schema(nullable = false, format = "date-time")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_at: Option<String>,
+    /// The time zone in which it was read, when it named no offset. An addition to OpenWA.
+    #[schema(nullable = false, example = "Europe/Berlin")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<String>,
+}
+
+impl When {
+    pub fn new(options: &BatchOptions, meant_in: Option<Zone>) -> Self {
+        Self {
+            scheduled_at: options.scheduled_at.map(Timestamp::iso),
+            time_zone: meant_in.map(String::from),
+        }
+    }
+}
+
 /// A batch that was taken in.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -255,6 +286,8 @@ pub struct AcceptedBody {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     import: Option<SeenBody>,
+    #[serde(flatten)]
+    when: When,
 }
 
 impl AcceptedBody {
@@ -262,7 +295,7 @@ impl AcceptedBody {
         session: SessionId,
         accepted: Accepted,
         lines: &[u64],
-        import: Option<SeenBody>,
+        (import, when): (Option<SeenBody>, When),
     ) -> Self {
         let Accepted { batch, duplicates: pairs, failed: errors, ends_at, .. } = accepted;
         Self {
@@ -274,6 +307,7 @@ impl AcceptedBody {
             duplicates: duplicates(pairs),
             invalid: failed(errors, lines),
             import,
+            when,
         }
     }
 }
@@ -323,6 +357,8 @@ pub struct ForecastBody {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     import: Option<SeenBody>,
+    #[serde(flatten)]
+    when: When,
 }
 
 impl ForecastBody {
@@ -330,7 +366,7 @@ impl ForecastBody {
         foreseen: Foreseen,
         wrong: Vec<Wrong>,
         lines: &[u64],
-        import: Option<SeenBody>,
+        (import, when): (Option<SeenBody>, When),
     ) -> Self {
         let Foreseen { total, duplicates: pairs, failed: errors, forecast } = foreseen;
         let mut invalid: Vec<InvalidBody> = wrong.into_iter().map(InvalidBody::from).collect();
@@ -346,6 +382,7 @@ impl ForecastBody {
             duplicates: duplicates(pairs),
             invalid,
             import,
+            when,
         }
     }
 }

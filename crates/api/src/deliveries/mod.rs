@@ -160,7 +160,7 @@ struct LogQuery {
     state: Option<String>,
     #[param(nullable = false, value_type = Option<EventWord>)]
     event: Option<String>,
-    /// Events that happened at or after this: ISO 8601, or epoch milliseconds.
+    /// Events that happened at or after this: ISO 8601, epoch seconds or epoch milliseconds.
     #[param(nullable = false)]
     since: Option<String>,
     /// Events that happened before this.
@@ -196,7 +196,7 @@ fn time(text: &str) -> Option<Timestamp> {
 }
 
 fn log_query(query: &Query) -> Result<DeliveryQuery, ApiError> {
-    const TIME: &str = "an ISO 8601 time or epoch milliseconds";
+    const TIME: &str = "an ISO 8601 time, epoch seconds or epoch milliseconds";
     Ok(DeliveryQuery {
         state: read(
             query,

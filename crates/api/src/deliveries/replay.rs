@@ -18,7 +18,7 @@ use crate::{
     access::{Caller, Operator},
     body::Body,
     error::ApiError,
-    words::{DeliveryStateWord, EventWord, IsoTimeText},
+    words::{DeliveryStateWord, EventWord, FilterTimeText},
 };
 
 /// Deliveries of one replay without `limit`.
@@ -60,9 +60,9 @@ struct ReplayFilter {
     state: Option<DeliveryState>,
     #[schema(value_type = Option<EventWord>, nullable = false)]
     event: Option<String>,
-    #[schema(value_type = Option<IsoTimeText>, nullable = false)]
+    #[schema(value_type = Option<FilterTimeText>, nullable = false)]
     since: Option<String>,
-    #[schema(value_type = Option<IsoTimeText>, nullable = false)]
+    #[schema(value_type = Option<FilterTimeText>, nullable = false)]
     until: Option<String>,
     #[schema(value_type = Option<crate::words::ChatText>, nullable = false)]
     chat_id: Option<String>,
@@ -97,8 +97,8 @@ impl ReplayBody {
             state: filter.state,
             // `*` means every event.
             event: filter.event.as_deref().and_then(EventType::parse),
-            since: filter.since.as_deref().and_then(Timestamp::parse_iso),
-            until: filter.until.as_deref().and_then(Timestamp::parse_iso),
+            since: filter.since.as_deref().and_then(Timestamp::parse_filter),
+            until: filter.until.as_deref().and_then(Timestamp::parse_filter),
             chat: filter.chat_id.as_deref().and_then(|chat| chat.parse().ok()),
             after: None,
         });

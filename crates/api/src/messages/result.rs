@@ -33,11 +33,21 @@ pub struct SendResult {
     /// out as soon as it can, and webhooks tell the rest. An addition to OpenWA.
     #[schema(value_type = MessageStatusWord)]
     status: MessageStatus,
+    /// The chat it went to, when WhatsApp knows the number under another spelling than the one that was asked for: with or
+    /// without Brazil's ninth digit, Mexico's 1, Argentina's 9. An addition to OpenWA.
+    #[schema(nullable = false, example = "551187654321@c.us")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resolved_to: Option<String>,
 }
 
 impl From<Sent> for SendResult {
     fn from(sent: Sent) -> Self {
-        Self { message_id: sent.id.to_string(), timestamp: sent.timestamp, status: sent.status }
+        Self {
+            message_id: sent.id.to_string(),
+            timestamp: sent.timestamp,
+            status: sent.status,
+            resolved_to: sent.resolved_to.map(String::from),
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 
 mod text;
 
-pub use text::chat_problem;
+pub use text::chat_in;
 
 use std::sync::LazyLock;
 

@@ -2,8 +2,9 @@
 
 use domain::{
     ChatId, ChatKind, SessionId, Timestamp,
-    phone::{self, InvalidPhone},
+    phone::{self, Country, InvalidPhone},
     proxy::{InvalidProxy, ProxyUrl},
+    time::Zone,
     visible::{NOTHING_SEEN, is_blank},
 };
 use ipnet::Ipv4Net;
@@ -92,6 +93,22 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), &'static str>
         "visible-or-empty" => holds(text.is_empty() || !is_blank(text), NOTHING_SEEN),
         "media-type" => holds(is_media_type(text), "must be a media type like image/jpeg"),
         "phone" => phone::read(text).map(|_| ()).map_err(InvalidPhone::words),
+        "country" => holds(
+            text.parse::<Country>().is_ok(),
+            "must be the two letters of a country, like DE or BR (ISO 3166-1)",
+        ),
+        "time-zone" => holds(
+            text.parse::<Zone>().is_ok(),
+            "must be the name of a time zone, like Europe/Berlin",
+        ),
+        "schedule" => holds(
+            Timestamp::parse_in(text, Zone::default().0).is_some(),
+            "must be a date, or a date and time, like 2026-12-24T18:00:00+01:00",
+        ),
+        "filter-time" => holds(
+            Timestamp::parse_filter(text).is_some(),
+            "must be an ISO 8601 time, epoch seconds or epoch milliseconds",
+        ),
         "uri" => holds(
             url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")),
             "must be a URL address",
@@ -101,12 +118,23 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), &'static str>
 }
 
 /// What is wrong with a text that is no chat id.
-pub fn chat_problem(text: &str) -> &'static str {
-    match phone::read(text) {
-        // Somebody meant a number: then the reason helps more than the forms of ids.
-        Err(why) if !text.contains('@') && text.chars().any(char::is_numeric) => why.words(),
-        _ => "must look like <phone>@c.us, <id>@g.us or <id>@lid",
+fn chat_problem(text: &str) -> &'static str {
+    chat_in(text, None).err().unwrap_or("must look like <phone>@c.us, <id>@g.us or <id>@lid")
+}
+
+/// A chat id, or a phone number as people write it, also in the national form of this country.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn chat_in(text: &str, home: Option<Country>) -> Result<ChatId, &'static str> {
+    if text.contains('@') {
+        return text.parse().map_err(|_| "must look like <phone>@c.us, <id>@g.us or <id>@lid");
     }
+    phone::read_in(text, home).map(|phone| phone.chat()).map_err(|why| match why {
+        // Somebody meant a number: then the reason helps more than the forms of ids.
+        why if text.chars().any(char::is_numeric) => why.words(),
+        _ => "must look like <phone>@c.us, <id>@g.us or <id>@lid",
+    })
 }
 
 /// `type/subtype`, maybe with parameters.

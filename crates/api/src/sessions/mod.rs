@@ -64,6 +64,13 @@ struct Tunables {
     /// First wait before a reconnect, in milliseconds.
     #[schema(minimum = 1000, maximum = 300_000)]
     reconnect_base_delay: Option<u32>,
+    /// The country whose national form of phone numbers is understood: two letters, like `DE`. Without it a number needs
+    /// its country code. An addition to OpenWA.
+    #[schema(min_length = 2, max_length = 2, format = "country")]
+    default_country: Option<String>,
+    /// The time zone of a `scheduledAt` without an offset, by its IANA name; `null` is UTC. An addition to OpenWA.
+    #[schema(min_length = 1, max_length = 64, format = "time-zone")]
+    time_zone: Option<String>,
     /// Whether texts with a link have a card where the request says nothing.
     link_preview: Option<bool>,
 }
@@ -225,6 +232,8 @@ async fn create(
             auto_reject_calls: tunables.auto_reject_calls.unwrap_or_default(),
             max_reconnect_attempts: tunables.max_reconnect_attempts,
             reconnect_base_delay_ms: tunables.reconnect_base_delay,
+            default_country: settings::country(tunables.default_country.as_deref())?,
+            time_zone: settings::zone(tunables.time_zone.as_deref())?,
             link_preview: tunables.link_preview.unwrap_or_default(),
         },
         proxy: settings::read_proxy(new.proxy_url.as_deref())?,

@@ -2,8 +2,10 @@
 
 use axum::{Json, extract::State};
 use domain::{
+    phone::Country,
     proxy::ProxyUrl,
     session::{RECONNECT_BASE_MS, SessionConfig},
+    time::Zone,
 };
 use gateway::sessions::ConfigPatch;
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,14 @@ struct UpdateConfig {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<u32>, minimum = 1000, maximum = 300_000)]
     reconnect_base_delay: Option<Option<u32>>,
+    /// Two letters, like `DE`; `null` understands no national form of phone numbers.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>, min_length = 2, max_length = 2, format = "country")]
+    default_country: Option<Option<String>>,
+    /// An IANA name; `null` resets to UTC.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, format = "time-zone")]
+    time_zone: Option<Option<String>>,
     /// Whether texts with a link have a card where the request says nothing; `null` resets to false.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<bool>)]
@@ -57,6 +67,11 @@ struct ConfigBody {
     max_reconnect_attempts: Option<u32>,
     /// Milliseconds.
     reconnect_base_delay: u32,
+    /// The country whose national form of phone numbers is understood; `null`: none. An addition to OpenWA.
+    #[schema(required)]
+    default_country: Option<String>,
+    /// The time zone of times without an offset. An addition to OpenWA.
+    time_zone: String,
     /// Whether texts with a link have a card where the request says nothing.
     link_preview: bool,
 }
@@ -67,6 +82,8 @@ impl From<SessionConfig> for ConfigBody {
             auto_reject_calls: config.auto_reject_calls,
             max_reconnect_attempts: config.max_reconnect_attempts,
             reconnect_base_delay: config.reconnect_base_delay_ms.unwrap_or(RECONNECT_BASE_MS),
+            default_country: config.default_country.map(String::from),
+            time_zone: config.time_zone.unwrap_or_default().to_string(),
             link_preview: config.link_preview,
         }
     }
@@ -118,6 +135,16 @@ pub fn read_proxy(text: Option<&str>) -> Result<Option<ProxyUrl>, ApiError> {
     text.map(ProxyUrl::parse).transpose().map_err(ApiError::problem)
 }
 
+/// A country that its schema has let through.
+pub fn country(text: Option<&str>) -> Result<Option<Country>, ApiError> {
+    text.map(str::parse).transpose().map_err(|e| ApiError::problem(format!("defaultCountry {e}")))
+}
+
+/// A zone that its schema has let through.
+pub fn zone(text: Option<&str>) -> Result<Option<Zone>, ApiError> {
+    text.map(str::parse).transpose().map_err(|e| ApiError::problem(format!("timeZone {e}")))
+}
+
 /// Reads the tunables of a session.
 #[utoipa::path(
     get, path = "/api/sessions/{sessionId}/config", operation_id = "getSessionConfig", tag = "Sessions",
@@ -148,6 +175,14 @@ async fn set_config(
         auto_reject_calls: change.auto_reject_calls,
         max_reconnect_attempts: change.max_reconnect_attempts,
         reconnect_base_delay_ms: change.reconnect_base_delay,
+        default_country: match &change.default_country {
+            Some(given) => Some(country(given.as_deref())?),
+            None => None,
+        },
+        time_zone: match &change.time_zone {
+            Some(given) => Some(zone(given.as_deref())?),
+            None => None,
+        },
         link_preview: change.link_preview,
     };
     let sessions = &state.gateway.sessions;

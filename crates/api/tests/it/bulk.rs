@@ -26,7 +26,7 @@ fn path(session: &str, rest: &str) -> String {
 }
 
 /// Lets time pass until a batch is over.
-async fn finish(app: &App, session: &str, id: &str) -> Value {
+pub async fn finish(app: &App, session: &str, id: &str) -> Value {
     for _ in 0..200 {
         let batch = app.get(&path(session, &format!("batch/{id}?all=true"))).await;
         if batch["completedAt"].is_string() {

@@ -91,7 +91,10 @@ async fn a_number_is_checked_at_whatsapp() {
     app.whatsapp.fail_ask(EngineError::Unanswered(None));
     app.ask("GET", &check("49170111")).admin().send().await.expect(503);
     let asked = app.whatsapp.asked();
-    assert_eq!(asked[0], Asked::Lookup(vec![chat("5511987654321@c.us")]));
+    assert_eq!(
+        asked[0],
+        Asked::Lookup(vec![chat("5511987654321@c.us"), chat("551187654321@c.us")])
+    );
 
     let idle = app.new_session("idle").await;
     let path = format!("/api/sessions/{idle}/contacts/check/49170111");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::{Router, routing};
 use domain::{
     content::{Content, Media, MediaKind, RemoteMedia},
     message::InboundMessage,
@@ -14,7 +15,7 @@ use testkit::OnDownload;
 use tokio::sync::mpsc;
 
 use crate::{
-    app::{App, next, refused},
+    app::{App, listen, next, refused},
     inbound::{MIA, chat, from_mia, wa_id},
 };
 
@@ -327,4 +328,33 @@ async fn a_file_from_a_url_or_base64_is_kept_once() {
     assert_eq!(media.keep_base64("data:text/plain;base64,aGVsbG8=").await.unwrap(), typed.kept);
     assert!(matches!(media.keep_base64("bW9yZSB0aGFuIHRlbg==").await, Err(MediaError::TooBig)));
     assert_eq!(app.files(), 2);
+}
+
+#[tokio::test]
+async fn the_name_that_a_server_tells_in_its_extended_form_is_the_documents_name() {
+    let app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let send = format!("/api/sessions/{session}/messages/send-document");
+    for (told, name) in [
+        (
+            "attachment; filename=\"menu.pdf\"; filename*=UTF-8''Men%C3%BC%20%E2%82%AC.pdf",
+            "Menü €.pdf",
+        ),
+        ("attachment; filename*=iso-8859-1'de'Men%FC.pdf; filename=\"menu.pdf\"", "Menü.pdf"),
+        ("inline; filename=plain.pdf", "plain.pdf"),
+        ("attachment; filename*=UTF-8''..%2F..%2Fetc%2Fpasswd", "passwd"),
+    ] {
+        let answer = move || async move {
+            (
+                [("content-disposition", told), ("content-type", "application/pdf")],
+                "%PDF-1.7\n%%EOF",
+            )
+        };
+        let at = listen(Router::new().route("/file", routing::get(answer))).await;
+        let body = json!({ "chatId": "49170111@c.us", "url": format!("http://{at}/file") });
+        app.post(&send, body, 201).await;
+        let sent = app.whatsapp.sent();
+        let Content::Media(media) = &sent.last().unwrap().content else { panic!("no file") };
+        assert_eq!(media.filename.as_deref(), Some(name), "{told}");
+    }
 }

@@ -135,7 +135,12 @@ async fn tunables_merge_and_reset() {
         json!({ "name": "bakery", "config": { "autoRejectCalls": "true", "colour": "red" } });
     let session = app.post("/api/sessions", body, 201).await["id"].as_str().unwrap().to_owned();
     let path = format!("/api/sessions/{session}/config");
-    let config = |calls: bool, most: Value, delay: u32| json!({ "autoRejectCalls": calls, "maxReconnectAttempts": most, "reconnectBaseDelay": delay, "linkPreview": false });
+    let config = |calls: bool, most: Value, delay: u32| {
+        json!({
+            "autoRejectCalls": calls, "maxReconnectAttempts": most, "reconnectBaseDelay": delay,
+            "defaultCountry": null, "timeZone": "UTC", "linkPreview": false,
+        })
+    };
     assert_eq!(app.get(&path).await, config(true, Value::Null, 5000));
     let patch =
         async |body: Value| app.ask("PATCH", &path).admin().json(&body).send().await.expect(200);

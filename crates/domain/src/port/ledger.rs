@@ -10,7 +10,7 @@ use super::{BatchChange, Lease, StoreError, StoreErrorKind, StoreResult, Trouble
 use crate::{
     address::{ChatId, PhoneNumber},
     batch::BatchId,
-    chat::{ChatMark, ContactPatch, Identity},
+    chat::{ChatMark, ContactPatch, Identity, KnownForm},
     event::{Event, EventDraft},
     ids::{EventId, SessionId, WaMessageId},
     media::{MediaRecord, MediaState},
@@ -71,6 +71,15 @@ pub enum Write {
         session: SessionId,
         /// The pair.
         identity: Identity,
+    },
+    /// Remember under which spelling WhatsApp knows a number. Of too many the oldest is forgotten.
+    LearnForm {
+        /// Whose.
+        session: SessionId,
+        /// The spelling that was asked for.
+        asked: ChatId,
+        /// The one it has.
+        form: KnownForm,
     },
     /// Remember something about a person; they are added when new.
     LearnContact {

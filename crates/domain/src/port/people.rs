@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Lease, Page, StoreResult};
 use crate::{
     address::{ChatId, PhoneNumber},
-    chat::{Chat, Contact},
+    chat::{Chat, Contact, KnownForm},
     content::Media,
     idempotency::{IdempotencyRecord, Taken},
     ids::{MediaId, SessionId, TemplateId, WaMessageId},
@@ -27,6 +27,8 @@ pub trait PeopleStore: Send + Sync + 'static {
     async fn phone_of(&self, session: SessionId, lid: &ChatId) -> StoreResult<Option<PhoneNumber>>;
     /// The canonical id: the number's chat for a privacy id whose number is known, else the id itself.
     async fn canonical(&self, session: SessionId, id: &ChatId) -> StoreResult<ChatId>;
+    /// What WhatsApp said last about the spelling of a number that may have two.
+    async fn form(&self, session: SessionId, asked: &ChatId) -> StoreResult<Option<KnownForm>>;
     /// Chats, newest message first.
     async fn chats(&self, session: SessionId, page: Page) -> StoreResult<Vec<Chat>>;
     /// One chat, by any of its ids.

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     address::{ChatId, PhoneNumber},
     ids::SessionId,
+    phone::Country,
     proxy::ProxyUrl,
-    time::Timestamp,
+    time::{Timestamp, Zone},
 };
 
 pub use life::{Effect, LossCause, SessionInput, SessionState, backoff, transition};
@@ -79,6 +80,12 @@ pub struct SessionConfig {
     pub max_reconnect_attempts: Option<u32>,
     /// First reconnect wait in milliseconds; `None` means [`RECONNECT_BASE_MS`].
     pub reconnect_base_delay_ms: Option<u32>,
+    /// The country whose national form of numbers is understood; `None` understands none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_country: Option<Country>,
+    /// The zone of times without one; `None` means UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<Zone>,
     /// Texts with a link have a card, where the request says nothing about it.
     #[serde(default)]
     pub link_preview: bool,

@@ -159,6 +159,7 @@ impl Batches {
         items: Vec<ItemDraft>,
         options: &BatchOptions,
     ) -> Result<Foreseen, BatchError> {
+        self.check_begin(options)?;
         let (rendered, duplicates) = batch::expand(items);
         let failed = failed(&rendered);
         let total = u32::try_from(rendered.len() - failed.len()).unwrap_or(u32::MAX);

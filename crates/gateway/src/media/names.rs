@@ -20,13 +20,14 @@ pub(super) fn of_disposition(header: &str) -> Option<String> {
             "filename*" => {
                 // `UTF-8'<language>'<percent-encoded>`
                 let mut parts = value.splitn(3, '\'');
-                let charset = parts.next().unwrap_or_default();
-                if charset.eq_ignore_ascii_case("utf-8") {
-                    extended = parts
-                        .nth(1)
-                        .and_then(|text| percent_decode_str(text).decode_utf8().ok())
-                        .map(|text| text.into_owned());
-                }
+                let charset = parts.next().unwrap_or_default().to_ascii_lowercase();
+                let bytes = parts.nth(1).map(percent_decode_str);
+                extended = match charset.as_str() {
+                    "utf-8" => bytes.and_then(|bytes| Some(bytes.decode_utf8().ok()?.into_owned())),
+                    // RFC 5987 had it; its successor, RFC 8187, has UTF-8 alone.
+                    "iso-8859-1" => bytes.map(|bytes| bytes.map(char::from).collect()),
+                    _ => None,
+                };
             }
             _ => {}
         }

@@ -59,6 +59,7 @@ impl Messages {
             id: id.clone(),
             timestamp: message.timestamp.unwrap_or_else(|| message.created_at.seconds()),
             status: message.status,
+            resolved_to: None,
         };
         let file = match has_media {
             true => self.captioned(session, &id, &body).await?,

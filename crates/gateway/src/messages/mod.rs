@@ -46,6 +46,7 @@ use crate::{
     idempotency::Keys,
     pacing::Pacing,
     sessions::{Inner, Link},
+    spelling,
 };
 
 pub(crate) use bulk::{FromBatch, Uploads};
@@ -227,7 +228,8 @@ impl Messages {
     /// A person's id that everything is filed under.
     async fn canonical(&self, session: SessionId, chat: &ChatId) -> Result<ChatId, SendError> {
         if !chat.is_lid() {
-            return Ok(chat.clone());
+            let remembered = spelling::remembered(&self.shared.ports, session, chat).await;
+            return remembered.map_err(SendError::Store);
         }
         self.shared.ports.people.canonical(session, chat).await.map_err(SendError::Store)
     }

@@ -58,6 +58,8 @@ pub(crate) struct Place {
     key: (SessionId, ChatId),
     number: u64,
     told: oneshot::Receiver<()>,
+    /// Its turn has come.
+    first: bool,
 }
 
 /// Too many sends are under way.
@@ -83,7 +85,7 @@ impl Outbox {
             waiting.call();
         }
         lines.by_chat.entry(key.clone()).or_default().push_back(waiting);
-        Ok(Place { outbox: self.clone(), key, number, told })
+        Ok(Place { outbox: self.clone(), key, number, told, first: false })
     }
 
     /// Completes when no send of a session is on its way to the wire.
@@ -134,8 +136,11 @@ impl Place {
 
     /// Completes when every earlier place is free.
     pub(crate) async fn turn(&mut self) {
-        // The sender lives in the line until it has told.
-        let _ = (&mut self.told).await;
+        if !self.first {
+            // The sender lives in the line until it has told.
+            let _ = (&mut self.told).await;
+            self.first = true;
+        }
     }
 }
 

@@ -161,6 +161,8 @@ pub struct Sent {
     pub timestamp: i64,
     /// `sent`, or `pending` when WhatsApp did not answer in time: it is settled later, and told as an event.
     pub status: MessageStatus,
+    /// The chat it went to, when WhatsApp knows the number under another spelling than the one that was asked for.
+    pub resolved_to: Option<ChatId>,
 }
 
 /// The answer to a send.

@@ -7,6 +7,7 @@ use domain::{
     chat::Typing,
     event,
     message::{Content, Direction, Message, MessageStatus, OutgoingMessage},
+    phone::other_form,
     port::{
         Connection, EngineError, Lease, MessageQuery, NewMessage, Page, StoreError, StoreErrorKind,
         Write, WriteOutcome,
@@ -24,6 +25,7 @@ use crate::{
     hooks::HookPoint,
     idempotency::Begun,
     sessions::Link,
+    spelling::{self, Spelling},
 };
 
 /// A send with its key, if it has one.
@@ -58,15 +60,57 @@ impl Messages {
         key: Option<String>,
         item: Option<&FromBatch>,
     ) -> Result<Sent, SendError> {
-        let chat = self.canonical(session, &to_send.chat).await?;
         let lease = match item {
             Some(item) => item.lease.clone(),
             None => self.lease(session).await?,
         };
+        let asked = to_send.chat.clone();
+        let (to_send, place) = self.spelled(&lease, to_send, place, item).await?;
+        let resolved_to = Some(to_send.chat.clone()).filter(|chat| *chat != asked);
+        let chat = self.canonical(session, &to_send.chat).await?;
         let admitted = self.shared.pacing.admit(&lease, &chat).await?;
         let result = self.hooked_send(session, to_send, place, key, item).await;
         admitted.settle(&result).await;
-        result
+        result.map(|sent| Sent { resolved_to, ..sent })
+    }
+
+    /// To the spelling of the number that WhatsApp knows. What is not known yet is asked in the send's turn, so that the
+    /// sends of a chat keep their order.
+    async fn spelled(
+        &self,
+        lease: &Lease,
+        mut to_send: ToSend,
+        mut place: Option<Place>,
+        item: Option<&FromBatch>,
+    ) -> Result<(ToSend, Option<Place>), SendError> {
+        let (session, chat) = (lease.session, &to_send.chat);
+        if other_form(chat).is_none() {
+            return Ok((to_send, place));
+        }
+        let fresh = spelling::fresh(&self.shared.ports, session, chat).await;
+        if let Some(found) = fresh.map_err(SendError::Store)? {
+            to_send.chat = found;
+            return Ok((to_send, place));
+        }
+        if let Some(place) = place.as_mut() {
+            place.turn().await;
+        }
+        let link = match item {
+            Some(item) => item.link(),
+            None => self.link(session).await?,
+        };
+        let ways = (&*link.connection, lease);
+        match spelling::ask(self.inner(), ways, chat).await.map_err(SendError::Store)? {
+            Spelling::Nobody => Err(SendError::NotOnWhatsApp),
+            Spelling::Is(found) => {
+                if place.as_ref().is_some_and(|place| !place.is_in(&found)) {
+                    let elsewhere = self.shared.waiters.outbox.join(session, found.clone());
+                    place = Some(elsewhere.map_err(|_| SendError::Busy)?);
+                }
+                to_send.chat = found;
+                Ok((to_send, place))
+            }
+        }
     }
 
     /// `message:sending` in front, `message:sent` or `message:failed` behind.
@@ -271,7 +315,12 @@ impl Messages {
         ticket: Option<Ticket>,
         item: Option<&FromBatch>,
     ) -> Result<Sent, SendError> {
-        let sent = |timestamp, status| Sent { id: message.wa_id.clone(), timestamp, status };
+        let sent = |timestamp, status| Sent {
+            id: message.wa_id.clone(),
+            timestamp,
+            status,
+            resolved_to: None,
+        };
         let pending = || sent(message.created_at.seconds(), MessageStatus::Pending);
         let Some(mut ticket) = ticket else { return Ok(pending()) };
         let clock = &self.shared.ports.clock;

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use domain::{
+    phone::Country,
     proxy::ProxyUrl,
     session::{Session, SessionConfig, SessionStatus},
+    time::Zone,
 };
 
 /// A session and whether its engine is loaded.
@@ -52,6 +54,8 @@ pub struct ConfigPatch {
     pub auto_reject_calls: Option<Option<bool>>,
     pub max_reconnect_attempts: Option<Option<u32>>,
     pub reconnect_base_delay_ms: Option<Option<u32>>,
+    pub default_country: Option<Option<Country>>,
+    pub time_zone: Option<Option<Zone>>,
     pub link_preview: Option<Option<bool>>,
 }
 
@@ -66,6 +70,12 @@ impl ConfigPatch {
         }
         if let Some(delay) = self.reconnect_base_delay_ms {
             config.reconnect_base_delay_ms = delay;
+        }
+        if let Some(country) = self.default_country {
+            config.default_country = country;
+        }
+        if let Some(zone) = self.time_zone {
+            config.time_zone = zone;
         }
         if let Some(wanted) = self.link_preview {
             config.link_preview = wanted.unwrap_or_default();

@@ -17,6 +17,7 @@ mod failpoints;
 mod forwarding;
 mod gateways;
 mod hostile;
+mod numbers;
 mod redis;
 mod restart;
 mod safety;

@@ -45,7 +45,7 @@ fn usync_user(hub: &Hub, state: &State, query: &[String], user: &NodeRef<'_>) ->
     let asked = jid_attr(user, "jid")
         .or_else(|| number.as_deref().map(Jid::pn))
         .context("a user without address or number")?;
-    let registered = (asked.server == Server::Pn).then(|| state.aliases.get(asked.user.as_str()));
+    let registered = (asked.server == Server::Pn).then(|| registered(state, asked.user.as_str()));
     let jid = registered.flatten().map_or(asked, Jid::pn);
     let found = state.phone_of(&jid);
     let mut parts = Vec::new();
@@ -89,6 +89,25 @@ fn usync_user(hub: &Hub, state: &State, query: &[String], user: &NodeRef<'_>) ->
         answer = answer.attr("pn_jid", Jid::pn(phone));
     }
     Ok(answer.children(parts).build())
+}
+
+/// Under which number an account that was asked for by another one is registered: an alias, or the other spelling in
+/// Brazil (with or without a ninth digit), Mexico (52, 521) and Argentina (54, 549).
+fn registered(state: &State, asked: &str) -> Option<String> {
+    if let Some(phone) = state.aliases.get(asked) {
+        return Some(phone.clone());
+    }
+    let other = match (asked.get(..2)?, asked.len()) {
+        ("55", 13) if asked.as_bytes()[4] == b'9' => format!("{}{}", &asked[..4], &asked[5..]),
+        ("55", 12) => format!("{}9{}", &asked[..4], &asked[4..]),
+        ("52", 13) if asked.as_bytes()[2] == b'1' => format!("52{}", &asked[3..]),
+        ("52", 12) => format!("521{}", &asked[2..]),
+        ("54", 13) if asked.as_bytes()[2] == b'9' => format!("54{}", &asked[3..]),
+        ("54", 12) => format!("549{}", &asked[2..]),
+        _ => return None,
+    };
+    let is_other = !state.accounts.contains_key(asked) && state.accounts.contains_key(&other);
+    is_other.then_some(other)
 }
 
 fn hides_number(state: &State, phone: &str) -> bool {

@@ -47,8 +47,9 @@ impl Connection {
         // Counted in pages, and an older file has smaller ones.
         let page: i64 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
         conn.pragma_update(None, "wal_autocheckpoint", LOG_BYTES / page.max(1))?;
-        // What is deleted is overwritten with zeros, not only let go of; pages that become free are not written for that.
-        conn.pragma_update(None, "secure_delete", "fast")?;
+        // What is deleted is overwritten with zeros, also on pages that become free, where long texts are: what somebody
+        // erased is in no file.
+        conn.pragma_update(None, "secure_delete", "on")?;
         // What a burst or a long read made of the log is given back to the disk.
         conn.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
         Self::with(conn)

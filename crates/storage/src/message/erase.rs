@@ -59,7 +59,7 @@ pub(crate) async fn erase(
     session: SessionId,
     person: &ChatId,
 ) -> StoreResult<Erased> {
-    let number = people::canonical(&store.readers, session, person).await?;
+    let number = people::filed_under(&store.readers, session, person).await?;
     let (owner, session) = (session, session.to_string());
     let mut ids = vec![number.to_string()];
     if let Some(phone) = number.phone() {
@@ -110,6 +110,7 @@ async fn portion(unit: &mut Unit, session: String, id: String) -> StoreResult<(E
     let digits = id.split('@').next().unwrap_or_default();
     let identities = db::query(IDENTITIES).bind(&session).bind(&id).bind(digits);
     erased.identities = run(unit, identities).await?;
+    people::forget_form(unit, &session, &id).await?;
     Ok((erased, true))
 }
 

@@ -103,7 +103,7 @@ async fn by_canonical_ids(
 ) -> StoreResult<MessageQuery> {
     let mut query = query.clone();
     if let Some(chat) = &mut query.chat {
-        *chat = people::canonical(&store.readers, session, chat).await?;
+        *chat = people::filed_under(&store.readers, session, chat).await?;
     }
     if let Some(from) = &mut query.from
         && let Ok(id) = from.parse::<ChatId>()

@@ -5,24 +5,40 @@
 
 mod chat;
 mod contact;
+mod form;
 mod identity;
 
 use async_trait::async_trait;
 use domain::{
     ChatId, PhoneNumber, SessionId, WaMessageId,
-    chat::{Chat, Contact},
+    chat::{Chat, Contact, KnownForm},
     port::{Page, PeopleStore, StoreResult},
 };
 
 use crate::{
-    db,
+    db::{self, Readers},
     error::{Doing as _, corrupt},
     open::LedgerStore,
 };
 
 pub(crate) use chat::{Came, mark_chat, message_came, messages_came, name_chat};
 pub(crate) use contact::learn_contact;
+pub(crate) use form::{forget as forget_form, learn as learn_form};
 pub(crate) use identity::{canonical, canonicalised, learn_identity, names_lid};
+
+/// Under which id a person's rows are looked for: the canonical one, in the spelling that WhatsApp knows.
+pub(crate) async fn filed_under(
+    readers: &Readers,
+    session: SessionId,
+    id: &ChatId,
+) -> StoreResult<ChatId> {
+    let id = canonical(readers, session, id).await?;
+    if domain::phone::other_form(&id).is_none() {
+        return Ok(id);
+    }
+    let form = form::get(readers, session, &id).await?;
+    Ok(form.map_or(id, |form| form.chat))
+}
 
 const UNREAD: &str = "select wa_id, author from message where session_id = $1 and chat = $2 and direction = 'incoming' and not exists (select 1 from removal where removal.kind = 'chat' \
      and removal.session_id = message.session_id and removal.target = message.chat \
@@ -38,7 +54,7 @@ impl PeopleStore for LedgerStore {
     }
 
     async fn contact(&self, session: SessionId, id: &ChatId) -> StoreResult<Option<Contact>> {
-        let id = canonical(&self.readers, session, id).await?;
+        let id = filed_under(&self.readers, session, id).await?;
         contact::get(self, session, &id).await
     }
 
@@ -50,12 +66,16 @@ impl PeopleStore for LedgerStore {
         canonical(&self.couriers, session, id).await
     }
 
+    async fn form(&self, session: SessionId, asked: &ChatId) -> StoreResult<Option<KnownForm>> {
+        form::get(&self.couriers, session, asked).await
+    }
+
     async fn chats(&self, session: SessionId, page: Page) -> StoreResult<Vec<Chat>> {
         chat::list(self, session, page).await
     }
 
     async fn chat(&self, session: SessionId, id: &ChatId) -> StoreResult<Option<Chat>> {
-        let id = canonical(&self.readers, session, id).await?;
+        let id = filed_under(&self.readers, session, id).await?;
         chat::get(self, session, &id).await
     }
 
@@ -66,7 +86,7 @@ impl PeopleStore for LedgerStore {
         limit: u32,
     ) -> StoreResult<Vec<(WaMessageId, Option<ChatId>)>> {
         const DOING: &str = "listing unread messages";
-        let chat = canonical(&self.readers, session, chat).await?;
+        let chat = filed_under(&self.readers, session, chat).await?;
         let rows = db::query(UNREAD)
             .bind(session.to_string())
             .bind(chat.as_str())

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use domain::port::{DeliveryQueue, Ledger as _, SessionStore, StoreErrorKind, WebhookStore};
+use domain::port::{
+    DeliveryQueue, Ledger as _, NewMessage, SessionStore, StoreErrorKind, Upkeep as _,
+    WebhookStore, Write,
+};
 use sqlx::{Connection as _, Row as _};
 use storage::{LedgerStore, MasterKey, OpenError, StoreOptions};
 use testkit::{START, build};
@@ -56,6 +59,31 @@ async fn missing_folders_are_made() {
     let path = folder.path().join("data").join("deep").join("waypost.sqlite");
     support::open_at(&path).await.ping().await.unwrap();
     assert!(path.is_file());
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_not_in_the_file() {
+    const PRIVATE: &str = "a-very-private-text-3f1c";
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let session = support::session(&store, 1).await;
+    // Short ones share pages with what stays, long ones fill pages of their own.
+    for (number, length) in [(1, 1), (2, 50), (3, 4000)] {
+        let text = format!("{PRIVATE} ").repeat(length);
+        let row = domain::message::Message {
+            body: Some(text),
+            ..build::received(number, session, &build::chat(1))
+        };
+        let message = Box::new(NewMessage::row(row));
+        store.write(vec![Write::InsertMessage { message, events: vec![] }]).await.unwrap();
+    }
+    store.erase(session, &build::chat(1)).await.unwrap();
+    close(store).await;
+    // Whoever opens the file last writes the log back into it.
+    let mut conn = raw(&database(&folder)).await;
+    sqlx::query("pragma wal_checkpoint(truncate)").execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+    assert!(!support::holds(&support::bytes(&database(&folder)), PRIVATE.as_bytes()));
 }
 
 #[cfg(unix)]

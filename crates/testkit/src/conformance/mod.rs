@@ -106,7 +106,7 @@ macro_rules! store_conformance {
                 deleted_and_cleared_chats_lose_their_messages,
             ];
             people: [
-                identities_are_learned_once, a_contact_reads_back_as_it_was_learned, contacts_are_listed_by_id,
+                identities_are_learned_once, the_spelling_of_a_number_is_remembered, a_contact_reads_back_as_it_was_learned, contacts_are_listed_by_id,
                 what_was_filed_under_a_privacy_id_moves, two_chats_of_one_person_become_one, the_newer_chat_wins,
                 writes_find_the_canonical_id_themselves, messages_are_found_by_either_id,
                 the_same_message_under_both_ids_is_one, people_and_chats_need_a_session,

@@ -2,7 +2,7 @@
 
 use domain::{
     ChatId, PhoneNumber, SessionId,
-    chat::{Chat, ChatMark, Contact, ContactPatch, Identity},
+    chat::{Chat, ChatMark, Contact, ContactPatch, Identity, KnownForm},
     media::MediaState,
     message::{Message, MessageStatus},
     port::{
@@ -72,6 +72,37 @@ pub async fn identities_are_learned_once<S: Store>(store: &S) {
     // A person takes another number.
     assert!(apply(store, learn(session, 1, 2)).await);
     assert_eq!(store.phone_of(session, &lid(1)).await.unwrap(), Some(phone(2)));
+}
+
+/// What is asked for has one spelling, what WhatsApp knows another.
+pub async fn the_spelling_of_a_number_is_remembered<S: Store>(store: &S) {
+    let (session, other) = (new_session(store, 1).await, new_session(store, 2).await);
+    let (long, short): (ChatId, ChatId) =
+        ("5511987654321@c.us".parse().unwrap(), "551187654321@c.us".parse().unwrap());
+    let known = |chat: &ChatId, seconds| KnownForm {
+        chat: chat.clone(),
+        at: START.plus(std::time::Duration::from_secs(seconds)),
+    };
+    let learn =
+        |asked: &ChatId, form: KnownForm| Write::LearnForm { session, asked: asked.clone(), form };
+    assert_eq!(store.form(session, &long).await.unwrap(), None);
+    assert!(apply(store, learn(&long, known(&short, 1))).await);
+    assert!(apply(store, learn(&long, known(&short, 2))).await);
+    assert_eq!(store.form(session, &long).await.unwrap(), Some(known(&short, 2)));
+    assert_eq!(store.form(other, &long).await.unwrap(), None, "another account's");
+    came(store, build::received(1, session, &short)).await;
+    let query = MessageQuery { chat: Some(long.clone()), ..MessageQuery::default() };
+    let found = MessageStore::list(store, session, &query, ALL).await.unwrap().unwrap();
+    assert_eq!(found.total, 1, "messages are found under the spelling that was asked for");
+    assert_eq!(store.chat(session, &long).await.unwrap().unwrap().id, short);
+    // The account takes the digit after all: then the old spelling is the other one.
+    assert!(apply(store, learn(&short, known(&long, 3))).await);
+    assert_eq!(store.form(session, &long).await.unwrap(), None);
+    assert_eq!(store.form(session, &short).await.unwrap(), Some(known(&long, 3)));
+    // Whoever is erased is erased under both.
+    store.erase(session, &short).await.unwrap();
+    assert_eq!(store.form(session, &short).await.unwrap(), None);
+    assert!(store.chat(session, &short).await.unwrap().is_none());
 }
 
 pub async fn a_contact_reads_back_as_it_was_learned<S: Store>(store: &S) {

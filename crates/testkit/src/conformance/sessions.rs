@@ -37,6 +37,8 @@ fn full(number: u32) -> Session {
             max_reconnect_attempts: Some(3),
             link_preview: true,
             reconnect_base_delay_ms: Some(1000),
+            default_country: Some("BR".parse().unwrap()),
+            time_zone: Some("America/Sao_Paulo".parse().unwrap()),
         },
         proxy: Some(ProxyUrl::parse("socks5://ann:hunter2@proxy.example:1081").unwrap()),
         ..build::session(number)

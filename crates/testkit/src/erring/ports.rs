@@ -8,7 +8,7 @@ use domain::{
     WebhookId,
     api_key::{ApiKey, KeyHash},
     batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
-    chat::{Chat, Contact},
+    chat::{Chat, Contact, KnownForm},
     content::Media,
     delivery::{Attempt, ClaimedLane, Delivery, LaneId},
     idempotency::{IdempotencyRecord, Taken},
@@ -142,6 +142,7 @@ erring! { PeopleStore {
     fn contact(&self, session: SessionId, id: &ChatId) -> Option<Contact>;
     fn phone_of(&self, session: SessionId, lid: &ChatId) -> Option<PhoneNumber>;
     fn canonical(&self, session: SessionId, id: &ChatId) -> ChatId;
+    fn form(&self, session: SessionId, asked: &ChatId) -> Option<KnownForm>;
     fn chats(&self, session: SessionId, page: Page) -> Vec<Chat>;
     fn chat(&self, session: SessionId, id: &ChatId) -> Option<Chat>;
     fn unread(&self, session: SessionId, chat: &ChatId, limit: u32) -> Vec<(WaMessageId, Option<ChatId>)>;

@@ -27,6 +27,7 @@ impl Ledger for ModelStore {
             Write::Held { .. }
             | Write::Unheld { .. }
             | Write::LearnIdentity { .. }
+            | Write::LearnForm { .. }
             | Write::LearnContact { .. }
             | Write::MarkChat { .. }
             | Write::NameChat { .. }

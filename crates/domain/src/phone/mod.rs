@@ -1,5 +1,11 @@
 //! Phone numbers as people write and paste them. A number is never guessed: what could be two numbers is none.
 
+mod forms;
+mod plan;
+
+pub use forms::other_form;
+pub use plan::{Country, UnknownCountry};
+
 use crate::{address::PhoneNumber, visible};
 
 /// Why a text is no phone number. The words follow the name of a field, and say what to change.
@@ -15,8 +21,18 @@ pub enum InvalidPhone {
     Extension,
     /// Two of them.
     Several,
-    /// Too short or too long.
+    /// Too short or too long for any number.
     Length,
+    /// Shorter than the numbers of its country.
+    TooShort,
+    /// Longer than the numbers of its country.
+    TooLong,
+    /// No number of its country has so many digits.
+    OddLength,
+    /// No country has its code.
+    Code,
+    /// It is one number with its country code, and another one in the session's country.
+    Ambiguous,
     /// Something else.
     Malformed,
 }
@@ -31,6 +47,13 @@ impl InvalidPhone {
             Self::Extension => "must be a number without an extension",
             Self::Several => "must be one phone number only",
             Self::Length => "must be a phone number of 5 to 15 digits with the country code",
+            Self::TooShort => TOO_SHORT,
+            Self::TooLong => "must have fewer digits: no number of its country is so long",
+            Self::OddLength => {
+                "must have another number of digits: no number of its country has so many"
+            }
+            Self::Code => "must begin with a country code: no country has this one",
+            Self::Ambiguous => AMBIGUOUS,
             Self::Malformed => "must be a phone number like +4915550001000",
         }
     }
@@ -45,14 +68,11 @@ impl std::fmt::Display for InvalidPhone {
 impl std::error::Error for InvalidPhone {}
 
 const SCIENTIFIC: &str = "must be the whole number: a spreadsheet shortened it to the form 4.9E+12 and its last digits are lost; format the column as text";
-const NATIONAL: &str = "must begin with + and the country code: a number that begins with 0 is known within its country only";
+const NATIONAL: &str = "must begin with + and the country code: a number that begins with 0 is known within its country only. Set the session's defaultCountry to send to numbers of one country as they are written there";
 const TRUNK_ZERO: &str = "must not have the 0 of the national form behind the country code";
-
-/// Country codes behind which no number begins with 0.
-const NO_ZERO_BEHIND: [&str; 30] = [
-    "20", "27", "30", "31", "32", "33", "34", "40", "41", "43", "44", "45", "46", "47", "48", "49",
-    "52", "54", "55", "60", "61", "62", "63", "64", "65", "66", "81", "82", "90", "91",
-];
+const TOO_SHORT: &str =
+    "must have more digits: numbers of its country are longer, with their area code";
+const AMBIGUOUS: &str = "must begin with + and the country code: without, it could be a number of the session's defaultCountry or of another country";
 
 /// Reads an international number: with `+`, `00`, or its country code at once; with blanks, dashes, dots, slashes and
 /// brackets of any kind in it, `(0)`, `tel:`, a leading apostrophe, invisible marks, and digits of other scripts.
@@ -60,6 +80,14 @@ const NO_ZERO_BEHIND: [&str; 30] = [
 /// # Errors
 /// Why it is none.
 pub fn read(text: &str) -> Result<PhoneNumber, InvalidPhone> {
+    read_in(text, None)
+}
+
+/// The same, and the national form of a country.
+///
+/// # Errors
+/// Why it is none.
+pub fn read_in(text: &str, home: Option<Country>) -> Result<PhoneNumber, InvalidPhone> {
     let text = plain(text);
     let text = text.strip_prefix('\'').unwrap_or(&text);
     let text = match text.get(..4) {
@@ -96,23 +124,23 @@ pub fn read(text: &str) -> Result<PhoneNumber, InvalidPhone> {
         }
     }
     let stands_first = text.find("(0)").is_some_and(|at| !text[..at].contains(digit));
-    let digits = match digits.strip_prefix("00") {
-        Some(rest) if !plus => rest,
-        _ => &digits,
+    let in_area = !plus && text.starts_with('(') && !stands_first;
+    let (coded, digits) = match digits.strip_prefix("00") {
+        Some(rest) if !plus => (true, rest.to_owned()),
+        _ if stands_first && !plus => (false, format!("0{digits}")),
+        _ => (plus, digits),
     };
-    if digits.starts_with('0') || (had_zero && stands_first) {
-        return Err(InvalidPhone::National);
-    }
-    if !(5..=15).contains(&digits.len()) {
-        return Err(InvalidPhone::Length);
-    }
-    if NO_ZERO_BEHIND
-        .iter()
-        .any(|code| digits.strip_prefix(code).is_some_and(|rest| rest.starts_with('0')))
-    {
-        return Err(InvalidPhone::TrunkZero);
-    }
-    PhoneNumber::parse(digits).ok_or(InvalidPhone::Malformed)
+    let is_national = digits.starts_with('0') || (had_zero && stands_first);
+    let number = match home {
+        Some(home) if is_national && !coded => plan::national(&digits, home)?,
+        _ if is_national => return Err(InvalidPhone::National),
+        _ if !(5..=15).contains(&digits.len()) => return Err(InvalidPhone::Length),
+        // An area code in brackets begins a national form.
+        Some(home) if in_area => plan::national(&digits, home)?,
+        Some(home) if !coded => plan::either(&digits, home)?,
+        _ => plan::international(&digits)?,
+    };
+    PhoneNumber::parse(&number).ok_or(InvalidPhone::Malformed)
 }
 
 /// Without blanks and invisible marks, every digit and every dash as ASCII has it.
@@ -188,6 +216,94 @@ mod tests {
             assert_eq!(digits(text).as_deref(), Ok("4917099000001"), "{text:?}");
         }
         assert_eq!(digits("+39 06 1234567").as_deref(), Ok("39061234567"), "Italy keeps its zero");
+    }
+
+    #[test]
+    fn the_national_form_is_read_in_the_country_of_the_session_alone() {
+        let read = |text: &str, home: &str| {
+            read_in(text, Some(home.parse().unwrap())).map(|phone| phone.digits().to_owned())
+        };
+        for (text, home, number) in [
+            ("0170 99000001", "DE", "4917099000001"),
+            ("(0)170 99000001", "de", "4917099000001"),
+            ("(0170) 99000001", "DE", "4917099000001"),
+            ("tel:0170-99000001", "DE", "4917099000001"),
+            ("\u{202a}٠١٧٠\u{a0}٩٩٠٠٠٠٠١\u{202c}", "DE", "4917099000001"),
+            ("4917099000001", "DE", "4917099000001"),
+            ("+49 (0)170 99000001", "AT", "4917099000001"),
+            ("0049 170 99000001", "US", "4917099000001"),
+            ("011 49 170 99000001", "US", "4917099000001"),
+            ("(202) 555-0123", "US", "12025550123"),
+            ("1 202 555 0123", "US", "12025550123"),
+            ("11 98765-4321", "BR", "5511987654321"),
+            ("(11) 98765-4321", "BR", "5511987654321"),
+            ("(49) 99912-3456", "BR", "5549999123456"),
+            ("5511987654321", "BR", "5511987654321"),
+            ("011 15-2345-6789", "AR", "5491123456789"),
+            ("55 1234 5678", "MX", "525512345678"),
+            ("06 1234567", "IT", "39061234567"),
+            ("8 912 345 67 89", "RU", "79123456789"),
+            ("07400 123456", "GB", "447400123456"),
+            ("+44 7400 123456", "DE", "447400123456"),
+            ("447400123456", "DE", "447400123456"),
+            ("98765 43210", "IN", "919876543210"),
+        ] {
+            assert_eq!(read(text, home).as_deref(), Ok(number), "{text:?} in {home}");
+        }
+        for (text, home, why) in [
+            ("+0170 99000001", "DE", InvalidPhone::National),
+            ("+49 0170 99000001", "DE", InvalidPhone::TrunkZero),
+            ("0170 99000001 ext. 12", "DE", InvalidPhone::Extension),
+            ("1.7099E+10", "DE", InvalidPhone::Scientific),
+            ("555-0123", "US", InvalidPhone::TooShort),
+            ("0170 990000010000000", "DE", InvalidPhone::TooLong),
+            ("0170 CAKES", "DE", InvalidPhone::Malformed),
+        ] {
+            assert_eq!(read(text, home), Err(why), "{text:?} in {home}");
+        }
+    }
+
+    #[test]
+    fn a_length_that_its_country_does_not_have_is_refused() {
+        for (text, why) in [
+            ("+1 202 555 01234", InvalidPhone::TooLong),
+            ("+1 555 0123", InvalidPhone::TooShort),
+            ("+55 11 9876 54321 00", InvalidPhone::TooLong),
+            ("+33 6 12 34 56", InvalidPhone::TooShort),
+            ("+999 12345678", InvalidPhone::Code),
+            ("2025550123456789", InvalidPhone::Length),
+        ] {
+            assert_eq!(digits(text), Err(why), "{text:?}");
+        }
+        // Not given out, as far as the plan knows, but of a length that is.
+        assert_eq!(digits("+49 160 0000").as_deref(), Ok("491600000"));
+        assert_eq!(digits("+1 198 765 4321").as_deref(), Ok("11987654321"));
+        // Both spellings of countries with two.
+        for text in
+            ["+52 1 55 1234 5678", "+52 55 1234 5678", "+54 9 11 2345 6789", "+54 11 2345 6789"]
+        {
+            assert!(digits(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_a_number_in_two_countries_is_none() {
+        let read = |text: &str, home: &str| read_in(text, Some(home.parse().unwrap()));
+        // A German mobile number whose zero a spreadsheet dropped, or one in Texas.
+        assert_eq!(read("15123456789", "DE"), Err(InvalidPhone::Ambiguous));
+        assert_eq!(read("9123456789", "IN"), Err(InvalidPhone::Ambiguous));
+        assert_eq!(read("+15123456789", "DE").unwrap().digits(), "15123456789");
+        assert_eq!(read("015123456789", "DE").unwrap().digits(), "4915123456789");
+    }
+
+    #[test]
+    fn countries_are_known_by_their_letters() {
+        assert_eq!("br".parse::<Country>().unwrap().to_string(), "BR");
+        for nobody in ["", "D", "DEU", "ZZ", "001", "Ä", "49", "EU"] {
+            assert_eq!(nobody.parse::<Country>(), Err(UnknownCountry), "{nobody}");
+        }
+        assert_eq!(serde_json::to_string(&"de".parse::<Country>().unwrap()).unwrap(), "\"DE\"");
+        assert!(serde_json::from_str::<Country>("\"XX\"").is_err());
     }
 
     #[test]
