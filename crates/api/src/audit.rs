@@ -122,6 +122,10 @@ impl Seen {
     }
 }
 
+/// What a route tells about its action, beside the answer: the entry's metadata.
+#[derive(Clone)]
+pub struct Told(pub Value);
+
 /// Writes down what a request did, if it is an action, and keys that were refused; what another process answered is written
 /// down there.
 pub async fn watch(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
@@ -164,6 +168,9 @@ pub async fn watch(State(state): State<AppState>, mut request: Request, next: Ne
         entry.error_message = Some("WhatsApp did not confirm it".into());
     }
     let response = told(response, &mut entry).await;
+    if let Some(Told(metadata)) = response.extensions().get() {
+        entry.metadata = metadata.clone();
+    }
     if action == SENT {
         state.gateway.audit.note(entry);
     } else if let Err(error) = state.gateway.audit.record(entry).await {

@@ -25,13 +25,14 @@ use crate::{
 /// Longest body of a route that takes no file.
 const PLAIN_BYTES_MAX: usize = 1024 * 1024;
 /// Routes that take a file in their body, and imports: what follows the session in their path.
-const WITH_FILES: [&str; 7] = [
+const WITH_FILES: [&str; 8] = [
     "/messages/send-audio",
     "/messages/send-bulk",
     "/messages/send-bulk/import",
     "/messages/send-document",
     "/messages/send-image",
     "/messages/send-sticker",
+    "/messages/send-text",
     "/messages/send-video",
 ];
 /// A body that is longer is read into values beside the work of others.
@@ -216,6 +217,11 @@ impl RawBody {
         self.0.get(field).is_some_and(|value| !value.is_null())
     }
 
+    /// Bytes of a field as JSON; 0 when it is not there.
+    pub fn size_of(&self, field: &str) -> usize {
+        self.0.get(field).map_or(0, |value| value.to_string().len())
+    }
+
     /// The body as its type, if the schema of that type takes it.
     ///
     /// # Errors
@@ -354,7 +360,8 @@ mod tests {
         }
         match schema {
             Value::Object(fields) => fields.iter().any(|(name, inner)| {
-                (name == "base64" && inner.is_object()) || names_a_file(document, inner, depth + 1)
+                let file = ["base64", "thumbnailBase64"].contains(&name.as_str());
+                (file && inner.is_object()) || names_a_file(document, inner, depth + 1)
             }),
             Value::Array(items) => items.iter().any(|item| names_a_file(document, item, depth + 1)),
             _ => false,

@@ -192,8 +192,9 @@ fn error(description: &str) -> RefOr<utoipa::openapi::Response> {
 
 /// `/api/docs` and `/api/docs-json`.
 pub fn pages() -> Router<AppState> {
-    // The validator's badge would be fetched from its makers' server.
-    let config = Config::from(DOCUMENT_PATH).validator_url("none").persist_authorization(true);
+    // The validator's badge would be fetched from its makers' server. A key that is typed in is gone with the page: kept in the
+    // browser's storage, whoever comes to the browser next could read it.
+    let config = Config::from(DOCUMENT_PATH).validator_url("none").persist_authorization(false);
     let ui: Router<AppState> = SwaggerUi::new("/api/docs").config(config).into();
     ui.layer(from_fn(restrict)).route(DOCUMENT_PATH, get(document))
 }

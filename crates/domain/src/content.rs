@@ -152,6 +152,9 @@ pub struct LinkPreview {
     pub title: String,
     /// A sentence about it.
     pub description: Option<String>,
+    /// A small JPEG of the page's picture; empty when there is none. Of messages that go out; nobody needs it of others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "hex::serde")]
+    pub thumbnail: Vec<u8>,
 }
 
 /// What sort of file.

@@ -22,6 +22,8 @@ pub const RETRY_COUNT_MAX: u8 = 5;
 pub const URL_CHARS_MAX: usize = 2048;
 /// Most custom headers.
 pub const HEADERS_MAX: usize = 50;
+/// Longest text of a webhook's own authorities, in characters: a dozen certificates.
+pub const TLS_CA_CHARS_MAX: usize = 16_384;
 /// Longest header value, in characters.
 pub const HEADER_VALUE_CHARS_MAX: usize = 1024;
 
@@ -119,6 +121,8 @@ pub struct Webhook {
     pub retry_count: Option<u8>,
     /// What its owner chose about its deliveries.
     pub policy: PolicyChoice,
+    /// Certificates of authorities that its receiver's may be of beside the usual ones, PEM text.
+    pub tls_ca: Option<String>,
     /// How its receiver does; changed by outcomes, not by users.
     pub health: Health,
     /// In which order.
@@ -247,6 +251,7 @@ pub(crate) mod tests {
             active: true,
             retry_count: Some(3),
             policy: PolicyChoice::default(),
+            tls_ca: None,
             health: Health::default(),
             order,
             last_triggered_at: None,

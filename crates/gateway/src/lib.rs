@@ -181,6 +181,8 @@ pub struct SendOptions {
     pub typing_max: Duration,
     /// How fast a number may send.
     pub pacing: PacingRules,
+    /// Files and pages of URLs are fetched through the session's proxy, where it has one.
+    pub fetch_through_proxy: bool,
 }
 
 impl Default for SendOptions {
@@ -191,6 +193,7 @@ impl Default for SendOptions {
             settle_grace: Duration::from_secs(2),
             typing_max: Duration::ZERO,
             pacing: PacingRules::default(),
+            fetch_through_proxy: true,
         }
     }
 }

@@ -1,31 +1,44 @@
-//! The card above a text with a link, from the page behind it. Whatever goes wrong, there is simply no card.
+//! The card above a text with a link, from the page behind it. Whatever goes wrong, there is simply no card, or one without
+//! a picture.
 
 use std::{io::Read as _, io::Seek as _, time::Duration};
 
-use domain::{content::LinkPreview, port::MediaFiles};
+use domain::{content::LinkPreview, port::MediaFiles, proxy::ProxyUrl};
+use tokio::time::Instant;
 use url::Url;
 
-use crate::egress::{Egress, GetLimits};
+use crate::{
+    Media,
+    egress::{Egress, GetLimits},
+};
 
 /// Largest page that is read, bytes.
 const PAGE_BYTES_MAX: u64 = 1024 * 1024;
-/// How long it may take: a send waits for it.
+/// How long page and picture may take together: a send waits for them.
 const LIMIT: Duration = Duration::from_secs(5);
 /// Longest title and description, in characters.
 const TITLE_CHARS_MAX: usize = 256;
 const DESCRIPTION_CHARS_MAX: usize = 1024;
 
-/// The card of the first link in a text.
+/// Whether there is anything to make a card of.
+pub(crate) fn has_link(text: &str) -> bool {
+    first_link(text).is_some()
+}
+
+/// The card of the first link in a text; through `proxy` and in no other way, if there is one.
 pub(crate) async fn of_text(
     pages: &Egress,
+    media: &Media,
     files: &dyn MediaFiles,
     text: &str,
+    proxy: Option<&ProxyUrl>,
 ) -> Option<LinkPreview> {
+    let began = Instant::now();
     let link = first_link(text)?;
     let url = Url::parse(link).ok()?;
     let scratch = files.scratch().await.ok()?;
     let limits = GetLimits { bytes_max: PAGE_BYTES_MAX, time: LIMIT };
-    let got = pages.get_into(&url, scratch.handle().ok()?, limits).await;
+    let got = pages.get_into(&url, scratch.handle().ok()?, limits, proxy).await;
     let got = got.inspect_err(|error| tracing::debug!(%error, "no preview of a link")).ok()?;
     if !got.content_type.is_some_and(|kind| kind.to_ascii_lowercase().contains("html")) {
         return None;
@@ -34,7 +47,22 @@ pub(crate) async fn of_text(
     let mut page = Vec::new();
     file.rewind().ok()?;
     file.take(PAGE_BYTES_MAX).read_to_end(&mut page).ok()?;
-    card(link, &String::from_utf8_lossy(&page))
+    let page = String::from_utf8_lossy(&page);
+    let mut card = card(link, &page)?;
+    if let Some(picture) = picture(&page).and_then(|picture| got.url.join(&picture).ok()) {
+        let left = LIMIT.saturating_sub(began.elapsed());
+        let made = media.thumbnail_of_url(picture.as_str(), proxy, left).await;
+        let made = made.inspect_err(|error| tracing::debug!(%error, "no picture of a link"));
+        card.thumbnail = made.unwrap_or_default();
+    }
+    Some(card)
+}
+
+/// Where a page says that its picture is.
+fn picture(page: &str) -> Option<String> {
+    ["og:image", "og:image:url", "og:image:secure_url", "twitter:image"]
+        .into_iter()
+        .find_map(|name| meta(page, name))
 }
 
 /// The first http or https address in a text, as it stands there.
@@ -56,6 +84,7 @@ fn card(link: &str, page: &str) -> Option<LinkPreview> {
         url: link.to_owned(),
         title: cut(&title, TITLE_CHARS_MAX),
         description: description.map(|text| cut(&text, DESCRIPTION_CHARS_MAX)),
+        thumbnail: vec![],
     })
 }
 
@@ -142,6 +171,14 @@ mod tests {
         );
         assert_eq!(first_link("http://b.example, https://c.example"), Some("http://b.example"));
         assert_eq!(first_link("a.example ftp://b.example"), None);
+    }
+
+    #[test]
+    fn the_picture_of_a_page_is_found() {
+        let page = "<meta property='og:image' content='/a.png?x=1&amp;y=2'><meta name=twitter:image content=b>";
+        assert_eq!(picture(page).as_deref(), Some("/a.png?x=1&y=2"));
+        assert_eq!(picture("<meta name=twitter:image content=b>").as_deref(), Some("b"));
+        assert_eq!(picture("<img src=a.png>"), None);
     }
 
     #[test]

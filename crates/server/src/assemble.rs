@@ -268,6 +268,7 @@ fn options(settings: &Settings) -> anyhow::Result<Options> {
             concurrency: webhooks.concurrency,
             ssrf_protect: webhooks.ssrf_protect,
             allowed_hosts: webhooks.allowed_hosts.clone(),
+            authorities: settings.webhook_authorities()?,
             secret_overlap: Duration::from_secs(webhooks.secret_overlap_hours * 3600),
             max_payload_bytes: webhooks.max_payload_bytes,
             lease: millis(webhooks.lease_ms),
@@ -308,6 +309,7 @@ fn sends(settings: &Settings) -> SendOptions {
             min_gap: millis(pacing.min_gap_ms),
             per_minute: pacing.per_minute,
         },
+        fetch_through_proxy: settings.sessions.proxy_url_fetch,
         ..SendOptions::default()
     }
 }

@@ -56,6 +56,23 @@ pub(crate) fn policy(row: &Row) -> StoreResult<PolicyChoice> {
     json_of(row, "policy")
 }
 
+/// What the policy column has beside the policy.
+#[derive(Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct BesidePolicy {
+    tls_ca: Option<String>,
+}
+
+/// The policy column as it is stored.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PolicyColumn<'a> {
+    #[serde(flatten)]
+    policy: &'a PolicyChoice,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_ca: Option<&'a str>,
+}
+
 fn json_of<T: serde::de::DeserializeOwned + Default>(row: &Row, column: &str) -> StoreResult<T> {
     const DOING: &str = "reading a webhook";
     let text: String = row.try_get(column).doing(DOING)?;
@@ -105,6 +122,7 @@ fn read(row: &Row, cipher: &Cipher) -> StoreResult<Webhook> {
         active: number("active")? == 1,
         retry_count: retry_count.map(u8::try_from).transpose().map_err(|_| bad())?,
         policy: policy(row)?,
+        tls_ca: json_of::<BesidePolicy>(row, "policy")?.tls_ca,
         health: health(row)?,
         order: LaneOrder::parse(&text("lane_order")?).ok_or_else(bad)?,
         last_triggered_at: time("last_triggered_at")?,
@@ -140,7 +158,7 @@ fn stored(webhook: &Webhook, cipher: &Cipher) -> Stored {
         previous_secret: secret("previous_secret", previous.map(|previous| &previous.secret)),
         previous_until: previous.map(|previous| previous.until.millis()),
         signing_key: secret("signing_key", webhook.signing_key.as_ref()),
-        policy: json(&webhook.policy),
+        policy: json(&PolicyColumn { policy: &webhook.policy, tls_ca: webhook.tls_ca.as_deref() }),
         retry_count: webhook.retry_count.map_or(NOT_GIVEN, i64::from),
     }
 }
@@ -170,6 +188,7 @@ fn receiving(row: &Row) -> StoreResult<Webhook> {
         active: row.try_get::<i64, _>("active").doing(DOING)? == 1,
         retry_count: None,
         policy: PolicyChoice::default(),
+        tls_ca: None,
         health: Health::default(),
         order: LaneOrder::parse(&text("lane_order")?).ok_or_else(bad)?,
         last_triggered_at: None,

@@ -72,6 +72,7 @@ pub fn webhook(number: u32, session: SessionId) -> Webhook {
         active: true,
         retry_count: Some(RETRY_COUNT_DEFAULT),
         policy: PolicyChoice::default(),
+        tls_ca: None,
         health: Health::default(),
         order: LaneOrder::Chat,
         last_triggered_at: None,

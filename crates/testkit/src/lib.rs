@@ -17,6 +17,7 @@ mod mutate;
 mod proxy;
 mod receiver;
 pub mod servers;
+mod tunnel;
 mod whatsapp;
 
 pub use clock::ManualClock;
@@ -26,6 +27,7 @@ pub use model::ModelStore;
 pub use mutate::mutate;
 pub use proxy::Proxy;
 pub use receiver::{Received, Receiver, Reply};
+pub use tunnel::Tunnel;
 pub use whatsapp::{Asked, FakeLink, FakeWhatsApp, OnDownload, OnSend};
 
 /// The time at which tests begin: 2026-10-01T08:00:00Z.

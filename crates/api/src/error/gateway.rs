@@ -136,6 +136,7 @@ impl OnPath<(SessionId, WebhookId)> for WebhookError {
                 ApiError::bad_request(format!("Maximum webhooks per session reached ({most})"))
             }
             Self::Url(error) => ApiError::problem(error),
+            Self::TlsCa(_) => ApiError::problem(&self),
             Self::Headers(text) => ApiError::problem(text),
             Self::Filters(error) => ApiError::problem(error),
             Self::Events(text) | Self::Secret(text) => ApiError::problem(text),

@@ -129,7 +129,7 @@ pub(super) fn media_error(error: MediaError) -> ApiError {
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "The media is too large")
         }
         MediaError::Store(error) => ApiError::store(error),
-        MediaError::Blocked
+        MediaError::Blocked(_)
         | MediaError::Unreachable(_)
         | MediaError::Status(_)
         | MediaError::Timeout

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use axum::{extract::State, http::HeaderMap, response::Response};
 use domain::{ChatId, TemplateId, WaMessageId, content::LinkPreview};
-use gateway::messages::{Preview, QuoteRef, Say, SendError, TemplateRef, TemplateSend, ToSend};
+use gateway::messages::{
+    Card, MediaInput, Preview, QuoteRef, Say, SendError, TemplateRef, TemplateSend, ToSend,
+};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -31,7 +33,8 @@ struct SendText {
     /// Who is mentioned. The text must contain `@<number>` for each.
     #[schema(value_type = Option<Vec<MentionText>>, max_items = 1024)]
     mentions: Option<Vec<ChatId>>,
-    /// `true` makes a card of the page behind the first link, if that can be had within 5 seconds. Default false.
+    /// `true` makes a card of the page behind the first link, if that can be had within 5 seconds. Default: what the
+    /// session's `linkPreview` says.
     link_preview: Option<bool>,
     /// The card above the text. Together with `linkPreview: false`: 400.
     custom_link_preview: Option<CustomLinkPreview>,
@@ -49,6 +52,12 @@ struct CustomLinkPreview {
     title: String,
     #[schema(max_length = 1024)]
     description: Option<String>,
+    /// A picture of up to 5 MiB, fetched by the server. This or `thumbnailBase64`.
+    #[schema(max_length = 2048, format = "uri")]
+    thumbnail_url: Option<String>,
+    /// A picture of up to 5 MiB.
+    #[schema(min_length = 1, max_length = 7_000_000)]
+    thumbnail_base64: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -88,7 +97,8 @@ struct SendTemplate {
     /// Who is mentioned. The text must contain `@<number>` for each.
     #[schema(value_type = Option<Vec<MentionText>>, max_items = 1024)]
     mentions: Option<Vec<ChatId>>,
-    /// `true` makes a card of the page behind the first link, if that can be had within 5 seconds. Default false.
+    /// `true` makes a card of the page behind the first link, if that can be had within 5 seconds. Default: what the
+    /// session's `linkPreview` says.
     link_preview: Option<bool>,
 }
 
@@ -120,12 +130,23 @@ pub async fn send_text(
 fn preview(card: Option<CustomLinkPreview>, wanted: Option<bool>) -> Result<Preview, ApiError> {
     match (card, wanted) {
         (None, Some(true)) => Ok(Preview::Fetch),
-        (None, _) => Ok(Preview::Off),
+        (None, Some(false)) => Ok(Preview::Off),
+        (None, None) => Ok(Preview::Usual),
         (Some(_), Some(false)) => Err(ApiError::bad_request(
             "customLinkPreview cannot be combined with linkPreview: false",
         )),
-        (Some(CustomLinkPreview { url, title, description }), _) => {
-            Ok(Preview::Card(LinkPreview { url, title, description }))
+        (Some(card), _) => {
+            let CustomLinkPreview { url, title, description, .. } = card;
+            let preview = LinkPreview { url, title, description, thumbnail: vec![] };
+            let picture = match (card.thumbnail_url, card.thumbnail_base64) {
+                (Some(_), Some(_)) => {
+                    return Err(ApiError::problem(
+                        "customLinkPreview takes thumbnailUrl or thumbnailBase64, not both",
+                    ));
+                }
+                (url, base64) => url.map(MediaInput::Url).or(base64.map(MediaInput::Base64)),
+            };
+            Ok(Preview::Card(Box::new(Card { preview, picture })))
         }
     }
 }

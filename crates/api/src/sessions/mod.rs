@@ -41,7 +41,7 @@ struct CreateSession {
     /// Unique; letters, digits and hyphens.
     #[schema(min_length = 3, max_length = 50, pattern = "^[a-zA-Z0-9-]+$")]
     name: String,
-    /// Tunables. Other keys are accepted and not used.
+    /// Tunables, up to 16,384 bytes. Other keys are accepted and not used.
     config: Option<Tunables>,
     /// Where the session's traffic goes through. Setting it needs an admin key. socks4 is not supported.
     #[schema(max_length = 255, format = "proxy-url")]
@@ -64,7 +64,12 @@ struct Tunables {
     /// First wait before a reconnect, in milliseconds.
     #[schema(minimum = 1000, maximum = 300_000)]
     reconnect_base_delay: Option<u32>,
+    /// Whether texts with a link have a card where the request says nothing.
+    link_preview: Option<bool>,
 }
+
+/// Largest `config` of a new session, bytes of JSON (OpenWA's limit).
+const CONFIG_BYTES_MAX: usize = 16_384;
 
 /// One WhatsApp account connected through this gateway.
 #[derive(Serialize, ToSchema)]
@@ -209,6 +214,9 @@ async fn create(
     if body.has("proxyUrl") && caller.key().role < Role::Admin {
         return Err(KeyRefused::Role(Role::Admin).into());
     }
+    if body.size_of("config") > CONFIG_BYTES_MAX {
+        return Err(ApiError::problem(format!("config must be at most {CONFIG_BYTES_MAX} bytes")));
+    }
     let new: CreateSession = body.checked()?;
     let tunables = new.config.unwrap_or_default();
     let new = NewSession {
@@ -217,6 +225,7 @@ async fn create(
             auto_reject_calls: tunables.auto_reject_calls.unwrap_or_default(),
             max_reconnect_attempts: tunables.max_reconnect_attempts,
             reconnect_base_delay_ms: tunables.reconnect_base_delay,
+            link_preview: tunables.link_preview.unwrap_or_default(),
         },
         proxy: settings::read_proxy(new.proxy_url.as_deref())?,
     };

@@ -40,6 +40,10 @@ struct UpdateConfig {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<u32>, minimum = 1000, maximum = 300_000)]
     reconnect_base_delay: Option<Option<u32>>,
+    /// Whether texts with a link have a card where the request says nothing; `null` resets to false.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<bool>)]
+    link_preview: Option<Option<bool>>,
 }
 
 /// What an operator may tune per session.
@@ -53,6 +57,8 @@ struct ConfigBody {
     max_reconnect_attempts: Option<u32>,
     /// Milliseconds.
     reconnect_base_delay: u32,
+    /// Whether texts with a link have a card where the request says nothing.
+    link_preview: bool,
 }
 
 impl From<SessionConfig> for ConfigBody {
@@ -61,6 +67,7 @@ impl From<SessionConfig> for ConfigBody {
             auto_reject_calls: config.auto_reject_calls,
             max_reconnect_attempts: config.max_reconnect_attempts,
             reconnect_base_delay: config.reconnect_base_delay_ms.unwrap_or(RECONNECT_BASE_MS),
+            link_preview: config.link_preview,
         }
     }
 }
@@ -141,6 +148,7 @@ async fn set_config(
         auto_reject_calls: change.auto_reject_calls,
         max_reconnect_attempts: change.max_reconnect_attempts,
         reconnect_base_delay_ms: change.reconnect_base_delay,
+        link_preview: change.link_preview,
     };
     let sessions = &state.gateway.sessions;
     let config = sessions.set_config(on.session, patch).await.map_err(|e| e.on(&on.session))?;

@@ -6,7 +6,7 @@ mod shapes;
 
 use std::cmp::Reverse;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Extension, Json, extract::State, http::StatusCode};
 use domain::{
     SessionId, WebhookId,
     delivery::PolicyChoice,
@@ -15,7 +15,8 @@ use domain::{
     port::Page,
     webhook::{Secret, Webhook},
 };
-use gateway::webhooks::{NewWebhook, WebhookError, WebhookPatch};
+use gateway::webhooks::{Changed, Moved, NewWebhook, WebhookError, WebhookPatch};
+use serde_json::json;
 use shapes::{CreateWebhook, PingBody, PolicyBody, UpdateWebhook, WebhookBody};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -23,6 +24,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     AppState,
     access::{Caller, OnSession, Operator},
+    audit::Told,
     body::Body,
     error::{ApiError, OnPath as _},
     query::{LIMIT_MAX, Query, slice},
@@ -89,6 +91,7 @@ async fn create(
         retry_count: new.retry_count,
         order: new.order.or(order).unwrap_or_default(),
         policy: new.policy.map(PolicyChoice::from).unwrap_or_default(),
+        tls_ca: new.tls_ca,
     };
     let webhook = state.gateway.webhooks.create(on.session, new).await;
     let webhook = webhook.map_err(|error| error.on(&on.session))?;
@@ -152,7 +155,7 @@ async fn update(
     State(state): State<AppState>,
     on: OnSession<Operator>,
     Body(change): Body<UpdateWebhook>,
-) -> Result<Json<WebhookBody>, ApiError> {
+) -> Result<(Option<Extension<Told>>, Json<WebhookBody>), ApiError> {
     let id: WebhookId = on.caller.id("id")?;
     let set = |secret: Option<String>| secret.filter(|text| !text.is_empty()).map(Secret::new);
     let kept = |filters: Option<Filters>| filters.filter(|filters| !filters.conditions.is_empty());
@@ -166,10 +169,15 @@ async fn update(
         active: change.active,
         order: change.order.or(change.policy.as_ref().and_then(PolicyBody::order)),
         policy: change.policy.map(PolicyChoice::from),
+        tls_ca: change.tls_ca.map(|text| text.filter(|text| !text.is_empty())),
     };
-    let webhook = state.gateway.webhooks.update(on.session, id, patch).await;
-    let webhook = webhook.map_err(|error| error.on(&(on.session, id)))?;
-    Ok(Json(present(&state, webhook)))
+    let changed = state.gateway.webhooks.change(on.session, id, patch).await;
+    let Changed { webhook, moved } = changed.map_err(|error| error.on(&(on.session, id)))?;
+    // Who turned the events to another receiver is asked later.
+    let told = moved.map(|Moved { from, to }| {
+        Extension(Told(json!({ "id": id.to_string(), "from": from, "to": to })))
+    });
+    Ok((told, Json(present(&state, webhook))))
 }
 
 /// Deletes a webhook with the deliveries that wait for it.

@@ -51,6 +51,10 @@ pub(super) struct CreateWebhook {
     pub(super) order: Option<LaneOrder>,
     /// How deliveries are tried. An addition to OpenWA.
     pub(super) policy: Option<PolicyBody>,
+    /// Certificates of authorities, PEM text, that the receiver's certificate may be of beside the usual ones. An addition to
+    /// OpenWA.
+    #[schema(min_length = 1, max_length = 16384)]
+    pub(super) tls_ca: Option<String>,
 }
 
 /// How deliveries are tried; what is absent has its default. An addition to OpenWA.
@@ -143,6 +147,10 @@ pub(super) struct UpdateWebhook {
     /// Replaces the whole policy.
     #[schema(nullable = false)]
     pub(super) policy: Option<PolicyBody>,
+    /// An empty one or `null` clears it.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>, max_length = 16384)]
+    pub(super) tls_ca: Option<Option<String>>,
 }
 
 /// Conditions on message events; all must hold.
@@ -198,6 +206,9 @@ pub(super) struct WebhookBody {
     order: LaneOrder,
     policy: InForce,
     health: HealthBody,
+    /// Certificates of its own authorities. An addition to OpenWA.
+    #[schema(required)]
+    tls_ca: Option<String>,
     /// With this the receiver checks signatures of the scheme `v1a`: `whpk_` and base64. An addition to OpenWA.
     #[schema(required)]
     public_key: Option<String>,
@@ -314,6 +325,7 @@ impl WebhookBody {
             url: webhook.url,
             events: webhook.events,
             filters: webhook.filters,
+            tls_ca: webhook.tls_ca,
         }
     }
 }

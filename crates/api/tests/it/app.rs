@@ -72,17 +72,17 @@ impl App {
 
     /// With other options of the API.
     pub async fn with(change: impl FnOnce(&mut ApiOptions)) -> Self {
-        Self::build(change, 0, |_| {}).await
+        Box::pin(Self::build(change, 0, |_| {})).await
     }
 
     /// With at most so many started sessions.
     pub async fn with_cap(sessions: u32) -> Self {
-        Self::build(|_| {}, sessions, |_| {}).await
+        Box::pin(Self::build(|_| {}, sessions, |_| {})).await
     }
 
     /// With other options of the gateway.
     pub async fn tuned(tune: impl FnOnce(&mut Options)) -> Self {
-        Self::build(|_| {}, 0, tune).await
+        Box::pin(Self::build(|_| {}, 0, tune)).await
     }
 
     /// With at most so many live readers.

@@ -55,6 +55,25 @@ async fn actions_are_told_with_who_and_what() {
     assert_eq!(actions(&app.get("/api/audit?action=api_key_created").await), ["api_key_created"]);
 }
 
+/// Who turned the events to somebody else.
+#[tokio::test]
+async fn a_webhook_that_moves_leaves_both_hosts() {
+    let app = App::start().await;
+    let session = app.new_session("bakery").await;
+    let webhook = app.webhook(&session, "https://old.example/hook?token=1", 1).await;
+    let path = format!("/api/sessions/{session}/webhooks/{webhook}");
+    let put = async |url: &str| {
+        let body = json!({ "url": url });
+        app.ask("PUT", &path).admin().json(&body).send().await.expect(200);
+        app.get("/api/audit?action=webhook_updated").await["data"][0]["metadata"].clone()
+    };
+    assert_eq!(put("https://old.example/other?token=2").await, Value::Null);
+    assert_eq!(
+        put("https://new.example:8443/hook?token=3").await,
+        json!({ "id": webhook, "from": "https://old.example", "to": "https://new.example:8443" })
+    );
+}
+
 #[tokio::test]
 async fn refused_keys_and_dead_letters_are_noted() {
     let app = App::start().await;

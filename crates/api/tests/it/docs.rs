@@ -57,6 +57,8 @@ async fn the_pages_come_from_here_alone() {
         if name == "swagger-initializer.js" {
             assert!(text.contains("\"url\": \"/api/docs-json\""), "{text}");
             assert!(text.contains("\"validatorUrl\": \"none\""), "{text}");
+            // A key that somebody types in does not stay in the browser.
+            assert!(text.contains("\"persistAuthorization\": false"), "{text}");
             assert!(!text.contains("http"), "{text}");
         }
         for tag in ["<script src=\"http", "<link href=\"http", "importScripts(\"http"] {

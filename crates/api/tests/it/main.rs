@@ -24,6 +24,7 @@ mod messages;
 mod messages_change;
 mod messages_send;
 mod metrics;
+mod previews;
 mod property;
 mod rates;
 mod refusals;

@@ -285,10 +285,10 @@ async fn no_url_leads_into_private_space_and_nothing_is_left_behind() {
         "http://db.internal/a.png",
         "http://\u{ff11}\u{ff12}\u{ff17}.0.0.2/a.png",
     ] {
-        assert!(matches!(media.fetch(url).await, Err(MediaError::Blocked)), "{url}");
+        assert!(matches!(media.fetch(url, None).await, Err(MediaError::Blocked(_))), "{url}");
     }
     for url in ["ftp://example.org/a", "file:///etc/passwd", "http://a:b@example.org/", "x", ""] {
-        assert!(matches!(media.fetch(url).await, Err(MediaError::NotHttp)), "{url}");
+        assert!(matches!(media.fetch(url, None).await, Err(MediaError::NotHttp)), "{url}");
     }
     for text in ["", "%%%", "data:image/png;base64,", "aGVsbG8?"] {
         assert!(matches!(media.keep_base64(text).await, Err(MediaError::BadBase64)), "{text}");
@@ -309,18 +309,21 @@ async fn a_file_from_a_url_or_base64_is_kept_once() {
         .route("/large", axum::routing::get(async || "more than ten bytes"));
     let base = format!("http://{}", crate::app::listen(router).await);
     let media = &app.gateway.media;
-    let typed = media.fetch(&format!("{base}/typed")).await.unwrap();
+    let typed = media.fetch(&format!("{base}/typed"), None).await.unwrap();
     assert_eq!(
         (typed.mimetype.as_deref(), typed.filename.as_deref()),
         (Some("image/webp"), Some("typed"))
     );
-    let sniffed = media.fetch(&format!("{base}/cake.png")).await.unwrap();
+    let sniffed = media.fetch(&format!("{base}/cake.png"), None).await.unwrap();
     assert_eq!(
         (sniffed.mimetype.as_deref(), sniffed.filename.as_deref()),
         (Some("image/png"), Some("cake.png"))
     );
-    assert!(matches!(media.fetch(&format!("{base}/large")).await, Err(MediaError::TooBig)));
-    assert!(matches!(media.fetch(&format!("{base}/none")).await, Err(MediaError::Status(404))));
+    assert!(matches!(media.fetch(&format!("{base}/large"), None).await, Err(MediaError::TooBig)));
+    assert!(matches!(
+        media.fetch(&format!("{base}/none"), None).await,
+        Err(MediaError::Status(404))
+    ));
     assert_eq!(media.keep_base64("data:text/plain;base64,aGVsbG8=").await.unwrap(), typed.kept);
     assert!(matches!(media.keep_base64("bW9yZSB0aGFuIHRlbg==").await, Err(MediaError::TooBig)));
     assert_eq!(app.files(), 2);

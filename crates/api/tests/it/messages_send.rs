@@ -203,7 +203,13 @@ async fn wrong_bodies_leave_nothing_behind() {
     let (app, path) = ready().await;
     let long = |count: usize| "x".repeat(count);
     let file = json!({ "base64": "AAEC", "mimetype": "image/png" });
-    let blocked = refused(400, "Bad Request", "Destination address is not allowed");
+    let blocked = |host: &str| {
+        let words = format!(
+            "Destination address is not allowed: {host} is in a private or special network; \
+             SSRF_ALLOWED_HOSTS names hosts that are allowed all the same"
+        );
+        refused(400, "Bad Request", &words)
+    };
     let shorter = |field: &str, most: u32| {
         problem(&format!("{field} must be shorter than or equal to {most} characters"))
     };
@@ -243,9 +249,17 @@ async fn wrong_bodies_leave_nothing_behind() {
             problem("property ptt should not exist"),
         ),
         ("send-video", json!({ "url": "ftp://a.example/x" }), problem("url must be a URL address")),
-        ("send-document", json!({ "url": "http://10.0.0.1/x" }), blocked.clone()),
-        ("send-document", json!({ "url": "http://[::ffff:10.0.0.1]/x" }), blocked.clone()),
-        ("send-audio", json!({ "url": "http://192.168.1.1/x", "ptt": true }), blocked),
+        ("send-document", json!({ "url": "http://10.0.0.1/x" }), blocked("10.0.0.1")),
+        (
+            "send-document",
+            json!({ "url": "http://[::ffff:10.0.0.1]/x" }),
+            blocked("[::ffff:a00:1]"),
+        ),
+        (
+            "send-audio",
+            json!({ "url": "http://192.168.1.1/x", "ptt": true }),
+            blocked("192.168.1.1"),
+        ),
         (
             "send-location",
             json!({ "latitude": 91, "longitude": 0 }),

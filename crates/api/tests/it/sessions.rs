@@ -135,7 +135,7 @@ async fn tunables_merge_and_reset() {
         json!({ "name": "bakery", "config": { "autoRejectCalls": "true", "colour": "red" } });
     let session = app.post("/api/sessions", body, 201).await["id"].as_str().unwrap().to_owned();
     let path = format!("/api/sessions/{session}/config");
-    let config = |calls: bool, most: Value, delay: u32| json!({ "autoRejectCalls": calls, "maxReconnectAttempts": most, "reconnectBaseDelay": delay });
+    let config = |calls: bool, most: Value, delay: u32| json!({ "autoRejectCalls": calls, "maxReconnectAttempts": most, "reconnectBaseDelay": delay, "linkPreview": false });
     assert_eq!(app.get(&path).await, config(true, Value::Null, 5000));
     let patch =
         async |body: Value| app.ask("PATCH", &path).admin().json(&body).send().await.expect(200);
@@ -145,6 +145,25 @@ async fn tunables_merge_and_reset() {
     assert_eq!(reset, config(false, json!(3), 5000));
     assert_eq!(patch(json!({})).await, reset);
     assert_eq!(app.get(&path).await, reset);
+    assert_eq!(patch(json!({ "linkPreview": true })).await["linkPreview"], true);
+    assert_eq!(patch(json!({ "linkPreview": null })).await, reset);
+}
+
+#[tokio::test]
+async fn a_config_has_a_largest_size() {
+    let app = App::start().await;
+    let create = async |name: &str, text: usize| {
+        let config = json!({ "linkPreview": true, "mine": "x".repeat(text) });
+        let body = json!({ "name": name, "config": config });
+        app.ask("POST", "/api/sessions").admin().json(&body).send().await
+    };
+    let around = json!({ "linkPreview": true, "mine": "" }).to_string().len();
+    let refused = create("large", 16_385 - around).await.expect(400);
+    assert_eq!(refused["message"], json!(["config must be at most 16384 bytes"]));
+    assert_eq!(app.get("/api/sessions").await, json!([]));
+    let session = create("fits", 16_384 - around).await.expect(201);
+    let path = format!("/api/sessions/{}/config", session["id"].as_str().unwrap());
+    assert_eq!(app.get(&path).await["linkPreview"], true);
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ async fn a_webhook_never_shows_its_secret_or_headers() {
                 "breaker": "closed", "openUntil": null, "failures": 0, "failingSince": null,
                 "pausedAt": null, "pauseReason": null
             },
-            "publicKey": null,
+            "publicKey": null, "tlsCa": null,
             "createdAt": webhook["createdAt"], "updatedAt": webhook["updatedAt"]
         })
     );
@@ -95,6 +95,9 @@ async fn wrong_registrations_store_nothing() {
         json!({ "url": "ftp://shop.example" }),
         json!({ "url": "https://ann:secret@shop.example/hook" }),
         json!({ "url": "http://10.0.0.1/hook" }),
+        json!({ "url": "http://n8n:5678/hook" }),
+        json!({ "url": url, "tlsCa": "no certificate" }),
+        json!({ "url": url, "tlsCa": "x".repeat(16_385) }),
         json!({ "url": url, "events": [] }),
         json!({ "url": url, "events": ["message.recieved"] }),
         json!({ "url": url, "secret": "short" }),

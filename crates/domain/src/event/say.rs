@@ -42,7 +42,12 @@ pub fn describe(content: &Content) -> Map<String, Value> {
             fields.insert("poll".into(), value);
         }
         Content::Text { preview: Some(preview), .. } => {
-            fields.insert("linkPreview".into(), json!(preview));
+            let value = json!({
+                "url": preview.url,
+                "title": preview.title,
+                "description": preview.description,
+            });
+            fields.insert("linkPreview".into(), value);
         }
         Content::Unknown { protocol_kind } => {
             fields.insert("protocolKind".into(), json!(protocol_kind));

@@ -79,6 +79,9 @@ pub struct SessionConfig {
     pub max_reconnect_attempts: Option<u32>,
     /// First reconnect wait in milliseconds; `None` means [`RECONNECT_BASE_MS`].
     pub reconnect_base_delay_ms: Option<u32>,
+    /// Texts with a link have a card, where the request says nothing about it.
+    #[serde(default)]
+    pub link_preview: bool,
 }
 
 /// Default first reconnect wait, milliseconds (OpenWA's).

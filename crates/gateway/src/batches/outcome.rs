@@ -86,7 +86,7 @@ fn failure(error: &SendError) -> ItemError {
         SendError::Unshown(why) => ItemError::new(CONTENT_BLANK, why.to_string()),
         SendError::Blocked(why) => ItemError::new(BLOCKED, why.clone()),
         // What a web server said, or that it is inside, is nobody's business.
-        SendError::Media(MediaError::Blocked | MediaError::NotHttp) => {
+        SendError::Media(MediaError::Blocked(_) | MediaError::NotHttp) => {
             ItemError::new(BLOCKED, "the address of the file is not allowed")
         }
         SendError::Media(MediaError::TooBig) => ItemError::new(FAILED, "the file is too big"),

@@ -38,7 +38,7 @@ pub(super) async fn dial(
     let connect = async {
         let host = url.host().ok_or_else(unreachable)?;
         let port = url.port_or_known_default().ok_or_else(unreachable)?;
-        let addresses = judged(&host, port, policy).await?;
+        let addresses = judged(url, &host, port, policy).await?;
         let tcp = first(addresses).await.map_err(|_| unreachable())?;
         // Calls are one write each.
         tcp.set_nodelay(true).map_err(|_| unreachable())?;
@@ -102,6 +102,7 @@ fn server_name(host: &Host<&str>) -> Result<ServerName<'static>, EgressError> {
 
 /// The addresses that may be called, the families in turn.
 async fn judged(
+    url: &Url,
     host: &Host<&str>,
     port: u16,
     policy: &EgressPolicy,
@@ -112,7 +113,7 @@ async fn judged(
                 Refused::Unknown(_) => {
                     EgressError::new(AttemptErrorKind::Dns, "the host name could not be resolved")
                 }
-                Refused::Blocked => EgressError::blocked(),
+                Refused::Blocked => EgressError::blocked_host(url),
             })?
         }
         // Judged when the URL was read.

@@ -4,15 +4,17 @@
 
 use std::{fs::File, io::Seek as _, time::Duration};
 
-use domain::delivery::AttemptErrorKind;
+use domain::{delivery::AttemptErrorKind, proxy::ProxyUrl};
 use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION};
 use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
-use super::{Egress, EgressError, describe};
+use super::{Egress, EgressError, describe, proxied};
 
 /// Redirects that are followed.
 const HOPS_MAX: usize = 5;
+/// The answer of a proxy that wants to know who asks; no other server gives it.
+const PROXY_CREDENTIALS: u16 = 407;
 
 /// How much and how long.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +62,8 @@ pub fn is_plain_http(url: &Url) -> bool {
 }
 
 impl Egress {
-    /// GETs a file into `into`, from its beginning, all within the limits. At most five redirects are followed; each
-    /// is judged as the URL was.
+    /// GETs a file into `into`, from its beginning, all within the limits; through `proxy` and in no other way, if there is
+    /// one. At most five redirects are followed; each is judged as the URL was.
     ///
     /// # Errors
     /// [`GetError`]; the file holds anything then.
@@ -70,8 +72,10 @@ impl Egress {
         url: &Url,
         into: File,
         limits: GetLimits,
+        proxy: Option<&ProxyUrl>,
     ) -> Result<Got, GetError> {
-        match tokio::time::timeout(limits.time, self.follow(url, into, limits.bytes_max)).await {
+        let follow = self.follow(url, into, limits.bytes_max, proxy);
+        match tokio::time::timeout(limits.time, follow).await {
             Ok(done) => done,
             Err(_) => {
                 let text = format!("no file within {} ms", limits.time.as_millis());
@@ -80,15 +84,19 @@ impl Egress {
         }
     }
 
-    async fn follow(&self, url: &Url, into: File, bytes_max: u64) -> Result<Got, GetError> {
+    async fn follow(
+        &self,
+        url: &Url,
+        into: File,
+        bytes_max: u64,
+        proxy: Option<&ProxyUrl>,
+    ) -> Result<Got, GetError> {
         let mut url = url.clone();
         for _ in 0..=HOPS_MAX {
             if !is_plain_http(&url) {
                 return Err(EgressError::blocked().into());
             }
-            self.check(&url)?;
-            let answer = self.client.get(url.clone()).send().await;
-            let answer = answer.map_err(|error| describe(&error))?;
+            let answer = self.ask(&url, proxy).await?;
             let status = answer.status().as_u16();
             if let (301 | 302 | 303 | 307 | 308, Some(location)) =
                 (status, text(&answer, &LOCATION))
@@ -101,11 +109,32 @@ impl Egress {
             }
             let (content_type, disposition) =
                 (text(&answer, &CONTENT_TYPE), text(&answer, &CONTENT_DISPOSITION));
-            let size_bytes = save(answer, into, bytes_max).await?;
+            let size_bytes = save(answer, into, bytes_max, &url).await?;
             return Ok(Got { url, size_bytes, content_type, disposition });
         }
         let text = format!("more than {HOPS_MAX} redirects");
         Err(EgressError::new(AttemptErrorKind::Protocol, &text).into())
+    }
+
+    /// One hop.
+    async fn ask(
+        &self,
+        url: &Url,
+        proxy: Option<&ProxyUrl>,
+    ) -> Result<reqwest::Response, EgressError> {
+        self.check_name(url).await?;
+        let Some(proxy) = proxy else {
+            let answer = self.client.get(url.clone()).send().await;
+            return answer.map_err(|error| describe(&error, url));
+        };
+        // The proxy resolves the name by itself; what it means here is judged before.
+        self.check_addresses(url).await?;
+        let answer = self.proxied.client(proxy)?.get(url.clone()).send().await;
+        let answer = answer.map_err(|error| proxied::describe(&error))?;
+        if answer.status().as_u16() == PROXY_CREDENTIALS {
+            return Err(proxied::failed(proxied::CREDENTIALS));
+        }
+        Ok(answer)
     }
 }
 
@@ -119,6 +148,7 @@ async fn save(
     mut answer: reqwest::Response,
     mut into: File,
     bytes_max: u64,
+    url: &Url,
 ) -> Result<u64, GetError> {
     let announced = text(&answer, &CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
@@ -127,7 +157,7 @@ async fn save(
     into.set_len(0).and_then(|()| into.rewind()).map_err(GetError::Write)?;
     let mut into = tokio::fs::File::from_std(into);
     let mut size = 0;
-    while let Some(piece) = answer.chunk().await.map_err(|error| describe(&error))? {
+    while let Some(piece) = answer.chunk().await.map_err(|error| describe(&error, url))? {
         size += piece.len() as u64;
         if size > bytes_max {
             return Err(GetError::TooBig);
@@ -176,7 +206,7 @@ mod tests {
     async fn get(url: &str, limits: GetLimits) -> Result<(Got, Vec<u8>), GetError> {
         let mut file = tempfile::tempfile().unwrap();
         let url = Url::parse(url).unwrap();
-        let got = egress().get_into(&url, file.try_clone().unwrap(), limits).await?;
+        let got = egress().get_into(&url, file.try_clone().unwrap(), limits, None).await?;
         let mut bytes = vec![];
         file.rewind().unwrap();
         file.read_to_end(&mut bytes).unwrap();

@@ -7,30 +7,44 @@
 //! its resolver for literals), names are judged in the resolver, on the very addresses the connection will use, at every
 //! connect. A POST follows no redirect, a GET only a few, and each hop is judged anew. Proxies of the environment are not
 //! used. [`get`] uses a library that knows redirects and charsets; [`post`], many thousand times a second, speaks HTTP/1.1
-//! by itself: [`dial`] makes connections, [`link`] keeps them. The answer is read up to a limit and within one deadline. Errors say what sort they are and never name an internal address.
+//! by itself: [`dial`] makes connections, [`link`] keeps them. The answer is read up to a limit and within one deadline.
+//! Errors say what sort they are; they name the host as the user wrote it, never the address behind it.
+//!
+//! A GET may go through the proxy of a session ([`proxied`]): the proxy resolves the name. A name that is special here is
+//! refused before the proxy is asked, and a proxy that fails is an error: nothing goes out directly instead.
+//!
+//! Receivers may have certificates of authorities of their own: [`trust`].
 
 mod dial;
 mod get;
 mod link;
 mod post;
+mod proxied;
 mod resolver;
+mod trust;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use domain::delivery::AttemptErrorKind;
 use http::HeaderMap;
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
 use domain::net::is_public;
 pub use get::{GetError, GetLimits, Got, is_plain_http};
 use post::Poster;
-use resolver::{Refused, Resolver};
+use proxied::Proxied;
+use resolver::{Refused, Resolver, addresses};
+pub use trust::{Authorities, InvalidAuthorities};
 
 /// Longest wait for a connection, inside the whole deadline.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Idle connections kept per host, for GETs.
 const IDLE_PER_HOST: usize = 64;
+/// How long a name may take to be found, where it is judged before anything is connected.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+/// Longest address in an error, in characters.
+const SHOWN_CHARS_MAX: usize = 300;
 
 /// Which addresses may be called.
 #[derive(Debug, Clone, Default)]
@@ -63,8 +77,16 @@ impl EgressBuildError {
 
 /// TLS towards servers with a certificate of the usual authorities.
 pub(crate) fn tls() -> Result<rustls::ClientConfig, EgressBuildError> {
+    trusting(usual_authorities())
+}
+
+fn usual_authorities() -> rustls::RootCertStore {
     let mut roots = rustls::RootCertStore::empty();
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    roots
+}
+
+fn trusting(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, EgressBuildError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -88,9 +110,19 @@ impl EgressError {
         Self { kind, text: text.to_owned() }
     }
 
-    /// The address is not allowed.
+    /// The address is not allowed, whatever the settings.
     pub fn blocked() -> Self {
         Self::new(AttemptErrorKind::Blocked, "Destination address is not allowed")
+    }
+
+    /// The address of a URL is not allowed, with the setting that would allow it.
+    pub(crate) fn blocked_host(url: &Url) -> Self {
+        let Some(host) = url.host_str() else { return Self::blocked() };
+        let text = format!(
+            "Destination address is not allowed: {host} is in a private or special network; SSRF_ALLOWED_HOSTS names hosts \
+             that are allowed all the same"
+        );
+        Self::new(AttemptErrorKind::Blocked, &text)
     }
 }
 
@@ -103,6 +135,20 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Its `Retry-After`, as it is.
     pub retry_after: Option<String>,
+    /// Where a redirect leads, fit for people: what may be secret in it is left out.
+    pub redirect: Option<String>,
+}
+
+/// A URL for people: without name, password, query and fragment, and not too long.
+fn shown(url: &Url) -> String {
+    let mut text =
+        format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPath]);
+    if text.chars().count() > SHOWN_CHARS_MAX {
+        text = text.chars().take(SHOWN_CHARS_MAX).chain(['…']).collect();
+    } else if url.query().is_some() {
+        text.push_str("?…");
+    }
+    text
 }
 
 /// The client. Cheap to clone.
@@ -110,6 +156,8 @@ pub struct Answer {
 pub struct Egress {
     /// GETs, with redirects and bodies of all kinds.
     client: reqwest::Client,
+    /// The same through proxies.
+    proxied: Arc<Proxied>,
     /// POSTs, many per second.
     poster: Arc<Poster>,
     policy: Arc<EgressPolicy>,
@@ -121,9 +169,21 @@ impl Egress {
     /// # Errors
     /// [`EgressBuildError`].
     pub fn new(policy: EgressPolicy) -> Result<Self, EgressBuildError> {
+        Self::trusting(policy, None)
+    }
+
+    /// Builds the client, with authorities beside the usual ones for POSTs.
+    ///
+    /// # Errors
+    /// [`EgressBuildError`].
+    pub fn trusting(
+        policy: EgressPolicy,
+        authorities: Option<&Authorities>,
+    ) -> Result<Self, EgressBuildError> {
         let policy = Arc::new(policy);
         let tls = tls()?;
-        let poster = Arc::new(Poster::new(policy.clone(), tls.clone()));
+        let poster = Arc::new(Poster::new(policy.clone(), authorities)?);
+        let proxied = Arc::new(Proxied::new(tls.clone()));
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .dns_resolver(Arc::new(Resolver::new(policy.clone())))
@@ -133,15 +193,15 @@ impl Egress {
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .build()
             .map_err(EgressBuildError::of)?;
-        Ok(Self { client, poster, policy })
+        Ok(Self { client, proxied, poster, policy })
     }
 
     /// Judges a URL without a connection: literal addresses now, names when they are connected to.
     ///
     /// # Errors
-    /// [`EgressError::blocked`].
+    /// The address is not allowed.
     pub fn check(&self, url: &Url) -> Result<(), EgressError> {
-        if !self.policy.protect || url.host_str().is_some_and(|host| self.policy.allows(host)) {
+        if self.is_exempt(url) {
             return Ok(());
         }
         let public = match url.host() {
@@ -150,11 +210,47 @@ impl Egress {
             Some(Host::Domain(name)) => !is_local_name(name),
             None => false,
         };
-        if public { Ok(()) } else { Err(EgressError::blocked()) }
+        if public { Ok(()) } else { Err(EgressError::blocked_host(url)) }
+    }
+
+    fn is_exempt(&self, url: &Url) -> bool {
+        !self.policy.protect || url.host_str().is_some_and(|host| self.policy.allows(host))
+    }
+
+    /// As [`Self::check`]; and a name without dots is looked up. Outside of a private network there are none (RFC 7085):
+    /// one that has no public address is a service of a container network, or a machine next door.
+    ///
+    /// # Errors
+    /// The address is not allowed.
+    pub async fn check_name(&self, url: &Url) -> Result<(), EgressError> {
+        self.check(url)?;
+        let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
+        if self.is_exempt(url) || name.trim_end_matches('.').contains('.') {
+            return Ok(());
+        }
+        match tokio::time::timeout(LOOK_LIMIT, addresses(name, 0, &self.policy)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(EgressError::blocked_host(url)),
+        }
+    }
+
+    /// Judges a name by all of its addresses here, when somebody else will resolve it. One that is not known here may be
+    /// known there.
+    async fn check_addresses(&self, url: &Url) -> Result<(), EgressError> {
+        let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
+        if self.is_exempt(url) {
+            return Ok(());
+        }
+        let look = tokio::time::timeout(LOOK_LIMIT, tokio::net::lookup_host((name, 0))).await;
+        let Ok(Ok(mut found)) = look else { return Ok(()) };
+        match found.all(|address| is_public(address.ip())) {
+            true => Ok(()),
+            false => Err(EgressError::blocked_host(url)),
+        }
     }
 
     /// POSTs a body and reads the answer, all within `limit`. The status is the answer: a body that lies about its length,
-    /// breaks off or never ends changes nothing, it only ends the connection.
+    /// breaks off or never ends changes nothing, it only ends the connection. `own` are authorities of this receiver alone.
     ///
     /// # Errors
     /// [`EgressError`]; an HTTP status is never an error here.
@@ -164,9 +260,10 @@ impl Egress {
         headers: HeaderMap,
         body: Bytes,
         limit: Duration,
+        own: Option<&Authorities>,
     ) -> Result<Answer, EgressError> {
         self.check(url)?;
-        self.poster.post(url, headers, body, limit).await
+        self.poster.post(url, headers, body, limit, own).await
     }
 
     /// Closes kept connections that nobody needs any more; never ends. Without it they stay until the next call.
@@ -183,12 +280,12 @@ fn is_local_name(name: &str) -> bool {
     })
 }
 
-fn describe(error: &reqwest::Error) -> EgressError {
+fn describe(error: &reqwest::Error, url: &Url) -> EgressError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     let mut chain = String::new();
     while let Some(inner) = cause {
         if let Some(Refused::Blocked) = inner.downcast_ref::<Refused>() {
-            return EgressError::blocked();
+            return EgressError::blocked_host(url);
         }
         chain.push_str(&inner.to_string().to_ascii_lowercase());
         chain.push('\n');
@@ -244,7 +341,11 @@ mod tests {
             "http://db.internal/",
             "http://printer.local/",
         ] {
-            assert_eq!(check(url), Err(EgressError::blocked()), "{url}");
+            let refused = check(url).expect_err(url);
+            assert_eq!(refused.kind, AttemptErrorKind::Blocked, "{url}");
+            let host = Url::parse(url).unwrap().host_str().unwrap().to_owned();
+            assert!(refused.text.contains(&format!(": {host} is")), "{}", refused.text);
+            assert!(refused.text.contains("SSRF_ALLOWED_HOSTS"), "{}", refused.text);
         }
         for url in [
             "https://example.org/hook",
@@ -266,9 +367,9 @@ mod tests {
         let ask = async |allowed_hosts: Vec<String>| {
             let egress = Egress::new(EgressPolicy { protect: true, allowed_hosts }).unwrap();
             // Past the look at the spelling.
-            egress.poster.post(&url, HeaderMap::new(), Bytes::new(), CONNECT_LIMIT).await
+            egress.poster.post(&url, HeaderMap::new(), Bytes::new(), CONNECT_LIMIT, None).await
         };
-        assert_eq!(ask(vec![]).await, Err(EgressError::blocked()));
+        assert_eq!(ask(vec![]).await, Err(EgressError::blocked_host(&url)));
         assert!(receiver.received().is_empty());
         assert_eq!(ask(vec!["LocalHost".into()]).await.map(|answer| answer.status), Ok(200));
     }
@@ -279,7 +380,7 @@ mod tests {
         receiver.answer([testkit::Reply::Body(200, "x".repeat(EXCERPT_BYTES_MAX * 4))]);
         let egress = Egress::new(EgressPolicy::default()).unwrap();
         let url = Url::parse(&receiver.url()).unwrap();
-        let answer = egress.post(&url, HeaderMap::new(), Bytes::new(), CONNECT_LIMIT).await;
+        let answer = egress.post(&url, HeaderMap::new(), Bytes::new(), CONNECT_LIMIT, None).await;
         assert_eq!(answer.unwrap().body.len(), EXCERPT_BYTES_MAX);
     }
 
@@ -299,7 +400,7 @@ mod tests {
                 socket.write_all(answer.as_bytes()).await.unwrap();
                 socket
             };
-            let ask = egress.post(&url, HeaderMap::new(), Bytes::new(), CONNECT_LIMIT);
+            let ask = egress.post(&url, HeaderMap::new(), Bytes::new(), CONNECT_LIMIT, None);
             let (asked, _socket) = tokio::join!(ask, talk);
             assert_eq!(asked.map(|answer| answer.status), Ok(200), "{}", &odd[..12]);
         }
@@ -312,7 +413,8 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         let ask = async || {
-            let asked = egress.post(&url, HeaderMap::new(), Bytes::new(), CONNECT_LIMIT).await;
+            let asked =
+                egress.post(&url, HeaderMap::new(), Bytes::new(), CONNECT_LIMIT, None).await;
             asked.unwrap_err().kind
         };
         let talk = async {

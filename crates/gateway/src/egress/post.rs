@@ -8,13 +8,14 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsConnector;
 use url::{Position, Url};
 
 use super::{
-    Answer, EgressError, EgressPolicy,
+    Answer, Authorities, EgressBuildError, EgressError, EgressPolicy,
     dial::dial,
     link::{Idle, Link},
+    shown,
+    trust::{Trust, kept_under},
 };
 
 /// Longest wait for the body of an answer, inside the whole deadline: it is read for people alone.
@@ -23,13 +24,17 @@ const BODY_LIMIT: Duration = Duration::from_secs(2);
 /// The client. HTTP/1.1 over TCP or TLS, no redirects, no proxies, no cookies.
 pub(super) struct Poster {
     policy: Arc<EgressPolicy>,
-    tls: TlsConnector,
+    trust: Trust,
     idle: Idle,
 }
 
 impl Poster {
-    pub(super) fn new(policy: Arc<EgressPolicy>, tls: rustls::ClientConfig) -> Self {
-        Self { policy, tls: TlsConnector::from(Arc::new(tls)), idle: Idle::default() }
+    /// `authorities` are trusted beside the usual ones.
+    pub(super) fn new(
+        policy: Arc<EgressPolicy>,
+        authorities: Option<&Authorities>,
+    ) -> Result<Self, EgressBuildError> {
+        Ok(Self { policy, trust: Trust::new(authorities)?, idle: Idle::default() })
     }
 
     /// Closes connections that nobody needs any more; never ends.
@@ -37,21 +42,25 @@ impl Poster {
         self.idle.close_old().await;
     }
 
-    /// POSTs a body and reads the answer, all within `limit`; literal addresses are not judged any more here.
+    /// POSTs a body and reads the answer, all within `limit`; literal addresses are not judged any more here. `own` are
+    /// authorities of this receiver alone.
     pub(super) async fn post(
         &self,
         url: &Url,
         headers: HeaderMap,
         body: Bytes,
         limit: Duration,
+        own: Option<&Authorities>,
     ) -> Result<Answer, EgressError> {
         let end = Instant::now() + limit;
         let request = request(url, headers, body)?;
-        let origin = &url[..Position::AfterPort];
+        let kept = kept_under(&url[..Position::AfterPort], own);
 
-        match timeout_at(end, self.send(url, origin, request)).await {
+        match timeout_at(end, self.send(url, &kept, own, request)).await {
             Ok(Ok((link, answer))) => {
-                Ok(self.read(origin, link, answer, end.min(Instant::now() + BODY_LIMIT)).await)
+                let redirect = redirect(url, &answer);
+                let end = end.min(Instant::now() + BODY_LIMIT);
+                Ok(Answer { redirect, ..self.read(&kept, link, answer, end).await })
             }
             Ok(Err(error)) => Err(error),
             Err(_) => {
@@ -67,10 +76,11 @@ impl Poster {
     async fn send(
         &self,
         url: &Url,
-        origin: &str,
+        kept: &str,
+        own: Option<&Authorities>,
         request: Request<Full<Bytes>>,
     ) -> Result<(Box<Link>, Response<Incoming>), EgressError> {
-        if let Some(mut link) = self.idle.take(origin).await {
+        if let Some(mut link) = self.idle.take(kept).await {
             match link.call(request.clone()).await {
                 Ok(answer) => return Ok((link, answer)),
                 Err(error) if error.is_parse() => return Err(not_http()),
@@ -78,20 +88,29 @@ impl Poster {
             }
         }
         // Seldom, and large.
-        let mut link = Box::pin(self.connect(url)).await?;
+        let mut link = Box::pin(self.connect(url, own)).await?;
         let answer = link.call(request).await.map_err(|_| not_http())?;
         Ok((link, answer))
     }
 
-    async fn connect(&self, url: &Url) -> Result<Box<Link>, EgressError> {
-        let io = dial(url, &self.policy, &self.tls).await?;
+    async fn connect(
+        &self,
+        url: &Url,
+        own: Option<&Authorities>,
+    ) -> Result<Box<Link>, EgressError> {
+        let tls = self.trust.connector(own);
+        let tls = tls.map_err(|_| {
+            let text = "the webhook's authorities cannot be used";
+            EgressError::new(AttemptErrorKind::Unsendable, text)
+        })?;
+        let io = dial(url, &self.policy, &tls).await?;
         Link::over(io).await.map_err(|_| not_http())
     }
 
     /// The beginning of the body. A connection whose answer is not at its end by then is closed.
     async fn read(
         &self,
-        origin: &str,
+        kept_under: &str,
         mut link: Box<Link>,
         answer: Response<Incoming>,
         end: Instant,
@@ -120,10 +139,20 @@ impl Poster {
         };
         drop(body);
         if whole {
-            self.idle.put(origin, link).await;
+            self.idle.put(kept_under, link).await;
         }
-        Answer { status, body: kept, retry_after }
+        Answer { status, body: kept, retry_after, redirect: None }
     }
+}
+
+/// Where an answer sends the caller instead.
+fn redirect(url: &Url, answer: &Response<Incoming>) -> Option<String> {
+    if !answer.status().is_redirection() {
+        return None;
+    }
+    let location = answer.headers().get(header::LOCATION)?;
+    let to = url.join(std::str::from_utf8(location.as_bytes()).ok()?).ok()?;
+    Some(shown(&to))
 }
 
 fn not_http() -> EgressError {
@@ -159,7 +188,7 @@ mod tests {
     use tokio_rustls::TlsAcceptor;
 
     use super::*;
-    use crate::egress::Egress;
+    use crate::egress::{Egress, SHOWN_CHARS_MAX};
 
     /// Of `localhost`, for this test alone: nobody trusts it.
     const CERTIFICATE: &str = "\
@@ -191,47 +220,54 @@ mod tests {
         CertificateDer::from(STANDARD.decode(CERTIFICATE).unwrap())
     }
 
+    fn authorities() -> Authorities {
+        let begin = "-----BEGIN CERTIFICATE-----";
+        Authorities::read(&format!("{begin}\n{CERTIFICATE}\n-----END CERTIFICATE-----\n")).unwrap()
+    }
+
     fn trusting() -> Poster {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(certificate()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Poster::new(Arc::new(EgressPolicy::default()), tls)
+        Poster::new(Arc::new(EgressPolicy::default()), Some(&authorities())).unwrap()
+    }
+
+    /// A server of the test's certificate, which answers each call of a connection with its number; its port.
+    #[expect(clippy::disallowed_methods, reason = "the server of a test ends with it")]
+    async fn serve() -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let talk = async |socket| {
+            let Ok(mut secured) = server().accept(socket).await else { return };
+            let mut call = vec![0; 4096];
+            for number in 1.. {
+                if !matches!(secured.read(&mut call).await, Ok(1..)) {
+                    break;
+                }
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}");
+                secured.write_all(answer.as_bytes()).await.unwrap();
+            }
+        };
+        tokio::spawn(async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                tokio::spawn(talk(socket));
+            }
+        });
+        port
     }
 
     #[expect(clippy::disallowed_methods, reason = "the server of a test ends with it")]
     #[tokio::test]
     async fn a_connection_with_tls_is_kept_and_a_certificate_that_nobody_trusts_is_refused() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move {
-            loop {
-                let (socket, _) = listener.accept().await.unwrap();
-                let Ok(mut secured) = server().accept(socket).await else { continue };
-                let mut call = vec![0; 4096];
-                for number in 1.. {
-                    if !matches!(secured.read(&mut call).await, Ok(1..)) {
-                        break;
-                    }
-                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}");
-                    secured.write_all(answer.as_bytes()).await.unwrap();
-                }
-            }
-        });
+        let port = serve().await;
         let limit = Duration::from_secs(10);
         let url = Url::parse(&format!("https://localhost:{port}/")).unwrap();
         let poster = trusting();
         for number in ["1", "2", "3"] {
-            let answer = poster.post(&url, HeaderMap::new(), Bytes::new(), limit).await.unwrap();
-            assert_eq!(answer.body, number.as_bytes());
+            let answer = poster.post(&url, HeaderMap::new(), Bytes::new(), limit, None).await;
+            assert_eq!(answer.unwrap().body, number.as_bytes());
         }
         drop(poster);
         let wary = Egress::new(EgressPolicy::default()).unwrap();
-        let refused = wary.poster.post(&url, HeaderMap::new(), Bytes::new(), limit).await;
+        let refused = wary.poster.post(&url, HeaderMap::new(), Bytes::new(), limit, None).await;
         let text = refused.unwrap_err().text;
         assert!(text.contains("an authority that is not known here"), "{text}");
         let elsewhere = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
@@ -240,8 +276,44 @@ mod tests {
             let _ = server().accept(socket).await;
         });
         let other_name = Url::parse(&format!("https://127.0.0.2:{port}/")).unwrap();
-        let refused = trusting().post(&other_name, HeaderMap::new(), Bytes::new(), limit).await;
+        let refused =
+            trusting().post(&other_name, HeaderMap::new(), Bytes::new(), limit, None).await;
         let text = refused.unwrap_err().text;
         assert!(text.contains("another name than the URL's"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn authorities_of_one_receiver_are_no_others() {
+        let port = serve().await;
+        let limit = Duration::from_secs(10);
+        let url = Url::parse(&format!("https://localhost:{port}/")).unwrap();
+        let poster = Poster::new(Arc::new(EgressPolicy::default()), None).unwrap();
+        let own = authorities();
+        for number in ["1", "2"] {
+            let ask = poster.post(&url, HeaderMap::new(), Bytes::new(), limit, Some(&own));
+            assert_eq!(ask.await.unwrap().body, number.as_bytes());
+            // Not over the connection that is kept for the first either.
+            let refused = poster.post(&url, HeaderMap::new(), Bytes::new(), limit, None).await;
+            let text = refused.unwrap_err().text;
+            assert!(text.contains("an authority that is not known here"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_a_redirect_leads_is_told_without_what_is_secret_in_it() {
+        let receiver = testkit::Receiver::start().await;
+        let url = Url::parse(&receiver.url()).unwrap();
+        let egress = Egress::new(EgressPolicy::default()).unwrap();
+        let told = async |to: &str| {
+            receiver.answer([testkit::Reply::Redirect(to.to_owned())]);
+            let limit = Duration::from_secs(10);
+            let answer = egress.post(&url, HeaderMap::new(), Bytes::new(), limit, None).await;
+            answer.unwrap().redirect.unwrap()
+        };
+        let secret = "https://ann:secret@new.example:8443/hook?token=secret#secret";
+        assert_eq!(told(secret).await, "https://new.example:8443/hook?…");
+        assert_eq!(told("/hook/").await, format!("{}/hook/", url.origin().ascii_serialization()));
+        let long = told(&format!("https://new.example/{}", "x".repeat(1000))).await;
+        assert_eq!(long.chars().count(), SHOWN_CHARS_MAX + 1);
     }
 }

@@ -10,9 +10,9 @@ pub enum MediaError {
     /// Not an http or https URL, or one with a name and password in it.
     #[error("the URL of a file must be http or https, without a name or password")]
     NotHttp,
-    /// It leads into a private or special network.
-    #[error("Destination address is not allowed")]
-    Blocked,
+    /// It leads into a private or special network; one sentence for people.
+    #[error("{0}")]
+    Blocked(String),
     /// The other side could not be reached; one sentence for people.
     #[error("{0}")]
     Unreachable(String),

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Seek as _};
 
-use domain::delivery::AttemptErrorKind;
+use domain::{delivery::AttemptErrorKind, proxy::ProxyUrl};
 use url::Url;
 
 use super::{Fetched, Media, MediaError, error, names};
@@ -13,12 +13,16 @@ const URL_CHARS_MAX: usize = 2048;
 /// As many first bytes as tell any type.
 const SNIFFED_BYTES: u64 = 8192;
 
-pub(super) async fn fetch(media: &Media, url: &str) -> Result<Fetched, MediaError> {
+pub(super) async fn fetch(
+    media: &Media,
+    url: &str,
+    proxy: Option<&ProxyUrl>,
+) -> Result<Fetched, MediaError> {
     let url = parse(url)?;
     let scratch = media.ports.media_files.scratch().await.map_err(MediaError::Store)?;
     let limits = GetLimits { bytes_max: media.options.bytes_max, time: media.options.fetch_limit };
     let into = scratch.handle().map_err(error::write)?;
-    let got = media.egress.get_into(&url, into, limits).await.map_err(failed)?;
+    let got = media.egress.get_into(&url, into, limits, proxy).await.map_err(failed)?;
     let told = got.content_type.as_deref().and_then(names::of_content_type);
     let mimetype = match told {
         Some(told) => Some(told),
@@ -30,7 +34,7 @@ pub(super) async fn fetch(media: &Media, url: &str) -> Result<Fetched, MediaErro
     Ok(Fetched { kept, mimetype, filename })
 }
 
-fn parse(text: &str) -> Result<Url, MediaError> {
+pub(super) fn parse(text: &str) -> Result<Url, MediaError> {
     if text.chars().count() > URL_CHARS_MAX {
         return Err(MediaError::NotHttp);
     }
@@ -45,13 +49,13 @@ fn sniff(mut file: std::fs::File) -> std::io::Result<Option<String>> {
     Ok(infer::get(&head).map(|kind| kind.mime_type().to_owned()))
 }
 
-fn failed(error: GetError) -> MediaError {
+pub(super) fn failed(error: GetError) -> MediaError {
     match error {
         GetError::Status(status) => MediaError::Status(status),
         GetError::TooBig => MediaError::TooBig,
         GetError::Write(error) => error::write(error),
-        GetError::Egress(EgressError { kind: AttemptErrorKind::Blocked, .. }) => {
-            MediaError::Blocked
+        GetError::Egress(EgressError { kind: AttemptErrorKind::Blocked, text }) => {
+            MediaError::Blocked(text)
         }
         GetError::Egress(EgressError { kind: AttemptErrorKind::Timeout, .. }) => {
             MediaError::Timeout

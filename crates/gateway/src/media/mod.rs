@@ -24,6 +24,7 @@ mod room;
 mod shape;
 mod sniff;
 mod state;
+mod thumbnail;
 
 use std::{fs::File, sync::Arc, time::Duration};
 
@@ -33,6 +34,7 @@ use domain::{
     media::{MEDIA_BYTES_MAX, MediaRecord, MediaState},
     message::Message,
     port::{KeptMedia, Write},
+    proxy::ProxyUrl,
 };
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
@@ -174,13 +176,14 @@ impl Media {
         self.ports.media_files.keep(scratch).await.map_err(MediaError::Store)
     }
 
-    /// Fetches a file through the one outgoing client and keeps it. Nothing is left behind on an error.
+    /// Fetches a file through the one outgoing client, and through the proxy if there is one, and keeps it. Nothing is left
+    /// behind on an error.
     ///
     /// # Errors
     /// [`MediaError::NotHttp`], [`MediaError::Blocked`], [`MediaError::Unreachable`], [`MediaError::Status`],
     /// [`MediaError::Timeout`], [`MediaError::TooBig`], [`MediaError::Store`].
-    pub async fn fetch(&self, url: &str) -> Result<Fetched, MediaError> {
-        fetch::fetch(self, url).await
+    pub async fn fetch(&self, url: &str, proxy: Option<&ProxyUrl>) -> Result<Fetched, MediaError> {
+        fetch::fetch(self, url, proxy).await
     }
 
     /// Opens the file of a message; `None` when there is no such message in this chat, or no file in it.

@@ -251,7 +251,7 @@ impl Media {
 }
 
 /// A parser of strangers' bytes that panics says nothing about the house.
-async fn off_the_runtime<T: Send + 'static>(
+pub(super) async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, MediaError> {
     let done = tokio::task::spawn_blocking(work).await;

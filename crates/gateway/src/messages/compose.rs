@@ -17,10 +17,10 @@ use domain::{
 use serde_json::{Value, json};
 
 use super::{
-    MediaInput, Messages, Preview, QuoteRef, Say, SendError, ToSend,
+    MediaInput, Messages, QuoteRef, Say, SendError, ToSend,
     bulk::{FromBatch, Uploaded},
 };
-use crate::{media::MediaError, preview, sessions::Link};
+use crate::{media::MediaError, sessions::Link};
 
 /// Longest upload to WhatsApp's media servers: 50 MiB at a slow line.
 const UPLOAD_LIMIT: Duration = Duration::from_secs(180);
@@ -115,19 +115,14 @@ impl Messages {
         let (mut kept, mut forwarding_score) = (None, 0);
         let content = match to_send.say {
             Say::Text { text, preview } => {
-                let preview = match preview {
-                    Preview::Off => None,
-                    Preview::Card(card) => Some(card),
-                    Preview::Fetch => {
-                        let files = &*self.shared.ports.media_files;
-                        preview::of_text(&self.shared.pages, files, &text).await
-                    }
-                };
+                // Seldom more than none, and large.
+                let preview = Box::pin(self.card(session, &text, preview)).await?;
                 Content::Text { body: text, preview }
             }
             Say::Media { kind, input, mimetype, filename, caption } => {
-                let file =
-                    self.uploaded(session, link, kind, input, mimetype.as_deref(), item).await?;
+                let given = mimetype.as_deref();
+                let up = Box::pin(self.uploaded(session, link, kind, input, given, item));
+                let file = up.await?;
                 kept = Some(file.shaped.kept.clone());
                 let found = file.shaped.mimetype.or(mimetype).or(file.told_type);
                 let mimetype = found.unwrap_or_else(|| usual_type(kind).to_owned());
@@ -212,7 +207,8 @@ impl Messages {
             }
             MediaInput::Kept(kept) => (kept.clone(), None, None),
             MediaInput::Url(url) => {
-                let fetched = media.fetch(url).await.map_err(SendError::Media)?;
+                let proxy = self.way_out(session).await?;
+                let fetched = media.fetch(url, proxy.as_ref()).await.map_err(SendError::Media)?;
                 (fetched.kept, fetched.mimetype, fetched.filename)
             }
         };

@@ -7,13 +7,21 @@ use domain::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{MediaInput, Preview, QuoteRef, Say, ToSend};
+use super::{Card, MediaInput, Preview, QuoteRef, Say, ToSend};
 
 /// The input of a send.
 pub(super) fn of(to_send: &ToSend) -> Value {
     let mut fields = shown_fields(to_send);
-    if let Say::Media { input: MediaInput::Base64(text), .. } = &to_send.say {
-        fields.insert("base64".into(), json!(text));
+    match &to_send.say {
+        Say::Media { input: MediaInput::Base64(text), .. } => {
+            fields.insert("base64".into(), json!(text));
+        }
+        Say::Text { preview: Preview::Card(card), .. } => {
+            if let Some(MediaInput::Base64(text)) = &card.picture {
+                fields["customLinkPreview"]["thumbnailBase64"] = json!(text);
+            }
+        }
+        _ => {}
     }
     Value::Object(fields)
 }
@@ -28,10 +36,18 @@ fn shown_fields(to_send: &ToSend) -> Map<String, Value> {
         Say::Text { text, preview } => {
             let mut fields = object(json!({ "text": text }));
             match preview {
-                Preview::Off => {}
+                Preview::Off | Preview::Usual => {}
                 Preview::Fetch => drop(fields.insert("linkPreview".into(), json!(true))),
                 Preview::Card(card) => {
-                    fields.insert("customLinkPreview".into(), json!(card));
+                    let LinkPreview { url, title, description, .. } = &card.preview;
+                    let picture = match &card.picture {
+                        Some(MediaInput::Url(url)) => Some(url),
+                        _ => None,
+                    };
+                    let card = some(json!({
+                        "url": url, "title": title, "description": description, "thumbnailUrl": picture,
+                    }));
+                    fields.insert("customLinkPreview".into(), Value::Object(card));
                 }
             }
             fields
@@ -87,8 +103,8 @@ pub(super) fn read(before: &ToSend, input: &Value) -> Result<ToSend, String> {
     let fields = input.as_object().ok_or("a hook left no usable input")?;
     let reader = Reader { fields };
     let say = match &before.say {
-        Say::Text { .. } => {
-            Say::Text { text: reader.needed("text", TEXT_MAX)?, preview: reader.preview()? }
+        Say::Text { preview, .. } => {
+            Say::Text { text: reader.needed("text", TEXT_MAX)?, preview: reader.preview(preview)? }
         }
         Say::Media { kind, input: given, .. } => {
             let input = match (reader.text("base64", usize::MAX)?, reader.text("url", URL_MAX)?) {
@@ -131,6 +147,7 @@ const TEXT_MAX: usize = domain::template::RENDERED_CHARS_MAX;
 const _: () = assert!(TEXT_MAX >= TEXT_CHARS_MAX);
 const NAME_MAX: usize = 256;
 const URL_MAX: usize = 2048;
+const DESCRIPTION_MAX: usize = 1024;
 
 fn is_on_earth(place: &Location) -> bool {
     (-90.0..=90.0).contains(&place.latitude) && (-180.0..=180.0).contains(&place.longitude)
@@ -167,13 +184,18 @@ impl Reader<'_> {
         read.ok_or_else(|| "a hook left unusable mentions".into())
     }
 
-    fn preview(&self) -> Result<Preview, String> {
+    fn preview(&self, before: &Preview) -> Result<Preview, String> {
         match (self.fields.get("customLinkPreview"), self.fields.get("linkPreview")) {
+            (Some(card), Some(Value::Bool(false))) if !card.is_null() => {
+                Err("a hook left customLinkPreview together with linkPreview: false".into())
+            }
             (Some(card), _) if !card.is_null() => {
-                let card = serde_json::from_value::<LinkPreview>(card.clone());
-                card.map(Preview::Card).map_err(|_| "a hook left an unusable card".into())
+                let card = card.as_object().and_then(card_of);
+                let card = card.ok_or("a hook left an unusable card")?;
+                Ok(Preview::Card(Box::new(card)))
             }
             (_, Some(Value::Bool(true))) => Ok(Preview::Fetch),
+            (_, None | Some(Value::Null)) if *before == Preview::Usual => Ok(Preview::Usual),
             _ => Ok(Preview::Off),
         }
     }
@@ -183,6 +205,20 @@ impl Reader<'_> {
         let usable = |poll: &Poll| POLL_OPTIONS.contains(&poll.options.len());
         poll.filter(usable).ok_or_else(|| "a hook left an unusable poll".into())
     }
+}
+
+/// A card as the API writes it.
+fn card_of(fields: &Map<String, Value>) -> Option<Card> {
+    let reader = Reader { fields };
+    let preview = LinkPreview {
+        url: reader.needed("url", URL_MAX).ok()?,
+        title: reader.needed("title", NAME_MAX).ok()?,
+        description: reader.text("description", DESCRIPTION_MAX).ok()?,
+        thumbnail: vec![],
+    };
+    let base64 = reader.text("thumbnailBase64", usize::MAX).ok()?.map(MediaInput::Base64);
+    let url = reader.text("thumbnailUrl", URL_MAX).ok()?.map(MediaInput::Url);
+    Some(Card { preview, picture: base64.or(url) })
 }
 
 /// A poll as the API and rows write it.
@@ -211,8 +247,15 @@ mod tests {
 
     #[test]
     fn every_sort_survives_the_way_through_hooks() {
-        let card =
-            LinkPreview { url: "https://a.example".into(), title: "A".into(), description: None };
+        let card = |picture| {
+            let preview = LinkPreview {
+                url: "https://a.example".into(),
+                title: "A".into(),
+                description: None,
+                thumbnail: vec![],
+            };
+            Preview::Card(Box::new(Card { preview, picture }))
+        };
         let poll = Poll {
             name: "What?".into(),
             options: vec!["Tea".into(), "Cake".into()],
@@ -233,7 +276,11 @@ mod tests {
             url: None,
         };
         for say in [
-            Say::Text { text: "hi".into(), preview: Preview::Card(card) },
+            Say::Text { text: "hi".into(), preview: card(None) },
+            Say::Text { text: "hi".into(), preview: card(Some(MediaInput::Base64("AA".into()))) },
+            Say::Text { text: "hi".into(), preview: card(Some(MediaInput::Url("x".into()))) },
+            Say::Text { text: "hi".into(), preview: Preview::Usual },
+            Say::Text { text: "hi".into(), preview: Preview::Off },
             Say::Text { text: "hi".into(), preview: Preview::Fetch },
             media(MediaInput::Base64("AAAA".into())),
             media(MediaInput::Url("https://a.example/x.ogg".into())),
@@ -262,6 +309,11 @@ mod tests {
             json!({ "chatId": "49170111@c.us", "text": "" }),
             json!({ "chatId": "49170111@c.us", "text": 7 }),
             json!({ "chatId": "49170111@c.us", "text": "hi", "mentions": "all" }),
+            json!({ "chatId": "49170111@c.us", "text": "hi", "customLinkPreview": { "url": "x" } }),
+            json!({
+                "chatId": "49170111@c.us", "text": "hi", "linkPreview": false,
+                "customLinkPreview": { "url": "https://a.example", "title": "A" },
+            }),
         ] {
             assert!(read(&before, &input).is_err(), "{input}");
         }

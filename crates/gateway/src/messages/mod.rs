@@ -12,6 +12,7 @@
 //! they were accepted. A caller that goes away does not stop its send.
 
 mod bulk;
+mod card;
 mod carry;
 mod change;
 mod compose;
@@ -51,8 +52,8 @@ use gate::{Gate, Passing};
 pub(crate) use outbox::Outbox;
 use outbox::Place;
 pub use say::{
-    Answered, IdempotencyKey, MediaInput, Preview, QuoteRef, Say, Sent, TemplateRef, TemplateSend,
-    ToSend,
+    Answered, Card, IdempotencyKey, MediaInput, Preview, QuoteRef, Say, Sent, TemplateRef,
+    TemplateSend, ToSend,
 };
 use settle::PENDING_LIMIT;
 pub(crate) use settle::settle;

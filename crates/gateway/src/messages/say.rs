@@ -80,10 +80,21 @@ pub enum Say {
 pub enum Preview {
     /// None.
     Off,
+    /// What the session's settings say.
+    Usual,
     /// From the page behind the first link, where it can be had in time.
     Fetch,
     /// This one.
-    Card(LinkPreview),
+    Card(Box<Card>),
+}
+
+/// A card as a caller wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Card {
+    /// Its words.
+    pub preview: LinkPreview,
+    /// Where its picture comes from.
+    pub picture: Option<MediaInput>,
 }
 
 /// Where a file comes from.

@@ -52,6 +52,7 @@ pub struct ConfigPatch {
     pub auto_reject_calls: Option<Option<bool>>,
     pub max_reconnect_attempts: Option<Option<u32>>,
     pub reconnect_base_delay_ms: Option<Option<u32>>,
+    pub link_preview: Option<Option<bool>>,
 }
 
 impl ConfigPatch {
@@ -65,6 +66,9 @@ impl ConfigPatch {
         }
         if let Some(delay) = self.reconnect_base_delay_ms {
             config.reconnect_base_delay_ms = delay;
+        }
+        if let Some(wanted) = self.link_preview {
+            config.link_preview = wanted.unwrap_or_default();
         }
         config
     }

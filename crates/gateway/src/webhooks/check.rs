@@ -3,30 +3,31 @@
 use std::collections::HashSet;
 
 use domain::webhook::{
-    HEADER_VALUE_CHARS_MAX, HEADERS_MAX, RETRY_COUNT_MAX, URL_CHARS_MAX, Webhook,
+    HEADER_VALUE_CHARS_MAX, HEADERS_MAX, RETRY_COUNT_MAX, TLS_CA_CHARS_MAX, URL_CHARS_MAX, Webhook,
 };
 use url::Url;
 
 use super::WebhookError;
-use crate::egress::Egress;
+use crate::egress::{Authorities, Egress};
 
 /// Secret lengths, in characters (the contract's).
 const SECRET_CHARS: std::ops::RangeInclusive<usize> = 16..=255;
 
-/// The URL: http or https, no user information, not a special address. A name that does not resolve is accepted: it may
-/// exist tomorrow, and it is judged again at each connection.
-pub(super) fn url(text: &str, egress: &Egress) -> Result<(), WebhookError> {
+/// The URL: http or https, no user information, not a special address. A name with a dot that does not resolve is accepted:
+/// it may exist tomorrow, and it is judged again at each connection.
+pub(super) async fn url(text: &str, egress: &Egress) -> Result<(), WebhookError> {
+    let refused = |why: &str| WebhookError::Url(why.to_owned());
     if text.chars().count() > URL_CHARS_MAX {
-        return Err(WebhookError::Url("url must be shorter than or equal to 2048 characters"));
+        return Err(refused("url must be shorter than or equal to 2048 characters"));
     }
-    let url = Url::parse(text).map_err(|_| WebhookError::Url("url must be a URL address"))?;
+    let url = Url::parse(text).map_err(|_| refused("url must be a URL address"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
-        return Err(WebhookError::Url("url must be a URL address"));
+        return Err(refused("url must be a URL address"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(WebhookError::Url("url must not contain a user name or password"));
+        return Err(refused("url must not contain a user name or password"));
     }
-    egress.check(&url).map_err(|_| WebhookError::Url("Destination address is not allowed"))
+    egress.check_name(&url).await.map_err(|error| WebhookError::Url(error.text))
 }
 
 /// Everything else.
@@ -45,11 +46,21 @@ pub(super) fn rest(webhook: &Webhook) -> Result<(), WebhookError> {
         return Err(WebhookError::RetryCount);
     }
     webhook.policy.validate()?;
+    webhook.tls_ca.as_deref().map_or(Ok(()), tls_ca)?;
     if let Some(filters) = &webhook.filters {
         filters.validate()?;
         filters.check_events(&webhook.events)?;
     }
     headers(&webhook.headers)
+}
+
+fn tls_ca(text: &str) -> Result<(), WebhookError> {
+    if text.chars().count() > TLS_CA_CHARS_MAX {
+        let why = format!("must be shorter than or equal to {TLS_CA_CHARS_MAX} characters");
+        return Err(WebhookError::TlsCa(why));
+    }
+    let read = Authorities::read(text);
+    read.map(|_| ()).map_err(|error| WebhookError::TlsCa(error.to_string()))
 }
 
 fn headers(headers: &[(String, String)]) -> Result<(), WebhookError> {

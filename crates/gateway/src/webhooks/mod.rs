@@ -40,7 +40,7 @@ pub use replay::{RedriveError, Redriven, Replayed};
 
 use crate::{
     Audit, Hooks, Policy, Ports, Supervisor,
-    egress::{Egress, EgressBuildError, EgressPolicy},
+    egress::{Authorities, Egress, EgressBuildError, EgressPolicy},
     metrics::Meter,
 };
 
@@ -48,7 +48,7 @@ use known::Known;
 pub use outlet::Outlet;
 use pace::Pace;
 pub use ping::Ping;
-pub use registration::{NewWebhook, WebhookError, WebhookPatch};
+pub use registration::{Changed, Moved, NewWebhook, WebhookError, WebhookPatch};
 use slots::Slots;
 pub use valve::Flow;
 use valve::Valve;
@@ -72,6 +72,8 @@ pub struct WebhookOptions {
     pub ssrf_protect: bool,
     /// Hosts exempt from that.
     pub allowed_hosts: Vec<String>,
+    /// Authorities that certificates of receivers may be of, beside the usual ones.
+    pub authorities: Option<Authorities>,
     /// How long a claim lasts without a renewal: a lane of a process that was killed stands still for so long. A call that
     /// takes longer renews it meanwhile.
     pub lease: Duration,
@@ -90,6 +92,7 @@ impl Default for WebhookOptions {
             max_payload_bytes: 1024 * 1024,
             ssrf_protect: true,
             allowed_hosts: vec![],
+            authorities: None,
             lease: Duration::from_secs(30),
             sweep_interval: Duration::from_secs(5),
         }
@@ -219,8 +222,9 @@ impl Webhooks {
 }
 
 fn egress(options: &WebhookOptions) -> Result<Egress, EgressBuildError> {
-    Egress::new(EgressPolicy {
+    let policy = EgressPolicy {
         protect: options.ssrf_protect,
         allowed_hosts: options.allowed_hosts.clone(),
-    })
+    };
+    Egress::trusting(policy, options.authorities.as_ref())
 }

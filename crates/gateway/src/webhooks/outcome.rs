@@ -76,7 +76,8 @@ pub(super) fn describe(
             let failed = !(200..300).contains(&answer.status);
             let error = failed.then(|| AttemptError {
                 kind: AttemptErrorKind::Status,
-                text: format!("the receiver answered {}", answer.status),
+                text: not_followed(&answer)
+                    .unwrap_or_else(|| format!("the receiver answered {}", answer.status)),
             });
             let kept = if failed { usize::MAX } else { THANKS_BYTES_MAX };
             let excerpt = String::from_utf8_lossy(beginning(&answer.body, kept)).into_owned();
@@ -91,6 +92,12 @@ pub(super) fn describe(
             excerpt: None,
         },
     }
+}
+
+/// What is said of a redirect.
+pub(super) fn not_followed(answer: &Answer) -> Option<String> {
+    let to = answer.redirect.as_ref()?;
+    Some(format!("redirects are not followed: {} to {to}", answer.status))
 }
 
 /// Up to so many bytes, without half a character at the end.
@@ -110,7 +117,7 @@ mod tests {
     fn little_is_kept_of_an_answer_to_a_call_that_went_well() {
         let told = |status| {
             let body = vec![b'x'; 16 * 1024];
-            let answer = Answer { status, retry_after: None, body };
+            let answer = Answer { status, retry_after: None, redirect: None, body };
             let at = Timestamp::from_millis(0);
             describe(Ok(answer), at, Duration::ZERO).excerpt.map_or(0, |text| text.len())
         };

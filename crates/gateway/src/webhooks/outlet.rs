@@ -7,12 +7,12 @@ use bytes::Bytes;
 use http::HeaderMap;
 use url::Url;
 
-use crate::egress::{Answer, Egress, EgressError};
+use crate::egress::{Answer, Authorities, Egress, EgressError};
 
 /// POSTs bodies.
 #[async_trait]
 pub trait Outlet: Send + Sync + 'static {
-    /// POSTs a body and reads the answer, all within `limit`.
+    /// POSTs a body and reads the answer, all within `limit`. `own` are authorities that hold for this receiver alone.
     ///
     /// # Errors
     /// [`EgressError`]; an HTTP status is never an error here.
@@ -22,6 +22,7 @@ pub trait Outlet: Send + Sync + 'static {
         headers: HeaderMap,
         body: Bytes,
         limit: Duration,
+        own: Option<&Authorities>,
     ) -> Result<Answer, EgressError>;
 }
 
@@ -33,7 +34,8 @@ impl Outlet for Egress {
         headers: HeaderMap,
         body: Bytes,
         limit: Duration,
+        own: Option<&Authorities>,
     ) -> Result<Answer, EgressError> {
-        Egress::post(self, url, headers, body, limit).await
+        Egress::post(self, url, headers, body, limit, own).await
     }
 }

@@ -3,7 +3,7 @@
 use domain::{DeliveryId, SessionId, WebhookId, event::Envelope};
 use serde_json::json;
 
-use super::{WebhookError, Webhooks, request};
+use super::{WebhookError, Webhooks, outcome, request};
 
 /// What a test call came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,11 @@ impl Webhooks {
         Ok(match answer {
             Ok(answer) => {
                 let success = (200..300).contains(&answer.status);
-                let error = (!success).then(|| format!("HTTP {}", answer.status));
+                let said = || {
+                    outcome::not_followed(&answer)
+                        .unwrap_or_else(|| format!("HTTP {}", answer.status))
+                };
+                let error = (!success).then(said);
                 Ping { success, status_code: Some(answer.status), error }
             }
             Err(error) => Ping { success: false, status_code: None, error: Some(error.text) },

@@ -30,6 +30,7 @@ pub struct NewWebhook {
     pub filters: Option<Filters>,
     pub retry_count: Option<u8>,
     pub policy: PolicyChoice,
+    pub tls_ca: Option<String>,
     pub order: LaneOrder,
 }
 
@@ -45,6 +46,7 @@ pub struct WebhookPatch {
     pub retry_count: Option<u8>,
     /// Replaces the whole choice.
     pub policy: Option<PolicyChoice>,
+    pub tls_ca: Option<Option<String>>,
     pub active: Option<bool>,
     pub order: Option<LaneOrder>,
 }
@@ -63,7 +65,7 @@ pub enum WebhookError {
     TooMany(u32),
     /// The URL, with the sentence for the user.
     #[error("{0}")]
-    Url(&'static str),
+    Url(String),
     /// The headers, with the sentence for the user.
     #[error("{0}")]
     Headers(String),
@@ -76,6 +78,9 @@ pub enum WebhookError {
     /// The secret, with the sentence for the user.
     #[error("{0}")]
     Secret(&'static str),
+    /// The authorities, with the sentence for the user.
+    #[error("tlsCa {0}")]
+    TlsCa(String),
     /// What was secret between us and one receiver would go to another.
     #[error(
         "the url leads to another host: headers and secret must be sent again with it, or cleared"
@@ -92,9 +97,34 @@ pub enum WebhookError {
     Store(#[source] StoreError),
 }
 
-/// Who is at a URL; none for a text that is no URL.
-fn origin(url: &str) -> Option<Origin> {
-    Url::parse(url).ok().map(|url| url.origin())
+/// A webhook after a change.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// It.
+    pub webhook: Webhook,
+    /// Its receiver is another one now.
+    pub moved: Option<Moved>,
+}
+
+/// From which receiver to which: scheme, host and port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Moved {
+    pub from: String,
+    pub to: String,
+}
+
+impl Moved {
+    /// `None` when both URLs lead to the same scheme, host and port.
+    fn between(old: &str, new: &str) -> Option<Self> {
+        // A text that is no URL leads nowhere.
+        let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin());
+        let (old, new) = (origin(old), origin(new));
+        let told = |origin: Option<Origin>| {
+            origin.map_or_else(|| "nowhere".to_owned(), |origin| origin.ascii_serialization())
+        };
+        (old != new).then(|| Self { from: told(old), to: told(new) })
+    }
 }
 
 /// A URL as it is stored: what a parser would skip is not in it.
@@ -136,13 +166,14 @@ impl Webhooks {
             active: true,
             retry_count: new.retry_count,
             policy: new.policy,
+            tls_ca: new.tls_ca,
             health: Health::default(),
             order: new.order,
             last_triggered_at: None,
             created_at: now,
             updated_at: now,
         };
-        check::url(&webhook.url, &self.egress)?;
+        check::url(&webhook.url, &self.egress).await?;
         check::rest(&webhook)?;
         self.give_key(&mut webhook);
         let most = self.options.max_per_session;
@@ -186,30 +217,44 @@ impl Webhooks {
         id: WebhookId,
         patch: WebhookPatch,
     ) -> Result<Webhook, WebhookError> {
+        self.change(session, id, patch).await.map(|changed| changed.webhook)
+    }
+
+    /// The same, and tells whether the receiver is another one now.
+    ///
+    /// # Errors
+    /// [`WebhookError`].
+    pub async fn change(
+        &self,
+        session: SessionId,
+        id: WebhookId,
+        patch: WebhookPatch,
+    ) -> Result<Changed, WebhookError> {
         // Somebody else may change it at the same time: then once more, on top of that.
         for _ in 0..CHANGES_MAX {
             let old = self.get(session, id).await?;
-            let webhook = self.changed(&old, &patch)?;
+            let webhook = self.changed(&old, &patch).await?;
             let store = &self.ports.webhooks;
             let stored = store.update_unchanged(&webhook, old.updated_at).await;
             if !stored.map_err(WebhookError::Store)? {
                 continue;
             }
+            let moved = Moved::between(&old.url, &webhook.url);
             if patch.active == Some(true) && (webhook.health.pause.is_some() || !old.active) {
-                return self.resume(session, id).await;
+                return Ok(Changed { webhook: self.resume(session, id).await?, moved });
             }
             self.wake();
-            return Ok(webhook);
+            return Ok(Changed { webhook, moved });
         }
         let (kind, doing) = (StoreErrorKind::Busy, "changing a webhook that others change");
         Err(WebhookError::Store(StoreError { kind, doing, source: None }))
     }
 
     /// A webhook after a change, fully checked.
-    fn changed(&self, old: &Webhook, patch: &WebhookPatch) -> Result<Webhook, WebhookError> {
+    async fn changed(&self, old: &Webhook, patch: &WebhookPatch) -> Result<Webhook, WebhookError> {
         let patch = patch.clone();
         let now = self.ports.clock.now();
-        let moved = patch.url.as_ref().is_some_and(|url| origin(url) != origin(&old.url));
+        let moved = patch.url.as_ref().is_some_and(|url| Moved::between(&old.url, url).is_some());
         let unsaid = (patch.headers.is_none() && !old.headers.is_empty())
             || (patch.secret.is_none() && old.secret.is_some());
         if moved && unsaid {
@@ -225,6 +270,7 @@ impl Webhooks {
                 .filter(|filters| !filters.conditions.is_empty()),
             retry_count: patch.retry_count.or(old.retry_count),
             policy: patch.policy.unwrap_or_else(|| old.policy.clone()),
+            tls_ca: patch.tls_ca.unwrap_or_else(|| old.tls_ca.clone()),
             active: patch.active.unwrap_or(old.active),
             order: patch.order.unwrap_or(old.order),
             // Two changes never have the same time: it tells them apart.
@@ -239,7 +285,7 @@ impl Webhooks {
             webhook.previous_secret = None;
         }
         if webhook.url != old.url {
-            check::url(&webhook.url, &self.egress)?;
+            check::url(&webhook.url, &self.egress).await?;
         }
         check::rest(&webhook)?;
         self.give_key(&mut webhook);

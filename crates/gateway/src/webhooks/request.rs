@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::Outlet;
-use crate::egress::{Answer, EgressError};
+use crate::egress::{Answer, Authorities, EgressError};
 
 /// Webhooks that are remembered as they were called last; when full all are prepared again.
 const PREPARED_MAX: usize = 4096;
@@ -77,6 +77,7 @@ impl Call {
 pub(super) struct Prepared {
     url: Url,
     headers: HeaderMap,
+    authorities: Option<Authorities>,
 }
 
 impl Prepared {
@@ -87,7 +88,10 @@ impl Prepared {
     pub(super) fn of(webhook: &Webhook) -> Result<Self, EgressError> {
         let url = Url::parse(&webhook.url).map_err(|_| bad("the webhook's URL cannot be read"))?;
         let headers = fixed_headers(webhook).ok_or_else(|| bad("a header cannot be sent"))?;
-        Ok(Self { url, headers })
+        let authorities = webhook.tls_ca.as_deref().map(Authorities::read).transpose();
+        let authorities =
+            authorities.map_err(|_| bad("the webhook's authorities cannot be read"))?;
+        Ok(Self { url, headers, authorities })
     }
 }
 
@@ -130,7 +134,8 @@ pub(super) async fn send(
 ) -> Result<Answer, EgressError> {
     let headers =
         headers(webhook, prepared, &call).ok_or_else(|| bad("a header cannot be sent"))?;
-    outlet.post(&prepared.url, headers, Bytes::from(call.body), limit).await
+    let (url, own) = (&prepared.url, prepared.authorities.as_ref());
+    outlet.post(url, headers, Bytes::from(call.body), limit, own).await
 }
 
 fn bad(text: &str) -> EgressError {

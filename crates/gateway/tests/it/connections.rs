@@ -103,7 +103,7 @@ fn client() -> Egress {
 async fn post(client: &Egress, url: &Url) -> Result<Answer, EgressError> {
     let mut headers = HeaderMap::new();
     headers.insert("x-one", HeaderValue::from_static("1"));
-    client.post(url, headers, Bytes::from_static(b"body"), LIMIT).await
+    client.post(url, headers, Bytes::from_static(b"body"), LIMIT, None).await
 }
 
 async fn status(client: &Egress, url: &Url) -> u16 {

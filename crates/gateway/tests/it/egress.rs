@@ -1,7 +1,7 @@
 //! Nothing goes out to where it must not.
 
 use domain::port::{DeliveryQueue as _, WebhookStore as _};
-use gateway::webhooks::WebhookError;
+use gateway::webhooks::{WebhookError, WebhookPatch};
 use testkit::{Receiver, build};
 
 use crate::house::{House, new_webhook};
@@ -49,6 +49,35 @@ async fn special_addresses_are_refused_at_registration_in_every_spelling() {
     }
 }
 
+/// What people with containers write first: the answer names what they have to set.
+#[tokio::test]
+async fn a_refused_host_is_told_with_the_setting_that_allows_it() {
+    let house = guarded().await;
+    let session = house.session("bakery").await;
+    let webhooks = &house.gateway.webhooks;
+    let good = webhooks.create(session, new_webhook("https://receiver.example/")).await.unwrap();
+    for host in ["host.docker.internal", "localhost", "n8n", "172.17.0.1"] {
+        let url = format!("http://{host}:5678/hook");
+        let patch = WebhookPatch { url: Some(url.clone()), ..WebhookPatch::default() };
+        for refused in [
+            webhooks.create(session, new_webhook(&url)).await,
+            webhooks.update(session, good.id, patch).await,
+        ] {
+            let text = refused.unwrap_err().to_string();
+            assert!(text.contains(&format!(" {host} ")), "{text}");
+            assert!(text.contains("SSRF_ALLOWED_HOSTS"), "{text}");
+        }
+        let refused = house.gateway.media.fetch(&url, None).await.unwrap_err().to_string();
+        assert!(refused.contains(host) && refused.contains("SSRF_ALLOWED_HOSTS"), "{refused}");
+    }
+    // Nobody sets this for them.
+    let file = house.gateway.media.fetch("http://a:b@n8n/", None).await.unwrap_err().to_string();
+    assert!(!file.contains("SSRF_ALLOWED_HOSTS"), "{file}");
+    let named = House::with(|options| options.webhooks.allowed_hosts = vec!["n8n".into()]).await;
+    let session = named.session("bakery").await;
+    named.gateway.webhooks.create(session, new_webhook("http://n8n:5678/hook")).await.unwrap();
+}
+
 #[tokio::test]
 async fn an_address_that_got_into_the_ledger_is_refused_at_the_call() {
     let house = guarded().await;
@@ -58,7 +87,8 @@ async fn an_address_that_got_into_the_ledger_is_refused_at_the_call() {
     (webhook.url, webhook.retry_count) = (receiver.url(), Some(1));
     assert!(house.store.insert(&webhook, 0).await.unwrap());
     let ping = house.gateway.webhooks.test(session, webhook.id).await.unwrap();
-    assert_eq!(ping.error.as_deref(), Some("Destination address is not allowed"));
+    let error = ping.error.unwrap();
+    assert!(error.starts_with("Destination address is not allowed: 127.0.0.1 is"), "{error}");
     house.hear(session, &build::chat(1)).await;
     house.drained().await;
     assert_eq!(house.store.stats().await.unwrap().exhausted, 1);

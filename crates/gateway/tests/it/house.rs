@@ -433,6 +433,7 @@ pub fn new_webhook(url: &str) -> NewWebhook {
         filters: None,
         retry_count: Some(3),
         policy: PolicyChoice::default(),
+        tls_ca: None,
         order: LaneOrder::Chat,
     }
 }

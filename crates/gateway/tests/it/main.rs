@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails to set up has failed")]
 
 mod api_keys;
+mod authorities;
 mod connections;
 mod delivery_hooks;
 mod egress;

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use domain::{port::DeliveryQueue as _, signature, webhook::Secret};
+use domain::{
+    log::DeliveryQuery,
+    port::{DeliveryLog as _, DeliveryQueue as _},
+    signature,
+    webhook::Secret,
+};
 use gateway::webhooks::WebhookPatch;
 use testkit::{Receiver, Reply, build};
 
@@ -117,13 +122,17 @@ async fn a_redirect_is_a_failure_and_not_followed() {
     let session = house.ready("bakery").await;
     let (receiver, elsewhere) = (Receiver::start().await, Receiver::start().await);
     receiver.answer([Reply::Redirect(elsewhere.url())]);
-    house.webhook(session, &receiver).await;
+    let webhook = house.webhook(session, &receiver).await;
     house.hear(session, &build::chat(1)).await;
     let due = house.retry_due().await;
     assert!(elsewhere.received().is_empty());
     house.clock.advance(due.since(house.now()));
     house.drained().await;
     assert_eq!((receiver.received().len(), elsewhere.received().len()), (2, 0));
+    let found = house.store.deliveries(webhook.id, &DeliveryQuery::default(), 1).await.unwrap();
+    let told = house.store.delivery(found[0].id).await.unwrap().unwrap();
+    let expected = format!("redirects are not followed: 302 to {}", elsewhere.url());
+    assert_eq!(told.tries[0].error.as_ref().unwrap().text, expected);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
+use gateway::egress::Authorities;
 use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
@@ -117,6 +118,7 @@ pub struct Sessions {
     pub max_concurrent: u32,
     pub restore_concurrency: usize,
     pub device_name: String,
+    pub proxy_url_fetch: bool,
     pub lease_ms: u64,
 }
 
@@ -165,6 +167,7 @@ pub struct Webhooks {
     pub failure_retention_days: u64,
     pub stall_limit_ms: u64,
     pub lease_ms: u64,
+    pub tls_ca: PathBuf,
     pub ssrf_protect: bool,
     pub allowed_hosts: Vec<String>,
 }
@@ -267,6 +270,7 @@ impl Settings {
             DAYS_MAX,
         )?;
         range("webhooks.stall_limit_ms", self.webhooks.stall_limit_ms, 1000, u32::MAX.into())?;
+        self.webhook_authorities()?;
         range("webhooks.lease_ms", self.webhooks.lease_ms, 1000, 600_000)?;
         range("live.clients_max", self.live.clients_max as u64, 0, 10_000)?;
         range("live.clients_per_key", self.live.clients_per_key as u64, 1, 10_000)?;
@@ -281,6 +285,20 @@ impl Settings {
         self.media_url()?;
         self.client_version()?;
         Ok(())
+    }
+
+    /// Authorities that certificates of receivers may be of, beside the usual ones.
+    pub fn webhook_authorities(&self) -> Result<Option<Authorities>, ConfigError> {
+        let path = &self.webhooks.tls_ca;
+        if path.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            ConfigError(format!("webhooks.tls_ca: cannot read {shown}: {error}"))
+        })?;
+        let read = Authorities::read(&text);
+        read.map(Some).map_err(|error| ConfigError(format!("webhooks.tls_ca: {shown} {error}")))
     }
 
     fn check_pacing(&self) -> Result<(), ConfigError> {

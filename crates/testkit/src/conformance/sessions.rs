@@ -35,6 +35,7 @@ fn full(number: u32) -> Session {
         config: SessionConfig {
             auto_reject_calls: true,
             max_reconnect_attempts: Some(3),
+            link_preview: true,
             reconnect_base_delay_ms: Some(1000),
         },
         proxy: Some(ProxyUrl::parse("socks5://ann:hunter2@proxy.example:1081").unwrap()),

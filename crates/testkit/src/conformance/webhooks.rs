@@ -37,6 +37,7 @@ pub async fn a_webhook_reads_back_as_it_was<S: Store>(store: &S) {
         signing_key: Some(Secret::new("whsk_AAAA")),
         active: false,
         retry_count: None,
+        tls_ca: Some("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".into()),
         policy: PolicyChoice {
             attempts: Some(7),
             schedule: Some(vec![1, 2, 3]),
@@ -70,6 +71,7 @@ pub async fn updates_apply_to_the_next_event<S: Store>(store: &S) {
     webhook.events = vec![Subscription::One(EventType::SessionQr)];
     webhook.url = "https://elsewhere.example/".into();
     webhook.secret = Some(Secret::new("new"));
+    webhook.tls_ca = Some("an authority".into());
     webhook.updated_at = START.plus(Duration::from_secs(5));
     assert!(WebhookStore::update(store, &webhook).await.unwrap());
     assert_eq!(WebhookStore::get(store, webhook.id).await.unwrap(), Some(webhook.clone()));

@@ -138,7 +138,7 @@ fn preview(text: &wa::message::ExtendedTextMessage) -> Option<LinkPreview> {
     if title.is_empty() && description.is_none() {
         return None;
     }
-    Some(LinkPreview { url, title, description })
+    Some(LinkPreview { url, title, description, thumbnail: vec![] })
 }
 
 fn from_protocol(protocol: &wa::message::ProtocolMessage) -> Option<Matter> {

@@ -11,7 +11,7 @@ use whatsapp_rust::{
 use super::refused;
 
 pub(super) fn text(body: String, preview: Option<LinkPreview>) -> wa::Message {
-    let Some(LinkPreview { url, title, description }) = preview else {
+    let Some(LinkPreview { url, title, description, thumbnail }) = preview else {
         return wa::Message::text(body);
     };
     wa::Message {
@@ -20,6 +20,7 @@ pub(super) fn text(body: String, preview: Option<LinkPreview>) -> wa::Message {
             matched_text: Some(url),
             title: Some(title),
             description,
+            jpeg_thumbnail: (!thumbnail.is_empty()).then_some(thumbnail),
             ..Default::default()
         }),
         ..Default::default()
@@ -133,6 +134,7 @@ mod tests {
             url: "https://example.com".into(),
             title: "Example".into(),
             description: None,
+            thumbnail: vec![],
         };
         let message = text("see https://example.com".into(), Some(preview));
         let text = message.extended_text_message.as_option().unwrap();

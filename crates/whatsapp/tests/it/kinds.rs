@@ -63,6 +63,7 @@ fn contents() -> Vec<(&'static str, Content)> {
         url: "https://example.com/a".into(),
         title: "An example".into(),
         description: Some("of a page".into()),
+        thumbnail: vec![],
     };
     let place = Location {
         latitude: -23.55,
@@ -83,6 +84,23 @@ fn contents() -> Vec<(&'static str, Content)> {
         ("poll", poll(false)),
         ("poll", poll(true)),
     ]
+}
+
+#[tokio::test]
+async fn the_picture_of_a_card_goes_along() {
+    let pair = Pair::new().await;
+    let preview = LinkPreview {
+        url: "https://example.com/a".into(),
+        title: "An example".into(),
+        description: None,
+        thumbnail: vec![0xff, 0xd8, 0xff, 7],
+    };
+    let content =
+        Content::Text { body: "see https://example.com/a".into(), preview: Some(preview) };
+    let (to, _) = pair.ways.first().unwrap();
+    let received = deliver(&pair.line, &pair.bob, outgoing(to, content)).await;
+    let text = received.message.extended_text_message.as_option().unwrap();
+    assert_eq!(text.jpeg_thumbnail.as_deref(), Some([0xff, 0xd8, 0xff, 7].as_slice()));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Clock, Timestamp, delivery::AttemptErrorKind, time::BoxFuture};
 use gateway::{
-    egress::{Answer, EgressError},
+    egress::{Answer, Authorities, EgressError},
     webhooks::Outlet,
 };
 use http::HeaderMap;
@@ -101,10 +101,15 @@ impl Outlet for Wire {
         headers: HeaderMap,
         body: Bytes,
         limit: Duration,
+        _own: Option<&Authorities>,
     ) -> Result<Answer, EgressError> {
         let (world, host) = (&self.0, url.host_str().unwrap());
-        let answer =
-            |status, retry_after: Option<String>| Answer { status, body: vec![], retry_after };
+        let answer = |status, retry_after: Option<String>| Answer {
+            status,
+            body: vec![],
+            retry_after,
+            redirect: None,
+        };
         // The way there.
         sleep(Duration::from_millis(1)).await;
         match world.manner(host) {
