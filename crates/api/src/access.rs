@@ -142,7 +142,7 @@ impl<A> Caller<A> {
     /// The 404 of an unknown one, when the text is not an id at all.
     pub fn id<T: FromStr + Named>(&self, name: &str) -> Result<T, ApiError> {
         let text = self.text(name);
-        text.parse().map_err(|_| ApiError::unknown_text(T::KIND, text))
+        text.parse().map_err(|_| ApiError::no_id::<T>(text))
     }
 }
 

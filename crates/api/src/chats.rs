@@ -38,8 +38,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ChatSummary, example = json!({
-    "id": "49170111@c.us", "name": "Mia", "isGroup": false, "kind": "individual", "unreadCount": 2,
-    "timestamp": 1_790_841_600, "archived": false, "pinned": true, "muted": true, "lastMessage": "Are you open today?",
+    "id": "49170111@c.us", "name": "Mia", "isGroup": false, "kind": "individual", "phone": "49170111",
+    "unreadCount": 2, "timestamp": 1_790_841_600, "archived": false, "pinned": true, "muted": true, "lastMessage": "Are you open today?",
     "lastMessageType": "text", "muteExpiration": 1_790_928_000_000_i64
 }))]
 struct ChatBody {
@@ -49,6 +49,10 @@ struct ChatBody {
     is_group: bool,
     #[schema(value_type = ChatKindWord)]
     kind: &'static str,
+    /// The number of a person's chat, digits only; absent while it is not known which number a privacy id has.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone: Option<String>,
     unread_count: u32,
     /// WhatsApp's time of the newest message, epoch seconds.
     timestamp: i64,
@@ -75,6 +79,7 @@ impl From<Chat> for ChatBody {
             name: chat.name.unwrap_or_else(|| chat.id.user().to_owned()),
             is_group: chat.id.is_group(),
             kind: chat.id.kind().as_str(),
+            phone: chat.id.phone().map(|phone| phone.digits().to_owned()),
             id: chat.id.to_string(),
             unread_count: chat.unread_count,
             timestamp: chat.timestamp,

@@ -167,7 +167,17 @@ impl ApiError {
         Self::unknown_text(T::KIND, &id.to_string())
     }
 
-    /// 404 for a text that is not even an id.
+    /// 404 for a text of the path that is not even an id. A session's name is tried most: the answer says what is taken.
+    pub fn no_id<T: Named>(text: &str) -> Self {
+        if T::KIND != SessionId::KIND {
+            return Self::unknown_text(T::KIND, text);
+        }
+        let text = echo(text);
+        let hint = "the routes take a session's id, not its name";
+        Self::new(StatusCode::NOT_FOUND, format!("Session with id '{text}' not found: {hint}"))
+    }
+
+    /// 404 for a text that is no known id.
     pub fn unknown_text(kind: &str, id: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("{kind} with id '{}' not found", echo(id)))
     }

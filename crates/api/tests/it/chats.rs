@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{
-    chat::{ChatMark, MutedUntil, Typing},
+    chat::{ChatMark, Identity, MutedUntil, Typing},
     content::Content,
     message::InboundMessage,
     port::{EngineError, EngineSignal},
@@ -52,8 +52,8 @@ async fn chats_are_listed_newest_first() {
         "archived": false, "pinned": false, "muted": false, "lastMessage": "hi all", "lastMessageType": "text"
     });
     let mia = json!({
-        "id": MIA, "name": "Mia", "isGroup": false, "kind": "individual", "unreadCount": 1, "timestamp": 1_790_841_600,
-        "archived": false, "pinned": false, "muted": false, "lastMessage": "hello", "lastMessageType": "text"
+        "id": MIA, "name": "Mia", "isGroup": false, "kind": "individual", "phone": "49170111", "unreadCount": 1,
+        "timestamp": 1_790_841_600, "archived": false, "pinned": false, "muted": false, "lastMessage": "hello", "lastMessageType": "text"
     });
     assert_eq!(chats(&app, &session).await, json!([group, mia]));
     let path = format!("/api/sessions/{session}/chats");
@@ -62,6 +62,27 @@ async fn chats_are_listed_newest_first() {
     let key = app.new_key(key).await;
     let seen = app.ask("GET", &format!("{path}?limit=1")).key(&key.text).send().await.expect(200);
     assert_eq!(seen, json!([mia]));
+}
+
+#[tokio::test]
+async fn a_chat_under_a_privacy_id_has_a_phone_once_its_number_is_known() {
+    const LID: &str = "99887766@lid";
+    let app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let hidden = InboundMessage {
+        chat: chat(LID),
+        sender: chat(LID),
+        ..from_mia("3AF0", Content::text("hello"))
+    };
+    app.hear(&session, vec![hidden]).await;
+    assert_eq!(one(&app, &session, LID).await.get("phone"), None);
+    let phone = chat(MIA).phone().unwrap();
+    let pair = EngineSignal::Identity(Identity { lid: chat(LID), phone });
+    app.tell(&session, pair).await;
+    while one(&app, &session, MIA).await["phone"] != "49170111" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(chats(&app, &session).await.as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -91,7 +91,11 @@ async fn unknown_and_malformed_sessions_are_not_found() {
     app.new_session("bakery").await;
     let mut wrong = Vec::new();
     for id in ["00000000-0000-4000-8000-000000000001", "bakery", "49170111@c.us"] {
-        let missing = refused(404, "Not Found", &format!("Session with id '{id}' not found"));
+        let hint = match id.starts_with("0000") {
+            true => "",
+            false => ": the routes take a session's id, not its name",
+        };
+        let missing = refused(404, "Not Found", &format!("Session with id '{id}' not found{hint}"));
         let body = json!({ "chatId": "49170111@c.us", "text": "hi" });
         let ask = |method: &str, tail: &str| {
             app.ask(method, &format!("/api/sessions/{id}{tail}")).admin()
