@@ -252,6 +252,8 @@ pub struct InboundMessage {
     pub ephemeral_seconds: Option<u32>,
     /// Phones show it once. Its file does not come to linked devices.
     pub view_once: bool,
+    /// How often it was forwarded; 0 for what its sender wrote.
+    pub forwarding_score: u32,
 }
 
 /// A message on its way out.

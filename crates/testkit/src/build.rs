@@ -223,6 +223,7 @@ pub fn inbound(number: u32, chat: &ChatId) -> InboundMessage {
         backfilled: false,
         ephemeral_seconds: None,
         view_once: false,
+        forwarding_score: 0,
     }
 }
 

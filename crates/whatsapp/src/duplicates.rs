@@ -93,6 +93,7 @@ impl Lost {
             backfilled: true,
             ephemeral_seconds: None,
             view_once: false,
+            forwarding_score: 0,
         })
     }
 

@@ -88,8 +88,13 @@ impl Inbox {
             UnavailableType::Hosted | UnavailableType::Bot => unknown("unavailable"),
             UnavailableType::Unknown => Content::Undecryptable,
         };
-        let said =
-            Said { matter: Matter::Content(content), quoted: None, mentions: vec![], view_once };
+        let said = Said {
+            matter: Matter::Content(content),
+            quoted: None,
+            mentions: vec![],
+            view_once,
+            forwarding_score: 0,
+        };
         if let Some(message) = self.message(client, &event.info, said).await {
             self.unheld.push(vec![message]);
         }
@@ -206,6 +211,7 @@ impl Inbox {
             backfilled: info.is_offline,
             ephemeral_seconds: info.ephemeral_expiration.filter(|seconds| *seconds > 0),
             view_once: said.view_once,
+            forwarding_score: said.forwarding_score,
         })
     }
 

@@ -46,6 +46,7 @@ pub fn from_mia(id: &str, content: Content) -> InboundMessage {
         backfilled: false,
         ephemeral_seconds: None,
         view_once: false,
+        forwarding_score: 0,
     }
 }
 
@@ -144,12 +145,14 @@ async fn answers_mentions_and_the_backlog_are_told() {
         backfilled: true,
         ephemeral_seconds: Some(86_400),
         view_once: true,
+        forwarding_score: 3,
         ..from_mia("3AF0", Content::text("Really, @49170222?"))
     };
     app.hear(&session, vec![message]).await;
     let extra = json!({
         "quotedMessage": { "id": "3AEF", "body": "Open till six" }, "mentionedIds": ["49170222@c.us"],
-        "backfilled": true, "ephemeralDuration": 86400, "isViewOnce": true
+        "backfilled": true, "ephemeralDuration": 86400, "isViewOnce": true,
+        "isForwarded": true, "forwardingScore": 3
     });
     let mut fields = extra.clone();
     fields["body"] = json!("Really, @49170222?");

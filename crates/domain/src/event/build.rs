@@ -293,6 +293,7 @@ mod tests {
             backfilled: false,
             ephemeral_seconds: None,
             view_once: false,
+            forwarding_score: 0,
         }
     }
 

@@ -106,6 +106,7 @@ pub(super) fn context(message: &InboundMessage) -> Map<String, Value> {
     if message.view_once {
         map.insert("isViewOnce".into(), json!(true));
     }
+    map.extend(forwarded(message.forwarding_score));
     if let Some(seconds) = message.ephemeral_seconds {
         map.insert("ephemeralDuration".into(), json!(seconds));
     }

@@ -32,6 +32,8 @@ pub(crate) struct Said {
     pub mentions: Vec<String>,
     /// Whether phones show it once.
     pub view_once: bool,
+    /// How often it was forwarded, as its sender's phone counts; 0 for what was not.
+    pub forwarding_score: u32,
 }
 
 /// What a message says, as far as the message itself tells.
@@ -78,6 +80,7 @@ pub(crate) fn read(message: &wa::Message) -> Option<Said> {
         quoted: context.and_then(quoted),
         mentions: context.map(mentions).unwrap_or_default(),
         view_once: is_view_once(message),
+        forwarding_score: context.map(forwarding_score).unwrap_or_default(),
     })
 }
 
@@ -95,6 +98,14 @@ fn is_view_once(message: &wa::Message) -> bool {
         base.audio_message.as_option().and_then(|audio| audio.view_once),
     ];
     envelopes.iter().any(|envelope| envelope.is_set()) || marks.contains(&Some(true))
+}
+
+/// The mark decides; phones that mark without counting forwarded it once.
+fn forwarding_score(context: &wa::ContextInfo) -> u32 {
+    match context.is_forwarded {
+        Some(true) => context.forwarding_score.unwrap_or(0).max(1),
+        _ => 0,
+    }
 }
 
 fn mentions(context: &wa::ContextInfo) -> Vec<String> {

@@ -60,6 +60,20 @@ fn text_is_found_in_any_envelope() {
 }
 
 #[test]
+fn what_was_forwarded_says_how_often() {
+    let forwarded = |is_forwarded, forwarding_score| {
+        let mut message = wa::Message::text("news");
+        let context = wa::ContextInfo { is_forwarded, forwarding_score, ..Default::default() };
+        assert!(message.set_context_info(context));
+        read(&message).unwrap().forwarding_score
+    };
+    assert_eq!(forwarded(Some(true), Some(4)), 4);
+    assert_eq!(forwarded(Some(true), None), 1);
+    assert_eq!(forwarded(None, Some(4)), 0);
+    assert_eq!(read(&wa::Message::text("mine")).unwrap().forwarding_score, 0);
+}
+
+#[test]
 fn an_answer_names_what_it_answers_and_whom_it_mentions() {
     let context = wa::ContextInfo {
         stanza_id: Some("Q1".into()),
