@@ -1,6 +1,9 @@
 //! What WhatsApp would not show is refused, with what to change, and nothing goes out.
 
-use domain::message::{Content, InboundMessage};
+use domain::{
+    content::{ContactCard, Content, Location, Media, Poll},
+    message::InboundMessage,
+};
 use serde_json::{Value, json};
 use testkit::build;
 
@@ -85,14 +88,59 @@ async fn what_may_be_left_out_is_left_out_when_nothing_of_it_is_seen() {
 #[tokio::test]
 async fn a_blank_text_of_somebody_else_is_not_passed_on() {
     let (app, path) = ready().await;
-    let session = path.split('/').nth(3).unwrap();
-    let chat: domain::ChatId = CHAT.parse().unwrap();
-    let blank = InboundMessage { content: Content::text("\u{2800}"), ..build::inbound(1, &chat) };
-    app.hear(session, vec![blank]).await;
-    let forward = json!({ "fromChatId": CHAT, "toChatId": "4917099000009@c.us", "messageId": build::wa_id(1) });
-    let refused = app.post(&format!("{path}/forward"), forward, 400).await;
+    let refused = forward(&app, &path, 1, Content::text("\u{2800}"), 400).await;
     assert_eq!(refused["message"], format!("the text of the message {SEEN}"));
     assert_eq!(app.whatsapp.sent().len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_blank_beside_a_forwarded_message_is_left_out() {
+    let (app, path) = ready().await;
+    let blank = || Some("\u{2800} \u{200b}".to_owned());
+    let place = Location {
+        latitude: 52.5,
+        longitude: 13.4,
+        description: blank(),
+        address: blank(),
+        url: None,
+    };
+    forward(&app, &path, 1, Content::Location(place), 201).await;
+    let Content::Location(place) = app.whatsapp.sent().pop().unwrap().content else { panic!() };
+    assert_eq!((place.description, place.address), (None, None));
+    let remote = Some(app.whatsapp.keep_file(testkit::files::PNG));
+    let picture = Media { caption: blank(), remote, ..build::media(2) };
+    forward(&app, &path, 2, Content::Media(Box::new(picture)), 201).await;
+    let Content::Media(picture) = app.whatsapp.sent().pop().unwrap().content else { panic!() };
+    assert_eq!(picture.caption, None);
+}
+
+#[tokio::test]
+async fn a_poll_or_card_of_somebody_else_that_phones_would_not_show_is_not_passed_on() {
+    let (app, path) = ready().await;
+    let poll = |name: &str, options: [&str; 2]| {
+        let options = options.map(str::to_owned).to_vec();
+        Content::Poll(Poll { name: name.into(), options, allow_multiple_answers: false })
+    };
+    let card = ContactCard { name: "\u{2800}".into(), vcard: "BEGIN:VCARD\nEND:VCARD".into() };
+    let cases = [
+        (poll("\u{2800}", ["Tea", "Milk"]), "the question of the poll"),
+        (poll("Which?", ["Tea", "\u{2800}"]), "each value in options"),
+        (Content::Contacts { cards: vec![card] }, "the name on the card"),
+    ];
+    for (number, (content, named)) in (1..).zip(cases) {
+        let refused = forward(&app, &path, number, content, 400).await;
+        assert_eq!(refused["message"], format!("{named} {SEEN}"));
+    }
+    assert_eq!(app.whatsapp.sent().len(), 0);
+}
+
+/// Forwards a message that came in with this number.
+async fn forward(app: &App, path: &str, number: u32, content: Content, status: u16) -> Value {
+    let chat: domain::ChatId = CHAT.parse().unwrap();
+    let message = InboundMessage { content, ..build::inbound(number, &chat) };
+    app.hear(path.split('/').nth(3).unwrap(), vec![message]).await;
+    let forward = json!({ "fromChatId": CHAT, "toChatId": "4917099000009@c.us", "messageId": build::wa_id(number) });
+    app.post(&format!("{path}/forward"), forward, status).await
 }
 
 #[tokio::test]

@@ -2,13 +2,18 @@
 
 use domain::{
     ChatId, SessionId, WaMessageId,
-    content::{ContactCard, Content, LinkPreview, Location},
+    content::{ContactCard, Content, LinkPreview, Location, Media},
     media::{MediaRecord, MediaState},
     message::{Direction, Message, MessageType},
     port::KeptMedia,
+    visible::{self, Unshown},
 };
 
-use super::{Messages, SendError, compose::Attachment, input::poll_of};
+use super::{
+    Messages, SendError,
+    compose::{Attachment, seen, seen_of},
+    input::poll_of,
+};
 use crate::sessions::Link;
 
 const CANNOT: SendError = SendError::NotPossible("This message cannot be forwarded");
@@ -37,6 +42,7 @@ impl Messages {
             Some(record) => self.stored_file(link, record).await?,
             None => (content_of(&message).ok_or(CANNOT)?, None),
         };
+        let content = shown(content).map_err(SendError::Unshown)?;
         Ok(Stored { content, kept, forwarding_score: score(&message) })
     }
 
@@ -65,6 +71,28 @@ impl Messages {
         };
         Ok((self.upload(link, attachment).await?, Some(kept)))
     }
+}
+
+/// What phones would show of a message, by the rules of a message that is written here: strangers send what they like.
+fn shown(content: Content) -> Result<Content, Unshown> {
+    match &content {
+        Content::Text { body, .. } => visible::check("the text of the message", body)?,
+        Content::Contacts { cards } => {
+            cards.iter().try_for_each(|card| visible::check("the name on the card", &card.name))?;
+        }
+        Content::Poll(poll) => {
+            visible::check("the question of the poll", &poll.name)?;
+            visible::check_poll(poll)?;
+        }
+        _ => {}
+    }
+    Ok(match content {
+        Content::Media(media) => {
+            Content::Media(Box::new(Media { caption: seen(media.caption), ..*media }))
+        }
+        Content::Location(place) => Content::Location(seen_of(place)),
+        other => other,
+    })
 }
 
 /// What somebody wrote here is not marked when its writer passes it on; anything else counts this time too.
