@@ -4,6 +4,7 @@ mod architecture;
 mod bench;
 mod fuzz;
 mod run;
+mod schemathesis;
 mod servers;
 mod sizes;
 
@@ -52,6 +53,12 @@ enum Command {
         #[arg(long)]
         target: Option<String>,
     },
+    /// Hold the OpenAPI document against the running program with schemathesis (from PyPI)
+    Schemathesis {
+        /// Examples for each operation
+        #[arg(long, default_value_t = 25)]
+        examples: u32,
+    },
     /// Start PostgreSQL and Redis as the tests have them, print how to reach them, run until Ctrl-C
     Servers,
     /// Write openapi.json from the code
@@ -67,6 +74,7 @@ fn main() -> anyhow::Result<()> {
         Command::Bench { servers, bench } => bench::run(bench, servers),
         Command::Soak { kills, seed } => run::soak(kills, seed),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
+        Command::Schemathesis { examples } => schemathesis::run(examples),
         Command::Servers => servers::run(),
         Command::Openapi => run::openapi(),
         Command::Sizes => sizes::run(),
