@@ -4,7 +4,7 @@
 //! `<folder>/<first two digits>/<hash>`. A file gets there by one rename after its bytes are on the disk, so whatever has a
 //! hash for a name is whole. Several processes may have the same folder.
 
-mod desk;
+mod scratch_folder;
 
 use std::{
     fs::{DirBuilder, File},
@@ -22,7 +22,7 @@ use domain::{
 use rand::Rng as _;
 use sha2::{Digest as _, Sha256};
 
-use desk::Desk;
+use scratch_folder::ScratchFolder;
 
 /// A file is read in pieces of this many bytes.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -32,7 +32,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 pub struct FolderMedia {
     folder: Arc<Path>,
     /// Where this process writes.
-    desk: Arc<Desk>,
+    scratch_folder: Arc<ScratchFolder>,
 }
 
 impl FolderMedia {
@@ -41,8 +41,8 @@ impl FolderMedia {
     /// # Errors
     /// The system's, when the folder cannot be made, read or cleaned.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        let desk = Desk::take(&folder.join("tmp"))?;
-        Ok(Self { folder: folder.into(), desk: Arc::new(desk) })
+        let scratch_folder = ScratchFolder::take(&folder.join("tmp"))?;
+        Ok(Self { folder: folder.into(), scratch_folder: Arc::new(scratch_folder) })
     }
 
     /// Runs work that waits for the disk.
@@ -69,8 +69,8 @@ impl FolderMedia {
 #[async_trait]
 impl MediaFiles for FolderMedia {
     async fn scratch(&self) -> StoreResult<Scratch> {
-        let desk = self.desk.clone();
-        self.blocking("making a file", move |_| scratch(desk.folder())).await
+        let scratch_folder = self.scratch_folder.clone();
+        self.blocking("making a file", move |_| scratch(scratch_folder.folder())).await
     }
 
     async fn keep(&self, scratch: Scratch) -> StoreResult<KeptMedia> {
@@ -116,10 +116,10 @@ fn place(folder: &Path, id: &MediaId) -> PathBuf {
     folder.join(&id.as_str()[..2]).join(id.as_str())
 }
 
-fn scratch(desk: &Path) -> io::Result<Scratch> {
+fn scratch(scratch_folder: &Path) -> io::Result<Scratch> {
     let mut name = [0u8; 16];
     rand::rng().fill_bytes(&mut name);
-    let path = desk.join(hex::encode(name));
+    let path = scratch_folder.join(hex::encode(name));
     let mut options = File::options();
     options.create_new(true).read(true).write(true);
     #[cfg(unix)]

@@ -19,7 +19,7 @@ use whatsapp_rust::{
     wacore::iq::devices::RemoveCompanionDeviceSpec,
 };
 
-use crate::{chats, failure, link::Link, outbound::Desk, runtime::Tasks, transfer};
+use crate::{chats, failure, link::Link, outbound::MessageWriter, runtime::Tasks, transfer};
 
 /// Limits of one connection's requests.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ pub(crate) struct Limits {
 
 /// Dropping it closes the connection in the background.
 pub(crate) struct Handle {
-    pub desk: Desk,
+    pub writer: MessageWriter,
     pub client: Arc<Client>,
     pub link: Arc<Link>,
     pub tasks: Tasks,
@@ -81,8 +81,8 @@ impl Connection for Handle {
     /// A send that was begun is finished even when nobody waits for it any more: breaking it off in
     /// the middle would leave open whether a key was used.
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError> {
-        let desk = self.desk.clone();
-        self.request(Box::pin(async move { desk.send(message).await })).await
+        let writer = self.writer.clone();
+        self.request(Box::pin(async move { writer.send(message).await })).await
     }
 
     /// Without a limit of its own: the media host's are in the HTTP client.
@@ -207,7 +207,7 @@ impl Connection for Handle {
     }
 
     fn seal(&self) {
-        self.desk.backend.seal();
+        self.writer.backend.seal();
     }
 
     async fn close(&self) {

@@ -34,10 +34,10 @@ use crate::{
     inbound::Inbox,
     keys::{LedgerBackend, WriteOrder, ledger_error},
     link::Link,
-    outbound::Desk,
+    outbound::MessageWriter,
     runtime::Tasks,
     safety,
-    signals::{Asides, Progress, Pump},
+    signals::{Progress, Pump, SideSignals},
     transport::{Dialer, install_crypto},
     unheld::Unheld,
 };
@@ -193,13 +193,13 @@ impl WhatsApp for Engine {
         );
         let device = self.device(&backend).await?;
         let (link, events) = Link::new();
-        let asides = Asides::new();
+        let side_signals = SideSignals::new();
         let unheld = self.unheld.line(request.lease.session);
         let inbox = Arc::new(Inbox {
             sink: Arc::clone(&sink),
             link: Arc::clone(&link),
             backend: Arc::clone(&backend),
-            asides: asides.clone(),
+            side_signals: side_signals.clone(),
             unheld: Arc::clone(&unheld),
         });
         let lost = duplicates::watch(&backend, &link, &sink);
@@ -232,10 +232,10 @@ impl WhatsApp for Engine {
             clock: Arc::clone(&self.clock),
             calls: Calls::default(),
             progress: Progress::default(),
-            asides,
+            side_signals,
             lost,
         };
-        let desk = Desk {
+        let writer = MessageWriter {
             client: Arc::clone(&client),
             backend: Arc::clone(&backend),
             clock: Arc::clone(&self.clock),
@@ -255,7 +255,7 @@ impl WhatsApp for Engine {
         let span = tracing::info_span!("connection", session = %session);
         self.drivers.spawn(driver.drive().instrument(span));
         let limits = Limits { send: self.options.send_limit, pairing: self.options.pairing_limit };
-        Ok(Arc::new(Handle { desk, client, link, tasks, limits, done }))
+        Ok(Arc::new(Handle { writer, client, link, tasks, limits, done }))
     }
 }
 

@@ -37,7 +37,7 @@ use crate::{
     link::Link,
     people::{self, Person},
     secrets,
-    signals::Asides,
+    signals::SideSignals,
     unheld::Line,
 };
 
@@ -49,7 +49,7 @@ pub(crate) struct Inbox {
     pub sink: Arc<dyn EngineSink>,
     pub link: Arc<Link>,
     pub backend: Arc<LedgerBackend>,
-    pub asides: Asides,
+    pub side_signals: SideSignals,
     pub unheld: Arc<Line>,
 }
 
@@ -152,7 +152,7 @@ impl Inbox {
             lid = lid.or_else(|| chat.is_lid().then_some(chat));
         }
         if let (Some(lid), Some(phone)) = (lid, phone) {
-            self.asides.say(EngineSignal::Identity(Identity { lid, phone }));
+            self.side_signals.say(EngineSignal::Identity(Identity { lid, phone }));
         }
     }
 

@@ -8,7 +8,7 @@
 //! - The *pump* carries the link's events to the sink, one at a time and in order.
 //! - The *inbox* converts messages and holds WhatsApp's acknowledgement back until the sink has
 //!   committed them. Changes of messages (reactions, edits, votes, …) take the same way.
-//! - The *desk* writes messages that go out.
+//! - A *message writer* writes messages that go out.
 //! - The *ledger backend* keeps the device's keys in the ledger, see [`keys`].
 //!
 //! # Guarantees

@@ -40,8 +40,8 @@ use crate::{
 
 /// How long a pairing code may still be typed after the last QR code expired (WhatsApp's own limit).
 const CODE_LIFE: Duration = Duration::from_secs(180);
-/// Asides that may wait for the sink: the names of all groups of a busy account.
-const ASIDES_MAX: usize = 4096;
+/// Side signals that may wait for the sink: the names of all groups of a busy account.
+const SIDE_SIGNALS_MAX: usize = 4096;
 /// The library announces availability shortly after it learned a new name.
 const NAME_SETTLES: Duration = Duration::from_secs(3);
 
@@ -55,21 +55,21 @@ pub(crate) struct Pump {
     pub clock: Arc<dyn Clock>,
     pub calls: Calls,
     pub progress: Progress,
-    pub asides: Asides,
+    pub side_signals: SideSignals,
     pub lost: async_channel::Receiver<Lost>,
 }
 
 /// News that the engine finds beside the library's events. They wait for the pump, so that the sink hears one thing at
 /// a time.
 #[derive(Clone)]
-pub(crate) struct Asides {
+pub(crate) struct SideSignals {
     said: async_channel::Sender<EngineSignal>,
     waiting: async_channel::Receiver<EngineSignal>,
 }
 
-impl Asides {
+impl SideSignals {
     pub fn new() -> Self {
-        let (said, waiting) = async_channel::bounded(ASIDES_MAX);
+        let (said, waiting) = async_channel::bounded(SIDE_SIGNALS_MAX);
         Self { said, waiting }
     }
 
@@ -95,7 +95,7 @@ impl Pump {
                 biased;
                 () = self.link.closing() => return,
                 event = events.recv() => event,
-                Ok(signal) = self.asides.waiting.recv() => {
+                Ok(signal) = self.side_signals.waiting.recv() => {
                     self.signal(signal).await;
                     continue;
                 }
@@ -190,13 +190,13 @@ impl Pump {
 
     /// Asks once per login; renames that follow come as events.
     fn learn_group_names(&self) {
-        let (client, asides) = (Arc::clone(&self.client), self.asides.clone());
+        let (client, side_signals) = (Arc::clone(&self.client), self.side_signals.clone());
         self.tasks.start(async move {
             match Box::pin(client.groups().get_participating()).await {
                 Ok(groups) => {
                     for (jid, group) in groups {
                         let Some(chat) = people::chat_id(&jid) else { continue };
-                        asides.say(EngineSignal::ChatName { chat, name: group.subject });
+                        side_signals.say(EngineSignal::ChatName { chat, name: group.subject });
                     }
                 }
                 Err(error) => tracing::debug!(%error, "the groups' names were not told"),

@@ -58,7 +58,7 @@ pub(crate) async fn change(
     let Some((position, batch)) = read::find(unit, session, id).await? else {
         return Ok(None);
     };
-    let this = This { position, batch, event, at };
+    let this = BatchUpdate { position, batch, event, at };
     match change {
         BatchChange::Begin { index, epoch, pace } => this.begin(unit, (index, epoch), pace).await,
         BatchChange::PutBack { index, wa_id, pace } => {
@@ -74,7 +74,7 @@ pub(crate) async fn change(
 }
 
 /// A batch as it was before the change. The answer of each change: its events, or nothing when it did not fit.
-struct This {
+struct BatchUpdate {
     position: i64,
     batch: Batch,
     event: EventId,
@@ -83,7 +83,7 @@ struct This {
 
 type Told = StoreResult<Option<Vec<EventDraft>>>;
 
-impl This {
+impl BatchUpdate {
     async fn begin(&self, unit: &mut Unit, (index, epoch): (u32, u64), pace: Timestamp) -> Told {
         let epoch = i64::try_from(epoch).map_err(|_| corrupt(DOING))?;
         if self.batch.state.is_over() || self.batch.is_paused() {

@@ -61,7 +61,7 @@ enum PutBack {
     /// Its lane waits.
     Until(Timestamp),
     /// Its lane found no room.
-    Crowded(LaneId),
+    Throttled(LaneId),
     /// It is no lane's.
     Refuse,
 }
@@ -102,7 +102,7 @@ impl Inner {
         if at_every_claim(self.options.sweep_interval) {
             self.sweep(link, ask.now).await?;
         } else {
-            self.claim_crowd(link, ask, claimed).await?;
+            self.claim_throttled(link, ask, claimed).await?;
         }
         self.cut.store(false, Ordering::Relaxed);
         let mut back = Vec::new();
@@ -167,7 +167,9 @@ impl Inner {
         {
             Ok(offers) => offers,
             Err(error) => {
-                back.extend(of_lanes.into_iter().map(|(lane, job)| (job, PutBack::Crowded(lane))));
+                back.extend(
+                    of_lanes.into_iter().map(|(lane, job)| (job, PutBack::Throttled(lane))),
+                );
                 return Err(error.into());
             }
         };
@@ -179,7 +181,7 @@ impl Inner {
                     continue;
                 }
                 Offer::Later(at) => PutBack::Until(at),
-                Offer::Crowded => PutBack::Crowded(lane),
+                Offer::Crowded => PutBack::Throttled(lane),
                 Offer::Nothing => PutBack::Drop,
             };
             back.push((job, what));
@@ -197,14 +199,14 @@ impl Inner {
         let mut calls = Vec::with_capacity(back.len());
         for (mut job, what) in back {
             let crowded = match &what {
-                PutBack::Crowded(lane) => self.crowd().keep(lane.clone(), now),
+                PutBack::Throttled(lane) => self.throttled().keep(lane.clone(), now),
                 _ => now,
             };
             calls.push(async move {
                 match what {
                     PutBack::Drop => link.finish(&mut job).await,
                     PutBack::Until(at) => link.delay(&job, at.millis(), true).await,
-                    PutBack::Crowded(_) => link.delay(&job, crowded.millis(), false).await,
+                    PutBack::Throttled(_) => link.delay(&job, crowded.millis(), false).await,
                     PutBack::Refuse => link.refuse(&mut job).await,
                 }
             });

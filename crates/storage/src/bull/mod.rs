@@ -3,7 +3,7 @@
 //! # The cast
 //! - [`BullQueue`] is a [`DeliveryQueue`] over any [`LaneLedger`]. In the BullMQ queue `webhook` there is one job per lane
 //!   ("drain this lane"), its id made of the lane's name, so never two. Jobs name lanes and hold nothing of a message.
-//! - [`claim`] takes jobs, then their lanes from the ledger; [`crowd`] remembers those for which there was no room.
+//! - [`claim`] takes jobs, then their lanes from the ledger; [`throttled`] remembers those for which there was no room.
 //! - [`link`] makes the calls, each with a time limit; [`held`] keeps the jobs of the lanes that are being worked on.
 //! - [`sweep`] compares the queue with the ledger, and [`keeper`] is the task that does it, adds the jobs of lanes that
 //!   commits opened, and looks for Redis while it is gone.
@@ -14,7 +14,6 @@
 //! lanes are claimed from the ledger, in the same order and with the same fences.
 
 mod claim;
-mod crowd;
 mod held;
 mod job;
 mod keeper;
@@ -22,6 +21,7 @@ mod link;
 mod options;
 mod status;
 mod sweep;
+mod throttled;
 
 use std::{
     sync::{
@@ -46,13 +46,13 @@ use rand::RngExt as _;
 pub use options::{InvalidRedisOptions, RedisOptions};
 
 use claim::Ask;
-use crowd::Crowd;
 use held::{Ended, HeldJobs};
 use keeper::{Keeper, News};
 use link::{Gone, Link};
 use options::Address;
 use status::Standing;
 use sweep::Sweeps;
+use throttled::ThrottledLanes;
 
 struct Inner {
     ledger: Arc<dyn LaneLedger>,
@@ -67,7 +67,7 @@ struct Inner {
     sweeps: Sweeps,
     /// The time of the last claim.
     now: AtomicI64,
-    crowd: Mutex<Crowd>,
+    throttled: Mutex<ThrottledLanes>,
     /// The last claim ended before the queue did.
     cut: AtomicBool,
 }
@@ -111,7 +111,7 @@ impl BullQueue {
             news,
             sweeps: Sweeps::default(),
             now: AtomicI64::new(now.millis()),
-            crowd: Mutex::default(),
+            throttled: Mutex::default(),
             cut: AtomicBool::new(false),
         });
         let keeper = Arc::new(Keeper::start(inner.clone()));
@@ -141,7 +141,7 @@ impl Inner {
     /// Redis was lost on the way.
     fn lost(&self, link: &Arc<Link>, gone: &Gone) {
         self.standing.lost(link, self.clock.now(), gone);
-        self.crowd().clear();
+        self.throttled().clear();
     }
 
     /// Every time is that of the last claim: the ledger's own clock.

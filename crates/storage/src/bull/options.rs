@@ -44,9 +44,9 @@ pub enum InvalidRedisOptions {
     /// The file with the certificates cannot be read.
     #[error("the certificates of Redis ({path}) cannot be read")]
     Unreadable {
-        /// Which.
+        /// The path that was tried.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         #[source]
         source: std::io::Error,
     },

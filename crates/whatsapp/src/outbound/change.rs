@@ -16,10 +16,10 @@ use whatsapp_rust::{
     },
 };
 
-use super::{Desk, body, media, refused};
+use super::{MessageWriter, body, media, refused};
 use crate::{people, secrets};
 
-impl Desk {
+impl MessageWriter {
     pub(super) async fn change(
         &self,
         to: &Jid,

@@ -24,13 +24,13 @@ use crate::{failure, keys::LedgerBackend, people, secrets};
 
 /// What a message is written with.
 #[derive(Clone)]
-pub(crate) struct Desk {
+pub(crate) struct MessageWriter {
     pub client: Arc<Client>,
     pub backend: Arc<LedgerBackend>,
     pub clock: Arc<dyn Clock>,
 }
 
-impl Desk {
+impl MessageWriter {
     /// Writes, encrypts and sends a message. The same message again is the same on the wire: same id, and a poll keeps
     /// its secret.
     ///

@@ -21,12 +21,12 @@ const LEFT_BEHIND: Duration = Duration::from_secs(86_400);
 
 /// A folder of this process.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct ScratchFolder {
     folder: PathBuf,
     _lock: File,
 }
 
-impl Desk {
+impl ScratchFolder {
     /// Makes one in the folder of all, and clears those of processes that are no more.
     pub(super) fn take(all: &Path) -> io::Result<Self> {
         private_folders().recursive(true).create(all)?;

@@ -30,13 +30,13 @@ const STEP: Duration = Duration::from_millis(5);
 
 /// All of them.
 #[derive(Default)]
-pub(super) struct Crowd {
+pub(super) struct ThrottledLanes {
     lanes: BTreeMap<WebhookId, VecDeque<LaneId>>,
     known: HashSet<LaneId>,
     last: Timestamp,
 }
 
-impl Crowd {
+impl ThrottledLanes {
     /// One more; the time until which its job waits.
     pub(super) fn keep(&mut self, lane: LaneId, now: Timestamp) -> Timestamp {
         if let Some(webhook) = lane.webhook()
@@ -59,7 +59,7 @@ impl Crowd {
             .collect()
     }
 
-    /// It is in the crowd no more.
+    /// It is throttled no more.
     fn forget(&mut self, lane: &LaneId) {
         let Some(webhook) = lane.webhook().filter(|_| self.known.remove(lane)) else { return };
         if let Some(lanes) = self.lanes.get_mut(&webhook) {
@@ -78,12 +78,12 @@ impl Crowd {
 }
 
 impl Inner {
-    pub(super) fn crowd(&self) -> std::sync::MutexGuard<'_, Crowd> {
-        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn throttled(&self) -> std::sync::MutexGuard<'_, ThrottledLanes> {
+        self.throttled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes lanes of the crowd for which there is room by now.
-    pub(super) async fn claim_crowd(
+    /// Takes throttled lanes for which there is room by now.
+    pub(super) async fn claim_throttled(
         &self,
         link: &Link,
         ask: Ask<'_>,
@@ -91,7 +91,7 @@ impl Inner {
     ) -> Result<(), Failure> {
         loop {
             let places = ask.lanes.saturating_sub(count(claimed.len()));
-            let lanes = self.crowd().first(usize::try_from(places).unwrap_or(0));
+            let lanes = self.throttled().first(usize::try_from(places).unwrap_or(0));
             if lanes.is_empty() {
                 return Ok(());
             }
@@ -112,7 +112,7 @@ impl Inner {
                     // It waits in Redis all the same, and is looked at when it comes.
                     Offer::Later(_) | Offer::Nothing => {}
                 }
-                self.crowd().forget(lane);
+                self.throttled().forget(lane);
             }
             // Its job would come for nothing.
             let removed = join_all(taken.iter().map(|id| link.remove(id))).await;
@@ -136,30 +136,30 @@ mod tests {
     }
 
     #[test]
-    fn the_crowd_is_kept_by_webhook_and_each_lane_once() {
-        let mut crowd = Crowd::default();
+    fn throttled_lanes_are_kept_by_webhook_and_each_lane_once() {
+        let mut throttled = ThrottledLanes::default();
         let now = Timestamp::from_millis(1000);
         let until: Vec<i64> = [lane(1, 1), lane(1, 2), lane(1, 1), lane(2, 1)]
             .into_iter()
-            .map(|lane| crowd.keep(lane, now).millis())
+            .map(|lane| throttled.keep(lane, now).millis())
             .collect();
         assert_eq!(until, [3000, 3005, 3010, 3015]);
-        assert_eq!(crowd.first(100), [lane(1, 1), lane(1, 2), lane(2, 1)]);
-        assert_eq!(crowd.first(1), [lane(1, 1)]);
-        crowd.forget(&lane(1, 1));
-        crowd.forget(&lane(2, 1));
-        assert_eq!(crowd.first(100), [lane(1, 2)]);
-        assert_eq!(crowd.keep(lane(1, 1), Timestamp::from_millis(9000)).millis(), 11_000);
+        assert_eq!(throttled.first(100), [lane(1, 1), lane(1, 2), lane(2, 1)]);
+        assert_eq!(throttled.first(1), [lane(1, 1)]);
+        throttled.forget(&lane(1, 1));
+        throttled.forget(&lane(2, 1));
+        assert_eq!(throttled.first(100), [lane(1, 2)]);
+        assert_eq!(throttled.keep(lane(1, 1), Timestamp::from_millis(9000)).millis(), 11_000);
     }
 
     #[test]
-    fn a_full_crowd_takes_no_more() {
-        let mut crowd = Crowd::default();
+    fn a_full_set_takes_no_more() {
+        let mut throttled = ThrottledLanes::default();
         for chat in 0..=u32::try_from(LANES_MAX).unwrap() {
-            crowd.keep(lane(1, chat), Timestamp::from_millis(0));
+            throttled.keep(lane(1, chat), Timestamp::from_millis(0));
         }
-        assert_eq!(crowd.known.len(), LANES_MAX);
-        crowd.clear();
-        assert!(crowd.first(1).is_empty());
+        assert_eq!(throttled.known.len(), LANES_MAX);
+        throttled.clear();
+        assert!(throttled.first(1).is_empty());
     }
 }
