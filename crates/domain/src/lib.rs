@@ -26,6 +26,7 @@ pub mod chat;
 pub mod content;
 pub mod delivery;
 pub mod event;
+pub mod failure;
 pub mod filter;
 pub mod hop;
 pub mod idempotency;

@@ -8,11 +8,11 @@ use std::{
 use domain::{
     SessionId, Timestamp, WaMessageId,
     event::{self, Ack, EventDraft},
+    failure::{COLD_RESTRICTED, SendFailure},
     message::{Message, MessageStatus},
     port::{SessionPatch, StoreResult, Write},
     session::Restriction,
 };
-use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::{messages::Outbox, sessions::Inner};
@@ -30,8 +30,6 @@ pub(crate) struct Answer {
 
 /// Senders that wait at once. When full, a send does not wait and answers `pending`.
 const WAITERS_MAX: usize = 10_000;
-/// WhatsApp's code for "this account may not write to strangers now".
-pub(crate) const COLD_RESTRICTED: u16 = 463;
 /// OpenWA's kind of that restriction.
 pub(crate) const REACHOUT_TIMELOCK: &str = "reachout_timelock";
 
@@ -138,8 +136,7 @@ pub(crate) fn failed_events(
 pub(crate) fn failed(
     inner: &Inner,
     message: &Message,
-    code: Option<u16>,
-    reason: &str,
+    failure: SendFailure,
     at: Timestamp,
 ) -> Write {
     Write::AdvanceMessage {
@@ -147,9 +144,9 @@ pub(crate) fn failed(
         wa_id: message.wa_id.clone(),
         status: MessageStatus::Failed,
         timestamp: None,
-        metadata: failure(code, reason),
+        metadata: failure.metadata(),
         hold_until: None,
-        events: failed_events(inner, message, code, at),
+        events: failed_events(inner, message, failure.code(), at),
     }
 }
 
@@ -161,7 +158,7 @@ pub(crate) async fn refused(
     code: u16,
     at: Timestamp,
 ) -> StoreResult<Vec<Write>> {
-    let mut writes = vec![failed(inner, message, Some(code), refusal(code), at)];
+    let mut writes = vec![failed(inner, message, SendFailure::Refused(code), at)];
     if code == COLD_RESTRICTED {
         let session = inner.ports.sessions.get(message.session).await?;
         if !session.is_some_and(|session| is_cold_restricted(session.restriction.as_ref())) {
@@ -187,22 +184,4 @@ pub(crate) fn restriction(inner: &Inner, session: SessionId, active: bool, at: T
         ..SessionPatch::default()
     };
     Write::PatchSession { session, patch: Box::new(patch), events: vec![event] }
-}
-
-/// Why a message failed, as its row keeps it.
-pub(crate) fn failure(code: Option<u16>, reason: &str) -> Value {
-    json!({ "failure": { "code": code, "reason": reason } })
-}
-
-/// WhatsApp's codes in words (observed; there is no published list).
-pub(crate) fn refusal(code: u16) -> &'static str {
-    match code {
-        404 => "the recipient is not on WhatsApp",
-        COLD_RESTRICTED => {
-            "WhatsApp restricts messages to people who have not written to this account"
-        }
-        403 => "WhatsApp does not allow messages to this recipient",
-        429 => "WhatsApp says this is too much at once",
-        _ => "WhatsApp refused the message",
-    }
 }

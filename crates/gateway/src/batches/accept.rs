@@ -21,7 +21,7 @@ const LATE_MAX: Duration = Duration::from_secs(60);
 pub struct BulkRequest {
     /// Its name; one is made when there is none.
     pub id: Option<BatchId>,
-    /// Its items.
+    /// The messages of the batch, in order.
     pub items: Vec<ItemDraft>,
     /// How it is sent.
     pub options: BatchOptions,
@@ -32,7 +32,7 @@ pub struct BulkRequest {
 /// A batch that was taken in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Accepted {
-    /// The batch.
+    /// The batch as it is stored.
     pub batch: Batch,
     /// Items that repeat another one: theirs and the other's index. They are not sent.
     pub duplicates: Vec<(u32, u32)>,

@@ -7,7 +7,7 @@ use crate::media::MediaError;
 /// Why a batch was not stored or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
-    /// Unknown session.
+    /// There is no session of this id.
     #[error("no such session")]
     SessionNotFound,
     /// Its engine is not loaded.
@@ -36,9 +36,9 @@ pub enum BatchError {
     /// The file of an item cannot be used.
     #[error("the file of item {index} cannot be used")]
     Media {
-        /// Which item.
+        /// The place of the item in its batch, from 0.
         index: u32,
-        /// Why.
+        /// What the media store said.
         #[source]
         source: MediaError,
     },

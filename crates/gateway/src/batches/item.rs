@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     Timestamp, WaMessageId,
     batch::{Batch, BatchItem, HoldReason, ItemContent, Said, Source},
-    port::{BatchChange, Connection, ItemOutcome, StoreError, Whom},
+    port::{BatchChange, Connection, ItemOutcome, RecipientScope, StoreError},
 };
 
 use super::{
-    outcome::{self, Came},
+    outcome::{self, ItemSendResult},
     runner::{Cold, Runner, Turn},
 };
 use crate::messages::{FromBatch, MediaInput, Preview, Say, ToSend};
@@ -72,32 +72,34 @@ impl Runner {
         &mut self,
         batch: &Batch,
         item: &BatchItem,
-        came: Came,
+        came: ItemSendResult,
         (before, after, was_heard): (Timestamp, Timestamp, bool),
     ) -> Result<Turn, StoreError> {
         let came = match came {
             // Its link was lost meanwhile and it went out again: the first one may have arrived before the second was
             // refused.
-            Came::Cold if !self.went_out_once(&item.wa_id).await => {
+            ItemSendResult::RecipientCold if !self.went_out_once(&item.wa_id).await => {
                 self.cold_refused(None).await;
-                Came::To(outcome::unconfirmed())
+                ItemSendResult::Finished(outcome::unconfirmed())
             }
             came => came,
         };
-        if !matches!(came, Came::Open) {
+        if !matches!(came, ItemSendResult::Unresolved) {
             self.handed.remove(&item.wa_id);
         }
         match came {
-            Came::To(outcome) => self.settled(batch, item, outcome, (before, after)).await?,
-            Came::Open => self.pace = after,
-            Came::Cold if was_heard => {
+            ItemSendResult::Finished(outcome) => {
+                self.settled(batch, item, outcome, (before, after)).await?;
+            }
+            ItemSendResult::Unresolved => self.pace = after,
+            ItemSendResult::RecipientCold if was_heard => {
                 self.settled(batch, item, outcome::cold_failure(), (before, after)).await?;
             }
-            Came::Cold => {
+            ItemSendResult::RecipientCold => {
                 self.cold_refused(None).await;
                 self.back(batch, item, after).await?;
             }
-            Came::Back => {
+            ItemSendResult::Requeue => {
                 let times = self.comebacks.entry((batch.id.clone(), item.index)).or_default();
                 *times += 1;
                 if *times > COMEBACKS_MAX && self.is_connected() {
@@ -106,19 +108,19 @@ impl Runner {
                     self.back(batch, item, before.max(self.soon())).await?;
                 }
             }
-            Came::Paced(reason, seconds) => {
+            ItemSendResult::RateLimited(reason, seconds) => {
                 let until = self.now().plus(Duration::from_secs(seconds));
                 let mut pace = before;
                 match reason {
                     None => pace = pace.max(until),
                     Some(reason @ HoldReason::ColdDailyCap) => {
-                        self.cold = Some(Cold { until, whom: Whom::Known, reason });
+                        self.cold = Some(Cold { until, whom: RecipientScope::HasHistory, reason });
                     }
                     Some(reason) => self.capped = Some((reason, until)),
                 }
                 self.back(batch, item, pace).await?;
             }
-            Came::Gone => return Ok(Turn::Done),
+            ItemSendResult::SessionGone => return Ok(Turn::Done),
         }
         Ok(Turn::Again)
     }

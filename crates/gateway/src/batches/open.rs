@@ -8,7 +8,7 @@ use domain::{
 };
 
 use super::{
-    outcome::{self, Came},
+    outcome::{self, ItemSendResult},
     runner::Runner,
 };
 
@@ -66,19 +66,19 @@ impl Runner {
         // It may have left a moment ago, on a new connection.
         let pace = self.pace.max(now.plus(open.options.gap(ports.entropy.fraction())));
         match outcome::of_row(&row) {
-            Came::Open => {
+            ItemSendResult::Unresolved => {
                 if now.since(begun) < self.shared.resend_limit + SILENCE || !self.is_connected() {
                     return Ok(false);
                 }
                 self.settle(&open, outcome::unconfirmed(), pace).await
             }
-            Came::To(outcome) => self.settle(&open, outcome, pace).await,
-            Came::Cold if !self.went_out_once(&open.item.wa_id).await => {
+            ItemSendResult::Finished(outcome) => self.settle(&open, outcome, pace).await,
+            ItemSendResult::RecipientCold if !self.went_out_once(&open.item.wa_id).await => {
                 // The first one may have arrived before the second was refused.
                 self.cold_refused(None).await;
                 self.settle(&open, outcome::unconfirmed(), pace).await
             }
-            Came::Cold => {
+            ItemSendResult::RecipientCold => {
                 self.cold_refused(None).await;
                 let wa_id = Some(WaMessageId::new(&*ports.entropy));
                 self.put_back(&open, wa_id, pace).await
@@ -118,7 +118,9 @@ impl Runner {
     /// A receipt that came between the look at the row and the write found an open item, and will not come again.
     async fn look_again(&self, open: &OpenItem) -> Result<(), StoreError> {
         let row = self.shared.ports.messages.get(self.session, &open.item.wa_id).await?;
-        let Some(Came::To(ItemOutcome::Sent(sent_at))) = row.as_ref().map(outcome::of_row) else {
+        let Some(ItemSendResult::Finished(ItemOutcome::Sent(sent_at))) =
+            row.as_ref().map(outcome::of_row)
+        else {
             return Ok(());
         };
         let inner = self.shared.sessions.inner();

@@ -3,13 +3,13 @@
 use domain::{
     Timestamp,
     batch::{CONTENT_BLANK, HoldReason, ItemError},
+    failure::{COLD_RESTRICTED, SendFailure},
     message::{Message, MessageStatus},
     pacing::PacingRule,
     port::ItemOutcome,
 };
 
 use crate::{
-    acks::COLD_RESTRICTED,
     media::MediaError,
     messages::{SendError, Sent},
 };
@@ -28,41 +28,40 @@ const FAILED: &str = "SEND_FAILED";
 /// It went out, and nothing was heard of it for too long.
 const UNCONFIRMED: &str = "SEND_UNCONFIRMED";
 
-/// The row of a send that was settled as too old.
-const EXPIRED: &str = "expired";
-/// The row of a send whose connection was gone before the first byte.
-pub(super) const NOT_CONNECTED: &str = "the session was not connected";
-
-/// What a send came to.
-pub(super) enum Came {
-    /// It is settled.
-    To(ItemOutcome),
+/// What a send of an item means for the item.
+pub(super) enum ItemSendResult {
+    /// Its outcome is known.
+    Finished(ItemOutcome),
     /// Not known yet: its row will tell.
-    Open,
+    Unresolved,
     /// It never left, and waits for the session.
-    Back,
-    /// It never left: pacing allows none before some seconds. Without a reason it is a matter of moments.
-    Paced(Option<HoldReason>, u64),
+    Requeue,
+    /// It never left: pacing allows none before so many seconds. Without a reason it is a matter of moments.
+    RateLimited(Option<HoldReason>, u64),
     /// WhatsApp does not let this account write to this stranger.
-    Cold,
+    RecipientCold,
     /// The session is gone.
-    Gone,
+    SessionGone,
 }
 
-pub(super) fn of_send(result: Result<Sent, SendError>) -> Came {
+pub(super) fn of_send(result: Result<Sent, SendError>) -> ItemSendResult {
     let error = match result {
-        Ok(sent) if sent.status == MessageStatus::Pending => return Came::Open,
-        Ok(sent) => return Came::To(ItemOutcome::Sent(Timestamp::from_seconds(sent.timestamp))),
+        Ok(sent) if sent.status == MessageStatus::Pending => return ItemSendResult::Unresolved,
+        Ok(sent) => {
+            return ItemSendResult::Finished(ItemOutcome::Sent(Timestamp::from_seconds(
+                sent.timestamp,
+            )));
+        }
         Err(error) => error,
     };
     match error {
-        SendError::SessionNotFound => Came::Gone,
+        SendError::SessionNotFound => ItemSendResult::SessionGone,
         SendError::NotStarted
         | SendError::NotReady(_)
         | SendError::Settling
         | SendError::Busy
-        | SendError::Store(_) => Came::Back,
-        SendError::Unanswered | SendError::Unstored(_) => Came::Open,
+        | SendError::Store(_) => ItemSendResult::Requeue,
+        SendError::Unanswered | SendError::Unstored(_) => ItemSendResult::Unresolved,
         SendError::Paced { rule, retry_after_seconds } => {
             let reason = match rule {
                 PacingRule::DailyCap => Some(HoldReason::DailyCap),
@@ -70,10 +69,10 @@ pub(super) fn of_send(result: Result<Sent, SendError>) -> Came {
                 PacingRule::BreakerOpen => Some(HoldReason::BreakerOpen),
                 PacingRule::MinGap | PacingRule::PerMinute => None,
             };
-            Came::Paced(reason, retry_after_seconds)
+            ItemSendResult::RateLimited(reason, retry_after_seconds)
         }
-        SendError::Refused { code: COLD_RESTRICTED } => Came::Cold,
-        error => Came::To(ItemOutcome::Failed(failure(&error))),
+        SendError::Refused { code: COLD_RESTRICTED } => ItemSendResult::RecipientCold,
+        error => ItemSendResult::Finished(ItemOutcome::Failed(failure(&error))),
     }
 }
 
@@ -113,29 +112,24 @@ pub(super) fn unconfirmed() -> ItemOutcome {
 }
 
 /// What a row says of its item.
-pub(super) fn of_row(row: &Message) -> Came {
+pub(super) fn of_row(row: &Message) -> ItemSendResult {
     match row.status {
-        MessageStatus::Pending => Came::Open,
-        MessageStatus::Failed => {
-            let failure = &row.metadata["failure"];
-            let reason = failure["reason"].as_str().unwrap_or_default();
-            match failure["code"].as_u64() {
-                Some(404) => {
-                    Came::To(ItemOutcome::Failed(self::failure(&SendError::NotOnWhatsApp)))
-                }
-                Some(code) if code == u64::from(COLD_RESTRICTED) => Came::Cold,
-                Some(code) => {
-                    let code = u16::try_from(code).unwrap_or_default();
-                    Came::To(ItemOutcome::Failed(self::failure(&SendError::Refused { code })))
-                }
-                None if reason == NOT_CONNECTED => Came::Back,
-                None if reason == EXPIRED => Came::To(unconfirmed()),
-                None => Came::To(given_up()),
+        MessageStatus::Pending => ItemSendResult::Unresolved,
+        MessageStatus::Failed => match SendFailure::of_metadata(&row.metadata) {
+            Some(SendFailure::Refused(404)) => {
+                ItemSendResult::Finished(ItemOutcome::Failed(failure(&SendError::NotOnWhatsApp)))
             }
-        }
+            Some(SendFailure::Refused(COLD_RESTRICTED)) => ItemSendResult::RecipientCold,
+            Some(SendFailure::Refused(code)) => {
+                ItemSendResult::Finished(ItemOutcome::Failed(failure(&SendError::Refused { code })))
+            }
+            Some(SendFailure::NotConnected) => ItemSendResult::Requeue,
+            Some(SendFailure::Expired) => ItemSendResult::Finished(unconfirmed()),
+            Some(SendFailure::EngineRefused) | None => ItemSendResult::Finished(given_up()),
+        },
         _ => {
             let at = row.timestamp.map_or(row.created_at, Timestamp::from_seconds);
-            Came::To(ItemOutcome::Sent(at))
+            ItemSendResult::Finished(ItemOutcome::Sent(at))
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use domain::{
     SessionId, Timestamp, WaMessageId,
     batch::{self, Batch, BatchId, BatchItem, COLD_PROBE, HoldReason, ItemContent, Next},
-    port::{BatchChange, Connection, Lease, StoreError, StoreErrorKind, Whom},
+    port::{BatchChange, Connection, Lease, RecipientScope, StoreError, StoreErrorKind},
     session::SessionStatus,
 };
 
@@ -32,7 +32,7 @@ const FIRST_CONNECT: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy)]
 pub(super) struct Cold {
     pub(super) until: Timestamp,
-    pub(super) whom: Whom,
+    pub(super) whom: RecipientScope,
     pub(super) reason: HoldReason,
 }
 
@@ -184,8 +184,8 @@ impl Runner {
                     self.capped = Some((hold.reason, until));
                     continue;
                 }
-                HoldReason::ColdDailyCap => Whom::Known,
-                HoldReason::RecipientColdRestricted => Whom::Heard,
+                HoldReason::ColdDailyCap => RecipientScope::HasHistory,
+                HoldReason::RecipientColdRestricted => RecipientScope::HasWrittenToUs,
                 _ => continue,
             };
             self.cold = Some(Cold { until, whom, reason: hold.reason });
@@ -330,7 +330,7 @@ impl Runner {
         let until = until.filter(|until| *until > self.now());
         let until = until.unwrap_or_else(|| self.now().plus(COLD_PROBE));
         let reason = HoldReason::RecipientColdRestricted;
-        self.cold = Some(Cold { until, whom: Whom::Heard, reason });
+        self.cold = Some(Cold { until, whom: RecipientScope::HasWrittenToUs, reason });
     }
 
     /// Waits until a time, or until something changes.

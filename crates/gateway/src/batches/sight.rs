@@ -3,7 +3,7 @@
 use domain::{
     Timestamp,
     batch::{Batch, BatchItem, Hold, HoldReason, ItemContent, Lane},
-    port::{BatchChange, StoreError, Whom},
+    port::{BatchChange, RecipientScope, StoreError},
 };
 
 use super::runner::Runner;
@@ -47,7 +47,7 @@ impl Runner {
         }
         let (awake, asleep_until) = self.zones(&batch, now).await?;
         let cold = self.cold.filter(|cold| cold.until > now);
-        let whom = cold.map_or(Whom::Anybody, |cold| cold.whom);
+        let whom = cold.map_or(RecipientScope::Anyone, |cold| cold.whom);
         let store = &self.shared.ports.batches;
         if !awake.is_empty() {
             let next = store.next_item(self.session, &batch.id, &awake, whom).await?;
@@ -59,7 +59,10 @@ impl Runner {
         // Nobody may be written to now. Who could be, but for the hour or for being a stranger?
         if let Some(cold) = cold
             && !awake.is_empty()
-            && store.next_item(self.session, &batch.id, &awake, Whom::Anybody).await?.is_some()
+            && store
+                .next_item(self.session, &batch.id, &awake, RecipientScope::Anyone)
+                .await?
+                .is_some()
         {
             let until = asleep_until.map_or(cold.until, |asleep| asleep.min(cold.until));
             return Ok(Sight::held(batch, cold.reason, Some(until)));

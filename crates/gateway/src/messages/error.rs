@@ -15,7 +15,7 @@ use crate::{media::MediaError, sessions::NoLink};
 /// Why a message was not sent, or not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// Unknown session.
+    /// There is no session of this id.
     #[error("no such session")]
     SessionNotFound,
     /// Its engine is not loaded.
@@ -89,7 +89,7 @@ pub enum SendError {
     /// WhatsApp said no.
     #[error("whatsapp refused with code {code}")]
     Refused {
-        /// WhatsApp's code.
+        /// The code that WhatsApp's server answered with.
         code: u16,
     },
     /// What became of it is not known.

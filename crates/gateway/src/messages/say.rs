@@ -13,9 +13,9 @@ use domain::{
 /// A message to send.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToSend {
-    /// Where to.
+    /// The chat that it goes to.
     pub chat: ChatId,
-    /// What.
+    /// What the message says.
     pub say: Say,
     /// Whom it mentions.
     pub mentions: Vec<ChatId>,
@@ -37,20 +37,20 @@ pub struct QuoteRef {
 pub enum Say {
     /// Plain text.
     Text {
-        /// The text.
+        /// The text of the message.
         text: String,
         /// The card above it.
         preview: Preview,
     },
     /// A file.
     Media {
-        /// Its sort.
+        /// The kind of file.
         kind: MediaKind,
         /// Where it comes from.
         input: MediaInput,
         /// Its type; else the one its server says, else the usual one of its sort.
         mimetype: Option<String>,
-        /// Its name.
+        /// The name of the file, when it has one.
         filename: Option<String>,
         /// The text under it.
         caption: Option<String>,
@@ -78,13 +78,13 @@ pub enum Say {
 /// The card above a text with a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Preview {
-    /// None.
+    /// No card is made.
     Off,
     /// What the session's settings say.
     Usual,
     /// From the page behind the first link, where it can be had in time.
     Fetch,
-    /// This one.
+    /// The card that the caller gave.
     Card(Box<Card>),
 }
 
@@ -122,9 +122,9 @@ impl std::fmt::Debug for MediaInput {
 /// A template and what fills it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateSend {
-    /// Where to.
+    /// The chat that it goes to.
     pub chat: ChatId,
-    /// Which template.
+    /// The template that is filled.
     pub template: TemplateRef,
     /// The values of its placeholders.
     pub variables: BTreeMap<String, String>,
@@ -168,7 +168,7 @@ pub struct Sent {
 /// The answer to a send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
-    /// The message.
+    /// The message as it was sent.
     pub sent: Sent,
     /// The key was used before; nothing was sent now.
     pub replayed: bool,

@@ -6,6 +6,7 @@ use domain::{
     EventId, MessageRowId, SessionId, Timestamp, WaMessageId,
     chat::Typing,
     event,
+    failure::SendFailure,
     message::{Content, Direction, Message, MessageStatus, OutgoingMessage},
     phone::other_form,
     port::{
@@ -222,13 +223,13 @@ impl Messages {
             // Nothing left this process: the row has its final state. Where that could not be stored it is pending, and
             // goes out later.
             Err(EngineError::NotConnected) => {
-                match self.fail(&link.lease, &message, "the session was not connected").await {
+                match self.fail(&link.lease, &message, SendFailure::NotConnected).await {
                     true => Err(SendError::NotReady(SessionStatus::Initializing)),
                     false => Ok((message, ticket)),
                 }
             }
             Err(error) => {
-                match self.fail(&link.lease, &message, "the engine refused the message").await {
+                match self.fail(&link.lease, &message, SendFailure::EngineRefused).await {
                     true => Err(SendError::Engine(error)),
                     false => Ok((message, ticket)),
                 }
@@ -297,9 +298,9 @@ impl Messages {
     }
 
     /// Whether it is stored.
-    async fn fail(&self, lease: &Lease, message: &Message, reason: &str) -> bool {
+    async fn fail(&self, lease: &Lease, message: &Message, failure: SendFailure) -> bool {
         let inner = self.inner();
-        let write = acks::failed(inner, message, None, reason, self.shared.ports.clock.now());
+        let write = acks::failed(inner, message, failure, self.shared.ports.clock.now());
         let stored = inner.commit.write_surely(Some(lease), vec![write]).await;
         if let Err(error) = &stored {
             tracing::warn!(session.id = %message.session, message.id = %message.wa_id,

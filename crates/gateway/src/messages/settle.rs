@@ -18,6 +18,7 @@ use domain::{
     ChatId, SessionId, Timestamp, WaMessageId,
     backoff::Backoff,
     event,
+    failure::SendFailure,
     message::MessageStatus,
     port::{Connection, EngineError, Lease, StoreError, Unsettled},
 };
@@ -307,7 +308,7 @@ impl Settler {
             // WhatsApp proved it meanwhile.
             Settled::Yes
         } else if now.since(row.message.created_at) > self.inner.options.sends.resend_limit {
-            fail(&self.inner, &link.lease, &row, "expired").await?;
+            fail(&self.inner, &link.lease, &row, SendFailure::Expired).await?;
             Settled::Yes
         } else {
             self.send(link, row).await?
@@ -336,7 +337,7 @@ impl Settler {
             Err(EngineError::Store(error)) => Err(error),
             Err(error) => {
                 tracing::warn!(session.id = %row.message.session, %error, "a send could not go out again");
-                fail(&self.inner, &link.lease, &row, "the engine refused the message").await?;
+                fail(&self.inner, &link.lease, &row, SendFailure::EngineRefused).await?;
                 Ok(Settled::Yes)
             }
         }
@@ -355,15 +356,14 @@ async fn fail(
     inner: &Inner,
     lease: &Lease,
     row: &Unsettled,
-    reason: &str,
+    failure: SendFailure,
 ) -> Result<(), StoreError> {
     let (message, at) = (&row.message, inner.ports.clock.now());
-    let write = acks::failed(inner, message, None, reason, at);
+    let write = acks::failed(inner, message, failure, at);
     inner.commit.write_surely(Some(lease), vec![write]).await?;
     let session = message.session;
     let shown = event::message_sent(inner.commit.event_id(), message, at).data.value();
-    let data =
-        json!({ "sessionId": session, "message": shown, "error": reason, "type": message.kind });
+    let data = json!({ "sessionId": session, "message": shown, "error": failure.reason(), "type": message.kind });
     inner.hooks.notify(HookPoint::MessageFailed, session, data);
     Ok(())
 }

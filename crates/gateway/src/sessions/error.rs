@@ -11,7 +11,7 @@ pub enum CreateSessionError {
     /// Not 3 to 50 letters, digits and hyphens.
     #[error("a session's name is 3 to 50 letters, digits and hyphens")]
     InvalidName,
-    /// The ledger.
+    /// The ledger could not be asked.
     #[error("the ledger failed while creating a session")]
     Store(#[source] StoreError),
 }
@@ -19,7 +19,7 @@ pub enum CreateSessionError {
 /// Why a session was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartSessionError {
-    /// Unknown.
+    /// There is none of this id.
     #[error("no such session")]
     NotFound,
     /// Its engine is loaded.
@@ -34,7 +34,7 @@ pub enum StartSessionError {
     /// The process is stopping.
     #[error("the gateway is shutting down")]
     ShuttingDown,
-    /// The ledger.
+    /// The ledger could not be asked.
     #[error("the ledger failed while starting a session")]
     Store(#[source] StoreError),
 }
@@ -42,13 +42,13 @@ pub enum StartSessionError {
 /// Why a session was not stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum StopSessionError {
-    /// Unknown.
+    /// There is none of this id.
     #[error("no such session")]
     NotFound,
     /// Its engine is not loaded.
     #[error("the session is not started")]
     NotStarted,
-    /// The ledger.
+    /// The ledger could not be asked.
     #[error("the ledger failed while stopping a session")]
     Store(#[source] StoreError),
 }
@@ -56,7 +56,7 @@ pub enum StopSessionError {
 /// Why a session was not logged out.
 #[derive(Debug, thiserror::Error)]
 pub enum LogoutSessionError {
-    /// Unknown.
+    /// There is none of this id.
     #[error("no such session")]
     NotFound,
     /// Its engine is not loaded.
@@ -65,7 +65,7 @@ pub enum LogoutSessionError {
     /// WhatsApp did not confirm; here the session is stopped and its keys are deleted.
     #[error("whatsapp did not confirm the logout")]
     Incomplete,
-    /// The ledger.
+    /// The ledger could not be asked.
     #[error("the ledger failed while logging a session out")]
     Store(#[source] StoreError),
 }
@@ -73,7 +73,7 @@ pub enum LogoutSessionError {
 /// Why there is no QR code.
 #[derive(Debug, thiserror::Error)]
 pub enum QrError {
-    /// Unknown.
+    /// There is none of this id.
     #[error("no such session")]
     NotFound,
     /// Its engine is not loaded.
@@ -85,7 +85,7 @@ pub enum QrError {
     /// Nothing to scan.
     #[error("the session is already linked")]
     AlreadyLinked,
-    /// The ledger.
+    /// The ledger could not be asked.
     #[error("the ledger failed while reading a session")]
     Store(#[source] StoreError),
 }
@@ -93,7 +93,7 @@ pub enum QrError {
 /// Why there is no pairing code.
 #[derive(Debug, thiserror::Error)]
 pub enum PairingError {
-    /// Unknown.
+    /// There is none of this id.
     #[error("no such session")]
     NotFound,
     /// Its engine is not loaded.
@@ -111,7 +111,7 @@ pub enum PairingError {
     /// WhatsApp said no.
     #[error("whatsapp refused: {0}")]
     Refused(String),
-    /// The ledger.
+    /// The ledger could not be asked.
     #[error("the ledger failed while reading a session")]
     Store(#[source] StoreError),
 }
@@ -119,10 +119,10 @@ pub enum PairingError {
 /// Why a session was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateSessionError {
-    /// Unknown.
+    /// There is none of this id.
     #[error("no such session")]
     NotFound,
-    /// The ledger.
+    /// The ledger could not be asked.
     #[error("the ledger failed while changing a session")]
     Store(#[source] StoreError),
 }

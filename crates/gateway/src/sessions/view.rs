@@ -12,7 +12,7 @@ use domain::{
 /// A session and whether its engine is loaded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionView {
-    /// The record.
+    /// The session as it is stored.
     pub session: Session,
     /// Loaded sessions can be stopped, others started.
     pub engine_loaded: bool,
@@ -21,9 +21,9 @@ pub struct SessionView {
 /// A session to create.
 #[derive(Debug, Clone)]
 pub struct NewSession {
-    /// Unique.
+    /// Its name; no two sessions share one.
     pub name: String,
-    /// Tunables.
+    /// What an operator may tune.
     pub config: SessionConfig,
     /// Where its traffic goes through.
     pub proxy: Option<ProxyUrl>,
@@ -41,7 +41,7 @@ pub struct QrView {
 /// The pairing code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PairingView {
-    /// Eight characters.
+    /// The code that is typed on the phone, eight characters.
     pub code: String,
     /// The session's status.
     pub status: SessionStatus,
@@ -87,13 +87,13 @@ impl ConfigPatch {
 /// Counts over sessions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overview {
-    /// All.
+    /// All of them, whatever their state.
     pub total: u64,
     /// With a loaded engine.
     pub active: u64,
-    /// Ready.
+    /// Sessions that can send.
     pub ready: u64,
-    /// Disconnected.
+    /// Sessions without a connection.
     pub disconnected: u64,
     /// By status; statuses nobody has are missing.
     pub by_status: BTreeMap<&'static str, u64>,

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     SessionId, Timestamp, WaMessageId,
     event::{self, Ack as AckEvent, EventDraft, EventType},
+    failure::COLD_RESTRICTED,
     message::{Direction, Message, MessageStatus},
     port::{ReceiptKind, StoreResult, Write, WriteOutcome},
 };
@@ -68,7 +69,7 @@ pub(super) fn tell(
         }
         match entry {
             Entry::Ack(ack) => {
-                if ack.refused == Some(acks::COLD_RESTRICTED) {
+                if ack.refused == Some(COLD_RESTRICTED) {
                     inner.waiters.outbox.gate(session).stir();
                 }
                 let Ack { refused, timestamp, heard, .. } = *ack;
