@@ -106,7 +106,7 @@ pub struct Fetched {
 pub struct Stored {
     /// At its beginning.
     pub file: File,
-    /// Its bytes.
+    /// The length of the file in bytes.
     pub size_bytes: u64,
     /// Its type, as the sender said.
     pub mimetype: String,

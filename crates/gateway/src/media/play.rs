@@ -124,6 +124,13 @@ mod tests {
         bytes
     }
 
+    #[tokio::test]
+    async fn a_file_at_which_the_reader_panics_is_a_damaged_file() {
+        let few = b"GIF89\x9f\x00\x19\xfd\xff\x7f\xff\xd5\xff\x00\x00\x00RI\xff\x00\x00\xf9\x04\x00!\xf9\x00\x00\x00\x00\x00\x00@\x00\x9d\x9d\x9d\xff\xf1\x9d\x9d\x00\x00\x00\x00\x00\x00\x02\x84Q\x00;\x01\x00\x00\xff\xd9";
+        let told = crate::media::shape::off_the_runtime(move || seconds(file(few))).await;
+        assert!(matches!(told, Err(crate::media::MediaError::Unfit(_))), "{told:?}");
+    }
+
     #[test]
     fn a_sound_says_how_long_it_plays() {
         assert_eq!(seconds(file(&wav(3))), Some(3));

@@ -181,10 +181,10 @@ impl Simulation {
 
     fn start(&self) -> (Webhooks, Supervisor) {
         let supervisor = Supervisor::new();
-        let outlet = Arc::new(Wire(self.world.clone()));
+        let transport = Arc::new(Wire(self.world.clone()));
         let (options, audit) = (self.options.clone(), Audit::build(&self.ports, &supervisor));
         let webhooks =
-            Webhooks::build_with(options, &self.ports, &audit, &supervisor, outlet).unwrap();
+            Webhooks::build_with(options, &self.ports, &audit, &supervisor, transport).unwrap();
         (webhooks, supervisor)
     }
 

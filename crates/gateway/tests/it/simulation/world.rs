@@ -11,7 +11,7 @@ use bytes::Bytes;
 use domain::{Clock, Timestamp, delivery::AttemptErrorKind, time::BoxFuture};
 use gateway::{
     egress::{Answer, Authorities, EgressError},
-    webhooks::Outlet,
+    webhooks::WebhookTransport,
 };
 use http::HeaderMap;
 use serde_json::Value;
@@ -94,7 +94,7 @@ pub(super) fn failed(kind: AttemptErrorKind) -> EgressError {
 }
 
 #[async_trait]
-impl Outlet for Wire {
+impl WebhookTransport for Wire {
     async fn post(
         &self,
         url: &Url,
