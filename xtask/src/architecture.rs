@@ -117,6 +117,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_dependency_has_its_reason() {
+        let read = |path: &str| std::fs::read_to_string(crate::run::root().join(path)).unwrap();
+        let (manifest, reasons) = (read("Cargo.toml"), read("docs/dependencies.md"));
+        let section = manifest.split("[workspace.dependencies]").nth(1).unwrap();
+        let names = section.split("\n[").next().unwrap().lines().filter_map(|line| {
+            line.split_once(" = ").map(|(name, _)| name).filter(|name| !name.starts_with('#'))
+        });
+        let is_ours = |name: &&str| allowed(NORMAL, name).is_some();
+        let is_named = |name: &&str| {
+            [format!("`{name}`"), format!("`{name} ")].iter().any(|text| reasons.contains(text))
+        };
+        let unnamed: Vec<&str> =
+            names.filter(|name| !is_ours(name)).filter(|name| !is_named(name)).collect();
+        assert!(unnamed.is_empty(), "docs/dependencies.md says nothing of {unnamed:?}");
+    }
+
+    #[test]
     fn only_the_arrows_of_the_picture_exist() {
         only_known_arrows().unwrap();
     }

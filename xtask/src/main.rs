@@ -3,6 +3,7 @@
 mod architecture;
 mod bench;
 mod fuzz;
+mod house;
 mod run;
 mod schemathesis;
 mod servers;
@@ -63,6 +64,12 @@ enum Command {
     Servers,
     /// Write openapi.json from the code
     Openapi,
+    /// The numbers of the house that may only shrink, and which names they are about
+    House {
+        /// Make what is now the limit
+        #[arg(long)]
+        write: bool,
+    },
     /// Lines of code per crate
     Sizes,
 }
@@ -77,6 +84,7 @@ fn main() -> anyhow::Result<()> {
         Command::Schemathesis { examples } => schemathesis::run(examples),
         Command::Servers => servers::run(),
         Command::Openapi => run::openapi(),
+        Command::House { write } => house::run(write),
         Command::Sizes => sizes::run(),
     }
 }

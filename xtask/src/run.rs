@@ -133,6 +133,7 @@ pub fn soak(kills: u32, seed: Option<u64>) -> anyhow::Result<()> {
 pub fn check() -> anyhow::Result<()> {
     must(cargo(&["fmt", "--check"]))?;
     must(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    crate::house::check()?;
     crate::architecture::only_known_arrows()?;
     crate::architecture::no_danger_feature()?;
     test(&[])
