@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Read.
+    /// May read, and change nothing.
     Viewer,
     /// Read and act.
     Operator,
@@ -44,7 +44,7 @@ impl Role {
 /// A key's record. The key itself is never stored, only its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
-    /// Its id.
+    /// The id of the key.
     pub id: ApiKeyId,
     /// For people, 3 to 100 characters.
     pub name: String,
@@ -62,13 +62,13 @@ pub struct ApiKey {
     pub allowed_chats: Vec<ChatId>,
     /// Revoked keys stay listed.
     pub active: bool,
-    /// Until when.
+    /// When it stops working; `None` never.
     pub expires_at: Option<Timestamp>,
     /// Last call with it.
     pub last_used_at: Option<Timestamp>,
     /// Calls with it.
     pub usage_count: u64,
-    /// Created.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
@@ -129,10 +129,10 @@ pub enum KeyRefused {
     /// No such key.
     #[error("Invalid API key")]
     Unknown,
-    /// Switched off.
+    /// It was revoked.
     #[error("API key is revoked")]
     Revoked,
-    /// Too late.
+    /// Its time is over.
     #[error("API key has expired")]
     Expired,
     /// From the wrong address.
@@ -141,7 +141,7 @@ pub enum KeyRefused {
     /// The address is restricted and the caller's is not known.
     #[error("Client IP could not be determined")]
     IpUnknown,
-    /// Another session.
+    /// It is limited to other sessions.
     #[error("API key not authorized for this session")]
     Session,
     /// A higher role is needed.
@@ -153,7 +153,7 @@ pub enum KeyRefused {
     /// The route is for keys without a chat list.
     #[error("API key is restricted to selected chats")]
     ChatRestricted,
-    /// Another chat.
+    /// It is limited to other chats.
     #[error("API key not authorized for this chat")]
     Chat,
 }

@@ -64,26 +64,26 @@ pub struct Chat {
     pub timestamp: i64,
     /// The newest message.
     pub last_message: Option<LastMessage>,
-    /// Put away.
+    /// Whether the chat is in the archive.
     pub archived: bool,
     /// On top of the list.
     pub pinned: bool,
-    /// Silent.
+    /// Until when its messages make no sound.
     pub muted: Option<MutedUntil>,
 }
 
 /// The newest message of a chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastMessage {
-    /// Its id.
+    /// WhatsApp's id of the message.
     pub id: WaMessageId,
     /// Whether this account wrote it.
     pub from_me: bool,
     /// Who wrote it, in groups.
     pub author: Option<ChatId>,
-    /// Its text.
+    /// The text or caption of the message.
     pub body: Option<String>,
-    /// Its type.
+    /// OpenWA's type of the message.
     pub kind: MessageType,
     /// WhatsApp's time, epoch seconds.
     pub timestamp: i64,
@@ -118,7 +118,7 @@ pub enum ChatMark {
 /// What one shows in a chat while writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Typing {
-    /// Writing.
+    /// Somebody is writing a text.
     Typing,
     /// Recording a voice note.
     Recording,
@@ -135,7 +135,7 @@ pub const FORMS_MAX: u32 = 20_000;
 /// Under which spelling WhatsApp knows a number that may have two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownForm {
-    /// The chat.
+    /// The chat that it is about.
     pub chat: ChatId,
     /// When WhatsApp said so.
     pub at: Timestamp,

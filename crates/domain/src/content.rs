@@ -9,12 +9,8 @@ use crate::{address::ChatId, ids::WaMessageId, message::MessageType};
 
 /// Longest caption, in characters (OpenWA's limit).
 pub const CAPTION_CHARS_MAX: usize = 1024;
-/// Fewest and most options of a poll, and the longest option in characters.
+/// Fewest and most options of a poll.
 pub const POLL_OPTIONS: std::ops::RangeInclusive<usize> = 2..=12;
-/// Longest option of a poll, in characters.
-pub const POLL_OPTION_CHARS_MAX: usize = 100;
-/// Longest name of a poll, in characters.
-pub const POLL_NAME_CHARS_MAX: usize = 255;
 
 /// What a message says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +18,7 @@ pub const POLL_NAME_CHARS_MAX: usize = 255;
 pub enum Content {
     /// Plain text.
     Text {
-        /// The text.
+        /// The text of the message.
         body: String,
         /// The card shown above it.
         preview: Option<LinkPreview>,
@@ -33,7 +29,7 @@ pub enum Content {
     Location(Location),
     /// One or more address cards; never empty.
     Contacts {
-        /// The cards.
+        /// The address cards, at least one.
         cards: Vec<ContactCard>,
     },
     /// A question with options.
@@ -42,7 +38,7 @@ pub enum Content {
     Reaction {
         /// On which message.
         target: Target,
-        /// The emoji.
+        /// The emoji; empty takes the reaction back.
         emoji: String,
     },
     /// A new text for a message of the same author.
@@ -58,12 +54,12 @@ pub enum Content {
     },
     /// A message is taken back for everyone.
     Revoke {
-        /// Which.
+        /// The message that is changed.
         target: Target,
     },
     /// A message is pinned in its chat.
     Pin {
-        /// Which.
+        /// The message that is changed.
         target: Target,
         /// For how many seconds; `None` unpins.
         seconds: Option<u32>,
@@ -135,7 +131,7 @@ impl Content {
 /// A message that another one is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
-    /// Its id.
+    /// WhatsApp's id of the message.
     pub id: WaMessageId,
     /// Whether this account wrote it.
     pub from_me: bool,
@@ -201,11 +197,11 @@ impl MediaKind {
 /// A file in a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Media {
-    /// Its sort.
+    /// The kind of file.
     pub kind: MediaKind,
     /// Its type, for instance `image/jpeg`.
     pub mimetype: String,
-    /// Its name.
+    /// The name of the file, when it has one.
     pub filename: Option<String>,
     /// The text under it.
     pub caption: Option<String>,
@@ -285,7 +281,7 @@ pub struct Location {
     pub latitude: f64,
     /// Degrees east, -180 to 180.
     pub longitude: f64,
-    /// Its name.
+    /// The name of the place.
     pub description: Option<String>,
     /// Its address.
     pub address: Option<String>,
@@ -305,7 +301,7 @@ pub struct ContactCard {
 /// A poll.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Poll {
-    /// The question.
+    /// The question that the poll asks.
     pub name: String,
     /// What can be chosen, in order.
     pub options: Vec<String>,

@@ -99,9 +99,9 @@ pub enum Operand {
 pub struct Condition {
     /// What is tested.
     pub field: Field,
-    /// How.
+    /// How the field is compared.
     pub operator: Operator,
-    /// Against what.
+    /// What the field is compared with.
     pub value: Operand,
     /// Whether capitals matter, for texts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -143,7 +143,7 @@ pub enum InvalidFilter {
         index: usize,
         /// What it tests.
         field: Field,
-        /// The event.
+        /// The event that does not carry it.
         event: EventType,
     },
 }

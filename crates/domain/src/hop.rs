@@ -109,7 +109,7 @@ pub struct Hop {
     pub client: Option<IpAddr>,
     /// When it was sealed.
     pub at: Timestamp,
-    /// Used once.
+    /// A number that is used once per key.
     pub nonce: Nonce,
 }
 

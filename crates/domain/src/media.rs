@@ -25,14 +25,14 @@ pub const DOWNLOAD_WAITS: Backoff =
 pub enum MediaState {
     /// It waits to be downloaded, from this time on.
     Pending {
-        /// Not before.
+        /// The earliest time of the next try.
         due_at: Timestamp,
     },
     /// It is in the media store.
     Ready {
         /// Its name there.
         id: MediaId,
-        /// Its bytes.
+        /// The length of the file in bytes.
         size_bytes: u64,
     },
     /// It will not be downloaded.
@@ -56,7 +56,7 @@ impl MediaState {
 /// The file of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaRecord {
-    /// Whose.
+    /// The session it belongs to.
     pub session: SessionId,
     /// In which message.
     pub wa_id: WaMessageId,

@@ -177,7 +177,7 @@ impl MessageType {
 pub struct Message {
     /// The row's id.
     pub id: MessageRowId,
-    /// Whose.
+    /// The session it belongs to.
     pub session: SessionId,
     /// WhatsApp's id; `(session, wa_id)` is unique. Chosen by us for sends, before the wire.
     pub wa_id: WaMessageId,
@@ -193,7 +193,7 @@ pub struct Message {
     pub author: Option<ChatId>,
     /// Text or caption.
     pub body: Option<String>,
-    /// Its type.
+    /// OpenWA's type of the message.
     pub kind: MessageType,
     /// Which way.
     pub direction: Direction,
@@ -261,7 +261,7 @@ pub struct InboundMessage {
 pub struct OutgoingMessage {
     /// Chosen and stored before this is handed to the engine; a retry uses the same.
     pub id: WaMessageId,
-    /// Where to.
+    /// The chat that it goes to.
     pub chat: ChatId,
     /// What it says.
     pub content: Content,

@@ -15,21 +15,19 @@ use crate::{
 pub const NAME_CHARS_MAX: usize = 100;
 /// Longest name of a placeholder, in bytes. Longer ones are text.
 pub const VARIABLE_BYTES_MAX: usize = 256;
-/// Longest header or footer, in characters.
-pub const PART_CHARS_MAX: usize = 1024;
 /// Longest rendered text, in characters (`TEMPLATE_RENDER_MAX_CHARS`).
 pub const RENDERED_CHARS_MAX: usize = 65_536;
 
 /// A stored template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    /// Its id.
+    /// The id of the template.
     pub id: TemplateId,
-    /// Whose.
+    /// The session it belongs to.
     pub session: SessionId,
     /// Unique in the session.
     pub name: String,
-    /// The text.
+    /// The text of the message.
     pub body: String,
     /// Above the text.
     pub header: Option<String>,

@@ -96,13 +96,13 @@ pub struct PreviousSecret {
 /// A registered receiver.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Webhook {
-    /// Its id.
+    /// The id of the webhook.
     pub id: WebhookId,
     /// Whose events it gets.
     pub session: SessionId,
     /// Where they go: http or https.
     pub url: String,
-    /// Which ones.
+    /// The events that it gets.
     pub events: Vec<Subscription>,
     /// Which of those.
     pub filters: Option<Filters>,
@@ -129,7 +129,7 @@ pub struct Webhook {
     pub order: LaneOrder,
     /// Last delivery that succeeded.
     pub last_triggered_at: Option<Timestamp>,
-    /// Created.
+    /// When it was created.
     pub created_at: Timestamp,
     /// Last change.
     pub updated_at: Timestamp,

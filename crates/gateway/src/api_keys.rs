@@ -63,10 +63,10 @@ pub struct ApiKeyPatch {
 /// Why a caller was not let in.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// The key.
+    /// The key does not allow it.
     #[error(transparent)]
     Refused(#[from] KeyRefused),
-    /// The ledger.
+    /// The ledger could not be asked.
     #[error("the ledger failed while checking an API key")]
     Store(#[source] StoreError),
 }
@@ -74,13 +74,13 @@ pub enum AuthError {
 /// Why a key was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateKeyError {
-    /// Unknown.
+    /// There is none of this id.
     #[error("no such API key")]
     NotFound,
     /// Nobody could administer the gateway afterwards.
     #[error("this is the last usable admin key")]
     LastAdmin,
-    /// The ledger.
+    /// The ledger could not be asked.
     #[error("the ledger failed while changing an API key")]
     Store(#[source] StoreError),
 }

@@ -19,7 +19,7 @@ pub enum Readiness {
     DatabaseDown,
     /// It answers, but takes no writes.
     NotWritable(Trouble),
-    /// Shutting down.
+    /// It finishes what is open and takes nothing new.
     Draining,
 }
 

@@ -57,7 +57,7 @@ pub(crate) struct Held {
 
 /// What a record left by an earlier life comes to.
 enum Left {
-    /// Nothing happened.
+    /// Nobody has used the key.
     Free,
     Replay(Sent),
 }

@@ -103,7 +103,7 @@ pub struct Ports {
 /// What a process does for the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Everything.
+    /// Everything that this process can do.
     All,
     /// Deliveries alone: what other processes stored goes out, no session runs, nothing is sent.
     Worker,
@@ -213,7 +213,7 @@ pub enum StartError {
 /// The product. Every handle is cheap to clone.
 #[derive(Clone)]
 pub struct Gateway {
-    /// Linked accounts.
+    /// Linked accounts and their connections.
     pub sessions: Sessions,
     /// Sends and what was said.
     pub messages: Messages,
@@ -221,7 +221,7 @@ pub struct Gateway {
     pub peers: Option<Peers>,
     /// Many recipients at a pace.
     pub batches: Batches,
-    /// Stored texts.
+    /// Stored texts with placeholders.
     pub templates: Templates,
     /// People and chats.
     pub people: People,
@@ -229,7 +229,7 @@ pub struct Gateway {
     pub media: Media,
     /// Where code of this process joins in.
     pub hooks: Hooks,
-    /// Receivers.
+    /// Receivers, and the deliveries to them.
     pub webhooks: Webhooks,
     /// Who may call.
     pub api_keys: ApiKeys,

@@ -103,7 +103,7 @@ pub enum LiveError {
     /// The position is beyond the end of the log: it belongs to another ledger.
     #[error("the cursor is beyond the end of the event log")]
     Cursor,
-    /// The ledger.
+    /// The ledger could not be asked.
     #[error("the ledger failed while reading events")]
     Store(#[from] StoreError),
 }
@@ -131,7 +131,7 @@ pub enum News {
 /// A page of a pull.
 #[derive(Debug)]
 pub struct Pulled {
-    /// In order.
+    /// The events, in order.
     pub events: Vec<Arc<LoggedEvent>>,
     /// Where the next pull goes on.
     pub cursor: u64,

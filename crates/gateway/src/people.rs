@@ -25,7 +25,7 @@ const FILTER_PAGE: u32 = 1000;
 /// Why something about people or chats was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum PeopleError {
-    /// Unknown session.
+    /// There is no session of this id.
     #[error("no such session")]
     SessionNotFound,
     /// Its engine is not loaded.
@@ -40,7 +40,7 @@ pub enum PeopleError {
     /// The engine could not do it.
     #[error("the engine failed")]
     Engine(#[source] EngineError),
-    /// The ledger.
+    /// The ledger could not be asked.
     #[error("the ledger failed while reading people and chats")]
     Store(#[source] StoreError),
 }

@@ -24,9 +24,9 @@ const ROUNDS: u32 = 24;
 pub struct RetentionOptions {
     /// Settled deliveries and their events.
     pub events: Duration,
-    /// Dead letters.
+    /// How long dead letters are kept.
     pub failures: Duration,
-    /// The audit.
+    /// How long entries of the audit are kept.
     pub audit: Duration,
     /// Messages with their files; `None` keeps them.
     pub messages: Option<Duration>,

@@ -24,11 +24,11 @@ pub struct Templates {
 pub struct NewTemplate {
     /// Unique in the session.
     pub name: String,
-    /// The text.
+    /// The text of the message.
     pub body: String,
-    /// Above it.
+    /// A text above the body.
     pub header: Option<String>,
-    /// Below it.
+    /// A text below the body.
     pub footer: Option<String>,
 }
 
@@ -45,16 +45,16 @@ pub struct TemplatePatch {
 /// Why a template was not stored, found or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// Unknown session.
+    /// There is no session of this id.
     #[error("no such session")]
     SessionNotFound,
-    /// Unknown template.
+    /// There is no template of this id or name.
     #[error("no such template")]
     NotFound,
     /// Names are unique in a session.
     #[error("a template with this name exists")]
     NameTaken,
-    /// The ledger.
+    /// The ledger could not be asked.
     #[error("the ledger failed at a template")]
     Store(#[source] StoreError),
 }

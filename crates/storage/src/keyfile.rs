@@ -15,9 +15,9 @@ pub enum KeyFileError {
     /// Reading or writing failed.
     #[error("the key file {path} cannot be read or made")]
     Io {
-        /// Which.
+        /// The path that was tried.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         #[source]
         source: std::io::Error,
     },

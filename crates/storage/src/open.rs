@@ -33,7 +33,7 @@ pub enum OpenError {
     Io {
         /// The folder or file.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         #[source]
         source: std::io::Error,
     },
@@ -63,7 +63,7 @@ pub enum OpenError {
     Migration {
         /// The file, or the server and schema.
         database: String,
-        /// Why.
+        /// What the migration said.
         #[source]
         source: sqlx::migrate::MigrateError,
     },
@@ -72,7 +72,7 @@ pub enum OpenError {
     Store {
         /// The file, or the server and schema.
         database: String,
-        /// Why.
+        /// What the ledger said.
         #[source]
         source: StoreError,
     },

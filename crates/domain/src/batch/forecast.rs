@@ -18,7 +18,7 @@ const HORIZON: Duration = Duration::from_secs(3 * 366 * 86_400);
 /// A recipient to come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForecastItem {
-    /// Who.
+    /// The recipient, by their canonical id.
     pub chat: ChatId,
     /// Whether there was never a message in this chat.
     pub cold: bool,
@@ -61,7 +61,7 @@ pub struct ForecastInput<'a> {
 /// A limit the batch meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// Which.
+    /// The reason that is shown to people.
     pub reason: HoldReason,
     /// When for the first time.
     pub at: Timestamp,

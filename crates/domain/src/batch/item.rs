@@ -81,7 +81,7 @@ impl ItemState {
 /// Why an item was not sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemError {
-    /// For programs.
+    /// A word for programs, for instance `SEND_FAILED`.
     pub code: String,
     /// For people. Never says more of a web server than that it could not be used.
     pub message: String,
@@ -99,7 +99,7 @@ impl ItemError {
 pub struct BatchItem {
     /// Its place in the request, from 0.
     pub index: u32,
-    /// Who.
+    /// The recipient, by their canonical id.
     pub chat: ChatId,
     /// The id its message has, or will have.
     pub wa_id: WaMessageId,
@@ -151,13 +151,13 @@ pub enum Said<B> {
     Text(String),
     /// A file.
     File {
-        /// Its sort.
+        /// The kind of file.
         kind: MediaKind,
         /// Where it comes from.
         source: Source<B>,
-        /// Its type.
+        /// The media type, for instance `image/png`.
         mimetype: Option<String>,
-        /// Its name.
+        /// The name of the file, when it has one.
         filename: Option<String>,
         /// The text under it.
         caption: Option<String>,
@@ -188,7 +188,7 @@ impl ItemContent {
 pub struct ItemDraft {
     /// Its place in the request, from 0.
     pub index: u32,
-    /// Who.
+    /// The recipient, by their canonical id.
     pub chat: ChatId,
     /// What, with placeholders.
     pub said: Said<String>,
@@ -219,7 +219,7 @@ pub fn request_fingerprint(items: &[ItemDraft], options: &BatchOptions) -> Strin
 pub struct Rendered {
     /// Its place in the request.
     pub index: u32,
-    /// Who.
+    /// The recipient, by their canonical id.
     pub chat: ChatId,
     /// What it says; an item that cannot be filled has failed before it begins.
     pub said: Result<Said<String>, ItemError>,
@@ -232,7 +232,7 @@ pub struct Rendered {
 pub struct NewItem {
     /// Its place in the request.
     pub index: u32,
-    /// Who.
+    /// The recipient, by their canonical id.
     pub chat: ChatId,
     /// The id its message will have.
     pub wa_id: WaMessageId,

@@ -188,7 +188,7 @@ impl HoldReason {
 /// A batch that does not send now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hold {
-    /// Why.
+    /// The reason that is shown to people.
     pub reason: HoldReason,
     /// Until when, where that is known.
     pub until: Option<Timestamp>,
@@ -265,9 +265,9 @@ impl Progress {
 /// A batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// Whose.
+    /// The session it belongs to.
     pub session: SessionId,
-    /// Its name.
+    /// The id of the batch.
     pub id: BatchId,
     /// Where it stands.
     pub state: BatchState,

@@ -70,7 +70,7 @@ impl Breaker {
 pub struct Window {
     /// When the first of them failed.
     pub since: Timestamp,
-    /// All.
+    /// All of them, whatever their state.
     pub total: u32,
     /// Those that failed.
     pub failed: u32,
@@ -99,9 +99,9 @@ impl PauseReason {
 /// A pause: events are recorded and wait, nothing leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// Since when.
+    /// The time at which it began.
     pub at: Timestamp,
-    /// Why.
+    /// The reason that is shown to people.
     pub reason: PauseReason,
 }
 
@@ -109,7 +109,7 @@ pub struct Pause {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Health {
-    /// The breaker.
+    /// Whether the receiver is called.
     pub breaker: Breaker,
     /// Failures in a row.
     pub streak: u32,

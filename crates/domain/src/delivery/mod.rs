@@ -109,7 +109,7 @@ impl DeliveryState {
 pub struct Delivery {
     /// Its id, the same on every try.
     pub id: DeliveryId,
-    /// The receiver.
+    /// The webhook that gets it.
     pub webhook: WebhookId,
     /// What it carries.
     pub event: Arc<Event>,
@@ -122,9 +122,9 @@ pub struct Delivery {
 /// A lane that a worker holds, with the first of its waiting deliveries in order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClaimedLane {
-    /// Its name.
+    /// The lane that it belongs to.
     pub lane: LaneId,
-    /// Whose deliveries.
+    /// The webhook whose deliveries are listed.
     pub webhook: WebhookId,
     /// Fences every later call about this claim.
     pub epoch: u64,
@@ -223,8 +223,8 @@ impl AttemptErrorKind {
 /// Why an attempt failed, for people; never names an internal address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptError {
-    /// Its sort.
+    /// The kind of error.
     pub kind: AttemptErrorKind,
-    /// One sentence.
+    /// One sentence for people.
     pub text: String,
 }

@@ -79,7 +79,7 @@ pub struct PolicyChoice {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("policy.{field} must be {bounds}")]
 pub struct InvalidPolicy {
-    /// Which.
+    /// The name of the field, as the API spells it.
     pub field: &'static str,
     /// What is allowed.
     pub bounds: &'static str,

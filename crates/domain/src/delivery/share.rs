@@ -8,7 +8,7 @@ pub const LANES_PER_PLACE: u32 = 64;
 /// A webhook with lanes that are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
-    /// Which.
+    /// The webhook that it is about.
     pub webhook: WebhookId,
     /// Whether its receiver is doubtful.
     pub failing: bool,
@@ -32,7 +32,7 @@ pub struct Places {
 /// What a webhook gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// Which.
+    /// The webhook that it is about.
     pub webhook: WebhookId,
     /// Lanes it may take at most.
     pub lanes: u32,

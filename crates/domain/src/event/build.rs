@@ -163,7 +163,7 @@ pub fn message_sent(id: EventId, message: &Message, at: Timestamp) -> EventDraft
 pub struct Ack<'a> {
     /// The message's id.
     pub message: &'a WaMessageId,
-    /// Its chat.
+    /// The chat of the message.
     pub chat: &'a ChatId,
     /// The account it went out from.
     pub from: &'a str,

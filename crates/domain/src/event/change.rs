@@ -20,9 +20,9 @@ use crate::{
 pub struct Change<'a> {
     /// The event's id.
     pub id: EventId,
-    /// Whose.
+    /// The session it belongs to.
     pub session: SessionId,
-    /// The chat.
+    /// The chat that it is about.
     pub chat: &'a ChatId,
     /// Who did it: a person's canonical id; our own account's for our own changes.
     pub sender: String,

@@ -39,9 +39,9 @@ pub use say::{content_metadata, describe, forwarded};
 pub struct EventDraft {
     /// Its id, also Standard Webhooks' `webhook-id`.
     pub id: EventId,
-    /// Whose.
+    /// The session it belongs to.
     pub session: SessionId,
-    /// What happened.
+    /// The type of the event.
     pub kind: EventType,
     /// When it happened (WhatsApp's time where it has one).
     pub occurred_at: Timestamp,
@@ -83,7 +83,7 @@ pub struct Envelope<'a> {
     pub idempotency_key: &'a str,
     /// One per event × webhook.
     pub delivery_id: String,
-    /// What happened.
+    /// What the event says.
     pub data: &'a EventData,
     /// Dense number of the event in its session; absent on test calls.
     #[serde(skip_serializing_if = "Option::is_none")]

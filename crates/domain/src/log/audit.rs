@@ -8,11 +8,11 @@ use crate::{
 /// How bad an audit entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {
-    /// As usual.
+    /// Something that happens every day.
     Info,
     /// Worth a look.
     Warn,
-    /// Wrong.
+    /// Something that somebody should look at.
     Error,
 }
 
@@ -39,7 +39,7 @@ pub struct AuditEntry {
     pub id: uuid::Uuid,
     /// What, in the contract's words, such as `webhook_created`.
     pub action: String,
-    /// How bad.
+    /// How much it matters.
     pub severity: Severity,
     /// With which key.
     pub api_key: Option<ApiKeyId>,
@@ -49,21 +49,21 @@ pub struct AuditEntry {
     pub session: Option<SessionId>,
     /// The session's name then.
     pub session_name: Option<String>,
-    /// From where.
+    /// The address of the caller.
     pub ip: Option<String>,
-    /// With what.
+    /// The program of the caller, as it named itself.
     pub user_agent: Option<String>,
     /// The request's method.
     pub method: Option<String>,
     /// The request's path, without its query.
     pub path: Option<String>,
-    /// The answer.
+    /// The status code of the answer.
     pub status_code: Option<u16>,
     /// More; null when there is none.
     pub metadata: serde_json::Value,
     /// What went wrong.
     pub error_message: Option<String>,
-    /// When.
+    /// When it was written down.
     pub created_at: Timestamp,
 }
 
@@ -93,7 +93,7 @@ impl AuditEntry {
 /// A search in the audit; every given condition must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditQuery {
-    /// This action.
+    /// Entries of this action only.
     pub action: Option<String>,
     /// As bad as this.
     pub severity: Option<Severity>,

@@ -26,7 +26,7 @@ pub const REPLAY_BATCH_MAX: u32 = 500;
 pub struct LoggedEvent {
     /// Grows with every event that is stored, over all sessions. Holes are events that are gone.
     pub position: u64,
-    /// The event.
+    /// The event that is delivered.
     pub event: Event,
 }
 
@@ -42,7 +42,7 @@ pub struct LogBounds {
 /// How far the events of one session are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PrunedSession {
-    /// Whose.
+    /// The session it belongs to.
     pub session: SessionId,
     /// Sequences up to this one may be missing from the log.
     pub through: u64,
@@ -51,9 +51,9 @@ pub struct PrunedSession {
 /// A row of the delivery log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeliveryRecord {
-    /// Its id.
+    /// The id of the delivery.
     pub id: DeliveryId,
-    /// The receiver.
+    /// The webhook that gets it.
     pub webhook: WebhookId,
     /// The receiver's URL now.
     pub url: String,
@@ -138,7 +138,7 @@ pub struct ReplaySelection {
 /// An event that may be replayed, with what the webhook had of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReplayCandidate {
-    /// The event.
+    /// The event that is delivered.
     pub event: Event,
     /// The newest delivery of it to the webhook.
     pub delivery: Option<PastDelivery>,
@@ -151,7 +151,7 @@ pub struct ReplayCandidate {
 /// What became of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastDelivery {
-    /// Its id.
+    /// The id of the delivery.
     pub id: DeliveryId,
     /// Where it stands.
     pub state: DeliveryState,
@@ -224,7 +224,7 @@ pub fn replay_lane(webhook: &Webhook, event: &EventDraft, replay: DeliveryId) ->
 /// A replay to store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewReplay {
-    /// Its id.
+    /// The id of the delivery.
     pub id: DeliveryId,
     /// What it repeats.
     pub event: EventId,
@@ -281,9 +281,9 @@ impl Activity {
 /// How far behind a webhook is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookLag {
-    /// Which.
+    /// The webhook that it is about.
     pub webhook: WebhookId,
-    /// Whose events.
+    /// The session whose events are read.
     pub session: SessionId,
     /// Whether it is switched on.
     pub active: bool,
@@ -314,16 +314,16 @@ pub struct DoubtfulCounts {
     pub open: u64,
     /// A few lanes at once, until it is trusted again.
     pub catching_up: u64,
-    /// Paused.
+    /// Deliveries of paused webhooks.
     pub paused: u64,
 }
 
 /// Numbers of messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MessageCounts {
-    /// Came in.
+    /// Messages that came in.
     pub incoming: u64,
-    /// Went out.
+    /// Messages that went out.
     pub outgoing: u64,
     /// Did not go out.
     pub failed: u64,
@@ -335,7 +335,7 @@ pub const COMMIT_SIZE_CLASSES: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 /// How the ledger's writer does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WriterStats {
-    /// Transactions.
+    /// Transactions that were committed.
     pub commits: u64,
     /// Jobs in them.
     pub jobs: u64,

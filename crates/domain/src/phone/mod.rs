@@ -33,7 +33,7 @@ pub enum InvalidPhone {
     Code,
     /// It is one number with its country code, and another one in the session's country.
     Ambiguous,
-    /// Something else.
+    /// It is none for another reason.
     Malformed,
 }
 

@@ -17,15 +17,15 @@ use crate::{
 /// A batch to store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewBatch {
-    /// Whose.
+    /// The session it belongs to.
     pub session: SessionId,
-    /// Its name.
+    /// The id of the batch.
     pub id: BatchId,
     /// How it is sent.
     pub options: BatchOptions,
     /// Its items, in order of their indexes.
     pub items: Vec<NewItem>,
-    /// Now.
+    /// The time of the change.
     pub at: Timestamp,
     /// The id of the event, for a batch that is over at once.
     pub event: EventId,
@@ -57,7 +57,7 @@ pub enum BatchChange {
     /// A pending item is handed over: it is open from now on. Only while the batch is not over and not paused by its
     /// user. The first one starts the batch.
     Begin {
-        /// Which item.
+        /// The place of the item in its batch, from 0.
         index: u32,
         /// Under which lease of the session.
         epoch: u64,
@@ -66,7 +66,7 @@ pub enum BatchChange {
     },
     /// An open item certainly never left: it is pending again, or cancelled when the batch is over.
     PutBack {
-        /// Which item.
+        /// The place of the item in its batch, from 0.
         index: u32,
         /// Its new id, when the old one was used up.
         wa_id: Option<WaMessageId>,
@@ -75,7 +75,7 @@ pub enum BatchChange {
     },
     /// An open item has its outcome. The last one ends the batch; so does a failure where the batch stops at errors.
     Settle {
-        /// Which item.
+        /// The place of the item in its batch, from 0.
         index: u32,
         /// What became of it.
         outcome: ItemOutcome,
@@ -95,19 +95,19 @@ pub enum BatchChange {
 
 /// To whom the next message may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whom {
-    /// Anybody.
-    Anybody,
-    /// Chats with any message.
-    Known,
-    /// Chats that wrote to this account.
-    Heard,
+pub enum RecipientScope {
+    /// Whoever comes next.
+    Anyone,
+    /// Chats with any message, sent or received.
+    HasHistory,
+    /// Chats that have written to this account.
+    HasWrittenToUs,
 }
 
 /// An item whose outcome is not known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpenItem {
-    /// Its batch.
+    /// The batch it belongs to.
     pub batch: BatchId,
     /// How that is sent.
     pub options: BatchOptions,
@@ -162,7 +162,7 @@ pub trait BatchStore: Send + Sync + 'static {
         session: SessionId,
         id: &BatchId,
         zones: &[Option<String>],
-        whom: Whom,
+        whom: RecipientScope,
     ) -> StoreResult<Option<(BatchItem, ItemContent)>>;
     /// All open items of a session, oldest first.
     async fn open_items(&self, session: SessionId) -> StoreResult<Vec<OpenItem>>;

@@ -119,7 +119,7 @@ pub enum EngineSignal {
     Lost(LossCause),
     /// WhatsApp's server took or refused a message of ours.
     ServerAck {
-        /// Which.
+        /// The message that it is about.
         id: WaMessageId,
         /// The code of a refusal, for instance 404 or 463.
         refused: Option<u16>,
@@ -134,21 +134,21 @@ pub enum EngineSignal {
     Identity(Identity),
     /// A person's names were learned: from the address book, or from themselves.
     Contact {
-        /// Who.
+        /// The person, by any of their ids.
         id: ChatId,
-        /// What.
+        /// The fields that were learned.
         patch: ContactPatch,
     },
     /// A chat was marked on another device.
     ChatMark {
-        /// Which.
+        /// The chat that it is about.
         chat: ChatId,
-        /// How.
+        /// The mark that is set or taken.
         mark: ChatMark,
     },
     /// A group's name was learned.
     ChatName {
-        /// Which.
+        /// The chat that it is about.
         chat: ChatId,
         /// Its name.
         name: String,
@@ -161,7 +161,7 @@ pub enum EngineSignal {
         participant: Option<ChatId>,
         /// For which messages of ours.
         ids: Vec<WaMessageId>,
-        /// How far.
+        /// How far the message got.
         kind: ReceiptKind,
         /// WhatsApp's time, epoch seconds.
         timestamp: i64,

@@ -33,7 +33,7 @@ pub enum KeyChange {
 pub struct KeyEntry {
     /// Its name within the namespace.
     pub key: String,
-    /// Decrypted.
+    /// The value, decrypted.
     pub value: Vec<u8>,
     /// See [`KeyChange::Put`].
     pub expires_at: i64,

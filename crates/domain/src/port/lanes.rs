@@ -15,7 +15,7 @@ use crate::{
 /// What a worker says about the delivery at the head of a lane it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// 2xx.
+    /// The receiver answered with a 2xx.
     Delivered,
     /// Try again at this time; the lane waits for it and the claim ends.
     RetryAt(Timestamp),
@@ -49,11 +49,11 @@ impl Settled {
 /// One result to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
-    /// The lane.
+    /// The lane that is claimed.
     pub lane: LaneId,
     /// The claim's epoch.
     pub epoch: u64,
-    /// The delivery.
+    /// The delivery that was tried.
     pub delivery: DeliveryId,
     /// What became of it.
     pub verdict: Verdict,
@@ -77,7 +77,7 @@ pub struct QueueStats {
 pub struct QueueServer {
     /// Lanes are claimed through it; otherwise from the ledger.
     pub up: bool,
-    /// Since when.
+    /// The time at which it began.
     pub since: Timestamp,
     /// Why it is down.
     pub reason: Option<String>,
@@ -144,7 +144,7 @@ pub trait DeliveryQueue: Send + Sync + 'static {
 /// A lane that waits for a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitingLane {
-    /// Its name.
+    /// The lane that it belongs to.
     pub lane: LaneId,
     /// Its head was tried before.
     pub retry: bool,

@@ -51,11 +51,11 @@ pub enum Write {
     /// key that was recorded or is held) is [`WriteOutcome::Unchanged`]. A message that cannot be read yet counts as not
     /// there, except for a revoke.
     ChangeMessage {
-        /// Whose.
+        /// The session it belongs to.
         session: SessionId,
-        /// Which.
+        /// WhatsApp's id of the message.
         wa_id: WaMessageId,
-        /// What.
+        /// The change that is made.
         change: Box<MessageChange>,
         /// When the message is not there: hold the change and its events until it comes, or record the events alone
         /// at this time ([`Ledger::release_held`]). `None` drops both. Held is [`WriteOutcome::Unchanged`], unless a
@@ -67,14 +67,14 @@ pub enum Write {
     /// Remember which number is behind a privacy id. Chats, messages and contacts filed under the id move to the
     /// number's. [`WriteOutcome::Unchanged`] when it was known.
     LearnIdentity {
-        /// Whose.
+        /// The session it belongs to.
         session: SessionId,
-        /// The pair.
+        /// The privacy id and the number behind it.
         identity: Identity,
     },
     /// Remember under which spelling WhatsApp knows a number. Of too many the oldest is forgotten.
     LearnForm {
-        /// Whose.
+        /// The session it belongs to.
         session: SessionId,
         /// The spelling that was asked for.
         asked: ChatId,
@@ -83,25 +83,25 @@ pub enum Write {
     },
     /// Remember something about a person; they are added when new.
     LearnContact {
-        /// Whose.
+        /// The session it belongs to.
         session: SessionId,
         /// Who, by any id.
         id: ChatId,
-        /// What.
+        /// The fields that were learned.
         patch: ContactPatch,
     },
     /// Mark a chat; it is added when new. Removing its messages spares sends whose outcome is not known.
     MarkChat {
-        /// Whose.
+        /// The session it belongs to.
         session: SessionId,
         /// Which, by any id.
         chat: ChatId,
-        /// How.
+        /// The mark that is set or taken.
         mark: ChatMark,
     },
     /// Give a chat a name; it is added when new.
     NameChat {
-        /// Whose.
+        /// The session it belongs to.
         session: SessionId,
         /// Which, by any id.
         chat: ChatId,
@@ -110,7 +110,7 @@ pub enum Write {
     },
     /// Record how a download went; it counts as a try. A file that is there stays.
     SettleMedia {
-        /// Whose.
+        /// The session it belongs to.
         session: SessionId,
         /// The file of which message.
         wa_id: WaMessageId,
@@ -121,11 +121,11 @@ pub enum Write {
     },
     /// Move a message forward if [`MessageStatus::may_become`] allows it.
     AdvanceMessage {
-        /// Whose.
+        /// The session it belongs to.
         session: SessionId,
-        /// Which.
+        /// WhatsApp's id of the message.
         wa_id: WaMessageId,
-        /// Where to.
+        /// The status that it moves to.
         status: MessageStatus,
         /// WhatsApp's time in seconds, stored when the row has none or when `status` is `sent`.
         timestamp: Option<i64>,
@@ -139,7 +139,7 @@ pub enum Write {
     },
     /// Change a session's record.
     PatchSession {
-        /// Which.
+        /// The session that is asked.
         session: SessionId,
         /// The fields to change.
         patch: Box<SessionPatch>,
@@ -148,13 +148,13 @@ pub enum Write {
     },
     /// Change a batch; the event it causes, if any, is made of the batch as it is then.
     Batch {
-        /// Whose.
+        /// The session it belongs to.
         session: SessionId,
-        /// Which.
+        /// The batch that it is about.
         batch: BatchId,
-        /// What.
+        /// The change that is made.
         change: Box<BatchChange>,
-        /// Now.
+        /// The time of the change.
         at: Timestamp,
         /// The event's id.
         event: EventId,
@@ -163,29 +163,29 @@ pub enum Write {
     /// that item is sent, and the counts and the end of its batch follow. A cancelled batch stays cancelled, and what an
     /// error stopped stays stopped.
     ConfirmItem {
-        /// Whose.
+        /// The session it belongs to.
         session: SessionId,
-        /// The message.
+        /// WhatsApp's id of the message.
         wa_id: WaMessageId,
         /// When WhatsApp took it, as far as is known.
         sent_at: Timestamp,
-        /// Now.
+        /// The time of the change.
         at: Timestamp,
         /// The event's id.
         event: EventId,
     },
     /// Remember a change of a message (an edit, a reaction, …) before it goes out: it has no row of its own.
     OpenChange {
-        /// Whose.
+        /// The session it belongs to.
         session: SessionId,
         /// What goes out, under its id.
         outgoing: Box<OutgoingMessage>,
-        /// Now.
+        /// The time of the change.
         at: Timestamp,
     },
     /// What became of such a change is known.
     CloseChange {
-        /// Whose.
+        /// The session it belongs to.
         session: SessionId,
         /// The change's own id.
         id: WaMessageId,
@@ -200,11 +200,11 @@ pub enum Write {
 /// A message to store, with what belongs to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewMessage {
-    /// The row.
+    /// The row as it will be stored.
     pub message: Message,
     /// What goes out, kept (encrypted) until the row is settled, so that it can be sent again under the same id.
     pub outgoing: Option<OutgoingMessage>,
-    /// Its file.
+    /// The file that belongs to the message.
     pub media: Option<MediaRecord>,
     /// The key of an idempotent send.
     pub idempotency_key: Option<String>,
@@ -223,7 +223,7 @@ pub struct MessageChange {
     /// The text; `Some(None)` clears it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub body: Option<Option<String>>,
-    /// The type.
+    /// The new type of the message.
     pub kind: Option<MessageType>,
     /// Merged into the metadata member by member, objects within objects too; a `null` member is removed.
     pub metadata: serde_json::Value,
@@ -257,7 +257,7 @@ pub struct Unsettled {
 /// Something that can never be stored where it belongs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quarantined {
-    /// Whose.
+    /// The session it belongs to.
     pub session: SessionId,
     /// What it is: `message`, …
     pub kind: &'static str,
@@ -267,7 +267,7 @@ pub struct Quarantined {
     pub content: Vec<u8>,
     /// Why it cannot be stored.
     pub reason: String,
-    /// Now.
+    /// The time of the change.
     pub at: Timestamp,
 }
 

@@ -36,9 +36,9 @@ impl Drop for Scratch {
 /// A file in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptMedia {
-    /// Its name.
+    /// The hash under which the file is kept.
     pub id: MediaId,
-    /// Its bytes.
+    /// The length of the file in bytes.
     pub size_bytes: u64,
 }
 

@@ -19,7 +19,7 @@ mod upkeep;
 use std::sync::Arc;
 
 pub use batches::{
-    BatchChange, BatchStore, BulkFacts, Created, ItemOutcome, NewBatch, OpenItem, Whom,
+    BatchChange, BatchStore, BulkFacts, Created, ItemOutcome, NewBatch, OpenItem, RecipientScope,
 };
 pub use engine::{
     Call, CallOutcome, Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind,
@@ -72,11 +72,11 @@ impl StoreErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[error("the ledger failed ({kind:?}) while {doing}")]
 pub struct StoreError {
-    /// What sort.
+    /// What kind of failure it was.
     pub kind: StoreErrorKind,
     /// In which operation, for logs.
     pub doing: &'static str,
-    /// The cause.
+    /// What the database or the disk said.
     #[source]
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }

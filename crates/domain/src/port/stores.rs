@@ -18,7 +18,7 @@ use crate::{
 /// A page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
-    /// Most rows.
+    /// How many rows there may be.
     pub limit: u32,
     /// Rows to skip.
     pub offset: u32,
@@ -91,7 +91,7 @@ pub struct MessageQuery {
     pub since: Option<Timestamp>,
     /// With WhatsApp's time before this.
     pub until: Option<Timestamp>,
-    /// This way.
+    /// Messages of this direction only.
     pub direction: Option<Direction>,
     /// Of this type.
     pub kind: Option<MessageType>,

@@ -36,7 +36,7 @@ pub enum SessionInput {
     QrShown,
     /// The phone accepted this device.
     Paired,
-    /// Logged in.
+    /// Logged in, and what waited comes.
     Connected,
     /// The connection ended, or could not be opened.
     Lost(LossCause),

@@ -20,7 +20,7 @@ pub use life::{Effect, LossCause, SessionInput, SessionState, backoff, transitio
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionStatus {
-    /// Never started.
+    /// It was created and never started.
     Created,
     /// Opening or re-opening the connection.
     Initializing,
@@ -140,7 +140,7 @@ impl Wish {
 /// A session as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Its id.
+    /// The id of the session.
     pub id: SessionId,
     /// Unique, 3 to 50 letters, digits and hyphens.
     pub name: String,
@@ -162,11 +162,11 @@ pub struct Session {
     pub last_error: Option<String>,
     /// What WhatsApp does not let this account do at the moment.
     pub restriction: Option<Restriction>,
-    /// Tunables.
+    /// What an operator may tune.
     pub config: SessionConfig,
     /// Where its traffic goes through. Holds a password: encrypted at rest, never in a response.
     pub proxy: Option<ProxyUrl>,
-    /// Created.
+    /// When it was created.
     pub created_at: Timestamp,
     /// Last change of the record.
     pub updated_at: Timestamp,

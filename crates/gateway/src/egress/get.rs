@@ -30,7 +30,7 @@ pub struct GetLimits {
 pub struct Got {
     /// Where it came from in the end.
     pub url: Url,
-    /// Its bytes.
+    /// The length of the file in bytes.
     pub size_bytes: u64,
     /// The header of its type, if it is text.
     pub content_type: Option<String>,

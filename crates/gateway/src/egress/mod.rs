@@ -99,7 +99,7 @@ fn trusting(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, Egress
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct EgressError {
-    /// Its sort.
+    /// The kind of error.
     pub kind: AttemptErrorKind,
     /// One sentence, fit for users.
     pub text: String,
@@ -129,7 +129,7 @@ impl EgressError {
 /// An answer, its body cut at [`EXCERPT_BYTES_MAX`](domain::delivery::EXCERPT_BYTES_MAX).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// HTTP status.
+    /// The answer's HTTP status.
     pub status: u16,
     /// The beginning of the body.
     pub body: Vec<u8>,

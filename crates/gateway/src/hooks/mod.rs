@@ -35,8 +35,6 @@ pub(crate) use round::{Verdict, Within};
 
 /// Notifications that may wait. When full, new ones are dropped and counted: they are no promise.
 const NOTIFICATIONS_MAX: usize = 4096;
-/// The priority of a handler that does not care.
-pub const PRIORITY_DEFAULT: i32 = 100;
 /// The limit of a handler that does not care.
 pub const LIMIT_DEFAULT: Duration = Duration::from_secs(5);
 
@@ -100,7 +98,7 @@ pub enum OnFailure {
 /// What a handler is asked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HookContext {
-    /// Where.
+    /// The point of the pipeline.
     pub point: HookPoint,
     /// For which session.
     pub session: SessionId,
@@ -113,7 +111,7 @@ pub struct HookContext {
 /// What a handler answers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HookResult {
-    /// Go on.
+    /// Go on with the data as it is.
     Continue,
     /// Go on with this in place of the data.
     Replace(Value),
@@ -129,7 +127,7 @@ pub type Run = Arc<dyn Fn(HookContext) -> BoxFuture<HookResult> + Send + Sync>;
 /// One handler at one point.
 #[derive(Clone)]
 pub struct Handler {
-    /// For logs.
+    /// Its name in logs.
     pub name: String,
     /// Where it is asked.
     pub point: HookPoint,

@@ -300,9 +300,11 @@ impl Run<'_> {
             let outcome = Err(EgressError::blocked());
             return Tried { outcome, at, duration: Duration::ZERO, count: 1 };
         };
-        let outlet = &*self.webhooks.outlet;
-        let outcome = match self.webhooks.book.of(webhook) {
-            Ok(prepared) => request::send(outlet, webhook, &prepared, call, policy.timeout).await,
+        let transport = &*self.webhooks.transport;
+        let outcome = match self.webhooks.prepared.of(webhook) {
+            Ok(prepared) => {
+                request::send(transport, webhook, &prepared, call, policy.timeout).await
+            }
             Err(error) => Err(error),
         };
         Tried { outcome, at, duration: began.elapsed(), count }

@@ -7,7 +7,7 @@
 //! - [`handlers`] asks and tells code of this process about deliveries, [`queued`] of those that were stored.
 //! - [`slots`] are the places of calls under way, [`pace`] the rates of webhooks, [`outcome`] decides what follows a call.
 //! - The [`valve`] lets nothing leave whose result could not be recorded; [`known`] keeps results whose lane was lost.
-//! - The [`Outlet`] is the way out.
+//! - The [`WebhookTransport`] is the way out.
 //!
 //! # Guarantees
 //! A delivery leaves at least once, with the same ids and the same body on every try. Within a lane nothing leaves before
@@ -21,7 +21,6 @@ mod known;
 mod lane;
 mod log;
 mod outcome;
-mod outlet;
 mod pace;
 mod ping;
 mod queued;
@@ -29,6 +28,7 @@ mod registration;
 mod replay;
 mod request;
 mod slots;
+mod transport;
 mod valve;
 
 use std::{sync::Arc, time::Duration};
@@ -45,11 +45,11 @@ use crate::{
 };
 
 use known::Known;
-pub use outlet::Outlet;
 use pace::Pace;
 pub use ping::Ping;
 pub use registration::{Changed, Moved, NewWebhook, WebhookError, WebhookPatch};
 use slots::Slots;
+pub use transport::WebhookTransport;
 pub use valve::Flow;
 use valve::Valve;
 
@@ -105,12 +105,12 @@ pub struct Webhooks {
     ports: Ports,
     options: Arc<WebhookOptions>,
     egress: Egress,
-    outlet: Arc<dyn Outlet>,
+    transport: Arc<dyn WebhookTransport>,
     slots: Slots,
     valve: Valve,
     known: Arc<Known>,
     pace: Arc<Pace>,
-    book: Arc<request::Book>,
+    prepared: Arc<request::PreparedCache>,
     wake: Arc<Notify>,
     /// Deliveries were stored, for those who want to know of it.
     stored: Arc<Notify>,
@@ -132,8 +132,8 @@ impl Webhooks {
         supervisor: &Supervisor,
     ) -> Result<Self, EgressBuildError> {
         let egress = egress(&options)?;
-        let outlet = Arc::new(egress.clone());
-        Ok(Self::assemble(options, ports, audit, supervisor, (egress, outlet)))
+        let transport = Arc::new(egress.clone());
+        Ok(Self::assemble(options, ports, audit, supervisor, (egress, transport)))
     }
 
     /// Like [`build`](Self::build), with another way out than the HTTP client: for simulations.
@@ -145,10 +145,10 @@ impl Webhooks {
         ports: &Ports,
         audit: &Audit,
         supervisor: &Supervisor,
-        outlet: Arc<dyn Outlet>,
+        transport: Arc<dyn WebhookTransport>,
     ) -> Result<Self, EgressBuildError> {
         let egress = egress(&options)?;
-        Ok(Self::assemble(options, ports, audit, supervisor, (egress, outlet)))
+        Ok(Self::assemble(options, ports, audit, supervisor, (egress, transport)))
     }
 
     fn assemble(
@@ -156,7 +156,7 @@ impl Webhooks {
         ports: &Ports,
         audit: &Audit,
         supervisor: &Supervisor,
-        (egress, outlet): (Egress, Arc<dyn Outlet>),
+        (egress, transport): (Egress, Arc<dyn WebhookTransport>),
     ) -> Self {
         let webhooks = Self {
             ports: ports.clone(),
@@ -165,9 +165,9 @@ impl Webhooks {
             known: Arc::default(),
             options: Arc::new(options),
             egress,
-            outlet,
+            transport,
             pace: Arc::default(),
-            book: Arc::default(),
+            prepared: Arc::default(),
             wake: Arc::default(),
             stored: Arc::default(),
             hooks: Hooks::build(ports.clock.clone(), supervisor),

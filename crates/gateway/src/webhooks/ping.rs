@@ -8,7 +8,7 @@ use super::{WebhookError, Webhooks, outcome, request};
 /// What a test call came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ping {
-    /// 2xx.
+    /// Whether the receiver answered with a 2xx.
     pub success: bool,
     /// What the receiver answered.
     pub status_code: Option<u16>,

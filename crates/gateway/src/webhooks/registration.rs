@@ -54,10 +54,10 @@ pub struct WebhookPatch {
 /// Why something was not done to a webhook.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// Unknown session.
+    /// There is no session of this id.
     #[error("no such session")]
     SessionNotFound,
-    /// Unknown webhook.
+    /// There is no webhook of this id.
     #[error("no such webhook")]
     NotFound,
     /// The session has this many already.
@@ -69,7 +69,7 @@ pub enum WebhookError {
     /// The headers, with the sentence for the user.
     #[error("{0}")]
     Headers(String),
-    /// The filters.
+    /// The filters cannot be kept.
     #[error(transparent)]
     Filters(#[from] InvalidFilter),
     /// The events, with the sentence for the user.
@@ -86,13 +86,13 @@ pub enum WebhookError {
         "the url leads to another host: headers and secret must be sent again with it, or cleared"
     )]
     Elsewhere,
-    /// The policy.
+    /// The policy cannot be kept.
     #[error(transparent)]
     Policy(#[from] InvalidPolicy),
     /// The retry count.
     #[error("retryCount must not be greater than 5")]
     RetryCount,
-    /// The ledger.
+    /// The ledger could not be asked.
     #[error("the ledger failed while handling a webhook")]
     Store(#[source] StoreError),
 }
@@ -100,7 +100,7 @@ pub enum WebhookError {
 /// A webhook after a change.
 #[derive(Debug, Clone)]
 pub struct Changed {
-    /// It.
+    /// The webhook, as it is stored.
     pub webhook: Webhook,
     /// Its receiver is another one now.
     pub moved: Option<Moved>,

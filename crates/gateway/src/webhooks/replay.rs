@@ -82,7 +82,7 @@ pub enum RedriveError {
     /// The process stops.
     #[error("the gateway is shutting down")]
     ShuttingDown,
-    /// The ledger.
+    /// The ledger could not be asked.
     #[error("the ledger failed while redriving")]
     Store(#[source] StoreError),
 }
@@ -310,7 +310,7 @@ impl Webhooks {
                 let limit = webhook.policy(self.policy_defaults()).timeout;
                 let call = async {
                     let prepared = request::Prepared::of(webhook)?;
-                    request::send(&*self.outlet, webhook, &prepared, call, limit).await
+                    request::send(&*self.transport, webhook, &prepared, call, limit).await
                 };
                 // It failed before: it stands among the doubtful ones.
                 let Some(answer) = self.slots.run(webhook.id, true, call).await else {

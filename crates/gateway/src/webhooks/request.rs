@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::Outlet;
+use super::WebhookTransport;
 use crate::egress::{Answer, Authorities, EgressError};
 
 /// Webhooks that are remembered as they were called last; when full all are prepared again.
@@ -97,36 +97,36 @@ impl Prepared {
 
 /// Webhooks that were called, prepared.
 #[derive(Default)]
-pub(super) struct Book(Mutex<HashMap<WebhookId, Page>>);
+pub(super) struct PreparedCache(Mutex<HashMap<WebhookId, PreparedEntry>>);
 
 /// One state of a webhook. Weak: a secret that was replaced or deleted does not stay in memory for it.
-struct Page {
+struct PreparedEntry {
     state: Weak<Webhook>,
     prepared: Arc<Prepared>,
 }
 
-impl Book {
+impl PreparedCache {
     /// What was prepared for this very state of the webhook.
     pub(super) fn of(&self, webhook: &Arc<Webhook>) -> Result<Arc<Prepared>, EgressError> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(page) = known.get(&webhook.id)
-            && std::ptr::eq(page.state.as_ptr(), Arc::as_ptr(webhook))
+        if let Some(entry) = known.get(&webhook.id)
+            && std::ptr::eq(entry.state.as_ptr(), Arc::as_ptr(webhook))
         {
-            return Ok(page.prepared.clone());
+            return Ok(entry.prepared.clone());
         }
         let prepared = Arc::new(Prepared::of(webhook)?);
         if known.len() >= PREPARED_MAX {
             known.clear();
         }
-        let page = Page { state: Arc::downgrade(webhook), prepared: prepared.clone() };
-        known.insert(webhook.id, page);
+        let entry = PreparedEntry { state: Arc::downgrade(webhook), prepared: prepared.clone() };
+        known.insert(webhook.id, entry);
         Ok(prepared)
     }
 }
 
 /// Signs and sends.
 pub(super) async fn send(
-    outlet: &dyn Outlet,
+    transport: &dyn WebhookTransport,
     webhook: &Webhook,
     prepared: &Prepared,
     call: Call,
@@ -135,7 +135,7 @@ pub(super) async fn send(
     let headers =
         headers(webhook, prepared, &call).ok_or_else(|| bad("a header cannot be sent"))?;
     let (url, own) = (&prepared.url, prepared.authorities.as_ref());
-    outlet.post(url, headers, Bytes::from(call.body), limit, own).await
+    transport.post(url, headers, Bytes::from(call.body), limit, own).await
 }
 
 fn bad(text: &str) -> EgressError {
@@ -236,22 +236,22 @@ mod tests {
 
     #[test]
     fn a_webhook_is_prepared_again_when_it_changed() {
-        let book = Book::default();
+        let prepared_cache = PreparedCache::default();
         let first = Arc::new(build::webhook(1, build::session(1).id));
-        let prepared = book.of(&first).unwrap();
-        assert!(Arc::ptr_eq(&prepared, &book.of(&first).unwrap()));
+        let prepared = prepared_cache.of(&first).unwrap();
+        assert!(Arc::ptr_eq(&prepared, &prepared_cache.of(&first).unwrap()));
         let changed = Webhook {
             url: "https://other.example/hook".into(),
             headers: vec![("Authorization".into(), "Bearer ü".into())],
             ..Webhook::clone(&first)
         };
         drop(first);
-        let changed = book.of(&Arc::new(changed)).unwrap();
+        let changed = prepared_cache.of(&Arc::new(changed)).unwrap();
         assert_eq!(changed.url.host_str(), Some("other.example"));
         assert_eq!(changed.headers["authorization"].as_bytes(), b"Bearer \xfc");
         assert!(!prepared.headers.contains_key("authorization"));
         let broken = Webhook { url: "nowhere".into(), ..build::webhook(2, build::session(1).id) };
-        assert!(book.of(&Arc::new(broken)).is_err());
+        assert!(prepared_cache.of(&Arc::new(broken)).is_err());
     }
 
     /// What a stranger wrote into an id may not keep an event from leaving.

@@ -74,7 +74,7 @@ pub struct Server {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Everything.
+    /// Everything that this process can do.
     All,
     /// Deliveries alone.
     Worker,

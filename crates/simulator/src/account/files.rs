@@ -57,7 +57,7 @@ impl FileKind {
 /// A file to send.
 #[derive(Debug, Clone)]
 pub struct NewFile {
-    /// Its sort.
+    /// The kind of file.
     pub kind: FileKind,
     /// What is in it.
     pub bytes: Vec<u8>,
@@ -80,7 +80,7 @@ pub struct Crafted {
     pub direct_path: Option<String>,
     /// Its address.
     pub url: Option<String>,
-    /// Its bytes.
+    /// The length of the file in bytes.
     pub length: Option<u64>,
     /// How it is opened.
     pub key: Option<Vec<u8>>,

@@ -41,7 +41,7 @@ pub struct Received {
 /// A message as others refer to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageRef {
-    /// Its id.
+    /// The id that the caller gave.
     pub id: String,
     /// Phone number of who wrote it.
     pub author: String,

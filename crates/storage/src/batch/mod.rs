@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::{
     ChatId, SessionId, Timestamp,
     batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
-    port::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, Page, StoreResult, Whom},
+    port::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, Page, RecipientScope, StoreResult},
 };
 
 use crate::{db, error::Doing as _, open::LedgerStore, removal};
@@ -79,7 +79,7 @@ impl BatchStore for LedgerStore {
         session: SessionId,
         id: &BatchId,
         zones: &[Option<String>],
-        whom: Whom,
+        whom: RecipientScope,
     ) -> StoreResult<Option<(BatchItem, ItemContent)>> {
         read::next_item(self, session, id, zones, whom).await
     }

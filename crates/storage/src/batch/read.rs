@@ -7,7 +7,7 @@ use domain::{
         Progress,
     },
     pacing::PacingState,
-    port::{BulkFacts, OpenItem, Page, StoreResult, Whom},
+    port::{BulkFacts, OpenItem, Page, RecipientScope, StoreResult},
 };
 use serde_json::json;
 
@@ -197,14 +197,14 @@ pub(super) async fn next_item(
     session: SessionId,
     id: &BatchId,
     zones: &[Option<String>],
-    whom: Whom,
+    whom: RecipientScope,
 ) -> StoreResult<Option<(BatchItem, ItemContent)>> {
     let session = session.to_string();
     let zones: Vec<&str> = zones.iter().map(|zone| zone.as_deref().unwrap_or_default()).collect();
     let whom = match whom {
-        Whom::Anybody => 0,
-        Whom::Known => 1,
-        Whom::Heard => 2,
+        RecipientScope::Anyone => 0,
+        RecipientScope::HasHistory => 1,
+        RecipientScope::HasWrittenToUs => 2,
     };
     let row = db::query(NEXT)
         .bind(&session)

@@ -9,7 +9,7 @@ use crate::{crypt::MasterKey, db::postgres::DatabaseLimits, failpoint::Failpoint
 pub enum Database {
     /// A file; made if missing. One process at a time.
     Sqlite {
-        /// Which.
+        /// The path that was tried.
         path: PathBuf,
     },
     /// A schema in a PostgreSQL database; its tables are made if missing. Any number of processes.
@@ -27,7 +27,7 @@ pub struct PostgresOptions {
     pub username: String,
     /// What they show.
     pub password: Option<String>,
-    /// Its name.
+    /// The name of the database.
     pub database: String,
     /// Where in it the tables are; made if missing.
     pub schema: String,

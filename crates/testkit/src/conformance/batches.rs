@@ -7,7 +7,7 @@ use domain::{
         ItemState, NewItem, Progress, Said,
     },
     event::EventType,
-    port::{BatchChange, Created, ItemOutcome, NewBatch, Whom, Write, WriteOutcome},
+    port::{BatchChange, Created, ItemOutcome, NewBatch, RecipientScope, Write, WriteOutcome},
 };
 
 use super::{ALL, Store, new_session};
@@ -102,10 +102,12 @@ pub async fn a_batch_reads_back_as_it_was<S: Store>(store: &S) {
     assert_eq!(store.create(batch(session, 1, false), 0).await.unwrap(), Created::Taken);
     let other = NewBatch { id: BatchId::parse("other").unwrap(), ..batch(session, 1, false) };
     assert_eq!(store.create(other, 1).await.unwrap(), Created::TooMany);
-    let anybody = store.next_item(session, &id(), &[None], Whom::Anybody).await.unwrap().unwrap();
+    let anybody =
+        store.next_item(session, &id(), &[None], RecipientScope::Anyone).await.unwrap().unwrap();
     assert_eq!((anybody.0.index, &anybody.1), (0, item(0).content.as_ref().unwrap()));
     let zone = [Some("Asia/Kolkata".to_owned())];
-    let east = store.next_item(session, &id(), &zone, Whom::Anybody).await.unwrap().unwrap();
+    let east =
+        store.next_item(session, &id(), &zone, RecipientScope::Anyone).await.unwrap().unwrap();
     assert_eq!(east.0.index, 1);
     let mut zones = store.zones(session, &id()).await.unwrap();
     zones.sort();
@@ -131,7 +133,8 @@ pub async fn items_move_and_the_last_one_ends_the_batch<S: Store>(store: &S) {
     let back =
         BatchChange::PutBack { index: 0, wa_id: Some(build::wa_id(50)), pace: Some(after(4)) };
     assert_eq!(change(store, session, 2, back).await, Some(vec![]));
-    let next = store.next_item(session, &id(), &[None], Whom::Anybody).await.unwrap().unwrap();
+    let next =
+        store.next_item(session, &id(), &[None], RecipientScope::Anyone).await.unwrap().unwrap();
     assert_eq!((next.0.index, next.0.wa_id), (0, build::wa_id(50)));
     change(store, session, 2, begin(0)).await.unwrap();
     // Told a second ago that it began: no progress yet.
@@ -283,8 +286,8 @@ pub async fn strangers_are_told_from_acquaintances<S: Store>(store: &S) {
     let next = async |whom| {
         store.next_item(session, &id(), &[None], whom).await.unwrap().map(|(item, _)| item.index)
     };
-    assert_eq!(next(Whom::Known).await, Some(0));
-    assert_eq!(next(Whom::Heard).await, Some(2));
+    assert_eq!(next(RecipientScope::HasHistory).await, Some(0));
+    assert_eq!(next(RecipientScope::HasWrittenToUs).await, Some(2));
     let chats = [build::chat(1), build::chat(2), build::chat(3)];
     assert_eq!(store.bulk_facts(session, &chats).await.unwrap().cold, [false, true, false]);
 }

@@ -25,9 +25,9 @@ use domain::{
         ApiKeyStore, AuditLog, BatchStore, BulkFacts, Created, DeliveryLog, DeliveryQueue,
         DeviceKeys, Erased, EventLog, Held, Holder, IdempotencyStore, KeyChange, KeyEntry, Lease,
         Ledger, MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange,
-        OpenItem, PacingStore, Page, PeopleStore, QueueServer, QueueStats, SessionStore, Settled,
-        Settlement, StoreResult, Telemetry, TemplateStore, Unsettled, Upkeep, WebhookStore, Whom,
-        WishListener, Write, WriteOutcome,
+        OpenItem, PacingStore, Page, PeopleStore, QueueServer, QueueStats, RecipientScope,
+        SessionStore, Settled, Settlement, StoreResult, Telemetry, TemplateStore, Unsettled,
+        Upkeep, WebhookStore, WishListener, Write, WriteOutcome,
     },
     session::Session,
     template::Template,
@@ -187,7 +187,7 @@ erring! { BatchStore {
     fn bulk_sessions(&self) -> Vec<SessionId>;
     fn unfinished(&self, session: SessionId) -> Vec<Batch>;
     fn zones(&self, session: SessionId, id: &BatchId) -> Vec<Option<String>>;
-    fn next_item(&self, session: SessionId, id: &BatchId, zones: &[Option<String>], whom: Whom) -> Option<(BatchItem, ItemContent)>;
+    fn next_item(&self, session: SessionId, id: &BatchId, zones: &[Option<String>], whom: RecipientScope) -> Option<(BatchItem, ItemContent)>;
     fn open_items(&self, session: SessionId) -> Vec<OpenItem>;
     fn bulk_facts(&self, session: SessionId, chats: &[ChatId]) -> BulkFacts;
     fn forget_batches(&self, before: Timestamp) -> u64;

@@ -23,7 +23,7 @@ use domain::{
 /// A delivery.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// Its id.
+    /// The id of the delivery.
     pub id: DeliveryId,
     /// The receiver.
     pub webhook: WebhookId,

@@ -11,7 +11,7 @@ use crate::egress::{Answer, Authorities, Egress, EgressError};
 
 /// POSTs bodies.
 #[async_trait]
-pub trait Outlet: Send + Sync + 'static {
+pub trait WebhookTransport: Send + Sync + 'static {
     /// POSTs a body and reads the answer, all within `limit`. `own` are authorities that hold for this receiver alone.
     ///
     /// # Errors
@@ -27,7 +27,7 @@ pub trait Outlet: Send + Sync + 'static {
 }
 
 #[async_trait]
-impl Outlet for Egress {
+impl WebhookTransport for Egress {
     async fn post(
         &self,
         url: &Url,
