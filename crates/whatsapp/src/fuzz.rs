@@ -50,7 +50,7 @@ fn message(bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    /// Inputs.
+    /// Inputs that the target is given.
     const CASES: u32 = 40_000;
 
     #[test]

@@ -116,7 +116,7 @@ impl Egress {
         Err(EgressError::new(AttemptErrorKind::Protocol, &text).into())
     }
 
-    /// One hop.
+    /// Asks one address, and follows no redirect.
     async fn ask(
         &self,
         url: &Url,

@@ -91,7 +91,7 @@ pub enum Preview {
 /// A card as a caller wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Card {
-    /// Its words.
+    /// The link, title and description that the card shows.
     pub preview: LinkPreview,
     /// Where its picture comes from.
     pub picture: Option<MediaInput>,
