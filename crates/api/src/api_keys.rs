@@ -15,7 +15,7 @@ use crate::{
     AppState,
     access::{Admin, Caller, Unscoped, Viewer},
     body::{Body, nullable},
-    error::{ApiError, OnPath as _},
+    error::ApiError,
     words::{AllowedChatText, AllowedIpText, IsoTimeText, RoleWord, SessionIdText},
 };
 
@@ -275,7 +275,7 @@ async fn update(
         allowed_chats: change.allowed_chats,
         expires_at: change.expires_at.map(|at| at.map(|at| at.0)),
     };
-    let key = state.gateway.api_keys.update(id, patch).await.map_err(|error| error.on(&id))?;
+    let key = state.gateway.api_keys.update(id, patch).await?;
     Ok(Json(key.into()))
 }
 
@@ -294,7 +294,7 @@ async fn revoke(
     caller: Keeper,
 ) -> Result<Json<ApiKeyBody>, ApiError> {
     let id: ApiKeyId = caller.id("id")?;
-    let key = state.gateway.api_keys.revoke(id).await.map_err(|error| error.on(&id))?;
+    let key = state.gateway.api_keys.revoke(id).await?;
     Ok(Json(key.into()))
 }
 
@@ -310,7 +310,7 @@ async fn revoke(
 )]
 async fn delete(State(state): State<AppState>, caller: Keeper) -> Result<StatusCode, ApiError> {
     let id: ApiKeyId = caller.id("id")?;
-    state.gateway.api_keys.delete(id).await.map_err(|error| error.on(&id))?;
+    state.gateway.api_keys.delete(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -5,7 +5,6 @@ use domain::{
     ChatId, SessionId, Timestamp, WaMessageId,
     chat::{Chat, ChatMark, MutedUntil, Typing},
 };
-use gateway::people::PeopleError;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -15,7 +14,7 @@ use crate::{
     access::{InChat, OnSession, Operator, Viewer},
     body::{RawBody, nullable},
     error::ApiError,
-    people::{PageQuery, people_error, visible},
+    people::{PageQuery, visible},
     query::Query,
     sessions::{SessionPath, find},
     words::{ChatKindWord, ChatText, MessageTypeWord, TypingWord},
@@ -204,8 +203,7 @@ async fn list(
     find(&state, on.session).await?;
     let sees = visible(&on.caller);
     let people = &state.gateway.people;
-    let chats = people.chats(on.session, query.page(), sees.as_deref()).await;
-    let chats = chats.map_err(|error| people_error(error, on.session))?;
+    let chats = people.chats(on.session, query.page(), sees.as_deref()).await?;
     Ok(Json(chats.into_iter().map(ChatBody::from).collect()))
 }
 
@@ -230,8 +228,8 @@ async fn read(
     let ids = body
         .message_ids
         .map(|ids| ids.into_iter().map(|id| WaMessageId::from_wire(id.0)).collect());
-    let done = state.gateway.people.mark_read(on.session, &body.chat_id, ids).await;
-    answer(done, on.session)
+    let done = state.gateway.people.mark_read(on.session, &body.chat_id, ids).await?;
+    Ok(answer(done))
 }
 
 /// Marks a chat as unread.
@@ -365,8 +363,8 @@ async fn typing(
         TypingState::Recording => Typing::Recording,
         TypingState::Paused => Typing::Paused,
     };
-    let done = state.gateway.people.typing(on.session, &body.chat_id, shown).await;
-    answer(done.map(|()| true), on.session)
+    state.gateway.people.typing(on.session, &body.chat_id, shown).await?;
+    Ok(answer(true))
 }
 
 /// Removes the messages of a chat, on all devices of the account; the chat stays.
@@ -396,10 +394,9 @@ async fn mark(
     chat: &ChatId,
     mark: ChatMark,
 ) -> Result<Json<Done>, ApiError> {
-    answer(state.gateway.people.mark(session, chat, mark).await, session)
+    Ok(answer(state.gateway.people.mark(session, chat, mark).await?))
 }
 
-fn answer(done: Result<bool, PeopleError>, session: SessionId) -> Result<Json<Done>, ApiError> {
-    let success = done.map_err(|error| people_error(error, session))?;
-    Ok(Json(Done { success }))
+const fn answer(success: bool) -> Json<Done> {
+    Json(Done { success })
 }

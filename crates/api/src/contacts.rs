@@ -11,7 +11,7 @@ use crate::{
     access::{InChat, OnSession, Operator, Viewer},
     error::{ApiError, echo},
     home,
-    people::{PageQuery, people_error, visible},
+    people::{PageQuery, visible},
     query::Query,
     sessions::{SessionPath, find},
 };
@@ -149,8 +149,7 @@ async fn list(
     find(&state, on.session).await?;
     let sees = visible(&on.caller);
     let people = &state.gateway.people;
-    let contacts = people.contacts(on.session, query.page(), sees.as_deref()).await;
-    let contacts = contacts.map_err(|error| people_error(error, on.session))?;
+    let contacts = people.contacts(on.session, query.page(), sees.as_deref()).await?;
     Ok(Json(contacts.into_iter().map(ContactBody::from).collect()))
 }
 
@@ -173,8 +172,7 @@ async fn check(
     let home = home::of_session(&state, on.session).await?.default_country;
     let number = phone::read_in(on.caller.text("number"), home);
     let number = number.map_err(|why| ApiError::problem(format!("number {why}")))?;
-    let found = state.gateway.people.check(on.session, &number).await;
-    let found = found.map_err(|error| people_error(error, on.session))?;
+    let found = state.gateway.people.check(on.session, &number).await?;
     Ok(Json(CheckBody {
         number: number.to_string(),
         exists: found.registered.is_some(),
@@ -200,8 +198,7 @@ async fn get(
         ApiError::new(StatusCode::NOT_FOUND, format!("Contact {text} not found"))
     };
     let id = id.ok_or_else(unknown)?;
-    let found = state.gateway.people.contact(on.session, &id).await;
-    let found = found.map_err(|error| people_error(error, on.session))?;
+    let found = state.gateway.people.contact(on.session, &id).await?;
     Ok(Json(found.ok_or_else(unknown)?.into()))
 }
 
@@ -224,8 +221,7 @@ async fn phone(
     let id =
         id.ok_or_else(|| ApiError::problem("contactId must look like <phone>@c.us or <id>@lid"))?;
     find(&state, on.session).await?;
-    let phone = state.gateway.people.phone_of(on.session, &id).await;
-    let phone = phone.map_err(|error| people_error(error, on.session))?;
+    let phone = state.gateway.people.phone_of(on.session, &id).await?;
     Ok(Json(PhoneBody { contact_id: id.to_string(), phone: phone.map(|phone| phone.to_string()) }))
 }
 
@@ -248,8 +244,7 @@ async fn erase(
     let id =
         id.ok_or_else(|| ApiError::problem("contactId must look like <phone>@c.us or <id>@lid"))?;
     find(&state, on.session).await?;
-    let gone = state.gateway.people.erase(on.session, &id).await;
-    let gone = gone.map_err(|error| people_error(error, on.session))?;
+    let gone = state.gateway.people.erase(on.session, &id).await?;
     Ok(Json(ErasedBody {
         contact_id: id.to_string(),
         messages: gone.messages,

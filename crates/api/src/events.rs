@@ -15,7 +15,7 @@ use domain::{
     event::{EventData, EventType},
     log::LoggedEvent,
 };
-use gateway::live::{LiveError, LiveFilter, Missed, News, Reader};
+use gateway::live::{LiveFilter, Missed, News, Reader};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -34,8 +34,6 @@ const WRITE_EVENTS_MAX: usize = 50;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Between two looks at the reader's key, whatever flows meanwhile; a change in this process is looked at at once.
 const KEY_CHECK: Duration = Duration::from_secs(1);
-/// Advice to a reader that found no place, seconds.
-const RETRY_SECONDS: u64 = 5;
 /// Most events of a pull, and how many there are without `limit`.
 const PULL_MAX: u32 = 500;
 const PULL_DEFAULT: u32 = 100;
@@ -167,21 +165,6 @@ struct EventPath {
     /// The id of the event.
     #[param(example = "evt_7a510c7e-0b8f-4c0e-9a3e-4f0a8a662f10")]
     id: String,
-}
-
-impl From<LiveError> for ApiError {
-    fn from(error: LiveError) -> Self {
-        match error {
-            LiveError::Full(_) | LiveError::KeyFull(_) | LiveError::AddressFull(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-                    .with_code("LIVE_CLIENTS_MAX")
-                    .with_retry(RETRY_SECONDS)
-            }
-            LiveError::Cursor => Self::bad_request("The cursor is beyond the end of the event log")
-                .with_code("CURSOR_UNKNOWN"),
-            LiveError::Store(error) => Self::store(error),
-        }
-    }
 }
 
 /// What the caller's key may see and its query asks for.

@@ -1,11 +1,9 @@
 //! What the routes of people and of chats share.
 
-use axum::http::StatusCode;
-use domain::{ChatId, SessionId, port::EngineError};
-use gateway::people::PeopleError;
+use domain::ChatId;
 use utoipa::IntoParams;
 
-use crate::{access::Caller, error::ApiError};
+use crate::access::Caller;
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -27,30 +25,4 @@ pub fn visible<A>(caller: &Caller<A>) -> Option<Box<Sees>> {
     let key = caller.key().clone();
     (!key.allowed_chats.is_empty())
         .then(|| Box::new(move |chat: &ChatId| key.check_chat(chat).is_ok()) as Box<Sees>)
-}
-
-/// What each refusal means over HTTP.
-pub fn people_error(error: PeopleError, session: SessionId) -> ApiError {
-    match error {
-        PeopleError::SessionNotFound => ApiError::unknown(&session),
-        PeopleError::NotStarted => ApiError::bad_request("Session is not started"),
-        PeopleError::NotReady(status) => ApiError::new(
-            StatusCode::CONFLICT,
-            format!("Session is not ready (status: {})", status.as_str()),
-        ),
-        PeopleError::Unanswered => ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "WhatsApp did not answer; whether it was done is not known",
-        ),
-        PeopleError::Engine(EngineError::Refused(why)) => {
-            ApiError::new(StatusCode::FORBIDDEN, format!("WhatsApp refused: {why}"))
-        }
-        PeopleError::Engine(EngineError::WrongState(why)) => ApiError::bad_request(why),
-        PeopleError::Engine(EngineError::Misconfigured(why)) => ApiError::bad_request(why),
-        PeopleError::Engine(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "the engine failed");
-            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "The engine failed")
-        }
-        PeopleError::Store(error) => ApiError::store(error),
-    }
 }

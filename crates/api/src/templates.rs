@@ -11,7 +11,7 @@ use crate::{
     AppState,
     access::{OnSession, Operator},
     body::{Body, nullable},
-    error::{ApiError, ErrorBody, template_error},
+    error::{ApiError, ErrorBody},
     sessions::SessionPath,
 };
 
@@ -135,8 +135,7 @@ async fn create(
         header: kept(new.header),
         footer: kept(new.footer),
     };
-    let template = state.gateway.templates.create(on.session, new).await;
-    let template = template.map_err(|error| template_error(error, on.session, None))?;
+    let template = state.gateway.templates.create(on.session, new).await?;
     Ok((StatusCode::CREATED, Json(template.into())))
 }
 
@@ -151,8 +150,7 @@ async fn list(
     State(state): State<AppState>,
     on: OnSession<Operator>,
 ) -> Result<Json<Vec<TemplateBody>>, ApiError> {
-    let templates = state.gateway.templates.list(on.session).await;
-    let templates = templates.map_err(|error| template_error(error, on.session, None))?;
+    let templates = state.gateway.templates.list(on.session).await?;
     Ok(Json(templates.into_iter().map(TemplateBody::from).collect()))
 }
 
@@ -168,8 +166,8 @@ async fn get(
     on: OnSession<Operator>,
 ) -> Result<Json<TemplateBody>, ApiError> {
     let id: TemplateId = on.caller.id("id")?;
-    let template = state.gateway.templates.get(on.session, id).await;
-    Ok(Json(template.map_err(|error| template_error(error, on.session, Some(&id)))?.into()))
+    let template = state.gateway.templates.get(on.session, id).await?;
+    Ok(Json(template.into()))
 }
 
 /// Changes a template. Fields that are absent stay.
@@ -191,8 +189,8 @@ async fn update(
         header: change.header.map(kept),
         footer: change.footer.map(kept),
     };
-    let template = state.gateway.templates.update(on.session, id, patch).await;
-    Ok(Json(template.map_err(|error| template_error(error, on.session, Some(&id)))?.into()))
+    let template = state.gateway.templates.update(on.session, id, patch).await?;
+    Ok(Json(template.into()))
 }
 
 /// Deletes a template.
@@ -207,7 +205,6 @@ async fn delete(
     on: OnSession<Operator>,
 ) -> Result<StatusCode, ApiError> {
     let id: TemplateId = on.caller.id("id")?;
-    let deleted = state.gateway.templates.delete(on.session, id).await;
-    deleted.map_err(|error| template_error(error, on.session, Some(&id)))?;
+    state.gateway.templates.delete(on.session, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

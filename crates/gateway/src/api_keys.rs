@@ -75,8 +75,8 @@ pub enum AuthError {
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateKeyError {
     /// There is none of this id.
-    #[error("no such API key")]
-    NotFound,
+    #[error("no API key {0}")]
+    NotFound(ApiKeyId),
     /// Nobody could administer the gateway afterwards.
     #[error("this is the last usable admin key")]
     LastAdmin,
@@ -337,11 +337,11 @@ impl ApiKeys {
             .get(id)
             .await
             .map_err(UpdateKeyError::Store)?
-            .ok_or(UpdateKeyError::NotFound)?;
+            .ok_or(UpdateKeyError::NotFound(id))?;
         self.keep_an_admin(&key, None).await?;
         let deleted = self.store.delete(id).await.map_err(UpdateKeyError::Store)?;
         self.changed.send_replace(());
-        if deleted { Ok(()) } else { Err(UpdateKeyError::NotFound) }
+        if deleted { Ok(()) } else { Err(UpdateKeyError::NotFound(id)) }
     }
 
     async fn change(
@@ -355,13 +355,13 @@ impl ApiKeys {
             .get(id)
             .await
             .map_err(UpdateKeyError::Store)?
-            .ok_or(UpdateKeyError::NotFound)?;
+            .ok_or(UpdateKeyError::NotFound(id))?;
         let mut key = old.clone();
         edit(&mut key);
         self.keep_an_admin(&old, Some(&key)).await?;
         let updated = self.store.update(&key).await.map_err(UpdateKeyError::Store)?;
         self.changed.send_replace(());
-        if updated { Ok(key) } else { Err(UpdateKeyError::NotFound) }
+        if updated { Ok(key) } else { Err(UpdateKeyError::NotFound(id)) }
     }
 
     /// Refuses a change after which no full admin key is left.

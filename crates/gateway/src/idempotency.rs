@@ -91,14 +91,15 @@ impl Keys {
         for _ in 0..2 {
             let now = self.clock.now();
             let taken = self.store.take(&lease, &key.key, &key.fingerprint, now).await;
-            let record = match taken.map_err(SendError::Store)? {
+            let unstored = |error| SendError::before_stored(session, error);
+            let record = match taken.map_err(unstored)? {
                 Taken::Fresh => return Ok(Begun::Fresh(held)),
                 Taken::Known(record) => record,
             };
             match self.tells(session, key, &record, now).await? {
                 Left::Replay(sent) => return Ok(Begun::Replay(sent)),
                 Left::Free => {
-                    self.store.free(&lease, &key.key).await.map_err(SendError::Store)?;
+                    self.store.free(&lease, &key.key).await.map_err(unstored)?;
                 }
             }
         }

@@ -45,7 +45,7 @@ impl Pacing {
         }
         let at = self.clock.now();
         let admitted = self.store.admit(lease, chat, &self.rules, at).await;
-        match admitted.map_err(SendError::Store)? {
+        match admitted.map_err(|error| SendError::before_stored(lease.session, error))? {
             Ok(()) => {
                 let place =
                     Place { pacing: self.clone(), lease: lease.clone(), chat: chat.clone(), at };

@@ -26,8 +26,8 @@ const FILTER_PAGE: u32 = 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum PeopleError {
     /// There is no session of this id.
-    #[error("no such session")]
-    SessionNotFound,
+    #[error("no session {0}")]
+    SessionNotFound(SessionId),
     /// Its engine is not loaded.
     #[error("the session is not started")]
     NotStarted,
@@ -48,7 +48,7 @@ pub enum PeopleError {
 impl From<NoLink> for PeopleError {
     fn from(no: NoLink) -> Self {
         match no {
-            NoLink::NotFound => Self::SessionNotFound,
+            NoLink::NotFound(session) => Self::SessionNotFound(session),
             NoLink::NotStarted => Self::NotStarted,
             NoLink::NotReady(status) => Self::NotReady(status),
             NoLink::Store(error) => Self::Store(error),

@@ -46,11 +46,11 @@ pub struct TemplatePatch {
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
     /// There is no session of this id.
-    #[error("no such session")]
-    SessionNotFound,
-    /// There is no template of this id or name.
-    #[error("no such template")]
-    NotFound,
+    #[error("no session {0}")]
+    SessionNotFound(SessionId),
+    /// The session has no template of this id.
+    #[error("no template {0}")]
+    NotFound(TemplateId),
     /// Names are unique in a session.
     #[error("a template with this name exists")]
     NameTaken,
@@ -118,7 +118,7 @@ impl Templates {
             Some(template) => Ok(template),
             None => {
                 self.check_session(session).await?;
-                Err(TemplateError::NotFound)
+                Err(TemplateError::NotFound(id))
             }
         }
     }
@@ -145,7 +145,7 @@ impl Templates {
         match self.store.update(&template).await? {
             Some(true) => Ok(template),
             Some(false) => Err(TemplateError::NameTaken),
-            None => Err(TemplateError::NotFound),
+            None => Err(TemplateError::NotFound(id)),
         }
     }
 
@@ -158,13 +158,13 @@ impl Templates {
             return Ok(());
         }
         self.check_session(session).await?;
-        Err(TemplateError::NotFound)
+        Err(TemplateError::NotFound(id))
     }
 
     async fn check_session(&self, session: SessionId) -> Result<(), TemplateError> {
         match self.sessions.get(session).await? {
             Some(_) => Ok(()),
-            None => Err(TemplateError::SessionNotFound),
+            None => Err(TemplateError::SessionNotFound(session)),
         }
     }
 }

@@ -2,10 +2,9 @@
 
 use axum::{Json, extract::State};
 use domain::{
-    batch::{Batch, BatchId, BatchState, ITEMS_MAX, ItemState},
+    batch::{BatchId, BatchState, ITEMS_MAX, ItemState},
     port::Page,
 };
-use gateway::batches::BatchError;
 use utoipa::IntoParams;
 
 use super::{
@@ -15,7 +14,7 @@ use super::{
 use crate::{
     AppState,
     access::{OnSession, Operator, Viewer},
-    error::{ApiError, ErrorBody, batch_error},
+    error::{ApiError, ErrorBody},
     query::Query,
     sessions::{SessionPath, find},
     words::BatchStatusWord,
@@ -130,7 +129,7 @@ pub async fn cancel(
 ) -> Result<Json<ChangedBody>, ApiError> {
     find(&state, on.session).await?;
     let id = named(on.caller.text("batchId"))?;
-    answer(&on, &id, state.gateway.batches.cancel(on.session, &id).await)
+    Ok(Json(state.gateway.batches.cancel(on.session, &id).await?.into()))
 }
 
 /// Pauses a batch until it is resumed. An addition to OpenWA.
@@ -146,7 +145,7 @@ pub async fn pause(
 ) -> Result<Json<ChangedBody>, ApiError> {
     find(&state, on.session).await?;
     let id = named(on.caller.text("batchId"))?;
-    answer(&on, &id, state.gateway.batches.pause(on.session, &id).await)
+    Ok(Json(state.gateway.batches.pause(on.session, &id).await?.into()))
 }
 
 /// Lets a paused batch go on. An addition to OpenWA.
@@ -162,17 +161,7 @@ pub async fn resume(
 ) -> Result<Json<ChangedBody>, ApiError> {
     find(&state, on.session).await?;
     let id = named(on.caller.text("batchId"))?;
-    answer(&on, &id, state.gateway.batches.resume(on.session, &id).await)
-}
-
-fn answer(
-    on: &OnSession<Operator>,
-    id: &BatchId,
-    changed: Result<Batch, BatchError>,
-) -> Result<Json<ChangedBody>, ApiError> {
-    changed
-        .map(|batch| Json(batch.into()))
-        .map_err(|error| batch_error(error, on.session, Some(id)))
+    Ok(Json(state.gateway.batches.resume(on.session, &id).await?.into()))
 }
 
 fn named(text: &str) -> Result<BatchId, ApiError> {

@@ -24,7 +24,7 @@ use crate::{
     AppState,
     access::{OnSession, Operator},
     body::Body,
-    error::{ApiError, ErrorBody, batch_error},
+    error::{ApiError, ErrorBody},
     home,
     messages::result::{KeyHeader, REPLAYED, key_text},
     query::Query,
@@ -174,10 +174,8 @@ impl Incoming {
     /// Stores it, or says what would happen.
     pub async fn answer(self, state: &AppState, session: SessionId) -> Result<Response, ApiError> {
         let batches = &state.gateway.batches;
-        let refused = |error| batch_error(error, session, None);
         if self.dry_run {
-            let foreseen = batches.foresee(session, self.items, &self.options).await;
-            let foreseen = foreseen.map_err(refused)?;
+            let foreseen = batches.foresee(session, self.items, &self.options).await?;
             let (seen, when) = (self.seen, When::new(&self.options, self.meant_in));
             let body = ForecastBody::new(foreseen, self.wrong, &self.lines, (seen, when));
             return Ok(Json(body).into_response());
@@ -188,7 +186,7 @@ impl Incoming {
         let when = When::new(&self.options, self.meant_in);
         let Self { id, items, options, key, seen, .. } = self;
         let request = BulkRequest { id, items, options, key };
-        let accepted = batches.create(session, request).await.map_err(refused)?;
+        let accepted = batches.create(session, request).await?;
         let replayed = accepted.replayed;
         let body = AcceptedBody::new(session, accepted, &self.lines, (seen, when));
         let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();

@@ -8,7 +8,7 @@ use domain::{
     log::{DeliveryRecord, FailureQuery},
     webhook::Webhook,
 };
-use gateway::webhooks::{RedriveError, Redriven};
+use gateway::webhooks::Redriven;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -183,18 +183,6 @@ impl From<Redriven> for RedrivenBody {
             failed: done.failed,
             skipped: done.skipped,
             remaining: done.remaining,
-        }
-    }
-}
-
-impl From<RedriveError> for ApiError {
-    fn from(error: RedriveError) -> Self {
-        match error {
-            RedriveError::Busy => Self::new(StatusCode::CONFLICT, "A redrive is already running"),
-            RedriveError::ShuttingDown => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "The gateway is shutting down")
-            }
-            RedriveError::Store(error) => Self::store(error),
         }
     }
 }

@@ -1,23 +1,20 @@
 //! What each refusal of the gateway means over HTTP, with OpenWA's sentences.
 
 use axum::http::StatusCode;
-use domain::{ApiKeyId, SessionId, WebhookId};
 use gateway::{
     api_keys::{AuthError, UpdateKeyError},
+    live::LiveError,
     sessions::{
         CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
         StopSessionError, UpdateSessionError,
     },
-    webhooks::WebhookError,
+    webhooks::{RedriveError, WebhookError},
 };
 
 use super::{ApiError, echo};
 
-/// Turns a refusal into an answer; `T` is what the request named.
-pub trait OnPath<T> {
-    /// The answer.
-    fn on(self, named: &T) -> ApiError;
-}
+/// When a reader that found no room may come back.
+const LIVE_RETRY_SECONDS: u64 = 5;
 
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
@@ -28,129 +25,147 @@ impl From<AuthError> for ApiError {
     }
 }
 
-impl OnPath<ApiKeyId> for UpdateKeyError {
-    fn on(self, id: &ApiKeyId) -> ApiError {
-        match self {
-            Self::NotFound => ApiError::unknown(id),
-            Self::LastAdmin => conflict("This is the last usable admin API key"),
-            Self::Store(error) => ApiError::store(error),
+impl From<UpdateKeyError> for ApiError {
+    fn from(error: UpdateKeyError) -> Self {
+        match error {
+            UpdateKeyError::NotFound(id) => Self::unknown(&id),
+            UpdateKeyError::LastAdmin => conflict("This is the last usable admin API key"),
+            UpdateKeyError::Store(error) => Self::store(error),
         }
     }
 }
 
-impl OnPath<String> for CreateSessionError {
-    fn on(self, name: &String) -> ApiError {
-        match self {
-            Self::NameTaken => {
-                conflict(format!("Session with name '{}' already exists", echo(name)))
+impl From<CreateSessionError> for ApiError {
+    fn from(error: CreateSessionError) -> Self {
+        match error {
+            CreateSessionError::NameTaken(name) => {
+                conflict(format!("Session with name '{}' already exists", echo(&name)))
             }
-            Self::InvalidName => ApiError::problem(&self),
-            Self::Store(error) => ApiError::store(error),
+            CreateSessionError::InvalidName => Self::problem(&error),
+            CreateSessionError::Store(error) => Self::store(error),
         }
     }
 }
 
-impl OnPath<SessionId> for StartSessionError {
-    fn on(self, session: &SessionId) -> ApiError {
-        match self {
-            Self::NotFound => ApiError::unknown(session),
-            Self::AlreadyStarted => ApiError::bad_request("Session is already started"),
-            Self::TooMany(most) => {
-                ApiError::bad_request(format!("Maximum concurrent sessions reached ({most})"))
+impl From<StartSessionError> for ApiError {
+    fn from(error: StartSessionError) -> Self {
+        match error {
+            StartSessionError::NotFound(session) => Self::unknown(&session),
+            StartSessionError::AlreadyStarted => Self::bad_request("Session is already started"),
+            StartSessionError::TooMany(most) => {
+                Self::bad_request(format!("Maximum concurrent sessions reached ({most})"))
             }
-            Self::HeldElsewhere => conflict("Session is running in another process"),
-            Self::ShuttingDown => unavailable("The server is shutting down"),
-            Self::Store(error) => ApiError::store(error),
+            StartSessionError::HeldElsewhere => conflict("Session is running in another process"),
+            StartSessionError::ShuttingDown => unavailable("The server is shutting down"),
+            StartSessionError::Store(error) => Self::store(error),
         }
     }
 }
 
-impl OnPath<SessionId> for StopSessionError {
-    fn on(self, session: &SessionId) -> ApiError {
-        match self {
-            Self::NotFound => ApiError::unknown(session),
-            Self::NotStarted => not_started(),
-            Self::Store(error) => ApiError::store(error),
+impl From<StopSessionError> for ApiError {
+    fn from(error: StopSessionError) -> Self {
+        match error {
+            StopSessionError::NotFound(session) => Self::unknown(&session),
+            StopSessionError::NotStarted => not_started(),
+            StopSessionError::Store(error) => Self::store(error),
         }
     }
 }
 
-impl OnPath<SessionId> for LogoutSessionError {
-    fn on(self, session: &SessionId) -> ApiError {
-        match self {
-            Self::NotFound => ApiError::unknown(session),
-            Self::NotStarted => not_started(),
-            Self::Incomplete => ApiError::new(
+impl From<LogoutSessionError> for ApiError {
+    fn from(error: LogoutSessionError) -> Self {
+        match error {
+            LogoutSessionError::NotFound(session) => Self::unknown(&session),
+            LogoutSessionError::NotStarted => not_started(),
+            LogoutSessionError::Incomplete => Self::new(
                 StatusCode::BAD_GATEWAY,
                 "The session is stopped and its keys are deleted, but WhatsApp did not confirm the logout",
             )
             .with_code("SESSION_LOGOUT_INCOMPLETE"),
-            Self::Store(error) => ApiError::store(error),
+            LogoutSessionError::Store(error) => Self::store(error),
         }
     }
 }
 
-impl OnPath<SessionId> for QrError {
-    fn on(self, session: &SessionId) -> ApiError {
-        match self {
-            Self::NotFound => ApiError::unknown(session),
-            Self::NotStarted => not_started(),
-            Self::NotReadyYet => ApiError::bad_request("QR code is not ready yet"),
-            Self::AlreadyLinked => already_linked(),
-            Self::Store(error) => ApiError::store(error),
+impl From<QrError> for ApiError {
+    fn from(error: QrError) -> Self {
+        match error {
+            QrError::NotFound(session) => Self::unknown(&session),
+            QrError::NotStarted => not_started(),
+            QrError::NotReadyYet => Self::bad_request("QR code is not ready yet"),
+            QrError::AlreadyLinked => already_linked(),
+            QrError::Store(error) => Self::store(error),
         }
     }
 }
 
-impl OnPath<SessionId> for PairingError {
-    fn on(self, session: &SessionId) -> ApiError {
-        match self {
-            Self::NotFound => ApiError::unknown(session),
-            Self::NotStarted => not_started(),
-            Self::NotQrReady => conflict("Session is not waiting for a phone yet"),
-            Self::AlreadyLinked => already_linked(),
-            Self::Unanswered => unavailable("WhatsApp did not answer"),
-            Self::Refused(why) => {
-                ApiError::new(StatusCode::FORBIDDEN, format!("WhatsApp refused: {why}"))
+impl From<PairingError> for ApiError {
+    fn from(error: PairingError) -> Self {
+        match error {
+            PairingError::NotFound(session) => Self::unknown(&session),
+            PairingError::NotStarted => not_started(),
+            PairingError::NotQrReady => conflict("Session is not waiting for a phone yet"),
+            PairingError::AlreadyLinked => already_linked(),
+            PairingError::Unanswered => unavailable("WhatsApp did not answer"),
+            PairingError::Refused(why) => {
+                Self::new(StatusCode::FORBIDDEN, format!("WhatsApp refused: {why}"))
             }
-            Self::Store(error) => ApiError::store(error),
+            PairingError::Store(error) => Self::store(error),
         }
     }
 }
 
-impl OnPath<SessionId> for UpdateSessionError {
-    fn on(self, session: &SessionId) -> ApiError {
-        match self {
-            Self::NotFound => ApiError::unknown(session),
-            Self::Store(error) => ApiError::store(error),
+impl From<UpdateSessionError> for ApiError {
+    fn from(error: UpdateSessionError) -> Self {
+        match error {
+            UpdateSessionError::NotFound(session) => Self::unknown(&session),
+            UpdateSessionError::Store(error) => Self::store(error),
         }
     }
 }
 
-impl OnPath<(SessionId, WebhookId)> for WebhookError {
-    fn on(self, (session, webhook): &(SessionId, WebhookId)) -> ApiError {
-        match self {
-            Self::SessionNotFound => ApiError::unknown(session),
-            Self::NotFound => ApiError::unknown(webhook),
-            Self::TooMany(most) => {
-                ApiError::bad_request(format!("Maximum webhooks per session reached ({most})"))
+impl From<WebhookError> for ApiError {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::SessionNotFound(session) => Self::unknown(&session),
+            WebhookError::NotFound(webhook) => Self::unknown(&webhook),
+            WebhookError::TooMany(most) => {
+                Self::bad_request(format!("Maximum webhooks per session reached ({most})"))
             }
-            Self::Url(error) => ApiError::problem(error),
-            Self::TlsCa(_) => ApiError::problem(&self),
-            Self::Headers(text) => ApiError::problem(text),
-            Self::Filters(error) => ApiError::problem(error),
-            Self::Events(text) | Self::Secret(text) => ApiError::problem(text),
-            Self::RetryCount | Self::Elsewhere => ApiError::problem(&self),
-            Self::Policy(error) => ApiError::problem(error),
-            Self::Store(error) => ApiError::store(error),
+            WebhookError::Url(error) => Self::problem(error),
+            WebhookError::TlsCa(_) => Self::problem(&error),
+            WebhookError::Headers(text) => Self::problem(text),
+            WebhookError::Filters(error) => Self::problem(error),
+            WebhookError::Events(text) | WebhookError::Secret(text) => Self::problem(text),
+            WebhookError::RetryCount | WebhookError::Elsewhere => Self::problem(&error),
+            WebhookError::Policy(error) => Self::problem(error),
+            WebhookError::Store(error) => Self::store(error),
         }
     }
 }
 
-impl OnPath<SessionId> for WebhookError {
-    fn on(self, session: &SessionId) -> ApiError {
-        // Without a webhook in the path there is none that could be unknown.
-        self.on(&(*session, WebhookId::from_uuid(uuid::Uuid::nil())))
+impl From<RedriveError> for ApiError {
+    fn from(error: RedriveError) -> Self {
+        match error {
+            RedriveError::Busy => conflict("A redrive is already running"),
+            RedriveError::ShuttingDown => unavailable("The gateway is shutting down"),
+            RedriveError::Store(error) => Self::store(error),
+        }
+    }
+}
+
+impl From<LiveError> for ApiError {
+    fn from(error: LiveError) -> Self {
+        match error {
+            LiveError::Full(_) | LiveError::KeyFull(_) | LiveError::AddressFull(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+                    .with_code("LIVE_CLIENTS_MAX")
+                    .with_retry(LIVE_RETRY_SECONDS)
+            }
+            LiveError::Cursor => Self::bad_request("The cursor is beyond the end of the event log")
+                .with_code("CURSOR_UNKNOWN"),
+            LiveError::Store(error) => Self::store(error),
+        }
     }
 }
 

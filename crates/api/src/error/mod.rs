@@ -6,6 +6,7 @@
 
 mod batches;
 mod gateway;
+mod people;
 mod sends;
 
 use std::{any::Any, error::Error, fmt::Display, sync::Arc};
@@ -21,10 +22,6 @@ use domain::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-
-pub use batches::batch_error;
-pub use gateway::OnPath;
-pub use sends::{send_error, template_error};
 
 /// Most problems of one body that an answer lists.
 const PROBLEMS_MAX: usize = 50;

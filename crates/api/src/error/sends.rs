@@ -1,11 +1,7 @@
 //! What a refused send or a refused change of a template means over HTTP.
 
 use axum::http::StatusCode;
-use domain::{
-    SessionId, TemplateId,
-    port::{EngineError, StoreErrorKind},
-    template::RenderError,
-};
+use domain::{failure::COLD_RESTRICTED, port::EngineError, template::RenderError};
 use gateway::{media::MediaError, messages::SendError, templates::TemplateError};
 
 use super::{
@@ -13,61 +9,56 @@ use super::{
     gateway::{conflict, not_started, unavailable},
 };
 
-/// WhatsApp's code for "this account may not write to strangers now".
-const COLD_RESTRICTED: u16 = 463;
-
 const UNANSWERED: &str = "WhatsApp did not answer; whether the message went out is not known";
 
-/// The answer to a message that was not sent, or about which nothing is known.
-pub fn send_error(error: SendError, session: SessionId) -> ApiError {
-    match error {
-        SendError::SessionNotFound => ApiError::unknown(&session),
-        SendError::NotStarted => not_started(),
-        SendError::NotReady(status) => {
-            conflict(format!("Session is not ready (status: {})", status.as_str()))
+impl From<SendError> for ApiError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::SessionNotFound(session) => Self::unknown(&session),
+            SendError::NotStarted => not_started(),
+            SendError::NotReady(status) => {
+                conflict(format!("Session is not ready (status: {})", status.as_str()))
+            }
+            SendError::Settling => conflict("Session is settling earlier messages").with_retry(1),
+            SendError::Busy => too_many("Too many messages wait to be sent").with_retry(1),
+            SendError::QuotedNotFound(id) => {
+                not_found(format!("Quoted message {} not found", echo(id.as_str())))
+            }
+            SendError::MessageNotFound(id) => {
+                not_found(format!("Message {} not found", echo(id.as_str())))
+            }
+            SendError::TemplateNotFound => not_found("Template not found"),
+            SendError::NotPossible(why) => Self::bad_request(why),
+            SendError::NotAllowed(why) => forbidden(why),
+            SendError::NoSuchOption { valid } => Self::bad_request("The poll has no such option")
+                .with_code("POLL_OPTION_NOT_FOUND")
+                .with_valid_options(valid),
+            SendError::Render(RenderError::Missing(name)) => {
+                Self::bad_request(format!("Template variable '{}' is missing", echo(&name)))
+            }
+            SendError::Render(error @ RenderError::TooLong) => Self::bad_request(error.to_string()),
+            SendError::Unshown(error) => Self::bad_request(error.to_string()),
+            error @ SendError::Number(_) => Self::bad_request(error.to_string()),
+            SendError::Media(error) => error.into(),
+            SendError::Blocked(why) => {
+                Self::bad_request(format!("Message blocked by plugin: {}", echo(&why)))
+            }
+            SendError::Paced { retry_after_seconds, .. } => {
+                too_many("Sending is paced: this session sends too fast at the moment")
+                    .with_code("SEND_PACING_LIMITED")
+                    .with_told_retry(retry_after_seconds)
+            }
+            key @ (SendError::KeyReused
+            | SendError::KeyInProgress
+            | SendError::KeyOutcomeUnknown) => key_error(&key),
+            SendError::NotOnWhatsApp => Self::bad_request("The recipient is not on WhatsApp"),
+            SendError::Refused { code } => refused(code),
+            SendError::Unanswered => unavailable(UNANSWERED),
+            SendError::Engine(error) => engine_error(error),
+            SendError::Store(error) => Self::store(error),
+            // The row may exist already: sending again could send twice.
+            SendError::Unstored(error) => Self::store(error).without_retry(),
         }
-        SendError::Settling => conflict("Session is settling earlier messages").with_retry(1),
-        SendError::Busy => too_many("Too many messages wait to be sent").with_retry(1),
-        SendError::QuotedNotFound(id) => {
-            not_found(format!("Quoted message {} not found", echo(id.as_str())))
-        }
-        SendError::MessageNotFound(id) => {
-            not_found(format!("Message {} not found", echo(id.as_str())))
-        }
-        SendError::TemplateNotFound => not_found("Template not found"),
-        SendError::NotPossible(why) => ApiError::bad_request(why),
-        SendError::NotAllowed(why) => forbidden(why),
-        SendError::NoSuchOption { valid } => ApiError::bad_request("The poll has no such option")
-            .with_code("POLL_OPTION_NOT_FOUND")
-            .with_valid_options(valid),
-        SendError::Render(RenderError::Missing(name)) => {
-            ApiError::bad_request(format!("Template variable '{}' is missing", echo(&name)))
-        }
-        SendError::Render(error @ RenderError::TooLong) => ApiError::bad_request(error.to_string()),
-        SendError::Unshown(error) => ApiError::bad_request(error.to_string()),
-        error @ SendError::Number(_) => ApiError::bad_request(error.to_string()),
-        SendError::Media(error) => media_error(error),
-        SendError::Blocked(why) => {
-            ApiError::bad_request(format!("Message blocked by plugin: {}", echo(&why)))
-        }
-        SendError::Paced { retry_after_seconds, .. } => {
-            too_many("Sending is paced: this session sends too fast at the moment")
-                .with_code("SEND_PACING_LIMITED")
-                .with_told_retry(retry_after_seconds)
-        }
-        key @ (SendError::KeyReused | SendError::KeyInProgress | SendError::KeyOutcomeUnknown) => {
-            key_error(&key)
-        }
-        SendError::NotOnWhatsApp => ApiError::bad_request("The recipient is not on WhatsApp"),
-        SendError::Refused { code } => refused(code),
-        SendError::Unanswered => unavailable(UNANSWERED),
-        SendError::Engine(error) => engine_error(error),
-        SendError::Store(error) if error.kind == StoreErrorKind::Gone => {
-            ApiError::unknown(&session)
-        }
-        SendError::Store(error) => ApiError::store(error),
-        // The row may exist already: sending again could send twice.
-        SendError::Unstored(error) => ApiError::store(error).without_retry(),
     }
 }
 
@@ -114,44 +105,43 @@ fn engine_error(error: EngineError) -> ApiError {
         }
         EngineError::Unanswered(_) => unavailable(UNANSWERED),
         EngineError::Refused(why) => forbidden(format!("WhatsApp refused the message: {why}")),
-        EngineError::TooBig => media_error(MediaError::TooBig),
+        EngineError::TooBig => MediaError::TooBig.into(),
         EngineError::WrongState(why) => ApiError::bad_request(why),
         EngineError::Misconfigured(why) => ApiError::bad_request(why),
         EngineError::Store(error) => ApiError::store(error).without_retry(),
     }
 }
 
-pub(super) fn media_error(error: MediaError) -> ApiError {
-    match error {
-        MediaError::NotHttp => ApiError::problem("url must be a URL address"),
-        MediaError::BadBase64 => ApiError::problem(error),
-        MediaError::TooBig => {
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "The media is too large")
+impl From<MediaError> for ApiError {
+    /// For a file that is to be sent: what is wrong with it is wrong with the request.
+    fn from(error: MediaError) -> Self {
+        match error {
+            MediaError::NotHttp => Self::problem("url must be a URL address"),
+            MediaError::BadBase64 => Self::problem(error),
+            MediaError::TooBig => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "The media is too large")
+            }
+            MediaError::Store(error) => Self::store(error),
+            MediaError::Blocked(_)
+            | MediaError::Unreachable(_)
+            | MediaError::Status(_)
+            | MediaError::Timeout
+            | MediaError::Unfit(_)
+            | MediaError::NotStored
+            | MediaError::Pending
+            | MediaError::Failed(_) => Self::bad_request(error.to_string()),
         }
-        MediaError::Store(error) => ApiError::store(error),
-        MediaError::Blocked(_)
-        | MediaError::Unreachable(_)
-        | MediaError::Status(_)
-        | MediaError::Timeout
-        | MediaError::Unfit(_)
-        | MediaError::NotStored
-        | MediaError::Pending
-        | MediaError::Failed(_) => ApiError::bad_request(error.to_string()),
     }
 }
 
-/// The answer to a template that was not found or stored; `id` is the path's.
-pub fn template_error(
-    error: TemplateError,
-    session: SessionId,
-    id: Option<&TemplateId>,
-) -> ApiError {
-    match (error, id) {
-        (TemplateError::SessionNotFound, _) => ApiError::unknown(&session),
-        (TemplateError::NotFound, Some(id)) => ApiError::unknown(id),
-        (TemplateError::NotFound, None) => not_found("Template not found"),
-        (TemplateError::NameTaken, _) => conflict("A template with this name already exists"),
-        (TemplateError::Store(error), _) => ApiError::store(error),
+impl From<TemplateError> for ApiError {
+    fn from(error: TemplateError) -> Self {
+        match error {
+            TemplateError::SessionNotFound(session) => Self::unknown(&session),
+            TemplateError::NotFound(template) => Self::unknown(&template),
+            TemplateError::NameTaken => conflict("A template with this name already exists"),
+            TemplateError::Store(error) => Self::store(error),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     AppState,
     access::{InChat, OnSession, Operator},
     body::RawBody,
-    error::{ApiError, ErrorBody, send_error},
+    error::{ApiError, ErrorBody},
     sessions::SessionPath,
     words::{ChatText, MentionText, OptionText},
 };
@@ -150,8 +150,7 @@ pub async fn react(
     on.caller.check_chat_of(&body)?;
     let React { chat_id, message_id, emoji } = body.checked()?;
     let id = WaMessageId::from_wire(message_id);
-    let done = state.gateway.messages.react(on.session, chat_id, id, emoji).await;
-    done.map_err(|error| send_error(error, on.session))?;
+    state.gateway.messages.react(on.session, chat_id, id, emoji).await?;
     Ok(Success::yes())
 }
 
@@ -171,8 +170,8 @@ pub async fn edit(
     let Edit { chat_id, message_id, body, mentions } = body.checked()?;
     let id = WaMessageId::from_wire(message_id);
     let mentions = mentions.unwrap_or_default();
-    let edited = state.gateway.messages.edit(on.session, chat_id, id, body, mentions).await;
-    Ok(Json(edited.map_err(|error| send_error(error, on.session))?.into()))
+    let edited = state.gateway.messages.edit(on.session, chat_id, id, body, mentions).await?;
+    Ok(Json(edited.into()))
 }
 
 /// Takes a message back for everyone, or deletes it on this account's devices only.
@@ -191,8 +190,7 @@ pub async fn delete(
     let Delete { chat_id, message_id, for_everyone } = body.checked()?;
     let id = WaMessageId::from_wire(message_id);
     let everyone = for_everyone.unwrap_or(true);
-    let done = state.gateway.messages.delete(on.session, chat_id, id, everyone).await;
-    done.map_err(|error| send_error(error, on.session))?;
+    state.gateway.messages.delete(on.session, chat_id, id, everyone).await?;
     Ok(Success::yes())
 }
 
@@ -218,8 +216,7 @@ pub async fn pin(
         )));
     }
     let id = WaMessageId::from_wire(message_id);
-    let done = state.gateway.messages.pin(on.session, chat_id, id, Some(seconds)).await;
-    done.map_err(|error| send_error(error, on.session))?;
+    state.gateway.messages.pin(on.session, chat_id, id, Some(seconds)).await?;
     Ok(Success::yes())
 }
 
@@ -238,8 +235,7 @@ pub async fn unpin(
     on.caller.check_chat_of(&body)?;
     let Unpin { chat_id, message_id } = body.checked()?;
     let id = WaMessageId::from_wire(message_id);
-    let done = state.gateway.messages.pin(on.session, chat_id, id, None).await;
-    done.map_err(|error| send_error(error, on.session))?;
+    state.gateway.messages.pin(on.session, chat_id, id, None).await?;
     Ok(Success::yes())
 }
 
@@ -258,8 +254,7 @@ pub async fn star(
     on.caller.check_chat_of(&body)?;
     let Star { chat_id, message_id, star } = body.checked()?;
     let id = WaMessageId::from_wire(message_id);
-    let done = state.gateway.messages.star(on.session, chat_id, id, star).await;
-    done.map_err(|error| send_error(error, on.session))?;
+    state.gateway.messages.star(on.session, chat_id, id, star).await?;
     Ok(Success::yes())
 }
 
@@ -278,7 +273,6 @@ pub async fn vote_poll(
     on.caller.check_chat_of(&body)?;
     let VotePoll { chat_id, poll_message_id, options } = body.checked()?;
     let id = WaMessageId::from_wire(poll_message_id);
-    let done = state.gateway.messages.vote_poll(on.session, chat_id, id, options).await;
-    done.map_err(|error| send_error(error, on.session))?;
+    state.gateway.messages.vote_poll(on.session, chat_id, id, options).await?;
     Ok(Success::yes())
 }

@@ -6,14 +6,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{ChatId, SessionId, WaMessageId, idempotency::is_valid_key, message::MessageStatus};
-use gateway::messages::{Answered, IdempotencyKey, QuoteRef, Say, SendError, Sent, ToSend};
+use gateway::messages::{Answered, IdempotencyKey, QuoteRef, Say, Sent, ToSend};
 use serde::Serialize;
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::{
     AppState,
     body::RawBody,
-    error::{ApiError, ErrorBody, send_error},
+    error::{ApiError, ErrorBody},
     words::MessageStatusWord,
 };
 
@@ -202,22 +202,15 @@ impl Sending {
             self.quoted.map(|id| QuoteRef { id: WaMessageId::from_wire(id), in_chat: false });
         let mentions = self.mentions.unwrap_or_default();
         let to_send = ToSend { chat: self.chat, say: self.say, mentions, quoted };
-        answer(state.gateway.messages.send(session, to_send, key).await, session)
+        Ok(answer(state.gateway.messages.send(session, to_send, key).await?))
     }
 }
 
 /// 201 with the message.
-///
-/// # Errors
-/// What the gateway says.
-pub fn answer(
-    result: Result<Answered, SendError>,
-    session: SessionId,
-) -> Result<Response, ApiError> {
-    let answered = result.map_err(|error| send_error(error, session))?;
+pub fn answer(answered: Answered) -> Response {
     let mut response = (StatusCode::CREATED, Json(SendResult::from(answered.sent))).into_response();
     if answered.replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
-    Ok(response)
+    response
 }

@@ -183,6 +183,6 @@ pub async fn forward(
     let Forward { from_chat_id, to_chat_id, message_id } = body.checked()?;
     let id = WaMessageId::from_wire(message_id);
     let messages = &state.gateway.messages;
-    let sent = messages.forward(on.session, from_chat_id, to_chat_id, id, key).await;
-    answer(sent, on.session)
+    let sent = messages.forward(on.session, from_chat_id, to_chat_id, id, key).await?;
+    Ok(answer(sent))
 }

@@ -173,7 +173,7 @@ pub async fn reply(
         mentions: body.mentions.unwrap_or_default(),
         quoted: Some(QuoteRef { id, in_chat: true }),
     };
-    answer(state.gateway.messages.send(on.session, to_send, key).await, on.session)
+    Ok(answer(state.gateway.messages.send(on.session, to_send, key).await?))
 }
 
 /// Fills a template and sends it as a text.
@@ -215,6 +215,6 @@ pub async fn send_template(
         Err(SendError::Render(_)) if !on.caller.key().allowed_chats.is_empty() => {
             Err(ApiError::bad_request("The template cannot be filled with these variables"))
         }
-        result => answer(result, on.session),
+        result => Ok(answer(result?)),
     }
 }

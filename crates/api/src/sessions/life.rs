@@ -11,7 +11,7 @@ use crate::{
     AppState,
     access::{OnSession, Operator},
     body::Body,
-    error::{ApiError, OnPath as _},
+    error::ApiError,
     words::SessionStatusWord,
 };
 
@@ -72,7 +72,7 @@ async fn start(
     State(state): State<AppState>,
     on: OnSession<Operator>,
 ) -> Result<Json<SessionBody>, ApiError> {
-    let view = state.gateway.sessions.start(on.session).await.map_err(|e| e.on(&on.session))?;
+    let view = state.gateway.sessions.start(on.session).await?;
     Ok(Json(view.into()))
 }
 
@@ -87,7 +87,7 @@ async fn stop(
     State(state): State<AppState>,
     on: OnSession<Operator>,
 ) -> Result<Json<SessionBody>, ApiError> {
-    let view = state.gateway.sessions.stop(on.session).await.map_err(|e| e.on(&on.session))?;
+    let view = state.gateway.sessions.stop(on.session).await?;
     Ok(Json(view.into()))
 }
 
@@ -106,7 +106,7 @@ async fn logout(
     State(state): State<AppState>,
     on: OnSession<Operator>,
 ) -> Result<Json<SessionBody>, ApiError> {
-    let view = state.gateway.sessions.logout(on.session).await.map_err(|e| e.on(&on.session))?;
+    let view = state.gateway.sessions.logout(on.session).await?;
     Ok(Json(view.into()))
 }
 
@@ -124,8 +124,7 @@ async fn force_kill(
     State(state): State<AppState>,
     on: OnSession<Operator>,
 ) -> Result<Json<SessionBody>, ApiError> {
-    let view =
-        state.gateway.sessions.force_kill(on.session).await.map_err(|e| e.on(&on.session))?;
+    let view = state.gateway.sessions.force_kill(on.session).await?;
     Ok(Json(view.into()))
 }
 
@@ -143,7 +142,7 @@ async fn qr(
     State(state): State<AppState>,
     on: OnSession<Operator>,
 ) -> Result<Json<QrBody>, ApiError> {
-    let view = state.gateway.sessions.qr(on.session).await.map_err(|e| e.on(&on.session))?;
+    let view = state.gateway.sessions.qr(on.session).await?;
     Ok(Json(QrBody { qr_code: view.png_data_url, status: view.status }))
 }
 
@@ -165,7 +164,7 @@ async fn pairing_code(
     let phone = PhoneNumber::parse(&request.phone_number)
         .ok_or_else(|| ApiError::problem("phoneNumber must be a phone number"))?;
     let sessions = &state.gateway.sessions;
-    let view = sessions.pairing_code(on.session, &phone).await.map_err(|e| e.on(&on.session))?;
+    let view = sessions.pairing_code(on.session, &phone).await?;
     let body = PairingBody { pairing_code: view.code, status: view.status };
     Ok((StatusCode::CREATED, Json(body)))
 }

@@ -18,7 +18,7 @@ use crate::{
     access::{Caller, OnSession, Operator, Unscoped, Viewer},
     activity::{self, ActivityBody},
     body::RawBody,
-    error::{ApiError, OnPath as _},
+    error::ApiError,
     query::{Query, slice},
     words::{ProxyTypeWord, SessionStatusWord},
 };
@@ -238,8 +238,7 @@ async fn create(
         },
         proxy: settings::read_proxy(new.proxy_url.as_deref())?,
     };
-    let name = new.name.clone();
-    let view = state.gateway.sessions.create(new).await.map_err(|error| error.on(&name))?;
+    let view = state.gateway.sessions.create(new).await?;
     Ok((StatusCode::CREATED, Json(view.into())))
 }
 

@@ -17,7 +17,7 @@ use crate::{
     AppState,
     access::{Admin, OnSession, Operator, Unscoped, Viewer},
     body::{Body, nullable},
-    error::{ApiError, OnPath as _},
+    error::ApiError,
 };
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -186,7 +186,7 @@ async fn set_config(
         link_preview: change.link_preview,
     };
     let sessions = &state.gateway.sessions;
-    let config = sessions.set_config(on.session, patch).await.map_err(|e| e.on(&on.session))?;
+    let config = sessions.set_config(on.session, patch).await?;
     Ok(Json(config.into()))
 }
 
@@ -221,6 +221,6 @@ async fn set_proxy(
     };
     let proxy = read_proxy(text.as_deref())?;
     let sessions = &state.gateway.sessions;
-    let proxy = sessions.set_proxy(on.session, proxy).await.map_err(|e| e.on(&on.session))?;
+    let proxy = sessions.set_proxy(on.session, proxy).await?;
     Ok(Json(proxy.into()))
 }

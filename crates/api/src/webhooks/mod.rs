@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 
 use axum::{Extension, Json, extract::State, http::StatusCode};
 use domain::{
-    SessionId, WebhookId,
+    WebhookId,
     delivery::PolicyChoice,
     event::{EventType, Subscription},
     filter::Filters,
@@ -26,7 +26,7 @@ use crate::{
     access::{Caller, OnSession, Operator},
     audit::Told,
     body::Body,
-    error::{ApiError, OnPath as _},
+    error::ApiError,
     query::{LIMIT_MAX, Query, slice},
     sessions::SessionPath,
 };
@@ -93,8 +93,7 @@ async fn create(
         policy: new.policy.map(PolicyChoice::from).unwrap_or_default(),
         tls_ca: new.tls_ca,
     };
-    let webhook = state.gateway.webhooks.create(on.session, new).await;
-    let webhook = webhook.map_err(|error| error.on(&on.session))?;
+    let webhook = state.gateway.webhooks.create(on.session, new).await?;
     Ok((StatusCode::CREATED, Json(present(&state, webhook))))
 }
 
@@ -111,12 +110,7 @@ async fn list(
     query: Query,
 ) -> Result<Json<Vec<WebhookBody>>, ApiError> {
     let webhooks = state.gateway.webhooks.list(Some(on.session), query.page()).await;
-    Ok(present_all(&state, webhooks.map_err(|error| error.on(&on.session))?))
-}
-
-/// No session is named, so none can be unknown.
-fn nowhere() -> SessionId {
-    SessionId::from_uuid(uuid::Uuid::nil())
+    Ok(present_all(&state, webhooks?))
 }
 
 fn present(state: &AppState, webhook: Webhook) -> WebhookBody {
@@ -139,8 +133,7 @@ async fn get(
     on: OnSession<Operator>,
 ) -> Result<Json<WebhookBody>, ApiError> {
     let id: WebhookId = on.caller.id("id")?;
-    let webhook = state.gateway.webhooks.get(on.session, id).await;
-    let webhook = webhook.map_err(|error| error.on(&(on.session, id)))?;
+    let webhook = state.gateway.webhooks.get(on.session, id).await?;
     Ok(Json(present(&state, webhook)))
 }
 
@@ -172,7 +165,7 @@ async fn update(
         tls_ca: change.tls_ca.map(|text| text.filter(|text| !text.is_empty())),
     };
     let changed = state.gateway.webhooks.change(on.session, id, patch).await;
-    let Changed { webhook, moved } = changed.map_err(|error| error.on(&(on.session, id)))?;
+    let Changed { webhook, moved } = changed?;
     // Who turned the events to another receiver is asked later.
     let told = moved.map(|Moved { from, to }| {
         Extension(Told(json!({ "id": id.to_string(), "from": from, "to": to })))
@@ -192,8 +185,7 @@ async fn delete(
     on: OnSession<Operator>,
 ) -> Result<StatusCode, ApiError> {
     let id: WebhookId = on.caller.id("id")?;
-    let deleted = state.gateway.webhooks.delete(on.session, id).await;
-    deleted.map_err(|error| error.on(&(on.session, id)))?;
+    state.gateway.webhooks.delete(on.session, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -209,8 +201,8 @@ async fn test(
     on: OnSession<Operator>,
 ) -> Result<Json<PingBody>, ApiError> {
     let id: WebhookId = on.caller.id("id")?;
-    let ping = state.gateway.webhooks.test(on.session, id).await;
-    Ok(Json(ping.map_err(|error| error.on(&(on.session, id)))?.into()))
+    let ping = state.gateway.webhooks.test(on.session, id).await?;
+    Ok(Json(ping.into()))
 }
 
 /// Holds everything back from now on. Events are recorded for the webhook and wait. An addition to OpenWA.
@@ -225,8 +217,7 @@ async fn pause(
     on: OnSession<Operator>,
 ) -> Result<Json<WebhookBody>, ApiError> {
     let id: WebhookId = on.caller.id("id")?;
-    let webhook = state.gateway.webhooks.pause(on.session, id).await;
-    let webhook = webhook.map_err(|error| error.on(&(on.session, id)))?;
+    let webhook = state.gateway.webhooks.pause(on.session, id).await?;
     Ok(Json(present(&state, webhook)))
 }
 
@@ -242,8 +233,7 @@ async fn resume(
     on: OnSession<Operator>,
 ) -> Result<Json<WebhookBody>, ApiError> {
     let id: WebhookId = on.caller.id("id")?;
-    let webhook = state.gateway.webhooks.resume(on.session, id).await;
-    let webhook = webhook.map_err(|error| error.on(&(on.session, id)))?;
+    let webhook = state.gateway.webhooks.resume(on.session, id).await?;
     Ok(Json(present(&state, webhook)))
 }
 
@@ -263,15 +253,15 @@ async fn list_all(
     let allowed = &caller.key().allowed_sessions;
     if allowed.is_empty() {
         let all = webhooks.list(None, query.page()).await;
-        return Ok(present_all(&state, all.map_err(|error| error.on(&nowhere()))?));
+        return Ok(present_all(&state, all?));
     }
     let mut visible = Vec::new();
     for session in allowed {
         match webhooks.list(Some(*session), ALL).await {
             Ok(found) => visible.extend(found),
             // The key may outlive its sessions.
-            Err(WebhookError::SessionNotFound) => {}
-            Err(error) => return Err(error.on(session)),
+            Err(WebhookError::SessionNotFound(_)) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     visible.sort_by_key(|webhook| Reverse(webhook.created_at));

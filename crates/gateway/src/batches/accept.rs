@@ -100,7 +100,12 @@ impl Batches {
             event: EventId::new(&*ports.entropy),
         };
         let most = self.shared.options.unfinished_max;
-        let batch = match ports.batches.create(new, most).await.map_err(gone)? {
+        let batch = match ports
+            .batches
+            .create(new, most)
+            .await
+            .map_err(|error| unstored(session, error))?
+        {
             Created::Stored(batch) => *batch,
             Created::Taken => {
                 // The same request, a moment before.
@@ -169,7 +174,7 @@ impl Batches {
 
     async fn check_session(&self, session: SessionId) -> Result<(), BatchError> {
         match self.shared.sessions.get(session).await.map_err(BatchError::Store)? {
-            None => Err(BatchError::SessionNotFound),
+            None => Err(BatchError::SessionNotFound(session)),
             // One that comes up soon sends it then.
             Some(view) if view.engine_loaded || view.session.is_coming_up() => Ok(()),
             Some(_) => Err(BatchError::NotStarted),
@@ -184,7 +189,7 @@ impl Batches {
     ) -> Result<Forecast, BatchError> {
         let ports = &self.shared.ports;
         let record = ports.sessions.get(session).await.map_err(BatchError::Store)?;
-        let record = record.ok_or(BatchError::SessionNotFound)?;
+        let record = record.ok_or(BatchError::SessionNotFound(session))?;
         let going: Vec<&Rendered> = rendered.iter().filter(|item| item.said.is_ok()).collect();
         let chats: Vec<_> = going.iter().map(|item| item.chat.clone()).collect();
         let facts = ports.batches.bulk_facts(session, &chats).await.map_err(BatchError::Store)?;
@@ -258,9 +263,9 @@ fn failed(rendered: &[Rendered]) -> Vec<(u32, ItemError)> {
     errors.collect()
 }
 
-fn gone(error: domain::port::StoreError) -> BatchError {
+fn unstored(session: SessionId, error: domain::port::StoreError) -> BatchError {
     match error.kind {
-        domain::port::StoreErrorKind::Gone => BatchError::SessionNotFound,
+        domain::port::StoreErrorKind::Gone => BatchError::SessionNotFound(session),
         _ => BatchError::Store(error),
     }
 }

@@ -1,6 +1,10 @@
 //! Why a batch was not stored or changed.
 
-use domain::{Timestamp, batch::BatchState, port::StoreError};
+use domain::{
+    SessionId, Timestamp,
+    batch::{BatchId, BatchState},
+    port::StoreError,
+};
 
 use crate::media::MediaError;
 
@@ -8,8 +12,8 @@ use crate::media::MediaError;
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
     /// There is no session of this id.
-    #[error("no such session")]
-    SessionNotFound,
+    #[error("no session {0}")]
+    SessionNotFound(SessionId),
     /// Its engine is not loaded.
     #[error("the session is not started")]
     NotStarted,
@@ -42,9 +46,9 @@ pub enum BatchError {
         #[source]
         source: MediaError,
     },
-    /// No such batch.
-    #[error("no such batch")]
-    NotFound,
+    /// The session has no batch of this name.
+    #[error("no batch {0}")]
+    NotFound(BatchId),
     /// It is over.
     #[error("the batch is {}", .0.as_str())]
     Over(BatchState),

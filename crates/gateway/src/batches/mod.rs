@@ -221,7 +221,7 @@ impl Batches {
         let changed =
             self.shared.write(None, session, id, change).await.map_err(BatchError::Store)?;
         let batch = self.get(session, id).await.map_err(BatchError::Store)?;
-        let batch = batch.ok_or(BatchError::NotFound)?;
+        let batch = batch.ok_or(BatchError::NotFound(id.clone()))?;
         if changed {
             self.shared.wake(session);
             return Ok(batch);

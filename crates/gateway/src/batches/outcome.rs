@@ -55,7 +55,7 @@ pub(super) fn of_send(result: Result<Sent, SendError>) -> ItemSendResult {
         Err(error) => error,
     };
     match error {
-        SendError::SessionNotFound => ItemSendResult::SessionGone,
+        SendError::SessionNotFound(_) => ItemSendResult::SessionGone,
         SendError::NotStarted
         | SendError::NotReady(_)
         | SendError::Settling

@@ -211,7 +211,7 @@ impl Runner {
             // What was open was settled before the connection became free, and perhaps ends its batch.
             Ok((_, true)) if open.count > 0 => return Ok(Turn::Again),
             Ok((link, _)) => Some(link),
-            Err(SendError::SessionNotFound) => return Ok(Turn::Done),
+            Err(SendError::SessionNotFound(_)) => return Ok(Turn::Done),
             Err(SendError::Store(error)) => return Err(error),
             Err(refused) => {
                 connects = self.connects(&refused);

@@ -1,10 +1,10 @@
 //! Why a message was not sent or changed.
 
 use domain::{
-    WaMessageId,
+    SessionId, WaMessageId,
     pacing::PacingRule,
     phone::InvalidPhone,
-    port::{EngineError, StoreError},
+    port::{EngineError, StoreError, StoreErrorKind},
     session::SessionStatus,
     template::RenderError,
     visible::Unshown,
@@ -16,8 +16,8 @@ use crate::{media::MediaError, sessions::NoLink};
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// There is no session of this id.
-    #[error("no such session")]
-    SessionNotFound,
+    #[error("no session {0}")]
+    SessionNotFound(SessionId),
     /// Its engine is not loaded.
     #[error("the session is not started")]
     NotStarted,
@@ -107,6 +107,14 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// A write for a session failed before the message was stored. A session may be deleted under a send.
+    pub(crate) fn before_stored(session: SessionId, error: StoreError) -> Self {
+        match error.kind {
+            StoreErrorKind::Gone => Self::SessionNotFound(session),
+            _ => Self::Store(error),
+        }
+    }
+
     /// Whether the message may have gone out, or may still go out.
     pub(crate) const fn leaves_it_open(&self) -> bool {
         matches!(self, Self::Unanswered | Self::Unstored(_))
@@ -124,7 +132,7 @@ impl SendError {
 impl From<NoLink> for SendError {
     fn from(no: NoLink) -> Self {
         match no {
-            NoLink::NotFound => Self::SessionNotFound,
+            NoLink::NotFound(session) => Self::SessionNotFound(session),
             NoLink::NotStarted => Self::NotStarted,
             NoLink::NotReady(status) => Self::NotReady(status),
             NoLink::Store(error) => Self::Store(error),

@@ -236,7 +236,7 @@ impl Messages {
 
     async fn session(&self, session: SessionId) -> Result<domain::session::Session, SendError> {
         let found = self.shared.ports.sessions.get(session).await.map_err(SendError::Store)?;
-        found.ok_or(SendError::SessionNotFound)
+        found.ok_or(SendError::SessionNotFound(session))
     }
 
     /// The right to run the session, which sends need.

@@ -1,13 +1,13 @@
 //! Why something was not done to a session.
 
-use domain::port::StoreError;
+use domain::{SessionId, port::StoreError};
 
 /// Why a session was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateSessionError {
     /// Names are unique.
     #[error("a session with this name exists")]
-    NameTaken,
+    NameTaken(String),
     /// Not 3 to 50 letters, digits and hyphens.
     #[error("a session's name is 3 to 50 letters, digits and hyphens")]
     InvalidName,
@@ -20,8 +20,8 @@ pub enum CreateSessionError {
 #[derive(Debug, thiserror::Error)]
 pub enum StartSessionError {
     /// There is none of this id.
-    #[error("no such session")]
-    NotFound,
+    #[error("no session {0}")]
+    NotFound(SessionId),
     /// Its engine is loaded.
     #[error("the session is already started")]
     AlreadyStarted,
@@ -43,8 +43,8 @@ pub enum StartSessionError {
 #[derive(Debug, thiserror::Error)]
 pub enum StopSessionError {
     /// There is none of this id.
-    #[error("no such session")]
-    NotFound,
+    #[error("no session {0}")]
+    NotFound(SessionId),
     /// Its engine is not loaded.
     #[error("the session is not started")]
     NotStarted,
@@ -57,8 +57,8 @@ pub enum StopSessionError {
 #[derive(Debug, thiserror::Error)]
 pub enum LogoutSessionError {
     /// There is none of this id.
-    #[error("no such session")]
-    NotFound,
+    #[error("no session {0}")]
+    NotFound(SessionId),
     /// Its engine is not loaded.
     #[error("the session is not started")]
     NotStarted,
@@ -74,8 +74,8 @@ pub enum LogoutSessionError {
 #[derive(Debug, thiserror::Error)]
 pub enum QrError {
     /// There is none of this id.
-    #[error("no such session")]
-    NotFound,
+    #[error("no session {0}")]
+    NotFound(SessionId),
     /// Its engine is not loaded.
     #[error("the session is not started")]
     NotStarted,
@@ -94,8 +94,8 @@ pub enum QrError {
 #[derive(Debug, thiserror::Error)]
 pub enum PairingError {
     /// There is none of this id.
-    #[error("no such session")]
-    NotFound,
+    #[error("no session {0}")]
+    NotFound(SessionId),
     /// Its engine is not loaded.
     #[error("the session is not started")]
     NotStarted,
@@ -120,8 +120,8 @@ pub enum PairingError {
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateSessionError {
     /// There is none of this id.
-    #[error("no such session")]
-    NotFound,
+    #[error("no session {0}")]
+    NotFound(SessionId),
     /// The ledger could not be asked.
     #[error("the ledger failed while changing a session")]
     Store(#[source] StoreError),

@@ -68,7 +68,7 @@ impl Link {
 
 /// Why there is no [`Link`].
 pub(crate) enum NoLink {
-    NotFound,
+    NotFound(SessionId),
     NotStarted,
     NotReady(SessionStatus),
     Store(StoreError),

@@ -126,7 +126,7 @@ impl Sessions {
         };
         match self.inner.ports.sessions.insert(&session).await {
             Ok(true) => Ok(SessionView { session, engine_loaded: false }),
-            Ok(false) => Err(CreateSessionError::NameTaken),
+            Ok(false) => Err(CreateSessionError::NameTaken(session.name)),
             Err(error) => Err(CreateSessionError::Store(error)),
         }
     }
@@ -190,13 +190,16 @@ impl Sessions {
             self.inner.grant(&held.lease, wish).await.map_err(StartSessionError::Store)?;
         }
         keeper::launch(&self.inner, session, held.lease).await;
-        self.view_of(id).await.map_err(StartSessionError::Store)?.ok_or(StartSessionError::NotFound)
+        self.view_of(id)
+            .await
+            .map_err(StartSessionError::Store)?
+            .ok_or(StartSessionError::NotFound(id))
     }
 
     /// The right to connect a session that may be started here.
     async fn take(&self, turn: &Turn, id: SessionId) -> Result<(Session, Held), StartSessionError> {
         let session = self.inner.ports.sessions.get(id).await.map_err(StartSessionError::Store)?;
-        let session = session.ok_or(StartSessionError::NotFound)?;
+        let session = session.ok_or(StartSessionError::NotFound(id))?;
         // What its last life came to must be in the record before another begins.
         if self.inner.handle(id).is_some() || self.inner.lines.is_behind(id) {
             return Err(StartSessionError::AlreadyStarted);
@@ -231,7 +234,10 @@ impl Sessions {
             }
         };
         stopped.map_err(StopSessionError::Store)?;
-        self.view_of(id).await.map_err(StopSessionError::Store)?.ok_or(StopSessionError::NotFound)
+        self.view_of(id)
+            .await
+            .map_err(StopSessionError::Store)?
+            .ok_or(StopSessionError::NotFound(id))
     }
 
     /// Unlinks the device at WhatsApp and deletes its keys.
@@ -240,7 +246,7 @@ impl Sessions {
     /// [`LogoutSessionError`]; after [`LogoutSessionError::Incomplete`] the session is stopped and its keys are gone.
     pub async fn logout(&self, id: SessionId) -> Result<SessionView, LogoutSessionError> {
         let found = self.view_of(id).await.map_err(LogoutSessionError::Store)?;
-        found.ok_or(LogoutSessionError::NotFound)?;
+        found.ok_or(LogoutSessionError::NotFound(id))?;
         let Some(known) = self.lease(id) else {
             return match self.ask_owner(id, Wish::Logout).await {
                 Ok(Some(view)) => Ok(view),
@@ -262,7 +268,7 @@ impl Sessions {
         self.view_of(id)
             .await
             .map_err(LogoutSessionError::Store)?
-            .ok_or(LogoutSessionError::NotFound)
+            .ok_or(LogoutSessionError::NotFound(id))
     }
 
     /// Drops the engine without asking it; keys are kept.
@@ -271,7 +277,7 @@ impl Sessions {
     /// [`StopSessionError`].
     pub async fn force_kill(&self, id: SessionId) -> Result<SessionView, StopSessionError> {
         let found = self.view_of(id).await.map_err(StopSessionError::Store)?;
-        found.ok_or(StopSessionError::NotFound)?;
+        found.ok_or(StopSessionError::NotFound(id))?;
         let Some(handle) = self.inner.handle(id) else {
             let asked = self.ask_owner(id, Wish::ForceKill).await;
             return asked.map_err(StopSessionError::Store)?.ok_or(StopSessionError::NotStarted);
@@ -280,7 +286,10 @@ impl Sessions {
         handle.kill().await;
         let marked = self.inner.mark_stopped(id, Wish::Stop, known).await;
         marked.map_err(StopSessionError::Store)?;
-        self.view_of(id).await.map_err(StopSessionError::Store)?.ok_or(StopSessionError::NotFound)
+        self.view_of(id)
+            .await
+            .map_err(StopSessionError::Store)?
+            .ok_or(StopSessionError::NotFound(id))
     }
 
     /// Asks the process that runs a session for something; nothing when none does.
@@ -311,7 +320,7 @@ impl Sessions {
     /// # Errors
     /// [`QrError`].
     pub async fn qr(&self, id: SessionId) -> Result<QrView, QrError> {
-        let view = self.view_of(id).await.map_err(QrError::Store)?.ok_or(QrError::NotFound)?;
+        let view = self.view_of(id).await.map_err(QrError::Store)?.ok_or(QrError::NotFound(id))?;
         let handle = self.inner.handle(id).ok_or(QrError::NotStarted)?;
         let status = view.session.status;
         match handle.qr() {
@@ -335,8 +344,11 @@ impl Sessions {
         id: SessionId,
         phone: &PhoneNumber,
     ) -> Result<PairingView, PairingError> {
-        let view =
-            self.view_of(id).await.map_err(PairingError::Store)?.ok_or(PairingError::NotFound)?;
+        let view = self
+            .view_of(id)
+            .await
+            .map_err(PairingError::Store)?
+            .ok_or(PairingError::NotFound(id))?;
         let handle = self.inner.handle(id).ok_or(PairingError::NotStarted)?;
         let status = view.session.status;
         if matches!(status, SessionStatus::Ready | SessionStatus::Authenticating) {
@@ -366,7 +378,7 @@ impl Sessions {
         patch: ConfigPatch,
     ) -> Result<SessionConfig, UpdateSessionError> {
         let session = self.inner.ports.sessions.get(id).await.map_err(UpdateSessionError::Store)?;
-        let config = patch.apply(session.ok_or(UpdateSessionError::NotFound)?.config);
+        let config = patch.apply(session.ok_or(UpdateSessionError::NotFound(id))?.config);
         self.patch(id, SessionPatch { config: Some(config.clone()), ..SessionPatch::default() })
             .await?;
         Ok(config)
@@ -394,7 +406,7 @@ impl Sessions {
         patch.at = Some(self.inner.ports.clock.now());
         let applied = self.inner.commit.patch(None, id, patch, vec![]).await;
         let applied = applied.map_err(UpdateSessionError::Store)?;
-        if applied { Ok(()) } else { Err(UpdateSessionError::NotFound) }
+        if applied { Ok(()) } else { Err(UpdateSessionError::NotFound(id)) }
     }
 
     /// Counts over the sessions a caller may see.
@@ -446,7 +458,7 @@ impl Sessions {
                 NoLink::NotReady(SessionStatus::Initializing)
             }
             Ok(Some(_)) => NoLink::NotStarted,
-            Ok(None) => NoLink::NotFound,
+            Ok(None) => NoLink::NotFound(id),
             Err(error) => NoLink::Store(error),
         }
     }

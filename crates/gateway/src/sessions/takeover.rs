@@ -69,7 +69,7 @@ impl Sessions {
                 | Err(
                     StartSessionError::AlreadyStarted
                     | StartSessionError::HeldElsewhere
-                    | StartSessionError::NotFound
+                    | StartSessionError::NotFound(_)
                     | StartSessionError::ShuttingDown,
                 ) => {}
                 // Another process may have room.

@@ -55,11 +55,11 @@ pub struct WebhookPatch {
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
     /// There is no session of this id.
-    #[error("no such session")]
-    SessionNotFound,
+    #[error("no session {0}")]
+    SessionNotFound(SessionId),
     /// There is no webhook of this id.
-    #[error("no such webhook")]
-    NotFound,
+    #[error("no webhook {0}")]
+    NotFound(WebhookId),
     /// The session has this many already.
     #[error("a session may have at most {0} webhooks")]
     TooMany(u32),
@@ -139,7 +139,7 @@ fn plain(url: String) -> String {
 impl Webhooks {
     async fn session_exists(&self, session: SessionId) -> Result<(), WebhookError> {
         let found = self.ports.sessions.get(session).await.map_err(WebhookError::Store)?;
-        found.map(|_| ()).ok_or(WebhookError::SessionNotFound)
+        found.map(|_| ()).ok_or(WebhookError::SessionNotFound(session))
     }
 
     /// Registers a webhook, fully checked first.
@@ -204,7 +204,7 @@ impl Webhooks {
     pub async fn get(&self, session: SessionId, id: WebhookId) -> Result<Webhook, WebhookError> {
         self.session_exists(session).await?;
         let found = self.ports.webhooks.get(id).await.map_err(WebhookError::Store)?;
-        found.filter(|webhook| webhook.session == session).ok_or(WebhookError::NotFound)
+        found.filter(|webhook| webhook.session == session).ok_or(WebhookError::NotFound(id))
     }
 
     /// Changes a webhook; what waits for it leaves by the new settings.
@@ -299,7 +299,7 @@ impl Webhooks {
     pub async fn delete(&self, session: SessionId, id: WebhookId) -> Result<(), WebhookError> {
         self.get(session, id).await?;
         let deleted = self.ports.webhooks.delete(id).await.map_err(WebhookError::Store)?;
-        if deleted { Ok(()) } else { Err(WebhookError::NotFound) }
+        if deleted { Ok(()) } else { Err(WebhookError::NotFound(id)) }
     }
 
     /// Holds everything of a webhook back; events are recorded for it and wait.
@@ -311,7 +311,7 @@ impl Webhooks {
         let now = self.ports.clock.now();
         let paused = self.ports.webhooks.pause(id, now).await.map_err(WebhookError::Store)?;
         if !paused {
-            return Err(WebhookError::NotFound);
+            return Err(WebhookError::NotFound(id));
         }
         self.wake();
         self.get(session, id).await
@@ -326,7 +326,7 @@ impl Webhooks {
         let now = self.ports.clock.now();
         let resumed = self.ports.webhooks.resume(id, now).await.map_err(WebhookError::Store)?;
         if !resumed {
-            return Err(WebhookError::NotFound);
+            return Err(WebhookError::NotFound(id));
         }
         self.wake();
         self.get(session, id).await

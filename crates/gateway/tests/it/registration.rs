@@ -36,7 +36,7 @@ async fn a_registration_is_checked_and_nothing_wrong_is_stored() {
     }
     let new = new_webhook("https://shop.example/hook");
     let unknown = house.gateway.webhooks.create(build::session(9).id, new).await;
-    assert!(matches!(unknown, Err(WebhookError::SessionNotFound)));
+    assert!(matches!(unknown, Err(WebhookError::SessionNotFound(_))));
     let all = house.store.list(None, Page { limit: 10, offset: 0 }).await.unwrap();
     assert!(all.is_empty());
 }
@@ -69,11 +69,11 @@ async fn a_webhook_belongs_to_its_session() {
     let webhooks = &house.gateway.webhooks;
     let webhook = webhooks.create(mine, new_webhook("https://shop.example/")).await.unwrap();
     let id = webhook.id;
-    assert!(matches!(webhooks.get(other, id).await, Err(WebhookError::NotFound)));
-    assert!(matches!(webhooks.delete(other, id).await, Err(WebhookError::NotFound)));
-    assert!(matches!(webhooks.test(other, id).await, Err(WebhookError::NotFound)));
+    assert!(matches!(webhooks.get(other, id).await, Err(WebhookError::NotFound(_))));
+    assert!(matches!(webhooks.delete(other, id).await, Err(WebhookError::NotFound(_))));
+    assert!(matches!(webhooks.test(other, id).await, Err(WebhookError::NotFound(_))));
     let patch = WebhookPatch { active: Some(false), ..WebhookPatch::default() };
-    assert!(matches!(webhooks.update(other, id, patch).await, Err(WebhookError::NotFound)));
+    assert!(matches!(webhooks.update(other, id, patch).await, Err(WebhookError::NotFound(_))));
     assert!(webhooks.get(mine, id).await.unwrap().active);
     assert_eq!(webhooks.list(Some(other), Page { limit: 9, offset: 0 }).await.unwrap(), []);
 }

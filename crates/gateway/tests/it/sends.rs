@@ -256,7 +256,7 @@ async fn without_the_ledger_nothing_leaves() {
 async fn only_a_ready_session_sends() {
     let house = House::start().await;
     let error = house.send(build::session(9).id, "hello").await.unwrap_err();
-    assert!(matches!(error, SendError::SessionNotFound));
+    assert!(matches!(error, SendError::SessionNotFound(_)));
     let stopped = house.session("stopped").await;
     let error = house.send(stopped, "hello").await.unwrap_err();
     assert!(matches!(error, SendError::NotStarted));

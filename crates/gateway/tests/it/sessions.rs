@@ -69,7 +69,7 @@ async fn names_are_checked_and_unique() {
         let new = NewSession { name: name.into(), config: Default::default(), proxy: None };
         house.gateway.sessions.create(new).await
     };
-    assert!(matches!(create("bakery").await, Err(CreateSessionError::NameTaken)));
+    assert!(matches!(create("bakery").await, Err(CreateSessionError::NameTaken(_))));
     for name in ["", "ab", "a b c", "käse", &"x".repeat(51)] {
         assert!(matches!(create(name).await, Err(CreateSessionError::InvalidName)), "{name}");
     }
@@ -200,11 +200,11 @@ async fn unknown_sessions_are_told_apart() {
     let house = House::start().await;
     let unknown = build::session(9).id;
     let sessions = &house.gateway.sessions;
-    assert!(matches!(sessions.start(unknown).await, Err(StartSessionError::NotFound)));
-    assert!(matches!(sessions.stop(unknown).await, Err(StopSessionError::NotFound)));
-    assert!(matches!(sessions.logout(unknown).await, Err(LogoutSessionError::NotFound)));
-    assert!(matches!(sessions.force_kill(unknown).await, Err(StopSessionError::NotFound)));
-    assert!(matches!(sessions.qr(unknown).await, Err(QrError::NotFound)));
+    assert!(matches!(sessions.start(unknown).await, Err(StartSessionError::NotFound(_))));
+    assert!(matches!(sessions.stop(unknown).await, Err(StopSessionError::NotFound(_))));
+    assert!(matches!(sessions.logout(unknown).await, Err(LogoutSessionError::NotFound(_))));
+    assert!(matches!(sessions.force_kill(unknown).await, Err(StopSessionError::NotFound(_))));
+    assert!(matches!(sessions.qr(unknown).await, Err(QrError::NotFound(_))));
 }
 
 #[tokio::test]
