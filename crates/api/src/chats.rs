@@ -6,17 +6,17 @@ use domain::{
     chat::{Chat, ChatMark, MutedUntil, Typing},
 };
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
-    access::{InChat, OnSession, Operator, Viewer},
-    body::{RawBody, nullable},
-    error::ApiError,
+    access::{ChatBody, ExistingSession, InChat, OnSession, Operator, RawChatBody, Viewer},
+    body::nullable,
+    error::{ApiError, ErrorBody},
     people::{PageQuery, visible},
     query::Query,
-    sessions::{SessionPath, find},
+    sessions::SessionPath,
     words::{ChatKindWord, ChatText, MessageTypeWord, TypingWord},
 };
 
@@ -36,12 +36,12 @@ pub fn routes() -> OpenApiRouter<AppState> {
 /// A chat.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = ChatSummary, example = json!({
+#[schema(example = json!({
     "id": "49170111@c.us", "name": "Mia", "isGroup": false, "kind": "individual", "phone": "49170111",
     "unreadCount": 2, "timestamp": 1_790_841_600, "archived": false, "pinned": true, "muted": true, "lastMessage": "Are you open today?",
     "lastMessageType": "text", "muteExpiration": 1_790_928_000_000_i64
 }))]
-struct ChatBody {
+struct ChatSummary {
     id: String,
     /// The group's or person's name; without one, what is in front of the `@`.
     name: String,
@@ -71,7 +71,7 @@ struct ChatBody {
     mute_expiration: Option<i64>,
 }
 
-impl From<Chat> for ChatBody {
+impl From<Chat> for ChatSummary {
     fn from(chat: Chat) -> Self {
         let kind = chat.last_message.as_ref().map(|last| last.kind.as_str());
         Self {
@@ -176,6 +176,18 @@ struct Done {
     success: bool,
 }
 
+/// The answers of every route that marks a chat.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the answers to the OpenAPI document")]
+enum MarkAnswers {
+    #[response(status = 200, description = "Done, or declined by WhatsApp")]
+    Done(Done),
+    #[response(status = 409, description = "The session is not ready; try again later")]
+    NotReady(ErrorBody),
+    #[response(status = 503, description = "WhatsApp did not answer")]
+    Unanswered(ErrorBody),
+}
+
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "describes the path to the OpenAPI document")]
@@ -192,39 +204,32 @@ pub struct ChatPath {
 #[utoipa::path(
     get, path = "/api/sessions/{sessionId}/chats", operation_id = "listChats", tag = "Chats",
     params(SessionPath, PageQuery),
-    responses((status = 200, description = "Chats; of a key that is limited to chats, those", body = [ChatBody])),
+    responses((status = 200, description = "Chats; of a key that is limited to chats, those", body = [ChatSummary])),
     security(("X-API-Key" = ["viewer", "chat"])),
 )]
 async fn list(
     State(state): State<AppState>,
-    on: OnSession<InChat<Viewer>>,
+    on: ExistingSession<InChat<Viewer>>,
     query: Query,
-) -> Result<Json<Vec<ChatBody>>, ApiError> {
-    find(&state, on.session).await?;
+) -> Result<Json<Vec<ChatSummary>>, ApiError> {
     let sees = visible(&on.caller);
     let people = &state.gateway.people;
     let chats = people.chats(on.session, query.page(), sees.as_deref()).await?;
-    Ok(Json(chats.into_iter().map(ChatBody::from).collect()))
+    Ok(Json(chats.into_iter().map(ChatSummary::from).collect()))
 }
 
 /// Sends read receipts and clears the unread count.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/chats/read", operation_id = "markChatRead", tag = "Chats",
     params(SessionPath), request_body = MarkRead,
-    responses(
-        (status = 200, description = "Done, or declined by WhatsApp", body = Done),
-        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
-        (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
-    ),
+    responses(MarkAnswers),
     security(("X-API-Key" = ["operator", "chat"])),
 )]
 async fn read(
     State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    body: RawBody,
+    on: ChatBody<MarkRead>,
 ) -> Result<Json<Done>, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let body: MarkRead = body.checked()?;
+    let body = on.body;
     let ids = body
         .message_ids
         .map(|ids| ids.into_iter().map(|id| WaMessageId::from_wire(id.0)).collect());
@@ -236,65 +241,43 @@ async fn read(
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/chats/unread", operation_id = "markChatUnread", tag = "Chats",
     params(SessionPath), request_body = OneChat,
-    responses(
-        (status = 200, description = "Done, or declined by WhatsApp", body = Done),
-        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
-        (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
-    ),
+    responses(MarkAnswers),
     security(("X-API-Key" = ["operator", "chat"])),
 )]
 async fn unread(
     State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    body: RawBody,
+    on: ChatBody<OneChat>,
 ) -> Result<Json<Done>, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let body: OneChat = body.checked()?;
-    mark(&state, on.session, &body.chat_id, ChatMark::Read(false)).await
+    mark(&state, on.session, &on.body.chat_id, ChatMark::Read(false)).await
 }
 
 /// Puts a chat away, or brings it back.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/chats/archive", operation_id = "archiveChat", tag = "Chats",
     params(SessionPath), request_body = Archive,
-    responses(
-        (status = 200, description = "Done, or declined by WhatsApp", body = Done),
-        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
-        (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
-    ),
+    responses(MarkAnswers),
     security(("X-API-Key" = ["operator", "chat"])),
 )]
 async fn archive(
     State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    body: RawBody,
+    on: ChatBody<Archive>,
 ) -> Result<Json<Done>, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let body: Archive = body.checked()?;
-    mark(&state, on.session, &body.chat_id, ChatMark::Archived(body.archive)).await
+    mark(&state, on.session, &on.body.chat_id, ChatMark::Archived(on.body.archive)).await
 }
 
 /// Silences a chat until a time, or lets it sound again.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/chats/mute", operation_id = "muteChat", tag = "Chats",
     params(SessionPath), request_body = Mute,
-    responses(
-        (status = 200, description = "Done, or declined by WhatsApp", body = Done),
-        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
-        (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
-    ),
+    responses(MarkAnswers),
     security(("X-API-Key" = ["operator", "chat"])),
 )]
-async fn mute(
-    State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    body: RawBody,
-) -> Result<Json<Done>, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    if !body.names("muteUntil") {
+async fn mute(State(state): State<AppState>, on: RawChatBody) -> Result<Json<Done>, ApiError> {
+    if !on.body.names("muteUntil") {
         return Err(ApiError::problem("muteUntil must be an integer number or null"));
     }
-    let body: Mute = body.checked()?;
+    let on: ChatBody<Mute> = on.checked()?;
+    let body = on.body;
     let until = body.mute_until.flatten().map(|at| MutedUntil::Time(Timestamp::from_millis(at)));
     mark(&state, on.session, &body.chat_id, ChatMark::Muted(until)).await
 }
@@ -303,42 +286,25 @@ async fn mute(
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/chats/pin", operation_id = "pinChat", tag = "Chats",
     params(SessionPath), request_body = Pin,
-    responses(
-        (status = 200, description = "Done, or declined by WhatsApp", body = Done),
-        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
-        (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
-    ),
+    responses(MarkAnswers),
     security(("X-API-Key" = ["operator", "chat"])),
 )]
-async fn pin(
-    State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    body: RawBody,
-) -> Result<Json<Done>, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let body: Pin = body.checked()?;
-    mark(&state, on.session, &body.chat_id, ChatMark::Pinned(body.pin)).await
+async fn pin(State(state): State<AppState>, on: ChatBody<Pin>) -> Result<Json<Done>, ApiError> {
+    mark(&state, on.session, &on.body.chat_id, ChatMark::Pinned(on.body.pin)).await
 }
 
 /// Removes a chat with its messages, on all devices of the account.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/chats/delete", operation_id = "deleteChat", tag = "Chats",
     params(SessionPath), request_body = OneChat,
-    responses(
-        (status = 200, description = "Done, or declined by WhatsApp", body = Done),
-        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
-        (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
-    ),
+    responses(MarkAnswers),
     security(("X-API-Key" = ["operator", "chat"])),
 )]
 async fn delete(
     State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    body: RawBody,
+    on: ChatBody<OneChat>,
 ) -> Result<Json<Done>, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let body: OneChat = body.checked()?;
-    mark(&state, on.session, &body.chat_id, ChatMark::Deleted).await
+    mark(&state, on.session, &on.body.chat_id, ChatMark::Deleted).await
 }
 
 /// Shows that one is typing or recording, or neither any more.
@@ -347,17 +313,15 @@ async fn delete(
     params(SessionPath), request_body = ShowTyping,
     responses(
         (status = 200, description = "Shown", body = Done),
-        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
+        (status = 409, description = "The session is not ready; try again later", body = ErrorBody),
     ),
     security(("X-API-Key" = ["operator", "chat"])),
 )]
 async fn typing(
     State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    body: RawBody,
+    on: ChatBody<ShowTyping>,
 ) -> Result<Json<Done>, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let body: ShowTyping = body.checked()?;
+    let body = on.body;
     let shown = match body.state {
         TypingState::Typing => Typing::Typing,
         TypingState::Recording => Typing::Recording,
@@ -372,10 +336,8 @@ async fn typing(
     delete, path = "/api/sessions/{sessionId}/chats/{chatId}/messages", operation_id = "clearChat", tag = "Chats",
     params(ChatPath),
     responses(
-        (status = 200, description = "Done, or declined by WhatsApp", body = Done),
-        (status = 400, description = "No chat id, or the session is not started", body = crate::error::ErrorBody),
-        (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
-        (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
+        MarkAnswers,
+        (status = 400, description = "No chat id, or the session is not started", body = ErrorBody),
     ),
     security(("X-API-Key" = ["operator", "chat"])),
 )]

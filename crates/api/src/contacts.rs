@@ -8,12 +8,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
-    access::{InChat, OnSession, Operator, Viewer},
+    access::{ExistingChat, ExistingSession, InChat, OnSession, Operator, Viewer},
     error::{ApiError, echo},
     home,
     people::{PageQuery, visible},
     query::Query,
-    sessions::{SessionPath, find},
+    sessions::SessionPath,
 };
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -143,10 +143,9 @@ struct NumberPath {
 )]
 async fn list(
     State(state): State<AppState>,
-    on: OnSession<InChat<Viewer>>,
+    on: ExistingSession<InChat<Viewer>>,
     query: Query,
 ) -> Result<Json<Vec<ContactBody>>, ApiError> {
-    find(&state, on.session).await?;
     let sees = visible(&on.caller);
     let people = &state.gateway.people;
     let contacts = people.contacts(on.session, query.page(), sees.as_deref()).await?;
@@ -189,17 +188,25 @@ async fn check(
 )]
 async fn get(
     State(state): State<AppState>,
-    on: OnSession<InChat<Viewer>>,
+    on: ExistingChat<Viewer>,
 ) -> Result<Json<ContactBody>, ApiError> {
-    let id = on.caller.chat_of_path("contactId")?;
-    find(&state, on.session).await?;
     let unknown = || {
         let text = echo(on.caller.text("contactId"));
         ApiError::new(StatusCode::NOT_FOUND, format!("Contact {text} not found"))
     };
-    let id = id.ok_or_else(unknown)?;
-    let found = state.gateway.people.contact(on.session, &id).await?;
+    let id = on.chat.as_ref().ok_or_else(unknown)?;
+    let found = state.gateway.people.contact(on.session, id).await?;
     Ok(Json(found.ok_or_else(unknown)?.into()))
+}
+
+/// The person of the path, in a session that exists.
+async fn person<A>(state: &AppState, on: &OnSession<InChat<A>>) -> Result<ChatId, ApiError> {
+    let id = on.caller.chat_of_path("contactId")?;
+    let id = id.filter(|id| matches!(id.server(), "c.us" | "lid"));
+    let id =
+        id.ok_or_else(|| ApiError::problem("contactId must look like <phone>@c.us or <id>@lid"))?;
+    on.view(state).await?;
+    Ok(id)
 }
 
 /// Tells the number of a person, for a privacy id too where it is known.
@@ -216,11 +223,7 @@ async fn phone(
     State(state): State<AppState>,
     on: OnSession<InChat<Viewer>>,
 ) -> Result<Json<PhoneBody>, ApiError> {
-    let id = on.caller.chat_of_path("contactId")?;
-    let id = id.filter(|id| matches!(id.server(), "c.us" | "lid"));
-    let id =
-        id.ok_or_else(|| ApiError::problem("contactId must look like <phone>@c.us or <id>@lid"))?;
-    find(&state, on.session).await?;
+    let id = person(&state, &on).await?;
     let phone = state.gateway.people.phone_of(on.session, &id).await?;
     Ok(Json(PhoneBody { contact_id: id.to_string(), phone: phone.map(|phone| phone.to_string()) }))
 }
@@ -239,11 +242,7 @@ async fn erase(
     State(state): State<AppState>,
     on: OnSession<InChat<Operator>>,
 ) -> Result<Json<ErasedBody>, ApiError> {
-    let id = on.caller.chat_of_path("contactId")?;
-    let id = id.filter(|id| matches!(id.server(), "c.us" | "lid"));
-    let id =
-        id.ok_or_else(|| ApiError::problem("contactId must look like <phone>@c.us or <id>@lid"))?;
-    find(&state, on.session).await?;
+    let id = person(&state, &on).await?;
     let gone = state.gateway.people.erase(on.session, &id).await?;
     Ok(Json(ErasedBody {
         contact_id: id.to_string(),

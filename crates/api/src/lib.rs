@@ -3,15 +3,16 @@
 //! # The cast
 //! - A handler does four things: parse, authorize, call, present. Handlers live in one file per resource.
 //! - [`access::Caller`] is the only door to a protected handler: its type names the least role and the fences, and
-//!   having one means that all checks passed. [`access::OnSession`] also holds the session of the path.
+//!   having one means that all checks passed. [`access::OnSession`] also holds the session of the path,
+//!   [`access::ExistingSession`] one that exists, [`access::ChatBody`] a body whose chats the key may see.
 //! - [`body::Body`] is a checked request body. It is checked against the very schema that the OpenAPI document shows
 //!   ([`schema`]), all problems at once.
 //! - [`forward`] hands a request to the process that runs its session.
 //! - [`error::ApiError`] is the only error answer; [`observe`] writes it, with the request's id and span.
 //!
 //! # What is refused before a handler runs
-//! In this order: what says falsely that another process hands it over (403), a NUL in the URL (400), a compressed body (415), a body that says it is too large (413), a missing or
-//! bad key (401), the wrong address or session (403), a role that is too low (403), a key that is fenced off (403), and
+//! In this order: what says falsely that another process hands it over (403), a NUL in the URL (400), a compressed body
+//! (415), a body that says it is too large (413), a missing or bad key (401), the wrong address or session (403), a role that is too low (403), a key that is fenced off (403), and
 //! then the body itself (400, 413, 415).
 
 mod access;

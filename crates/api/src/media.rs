@@ -21,9 +21,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
-    access::{InChat, OnSession, Operator, Viewer},
+    access::{ExistingChat, Operator, Viewer},
     error::{ApiError, echo},
-    sessions::find,
 };
 
 /// Bytes read at once.
@@ -82,12 +81,10 @@ struct SenderBody {
 )]
 async fn file(
     State(state): State<AppState>,
-    on: OnSession<InChat<Viewer>>,
+    on: ExistingChat<Viewer>,
 ) -> Result<Response, ApiError> {
-    let chat = on.caller.chat_of_path("chatId")?;
-    find(&state, on.session).await?;
     let id = WaMessageId::from_wire(on.caller.text("messageId"));
-    let Some(chat) = chat else { return Err(not_found(NOT_STORED)) };
+    let Some(chat) = on.chat else { return Err(not_found(NOT_STORED)) };
     let found = state.gateway.media.of_message(on.session, &chat, &id).await;
     let stored = found.map_err(refusal)?.ok_or_else(|| not_found(NOT_STORED))?;
     present(stored, &id)
@@ -113,12 +110,10 @@ struct StandingBody {
 )]
 async fn again(
     State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
+    on: ExistingChat<Operator>,
 ) -> Result<(StatusCode, Json<StandingBody>), ApiError> {
-    let chat = on.caller.chat_of_path("chatId")?;
-    find(&state, on.session).await?;
     let id = WaMessageId::from_wire(on.caller.text("messageId"));
-    let Some(chat) = chat else { return Err(not_found(NOT_STORED)) };
+    let Some(chat) = on.chat else { return Err(not_found(NOT_STORED)) };
     let found = state.gateway.media.again(on.session, &chat, &id).await.map_err(refusal)?;
     let standing = found.ok_or_else(|| not_found(NOT_STORED))?;
     Ok((StatusCode::ACCEPTED, Json(StandingBody { state: standing.as_str() })))
@@ -231,12 +226,10 @@ fn disposition(name: &str) -> String {
 )]
 async fn reactions(
     State(state): State<AppState>,
-    on: OnSession<InChat<Viewer>>,
+    on: ExistingChat<Viewer>,
 ) -> Result<Json<Vec<ReactionBody>>, ApiError> {
-    let chat = on.caller.chat_of_path("chatId")?;
-    find(&state, on.session).await?;
     let id = on.caller.text("messageId");
-    let message = match chat {
+    let message = match on.chat {
         Some(chat) => {
             let chat = state.gateway.people.canonical(on.session, &chat).await?;
             stored(&state, on.session, id).await?.filter(|message| message.chat == chat)

@@ -13,10 +13,10 @@ use super::{
 };
 use crate::{
     AppState,
-    access::{OnSession, Operator, Viewer},
+    access::{ExistingSession, Operator, Viewer},
     error::{ApiError, ErrorBody},
     query::Query,
-    sessions::{SessionPath, find},
+    sessions::SessionPath,
     words::BatchStatusWord,
 };
 
@@ -74,10 +74,9 @@ struct OtherState(ErrorBody);
 )]
 pub async fn list(
     State(state): State<AppState>,
-    on: OnSession<Viewer>,
+    on: ExistingSession<Viewer>,
     query: Query,
 ) -> Result<Json<Vec<SummaryBody>>, ApiError> {
-    find(&state, on.session).await?;
     let wrong = || ApiError::problem("status must be the status of a batch");
     let status = query.one("status").map_err(|_| wrong())?;
     let status = status.map(|word| BatchState::parse(word).ok_or_else(wrong)).transpose()?;
@@ -94,10 +93,9 @@ pub async fn list(
 )]
 pub async fn get(
     State(state): State<AppState>,
-    on: OnSession<Viewer>,
+    on: ExistingSession<Viewer>,
     query: Query,
 ) -> Result<Json<BatchBody>, ApiError> {
-    find(&state, on.session).await?;
     let id = named(on.caller.text("batchId"))?;
     let all = flag(&query, "all")?.unwrap_or_default();
     let batches = &state.gateway.batches;
@@ -125,9 +123,8 @@ pub async fn get(
 )]
 pub async fn cancel(
     State(state): State<AppState>,
-    on: OnSession<Operator>,
+    on: ExistingSession<Operator>,
 ) -> Result<Json<ChangedBody>, ApiError> {
-    find(&state, on.session).await?;
     let id = named(on.caller.text("batchId"))?;
     Ok(Json(state.gateway.batches.cancel(on.session, &id).await?.into()))
 }
@@ -141,9 +138,8 @@ pub async fn cancel(
 )]
 pub async fn pause(
     State(state): State<AppState>,
-    on: OnSession<Operator>,
+    on: ExistingSession<Operator>,
 ) -> Result<Json<ChangedBody>, ApiError> {
-    find(&state, on.session).await?;
     let id = named(on.caller.text("batchId"))?;
     Ok(Json(state.gateway.batches.pause(on.session, &id).await?.into()))
 }
@@ -157,9 +153,8 @@ pub async fn pause(
 )]
 pub async fn resume(
     State(state): State<AppState>,
-    on: OnSession<Operator>,
+    on: ExistingSession<Operator>,
 ) -> Result<Json<ChangedBody>, ApiError> {
-    find(&state, on.session).await?;
     let id = named(on.caller.text("batchId"))?;
     Ok(Json(state.gateway.batches.resume(on.session, &id).await?.into()))
 }

@@ -24,7 +24,7 @@ use crate::{
     error::ApiError,
     home,
     incoming::collect,
-    messages::result::{KeyHeader, key_text},
+    messages::send::{KeyHeader, key_text},
     query::Query,
     sessions::SessionPath,
 };

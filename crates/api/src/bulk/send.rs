@@ -26,7 +26,10 @@ use crate::{
     body::Body,
     error::{ApiError, ErrorBody},
     home,
-    messages::result::{KeyHeader, REPLAYED, key_text},
+    messages::{
+        result::REPLAYED,
+        send::{KeyHeader, key_text},
+    },
     query::Query,
     sessions::SessionPath,
 };

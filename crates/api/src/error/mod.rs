@@ -9,7 +9,7 @@ mod gateway;
 mod people;
 mod sends;
 
-use std::{any::Any, error::Error, fmt::Display, sync::Arc};
+use std::{any::Any, convert::Infallible, error::Error, fmt::Display, sync::Arc};
 
 use axum::{
     body::Body,
@@ -306,6 +306,12 @@ impl From<KeyRefused> for ApiError {
             | KeyRefused::Chat => StatusCode::FORBIDDEN,
         };
         Self { of_key: true, ..Self::new(status, refused.to_string()) }
+    }
+}
+
+impl From<Infallible> for ApiError {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 

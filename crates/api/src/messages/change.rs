@@ -8,8 +8,7 @@ use utoipa::ToSchema;
 use super::result::{ChangeErrors, SendResult, Success};
 use crate::{
     AppState,
-    access::{InChat, OnSession, Operator},
-    body::RawBody,
+    access::ChatBody,
     error::{ApiError, ErrorBody},
     sessions::SessionPath,
     words::{ChatText, MentionText, OptionText},
@@ -144,11 +143,9 @@ struct NoSuchOption(ErrorBody);
 )]
 pub async fn react(
     State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    body: RawBody,
+    on: ChatBody<React>,
 ) -> Result<Json<Success>, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let React { chat_id, message_id, emoji } = body.checked()?;
+    let React { chat_id, message_id, emoji } = on.body;
     let id = WaMessageId::from_wire(message_id);
     state.gateway.messages.react(on.session, chat_id, id, emoji).await?;
     Ok(Success::yes())
@@ -163,11 +160,9 @@ pub async fn react(
 )]
 pub async fn edit(
     State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    body: RawBody,
+    on: ChatBody<Edit>,
 ) -> Result<Json<SendResult>, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let Edit { chat_id, message_id, body, mentions } = body.checked()?;
+    let Edit { chat_id, message_id, body, mentions } = on.body;
     let id = WaMessageId::from_wire(message_id);
     let mentions = mentions.unwrap_or_default();
     let edited = state.gateway.messages.edit(on.session, chat_id, id, body, mentions).await?;
@@ -183,11 +178,9 @@ pub async fn edit(
 )]
 pub async fn delete(
     State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    body: RawBody,
+    on: ChatBody<Delete>,
 ) -> Result<Json<Success>, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let Delete { chat_id, message_id, for_everyone } = body.checked()?;
+    let Delete { chat_id, message_id, for_everyone } = on.body;
     let id = WaMessageId::from_wire(message_id);
     let everyone = for_everyone.unwrap_or(true);
     state.gateway.messages.delete(on.session, chat_id, id, everyone).await?;
@@ -203,11 +196,9 @@ pub async fn delete(
 )]
 pub async fn pin(
     State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    body: RawBody,
+    on: ChatBody<Pin>,
 ) -> Result<Json<Success>, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let Pin { chat_id, message_id, duration_seconds } = body.checked()?;
+    let Pin { chat_id, message_id, duration_seconds } = on.body;
     let seconds = duration_seconds.unwrap_or(PIN_SECONDS[0]);
     if !PIN_SECONDS.contains(&seconds) {
         let choices = PIN_SECONDS.map(|seconds| seconds.to_string()).join(", ");
@@ -229,11 +220,9 @@ pub async fn pin(
 )]
 pub async fn unpin(
     State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    body: RawBody,
+    on: ChatBody<Unpin>,
 ) -> Result<Json<Success>, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let Unpin { chat_id, message_id } = body.checked()?;
+    let Unpin { chat_id, message_id } = on.body;
     let id = WaMessageId::from_wire(message_id);
     state.gateway.messages.pin(on.session, chat_id, id, None).await?;
     Ok(Success::yes())
@@ -248,11 +237,9 @@ pub async fn unpin(
 )]
 pub async fn star(
     State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    body: RawBody,
+    on: ChatBody<Star>,
 ) -> Result<Json<Success>, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let Star { chat_id, message_id, star } = body.checked()?;
+    let Star { chat_id, message_id, star } = on.body;
     let id = WaMessageId::from_wire(message_id);
     state.gateway.messages.star(on.session, chat_id, id, star).await?;
     Ok(Success::yes())
@@ -267,11 +254,9 @@ pub async fn star(
 )]
 pub async fn vote_poll(
     State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    body: RawBody,
+    on: ChatBody<VotePoll>,
 ) -> Result<Json<Success>, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let VotePoll { chat_id, poll_message_id, options } = body.checked()?;
+    let VotePoll { chat_id, poll_message_id, options } = on.body;
     let id = WaMessageId::from_wire(poll_message_id);
     state.gateway.messages.vote_poll(on.session, chat_id, id, options).await?;
     Ok(Success::yes())

@@ -15,7 +15,7 @@ use crate::{
     access::{InChat, OnSession, Viewer},
     error::ApiError,
     query::Query,
-    sessions::{SessionPath, find},
+    sessions::SessionPath,
     words::{ChatText, DirectionWord, MessageStatusWord, MessageTypeWord, OrderByWord},
 };
 
@@ -165,7 +165,7 @@ pub async fn list(
 ) -> Result<Json<MessageList>, ApiError> {
     on.caller.check_chat_filter(query.one("chatId").unwrap_or_default())?;
     let (filter, page, inline) = read_filter(&query)?;
-    find(&state, on.session).await?;
+    on.view(&state).await?;
     let found = state.gateway.messages.list(on.session, &filter, page).await?;
     let mut found =
         found.ok_or_else(|| ApiError::problem("after names no message of this session"))?;

@@ -1,16 +1,17 @@
 //! Files: send-image, send-video, send-audio, send-document, send-sticker.
 
-use axum::{extract::State, http::HeaderMap, response::Response};
+use axum::{extract::State, response::Response};
 use domain::{ChatId, content::MediaKind};
-use gateway::messages::{MediaInput, Say};
+use gateway::messages::{MediaInput, Say, ToSend};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::result::{KeyHeader, SendAnswers, Sending, key_of};
+use super::{
+    result::SendAnswers,
+    send::{KeyHeader, SendBody, quoted},
+};
 use crate::{
     AppState,
-    access::{InChat, OnSession, Operator},
-    body::RawBody,
     error::{ApiError, ErrorBody},
     sessions::SessionPath,
     words::{ChatText, MentionText},
@@ -82,9 +83,22 @@ struct SendAudio {
     ptt: Option<bool>,
 }
 
-impl From<SendAudio> for SendMedia {
+/// A file to send, with what its route says it is.
+struct FileToSend {
+    kind: MediaKind,
+    file: SendMedia,
+}
+
+impl SendMedia {
+    const fn of_kind(self, kind: MediaKind) -> FileToSend {
+        FileToSend { kind, file: self }
+    }
+}
+
+impl From<SendAudio> for FileToSend {
     fn from(audio: SendAudio) -> Self {
-        Self {
+        let kind = if audio.ptt == Some(true) { MediaKind::Voice } else { MediaKind::Audio };
+        let file = SendMedia {
             chat_id: audio.chat_id,
             url: audio.url,
             base64: audio.base64,
@@ -93,14 +107,17 @@ impl From<SendAudio> for SendMedia {
             caption: audio.caption,
             mentions: audio.mentions,
             quoted_message_id: audio.quoted_message_id,
-        }
+        };
+        Self { kind, file }
     }
 }
 
-impl SendMedia {
-    fn sending(self, kind: MediaKind) -> Result<Sending, ApiError> {
-        let input = match (self.base64, self.url) {
-            (Some(_), _) if self.mimetype.is_none() && kind != MediaKind::Voice => {
+impl TryFrom<FileToSend> for ToSend {
+    type Error = ApiError;
+
+    fn try_from(FileToSend { kind, file }: FileToSend) -> Result<Self, ApiError> {
+        let input = match (file.base64, file.url) {
+            (Some(_), _) if file.mimetype.is_none() && kind != MediaKind::Voice => {
                 return Err(ApiError::invalid(vec![
                     "mimetype should not be empty".to_owned(),
                     "mimetype must be a string".to_owned(),
@@ -115,12 +132,16 @@ impl SendMedia {
         let say = Say::Media {
             kind,
             input,
-            mimetype: self.mimetype.or_else(voice),
-            filename: self.filename,
-            caption: self.caption.filter(|text| !text.is_empty()),
+            mimetype: file.mimetype.or_else(voice),
+            filename: file.filename,
+            caption: file.caption.filter(|text| !text.is_empty()),
         };
-        let (mentions, quoted) = (self.mentions, self.quoted_message_id);
-        Ok(Sending { chat: self.chat_id, say, mentions, quoted })
+        Ok(Self {
+            chat: file.chat_id,
+            say,
+            mentions: file.mentions.unwrap_or_default(),
+            quoted: quoted(file.quoted_message_id),
+        })
     }
 }
 
@@ -130,19 +151,6 @@ impl SendMedia {
 #[expect(dead_code, reason = "describes the answer to the OpenAPI document")]
 struct TooLarge(ErrorBody);
 
-async fn send(
-    state: &AppState,
-    on: OnSession<InChat<Operator>>,
-    headers: &HeaderMap,
-    body: RawBody,
-    kind: MediaKind,
-) -> Result<Response, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let key = key_of(headers, kind.as_str(), &body)?;
-    let body: SendMedia = body.checked()?;
-    body.sending(kind)?.send(state, on.session, key).await
-}
-
 /// Sends a picture.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/send-image", operation_id = "sendImage", tag = "Messages",
@@ -150,12 +158,10 @@ async fn send(
     security(("X-API-Key" = ["operator", "chat"])),
 )]
 pub async fn send_image(
-    State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    headers: HeaderMap,
-    body: RawBody,
+    state: State<AppState>,
+    on: SendBody<SendMedia>,
 ) -> Result<Response, ApiError> {
-    send(&state, on, &headers, body, MediaKind::Image).await
+    on.map(|media| media.of_kind(MediaKind::Image)).send(state).await
 }
 
 /// Sends a video.
@@ -165,12 +171,10 @@ pub async fn send_image(
     security(("X-API-Key" = ["operator", "chat"])),
 )]
 pub async fn send_video(
-    State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    headers: HeaderMap,
-    body: RawBody,
+    state: State<AppState>,
+    on: SendBody<SendMedia>,
 ) -> Result<Response, ApiError> {
-    send(&state, on, &headers, body, MediaKind::Video).await
+    on.map(|media| media.of_kind(MediaKind::Video)).send(state).await
 }
 
 /// Sends a sound, with `ptt` a voice note.
@@ -180,16 +184,10 @@ pub async fn send_video(
     security(("X-API-Key" = ["operator", "chat"])),
 )]
 pub async fn send_audio(
-    State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    headers: HeaderMap,
-    body: RawBody,
+    state: State<AppState>,
+    on: SendBody<SendAudio>,
 ) -> Result<Response, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let key = key_of(&headers, "send-audio", &body)?;
-    let body: SendAudio = body.checked()?;
-    let kind = if body.ptt == Some(true) { MediaKind::Voice } else { MediaKind::Audio };
-    SendMedia::from(body).sending(kind)?.send(&state, on.session, key).await
+    on.map(FileToSend::from).send(state).await
 }
 
 /// Sends a file as a document.
@@ -199,12 +197,10 @@ pub async fn send_audio(
     security(("X-API-Key" = ["operator", "chat"])),
 )]
 pub async fn send_document(
-    State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    headers: HeaderMap,
-    body: RawBody,
+    state: State<AppState>,
+    on: SendBody<SendMedia>,
 ) -> Result<Response, ApiError> {
-    send(&state, on, &headers, body, MediaKind::Document).await
+    on.map(|media| media.of_kind(MediaKind::Document)).send(state).await
 }
 
 /// Sends a sticker (WebP).
@@ -214,10 +210,8 @@ pub async fn send_document(
     security(("X-API-Key" = ["operator", "chat"])),
 )]
 pub async fn send_sticker(
-    State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    headers: HeaderMap,
-    body: RawBody,
+    state: State<AppState>,
+    on: SendBody<SendMedia>,
 ) -> Result<Response, ApiError> {
-    send(&state, on, &headers, body, MediaKind::Sticker).await
+    on.map(|media| media.of_kind(MediaKind::Sticker)).send(state).await
 }

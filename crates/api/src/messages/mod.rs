@@ -1,12 +1,13 @@
 //! Messages: sending, changing what was sent, reading what is stored.
 //!
-//! Every route that makes a message takes an `Idempotency-Key` ([`result::key_of`]) and answers with a
-//! [`result::SendResult`]; routes that change a message answer `{success: true}`.
+//! Every route that makes a message takes an `Idempotency-Key` (its body is a [`send::SendBody`]) and answers with
+//! a [`result::SendResult`]; routes that change a message answer `{success: true}`.
 
 mod change;
 mod list;
 mod media;
 pub mod result;
+pub mod send;
 mod simple;
 mod text;
 

@@ -1,23 +1,17 @@
-//! What a send answers, and its idempotency key.
+//! What a send answers.
 
 use axum::{
     Json,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
+    http::{HeaderName, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
-use domain::{ChatId, SessionId, WaMessageId, idempotency::is_valid_key, message::MessageStatus};
-use gateway::messages::{Answered, IdempotencyKey, QuoteRef, Say, Sent, ToSend};
+use domain::message::MessageStatus;
+use gateway::messages::{Answered, Sent};
 use serde::Serialize;
-use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa::{IntoResponses, ToSchema};
 
-use crate::{
-    AppState,
-    body::RawBody,
-    error::{ApiError, ErrorBody},
-    words::MessageStatusWord,
-};
+use crate::{error::ErrorBody, words::MessageStatusWord};
 
-const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// A message that was handed to WhatsApp. How far it got later is told by webhooks.
@@ -133,77 +127,6 @@ pub enum ChangeErrors {
         description = "WhatsApp did not answer; whether the change was made is not known"
     )]
     Unavailable(ErrorBody),
-}
-
-/// The header of an idempotent send.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "describes the header to the OpenAPI document")]
-pub struct KeyHeader {
-    /// 1 to 255 visible ASCII characters, unique per session, kept for 24 hours: a repeated request with it does not send
-    /// again.
-    #[param(rename = "Idempotency-Key", required = false, nullable = false)]
-    idempotency_key: Option<String>,
-}
-
-/// The key of a request, with what tells the request from others.
-///
-/// # Errors
-/// 400 with code `IDEMPOTENCY_KEY_INVALID`.
-pub fn key_of(
-    headers: &HeaderMap,
-    route: &'static str,
-    body: &RawBody,
-) -> Result<Option<IdempotencyKey>, ApiError> {
-    let key = key_text(headers)?;
-    Ok(key.map(|key| IdempotencyKey { key, fingerprint: body.fingerprint(route) }))
-}
-
-/// The key of a request.
-///
-/// # Errors
-/// 400 with code `IDEMPOTENCY_KEY_INVALID`.
-pub fn key_text(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let mut given = headers.get_all(KEY).iter();
-    let key = match (given.next(), given.next()) {
-        (None, _) => return Ok(None),
-        (Some(key), None) => key.to_str().ok().filter(|key| is_valid_key(key)),
-        _ => None,
-    };
-    let key = key.ok_or_else(|| {
-        ApiError::bad_request(
-            "Idempotency-Key must be given once, with 1 to 255 visible ASCII characters",
-        )
-        .with_code("IDEMPOTENCY_KEY_INVALID")
-    })?;
-    Ok(Some(key.to_owned()))
-}
-
-/// A message of the usual sort.
-pub struct Sending {
-    pub chat: ChatId,
-    pub say: Say,
-    pub mentions: Option<Vec<ChatId>>,
-    pub quoted: Option<String>,
-}
-
-impl Sending {
-    /// Sends it and answers.
-    ///
-    /// # Errors
-    /// What the gateway says.
-    pub async fn send(
-        self,
-        state: &AppState,
-        session: SessionId,
-        key: Option<IdempotencyKey>,
-    ) -> Result<Response, ApiError> {
-        let quoted =
-            self.quoted.map(|id| QuoteRef { id: WaMessageId::from_wire(id), in_chat: false });
-        let mentions = self.mentions.unwrap_or_default();
-        let to_send = ToSend { chat: self.chat, say: self.say, mentions, quoted };
-        Ok(answer(state.gateway.messages.send(session, to_send, key).await?))
-    }
 }
 
 /// 201 with the message.

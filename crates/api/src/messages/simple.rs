@@ -1,20 +1,21 @@
 //! Places, address cards, polls, and messages sent on.
 
-use axum::{extract::State, http::HeaderMap, response::Response};
+use axum::{extract::State, response::Response};
 use domain::{
     ChatId, WaMessageId,
     content::{Location, Poll},
     visible,
 };
-use gateway::messages::Say;
+use gateway::messages::{Say, ToSend};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::result::{KeyHeader, SendAnswers, Sending, answer, key_of};
+use super::{
+    result::{SendAnswers, answer},
+    send::{KeyHeader, SendBody, quoted},
+};
 use crate::{
     AppState,
-    access::{InChat, OnSession, Operator},
-    body::RawBody,
     error::ApiError,
     sessions::SessionPath,
     words::{ChatText, OptionText},
@@ -42,6 +43,15 @@ struct SendLocation {
     quoted_message_id: Option<String>,
 }
 
+impl From<SendLocation> for ToSend {
+    fn from(body: SendLocation) -> Self {
+        let SendLocation { latitude, longitude, description, address, .. } = body;
+        let place = Location { latitude, longitude, description, address, url: None };
+        let quoted = quoted(body.quoted_message_id);
+        Self { chat: body.chat_id, say: Say::Location(place), mentions: Vec::new(), quoted }
+    }
+}
+
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = SendContact, example = json!({
@@ -57,6 +67,14 @@ struct SendContact {
     /// The message that is answered, by WhatsApp's id.
     #[schema(min_length = 1, max_length = 256)]
     quoted_message_id: Option<String>,
+}
+
+impl From<SendContact> for ToSend {
+    fn from(body: SendContact) -> Self {
+        let say = Say::Contact { name: body.contact_name, number: body.contact_number };
+        let quoted = quoted(body.quoted_message_id);
+        Self { chat: body.chat_id, say, mentions: Vec::new(), quoted }
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -78,6 +96,21 @@ struct SendPoll {
     /// The message that is answered, by WhatsApp's id.
     #[schema(min_length = 1, max_length = 256)]
     quoted_message_id: Option<String>,
+}
+
+impl TryFrom<SendPoll> for ToSend {
+    type Error = ApiError;
+
+    fn try_from(body: SendPoll) -> Result<Self, ApiError> {
+        let poll = Poll {
+            name: body.name,
+            options: body.options,
+            allow_multiple_answers: body.allow_multiple_answers.unwrap_or_default(),
+        };
+        visible::check_poll(&poll).map_err(ApiError::problem)?;
+        let quoted = quoted(body.quoted_message_id);
+        Ok(Self { chat: body.chat_id, say: Say::Poll(poll), mentions: Vec::new(), quoted })
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -102,23 +135,10 @@ struct Forward {
     security(("X-API-Key" = ["operator", "chat"])),
 )]
 pub async fn send_location(
-    State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    headers: HeaderMap,
-    body: RawBody,
+    state: State<AppState>,
+    on: SendBody<SendLocation>,
 ) -> Result<Response, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let key = key_of(&headers, "send-location", &body)?;
-    let body: SendLocation = body.checked()?;
-    let place = Location {
-        latitude: body.latitude,
-        longitude: body.longitude,
-        description: body.description,
-        address: body.address,
-        url: None,
-    };
-    let (say, quoted) = (Say::Location(place), body.quoted_message_id);
-    Sending { chat: body.chat_id, say, mentions: None, quoted }.send(&state, on.session, key).await
+    on.send(state).await
 }
 
 /// Sends an address card.
@@ -128,17 +148,10 @@ pub async fn send_location(
     security(("X-API-Key" = ["operator", "chat"])),
 )]
 pub async fn send_contact(
-    State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    headers: HeaderMap,
-    body: RawBody,
+    state: State<AppState>,
+    on: SendBody<SendContact>,
 ) -> Result<Response, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let key = key_of(&headers, "send-contact", &body)?;
-    let body: SendContact = body.checked()?;
-    let say = Say::Contact { name: body.contact_name, number: body.contact_number };
-    let quoted = body.quoted_message_id;
-    Sending { chat: body.chat_id, say, mentions: None, quoted }.send(&state, on.session, key).await
+    on.send(state).await
 }
 
 /// Sends a poll.
@@ -148,22 +161,10 @@ pub async fn send_contact(
     security(("X-API-Key" = ["operator", "chat"])),
 )]
 pub async fn send_poll(
-    State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    headers: HeaderMap,
-    body: RawBody,
+    state: State<AppState>,
+    on: SendBody<SendPoll>,
 ) -> Result<Response, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let key = key_of(&headers, "send-poll", &body)?;
-    let body: SendPoll = body.checked()?;
-    let poll = Poll {
-        name: body.name,
-        options: body.options,
-        allow_multiple_answers: body.allow_multiple_answers.unwrap_or_default(),
-    };
-    visible::check_poll(&poll).map_err(ApiError::problem)?;
-    let (say, quoted) = (Say::Poll(poll), body.quoted_message_id);
-    Sending { chat: body.chat_id, say, mentions: None, quoted }.send(&state, on.session, key).await
+    on.send(state).await
 }
 
 /// Sends a stored message of one chat to another.
@@ -174,15 +175,10 @@ pub async fn send_poll(
 )]
 pub async fn forward(
     State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    headers: HeaderMap,
-    body: RawBody,
+    on: SendBody<Forward>,
 ) -> Result<Response, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let key = key_of(&headers, "forward", &body)?;
-    let Forward { from_chat_id, to_chat_id, message_id } = body.checked()?;
+    let Forward { from_chat_id, to_chat_id, message_id } = on.body;
     let id = WaMessageId::from_wire(message_id);
     let messages = &state.gateway.messages;
-    let sent = messages.forward(on.session, from_chat_id, to_chat_id, id, key).await?;
-    Ok(answer(sent))
+    Ok(answer(messages.forward(on.session, from_chat_id, to_chat_id, id, on.key).await?))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::{extract::State, http::HeaderMap, response::Response};
+use axum::{extract::State, response::Response};
 use domain::{ChatId, TemplateId, WaMessageId, content::LinkPreview};
 use gateway::messages::{
     Card, MediaInput, Preview, QuoteRef, Say, SendError, TemplateRef, TemplateSend, ToSend,
@@ -10,11 +10,13 @@ use gateway::messages::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::result::{KeyHeader, SendAnswers, Sending, answer, key_of};
+use super::{
+    result::{SendAnswers, answer},
+    send::{KeyHeader, SendBody, quoted},
+};
 use crate::{
     AppState,
-    access::{InChat, OnSession, Operator},
-    body::RawBody,
+    access::{Operator, QuotesInChat},
     error::{ApiError, echo},
     sessions::SessionPath,
     words::{ChatText, MentionText},
@@ -41,6 +43,20 @@ struct SendText {
     /// The message that is answered, by WhatsApp's id.
     #[schema(min_length = 1, max_length = 256)]
     quoted_message_id: Option<String>,
+}
+
+impl TryFrom<SendText> for ToSend {
+    type Error = ApiError;
+
+    fn try_from(body: SendText) -> Result<Self, ApiError> {
+        let preview = preview(body.custom_link_preview, body.link_preview)?;
+        Ok(Self {
+            chat: body.chat_id,
+            say: Say::Text { text: body.text, preview },
+            mentions: body.mentions.unwrap_or_default(),
+            quoted: quoted(body.quoted_message_id),
+        })
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -78,6 +94,18 @@ struct Reply {
     mentions: Option<Vec<ChatId>>,
 }
 
+impl From<Reply> for ToSend {
+    fn from(body: Reply) -> Self {
+        let id = WaMessageId::from_wire(body.quoted_message_id);
+        Self {
+            chat: body.chat_id,
+            say: Say::Text { text: body.text, preview: Preview::Off },
+            mentions: body.mentions.unwrap_or_default(),
+            quoted: Some(QuoteRef { id, in_chat: true }),
+        }
+    }
+}
+
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = SendTemplate, example = json!({
@@ -109,22 +137,10 @@ struct SendTemplate {
     security(("X-API-Key" = ["operator", "chat"])),
 )]
 pub async fn send_text(
-    State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    headers: HeaderMap,
-    body: RawBody,
+    state: State<AppState>,
+    on: SendBody<SendText>,
 ) -> Result<Response, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let key = key_of(&headers, "send-text", &body)?;
-    let body: SendText = body.checked()?;
-    let preview = preview(body.custom_link_preview, body.link_preview)?;
-    let sending = Sending {
-        chat: body.chat_id,
-        say: Say::Text { text: body.text, preview },
-        mentions: body.mentions,
-        quoted: body.quoted_message_id,
-    };
-    sending.send(&state, on.session, key).await
+    on.send(state).await
 }
 
 fn preview(card: Option<CustomLinkPreview>, wanted: Option<bool>) -> Result<Preview, ApiError> {
@@ -158,22 +174,10 @@ fn preview(card: Option<CustomLinkPreview>, wanted: Option<bool>) -> Result<Prev
     security(("X-API-Key" = ["operator", "chat"])),
 )]
 pub async fn reply(
-    State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    headers: HeaderMap,
-    body: RawBody,
+    state: State<AppState>,
+    on: SendBody<Reply, QuotesInChat<Operator>>,
 ) -> Result<Response, ApiError> {
-    on.caller.check_chat_of_reply(&body)?;
-    let key = key_of(&headers, "reply", &body)?;
-    let body: Reply = body.checked()?;
-    let id = WaMessageId::from_wire(body.quoted_message_id);
-    let to_send = ToSend {
-        chat: body.chat_id,
-        say: Say::Text { text: body.text, preview: Preview::Off },
-        mentions: body.mentions.unwrap_or_default(),
-        quoted: Some(QuoteRef { id, in_chat: true }),
-    };
-    Ok(answer(state.gateway.messages.send(on.session, to_send, key).await?))
+    on.send(state).await
 }
 
 /// Fills a template and sends it as a text.
@@ -184,13 +188,9 @@ pub async fn reply(
 )]
 pub async fn send_template(
     State(state): State<AppState>,
-    on: OnSession<InChat<Operator>>,
-    headers: HeaderMap,
-    body: RawBody,
+    on: SendBody<SendTemplate>,
 ) -> Result<Response, ApiError> {
-    on.caller.check_chat_of(&body)?;
-    let key = key_of(&headers, "send-template", &body)?;
-    let body: SendTemplate = body.checked()?;
+    let SendBody { session, body, caller, key } = on;
     let unknown = |name: &str| ApiError::unknown_text("Template", name);
     let (template, named) = match (body.template_id, body.template_name) {
         (Some(id), _) => {
@@ -209,10 +209,10 @@ pub async fn send_template(
         mentions: body.mentions.unwrap_or_default(),
         preview: preview(None, body.link_preview)?,
     };
-    match state.gateway.messages.send_template(on.session, to_send, key).await {
+    match state.gateway.messages.send_template(session, to_send, key).await {
         Err(SendError::TemplateNotFound) => Err(unknown(&echo(&named))),
         // A key for chats may not read templates: what stands in one is not told by an error either.
-        Err(SendError::Render(_)) if !on.caller.key().allowed_chats.is_empty() => {
+        Err(SendError::Render(_)) if !caller.key().allowed_chats.is_empty() => {
             Err(ApiError::bad_request("The template cannot be filled with these variables"))
         }
         result => Ok(answer(result?)),

@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
-    access::{Caller, OnSession, Operator, Unscoped, Viewer},
+    access::{Caller, ExistingSession, OnSession, Operator, Unscoped, Viewer},
     activity::{self, ActivityBody},
     body::RawBody,
     error::ApiError,
@@ -289,20 +289,14 @@ async fn list(
 )]
 async fn get(
     State(state): State<AppState>,
-    on: OnSession<Viewer>,
+    on: ExistingSession<Viewer>,
 ) -> Result<Json<SessionBody>, ApiError> {
-    Ok(Json(with_activity(&state, find(&state, on.session).await?).await?))
+    Ok(Json(with_activity(&state, on.view).await?))
 }
 
 async fn with_activity(state: &AppState, view: SessionView) -> Result<SessionBody, ApiError> {
     let activity = activity::of(state, view.session.id).await?;
     Ok(SessionBody { activity, ..view.into() })
-}
-
-/// Reads a session or answers 404.
-pub async fn find(state: &AppState, session: SessionId) -> Result<SessionView, ApiError> {
-    let view = state.gateway.sessions.get(session).await?;
-    view.ok_or_else(|| ApiError::unknown(&session))
 }
 
 /// Stops a session and deletes it with everything that belongs to it: keys, messages, events, webhooks.

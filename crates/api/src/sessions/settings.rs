@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{SessionPath, find};
 use crate::{
     AppState,
-    access::{Admin, OnSession, Operator, Unscoped, Viewer},
+    access::{Admin, ExistingSession, OnSession, Operator, Unscoped, Viewer},
     body::{Body, nullable},
     error::ApiError,
 };
@@ -152,11 +152,8 @@ pub fn zone(text: Option<&str>) -> Result<Option<Zone>, ApiError> {
     responses((status = 200, description = "The tunables", body = ConfigBody)),
     security(("X-API-Key" = ["viewer"])),
 )]
-async fn get_config(
-    State(state): State<AppState>,
-    on: OnSession<Viewer>,
-) -> Result<Json<ConfigBody>, ApiError> {
-    Ok(Json(find(&state, on.session).await?.session.config.into()))
+async fn get_config(on: ExistingSession<Viewer>) -> Result<Json<ConfigBody>, ApiError> {
+    Ok(Json(on.view.session.config.into()))
 }
 
 /// Changes tunables of a session. Fields that are absent stay.
@@ -197,11 +194,8 @@ async fn set_config(
     responses((status = 200, description = "The proxy, masked", body = ProxyBody)),
     security(("X-API-Key" = ["admin", "unscoped"])),
 )]
-async fn get_proxy(
-    State(state): State<AppState>,
-    on: OnSession<Unscoped<Admin>>,
-) -> Result<Json<ProxyBody>, ApiError> {
-    Ok(Json(find(&state, on.session).await?.session.proxy.into()))
+async fn get_proxy(on: ExistingSession<Unscoped<Admin>>) -> Result<Json<ProxyBody>, ApiError> {
+    Ok(Json(on.view.session.proxy.into()))
 }
 
 /// Sets or clears the proxy of a session.
@@ -217,7 +211,7 @@ async fn set_proxy(
     Body(change): Body<UpdateProxy>,
 ) -> Result<Json<ProxyBody>, ApiError> {
     let Some(text) = change.proxy_url else {
-        return Ok(Json(find(&state, on.session).await?.session.proxy.into()));
+        return Ok(Json(on.view(&state).await?.session.proxy.into()));
     };
     let proxy = read_proxy(text.as_deref())?;
     let sessions = &state.gateway.sessions;

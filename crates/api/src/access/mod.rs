@@ -3,6 +3,11 @@
 //!
 //! A handler of a protected route takes a `Caller<A>` or an `OnSession<A>`; there is no other way to reach the key, so
 //! no route can skip a check. A test walks every operation of the OpenAPI document to hold this.
+//!
+//! The types above it add what most routes need next: [`ExistingSession`] and [`ExistingChat`] a session that is there,
+//! [`ChatBody`] a body whose chats the key may see.
+
+mod body;
 
 use std::{collections::BTreeMap, marker::PhantomData, net::IpAddr, str::FromStr};
 
@@ -14,15 +19,16 @@ use domain::{
     ChatId, SessionId,
     api_key::{ApiKey, KeyHash, KeyRefused, Role},
 };
-use gateway::{api_keys::AuthError, live::Who};
+use gateway::{api_keys::AuthError, live::Who, sessions::SessionView};
 
 use crate::{
     AppState,
     address::client_ip,
     audit::Seen,
-    body::RawBody,
     error::{ApiError, Named},
 };
+
+pub use body::{ChatBody, RawChatBody};
 
 /// What a route asks of a key.
 pub trait Access: Send + Sync + 'static {
@@ -32,6 +38,8 @@ pub trait Access: Send + Sync + 'static {
     const UNSCOPED: bool = false;
     /// Lets in keys with a chat list; the handler then checks each chat that is named.
     const IN_CHAT: bool = false;
+    /// Takes a quoted message of the chat that the body names, and of no other.
+    const QUOTES_IN_CHAT: bool = false;
 }
 
 /// Reads.
@@ -44,6 +52,8 @@ pub struct Admin;
 pub struct Unscoped<A>(PhantomData<A>);
 /// `A`, also for keys with a chat list.
 pub struct InChat<A>(PhantomData<A>);
+/// `A`, for a route that finds a quoted message in the named chat only.
+pub struct QuotesInChat<A>(PhantomData<A>);
 
 impl Access for Viewer {
     const ROLE: Role = Role::Viewer;
@@ -67,6 +77,14 @@ impl<A: Access> Access for InChat<A> {
     const ROLE: Role = A::ROLE;
     const UNSCOPED: bool = A::UNSCOPED;
     const IN_CHAT: bool = true;
+    const QUOTES_IN_CHAT: bool = A::QUOTES_IN_CHAT;
+}
+
+impl<A: Access> Access for QuotesInChat<A> {
+    const ROLE: Role = A::ROLE;
+    const UNSCOPED: bool = A::UNSCOPED;
+    const IN_CHAT: bool = A::IN_CHAT;
+    const QUOTES_IN_CHAT: bool = true;
 }
 
 /// A caller that passed every check of `A`.
@@ -83,6 +101,26 @@ pub struct OnSession<A> {
     pub session: SessionId,
     /// Who asks.
     pub caller: Caller<A>,
+}
+
+/// [`OnSession`] where the session exists.
+pub struct ExistingSession<A> {
+    /// The session's id.
+    pub session: SessionId,
+    /// The session as it is now.
+    pub view: SessionView,
+    /// Who asks.
+    pub caller: Caller<A>,
+}
+
+/// A [`Caller`] on a chat of the path, `{chatId}` or `{contactId}`, that the key may see, in a session that exists.
+pub struct ExistingChat<A> {
+    /// The session's id.
+    pub session: SessionId,
+    /// The chat, of which nothing may be stored; `None` when the text of the path is no chat id.
+    pub chat: Option<ChatId>,
+    /// Who asks.
+    pub caller: Caller<InChat<A>>,
 }
 
 impl<A: Access> FromRequestParts<AppState> for Caller<A> {
@@ -120,6 +158,39 @@ impl<A: Access> FromRequestParts<AppState> for OnSession<A> {
     }
 }
 
+impl<A: Access> FromRequestParts<AppState> for ExistingSession<A> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let on = OnSession::<A>::from_request_parts(parts, state).await?;
+        let view = on.view(state).await?;
+        Ok(Self { session: on.session, view, caller: on.caller })
+    }
+}
+
+impl<A: Access> FromRequestParts<AppState> for ExistingChat<A> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let on = OnSession::<InChat<A>>::from_request_parts(parts, state).await?;
+        let name = if on.caller.ids.contains_key("contactId") { "contactId" } else { "chatId" };
+        let chat = on.caller.chat_of_path(name)?;
+        on.view(state).await?;
+        Ok(Self { session: on.session, chat, caller: on.caller })
+    }
+}
+
+impl<A> OnSession<A> {
+    /// The session as it is now.
+    ///
+    /// # Errors
+    /// 404 when it does not exist.
+    pub async fn view(&self, state: &AppState) -> Result<SessionView, ApiError> {
+        let view = state.gateway.sessions.get(self.session).await?;
+        view.ok_or_else(|| ApiError::unknown(&self.session))
+    }
+}
+
 impl<A> Caller<A> {
     /// The caller's key.
     pub fn key(&self) -> &ApiKey {
@@ -147,29 +218,6 @@ impl<A> Caller<A> {
 }
 
 impl<A> Caller<InChat<A>> {
-    /// Checks the chats that a body names, before the body is checked itself.
-    pub fn check_chat_of(&self, body: &RawBody) -> Result<(), ApiError> {
-        self.check_chat_of_reply(body)?;
-        if !self.key.allowed_chats.is_empty() && body.has("quotedMessageId") {
-            // The quoted text could come from a chat that the key may not see.
-            return Err(KeyRefused::ChatRestricted.into());
-        }
-        Ok(())
-    }
-
-    /// The same for a route that takes quoted messages of the named chat only.
-    pub fn check_chat_of_reply(&self, body: &RawBody) -> Result<(), ApiError> {
-        if self.key.allowed_chats.is_empty() {
-            return Ok(());
-        }
-        for field in ["chatId", "fromChatId", "toChatId"] {
-            if let Some(chat) = body.text(field) {
-                self.check_chat(&chat)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Checks the chat that a query names; a key with a chat list has to name one.
     pub fn check_chat_filter(&self, chat: Option<&str>) -> Result<(), ApiError> {
         match chat {
