@@ -15,6 +15,7 @@ const NORMAL: &[(&str, &[&str])] = &[
     ("server", &["api", "domain", "gateway", "simulator", "storage", "whatsapp"]),
     ("simulator", &[]),
     ("testkit", &["domain"]),
+    ("storage-conformance", &["domain", "testkit"]),
     ("fuzz", &["api", "domain", "gateway", "whatsapp"]),
     ("xtask", &[]),
 ];
@@ -22,13 +23,14 @@ const NORMAL: &[(&str, &[&str])] = &[
 /// What tests may use besides.
 const DEV: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("storage", &["testkit"]),
+    ("storage", &["storage-conformance", "testkit"]),
     ("whatsapp", &["simulator", "storage", "testkit"]),
     ("gateway", &["storage", "testkit"]),
     ("api", &["storage", "testkit"]),
     ("server", &["testkit"]),
     ("simulator", &[]),
     ("testkit", &[]),
+    ("storage-conformance", &[]),
     ("fuzz", &["testkit"]),
     ("xtask", &[]),
 ];

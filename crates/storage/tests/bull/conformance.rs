@@ -13,7 +13,7 @@ mod sqlite {
         (Shared::over(store, server::options()).await, folder)
     }
 
-    testkit::lane_conformance!(super::fresh);
+    storage_conformance::lane_conformance!(super::fresh);
 }
 
 mod postgres {
@@ -24,5 +24,5 @@ mod postgres {
         (Shared::over(store, server::options()).await, ())
     }
 
-    testkit::lane_conformance!(super::fresh);
+    storage_conformance::lane_conformance!(super::fresh);
 }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use proptest::{prelude::*, test_runner::Config};
 use storage::{LedgerStore, OpenError, StoreOptions};
-use testkit::conformance::model;
+use storage_conformance::model;
 
 use crate::{server, shared::Shared};
 

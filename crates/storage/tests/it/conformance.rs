@@ -10,7 +10,7 @@ async fn fresh() -> (LedgerStore, TempDir) {
     (support::open(&folder).await, folder)
 }
 
-testkit::store_conformance!(super::fresh);
+storage_conformance::store_conformance!(super::fresh);
 
 async fn with_session() -> (LedgerStore, domain::SessionId, TempDir) {
     let (store, folder) = fresh().await;
@@ -18,4 +18,4 @@ async fn with_session() -> (LedgerStore, domain::SessionId, TempDir) {
     (store, session, folder)
 }
 
-testkit::shared_ledger_conformance!(super::with_session);
+storage_conformance::shared_ledger_conformance!(super::with_session);

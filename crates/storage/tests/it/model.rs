@@ -2,7 +2,7 @@
 
 use proptest::{prelude::*, test_runner::Config};
 use storage::LedgerStore;
-use testkit::conformance::model;
+use storage_conformance::model;
 
 use crate::support;
 

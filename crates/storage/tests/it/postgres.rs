@@ -16,7 +16,8 @@ use domain::{
 use proptest::{prelude::*, test_runner::Config};
 use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use storage::{LedgerStore, MasterKey, OpenError, PostgresOptions, StoreOptions};
-use testkit::{START, build, conformance::model};
+use storage_conformance::model;
+use testkit::{START, build};
 
 use crate::support::{self, append};
 
@@ -47,7 +48,7 @@ async fn fresh() -> (LedgerStore, ()) {
 }
 
 mod conformance {
-    testkit::store_conformance!(super::super::fresh);
+    storage_conformance::store_conformance!(super::super::fresh);
 }
 
 async fn with_session() -> (LedgerStore, domain::SessionId, ()) {
@@ -56,7 +57,7 @@ async fn with_session() -> (LedgerStore, domain::SessionId, ()) {
     (store, session, ())
 }
 
-testkit::shared_ledger_conformance!(super::with_session);
+storage_conformance::shared_ledger_conformance!(super::with_session);
 
 proptest! {
     #![proptest_config(Config { cases: 12, ..Config::default() })]

@@ -1,7 +1,7 @@
 //! The reference model of the queue of lanes: what every ledger has to do, as plainly as it can be said.
 //!
 //! Nothing here is fast, shared or durable; everything is in one place and in order, so that it can be read and believed.
-//! The stores are compared with it by [`crate::conformance::model`], and the simulation of the delivery path runs on it.
+//! `storage-conformance` compares the stores with it, and the simulation of the delivery path runs on it.
 
 mod queue;
 mod shared;

@@ -122,17 +122,3 @@ impl LaneLedger for ModelStore {
         self.lock().listener = Some(listener);
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use domain::SessionId;
-
-    use super::*;
-    use crate::build;
-
-    async fn open() -> (ModelStore, SessionId, ()) {
-        (ModelStore::default(), build::session(1).id, ())
-    }
-
-    crate::shared_ledger_conformance!(super::open);
-}

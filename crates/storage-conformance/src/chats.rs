@@ -11,7 +11,7 @@ use super::{
     ALL, Store, new_session,
     people::{apply, calls_themselves, came, chat, know, mark, saved},
 };
-use crate::{START, build};
+use testkit::{START, build};
 
 pub async fn a_chat_moves_along_with_its_messages<S: Store>(store: &S) {
     let session = new_session(store, 1).await;

@@ -13,7 +13,7 @@ use domain::{
 use serde_json::json;
 
 use super::{Store, new_session};
-use crate::{START, build};
+use testkit::{START, build};
 
 fn at(seconds: u64) -> Timestamp {
     START.plus(Duration::from_secs(seconds))

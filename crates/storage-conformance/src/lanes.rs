@@ -12,7 +12,7 @@ use domain::{
 };
 
 use super::{LaneStore, append, new_session, new_webhook};
-use crate::{START, build};
+use testkit::{START, build};
 
 const LEASE: Duration = Duration::from_secs(60);
 

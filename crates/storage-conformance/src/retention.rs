@@ -12,7 +12,7 @@ use super::{
     log::{DAY, chosen, claim_at, everything, fresh, house, later, settle},
     new_webhook,
 };
-use crate::{START, build};
+use testkit::{START, build};
 
 fn limits(events_through: u64, failures_through: u64, days: u32) -> PruneLimits {
     let before = START.plus(DAY * days);

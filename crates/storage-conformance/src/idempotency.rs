@@ -9,7 +9,7 @@ use domain::{
 use serde_json::json;
 
 use super::{Store, held_session};
-use crate::{START, build};
+use testkit::{START, build};
 
 fn known(fingerprint: &str, state: IdempotencyState) -> Taken {
     Taken::Known(IdempotencyRecord {

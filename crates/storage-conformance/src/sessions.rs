@@ -15,7 +15,7 @@ use domain::{
 };
 
 use super::{ALL, Store, append, held_session, hold, new_session, new_webhook};
-use crate::{START, build};
+use testkit::{START, build};
 
 fn full(number: u32) -> Session {
     Session {
@@ -211,7 +211,7 @@ pub async fn who_lost_a_session_writes_nothing<S: Store>(store: &S) {
         let event = Box::new(build::session_event(number, id));
         vec![held(lease), Write::Append { event }]
     };
-    let (a, b, c) = tokio::join!(
+    let (a, b, c) = futures::join!(
         store.write(writes(&new, 11)),
         store.write(writes(&old, 12)),
         store.write(writes(&new, 13)),

@@ -14,7 +14,7 @@ use domain::{
 use serde_json::{Value, json};
 
 use super::{Store, held_session, new_session};
-use crate::{START, build};
+use testkit::{START, build};
 
 fn later(seconds: u64) -> Timestamp {
     START.plus(Duration::from_secs(seconds))

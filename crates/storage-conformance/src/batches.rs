@@ -11,7 +11,7 @@ use domain::{
 };
 
 use super::{ALL, Store, new_session};
-use crate::{START, build};
+use testkit::{START, build};
 
 fn id() -> BatchId {
     BatchId::parse("spring").unwrap()

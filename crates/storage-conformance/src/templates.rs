@@ -8,7 +8,7 @@ use domain::{
 };
 
 use super::{Store, new_session};
-use crate::{START, build};
+use testkit::{START, build};
 
 pub async fn a_template_reads_back_as_it_was<S: Store>(store: &S) {
     let session = new_session(store, 1).await;

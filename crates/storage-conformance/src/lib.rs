@@ -1,4 +1,8 @@
 //! What every ledger has to do, whatever database is under it. `storage` runs this suite on each of its stores.
+//!
+//! Development only; nothing here is in the product's build.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up should stop at once")]
 
 pub mod batches;
 pub mod changes;
@@ -33,7 +37,7 @@ use domain::{
     webhook::Webhook,
 };
 
-use crate::{START, build};
+use testkit::{START, build};
 
 /// What the cases of the lanes need: also a queue that is put over a ledger has it.
 pub trait LaneStore: Ledger + SessionStore + WebhookStore + DeliveryQueue + Clone {}
@@ -174,7 +178,7 @@ macro_rules! store_conformance {
             $(#[tokio::test]
             async fn $case() {
                 let (store, _keep) = $open().await;
-                $crate::conformance::$module::$case(&store).await;
+                $crate::$module::$case(&store).await;
             })*
         })*
     };
@@ -214,7 +218,7 @@ macro_rules! shared_ledger_conformance {
             $(#[tokio::test]
             async fn $case() {
                 let (store, session, _keep) = $open().await;
-                $crate::conformance::shared::$case(&store, session).await;
+                $crate::shared::$case(&store, session).await;
             })*
         }
     };

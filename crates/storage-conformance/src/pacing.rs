@@ -10,7 +10,7 @@ use domain::{
 };
 
 use super::{Store, held_session};
-use crate::{START, build};
+use testkit::{START, build};
 
 fn rules() -> PacingRules {
     PacingRules { enabled: true, warmup: vec![3, 5], cold: vec![1, 2], ..PacingRules::default() }

@@ -14,7 +14,7 @@ use domain::{
 };
 
 use super::{Store, append, new_session, new_webhook};
-use crate::{START, build};
+use testkit::{START, build};
 
 const PAGE: Page = Page { limit: 10, offset: 0 };
 

@@ -13,7 +13,7 @@ use domain::{
 };
 
 use super::{append, new_webhook};
-use crate::{START, build};
+use testkit::{START, build};
 
 /// What the cases need.
 pub trait SharedStore: Ledger + WebhookStore + LaneLedger {}

@@ -12,7 +12,7 @@ use domain::{
 use proptest::prelude::*;
 
 use super::{LaneStore, append};
-use crate::{ModelStore, START, build};
+use testkit::{ModelStore, START, build};
 
 const LEASE: Duration = Duration::from_secs(60);
 /// Lanes asked for: enough that the even shares are never reached.

@@ -8,7 +8,7 @@ use domain::{
 use serde_json::json;
 
 use super::{ALL, Store, new_session};
-use crate::{START, build};
+use testkit::{START, build};
 
 async fn store_all<S: Store>(store: &S, messages: Vec<Message>) {
     let insert = |message| Write::InsertMessage {

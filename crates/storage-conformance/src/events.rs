@@ -8,7 +8,7 @@ use domain::{
 use serde_json::{Value, json};
 
 use super::{Store, append, new_session};
-use crate::build;
+use testkit::build;
 
 fn advance(
     session: SessionId,

@@ -12,7 +12,7 @@ use domain::{
 };
 
 use super::{ALL, Store, hold, new_session};
-use crate::{START, build};
+use testkit::{START, build};
 
 /// The privacy id of the person of `build::chat(number)`.
 fn lid(number: u32) -> ChatId {

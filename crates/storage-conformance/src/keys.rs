@@ -9,7 +9,7 @@ use domain::{
 };
 
 use super::{Store, held_session};
-use crate::{START, build};
+use testkit::{START, build};
 
 pub async fn an_api_key_reads_back_as_it_was<S: Store>(store: &S) {
     let full = ApiKey {

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{ALL, Store, append, new_session, new_webhook};
-use crate::{START, build};
+use testkit::{START, build};
 
 const LEASE: Duration = Duration::from_secs(60);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);

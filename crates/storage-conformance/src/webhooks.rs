@@ -11,7 +11,7 @@ use domain::{
 };
 
 use super::{ALL, Store, append, new_session, new_webhook};
-use crate::{START, build};
+use testkit::{START, build};
 
 pub async fn a_webhook_reads_back_as_it_was<S: Store>(store: &S) {
     let session = new_session(store, 1).await;
