@@ -1,7 +1,7 @@
 //! Contacts: the account's people, and who has a number.
 
 use axum::{Json, extract::State, http::StatusCode};
-use domain::{chat::Contact, phone};
+use domain::{ChatId, chat::Contact, phone};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -22,7 +22,7 @@ const PIN_SECONDS: [u32; 3] = [86_400, 604_800, 2_592_000];
 #[schema(as = ReactToMessage, example = json!({
     "chatId": "49170111@c.us", "messageId": "3AF0C767D26B8A3F1A2B", "emoji": "👍"
 }))]
-struct React {
+pub struct React {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     /// WhatsApp's id of the message.
@@ -38,7 +38,7 @@ struct React {
 #[schema(as = EditMessage, example = json!({
     "chatId": "49170111@c.us", "messageId": "3EB0C767D26B8A3F1A2B", "body": "Your cake is ready at six"
 }))]
-struct Edit {
+pub struct Edit {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     /// WhatsApp's id of the message.
@@ -57,7 +57,7 @@ struct Edit {
 #[schema(as = DeleteMessage, example = json!({
     "chatId": "49170111@c.us", "messageId": "3EB0C767D26B8A3F1A2B", "forEveryone": true
 }))]
-struct Delete {
+pub struct Delete {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     /// WhatsApp's id of the message.
@@ -72,7 +72,7 @@ struct Delete {
 #[schema(as = PinMessage, example = json!({
     "chatId": "49170111@c.us", "messageId": "3EB0C767D26B8A3F1A2B", "durationSeconds": 604_800
 }))]
-struct Pin {
+pub struct Pin {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     /// WhatsApp's id of the message.
@@ -87,7 +87,7 @@ struct Pin {
 #[schema(as = UnpinMessage, example = json!({
     "chatId": "49170111@c.us", "messageId": "3EB0C767D26B8A3F1A2B"
 }))]
-struct Unpin {
+pub struct Unpin {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     /// WhatsApp's id of the message.
@@ -100,7 +100,7 @@ struct Unpin {
 #[schema(as = StarMessage, example = json!({
     "chatId": "49170111@c.us", "messageId": "3EB0C767D26B8A3F1A2B", "star": true
 }))]
-struct Star {
+pub struct Star {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     /// WhatsApp's id of the message.
@@ -114,7 +114,7 @@ struct Star {
 #[schema(as = VotePoll, example = json!({
     "chatId": "49170111@c.us", "pollMessageId": "3AF0C767D26B8A3F1A2B", "options": ["Chocolate"]
 }))]
-struct VotePoll {
+pub struct VotePoll {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     /// WhatsApp's id of the poll.

@@ -23,7 +23,7 @@ use crate::{
 #[schema(as = SendMedia, example = json!({
     "chatId": "49170111@c.us", "url": "https://shop.example/cake.jpg", "caption": "Your cake"
 }))]
-struct SendMedia {
+pub struct SendMedia {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     /// Fetched by this server; http or https, not in a private network. This or `base64`.
@@ -55,7 +55,7 @@ struct SendMedia {
 #[schema(as = SendAudio, example = json!({
     "chatId": "49170111@c.us", "url": "https://shop.example/hello.ogg", "ptt": true
 }))]
-struct SendAudio {
+pub struct SendAudio {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     /// Fetched by this server; http or https, not in a private network. This or `base64`.

@@ -26,7 +26,7 @@ use crate::{
 #[schema(as = SendLocation, example = json!({
     "chatId": "49170111@c.us", "latitude": 52.5163, "longitude": 13.3777, "description": "Corner Bakery"
 }))]
-struct SendLocation {
+pub struct SendLocation {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     #[schema(minimum = -90, maximum = 90)]
@@ -57,7 +57,7 @@ impl From<SendLocation> for ToSend {
 #[schema(as = SendContact, example = json!({
     "chatId": "49170111@c.us", "contactName": "Corner Bakery", "contactNumber": "+4915550001000"
 }))]
-struct SendContact {
+pub struct SendContact {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     #[schema(min_length = 1, max_length = 255, format = "visible")]
@@ -82,7 +82,7 @@ impl From<SendContact> for ToSend {
 #[schema(as = SendPoll, example = json!({
     "chatId": "49170111@c.us", "name": "Which cake?", "options": ["Cheese", "Chocolate"], "allowMultipleAnswers": false
 }))]
-struct SendPoll {
+pub struct SendPoll {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     /// The question.
@@ -118,7 +118,7 @@ impl TryFrom<SendPoll> for ToSend {
 #[schema(as = ForwardMessage, example = json!({
     "fromChatId": "49170111@c.us", "toChatId": "49170222@c.us", "messageId": "3AF0C767D26B8A3F1A2B"
 }))]
-struct Forward {
+pub struct Forward {
     #[schema(value_type = ChatText)]
     from_chat_id: ChatId,
     #[schema(value_type = ChatText)]

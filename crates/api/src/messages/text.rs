@@ -27,7 +27,7 @@ use crate::{
 #[schema(as = SendText, example = json!({
     "chatId": "49170111@c.us", "text": "Your cake is ready, @49170222", "mentions": ["49170222@c.us"]
 }))]
-struct SendText {
+pub struct SendText {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     #[schema(min_length = 1, max_length = 4096, format = "visible")]
@@ -61,7 +61,7 @@ impl TryFrom<SendText> for ToSend {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct CustomLinkPreview {
+pub struct CustomLinkPreview {
     #[schema(max_length = 2048, format = "uri")]
     url: String,
     #[schema(min_length = 1, max_length = 256, format = "visible")]
@@ -81,7 +81,7 @@ struct CustomLinkPreview {
 #[schema(as = Reply, example = json!({
     "chatId": "49170111@c.us", "quotedMessageId": "3AF0C767D26B8A3F1A2B", "text": "Yes, until six"
 }))]
-struct Reply {
+pub struct Reply {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     /// The message that is answered, by WhatsApp's id. It must be of this chat.
@@ -111,7 +111,7 @@ impl From<Reply> for ToSend {
 #[schema(as = SendTemplate, example = json!({
     "chatId": "49170111@c.us", "templateName": "ready", "vars": {"name": "Mia", "what": "cake"}
 }))]
-struct SendTemplate {
+pub struct SendTemplate {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
     /// This or `templateName`.

@@ -5,8 +5,7 @@ mod settings;
 
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
-    SessionId, Timestamp, api_key::KeyRefused, api_key::Role, session::SessionConfig,
-    session::SessionStatus,
+    Timestamp, api_key::KeyRefused, api_key::Role, session::SessionConfig, session::SessionStatus,
 };
 use gateway::sessions::{NewSession, SessionView};
 use serde::{Deserialize, Serialize};

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{SessionPath, find};
+use super::SessionPath;
 use crate::{
     AppState,
     access::{Admin, ExistingSession, OnSession, Operator, Unscoped, Viewer},

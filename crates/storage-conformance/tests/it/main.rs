@@ -7,4 +7,4 @@ async fn open() -> (ModelStore, SessionId, ()) {
     (ModelStore::default(), build::session(1).id, ())
 }
 
-storage_conformance::shared_ledger_conformance!(open);
+storage_conformance::shared_ledger_conformance!(super::open);
