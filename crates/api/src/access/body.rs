@@ -17,7 +17,6 @@ pub struct ChatBody<T, A = Operator> {
     pub session: SessionId,
     /// What the request says.
     pub body: T,
-    /// Who asks.
     pub caller: Caller<InChat<A>>,
 }
 
@@ -27,7 +26,6 @@ pub struct RawChatBody<A = Operator> {
     pub session: SessionId,
     /// What the request says.
     pub body: RawBody,
-    /// Who asks.
     pub caller: Caller<InChat<A>>,
 }
 

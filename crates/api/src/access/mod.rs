@@ -97,9 +97,8 @@ pub struct Caller<A> {
 
 /// A [`Caller`] on the session of the path, `{sessionId}`. The session may not exist.
 pub struct OnSession<A> {
-    /// The session.
+    /// The id in the path.
     pub session: SessionId,
-    /// Who asks.
     pub caller: Caller<A>,
 }
 
@@ -109,7 +108,6 @@ pub struct ExistingSession<A> {
     pub session: SessionId,
     /// The session as it is now.
     pub view: SessionView,
-    /// Who asks.
     pub caller: Caller<A>,
 }
 
@@ -119,7 +117,6 @@ pub struct ExistingChat<A> {
     pub session: SessionId,
     /// The chat, of which nothing may be stored; `None` when the text of the path is no chat id.
     pub chat: Option<ChatId>,
-    /// Who asks.
     pub caller: Caller<InChat<A>>,
 }
 

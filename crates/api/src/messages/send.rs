@@ -36,7 +36,6 @@ pub struct SendBody<T, A = Operator> {
     pub session: SessionId,
     /// What the request says.
     pub body: T,
-    /// Who asks.
     pub caller: Caller<InChat<A>>,
     /// Under which a repeated request does not send again.
     pub key: Option<IdempotencyKey>,
