@@ -21,8 +21,9 @@ pub enum Bench {
         /// One JSON object per line
         #[arg(long)]
         json: bool,
-        /// Only these: rate, backlog, latency, isolation; for the other ledgers with their names, as in `postgres.rate`,
-        /// `redis.rate`, `redis.sqlite.rate`, or all of one: `postgres`. PostgreSQL and Redis are started as needed
+        /// Only these: rate, backlog, latency, isolation; for the other ledgers with their names, as in
+        /// `postgres.rate`, `redis.rate`, `redis.sqlite.rate`, or all of one: `postgres`. PostgreSQL and Redis are
+        /// started as needed
         only: Vec<String>,
     },
     /// What a ledger of a million messages costs, compared with an almost empty one
@@ -50,8 +51,8 @@ pub enum Bench {
     },
 }
 
-/// Runs a benchmark on the release build, beside PostgreSQL and Redis where it needs them or on request. These are always
-/// our own, durable as in earnest: what the environment names may keep its data in memory alone.
+/// Runs a benchmark on the release build, beside PostgreSQL and Redis where it needs them or on request. These are
+/// always our own, durable as in earnest: what the environment names may keep its data in memory alone.
 pub fn run(bench: Bench, with_servers: bool) -> anyhow::Result<()> {
     let with_servers = with_servers || needs_servers(&bench);
     let mut command = command(bench);

@@ -1,8 +1,8 @@
-//! The house in numbers that may only shrink: names that stand for two things, docs that say nothing, lines over the width,
-//! functions with many parameters.
+//! The house in numbers that may only shrink: names that stand for two things, docs that say nothing, lines over the
+//! width, functions with many parameters.
 //!
-//! `xtask/house.json` holds what each number is. A check fails when one has grown; `cargo xtask house --write` writes what is
-//! now, and refuses that as well.
+//! `xtask/house.json` holds what each number is. A check fails when one has grown; `cargo xtask house --write` writes
+//! what is now, and refuses that as well.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,8 @@ use syn::{
 
 use crate::run::root;
 
-/// Longest line of a source file, in characters. The formatter breaks code at 100; texts and comments may have a little more.
+/// Longest line of a source file, in characters. The formatter breaks code at 100; texts and comments may have a little
+/// more.
 const WIDTH: usize = 120;
 /// Words that a doc has to have to be worth its line.
 const DOC_WORDS_MIN: usize = 3;
@@ -178,15 +179,16 @@ fn is_one_word(name: &str) -> bool {
     name.chars().filter(|c| c.is_uppercase()).count() <= 1
 }
 
-fn numbers(all: &BTreeMap<String, Counts>) -> Map<String, Value> {
+fn numbers(all: &BTreeMap<String, Counts>) -> anyhow::Result<Map<String, Value>> {
     let sum = |of: fn(&Counts) -> usize| all.values().map(of).sum::<usize>();
     let numbers = json!({
         "type names that stand for several types": shared_names(all).len(),
         "docs of one or two words": sum(|counts| counts.short_docs),
         "lines over the width": sum(|counts| counts.long_lines),
         "functions with over five parameters": sum(|counts| counts.many_parameters),
+        "crates in a second version": crate::dependencies::second_versions()?,
     });
-    numbers.as_object().cloned().unwrap_or_default()
+    Ok(numbers.as_object().cloned().unwrap_or_default())
 }
 
 fn share(part: usize, whole: usize) -> f64 {
@@ -223,7 +225,7 @@ fn grown(now: &Map<String, Value>, then: &Map<String, Value>) -> Vec<String> {
 
 /// Fails when a number has grown.
 pub fn check() -> anyhow::Result<()> {
-    let now = numbers(&count()?);
+    let now = numbers(&count()?)?;
     let text = std::fs::read_to_string(file()).context("cannot read xtask/house.json")?;
     let grown = grown(&now, &serde_json::from_str(&text)?);
     if grown.is_empty() {
@@ -236,7 +238,7 @@ pub fn check() -> anyhow::Result<()> {
 pub fn run(write: bool) -> anyhow::Result<()> {
     let all = count()?;
     show(&all);
-    let now = numbers(&all);
+    let now = numbers(&all)?;
     println!("\n{}", serde_json::to_string_pretty(&now)?);
     if write {
         if file().exists() {

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bench;
+mod dependencies;
 mod fuzz;
 mod house;
 mod run;
@@ -26,7 +27,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Everything CI checks: format, lints, tests, the release build's features
+    /// Everything CI checks: format, lints, dependencies, architecture, tests
     Check,
     /// Measure; prints what docs/benchmarks.md records
     Bench {
@@ -45,7 +46,8 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Look for bytes that break a parser, by the code that they reach (libFuzzer); what is found is kept in target/fuzz
+    /// Look for bytes that break a parser, by the code that they reach (libFuzzer); what is found is kept in
+    /// target/fuzz
     Fuzz {
         /// Seconds for each target
         #[arg(long, default_value_t = 60)]
@@ -64,6 +66,8 @@ enum Command {
     Servers,
     /// Write openapi.json from the code
     Openapi,
+    /// Unused dependencies, licences, sources, crates in two versions, known vulnerabilities
+    Dependencies,
     /// The numbers of the house that may only shrink, and which names they are about
     House {
         /// Make what is now the limit
@@ -84,6 +88,7 @@ fn main() -> anyhow::Result<()> {
         Command::Schemathesis { examples } => schemathesis::run(examples),
         Command::Servers => servers::run(),
         Command::Openapi => run::openapi(),
+        Command::Dependencies => dependencies::check(),
         Command::House { write } => house::run(write),
         Command::Sizes => sizes::run(),
     }

@@ -57,10 +57,10 @@ pub struct Tool {
 }
 
 /// What single tests run.
-const TOOLS: [Tool; 2] = [
-    Tool { works: || works(&["python3", "-m", "pip", "--version"]), package: "python3-pip" },
-    Tool { works: || works(&["npm", "--version"]), package: "npm" },
-];
+const TOOLS: [Tool; 2] = [PIP, Tool { works: || works(&["npm", "--version"]), package: "npm" }];
+
+pub const PIP: Tool =
+    Tool { works: || works(&["python3", "-m", "pip", "--version"]), package: "python3-pip" };
 
 /// Installs what a fresh machine lacks.
 pub fn install(tools: &[Tool]) -> anyhow::Result<()> {
@@ -81,7 +81,8 @@ pub fn install(tools: &[Tool]) -> anyhow::Result<()> {
         .with_context(|| format!("the tests need {}: please install it", missing.join(" and ")))
 }
 
-/// `cargo xtask test`: beside PostgreSQL and Redis; with nextest where it is installed, with cargo's own runner elsewhere.
+/// `cargo xtask test`: beside PostgreSQL and Redis; with nextest where it is installed, with cargo's own runner
+/// elsewhere.
 pub fn test(args: &[String]) -> anyhow::Result<()> {
     install(&TOOLS)?;
     let servers = Servers::start()?;
@@ -117,7 +118,8 @@ fn second_tries(report: &str) -> Vec<&str> {
     tried.map(|case| name(case).map_or("?", |(from, to)| &case[from..to])).collect()
 }
 
-/// `cargo xtask soak`: one test of the program's, asked for more. Outside of the test runner, which has a limit of time.
+/// `cargo xtask soak`: one test of the program's, asked for more. Outside of the test runner, which has a limit of
+/// time.
 pub fn soak(kills: u32, seed: Option<u64>) -> anyhow::Result<()> {
     let test = "crash::as_many_kills_as_asked_lose_nothing";
     let mut command =
@@ -129,13 +131,19 @@ pub fn soak(kills: u32, seed: Option<u64>) -> anyhow::Result<()> {
     must(command)
 }
 
-/// `cargo xtask check`
+/// `cargo xtask check`, which is what `.ci/run` runs.
 pub fn check() -> anyhow::Result<()> {
+    println!("== format");
     must(cargo(&["fmt", "--check"]))?;
-    must(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    println!("== lints");
+    must(cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    println!("== house and architecture");
     crate::house::check()?;
     crate::architecture::only_known_arrows()?;
     crate::architecture::no_danger_feature()?;
+    println!("== dependencies");
+    crate::dependencies::check()?;
+    println!("== tests");
     test(&[])
 }
 
