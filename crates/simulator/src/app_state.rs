@@ -2,19 +2,20 @@
 //!
 //! The server only stores and numbers patches. Reading and writing them is the phone's part, which holds the key.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use whatsapp_rust::buffa::{Message as _, MessageField};
-use whatsapp_rust::wacore::appstate::hash::{HashState, generate_patch_mac};
-use whatsapp_rust::wacore::appstate::schemas::{Collection, Schema};
-use whatsapp_rust::wacore::appstate::{
-    ExpandedAppStateKeys, Mutation, encode_record, expand_app_state_keys, process_patch,
+use whatsapp_rust::{
+    buffa::{Message as _, MessageField},
+    wacore::appstate::{
+        ExpandedAppStateKeys, Mutation, encode_record, expand_app_state_keys,
+        hash::{HashState, generate_patch_mac},
+        process_patch,
+        schemas::{Collection, Schema},
+    },
+    waproto::{whatsapp as wa, whatsapp::syncd_mutation::SyncdOperation},
 };
-use whatsapp_rust::waproto::whatsapp as wa;
-use whatsapp_rust::waproto::whatsapp::syncd_mutation::SyncdOperation;
 
 use crate::state::AppKey;
 
@@ -52,7 +53,7 @@ impl Standing {
         let done = process_patch(
             patch,
             &mut self.state,
-            |_| Ok(Arc::clone(&self.keys)),
+            |_| Ok(self.keys.clone()),
             |index| Ok(self.values.get(index).cloned()),
             true,
             collection,

@@ -7,9 +7,11 @@
 //! Faults strike linked devices only: a simulated phone is never dropped, refused or delayed. A message stanza means one
 //! of a chat, a repetition after a retry receipt included; messages between the devices of one account are spared.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 /// Nacks that can be lined up for one script. A test needs a handful; when full, a further one is ignored.
 const NACKS_MAX: usize = 1_000;

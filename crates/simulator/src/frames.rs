@@ -3,8 +3,10 @@
 
 use anyhow::{Result, bail, ensure};
 use bytes::{Bytes, BytesMut};
-use futures::stream::{SplitSink, SplitStream};
-use futures::{SinkExt as _, StreamExt as _};
+use futures::{
+    SinkExt as _, StreamExt as _,
+    stream::{SplitSink, SplitStream},
+};
 use tokio::net::TcpStream;
 use tokio_websockets::{Message, WebSocketStream};
 use whatsapp_rust::wacore_binary::consts::WA_CONN_HEADER;

@@ -2,20 +2,20 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rand::rngs::StdRng;
-use rand::{Rng as _, RngExt as _, SeedableRng as _};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use whatsapp_rust::wacore_binary::Node;
 
-use crate::faults::Faults;
-use crate::media::MediaStore;
-use crate::noise::ServerIdentity;
-use crate::persist::Disk;
-use crate::phone::PhoneInput;
-use crate::record::Recorder;
-use crate::server::queue::Added;
-use crate::state::{DeviceKey, State};
+use crate::{
+    faults::Faults,
+    media::MediaStore,
+    noise::ServerIdentity,
+    persist::Disk,
+    phone::PhoneInput,
+    record::Recorder,
+    server::queue::Added,
+    state::{DeviceKey, State},
+};
 
 /// Shared by the server's connections, the phones and the handles a test holds.
 pub(crate) struct Hub {

@@ -4,18 +4,24 @@
 //! when somebody asks for the phone's bundle and taken by the phone when the first message of a session arrives, so
 //! both hold it. [`KeyBundle`] is the public half in the shape it travels in.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use anyhow::{Result, ensure};
-use whatsapp_rust::wacore::libsignal::protocol::{
-    GenericSignedPreKey as _, IdentityKey, IdentityKeyPair, KeyPair, PreKeyBundle, PreKeyRecord,
-    PublicKey, SignedPreKeyRecord, Timestamp,
+use whatsapp_rust::{
+    wacore::libsignal::protocol::{
+        GenericSignedPreKey as _, IdentityKey, IdentityKeyPair, KeyPair, PreKeyBundle,
+        PreKeyRecord, PublicKey, SignedPreKeyRecord, Timestamp,
+    },
+    wacore_binary::{Jid, Node, NodeRef},
 };
-use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef};
 
-use crate::noise::public_bytes;
-use crate::wire::{Build, big_endian, child, child_bytes, key32, now_seconds, three_bytes};
+use crate::{
+    noise::public_bytes,
+    wire::{Build, big_endian, child, child_bytes, key32, now_seconds, three_bytes},
+};
 
 /// One-time keys of a phone that were handed out and not used yet. When full the oldest is forgotten; whoever uses it
 /// later is asked to encrypt again.

@@ -1,7 +1,9 @@
 //! The network as its own process.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;

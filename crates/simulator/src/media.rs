@@ -4,20 +4,25 @@
 //! [`MediaHttp`], the engine's own HTTP client trait. Clients address it as [`MEDIA_HOST`], which the network names in
 //! its answers.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::Result;
 use async_trait::async_trait;
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header::LOCATION;
-use axum::http::{Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State},
+    http::{Method, StatusCode, Uri, header::LOCATION},
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
 use tokio::net::TcpListener;
-use whatsapp_rust::http::{HttpClient, HttpRequest, HttpResponse};
-use whatsapp_rust::wacore::net::{StreamingHttpResponse, UploadBody};
+use whatsapp_rust::{
+    http::{HttpClient, HttpRequest, HttpResponse},
+    wacore::net::{StreamingHttpResponse, UploadBody},
+};
 
 use crate::hub::Hub;
 
@@ -123,7 +128,7 @@ pub(crate) fn serve(hub: &Arc<Hub>, listener: TcpListener) {
     let app = Router::new()
         .fallback(handle)
         .layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX))
-        .with_state(Arc::clone(hub));
+        .with_state(hub.clone());
     let stop = hub.stop.clone();
     hub.tasks.spawn(async move {
         let _ = stop.run_until_cancelled(async move { axum::serve(listener, app).await }).await;
@@ -153,7 +158,7 @@ pub struct MediaHttp {
 
 impl MediaHttp {
     pub(crate) fn new(store: &Arc<MediaStore>) -> MediaHttp {
-        MediaHttp { store: Arc::clone(store) }
+        MediaHttp { store: store.clone() }
     }
 
     fn respond(&self, request: &HttpRequest, body: Bytes) -> HttpResponse {

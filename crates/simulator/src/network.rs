@@ -1,27 +1,31 @@
 //! A running network, as a test, a sandbox or the program holds it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use tokio::net::TcpListener;
 
-use crate::account::Account;
-use crate::faults::Faults;
-use crate::hub::Hub;
-use crate::keys::PhoneKeys;
-use crate::media::{self, MediaHttp};
-use crate::noise::ServerIdentity;
-use crate::persist::Disk;
-use crate::phone::Phone;
-use crate::provision::{self, ProvisionedDevice};
-use crate::record::Record;
-use crate::server::{self, devices, pairing};
-use crate::state::{self, AppKey, DeviceKey};
-use crate::wire::now_seconds;
+use crate::{
+    account::Account,
+    faults::Faults,
+    hub::Hub,
+    keys::PhoneKeys,
+    media::{self, MediaHttp},
+    noise::ServerIdentity,
+    persist::Disk,
+    phone::Phone,
+    provision::{self, ProvisionedDevice},
+    record::Record,
+    server::{self, devices, pairing},
+    state::{self, AppKey, DeviceKey},
+    wire::now_seconds,
+};
 
 /// How long `shutdown` waits for connections and phones to end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,7 +86,7 @@ impl Network {
         let network = Network {
             chat: chat.local_addr()?,
             media: media.local_addr()?,
-            _stops: Arc::new(StopOnDrop(Arc::clone(&hub))),
+            _stops: Arc::new(StopOnDrop(hub.clone())),
             hub,
         };
         if let Some(file) = file {
@@ -207,7 +211,7 @@ impl Network {
     /// When the account does not exist or no client waits for a code of this number. A wrong code is noticed by the
     /// client, not here.
     pub async fn enter_code(&self, phone: &str, code: &str) -> Result<()> {
-        let (hub, phone, code) = (Arc::clone(&self.hub), phone.to_owned(), code.to_owned());
+        let (hub, phone, code) = (self.hub.clone(), phone.to_owned(), code.to_owned());
         // The key derivation takes long enough to deserve a thread of its own.
         tokio::task::spawn_blocking(move || pairing::enter_code(&hub, &phone, &code)).await?
     }

@@ -9,14 +9,24 @@
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use bytes::BytesMut;
-use whatsapp_rust::buffa::{Message as _, MessageField};
-use whatsapp_rust::wacore::libsignal::protocol::{KeyPair, PrivateKey};
-use whatsapp_rust::wacore::noise::{NoiseCipher, NoiseHandshake};
-use whatsapp_rust::wacore::store::{CachedNoiseCert, CachedServerCertChain};
-use whatsapp_rust::wacore_binary::consts::{NOISE_PATTERN_IK, NOISE_PATTERN_XX, WA_CONN_HEADER};
-use whatsapp_rust::wacore_binary::{Node, OwnedNodeRef, marshal, util::unpack_bytes};
-use whatsapp_rust::waproto::whatsapp as wa;
-use whatsapp_rust::waproto::whatsapp::cert_chain::{NoiseCertificate, noise_certificate::Details};
+use whatsapp_rust::{
+    buffa::{Message as _, MessageField},
+    wacore::{
+        libsignal::protocol::{KeyPair, PrivateKey},
+        noise::{NoiseCipher, NoiseHandshake},
+        store::{CachedNoiseCert, CachedServerCertChain},
+    },
+    wacore_binary::{
+        Node, OwnedNodeRef,
+        consts::{NOISE_PATTERN_IK, NOISE_PATTERN_XX, WA_CONN_HEADER},
+        marshal,
+        util::unpack_bytes,
+    },
+    waproto::{
+        whatsapp as wa,
+        whatsapp::cert_chain::{NoiseCertificate, noise_certificate::Details},
+    },
+};
 
 use crate::wire::{key32, now_seconds};
 

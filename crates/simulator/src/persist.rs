@@ -8,10 +8,12 @@
 //! phone opens fresh sessions by itself; a message that a device encrypted in an old session is answered by a retry
 //! receipt, and the device encrypts it again.
 
-use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -20,14 +22,18 @@ use whatsapp_rust::wacore::libsignal::protocol::{
     IdentityKey, IdentityKeyPair, KeyPair, PrivateKey,
 };
 
-use crate::hub::Hub;
-use crate::keys::{PhoneKeys, SignedKey};
-use crate::noise::ServerIdentity;
-use crate::phone::Phone;
-use crate::server::groups::{Group, Member};
-use crate::server::queue::DeviceQueue;
-use crate::state::{Account, AppKey, Device};
-use crate::wire::key32;
+use crate::{
+    hub::Hub,
+    keys::{PhoneKeys, SignedKey},
+    noise::ServerIdentity,
+    phone::Phone,
+    server::{
+        groups::{Group, Member},
+        queue::DeviceQueue,
+    },
+    state::{Account, AppKey, Device},
+    wire::key32,
+};
 
 const FILE: &str = "network.json";
 /// Layout of the file. Another number is refused: a network is made anew rather than guessed.
@@ -76,7 +82,7 @@ impl Disk {
 
     /// Writes small changes until the network stops.
     pub(crate) fn keep_up(hub: &Arc<Hub>) {
-        let hub = Arc::clone(hub);
+        let hub = hub.clone();
         let stop = hub.stop.clone();
         hub.tasks.clone().spawn(async move {
             let work = async {

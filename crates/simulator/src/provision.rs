@@ -2,25 +2,27 @@
 //! stored. The engine then logs in by Noise IK, which never checks the certificate's signatures, so this works with an
 //! engine that verifies certificates in full.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use whatsapp_rust::buffa::Message as _;
-use whatsapp_rust::wacore::libsignal::protocol::KeyPair;
-use whatsapp_rust::wacore::libsignal::store::record_helpers::encode_pre_key_record_to;
-use whatsapp_rust::wacore::store::Device as EngineDevice;
-use whatsapp_rust::wacore::store::traits::AppStateSyncKey;
-use whatsapp_rust::wacore_binary::Jid;
+use whatsapp_rust::{
+    buffa::Message as _,
+    wacore::{
+        libsignal::{protocol::KeyPair, store::record_helpers::encode_pre_key_record_to},
+        store::{Device as EngineDevice, traits::AppStateSyncKey},
+    },
+    wacore_binary::Jid,
+};
 
-use crate::hub::Hub;
-use crate::keys::SignedKey;
-use crate::noise::public_bytes;
-use crate::phone::app_key_fingerprint;
-use crate::server::devices;
-use crate::server::queue::DeviceQueue;
-use crate::state::{Account, Device, DeviceKey, sign};
+use crate::{
+    hub::Hub,
+    keys::SignedKey,
+    noise::public_bytes,
+    phone::app_key_fingerprint,
+    server::{devices, queue::DeviceQueue},
+    state::{Account, Device, DeviceKey, sign},
+};
 
 /// One-time keys made for a provisioned device. Each contact that opens a session uses one; the device uploads more
 /// when few are left.

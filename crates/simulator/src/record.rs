@@ -3,8 +3,10 @@
 //! Written by the server and the phones while they work, read as a copy with [`crate::Network::record`]. Every list is
 //! bounded by [`RECORD_MAX`]; when one is full its oldest entry is forgotten and `forgotten` counts it.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use serde::Serialize;
 

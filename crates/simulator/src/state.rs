@@ -3,20 +3,28 @@
 //! Everything here sits behind one plain mutex in [`crate::hub::Hub`], held only for look-ups and list changes: the
 //! Signal work of a phone happens in its own task, outside this lock.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
-use whatsapp_rust::buffa::Message as _;
-use whatsapp_rust::wacore_binary::{Jid, Node, Server};
-use whatsapp_rust::waproto::whatsapp as wa;
+use whatsapp_rust::{
+    buffa::Message as _,
+    wacore_binary::{Jid, Node, Server},
+    waproto::whatsapp as wa,
+};
 
-use crate::keys::{KeyBundle, PhoneKeys, SignedKey};
-use crate::phone::PhoneHandle;
-use crate::server::groups::Group;
-use crate::server::pairing::Pairings;
-use crate::server::queue::{DeviceQueue, Link};
-use crate::wire::{Build, now_seconds};
+use crate::{
+    keys::{KeyBundle, PhoneKeys, SignedKey},
+    phone::PhoneHandle,
+    server::{
+        groups::Group,
+        pairing::Pairings,
+        queue::{DeviceQueue, Link},
+    },
+    wire::{Build, now_seconds},
+};
 
 /// Patches kept per app-state collection. Chat actions of a test are few; when full, a further patch is refused.
 pub(crate) const PATCHES_MAX: usize = 10_000;

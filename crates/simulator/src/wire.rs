@@ -1,9 +1,9 @@
 //! Small helpers to read and build stanzas: the vocabulary every other module writes its protocol in.
 
 use anyhow::{Context as _, Result, anyhow};
-use whatsapp_rust::wacore_binary::builder::NodeBuilder;
-use whatsapp_rust::wacore_binary::node::ValueRef;
-use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef, Server};
+use whatsapp_rust::wacore_binary::{
+    Jid, Node, NodeRef, Server, builder::NodeBuilder, node::ValueRef,
+};
 
 /// Short name for the builder, which appears on nearly every line that makes a stanza.
 pub(crate) use whatsapp_rust::wacore_binary::builder::NodeBuilder as Build;

@@ -6,8 +6,10 @@ use anyhow::{Context as _, Result};
 use whatsapp_rust::wacore_binary::Jid;
 
 use super::Account;
-use crate::state::DeviceKey;
-use crate::wire::{Build, now_seconds};
+use crate::{
+    state::DeviceKey,
+    wire::{Build, now_seconds},
+};
 
 /// How a call ends for the devices that still ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +68,7 @@ impl Account {
         let devices: Vec<u16> = account.devices.keys().copied().collect();
         for device in devices {
             let device = DeviceKey::new(to_phone, device);
-            self.hub.deliver(&mut state, &device, Arc::clone(&stanza));
+            self.hub.deliver(&mut state, &device, stanza.clone());
         }
         Ok(())
     }

@@ -1,16 +1,22 @@
 //! Files a person sends, and what is in those the person received.
 
 use anyhow::{Context as _, Result};
-use whatsapp_rust::buffa::MessageField;
-use whatsapp_rust::wacore::download::{DownloadUtils, MediaType};
-use whatsapp_rust::wacore::proto_helpers::MessageExt as _;
-use whatsapp_rust::wacore::upload::{EncryptedMedia, encrypt_media};
-use whatsapp_rust::wacore_binary::Jid;
-use whatsapp_rust::waproto::whatsapp as wa;
+use whatsapp_rust::{
+    buffa::MessageField,
+    wacore::{
+        download::{DownloadUtils, MediaType},
+        proto_helpers::MessageExt as _,
+        upload::{EncryptedMedia, encrypt_media},
+    },
+    wacore_binary::Jid,
+    waproto::whatsapp as wa,
+};
 
 use super::Account;
-use crate::media::{DOWNLOAD_FOLDER, MEDIA_HOST};
-use crate::phone::Received;
+use crate::{
+    media::{DOWNLOAD_FOLDER, MEDIA_HOST},
+    phone::Received,
+};
 
 /// What sort of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,18 +1,24 @@
 //! What a person marks on the phone: the account's linked devices hear of it through the shared app state.
 
 use anyhow::Result;
-use whatsapp_rust::buffa::MessageField;
-use whatsapp_rust::wacore::appstate::schemas::{self, Schema};
-use whatsapp_rust::wacore::time;
-use whatsapp_rust::wacore_binary::Jid;
-use whatsapp_rust::waproto::whatsapp::SyncActionValue;
-use whatsapp_rust::waproto::whatsapp::sync_action_value::{
-    ArchiveChatAction, ContactAction, DeleteChatAction, MarkChatAsReadAction, MuteAction, PinAction,
+use whatsapp_rust::{
+    buffa::MessageField,
+    wacore::{
+        appstate::schemas::{self, Schema},
+        time,
+    },
+    wacore_binary::Jid,
+    waproto::whatsapp::{
+        SyncActionValue,
+        sync_action_value::{
+            ArchiveChatAction, ContactAction, DeleteChatAction, MarkChatAsReadAction, MuteAction,
+            PinAction,
+        },
+    },
 };
 
 use super::Account;
-use crate::app_state;
-use crate::server::settings;
+use crate::{app_state, server::settings};
 
 impl Account {
     /// Puts a chat away, or back.

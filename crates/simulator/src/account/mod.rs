@@ -6,25 +6,28 @@ mod marks;
 mod say;
 mod votes;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use whatsapp_rust::buffa::{Message as _, MessageField};
-use whatsapp_rust::wacore_binary::Jid;
-use whatsapp_rust::waproto::whatsapp as wa;
-use whatsapp_rust::waproto::whatsapp::message::{
-    HistorySyncNotification, ProtocolMessage, protocol_message,
+use whatsapp_rust::{
+    buffa::{Message as _, MessageField},
+    wacore_binary::Jid,
+    waproto::{
+        whatsapp as wa,
+        whatsapp::message::{HistorySyncNotification, ProtocolMessage, protocol_message},
+    },
 };
 
 pub use calls::CallEnd;
 pub use files::{Crafted, FileKind, NewFile};
 
-use crate::hub::Hub;
-use crate::phone::{self, Behaviour, Letter, Phone, Received};
-use crate::server::{groups, presence};
-use crate::state::DeviceKey;
-use crate::wire::Build;
+use crate::{
+    hub::Hub,
+    phone::{self, Behaviour, Letter, Phone, Received},
+    server::{groups, presence},
+    state::DeviceKey,
+    wire::Build,
+};
 
 /// A person with a primary phone. Cheap to clone; does not keep the network running.
 #[derive(Clone)]
@@ -41,8 +44,8 @@ impl Account {
         let state = hub.state();
         let account = state.account(number)?;
         Ok(Account {
-            hub: Arc::clone(hub),
-            phone: Arc::clone(&account.handset.phone),
+            hub: hub.clone(),
+            phone: account.handset.phone.clone(),
             number: account.phone.clone(),
             lid: account.lid.clone(),
             name: account.name.clone(),

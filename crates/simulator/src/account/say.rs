@@ -1,13 +1,14 @@
 //! What a person says with the phone, one method for each kind of message. Each returns the message id.
 
 use anyhow::{Context as _, Result};
-use whatsapp_rust::buffa::MessageField;
-use whatsapp_rust::wacore::proto_helpers::build_reaction_message;
-use whatsapp_rust::wacore::{poll, time};
-use whatsapp_rust::wacore_binary::{Jid, Server};
-use whatsapp_rust::waproto::whatsapp::{
-    self as wa,
-    message::{pin_in_chat_message, protocol_message},
+use whatsapp_rust::{
+    buffa::MessageField,
+    wacore::{poll, proto_helpers::build_reaction_message, time},
+    wacore_binary::{Jid, Server},
+    waproto::whatsapp::{
+        self as wa,
+        message::{pin_in_chat_message, protocol_message},
+    },
 };
 
 use super::{Account, text_message};

@@ -1,9 +1,10 @@
 //! Reading the votes a phone received.
 
 use anyhow::{Context as _, Result};
-use whatsapp_rust::wacore::poll;
-use whatsapp_rust::wacore::proto_helpers::MessageExt as _;
-use whatsapp_rust::wacore_binary::Jid;
+use whatsapp_rust::{
+    wacore::{poll, proto_helpers::MessageExt as _},
+    wacore_binary::Jid,
+};
 
 use super::Account;
 use crate::phone::Received;

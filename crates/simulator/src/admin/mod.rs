@@ -30,16 +30,17 @@ mod say;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::network::Network;
-use crate::phone::Behaviour;
+use crate::{network::Network, phone::Behaviour};
 
 /// The routes of the control surface.
 pub fn router(network: Network) -> Router {

@@ -1,19 +1,22 @@
 //! What a person does with the phone, over the control surface.
 
 use anyhow::{Context as _, Result, bail};
-use axum::Json;
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse as _, Response},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use whatsapp_rust::wacore_binary::Jid;
 
 use super::{Answer, Refused};
-use crate::account::{Account, CallEnd, FileKind, NewFile};
-use crate::network::Network;
-use crate::phone::{MessageRef, Received};
+use crate::{
+    account::{Account, CallEnd, FileKind, NewFile},
+    network::Network,
+    phone::{MessageRef, Received},
+};
 
 /// A message to send; `kind` says which of the other fields count.
 #[derive(Deserialize)]

@@ -1,8 +1,6 @@
 //! What a person's phone does by itself when a message arrives.
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::inbox::Received;
 

@@ -1,23 +1,28 @@
 //! What a phone does with what arrives: decrypts messages, confirms them, asks again for what it cannot read, and
 //! behaves as its owner told it to.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use whatsapp_rust::buffa::Message as _;
-use whatsapp_rust::wacore::proto_helpers::MessageExt as _;
-use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef, Server};
-use whatsapp_rust::waproto::whatsapp as wa;
+use whatsapp_rust::{
+    buffa::Message as _,
+    wacore::proto_helpers::MessageExt as _,
+    wacore_binary::{Jid, Node, NodeRef, Server},
+    waproto::whatsapp as wa,
+};
 
-use super::inbox::Received;
-use super::outbound::{self, Letter};
-use super::{Phone, PhoneInput};
-use crate::hub::Hub;
-use crate::record::Duplicate;
-use crate::server::receipts;
-use crate::state::DeviceKey;
-use crate::wire::{Build, attr, jid_attr, need_attr, need_jid, now_seconds};
+use super::{
+    Phone, PhoneInput,
+    inbox::Received,
+    outbound::{self, Letter},
+};
+use crate::{
+    hub::Hub,
+    record::Duplicate,
+    server::receipts,
+    state::DeviceKey,
+    wire::{Build, attr, jid_attr, need_attr, need_jid, now_seconds},
+};
 
 /// How often a phone asks for one message again before it gives up, as the engine does.
 const RETRIES_MAX: u8 = 5;
@@ -265,7 +270,7 @@ async fn receipt(hub: &Arc<Hub>, phone: &Arc<Phone>, node: &Arc<Node>) -> Result
         let again = outbound::send_again(hub, phone, &device, stanza).await;
         return again.context("answering a retry receipt");
     }
-    let (again_hub, phone, node) = (Arc::clone(hub), Arc::clone(phone), Arc::clone(node));
+    let (again_hub, phone, node) = (hub.clone(), phone.clone(), node.clone());
     act(hub, after, async move {
         let again = outbound::send_again(&again_hub, &phone, &device, &node.as_node_ref()).await;
         if let Err(error) = again {
@@ -281,8 +286,8 @@ async fn receipt(hub: &Arc<Hub>, phone: &Arc<Phone>, node: &Arc<Node>) -> Result
 async fn behave(hub: &Arc<Hub>, phone: &Arc<Phone>, received: Received) {
     let behaviour = phone.behaviour();
     if let Some(after) = behaviour.read_after {
-        let (hub, phone, received) = (Arc::clone(hub), Arc::clone(phone), received.clone());
-        act(&Arc::clone(&hub), after, async move {
+        let (hub, phone, received) = (hub.clone(), phone.clone(), received.clone());
+        act(&hub.clone(), after, async move {
             if let Err(error) = confirm_read(&hub, &phone, &received) {
                 hub.recorder.unanswered(format!("reading: {error:#}"));
             }
@@ -295,8 +300,8 @@ async fn behave(hub: &Arc<Hub>, phone: &Arc<Phone>, received: Received) {
     let Some(text) = behaviour.answer.and_then(|answer| answer(&received)) else {
         return;
     };
-    let (hub, phone) = (Arc::clone(hub), Arc::clone(phone));
-    act(&Arc::clone(&hub), behaviour.answer_after, async move {
+    let (hub, phone) = (hub.clone(), phone.clone());
+    act(&hub.clone(), behaviour.answer_after, async move {
         let letter = Letter {
             id: hub.message_id(),
             to: received.sender.to_non_ad(),

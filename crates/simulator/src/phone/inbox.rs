@@ -1,12 +1,16 @@
 //! What a phone has decrypted, and how tests wait for it.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{Mutex, PoisonError},
+};
 
 use tokio::sync::Notify;
-use whatsapp_rust::wacore::proto_helpers::MessageExt as _;
-use whatsapp_rust::wacore_binary::Jid;
-use whatsapp_rust::waproto::whatsapp::{self as wa, message::protocol_message};
+use whatsapp_rust::{
+    wacore::proto_helpers::MessageExt as _,
+    wacore_binary::Jid,
+    waproto::whatsapp::{self as wa, message::protocol_message},
+};
 
 /// Messages a phone remembers. A crash test delivers a few thousand; when full the oldest is forgotten.
 pub const INBOX_MAX: usize = 20_000;

@@ -17,9 +17,15 @@ mod outbound;
 mod polls;
 mod signal;
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, PoisonError, RwLock},
+};
 
+use inbox::Inbox;
+use outbound::SentMessages;
+use polls::Polls;
+use signal::SignalPeer;
 use tokio::sync::{Mutex, mpsc};
 use whatsapp_rust::wacore_binary::Node;
 
@@ -28,13 +34,7 @@ pub(crate) use inbound::confirm_read;
 pub use inbox::{INBOX_MAX, MessageRef, Received};
 pub(crate) use outbound::{Letter, app_key_fingerprint, check_address, peer_letter, send};
 
-use crate::hub::Hub;
-use crate::keys::PhoneKeys;
-use crate::state::DeviceKey;
-use inbox::Inbox;
-use outbound::SentMessages;
-use polls::Polls;
-use signal::SignalPeer;
+use crate::{hub::Hub, keys::PhoneKeys, state::DeviceKey};
 
 /// Stanzas waiting for one phone. When full, a new one is refused and counted as `overflowed`: the phone's task works
 /// thousands per second, so this happens only when nothing runs it.
@@ -97,8 +97,8 @@ impl Phone {
                 retries: VecDeque::new(),
             }),
         });
-        let worker = Arc::clone(&phone);
-        let hub_of_worker = Arc::clone(hub);
+        let worker = phone.clone();
+        let hub_of_worker = hub.clone();
         hub.tasks.spawn(async move {
             let stop = hub_of_worker.stop.clone();
             let work = async {

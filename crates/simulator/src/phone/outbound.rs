@@ -4,23 +4,28 @@
 use std::collections::{HashMap, VecDeque};
 
 use anyhow::{Context as _, Result, bail};
-use whatsapp_rust::buffa::{Message as _, MessageField};
-use whatsapp_rust::wacore::types::message::EditAttribute;
-use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef, Server};
-use whatsapp_rust::waproto::whatsapp as wa;
-use whatsapp_rust::waproto::whatsapp::message::{
-    AppStateSyncKey, AppStateSyncKeyData, AppStateSyncKeyFingerprint, AppStateSyncKeyId,
-    AppStateSyncKeyShare, DeviceSentMessage, ProtocolMessage, SenderKeyDistributionMessage,
-    protocol_message,
+use whatsapp_rust::{
+    buffa::{Message as _, MessageField},
+    wacore::types::message::EditAttribute,
+    wacore_binary::{Jid, Node, NodeRef, Server},
+    waproto::{
+        whatsapp as wa,
+        whatsapp::message::{
+            AppStateSyncKey, AppStateSyncKeyData, AppStateSyncKeyFingerprint, AppStateSyncKeyId,
+            AppStateSyncKeyShare, DeviceSentMessage, ProtocolMessage, SenderKeyDistributionMessage,
+            protocol_message,
+        },
+    },
 };
 
-use super::signal::Sealed;
-use super::{Phone, Secrets};
-use crate::hub::Hub;
-use crate::keys::KeyBundle;
-use crate::server::{prekeys, relay};
-use crate::state::{AppKey, DeviceKey, State};
-use crate::wire::{Build, attr, now_seconds};
+use super::{Phone, Secrets, signal::Sealed};
+use crate::{
+    hub::Hub,
+    keys::KeyBundle,
+    server::{prekeys, relay},
+    state::{AppKey, DeviceKey, State},
+    wire::{Build, attr, now_seconds},
+};
 
 /// Messages a phone can encrypt again. A crash test has a few thousand on their way; when full the oldest is
 /// forgotten, and a retry receipt for it stays without answer.

@@ -1,10 +1,11 @@
 //! The polls a phone has seen: what it needs to vote, and to read votes.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
 
-use whatsapp_rust::wacore::proto_helpers::MessageExt as _;
-use whatsapp_rust::waproto::whatsapp as wa;
+use whatsapp_rust::{wacore::proto_helpers::MessageExt as _, waproto::whatsapp as wa};
 
 /// Polls a phone remembers. A test has a few; when full a further one is not remembered.
 const POLLS_MAX: usize = 10_000;

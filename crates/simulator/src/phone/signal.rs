@@ -6,25 +6,28 @@
 //! All of it lives in memory, bounded by the number of devices in the network. A phone that forgot (after a restart)
 //! asks the sender to encrypt again.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
 use rand::rngs::StdRng;
-use whatsapp_rust::wacore::libsignal::protocol::{
-    CiphertextMessage, Direction, IdentityChange, IdentityKey, IdentityKeyPair, IdentityKeyStore,
-    PreKeyId, PreKeyRecord, PreKeySignalMessage, PreKeyStore, ProtocolAddress,
-    SenderKeyDistributionMessage, SenderKeyRecord, SenderKeyStore, SessionRecord, SessionStore,
-    SignalMessage, SignalProtocolError, SignedPreKeyId, SignedPreKeyRecord, SignedPreKeyStore,
-    UsePQRatchet, create_sender_key_distribution_message, group_decrypt, group_encrypt,
-    message_decrypt, message_encrypt, process_prekey_bundle,
-    process_sender_key_distribution_message,
+use whatsapp_rust::wacore::libsignal::{
+    protocol::{
+        CiphertextMessage, Direction, IdentityChange, IdentityKey, IdentityKeyPair,
+        IdentityKeyStore, PreKeyId, PreKeyRecord, PreKeySignalMessage, PreKeyStore,
+        ProtocolAddress, SenderKeyDistributionMessage, SenderKeyRecord, SenderKeyStore,
+        SessionRecord, SessionStore, SignalMessage, SignalProtocolError, SignedPreKeyId,
+        SignedPreKeyRecord, SignedPreKeyStore, UsePQRatchet,
+        create_sender_key_distribution_message, group_decrypt, group_encrypt, message_decrypt,
+        message_encrypt, process_prekey_bundle, process_sender_key_distribution_message,
+    },
+    store::sender_key_name::SenderKeyName,
 };
-use whatsapp_rust::wacore::libsignal::store::sender_key_name::SenderKeyName;
 
-use crate::keys::{KeyBundle, PhoneKeys};
-use crate::state::DeviceKey;
+use crate::{
+    keys::{KeyBundle, PhoneKeys},
+    state::DeviceKey,
+};
 
 type SignalResult<T> = Result<T, SignalProtocolError>;
 
@@ -50,9 +53,9 @@ impl SignalPeer {
     pub(crate) fn new(keys: &Arc<PhoneKeys>) -> SignalPeer {
         SignalPeer {
             sessions: Sessions::default(),
-            identity: Identity { keys: Arc::clone(keys), known: HashMap::new() },
-            one_time: OneTimeKeys(Arc::clone(keys)),
-            signed: SignedKeys(Arc::clone(keys)),
+            identity: Identity { keys: keys.clone(), known: HashMap::new() },
+            one_time: OneTimeKeys(keys.clone()),
+            signed: SignedKeys(keys.clone()),
             sender_keys: SenderKeys::default(),
         }
     }

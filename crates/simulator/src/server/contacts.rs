@@ -3,11 +3,13 @@
 use anyhow::{Context as _, Result};
 use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef, Server};
 
-use crate::hub::Hub;
-use crate::media::MEDIA_HOST;
-use crate::state::{DeviceKey, State};
-use crate::wire::{
-    Build, attr, child, children, jid_attr, need_attr, need_jid, now_seconds, refusal, result,
+use crate::{
+    hub::Hub,
+    media::MEDIA_HOST,
+    state::{DeviceKey, State},
+    wire::{
+        Build, attr, child, children, jid_attr, need_attr, need_jid, now_seconds, refusal, result,
+    },
 };
 
 /// Entries of one account's block list. When full a further one is ignored.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use whatsapp_rust::wacore_binary::Jid;
 
-use crate::hub::Hub;
-use crate::state::{DeviceKey, State};
-use crate::wire::{Build, now_seconds, stream_error};
+use crate::{
+    hub::Hub,
+    state::{DeviceKey, State},
+    wire::{Build, now_seconds, stream_error},
+};
 
 /// Who removes a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +59,7 @@ fn announce(hub: &Hub, state: &mut State, about: &DeviceKey, change: Build) -> R
         .filter(|device| device != about)
         .collect();
     for device in others {
-        hub.deliver(state, &device, Arc::clone(&notification));
+        hub.deliver(state, &device, notification.clone());
     }
     Ok(())
 }

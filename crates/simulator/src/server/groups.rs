@@ -6,10 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use whatsapp_rust::wacore_binary::{Jid, Node, NodeContent, NodeRef};
 
-use crate::hub::Hub;
-use crate::state::{DeviceKey, State};
-use crate::wire::{
-    Build, attr, children, jid_attr, need_attr, need_jid, now_seconds, refusal, result,
+use crate::{
+    hub::Hub,
+    state::{DeviceKey, State},
+    wire::{Build, attr, children, jid_attr, need_attr, need_jid, now_seconds, refusal, result},
 };
 
 /// Members of one group, as many as WhatsApp allows. Further ones are refused with 408.
@@ -297,7 +297,7 @@ fn announce(hub: &Hub, state: &mut State, group: &Jid, actor: &str, change: Node
         devices.extend(linked.map(|device| DeviceKey::new(&member.phone, *device)));
     }
     for device in devices {
-        hub.deliver(state, &device, Arc::clone(&notification));
+        hub.deliver(state, &device, notification.clone());
     }
     Ok(())
 }

@@ -3,24 +3,31 @@
 //! Reading and writing run side by side in one task, so a client that does not read cannot keep the server from
 //! hearing its acknowledgements. What is to be written waits in a bounded channel (see `queue::LINK_MAX`).
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::{net::TcpStream, sync::mpsc};
 use tokio_util::sync::CancellationToken;
-use whatsapp_rust::wacore::libsignal::protocol::KeyPair;
-use whatsapp_rust::wacore::xml::{DisplayableNode, DisplayableNodeRef};
-use whatsapp_rust::wacore_binary::NodeRef;
+use whatsapp_rust::{
+    wacore::{
+        libsignal::protocol::KeyPair,
+        xml::{DisplayableNode, DisplayableNodeRef},
+    },
+    wacore_binary::NodeRef,
+};
 
-use super::queue::{LINK_MAX, Link, Out};
-use super::{devices, login, pairing, presence, receipts, relay, requests};
-use crate::frames::{FrameReader, FrameWriter, frames};
-use crate::hub::Hub;
-use crate::noise::{Handshake, Opener, Responder, Sealer, Step};
-use crate::state::DeviceKey;
-use crate::wire::{attr, need_attr};
+use super::{
+    devices, login, pairing, presence,
+    queue::{LINK_MAX, Link, Out},
+    receipts, relay, requests,
+};
+use crate::{
+    frames::{FrameReader, FrameWriter, frames},
+    hub::Hub,
+    noise::{Handshake, Opener, Responder, Sealer, Step},
+    state::DeviceKey,
+    wire::{attr, need_attr},
+};
 
 /// How long a client may take from the first byte to the end of the handshake. The engine gives up after 20 s itself.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);

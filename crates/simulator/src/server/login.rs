@@ -1,14 +1,17 @@
 //! Who is on a link: a device of an account, or a client that wants to become one.
 
 use anyhow::{Context as _, Result};
-use whatsapp_rust::wacore_binary::{Jid, Node};
-use whatsapp_rust::waproto::whatsapp as wa;
+use whatsapp_rust::{
+    wacore_binary::{Jid, Node},
+    waproto::whatsapp as wa,
+};
 
-use super::pairing;
-use super::queue::Link;
-use crate::hub::Hub;
-use crate::state::DeviceKey;
-use crate::wire::{Build, now_seconds, stream_error};
+use super::{pairing, queue::Link};
+use crate::{
+    hub::Hub,
+    state::DeviceKey,
+    wire::{Build, now_seconds, stream_error},
+};
 
 /// A device this account does not have, or no longer has.
 const REASON_LOGGED_OUT: u16 = 401;

@@ -33,7 +33,7 @@ const LINKS_MAX: usize = 4_096;
 
 /// Accepts links until the network stops.
 pub(crate) fn serve(hub: &Arc<Hub>, listener: TcpListener) {
-    let hub = Arc::clone(hub);
+    let hub = hub.clone();
     let stop = hub.stop.clone();
     let tasks = hub.tasks.clone();
     tasks.spawn(async move {
@@ -43,11 +43,11 @@ pub(crate) fn serve(hub: &Arc<Hub>, listener: TcpListener) {
 
 async fn accept(hub: Arc<Hub>, listener: TcpListener) {
     let places = Arc::new(tokio::sync::Semaphore::new(LINKS_MAX));
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+    while let Ok(place) = places.clone().acquire_owned().await {
         let Ok((socket, _)) = listener.accept().await else {
             continue;
         };
-        let hub = Arc::clone(&hub);
+        let hub = hub.clone();
         let stop = hub.stop.clone();
         hub.tasks.clone().spawn(async move {
             let _place = place;

@@ -12,31 +12,40 @@
 use std::collections::{HashMap, VecDeque};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use whatsapp_rust::buffa::Message as _;
-use whatsapp_rust::wacore::adv::{AdvValidation, validate_adv_with_identity_key};
-use whatsapp_rust::wacore::crypto::hkdf_sha256_into;
-use whatsapp_rust::wacore::libsignal::crypto::aes_256_gcm_decrypt;
-use whatsapp_rust::wacore::libsignal::protocol::{KeyPair, PublicKey};
-use whatsapp_rust::wacore::pair_code::PairCodeUtils;
-use whatsapp_rust::wacore_binary::{Jid, NodeRef};
-use whatsapp_rust::waproto::whatsapp as wa;
+use whatsapp_rust::{
+    buffa::Message as _,
+    wacore::{
+        adv::{AdvValidation, validate_adv_with_identity_key},
+        crypto::hkdf_sha256_into,
+        libsignal::{
+            crypto::aes_256_gcm_decrypt,
+            protocol::{KeyPair, PublicKey},
+        },
+        pair_code::PairCodeUtils,
+    },
+    wacore_binary::{Jid, NodeRef},
+    waproto::whatsapp as wa,
+};
 
-use super::devices;
-use super::link::Flow;
-use super::queue::{DeviceQueue, Link};
-use super::requests;
-use crate::hub::Hub;
-use crate::keys::SignedKey;
-use crate::noise::public_bytes;
-use crate::phone::PhoneInput;
-use crate::state::{Device, DeviceKey, State};
-use crate::wire::{
-    Build, attr, big_endian, child, child_bytes, key32, need_attr, need_jid, now_seconds, result,
-    server_jid, stream_error,
+use super::{
+    devices,
+    link::Flow,
+    queue::{DeviceQueue, Link},
+    requests,
+};
+use crate::{
+    hub::Hub,
+    keys::SignedKey,
+    noise::public_bytes,
+    phone::PhoneInput,
+    state::{Device, DeviceKey, State},
+    wire::{
+        Build, attr, big_endian, child, child_bytes, key32, need_attr, need_jid, now_seconds,
+        result, server_jid, stream_error,
+    },
 };
 
 /// References a client receives: it shows the first for a minute and the others for 20 s each.

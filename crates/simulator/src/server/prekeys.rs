@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use whatsapp_rust::wacore::prekeys::compute_key_bundle_digest;
-use whatsapp_rust::wacore_binary::{Node, NodeRef};
+use whatsapp_rust::{
+    wacore::prekeys::compute_key_bundle_digest,
+    wacore_binary::{Node, NodeRef},
+};
 
-use crate::hub::Hub;
-use crate::keys::{KeyBundle, SignedKey, one_time_from_node};
-use crate::state::{Device, DeviceKey, State};
-use crate::wire::{
-    Build, child, child_bytes, key32, need_jid, now_seconds, refusal, result, server_jid,
-    three_bytes,
+use crate::{
+    hub::Hub,
+    keys::{KeyBundle, SignedKey, one_time_from_node},
+    state::{Device, DeviceKey, State},
+    wire::{
+        Build, child, child_bytes, key32, need_jid, now_seconds, refusal, result, server_jid,
+        three_bytes,
+    },
 };
 
 /// One-time keys kept per device. The engine uploads 812 at a time; when full the oldest are forgotten.

@@ -3,10 +3,12 @@
 use anyhow::Result;
 use whatsapp_rust::wacore_binary::{Jid, NodeRef};
 
-use crate::hub::Hub;
-use crate::record::SeenTyping;
-use crate::state::DeviceKey;
-use crate::wire::{Build, attr, children, jid_attr, need_jid, now_seconds};
+use crate::{
+    hub::Hub,
+    record::SeenTyping,
+    state::DeviceKey,
+    wire::{Build, attr, children, jid_attr, need_jid, now_seconds},
+};
 
 /// Accounts that may watch one account. When full a further watcher is ignored.
 const WATCHERS_MAX: usize = 10_000;

@@ -9,11 +9,12 @@
 //!
 //! The real network sends about five stanzas ahead of the first batch request; this one does not.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use whatsapp_rust::wacore_binary::{Node, NodeRef};
 
@@ -111,7 +112,7 @@ impl DeviceQueue {
         }
         let live = matches!(self.phase, Phase::Live);
         if let (true, Some(link)) = (live, link) {
-            link.send_shared(Arc::clone(&node));
+            link.send_shared(node.clone());
         }
         let parsed = node.as_node_ref();
         self.waiting.push_back(Waiting {
@@ -179,7 +180,7 @@ impl DeviceQueue {
         let start = self.waiting.partition_point(|stanza| stanza.sequence <= after);
         for stanza in self.waiting.iter_mut().skip(start) {
             stanza.sent = true;
-            link.send_shared(Arc::clone(&stanza.node));
+            link.send_shared(stanza.node.clone());
         }
     }
 

@@ -10,10 +10,12 @@ use anyhow::{Context as _, Result};
 use whatsapp_rust::wacore_binary::{Jid, NodeRef, Server};
 
 use super::queue::Link;
-use crate::hub::Hub;
-use crate::record::SeenReceipt;
-use crate::state::{DeviceKey, State};
-use crate::wire::{Build, attr, children, jid_attr, need_attr, need_jid, now_seconds};
+use crate::{
+    hub::Hub,
+    record::SeenReceipt,
+    state::{DeviceKey, State},
+    wire::{Build, attr, children, jid_attr, need_attr, need_jid, now_seconds},
+};
 
 /// Types that only the addressed device can do something with.
 const FOR_ONE_DEVICE: [&str; 3] = ["retry", "peer_msg", "sender"];
@@ -67,7 +69,7 @@ pub(crate) fn relay(hub: &Hub, from: &DeviceKey, receipt: &NodeRef<'_>) -> Resul
     let stanza = Arc::new(copy_of(&state, from, &to, &author, receipt)?);
     for device in addressees(&state, &phone, author.device, kind.as_deref()) {
         if device != *from {
-            hub.deliver(&mut state, &device, Arc::clone(&stanza));
+            hub.deliver(&mut state, &device, stanza.clone());
         }
     }
     Ok(())

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use whatsapp_rust::wacore_binary::{Jid, Node, NodeContent, NodeRef, Server};
 
-use super::link::Flow;
-use super::queue::Link;
-use crate::faults::Fate;
-use crate::hub::Hub;
-use crate::record::{AcceptedMessage, Nack};
-use crate::state::{DeviceKey, State};
-use crate::wire::{Build, attr, children, jid_attr, need_attr, need_jid, now_millis, now_seconds};
+use super::{link::Flow, queue::Link};
+use crate::{
+    faults::Fate,
+    hub::Hub,
+    record::{AcceptedMessage, Nack},
+    state::{DeviceKey, State},
+    wire::{Build, attr, children, jid_attr, need_attr, need_jid, now_millis, now_seconds},
+};
 
 /// Code for a recipient that does not exist.
 const NOBODY: u16 = 404;

@@ -5,9 +5,11 @@ use anyhow::Result;
 use whatsapp_rust::wacore_binary::{Node, NodeRef};
 
 use super::{contacts, groups, prekeys, settings};
-use crate::hub::Hub;
-use crate::state::DeviceKey;
-use crate::wire::{attr, children, need_attr, refusal, result};
+use crate::{
+    hub::Hub,
+    state::DeviceKey,
+    wire::{attr, children, need_attr, refusal, result},
+};
 
 /// Name of a request in the record: namespace, type and first child.
 pub(super) fn name_of(stanza: &NodeRef<'_>) -> String {

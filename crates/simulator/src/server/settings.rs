@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use whatsapp_rust::buffa::{Message as _, MessageField};
-use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef};
-use whatsapp_rust::waproto::whatsapp as wa;
+use whatsapp_rust::{
+    buffa::{Message as _, MessageField},
+    wacore_binary::{Jid, Node, NodeRef},
+    waproto::whatsapp as wa,
+};
 
-use crate::app_state;
-use crate::hub::Hub;
-use crate::media::MEDIA_HOST;
-use crate::record::Mark;
-use crate::state::{AppKey, DeviceKey, PATCHES_MAX, State};
-use crate::wire::{Build, attr, child, child_bytes, need_attr, now_seconds, result};
+use crate::{
+    app_state,
+    hub::Hub,
+    media::MEDIA_HOST,
+    record::Mark,
+    state::{AppKey, DeviceKey, PATCHES_MAX, State},
+    wire::{Build, attr, child, child_bytes, need_attr, now_seconds, result},
+};
 
 /// Privacy settings every account here has: everything visible to everybody.
 const PRIVACY: [&str; 7] =
@@ -162,7 +166,7 @@ fn announce(hub: &Hub, state: &mut State, who: &DeviceKey, changed: Vec<Node>) -
     let notification = Arc::new(notification);
     let devices: Vec<u16> = state.account(&who.phone)?.devices.keys().copied().collect();
     for device in devices.into_iter().filter(|device| *device != who.device) {
-        hub.deliver(state, &DeviceKey::new(&who.phone, device), Arc::clone(&notification));
+        hub.deliver(state, &DeviceKey::new(&who.phone, device), notification.clone());
     }
     hub.changed();
     Ok(())

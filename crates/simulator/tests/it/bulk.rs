@@ -1,11 +1,12 @@
 //! Many messages at once: order, completeness, speed.
 
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use simulator::Network;
-use whatsapp_rust::prelude::*;
-use whatsapp_rust::store::traits::Backend;
+use whatsapp_rust::{prelude::*, store::traits::Backend};
 
 use crate::support::*;
 
@@ -182,8 +183,8 @@ impl Life {
             .enable_all()
             .build()
             .unwrap();
-        let start = Start { push_name: None, hook: Some(Box::new(Keeps(Arc::clone(kept)))) };
-        let (network, backend) = (network.clone(), Arc::clone(backend));
+        let start = Start { push_name: None, hook: Some(Box::new(Keeps(kept.clone()))) };
+        let (network, backend) = (network.clone(), backend.clone());
         let (connected, wait) = tokio::sync::oneshot::channel();
         runtime.spawn(async move {
             let gateway = Gateway::start(&network, backend, ALICE, device, start).await;

@@ -1,8 +1,6 @@
 //! Messages of every kind between linked devices.
 
-use whatsapp_rust::RevokeType;
-use whatsapp_rust::prelude::*;
-use whatsapp_rust::wacore::proto_helpers::build_quote_context;
+use whatsapp_rust::{RevokeType, prelude::*, wacore::proto_helpers::build_quote_context};
 
 use crate::support::*;
 

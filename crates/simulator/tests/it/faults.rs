@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use simulator::Duplicate;
-use whatsapp_rust::SendOptions;
-use whatsapp_rust::prelude::*;
+use whatsapp_rust::{SendOptions, prelude::*};
 
 use crate::support::*;
 

@@ -6,9 +6,10 @@
 //! an odd count; `fc n` is raw bytes; `fa` is an address (user, server), `f7` one with a device (domain, device, user).
 
 use proptest::prelude::*;
-use whatsapp_rust::wacore_binary::util::unpack;
-use whatsapp_rust::wacore_binary::{Node, OwnedNodeRef, marshal};
-use whatsapp_rust::{Jid, NodeBuilder};
+use whatsapp_rust::{
+    Jid, NodeBuilder,
+    wacore_binary::{Node, OwnedNodeRef, marshal, util::unpack},
+};
 
 /// Checks a vector in both directions.
 #[track_caller]

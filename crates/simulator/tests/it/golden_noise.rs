@@ -10,9 +10,13 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use simulator::noise::{Pattern, Responder, ServerIdentity, Step};
-use whatsapp_rust::NodeBuilder;
-use whatsapp_rust::wacore::libsignal::crypto::aes_256_gcm_decrypt;
-use whatsapp_rust::wacore::libsignal::protocol::{KeyPair, PrivateKey};
+use whatsapp_rust::{
+    NodeBuilder,
+    wacore::libsignal::{
+        crypto::aes_256_gcm_decrypt,
+        protocol::{KeyPair, PrivateKey},
+    },
+};
 
 /// Certificate chain that names the server key, with made-up signatures.
 const CHAIN: &str = "\

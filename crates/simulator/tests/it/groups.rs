@@ -1,7 +1,6 @@
 //! Groups of linked devices and phones.
 
-use whatsapp_rust::prelude::*;
-use whatsapp_rust::{GroupCreateOptions, GroupParticipantOptions};
+use whatsapp_rust::{GroupCreateOptions, GroupParticipantOptions, prelude::*};
 
 use crate::support::*;
 

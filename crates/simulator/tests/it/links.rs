@@ -1,10 +1,11 @@
 //! Links that end: by the server, by the person, by the client, by another client.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
-use whatsapp_rust::InboundDurabilityHook;
-use whatsapp_rust::prelude::*;
+use whatsapp_rust::{InboundDurabilityHook, prelude::*};
 
 use crate::support::*;
 
@@ -115,7 +116,7 @@ async fn a_message_the_gateway_could_not_keep_is_delivered_again() {
     let device = provisioned.device_id;
     let failures_left = Arc::new(AtomicU32::new(1));
     let calls = Arc::new(AtomicU32::new(0));
-    let hook = FailsOnce { failures_left: Arc::clone(&failures_left), calls: Arc::clone(&calls) };
+    let hook = FailsOnce { failures_left: failures_left.clone(), calls: calls.clone() };
     let start = Start { push_name: None, hook: Some(Box::new(hook)) };
     let backend = store(&provisioned).await;
     let alice = Gateway::start(&network, backend, ALICE, device, start).await;

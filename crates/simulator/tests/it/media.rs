@@ -1,8 +1,10 @@
 //! Media, over the in-process client and over the real HTTP port.
 
-use whatsapp_rust::media::{ImageOptions, image_message};
-use whatsapp_rust::prelude::*;
-use whatsapp_rust::wacore::download::MediaType;
+use whatsapp_rust::{
+    media::{ImageOptions, image_message},
+    prelude::*,
+    wacore::download::MediaType,
+};
 
 use crate::support::*;
 

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use whatsapp_rust::pair_code::PairCodeOptions;
-use whatsapp_rust::prelude::*;
+use whatsapp_rust::{pair_code::PairCodeOptions, prelude::*};
 
 use crate::support::*;
 

@@ -1,15 +1,16 @@
 //! A real engine client on the network, and ways to wait for what it reports.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use simulator::{Network, ProvisionedDevice};
-use whatsapp_rust::InboundDurabilityHook;
-use whatsapp_rust::prelude::*;
-use whatsapp_rust::store::traits::Backend;
-use whatsapp_rust::transport::TokioWebSocketTransportFactory;
-use whatsapp_rust::wacore::store::InMemoryBackend;
+use whatsapp_rust::{
+    InboundDurabilityHook, prelude::*, store::traits::Backend,
+    transport::TokioWebSocketTransportFactory, wacore::store::InMemoryBackend,
+};
 
 /// Longest wait for anything: generous, because test machines are shared.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -70,7 +71,7 @@ impl Gateway {
     ) -> Gateway {
         let transport = TokioWebSocketTransportFactory::new().with_url(network.chat_url());
         let mut builder = Bot::builder()
-            .with_backend_arc(Arc::clone(&backend))
+            .with_backend_arc(backend.clone())
             .with_transport_factory(transport)
             .with_http_client(network.media_http())
             .with_version((2, 3000, 1));
