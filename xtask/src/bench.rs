@@ -51,8 +51,8 @@ pub enum Bench {
     },
 }
 
-/// Runs a benchmark on the release build, beside PostgreSQL and Redis where it needs them or on request. These are
-/// always our own, durable as in earnest: what the environment names may keep its data in memory alone.
+/// Runs a benchmark on the release build, with PostgreSQL and Redis where it needs them or on request. These are
+/// always our own, durable as in earnest: what the environment names may keep its data only in memory.
 pub fn run(bench: Bench, with_servers: bool) -> anyhow::Result<()> {
     let with_servers = with_servers || needs_servers(&bench);
     let mut command = command(bench);

@@ -24,7 +24,7 @@ const TARGETS: [&str; 10] = [
     "times-and-addresses",
     "webhook-settings",
 ];
-/// Longest input, bytes.
+/// Longest input that is tried, in bytes.
 const INPUT_BYTES_MAX: &str = "-max_len=16384";
 /// An input that takes longer is a finding, seconds.
 const INPUT_SECONDS_MAX: &str = "-timeout=10";

@@ -28,7 +28,7 @@ const PARAMETERS_MAX: usize = 5;
 
 /// What was counted in the sources of one crate, tests apart.
 #[derive(Debug, Default)]
-struct Counts {
+struct CrateCounts {
     /// Every type's name, once for each type.
     types: Vec<String>,
     docs: usize,
@@ -40,7 +40,7 @@ struct Counts {
     many_parameters: usize,
 }
 
-/// Whether an item is for tests alone.
+/// Whether an item is compiled only for tests.
 fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::Path(path) => path.is_ident("test"),
@@ -52,7 +52,7 @@ fn is_test(attributes: &[Attribute]) -> bool {
     })
 }
 
-impl Counts {
+impl CrateCounts {
     fn doc(&mut self, attributes: &[Attribute]) {
         let mut words = None;
         for attribute in attributes {
@@ -85,7 +85,7 @@ impl Counts {
     }
 }
 
-impl<'ast> Visit<'ast> for Counts {
+impl<'ast> Visit<'ast> for CrateCounts {
     fn visit_item(&mut self, item: &'ast syn::Item) {
         let (attributes, name) = match item {
             syn::Item::Struct(item) => (&item.attrs, Some(&item.ident)),
@@ -146,7 +146,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
 }
 
 /// The counts of each crate, by its name.
-fn count() -> anyhow::Result<BTreeMap<String, Counts>> {
+fn count() -> anyhow::Result<BTreeMap<String, CrateCounts>> {
     let mut all = BTreeMap::new();
     let mut folders = vec![root().join("xtask")];
     for entry in std::fs::read_dir(root().join("crates"))? {
@@ -154,7 +154,7 @@ fn count() -> anyhow::Result<BTreeMap<String, Counts>> {
     }
     for folder in folders {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (mut files, mut counts) = (vec![], Counts::default());
+        let (mut files, mut counts) = (vec![], CrateCounts::default());
         sources(&folder.join("src"), &mut files)?;
         for file in files {
             counts.file(&file)?;
@@ -165,7 +165,7 @@ fn count() -> anyhow::Result<BTreeMap<String, Counts>> {
 }
 
 /// Names that stand for more than one type, and how many types each.
-fn shared_names(all: &BTreeMap<String, Counts>) -> BTreeMap<&str, usize> {
+fn shared_names(all: &BTreeMap<String, CrateCounts>) -> BTreeMap<&str, usize> {
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
     for name in all.values().flat_map(|counts| &counts.types) {
         *names.entry(name).or_default() += 1;
@@ -179,8 +179,8 @@ fn is_one_word(name: &str) -> bool {
     name.chars().filter(|c| c.is_uppercase()).count() <= 1
 }
 
-fn numbers(all: &BTreeMap<String, Counts>) -> anyhow::Result<Map<String, Value>> {
-    let sum = |of: fn(&Counts) -> usize| all.values().map(of).sum::<usize>();
+fn numbers(all: &BTreeMap<String, CrateCounts>) -> anyhow::Result<Map<String, Value>> {
+    let sum = |of: fn(&CrateCounts) -> usize| all.values().map(of).sum::<usize>();
     let numbers = json!({
         "type names that stand for several types": shared_names(all).len(),
         "docs of one or two words": sum(|counts| counts.short_docs),
@@ -195,7 +195,7 @@ fn share(part: usize, whole: usize) -> f64 {
     part as f64 * 100.0 / whole.max(1) as f64
 }
 
-fn show(all: &BTreeMap<String, Counts>) {
+fn show(all: &BTreeMap<String, CrateCounts>) {
     println!("{:<12} {:>8} {:>10} {:>12}", "crate", "types", "one word", "docs of <= 3");
     for (name, counts) in all {
         let one = counts.types.iter().filter(|name| is_one_word(name)).count();
@@ -277,7 +277,7 @@ mod tests {
             mod tests { /// No.
                 struct Lane; }
         ";
-        let mut counts = Counts::default();
+        let mut counts = CrateCounts::default();
         counts.visit_file(&syn::parse_file(source).unwrap());
         assert_eq!(counts.types, ["Lane", "DueTime"]);
         assert_eq!((counts.docs, counts.short_docs, counts.many_parameters), (3, 2, 1));

@@ -14,13 +14,13 @@ use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
 #[command(about = "The project's own commands")]
-struct Cli {
+struct XtaskArgs {
     #[command(subcommand)]
-    command: Command,
+    command: XtaskCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum XtaskCommand {
     /// Run every test, installing what a fresh machine lacks
     Test {
         /// Passed on to the test runner, for instance a name to filter by
@@ -39,7 +39,7 @@ enum Command {
     },
     /// Kill the built program under a live load, as often as asked, and count; the ledger of a failure is kept
     Soak {
-        /// How many kills
+        /// How many kills in all
         #[arg(long, default_value_t = 1000)]
         kills: u32,
         /// Of the first run; the others follow it
@@ -52,7 +52,7 @@ enum Command {
         /// Seconds for each target
         #[arg(long, default_value_t = 60)]
         seconds: u32,
-        /// One target alone
+        /// Only this target, instead of all
         #[arg(long)]
         target: Option<String>,
     },
@@ -79,17 +79,17 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
-        Command::Test { args } => run::test(&args),
-        Command::Check => run::check(),
-        Command::Bench { servers, bench } => bench::run(bench, servers),
-        Command::Soak { kills, seed } => run::soak(kills, seed),
-        Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
-        Command::Schemathesis { examples } => schemathesis::run(examples),
-        Command::Servers => servers::run(),
-        Command::Openapi => run::openapi(),
-        Command::Dependencies => dependencies::check(),
-        Command::House { write } => house::run(write),
-        Command::Sizes => sizes::run(),
+    match XtaskArgs::parse().command {
+        XtaskCommand::Test { args } => run::test(&args),
+        XtaskCommand::Check => run::check(),
+        XtaskCommand::Bench { servers, bench } => bench::run(bench, servers),
+        XtaskCommand::Soak { kills, seed } => run::soak(kills, seed),
+        XtaskCommand::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
+        XtaskCommand::Schemathesis { examples } => schemathesis::run(examples),
+        XtaskCommand::Servers => servers::run(),
+        XtaskCommand::Openapi => run::openapi(),
+        XtaskCommand::Dependencies => dependencies::check(),
+        XtaskCommand::House { write } => house::run(write),
+        XtaskCommand::Sizes => sizes::run(),
     }
 }

@@ -31,7 +31,7 @@ pub fn must(mut command: Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a command without showing what it says; its words are told when it fails.
+/// Runs a command without showing what it says; they are in the error when it fails.
 pub fn quietly(mut command: Command) -> anyhow::Result<()> {
     let program = command.get_program().to_owned();
     let output = command.output().with_context(|| format!("cannot run {program:?}"))?;
@@ -50,7 +50,7 @@ pub fn works(probe: &[&str]) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// What is run beside cargo: how it is looked for, and the Debian package that brings it.
+/// What is run besides cargo: how it is looked for, and the Debian package that brings it.
 pub struct Tool {
     pub works: fn() -> bool,
     pub package: &'static str,
@@ -72,7 +72,7 @@ pub fn install(tools: &[Tool]) -> anyhow::Result<()> {
     eprintln!("installing {} for the tests", missing.join(" and "));
     let apt = |args: &[&str]| {
         let mut command = Command::new("apt-get");
-        // The exports of `cargo xtask servers` alone belong on standard output.
+        // Only the exports of `cargo xtask servers` belong on standard output.
         command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdout(std::io::stderr());
         must(command)
     };
@@ -81,7 +81,7 @@ pub fn install(tools: &[Tool]) -> anyhow::Result<()> {
         .with_context(|| format!("the tests need {}: please install it", missing.join(" and ")))
 }
 
-/// `cargo xtask test`: beside PostgreSQL and Redis; with nextest where it is installed, with cargo's own runner
+/// `cargo xtask test`: with PostgreSQL and Redis; by nextest where it is installed, by cargo's own runner
 /// elsewhere.
 pub fn test(args: &[String]) -> anyhow::Result<()> {
     install(&TOOLS)?;
@@ -147,7 +147,7 @@ pub fn check() -> anyhow::Result<()> {
     test(&[])
 }
 
-/// `cargo xtask openapi`
+/// `cargo xtask openapi`: writes the document that the code makes.
 pub fn openapi() -> anyhow::Result<()> {
     let output = cargo(&["run", "--quiet", "-p", "server", "--", "openapi"])
         .stderr(Stdio::inherit())

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::run::root;
 
-/// Prints a table.
+/// Prints how many lines of code each crate has, in its sources and in its tests.
 pub fn run() -> anyhow::Result<()> {
     println!("{:<12} {:>8} {:>8}", "crate", "src", "tests");
     let mut totals = (0, 0);

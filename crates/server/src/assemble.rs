@@ -15,7 +15,7 @@ use storage::{
 use whatsapp::{Engine, EngineOptions, MediaEndpoint};
 
 use crate::{
-    config::{ConfigError, DatabaseTarget, PostgresTarget, Role, Settings},
+    config::{ConfigError, DatabaseTarget, PostgresTarget, ServerRole, Settings},
     first_key,
     system::{FastClock, SystemClock, SystemEntropy, resident_bytes},
 };
@@ -26,18 +26,17 @@ const WORKER_SWEEP: Duration = Duration::from_millis(500);
 const TAKEOVER_MAX: Duration = Duration::from_secs(10);
 
 /// What runs, and what has to be closed at the end.
-pub struct House {
-    /// The product.
+pub struct AssembledGateway {
     pub gateway: Gateway,
     /// The ledger under it.
     pub store: LedgerStore,
-    /// The queue beside it.
+    /// The shared queue in Redis, if there is one.
     pub shared: Option<BullQueue>,
     /// The first admin key, if it was made by this start.
     pub first_key: Option<String>,
 }
 
-/// Opens the ledger.
+/// Opens the database that the settings name, and brings its tables up to date.
 pub async fn open_store(settings: &Settings) -> anyhow::Result<LedgerStore> {
     let dir = &settings.data.dir;
     private_folder(dir).with_context(|| format!("data.dir: cannot create {}", dir.display()))?;
@@ -56,8 +55,8 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<LedgerStore> {
     Ok(LedgerStore::open(options).await?)
 }
 
-/// A folder that its owner alone may look into: made so, and made so again where it is the program's own. One that others
-/// may write to was set up by somebody for a reason, and is left as it is.
+/// A folder that only its owner may look into: made so, and made so again where it is the program's own. One that
+/// others may write to was set up by somebody for a reason, and is left as it is.
 fn private_folder(dir: &Path) -> std::io::Result<()> {
     let existed = dir.is_dir();
     std::fs::create_dir_all(dir)?;
@@ -110,7 +109,7 @@ async fn shared_queue(
 }
 
 fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
-    let worker = settings.server.role == Role::Worker;
+    let worker = settings.server.role == ServerRole::Worker;
     match &settings.secrets.master_key {
         Some(text) => Ok(MasterKey::from_hex_or_base64(text).context("WAYPOST_MASTER_KEY")?),
         None if worker && !settings.key_file().is_file() => Err(ConfigError(
@@ -187,7 +186,7 @@ fn ports(
 }
 
 /// Builds and starts everything but the HTTP server.
-pub async fn build(settings: &Settings) -> anyhow::Result<House> {
+pub async fn build(settings: &Settings) -> anyhow::Result<AssembledGateway> {
     let store = open_store(settings).await?;
     let options = options(settings)?;
     let shared = shared_queue(settings, &store, options.webhooks.lease).await?;
@@ -196,16 +195,16 @@ pub async fn build(settings: &Settings) -> anyhow::Result<House> {
         let webhooks = gateway.webhooks.clone();
         queue.watch(Arc::new(move || webhooks.wake()));
     }
-    if settings.server.role == Role::Worker {
+    if settings.server.role == ServerRole::Worker {
         // Keys are made where they are used.
-        return Ok(House { gateway, store, shared, first_key: None });
+        return Ok(AssembledGateway { gateway, store, shared, first_key: None });
     }
     let first_key =
         gateway.api_keys.ensure_admin(settings.secrets.api_master_key.as_deref()).await?;
     if let Some(key) = &first_key {
         write_first_key(&settings.data.dir, key)?;
     }
-    Ok(House { gateway, store, shared, first_key })
+    Ok(AssembledGateway { gateway, store, shared, first_key })
 }
 
 fn write_first_key(dir: &Path, key: &str) -> anyhow::Result<()> {
@@ -218,7 +217,7 @@ fn options(settings: &Settings) -> anyhow::Result<Options> {
     let webhooks = &settings.webhooks;
     let millis = Duration::from_millis;
     let days = |days: u64| Duration::from_secs(days * 86_400);
-    let worker = settings.server.role == Role::Worker;
+    let worker = settings.server.role == ServerRole::Worker;
     Ok(Options {
         role: if worker { gateway::Role::Worker } else { gateway::Role::All },
         // A fresh name at each start: a lease of an earlier life of this process is not ours.
@@ -284,7 +283,7 @@ fn options(settings: &Settings) -> anyhow::Result<Options> {
 /// How the gateways of one installation ask each other; a worker runs no sessions and is asked nothing.
 fn peers(settings: &Settings) -> anyhow::Result<Option<PeerOptions>> {
     match settings.node_url()? {
-        Some(url) if settings.server.role == Role::All => Ok(Some(PeerOptions {
+        Some(url) if settings.server.role == ServerRole::All => Ok(Some(PeerOptions {
             url,
             key: master_key(settings)?.hop_key(),
             answer_limit: settings.node_answer_limit(),
@@ -320,7 +319,7 @@ fn node_name(id: &str, entropy: &dyn Entropy) -> String {
     format!("{id}-{:016x}", u64::from_be_bytes(bytes))
 }
 
-/// The HTTP side.
+/// The routes of the HTTP API, with its limits and rates.
 pub fn router(settings: &Settings, gateway: Gateway) -> anyhow::Result<axum::Router> {
     let options = api::ApiOptions {
         body_limit_bytes: settings.body_limit_bytes(),
@@ -336,7 +335,7 @@ pub fn router(settings: &Settings, gateway: Gateway) -> anyhow::Result<axum::Rou
         resident_bytes: Arc::new(resident_bytes),
     };
     Ok(match settings.server.role {
-        Role::All => api::router(options, gateway),
-        Role::Worker => api::worker_router(options, gateway),
+        ServerRole::All => api::router(options, gateway),
+        ServerRole::Worker => api::worker_router(options, gateway),
     })
 }

@@ -21,11 +21,11 @@ pub struct Cli {
     pub config: Option<PathBuf>,
 
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<CliCommand>,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Run the gateway on the real WhatsApp network (the default)
     Serve(ServeOptions),
     /// Play a story on a simulated network, then stay up to try the API by hand
@@ -48,7 +48,7 @@ pub struct ServeOptions {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum ServeRole {
-    /// Everything
+    /// Everything that one process can do
     All,
     /// Deliver what others stored: any number of processes, on one PostgreSQL
     Worker,
@@ -56,9 +56,9 @@ pub enum ServeRole {
 
 #[derive(Debug, Args)]
 pub struct SandboxOptions {
-    /// What is played
-    #[arg(long, value_enum, default_value_t = Story::Conversation)]
-    pub story: Story,
+    /// The story that is played
+    #[arg(long, value_enum, default_value_t = SandboxStory::Conversation)]
+    pub story: SandboxStory,
 
     /// End after the story: exit code 0 only if every step really happened
     #[arg(long)]
@@ -74,7 +74,7 @@ pub struct SandboxOptions {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Story {
+pub enum SandboxStory {
     /// A message to a contact, and the answer
     Conversation,
     /// A message to twelve people, cancelled on the way
@@ -100,9 +100,9 @@ pub struct CreateKey {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum RoleArg {
-    /// Read
+    /// Read, and change nothing
     Viewer,
-    /// Read and act
+    /// Read and act, but not manage keys and proxies
     Operator,
     /// Everything, with keys and proxies
     Admin,

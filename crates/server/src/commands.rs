@@ -16,7 +16,7 @@ use crate::{
     system::{SystemClock, SystemEntropy},
 };
 
-/// `waypost keys …`
+/// `waypost keys …`: works on the ledger directly, without the HTTP API.
 pub async fn keys(settings: Settings, command: KeysCommand) -> anyhow::Result<ExitCode> {
     match command {
         KeysCommand::Create(options) => create_key(&settings, options).await,
@@ -52,13 +52,13 @@ async fn create_key(settings: &Settings, options: CreateKey) -> anyhow::Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-/// `waypost openapi`
+/// `waypost openapi`: prints the document to standard output.
 pub fn openapi() -> anyhow::Result<ExitCode> {
     print!("{}", api::openapi_json());
     Ok(ExitCode::SUCCESS)
 }
 
-/// `waypost check-config`
+/// `waypost check-config`: prints the settings that are in force.
 pub fn check_config(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let settings = config::load(file, &config::process_env)?;
     println!("{settings:#?}");

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT.
-pub struct Signals {
+/// Listens for SIGTERM and SIGINT.
+pub struct ShutdownSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Signals {
+impl ShutdownSignals {
     /// Begins listening; from here on the signals no longer end the process by themselves.
     pub fn listen() -> std::io::Result<Self> {
         Ok(Self {
@@ -19,7 +19,7 @@ impl Signals {
         })
     }
 
-    /// The next one.
+    /// Waits for the next signal; its name.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -29,7 +29,7 @@ impl Signals {
 }
 
 /// Runs `finish`, or cuts it short when a second signal comes.
-pub async fn drain(signals: &mut Signals, finish: impl Future<Output = ()>) -> ExitCode {
+pub async fn drain(signals: &mut ShutdownSignals, finish: impl Future<Output = ()>) -> ExitCode {
     tokio::select! {
         () = finish => ExitCode::SUCCESS,
         name = signals.next() => {

@@ -17,7 +17,7 @@ use tracing_subscriber::{
 
 use crate::config::LogFormat;
 
-/// Our own crates.
+/// Our own crates, by the first part of a log line's target.
 const OURS: [&str; 7] = ["api", "domain", "gateway", "simulator", "storage", "waypost", "whatsapp"];
 /// Libraries whose names begin like one of ours: a filter goes by the beginning of a name, the longest counts.
 const LIKE_OURS: [&str; 1] = ["whatsapp_rust"];
@@ -61,25 +61,26 @@ pub fn init(level: &str, format: LogFormat) {
     };
 }
 
-fn text<S>() -> fmt::Layer<S, fmt::format::DefaultFields, Clean<Format>>
+fn text<S>() -> fmt::Layer<S, fmt::format::DefaultFields, CleanedLines<Format>>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    fmt::layer().event_format(Clean(fmt::format()))
+    fmt::layer().event_format(CleanedLines(fmt::format()))
 }
 
-fn json<S>() -> fmt::Layer<S, JsonFields, Clean<Format<Json>>>
+fn json<S>() -> fmt::Layer<S, JsonFields, CleanedLines<Format<Json>>>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let format = fmt::format().json().flatten_event(true);
-    fmt::layer().fmt_fields(JsonFields::new()).event_format(Clean(format))
+    fmt::layer().fmt_fields(JsonFields::new()).event_format(CleanedLines(format))
 }
 
-/// Cleans lines that are not ours: what a library thinks worth saying may be an address with a token in it, or a number.
-struct Clean<F>(F);
+/// Cleans lines that are not ours: what a library thinks worth saying may be an address with a token in it, or a
+/// number.
+struct CleanedLines<F>(F);
 
-impl<S, N, F> FormatEvent<S, N> for Clean<F>
+impl<S, N, F> FormatEvent<S, N> for CleanedLines<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,

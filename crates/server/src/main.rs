@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::{
-    cli::{Cli, Command, ServeOptions, ServeRole},
+    cli::{Cli, CliCommand, ServeOptions, ServeRole},
     config::ConfigError,
 };
 
@@ -48,22 +48,22 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     // One TLS provider for the whole process; a second call finds it installed and changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match cli.command.unwrap_or_else(|| Command::Serve(ServeOptions::default())) {
-        Command::Serve(options) => {
+    match cli.command.unwrap_or_else(|| CliCommand::Serve(ServeOptions::default())) {
+        CliCommand::Serve(options) => {
             let role = options.role.map(|role| match role {
-                ServeRole::All => config::Role::All,
-                ServeRole::Worker => config::Role::Worker,
+                ServeRole::All => config::ServerRole::All,
+                ServeRole::Worker => config::ServerRole::Worker,
             });
             let config = config::load_for(role, cli.config.as_deref(), &config::process_env)?;
             Box::pin(serve::run(config)).await
         }
-        Command::Sandbox(options) => Box::pin(sandbox::run(options)).await,
-        Command::Keys(command) => {
+        CliCommand::Sandbox(options) => Box::pin(sandbox::run(options)).await,
+        CliCommand::Keys(command) => {
             commands::keys(config::load(cli.config.as_deref(), &config::process_env)?, command)
                 .await
         }
-        Command::Openapi => commands::openapi(),
-        Command::CheckConfig => commands::check_config(cli.config.as_deref()),
+        CliCommand::Openapi => commands::openapi(),
+        CliCommand::CheckConfig => commands::check_config(cli.config.as_deref()),
     }
 }
 

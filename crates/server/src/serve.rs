@@ -6,39 +6,40 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use crate::{
-    assemble::{self, House},
-    config::{Role, Settings},
+    assemble::{self, AssembledGateway},
+    config::{ServerRole, Settings},
     http::{self, HttpServer},
-    lifecycle::{self, Signals},
+    lifecycle::{self, ShutdownSignals},
     logs,
 };
 
 /// Runs until SIGTERM or SIGINT; the exit code is 0 after a clean stop.
 pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     logs::init(&settings.log.level, settings.log.format);
-    let mut signals = Signals::listen()?;
+    let mut signals = ShutdownSignals::listen()?;
     let listener = bind(&settings).await?;
     let address = listener.local_addr()?;
     let limits = settings.http_limits(http::raise())?;
-    let house = assemble::build(&settings).await?;
-    announce(&settings, address, &house);
-    let router = assemble::router(&settings, house.gateway.clone())?;
+    let assembled = assemble::build(&settings).await?;
+    announce(&settings, address, &assembled);
+    let router = assemble::router(&settings, assembled.gateway.clone())?;
     let http = HttpServer::start(listener, router, limits);
     let failed = tokio::select! {
         name = signals.next() => {
             tracing::info!(signal = name, "stopping: finishing what is under way");
             None
         }
-        task = house.gateway.failed() => {
+        task = assembled.gateway.failed() => {
             tracing::error!(task, "a part that must not end ended; stopping");
             Some(task)
         }
-        () = house.store.failed() => {
+        () = assembled.store.failed() => {
             tracing::error!("the ledger's writer ended; stopping");
             Some("ledger/writer".to_owned())
         }
     };
-    let code = lifecycle::drain(&mut signals, stop(http, &house, settings.shutdown_limit())).await;
+    let code =
+        lifecycle::drain(&mut signals, stop(http, &assembled, settings.shutdown_limit())).await;
     Ok(if failed.is_some() { ExitCode::FAILURE } else { code })
 }
 
@@ -51,8 +52,8 @@ pub async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("server.port (PORT): cannot listen on {address}"))
 }
 
-fn announce(settings: &Settings, address: SocketAddr, house: &House) {
-    if let Some(key) = &house.first_key {
+fn announce(settings: &Settings, address: SocketAddr, assembled: &AssembledGateway) {
+    if let Some(key) = &assembled.first_key {
         // Standard output, not the log: a secret belongs to the person who starts this, once.
         println!(
             "First admin API key (shown once, kept in {}):",
@@ -60,7 +61,7 @@ fn announce(settings: &Settings, address: SocketAddr, house: &House) {
         );
         println!("  {key}");
     }
-    let (version, all) = (env!("CARGO_PKG_VERSION"), settings.server.role == Role::All);
+    let (version, all) = (env!("CARGO_PKG_VERSION"), settings.server.role == ServerRole::All);
     let what = if all { "listens" } else { "delivers; health and metrics are" };
     println!("Waypost {version} {what} on http://{address}/api");
     if settings.server.docs && all {
@@ -70,12 +71,12 @@ fn announce(settings: &Settings, address: SocketAddr, house: &House) {
 }
 
 /// Stops taking requests, lets them and the gateway finish, closes the ledger.
-pub async fn stop(http: HttpServer, house: &House, limit: Duration) {
+pub async fn stop(http: HttpServer, assembled: &AssembledGateway, limit: Duration) {
     // Both wait for the same deadline: a request under way may need the gateway to answer it.
-    tokio::join!(http.stop(limit), house.gateway.shutdown());
-    if let Some(queue) = &house.shared {
+    tokio::join!(http.stop(limit), assembled.gateway.shutdown());
+    if let Some(queue) = &assembled.shared {
         queue.close();
     }
-    house.store.close().await;
+    assembled.store.close().await;
     tracing::info!("stopped");
 }

@@ -100,7 +100,7 @@ impl Entropy for SystemEntropy {
     }
 }
 
-/// Resident memory of this process in bytes, where the system tells it.
+/// Resident memory of this process in bytes, where the system reports it.
 pub fn resident_bytes() -> u64 {
     // Linux counts pages of 4 KiB in the second field; elsewhere the file does not exist.
     let pages = std::fs::read_to_string("/proc/self/statm")
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fast_clock_depends_on_the_real_time_alone() {
+    fn the_fast_clock_depends_only_on_the_real_time() {
         let rate = ClockRate { rate: 20, since_millis: 1_000_000 };
         let at = |real_millis: i64| FastClock(rate).at(real_millis * 1000).millis();
         assert_eq!(at(1_000_000), 1_000_000);

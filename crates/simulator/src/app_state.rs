@@ -31,16 +31,17 @@ pub(crate) const fn collection_name(schema: &Schema) -> &'static str {
 }
 
 /// Where a collection stands after its patches.
-struct Standing {
+struct CollectionState {
     state: HashState,
     values: HashMap<Vec<u8>, Vec<u8>>,
     keys: Arc<ExpandedAppStateKeys>,
 }
 
-impl Standing {
-    fn after(key: &AppKey, collection: &str, patches: &[Vec<u8>]) -> Result<Standing> {
+impl CollectionState {
+    fn after(key: &AppKey, collection: &str, patches: &[Vec<u8>]) -> Result<CollectionState> {
         let keys = Arc::new(expand_app_state_keys(&key.data));
-        let mut standing = Standing { state: HashState::default(), values: HashMap::new(), keys };
+        let mut standing =
+            CollectionState { state: HashState::default(), values: HashMap::new(), keys };
         for patch in patches {
             let patch = wa::SyncdPatch::decode_from_slice(patch)?;
             standing.take(collection, &patch)?;
@@ -69,14 +70,14 @@ impl Standing {
     }
 }
 
-/// Verifies a patch on top of the known ones and tells what it changes: index and value.
+/// Verifies a patch on top of the known ones and returns what it changes: index and value.
 pub(crate) fn read(
     key: &AppKey,
     collection: &str,
     known: &[Vec<u8>],
     patch: &wa::SyncdPatch,
 ) -> Result<Vec<(Vec<String>, Value)>> {
-    let mut standing = Standing::after(key, collection, known)?;
+    let mut standing = CollectionState::after(key, collection, known)?;
     let mutations = standing.take(collection, patch)?;
     Ok(mutations
         .into_iter()
@@ -99,7 +100,8 @@ pub(crate) fn write(
     value: &wa::SyncActionValue,
     version: i32,
 ) -> Result<wa::SyncdPatch> {
-    let Standing { mut state, values, keys } = Standing::after(key, collection, known)?;
+    let CollectionState { mut state, values, keys } =
+        CollectionState::after(key, collection, known)?;
     let index = serde_json::to_vec(index)?;
     let iv: [u8; 16] = rand::random();
     let (mutation, _) =

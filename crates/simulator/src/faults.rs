@@ -4,8 +4,8 @@
 //! script is used up before the one for everybody, and each fault counts down as it strikes, so a script ends by
 //! itself. [`Faults::clear`] takes back whatever has not struck yet.
 //!
-//! Faults strike linked devices only: a simulated phone is never dropped, refused or delayed. A message stanza means one
-//! of a chat, a repetition after a retry receipt included; messages between the devices of one account are spared.
+//! Faults strike linked devices only: a simulated phone is never dropped, refused or delayed. A message stanza means
+//! one of a chat, a repetition after a retry receipt included; messages between the devices of one account are spared.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,14 +19,14 @@ const NACKS_MAX: usize = 1_000;
 /// The faults still to strike. Reached through [`crate::Network::faults`].
 #[derive(Debug, Default)]
 pub struct Faults {
-    plan: Mutex<Plan>,
+    plan: Mutex<FaultPlan>,
 }
 
 #[derive(Debug, Default)]
-struct Plan {
-    everybody: Script,
-    devices: HashMap<(String, u16), Script>,
-    refusals: HashMap<String, Refusal>,
+struct FaultPlan {
+    everybody: FaultScript,
+    devices: HashMap<(String, u16), FaultScript>,
+    refusals: HashMap<String, LoginRefusal>,
     withheld_key_shares: u32,
     refused_recipients: HashMap<String, u16>,
     ack_delay: Duration,
@@ -36,7 +36,7 @@ struct Plan {
 }
 
 #[derive(Debug, Default)]
-struct Script {
+struct FaultScript {
     spared: u32,
     drop_before_accept: u32,
     drop_after_accept: u32,
@@ -46,14 +46,14 @@ struct Script {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Refusal {
+struct LoginRefusal {
     reason: u16,
     left: u32,
 }
 
 /// What happens to a message stanza that has just arrived from a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum StanzaFate {
     /// It is processed as usual.
     Accept,
     /// The link is closed and the message was never seen.
@@ -131,7 +131,7 @@ impl Faults {
 
     /// Answers the next `n` logins of any device of `phone` with `<failure reason=…>`.
     pub fn refuse_login(&self, phone: &str, reason: u16, n: u32) {
-        let refusal = Refusal { reason, left: n };
+        let refusal = LoginRefusal { reason, left: n };
         self.change(|plan| {
             plan.refusals.insert(phone.to_owned(), refusal);
         });
@@ -149,19 +149,19 @@ impl Faults {
 
     /// Takes back every fault that has not struck yet.
     pub fn clear(&self) {
-        self.change(|plan| *plan = Plan::default());
+        self.change(|plan| *plan = FaultPlan::default());
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Plan) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut FaultPlan) -> T) -> T {
         change(&mut self.plan.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn fate_of_message(&self, phone: &str, device: u16) -> Fate {
+    pub(crate) fn fate_of_message(&self, phone: &str, device: u16) -> StanzaFate {
         self.change(|plan| {
             let own = plan.devices.get_mut(&(phone.to_owned(), device));
-            own.and_then(Script::next_fate)
+            own.and_then(FaultScript::next_fate)
                 .or_else(|| plan.everybody.next_fate())
-                .unwrap_or(Fate::Accept)
+                .unwrap_or(StanzaFate::Accept)
         })
     }
 
@@ -219,27 +219,27 @@ pub struct DeviceFaults<'f> {
 }
 
 impl DeviceFaults<'_> {
-    /// See [`Faults::drop_before_accept`].
+    /// As [`Faults::drop_before_accept`], for this device only.
     pub fn drop_before_accept(&self, n: u32) {
         self.change(|script| script.drop_before_accept = n);
     }
 
-    /// See [`Faults::drop_after_accept`].
+    /// As [`Faults::drop_after_accept`], for this device only.
     pub fn drop_after_accept(&self, n: u32) {
         self.change(|script| script.drop_after_accept = n);
     }
 
-    /// See [`Faults::spare_next`].
+    /// As [`Faults::spare_next`], for this device only.
     pub fn spare_next(&self, n: u32) {
         self.change(|script| script.spared = n);
     }
 
-    /// See [`Faults::nack_next`].
+    /// As [`Faults::nack_next`], for this device only.
     pub fn nack_next(&self, code: u16) {
         self.change(|script| script.nack(code));
     }
 
-    /// See [`Faults::corrupt_next`].
+    /// As [`Faults::corrupt_next`], for this device only.
     pub fn corrupt_next(&self, n: u32) {
         self.change(|script| script.corrupt = n);
     }
@@ -249,29 +249,29 @@ impl DeviceFaults<'_> {
         self.change(|script| script.delay = Some(delay));
     }
 
-    fn change(&self, change: impl FnOnce(&mut Script)) {
+    fn change(&self, change: impl FnOnce(&mut FaultScript)) {
         self.faults.change(|plan| change(plan.devices.entry(self.key.clone()).or_default()));
     }
 }
 
-impl Script {
+impl FaultScript {
     fn nack(&mut self, code: u16) {
         if self.nacks.len() < NACKS_MAX {
             self.nacks.push_back(code);
         }
     }
 
-    fn next_fate(&mut self) -> Option<Fate> {
+    fn next_fate(&mut self) -> Option<StanzaFate> {
         if take_one(&mut self.spared) {
-            return Some(Fate::Accept);
+            return Some(StanzaFate::Accept);
         }
         if take_one(&mut self.drop_before_accept) {
-            return Some(Fate::DropBefore);
+            return Some(StanzaFate::DropBefore);
         }
         if take_one(&mut self.drop_after_accept) {
-            return Some(Fate::DropAfter);
+            return Some(StanzaFate::DropAfter);
         }
-        self.nacks.pop_front().map(Fate::Nack)
+        self.nacks.pop_front().map(StanzaFate::Nack)
     }
 }
 

@@ -99,7 +99,7 @@ pub(crate) struct FrameWriter {
 }
 
 impl FrameWriter {
-    /// Sends one frame.
+    /// Sends a frame: its length in three bytes, then the payload.
     pub(crate) async fn send(&mut self, payload: &[u8]) -> Result<()> {
         let length = u32::try_from(payload.len())?.to_be_bytes();
         ensure!(length[0] == 0, "a frame of {} bytes", payload.len());

@@ -13,13 +13,13 @@ use crate::{
     persist::Disk,
     phone::PhoneInput,
     record::Recorder,
-    server::queue::Added,
-    state::{DeviceKey, State},
+    server::queue::QueueResult,
+    state::{DeviceKey, ServerState},
 };
 
 /// Shared by the server's connections, the phones and the handles a test holds.
 pub(crate) struct Hub {
-    state: Mutex<State>,
+    state: Mutex<ServerState>,
     random: Mutex<StdRng>,
     pub(crate) identity: ServerIdentity,
     pub(crate) faults: Faults,
@@ -37,7 +37,7 @@ impl Hub {
             None => rand::make_rng(),
         };
         Hub {
-            state: Mutex::new(State::default()),
+            state: Mutex::new(ServerState::default()),
             random: Mutex::new(random),
             identity,
             faults: Faults::default(),
@@ -50,19 +50,19 @@ impl Hub {
     }
 
     /// The network's memory. Never held across an await.
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, ServerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a stanza for a device, and delivers it if it can be: the phone has a mailbox, a linked device a queue.
-    pub(crate) fn deliver(&self, state: &mut State, to: &DeviceKey, node: Arc<Node>) {
+    pub(crate) fn deliver(&self, state: &mut ServerState, to: &DeviceKey, node: Arc<Node>) {
         let Some(account) = state.accounts.get_mut(&to.phone) else {
             return;
         };
         let kept = if to.device == 0 {
             account.handset.give(PhoneInput::Stanza(node))
         } else if let Some(device) = account.devices.get_mut(&to.device) {
-            device.queue.add(node, device.link.as_ref()) == Added::Kept
+            device.queue.add(node, device.link.as_ref()) == QueueResult::Kept
         } else {
             true
         };

@@ -37,11 +37,11 @@ pub(crate) struct PhoneKeys {
     pub(crate) registration_id: u32,
     pub(crate) signed: KeyPair,
     pub(crate) signed_signature: Vec<u8>,
-    one_time: Mutex<OneTimeKeys>,
+    one_time: Mutex<OneTimePairs>,
 }
 
 #[derive(Default)]
-struct OneTimeKeys {
+struct OneTimePairs {
     last_id: u32,
     pairs: BTreeMap<u32, KeyPair>,
 }
@@ -66,7 +66,7 @@ impl PhoneKeys {
             .calculate_signature(&signed.public_key.serialize(), &mut rand::rng())?
             .to_vec();
         // Ids start at a random place, so that a key handed out before a restart is not mistaken for one made after.
-        let one_time = Mutex::new(OneTimeKeys {
+        let one_time = Mutex::new(OneTimePairs {
             last_id: rand::random_range(1..0x7f_0000),
             pairs: BTreeMap::new(),
         });
@@ -175,7 +175,7 @@ pub(crate) struct KeyBundle {
 }
 
 impl KeyBundle {
-    /// Reads the `<keys>` of a retry receipt; the registration id travels beside it.
+    /// Reads the `<keys>` of a retry receipt; the registration id travels next to it.
     pub(crate) fn from_retry_receipt(receipt: &NodeRef<'_>) -> Result<KeyBundle> {
         let keys = child(receipt, "keys")?;
         let one_time = match keys.get_optional_child("key") {

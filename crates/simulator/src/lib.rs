@@ -2,7 +2,7 @@
 //!
 //! # Cast
 //!
-//! * **[`Network`]**: the whole thing. A test or the sandbox starts it, adds people, looks at its [`Record`] and
+//! * **[`Network`]**: the whole thing. A test or the sandbox starts it, adds people, looks at its [`NetworkRecord`] and
 //!   injects [`Faults`]. Dropping the last clone stops it.
 //! * **Account** ([`Account`] is the handle): a person with a phone number, a LID, a *phone* and any number of *linked
 //!   devices*. Made by [`Network::add_account`], never removed.
@@ -17,18 +17,19 @@
 //! # Guarantees
 //!
 //! * A stanza for a linked device stays queued until that device acknowledges it. Every login delivers the rest again:
-//!   the same bytes, oldest first, marked `offline`. Delivery is at least once; a receiver tells copies by message id.
+//!   the same bytes, oldest first, marked `offline`. Delivery is at least once; a receiver recognises copies by message
+//!   id.
 //! * The order of the messages of one sender to one device never changes.
 //! * A message is acknowledged to its sender before anything that follows from it.
 //! * Nothing is silently ignored: what the network does not know or cannot answer is in the record. A test that ends
 //!   with empty `unknown` and `unanswered` has seen every request answered.
-//! * Everything that grows has a limit, a constant beside its reason, and a stated answer to what happens when it is
+//! * Everything that grows has a limit, a constant with its reason, and a stated answer to what happens when it is
 //!   full.
 //!
 //! # What is not here
 //!
-//! Newsletters, status, communities, the sound of calls, external history blobs, trusted-contact tokens, passkeys, XX fallback and
-//! TLS. One-time keys of phones, queues and media do not survive a restart (see `persist`).
+//! Newsletters, status, communities, the sound of calls, external history blobs, trusted-contact tokens, passkeys, XX
+//! fallback and TLS. One-time keys of phones, queues and media do not survive a restart (see `persist`).
 
 mod account;
 pub mod admin;
@@ -48,13 +49,16 @@ mod server;
 mod state;
 mod wire;
 
-pub use account::{Account, CallEnd, ChatState, Crafted, FileKind, NewFile, Online, text_message};
+pub use account::{
+    Account, CallEnd, ChatState, CraftedFile, FileKind, NewFile, Online, text_message,
+};
 pub use faults::{DeviceFaults, Faults};
 pub use media::{MEDIA_HOST, MediaHttp};
 pub use network::{Network, NetworkOptions};
-pub use phone::{Answer, Behaviour, INBOX_MAX, MessageRef, Received};
+pub use phone::{AutoAnswer, Behaviour, INBOX_MAX, MessageRef, ReceivedMessage};
 pub use provision::ProvisionedDevice;
 pub use record::{
-    AcceptedMessage, Duplicate, Mark, Nack, RECORD_MAX, Record, SeenReceipt, SeenTyping,
+    AcceptedMessage, AppStateChange, DuplicateMessage, Nack, NetworkRecord, RECORD_MAX,
+    SeenReceipt, SeenTyping,
 };
 pub use whatsapp_rust::Jid;

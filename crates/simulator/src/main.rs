@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 /// /kick, GET /accounts/{phone}/inbox, POST /faults, GET /record.
 #[derive(Debug, Parser)]
 #[command(name = "waypost-simulator", version, verbatim_doc_comment)]
-struct Options {
+struct SimulatorOptions {
     /// Port of the chat server; media take the next port and the control surface the one after.
     #[arg(long, default_value_t = 7001, value_parser = clap::value_parser!(u16).range(1..=65_533))]
     port: u16,
@@ -38,7 +38,7 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let options = Options::parse();
+    let options = SimulatorOptions::parse();
     let network = Network::start_with(NetworkOptions {
         port: Some(options.port),
         media_port: Some(options.port + 1),

@@ -34,18 +34,18 @@ const UPLOAD_BYTES_MAX: usize = 128 << 20;
 const STORE_BYTES_MAX: usize = 512 << 20;
 /// Requests that are remembered; when full the oldest are forgotten.
 const ASKED_MAX: usize = 1_000;
-/// Folder of downloads.
+/// The folder under which uploaded files can be downloaded.
 pub(crate) const DOWNLOAD_FOLDER: &str = "/v/t62.7118-24";
 
 /// Uploaded blobs by path.
 #[derive(Default)]
 pub(crate) struct MediaStore {
-    blobs: Mutex<Blobs>,
+    blobs: Mutex<StoredBlobs>,
     asked: Mutex<VecDeque<String>>,
 }
 
 #[derive(Default)]
-struct Blobs {
+struct StoredBlobs {
     by_path: HashMap<String, Bytes>,
     order: VecDeque<String>,
     bytes: usize,
@@ -68,7 +68,7 @@ impl MediaStore {
     }
 
     pub(crate) fn forget(&self) {
-        *self.blobs.lock().unwrap_or_else(PoisonError::into_inner) = Blobs::default();
+        *self.blobs.lock().unwrap_or_else(PoisonError::into_inner) = StoredBlobs::default();
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<Bytes> {

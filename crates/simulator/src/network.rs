@@ -21,7 +21,7 @@ use crate::{
     persist::Disk,
     phone::Phone,
     provision::{self, ProvisionedDevice},
-    record::Record,
+    record::NetworkRecord,
     server::{self, devices, pairing},
     state::{self, AppKey, DeviceKey},
     wire::now_seconds,
@@ -136,13 +136,13 @@ impl Network {
         }
     }
 
-    fn make_account(&self, phone: &str, name: &str) -> state::Account {
+    fn make_account(&self, phone: &str, name: &str) -> state::AccountState {
         let keys = match PhoneKeys::generate() {
             Ok(keys) => Arc::new(keys),
             Err(error) => unreachable!("signing with a fresh key cannot fail: {error}"),
         };
         let (lid, raw_id): (u64, u32) = self.hub.draw();
-        state::Account {
+        state::AccountState {
             handset: Phone::start(&self.hub, phone, &keys),
             keys,
             phone: phone.to_owned(),
@@ -233,7 +233,7 @@ impl Network {
     /// When there is no such device, or the directory cannot be written.
     pub async fn unlink(&self, phone: &str, device: u16) -> Result<()> {
         let key = DeviceKey::new(phone, device);
-        devices::unlink(&self.hub, &key, devices::By::Phone)?;
+        devices::unlink(&self.hub, &key, devices::RemovedBy::Phone)?;
         self.save().await
     }
 
@@ -261,13 +261,13 @@ impl Network {
         device.map_or_else(|_| Vec::new(), |device| device.queue.list())
     }
 
-    /// Faults to inject.
+    /// The faults that the network injects.
     pub fn faults(&self) -> &Faults {
         &self.hub.faults
     }
 
     /// A copy of what the network saw.
-    pub fn record(&self) -> Record {
+    pub fn record(&self) -> NetworkRecord {
         self.hub.recorder.snapshot()
     }
 

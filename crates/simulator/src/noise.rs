@@ -1,9 +1,9 @@
 //! The server's half of the Noise handshake (XX and IK).
 //!
-//! * [`Responder`] does no I/O: it takes the client's hello, and gives the reply and either the finished
+//! * [`HandshakeResponder`] does no I/O: it takes the client's hello, and gives the reply and either the finished
 //!   [`Handshake`] (IK) or the state that waits for the client's last message (XX). Both keys of the server are
 //!   arguments, so a test can fix every byte.
-//! * [`Opener`] and [`Sealer`] are one direction each of the encrypted link that follows.
+//! * [`FrameOpener`] and [`StanzaSealer`] are one direction each of the encrypted link that follows.
 //!
 //! What is deliberately absent: XX fallback. A client whose cached certificate is wrong is refused by a closed link.
 
@@ -108,60 +108,64 @@ fn cached(certificate: Option<NoiseCertificate>) -> Result<CachedNoiseCert> {
 
 /// Which handshake a client chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Pattern {
+pub enum HandshakePattern {
     /// The first contact of a device: both sides learn each other's key.
     Xx,
     /// A device that remembers the server's key.
     Ik,
 }
 
-impl Pattern {
+impl HandshakePattern {
     /// The name used in records.
     pub fn as_str(self) -> &'static str {
         match self {
-            Pattern::Xx => "XX",
-            Pattern::Ik => "IK",
+            HandshakePattern::Xx => "XX",
+            HandshakePattern::Ik => "IK",
         }
     }
 }
 
-/// A finished handshake.
+/// What both sides agreed on, and the ciphers that follow.
 pub struct Handshake {
     /// Encrypts what the server sends.
-    pub sealer: Sealer,
+    pub sealer: StanzaSealer,
     /// Decrypts what the client sends.
-    pub opener: Opener,
+    pub opener: FrameOpener,
     /// The client's static key, which names the device.
     pub client_key: [u8; 32],
     /// What the client says about itself: a login or a registration.
     pub payload: wa::ClientPayload,
     /// Which pattern was spoken.
-    pub pattern: Pattern,
+    pub pattern: HandshakePattern,
 }
 
 /// What follows the client's hello.
-pub enum Step {
+pub enum HandshakeStep {
     /// IK: send the reply, the link is up.
     Done(Vec<u8>, Box<Handshake>),
-    /// XX: send the reply, then give the client's next frame to [`Waiting::finish`].
-    More(Vec<u8>, Box<Waiting>),
+    /// XX: send the reply, then give the client's next frame to [`PendingHandshake::finish`].
+    More(Vec<u8>, Box<PendingHandshake>),
 }
 
 /// An XX handshake that waits for the client's last message.
-pub struct Waiting {
+pub struct PendingHandshake {
     noise: NoiseHandshake,
     ephemeral: KeyPair,
 }
 
 /// The server's side of a handshake.
-pub struct Responder;
+pub struct HandshakeResponder;
 
-impl Responder {
+impl HandshakeResponder {
     /// Answers the client's hello with the given ephemeral key.
     ///
     /// # Errors
     /// When the hello cannot be read or decrypted: the link is to be closed.
-    pub fn answer(identity: &ServerIdentity, ephemeral: KeyPair, hello: &[u8]) -> Result<Step> {
+    pub fn answer(
+        identity: &ServerIdentity,
+        ephemeral: KeyPair,
+        hello: &[u8],
+    ) -> Result<HandshakeStep> {
         let hello = wa::HandshakeMessage::decode_from_slice(hello)?
             .client_hello
             .into_option()
@@ -186,7 +190,7 @@ fn answer_ik(
     client_ephemeral: &[u8; 32],
     sealed_key: &[u8],
     sealed_payload: &[u8],
-) -> Result<Step> {
+) -> Result<HandshakeStep> {
     let mut noise = NoiseHandshake::new(NOISE_PATTERN_IK, &WA_CONN_HEADER)?;
     noise.authenticate(&public_bytes(&identity.key));
     noise.authenticate(client_ephemeral);
@@ -198,15 +202,15 @@ fn answer_ik(
     noise.mix_shared_secret(private(ephemeral), client_ephemeral)?;
     noise.mix_shared_secret(private(ephemeral), &client_key)?;
     let reply = server_hello(ephemeral, None, noise.encrypt(&identity.chain)?);
-    let handshake = established(noise, client_key, payload, Pattern::Ik)?;
-    Ok(Step::Done(reply, Box::new(handshake)))
+    let handshake = established(noise, client_key, payload, HandshakePattern::Ik)?;
+    Ok(HandshakeStep::Done(reply, Box::new(handshake)))
 }
 
 fn answer_xx(
     identity: &ServerIdentity,
     ephemeral: KeyPair,
     client_ephemeral: &[u8; 32],
-) -> Result<Step> {
+) -> Result<HandshakeStep> {
     let mut noise = NoiseHandshake::new(NOISE_PATTERN_XX, &WA_CONN_HEADER)?;
     noise.authenticate(client_ephemeral);
     noise.authenticate(&public_bytes(&ephemeral));
@@ -215,16 +219,16 @@ fn answer_xx(
     noise.mix_shared_secret(private(&identity.key), client_ephemeral)?;
     let sealed_chain = noise.encrypt(&identity.chain)?;
     let reply = server_hello(&ephemeral, Some(sealed_key), sealed_chain);
-    Ok(Step::More(reply, Box::new(Waiting { noise, ephemeral })))
+    Ok(HandshakeStep::More(reply, Box::new(PendingHandshake { noise, ephemeral })))
 }
 
-impl Waiting {
+impl PendingHandshake {
     /// Takes the client's last message.
     ///
     /// # Errors
     /// When it cannot be read or decrypted: the link is to be closed.
     pub fn finish(self, message: &[u8]) -> Result<Handshake> {
-        let Waiting { mut noise, ephemeral } = self;
+        let PendingHandshake { mut noise, ephemeral } = self;
         let finish = wa::HandshakeMessage::decode_from_slice(message)?
             .client_finish
             .into_option()
@@ -234,7 +238,7 @@ impl Waiting {
         noise.mix_shared_secret(private(&ephemeral), &client_key)?;
         let sealed_payload = finish.payload.context("the finish has no payload")?;
         let payload = wa::ClientPayload::decode_from_slice(&noise.decrypt(&sealed_payload)?)?;
-        established(noise, client_key, payload, Pattern::Xx)
+        established(noise, client_key, payload, HandshakePattern::Xx)
     }
 }
 
@@ -259,13 +263,13 @@ fn established(
     noise: NoiseHandshake,
     client_key: [u8; 32],
     payload: wa::ClientPayload,
-    pattern: Pattern,
+    pattern: HandshakePattern,
 ) -> Result<Handshake> {
     // The initiator writes with the first key, so for the responder the order is reversed.
     let (client_to_server, server_to_client) = noise.finish()?;
     Ok(Handshake {
-        sealer: Sealer { cipher: server_to_client, counter: 0 },
-        opener: Opener { cipher: client_to_server, counter: 0 },
+        sealer: StanzaSealer { cipher: server_to_client, counter: 0 },
+        opener: FrameOpener { cipher: client_to_server, counter: 0 },
         client_key,
         payload,
         pattern,
@@ -273,12 +277,12 @@ fn established(
 }
 
 /// Encrypts stanzas from the server to the client, one counter step each.
-pub struct Sealer {
+pub struct StanzaSealer {
     cipher: NoiseCipher,
     counter: u32,
 }
 
-impl Sealer {
+impl StanzaSealer {
     /// Encodes and encrypts one stanza.
     pub fn seal(&mut self, node: &Node) -> Result<Vec<u8>> {
         let plain = marshal(node).map_err(|error| anyhow!("cannot encode a stanza: {error}"))?;
@@ -289,12 +293,12 @@ impl Sealer {
 }
 
 /// Decrypts frames from the client, one counter step each.
-pub struct Opener {
+pub struct FrameOpener {
     cipher: NoiseCipher,
     counter: u32,
 }
 
-impl Opener {
+impl FrameOpener {
     /// Decrypts and decodes one stanza.
     pub fn open(&mut self, mut frame: BytesMut) -> Result<OwnedNodeRef> {
         self.cipher.decrypt_in_place_with_counter(self.counter, &mut frame)?;

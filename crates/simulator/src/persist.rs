@@ -28,10 +28,10 @@ use crate::{
     noise::ServerIdentity,
     phone::Phone,
     server::{
-        groups::{Group, Member},
+        groups::{Group, GroupMember},
         queue::DeviceQueue,
     },
-    state::{Account, AppKey, Device},
+    state::{AccountState, AppKey, Device},
     wire::key32,
 };
 
@@ -115,12 +115,12 @@ fn write(directory: &Path, file: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The file.
+/// What the file of a network holds.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct NetworkFile {
     version: u32,
-    server_key: Hex,
-    certificate_chain: Hex,
+    server_key: HexBytes,
+    certificate_chain: HexBytes,
     accounts: Vec<AccountFile>,
     groups: Vec<GroupFile>,
 }
@@ -133,15 +133,15 @@ struct AccountFile {
     raw_id: u32,
     next_device: u16,
     next_key_index: u32,
-    identity_key: Hex,
+    identity_key: HexBytes,
     registration_id: u32,
-    signed_key: Hex,
-    app_key_id: Hex,
-    app_key: Hex,
+    signed_key: HexBytes,
+    app_key_id: HexBytes,
+    app_key: HexBytes,
     app_key_timestamp: i64,
-    app_state: Vec<(String, Vec<Hex>)>,
+    app_state: Vec<(String, Vec<HexBytes>)>,
     about: String,
-    picture: Option<Hex>,
+    picture: Option<HexBytes>,
     devices: Vec<DeviceFile>,
 }
 
@@ -149,14 +149,14 @@ struct AccountFile {
 struct DeviceFile {
     id: u16,
     key_index: u32,
-    noise_key: Hex,
-    identity: Hex,
+    noise_key: HexBytes,
+    identity: HexBytes,
     registration_id: u32,
     signed_id: u32,
-    signed_key: Hex,
-    signed_signature: Hex,
-    one_time: Vec<(u32, Hex)>,
-    device_identity: Hex,
+    signed_key: HexBytes,
+    signed_signature: HexBytes,
+    one_time: Vec<(u32, HexBytes)>,
+    device_identity: HexBytes,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -175,25 +175,25 @@ struct GroupFile {
 /// Bytes as hexadecimal text.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-struct Hex(Vec<u8>);
+struct HexBytes(Vec<u8>);
 
-impl TryFrom<String> for Hex {
+impl TryFrom<String> for HexBytes {
     type Error = hex::FromHexError;
 
-    fn try_from(text: String) -> Result<Hex, hex::FromHexError> {
-        hex::decode(text).map(Hex)
+    fn try_from(text: String) -> Result<HexBytes, hex::FromHexError> {
+        hex::decode(text).map(HexBytes)
     }
 }
 
-impl From<Hex> for String {
-    fn from(bytes: Hex) -> String {
+impl From<HexBytes> for String {
+    fn from(bytes: HexBytes) -> String {
         hex::encode(bytes.0)
     }
 }
 
-impl Hex {
-    fn of(bytes: &[u8]) -> Hex {
-        Hex(bytes.to_vec())
+impl HexBytes {
+    fn of(bytes: &[u8]) -> HexBytes {
+        HexBytes(bytes.to_vec())
     }
 
     fn key(&self) -> Result<[u8; 32]> {
@@ -213,8 +213,8 @@ impl NetworkFile {
         accounts.sort_by(|a, b| a.phone.cmp(&b.phone));
         NetworkFile {
             version: VERSION,
-            server_key: Hex::of(hub.identity.key.private_key.serialize()),
-            certificate_chain: Hex::of(&hub.identity.chain),
+            server_key: HexBytes::of(hub.identity.key.private_key.serialize()),
+            certificate_chain: HexBytes::of(&hub.identity.chain),
             accounts,
             groups: state.groups.values().map(GroupFile::of).collect(),
         }
@@ -243,9 +243,9 @@ impl NetworkFile {
 }
 
 impl AccountFile {
-    fn of(account: &Account) -> AccountFile {
+    fn of(account: &AccountState) -> AccountFile {
         let app_state = account.app_state.iter().map(|(name, patches)| {
-            let patches = patches.iter().map(|patch| Hex::of(patch)).collect();
+            let patches = patches.iter().map(|patch| HexBytes::of(patch)).collect();
             (name.clone(), patches)
         });
         AccountFile {
@@ -255,20 +255,20 @@ impl AccountFile {
             raw_id: account.raw_id,
             next_device: account.next_device,
             next_key_index: account.next_key_index,
-            identity_key: Hex::of(account.keys.identity.private_key().serialize()),
+            identity_key: HexBytes::of(account.keys.identity.private_key().serialize()),
             registration_id: account.keys.registration_id,
-            signed_key: Hex::of(account.keys.signed.private_key.serialize()),
-            app_key_id: Hex::of(&account.app_key.id),
-            app_key: Hex::of(&account.app_key.data),
+            signed_key: HexBytes::of(account.keys.signed.private_key.serialize()),
+            app_key_id: HexBytes::of(&account.app_key.id),
+            app_key: HexBytes::of(&account.app_key.data),
             app_key_timestamp: account.app_key.timestamp,
             app_state: app_state.collect(),
             about: account.about.clone(),
-            picture: account.picture.as_deref().map(Hex::of),
+            picture: account.picture.as_deref().map(HexBytes::of),
             devices: account.devices.values().map(DeviceFile::of).collect(),
         }
     }
 
-    fn restore(self, hub: &Arc<Hub>) -> Result<Account> {
+    fn restore(self, hub: &Arc<Hub>) -> Result<AccountState> {
         let identity = self.identity_key.pair()?;
         let identity =
             IdentityKeyPair::new(IdentityKey::new(identity.public_key), identity.private_key);
@@ -283,7 +283,7 @@ impl AccountFile {
         for file in self.devices {
             devices.insert(file.id, file.restore()?);
         }
-        Ok(Account {
+        Ok(AccountState {
             handset: Phone::start(hub, &self.phone, &keys),
             keys,
             app_key: AppKey {
@@ -314,14 +314,14 @@ impl DeviceFile {
         DeviceFile {
             id: device.id,
             key_index: device.key_index,
-            noise_key: Hex::of(&device.noise_key),
-            identity: Hex::of(&device.identity),
+            noise_key: HexBytes::of(&device.noise_key),
+            identity: HexBytes::of(&device.identity),
             registration_id: device.registration_id,
             signed_id: device.signed.id,
-            signed_key: Hex::of(&device.signed.public),
-            signed_signature: Hex::of(&device.signed.signature),
-            one_time: one_time.map(|key| (key.0, Hex::of(&key.1))).collect(),
-            device_identity: Hex::of(&device.device_identity),
+            signed_key: HexBytes::of(&device.signed.public),
+            signed_signature: HexBytes::of(&device.signed.signature),
+            one_time: one_time.map(|key| (key.0, HexBytes::of(&key.1))).collect(),
+            device_identity: HexBytes::of(&device.device_identity),
         }
     }
 
@@ -373,7 +373,7 @@ impl GroupFile {
             description: self.description,
             creator: self.creator,
             created: self.created,
-            members: members.map(|(phone, admin)| Member { phone, admin }).collect(),
+            members: members.map(|(phone, admin)| GroupMember { phone, admin }).collect(),
             invite: self.invite,
             announcement: self.announcement,
             locked: self.locked,

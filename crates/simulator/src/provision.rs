@@ -21,7 +21,7 @@ use crate::{
     noise::public_bytes,
     phone::app_key_fingerprint,
     server::{devices, queue::DeviceQueue},
-    state::{Account, Device, DeviceKey, sign},
+    state::{AccountState, Device, DeviceKey, sign},
 };
 
 /// One-time keys made for a provisioned device. Each contact that opens a session uses one; the device uploads more
@@ -105,10 +105,10 @@ pub(crate) fn provision(hub: &Hub, phone: &str) -> Result<ProvisionedDevice> {
     Ok(provisioned)
 }
 
-type Private = Vec<(u32, Vec<u8>)>;
-type Public = VecDeque<(u32, [u8; 32])>;
+type PrivateKeys = Vec<(u32, Vec<u8>)>;
+type PublicKeys = VecDeque<(u32, [u8; 32])>;
 
-fn one_time_keys() -> (Private, Public) {
+fn one_time_keys() -> (PrivateKeys, PublicKeys) {
     let mut private = Vec::new();
     let mut public = VecDeque::new();
     for id in 1..=ONE_TIME_KEYS {
@@ -121,7 +121,7 @@ fn one_time_keys() -> (Private, Public) {
     (private, public)
 }
 
-fn app_state_key(account: &Account) -> (Vec<u8>, AppStateSyncKey) {
+fn app_state_key(account: &AccountState) -> (Vec<u8>, AppStateSyncKey) {
     let key = AppStateSyncKey {
         key_data: account.app_key.data.to_vec(),
         fingerprint: app_key_fingerprint().encode_to_vec(),

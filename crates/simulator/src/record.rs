@@ -10,7 +10,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::noise::Pattern;
+use crate::noise::HandshakePattern;
 
 /// Entries kept per list: a crash test passes a few thousand messages, so nothing is forgotten in practice, and a
 /// sandbox that runs for weeks stays below about 20 MB.
@@ -18,7 +18,7 @@ pub const RECORD_MAX: usize = 50_000;
 
 /// A copy of what the network saw so far.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Record {
+pub struct NetworkRecord {
     /// Stanzas and requests the network does not know. A test should find none.
     pub unknown: Vec<String>,
     /// Requests that were understood but could not be answered, with the reason. A test should find none.
@@ -37,9 +37,9 @@ pub struct Record {
     /// Typing, recording, or neither, that was relayed, oldest first.
     pub typing: Vec<SeenTyping>,
     /// Changes of accounts' shared state that linked devices made, verified and decrypted, oldest first.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<AppStateChange>,
     /// Messages a phone received although it had them already: a person would have seen them twice.
-    pub duplicates: Vec<Duplicate>,
+    pub duplicates: Vec<DuplicateMessage>,
     /// Messages a phone could not decrypt, with the reason. Each was answered by a retry receipt.
     pub undecryptable: Vec<String>,
     /// Messages from a linked device to its own phone that are not chat: kind of request only.
@@ -80,7 +80,7 @@ pub struct Nack {
 
 /// A message that reached a phone a second time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Duplicate {
+pub struct DuplicateMessage {
     /// The sender's message id.
     pub id: String,
     /// Phone number of the account that received it twice.
@@ -117,7 +117,7 @@ pub struct SeenTyping {
 
 /// A change of an account's shared state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Mark {
+pub struct AppStateChange {
     /// Phone number of the account.
     pub phone: String,
     /// Device that made it.
@@ -133,15 +133,15 @@ pub struct Mark {
 /// The record while it is written.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
-    record: Mutex<Record>,
+    record: Mutex<NetworkRecord>,
 }
 
 impl Recorder {
-    pub(crate) fn snapshot(&self) -> Record {
+    pub(crate) fn snapshot(&self) -> NetworkRecord {
         self.with(|record| record.clone())
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut Record) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut NetworkRecord) -> T) -> T {
         change(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -155,7 +155,7 @@ impl Recorder {
         self.with(|r| push(&mut r.unanswered, what, &mut r.forgotten));
     }
 
-    pub(crate) fn handshake(&self, pattern: Pattern) {
+    pub(crate) fn handshake(&self, pattern: HandshakePattern) {
         self.with(|r| *r.handshakes.entry(pattern.as_str().to_owned()).or_default() += 1);
     }
 
@@ -179,11 +179,11 @@ impl Recorder {
         self.with(|r| push(&mut r.typing, typing, &mut r.forgotten));
     }
 
-    pub(crate) fn mark(&self, mark: Mark) {
+    pub(crate) fn mark(&self, mark: AppStateChange) {
         self.with(|r| push(&mut r.marks, mark, &mut r.forgotten));
     }
 
-    pub(crate) fn duplicate(&self, duplicate: Duplicate) {
+    pub(crate) fn duplicate(&self, duplicate: DuplicateMessage) {
         self.with(|r| push(&mut r.duplicates, duplicate, &mut r.forgotten));
     }
 

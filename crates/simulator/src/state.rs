@@ -20,8 +20,8 @@ use crate::{
     phone::PhoneHandle,
     server::{
         groups::Group,
-        pairing::Pairings,
-        queue::{DeviceQueue, Link},
+        pairing::PendingPairings,
+        queue::{DeviceQueue, SocketLink},
     },
     wire::{Build, now_seconds},
 };
@@ -57,7 +57,7 @@ impl DeviceKey {
     }
 }
 
-/// A linked device.
+/// A linked device as the server knows it.
 pub(crate) struct Device {
     pub(crate) id: u16,
     pub(crate) key_index: u32,
@@ -68,12 +68,12 @@ pub(crate) struct Device {
     pub(crate) one_time: VecDeque<(u32, [u8; 32])>,
     /// The `ADVSignedDeviceIdentity`, complete once the device has signed its part.
     pub(crate) device_identity: Vec<u8>,
-    pub(crate) link: Option<Link>,
+    pub(crate) link: Option<SocketLink>,
     pub(crate) queue: DeviceQueue,
 }
 
 /// A person: a phone number, a LID, a primary phone and the devices linked to it.
-pub(crate) struct Account {
+pub(crate) struct AccountState {
     pub(crate) phone: String,
     pub(crate) lid: String,
     pub(crate) name: String,
@@ -86,7 +86,7 @@ pub(crate) struct Account {
     pub(crate) devices: BTreeMap<u16, Device>,
     pub(crate) app_key: AppKey,
     pub(crate) app_state: HashMap<String, Vec<Vec<u8>>>,
-    /// Others see the LID alone.
+    /// Others see only the LID.
     pub(crate) number_hidden: bool,
     pub(crate) watchers: HashSet<String>,
     pub(crate) about: String,
@@ -104,22 +104,22 @@ pub(crate) struct AppKey {
 
 /// Everything the server knows.
 #[derive(Default)]
-pub(crate) struct State {
-    pub(crate) accounts: HashMap<String, Account>,
+pub(crate) struct ServerState {
+    pub(crate) accounts: HashMap<String, AccountState>,
     pub(crate) phones_by_lid: HashMap<String, String>,
     /// Numbers that people dial for an account, by what they dial.
     pub(crate) aliases: HashMap<String, String>,
     pub(crate) groups: HashMap<String, Group>,
-    pub(crate) pairings: Pairings,
+    pub(crate) pairings: PendingPairings,
     pub(crate) last_link: u64,
 }
 
-impl State {
-    pub(crate) fn account(&self, phone: &str) -> Result<&Account> {
+impl ServerState {
+    pub(crate) fn account(&self, phone: &str) -> Result<&AccountState> {
         self.accounts.get(phone).with_context(|| format!("there is no account {phone}"))
     }
 
-    pub(crate) fn account_mut(&mut self, phone: &str) -> Result<&mut Account> {
+    pub(crate) fn account_mut(&mut self, phone: &str) -> Result<&mut AccountState> {
         self.accounts.get_mut(phone).with_context(|| format!("there is no account {phone}"))
     }
 
@@ -165,7 +165,7 @@ impl State {
     }
 
     /// The live links of an account.
-    pub(crate) fn links_of(&self, phone: &str) -> impl Iterator<Item = &Link> {
+    pub(crate) fn links_of(&self, phone: &str) -> impl Iterator<Item = &SocketLink> {
         let devices = self.accounts.get(phone).map(|account| &account.devices);
         devices
             .into_iter()
@@ -174,7 +174,7 @@ impl State {
     }
 }
 
-impl Account {
+impl AccountState {
     /// The signed list of valid device key indexes, without which other clients skip the linked devices.
     pub(crate) fn key_index_list(&self) -> Result<Vec<u8>> {
         let details = wa::ADVKeyIndexList {

@@ -1,6 +1,6 @@
 //! Calls: who rings, and how it ended.
 //!
-//! WhatsApp tells a linked device of an offer, and later that it is over and why. Only a call that rang here has an
+//! WhatsApp notifies a linked device of an offer, and later that it is over and why. Only a call that rang here has an
 //! outcome; the word "terminate" also comes for calls that were never offered to this device.
 
 use std::{
@@ -22,16 +22,16 @@ use whatsapp_rust::{
 
 use crate::people;
 
-/// Calls that ring at a time. When full the oldest is forgotten, and its end is not told.
+/// Calls that ring at a time. When full the oldest is forgotten, and its end is not reported.
 const RINGING_MAX: usize = 64;
 
 /// The calls that ring.
 #[derive(Default)]
-pub(crate) struct Calls {
+pub(crate) struct RingingCalls {
     ringing: Mutex<VecDeque<Call>>,
 }
 
-impl Calls {
+impl RingingCalls {
     /// What a call stanza means for this account, if anything.
     pub async fn take(&self, client: &Client, call: &IncomingCall) -> Option<Call> {
         let timestamp = call.timestamp.timestamp();
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_call_rings_once_and_ends_once() {
-        let calls = Calls::default();
+        let calls = RingingCalls::default();
         assert!(calls.rings(call("A")).is_some());
         assert!(calls.rings(call("A")).is_none());
         let ended = calls.ends("A", CallOutcome::Missed, 2).unwrap();
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_too_many_is_forgotten() {
-        let calls = Calls::default();
+        let calls = RingingCalls::default();
         for number in 0..=RINGING_MAX {
             calls.rings(call(&number.to_string()));
         }

@@ -136,7 +136,7 @@ pub(crate) async fn delete_for_me(
 }
 
 /// One answer for each question, in their order. An answer may name another address than the question (ninth digits,
-/// country rules), so what is not found by its own address is asked alone.
+/// country rules), so what is not found by its own address is asked for by itself.
 pub(crate) async fn lookup(
     client: &Client,
     ids: &[ChatId],

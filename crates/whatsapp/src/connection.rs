@@ -19,11 +19,13 @@ use whatsapp_rust::{
     wacore::iq::devices::RemoveCompanionDeviceSpec,
 };
 
-use crate::{chats, failure, link::Link, outbound::MessageWriter, runtime::Tasks, transfer};
+use crate::{
+    chats, failure, link::LinkState, outbound::MessageWriter, runtime::ConnectionTasks, transfer,
+};
 
 /// Limits of one connection's requests.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct RequestLimits {
     /// For a message to be encrypted and written.
     pub send: Duration,
     /// For the socket to be up when a pairing code is asked for, and again for the answer.
@@ -31,22 +33,22 @@ pub(crate) struct Limits {
 }
 
 /// Dropping it closes the connection in the background.
-pub(crate) struct Handle {
+pub(crate) struct ConnectionHandle {
     pub writer: MessageWriter,
     pub client: Arc<Client>,
-    pub link: Arc<Link>,
-    pub tasks: Tasks,
-    pub limits: Limits,
+    pub link: Arc<LinkState>,
+    pub tasks: ConnectionTasks,
+    pub limits: RequestLimits,
     pub done: CancellationToken,
 }
 
-impl Drop for Handle {
+impl Drop for ConnectionHandle {
     fn drop(&mut self) {
         self.link.close();
     }
 }
 
-impl Handle {
+impl ConnectionHandle {
     /// Does something that ends with the connection, and is finished even when nobody waits for it any more.
     async fn in_task<T: Send + 'static>(
         &self,
@@ -77,7 +79,7 @@ impl Handle {
 }
 
 #[async_trait]
-impl Connection for Handle {
+impl Connection for ConnectionHandle {
     /// A send that was begun is finished even when nobody waits for it any more: breaking it off in
     /// the middle would leave open whether a key was used.
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError> {
@@ -87,7 +89,7 @@ impl Connection for Handle {
 
     /// Without a limit of its own: the media host's are in the HTTP client.
     async fn upload(&self, kind: MediaKind, file: File) -> Result<RemoteMedia, EngineError> {
-        let (client, tasks) = (Arc::clone(&self.client), self.tasks.clone());
+        let (client, tasks) = (self.client.clone(), self.tasks.clone());
         self.in_task(Box::pin(async move { transfer::upload(&client, &tasks, kind, file).await }))
             .await
     }
@@ -99,7 +101,7 @@ impl Connection for Handle {
         into: File,
         bytes_max: u64,
     ) -> Result<(), EngineError> {
-        let (client, remote) = (Arc::clone(&self.client), remote.clone());
+        let (client, remote) = (self.client.clone(), remote.clone());
         self.in_task(Box::pin(async move {
             transfer::download(&client, kind, &remote, into, bytes_max).await
         }))
@@ -107,7 +109,7 @@ impl Connection for Handle {
     }
 
     async fn typing(&self, chat: &ChatId, state: Typing) -> Result<(), EngineError> {
-        let (client, chat) = (Arc::clone(&self.client), chat.clone());
+        let (client, chat) = (self.client.clone(), chat.clone());
         self.request(Box::pin(async move { chats::typing(&client, &chat, state).await })).await
     }
 
@@ -116,7 +118,7 @@ impl Connection for Handle {
         chat: &ChatId,
         messages: &[(WaMessageId, Option<ChatId>)],
     ) -> Result<(), EngineError> {
-        let (client, chat, messages) = (Arc::clone(&self.client), chat.clone(), messages.to_vec());
+        let (client, chat, messages) = (self.client.clone(), chat.clone(), messages.to_vec());
         self.request(Box::pin(async move { chats::mark_read(&client, &chat, &messages).await }))
             .await
     }
@@ -127,7 +129,7 @@ impl Connection for Handle {
         mark: ChatMark,
         last: Option<&LastMessage>,
     ) -> Result<(), EngineError> {
-        let (client, chat, last) = (Arc::clone(&self.client), chat.clone(), last.cloned());
+        let (client, chat, last) = (self.client.clone(), chat.clone(), last.cloned());
         self.request(Box::pin(async move {
             chats::mark_chat(&client, &chat, mark, last.as_ref()).await
         }))
@@ -135,7 +137,7 @@ impl Connection for Handle {
     }
 
     async fn star(&self, chat: &ChatId, target: &Target, star: bool) -> Result<(), EngineError> {
-        let (client, chat, target) = (Arc::clone(&self.client), chat.clone(), target.clone());
+        let (client, chat, target) = (self.client.clone(), chat.clone(), target.clone());
         self.request(Box::pin(async move { chats::star(&client, &chat, &target, star).await }))
             .await
     }
@@ -146,7 +148,7 @@ impl Connection for Handle {
         target: &Target,
         timestamp: i64,
     ) -> Result<(), EngineError> {
-        let (client, chat, target) = (Arc::clone(&self.client), chat.clone(), target.clone());
+        let (client, chat, target) = (self.client.clone(), chat.clone(), target.clone());
         self.request(Box::pin(async move {
             chats::delete_for_me(&client, &chat, &target, timestamp).await
         }))
@@ -154,7 +156,7 @@ impl Connection for Handle {
     }
 
     async fn lookup(&self, ids: &[ChatId]) -> Result<Vec<Registration>, EngineError> {
-        let (client, ids) = (Arc::clone(&self.client), ids.to_vec());
+        let (client, ids) = (self.client.clone(), ids.to_vec());
         self.request(Box::pin(async move { chats::lookup(&client, &ids).await })).await
     }
 

@@ -22,7 +22,8 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    engine::Slot, keys::LedgerBackend, link::Link, runtime::Tasks, signals::Pump, unheld::Line,
+    engine::SessionSlot, keys::LedgerBackend, link::LinkState, runtime::ConnectionTasks,
+    signals::EventPump, unheld::UnheldLine,
 };
 
 /// Stream restarts between pairing and the first login. One is normal, more than a few is a loop.
@@ -35,26 +36,26 @@ const FAILED: &str = "the engine failed";
 const TASKS_END: Duration = Duration::from_secs(5);
 
 /// Everything that lives as long as the connection.
-pub(crate) struct Driver {
+pub(crate) struct ConnectionDriver {
     pub client: Arc<Client>,
     pub backend: Arc<LedgerBackend>,
-    pub link: Arc<Link>,
-    pub tasks: Tasks,
-    pub pump: Pump,
+    pub link: Arc<LinkState>,
+    pub tasks: ConnectionTasks,
+    pub pump: EventPump,
     pub events: async_channel::Receiver<Arc<Event>>,
     pub subscription: Subscription,
-    pub slot: Slot,
-    pub unheld: Arc<Line>,
-    /// Tells the handle that nothing runs any more, even if this future is dropped.
+    pub slot: SessionSlot,
+    pub unheld: Arc<UnheldLine>,
+    /// Signals the handle that nothing runs any more, even if this future is dropped.
     pub done: DropGuard,
 }
 
-impl Driver {
+impl ConnectionDriver {
     /// Runs the connection to its end.
     pub async fn drive(self) {
         let Self { client, backend, link, tasks, pump, events, subscription, slot, unheld, done } =
             self;
-        // A link that ends by itself is not over: what watches it has to be told.
+        // A link that ends by itself is not over: what watches it has to be notified.
         let ended = CancellationToken::new();
         let engine = async {
             let cause = run(&client, &link).await;
@@ -101,7 +102,7 @@ impl Driver {
 }
 
 /// A task of the library that panicked leaves the connection in a state that nobody knows.
-async fn watch(tasks: &Tasks, link: &Link) {
+async fn watch(tasks: &ConnectionTasks, link: &LinkState) {
     tokio::select! {
         () = link.over() => {}
         () = tasks.panicked() => {
@@ -112,7 +113,7 @@ async fn watch(tasks: &Tasks, link: &Link) {
 }
 
 /// Keeps the link until it ends. `None` when it was closed on purpose.
-async fn run(client: &Arc<Client>, link: &Link) -> Option<LossCause> {
+async fn run(client: &Arc<Client>, link: &LinkState) -> Option<LossCause> {
     for _ in 0..=RESTARTS_MAX {
         client.enable_auto_reconnect.store(false, Ordering::Relaxed);
         let ended = until_over(client, link).await;
@@ -135,7 +136,7 @@ async fn run(client: &Arc<Client>, link: &Link) -> Option<LossCause> {
 }
 
 /// True when the library's loop ended by itself.
-async fn until_over(client: &Arc<Client>, link: &Link) -> bool {
+async fn until_over(client: &Arc<Client>, link: &LinkState) -> bool {
     let mut run = pin!(client.run());
     tokio::select! {
         () = link.over() => {}

@@ -1,8 +1,8 @@
 //! Messages that come again.
 //!
-//! WhatsApp sends a message again when it was not acknowledged. If it was read before and stored, it is acknowledged. One
-//! that was read and is nowhere would be lost in silence: it is not acknowledged, its place in the chat is held by an
-//! undecryptable message, and its sender and the own phone are asked for it again.
+//! WhatsApp sends a message again when it was not acknowledged. If it was read before and stored, it is acknowledged.
+//! One that was read and is nowhere would be lost in silence: it is not acknowledged, its place in the chat is held by
+//! an undecryptable message, and its sender and the own phone are asked for it again.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use whatsapp_rust::{Client, Jid, NodeBuilder, RetryRequestOptions};
 
 use crate::{
     keys::{Duplicates, LedgerBackend},
-    link::Link,
+    link::LinkState,
     people,
 };
 
@@ -26,7 +26,7 @@ const WAITING_MAX: usize = 256;
 
 /// A message that was read and is nowhere.
 #[derive(Debug)]
-pub(crate) struct Lost {
+pub(crate) struct LostMessage {
     chat: String,
     sender: String,
     id: String,
@@ -35,9 +35,9 @@ pub(crate) struct Lost {
 /// Lets the keys of a connection end it when they have to, and ask about duplicates. What is lost waits in the answer.
 pub(crate) fn watch(
     backend: &LedgerBackend,
-    link: &Arc<Link>,
+    link: &Arc<LinkState>,
     sink: &Arc<dyn EngineSink>,
-) -> async_channel::Receiver<Lost> {
+) -> async_channel::Receiver<LostMessage> {
     let (lost, waiting) = async_channel::bounded(WAITING_MAX);
     // Weak: the link lives as long as its driver, not as long as the keys.
     let link = Arc::downgrade(link);
@@ -47,29 +47,30 @@ pub(crate) fn watch(
             link.fail(LossCause::Link("received messages could not be stored".into()));
         }
     };
-    backend.watch(fail, Asked { sink: Arc::clone(sink), lost });
+    backend.watch(fail, DuplicateCheck { sink: sink.clone(), lost });
     waiting
 }
 
-struct Asked {
+struct DuplicateCheck {
     sink: Arc<dyn EngineSink>,
-    lost: async_channel::Sender<Lost>,
+    lost: async_channel::Sender<LostMessage>,
 }
 
 #[async_trait]
-impl Duplicates for Asked {
+impl Duplicates for DuplicateCheck {
     async fn knows(&self, id: &str) -> StoreResult<bool> {
         self.sink.knows(&WaMessageId::from_wire(id)).await
     }
 
     fn lost(&self, chat: &str, sender: &str, id: &str) {
         tracing::error!(id, "a message was read before and is nowhere; it is asked for again");
-        let lost = Lost { chat: chat.to_owned(), sender: sender.to_owned(), id: id.to_owned() };
+        let lost =
+            LostMessage { chat: chat.to_owned(), sender: sender.to_owned(), id: id.to_owned() };
         let _ = self.lost.try_send(lost);
     }
 }
 
-impl Lost {
+impl LostMessage {
     /// What holds its place in the chat. `None` for kinds of addresses without a chat.
     pub async fn placeholder(&self, client: &Client, clock: &dyn Clock) -> Option<InboundMessage> {
         let (chat, sender): (Jid, Jid) = (self.chat.parse().ok()?, self.sender.parse().ok()?);

@@ -26,26 +26,26 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    calls::Calls,
-    connection::{Handle, Limits},
-    driver::Driver,
+    calls::RingingCalls,
+    connection::{ConnectionHandle, RequestLimits},
+    driver::ConnectionDriver,
     duplicates,
     http::{self, MediaEndpoint, OfConnection},
-    inbound::Inbox,
+    inbound::InboundHandler,
     keys::{LedgerBackend, WriteOrder, ledger_error},
-    link::Link,
+    link::LinkState,
     outbound::MessageWriter,
-    runtime::Tasks,
+    runtime::ConnectionTasks,
     safety,
-    signals::{Progress, Pump, SideSignals},
+    signals::{EventPump, LoginProgress, SideSignals},
     transport::{Dialer, install_crypto},
-    unheld::Unheld,
+    unheld::UnheldLines,
 };
 
 /// The client version this crate was last tested with. WhatsApp refuses versions that are too old.
 pub const LAST_GOOD_VERSION: (u32, u32, u32) = (2, 3000, 1_042_742_319);
 
-/// How often the library saves a changed device beside the moments that need it.
+/// How often the library saves a changed device, in addition to the moments that need it.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
 
 /// How the engine behaves. The same for all sessions.
@@ -57,9 +57,9 @@ pub struct EngineOptions {
     pub client_version: (u32, u32, u32),
     /// Shown on the phone, in the list of linked devices.
     pub device_name: String,
-    /// Where media lives.
+    /// The hosts that files are uploaded to and downloaded from.
     pub media: MediaEndpoint,
-    /// Largest file, bytes.
+    /// The largest file that is sent or downloaded, bytes.
     pub file_bytes_max: u64,
     /// For TCP, proxy, TLS and WebSocket together. The library gives up after 20 s by itself.
     pub connect_limit: Duration,
@@ -92,22 +92,22 @@ impl Default for EngineOptions {
 }
 
 /// The sessions this process holds a connection of.
-type Open = Arc<Mutex<HashSet<SessionId>>>;
+type OpenSessions = Arc<Mutex<HashSet<SessionId>>>;
 
 /// The right to hold the one connection of a session; given back when dropped.
-pub(crate) struct Slot {
-    open: Open,
+pub(crate) struct SessionSlot {
+    open: OpenSessions,
     session: SessionId,
 }
 
-impl Slot {
-    fn take(open: &Open, session: SessionId) -> Option<Self> {
+impl SessionSlot {
+    fn take(open: &OpenSessions, session: SessionId) -> Option<Self> {
         let fresh = open.lock().unwrap_or_else(PoisonError::into_inner).insert(session);
-        fresh.then(|| Self { open: Arc::clone(open), session })
+        fresh.then(|| Self { open: open.clone(), session })
     }
 }
 
-impl Drop for Slot {
+impl Drop for SessionSlot {
     fn drop(&mut self) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.session);
     }
@@ -118,8 +118,8 @@ pub struct Engine {
     options: EngineOptions,
     keys: Arc<dyn DeviceKeys>,
     clock: Arc<dyn Clock>,
-    open: Open,
-    unheld: Unheld,
+    open: OpenSessions,
+    unheld: UnheldLines,
     drivers: TaskTracker,
 }
 
@@ -139,8 +139,8 @@ impl Engine {
             options,
             keys,
             clock,
-            open: Open::default(),
-            unheld: Unheld::default(),
+            open: OpenSessions::default(),
+            unheld: UnheldLines::default(),
             drivers: TaskTracker::new(),
         })
     }
@@ -149,7 +149,7 @@ impl Engine {
         &self,
         backend: &Arc<LedgerBackend>,
     ) -> Result<Arc<PersistenceManager>, EngineError> {
-        let device = PersistenceManager::new(Arc::clone(backend) as _)
+        let device = PersistenceManager::new(backend.clone() as _)
             .await
             .map_err(|error| EngineError::Store(ledger_error(error)))?;
         let props = DevicePropsOverride::new().with_os(self.options.device_name.as_str());
@@ -157,13 +157,18 @@ impl Engine {
         Ok(Arc::new(device))
     }
 
-    fn dialer(&self, request: &OpenRequest, link: &Arc<Link>, order: &Arc<WriteOrder>) -> Dialer {
+    fn dialer(
+        &self,
+        request: &OpenRequest,
+        link: &Arc<LinkState>,
+        order: &Arc<WriteOrder>,
+    ) -> Dialer {
         Dialer {
             url: self.options.chat_url.clone(),
             proxy: request.proxy.clone(),
             limit: self.options.connect_limit,
-            observer: Arc::clone(link) as _,
-            order: Arc::clone(order),
+            observer: link.clone() as _,
+            order: order.clone(),
         }
     }
 }
@@ -181,36 +186,36 @@ impl WhatsApp for Engine {
             &self.options.media,
             request.proxy.as_ref(),
             self.options.file_bytes_max,
-            Arc::clone(&hosts) as _,
-            Arc::clone(&self.clock),
+            hosts.clone() as _,
+            self.clock.clone(),
         )?;
         let session = request.lease.session;
-        let slot = Slot::take(&self.open, session)
+        let slot = SessionSlot::take(&self.open, session)
             .ok_or(EngineError::WrongState("this session is connected already"))?;
         let backend = Arc::new(
-            LedgerBackend::new(Arc::clone(&self.keys), request.lease.clone())
+            LedgerBackend::new(self.keys.clone(), request.lease.clone())
                 .holding_rows(self.options.hold_rows),
         );
         let device = self.device(&backend).await?;
-        let (link, events) = Link::new();
+        let (link, events) = LinkState::new();
         let side_signals = SideSignals::new();
         let unheld = self.unheld.line(request.lease.session);
-        let inbox = Arc::new(Inbox {
-            sink: Arc::clone(&sink),
-            link: Arc::clone(&link),
-            backend: Arc::clone(&backend),
+        let inbound = Arc::new(InboundHandler {
+            sink: sink.clone(),
+            link: link.clone(),
+            backend: backend.clone(),
             side_signals: side_signals.clone(),
-            unheld: Arc::clone(&unheld),
+            unheld: unheld.clone(),
         });
         let lost = duplicates::watch(&backend, &link, &sink);
-        let tasks = Tasks::new(Arc::clone(backend.order()));
+        let tasks = ConnectionTasks::new(backend.order().clone());
         let client = Client::builder()
             .with_runtime(tasks.clone())
             .with_persistence_manager(device)
             .with_transport_factory(self.dialer(&request, &link, backend.order()))
             .with_http_client_arc(http)
             .with_version_override(self.options.client_version)
-            .with_inbound_durability_hook_arc(Arc::clone(&inbox) as _)
+            .with_inbound_durability_hook_arc(inbound.clone() as _)
             .with_skip_history_sync(true)
             .with_wanted_pre_key_count(self.options.prekeys)
             .with_background_saver_interval(SAVE_EVERY)
@@ -219,31 +224,31 @@ impl WhatsApp for Engine {
             .map_err(build_error)?
             .into_client();
         hosts.attach(&client);
-        let subscription = client.subscribe_handler(Arc::clone(&link) as Arc<dyn EventHandler>);
-        let behind = Arc::clone(&backend);
-        tasks.start(async move { behind.write_behind().await });
+        let subscription = client.subscribe_handler(link.clone() as Arc<dyn EventHandler>);
+        let keys = backend.clone();
+        tasks.start(async move { keys.write_behind().await });
         let done = CancellationToken::new();
-        let pump = Pump {
-            client: Arc::clone(&client),
+        let pump = EventPump {
+            client: client.clone(),
             sink,
-            link: Arc::clone(&link),
-            inbox,
+            link: link.clone(),
+            inbound,
             tasks: tasks.clone(),
-            clock: Arc::clone(&self.clock),
-            calls: Calls::default(),
-            progress: Progress::default(),
+            clock: self.clock.clone(),
+            calls: RingingCalls::default(),
+            progress: LoginProgress::default(),
             side_signals,
             lost,
         };
         let writer = MessageWriter {
-            client: Arc::clone(&client),
-            backend: Arc::clone(&backend),
-            clock: Arc::clone(&self.clock),
+            client: client.clone(),
+            backend: backend.clone(),
+            clock: self.clock.clone(),
         };
-        let driver = Driver {
-            client: Arc::clone(&client),
+        let driver = ConnectionDriver {
+            client: client.clone(),
             backend,
-            link: Arc::clone(&link),
+            link: link.clone(),
             tasks: tasks.clone(),
             pump,
             events,
@@ -254,8 +259,9 @@ impl WhatsApp for Engine {
         };
         let span = tracing::info_span!("connection", session = %session);
         self.drivers.spawn(driver.drive().instrument(span));
-        let limits = Limits { send: self.options.send_limit, pairing: self.options.pairing_limit };
-        Ok(Arc::new(Handle { writer, client, link, tasks, limits, done }))
+        let limits =
+            RequestLimits { send: self.options.send_limit, pairing: self.options.pairing_limit };
+        Ok(Arc::new(ConnectionHandle { writer, client, link, tasks, limits, done }))
     }
 }
 
@@ -283,12 +289,12 @@ mod tests {
 
     #[test]
     fn a_slot_is_free_again_when_dropped() {
-        let open = Open::default();
+        let open = OpenSessions::default();
         let session = "01890000-0000-7000-8000-000000000001".parse().unwrap();
-        let slot = Slot::take(&open, session);
+        let slot = SessionSlot::take(&open, session);
         assert!(slot.is_some());
-        assert!(Slot::take(&open, session).is_none());
+        assert!(SessionSlot::take(&open, session).is_none());
         drop(slot);
-        assert!(Slot::take(&open, session).is_some());
+        assert!(SessionSlot::take(&open, session).is_some());
     }
 }

@@ -6,9 +6,9 @@ use whatsapp_rust::{
     SendError, anyhow, socket::error::SocketError,
 };
 
-use crate::http::Forbidden;
+use crate::http::ForbiddenUrl;
 
-/// Of a message.
+/// What a failed send means for the caller.
 pub(crate) fn of_send(error: SendError) -> EngineError {
     match error {
         SendError::NotLoggedIn => EngineError::NotConnected,
@@ -83,7 +83,7 @@ pub(crate) fn of_any(error: anyhow::Error) -> EngineError {
 /// Of a file on its way. What a media host refuses by its status it would refuse again. A file that does not fit its
 /// key may have been cut short on the way: that is worth another try. What the guard forbids stays forbidden.
 pub(crate) fn of_media(error: anyhow::Error) -> EngineError {
-    if error.chain().any(|cause| cause.is::<Forbidden>()) {
+    if error.chain().any(|cause| cause.is::<ForbiddenUrl>()) {
         return EngineError::Refused("the address of the file is none of its own".into());
     }
     let status = {

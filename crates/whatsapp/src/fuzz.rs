@@ -3,14 +3,14 @@
 use domain::message::Content;
 use whatsapp_rust::{buffa::Message as _, waproto::whatsapp as wa};
 
-use crate::content::{self, Matter};
+use crate::content::{self, ParsedBody};
 
 /// A name, what is done with the bytes, inputs to begin with.
-pub type Target = (&'static str, fn(&[u8]), &'static [&'static [u8]]);
+pub type FuzzTarget = (&'static str, fn(&[u8]), &'static [&'static [u8]]);
 
 /// Every target of this crate. The seeds are the protobuf of a `Message`: a text, one with a
 /// preview, a picture, a poll, a reaction, an edit, a document in a view-once envelope, a card, a place.
-pub const TARGETS: &[Target] = &[(
+pub const TARGETS: &[FuzzTarget] = &[(
     "messages",
     message,
     &[
@@ -30,18 +30,18 @@ pub const TARGETS: &[Target] = &[(
 fn message(bytes: &[u8]) {
     let Ok(message) = wa::Message::decode_from_slice(bytes) else { return };
     let _ = content::poll_secret(&message);
-    let Some(said) = content::read(&message) else { return };
-    if let Some(quoted) = &said.quoted {
+    let Some(parsed) = content::read(&message) else { return };
+    if let Some(quoted) = &parsed.quoted {
         assert!((1..=128).contains(&quoted.id.as_str().len()), "the id of a quoted message");
     }
-    assert!(said.mentions.len() <= 1024, "{} mentions", said.mentions.len());
-    match &said.matter {
-        Matter::Content(Content::Media(media)) => {
+    assert!(parsed.mentions.len() <= 1024, "{} mentions", parsed.mentions.len());
+    match &parsed.body {
+        ParsedBody::Content(Content::Media(media)) => {
             assert!(media.mimetype.len() <= 127, "a type of {} bytes", media.mimetype.len());
             let name = media.filename.as_deref().unwrap_or("a");
             assert!(!name.contains(char::is_control) && name.chars().count() <= 255, "{name:?}");
         }
-        Matter::Reaction { emoji, .. } => assert!(emoji.len() <= 128, "{emoji:?}"),
+        ParsedBody::Reaction { emoji, .. } => assert!(emoji.len() <= 128, "{emoji:?}"),
         _ => {}
     }
 }

@@ -3,7 +3,7 @@
 //! The library holds the acknowledgement back until its durability hook returns. Three things bypass
 //! that hook because nothing would send them again: channel posts, messages recovered from the own
 //! phone, and the news that a message could not be decrypted. They come as events and take
-//! [`Inbox::take_unheld`] or [`Inbox::take_undecryptable`], and wait in a [line](crate::unheld).
+//! [`InboundHandler::take_unheld`] or [`InboundHandler::take_undecryptable`], and wait in a [line](crate::unheld).
 //!
 //! A commit that fails ends the connection: WhatsApp sends an unacknowledged message again only
 //! after a new login, and a later message of the same chat must not overtake it until then.
@@ -31,29 +31,29 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    content::{self, Matter, Said},
-    duplicates::Lost,
+    content::{self, ParsedBody, ParsedMessage},
+    duplicates::LostMessage,
     keys::LedgerBackend,
-    link::Link,
+    link::LinkState,
     people::{self, Person},
     secrets,
     signals::SideSignals,
-    unheld::Line,
+    unheld::UnheldLine,
 };
 
 /// Longest name that somebody gives themselves; phones allow 25 characters.
 const PUSH_NAME_CHARS_MAX: usize = 255;
 
 /// The way from the library to the sink.
-pub(crate) struct Inbox {
+pub(crate) struct InboundHandler {
     pub sink: Arc<dyn EngineSink>,
-    pub link: Arc<Link>,
+    pub link: Arc<LinkState>,
     pub backend: Arc<LedgerBackend>,
     pub side_signals: SideSignals,
-    pub unheld: Arc<Line>,
+    pub unheld: Arc<UnheldLine>,
 }
 
-impl Inbox {
+impl InboundHandler {
     async fn commit(&self, messages: Vec<Inbound>) -> anyhow::Result<()> {
         tokio::select! {
             biased;
@@ -88,20 +88,20 @@ impl Inbox {
             UnavailableType::Hosted | UnavailableType::Bot => unknown("unavailable"),
             UnavailableType::Unknown => Content::Undecryptable,
         };
-        let said = Said {
-            matter: Matter::Content(content),
+        let parsed = ParsedMessage {
+            body: ParsedBody::Content(content),
             quoted: None,
             mentions: vec![],
             view_once,
             forwarding_score: 0,
         };
-        if let Some(message) = self.message(client, &event.info, said).await {
+        if let Some(message) = self.message(client, &event.info, parsed).await {
             self.unheld.push(vec![message]);
         }
     }
 
     /// Holds the place of a message that was read and is nowhere, and asks for it again.
-    pub async fn take_lost(&self, client: &Arc<Client>, lost: &Lost, clock: &dyn Clock) {
+    pub async fn take_lost(&self, client: &Arc<Client>, lost: &LostMessage, clock: &dyn Clock) {
         if let Some(placeholder) = lost.placeholder(client, clock).await {
             self.unheld.push(vec![placeholder]);
         }
@@ -131,8 +131,8 @@ impl Inbox {
             }
             self.learn_recipient(info);
             self.keep_poll_secret(message, info).await?;
-            if let Some(said) = content::read(message) {
-                messages.extend(self.message(client, info, said).await);
+            if let Some(parsed) = content::read(message) {
+                messages.extend(self.message(client, info, parsed).await);
             }
         }
         Ok(messages)
@@ -176,7 +176,12 @@ impl Inbox {
         .context("the secret of a poll could not be stored")
     }
 
-    async fn message(&self, client: &Client, info: &MessageInfo, said: Said) -> Option<Inbound> {
+    async fn message(
+        &self,
+        client: &Client,
+        info: &MessageInfo,
+        parsed: ParsedMessage,
+    ) -> Option<Inbound> {
         let source = &info.source;
         let Some(id) = content::border::id(&info.id) else {
             tracing::warn!("a message under something that is no id was dropped");
@@ -189,8 +194,8 @@ impl Inbox {
             tracing::warn!(id = %info.id, "a message from an unknown kind of address was dropped");
             return None;
         };
-        let mut mentions = Vec::with_capacity(said.mentions.len());
-        for mention in &said.mentions {
+        let mut mentions = Vec::with_capacity(parsed.mentions.len());
+        for mention in &parsed.mentions {
             let Ok(jid) = mention.parse::<Jid>() else { continue };
             mentions.extend(people::canonical(client, &jid, None).await);
         }
@@ -205,33 +210,35 @@ impl Inbox {
                 .filter(|name| !name.is_empty())
                 .map(|name| name.chars().take(PUSH_NAME_CHARS_MAX).collect()),
             timestamp: info.timestamp.timestamp(),
-            content: self.content(client, info, said.matter).await,
-            quoted: said.quoted,
+            content: self.content(client, info, parsed.body).await,
+            quoted: parsed.quoted,
             mentions,
             backfilled: info.is_offline,
             ephemeral_seconds: info.ephemeral_expiration.filter(|seconds| *seconds > 0),
-            view_once: said.view_once,
-            forwarding_score: said.forwarding_score,
+            view_once: parsed.view_once,
+            forwarding_score: parsed.forwarding_score,
         })
     }
 
-    async fn content(&self, client: &Client, info: &MessageInfo, matter: Matter) -> Content {
-        match matter {
-            Matter::Content(content) => content,
-            Matter::Reaction { key, emoji } => {
+    async fn content(&self, client: &Client, info: &MessageInfo, body: ParsedBody) -> Content {
+        match body {
+            ParsedBody::Content(content) => content,
+            ParsedBody::Reaction { key, emoji } => {
                 Content::Reaction { target: target(client, info, &key).await, emoji }
             }
             // Only the author can edit, whatever the key says.
-            Matter::Edit { key, body } => {
+            ParsedBody::Edit { key, body } => {
                 let author = &info.source.sender;
                 let target = target_by(client, info, &key, author).await;
                 Content::Edit { target, body, file: None }
             }
-            Matter::Revoke { key } => Content::Revoke { target: target(client, info, &key).await },
-            Matter::Pin { key, seconds } => {
+            ParsedBody::Revoke { key } => {
+                Content::Revoke { target: target(client, info, &key).await }
+            }
+            ParsedBody::Pin { key, seconds } => {
                 Content::Pin { target: target(client, info, &key).await, seconds }
             }
-            Matter::Vote { key, payload, iv } => {
+            ParsedBody::Vote { key, payload, iv } => {
                 let creator = author(client, info, &key);
                 let opened = self.vote(client, info, &key, &creator, (&payload, &iv)).await;
                 let Some(options) = opened else { return unknown("poll_update_message") };
@@ -259,7 +266,7 @@ impl Inbox {
 }
 
 #[async_trait]
-impl InboundDurabilityHook for Inbox {
+impl InboundDurabilityHook for InboundHandler {
     async fn on_messages(
         &self,
         client: Arc<Client>,

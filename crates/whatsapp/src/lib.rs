@@ -6,7 +6,7 @@
 //! - The *driver* is one connection's life. It owns the library's client and every task of it; when
 //!   it has ended, nothing of the connection runs.
 //! - The *pump* carries the link's events to the sink, one at a time and in order.
-//! - The *inbox* converts messages and holds WhatsApp's acknowledgement back until the sink has
+//! - The *inbound handler* converts messages and holds WhatsApp's acknowledgement back until the sink has
 //!   committed them. Changes of messages (reactions, edits, votes, …) take the same way.
 //! - A *message writer* writes messages that go out.
 //! - The *ledger backend* keeps the device's keys in the ledger, see [`keys`].
@@ -15,10 +15,10 @@
 //! - A received message is acknowledged only after [`domain::port::EngineSink::messages`] returned
 //!   `Ok`. If it fails the connection ends, so that WhatsApp sends the message again after the next
 //!   login and no later one overtakes it. Channel posts and messages recovered from the phone are
-//!   the exception: WhatsApp does not send them again, so they are tried three times. So is the news that a
+//!   the exception: WhatsApp does not send them again, so they are tried three times. So is the report that a
 //!   message could not be decrypted; the message itself, when it is sent again, is held like any other.
 //! - Messages of one chat keep their order; chats are independent of each other. Signals keep the
-//!   order in which the library tells them. It handles acks and receipts in tasks of their own, so
+//!   order in which the library emits them. It handles acks and receipts in tasks of their own, so
 //!   a receipt may come before the ack of the same message.
 //! - A connection ends exactly once, with `Lost` or by closing. `Lost` is the last signal, and the
 //!   session may be opened again from inside it.

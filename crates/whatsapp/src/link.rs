@@ -3,7 +3,7 @@
 //!
 //! The library calls its event handler inline, so the handler only notes what ends the link and
 //! puts everything else into one bounded queue, which keeps the order. When that queue is full the
-//! link fails: what it holds is still told, then the loss. Nothing is dropped in silence, and a sink
+//! link fails: what it holds is still handed on, then the loss. Nothing is dropped in silence, and a sink
 //! that is that far behind has no use for more.
 
 use std::{
@@ -27,7 +27,7 @@ use crate::{
 const QUEUE_MAX: usize = 8192;
 
 /// The state of one connection.
-pub(crate) struct Link {
+pub(crate) struct LinkState {
     queue: async_channel::Sender<Arc<Event>>,
     closing: CancellationToken,
     failing: CancellationToken,
@@ -40,7 +40,7 @@ pub(crate) struct Link {
     dial_failure: Mutex<Option<String>>,
 }
 
-impl Link {
+impl LinkState {
     /// A link that is about to be opened, and the events of it.
     pub fn new() -> (Arc<Self>, async_channel::Receiver<Arc<Event>>) {
         let (queue, events) = async_channel::bounded(QUEUE_MAX);
@@ -151,7 +151,7 @@ impl Link {
     }
 }
 
-impl DialObserver for Link {
+impl DialObserver for LinkState {
     fn dialled(&self, result: Result<(), &DialError>) {
         if let Err(error) = result {
             let source = std::error::Error::source(error).map(ToString::to_string);
@@ -162,7 +162,7 @@ impl DialObserver for Link {
     }
 }
 
-impl EventHandler for Link {
+impl EventHandler for LinkState {
     fn handle_event(&self, event: Arc<Event>) {
         match &*event {
             Event::LoggedOut(logout) => self.logged_out(loss::logged_out(logout)),
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_fails_the_link_and_keeps_what_it_holds() {
-        let (link, events) = Link::new();
+        let (link, events) = LinkState::new();
         for _ in 0..QUEUE_MAX {
             link.handle_event(ack("message"));
         }
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_first_cause_counts() {
-        let (link, _events) = Link::new();
+        let (link, _events) = LinkState::new();
         link.handle_event(Arc::new(Event::StreamReplaced(StreamReplaced::builder().build())));
         link.fail(LossCause::Link("later".into()));
         assert_eq!(link.cause(), Some(LossCause::Replaced));
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn only_acks_of_messages_are_news() {
-        let (link, events) = Link::new();
+        let (link, events) = LinkState::new();
         link.handle_event(ack("receipt"));
         assert!(events.is_empty());
         link.handle_event(ack("message"));
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn the_last_qr_code_ends_pairing_unless_a_typed_code_is_valid() {
-        let (link, _events) = Link::new();
+        let (link, _events) = LinkState::new();
         link.handle_event(exhausted(false));
         assert!(!link.is_over());
         link.handle_event(exhausted(true));
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn messages_can_be_sent_between_login_and_loss() {
-        let (link, _events) = Link::new();
+        let (link, _events) = LinkState::new();
         assert!(!link.is_ready());
         let jid = whatsapp_rust::Jid::pn("5511990000042");
         let paired = PairSuccess::builder()

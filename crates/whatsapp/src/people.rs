@@ -12,9 +12,7 @@ use whatsapp_rust::{
 /// One person, as far as known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Person {
-    /// The phone number.
     pub phone: Option<PhoneNumber>,
-    /// The privacy id.
     pub lid: Option<ChatId>,
 }
 
@@ -66,7 +64,7 @@ pub(crate) async fn person(client: &Client, jid: &Jid, alt: Option<&Jid>) -> Per
     person
 }
 
-/// This account itself.
+/// The account that this connection is linked to.
 pub(crate) fn own(client: &Client) -> Person {
     let mut person = Person::default();
     for jid in [client.pn(), client.lid()].into_iter().flatten() {
@@ -124,7 +122,7 @@ pub(crate) async fn own_in(client: &Client, chat: &Jid) -> Option<Jid> {
     lid.or_else(|| client.pn()).map(|jid| jid.to_non_ad())
 }
 
-/// This account's address of the same sort as somebody else's.
+/// This account's address of the same kind as somebody else's: by number or by privacy id.
 pub(crate) fn own_like(client: &Client, other: &Jid) -> Option<Jid> {
     let lid = client.lid().filter(|_| other.server.is_lid_family());
     lid.or_else(|| client.pn()).map(|jid| jid.to_non_ad())

@@ -25,7 +25,7 @@ use tracing::{
     subscriber::Interest,
 };
 
-use crate::keys::{Reading, WriteOrder};
+use crate::keys::{ReadingNumber, WriteOrder};
 
 /// Around the decryption of a message, the handling of what it says, and its row.
 const DECRYPTING: [&str; 2] = ["wa.recv.session_decrypt", "wa.recv.group_decrypt"];
@@ -38,29 +38,29 @@ thread_local! {
     /// The subscriber of the process, for the same task.
     static OUTER: RefCell<Option<Dispatch>> = const { RefCell::new(None) };
     /// The messages whose spans are entered.
-    static ENTERED: RefCell<Vec<Reading>> = const { RefCell::new(Vec::new()) };
+    static ENTERED: RefCell<Vec<ReadingNumber>> = const { RefCell::new(Vec::new()) };
     /// Whether a task is being dropped before its end.
     static CUT_OFF: RefCell<bool> = const { RefCell::new(false) };
 }
 
 /// The message that this task is reading.
-pub(crate) fn current() -> Option<Reading> {
+pub(crate) fn current() -> Option<ReadingNumber> {
     ENTERED.with_borrow(|entered| entered.last().copied())
 }
 
 /// A task of a connection, watched.
-pub(crate) struct Watched<F> {
+pub(crate) struct WatchedTask<F> {
     order: Arc<WriteOrder>,
     future: Option<Pin<Box<F>>>,
 }
 
-impl<F: Future<Output = ()>> Watched<F> {
+impl<F: Future<Output = ()>> WatchedTask<F> {
     pub fn new(order: Arc<WriteOrder>, future: F) -> Self {
         Self { order, future: Some(Box::pin(future)) }
     }
 }
 
-impl<F: Future<Output = ()>> Future for Watched<F> {
+impl<F: Future<Output = ()>> Future for WatchedTask<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -74,7 +74,7 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
     }
 }
 
-impl<F> Drop for Watched<F> {
+impl<F> Drop for WatchedTask<F> {
     fn drop(&mut self) {
         if let Some(future) = self.future.take() {
             CUT_OFF.set(true);
@@ -88,8 +88,8 @@ impl<F> Drop for Watched<F> {
 fn within<T>(order: &Arc<WriteOrder>, work: impl FnOnce() -> T) -> T {
     static WATCH: OnceLock<Dispatch> = OnceLock::new();
     let outer = dispatcher::get_default(Dispatch::clone);
-    let watch = WATCH.get_or_init(|| Dispatch::new(Watch::default()));
-    if outer.is::<Watch>() {
+    let watch = WATCH.get_or_init(|| Dispatch::new(SpanWatch::default()));
+    if outer.is::<SpanWatch>() {
         // Polled inside another task of a connection, which has it all in place.
         return work();
     }
@@ -102,19 +102,19 @@ fn within<T>(order: &Arc<WriteOrder>, work: impl FnOnce() -> T) -> T {
 }
 
 #[derive(Default)]
-struct Watch {
+struct SpanWatch {
     last: AtomicU64,
-    spans: Mutex<HashMap<u64, Span>>,
+    spans: Mutex<HashMap<u64, MessageSpan>>,
 }
 
-struct Span {
+struct MessageSpan {
     handles: usize,
-    kind: Kind,
+    kind: SpanKind,
 }
 
 #[derive(Clone)]
-enum Kind {
-    Reading(Arc<WriteOrder>, Reading),
+enum SpanKind {
+    Reading(Arc<WriteOrder>, ReadingNumber),
     /// Nobody wants to hear of it.
     Ignored,
     /// A span of the subscriber of the process.
@@ -129,38 +129,38 @@ fn outer<T>(ask: impl FnOnce(&Dispatch) -> T) -> Option<T> {
     OUTER.with_borrow(|outer| outer.as_ref().map(ask))
 }
 
-impl Watch {
-    fn spans(&self) -> MutexGuard<'_, HashMap<u64, Span>> {
+impl SpanWatch {
+    fn spans(&self) -> MutexGuard<'_, HashMap<u64, MessageSpan>> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, kind: Kind) -> span::Id {
+    fn add(&self, kind: SpanKind) -> span::Id {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        self.spans().insert(number, Span { handles: 1, kind });
+        self.spans().insert(number, MessageSpan { handles: 1, kind });
         span::Id::from_u64(number)
     }
 
-    fn kind(&self, id: &span::Id) -> Option<Kind> {
+    fn kind(&self, id: &span::Id) -> Option<SpanKind> {
         self.spans().get(&id.into_u64()).map(|span| span.kind.clone())
     }
 
     /// A watched span begins. None is made outside a connection.
-    fn watch(attributes: &span::Attributes<'_>) -> Option<Kind> {
+    fn watch(attributes: &span::Attributes<'_>) -> Option<SpanKind> {
         let order = ORDER.with_borrow(Clone::clone)?;
-        let mut named = Named::default();
+        let mut named = SpanNames::default();
         attributes.record(&mut named);
         if attributes.metadata().name() == STORING {
             if let Some(reading) = current() {
                 order.has_content(reading, named.chat, &named.id);
             }
-            return Some(Kind::Ignored);
+            return Some(SpanKind::Ignored);
         }
         let reading = order.begin(named.id);
-        Some(Kind::Reading(order, reading))
+        Some(SpanKind::Reading(order, reading))
     }
 }
 
-impl Subscriber for Watch {
+impl Subscriber for SpanWatch {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         // Where the process is not interested either, nothing is asked at run time.
         if is_watched(metadata) { Interest::always() } else { Interest::never() }
@@ -178,20 +178,20 @@ impl Subscriber for Watch {
         let watched = is_watched(attributes.metadata()).then(|| Self::watch(attributes)).flatten();
         let forward = |outer: &Dispatch| {
             let wanted = outer.enabled(attributes.metadata());
-            wanted.then(|| Kind::Outer(outer.clone(), outer.new_span(attributes)))
+            wanted.then(|| SpanKind::Outer(outer.clone(), outer.new_span(attributes)))
         };
         let kind = watched.or_else(|| outer(forward).flatten());
-        self.add(kind.unwrap_or(Kind::Ignored))
+        self.add(kind.unwrap_or(SpanKind::Ignored))
     }
 
     fn record(&self, id: &span::Id, values: &span::Record<'_>) {
-        if let Some(Kind::Outer(outer, id)) = self.kind(id) {
+        if let Some(SpanKind::Outer(outer, id)) = self.kind(id) {
             outer.record(&id, values);
         }
     }
 
     fn record_follows_from(&self, id: &span::Id, follows: &span::Id) {
-        if let (Some(Kind::Outer(outer, id)), Some(Kind::Outer(_, follows))) =
+        if let (Some(SpanKind::Outer(outer, id)), Some(SpanKind::Outer(_, follows))) =
             (self.kind(id), self.kind(follows))
         {
             outer.record_follows_from(&id, &follows);
@@ -208,21 +208,21 @@ impl Subscriber for Watch {
 
     fn enter(&self, id: &span::Id) {
         match self.kind(id) {
-            Some(Kind::Reading(_, reading)) => ENTERED.with_borrow_mut(|all| all.push(reading)),
-            Some(Kind::Outer(outer, id)) => outer.enter(&id),
-            Some(Kind::Ignored) | None => {}
+            Some(SpanKind::Reading(_, reading)) => ENTERED.with_borrow_mut(|all| all.push(reading)),
+            Some(SpanKind::Outer(outer, id)) => outer.enter(&id),
+            Some(SpanKind::Ignored) | None => {}
         }
     }
 
     fn exit(&self, id: &span::Id) {
         match self.kind(id) {
-            Some(Kind::Reading(_, reading)) => ENTERED.with_borrow_mut(|all| {
+            Some(SpanKind::Reading(_, reading)) => ENTERED.with_borrow_mut(|all| {
                 if let Some(place) = all.iter().rposition(|entered| *entered == reading) {
                     all.remove(place);
                 }
             }),
-            Some(Kind::Outer(outer, id)) => outer.exit(&id),
-            Some(Kind::Ignored) | None => {}
+            Some(SpanKind::Outer(outer, id)) => outer.exit(&id),
+            Some(SpanKind::Ignored) | None => {}
         }
     }
 
@@ -243,13 +243,13 @@ impl Subscriber for Watch {
         let span = spans.remove(&id.into_u64());
         drop(spans);
         match span.map(|span| span.kind) {
-            Some(Kind::Reading(order, reading)) => {
+            Some(SpanKind::Reading(order, reading)) => {
                 order.end(reading, CUT_OFF.with_borrow(|cut| *cut));
             }
-            Some(Kind::Outer(outer, id)) => {
+            Some(SpanKind::Outer(outer, id)) => {
                 outer.try_close(id);
             }
-            Some(Kind::Ignored) | None => {}
+            Some(SpanKind::Ignored) | None => {}
         }
         true
     }
@@ -257,12 +257,12 @@ impl Subscriber for Watch {
 
 /// What the spans say of a message.
 #[derive(Default)]
-struct Named {
+struct SpanNames {
     chat: String,
     id: String,
 }
 
-impl Visit for Named {
+impl Visit for SpanNames {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
             "chat" => self.chat = format!("{value:?}"),

@@ -11,13 +11,13 @@ use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use whatsapp_rust::{Runtime, wacore::runtime::AbortHandle};
 
-use crate::{keys::WriteOrder, reading::Watched};
+use crate::{keys::WriteOrder, reading::WatchedTask};
 
-type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
+type BoxedTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The tasks of one connection.
 #[derive(Clone)]
-pub(crate) struct Tasks {
+pub(crate) struct ConnectionTasks {
     tracker: TaskTracker,
     stop: CancellationToken,
     panicked: CancellationToken,
@@ -25,7 +25,7 @@ pub(crate) struct Tasks {
     order: Arc<WriteOrder>,
 }
 
-impl Tasks {
+impl ConnectionTasks {
     /// The tasks of a connection that is about to be opened.
     pub(crate) fn new(order: Arc<WriteOrder>) -> Self {
         let (stop, panicked) = (CancellationToken::new(), CancellationToken::new());
@@ -38,7 +38,7 @@ impl Tasks {
         future: impl Future<Output = ()> + Send + 'static,
     ) -> JoinHandle<()> {
         let (stop, panicked) = (self.stop.clone(), self.panicked.clone());
-        let future = Watched::new(self.order.clone(), future);
+        let future = WatchedTask::new(self.order.clone(), future);
         self.tracker.spawn(async move {
             tokio::select! {
                 biased;
@@ -66,21 +66,21 @@ impl Tasks {
 }
 
 #[async_trait]
-impl Runtime for Tasks {
-    fn spawn(&self, future: Boxed) -> AbortHandle {
+impl Runtime for ConnectionTasks {
+    fn spawn(&self, future: BoxedTask) -> AbortHandle {
         let task = self.start(future);
         AbortHandle::new(move || task.abort())
     }
 
-    fn spawn_detached(&self, future: Boxed) {
+    fn spawn_detached(&self, future: BoxedTask) {
         self.start(future);
     }
 
-    fn sleep(&self, duration: Duration) -> Boxed {
+    fn sleep(&self, duration: Duration) -> BoxedTask {
         Box::pin(tokio::time::sleep(duration))
     }
 
-    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) -> Boxed {
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) -> BoxedTask {
         let task = self.tracker.spawn_blocking(work);
         Box::pin(async move {
             if let Err(error) = task.await {
@@ -89,7 +89,7 @@ impl Runtime for Tasks {
         })
     }
 
-    fn yield_now(&self) -> Option<Boxed> {
+    fn yield_now(&self) -> Option<BoxedTask> {
         None
     }
 }

@@ -17,8 +17,8 @@ use crate::{
     people,
 };
 
-/// A poll's key.
-pub(crate) type Secret = [u8; 32];
+/// The key that encrypts the votes of one poll.
+pub(crate) type PollSecret = [u8; 32];
 
 /// Writes a poll's secret down. `timestamp` is the poll's, epoch seconds.
 pub(crate) async fn keep(
@@ -26,7 +26,7 @@ pub(crate) async fn keep(
     chat: &Jid,
     author: &Jid,
     id: &str,
-    secret: Secret,
+    secret: PollSecret,
     timestamp: i64,
 ) -> StoreResult<()> {
     let kept = MsgSecretRetention::default().poll_event.as_secs();
@@ -42,7 +42,7 @@ pub(crate) async fn of_own(
     own: &Jid,
     id: &str,
     now: i64,
-) -> Result<Secret, EngineError> {
+) -> Result<PollSecret, EngineError> {
     if let Some(known) = stored(backend, chat, own, id).await.map_err(EngineError::Store)? {
         return Ok(known);
     }
@@ -58,7 +58,7 @@ pub(crate) async fn find(
     chat: &Jid,
     author: &Jid,
     id: &str,
-) -> Result<Option<Secret>, EngineError> {
+) -> Result<Option<PollSecret>, EngineError> {
     let authors = people::addresses(client, author).await;
     for chat in people::addresses(client, chat).await {
         for author in &authors {
@@ -76,7 +76,7 @@ async fn stored(
     chat: &Jid,
     author: &Jid,
     id: &str,
-) -> StoreResult<Option<Secret>> {
+) -> StoreResult<Option<PollSecret>> {
     let (chat, author) = (chat.to_non_ad_string(), author.to_non_ad_string());
     let found = backend.get_msg_secret(&chat, &author, id).await.map_err(ledger_error)?;
     Ok(found.and_then(|secret| secret.try_into().ok()))
@@ -85,7 +85,7 @@ async fn stored(
 /// The options behind a vote; `None` when no combination of addresses opens it.
 pub(crate) async fn open_vote(
     client: &Client,
-    secret: &Secret,
+    secret: &PollSecret,
     poll_id: &str,
     creator: &Jid,
     voter: &Jid,

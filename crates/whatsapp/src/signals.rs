@@ -29,13 +29,13 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    calls::{self, Calls},
-    duplicates::Lost,
-    inbound::Inbox,
-    link::Link,
+    calls::{self, RingingCalls},
+    duplicates::LostMessage,
+    inbound::InboundHandler,
+    link::LinkState,
     marks,
     people::{self, Person},
-    runtime::Tasks,
+    runtime::ConnectionTasks,
 };
 
 /// How long a pairing code may still be typed after the last QR code expired (WhatsApp's own limit).
@@ -46,21 +46,21 @@ const SIDE_SIGNALS_MAX: usize = 4096;
 const NAME_SETTLES: Duration = Duration::from_secs(3);
 
 /// Carries one connection's events to its sink.
-pub(crate) struct Pump {
+pub(crate) struct EventPump {
     pub client: Arc<Client>,
     pub sink: Arc<dyn EngineSink>,
-    pub link: Arc<Link>,
-    pub inbox: Arc<Inbox>,
-    pub tasks: Tasks,
+    pub link: Arc<LinkState>,
+    pub inbound: Arc<InboundHandler>,
+    pub tasks: ConnectionTasks,
     pub clock: Arc<dyn Clock>,
-    pub calls: Calls,
-    pub progress: Progress,
+    pub calls: RingingCalls,
+    pub progress: LoginProgress,
     pub side_signals: SideSignals,
-    pub lost: async_channel::Receiver<Lost>,
+    pub lost: async_channel::Receiver<LostMessage>,
 }
 
-/// News that the engine finds beside the library's events. They wait for the pump, so that the sink hears one thing at
-/// a time.
+/// Signals that the engine finds in addition to the library's events. They wait for the pump, so that the sink gets one
+/// at a time.
 #[derive(Clone)]
 pub(crate) struct SideSignals {
     said: async_channel::Sender<EngineSignal>,
@@ -73,21 +73,21 @@ impl SideSignals {
         Self { said, waiting }
     }
 
-    /// When too many wait, this one is not told: names and identities are learned again.
+    /// When too many wait, this one is dropped: names and identities are learned again.
     pub fn say(&self, signal: EngineSignal) {
         let _ = self.said.try_send(signal);
     }
 }
 
-/// How far the login has come, as the sink was told.
+/// How far the login has come, as the sink knows it.
 #[derive(Default)]
-pub(crate) struct Progress {
+pub(crate) struct LoginProgress {
     connected: AtomicBool,
     drained: AtomicBool,
     caught_up: AtomicBool,
 }
 
-impl Pump {
+impl EventPump {
     /// Runs until the queue is closed and empty, or the connection is closed.
     pub async fn run(&self, events: async_channel::Receiver<Arc<Event>>) {
         loop {
@@ -100,7 +100,7 @@ impl Pump {
                     continue;
                 }
                 Ok(lost) = self.lost.recv() => {
-                    self.inbox.take_lost(&self.client, &lost, &*self.clock).await;
+                    self.inbound.take_lost(&self.client, &lost, &*self.clock).await;
                     continue;
                 }
             };
@@ -132,7 +132,7 @@ impl Pump {
             }
             Event::Connected(_) => self.connected().await,
             Event::Messages(batch) => {
-                self.inbox.take_unheld(&self.client, &batch.messages).await;
+                self.inbound.take_unheld(&self.client, &batch.messages).await;
             }
             Event::ServerAck(ack) => self.signal(self.server_ack(ack)).await,
             Event::Receipt(receipt) => self.receipt(receipt).await,
@@ -142,7 +142,7 @@ impl Pump {
                 self.catch_up().await;
             }
             Event::UndecryptableMessage(event) => {
-                self.inbox.take_undecryptable(&self.client, event).await;
+                self.inbound.take_undecryptable(&self.client, event).await;
             }
             Event::IncomingCall(call) => {
                 self.tell_if(calls::caller(&self.client, call).await.map(EngineSignal::Identity))
@@ -180,7 +180,7 @@ impl Pump {
 
     /// Once per login, after it, when everything that waited has been handed over.
     async fn catch_up(&self) {
-        let Progress { connected, drained, caught_up } = &self.progress;
+        let LoginProgress { connected, drained, caught_up } = &self.progress;
         let both = connected.load(Ordering::Acquire) && drained.load(Ordering::Acquire);
         if both && !caught_up.swap(true, Ordering::AcqRel) {
             self.signal(EngineSignal::CaughtUp).await;
@@ -190,7 +190,7 @@ impl Pump {
 
     /// Asks once per login; renames that follow come as events.
     fn learn_group_names(&self) {
-        let (client, side_signals) = (Arc::clone(&self.client), self.side_signals.clone());
+        let (client, side_signals) = (self.client.clone(), self.side_signals.clone());
         self.tasks.start(async move {
             match Box::pin(client.groups().get_participating()).await {
                 Ok(groups) => {
@@ -199,7 +199,7 @@ impl Pump {
                         side_signals.say(EngineSignal::ChatName { chat, name: group.subject });
                     }
                 }
-                Err(error) => tracing::debug!(%error, "the groups' names were not told"),
+                Err(error) => tracing::debug!(%error, "the groups' names were not read"),
             }
         });
     }
@@ -295,7 +295,7 @@ impl Pump {
     }
 
     /// Another device of this account showed the chat. Of a chat with one person such a receipt may name nothing but
-    /// this account; the shared state of the devices then tells the same.
+    /// this account; the shared state of the devices then says the same.
     async fn read_elsewhere(&self, receipt: &Receipt) {
         let source = &receipt.source;
         let chat = source.recipient.as_ref().unwrap_or(&source.chat);
@@ -309,7 +309,7 @@ impl Pump {
 
     /// The last QR code is gone, but a pairing code may still be on somebody's screen.
     fn expire_pairing_code(&self) {
-        let link = Arc::clone(&self.link);
+        let link = self.link.clone();
         self.tasks.start(async move {
             tokio::time::sleep(CODE_LIFE).await;
             if !link.is_paired() {
@@ -319,7 +319,7 @@ impl Pump {
     }
 
     fn become_unavailable_after(&self, delay: Duration) {
-        let client = Arc::clone(&self.client);
+        let client = self.client.clone();
         self.tasks.start(async move {
             tokio::time::sleep(delay).await;
             become_unavailable(&client).await;

@@ -22,7 +22,7 @@ use whatsapp_rust::{
     },
 };
 
-use crate::{failure, http::is_path, runtime::Tasks};
+use crate::{failure, http::is_path, runtime::ConnectionTasks};
 
 /// Bytes read and written at a time.
 const PIECE: usize = 64 * 1024;
@@ -40,12 +40,12 @@ const fn media_type(kind: MediaKind) -> MediaType {
 }
 
 /// An encrypted file that waits for its upload; gone when dropped.
-struct Encrypted {
+struct EncryptedFile {
     file: File,
     length: u64,
 }
 
-impl UploadSource for Encrypted {
+impl UploadSource for EncryptedFile {
     fn len(&self) -> u64 {
         self.length
     }
@@ -61,7 +61,7 @@ impl UploadSource for Encrypted {
 /// Encrypts and uploads a file, from its beginning.
 pub(crate) async fn upload(
     client: &Client,
-    tasks: &Tasks,
+    tasks: &ConnectionTasks,
     kind: MediaKind,
     file: File,
 ) -> Result<RemoteMedia, EngineError> {
@@ -83,7 +83,7 @@ pub(crate) async fn upload(
     })
 }
 
-fn encrypt(mut file: File, kind: MediaType) -> anyhow::Result<(Encrypted, EncryptedMediaInfo)> {
+fn encrypt(mut file: File, kind: MediaType) -> anyhow::Result<(EncryptedFile, EncryptedMediaInfo)> {
     file.seek(SeekFrom::Start(0))?;
     let reader = BufReader::with_capacity(PIECE, file);
     let mut writer = BufWriter::with_capacity(PIECE, tempfile::tempfile()?);
@@ -91,24 +91,24 @@ fn encrypt(mut file: File, kind: MediaType) -> anyhow::Result<(Encrypted, Encryp
     writer.flush()?;
     let file = writer.into_inner().map_err(|error| error.into_error())?;
     let length = file.metadata()?.len();
-    Ok((Encrypted { file, length }, info))
+    Ok((EncryptedFile { file, length }, info))
 }
 
 /// A file that takes so many bytes and then fails, for good: the library must not try the next host.
-struct Bounded {
+struct BoundedFile {
     file: File,
     left: u64,
     over: Arc<AtomicBool>,
     bytes_max: u64,
 }
 
-impl Bounded {
+impl BoundedFile {
     fn over() -> io::Error {
         io::Error::new(io::ErrorKind::FileTooLarge, "the file is larger than it may be")
     }
 }
 
-impl io::Write for Bounded {
+impl io::Write for BoundedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.len() as u64 > self.left {
             self.over.store(true, Ordering::Release);
@@ -124,13 +124,13 @@ impl io::Write for Bounded {
     }
 }
 
-impl Seek for Bounded {
+impl Seek for BoundedFile {
     fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
         self.file.seek(place)
     }
 }
 
-impl DownloadWriter for Bounded {
+impl DownloadWriter for BoundedFile {
     fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.file.set_len(length)?;
         if self.over.load(Ordering::Acquire) {
@@ -169,14 +169,14 @@ pub(crate) async fn download(
     );
     let over = Arc::new(AtomicBool::new(false));
     let bytes_max = bound(remote.length, bytes_max);
-    let into = Bounded { file: into, left: bytes_max, over: Arc::clone(&over), bytes_max };
+    let into = BoundedFile { file: into, left: bytes_max, over: over.clone(), bytes_max };
     match client.download_from_params_to_writer(&params, into).await {
         Err(_) if over.load(Ordering::Acquire) => Err(EngineError::TooBig),
         done => done.map(drop).map_err(failure::of_media),
     }
 }
 
-/// Old messages carry the full address alone.
+/// Old messages carry only the full address.
 fn path(remote: &RemoteMedia) -> Option<String> {
     let path = if remote.direct_path.is_empty() {
         let url = url::Url::parse(&remote.url).ok()?;
@@ -232,7 +232,7 @@ mod tests {
         let over = Arc::new(AtomicBool::new(false));
         let file = tempfile::tempfile().unwrap();
         let handle = file.try_clone().unwrap();
-        let mut into = Bounded { file, left: 10, over: over.clone(), bytes_max: 10 };
+        let mut into = BoundedFile { file, left: 10, over: over.clone(), bytes_max: 10 };
         into.truncate(0).unwrap();
         into.write_all(b"12345").unwrap();
         // Another host, from the beginning.

@@ -1,6 +1,7 @@
-//! Messages that nobody sends again: channel posts, messages recovered from the own phone, places of messages that could
-//! not be read. WhatsApp has no acknowledgement to wait for, so they wait here until the ledger takes them, for as long as
-//! the process lives: a line for each session, which outlives its connections. A process that is killed loses what is in it.
+//! Messages that nobody sends again: channel posts, messages recovered from the own phone, places of messages that
+//! could not be read. WhatsApp has no acknowledgement to wait for, so they wait here until the ledger takes them, for
+//! as long as the process lives: a line for each session, which outlives its connections. A process that is killed
+//! loses what is in it.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,7 +16,7 @@ use domain::{
 };
 use tokio::{sync::Notify, time::timeout};
 
-use crate::link::Link;
+use crate::link::LinkState;
 
 /// What waits of one session. When full the oldest is given up, which is said in the log.
 const WAITING_MAX: usize = 1000;
@@ -28,11 +29,11 @@ const FINISH: Duration = Duration::from_secs(5);
 
 /// The lines of all sessions.
 #[derive(Default)]
-pub(crate) struct Unheld(Mutex<HashMap<SessionId, Arc<Line>>>);
+pub(crate) struct UnheldLines(Mutex<HashMap<SessionId, Arc<UnheldLine>>>);
 
-impl Unheld {
+impl UnheldLines {
     /// The line of a session.
-    pub fn line(&self, session: SessionId) -> Arc<Line> {
+    pub fn line(&self, session: SessionId) -> Arc<UnheldLine> {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.retain(|_, line| Arc::strong_count(line) > 1 || !line.is_empty());
         lines.entry(session).or_default().clone()
@@ -40,20 +41,20 @@ impl Unheld {
 }
 
 #[derive(Default)]
-struct Waiting {
+struct UnheldQueue {
     entries: VecDeque<(u64, Vec<Inbound>)>,
     last: u64,
 }
 
 /// What waits of one session, oldest first.
 #[derive(Default)]
-pub(crate) struct Line {
-    waiting: Mutex<Waiting>,
+pub(crate) struct UnheldLine {
+    waiting: Mutex<UnheldQueue>,
     news: Notify,
 }
 
-impl Line {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+impl UnheldLine {
+    fn lock(&self) -> MutexGuard<'_, UnheldQueue> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,7 +105,7 @@ impl Line {
     }
 
     /// Stores what comes until the link is over.
-    pub async fn run(&self, sink: &dyn EngineSink, link: &Link) {
+    pub async fn run(&self, sink: &dyn EngineSink, link: &LinkState) {
         let mut pause = PAUSE_FIRST;
         loop {
             let Some((number, messages)) = self.first() else {
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_full_line_gives_up_its_oldest() {
-        let line = Line::default();
+        let line = UnheldLine::default();
         for number in 0..=u32::try_from(WAITING_MAX).unwrap() {
             line.push(vec![build::inbound(number, &build::chat(1))]);
         }
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_line_outlives_its_connection_while_something_is_in_it() {
-        let unheld = Unheld::default();
+        let unheld = UnheldLines::default();
         let (one, other) = (build::session(1).id, build::session(2).id);
         unheld.line(one).push(vec![build::inbound(1, &build::chat(1))]);
         drop(unheld.line(other));

@@ -24,11 +24,11 @@ extendedKeyUsage = serverAuth
 subjectAltName = DNS:localhost, IP:127.0.0.1, IP:::1
 ";
 
-/// Three PEM files.
+/// Three PEM files for one test server.
 pub struct Certificate {
-    /// Whom clients trust.
+    /// The authority that clients are to trust.
     pub authority: PathBuf,
-    /// The server's certificate.
+    /// The certificate that the server shows.
     pub chain: PathBuf,
     /// The server's private key.
     pub key: PathBuf,

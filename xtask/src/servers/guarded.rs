@@ -2,8 +2,8 @@
 //!
 //! A shell stands between: it starts the server and reads from a pipe whose other end only we hold. When that end
 //! closes, which the kernel sees to, the shell stops the server and deletes its folder; the last one deletes the folder
-//! of all. Shell and server are a process group of their own, so that Ctrl-C in a terminal reaches them through the
-//! pipe alone.
+//! of all. Shell and server are a process group of their own, so that Ctrl-C in a terminal reaches them only through
+//! the pipe.
 
 use std::{
     os::unix::process::CommandExt as _,

@@ -34,7 +34,7 @@ pub const TOOLS: [Tool; 3] = [
     Tool { works: || run::works(&["openssl", "version"]), package: "openssl" },
 ];
 
-/// What the tests are told: the variables, in the order in which they are printed.
+/// What the tests get: the variables, in the order in which they are printed.
 const VARIABLES: [&str; 4] = [
     "WAYPOST_TEST_POSTGRES",
     "WAYPOST_TEST_REDIS",
@@ -68,7 +68,7 @@ impl Servers {
     fn start_own(durability: Durability) -> anyhow::Result<Self> {
         run::install(&TOOLS)?;
         let folder = folder()?;
-        let owner = postgres::Owner::of(folder.path())?;
+        let owner = postgres::ServerOwner::of(folder.path())?;
         let certificate = certificate::make(&folder.path().join("certificate"))?;
         let (database, postgres) =
             postgres::start(folder.path(), &owner, &certificate, durability)?;
@@ -82,7 +82,7 @@ impl Servers {
         })
     }
 
-    /// Tells a command where the servers are.
+    /// Sets the variables that say where the servers are.
     pub fn hand_to(&self, command: &mut Command) {
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
     }
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_ends_at_once_is_told_with_its_last_words() {
+    fn a_server_that_ends_at_once_is_reported_with_its_last_words() {
         let folder = folder().unwrap();
         let start = |_| {
             let mut command = Command::new("sh");

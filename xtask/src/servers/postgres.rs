@@ -47,11 +47,11 @@ impl Durability {
 }
 
 /// As whom the server runs: it refuses to be root.
-pub struct Owner {
+pub struct ServerOwner {
     switch: bool,
 }
 
-impl Owner {
+impl ServerOwner {
     /// The user `postgres` where we are root, else ourselves.
     pub fn of(folder: &Path) -> anyhow::Result<Self> {
         Ok(Self { switch: is_root(folder)? })
@@ -80,7 +80,7 @@ impl Owner {
 /// A fresh server, without passwords and with TLS for who asks for it; its URL.
 pub fn start(
     base: &Path,
-    owner: &Owner,
+    owner: &ServerOwner,
     certificate: &Certificate,
     durability: Durability,
 ) -> anyhow::Result<(String, Guarded)> {

@@ -31,7 +31,7 @@ pub fn start(base: &Path) -> anyhow::Result<(String, Guarded)> {
     Ok((format!("redis://127.0.0.1:{port}"), server))
 }
 
-/// With a password, and with TLS alone; its URL.
+/// With a password, and only over TLS; its URL.
 pub fn start_with_tls(base: &Path, certificate: &Certificate) -> anyhow::Result<(String, Guarded)> {
     let run = |port: u16| {
         let mut command = server(&base.join("redis-tls"))?;

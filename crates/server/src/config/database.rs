@@ -8,7 +8,7 @@ use url::Url;
 use super::{
     ConfigError, Settings,
     settings::range,
-    tls::{self, Tls},
+    tls::{self, TlsSettings},
 };
 
 /// The name of the database when none is given (OpenWA's).
@@ -16,10 +16,9 @@ const POSTGRES_NAME: &str = "openwa";
 /// PostgreSQL cuts longer names.
 const NAME_BYTES_MAX: usize = 63;
 
-/// `[database]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Database {
+pub struct DatabaseSettings {
     #[serde(rename = "type")]
     pub kind: DatabaseType,
     pub name: String,
@@ -32,7 +31,6 @@ pub struct Database {
     pub schema: String,
 }
 
-/// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DatabaseType {
@@ -50,29 +48,26 @@ impl DatabaseType {
 /// Where the ledger is, ready to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseTarget {
-    /// This file.
+    /// SQLite, in this file.
     Sqlite(PathBuf),
-    /// This server.
+    /// PostgreSQL, on this server.
     Postgres(PostgresTarget),
 }
 
 /// A PostgreSQL server and the database on it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresTarget {
-    /// Name or address.
     pub host: String,
-    /// TCP port.
     pub port: u16,
-    /// As whom.
     pub username: String,
     /// Not in any log: see [`std::fmt::Debug`] below.
     pub password: Option<String>,
-    /// The database.
+    /// The name of the database.
     pub name: String,
     /// Most connections of this process.
     pub pool_size: u32,
     /// Encrypted and verified, or neither.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsSettings>,
     /// Where the tables are.
     pub schema: String,
 }
@@ -103,7 +98,7 @@ impl PostgresTarget {
         url.path_segments_mut().map_err(|()| wrong())?.clear().push(&self.name);
         let mut query = url.query_pairs_mut();
         query.append_pair("sslmode", if self.tls.is_some() { "verify-full" } else { "disable" });
-        if let Some(Tls { ca: Some(ca) }) = &self.tls {
+        if let Some(TlsSettings { ca: Some(ca) }) = &self.tls {
             query.append_pair("sslrootcert", &ca.to_string_lossy());
         }
         drop(query);
@@ -228,7 +223,7 @@ mod tests {
         std::fs::write(file.path(), "-----BEGIN CERTIFICATE-----").unwrap();
         let path = file.path().to_str().unwrap();
         let target = postgres(&[("DATABASE_SSL", "true"), ("DATABASE_SSL_CA", path)]);
-        assert_eq!(target.tls, Some(Tls { ca: Some(file.path().to_path_buf()) }));
+        assert_eq!(target.tls, Some(TlsSettings { ca: Some(file.path().to_path_buf()) }));
         assert!(target.url().unwrap().query().unwrap().contains("sslrootcert="));
         std::fs::write(file.path(), "no certificate").unwrap();
         let vars =

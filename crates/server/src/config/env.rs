@@ -5,11 +5,11 @@ use std::time::Duration;
 use figment::value::Value;
 use serde_json::json;
 
-use super::{ConfigError, DatabaseType, Env, Role};
+use super::{ConfigError, DatabaseType, Env, ServerRole};
 
 /// How a variable's text becomes a value.
 #[derive(Clone, Copy)]
-enum Kind {
+enum ValueKind {
     Text,
     Number {
         most: u64,
@@ -22,19 +22,19 @@ enum Kind {
     Numbers,
 }
 
-const ANY: Kind = Kind::Number { most: u32::MAX as u64 };
-const PORT: Kind = Kind::Number { most: u16::MAX as u64 };
+const ANY: ValueKind = ValueKind::Number { most: u32::MAX as u64 };
+const PORT: ValueKind = ValueKind::Number { most: u16::MAX as u64 };
 
-/// Variable, setting, kind. The defaults file names each variable beside its setting; a test compares.
-const TABLE: &[(&str, &str, Kind)] = &[
-    ("WAYPOST_ROLE", "server.role", Kind::Choice(&Role::NAMES)),
-    ("WAYPOST_HOST", "server.host", Kind::Text),
+/// Variable, setting, kind. The defaults file names each variable next to its setting; a test compares.
+const TABLE: &[(&str, &str, ValueKind)] = &[
+    ("WAYPOST_ROLE", "server.role", ValueKind::Choice(&ServerRole::NAMES)),
+    ("WAYPOST_HOST", "server.host", ValueKind::Text),
     ("PORT", "server.port", PORT),
-    ("BODY_SIZE_LIMIT", "server.body_size_limit", Kind::Text),
-    ("CORS_ORIGINS", "server.cors_origins", Kind::List),
-    ("TRUSTED_PROXIES", "server.trusted_proxies", Kind::List),
-    ("ENABLE_SWAGGER", "server.docs", Kind::Flag),
-    ("VALIDATION_ERROR_DETAIL", "server.validation_detail", Kind::Flag),
+    ("BODY_SIZE_LIMIT", "server.body_size_limit", ValueKind::Text),
+    ("CORS_ORIGINS", "server.cors_origins", ValueKind::List),
+    ("TRUSTED_PROXIES", "server.trusted_proxies", ValueKind::List),
+    ("ENABLE_SWAGGER", "server.docs", ValueKind::Flag),
+    ("VALIDATION_ERROR_DETAIL", "server.validation_detail", ValueKind::Flag),
     ("WAYPOST_SHUTDOWN_LIMIT_MS", "server.shutdown_limit_ms", ANY),
     ("HEADERS_TIMEOUT_MS", "http.headers_timeout_ms", ANY),
     ("REQUEST_TIMEOUT_MS", "http.request_timeout_ms", ANY),
@@ -50,54 +50,54 @@ const TABLE: &[(&str, &str, Kind)] = &[
     ("RATE_LIMIT_LONG_TTL", "rate_limit.long_ttl_ms", ANY),
     ("RATE_LIMIT_LONG_LIMIT", "rate_limit.long_limit", ANY),
     ("WAYPOST_WRONG_KEYS_PER_MINUTE", "rate_limit.wrong_keys_per_minute", ANY),
-    ("WAYPOST_DATA_DIR", "data.dir", Kind::Text),
-    ("WAYPOST_KEY_FILE", "data.key_file", Kind::Text),
-    ("DATABASE_TYPE", "database.type", Kind::Choice(&DatabaseType::NAMES)),
-    ("DATABASE_NAME", "database.name", Kind::Text),
-    ("DATABASE_HOST", "database.host", Kind::Text),
+    ("WAYPOST_DATA_DIR", "data.dir", ValueKind::Text),
+    ("WAYPOST_KEY_FILE", "data.key_file", ValueKind::Text),
+    ("DATABASE_TYPE", "database.type", ValueKind::Choice(&DatabaseType::NAMES)),
+    ("DATABASE_NAME", "database.name", ValueKind::Text),
+    ("DATABASE_HOST", "database.host", ValueKind::Text),
     ("DATABASE_PORT", "database.port", PORT),
-    ("DATABASE_USERNAME", "database.username", Kind::Text),
+    ("DATABASE_USERNAME", "database.username", ValueKind::Text),
     ("DATABASE_POOL_SIZE", "database.pool_size", ANY),
-    ("DATABASE_SSL", "database.ssl", Kind::Flag),
-    ("DATABASE_SSL_CA", "database.ssl_ca", Kind::Text),
-    ("POSTGRES_SCHEMA", "database.schema", Kind::Text),
-    ("NODE_ID", "node.id", Kind::Text),
-    ("NODE_URL", "node.url", Kind::Text),
+    ("DATABASE_SSL", "database.ssl", ValueKind::Flag),
+    ("DATABASE_SSL_CA", "database.ssl_ca", ValueKind::Text),
+    ("POSTGRES_SCHEMA", "database.schema", ValueKind::Text),
+    ("NODE_ID", "node.id", ValueKind::Text),
+    ("NODE_URL", "node.url", ValueKind::Text),
     ("SESSION_PROXY_TIMEOUT_MS", "node.answer_limit_ms", ANY),
-    ("QUEUE_ENABLED", "queue.enabled", Kind::Flag),
-    ("REDIS_HOST", "redis.host", Kind::Text),
+    ("QUEUE_ENABLED", "queue.enabled", ValueKind::Flag),
+    ("REDIS_HOST", "redis.host", ValueKind::Text),
     ("REDIS_PORT", "redis.port", PORT),
     ("REDIS_DB", "redis.db", ANY),
-    ("REDIS_TLS", "redis.tls", Kind::Flag),
-    ("REDIS_TLS_CA", "redis.tls_ca", Kind::Text),
+    ("REDIS_TLS", "redis.tls", ValueKind::Flag),
+    ("REDIS_TLS_CA", "redis.tls_ca", ValueKind::Text),
     ("REDIS_CONNECT_TIMEOUT_MS", "redis.connect_timeout_ms", ANY),
-    ("LOG_LEVEL", "log.level", Kind::Text),
-    ("WAYPOST_LOG_FORMAT", "log.format", Kind::Text),
+    ("LOG_LEVEL", "log.level", ValueKind::Text),
+    ("WAYPOST_LOG_FORMAT", "log.format", ValueKind::Text),
     ("MAX_CONCURRENT_SESSIONS", "sessions.max_concurrent", ANY),
     ("SESSION_RESTORE_CONCURRENCY", "sessions.restore_concurrency", ANY),
-    ("WAYPOST_DEVICE_NAME", "sessions.device_name", Kind::Text),
-    ("SESSION_PROXY_URL_FETCH", "sessions.proxy_url_fetch", Kind::Flag),
+    ("WAYPOST_DEVICE_NAME", "sessions.device_name", ValueKind::Text),
+    ("SESSION_PROXY_URL_FETCH", "sessions.proxy_url_fetch", ValueKind::Flag),
     ("WAYPOST_SESSION_LEASE_MS", "sessions.lease_ms", ANY),
     ("WAYPOST_SEND_ANSWER_LIMIT_MS", "sends.answer_limit_ms", ANY),
     ("MESSAGE_REAPER_GRACE_MS", "sends.resend_limit_ms", ANY),
-    ("SIMULATE_TYPING", "sends.simulate_typing", Kind::Flag),
+    ("SIMULATE_TYPING", "sends.simulate_typing", ValueKind::Flag),
     ("SIMULATE_TYPING_MAX_MS", "sends.typing_max_ms", ANY),
-    ("SEND_PACING_ENABLED", "pacing.enabled", Kind::Flag),
-    ("SEND_PACING_WARMUP_SCHEDULE", "pacing.warmup_schedule", Kind::Numbers),
-    ("SEND_PACING_COLD_DAILY_CAP", "pacing.cold_daily_cap", Kind::Numbers),
+    ("SEND_PACING_ENABLED", "pacing.enabled", ValueKind::Flag),
+    ("SEND_PACING_WARMUP_SCHEDULE", "pacing.warmup_schedule", ValueKind::Numbers),
+    ("SEND_PACING_COLD_DAILY_CAP", "pacing.cold_daily_cap", ValueKind::Numbers),
     ("SEND_PACING_BREAKER_THRESHOLD", "pacing.breaker_threshold", ANY),
     ("SEND_PACING_BREAKER_COOLDOWN_MS", "pacing.breaker_cooldown_ms", ANY),
     ("WAYPOST_PACING_MIN_GAP_MS", "pacing.min_gap_ms", ANY),
     ("WAYPOST_PACING_PER_MINUTE", "pacing.per_minute", ANY),
     ("BULK_MAX_CONCURRENT_BATCHES", "bulk.max_concurrent_batches", ANY),
     ("WAYPOST_BULK_KEEP_DAYS", "bulk.keep_days", ANY),
-    ("STORAGE_LOCAL_PATH", "media.dir", Kind::Text),
-    ("MEDIA_DOWNLOAD_ENABLED", "media.download", Kind::Flag),
+    ("STORAGE_LOCAL_PATH", "media.dir", ValueKind::Text),
+    ("MEDIA_DOWNLOAD_ENABLED", "media.download", ValueKind::Flag),
     ("MEDIA_DOWNLOAD_MAX_BYTES", "media.bytes_max", ANY),
     ("MEDIA_DOWNLOAD_TIMEOUT_MS", "media.fetch_timeout_ms", ANY),
     ("WAYPOST_MEDIA_CONCURRENCY", "media.concurrency", ANY),
-    ("MEDIA_CONVERSION_ENABLED", "media.conversion", Kind::Flag),
-    ("FFMPEG_PATH", "media.ffmpeg", Kind::Text),
+    ("MEDIA_CONVERSION_ENABLED", "media.conversion", ValueKind::Flag),
+    ("FFMPEG_PATH", "media.ffmpeg", ValueKind::Text),
     ("MEDIA_CONVERSION_TIMEOUT_MS", "media.conversion_timeout_ms", ANY),
     ("MEDIA_CONVERSION_MAX_OUTPUT_BYTES", "media.conversion_bytes_max", ANY),
     ("MEDIA_CONVERSION_CONCURRENCY", "media.conversion_concurrency", ANY),
@@ -120,34 +120,32 @@ const TABLE: &[(&str, &str, Kind)] = &[
     ("WAYPOST_LIVE_CLIENTS_PER_ADDRESS", "live.clients_per_address", ANY),
     ("AUDIT_RETENTION_DAYS", "audit.retention_days", ANY),
     ("MESSAGE_RETENTION_DAYS", "messages.retention_days", ANY),
-    ("WEBHOOK_TLS_CA", "webhooks.tls_ca", Kind::Text),
-    ("WEBHOOK_SSRF_PROTECT", "webhooks.ssrf_protect", Kind::Flag),
-    ("SSRF_ALLOWED_HOSTS", "webhooks.allowed_hosts", Kind::List),
-    ("WAYPOST_WHATSAPP_URL", "whatsapp.url", Kind::Text),
-    ("WAYPOST_MEDIA_URL", "whatsapp.media_url", Kind::Text),
-    ("WAYPOST_CLIENT_VERSION", "whatsapp.client_version", Kind::Text),
+    ("WEBHOOK_TLS_CA", "webhooks.tls_ca", ValueKind::Text),
+    ("WEBHOOK_SSRF_PROTECT", "webhooks.ssrf_protect", ValueKind::Flag),
+    ("SSRF_ALLOWED_HOSTS", "webhooks.allowed_hosts", ValueKind::List),
+    ("WAYPOST_WHATSAPP_URL", "whatsapp.url", ValueKind::Text),
+    ("WAYPOST_MEDIA_URL", "whatsapp.media_url", ValueKind::Text),
+    ("WAYPOST_CLIENT_VERSION", "whatsapp.client_version", ValueKind::Text),
 ];
 
-/// Secrets come from the environment alone, so that no file has to hold them.
+/// Secrets come only from the environment, so that no file has to hold them.
 #[derive(Clone, Default)]
-pub struct Secrets {
+pub struct EnvSecrets {
     /// `API_MASTER_KEY`: a fixed admin key.
     pub api_master_key: Option<String>,
     /// `API_KEY_PEPPER`: mixed into the hashes of API keys.
     pub api_key_pepper: Option<String>,
     /// `WAYPOST_MASTER_KEY`: encrypts secrets at rest instead of the key file.
     pub master_key: Option<String>,
-    /// `METRICS_TOKEN`: opens `/api/metrics`.
+    /// `METRICS_TOKEN`: callers of `/api/metrics` show it.
     pub metrics_token: Option<String>,
-    /// `DATABASE_PASSWORD`: PostgreSQL's.
+    /// `DATABASE_PASSWORD`: of `database.username` at PostgreSQL.
     pub database_password: Option<String>,
-    /// `REDIS_USERNAME`.
     pub redis_username: Option<String>,
-    /// `REDIS_PASSWORD`.
     pub redis_password: Option<String>,
 }
 
-impl std::fmt::Debug for Secrets {
+impl std::fmt::Debug for EnvSecrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secrets(…)")
     }
@@ -163,7 +161,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn overrides(env: Env<'_>) -> Result<Vec<(&'static str, Value)>, ConfigError> {
     let mut found = Vec::new();
     for (name, path, kind) in TABLE {
-        let empty_counts = matches!(kind, Kind::Numbers);
+        let empty_counts = matches!(kind, ValueKind::Numbers);
         if let Some(text) = env(name).filter(|text| empty_counts || !text.is_empty()) {
             found.push((*path, parse(name, *kind, &text)?));
         }
@@ -176,10 +174,10 @@ pub fn set(env: Env<'_>, name: &str) -> Option<String> {
     env(name).filter(|text| !text.is_empty())
 }
 
-fn parse(name: &str, kind: Kind, text: &str) -> Result<Value, ConfigError> {
+fn parse(name: &str, kind: ValueKind, text: &str) -> Result<Value, ConfigError> {
     let json = match kind {
-        Kind::Text => json!(text),
-        Kind::Number { most } => match text.trim().parse::<u64>() {
+        ValueKind::Text => json!(text),
+        ValueKind::Number { most } => match text.trim().parse::<u64>() {
             Ok(number) if number <= most => json!(number),
             _ => {
                 return Err(ConfigError(format!(
@@ -187,19 +185,19 @@ fn parse(name: &str, kind: Kind, text: &str) -> Result<Value, ConfigError> {
                 )));
             }
         },
-        Kind::Flag => match text.trim() {
+        ValueKind::Flag => match text.trim() {
             "true" | "1" => json!(true),
             "false" | "0" => json!(false),
             _ => return Err(ConfigError(format!("{name}: must be true or false, not {text:?}"))),
         },
-        Kind::Choice(words) => match words.iter().find(|word| **word == text.trim()) {
+        ValueKind::Choice(words) => match words.iter().find(|word| **word == text.trim()) {
             Some(word) => json!(word),
             None => {
                 let words = words.join(" or ");
                 return Err(ConfigError(format!("{name}: must be {words}, not {text:?}")));
             }
         },
-        Kind::Numbers => {
+        ValueKind::Numbers => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             let numbers: Result<Vec<u32>, _> = items.map(str::parse).collect();
             match numbers {
@@ -211,7 +209,7 @@ fn parse(name: &str, kind: Kind, text: &str) -> Result<Value, ConfigError> {
                 }
             }
         }
-        Kind::List => {
+        ValueKind::List => {
             json!(
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>()
             )
@@ -228,8 +226,8 @@ pub fn production_defaults(env: Env<'_>) -> figment::providers::Serialized<serde
     figment::providers::Serialized::defaults(json!({ "server": server }))
 }
 
-/// The secrets, checked.
-pub fn secrets(env: Env<'_>) -> Result<Secrets, ConfigError> {
+/// Reads the secrets, and checks their lengths and forms.
+pub fn secrets(env: Env<'_>) -> Result<EnvSecrets, ConfigError> {
     let api_master_key = set(env, "API_MASTER_KEY");
     if api_master_key.as_ref().is_some_and(|key| key.len() < 16) {
         return Err(ConfigError("API_MASTER_KEY: must be at least 16 characters".into()));
@@ -246,7 +244,7 @@ pub fn secrets(env: Env<'_>) -> Result<Secrets, ConfigError> {
     }
     // An empty variable is what a compose file makes of one that is not set.
     let metrics_token = env("METRICS_TOKEN").filter(|token| !token.trim().is_empty());
-    Ok(Secrets {
+    Ok(EnvSecrets {
         api_master_key,
         api_key_pepper,
         master_key,
@@ -257,7 +255,7 @@ pub fn secrets(env: Env<'_>) -> Result<Secrets, ConfigError> {
     })
 }
 
-/// A clock that runs faster than time. For tests alone: they can then wait for days.
+/// A clock that runs faster than time. Only for tests: they can then wait for days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockRate {
     /// How many times faster, 1 to [`ClockRate::MAX`].
@@ -269,7 +267,7 @@ pub struct ClockRate {
 
 impl ClockRate {
     const NAME: &str = "WAYPOST_CLOCK_RATE";
-    /// The fastest clock.
+    /// The highest rate: more would outrun the timers.
     pub const MAX: u32 = 1000;
 
     fn parse(text: &str) -> Option<Self> {
@@ -305,8 +303,8 @@ pub fn clock_rate(env: Env<'_>) -> Result<Option<ClockRate>, ConfigError> {
     })
 }
 
-/// `WAYPOST_FAILPOINT`, not in the defaults file either. An installation that has it by mistake does not start: it would
-/// end itself.
+/// `WAYPOST_FAILPOINT`, not in the defaults file either. An installation that has it by mistake does not start: it
+/// would end itself.
 pub fn failpoint(env: Env<'_>) -> Result<Option<storage::Failpoint>, ConfigError> {
     const NAME: &str = "WAYPOST_FAILPOINT";
     const SWITCH: &str = "WAYPOST_TEST_SWITCHES";

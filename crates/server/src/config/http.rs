@@ -10,10 +10,9 @@ use crate::http::HttpLimits;
 /// Without a setting: so many of the longest bodies at the same time.
 const BODIES_AT_ONCE: usize = 4;
 
-/// `[http]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Http {
+pub struct HttpSettings {
     headers_timeout_ms: u64,
     request_timeout_ms: u64,
     keepalive_timeout_ms: u64,

@@ -7,10 +7,9 @@ use serde::Deserialize;
 
 use super::{ConfigError, settings::range};
 
-/// `[media]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Media {
+pub struct MediaSettings {
     pub dir: PathBuf,
     pub download: bool,
     pub bytes_max: u64,
@@ -27,7 +26,7 @@ pub struct Media {
     pub conversion_concurrency: usize,
 }
 
-impl Media {
+impl MediaSettings {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         range("media.bytes_max", self.bytes_max, 1024, 2 << 30)?;
         range("media.fetch_timeout_ms", self.fetch_timeout_ms, 100, 600_000)?;

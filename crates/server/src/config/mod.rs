@@ -23,7 +23,7 @@ use figment::{
 
 pub use database::{DatabaseTarget, DatabaseType, PostgresTarget};
 pub use env::ClockRate;
-pub use settings::{LogFormat, Role, Settings};
+pub use settings::{LogFormat, ServerRole, Settings};
 
 /// Every setting with its default; the same text users read.
 pub const DEFAULTS: &str = include_str!("../../../../config.default.toml");
@@ -54,7 +54,7 @@ pub fn load(file: Option<&Path>, env: Env<'_>) -> Result<Settings, ConfigError> 
 /// # Errors
 /// One line that names what to change.
 pub fn load_for(
-    role: Option<Role>,
+    role: Option<ServerRole>,
     file: Option<&Path>,
     env: Env<'_>,
 ) -> Result<Settings, ConfigError> {
@@ -83,7 +83,7 @@ pub fn load_for(
     Ok(settings)
 }
 
-/// The defaults alone, for the sandbox: a configuration meant for the real network must not reach it.
+/// Only the defaults, for the sandbox: a configuration meant for the real network must not reach it.
 pub fn load_defaults() -> Result<Settings, ConfigError> {
     Figment::from(Toml::string(DEFAULTS)).extract().map_err(|error| ConfigError(describe(&error)))
 }
@@ -262,10 +262,13 @@ mod tests {
             "WAYPOST_ROLE" => Some("worker".to_owned()),
             _ => None,
         };
-        assert_eq!(load(None, &env).unwrap().server.role, Role::Worker);
-        assert_eq!(load_for(Some(Role::All), None, &env).unwrap().server.role, Role::All);
-        assert_eq!(with(&[]).unwrap().server.role, Role::All);
-        assert!(load_for(Some(Role::Worker), None, &|_| None).is_err());
+        assert_eq!(load(None, &env).unwrap().server.role, ServerRole::Worker);
+        assert_eq!(
+            load_for(Some(ServerRole::All), None, &env).unwrap().server.role,
+            ServerRole::All
+        );
+        assert_eq!(with(&[]).unwrap().server.role, ServerRole::All);
+        assert!(load_for(Some(ServerRole::Worker), None, &|_| None).is_err());
     }
 
     #[test]

@@ -11,10 +11,9 @@ use super::{ConfigError, Settings, settings::range};
 const NAMELESS: &str = "node";
 const NAME_CHARS_MAX: usize = 64;
 
-/// `[node]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Node {
+pub struct NodeSettings {
     id: String,
     url: String,
     answer_limit_ms: u64,
@@ -26,7 +25,7 @@ impl Settings {
         if self.node.id.is_empty() { NAMELESS } else { &self.node.id }
     }
 
-    /// Where the others ask this process; none: it is alone.
+    /// The URL at which the other gateways reach this one; `None` when it is the only one.
     pub fn node_url(&self) -> Result<Option<Url>, ConfigError> {
         let text = self.node.url.as_str();
         if text.is_empty() {
@@ -69,10 +68,10 @@ mod tests {
     use crate::config::tests::with;
 
     #[test]
-    fn a_process_is_alone_unless_it_says_where_it_is_asked() {
-        let alone = with(&[]).unwrap();
-        assert_eq!((alone.node_url().unwrap(), alone.node_id()), (None, "node"));
-        assert_eq!(alone.node_answer_limit().as_secs(), 60);
+    fn a_process_is_the_only_one_unless_it_says_where_it_is_reached() {
+        let single = with(&[]).unwrap();
+        assert_eq!((single.node_url().unwrap(), single.node_id()), (None, "node"));
+        assert_eq!(single.node_answer_limit().as_secs(), 60);
         let vars = [
             ("NODE_ID", "post-1"),
             ("NODE_URL", "http://10.0.0.2:2785"),

@@ -2,7 +2,7 @@
 
 use domain::api_key::{STRONG_CHARS, is_strong};
 
-use super::{ConfigError, Role, Settings};
+use super::{ConfigError, ServerRole, Settings};
 
 /// Least length of the metrics' token there.
 const TOKEN_CHARS_MIN: usize = 16;
@@ -14,7 +14,9 @@ impl Settings {
         }
         let host = &self.server.host;
         let weak = |key: &String| !is_strong(key);
-        if self.server.role == Role::All && self.secrets.api_master_key.as_ref().is_some_and(weak) {
+        if self.server.role == ServerRole::All
+            && self.secrets.api_master_key.as_ref().is_some_and(weak)
+        {
             return Err(ConfigError(format!(
                 "API_MASTER_KEY: on an address that others reach (server.host = {host}) it must have at least {STRONG_CHARS} \
                  characters, not a few repeated; `openssl rand -hex 32` makes one"

@@ -7,20 +7,18 @@ use serde::Deserialize;
 use super::{
     ConfigError, Settings,
     settings::range,
-    tls::{self, Tls},
+    tls::{self, TlsSettings},
 };
 
-/// `[queue]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Queue {
+pub struct QueueSettings {
     pub enabled: bool,
 }
 
-/// `[redis]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Redis {
+pub struct RedisSettings {
     pub host: String,
     pub port: u16,
     pub db: u32,
@@ -32,9 +30,7 @@ pub struct Redis {
 /// A Redis, ready to connect.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisTarget {
-    /// Name or address.
     pub host: String,
-    /// TCP port.
     pub port: u16,
     /// As whom; Redis has a user that needs no name.
     pub username: Option<String>,
@@ -43,7 +39,7 @@ pub struct RedisTarget {
     /// Number of the database.
     pub db: u32,
     /// Encrypted and verified, or neither.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsSettings>,
     /// How long a connect may take.
     pub connect_timeout: Duration,
 }
@@ -125,7 +121,7 @@ mod tests {
         assert_eq!(format!("{redis:?}"), "rediss://redis.internal:6380/3");
         assert_eq!(redis.username.as_deref(), Some("waypost"));
         assert_eq!(redis.password.as_deref(), Some("s3cret"));
-        assert_eq!(redis.tls, Some(Tls { ca: None }));
+        assert_eq!(redis.tls, Some(TlsSettings { ca: None }));
         assert_eq!(redis.connect_timeout, Duration::from_millis(900));
     }
 }

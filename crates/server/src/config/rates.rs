@@ -7,7 +7,6 @@ use serde::Deserialize;
 
 use super::{ConfigError, Settings, settings::range};
 
-/// `[rate_limit]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
@@ -21,7 +20,7 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// Without any limit: for a house that only its own program asks.
+    /// Without any limit: for a gateway that only its own program calls.
     pub fn lift(&mut self) {
         (self.short_limit, self.medium_limit, self.long_limit) = (0, 0, 0);
         self.wrong_keys_per_minute = 0;
@@ -29,7 +28,7 @@ impl RateLimit {
 }
 
 impl Settings {
-    /// The windows.
+    /// How many requests a caller may make in each window.
     pub fn rates(&self) -> RateOptions {
         let rates = &self.rate_limit;
         let window = |millis, limit| Window { length: Duration::from_millis(millis), limit };

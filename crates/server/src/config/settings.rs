@@ -9,12 +9,12 @@ use url::Url;
 
 use super::{
     ConfigError,
-    database::{Database, DatabaseType},
-    env::{ClockRate, Secrets},
-    http::Http,
-    media::Media,
-    node::Node,
-    queue::{Queue, Redis},
+    database::{DatabaseSettings, DatabaseType},
+    env::{ClockRate, EnvSecrets},
+    http::HttpSettings,
+    media::MediaSettings,
+    node::NodeSettings,
+    queue::{QueueSettings, RedisSettings},
     rates::RateLimit,
     size,
 };
@@ -23,43 +23,42 @@ use super::{
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    pub server: Server,
-    pub http: Http,
+    pub server: ServerSettings,
+    pub http: HttpSettings,
     pub rate_limit: RateLimit,
-    pub data: Data,
-    pub database: Database,
-    pub node: Node,
-    pub queue: Queue,
-    pub redis: Redis,
-    pub log: Log,
-    pub sessions: Sessions,
-    pub sends: Sends,
-    pub pacing: Pacing,
-    pub bulk: Bulk,
-    pub media: Media,
-    pub webhooks: Webhooks,
-    pub live: Live,
-    pub audit: Audit,
-    pub messages: Messages,
-    pub whatsapp: WhatsApp,
+    pub data: DataSettings,
+    pub database: DatabaseSettings,
+    pub node: NodeSettings,
+    pub queue: QueueSettings,
+    pub redis: RedisSettings,
+    pub log: LogSettings,
+    pub sessions: SessionSettings,
+    pub sends: SendSettings,
+    pub pacing: PacingSettings,
+    pub bulk: BulkSettings,
+    pub media: MediaSettings,
+    pub webhooks: WebhookSettings,
+    pub live: LiveSettings,
+    pub audit: AuditSettings,
+    pub messages: MessageSettings,
+    pub whatsapp: WhatsAppSettings,
     #[serde(skip)]
-    pub secrets: Secrets,
-    /// Only for tests.
+    pub secrets: EnvSecrets,
+    /// Only for tests: a clock that runs faster.
     #[serde(skip)]
     pub clock_rate: Option<ClockRate>,
-    /// Only for tests.
+    /// Only for tests: how long rows of received messages are held back.
     #[serde(skip)]
     pub hold_rows: Duration,
-    /// Only for tests.
+    /// Only for tests: the write at which the process ends.
     #[serde(skip)]
     pub failpoint: Option<storage::Failpoint>,
 }
 
-/// `[server]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Server {
-    pub role: Role,
+pub struct ServerSettings {
+    pub role: ServerRole,
     pub host: String,
     pub port: u16,
     pub body_size_limit: String,
@@ -73,30 +72,28 @@ pub struct Server {
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum ServerRole {
     /// Everything that this process can do.
     All,
-    /// Deliveries alone.
+    /// It delivers what others stored, and nothing else.
     Worker,
 }
 
-impl Role {
+impl ServerRole {
     /// As the settings write them.
     pub const NAMES: [&str; 2] = ["all", "worker"];
 }
 
-/// `[data]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Data {
+pub struct DataSettings {
     pub dir: PathBuf,
     pub key_file: PathBuf,
 }
 
-/// `[log]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Log {
+pub struct LogSettings {
     pub level: String,
     pub format: LogFormat,
 }
@@ -105,16 +102,15 @@ pub struct Log {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// For people: one line of text each.
     Text,
     /// For machines: one JSON object a line.
     Json,
 }
 
-/// `[sessions]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sessions {
+pub struct SessionSettings {
     pub max_concurrent: u32,
     pub restore_concurrency: usize,
     pub device_name: String,
@@ -122,20 +118,18 @@ pub struct Sessions {
     pub lease_ms: u64,
 }
 
-/// `[sends]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sends {
+pub struct SendSettings {
     pub answer_limit_ms: u64,
     pub resend_limit_ms: u64,
     pub simulate_typing: bool,
     pub typing_max_ms: u64,
 }
 
-/// `[pacing]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Pacing {
+pub struct PacingSettings {
     pub enabled: bool,
     pub warmup_schedule: Vec<u32>,
     pub cold_daily_cap: Vec<u32>,
@@ -145,18 +139,16 @@ pub struct Pacing {
     pub per_minute: u32,
 }
 
-/// `[bulk]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Bulk {
+pub struct BulkSettings {
     pub max_concurrent_batches: u32,
     pub keep_days: u64,
 }
 
-/// `[webhooks]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Webhooks {
+pub struct WebhookSettings {
     pub timeout_ms: u64,
     pub retry_delay_ms: u64,
     pub max_per_session: u32,
@@ -172,33 +164,29 @@ pub struct Webhooks {
     pub allowed_hosts: Vec<String>,
 }
 
-/// `[live]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Live {
+pub struct LiveSettings {
     pub clients_max: usize,
     pub clients_per_key: usize,
     pub clients_per_address: usize,
 }
 
-/// `[audit]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Audit {
+pub struct AuditSettings {
     pub retention_days: u64,
 }
 
-/// `[messages]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Messages {
+pub struct MessageSettings {
     pub retention_days: u64,
 }
 
-/// `[whatsapp]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct WhatsApp {
+pub struct WhatsAppSettings {
     pub url: String,
     pub media_url: String,
     pub client_version: String,
@@ -212,10 +200,10 @@ pub(super) fn range(name: &str, value: u64, least: u64, most: u64) -> Result<(),
 }
 
 impl Settings {
-    /// Checks every value that its type alone does not.
+    /// Checks what the types of the values do not.
     pub fn check(&self) -> Result<(), ConfigError> {
         let fail = |text: String| Err(ConfigError(text));
-        if self.server.role == Role::Worker && self.database.kind == DatabaseType::Sqlite {
+        if self.server.role == ServerRole::Worker && self.database.kind == DatabaseType::Sqlite {
             return fail(
                 "server.role: a worker needs DATABASE_TYPE=postgres, because an SQLite file belongs to one process"
                     .into(),
@@ -287,7 +275,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Authorities that certificates of receivers may be of, beside the usual ones.
+    /// Authorities that certificates of receivers may be of, in addition to the usual ones.
     pub fn webhook_authorities(&self) -> Result<Option<Authorities>, ConfigError> {
         let path = &self.webhooks.tls_ca;
         if path.as_os_str().is_empty() {
@@ -331,7 +319,7 @@ impl Settings {
         self.server.host.parse().ok()
     }
 
-    /// Longest request body.
+    /// Longest request body, in bytes.
     pub fn body_limit_bytes(&self) -> usize {
         size::parse(&self.server.body_size_limit).unwrap_or(25 * 1024 * 1024)
     }
@@ -347,7 +335,7 @@ impl Settings {
         self.server.trusted_proxies.iter().map(read).collect()
     }
 
-    /// Where WhatsApp is.
+    /// The URL of WhatsApp's chat server, or of a simulated one.
     pub fn whatsapp_url(&self) -> Result<Url, ConfigError> {
         match Url::parse(&self.whatsapp.url) {
             Ok(url) if matches!(url.scheme(), "ws" | "wss") => Ok(url),

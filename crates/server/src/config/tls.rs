@@ -6,14 +6,14 @@ use super::ConfigError;
 
 /// The server's certificate is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
+pub struct TlsSettings {
     /// A PEM file of authorities; without it the usual roots.
     pub ca: Option<PathBuf>,
 }
 
 /// What two settings mean.
-pub(super) fn target(on: bool, ca: &Path) -> Option<Tls> {
-    on.then(|| Tls { ca: (!ca.as_os_str().is_empty()).then(|| ca.to_path_buf()) })
+pub(super) fn target(on: bool, ca: &Path) -> Option<TlsSettings> {
+    on.then(|| TlsSettings { ca: (!ca.as_os_str().is_empty()).then(|| ca.to_path_buf()) })
 }
 
 /// An authority that would not be asked, or that cannot be read, is a mistake.

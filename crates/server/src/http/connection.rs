@@ -27,39 +27,39 @@ use tower::ServiceExt as _;
 
 use super::{
     HttpLimits,
-    places::Place,
-    pulse::{Pulse, Work},
-    stream::{Limits, TimedStream},
+    pulse::{ConnectionPulse, RequestUnderWay},
+    slots::ClientSlot,
+    stream::{SocketLimits, TimedStream},
 };
 
 /// When the server stops: how long a connection that waits for a request may still begin one.
 const LAST_CALL: Duration = Duration::from_millis(500);
 
-/// How long a connection that lost its place has for the request that it had sent before.
+/// How long a connection that lost its slot has for the request that it had sent before.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
 /// How often the socket of such a connection is looked at.
 const LOOKS: usize = 2;
 
 /// What the library serves.
-type Served = http1::Connection<TokioIo<TimedStream>, Requests>;
+type ServedConnection = http1::Connection<TokioIo<TimedStream>, RequestService>;
 
 /// A client, let in.
-pub struct Connection {
+pub struct ClientConnection {
     pub stream: TcpStream,
     pub peer: SocketAddr,
-    pub place: Place,
+    pub slot: ClientSlot,
     pub router: Router,
     pub limits: Arc<HttpLimits>,
 }
 
-impl Connection {
+impl ClientConnection {
     /// Until the client or the server has had enough.
     pub async fn serve(self, stopping: CancellationToken) {
-        let pulse = self.place.pulse().clone();
-        let limits = Limits { keep_alive: self.limits.keep_alive, write: self.limits.write };
+        let pulse = self.slot.pulse().clone();
+        let limits = SocketLimits { keep_alive: self.limits.keep_alive, write: self.limits.write };
         let io = TokioIo::new(TimedStream::new(self.stream, pulse.clone(), limits));
         let hint = format!("timeout={}", self.limits.keep_alive.as_secs());
-        let requests = Requests {
+        let requests = RequestService {
             router: self.router,
             peer: self.peer,
             pulse: pulse.clone(),
@@ -72,8 +72,8 @@ impl Connection {
             .serve_connection(io, requests);
         let mut connection = pin!(connection);
         let taken = tokio::select! {
-            ended = connection.as_mut() => return tell(ended),
-            () = self.place.taken_away() => true,
+            ended = connection.as_mut() => return log_end(ended),
+            () = self.slot.taken_away() => true,
             () = stopping.cancelled() => false,
         };
         if taken {
@@ -82,49 +82,49 @@ impl Connection {
         connection.as_mut().graceful_shutdown();
         loop {
             tokio::select! {
-                ended = connection.as_mut() => return tell(ended),
-                () = self.place.taken_away() => return finish(connection, &pulse).await,
+                ended = connection.as_mut() => return log_end(ended),
+                () = self.slot.taken_away() => return finish(connection, &pulse).await,
                 () = tokio::time::sleep(LAST_CALL) => if !pulse.at_work() { return },
             }
         }
     }
 }
 
-/// Ends a connection that has lost its place. A request that lies unread in its socket was sent in good faith and is
+/// Ends a connection that has lost its slot. A request that lies unread in its socket was sent in good faith and is
 /// answered; nobody waits for one that is not there yet.
-async fn finish(mut connection: Pin<&mut Served>, pulse: &Pulse) {
+async fn finish(mut connection: Pin<&mut ServedConnection>, pulse: &ConnectionPulse) {
     for _ in 0..LOOKS {
         // Lets the runtime hear what has come.
         tokio::task::yield_now().await;
         if let Poll::Ready(ended) = futures::poll!(connection.as_mut()) {
-            return tell(ended);
+            return log_end(ended);
         }
     }
     if pulse.at_work() {
         connection.as_mut().graceful_shutdown();
         if let Ok(ended) = tokio::time::timeout(LAST_ANSWER, connection).await {
-            tell(ended);
+            log_end(ended);
         }
     }
 }
 
 /// Clients go away, stay silent and talk nonsense all the time.
-fn tell(ended: Result<(), hyper::Error>) {
+fn log_end(ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
         tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended");
     }
 }
 
 /// The requests of one connection.
-struct Requests {
+struct RequestService {
     router: Router,
     peer: SocketAddr,
-    pulse: Arc<Pulse>,
+    pulse: Arc<ConnectionPulse>,
     keep_alive: Option<HeaderValue>,
 }
 
-impl Service<Request<Incoming>> for Requests {
-    type Response = Response<Answer>;
+impl Service<Request<Incoming>> for RequestService {
+    type Response = Response<AnswerBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -143,18 +143,18 @@ impl Service<Request<Incoming>> for Requests {
             {
                 response.headers_mut().insert("keep-alive", hint);
             }
-            Ok(response.map(|body| Answer { body, _work: work }))
+            Ok(response.map(|body| AnswerBody { body, _work: work }))
         })
     }
 }
 
 /// The body of an answer; while it is not written, the connection is at work.
-struct Answer {
+struct AnswerBody {
     body: Body,
-    _work: Work,
+    _work: RequestUnderWay,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -1,14 +1,14 @@
 //! The HTTP server: who may hold a connection, for how long, and how it all ends.
 //!
-//! A client that does nothing must not cost those who do something. Every wait for a client has a limit: for the head of a
-//! request, for the next request of a kept connection, for an answer to be taken. Connections are counted, whole and per
-//! address; when there are too many, one that waits for a request gives its place to the new one, and when all are at
-//! work the new one is closed. HTTP/1 alone is spoken.
+//! A client that does nothing must not cost those who do something. Every wait for a client has a limit: for the head
+//! of a request, for the next request of a kept connection, for an answer to be taken. Connections are counted, whole
+//! and per address; when there are too many, one that waits for a request gives its slot to the new one, and when all
+//! are at work the new one is closed. Only HTTP/1 is spoken.
 
 mod connection;
 mod descriptors;
-mod places;
 mod pulse;
+mod slots;
 mod stream;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -19,11 +19,11 @@ use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use descriptors::{allowance, raise};
-use places::Places;
+use slots::ClientSlots;
 
 /// How long accepting rests after it failed for want of something, such as descriptors.
 const REST: Duration = Duration::from_millis(50);
-/// Connections that were told to end and have not yet; they still have their descriptors.
+/// Connections that lost their slot and have not ended yet; they still have their descriptors.
 const ENDING_MAX: usize = 64;
 
 /// How long, and how many.
@@ -61,7 +61,7 @@ pub struct HttpServer {
     task: JoinHandle<()>,
     /// Take no more connections; finish what is open.
     stopping: CancellationToken,
-    /// Finish nothing.
+    /// Close every connection without finishing its request.
     cut: CancellationToken,
 }
 
@@ -73,16 +73,16 @@ impl HttpServer {
     )]
     pub fn start(listener: TcpListener, router: Router, limits: HttpLimits) -> Self {
         let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
-        let door = Door {
+        let acceptor = ClientAcceptor {
             router,
-            places: Places::new(&limits),
+            slots: ClientSlots::new(&limits),
             descriptors: Arc::new(Semaphore::new(limits.connections + ENDING_MAX)),
             limits: Arc::new(limits),
             stopping: stopping.clone(),
             cut: cut.clone(),
-            guests: TaskTracker::new(),
+            clients: TaskTracker::new(),
         };
-        Self { task: tokio::spawn(door.open(listener)), stopping, cut }
+        Self { task: tokio::spawn(acceptor.open(listener)), stopping, cut }
     }
 
     /// Takes no more connections, waits for open requests up to a limit, then cuts.
@@ -96,19 +96,19 @@ impl HttpServer {
     }
 }
 
-/// Lets clients in.
-struct Door {
+/// Accepts connections, as many as there are slots for.
+struct ClientAcceptor {
     router: Router,
-    places: Places,
-    /// One per socket, also of connections that have lost their place and not ended yet.
+    slots: ClientSlots,
+    /// One per socket, also of connections that have lost their slot and not ended yet.
     descriptors: Arc<Semaphore>,
     limits: Arc<HttpLimits>,
     stopping: CancellationToken,
     cut: CancellationToken,
-    guests: TaskTracker,
+    clients: TaskTracker,
 }
 
-impl Door {
+impl ClientAcceptor {
     async fn open(self, listener: TcpListener) {
         loop {
             // Before a connection is taken: its descriptor is one that may be used.
@@ -127,8 +127,8 @@ impl Door {
             }
         }
         drop(listener);
-        self.guests.close();
-        self.guests.wait().await;
+        self.clients.close();
+        self.clients.wait().await;
     }
 
     fn let_in(
@@ -137,21 +137,21 @@ impl Door {
         peer: SocketAddr,
         descriptor: tokio::sync::OwnedSemaphorePermit,
     ) {
-        let Some(place) = self.places.take(peer.ip()) else {
+        let Some(slot) = self.slots.take(peer.ip()) else {
             tracing::debug!(%peer, "a connection was closed: too many are at work");
             return;
         };
         // Small answers and events should not wait for more; a socket that refuses this still works.
         let _ = stream.set_nodelay(true);
-        let connection = connection::Connection {
+        let connection = connection::ClientConnection {
             stream,
             peer,
-            place,
+            slot,
             router: self.router.clone(),
             limits: self.limits.clone(),
         };
         let (stopping, cut) = (self.stopping.clone(), self.cut.clone());
-        self.guests.spawn(async move {
+        self.clients.spawn(async move {
             tokio::select! {
                 () = connection.serve(stopping) => {}
                 () = cut.cancelled() => {}
@@ -160,14 +160,14 @@ impl Door {
         });
     }
 
-    /// What is wrong with one connection concerns it alone; everything else needs a moment.
+    /// What is wrong with one connection concerns only it; everything else needs a moment.
     async fn rest(&self, error: &io::Error) {
         use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
         if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
             return;
         }
         tracing::error!(error = error as &dyn std::error::Error, "no connection can be taken");
-        self.places.free_one();
+        self.slots.free_one();
         tokio::time::sleep(REST).await;
     }
 }

@@ -10,14 +10,14 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Shared by a connection's socket, its requests, and who gives out the places.
-pub struct Pulse {
-    state: Mutex<State>,
+/// Shared by a connection's socket, its requests, and who gives out the slots.
+pub struct ConnectionPulse {
+    state: Mutex<PulseState>,
     /// Set by the API while it only throws the rest of a request away.
     draining: Arc<AtomicBool>,
 }
 
-struct State {
+struct PulseState {
     /// Requests that are answered now; with HTTP/1 at most one.
     at_work: usize,
     /// Since when it waits for a request.
@@ -28,7 +28,7 @@ struct State {
     begun: bool,
 }
 
-/// How easily a connection gives its place up: the least first.
+/// How easily a connection gives its slot up: the least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Idleness {
     /// It never sent a request.
@@ -39,14 +39,14 @@ pub enum Idleness {
     Resting(Instant),
 }
 
-impl Pulse {
+impl ConnectionPulse {
     pub fn new() -> Self {
         let (now, served, begun) = (Instant::now(), false, false);
-        let state = State { at_work: 0, waits_since: now, served, begun };
+        let state = PulseState { at_work: 0, waits_since: now, served, begun };
         Self { state: Mutex::new(state), draining: Arc::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PulseState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -56,10 +56,10 @@ impl Pulse {
     }
 
     /// A request is there; it is under way until the guard goes.
-    pub fn work(self: &Arc<Self>) -> Work {
+    pub fn work(self: &Arc<Self>) -> RequestUnderWay {
         self.draining.store(false, Ordering::Relaxed);
         self.lock().at_work += 1;
-        Work(self.clone())
+        RequestUnderWay(self.clone())
     }
 
     /// A byte of a request has come.
@@ -90,9 +90,9 @@ impl Pulse {
 }
 
 /// A request under way, until its answer is written or given up.
-pub struct Work(Arc<Pulse>);
+pub struct RequestUnderWay(Arc<ConnectionPulse>);
 
-impl Drop for Work {
+impl Drop for RequestUnderWay {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.at_work = state.at_work.saturating_sub(1);

@@ -1,4 +1,4 @@
-//! Who has a place: so many connections in all, and so many of one address.
+//! Who has a slot: so many connections in all, and so many of one address.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,76 +11,76 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     HttpLimits,
-    pulse::{Idleness, Pulse},
+    pulse::{ConnectionPulse, Idleness},
 };
 
-/// Gives out places. Cheap to clone.
+/// Gives out slots. Cheap to clone.
 #[derive(Clone)]
-pub struct Places {
-    seats: Arc<Mutex<Seats>>,
+pub struct ClientSlots {
+    table: Arc<Mutex<SlotTable>>,
     connections: usize,
     per_address: usize,
     proxies: Arc<[IpNet]>,
 }
 
 #[derive(Default)]
-struct Seats {
+struct SlotTable {
     next: u64,
-    taken: BTreeMap<u64, Seat>,
+    taken: BTreeMap<u64, HeldSlot>,
     counts: HashMap<IpAddr, usize>,
 }
 
-struct Seat {
+struct HeldSlot {
     /// None: not counted per address.
     address: Option<IpAddr>,
-    pulse: Arc<Pulse>,
+    pulse: Arc<ConnectionPulse>,
     cut: CancellationToken,
 }
 
-/// A place, until it is dropped or taken away.
-pub struct Place {
+/// A slot, until it is dropped or taken away.
+pub struct ClientSlot {
     id: u64,
-    places: Places,
-    pulse: Arc<Pulse>,
+    slots: ClientSlots,
+    pulse: Arc<ConnectionPulse>,
     cut: CancellationToken,
 }
 
-impl Places {
+impl ClientSlots {
     pub fn new(limits: &HttpLimits) -> Self {
         Self {
-            seats: Arc::default(),
+            table: Arc::default(),
             connections: limits.connections,
             per_address: limits.per_address,
             proxies: limits.proxies.clone().into(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seats> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, SlotTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a client. When there is none, the connection that has waited longest for a request loses its own: of
+    /// A slot for a client. When there is none, the connection that has waited longest for a request loses its own: of
     /// the same address, if that has too many. None when all of them work.
-    pub fn take(&self, peer: IpAddr) -> Option<Place> {
+    pub fn take(&self, peer: IpAddr) -> Option<ClientSlot> {
         let address = self.counted(peer);
-        let mut seats = self.lock();
+        let mut table = self.lock();
         if let Some(address) = address
-            && seats.counts.get(&address).is_some_and(|count| *count >= self.per_address)
+            && table.counts.get(&address).is_some_and(|count| *count >= self.per_address)
         {
-            seats.free(Some(address))?;
+            table.free(Some(address))?;
         }
-        if seats.taken.len() >= self.connections {
-            seats.free(None)?;
+        if table.taken.len() >= self.connections {
+            table.free(None)?;
         }
-        let (pulse, cut) = (Arc::new(Pulse::new()), CancellationToken::new());
-        let id = seats.next;
-        seats.next += 1;
-        seats.taken.insert(id, Seat { address, pulse: pulse.clone(), cut: cut.clone() });
+        let (pulse, cut) = (Arc::new(ConnectionPulse::new()), CancellationToken::new());
+        let id = table.next;
+        table.next += 1;
+        table.taken.insert(id, HeldSlot { address, pulse: pulse.clone(), cut: cut.clone() });
         if let Some(address) = address {
-            *seats.counts.entry(address).or_default() += 1;
+            *table.counts.entry(address).or_default() += 1;
         }
-        drop(seats);
-        Some(Place { id, places: self.clone(), pulse, cut })
+        drop(table);
+        Some(ClientSlot { id, slots: self.clone(), pulse, cut })
     }
 
     /// Ends the connection that is needed least.
@@ -103,20 +103,20 @@ impl Places {
     }
 }
 
-impl Seats {
-    /// Takes a place away; none when no connection of this address, or none at all, only waits.
+impl SlotTable {
+    /// Takes a slot away; none when no connection of this address, or none at all, only waits.
     fn free(&mut self, of: Option<IpAddr>) -> Option<()> {
-        let idle = |seat: &Seat| -> Option<Idleness> {
-            if of.is_some() && seat.address != of { None } else { seat.pulse.idleness() }
+        let idle = |held: &HeldSlot| -> Option<Idleness> {
+            if of.is_some() && held.address != of { None } else { held.pulse.idleness() }
         };
-        let (_, id) = self.taken.iter().filter_map(|(id, seat)| Some((idle(seat)?, *id))).min()?;
+        let (_, id) = self.taken.iter().filter_map(|(id, held)| Some((idle(held)?, *id))).min()?;
         self.remove(id)?.cut.cancel();
         Some(())
     }
 
-    fn remove(&mut self, id: u64) -> Option<Seat> {
-        let seat = self.taken.remove(&id)?;
-        if let Some(address) = seat.address
+    fn remove(&mut self, id: u64) -> Option<HeldSlot> {
+        let held = self.taken.remove(&id)?;
+        if let Some(address) = held.address
             && let Some(count) = self.counts.get_mut(&address)
         {
             *count -= 1;
@@ -124,24 +124,24 @@ impl Seats {
                 self.counts.remove(&address);
             }
         }
-        Some(seat)
+        Some(held)
     }
 }
 
-impl Place {
-    pub fn pulse(&self) -> &Arc<Pulse> {
+impl ClientSlot {
+    pub fn pulse(&self) -> &Arc<ConnectionPulse> {
         &self.pulse
     }
 
-    /// Completes when another connection needs the place.
+    /// Completes when another connection needs the slot.
     pub async fn taken_away(&self) {
         self.cut.cancelled().await;
     }
 }
 
-impl Drop for Place {
+impl Drop for ClientSlot {
     fn drop(&mut self) {
-        self.places.lock().remove(self.id);
+        self.slots.lock().remove(self.id);
     }
 }
 
@@ -149,58 +149,58 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn places(connections: usize, per_address: usize) -> Places {
+    fn slots(connections: usize, per_address: usize) -> ClientSlots {
         let proxies = vec!["10.0.0.0/8".parse().unwrap()];
-        Places::new(&HttpLimits { connections, per_address, proxies, ..HttpLimits::default() })
+        ClientSlots::new(&HttpLimits { connections, per_address, proxies, ..HttpLimits::default() })
     }
 
     fn at(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
-    fn lost(place: &Place) -> bool {
-        place.cut.is_cancelled()
+    fn lost(slot: &ClientSlot) -> bool {
+        slot.cut.is_cancelled()
     }
 
     #[tokio::test]
     async fn who_waits_longest_gives_way_to_who_comes() {
-        let places = places(3, 3);
-        let (a, b) = (places.take(at("192.0.2.1")).unwrap(), places.take(at("192.0.2.2")).unwrap());
+        let slots = slots(3, 3);
+        let (a, b) = (slots.take(at("192.0.2.1")).unwrap(), slots.take(at("192.0.2.2")).unwrap());
         // One that has been served is worth more than one that never said a word.
         drop(a.pulse().work());
-        let c = places.take(at("192.0.2.3")).unwrap();
-        let d = places.take(at("192.0.2.4")).unwrap();
+        let c = slots.take(at("192.0.2.3")).unwrap();
+        let d = slots.take(at("192.0.2.4")).unwrap();
         assert_eq!([&a, &b, &c, &d].map(lost), [false, true, false, false]);
-        let working: Vec<_> = [&a, &c, &d].iter().map(|place| place.pulse().work()).collect();
-        assert!(places.take(at("192.0.2.5")).is_none(), "all work");
+        let working: Vec<_> = [&a, &c, &d].iter().map(|slot| slot.pulse().work()).collect();
+        assert!(slots.take(at("192.0.2.5")).is_none(), "all work");
         drop(working);
         drop(d);
-        assert!(places.take(at("192.0.2.5")).is_some() && !lost(&a) && !lost(&c));
+        assert!(slots.take(at("192.0.2.5")).is_some() && !lost(&a) && !lost(&c));
     }
 
     #[tokio::test]
-    async fn an_address_takes_places_of_its_own_alone() {
-        let places = places(10, 2);
-        let other = places.take(at("192.0.2.9")).unwrap();
-        let (a, b) = (places.take(at("192.0.2.1")).unwrap(), places.take(at("192.0.2.1")).unwrap());
-        let c = places.take(at("::ffff:192.0.2.1")).unwrap();
+    async fn an_address_only_takes_slots_of_its_own() {
+        let slots = slots(10, 2);
+        let other = slots.take(at("192.0.2.9")).unwrap();
+        let (a, b) = (slots.take(at("192.0.2.1")).unwrap(), slots.take(at("192.0.2.1")).unwrap());
+        let c = slots.take(at("::ffff:192.0.2.1")).unwrap();
         assert_eq!([&other, &a, &b, &c].map(lost), [false, true, false, false]);
         let _working = [b.pulse().work(), c.pulse().work()];
-        assert!(places.take(at("192.0.2.1")).is_none());
+        assert!(slots.take(at("192.0.2.1")).is_none());
         // A network of IPv6 is one address; a proxy is none.
-        let six: Vec<_> = (0..3).map(|n| places.take(at(&format!("2001:db8::{n}")))).collect();
-        assert_eq!(six.iter().flatten().filter(|place| lost(place)).count(), 1);
-        let proxied: Vec<_> = (0..4).filter_map(|_| places.take(at("10.1.2.3"))).collect();
+        let six: Vec<_> = (0..3).map(|n| slots.take(at(&format!("2001:db8::{n}")))).collect();
+        assert_eq!(six.iter().flatten().filter(|slot| lost(slot)).count(), 1);
+        let proxied: Vec<_> = (0..4).filter_map(|_| slots.take(at("10.1.2.3"))).collect();
         assert_eq!((proxied.len(), proxied.iter().any(lost)), (4, false));
     }
 
     #[tokio::test]
     async fn what_is_thrown_away_gives_way_too() {
-        let places = places(1, 1);
-        let one = places.take(at("192.0.2.1")).unwrap();
+        let slots = slots(1, 1);
+        let one = slots.take(at("192.0.2.1")).unwrap();
         let _work = one.pulse().work();
-        assert!(places.take(at("192.0.2.2")).is_none());
+        assert!(slots.take(at("192.0.2.2")).is_none());
         one.pulse().draining().store(true, std::sync::atomic::Ordering::Relaxed);
-        assert!(places.take(at("192.0.2.2")).is_some() && lost(&one));
+        assert!(slots.take(at("192.0.2.2")).is_some() && lost(&one));
     }
 }

@@ -14,24 +14,24 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::pulse::Pulse;
+use super::pulse::ConnectionPulse;
 
-/// After the last answer: how long, and how much, what a client still sends is thrown away. A socket that is closed with
-/// unread bytes in it takes the answer with it.
+/// After the last answer: how long, and how much, what a client still sends is thrown away. A socket that is closed
+/// with unread bytes in it takes the answer with it.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Limits of a socket.
-pub struct Limits {
+pub struct SocketLimits {
     pub keep_alive: Duration,
     pub write: Duration,
 }
 
-/// The socket.
+/// A client's socket that is closed when the client keeps us waiting.
 pub struct TimedStream {
     inner: TcpStream,
-    pulse: Arc<Pulse>,
-    limits: Limits,
+    pulse: Arc<ConnectionPulse>,
+    limits: SocketLimits,
     rest: Alarm,
     stall: Alarm,
     linger: Alarm,
@@ -57,7 +57,7 @@ impl Alarm {
 }
 
 impl TimedStream {
-    pub fn new(inner: TcpStream, pulse: Arc<Pulse>, limits: Limits) -> Self {
+    pub fn new(inner: TcpStream, pulse: Arc<ConnectionPulse>, limits: SocketLimits) -> Self {
         let [rest, stall, linger] = [Alarm::default(), Alarm::default(), Alarm::default()];
         let linger_left = LINGER_BYTES_MAX;
         Self { inner, pulse, limits, rest, stall, linger, linger_left, ended: false }

@@ -94,7 +94,7 @@ async fn who_sends_no_request_is_closed() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_is_kept_for_its_time_alone_and_says_so() {
+async fn a_kept_connection_is_closed_after_its_time_and_says_so() {
     let limits = HttpLimits { keep_alive: Duration::from_secs(1), ..quick() };
     let house = serve(limits).await;
     let mut stream = connect(&house, GET).await;
@@ -132,7 +132,7 @@ async fn a_flood_of_silent_connections_keeps_nobody_out() {
 }
 
 #[tokio::test]
-async fn who_loses_its_place_loses_no_request_that_it_has_sent() {
+async fn a_connection_that_loses_its_slot_still_gets_its_answer() {
     let house =
         serve(HttpLimits { connections: 40, per_address: 2, ..HttpLimits::default() }).await;
     // All are there before the server looks at the first: nothing here waits until the last has written.

@@ -10,8 +10,8 @@ use simulator::Account;
 use tokio::time::Instant;
 
 use super::{
-    print::Printer,
-    stage::Stage,
+    print::StepPrinter,
+    stage::SandboxStage,
     story::{LOOK_AGAIN, STEP_LIMIT, link, register_webhook, text, until},
 };
 
@@ -40,7 +40,7 @@ const PEOPLE: [(&str, &str); 12] = [
 ];
 
 /// Plays every step; an error says which one did not happen.
-pub async fn play(stage: &Stage, printer: &Printer) -> anyhow::Result<()> {
+pub async fn play(stage: &SandboxStage, printer: &StepPrinter) -> anyhow::Result<()> {
     let mut people = Vec::with_capacity(PEOPLE.len());
     for (place, (name, _)) in PEOPLE.iter().enumerate() {
         people.push(stage.network.add_account(&phone(place), name).await);
@@ -85,7 +85,11 @@ fn order(people: &[(&str, Option<&str>)]) -> Value {
 }
 
 /// A dry run of a list with a mistake, and of the right one.
-async fn foretell(stage: &Stage, printer: &Printer, session: SessionId) -> anyhow::Result<()> {
+async fn foretell(
+    stage: &SandboxStage,
+    printer: &StepPrinter,
+    session: SessionId,
+) -> anyhow::Result<()> {
     let path = format!("/sessions/{session}/messages/send-bulk?dryRun=true");
     let mut people = PEOPLE.map(|(name, cake)| (name, Some(cake)));
     people[4].1 = None;
@@ -120,7 +124,11 @@ async fn foretell(stage: &Stage, printer: &Printer, session: SessionId) -> anyho
 }
 
 /// The batch is taken in; the path of its state.
-async fn begin(stage: &Stage, printer: &Printer, session: SessionId) -> anyhow::Result<String> {
+async fn begin(
+    stage: &SandboxStage,
+    printer: &StepPrinter,
+    session: SessionId,
+) -> anyhow::Result<String> {
     let people = PEOPLE.map(|(name, cake)| (name, Some(cake)));
     let path = format!("/sessions/{session}/messages/send-bulk");
     let taken = stage.api.call(Method::POST, &path, Some(order(&people)), 202).await?;
@@ -132,7 +140,7 @@ async fn begin(stage: &Stage, printer: &Printer, session: SessionId) -> anyhow::
 }
 
 /// Follows it until it is time to cancel.
-async fn watch(stage: &Stage, printer: &Printer, path: &str) -> anyhow::Result<()> {
+async fn watch(stage: &SandboxStage, printer: &StepPrinter, path: &str) -> anyhow::Result<()> {
     let mut progress = printer.progress("sent", PEOPLE.len() as u64);
     let mut deadline = Instant::now() + STEP_LIMIT;
     let mut last = 0;
@@ -156,7 +164,7 @@ async fn watch(stage: &Stage, printer: &Printer, path: &str) -> anyhow::Result<(
 }
 
 /// Cancels it; the batch as it stays.
-async fn cancel(stage: &Stage, printer: &Printer, path: &str) -> anyhow::Result<Value> {
+async fn cancel(stage: &SandboxStage, printer: &StepPrinter, path: &str) -> anyhow::Result<Value> {
     let cancelled = stage.api.call(Method::POST, &format!("{path}/cancel"), None, 200).await?;
     ensure!(cancelled["status"] == "cancelled", "it was not cancelled: {cancelled}");
     printer.step("cancelled", "nothing more is begun");
@@ -183,7 +191,7 @@ async fn cancel(stage: &Stage, printer: &Printer, path: &str) -> anyhow::Result<
 }
 
 /// What the webhook heard of the batch.
-async fn events(stage: &Stage, printer: &Printer, batch: &Value) -> anyhow::Result<()> {
+async fn events(stage: &SandboxStage, printer: &StepPrinter, batch: &Value) -> anyhow::Result<()> {
     for name in ["batch.started", "batch.progress", "batch.cancelled"] {
         let ours = move |event: &Value| event["event"] == name && event["data"]["batchId"] == BATCH;
         let event = stage.receiver.wait_for(name, STEP_LIMIT, ours).await?;
@@ -203,8 +211,8 @@ async fn events(stage: &Stage, printer: &Printer, batch: &Value) -> anyhow::Resu
 
 /// Each phone that was sent to shows its message once and has confirmed it; the others show nothing.
 async fn receipts(
-    stage: &Stage,
-    printer: &Printer,
+    stage: &SandboxStage,
+    printer: &StepPrinter,
     people: &[Account],
     batch: &Value,
 ) -> anyhow::Result<()> {

@@ -14,20 +14,20 @@ mod story;
 use std::process::ExitCode;
 
 use crate::{
-    cli::{SandboxOptions, Story},
-    lifecycle::Signals,
+    cli::{SandboxOptions, SandboxStory},
+    lifecycle::ShutdownSignals,
     logs,
 };
 
-use self::{print::Printer, stage::Stage};
+use self::{print::StepPrinter, stage::SandboxStage};
 
 /// Plays the story, then stays up until a signal (or ends, with `--once`).
 pub async fn run(options: SandboxOptions) -> anyhow::Result<ExitCode> {
     logs::init("warn", crate::config::LogFormat::Text);
-    let mut signals = Signals::listen()?;
-    let printer = Printer::new();
+    let mut signals = ShutdownSignals::listen()?;
+    let printer = StepPrinter::new();
     printer.title();
-    let stage = Stage::build(&options, &printer).await?;
+    let stage = SandboxStage::build(&options, &printer).await?;
     let played = tokio::select! {
         played = play(options.story, &stage, &printer) => played,
         _ = signals.next() => Err(anyhow::anyhow!("interrupted")),
@@ -48,9 +48,13 @@ pub async fn run(options: SandboxOptions) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-async fn play(story: Story, stage: &Stage, printer: &Printer) -> anyhow::Result<()> {
+async fn play(
+    story: SandboxStory,
+    stage: &SandboxStage,
+    printer: &StepPrinter,
+) -> anyhow::Result<()> {
     match story {
-        Story::Conversation => story::play(stage, printer).await,
-        Story::Bulk => bulk::play(stage, printer).await,
+        SandboxStory::Conversation => story::play(stage, printer).await,
+        SandboxStory::Bulk => bulk::play(stage, printer).await,
     }
 }

@@ -7,23 +7,23 @@ use tokio::time::Instant;
 
 use super::{
     bulk::BATCH,
-    progress::Progress,
-    stage::{CONTACT, CONTACT_NAME, Stage},
+    progress::ProgressLine,
+    stage::{CONTACT, CONTACT_NAME, SandboxStage},
 };
-use crate::cli::Story;
+use crate::cli::SandboxStory;
 
 /// Prints the steps with their time since the start.
-pub struct Printer {
+pub struct StepPrinter {
     start: Instant,
 }
 
-impl Printer {
+impl StepPrinter {
     /// The clock starts here.
     pub fn new() -> Self {
         Self { start: Instant::now() }
     }
 
-    /// The first lines.
+    /// The lines above the story.
     pub fn title(&self) {
         println!(
             "\nWaypost sandbox: a real gateway on a simulated WhatsApp network, all on this machine.\n"
@@ -42,8 +42,8 @@ impl Printer {
     }
 
     /// Begins to show how far something got.
-    pub fn progress(&self, what: &'static str, total: u64) -> Progress<'_> {
-        Progress::begin(self, what, total)
+    pub fn progress(&self, what: &'static str, total: u64) -> ProgressLine<'_> {
+        ProgressLine::begin(self, what, total)
     }
 
     /// The step that did not.
@@ -54,11 +54,11 @@ impl Printer {
     }
 
     /// How to go on by hand.
-    pub fn goodbye(&self, stage: &Stage, story: Story) {
+    pub fn goodbye(&self, stage: &SandboxStage, story: SandboxStory) {
         let (base, session, key) = (&stage.base, &stage.session(), &stage.key);
         let batches = match story {
-            Story::Conversation => String::new(),
-            Story::Bulk => format!(
+            SandboxStory::Conversation => String::new(),
+            SandboxStory::Bulk => format!(
                 "
   # the batch, and what became of each message
   curl -s '{base}/sessions/{session}/messages/batch/{BATCH}?all=true' -H 'X-API-Key: {key}'

@@ -2,21 +2,21 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::print::Printer;
+use super::print::StepPrinter;
 
 /// Columns of the bar itself.
 const TEMPLATE: &str = "           {prefix} {bar:30.green} {pos}/{len} {msg}";
 
 /// Something on its way. In a terminal nothing is left of it at the end.
-pub struct Progress<'a> {
-    printer: &'a Printer,
+pub struct ProgressLine<'a> {
+    printer: &'a StepPrinter,
     what: &'static str,
     bar: ProgressBar,
     last: u64,
 }
 
-impl<'a> Progress<'a> {
-    pub(super) fn begin(printer: &'a Printer, what: &'static str, total: u64) -> Self {
+impl<'a> ProgressLine<'a> {
+    pub(super) fn begin(printer: &'a StepPrinter, what: &'static str, total: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stdout());
         let style = ProgressStyle::with_template(TEMPLATE);
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -42,7 +42,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-impl Drop for Progress<'_> {
+impl Drop for ProgressLine<'_> {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

@@ -23,34 +23,37 @@ use crate::http::{HttpLimits, HttpServer};
 /// Deliveries kept for `/received`; older ones are forgotten.
 const KEPT_MAX: usize = 1000;
 
-/// The receiver, running.
-pub struct Receiver {
+/// A webhook receiver that verifies what it gets and keeps it for the story.
+pub struct SandboxReceiver {
     base: String,
-    shared: Arc<Shared>,
+    shared: Arc<ReceiverState>,
     server: HttpServer,
 }
 
-struct Shared {
+struct ReceiverState {
     secret: Secret,
-    log: Mutex<Log>,
+    log: Mutex<ReceiverLog>,
     changed: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct Log {
+struct ReceiverLog {
     received: VecDeque<Value>,
     refused: Vec<String>,
     /// Highest sequence per chat, to see an inversion.
     highest: HashMap<String, u64>,
 }
 
-impl Receiver {
+impl SandboxReceiver {
     /// Listens on a free port of loopback.
     pub async fn start(secret: Secret) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let base = format!("http://{}", listener.local_addr()?);
-        let shared =
-            Arc::new(Shared { secret, log: Mutex::default(), changed: watch::Sender::new(0) });
+        let shared = Arc::new(ReceiverState {
+            secret,
+            log: Mutex::default(),
+            changed: watch::Sender::new(0),
+        });
         let router = Router::new()
             .route("/hook", post(hook))
             .route("/received", get(received))
@@ -59,7 +62,7 @@ impl Receiver {
         Ok(Self { base, shared, server })
     }
 
-    /// `http://127.0.0.1:…`
+    /// Its URL without a path: `http://127.0.0.1:…`
     pub fn base(&self) -> &str {
         &self.base
     }
@@ -86,13 +89,13 @@ impl Receiver {
         }
     }
 
-    /// Stops it.
+    /// Stops its server, within a second.
     pub async fn stop(self) {
         self.server.stop(Duration::from_secs(1)).await;
     }
 }
 
-impl Shared {
+impl ReceiverState {
     fn find(&self, fits: &impl Fn(&Value) -> bool) -> anyhow::Result<Option<Value>> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(refused) = log.refused.first() {
@@ -149,7 +152,11 @@ fn verify(secret: &Secret, headers: &HeaderMap, body: &[u8]) -> Result<Value, St
     Ok(event)
 }
 
-async fn hook(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn hook(
+    State(shared): State<Arc<ReceiverState>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
     let outcome = shared.note(&headers, &body);
     let status = match outcome {
         Ok(()) => StatusCode::NO_CONTENT,
@@ -162,7 +169,7 @@ async fn hook(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes
     status
 }
 
-async fn received(State(shared): State<Arc<Shared>>) -> Json<Value> {
+async fn received(State(shared): State<Arc<ReceiverState>>) -> Json<Value> {
     let log = shared.log.lock().unwrap_or_else(PoisonError::into_inner);
     Json(json!({ "verified": log.received.len(), "refused": log.refused, "events": log.received }))
 }

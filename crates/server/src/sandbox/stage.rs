@@ -11,14 +11,14 @@ use anyhow::Context as _;
 use domain::{SessionId, webhook::Secret};
 use simulator::{Account, Behaviour, Network};
 
-use super::{api_client::ApiClient, print::Printer, receiver::Receiver};
+use super::{api_client::ApiClient, print::StepPrinter, receiver::SandboxReceiver};
 use crate::{
-    assemble::{self, House},
+    assemble::{self, AssembledGateway},
     cli::SandboxOptions,
     config::{self, Settings},
     first_key,
     http::{self, HttpServer},
-    lifecycle::{self, Signals},
+    lifecycle::{self, ShutdownSignals},
     serve,
 };
 
@@ -26,54 +26,50 @@ use crate::{
 pub const NUMBER: &str = "4915550001000";
 /// Who writes to it.
 pub const CONTACT: &str = "4917012345678";
-/// Their name.
+/// The name on the contact's phone.
 pub const CONTACT_NAME: &str = "Mia";
-/// What they answer.
+/// The text that the contact answers.
 pub const ANSWER: &str = "Great, see you then!";
 /// Signs the deliveries; a sandbox has nothing to hide.
 const SECRET: &str = "sandbox-signing-secret";
 
-/// Everything that runs.
-pub struct Stage {
-    /// The simulated network.
+/// Everything that a story plays on: network, gateway and receiver.
+pub struct SandboxStage {
     pub network: Network,
-    /// The contact.
     pub contact: Account,
-    /// The webhook receiver.
-    pub receiver: Receiver,
+    pub receiver: SandboxReceiver,
     /// A client of the gateway.
     pub api: ApiClient,
-    /// `http://127.0.0.1:…/api`
+    /// The URL of the API: `http://127.0.0.1:…/api`
     pub base: String,
-    /// The admin key.
+    /// An API key of the role admin.
     pub key: String,
     /// Where it is kept.
     pub key_file: PathBuf,
-    /// The gateway.
-    pub house: House,
+    pub assembled: AssembledGateway,
     http: HttpServer,
     session: OnceLock<SessionId>,
     limit: Duration,
 }
 
-impl Stage {
+impl SandboxStage {
     /// Starts all of it, on an empty ledger.
-    pub async fn build(options: &SandboxOptions, printer: &Printer) -> anyhow::Result<Self> {
+    pub async fn build(options: &SandboxOptions, printer: &StepPrinter) -> anyhow::Result<Self> {
         empty(&options.dir)?;
         let network = Network::start().await.context("cannot start the simulated network")?;
         network.add_account(NUMBER, "Corner Bakery").await;
         let contact = network.add_account(CONTACT, CONTACT_NAME).await;
         contact.on_message(answering()).await;
         printer.step("simulated WhatsApp network", &network.chat_url());
-        let receiver = Receiver::start(Secret::new(SECRET)).await?;
+        let receiver = SandboxReceiver::start(Secret::new(SECRET)).await?;
         printer.step("webhook receiver", receiver.base());
         let settings = settings(options, &network)?;
         let listener = serve::bind(&settings).await?;
         let base = format!("http://{}/api", listener.local_addr()?);
-        let house = assemble::build(&settings).await?;
-        let router = assemble::router(&settings, house.gateway.clone())?;
+        let assembled = assemble::build(&settings).await?;
+        let router = assemble::router(&settings, assembled.gateway.clone())?;
         let http = HttpServer::start(listener, router, settings.http_limits(http::raise())?);
-        let key = house.first_key.clone().context("an empty ledger makes a first key")?;
+        let key = assembled.first_key.clone().context("an empty ledger makes a first key")?;
         let api = ApiClient::new(base.clone(), key.clone())?;
         api.get("/health/ready").await?;
         printer.step("gateway", &base);
@@ -85,7 +81,7 @@ impl Stage {
             base,
             key,
             key_file: options.dir.join(first_key::FILE_NAME),
-            house,
+            assembled,
             http,
             session: OnceLock::new(),
             limit: settings.shutdown_limit(),
@@ -108,8 +104,9 @@ impl Stage {
     }
 
     /// Ends everything, gateway first.
-    pub async fn strike(self, signals: &mut Signals) {
-        let _ = lifecycle::drain(signals, serve::stop(self.http, &self.house, self.limit)).await;
+    pub async fn strike(self, signals: &mut ShutdownSignals) {
+        let _ =
+            lifecycle::drain(signals, serve::stop(self.http, &self.assembled, self.limit)).await;
         self.receiver.stop().await;
         self.network.shutdown().await;
     }

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use whatsapp::LinkedDevice;
 
 use super::{
-    print::Printer,
-    stage::{ANSWER, CONTACT, CONTACT_NAME, NUMBER, Stage},
+    print::StepPrinter,
+    stage::{ANSWER, CONTACT, CONTACT_NAME, NUMBER, SandboxStage},
 };
 use crate::system::SystemClock;
 
@@ -23,7 +23,7 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const SERVER_DELAY: Duration = Duration::from_millis(250);
 
 /// Plays every step of the conversation; an error says which one did not happen.
-pub async fn play(stage: &Stage, printer: &Printer) -> anyhow::Result<()> {
+pub async fn play(stage: &SandboxStage, printer: &StepPrinter) -> anyhow::Result<()> {
     let session = link(stage, printer).await?;
     register_webhook(stage, printer, session).await?;
     let id = send(stage, printer, session).await?;
@@ -32,7 +32,7 @@ pub async fn play(stage: &Stage, printer: &Printer) -> anyhow::Result<()> {
 }
 
 /// Creates a session whose phone is linked, and waits until it is ready.
-pub(super) async fn link(stage: &Stage, printer: &Printer) -> anyhow::Result<SessionId> {
+pub(super) async fn link(stage: &SandboxStage, printer: &StepPrinter) -> anyhow::Result<SessionId> {
     let created =
         stage.api.call(Method::POST, "/sessions", Some(json!({ "name": "bakery" })), 201).await?;
     let session: SessionId = text(&created, "id")?.parse()?;
@@ -45,7 +45,7 @@ pub(super) async fn link(stage: &Stage, printer: &Printer) -> anyhow::Result<Ses
         prekeys: device.prekeys.clone(),
         app_state_key: Some((key_id.clone(), serde_json::to_vec(key)?)),
     };
-    let (store, now) = (&stage.house.store, SystemClock.now());
+    let (store, now) = (&stage.assembled.store, SystemClock.now());
     let held = store.acquire(session, "pairing", now, STEP_LIMIT).await?;
     let held = held.context("the session is started already")?;
     whatsapp::import_device(store, &held.lease, linked).await?;
@@ -68,8 +68,8 @@ pub(super) async fn link(stage: &Stage, printer: &Printer) -> anyhow::Result<Ses
 
 /// Every event goes to the receiver from here on.
 pub(super) async fn register_webhook(
-    stage: &Stage,
-    printer: &Printer,
+    stage: &SandboxStage,
+    printer: &StepPrinter,
     session: SessionId,
 ) -> anyhow::Result<()> {
     let url = format!("{}/hook", stage.receiver.base());
@@ -82,7 +82,11 @@ pub(super) async fn register_webhook(
     Ok(())
 }
 
-async fn send(stage: &Stage, printer: &Printer, session: SessionId) -> anyhow::Result<String> {
+async fn send(
+    stage: &SandboxStage,
+    printer: &StepPrinter,
+    session: SessionId,
+) -> anyhow::Result<String> {
     // A slow server makes the pending state long enough to be seen from outside.
     stage.network.faults().delay(SERVER_DELAY);
     let path = format!("/sessions/{session}/messages/send-text");
@@ -105,7 +109,7 @@ async fn send(stage: &Stage, printer: &Printer, session: SessionId) -> anyhow::R
     Ok(id)
 }
 
-async fn follow(stage: &Stage, printer: &Printer, id: &str) -> anyhow::Result<()> {
+async fn follow(stage: &SandboxStage, printer: &StepPrinter, id: &str) -> anyhow::Result<()> {
     let event = |name: &'static str, status: Option<&'static str>| {
         move |event: &Value| {
             event["event"] == name
@@ -133,7 +137,11 @@ async fn follow(stage: &Stage, printer: &Printer, id: &str) -> anyhow::Result<()
     Ok(())
 }
 
-async fn answer(stage: &Stage, printer: &Printer, session: SessionId) -> anyhow::Result<()> {
+async fn answer(
+    stage: &SandboxStage,
+    printer: &StepPrinter,
+    session: SessionId,
+) -> anyhow::Result<()> {
     let received = stage
         .receiver
         .wait_for("message.received", STEP_LIMIT, |event| event["event"] == "message.received")
@@ -164,7 +172,7 @@ async fn answer(stage: &Stage, printer: &Printer, session: SessionId) -> anyhow:
 }
 
 /// Waits until the server's queue for the linked device is empty.
-async fn acknowledged(stage: &Stage, id: &str) -> anyhow::Result<()> {
+async fn acknowledged(stage: &SandboxStage, id: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + STEP_LIMIT;
     let device = stage
         .network
@@ -183,7 +191,7 @@ async fn acknowledged(stage: &Stage, id: &str) -> anyhow::Result<()> {
 
 /// Looks at a resource until it fits.
 pub(super) async fn until(
-    stage: &Stage,
+    stage: &SandboxStage,
     otherwise: &str,
     path: &str,
     fits: impl Fn(&Value) -> bool,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use simulator::{AcceptedMessage, Account, Record};
+use simulator::{AcceptedMessage, Account, NetworkRecord};
 use tokio::time::Instant;
 
 use crate::{
@@ -22,11 +22,11 @@ const RATE: u64 = 20;
 const DELAY_MS: u64 = 1000;
 /// How late the network answers: so that many a kill hits a message that is out and not confirmed.
 const ACK_DELAY: Duration = Duration::from_millis(25);
-/// The batch alone takes half a minute; two cores share many tests.
+/// The batch by itself takes half a minute; two cores share many tests.
 const END_LIMIT: Duration = Duration::from_secs(300);
-/// The program and the network each see whole milliseconds of the same clock, so a wait between two messages may look as
-/// much shorter. Nothing else can shorten it: the network notes a message long before its late answer, and the program
-/// counts the wait from that.
+/// The program and the network each see whole milliseconds of the same clock, so a wait between two messages may look
+/// as much shorter. Nothing else can shorten it: the network notes a message long before its late answer, and the
+/// program counts the wait from that.
 const GRAIN_MS: i64 = 2;
 
 fn guest(number: usize) -> String {
@@ -131,7 +131,7 @@ async fn each_got_it_once(guests: &[Account], batch: &Value) {
 }
 
 /// Each message as it went out for the first time.
-fn first_times(record: &Record) -> Vec<&AcceptedMessage> {
+fn first_times(record: &NetworkRecord) -> Vec<&AcceptedMessage> {
     let mut seen = HashMap::new();
     for message in record.messages.iter().filter(|message| message.from_phone == SHOP) {
         let place = seen.len();
@@ -148,7 +148,7 @@ fn in_order(wire: &[&AcceptedMessage], batch: &Value) {
 }
 
 /// What goes out again after a kill, under its id, has its time already; the next new one keeps its distance from it.
-fn at_its_pace(record: &Record) {
+fn at_its_pace(record: &NetworkRecord) {
     let least = i64::try_from(DELAY_MS / RATE).unwrap() - GRAIN_MS;
     let mut seen: Vec<&str> = Vec::new();
     let mut again = 0;
@@ -167,7 +167,7 @@ fn at_its_pace(record: &Record) {
 }
 
 /// Every phone said that it has the message, and no other.
-fn receipts_equal_the_list(record: &Record, batch: &Value) {
+fn receipts_equal_the_list(record: &NetworkRecord, batch: &Value) {
     let mut receipts: HashMap<&str, Vec<&str>> = HashMap::new();
     for receipt in record.receipts.iter().filter(|receipt| receipt.kind == "delivery") {
         if receipt.from_phone != SHOP {

@@ -21,8 +21,8 @@ pub enum Answer {
     Refused,
 }
 
-/// Fewer refusals in a row than open a breaker, and of [`RECENT`] calls fewer than open it by their share: its cool-downs
-/// are no matter of these tests, and longer than their limits.
+/// Fewer refusals in a row than open a breaker, and of [`RECENT`] calls fewer than open it by their share: its
+/// cool-downs are no matter of these tests, and longer than their limits.
 const IN_A_ROW: usize = 3;
 const OF_RECENT: usize = 4;
 const RECENT: usize = 10;
@@ -33,7 +33,7 @@ pub struct Manners {
     /// From the arrival of a call to its answer.
     pub takes: Duration,
     /// Of a hundred deliveries so many are refused once or twice before they are taken; which, is a matter of the seed
-    /// and of the delivery alone, whenever and how often it comes. Never more than [`IN_A_ROW`] one after another, and
+    /// and of the delivery only, whenever and how often it comes. Never more than [`IN_A_ROW`] one after another, and
     /// never more than [`OF_RECENT`] of [`RECENT`].
     pub refuses: u64,
     pub seed: u64,

@@ -1,4 +1,5 @@
-//! Messages that are told apart, and the three zeros: nothing lost, nothing out of order, nothing doubled without saying so.
+//! Messages that can be told apart, and the three zeros: nothing lost, nothing out of order, nothing doubled without
+//! saying so.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

@@ -1,7 +1,8 @@
 //! The crash tests: inbound messages from 20 chats to 2 webhooks, SIGKILL at random moments. Nothing is lost, nothing
 //! doubled without saying so, nothing out of order.
 //!
-//! `cargo xtask soak` runs as many kills as asked; what a failure leaves is kept, and each missing message is looked for.
+//! `cargo xtask soak` runs as many kills as asked; what a failure leaves is kept, and each missing message is looked
+//! for.
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,5 @@
-//! A disk that is full, and one that turns read-only, under a live load. They need root: one mounts a small file system, the
-//! other forbids writes to files that are open.
+//! A disk that is full, and one that turns read-only, under a live load. They need root: one mounts a small file
+//! system, the other forbids writes to files that are open.
 
 use std::{
     collections::BTreeMap,
@@ -73,8 +73,8 @@ impl Drop for Small {
     }
 }
 
-/// A folder that can be made read-only, with its files that are open. Not SQLite's index of its log: that is mapped into
-/// memory, where a write that is forbidden ends the process by a signal.
+/// A folder that can be made read-only, with its files that are open. Not SQLite's index of its log: that is mapped
+/// into memory, where a write that is forbidden ends the process by a signal.
 struct Sealable(PathBuf);
 
 impl Sealable {

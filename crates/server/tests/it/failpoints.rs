@@ -28,7 +28,7 @@ fn chat(guest: usize) -> String {
     format!("{}@c.us", GUESTS[guest])
 }
 
-/// The network took it. A receipt that says more may be lost with the process: WhatsApp tells it once.
+/// The network took it. A receipt that says more may be lost with the process: WhatsApp sends it once.
 fn is_out(row: &Value) -> bool {
     ["sent", "delivered", "read"].iter().any(|status| row["status"] == *status)
 }
@@ -104,7 +104,7 @@ impl Life {
                 return;
             }
             if Instant::now() >= deadline {
-                // Asked here alone: the numbers are good for seconds, and those of a moment at which nothing waited yet
+                // Asked only here: the numbers are good for seconds, and those of a moment at which nothing waited yet
                 // would end this too early. A breaker's cool-down is longer than the limit.
                 let breakers = api.try_metric("waypost_breakers").await.unwrap_or_default();
                 let open = if breakers > 0.0 { " (the receiver opened its breaker)" } else { "" };
@@ -326,7 +326,7 @@ async fn batch(place: String) -> bool {
     }
     let ends = life.events_are_right();
     let ends = ends.iter().filter(|event| event["event"] == "batch.completed").count();
-    assert_eq!(ends, 1, "{place}: the end is told once");
+    assert_eq!(ends, 1, "{place}: the end is emitted once");
     life.end()
 }
 

@@ -1,5 +1,5 @@
-//! Several gateways on one PostgreSQL, any of which may be asked about any session: what is asked of the wrong one is done
-//! once by the right one, also while that one stands still, and after it died.
+//! Several gateways on one PostgreSQL, any of which may be asked about any session: what is asked of the wrong one is
+//! done once by the right one, also while that one stands still, and after it died.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const MIA: &str = "4917012345678";
 /// Short, so that another one takes over soon.
 const LEASE: (&str, &str) = ("WAYPOST_SESSION_LEASE_MS", "4000");
 
-/// A session that the gateway `one` runs, and `two` beside it.
+/// A session that the gateway `one` runs, and a second gateway `two`.
 struct Crew {
     house: Prepared,
     mia: Account,

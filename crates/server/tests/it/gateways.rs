@@ -1,6 +1,6 @@
-//! Two gateways on one PostgreSQL while a batch runs, contacts talk, and a client sends and insists. The one that runs the
-//! session stands still for longer than its lease and goes on; later its successor is killed. Nothing is lost, nothing is
-//! sent twice, nobody is told anything false, and the keys still fit at both ends.
+//! Two gateways on one PostgreSQL while a batch runs, contacts talk, and a client sends and insists. The one that runs
+//! the session stands still for longer than its lease and goes on; later its successor is killed. Nothing is lost,
+//! nothing is sent twice, no false event is emitted, and the keys still fit at both ends.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,7 +13,7 @@ use std::{
 
 use domain::SessionId;
 use serde_json::{Value, json};
-use simulator::{Account, Record};
+use simulator::{Account, NetworkRecord};
 use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
@@ -199,7 +199,7 @@ impl Busy {
         println!("{repeats:?}");
     }
 
-    fn nothing_false_was_told(&self) {
+    fn no_false_event_was_emitted(&self) {
         let mut told: HashMap<String, usize> = HashMap::new();
         for event in firsts(self.collector.taken(PATHS[1])) {
             *told.entry(event["event"].as_str().unwrap().to_owned()).or_default() += 1;
@@ -239,7 +239,7 @@ async fn sends_are_right(mia: &Account, sent: &[String]) {
 }
 
 /// What was under way at an interruption may go out again, under its id; nothing else does.
-fn wire_is_right(record: &Record) {
+fn wire_is_right(record: &NetworkRecord) {
     let mut frames: HashMap<&str, usize> = HashMap::new();
     for message in record.messages.iter().filter(|message| message.from_phone == SHOP) {
         *frames.entry(message.id.as_str()).or_default() += 1;
@@ -291,7 +291,7 @@ async fn the_owner_of_a_session_stands_still_and_its_successor_is_killed() {
     busy.batch_is_right(&batch).await;
     sends_are_right(&busy.mia, &orders).await;
     busy.deliveries_are_right(&said);
-    busy.nothing_false_was_told();
+    busy.no_false_event_was_emitted();
     wire_is_right(&busy.house.network.record());
     for gateway in [one, third] {
         let status = gateway.terminate();

@@ -118,7 +118,7 @@ async fn crafted_messages_reach_nothing_and_hold_up_nothing() {
     let changed = |event: &&Value| {
         matches!(event["event"].as_str(), Some("message.reaction" | "message.edited"))
     };
-    assert_eq!(changes.iter().find(changed), None, "a change of nothing was told");
+    assert_eq!(changes.iter().find(changed), None, "a change of nothing was emitted");
 
     // Neither a token nor the stranger's number is in the log, also at `debug`.
     let log = running.log();

@@ -155,8 +155,8 @@ impl Prepared {
         self.run(&data, &["serve", "--role", "worker"], env)
     }
 
-    /// Starts a further gateway of this ledger, with a folder of its own and the media folder of all, that the others can
-    /// ask.
+    /// Starts a further gateway of this ledger, with a folder of its own and the media folder of all, that the others
+    /// can ask.
     pub fn gateway(&self, name: &str, env: &[(&str, &str)]) -> Running {
         let data = self.data().join(name);
         std::fs::create_dir_all(&data).unwrap();

@@ -56,7 +56,8 @@ struct Known {
 }
 
 impl Search<'_> {
-    /// One line for each of these messages: simulator's queue, buffered row, message, event, deliveries with their tries.
+    /// One line for each of these messages: simulator's queue, buffered row, message, event, deliveries with their
+    /// tries.
     async fn report(&self, missing: &[String]) -> String {
         let known = self.known().await;
         let mut report = String::new();

@@ -1,5 +1,5 @@
-//! Several processes on one PostgreSQL and one Redis, each killed with SIGKILL, while Redis forgets everything, goes and
-//! comes back: nothing lost, nothing doubled without saying so, nothing out of order.
+//! Several processes on one PostgreSQL and one Redis, each killed with SIGKILL, while Redis forgets everything, goes
+//! and comes back: nothing lost, nothing doubled without saying so, nothing out of order.
 
 use std::{
     collections::BTreeMap,

@@ -15,23 +15,23 @@ use whatsapp_rust::{
 use super::Account;
 use crate::{
     media::{DOWNLOAD_FOLDER, MEDIA_HOST},
-    phone::Received,
+    phone::ReceivedMessage,
 };
 
-/// What sort of file.
+/// The kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
-    /// A picture.
+    /// A still picture, shown in the chat.
     Image,
-    /// A video.
+    /// A video, shown in the chat.
     Video,
-    /// A sound file.
+    /// A sound file, such as music.
     Audio,
-    /// A voice note.
+    /// A voice note, recorded in the chat.
     Voice,
     /// Anything else, with a name.
     Document,
-    /// A sticker.
+    /// A small picture without a bubble.
     Sticker,
 }
 
@@ -76,15 +76,15 @@ pub struct NewFile {
     /// How long it plays.
     pub seconds: Option<u32>,
     /// What its message says instead of the truth.
-    pub crafted: Crafted,
+    pub crafted: CraftedFile,
 }
 
 /// What the message of a file says instead of the truth. WhatsApp does not see it.
 #[derive(Debug, Clone, Default)]
-pub struct Crafted {
+pub struct CraftedFile {
     /// Its path on the media host.
     pub direct_path: Option<String>,
-    /// Its address.
+    /// Its URL on the media host.
     pub url: Option<String>,
     /// The length of the file in bytes.
     pub length: Option<u64>,
@@ -105,7 +105,7 @@ impl NewFile {
             filename: None,
             caption: None,
             seconds: None,
-            crafted: Crafted::default(),
+            crafted: CraftedFile::default(),
         }
     }
 }
@@ -124,7 +124,7 @@ impl Account {
         let path = format!("{DOWNLOAD_FOLDER}/{}", hex::encode(file_enc_sha256));
         self.hub.media.put(&path, data_to_upload.into());
         let crafted = file.crafted.clone();
-        let place = Place {
+        let place = UploadedFile {
             url: crafted.url.unwrap_or_else(|| format!("https://{MEDIA_HOST}{path}")),
             path: crafted.direct_path.unwrap_or(path),
             key: crafted.key.unwrap_or_else(|| media_key.to_vec()),
@@ -140,7 +140,7 @@ impl Account {
     ///
     /// # Errors
     /// When the message has none, or the media host does not have it, or it is damaged.
-    pub fn file_of(&self, received: &Received) -> Result<Vec<u8>> {
+    pub fn file_of(&self, received: &ReceivedMessage) -> Result<Vec<u8>> {
         let base = received.message.get_base_message();
         let (path, key, kind) = place_of(base).context("this message has no file")?;
         let blob = self.hub.media.get(&path).context("the media host has no such file")?;
@@ -149,7 +149,7 @@ impl Account {
 }
 
 /// Where an encrypted file is, and how it is opened.
-struct Place {
+struct UploadedFile {
     url: String,
     path: String,
     key: Vec<u8>,
@@ -175,7 +175,7 @@ macro_rules! placed {
     };
 }
 
-fn file_message(file: NewFile, place: Place) -> wa::Message {
+fn file_message(file: NewFile, place: UploadedFile) -> wa::Message {
     let mut message = wa::Message::default();
     match file.kind {
         FileKind::Image => {

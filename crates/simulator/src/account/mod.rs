@@ -19,11 +19,11 @@ use whatsapp_rust::{
 };
 
 pub use calls::CallEnd;
-pub use files::{Crafted, FileKind, NewFile};
+pub use files::{CraftedFile, FileKind, NewFile};
 
 use crate::{
     hub::Hub,
-    phone::{self, Behaviour, Letter, Phone, Received},
+    phone::{self, Behaviour, Phone, PhoneMessage, ReceivedMessage},
     server::{groups, presence},
     state::DeviceKey,
     wire::Build,
@@ -57,7 +57,7 @@ impl Account {
         &self.number
     }
 
-    /// LID, without server.
+    /// The privacy id, without its server.
     pub fn lid(&self) -> &str {
         &self.lid
     }
@@ -72,7 +72,7 @@ impl Account {
         Jid::pn(self.number.as_str())
     }
 
-    /// Address by LID.
+    /// The address by privacy id.
     pub fn lid_jid(&self) -> Jid {
         Jid::lid(self.lid.as_str())
     }
@@ -125,7 +125,7 @@ impl Account {
     /// The same under a given id: a message that is sent by phone number and by LID arrives twice.
     pub async fn send_as(&self, id: &str, to: Jid, message: wa::Message) -> Result<()> {
         phone::check_address(&to)?;
-        let letter = Letter { id: id.to_owned(), to, message, peer: false, bytes: None };
+        let letter = PhoneMessage { id: id.to_owned(), to, message, peer: false, bytes: None };
         phone::send(&self.hub, &self.phone, letter).await
     }
 
@@ -133,8 +133,13 @@ impl Account {
     pub async fn send_bytes(&self, id: &str, to: &Jid, bytes: Vec<u8>) -> Result<()> {
         phone::check_address(to)?;
         let message = wa::Message::default();
-        let letter =
-            Letter { id: id.to_owned(), to: to.clone(), message, peer: false, bytes: Some(bytes) };
+        let letter = PhoneMessage {
+            id: id.to_owned(),
+            to: to.clone(),
+            message,
+            peer: false,
+            bytes: Some(bytes),
+        };
         phone::send(&self.hub, &self.phone, letter).await
     }
 
@@ -183,7 +188,7 @@ impl Account {
     }
 
     /// Everything the phone decrypted, oldest first.
-    pub async fn inbox(&self) -> Vec<Received> {
+    pub async fn inbox(&self) -> Vec<ReceivedMessage> {
         self.phone.inbox.all()
     }
 
@@ -195,8 +200,8 @@ impl Account {
     pub async fn wait_for(
         &self,
         timeout: Duration,
-        predicate: impl Fn(&Received) -> bool,
-    ) -> Result<Received> {
+        predicate: impl Fn(&ReceivedMessage) -> bool,
+    ) -> Result<ReceivedMessage> {
         let wait = self.phone.inbox.wait_for(predicate);
         tokio::time::timeout(timeout, wait).await.map_err(|_| {
             let inbox = self.phone.inbox.all();
@@ -209,7 +214,7 @@ impl Account {
         })
     }
 
-    /// Tells the sender of a message that this person has read it.
+    /// Sends the sender of a message the receipt that this person has read it.
     ///
     /// # Errors
     /// When the phone has no message with this id.
@@ -253,9 +258,9 @@ impl Account {
 /// Whether a person is typing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChatState {
-    /// Typing.
+    /// Writing a text, or recording a voice note.
     Composing,
-    /// Not any more.
+    /// Stopped, with or without sending.
     Paused,
 }
 
@@ -264,7 +269,7 @@ pub enum ChatState {
 pub enum Online {
     /// The app is open.
     Available,
-    /// It is not.
+    /// The app is closed or in the background.
     Unavailable,
 }
 

@@ -15,7 +15,7 @@ use super::{Account, text_message};
 use crate::phone::MessageRef;
 
 impl Account {
-    /// Sends a place.
+    /// Sends a location, in degrees of latitude and longitude.
     pub async fn send_location(
         &self,
         to: &Jid,

@@ -7,14 +7,14 @@ use whatsapp_rust::{
 };
 
 use super::Account;
-use crate::phone::Received;
+use crate::phone::ReceivedMessage;
 
 impl Account {
     /// The options a received vote chooses, in the poll's order.
     ///
     /// # Errors
     /// When the message is no vote, the phone does not know the poll, or no address of the two opens it.
-    pub fn vote_of(&self, received: &Received) -> Result<Vec<String>> {
+    pub fn vote_of(&self, received: &ReceivedMessage) -> Result<Vec<String>> {
         let base = received.message.get_base_message();
         let update = base.poll_update_message.as_option().context("this is no vote")?;
         let vote = update.vote.as_option().context("a vote without content")?;

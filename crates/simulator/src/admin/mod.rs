@@ -64,22 +64,22 @@ pub fn router(network: Network) -> Router {
         .with_state(network)
 }
 
-struct Refused(anyhow::Error);
+struct AdminError(anyhow::Error);
 
-impl IntoResponse for Refused {
+impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
         let body = json!({ "error": format!("{:#}", self.0) });
         (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
     }
 }
 
-impl From<anyhow::Error> for Refused {
-    fn from(error: anyhow::Error) -> Refused {
-        Refused(error)
+impl From<anyhow::Error> for AdminError {
+    fn from(error: anyhow::Error) -> AdminError {
+        AdminError(error)
     }
 }
 
-type Answer = Result<Json<Value>, Refused>;
+type AdminAnswer = Result<Json<Value>, AdminError>;
 
 #[derive(Deserialize)]
 struct NewAccount {
@@ -87,7 +87,7 @@ struct NewAccount {
     name: String,
 }
 
-async fn add_account(State(network): State<Network>, Json(new): Json<NewAccount>) -> Answer {
+async fn add_account(State(network): State<Network>, Json(new): Json<NewAccount>) -> AdminAnswer {
     let account = network.add_account(&new.phone, &new.name).await;
     Ok(Json(json!({
         "phone": account.phone(),
@@ -97,34 +97,34 @@ async fn add_account(State(network): State<Network>, Json(new): Json<NewAccount>
 }
 
 #[derive(Deserialize)]
-struct Qr {
+struct QrRequest {
     qr: String,
 }
 
 async fn scan_qr(
     State(network): State<Network>,
     Path(phone): Path<String>,
-    Json(body): Json<Qr>,
-) -> Answer {
+    Json(body): Json<QrRequest>,
+) -> AdminAnswer {
     let device = network.scan_qr(&phone, &body.qr).await?;
     Ok(Json(json!({ "device": device })))
 }
 
 #[derive(Deserialize)]
-struct Code {
+struct CodeRequest {
     code: String,
 }
 
 async fn enter_code(
     State(network): State<Network>,
     Path(phone): Path<String>,
-    Json(body): Json<Code>,
-) -> Answer {
+    Json(body): Json<CodeRequest>,
+) -> AdminAnswer {
     network.enter_code(&phone, &body.code).await?;
     Ok(Json(json!({})))
 }
 
-async fn provision(State(network): State<Network>, Path(phone): Path<String>) -> Answer {
+async fn provision(State(network): State<Network>, Path(phone): Path<String>) -> AdminAnswer {
     let device = network.provision_device(&phone).await?;
     let device = serde_json::to_value(device).context("cannot write the device down")?;
     Ok(Json(device))
@@ -139,7 +139,7 @@ async fn answer(
     State(network): State<Network>,
     Path(phone): Path<String>,
     Json(body): Json<FixedAnswer>,
-) -> Answer {
+) -> AdminAnswer {
     let behaviour = match body.text {
         Some(text) => Behaviour::answering_with(&text),
         None => Behaviour::default(),
@@ -157,7 +157,7 @@ async fn unlink(
     State(network): State<Network>,
     Path(phone): Path<String>,
     Json(body): Json<WhichDevice>,
-) -> Answer {
+) -> AdminAnswer {
     network.unlink(&phone, body.device).await?;
     Ok(Json(json!({})))
 }
@@ -166,13 +166,13 @@ async fn kick(
     State(network): State<Network>,
     Path(phone): Path<String>,
     Json(body): Json<WhichDevice>,
-) -> Answer {
+) -> AdminAnswer {
     network.kick(&phone, body.device).await;
     Ok(Json(json!({})))
 }
 
 #[derive(Deserialize)]
-struct Fault {
+struct FaultRequest {
     kind: String,
     #[serde(default = "one")]
     n: u32,
@@ -188,12 +188,12 @@ fn one() -> u32 {
     1
 }
 
-async fn faults(State(network): State<Network>, Json(fault): Json<Fault>) -> Answer {
+async fn faults(State(network): State<Network>, Json(fault): Json<FaultRequest>) -> AdminAnswer {
     inject(&network, &fault)?;
     Ok(Json(json!({})))
 }
 
-fn inject(network: &Network, fault: &Fault) -> Result<()> {
+fn inject(network: &Network, fault: &FaultRequest) -> Result<()> {
     let faults = network.faults();
     let delay = Duration::from_millis(fault.millis);
     if let (Some(phone), Some(device)) = (&fault.phone, fault.device) {
@@ -237,7 +237,7 @@ fn inject(network: &Network, fault: &Fault) -> Result<()> {
     Ok(())
 }
 
-async fn record(State(network): State<Network>) -> Answer {
+async fn record(State(network): State<Network>) -> AdminAnswer {
     let record = serde_json::to_value(network.record()).context("cannot write the record down")?;
     Ok(Json(record))
 }

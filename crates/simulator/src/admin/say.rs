@@ -11,16 +11,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use whatsapp_rust::wacore_binary::Jid;
 
-use super::{Answer, Refused};
+use super::{AdminAnswer, AdminError};
 use crate::{
     account::{Account, CallEnd, FileKind, NewFile},
     network::Network,
-    phone::{MessageRef, Received},
+    phone::{MessageRef, ReceivedMessage},
 };
 
 /// A message to send; `kind` says which of the other fields count.
 #[derive(Deserialize)]
-pub(super) struct ToSend {
+pub(super) struct AdminSend {
     to: String,
     #[serde(default = "text_kind")]
     kind: String,
@@ -38,23 +38,23 @@ pub(super) struct ToSend {
     #[serde(default)]
     longitude: f64,
     #[serde(default)]
-    contacts: Vec<Card>,
+    contacts: Vec<CardToSend>,
     #[serde(default)]
     options: Vec<String>,
     #[serde(default = "one_choice")]
     choices: u32,
-    about: Option<About>,
+    about: Option<ChangedMessage>,
 }
 
 #[derive(Deserialize)]
-struct Card {
+struct CardToSend {
     name: String,
     number: String,
 }
 
 /// The message that is changed; without an author it is one's own.
 #[derive(Deserialize)]
-struct About {
+struct ChangedMessage {
     id: String,
     author: Option<String>,
 }
@@ -78,14 +78,14 @@ fn address(text: &str) -> Result<Jid> {
 pub(super) async fn send(
     State(network): State<Network>,
     Path(phone): Path<String>,
-    Json(body): Json<ToSend>,
-) -> Answer {
+    Json(body): Json<AdminSend>,
+) -> AdminAnswer {
     let account = network.account(&phone)?;
     let id = say(&account, body).await?;
     Ok(Json(json!({ "id": id })))
 }
 
-async fn say(account: &Account, said: ToSend) -> Result<String> {
+async fn say(account: &Account, said: AdminSend) -> Result<String> {
     let to = address(&said.to)?;
     let options: Vec<&str> = said.options.iter().map(String::as_str).collect();
     let about = said.about.as_ref().map(|about| MessageRef {
@@ -123,13 +123,16 @@ async fn say(account: &Account, said: ToSend) -> Result<String> {
     }
 }
 
-pub(super) async fn inbox(State(network): State<Network>, Path(phone): Path<String>) -> Answer {
+pub(super) async fn inbox(
+    State(network): State<Network>,
+    Path(phone): Path<String>,
+) -> AdminAnswer {
     let account = network.account(&phone)?;
     let inbox = account.inbox().await;
     Ok(Json(inbox.iter().map(|message| entry(&account, message)).collect()))
 }
 
-fn entry(account: &Account, message: &Received) -> Value {
+fn entry(account: &Account, message: &ReceivedMessage) -> Value {
     json!({
         "id": message.id,
         "from": message.from,
@@ -147,7 +150,7 @@ fn entry(account: &Account, message: &Received) -> Value {
 pub(super) async fn file(
     State(network): State<Network>,
     Path((phone, id)): Path<(String, String)>,
-) -> Result<Response, Refused> {
+) -> Result<Response, AdminError> {
     let account = network.account(&phone)?;
     let inbox = account.inbox().await;
     let message = inbox.iter().find(|message| message.id == id).context("no such message")?;
@@ -167,7 +170,7 @@ pub(super) async fn mark(
     State(network): State<Network>,
     Path(phone): Path<String>,
     Json(body): Json<NewMark>,
-) -> Answer {
+) -> AdminAnswer {
     let account = network.account(&phone)?;
     let chat = address(&body.chat)?;
     match body.mark.as_str() {
@@ -192,7 +195,7 @@ pub(super) async fn call(
     State(network): State<Network>,
     Path(phone): Path<String>,
     Json(body): Json<NewCall>,
-) -> Answer {
+) -> AdminAnswer {
     let id = network.account(&phone)?.call(&body.to, body.video).await?;
     Ok(Json(json!({ "id": id })))
 }
@@ -209,7 +212,7 @@ pub(super) async fn end_call(
     State(network): State<Network>,
     Path(phone): Path<String>,
     Json(body): Json<EndOfCall>,
-) -> Answer {
+) -> AdminAnswer {
     let end = match body.end.as_str() {
         "" | "unanswered" => CallEnd::Unanswered,
         "accepted" => CallEnd::AcceptedElsewhere,
@@ -221,12 +224,15 @@ pub(super) async fn end_call(
 }
 
 #[derive(Deserialize)]
-pub(super) struct Alias {
+pub(super) struct AliasRequest {
     dialled: String,
     phone: String,
 }
 
-pub(super) async fn alias(State(network): State<Network>, Json(body): Json<Alias>) -> Answer {
+pub(super) async fn alias(
+    State(network): State<Network>,
+    Json(body): Json<AliasRequest>,
+) -> AdminAnswer {
     network.add_alias(&body.dialled, &body.phone)?;
     Ok(Json(json!({})))
 }

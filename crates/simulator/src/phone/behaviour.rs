@@ -2,10 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::inbox::Received;
+use super::inbox::ReceivedMessage;
 
 /// Gives the text to answer a message with, or `None` for no answer.
-pub type Answer = Arc<dyn Fn(&Received) -> Option<String> + Send + Sync>;
+pub type AutoAnswer = Arc<dyn Fn(&ReceivedMessage) -> Option<String> + Send + Sync>;
 
 /// The automatic behaviour of a phone. The default confirms delivery and does nothing else.
 #[derive(Clone)]
@@ -15,7 +15,7 @@ pub struct Behaviour {
     /// How long after delivery the person reads the message; `None` for never.
     pub read_after: Option<Duration>,
     /// What the person answers.
-    pub answer: Option<Answer>,
+    pub answer: Option<AutoAnswer>,
     /// How long after delivery the answer is sent.
     pub answer_after: Duration,
     /// How long the phone takes to encrypt a message again for who could not read it.
@@ -42,7 +42,7 @@ impl Behaviour {
 
     /// A person who reads at once and answers every direct message that has text.
     pub fn answering(
-        answer: impl Fn(&Received) -> Option<String> + Send + Sync + 'static,
+        answer: impl Fn(&ReceivedMessage) -> Option<String> + Send + Sync + 'static,
     ) -> Behaviour {
         Behaviour {
             read_after: Some(Duration::ZERO),

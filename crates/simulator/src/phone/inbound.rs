@@ -1,5 +1,5 @@
 //! What a phone does with what arrives: decrypts messages, confirms them, asks again for what it cannot read, and
-//! behaves as its owner told it to.
+//! behaves as its owner set it up.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,12 +13,12 @@ use whatsapp_rust::{
 
 use super::{
     Phone, PhoneInput,
-    inbox::Received,
-    outbound::{self, Letter},
+    inbox::ReceivedMessage,
+    outbound::{self, PhoneMessage},
 };
 use crate::{
     hub::Hub,
-    record::Duplicate,
+    record::DuplicateMessage,
     server::receipts,
     state::DeviceKey,
     wire::{Build, attr, jid_attr, need_attr, need_jid, now_seconds},
@@ -53,7 +53,7 @@ pub(super) async fn take(hub: &Arc<Hub>, phone: &Arc<Phone>, input: PhoneInput) 
 }
 
 /// Who sent a message, and where.
-struct Origin {
+struct MessageOrigin {
     id: String,
     sender: DeviceKey,
     address: Jid,
@@ -63,8 +63,8 @@ struct Origin {
     peer: bool,
 }
 
-impl Origin {
-    fn of(hub: &Hub, stanza: &NodeRef<'_>) -> Result<Origin> {
+impl MessageOrigin {
+    fn of(hub: &Hub, stanza: &NodeRef<'_>) -> Result<MessageOrigin> {
         let from = need_jid(stanza, "from")?;
         let in_group = from.server == Server::Group;
         let address = if in_group { need_jid(stanza, "participant")? } else { from.clone() };
@@ -72,7 +72,7 @@ impl Origin {
             .state()
             .phone_of(&address)
             .with_context(|| format!("a message from nobody: {address}"))?;
-        Ok(Origin {
+        Ok(MessageOrigin {
             id: need_attr(stanza, "id")?,
             sender: DeviceKey::new(&phone, address.device),
             address,
@@ -94,7 +94,7 @@ impl Origin {
 }
 
 async fn message(hub: &Arc<Hub>, phone: &Arc<Phone>, stanza: &NodeRef<'_>) -> Result<()> {
-    let origin = Origin::of(hub, stanza)?;
+    let origin = MessageOrigin::of(hub, stanza)?;
     let opened = match open(phone, &origin, stanza).await {
         Ok(opened) => opened,
         Err(error) => {
@@ -117,7 +117,7 @@ async fn message(hub: &Arc<Hub>, phone: &Arc<Phone>, stanza: &NodeRef<'_>) -> Re
     let is_new = phone.inbox.add(received.clone());
     if !is_new {
         hub.recorder
-            .duplicate(Duplicate { id: received.id.clone(), phone: phone.me.phone.clone() });
+            .duplicate(DuplicateMessage { id: received.id.clone(), phone: phone.me.phone.clone() });
     }
     let behaviour = phone.behaviour();
     if behaviour.deliver {
@@ -130,7 +130,11 @@ async fn message(hub: &Arc<Hub>, phone: &Arc<Phone>, stanza: &NodeRef<'_>) -> Re
 }
 
 /// Decrypts every part, takes in sender keys, and gives the content, if there is any besides a key.
-async fn open(phone: &Phone, origin: &Origin, stanza: &NodeRef<'_>) -> Result<Option<wa::Message>> {
+async fn open(
+    phone: &Phone,
+    origin: &MessageOrigin,
+    stanza: &NodeRef<'_>,
+) -> Result<Option<wa::Message>> {
     let mut secrets = phone.secrets.lock().await;
     let mut content = None;
     for enc in stanza.get_children_by_tag("enc") {
@@ -159,7 +163,7 @@ async fn open(phone: &Phone, origin: &Origin, stanza: &NodeRef<'_>) -> Result<Op
     Ok(content)
 }
 
-fn received(phone: &Phone, origin: Origin, message: wa::Message) -> Received {
+fn received(phone: &Phone, origin: MessageOrigin, message: wa::Message) -> ReceivedMessage {
     let from_me = origin.sender.phone == phone.me.phone;
     let mut recipient = origin.recipient.map(|jid| jid.to_string());
     let message = match message.device_sent_message.into_option() {
@@ -172,7 +176,7 @@ fn received(phone: &Phone, origin: Origin, message: wa::Message) -> Received {
     phone.polls.note(&origin.id, &origin.sender.phone, &message);
     let base = message.get_base_message();
     let text = base.text_content().or_else(|| base.get_caption());
-    Received {
+    ReceivedMessage {
         id: origin.id,
         from: origin.address.to_non_ad_string(),
         from_phone: origin.sender.phone,
@@ -187,7 +191,7 @@ fn received(phone: &Phone, origin: Origin, message: wa::Message) -> Received {
     }
 }
 
-fn confirm_delivery(hub: &Hub, phone: &Phone, received: &Received) -> Result<()> {
+fn confirm_delivery(hub: &Hub, phone: &Phone, received: &ReceivedMessage) -> Result<()> {
     let mut receipt = receipt_about(received).attr("t", now_seconds());
     if received.from_me && received.group.is_none() {
         receipt = receipt.attr("type", "sender");
@@ -198,8 +202,8 @@ fn confirm_delivery(hub: &Hub, phone: &Phone, received: &Received) -> Result<()>
     receipts::relay(hub, &phone.me, &receipt.build().as_node_ref())
 }
 
-/// Tells the sender that the message was read.
-pub(crate) fn confirm_read(hub: &Hub, phone: &Phone, received: &Received) -> Result<()> {
+/// Sends the sender the receipt that the message was read.
+pub(crate) fn confirm_read(hub: &Hub, phone: &Phone, received: &ReceivedMessage) -> Result<()> {
     let receipt = receipt_about(received).attr("type", "read").attr("t", now_seconds());
     let mut receipt = receipt.build();
     if received.group.is_none() {
@@ -209,7 +213,7 @@ pub(crate) fn confirm_read(hub: &Hub, phone: &Phone, received: &Received) -> Res
     receipts::relay(hub, &phone.me, &receipt.as_node_ref())
 }
 
-fn receipt_about(received: &Received) -> Build {
+fn receipt_about(received: &ReceivedMessage) -> Build {
     let receipt = Build::new("receipt").attr("id", received.id.as_str());
     match &received.group {
         Some(group) => receipt.attr("to", group.as_str()).attr("participant", &received.sender),
@@ -218,7 +222,7 @@ fn receipt_about(received: &Received) -> Build {
 }
 
 /// Asks the sender to encrypt the message again, with the phone's keys so that the new session starts at once.
-async fn ask_again(hub: &Hub, phone: &Phone, origin: &Origin) -> Result<()> {
+async fn ask_again(hub: &Hub, phone: &Phone, origin: &MessageOrigin) -> Result<()> {
     let count = {
         let mut secrets = phone.secrets.lock().await;
         let asked = (origin.sender.clone(), origin.id.clone());
@@ -283,7 +287,7 @@ async fn receipt(hub: &Arc<Hub>, phone: &Arc<Phone>, node: &Arc<Node>) -> Result
 
 /// Reads and answers. At once means before the next message is taken, so that answers keep the order of what they
 /// answer; a delayed action is a task that ends with the network.
-async fn behave(hub: &Arc<Hub>, phone: &Arc<Phone>, received: Received) {
+async fn behave(hub: &Arc<Hub>, phone: &Arc<Phone>, received: ReceivedMessage) {
     let behaviour = phone.behaviour();
     if let Some(after) = behaviour.read_after {
         let (hub, phone, received) = (hub.clone(), phone.clone(), received.clone());
@@ -302,7 +306,7 @@ async fn behave(hub: &Arc<Hub>, phone: &Arc<Phone>, received: Received) {
     };
     let (hub, phone) = (hub.clone(), phone.clone());
     act(&hub.clone(), behaviour.answer_after, async move {
-        let letter = Letter {
+        let letter = PhoneMessage {
             id: hub.message_id(),
             to: received.sender.to_non_ad(),
             message: wa::Message { conversation: Some(text), ..Default::default() },

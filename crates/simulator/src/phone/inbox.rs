@@ -17,7 +17,7 @@ pub const INBOX_MAX: usize = 20_000;
 
 /// A message a phone decrypted.
 #[derive(Debug, Clone)]
-pub struct Received {
+pub struct ReceivedMessage {
     /// The sender's message id.
     pub id: String,
     /// Address of the sender without device, as the message carried it: by phone number or by LID.
@@ -36,7 +36,7 @@ pub struct Received {
     pub edit: Option<String>,
     /// Its text or caption, empty when it carries none.
     pub text: String,
-    /// The whole message.
+    /// The message as it was decrypted, envelopes included.
     pub message: wa::Message,
     /// The address receipts go to.
     pub(crate) sender: Jid,
@@ -51,7 +51,7 @@ pub struct MessageRef {
     pub author: String,
 }
 
-impl Received {
+impl ReceivedMessage {
     /// This message, to react to it and the like.
     pub fn reference(&self) -> MessageRef {
         MessageRef { id: self.id.clone(), author: self.from_phone.clone() }
@@ -125,22 +125,22 @@ fn kind(base: &wa::Message) -> &'static str {
     kinds.into_iter().find(|(is, _)| *is).map_or("unknown", |(_, kind)| kind)
 }
 
-/// See the module.
+/// The messages that a phone has decrypted, for tests to wait for.
 #[derive(Default)]
 pub(crate) struct Inbox {
-    list: Mutex<List>,
+    list: Mutex<InboxList>,
     changed: Notify,
 }
 
 #[derive(Default)]
-struct List {
-    messages: VecDeque<Received>,
+struct InboxList {
+    messages: VecDeque<ReceivedMessage>,
     known: HashSet<(String, String)>,
 }
 
 impl Inbox {
     /// Adds a message. False when the phone had it already.
-    pub(crate) fn add(&self, message: Received) -> bool {
+    pub(crate) fn add(&self, message: ReceivedMessage) -> bool {
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         if !list.known.insert((message.from_phone.clone(), message.id.clone())) {
             return false;
@@ -156,18 +156,24 @@ impl Inbox {
         true
     }
 
-    pub(crate) fn all(&self) -> Vec<Received> {
+    pub(crate) fn all(&self) -> Vec<ReceivedMessage> {
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.messages.iter().cloned().collect()
     }
 
-    pub(crate) fn find(&self, wanted: impl Fn(&Received) -> bool) -> Option<Received> {
+    pub(crate) fn find(
+        &self,
+        wanted: impl Fn(&ReceivedMessage) -> bool,
+    ) -> Option<ReceivedMessage> {
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.messages.iter().find(|message| wanted(message)).cloned()
     }
 
     /// Waits until a message fits. Cancel safe.
-    pub(crate) async fn wait_for(&self, wanted: impl Fn(&Received) -> bool) -> Received {
+    pub(crate) async fn wait_for(
+        &self,
+        wanted: impl Fn(&ReceivedMessage) -> bool,
+    ) -> ReceivedMessage {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);

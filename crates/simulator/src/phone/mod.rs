@@ -24,15 +24,15 @@ use std::{
 
 use inbox::Inbox;
 use outbound::SentMessages;
-use polls::Polls;
+use polls::KnownPolls;
 use signal::SignalPeer;
 use tokio::sync::{Mutex, mpsc};
 use whatsapp_rust::wacore_binary::Node;
 
-pub use behaviour::{Answer, Behaviour};
+pub use behaviour::{AutoAnswer, Behaviour};
 pub(crate) use inbound::confirm_read;
-pub use inbox::{INBOX_MAX, MessageRef, Received};
-pub(crate) use outbound::{Letter, app_key_fingerprint, check_address, peer_letter, send};
+pub use inbox::{INBOX_MAX, MessageRef, ReceivedMessage};
+pub(crate) use outbound::{PhoneMessage, app_key_fingerprint, check_address, peer_letter, send};
 
 use crate::{hub::Hub, keys::PhoneKeys, state::DeviceKey};
 
@@ -62,17 +62,17 @@ impl PhoneHandle {
     }
 }
 
-/// A primary phone.
+/// The primary phone of an account: device 0.
 pub(crate) struct Phone {
     pub(crate) me: DeviceKey,
     pub(crate) inbox: Inbox,
-    pub(crate) polls: Polls,
+    pub(crate) polls: KnownPolls,
     behaviour: RwLock<Behaviour>,
-    secrets: Mutex<Secrets>,
+    secrets: Mutex<PhoneSecrets>,
 }
 
 /// What changes with every message.
-struct Secrets {
+struct PhoneSecrets {
     signal: SignalPeer,
     sent: SentMessages,
     /// Devices that hold this phone's sender key, by group.
@@ -88,9 +88,9 @@ impl Phone {
         let phone = Arc::new(Phone {
             me: DeviceKey::new(number, 0),
             inbox: Inbox::default(),
-            polls: Polls::default(),
+            polls: KnownPolls::default(),
             behaviour: RwLock::default(),
-            secrets: Mutex::new(Secrets {
+            secrets: Mutex::new(PhoneSecrets {
                 signal: SignalPeer::new(keys),
                 sent: SentMessages::default(),
                 group_readers: HashMap::new(),

@@ -18,12 +18,12 @@ use whatsapp_rust::{
     },
 };
 
-use super::{Phone, Secrets, signal::Sealed};
+use super::{Phone, PhoneSecrets, signal::SealedMessage};
 use crate::{
     hub::Hub,
     keys::KeyBundle,
     server::{prekeys, relay},
-    state::{AppKey, DeviceKey, State},
+    state::{AppKey, DeviceKey, ServerState},
     wire::{Build, attr, now_seconds},
 };
 
@@ -33,9 +33,9 @@ const SENT_MAX: usize = 8_192;
 /// How often one message is encrypted again for one device. The engine gives up after five.
 const RESENDS_MAX: u8 = 5;
 
-/// Something to send.
+/// A message before it is encrypted for each recipient's devices.
 #[derive(Debug, Clone)]
-pub(crate) struct Letter {
+pub(crate) struct PhoneMessage {
     pub(crate) id: String,
     /// A person by phone number or by LID, a group, or one of the phone's own devices.
     pub(crate) to: Jid,
@@ -49,29 +49,29 @@ pub(crate) struct Letter {
 /// Letters kept for a retry.
 #[derive(Default)]
 pub(super) struct SentMessages {
-    letters: HashMap<String, Kept>,
+    letters: HashMap<String, ResendableMessage>,
     order: VecDeque<String>,
 }
 
-struct Kept {
-    letter: Letter,
+struct ResendableMessage {
+    letter: PhoneMessage,
     resends: HashMap<DeviceKey, u8>,
 }
 
 impl SentMessages {
-    fn keep(&mut self, letter: Letter) {
+    fn keep(&mut self, letter: PhoneMessage) {
         if self.order.len() >= SENT_MAX
             && let Some(oldest) = self.order.pop_front()
         {
             self.letters.remove(&oldest);
         }
         self.order.push_back(letter.id.clone());
-        let kept = Kept { letter, resends: HashMap::new() };
+        let kept = ResendableMessage { letter, resends: HashMap::new() };
         self.letters.insert(kept.letter.id.clone(), kept);
     }
 
     /// The letter, if it may be sent to this device once more.
-    fn again(&mut self, id: &str, to: &DeviceKey) -> Option<Letter> {
+    fn again(&mut self, id: &str, to: &DeviceKey) -> Option<PhoneMessage> {
         let kept = self.letters.get_mut(id)?;
         let resends = kept.resends.entry(to.clone()).or_default();
         if *resends >= RESENDS_MAX {
@@ -86,7 +86,7 @@ impl SentMessages {
 ///
 /// # Errors
 /// When nobody has that address, or a device of theirs has no usable keys.
-pub(crate) async fn send(hub: &Hub, phone: &Phone, letter: Letter) -> Result<()> {
+pub(crate) async fn send(hub: &Hub, phone: &Phone, letter: PhoneMessage) -> Result<()> {
     let mut secrets = phone.secrets.lock().await;
     let devices = recipients(&hub.state(), &phone.me, &letter)?;
     let stanza = if letter.to.server == Server::Group {
@@ -107,7 +107,7 @@ pub(crate) async fn send(hub: &Hub, phone: &Phone, letter: Letter) -> Result<()>
     Ok(())
 }
 
-/// Answers a retry receipt: a fresh session, and the same message under the same id for that device alone.
+/// Answers a retry receipt: a fresh session, and the same message under the same id, only for that device.
 pub(super) async fn send_again(
     hub: &Hub,
     phone: &Phone,
@@ -143,7 +143,7 @@ pub(super) async fn send_again(
 /// Gives a newly linked device the key of the account's shared settings.
 pub(crate) async fn share_app_key(hub: &Hub, phone: &Phone, device: u16) -> Result<()> {
     let key = hub.state().account(&phone.me.phone)?.app_key;
-    let letter = Letter {
+    let letter = PhoneMessage {
         id: hub.message_id(),
         to: Jid::pn_device(phone.me.phone.as_str(), device),
         message: app_key_message(&key),
@@ -153,7 +153,11 @@ pub(crate) async fn share_app_key(hub: &Hub, phone: &Phone, device: u16) -> Resu
     send(hub, phone, letter).await
 }
 
-fn recipients(state: &State, me: &DeviceKey, letter: &Letter) -> Result<Vec<DeviceKey>> {
+fn recipients(
+    state: &ServerState,
+    me: &DeviceKey,
+    letter: &PhoneMessage,
+) -> Result<Vec<DeviceKey>> {
     if letter.to.server == Server::Group {
         return Ok(relay::group_devices(state, &letter.to)?
             .into_iter()
@@ -175,13 +179,13 @@ fn recipients(state: &State, me: &DeviceKey, letter: &Letter) -> Result<Vec<Devi
     Ok(devices)
 }
 
-fn linked(state: &State, phone: &str) -> Result<Vec<DeviceKey>> {
+fn linked(state: &ServerState, phone: &str) -> Result<Vec<DeviceKey>> {
     let devices = state.account(phone)?.devices.keys();
     Ok(devices.map(|device| DeviceKey::new(phone, *device)).collect())
 }
 
 /// What a device is to read: own devices learn in which chat the message belongs.
-fn plaintext(letter: &Letter, me: &DeviceKey, to: &DeviceKey) -> Vec<u8> {
+fn plaintext(letter: &PhoneMessage, me: &DeviceKey, to: &DeviceKey) -> Vec<u8> {
     if let Some(bytes) = &letter.bytes {
         return bytes.clone();
     }
@@ -199,7 +203,12 @@ fn plaintext(letter: &Letter, me: &DeviceKey, to: &DeviceKey) -> Vec<u8> {
     .encode_to_vec()
 }
 
-async fn seal(hub: &Hub, secrets: &mut Secrets, to: &DeviceKey, plain: &[u8]) -> Result<Sealed> {
+async fn seal(
+    hub: &Hub,
+    secrets: &mut PhoneSecrets,
+    to: &DeviceKey,
+    plain: &[u8],
+) -> Result<SealedMessage> {
     if !secrets.signal.has_session(to) {
         let bundle = bundle_of(hub, to)?;
         secrets.signal.open_session(to, &bundle).await?;
@@ -212,11 +221,11 @@ fn bundle_of(hub: &Hub, device: &DeviceKey) -> Result<KeyBundle> {
         .with_context(|| format!("{} has no device {}", device.phone, device.device))
 }
 
-fn enc(sealed: Sealed) -> Node {
+fn enc(sealed: SealedMessage) -> Node {
     Build::new("enc").attr("v", "2").attr("type", sealed.kind).bytes(sealed.bytes).build()
 }
 
-fn part(hub: &Hub, letter: &Letter, to: &DeviceKey, sealed: Sealed) -> Node {
+fn part(hub: &Hub, letter: &PhoneMessage, to: &DeviceKey, sealed: SealedMessage) -> Node {
     let form = match letter.to.server {
         Server::Group => Server::Lid,
         form => form,
@@ -224,7 +233,7 @@ fn part(hub: &Hub, letter: &Letter, to: &DeviceKey, sealed: Sealed) -> Node {
     Build::new("to").attr("jid", hub.state().address_like(to, form)).children([enc(sealed)]).build()
 }
 
-fn envelope(letter: &Letter) -> Build {
+fn envelope(letter: &PhoneMessage) -> Build {
     let mut stanza = Build::new("message")
         .attr("to", letter.to.to_non_ad())
         .attr("id", letter.id.as_str())
@@ -246,8 +255,8 @@ fn envelope(letter: &Letter) -> Build {
 async fn group_stanza(
     hub: &Hub,
     phone: &Phone,
-    secrets: &mut Secrets,
-    letter: &Letter,
+    secrets: &mut PhoneSecrets,
+    letter: &PhoneMessage,
     devices: Vec<DeviceKey>,
 ) -> Result<Node> {
     let group = letter.to.to_string();
@@ -269,7 +278,7 @@ async fn group_stanza(
 }
 
 async fn sender_key_message(
-    secrets: &mut Secrets,
+    secrets: &mut PhoneSecrets,
     phone: &Phone,
     group: &str,
 ) -> Result<wa::Message> {
@@ -314,8 +323,13 @@ pub(crate) fn app_key_fingerprint() -> AppStateSyncKeyFingerprint {
 }
 
 /// A message to one of the phone's own devices that is not part of any chat.
-pub(crate) fn peer_letter(hub: &Hub, me: &DeviceKey, device: u16, message: wa::Message) -> Letter {
-    Letter {
+pub(crate) fn peer_letter(
+    hub: &Hub,
+    me: &DeviceKey,
+    device: u16,
+    message: wa::Message,
+) -> PhoneMessage {
+    PhoneMessage {
         id: hub.message_id(),
         to: Jid::pn_device(me.phone.as_str(), device),
         message,

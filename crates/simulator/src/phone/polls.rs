@@ -10,7 +10,7 @@ use whatsapp_rust::{wacore::proto_helpers::MessageExt as _, waproto::whatsapp as
 /// Polls a phone remembers. A test has a few; when full a further one is not remembered.
 const POLLS_MAX: usize = 10_000;
 
-/// A poll.
+/// What it takes to vote in a poll.
 #[derive(Debug, Clone)]
 pub(crate) struct KnownPoll {
     /// Phone number of who asked.
@@ -19,11 +19,11 @@ pub(crate) struct KnownPoll {
     pub(crate) options: Vec<String>,
 }
 
-/// See the module.
+/// Polls that a phone saw, by message id.
 #[derive(Default)]
-pub(crate) struct Polls(Mutex<HashMap<String, KnownPoll>>);
+pub(crate) struct KnownPolls(Mutex<HashMap<String, KnownPoll>>);
 
-impl Polls {
+impl KnownPolls {
     /// Remembers a message, if it is a poll.
     pub(super) fn note(&self, id: &str, creator: &str, message: &wa::Message) {
         let base = message.get_base_message();

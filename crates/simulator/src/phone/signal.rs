@@ -35,16 +35,16 @@ type SignalResult<T> = Result<T, SignalProtocolError>;
 const PADDING: u8 = 4;
 
 /// A ciphertext with the name of its kind.
-pub(crate) struct Sealed {
+pub(crate) struct SealedMessage {
     pub(crate) kind: &'static str,
     pub(crate) bytes: Vec<u8>,
 }
 
-/// See the module.
+/// A phone's side of the Signal protocol.
 pub(crate) struct SignalPeer {
-    sessions: Sessions,
-    identity: Identity,
-    one_time: OneTimeKeys,
+    sessions: SignalSessions,
+    identity: PhoneIdentity,
+    one_time: OneTimeKeyStore,
     signed: SignedKeys,
     sender_keys: SenderKeys,
 }
@@ -52,9 +52,9 @@ pub(crate) struct SignalPeer {
 impl SignalPeer {
     pub(crate) fn new(keys: &Arc<PhoneKeys>) -> SignalPeer {
         SignalPeer {
-            sessions: Sessions::default(),
-            identity: Identity { keys: keys.clone(), known: HashMap::new() },
-            one_time: OneTimeKeys(keys.clone()),
+            sessions: SignalSessions::default(),
+            identity: PhoneIdentity { keys: keys.clone(), known: HashMap::new() },
+            one_time: OneTimeKeyStore(keys.clone()),
             signed: SignedKeys(keys.clone()),
             sender_keys: SenderKeys::default(),
         }
@@ -85,16 +85,16 @@ impl SignalPeer {
         Ok(())
     }
 
-    pub(crate) async fn encrypt(&mut self, to: &DeviceKey, plain: &[u8]) -> Result<Sealed> {
+    pub(crate) async fn encrypt(&mut self, to: &DeviceKey, plain: &[u8]) -> Result<SealedMessage> {
         let sealed =
             message_encrypt(&padded(plain), &address(to), &mut self.sessions, &mut self.identity)
                 .await?;
         Ok(match sealed {
             CiphertextMessage::PreKeySignalMessage(message) => {
-                Sealed { kind: "pkmsg", bytes: message.serialized().to_vec() }
+                SealedMessage { kind: "pkmsg", bytes: message.serialized().to_vec() }
             }
             CiphertextMessage::SignalMessage(message) => {
-                Sealed { kind: "msg", bytes: message.serialized().to_vec() }
+                SealedMessage { kind: "msg", bytes: message.serialized().to_vec() }
             }
             _ => bail!("a session made a ciphertext that is not for one device"),
         })
@@ -163,7 +163,7 @@ impl SignalPeer {
         group: &str,
         me: &DeviceKey,
         plain: &[u8],
-    ) -> Result<Sealed> {
+    ) -> Result<SealedMessage> {
         let sealed = group_encrypt(
             &mut self.sender_keys,
             &sender_key_name(group, me),
@@ -171,7 +171,7 @@ impl SignalPeer {
             &mut rand::make_rng::<StdRng>(),
         )
         .await?;
-        Ok(Sealed { kind: "skmsg", bytes: sealed.serialized().to_vec() })
+        Ok(SealedMessage { kind: "skmsg", bytes: sealed.serialized().to_vec() })
     }
 
     pub(crate) async fn decrypt_from_group(
@@ -207,10 +207,10 @@ fn unpadded(mut plain: Vec<u8>) -> Result<Vec<u8>> {
 }
 
 #[derive(Default)]
-struct Sessions(HashMap<String, SessionRecord>);
+struct SignalSessions(HashMap<String, SessionRecord>);
 
 #[async_trait]
-impl SessionStore for Sessions {
+impl SessionStore for SignalSessions {
     async fn load_session(&self, of: &ProtocolAddress) -> SignalResult<Option<SessionRecord>> {
         Ok(self.0.get(of.as_str()).cloned())
     }
@@ -229,13 +229,13 @@ impl SessionStore for Sessions {
     }
 }
 
-struct Identity {
+struct PhoneIdentity {
     keys: Arc<PhoneKeys>,
     known: HashMap<String, IdentityKey>,
 }
 
 #[async_trait]
-impl IdentityKeyStore for Identity {
+impl IdentityKeyStore for PhoneIdentity {
     async fn get_identity_key_pair(&self) -> SignalResult<IdentityKeyPair> {
         Ok(self.keys.identity.clone())
     }
@@ -267,10 +267,10 @@ impl IdentityKeyStore for Identity {
     }
 }
 
-struct OneTimeKeys(Arc<PhoneKeys>);
+struct OneTimeKeyStore(Arc<PhoneKeys>);
 
 #[async_trait]
-impl PreKeyStore for OneTimeKeys {
+impl PreKeyStore for OneTimeKeyStore {
     async fn get_pre_key(&self, id: PreKeyId) -> SignalResult<PreKeyRecord> {
         let key = self.0.one_time_key(u32::from(id));
         key.ok_or(SignalProtocolError::InvalidPreKeyId)

@@ -6,7 +6,7 @@ use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef, Server};
 use crate::{
     hub::Hub,
     media::MEDIA_HOST,
-    state::{DeviceKey, State},
+    state::{DeviceKey, ServerState},
     wire::{
         Build, attr, child, children, jid_attr, need_attr, need_jid, now_seconds, refusal, result,
     },
@@ -39,7 +39,12 @@ pub(super) fn usync(hub: &Hub, id: &str, request: &NodeRef<'_>) -> Result<Node> 
     Ok(result(id).children([answer.build()]).build())
 }
 
-fn usync_user(hub: &Hub, state: &State, query: &[String], user: &NodeRef<'_>) -> Result<Node> {
+fn usync_user(
+    hub: &Hub,
+    state: &ServerState,
+    query: &[String],
+    user: &NodeRef<'_>,
+) -> Result<Node> {
     let number = user
         .get_optional_child("contact")
         .and_then(NodeRef::content_as_string)
@@ -95,7 +100,7 @@ fn usync_user(hub: &Hub, state: &State, query: &[String], user: &NodeRef<'_>) ->
 
 /// Under which number an account that was asked for by another one is registered: an alias, or the other spelling in
 /// Brazil (with or without a ninth digit), Mexico (52, 521) and Argentina (54, 549).
-fn registered(state: &State, asked: &str) -> Option<String> {
+fn registered(state: &ServerState, asked: &str) -> Option<String> {
     if let Some(phone) = state.aliases.get(asked) {
         return Some(phone.clone());
     }
@@ -112,7 +117,7 @@ fn registered(state: &State, asked: &str) -> Option<String> {
     is_other.then_some(other)
 }
 
-fn hides_number(state: &State, phone: &str) -> bool {
+fn hides_number(state: &ServerState, phone: &str) -> bool {
     state.account(phone).is_ok_and(|account| account.number_hidden)
 }
 

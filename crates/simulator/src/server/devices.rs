@@ -7,13 +7,13 @@ use whatsapp_rust::wacore_binary::Jid;
 
 use crate::{
     hub::Hub,
-    state::{DeviceKey, State},
+    state::{DeviceKey, ServerState},
     wire::{Build, now_seconds, stream_error},
 };
 
 /// Who removes a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
+pub(crate) enum RemovedBy {
     /// The person, on the phone.
     Phone,
     /// The device itself, by logging out.
@@ -21,7 +21,7 @@ pub(crate) enum By {
 }
 
 /// A device came to an account: every other linked device learns its new device list.
-pub(crate) fn announce_added(hub: &Hub, state: &mut State, added: &DeviceKey) -> Result<()> {
+pub(crate) fn announce_added(hub: &Hub, state: &mut ServerState, added: &DeviceKey) -> Result<()> {
     let account = state.account(&added.phone)?;
     let device = account.devices.get(&added.device).context("the device is gone")?;
     let change = Build::new("add").children([
@@ -31,7 +31,12 @@ pub(crate) fn announce_added(hub: &Hub, state: &mut State, added: &DeviceKey) ->
     announce(hub, state, added, change)
 }
 
-fn announce_removed(hub: &Hub, state: &mut State, removed: &DeviceKey, index: u32) -> Result<()> {
+fn announce_removed(
+    hub: &Hub,
+    state: &mut ServerState,
+    removed: &DeviceKey,
+    index: u32,
+) -> Result<()> {
     let change = Build::new("remove").children([
         Build::new("device").attr("jid", removed.pn()).attr("key-index", index).build(),
         Build::new("key-index-list").attr("ts", now_seconds()).build(),
@@ -39,7 +44,7 @@ fn announce_removed(hub: &Hub, state: &mut State, removed: &DeviceKey, index: u3
     announce(hub, state, removed, change)
 }
 
-fn announce(hub: &Hub, state: &mut State, about: &DeviceKey, change: Build) -> Result<()> {
+fn announce(hub: &Hub, state: &mut ServerState, about: &DeviceKey, change: Build) -> Result<()> {
     let notification = Build::new("notification")
         .attr("from", Jid::pn(about.phone.as_str()))
         .attr("type", "devices")
@@ -64,11 +69,11 @@ fn announce(hub: &Hub, state: &mut State, about: &DeviceKey, change: Build) -> R
     Ok(())
 }
 
-/// Removes a device from its account, ends its link and tells everybody. Its queue is lost with it.
+/// Removes a device from its account, ends its link and notifies everybody. Its queue is lost with it.
 ///
 /// # Errors
 /// When there is no such device.
-pub(crate) fn unlink(hub: &Hub, who: &DeviceKey, by: By) -> Result<()> {
+pub(crate) fn unlink(hub: &Hub, who: &DeviceKey, by: RemovedBy) -> Result<()> {
     let mut state = hub.state();
     let device = state
         .account_mut(&who.phone)?
@@ -77,8 +82,8 @@ pub(crate) fn unlink(hub: &Hub, who: &DeviceKey, by: By) -> Result<()> {
         .with_context(|| format!("{} has no device {}", who.phone, who.device))?;
     if let Some(link) = &device.link {
         link.send(match by {
-            By::Phone => stream_error(Some("401"), Some("device_removed")),
-            By::Itself => stream_error(Some("516"), None),
+            RemovedBy::Phone => stream_error(Some("401"), Some("device_removed")),
+            RemovedBy::Itself => stream_error(Some("516"), None),
         });
         link.close();
     }

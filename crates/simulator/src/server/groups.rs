@@ -1,5 +1,5 @@
-//! Groups: members by phone number, addressed by LID as WhatsApp does today. Every change is told to the linked devices
-//! of all members.
+//! Groups: members by phone number, addressed by LID as WhatsApp does today. Every change is announced to the linked
+//! devices of all members.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use whatsapp_rust::wacore_binary::{Jid, Node, NodeContent, NodeRef};
 
 use crate::{
     hub::Hub,
-    state::{DeviceKey, State},
+    state::{DeviceKey, ServerState},
     wire::{Build, attr, children, jid_attr, need_attr, need_jid, now_seconds, refusal, result},
 };
 
@@ -17,7 +17,7 @@ const MEMBERS_MAX: usize = 1_024;
 /// Groups in one network. When full a further one is refused with 429.
 const GROUPS_MAX: usize = 10_000;
 
-/// A group.
+/// A group as the server knows it.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
     pub(crate) jid: Jid,
@@ -25,7 +25,7 @@ pub(crate) struct Group {
     pub(crate) description: Option<(String, String)>,
     pub(crate) creator: String,
     pub(crate) created: u64,
-    pub(crate) members: Vec<Member>,
+    pub(crate) members: Vec<GroupMember>,
     pub(crate) invite: String,
     pub(crate) announcement: bool,
     pub(crate) locked: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Group {
 
 /// A member of a group.
 #[derive(Debug, Clone)]
-pub(crate) struct Member {
+pub(crate) struct GroupMember {
     pub(crate) phone: String,
     pub(crate) admin: bool,
 }
@@ -41,18 +41,18 @@ pub(crate) struct Member {
 /// Makes a group in the name of an account.
 pub(crate) fn create(
     hub: &Hub,
-    state: &mut State,
+    state: &mut ServerState,
     creator: &str,
     subject: &str,
     others: &[String],
 ) -> Result<Jid> {
     let (number, code): (u32, u64) = hub.draw();
     let jid = Jid::group(format!("1203630{number:010}"));
-    let mut members = vec![Member { phone: creator.to_owned(), admin: true }];
+    let mut members = vec![GroupMember { phone: creator.to_owned(), admin: true }];
     for phone in others {
         state.account(phone)?;
         if members.iter().all(|member| member.phone != *phone) {
-            members.push(Member { phone: phone.clone(), admin: false });
+            members.push(GroupMember { phone: phone.clone(), admin: false });
         }
     }
     let group = Group {
@@ -102,7 +102,7 @@ pub(super) fn answer(
 
 fn create_for(
     hub: &Hub,
-    state: &mut State,
+    state: &mut ServerState,
     id: &str,
     who: &DeviceKey,
     action: &NodeRef<'_>,
@@ -121,7 +121,7 @@ fn create_for(
     Ok(result(id).children([group_node(state, group)?]).build())
 }
 
-fn participating(state: &State, id: &str, who: &DeviceKey) -> Result<Node> {
+fn participating(state: &ServerState, id: &str, who: &DeviceKey) -> Result<Node> {
     let mut mine = Vec::new();
     for group in state.groups.values() {
         if group.has(&who.phone) {
@@ -134,7 +134,7 @@ fn participating(state: &State, id: &str, who: &DeviceKey) -> Result<Node> {
 
 fn leave(
     hub: &Hub,
-    state: &mut State,
+    state: &mut ServerState,
     id: &str,
     who: &DeviceKey,
     action: &NodeRef<'_>,
@@ -155,7 +155,7 @@ fn leave(
 
 fn by_invite(
     hub: &Hub,
-    state: &mut State,
+    state: &mut ServerState,
     id: &str,
     who: &DeviceKey,
     kind: &str,
@@ -180,7 +180,7 @@ fn by_invite(
 
 fn on_group(
     hub: &Hub,
-    state: &mut State,
+    state: &mut ServerState,
     id: &str,
     who: &DeviceKey,
     (kind, action): (&str, &NodeRef<'_>),
@@ -230,7 +230,7 @@ fn invite_answer(id: &str, group: &Group) -> Node {
 
 fn change_members(
     hub: &Hub,
-    state: &mut State,
+    state: &mut ServerState,
     id: &str,
     who: &DeviceKey,
     action: &NodeRef<'_>,
@@ -249,23 +249,23 @@ fn change_members(
     let jid = group.jid.clone();
     let removing = action.tag == "remove";
     state.groups.insert(jid.to_string(), group);
-    let told = Build::new_dynamic(action.tag.to_string()).children(answers.clone());
+    let change = Build::new_dynamic(action.tag.to_string()).children(answers.clone());
     if removing {
-        // Those who go are told as well: they are asked about before the change counts.
+        // Those who are removed are notified as well, so this is announced to the members from before.
         let after = state.groups.insert(jid.to_string(), before);
-        announce(hub, state, &jid, &who.phone, told.build())?;
+        announce(hub, state, &jid, &who.phone, change.build())?;
         if let Some(after) = after {
             state.groups.insert(jid.to_string(), after);
         }
     } else {
-        announce(hub, state, &jid, &who.phone, told.build())?;
+        announce(hub, state, &jid, &who.phone, change.build())?;
     }
     let answer = Build::new_dynamic(action.tag.to_string()).children(answers);
     Ok(result(id).children([answer.build()]).build())
 }
 
 /// The participants a request names, with their account if they have one.
-fn participants(state: &State, action: &NodeRef<'_>) -> Vec<(Jid, Option<String>)> {
+fn participants(state: &ServerState, action: &NodeRef<'_>) -> Vec<(Jid, Option<String>)> {
     action
         .get_children_by_tag("participant")
         .filter_map(|participant| jid_attr(participant, "jid"))
@@ -276,7 +276,13 @@ fn participants(state: &State, action: &NodeRef<'_>) -> Vec<(Jid, Option<String>
         .collect()
 }
 
-fn announce(hub: &Hub, state: &mut State, group: &Jid, actor: &str, change: Node) -> Result<()> {
+fn announce(
+    hub: &Hub,
+    state: &mut ServerState,
+    group: &Jid,
+    actor: &str,
+    change: Node,
+) -> Result<()> {
     let Some(known) = state.groups.get(&group.to_string()) else {
         return Ok(());
     };
@@ -302,7 +308,7 @@ fn announce(hub: &Hub, state: &mut State, group: &Jid, actor: &str, change: Node
     Ok(())
 }
 
-fn participant(state: &State, phone: &str, admin: bool) -> Result<Node> {
+fn participant(state: &ServerState, phone: &str, admin: bool) -> Result<Node> {
     let node = Build::new("participant")
         .attr("jid", Jid::lid(state.account(phone)?.lid.as_str()))
         .attr("phone_number", Jid::pn(phone));
@@ -312,7 +318,7 @@ fn participant(state: &State, phone: &str, admin: bool) -> Result<Node> {
     })
 }
 
-fn group_node(state: &State, group: &Group) -> Result<Node> {
+fn group_node(state: &ServerState, group: &Group) -> Result<Node> {
     let owner = Jid::lid(state.account(&group.creator)?.lid.as_str());
     let mut parts = Vec::new();
     for member in &group.members {
@@ -347,7 +353,7 @@ impl Group {
 
     fn add(&mut self, phone: &str) {
         if !self.has(phone) && self.members.len() < MEMBERS_MAX {
-            self.members.push(Member { phone: phone.to_owned(), admin: false });
+            self.members.push(GroupMember { phone: phone.to_owned(), admin: false });
         }
     }
 

@@ -18,13 +18,13 @@ use whatsapp_rust::{
 
 use super::{
     devices, login, pairing, presence,
-    queue::{LINK_MAX, Link, Out},
+    queue::{LINK_MAX, OutgoingStanza, SocketLink},
     receipts, relay, requests,
 };
 use crate::{
     frames::{FrameReader, FrameWriter, frames},
     hub::Hub,
-    noise::{Handshake, Opener, Responder, Sealer, Step},
+    noise::{FrameOpener, Handshake, HandshakeResponder, HandshakeStep, StanzaSealer},
     state::DeviceKey,
     wire::{attr, need_attr},
 };
@@ -34,7 +34,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Whether a link lives on after a stanza.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(super) enum LinkFlow {
     Continue,
     /// Drop the connection at once, without goodbye.
     Drop,
@@ -49,11 +49,11 @@ pub(super) async fn serve(hub: &Arc<Hub>, socket: TcpStream) -> Result<()> {
     hub.recorder.handshake(pattern);
 
     let (out, to_write) = mpsc::channel(LINK_MAX);
-    let link = Link { id: hub.next_link(), out, cut: CancellationToken::new() };
+    let link = SocketLink { id: hub.next_link(), out, cut: CancellationToken::new() };
     let who = match login::admit(hub, &link, client_key, payload)? {
-        login::Admitted::Device(key) => Some(key),
-        login::Admitted::Unpaired => None,
-        login::Admitted::Refused(failure) => {
+        login::LoginOutcome::Device(key) => Some(key),
+        login::LoginOutcome::Unpaired => None,
+        login::LoginOutcome::Refused(failure) => {
             writer.send(&sealer.seal(&failure)?).await?;
             writer.close().await;
             return Ok(());
@@ -76,12 +76,12 @@ async fn shake_hands(
     let (mut reader, mut writer) = frames(socket);
     let hello = reader.next().await?.context("closed before the hello")?;
     let ephemeral = KeyPair::generate(&mut rand::rng());
-    let handshake = match Responder::answer(&hub.identity, ephemeral, &hello)? {
-        Step::Done(reply, handshake) => {
+    let handshake = match HandshakeResponder::answer(&hub.identity, ephemeral, &hello)? {
+        HandshakeStep::Done(reply, handshake) => {
             writer.send(&reply).await?;
             *handshake
         }
-        Step::More(reply, waiting) => {
+        HandshakeStep::More(reply, waiting) => {
             writer.send(&reply).await?;
             let finish = reader.next().await?.context("closed before the finish")?;
             waiting.finish(&finish)?
@@ -92,10 +92,10 @@ async fn shake_hands(
 
 async fn read(
     hub: &Arc<Hub>,
-    link: &Link,
+    link: &SocketLink,
     who: Option<&DeviceKey>,
     mut reader: FrameReader,
-    mut opener: Opener,
+    mut opener: FrameOpener,
 ) -> Result<()> {
     while let Some(frame) = reader.next().await? {
         let node = opener.open(frame)?;
@@ -106,8 +106,8 @@ async fn read(
             None => pairing::take(hub, link, stanza),
         };
         match flow {
-            Ok(Flow::Continue) => {}
-            Ok(Flow::Drop) => return Ok(()),
+            Ok(LinkFlow::Continue) => {}
+            Ok(LinkFlow::Drop) => return Ok(()),
             Err(error) => {
                 let name = requests::name_of(stanza);
                 hub.recorder.unanswered(format!("{name}: {error:#}"));
@@ -120,11 +120,11 @@ async fn read(
 async fn write(
     hub: &Hub,
     who: Option<&DeviceKey>,
-    mut to_write: mpsc::Receiver<Out>,
+    mut to_write: mpsc::Receiver<OutgoingStanza>,
     mut writer: FrameWriter,
-    mut sealer: Sealer,
+    mut sealer: StanzaSealer,
 ) -> Result<()> {
-    while let Some(Out { since, node }) = to_write.recv().await {
+    while let Some(OutgoingStanza { since, node }) = to_write.recv().await {
         let delay = who.map_or(Duration::ZERO, |who| hub.faults.delay_of(&who.phone, who.device));
         if !delay.is_zero() {
             // Counted from when it was handed over: a delay slows every stanza down, not one after the other.
@@ -141,7 +141,12 @@ async fn write(
 }
 
 /// Takes one stanza from a device that is logged in.
-fn take(hub: &Arc<Hub>, link: &Link, who: &DeviceKey, stanza: &NodeRef<'_>) -> Result<Flow> {
+fn take(
+    hub: &Arc<Hub>,
+    link: &SocketLink,
+    who: &DeviceKey,
+    stanza: &NodeRef<'_>,
+) -> Result<LinkFlow> {
     match stanza.tag.as_ref() {
         "iq" => request(hub, link, who, stanza)?,
         "message" => return relay::from_device(hub, link, who, stanza),
@@ -160,10 +165,10 @@ fn take(hub: &Arc<Hub>, link: &Link, who: &DeviceKey, stanza: &NodeRef<'_>) -> R
         "ib" => ib(hub, link, who, stanza),
         other => hub.recorder.unknown(format!("<{other}>")),
     }
-    Ok(Flow::Continue)
+    Ok(LinkFlow::Continue)
 }
 
-fn request(hub: &Arc<Hub>, link: &Link, who: &DeviceKey, stanza: &NodeRef<'_>) -> Result<()> {
+fn request(hub: &Arc<Hub>, link: &SocketLink, who: &DeviceKey, stanza: &NodeRef<'_>) -> Result<()> {
     let kind = need_attr(stanza, "type")?;
     if kind == "result" || kind == "error" {
         return Ok(());
@@ -174,12 +179,12 @@ fn request(hub: &Arc<Hub>, link: &Link, who: &DeviceKey, stanza: &NodeRef<'_>) -
         state.device_mut(who)?.queue.activate(link);
     }
     if stanza.get_optional_child("remove-companion-device").is_some() {
-        devices::unlink(hub, who, devices::By::Itself)?;
+        devices::unlink(hub, who, devices::RemovedBy::Itself)?;
     }
     Ok(())
 }
 
-fn ib(hub: &Hub, link: &Link, who: &DeviceKey, stanza: &NodeRef<'_>) {
+fn ib(hub: &Hub, link: &SocketLink, who: &DeviceKey, stanza: &NodeRef<'_>) {
     if let Some(batch) = stanza.get_optional_child("offline_batch") {
         let count = attr(batch, "count").and_then(|count| count.parse().ok());
         let redelivered = match hub.state().device_mut(who) {

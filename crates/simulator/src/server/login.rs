@@ -6,7 +6,7 @@ use whatsapp_rust::{
     waproto::whatsapp as wa,
 };
 
-use super::{pairing, queue::Link};
+use super::{pairing, queue::SocketLink};
 use crate::{
     hub::Hub,
     state::DeviceKey,
@@ -19,7 +19,7 @@ const REASON_LOGGED_OUT: u16 = 401;
 const REASON_BANNED: u16 = 402;
 
 /// What became of a login.
-pub(super) enum Admitted {
+pub(super) enum LoginOutcome {
     Device(DeviceKey),
     Unpaired,
     /// The stanza to send before closing.
@@ -29,26 +29,26 @@ pub(super) enum Admitted {
 /// Decides about a client by its Noise key and its first payload, and attaches the link to its device.
 pub(super) fn admit(
     hub: &Hub,
-    link: &Link,
+    link: &SocketLink,
     client_key: [u8; 32],
     payload: wa::ClientPayload,
-) -> Result<Admitted> {
+) -> Result<LoginOutcome> {
     let (Some(user), Some(device)) = (payload.username, payload.device) else {
         let registration = payload
             .device_pairing_data
             .into_option()
             .context("neither a login nor a registration")?;
         pairing::begin(hub, link, client_key, &registration)?;
-        return Ok(Admitted::Unpaired);
+        return Ok(LoginOutcome::Unpaired);
     };
     let who = DeviceKey::new(&user.to_string(), u16::try_from(device)?);
     if let Some(reason) = hub.faults.refusal_of_login(&who.phone) {
-        return Ok(Admitted::Refused(failure(reason)));
+        return Ok(LoginOutcome::Refused(failure(reason)));
     }
     let mut state = hub.state();
     let known = state.device_mut(&who).is_ok_and(|device| device.noise_key == client_key);
     if !known {
-        return Ok(Admitted::Refused(failure(REASON_LOGGED_OUT)));
+        return Ok(LoginOutcome::Refused(failure(REASON_LOGGED_OUT)));
     }
     let lid = Jid::lid_device(state.account(&who.phone)?.lid.as_str(), who.device);
     let device = state.device_mut(&who)?;
@@ -66,7 +66,7 @@ pub(super) fn admit(
             .attr("location", "sim")
             .build(),
     );
-    Ok(Admitted::Device(who))
+    Ok(LoginOutcome::Device(who))
 }
 
 fn failure(reason: u16) -> Node {
@@ -78,7 +78,7 @@ fn failure(reason: u16) -> Node {
 }
 
 /// Detaches a link that has ended, unless a newer one has taken its place.
-pub(super) fn leave(hub: &Hub, link: &Link, who: Option<&DeviceKey>) {
+pub(super) fn leave(hub: &Hub, link: &SocketLink, who: Option<&DeviceKey>) {
     let mut state = hub.state();
     state.pairings.forget_link(link.id);
     let Some(device) = who.and_then(|who| state.device_mut(who).ok()) else {

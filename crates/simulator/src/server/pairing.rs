@@ -32,8 +32,8 @@ use whatsapp_rust::{
 
 use super::{
     devices,
-    link::Flow,
-    queue::{DeviceQueue, Link},
+    link::LinkFlow,
+    queue::{DeviceQueue, SocketLink},
     requests,
 };
 use crate::{
@@ -41,7 +41,7 @@ use crate::{
     keys::SignedKey,
     noise::public_bytes,
     phone::PhoneInput,
-    state::{Device, DeviceKey, State},
+    state::{Device, DeviceKey, ServerState},
     wire::{
         Build, attr, big_endian, child, child_bytes, key32, need_attr, need_jid, now_seconds,
         result, server_jid, stream_error,
@@ -53,9 +53,9 @@ const REFERENCES: usize = 6;
 
 /// Clients on their way to become devices.
 #[derive(Default)]
-pub(crate) struct Pairings {
+pub(crate) struct PendingPairings {
     /// Waiting clients by reference.
-    waiting: HashMap<String, Waiting>,
+    waiting: HashMap<String, PairingClient>,
     /// Code flows by the phone number the client named.
     codes: HashMap<String, CodeFlow>,
     /// Devices that must still sign, by link. They belong to the account only then.
@@ -63,8 +63,8 @@ pub(crate) struct Pairings {
 }
 
 #[derive(Clone)]
-struct Waiting {
-    link: Link,
+struct PairingClient {
+    link: SocketLink,
     noise_key: [u8; 32],
     identity: [u8; 32],
     registration_id: u32,
@@ -72,7 +72,7 @@ struct Waiting {
 }
 
 struct CodeFlow {
-    link: Link,
+    link: SocketLink,
     reference: String,
     /// The client's ephemeral key, encrypted under the code.
     wrapped: Vec<u8>,
@@ -80,7 +80,7 @@ struct CodeFlow {
     agreed: Option<(KeyPair, [u8; 32])>,
 }
 
-impl Pairings {
+impl PendingPairings {
     pub(crate) fn forget_link(&mut self, link: u64) {
         self.waiting.retain(|_, client| client.link.id != link);
         self.codes.retain(|_, flow| flow.link.id != link);
@@ -91,7 +91,7 @@ impl Pairings {
 /// An unpaired client: it receives its references.
 pub(super) fn begin(
     hub: &Hub,
-    link: &Link,
+    link: &SocketLink,
     noise_key: [u8; 32],
     registration: &wa::client_payload::DevicePairingRegistrationData,
 ) -> Result<()> {
@@ -99,7 +99,7 @@ pub(super) fn begin(
         let bytes = field.clone();
         bytes.with_context(|| format!("a registration without {name}"))
     };
-    let client = Waiting {
+    let client = PairingClient {
         link: link.clone(),
         noise_key,
         identity: key32(&field(&registration.e_ident, "identity")?)?,
@@ -132,14 +132,14 @@ pub(super) fn begin(
 }
 
 /// Takes one stanza from a client that is not paired yet.
-pub(super) fn take(hub: &Hub, link: &Link, stanza: &NodeRef<'_>) -> Result<Flow> {
+pub(super) fn take(hub: &Hub, link: &SocketLink, stanza: &NodeRef<'_>) -> Result<LinkFlow> {
     if stanza.tag == "ib" || stanza.tag == "ack" {
         // Session statistics, and the ack of a notification that is not kept: nobody answers these.
-        return Ok(Flow::Continue);
+        return Ok(LinkFlow::Continue);
     }
     if stanza.tag != "iq" {
         hub.recorder.unknown(format!("unpaired <{}>", stanza.tag));
-        return Ok(Flow::Continue);
+        return Ok(LinkFlow::Continue);
     }
     match need_attr(stanza, "type")?.as_str() {
         "result" => {
@@ -156,10 +156,10 @@ pub(super) fn take(hub: &Hub, link: &Link, stanza: &NodeRef<'_>) -> Result<Flow>
             unpaired_request(hub, link, stanza)?;
         }
     }
-    Ok(Flow::Continue)
+    Ok(LinkFlow::Continue)
 }
 
-fn unpaired_request(hub: &Hub, link: &Link, stanza: &NodeRef<'_>) -> Result<()> {
+fn unpaired_request(hub: &Hub, link: &SocketLink, stanza: &NodeRef<'_>) -> Result<()> {
     let id = need_attr(stanza, "id")?;
     if let Some(step) = stanza.get_optional_child("link_code_companion_reg") {
         return match need_attr(step, "stage")?.as_str() {
@@ -175,11 +175,11 @@ fn unpaired_request(hub: &Hub, link: &Link, stanza: &NodeRef<'_>) -> Result<()> 
     Ok(())
 }
 
-fn companion_hello(hub: &Hub, link: &Link, id: &str, step: &NodeRef<'_>) -> Result<()> {
+fn companion_hello(hub: &Hub, link: &SocketLink, id: &str, step: &NodeRef<'_>) -> Result<()> {
     let phone = need_jid(step, "jid")?.user.to_string();
     let wrapped = child_bytes(step, "link_code_pairing_wrapped_companion_ephemeral_pub")?;
     let mut state = hub.state();
-    let mine = |entry: &(&String, &Waiting)| entry.1.link.id == link.id;
+    let mine = |entry: &(&String, &PairingClient)| entry.1.link.id == link.id;
     let reference = state.pairings.waiting.iter().find(mine);
     let reference = reference.context("a client without reference")?.0.clone();
     let answer = Build::new("link_code_companion_reg").attr("stage", "companion_hello").children([
@@ -232,7 +232,7 @@ pub(crate) fn enter_code(hub: &Hub, phone: &str, code: &str) -> Result<()> {
     Ok(())
 }
 
-fn companion_finish(hub: &Hub, link: &Link, id: &str, step: &NodeRef<'_>) -> Result<()> {
+fn companion_finish(hub: &Hub, link: &SocketLink, id: &str, step: &NodeRef<'_>) -> Result<()> {
     let phone = need_jid(step, "jid")?.user.to_string();
     let bundle = child_bytes(step, "link_code_pairing_wrapped_key_bundle")?;
     let identity = key32(&child_bytes(step, "companion_identity_public")?)?;
@@ -288,7 +288,7 @@ pub(crate) fn scan_qr(hub: &Hub, phone: &str, qr: &str) -> Result<u16> {
 /// The account signs the device and the client learns who it is.
 fn complete(
     hub: &Hub,
-    state: &mut State,
+    state: &mut ServerState,
     reference: &str,
     identity: &[u8; 32],
     secret: &[u8],
@@ -348,7 +348,7 @@ fn complete(
 }
 
 /// The client signed its identity: it belongs to the account now.
-fn signed(hub: &Hub, link: &Link, answer: &NodeRef<'_>) -> Result<()> {
+fn signed(hub: &Hub, link: &SocketLink, answer: &NodeRef<'_>) -> Result<()> {
     let identity = child(answer, "device-identity")?
         .content_bytes()
         .context("an empty device identity")?

@@ -11,7 +11,7 @@ use whatsapp_rust::{
 use crate::{
     hub::Hub,
     keys::{KeyBundle, SignedKey, one_time_from_node},
-    state::{Device, DeviceKey, State},
+    state::{Device, DeviceKey, ServerState},
     wire::{
         Build, child, child_bytes, key32, need_jid, now_seconds, refusal, result, server_jid,
         three_bytes,
@@ -26,7 +26,7 @@ const ONE_TIME_KEYS_LOW: usize = 10;
 const KEY_TYPE: u8 = 5;
 
 /// Takes a bundle for somebody, and asks the device for more keys when few are left.
-pub(crate) fn take_bundle(hub: &Hub, state: &mut State, of: &DeviceKey) -> Option<KeyBundle> {
+pub(crate) fn take_bundle(hub: &Hub, state: &mut ServerState, of: &DeviceKey) -> Option<KeyBundle> {
     let bundle = state.take_bundle(of)?;
     hub.changed();
     let left = match state.device_mut(of) {

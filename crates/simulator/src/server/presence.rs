@@ -13,7 +13,7 @@ use crate::{
 /// Accounts that may watch one account. When full a further watcher is ignored.
 const WATCHERS_MAX: usize = 10_000;
 
-/// Online, offline, or a wish to be told about somebody.
+/// Online, offline, or a wish to be notified about somebody.
 pub(crate) fn take(hub: &Hub, who: &DeviceKey, stanza: &NodeRef<'_>) -> Result<()> {
     let mut state = hub.state();
     match attr(stanza, "type").as_deref() {

@@ -28,7 +28,7 @@ pub(crate) const QUEUE_MAX: usize = 100_000;
 pub(crate) const LINK_MAX: usize = 16_384;
 
 /// Something to write to a link.
-pub(crate) struct Out {
+pub(crate) struct OutgoingStanza {
     /// When it was handed over: an injected delay counts from here.
     pub(crate) since: Instant,
     /// The stanza, or `None` to close the link.
@@ -37,13 +37,13 @@ pub(crate) struct Out {
 
 /// The sending side of one connection.
 #[derive(Clone)]
-pub(crate) struct Link {
+pub(crate) struct SocketLink {
     pub(crate) id: u64,
-    pub(crate) out: mpsc::Sender<Out>,
+    pub(crate) out: mpsc::Sender<OutgoingStanza>,
     pub(crate) cut: CancellationToken,
 }
 
-impl Link {
+impl SocketLink {
     pub(crate) fn send(&self, node: Node) {
         self.send_shared(Arc::new(node));
     }
@@ -59,13 +59,13 @@ impl Link {
 
     fn push(&self, node: Option<Arc<Node>>) {
         let since = Instant::now();
-        if self.out.try_send(Out { since, node }).is_err() {
+        if self.out.try_send(OutgoingStanza { since, node }).is_err() {
             self.cut.cancel();
         }
     }
 }
 
-struct Waiting {
+struct QueuedStanza {
     sequence: u64,
     sent: bool,
     class: String,
@@ -77,7 +77,7 @@ struct Waiting {
 }
 
 /// How far a delivery after login has come.
-enum Phase {
+enum DeliveryPhase {
     /// Logged in, has not said `active`, or not connected at all.
     Silent,
     /// Being fed in batches up to and including `last`.
@@ -86,36 +86,36 @@ enum Phase {
     Live,
 }
 
-/// See the module.
+/// The stanzas that wait for one device until it acknowledges them.
 pub(crate) struct DeviceQueue {
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<QueuedStanza>,
     next_sequence: u64,
-    phase: Phase,
+    phase: DeliveryPhase,
 }
 
 /// What came of adding a stanza.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Added {
+pub(crate) enum QueueResult {
     Kept,
     Full,
 }
 
 impl DeviceQueue {
     pub(crate) fn new() -> DeviceQueue {
-        DeviceQueue { waiting: VecDeque::new(), next_sequence: 0, phase: Phase::Silent }
+        DeviceQueue { waiting: VecDeque::new(), next_sequence: 0, phase: DeliveryPhase::Silent }
     }
 
     /// Keeps a stanza, and sends it at once to a live link.
-    pub(crate) fn add(&mut self, node: Arc<Node>, link: Option<&Link>) -> Added {
+    pub(crate) fn add(&mut self, node: Arc<Node>, link: Option<&SocketLink>) -> QueueResult {
         if self.waiting.len() >= QUEUE_MAX {
-            return Added::Full;
+            return QueueResult::Full;
         }
-        let live = matches!(self.phase, Phase::Live);
+        let live = matches!(self.phase, DeliveryPhase::Live);
         if let (true, Some(link)) = (live, link) {
             link.send_shared(node.clone());
         }
         let parsed = node.as_node_ref();
-        self.waiting.push_back(Waiting {
+        self.waiting.push_back(QueuedStanza {
             sequence: self.next_sequence,
             sent: live && link.is_some(),
             class: parsed.tag.to_string(),
@@ -126,28 +126,28 @@ impl DeviceQueue {
             node,
         });
         self.next_sequence += 1;
-        Added::Kept
+        QueueResult::Kept
     }
 
     /// A new link, or none any more: nothing flows until the device says `active`.
     pub(crate) fn silence(&mut self) {
-        self.phase = Phase::Silent;
+        self.phase = DeliveryPhase::Silent;
     }
 
-    /// The device said `active`: tells it what waits.
-    pub(crate) fn activate(&mut self, link: &Link) {
+    /// The device said `active`: it gets the preview of what waits, or goes live.
+    pub(crate) fn activate(&mut self, link: &SocketLink) {
         let Some(last) = self.waiting.back().map(|stanza| stanza.sequence) else {
-            self.phase = Phase::Live;
+            self.phase = DeliveryPhase::Live;
             link.send(end_marker(0));
             return;
         };
-        self.phase = Phase::Offline { next: 0, last, total: self.waiting.len() };
+        self.phase = DeliveryPhase::Offline { next: 0, last, total: self.waiting.len() };
         link.send(self.preview());
     }
 
     /// The device asks for the next `count` stanzas. Returns how many of them it had been sent before.
-    pub(crate) fn next_batch(&mut self, count: usize, link: &Link) -> u64 {
-        let Phase::Offline { next, last, total } = self.phase else {
+    pub(crate) fn next_batch(&mut self, count: usize, link: &SocketLink) -> u64 {
+        let DeliveryPhase::Offline { next, last, total } = self.phase else {
             return 0;
         };
         let mut redelivered = 0;
@@ -167,7 +167,7 @@ impl DeviceQueue {
         let more =
             self.waiting.iter().any(|stanza| stanza.sequence >= reached && stanza.sequence <= last);
         if more {
-            self.phase = Phase::Offline { next: reached, last, total };
+            self.phase = DeliveryPhase::Offline { next: reached, last, total };
         } else {
             link.send(end_marker(total));
             self.go_live(last, link);
@@ -175,8 +175,8 @@ impl DeviceQueue {
         redelivered
     }
 
-    fn go_live(&mut self, after: u64, link: &Link) {
-        self.phase = Phase::Live;
+    fn go_live(&mut self, after: u64, link: &SocketLink) {
+        self.phase = DeliveryPhase::Live;
         let start = self.waiting.partition_point(|stanza| stanza.sequence <= after);
         for stanza in self.waiting.iter_mut().skip(start) {
             stanza.sent = true;
@@ -193,9 +193,10 @@ impl DeviceQueue {
         let to = attr(ack, "to").unwrap_or_default();
         let participant = attr(ack, "participant");
         let kind = attr(ack, "type");
-        let fits = |stanza: &Waiting| stanza.class == class && stanza.id == id && stanza.from == to;
+        let fits =
+            |stanza: &QueuedStanza| stanza.class == class && stanza.id == id && stanza.from == to;
         // The same id can wait as several receipts that differ in type and participant.
-        let exact = |stanza: &Waiting| {
+        let exact = |stanza: &QueuedStanza| {
             fits(stanza)
                 && (class != "receipt" || stanza.kind == kind)
                 && (participant.is_none() || stanza.participant == participant)

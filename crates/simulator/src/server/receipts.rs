@@ -2,26 +2,26 @@
 //!
 //! A receipt about a message also settles it in the queue of the device that sent the receipt. Where it goes: to the
 //! one device it is addressed to; a receipt addressed to the phone or to the account goes to the phone and to every
-//! linked device, which all show the ticks, unless its type concerns one device alone.
+//! linked device, which all show the ticks, unless its type concerns only one device.
 
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use whatsapp_rust::wacore_binary::{Jid, NodeRef, Server};
 
-use super::queue::Link;
+use super::queue::SocketLink;
 use crate::{
     hub::Hub,
     record::SeenReceipt,
-    state::{DeviceKey, State},
+    state::{DeviceKey, ServerState},
     wire::{Build, attr, children, jid_attr, need_attr, need_jid, now_seconds},
 };
 
 /// Types that only the addressed device can do something with.
 const FOR_ONE_DEVICE: [&str; 3] = ["retry", "peer_msg", "sender"];
 
-/// Tells a device that the network has its receipt.
-pub(super) fn acknowledge(link: &Link, receipt: &NodeRef<'_>) -> Result<()> {
+/// Acknowledges a receipt to the device that sent it.
+pub(super) fn acknowledge(link: &SocketLink, receipt: &NodeRef<'_>) -> Result<()> {
     let mut ack = Build::new("ack")
         .attr("class", "receipt")
         .attr("id", need_attr(receipt, "id")?)
@@ -84,10 +84,10 @@ fn ids(receipt: &NodeRef<'_>) -> Result<Vec<String>> {
     Ok(ids)
 }
 
-fn addressees(state: &State, phone: &str, device: u16, kind: Option<&str>) -> Vec<DeviceKey> {
-    let alone = device != 0 || kind.is_some_and(|kind| FOR_ONE_DEVICE.contains(&kind));
+fn addressees(state: &ServerState, phone: &str, device: u16, kind: Option<&str>) -> Vec<DeviceKey> {
+    let for_one = device != 0 || kind.is_some_and(|kind| FOR_ONE_DEVICE.contains(&kind));
     let mut devices = vec![DeviceKey::new(phone, device)];
-    if !alone && let Ok(account) = state.account(phone) {
+    if !for_one && let Ok(account) = state.account(phone) {
         let linked = account.devices.keys();
         devices.extend(linked.map(|device| DeviceKey::new(phone, *device)));
     }
@@ -95,7 +95,7 @@ fn addressees(state: &State, phone: &str, device: u16, kind: Option<&str>) -> Ve
 }
 
 fn copy_of(
-    state: &State,
+    state: &ServerState,
     from: &DeviceKey,
     to: &Jid,
     author: &Jid,

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use whatsapp_rust::wacore_binary::{Jid, Node, NodeContent, NodeRef, Server};
 
-use super::{link::Flow, queue::Link};
+use super::{link::LinkFlow, queue::SocketLink};
 use crate::{
-    faults::Fate,
+    faults::StanzaFate,
     hub::Hub,
     record::{AcceptedMessage, Nack},
-    state::{DeviceKey, State},
+    state::{DeviceKey, ServerState},
     wire::{Build, attr, children, jid_attr, need_attr, need_jid, now_millis, now_seconds},
 };
 
@@ -23,7 +23,7 @@ const NOBODY: u16 = 404;
 const SPOILT_FROM_END: usize = 12;
 
 /// A copy of a message on its way to one device.
-struct Copy {
+struct DeviceCopy {
     to: DeviceKey,
     stanza: Node,
 }
@@ -31,22 +31,22 @@ struct Copy {
 /// Takes a message from a linked device and acknowledges it.
 pub(super) fn from_device(
     hub: &Hub,
-    link: &Link,
+    link: &SocketLink,
     who: &DeviceKey,
     stanza: &NodeRef<'_>,
-) -> Result<Flow> {
+) -> Result<LinkFlow> {
     let fate = match is_peer(stanza) {
-        true => Fate::Accept,
+        true => StanzaFate::Accept,
         false => hub.faults.fate_of_message(&who.phone, who.device),
     };
-    if fate == Fate::DropBefore {
+    if fate == StanzaFate::DropBefore {
         hub.recorder.fault_struck();
-        return Ok(Flow::Drop);
+        return Ok(LinkFlow::Drop);
     }
     let mut state = hub.state();
     let recipient = jid_attr(stanza, "to").and_then(|to| state.phone_of(&to));
     let refusal = match fate {
-        Fate::Nack(code) => Some(code),
+        StanzaFate::Nack(code) => Some(code),
         _ => recipient.filter(|_| !is_peer(stanza)).and_then(|to| hub.faults.refusal_to(&to)),
     };
     let copies = match refusal {
@@ -60,21 +60,21 @@ pub(super) fn from_device(
             hub.recorder.nack(Nack { id, code });
         }
         Ok(copies) => {
-            if fate != Fate::DropAfter {
+            if fate != StanzaFate::DropAfter {
                 send_ack(hub, link, ack(stanza, None)?);
             }
             carry(hub, &mut state, who, stanza, copies)?;
         }
     }
-    if fate == Fate::DropAfter {
+    if fate == StanzaFate::DropAfter {
         hub.recorder.fault_struck();
-        return Ok(Flow::Drop);
+        return Ok(LinkFlow::Drop);
     }
-    Ok(Flow::Continue)
+    Ok(LinkFlow::Continue)
 }
 
 /// At once, or as late as a fault wants it; what follows from the message does not wait then.
-fn send_ack(hub: &Hub, link: &Link, ack: Node) {
+fn send_ack(hub: &Hub, link: &SocketLink, ack: Node) {
     let delay = hub.faults.ack_delay();
     if delay.is_zero() {
         return link.send(ack);
@@ -133,7 +133,7 @@ fn ack(stanza: &NodeRef<'_>, error: Option<u16>) -> Result<Node> {
 }
 
 /// Every device of every member of a group.
-pub(crate) fn group_devices(state: &State, group: &Jid) -> Result<Vec<DeviceKey>> {
+pub(crate) fn group_devices(state: &ServerState, group: &Jid) -> Result<Vec<DeviceKey>> {
     let known = state.groups.get(&group.to_string());
     let known = known.with_context(|| format!("there is no group {group}"))?;
     let mut devices = Vec::new();
@@ -147,7 +147,11 @@ pub(crate) fn group_devices(state: &State, group: &Jid) -> Result<Vec<DeviceKey>
 }
 
 /// The copies of a message, or the code it is refused with.
-fn copies(state: &State, from: &DeviceKey, stanza: &NodeRef<'_>) -> Result<Result<Vec<Copy>, u16>> {
+fn copies(
+    state: &ServerState,
+    from: &DeviceKey,
+    stanza: &NodeRef<'_>,
+) -> Result<Result<Vec<DeviceCopy>, u16>> {
     let to = need_jid(stanza, "to")?;
     let mut addressed = addressed_parts(state, stanza)?;
     let for_all: Vec<Node> = stanza.get_children_by_tag("enc").map(NodeRef::to_owned).collect();
@@ -173,14 +177,14 @@ fn copies(state: &State, from: &DeviceKey, stanza: &NodeRef<'_>) -> Result<Resul
     let mut copies = Vec::with_capacity(addressed.len());
     for (device, form, enc) in addressed {
         let stanza = copy_for(state, from, &device, form, stanza, enc)?;
-        copies.push(Copy { to: device, stanza });
+        copies.push(DeviceCopy { to: device, stanza });
     }
     Ok(Ok(copies))
 }
 
-type Addressed = (DeviceKey, Server, Vec<Node>);
+type AddressedNodes = (DeviceKey, Server, Vec<Node>);
 
-fn addressed_parts(state: &State, stanza: &NodeRef<'_>) -> Result<Vec<Addressed>> {
+fn addressed_parts(state: &ServerState, stanza: &NodeRef<'_>) -> Result<Vec<AddressedNodes>> {
     let Some(participants) = stanza.get_optional_child("participants") else {
         return Ok(Vec::new());
     };
@@ -199,9 +203,9 @@ fn addressed_parts(state: &State, stanza: &NodeRef<'_>) -> Result<Vec<Addressed>
 fn for_group(
     devices: Vec<DeviceKey>,
     from: &DeviceKey,
-    mut addressed: Vec<Addressed>,
+    mut addressed: Vec<AddressedNodes>,
     for_all: &[Node],
-) -> Vec<Addressed> {
+) -> Vec<AddressedNodes> {
     let others = devices.into_iter().filter(|device| device != from);
     others
         .map(|device| {
@@ -215,7 +219,7 @@ fn for_group(
 
 /// The stanza as one device receives it, in the address form it was addressed with.
 fn copy_for(
-    state: &State,
+    state: &ServerState,
     from: &DeviceKey,
     to: &DeviceKey,
     form: Server,
@@ -277,10 +281,10 @@ fn copy_for(
 /// Hands the copies over and records the message.
 fn carry(
     hub: &Hub,
-    state: &mut State,
+    state: &mut ServerState,
     from: &DeviceKey,
     original: &NodeRef<'_>,
-    copies: Vec<Copy>,
+    copies: Vec<DeviceCopy>,
 ) -> Result<()> {
     let is_peer = is_peer(original);
     if !is_peer {
@@ -292,7 +296,7 @@ fn carry(
             at_millis: now_millis(),
         });
     }
-    for Copy { to, mut stanza } in copies {
+    for DeviceCopy { to, mut stanza } in copies {
         if to.device != 0 && !is_peer && hub.faults.spoils(&to.phone, to.device) {
             spoil(&mut stanza);
         }

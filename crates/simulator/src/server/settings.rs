@@ -13,8 +13,8 @@ use crate::{
     app_state,
     hub::Hub,
     media::MEDIA_HOST,
-    record::Mark,
-    state::{AppKey, DeviceKey, PATCHES_MAX, State},
+    record::AppStateChange,
+    state::{AppKey, DeviceKey, PATCHES_MAX, ServerState},
     wire::{Build, attr, child, child_bytes, need_attr, now_seconds, result},
 };
 
@@ -22,7 +22,7 @@ use crate::{
 const PRIVACY: [&str; 7] =
     ["last", "online", "profile", "status", "groupadd", "readreceipts", "calladd"];
 
-/// No experiments.
+/// The settings of experiments: there are none.
 pub(super) fn props(id: &str) -> Node {
     let props = Build::new("props")
         .attr("protocol", "1")
@@ -64,7 +64,7 @@ pub(super) fn media_hosts(hub: &Hub, id: &str) -> Node {
 }
 
 /// Takes or gives patches of the shared app state. The network cannot read them: it numbers them, hands them on, and
-/// tells the account's other devices that there is something new.
+/// notifies the account's other devices that there is something new.
 pub(super) fn app_state(
     hub: &Hub,
     id: &str,
@@ -122,7 +122,7 @@ fn note_marks(
     match app_state::read(key, collection, known, patch) {
         Ok(marks) => {
             for (index, value) in marks {
-                hub.recorder.mark(Mark {
+                hub.recorder.mark(AppStateChange {
                     phone: who.phone.clone(),
                     device: who.device,
                     collection: collection.to_owned(),
@@ -138,7 +138,7 @@ fn note_marks(
 /// A change that a person makes on the phone.
 pub(crate) fn mark_from_phone(
     hub: &Hub,
-    state: &mut State,
+    state: &mut ServerState,
     who: &DeviceKey,
     collection: &str,
     write: impl FnOnce(&AppKey, &[Vec<u8>]) -> Result<wa::SyncdPatch>,
@@ -155,7 +155,7 @@ pub(crate) fn mark_from_phone(
     announce(hub, state, who, vec![changed])
 }
 
-fn announce(hub: &Hub, state: &mut State, who: &DeviceKey, changed: Vec<Node>) -> Result<()> {
+fn announce(hub: &Hub, state: &mut ServerState, who: &DeviceKey, changed: Vec<Node>) -> Result<()> {
     let notification = Build::new("notification")
         .attr("from", Jid::pn(who.phone.as_str()))
         .attr("type", "server_sync")

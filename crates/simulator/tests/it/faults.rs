@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use simulator::Duplicate;
+use simulator::DuplicateMessage;
 use whatsapp_rust::{SendOptions, prelude::*};
 
 use crate::support::*;
@@ -57,7 +57,7 @@ async fn a_link_dropped_after_acceptance_delivers_and_a_second_try_is_a_duplicat
         .await
         .unwrap();
     assert_eq!(alice.ack("3EB0SECOND").await, None);
-    let again = Duplicate { id: "3EB0SECOND".to_owned(), phone: BOB.to_owned() };
+    let again = DuplicateMessage { id: "3EB0SECOND".to_owned(), phone: BOB.to_owned() };
     until(|| network.record().duplicates.contains(&again)).await;
     let inbox = bob.inbox().await;
     assert_eq!(inbox.len(), 1, "the person sees it once");

@@ -9,7 +9,7 @@
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
-use simulator::noise::{Pattern, Responder, ServerIdentity, Step};
+use simulator::noise::{HandshakePattern, HandshakeResponder, HandshakeStep, ServerIdentity};
 use whatsapp_rust::{
     NodeBuilder,
     wacore::libsignal::{
@@ -78,13 +78,13 @@ fn ack() -> whatsapp_rust::wacore_binary::Node {
 
 #[test]
 fn xx_produces_the_golden_bytes() {
-    let answer = Responder::answer(&server(), pair(0x44), &bytes(XX_HELLO)).unwrap();
-    let Step::More(reply, waiting) = answer else {
+    let answer = HandshakeResponder::answer(&server(), pair(0x44), &bytes(XX_HELLO)).unwrap();
+    let HandshakeStep::More(reply, waiting) = answer else {
         panic!("XX needs a third message");
     };
     assert_eq!(hex::encode(reply), XX_REPLY);
     let mut handshake = waiting.finish(&bytes(XX_FINISH)).unwrap();
-    assert_eq!(handshake.pattern, Pattern::Xx);
+    assert_eq!(handshake.pattern, HandshakePattern::Xx);
     assert_eq!(hex::encode(handshake.client_key), CLIENT_KEY);
     assert_eq!(handshake.payload.username, Some(5_511_990_000_001));
     let sealed = handshake.sealer.seal(&ack()).unwrap();
@@ -98,12 +98,12 @@ fn xx_produces_the_golden_bytes() {
 
 #[test]
 fn ik_produces_the_golden_bytes() {
-    let answer = Responder::answer(&server(), pair(0x44), &bytes(IK_HELLO)).unwrap();
-    let Step::Done(reply, mut handshake) = answer else {
+    let answer = HandshakeResponder::answer(&server(), pair(0x44), &bytes(IK_HELLO)).unwrap();
+    let HandshakeStep::Done(reply, mut handshake) = answer else {
         panic!("IK is done after one exchange");
     };
     assert_eq!(hex::encode(reply), IK_REPLY);
-    assert_eq!(handshake.pattern, Pattern::Ik);
+    assert_eq!(handshake.pattern, HandshakePattern::Ik);
     assert_eq!(hex::encode(handshake.client_key), CLIENT_KEY);
     assert_eq!(handshake.payload.username, Some(5_511_990_000_001));
     let sealed = handshake.sealer.seal(&ack()).unwrap();
@@ -118,10 +118,10 @@ fn a_changed_byte_anywhere_ends_the_handshake() {
     for place in [6, 40, 100] {
         let mut hello = bytes(IK_HELLO);
         hello[place] ^= 1;
-        assert!(Responder::answer(&server(), pair(0x44), &hello).is_err());
+        assert!(HandshakeResponder::answer(&server(), pair(0x44), &hello).is_err());
     }
-    let Step::More(_, waiting) =
-        Responder::answer(&server(), pair(0x44), &bytes(XX_HELLO)).unwrap()
+    let HandshakeStep::More(_, waiting) =
+        HandshakeResponder::answer(&server(), pair(0x44), &bytes(XX_HELLO)).unwrap()
     else {
         panic!("XX needs a third message");
     };

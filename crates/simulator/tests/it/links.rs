@@ -23,7 +23,7 @@ async fn a_closed_link_is_opened_again_by_ik() {
 }
 
 #[tokio::test]
-async fn what_arrived_meanwhile_is_delivered_at_login_and_then_settled() {
+async fn what_arrived_meanwhile_is_delivered_at_login_and_leaves_the_queue() {
     let network = network().await;
     let bob = network.account(BOB).unwrap();
     let mut alice = Gateway::linked(&network, ALICE).await;

@@ -1,7 +1,7 @@
-//! What a sender chooses beside the text, bounded. Encrypted end to end: WhatsApp has not looked at it.
+//! What a sender chooses in addition to the text, bounded. Encrypted end to end: WhatsApp has not looked at it.
 //!
-//! Ids become part of idempotency keys and headers, names and types of headers, paths of URLs. What is not of the form that
-//! phones write is dropped.
+//! Ids become part of idempotency keys and headers, names and types of headers, paths of URLs. What is not of the form
+//! that phones write is dropped.
 
 use domain::WaMessageId;
 
@@ -11,7 +11,7 @@ const ID_CHARS_MAX: usize = 128;
 const MIMETYPE_CHARS_MAX: usize = 127;
 /// Longest name of a file: what file systems take.
 const FILENAME_CHARS_MAX: usize = 255;
-/// Longest address.
+/// Longest URL that is taken over; a longer one is left out.
 const URL_CHARS_MAX: usize = 2048;
 /// Ten bytes for each 64 KiB of a file of 2 GiB.
 const SIDECAR_BYTES_MAX: usize = 10 * 32 * 1024;
@@ -41,7 +41,7 @@ pub(super) fn filename(text: &Option<String>) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// An address.
+/// A URL, unless it is too long or has invisible characters.
 pub(super) fn url(text: &Option<String>) -> Option<String> {
     let text = text.as_deref()?;
     (text.len() <= URL_CHARS_MAX && is_visible(text)).then(|| text.to_owned())

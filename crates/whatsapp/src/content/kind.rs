@@ -5,7 +5,7 @@ use whatsapp_rust::{
     waproto::{codec, whatsapp as wa},
 };
 
-/// The protocol's word for the content, or `None` when there is none beside keys and context.
+/// The protocol's word for the content, or `None` when there is nothing but keys and context.
 pub(super) fn of(message: &wa::Message) -> Option<&'static str> {
     macro_rules! first_set {
         ($($field:ident),* $(,)?) => {

@@ -47,12 +47,12 @@ const EMPTY: Media = Media {
 
 pub(super) fn read(base: &wa::Message) -> Option<Content> {
     let media = if let Some(image) = base.image_message.as_option() {
-        media!(image, MediaKind::Image, "image/jpeg", { caption: said(&image.caption) }, vec![])
+        media!(image, MediaKind::Image, "image/jpeg", { caption: filled(&image.caption) }, vec![])
     } else if let Some(video) =
         base.video_message.as_option().or_else(|| base.ptv_message.as_option())
     {
         media!(video, MediaKind::Video, "video/mp4", {
-            caption: said(&video.caption),
+            caption: filled(&video.caption),
             seconds: video.seconds,
         }, border::sidecar(&video.streaming_sidecar))
     } else if let Some(audio) = base.audio_message.as_option() {
@@ -63,7 +63,7 @@ pub(super) fn read(base: &wa::Message) -> Option<Content> {
         media!(document, MediaKind::Document, "application/octet-stream", {
             filename: border::filename(&document.file_name)
                 .or_else(|| border::filename(&document.title)),
-            caption: said(&document.caption),
+            caption: filled(&document.caption),
         }, vec![])
     } else {
         let sticker = base.sticker_message.as_option()?;
@@ -72,7 +72,7 @@ pub(super) fn read(base: &wa::Message) -> Option<Content> {
     Some(Content::Media(Box::new(media)))
 }
 
-fn said(text: &Option<String>) -> Option<String> {
+fn filled(text: &Option<String>) -> Option<String> {
     text.clone().filter(|text| !text.is_empty())
 }
 

@@ -1,7 +1,7 @@
 //! What a decrypted message says, in the domain's words.
 //!
 //! Reading is pure. Whom a change is about, and what an encrypted vote says, takes addresses and keys: that part is
-//! `inbound`'s, so a change is read as a [`Matter`] with the protocol's own key in it.
+//! `inbound`'s, so a change is read as a [`ParsedBody`] with the protocol's own key in it.
 
 pub(crate) mod border;
 mod kind;
@@ -23,10 +23,9 @@ use whatsapp_rust::{
 
 /// A message for people, or a change of one.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Said {
-    /// What it says.
-    pub matter: Matter,
-    /// What it answers.
+pub(crate) struct ParsedMessage {
+    pub body: ParsedBody,
+    /// The message that this one answers.
     pub quoted: Option<Quoted>,
     /// Whom it mentions, as written in the message.
     pub mentions: Vec<String>,
@@ -36,10 +35,10 @@ pub(crate) struct Said {
     pub forwarding_score: u32,
 }
 
-/// What a message says, as far as the message itself tells.
+/// What a message says, as far as the message itself shows it.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Matter {
-    /// Something to read.
+pub(crate) enum ParsedBody {
+    /// A message of its own: text, file, poll and so on.
     Content(Content),
     /// An emoji on a message.
     Reaction { key: wa::MessageKey, emoji: String },
@@ -49,11 +48,11 @@ pub(crate) enum Matter {
     Revoke { key: wa::MessageKey },
     /// A message is pinned, or not any more.
     Pin { key: wa::MessageKey, seconds: Option<u32> },
-    /// An encrypted vote.
+    /// A vote in a poll, encrypted with the poll's key.
     Vote { key: wa::MessageKey, payload: Vec<u8>, iv: Vec<u8> },
 }
 
-impl Matter {
+impl ParsedBody {
     fn unknown(kind: impl Into<String>) -> Self {
         Self::Content(Content::Unknown { protocol_kind: kind.into() })
     }
@@ -66,17 +65,17 @@ const PIN_SECONDS: u32 = 7 * 86_400;
 
 /// Reads a message, unwrapped from ephemeral, view-once, device-sent and edited envelopes. `None`
 /// for what is not for people: keys, history notices, settings; and for a change of something that is no message.
-pub(crate) fn read(message: &wa::Message) -> Option<Said> {
+pub(crate) fn read(message: &wa::Message) -> Option<ParsedMessage> {
     let base = unwrapped(message);
-    let matter = matter(message, base)?;
+    let body = body(message, base)?;
     // The context of an edit is the edited message's.
     let shown = match base.protocol_message.as_option() {
         Some(protocol) => protocol.edited_message.as_option().map(unwrapped),
         None => Some(base),
     };
     let context = shown.and_then(context);
-    Some(Said {
-        matter,
+    Some(ParsedMessage {
+        body,
         quoted: context.and_then(quoted),
         mentions: context.map(mentions).unwrap_or_default(),
         view_once: is_view_once(message),
@@ -84,7 +83,7 @@ pub(crate) fn read(message: &wa::Message) -> Option<Said> {
     })
 }
 
-/// By its envelope or by the mark of its file: phones write both, alone and together.
+/// By its envelope or by the mark of its file: phones write one of them, or both.
 fn is_view_once(message: &wa::Message) -> bool {
     let base = unwrapped(message);
     let envelopes = [
@@ -122,24 +121,24 @@ pub(crate) fn poll_secret(message: &wa::Message) -> Option<[u8; 32]> {
     of(message).or_else(|| of(unwrapped(message)))
 }
 
-fn matter(outer: &wa::Message, base: &wa::Message) -> Option<Matter> {
+fn body(outer: &wa::Message, base: &wa::Message) -> Option<ParsedBody> {
     if let Some(body) = &base.conversation {
-        return Some(Matter::Content(Content::text(body)));
+        return Some(ParsedBody::Content(Content::text(body)));
     }
     if let Some(text) = base.extended_text_message.as_option() {
         let body = text.text.clone().unwrap_or_default();
-        return Some(Matter::Content(Content::Text { body, preview: preview(text) }));
+        return Some(ParsedBody::Content(Content::Text { body, preview: preview(text) }));
     }
     if let Some(content) = media::read(base).or_else(|| shape::read(base)) {
-        return Some(Matter::Content(content));
+        return Some(ParsedBody::Content(content));
     }
     if let Some(protocol) = base.protocol_message.as_option() {
         return from_protocol(protocol);
     }
-    if let Some(matter) = change(outer, base) {
-        return Some(matter);
+    if let Some(body) = change(outer, base) {
+        return Some(body);
     }
-    kind::of(base).filter(|_| !changes_nothing(base)).map(Matter::unknown)
+    kind::of(base).filter(|_| !changes_nothing(base)).map(ParsedBody::unknown)
 }
 
 fn preview(text: &wa::message::ExtendedTextMessage) -> Option<LinkPreview> {
@@ -152,20 +151,20 @@ fn preview(text: &wa::message::ExtendedTextMessage) -> Option<LinkPreview> {
     Some(LinkPreview { url, title, description, thumbnail: vec![] })
 }
 
-fn from_protocol(protocol: &wa::message::ProtocolMessage) -> Option<Matter> {
+fn from_protocol(protocol: &wa::message::ProtocolMessage) -> Option<ParsedBody> {
     match protocol.r#type {
         Some(Type::REVOKE) => Some(match &protocol.key {
             key if key.as_option().and_then(|key| key.id.as_ref()).is_none() => {
-                Matter::unknown("protocol_message.revoke")
+                ParsedBody::unknown("protocol_message.revoke")
             }
-            key => Matter::Revoke { key: named(key)? },
+            key => ParsedBody::Revoke { key: named(key)? },
         }),
         Some(Type::MESSAGE_EDIT) => {
             let body = protocol.edited_message.as_option().and_then(text_of);
             let is_there = protocol.key.as_option().is_some_and(|key| key.id.is_some());
             Some(match body {
-                Some(body) if is_there => Matter::Edit { key: named(&protocol.key)?, body },
-                _ => Matter::unknown("protocol_message.edit"),
+                Some(body) if is_there => ParsedBody::Edit { key: named(&protocol.key)?, body },
+                _ => ParsedBody::unknown("protocol_message.edit"),
             })
         }
         _ => None,
@@ -179,10 +178,10 @@ fn named(key: &MessageField<wa::MessageKey>) -> Option<wa::MessageKey> {
     Some(key.clone())
 }
 
-fn change(outer: &wa::Message, base: &wa::Message) -> Option<Matter> {
+fn change(outer: &wa::Message, base: &wa::Message) -> Option<ParsedBody> {
     if let Some(reaction) = base.reaction_message.as_option() {
         let (key, emoji) = (named(&reaction.key)?, border::emoji(&reaction.text)?);
-        return Some(Matter::Reaction { key, emoji });
+        return Some(ParsedBody::Reaction { key, emoji });
     }
     if let Some(pin) = base.pin_in_chat_message.as_option() {
         let key = named(&pin.key)?;
@@ -190,12 +189,12 @@ fn change(outer: &wa::Message, base: &wa::Message) -> Option<Matter> {
             Some(pin_in_chat_message::Type::UNPIN_FOR_ALL) => None,
             _ => Some(pin_seconds(base).or_else(|| pin_seconds(outer)).unwrap_or(PIN_SECONDS)),
         };
-        return Some(Matter::Pin { key, seconds });
+        return Some(ParsedBody::Pin { key, seconds });
     }
     let update = base.poll_update_message.as_option()?;
     let key = named(&update.poll_creation_message_key)?;
     let vote = update.vote.as_option()?;
-    Some(Matter::Vote { key, payload: vote.enc_payload.clone()?, iv: vote.enc_iv.clone()? })
+    Some(ParsedBody::Vote { key, payload: vote.enc_payload.clone()?, iv: vote.enc_iv.clone()? })
 }
 
 /// Whether it would change something whose id is none, or with something that is no emoji.
@@ -218,7 +217,7 @@ fn pin_seconds(message: &wa::Message) -> Option<u32> {
     context.message_add_on_duration_in_secs.filter(|seconds| *seconds > 0)
 }
 
-/// Text or caption.
+/// The text of a message, or the caption of its file.
 fn text_of(message: &wa::Message) -> Option<String> {
     let base = unwrapped(message);
     base.text_content().or_else(|| base.get_caption()).map(str::to_owned)
@@ -246,7 +245,7 @@ fn unwrapped(message: &wa::Message) -> &wa::Message {
     base
 }
 
-/// Quotes and mentions.
+/// What a message quotes and whom it mentions.
 fn context(base: &wa::Message) -> Option<&wa::ContextInfo> {
     macro_rules! first_set {
         ($($field:ident),* $(,)?) => {

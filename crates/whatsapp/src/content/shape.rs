@@ -8,16 +8,16 @@ pub(super) fn read(base: &wa::Message) -> Option<Content> {
         return Some(Content::Location(Location {
             latitude: degrees(place.degrees_latitude),
             longitude: degrees(place.degrees_longitude),
-            description: said(&place.name).or_else(|| said(&place.comment)),
-            address: said(&place.address),
-            url: said(&place.url),
+            description: filled(&place.name).or_else(|| filled(&place.comment)),
+            address: filled(&place.address),
+            url: filled(&place.url),
         }));
     }
     if let Some(place) = base.live_location_message.as_option() {
         return Some(Content::Location(Location {
             latitude: degrees(place.degrees_latitude),
             longitude: degrees(place.degrees_longitude),
-            description: said(&place.caption),
+            description: filled(&place.caption),
             address: None,
             url: None,
         }));
@@ -67,6 +67,6 @@ fn degrees(value: Option<f64>) -> f64 {
     value.filter(|value| value.is_finite()).unwrap_or_default()
 }
 
-fn said(text: &Option<String>) -> Option<String> {
+fn filled(text: &Option<String>) -> Option<String> {
     text.clone().filter(|text| !text.is_empty())
 }

@@ -3,22 +3,22 @@ use whatsapp_rust::{buffa::MessageField, proto_helpers::MessageBuilderExt};
 
 use super::*;
 
-fn content(said: Option<Said>) -> Content {
-    match said.map(|said| said.matter) {
-        Some(Matter::Content(content)) => content,
+fn content(parsed: Option<ParsedMessage>) -> Content {
+    match parsed.map(|parsed| parsed.body) {
+        Some(ParsedBody::Content(content)) => content,
         other => panic!("nothing to read: {other:?}"),
     }
 }
 
-fn text(said: Option<Said>) -> String {
-    match content(said) {
+fn text(parsed: Option<ParsedMessage>) -> String {
+    match content(parsed) {
         Content::Text { body, .. } => body,
         other => panic!("not a text: {other:?}"),
     }
 }
 
-fn kind_of(said: Option<Said>) -> String {
-    match content(said) {
+fn kind_of(parsed: Option<ParsedMessage>) -> String {
+    match content(parsed) {
         Content::Unknown { protocol_kind } => protocol_kind,
         other => panic!("not unknown: {other:?}"),
     }
@@ -89,12 +89,12 @@ fn an_answer_names_what_it_answers_and_whom_it_mentions() {
         ..Default::default()
     };
     for message in [wa::Message::text_with_context("after", context), image] {
-        let said = read(&message).unwrap();
+        let parsed = read(&message).unwrap();
         assert_eq!(
-            said.quoted,
+            parsed.quoted,
             Some(Quoted { id: WaMessageId::from_wire("Q1"), body: "before".into() })
         );
-        assert_eq!(said.mentions, ["5511990000042@s.whatsapp.net"]);
+        assert_eq!(parsed.mentions, ["5511990000042@s.whatsapp.net"]);
     }
 }
 
@@ -157,8 +157,8 @@ fn an_edit_is_read_in_both_forms() {
     });
     let wrapped = wa::Message { edited_message: envelope(edit.clone()), ..Default::default() };
     for message in [edit, wrapped] {
-        let said = read(&message).unwrap();
-        assert_eq!(said.matter, Matter::Edit { key: key("E1"), body: "better".into() });
+        let parsed = read(&message).unwrap();
+        assert_eq!(parsed.body, ParsedBody::Edit { key: key("E1"), body: "better".into() });
     }
 }
 
@@ -172,11 +172,11 @@ fn an_unpin_is_no_pin() {
         }),
         ..Default::default()
     };
-    let matter = |message| read(&message).unwrap().matter;
+    let body = |message| read(&message).unwrap().body;
     let (on, off) =
         (pin_in_chat_message::Type::PIN_FOR_ALL, pin_in_chat_message::Type::UNPIN_FOR_ALL);
-    assert_eq!(matter(pin(on)), Matter::Pin { key: key("P1"), seconds: Some(PIN_SECONDS) });
-    assert_eq!(matter(pin(off)), Matter::Pin { key: key("P1"), seconds: None });
+    assert_eq!(body(pin(on)), ParsedBody::Pin { key: key("P1"), seconds: Some(PIN_SECONDS) });
+    assert_eq!(body(pin(off)), ParsedBody::Pin { key: key("P1"), seconds: None });
 }
 
 #[test]
@@ -254,10 +254,10 @@ fn a_change_of_something_that_is_no_message_is_dropped() {
             }),
             ..Default::default()
         };
-        let said = read(&quoting).unwrap();
-        assert_eq!(said.quoted, None);
-        assert_eq!(said.mentions.len(), MENTIONS_MAX);
-        assert_eq!(text(Some(said)), "answer");
+        let parsed = read(&quoting).unwrap();
+        assert_eq!(parsed.quoted, None);
+        assert_eq!(parsed.mentions.len(), MENTIONS_MAX);
+        assert_eq!(text(Some(parsed)), "answer");
     }
     let long = wa::Message {
         reaction_message: MessageField::some(wa::message::ReactionMessage {

@@ -1,12 +1,12 @@
 //! HTTP for files: the library's client on ureq, behind one guard.
 //!
 //! # Theory
-//! The only URLs that the library calls for us are those of files, up and down: the host is one that the media connection
-//! named, the path is what a sender wrote into an encrypted message, which WhatsApp cannot see. (Its other addresses are
-//! never used here: the client's version is a setting, and histories and sticker packs are not asked for.) So every URL is
-//! judged as a whole before a name is resolved ([`rules`]), no redirect is followed, names are judged on the addresses the
-//! connection will use, and answers have a length, an end, and a least pace. With a proxy, the proxy resolves names.
-//! The environment's proxies are never used; a session has its own proxy or none.
+//! The only URLs that the library calls for us are those of files, up and down: the host is one that the media
+//! connection named, the path is what a sender wrote into an encrypted message, which WhatsApp cannot see. (Its other
+//! addresses are never used here: the client's version is a setting, and histories and sticker packs are not asked
+//! for.) So every URL is judged as a whole before a name is resolved ([`rules`]), no redirect is followed, names are
+//! judged on the addresses the connection will use, and answers have a length, an end, and a least pace. With a proxy,
+//! the proxy resolves names. The environment's proxies are never used; a session has its own proxy or none.
 
 mod pace;
 mod rules;
@@ -28,8 +28,8 @@ use whatsapp_rust::{
 };
 
 use crate::{safety::is_loopback, transport::ureq_proxy};
-use pace::Paced;
-pub(crate) use rules::{Forbidden, is_path};
+use pace::PacedBody;
+pub(crate) use rules::{ForbiddenUrl, is_path};
 use rules::{PublicOnly, judge};
 
 /// All media hosts are under this name.
@@ -51,15 +51,15 @@ const BUFFER: usize = 16 * 1024;
 /// Idle connections kept per session.
 const IDLE_MAX: usize = 2;
 
-/// Where media lives.
+/// The hosts that files are uploaded to and downloaded from.
 #[derive(Debug, Clone, Default)]
 pub enum MediaEndpoint {
-    /// Where WhatsApp says.
+    /// The hosts that WhatsApp names.
     #[default]
     Real,
     /// At a simulated network: its invalid media hosts are mapped to this loopback address.
     Mapped {
-        /// For instance `http://127.0.0.1:4001`.
+        /// The scheme, host and port, for instance `http://127.0.0.1:4001`.
         base: Url,
     },
 }
@@ -96,7 +96,7 @@ impl OfConnection {
 impl MediaHosts for OfConnection {
     async fn named(&self) -> anyhow::Result<Vec<String>> {
         let client = self.0.get().and_then(Weak::upgrade);
-        let client = client.ok_or(Forbidden("there is no connection to WhatsApp"))?;
+        let client = client.ok_or(ForbiddenUrl("there is no connection to WhatsApp"))?;
         // The library remembers it; it has just asked, to make the URL.
         let connection = client.refresh_media_conn(false).await?;
         Ok(connection.hosts.into_iter().map(|host| host.hostname).collect())
@@ -147,11 +147,11 @@ pub(crate) fn client(
             (SIMULATED_DOMAIN, Some(base.as_str().trim_end_matches('/').to_owned()))
         }
     };
-    Ok(Arc::new(Guard { inner, hosts, clock, domain, base }))
+    Ok(Arc::new(HostGuard { inner, hosts, clock, domain, base }))
 }
 
 /// Lets through what [`judge`] lets through. At a simulated network, whatever passed goes to its loopback address.
-struct Guard<C> {
+struct HostGuard<C> {
     inner: C,
     hosts: Arc<dyn MediaHosts>,
     clock: Arc<dyn Clock>,
@@ -159,7 +159,7 @@ struct Guard<C> {
     base: Option<String>,
 }
 
-impl<C> Guard<C> {
+impl<C> HostGuard<C> {
     async fn passed(&self, mut request: HttpRequest) -> anyhow::Result<HttpRequest> {
         let judged = judge(&request.url, self.domain, &self.hosts.named().await?)?;
         if let Some(base) = &self.base {
@@ -175,7 +175,7 @@ impl<C> Guard<C> {
 }
 
 #[async_trait]
-impl<C: HttpClient> HttpClient for Guard<C> {
+impl<C: HttpClient> HttpClient for HostGuard<C> {
     async fn execute(&self, request: HttpRequest) -> anyhow::Result<HttpResponse> {
         self.inner.execute(self.passed(request).await?).await
     }
@@ -186,7 +186,7 @@ impl<C: HttpClient> HttpClient for Guard<C> {
 
     fn execute_streaming(&self, request: HttpRequest) -> anyhow::Result<StreamingHttpResponse> {
         let mut answer = self.inner.execute_streaming(self.passed_blocking(request)?)?;
-        answer.body = Box::new(Paced::new(answer.body, Arc::clone(&self.clock)));
+        answer.body = Box::new(PacedBody::new(answer.body, self.clock.clone()));
         Ok(answer)
     }
 

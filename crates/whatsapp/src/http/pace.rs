@@ -14,21 +14,21 @@ const GRACE: Duration = Duration::from_secs(60);
 const LEAST_PACE: u64 = 8 * 1024;
 
 /// A body that fails when it is too slow.
-pub(super) struct Paced<R> {
+pub(super) struct PacedBody<R> {
     inner: R,
     clock: Arc<dyn Clock>,
     began: Timestamp,
     read: u64,
 }
 
-impl<R> Paced<R> {
+impl<R> PacedBody<R> {
     pub(super) fn new(inner: R, clock: Arc<dyn Clock>) -> Self {
         let began = clock.now();
         Self { inner, clock, began, read: 0 }
     }
 }
 
-impl<R: Read> Read for Paced<R> {
+impl<R: Read> Read for PacedBody<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(into)?;
         self.read = self.read.saturating_add(read as u64);
@@ -49,14 +49,14 @@ mod tests {
     #[test]
     fn a_trickle_is_cut_off_and_a_slow_line_is_not() {
         let clock = ManualClock::default();
-        let mut body = Paced::new(io::repeat(1), Arc::new(clock.clone()));
+        let mut body = PacedBody::new(io::repeat(1), Arc::new(clock.clone()));
         let mut byte = [0];
         clock.advance(GRACE);
         body.read_exact(&mut byte).unwrap();
         clock.advance(Duration::from_secs(1));
         assert_eq!(body.read(&mut byte).unwrap_err().kind(), io::ErrorKind::TimedOut);
 
-        let mut body = Paced::new(io::repeat(1), Arc::new(clock.clone()));
+        let mut body = PacedBody::new(io::repeat(1), Arc::new(clock.clone()));
         let mut second = vec![0; 16 * 1024];
         for _ in 0..600 {
             clock.advance(Duration::from_secs(1));

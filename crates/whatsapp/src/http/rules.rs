@@ -1,6 +1,7 @@
 //! Which URLs the library may call.
 //!
-//! The library joins a path that a sender chose to a host that WhatsApp named. Nobody but this module looks at the result.
+//! The library joins a path that a sender chose to a host that WhatsApp named. Nobody but this module looks at the
+//! result.
 
 use domain::net::is_public;
 use ureq::{
@@ -20,41 +21,41 @@ const URL_CHARS_MAX: usize = 4096;
 /// A URL that the engine does not call. It names no part of the URL: that has the account's token in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the engine does not call this address: {0}")]
-pub(crate) struct Forbidden(pub &'static str);
+pub(crate) struct ForbiddenUrl(pub &'static str);
 
 /// A URL that leads to one of WhatsApp's media hosts, whoever reads it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Judged {
+pub(super) struct MediaUrl {
     pub host: String,
     /// Path and query, with the first `/`.
     pub path: String,
 }
 
 /// Reads a URL: https, no name or password, port 443, a host under `domain` that WhatsApp named.
-pub(super) fn judge(text: &str, domain: &str, named: &[String]) -> Result<Judged, Forbidden> {
+pub(super) fn judge(text: &str, domain: &str, named: &[String]) -> Result<MediaUrl, ForbiddenUrl> {
     if text.len() > URL_CHARS_MAX {
-        return Err(Forbidden("it is too long"));
+        return Err(ForbiddenUrl("it is too long"));
     }
     // What two readers of URLs could read in two ways.
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains(['\\', '#']) {
-        return Err(Forbidden("it is not a plain URL"));
+        return Err(ForbiddenUrl("it is not a plain URL"));
     }
-    let url = Url::parse(text).map_err(|_| Forbidden("it is not a URL"))?;
+    let url = Url::parse(text).map_err(|_| ForbiddenUrl("it is not a URL"))?;
     if url.scheme() != "https" {
-        return Err(Forbidden("it is not https"));
+        return Err(ForbiddenUrl("it is not https"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Forbidden("it carries a name or password"));
+        return Err(ForbiddenUrl("it carries a name or password"));
     }
     if url.port().is_some() {
-        return Err(Forbidden("it is not on port 443"));
+        return Err(ForbiddenUrl("it is not on port 443"));
     }
     let Some(Host::Domain(host)) = url.host() else {
-        return Err(Forbidden("it has no host name"));
+        return Err(ForbiddenUrl("it has no host name"));
     };
     let under = host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
     if !under || !named.iter().any(|name| name.eq_ignore_ascii_case(host)) {
-        return Err(Forbidden("its host is not one that WhatsApp named"));
+        return Err(ForbiddenUrl("its host is not one that WhatsApp named"));
     }
     let path = text.strip_prefix("https://").and_then(|rest| {
         rest.get(..host.len())
@@ -62,8 +63,10 @@ pub(super) fn judge(text: &str, domain: &str, named: &[String]) -> Result<Judged
             .and(rest.get(host.len()..))
     });
     match path {
-        Some(path) if is_path(path) => Ok(Judged { host: host.to_owned(), path: path.to_owned() }),
-        _ => Err(Forbidden("its path does not begin with one slash")),
+        Some(path) if is_path(path) => {
+            Ok(MediaUrl { host: host.to_owned(), path: path.to_owned() })
+        }
+        _ => Err(ForbiddenUrl("its path does not begin with one slash")),
     }
 }
 
@@ -93,7 +96,7 @@ impl Resolver for PublicOnly {
             public.push(*address);
         }
         if public.is_empty() {
-            return Err(Error::Other(Box::new(Forbidden("it is not a public address"))));
+            return Err(Error::Other(Box::new(ForbiddenUrl("it is not a public address"))));
         }
         Ok(public)
     }
@@ -105,7 +108,7 @@ mod tests {
 
     const TOKEN: &str = "?auth=secret&token=x";
 
-    fn judged(url: &str) -> Result<Judged, Forbidden> {
+    fn judged(url: &str) -> Result<MediaUrl, ForbiddenUrl> {
         let named = ["mmg.whatsapp.net".to_owned(), "evil.example".into(), "10.0.0.1".into()];
         judge(url, "whatsapp.net", &named)
     }

@@ -9,7 +9,7 @@ use whatsapp_rust::{
 };
 
 use super::{
-    LedgerBackend, Outcome, SEPARATOR, delete, hexed, join, namespace as ns, put, put_json,
+    LedgerBackend, SEPARATOR, StoreOutcome, delete, hexed, join, namespace as ns, put, put_json,
 };
 
 /// There is one latest key per device.
@@ -21,11 +21,11 @@ fn mac_name(collection: &str, index_mac: &[u8]) -> String {
 
 #[async_trait]
 impl AppSyncStore for LedgerBackend {
-    async fn get_sync_key(&self, key_id: &[u8]) -> Outcome<Option<AppStateSyncKey>> {
+    async fn get_sync_key(&self, key_id: &[u8]) -> StoreOutcome<Option<AppStateSyncKey>> {
         self.json(ns::APPSTATE_KEY, &hexed(key_id)).await
     }
 
-    async fn set_sync_key(&self, key_id: &[u8], key: AppStateSyncKey) -> Outcome<()> {
+    async fn set_sync_key(&self, key_id: &[u8], key: AppStateSyncKey) -> StoreOutcome<()> {
         self.apply(vec![
             put_json(ns::APPSTATE_KEY, hexed(key_id), &key)?,
             put(ns::APPSTATE_LATEST, LATEST, key_id),
@@ -33,11 +33,11 @@ impl AppSyncStore for LedgerBackend {
         .await
     }
 
-    async fn get_version(&self, name: &str) -> Outcome<HashState> {
+    async fn get_version(&self, name: &str) -> StoreOutcome<HashState> {
         Ok(self.json(ns::APPSTATE_VERSION, name).await?.unwrap_or_default())
     }
 
-    async fn set_version(&self, name: &str, state: HashState) -> Outcome<()> {
+    async fn set_version(&self, name: &str, state: HashState) -> StoreOutcome<()> {
         self.apply(vec![put_json(ns::APPSTATE_VERSION, name, &state)?]).await
     }
 
@@ -46,7 +46,7 @@ impl AppSyncStore for LedgerBackend {
         name: &str,
         _version: u64,
         mutations: &[AppStateMutationMAC],
-    ) -> Outcome<()> {
+    ) -> StoreOutcome<()> {
         let changes = mutations.iter().map(|mutation| {
             put(
                 ns::APPSTATE_MAC,
@@ -57,7 +57,11 @@ impl AppSyncStore for LedgerBackend {
         self.apply(changes.collect()).await
     }
 
-    async fn get_mutation_mac(&self, name: &str, index_mac: &[u8]) -> Outcome<Option<Vec<u8>>> {
+    async fn get_mutation_mac(
+        &self,
+        name: &str,
+        index_mac: &[u8],
+    ) -> StoreOutcome<Option<Vec<u8>>> {
         self.bytes(ns::APPSTATE_MAC, &mac_name(name, index_mac)).await
     }
 
@@ -65,7 +69,7 @@ impl AppSyncStore for LedgerBackend {
         &self,
         name: &str,
         index_macs: &[[u8; 32]],
-    ) -> Outcome<HashMap<[u8; 32], Vec<u8>>> {
+    ) -> StoreOutcome<HashMap<[u8; 32], Vec<u8>>> {
         let mut found = HashMap::with_capacity(index_macs.len());
         for index_mac in index_macs {
             if let Some(mac) = self.get_mutation_mac(name, index_mac).await? {
@@ -75,19 +79,19 @@ impl AppSyncStore for LedgerBackend {
         Ok(found)
     }
 
-    async fn delete_mutation_macs(&self, name: &str, index_macs: &[Vec<u8>]) -> Outcome<()> {
+    async fn delete_mutation_macs(&self, name: &str, index_macs: &[Vec<u8>]) -> StoreOutcome<()> {
         let changes = index_macs.iter().map(|mac| delete(ns::APPSTATE_MAC, mac_name(name, mac)));
         self.apply(changes.collect()).await
     }
 
-    async fn clear_mutation_macs(&self, name: &str) -> Outcome<()> {
+    async fn clear_mutation_macs(&self, name: &str) -> StoreOutcome<()> {
         let _exclusive = self.exclusive().await;
         let entries = self.list(ns::APPSTATE_MAC, &format!("{name}{SEPARATOR}")).await?;
         self.apply(entries.into_iter().map(|entry| delete(ns::APPSTATE_MAC, entry.key)).collect())
             .await
     }
 
-    async fn get_latest_sync_key_id(&self) -> Outcome<Option<Vec<u8>>> {
+    async fn get_latest_sync_key_id(&self) -> StoreOutcome<Option<Vec<u8>>> {
         self.bytes(ns::APPSTATE_LATEST, LATEST).await
     }
 }

@@ -5,25 +5,25 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Names that are kept. Those of messages that were never buffered nobody comes for, so without a bound they would stay for
-/// the life of the connection. The library deletes buffered rows right behind their commit, a backlog's at most 400 at a
-/// time: a thousand are more than are ever on the way. When full the oldest is dropped: its message may be asked for again
-/// once more than it needed to be.
+/// Names that are kept. Those of messages that were never buffered nobody comes for, so without a bound they would stay
+/// for the life of the connection. The library deletes buffered rows right after their commit, a backlog's at most 400
+/// at a time: a thousand are more than are ever on the way. When full the oldest is dropped: its message may be asked
+/// for again once more than it needed to be.
 const MAX: usize = 1024;
 
 /// Names, (chat, id), oldest first.
 #[derive(Default)]
-pub(super) struct Done(Mutex<Names>);
+pub(super) struct DoneMessages(Mutex<NumberedNames>);
 
 #[derive(Default)]
-struct Names {
+struct NumberedNames {
     numbers: HashMap<(String, String), u64>,
     by_number: BTreeMap<u64, (String, String)>,
     last: u64,
 }
 
-impl Done {
-    /// Keeps a name.
+impl DoneMessages {
+    /// Remembers a message; once more makes it the newest.
     pub fn keep(&self, chat: &str, id: &str) {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let name = (chat.to_owned(), id.to_owned());
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_when_it_is_full_and_a_name_is_there_once() {
-        let done = Done::default();
+        let done = DoneMessages::default();
         done.keep("chat", "first");
         done.keep("chat", "again");
         done.keep("chat", "first");

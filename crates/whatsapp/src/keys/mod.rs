@@ -7,7 +7,7 @@
 //! - Read-modify-write runs under one mutex per backend. That suffices because a session has one
 //!   owner: one open connection per process (the engine's registry) and one process per session:
 //!   every write carries the session's lease, and the ledger refuses it when that is over.
-//! - A ratchet is written behind the rows of the messages that moved it, never before ([`order`]).
+//! - A ratchet is written after the rows of the messages that moved it, never before ([`order`]).
 //! - Once [sealed](LedgerBackend::seal) nothing is written any more, so that a straggling task of a
 //!   closed connection cannot bring deleted keys back. Who lost the session is sealed before its
 //!   connection is closed: the library writes down what it holds when it says goodbye.
@@ -37,17 +37,17 @@ use async_trait::async_trait;
 use domain::port::{
     DeviceKeys, KeyChange, KeyEntry, Lease, StoreError, StoreErrorKind, StoreResult,
 };
-use done::Done;
-use order::{Handed, Ready};
+use done::DoneMessages;
+use order::{HandOver, WritableChanges};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Mutex, MutexGuard};
 use whatsapp_rust::{store::error::StoreError as EngineStoreError, wacore::time};
 
 pub use import::{LinkedDevice, import_device};
-pub(crate) use order::{Reading, WriteOrder};
+pub(crate) use order::{ReadingNumber, WriteOrder};
 
 /// What the library's store traits return.
-type Outcome<T> = Result<T, EngineStoreError>;
+type StoreOutcome<T> = Result<T, EngineStoreError>;
 
 /// Between the parts of a composite name. No address, message id or collection name holds it.
 const SEPARATOR: char = '\u{1f}';
@@ -85,11 +85,11 @@ pub struct LedgerBackend {
     read_modify_write: Mutex<()>,
     sealed: AtomicBool,
     order: Arc<WriteOrder>,
-    /// Told when a message could not be stored, or a ratchet not be written: the connection has to end.
+    /// Called when a message could not be stored, or a ratchet not be written: the connection has to end.
     unstored: OnceLock<Box<dyn Fn() + Send + Sync>>,
     duplicates: OnceLock<Box<dyn Duplicates>>,
     /// Messages that made no row, by (chat, id): they leave a mark when their buffered row goes.
-    done: Done,
+    done: DoneMessages,
     hold_rows: Duration,
 }
 
@@ -113,7 +113,7 @@ impl LedgerBackend {
             order: Arc::default(),
             unstored: OnceLock::new(),
             duplicates: OnceLock::new(),
-            done: Done::default(),
+            done: DoneMessages::default(),
             hold_rows: Duration::ZERO,
         }
     }
@@ -128,7 +128,7 @@ impl LedgerBackend {
         &self.order
     }
 
-    /// Sets who is told when the connection has to end, and who knows duplicates. Once.
+    /// Sets what is called when the connection has to end, and who knows duplicates. Once.
     pub(crate) fn watch(
         &self,
         unstored: impl Fn() + Send + Sync + 'static,
@@ -141,29 +141,29 @@ impl LedgerBackend {
     /// Nothing that a message moved is written any more, and the connection ends.
     fn give_up(&self) {
         self.order.freeze();
-        if let Some(tell) = self.unstored.get() {
-            tell();
+        if let Some(fail) = self.unstored.get() {
+            fail();
         }
     }
 
     /// Hands changes of the Signal state over. They are durable on return when no message is being read; otherwise
-    /// behind those messages, and before anything leaves over the wire.
-    async fn keep(&self, changes: Vec<KeyChange>) -> Outcome<()> {
+    /// after those messages, and before anything leaves over the wire.
+    async fn keep(&self, changes: Vec<KeyChange>) -> StoreOutcome<()> {
         if changes.is_empty() {
             return Ok(());
         }
         self.refuse_sealed()?;
         match self.order.hand_over(changes) {
-            Handed::Now(through) => self.write_through(through).await,
-            Handed::Later => {
+            HandOver::Now(through) => self.write_through(through).await,
+            HandOver::Later => {
                 self.order.wake();
                 Ok(())
             }
-            Handed::Frozen => Err(closed()),
+            HandOver::Frozen => Err(closed()),
         }
     }
 
-    async fn write_through(&self, through: u64) -> Outcome<()> {
+    async fn write_through(&self, through: u64) -> StoreOutcome<()> {
         let _one = self.order.writing.lock().await;
         while let Some(ready) = self.order.ready() {
             self.write_ready(ready).await?;
@@ -171,7 +171,7 @@ impl LedgerBackend {
         if self.order.written_through(through).await { Ok(()) } else { Err(closed()) }
     }
 
-    async fn write_ready(&self, mut ready: Ready) -> Outcome<()> {
+    async fn write_ready(&self, mut ready: WritableChanges) -> StoreOutcome<()> {
         let changes = std::mem::take(&mut ready.changes);
         match self.apply(changes).await {
             Ok(()) => {
@@ -205,24 +205,28 @@ impl LedgerBackend {
     pub(crate) async fn write_what_is_ready(&self) {
         let _one = self.order.writing.lock().await;
         while let Some(ready) = self.order.ready() {
-            // Whoever is owed the write is told by the end of the connection.
+            // Whoever is owed the write learns it from the end of the connection.
             let _ = self.write_ready(ready).await;
         }
     }
 
-    fn refuse_sealed(&self) -> Outcome<()> {
+    fn refuse_sealed(&self) -> StoreOutcome<()> {
         if self.sealed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
     }
 
     /// The stored or held value of a key of the Signal state.
-    async fn kept(&self, namespace: &'static str, key: &str) -> Outcome<Option<Vec<u8>>> {
+    async fn kept(&self, namespace: &'static str, key: &str) -> StoreOutcome<Option<Vec<u8>>> {
         match self.order.held(namespace, key) {
             Some(held) => Ok(held),
             None => self.bytes(namespace, key).await,
         }
     }
 
-    async fn kept_list(&self, namespace: &'static str, prefix: &str) -> Outcome<Vec<KeyEntry>> {
+    async fn kept_list(
+        &self,
+        namespace: &'static str,
+        prefix: &str,
+    ) -> StoreOutcome<Vec<KeyEntry>> {
         let stored = self.list(namespace, prefix).await?;
         Ok(self.order.laid_over(namespace, prefix, stored))
     }
@@ -250,11 +254,11 @@ impl LedgerBackend {
         self.read_modify_write.lock().await
     }
 
-    async fn entry(&self, namespace: &'static str, key: &str) -> Outcome<Option<KeyEntry>> {
+    async fn entry(&self, namespace: &'static str, key: &str) -> StoreOutcome<Option<KeyEntry>> {
         self.keys.get(self.lease.session, namespace, key).await.map_err(engine_error)
     }
 
-    async fn bytes(&self, namespace: &'static str, key: &str) -> Outcome<Option<Vec<u8>>> {
+    async fn bytes(&self, namespace: &'static str, key: &str) -> StoreOutcome<Option<Vec<u8>>> {
         Ok(self.entry(namespace, key).await?.map(|entry| entry.value))
     }
 
@@ -262,15 +266,15 @@ impl LedgerBackend {
         &self,
         namespace: &'static str,
         key: &str,
-    ) -> Outcome<Option<T>> {
+    ) -> StoreOutcome<Option<T>> {
         self.bytes(namespace, key).await?.map(|bytes| from_json(&bytes)).transpose()
     }
 
-    async fn list(&self, namespace: &'static str, prefix: &str) -> Outcome<Vec<KeyEntry>> {
+    async fn list(&self, namespace: &'static str, prefix: &str) -> StoreOutcome<Vec<KeyEntry>> {
         self.keys.list(self.lease.session, namespace, prefix).await.map_err(engine_error)
     }
 
-    async fn apply(&self, changes: Vec<KeyChange>) -> Outcome<()> {
+    async fn apply(&self, changes: Vec<KeyChange>) -> StoreOutcome<()> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -278,7 +282,7 @@ impl LedgerBackend {
         self.keys.apply(&self.lease, changes).await.map_err(|error| self.engine_error(error))
     }
 
-    async fn delete_expired(&self, namespace: &'static str, cutoff: i64) -> Outcome<u32> {
+    async fn delete_expired(&self, namespace: &'static str, cutoff: i64) -> StoreOutcome<u32> {
         if self.sealed.load(Ordering::Acquire) {
             return Ok(0);
         }
@@ -322,7 +326,7 @@ fn put_json<T: Serialize>(
     namespace: &'static str,
     key: impl Into<String>,
     value: &T,
-) -> Outcome<KeyChange> {
+) -> StoreOutcome<KeyChange> {
     Ok(put(namespace, key, to_json(value)?))
 }
 
@@ -330,7 +334,7 @@ fn delete(namespace: &'static str, key: impl Into<String>) -> KeyChange {
     KeyChange::Delete { namespace, key: key.into() }
 }
 
-/// A composite name.
+/// The parts of a key's name, joined by [`SEPARATOR`].
 fn join(parts: &[&str]) -> String {
     let mut name = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
     for (index, part) in parts.iter().enumerate() {
@@ -362,11 +366,11 @@ fn inserted_now() -> i64 {
     time::now_secs() + 1
 }
 
-fn to_json<T: Serialize>(value: &T) -> Outcome<Vec<u8>> {
+fn to_json<T: Serialize>(value: &T) -> StoreOutcome<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| EngineStoreError::Serialization(Box::new(error)))
 }
 
-fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Outcome<T> {
+fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> StoreOutcome<T> {
     serde_json::from_slice(bytes).map_err(|error| EngineStoreError::Serialization(Box::new(error)))
 }
 

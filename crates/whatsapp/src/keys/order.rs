@@ -1,19 +1,19 @@
 //! The order in which the engine's changes become durable: a ratchet never before the row of a message that moved it.
 //!
-//! The library writes its Signal state behind: all of it at once, some time after a message was decrypted. While it
+//! The library writes its Signal state later: all of it at once, some time after a message was decrypted. While it
 //! works off the backlog it stores the messages first. Later it does not wait for messages of other chats, which may be
 //! decrypted and not stored yet. Killed in between, such a message is lost: WhatsApp sends it again, it counts as read,
 //! and its content is nowhere.
 //!
 //! So what the library hands over is held back here, in memory, until every message that was being read at that moment
-//! is stored, or has turned out to have nothing to store. That is exact: a message that begins to be read later moved no
-//! ratchet of an earlier hand-over. It is prompt too, because those that are waited for only wait for their own row. A
-//! ratchet that is a little old does no harm: a message that is sent again decrypts again.
+//! is stored, or has turned out to have nothing to store. That is exact: a message that begins to be read later moved
+//! no ratchet of an earlier hand-over. It is prompt too, because those that are waited for only wait for their own row.
+//! A ratchet that is a little old does no harm: a message that is sent again decrypts again.
 //!
 //! Two rules close the circle. Nothing leaves over the wire before what was handed over until then is durable
 //! ([`WriteOrder::written`]): the library takes the return of a write as the sign that it may use the keys. And when a
-//! row cannot be written, nothing that is held is ever written ([`WriteOrder::freeze`]); the next connection begins with
-//! the older ratchets.
+//! row cannot be written, nothing that is held is ever written ([`WriteOrder::freeze`]); the next connection begins
+//! with the older ratchets.
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -24,10 +24,10 @@ use domain::port::{KeyChange, KeyEntry};
 use tokio::sync::Notify;
 
 /// A message that is being read, by number.
-pub(crate) type Reading = u64;
+pub(crate) type ReadingNumber = u64;
 
 /// A name of a key: namespace and key.
-type Name = (&'static str, String);
+type KeyName = (&'static str, String);
 
 /// Contentless messages whose mark waits for the next hand-over. When full the oldest is dropped: its message may be
 /// asked for again once more than it needed to be.
@@ -36,19 +36,19 @@ const MARKS_MAX: usize = 1024;
 /// Which changes are held, and what they wait for.
 #[derive(Default)]
 pub(crate) struct WriteOrder {
-    state: Mutex<State>,
+    state: Mutex<OrderState>,
     changed: Notify,
     /// One write at a time, in the order of the hand-overs.
     pub(super) writing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct State {
-    last_reading: Reading,
+struct OrderState {
+    last_reading: ReadingNumber,
     /// Messages that were begun and are not stored.
-    unstored: BTreeMap<Reading, Message>,
+    unstored: BTreeMap<ReadingNumber, UnstoredMessage>,
     /// What is not written yet, oldest first.
-    queue: VecDeque<Held>,
+    queue: VecDeque<HeldChanges>,
     handed: u64,
     written: u64,
     /// Messages that ended without content, to be marked with the next hand-over.
@@ -56,7 +56,7 @@ struct State {
     frozen: bool,
 }
 
-struct Message {
+struct UnstoredMessage {
     id: String,
     /// The chat that its row will name, as the library's spans show it, once it is known that it has content. Then a
     /// row has to follow.
@@ -66,18 +66,18 @@ struct Message {
 }
 
 #[derive(Default)]
-struct Held {
-    changes: BTreeMap<Name, Option<Vec<u8>>>,
-    waits: HashSet<Reading>,
+struct HeldChanges {
+    changes: BTreeMap<KeyName, Option<Vec<u8>>>,
+    waits: HashSet<ReadingNumber>,
     /// The last hand-over in it.
     through: u64,
-    /// Whether somebody was told that it is written, and it is not.
+    /// Whether the library got the answer that it is written, and it is not.
     owed: bool,
 }
 
 /// What a hand-over came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Handed {
+pub(crate) enum HandOver {
     /// Nothing is in its way: it is written at once, and the caller waits for that.
     Now(u64),
     /// It is written later; nothing leaves over the wire before.
@@ -87,7 +87,7 @@ pub(crate) enum Handed {
 }
 
 /// What can be written now.
-pub(super) struct Ready {
+pub(super) struct WritableChanges {
     pub changes: Vec<KeyChange>,
     through: u64,
     /// Whether nobody waits for the result.
@@ -95,21 +95,21 @@ pub(super) struct Ready {
 }
 
 impl WriteOrder {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, OrderState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A message begins to be decrypted.
-    pub fn begin(&self, id: String) -> Reading {
+    pub fn begin(&self, id: String) -> ReadingNumber {
         let mut state = self.lock();
         state.last_reading += 1;
         let number = state.last_reading;
-        state.unstored.insert(number, Message { id, chat: None, ended: false });
+        state.unstored.insert(number, UnstoredMessage { id, chat: None, ended: false });
         number
     }
 
     /// It has content of this chat, so it ends with its row. Content of another message that came in it is not its own.
-    pub fn has_content(&self, reading: Reading, chat: String, id: &str) {
+    pub fn has_content(&self, reading: ReadingNumber, chat: String, id: &str) {
         if let Some(message) = self.lock().unstored.get_mut(&reading)
             && message.id == id
         {
@@ -119,7 +119,7 @@ impl WriteOrder {
 
     /// The library is done with it. Without content there is nothing to wait for, unless it was cut off half-way. With
     /// content it is stored by now, or with others of the backlog later.
-    pub fn end(&self, reading: Reading, cut_off: bool) {
+    pub fn end(&self, reading: ReadingNumber, cut_off: bool) {
         let mut state = self.lock();
         let Some(message) = state.unstored.get_mut(&reading) else { return };
         if cut_off {
@@ -134,11 +134,15 @@ impl WriteOrder {
         }
     }
 
-    /// The messages that rows are about, given as (chat, id). Rows that the message being read now does not wait for are
-    /// those of the backlog: the library takes everything that waits for its row into one such write.
-    pub fn of_rows(&self, rows: &[(String, String)], current: Option<Reading>) -> Vec<Reading> {
+    /// The messages that rows are about, given as (chat, id). Rows that the message being read now does not wait for
+    /// are those of the backlog: the library takes everything that waits for its row into one such write.
+    pub fn of_rows(
+        &self,
+        rows: &[(String, String)],
+        current: Option<ReadingNumber>,
+    ) -> Vec<ReadingNumber> {
         let state = self.lock();
-        let named = |message: &Message| {
+        let named = |message: &UnstoredMessage| {
             message
                 .chat
                 .as_ref()
@@ -152,12 +156,13 @@ impl WriteOrder {
         if own {
             return current.into_iter().collect();
         }
-        let about = |message: &Message| message.chat.is_some() && (message.ended || named(message));
+        let about =
+            |message: &UnstoredMessage| message.chat.is_some() && (message.ended || named(message));
         state.unstored.iter().filter(|(_, message)| about(message)).map(|(n, _)| *n).collect()
     }
 
     /// Their rows are durable.
-    pub fn stored(&self, readings: &[Reading]) {
+    pub fn stored(&self, readings: &[ReadingNumber]) {
         let mut state = self.lock();
         for reading in readings {
             state.unstored.remove(reading);
@@ -166,14 +171,14 @@ impl WriteOrder {
     }
 
     /// Takes changes over. Later changes of a key replace earlier ones.
-    pub fn hand_over(&self, changes: Vec<KeyChange>) -> Handed {
+    pub fn hand_over(&self, changes: Vec<KeyChange>) -> HandOver {
         let mut state = self.lock();
         if state.frozen {
-            return Handed::Frozen;
+            return HandOver::Frozen;
         }
         state.handed += 1;
         let (through, free) = (state.handed, state.is_free());
-        let waits: Vec<Reading> = state.unstored.keys().copied().collect();
+        let waits: Vec<ReadingNumber> = state.unstored.keys().copied().collect();
         let marks = std::mem::take(&mut state.marks);
         let next = state.place(free);
         next.through = through;
@@ -189,31 +194,31 @@ impl WriteOrder {
             }
         }
         drop(state);
-        if free { Handed::Now(through) } else { Handed::Later }
+        if free { HandOver::Now(through) } else { HandOver::Later }
     }
 
     /// What can be written now. It stays held until [`WriteOrder::wrote`].
-    pub(super) fn ready(&self) -> Option<Ready> {
+    pub(super) fn ready(&self) -> Option<WritableChanges> {
         let mut state = self.lock();
         if state.frozen {
             return None;
         }
-        let State { queue, unstored, .. } = &mut *state;
+        let OrderState { queue, unstored, .. } = &mut *state;
         let held = queue.front_mut()?;
         held.waits.retain(|reading| unstored.contains_key(reading));
         if !held.waits.is_empty() {
             return None;
         }
-        let change = |((namespace, key), value): (&Name, &Option<Vec<u8>>)| match value {
+        let change = |((namespace, key), value): (&KeyName, &Option<Vec<u8>>)| match value {
             Some(value) => super::put_kept(namespace, key, value),
             None => KeyChange::Delete { namespace, key: key.clone() },
         };
         let changes = held.changes.iter().map(change).collect();
-        Some(Ready { changes, through: held.through, owed: held.owed })
+        Some(WritableChanges { changes, through: held.through, owed: held.owed })
     }
 
     /// What was ready is durable.
-    pub(super) fn wrote(&self, ready: &Ready) {
+    pub(super) fn wrote(&self, ready: &WritableChanges) {
         let mut state = self.lock();
         // A freeze in between has emptied it.
         if state.queue.front().is_some_and(|held| held.through == ready.through) {
@@ -224,8 +229,8 @@ impl WriteOrder {
         self.changed.notify_waiters();
     }
 
-    /// What was ready could not be written, and whoever handed it over is told so.
-    pub(super) fn refused(&self, ready: &Ready) {
+    /// What was ready could not be written, and whoever handed it over gets the error.
+    pub(super) fn refused(&self, ready: &WritableChanges) {
         self.wrote(ready);
     }
 
@@ -269,7 +274,7 @@ impl WriteOrder {
         self.changed.notified()
     }
 
-    /// Wakes whoever writes.
+    /// Wakes the task that writes what is ready.
     pub(super) fn wake(&self) {
         self.changed.notify_waiters();
     }
@@ -316,26 +321,26 @@ impl WriteOrder {
     }
 }
 
-impl State {
+impl OrderState {
     /// Whether a hand-over waits for nothing.
     fn is_free(&self) -> bool {
         self.unstored.is_empty()
     }
 
-    /// Where the next hand-over goes. What the first in the queue waits for must not grow, or it would never be written;
-    /// and one that somebody waits for must not wait for more.
-    fn place(&mut self, free: bool) -> &mut Held {
+    /// Where the next hand-over goes. What the first in the queue waits for must not grow, or it would never be
+    /// written; and one that somebody waits for must not wait for more.
+    fn place(&mut self, free: bool) -> &mut HeldChanges {
         let joins =
             !free && self.queue.len() > 1 && self.queue.back().is_some_and(|last| last.owed);
         if !joins {
-            self.queue.push_back(Held { owed: !free, ..Held::default() });
+            self.queue.push_back(HeldChanges { owed: !free, ..HeldChanges::default() });
         }
         let last = self.queue.len() - 1;
         &mut self.queue[last]
     }
 
     /// Leaves a mark for a message without content, no later than the ratchet that it moved.
-    fn mark(&mut self, reading: Reading, id: String) {
+    fn mark(&mut self, reading: ReadingNumber, id: String) {
         let mut marked = false;
         for held in self.queue.iter_mut().filter(|held| held.waits.contains(&reading)) {
             if let KeyChange::Put { namespace, key, value, .. } = super::done_mark(id.clone()) {

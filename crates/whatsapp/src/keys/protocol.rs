@@ -14,8 +14,8 @@ use whatsapp_rust::{
 };
 
 use super::{
-    LedgerBackend, Outcome, SEPARATOR, delete, done_mark, engine_error, from_json, inserted_now,
-    join, namespace as ns, put, put_json, put_until,
+    LedgerBackend, SEPARATOR, StoreOutcome, delete, done_mark, engine_error, from_json,
+    inserted_now, join, namespace as ns, put, put_json, put_until,
 };
 use crate::reading;
 
@@ -23,7 +23,7 @@ const HAS_KEY: &[u8] = &[1];
 const NEEDS_KEY: &[u8] = &[0];
 
 /// Both directions of a mapping: the entry by LID, and the LID by phone number.
-fn mapping(entry: &LidPnMappingEntry) -> Outcome<[KeyChange; 2]> {
+fn mapping(entry: &LidPnMappingEntry) -> StoreOutcome<[KeyChange; 2]> {
     Ok([
         put_json(ns::LID, entry.lid.as_str(), entry)?,
         put(ns::PHONE, entry.phone_number.as_str(), entry.lid.as_bytes()),
@@ -32,7 +32,7 @@ fn mapping(entry: &LidPnMappingEntry) -> Outcome<[KeyChange; 2]> {
 
 impl LedgerBackend {
     /// A LID that moved to another number must not be found under the old one.
-    async fn mapping_changes(&self, entries: &[LidPnMappingEntry]) -> Outcome<Vec<KeyChange>> {
+    async fn mapping_changes(&self, entries: &[LidPnMappingEntry]) -> StoreOutcome<Vec<KeyChange>> {
         let mut changes = Vec::with_capacity(entries.len() * 2);
         for entry in entries {
             if let Some(old) = self.json::<LidPnMappingEntry>(ns::LID, &entry.lid).await?
@@ -45,7 +45,7 @@ impl LedgerBackend {
         Ok(changes)
     }
 
-    async fn delete_listed(&self, namespace: &'static str, prefix: &str) -> Outcome<()> {
+    async fn delete_listed(&self, namespace: &'static str, prefix: &str) -> StoreOutcome<()> {
         let _exclusive = self.exclusive().await;
         let entries = self.list(namespace, prefix).await?;
         self.apply(entries.into_iter().map(|entry| delete(namespace, entry.key)).collect()).await
@@ -57,7 +57,7 @@ impl LedgerBackend {
         &self,
         jid: &str,
         change: impl FnOnce(Option<TcTokenEntry>) -> Option<TcTokenEntry> + Send,
-    ) -> Outcome<()> {
+    ) -> StoreOutcome<()> {
         let _exclusive = self.exclusive().await;
         match change(self.json(ns::TC_TOKEN, jid).await?) {
             Some(entry) => self.apply(vec![put_json(ns::TC_TOKEN, jid, &entry)?]).await,
@@ -68,7 +68,7 @@ impl LedgerBackend {
 
 impl LedgerBackend {
     /// Whether a message that was read before, and is not buffered, is in the ledger or left its mark.
-    async fn is_known(&self, chat: &str, sender: &str, id: &str) -> Outcome<bool> {
+    async fn is_known(&self, chat: &str, sender: &str, id: &str) -> StoreOutcome<bool> {
         for name in [join(&[chat, id]), id.to_owned()] {
             if self.kept(ns::DONE_INBOUND, &name).await?.is_some() {
                 return Ok(true);
@@ -85,7 +85,7 @@ impl LedgerBackend {
 
 #[async_trait]
 impl ProtocolStore for LedgerBackend {
-    async fn get_sender_key_devices(&self, group_jid: &str) -> Outcome<Vec<(String, bool)>> {
+    async fn get_sender_key_devices(&self, group_jid: &str) -> StoreOutcome<Vec<(String, bool)>> {
         let prefix = format!("{group_jid}{SEPARATOR}");
         let entries = self.list(ns::SENDER_KEY_DEVICE, &prefix).await?;
         Ok(entries
@@ -101,7 +101,7 @@ impl ProtocolStore for LedgerBackend {
         &self,
         group_jid: &str,
         entries: &[(&str, bool)],
-    ) -> Outcome<()> {
+    ) -> StoreOutcome<()> {
         let changes = entries.iter().map(|(device, has_key)| {
             let value = if *has_key { HAS_KEY } else { NEEDS_KEY };
             put(ns::SENDER_KEY_DEVICE, join(&[group_jid, device]), value)
@@ -109,11 +109,11 @@ impl ProtocolStore for LedgerBackend {
         self.apply(changes.collect()).await
     }
 
-    async fn clear_sender_key_devices(&self, group_jid: &str) -> Outcome<()> {
+    async fn clear_sender_key_devices(&self, group_jid: &str) -> StoreOutcome<()> {
         self.delete_listed(ns::SENDER_KEY_DEVICE, &format!("{group_jid}{SEPARATOR}")).await
     }
 
-    async fn delete_sender_key_device_rows(&self, device_jids: &[&str]) -> Outcome<()> {
+    async fn delete_sender_key_device_rows(&self, device_jids: &[&str]) -> StoreOutcome<()> {
         if device_jids.is_empty() {
             return Ok(());
         }
@@ -125,35 +125,40 @@ impl ProtocolStore for LedgerBackend {
         self.apply(gone.map(|entry| delete(ns::SENDER_KEY_DEVICE, entry.key)).collect()).await
     }
 
-    async fn clear_all_sender_key_devices(&self) -> Outcome<()> {
+    async fn clear_all_sender_key_devices(&self) -> StoreOutcome<()> {
         self.delete_listed(ns::SENDER_KEY_DEVICE, "").await
     }
 
-    async fn get_lid_mapping(&self, lid: &str) -> Outcome<Option<LidPnMappingEntry>> {
+    async fn get_lid_mapping(&self, lid: &str) -> StoreOutcome<Option<LidPnMappingEntry>> {
         self.json(ns::LID, lid).await
     }
 
-    async fn get_pn_mapping(&self, phone: &str) -> Outcome<Option<LidPnMappingEntry>> {
+    async fn get_pn_mapping(&self, phone: &str) -> StoreOutcome<Option<LidPnMappingEntry>> {
         let Some(lid) = self.bytes(ns::PHONE, phone).await? else { return Ok(None) };
         self.json(ns::LID, &String::from_utf8_lossy(&lid)).await
     }
 
-    async fn put_lid_mapping(&self, entry: &LidPnMappingEntry) -> Outcome<()> {
+    async fn put_lid_mapping(&self, entry: &LidPnMappingEntry) -> StoreOutcome<()> {
         self.put_lid_mappings(std::slice::from_ref(entry)).await
     }
 
-    async fn put_lid_mappings(&self, entries: &[LidPnMappingEntry]) -> Outcome<()> {
+    async fn put_lid_mappings(&self, entries: &[LidPnMappingEntry]) -> StoreOutcome<()> {
         let _exclusive = self.exclusive().await;
         let changes = self.mapping_changes(entries).await?;
         self.apply(changes).await
     }
 
-    async fn get_all_lid_mappings(&self) -> Outcome<Vec<LidPnMappingEntry>> {
+    async fn get_all_lid_mappings(&self) -> StoreOutcome<Vec<LidPnMappingEntry>> {
         let entries = self.list(ns::LID, "").await?;
         entries.iter().map(|entry| from_json(&entry.value)).collect()
     }
 
-    async fn save_base_key(&self, address: &str, message_id: &str, base_key: &[u8]) -> Outcome<()> {
+    async fn save_base_key(
+        &self,
+        address: &str,
+        message_id: &str,
+        base_key: &[u8],
+    ) -> StoreOutcome<()> {
         self.apply(vec![put(ns::BASE_KEY, join(&[address, message_id]), base_key)]).await
     }
 
@@ -162,60 +167,60 @@ impl ProtocolStore for LedgerBackend {
         address: &str,
         message_id: &str,
         current_base_key: &[u8],
-    ) -> Outcome<bool> {
+    ) -> StoreOutcome<bool> {
         let stored = self.bytes(ns::BASE_KEY, &join(&[address, message_id])).await?;
         Ok(stored.is_some_and(|stored| stored == current_base_key))
     }
 
-    async fn delete_base_key(&self, address: &str, message_id: &str) -> Outcome<()> {
+    async fn delete_base_key(&self, address: &str, message_id: &str) -> StoreOutcome<()> {
         self.apply(vec![delete(ns::BASE_KEY, join(&[address, message_id]))]).await
     }
 
-    async fn update_device_list(&self, record: DeviceListRecord) -> Outcome<()> {
+    async fn update_device_list(&self, record: DeviceListRecord) -> StoreOutcome<()> {
         self.update_device_lists(vec![record]).await
     }
 
-    async fn update_device_lists(&self, records: Vec<DeviceListRecord>) -> Outcome<()> {
+    async fn update_device_lists(&self, records: Vec<DeviceListRecord>) -> StoreOutcome<()> {
         let changes =
             records.iter().map(|record| put_json(ns::DEVICE_LIST, record.user.as_str(), record));
-        self.apply(changes.collect::<Outcome<_>>()?).await
+        self.apply(changes.collect::<StoreOutcome<_>>()?).await
     }
 
-    async fn get_devices(&self, user: &str) -> Outcome<Option<DeviceListRecord>> {
+    async fn get_devices(&self, user: &str) -> StoreOutcome<Option<DeviceListRecord>> {
         self.json(ns::DEVICE_LIST, user).await
     }
 
-    async fn delete_devices(&self, user: &str) -> Outcome<()> {
+    async fn delete_devices(&self, user: &str) -> StoreOutcome<()> {
         self.apply(vec![delete(ns::DEVICE_LIST, user)]).await
     }
 
-    async fn get_group_metadata(&self, group_jid: &str) -> Outcome<Option<Vec<u8>>> {
+    async fn get_group_metadata(&self, group_jid: &str) -> StoreOutcome<Option<Vec<u8>>> {
         self.bytes(ns::GROUP, group_jid).await
     }
 
-    async fn put_group_metadata(&self, group_jid: &str, blob: &[u8]) -> Outcome<()> {
+    async fn put_group_metadata(&self, group_jid: &str, blob: &[u8]) -> StoreOutcome<()> {
         self.apply(vec![put(ns::GROUP, group_jid, blob)]).await
     }
 
-    async fn delete_group_metadata(&self, group_jid: &str) -> Outcome<()> {
+    async fn delete_group_metadata(&self, group_jid: &str) -> StoreOutcome<()> {
         self.apply(vec![delete(ns::GROUP, group_jid)]).await
     }
 
-    async fn get_tc_token(&self, jid: &str) -> Outcome<Option<TcTokenEntry>> {
+    async fn get_tc_token(&self, jid: &str) -> StoreOutcome<Option<TcTokenEntry>> {
         self.json(ns::TC_TOKEN, jid).await
     }
 
-    async fn put_tc_token(&self, jid: &str, entry: &TcTokenEntry) -> Outcome<()> {
+    async fn put_tc_token(&self, jid: &str, entry: &TcTokenEntry) -> StoreOutcome<()> {
         let entry = entry.clone();
         self.change_token(jid, move |_| Some(entry)).await
     }
 
-    async fn delete_tc_token(&self, jid: &str) -> Outcome<()> {
+    async fn delete_tc_token(&self, jid: &str) -> StoreOutcome<()> {
         let _exclusive = self.exclusive().await;
         self.apply(vec![delete(ns::TC_TOKEN, jid)]).await
     }
 
-    async fn get_all_tc_token_jids(&self) -> Outcome<Vec<String>> {
+    async fn get_all_tc_token_jids(&self) -> StoreOutcome<Vec<String>> {
         Ok(self.list(ns::TC_TOKEN, "").await?.into_iter().map(|entry| entry.key).collect())
     }
 
@@ -223,7 +228,7 @@ impl ProtocolStore for LedgerBackend {
         &self,
         token_cutoff: i64,
         sender_cutoff: i64,
-    ) -> Outcome<u32> {
+    ) -> StoreOutcome<u32> {
         let _exclusive = self.exclusive().await;
         let mut changes = Vec::new();
         for entry in self.list(ns::TC_TOKEN, "").await? {
@@ -243,7 +248,7 @@ impl ProtocolStore for LedgerBackend {
         &self,
         jid: &str,
         sender_timestamp: i64,
-    ) -> Outcome<()> {
+    ) -> StoreOutcome<()> {
         self.change_token(jid, move |known| {
             let mut entry = known.unwrap_or(TcTokenEntry {
                 token: Vec::new(),
@@ -261,7 +266,7 @@ impl ProtocolStore for LedgerBackend {
         jid: &str,
         token: &[u8],
         token_timestamp: i64,
-    ) -> Outcome<()> {
+    ) -> StoreOutcome<()> {
         let token = token.to_vec();
         self.change_token(jid, move |known| {
             let newer = known.as_ref().is_none_or(|known| {
@@ -278,7 +283,7 @@ impl ProtocolStore for LedgerBackend {
         chat_jid: &str,
         message_id: &str,
         payload: &[u8],
-    ) -> Outcome<()> {
+    ) -> StoreOutcome<()> {
         let name = join(&[chat_jid, message_id]);
         self.apply(vec![put_until(ns::SENT, name, payload, inserted_now())]).await
     }
@@ -287,7 +292,7 @@ impl ProtocolStore for LedgerBackend {
         &self,
         chat_jid: &str,
         message_id: &str,
-    ) -> Outcome<Option<Vec<u8>>> {
+    ) -> StoreOutcome<Option<Vec<u8>>> {
         let _exclusive = self.exclusive().await;
         let name = join(&[chat_jid, message_id]);
         let payload = self.bytes(ns::SENT, &name).await?;
@@ -297,7 +302,7 @@ impl ProtocolStore for LedgerBackend {
         Ok(payload)
     }
 
-    async fn delete_expired_sent_messages(&self, cutoff_timestamp: i64) -> Outcome<u32> {
+    async fn delete_expired_sent_messages(&self, cutoff_timestamp: i64) -> StoreOutcome<u32> {
         self.delete_expired(ns::SENT, cutoff_timestamp).await
     }
 
@@ -307,7 +312,7 @@ impl ProtocolStore for LedgerBackend {
         sender: &str,
         id: &str,
         message: &[u8],
-    ) -> Outcome<()> {
+    ) -> StoreOutcome<()> {
         self.store_pending_inbound_batch(&[PendingInboundRow { chat, sender, id, message }]).await
     }
 
@@ -316,7 +321,7 @@ impl ProtocolStore for LedgerBackend {
         chat: &str,
         sender: &str,
         id: &str,
-    ) -> Outcome<Option<Vec<u8>>> {
+    ) -> StoreOutcome<Option<Vec<u8>>> {
         let row = self.bytes(ns::PENDING_INBOUND, &join(&[chat, sender, id])).await?;
         if row.is_none() && !self.is_known(chat, sender, id).await? {
             // An error keeps the library from acknowledging it.
@@ -325,16 +330,19 @@ impl ProtocolStore for LedgerBackend {
         Ok(row)
     }
 
-    async fn delete_pending_inbound(&self, chat: &str, sender: &str, id: &str) -> Outcome<()> {
+    async fn delete_pending_inbound(&self, chat: &str, sender: &str, id: &str) -> StoreOutcome<()> {
         self.delete_pending_inbound_batch(&[PendingInboundKey { chat, sender, id }]).await
     }
 
-    async fn delete_expired_pending_inbound(&self, cutoff_timestamp: i64) -> Outcome<u32> {
+    async fn delete_expired_pending_inbound(&self, cutoff_timestamp: i64) -> StoreOutcome<u32> {
         self.delete_expired(ns::DONE_INBOUND, cutoff_timestamp).await?;
         self.delete_expired(ns::PENDING_INBOUND, cutoff_timestamp).await
     }
 
-    async fn store_pending_inbound_batch(&self, rows: &[PendingInboundRow<'_>]) -> Outcome<()> {
+    async fn store_pending_inbound_batch(
+        &self,
+        rows: &[PendingInboundRow<'_>],
+    ) -> StoreOutcome<()> {
         let expires_at = inserted_now();
         let changes = rows.iter().map(|row| {
             let name = join(&[row.chat, row.sender, row.id]);
@@ -359,7 +367,10 @@ impl ProtocolStore for LedgerBackend {
         }
     }
 
-    async fn delete_pending_inbound_batch(&self, keys: &[PendingInboundKey<'_>]) -> Outcome<()> {
+    async fn delete_pending_inbound_batch(
+        &self,
+        keys: &[PendingInboundKey<'_>],
+    ) -> StoreOutcome<()> {
         let mut changes = Vec::with_capacity(keys.len());
         for key in keys {
             changes.push(delete(ns::PENDING_INBOUND, join(&[key.chat, key.sender, key.id])));

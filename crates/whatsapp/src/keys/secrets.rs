@@ -10,21 +10,21 @@ use whatsapp_rust::{
     },
 };
 
-use super::{LedgerBackend, Outcome, join, namespace as ns, put_until};
+use super::{LedgerBackend, StoreOutcome, join, namespace as ns, put_until};
 
 /// Bytes of a secret; the message's time follows as a little-endian i64.
 const SECRET: usize = 32;
 
 /// What a row says besides its name.
 #[derive(Clone, Copy)]
-struct Row {
+struct SecretRow {
     secret: [u8; SECRET],
     message_ts: i64,
     expires_at: i64,
 }
 
-impl Row {
-    fn read(value: &[u8], expires_at: i64) -> Outcome<Self> {
+impl SecretRow {
+    fn read(value: &[u8], expires_at: i64) -> StoreOutcome<Self> {
         let damaged = || StoreError::Validation("a message secret has the wrong length".into());
         let (secret, time) = value.split_first_chunk::<SECRET>().ok_or_else(damaged)?;
         let time = <[u8; 8]>::try_from(time).map_err(|_| damaged())?;
@@ -46,24 +46,24 @@ impl Row {
 }
 
 impl LedgerBackend {
-    async fn secret(&self, name: &str) -> Outcome<Option<Row>> {
+    async fn secret(&self, name: &str) -> StoreOutcome<Option<SecretRow>> {
         let entry = self.entry(ns::MSG_SECRET, name).await?;
-        entry.map(|entry| Row::read(&entry.value, entry.expires_at)).transpose()
+        entry.map(|entry| SecretRow::read(&entry.value, entry.expires_at)).transpose()
     }
 }
 
 #[async_trait]
 impl MsgSecretStore for LedgerBackend {
-    async fn put_msg_secrets(&self, entries: Vec<MsgSecretEntry>) -> Outcome<usize> {
+    async fn put_msg_secrets(&self, entries: Vec<MsgSecretEntry>) -> StoreOutcome<usize> {
         let _exclusive = self.exclusive().await;
-        let mut rows: HashMap<String, Row> = HashMap::with_capacity(entries.len());
+        let mut rows: HashMap<String, SecretRow> = HashMap::with_capacity(entries.len());
         for entry in &entries {
             let name = join(&[&entry.chat, &entry.sender, &entry.msg_id]);
             let known = match rows.get(&name) {
                 Some(row) => Some(*row),
                 None => self.secret(&name).await?,
             };
-            let fresh = Row {
+            let fresh = SecretRow {
                 secret: entry.secret,
                 message_ts: entry.message_ts,
                 expires_at: entry.expires_at,
@@ -82,7 +82,7 @@ impl MsgSecretStore for LedgerBackend {
         chat: &str,
         sender: &str,
         msg_id: &str,
-    ) -> Outcome<Option<Vec<u8>>> {
+    ) -> StoreOutcome<Option<Vec<u8>>> {
         let found = self.get_msg_secret_with_ts(chat, sender, msg_id).await?;
         Ok(found.map(|(secret, _)| secret))
     }
@@ -92,12 +92,12 @@ impl MsgSecretStore for LedgerBackend {
         chat: &str,
         sender: &str,
         msg_id: &str,
-    ) -> Outcome<Option<(Vec<u8>, i64)>> {
+    ) -> StoreOutcome<Option<(Vec<u8>, i64)>> {
         let row = self.secret(&join(&[chat, sender, msg_id])).await?;
         Ok(row.map(|row| (row.secret.to_vec(), row.message_ts)))
     }
 
-    async fn delete_expired_msg_secrets(&self, cutoff_timestamp: i64) -> Outcome<u32> {
+    async fn delete_expired_msg_secrets(&self, cutoff_timestamp: i64) -> StoreOutcome<u32> {
         self.delete_expired(ns::MSG_SECRET, cutoff_timestamp).await
     }
 }

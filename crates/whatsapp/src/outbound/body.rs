@@ -67,7 +67,7 @@ pub(super) fn contacts(cards: Vec<ContactCard>) -> Result<wa::Message, EngineErr
     }
 }
 
-/// The first form of polls for several choices, the third for one: clients tell them apart by it.
+/// The first form of polls for several choices, the third for one: clients distinguish them by it.
 pub(super) fn poll(poll: Poll, secret: [u8; 32]) -> wa::Message {
     let options =
         poll.options.into_iter().map(|option| wa::message::poll_creation_message::Option {

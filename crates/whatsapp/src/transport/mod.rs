@@ -63,20 +63,19 @@ pub(crate) enum DialError {
     TimedOut,
 }
 
-/// Told how each dial went, because the engine keeps that to its log.
+/// Learns how each dial went, because the library only writes it to its log.
 pub(crate) trait DialObserver: Send + Sync {
     fn dialled(&self, result: Result<(), &DialError>);
 }
 
 /// Where a session's chat traffic goes.
 pub(crate) struct Dialer {
-    /// The chat server.
     pub url: Url,
     /// The only way out, if set.
     pub proxy: Option<ProxyUrl>,
     /// For all steps together.
     pub limit: Duration,
-    /// Who is told.
+    /// Learns how each dial went.
     pub observer: Arc<dyn DialObserver>,
     /// What has to be durable before anything leaves.
     pub order: Arc<WriteOrder>,
@@ -130,8 +129,8 @@ impl TransportFactory for Dialer {
         };
         self.observer.dialled(result.as_ref().map(|_| ()));
         let (inner, events) = from_websocket(result?);
-        let order = Arc::clone(&self.order);
-        Ok((Arc::new(Gated { inner, order, one: Mutex::new(()) }), events))
+        let order = self.order.clone();
+        Ok((Arc::new(GatedTransport { inner, order, one: Mutex::new(()) }), events))
     }
 }
 
@@ -140,7 +139,7 @@ impl TransportFactory for Dialer {
 const KEYS_LIMIT: Duration = Duration::from_secs(20);
 
 /// Lets bytes out when what the library handed over for keeping before is durable.
-struct Gated {
+struct GatedTransport {
     inner: Arc<dyn Transport>,
     order: Arc<WriteOrder>,
     /// Bytes keep their order while they wait.
@@ -148,7 +147,7 @@ struct Gated {
 }
 
 #[async_trait]
-impl Transport for Gated {
+impl Transport for GatedTransport {
     async fn send(&self, data: Bytes) -> anyhow::Result<()> {
         let _one = self.one.lock().await;
         match timeout(KEYS_LIMIT, self.order.written()).await {

@@ -28,7 +28,7 @@ fn connector() -> TlsConnector {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
     });
-    TlsConnector::from(Arc::clone(config))
+    TlsConnector::from(config.clone())
 }
 
 /// Speaks TLS over `channel` with a server that must prove to be `host`.

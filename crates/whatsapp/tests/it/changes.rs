@@ -310,7 +310,7 @@ async fn edits_and_reactions_under_a_messages_secret_are_read() {
 }
 
 #[tokio::test]
-async fn a_spoilt_group_message_is_told_and_replaced() {
+async fn an_unreadable_group_message_is_reported_and_replaced() {
     let pair = Pair::new().await;
     let (to, back) = pair.ways[2].clone();
     let first = pair.bob.send_text_to(&back, "fine").await.unwrap();
@@ -329,7 +329,7 @@ async fn a_spoilt_group_message_is_told_and_replaced() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_decrypted_is_told_once_and_then_replaced() {
+async fn what_cannot_be_decrypted_is_reported_once_and_then_replaced() {
     let world = World::new().await;
     let (_, device, line) = world.connected(ALICE).await;
     let bob = world.network.account(BOB).unwrap();

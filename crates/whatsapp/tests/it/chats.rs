@@ -208,7 +208,7 @@ async fn a_look_up_answers_in_order_and_with_the_registered_number() {
 #[tokio::test]
 async fn a_person_is_one_under_both_ids() {
     let pair = Pair::new().await;
-    // First by privacy id alone.
+    // First only by privacy id.
     let dave = pair.world.network.add_account("5511990000004", "Dave").await;
     dave.show_number(false).unwrap();
     let id = dave.send_text_as_lid(ALICE, "who am I?").await.unwrap();
@@ -245,7 +245,7 @@ async fn a_person_is_one_under_both_ids() {
 }
 
 #[tokio::test]
-async fn the_names_of_groups_are_told() {
+async fn the_names_of_groups_are_emitted() {
     let pair = Pair::new().await;
     let named = pair.line.ear.signal(|signal| match signal {
         EngineSignal::ChatName { chat, name } => Some((chat.clone(), name.clone())),
@@ -264,7 +264,7 @@ async fn call(ear: &Ear) -> Call {
 }
 
 #[tokio::test]
-async fn calls_are_told_with_their_end() {
+async fn calls_are_emitted_with_their_end() {
     let world = World::new().await;
     let bob = world.network.account(BOB).unwrap();
     let (session, device, line) = world.connected(ALICE).await;

@@ -16,7 +16,7 @@ pub async fn start(file: PathBuf) -> SocketAddr {
     let file = Arc::new(file);
     tokio::task::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            let file = Arc::clone(&file);
+            let file = file.clone();
             tokio::task::spawn(async move {
                 // A client that goes away is its own business.
                 let _ = serve(socket, &file).await;

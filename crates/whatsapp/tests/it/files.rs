@@ -11,7 +11,7 @@ use domain::{
     media::MEDIA_BYTES_MAX,
     port::EngineError,
 };
-use simulator::{Crafted, FileKind, NewFile};
+use simulator::{CraftedFile, FileKind, NewFile};
 use whatsapp::MediaEndpoint;
 
 use crate::{
@@ -297,7 +297,7 @@ async fn hosts_of_strangers_are_not_called() {
 async fn a_file_that_grows_beyond_its_word_is_cut_off() {
     let pair = Pair::new().await;
     let mut file = NewFile::new(FileKind::Document, bytes(20 << 20), "application/pdf");
-    file.crafted = Crafted { length: Some(10), ..Crafted::default() };
+    file.crafted = CraftedFile { length: Some(10), ..CraftedFile::default() };
     let id = pair.bob.send_file(&pair.ways[0].1, file).await.unwrap();
     let Content::Media(media) = pair.line.ear.by_id(&id).await.content else { panic!("no file") };
     let mut remote = media.remote.unwrap();

@@ -22,7 +22,7 @@ use crate::{
 
 fn backend() -> (Arc<MemoryKeys>, LedgerBackend) {
     let keys = Arc::new(MemoryKeys::default());
-    let backend = LedgerBackend::new(Arc::clone(&keys) as _, lease(session()));
+    let backend = LedgerBackend::new(keys.clone() as _, lease(session()));
     (keys, backend)
 }
 
@@ -90,8 +90,8 @@ async fn a_sealed_backend_writes_nothing() {
 #[tokio::test]
 async fn sessions_do_not_see_each_other() {
     let keys = Arc::new(MemoryKeys::default());
-    let one = LedgerBackend::new(Arc::clone(&keys) as _, lease(session()));
-    let two = LedgerBackend::new(Arc::clone(&keys) as _, lease(session()));
+    let one = LedgerBackend::new(keys.clone() as _, lease(session()));
+    let two = LedgerBackend::new(keys.clone() as _, lease(session()));
     one.put_session("a", b"one").await.unwrap();
     assert!(two.get_session("a").await.unwrap().is_none());
     assert!(!two.has_signal_state_for_user("a").await.unwrap());

@@ -194,7 +194,7 @@ async fn a_panic_in_the_engine_is_a_lost_link_and_the_session_opens_again() {
     let world = World::new().await;
     let (session, device, line) = world.connected(ALICE).await;
     let bob = world.network.account(BOB).unwrap();
-    // In what tells the news.
+    // In the signal that reports it.
     line.ear.breaks.store(true, Ordering::SeqCst);
     let _ = line.connection.send(text(BOB, "hello")).await;
     assert_eq!(line.ear.lost().await, LossCause::Link("the engine failed".into()));

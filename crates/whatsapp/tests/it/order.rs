@@ -112,7 +112,7 @@ async fn a_send_waits_until_its_ratchet_is_written() {
     until("Bob's row waits", || stage.world.keys.stopped() == 1).await;
     let message = text(CAROL, "an answer");
     let id = message.id.as_str().to_owned();
-    let connection = Arc::clone(&stage.line.connection);
+    let connection = stage.line.connection.clone();
     let mut send = Box::pin(connection.send(message));
     assert!(
         tokio::time::timeout(LONG, &mut send).await.is_err(),

@@ -53,10 +53,10 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let carried = Arc::new(Carried::default());
-        let shared = Arc::clone(&carried);
+        let shared = carried.clone();
         tokio::task::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let carried = Arc::clone(&shared);
+                let carried = shared.clone();
                 tokio::task::spawn(async move {
                     let served = match kind {
                         Kind::Http => http(client, &carried).await,

@@ -62,7 +62,7 @@ pub(super) async fn pruning_respects_both_windows(store: Store) {
 
 pub(super) async fn concurrent_token_writers_lose_nothing(store: Store) {
     let writers = (0..50).map(|time| {
-        let store = Arc::clone(&store);
+        let store = store.clone();
         async move {
             tokio::join!(
                 store.touch_tc_token_sender_timestamp("u", 1000 + time),

@@ -76,7 +76,7 @@ pub struct Line {
 }
 
 pub fn engine(options: EngineOptions, keys: &Arc<MemoryKeys>) -> Engine {
-    Engine::new(options, Arc::clone(keys) as _, clock()).unwrap()
+    Engine::new(options, keys.clone() as _, clock()).unwrap()
 }
 
 /// The first lease of a session.
@@ -136,7 +136,7 @@ impl World {
         let ear = Arc::new(Ear::default());
         ear.deaf.store(true, Ordering::SeqCst);
         let request = OpenRequest { lease: lease(session), proxy: None };
-        let connection = self.engine.open(request, Arc::clone(&ear) as _).await.unwrap();
+        let connection = self.engine.open(request, ear.clone() as _).await.unwrap();
         Line { connection, ear }
     }
 
@@ -164,7 +164,7 @@ pub async fn open_with(
 ) -> Result<Line, EngineError> {
     let ear = Arc::new(Ear::default());
     let request = OpenRequest { lease: lease(session), proxy };
-    let connection = engine.open(request, Arc::clone(&ear) as _).await?;
+    let connection = engine.open(request, ear.clone() as _).await?;
     Ok(Line { connection, ear })
 }
 
@@ -197,7 +197,7 @@ pub async fn deliver(
     line: &Line,
     to: &simulator::Account,
     message: OutgoingMessage,
-) -> simulator::Received {
+) -> simulator::ReceivedMessage {
     let id = message.id.as_str().to_owned();
     line.connection.send(message).await.unwrap();
     to.wait_for(LIMIT, |received| received.id == id).await.unwrap()
