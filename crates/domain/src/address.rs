@@ -17,14 +17,14 @@ pub const CHAT_ID_CHARS_MAX: usize = 128;
 pub struct PhoneNumber(String);
 
 impl PhoneNumber {
-    /// Reads digits, with an optional plus sign in front.
+    /// Reads digits, with an optional plus sign before them.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix('+').unwrap_or(text);
         let plausible = (5..=20).contains(&digits.len());
         (plausible && digits.bytes().all(|b| b.is_ascii_digit())).then(|| Self(digits.to_owned()))
     }
 
-    /// The digits.
+    /// Only the digits, country code first, without a plus sign.
     pub fn digits(&self) -> &str {
         &self.0
     }
@@ -46,26 +46,26 @@ impl fmt::Display for PhoneNumber {
     }
 }
 
-/// What sort of chat an id names, as the API's `kind`.
+/// The kind of chat that an id names, as the API's `kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChatKind {
-    /// One person.
+    /// A conversation with one person.
     Individual,
-    /// A group.
+    /// A conversation of several people, `…@g.us`.
     Group,
-    /// A channel (newsletter).
+    /// A channel, which WhatsApp calls a newsletter.
     Channel,
-    /// The status feed.
+    /// The 24-hour posts of the account's contacts.
     Status,
-    /// A broadcast list.
+    /// A list that sends the same text to several people.
     Broadcast,
     /// Anything WhatsApp may invent.
     Unknown,
 }
 
 impl ChatKind {
-    /// The wire word.
+    /// The word that the API uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Individual => "individual",
@@ -96,17 +96,17 @@ impl ChatId {
         &self.0
     }
 
-    /// What is in front of the `@`.
+    /// What stands before the `@`.
     pub fn user(&self) -> &str {
         self.0.split_once('@').map_or(self.0.as_str(), |(user, _)| user)
     }
 
-    /// What is behind the `@`.
+    /// What stands after the `@`.
     pub fn server(&self) -> &str {
         self.0.split_once('@').map_or("", |(_, server)| server)
     }
 
-    /// The sort of chat.
+    /// The kind of chat that the id names.
     pub fn kind(&self) -> ChatKind {
         match (self.user(), self.server()) {
             (_, "c.us" | "lid") => ChatKind::Individual,

@@ -19,14 +19,14 @@ use crate::{
 pub enum Role {
     /// May read, and change nothing.
     Viewer,
-    /// Read and act.
+    /// May read and act, but not manage keys and proxies.
     Operator,
     /// Everything, with keys and proxies.
     Admin,
 }
 
 impl Role {
-    /// The wire word.
+    /// The word that the API uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
@@ -50,7 +50,7 @@ pub struct ApiKey {
     pub name: String,
     /// First 12 characters of the key.
     pub prefix: String,
-    /// See [`KeyHash`].
+    /// All that is stored of the key's text.
     pub hash: KeyHash,
     /// What it may do.
     pub role: Role,
@@ -66,7 +66,7 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// Last call with it.
     pub last_used_at: Option<Timestamp>,
-    /// Calls with it.
+    /// How many calls were made with it.
     pub usage_count: u64,
     /// When it was created.
     pub created_at: Timestamp,
@@ -112,7 +112,8 @@ pub fn mark_of(hash: KeyHash) -> String {
     format!("master-{}", hex::encode(&hash.0[..2]))
 }
 
-/// Whether a text that people made is good enough to open the API to a network: long, and not a few characters repeated.
+/// Whether a text that people made is good enough to open the API to a network: long, and not a few characters
+/// repeated.
 pub fn is_strong(key: &str) -> bool {
     let different: std::collections::BTreeSet<char> = key.chars().collect();
     key.chars().count() >= STRONG_CHARS && different.len() >= STRONG_VARIETY
@@ -126,10 +127,10 @@ pub fn prefix_of(key: &str) -> String {
 /// Why a key was refused; the texts are OpenWA's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRefused {
-    /// No such key.
+    /// No key has this text.
     #[error("Invalid API key")]
     Unknown,
-    /// It was revoked.
+    /// Somebody revoked the key.
     #[error("API key is revoked")]
     Revoked,
     /// Its time is over.

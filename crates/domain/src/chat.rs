@@ -17,13 +17,13 @@ use crate::{
 /// A privacy id and the number behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// `<digits>@lid`.
+    /// The privacy id, in the form `<digits>@lid`.
     pub lid: ChatId,
-    /// The number.
+    /// The phone number that the privacy id stands for.
     pub phone: PhoneNumber,
 }
 
-/// A person.
+/// What is known about a person whom the account talked to or saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contact {
     /// The canonical chat id.
@@ -51,10 +51,10 @@ pub struct ContactPatch {
     pub blocked: Option<bool>,
 }
 
-/// A chat.
+/// A conversation, as the list of chats shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chat {
-    /// Its canonical id.
+    /// The canonical id of the chat.
     pub id: ChatId,
     /// The group's or person's name, when known.
     pub name: Option<String>,
@@ -62,7 +62,7 @@ pub struct Chat {
     pub unread_count: u32,
     /// WhatsApp's time of the newest message, epoch seconds.
     pub timestamp: i64,
-    /// The newest message.
+    /// The newest message, or `None` in an empty chat.
     pub last_message: Option<LastMessage>,
     /// Whether the chat is in the archive.
     pub archived: bool,
@@ -94,7 +94,7 @@ pub struct LastMessage {
 pub enum MutedUntil {
     /// Until it is unmuted.
     Forever,
-    /// Until this time.
+    /// Until this time at the latest.
     Time(Timestamp),
 }
 
@@ -105,7 +105,7 @@ pub enum ChatMark {
     Archived(bool),
     /// On top, or not.
     Pinned(bool),
-    /// Silent, or not.
+    /// Muted for a while, or `None` when unmuted.
     Muted(Option<MutedUntil>),
     /// Read, or marked unread by hand.
     Read(bool),
@@ -122,7 +122,7 @@ pub enum Typing {
     Typing,
     /// Recording a voice note.
     Recording,
-    /// Neither any more.
+    /// Somebody stopped writing and recording.
     Paused,
 }
 
@@ -149,6 +149,6 @@ pub struct Registration {
     /// The registered id, which may differ from the one asked for (ninth digits, country rules). `None` when nobody
     /// has this address.
     pub registered: Option<ChatId>,
-    /// Its privacy id.
+    /// The privacy id of the same person, when WhatsApp names it.
     pub lid: Option<ChatId>,
 }

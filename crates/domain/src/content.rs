@@ -16,16 +16,16 @@ pub const POLL_OPTIONS: std::ops::RangeInclusive<usize> = 2..=12;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Content {
-    /// Plain text.
+    /// A text, perhaps with a link preview.
     Text {
         /// The text of the message.
         body: String,
         /// The card shown above it.
         preview: Option<LinkPreview>,
     },
-    /// A file.
+    /// A file, with or without a caption.
     Media(Box<Media>),
-    /// A place.
+    /// A point on the map.
     Location(Location),
     /// One or more address cards; never empty.
     Contacts {
@@ -36,14 +36,14 @@ pub enum Content {
     Poll(Poll),
     /// An emoji on a message; empty takes it back.
     Reaction {
-        /// On which message.
+        /// The message that gets the emoji.
         target: Target,
         /// The emoji; empty takes the reaction back.
         emoji: String,
     },
     /// A new text for a message of the same author.
     Edit {
-        /// Of which message.
+        /// The message whose text is replaced.
         target: Target,
         /// The new text or caption.
         body: String,
@@ -66,7 +66,7 @@ pub enum Content {
     },
     /// An answer to a poll; replaces the voter's earlier one.
     Vote {
-        /// The poll's message.
+        /// The message that carries the poll.
         poll: Target,
         /// The chosen options; empty takes the vote back.
         options: Vec<OptionHash>,
@@ -144,16 +144,17 @@ pub struct Target {
 pub struct LinkPreview {
     /// The link, as it stands in the text.
     pub url: String,
-    /// The page's title.
+    /// The title of the linked page.
     pub title: String,
     /// A sentence about it.
     pub description: Option<String>,
-    /// A small JPEG of the page's picture; empty when there is none. Of messages that go out; nobody needs it of others.
+    /// A small JPEG of the page's picture; empty when there is none. Of messages that go out; nobody needs it of
+    /// others.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "hex::serde")]
     pub thumbnail: Vec<u8>,
 }
 
-/// What sort of file.
+/// The kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are OpenWA's own and say it")]
@@ -167,11 +168,11 @@ pub enum MediaKind {
 }
 
 impl MediaKind {
-    /// Every kind.
+    /// Every kind of file that a message can carry.
     pub const ALL: [Self; 6] =
         [Self::Image, Self::Video, Self::Audio, Self::Voice, Self::Document, Self::Sticker];
 
-    /// OpenWA's message type.
+    /// The message type under which OpenWA lists such a file.
     pub const fn message_type(self) -> MessageType {
         match self {
             Self::Image => MessageType::Image,
@@ -246,7 +247,7 @@ impl Look {
 /// Where WhatsApp keeps a file, and how it is opened. `Debug` hides the key.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteMedia {
-    /// The full address the uploader was told; may be empty.
+    /// The full address the uploader got; may be empty.
     pub url: String,
     /// The path on any media host.
     pub direct_path: String,
@@ -274,7 +275,7 @@ impl fmt::Debug for RemoteMedia {
     }
 }
 
-/// A place.
+/// A point on the map, with what the sender wrote about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Location {
     /// Degrees north, -90 to 90.
@@ -283,22 +284,22 @@ pub struct Location {
     pub longitude: f64,
     /// The name of the place.
     pub description: Option<String>,
-    /// Its address.
+    /// The postal address, as the sender wrote it.
     pub address: Option<String>,
     /// A link the sender added.
     pub url: Option<String>,
 }
 
-/// An address card.
+/// The address card of one person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContactCard {
-    /// The person's name.
+    /// The name of the person on the card.
     pub name: String,
     /// The card itself, vCard 3.0.
     pub vcard: String,
 }
 
-/// A poll.
+/// A question with the options that can be voted for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Poll {
     /// The question that the poll asks.
@@ -333,7 +334,7 @@ impl OptionHash {
         bytes.try_into().ok().map(Self)
     }
 
-    /// For the wire.
+    /// The hash as WhatsApp sends it.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

@@ -23,7 +23,7 @@ const ENGINE_REFUSED: &str = "the engine refused the message";
 const EXPIRED: &str = "expired";
 
 impl SendFailure {
-    /// The stored code.
+    /// The code under which it is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotConnected => "not_connected",
@@ -62,7 +62,7 @@ impl SendFailure {
         json!({ "failure": { "kind": self.as_str(), "code": self.code(), "reason": self.reason() } })
     }
 
-    /// What a row's metadata says; rows of versions before the stored code have the sentence alone.
+    /// What a row's metadata says; rows of versions before the stored code have only the sentence.
     pub fn of_metadata(metadata: &Value) -> Option<Self> {
         let failure = metadata.get("failure")?;
         if let Some(code) = failure["code"].as_u64() {

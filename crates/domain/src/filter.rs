@@ -33,7 +33,7 @@ pub enum Field {
 }
 
 impl Field {
-    /// The wire word.
+    /// The word that the API uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sender => "sender",
@@ -75,9 +75,9 @@ pub enum Operator {
     Is,
     /// None of the values.
     IsNot,
-    /// Text inside.
+    /// The text contains one of the values.
     Contains,
-    /// The same text.
+    /// The text is one of the values.
     Equals,
 }
 
@@ -85,19 +85,19 @@ pub enum Operator {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Operand {
-    /// `true` or `false`.
+    /// A flag is compared with `true` or `false`.
     Flag(bool),
-    /// One text.
+    /// A text is compared with this one.
     One(String),
     /// Any of several texts.
     Many(Vec<String>),
 }
 
-/// One test.
+/// One test of one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Condition {
-    /// What is tested.
+    /// The field that is tested.
     pub field: Field,
     /// How the field is compared.
     pub operator: Operator,
@@ -112,14 +112,14 @@ pub struct Condition {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filters {
-    /// All must match.
+    /// The tests, all of which must pass.
     pub conditions: Vec<Condition>,
 }
 
 /// Why a filter was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFilter {
-    /// Over [`CONDITIONS_MAX`].
+    /// More conditions than [`CONDITIONS_MAX`].
     #[error("filters.conditions must have at most {CONDITIONS_MAX} entries")]
     TooManyConditions,
     /// No value, or over [`VALUES_MAX`].
@@ -139,9 +139,9 @@ pub enum InvalidFilter {
         field.as_str(), event.as_str()
     )]
     NotCarried {
-        /// Of the condition.
+        /// The index of the condition in the list.
         index: usize,
-        /// What it tests.
+        /// The field that the condition tests.
         field: Field,
         /// The event that does not carry it.
         event: EventType,
@@ -181,8 +181,8 @@ impl Filters {
         Ok(())
     }
 
-    /// Whether an event passes; `data` is what it says, asked for when a condition applies at all. A condition on a field
-    /// that the event never carries does not apply to it.
+    /// Whether an event passes; `data` is what it says, asked for when a condition applies at all. A condition on a
+    /// field that the event never carries does not apply to it.
     pub fn matches<'a>(&self, kind: EventType, data: impl FnOnce() -> &'a Value) -> bool {
         let mut applying =
             self.conditions.iter().filter(|condition| condition.field.is_in(kind)).peekable();

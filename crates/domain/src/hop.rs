@@ -1,8 +1,8 @@
 //! A request that one process hands to another, and who asked for it in the first place.
 //!
-//! The receiving process believes an address that it did not see itself. So the one that hands over seals it, with a key
-//! that all processes of an installation make from their master key: over the process it goes to, the request's method
-//! and target, the caller's credential, the caller's address, the time, and a number that is used once.
+//! The receiving process believes an address that it did not see itself. So the one that hands over seals it, with a
+//! key that all processes of an installation make from their master key: over the process it goes to, the request's
+//! method and target, the caller's credential, the caller's address, the time, and a number that is used once.
 
 use std::{fmt, net::IpAddr, time::Duration};
 
@@ -44,8 +44,8 @@ impl HopKey {
         format!("{said};{}", hex::encode(mac))
     }
 
-    /// What a seal says of a request, if it is ours and fresh. Whether it is meant for this process, and its number was not
-    /// used before, is for the caller to see.
+    /// What a seal says of a request, if it is ours and fresh. Whether it is meant for this process, and its number was
+    /// not used before, is for the caller to see.
     ///
     /// # Errors
     /// [`HopRefused`].
@@ -69,7 +69,7 @@ impl HopKey {
         let mut mac = keyed(&self.0);
         let Request { method, target, credential } = request;
         for part in [method.as_bytes(), target.as_bytes(), credential, said.as_bytes()] {
-            // Lengths in front, so that no two requests give the same bytes.
+            // Lengths first, so that no two requests give the same bytes.
             mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             mac.update(part);
         }
@@ -105,7 +105,7 @@ pub struct Request<'a> {
 pub struct Hop {
     /// The process it goes to, by the name it takes leases under; without a semicolon.
     pub to: String,
-    /// Where the request came from first; `None` when that process could not tell either.
+    /// Where the request came from first; `None` when that process did not know either.
     pub client: Option<IpAddr>,
     /// When it was sealed.
     pub at: Timestamp,
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fits_one_request_alone() {
+    fn a_seal_fits_only_its_own_request() {
         let key = HopKey::derive(&[1; 32]);
         let seal = key.seal(&request(), &hop());
         for other in [

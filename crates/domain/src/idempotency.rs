@@ -69,7 +69,7 @@ pub struct IdempotencyRecord {
     pub created_at: Timestamp,
     /// Under which lease of the session it came.
     pub epoch: u64,
-    /// The message that was stored for it, if it came that far. After a crash its row tells the outcome.
+    /// The message that was stored for it, if it came that far. After a crash its row has the outcome.
     pub message: Option<WaMessageId>,
     /// What became of it.
     pub state: IdempotencyState,

@@ -26,7 +26,7 @@ macro_rules! uuid_id {
                 Self(uuid)
             }
 
-            /// The UUID.
+            /// The UUID without the prefix of this kind of id.
             pub const fn uuid(self) -> Uuid {
                 self.0
             }
@@ -73,12 +73,12 @@ macro_rules! uuid_id {
 pub struct InvalidId;
 
 uuid_id!(
-    /// A session.
+    /// The id of a session.
     SessionId,
     ""
 );
 uuid_id!(
-    /// A webhook.
+    /// The id of a webhook.
     WebhookId,
     ""
 );
@@ -93,7 +93,7 @@ uuid_id!(
     ""
 );
 uuid_id!(
-    /// A template.
+    /// The id of a message template.
     TemplateId,
     ""
 );
@@ -139,8 +139,8 @@ impl MessageRowId {
 }
 
 impl DeliveryId {
-    /// The id of the automatic delivery of `event` to `webhook`: derived, so that writing it twice is one row. It begins
-    /// as the event's does, so that ids made one after another lie side by side in an index.
+    /// The id of the automatic delivery of `event` to `webhook`: derived, so that writing it twice is one row. It
+    /// begins as the event's does, so that ids made one after another lie side by side in an index.
     pub fn of(event: EventId, webhook: WebhookId) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"delivery");
@@ -205,7 +205,7 @@ impl MediaId {
         (text.len() == 64 && text.bytes().all(hex)).then(|| Self(text.to_owned()))
     }
 
-    /// The hex digits.
+    /// The 64 lower-case hex digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }

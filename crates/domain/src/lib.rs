@@ -4,7 +4,7 @@
 //! - A [`Session`](session::Session) is one WhatsApp account connected through this gateway. Its life is a pure
 //!   function, [`session::transition`].
 //! - A [`Message`](message::Message) is the row users see; its status only moves forward.
-//! - An [`Event`](event::Event) is something we tell the outside, appended to a log with a dense sequence per session.
+//! - An [`Event`](event::Event) is something that happened, appended to a log with a dense sequence per session.
 //! - A [`Webhook`](webhook::Webhook) is one registered receiver; a [`Delivery`](delivery::Delivery) is event × webhook;
 //!   an attempt is one HTTP try. A *lane* is a line of deliveries that leave strictly one after another.
 //! - An [`ApiKey`](api_key::ApiKey) opens the HTTP API, within its role and scopes.
@@ -12,9 +12,9 @@
 //!
 //! # Glossary
 //! *Session*: a linked account (never a Signal session). *Chat id*: `<digits>@c.us`, `<id>@g.us`, `<digits>@lid`, …
-//! *Ack*: how far WhatsApp carried a message. *Receipt*: a recipient's answer that causes an ack. *Engine*: the WhatsApp
-//! client behind [`port::WhatsApp`]. *Lease*: the right to work on something until a time. *Redrive*: try exhausted
-//! deliveries again. *Backfilled*: received by WhatsApp while we were away.
+//! *Ack*: how far WhatsApp carried a message. *Receipt*: a recipient's answer that causes an ack. *Engine*: the
+//! WhatsApp client behind [`port::WhatsApp`]. *Lease*: the right to work on something until a time. *Redrive*: try
+//! exhausted deliveries again. *Backfilled*: received by WhatsApp while we were away.
 
 #![deny(missing_docs)]
 

@@ -30,7 +30,7 @@ pub enum MediaState {
     },
     /// It is in the media store.
     Ready {
-        /// Its name there.
+        /// The name under which the store keeps it.
         id: MediaId,
         /// The length of the file in bytes.
         size_bytes: u64,
@@ -43,7 +43,7 @@ pub enum MediaState {
 }
 
 impl MediaState {
-    /// The wire word.
+    /// The word that the API uses.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Pending { .. } => "pending",
@@ -58,11 +58,11 @@ impl MediaState {
 pub struct MediaRecord {
     /// The session it belongs to.
     pub session: SessionId,
-    /// In which message.
+    /// WhatsApp's id of the message that carries it.
     pub wa_id: WaMessageId,
     /// What the message says of it, and where WhatsApp keeps it.
     pub media: Media,
-    /// Where it stands.
+    /// How far its download has got.
     pub state: MediaState,
     /// Tries of the download so far.
     pub attempts: u32,

@@ -26,16 +26,16 @@ pub enum MessageStatus {
     Delivered,
     /// The recipient saw it.
     Read,
-    /// WhatsApp refused it.
+    /// WhatsApp refused it, or it was never sent.
     Failed,
 }
 
 impl MessageStatus {
-    /// Every status.
+    /// Every status, in the order of progress.
     pub const ALL: [Self; 5] =
         [Self::Pending, Self::Sent, Self::Delivered, Self::Read, Self::Failed];
 
-    /// The wire word.
+    /// The word that the API uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -79,14 +79,14 @@ impl MessageStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// To this account.
+    /// Sent to this account by somebody else.
     Incoming,
     /// From this account, by API or on the phone.
     Outgoing,
 }
 
 impl Direction {
-    /// The wire word.
+    /// The word that the API uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Incoming => "incoming",
@@ -100,7 +100,7 @@ impl Direction {
     }
 }
 
-/// OpenWA's message types.
+/// The types of messages that OpenWA's API knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the words are WhatsApp's own and say it")]
@@ -124,7 +124,7 @@ pub enum MessageType {
 }
 
 impl MessageType {
-    /// Every type.
+    /// Every type that a message can have.
     pub const ALL: [Self; 16] = [
         Self::Text,
         Self::Image,
@@ -144,7 +144,7 @@ impl MessageType {
         Self::Unknown,
     ];
 
-    /// The wire word.
+    /// The word that the API uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -175,7 +175,7 @@ impl MessageType {
 /// A message as stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
-    /// The row's id.
+    /// The id of the row, which the API shows as the message's own.
     pub id: MessageRowId,
     /// The session it belongs to.
     pub session: SessionId,
@@ -185,17 +185,17 @@ pub struct Message {
     pub chat: ChatId,
     /// Sender's chat id; for our own, the session's number.
     pub from: String,
-    /// Recipient's chat id.
+    /// Chat id of the recipient.
     pub to: String,
     /// Display name of the chat, when known.
     pub chat_name: Option<String>,
     /// The person who wrote it, in groups.
     pub author: Option<ChatId>,
-    /// Text or caption.
+    /// The text, or the caption of a file.
     pub body: Option<String>,
     /// OpenWA's type of the message.
     pub kind: MessageType,
-    /// Which way.
+    /// Whether this account received or sent it.
     pub direction: Direction,
     /// WhatsApp's own time, whole seconds.
     pub timestamp: Option<i64>,
@@ -220,11 +220,11 @@ pub struct Quoted {
     pub body: String,
 }
 
-/// A message as the engine received it: typed by somebody else, or by us on another device. Serialised where it has to be
-/// kept although it cannot be stored.
+/// A message as the engine received it: typed by somebody else, or by us on another device. Serialised where it has to
+/// be kept although it cannot be stored.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct InboundMessage {
-    /// WhatsApp's id.
+    /// WhatsApp's id of the message.
     pub id: WaMessageId,
     /// The chat, in its canonical form (phone number when known).
     pub chat: ChatId,
@@ -240,11 +240,11 @@ pub struct InboundMessage {
     pub push_name: Option<String>,
     /// WhatsApp's time, whole seconds.
     pub timestamp: i64,
-    /// What it says.
+    /// The text, file, poll or change that the message carries.
     pub content: Content,
-    /// What it answers.
+    /// The message that this one answers.
     pub quoted: Option<Quoted>,
-    /// Whom it mentions.
+    /// The people whom the text mentions.
     pub mentions: Vec<ChatId>,
     /// Waited at WhatsApp's server while we were away.
     pub backfilled: bool,
@@ -263,9 +263,9 @@ pub struct OutgoingMessage {
     pub id: WaMessageId,
     /// The chat that it goes to.
     pub chat: ChatId,
-    /// What it says.
+    /// The text, file, poll or change to send.
     pub content: Content,
-    /// Whom it mentions.
+    /// The people whom the text mentions.
     pub mentions: Vec<ChatId>,
     /// What it answers, with the author of the quoted message.
     pub quoted: Option<(Quoted, ChatId)>,

@@ -68,8 +68,8 @@ fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0xffff, high, low] => Some(join(high, low)),
         // IPv4-translated (RFC 2765)
         [0, 0, 0, 0, 0xffff, 0, high, low] => Some(join(high, low)),
-        // NAT64, the well-known prefix (RFC 6052). In a local one (RFC 8215) the address stands at a place that only the
-        // network's operator knows: those are not public.
+        // NAT64, the well-known prefix (RFC 6052). In a local one (RFC 8215) the address stands at a place that only
+        // the network's operator knows: those are not public.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(join(high, low)),
         // 6to4
         [0x2002, high, low, ..] => Some(join(high, low)),

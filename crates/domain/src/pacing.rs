@@ -108,7 +108,7 @@ pub struct Refusal {
 /// What became of an admitted send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PacingOutcome {
-    /// WhatsApp took it.
+    /// WhatsApp's server took the message.
     Taken,
     /// WhatsApp refused it, or failed.
     Failed,
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_left_gives_its_place_back() {
+    fn what_never_left_gives_its_slot_back() {
         let rules = PacingRules { warmup: vec![1], cold: vec![1], ..PacingRules::default() };
         let mut state = PacingState::default();
         state.admit(&rules, &chat(1), true, 0, NOON).unwrap();

@@ -14,12 +14,12 @@ pub enum ProxyScheme {
     Http,
     /// HTTP CONNECT over TLS.
     Https,
-    /// SOCKS version 5.
+    /// SOCKS version 5, which also resolves host names.
     Socks5,
 }
 
 impl ProxyScheme {
-    /// The wire word.
+    /// The scheme of the URL.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -42,7 +42,7 @@ pub enum InvalidProxy {
     /// A scheme we do not speak.
     #[error("proxyUrl must start with http://, https:// or socks5://")]
     Scheme,
-    /// Over [`PROXY_URL_CHARS_MAX`].
+    /// Longer than [`PROXY_URL_CHARS_MAX`] characters.
     #[error("proxyUrl must be at most 255 characters")]
     TooLong,
 }

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_asymmetric_signature_opens_with_the_public_half_alone() {
+    fn an_asymmetric_signature_is_verified_with_only_the_public_half() {
         struct Fixed;
         impl Entropy for Fixed {
             fn fill(&self, bytes: &mut [u8]) {

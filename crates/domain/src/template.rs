@@ -1,8 +1,8 @@
 //! Templates: stored texts with placeholders, and how they are filled.
 //!
-//! What stands in double braces is a placeholder and looked up as it is: `{{name}}`, `{{1}}`, `{{First Name}}`, `{{ order.no }}`.
-//! One without a value is missing. Single braces (OpenWA's older form) are text unless they name a variable. A backslash
-//! before a brace makes it a plain brace.
+//! What stands in double braces is a placeholder and looked up as it is: `{{name}}`, `{{1}}`, `{{First Name}}`, `{{
+//! order.no }}`. One without a value is missing. Single braces (OpenWA's older form) are text unless they name a
+//! variable. A backslash before a brace makes it a plain brace.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub const VARIABLE_BYTES_MAX: usize = 256;
 /// Longest rendered text, in characters (`TEMPLATE_RENDER_MAX_CHARS`).
 pub const RENDERED_CHARS_MAX: usize = 65_536;
 
-/// A stored template.
+/// A text with placeholders that was stored under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     /// The id of the template.
@@ -29,9 +29,9 @@ pub struct Template {
     pub name: String,
     /// The text of the message.
     pub body: String,
-    /// Above the text.
+    /// A line above the text.
     pub header: Option<String>,
-    /// Below the text.
+    /// A line below the text.
     pub footer: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
@@ -124,8 +124,8 @@ fn piece<'a, 'v>(text: &'a str, variables: &'v BTreeMap<String, String>) -> Piec
     }
 }
 
-/// A name up to its closing brace. Names hold no braces, so that no character is looked at more than a few times, however
-/// many braces a text has.
+/// A name up to its closing brace. Names hold no braces, so that no character is looked at more than a few times,
+/// however many braces a text has.
 fn named(text: &str) -> Option<(&str, &str)> {
     let end = text.find(['{', '}']).filter(|end| *end <= VARIABLE_BYTES_MAX)?;
     let (name, rest) = text.split_at(end);

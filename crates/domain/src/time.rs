@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The end of the year 9999, the last that ISO 8601 writes with four digits.
 const LAST_MILLIS: i64 = 253_402_300_799_999;
 
-/// Milliseconds since 1970-01-01T00:00:00Z.
+/// A moment, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -16,17 +16,17 @@ const LAST_MILLIS: i64 = 253_402_300_799_999;
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// From epoch milliseconds.
+    /// The moment so many milliseconds after the epoch.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// From epoch seconds.
+    /// The moment so many seconds after the epoch.
     pub const fn from_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
     }
 
-    /// Epoch milliseconds.
+    /// Milliseconds since the epoch.
     pub const fn millis(self) -> i64 {
         self.0
     }
@@ -52,10 +52,11 @@ impl Timestamp {
         Some(Self(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis()))
     }
 
-    /// Reads an ISO-8601 time; without an offset it is meant in this zone, and a bare date means its first moment there.
+    /// Reads an ISO-8601 time; without an offset it is meant in this zone, and a bare date means its first moment
+    /// there.
     pub fn parse_in(text: &str, zone: chrono_tz::Tz) -> Option<Self> {
         Self::parse_with_offset(text).or_else(|| {
-            // A time that the clocks skip is the first one behind the gap; none is longer than a day.
+            // A time that the clocks skip is the first one after the gap; none is longer than a day.
             let local = local(text.trim())?;
             let exists = |minutes| {
                 let later = local.checked_add_signed(chrono::TimeDelta::minutes(minutes))?;
@@ -268,7 +269,7 @@ mod tests {
         assert_eq!(offset, Some(Timestamp::from_seconds(1_790_841_600)));
         assert_eq!(Timestamp::parse_filter("-1"), None);
         assert_eq!(Timestamp::parse_filter("yesterday"), None);
-        // Behind the year 9999: such a time could not be written.
+        // After the year 9999: such a time could not be written.
         assert_eq!(Timestamp::parse_filter("17907908416084160"), None);
         assert_eq!(Timestamp::parse_in("+12026-10-01T08:00", chrono_tz::Tz::UTC), None);
     }

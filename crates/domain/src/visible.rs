@@ -20,7 +20,7 @@ pub enum Unshown {
     Twins(String),
 }
 
-/// What is said of a text in which nothing is seen, behind its name.
+/// What is said of a text in which nothing is seen, after its name.
 pub const NOTHING_SEEN: &str =
     "must have at least one visible character: blanks and invisible characters alone are not shown";
 

@@ -16,11 +16,11 @@ use crate::{
 
 /// The `retryCount` that is shown when none was given: the default policy is in force then, see [`Policy`].
 pub const RETRY_COUNT_DEFAULT: u8 = 3;
-/// Highest `retryCount`.
+/// The highest `retryCount` that is accepted.
 pub const RETRY_COUNT_MAX: u8 = 5;
 /// Longest URL, in characters.
 pub const URL_CHARS_MAX: usize = 2048;
-/// Most custom headers.
+/// The most custom headers that a webhook may have.
 pub const HEADERS_MAX: usize = 50;
 /// Longest text of a webhook's own authorities, in characters: a dozen certificates.
 pub const TLS_CA_CHARS_MAX: usize = 16_384;
@@ -41,7 +41,7 @@ pub enum LaneOrder {
 }
 
 impl LaneOrder {
-    /// The wire word.
+    /// The word that the API uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Chat => "chat",
@@ -61,7 +61,7 @@ impl LaneOrder {
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a secret.
+    /// Takes a secret in clear text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -87,13 +87,13 @@ impl fmt::Debug for Secret {
 /// A secret that was replaced and still signs, so that receivers can change over one after another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreviousSecret {
-    /// The secret.
+    /// The secret that was in force before.
     pub secret: Secret,
     /// The end of the overlap.
     pub until: Timestamp,
 }
 
-/// A registered receiver.
+/// A URL that gets the events of a session, with its filters, order, policy and secret.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Webhook {
     /// The id of the webhook.
@@ -104,7 +104,7 @@ pub struct Webhook {
     pub url: String,
     /// The events that it gets.
     pub events: Vec<Subscription>,
-    /// Which of those.
+    /// Conditions that an event has to meet; `None` lets every one pass.
     pub filters: Option<Filters>,
     /// Custom headers, in the user's order. May hold credentials: encrypted at rest, never in a response.
     pub headers: Vec<(String, String)>,
@@ -112,8 +112,8 @@ pub struct Webhook {
     pub secret: Option<Secret>,
     /// The secret before this one: signs too until its time is over.
     pub previous_secret: Option<PreviousSecret>,
-    /// The private ed25519 key of the scheme `v1a`, written `whsk_…`; made when the scheme is first chosen. Encrypted at
-    /// rest, never in a response.
+    /// The private ed25519 key of the scheme `v1a`, written `whsk_…`; made when the scheme is first chosen. Encrypted
+    /// at rest, never in a response.
     pub signing_key: Option<Secret>,
     /// Inactive ones record nothing new and send nothing.
     pub active: bool,
@@ -121,17 +121,17 @@ pub struct Webhook {
     pub retry_count: Option<u8>,
     /// What its owner chose about its deliveries.
     pub policy: PolicyChoice,
-    /// Certificates of authorities that its receiver's may be of beside the usual ones, PEM text.
+    /// Authorities that the receiver's certificate may be of, in addition to the usual ones: PEM text.
     pub tls_ca: Option<String>,
     /// How its receiver does; changed by outcomes, not by users.
     pub health: Health,
-    /// In which order.
+    /// Which deliveries wait for each other.
     pub order: LaneOrder,
     /// Last delivery that succeeded.
     pub last_triggered_at: Option<Timestamp>,
     /// When it was created.
     pub created_at: Timestamp,
-    /// Last change.
+    /// When its owner last changed it.
     pub updated_at: Timestamp,
 }
 
@@ -164,7 +164,7 @@ impl Webhook {
         self.secret = secret;
     }
 
-    /// What the session's other webhooks are told when this one stops by itself.
+    /// What the event for the session's other webhooks says when this one stops by itself.
     pub fn notice(&self, id: EventId, kind: EventType, reason: &str, at: Timestamp) -> EventDraft {
         let key = format!("evt_{}_{}", kind.as_str().replace('.', "_"), id.uuid());
         let data = serde_json::json!({ "webhookId": self.id, "url": self.url, "reason": reason });

@@ -134,7 +134,7 @@ macro_rules! store_conformance {
             ];
             pacing: [
                 places_are_counted, a_chat_with_messages_is_not_cold, parallel_callers_share_the_places,
-                outcomes_move_the_breaker, what_never_left_gives_its_place_back,
+                outcomes_move_the_breaker, what_never_left_gives_its_slot_back,
             ];
             batches: [
                 a_batch_reads_back_as_it_was, items_move_and_the_last_one_ends_the_batch, a_cancel_is_final,

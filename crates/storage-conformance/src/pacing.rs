@@ -93,7 +93,7 @@ pub async fn outcomes_move_the_breaker<S: Store>(store: &S) {
     admit(refusal.until.plus(Duration::from_secs(1))).await.unwrap();
 }
 
-pub async fn what_never_left_gives_its_place_back<S: Store>(store: &S) {
+pub async fn what_never_left_gives_its_slot_back<S: Store>(store: &S) {
     let lease = &held_session(store, 1).await;
     admit(store, lease, 1, START).await.unwrap();
     assert!(admit(store, lease, 2, START).await.is_err());

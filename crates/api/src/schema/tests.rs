@@ -53,7 +53,7 @@ fn numbers_of_people_are_refused_with_the_reason() {
             "must begin with + and the country code: a number that begins with 0 is known within its country only. Set the session's defaultCountry to send to numbers of one country as they are written there",
         ),
         ("+4917099000001 ext. 12", "must be a number without an extension"),
-        ("+49 0170 99000001", "must not have the 0 of the national form behind the country code"),
+        ("+49 0170 99000001", "must not have the 0 of the national form after the country code"),
     ] {
         let card =
             json!({ "chatId": "4917099000001", "contactName": "Ida", "contactNumber": number });

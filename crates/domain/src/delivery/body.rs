@@ -37,9 +37,9 @@ const THIN_FIELDS: &[&str] = &[
 /// Longest value that the thin form keeps, characters.
 const THIN_VALUE_CHARS: usize = 256;
 
-/// The body of one delivery, of at most `most` bytes. What would be larger first sheds its file, then goes out thin: the
-/// same envelope, `data` with ids and addressing alone, `truncated: true`, and `fetch`, where the whole event is. Nothing
-/// is dropped because of its size. The same bytes on every try.
+/// The body of one delivery, of at most `most` bytes. What would be larger first sheds its file, then goes out thin:
+/// the same envelope, `data` with only ids and addressing, `truncated: true`, and `fetch`, where the whole event is.
+/// Nothing is dropped because of its size. The same bytes on every try.
 pub fn body(event: &Event, delivery: DeliveryId, most: usize) -> Vec<u8> {
     let full = event.envelope(delivery);
     if full.len() <= most {
@@ -92,7 +92,7 @@ fn with_data(event: &Event, delivery: DeliveryId, data: Value) -> Vec<u8> {
 pub struct Batch {
     /// Its id, `webhook-id`: follows from the deliveries in it, so that another batch never has it.
     pub id: EventId,
-    /// Its idempotency key. Receivers tell repeats by the keys of the events inside.
+    /// Its idempotency key. Receivers recognise repeats by the keys of the events inside.
     pub key: String,
     /// The delivery it is named after: the first.
     pub delivery: DeliveryId,
@@ -102,8 +102,8 @@ pub struct Batch {
     pub count: usize,
 }
 
-/// Puts as many deliveries of a lane, from the first on, into one body as fit into `most` bytes. `None` when that is one
-/// alone: it goes out as it is then.
+/// Puts as many deliveries of a lane, from the first on, into one body as fit into `most` bytes. `None` when that is
+/// one alone: it goes out as it is then.
 pub fn batch(deliveries: &[Delivery], most: usize) -> Option<Batch> {
     let [first, _, ..] = deliveries else { return None };
     let (mut bodies, mut bytes) = (Vec::new(), 512);

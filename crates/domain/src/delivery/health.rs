@@ -1,4 +1,4 @@
-//! How a receiver does: the breaker, the ordered catch-up behind it, and the pause after days without a success.
+//! How a receiver does: the breaker, the ordered catch-up after it, and the pause after days without a success.
 //!
 //! A pure state machine, moved by the outcome of each attempt and stored with the webhook in the transaction that
 //! records the attempt. A receiver that never fails never changes it.
@@ -22,7 +22,7 @@ pub const STREAK_MAX: u32 = 5;
 pub const RATE_PERCENT: u32 = 70;
 /// Of at least so many attempts.
 pub const RATE_LEAST: u32 = 10;
-/// Within this time.
+/// The failures are counted within this time.
 pub const RATE_WINDOW: Duration = Duration::from_secs(300);
 /// How long it stays open the first time; doubles with each opening.
 pub const COOL_DOWN: Duration = Duration::from_secs(30);
@@ -35,11 +35,11 @@ pub const CATCH_UP_SUCCESSES: u32 = 20;
 /// Without any success for so long a webhook is paused.
 pub const PAUSE_AFTER: Duration = Duration::from_secs(5 * 86_400);
 
-/// The breaker.
+/// Whether a failing receiver is called.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Breaker {
-    /// Everything may leave.
+    /// Deliveries leave as usual.
     #[default]
     Closed,
     /// Nothing may leave until then; one probe afterwards.
@@ -55,7 +55,7 @@ pub enum Breaker {
 }
 
 impl Breaker {
-    /// The wire word.
+    /// The word that the API uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -72,7 +72,7 @@ pub struct Window {
     pub since: Timestamp,
     /// All of them, whatever their state.
     pub total: u32,
-    /// Those that failed.
+    /// How many of them failed.
     pub failed: u32,
 }
 
@@ -87,7 +87,7 @@ pub enum PauseReason {
 }
 
 impl PauseReason {
-    /// The wire word.
+    /// The word that the API uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Requested => "requested",

@@ -59,7 +59,7 @@ impl LaneId {
         self.0.split_once('/').and_then(|(webhook, _)| webhook.parse().ok())
     }
 
-    /// The text.
+    /// The name as it is stored.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -86,7 +86,7 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
-    /// The stored word.
+    /// The word under which it is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -111,9 +111,9 @@ pub struct Delivery {
     pub id: DeliveryId,
     /// The webhook that gets it.
     pub webhook: WebhookId,
-    /// What it carries.
+    /// The event that is delivered.
     pub event: Arc<Event>,
-    /// Tries so far.
+    /// How many attempts were made.
     pub attempts: u32,
     /// When the first of them began.
     pub first_tried_at: Option<Timestamp>,
@@ -135,7 +135,7 @@ pub struct ClaimedLane {
 /// What one HTTP try came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// When it began.
+    /// When the request was sent.
     pub at: Timestamp,
     /// How long it took.
     pub duration: Duration,
@@ -157,7 +157,7 @@ impl Attempt {
 /// Most of an answer that is kept per attempt, bytes.
 pub const EXCERPT_BYTES_MAX: usize = 16 * 1024;
 
-/// The sort of a failed attempt.
+/// How an attempt failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptErrorKind {
@@ -182,7 +182,7 @@ pub enum AttemptErrorKind {
 }
 
 impl AttemptErrorKind {
-    /// The stored word.
+    /// The word under which it is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Status => "status",

@@ -19,7 +19,7 @@ const JITTER_COUNTED: u8 = 10;
 const COUNTED_CAP: Duration = Duration::from_secs(3600);
 /// Between these a receiver's `Retry-After` is obeyed.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(86_400));
-/// A receiver that says that it is busy, or does not answer in time, is left alone at least this long by default.
+/// A receiver that says that it is busy, or does not answer in time, is not called for at least this long by default.
 const BUSY_WAIT: Duration = Duration::from_secs(60);
 
 /// How the `webhook-signature` is made.
@@ -34,7 +34,7 @@ pub enum SignatureScheme {
 }
 
 impl SignatureScheme {
-    /// The wire word.
+    /// The word that the API uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::V1 => "v1",
@@ -81,7 +81,7 @@ pub struct PolicyChoice {
 pub struct InvalidPolicy {
     /// The name of the field, as the API spells it.
     pub field: &'static str,
-    /// What is allowed.
+    /// The values that are allowed, in words.
     pub bounds: &'static str,
 }
 
@@ -153,7 +153,7 @@ pub struct Policy {
     pub concurrency: Option<u32>,
     /// Most events in one POST.
     pub batch_size: u32,
-    /// Neither a count nor a schedule was chosen: busy receivers are left alone longer.
+    /// Neither a count nor a schedule was chosen: busy receivers get longer rests.
     pub is_default: bool,
 }
 
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_receiver_is_left_alone_for_a_minute_by_default_only() {
+    fn a_busy_receiver_rests_for_a_minute_only_by_default() {
         let busy = Hint::of(Some(429), None, None);
         assert_eq!(Hint::of(None, Some(AttemptErrorKind::Timeout), None), busy);
         assert!(!Hint::of(Some(500), Some(AttemptErrorKind::Status), None).busy);

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn one_webhook_alone_gets_everything_and_two_share() {
+    fn a_single_webhook_gets_everything_and_two_share() {
         assert_eq!(lanes(all(16), &[hook(1, false)]), [1024]);
         assert_eq!(lanes(all(16), &[hook(1, false), hook(2, false)]), [512, 512]);
         let hanging = Candidate { held: 512, ..hook(1, false) };
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_doubtful_get_half_of_the_places_together_and_a_quarter_each() {
+    fn the_degraded_get_half_of_the_slots_together_and_a_quarter_each() {
         let three = [hook(1, true), hook(2, true), hook(3, true)];
         assert_eq!(lanes(all(16), &three), [4, 4]);
         let none = Places { doubtful: 8, ..all(16) };

@@ -34,7 +34,7 @@ mod tests {
     };
 
     #[test]
-    fn a_batch_is_told_with_its_numbers_and_its_hold() {
+    fn the_event_of_a_batch_has_its_numbers_and_its_hold() {
         let batch = Batch {
             session: SessionId::from_uuid(uuid::Uuid::nil()),
             id: BatchId::parse("batch_7f3a").unwrap(),

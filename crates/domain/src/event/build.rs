@@ -161,7 +161,7 @@ pub fn message_sent(id: EventId, message: &Message, at: Timestamp) -> EventDraft
 /// Everything an ack says about a message of ours. The addressing fields are always there, so that a filter on them
 /// can never swallow an ack by accident.
 pub struct Ack<'a> {
-    /// The message's id.
+    /// WhatsApp's id of the message.
     pub message: &'a WaMessageId,
     /// The chat of the message.
     pub chat: &'a ChatId,
@@ -173,7 +173,7 @@ pub struct Ack<'a> {
     pub code: Option<u16>,
 }
 
-/// `message.ack`.
+/// `message.ack`: how far a message of ours got.
 pub fn message_ack(id: EventId, session: SessionId, ack: &Ack<'_>, at: Timestamp) -> EventDraft {
     EventDraft {
         id,
@@ -199,8 +199,8 @@ pub fn message_failed(id: EventId, session: SessionId, ack: &Ack<'_>, at: Timest
     }
 }
 
-/// `message.receipt`: one recipient's receipt of a message to a group or a status. Told again when WhatsApp tells it again,
-/// under the same key.
+/// `message.receipt`: one recipient's receipt of a message to a group or a status. Emitted again when WhatsApp sends it
+/// again, under the same key.
 pub fn message_receipt(
     id: EventId,
     session: SessionId,

@@ -18,7 +18,7 @@ use crate::{
 /// Who changed which message, where and when.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change<'a> {
-    /// The event's id.
+    /// The id of the event that reports it.
     pub id: EventId,
     /// The session it belongs to.
     pub session: SessionId,
@@ -132,7 +132,7 @@ pub fn message_edited(
     change.draft(EventType::MessageEdited, key, fields)
 }
 
-/// `message.revoked`.
+/// `message.revoked`: a message was taken back for everyone.
 pub fn message_revoked(change: &Change<'_>) -> EventDraft {
     let key = format!("rev_{}_{}", change.session, change.target);
     let fields =
@@ -204,7 +204,7 @@ pub fn call_event(id: EventId, session: SessionId, call: &Call) -> EventDraft {
     }
 }
 
-/// `session.restriction`. `active` false tells that it is over.
+/// `session.restriction`. `active: false` says that it is over.
 pub fn restriction_event(
     id: EventId,
     session: SessionId,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, value::RawValue};
 
-/// The `data` of an event: JSON, kept as its text. On its way from the writer to the log and to every webhook it is shared
-/// and never built anew; who looks into it reads it with [`EventData::value`].
+/// The `data` of an event: JSON, kept as its text. On its way from the writer to the log and to every webhook it is
+/// shared and never built anew; who looks into it reads it with [`EventData::value`].
 #[derive(Debug, Clone)]
 pub struct EventData(Arc<RawValue>);
 
@@ -29,7 +29,7 @@ impl EventData {
         serde_json::from_str(self.text()).expect("it was checked to be JSON when it was made")
     }
 
-    /// With something changed.
+    /// A copy with something changed.
     #[must_use]
     pub fn changed(&self, change: impl FnOnce(&mut Value)) -> Self {
         let mut value = self.value();

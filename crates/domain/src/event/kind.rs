@@ -11,10 +11,10 @@ macro_rules! event_types {
         }
 
         impl EventType {
-            /// Every event type.
+            /// Every event type, as documented.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The wire word.
+            /// The name of the event in the API.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
             }
@@ -36,7 +36,7 @@ event_types! {
     MessageMedia = "message.media",
     /// Somebody answered a poll.
     PollVote = "poll.vote",
-    /// Somebody answered the invitation to an event. OpenWA's; the engine does not tell it, so it is never sent.
+    /// Somebody answered the invitation to an event. OpenWA's; the engine does not report it, so it is never sent.
     EventResponse = "event.response",
     /// One recipient's receipt of a message to a group or a status. Only for those that name it.
     MessageReceipt = "message.receipt",
@@ -94,9 +94,9 @@ impl EventType {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Subscription {
-    /// `*`
+    /// `*`: events of every type.
     All,
-    /// One event type.
+    /// Events of one type.
     One(EventType),
 }
 

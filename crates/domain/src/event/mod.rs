@@ -1,4 +1,4 @@
-//! What we tell the outside: event types, the append-only record, the versioned envelope.
+//! What we emit: event types, the append-only record, the versioned envelope.
 //!
 //! Each event is appended in the transaction of the change it reports, gets the next `sequence` of its session there,
 //! and one [`Delivery`](crate::delivery::Delivery) per webhook that wants it. The builders give every event the data
@@ -49,14 +49,14 @@ pub struct EventDraft {
     pub chat: Option<ChatId>,
     /// One key per honest occurrence, in OpenWA's form; the same for every webhook, try and replay.
     pub idempotency_key: String,
-    /// The body's `data`.
+    /// What the body of a delivery has under `data`.
     pub data: EventData,
 }
 
 /// An event in the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// What was recorded.
+    /// The event as it was recorded.
     pub draft: EventDraft,
     /// Dense per session, from 1: a receiver sees a gap.
     pub sequence: u64,
@@ -73,13 +73,13 @@ impl Event {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Envelope<'a> {
-    /// Event name.
+    /// The name of the event.
     pub event: &'a str,
     /// ISO time of the event itself, not of the try.
     pub timestamp: String,
-    /// Session UUID.
+    /// The UUID of the session.
     pub session_id: String,
-    /// Dedupe on this.
+    /// The same for every delivery of the event: receivers deduplicate by it.
     pub idempotency_key: &'a str,
     /// One per event × webhook.
     pub delivery_id: String,

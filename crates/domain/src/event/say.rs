@@ -7,7 +7,7 @@ use crate::{
     message::InboundMessage,
 };
 
-/// The fields beside body and type: `media`, `location`, `poll`, `contacts`, `linkPreview`, `protocolKind`.
+/// The fields in addition to body and type: `media`, `location`, `poll`, `contacts`, `linkPreview`, `protocolKind`.
 pub fn describe(content: &Content) -> Map<String, Value> {
     let mut fields = Map::new();
     match content {

@@ -10,14 +10,14 @@ use crate::{
 pub enum Severity {
     /// Something that happens every day.
     Info,
-    /// Worth a look.
+    /// Something that may need a look.
     Warn,
     /// Something that somebody should look at.
     Error,
 }
 
 impl Severity {
-    /// The wire word.
+    /// The word that the API uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -35,13 +35,13 @@ impl Severity {
 /// Something that was done, and by whom.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {
-    /// A UUID.
+    /// The id of the entry.
     pub id: uuid::Uuid,
     /// What, in the contract's words, such as `webhook_created`.
     pub action: String,
     /// How much it matters.
     pub severity: Severity,
-    /// With which key.
+    /// The key of the caller; `None` for what the gateway did itself.
     pub api_key: Option<ApiKeyId>,
     /// The key's name then.
     pub api_key_name: Option<String>,
@@ -53,7 +53,7 @@ pub struct AuditEntry {
     pub ip: Option<String>,
     /// The program of the caller, as it named itself.
     pub user_agent: Option<String>,
-    /// The request's method.
+    /// The HTTP method of the request.
     pub method: Option<String>,
     /// The request's path, without its query.
     pub path: Option<String>,
@@ -61,7 +61,7 @@ pub struct AuditEntry {
     pub status_code: Option<u16>,
     /// More; null when there is none.
     pub metadata: serde_json::Value,
-    /// What went wrong.
+    /// What went wrong, in a sentence.
     pub error_message: Option<String>,
     /// When it was written down.
     pub created_at: Timestamp,
@@ -97,8 +97,8 @@ pub struct AuditQuery {
     pub action: Option<String>,
     /// As bad as this.
     pub severity: Option<Severity>,
-    /// On this session.
+    /// Entries about this session only.
     pub session: Option<SessionId>,
-    /// With this key.
+    /// Entries of calls with this key only.
     pub api_key: Option<ApiKeyId>,
 }

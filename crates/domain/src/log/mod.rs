@@ -1,8 +1,8 @@
-//! What is told about the past: the event log, the delivery log, replays, the audit, and how current everything is.
+//! What can be read about the past: the event log, the delivery log, replays, the audit, and how current everything is.
 //!
 //! A replay is a new delivery of an event that is in the log: a new delivery id, the same event, the same idempotency
-//! key. It leaves in a lane beside the lane it belongs to ([`replay_lane`]): in order among the replays of that lane,
-//! never before, behind or instead of what waits there, so no schedule is disturbed by it.
+//! key. It leaves in a lane of its own next to the lane it belongs to ([`replay_lane`]): in order among the replays of
+//! that lane, never before, after or instead of what waits there, so no schedule is disturbed by it.
 
 mod audit;
 
@@ -59,24 +59,24 @@ pub struct DeliveryRecord {
     pub url: String,
     /// The receiver's lane it leaves in.
     pub lane: LaneId,
-    /// Where it stands.
+    /// How far the delivery has got.
     pub state: DeliveryState,
-    /// Tries so far.
+    /// How many attempts were made.
     pub attempts: u32,
     /// The delivery that this one repeats.
     pub replay_of: Option<DeliveryId>,
-    /// What it carries.
+    /// The event that is delivered.
     pub event: Event,
     /// The tries, oldest first. Lists leave the excerpts out.
     pub tries: Vec<Attempt>,
 }
 
-/// The end of a page of the delivery log; the next page begins behind it.
+/// The end of a page of the delivery log; the next page begins after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveryCursor {
     /// When the last row's event happened.
     pub occurred_at: Timestamp,
-    /// The last row.
+    /// The id of the last row.
     pub id: DeliveryId,
 }
 
@@ -86,7 +86,7 @@ impl DeliveryCursor {
         format!("{}_{}", self.occurred_at.millis(), self.id)
     }
 
-    /// Reads it.
+    /// Reads [`DeliveryCursor::text`]; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let (millis, id) = text.split_once('_')?;
         let occurred_at = Timestamp::from_millis(millis.parse().ok()?);
@@ -97,7 +97,7 @@ impl DeliveryCursor {
 /// A search in the delivery log; every given condition must hold.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeliveryQuery {
-    /// In this state.
+    /// Deliveries in this state only.
     pub state: Option<DeliveryState>,
     /// Of events with this name.
     pub event: Option<crate::event::EventType>,
@@ -107,7 +107,7 @@ pub struct DeliveryQuery {
     pub until: Option<Timestamp>,
     /// Of events in this chat.
     pub chat: Option<crate::ChatId>,
-    /// Behind this row.
+    /// Rows after this one, in the order of the list.
     pub after: Option<DeliveryCursor>,
 }
 
@@ -116,7 +116,7 @@ pub struct DeliveryQuery {
 pub struct FailureQuery {
     /// Of these sessions; empty means all.
     pub sessions: Vec<SessionId>,
-    /// Of this webhook.
+    /// Dead letters of this webhook only.
     pub webhook: Option<WebhookId>,
     /// These; `None` means all.
     pub ids: Option<Vec<DeliveryId>>,
@@ -153,14 +153,14 @@ pub struct ReplayCandidate {
 pub struct PastDelivery {
     /// The id of the delivery.
     pub id: DeliveryId,
-    /// Where it stands.
+    /// How far the delivery has got.
     pub state: DeliveryState,
 }
 
 /// What a replay does with a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplayChoice {
-    /// Goes out again.
+    /// The event goes out again.
     Replay,
     /// It waits already: nothing to repeat.
     Waiting,
@@ -211,7 +211,7 @@ fn wants(webhook: &Webhook, draft: &EventDraft) -> bool {
     Webhook { active: true, ..webhook.clone() }.wants(draft)
 }
 
-/// The lane of a replay: beside the lane of the event.
+/// The lane of a replay: next to the lane of the event.
 pub fn replay_lane(webhook: &Webhook, event: &EventDraft, replay: DeliveryId) -> LaneId {
     let lane = webhook.lane(event);
     let own = lane.as_str().strip_prefix(&format!("{}/", webhook.id)).unwrap_or_default();
@@ -226,9 +226,9 @@ pub fn replay_lane(webhook: &Webhook, event: &EventDraft, replay: DeliveryId) ->
 pub struct NewReplay {
     /// The id of the delivery.
     pub id: DeliveryId,
-    /// What it repeats.
+    /// The event that goes out again.
     pub event: EventId,
-    /// See [`replay_lane`].
+    /// The lane it leaves in, made by [`replay_lane`].
     pub lane: LaneId,
 }
 
@@ -259,7 +259,7 @@ pub struct Pruned {
 /// When a session was last heard of. Kept in memory, stored now and then.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Activity {
-    /// WhatsApp said something.
+    /// When WhatsApp last said something.
     pub engine_event: Option<Timestamp>,
     /// An event was stored.
     pub stored: Option<Timestamp>,
@@ -287,7 +287,7 @@ pub struct WebhookLag {
     pub session: SessionId,
     /// Whether it is switched on.
     pub active: bool,
-    /// Deliveries that wait.
+    /// How many deliveries wait.
     pub pending: u64,
     /// When the event of the oldest of them happened.
     pub oldest: Option<Timestamp>,
@@ -318,7 +318,7 @@ pub struct DoubtfulCounts {
     pub paused: u64,
 }
 
-/// Numbers of messages.
+/// How many messages there are, by what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MessageCounts {
     /// Messages that came in.
@@ -337,7 +337,7 @@ pub const COMMIT_SIZE_CLASSES: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 pub struct WriterStats {
     /// Transactions that were committed.
     pub commits: u64,
-    /// Jobs in them.
+    /// How many writes these commits held.
     pub jobs: u64,
     /// Commits with at most so many jobs, per class of [`COMMIT_SIZE_CLASSES`]; not cumulated.
     pub classes: [u64; COMMIT_SIZE_CLASSES.len()],
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn replays_leave_beside_their_lane() {
+    fn a_replay_leaves_in_a_lane_of_its_own() {
         let id = DeliveryId::from_uuid(Uuid::from_u128(5));
         let draft = candidate(1).event.draft;
         let lane = |order| {

@@ -1,7 +1,7 @@
-//! Numbers that WhatsApp knows under one of two spellings: Brazil's ninth digit, Mexico's `52` and `521`, Argentina's `54`
-//! and `549`.
+//! Numbers that WhatsApp knows under one of two spellings: Brazil's ninth digit, Mexico's `52` and `521`, Argentina's
+//! `54` and `549`.
 //!
-//! Which one an account has depends on when it was made, so no rule tells: WhatsApp is asked for both.
+//! Which one an account has depends on when it was made, so no rule decides: WhatsApp is asked for both.
 
 use super::super::address::{ChatId, PhoneNumber};
 

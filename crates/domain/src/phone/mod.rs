@@ -13,13 +13,13 @@ use crate::{address::PhoneNumber, visible};
 pub enum InvalidPhone {
     /// A spreadsheet cut it down.
     Scientific,
-    /// Without a country.
+    /// The national form, where the country is not known.
     National,
-    /// The zero of the national form behind the country code.
+    /// The zero of the national form after the country code.
     TrunkZero,
-    /// With an extension.
+    /// The number has an extension.
     Extension,
-    /// Two of them.
+    /// The text holds more than one number.
     Several,
     /// Too short or too long for any number.
     Length,
@@ -69,7 +69,7 @@ impl std::error::Error for InvalidPhone {}
 
 const SCIENTIFIC: &str = "must be the whole number: a spreadsheet shortened it to the form 4.9E+12 and its last digits are lost; format the column as text";
 const NATIONAL: &str = "must begin with + and the country code: a number that begins with 0 is known within its country only. Set the session's defaultCountry to send to numbers of one country as they are written there";
-const TRUNK_ZERO: &str = "must not have the 0 of the national form behind the country code";
+const TRUNK_ZERO: &str = "must not have the 0 of the national form after the country code";
 const TOO_SHORT: &str =
     "must have more digits: numbers of its country are longer, with their area code";
 const AMBIGUOUS: &str = "must begin with + and the country code: without, it could be a number of the session's defaultCountry or of another country";
@@ -176,7 +176,7 @@ fn is_scientific(text: &str) -> bool {
     digits(tail) && digits(&head.replace(['.', ','], ""))
 }
 
-/// Without the `.0` that programs write behind a whole number.
+/// Without the `.0` that programs write after a whole number.
 fn whole(text: &str) -> &str {
     match text.strip_suffix(".0") {
         Some(head) if head.trim_start_matches('+').bytes().all(|b| b.is_ascii_digit()) => head,
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_national_form_is_read_in_the_country_of_the_session_alone() {
+    fn the_national_form_is_read_only_in_the_country_of_the_session() {
         let read = |text: &str, home: &str| {
             read_in(text, Some(home.parse().unwrap())).map(|phone| phone.digits().to_owned())
         };

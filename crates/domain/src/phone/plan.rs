@@ -19,7 +19,7 @@ use super::{InvalidPhone, forms};
 #[serde(into = "String", try_from = "String")]
 pub struct Country(Region);
 
-/// Nobody's two letters.
+/// No country has these two letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be the two letters of a country, like DE or BR (ISO 3166-1)")]
 pub struct UnknownCountry;
@@ -88,7 +88,7 @@ pub(super) fn either(digits: &str, home: Country) -> Result<String, InvalidPhone
     match (abroad, at_home) {
         (Ok(abroad), Ok(at_home)) if abroad.digits == at_home.digits => Ok(abroad.digits),
         (Ok(abroad), Ok(at_home)) => match (abroad.likely, at_home.likely) {
-            // As ids are written: with the code of the country itself in front.
+            // As ids are written: with the code of the country itself before the number.
             (true, _) if digits.starts_with(&own_code) => Ok(abroad.digits),
             (false, true) if digits.starts_with(&own_code) => Err(InvalidPhone::Ambiguous),
             (true, true) => Err(InvalidPhone::Ambiguous),

@@ -68,7 +68,7 @@ pub enum LossCause {
 /// What the session's task has to do after a transition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Open the connection.
+    /// Open a connection to WhatsApp.
     Open,
     /// Close the connection, if any.
     Close,
@@ -85,11 +85,11 @@ pub enum Effect {
     RetrySoon,
     /// Forget a planned retry.
     CancelRetry,
-    /// Tell the webhooks `session.authenticated`.
+    /// Emit `session.authenticated`.
     TellAuthenticated,
-    /// Tell the webhooks `session.disconnected`.
+    /// Emit `session.disconnected`.
     TellDisconnected(String),
-    /// Tell the webhooks `session.reconnect_loop`.
+    /// Emit `session.reconnect_loop`.
     TellReconnectLoop {
         /// Failures in a row.
         attempts: u32,
@@ -102,7 +102,7 @@ pub fn backoff(config: &SessionConfig) -> Backoff {
     Backoff { base: Duration::from_millis(u64::from(base)), cap: RECONNECT_CAP, jitter_percent: 20 }
 }
 
-/// Decides what an input does to a session. A status that differs from the one before is told to the webhooks as
+/// Decides what an input does to a session. A status that differs from the one before is emitted as
 /// `session.status` by the caller.
 pub fn transition(
     state: &SessionState,

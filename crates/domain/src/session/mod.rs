@@ -51,7 +51,7 @@ impl SessionStatus {
         Self::Failed,
     ];
 
-    /// The wire word.
+    /// The word that the API uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -74,7 +74,7 @@ impl SessionStatus {
 /// What an operator may tune per session.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionConfig {
-    /// Reject incoming calls.
+    /// Whether incoming calls are rejected at once.
     pub auto_reject_calls: bool,
     /// Give up after this many failed tries in a row; `None` never gives up.
     pub max_reconnect_attempts: Option<u32>,
@@ -122,7 +122,7 @@ pub enum Wish {
 }
 
 impl Wish {
-    /// The stored word.
+    /// The word under which it is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stop => "stop",
@@ -148,7 +148,7 @@ pub struct Session {
     pub status: SessionStatus,
     /// Whether it should be running: kept over restarts, so that a stopped session stays stopped.
     pub wanted: bool,
-    /// The linked number.
+    /// The number of the linked account.
     pub phone: Option<PhoneNumber>,
     /// The linked account's privacy id.
     pub lid: Option<ChatId>,
@@ -173,8 +173,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether it should run and nothing speaks against it: where it is not loaded, for instance just after a restart, it
-    /// will be.
+    /// Whether it should run and nothing speaks against it: where it is not loaded, for instance just after a restart,
+    /// it will be.
     pub const fn is_coming_up(&self) -> bool {
         use SessionStatus::{Authenticating, Initializing, QrReady, Ready};
         self.wanted && matches!(self.status, Initializing | QrReady | Authenticating | Ready)
