@@ -96,7 +96,7 @@ const WALLS: &[(&str, &[&str], &str)] = &[
     ("mimalloc", &["server"], "the allocator"),
     ("rustix", &["server", "storage"], "the operating system"),
     ("libfuzzer-sys", &["fuzz"], "the fuzzer"),
-    ("proptest", &["testkit"], "made-up input"),
+    ("proptest", &["storage-conformance"], "made-up input"),
     ("syn", &["xtask"], "our own sources"),
 ];
 
