@@ -200,6 +200,26 @@ mod tests {
         only_known_arrows().unwrap();
     }
 
+    /// What differs between the databases is chosen where one is opened; a statement may have a text for each (`db::Two`).
+    #[test]
+    fn nobody_outside_asks_which_database_it_is() {
+        let src = crate::run::root().join("crates/storage/src");
+        let mut files = vec![];
+        crate::house::sources(&src, &mut files).unwrap();
+        files.retain(|file| {
+            !["db", "open", "open.rs"].iter().any(|room| file.starts_with(src.join(room)))
+        });
+        let asks = ["Kind", "Conn", "Readers"]
+            .map(|name| ["Sqlite", "Postgres"].map(|database| format!("{name}::{database}")));
+        for file in &files {
+            let text = std::fs::read_to_string(file).unwrap();
+            let product = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+            let found = asks.as_flattened().iter().find(|ask| product.contains(ask.as_str()));
+            assert_eq!(found, None, "{}", file.display());
+        }
+        assert!(files.len() > 50);
+    }
+
     #[test]
     fn every_door_in_a_wall_is_used() {
         let metadata = metadata().unwrap();

@@ -132,7 +132,8 @@ impl<'ast> Visit<'ast> for CrateCounts {
     }
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+/// The source files under a folder, without tests.
+pub fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -10,8 +10,9 @@ use crate::{
     crypt::Cipher,
     db::{self, Row},
     error::Doing as _,
+    lease,
     open::LedgerStore,
-    writer::{Unit, lease},
+    writer::Unit,
 };
 
 const GET: &str = "select key, value, expires_at from device_key where session_id = $1 and namespace = $2 and key = $3";

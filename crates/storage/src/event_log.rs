@@ -12,10 +12,10 @@ use domain::{
 use serde_json::json;
 
 use crate::{
-    db::{self, Kind, Row, Two},
+    db::{self, Row, Two},
     error::{Doing as _, corrupt},
     open::LedgerStore,
-    writer::{HORIZON, Unit, plan_with_values},
+    writer::{Unit, plan_with_values},
 };
 
 const BOUNDS: Two = Two {
@@ -27,8 +27,6 @@ const BOUNDS: Two = Two {
 /// How often the end of the log is looked at that is not whole yet, and the time in between: a second in all.
 const LOOKS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);
-// One writer: nothing comes later below what is seen.
-const EVERYTHING: i64 = i64::MAX;
 const READ: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
      data, position from event where position > $1 and position <= $3 order by position limit $2";
 // In a session sequences grow as positions do: the sequence at which to begin is found by halving, so that neither the
@@ -143,13 +141,7 @@ pub(crate) fn stored(number: u64) -> i64 {
 impl LedgerStore {
     /// Up to here no event will come that is not there yet.
     async fn horizon(&self) -> StoreResult<i64> {
-        match self.readers.kind() {
-            Kind::Sqlite => Ok(EVERYTHING),
-            Kind::Postgres => {
-                let horizon = db::query_scalar(HORIZON).fetch_one(&self.readers).await;
-                horizon.doing("looking how far the event log is whole")
-            }
-        }
+        self.seams.turn.horizon(&self.readers).await
     }
 }
 

@@ -11,8 +11,9 @@ use serde_json::Value;
 use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
+    lease,
     open::LedgerStore,
-    writer::{Unit, lease},
+    writer::Unit,
 };
 
 const GET: &str =

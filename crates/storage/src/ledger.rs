@@ -16,11 +16,11 @@ use crate::{
     batch, db,
     delivery::push,
     error::{Doing as _, gone},
-    event_log, media,
+    event_log, lease, media,
     message::{self, Ack},
     open::LedgerStore,
     people, session,
-    writer::{Unit, lease},
+    writer::Unit,
 };
 
 const PROBE: &str = "insert into meta (key, value) values ('probe', $1) \

@@ -13,13 +13,12 @@ use tokio::sync::Notify;
 use crate::{
     crypt::Cipher,
     db::{self, Conn, Readers},
-    delivery::{leases::Leases, lines::Lines, recent::Recent},
+    delivery::recent::Recent,
     error::Doing as _,
     receivers::Receivers,
-    tenures::Tenures,
     unreadable::Unreadable,
     wishes::Wishes,
-    writer::Writer,
+    writer::{Seams, Writer},
 };
 
 pub use crate::db::postgres::DatabaseLimits;
@@ -100,11 +99,9 @@ pub struct LedgerStore {
     /// Where leases of sessions are renewed: not behind the work of the writer, where that is possible.
     pub(crate) heartbeats: Option<Readers>,
     pub(crate) cipher: Arc<Cipher>,
-    pub(crate) leases: Arc<Leases>,
+    pub(crate) seams: Seams,
     pub(crate) recent: Arc<Recent>,
     pub(crate) receivers: Arc<Receivers>,
-    pub(crate) lines: Arc<Lines>,
-    pub(crate) tenures: Arc<Tenures>,
     pub(crate) wishes: Arc<Wishes>,
     /// Rows that cannot be read.
     pub(crate) unreadable: Arc<Unreadable>,

@@ -10,9 +10,10 @@ use domain::{
 use crate::{
     db,
     error::{Doing as _, corrupt, gone},
+    lease,
     open::LedgerStore,
     people,
-    writer::{Unit, lease},
+    writer::Unit,
 };
 
 const GET: &str = "select state from pacing where session_id = $1";

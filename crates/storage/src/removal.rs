@@ -6,11 +6,10 @@
 use domain::{SessionId, WebhookId, port::StoreResult};
 
 use crate::{
-    db::{self, Kind, Row},
-    delivery::postgres,
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::LedgerStore,
-    writer::{Unit, plan_with_values},
+    writer::{Unit, plan_with_values, touch, touch_of},
 };
 
 /// Rows of one portion, not counted what goes with them.
@@ -81,15 +80,12 @@ fn marked(row: &Row) -> StoreResult<Marked> {
     })
 }
 
-/// On PostgreSQL a lane's row is locked before its deliveries, as by everybody who changes them.
+/// A lane is locked before its deliveries, as by everybody who changes them.
 async fn lock_lanes(unit: &mut Unit, session: &str, webhook: Option<&str>) -> StoreResult<()> {
-    if unit.conn.kind() == Kind::Sqlite {
-        return Ok(());
-    }
-    let bad = |_| corrupt(DOING);
+    let claims = unit.seams.claims.clone();
     match webhook {
-        Some(webhook) => postgres::lock_lanes_of_webhook(unit, webhook.parse().map_err(bad)?).await,
-        None => postgres::lock_lanes_of_session(unit, session.parse().map_err(bad)?).await,
+        Some(webhook) => claims.lock_webhook(unit, webhook).await,
+        None => claims.lock_session(unit, session).await,
     }
 }
 
@@ -121,10 +117,8 @@ pub(crate) async fn session(unit: &mut Unit, id: SessionId) -> StoreResult<bool>
         return Ok(false);
     }
     unit.webhooks.remove(&id);
-    unit.doubtful = None;
-    if unit.conn.kind() == Kind::Postgres {
-        postgres::touch(unit, id).await?;
-    }
+    unit.degraded = None;
+    touch(unit, id).await?;
     db::query(HIDE_WEBHOOKS).bind(&id_text).execute(&mut unit.conn).await.doing(DOING)?;
     begin(unit, "session", &id_text, "", 0).await?;
     Ok(true)
@@ -132,12 +126,11 @@ pub(crate) async fn session(unit: &mut Unit, id: SessionId) -> StoreResult<bool>
 
 /// Hides a webhook and begins to delete it; `false` when there is none.
 pub(crate) async fn webhook(unit: &mut Unit, id: WebhookId) -> StoreResult<bool> {
-    if unit.conn.kind() == Kind::Postgres {
-        postgres::touch_of(unit, id).await?;
-        postgres::lock_lanes_of_webhook(unit, id).await?;
-    }
+    touch_of(unit, id).await?;
+    let claims = unit.seams.claims.clone();
+    claims.lock_webhook(unit, &id.to_string()).await?;
     unit.webhooks.clear();
-    unit.doubtful = None;
+    unit.degraded = None;
     let id = id.to_string();
     let session: Option<String> = db::query_scalar(HIDE_WEBHOOK)
         .bind(&id)

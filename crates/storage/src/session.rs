@@ -12,8 +12,9 @@ use domain::{
 
 use crate::{
     crypt::Cipher,
-    db::{self, Kind, Row},
+    db::{self, Row},
     error::{Doing as _, corrupt},
+    lease::Applicant,
     open::LedgerStore,
     removal,
     writer::Unit,
@@ -211,9 +212,9 @@ impl SessionStore for LedgerStore {
             .writer
             .run_for(id, "deleting a session", move |unit| Box::pin(removal::session(unit, id)))
             .await;
-        self.tenures.forget(id);
+        self.seams.leases.forget(id);
         // Its lanes are gone and will not be settled: nothing of them may keep a place.
-        self.lines.clear();
+        self.seams.claims.forget_pending();
         deleted
     }
 
@@ -224,19 +225,20 @@ impl SessionStore for LedgerStore {
         now: Timestamp,
         lasts: Duration,
     ) -> StoreResult<Option<Held>> {
-        self.acquire_lease(id, owner, now, lasts).await
+        let by = Applicant { session: id, owner: owner.into(), now, lasts };
+        self.seams.leases.acquire(&self.writer, by).await
     }
 
     async fn release(&self, lease: &Lease) -> StoreResult<()> {
-        self.release_lease(lease).await
+        self.seams.leases.release(&self.writer, lease).await
     }
 
     async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
-        self.unheld_sessions(now, limit).await
+        self.seams.leases.unheld(now, limit).await
     }
 
     fn is_shared(&self) -> bool {
-        self.readers.kind() == Kind::Postgres
+        self.seams.leases.is_shared()
     }
 
     fn listen(&self, listener: WishListener) {
@@ -244,11 +246,11 @@ impl SessionStore for LedgerStore {
     }
 
     async fn holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>> {
-        self.lease_holder(id, now).await
+        self.seams.leases.holder(id, now).await
     }
 
     async fn held(&self, now: Timestamp) -> StoreResult<Vec<SessionId>> {
-        self.held_sessions(now).await
+        self.seams.leases.held(now).await
     }
 
     async fn announce(

@@ -14,13 +14,13 @@ use domain::{
 
 use crate::{
     crypt::Cipher,
-    db::{self, Conn, Kind, Row},
-    delivery::{postgres, settle},
+    db::{self, Conn, Row},
+    delivery::attempts,
     error::{Doing as _, corrupt},
     open::LedgerStore,
     removal,
     unreadable::Unreadable,
-    writer::Unit,
+    writer::{Unit, lock_webhooks, touch, touch_of},
 };
 
 const INSERT: &str = "insert into webhook (id, session_id, url, events, filters, headers, secret, active, retry_count, \
@@ -38,7 +38,7 @@ const OF_SESSION: &str =
     "select * from webhook where session_id = $1 and deleted = 0 order by position desc";
 const LIST: &str = "select * from webhook where deleted = 0 and ($1 is null or session_id = $1) order by position desc \
      limit $2 offset $3";
-const DOUBTFUL: &str = "select id, health from webhook where health <> '{}'";
+const DEGRADED: &str = "select id, health from webhook where health <> '{}'";
 
 /// What a row of it is called where it cannot be read.
 pub(crate) const WEBHOOK: &str = "webhook";
@@ -82,7 +82,7 @@ fn json_of<T: serde::de::DeserializeOwned + Default>(row: &Row, column: &str) ->
     serde_json::from_str(&text).map_err(|_| corrupt(DOING))
 }
 
-/// A health as its column has it: a sound one is `{}`, so that the others are found.
+/// A health as its column has it: a healthy one is `{}`, so that the others are found.
 pub(crate) fn stored_health(health: &Health) -> String {
     if health.is_sound() { "{}".into() } else { json(health) }
 }
@@ -223,8 +223,8 @@ async fn one(conn: &mut Conn, id: WebhookId, cipher: &Cipher) -> StoreResult<Opt
     row.doing("reading a webhook")?.map(|row| read(&row, cipher)).transpose()
 }
 
-/// The health of every webhook that is not sound, as far as it can be read.
-pub(crate) async fn doubtful(
+/// The health of every webhook that is not healthy, as far as it can be read.
+pub(crate) async fn degraded(
     conn: &mut Conn,
     unreadable: &Unreadable,
 ) -> StoreResult<HashMap<WebhookId, Health>> {
@@ -233,7 +233,7 @@ pub(crate) async fn doubtful(
         let id: String = row.try_get("id").doing(DOING)?;
         Ok((id.parse().map_err(|_| corrupt(DOING))?, health(row)?))
     };
-    let rows = db::query(DOUBTFUL).fetch_all(conn).await.doing(DOING)?;
+    let rows = db::query(DEGRADED).fetch_all(conn).await.doing(DOING)?;
     Ok(unreadable.rows("webhook's health", &["id"], &rows, read).into_iter().collect())
 }
 
@@ -245,17 +245,15 @@ async fn change_health(
 ) -> StoreResult<bool> {
     const DOING: &str = "pausing or resuming a webhook";
     let cipher = unit.cipher.clone();
-    if unit.conn.kind() == Kind::Postgres {
-        postgres::touch_of(unit, id).await?;
-        postgres::lock_webhooks(unit, &[id.to_string()]).await?;
-    }
+    touch_of(unit, id).await?;
+    lock_webhooks(unit, &[id.to_string()]).await?;
     let Some(webhook) = one(&mut unit.conn, id, &cipher).await? else { return Ok(false) };
     let mut health = webhook.health;
     change(&mut health);
     if health == webhook.health {
         return Ok(true);
     }
-    unit.doubtful = None;
+    unit.degraded = None;
     unit.webhooks.changed();
     db::query(SET_HEALTH)
         .bind(id.to_string())
@@ -266,7 +264,7 @@ async fn change_health(
         .doing(DOING)?;
     if let (None, Some(pause)) = (webhook.health.pause, health.pause) {
         let reason = pause.reason.as_str();
-        settle::tell(unit, id, EventType::WebhookPaused, reason, pause.at).await?;
+        attempts::tell(unit, id, EventType::WebhookPaused, reason, pause.at).await?;
     }
     Ok(true)
 }
@@ -278,9 +276,7 @@ impl LedgerStore {
         self.writer
             .run("changing a webhook", move |unit| {
                 Box::pin(async move {
-                    if unit.conn.kind() == Kind::Postgres {
-                        postgres::touch(unit, webhook.session).await?;
-                    }
+                    touch(unit, webhook.session).await?;
                     let stored = stored(&webhook, &unit.cipher);
                     unit.webhooks.remove(&webhook.session);
                     let done = db::query(UPDATE)
@@ -329,9 +325,7 @@ impl WebhookStore for LedgerStore {
         self.writer
             .run("storing a webhook", move |unit| {
                 Box::pin(async move {
-                    if unit.conn.kind() == Kind::Postgres {
-                        postgres::touch(unit, webhook.session).await?;
-                    }
+                    touch(unit, webhook.session).await?;
                     let stored = stored(&webhook, &unit.cipher);
                     unit.webhooks.remove(&webhook.session);
                     let done = db::query(INSERT)
@@ -393,8 +387,7 @@ impl WebhookStore for LedgerStore {
             .writer
             .run("deleting a webhook", move |unit| Box::pin(removal::webhook(unit, id)))
             .await;
-        self.leases.forget(id);
-        self.lines.forget(id);
+        self.seams.claims.forget(id);
         deleted
     }
 

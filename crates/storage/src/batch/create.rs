@@ -8,10 +8,9 @@ use domain::{
 
 use super::{change, content_place, read};
 use crate::{
-    db::{self, Query, Row},
+    db::{self, Query, Row, Wide},
     error::{Doing as _, corrupt},
     ledger,
-    rows::Wide,
     writer::Unit,
 };
 
@@ -26,7 +25,6 @@ const INSERT: &str = "insert into batch (session_id, id, state, options, total, 
 static INSERT_ITEMS: Wide = Wide::new(
     "insert into batch_item (batch, place, chat, wa_id, zone, state, at, error_code, error_message, content, file) \
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-    11,
 );
 
 pub(super) async fn create(unit: &mut Unit, new: NewBatch, most: u32) -> StoreResult<Created> {
@@ -59,7 +57,7 @@ pub(super) async fn create(unit: &mut Unit, new: NewBatch, most: u32) -> StoreRe
         .fetch_one(&mut unit.conn)
         .await
         .doing(DOING)?;
-    for (sql, items) in INSERT_ITEMS.runs(&new.items) {
+    for (sql, items) in INSERT_ITEMS.runs(unit.conn.dialect(), &new.items) {
         let mut query = db::query(sql);
         for item in items {
             query = bind(query, unit, position, &session, &new, item)?;

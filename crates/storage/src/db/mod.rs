@@ -14,6 +14,7 @@ pub(crate) mod postgres;
 mod query;
 mod row;
 pub(crate) mod sqlite;
+mod wide;
 
 use std::future::Future;
 
@@ -23,13 +24,18 @@ use rusqlite::ErrorCode;
 pub(crate) use builder::Builder;
 pub(crate) use query::{Gives, Query, Statement, Two, query, query_scalar};
 pub(crate) use row::{FromValue, Row, Value};
+pub(crate) use wide::Wide;
 
-/// Which database it is.
+/// Which database it is. Known in here alone: what is done differently elsewhere is chosen where the database is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+enum Kind {
     Sqlite,
     Postgres,
 }
+
+/// How a database wants its statements. It can be handed on, not asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Dialect(Kind);
 
 /// Why a statement failed.
 #[derive(Debug, thiserror::Error)]
@@ -213,10 +219,61 @@ pub(crate) enum Conn {
 }
 
 impl Conn {
-    pub(crate) fn kind(&self) -> Kind {
+    /// What its statements are written in.
+    pub(crate) fn dialect(&self) -> Dialect {
         match self {
-            Self::Sqlite(_) => Kind::Sqlite,
-            Self::Postgres(_) => Kind::Postgres,
+            Self::Sqlite(_) => Dialect(Kind::Sqlite),
+            Self::Postgres(_) => Dialect(Kind::Postgres),
+        }
+    }
+
+    /// Whether each statement is a way to a server and back.
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
+    /// Runs several statements in one go.
+    pub(crate) async fn script(&mut self, text: &str) -> Result<(), DbError> {
+        match self {
+            Self::Sqlite(conn) => conn.script(text),
+            Self::Postgres(conn) => conn.script(text.to_owned()).await,
+        }
+    }
+
+    /// Makes a connection to a server anew that is gone, or does not answer any more.
+    pub(crate) async fn renewed(&mut self) -> Result<(), DbError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(conn) => conn.renewed().await,
+        }
+    }
+
+    /// Lets go of a connection to a server that may be broken.
+    pub(crate) fn drop_broken(&mut self) {
+        if let Self::Postgres(conn) = self {
+            conn.drop_broken();
+        }
+    }
+
+    /// Whether statements from now on are those of jobs that may touch many rows: a server gets more time for them.
+    pub(crate) fn set_patient(&mut self, patient: bool) {
+        if let Self::Postgres(conn) = self {
+            conn.set_patient(patient);
+        }
+    }
+
+    /// On a disk that is full, what a file's log holds may find room in the file itself.
+    pub(crate) fn make_room(&mut self) {
+        if let Self::Sqlite(conn) = self {
+            conn.make_room();
+        }
+    }
+
+    /// What is wrong with the folder of a file that cannot be written.
+    pub(crate) fn fault_of_the_disk(&self) -> Option<Trouble> {
+        match self {
+            Self::Sqlite(conn) => conn.fault_of_the_disk(),
+            Self::Postgres(_) => None,
         }
     }
 
@@ -246,10 +303,11 @@ pub(crate) enum Readers {
 }
 
 impl Readers {
-    pub(crate) fn kind(&self) -> Kind {
+    /// What their statements are written in.
+    pub(crate) fn dialect(&self) -> Dialect {
         match self {
-            Self::Sqlite(_) => Kind::Sqlite,
-            Self::Postgres(_) => Kind::Postgres,
+            Self::Sqlite(_) => Dialect(Kind::Sqlite),
+            Self::Postgres(_) => Dialect(Kind::Postgres),
         }
     }
 

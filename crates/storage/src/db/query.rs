@@ -23,7 +23,7 @@ pub(crate) struct Two {
 }
 
 impl Text {
-    pub(crate) fn of(&self, kind: Kind) -> &str {
+    pub(in crate::db) fn of(&self, kind: Kind) -> &str {
         match (self, kind) {
             (Self::One(text), _) => text,
             (Self::Two(two), Kind::Sqlite) => two.sqlite,

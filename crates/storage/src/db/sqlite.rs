@@ -201,6 +201,13 @@ impl Readers {
         Ok(Self(Arc::new(Pool { idle: Mutex::new(idle), places })))
     }
 
+    /// No connection at all.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        let places = Arc::new(Semaphore::new(0));
+        Self(Arc::new(Pool { idle: Mutex::default(), places }))
+    }
+
     /// Runs a statement on the next connection that is free.
     pub(crate) async fn run(
         &self,

@@ -1,4 +1,4 @@
-//! Taking lanes. On SQLite these are reads alone, because the claim itself is in memory.
+//! Taking lanes.
 //!
 //! The claim is made first and the lane read afterwards. Whoever held it before has ended with a commit, so what is read
 //! is what was left.
@@ -18,18 +18,12 @@ use domain::{
     port::{Settlement, StoreResult, Verdict},
 };
 
-use super::{
-    due::Due,
-    leases::{Given, OnTheWay, Taker},
-    lines::Entry,
-    postgres,
-};
+use super::claims::{Asked, ClaimedDelivery, Entry, InFlight, LaneClass, UnreadClaim};
 use crate::{
-    db::{self, Kind, Row},
+    db::{self, Row, Wide},
     error::{Doing as _, corrupt},
     event_log::{self, EVENT_ROW},
     open::LedgerStore,
-    rows::Wide,
     webhook::{WEBHOOK, health, policy},
 };
 
@@ -43,25 +37,11 @@ const WAITING: &str = "select id, attempts, first_tried_at, event_id, sequence f
 const EVENTS: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, data \
      from event where id in ($1)";
 
-static EVENTS_OF: Wide = Wide::new(EVENTS, 1);
+static EVENTS_OF: Wide = Wide::new(EVENTS);
 
 const DOING: &str = "claiming lanes";
 /// Lanes whose deliveries are read in one statement.
 const READ_AT_ONCE: usize = 16;
-
-/// What a worker asks for.
-pub(crate) struct Asked<'a> {
-    pub(crate) taker: Taker<'a>,
-    pub(crate) lanes: u32,
-    pub(crate) window: u32,
-}
-
-/// A lane that was taken and not read yet.
-pub(super) struct Taken {
-    pub(super) lane: String,
-    pub(super) webhook: WebhookId,
-    pub(super) epoch: u64,
-}
 
 /// A waiting delivery without its event.
 struct Waiting {
@@ -96,28 +76,19 @@ pub(crate) async fn claim(store: &LedgerStore, asked: Asked<'_>) -> StoreResult<
         return Ok(vec![]);
     }
     let taken = take(store, &asked).await?;
-    let read = read_all(store, &taken, &asked).await;
-    if read.is_err() {
-        for one in &taken {
-            // A lease that cannot be given back runs out by itself.
-            let _ = let_go(store, one).await;
-        }
-    }
-    read
+    read_all(store, &taken, &asked).await
 }
 
-async fn take(store: &LedgerStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>> {
-    let survey = survey(store, &asked.taker).await?;
+async fn take(store: &LedgerStore, asked: &Asked<'_>) -> StoreResult<Vec<UnreadClaim>> {
+    let claims = &store.seams.claims;
+    let survey = claims.survey(&asked.taker).await?;
     let places =
-        Places { free: asked.lanes, all: survey.own + asked.lanes, doubtful: survey.doubtful };
+        Places { free: asked.lanes, all: survey.own + asked.lanes, doubtful: survey.degraded };
     let candidates = candidates(store, asked, &survey).await?;
     let failing: HashMap<WebhookId, bool> =
         candidates.iter().map(|one| (one.webhook, one.failing)).collect();
     let shares = places.share(&candidates);
-    let mut due = match store.readers.kind() {
-        Kind::Sqlite => Some(Due::of(store, asked, &shares, &candidates).await?),
-        Kind::Postgres => None,
-    };
+    let mut due = claims.due(asked, &shares, &candidates).await?;
     let mut taken = Vec::new();
     let mut room = places.doubtful_room();
     for share in shares {
@@ -126,20 +97,16 @@ async fn take(store: &LedgerStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>>
         let mut left = share.lanes.min(free);
         // First tries, then retries, as far as the share goes.
         for tried in [false, true] {
-            let doubtful = tried || failing;
-            let most = if doubtful { left.min(room) } else { left };
+            let class = LaneClass { tried, degraded: tried || failing };
+            let most = if class.degraded { left.min(room) } else { left };
             if most == 0 {
                 continue;
             }
-            let (webhook, sort) = (share.webhook, (tried, doubtful));
-            let lanes = match &mut due {
-                Some(due) => due.take(webhook, sort, most).await?,
-                None => postgres::take(store, webhook, sort, most, &asked.taker).await?,
-            };
+            let lanes = due.take(share.webhook, class, most).await?;
             let count = u32::try_from(lanes.len()).unwrap_or(most);
             taken.extend(lanes);
             left -= count;
-            if doubtful {
+            if class.degraded {
                 room -= count;
             }
         }
@@ -147,19 +114,11 @@ async fn take(store: &LedgerStore, asked: &Asked<'_>) -> StoreResult<Vec<Taken>>
     Ok(taken)
 }
 
-/// What is on the way.
-pub(super) async fn survey(store: &LedgerStore, taker: &Taker<'_>) -> StoreResult<OnTheWay> {
-    match store.readers.kind() {
-        Kind::Sqlite => Ok(store.leases.survey(taker.owner, taker.now)),
-        Kind::Postgres => postgres::survey(store, taker.owner, taker.now).await,
-    }
-}
-
 /// The webhooks that have something due and are not held back.
 pub(super) async fn candidates(
     store: &LedgerStore,
     asked: &Asked<'_>,
-    survey: &OnTheWay,
+    survey: &InFlight,
 ) -> StoreResult<Vec<Candidate>> {
     let rows = db::query(CANDIDATES)
         .bind(asked.taker.now.millis())
@@ -180,7 +139,7 @@ pub(super) async fn candidates(
     Ok(candidates)
 }
 
-fn candidate(row: &Row, now: Timestamp, survey: &OnTheWay) -> StoreResult<Candidate> {
+fn candidate(row: &Row, now: Timestamp, survey: &InFlight) -> StoreResult<Candidate> {
     let id: String = row.try_get("id").doing(DOING)?;
     let webhook: WebhookId = id.parse().map_err(|_| corrupt(DOING))?;
     let health = health(row)?;
@@ -196,21 +155,28 @@ fn candidate(row: &Row, now: Timestamp, survey: &OnTheWay) -> StoreResult<Candid
     })
 }
 
-/// Gives back what was taken.
-pub(super) async fn let_go(store: &LedgerStore, taken: &Taken) -> StoreResult<()> {
-    store.leases.put_back(&taken.lane, taken.epoch);
-    match store.readers.kind() {
-        Kind::Sqlite => Ok(()),
-        Kind::Postgres => postgres::let_go(store, &taken.lane, taken.epoch).await,
-    }
-}
-
-/// The first deliveries of lanes that were taken.
+/// The first deliveries of lanes that were taken, which are given back when they cannot be read.
 pub(super) async fn read_all(
     store: &LedgerStore,
-    taken: &[Taken],
+    taken: &[UnreadClaim],
     asked: &Asked<'_>,
 ) -> StoreResult<Vec<ClaimedLane>> {
+    let read = try_read_all(store, taken, asked).await;
+    if read.is_err() {
+        for one in taken {
+            // A lease that cannot be given back runs out by itself.
+            let _ = store.seams.claims.release(&one.lane, one.epoch).await;
+        }
+    }
+    read
+}
+
+async fn try_read_all(
+    store: &LedgerStore,
+    taken: &[UnreadClaim],
+    asked: &Asked<'_>,
+) -> StoreResult<Vec<ClaimedLane>> {
+    let claims = &store.seams.claims;
     let mut waiting = heads(store, taken, asked).await?;
     let events = Events::of(store, waiting.iter().flatten()).await?;
     let mut claimed = Vec::with_capacity(taken.len());
@@ -220,40 +186,32 @@ pub(super) async fn read_all(
             let deliveries = events.deliveries(one.webhook, rows);
             if !give(store, &one.lane, one.epoch, &deliveries) {
                 // Taken back between the claim and now: its webhook is gone, or its time was over.
-                let_go(store, one).await?;
+                claims.release(&one.lane, one.epoch).await?;
                 continue;
             }
             let lane = LaneId::from_stored(one.lane.clone());
             claimed.push(ClaimedLane { lane, webhook: one.webhook, epoch: one.epoch, deliveries });
         } else {
-            // Ended, or sent to wait, between the look and the claim; or nothing of it can leave, or nothing is left in it.
-            let_go(store, one).await?;
-            remove_if_empty(store, &one.lane).await?;
+            // The lane was closed or backed off between the survey and the claim; or nothing of it can leave, or nothing is
+            // left in it.
+            claims.release(&one.lane, one.epoch).await?;
+            claims.remove_if_empty(&store.writer, &one.lane).await?;
         }
     }
     Ok(claimed)
-}
-
-/// A lane that was not removed when its last delivery was settled, because something was about to be added to it, and
-/// then was not. On SQLite there is none.
-async fn remove_if_empty(store: &LedgerStore, lane: &str) -> StoreResult<()> {
-    if store.readers.kind() == Kind::Sqlite {
-        return Ok(());
-    }
-    let lane = lane.to_owned();
-    store.writer.run(DOING, move |unit| Box::pin(postgres::remove_if_empty(unit, lane))).await
 }
 
 /// Gives deliveries up whose event cannot be read, so that those behind them leave; they can be sent again when it can.
 /// Whether something is left that leaves.
 async fn bury(
     store: &LedgerStore,
-    taken: &Taken,
+    taken: &UnreadClaim,
     rows: &mut Vec<Waiting>,
     (events, asked): (&Events, &Asked<'_>),
 ) -> bool {
-    let given = rows.iter().map(|row| Given { id: row.id, attempts: row.attempts }).collect();
-    store.leases.with(&taken.lane, taken.epoch, |lease| lease.window = given);
+    let given =
+        rows.iter().map(|row| ClaimedDelivery { id: row.id, attempts: row.attempts }).collect();
+    store.seams.claims.held().with(&taken.lane, taken.epoch, |lease| lease.window = given);
     while !rows.is_empty() && !events.has_first(rows) {
         let delivery = rows.remove(0).id;
         let settlement = Settlement {
@@ -263,7 +221,7 @@ async fn bury(
             verdict: Verdict::Exhausted,
             attempt: Some(unsent(asked.taker.now)),
         };
-        match store.writer.settle(settlement).await {
+        match store.writer.record_attempt(settlement).await {
             Ok(settled) if settled.is_recorded() => {
                 store.unreadable.note("delivery", &delivery.to_string(), &corrupt(DOING));
             }
@@ -289,7 +247,7 @@ fn unsent(at: Timestamp) -> Attempt {
 /// What waits in each of some lanes that are still due: from memory, the others from the database.
 async fn heads(
     store: &LedgerStore,
-    taken: &[Taken],
+    taken: &[UnreadClaim],
     asked: &Asked<'_>,
 ) -> StoreResult<Vec<Vec<Waiting>>> {
     let mut heads: Vec<Option<Vec<Waiting>>> =
@@ -307,11 +265,7 @@ async fn heads(
 
 /// The beginning of a lane as this process stored it.
 fn remembered(store: &LedgerStore, lane: &str, window: u32) -> Option<Vec<Waiting>> {
-    // Other processes store deliveries too where the database is shared.
-    if store.readers.kind() == Kind::Postgres {
-        return None;
-    }
-    let entries = store.lines.head(lane, usize::try_from(window).unwrap_or(usize::MAX))?;
+    let entries = store.seams.claims.cached_head(lane, window)?;
     let waiting = |entry: Entry| Waiting {
         id: entry.delivery,
         attempts: 0,
@@ -323,9 +277,9 @@ fn remembered(store: &LedgerStore, lane: &str, window: u32) -> Option<Vec<Waitin
 }
 
 fn give(store: &LedgerStore, lane: &str, epoch: u64, deliveries: &[Delivery]) -> bool {
-    let window =
-        deliveries.iter().map(|one| Given { id: one.id, attempts: one.attempts }).collect();
-    store.leases.with(lane, epoch, |lease| lease.window = window).is_some()
+    let given = |one: &Delivery| ClaimedDelivery { id: one.id, attempts: one.attempts };
+    let window = deliveries.iter().map(given).collect();
+    store.seams.claims.held().with(lane, epoch, |lease| lease.window = window).is_some()
 }
 
 /// The next deliveries of a lane that is held.
@@ -335,7 +289,7 @@ pub(crate) async fn more(
     epoch: u64,
     window: u32,
 ) -> StoreResult<Vec<Delivery>> {
-    let Some(webhook) = store.leases.with(lane, epoch, |lease| lease.webhook) else {
+    let Some(webhook) = store.seams.claims.held().with(lane, epoch, |lease| lease.webhook) else {
         return Ok(vec![]);
     };
     let rows = match remembered(store, lane, window) {
@@ -394,7 +348,7 @@ impl Events {
                 None => missing.push(one.event),
             }
         }
-        for (sql, ids) in EVENTS_OF.runs_on(store.readers.kind(), &missing) {
+        for (sql, ids) in EVENTS_OF.runs(store.couriers.dialect(), &missing) {
             let mut query = db::query(sql);
             for id in ids {
                 query = query.bind(id.to_string());

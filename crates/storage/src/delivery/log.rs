@@ -12,9 +12,8 @@ use domain::{
 };
 use serde_json::json;
 
-use super::postgres;
 use crate::{
-    db::{self, Kind, Row, Two},
+    db::{self, Row, Two},
     error::{Doing as _, corrupt},
     event_log::{read_event, stored},
     open::LedgerStore,
@@ -105,8 +104,6 @@ const INSERT: &str = "insert into delivery (id, webhook_id, event_id, lane, sequ
 const TRY: &str = "insert into delivery_attempt (delivery_id, attempt, at, duration_ms, status, error_kind, error, \
      excerpt) values ($1, 1, $2, $3, $4, $5, $6, $7)";
 const TRIGGERED: &str = "update webhook set last_triggered_at = case when last_triggered_at > $2 then last_triggered_at else $2 end where id = $1";
-// Behind first tries, like every other second chance.
-const OPEN_LANE: &str = "insert into lane (id, webhook_id, due_at, tried) values ($1, $2, 0, 1) on conflict (id) do nothing";
 
 const READING: &str = "reading the delivery log";
 const REPLAYING: &str = "storing replays";
@@ -429,17 +426,8 @@ async fn store(unit: &mut Unit, webhook: WebhookId, replay: &NewReplay) -> Store
         return Ok(false);
     };
     // The lane first: whoever settles in it has it before its deliveries too.
-    match unit.conn.kind() {
-        Kind::Postgres => postgres::open_retry(unit, replay.lane.as_str(), webhook).await?,
-        Kind::Sqlite => {
-            db::query(OPEN_LANE)
-                .bind(replay.lane.as_str())
-                .bind(webhook.to_string())
-                .execute(&mut unit.conn)
-                .await
-                .doing(REPLAYING)?;
-        }
-    }
+    let claims = unit.seams.claims.clone();
+    claims.open_retry(unit, replay.lane.as_str(), webhook).await?;
     insert(unit, webhook, replay, &past, DeliveryState::Pending).await?;
     Ok(true)
 }

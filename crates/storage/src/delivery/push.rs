@@ -1,7 +1,7 @@
 //! Numbering events and giving each webhook that wants them its delivery: many events per statement.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -13,14 +13,10 @@ use domain::{
     webhook::Webhook,
 };
 
-use super::{
-    lines::{Entry, Pushed},
-    postgres,
-};
+use super::claims::{Entry, Pushed};
 use crate::{
-    db::{self, Kind, Two},
+    db::{self, Two, Wide},
     error::{Doing as _, corrupt},
-    rows::Wide,
     webhook,
     writer::Unit,
 };
@@ -31,19 +27,19 @@ const NEXT_SEQUENCE: Two = Two {
     postgres: "update session set last_sequence = last_sequence + $2 where id = $1 \
      returning last_sequence, webhook_version, event_bound() as bound",
 };
-const INSERT_EVENT: &str = "insert into event (id, session_id, sequence, kind, occurred_at, chat, idempotency_key, data, \
-     position) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-// One order over all sessions.
-const NEXT_POSITION: &str = "insert into counter (name, value) values ('event_position', $1) \
-     on conflict (name) do update set value = counter.value + $1 returning value";
+// With a position of its own, or one that the row draws: see `Turn::positions`.
+const INSERT_EVENT: Two = Two {
+    sqlite: "insert into event (id, session_id, sequence, kind, occurred_at, chat, idempotency_key, data, position) \
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    postgres: "insert into event (id, session_id, sequence, kind, occurred_at, chat, idempotency_key, data, \
+     position) select column1, column2, column3::bigint, column4, column5::bigint, column6, column7, column8, \
+     nextval('event_position') from (values ($1, $2, $3, $4, $5, $6, $7, $8)) as new",
+};
 const INSERT_DELIVERY: &str = "insert into delivery (id, webhook_id, event_id, lane, sequence, state, occurred_at) \
      values ($1, $2, $3, $4, $5, $6, $7)";
-// A lane that waits for a retry keeps its time: a new delivery behind the head must not wake it.
-const OPEN_LANE: &str = "insert into lane (id, webhook_id, due_at) values ($1, $2, $3) on conflict (id) do nothing returning id";
 
-static EVENTS: Wide = Wide::new(INSERT_EVENT, 9);
-static DELIVERIES: Wide = Wide::new(INSERT_DELIVERY, 7);
-static LANES: Wide = Wide::new(OPEN_LANE, 3);
+static EVENTS: Wide = Wide::of(INSERT_EVENT);
+static DELIVERIES: Wide = Wide::new(INSERT_DELIVERY);
 
 const DOING: &str = "recording an event";
 
@@ -108,17 +104,10 @@ async fn store(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
     if events.is_empty() {
         return Ok(());
     }
-    let kind = unit.conn.kind();
-    let (inserts, mut positions) = match kind {
-        Kind::Postgres => (&postgres::EVENTS, None),
-        Kind::Sqlite => {
-            let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
-            let end = db::query_scalar(NEXT_POSITION).bind(count).fetch_one(&mut unit.conn).await;
-            let end: i64 = end.doing(DOING)?;
-            (&EVENTS, Some(end - count + 1..))
-        }
-    };
-    for (sql, run) in inserts.runs_on(kind, events) {
+    let turn = unit.seams.turn.clone();
+    let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
+    let mut positions = turn.positions(unit, count).await?.map(|first| first..);
+    for (sql, run) in EVENTS.runs(unit.conn.dialect(), events) {
         let mut query = db::query(sql);
         for event in run {
             let draft = &event.draft;
@@ -150,8 +139,7 @@ async fn deliver(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
             pushes.push(Push { webhook: webhook.id, lane, event: (*event).clone() });
         }
     }
-    let kind = unit.conn.kind();
-    for (sql, run) in DELIVERIES.runs_on(kind, &pushes) {
+    for (sql, run) in DELIVERIES.runs(unit.conn.dialect(), &pushes) {
         let mut query = db::query(sql);
         for push in run {
             let draft = &push.event.draft;
@@ -177,26 +165,14 @@ async fn deliver(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
 }
 
 async fn open(unit: &mut Unit, pushes: &[Push]) -> StoreResult<()> {
-    if unit.conn.kind() == Kind::Postgres {
-        let lanes = pushes.iter().map(|push| (push.lane.as_str(), push.webhook));
-        return postgres::open(unit, lanes).await;
-    }
-    let mut lanes: Vec<(&str, WebhookId, i64)> = Vec::with_capacity(pushes.len());
-    let mut seen = std::collections::HashSet::new();
-    for push in pushes {
-        if seen.insert(push.lane.as_str()) {
-            lanes.push((push.lane.as_str(), push.webhook, unit.ticket()));
-        }
-    }
-    for (sql, run) in LANES.runs(&lanes) {
-        let mut query = db::query_scalar::<String>(sql);
-        for (lane, webhook, ticket) in run {
-            query = query.bind(*lane).bind(webhook.to_string()).bind(*ticket);
-        }
-        let opened = query.fetch_all(&mut unit.conn).await.doing(DOING)?;
-        unit.committing.opened.extend(opened.into_iter().map(LaneId::from_stored));
-    }
-    Ok(())
+    let mut seen = HashSet::new();
+    let lanes: Vec<(&str, WebhookId)> = pushes
+        .iter()
+        .map(|push| (push.lane.as_str(), push.webhook))
+        .filter(|(lane, _)| seen.insert(*lane))
+        .collect();
+    let claims = unit.seams.claims.clone();
+    claims.open(unit, &lanes).await
 }
 
 /// The webhooks of a session as of this transaction.

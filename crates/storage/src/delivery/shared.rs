@@ -10,15 +10,13 @@ use domain::{
 };
 
 use super::{
-    claim::{self, Asked, Taken},
-    leases::{OnTheWay, Taker},
-    postgres,
+    claim,
+    claims::{Asked, Chosen, InFlight, LaneClass, Taker, UnreadClaim},
 };
 use crate::{
-    db::{self, Kind, Row, Two},
+    db::{self, Row, Two, Wide},
     error::Doing as _,
     open::LedgerStore,
-    rows::Wide,
 };
 
 const DUE: Two = Two {
@@ -27,10 +25,12 @@ const DUE: Two = Two {
     postgres: "select id, tried, due_at, lease_until from lane where webhook_id = $1 and tried = $2 and due_at <= $3 \
      and (lease_until is null or lease_until <= $3) order by due_at limit $4",
 };
-const NAMED: &str = "select id, tried, due_at, 0 as lease_until from lane where id in ($1)";
+const NAMED: Two = Two {
+    sqlite: "select id, tried, due_at, 0 as lease_until from lane where id in ($1)",
+    postgres: "select id, tried, due_at, lease_until from lane where id in ($1)",
+};
 
-static NAMED_ALL: Wide = Wide::new(NAMED, 1);
-static NAMED_LEASED: Wide = Wide::new(postgres::NAMED, 1);
+static NAMED_ALL: Wide = Wide::of(NAMED);
 
 const DOING: &str = "looking at lanes";
 
@@ -56,10 +56,8 @@ impl LaneRow {
 
     /// Whether somebody holds it.
     fn is_held(&self, store: &LedgerStore, now: Timestamp) -> bool {
-        match store.readers.kind() {
-            Kind::Sqlite => store.leases.is_held(&self.lane, now),
-            Kind::Postgres => self.lease_until > now.millis(),
-        }
+        let lease_until = Timestamp::from_millis(self.lease_until);
+        store.seams.claims.is_held(&self.lane, lease_until, now)
     }
 
     fn waiting(self) -> WaitingLane {
@@ -76,7 +74,7 @@ impl LaneLedger for LedgerStore {
     async fn due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<WaitingLane>> {
         // Nobody's name: it holds nothing.
         let taker = Taker { owner: "", now, until: now };
-        let survey = claim::survey(self, &taker).await?;
+        let survey = self.seams.claims.survey(&taker).await?;
         let asked = Asked { taker, lanes: 0, window: 0 };
         let candidates = claim::candidates(self, &asked, &survey).await?;
         let mut due = Vec::new();
@@ -130,11 +128,7 @@ impl LaneLedger for LedgerStore {
 /// The rows of some lanes, by name.
 async fn named(store: &LedgerStore, lanes: &[LaneId]) -> StoreResult<HashMap<String, LaneRow>> {
     let mut found = HashMap::with_capacity(lanes.len());
-    let named = match store.readers.kind() {
-        Kind::Sqlite => &NAMED_ALL,
-        Kind::Postgres => &NAMED_LEASED,
-    };
-    for (sql, run) in named.runs(lanes) {
+    for (sql, run) in NAMED_ALL.runs(store.couriers.dialect(), lanes) {
         let mut query = db::query(sql);
         for lane in run {
             query = query.bind(lane.as_str());
@@ -152,20 +146,14 @@ async fn claim_these(
     asked: &Asked<'_>,
     lanes: &[LaneId],
 ) -> StoreResult<Vec<Offer>> {
-    let survey = claim::survey(store, &asked.taker).await?;
+    let survey = store.seams.claims.survey(&asked.taker).await?;
     let candidates = claim::candidates(store, asked, &survey).await?;
     let rows = named(store, lanes).await?;
     let mut offers: HashMap<&str, Offer> = HashMap::new();
     let taken = take(store, asked, &survey, &candidates, &rows, &mut offers).await?;
-    let read = claim::read_all(store, &taken, asked).await;
-    if read.is_err() {
-        for one in &taken {
-            // A lease that cannot be given back runs out by itself.
-            let _ = claim::let_go(store, one).await;
-        }
-    }
+    let read = claim::read_all(store, &taken, asked).await?;
     let mut claimed: HashMap<String, Offer> =
-        read?.into_iter().map(|one| (one.lane.as_str().to_owned(), Offer::Claimed(one))).collect();
+        read.into_iter().map(|one| (one.lane.as_str().to_owned(), Offer::Claimed(one))).collect();
     let mut answer =
         |lane: &LaneId| claimed.remove(lane.as_str()).or_else(|| offers.remove(lane.as_str()));
     Ok(lanes.iter().map(|lane| answer(lane).unwrap_or(Offer::Nothing)).collect())
@@ -175,14 +163,14 @@ async fn claim_these(
 async fn take<'a>(
     store: &LedgerStore,
     asked: &Asked<'_>,
-    survey: &OnTheWay,
+    survey: &InFlight,
     candidates: &[Candidate],
     rows: &'a HashMap<String, LaneRow>,
     offers: &mut HashMap<&'a str, Offer>,
-) -> StoreResult<Vec<Taken>> {
+) -> StoreResult<Vec<UnreadClaim>> {
     let now = asked.taker.now;
     let places =
-        Places { free: asked.lanes, all: survey.own + asked.lanes, doubtful: survey.doubtful };
+        Places { free: asked.lanes, all: survey.own + asked.lanes, doubtful: survey.degraded };
     let mut room = places.doubtful_room();
     let mut left: HashMap<WebhookId, u32> =
         places.share(candidates).iter().map(|share| (share.webhook, share.lanes)).collect();
@@ -201,10 +189,10 @@ async fn take<'a>(
             offers.insert(&row.lane, held_back(store, survey, webhook, now).await?);
             continue;
         };
-        let doubtful = row.tried || candidate.failing;
+        let class = LaneClass { tried: row.tried, degraded: row.tried || candidate.failing };
         let own = left.entry(webhook).or_default();
         let full = chosen.len() >= usize::try_from(asked.lanes).unwrap_or(usize::MAX);
-        if full || *own == 0 || (doubtful && room == 0) {
+        if full || *own == 0 || (class.degraded && room == 0) {
             let busy = row.is_held(store, now);
             offers.insert(&row.lane, if busy { Offer::Nothing } else { Offer::Crowded });
             continue;
@@ -212,42 +200,17 @@ async fn take<'a>(
         if row.is_held(store, now) {
             continue;
         }
-        chosen.push(Chosen { lane: &row.lane, webhook, tried: row.tried, doubtful });
+        chosen.push(Chosen { lane: &row.lane, webhook, class });
         *own -= 1;
-        room -= u32::from(doubtful);
+        room -= u32::from(class.degraded);
     }
-    take_all(store, asked, &chosen).await
-}
-
-/// A lane that may be taken.
-pub(super) struct Chosen<'a> {
-    pub(super) lane: &'a str,
-    pub(super) webhook: WebhookId,
-    pub(super) tried: bool,
-    pub(super) doubtful: bool,
-}
-
-/// Takes those that are still nobody's.
-async fn take_all(
-    store: &LedgerStore,
-    asked: &Asked<'_>,
-    chosen: &[Chosen<'_>],
-) -> StoreResult<Vec<Taken>> {
-    if store.readers.kind() == Kind::Postgres {
-        return postgres::take_these(store, chosen, &asked.taker).await;
-    }
-    let take = |one: &Chosen<'_>| {
-        let epoch =
-            store.leases.take(one.lane, one.webhook, (one.tried, one.doubtful), &asked.taker)?;
-        Some(Taken { lane: one.lane.to_owned(), webhook: one.webhook, epoch })
-    };
-    Ok(chosen.iter().filter_map(take).collect())
+    store.seams.claims.take_named(&chosen, &asked.taker).await
 }
 
 /// Why nothing of a webhook is offered.
 async fn held_back(
     store: &LedgerStore,
-    survey: &OnTheWay,
+    survey: &InFlight,
     webhook: WebhookId,
     now: Timestamp,
 ) -> StoreResult<Offer> {

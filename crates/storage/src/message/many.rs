@@ -11,11 +11,11 @@ use domain::{
 
 use super::{held, insert};
 use crate::{
-    db::{self, Kind},
+    db::{self, Wide},
     error::Doing as _,
+    lease,
     people::{self, Came},
-    rows::Wide,
-    writer::{Unit, lease},
+    writer::Unit,
 };
 
 const INSERT: &str = "insert into message (id, session_id, wa_id, chat, sender, recipient, chat_name, author, body, \
@@ -23,13 +23,13 @@ const INSERT: &str = "insert into message (id, session_id, wa_id, chat, sender, 
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
      on conflict (session_id, wa_id) do nothing returning id";
 
-static INSERT_ALL: Wide = Wide::new(INSERT, 18);
+static INSERT_ALL: Wide = Wide::new(INSERT);
 
 /// Stores the plain new messages that some writes begin with, those under the leases of their sessions too; of each write
-/// whether its row is new. For one that is not, and for a lease, nothing is done: it is looked at by itself. On SQLite a
-/// statement costs no way, and none are taken.
+/// whether its row is new. For one that is not, and for a lease, nothing is done: it is looked at by itself. Where a
+/// statement is no way to a server and back, none are taken.
 pub(crate) async fn insert_many(unit: &mut Unit, writes: &[&Write]) -> StoreResult<Vec<bool>> {
-    if unit.conn.kind() == Kind::Sqlite {
+    if !unit.conn.is_remote() {
         return Ok(vec![]);
     }
     let begun = plain(writes);

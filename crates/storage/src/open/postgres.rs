@@ -20,12 +20,13 @@ use crate::{
         Conn, DbError, Readers,
         postgres::{self, DatabaseLimits, within},
     },
-    delivery::{leases::Leases, lines::Lines, recent::Recent},
+    delivery::{claims::RowClaims, recent::Recent},
     error::Doing as _,
+    lease::RowLeases,
     receivers::Receivers,
     unreadable::Unreadable,
     wishes::Wishes,
-    writer::{CHANNEL, Outside, SHARES, Unit, Writer},
+    writer::{CHANNEL, Outside, SHARES, Seams, SharedTurn, Unit, Writer},
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -60,12 +61,13 @@ pub(super) async fn open(
     // Lists and logs have conditions that may be left out: planned without the values, a page of a large log is read and
     // sorted as a whole.
     let planned = connect.clone().options([("plan_cache_mode", "force_custom_plan")]);
-    let readers = postgres::Readers::open(planned, limits, options.readers.max(1));
-    let couriers = postgres::Readers::open(connect.clone(), limits, COURIERS);
-    let heartbeats = postgres::Readers::open(connect.clone(), limits, HEARTBEATS);
-    let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
+    let connections =
+        |options, count| Readers::Postgres(postgres::Readers::open(options, limits, count));
+    let readers = connections(planned, options.readers.max(1));
+    let couriers = connections(connect.clone(), COURIERS);
+    let heartbeats = connections(connect.clone(), HEARTBEATS);
+    let recent = Arc::<Recent>::default();
     let receivers = Arc::<Receivers>::default();
-    let lines = Arc::<Lines>::default();
     let unreadable = Arc::<Unreadable>::default();
     let name = format!("{:016x}", rand::rng().next_u64());
     let elsewhere = Arc::new(Notify::new());
@@ -80,32 +82,30 @@ pub(super) async fn open(
         wishes: wishes.clone(),
     });
     let version = MIGRATIONS.iter().map(|one| one.version).max().unwrap_or(0);
-    let unit = |conn| {
-        Unit::new(conn, cipher.clone(), None, leases.clone(), 0)
-            .named(name.clone())
-            .noting(unreadable.clone())
-            .of_version(version)
+    let seams = Seams {
+        claims: Arc::new(RowClaims::new(couriers.clone(), readers.clone())),
+        leases: Arc::new(RowLeases::new(readers.clone(), heartbeats.clone(), unreadable.clone())),
+        turn: Arc::new(SharedTurn::new(name, version)),
     };
+    let unit = |conn| Unit::new(conn, cipher.clone(), seams.clone()).noting(unreadable.clone());
     let mut units = vec![unit(conn)];
     for _ in 0..SHARES {
         let conn = postgres::Connection::open(connect.clone(), limits).await;
         let conn = conn.doing("opening the database").map_err(failed)?;
         units.push(unit(Conn::Postgres(Box::new(conn))));
     }
-    let outside = Outside::new(recent.clone(), receivers.clone(), lines.clone(), wishes.clone());
+    let outside = Outside::new(recent.clone(), receivers.clone(), wishes.clone());
     let writer = Writer::start(units, outside, limits)
         .map_err(|source| OpenError::Io { path: database.clone().into(), source })?;
     Ok(LedgerStore {
         writer: writer.with_failpoint(options.failpoint),
-        readers: Readers::Postgres(readers),
-        couriers: Readers::Postgres(couriers),
-        heartbeats: Some(Readers::Postgres(heartbeats)),
+        readers,
+        couriers,
+        heartbeats: Some(heartbeats),
         cipher,
-        leases,
+        seams,
         recent,
         receivers,
-        lines,
-        tenures: Arc::default(),
         wishes,
         unreadable,
         elsewhere,

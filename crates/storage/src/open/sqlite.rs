@@ -16,13 +16,13 @@ use crate::{
         self, Conn, DbError, Readers,
         sqlite::{self, Connection},
     },
-    delivery::{leases::Leases, lines::Lines, recent::Recent},
+    delivery::{claims::MemoryClaims, recent::Recent},
     error::Doing as _,
+    lease::MemoryLeases,
     receivers::Receivers,
-    tenures::Tenures,
     unreadable::Unreadable,
     wishes::Wishes,
-    writer::{Outside, Unit, Writer},
+    writer::{Outside, Seams, SoleTurn, Unit, Writer},
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -55,28 +55,31 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     let readers = Readers::Sqlite(readers);
     let couriers =
         sqlite::Readers::open(&path, COURIERS).doing("opening the database").map_err(failed)?;
-    let (leases, recent) = (Arc::<Leases>::default(), Arc::<Recent>::default());
+    let couriers = Readers::Sqlite(couriers);
+    let recent = Arc::<Recent>::default();
     let receivers = Arc::<Receivers>::default();
-    let lines = Arc::<Lines>::default();
-    let (tenures, wishes) = (Arc::<Tenures>::default(), Arc::<Wishes>::default());
+    let wishes = Arc::<Wishes>::default();
     let unreadable = Arc::<Unreadable>::default();
-    let unit = Unit::new(conn, cipher.clone(), Some(lock.clone()), leases.clone(), last_ticket)
-        .with_tenures(tenures.clone())
+    let seams = Seams {
+        claims: Arc::new(MemoryClaims::new(couriers.clone(), last_ticket)),
+        leases: Arc::new(MemoryLeases::new(readers.clone(), unreadable.clone())),
+        turn: Arc::new(SoleTurn),
+    };
+    let unit = Unit::new(conn, cipher.clone(), seams.clone())
+        .locking(lock.clone())
         .noting(unreadable.clone());
-    let outside = Outside::new(recent.clone(), receivers.clone(), lines.clone(), wishes.clone());
+    let outside = Outside::new(recent.clone(), receivers.clone(), wishes.clone());
     let writer = Writer::start(vec![unit], outside, options.limits)
         .map_err(|source| OpenError::Io { path, source })?;
     Ok(LedgerStore {
         writer: writer.with_failpoint(options.failpoint),
         readers,
-        couriers: Readers::Sqlite(couriers),
+        couriers,
         heartbeats: None,
         cipher,
-        leases,
+        seams,
         recent,
         receivers,
-        lines,
-        tenures,
         wishes,
         unreadable,
         elsewhere: Arc::default(),

@@ -12,11 +12,10 @@ use domain::{
 
 use super::identity::canonical;
 use crate::{
-    db::{self, Kind, Row},
+    db::{self, Row, Wide},
     error::{Doing as _, corrupt},
     open::LedgerStore,
     removal,
-    rows::Wide,
     writer::Unit,
 };
 
@@ -63,7 +62,7 @@ const MERGE: &str = "update chat set name = coalesce(chat.name, old.name), \
 const MOVE: &str = "update chat set id = $3 where session_id = $1 and id = $2 \
      and not exists (select 1 from chat as other where other.session_id = $1 and other.id = $3)";
 
-static CAME_ALL: Wide = Wide::new(CAME, 6);
+static CAME_ALL: Wide = Wide::new(CAME);
 
 /// Muted for good.
 const FOREVER: i64 = -1;
@@ -183,7 +182,7 @@ pub(crate) async fn messages_came(
     chats: BTreeMap<(SessionId, &str), Came<'_>>,
 ) -> StoreResult<()> {
     let chats: Vec<_> = chats.into_iter().collect();
-    for (sql, run) in CAME_ALL.runs_on(Kind::Postgres, &chats) {
+    for (sql, run) in CAME_ALL.runs(unit.conn.dialect(), &chats) {
         let mut query = db::query(sql);
         for ((session, chat), came) in run {
             let (at, id) = came.newest.unzip();

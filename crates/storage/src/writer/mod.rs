@@ -1,13 +1,11 @@
 //! Group commit: one task, one connection, one transaction for everything that waits.
 //!
 //! Most of what waits is one of two things, and those are done together: changes with their events ([`ledger::apply`])
-//! and results of deliveries ([`settle::settle`]), many rows per statement. Everything else is a job of its own. A part
+//! and attempts of deliveries ([`attempts::record`]), many rows per statement. Everything else is a job of its own. A part
 //! that fails is rolled back alone; changes that fail together are tried again one by one.
 
 mod condition;
 mod health;
-pub(crate) mod lease;
-mod postgres;
 mod task;
 mod turn;
 mod unit;
@@ -34,17 +32,19 @@ use self::{
     task::run,
 };
 use crate::{
-    db::{Kind, postgres::DatabaseLimits},
+    db::postgres::DatabaseLimits,
     error::{busy, corrupt, unavailable},
     failpoint::{self, Failpoint},
     ledger,
 };
 
 pub(crate) use condition::Condition;
-pub(crate) use postgres::{HORIZON, SHARES, lock_due, plan_with_values};
 pub(crate) use task::Outside;
-pub(crate) use turn::CHANNEL;
-pub(crate) use unit::Unit;
+pub(crate) use turn::{
+    CHANNEL, SHARES, SharedTurn, SoleTurn, Turn, lock_due, lock_webhooks, plan_with_values, touch,
+    touch_of,
+};
+pub(crate) use unit::{Seams, Unit};
 
 /// Orders that may wait. When full, callers wait up to [`QUEUE_WAIT`], then are told the store is busy.
 const QUEUE_MAX: usize = 4096;
@@ -117,7 +117,7 @@ fn again(error: &StoreError) -> StoreError {
 /// The way to the writer.
 #[derive(Clone)]
 pub(crate) struct Writer {
-    /// The ways to the tasks: one on SQLite, several on PostgreSQL.
+    /// The ways to the tasks: one where the process has the database to itself, else several.
     lines: Arc<[Line]>,
     commits: Arc<AtomicU64>,
     sizes: Arc<Sizes>,
@@ -257,7 +257,7 @@ impl Writer {
 
     /// Which task takes what has this key.
     fn place(&self, key: impl std::hash::Hash) -> usize {
-        if self.lines.len() == 1 { 0 } else { postgres::share_of(key) }
+        if self.lines.len() == 1 { 0 } else { turn::share_of(key) }
     }
 
     /// Applies changes with their events as one unit, and waits until they are durable.
@@ -271,7 +271,7 @@ impl Writer {
     }
 
     /// Records a result, and waits until it is durable.
-    pub(crate) async fn settle(&self, settlement: Settlement) -> StoreResult<Settled> {
+    pub(crate) async fn record_attempt(&self, settlement: Settlement) -> StoreResult<Settled> {
         let passing = failpoint::settlement(self.failpoint.as_ref(), &settlement);
         // Those of one webhook together: they change its row.
         let place = self.place(settlement.lane.webhook());
@@ -320,28 +320,18 @@ impl Writer {
 }
 
 impl Line {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the writer belongs to the store, which ends it in close()"
-    )]
     fn start(unit: Unit, outside: Outside, most: usize) -> std::io::Result<Self> {
         let (orders, waiting) = mpsc::channel(QUEUE_MAX);
         let life = Arc::<Life>::default();
         let commits = outside.own.clone();
-        let kind = unit.conn.kind();
+        let turn = unit.seams.turn.clone();
         let running = life.begin();
         let task = async move {
             run(unit, waiting, &outside, most).await;
             running.closed();
         };
-        match kind {
-            // Its statements run on the calling thread: one of its own, and no hop between two statements.
-            Kind::Sqlite => {
-                std::thread::Builder::new()
-                    .name("ledger".into())
-                    .spawn(move || futures::executor::block_on(task))?;
-            }
-            Kind::Postgres => life.can_be_cut(tokio::spawn(task).abort_handle()),
+        if let Some(handle) = turn.start(Box::pin(task))? {
+            life.can_be_cut(handle);
         }
         Ok(Self { orders, life, pulse: Arc::default(), commits })
     }
@@ -376,7 +366,12 @@ mod tests {
     use super::*;
     use crate::{
         crypt::{Cipher, MasterKey},
-        db::{Conn, sqlite::Connection},
+        db::{
+            Conn, Readers,
+            sqlite::{self, Connection},
+        },
+        delivery::claims::MemoryClaims,
+        lease::MemoryLeases,
     };
     use domain::port::StoreErrorKind;
 
@@ -384,8 +379,14 @@ mod tests {
         let conn = Conn::Sqlite(Connection::in_memory().unwrap());
         let cipher = Arc::new(Cipher::new(&MasterKey::from_bytes([7; 32])));
         let lock = Arc::new(tempfile::tempfile().unwrap());
-        let unit = Unit::new(conn, cipher, Some(lock), Arc::default(), 0);
-        let outside = Outside::new(Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        let readers = Readers::Sqlite(sqlite::Readers::none());
+        let seams = Seams {
+            claims: Arc::new(MemoryClaims::new(readers.clone(), 0)),
+            leases: Arc::new(MemoryLeases::new(readers, Arc::default())),
+            turn: Arc::new(SoleTurn),
+        };
+        let unit = Unit::new(conn, cipher, seams).locking(lock);
+        let outside = Outside::new(Arc::default(), Arc::default(), Arc::default());
         Writer::start(vec![unit], outside, DatabaseLimits::default()).unwrap()
     }
 

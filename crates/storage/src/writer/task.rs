@@ -23,8 +23,7 @@ use super::{
     unit::{Committing, Unit},
 };
 use crate::{
-    db::{Conn, Kind},
-    delivery::{lines::Lines, recent::Recent, settle},
+    delivery::{attempts, recent::Recent},
     error::{self, corrupt, is_crossed, is_taken, unavailable},
     ledger,
     receivers::Receivers,
@@ -46,20 +45,14 @@ pub(crate) struct Outside {
     pub(super) condition: Arc<Condition>,
     pub(super) recent: Arc<Recent>,
     pub(super) receivers: Arc<Receivers>,
-    pub(super) lines: Arc<Lines>,
     pub(super) wishes: Arc<Wishes>,
 }
 
 impl Outside {
     /// Tells these.
-    pub(crate) fn new(
-        recent: Arc<Recent>,
-        receivers: Arc<Receivers>,
-        lines: Arc<Lines>,
-        wishes: Arc<Wishes>,
-    ) -> Self {
+    pub(crate) fn new(recent: Arc<Recent>, receivers: Arc<Receivers>, wishes: Arc<Wishes>) -> Self {
         let (commits, own, sizes, condition) = Default::default();
-        Self { commits, own, sizes, condition, recent, receivers, lines, wishes }
+        Self { commits, own, sizes, condition, recent, receivers, wishes }
     }
 
     /// For another task.
@@ -210,9 +203,9 @@ async fn commit(unit: &mut Unit, mut batch: Batch, outside: &Outside) {
 /// Why nothing was committed.
 fn trouble(unit: &Unit, error: &StoreError) -> Trouble {
     let known = error::trouble(error).unwrap_or(Trouble::Away);
-    match &unit.conn {
-        // SQLite says only that it could not write.
-        Conn::Sqlite(conn) if known == Trouble::Disk => conn.fault_of_the_disk().unwrap_or(known),
+    match known {
+        // The database says only that it could not write.
+        Trouble::Disk => unit.conn.fault_of_the_disk().unwrap_or(known),
         _ => known,
     }
 }
@@ -228,31 +221,13 @@ fn publish(unit: &mut Unit, committing: Committing, outside: &Outside) {
     outside.commits.fetch_add(1, Ordering::Relaxed);
     outside.own.fetch_add(1, Ordering::Relaxed);
     outside.recent.keep(committing.events);
-    if unit.conn.kind() == Kind::Sqlite {
-        outside.lines.stored(&committing.opened, committing.pushed);
-    }
+    unit.seams.claims.stored(&committing.opened, committing.pushed);
     outside.recent.tell_opened(&committing.opened);
     outside.wishes.tell(&committing.wished);
     if unit.webhooks.take_changed() {
         outside.receivers.forget();
     }
-    for step in committing.steps {
-        outside.lines.settled(&step.lane, step.delivery, step.stays);
-        let current = unit.leases.with(&step.lane, step.epoch, |lease| {
-            if !step.stays {
-                lease.window.pop_front();
-                lease.tried = false;
-            }
-        });
-        if current.is_none() {
-            // Its lease ended on the way: whoever took the lane since has read it as it was before.
-            unit.leases.revoke(&step.lane);
-        } else if step.stays {
-            unit.leases.put_back(&step.lane, step.epoch);
-        } else if step.settled == Settled::Done {
-            unit.leases.end(&step.lane, step.epoch);
-        }
-    }
+    unit.seams.claims.recorded(committing.steps);
 }
 
 async fn transact(unit: &mut Unit, batch: &mut Batch, outside: &Outside) -> StoreResult<Results> {
@@ -306,7 +281,7 @@ async fn parts(
     if settlements.is_empty() {
         return Ok((written, vec![]));
     }
-    let outcome = caught(DOING, settle::settle(unit, settlements)).await?;
+    let outcome = caught(DOING, attempts::record(unit, settlements)).await?;
     unit.committing.steps.extend(outcome.steps);
     Ok((written, outcome.settled))
 }
@@ -317,9 +292,9 @@ async fn one_by_one(unit: &mut Unit, batch: &mut Batch, outside: &Outside) -> St
     for job in &mut batch.jobs {
         let mark = unit.committing.mark();
         statement(unit, "savepoint job").await?;
-        turn::set_patient(unit, true);
+        unit.conn.set_patient(true);
         let done = caught(DOING, job.run(unit).map(Ok)).await;
-        turn::set_patient(unit, false);
+        unit.conn.set_patient(false);
         if done.is_err() {
             job.panicked();
         }
@@ -425,7 +400,7 @@ async fn settle_together(
 ) -> StoreResult<StoreResult<Vec<Settled>>> {
     let mark = unit.committing.mark();
     statement(unit, "savepoint job").await?;
-    let settled = caught(DOING, settle::settle(unit, settlements)).await;
+    let settled = caught(DOING, attempts::record(unit, settlements)).await;
     if settled.is_err() {
         roll_back(unit).await?;
         unit.committing.back_to(mark);

@@ -13,14 +13,27 @@ use domain::{
     port::Lease,
 };
 
+use super::Turn;
 use crate::{
     crypt::Cipher,
     db::Conn,
-    delivery::{leases::Leases, lines::Pushed, settle::Step},
+    delivery::claims::{LaneClaims, Pushed, Step},
+    lease::SessionLeases,
     receivers::OfSessions,
-    tenures::Tenures,
     unreadable::Unreadable,
 };
+
+/// What differs between a database that one process has to itself and one that several share. Chosen once, where it is
+/// opened; nobody else asks which of the two it is.
+#[derive(Clone)]
+pub(crate) struct Seams {
+    /// Who holds which lane.
+    pub(crate) claims: Arc<dyn LaneClaims>,
+    /// Who runs which session.
+    pub(crate) leases: Arc<dyn SessionLeases>,
+    /// How a writer's transactions keep out of the way of others.
+    pub(crate) turn: Arc<dyn Turn>,
+}
 
 /// What a job works with.
 pub(crate) struct Unit {
@@ -28,26 +41,18 @@ pub(crate) struct Unit {
     pub(crate) cipher: Arc<Cipher>,
     /// Webhooks by session, as of this transaction. Emptied whenever a webhook changes or a job is rolled back.
     pub(crate) webhooks: OfSessions,
-    /// The health of every webhook that is not sound, as of this transaction. Emptied likewise.
-    pub(crate) doubtful: Option<HashMap<WebhookId, Health>>,
+    /// The health of every webhook that is not healthy, as of this transaction. Emptied likewise.
+    pub(crate) degraded: Option<HashMap<WebhookId, Health>>,
     /// Whether changes wait for their message, as far as known. Emptied when a job is rolled back.
     pub(crate) holding: Option<bool>,
-    pub(crate) leases: Arc<Leases>,
-    /// The leases of sessions, where this process alone has the database.
-    pub(crate) tenures: Arc<Tenures>,
+    pub(crate) seams: Seams,
     /// Leases of sessions that were looked at and whose rows are locked, as of this transaction. Emptied when a job is
     /// rolled back.
-    pub(super) checked: HashSet<Lease>,
+    pub(crate) checked: HashSet<Lease>,
     /// What others learn once it is committed.
     pub(crate) committing: Committing,
     /// Rows that cannot be read.
     pub(crate) unreadable: Arc<Unreadable>,
-    /// The last ticket of a lane.
-    pub(super) last_ticket: i64,
-    /// Who this process is among those that share the database.
-    pub(super) name: String,
-    /// The newest version of the tables that this program knows, where others may bring them along.
-    pub(super) schema: Option<i64>,
     /// The versions of the webhooks of sessions, as of this transaction, where others change them too.
     pub(crate) versions: HashMap<SessionId, i64>,
     /// The file stays ours until the last job is done, also when the store was dropped before.
@@ -98,45 +103,25 @@ impl Committing {
 }
 
 impl Unit {
-    pub(crate) fn new(
-        conn: Conn,
-        cipher: Arc<Cipher>,
-        lock: Option<Arc<File>>,
-        leases: Arc<Leases>,
-        last_ticket: i64,
-    ) -> Self {
+    pub(crate) fn new(conn: Conn, cipher: Arc<Cipher>, seams: Seams) -> Self {
         Self {
             conn,
             cipher,
+            seams,
             webhooks: OfSessions::default(),
-            doubtful: None,
+            degraded: None,
             holding: None,
-            leases,
-            tenures: Arc::default(),
             checked: HashSet::new(),
             committing: Committing::default(),
             unreadable: Arc::default(),
-            last_ticket,
-            name: String::new(),
-            schema: None,
             versions: HashMap::new(),
-            lock,
+            lock: None,
         }
     }
 
-    /// With the leases of sessions in memory.
-    pub(crate) fn with_tenures(self, tenures: Arc<Tenures>) -> Self {
-        Self { tenures, ..self }
-    }
-
-    /// With a name among the processes that share the database.
-    pub(crate) fn named(self, name: String) -> Self {
-        Self { name, ..self }
-    }
-
-    /// Writes as long as the tables are of no newer version.
-    pub(crate) fn of_version(self, version: i64) -> Self {
-        Self { schema: Some(version), ..self }
+    /// Keeps a file locked until its last job is done.
+    pub(crate) fn locking(self, lock: Arc<File>) -> Self {
+        Self { lock: Some(lock), ..self }
     }
 
     /// Notes rows that cannot be read where others see it.
@@ -144,16 +129,10 @@ impl Unit {
         Self { unreadable, ..self }
     }
 
-    /// The next ticket on SQLite: lanes that wait are served in the order of their tickets.
-    pub(crate) fn ticket(&mut self) -> i64 {
-        self.last_ticket += 1;
-        self.last_ticket
-    }
-
     /// What was done since is not so.
     pub(super) fn forget(&mut self) {
         self.webhooks.clear();
-        self.doubtful = None;
+        self.degraded = None;
         self.holding = None;
         self.checked.clear();
     }

@@ -1,19 +1,21 @@
-//! Recording what became of the heads of lanes: all results that wait, in one go.
+//! Recording attempts: what became of the heads of lanes, all results that wait in one go.
 //!
 //! Successes, by far the most, are recorded many per statement; what failed takes its own way.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rand::Rng as _;
 
-use super::{postgres, push};
+use super::{
+    claims::{HeldLanes, Step},
+    push,
+};
 use crate::{
     audit,
-    db::{self, Kind, Two},
+    db::{self, Two, Wide},
     error::{Doing as _, corrupt},
-    rows::Wide,
     webhook,
-    writer::Unit,
+    writer::{Unit, lock_webhooks, touch_of},
 };
 use domain::{
     DeliveryId, Entropy, EventId, Timestamp, WebhookId,
@@ -38,29 +40,33 @@ const SETTLE: &str = "update delivery set state = $2, attempts = attempts + $3, 
      where id = $1 and state = 'pending'";
 const ATTEMPT: &str = "insert into delivery_attempt (delivery_id, attempt, at, duration_ms, status, error_kind, error, \
      excerpt) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (delivery_id, attempt) do nothing";
-const TRIGGERED: &str = "update webhook set last_triggered_at = case when last_triggered_at > $2 then last_triggered_at else $2 end where id = $1";
+const TRIGGERED: Two = Two {
+    sqlite: "update webhook set last_triggered_at = case when last_triggered_at > $2 then last_triggered_at else $2 end \
+     where id = $1",
+    // Whoever else changes a webhook now writes nearly the same time.
+    postgres: "update webhook set last_triggered_at = $2 where id in (select id from webhook where id = $1 \
+     and (last_triggered_at is null or last_triggered_at < $2) for no key update skip locked)",
+};
 const WAIT: Two = Two {
     sqlite: "update lane set due_at = $2, tried = 1 where id = $1",
     postgres: "update lane set due_at = $2, tried = 1, owner = null, lease_until = null where id = $1",
 };
-const GO_ON: &str = "update lane set due_at = $2, tried = 0 where id = $1";
 const EMPTY: &str = "delete from lane where not exists (select 1 from delivery where delivery.lane = lane.id and \
      delivery.state = 'pending') and id in ($1) returning id";
 const DISABLE: &str = "update webhook set active = 0 where id = $1 and active = 1";
 const HEALTH: &str = "update webhook set health = $2, held_until = $3 where id = $1";
 
-static DELIVERED_ALL: Wide = Wide::new(DELIVERED.postgres, 1);
-static DELIVERED_ALL_SQLITE: Wide = Wide::new(DELIVERED.sqlite, 1);
-static THERE_ALL: Wide = Wide::new(STILL_THERE, 1);
-static ATTEMPTS: Wide = Wide::new(ATTEMPT, 8);
-static EMPTY_ALL: Wide = Wide::new(EMPTY, 1);
+static DELIVERED_ALL: Wide = Wide::of(DELIVERED);
+static THERE_ALL: Wide = Wide::new(STILL_THERE);
+static ATTEMPTS: Wide = Wide::new(ATTEMPT);
+static EMPTY_ALL: Wide = Wide::new(EMPTY);
 
-const DOING: &str = "settling deliveries";
+const DOING: &str = "recording attempts";
 
-/// A settlement that fits a claim.
-struct Fitting {
-    /// Its place among the settlements.
-    place: usize,
+/// A settlement under a claim that still counts.
+struct ValidSettlement {
+    /// Its index among the settlements.
+    index: usize,
     webhook: WebhookId,
     /// The number of this attempt.
     attempt: u32,
@@ -70,16 +76,6 @@ struct Fitting {
     behind: usize,
 }
 
-/// What the claims become once it is committed.
-pub(crate) struct Step {
-    pub(crate) lane: String,
-    pub(crate) epoch: u64,
-    pub(crate) delivery: DeliveryId,
-    pub(crate) settled: Settled,
-    /// The delivery stays the head.
-    pub(crate) stays: bool,
-}
-
 /// What became of each settlement, and what follows for the claims.
 pub(crate) struct Outcome {
     pub(crate) settled: Vec<Settled>,
@@ -87,30 +83,21 @@ pub(crate) struct Outcome {
 }
 
 /// Records them all.
-pub(crate) async fn settle(unit: &mut Unit, settlements: &[Settlement]) -> StoreResult<Outcome> {
-    let mut fitting = fitting(unit, settlements);
-    if unit.conn.kind() == Kind::Postgres {
-        let lanes: Vec<&str> =
-            fitting.iter().map(|one| settlements[one.place].lane.as_str()).collect();
-        let held = postgres::held(unit, &lanes).await?;
-        fitting.retain(|one| {
-            let settlement = &settlements[one.place];
-            held.get(settlement.lane.as_str()) == Some(&settlement.epoch)
-        });
-    }
-    let recorded = deliveries(unit, settlements, &fitting).await?;
+pub(crate) async fn record(unit: &mut Unit, settlements: &[Settlement]) -> StoreResult<Outcome> {
+    let mut valid = confirmed(unit, settlements).await?;
+    let recorded = deliveries(unit, settlements, &valid).await?;
     // Deleted with their webhook meanwhile.
-    fitting.retain(|one| recorded.contains_key(&one.place));
-    attempts(unit, settlements, &fitting).await?;
-    let ended = lanes(unit, settlements, &fitting).await?;
-    webhooks(unit, settlements, &fitting).await?;
+    valid.retain(|one| recorded.contains(&one.index));
+    attempts(unit, settlements, &valid).await?;
+    let ended = lanes(unit, settlements, &valid).await?;
+    webhooks(unit, settlements, &valid).await?;
     let mut outcome = Outcome { settled: vec![Settled::Lost; settlements.len()], steps: vec![] };
-    for one in &fitting {
-        let settlement = &settlements[one.place];
-        let stays = matches!(settlement.verdict, Verdict::RetryAt(_) | Verdict::Disabled);
-        let done = stays || ended.contains_key(settlement.lane.as_str());
+    for one in &valid {
+        let settlement = &settlements[one.index];
+        let stays = stays(settlement);
+        let done = stays || ended.contains(settlement.lane.as_str());
         let settled = if done { Settled::Done } else { Settled::More };
-        outcome.settled[one.place] = settled;
+        outcome.settled[one.index] = settled;
         let lane = settlement.lane.as_str().to_owned();
         let (epoch, delivery) = (settlement.epoch, settlement.delivery);
         outcome.steps.push(Step { lane, epoch, delivery, settled, stays });
@@ -118,44 +105,66 @@ pub(crate) async fn settle(unit: &mut Unit, settlements: &[Settlement]) -> Store
     Ok(outcome)
 }
 
-/// Those of claims that are still the worker's, and of the head of the lane.
-fn fitting(unit: &Unit, settlements: &[Settlement]) -> Vec<Fitting> {
-    let mut places: HashMap<&str, usize> = HashMap::new();
-    let mut fitting = Vec::with_capacity(settlements.len());
-    for (place, settlement) in settlements.iter().enumerate() {
-        let lane = settlement.lane.as_str();
-        let index = places.get(lane).copied().unwrap_or(0);
-        let fit = unit.leases.with(lane, settlement.epoch, |lease| {
-            let given = lease.window.get(index).filter(|given| given.id == settlement.delivery)?;
-            Some(Fitting {
-                place,
-                webhook: lease.webhook,
-                attempt: given.attempts + 1,
-                tried: lease.tried && index == 0,
-                behind: lease.window.len() - index - 1,
-            })
-        });
-        let Some(fit) = fit.flatten() else { continue };
-        let stays = matches!(settlement.verdict, Verdict::RetryAt(_) | Verdict::Disabled);
-        // Behind a head that stays nothing can be settled.
-        places.insert(lane, if stays { usize::MAX } else { index + 1 });
-        fitting.push(fit);
-    }
-    fitting
+/// The delivery stays the head of its lane.
+fn stays(settlement: &Settlement) -> bool {
+    matches!(settlement.verdict, Verdict::RetryAt(_) | Verdict::Disabled)
 }
 
-/// The delivery rows; the places of those that were there.
+/// Those under claims that still count, in this transaction and until its end.
+async fn confirmed(
+    unit: &mut Unit,
+    settlements: &[Settlement],
+) -> StoreResult<Vec<ValidSettlement>> {
+    let claims = unit.seams.claims.clone();
+    let known = known(claims.held(), settlements);
+    let named = |one: &ValidSettlement| {
+        let settlement = &settlements[one.index];
+        (settlement.lane.as_str(), settlement.epoch)
+    };
+    let named: Vec<(&str, u64)> = known.iter().map(named).collect();
+    let confirmed = claims.confirm(unit, &named).await?;
+    let valid = known.into_iter().zip(confirmed).filter(|(_, confirmed)| *confirmed);
+    Ok(valid.map(|(one, _)| one).collect())
+}
+
+/// Those under claims of this process, and of the head of the lane.
+fn known(held: &HeldLanes, settlements: &[Settlement]) -> Vec<ValidSettlement> {
+    // How many of a lane's deliveries were tried before, in this transaction.
+    let mut tried_before: HashMap<&str, usize> = HashMap::new();
+    let mut known = Vec::with_capacity(settlements.len());
+    for (index, settlement) in settlements.iter().enumerate() {
+        let lane = settlement.lane.as_str();
+        let before = tried_before.get(lane).copied().unwrap_or(0);
+        let valid = held.with(lane, settlement.epoch, |lease| {
+            let given = lease.window.get(before).filter(|given| given.id == settlement.delivery)?;
+            Some(ValidSettlement {
+                index,
+                webhook: lease.webhook,
+                attempt: given.attempts + 1,
+                tried: lease.class.tried && before == 0,
+                behind: lease.window.len() - before - 1,
+            })
+        });
+        let Some(valid) = valid.flatten() else { continue };
+        // Behind a head that stays nothing can be recorded.
+        tried_before.insert(lane, if stays(settlement) { usize::MAX } else { before + 1 });
+        known.push(valid);
+    }
+    known
+}
+
+/// The delivery rows; the indexes of those that were there.
 async fn deliveries(
     unit: &mut Unit,
     settlements: &[Settlement],
-    fitting: &[Fitting],
-) -> StoreResult<HashMap<usize, ()>> {
-    let (mut recorded, mut successes) = (HashMap::new(), HashMap::new());
-    for one in fitting {
-        let settlement = &settlements[one.place];
+    valid: &[ValidSettlement],
+) -> StoreResult<HashSet<usize>> {
+    let (mut recorded, mut successes) = (HashSet::new(), HashMap::new());
+    for one in valid {
+        let settlement = &settlements[one.index];
         let id = settlement.delivery.to_string();
         if settlement.verdict == Verdict::Delivered && settlement.attempt.is_some() {
-            successes.insert(id, one.place);
+            successes.insert(id, one.index);
             continue;
         }
         let state = match settlement.verdict {
@@ -173,25 +182,20 @@ async fn deliveries(
             .await
             .doing(DOING)?;
         if done.rows_affected() == 1 || ended_so(unit, settlement.delivery, state).await? {
-            recorded.insert(one.place, ());
+            recorded.insert(one.index);
         }
     }
     let ids: Vec<&String> = successes.keys().collect();
-    let kind = unit.conn.kind();
-    let delivered = match kind {
-        Kind::Sqlite => &DELIVERED_ALL_SQLITE,
-        Kind::Postgres => &DELIVERED_ALL,
-    };
-    for (sql, run) in delivered.runs_on(kind, &ids) {
+    for (sql, run) in DELIVERED_ALL.runs(unit.conn.dialect(), &ids) {
         let mut query = db::query(sql);
         for id in run {
             query = query.bind(id.as_str());
         }
         let done = query.execute(&mut unit.conn).await.doing(DOING)?.rows_affected();
         if usize::try_from(done).is_ok_and(|done| done == run.len()) {
-            recorded.extend(run.iter().map(|id| (successes[*id], ())));
+            recorded.extend(run.iter().map(|id| successes[*id]));
         } else {
-            recorded.extend(there(unit, run).await?.iter().map(|id| (successes[id], ())));
+            recorded.extend(there(unit, run).await?.iter().map(|id| successes[id]));
         }
     }
     Ok(recorded)
@@ -214,7 +218,7 @@ async fn ended_so(unit: &mut Unit, id: DeliveryId, state: DeliveryState) -> Stor
 /// Those of some deliveries that were there to be recorded.
 async fn there(unit: &mut Unit, ids: &[&String]) -> StoreResult<Vec<String>> {
     let mut found = Vec::new();
-    for (sql, run) in THERE_ALL.runs(ids) {
+    for (sql, run) in THERE_ALL.runs(unit.conn.dialect(), ids) {
         let mut query = db::query_scalar::<String>(sql);
         for id in run {
             query = query.bind(id.as_str());
@@ -227,17 +231,16 @@ async fn there(unit: &mut Unit, ids: &[&String]) -> StoreResult<Vec<String>> {
 async fn attempts(
     unit: &mut Unit,
     settlements: &[Settlement],
-    fitting: &[Fitting],
+    valid: &[ValidSettlement],
 ) -> StoreResult<()> {
-    let tried: Vec<(&Settlement, u32, &Attempt)> = fitting
+    let tried: Vec<(&Settlement, u32, &Attempt)> = valid
         .iter()
         .filter_map(|one| {
-            let settlement = &settlements[one.place];
+            let settlement = &settlements[one.index];
             settlement.attempt.as_ref().map(|attempt| (settlement, one.attempt, attempt))
         })
         .collect();
-    let kind = unit.conn.kind();
-    for (sql, run) in ATTEMPTS.runs_on(kind, &tried) {
+    for (sql, run) in ATTEMPTS.runs(unit.conn.dialect(), &tried) {
         let mut query = db::query(sql);
         for (settlement, number, attempt) in run {
             query = query
@@ -259,21 +262,19 @@ async fn attempts(
 async fn lanes(
     unit: &mut Unit,
     settlements: &[Settlement],
-    fitting: &[Fitting],
-) -> StoreResult<HashMap<String, ()>> {
+    valid: &[ValidSettlement],
+) -> StoreResult<HashSet<String>> {
+    let claims = unit.seams.claims.clone();
     let (mut maybe_empty, mut going) = (Vec::new(), Vec::new());
-    for one in fitting {
-        let settlement = &settlements[one.place];
+    for one in valid {
+        let settlement = &settlements[one.index];
         let lane = settlement.lane.as_str();
         match settlement.verdict {
             Verdict::RetryAt(at) => {
                 let wait = db::query(WAIT).bind(lane).bind(at.millis());
                 wait.execute(&mut unit.conn).await.doing(DOING)?;
             }
-            Verdict::Disabled if unit.conn.kind() == Kind::Postgres => {
-                postgres::end(unit, lane, settlement.epoch).await?;
-            }
-            Verdict::Disabled => {}
+            Verdict::Disabled => claims.end(unit, lane, settlement.epoch).await?,
             _ => {
                 if one.behind == 0 {
                     maybe_empty.push(lane);
@@ -284,31 +285,17 @@ async fn lanes(
             }
         }
     }
-    let kind = unit.conn.kind();
-    let mut ended = HashMap::new();
-    let ours: Vec<String> = match unit.conn.kind() {
-        Kind::Postgres => postgres::ours(unit, &maybe_empty).await?,
-        Kind::Sqlite => vec![],
-    };
-    if unit.conn.kind() == Kind::Postgres {
-        maybe_empty = ours.iter().map(String::as_str).collect();
-    }
-    for (sql, run) in EMPTY_ALL.runs_on(kind, &maybe_empty) {
+    let closable = claims.closable(unit, maybe_empty).await?;
+    let mut ended = HashSet::new();
+    for (sql, run) in EMPTY_ALL.runs(unit.conn.dialect(), &closable) {
         let mut query = db::query_scalar::<String>(sql);
         for lane in run {
-            query = query.bind(*lane);
+            query = query.bind(lane);
         }
-        let gone = query.fetch_all(&mut unit.conn).await.doing(DOING)?;
-        ended.extend(gone.into_iter().map(|lane| (lane, ())));
+        ended.extend(query.fetch_all(&mut unit.conn).await.doing(DOING)?);
     }
-    for lane in going.into_iter().filter(|lane| !ended.contains_key(*lane)) {
-        if unit.conn.kind() == Kind::Postgres {
-            postgres::go_on(unit, lane).await?;
-            continue;
-        }
-        let ticket = unit.ticket();
-        let go = db::query(GO_ON).bind(lane).bind(ticket);
-        go.execute(&mut unit.conn).await.doing(DOING)?;
+    for lane in going.into_iter().filter(|lane| !ended.contains(*lane)) {
+        claims.go_on(unit, lane).await?;
     }
     Ok(ended)
 }
@@ -317,15 +304,13 @@ async fn lanes(
 async fn webhooks(
     unit: &mut Unit,
     settlements: &[Settlement],
-    fitting: &[Fitting],
+    valid: &[ValidSettlement],
 ) -> StoreResult<()> {
-    if unit.conn.kind() == Kind::Postgres {
-        lock_changing(unit, settlements, fitting).await?;
-    }
+    lock_changing(unit, settlements, valid).await?;
     let mut triggered: BTreeMap<WebhookId, Timestamp> = BTreeMap::new();
     let mut changed: BTreeMap<WebhookId, (Timestamp, Option<HealthChange>)> = BTreeMap::new();
-    for one in fitting {
-        let settlement = &settlements[one.place];
+    for one in valid {
+        let settlement = &settlements[one.index];
         // What a handler cancelled or failed at says nothing about the receiver.
         let attempt = settlement.attempt.as_ref().filter(|attempt| attempt.is_receivers());
         let Some(attempt) = attempt else { continue };
@@ -334,12 +319,12 @@ async fn webhooks(
             let last = triggered.entry(one.webhook).or_default();
             *last = attempt.at.max(*last);
         }
-        let doubtful = doubtful(unit).await?;
-        if success && !doubtful.contains_key(&one.webhook) {
+        let degraded = degraded(unit).await?;
+        if success && !degraded.contains_key(&one.webhook) {
             continue;
         }
         let ended = attempt.at.plus(attempt.duration);
-        let change = doubtful.entry(one.webhook).or_default().record(ended, success);
+        let change = degraded.entry(one.webhook).or_default().record(ended, success);
         let entry = changed.entry(one.webhook).or_insert((ended, None));
         *entry = (ended, change.or(entry.1));
         if settlement.verdict == Verdict::Disabled {
@@ -347,10 +332,6 @@ async fn webhooks(
         }
     }
     for (webhook, at) in triggered {
-        if unit.conn.kind() == Kind::Postgres {
-            postgres::triggered(unit, webhook, at).await?;
-            continue;
-        }
         let query = db::query(TRIGGERED).bind(webhook.to_string()).bind(at.millis());
         query.execute(&mut unit.conn).await.doing(DOING)?;
     }
@@ -363,50 +344,48 @@ async fn webhooks(
     Ok(())
 }
 
-/// Locks the webhooks whose health will change, then reads it.
+/// Locks the webhooks whose health will change. What is known of it is read after that.
 async fn lock_changing(
     unit: &mut Unit,
     settlements: &[Settlement],
-    fitting: &[Fitting],
+    valid: &[ValidSettlement],
 ) -> StoreResult<()> {
-    let receivers = |one: &&Fitting| {
-        let attempt = settlements[one.place].attempt.as_ref();
+    let receivers = |one: &&ValidSettlement| {
+        let attempt = settlements[one.index].attempt.as_ref();
         attempt.is_some_and(Attempt::is_receivers)
     };
-    let mut told: Vec<&Fitting> = fitting.iter().filter(receivers).collect();
-    if told.is_empty() {
+    let mut heard: Vec<&ValidSettlement> = valid.iter().filter(receivers).collect();
+    if heard.is_empty() {
         return Ok(());
     }
-    let known = doubtful(unit).await?;
-    told.retain(|one| {
-        settlements[one.place].verdict != Verdict::Delivered || known.contains_key(&one.webhook)
+    let known = degraded(unit).await?;
+    heard.retain(|one| {
+        settlements[one.index].verdict != Verdict::Delivered || known.contains_key(&one.webhook)
     });
-    let mut changing: Vec<String> = told.iter().map(|one| one.webhook.to_string()).collect();
+    let mut changing: Vec<String> = heard.iter().map(|one| one.webhook.to_string()).collect();
     changing.sort_unstable();
     changing.dedup();
     if changing.is_empty() {
         return Ok(());
     }
-    postgres::lock_webhooks(unit, &changing).await?;
-    unit.doubtful = None;
-    doubtful(unit).await.map(|_| ())
+    lock_webhooks(unit, &changing).await
 }
 
-/// The health of every webhook that is not sound.
-async fn doubtful(
+/// The health of every webhook that is not healthy.
+async fn degraded(
     unit: &mut Unit,
 ) -> StoreResult<&mut HashMap<WebhookId, domain::delivery::Health>> {
-    if unit.doubtful.is_none() {
-        unit.doubtful = Some(webhook::doubtful(&mut unit.conn, &unit.unreadable).await?);
+    if unit.degraded.is_none() {
+        unit.degraded = Some(webhook::degraded(&mut unit.conn, &unit.unreadable).await?);
     }
-    unit.doubtful.as_mut().ok_or_else(|| corrupt(DOING))
+    unit.degraded.as_mut().ok_or_else(|| corrupt(DOING))
 }
 
 async fn store_health(unit: &mut Unit, id: WebhookId) -> StoreResult<()> {
-    let doubtful = doubtful(unit).await?;
-    let health = doubtful.get(&id).copied().unwrap_or_default();
+    let degraded = degraded(unit).await?;
+    let health = degraded.get(&id).copied().unwrap_or_default();
     if health.is_sound() {
-        doubtful.remove(&id);
+        degraded.remove(&id);
     }
     unit.webhooks.changed();
     db::query(HEALTH)
@@ -421,9 +400,7 @@ async fn store_health(unit: &mut Unit, id: WebhookId) -> StoreResult<()> {
 
 /// Switches a webhook off whose receiver is gone for good.
 async fn disable(unit: &mut Unit, id: WebhookId, at: Timestamp) -> StoreResult<()> {
-    if unit.conn.kind() == Kind::Postgres {
-        postgres::touch_of(unit, id).await?;
-    }
+    touch_of(unit, id).await?;
     unit.webhooks.clear();
     let done = db::query(DISABLE).bind(id.to_string()).execute(&mut unit.conn).await;
     if done.doing(DOING)?.rows_affected() == 1 {

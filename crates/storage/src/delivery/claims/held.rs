@@ -1,10 +1,10 @@
-//! Who holds which lane: in memory, because one process has the file and no claim outlives it.
+//! What the workers of this process hold, in memory: no claim outlives the process.
 //!
-//! A lease remembers the deliveries it was given, in order. Its front is the head of the lane: only that can be settled,
-//! and nobody has to ask the database for it.
+//! A lease remembers the deliveries it was given, in order. Its front is the head of the lane: only of that an attempt can be
+//! recorded, and nobody has to ask the database for it.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -12,44 +12,37 @@ use std::{
     time::Duration,
 };
 
-use domain::{DeliveryId, Timestamp, WebhookId, delivery::LaneId};
+use domain::{DeliveryId, Timestamp, WebhookId, port::Settled};
+
+use super::{InFlight, LaneClass, Step, Taker, UnreadClaim};
 
 /// Epochs are never given twice in a process, whatever stores are opened and closed in it.
 static EPOCH: AtomicU64 = AtomicU64::new(1);
 
 /// A delivery that was given to a worker.
 #[derive(Debug, Clone)]
-pub(crate) struct Given {
+pub(crate) struct ClaimedDelivery {
     pub(crate) id: DeliveryId,
     pub(crate) attempts: u32,
 }
 
 /// A claim.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct LaneLease {
     pub(crate) webhook: WebhookId,
-    pub(crate) epoch: u64,
-    /// Its head waited for a retry.
-    pub(crate) tried: bool,
-    /// The lane is a retry or its receiver is doubtful: it counts against their part of the places.
-    doubtful: bool,
+    epoch: u64,
+    pub(crate) class: LaneClass,
     owner: String,
     until: Timestamp,
-    pub(crate) window: VecDeque<Given>,
+    pub(crate) window: VecDeque<ClaimedDelivery>,
 }
 
-impl Lease {
-    fn new(
-        epoch: u64,
-        webhook: WebhookId,
-        (tried, doubtful): (bool, bool),
-        taker: &Taker<'_>,
-    ) -> Self {
+impl LaneLease {
+    fn new(epoch: u64, webhook: WebhookId, class: LaneClass, taker: &Taker<'_>) -> Self {
         Self {
             webhook,
             epoch,
-            tried,
-            doubtful,
+            class,
             owner: taker.owner.to_owned(),
             until: taker.until,
             window: VecDeque::new(),
@@ -59,83 +52,57 @@ impl Lease {
 
 #[derive(Default)]
 struct State {
-    lanes: HashMap<String, Lease>,
+    lanes: HashMap<String, LaneLease>,
     holds: HashMap<WebhookId, Timestamp>,
     /// Up to which ticket every lane of a webhook is on the way or gone.
-    passed: HashMap<WebhookId, i64>,
+    exhausted_up_to: HashMap<WebhookId, i64>,
     /// Grows whenever a lane may have become free below such a ticket.
-    freed: u64,
-    /// When it was last begun anew, whatever is known.
-    looked: Timestamp,
+    free_generation: u64,
+    /// When lanes were last looked for from the very first on, whatever is known.
+    last_full_scan: Timestamp,
 }
 
-/// Between two looks for due lanes from the very first on: nothing depends on it, and it costs little.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Between two full scans: nothing depends on them, and they cost little.
+const FULL_SCAN_EVERY: Duration = Duration::from_secs(1);
 
 impl State {
     /// A lane became free that keeps its ticket.
     fn free(&mut self, webhook: WebhookId) {
-        self.passed.remove(&webhook);
-        self.freed += 1;
+        self.exhausted_up_to.remove(&webhook);
+        self.free_generation += 1;
     }
 }
 
 /// All claims of a store.
 #[derive(Default)]
-pub(crate) struct Leases(Mutex<State>);
+pub(crate) struct HeldLanes(Mutex<State>);
 
-/// What is on the way.
-pub(crate) struct OnTheWay {
-    /// Lanes the worker holds.
-    pub(crate) own: u32,
-    /// Doubtful ones among them.
-    pub(crate) doubtful: u32,
-    /// Lanes that are held in this process, by webhook.
-    pub(crate) by_webhook: HashMap<WebhookId, u32>,
-    /// Those that other processes hold.
-    pub(crate) elsewhere: HashMap<WebhookId, u32>,
-    /// Webhooks that are held back.
-    pub(crate) held: HashSet<WebhookId>,
-}
-
-/// Who takes a lane.
-pub(crate) struct Taker<'a> {
-    pub(crate) owner: &'a str,
-    pub(crate) now: Timestamp,
-    pub(crate) until: Timestamp,
-}
-
-impl Leases {
+impl HeldLanes {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets what ran out, and counts the rest.
-    pub(crate) fn survey(&self, owner: &str, now: Timestamp) -> OnTheWay {
+    pub(crate) fn survey(&self, owner: &str, now: Timestamp) -> InFlight {
         let mut state = self.lock();
-        let mut ended = state.looked.plus(LOOK_AGAIN) <= now;
+        let mut ended = state.last_full_scan.plus(FULL_SCAN_EVERY) <= now;
         state.lanes.retain(|_, lease| {
             ended |= lease.until <= now;
             lease.until > now
         });
         if ended {
-            state.passed.clear();
-            state.freed += 1;
-            state.looked = now;
+            state.exhausted_up_to.clear();
+            state.free_generation += 1;
+            state.last_full_scan = now;
         }
         state.holds.retain(|_, until| *until > now);
-        let mut survey = OnTheWay {
-            own: 0,
-            doubtful: 0,
-            by_webhook: HashMap::new(),
-            elsewhere: HashMap::new(),
-            held: state.holds.keys().copied().collect(),
-        };
+        let mut survey =
+            InFlight { held: state.holds.keys().copied().collect(), ..InFlight::default() };
         for lease in state.lanes.values() {
             *survey.by_webhook.entry(lease.webhook).or_default() += 1;
             if lease.owner == owner {
                 survey.own += 1;
-                survey.doubtful += u32::from(lease.doubtful);
+                survey.degraded += u32::from(lease.class.degraded);
             }
         }
         survey
@@ -146,7 +113,7 @@ impl Leases {
         &self,
         lane: &str,
         webhook: WebhookId,
-        (tried, doubtful): (bool, bool),
+        class: LaneClass,
         taker: &Taker<'_>,
     ) -> Option<u64> {
         let mut state = self.lock();
@@ -154,21 +121,14 @@ impl Leases {
             return None;
         }
         let epoch = EPOCH.fetch_add(1, Ordering::Relaxed);
-        state.lanes.insert(lane.to_owned(), Lease::new(epoch, webhook, (tried, doubtful), taker));
+        state.lanes.insert(lane.to_owned(), LaneLease::new(epoch, webhook, class, taker));
         Some(epoch)
     }
 
     /// Remembers a claim that was made.
-    pub(crate) fn put(
-        &self,
-        lane: &str,
-        epoch: u64,
-        webhook: WebhookId,
-        (tried, doubtful): (bool, bool),
-        taker: &Taker<'_>,
-    ) {
-        let lease = Lease::new(epoch, webhook, (tried, doubtful), taker);
-        self.lock().lanes.insert(lane.to_owned(), lease);
+    pub(crate) fn put(&self, claim: &UnreadClaim, class: LaneClass, taker: &Taker<'_>) {
+        let lease = LaneLease::new(claim.epoch, claim.webhook, class, taker);
+        self.lock().lanes.insert(claim.lane.clone(), lease);
     }
 
     /// Looks at a claim, or changes it, if it is still the worker's.
@@ -176,7 +136,7 @@ impl Leases {
         &self,
         lane: &str,
         epoch: u64,
-        look: impl FnOnce(&mut Lease) -> T,
+        look: impl FnOnce(&mut LaneLease) -> T,
     ) -> Option<T> {
         let mut state = self.lock();
         state.lanes.get_mut(lane).filter(|lease| lease.epoch == epoch).map(look)
@@ -188,12 +148,12 @@ impl Leases {
     }
 
     /// Extends a claim.
-    pub(crate) fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> bool {
-        self.with(lane.as_str(), epoch, |lease| lease.until = until).is_some()
+    pub(crate) fn renew(&self, lane: &str, epoch: u64, until: Timestamp) -> bool {
+        self.with(lane, epoch, |lease| lease.until = until).is_some()
     }
 
     /// Ends a claim.
-    pub(crate) fn end(&self, lane: &str, epoch: u64) {
+    fn end(&self, lane: &str, epoch: u64) {
         let mut state = self.lock();
         if state.lanes.get(lane).is_some_and(|lease| lease.epoch == epoch) {
             state.lanes.remove(lane);
@@ -201,7 +161,7 @@ impl Leases {
     }
 
     /// Takes a lane back from whoever holds it.
-    pub(crate) fn revoke(&self, lane: &str) {
+    fn revoke(&self, lane: &str) {
         let mut state = self.lock();
         if let Some(lease) = state.lanes.remove(lane) {
             state.free(lease.webhook);
@@ -217,20 +177,38 @@ impl Leases {
 
     /// Up to which ticket every lane of a webhook is on the way or gone (`None` when that is not known), and how often
     /// lanes became free so far.
-    pub(crate) fn passed(&self, webhook: WebhookId) -> (Option<i64>, u64) {
+    pub(crate) fn exhausted_up_to(&self, webhook: WebhookId) -> (Option<i64>, u64) {
         let state = self.lock();
-        (state.passed.get(&webhook).copied(), state.freed)
+        (state.exhausted_up_to.get(&webhook).copied(), state.free_generation)
     }
 
-    /// The lane with this ticket, the next one of its webhook after a look, is on the way; `freed` is what it was at that
-    /// look.
-    pub(crate) fn pass(&self, webhook: WebhookId, ticket: i64, freed: u64) {
+    /// The lane with this ticket, the next one of its webhook after a look, is on the way; `generation` is what it was at
+    /// that look.
+    pub(crate) fn exhaust(&self, webhook: WebhookId, ticket: i64, generation: u64) {
         let mut state = self.lock();
-        if state.freed != freed {
+        if state.free_generation != generation {
             return;
         }
-        let passed = state.passed.entry(webhook).or_insert(ticket);
-        *passed = ticket.max(*passed);
+        let known = state.exhausted_up_to.entry(webhook).or_insert(ticket);
+        *known = ticket.max(*known);
+    }
+
+    /// The attempt at the head of a lane is committed.
+    pub(crate) fn advance(&self, step: &Step) {
+        let current = self.with(&step.lane, step.epoch, |lease| {
+            if !step.stays {
+                lease.window.pop_front();
+                lease.class.tried = false;
+            }
+        });
+        if current.is_none() {
+            // Its lease ended on the way: whoever took the lane since has read it as it was before.
+            self.revoke(&step.lane);
+        } else if step.stays {
+            self.put_back(&step.lane, step.epoch);
+        } else if step.settled == Settled::Done {
+            self.end(&step.lane, step.epoch);
+        }
     }
 
     /// A webhook is gone, and its lanes with it.

@@ -1,5 +1,6 @@
 //! What waits in lanes, as far as this process stored it and nothing of it was tried: the way from a commit to its POST
-//! goes through memory. What is not known here is read from the database.
+//! goes through memory. What is not known here is read from the database. Only for a process that has the database to
+//! itself: elsewhere others store deliveries too.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -29,7 +30,7 @@ pub(crate) struct Entry {
 }
 
 /// The beginning of a lane.
-struct Line {
+struct CachedLane {
     webhook: WebhookId,
     waiting: VecDeque<Entry>,
     /// Nothing waits behind it that is not here.
@@ -38,23 +39,23 @@ struct Line {
 
 #[derive(Default)]
 struct State {
-    lines: HashMap<String, Line>,
+    lanes: HashMap<String, CachedLane>,
     entries: usize,
 }
 
 /// The memory.
 #[derive(Default)]
-pub(crate) struct Lines(Mutex<State>);
+pub(crate) struct PendingCache(Mutex<State>);
 
 impl State {
     fn remove(&mut self, lane: &str) {
-        if let Some(line) = self.lines.remove(lane) {
-            self.entries -= line.waiting.len();
+        if let Some(cached) = self.lanes.remove(lane) {
+            self.entries -= cached.waiting.len();
         }
     }
 }
 
-impl Lines {
+impl PendingCache {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,33 +68,33 @@ impl Lines {
             let name = lane.as_str();
             if opened.remove(name) {
                 state.remove(name);
-                if state.lines.len() < LANES_MAX {
-                    let line = Line { webhook, waiting: VecDeque::new(), whole: true };
-                    state.lines.insert(name.to_owned(), line);
+                if state.lanes.len() < LANES_MAX {
+                    let cached = CachedLane { webhook, waiting: VecDeque::new(), whole: true };
+                    state.lanes.insert(name.to_owned(), cached);
                 }
             }
             let room = state.entries < ENTRIES_MAX;
-            let Some(line) = state.lines.get_mut(name) else { continue };
-            line.whole &= room;
-            if line.whole {
-                line.waiting.push_back(entry);
+            let Some(cached) = state.lanes.get_mut(name) else { continue };
+            cached.whole &= room;
+            if cached.whole {
+                cached.waiting.push_back(entry);
                 state.entries += 1;
             }
         }
     }
 
-    /// The head of a lane was settled; `stays` when it waits for another try.
-    pub(crate) fn settled(&self, lane: &str, delivery: DeliveryId, stays: bool) {
+    /// The head of a lane was tried; `stays` when it waits for another try.
+    pub(crate) fn recorded(&self, lane: &str, delivery: DeliveryId, stays: bool) {
         let mut state = self.lock();
-        let Some(line) = state.lines.get_mut(lane) else { return };
-        if line.waiting.front().is_none_or(|entry| entry.delivery != delivery) {
+        let Some(cached) = state.lanes.get_mut(lane) else { return };
+        if cached.waiting.front().is_none_or(|entry| entry.delivery != delivery) {
             // Opened anew by the same commit, or read from the database.
             return;
         }
-        if stays || line.waiting.len() == 1 {
+        if stays || cached.waiting.len() == 1 {
             state.remove(lane);
         } else {
-            line.waiting.pop_front();
+            cached.waiting.pop_front();
             state.entries -= 1;
         }
     }
@@ -101,8 +102,8 @@ impl Lines {
     /// Up to `most` deliveries from the head of a lane on; `None` when they are not known here.
     pub(crate) fn head(&self, lane: &str, most: usize) -> Option<Vec<Entry>> {
         let state = self.lock();
-        let line = state.lines.get(lane)?;
-        Some(line.waiting.iter().take(most).copied().collect())
+        let cached = state.lanes.get(lane)?;
+        Some(cached.waiting.iter().take(most).copied().collect())
             .filter(|head: &Vec<_>| !head.is_empty())
     }
 
@@ -115,9 +116,9 @@ impl Lines {
     pub(crate) fn forget(&self, webhook: WebhookId) {
         let mut state = self.lock();
         let gone: Vec<String> = state
-            .lines
+            .lanes
             .iter()
-            .filter(|(_, line)| line.webhook == webhook)
+            .filter(|(_, cached)| cached.webhook == webhook)
             .map(|(lane, _)| lane.clone())
             .collect();
         gone.iter().for_each(|lane| state.remove(lane));
@@ -140,36 +141,36 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_is_known_from_its_opening_until_a_head_has_to_wait() {
-        let lines = Lines::default();
+    fn a_lane_stays_cached_from_its_opening_until_its_head_backs_off() {
+        let cache = PendingCache::default();
         let (one, two, three) = (pushed(1), pushed(2), pushed(3));
         let lane = one.lane.clone();
-        lines.stored(&[], vec![one.clone()]);
-        assert_eq!(lines.head(lane.as_str(), 8), None, "something may wait before it");
-        lines.stored(std::slice::from_ref(&lane), vec![one.clone(), two.clone()]);
-        lines.stored(&[], vec![three.clone()]);
+        cache.stored(&[], vec![one.clone()]);
+        assert_eq!(cache.head(lane.as_str(), 8), None, "something may wait before it");
+        cache.stored(std::slice::from_ref(&lane), vec![one.clone(), two.clone()]);
+        cache.stored(&[], vec![three.clone()]);
         let all = vec![one.entry, two.entry, three.entry];
-        assert_eq!(lines.head(lane.as_str(), 8), Some(all.clone()));
-        assert_eq!(lines.head(lane.as_str(), 2), Some(all[..2].to_vec()));
-        lines.settled(lane.as_str(), one.entry.delivery, false);
-        assert_eq!(lines.head(lane.as_str(), 1), Some(vec![two.entry]));
-        lines.settled(lane.as_str(), one.entry.delivery, false);
-        assert_eq!(lines.head(lane.as_str(), 1), Some(vec![two.entry]), "not the head");
-        lines.settled(lane.as_str(), two.entry.delivery, true);
-        assert_eq!(lines.head(lane.as_str(), 1), None);
-        assert_eq!(lines.lock().entries, 0);
+        assert_eq!(cache.head(lane.as_str(), 8), Some(all.clone()));
+        assert_eq!(cache.head(lane.as_str(), 2), Some(all[..2].to_vec()));
+        cache.recorded(lane.as_str(), one.entry.delivery, false);
+        assert_eq!(cache.head(lane.as_str(), 1), Some(vec![two.entry]));
+        cache.recorded(lane.as_str(), one.entry.delivery, false);
+        assert_eq!(cache.head(lane.as_str(), 1), Some(vec![two.entry]), "not the head");
+        cache.recorded(lane.as_str(), two.entry.delivery, true);
+        assert_eq!(cache.head(lane.as_str(), 1), None);
+        assert_eq!(cache.lock().entries, 0);
     }
 
     #[test]
     fn it_is_bounded() {
-        let lines = Lines::default();
+        let cache = PendingCache::default();
         let one = pushed(1);
         let lane = one.lane.clone();
         let many = vec![one.clone(); ENTRIES_MAX + 1];
-        lines.stored(std::slice::from_ref(&lane), many);
-        assert_eq!(lines.lock().entries, ENTRIES_MAX);
-        lines.forget(one.webhook);
-        let state = lines.lock();
-        assert_eq!((state.entries, state.lines.len()), (0, 0));
+        cache.stored(std::slice::from_ref(&lane), many);
+        assert_eq!(cache.lock().entries, ENTRIES_MAX);
+        cache.forget(one.webhook);
+        let state = cache.lock();
+        assert_eq!((state.entries, state.lanes.len()), (0, 0));
     }
 }

@@ -6,17 +6,17 @@
 
 use std::collections::HashMap;
 
+use async_trait::async_trait;
 use domain::{
     WebhookId,
     delivery::{Candidate, Share},
     port::StoreResult,
 };
 
-use super::claim::{Asked, Taken};
+use super::{Asked, DueLanes, LaneClass, UnreadClaim, memory::MemoryClaims};
 use crate::{
     db::{self, Row},
     error::Doing as _,
-    open::LedgerStore,
 };
 
 const DUE: &str = "select id, due_at from lane where webhook_id = $1 and tried = $2 and due_at <= $3 and due_at > $4 \
@@ -58,12 +58,12 @@ struct Found {
     /// How many it asked for.
     limit: u32,
     /// How often lanes had become free when it looked.
-    freed: u64,
+    generation: u64,
 }
 
 /// The first looks of a claim, made in one go.
 pub(super) struct Due<'a> {
-    store: &'a LedgerStore,
+    claims: &'a MemoryClaims,
     asked: &'a Asked<'a>,
     found: HashMap<(WebhookId, bool), Found>,
 }
@@ -71,7 +71,7 @@ pub(super) struct Due<'a> {
 impl<'a> Due<'a> {
     /// Looks at once for what the shares allow.
     pub(super) async fn of(
-        store: &'a LedgerStore,
+        claims: &'a MemoryClaims,
         asked: &'a Asked<'a>,
         shares: &[Share],
         candidates: &[Candidate],
@@ -87,7 +87,7 @@ impl<'a> Due<'a> {
             looks.push(Look { webhook, tried: false, limit: most.saturating_add(SPARE) });
             looks.push(Look { webhook, tried: true, limit: most.saturating_add(spare) });
         }
-        let mut due = Self { store, asked, found: HashMap::with_capacity(looks.len()) };
+        let mut due = Self { claims, asked, found: HashMap::with_capacity(looks.len()) };
         for (look, found) in looks.iter().zip(due.look(&looks).await?) {
             due.found.insert((look.webhook, look.tried), found);
         }
@@ -98,49 +98,52 @@ impl<'a> Due<'a> {
         let mut found = Vec::with_capacity(looks.len());
         let mut queries = Vec::with_capacity(looks.len());
         for look in looks {
-            let (passed, freed) = self.store.leases.passed(look.webhook);
-            found.push(Found { lanes: vec![], limit: look.limit, freed });
-            let passed = passed.filter(|_| !look.tried).unwrap_or(FIRST);
+            let (exhausted, generation) = self.claims.held.exhausted_up_to(look.webhook);
+            found.push(Found { lanes: vec![], limit: look.limit, generation });
+            let exhausted = exhausted.filter(|_| !look.tried).unwrap_or(FIRST);
             queries.push(
                 db::query(DUE)
                     .bind(look.webhook.to_string())
                     .bind(look.tried)
                     .bind(self.asked.taker.now.millis())
-                    .bind(passed)
+                    .bind(exhausted)
                     .bind(look.limit),
             );
         }
-        let answers = self.store.couriers.fetch_each(queries).await.doing(DOING)?;
+        let answers = self.claims.couriers.fetch_each(queries).await.doing(DOING)?;
         for (found, rows) in found.iter_mut().zip(answers) {
             found.lanes = rows.iter().map(DueLane::read).collect::<StoreResult<_>>()?;
         }
         Ok(found)
     }
+}
 
-    /// Takes up to `most` of a webhook's lanes, the longest due first.
-    pub(super) async fn take(
+#[async_trait]
+impl DueLanes for Due<'_> {
+    async fn take(
         &mut self,
         webhook: WebhookId,
-        (tried, doubtful): (bool, bool),
+        class: LaneClass,
         most: u32,
-    ) -> StoreResult<Vec<Taken>> {
+    ) -> StoreResult<Vec<UnreadClaim>> {
+        let tried = class.tried;
         let mut taken = Vec::new();
         let full = usize::try_from(most).unwrap_or(usize::MAX);
         let mut next = self.found.remove(&(webhook, tried)).unwrap_or_default();
         loop {
-            let Found { lanes, limit, freed } = next;
+            let Found { lanes, limit, generation } = next;
             let all = lanes.len() < usize::try_from(limit).unwrap_or(usize::MAX);
             for lane in lanes {
                 if taken.len() == full {
                     return Ok(taken);
                 }
-                let epoch =
-                    self.store.leases.take(&lane.id, webhook, (tried, doubtful), &self.asked.taker);
+                let held = &self.claims.held;
+                let epoch = held.take(&lane.id, webhook, class, &self.asked.taker);
                 if !tried {
-                    self.store.leases.pass(webhook, lane.due_at, freed);
+                    held.exhaust(webhook, lane.due_at, generation);
                 }
                 let Some(epoch) = epoch else { continue };
-                taken.push(Taken { lane: lane.id, webhook, epoch });
+                taken.push(UnreadClaim { lane: lane.id, webhook, epoch });
             }
             // Retries were looked for with room for all that are on the way.
             if all || tried {
