@@ -200,7 +200,8 @@ mod tests {
         only_known_arrows().unwrap();
     }
 
-    /// What differs between the databases is chosen where one is opened; a statement may have a text for each (`db::Two`).
+    /// What differs between the databases is chosen where one is opened; a statement may have a text for each
+    /// (`db::Two`).
     #[test]
     fn nobody_outside_asks_which_database_it_is() {
         let src = crate::run::root().join("crates/storage/src");

@@ -8,17 +8,13 @@ mod sqlite;
 use std::{fs::File, path::PathBuf, sync::Arc};
 
 use domain::port::{StoreError, StoreResult};
-use tokio::sync::Notify;
 
 use crate::{
     crypt::Cipher,
     db::{self, Conn, Readers},
-    delivery::recent::Recent,
     error::Doing as _,
-    receivers::Receivers,
     unreadable::Unreadable,
-    wishes::Wishes,
-    writer::{Seams, Writer},
+    writer::{CommitCaches, Seams, Writer},
 };
 
 pub use crate::db::postgres::DatabaseLimits;
@@ -100,13 +96,9 @@ pub struct LedgerStore {
     pub(crate) heartbeats: Option<Readers>,
     pub(crate) cipher: Arc<Cipher>,
     pub(crate) seams: Seams,
-    pub(crate) recent: Arc<Recent>,
-    pub(crate) receivers: Arc<Receivers>,
-    pub(crate) wishes: Arc<Wishes>,
+    pub(crate) caches: Arc<CommitCaches>,
     /// Rows that cannot be read.
     pub(crate) unreadable: Arc<Unreadable>,
-    /// Told when another process stored deliveries.
-    pub(crate) elsewhere: Arc<Notify>,
     _listener: Option<Arc<listener::Listener>>,
     _lock: Option<Arc<File>>,
 }

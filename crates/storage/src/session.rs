@@ -213,8 +213,7 @@ impl SessionStore for LedgerStore {
             .run_for(id, "deleting a session", move |unit| Box::pin(removal::session(unit, id)))
             .await;
         self.seams.leases.forget(id);
-        // Its lanes are gone and will not be settled: nothing of them may keep a place.
-        self.seams.claims.forget_pending();
+        self.caches.forget_lanes();
         deleted
     }
 
@@ -242,7 +241,7 @@ impl SessionStore for LedgerStore {
     }
 
     fn listen(&self, listener: WishListener) {
-        self.wishes.listen(listener);
+        self.caches.wishes.listen(listener);
     }
 
     async fn holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>> {

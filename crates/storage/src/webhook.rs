@@ -306,13 +306,13 @@ impl LedgerStore {
 
     /// A webhook from memory, as of the last commit.
     pub(crate) async fn receiver_of(&self, id: WebhookId) -> StoreResult<Option<Arc<Webhook>>> {
-        let (known, version) = self.receivers.get(id);
+        let (known, version) = self.caches.receivers.get(id);
         if known.is_some() {
             return Ok(known);
         }
         let read = WebhookStore::get(self, id).await?.map(Arc::new);
         if let Some(webhook) = &read {
-            self.receivers.keep(webhook.clone(), version);
+            self.caches.receivers.keep(webhook.clone(), version);
         }
         Ok(read)
     }
@@ -387,7 +387,7 @@ impl WebhookStore for LedgerStore {
             .writer
             .run("deleting a webhook", move |unit| Box::pin(removal::webhook(unit, id)))
             .await;
-        self.seams.claims.forget(id);
+        self.caches.forget_webhook(id);
         deleted
     }
 

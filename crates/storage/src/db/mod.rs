@@ -26,7 +26,8 @@ pub(crate) use query::{Gives, Query, Statement, Two, query, query_scalar};
 pub(crate) use row::{FromValue, Row, Value};
 pub(crate) use wide::Wide;
 
-/// Which database it is. Known in here alone: what is done differently elsewhere is chosen where the database is opened.
+/// Which database it is. Known in here alone: what is done differently elsewhere is chosen where the database is
+/// opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Sqlite,

@@ -1,8 +1,8 @@
 //! Many rows in one statement.
 //!
 //! A statement is written for one row, `… values ($1, $2)` or `… in ($1)`, and widened to a few fixed numbers of rows,
-//! so that the database compiles each of them once. Where a statement is a way to a server and back, fewer and wider ones
-//! are taken.
+//! so that the database compiles each of them once. Where a statement is a way to a server and back, fewer and wider
+//! ones are taken.
 
 use std::sync::OnceLock;
 
@@ -82,7 +82,8 @@ fn group(one: &str) -> Option<(usize, usize, usize)> {
     Some((begin, begin + length + 1, columns))
 }
 
-/// A statement for so many rows. Its parameters have no names: SQLite would look for the name of each among all of them.
+/// A statement for so many rows. Its parameters have no names: SQLite would look for the name of each among all of
+/// them.
 fn widened(one: &str, width: usize) -> String {
     let Some((begin, end, columns)) = group(one) else { return one.to_owned() };
     let group = vec!["?"; columns].join(", ");

@@ -41,7 +41,8 @@ const SETTLE: &str = "update delivery set state = $2, attempts = attempts + $3, 
 const ATTEMPT: &str = "insert into delivery_attempt (delivery_id, attempt, at, duration_ms, status, error_kind, error, \
      excerpt) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (delivery_id, attempt) do nothing";
 const TRIGGERED: Two = Two {
-    sqlite: "update webhook set last_triggered_at = case when last_triggered_at > $2 then last_triggered_at else $2 end \
+    sqlite: "update webhook set last_triggered_at = case when last_triggered_at > $2 then last_triggered_at \
+     else $2 end \
      where id = $1",
     // Whoever else changes a webhook now writes nearly the same time.
     postgres: "update webhook set last_triggered_at = $2 where id in (select id from webhook where id = $1 \

@@ -192,8 +192,8 @@ async fn try_read_all(
             let lane = LaneId::from_stored(one.lane.clone());
             claimed.push(ClaimedLane { lane, webhook: one.webhook, epoch: one.epoch, deliveries });
         } else {
-            // The lane was closed or backed off between the survey and the claim; or nothing of it can leave, or nothing is
-            // left in it.
+            // The lane was closed or backed off between the survey and the claim; or nothing of it can leave, or
+            // nothing is left in it.
             claims.release(&one.lane, one.epoch).await?;
             claims.remove_if_empty(&store.writer, &one.lane).await?;
         }
@@ -341,7 +341,7 @@ impl Events {
     ) -> StoreResult<Self> {
         let (mut known, mut missing) = (HashMap::new(), Vec::new());
         for one in waiting {
-            match store.recent.get(one.event) {
+            match store.caches.recent.get(one.event) {
                 Some(event) => {
                     known.insert(one.event, event);
                 }

@@ -3,8 +3,8 @@
 //! # The cast
 //! - [`push`] numbers events and stores their deliveries, each in its lane; a lane row exists while something waits.
 //! - [`claim`] takes lanes that are due, and reads what waits in them.
-//! - [`claims`] is who holds which lane: in memory where one process has the database to itself, so that taking one costs no
-//!   commit, else in the lane's row. What waits in lanes is remembered there too.
+//! - [`claims`] is who holds which lane: in memory where one process has the database to itself, so that taking one
+//!   costs no commit, else in the lane's row. What waits in lanes is remembered there too.
 //! - [`attempts`] records results, those of many lanes in one commit.
 //! - [`shared`] answers a queue that several processes share.
 //! - [`recent`] keeps the events of the last commits, so that a fresh event goes out without being read back.
@@ -86,7 +86,7 @@ impl DeliveryQueue for LedgerStore {
     }
 
     async fn elsewhere(&self) {
-        self.elsewhere.notified().await;
+        self.caches.elsewhere.notified().await;
     }
 
     async fn receiver(&self, webhook: WebhookId) -> StoreResult<Option<Arc<Webhook>>> {

@@ -121,7 +121,7 @@ impl LaneLedger for LedgerStore {
     }
 
     fn on_opened(&self, listener: OpenedListener) {
-        self.recent.listen(listener);
+        self.caches.recent.listen(listener);
     }
 }
 

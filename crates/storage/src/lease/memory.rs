@@ -22,7 +22,8 @@ use crate::{
 const ACQUIRE: &str = "update session set lease_epoch = lease_epoch + 1 where id = $1 and deleted = 0 \
      returning lease_epoch, wanted, wish";
 const WANTED: &str = "select lease_epoch, wanted, wish from session where id = $1 and deleted = 0";
-const UNHELD: &str = "select id from session where deleted = 0 and (wanted = 1 or wish is not null) order by created_at, id";
+const UNHELD: &str = "select id from session where deleted = 0 and (wanted = 1 or wish is not null) order by \
+     created_at, id";
 const NODE: &str = "select url from node where id = $1";
 const IS_THERE: &str = "select 1 from session where id = $1 and deleted = 0";
 const IS_UNWANTED: &str = "select wanted = 0 from session where id = $1 and deleted = 0";

@@ -1,8 +1,8 @@
 //! The right to run a session, which is also the fence: who may write for a session that runs.
 //!
-//! The lease's number is in the session's row. On PostgreSQL the owner and the time are there too, by the database's clock
-//! ([`rows`]): the clocks of the processes need not agree. A SQLite file belongs to one process, which has them in memory
-//! ([`memory`]), so that a renewal writes nothing.
+//! The lease's number is in the session's row. On PostgreSQL the owner and the time are there too, by the database's
+//! clock ([`rows`]): the clocks of the processes need not agree. A SQLite file belongs to one process, which has them
+//! in memory ([`memory`]), so that a renewal writes nothing.
 
 mod memory;
 mod rows;

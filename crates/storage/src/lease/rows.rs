@@ -1,7 +1,7 @@
 //! Leases in the sessions' rows, where several processes share the database.
 //!
-//! One is looked at in the transaction of the write, which has the session's row locked until its end, so that nobody takes
-//! the session over in between; once is enough for a transaction.
+//! One is looked at in the transaction of the write, which has the session's row locked until its end, so that nobody
+//! takes the session over in between; once is enough for a transaction.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,8 @@ const ACQUIRE: &str = "update session set lease_owner = $2, \
      where id = $1 and deleted = 0 and (lease_owner is null or lease_owner = $2 \
      or lease_until <= (extract(epoch from clock_timestamp()) * 1000)::bigint) \
      returning lease_epoch, wanted, wish";
-const UNHELD: &str = "select id from session where deleted = 0 and (wanted = 1 or wish is not null) and (lease_owner is null \
+const UNHELD: &str = "select id from session where deleted = 0 and (wanted = 1 or wish is not null) and \
+     (lease_owner is null \
      or lease_until <= (extract(epoch from clock_timestamp()) * 1000)::bigint) order by created_at, id limit $1";
 const RELEASE: &str = "update session set lease_owner = null, lease_until = null \
      where id = $1 and lease_owner = $2 and lease_epoch = $3";
@@ -36,10 +37,12 @@ const HOLDER: &str = "select session.lease_owner as owner, node.url as url from 
 const ALL_HELD: &str = "select id from session where lease_owner is not null \
      and lease_until > (extract(epoch from clock_timestamp()) * 1000)::bigint";
 // The transaction has the rows already; a job that finds out itself which sessions it is about gets them here.
-const IS_HELD: &str = "select coalesce(lease_owner = $2 and lease_epoch = $3, false) from session where id = $1 and deleted = 0 \
+const IS_HELD: &str = "select coalesce(lease_owner = $2 and lease_epoch = $3, false) from session where id = $1 \
+     and deleted = 0 \
      for no key update";
 const IS_IDLE: &str = "select wanted = 0 and (lease_owner is null \
-     or lease_until <= (extract(epoch from clock_timestamp()) * 1000)::bigint) from session where id = $1 and deleted = 0 \
+     or lease_until <= (extract(epoch from clock_timestamp()) * 1000)::bigint) from session where id = $1 and \
+     deleted = 0 \
      for no key update";
 
 /// The leases of all processes.

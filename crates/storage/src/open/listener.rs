@@ -6,15 +6,13 @@ use sqlx::{
     Executor as _,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
-use tokio::sync::Notify;
 
 use crate::{
     db::{
         DbError,
         postgres::{DatabaseLimits, within},
     },
-    receivers::Receivers,
-    wishes::Wishes,
+    writer::CommitCaches,
 };
 
 /// Between two tries to hear.
@@ -27,9 +25,7 @@ pub(super) struct Line {
     pub(super) channel: String,
     /// This process's name: it knows what it told itself.
     pub(super) own: String,
-    pub(super) elsewhere: Arc<Notify>,
-    pub(super) receivers: Arc<Receivers>,
-    pub(super) wishes: Arc<Wishes>,
+    pub(super) caches: Arc<CommitCaches>,
 }
 
 /// Listens until it is dropped.
@@ -52,7 +48,7 @@ impl Listener {
                 if let Err(error) = line.listen().await {
                     tracing::warn!(%error, "the database's news cannot be heard; trying again");
                 }
-                line.missed();
+                line.caches.missed();
                 tokio::time::sleep(PAUSE).await;
             }
         }))
@@ -60,12 +56,6 @@ impl Listener {
 }
 
 impl Line {
-    /// Something may not have been heard: what is remembered counts no longer, and lanes are looked for.
-    fn missed(&self) {
-        self.receivers.forget();
-        self.elsewhere.notify_one();
-    }
-
     /// Until the connection is gone.
     async fn listen(&self) -> Result<(), DbError> {
         let pool = PgPoolOptions::new()
@@ -75,7 +65,7 @@ impl Line {
         let mut listener = within(self.limits.connect, PgListener::connect_with(&pool)).await?;
         listener.eager_reconnect(false);
         within(self.limits.statement, listener.listen(&self.channel)).await?;
-        self.missed();
+        self.caches.missed();
         loop {
             // Nothing may be told for hours, also by a server that is gone: it is asked from time to time.
             match tokio::time::timeout(self.limits.idle, listener.try_recv()).await {
@@ -94,14 +84,6 @@ impl Line {
         if words.next() == Some(&self.own) {
             return;
         }
-        for word in words {
-            match word {
-                "webhooks" => self.receivers.forget(),
-                _ => match word.strip_prefix("session:") {
-                    Some(session) => self.wishes.tell(session.parse().ok().as_slice()),
-                    None => self.elsewhere.notify_one(),
-                },
-            }
-        }
+        words.for_each(|word| self.caches.heard(word));
     }
 }

@@ -8,7 +8,6 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgSslMode},
 };
-use tokio::sync::Notify;
 
 use super::{
     LedgerStore, OpenError, PostgresOptions, StoreOptions, key_fits,
@@ -20,13 +19,11 @@ use crate::{
         Conn, DbError, Readers,
         postgres::{self, DatabaseLimits, within},
     },
-    delivery::{claims::RowClaims, recent::Recent},
+    delivery::claims::RowClaims,
     error::Doing as _,
     lease::RowLeases,
-    receivers::Receivers,
     unreadable::Unreadable,
-    wishes::Wishes,
-    writer::{CHANNEL, Outside, SHARES, Seams, SharedTurn, Unit, Writer},
+    writer::{CHANNEL, CommitCaches, Outside, SHARES, Seams, SharedTurn, Unit, Writer},
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -66,27 +63,22 @@ pub(super) async fn open(
     let readers = connections(planned, options.readers.max(1));
     let couriers = connections(connect.clone(), COURIERS);
     let heartbeats = connections(connect.clone(), HEARTBEATS);
-    let recent = Arc::<Recent>::default();
-    let receivers = Arc::<Receivers>::default();
     let unreadable = Arc::<Unreadable>::default();
     let name = format!("{:016x}", rand::rng().next_u64());
-    let elsewhere = Arc::new(Notify::new());
-    let wishes = Arc::<Wishes>::default();
-    let listener = Listener::start(Line {
-        options: connect.clone(),
-        limits,
-        channel: format!("{CHANNEL}_{}", place.schema),
-        own: name.clone(),
-        elsewhere: elsewhere.clone(),
-        receivers: receivers.clone(),
-        wishes: wishes.clone(),
-    });
     let version = MIGRATIONS.iter().map(|one| one.version).max().unwrap_or(0);
     let seams = Seams {
         claims: Arc::new(RowClaims::new(couriers.clone(), readers.clone())),
         leases: Arc::new(RowLeases::new(readers.clone(), heartbeats.clone(), unreadable.clone())),
-        turn: Arc::new(SharedTurn::new(name, version)),
+        turn: Arc::new(SharedTurn::new(name.clone(), version)),
     };
+    let caches = Arc::new(CommitCaches::new(seams.claims.clone()));
+    let listener = Listener::start(Line {
+        options: connect.clone(),
+        limits,
+        channel: format!("{CHANNEL}_{}", place.schema),
+        own: name,
+        caches: caches.clone(),
+    });
     let unit = |conn| Unit::new(conn, cipher.clone(), seams.clone()).noting(unreadable.clone());
     let mut units = vec![unit(conn)];
     for _ in 0..SHARES {
@@ -94,7 +86,7 @@ pub(super) async fn open(
         let conn = conn.doing("opening the database").map_err(failed)?;
         units.push(unit(Conn::Postgres(Box::new(conn))));
     }
-    let outside = Outside::new(recent.clone(), receivers.clone(), wishes.clone());
+    let outside = Outside::new(caches.clone());
     let writer = Writer::start(units, outside, limits)
         .map_err(|source| OpenError::Io { path: database.clone().into(), source })?;
     Ok(LedgerStore {
@@ -104,11 +96,8 @@ pub(super) async fn open(
         heartbeats: Some(heartbeats),
         cipher,
         seams,
-        recent,
-        receivers,
-        wishes,
+        caches,
         unreadable,
-        elsewhere,
         _listener: Some(Arc::new(listener)),
         _lock: None,
     })

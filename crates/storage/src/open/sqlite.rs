@@ -16,13 +16,11 @@ use crate::{
         self, Conn, DbError, Readers,
         sqlite::{self, Connection},
     },
-    delivery::{claims::MemoryClaims, recent::Recent},
+    delivery::claims::MemoryClaims,
     error::Doing as _,
     lease::MemoryLeases,
-    receivers::Receivers,
     unreadable::Unreadable,
-    wishes::Wishes,
-    writer::{Outside, Seams, SoleTurn, Unit, Writer},
+    writer::{CommitCaches, Outside, Seams, SoleTurn, Unit, Writer},
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -56,19 +54,17 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     let couriers =
         sqlite::Readers::open(&path, COURIERS).doing("opening the database").map_err(failed)?;
     let couriers = Readers::Sqlite(couriers);
-    let recent = Arc::<Recent>::default();
-    let receivers = Arc::<Receivers>::default();
-    let wishes = Arc::<Wishes>::default();
     let unreadable = Arc::<Unreadable>::default();
     let seams = Seams {
         claims: Arc::new(MemoryClaims::new(couriers.clone(), last_ticket)),
         leases: Arc::new(MemoryLeases::new(readers.clone(), unreadable.clone())),
         turn: Arc::new(SoleTurn),
     };
+    let caches = Arc::new(CommitCaches::new(seams.claims.clone()));
     let unit = Unit::new(conn, cipher.clone(), seams.clone())
         .locking(lock.clone())
         .noting(unreadable.clone());
-    let outside = Outside::new(recent.clone(), receivers.clone(), wishes.clone());
+    let outside = Outside::new(caches.clone());
     let writer = Writer::start(vec![unit], outside, options.limits)
         .map_err(|source| OpenError::Io { path, source })?;
     Ok(LedgerStore {
@@ -78,11 +74,8 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
         heartbeats: None,
         cipher,
         seams,
-        recent,
-        receivers,
-        wishes,
+        caches,
         unreadable,
-        elsewhere: Arc::default(),
         _listener: None,
         _lock: Some(lock),
     })

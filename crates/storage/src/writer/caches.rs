@@ -40,8 +40,8 @@ impl CommitCaches {
     /// 1. What is new: events, then the deliveries that name them. A worker that finds a delivery finds its event.
     /// 2. What is over: webhooks as they were. Whoever claims a lane from here on sees the health that was stored.
     /// 3. Listeners, who may claim the new lanes at once.
-    /// 4. Claims, because a claim that ends lets the next worker in: it must find all of the above. Of a lane what waits is
-    ///    put right before its claim ends, or the next worker would be given the head that was delivered.
+    /// 4. Claims, because a claim that ends lets the next worker in: it must find all of the above. Of a lane what
+    ///    waits is put right before its claim ends, or the next worker would be given the head that was delivered.
     pub(super) fn apply(&self, committing: Committing, webhooks_changed: bool) {
         let Committing { events, pushed, steps, opened, wished } = committing;
         self.recent.keep(events);

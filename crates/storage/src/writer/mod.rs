@@ -1,9 +1,10 @@
 //! Group commit: one task, one connection, one transaction for everything that waits.
 //!
 //! Most of what waits is one of two things, and those are done together: changes with their events ([`ledger::apply`])
-//! and attempts of deliveries ([`attempts::record`]), many rows per statement. Everything else is a job of its own. A part
-//! that fails is rolled back alone; changes that fail together are tried again one by one.
+//! and attempts of deliveries ([`attempts::record`]), many rows per statement. Everything else is a job of its own. A
+//! part that fails is rolled back alone; changes that fail together are tried again one by one.
 
+mod caches;
 mod condition;
 mod health;
 mod task;
@@ -38,6 +39,7 @@ use crate::{
     ledger,
 };
 
+pub(crate) use caches::CommitCaches;
 pub(crate) use condition::Condition;
 pub(crate) use task::Outside;
 pub(crate) use turn::{
@@ -380,13 +382,14 @@ mod tests {
         let cipher = Arc::new(Cipher::new(&MasterKey::from_bytes([7; 32])));
         let lock = Arc::new(tempfile::tempfile().unwrap());
         let readers = Readers::Sqlite(sqlite::Readers::none());
+        let claims = Arc::new(MemoryClaims::new(readers.clone(), 0));
+        let outside = Outside::new(Arc::new(CommitCaches::new(claims.clone())));
         let seams = Seams {
-            claims: Arc::new(MemoryClaims::new(readers.clone(), 0)),
+            claims,
             leases: Arc::new(MemoryLeases::new(readers, Arc::default())),
             turn: Arc::new(SoleTurn),
         };
         let unit = Unit::new(conn, cipher, seams).locking(lock);
-        let outside = Outside::new(Arc::default(), Arc::default(), Arc::default());
         Writer::start(vec![unit], outside, DatabaseLimits::default()).unwrap()
     }
 

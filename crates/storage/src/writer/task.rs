@@ -18,16 +18,14 @@ use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::{
-    Condition, Job, Order, Reply, Sizes, again,
+    CommitCaches, Condition, Job, Order, Reply, Sizes, again,
     turn::{self, statement},
     unit::{Committing, Unit},
 };
 use crate::{
-    delivery::{attempts, recent::Recent},
+    delivery::attempts,
     error::{self, corrupt, is_crossed, is_taken, unavailable},
     ledger,
-    receivers::Receivers,
-    wishes::Wishes,
 };
 
 const DOING: &str = "writing to the ledger";
@@ -43,16 +41,14 @@ pub(crate) struct Outside {
     pub(super) own: Arc<AtomicU64>,
     pub(super) sizes: Arc<Sizes>,
     pub(super) condition: Arc<Condition>,
-    pub(super) recent: Arc<Recent>,
-    pub(super) receivers: Arc<Receivers>,
-    pub(super) wishes: Arc<Wishes>,
+    pub(super) caches: Arc<CommitCaches>,
 }
 
 impl Outside {
     /// Tells these.
-    pub(crate) fn new(recent: Arc<Recent>, receivers: Arc<Receivers>, wishes: Arc<Wishes>) -> Self {
+    pub(crate) fn new(caches: Arc<CommitCaches>) -> Self {
         let (commits, own, sizes, condition) = Default::default();
-        Self { commits, own, sizes, condition, recent, receivers, wishes }
+        Self { commits, own, sizes, condition, caches }
     }
 
     /// For another task.
@@ -170,7 +166,9 @@ async fn commit(unit: &mut Unit, mut batch: Batch, outside: &Outside) {
     let committing = std::mem::take(&mut unit.committing);
     match &outcome {
         Ok(results) => {
-            publish(unit, committing, outside);
+            outside.commits.fetch_add(1, Ordering::Relaxed);
+            outside.own.fetch_add(1, Ordering::Relaxed);
+            outside.caches.apply(committing, unit.webhooks.take_changed());
             results.errors().for_each(|error| outside.condition.look_at(error));
         }
         Err(error) => {
@@ -214,20 +212,6 @@ fn refuse<T>(replies: Vec<Reply<T>>, error: &StoreError) {
     for reply in replies {
         let _ = reply.send(Err(again(error)));
     }
-}
-
-/// Before the answers: a caller that has its answer finds everything told.
-fn publish(unit: &mut Unit, committing: Committing, outside: &Outside) {
-    outside.commits.fetch_add(1, Ordering::Relaxed);
-    outside.own.fetch_add(1, Ordering::Relaxed);
-    outside.recent.keep(committing.events);
-    unit.seams.claims.stored(&committing.opened, committing.pushed);
-    outside.recent.tell_opened(&committing.opened);
-    outside.wishes.tell(&committing.wished);
-    if unit.webhooks.take_changed() {
-        outside.receivers.forget();
-    }
-    unit.seams.claims.recorded(committing.steps);
 }
 
 async fn transact(unit: &mut Unit, batch: &mut Batch, outside: &Outside) -> StoreResult<Results> {

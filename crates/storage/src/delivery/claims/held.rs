@@ -1,7 +1,7 @@
 //! What the workers of this process hold, in memory: no claim outlives the process.
 //!
-//! A lease remembers the deliveries it was given, in order. Its front is the head of the lane: only of that an attempt can be
-//! recorded, and nobody has to ask the database for it.
+//! A lease remembers the deliveries it was given, in order. Its front is the head of the lane: only of that an
+//! attempt can be recorded, and nobody has to ask the database for it.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -182,8 +182,8 @@ impl HeldLanes {
         (state.exhausted_up_to.get(&webhook).copied(), state.free_generation)
     }
 
-    /// The lane with this ticket, the next one of its webhook after a look, is on the way; `generation` is what it was at
-    /// that look.
+    /// The lane with this ticket, the next one of its webhook after a look, is on the way; `generation` is what it
+    /// was at that look.
     pub(crate) fn exhaust(&self, webhook: WebhookId, ticket: i64, generation: u64) {
         let mut state = self.lock();
         if state.free_generation != generation {

@@ -1,5 +1,6 @@
-//! How lanes are held: in memory where one process has the database to itself ([`MemoryClaims`]), in the lanes' rows where
-//! several share it ([`RowClaims`]). Either remembers what the workers of this process were given ([`HeldLanes`]).
+//! How lanes are held: in memory where one process has the database to itself ([`MemoryClaims`]), in the lanes' rows
+//! where several share it ([`RowClaims`]). Either remembers what the workers of this process were given
+//! ([`HeldLanes`]).
 
 mod due;
 mod held;

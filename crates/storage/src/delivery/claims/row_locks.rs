@@ -2,9 +2,9 @@
 //!
 //! A lane's row goes when nothing waits in it, and something may be added to it at that moment. Whoever adds locks the
 //! row for sharing (`key share`), which is in the way of nobody but of who removes it; whoever removes it locks it for
-//! itself first, and only then looks whether anything waits. Claims and attempts that are recorded hold the row against each
-//! other (`no key update`) and not against those who add. Nobody waits for a lane while holding one that others may wait
-//! for.
+//! itself first, and only then looks whether anything waits. Claims and attempts that are recorded hold the row
+//! against each other (`no key update`) and not against those who add. Nobody waits for a lane while holding one that
+//! others may wait for.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,7 +23,8 @@ const OURS: &str = "select id from lane where id in ($1) order by id for update 
 const REMOVE: &str = "delete from lane where id = $1 and owner is null and not exists \
      (select 1 from delivery where delivery.lane = lane.id and delivery.state = 'pending')";
 const GO_ON: &str = "update lane set due_at = nextval('lane_ticket'), tried = 0 where id = $1";
-const OPEN_LANE: &str = "insert into lane (id, webhook_id, due_at) select column1, column2, nextval('lane_ticket') from (values ($1, $2)) as new \
+const OPEN_LANE: &str = "insert into lane (id, webhook_id, due_at) select column1, column2, \
+     nextval('lane_ticket') from (values ($1, $2)) as new \
      on conflict (id) do nothing returning id";
 const OPEN_RETRY: &str = "insert into lane (id, webhook_id, due_at, tried) values ($1, $2, 0, 1) \
      on conflict (id) do nothing returning id";
@@ -84,7 +85,7 @@ pub(super) async fn remove_if_empty(unit: &mut Unit, lane: &str) -> StoreResult<
 }
 
 /// Makes lanes that are not there, and keeps all of them until the commit.
-pub(super) async fn open<'a>(unit: &mut Unit, lanes: &[(&'a str, WebhookId)]) -> StoreResult<()> {
+pub(super) async fn open(unit: &mut Unit, lanes: &[(&str, WebhookId)]) -> StoreResult<()> {
     const DOING: &str = "recording an event";
     let mut seen = HashSet::new();
     let mut missing: Vec<(&str, WebhookId)> =

@@ -1,7 +1,7 @@
 //! The writer's turn: how a transaction begins and ends, and what it owes to others who write.
 //!
-//! A SQLite file has one writer by itself ([`SoleTurn`]); writers of one PostgreSQL schema, in this process and in others,
-//! keep out of each other's way ([`SharedTurn`]).
+//! A SQLite file has one writer by itself ([`SoleTurn`]); writers of one PostgreSQL schema, in this process and in
+//! others, keep out of each other's way ([`SharedTurn`]).
 
 mod postgres;
 mod sqlite;
@@ -56,7 +56,8 @@ pub(crate) trait Turn: Send + Sync {
     /// Up to which position nothing new comes into the event log.
     async fn horizon(&self, readers: &Readers) -> StoreResult<i64>;
 
-    /// The webhooks of a session change: before they do, so that events that are being recorded are before or behind it.
+    /// The webhooks of a session change: before they do, so that events that are being recorded are before or behind
+    /// it.
     async fn touch(&self, unit: &mut Unit, session: SessionId) -> StoreResult<()>;
 
     /// The same, for the session of a webhook.
@@ -70,49 +71,43 @@ pub(super) async fn statement(unit: &mut Unit, sql: &'static str) -> StoreResult
     db::query(sql).execute(&mut unit.conn).await.doing(DOING).map(|_| ())
 }
 
-/// See [`Turn::begin`].
+// The methods of the unit's own turn, for a unit that is changed by them.
+
 pub(super) async fn begin(unit: &mut Unit, sessions: &BTreeSet<SessionId>) -> StoreResult<()> {
     let turn = unit.seams.turn.clone();
     turn.begin(unit, sessions).await
 }
 
-/// See [`Turn::commit`].
 pub(super) async fn commit(unit: &mut Unit, outside: &Outside) -> StoreResult<()> {
     let turn = unit.seams.turn.clone();
     turn.commit(unit, outside).await
 }
 
-/// See [`Turn::give_up`].
 pub(super) async fn give_up(unit: &mut Unit) {
     let turn = unit.seams.turn.clone();
     turn.give_up(unit).await;
 }
 
-/// See [`Turn::lock_due`].
 pub(crate) async fn lock_due(unit: &mut Unit, now: Timestamp, most: u64) -> StoreResult<()> {
     let turn = unit.seams.turn.clone();
     turn.lock_due(unit, now, most).await
 }
 
-/// See [`Turn::plan_with_values`].
 pub(crate) async fn plan_with_values(unit: &mut Unit) -> StoreResult<()> {
     let turn = unit.seams.turn.clone();
     turn.plan_with_values(unit).await
 }
 
-/// See [`Turn::touch`].
 pub(crate) async fn touch(unit: &mut Unit, session: SessionId) -> StoreResult<()> {
     let turn = unit.seams.turn.clone();
     turn.touch(unit, session).await
 }
 
-/// See [`Turn::touch_of`].
 pub(crate) async fn touch_of(unit: &mut Unit, webhook: WebhookId) -> StoreResult<()> {
     let turn = unit.seams.turn.clone();
     turn.touch_of(unit, webhook).await
 }
 
-/// See [`Turn::lock_webhooks`].
 pub(crate) async fn lock_webhooks(unit: &mut Unit, webhooks: &[String]) -> StoreResult<()> {
     let turn = unit.seams.turn.clone();
     turn.lock_webhooks(unit, webhooks).await

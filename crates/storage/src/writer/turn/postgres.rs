@@ -1,8 +1,8 @@
 //! Transactions on PostgreSQL, and which of a process's writers takes what.
 //!
 //! Whoever writes for a session locks its row first, so its writes come one after another whoever makes them; those of
-//! different sessions do not wait for each other. Of several sessions the rows are locked in the order of their ids. What
-//! belongs to no session goes to a writer of its own, one order per transaction, so that its locks meet nobody's
+//! different sessions do not wait for each other. Of several sessions the rows are locked in the order of their ids.
+//! What belongs to no session goes to a writer of its own, one order per transaction, so that its locks meet nobody's
 //! in another order.
 
 use std::{
@@ -103,7 +103,7 @@ impl Turn for SharedTurn {
     async fn commit(&self, unit: &mut Unit, outside: &Outside) -> StoreResult<()> {
         let mut word = String::new();
         if unit.webhooks.is_changed() {
-            outside.receivers.forget();
+            outside.caches.receivers.forget();
             word.push_str(" webhooks");
         }
         if !unit.committing.opened.is_empty() {
