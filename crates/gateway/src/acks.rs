@@ -160,7 +160,7 @@ pub(crate) async fn refused(
 ) -> StoreResult<Vec<Write>> {
     let mut writes = vec![failed(inner, message, SendFailure::Refused(code), at)];
     if code == COLD_RESTRICTED {
-        let session = inner.ports.sessions.get(message.session).await?;
+        let session = inner.ports.sessions.session(message.session).await?;
         if !session.is_some_and(|session| is_cold_restricted(session.restriction.as_ref())) {
             writes.push(restriction(inner, message.session, true, at));
         }

@@ -128,7 +128,7 @@ impl ApiKeys {
     async fn flush(&self) {
         let uses = std::mem::take(&mut *self.uses.lock().unwrap_or_else(PoisonError::into_inner));
         for (id, (count, at)) in uses {
-            if let Err(error) = self.store.touch(id, count, at).await {
+            if let Err(error) = self.store.touch_api_key(id, count, at).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "uses of an API key were not counted"
@@ -149,7 +149,7 @@ impl ApiKeys {
             return Ok(None);
         }
         let now = self.clock.now();
-        if self.store.list().await?.iter().any(|key| key.is_full_admin(now)) {
+        if self.store.api_keys().await?.iter().any(|key| key.is_full_admin(now)) {
             return Ok(None);
         }
         let text = new_key(&*self.entropy);
@@ -173,12 +173,12 @@ impl ApiKeys {
         if !known.active {
             tracing::warn!(key.id = %known.id, "API_MASTER_KEY is a key that was revoked: it opens nothing");
         } else if is_master(&known) && known.prefix != mark {
-            self.store.rehash(known.id, &mark, known.hash).await?;
+            self.store.rehash_api_key(known.id, &mark, known.hash).await?;
         }
-        for mut old in self.store.list().await? {
+        for mut old in self.store.api_keys().await? {
             if old.id != known.id && old.active && is_master(&old) {
                 old.active = false;
-                self.store.update(&old).await?;
+                self.store.update_api_key(&old).await?;
                 self.changed.send_replace(());
                 tracing::warn!(key.id = %old.id, "the master key of an earlier start was revoked");
             }
@@ -196,15 +196,17 @@ impl ApiKeys {
     /// A key by its text. One that was stored before there was a pepper gets its new hash with this use.
     async fn find(&self, text: &str) -> Result<Option<ApiKey>, StoreError> {
         let hash = self.hash(text);
-        let found = self.store.find(hash).await?;
+        let found = self.store.api_key_by_hash(hash).await?;
         if found.is_some() || self.pepper.is_none() {
             return Ok(found);
         }
-        let Some(mut old) = self.store.find(KeyHash::of(text)).await? else { return Ok(None) };
+        let Some(mut old) = self.store.api_key_by_hash(KeyHash::of(text)).await? else {
+            return Ok(None);
+        };
         if is_master(&old) {
             old.prefix = mark_of(hash);
         }
-        self.store.rehash(old.id, &old.prefix, hash).await?;
+        self.store.rehash_api_key(old.id, &old.prefix, hash).await?;
         Ok(Some(ApiKey { hash, ..old }))
     }
 
@@ -217,7 +219,7 @@ impl ApiKeys {
             allowed_chats: vec![],
             expires_at: None,
         };
-        self.store.insert(&ApiKey { prefix, ..self.record(new, text) }).await
+        self.store.insert_api_key(&ApiKey { prefix, ..self.record(new, text) }).await
     }
 
     fn record(&self, new: NewApiKey, text: &str) -> ApiKey {
@@ -274,7 +276,7 @@ impl ApiKeys {
     pub async fn create(&self, new: NewApiKey) -> Result<(ApiKey, String), StoreError> {
         let text = new_key(&*self.entropy);
         let key = self.record(new, &text);
-        self.store.insert(&key).await?;
+        self.store.insert_api_key(&key).await?;
         Ok((key, text))
     }
 
@@ -283,7 +285,7 @@ impl ApiKeys {
     /// # Errors
     /// The ledger failed.
     pub async fn list(&self) -> Result<Vec<ApiKey>, StoreError> {
-        self.store.list().await
+        self.store.api_keys().await
     }
 
     /// One key.
@@ -291,7 +293,7 @@ impl ApiKeys {
     /// # Errors
     /// The ledger failed.
     pub async fn get(&self, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
-        self.store.get(id).await
+        self.store.api_key(id).await
     }
 
     /// Changes a key.
@@ -334,12 +336,12 @@ impl ApiKeys {
         let _one_at_a_time = self.changing.lock().await;
         let key = self
             .store
-            .get(id)
+            .api_key(id)
             .await
             .map_err(UpdateKeyError::Store)?
             .ok_or(UpdateKeyError::NotFound(id))?;
         self.keep_an_admin(&key, None).await?;
-        let deleted = self.store.delete(id).await.map_err(UpdateKeyError::Store)?;
+        let deleted = self.store.delete_api_key(id).await.map_err(UpdateKeyError::Store)?;
         self.changed.send_replace(());
         if deleted { Ok(()) } else { Err(UpdateKeyError::NotFound(id)) }
     }
@@ -352,14 +354,14 @@ impl ApiKeys {
         let _one_at_a_time = self.changing.lock().await;
         let old = self
             .store
-            .get(id)
+            .api_key(id)
             .await
             .map_err(UpdateKeyError::Store)?
             .ok_or(UpdateKeyError::NotFound(id))?;
         let mut key = old.clone();
         edit(&mut key);
         self.keep_an_admin(&old, Some(&key)).await?;
-        let updated = self.store.update(&key).await.map_err(UpdateKeyError::Store)?;
+        let updated = self.store.update_api_key(&key).await.map_err(UpdateKeyError::Store)?;
         self.changed.send_replace(());
         if updated { Ok(key) } else { Err(UpdateKeyError::NotFound(id)) }
     }
@@ -374,7 +376,7 @@ impl ApiKeys {
         if !old.is_full_admin(now) || new.is_some_and(|new| new.is_full_admin(now)) {
             return Ok(());
         }
-        let keys = self.store.list().await.map_err(UpdateKeyError::Store)?;
+        let keys = self.store.api_keys().await.map_err(UpdateKeyError::Store)?;
         let another = keys.iter().any(|key| key.id != old.id && key.is_full_admin(now));
         if another { Ok(()) } else { Err(UpdateKeyError::LastAdmin) }
     }

@@ -93,7 +93,7 @@ impl Audit {
     /// # Errors
     /// The ledger failed.
     pub async fn record(&self, entry: AuditEntry) -> StoreResult<()> {
-        self.log.audit(vec![entry]).await
+        self.log.append_audit(vec![entry]).await
     }
 
     /// Stores an entry soon; see [`QUEUE_MAX`].
@@ -129,7 +129,7 @@ impl Audit {
         query: &AuditQuery,
         page: Page,
     ) -> StoreResult<(Vec<AuditEntry>, u64)> {
-        self.log.audited(query, page).await
+        self.log.audit_entries(query, page).await
     }
 
     /// Deletes up to `limit` entries older than this; how many.
@@ -152,7 +152,7 @@ async fn write(
             () = stopping.cancelled() => return,
         }
         let count = batch.len() as u64;
-        if let Err(error) = log.audit(batch).await {
+        if let Err(error) = log.append_audit(batch).await {
             lost.fetch_add(count, Ordering::Relaxed);
             tracing::warn!(error = &error as &dyn std::error::Error, "the audit was not written");
         }

@@ -59,7 +59,7 @@ impl Health {
 
     /// The server that hands lanes out, where there is one. While it is down deliveries go on from the ledger.
     pub fn queue(&self) -> Option<QueueServer> {
-        self.queue.server()
+        self.queue.queue_server()
     }
 
     /// Asks the ledger, within a limit.

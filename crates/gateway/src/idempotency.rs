@@ -113,7 +113,11 @@ impl Keys {
         key: &IdempotencyKey,
     ) -> Result<Option<Sent>, SendError> {
         let now = self.clock.now();
-        let found = self.store.known(session, &key.key, now).await.map_err(SendError::Store)?;
+        let found = self
+            .store
+            .idempotency_record(session, &key.key, now)
+            .await
+            .map_err(SendError::Store)?;
         let Some(record) = found else { return Ok(None) };
         match self.tells(session, key, &record, now).await? {
             Left::Replay(sent) => Ok(Some(sent)),
@@ -164,7 +168,7 @@ impl Keys {
         now: Timestamp,
     ) -> Result<Left, SendError> {
         let Some(id) = &record.message else { return Ok(Left::Free) };
-        let row = self.messages.get(session, id).await.map_err(SendError::Store)?;
+        let row = self.messages.message(session, id).await.map_err(SendError::Store)?;
         let Some(row) = row else { return Ok(Left::Free) };
         match row.status {
             MessageStatus::Failed => Ok(Left::Free),
@@ -196,9 +200,9 @@ impl Held {
         let ((session, key), lease) = (&self.name, &self.lease);
         let stored = match result {
             Ok(sent) if sent.status == MessageStatus::Pending => Ok(()),
-            Ok(sent) => self.keys.store.done(lease, key, &write(sent)).await,
+            Ok(sent) => self.keys.store.finish_idempotency_key(lease, key, &write(sent)).await,
             Err(error) if error.leaves_it_open() => Ok(()),
-            Err(_) => self.keys.store.free(lease, key).await,
+            Err(_) => self.keys.store.free_idempotency_key(lease, key).await,
         };
         if let Err(error) = stored {
             tracing::error!(session.id = %session, error = &error as &dyn std::error::Error,

@@ -249,7 +249,7 @@ impl Live {
         filter: &LiveFilter,
         after: Option<u64>,
     ) -> Result<(u64, Option<Missed>), LiveError> {
-        let LogBounds { last, pruned } = self.inner.log.bounds().await?;
+        let LogBounds { last, pruned } = self.inner.log.log_bounds().await?;
         let Some(after) = after else { return Ok((last, None)) };
         if after > last {
             return Err(LiveError::Cursor);
@@ -362,8 +362,8 @@ impl Inner {
             return Ok((found, false));
         }
         // Before the read: everything up to here is in it.
-        let last = self.log.bounds().await?.last;
-        let rows = self.log.read(*cursor, filter.session, PAGE).await?;
+        let last = self.log.log_bounds().await?.last;
+        let rows = self.log.read_events(*cursor, filter.session, PAGE).await?;
         let full = rows.len() == PAGE as usize;
         let mut found = Vec::new();
         for row in rows {
@@ -438,7 +438,7 @@ impl Inner {
 
     async fn catch_up(&self) -> StoreResult<()> {
         if !self.lock().awake {
-            let last = self.log.bounds().await?.last;
+            let last = self.log.log_bounds().await?.last;
             let mut ring = self.lock();
             (ring.start, ring.end, ring.awake) = (last, last, true);
             drop(ring);
@@ -446,7 +446,7 @@ impl Inner {
         }
         loop {
             let end = self.lock().end;
-            let rows = self.log.read(end, None, PAGE).await?;
+            let rows = self.log.read_events(end, None, PAGE).await?;
             let full = rows.len() == PAGE as usize;
             if rows.is_empty() {
                 return Ok(());

@@ -271,7 +271,7 @@ impl Metrics {
         }
         let paused = float(doubtful.paused);
         text.one("waypost_webhooks_paused", "gauge", "Paused webhooks.", paused);
-        let bounds = self.log.bounds().await?;
+        let bounds = self.log.log_bounds().await?;
         let aside = float(self.ledger.put_aside().await?);
         let help = "What was put aside because it cannot be stored.";
         text.one("waypost_quarantined", "gauge", help, aside);
@@ -343,7 +343,7 @@ impl Metrics {
                 text.value(name, &format!("{{outcome=\"{outcome}\"}}"), float(count));
             }
         }
-        if let Some(server) = self.queue.server() {
+        if let Some(server) = self.queue.queue_server() {
             let help = "Whether lanes are claimed through Redis; otherwise from the ledger.";
             text.one("waypost_queue_redis_up", "gauge", help, f64::from(u8::from(server.up)));
         }

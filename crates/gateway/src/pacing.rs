@@ -74,7 +74,7 @@ impl Admitted {
             Err(_) => PacingOutcome::NotSent,
         };
         let now = pacing.clock.now();
-        match pacing.store.settle(&lease, &chat, &pacing.rules, at, outcome, now).await {
+        match pacing.store.record_send(&lease, &chat, &pacing.rules, at, outcome, now).await {
             Ok(true) => {
                 tracing::warn!(session.id = %lease.session, "too many failures in a row: sends are stopped for a while");
             }

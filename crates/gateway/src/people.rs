@@ -103,7 +103,7 @@ impl People {
     /// # Errors
     /// [`PeopleError::Store`].
     pub async fn erase(&self, session: SessionId, person: &ChatId) -> Result<Erased, PeopleError> {
-        self.ports.log.erase(session, person).await.map_err(PeopleError::Store)
+        self.ports.log.erase_person(session, person).await.map_err(PeopleError::Store)
     }
 
     /// Chats that the caller may see, newest message first.
@@ -210,7 +210,7 @@ impl People {
             None => self
                 .ports
                 .people
-                .unread(session, &chat, UNREAD_MAX)
+                .unread_messages(session, &chat, UNREAD_MAX)
                 .await
                 .map_err(PeopleError::Store)?,
         };
@@ -233,7 +233,8 @@ impl People {
     ) -> Result<Vec<(WaMessageId, Option<ChatId>)>, PeopleError> {
         let mut messages = Vec::with_capacity(ids.len());
         for id in ids {
-            let row = self.ports.messages.get(session, &id).await.map_err(PeopleError::Store)?;
+            let row =
+                self.ports.messages.message(session, &id).await.map_err(PeopleError::Store)?;
             messages.push((id, row.and_then(|row| row.author)));
         }
         Ok(messages)
@@ -278,7 +279,7 @@ impl People {
     /// # Errors
     /// The ledger failed.
     pub async fn canonical(&self, session: SessionId, id: &ChatId) -> Result<ChatId, StoreError> {
-        let id = self.ports.people.canonical(session, id).await?;
+        let id = self.ports.people.canonical_chat(session, id).await?;
         spelling::remembered(&self.ports, session, &id).await
     }
 

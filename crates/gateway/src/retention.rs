@@ -105,11 +105,13 @@ impl Retention {
 
     async fn round(&self, now: Timestamp, seen: &mut Seen) -> StoreResult<()> {
         // Of the processes that share the ledger one does it.
-        if !self.log.take_turn("retention", now, self.options.every).await? {
+        if !self.log.take_upkeep_turn("retention", now, self.options.every).await? {
             return Ok(());
         }
         let stopping = self.supervisor.stopping();
-        while !stopping.is_cancelled() && self.idempotency.expire(now, BATCH).await? > 0 {}
+        while !stopping.is_cancelled()
+            && self.idempotency.expire_idempotency_keys(now, BATCH).await? > 0
+        {}
         let before = now.minus(self.options.audit);
         while !stopping.is_cancelled() && self.audit.prune(before, BATCH).await? > 0 {}
         if let Some(kept) = self.options.messages {
@@ -123,9 +125,9 @@ impl Retention {
     async fn events(&self, now: Timestamp, seen: &mut Seen) -> StoreResult<()> {
         let settled_before = now.minus(self.options.events);
         let failed_before = now.minus(self.options.failures);
-        self.log.mark(now, settled_before.min(failed_before)).await?;
-        let events_through = self.log.marked(settled_before).await?;
-        let failures_through = self.log.marked(failed_before).await?;
+        self.log.mark_time(now, settled_before.min(failed_before)).await?;
+        let events_through = self.log.time_mark(settled_before).await?;
+        let failures_through = self.log.time_mark(failed_before).await?;
         if seen.rounds.is_multiple_of(ROUNDS) {
             *seen = Seen::default();
         }
@@ -151,7 +153,7 @@ impl Retention {
         let stopping = self.supervisor.stopping();
         let mut after = from;
         while !stopping.is_cancelled() {
-            let pruned = self.log.prune(after, limits, BATCH).await?;
+            let pruned = self.log.prune_events(after, limits, BATCH).await?;
             if pruned.deliveries + pruned.events > 0 {
                 tracing::debug!(pruned.deliveries, pruned.events, "old rows deleted");
             }

@@ -35,7 +35,7 @@ pub(crate) async fn remembered(
     if other_form(chat).is_none() {
         return Ok(chat.clone());
     }
-    let form = ports.people.form(session, chat).await?;
+    let form = ports.people.known_form(session, chat).await?;
     Ok(form.map_or_else(|| chat.clone(), |form| form.chat))
 }
 
@@ -45,7 +45,7 @@ pub(crate) async fn fresh(
     session: SessionId,
     chat: &ChatId,
 ) -> Result<Option<ChatId>, StoreError> {
-    let form = ports.people.form(session, chat).await?;
+    let form = ports.people.known_form(session, chat).await?;
     let now = ports.clock.now();
     Ok(form.filter(|form| now.since(form.at) < FORM_FRESH).map(|form| form.chat))
 }

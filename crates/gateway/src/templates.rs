@@ -96,7 +96,7 @@ impl Templates {
             created_at: now,
             updated_at: now,
         };
-        let stored = self.store.insert(&template).await?;
+        let stored = self.store.insert_template(&template).await?;
         if stored { Ok(template) } else { Err(TemplateError::NameTaken) }
     }
 
@@ -106,7 +106,7 @@ impl Templates {
     /// [`TemplateError`].
     pub async fn list(&self, session: SessionId) -> Result<Vec<Template>, TemplateError> {
         self.check_session(session).await?;
-        Ok(self.store.list(session).await?)
+        Ok(self.store.templates(session).await?)
     }
 
     /// One of a session's.
@@ -114,7 +114,7 @@ impl Templates {
     /// # Errors
     /// [`TemplateError`].
     pub async fn get(&self, session: SessionId, id: TemplateId) -> Result<Template, TemplateError> {
-        match self.store.get(session, id).await? {
+        match self.store.template(session, id).await? {
             Some(template) => Ok(template),
             None => {
                 self.check_session(session).await?;
@@ -142,7 +142,7 @@ impl Templates {
             updated_at: self.clock.now(),
             ..before
         };
-        match self.store.update(&template).await? {
+        match self.store.update_template(&template).await? {
             Some(true) => Ok(template),
             Some(false) => Err(TemplateError::NameTaken),
             None => Err(TemplateError::NotFound(id)),
@@ -154,7 +154,7 @@ impl Templates {
     /// # Errors
     /// [`TemplateError`].
     pub async fn delete(&self, session: SessionId, id: TemplateId) -> Result<(), TemplateError> {
-        if self.store.delete(session, id).await? {
+        if self.store.delete_template(session, id).await? {
             return Ok(());
         }
         self.check_session(session).await?;
@@ -162,7 +162,7 @@ impl Templates {
     }
 
     async fn check_session(&self, session: SessionId) -> Result<(), TemplateError> {
-        match self.sessions.get(session).await? {
+        match self.sessions.session(session).await? {
             Some(_) => Ok(()),
             None => Err(TemplateError::SessionNotFound(session)),
         }

@@ -68,7 +68,7 @@ impl Upkeep {
 
     async fn round(&self, now: Timestamp, look_through: bool) -> StoreResult<()> {
         let stopping = self.supervisor.stopping();
-        while !stopping.is_cancelled() && self.log.sweep(PORTION).await?.is_some() {}
+        while !stopping.is_cancelled() && self.log.sweep_removed(PORTION).await?.is_some() {}
         if look_through {
             self.look_through(now).await?;
         }

@@ -45,7 +45,7 @@ async fn create_key(settings: &Settings, options: CreateKey) -> anyhow::Result<E
         created_at: SystemClock.now(),
     };
     let keys: Arc<dyn ApiKeyStore> = Arc::new(store.clone());
-    let stored = keys.insert(&key).await;
+    let stored = keys.insert_api_key(&key).await;
     store.close().await;
     stored?;
     println!("{text}");

@@ -42,7 +42,7 @@ fn batch(session: SessionId, items: u32, stop_on_error: bool) -> NewBatch {
 }
 
 async fn stored<S: Store>(store: &S, new: NewBatch) -> Batch {
-    match store.create(new, 0).await.unwrap() {
+    match store.create_batch(new, 0).await.unwrap() {
         Created::Stored(batch) => *batch,
         other => panic!("{other:?}"),
     }
@@ -99,21 +99,27 @@ pub async fn a_batch_reads_back_as_it_was<S: Store>(store: &S) {
     let made = stored(store, batch(session, 3, false)).await;
     assert_eq!(store.batch(session, &id()).await.unwrap(), Some(made.clone()));
     assert_eq!((made.state, made.progress.pending), (BatchState::Pending, 3));
-    assert_eq!(store.create(batch(session, 1, false), 0).await.unwrap(), Created::Taken);
+    assert_eq!(store.create_batch(batch(session, 1, false), 0).await.unwrap(), Created::Taken);
     let other = NewBatch { id: BatchId::parse("other").unwrap(), ..batch(session, 1, false) };
-    assert_eq!(store.create(other, 1).await.unwrap(), Created::TooMany);
-    let anybody =
-        store.next_item(session, &id(), &[None], RecipientScope::Anyone).await.unwrap().unwrap();
+    assert_eq!(store.create_batch(other, 1).await.unwrap(), Created::TooMany);
+    let anybody = store
+        .next_batch_item(session, &id(), &[None], RecipientScope::Anyone)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((anybody.0.index, &anybody.1), (0, item(0).content.as_ref().unwrap()));
     let zone = [Some("Asia/Kolkata".to_owned())];
-    let east =
-        store.next_item(session, &id(), &zone, RecipientScope::Anyone).await.unwrap().unwrap();
+    let east = store
+        .next_batch_item(session, &id(), &zone, RecipientScope::Anyone)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(east.0.index, 1);
-    let mut zones = store.zones(session, &id()).await.unwrap();
+    let mut zones = store.batch_time_zones(session, &id()).await.unwrap();
     zones.sort();
     assert_eq!(zones, [None, zone[0].clone()]);
-    assert_eq!(store.items(session, &id(), true, ALL).await.unwrap(), []);
-    assert_eq!(store.items(session, &id(), false, ALL).await.unwrap().len(), 3);
+    assert_eq!(store.batch_items(session, &id(), true, ALL).await.unwrap(), []);
+    assert_eq!(store.batch_items(session, &id(), false, ALL).await.unwrap().len(), 3);
     assert_eq!(store.bulk_sessions().await.unwrap(), [session]);
 }
 
@@ -123,7 +129,7 @@ pub async fn items_move_and_the_last_one_ends_the_batch<S: Store>(store: &S) {
     stored(store, batch(session, 3, false)).await;
     assert_eq!(change(store, session, 1, begin(0)).await, Some(vec![EventType::BatchStarted]));
     assert_eq!(change(store, session, 1, begin(0)).await, None);
-    let open = store.open_items(session).await.unwrap();
+    let open = store.open_batch_items(session).await.unwrap();
     assert_eq!(
         (open.len(), open[0].item.state, open[0].item.at),
         (1, ItemState::Open, Some(after(1)))
@@ -133,8 +139,11 @@ pub async fn items_move_and_the_last_one_ends_the_batch<S: Store>(store: &S) {
     let back =
         BatchChange::PutBack { index: 0, wa_id: Some(build::wa_id(50)), pace: Some(after(4)) };
     assert_eq!(change(store, session, 2, back).await, Some(vec![]));
-    let next =
-        store.next_item(session, &id(), &[None], RecipientScope::Anyone).await.unwrap().unwrap();
+    let next = store
+        .next_batch_item(session, &id(), &[None], RecipientScope::Anyone)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((next.0.index, next.0.wa_id), (0, build::wa_id(50)));
     change(store, session, 2, begin(0)).await.unwrap();
     // Told a second ago that it began: no progress yet.
@@ -206,7 +215,7 @@ pub async fn errors_end_a_batch_that_stops_at_them<S: Store>(store: &S) {
         Err(ItemError::new("TEMPLATE_VARIABLE_MISSING", "variable n is missing"));
     let made = stored(store, new).await;
     assert_eq!((made.state, made.progress.failed), (BatchState::Failed, 1));
-    let items = store.items(second, &id(), true, ALL).await.unwrap();
+    let items = store.batch_items(second, &id(), true, ALL).await.unwrap();
     assert_eq!(items[0].error.as_ref().unwrap().message, "variable n is missing");
 }
 
@@ -248,7 +257,7 @@ pub async fn a_failed_item_is_corrected<S: Store>(store: &S) {
     assert_eq!(confirm(store, session, 1).await, None, "once");
     let numbers = Progress { total: 2, sent: 1, failed: 1, pending: 0, cancelled: 0 };
     assert_eq!(progress(store, session).await, (BatchState::Completed, numbers));
-    let item = store.items(session, &id(), true, ALL).await.unwrap().remove(1);
+    let item = store.batch_items(session, &id(), true, ALL).await.unwrap().remove(1);
     assert_eq!((item.state, item.at, item.error), (ItemState::Sent, Some(after(3)), None));
 }
 
@@ -284,7 +293,11 @@ pub async fn strangers_are_told_from_acquaintances<S: Store>(store: &S) {
     let heard = build::received(41, session, &build::chat(3));
     store.write(vec![insert(own), insert(heard)]).await.unwrap();
     let next = async |whom| {
-        store.next_item(session, &id(), &[None], whom).await.unwrap().map(|(item, _)| item.index)
+        store
+            .next_batch_item(session, &id(), &[None], whom)
+            .await
+            .unwrap()
+            .map(|(item, _)| item.index)
     };
     assert_eq!(next(RecipientScope::HasHistory).await, Some(0));
     assert_eq!(next(RecipientScope::HasWrittenToUs).await, Some(2));

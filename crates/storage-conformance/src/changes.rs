@@ -78,7 +78,7 @@ async fn apply<S: Store>(store: &S, write: Write) -> Option<Vec<String>> {
 }
 
 async fn row<S: Store>(store: &S, session: SessionId) -> Message {
-    MessageStore::get(store, session, &build::wa_id(1)).await.unwrap().unwrap()
+    store.message(session, &build::wa_id(1)).await.unwrap().unwrap()
 }
 
 pub async fn a_change_goes_into_its_row<S: Store>(store: &S) {
@@ -221,7 +221,7 @@ pub async fn a_readable_message_replaces_one_that_was_not<S: Store>(store: &S) {
         ..readable.clone()
     };
     assert_eq!(row(store, session).await, expected);
-    assert!(MediaRecords::media(store, session, &build::wa_id(1)).await.unwrap().is_some());
+    assert!(store.media(session, &build::wa_id(1)).await.unwrap().is_some());
     let chat = store.chat(session, &build::chat(1)).await.unwrap().unwrap();
     assert_eq!(chat.unread_count, 1, "counted once");
     assert_eq!(chat.last_message.unwrap().body, readable.body);
@@ -266,13 +266,13 @@ pub async fn sends_are_kept_until_they_are_settled<S: Store>(store: &S) {
     }
     let sent = Message { status: MessageStatus::Sent, ..build::message(4, session) };
     store.write(vec![insert(NewMessage { message: sent, ..sending(4, session) })]).await.unwrap();
-    let unsettled = MessageStore::unsettled(store, session).await.unwrap();
+    let unsettled = store.unresolved_sends(session).await.unwrap();
     let expected = |number| Unsettled {
         message: build::message(number, session),
         outgoing: build::outgoing(number),
     };
     assert_eq!(unsettled, [expected(3), expected(1), expected(2)]);
-    assert_eq!(MessageStore::unsettled(store, other).await.unwrap(), []);
+    assert_eq!(store.unresolved_sends(other).await.unwrap(), []);
     for (number, status) in [(3, MessageStatus::Failed), (1, MessageStatus::Sent)] {
         let mut write = ack(session, status, None, number);
         if let Write::AdvanceMessage { wa_id, .. } = &mut write {
@@ -280,19 +280,19 @@ pub async fn sends_are_kept_until_they_are_settled<S: Store>(store: &S) {
         }
         apply(store, write).await.unwrap();
     }
-    assert_eq!(MessageStore::unsettled(store, session).await.unwrap(), [expected(2)]);
+    assert_eq!(store.unresolved_sends(session).await.unwrap(), [expected(2)]);
 }
 
 pub async fn a_send_is_tied_to_its_key<S: Store>(store: &S) {
     let lease = held_session(store, 1).await;
     let session = lease.session;
     for key in ["order-1", "order-2"] {
-        store.take(&lease, key, "f", START).await.unwrap();
+        store.take_idempotency_key(&lease, key, "f", START).await.unwrap();
     }
     let write = Write::InsertMessage { message: Box::new(sending(1, session)), events: vec![] };
     store.write(vec![write]).await.unwrap();
     for (key, message) in [("order-1", Some(build::wa_id(1))), ("order-2", None)] {
-        match store.take(&lease, key, "f", START).await.unwrap() {
+        match store.take_idempotency_key(&lease, key, "f", START).await.unwrap() {
             domain::idempotency::Taken::Known(record) => assert_eq!(record.message, message),
             other => panic!("{key}: {other:?}"),
         }
@@ -315,7 +315,7 @@ pub async fn every_content_goes_out_again_as_it_was<S: Store>(store: &S) {
         let message = NewMessage { outgoing: Some(outgoing.clone()), ..sending(number, session) };
         let write = Write::InsertMessage { message: Box::new(message), events: vec![] };
         store.write(vec![write]).await.unwrap();
-        let unsettled = MessageStore::unsettled(store, session).await.unwrap();
+        let unsettled = store.unresolved_sends(session).await.unwrap();
         assert_eq!(unsettled.last().unwrap().outgoing, outgoing);
         assert_eq!(unsettled.last().unwrap().message.direction, Direction::Outgoing);
     }
@@ -323,7 +323,7 @@ pub async fn every_content_goes_out_again_as_it_was<S: Store>(store: &S) {
 
 pub async fn a_change_is_open_until_its_outcome_is_known<S: Store>(store: &S) {
     let (session, other) = (new_session(store, 1).await, new_session(store, 2).await);
-    let open = async |session| MessageStore::open_changes(store, session).await.unwrap();
+    let open = async |session| store.open_changes(session).await.unwrap();
     let change =
         |number: u32| OpenChange { outgoing: build::outgoing(number), at: later(number.into()) };
     for number in [2, 1] {

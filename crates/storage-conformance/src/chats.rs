@@ -136,16 +136,16 @@ pub async fn unread_messages_are_the_newest<S: Store>(store: &S) {
     let one = build::chat(1);
     came(store, build::received(1, session, &one)).await;
     apply(store, mark(session, one.clone(), ChatMark::Read(true))).await;
-    assert_eq!(store.unread(session, &one, 10).await.unwrap(), []);
+    assert_eq!(store.unread_messages(session, &one, 10).await.unwrap(), []);
     let written = Message { author: Some(build::chat(5)), ..build::received(2, session, &one) };
     came(store, written).await;
     came(store, build::message(3, session)).await;
     came(store, build::received(4, session, &one)).await;
     came(store, build::received(5, session, &build::chat(2))).await;
     let expected = [(build::wa_id(4), None), (build::wa_id(2), Some(build::chat(5)))];
-    assert_eq!(store.unread(session, &one, 10).await.unwrap(), expected);
-    assert_eq!(store.unread(session, &one, 1).await.unwrap(), expected[..1]);
-    assert_eq!(store.unread(session, &build::chat(7), 10).await.unwrap(), []);
+    assert_eq!(store.unread_messages(session, &one, 10).await.unwrap(), expected);
+    assert_eq!(store.unread_messages(session, &one, 1).await.unwrap(), expected[..1]);
+    assert_eq!(store.unread_messages(session, &build::chat(7), 10).await.unwrap(), []);
 }
 
 pub async fn deleted_and_cleared_chats_lose_their_messages<S: Store>(store: &S) {
@@ -161,7 +161,7 @@ pub async fn deleted_and_cleared_chats_lose_their_messages<S: Store>(store: &S) 
     let cleared = chat(store, session, &build::chat(2)).await;
     assert_eq!((cleared.unread_count, cleared.last_message), (0, None));
     for (number, there) in [(1, false), (2, false), (3, true), (4, true)] {
-        let row = MessageStore::get(store, session, &build::wa_id(number)).await.unwrap();
+        let row = store.message(session, &build::wa_id(number)).await.unwrap();
         assert_eq!(row.is_some(), there, "message {number}");
     }
     came(store, build::received(5, session, &build::chat(2))).await;

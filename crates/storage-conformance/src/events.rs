@@ -61,7 +61,7 @@ pub async fn a_unit_is_all_or_nothing_in_order<S: Store>(store: &S) {
     let broken = store.write(vec![insert(session, 3, 3), insert(session, 4, 1)]).await;
     assert!(broken.is_err());
     for number in [3, 4] {
-        let row = MessageStore::get(store, session, &build::wa_id(number)).await.unwrap();
+        let row = store.message(session, &build::wa_id(number)).await.unwrap();
         assert!(row.is_none(), "message {number} stayed");
     }
     let outcomes = store.write(vec![insert(session, 3, 3)]).await.unwrap();
@@ -77,7 +77,7 @@ pub async fn events_need_a_session<S: Store>(store: &S) {
     let event = Box::new(build::session_event(1, nobody));
     let outcomes = store.write(vec![Write::Append { event }]).await.unwrap();
     assert_eq!(outcomes, [WriteOutcome::Unchanged]);
-    assert!(MessageStore::get(store, nobody, &build::wa_id(1)).await.unwrap().is_none());
+    assert!(store.message(nobody, &build::wa_id(1)).await.unwrap().is_none());
 }
 
 pub async fn a_duplicate_message_records_nothing<S: Store>(store: &S) {
@@ -92,7 +92,7 @@ pub async fn a_duplicate_message_records_nothing<S: Store>(store: &S) {
         .await
         .unwrap();
     assert_eq!(outcomes, [WriteOutcome::Unchanged]);
-    let row = MessageStore::get(store, session, &build::wa_id(1)).await.unwrap().unwrap();
+    let row = store.message(session, &build::wa_id(1)).await.unwrap().unwrap();
     assert_eq!(row, build::message(1, session));
     assert_eq!(append(store, build::session_event(3, session)).await.sequence, 2);
 }
@@ -113,7 +113,7 @@ pub async fn acks_move_forward_only<S: Store>(store: &S) {
         assert_eq!(matches!(outcomes[0], WriteOutcome::Applied(_)), moves, "{status:?}");
         expected += u64::from(moves);
     }
-    let row = MessageStore::get(store, session, &build::wa_id(1)).await.unwrap().unwrap();
+    let row = store.message(session, &build::wa_id(1)).await.unwrap().unwrap();
     // The first ack that moved the row brought WhatsApp's time.
     assert_eq!((row.status, row.timestamp), (Read, Some(1_790_000_002)));
     let next = append(store, build::session_event(99, session)).await.sequence;
@@ -133,7 +133,7 @@ pub async fn metadata_is_merged<S: Store>(store: &S) {
         .unwrap();
     let failure = json!({ "failure": { "code": 463 } });
     store.write(vec![advance(session, 1, MessageStatus::Failed, 1, failure)]).await.unwrap();
-    let row = MessageStore::get(store, session, &build::wa_id(1)).await.unwrap().unwrap();
+    let row = store.message(session, &build::wa_id(1)).await.unwrap().unwrap();
     assert_eq!(
         row.metadata,
         json!({ "quotedMessage": { "id": "3EB0", "body": "hi" }, "failure": { "code": 463 } })

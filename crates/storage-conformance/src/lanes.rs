@@ -21,7 +21,7 @@ fn later(seconds: u64) -> Timestamp {
 }
 
 async fn claim_at<S: LaneStore>(store: &S, now: Timestamp) -> Vec<ClaimedLane> {
-    store.claim("worker", 6400, 10, now, now.plus(LEASE)).await.unwrap()
+    store.claim_lanes("worker", 6400, 10, now, now.plus(LEASE)).await.unwrap()
 }
 
 async fn claim<S: LaneStore>(store: &S) -> Vec<ClaimedLane> {
@@ -50,7 +50,7 @@ async fn settle<S: LaneStore>(
     index: usize,
     verdict: Verdict,
 ) -> bool {
-    DeliveryQueue::settle(store, settlement(lane, index, verdict)).await.unwrap().is_recorded()
+    store.record_attempts(settlement(lane, index, verdict)).await.unwrap().is_recorded()
 }
 
 fn sequences(lane: &ClaimedLane) -> Vec<u64> {
@@ -107,7 +107,7 @@ pub async fn a_claim_is_exclusive_until_its_lease_ends<S: LaneStore>(store: &S) 
     let first = claim_at(store, later(10)).await;
     assert_eq!(first.len(), 1);
     assert!(claim_at(store, later(11)).await.is_empty());
-    assert!(store.renew(&first[0].lane, first[0].epoch, later(200)).await.unwrap());
+    assert!(store.renew_lane(&first[0].lane, first[0].epoch, later(200)).await.unwrap());
     assert!(claim_at(store, later(100)).await.is_empty(), "a renewed lease counts");
     let second = claim_at(store, later(200)).await;
     assert_eq!(sequences(&second[0]), [1]);
@@ -123,7 +123,7 @@ pub async fn a_lane_goes_in_order<S: LaneStore>(store: &S) {
         assert!(settle(store, &lanes[0], index, Verdict::Delivered).await);
     }
     assert!(claim(store).await.is_empty());
-    assert_eq!(store.stats().await.unwrap(), QueueStats::default());
+    assert_eq!(store.queue_stats().await.unwrap(), QueueStats::default());
 }
 
 pub async fn a_waiting_head_blocks_its_lane_and_no_other<S: LaneStore>(store: &S) {
@@ -149,8 +149,8 @@ pub async fn a_stale_worker_can_record_nothing<S: LaneStore>(store: &S) {
     let stale = claim_at(store, later(1)).await;
     let fresh = claim_at(store, later(100)).await;
     assert!(!settle(store, &stale[0], 0, Verdict::Delivered).await);
-    assert!(!store.renew(&stale[0].lane, stale[0].epoch, later(500)).await.unwrap());
-    DeliveryQueue::release(store, &stale[0].lane, stale[0].epoch).await.unwrap();
+    assert!(!store.renew_lane(&stale[0].lane, stale[0].epoch, later(500)).await.unwrap());
+    store.release_lane(&stale[0].lane, stale[0].epoch).await.unwrap();
     assert!(claim_at(store, later(101)).await.is_empty(), "a stale release freed the lane");
     assert!(settle(store, &fresh[0], 0, Verdict::Delivered).await);
 }
@@ -171,7 +171,7 @@ pub async fn an_exhausted_head_lets_the_lane_go_on<S: LaneStore>(store: &S) {
     let lanes = claim(store).await;
     assert!(settle(store, &lanes[0], 0, Verdict::Exhausted).await);
     assert!(settle(store, &lanes[0], 1, Verdict::Dropped).await);
-    let stats = store.stats().await.unwrap();
+    let stats = store.queue_stats().await.unwrap();
     assert_eq!((stats.pending, stats.exhausted), (1, 1));
     assert_eq!(stats.oldest_pending, Some(START.plus(Duration::from_millis(3))));
     assert!(settle(store, &lanes[0], 2, Verdict::Delivered).await);
@@ -183,11 +183,11 @@ pub async fn new_lanes_go_before_retries<S: LaneStore>(store: &S) {
     let lanes = claim_at(store, later(1)).await;
     assert!(settle(store, &lanes[0], 0, Verdict::RetryAt(later(2))).await);
     events(store, session, 2, 2, 2).await;
-    let one = store.claim("worker", 1, 10, later(50), later(60)).await.unwrap();
+    let one = store.claim_lanes("worker", 1, 10, later(50), later(60)).await.unwrap();
     assert_eq!(sequences(&one[0]), [2]);
     // Its receiver is doubtful by now: one lane at a time.
     assert!(settle(store, &one[0], 0, Verdict::Delivered).await);
-    let two = store.claim("worker", 1, 10, later(50), later(60)).await.unwrap();
+    let two = store.claim_lanes("worker", 1, 10, later(50), later(60)).await.unwrap();
     assert_eq!(sequences(&two[0]), [1]);
 }
 
@@ -195,21 +195,21 @@ pub async fn windows_and_counts_are_kept<S: LaneStore>(store: &S) {
     let (session, _) = house(store).await;
     events(store, session, 1, 1, 5).await;
     events(store, session, 2, 6, 6).await;
-    let lanes = store.claim("worker", 1, 3, later(1), later(60)).await.unwrap();
+    let lanes = store.claim_lanes("worker", 1, 3, later(1), later(60)).await.unwrap();
     assert_eq!(lanes.iter().map(sequences).collect::<Vec<_>>(), [[1, 2, 3]]);
-    assert!(store.claim("worker", 0, 3, later(1), later(60)).await.unwrap().is_empty());
+    assert!(store.claim_lanes("worker", 0, 3, later(1), later(60)).await.unwrap().is_empty());
 }
 
 pub async fn inactive_webhooks_wait<S: LaneStore>(store: &S) {
     let (session, mut webhook) = house(store).await;
     events(store, session, 1, 1, 2).await;
     webhook.active = false;
-    assert!(WebhookStore::update(store, &webhook).await.unwrap());
+    assert!(store.update_webhook(&webhook).await.unwrap());
     assert!(claim(store).await.is_empty());
-    assert_eq!(store.next_due(later(3600)).await.unwrap(), None);
+    assert_eq!(store.next_lane_due(later(3600)).await.unwrap(), None);
     events(store, session, 1, 3, 3).await;
     webhook.active = true;
-    assert!(WebhookStore::update(store, &webhook).await.unwrap());
+    assert!(store.update_webhook(&webhook).await.unwrap());
     events(store, session, 1, 4, 4).await;
     // What happened while it was off was never recorded for it; what waited is still first.
     assert_eq!(sequences(&claim(store).await[0]), [1, 2, 4]);
@@ -239,7 +239,7 @@ pub async fn a_released_lane_is_offered_again<S: LaneStore>(store: &S) {
     events(store, session, 1, 1, 2).await;
     let first = claim_at(store, later(1)).await;
     assert!(settle(store, &first[0], 0, Verdict::Delivered).await);
-    DeliveryQueue::release(store, &first[0].lane, first[0].epoch).await.unwrap();
+    store.release_lane(&first[0].lane, first[0].epoch).await.unwrap();
     let second = claim_at(store, later(1)).await;
     assert_eq!(sequences(&second[0]), [2]);
     assert!(!settle(store, &first[0], 1, Verdict::Delivered).await);
@@ -247,14 +247,14 @@ pub async fn a_released_lane_is_offered_again<S: LaneStore>(store: &S) {
 
 pub async fn next_due_names_the_earliest<S: LaneStore>(store: &S) {
     let (session, webhook) = house(store).await;
-    let next = async |now| store.next_due(later(now)).await.unwrap();
+    let next = async |now| store.next_lane_due(later(now)).await.unwrap();
     assert_eq!(next(0).await, None);
     events(store, session, 1, 1, 1).await;
     let lanes = claim_at(store, later(1)).await;
     assert_eq!(next(1).await, Some(later(61)), "the end of the lease");
     assert!(settle(store, &lanes[0], 0, Verdict::RetryAt(later(30))).await);
     assert_eq!(next(1).await, Some(later(30)), "the retry");
-    store.hold(webhook.id, later(20)).await.unwrap();
+    store.hold_webhook(webhook.id, later(20)).await.unwrap();
     assert_eq!(next(1).await, Some(later(20)), "the end of the hold");
     assert_eq!(claim_at(store, later(30)).await.len(), 1, "holds end");
 }
@@ -262,7 +262,7 @@ pub async fn next_due_names_the_earliest<S: LaneStore>(store: &S) {
 pub async fn a_held_webhook_is_not_offered<S: LaneStore>(store: &S) {
     let (session, webhook) = house(store).await;
     events(store, session, 1, 1, 1).await;
-    store.hold(webhook.id, later(20)).await.unwrap();
+    store.hold_webhook(webhook.id, later(20)).await.unwrap();
     assert!(claim_at(store, later(19)).await.is_empty());
     assert_eq!(sequences(&claim_at(store, later(20)).await[0]), [1]);
 }
@@ -270,28 +270,27 @@ pub async fn a_held_webhook_is_not_offered<S: LaneStore>(store: &S) {
 pub async fn more_reads_on_in_order<S: LaneStore>(store: &S) {
     let (session, _) = house(store).await;
     events(store, session, 1, 1, 5).await;
-    let lanes = store.claim("worker", 1, 2, later(1), later(60)).await.unwrap();
+    let lanes = store.claim_lanes("worker", 1, 2, later(1), later(60)).await.unwrap();
     let (lane, epoch) = (&lanes[0].lane, lanes[0].epoch);
     let settled =
-        DeliveryQueue::settle(store, settlement(&lanes[0], 0, Verdict::Delivered)).await.unwrap();
+        store.record_attempts(settlement(&lanes[0], 0, Verdict::Delivered)).await.unwrap();
     assert_eq!(settled, Settled::More);
     let settled =
-        DeliveryQueue::settle(store, settlement(&lanes[0], 1, Verdict::Exhausted)).await.unwrap();
+        store.record_attempts(settlement(&lanes[0], 1, Verdict::Exhausted)).await.unwrap();
     assert_eq!(settled, Settled::More, "behind the window more waits");
-    let more = store.more(lane, epoch, 2).await.unwrap();
+    let more = store.more_of_lane(lane, epoch, 2).await.unwrap();
     let rest = ClaimedLane { deliveries: more, ..lanes[0].clone() };
     assert_eq!(sequences(&rest), [3, 4]);
     assert!(!settle(store, &rest, 1, Verdict::Delivered).await, "not the head");
     assert!(settle(store, &rest, 0, Verdict::Delivered).await);
     assert!(settle(store, &rest, 1, Verdict::Delivered).await);
-    let last = store.more(lane, epoch, 2).await.unwrap();
+    let last = store.more_of_lane(lane, epoch, 2).await.unwrap();
     let last = ClaimedLane { deliveries: last, ..lanes[0].clone() };
     assert_eq!(sequences(&last), [5]);
-    let settled =
-        DeliveryQueue::settle(store, settlement(&last, 0, Verdict::Delivered)).await.unwrap();
+    let settled = store.record_attempts(settlement(&last, 0, Verdict::Delivered)).await.unwrap();
     assert_eq!(settled, Settled::Done);
-    assert!(store.more(lane, epoch, 2).await.unwrap().is_empty(), "the claim is over");
-    assert!(!store.renew(lane, epoch, later(99)).await.unwrap());
+    assert!(store.more_of_lane(lane, epoch, 2).await.unwrap().is_empty(), "the claim is over");
+    assert!(!store.renew_lane(lane, epoch, later(99)).await.unwrap());
 }
 
 pub async fn many_results_at_once_are_each_recorded<S: LaneStore>(store: &S) {
@@ -309,12 +308,12 @@ pub async fn many_results_at_once_are_each_recorded<S: LaneStore>(store: &S) {
         _ => Verdict::RetryAt(later(500)),
     };
     let results = lanes.iter().enumerate().map(|(place, lane)| settlement(lane, 0, verdict(place)));
-    let results = results.chain([stale]).map(|one| DeliveryQueue::settle(store, one));
+    let results = results.chain([stale]).map(|one| store.record_attempts(one));
     let settled: Vec<Settled> =
         futures::future::join_all(results).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(settled[..60], vec![Settled::Done; 60]);
     assert_eq!(settled[60], Settled::Lost);
-    let stats = store.stats().await.unwrap();
+    let stats = store.queue_stats().await.unwrap();
     assert_eq!((stats.pending, stats.exhausted), (20, 20));
     let read = store.receiver(webhook.id).await.unwrap().unwrap();
     assert!(read.health.is_failing());
@@ -329,29 +328,29 @@ pub async fn the_breaker_and_a_pause_hold_claims_back<S: LaneStore>(store: &S) {
         let at = later(second + 1);
         let mut failed = settlement(&lanes[0], 0, Verdict::RetryAt(at));
         failed.attempt = failed.attempt.map(|attempt| Attempt { at: later(second), ..attempt });
-        DeliveryQueue::settle(store, failed).await.unwrap();
+        store.record_attempts(failed).await.unwrap();
         for lane in &lanes[1..] {
-            DeliveryQueue::release(store, &lane.lane, lane.epoch).await.unwrap();
+            store.release_lane(&lane.lane, lane.epoch).await.unwrap();
         }
     }
     assert!(claim_at(store, later(10)).await.is_empty(), "open");
-    let probe_at = store.next_due(later(10)).await.unwrap().unwrap();
+    let probe_at = store.next_lane_due(later(10)).await.unwrap().unwrap();
     let probe = claim_at(store, probe_at).await;
     assert_eq!(probe.len(), 1, "one probe");
     assert!(settle(store, &probe[0], 0, Verdict::Delivered).await);
     assert_eq!(claim_at(store, probe_at).await.len(), 1, "it catches up");
     let far = later(100_000);
-    assert!(WebhookStore::pause(store, webhook.id, START).await.unwrap());
+    assert!(store.pause_webhook(webhook.id, START).await.unwrap());
     assert!(claim_at(store, far).await.is_empty(), "paused");
     events(store, session, 3, 3, 3).await;
-    assert!(WebhookStore::resume(store, webhook.id, far).await.unwrap());
+    assert!(store.resume_webhook(webhook.id, far).await.unwrap());
     let kinds: Vec<EventType> = claim_at(store, far)
         .await
         .iter()
         .flat_map(|lane| lane.deliveries.iter().map(|delivery| delivery.event.draft.kind))
         .collect();
     assert!(kinds.contains(&EventType::MessageReceived), "what came meanwhile was recorded");
-    assert!(!WebhookStore::pause(store, build::webhook(9, session).id, START).await.unwrap());
+    assert!(!store.pause_webhook(build::webhook(9, session).id, START).await.unwrap());
 }
 
 pub async fn a_receiver_that_is_gone_is_switched_off_and_told<S: LaneStore>(store: &S) {
@@ -360,10 +359,9 @@ pub async fn a_receiver_that_is_gone_is_switched_off_and_told<S: LaneStore>(stor
     events(store, session, 1, 1, 2).await;
     let lanes = claim(store).await;
     let own = lanes.iter().find(|lane| lane.webhook == webhook.id).unwrap();
-    let settled =
-        DeliveryQueue::settle(store, settlement(own, 0, Verdict::Disabled)).await.unwrap();
+    let settled = store.record_attempts(settlement(own, 0, Verdict::Disabled)).await.unwrap();
     assert_eq!(settled, Settled::Done);
-    let mut read = WebhookStore::get(store, webhook.id).await.unwrap().unwrap();
+    let mut read = store.webhook(webhook.id).await.unwrap().unwrap();
     assert!(!read.active);
     let told = claim(store).await;
     assert_eq!(told.len(), 1, "{told:?}");
@@ -373,7 +371,7 @@ pub async fn a_receiver_that_is_gone_is_switched_off_and_told<S: LaneStore>(stor
     assert_eq!(notice.data.value()["webhookId"], webhook.id.to_string());
     // Nothing is lost: switched on again it goes on where it stopped.
     read.active = true;
-    assert!(WebhookStore::update(store, &read).await.unwrap());
+    assert!(store.update_webhook(&read).await.unwrap());
     let again = claim(store).await;
     assert_eq!(sequences(&again[0]), [1, 2]);
     assert_eq!(again[0].deliveries[0].attempts, 1);
@@ -384,9 +382,9 @@ pub async fn deleted_webhooks_take_their_deliveries<S: LaneStore>(store: &S) {
     let (session, webhook) = house(store).await;
     events(store, session, 1, 1, 2).await;
     let lanes = claim(store).await;
-    assert!(WebhookStore::delete(store, webhook.id).await.unwrap());
+    assert!(store.delete_webhook(webhook.id).await.unwrap());
     assert!(!settle(store, &lanes[0], 0, Verdict::Delivered).await);
-    assert_eq!(store.stats().await.unwrap(), QueueStats::default());
+    assert_eq!(store.queue_stats().await.unwrap(), QueueStats::default());
     events(store, session, 1, 3, 3).await;
     assert!(claim(store).await.is_empty());
 }

@@ -230,7 +230,7 @@ pub(crate) const ALL: Page = Page { limit: 1000, offset: 0 };
 /// Stores session `number`.
 pub(crate) async fn new_session<S: SessionStore>(store: &S, number: u32) -> SessionId {
     let session = build::session(number);
-    assert!(SessionStore::insert(store, &session).await.unwrap());
+    assert!(store.insert_session(&session).await.unwrap());
     session.id
 }
 
@@ -243,14 +243,14 @@ pub(crate) async fn held_session<S: SessionStore>(store: &S, number: u32) -> Lea
 /// Takes the first lease of a session.
 pub(crate) async fn hold<S: SessionStore>(store: &S, session: SessionId) -> Lease {
     let day = Duration::from_secs(86_400);
-    let held = store.acquire(session, "test", START, day).await.unwrap().unwrap();
+    let held = store.acquire_session(session, "test", START, day).await.unwrap().unwrap();
     assert_eq!(held.lease, build::lease(session));
     held.lease
 }
 
 /// Stores a webhook.
 pub(crate) async fn new_webhook<S: WebhookStore>(store: &S, webhook: Webhook) -> Webhook {
-    assert!(WebhookStore::insert(store, &webhook, 0).await.unwrap());
+    assert!(store.insert_webhook(&webhook, 0).await.unwrap());
     webhook
 }
 

@@ -31,7 +31,7 @@ pub(super) fn later(seconds: u64) -> Timestamp {
 }
 
 pub(super) async fn claim_at<S: Store>(store: &S, now: Timestamp) -> Vec<ClaimedLane> {
-    store.claim("worker", 100, 100, now, now.plus(LEASE)).await.unwrap()
+    store.claim_lanes("worker", 100, 100, now, now.plus(LEASE)).await.unwrap()
 }
 
 pub(super) fn fresh(number: u128) -> DeliveryId {
@@ -65,7 +65,7 @@ pub(super) async fn settle<S: Store>(
         verdict,
         attempt: Some(attempt),
     };
-    assert!(DeliveryQueue::settle(store, settlement).await.unwrap().is_recorded());
+    assert!(store.record_attempts(settlement).await.unwrap().is_recorded());
 }
 
 /// A session with a webhook and events `1..=count` in one chat.
@@ -102,18 +102,18 @@ pub(super) fn everything() -> ReplaySelection {
 }
 
 pub async fn positions_follow_the_order_of_commits<S: Store>(store: &S) {
-    assert_eq!(store.bounds().await.unwrap().last, 0);
+    assert_eq!(store.log_bounds().await.unwrap().last, 0);
     let (one, two) = (new_session(store, 1).await, new_session(store, 2).await);
     let mut ids = Vec::new();
     for (number, session) in [(1, one), (2, two), (3, one)] {
         ids.push(append(store, build::event(number, session, &build::chat(1))).await.draft.id);
     }
-    let all = store.read(0, None, 10).await.unwrap();
+    let all = store.read_events(0, None, 10).await.unwrap();
     assert_eq!(all.iter().map(|one| one.position).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(all.iter().map(|one| one.event.draft.id).collect::<Vec<_>>(), ids);
-    assert_eq!(store.read(1, None, 1).await.unwrap(), all[1..2]);
+    assert_eq!(store.read_events(1, None, 1).await.unwrap(), all[1..2]);
     assert_eq!(store.event(ids[1]).await.unwrap().as_ref(), Some(&all[1]));
-    let bounds = store.bounds().await.unwrap();
+    let bounds = store.log_bounds().await.unwrap();
     assert_eq!((bounds.last, bounds.pruned), (3, 0));
 }
 
@@ -122,7 +122,7 @@ pub async fn the_log_reads_by_session<S: Store>(store: &S) {
     for (number, session) in [(1, one), (2, two), (3, one), (4, one)] {
         append(store, build::event(number, session, &build::chat(1))).await;
     }
-    let read = store.read(1, Some(one), 10).await.unwrap();
+    let read = store.read_events(1, Some(one), 10).await.unwrap();
     assert_eq!(read.iter().map(|one| one.event.sequence).collect::<Vec<_>>(), [2, 3]);
     assert_eq!(read.iter().map(|one| one.position).collect::<Vec<_>>(), [3, 4]);
 }
@@ -199,8 +199,8 @@ pub async fn a_replay_leaves_beside_its_lane<S: Store>(store: &S) {
     settle(store, &lanes[0], 2, Verdict::RetryAt(later(500))).await;
     let replays = chosen(store, &webhook, &everything(), 1).await;
     assert_eq!(replays.len(), 2, "the one that waits is not repeated");
-    assert_eq!(store.replay(webhook.id, replays.clone()).await.unwrap(), 2);
-    assert_eq!(store.replay(webhook.id, replays).await.unwrap(), 0, "they wait now");
+    assert_eq!(store.insert_replays(webhook.id, replays.clone()).await.unwrap(), 2);
+    assert_eq!(store.insert_replays(webhook.id, replays).await.unwrap(), 0, "they wait now");
     let lanes = claim_at(store, later(2)).await;
     assert_eq!(lanes.len(), 1);
     let (first, second) = (&lanes[0].deliveries[0], &lanes[0].deliveries[1]);
@@ -214,7 +214,7 @@ pub async fn a_replay_leaves_beside_its_lane<S: Store>(store: &S) {
     settle(store, &lanes[0], 0, Verdict::Delivered).await;
     let again = chosen(store, &webhook, &everything(), 11).await;
     assert_eq!(again.len(), 1);
-    assert_eq!(store.replay(webhook.id, again).await.unwrap(), 1);
+    assert_eq!(store.insert_replays(webhook.id, again).await.unwrap(), 1);
     settle(store, &lanes[0], 1, Verdict::Delivered).await;
     let lanes = claim_at(store, later(100)).await;
     assert_eq!(lanes[0].deliveries[0].id, fresh(11));
@@ -232,10 +232,10 @@ pub async fn what_waits_is_not_replayed<S: Store>(store: &S) {
     let event = candidates[0].event.draft.id;
     let lane = replay_lane(&webhook, &candidates[0].event.draft, fresh(1));
     let forced = vec![NewReplay { id: fresh(1), event, lane }];
-    assert_eq!(store.replay(webhook.id, forced).await.unwrap(), 0);
+    assert_eq!(store.insert_replays(webhook.id, forced).await.unwrap(), 0);
     let id = DeliveryId::of(event, webhook.id);
-    assert_eq!(store.sequence_of(webhook.id, id).await.unwrap(), Some(2));
-    assert_eq!(store.sequence_of(webhook.id, fresh(1)).await.unwrap(), None);
+    assert_eq!(store.delivery_sequence(webhook.id, id).await.unwrap(), Some(2));
+    assert_eq!(store.delivery_sequence(webhook.id, fresh(1)).await.unwrap(), None);
 }
 
 pub async fn dead_letters_are_told_until_they_are_replayed<S: Store>(store: &S) {
@@ -266,7 +266,7 @@ pub async fn dead_letters_are_told_until_they_are_replayed<S: Store>(store: &S) 
     assert_eq!(next[0].event.sequence, 1);
     let mut replays = chosen(store, &webhook, &everything(), 1).await;
     replays.truncate(1);
-    assert_eq!(store.replay(webhook.id, replays).await.unwrap(), 1);
+    assert_eq!(store.insert_replays(webhook.id, replays).await.unwrap(), 1);
     assert_eq!(dead(FailureQuery::default()).await, [2]);
     // A replay that dies too is a dead letter itself.
     let lanes = claim_at(store, later(2)).await;
@@ -289,7 +289,7 @@ pub async fn a_redrive_is_recorded_at_once<S: Store>(store: &S) {
         excerpt: None,
     };
     let replay = chosen(store, &webhook, &everything(), 1).await.remove(0);
-    assert!(store.redriven(webhook.id, replay, failed.clone()).await.unwrap());
+    assert!(store.record_redrives(webhook.id, replay, failed.clone()).await.unwrap());
     assert!(claim_at(store, later(40)).await.is_empty(), "it waits in no lane");
     let told = store.delivery(fresh(1)).await.unwrap().unwrap();
     assert_eq!((told.state, told.attempts, told.tries.len()), (DeliveryState::Exhausted, 1, 1));
@@ -297,14 +297,14 @@ pub async fn a_redrive_is_recorded_at_once<S: Store>(store: &S) {
     assert_eq!(store.failure_count(&FailureQuery::default()).await.unwrap(), 1);
     let again = chosen(store, &webhook, &everything(), 2).await.remove(0);
     let done = Attempt { status: Some(200), error: None, ..failed };
-    assert!(store.redriven(webhook.id, again.clone(), done.clone()).await.unwrap());
+    assert!(store.record_redrives(webhook.id, again.clone(), done.clone()).await.unwrap());
     let told = store.delivery(fresh(2)).await.unwrap().unwrap();
     assert_eq!((told.state, told.replay_of), (DeliveryState::Delivered, Some(fresh(1))));
     assert_eq!(store.failure_count(&FailureQuery::default()).await.unwrap(), 0);
-    let stored = WebhookStore::get(store, webhook.id).await.unwrap().unwrap();
+    let stored = store.webhook(webhook.id).await.unwrap().unwrap();
     assert_eq!(stored.last_triggered_at, Some(later(7)));
-    assert!(WebhookStore::delete(store, webhook.id).await.unwrap());
-    assert!(!store.redriven(webhook.id, again, done).await.unwrap());
+    assert!(store.delete_webhook(webhook.id).await.unwrap());
+    assert!(!store.record_redrives(webhook.id, again, done).await.unwrap());
 }
 
 fn entry(number: u128, action: &str, session: Option<SessionId>) -> AuditEntry {
@@ -331,20 +331,23 @@ pub async fn the_audit_reads_back_and_is_pruned<S: Store>(store: &S) {
     let session = new_session(store, 1).await;
     let (one, two) =
         (entry(1, "session_created", Some(session)), entry(2, "api_key_deleted", None));
-    store.audit(vec![one.clone(), two.clone()]).await.unwrap();
-    let all = store.audited(&AuditQuery::default(), ALL).await.unwrap();
+    store.append_audit(vec![one.clone(), two.clone()]).await.unwrap();
+    let all = store.audit_entries(&AuditQuery::default(), ALL).await.unwrap();
     assert_eq!(all, (vec![two.clone(), one.clone()], 2));
     let page = Page { limit: 1, offset: 1 };
-    assert_eq!(store.audited(&AuditQuery::default(), page).await.unwrap(), (vec![one.clone()], 2));
+    assert_eq!(
+        store.audit_entries(&AuditQuery::default(), page).await.unwrap(),
+        (vec![one.clone()], 2)
+    );
     for query in [
         AuditQuery { action: Some("session_created".into()), ..Default::default() },
         AuditQuery { severity: Some(Severity::Info), ..Default::default() },
         AuditQuery { session: Some(session), ..Default::default() },
     ] {
-        assert_eq!(store.audited(&query, ALL).await.unwrap(), (vec![one.clone()], 1));
+        assert_eq!(store.audit_entries(&query, ALL).await.unwrap(), (vec![one.clone()], 1));
     }
     assert_eq!(store.prune_audit(later(2), 10).await.unwrap(), 1);
-    assert_eq!(store.audited(&AuditQuery::default(), ALL).await.unwrap().0, [two]);
+    assert_eq!(store.audit_entries(&AuditQuery::default(), ALL).await.unwrap().0, [two]);
 }
 
 pub async fn lags_are_measured<S: Store>(store: &S) {
@@ -371,7 +374,7 @@ pub async fn messages_are_counted_as_they_come_change_and_go<S: Store>(store: &S
     };
     let total = async |session, direction| {
         let query = MessageQuery { direction, ..MessageQuery::default() };
-        MessageStore::list(store, session, &query, ALL).await.unwrap().unwrap().total
+        store.messages(session, &query, ALL).await.unwrap().unwrap().total
     };
     let (one, two) = (new_session(store, 1).await, new_session(store, 2).await);
     let insert = |message| Write::InsertMessage {
@@ -406,8 +409,8 @@ pub async fn messages_are_counted_as_they_come_change_and_go<S: Store>(store: &S
     while store.prune_messages(before, 2).await.unwrap() > 0 {}
     // A send whose outcome is not known stays.
     counted(0, 1, 0).await;
-    assert!(SessionStore::delete(store, one).await.unwrap());
-    while store.sweep(2).await.unwrap().is_some() {}
+    assert!(store.delete_session(one).await.unwrap());
+    while store.sweep_removed(2).await.unwrap().is_some() {}
     counted(0, 0, 0).await;
 }
 

@@ -55,11 +55,11 @@ async fn settle<S: Store>(
 }
 
 async fn record<S: Store>(store: &S, session: SessionId) -> Option<MediaRecord> {
-    MediaRecords::media(store, session, &build::wa_id(1)).await.unwrap()
+    store.media(session, &build::wa_id(1)).await.unwrap()
 }
 
 async fn row<S: Store>(store: &S, session: SessionId) -> Message {
-    MessageStore::get(store, session, &build::wa_id(1)).await.unwrap().unwrap()
+    store.message(session, &build::wa_id(1)).await.unwrap().unwrap()
 }
 
 pub async fn a_file_reads_back_as_it_was<S: Store>(store: &S) {
@@ -173,6 +173,6 @@ pub async fn files_go_with_their_message<S: Store>(store: &S) {
     assert!(message.metadata.get("media").is_none());
     assert_eq!(settle(store, session, ready(2), 2).await, None);
     store_picture(store, session, build::media_record(2, session, START), 2).await;
-    assert!(SessionStore::delete(store, session).await.unwrap());
-    assert_eq!(MediaRecords::media(store, session, &build::wa_id(2)).await.unwrap(), None);
+    assert!(store.delete_session(session).await.unwrap());
+    assert_eq!(store.media(session, &build::wa_id(2)).await.unwrap(), None);
 }

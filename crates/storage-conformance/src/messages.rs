@@ -19,7 +19,7 @@ async fn store_all<S: Store>(store: &S, messages: Vec<Message>) {
 }
 
 async fn found<S: Store>(store: &S, session: SessionId, query: &MessageQuery) -> MessagePage {
-    MessageStore::list(store, session, query, ALL).await.unwrap().unwrap()
+    store.messages(session, query, ALL).await.unwrap().unwrap()
 }
 
 fn bodies(page: &MessagePage) -> Vec<&str> {
@@ -57,8 +57,8 @@ pub async fn a_message_reads_back_as_it_was<S: Store>(store: &S) {
         ..build::message(1, session)
     };
     store_all(store, vec![message.clone()]).await;
-    assert_eq!(MessageStore::get(store, session, &message.wa_id).await.unwrap(), Some(message));
-    assert_eq!(MessageStore::get(store, session, &build::wa_id(2)).await.unwrap(), None);
+    assert_eq!(store.message(session, &message.wa_id).await.unwrap(), Some(message));
+    assert_eq!(store.message(session, &build::wa_id(2)).await.unwrap(), None);
 }
 
 pub async fn filters_are_exact<S: Store>(store: &S) {
@@ -105,12 +105,12 @@ pub async fn pages_and_cursors_agree<S: Store>(store: &S) {
     for offset in [0, 3, 6] {
         let page = Page { limit: 3, offset };
         let query = MessageQuery::default();
-        let part = MessageStore::list(store, session, &query, page).await.unwrap().unwrap();
+        let part = store.messages(session, &query, page).await.unwrap().unwrap();
         assert_eq!(part.total, 7);
         paged.extend(part.messages);
         let query = MessageQuery { after, ..MessageQuery::default() };
         let page = Page { limit: 3, offset: 0 };
-        let part = MessageStore::list(store, session, &query, page).await.unwrap().unwrap();
+        let part = store.messages(session, &query, page).await.unwrap().unwrap();
         after = part.messages.last().map(|message| message.id);
         walked.extend(part.messages);
     }
@@ -118,7 +118,7 @@ pub async fn pages_and_cursors_agree<S: Store>(store: &S) {
     assert_eq!(walked, whole.messages);
     let nowhere =
         MessageQuery { after: Some(build::message(99, session).id), ..Default::default() };
-    assert_eq!(MessageStore::list(store, session, &nowhere, ALL).await.unwrap(), None);
+    assert_eq!(store.messages(session, &nowhere, ALL).await.unwrap(), None);
 }
 
 pub async fn times_of_whatsapp_sort<S: Store>(store: &S) {
@@ -139,6 +139,6 @@ pub async fn sessions_do_not_see_each_other<S: Store>(store: &S) {
     let theirs = Message { id: build::message(2, two).id, ..build::message(1, two) };
     store_all(store, vec![build::message(1, one), theirs]).await;
     assert_eq!(found(store, one, &MessageQuery::default()).await.total, 1);
-    let row = MessageStore::get(store, two, &build::wa_id(1)).await.unwrap().unwrap();
+    let row = store.message(two, &build::wa_id(1)).await.unwrap().unwrap();
     assert_eq!(row.session, two);
 }

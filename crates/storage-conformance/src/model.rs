@@ -111,7 +111,7 @@ pub async fn agree<S: LaneStore>(
 ) {
     let store = reopen(None).await;
     let session = build::session(1);
-    assert!(SessionStore::insert(&store, &session).await.unwrap());
+    assert!(store.insert_session(&session).await.unwrap());
     let model = ModelStore::default();
     let orders = [LaneOrder::Chat, LaneOrder::Session, LaneOrder::None];
     let hooks: Vec<Webhook> = (1..)
@@ -124,8 +124,8 @@ pub async fn agree<S: LaneStore>(
         })
         .collect();
     for hook in &hooks {
-        assert!(WebhookStore::insert(&store, hook, 0).await.unwrap());
-        assert!(WebhookStore::insert(&model, hook, 0).await.unwrap());
+        assert!(store.insert_webhook(hook, 0).await.unwrap());
+        assert!(model.insert_webhook(hook, 0).await.unwrap());
     }
     let mut run = Run { store, model, hooks, claims: vec![], now: START, events: 0 };
     for step in steps {
@@ -138,7 +138,8 @@ pub async fn agree<S: LaneStore>(
         } else {
             run.step(step).await;
         }
-        let (one, two) = (run.store.stats().await.unwrap(), run.model.stats().await.unwrap());
+        let (one, two) =
+            (run.store.queue_stats().await.unwrap(), run.model.queue_stats().await.unwrap());
         assert_eq!(one, two);
     }
     run.drain().await;
@@ -179,8 +180,8 @@ impl<S: LaneStore> Run<S> {
                 let Some(at) = self.claim(number) else { return };
                 let (one, until) = (&self.claims[at], self.now.plus(LEASE));
                 both(
-                    store.renew(&one.store.lane, one.store.epoch, until),
-                    model.renew(&one.model.lane, one.model.epoch, until),
+                    store.renew_lane(&one.store.lane, one.store.epoch, until),
+                    model.renew_lane(&one.model.lane, one.model.epoch, until),
                 )
                 .await;
             }
@@ -188,8 +189,8 @@ impl<S: LaneStore> Run<S> {
                 let Some(at) = self.claim(number) else { return };
                 let one = self.claims.remove(at);
                 both(
-                    DeliveryQueue::release(&store, &one.store.lane, one.store.epoch),
-                    DeliveryQueue::release(&model, &one.model.lane, one.model.epoch),
+                    store.release_lane(&one.store.lane, one.store.epoch),
+                    model.release_lane(&one.model.lane, one.model.epoch),
                 )
                 .await;
             }
@@ -204,27 +205,24 @@ impl<S: LaneStore> Run<S> {
             Step::Hold(number, seconds) => {
                 let until = now.plus(Duration::from_secs(seconds.into()));
                 let id = self.hook(number).id;
-                both(store.hold(id, until), model.hold(id, until)).await;
+                both(store.hold_webhook(id, until), model.hold_webhook(id, until)).await;
             }
             Step::Pause(number, true) => {
                 let id = self.hook(number).id;
-                both(WebhookStore::pause(&store, id, now), WebhookStore::pause(&model, id, now))
-                    .await;
+                both(store.pause_webhook(id, now), model.pause_webhook(id, now)).await;
             }
             Step::Pause(number, false) => {
                 let id = self.hook(number).id;
-                both(WebhookStore::resume(&store, id, now), WebhookStore::resume(&model, id, now))
-                    .await;
+                both(store.resume_webhook(id, now), model.resume_webhook(id, now)).await;
             }
             Step::Active(number, active) => {
                 let hook = Webhook { active, ..self.hook(number) };
-                both(WebhookStore::update(&store, &hook), WebhookStore::update(&model, &hook))
-                    .await;
+                both(store.update_webhook(&hook), model.update_webhook(&hook)).await;
             }
             // One of them at most, so that something is left.
             Step::Delete(_) if self.hooks.len() == 3 => {
                 let id = self.hooks.remove(1).id;
-                both(WebhookStore::delete(&store, id), WebhookStore::delete(&model, id)).await;
+                both(store.delete_webhook(id), model.delete_webhook(id)).await;
             }
             _ => {}
         }
@@ -233,8 +231,10 @@ impl<S: LaneStore> Run<S> {
     async fn claim_lanes(&mut self, after: u16, window: u8) {
         self.now = self.now.plus(Duration::from_secs(after.into()));
         let (now, until) = (self.now, self.now.plus(LEASE));
-        let store = self.store.claim("worker", LANES, window.into(), now, until).await.unwrap();
-        let model = self.model.claim("worker", LANES, window.into(), now, until).await.unwrap();
+        let store =
+            self.store.claim_lanes("worker", LANES, window.into(), now, until).await.unwrap();
+        let model =
+            self.model.claim_lanes("worker", LANES, window.into(), now, until).await.unwrap();
         let by_lane = |lanes: Vec<ClaimedLane>| -> BTreeMap<LaneId, ClaimedLane> {
             lanes.into_iter().map(|lane| (lane.lane.clone(), lane)).collect()
         };
@@ -294,15 +294,15 @@ impl<S: LaneStore> Run<S> {
             attempt: attempt.clone(),
         };
         let one = &self.claims[at];
-        let stored = DeliveryQueue::settle(&self.store, of(&one.store));
-        both(stored, self.model.settle(of(&one.model))).await
+        let stored = self.store.record_attempts(of(&one.store));
+        both(stored, self.model.record_attempts(of(&one.model))).await
     }
 
     async fn more(&mut self, number: u8) {
         let Some(at) = self.claim(number) else { return };
         let one = &mut self.claims[at];
-        let store = self.store.more(&one.store.lane, one.store.epoch, 3).await.unwrap();
-        let model = self.model.more(&one.model.lane, one.model.epoch, 3).await.unwrap();
+        let store = self.store.more_of_lane(&one.store.lane, one.store.epoch, 3).await.unwrap();
+        let model = self.model.more_of_lane(&one.model.lane, one.model.epoch, 3).await.unwrap();
         (one.store.deliveries, one.model.deliveries, one.settled) = (store, model, 0);
         assert_eq!(told(&one.store), told(&one.model));
         if one.store.deliveries.is_empty() {
@@ -315,15 +315,11 @@ impl<S: LaneStore> Run<S> {
         for hook in self.hooks.clone() {
             let hook = Webhook { active: true, ..hook };
             let (store, model, now) = (self.store.clone(), self.model.clone(), self.now);
-            both(WebhookStore::update(&store, &hook), WebhookStore::update(&model, &hook)).await;
-            both(
-                WebhookStore::resume(&store, hook.id, now),
-                WebhookStore::resume(&model, hook.id, now),
-            )
-            .await;
+            both(store.update_webhook(&hook), model.update_webhook(&hook)).await;
+            both(store.resume_webhook(hook.id, now), model.resume_webhook(hook.id, now)).await;
         }
         for _ in 0..2000 {
-            if self.store.stats().await.unwrap().pending == 0 {
+            if self.store.queue_stats().await.unwrap().pending == 0 {
                 return;
             }
             self.claims.clear();
@@ -332,7 +328,7 @@ impl<S: LaneStore> Run<S> {
                 self.settle(0, false, 0).await;
             }
         }
-        panic!("something is stuck: {:?}", self.store.stats().await);
+        panic!("something is stuck: {:?}", self.store.queue_stats().await);
     }
 }
 

@@ -22,7 +22,7 @@ async fn admit<S: Store>(
     chat: u32,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    PacingStore::admit(store, lease, &build::chat(chat), &rules(), now).await.unwrap()
+    store.admit_send(lease, &build::chat(chat), &rules(), now).await.unwrap()
 }
 
 async fn store_message<S: Store>(store: &S, message: domain::message::Message) {
@@ -45,7 +45,7 @@ pub async fn places_are_counted<S: Store>(store: &S) {
     }
     assert!(admit(store, lease, 1, refusal.until).await.is_err());
     let nobody = &build::lease(build::session(9).id);
-    let error = PacingStore::admit(store, nobody, &build::chat(1), &rules(), START).await;
+    let error = store.admit_send(nobody, &build::chat(1), &rules(), START).await;
     assert_eq!(error.unwrap_err().kind, StoreErrorKind::Gone);
 }
 
@@ -58,7 +58,7 @@ pub async fn a_chat_with_messages_is_not_cold<S: Store>(store: &S) {
     admit(store, lease, 2, START).await.unwrap();
     // Known under the other id.
     let lid: domain::ChatId = "90001@lid".parse().unwrap();
-    let admit_lid = async || PacingStore::admit(store, lease, &lid, &rules(), START).await.unwrap();
+    let admit_lid = async || store.admit_send(lease, &lid, &rules(), START).await.unwrap();
     assert!(admit_lid().await.is_err());
     let identity = Identity { lid: lid.clone(), phone: build::chat(2).phone().unwrap() };
     store.write(vec![Write::LearnIdentity { session: lease.session, identity }]).await.unwrap();
@@ -78,9 +78,9 @@ pub async fn outcomes_move_the_breaker<S: Store>(store: &S) {
     let rules = PacingRules { breaker_threshold: 2, ..PacingRules::default() };
     let chat = build::chat(1);
     let settle = async |outcome, now| {
-        PacingStore::settle(store, lease, &chat, &rules, START, outcome, now).await.unwrap()
+        store.record_send(lease, &chat, &rules, START, outcome, now).await.unwrap()
     };
-    let admit = async |now| PacingStore::admit(store, lease, &chat, &rules, now).await.unwrap();
+    let admit = async |now| store.admit_send(lease, &chat, &rules, now).await.unwrap();
     for opens in [false, true] {
         admit(START).await.unwrap();
         assert_eq!(settle(PacingOutcome::Failed, START).await, opens);
@@ -99,6 +99,6 @@ pub async fn what_never_left_gives_its_slot_back<S: Store>(store: &S) {
     assert!(admit(store, lease, 2, START).await.is_err());
     let chat = build::chat(1);
     let outcome = PacingOutcome::NotSent;
-    PacingStore::settle(store, lease, &chat, &rules(), START, outcome, START).await.unwrap();
+    store.record_send(lease, &chat, &rules(), START, outcome, START).await.unwrap();
     admit(store, lease, 2, START).await.unwrap();
 }

@@ -62,12 +62,12 @@ pub(super) async fn chat<S: Store>(store: &S, session: SessionId, id: &ChatId) -
 pub async fn identities_are_learned_once<S: Store>(store: &S) {
     let (session, other) = (new_session(store, 1).await, new_session(store, 2).await);
     assert_eq!(store.phone_of(session, &lid(1)).await.unwrap(), None);
-    assert_eq!(store.canonical(session, &lid(1)).await.unwrap(), lid(1));
+    assert_eq!(store.canonical_chat(session, &lid(1)).await.unwrap(), lid(1));
     assert!(apply(store, learn(session, 1, 1)).await);
     assert!(!apply(store, learn(session, 1, 1)).await);
     assert_eq!(store.phone_of(session, &lid(1)).await.unwrap(), Some(phone(1)));
-    assert_eq!(store.canonical(session, &lid(1)).await.unwrap(), build::chat(1));
-    assert_eq!(store.canonical(session, &build::chat(1)).await.unwrap(), build::chat(1));
+    assert_eq!(store.canonical_chat(session, &lid(1)).await.unwrap(), build::chat(1));
+    assert_eq!(store.canonical_chat(session, &build::chat(1)).await.unwrap(), build::chat(1));
     assert_eq!(store.phone_of(other, &lid(1)).await.unwrap(), None, "another account's");
     // A person takes another number.
     assert!(apply(store, learn(session, 1, 2)).await);
@@ -85,23 +85,23 @@ pub async fn the_spelling_of_a_number_is_remembered<S: Store>(store: &S) {
     };
     let learn =
         |asked: &ChatId, form: KnownForm| Write::LearnForm { session, asked: asked.clone(), form };
-    assert_eq!(store.form(session, &long).await.unwrap(), None);
+    assert_eq!(store.known_form(session, &long).await.unwrap(), None);
     assert!(apply(store, learn(&long, known(&short, 1))).await);
     assert!(apply(store, learn(&long, known(&short, 2))).await);
-    assert_eq!(store.form(session, &long).await.unwrap(), Some(known(&short, 2)));
-    assert_eq!(store.form(other, &long).await.unwrap(), None, "another account's");
+    assert_eq!(store.known_form(session, &long).await.unwrap(), Some(known(&short, 2)));
+    assert_eq!(store.known_form(other, &long).await.unwrap(), None, "another account's");
     came(store, build::received(1, session, &short)).await;
     let query = MessageQuery { chat: Some(long.clone()), ..MessageQuery::default() };
-    let found = MessageStore::list(store, session, &query, ALL).await.unwrap().unwrap();
+    let found = store.messages(session, &query, ALL).await.unwrap().unwrap();
     assert_eq!(found.total, 1, "messages are found under the spelling that was asked for");
     assert_eq!(store.chat(session, &long).await.unwrap().unwrap().id, short);
     // The account takes the digit after all: then the old spelling is the other one.
     assert!(apply(store, learn(&short, known(&long, 3))).await);
-    assert_eq!(store.form(session, &long).await.unwrap(), None);
-    assert_eq!(store.form(session, &short).await.unwrap(), Some(known(&long, 3)));
+    assert_eq!(store.known_form(session, &long).await.unwrap(), None);
+    assert_eq!(store.known_form(session, &short).await.unwrap(), Some(known(&long, 3)));
     // Whoever is erased is erased under both.
-    store.erase(session, &short).await.unwrap();
-    assert_eq!(store.form(session, &short).await.unwrap(), None);
+    store.erase_person(session, &short).await.unwrap();
+    assert_eq!(store.known_form(session, &short).await.unwrap(), None);
     assert!(store.chat(session, &short).await.unwrap().is_none());
 }
 
@@ -173,9 +173,7 @@ pub async fn what_was_filed_under_a_privacy_id_moves<S: Store>(store: &S) {
     let group = stranger(store, session).await;
     came(store, build::received(9, other, &lid(1))).await;
     assert!(apply(store, learn(session, 1, 1)).await);
-    let row = async |number| {
-        MessageStore::get(store, session, &build::wa_id(number)).await.unwrap().unwrap()
-    };
+    let row = async |number| store.message(session, &build::wa_id(number)).await.unwrap().unwrap();
     let (number, text) = (build::chat(1), build::chat(1).to_string());
     let first = row(1).await;
     assert_eq!((&first.chat, &first.from), (&number, &text));
@@ -195,7 +193,7 @@ pub async fn what_was_filed_under_a_privacy_id_moves<S: Store>(store: &S) {
     assert_eq!(store.contacts(session, ALL).await.unwrap().len(), 1);
     let shown = chat(store, session, &group).await.last_message.unwrap();
     assert_eq!(shown.author, Some(number));
-    let theirs = MessageStore::get(store, other, &build::wa_id(9)).await.unwrap().unwrap();
+    let theirs = store.message(other, &build::wa_id(9)).await.unwrap().unwrap();
     assert_eq!(theirs.chat, lid(1), "another account does not know the number");
 }
 
@@ -243,7 +241,7 @@ pub async fn writes_find_the_canonical_id_themselves<S: Store>(store: &S) {
     let written = Message { author: Some(lid(1)), ..build::received(1, session, &lid(1)) };
     came(store, written).await;
     let number = build::chat(1);
-    let row = MessageStore::get(store, session, &build::wa_id(1)).await.unwrap().unwrap();
+    let row = store.message(session, &build::wa_id(1)).await.unwrap().unwrap();
     assert_eq!((&row.chat, &row.from), (&number, &number.to_string()));
     assert_eq!(row.author, Some(number.clone()));
     apply(store, mark(session, lid(1), ChatMark::Archived(true))).await;
@@ -252,14 +250,14 @@ pub async fn writes_find_the_canonical_id_themselves<S: Store>(store: &S) {
     let chats = store.chats(session, ALL).await.unwrap();
     assert_eq!(chats.len(), 1);
     assert_eq!((&chats[0].id, chats[0].archived), (&number, true));
-    assert_eq!(store.unread(session, &lid(1), 5).await.unwrap().len(), 1);
+    assert_eq!(store.unread_messages(session, &lid(1), 5).await.unwrap().len(), 1);
 }
 
 pub async fn messages_are_found_by_either_id<S: Store>(store: &S) {
     let session = new_session(store, 1).await;
     stranger(store, session).await;
     let found = async |query: MessageQuery| {
-        MessageStore::list(store, session, &query, ALL).await.unwrap().unwrap().total
+        store.messages(session, &query, ALL).await.unwrap().unwrap().total
     };
     let chat = |chat| MessageQuery { chat: Some(chat), ..MessageQuery::default() };
     let from = |from: ChatId| MessageQuery { from: Some(from.into()), ..MessageQuery::default() };
@@ -282,8 +280,8 @@ pub async fn the_same_message_under_both_ids_is_one<S: Store>(store: &S) {
     let contact = Write::LearnContact { session, id: lid(1), patch: saved("Mia") };
     apply(store, contact).await;
     let lease = hold(store, session).await;
-    assert!(store.admit(&lease, &lid(1), &Default::default(), START).await.unwrap().is_ok());
-    assert!(MediaRecords::media(store, session, &build::wa_id(1)).await.unwrap().is_none());
+    assert!(store.admit_send(&lease, &lid(1), &Default::default(), START).await.unwrap().is_ok());
+    assert!(store.media(session, &build::wa_id(1)).await.unwrap().is_none());
 }
 
 pub async fn people_and_chats_need_a_session<S: Store>(store: &S) {

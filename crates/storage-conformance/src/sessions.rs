@@ -47,17 +47,17 @@ fn full(number: u32) -> Session {
 
 pub async fn a_session_reads_back_as_it_was<S: Store>(store: &S) {
     for session in [full(1), build::session(2)] {
-        assert!(SessionStore::insert(store, &session).await.unwrap());
-        assert_eq!(SessionStore::get(store, session.id).await.unwrap(), Some(session));
+        assert!(store.insert_session(&session).await.unwrap());
+        assert_eq!(store.session(session.id).await.unwrap(), Some(session));
     }
-    assert_eq!(SessionStore::get(store, build::session(3).id).await.unwrap(), None);
+    assert_eq!(store.session(build::session(3).id).await.unwrap(), None);
 }
 
 pub async fn names_are_unique<S: Store>(store: &S) {
     new_session(store, 1).await;
     let same = Session { name: build::session(1).name, ..build::session(2) };
-    assert!(!SessionStore::insert(store, &same).await.unwrap());
-    assert_eq!(SessionStore::list(store, None, ALL).await.unwrap(), [build::session(1)]);
+    assert!(!store.insert_session(&same).await.unwrap());
+    assert_eq!(store.sessions(None, ALL).await.unwrap(), [build::session(1)]);
 }
 
 pub async fn lists_are_newest_first<S: Store>(store: &S) {
@@ -68,16 +68,16 @@ pub async fn lists_are_newest_first<S: Store>(store: &S) {
         sessions.into_iter().map(|session| session.name).collect()
     };
     let page = Page { limit: 2, offset: 1 };
-    let middle = SessionStore::list(store, None, page).await.unwrap();
+    let middle = store.sessions(None, page).await.unwrap();
     assert_eq!(names(middle), ["session-4", "session-3"]);
-    let named = SessionStore::list(store, Some("session-2"), ALL).await.unwrap();
+    let named = store.sessions(Some("session-2"), ALL).await.unwrap();
     assert_eq!(names(named), ["session-2"]);
-    assert!(SessionStore::list(store, Some("session"), ALL).await.unwrap().is_empty());
+    assert!(store.sessions(Some("session"), ALL).await.unwrap().is_empty());
 }
 
 pub async fn patches_change_what_they_name<S: Store>(store: &S) {
     let session = full(1);
-    assert!(SessionStore::insert(store, &session).await.unwrap());
+    assert!(store.insert_session(&session).await.unwrap());
     let patch = SessionPatch {
         status: Some(SessionStatus::Disconnected),
         phone: Some(None),
@@ -103,13 +103,13 @@ pub async fn patches_change_what_they_name<S: Store>(store: &S) {
         updated_at: START.plus(Duration::from_secs(9)),
         ..session.clone()
     };
-    assert_eq!(SessionStore::get(store, session.id).await.unwrap(), Some(expected));
+    assert_eq!(store.session(session.id).await.unwrap(), Some(expected));
 }
 
 /// The answer of a commit may be lost: whoever asks again must not tell everything twice.
 pub async fn a_repeated_change_tells_its_event_once<S: Store>(store: &S) {
     let session = full(1);
-    assert!(SessionStore::insert(store, &session).await.unwrap());
+    assert!(store.insert_session(&session).await.unwrap());
     let patch = SessionPatch { status: Some(SessionStatus::Ready), ..SessionPatch::default() };
     let events = vec![build::session_event(1, session.id), build::session_event(2, session.id)];
     let change = Write::PatchSession { session: session.id, patch: Box::new(patch), events };
@@ -134,7 +134,7 @@ pub async fn a_lease_has_one_owner<S: Store>(store: &S) {
     let id = new_session(store, 1).await;
     let long = Duration::from_secs(86_400);
     let take = async |owner: &str, lasts| {
-        let held = SessionStore::acquire(store, id, owner, START, lasts).await.unwrap();
+        let held = store.acquire_session(id, owner, START, lasts).await.unwrap();
         held.map(|held| held.lease)
     };
     let first = take("a", long).await.unwrap();
@@ -144,15 +144,15 @@ pub async fn a_lease_has_one_owner<S: Store>(store: &S) {
     assert_eq!(take("a", Duration::ZERO).await.as_ref(), Some(&first));
     let second = take("b", long).await.unwrap();
     assert!(second.epoch > first.epoch, "the first one is over");
-    SessionStore::release(store, &first).await.unwrap();
+    store.release_session(&first).await.unwrap();
     assert_eq!(take("a", long).await, None, "only the owner can release");
-    SessionStore::release(store, &second).await.unwrap();
+    store.release_session(&second).await.unwrap();
     let third = take("b", long).await.unwrap();
     assert!(third.epoch > second.epoch, "taken anew by the same owner it is another lease");
-    SessionStore::release(store, &second).await.unwrap();
+    store.release_session(&second).await.unwrap();
     assert_eq!(take("a", long).await, None, "an earlier lease of the owner releases nothing");
     let nobody = build::session(9).id;
-    let none = SessionStore::acquire(store, nobody, "a", START, long).await.unwrap();
+    let none = store.acquire_session(nobody, "a", START, long).await.unwrap();
     assert_eq!(none, None);
 }
 
@@ -161,7 +161,7 @@ pub async fn who_lost_a_session_writes_nothing<S: Store>(store: &S) {
     let old = held_session(store, 1).await;
     let id = old.session;
     let take = async |owner: &str, lasts| {
-        let held = SessionStore::acquire(store, id, owner, START, lasts).await.unwrap();
+        let held = store.acquire_session(id, owner, START, lasts).await.unwrap();
         held.unwrap().lease
     };
     let put = |value: &[u8]| {
@@ -174,12 +174,12 @@ pub async fn who_lost_a_session_writes_nothing<S: Store>(store: &S) {
         events: vec![build::session_event(1, id)],
     };
     let held = |lease: &Lease| Write::Held { lease: lease.clone() };
-    store.apply(&old, put(b"first")).await.unwrap();
+    store.apply_key_changes(&old, put(b"first")).await.unwrap();
     let outcomes = store.write(vec![held(&old), patch(SessionStatus::Ready)]).await.unwrap();
     assert!(matches!(outcomes[..], [WriteOutcome::Unchanged, WriteOutcome::Applied(_)]));
     assert_eq!(take("test", Duration::ZERO).await, old);
     let new = take("another", Duration::from_secs(86_400)).await;
-    store.apply(&new, put(b"second")).await.unwrap();
+    store.apply_key_changes(&new, put(b"second")).await.unwrap();
 
     let chat = build::chat(1);
     let rules = PacingRules::default();
@@ -187,25 +187,25 @@ pub async fn who_lost_a_session_writes_nothing<S: Store>(store: &S) {
     let kinds = [
         store.write(vec![held(&old), patch(SessionStatus::Failed)]).await.map(drop),
         store.write(vec![patch(SessionStatus::Failed), held(&old)]).await.map(drop),
-        store.apply(&old, put(b"late")).await,
-        store.delete_expired(&old, "session", 9).await.map(drop),
-        store.purge(&old).await,
-        store.take(&old, "k", "f", START).await.map(drop),
-        IdempotencyStore::done(store, &old, "k", &serde_json::json!({})).await,
-        store.unknown(&old, "k").await,
-        store.free(&old, "k").await,
-        PacingStore::admit(store, &old, &chat, &rules, START).await.map(drop),
-        PacingStore::settle(store, &old, &chat, &rules, START, outcome, START).await.map(drop),
+        store.apply_key_changes(&old, put(b"late")).await,
+        store.delete_expired_keys(&old, "session", 9).await.map(drop),
+        store.purge_device_keys(&old).await,
+        store.take_idempotency_key(&old, "k", "f", START).await.map(drop),
+        store.finish_idempotency_key(&old, "k", &serde_json::json!({})).await,
+        store.idempotency_outcome_unknown(&old, "k").await,
+        store.free_idempotency_key(&old, "k").await,
+        store.admit_send(&old, &chat, &rules, START).await.map(drop),
+        store.record_send(&old, &chat, &rules, START, outcome, START).await.map(drop),
     ];
     for (number, refused) in kinds.into_iter().enumerate() {
         let kind = refused.map_err(|error| error.kind);
         assert_eq!(kind, Err(StoreErrorKind::NotOwner), "write {number}");
     }
-    let key = DeviceKeys::get(store, id, "session", "a").await.unwrap().unwrap();
+    let key = store.device_key(id, "session", "a").await.unwrap().unwrap();
     assert_eq!(key.value, b"second");
-    let record = SessionStore::get(store, id).await.unwrap().unwrap();
+    let record = store.session(id).await.unwrap().unwrap();
     assert_eq!(record.status, SessionStatus::Ready);
-    assert_eq!(store.known(id, "k", START).await.unwrap(), None);
+    assert_eq!(store.idempotency_record(id, "k", START).await.unwrap(), None);
     // The present owner's writes beside it are done.
     let writes = |lease: &Lease, number| {
         let event = Box::new(build::session_event(number, id));
@@ -218,20 +218,21 @@ pub async fn who_lost_a_session_writes_nothing<S: Store>(store: &S) {
     );
     assert!(a.is_ok() && c.is_ok());
     assert_eq!(b.map_err(|error| error.kind), Err(StoreErrorKind::NotOwner));
-    SessionStore::release(store, &new).await.unwrap();
-    let late = store.apply(&new, put(b"late")).await.map_err(|error| error.kind);
+    store.release_session(&new).await.unwrap();
+    let late = store.apply_key_changes(&new, put(b"late")).await.map_err(|error| error.kind);
     assert_eq!(late, Err(StoreErrorKind::NotOwner), "released, and nobody has it");
 }
 
 /// What a process that does not run a session wants of it is told to the one that does.
 pub async fn a_wish_reaches_the_owner<S: Store>(store: &S) {
     let wanted = Session { wanted: true, ..build::session(1) };
-    assert!(SessionStore::insert(store, &wanted).await.unwrap());
+    assert!(store.insert_session(&wanted).await.unwrap());
     let (id, long) = (wanted.id, Duration::from_secs(86_400));
     let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let hears = heard.clone();
-    store.listen(std::sync::Arc::new(move |session| hears.lock().unwrap().push(session)));
-    let renew = async || store.acquire(id, "a", START, long).await.unwrap().unwrap();
+    store
+        .listen_for_wishes(std::sync::Arc::new(move |session| hears.lock().unwrap().push(session)));
+    let renew = async || store.acquire_session(id, "a", START, long).await.unwrap().unwrap();
     let held = renew().await;
     assert_eq!((held.wanted, held.wish), (true, None));
     let patch = |wanted, wish| {
@@ -242,11 +243,11 @@ pub async fn a_wish_reaches_the_owner<S: Store>(store: &S) {
     let held = renew().await;
     assert_eq!((held.wanted, held.wish), (false, Some(Wish::Logout)));
     assert_eq!(heard.lock().unwrap()[..], [id]);
-    assert!(store.unheld(START, 10).await.unwrap().is_empty());
-    SessionStore::release(store, &held.lease).await.unwrap();
-    assert_eq!(store.unheld(START, 10).await.unwrap(), [id], "somebody has to do it");
+    assert!(store.unheld_sessions(START, 10).await.unwrap().is_empty());
+    store.release_session(&held.lease).await.unwrap();
+    assert_eq!(store.unheld_sessions(START, 10).await.unwrap(), [id], "somebody has to do it");
     store.write(vec![patch(None, Some(None))]).await.unwrap();
-    assert!(store.unheld(START, 10).await.unwrap().is_empty());
+    assert!(store.unheld_sessions(START, 10).await.unwrap().is_empty());
 }
 
 pub async fn what_only_an_idle_session_allows<S: Store>(store: &S) {
@@ -259,7 +260,7 @@ pub async fn what_only_an_idle_session_allows<S: Store>(store: &S) {
     assert_eq!(write(1).await, Ok(()));
     let lease = hold(store, id).await;
     assert_eq!(write(2).await, Err(StoreErrorKind::NotOwner));
-    SessionStore::release(store, &lease).await.unwrap();
+    store.release_session(&lease).await.unwrap();
     assert_eq!(write(3).await, Ok(()));
     let patch = SessionPatch { wanted: Some(true), ..SessionPatch::default() };
     let wanted = Write::PatchSession { session: id, patch: Box::new(patch), events: vec![] };
@@ -273,28 +274,29 @@ pub async fn wanted_sessions_that_nobody_holds_are_found<S: Store>(store: &S) {
         let wanted = number != 2;
         let created_at = START.plus(Duration::from_secs(number.into()));
         let session = Session { wanted, created_at, ..build::session(number) };
-        assert!(SessionStore::insert(store, &session).await.unwrap());
+        assert!(store.insert_session(&session).await.unwrap());
         ids.push(session.id);
     }
-    let unheld = async || store.unheld(START, 10).await.unwrap();
-    let take = async |id, lasts| store.acquire(id, "a", START, lasts).await.unwrap().unwrap();
+    let unheld = async || store.unheld_sessions(START, 10).await.unwrap();
+    let take =
+        async |id, lasts| store.acquire_session(id, "a", START, lasts).await.unwrap().unwrap();
     let (first, third) = (ids[0], ids[2]);
     assert_eq!(unheld().await, [first, third], "what should be running, oldest first");
-    assert_eq!(store.unheld(START, 1).await.unwrap(), [first]);
+    assert_eq!(store.unheld_sessions(START, 1).await.unwrap(), [first]);
     let held = take(first, Duration::from_secs(86_400)).await;
     assert_eq!(unheld().await, [third]);
     take(first, Duration::ZERO).await;
     assert_eq!(unheld().await, [first, third], "its owner died");
-    SessionStore::release(store, &held.lease).await.unwrap();
+    store.release_session(&held.lease).await.unwrap();
     assert_eq!(unheld().await, [first, third]);
 }
 
 pub async fn who_runs_a_session_is_told<S: Store>(store: &S) {
     let (id, other) = (new_session(store, 1).await, new_session(store, 2).await);
     let at = |second| START.plus(Duration::from_secs(second));
-    let holder = async || store.holder(id, START).await.unwrap();
+    let holder = async || store.session_holder(id, START).await.unwrap();
     let take = async |id, owner: &str, lasts| {
-        SessionStore::acquire(store, id, owner, START, lasts).await.unwrap().unwrap()
+        store.acquire_session(id, owner, START, lasts).await.unwrap().unwrap()
     };
     let long = Duration::from_secs(86_400);
     let of = |owner: &str, url: Option<&str>| {
@@ -303,21 +305,21 @@ pub async fn who_runs_a_session_is_told<S: Store>(store: &S) {
     assert_eq!(holder().await, None);
     take(id, "a", long).await;
     assert_eq!(holder().await, of("a", None), "it never said where it is asked");
-    store.announce("a", "http://a:1", at(1), at(0)).await.unwrap();
-    store.announce("b", "http://b:1", at(1), at(0)).await.unwrap();
+    store.announce_process("a", "http://a:1", at(1), at(0)).await.unwrap();
+    store.announce_process("b", "http://b:1", at(1), at(0)).await.unwrap();
     assert_eq!(holder().await, of("a", Some("http://a:1")));
-    store.announce("a", "http://a:2", at(2), at(0)).await.unwrap();
+    store.announce_process("a", "http://a:2", at(2), at(0)).await.unwrap();
     assert_eq!(holder().await, of("a", Some("http://a:2")));
-    assert_eq!(store.held(START).await.unwrap(), [id]);
+    assert_eq!(store.held_sessions(START).await.unwrap(), [id]);
     take(id, "a", Duration::ZERO).await;
     assert_eq!(holder().await, None, "its owner died");
-    assert!(store.held(START).await.unwrap().is_empty());
+    assert!(store.held_sessions(START).await.unwrap().is_empty());
     // Who holds something is not forgotten, who holds nothing is.
-    store.announce("c", "http://c:1", at(70), at(69)).await.unwrap();
+    store.announce_process("c", "http://c:1", at(70), at(69)).await.unwrap();
     take(id, "a", long).await;
     take(other, "b", long).await;
     assert_eq!(holder().await, of("a", Some("http://a:2")));
-    assert_eq!(store.holder(other, START).await.unwrap(), of("b", None));
+    assert_eq!(store.session_holder(other, START).await.unwrap(), of("b", None));
 }
 
 pub async fn deleting_takes_everything_along<S: Store>(store: &S) {
@@ -330,22 +332,20 @@ pub async fn deleting_takes_everything_along<S: Store>(store: &S) {
         let key =
             KeyChange::Put { namespace: "session", key: "a".into(), value: vec![1], expires_at: 0 };
         let lease = hold(store, id).await;
-        store.apply(&lease, vec![key]).await.unwrap();
+        store.apply_key_changes(&lease, vec![key]).await.unwrap();
     }
-    assert!(SessionStore::delete(store, gone).await.unwrap());
-    assert!(!SessionStore::delete(store, gone).await.unwrap());
-    let lanes = store.claim("w", 10, 10, START, START.plus(Duration::from_secs(1))).await.unwrap();
+    assert!(store.delete_session(gone).await.unwrap());
+    assert!(!store.delete_session(gone).await.unwrap());
+    let lanes =
+        store.claim_lanes("w", 10, 10, START, START.plus(Duration::from_secs(1))).await.unwrap();
     assert_eq!(lanes.len(), 1);
     assert_eq!(lanes[0].deliveries[0].event.draft.session, stays);
     for (id, number, there) in [(gone, 1, false), (stays, 2, true)] {
-        let message = MessageStore::get(store, id, &build::wa_id(number)).await.unwrap();
+        let message = store.message(id, &build::wa_id(number)).await.unwrap();
         assert_eq!(message.is_some(), there);
-        let key = DeviceKeys::get(store, id, "session", "a").await.unwrap();
+        let key = store.device_key(id, "session", "a").await.unwrap();
         assert_eq!(key.is_some(), there);
-        assert_eq!(
-            WebhookStore::list(store, Some(id), ALL).await.unwrap().len(),
-            usize::from(there)
-        );
+        assert_eq!(store.webhooks(Some(id), ALL).await.unwrap().len(), usize::from(there));
     }
     // A session made anew starts from nothing.
     let again = new_session(store, 1).await;

@@ -50,7 +50,7 @@ async fn settle<S: SharedStore>(store: &S, lane: &ClaimedLane, verdict: Verdict)
         verdict,
         attempt: Some(attempt),
     };
-    store.settle(settlement).await.unwrap()
+    store.record_attempts(settlement).await.unwrap()
 }
 
 /// A webhook, and one event in each of the first chats; their lanes.
@@ -87,7 +87,7 @@ pub async fn named_lanes_are_given_as_by_a_claim<S: SharedStore>(store: &S, sess
     let first = claimed(&offers[0]);
     assert_eq!((&first.lane, first.deliveries.len()), (&lanes[0], 1));
     assert_eq!(take(store, 6400, &lanes[..1], 2).await, [Offer::Nothing], "held");
-    let rest = store.claim("other", 6400, 10, later(2), later(90)).await.unwrap();
+    let rest = store.claim_lanes("other", 6400, 10, later(2), later(90)).await.unwrap();
     assert_eq!(rest.iter().map(|one| &one.lane).collect::<Vec<_>>(), [&lanes[2]]);
     let again = take(store, 6400, &lanes[..1], 61).await;
     let again = claimed(&again[0]);
@@ -101,25 +101,25 @@ pub async fn named_lanes_are_given_as_by_a_claim<S: SharedStore>(store: &S, sess
 
 pub async fn why_a_lane_is_not_given_is_told<S: SharedStore>(store: &S, session: SessionId) {
     let lanes = chats(store, session, 3).await;
-    let mut webhook = WebhookStore::list(store, None, super::ALL).await.unwrap().remove(0);
+    let mut webhook = store.webhooks(None, super::ALL).await.unwrap().remove(0);
     let offers = take(store, 6400, &lanes[..1], 1).await;
     settle(store, claimed(&offers[0]), Verdict::RetryAt(later(9))).await;
     assert_eq!(take(store, 6400, &lanes[..1], 2).await, [Offer::Later(later(9))]);
     webhook.policy.concurrency = Some(1);
-    assert!(WebhookStore::update(store, &webhook).await.unwrap());
+    assert!(store.update_webhook(&webhook).await.unwrap());
     let offers = take(store, 6400, &lanes[1..], 2).await;
     assert_eq!(offers[1], Offer::Crowded, "more than the webhook may have");
     settle(store, claimed(&offers[0]), Verdict::Delivered).await;
-    store.hold(webhook.id, later(4)).await.unwrap();
+    store.hold_webhook(webhook.id, later(4)).await.unwrap();
     assert_eq!(take(store, 6400, &lanes[2..], 3).await, [Offer::Crowded], "its rate is used up");
-    assert!(WebhookStore::pause(store, webhook.id, later(4)).await.unwrap());
+    assert!(store.pause_webhook(webhook.id, later(4)).await.unwrap());
     assert_eq!(take(store, 6400, &lanes[2..], 5).await, [Offer::Nothing], "paused");
     assert!(store.due(later(5), 10).await.unwrap().is_empty());
-    assert!(WebhookStore::resume(store, webhook.id, later(5)).await.unwrap());
+    assert!(store.resume_webhook(webhook.id, later(5)).await.unwrap());
     let inactive = Webhook { active: false, ..webhook.clone() };
-    assert!(WebhookStore::update(store, &inactive).await.unwrap());
+    assert!(store.update_webhook(&inactive).await.unwrap());
     assert_eq!(take(store, 6400, &lanes[2..], 6).await, [Offer::Nothing], "switched off");
-    assert!(WebhookStore::update(store, &webhook).await.unwrap());
+    assert!(store.update_webhook(&webhook).await.unwrap());
     claimed(&take(store, 6400, &lanes[2..], 7).await[0]);
 }
 

@@ -50,14 +50,14 @@ async fn mark<S: Store>(store: &S, session: SessionId, chat: u32, mark: ChatMark
 }
 
 async fn total<S: Store>(store: &S, session: SessionId) -> u64 {
-    let found = MessageStore::list(store, session, &MessageQuery::default(), PAGE).await;
+    let found = store.messages(session, &MessageQuery::default(), PAGE).await;
     found.unwrap().unwrap().total
 }
 
 /// Finishes what is marked; in how many portions.
 async fn swept<S: Store>(store: &S) -> u32 {
     let mut portions = 0;
-    while store.sweep(2_000).await.unwrap().is_some() {
+    while store.sweep_removed(2_000).await.unwrap().is_some() {
         portions += 1;
     }
     portions
@@ -90,7 +90,7 @@ pub async fn a_file_goes_with_its_last_reference<S: Store>(store: &S) {
     assert_eq!(due(at(40), at(60)).await, []);
     assert_eq!(due(at(50), at(60)).await, [file(1)]);
     store.files_removed(&[file(1)], None).await.unwrap();
-    assert!(SessionStore::delete(store, session).await.unwrap());
+    assert!(store.delete_session(session).await.unwrap());
     assert_eq!(due(at(60), at(70)).await, []);
     assert_eq!(due(at(70), at(80)).await, [file(2)]);
 }
@@ -114,24 +114,24 @@ pub async fn a_large_session_is_hidden_at_once_and_goes_in_portions<S: Store>(st
     }
     fill(store, session, &build::chat(1), 1, 4_500).await;
     let before = store.writer().jobs;
-    assert!(SessionStore::delete(store, session).await.unwrap());
+    assert!(store.delete_session(session).await.unwrap());
     assert_eq!(store.writer().jobs, before + 1, "one job, for everything that can be seen");
-    assert!(!SessionStore::delete(store, session).await.unwrap());
-    assert!(SessionStore::get(store, session).await.unwrap().is_none());
-    assert!(SessionStore::list(store, None, PAGE).await.unwrap().is_empty());
-    assert!(WebhookStore::get(store, webhook.id).await.unwrap().is_none());
-    assert!(store.claim("w", 10, 10, at(1), at(9)).await.unwrap().is_empty());
-    let taken = store.acquire(session, "me", at(1), Duration::from_secs(9)).await.unwrap();
+    assert!(!store.delete_session(session).await.unwrap());
+    assert!(store.session(session).await.unwrap().is_none());
+    assert!(store.sessions(None, PAGE).await.unwrap().is_empty());
+    assert!(store.webhook(webhook.id).await.unwrap().is_none());
+    assert!(store.claim_lanes("w", 10, 10, at(1), at(9)).await.unwrap().is_empty());
+    let taken = store.acquire_session(session, "me", at(1), Duration::from_secs(9)).await.unwrap();
     assert_eq!(taken, None, "nobody connects it again");
     // Its name is free.
     let mut again = build::session(2);
     again.name = build::session(1).name;
-    assert!(SessionStore::insert(store, &again).await.unwrap());
+    assert!(store.insert_session(&again).await.unwrap());
     assert!(swept(store).await >= 2);
     assert_eq!(total(store, session).await, 0);
-    assert_eq!(store.bounds().await.unwrap().last, 3);
-    assert!(store.read(0, None, 10).await.unwrap().is_empty());
-    assert!(SessionStore::get(store, again.id).await.unwrap().is_some());
+    assert_eq!(store.log_bounds().await.unwrap().last, 3);
+    assert!(store.read_events(0, None, 10).await.unwrap().is_empty());
+    assert!(store.session(again.id).await.unwrap().is_some());
 }
 
 pub async fn a_large_chat_is_empty_at_once_and_goes_in_portions<S: Store>(store: &S) {
@@ -141,7 +141,7 @@ pub async fn a_large_chat_is_empty_at_once_and_goes_in_portions<S: Store>(store:
     mark(store, session, 1, ChatMark::Cleared).await;
     assert_eq!(total(store, session).await, 5);
     let gone = build::wa_id(1);
-    assert!(MessageStore::get(store, session, &gone).await.unwrap().is_none());
+    assert!(store.message(session, &gone).await.unwrap().is_none());
     // What comes after is a new beginning.
     fill(store, session, &build::chat(1), 4_000, 1).await;
     assert_eq!(total(store, session).await, 6);
@@ -189,7 +189,7 @@ pub async fn a_person_is_erased_under_all_their_ids<S: Store>(store: &S) {
         ])
         .await
         .unwrap();
-    let erased = store.erase(session, &lid).await.unwrap();
+    let erased = store.erase_person(session, &lid).await.unwrap();
     assert_eq!((erased.messages, erased.contacts, erased.identities), (4, 1, 1));
     assert_eq!(total(store, session).await, 2);
     for id in [&person, &lid] {
@@ -198,5 +198,5 @@ pub async fn a_person_is_erased_under_all_their_ids<S: Store>(store: &S) {
     }
     assert!(store.phone_of(session, &lid).await.unwrap().is_none());
     assert!(store.chat(session, &build::chat(2)).await.unwrap().is_some());
-    assert_eq!(store.erase(session, &lid).await.unwrap(), domain::port::Erased::default());
+    assert_eq!(store.erase_person(session, &lid).await.unwrap(), domain::port::Erased::default());
 }

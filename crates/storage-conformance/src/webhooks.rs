@@ -50,18 +50,18 @@ pub async fn a_webhook_reads_back_as_it_was<S: Store>(store: &S) {
     };
     for webhook in [full, build::webhook(2, session)] {
         new_webhook(store, webhook.clone()).await;
-        assert_eq!(WebhookStore::get(store, webhook.id).await.unwrap(), Some(webhook));
+        assert_eq!(store.webhook(webhook.id).await.unwrap(), Some(webhook));
     }
-    assert_eq!(WebhookStore::get(store, build::webhook(3, session).id).await.unwrap(), None);
+    assert_eq!(store.webhook(build::webhook(3, session).id).await.unwrap(), None);
 }
 
 pub async fn the_cap_is_exact<S: Store>(store: &S) {
     let (one, two) = (new_session(store, 1).await, new_session(store, 2).await);
     let webhooks: Vec<Webhook> = (1..=4).map(|number| build::webhook(number, one)).collect();
-    let tries = webhooks.iter().map(|webhook| WebhookStore::insert(store, webhook, 2));
+    let tries = webhooks.iter().map(|webhook| store.insert_webhook(webhook, 2));
     let stored = futures::future::join_all(tries).await;
     assert_eq!(stored.into_iter().filter(|stored| *stored.as_ref().unwrap()).count(), 2);
-    assert!(WebhookStore::insert(store, &build::webhook(9, two), 2).await.unwrap());
+    assert!(store.insert_webhook(&build::webhook(9, two), 2).await.unwrap());
 }
 
 pub async fn updates_apply_to_the_next_event<S: Store>(store: &S) {
@@ -73,11 +73,11 @@ pub async fn updates_apply_to_the_next_event<S: Store>(store: &S) {
     webhook.secret = Some(Secret::new("new"));
     webhook.tls_ca = Some("an authority".into());
     webhook.updated_at = START.plus(Duration::from_secs(5));
-    assert!(WebhookStore::update(store, &webhook).await.unwrap());
-    assert_eq!(WebhookStore::get(store, webhook.id).await.unwrap(), Some(webhook.clone()));
+    assert!(store.update_webhook(&webhook).await.unwrap());
+    assert_eq!(store.webhook(webhook.id).await.unwrap(), Some(webhook.clone()));
     append(store, build::event(2, session, &build::chat(1))).await;
-    assert_eq!(store.stats().await.unwrap().pending, 1);
-    assert!(!WebhookStore::update(store, &build::webhook(2, session)).await.unwrap());
+    assert_eq!(store.queue_stats().await.unwrap().pending, 1);
+    assert!(!store.update_webhook(&build::webhook(2, session)).await.unwrap());
 }
 
 pub async fn lists_are_per_session_or_all<S: Store>(store: &S) {
@@ -89,10 +89,10 @@ pub async fn lists_are_per_session_or_all<S: Store>(store: &S) {
         webhooks.into_iter().map(|webhook| webhook.id).collect()
     };
     let id = |number, session| build::webhook(number, session).id;
-    let all = WebhookStore::list(store, None, ALL).await.unwrap();
+    let all = store.webhooks(None, ALL).await.unwrap();
     assert_eq!(ids(all), [id(3, one), id(2, two), id(1, one)]);
-    let own = WebhookStore::list(store, Some(one), ALL).await.unwrap();
+    let own = store.webhooks(Some(one), ALL).await.unwrap();
     assert_eq!(ids(own), [id(3, one), id(1, one)]);
-    assert!(WebhookStore::delete(store, id(3, one)).await.unwrap());
-    assert!(!WebhookStore::delete(store, id(3, one)).await.unwrap());
+    assert!(store.delete_webhook(id(3, one)).await.unwrap());
+    assert!(!store.delete_webhook(id(3, one)).await.unwrap());
 }

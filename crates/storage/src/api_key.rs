@@ -63,7 +63,7 @@ fn json<T: serde::Serialize>(value: &T) -> String {
 
 #[async_trait]
 impl ApiKeyStore for LedgerStore {
-    async fn insert(&self, key: &ApiKey) -> StoreResult<()> {
+    async fn insert_api_key(&self, key: &ApiKey) -> StoreResult<()> {
         let key = key.clone();
         self.writer
             .run("storing an API key", move |unit| {
@@ -91,22 +91,22 @@ impl ApiKeyStore for LedgerStore {
             .await
     }
 
-    async fn find(&self, hash: KeyHash) -> StoreResult<Option<ApiKey>> {
+    async fn api_key_by_hash(&self, hash: KeyHash) -> StoreResult<Option<ApiKey>> {
         let row = db::query(FIND).bind(&hash.0[..]).fetch_optional(&self.couriers).await;
         row.doing("finding an API key")?.as_ref().map(read).transpose()
     }
 
-    async fn get(&self, id: ApiKeyId) -> StoreResult<Option<ApiKey>> {
+    async fn api_key(&self, id: ApiKeyId) -> StoreResult<Option<ApiKey>> {
         let row = db::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
         row.doing("reading an API key")?.as_ref().map(read).transpose()
     }
 
-    async fn list(&self) -> StoreResult<Vec<ApiKey>> {
+    async fn api_keys(&self) -> StoreResult<Vec<ApiKey>> {
         let rows = db::query(LIST).fetch_all(&self.readers).await.doing("listing API keys")?;
         rows.iter().map(read).collect()
     }
 
-    async fn update(&self, key: &ApiKey) -> StoreResult<bool> {
+    async fn update_api_key(&self, key: &ApiKey) -> StoreResult<bool> {
         let key = key.clone();
         self.writer
             .run("changing an API key", move |unit| {
@@ -128,7 +128,7 @@ impl ApiKeyStore for LedgerStore {
             .await
     }
 
-    async fn rehash(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> StoreResult<()> {
+    async fn rehash_api_key(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> StoreResult<()> {
         let prefix = prefix.to_owned();
         self.writer
             .run("changing the hash of an API key", move |unit| {
@@ -145,7 +145,7 @@ impl ApiKeyStore for LedgerStore {
             .await
     }
 
-    async fn delete(&self, id: ApiKeyId) -> StoreResult<bool> {
+    async fn delete_api_key(&self, id: ApiKeyId) -> StoreResult<bool> {
         self.writer
             .run("deleting an API key", move |unit| {
                 Box::pin(async move {
@@ -156,7 +156,7 @@ impl ApiKeyStore for LedgerStore {
             .await
     }
 
-    async fn touch(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> StoreResult<()> {
+    async fn touch_api_key(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> StoreResult<()> {
         self.writer
             .run("counting uses of an API key", move |unit| {
                 Box::pin(async move {

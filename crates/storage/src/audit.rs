@@ -83,7 +83,7 @@ pub(crate) async fn insert(unit: &mut Unit, entry: AuditEntry) -> StoreResult<()
 
 #[async_trait]
 impl AuditLog for LedgerStore {
-    async fn audit(&self, entries: Vec<AuditEntry>) -> StoreResult<()> {
+    async fn append_audit(&self, entries: Vec<AuditEntry>) -> StoreResult<()> {
         const DOING: &str = "writing the audit";
         self.writer
             .run(DOING, move |unit| {
@@ -97,7 +97,11 @@ impl AuditLog for LedgerStore {
             .await
     }
 
-    async fn audited(&self, query: &AuditQuery, page: Page) -> StoreResult<(Vec<AuditEntry>, u64)> {
+    async fn audit_entries(
+        &self,
+        query: &AuditQuery,
+        page: Page,
+    ) -> StoreResult<(Vec<AuditEntry>, u64)> {
         const DOING: &str = "reading the audit";
         let severity = query.severity.map(Severity::as_str);
         let session = query.session.map(|id| id.to_string());

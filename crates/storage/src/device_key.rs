@@ -71,7 +71,7 @@ async fn change(unit: &mut Unit, session: &str, change: KeyChange) -> StoreResul
 
 #[async_trait]
 impl DeviceKeys for LedgerStore {
-    async fn get(
+    async fn device_key(
         &self,
         session: SessionId,
         namespace: &'static str,
@@ -88,7 +88,7 @@ impl DeviceKeys for LedgerStore {
         row.map(|row| read(&row, &session, namespace, &self.cipher)).transpose()
     }
 
-    async fn list(
+    async fn device_keys(
         &self,
         session: SessionId,
         namespace: &'static str,
@@ -106,7 +106,7 @@ impl DeviceKeys for LedgerStore {
         rows.iter().map(|row| read(row, &session, namespace, &self.cipher)).collect()
     }
 
-    async fn apply(&self, lease: &Lease, changes: Vec<KeyChange>) -> StoreResult<()> {
+    async fn apply_key_changes(&self, lease: &Lease, changes: Vec<KeyChange>) -> StoreResult<()> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -124,7 +124,7 @@ impl DeviceKeys for LedgerStore {
             .await
     }
 
-    async fn delete_expired(
+    async fn delete_expired_keys(
         &self,
         lease: &Lease,
         namespace: &'static str,
@@ -147,7 +147,7 @@ impl DeviceKeys for LedgerStore {
             .await
     }
 
-    async fn purge(&self, lease: &Lease) -> StoreResult<()> {
+    async fn purge_device_keys(&self, lease: &Lease) -> StoreResult<()> {
         let lease = lease.clone();
         self.writer
             .run_for(lease.session, "deleting a session's engine keys", move |unit| {

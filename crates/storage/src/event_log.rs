@@ -147,7 +147,7 @@ impl LedgerStore {
 
 #[async_trait]
 impl EventLog for LedgerStore {
-    async fn bounds(&self) -> StoreResult<LogBounds> {
+    async fn log_bounds(&self) -> StoreResult<LogBounds> {
         const DOING: &str = "looking for the ends of the event log";
         let row = db::query(BOUNDS).fetch_one(&self.readers).await.doing(DOING)?;
         let number = |name: &str| {
@@ -165,7 +165,7 @@ impl EventLog for LedgerStore {
         Ok(bounds)
     }
 
-    async fn read(
+    async fn read_events(
         &self,
         after: u64,
         session: Option<SessionId>,
@@ -215,7 +215,7 @@ impl EventLog for LedgerStore {
         rows.iter().map(read).collect()
     }
 
-    async fn mark(&self, at: Timestamp, forget_before: Timestamp) -> StoreResult<()> {
+    async fn mark_time(&self, at: Timestamp, forget_before: Timestamp) -> StoreResult<()> {
         const DOING: &str = "marking the event log";
         self.writer
             .run(DOING, move |unit| {
@@ -234,7 +234,7 @@ impl EventLog for LedgerStore {
             .await
     }
 
-    async fn marked(&self, at: Timestamp) -> StoreResult<u64> {
+    async fn time_mark(&self, at: Timestamp) -> StoreResult<u64> {
         const DOING: &str = "reading the marks of the event log";
         let marked: i64 = db::query_scalar(MARKED)
             .bind(at.millis())
@@ -244,7 +244,12 @@ impl EventLog for LedgerStore {
         u64::try_from(marked).map_err(|_| corrupt(DOING))
     }
 
-    async fn prune(&self, after: u64, limits: PruneLimits, limit: u32) -> StoreResult<Pruned> {
+    async fn prune_events(
+        &self,
+        after: u64,
+        limits: PruneLimits,
+        limit: u32,
+    ) -> StoreResult<Pruned> {
         const DOING: &str = "looking for old events";
         let through = limits.events_through.max(limits.failures_through);
         let rows = db::query(LOOK)

@@ -130,7 +130,7 @@ impl LedgerStore {
 
 #[async_trait]
 impl IdempotencyStore for LedgerStore {
-    async fn known(
+    async fn idempotency_record(
         &self,
         session: SessionId,
         key: &str,
@@ -145,7 +145,7 @@ impl IdempotencyStore for LedgerStore {
         row.doing("looking at an idempotency key")?.as_ref().map(read).transpose()
     }
 
-    async fn take(
+    async fn take_idempotency_key(
         &self,
         lease: &Lease,
         key: &str,
@@ -160,20 +160,25 @@ impl IdempotencyStore for LedgerStore {
             .await
     }
 
-    async fn done(&self, lease: &Lease, key: &str, answer: &Value) -> StoreResult<()> {
+    async fn finish_idempotency_key(
+        &self,
+        lease: &Lease,
+        key: &str,
+        answer: &Value,
+    ) -> StoreResult<()> {
         let answer = Some(answer.to_string());
         self.about_key("storing an idempotent answer", DONE, lease, key, answer).await
     }
 
-    async fn unknown(&self, lease: &Lease, key: &str) -> StoreResult<()> {
+    async fn idempotency_outcome_unknown(&self, lease: &Lease, key: &str) -> StoreResult<()> {
         self.about_key("storing an unknown outcome", UNKNOWN, lease, key, None).await
     }
 
-    async fn free(&self, lease: &Lease, key: &str) -> StoreResult<()> {
+    async fn free_idempotency_key(&self, lease: &Lease, key: &str) -> StoreResult<()> {
         self.about_key("freeing an idempotency key", FREE, lease, key, None).await
     }
 
-    async fn expire(&self, now: Timestamp, limit: u32) -> StoreResult<u64> {
+    async fn expire_idempotency_keys(&self, now: Timestamp, limit: u32) -> StoreResult<u64> {
         const DOING: &str = "deleting old idempotency keys";
         self.writer
             .run(DOING, move |unit| {

@@ -81,7 +81,7 @@ async fn settle(
 
 #[async_trait]
 impl PacingStore for LedgerStore {
-    async fn admit(
+    async fn admit_send(
         &self,
         lease: &Lease,
         chat: &ChatId,
@@ -99,7 +99,7 @@ impl PacingStore for LedgerStore {
             .await
     }
 
-    async fn settle(
+    async fn record_send(
         &self,
         lease: &Lease,
         chat: &ChatId,

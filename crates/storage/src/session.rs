@@ -160,7 +160,7 @@ fn apply(session: &mut Session, patch: SessionPatch) {
 
 #[async_trait]
 impl SessionStore for LedgerStore {
-    async fn insert(&self, session: &Session) -> StoreResult<bool> {
+    async fn insert_session(&self, session: &Session) -> StoreResult<bool> {
         let session = session.clone();
         self.writer
             .run_for(session.id, "storing a session", move |unit| {
@@ -191,12 +191,12 @@ impl SessionStore for LedgerStore {
             .await
     }
 
-    async fn get(&self, id: SessionId) -> StoreResult<Option<Session>> {
+    async fn session(&self, id: SessionId) -> StoreResult<Option<Session>> {
         let row = db::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
         row.doing("reading a session")?.map(|row| read(&row, &self.cipher)).transpose()
     }
 
-    async fn list(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>> {
+    async fn sessions(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>> {
         let rows = db::query(LIST)
             .bind(name)
             .bind(i64::from(page.limit))
@@ -207,7 +207,7 @@ impl SessionStore for LedgerStore {
         Ok(self.unreadable.rows("session", &["id"], &rows, |row| read(row, &self.cipher)))
     }
 
-    async fn delete(&self, id: SessionId) -> StoreResult<bool> {
+    async fn delete_session(&self, id: SessionId) -> StoreResult<bool> {
         let deleted = self
             .writer
             .run_for(id, "deleting a session", move |unit| Box::pin(removal::session(unit, id)))
@@ -217,7 +217,7 @@ impl SessionStore for LedgerStore {
         deleted
     }
 
-    async fn acquire(
+    async fn acquire_session(
         &self,
         id: SessionId,
         owner: &str,
@@ -228,11 +228,11 @@ impl SessionStore for LedgerStore {
         self.seams.leases.acquire(&self.writer, by).await
     }
 
-    async fn release(&self, lease: &Lease) -> StoreResult<()> {
+    async fn release_session(&self, lease: &Lease) -> StoreResult<()> {
         self.seams.leases.release(&self.writer, lease).await
     }
 
-    async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
+    async fn unheld_sessions(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
         self.seams.leases.unheld(now, limit).await
     }
 
@@ -240,19 +240,19 @@ impl SessionStore for LedgerStore {
         self.seams.leases.is_shared()
     }
 
-    fn listen(&self, listener: WishListener) {
+    fn listen_for_wishes(&self, listener: WishListener) {
         self.caches.wishes.listen(listener);
     }
 
-    async fn holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>> {
+    async fn session_holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>> {
         self.seams.leases.holder(id, now).await
     }
 
-    async fn held(&self, now: Timestamp) -> StoreResult<Vec<SessionId>> {
+    async fn held_sessions(&self, now: Timestamp) -> StoreResult<Vec<SessionId>> {
         self.seams.leases.held(now).await
     }
 
-    async fn announce(
+    async fn announce_process(
         &self,
         owner: &str,
         url: &str,

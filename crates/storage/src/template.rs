@@ -43,7 +43,7 @@ fn read(row: &Row) -> StoreResult<Template> {
 
 #[async_trait]
 impl TemplateStore for LedgerStore {
-    async fn insert(&self, template: &Template) -> StoreResult<bool> {
+    async fn insert_template(&self, template: &Template) -> StoreResult<bool> {
         let template = template.clone();
         self.writer
             .run_for(template.session, "storing a template", move |unit| {
@@ -65,7 +65,7 @@ impl TemplateStore for LedgerStore {
             .await
     }
 
-    async fn get(&self, session: SessionId, id: TemplateId) -> StoreResult<Option<Template>> {
+    async fn template(&self, session: SessionId, id: TemplateId) -> StoreResult<Option<Template>> {
         let row = db::query(GET)
             .bind(id.to_string())
             .bind(session.to_string())
@@ -74,7 +74,11 @@ impl TemplateStore for LedgerStore {
         row.doing("reading a template")?.as_ref().map(read).transpose()
     }
 
-    async fn by_name(&self, session: SessionId, name: &str) -> StoreResult<Option<Template>> {
+    async fn template_by_name(
+        &self,
+        session: SessionId,
+        name: &str,
+    ) -> StoreResult<Option<Template>> {
         let row = db::query(BY_NAME)
             .bind(session.to_string())
             .bind(name)
@@ -83,12 +87,12 @@ impl TemplateStore for LedgerStore {
         row.doing("reading a template")?.as_ref().map(read).transpose()
     }
 
-    async fn list(&self, session: SessionId) -> StoreResult<Vec<Template>> {
+    async fn templates(&self, session: SessionId) -> StoreResult<Vec<Template>> {
         let rows = db::query(LIST).bind(session.to_string()).fetch_all(&self.readers).await;
         rows.doing("listing templates")?.iter().map(read).collect()
     }
 
-    async fn update(&self, template: &Template) -> StoreResult<Option<bool>> {
+    async fn update_template(&self, template: &Template) -> StoreResult<Option<bool>> {
         const DOING: &str = "changing a template";
         let template = template.clone();
         self.writer
@@ -130,7 +134,7 @@ impl TemplateStore for LedgerStore {
             .await
     }
 
-    async fn delete(&self, session: SessionId, id: TemplateId) -> StoreResult<bool> {
+    async fn delete_template(&self, session: SessionId, id: TemplateId) -> StoreResult<bool> {
         self.writer
             .run_for(session, "deleting a template", move |unit| {
                 Box::pin(async move {

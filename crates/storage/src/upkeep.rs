@@ -16,7 +16,7 @@ const TURN: &str = "insert into counter (name, value) values ($1, $3) on conflic
 
 #[async_trait]
 impl Upkeep for LedgerStore {
-    async fn take_turn(
+    async fn take_upkeep_turn(
         &self,
         work: &'static str,
         now: Timestamp,
@@ -38,7 +38,7 @@ impl Upkeep for LedgerStore {
             .await
     }
 
-    async fn sweep(&self, limit: u32) -> StoreResult<Option<u64>> {
+    async fn sweep_removed(&self, limit: u32) -> StoreResult<Option<u64>> {
         removal::sweep(self, limit).await
     }
 
@@ -46,7 +46,7 @@ impl Upkeep for LedgerStore {
         message::prune(self, before, limit).await
     }
 
-    async fn erase(&self, session: SessionId, person: &ChatId) -> StoreResult<Erased> {
+    async fn erase_person(&self, session: SessionId, person: &ChatId) -> StoreResult<Erased> {
         message::erase(self, session, person).await
     }
 

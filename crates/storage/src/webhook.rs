@@ -310,7 +310,7 @@ impl LedgerStore {
         if known.is_some() {
             return Ok(known);
         }
-        let read = WebhookStore::get(self, id).await?.map(Arc::new);
+        let read = self.webhook(id).await?.map(Arc::new);
         if let Some(webhook) = &read {
             self.caches.receivers.keep(webhook.clone(), version);
         }
@@ -320,7 +320,7 @@ impl LedgerStore {
 
 #[async_trait]
 impl WebhookStore for LedgerStore {
-    async fn insert(&self, webhook: &Webhook, most: u32) -> StoreResult<bool> {
+    async fn insert_webhook(&self, webhook: &Webhook, most: u32) -> StoreResult<bool> {
         let webhook = webhook.clone();
         self.writer
             .run("storing a webhook", move |unit| {
@@ -358,12 +358,12 @@ impl WebhookStore for LedgerStore {
             .await
     }
 
-    async fn get(&self, id: WebhookId) -> StoreResult<Option<Webhook>> {
+    async fn webhook(&self, id: WebhookId) -> StoreResult<Option<Webhook>> {
         let row = db::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
         row.doing("reading a webhook")?.map(|row| read(&row, &self.cipher)).transpose()
     }
 
-    async fn list(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>> {
+    async fn webhooks(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>> {
         let rows = db::query(LIST)
             .bind(session.map(|session| session.to_string()))
             .bind(i64::from(page.limit))
@@ -374,15 +374,19 @@ impl WebhookStore for LedgerStore {
         Ok(self.unreadable.rows(WEBHOOK, &["id"], &rows, |row| read(row, &self.cipher)))
     }
 
-    async fn update(&self, webhook: &Webhook) -> StoreResult<bool> {
+    async fn update_webhook(&self, webhook: &Webhook) -> StoreResult<bool> {
         self.change_webhook(webhook, None).await
     }
 
-    async fn update_unchanged(&self, webhook: &Webhook, was: Timestamp) -> StoreResult<bool> {
+    async fn update_webhook_if_unchanged(
+        &self,
+        webhook: &Webhook,
+        was: Timestamp,
+    ) -> StoreResult<bool> {
         self.change_webhook(webhook, Some(was)).await
     }
 
-    async fn delete(&self, id: WebhookId) -> StoreResult<bool> {
+    async fn delete_webhook(&self, id: WebhookId) -> StoreResult<bool> {
         let deleted = self
             .writer
             .run("deleting a webhook", move |unit| Box::pin(removal::webhook(unit, id)))
@@ -391,7 +395,7 @@ impl WebhookStore for LedgerStore {
         deleted
     }
 
-    async fn pause(&self, id: WebhookId, at: Timestamp) -> StoreResult<bool> {
+    async fn pause_webhook(&self, id: WebhookId, at: Timestamp) -> StoreResult<bool> {
         self.writer
             .run("pausing a webhook", move |unit| {
                 Box::pin(change_health(unit, id, move |health| {
@@ -401,7 +405,7 @@ impl WebhookStore for LedgerStore {
             .await
     }
 
-    async fn resume(&self, id: WebhookId, now: Timestamp) -> StoreResult<bool> {
+    async fn resume_webhook(&self, id: WebhookId, now: Timestamp) -> StoreResult<bool> {
         self.writer
             .run("resuming a webhook", move |unit| {
                 Box::pin(change_health(unit, id, move |health| health.resume(now)))

@@ -352,14 +352,14 @@ impl App {
     /// Everything that a request could have stored, as text. Uses of keys do not count.
     pub async fn stored(&self) -> String {
         let store = &self.store;
-        let sessions = SessionStore::list(store, None, ALL).await.unwrap();
+        let sessions = store.sessions(None, ALL).await.unwrap();
         let mut messages = Vec::new();
         for session in &sessions {
             let query = MessageQuery::default();
-            messages.push(MessageStore::list(store, session.id, &query, ALL).await.unwrap());
+            messages.push(store.messages(session.id, &query, ALL).await.unwrap());
         }
-        let webhooks = WebhookStore::list(store, None, ALL).await.unwrap();
-        let mut keys = ApiKeyStore::list(store).await.unwrap();
+        let webhooks = store.webhooks(None, ALL).await.unwrap();
+        let mut keys = store.api_keys().await.unwrap();
         for key in &mut keys {
             (key.usage_count, key.last_used_at) = (0, None);
         }

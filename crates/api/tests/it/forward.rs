@@ -104,7 +104,8 @@ async fn what_a_session_is_doing_is_said_and_changed_everywhere() {
     let start = pair.app.ask_of(&pair.other, "POST", &pair.path("/start")).admin();
     start.send().await.expect(200);
     let id: SessionId = pair.session.parse().unwrap();
-    let holder = pair.app.store.holder(id, START.plus(Duration::from_secs(9))).await.unwrap();
+    let holder =
+        pair.app.store.session_holder(id, START.plus(Duration::from_secs(9))).await.unwrap();
     assert_eq!(holder.unwrap().owner, "neighbour");
     // And is asked by way of the first one, which finds nobody at that address.
     let qr = pair.app.ask("GET", &pair.path("/qr")).admin().send().await;
@@ -254,8 +255,8 @@ async fn held_by_other(app: &App, session: &str, url: &str) {
     stopped.send().await.expect(200);
     let now = domain::Clock::now(&app.clock);
     let (id, minute) = (session.parse().unwrap(), Duration::from_secs(60));
-    assert!(app.store.acquire(id, "other", now, minute).await.unwrap().is_some());
-    app.store.announce("other", url, now, now).await.unwrap();
+    assert!(app.store.acquire_session(id, "other", now, minute).await.unwrap().is_some());
+    app.store.announce_process("other", url, now, now).await.unwrap();
 }
 
 /// A process whose session runs in one at this address.
@@ -386,22 +387,22 @@ async fn a_process_that_let_go_meanwhile_is_asked_once_and_the_next_one_answers(
         let (store, next_url) = (store.clone(), next_url.clone());
         async move {
             let minute = Duration::from_secs(60);
-            let held = store.acquire(id, "other", now, minute).await.unwrap().unwrap();
-            SessionStore::release(&store, &held.lease).await.unwrap();
-            store.acquire(id, "next", now, minute).await.unwrap();
-            store.announce("next", &next_url, now, now).await.unwrap();
+            let held = store.acquire_session(id, "other", now, minute).await.unwrap().unwrap();
+            store.release_session(&held.lease).await.unwrap();
+            store.acquire_session(id, "next", now, minute).await.unwrap();
+            store.announce_process("next", &next_url, now, now).await.unwrap();
             (StatusCode::CONFLICT, [("waypost-hop", "elsewhere")]).into_response()
         }
     })
     .await;
-    app.store.announce("other", &url, now, now).await.unwrap();
+    app.store.announce_process("other", &url, now, now).await.unwrap();
     assert_eq!(send(&app, &path).await.status, 418);
     assert_eq!((gone.load(Ordering::SeqCst), next.load(Ordering::SeqCst)), (1, 1));
 
     // Nobody runs it now: this process answers by itself.
     let minute = Duration::from_secs(60);
-    let held = app.store.acquire(id, "next", now, minute).await.unwrap().unwrap();
-    SessionStore::release(&app.store, &held.lease).await.unwrap();
+    let held = app.store.acquire_session(id, "next", now, minute).await.unwrap().unwrap();
+    app.store.release_session(&held.lease).await.unwrap();
     assert_eq!(send(&app, &path).await.expect(400)["message"], "Session is not started");
 }
 

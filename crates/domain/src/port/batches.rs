@@ -132,7 +132,7 @@ pub struct BulkFacts {
 #[async_trait]
 pub trait BatchStore: Send + Sync + 'static {
     /// Stores a batch with its items as one unit, unless the session has `most` that are not over (0 = no limit).
-    async fn create(&self, new: NewBatch, most: u32) -> StoreResult<Created>;
+    async fn create_batch(&self, new: NewBatch, most: u32) -> StoreResult<Created>;
     /// One batch.
     async fn batch(&self, session: SessionId, id: &BatchId) -> StoreResult<Option<Batch>>;
     /// Newest first.
@@ -143,7 +143,7 @@ pub trait BatchStore: Send + Sync + 'static {
         page: Page,
     ) -> StoreResult<Vec<Batch>>;
     /// Items in their order; `touched` leaves out those to which nothing happened yet.
-    async fn items(
+    async fn batch_items(
         &self,
         session: SessionId,
         id: &BatchId,
@@ -153,11 +153,15 @@ pub trait BatchStore: Send + Sync + 'static {
     /// Sessions with batches that are not over, or with open items.
     async fn bulk_sessions(&self) -> StoreResult<Vec<SessionId>>;
     /// The batches of a session that are not over, oldest first.
-    async fn unfinished(&self, session: SessionId) -> StoreResult<Vec<Batch>>;
+    async fn unfinished_batches(&self, session: SessionId) -> StoreResult<Vec<Batch>>;
     /// The zones of a batch's pending items.
-    async fn zones(&self, session: SessionId, id: &BatchId) -> StoreResult<Vec<Option<String>>>;
+    async fn batch_time_zones(
+        &self,
+        session: SessionId,
+        id: &BatchId,
+    ) -> StoreResult<Vec<Option<String>>>;
     /// The first pending item in one of these zones, with what it says.
-    async fn next_item(
+    async fn next_batch_item(
         &self,
         session: SessionId,
         id: &BatchId,
@@ -165,7 +169,7 @@ pub trait BatchStore: Send + Sync + 'static {
         whom: RecipientScope,
     ) -> StoreResult<Option<(BatchItem, ItemContent)>>;
     /// All open items of a session, oldest first.
-    async fn open_items(&self, session: SessionId) -> StoreResult<Vec<OpenItem>>;
+    async fn open_batch_items(&self, session: SessionId) -> StoreResult<Vec<OpenItem>>;
     /// What a forecast needs.
     async fn bulk_facts(&self, session: SessionId, chats: &[ChatId]) -> StoreResult<BulkFacts>;
     /// Deletes batches that were over before this time; how many.

@@ -16,7 +16,7 @@ pub enum KeyChange {
         key: String,
         /// Encrypted at rest.
         value: Vec<u8>,
-        /// [`DeviceKeys::delete_expired`] may delete it from this epoch second on; 0 means never.
+        /// [`DeviceKeys::delete_expired_keys`] may delete it from this epoch second on; 0 means never.
         expires_at: i64,
     },
     /// Remove, if there.
@@ -44,28 +44,28 @@ pub struct KeyEntry {
 #[async_trait]
 pub trait DeviceKeys: Send + Sync + 'static {
     /// One entry.
-    async fn get(
+    async fn device_key(
         &self,
         session: SessionId,
         namespace: &'static str,
         key: &str,
     ) -> StoreResult<Option<KeyEntry>>;
     /// The entries whose names start with `prefix`, by name.
-    async fn list(
+    async fn device_keys(
         &self,
         session: SessionId,
         namespace: &'static str,
         prefix: &str,
     ) -> StoreResult<Vec<KeyEntry>>;
     /// Applies all changes as one atomic, durable unit.
-    async fn apply(&self, lease: &Lease, changes: Vec<KeyChange>) -> StoreResult<()>;
+    async fn apply_key_changes(&self, lease: &Lease, changes: Vec<KeyChange>) -> StoreResult<()>;
     /// Deletes what expired at or before `cutoff` (epoch seconds); how many.
-    async fn delete_expired(
+    async fn delete_expired_keys(
         &self,
         lease: &Lease,
         namespace: &'static str,
         cutoff: i64,
     ) -> StoreResult<u64>;
     /// Deletes everything of a session.
-    async fn purge(&self, lease: &Lease) -> StoreResult<()>;
+    async fn purge_device_keys(&self, lease: &Lease) -> StoreResult<()>;
 }

@@ -93,7 +93,7 @@ pub trait DeliveryQueue: Send + Sync + 'static {
     /// retries and doubtful receivers get at most half of them, one doubtful receiver at most a quarter, and no webhook
     /// more than its own limit ([`Places::share`](crate::delivery::Places::share)). Lanes with a head that was never
     /// tried come first, then by how long they are due.
-    async fn claim(
+    async fn claim_lanes(
         &self,
         worker: &str,
         lanes: u32,
@@ -104,27 +104,32 @@ pub trait DeliveryQueue: Send + Sync + 'static {
 
     /// The next deliveries of a lane that a worker holds, up to `window`, from its head on; empty when nothing waits or
     /// the claim is lost. What it gives counts as claimed.
-    async fn more(&self, lane: &LaneId, epoch: u64, window: u32) -> StoreResult<Vec<Delivery>>;
+    async fn more_of_lane(
+        &self,
+        lane: &LaneId,
+        epoch: u64,
+        window: u32,
+    ) -> StoreResult<Vec<Delivery>>;
 
     /// Records a result, durably, with what it does to the health of the webhook: nothing unless its try
     /// [says something about the receiver](crate::delivery::Attempt::is_receivers).
-    async fn settle(&self, settlement: Settlement) -> StoreResult<Settled>;
+    async fn record_attempts(&self, settlement: Settlement) -> StoreResult<Settled>;
 
     /// Extends a claim; `false` when it is lost.
-    async fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool>;
+    async fn renew_lane(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool>;
 
     /// Gives a lane back. What was not settled stays first in it.
-    async fn release(&self, lane: &LaneId, epoch: u64) -> StoreResult<()>;
+    async fn release_lane(&self, lane: &LaneId, epoch: u64) -> StoreResult<()>;
 
     /// Offers no lane of a webhook before `until`: its rate is used up. Forgotten by a restart.
-    async fn hold(&self, webhook: WebhookId, until: Timestamp) -> StoreResult<()>;
+    async fn hold_webhook(&self, webhook: WebhookId, until: Timestamp) -> StoreResult<()>;
 
     /// The first time after `now` at which a claim may find more than one at `now` does by itself: a retry is due, a
     /// cool-down, a hold or a lease ends. `None` when no such time is known.
-    async fn next_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>>;
+    async fn next_lane_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>>;
 
     /// Returns when another process stored deliveries or may have; never on a ledger that one process has to itself.
-    async fn elsewhere(&self) {
+    async fn opened_elsewhere(&self) {
         std::future::pending::<()>().await;
     }
 
@@ -133,10 +138,10 @@ pub trait DeliveryQueue: Send + Sync + 'static {
     async fn receiver(&self, webhook: WebhookId) -> StoreResult<Option<Arc<Webhook>>>;
 
     /// What is waiting.
-    async fn stats(&self) -> StoreResult<QueueStats>;
+    async fn queue_stats(&self) -> StoreResult<QueueStats>;
 
     /// The server that hands lanes out; `None` where the ledger does.
-    fn server(&self) -> Option<QueueServer> {
+    fn queue_server(&self) -> Option<QueueServer> {
         None
     }
 }
@@ -179,7 +184,7 @@ pub trait LaneLedger: DeliveryQueue {
     async fn due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<WaitingLane>>;
 
     /// Takes those of the named lanes that may be taken at `now`, by the rules and with the fences of
-    /// [`claim`](DeliveryQueue::claim). `places` is how many lanes the worker still asks for, `lanes` are at most as
+    /// [`claim`](DeliveryQueue::claim_lanes). `places` is how many lanes the worker still asks for, `lanes` are at most as
     /// many. One answer for each of `lanes`, in their order.
     async fn claim_these(
         &self,

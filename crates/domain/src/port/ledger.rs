@@ -28,14 +28,14 @@ pub enum Write {
     /// [`Ledger::write`] fails with [`StoreErrorKind::NotOwner`](super::StoreErrorKind::NotOwner). Its own outcome is
     /// [`WriteOutcome::Unchanged`].
     Held {
-        /// As [`SessionStore::acquire`](super::SessionStore::acquire) gave it.
+        /// As [`SessionStore::acquire_session`](super::SessionStore::acquire_session) gave it.
         lease: Lease,
     },
     /// Everything of this unit only while nobody runs the session and nobody wants it to run; otherwise as above.
     Unheld {
         /// The session that has to be idle.
         session: SessionId,
-        /// Now; see [`SessionStore::acquire`](super::SessionStore::acquire).
+        /// Now; see [`SessionStore::acquire_session`](super::SessionStore::acquire_session).
         now: Timestamp,
     },
     /// Insert a message unless `(session, wa_id)` exists. A row that could not be decrypted is replaced by one that

@@ -19,10 +19,10 @@ use crate::{
 #[async_trait]
 pub trait EventLog: Send + Sync + 'static {
     /// Where it begins and ends.
-    async fn bounds(&self) -> StoreResult<LogBounds>;
+    async fn log_bounds(&self) -> StoreResult<LogBounds>;
     /// Up to `limit` events behind `after`, of one session or of all, in the order of their positions. What was
     /// committed before the call is there: a position never appears behind one that was already seen.
-    async fn read(
+    async fn read_events(
         &self,
         after: u64,
         session: Option<SessionId>,
@@ -34,12 +34,17 @@ pub trait EventLog: Send + Sync + 'static {
     async fn pruned_sessions(&self, limit: u32) -> StoreResult<Vec<PrunedSession>>;
     /// Remembers how long the log is at that time; forgets marks that nobody asks for who asks for times after
     /// `forget_before`, and those of a clock that ran ahead of it.
-    async fn mark(&self, at: Timestamp, forget_before: Timestamp) -> StoreResult<()>;
+    async fn mark_time(&self, at: Timestamp, forget_before: Timestamp) -> StoreResult<()>;
     /// The last position that was stored at or before a time, as far as marks tell; 0 when none does.
-    async fn marked(&self, at: Timestamp) -> StoreResult<u64>;
+    async fn time_mark(&self, at: Timestamp) -> StoreResult<u64>;
     /// Looks at up to `limit` events behind `after` and deletes what may go: settled deliveries, then events without any.
     /// Where nothing may go, nothing is written.
-    async fn prune(&self, after: u64, limits: PruneLimits, limit: u32) -> StoreResult<Pruned>;
+    async fn prune_events(
+        &self,
+        after: u64,
+        limits: PruneLimits,
+        limit: u32,
+    ) -> StoreResult<Pruned>;
 }
 
 /// Reading the delivery log, and putting events of the past on their way again.
@@ -72,13 +77,18 @@ pub trait DeliveryLog: Send + Sync + 'static {
         limit: u32,
     ) -> StoreResult<Vec<ReplayCandidate>>;
     /// The sequence of a delivery's event, if it is one of this webhook's.
-    async fn sequence_of(&self, webhook: WebhookId, id: DeliveryId) -> StoreResult<Option<u64>>;
+    async fn delivery_sequence(
+        &self,
+        webhook: WebhookId,
+        id: DeliveryId,
+    ) -> StoreResult<Option<u64>>;
     /// Stores replays behind what waits in their lanes, as one unit; how many. Left out are events that are gone and
     /// those of which a delivery to the webhook waits.
-    async fn replay(&self, webhook: WebhookId, replays: Vec<NewReplay>) -> StoreResult<u64>;
+    async fn insert_replays(&self, webhook: WebhookId, replays: Vec<NewReplay>)
+    -> StoreResult<u64>;
     /// Records a replay that was tried once outside the lanes: delivered, or a dead letter. `false` when its event or
     /// its webhook is gone.
-    async fn redriven(
+    async fn record_redrives(
         &self,
         webhook: WebhookId,
         replay: NewReplay,
@@ -90,9 +100,13 @@ pub trait DeliveryLog: Send + Sync + 'static {
 #[async_trait]
 pub trait AuditLog: Send + Sync + 'static {
     /// Stores entries.
-    async fn audit(&self, entries: Vec<AuditEntry>) -> StoreResult<()>;
+    async fn append_audit(&self, entries: Vec<AuditEntry>) -> StoreResult<()>;
     /// Newest first, and how many match without paging.
-    async fn audited(&self, query: &AuditQuery, page: Page) -> StoreResult<(Vec<AuditEntry>, u64)>;
+    async fn audit_entries(
+        &self,
+        query: &AuditQuery,
+        page: Page,
+    ) -> StoreResult<(Vec<AuditEntry>, u64)>;
     /// Deletes up to `limit` entries older than this; how many.
     async fn prune_audit(&self, before: Timestamp, limit: u32) -> StoreResult<u64>;
 }

@@ -26,15 +26,19 @@ pub trait PeopleStore: Send + Sync + 'static {
     /// The number behind a privacy id.
     async fn phone_of(&self, session: SessionId, lid: &ChatId) -> StoreResult<Option<PhoneNumber>>;
     /// The canonical id: the number's chat for a privacy id whose number is known, else the id itself.
-    async fn canonical(&self, session: SessionId, id: &ChatId) -> StoreResult<ChatId>;
+    async fn canonical_chat(&self, session: SessionId, id: &ChatId) -> StoreResult<ChatId>;
     /// What WhatsApp said last about the spelling of a number that may have two.
-    async fn form(&self, session: SessionId, asked: &ChatId) -> StoreResult<Option<KnownForm>>;
+    async fn known_form(
+        &self,
+        session: SessionId,
+        asked: &ChatId,
+    ) -> StoreResult<Option<KnownForm>>;
     /// Chats, newest message first.
     async fn chats(&self, session: SessionId, page: Page) -> StoreResult<Vec<Chat>>;
     /// One chat, by any of its ids.
     async fn chat(&self, session: SessionId, id: &ChatId) -> StoreResult<Option<Chat>>;
     /// Ids of the newest unread messages of a chat with their authors, newest first, at most `limit`.
-    async fn unread(
+    async fn unread_messages(
         &self,
         session: SessionId,
         chat: &ChatId,
@@ -46,17 +50,21 @@ pub trait PeopleStore: Send + Sync + 'static {
 #[async_trait]
 pub trait TemplateStore: Send + Sync + 'static {
     /// Stores a new one; `false` when the session has that name already.
-    async fn insert(&self, template: &Template) -> StoreResult<bool>;
+    async fn insert_template(&self, template: &Template) -> StoreResult<bool>;
     /// One of a session's.
-    async fn get(&self, session: SessionId, id: TemplateId) -> StoreResult<Option<Template>>;
+    async fn template(&self, session: SessionId, id: TemplateId) -> StoreResult<Option<Template>>;
     /// By its name.
-    async fn by_name(&self, session: SessionId, name: &str) -> StoreResult<Option<Template>>;
+    async fn template_by_name(
+        &self,
+        session: SessionId,
+        name: &str,
+    ) -> StoreResult<Option<Template>>;
     /// Newest first.
-    async fn list(&self, session: SessionId) -> StoreResult<Vec<Template>>;
+    async fn templates(&self, session: SessionId) -> StoreResult<Vec<Template>>;
     /// Replaces it. `None` when it is gone, `Some(false)` when another one has the new name.
-    async fn update(&self, template: &Template) -> StoreResult<Option<bool>>;
+    async fn update_template(&self, template: &Template) -> StoreResult<Option<bool>>;
     /// Deletes it; `false` when unknown.
-    async fn delete(&self, session: SessionId, id: TemplateId) -> StoreResult<bool>;
+    async fn delete_template(&self, session: SessionId, id: TemplateId) -> StoreResult<bool>;
 }
 
 /// Keys of idempotent sends. The message of a send is tied to its key in the write that stores the message. Only the owner
@@ -64,7 +72,7 @@ pub trait TemplateStore: Send + Sync + 'static {
 #[async_trait]
 pub trait IdempotencyStore: Send + Sync + 'static {
     /// What is known under a key.
-    async fn known(
+    async fn idempotency_record(
         &self,
         session: SessionId,
         key: &str,
@@ -72,7 +80,7 @@ pub trait IdempotencyStore: Send + Sync + 'static {
     ) -> StoreResult<Option<IdempotencyRecord>>;
     /// Takes a key, or says what is known under it. Two callers at once: exactly one gets [`Taken::Fresh`]. A record
     /// older than [`KEPT`](crate::idempotency::KEPT) counts as none.
-    async fn take(
+    async fn take_idempotency_key(
         &self,
         lease: &Lease,
         key: &str,
@@ -80,13 +88,18 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> StoreResult<Taken>;
     /// Stores the answer of a success.
-    async fn done(&self, lease: &Lease, key: &str, answer: &Value) -> StoreResult<()>;
+    async fn finish_idempotency_key(
+        &self,
+        lease: &Lease,
+        key: &str,
+        answer: &Value,
+    ) -> StoreResult<()>;
     /// The outcome cannot be known.
-    async fn unknown(&self, lease: &Lease, key: &str) -> StoreResult<()>;
+    async fn idempotency_outcome_unknown(&self, lease: &Lease, key: &str) -> StoreResult<()>;
     /// Nothing happened: the key is free again.
-    async fn free(&self, lease: &Lease, key: &str) -> StoreResult<()>;
+    async fn free_idempotency_key(&self, lease: &Lease, key: &str) -> StoreResult<()>;
     /// Deletes up to `limit` records older than [`KEPT`](crate::idempotency::KEPT); how many.
-    async fn expire(&self, now: Timestamp, limit: u32) -> StoreResult<u64>;
+    async fn expire_idempotency_keys(&self, now: Timestamp, limit: u32) -> StoreResult<u64>;
 }
 
 /// Pacing counters, exact for parallel callers and across restarts. Only the owner of the session writes.
@@ -94,7 +107,7 @@ pub trait IdempotencyStore: Send + Sync + 'static {
 pub trait PacingStore: Send + Sync + 'static {
     /// Takes a place for a send, atomically: reads the counters, whether the chat is cold (no message either way) and
     /// the session's age, and applies [`PacingState::admit`](crate::pacing::PacingState::admit).
-    async fn admit(
+    async fn admit_send(
         &self,
         lease: &Lease,
         chat: &ChatId,
@@ -102,7 +115,7 @@ pub trait PacingStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> StoreResult<Result<(), Refusal>>;
     /// Records what became of a send admitted at `at`; true when the breaker has just opened.
-    async fn settle(
+    async fn record_send(
         &self,
         lease: &Lease,
         chat: &ChatId,

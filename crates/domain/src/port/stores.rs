@@ -28,16 +28,16 @@ pub struct Page {
 #[async_trait]
 pub trait SessionStore: Send + Sync + 'static {
     /// Stores a new session; `false` when the name is taken.
-    async fn insert(&self, session: &Session) -> StoreResult<bool>;
+    async fn insert_session(&self, session: &Session) -> StoreResult<bool>;
     /// One session.
-    async fn get(&self, id: SessionId) -> StoreResult<Option<Session>>;
+    async fn session(&self, id: SessionId) -> StoreResult<Option<Session>>;
     /// Newest first; with `name`, at most that one.
-    async fn list(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>>;
+    async fn sessions(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>>;
     /// Deletes it with all that belongs to it: keys, messages, events, webhooks, deliveries. `false` when unknown.
-    async fn delete(&self, id: SessionId) -> StoreResult<bool>;
+    async fn delete_session(&self, id: SessionId) -> StoreResult<bool>;
     /// Takes or renews the right to run a session for a time. `None` when another owner holds it, or when there is no such
     /// session. Where processes share the database, its clock decides when a lease is over; otherwise `now` does.
-    async fn acquire(
+    async fn acquire_session(
         &self,
         id: SessionId,
         owner: &str,
@@ -45,17 +45,17 @@ pub trait SessionStore: Send + Sync + 'static {
         lasts: Duration,
     ) -> StoreResult<Option<Held>>;
     /// Gives the right back. Does nothing when it is another's by now.
-    async fn release(&self, lease: &Lease) -> StoreResult<()>;
+    async fn release_session(&self, lease: &Lease) -> StoreResult<()>;
     /// Sessions that should be running, or of which something is wished, and that nobody has the right to run; at most
     /// `limit`, oldest first. The time is as for [`acquire`](Self::acquire).
-    async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>>;
+    async fn unheld_sessions(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>>;
     /// Who has the right to connect a session after `now`, and where its process is asked.
-    async fn holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>>;
+    async fn session_holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>>;
     /// Sessions that somebody has the right to connect after `now`.
-    async fn held(&self, now: Timestamp) -> StoreResult<Vec<SessionId>>;
+    async fn held_sessions(&self, now: Timestamp) -> StoreResult<Vec<SessionId>>;
     /// Says where the process that takes leases as `owner` is asked by others. Forgets processes that said so last before
     /// `forget_before` and hold nothing.
-    async fn announce(
+    async fn announce_process(
         &self,
         owner: &str,
         url: &str,
@@ -66,7 +66,7 @@ pub trait SessionStore: Send + Sync + 'static {
     fn is_shared(&self) -> bool;
     /// Calls the listener whenever somebody else than a session's owner changed what is wanted of it, here or in another
     /// process. A word may be lost: what is wanted is also told with each renewal. The listener must not wait.
-    fn listen(&self, listener: WishListener);
+    fn listen_for_wishes(&self, listener: WishListener);
 }
 
 /// Who has the right to connect a session.
@@ -116,13 +116,17 @@ pub struct MessagePage {
 #[async_trait]
 pub trait MessageStore: Send + Sync + 'static {
     /// One message by WhatsApp's id.
-    async fn get(&self, session: SessionId, wa_id: &WaMessageId) -> StoreResult<Option<Message>>;
+    async fn message(
+        &self,
+        session: SessionId,
+        wa_id: &WaMessageId,
+    ) -> StoreResult<Option<Message>>;
     /// Sends of this account whose outcome is not known, in the order they were accepted.
-    async fn unsettled(&self, session: SessionId) -> StoreResult<Vec<Unsettled>>;
+    async fn unresolved_sends(&self, session: SessionId) -> StoreResult<Vec<Unsettled>>;
     /// Changes of messages whose outcome is not known, oldest first.
     async fn open_changes(&self, session: SessionId) -> StoreResult<Vec<OpenChange>>;
     /// A list. `None` when `query.after` names no row of this session.
-    async fn list(
+    async fn messages(
         &self,
         session: SessionId,
         query: &MessageQuery,
@@ -134,42 +138,46 @@ pub trait MessageStore: Send + Sync + 'static {
 #[async_trait]
 pub trait WebhookStore: Send + Sync + 'static {
     /// Stores a new one unless the session has `most` already (0 = no limit): `false` then.
-    async fn insert(&self, webhook: &Webhook, most: u32) -> StoreResult<bool>;
+    async fn insert_webhook(&self, webhook: &Webhook, most: u32) -> StoreResult<bool>;
     /// One webhook, with its secret.
-    async fn get(&self, id: WebhookId) -> StoreResult<Option<Webhook>>;
+    async fn webhook(&self, id: WebhookId) -> StoreResult<Option<Webhook>>;
     /// Of one session, or of all; newest first.
-    async fn list(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>>;
+    async fn webhooks(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>>;
     /// Replaces everything a user may change; `false` when it is gone. The health stays. Waiting deliveries of a webhook
     /// that is made inactive stay where they are.
-    async fn update(&self, webhook: &Webhook) -> StoreResult<bool>;
+    async fn update_webhook(&self, webhook: &Webhook) -> StoreResult<bool>;
     /// The same, if nobody has changed it since it was read: `was` is its `updated_at` as it was then.
-    async fn update_unchanged(&self, webhook: &Webhook, was: Timestamp) -> StoreResult<bool>;
+    async fn update_webhook_if_unchanged(
+        &self,
+        webhook: &Webhook,
+        was: Timestamp,
+    ) -> StoreResult<bool>;
     /// Holds everything of it back from now on, and tells `webhook.paused`; events are recorded for it and wait. `false`
     /// when it is gone.
-    async fn pause(&self, id: WebhookId, at: Timestamp) -> StoreResult<bool>;
+    async fn pause_webhook(&self, id: WebhookId, at: Timestamp) -> StoreResult<bool>;
     /// Ends a pause; what waits leaves in order. `false` when it is gone.
-    async fn resume(&self, id: WebhookId, now: Timestamp) -> StoreResult<bool>;
+    async fn resume_webhook(&self, id: WebhookId, now: Timestamp) -> StoreResult<bool>;
     /// Deletes it with its deliveries; `false` when unknown.
-    async fn delete(&self, id: WebhookId) -> StoreResult<bool>;
+    async fn delete_webhook(&self, id: WebhookId) -> StoreResult<bool>;
 }
 
 /// API keys.
 #[async_trait]
 pub trait ApiKeyStore: Send + Sync + 'static {
     /// Stores a new key.
-    async fn insert(&self, key: &ApiKey) -> StoreResult<()>;
+    async fn insert_api_key(&self, key: &ApiKey) -> StoreResult<()>;
     /// By the hash of the key.
-    async fn find(&self, hash: KeyHash) -> StoreResult<Option<ApiKey>>;
+    async fn api_key_by_hash(&self, hash: KeyHash) -> StoreResult<Option<ApiKey>>;
     /// By its id.
-    async fn get(&self, id: ApiKeyId) -> StoreResult<Option<ApiKey>>;
+    async fn api_key(&self, id: ApiKeyId) -> StoreResult<Option<ApiKey>>;
     /// Newest first.
-    async fn list(&self) -> StoreResult<Vec<ApiKey>>;
+    async fn api_keys(&self) -> StoreResult<Vec<ApiKey>>;
     /// Replaces everything a user may change; `false` when it is gone.
-    async fn update(&self, key: &ApiKey) -> StoreResult<bool>;
+    async fn update_api_key(&self, key: &ApiKey) -> StoreResult<bool>;
     /// Replaces what is shown of a key and its hash: the same key, kept in another way.
-    async fn rehash(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> StoreResult<()>;
+    async fn rehash_api_key(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> StoreResult<()>;
     /// Deletes it; `false` when unknown.
-    async fn delete(&self, id: ApiKeyId) -> StoreResult<bool>;
+    async fn delete_api_key(&self, id: ApiKeyId) -> StoreResult<bool>;
     /// Adds uses; not durable to the last call.
-    async fn touch(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> StoreResult<()>;
+    async fn touch_api_key(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> StoreResult<()>;
 }

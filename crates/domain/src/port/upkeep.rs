@@ -31,19 +31,19 @@ pub struct Erased {
 pub trait Upkeep: Send + Sync + 'static {
     /// Takes the turn at a piece of work that is done once per `every`: `true` for one caller, and for nobody again before
     /// that time is over.
-    async fn take_turn(
+    async fn take_upkeep_turn(
         &self,
         work: &'static str,
         now: Timestamp,
         every: Duration,
     ) -> StoreResult<bool>;
     /// Deletes up to `limit` rows of what was deleted and is hidden; how many. `None` when nothing is left of it.
-    async fn sweep(&self, limit: u32) -> StoreResult<Option<u64>>;
+    async fn sweep_removed(&self, limit: u32) -> StoreResult<Option<u64>>;
     /// Deletes up to `limit` messages that were stored before a time, of one session; how many. Sends whose outcome is not
     /// known stay.
     async fn prune_messages(&self, before: Timestamp, limit: u32) -> StoreResult<u64>;
     /// Deletes what is stored about a person, in portions. Sends whose outcome is not known stay.
-    async fn erase(&self, session: SessionId, person: &ChatId) -> StoreResult<Erased>;
+    async fn erase_person(&self, session: SessionId, person: &ChatId) -> StoreResult<Erased>;
     /// Up to `limit` files that nothing refers to since a while. One that was let go since the call before may go from
     /// `from` on.
     async fn files_to_remove(

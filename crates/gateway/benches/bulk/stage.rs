@@ -104,7 +104,7 @@ impl Stage {
         let id = self.gateway.sessions.create(new).await.unwrap().session.id;
         self.whatsapp.link(id, &format!("49155{number:08}"));
         self.gateway.sessions.start(id).await.unwrap();
-        while self.store.get(id).await.unwrap().unwrap().status != SessionStatus::Ready {
+        while self.store.session(id).await.unwrap().unwrap().status != SessionStatus::Ready {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         id

@@ -78,7 +78,7 @@ impl Stage {
         let mut ids = Vec::new();
         for number in 1..=sessions {
             let session = build::session(number);
-            SessionStore::insert(&store, &session).await.unwrap();
+            store.insert_session(&session).await.unwrap();
             ids.push(session.id);
         }
         let receiver = Receiver::start(Manner::Healthy).await;
@@ -94,7 +94,7 @@ impl Stage {
             retry_count: None,
             ..build::webhook(number, session)
         };
-        WebhookStore::insert(&self.store, &webhook, 0).await.unwrap();
+        self.store.insert_webhook(&webhook, 0).await.unwrap();
         self.hooks.lock().unwrap_or_else(PoisonError::into_inner).push(webhook);
     }
 
@@ -126,9 +126,9 @@ impl Stage {
         let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for hook in hooks {
             let done = if pause {
-                WebhookStore::pause(&self.store, hook.id, RealClock.now()).await
+                self.store.pause_webhook(hook.id, RealClock.now()).await
             } else {
-                WebhookStore::resume(&self.store, hook.id, RealClock.now()).await
+                self.store.resume_webhook(hook.id, RealClock.now()).await
             };
             assert!(done.unwrap());
         }
@@ -193,7 +193,7 @@ impl Stage {
         loop {
             peak = peak.max(resident_mib());
             let seen = self.receiver.seen.count.load(std::sync::atomic::Ordering::Relaxed);
-            if seen >= count && self.store.stats().await.unwrap().pending == 0 {
+            if seen >= count && self.store.queue_stats().await.unwrap().pending == 0 {
                 return peak;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

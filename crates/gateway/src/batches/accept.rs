@@ -193,7 +193,8 @@ impl Batches {
         let going: Vec<&Rendered> = rendered.iter().filter(|item| item.said.is_ok()).collect();
         let chats: Vec<_> = going.iter().map(|item| item.chat.clone()).collect();
         let facts = ports.batches.bulk_facts(session, &chats).await.map_err(BatchError::Store)?;
-        let unfinished = ports.batches.unfinished(session).await.map_err(BatchError::Store)?;
+        let unfinished =
+            ports.batches.unfinished_batches(session).await.map_err(BatchError::Store)?;
         let now = ports.clock.now();
         let others = unfinished.iter().filter(|batch| !batch.is_paused()).map(|batch| Others {
             left: batch.progress.pending,

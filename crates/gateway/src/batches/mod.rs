@@ -178,7 +178,7 @@ impl Batches {
         touched: bool,
         page: Page,
     ) -> Result<Vec<BatchItem>, StoreError> {
-        self.shared.ports.batches.items(session, id, touched, page).await
+        self.shared.ports.batches.batch_items(session, id, touched, page).await
     }
 
     /// Ends a batch: nothing is begun after it, whatever else happens at that moment. What was handed over settles.
@@ -261,13 +261,13 @@ impl Shared {
     }
 
     async fn hold_if_idle(&self, session: SessionId) -> Result<(), StoreError> {
-        let wanted = self.ports.sessions.get(session).await?.is_none_or(|found| found.wanted);
+        let wanted = self.ports.sessions.session(session).await?.is_none_or(|found| found.wanted);
         if wanted {
             return Ok(());
         }
         let (now, hold) =
             (self.ports.clock.now(), Hold { reason: HoldReason::SessionNotReady, until: None });
-        for batch in self.ports.batches.unfinished(session).await? {
+        for batch in self.ports.batches.unfinished_batches(session).await? {
             let later = batch.options.scheduled_at.is_some_and(|from| from > now);
             if later || batch.is_paused() || batch.hold == Some(hold) {
                 continue;

@@ -176,7 +176,7 @@ impl Runner {
     async fn remember(&mut self) -> Result<(), StoreError> {
         let facts = self.shared.ports.batches.bulk_facts(self.session, &[]).await?;
         self.pace = facts.pace.unwrap_or_else(|| self.now());
-        for batch in self.shared.ports.batches.unfinished(self.session).await? {
+        for batch in self.shared.ports.batches.unfinished_batches(self.session).await? {
             let Some(hold) = batch.hold else { continue };
             let Some(until) = hold.until.filter(|until| *until > self.now()) else { continue };
             let whom = match hold.reason {
@@ -200,7 +200,7 @@ impl Runner {
             return self.step(batch, item, content, link).await;
         }
         let open = self.settle_open().await?;
-        let batches = self.shared.ports.batches.unfinished(self.session).await?;
+        let batches = self.shared.ports.batches.unfinished_batches(self.session).await?;
         self.uploads.retain(|id, _| batches.iter().any(|batch| batch.id == *id));
         self.comebacks.retain(|(id, _), _| batches.iter().any(|batch| batch.id == *id));
         if batches.is_empty() && open.count == 0 {
@@ -308,7 +308,7 @@ impl Runner {
 
     /// WhatsApp's lock on messages to strangers may have been met, or lifted, by single sends.
     async fn know_restriction(&mut self) -> Result<(), StoreError> {
-        let Some(session) = self.shared.ports.sessions.get(self.session).await? else {
+        let Some(session) = self.shared.ports.sessions.session(self.session).await? else {
             return Ok(());
         };
         let locked = acks::is_cold_restricted(session.restriction.as_ref());

@@ -50,7 +50,7 @@ impl Runner {
         let whom = cold.map_or(RecipientScope::Anyone, |cold| cold.whom);
         let store = &self.shared.ports.batches;
         if !awake.is_empty() {
-            let next = store.next_item(self.session, &batch.id, &awake, whom).await?;
+            let next = store.next_batch_item(self.session, &batch.id, &awake, whom).await?;
             if next.is_some() {
                 let lane = Lane { ready_at: Some(now) };
                 return Ok(Sight { batch, lane, next, hold: None });
@@ -60,7 +60,7 @@ impl Runner {
         if let Some(cold) = cold
             && !awake.is_empty()
             && store
-                .next_item(self.session, &batch.id, &awake, RecipientScope::Anyone)
+                .next_batch_item(self.session, &batch.id, &awake, RecipientScope::Anyone)
                 .await?
                 .is_some()
         {
@@ -82,7 +82,7 @@ impl Runner {
     ) -> Result<(Vec<Option<String>>, Option<Timestamp>), StoreError> {
         let Some(quiet) = &batch.options.quiet_hours else { return Ok((vec![None], None)) };
         let (mut awake, mut asleep_until) = (Vec::new(), None::<Timestamp>);
-        for zone in self.shared.ports.batches.zones(self.session, &batch.id).await? {
+        for zone in self.shared.ports.batches.batch_time_zones(self.session, &batch.id).await? {
             match quiet.until(zone.as_deref(), now) {
                 None => awake.push(zone),
                 Some(until) => {

@@ -242,7 +242,7 @@ impl Downloader {
     async fn settle(&self, record: &MediaRecord, state: MediaState) -> StoreResult<()> {
         let ports = &self.media.ports;
         let (session, wa_id) = (record.session, record.wa_id.clone());
-        let message = ports.messages.get(session, &wa_id).await?;
+        let message = ports.messages.message(session, &wa_id).await?;
         let told = !matches!(state, MediaState::Pending { .. });
         let events = message.filter(|_| told).map(|message| self.event(&message, &state));
         let events = events.into_iter().collect();

@@ -197,8 +197,10 @@ impl Media {
         chat: &ChatId,
         wa_id: &WaMessageId,
     ) -> Result<Option<Stored>, MediaError> {
-        let chat = self.ports.people.canonical(session, chat).await.map_err(MediaError::Store)?;
-        let message = self.ports.messages.get(session, wa_id).await.map_err(MediaError::Store)?;
+        let chat =
+            self.ports.people.canonical_chat(session, chat).await.map_err(MediaError::Store)?;
+        let message =
+            self.ports.messages.message(session, wa_id).await.map_err(MediaError::Store)?;
         if message.is_none_or(|message| message.chat != chat) {
             return Ok(None);
         }
@@ -219,8 +221,10 @@ impl Media {
         chat: &ChatId,
         wa_id: &WaMessageId,
     ) -> Result<Option<MediaState>, MediaError> {
-        let chat = self.ports.people.canonical(session, chat).await.map_err(MediaError::Store)?;
-        let message = self.ports.messages.get(session, wa_id).await.map_err(MediaError::Store)?;
+        let chat =
+            self.ports.people.canonical_chat(session, chat).await.map_err(MediaError::Store)?;
+        let message =
+            self.ports.messages.message(session, wa_id).await.map_err(MediaError::Store)?;
         if message.is_none_or(|message| message.chat != chat) {
             return Ok(None);
         }

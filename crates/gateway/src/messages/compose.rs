@@ -173,7 +173,8 @@ impl Messages {
         quote: Option<QuoteRef>,
     ) -> Result<Option<(Quoted, ChatId)>, SendError> {
         let Some(QuoteRef { id, in_chat }) = quote else { return Ok(None) };
-        let found = self.shared.ports.messages.get(session, &id).await.map_err(SendError::Store)?;
+        let found =
+            self.shared.ports.messages.message(session, &id).await.map_err(SendError::Store)?;
         let found = found.filter(|found| !in_chat || found.chat == *chat);
         let Some(found) = found else { return Err(SendError::QuotedNotFound(id)) };
         let author = found

@@ -159,8 +159,8 @@ impl Messages {
     ) -> Result<Answered, SendError> {
         let templates = &self.shared.ports.templates;
         let found = match &to_send.template {
-            TemplateRef::Id(id) => templates.get(session, *id).await,
-            TemplateRef::Name(name) => templates.by_name(session, name).await,
+            TemplateRef::Id(id) => templates.template(session, *id).await,
+            TemplateRef::Name(name) => templates.template_by_name(session, name).await,
         };
         let Some(template) = found.map_err(SendError::Store)? else {
             self.session(session).await?;
@@ -183,7 +183,7 @@ impl Messages {
         query: &MessageQuery,
         page: Page,
     ) -> Result<Option<MessagePage>, StoreError> {
-        self.shared.ports.messages.list(session, query, page).await
+        self.shared.ports.messages.messages(session, query, page).await
     }
 
     fn inner(&self) -> &Arc<Inner> {
@@ -231,7 +231,7 @@ impl Messages {
             let remembered = spelling::remembered(&self.shared.ports, session, chat).await;
             return remembered.map_err(SendError::Store);
         }
-        self.shared.ports.people.canonical(session, chat).await.map_err(SendError::Store)
+        self.shared.ports.people.canonical_chat(session, chat).await.map_err(SendError::Store)
     }
 
     async fn session(&self, session: SessionId) -> Result<domain::session::Session, SendError> {
@@ -289,7 +289,8 @@ impl Messages {
         chat: &ChatId,
         id: &WaMessageId,
     ) -> Result<Message, SendError> {
-        let found = self.shared.ports.messages.get(session, id).await.map_err(SendError::Store)?;
+        let found =
+            self.shared.ports.messages.message(session, id).await.map_err(SendError::Store)?;
         let Some(message) = found else {
             self.session(session).await?;
             return Err(SendError::MessageNotFound(id.clone()));

@@ -49,7 +49,7 @@ async fn again(
     let (id, clock) = (outgoing.id.clone(), &inner.ports.clock);
     let target = outgoing.content.target().map(|target| target.id.clone());
     let message = match target {
-        Some(target) => inner.ports.messages.get(session, &target).await?,
+        Some(target) => inner.ports.messages.message(session, &target).await?,
         None => None,
     };
     let expired = clock.now().since(at) > inner.options.sends.resend_limit;

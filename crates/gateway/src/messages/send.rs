@@ -348,7 +348,7 @@ impl Messages {
     async fn lift_restriction(&self, lease: &Lease, message: &Message) {
         let session = lease.session;
         let ports = &self.shared.ports;
-        let Ok(Some(found)) = ports.sessions.get(session).await else { return };
+        let Ok(Some(found)) = ports.sessions.session(session).await else { return };
         if !acks::is_cold_restricted(found.restriction.as_ref()) {
             return;
         }
@@ -357,7 +357,7 @@ impl Messages {
             direction: Some(Direction::Incoming),
             ..MessageQuery::default()
         };
-        let heard = ports.messages.list(session, &heard, Page { limit: 1, offset: 0 }).await;
+        let heard = ports.messages.messages(session, &heard, Page { limit: 1, offset: 0 }).await;
         if message.chat.is_group() || !matches!(heard, Ok(Some(page)) if page.total == 0) {
             return;
         }
@@ -412,7 +412,8 @@ impl Messages {
         match (result, input) {
             (Ok(sent), _) if sent.status == MessageStatus::Pending => {}
             (Ok(sent), _) if hooks.listens(HookPoint::MessageSent) => {
-                let found = self.shared.ports.messages.get(session, &sent.id).await.ok().flatten();
+                let found =
+                    self.shared.ports.messages.message(session, &sent.id).await.ok().flatten();
                 let message = found.map_or_else(|| json!({ "id": sent.id }), |row| shown(&row));
                 let mut data = json!({ "sessionId": session, "message": message, "type": word });
                 name_source(&mut data, source);

@@ -180,7 +180,7 @@ impl Settler {
     /// Finds out what is not known on a new connection, and lets all other chats go on.
     async fn begin(&mut self, link: &Link) -> Result<(), StoreError> {
         self.gate.shut().await;
-        let rows = self.inner.ports.messages.unsettled(self.session).await?;
+        let rows = self.inner.ports.messages.unresolved_sends(self.session).await?;
         if !rows.is_empty() {
             tracing::info!(session.id = %self.session, rows = rows.len(), "settling sends with an unknown outcome");
         }
@@ -225,8 +225,8 @@ impl Settler {
         self.inner.lines.drained(self.session).await;
         self.gate.looked(self.now().plus(PENDING_LIMIT));
         let mut chats: Vec<(ChatId, Vec<Unsettled>)> = Vec::new();
-        let rows = self.inner.ports.messages.unsettled(self.session).await?;
-        let of_batches = self.inner.ports.batches.open_items(self.session).await?;
+        let rows = self.inner.ports.messages.unresolved_sends(self.session).await?;
+        let of_batches = self.inner.ports.batches.open_batch_items(self.session).await?;
         let old: HashSet<WaMessageId> =
             self.open.drain(..).filter(|open| open.old).map(|open| open.id).collect();
         let is_of_batch = |id: &WaMessageId| of_batches.iter().any(|open| open.item.wa_id == *id);
@@ -304,7 +304,7 @@ impl Settler {
         let is_open = |message: Option<domain::message::Message>| {
             message.is_some_and(|message| message.status == MessageStatus::Pending)
         };
-        let settled = if !is_open(self.inner.ports.messages.get(self.session, &id).await?) {
+        let settled = if !is_open(self.inner.ports.messages.message(self.session, &id).await?) {
             // WhatsApp proved it meanwhile.
             Settled::Yes
         } else if now.since(row.message.created_at) > self.inner.options.sends.resend_limit {

@@ -178,7 +178,7 @@ impl Inner {
     async fn announce(&self) -> StoreResult<()> {
         let now = self.clock.now();
         let url = self.options.url.as_str();
-        self.store.announce(&self.node, url, now, now.minus(FORGET_AFTER)).await
+        self.store.announce_process(&self.node, url, now, now.minus(FORGET_AFTER)).await
     }
 
     fn used(&self) -> std::sync::MutexGuard<'_, Used> {

@@ -35,7 +35,7 @@ pub(super) fn fact(signal: EngineSignal) -> Result<Fact, EngineSignal> {
 pub(super) async fn write(inner: &Inner, session: SessionId, fact: &Fact) -> StoreResult<Write> {
     Ok(match fact.clone() {
         Fact::Call(mut call) => {
-            call.from = inner.ports.people.canonical(session, &call.from).await?;
+            call.from = inner.ports.people.canonical_chat(session, &call.from).await?;
             let event = event::call_event(inner.commit.event_id(), session, &call);
             Write::Append { event: Box::new(event) }
         }

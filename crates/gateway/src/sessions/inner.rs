@@ -90,7 +90,7 @@ impl Inner {
             return Ok(wanted);
         }
         let page = Page { limit: u32::MAX, offset: 0 };
-        let webhooks = self.ports.webhooks.list(Some(session), page).await?;
+        let webhooks = self.ports.webhooks.webhooks(Some(session), page).await?;
         let wanted = webhooks.iter().any(|webhook| {
             webhook.active
                 && webhook.events.iter().any(|events| events.covers(EventType::MessageReceipt))
@@ -126,7 +126,7 @@ impl Inner {
         if self.options.peers.is_none() {
             return Ok(HashSet::new());
         }
-        let held = self.ports.sessions.held(self.ports.clock.now()).await?;
+        let held = self.ports.sessions.held_sessions(self.ports.clock.now()).await?;
         Ok(held.into_iter().collect())
     }
 
@@ -189,7 +189,7 @@ impl Inner {
 
     async fn show_down(&self, id: SessionId, reason: String) -> Result<(), StoreError> {
         let Some(held) = self.acquire(id).await? else { return Ok(()) };
-        let told = match self.ports.sessions.get(id).await {
+        let told = match self.ports.sessions.session(id).await {
             Ok(Some(session))
                 if session.status != SessionStatus::Disconnected
                     || session.last_error.as_deref() != Some(&reason) =>
@@ -254,7 +254,7 @@ impl Inner {
     /// Does, as the owner of a session that does not run, what was asked of it.
     pub(super) async fn grant(self: &Arc<Self>, lease: &Lease, wish: Wish) -> StoreResult<()> {
         let id = lease.session;
-        let Some(session) = self.ports.sessions.get(id).await? else { return Ok(()) };
+        let Some(session) = self.ports.sessions.session(id).await? else { return Ok(()) };
         let mut patch = SessionPatch { wish: Some(None), ..SessionPatch::default() };
         if wish == Wish::Logout {
             self.line_up(lease, Entry::Purge);

@@ -94,7 +94,7 @@ impl Sessions {
                 handle.call();
             }
         };
-        ports.sessions.listen(Arc::new(call));
+        ports.sessions.listen_for_wishes(Arc::new(call));
         Self { inner }
     }
 
@@ -124,7 +124,7 @@ impl Sessions {
             created_at: now,
             updated_at: now,
         };
-        match self.inner.ports.sessions.insert(&session).await {
+        match self.inner.ports.sessions.insert_session(&session).await {
             Ok(true) => Ok(SessionView { session, engine_loaded: false }),
             Ok(false) => Err(CreateSessionError::NameTaken(session.name)),
             Err(error) => Err(CreateSessionError::Store(error)),
@@ -140,7 +140,7 @@ impl Sessions {
         name: Option<&str>,
         page: Page,
     ) -> Result<Vec<SessionView>, StoreError> {
-        let sessions = self.inner.ports.sessions.list(name, page).await?;
+        let sessions = self.inner.ports.sessions.sessions(name, page).await?;
         let elsewhere = self.inner.held_anywhere().await?;
         let view = |session: Session| {
             let elsewhere = elsewhere.contains(&session.id);
@@ -154,7 +154,7 @@ impl Sessions {
     /// # Errors
     /// The ledger failed.
     pub async fn get(&self, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        let Some(session) = self.inner.ports.sessions.get(id).await? else { return Ok(None) };
+        let Some(session) = self.inner.ports.sessions.session(id).await? else { return Ok(None) };
         let elsewhere = matches!(self.owner(id).await?, Owner::Elsewhere(_));
         Ok(Some(self.inner.view(session, elsewhere)))
     }
@@ -171,7 +171,7 @@ impl Sessions {
             return Ok(Owner::Nobody);
         }
         let now = self.inner.ports.clock.now();
-        Ok(match self.inner.ports.sessions.holder(id, now).await? {
+        Ok(match self.inner.ports.sessions.session_holder(id, now).await? {
             None => Owner::Nobody,
             Some(holder) if holder.owner == self.inner.options.node => Owner::Here,
             Some(holder) => Owner::Elsewhere(holder),
@@ -299,7 +299,7 @@ impl Sessions {
         wish: Wish,
     ) -> Result<Option<SessionView>, StoreError> {
         let now = self.inner.ports.clock.now();
-        if self.inner.ports.sessions.holder(id, now).await?.is_none() {
+        if self.inner.ports.sessions.session_holder(id, now).await?.is_none() {
             return Ok(None);
         }
         self.inner.wish(id, wish).await?;
@@ -312,7 +312,7 @@ impl Sessions {
     /// The ledger failed.
     pub async fn delete(&self, id: SessionId) -> Result<bool, StoreError> {
         self.inner.command(id, Command::Stop).await;
-        self.inner.ports.sessions.delete(id).await
+        self.inner.ports.sessions.delete_session(id).await
     }
 
     /// The QR code to scan, as a picture.
@@ -453,7 +453,7 @@ impl Sessions {
 
     /// Why a session that is not loaded here has no link. One that should run comes up soon, for instance after a restart.
     pub(crate) async fn not_loaded(&self, id: SessionId) -> NoLink {
-        match self.inner.ports.sessions.get(id).await {
+        match self.inner.ports.sessions.session(id).await {
             Ok(Some(session)) if session.is_coming_up() => {
                 NoLink::NotReady(SessionStatus::Initializing)
             }

@@ -24,7 +24,8 @@ const WOKEN_AT_ONCE: usize = 64;
 impl Sessions {
     /// Brings back every session that should be running, and looks for them from now on.
     pub(crate) async fn restore(&self) -> Result<(), StoreError> {
-        let all = self.inner.ports.sessions.list(None, Page { limit: u32::MAX, offset: 0 }).await?;
+        let all =
+            self.inner.ports.sessions.sessions(None, Page { limit: u32::MAX, offset: 0 }).await?;
         let wake = async |session: &Session| self.inner.wake(session).await;
         futures::stream::iter(&all)
             .map(wake)
@@ -50,7 +51,7 @@ impl Sessions {
                 () = clock.sleep_until(clock.now().plus(every)) => {}
                 () = stopping.cancelled() => return,
             }
-            match self.inner.ports.sessions.unheld(clock.now(), TAKEN_AT_ONCE).await {
+            match self.inner.ports.sessions.unheld_sessions(clock.now(), TAKEN_AT_ONCE).await {
                 Ok(unheld) => self.bring_back(unheld).await,
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -90,7 +91,7 @@ impl Sessions {
             return done.map_err(StartSessionError::Store);
         }
         // Read with the lease in hand: the last owner may have stopped it and then let go.
-        match self.inner.ports.sessions.get(id).await.map_err(StartSessionError::Store)? {
+        match self.inner.ports.sessions.session(id).await.map_err(StartSessionError::Store)? {
             Some(session) if session.wanted => {
                 super::keeper::launch(&self.inner, session, held.lease).await;
                 Ok(())

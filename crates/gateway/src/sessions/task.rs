@@ -300,7 +300,7 @@ impl Task {
 
     /// Somebody may have changed it; what is known holds where the ledger does not answer.
     async fn read_config(&mut self) {
-        if let Ok(Some(session)) = self.inner.ports.sessions.get(self.id).await {
+        if let Ok(Some(session)) = self.inner.ports.sessions.session(self.id).await {
             self.config = session.config;
         }
     }
@@ -398,7 +398,7 @@ impl Task {
     async fn open(&mut self) -> Option<SessionInput> {
         self.close().await;
         self.pulse.check_if_due(self.inner.ports.clock.elapsed()).await;
-        let session = match self.inner.ports.sessions.get(self.id).await {
+        let session = match self.inner.ports.sessions.session(self.id).await {
             Ok(Some(session)) => session,
             Ok(None) => return Some(SessionInput::Stop),
             Err(_) => return Some(away()),

@@ -57,7 +57,7 @@ impl Dispatcher {
                 // What was taken comes back soon, and with it the next look: nobody has to be asked when that is.
                 Ok(taken) if taken > 0 => self.rest(Some(now.plus(SOON))).await,
                 Ok(_) => {
-                    let next = self.webhooks.ports.queue.next_due(now).await.ok().flatten();
+                    let next = self.webhooks.ports.queue.next_lane_due(now).await.ok().flatten();
                     self.rest(next).await;
                 }
                 Err(error) => {
@@ -81,7 +81,8 @@ impl Dispatcher {
             return Ok(0);
         }
         let until = now.plus(self.webhooks.options.lease);
-        let lanes = self.webhooks.ports.queue.claim(&self.name, free, WINDOW, now, until).await?;
+        let lanes =
+            self.webhooks.ports.queue.claim_lanes(&self.name, free, WINDOW, now, until).await?;
         let taken = lanes.len();
         for lane in lanes {
             self.launch(lane, until);
@@ -113,7 +114,7 @@ impl Dispatcher {
             biased;
             () = stopping.cancelled() => {}
             () = self.webhooks.wake.notified() => {}
-            () = self.webhooks.ports.queue.elsewhere() => {}
+            () = self.webhooks.ports.queue.opened_elsewhere() => {}
             () = clock.sleep_until(at) => {}
         }
     }

@@ -96,7 +96,7 @@ impl Run<'_> {
 
     async fn more(&self) -> Option<Vec<Delivery>> {
         let queue = &self.webhooks.ports.queue;
-        let more = queue.more(&self.claimed.lane, self.claimed.epoch, WINDOW).await;
+        let more = queue.more_of_lane(&self.claimed.lane, self.claimed.epoch, WINDOW).await;
         match more {
             Ok(more) => Some(more).filter(|more| !more.is_empty()),
             Err(error) => {
@@ -109,7 +109,7 @@ impl Run<'_> {
 
     async fn release(&self) {
         let queue = &self.webhooks.ports.queue;
-        if let Err(error) = queue.release(&self.claimed.lane, self.claimed.epoch).await {
+        if let Err(error) = queue.release_lane(&self.claimed.lane, self.claimed.epoch).await {
             // The lease runs out by itself. What keeps all of them from being released is told once.
             if self.webhooks.valve.is_open() {
                 tracing::warn!(webhook.id = %self.claimed.webhook, error = &error as &dyn std::error::Error, "lane not released");
@@ -133,7 +133,7 @@ impl Run<'_> {
         loop {
             let now = clock.now();
             let until = now.plus(self.webhooks.options.lease);
-            match queue.renew(&self.claimed.lane, self.claimed.epoch, until).await {
+            match queue.renew_lane(&self.claimed.lane, self.claimed.epoch, until).await {
                 Ok(renewed) => {
                     self.until.store(until.millis(), Ordering::Relaxed);
                     return renewed;
@@ -218,7 +218,7 @@ impl Run<'_> {
         match self.webhooks.pace.take(self.claimed.webhook, rate, now) {
             Ok(()) => true,
             Err(next) => {
-                let _ = self.webhooks.ports.queue.hold(self.claimed.webhook, next).await;
+                let _ = self.webhooks.ports.queue.hold_webhook(self.claimed.webhook, next).await;
                 false
             }
         }
@@ -349,7 +349,7 @@ impl Run<'_> {
         let (queue, clock) = (&self.webhooks.ports.queue, &self.webhooks.ports.clock);
         let (mut tries, mut in_line) = (0, None);
         loop {
-            let error = match queue.settle(settlement.clone()).await {
+            let error = match queue.record_attempts(settlement.clone()).await {
                 Ok(settled) => return Some(settled),
                 Err(error) => error,
             };
@@ -385,7 +385,7 @@ impl Run<'_> {
         while self.in_trouble() {
             let now = clock.now();
             let until = now.plus(self.webhooks.options.lease);
-            let renewal = queue.renew(&self.claimed.lane, self.claimed.epoch, until);
+            let renewal = queue.renew_lane(&self.claimed.lane, self.claimed.epoch, until);
             if let Ok(true) = renewal.await {
                 self.until.store(until.millis(), Ordering::Relaxed);
             }

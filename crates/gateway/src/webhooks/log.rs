@@ -17,7 +17,7 @@ impl Webhooks {
     /// # Errors
     /// The ledger failed.
     pub async fn find(&self, id: WebhookId) -> StoreResult<Option<Webhook>> {
-        self.ports.webhooks.get(id).await
+        self.ports.webhooks.webhook(id).await
     }
 
     /// Deliveries of a webhook, newest event first, without excerpts of answers.

@@ -60,16 +60,16 @@ impl Reader {
     /// Until nobody listens any more.
     async fn follow(&self) -> StoreResult<()> {
         let log = &self.webhooks.ports.log;
-        let mut after = log.bounds().await?.last;
+        let mut after = log.log_bounds().await?.last;
         while self.webhooks.hooks.listens(POINT) && !self.stopping.is_cancelled() {
-            let page = log.read(after, None, PAGE).await?;
+            let page = log.read_events(after, None, PAGE).await?;
             let Some(last) = page.last().map(|logged| logged.position) else {
                 self.rest().await;
                 continue;
             };
             self.tell_all(&page).await?;
             after = last;
-            let end = log.bounds().await?.last;
+            let end = log.log_bounds().await?.last;
             if end.saturating_sub(after) > BEHIND_MAX {
                 let missed = end - after;
                 tracing::warn!(hook = POINT.as_str(), missed, "handlers are too slow");
@@ -115,7 +115,7 @@ impl Reader {
 
     async fn receivers(&self, session: SessionId) -> StoreResult<Vec<WebhookId>> {
         let page = Page { limit: WEBHOOKS_MAX, offset: 0 };
-        let webhooks = self.webhooks.ports.webhooks.list(Some(session), page).await?;
+        let webhooks = self.webhooks.ports.webhooks.webhooks(Some(session), page).await?;
         Ok(webhooks.into_iter().map(|webhook| webhook.id).collect())
     }
 }

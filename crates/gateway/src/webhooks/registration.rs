@@ -177,8 +177,12 @@ impl Webhooks {
         check::rest(&webhook)?;
         self.give_key(&mut webhook);
         let most = self.options.max_per_session;
-        let stored =
-            self.ports.webhooks.insert(&webhook, most).await.map_err(WebhookError::Store)?;
+        let stored = self
+            .ports
+            .webhooks
+            .insert_webhook(&webhook, most)
+            .await
+            .map_err(WebhookError::Store)?;
         if stored { Ok(webhook) } else { Err(WebhookError::TooMany(most)) }
     }
 
@@ -194,7 +198,7 @@ impl Webhooks {
         if let Some(session) = session {
             self.session_exists(session).await?;
         }
-        self.ports.webhooks.list(session, page).await.map_err(WebhookError::Store)
+        self.ports.webhooks.webhooks(session, page).await.map_err(WebhookError::Store)
     }
 
     /// One webhook of a session.
@@ -235,7 +239,7 @@ impl Webhooks {
             let old = self.get(session, id).await?;
             let webhook = self.changed(&old, &patch).await?;
             let store = &self.ports.webhooks;
-            let stored = store.update_unchanged(&webhook, old.updated_at).await;
+            let stored = store.update_webhook_if_unchanged(&webhook, old.updated_at).await;
             if !stored.map_err(WebhookError::Store)? {
                 continue;
             }
@@ -309,7 +313,8 @@ impl Webhooks {
     pub async fn pause(&self, session: SessionId, id: WebhookId) -> Result<Webhook, WebhookError> {
         self.get(session, id).await?;
         let now = self.ports.clock.now();
-        let paused = self.ports.webhooks.pause(id, now).await.map_err(WebhookError::Store)?;
+        let paused =
+            self.ports.webhooks.pause_webhook(id, now).await.map_err(WebhookError::Store)?;
         if !paused {
             return Err(WebhookError::NotFound(id));
         }
@@ -324,7 +329,8 @@ impl Webhooks {
     pub async fn resume(&self, session: SessionId, id: WebhookId) -> Result<Webhook, WebhookError> {
         self.get(session, id).await?;
         let now = self.ports.clock.now();
-        let resumed = self.ports.webhooks.resume(id, now).await.map_err(WebhookError::Store)?;
+        let resumed =
+            self.ports.webhooks.resume_webhook(id, now).await.map_err(WebhookError::Store)?;
         if !resumed {
             return Err(WebhookError::NotFound(id));
         }

@@ -155,7 +155,7 @@ impl Webhooks {
         let mut done = Replayed::default();
         let mut sequences = std::collections::BTreeSet::new();
         for id in ids {
-            match self.ports.log.sequence_of(webhook.id, *id).await? {
+            match self.ports.log.delivery_sequence(webhook.id, *id).await? {
                 Some(sequence) => {
                     sequences.insert(sequence);
                 }
@@ -197,7 +197,7 @@ impl Webhooks {
             NewReplay { id, event: candidate.event.draft.id, lane }
         };
         let replays = meant.into_iter().map(replay).collect();
-        let stored = self.ports.log.replay(webhook.id, replays).await?;
+        let stored = self.ports.log.insert_replays(webhook.id, replays).await?;
         for (id, event) in told {
             if stored == count || self.ports.log.delivery(id).await?.is_some() {
                 self.tell_replayed(&event.draft, webhook.id, id);
@@ -236,7 +236,7 @@ impl Webhooks {
             let known = match known.entry(dead.webhook) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => {
-                    let webhook = self.ports.webhooks.get(dead.webhook).await?;
+                    let webhook = self.ports.webhooks.webhook(dead.webhook).await?;
                     place.insert(webhook.map(Arc::new))
                 }
             };
@@ -322,7 +322,7 @@ impl Webhooks {
         let attempt = outcome::describe(answer, at, began.elapsed());
         self.meter.attempt(&attempt);
         let delivered = attempt.error.is_none();
-        if !self.ports.log.redriven(webhook.id, replay, attempt.clone()).await? {
+        if !self.ports.log.record_redrives(webhook.id, replay, attempt.clone()).await? {
             return Ok(Fate::Skipped);
         }
         let verdict = if delivered { Verdict::Delivered } else { Verdict::Exhausted };

@@ -345,7 +345,7 @@ async fn paced(
 ) {
     let mut accepted = HashMap::new();
     for (_, frame) in frames {
-        let row = MessageStore::get(&house.store, session, &frame.id).await.unwrap().unwrap();
+        let row = house.store.message(session, &frame.id).await.unwrap().unwrap();
         accepted.insert(frame.id.clone(), row.created_at);
     }
     let mut seen = vec![];

@@ -303,7 +303,7 @@ impl House {
     }
 
     pub async fn status(&self, session: SessionId) -> SessionStatus {
-        self.store.get(session).await.unwrap().unwrap().status
+        self.store.session(session).await.unwrap().unwrap().status
     }
 
     pub async fn wait_for(&self, session: SessionId, status: SessionStatus) {

@@ -317,13 +317,13 @@ async fn handlers_are_told_what_was_stored_delivered_and_given_up() {
 async fn what_a_handler_stops_does_not_count_against_the_receiver() {
     let (store, session) = (ModelStore::default(), build::session(1).id);
     let webhook = build::webhook(1, session);
-    WebhookStore::insert(&store, &webhook, 0).await.unwrap();
+    store.insert_webhook(&webhook, 0).await.unwrap();
     for number in 1..=20 {
         let event = build::event(number, session, &build::chat(1));
         store.push(event);
     }
     let until = START.plus(Duration::from_secs(60));
-    let lane = store.claim("worker", 10, 20, START, until).await.unwrap().remove(0);
+    let lane = store.claim_lanes("worker", 10, 20, START, until).await.unwrap().remove(0);
     for (place, delivery) in lane.deliveries.iter().enumerate() {
         let kinds = [AttemptErrorKind::Cancelled, AttemptErrorKind::Hook];
         let error = AttemptError { kind: kinds[place % 2], text: "a handler".into() };
@@ -341,8 +341,8 @@ async fn what_a_handler_stops_does_not_count_against_the_receiver() {
             verdict: Verdict::Dropped,
             attempt: Some(attempt),
         };
-        assert!(store.settle(settlement).await.unwrap().is_recorded());
+        assert!(store.record_attempts(settlement).await.unwrap().is_recorded());
     }
-    let stored = WebhookStore::get(&store, webhook.id).await.unwrap().unwrap();
+    let stored = store.webhook(webhook.id).await.unwrap().unwrap();
     assert_eq!((lane.deliveries.len(), stored.health), (20, Health::default()));
 }

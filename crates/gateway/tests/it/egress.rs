@@ -85,13 +85,13 @@ async fn an_address_that_got_into_the_ledger_is_refused_at_the_call() {
     let receiver = Receiver::start().await;
     let mut webhook = build::webhook(1, session);
     (webhook.url, webhook.retry_count) = (receiver.url(), Some(1));
-    assert!(house.store.insert(&webhook, 0).await.unwrap());
+    assert!(house.store.insert_webhook(&webhook, 0).await.unwrap());
     let ping = house.gateway.webhooks.test(session, webhook.id).await.unwrap();
     let error = ping.error.unwrap();
     assert!(error.starts_with("Destination address is not allowed: 127.0.0.1 is"), "{error}");
     house.hear(session, &build::chat(1)).await;
     house.drained().await;
-    assert_eq!(house.store.stats().await.unwrap().exhausted, 1);
+    assert_eq!(house.store.queue_stats().await.unwrap().exhausted, 1);
     assert!(receiver.received().is_empty());
 }
 

@@ -251,13 +251,14 @@ impl House {
     /// Another process takes a session of this house over.
     pub async fn taken_by(&self, owner: &str, session: SessionId, lasts: Duration) -> Lease {
         let (store, now) = (&self.store, self.now());
-        let held = store.acquire(session, &self.options.node, now, lasts).await.unwrap().unwrap();
-        SessionStore::release(store, &held.lease).await.unwrap();
-        store.acquire(session, owner, now, lasts).await.unwrap().unwrap().lease
+        let held =
+            store.acquire_session(session, &self.options.node, now, lasts).await.unwrap().unwrap();
+        store.release_session(&held.lease).await.unwrap();
+        store.acquire_session(session, owner, now, lasts).await.unwrap().unwrap().lease
     }
 
     pub async fn record(&self, session: SessionId) -> Session {
-        SessionStore::get(&self.store, session).await.unwrap().unwrap()
+        self.store.session(session).await.unwrap().unwrap()
     }
 
     pub async fn loaded(&self, session: SessionId) -> bool {
@@ -278,12 +279,12 @@ impl House {
         };
         let (store, now, lasts) = (&self.store, self.now(), self.options.session_lease);
         let node = &self.options.node;
-        let held = store.acquire(session, node, now, lasts).await.unwrap().unwrap();
-        store.apply(&held.lease, vec![put]).await.unwrap();
+        let held = store.acquire_session(session, node, now, lasts).await.unwrap().unwrap();
+        store.apply_key_changes(&held.lease, vec![put]).await.unwrap();
     }
 
     pub async fn has_keys(&self, session: SessionId) -> bool {
-        !DeviceKeys::list(&self.store, session, "device", "").await.unwrap().is_empty()
+        !self.store.device_keys(session, "device", "").await.unwrap().is_empty()
     }
 
     /// Waits until the session's task is gone.
@@ -316,7 +317,7 @@ impl House {
     }
 
     pub async fn message(&self, session: SessionId, id: &WaMessageId) -> Option<Message> {
-        MessageStore::get(&self.store, session, id).await.unwrap()
+        self.store.message(session, id).await.unwrap()
     }
 
     pub async fn status(&self, session: SessionId, id: &WaMessageId) -> MessageStatus {
@@ -354,7 +355,7 @@ impl House {
     }
 
     pub async fn pending(&self) -> u64 {
-        self.store.stats().await.unwrap().pending
+        self.store.queue_stats().await.unwrap().pending
     }
 
     /// Waits until nothing waits to be delivered.
@@ -367,7 +368,7 @@ impl House {
         let mut due = None;
         until("a retry", async || {
             let (now, held) = (self.now(), LANE_LEASE / 2);
-            due = self.store.next_due(now).await.unwrap();
+            due = self.store.next_lane_due(now).await.unwrap();
             due = due.filter(|due| *due > now && due.since(now) < held);
             due.is_some()
         })

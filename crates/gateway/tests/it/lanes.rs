@@ -238,7 +238,8 @@ async fn the_lane_of_a_dead_worker_goes_on_when_its_lease_ends() {
     // Another worker takes the lane the moment it is due, and dies.
     let until = due.plus(Duration::from_secs(40));
     // The retry is committed a moment before the lease it ends is gone.
-    let taken = async || house.store.claim("dead", 1, 20, due, until).await.unwrap().len() == 1;
+    let taken =
+        async || house.store.claim_lanes("dead", 1, 20, due, until).await.unwrap().len() == 1;
     crate::house::until("the lane is free", taken).await;
     house.clock.advance(until.since(house.now()) - Duration::from_millis(1));
     within("the wait for the lease", house.clock.awaited(until)).await;

@@ -172,10 +172,10 @@ async fn old_events_go_after_a_week_and_dead_letters_after_a_season() {
     house.clock.advance(DAY * 90);
     round().await;
     until("a season", async || count(DeliveryState::Delivered).await == 0).await;
-    until("gone", async || house.store.read(0, None, 10).await.unwrap().is_empty()).await;
+    until("gone", async || house.store.read_events(0, None, 10).await.unwrap().is_empty()).await;
     // Sequences and positions go on where they were.
-    let last = house.store.bounds().await.unwrap().last;
+    let last = house.store.log_bounds().await.unwrap().last;
     house.hear(session, &build::chat(1)).await;
-    let left = house.store.read(0, None, 10).await.unwrap();
+    let left = house.store.read_events(0, None, 10).await.unwrap();
     assert_eq!(left[0].position, last + 1);
 }

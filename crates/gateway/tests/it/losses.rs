@@ -148,7 +148,12 @@ async fn a_lease_is_renewed_while_the_session_runs_and_given_back_after() {
     }
     let another = async || {
         let second = Duration::from_secs(1);
-        house.store.acquire(session, "another", house.now(), second).await.unwrap().is_some()
+        house
+            .store
+            .acquire_session(session, "another", house.now(), second)
+            .await
+            .unwrap()
+            .is_some()
     };
     assert!(!another().await);
     house.gateway.sessions.stop(session).await.unwrap();

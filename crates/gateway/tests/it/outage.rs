@@ -190,7 +190,8 @@ async fn a_commit_whose_answer_was_lost_tells_nothing_twice() {
     soon(&house, "ready", async || house.record(session).await.status == SessionStatus::Ready)
         .await;
     assert_eq!(trouble.strikes(), 2);
-    let log = domain::port::EventLog::read(&house.store, 0, Some(session), 100).await.unwrap();
+    let log =
+        domain::port::EventLog::read_events(&house.store, 0, Some(session), 100).await.unwrap();
     let count = |kind| log.iter().filter(|logged| logged.event.draft.kind == kind).count();
     assert_eq!(count(EventType::SessionAuthenticated), 1);
     assert_eq!(count(EventType::SessionStatus), 4);
@@ -227,7 +228,7 @@ async fn a_lease_is_kept_while_the_ledger_takes_nothing_from_the_task() {
     let (house, trouble) = erring().await;
     let session = house.ready("bakery").await;
     trouble.always("Ledger::write", Fault::Hang(Duration::from_secs(3600)));
-    trouble.always("SessionStore::get", Fault::Hang(Duration::from_secs(3600)));
+    trouble.always("SessionStore::session", Fault::Hang(Duration::from_secs(3600)));
     house.whatsapp.connection(session).lose(LossCause::Link("reset".into())).await;
     let end = house.now().plus(Duration::from_secs(600));
     while house.now() < end {
@@ -235,8 +236,13 @@ async fn a_lease_is_kept_while_the_ledger_takes_nothing_from_the_task() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let second = Duration::from_secs(1);
-    let taken =
-        domain::port::SessionStore::acquire(&house.store, session, "another", house.now(), second);
+    let taken = domain::port::SessionStore::acquire_session(
+        &house.store,
+        session,
+        "another",
+        house.now(),
+        second,
+    );
     assert_eq!(taken.await.unwrap(), None);
 }
 
@@ -264,7 +270,7 @@ async fn settling_goes_on_when_the_ledger_works_again() {
     let (sent, _) = tokio::join!(house.send(session, "one"), house.stay_silent());
     let id = sent.unwrap().id;
     let away = [Fault::Unavailable, Fault::Busy, Fault::Hang(HANG), Fault::Unavailable];
-    trouble.next("MessageStore::unsettled", away.map(Some));
+    trouble.next("MessageStore::unresolved_sends", away.map(Some));
     house.whatsapp.connection(session).lose(LossCause::Link("reset".into())).await;
     soon_after(&house, Duration::from_secs(300), "settled", async || {
         house.status(session, &id).await == Sent

@@ -192,7 +192,7 @@ async fn what_is_too_large_goes_out_thin() {
     assert_eq!(body["data"]["fetch"], format!("/api/events/{}", event.draft.id));
     assert_eq!(body["data"]["chatId"], event.draft.data.value()["chatId"]);
     house.drained().await;
-    assert_eq!(house.store.stats().await.unwrap().exhausted, 0);
+    assert_eq!(house.store.queue_stats().await.unwrap().exhausted, 0);
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ async fn an_exhausted_delivery_lets_the_lane_go_on() {
     house.clock.advance(due.since(house.now()));
     house.drained().await;
     assert_eq!(numbers(&receiver), [1, 1, 2]);
-    assert_eq!(house.store.stats().await.unwrap().exhausted, 1);
+    assert_eq!(house.store.queue_stats().await.unwrap().exhausted, 1);
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_retry_count_of_zero_or_one_is_one_try() {
         house.webhook_with(session, &receiver, |new| new.retry_count = Some(count)).await;
         house.hear(session, &build::chat(1)).await;
         house.drained().await;
-        assert_eq!(house.store.stats().await.unwrap().exhausted, 1);
+        assert_eq!(house.store.queue_stats().await.unwrap().exhausted, 1);
         assert_eq!(receiver.received().len(), 1);
     }
 }
@@ -113,7 +113,7 @@ async fn every_2xx_is_success_whatever_the_body() {
     }
     house.drained().await;
     assert_eq!(numbers(&receiver), [1, 2, 3]);
-    assert_eq!(house.store.stats().await.unwrap().exhausted, 0);
+    assert_eq!(house.store.queue_stats().await.unwrap().exhausted, 0);
 }
 
 #[tokio::test]

@@ -224,7 +224,7 @@ async fn a_session_that_another_process_holds_is_not_opened() {
     let house = House::start().await;
     let session = house.session("bakery").await;
     let minute = Duration::from_secs(60);
-    house.store.acquire(session, "another", house.now(), minute).await.unwrap().unwrap();
+    house.store.acquire_session(session, "another", house.now(), minute).await.unwrap().unwrap();
     let refused = house.gateway.sessions.start(session).await;
     assert!(matches!(refused, Err(StartSessionError::HeldElsewhere)));
     assert!(house.whatsapp.opens().is_empty());

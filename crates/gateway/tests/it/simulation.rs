@@ -126,7 +126,7 @@ impl Simulation {
         let model = ModelStore::default();
         let mut plans = BTreeMap::new();
         for hook in &hooks {
-            WebhookStore::insert(&model, hook, 0).await.unwrap();
+            model.insert_webhook(hook, 0).await.unwrap();
             let host = Url::parse(&hook.url).unwrap().host_str().unwrap().to_owned();
             plans.insert(host, plan(&mut dice));
         }
@@ -223,7 +223,7 @@ impl Simulation {
                 (webhooks, supervisor) = self.start();
             }
         }
-        while self.model.stats().await.unwrap().pending > 0 {
+        while self.model.queue_stats().await.unwrap().pending > 0 {
             assert!(self.world.began.elapsed() < LIMIT, "something is stuck: {:?}", self.waiting());
             sleep(Duration::from_secs(60)).await;
         }

@@ -191,19 +191,19 @@ struct CutOff {
 
 #[async_trait]
 impl SessionStore for CutOff {
-    async fn insert(&self, session: &Session) -> StoreResult<bool> {
-        SessionStore::insert(&self.store, session).await
+    async fn insert_session(&self, session: &Session) -> StoreResult<bool> {
+        self.store.insert_session(session).await
     }
-    async fn get(&self, id: SessionId) -> StoreResult<Option<Session>> {
-        SessionStore::get(&self.store, id).await
+    async fn session(&self, id: SessionId) -> StoreResult<Option<Session>> {
+        self.store.session(id).await
     }
-    async fn list(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>> {
-        SessionStore::list(&self.store, name, page).await
+    async fn sessions(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>> {
+        self.store.sessions(name, page).await
     }
-    async fn delete(&self, id: SessionId) -> StoreResult<bool> {
-        SessionStore::delete(&self.store, id).await
+    async fn delete_session(&self, id: SessionId) -> StoreResult<bool> {
+        self.store.delete_session(id).await
     }
-    async fn acquire(
+    async fn acquire_session(
         &self,
         id: SessionId,
         owner: &str,
@@ -217,34 +217,34 @@ impl SessionStore for CutOff {
         if *self.silent.lock().unwrap() == Some(id) {
             std::future::pending::<()>().await;
         }
-        SessionStore::acquire(&self.store, id, owner, now, lasts).await
+        self.store.acquire_session(id, owner, now, lasts).await
     }
-    async fn release(&self, lease: &Lease) -> StoreResult<()> {
-        SessionStore::release(&self.store, lease).await
+    async fn release_session(&self, lease: &Lease) -> StoreResult<()> {
+        self.store.release_session(lease).await
     }
     fn is_shared(&self) -> bool {
         self.store.is_shared()
     }
-    fn listen(&self, listener: WishListener) {
-        self.store.listen(listener);
+    fn listen_for_wishes(&self, listener: WishListener) {
+        self.store.listen_for_wishes(listener);
     }
-    async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
-        SessionStore::unheld(&self.store, now, limit).await
+    async fn unheld_sessions(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
+        self.store.unheld_sessions(now, limit).await
     }
-    async fn holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>> {
-        SessionStore::holder(&self.store, id, now).await
+    async fn session_holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>> {
+        self.store.session_holder(id, now).await
     }
-    async fn held(&self, now: Timestamp) -> StoreResult<Vec<SessionId>> {
-        SessionStore::held(&self.store, now).await
+    async fn held_sessions(&self, now: Timestamp) -> StoreResult<Vec<SessionId>> {
+        self.store.held_sessions(now).await
     }
-    async fn announce(
+    async fn announce_process(
         &self,
         owner: &str,
         url: &str,
         now: Timestamp,
         forget_before: Timestamp,
     ) -> StoreResult<()> {
-        SessionStore::announce(&self.store, owner, url, now, forget_before).await
+        self.store.announce_process(owner, url, now, forget_before).await
     }
 }
 

@@ -21,17 +21,21 @@ async fn keys_of_idempotent_sends_go_after_their_day() {
     let session = house.session("bakery").await;
     within("a round", house.clock.awaited(house.now().plus(every))).await;
     let lasts = house.options.session_lease;
-    let held = house.store.acquire(session, &house.options.node, house.now(), lasts).await;
+    let held = house.store.acquire_session(session, &house.options.node, house.now(), lasts).await;
     let lease = held.unwrap().unwrap().lease;
     for number in 0..1_200 {
-        let taken = house.store.take(&lease, &format!("k{number}"), "f", house.now()).await;
+        let taken =
+            house.store.take_idempotency_key(&lease, &format!("k{number}"), "f", house.now()).await;
         assert_eq!(taken.unwrap(), Taken::Fresh);
     }
     house.clock.advance(KEPT + every);
     let (now, over) = (house.now(), Duration::from_millis(1));
     within("a round", house.clock.awaited(now.plus(every))).await;
     // Nothing is left of them, so the same clock finds nothing to delete.
-    until("gone", async || house.store.expire(now.plus(over), 1).await.unwrap() == 0).await;
+    until("gone", async || {
+        house.store.expire_idempotency_keys(now.plus(over), 1).await.unwrap() == 0
+    })
+    .await;
 }
 
 async fn kept(house: &House, text: &str) -> KeptMedia {

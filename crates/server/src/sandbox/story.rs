@@ -49,7 +49,7 @@ pub(super) async fn link(stage: &SandboxStage, printer: &StepPrinter) -> anyhow:
     let held = store.acquire(session, "pairing", now, STEP_LIMIT).await?;
     let held = held.context("the session is started already")?;
     whatsapp::import_device(store, &held.lease, linked).await?;
-    store.release(&held.lease).await?;
+    store.release_session(&held.lease).await?;
     printer.step("number linked", &format!("+{NUMBER}, as if its phone had scanned the QR code"));
     stage.api.call(Method::POST, &format!("/sessions/{session}/start"), None, 200).await?;
     let ready = until(

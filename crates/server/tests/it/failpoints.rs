@@ -58,7 +58,7 @@ impl Life {
             Webhook { url: collector.url("/"), ..testkit::build::webhook(1, session) };
         webhook.policy.schedule = Some(vec![1]);
         let store = house.store().await;
-        assert!(WebhookStore::insert(&store, &webhook, 0).await.unwrap());
+        assert!(store.insert_webhook(&webhook, 0).await.unwrap());
         store.close().await;
         // Its hold on the file ends with the last handle.
         drop(store);

@@ -93,7 +93,7 @@ impl Prepared {
         for (index, phone) in phones.iter().enumerate() {
             self.network.add_account(phone, "Shop").await;
             let session = session(u128::try_from(index).unwrap() + 1);
-            assert!(store.insert(&session).await.unwrap());
+            assert!(store.insert_session(&session).await.unwrap());
             let device = self.network.provision_device(phone).await.unwrap();
             let (key_id, key) = &device.app_state_key;
             let linked = LinkedDevice {
@@ -102,9 +102,10 @@ impl Prepared {
                 app_state_key: Some((key_id.clone(), serde_json::to_vec(key).unwrap())),
             };
             let (at, minute) = (session.created_at, Duration::from_secs(60));
-            let held = store.acquire(session.id, "test", at, minute).await.unwrap().unwrap();
+            let held =
+                store.acquire_session(session.id, "test", at, minute).await.unwrap().unwrap();
             whatsapp::import_device(&store, &held.lease, linked).await.unwrap();
-            store.release(&held.lease).await.unwrap();
+            store.release_session(&held.lease).await.unwrap();
             ids.push(session.id);
         }
         store.close().await;

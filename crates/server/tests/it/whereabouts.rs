@@ -69,9 +69,9 @@ impl Search<'_> {
 
     async fn known(&self) -> Known {
         let device = self.network.account(self.phone).unwrap().devices()[0];
-        let buffered = DeviceKeys::list(self.store, self.session, BUFFERED, "").await.unwrap();
+        let buffered = self.store.device_keys(self.session, BUFFERED, "").await.unwrap();
         let page = Page { limit: 100, offset: 0 };
-        let webhooks = WebhookStore::list(self.store, Some(self.session), page).await.unwrap();
+        let webhooks = self.store.webhooks(Some(self.session), page).await.unwrap();
         let mut deliveries = vec![];
         for webhook in &webhooks {
             deliveries.extend(self.deliveries(webhook).await);
@@ -89,7 +89,7 @@ impl Search<'_> {
         let mut events: BTreeMap<String, Vec<(u64, String)>> = BTreeMap::new();
         let mut after = 0;
         loop {
-            let page = self.store.read(after, Some(self.session), PAGE).await.unwrap();
+            let page = self.store.read_events(after, Some(self.session), PAGE).await.unwrap();
             let Some(last) = page.last() else { return events };
             after = last.position;
             for logged in &page {
@@ -122,7 +122,7 @@ impl Search<'_> {
             found.push("buffered by the engine".to_owned());
         }
         let wa_id = WaMessageId::from_wire(id);
-        if let Some(row) = MessageStore::get(self.store, self.session, &wa_id).await.unwrap() {
+        if let Some(row) = self.store.message(self.session, &wa_id).await.unwrap() {
             found.push(format!("stored as a message at {}", row.created_at.iso()));
         }
         for (sequence, kind) in known.events.get(id).into_iter().flatten() {

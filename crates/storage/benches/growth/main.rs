@@ -158,11 +158,11 @@ async fn ledger(
 
 async fn tenant(store: &LedgerStore, number: u32, messages: usize) -> Tenant {
     let session = build::session(number);
-    assert!(SessionStore::insert(store, &session).await.unwrap());
+    assert!(store.insert_session(&session).await.unwrap());
     let mut hooks = Vec::new();
     for place in 0..HOOKS {
         let hook = build::webhook(number * HOOKS + place, session.id);
-        assert!(WebhookStore::insert(store, &hook, 0).await.unwrap());
+        assert!(store.insert_webhook(&hook, 0).await.unwrap());
         hooks.push(hook);
     }
     let chats = u32::try_from(messages / OF_CHAT).unwrap();

@@ -95,7 +95,7 @@ impl World {
     }
 
     pub async fn pause(&self, hook: WebhookId) {
-        assert!(WebhookStore::pause(self.store(), hook, START).await.unwrap());
+        assert!(self.store().pause_webhook(hook, START).await.unwrap());
     }
 
     fn store(&self) -> &LedgerStore {
@@ -197,7 +197,7 @@ impl World {
             }
             "delete a session: at once" => {
                 let victim = self.victims.pop().unwrap();
-                assert!(SessionStore::delete(&store, victim).await.unwrap());
+                assert!(store.delete_session(victim).await.unwrap());
             }
             other => panic!("what is {other}?"),
         }
@@ -207,7 +207,7 @@ impl World {
         match step {
             "claim (32 lanes)" | "settle (32 lanes)" => self.drain().await,
             "delete a session: at once" => {
-                while self.store().sweep(2_000).await.unwrap().is_some() {}
+                while self.store().sweep_removed(2_000).await.unwrap().is_some() {}
             }
             _ => {}
         }
@@ -220,7 +220,7 @@ impl World {
         let offset = u32::try_from(tenant.messages / 2).unwrap();
         if step == "messages: page in the middle" {
             let (all, page) = (MessageQuery::default(), Page { limit: 1, offset });
-            let found = MessageStore::list(self.store(), tenant.session, &all, page);
+            let found = self.store().messages(tenant.session, &all, page);
             middle.message = found.await.unwrap().unwrap().messages.first().map(|one| one.id);
         }
         if step == "delivery log: page in the middle" {
@@ -238,7 +238,7 @@ impl World {
 
     async fn page(&self, session: SessionId, query: MessageQuery) {
         let page = Page { limit: PAGE, offset: 0 };
-        let found = MessageStore::list(self.store(), session, &query, page).await.unwrap().unwrap();
+        let found = self.store().messages(session, &query, page).await.unwrap().unwrap();
         assert!(found.total > 0 && !found.messages.is_empty());
     }
 
@@ -277,7 +277,7 @@ impl World {
     async fn claim(&mut self) {
         let now = self.now();
         self.claimed =
-            self.store().claim("one", LANES, WINDOW, now, now.plus(LEASE)).await.unwrap();
+            self.store().claim_lanes("one", LANES, WINDOW, now, now.plus(LEASE)).await.unwrap();
         assert!(!self.claimed.is_empty(), "something waits");
     }
 
@@ -288,10 +288,10 @@ impl World {
                 self.claimed.iter().map(|one| (one.lane.clone(), one.epoch)).collect();
             self.settle_all().await;
             for (lane, epoch) in lanes {
-                DeliveryQueue::release(self.store(), &lane, epoch).await.unwrap();
+                self.store().release_lane(&lane, epoch).await.unwrap();
             }
             let now = self.now();
-            let found = self.store().claim("one", LANES, WINDOW, now, now.plus(LEASE)).await;
+            let found = self.store().claim_lanes("one", LANES, WINDOW, now, now.plus(LEASE)).await;
             self.claimed = found.unwrap();
             if self.claimed.is_empty() {
                 return;
@@ -321,7 +321,8 @@ impl World {
                 waiting.push(settlement);
             }
         }
-        let settled = waiting.into_iter().map(|settlement| self.store().settle(settlement));
+        let settled =
+            waiting.into_iter().map(|settlement| self.store().record_attempts(settlement));
         for one in futures::future::join_all(settled).await {
             one.unwrap();
         }
@@ -334,7 +335,7 @@ impl World {
             settled_before: START,
             failed_before: START,
         };
-        let pruned = self.store().prune(self.pruned, limits, PRUNE).await.unwrap();
+        let pruned = self.store().prune_events(self.pruned, limits, PRUNE).await.unwrap();
         self.pruned = pruned.next.unwrap();
         assert!(pruned.events > 0);
     }
@@ -351,15 +352,15 @@ impl World {
         };
         self.store = Some(store.clone());
         let all = Page { limit: u32::MAX, offset: 0 };
-        for session in SessionStore::list(&store, None, all).await.unwrap() {
-            store.unsettled(session.id).await.unwrap();
+        for session in store.sessions(None, all).await.unwrap() {
+            store.unresolved_sends(session.id).await.unwrap();
         }
-        store.unheld(self.now(), 1_000).await.unwrap();
+        store.unheld_sessions(self.now(), 1_000).await.unwrap();
         store.bulk_sessions().await.unwrap();
-        store.bounds().await.unwrap();
-        store.next_due(self.now()).await.unwrap();
+        store.log_bounds().await.unwrap();
+        store.next_lane_due(self.now()).await.unwrap();
         let now = self.now();
-        store.claim("one", LANES, WINDOW, now, now.plus(LEASE)).await.unwrap();
+        store.claim_lanes("one", LANES, WINDOW, now, now.plus(LEASE)).await.unwrap();
     }
 
     pub async fn close(self) {

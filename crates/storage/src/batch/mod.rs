@@ -31,7 +31,7 @@ fn content_place<'a>(session: &'a str, batch: &'a str, place: &'a str) -> [&'a s
 
 #[async_trait]
 impl BatchStore for LedgerStore {
-    async fn create(&self, new: NewBatch, most: u32) -> StoreResult<Created> {
+    async fn create_batch(&self, new: NewBatch, most: u32) -> StoreResult<Created> {
         self.writer
             .run_for(new.session, "storing a batch", move |unit| {
                 Box::pin(create::create(unit, new, most))
@@ -52,7 +52,7 @@ impl BatchStore for LedgerStore {
         read::list(self, session, state, page).await
     }
 
-    async fn items(
+    async fn batch_items(
         &self,
         session: SessionId,
         id: &BatchId,
@@ -66,15 +66,19 @@ impl BatchStore for LedgerStore {
         read::sessions(self).await
     }
 
-    async fn unfinished(&self, session: SessionId) -> StoreResult<Vec<Batch>> {
+    async fn unfinished_batches(&self, session: SessionId) -> StoreResult<Vec<Batch>> {
         read::unfinished(self, session).await
     }
 
-    async fn zones(&self, session: SessionId, id: &BatchId) -> StoreResult<Vec<Option<String>>> {
+    async fn batch_time_zones(
+        &self,
+        session: SessionId,
+        id: &BatchId,
+    ) -> StoreResult<Vec<Option<String>>> {
         read::zones(self, session, id).await
     }
 
-    async fn next_item(
+    async fn next_batch_item(
         &self,
         session: SessionId,
         id: &BatchId,
@@ -84,7 +88,7 @@ impl BatchStore for LedgerStore {
         read::next_item(self, session, id, zones, whom).await
     }
 
-    async fn open_items(&self, session: SessionId) -> StoreResult<Vec<OpenItem>> {
+    async fn open_batch_items(&self, session: SessionId) -> StoreResult<Vec<OpenItem>> {
         read::open_items(self, session).await
     }
 

@@ -83,7 +83,8 @@ impl Inner {
             }
         }
         let rest = ask.lanes.saturating_sub(count(claimed.len()));
-        let direct = self.ledger.claim(ask.worker, rest, ask.window, ask.now, ask.until).await;
+        let direct =
+            self.ledger.claim_lanes(ask.worker, rest, ask.window, ask.now, ask.until).await;
         match direct {
             Ok(direct) => claimed.extend(direct),
             Err(error) if claimed.is_empty() => return Err(error),

@@ -191,7 +191,7 @@ impl Inner {
 
 #[async_trait]
 impl DeliveryQueue for BullQueue {
-    async fn claim(
+    async fn claim_lanes(
         &self,
         worker: &str,
         lanes: u32,
@@ -200,27 +200,32 @@ impl DeliveryQueue for BullQueue {
         until: Timestamp,
     ) -> StoreResult<Vec<ClaimedLane>> {
         self.inner.now.store(now.millis(), Ordering::Relaxed);
-        self.inner.claim(Ask { worker, lanes, window, now, until }).await
+        self.inner.claim_lanes(Ask { worker, lanes, window, now, until }).await
     }
 
-    async fn more(&self, lane: &LaneId, epoch: u64, window: u32) -> StoreResult<Vec<Delivery>> {
-        self.inner.ledger.more(lane, epoch, window).await
+    async fn more_of_lane(
+        &self,
+        lane: &LaneId,
+        epoch: u64,
+        window: u32,
+    ) -> StoreResult<Vec<Delivery>> {
+        self.inner.ledger.more_of_lane(lane, epoch, window).await
     }
 
-    async fn settle(&self, settlement: Settlement) -> StoreResult<Settled> {
+    async fn record_attempts(&self, settlement: Settlement) -> StoreResult<Settled> {
         let inner = &self.inner;
         let (lane, epoch, verdict) =
             (settlement.lane.clone(), settlement.epoch, settlement.verdict.clone());
-        let settled = inner.ledger.settle(settlement).await?;
+        let settled = inner.ledger.record_attempts(settlement).await?;
         if settled == Settled::Done {
             inner.ended(&lane, epoch, Some(&verdict)).await;
         }
         Ok(settled)
     }
 
-    async fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool> {
+    async fn renew_lane(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool> {
         let inner = &self.inner;
-        let renewed = inner.ledger.renew(lane, epoch, until).await?;
+        let renewed = inner.ledger.renew_lane(lane, epoch, until).await?;
         let link = inner.standing.link();
         if !renewed {
             // Somebody else's by now, and with it the job.
@@ -234,22 +239,22 @@ impl DeliveryQueue for BullQueue {
         Ok(renewed)
     }
 
-    async fn release(&self, lane: &LaneId, epoch: u64) -> StoreResult<()> {
-        self.inner.ledger.release(lane, epoch).await?;
+    async fn release_lane(&self, lane: &LaneId, epoch: u64) -> StoreResult<()> {
+        self.inner.ledger.release_lane(lane, epoch).await?;
         self.inner.ended(lane, epoch, None).await;
         Ok(())
     }
 
-    async fn hold(&self, webhook: WebhookId, until: Timestamp) -> StoreResult<()> {
-        self.inner.ledger.hold(webhook, until).await
+    async fn hold_webhook(&self, webhook: WebhookId, until: Timestamp) -> StoreResult<()> {
+        self.inner.ledger.hold_webhook(webhook, until).await
     }
 
-    async fn elsewhere(&self) {
-        self.inner.ledger.elsewhere().await;
+    async fn opened_elsewhere(&self) {
+        self.inner.ledger.opened_elsewhere().await;
     }
 
-    async fn next_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
-        let due = self.inner.ledger.next_due(now).await?;
+    async fn next_lane_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
+        let due = self.inner.ledger.next_lane_due(now).await?;
         let cut = self.inner.cut.load(Ordering::Relaxed) && self.inner.standing.link().is_some();
         let soon = cut.then(|| now.plus(Duration::from_millis(1)));
         Ok(due.into_iter().chain(soon).min())
@@ -259,11 +264,11 @@ impl DeliveryQueue for BullQueue {
         self.inner.ledger.receiver(webhook).await
     }
 
-    async fn stats(&self) -> StoreResult<QueueStats> {
-        self.inner.ledger.stats().await
+    async fn queue_stats(&self) -> StoreResult<QueueStats> {
+        self.inner.ledger.queue_stats().await
     }
 
-    fn server(&self) -> Option<QueueServer> {
+    fn queue_server(&self) -> Option<QueueServer> {
         Some(self.status())
     }
 }

@@ -317,7 +317,11 @@ impl DeliveryLog for LedgerStore {
         Ok(candidates)
     }
 
-    async fn sequence_of(&self, webhook: WebhookId, id: DeliveryId) -> StoreResult<Option<u64>> {
+    async fn delivery_sequence(
+        &self,
+        webhook: WebhookId,
+        id: DeliveryId,
+    ) -> StoreResult<Option<u64>> {
         let sequence: Option<i64> = db::query_scalar(SEQUENCE_OF)
             .bind(id.to_string())
             .bind(webhook.to_string())
@@ -327,7 +331,11 @@ impl DeliveryLog for LedgerStore {
         Ok(sequence.and_then(|sequence| u64::try_from(sequence).ok()))
     }
 
-    async fn replay(&self, webhook: WebhookId, replays: Vec<NewReplay>) -> StoreResult<u64> {
+    async fn insert_replays(
+        &self,
+        webhook: WebhookId,
+        replays: Vec<NewReplay>,
+    ) -> StoreResult<u64> {
         self.writer
             .run(REPLAYING, move |unit| {
                 Box::pin(async move {
@@ -341,7 +349,7 @@ impl DeliveryLog for LedgerStore {
             .await
     }
 
-    async fn redriven(
+    async fn record_redrives(
         &self,
         webhook: WebhookId,
         replay: NewReplay,

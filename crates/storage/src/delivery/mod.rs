@@ -38,7 +38,7 @@ const STATS: &str = "select (select count(*) from delivery where state = 'pendin
 
 #[async_trait]
 impl DeliveryQueue for LedgerStore {
-    async fn claim(
+    async fn claim_lanes(
         &self,
         worker: &str,
         lanes: u32,
@@ -50,19 +50,24 @@ impl DeliveryQueue for LedgerStore {
         claim::claim(self, claims::Asked { taker, lanes, window }).await
     }
 
-    async fn more(&self, lane: &LaneId, epoch: u64, window: u32) -> StoreResult<Vec<Delivery>> {
+    async fn more_of_lane(
+        &self,
+        lane: &LaneId,
+        epoch: u64,
+        window: u32,
+    ) -> StoreResult<Vec<Delivery>> {
         claim::more(self, lane.as_str(), epoch, window).await
     }
 
-    async fn settle(&self, settlement: Settlement) -> StoreResult<Settled> {
+    async fn record_attempts(&self, settlement: Settlement) -> StoreResult<Settled> {
         self.writer.record_attempt(settlement).await
     }
 
-    async fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool> {
+    async fn renew_lane(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool> {
         self.seams.claims.renew(lane, epoch, until).await
     }
 
-    async fn release(&self, lane: &LaneId, epoch: u64) -> StoreResult<()> {
+    async fn release_lane(&self, lane: &LaneId, epoch: u64) -> StoreResult<()> {
         let claims = &self.seams.claims;
         if claims.held().with(lane.as_str(), epoch, |_| ()).is_none() {
             return Ok(());
@@ -70,12 +75,12 @@ impl DeliveryQueue for LedgerStore {
         claims.requeue(&self.writer, lane, epoch).await
     }
 
-    async fn hold(&self, webhook: WebhookId, until: Timestamp) -> StoreResult<()> {
+    async fn hold_webhook(&self, webhook: WebhookId, until: Timestamp) -> StoreResult<()> {
         self.seams.claims.held().hold(webhook, until);
         Ok(())
     }
 
-    async fn next_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
+    async fn next_lane_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
         const DOING: &str = "looking for the next due lane";
         let row =
             db::query(NEXT).bind(now.millis()).fetch_one(&self.couriers).await.doing(DOING)?;
@@ -85,7 +90,7 @@ impl DeliveryQueue for LedgerStore {
         Ok(stored.chain(self.seams.claims.next_end(now).await?).min())
     }
 
-    async fn elsewhere(&self) {
+    async fn opened_elsewhere(&self) {
         self.caches.elsewhere.notified().await;
     }
 
@@ -93,7 +98,7 @@ impl DeliveryQueue for LedgerStore {
         self.receiver_of(webhook).await
     }
 
-    async fn stats(&self) -> StoreResult<QueueStats> {
+    async fn queue_stats(&self) -> StoreResult<QueueStats> {
         const DOING: &str = "counting deliveries";
         let row = db::query(STATS).fetch_one(&self.readers).await.doing(DOING)?;
         let count = |name: &str| {

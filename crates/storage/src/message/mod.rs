@@ -94,7 +94,11 @@ fn unsettled(row: &Row, cipher: &Cipher) -> StoreResult<Unsettled> {
 
 #[async_trait]
 impl MessageStore for LedgerStore {
-    async fn get(&self, session: SessionId, wa_id: &WaMessageId) -> StoreResult<Option<Message>> {
+    async fn message(
+        &self,
+        session: SessionId,
+        wa_id: &WaMessageId,
+    ) -> StoreResult<Option<Message>> {
         let row = db::query(SHOWN).bind(session.to_string()).bind(wa_id.as_str());
         row.fetch_optional(&self.couriers)
             .await
@@ -104,7 +108,7 @@ impl MessageStore for LedgerStore {
             .transpose()
     }
 
-    async fn unsettled(&self, session: SessionId) -> StoreResult<Vec<Unsettled>> {
+    async fn unresolved_sends(&self, session: SessionId) -> StoreResult<Vec<Unsettled>> {
         let rows = db::query(UNSETTLED).bind(session.to_string()).fetch_all(&self.readers).await;
         let rows = rows.doing("listing messages on their way out")?;
         let read = |row: &Row| unsettled(row, &self.cipher);
@@ -115,7 +119,7 @@ impl MessageStore for LedgerStore {
         open_change::list(self, session).await
     }
 
-    async fn list(
+    async fn messages(
         &self,
         session: SessionId,
         query: &MessageQuery,

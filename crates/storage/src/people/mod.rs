@@ -62,11 +62,15 @@ impl PeopleStore for LedgerStore {
         identity::phone_of(&self.readers, session, lid).await
     }
 
-    async fn canonical(&self, session: SessionId, id: &ChatId) -> StoreResult<ChatId> {
+    async fn canonical_chat(&self, session: SessionId, id: &ChatId) -> StoreResult<ChatId> {
         canonical(&self.couriers, session, id).await
     }
 
-    async fn form(&self, session: SessionId, asked: &ChatId) -> StoreResult<Option<KnownForm>> {
+    async fn known_form(
+        &self,
+        session: SessionId,
+        asked: &ChatId,
+    ) -> StoreResult<Option<KnownForm>> {
         form::get(&self.couriers, session, asked).await
     }
 
@@ -79,7 +83,7 @@ impl PeopleStore for LedgerStore {
         chat::get(self, session, &id).await
     }
 
-    async fn unread(
+    async fn unread_messages(
         &self,
         session: SessionId,
         chat: &ChatId,

@@ -30,7 +30,7 @@ async fn without_redis_lanes_come_from_the_ledger_and_then_from_redis_again() {
     assert!(house.settle(&queue, &held[0], Verdict::Delivered).await.is_recorded());
     house.push(1).await;
     house.push(3).await;
-    queue.release(&held[0].lane, held[0].epoch).await.unwrap();
+    queue.release_lane(&held[0].lane, held[0].epoch).await.unwrap();
     let lanes = claim(&queue, "worker", 2).await;
     assert_eq!(lanes.len(), 2, "from the ledger");
     let status = queue.status();
@@ -150,7 +150,7 @@ async fn the_jobs_of_a_dead_worker_are_taken_by_another() {
     house.push(2).await;
     let short = Duration::from_millis(400);
     let at = now();
-    let dead = first.claim("dead", 4, 8, at, at.plus(short)).await.unwrap();
+    let dead = first.claim_lanes("dead", 4, 8, at, at.plus(short)).await.unwrap();
     assert_eq!(dead.len(), 2);
     // Its locks in Redis are good for a minute; the leases in the ledger are not.
     drop(first);
@@ -172,7 +172,7 @@ async fn a_job_whose_lock_ran_out_does_not_stay() {
     let lanes = claim(&queue, "worker", 4).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     let until = now().plus(LEASE);
-    assert!(queue.renew(&lanes[0].lane, lanes[0].epoch, until).await.unwrap());
+    assert!(queue.renew_lane(&lanes[0].lane, lanes[0].epoch, until).await.unwrap());
     let mut keys = Keys::of(&options).await;
     assert_eq!(keys.list("active").await.len(), 1);
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -222,13 +222,13 @@ async fn lanes_that_find_no_room_do_not_hold_others_up() {
     let (house, options) = (House::new().await, server::options());
     let mut slow = build::webhook(1, house.session);
     slow.policy.concurrency = Some(1);
-    assert!(WebhookStore::update(&house.store, &slow).await.unwrap());
+    assert!(house.store.update_webhook(&slow).await.unwrap());
     let queue = house.queue(&options).await;
     for chat in 0..150 {
         house.push(chat).await;
     }
     let hook = build::webhook(2, house.session);
-    assert!(WebhookStore::insert(&house.store, &hook, 0).await.unwrap());
+    assert!(house.store.insert_webhook(&hook, 0).await.unwrap());
     house.push(7).await;
     // The one place of the first webhook stays taken.
     let held = claim(&queue, "worker", 1).await;
@@ -240,7 +240,7 @@ async fn lanes_that_find_no_room_do_not_hold_others_up() {
         if let Some(lane) = claim(&queue, "worker", 1000).await.pop() {
             break lane;
         }
-        let next = queue.next_due(now()).await.unwrap();
+        let next = queue.next_lane_due(now()).await.unwrap();
         assert!(next.is_some_and(|at| at <= now().plus(Duration::from_millis(200))));
     };
     assert_eq!(found.webhook, hook.id);

@@ -60,9 +60,9 @@ impl House {
         let options = StoreOptions::for_testing(folder.path().join("waypost.sqlite"));
         let store = LedgerStore::open(options).await.unwrap();
         let session = build::session(1);
-        assert!(SessionStore::insert(&store, &session).await.unwrap());
+        assert!(store.insert_session(&session).await.unwrap());
         let webhook = build::webhook(1, session.id);
-        assert!(WebhookStore::insert(&store, &webhook, 0).await.unwrap());
+        assert!(store.insert_webhook(&webhook, 0).await.unwrap());
         let (delivered, events) = (Mutex::default(), Mutex::new(0));
         Self { store, session: session.id, delivered, events, _folder: folder }
     }
@@ -97,7 +97,7 @@ impl House {
 
     /// The deliveries that are not settled.
     pub async fn pending(&self) -> u64 {
-        domain::port::DeliveryQueue::stats(&self.store).await.unwrap().pending
+        domain::port::DeliveryQueue::queue_stats(&self.store).await.unwrap().pending
     }
 
     /// Records a result for the first delivery of a claim.
@@ -131,7 +131,7 @@ impl House {
             attempt: Some(attempt),
         };
         let begun = Instant::now();
-        let settled = queue.settle(settlement).await?;
+        let settled = queue.record_attempts(settlement).await?;
         if success && settled.is_recorded() {
             let mut delivered = self.delivered.lock().unwrap();
             delivered.entry(lane.lane.clone()).or_default().push((begun, delivery.event.sequence));
@@ -146,7 +146,7 @@ impl House {
             last = self.settle_at(queue, lane, place, Verdict::Delivered).await.unwrap();
         }
         if last == Settled::More {
-            queue.release(&lane.lane, lane.epoch).await.unwrap();
+            queue.release_lane(&lane.lane, lane.epoch).await.unwrap();
         }
     }
 
@@ -185,7 +185,7 @@ impl House {
 /// Claims up to so many lanes.
 pub async fn claim(queue: &BullQueue, worker: &str, lanes: u32) -> Vec<ClaimedLane> {
     let now = now();
-    queue.claim(worker, lanes, 8, now, now.plus(LEASE)).await.unwrap()
+    queue.claim_lanes(worker, lanes, 8, now, now.plus(LEASE)).await.unwrap()
 }
 
 /// Waits for something that should happen soon.

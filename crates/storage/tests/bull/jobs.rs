@@ -102,7 +102,7 @@ async fn a_failing_head_delays_the_job_and_nothing_passes_it() {
     assert_eq!(other.len(), 1, "another chat goes on");
     assert!(other[0].lane.as_str().ends_with(build::chat(2).as_str()));
     house.drain(&queue, &other[0]).await;
-    assert_eq!(queue.next_due(now()).await.unwrap(), Some(retry));
+    assert_eq!(queue.next_lane_due(now()).await.unwrap(), Some(retry));
     let due = soon("the retry", async || claim(&queue, "worker", 4).await.pop()).await;
     assert!(now() >= retry, "too early");
     let sequences: Vec<u64> = due.deliveries.iter().map(|one| one.event.sequence).collect();

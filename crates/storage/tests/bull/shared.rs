@@ -36,7 +36,7 @@ impl Shared {
 
 #[async_trait]
 impl DeliveryQueue for Shared {
-    async fn claim(
+    async fn claim_lanes(
         &self,
         worker: &str,
         lanes: u32,
@@ -44,41 +44,46 @@ impl DeliveryQueue for Shared {
         now: Timestamp,
         until: Timestamp,
     ) -> StoreResult<Vec<ClaimedLane>> {
-        let claimed = self.queue.claim(worker, lanes, window, now, until).await;
+        let claimed = self.queue.claim_lanes(worker, lanes, window, now, until).await;
         assert!(self.queue.status().up, "it came from Redis: {:?}", self.queue.status());
         claimed
     }
 
-    async fn more(&self, lane: &LaneId, epoch: u64, window: u32) -> StoreResult<Vec<Delivery>> {
-        self.queue.more(lane, epoch, window).await
+    async fn more_of_lane(
+        &self,
+        lane: &LaneId,
+        epoch: u64,
+        window: u32,
+    ) -> StoreResult<Vec<Delivery>> {
+        self.queue.more_of_lane(lane, epoch, window).await
     }
 
-    async fn settle(&self, settlement: Settlement) -> StoreResult<Settled> {
-        self.queue.settle(settlement).await
+    async fn record_attempts(&self, settlement: Settlement) -> StoreResult<Settled> {
+        self.queue.record_attempts(settlement).await
     }
 
-    async fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool> {
-        self.queue.renew(lane, epoch, until).await
+    async fn renew_lane(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool> {
+        self.queue.renew_lane(lane, epoch, until).await
     }
 
-    async fn release(&self, lane: &LaneId, epoch: u64) -> StoreResult<()> {
-        self.queue.release(lane, epoch).await
+    async fn release_lane(&self, lane: &LaneId, epoch: u64) -> StoreResult<()> {
+        self.queue.release_lane(lane, epoch).await
     }
 
-    async fn hold(&self, webhook: WebhookId, until: Timestamp) -> StoreResult<()> {
-        self.queue.hold(webhook, until).await
+    async fn hold_webhook(&self, webhook: WebhookId, until: Timestamp) -> StoreResult<()> {
+        self.queue.hold_webhook(webhook, until).await
     }
 
-    async fn next_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
-        self.queue.next_due(now).await
+    async fn next_lane_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
+        self.queue.next_lane_due(now).await
     }
 
     async fn receiver(&self, webhook: WebhookId) -> StoreResult<Option<Arc<Webhook>>> {
         self.queue.receiver(webhook).await
     }
 
-    async fn stats(&self) -> StoreResult<QueueStats> {
-        self.queue.stats().await
+    async fn queue_stats(&self) -> StoreResult<QueueStats> {
+        self.queue.queue_stats().await
     }
 }
 
@@ -99,98 +104,102 @@ impl Ledger for Shared {
 
 #[async_trait]
 impl SessionStore for Shared {
-    async fn insert(&self, session: &Session) -> StoreResult<bool> {
-        SessionStore::insert(&self.store, session).await
+    async fn insert_session(&self, session: &Session) -> StoreResult<bool> {
+        self.store.insert_session(session).await
     }
 
-    async fn get(&self, id: SessionId) -> StoreResult<Option<Session>> {
-        SessionStore::get(&self.store, id).await
+    async fn session(&self, id: SessionId) -> StoreResult<Option<Session>> {
+        self.store.session(id).await
     }
 
-    async fn list(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>> {
-        SessionStore::list(&self.store, name, page).await
+    async fn sessions(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>> {
+        self.store.sessions(name, page).await
     }
 
-    async fn delete(&self, id: SessionId) -> StoreResult<bool> {
-        SessionStore::delete(&self.store, id).await
+    async fn delete_session(&self, id: SessionId) -> StoreResult<bool> {
+        self.store.delete_session(id).await
     }
 
-    async fn acquire(
+    async fn acquire_session(
         &self,
         id: SessionId,
         owner: &str,
         now: Timestamp,
         lasts: Duration,
     ) -> StoreResult<Option<Held>> {
-        self.store.acquire(id, owner, now, lasts).await
+        self.store.acquire_session(id, owner, now, lasts).await
     }
 
-    async fn release(&self, lease: &Lease) -> StoreResult<()> {
-        SessionStore::release(&self.store, lease).await
+    async fn release_session(&self, lease: &Lease) -> StoreResult<()> {
+        self.store.release_session(lease).await
     }
 
     fn is_shared(&self) -> bool {
         self.store.is_shared()
     }
 
-    fn listen(&self, listener: WishListener) {
-        self.store.listen(listener);
+    fn listen_for_wishes(&self, listener: WishListener) {
+        self.store.listen_for_wishes(listener);
     }
 
-    async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
-        self.store.unheld(now, limit).await
+    async fn unheld_sessions(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
+        self.store.unheld_sessions(now, limit).await
     }
 
-    async fn holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>> {
-        self.store.holder(id, now).await
+    async fn session_holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>> {
+        self.store.session_holder(id, now).await
     }
 
-    async fn held(&self, now: Timestamp) -> StoreResult<Vec<SessionId>> {
-        self.store.held(now).await
+    async fn held_sessions(&self, now: Timestamp) -> StoreResult<Vec<SessionId>> {
+        self.store.held_sessions(now).await
     }
 
-    async fn announce(
+    async fn announce_process(
         &self,
         owner: &str,
         url: &str,
         now: Timestamp,
         forget_before: Timestamp,
     ) -> StoreResult<()> {
-        self.store.announce(owner, url, now, forget_before).await
+        self.store.announce_process(owner, url, now, forget_before).await
     }
 }
 
 #[async_trait]
 impl WebhookStore for Shared {
-    async fn insert(&self, webhook: &Webhook, most: u32) -> StoreResult<bool> {
-        WebhookStore::insert(&self.store, webhook, most).await
+    async fn insert_webhook(&self, webhook: &Webhook, most: u32) -> StoreResult<bool> {
+        self.store.insert_webhook(webhook, most).await
     }
 
-    async fn get(&self, id: WebhookId) -> StoreResult<Option<Webhook>> {
-        WebhookStore::get(&self.store, id).await
+    async fn webhook(&self, id: WebhookId) -> StoreResult<Option<Webhook>> {
+        self.store.webhook(id).await
     }
 
-    async fn list(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>> {
-        WebhookStore::list(&self.store, session, page).await
+    async fn webhooks(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>> {
+        self.store.webhooks(session, page).await
     }
 
-    async fn update(&self, webhook: &Webhook) -> StoreResult<bool> {
-        WebhookStore::update(&self.store, webhook).await
+    async fn update_webhook(&self, webhook: &Webhook) -> StoreResult<bool> {
+        self.store.update_webhook(webhook).await
     }
 
-    async fn update_unchanged(&self, webhook: &Webhook, was: Timestamp) -> StoreResult<bool> {
-        WebhookStore::update_unchanged(&self.store, webhook, was).await
+    async fn update_webhook_if_unchanged(
+        &self,
+        webhook: &Webhook,
+        was: Timestamp,
+    ) -> StoreResult<bool> {
+        self.store.update_webhook_if_unchanged(webhook, was).await
     }
 
-    async fn pause(&self, id: WebhookId, at: Timestamp) -> StoreResult<bool> {
-        WebhookStore::pause(&self.store, id, at).await
+    async fn pause_webhook(&self, id: WebhookId, at: Timestamp) -> StoreResult<bool> {
+        self.store.pause_webhook(id, at).await
     }
 
-    async fn resume(&self, id: WebhookId, now: Timestamp) -> StoreResult<bool> {
-        WebhookStore::resume(&self.store, id, now).await
+    async fn resume_webhook(&self, id: WebhookId, now: Timestamp) -> StoreResult<bool> {
+        self.store.resume_webhook(id, now).await
     }
 
-    async fn delete(&self, id: WebhookId) -> StoreResult<bool> {
-        WebhookStore::delete(&self.store, id).await
+    async fn delete_webhook(&self, id: WebhookId) -> StoreResult<bool> {
+        self.store.delete_webhook(id).await
     }
 }

@@ -36,7 +36,7 @@ async fn lane(house: &House, queue: &BullQueue, lane: &ClaimedLane, random: &mut
             return;
         }
     }
-    queue.release(&lane.lane, lane.epoch).await.unwrap();
+    queue.release_lane(&lane.lane, lane.epoch).await.unwrap();
 }
 
 async fn worker(house: Arc<House>, queue: BullQueue, name: &'static str, seed: u64) {
@@ -45,7 +45,7 @@ async fn worker(house: Arc<House>, queue: BullQueue, name: &'static str, seed: u
     while house.pending().await > 0 || house.events() < EVENTS {
         assert!(now() < end, "{} deliveries are stuck", house.pending().await);
         let at = now();
-        let lanes = queue.claim(name, 256, 4, at, at.plus(SHORT_LEASE)).await.unwrap();
+        let lanes = queue.claim_lanes(name, 256, 4, at, at.plus(SHORT_LEASE)).await.unwrap();
         for one in &lanes {
             lane(&house, &queue, one, &mut random).await;
         }

@@ -29,12 +29,12 @@ async fn the_second_process() {
     let Some(path) = std::env::var_os(DATABASE) else { return };
     let store = open_at(&PathBuf::from(path)).await;
     let session = support::session(&store, 1).await;
-    assert!(WebhookStore::insert(&store, &build::webhook(1, session), 0).await.unwrap());
+    assert!(store.insert_webhook(&build::webhook(1, session), 0).await.unwrap());
     for number in 1..=EVENTS {
         append(&store, build::event(number, session, &build::chat(number % 5))).await.unwrap();
     }
-    store.acquire(session, "killed", START, far().since(START)).await.unwrap().unwrap();
-    assert_eq!(store.claim("killed", 10, 10, START, far()).await.unwrap().len(), 5);
+    store.acquire_session(session, "killed", START, far().since(START)).await.unwrap().unwrap();
+    assert_eq!(store.claim_lanes("killed", 10, 10, START, far()).await.unwrap().len(), 5);
     println!("{WRITTEN}");
     std::future::pending::<()>().await;
 }
@@ -78,9 +78,13 @@ async fn a_killed_process_loses_no_write_and_holds_nothing() {
     let next = append(&store, build::session_event(EVENTS + 1, session)).await.unwrap();
     assert_eq!(next.sequence, u64::from(EVENTS) + 1);
     assert!(
-        store.acquire(session, "next life", START, far().since(START)).await.unwrap().is_some()
+        store
+            .acquire_session(session, "next life", START, far().since(START))
+            .await
+            .unwrap()
+            .is_some()
     );
-    let lanes = store.claim("next life", 10, 100, START, far()).await.unwrap();
+    let lanes = store.claim_lanes("next life", 10, 100, START, far()).await.unwrap();
     let mut sequences: Vec<u64> = lanes
         .iter()
         .flat_map(|lane| lane.deliveries.iter().map(|delivery| delivery.event.sequence))
@@ -106,9 +110,9 @@ async fn a_write_is_on_the_disk_when_its_call_returns() {
             std::fs::copy(from, beside(&database(&copy), ending)).unwrap();
         }
         let later = open(&copy).await;
-        assert!(SessionStore::get(&later, session).await.unwrap().is_some());
+        assert!(later.session(session).await.unwrap().is_some());
         for number in 1..=number {
-            let row = MessageStore::get(&later, session, &build::wa_id(number)).await.unwrap();
+            let row = later.message(session, &build::wa_id(number)).await.unwrap();
             assert!(row.is_some(), "message {number}");
         }
         let next = append(&later, build::session_event(9, session)).await.unwrap();

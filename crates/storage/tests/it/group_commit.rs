@@ -46,7 +46,7 @@ async fn a_failing_writer_is_rolled_back_alone() {
     assert!(store.commits() - before < 10, "they did not share a commit");
     let mut expected = 2;
     for (number, result) in (2..=101).zip(results) {
-        let row = MessageStore::get(&store, session, &build::wa_id(number)).await.unwrap();
+        let row = store.message(session, &build::wa_id(number)).await.unwrap();
         assert_eq!(row.is_some(), number % 10 != 0, "message {number}");
         if number % 10 == 0 {
             let error = result.unwrap_err();
@@ -66,7 +66,7 @@ async fn a_rolled_back_writer_leaves_nothing_in_the_writers_memory() {
     let store = open(&folder).await;
     let session = support::session(&store, 1).await;
     let webhook = build::webhook(1, session);
-    assert!(WebhookStore::insert(&store, &webhook, 0).await.unwrap());
+    assert!(store.insert_webhook(&webhook, 0).await.unwrap());
     append(&store, build::session_event(1, session)).await.unwrap();
     let sql = "create trigger no_change before update of url on webhook when new.url like '%refused%' \
                begin select raise(abort, 'no'); end";
@@ -74,12 +74,12 @@ async fn a_rolled_back_writer_leaves_nothing_in_the_writers_memory() {
     let mut refused = webhook.clone();
     refused.url = "https://refused.example/".into();
     refused.active = false;
-    let one = WebhookStore::update(&store, &refused);
+    let one = store.update_webhook(&refused);
     let two = append(&store, build::session_event(2, session));
     let (one, two) = tokio::join!(one, two);
     assert!(one.is_err());
     two.unwrap();
-    let stats = domain::port::DeliveryQueue::stats(&store).await.unwrap();
+    let stats = domain::port::DeliveryQueue::queue_stats(&store).await.unwrap();
     assert_eq!(stats.pending, 2, "the webhook is still active");
 }
 
@@ -97,13 +97,13 @@ async fn a_lost_transaction_is_told_to_all_and_the_ledger_goes_on() {
         let value = vec![1];
         vec![KeyChange::Put { namespace: "session", key: key.into(), value, expires_at: 0 }]
     };
-    let keys = |changes| domain::port::DeviceKeys::apply(&store, &lease, changes);
+    let keys = |changes| domain::port::DeviceKeys::apply_key_changes(&store, &lease, changes);
     // Somebody else has the file: the writer waits with a first job, and the others become one transaction behind it.
     let mut other = raw(&database(&folder)).await;
     sqlx::query("begin immediate").execute(&mut other).await.unwrap();
-    let (before, taken) = (store.commits(), Telemetry::writer(&store).jobs);
+    let (before, taken) = (store.commits(), store.writer().jobs);
     let crowd = async {
-        while Telemetry::writer(&store).jobs == taken {
+        while store.writer().jobs == taken {
             tokio::task::yield_now().await;
         }
         let free = async {
@@ -118,7 +118,7 @@ async fn a_lost_transaction_is_told_to_all_and_the_ledger_goes_on() {
         assert_eq!(result.unwrap_err().kind, StoreErrorKind::Unavailable);
     }
     assert_eq!(store.commits(), before + 1, "the first alone was committed");
-    let list = domain::port::DeviceKeys::list(&store, session, "session", "");
+    let list = domain::port::DeviceKeys::device_keys(&store, session, "session", "");
     assert!(list.await.unwrap().is_empty());
     keys(put("one")).await.unwrap();
     assert_eq!(append(&store, build::session_event(2, session)).await.unwrap().sequence, 2);
@@ -144,11 +144,11 @@ async fn a_caller_that_leaves_does_not_undo_its_write() {
     let store = open(&folder).await;
     {
         let session = build::session(1);
-        let insert = SessionStore::insert(&store, &session);
+        let insert = store.insert_session(&session);
         let mut insert = std::pin::pin!(insert);
         // One poll puts it in the queue; then its caller is gone.
         assert!(futures::poll!(insert.as_mut()).is_pending());
     }
     support::session(&store, 2).await;
-    assert!(SessionStore::get(&store, build::session(1).id).await.unwrap().is_some());
+    assert!(store.session(build::session(1).id).await.unwrap().is_some());
 }

@@ -59,7 +59,7 @@ async fn what_waits_survives_a_crash() {
     let later = open(&copy).await;
     assert_eq!(later.write(vec![hold(session, 1)]).await.unwrap(), [WriteOutcome::Unchanged]);
     assert_eq!(came(&later, session, 1).await, ["\"1\""]);
-    let row = MessageStore::get(&later, session, &build::wa_id(1)).await.unwrap().unwrap();
+    let row = later.message(session, &build::wa_id(1)).await.unwrap().unwrap();
     assert_eq!(row.body.as_deref(), Some("edit 1"));
     assert_eq!(later.release_held(START.plus(Duration::from_secs(60))).await.unwrap(), 1);
 }

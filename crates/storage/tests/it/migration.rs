@@ -192,15 +192,15 @@ async fn a_file_of_the_fifth_version_keeps_everything() {
     let expected = [chat(3, None), chat(2, Some("text 3")), chat(1, Some("text 2"))];
     assert_eq!(chats.iter().map(told).collect::<Vec<_>>(), expected);
     let by = MessageQuery { from: Some(build::chat(1).to_string()), ..MessageQuery::default() };
-    let found = store.list(session, &by, ALL).await.unwrap().unwrap();
+    let found = store.messages(session, &by, ALL).await.unwrap().unwrap();
     assert_eq!((found.messages.len(), found.total), (2, 2));
 
-    let log = store.read(0, None, 10).await.unwrap();
+    let log = store.read_events(0, None, 10).await.unwrap();
     assert_eq!(log.iter().map(|one| one.position).collect::<Vec<_>>(), [1, 2]);
     let drafts = [1, 2].map(|number| build::event(number, session, &build::chat(1)));
     assert_eq!(log.into_iter().map(|one| one.event.draft).collect::<Vec<_>>(), drafts);
     let next = append(&store, build::event(3, session, &build::chat(2))).await.unwrap();
-    assert_eq!((next.sequence, store.bounds().await.unwrap().last), (3, 3));
+    assert_eq!((next.sequence, store.log_bounds().await.unwrap().last), (3, 3));
 
     for (id, state, tries) in [
         (ids[0], DeliveryState::Exhausted, 1),
@@ -215,7 +215,7 @@ async fn a_file_of_the_fifth_version_keeps_everything() {
     let log = store.deliveries(webhook, &DeliveryQuery::default(), 10).await.unwrap();
     assert_eq!(log.len(), 5);
     let until = START.plus(Duration::from_secs(60));
-    let lanes = store.claim("worker", 10, 10, START, until).await.unwrap();
+    let lanes = store.claim_lanes("worker", 10, 10, START, until).await.unwrap();
     assert!(lanes.iter().any(|lane| lane.deliveries[0].id == ids[3]), "{lanes:?}");
 
     let before = START.plus(Duration::from_secs(86_400));
@@ -225,7 +225,7 @@ async fn a_file_of_the_fifth_version_keeps_everything() {
         settled_before: before,
         failed_before: before,
     };
-    let pruned = store.prune(0, limits, 10).await.unwrap();
+    let pruned = store.prune_events(0, limits, 10).await.unwrap();
     assert_eq!((pruned.events, pruned.deliveries), (1, 3), "the first event with all its own");
     close(store).await;
 

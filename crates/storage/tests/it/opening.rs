@@ -50,7 +50,7 @@ async fn an_empty_file_gets_its_tables_and_a_second_start_changes_nothing() {
     close(store).await;
     let store = open(&folder).await;
     assert_eq!(shape(&database(&folder)).await, first);
-    assert!(SessionStore::get(&store, build::session(1).id).await.unwrap().is_some());
+    assert!(store.session(build::session(1).id).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn what_was_deleted_is_not_in_the_file() {
         let message = Box::new(NewMessage::row(row));
         store.write(vec![Write::InsertMessage { message, events: vec![] }]).await.unwrap();
     }
-    store.erase(session, &build::chat(1)).await.unwrap();
+    store.erase_person(session, &build::chat(1)).await.unwrap();
     close(store).await;
     // Whoever opens the file last writes the log back into it.
     let mut conn = raw(&database(&folder)).await;
@@ -170,22 +170,25 @@ async fn leases_of_an_earlier_life_are_void() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let id = support::session(&store, 1).await;
-    assert!(WebhookStore::insert(&store, &build::webhook(1, id), 0).await.unwrap());
+    assert!(store.insert_webhook(&build::webhook(1, id), 0).await.unwrap());
     append(&store, build::event(1, id, &build::chat(1))).await.unwrap();
     const DAY: Duration = Duration::from_secs(86_400);
     let long = START.plus(DAY);
-    let held = store.acquire(id, "earlier life", START, DAY).await.unwrap().unwrap();
-    let lanes = store.claim("earlier life", 10, 10, START, long).await.unwrap();
+    let held = store.acquire_session(id, "earlier life", START, DAY).await.unwrap().unwrap();
+    let lanes = store.claim_lanes("earlier life", 10, 10, START, long).await.unwrap();
     assert_eq!(lanes.len(), 1);
-    assert_eq!(store.acquire(id, "this life", START, DAY).await.unwrap(), None);
-    assert!(store.claim("this life", 10, 10, START, long).await.unwrap().is_empty());
+    assert_eq!(store.acquire_session(id, "this life", START, DAY).await.unwrap(), None);
+    assert!(store.claim_lanes("this life", 10, 10, START, long).await.unwrap().is_empty());
     close(store).await;
 
     let store = open(&folder).await;
-    let next = store.acquire(id, "this life", START, DAY).await.unwrap().unwrap();
+    let next = store.acquire_session(id, "this life", START, DAY).await.unwrap().unwrap();
     assert!(next.lease.epoch > held.lease.epoch, "{next:?} after {held:?}");
-    assert!(!store.renew(&lanes[0].lane, lanes[0].epoch, long).await.unwrap(), "void, not held");
-    let again = store.claim("this life", 10, 10, START, long).await.unwrap();
+    assert!(
+        !store.renew_lane(&lanes[0].lane, lanes[0].epoch, long).await.unwrap(),
+        "void, not held"
+    );
+    let again = store.claim_lanes("this life", 10, 10, START, long).await.unwrap();
     assert_eq!(again.len(), 1);
     assert!(again[0].epoch > lanes[0].epoch, "an epoch is never given twice");
     assert_eq!(again[0].deliveries, lanes[0].deliveries);
@@ -226,9 +229,9 @@ async fn a_file_of_the_first_version_is_brought_along() {
     }
     sqlx::Connection::close(conn).await.unwrap();
     let store = open(&folder).await;
-    assert_eq!(SessionStore::get(&store, session).await.unwrap().unwrap().restriction, None);
-    let stored = domain::port::MessageStore::get(&store, session, &row.wa_id).await.unwrap();
+    assert_eq!(store.session(session).await.unwrap().unwrap().restriction, None);
+    let stored = domain::port::MessageStore::message(&store, session, &row.wa_id).await.unwrap();
     assert_eq!(stored, Some(row));
-    let unsettled = domain::port::MessageStore::unsettled(&store, session).await.unwrap();
+    let unsettled = domain::port::MessageStore::unresolved_sends(&store, session).await.unwrap();
     assert_eq!(unsettled, [], "the first version did not keep what went out");
 }

@@ -91,7 +91,7 @@ const LEASE: Duration = Duration::from_secs(60);
 async fn two_processes_never_hold_one_lane() {
     let (one, other, _) = Box::pin(two()).await;
     let session = support::session(&one, 1).await;
-    assert!(WebhookStore::insert(&one, &build::webhook(1, session), 0).await.unwrap());
+    assert!(one.insert_webhook(&build::webhook(1, session), 0).await.unwrap());
     for number in 1..=40 {
         let event = build::event(number, session, &build::chat(number % 20));
         append(if number % 2 == 0 { &one } else { &other }, event).await.unwrap();
@@ -100,8 +100,8 @@ async fn two_processes_never_hold_one_lane() {
     let mut held = std::collections::BTreeSet::new();
     for _ in 0..10 {
         let (a, b) = tokio::join!(
-            one.claim("one", 3, 8, now, until),
-            other.claim("other", 3, 8, now, until),
+            one.claim_lanes("one", 3, 8, now, until),
+            other.claim_lanes("other", 3, 8, now, until),
         );
         for lane in a.unwrap().into_iter().chain(b.unwrap()) {
             assert_eq!(lane.deliveries.len(), 2, "both events of the chat, whoever stored them");
@@ -115,13 +115,13 @@ async fn two_processes_never_hold_one_lane() {
 async fn a_lease_that_ran_out_is_taken_over_and_its_holder_records_nothing() {
     let (one, other, _) = Box::pin(two()).await;
     let session = support::session(&one, 1).await;
-    assert!(WebhookStore::insert(&one, &build::webhook(1, session), 0).await.unwrap());
+    assert!(one.insert_webhook(&build::webhook(1, session), 0).await.unwrap());
     append(&one, build::event(1, session, &build::chat(1))).await.unwrap();
-    let held = one.claim("one", 1, 8, START, START.plus(LEASE)).await.unwrap().remove(0);
-    let early = other.claim("other", 1, 8, START, START.plus(LEASE)).await.unwrap();
+    let held = one.claim_lanes("one", 1, 8, START, START.plus(LEASE)).await.unwrap().remove(0);
+    let early = other.claim_lanes("other", 1, 8, START, START.plus(LEASE)).await.unwrap();
     assert!(early.is_empty(), "{early:?}");
     let later = START.plus(LEASE);
-    let taken = other.claim("other", 1, 8, later, later.plus(LEASE)).await.unwrap().remove(0);
+    let taken = other.claim_lanes("other", 1, 8, later, later.plus(LEASE)).await.unwrap().remove(0);
     assert_eq!(taken.deliveries, held.deliveries);
     let settlement = |lane: &ClaimedLane| Settlement {
         lane: lane.lane.clone(),
@@ -130,10 +130,10 @@ async fn a_lease_that_ran_out_is_taken_over_and_its_holder_records_nothing() {
         verdict: Verdict::Delivered,
         attempt: None,
     };
-    assert!(!one.renew(&held.lane, held.epoch, later.plus(LEASE)).await.unwrap());
-    let lost = DeliveryQueue::settle(&one, settlement(&held)).await.unwrap();
+    assert!(!one.renew_lane(&held.lane, held.epoch, later.plus(LEASE)).await.unwrap());
+    let lost = one.record_attempts(settlement(&held)).await.unwrap();
     assert_eq!(lost, Settled::Lost);
-    let done = DeliveryQueue::settle(&other, settlement(&taken)).await.unwrap();
+    let done = other.record_attempts(settlement(&taken)).await.unwrap();
     assert_eq!(done, Settled::Done);
 }
 
@@ -143,13 +143,17 @@ async fn what_one_process_changes_counts_for_the_others_at_once() {
     let session = support::session(&one, 1).await;
     append(&other, build::event(1, session, &build::chat(1))).await.unwrap();
     let webhook = build::webhook(1, session);
-    assert!(WebhookStore::insert(&one, &webhook, 0).await.unwrap());
+    assert!(one.insert_webhook(&webhook, 0).await.unwrap());
     append(&other, build::event(2, session, &build::chat(1))).await.unwrap();
-    assert_eq!(other.stats().await.unwrap().pending, 1, "only the event after the registration");
+    assert_eq!(
+        other.queue_stats().await.unwrap().pending,
+        1,
+        "only the event after the registration"
+    );
     let known = other.receiver(webhook.id).await.unwrap().unwrap();
     assert!(known.active);
     let off = Webhook { active: false, ..webhook.clone() };
-    assert!(WebhookStore::update(&one, &off).await.unwrap());
+    assert!(one.update_webhook(&off).await.unwrap());
     let told = async {
         while other.receiver(webhook.id).await.unwrap().unwrap().active {
             tokio::task::yield_now().await;
@@ -157,19 +161,19 @@ async fn what_one_process_changes_counts_for_the_others_at_once() {
     };
     tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
     append(&other, build::event(3, session, &build::chat(1))).await.unwrap();
-    assert_eq!(other.stats().await.unwrap().pending, 1, "it is switched off");
+    assert_eq!(other.queue_stats().await.unwrap().pending, 1, "it is switched off");
 }
 
 #[tokio::test]
 async fn a_process_hears_of_deliveries_that_another_stored() {
     let (one, other, _) = Box::pin(two()).await;
     let session = support::session(&one, 1).await;
-    assert!(WebhookStore::insert(&one, &build::webhook(1, session), 0).await.unwrap());
+    assert!(one.insert_webhook(&build::webhook(1, session), 0).await.unwrap());
     // What came before it listened is told as one wake-up.
     let woken = async {
         loop {
-            other.elsewhere().await;
-            if other.stats().await.unwrap().pending == 1 {
+            other.opened_elsewhere().await;
+            if other.queue_stats().await.unwrap().pending == 1 {
                 return;
             }
         }
@@ -193,7 +197,7 @@ async fn sequences_stay_dense_whoever_writes() {
     let mut sequences: Vec<u64> = events.into_iter().map(|event| event.unwrap().sequence).collect();
     sequences.sort_unstable();
     assert_eq!(sequences, (1..=60).collect::<Vec<_>>());
-    let log = EventLog::read(&one, 0, None, 100).await.unwrap();
+    let log = one.read_events(0, None, 100).await.unwrap();
     assert!(log.iter().map(|event| event.position).eq(1..=60));
 }
 
@@ -236,7 +240,7 @@ async fn a_process_writes_nothing_into_tables_of_a_newer_version_and_is_refused_
     store.probe().await.unwrap();
     assert_eq!(store.trouble(), None);
     append(&store, build::session_event(2, session)).await.unwrap();
-    assert_eq!(EventLog::read(&store, 0, None, 100).await.unwrap().len(), 2);
+    assert_eq!(store.read_events(0, None, 100).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -249,7 +253,7 @@ async fn characters_that_the_database_cannot_hold_do_not_stop_a_message() {
     let write =
         Write::InsertMessage { message: Box::new(NewMessage::row(message)), events: vec![] };
     store.write(vec![write]).await.unwrap();
-    let stored = MessageStore::get(&store, session, &wa_id).await.unwrap().unwrap();
+    let stored = store.message(session, &wa_id).await.unwrap().unwrap();
     assert_eq!(stored.body.as_deref(), Some("a\u{fffd}b"));
 }
 
@@ -270,7 +274,7 @@ async fn connections_that_break_are_made_anew() {
             append(&store, event).await.unwrap();
         }
     }
-    let log = EventLog::read(&other, 0, None, 10).await;
-    let log = if log.is_err() { EventLog::read(&other, 0, None, 10).await } else { log };
+    let log = other.read_events(0, None, 10).await;
+    let log = if log.is_err() { other.read_events(0, None, 10).await } else { log };
     assert_eq!(log.unwrap().len(), 3);
 }

@@ -43,11 +43,11 @@ async fn house(folder: &TempDir) -> (LedgerStore, PathBuf) {
     for number in [1, 2] {
         let proxy = Some(ProxyUrl::parse(PROXY).unwrap());
         let session = Session { proxy, ..build::session(number) };
-        assert!(SessionStore::insert(&store, &session).await.unwrap());
-        assert!(WebhookStore::insert(&store, &guarded(number, session.id), 0).await.unwrap());
+        assert!(store.insert_session(&session).await.unwrap());
+        assert!(store.insert_webhook(&guarded(number, session.id), 0).await.unwrap());
         let keys = ["a", "b"].map(|key| put("session", key, DEVICE_KEY));
         let lease = support::hold(&store, session.id).await;
-        store.apply(&lease, keys.into()).await.unwrap();
+        store.apply_key_changes(&lease, keys.into()).await.unwrap();
     }
     (store, database(folder))
 }
@@ -77,11 +77,14 @@ async fn no_secret_is_readable_in_the_files() {
     nothing_is_readable(&path, "in the log");
     // Changing them goes other ways than making them.
     let session = build::session(1).id;
-    assert!(WebhookStore::update(&store, &guarded(1, session)).await.unwrap());
+    assert!(store.update_webhook(&guarded(1, session)).await.unwrap());
     let proxy = Some(Some(ProxyUrl::parse(PROXY).unwrap()));
     let patch = Box::new(SessionPatch { proxy, ..SessionPatch::default() });
     store.write(vec![Write::PatchSession { session, patch, events: vec![] }]).await.unwrap();
-    store.apply(&build::lease(session), vec![put("session", "a", DEVICE_KEY)]).await.unwrap();
+    store
+        .apply_key_changes(&build::lease(session), vec![put("session", "a", DEVICE_KEY)])
+        .await
+        .unwrap();
     nothing_is_readable(&path, "after a change");
     close(store).await;
     nothing_is_readable(&path, "in the closed file");
@@ -165,7 +168,7 @@ async fn what_goes_out_and_files_open_in_their_rows_alone() {
         assert_eq!(tamper(&database(&folder), &sql).await, 1);
         match table {
             "message" => {
-                let rows = MessageStore::unsettled(&store, session).await.unwrap();
+                let rows = store.unresolved_sends(session).await.unwrap();
                 let ids: Vec<_> = rows.iter().map(|row| row.message.wa_id.clone()).collect();
                 assert_eq!(
                     ids,
@@ -175,11 +178,11 @@ async fn what_goes_out_and_files_open_in_their_rows_alone() {
                 assert_eq!(store.unreadable()[0].what, "message");
             }
             _ => {
-                let failed = MediaRecords::media(&store, session, &two).await.err();
+                let failed = store.media(session, &two).await.err();
                 assert_eq!(failed.map(|error| error.kind), Some(StoreErrorKind::Corrupt));
             }
         }
-        assert!(MediaRecords::media(&store, session, &one).await.unwrap().is_some());
+        assert!(store.media(session, &one).await.unwrap().is_some());
     }
 }
 
@@ -199,7 +202,7 @@ async fn the_same_secret_twice_looks_different() {
 
 async fn webhook_kind(store: &LedgerStore, number: u32) -> Option<StoreErrorKind> {
     let id = build::webhook(number, build::session(number).id).id;
-    WebhookStore::get(store, id).await.err().map(|error| error.kind)
+    store.webhook(id).await.err().map(|error| error.kind)
 }
 
 /// Copies a column of a webhook to a column of another one.
@@ -241,9 +244,9 @@ async fn a_proxy_opens_in_its_session_alone() {
         "update session set proxy = (select proxy from session where id = '{one}') where id = '{two}'"
     );
     assert_eq!(tamper(&path, &sql).await, 1);
-    let error = SessionStore::get(&store, two).await.unwrap_err();
+    let error = store.session(two).await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Corrupt);
-    assert!(SessionStore::get(&store, one).await.unwrap().is_some());
+    assert!(store.session(one).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -261,10 +264,10 @@ async fn a_device_key_opens_under_its_session_namespace_and_name_alone() {
         let folder = tempfile::tempdir().unwrap();
         let (store, path) = house(&folder).await;
         assert_eq!(tamper(&path, &format!("update device_key {sql}")).await, 1);
-        let error = DeviceKeys::get(&store, one, namespace, "a").await.unwrap_err();
+        let error = store.device_key(one, namespace, "a").await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Corrupt, "{sql}");
-        assert!(DeviceKeys::list(&store, one, namespace, "").await.is_err(), "{sql}");
-        let other = DeviceKeys::get(&store, two, "session", "a").await.unwrap().unwrap();
+        assert!(store.device_keys(one, namespace, "").await.is_err(), "{sql}");
+        let other = store.device_key(two, "session", "a").await.unwrap().unwrap();
         assert_eq!(other.value, DEVICE_KEY);
     }
 }
@@ -284,7 +287,7 @@ async fn a_bent_or_cut_value_does_not_open() {
             "update device_key set value = cast({value} as blob) where session_id = '{one}' and key = 'a'"
         );
         assert_eq!(tamper(&path, &sql).await, 1);
-        let error = DeviceKeys::get(&store, one, "session", "a").await.unwrap_err();
+        let error = store.device_key(one, "session", "a").await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Corrupt, "{value}");
     }
 }

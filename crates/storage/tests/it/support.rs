@@ -46,7 +46,7 @@ pub async fn tamper(path: &Path, sql: &str) -> u64 {
 /// Stores session `number`.
 pub async fn session(store: &LedgerStore, number: u32) -> SessionId {
     let session = build::session(number);
-    assert!(SessionStore::insert(store, &session).await.unwrap());
+    assert!(store.insert_session(&session).await.unwrap());
     session.id
 }
 
@@ -68,7 +68,7 @@ pub async fn held(store: &LedgerStore, number: u32) -> Lease {
 /// Takes the first lease of a session.
 pub async fn hold(store: &LedgerStore, id: SessionId) -> Lease {
     let day = std::time::Duration::from_secs(86_400);
-    store.acquire(id, "test", START, day).await.unwrap().unwrap().lease
+    store.acquire_session(id, "test", START, day).await.unwrap().unwrap().lease
 }
 
 /// Every byte of the ledger's files, one file after another.

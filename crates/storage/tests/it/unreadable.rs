@@ -69,7 +69,7 @@ const ALL: Page = Page { limit: 100, offset: 0 };
 
 async fn claim(store: &LedgerStore, now: Timestamp) -> Vec<ClaimedLane> {
     let until = now.plus(std::time::Duration::from_secs(30));
-    store.claim("worker", 100, 8, now, until).await.unwrap()
+    store.claim_lanes("worker", 100, 8, now, until).await.unwrap()
 }
 
 fn delivered(lane: &ClaimedLane, at: usize) -> Settlement {
@@ -89,7 +89,7 @@ fn delivered(lane: &ClaimedLane, at: usize) -> Settlement {
 }
 
 async fn add(store: &LedgerStore, webhook: &Webhook) {
-    assert!(domain::port::WebhookStore::insert(store, webhook, 0).await.unwrap());
+    assert!(domain::port::WebhookStore::insert_webhook(store, webhook, 0).await.unwrap());
 }
 
 fn kinds(store: &LedgerStore) -> Vec<&'static str> {
@@ -113,10 +113,10 @@ async fn a_webhook_that_cannot_be_read_gets_its_deliveries_and_the_others_go_on(
             ))
             .await;
         append(&store, build::event(1, session, &build::chat(1))).await.unwrap();
-        assert_eq!(store.stats().await.unwrap().pending, 2, "one for each");
+        assert_eq!(store.queue_stats().await.unwrap().pending, 2, "one for each");
         let lanes = claim(&store, START).await;
         assert_eq!(lanes.iter().map(|lane| lane.webhook).collect::<Vec<_>>(), [good.id]);
-        assert_eq!(store.settle(delivered(&lanes[0], 0)).await.unwrap(), Settled::Done);
+        assert_eq!(store.record_attempts(delivered(&lanes[0], 0)).await.unwrap(), Settled::Done);
         let told = UnreadableRow { what: "webhook", id: id.to_string() };
         assert!(store.unreadable().contains(&told), "{:?}", store.unreadable());
         let listed = WebhookList::of(&store, session).await;
@@ -136,7 +136,7 @@ struct WebhookList;
 
 impl WebhookList {
     async fn of(store: &LedgerStore, session: SessionId) -> Vec<domain::WebhookId> {
-        let list = domain::port::WebhookStore::list(store, Some(session), ALL).await.unwrap();
+        let list = domain::port::WebhookStore::webhooks(store, Some(session), ALL).await.unwrap();
         list.into_iter().map(|webhook| webhook.id).collect()
     }
 }
@@ -155,7 +155,7 @@ async fn a_webhook_whose_events_cannot_be_read_lets_messages_come_in() {
             .alter(&format!("update webhook set events = '[\"message.newer\"]' where id = '{id}'"))
             .await;
         append(&store, build::event(1, session, &build::chat(1))).await.unwrap();
-        assert_eq!(store.stats().await.unwrap().pending, 1);
+        assert_eq!(store.queue_stats().await.unwrap().pending, 1);
         assert!(kinds(&store).contains(&"webhook's events"));
     }
 }
@@ -186,9 +186,9 @@ async fn a_delivery_whose_event_cannot_be_read_is_given_up_and_its_lane_goes_on(
             lanes[1].deliveries.iter().map(|delivery| delivery.event.draft.id).collect();
         assert_eq!(events, ids[2..], "what is behind them leaves");
         for at in 0..2 {
-            assert!(store.settle(delivered(&lanes[1], at)).await.unwrap().is_recorded());
+            assert!(store.record_attempts(delivered(&lanes[1], at)).await.unwrap().is_recorded());
         }
-        let stats = store.stats().await.unwrap();
+        let stats = store.queue_stats().await.unwrap();
         assert_eq!((stats.pending, stats.exhausted), (1, 2));
         // The first can be sent again as soon as it can be read: its row is as it was.
         let given_up = domain::DeliveryId::of(ids[0], webhook.id);
@@ -199,7 +199,7 @@ async fn a_delivery_whose_event_cannot_be_read_is_given_up_and_its_lane_goes_on(
         assert_eq!(record.state, DeliveryState::Exhausted);
         let error = record.tries[0].error.clone().unwrap();
         assert_eq!(error.text, "not sent: its event cannot be read");
-        let log = store.read(0, None, 10).await.unwrap();
+        let log = store.read_events(0, None, 10).await.unwrap();
         assert_eq!(log.len(), 4, "the log goes on");
     }
 }
@@ -226,11 +226,12 @@ async fn a_result_that_cannot_be_recorded_takes_no_other_along() {
             ),
         };
         place.alter(&refuse).await;
-        let settled = join_all(lanes.iter().map(|lane| store.settle(delivered(lane, 0)))).await;
+        let settled =
+            join_all(lanes.iter().map(|lane| store.record_attempts(delivered(lane, 0)))).await;
         for (number, settled) in settled.into_iter().enumerate() {
             assert_eq!(settled.is_ok(), number != 7, "{number}: {settled:?}");
         }
-        assert_eq!(store.stats().await.unwrap().pending, 1);
+        assert_eq!(store.queue_stats().await.unwrap().pending, 1);
         assert_eq!(store.trouble(), None, "nothing is wrong with the ledger");
     }
 }
@@ -242,7 +243,7 @@ async fn sessions_messages_and_files_that_can_be_read_are_listed() {
         for number in [1, 2] {
             let mut session = build::session(number);
             session.wanted = true;
-            assert!(domain::port::SessionStore::insert(&store, &session).await.unwrap());
+            assert!(domain::port::SessionStore::insert_session(&store, &session).await.unwrap());
         }
         let session = build::session(1).id;
         for number in [1, 2] {
@@ -265,12 +266,13 @@ async fn sessions_messages_and_files_that_can_be_read_are_listed() {
         place
             .alter(&format!("update media set description = {zeros} where wa_id = '{wa_id}'"))
             .await;
-        let sessions = domain::port::SessionStore::list(&store, None, ALL).await.unwrap();
+        let sessions = domain::port::SessionStore::sessions(&store, None, ALL).await.unwrap();
         assert_eq!(sessions.len(), 1, "the process starts");
-        assert_eq!(store.unheld(START, 10).await.unwrap().len(), 2);
-        assert_eq!(store.unsettled(session).await.unwrap().len(), 1);
+        assert_eq!(store.unheld_sessions(START, 10).await.unwrap().len(), 2);
+        assert_eq!(store.unresolved_sends(session).await.unwrap().len(), 1);
         let query = domain::port::MessageQuery::default();
-        let page = domain::port::MessageStore::list(&store, session, &query, ALL).await.unwrap();
+        let page =
+            domain::port::MessageStore::messages(&store, session, &query, ALL).await.unwrap();
         assert_eq!(page.unwrap().messages.len(), 1);
         let due = store.due_media(&[session], START, 1).await.unwrap();
         assert!(due.is_empty(), "it was in the way");
@@ -304,7 +306,7 @@ async fn a_held_change_that_cannot_be_read_is_put_aside() {
             .await;
         assert_eq!(store.release_held(START).await.unwrap(), 2);
         assert_eq!(store.release_held(START).await.unwrap(), 0);
-        assert_eq!(store.read(0, None, 10).await.unwrap().len(), 1, "the other was told");
+        assert_eq!(store.read_events(0, None, 10).await.unwrap().len(), 1, "the other was told");
         let aside = store.quarantined(session, 10).await.unwrap();
         assert_eq!(aside, [("held_change".to_owned(), b"newer".to_vec())]);
         assert_eq!(store.put_aside().await.unwrap(), 1);

@@ -95,7 +95,7 @@ async fn work(store: LedgerStore, name: &'static str, world: Arc<World>) {
     loop {
         let busy = world.under_way.read().await;
         let (now, written) = (world.now(), world.written.load(Ordering::Acquire));
-        let lanes = store.claim(name, 32, 8, now, now.plus(LEASE)).await.unwrap();
+        let lanes = store.claim_lanes(name, 32, 8, now, now.plus(LEASE)).await.unwrap();
         if !lanes.is_empty() {
             let lanes = lanes.iter().map(|lane| send(&store, lane, &world));
             futures::future::join_all(lanes).await;
@@ -104,7 +104,7 @@ async fn work(store: LedgerStore, name: &'static str, world: Arc<World>) {
         drop(busy);
         if !written {
             tokio::task::yield_now().await;
-        } else if store.stats().await.unwrap().pending == 0 {
+        } else if store.queue_stats().await.unwrap().pending == 0 {
             return;
         } else {
             let _nobody = world.under_way.write().await;
@@ -120,7 +120,7 @@ async fn send(store: &LedgerStore, claimed: &ClaimedLane, world: &World) {
         let well = verdict == Verdict::Delivered;
         let delivery = delivery.id;
         let settlement = Settlement { lane: lane.clone(), epoch, delivery, verdict, attempt: None };
-        let settled = store.settle(settlement).await.unwrap();
+        let settled = store.record_attempts(settlement).await.unwrap();
         if settled != Settled::Lost && well {
             *world.tries.lock().unwrap().delivered.entry(delivery).or_default() += 1;
         }
@@ -128,18 +128,18 @@ async fn send(store: &LedgerStore, claimed: &ClaimedLane, world: &World) {
             return;
         }
     }
-    store.release(&lane, epoch).await.unwrap();
+    store.release_lane(&lane, epoch).await.unwrap();
 }
 
 /// Everything through two stores; the same one twice where only one process may have the database.
 #[expect(clippy::disallowed_methods, reason = "a test; it waits for its tasks")]
 async fn drive(one: LedgerStore, other: LedgerStore) {
     let session = support::session(&one, 1).await;
-    assert!(WebhookStore::insert(&one, &build::webhook(1, session), 0).await.unwrap());
+    assert!(one.insert_webhook(&build::webhook(1, session), 0).await.unwrap());
     let world = World::new();
     // Something to take and to die with.
     append(&one, session, 0).await;
-    let dead = one.claim("dead", 16, 8, START, START.plus(LEASE)).await.unwrap();
+    let dead = one.claim_lanes("dead", 16, 8, START, START.plus(LEASE)).await.unwrap();
     assert_eq!(dead.len(), 16, "it takes them and is never heard of again");
     let workers = [(&one, "a"), (&other, "b"), (&one, "c"), (&other, "d")]
         .map(|(store, name)| tokio::spawn(work(store.clone(), name, world.clone())));
@@ -159,7 +159,7 @@ async fn drive(one: LedgerStore, other: LedgerStore) {
 async fn sequences_are_dense(store: &LedgerStore) {
     let (mut after, mut sequences) = (0, Vec::new());
     loop {
-        let events = EventLog::read(store, after, None, 1000).await.unwrap();
+        let events = store.read_events(after, None, 1000).await.unwrap();
         let Some(last) = events.last() else { break };
         after = last.position;
         sequences.extend(events.iter().map(|event| event.event.sequence));

@@ -60,115 +60,115 @@ erring! { Ledger {
 } }
 
 erring! { DeliveryQueue {
-    fn claim(&self, worker: &str, lanes: u32, window: u32, now: Timestamp, until: Timestamp) -> Vec<ClaimedLane>;
-    fn more(&self, lane: &LaneId, epoch: u64, window: u32) -> Vec<Delivery>;
-    fn settle(&self, settlement: Settlement) -> Settled;
-    fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> bool;
-    fn release(&self, lane: &LaneId, epoch: u64) -> ();
-    fn hold(&self, webhook: WebhookId, until: Timestamp) -> ();
-    fn next_due(&self, now: Timestamp) -> Option<Timestamp>;
+    fn claim_lanes(&self, worker: &str, lanes: u32, window: u32, now: Timestamp, until: Timestamp) -> Vec<ClaimedLane>;
+    fn more_of_lane(&self, lane: &LaneId, epoch: u64, window: u32) -> Vec<Delivery>;
+    fn record_attempts(&self, settlement: Settlement) -> Settled;
+    fn renew_lane(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> bool;
+    fn release_lane(&self, lane: &LaneId, epoch: u64) -> ();
+    fn hold_webhook(&self, webhook: WebhookId, until: Timestamp) -> ();
+    fn next_lane_due(&self, now: Timestamp) -> Option<Timestamp>;
     fn receiver(&self, webhook: WebhookId) -> Option<Arc<Webhook>>;
-    fn stats(&self) -> QueueStats;
+    fn queue_stats(&self) -> QueueStats;
 } and {
-    async fn elsewhere(&self) {
-        self.store.elsewhere().await;
+    async fn opened_elsewhere(&self) {
+        self.store.opened_elsewhere().await;
     }
 
-    fn server(&self) -> Option<QueueServer> {
-        self.store.server()
+    fn queue_server(&self) -> Option<QueueServer> {
+        self.store.queue_server()
     }
 } }
 
 erring! { DeviceKeys {
-    fn get(&self, session: SessionId, namespace: &'static str, key: &str) -> Option<KeyEntry>;
-    fn list(&self, session: SessionId, namespace: &'static str, prefix: &str) -> Vec<KeyEntry>;
-    fn apply(&self, lease: &Lease, changes: Vec<KeyChange>) -> ();
-    fn delete_expired(&self, lease: &Lease, namespace: &'static str, cutoff: i64) -> u64;
-    fn purge(&self, lease: &Lease) -> ();
+    fn device_key(&self, session: SessionId, namespace: &'static str, key: &str) -> Option<KeyEntry>;
+    fn device_keys(&self, session: SessionId, namespace: &'static str, prefix: &str) -> Vec<KeyEntry>;
+    fn apply_key_changes(&self, lease: &Lease, changes: Vec<KeyChange>) -> ();
+    fn delete_expired_keys(&self, lease: &Lease, namespace: &'static str, cutoff: i64) -> u64;
+    fn purge_device_keys(&self, lease: &Lease) -> ();
 } }
 
 erring! { SessionStore {
-    fn insert(&self, session: &Session) -> bool;
-    fn get(&self, id: SessionId) -> Option<Session>;
-    fn list(&self, name: Option<&str>, page: Page) -> Vec<Session>;
-    fn delete(&self, id: SessionId) -> bool;
-    fn acquire(&self, id: SessionId, owner: &str, now: Timestamp, lasts: Duration) -> Option<Held>;
-    fn release(&self, lease: &Lease) -> ();
-    fn unheld(&self, now: Timestamp, limit: u32) -> Vec<SessionId>;
-    fn holder(&self, id: SessionId, now: Timestamp) -> Option<Holder>;
-    fn held(&self, now: Timestamp) -> Vec<SessionId>;
-    fn announce(&self, owner: &str, url: &str, now: Timestamp, forget_before: Timestamp) -> ();
+    fn insert_session(&self, session: &Session) -> bool;
+    fn session(&self, id: SessionId) -> Option<Session>;
+    fn sessions(&self, name: Option<&str>, page: Page) -> Vec<Session>;
+    fn delete_session(&self, id: SessionId) -> bool;
+    fn acquire_session(&self, id: SessionId, owner: &str, now: Timestamp, lasts: Duration) -> Option<Held>;
+    fn release_session(&self, lease: &Lease) -> ();
+    fn unheld_sessions(&self, now: Timestamp, limit: u32) -> Vec<SessionId>;
+    fn session_holder(&self, id: SessionId, now: Timestamp) -> Option<Holder>;
+    fn held_sessions(&self, now: Timestamp) -> Vec<SessionId>;
+    fn announce_process(&self, owner: &str, url: &str, now: Timestamp, forget_before: Timestamp) -> ();
 } and {
     fn is_shared(&self) -> bool {
         self.store.is_shared()
     }
 
-    fn listen(&self, listener: WishListener) {
-        self.store.listen(listener);
+    fn listen_for_wishes(&self, listener: WishListener) {
+        self.store.listen_for_wishes(listener);
     }
 } }
 
 erring! { MessageStore {
-    fn get(&self, session: SessionId, wa_id: &WaMessageId) -> Option<Message>;
-    fn unsettled(&self, session: SessionId) -> Vec<Unsettled>;
+    fn message(&self, session: SessionId, wa_id: &WaMessageId) -> Option<Message>;
+    fn unresolved_sends(&self, session: SessionId) -> Vec<Unsettled>;
     fn open_changes(&self, session: SessionId) -> Vec<OpenChange>;
-    fn list(&self, session: SessionId, query: &MessageQuery, page: Page) -> Option<MessagePage>;
+    fn messages(&self, session: SessionId, query: &MessageQuery, page: Page) -> Option<MessagePage>;
 } }
 
 erring! { WebhookStore {
-    fn insert(&self, webhook: &Webhook, most: u32) -> bool;
-    fn get(&self, id: WebhookId) -> Option<Webhook>;
-    fn list(&self, session: Option<SessionId>, page: Page) -> Vec<Webhook>;
-    fn update(&self, webhook: &Webhook) -> bool;
-    fn update_unchanged(&self, webhook: &Webhook, was: Timestamp) -> bool;
-    fn pause(&self, id: WebhookId, at: Timestamp) -> bool;
-    fn resume(&self, id: WebhookId, now: Timestamp) -> bool;
-    fn delete(&self, id: WebhookId) -> bool;
+    fn insert_webhook(&self, webhook: &Webhook, most: u32) -> bool;
+    fn webhook(&self, id: WebhookId) -> Option<Webhook>;
+    fn webhooks(&self, session: Option<SessionId>, page: Page) -> Vec<Webhook>;
+    fn update_webhook(&self, webhook: &Webhook) -> bool;
+    fn update_webhook_if_unchanged(&self, webhook: &Webhook, was: Timestamp) -> bool;
+    fn pause_webhook(&self, id: WebhookId, at: Timestamp) -> bool;
+    fn resume_webhook(&self, id: WebhookId, now: Timestamp) -> bool;
+    fn delete_webhook(&self, id: WebhookId) -> bool;
 } }
 
 erring! { ApiKeyStore {
-    fn insert(&self, key: &ApiKey) -> ();
-    fn find(&self, hash: KeyHash) -> Option<ApiKey>;
-    fn get(&self, id: ApiKeyId) -> Option<ApiKey>;
-    fn list(&self) -> Vec<ApiKey>;
-    fn update(&self, key: &ApiKey) -> bool;
-    fn rehash(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> ();
-    fn delete(&self, id: ApiKeyId) -> bool;
-    fn touch(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> ();
+    fn insert_api_key(&self, key: &ApiKey) -> ();
+    fn api_key_by_hash(&self, hash: KeyHash) -> Option<ApiKey>;
+    fn api_key(&self, id: ApiKeyId) -> Option<ApiKey>;
+    fn api_keys(&self) -> Vec<ApiKey>;
+    fn update_api_key(&self, key: &ApiKey) -> bool;
+    fn rehash_api_key(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> ();
+    fn delete_api_key(&self, id: ApiKeyId) -> bool;
+    fn touch_api_key(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> ();
 } }
 
 erring! { PeopleStore {
     fn contacts(&self, session: SessionId, page: Page) -> Vec<Contact>;
     fn contact(&self, session: SessionId, id: &ChatId) -> Option<Contact>;
     fn phone_of(&self, session: SessionId, lid: &ChatId) -> Option<PhoneNumber>;
-    fn canonical(&self, session: SessionId, id: &ChatId) -> ChatId;
-    fn form(&self, session: SessionId, asked: &ChatId) -> Option<KnownForm>;
+    fn canonical_chat(&self, session: SessionId, id: &ChatId) -> ChatId;
+    fn known_form(&self, session: SessionId, asked: &ChatId) -> Option<KnownForm>;
     fn chats(&self, session: SessionId, page: Page) -> Vec<Chat>;
     fn chat(&self, session: SessionId, id: &ChatId) -> Option<Chat>;
-    fn unread(&self, session: SessionId, chat: &ChatId, limit: u32) -> Vec<(WaMessageId, Option<ChatId>)>;
+    fn unread_messages(&self, session: SessionId, chat: &ChatId, limit: u32) -> Vec<(WaMessageId, Option<ChatId>)>;
 } }
 
 erring! { TemplateStore {
-    fn insert(&self, template: &Template) -> bool;
-    fn get(&self, session: SessionId, id: TemplateId) -> Option<Template>;
-    fn by_name(&self, session: SessionId, name: &str) -> Option<Template>;
-    fn list(&self, session: SessionId) -> Vec<Template>;
-    fn update(&self, template: &Template) -> Option<bool>;
-    fn delete(&self, session: SessionId, id: TemplateId) -> bool;
+    fn insert_template(&self, template: &Template) -> bool;
+    fn template(&self, session: SessionId, id: TemplateId) -> Option<Template>;
+    fn template_by_name(&self, session: SessionId, name: &str) -> Option<Template>;
+    fn templates(&self, session: SessionId) -> Vec<Template>;
+    fn update_template(&self, template: &Template) -> Option<bool>;
+    fn delete_template(&self, session: SessionId, id: TemplateId) -> bool;
 } }
 
 erring! { IdempotencyStore {
-    fn known(&self, session: SessionId, key: &str, now: Timestamp) -> Option<IdempotencyRecord>;
-    fn take(&self, lease: &Lease, key: &str, fingerprint: &str, now: Timestamp) -> Taken;
-    fn done(&self, lease: &Lease, key: &str, answer: &Value) -> ();
-    fn unknown(&self, lease: &Lease, key: &str) -> ();
-    fn free(&self, lease: &Lease, key: &str) -> ();
-    fn expire(&self, now: Timestamp, limit: u32) -> u64;
+    fn idempotency_record(&self, session: SessionId, key: &str, now: Timestamp) -> Option<IdempotencyRecord>;
+    fn take_idempotency_key(&self, lease: &Lease, key: &str, fingerprint: &str, now: Timestamp) -> Taken;
+    fn finish_idempotency_key(&self, lease: &Lease, key: &str, answer: &Value) -> ();
+    fn idempotency_outcome_unknown(&self, lease: &Lease, key: &str) -> ();
+    fn free_idempotency_key(&self, lease: &Lease, key: &str) -> ();
+    fn expire_idempotency_keys(&self, now: Timestamp, limit: u32) -> u64;
 } }
 
 erring! { PacingStore {
-    fn admit(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, now: Timestamp) -> Result<(), Refusal>;
-    fn settle(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, at: Timestamp, outcome: PacingOutcome, now: Timestamp) -> bool;
+    fn admit_send(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, now: Timestamp) -> Result<(), Refusal>;
+    fn record_send(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, at: Timestamp, outcome: PacingOutcome, now: Timestamp) -> bool;
 } }
 
 erring! { MediaRecords {
@@ -180,27 +180,27 @@ erring! { MediaRecords {
 } }
 
 erring! { BatchStore {
-    fn create(&self, new: NewBatch, most: u32) -> Created;
+    fn create_batch(&self, new: NewBatch, most: u32) -> Created;
     fn batch(&self, session: SessionId, id: &BatchId) -> Option<Batch>;
     fn batches(&self, session: SessionId, state: Option<BatchState>, page: Page) -> Vec<Batch>;
-    fn items(&self, session: SessionId, id: &BatchId, touched: bool, page: Page) -> Vec<BatchItem>;
+    fn batch_items(&self, session: SessionId, id: &BatchId, touched: bool, page: Page) -> Vec<BatchItem>;
     fn bulk_sessions(&self) -> Vec<SessionId>;
-    fn unfinished(&self, session: SessionId) -> Vec<Batch>;
-    fn zones(&self, session: SessionId, id: &BatchId) -> Vec<Option<String>>;
-    fn next_item(&self, session: SessionId, id: &BatchId, zones: &[Option<String>], whom: RecipientScope) -> Option<(BatchItem, ItemContent)>;
-    fn open_items(&self, session: SessionId) -> Vec<OpenItem>;
+    fn unfinished_batches(&self, session: SessionId) -> Vec<Batch>;
+    fn batch_time_zones(&self, session: SessionId, id: &BatchId) -> Vec<Option<String>>;
+    fn next_batch_item(&self, session: SessionId, id: &BatchId, zones: &[Option<String>], whom: RecipientScope) -> Option<(BatchItem, ItemContent)>;
+    fn open_batch_items(&self, session: SessionId) -> Vec<OpenItem>;
     fn bulk_facts(&self, session: SessionId, chats: &[ChatId]) -> BulkFacts;
     fn forget_batches(&self, before: Timestamp) -> u64;
 } }
 
 erring! { EventLog {
-    fn bounds(&self) -> LogBounds;
-    fn read(&self, after: u64, session: Option<SessionId>, limit: u32) -> Vec<LoggedEvent>;
+    fn log_bounds(&self) -> LogBounds;
+    fn read_events(&self, after: u64, session: Option<SessionId>, limit: u32) -> Vec<LoggedEvent>;
     fn event(&self, id: EventId) -> Option<LoggedEvent>;
     fn pruned_sessions(&self, limit: u32) -> Vec<PrunedSession>;
-    fn mark(&self, at: Timestamp, forget_before: Timestamp) -> ();
-    fn marked(&self, at: Timestamp) -> u64;
-    fn prune(&self, after: u64, limits: PruneLimits, limit: u32) -> Pruned;
+    fn mark_time(&self, at: Timestamp, forget_before: Timestamp) -> ();
+    fn time_mark(&self, at: Timestamp) -> u64;
+    fn prune_events(&self, after: u64, limits: PruneLimits, limit: u32) -> Pruned;
 } }
 
 erring! { DeliveryLog {
@@ -210,22 +210,22 @@ erring! { DeliveryLog {
     fn to_redrive(&self, query: &FailureQuery, limit: u32) -> Vec<DeliveryRecord>;
     fn failure_count(&self, query: &FailureQuery) -> u64;
     fn replay_candidates(&self, webhook: &Webhook, after: u64, limit: u32) -> Vec<ReplayCandidate>;
-    fn sequence_of(&self, webhook: WebhookId, id: DeliveryId) -> Option<u64>;
-    fn replay(&self, webhook: WebhookId, replays: Vec<NewReplay>) -> u64;
-    fn redriven(&self, webhook: WebhookId, replay: NewReplay, attempt: Attempt) -> bool;
+    fn delivery_sequence(&self, webhook: WebhookId, id: DeliveryId) -> Option<u64>;
+    fn insert_replays(&self, webhook: WebhookId, replays: Vec<NewReplay>) -> u64;
+    fn record_redrives(&self, webhook: WebhookId, replay: NewReplay, attempt: Attempt) -> bool;
 } }
 
 erring! { AuditLog {
-    fn audit(&self, entries: Vec<AuditEntry>) -> ();
-    fn audited(&self, query: &AuditQuery, page: Page) -> (Vec<AuditEntry>, u64);
+    fn append_audit(&self, entries: Vec<AuditEntry>) -> ();
+    fn audit_entries(&self, query: &AuditQuery, page: Page) -> (Vec<AuditEntry>, u64);
     fn prune_audit(&self, before: Timestamp, limit: u32) -> u64;
 } }
 
 erring! { Upkeep {
-    fn take_turn(&self, work: &'static str, now: Timestamp, every: Duration) -> bool;
-    fn sweep(&self, limit: u32) -> Option<u64>;
+    fn take_upkeep_turn(&self, work: &'static str, now: Timestamp, every: Duration) -> bool;
+    fn sweep_removed(&self, limit: u32) -> Option<u64>;
     fn prune_messages(&self, before: Timestamp, limit: u32) -> u64;
-    fn erase(&self, session: SessionId, person: &ChatId) -> Erased;
+    fn erase_person(&self, session: SessionId, person: &ChatId) -> Erased;
     fn files_to_remove(&self, now: Timestamp, from: Timestamp, limit: u32) -> Vec<MediaId>;
     fn files_removed(&self, files: &[MediaId], again: Option<Timestamp>) -> ();
     fn note_lost_files(&self, files: &[MediaId]) -> u64;

@@ -167,7 +167,7 @@ impl State {
 
 #[async_trait]
 impl DeliveryQueue for ModelStore {
-    async fn claim(
+    async fn claim_lanes(
         &self,
         worker: &str,
         lanes: u32,
@@ -208,7 +208,12 @@ impl DeliveryQueue for ModelStore {
         Ok(claimed)
     }
 
-    async fn more(&self, lane: &LaneId, epoch: u64, window: u32) -> StoreResult<Vec<Delivery>> {
+    async fn more_of_lane(
+        &self,
+        lane: &LaneId,
+        epoch: u64,
+        window: u32,
+    ) -> StoreResult<Vec<Delivery>> {
         let mut state = self.lock();
         if state.lease(lane, epoch).is_none() {
             return Ok(vec![]);
@@ -216,17 +221,17 @@ impl DeliveryQueue for ModelStore {
         Ok(state.give(lane, window))
     }
 
-    async fn settle(&self, settlement: Settlement) -> StoreResult<Settled> {
+    async fn record_attempts(&self, settlement: Settlement) -> StoreResult<Settled> {
         Ok(self.lock().settle(settlement))
     }
 
-    async fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool> {
+    async fn renew_lane(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool> {
         let mut state = self.lock();
         let lease = state.lease(lane, epoch);
         Ok(lease.map(|lease| lease.until = until).is_some())
     }
 
-    async fn release(&self, lane: &LaneId, epoch: u64) -> StoreResult<()> {
+    async fn release_lane(&self, lane: &LaneId, epoch: u64) -> StoreResult<()> {
         let mut state = self.lock();
         if state.lease(lane, epoch).is_some() {
             state.ticket += 1;
@@ -238,12 +243,12 @@ impl DeliveryQueue for ModelStore {
         Ok(())
     }
 
-    async fn hold(&self, webhook: WebhookId, until: Timestamp) -> StoreResult<()> {
+    async fn hold_webhook(&self, webhook: WebhookId, until: Timestamp) -> StoreResult<()> {
         self.lock().holds.insert(webhook, until);
         Ok(())
     }
 
-    async fn next_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
+    async fn next_lane_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
         let state = self.lock();
         let retries = state.lanes.values().filter_map(|lane| lane.retry_at).filter(|at| *at > now);
         let probes = state.webhooks.values().filter(|webhook| webhook.active);
@@ -258,7 +263,7 @@ impl DeliveryQueue for ModelStore {
         Ok(self.lock().webhooks.get(&webhook).cloned().map(Arc::new))
     }
 
-    async fn stats(&self) -> StoreResult<QueueStats> {
+    async fn queue_stats(&self) -> StoreResult<QueueStats> {
         let state = self.lock();
         let of = |wanted: DeliveryState| state.rows.values().filter(move |row| row.state == wanted);
         let count = |wanted| u64::try_from(of(wanted).count()).unwrap();

@@ -51,7 +51,7 @@ impl Ledger for ModelStore {
 
 #[async_trait]
 impl WebhookStore for ModelStore {
-    async fn insert(&self, webhook: &Webhook, most: u32) -> StoreResult<bool> {
+    async fn insert_webhook(&self, webhook: &Webhook, most: u32) -> StoreResult<bool> {
         let mut state = self.lock();
         let count = state.webhooks.values().filter(|one| one.session == webhook.session).count();
         let fits = most == 0 || u32::try_from(count).is_ok_and(|count| count < most);
@@ -61,11 +61,11 @@ impl WebhookStore for ModelStore {
         Ok(fits)
     }
 
-    async fn get(&self, id: WebhookId) -> StoreResult<Option<Webhook>> {
+    async fn webhook(&self, id: WebhookId) -> StoreResult<Option<Webhook>> {
         Ok(self.lock().webhooks.get(&id).cloned())
     }
 
-    async fn list(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>> {
+    async fn webhooks(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>> {
         let state = self.lock();
         let all = state.webhooks.values().rev();
         let wanted = all.filter(|webhook| session.is_none_or(|session| webhook.session == session));
@@ -73,15 +73,19 @@ impl WebhookStore for ModelStore {
         Ok(wanted.skip(skip).take(take).cloned().collect())
     }
 
-    async fn update_unchanged(&self, webhook: &Webhook, was: Timestamp) -> StoreResult<bool> {
-        let known = WebhookStore::get(self, webhook.id).await?;
+    async fn update_webhook_if_unchanged(
+        &self,
+        webhook: &Webhook,
+        was: Timestamp,
+    ) -> StoreResult<bool> {
+        let known = self.webhook(webhook.id).await?;
         match known {
-            Some(known) if known.updated_at == was => WebhookStore::update(self, webhook).await,
+            Some(known) if known.updated_at == was => self.update_webhook(webhook).await,
             _ => Ok(false),
         }
     }
 
-    async fn update(&self, webhook: &Webhook) -> StoreResult<bool> {
+    async fn update_webhook(&self, webhook: &Webhook) -> StoreResult<bool> {
         let mut state = self.lock();
         let Some(stored) = state.webhooks.get_mut(&webhook.id) else { return Ok(false) };
         let (health, last) = (stored.health, stored.last_triggered_at);
@@ -89,7 +93,7 @@ impl WebhookStore for ModelStore {
         Ok(true)
     }
 
-    async fn pause(&self, id: WebhookId, at: Timestamp) -> StoreResult<bool> {
+    async fn pause_webhook(&self, id: WebhookId, at: Timestamp) -> StoreResult<bool> {
         let mut state = self.lock();
         let Some(webhook) = state.webhooks.get_mut(&id) else { return Ok(false) };
         if webhook.health.pause.is_none() {
@@ -99,14 +103,14 @@ impl WebhookStore for ModelStore {
         Ok(true)
     }
 
-    async fn resume(&self, id: WebhookId, now: Timestamp) -> StoreResult<bool> {
+    async fn resume_webhook(&self, id: WebhookId, now: Timestamp) -> StoreResult<bool> {
         let mut state = self.lock();
         let Some(webhook) = state.webhooks.get_mut(&id) else { return Ok(false) };
         webhook.health.resume(now);
         Ok(true)
     }
 
-    async fn delete(&self, id: WebhookId) -> StoreResult<bool> {
+    async fn delete_webhook(&self, id: WebhookId) -> StoreResult<bool> {
         let mut state = self.lock();
         state.rows.retain(|_, row| row.webhook != id);
         state.lanes.retain(|_, lane| lane.webhook != id);

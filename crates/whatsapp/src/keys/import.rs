@@ -35,7 +35,7 @@ pub async fn import_device(
         changes.push(put(ns::APPSTATE_KEY, hexed(&id), key));
         changes.push(put(ns::APPSTATE_LATEST, LATEST, id));
     }
-    keys.apply(lease, changes).await
+    keys.apply_key_changes(lease, changes).await
 }
 
 fn unreadable(error: serde_json::Error) -> StoreError {

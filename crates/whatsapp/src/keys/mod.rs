@@ -2,7 +2,7 @@
 //! [`DeviceKeys`], one namespace per kind of key.
 //!
 //! # Guarantees
-//! - A batch is one [`DeviceKeys::apply`]: atomic and durable when it returns. The library leases
+//! - A batch is one [`DeviceKeys::apply_key_changes`]: atomic and durable when it returns. The library leases
 //!   Signal counters in blocks and relies on exactly that.
 //! - Read-modify-write runs under one mutex per backend. That suffices because a session has one
 //!   owner: one open connection per process (the engine's registry) and one process per session:
@@ -279,14 +279,17 @@ impl LedgerBackend {
             return Ok(());
         }
         self.refuse_sealed()?;
-        self.keys.apply(&self.lease, changes).await.map_err(|error| self.engine_error(error))
+        self.keys
+            .apply_key_changes(&self.lease, changes)
+            .await
+            .map_err(|error| self.engine_error(error))
     }
 
     async fn delete_expired(&self, namespace: &'static str, cutoff: i64) -> StoreOutcome<u32> {
         if self.sealed.load(Ordering::Acquire) {
             return Ok(0);
         }
-        let deleted = self.keys.delete_expired(&self.lease, namespace, cutoff).await;
+        let deleted = self.keys.delete_expired_keys(&self.lease, namespace, cutoff).await;
         let deleted = deleted.map_err(|error| self.engine_error(error))?;
         Ok(u32::try_from(deleted).unwrap_or(u32::MAX))
     }

@@ -70,9 +70,9 @@ pub async fn ledger(folder: &std::path::Path) -> (Arc<LedgerStore>, SessionId) {
         created_at: at,
         updated_at: at,
     };
-    assert!(SessionStore::insert(&store, &record).await.unwrap());
+    assert!(store.insert_session(&record).await.unwrap());
     let day = std::time::Duration::from_secs(86_400);
-    let held = store.acquire(record.id, "test", at, day).await.unwrap().unwrap();
+    let held = store.acquire_session(record.id, "test", at, day).await.unwrap().unwrap();
     assert_eq!(held.lease, lease(record.id));
     (Arc::new(store), record.id)
 }

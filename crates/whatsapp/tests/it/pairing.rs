@@ -90,7 +90,7 @@ async fn unlinked_and_purged_it_asks_to_be_linked_again() {
     // It was asked for, so it is no news.
     assert_eq!(line.ear.all(), []);
 
-    world.keys.purge(&lease(session)).await.unwrap();
+    world.keys.purge_device_keys(&lease(session)).await.unwrap();
     let again = world.open(session).await;
     again.ear.qr().await;
     again.connection.close().await;
@@ -102,7 +102,7 @@ async fn nothing_is_written_after_a_connection_was_closed() {
     let world = World::new().await;
     let (session, _, line) = world.connected(ALICE).await;
     line.connection.close().await;
-    world.keys.purge(&lease(session)).await.unwrap();
+    world.keys.purge_device_keys(&lease(session)).await.unwrap();
     // Long enough for a task that was forgotten to write once more.
     let wait = tokio::time::sleep(Duration::from_millis(300));
     tokio::time::timeout(LIMIT, wait).await.unwrap();

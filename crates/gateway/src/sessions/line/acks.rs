@@ -167,7 +167,7 @@ async fn of_receipt(
     let mut writes = Vec::with_capacity(receipt.ids.len());
     let participant = match &receipt.participant {
         Some(id) if inner.wants_receipts(session).await? => {
-            Some(inner.ports.people.canonical(session, id).await?)
+            Some(inner.ports.people.canonical_chat(session, id).await?)
         }
         _ => None,
     };
@@ -203,7 +203,7 @@ async fn early(
     id: &WaMessageId,
     (status, at): (MessageStatus, Timestamp),
 ) -> StoreResult<Write> {
-    let chat = inner.ports.people.canonical(session, &receipt.chat).await?;
+    let chat = inner.ports.people.canonical_chat(session, &receipt.chat).await?;
     let hold_until = inner.ports.clock.now().plus(HELD);
     let ack = AckEvent { message: id, chat: &chat, from: &receipt.me, status, code: None };
     Ok(moved(inner, session, &ack, at, Some(hold_until)))
@@ -232,7 +232,7 @@ async fn find(inner: &Inner, session: SessionId, id: &WaMessageId) -> StoreResul
     if let Some(message) = inner.waiters.message(session, id) {
         return Ok(Found::Ours(message));
     }
-    Ok(match inner.ports.messages.get(session, id).await? {
+    Ok(match inner.ports.messages.message(session, id).await? {
         Some(message) if message.direction == Direction::Outgoing => Found::Ours(Arc::new(message)),
         Some(_) => Found::Other,
         None => Found::Nothing,

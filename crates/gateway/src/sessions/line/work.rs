@@ -135,7 +135,7 @@ impl Worker<'_> {
         made: &mut Option<Vec<Vec<Write>>>,
     ) -> StoreResult<Vec<Vec<(Write, WriteOutcome)>>> {
         if matches!(entries, [Entry::Purge]) {
-            self.inner.ports.device_keys.purge(lease).await?;
+            self.inner.ports.device_keys.purge_device_keys(lease).await?;
             return Ok(vec![vec![]]);
         }
         let writes = match made {

@@ -135,7 +135,7 @@ impl<'a> Batch<'a> {
         if let Some(known) = self.learned.get(&id) {
             return Ok(known.clone());
         }
-        self.sink.inner.ports.people.canonical(self.sink.session, &id).await
+        self.sink.inner.ports.people.canonical_chat(self.sink.session, &id).await
     }
 
     /// Before the message itself, so that it is filed under the right id.

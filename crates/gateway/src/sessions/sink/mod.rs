@@ -57,7 +57,7 @@ impl EngineSink for Sink {
     }
 
     async fn knows(&self, id: &WaMessageId) -> StoreResult<bool> {
-        Ok(self.inner.ports.messages.get(self.session, id).await?.is_some())
+        Ok(self.inner.ports.messages.message(self.session, id).await?.is_some())
     }
 
     async fn signal(&self, signal: EngineSignal) {
@@ -114,7 +114,7 @@ impl Sink {
     }
 
     async fn stored(&self, id: &WaMessageId) -> StoreResult<Option<Message>> {
-        self.inner.ports.messages.get(self.session, id).await
+        self.inner.ports.messages.message(self.session, id).await
     }
 
     fn account(&self) -> Option<PhoneNumber> {

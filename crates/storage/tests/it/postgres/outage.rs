@@ -74,7 +74,7 @@ fn attempt() -> Attempt {
 
 /// Events `1..=count`, each once and without a gap.
 async fn all_there(store: &LedgerStore, session: SessionId, count: u32) {
-    let log = surely(async || EventLog::read(store, 0, Some(session), 1000).await).await;
+    let log = surely(async || store.read_events(0, Some(session), 1000).await).await;
     let mut ids: Vec<_> = log.iter().map(|one| one.event.draft.id).collect();
     let mut expected: Vec<_> = (1..=count).map(|number| event(number, session).id).collect();
     ids.sort_unstable();
@@ -93,9 +93,9 @@ async fn a_server_that_vanishes_in_silence_is_noticed_and_found_again() {
     proxy.vanish();
     // Every sort of call ends, and says that it may work later.
     let write = append(&store, event(2, session));
-    let read = EventLog::read(&store, 0, None, 10);
-    let claim = store.claim("one", 1, 1, START, START.plus(LEASE));
-    let heartbeat = SessionStore::acquire(&store, session, "one", START, LEASE);
+    let read = store.read_events(0, None, 10);
+    let claim = store.claim_lanes("one", 1, 1, START, START.plus(LEASE));
+    let heartbeat = store.acquire_session(session, "one", START, LEASE);
     let ping = async {
         let refused = timeout(Duration::from_secs(2), store.ping()).await;
         refused.expect("readiness takes too long").map(|()| panic!("it says that it works"))
@@ -183,11 +183,11 @@ async fn settlements_whose_commit_was_not_answered_are_repeated_without_harm() {
     let (store, proxy, beside, _) = behind_proxy().await;
     let session = support::session(&store, 1).await;
     let webhook: Webhook = build::webhook(1, session);
-    assert!(WebhookStore::insert(&store, &webhook, 0).await.unwrap());
+    assert!(store.insert_webhook(&webhook, 0).await.unwrap());
     for number in 1..=4 {
         append(&store, build::event(number, session, &build::chat(number % 2))).await.unwrap();
     }
-    let lanes = store.claim("one", 8, 8, START, START.plus(LEASE)).await.unwrap();
+    let lanes = store.claim_lanes("one", 8, 8, START, START.plus(LEASE)).await.unwrap();
     assert_eq!(lanes.len(), 2);
     let settlement = |lane: usize, place: usize, verdict| Settlement {
         lane: lanes[lane].lane.clone(),
@@ -197,7 +197,7 @@ async fn settlements_whose_commit_was_not_answered_are_repeated_without_harm() {
         attempt: Some(attempt()),
     };
     let settle = async |settlement: Settlement| {
-        surely(async || DeliveryQueue::settle(&store, settlement.clone()).await).await
+        surely(async || store.record_attempts(settlement.clone()).await).await
     };
     let ends = [Verdict::Delivered, Verdict::Exhausted];
     for (place, last) in [(0, Settled::More), (1, Settled::Done)] {
@@ -211,7 +211,7 @@ async fn settlements_whose_commit_was_not_answered_are_repeated_without_harm() {
         assert!(fine(one) && fine(two), "{one:?} {two:?}");
         proxy.lost(u64::try_from(place).unwrap() + 1).await;
     }
-    let stats = beside.stats().await.unwrap();
+    let stats = beside.queue_stats().await.unwrap();
     assert_eq!((stats.pending, stats.exhausted), (0, 2));
     for lane in &lanes {
         for delivery in &lane.deliveries {
@@ -251,7 +251,7 @@ async fn a_restart_of_the_server_is_survived() {
     proxy.heal();
     surely(async || append(&store, event(2, session)).await).await;
     store.ping().await.unwrap();
-    EventLog::read(&store, 0, None, 10).await.unwrap();
+    store.read_events(0, None, 10).await.unwrap();
     all_there(&beside, session, 2).await;
 }
 
@@ -267,7 +267,7 @@ async fn heartbeats_do_not_wait_behind_the_writer() {
     let beat = async {
         sleep(Duration::from_millis(100)).await;
         for _ in 0..5 {
-            let beat = SessionStore::acquire(&store, beating, "one", START, LEASE);
+            let beat = store.acquire_session(beating, "one", START, LEASE);
             let beat = timeout(Duration::from_millis(300), beat).await;
             assert!(beat.expect("it waits").unwrap().is_some());
         }

@@ -57,16 +57,16 @@ async fn an_event_that_is_committed_late_is_not_passed_by() {
     for number in 3..=5 {
         append(&other, build::session_event(number, prompt)).await.unwrap();
     }
-    let seen = EventLog::read(&one, 0, None, 10).await.unwrap();
+    let seen = one.read_events(0, None, 10).await.unwrap();
     assert_eq!(seen.len(), 1, "what comes after the late one waits for it");
     let cursor = seen[0].position;
     // Who begins at the end waits until nothing is on its way there.
-    let bounds = other.bounds();
+    let bounds = other.log_bounds();
     let mut bounds = std::pin::pin!(bounds);
     assert!(timeout(Duration::from_millis(100), bounds.as_mut()).await.is_err());
     sqlx::raw_sql("commit").execute(&mut somebody).await.unwrap();
     let last = bounds.await.unwrap().last;
-    let rest = EventLog::read(&one, cursor, None, 10).await.unwrap();
+    let rest = one.read_events(cursor, None, 10).await.unwrap();
     let ids: Vec<EventId> = rest.iter().map(|one| one.event.draft.id).collect();
     let expected = [2, 3, 4, 5].map(|number| build::session_event(number, prompt).id);
     assert_eq!(ids, expected);
@@ -82,18 +82,18 @@ async fn positions_that_were_drawn_in_vain_are_passed_by() {
     let draw = "begin; select event_bound(); select nextval('event_position'); rollback";
     sqlx::raw_sql(draw).execute(&mut somebody).await.unwrap();
     append(&other, build::session_event(1, session)).await.unwrap();
-    let seen = EventLog::read(&one, 0, None, 10).await.unwrap();
+    let seen = one.read_events(0, None, 10).await.unwrap();
     assert_eq!(seen.len(), 1);
-    assert_eq!(one.bounds().await.unwrap().last, seen[0].position);
+    assert_eq!(one.log_bounds().await.unwrap().last, seen[0].position);
 }
 
 /// Follows the log as a live reader does, until it has seen so many.
 async fn follow(store: &LedgerStore, count: usize) -> Vec<EventId> {
     let (mut seen, mut cursor) = (Vec::new(), 0);
     while seen.len() < count {
-        let bounds = store.bounds().await.unwrap();
+        let bounds = store.log_bounds().await.unwrap();
         assert!(cursor <= bounds.last, "a cursor beyond the end");
-        for logged in EventLog::read(store, cursor, None, 7).await.unwrap() {
+        for logged in store.read_events(cursor, None, 7).await.unwrap() {
             assert!(logged.position > cursor);
             cursor = logged.position;
             seen.push(logged.event.draft.id);
@@ -131,7 +131,7 @@ async fn a_reader_with_a_cursor_sees_every_event_once_while_many_write() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), count, "an event was seen twice");
-    let log = EventLog::read(&one, 0, None, 1000).await.unwrap();
+    let log = one.read_events(0, None, 1000).await.unwrap();
     let mut last: BTreeMap<SessionId, u64> = BTreeMap::new();
     for logged in log {
         let sequence = last.entry(logged.event.draft.session).or_default();
@@ -147,7 +147,7 @@ async fn no_delivery_is_left_in_a_lane_that_was_just_removed() {
     const COUNT: u32 = 400;
     let (one, other, _) = Box::pin(two()).await;
     let session = support::session(&one, 1).await;
-    assert!(WebhookStore::insert(&one, &build::webhook(1, session), 0).await.unwrap());
+    assert!(one.insert_webhook(&build::webhook(1, session), 0).await.unwrap());
     let write = async {
         for number in 1..=COUNT {
             append(&one, build::event(number, session, &build::chat(number % 3))).await.unwrap();
@@ -156,7 +156,7 @@ async fn no_delivery_is_left_in_a_lane_that_was_just_removed() {
     let work = async {
         let (mut settled, mut epochs) = (0, Vec::new());
         while settled < COUNT {
-            let lanes = other.claim("other", 3, 2, START, START.plus(LIMIT)).await.unwrap();
+            let lanes = other.claim_lanes("other", 3, 2, START, START.plus(LIMIT)).await.unwrap();
             if lanes.is_empty() {
                 sleep(Duration::from_millis(1)).await;
             }
@@ -172,17 +172,17 @@ async fn no_delivery_is_left_in_a_lane_that_was_just_removed() {
                             verdict: Verdict::Delivered,
                             attempt: None,
                         };
-                        let done = DeliveryQueue::settle(&other, settlement).await.unwrap();
+                        let done = other.record_attempts(settlement).await.unwrap();
                         assert_ne!(done, Settled::Lost);
                         settled += 1;
                         ended = done == Settled::Done;
                     }
                     if !ended {
-                        deliveries = other.more(&lane.lane, lane.epoch, 2).await.unwrap();
+                        deliveries = other.more_of_lane(&lane.lane, lane.epoch, 2).await.unwrap();
                     }
                 }
                 if !ended {
-                    other.release(&lane.lane, lane.epoch).await.unwrap();
+                    other.release_lane(&lane.lane, lane.epoch).await.unwrap();
                 }
                 epochs.push(lane.epoch);
             }
@@ -192,8 +192,8 @@ async fn no_delivery_is_left_in_a_lane_that_was_just_removed() {
     let both = async { tokio::join!(write, work).1 };
     let epochs = timeout(LIMIT, both).await.expect("a delivery lies in no lane");
     assert!(epochs.len() > 3, "the lanes never became empty");
-    assert_eq!(other.stats().await.unwrap().pending, 0);
-    while !other.claim("other", 3, 2, START, START.plus(LIMIT)).await.unwrap().is_empty() {}
+    assert_eq!(other.queue_stats().await.unwrap().pending, 0);
+    while !other.claim_lanes("other", 3, 2, START, START.plus(LIMIT)).await.unwrap().is_empty() {}
 }
 
 /// Webhooks match as of the moment in which the event is numbered, whoever changed them.
@@ -212,11 +212,11 @@ async fn webhooks_match_as_of_their_moment() {
             }
         };
         let inserted = async {
-            assert!(WebhookStore::insert(&one, &webhook, 0).await.unwrap());
+            assert!(one.insert_webhook(&webhook, 0).await.unwrap());
             append(&other, build::event(round * 100 + 50, session, &build::chat(1))).await.unwrap()
         };
         let ((), after) = tokio::join!(events, inserted);
-        let lanes = one.claim("one", 1, 50, START, START.plus(LIMIT)).await.unwrap();
+        let lanes = one.claim_lanes("one", 1, 50, START, START.plus(LIMIT)).await.unwrap();
         let got: Vec<u64> = lanes
             .iter()
             .flat_map(|lane| lane.deliveries.iter().map(|delivery| delivery.event.sequence))
@@ -225,7 +225,7 @@ async fn webhooks_match_as_of_their_moment() {
         // From the first on that matched, all do.
         assert!(got.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{got:?}");
         assert_eq!(got.last(), Some(&12), "up to the newest");
-        assert!(WebhookStore::delete(&one, webhook.id).await.unwrap());
+        assert!(one.delete_webhook(webhook.id).await.unwrap());
     }
 }
 
@@ -263,7 +263,7 @@ async fn many_messages_of_a_write_are_what_they_are_one_by_one() {
         let chats = store.chats(session, page).await.unwrap();
         let mut messages = Vec::new();
         for number in 0..23 {
-            messages.push(MessageStore::get(store, session, &build::wa_id(number)).await.unwrap());
+            messages.push(store.message(session, &build::wa_id(number)).await.unwrap());
         }
         seen.push((outcomes, chats, messages));
     }

@@ -151,7 +151,7 @@ impl MemoryKeys {
 
 #[async_trait]
 impl DeviceKeys for MemoryKeys {
-    async fn get(
+    async fn device_key(
         &self,
         session: SessionId,
         namespace: &'static str,
@@ -166,7 +166,7 @@ impl DeviceKeys for MemoryKeys {
         }))
     }
 
-    async fn list(
+    async fn device_keys(
         &self,
         session: SessionId,
         namespace: &'static str,
@@ -185,7 +185,7 @@ impl DeviceKeys for MemoryKeys {
             .collect())
     }
 
-    async fn apply(&self, lease: &Lease, changes: Vec<KeyChange>) -> StoreResult<()> {
+    async fn apply_key_changes(&self, lease: &Lease, changes: Vec<KeyChange>) -> StoreResult<()> {
         self.check(lease)?;
         let session = lease.session;
         if self.failing.load(Ordering::SeqCst) {
@@ -207,7 +207,7 @@ impl DeviceKeys for MemoryKeys {
         Ok(())
     }
 
-    async fn delete_expired(
+    async fn delete_expired_keys(
         &self,
         lease: &Lease,
         namespace: &'static str,
@@ -223,7 +223,7 @@ impl DeviceKeys for MemoryKeys {
         Ok((before - rows.len()) as u64)
     }
 
-    async fn purge(&self, lease: &Lease) -> StoreResult<()> {
+    async fn purge_device_keys(&self, lease: &Lease) -> StoreResult<()> {
         self.check(lease)?;
         let session = lease.session;
         self.rows.lock().unwrap().retain(|(owner, ..), _| *owner != session);
