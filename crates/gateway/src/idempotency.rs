@@ -90,7 +90,8 @@ impl Keys {
         // Once for a record that is there, once for one that was freed.
         for _ in 0..2 {
             let now = self.clock.now();
-            let taken = self.store.take(&lease, &key.key, &key.fingerprint, now).await;
+            let taken =
+                self.store.take_idempotency_key(&lease, &key.key, &key.fingerprint, now).await;
             let unstored = |error| SendError::before_stored(session, error);
             let record = match taken.map_err(unstored)? {
                 Taken::Fresh => return Ok(Begun::Fresh(held)),
@@ -99,7 +100,7 @@ impl Keys {
             match self.tells(session, key, &record, now).await? {
                 Left::Replay(sent) => return Ok(Begun::Replay(sent)),
                 Left::Free => {
-                    self.store.free(&lease, &key.key).await.map_err(unstored)?;
+                    self.store.free_idempotency_key(&lease, &key.key).await.map_err(unstored)?;
                 }
             }
         }

@@ -44,7 +44,7 @@ impl Pacing {
             return Ok(Admitted { place: None });
         }
         let at = self.clock.now();
-        let admitted = self.store.admit(lease, chat, &self.rules, at).await;
+        let admitted = self.store.admit_send(lease, chat, &self.rules, at).await;
         match admitted.map_err(|error| SendError::before_stored(lease.session, error))? {
             Ok(()) => {
                 let place =

@@ -6,10 +6,7 @@ use domain::{
     SessionId, Timestamp,
     event::{EventDraft, EventType},
     message::{Content, Direction, Message, MessageStatus, MessageType},
-    port::{
-        MediaRecords, MessageChange, MessageStore, NewMessage, OpenChange, Unsettled, Write,
-        WriteOutcome,
-    },
+    port::{MessageChange, NewMessage, OpenChange, Unsettled, Write, WriteOutcome},
 };
 use serde_json::{Value, json};
 

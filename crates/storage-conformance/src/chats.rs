@@ -4,7 +4,7 @@ use domain::{
     ChatId, Timestamp,
     chat::{Chat, ChatMark, LastMessage, MutedUntil},
     message::{Message, MessageType},
-    port::{MessageChange, MessageStore, Page, Write},
+    port::{MessageChange, Page, Write},
 };
 
 use super::{

@@ -3,7 +3,7 @@
 use domain::{
     SessionId,
     message::MessageStatus,
-    port::{MessageStore, NewMessage, StoreErrorKind, Write, WriteOutcome},
+    port::{NewMessage, StoreErrorKind, Write, WriteOutcome},
 };
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{
     idempotency::{IdempotencyRecord, IdempotencyState, KEPT, Taken},
-    port::{IdempotencyStore, StoreErrorKind},
+    port::StoreErrorKind,
 };
 use serde_json::json;
 

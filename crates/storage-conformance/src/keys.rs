@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{
     SessionId,
     api_key::{ApiKey, KeyHash, Role},
-    port::{ApiKeyStore, DeviceKeys, KeyChange, KeyEntry},
+    port::{KeyChange, KeyEntry},
 };
 
 use super::{Store, held_session};

@@ -7,7 +7,7 @@ use domain::{
     delivery::{Attempt, ClaimedLane},
     event::{EventType, Subscription},
     filter::{Condition, Field, Filters, Operand, Operator},
-    port::{DeliveryQueue, QueueStats, Settled, Settlement, Verdict, WebhookStore},
+    port::{QueueStats, Settled, Settlement, Verdict},
     webhook::{LaneOrder, Webhook},
 };
 

@@ -11,10 +11,7 @@ use domain::{
         MessageCounts, NewReplay, ReplayChoice, ReplaySelection, Severity, replay_lane,
     },
     message::{Direction, MessageStatus},
-    port::{
-        DeliveryQueue, MessageQuery, MessageStore, NewMessage, Page, SessionStore, Settlement,
-        Verdict, WebhookStore, Write,
-    },
+    port::{MessageQuery, NewMessage, Page, Settlement, Verdict, Write},
     webhook::Webhook,
 };
 use serde_json::{Value, json};

@@ -6,9 +6,7 @@ use domain::{
     MediaId, SessionId, Timestamp,
     media::{MediaRecord, MediaState},
     message::{Message, MessageType},
-    port::{
-        MediaRecords, MessageChange, MessageStore, NewMessage, SessionStore, Write, WriteOutcome,
-    },
+    port::{MessageChange, NewMessage, Write, WriteOutcome},
 };
 use serde_json::json;
 

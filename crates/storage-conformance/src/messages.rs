@@ -3,7 +3,7 @@
 use domain::{
     SessionId, Timestamp,
     message::{Direction, Message, MessageStatus, MessageType},
-    port::{MessagePage, MessageQuery, MessageStore, NewMessage, Page, Write},
+    port::{MessagePage, MessageQuery, NewMessage, Page, Write},
 };
 use serde_json::json;
 

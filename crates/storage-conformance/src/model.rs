@@ -6,7 +6,7 @@ use domain::{
     Timestamp,
     delivery::{Attempt, AttemptError, AttemptErrorKind, ClaimedLane, LaneId},
     event::{EventType, Subscription},
-    port::{DeliveryQueue, SessionStore, Settled, Settlement, StoreResult, Verdict, WebhookStore},
+    port::{DeliveryQueue, Settled, Settlement, StoreResult, Verdict, WebhookStore},
     webhook::{LaneOrder, Webhook},
 };
 use proptest::prelude::*;

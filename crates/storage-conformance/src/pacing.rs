@@ -6,7 +6,7 @@ use domain::{
     Timestamp,
     chat::Identity,
     pacing::{PacingOutcome, PacingRule, PacingRules, Refusal},
-    port::{Lease, NewMessage, PacingStore, StoreErrorKind, Write},
+    port::{Lease, NewMessage, StoreErrorKind, Write},
 };
 
 use super::{Store, held_session};

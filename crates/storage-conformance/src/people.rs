@@ -5,10 +5,7 @@ use domain::{
     chat::{Chat, ChatMark, Contact, ContactPatch, Identity, KnownForm},
     media::MediaState,
     message::{Message, MessageStatus},
-    port::{
-        MediaRecords, MessageQuery, MessageStore, NewMessage, Page, StoreErrorKind, Write,
-        WriteOutcome,
-    },
+    port::{MessageQuery, NewMessage, Page, StoreErrorKind, Write, WriteOutcome},
 };
 
 use super::{ALL, Store, hold, new_session};

@@ -6,8 +6,7 @@ use domain::{
     PhoneNumber,
     pacing::{PacingOutcome, PacingRules},
     port::{
-        DeviceKeys, Holder, IdempotencyStore, KeyChange, Lease, MessageStore, NewMessage,
-        PacingStore, Page, SessionPatch, SessionStore, StoreErrorKind, WebhookStore, Write,
+        Holder, KeyChange, Lease, NewMessage, Page, SessionPatch, StoreErrorKind, Write,
         WriteOutcome,
     },
     proxy::ProxyUrl,

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{
-    port::{StoreErrorKind, TemplateStore},
-    template::Template,
-};
+use domain::{port::StoreErrorKind, template::Template};
 
 use super::{Store, new_session};
 use testkit::{START, build};

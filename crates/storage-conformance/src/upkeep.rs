@@ -7,10 +7,7 @@ use domain::{
     chat::{ChatMark, ContactPatch, Identity},
     media::{MediaRecord, MediaState},
     message::{Message, MessageStatus},
-    port::{
-        MessageChange, MessageQuery, MessageStore, NewMessage, Page, SessionStore, WebhookStore,
-        Write,
-    },
+    port::{MessageChange, MessageQuery, NewMessage, Page, Write},
 };
 
 use super::{Store, append, new_session, new_webhook};

@@ -6,7 +6,6 @@ use domain::{
     delivery::{PolicyChoice, SignatureScheme},
     event::{EventType, Subscription},
     filter::{Condition, Field, Filters, Operand, Operator},
-    port::WebhookStore,
     webhook::{LaneOrder, PreviousSecret, Secret, Webhook},
 };
 

@@ -102,7 +102,7 @@ impl Batches {
         let most = self.shared.options.unfinished_max;
         let batch = match ports
             .batches
-            .create(new, most)
+            .create_batch(new, most)
             .await
             .map_err(|error| unstored(session, error))?
         {
@@ -188,7 +188,7 @@ impl Batches {
         rendered: &[Rendered],
     ) -> Result<Forecast, BatchError> {
         let ports = &self.shared.ports;
-        let record = ports.sessions.get(session).await.map_err(BatchError::Store)?;
+        let record = ports.sessions.session(session).await.map_err(BatchError::Store)?;
         let record = record.ok_or(BatchError::SessionNotFound(session))?;
         let going: Vec<&Rendered> = rendered.iter().filter(|item| item.said.is_ok()).collect();
         let chats: Vec<_> = going.iter().map(|item| item.chat.clone()).collect();

@@ -235,7 +235,7 @@ impl Messages {
     }
 
     async fn session(&self, session: SessionId) -> Result<domain::session::Session, SendError> {
-        let found = self.shared.ports.sessions.get(session).await.map_err(SendError::Store)?;
+        let found = self.shared.ports.sessions.session(session).await.map_err(SendError::Store)?;
         found.ok_or(SendError::SessionNotFound(session))
     }
 

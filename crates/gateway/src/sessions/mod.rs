@@ -198,7 +198,8 @@ impl Sessions {
 
     /// The right to connect a session that may be started here.
     async fn take(&self, turn: &Turn, id: SessionId) -> Result<(Session, Held), StartSessionError> {
-        let session = self.inner.ports.sessions.get(id).await.map_err(StartSessionError::Store)?;
+        let session =
+            self.inner.ports.sessions.session(id).await.map_err(StartSessionError::Store)?;
         let session = session.ok_or(StartSessionError::NotFound(id))?;
         // What its last life came to must be in the record before another begins.
         if self.inner.handle(id).is_some() || self.inner.lines.is_behind(id) {
@@ -377,7 +378,8 @@ impl Sessions {
         id: SessionId,
         patch: ConfigPatch,
     ) -> Result<SessionConfig, UpdateSessionError> {
-        let session = self.inner.ports.sessions.get(id).await.map_err(UpdateSessionError::Store)?;
+        let session =
+            self.inner.ports.sessions.session(id).await.map_err(UpdateSessionError::Store)?;
         let config = patch.apply(session.ok_or(UpdateSessionError::NotFound(id))?.config);
         self.patch(id, SessionPatch { config: Some(config.clone()), ..SessionPatch::default() })
             .await?;

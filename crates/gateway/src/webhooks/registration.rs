@@ -138,7 +138,7 @@ fn plain(url: String) -> String {
 
 impl Webhooks {
     async fn session_exists(&self, session: SessionId) -> Result<(), WebhookError> {
-        let found = self.ports.sessions.get(session).await.map_err(WebhookError::Store)?;
+        let found = self.ports.sessions.session(session).await.map_err(WebhookError::Store)?;
         found.map(|_| ()).ok_or(WebhookError::SessionNotFound(session))
     }
 
@@ -207,7 +207,7 @@ impl Webhooks {
     /// [`WebhookError`].
     pub async fn get(&self, session: SessionId, id: WebhookId) -> Result<Webhook, WebhookError> {
         self.session_exists(session).await?;
-        let found = self.ports.webhooks.get(id).await.map_err(WebhookError::Store)?;
+        let found = self.ports.webhooks.webhook(id).await.map_err(WebhookError::Store)?;
         found.filter(|webhook| webhook.session == session).ok_or(WebhookError::NotFound(id))
     }
 
@@ -302,7 +302,7 @@ impl Webhooks {
     /// [`WebhookError`].
     pub async fn delete(&self, session: SessionId, id: WebhookId) -> Result<(), WebhookError> {
         self.get(session, id).await?;
-        let deleted = self.ports.webhooks.delete(id).await.map_err(WebhookError::Store)?;
+        let deleted = self.ports.webhooks.delete_webhook(id).await.map_err(WebhookError::Store)?;
         if deleted { Ok(()) } else { Err(WebhookError::NotFound(id)) }
     }
 

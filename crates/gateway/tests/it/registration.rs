@@ -37,7 +37,7 @@ async fn a_registration_is_checked_and_nothing_wrong_is_stored() {
     let new = new_webhook("https://shop.example/hook");
     let unknown = house.gateway.webhooks.create(build::session(9).id, new).await;
     assert!(matches!(unknown, Err(WebhookError::SessionNotFound(_))));
-    let all = house.store.list(None, Page { limit: 10, offset: 0 }).await.unwrap();
+    let all = house.store.webhooks(None, Page { limit: 10, offset: 0 }).await.unwrap();
     assert!(all.is_empty());
 }
 
