@@ -46,7 +46,7 @@ pub(super) async fn link(stage: &SandboxStage, printer: &StepPrinter) -> anyhow:
         app_state_key: Some((key_id.clone(), serde_json::to_vec(key)?)),
     };
     let (store, now) = (&stage.assembled.store, SystemClock.now());
-    let held = store.acquire(session, "pairing", now, STEP_LIMIT).await?;
+    let held = store.acquire_session(session, "pairing", now, STEP_LIMIT).await?;
     let held = held.context("the session is started already")?;
     whatsapp::import_device(store, &held.lease, linked).await?;
     store.release_session(&held.lease).await?;

@@ -200,7 +200,7 @@ impl DeliveryQueue for BullQueue {
         until: Timestamp,
     ) -> StoreResult<Vec<ClaimedLane>> {
         self.inner.now.store(now.millis(), Ordering::Relaxed);
-        self.inner.claim_lanes(Ask { worker, lanes, window, now, until }).await
+        self.inner.claim(Ask { worker, lanes, window, now, until }).await
     }
 
     async fn more_of_lane(

@@ -255,7 +255,7 @@ impl LedgerBackend {
     }
 
     async fn entry(&self, namespace: &'static str, key: &str) -> StoreOutcome<Option<KeyEntry>> {
-        self.keys.get(self.lease.session, namespace, key).await.map_err(engine_error)
+        self.keys.device_key(self.lease.session, namespace, key).await.map_err(engine_error)
     }
 
     async fn bytes(&self, namespace: &'static str, key: &str) -> StoreOutcome<Option<Vec<u8>>> {
@@ -271,7 +271,7 @@ impl LedgerBackend {
     }
 
     async fn list(&self, namespace: &'static str, prefix: &str) -> StoreOutcome<Vec<KeyEntry>> {
-        self.keys.list(self.lease.session, namespace, prefix).await.map_err(engine_error)
+        self.keys.device_keys(self.lease.session, namespace, prefix).await.map_err(engine_error)
     }
 
     async fn apply(&self, changes: Vec<KeyChange>) -> StoreOutcome<()> {
