@@ -211,8 +211,8 @@ pub struct Media {
     /// How long it plays.
     pub seconds: Option<u32>,
     /// What phones show of it before it is there. Of files that go out; nobody needs it of others.
-    #[serde(default, skip_serializing_if = "Look::is_empty")]
-    pub look: Look,
+    #[serde(default, skip_serializing_if = "MediaLook::is_empty")]
+    pub look: MediaLook,
     /// Where WhatsApp keeps it. `None` before the upload, and when the sender left it out.
     pub remote: Option<RemoteMedia>,
 }
@@ -220,7 +220,7 @@ pub struct Media {
 /// What phones show of a file before it is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Look {
+pub struct MediaLook {
     /// Of a picture or video, in pixels.
     pub width: Option<u32>,
     /// Of a picture or video, in pixels.
@@ -233,7 +233,7 @@ pub struct Look {
     pub thumbnail: Vec<u8>,
 }
 
-impl Look {
+impl MediaLook {
     /// An empty one, also where no default can be called.
     pub const EMPTY: Self =
         Self { width: None, height: None, waveform: Vec::new(), thumbnail: Vec::new() };
@@ -398,7 +398,7 @@ mod tests {
             caption: None,
             size_bytes: 3,
             seconds: Some(1),
-            look: Look::EMPTY,
+            look: MediaLook::EMPTY,
             remote: Some(remote),
         }));
         let vote = Content::Vote {

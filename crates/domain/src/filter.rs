@@ -70,7 +70,7 @@ impl Field {
 /// How a field is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Operator {
+pub enum FilterOperator {
     /// One of the values.
     Is,
     /// None of the values.
@@ -96,11 +96,11 @@ pub enum Operand {
 /// One test of one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Condition {
+pub struct FilterCondition {
     /// The field that is tested.
     pub field: Field,
     /// How the field is compared.
-    pub operator: Operator,
+    pub operator: FilterOperator,
     /// What the field is compared with.
     pub value: Operand,
     /// Whether capitals matter, for texts.
@@ -113,7 +113,7 @@ pub struct Condition {
 #[serde(deny_unknown_fields)]
 pub struct Filters {
     /// The tests, all of which must pass.
-    pub conditions: Vec<Condition>,
+    pub conditions: Vec<FilterCondition>,
 }
 
 /// Why a filter was refused.
@@ -194,9 +194,9 @@ impl Filters {
     }
 }
 
-impl Condition {
+impl FilterCondition {
     fn validate(&self, index: usize) -> Result<(), InvalidFilter> {
-        use Operator::{Contains, Equals, Is, IsNot};
+        use FilterOperator::{Contains, Equals, Is, IsNot};
         let flag = matches!(self.field, Field::IsGroup | Field::FromMe | Field::HasMedia);
         let fits = match self.field {
             Field::IsGroup | Field::FromMe | Field::HasMedia => self.operator == Is,
@@ -228,7 +228,7 @@ impl Condition {
     fn matches(&self, data: &Value) -> bool {
         let found = self.found(data);
         match self.operator {
-            Operator::IsNot => !found,
+            FilterOperator::IsNot => !found,
             _ => found,
         }
     }
@@ -275,7 +275,7 @@ impl Condition {
         };
         let body = fold(body);
         self.values().iter().any(|value| match self.operator {
-            Operator::Contains => body.contains(&fold(value)),
+            FilterOperator::Contains => body.contains(&fold(value)),
             _ => body == fold(value),
         })
     }
@@ -398,9 +398,9 @@ mod tests {
         assert!(refused(json!({"field": "sender", "operator": "is", "value": []})));
         assert!(refused(json!({"field": "sender", "operator": "is", "value": "1", "extra": 1})));
         let many = filters(json!([]));
-        let condition = Condition {
+        let condition = FilterCondition {
             field: Field::FromMe,
-            operator: Operator::Is,
+            operator: FilterOperator::Is,
             value: Operand::Flag(true),
             case_sensitive: false,
         };

@@ -7,7 +7,7 @@ use std::{
 
 use domain::{
     SessionId, Timestamp, WaMessageId,
-    event::{self, Ack, EventDraft},
+    event::{self, AckReport, EventDraft},
     failure::{COLD_RESTRICTED, SendFailure},
     message::{Message, MessageStatus},
     port::{SessionPatch, StoreResult, Write},
@@ -119,7 +119,7 @@ pub(crate) fn failed_events(
     code: Option<u16>,
     at: Timestamp,
 ) -> Vec<EventDraft> {
-    let ack = Ack {
+    let ack = AckReport {
         message: &message.wa_id,
         chat: &message.chat,
         from: &message.from,

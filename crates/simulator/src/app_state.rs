@@ -38,10 +38,9 @@ struct CollectionState {
 }
 
 impl CollectionState {
-    fn after(key: &AppKey, collection: &str, patches: &[Vec<u8>]) -> Result<CollectionState> {
+    fn after(key: &AppKey, collection: &str, patches: &[Vec<u8>]) -> Result<Self> {
         let keys = Arc::new(expand_app_state_keys(&key.data));
-        let mut standing =
-            CollectionState { state: HashState::default(), values: HashMap::new(), keys };
+        let mut standing = Self { state: HashState::default(), values: HashMap::new(), keys };
         for patch in patches {
             let patch = wa::SyncdPatch::decode_from_slice(patch)?;
             standing.take(collection, &patch)?;

@@ -31,12 +31,12 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(identity: ServerIdentity, disk: Option<Disk>, seed: Option<u64>) -> Hub {
+    pub(crate) fn new(identity: ServerIdentity, disk: Option<Disk>, seed: Option<u64>) -> Self {
         let random = match seed {
             Some(seed) => StdRng::seed_from_u64(seed),
             None => rand::make_rng(),
         };
-        Hub {
+        Self {
             state: Mutex::new(ServerState::default()),
             random: Mutex::new(random),
             identity,

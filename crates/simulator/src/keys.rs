@@ -47,12 +47,12 @@ struct OneTimePairs {
 }
 
 impl PhoneKeys {
-    pub(crate) fn generate() -> Result<PhoneKeys> {
+    pub(crate) fn generate() -> Result<Self> {
         let mut rng = rand::rng();
         let identity = IdentityKeyPair::generate(&mut rng);
         let signed = KeyPair::generate(&mut rng);
         let registration_id = rand::random_range(1..=0x3fff);
-        PhoneKeys::from_parts(identity, registration_id, signed)
+        Self::from_parts(identity, registration_id, signed)
     }
 
     /// Rebuilds the keys of a phone that was kept on disk. One-time keys are not kept: see `persist`.
@@ -60,7 +60,7 @@ impl PhoneKeys {
         identity: IdentityKeyPair,
         registration_id: u32,
         signed: KeyPair,
-    ) -> Result<PhoneKeys> {
+    ) -> Result<Self> {
         let signed_signature = identity
             .private_key()
             .calculate_signature(&signed.public_key.serialize(), &mut rand::rng())?
@@ -70,7 +70,7 @@ impl PhoneKeys {
             last_id: rand::random_range(1..0x7f_0000),
             pairs: BTreeMap::new(),
         });
-        Ok(PhoneKeys { identity, registration_id, signed, signed_signature, one_time })
+        Ok(Self { identity, registration_id, signed, signed_signature, one_time })
     }
 
     pub(crate) fn identity_public(&self) -> [u8; 32] {
@@ -145,8 +145,8 @@ pub(crate) struct SignedKey {
 }
 
 impl SignedKey {
-    pub(crate) fn from_node(node: &NodeRef<'_>) -> Result<SignedKey> {
-        Ok(SignedKey {
+    pub(crate) fn from_node(node: &NodeRef<'_>) -> Result<Self> {
+        Ok(Self {
             id: big_endian(&child_bytes(node, "id")?),
             public: key32(&child_bytes(node, "value")?)?,
             signature: child_bytes(node, "signature")?,
@@ -176,13 +176,13 @@ pub(crate) struct KeyBundle {
 
 impl KeyBundle {
     /// Reads the `<keys>` of a retry receipt; the registration id travels next to it.
-    pub(crate) fn from_retry_receipt(receipt: &NodeRef<'_>) -> Result<KeyBundle> {
+    pub(crate) fn from_retry_receipt(receipt: &NodeRef<'_>) -> Result<Self> {
         let keys = child(receipt, "keys")?;
         let one_time = match keys.get_optional_child("key") {
             Some(key) => Some(one_time_from_node(key)?),
             None => None,
         };
-        Ok(KeyBundle {
+        Ok(Self {
             registration_id: big_endian(&child_bytes(receipt, "registration")?),
             identity: key32(&child_bytes(keys, "identity")?)?,
             one_time,

@@ -157,8 +157,8 @@ pub struct MediaHttp {
 }
 
 impl MediaHttp {
-    pub(crate) fn new(store: &Arc<MediaStore>) -> MediaHttp {
-        MediaHttp { store: store.clone() }
+    pub(crate) fn new(store: &Arc<MediaStore>) -> Self {
+        Self { store: store.clone() }
     }
 
     fn respond(&self, request: &HttpRequest, body: Bytes) -> HttpResponse {

@@ -62,15 +62,15 @@ impl Drop for StopOnDrop {
 
 impl Network {
     /// Starts an empty network on free ports of 127.0.0.1, kept nowhere.
-    pub async fn start() -> Result<Network> {
-        Network::start_with(NetworkOptions::default()).await
+    pub async fn start() -> Result<Self> {
+        Self::start_with(NetworkOptions::default()).await
     }
 
     /// Starts a network.
     ///
     /// # Errors
     /// When a port is taken, or the directory holds something that is not a network.
-    pub async fn start_with(options: NetworkOptions) -> Result<Network> {
+    pub async fn start_with(options: NetworkOptions) -> Result<Self> {
         let disk = options.data_dir.as_deref().map(Disk::new);
         let file = match &disk {
             Some(disk) => disk.load()?,
@@ -83,7 +83,7 @@ impl Network {
         let chat = listen(options.port).await?;
         let media = listen(options.media_port).await?;
         let hub = Arc::new(Hub::new(identity, disk, options.seed));
-        let network = Network {
+        let network = Self {
             chat: chat.local_addr()?,
             media: media.local_addr()?,
             _stops: Arc::new(StopOnDrop(hub.clone())),

@@ -52,7 +52,7 @@ pub struct ServerIdentity {
 
 impl ServerIdentity {
     /// Makes a root, an intermediate and a leaf, each signed by the one before: only the root differs from WhatsApp's.
-    pub fn generate() -> Result<ServerIdentity> {
+    pub fn generate() -> Result<Self> {
         let mut rng = rand::rng();
         let root = KeyPair::generate(&mut rng);
         let intermediate = KeyPair::generate(&mut rng);
@@ -78,19 +78,19 @@ impl ServerIdentity {
             leaf: MessageField::some(sign(details(2, 1, &leaf), &intermediate)?),
         }
         .encode_to_vec();
-        ServerIdentity::from_parts(leaf, chain)
+        Self::from_parts(leaf, chain)
     }
 
     /// Rebuilds an identity that was kept on disk.
     ///
     /// # Errors
     /// When the chain cannot be read or does not name `key`.
-    pub fn from_parts(key: KeyPair, chain: Vec<u8>) -> Result<ServerIdentity> {
+    pub fn from_parts(key: KeyPair, chain: Vec<u8>) -> Result<Self> {
         let decoded = wa::CertChain::decode_from_slice(&chain)?;
         let intermediate = cached(decoded.intermediate.into_option())?;
         let leaf = cached(decoded.leaf.into_option())?;
         ensure!(leaf.key == public_bytes(&key), "the chain names another key");
-        Ok(ServerIdentity { key, chain, cached: CachedServerCertChain { intermediate, leaf } })
+        Ok(Self { key, chain, cached: CachedServerCertChain { intermediate, leaf } })
     }
 }
 
@@ -119,8 +119,8 @@ impl HandshakePattern {
     /// The name used in records.
     pub fn as_str(self) -> &'static str {
         match self {
-            HandshakePattern::Xx => "XX",
-            HandshakePattern::Ik => "IK",
+            Self::Xx => "XX",
+            Self::Ik => "IK",
         }
     }
 }
@@ -228,7 +228,7 @@ impl PendingHandshake {
     /// # Errors
     /// When it cannot be read or decrypted: the link is to be closed.
     pub fn finish(self, message: &[u8]) -> Result<Handshake> {
-        let PendingHandshake { mut noise, ephemeral } = self;
+        let Self { mut noise, ephemeral } = self;
         let finish = wa::HandshakeMessage::decode_from_slice(message)?
             .client_finish
             .into_option()

@@ -49,8 +49,8 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    pub(crate) fn new(directory: &Path) -> Disk {
-        Disk { directory: directory.to_owned(), dirty: Notify::new(), writing: Mutex::new(()) }
+    pub(crate) fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), dirty: Notify::new(), writing: Mutex::new(()) }
     }
 
     pub(crate) fn changed(&self) {
@@ -180,20 +180,20 @@ struct HexBytes(Vec<u8>);
 impl TryFrom<String> for HexBytes {
     type Error = hex::FromHexError;
 
-    fn try_from(text: String) -> Result<HexBytes, hex::FromHexError> {
-        hex::decode(text).map(HexBytes)
+    fn try_from(text: String) -> Result<Self, hex::FromHexError> {
+        hex::decode(text).map(Self)
     }
 }
 
 impl From<HexBytes> for String {
-    fn from(bytes: HexBytes) -> String {
+    fn from(bytes: HexBytes) -> Self {
         hex::encode(bytes.0)
     }
 }
 
 impl HexBytes {
-    fn of(bytes: &[u8]) -> HexBytes {
-        HexBytes(bytes.to_vec())
+    fn of(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
     }
 
     fn key(&self) -> Result<[u8; 32]> {
@@ -207,11 +207,11 @@ impl HexBytes {
 }
 
 impl NetworkFile {
-    fn of(hub: &Hub) -> NetworkFile {
+    fn of(hub: &Hub) -> Self {
         let state = hub.state();
         let mut accounts: Vec<AccountFile> = state.accounts.values().map(AccountFile::of).collect();
         accounts.sort_by(|a, b| a.phone.cmp(&b.phone));
-        NetworkFile {
+        Self {
             version: VERSION,
             server_key: HexBytes::of(hub.identity.key.private_key.serialize()),
             certificate_chain: HexBytes::of(&hub.identity.chain),
@@ -243,12 +243,12 @@ impl NetworkFile {
 }
 
 impl AccountFile {
-    fn of(account: &AccountState) -> AccountFile {
+    fn of(account: &AccountState) -> Self {
         let app_state = account.app_state.iter().map(|(name, patches)| {
             let patches = patches.iter().map(|patch| HexBytes::of(patch)).collect();
             (name.clone(), patches)
         });
-        AccountFile {
+        Self {
             phone: account.phone.clone(),
             lid: account.lid.clone(),
             name: account.name.clone(),
@@ -309,9 +309,9 @@ impl AccountFile {
 }
 
 impl DeviceFile {
-    fn of(device: &Device) -> DeviceFile {
+    fn of(device: &Device) -> Self {
         let one_time = device.one_time.iter();
-        DeviceFile {
+        Self {
             id: device.id,
             key_index: device.key_index,
             noise_key: HexBytes::of(&device.noise_key),
@@ -350,9 +350,9 @@ impl DeviceFile {
 }
 
 impl GroupFile {
-    fn of(group: &Group) -> GroupFile {
+    fn of(group: &Group) -> Self {
         let members = group.members.iter();
-        GroupFile {
+        Self {
             jid: group.jid.to_string(),
             subject: group.subject.clone(),
             description: group.description.clone(),

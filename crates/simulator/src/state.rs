@@ -47,8 +47,8 @@ pub(crate) struct DeviceKey {
 }
 
 impl DeviceKey {
-    pub(crate) fn new(phone: &str, device: u16) -> DeviceKey {
-        DeviceKey { phone: phone.to_owned(), device }
+    pub(crate) fn new(phone: &str, device: u16) -> Self {
+        Self { phone: phone.to_owned(), device }
     }
 
     /// The address by phone number.

@@ -6,7 +6,7 @@ use domain::{
     SessionId, Timestamp,
     delivery::{Attempt, ClaimedLane},
     event::{EventType, Subscription},
-    filter::{Condition, Field, Filters, Operand, Operator},
+    filter::{Field, FilterCondition, FilterOperator, Filters, Operand},
     port::{QueueStats, Settled, Settlement, Verdict},
     webhook::{LaneOrder, Webhook},
 };
@@ -74,9 +74,9 @@ pub async fn every_webhook_that_wants_it_gets_a_delivery<S: LaneStore>(store: &S
     let (one, two) = (new_session(store, 1).await, new_session(store, 2).await);
     let wanting = new_webhook(store, build::webhook(1, one)).await;
     let filters = Filters {
-        conditions: vec![Condition {
+        conditions: vec![FilterCondition {
             field: Field::ChatId,
-            operator: Operator::Is,
+            operator: FilterOperator::Is,
             value: Operand::One(build::chat(2).to_string()),
             case_sensitive: false,
         }],

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{
     delivery::{PolicyChoice, SignatureScheme},
     event::{EventType, Subscription},
-    filter::{Condition, Field, Filters, Operand, Operator},
+    filter::{Field, FilterCondition, FilterOperator, Filters, Operand},
     webhook::{LaneOrder, PreviousSecret, Secret, Webhook},
 };
 
@@ -20,9 +20,9 @@ pub async fn a_webhook_reads_back_as_it_was<S: Store>(store: &S) {
             Subscription::One(EventType::SessionStatus),
         ],
         filters: Some(Filters {
-            conditions: vec![Condition {
+            conditions: vec![FilterCondition {
                 field: Field::Body,
-                operator: Operator::Contains,
+                operator: FilterOperator::Contains,
                 value: Operand::Many(vec!["cake".into(), "bread".into()]),
                 case_sensitive: true,
             }],

@@ -165,7 +165,7 @@ struct WebhookFilters {
 /// One condition.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "describes domain::filter::Condition to the OpenAPI document")]
+#[expect(dead_code, reason = "describes domain::filter::FilterCondition to the OpenAPI document")]
 struct WebhookCondition {
     #[schema(value_type = FieldWord)]
     field: String,

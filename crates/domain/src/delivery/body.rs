@@ -89,7 +89,7 @@ fn with_data(event: &Event, delivery: DeliveryId, data: Value) -> Vec<u8> {
 
 /// Several events in one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch {
+pub struct EventBatch {
     /// Its id, `webhook-id`: follows from the deliveries in it, so that another batch never has it.
     pub id: EventId,
     /// Its idempotency key. Receivers recognise repeats by the keys of the events inside.
@@ -104,7 +104,7 @@ pub struct Batch {
 
 /// Puts as many deliveries of a lane, from the first on, into one body as fit into `most` bytes. `None` when that is
 /// one alone: it goes out as it is then.
-pub fn batch(deliveries: &[Delivery], most: usize) -> Option<Batch> {
+pub fn batch(deliveries: &[Delivery], most: usize) -> Option<EventBatch> {
     let [first, _, ..] = deliveries else { return None };
     let (mut bodies, mut bytes) = (Vec::new(), 512);
     for delivery in deliveries {
@@ -132,7 +132,7 @@ pub fn batch(deliveries: &[Delivery], most: usize) -> Option<Batch> {
         json!(first.id),
     );
     let body = [head.as_bytes(), &bodies.join(&b","[..]), b"]}}"].concat();
-    Some(Batch { id, key, delivery: first.id, body, count })
+    Some(EventBatch { id, key, delivery: first.id, body, count })
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl Breaker {
 
 /// Attempts counted from the first failure on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
+pub struct FailureWindow {
     /// When the first of them failed.
     pub since: Timestamp,
     /// All of them, whatever their state.
@@ -114,7 +114,7 @@ pub struct Health {
     /// Failures in a row.
     pub streak: u32,
     /// Recent attempts, while there are failures among them.
-    pub window: Option<Window>,
+    pub window: Option<FailureWindow>,
     /// Openings since it was last closed for good.
     pub openings: u32,
     /// The first failure after the last success.
@@ -215,12 +215,12 @@ impl Health {
     fn count(&mut self, now: Timestamp, failed: bool) {
         let old = self.window.filter(|window| now.since(window.since) <= RATE_WINDOW);
         self.window = match old {
-            Some(window) => Some(Window {
+            Some(window) => Some(FailureWindow {
                 total: window.total.saturating_add(1),
                 failed: window.failed + u32::from(failed),
                 ..window
             }),
-            None if failed => Some(Window { since: now, total: 1, failed: 1 }),
+            None if failed => Some(FailureWindow { since: now, total: 1, failed: 1 }),
             None => None,
         };
     }

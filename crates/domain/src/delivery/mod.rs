@@ -13,11 +13,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use body::{Batch, batch, body};
+pub use body::{EventBatch, batch, body};
 pub use health::{Breaker, Health, HealthChange, Pause, PauseReason};
 pub use policy::{
-    AfterFailure, HORIZON_HOURS_DEFAULT, Hint, InvalidPolicy, Policy, PolicyChoice, PolicyDefaults,
-    Progress, Schedule, SignatureScheme,
+    AfterFailure, AttemptProgress, HORIZON_HOURS_DEFAULT, Hint, InvalidPolicy, Policy,
+    PolicyChoice, PolicyDefaults, Schedule, SignatureScheme,
 };
 pub use share::{Candidate, LANES_PER_PLACE, Places, Share};
 

@@ -189,7 +189,7 @@ pub enum AfterFailure {
 
 /// How far a delivery has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct AttemptProgress {
     /// Failed attempts, this one included.
     pub attempts: u32,
     /// When the first of them began.
@@ -245,7 +245,12 @@ impl Policy {
 
     /// Decides after a failure; `fraction` in `0.0..1.0` is the jitter. What the receiver asked for comes before the
     /// schedule, and is never undercut.
-    pub fn after_failure(&self, progress: Progress, hint: Hint, fraction: f64) -> AfterFailure {
+    pub fn after_failure(
+        &self,
+        progress: AttemptProgress,
+        hint: Hint,
+        fraction: f64,
+    ) -> AfterFailure {
         if self.attempts.is_some_and(|most| progress.attempts >= most) {
             return AfterFailure::Exhaust;
         }
@@ -290,7 +295,7 @@ mod tests {
     }
 
     fn after(policy: &Policy, attempts: u32, now: i64, hint: Hint) -> AfterFailure {
-        policy.after_failure(Progress { attempts, first_at: at(0), now: at(now) }, hint, 0.5)
+        policy.after_failure(AttemptProgress { attempts, first_at: at(0), now: at(now) }, hint, 0.5)
     }
 
     #[test]
@@ -387,7 +392,7 @@ mod tests {
         #[test]
         fn waits_keep_their_floor_and_attempts_end(attempts in 1u32..200, fraction in 0.0f64..1.0, now in 0i64..400_000) {
             let long = policy(None, PolicyChoice::default());
-            let progress = Progress { attempts, first_at: at(0), now: at(now) };
+            let progress = AttemptProgress { attempts, first_at: at(0), now: at(now) };
             match long.after_failure(progress, Hint::default(), fraction) {
                 AfterFailure::Retry(next) => {
                     prop_assert!(next <= at(72 * 3600));

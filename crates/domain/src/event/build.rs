@@ -160,7 +160,7 @@ pub fn message_sent(id: EventId, message: &Message, at: Timestamp) -> EventDraft
 
 /// Everything an ack says about a message of ours. The addressing fields are always there, so that a filter on them
 /// can never swallow an ack by accident.
-pub struct Ack<'a> {
+pub struct AckReport<'a> {
     /// WhatsApp's id of the message.
     pub message: &'a WaMessageId,
     /// The chat of the message.
@@ -174,7 +174,12 @@ pub struct Ack<'a> {
 }
 
 /// `message.ack`: how far a message of ours got.
-pub fn message_ack(id: EventId, session: SessionId, ack: &Ack<'_>, at: Timestamp) -> EventDraft {
+pub fn message_ack(
+    id: EventId,
+    session: SessionId,
+    ack: &AckReport<'_>,
+    at: Timestamp,
+) -> EventDraft {
     EventDraft {
         id,
         session,
@@ -187,7 +192,12 @@ pub fn message_ack(id: EventId, session: SessionId, ack: &Ack<'_>, at: Timestamp
 }
 
 /// `message.failed`, sent in addition to the ack.
-pub fn message_failed(id: EventId, session: SessionId, ack: &Ack<'_>, at: Timestamp) -> EventDraft {
+pub fn message_failed(
+    id: EventId,
+    session: SessionId,
+    ack: &AckReport<'_>,
+    at: Timestamp,
+) -> EventDraft {
     EventDraft {
         id,
         session,
@@ -204,7 +214,7 @@ pub fn message_failed(id: EventId, session: SessionId, ack: &Ack<'_>, at: Timest
 pub fn message_receipt(
     id: EventId,
     session: SessionId,
-    ack: &Ack<'_>,
+    ack: &AckReport<'_>,
     (participant, kind): (&ChatId, ReceiptKind),
     at: Timestamp,
 ) -> EventDraft {
@@ -231,7 +241,7 @@ pub fn message_receipt(
     }
 }
 
-fn ack_data(ack: &Ack<'_>) -> Value {
+fn ack_data(ack: &AckReport<'_>) -> Value {
     let mut data = json!({
         "id": ack.message,
         "messageId": ack.message,
@@ -344,7 +354,7 @@ mod tests {
     fn acks_carry_the_full_addressing() {
         let chat = "49170111@c.us".parse().unwrap();
         let message = WaMessageId::from_wire("3EB01");
-        let ack = Ack {
+        let ack = AckReport {
             message: &message,
             chat: &chat,
             from: "49155500@c.us",

@@ -23,7 +23,7 @@ use crate::{
 
 pub use batch::batch_event;
 pub use build::{
-    Ack, ends, inbound_message, message_ack, message_failed, message_receipt, message_sent,
+    AckReport, ends, inbound_message, message_ack, message_failed, message_receipt, message_sent,
     session_event,
 };
 pub use change::{

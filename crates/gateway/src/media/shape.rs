@@ -7,7 +7,7 @@ use std::{
 };
 
 use domain::{
-    content::{Look, MediaKind},
+    content::{MediaKind, MediaLook},
     port::{KeptMedia, Scratch},
 };
 
@@ -28,7 +28,7 @@ pub(crate) struct Shaped {
     /// Its type by its bytes; `None` leaves what was given.
     pub(crate) mimetype: Option<String>,
     pub(crate) seconds: Option<u32>,
-    pub(crate) look: Look,
+    pub(crate) look: MediaLook,
 }
 
 /// Ogg Opus in one channel, what phones record themselves.
@@ -88,26 +88,26 @@ impl Media {
             look,
         };
         match kind {
-            MediaKind::Document => Ok(plain(Look::default(), None)),
+            MediaKind::Document => Ok(plain(MediaLook::default(), None)),
             MediaKind::Image => {
                 let seen = self.blocking(&kept, picture::look).await?.map_err(MediaError::Unfit)?;
-                let look = Look {
+                let look = MediaLook {
                     width: Some(seen.width),
                     height: Some(seen.height),
                     thumbnail: seen.thumbnail,
-                    ..Look::default()
+                    ..MediaLook::default()
                 };
                 Ok(plain(look, None))
             }
             MediaKind::Audio => {
                 let seconds = self.blocking(&kept, play::seconds).await?;
-                Ok(plain(Look::default(), seconds))
+                Ok(plain(MediaLook::default(), seconds))
             }
             MediaKind::Video => {
                 let film = self.blocking(&kept, play::film).await?;
                 let still = self.still(&kept, found.unwrap_or_default()).await?;
                 let (width, height) = film.size.unzip();
-                let look = Look { width, height, thumbnail: still, ..Look::default() };
+                let look = MediaLook { width, height, thumbnail: still, ..MediaLook::default() };
                 Ok(plain(look, film.seconds))
             }
             MediaKind::Sticker => self.sticker(kept).await,
@@ -149,7 +149,7 @@ impl Media {
             }
         };
         let side = Some(picture::STICKER_PIXELS);
-        let look = Look { width: side, height: side, ..Look::default() };
+        let look = MediaLook { width: side, height: side, ..MediaLook::default() };
         Ok(Shaped { kept, mimetype: Some("image/webp".into()), seconds: None, look })
     }
 
@@ -171,7 +171,7 @@ impl Media {
         let told = self.blocking(&kept, play::seconds).await?;
         let wave = self.wave(&kept).await?;
         let (heard, waveform) = wave.unzip();
-        let look = Look { waveform: waveform.unwrap_or_default(), ..Look::default() };
+        let look = MediaLook { waveform: waveform.unwrap_or_default(), ..MediaLook::default() };
         Ok(Shaped { kept, mimetype: Some(OGG_OPUS.into()), seconds: heard.or(told), look })
     }
 

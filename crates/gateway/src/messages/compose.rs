@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{
     ChatId, SessionId, WaMessageId,
     batch::UPLOAD_KEPT,
-    content::{self, ContactCard, Content, Location, Look, MediaKind, RemoteMedia},
+    content::{self, ContactCard, Content, Location, MediaKind, MediaLook, RemoteMedia},
     event::{self, describe},
     media::{MediaRecord, MediaState},
     message::Quoted,
@@ -103,7 +103,7 @@ pub(super) struct Attachment {
     pub(super) filename: Option<String>,
     pub(super) caption: Option<String>,
     pub(super) seconds: Option<u32>,
-    pub(super) look: Look,
+    pub(super) look: MediaLook,
     pub(super) kept: KeptMedia,
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use domain::{
     Timestamp,
     delivery::{
-        AfterFailure, Attempt, AttemptError, AttemptErrorKind, Delivery, Hint, Policy, Progress,
+        AfterFailure, Attempt, AttemptError, AttemptErrorKind, AttemptProgress, Delivery, Hint,
+        Policy,
     },
     port::Verdict,
 };
@@ -44,7 +45,7 @@ pub(super) fn decide(
     let asked = outcome.as_ref().ok().and_then(|answer| answer.retry_after.as_deref());
     let asked = asked.and_then(|text| retry_after(text, now));
     let hint = Hint::of(status, error, asked);
-    let progress = Progress {
+    let progress = AttemptProgress {
         attempts: delivery.attempts + 1,
         first_at: delivery.first_tried_at.unwrap_or(at),
         now,

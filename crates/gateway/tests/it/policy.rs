@@ -197,7 +197,7 @@ async fn what_is_too_large_goes_out_thin() {
 
 #[tokio::test]
 async fn a_filter_that_cannot_apply_and_a_wrong_policy_are_refused() {
-    use domain::filter::{Condition, Field, Filters, Operand, Operator};
+    use domain::filter::{Field, FilterCondition, FilterOperator, Filters, Operand};
     let house = House::start().await;
     let session = house.session("bakery").await;
     let mut new = new_webhook("https://shop.example/hook");
@@ -206,9 +206,9 @@ async fn a_filter_that_cannot_apply_and_a_wrong_policy_are_refused() {
     assert!(matches!(refused, Err(WebhookError::Policy(_))));
     let mut new = new_webhook("https://shop.example/hook");
     new.events = vec![Subscription::One(EventType::MessageAck)];
-    let condition = Condition {
+    let condition = FilterCondition {
         field: Field::Body,
-        operator: Operator::Contains,
+        operator: FilterOperator::Contains,
         value: Operand::One("order".into()),
         case_sensitive: false,
     };

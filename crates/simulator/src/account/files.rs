@@ -37,25 +37,25 @@ pub enum FileKind {
 
 impl FileKind {
     /// Reads the word of the control surface.
-    pub fn parse(word: &str) -> Option<FileKind> {
+    pub fn parse(word: &str) -> Option<Self> {
         Some(match word {
-            "image" => FileKind::Image,
-            "video" => FileKind::Video,
-            "audio" => FileKind::Audio,
-            "voice" => FileKind::Voice,
-            "document" => FileKind::Document,
-            "sticker" => FileKind::Sticker,
+            "image" => Self::Image,
+            "video" => Self::Video,
+            "audio" => Self::Audio,
+            "voice" => Self::Voice,
+            "document" => Self::Document,
+            "sticker" => Self::Sticker,
             _ => return None,
         })
     }
 
     const fn media_type(self) -> MediaType {
         match self {
-            FileKind::Image => MediaType::Image,
-            FileKind::Video => MediaType::Video,
-            FileKind::Audio | FileKind::Voice => MediaType::Audio,
-            FileKind::Document => MediaType::Document,
-            FileKind::Sticker => MediaType::Sticker,
+            Self::Image => MediaType::Image,
+            Self::Video => MediaType::Video,
+            Self::Audio | Self::Voice => MediaType::Audio,
+            Self::Document => MediaType::Document,
+            Self::Sticker => MediaType::Sticker,
         }
     }
 }
@@ -96,9 +96,9 @@ pub struct CraftedFile {
 
 impl NewFile {
     /// A file without name and caption.
-    pub fn new(kind: FileKind, bytes: Vec<u8>, mimetype: &str) -> NewFile {
+    pub fn new(kind: FileKind, bytes: Vec<u8>, mimetype: &str) -> Self {
         let mimetype = mimetype.to_owned();
-        NewFile {
+        Self {
             kind,
             bytes,
             mimetype,

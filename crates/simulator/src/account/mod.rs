@@ -40,10 +40,10 @@ pub struct Account {
 }
 
 impl Account {
-    pub(crate) fn find(hub: &Arc<Hub>, number: &str) -> Result<Account> {
+    pub(crate) fn find(hub: &Arc<Hub>, number: &str) -> Result<Self> {
         let state = hub.state();
         let account = state.account(number)?;
-        Ok(Account {
+        Ok(Self {
             hub: hub.clone(),
             phone: account.handset.phone.clone(),
             number: account.phone.clone(),

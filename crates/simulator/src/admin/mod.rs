@@ -74,8 +74,8 @@ impl IntoResponse for AdminError {
 }
 
 impl From<anyhow::Error> for AdminError {
-    fn from(error: anyhow::Error) -> AdminError {
-        AdminError(error)
+    fn from(error: anyhow::Error) -> Self {
+        Self(error)
     }
 }
 

@@ -23,8 +23,8 @@ pub struct Behaviour {
 }
 
 impl Default for Behaviour {
-    fn default() -> Behaviour {
-        Behaviour {
+    fn default() -> Self {
+        Self {
             deliver: true,
             read_after: None,
             answer: None,
@@ -36,25 +36,21 @@ impl Default for Behaviour {
 
 impl Behaviour {
     /// A phone that is switched off as far as the sender can see: it decrypts, but confirms nothing.
-    pub fn silent() -> Behaviour {
-        Behaviour { deliver: false, ..Behaviour::default() }
+    pub fn silent() -> Self {
+        Self { deliver: false, ..Self::default() }
     }
 
     /// A person who reads at once and answers every direct message that has text.
     pub fn answering(
         answer: impl Fn(&ReceivedMessage) -> Option<String> + Send + Sync + 'static,
-    ) -> Behaviour {
-        Behaviour {
-            read_after: Some(Duration::ZERO),
-            answer: Some(Arc::new(answer)),
-            ..Behaviour::default()
-        }
+    ) -> Self {
+        Self { read_after: Some(Duration::ZERO), answer: Some(Arc::new(answer)), ..Self::default() }
     }
 
     /// A person who answers every direct message that has text with the same words.
-    pub fn answering_with(text: &str) -> Behaviour {
+    pub fn answering_with(text: &str) -> Self {
         let text = text.to_owned();
-        Behaviour::answering(move |_| Some(text.clone()))
+        Self::answering(move |_| Some(text.clone()))
     }
 }
 

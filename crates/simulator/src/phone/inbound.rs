@@ -64,7 +64,7 @@ struct MessageOrigin {
 }
 
 impl MessageOrigin {
-    fn of(hub: &Hub, stanza: &NodeRef<'_>) -> Result<MessageOrigin> {
+    fn of(hub: &Hub, stanza: &NodeRef<'_>) -> Result<Self> {
         let from = need_jid(stanza, "from")?;
         let in_group = from.server == Server::Group;
         let address = if in_group { need_jid(stanza, "participant")? } else { from.clone() };
@@ -72,7 +72,7 @@ impl MessageOrigin {
             .state()
             .phone_of(&address)
             .with_context(|| format!("a message from nobody: {address}"))?;
-        Ok(MessageOrigin {
+        Ok(Self {
             id: need_attr(stanza, "id")?,
             sender: DeviceKey::new(&phone, address.device),
             address,

@@ -85,7 +85,7 @@ impl Phone {
     /// Makes a phone and the task that works its mailbox off.
     pub(crate) fn start(hub: &Arc<Hub>, number: &str, keys: &Arc<PhoneKeys>) -> PhoneHandle {
         let (mailbox, mut arriving) = mpsc::channel(MAILBOX_MAX);
-        let phone = Arc::new(Phone {
+        let phone = Arc::new(Self {
             me: DeviceKey::new(number, 0),
             inbox: Inbox::default(),
             polls: KnownPolls::default(),

@@ -50,8 +50,8 @@ pub(crate) struct SignalPeer {
 }
 
 impl SignalPeer {
-    pub(crate) fn new(keys: &Arc<PhoneKeys>) -> SignalPeer {
-        SignalPeer {
+    pub(crate) fn new(keys: &Arc<PhoneKeys>) -> Self {
+        Self {
             sessions: SignalSessions::default(),
             identity: PhoneIdentity { keys: keys.clone(), known: HashMap::new() },
             one_time: OneTimeKeyStore(keys.clone()),

@@ -101,8 +101,8 @@ pub(crate) enum QueueResult {
 }
 
 impl DeviceQueue {
-    pub(crate) fn new() -> DeviceQueue {
-        DeviceQueue { waiting: VecDeque::new(), next_sequence: 0, phase: DeliveryPhase::Silent }
+    pub(crate) fn new() -> Self {
+        Self { waiting: VecDeque::new(), next_sequence: 0, phase: DeliveryPhase::Silent }
     }
 
     /// Keeps a stanza, and sends it at once to a live link.

@@ -41,7 +41,7 @@ const EMPTY: Media = Media {
     caption: None,
     size_bytes: 0,
     seconds: None,
-    look: domain::content::Look::EMPTY,
+    look: domain::content::MediaLook::EMPTY,
     remote: None,
 };
 

@@ -144,7 +144,7 @@ mod tests {
             caption: Some("Plum cake".into()),
             size_bytes: 7,
             seconds: None,
-            look: domain::content::Look::EMPTY,
+            look: domain::content::MediaLook::EMPTY,
             remote: None,
         };
         let message = media::caption(file.clone(), None).unwrap();

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{
     SessionId, Timestamp, WaMessageId,
-    event::{self, Ack as AckEvent, EventDraft, EventType},
+    event::{self, AckReport, EventDraft, EventType},
     failure::COLD_RESTRICTED,
     message::{Direction, Message, MessageStatus},
     port::{ReceiptKind, StoreResult, Write, WriteOutcome},
@@ -205,14 +205,14 @@ async fn early(
 ) -> StoreResult<Write> {
     let chat = inner.ports.people.canonical_chat(session, &receipt.chat).await?;
     let hold_until = inner.ports.clock.now().plus(HELD);
-    let ack = AckEvent { message: id, chat: &chat, from: &receipt.me, status, code: None };
+    let ack = AckReport { message: id, chat: &chat, from: &receipt.me, status, code: None };
     Ok(moved(inner, session, &ack, at, Some(hold_until)))
 }
 
 fn moved(
     inner: &Inner,
     session: SessionId,
-    ack: &AckEvent<'_>,
+    ack: &AckReport<'_>,
     at: Timestamp,
     hold_until: Option<Timestamp>,
 ) -> Write {
@@ -239,8 +239,8 @@ async fn find(inner: &Inner, session: SessionId, id: &WaMessageId) -> StoreResul
     })
 }
 
-fn ack(message: &Message, status: MessageStatus) -> AckEvent<'_> {
-    AckEvent {
+fn ack(message: &Message, status: MessageStatus) -> AckReport<'_> {
+    AckReport {
         message: &message.wa_id,
         chat: &message.chat,
         from: &message.from,
