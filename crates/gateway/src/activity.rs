@@ -1,5 +1,5 @@
-//! When each session was last heard of, seen from the walls: the ledger and the engine are wrapped, so that nothing in
-//! between has to report.
+//! When each session was last heard of. It subscribes to the ledger's announcements; the sessions' sinks say when the engine
+//! spoke.
 
 use std::{
     collections::HashMap,
@@ -7,20 +7,17 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use domain::{
-    Clock, SessionId, Timestamp, WaMessageId,
+    Clock, SessionId, Timestamp,
     event::{Event, EventType},
     log::{Activity, Severity},
-    message::InboundMessage,
-    port::{
-        Connection, EngineError, EngineSignal, EngineSink, Ledger, LogStore, OpenRequest,
-        Quarantined, StoreResult, Trouble, UnreadableRow, WhatsApp, Write, WriteOutcome,
-    },
+    port::{LogStore, StoreResult},
 };
-use tokio::sync::Notify;
 
-use crate::{Audit, Policy, Ports, Supervisor};
+use crate::{
+    Audit, Policy, Ports, Supervisor,
+    ledger::{Committed, LedgerWriter},
+};
 
 /// Between two writes of what changed.
 const FLUSH_EVERY: Duration = Duration::from_secs(11);
@@ -37,9 +34,14 @@ pub struct Activities {
 }
 
 impl Activities {
-    pub(crate) fn build(ports: &Ports, supervisor: &Supervisor) -> Self {
+    pub(crate) fn build(
+        ports: &Ports,
+        supervisor: &Supervisor,
+        audit: &Audit,
+        ledger: &LedgerWriter,
+    ) -> Self {
         let activities =
-            Self { log: ports.log.clone(), clock: ports.clock.clone(), known: Arc::default() };
+            Self { log: ports.store.clone(), clock: ports.clock.clone(), known: Arc::default() };
         let (this, stopping) = (activities.clone(), supervisor.stopping());
         supervisor.spawn("activity/flush", Policy::Essential, async move {
             while !stopping.is_cancelled() {
@@ -50,6 +52,18 @@ impl Activities {
                 }
                 this.flush().await;
             }
+        });
+        let (this, audit) = (activities.clone(), audit.clone());
+        ledger.subscribe(move |committed| match committed {
+            Committed::Events(events) => events.iter().for_each(|event| this.stored(event, &audit)),
+            Committed::Quarantined { session, kind, reason } => {
+                let mut entry = audit.entry("message_quarantined", Severity::Error);
+                entry.session = Some(session);
+                entry.metadata = serde_json::json!({ "kind": kind });
+                entry.error_message = Some(reason.to_owned());
+                audit.note(entry);
+            }
+            Committed::Deliveries => {}
         });
         activities
     }
@@ -78,6 +92,30 @@ impl Activities {
         *entry = (entry.0.max(news), true);
     }
 
+    /// The engine of a session said something.
+    pub(crate) fn heard(&self, session: SessionId) {
+        self.note(session, |at| Activity { engine_event: Some(at), ..Activity::default() });
+    }
+
+    fn stored(&self, event: &Event, audit: &Audit) {
+        let draft = &event.draft;
+        self.note(draft.session, |at| Activity { stored: Some(at), ..Activity::default() });
+        let severity = match draft.kind {
+            EventType::SessionStatus if draft.data.value()["status"] == "ready" => Severity::Info,
+            EventType::SessionDisconnected => Severity::Warn,
+            // What happens to webhooks by itself is written down by the ledger.
+            _ => return,
+        };
+        let action = match draft.kind {
+            EventType::SessionStatus => "session_connected".to_owned(),
+            kind => kind.as_str().replace('.', "_"),
+        };
+        let mut entry = audit.entry(&action, severity);
+        entry.session = Some(draft.session);
+        entry.metadata = draft.data.value();
+        audit.note(entry);
+    }
+
     async fn flush(&self) {
         let mut changed = Vec::new();
         for (session, (activity, dirty)) in self.lock().iter_mut() {
@@ -92,159 +130,5 @@ impl Activities {
             // Told again with the next sign of life.
             tracing::warn!(error = &error as &dyn std::error::Error, "activities were not stored");
         }
-    }
-}
-
-/// The ledger, with an eye on what is recorded.
-pub(crate) struct ObservedLedger {
-    ledger: Arc<dyn Ledger>,
-    activities: Activities,
-    audit: Audit,
-    /// Told after each commit with events.
-    news: Arc<Notify>,
-}
-
-impl ObservedLedger {
-    pub(crate) fn new(
-        ledger: Arc<dyn Ledger>,
-        activities: Activities,
-        audit: Audit,
-        news: Arc<Notify>,
-    ) -> Self {
-        Self { ledger, activities, audit, news }
-    }
-
-    fn recorded(&self, event: &Event) {
-        let draft = &event.draft;
-        let stored = |at| Activity { stored: Some(at), ..Activity::default() };
-        self.activities.note(draft.session, stored);
-        let severity = match draft.kind {
-            EventType::SessionStatus if draft.data.value()["status"] == "ready" => Severity::Info,
-            EventType::SessionDisconnected => Severity::Warn,
-            // What happens to webhooks by itself is written down by the ledger.
-            _ => return,
-        };
-        let action = match draft.kind {
-            EventType::SessionStatus => "session_connected".to_owned(),
-            kind => kind.as_str().replace('.', "_"),
-        };
-        let mut entry = self.audit.entry(&action, severity);
-        entry.session = Some(draft.session);
-        entry.metadata = draft.data.value();
-        self.audit.note(entry);
-    }
-}
-
-#[async_trait]
-impl Ledger for ObservedLedger {
-    async fn write(&self, writes: Vec<Write>) -> StoreResult<Vec<WriteOutcome>> {
-        let outcomes = self.ledger.write(writes).await?;
-        let mut any = false;
-        for outcome in &outcomes {
-            let WriteOutcome::Applied(events) = outcome else { continue };
-            events.iter().for_each(|event| self.recorded(event));
-            any |= !events.is_empty();
-        }
-        if any {
-            self.news.notify_one();
-        }
-        Ok(outcomes)
-    }
-
-    async fn release_held(&self, now: Timestamp) -> StoreResult<u64> {
-        let released = self.ledger.release_held(now).await?;
-        if released > 0 {
-            self.news.notify_one();
-        }
-        Ok(released)
-    }
-
-    async fn ping(&self) -> StoreResult<()> {
-        self.ledger.ping().await
-    }
-
-    fn trouble(&self) -> Option<Trouble> {
-        self.ledger.trouble()
-    }
-
-    async fn probe(&self) -> StoreResult<()> {
-        self.ledger.probe().await
-    }
-
-    fn unreadable(&self) -> Vec<UnreadableRow> {
-        self.ledger.unreadable()
-    }
-
-    async fn quarantine(&self, put_aside: Quarantined) -> StoreResult<bool> {
-        let (session, kind) = (put_aside.session, put_aside.kind);
-        let reason = put_aside.reason.clone();
-        let stored = self.ledger.quarantine(put_aside).await?;
-        if stored {
-            let mut entry = self.audit.entry("message_quarantined", Severity::Error);
-            entry.session = Some(session);
-            entry.metadata = serde_json::json!({ "kind": kind });
-            entry.error_message = Some(reason);
-            self.audit.note(entry);
-        }
-        Ok(stored)
-    }
-
-    async fn put_aside(&self) -> StoreResult<u64> {
-        self.ledger.put_aside().await
-    }
-}
-
-/// The engine, with an ear on what it says.
-pub(crate) struct ObservedEngine {
-    engine: Arc<dyn WhatsApp>,
-    activities: Activities,
-}
-
-impl ObservedEngine {
-    pub(crate) fn new(engine: Arc<dyn WhatsApp>, activities: Activities) -> Self {
-        Self { engine, activities }
-    }
-}
-
-#[async_trait]
-impl WhatsApp for ObservedEngine {
-    async fn open(
-        &self,
-        request: OpenRequest,
-        sink: Arc<dyn EngineSink>,
-    ) -> Result<Arc<dyn Connection>, EngineError> {
-        let heard =
-            Heard { sink, session: request.lease.session, activities: self.activities.clone() };
-        self.engine.open(request, Arc::new(heard)).await
-    }
-}
-
-struct Heard {
-    sink: Arc<dyn EngineSink>,
-    session: SessionId,
-    activities: Activities,
-}
-
-impl Heard {
-    fn note(&self) {
-        let heard = |at| Activity { engine_event: Some(at), ..Activity::default() };
-        self.activities.note(self.session, heard);
-    }
-}
-
-#[async_trait]
-impl EngineSink for Heard {
-    async fn messages(&self, messages: Vec<InboundMessage>) -> StoreResult<()> {
-        self.note();
-        self.sink.messages(messages).await
-    }
-
-    async fn knows(&self, id: &WaMessageId) -> StoreResult<bool> {
-        self.sink.knows(id).await
-    }
-
-    async fn signal(&self, signal: EngineSignal) {
-        self.note();
-        self.sink.signal(signal).await;
     }
 }

@@ -103,7 +103,7 @@ pub struct ApiKeys {
 impl ApiKeys {
     pub(crate) fn build(ports: &Ports, supervisor: &Supervisor, pepper: Option<Secret>) -> Self {
         let keys = Self {
-            store: ports.api_keys.clone(),
+            store: ports.store.clone(),
             clock: ports.clock.clone(),
             entropy: ports.entropy.clone(),
             uses: Arc::default(),

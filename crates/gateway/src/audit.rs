@@ -66,7 +66,7 @@ impl Audit {
     pub fn build(ports: &Ports, supervisor: &Supervisor) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let audit = Self {
-            log: ports.log.clone(),
+            log: ports.store.clone(),
             clock: ports.clock.clone(),
             entropy: ports.entropy.clone(),
             queue,

@@ -34,7 +34,7 @@ pub struct Health {
 
 impl Health {
     pub(crate) fn build(ports: &Ports, webhooks: &Webhooks, supervisor: &Supervisor) -> Self {
-        let (ledger, queue) = (ports.ledger.clone(), ports.queue.clone());
+        let (ledger, queue) = (ports.store.clone(), ports.queue.clone());
         let webhooks = webhooks.clone();
         Self { ledger, queue, webhooks, stopping: supervisor.stopping() }
     }

@@ -16,21 +16,22 @@
 
 #![deny(missing_docs)]
 
-mod acks;
 pub mod activity;
 pub mod api_keys;
 pub mod audit;
 pub mod batches;
+mod downloads;
 pub mod egress;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod health;
 pub mod hooks;
-mod idempotency;
+mod ledger;
 pub mod live;
 pub mod media;
 pub mod messages;
 pub mod metrics;
+mod outbox;
 mod pacing;
 pub mod peers;
 pub mod people;
@@ -48,15 +49,10 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     Clock, Entropy,
     pacing::PacingRules,
-    port::{
-        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Ledger, LogStore,
-        MediaFiles, MediaRecords, MessageStore, PacingStore, PeopleStore, SessionStore, StoreError,
-        TemplateStore, WebhookStore, WhatsApp,
-    },
+    port::{DeliveryQueue, MediaFiles, Store, StoreError, WhatsApp},
 };
 
-use activity::{ObservedEngine, ObservedLedger};
-use tokio::sync::Notify;
+use ledger::LedgerWriter;
 
 pub use activity::Activities;
 pub use api_keys::ApiKeys;
@@ -82,20 +78,8 @@ pub use webhooks::{WebhookOptions, Webhooks};
 pub struct Ports {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
-    pub ledger: Arc<dyn Ledger>,
-    pub sessions: Arc<dyn SessionStore>,
-    pub messages: Arc<dyn MessageStore>,
-    pub webhooks: Arc<dyn WebhookStore>,
-    pub api_keys: Arc<dyn ApiKeyStore>,
+    pub store: Arc<dyn Store>,
     pub queue: Arc<dyn DeliveryQueue>,
-    pub log: Arc<dyn LogStore>,
-    pub device_keys: Arc<dyn DeviceKeys>,
-    pub people: Arc<dyn PeopleStore>,
-    pub templates: Arc<dyn TemplateStore>,
-    pub idempotency: Arc<dyn IdempotencyStore>,
-    pub pacing: Arc<dyn PacingStore>,
-    pub batches: Arc<dyn BatchStore>,
-    pub media_records: Arc<dyn MediaRecords>,
     pub media_files: Arc<dyn MediaFiles>,
     pub whatsapp: Arc<dyn WhatsApp>,
 }
@@ -256,24 +240,33 @@ impl Gateway {
     pub async fn start(options: Options, ports: Ports) -> Result<Self, StartError> {
         let supervisor = Supervisor::new();
         let audit = Audit::build(&ports, &supervisor);
-        let activities = Activities::build(&ports, &supervisor);
-        let news = Arc::default();
-        let live = Live::build(options.live.clone(), &ports, &supervisor, Arc::clone(&news));
-        let ports = observed(ports, &activities, &audit, news);
+        let ledger = LedgerWriter::new(&ports);
+        let activities = Activities::build(&ports, &supervisor, &audit, &ledger);
+        let live = Live::build(options.live.clone(), &ports, &supervisor, &ledger);
         let webhooks = Webhooks::build(options.webhooks.clone(), &ports, &audit, &supervisor)
             .map_err(StartError::Egress)?;
-        let waiters = acks::Waiters::default();
+        webhooks.follow(&ledger);
+        let waiters = outbox::Waiters::default();
         let hooks = webhooks.hooks().clone();
         let media = Media::build(&options.media, &ports, webhooks.egress());
-        let sessions =
-            Sessions::build(&options, &ports, &supervisor, &webhooks, &waiters, &media, &hooks);
+        let sessions = Sessions::build(sessions::Parts {
+            options: &options,
+            ports: &ports,
+            supervisor: &supervisor,
+            ledger: &ledger,
+            activities: &activities,
+            waiters: &waiters,
+            media: &media,
+            hooks: &hooks,
+        });
         let peers = Peers::build(&options, &ports, &sessions).map_err(StartError::Egress)?;
-        let people = People::build(&ports, &sessions);
+        let people = People::build(&ports, &sessions, &ledger);
         let templates = Templates::build(&ports);
         let messages = Messages::build(messages::Parts {
             options: &options.sends,
             ports: &ports,
             sessions: &sessions,
+            ledger: &ledger,
             waiters: &waiters,
             media: &media,
             hooks: &hooks,
@@ -286,7 +279,7 @@ impl Gateway {
             sessions: &sessions,
             messages: &messages,
             media: &media,
-            webhooks: &webhooks,
+            ledger: &ledger,
             supervisor: &supervisor,
         });
         let api_keys = ApiKeys::build(&ports, &supervisor, options.key_pepper.clone());
@@ -314,19 +307,24 @@ impl Gateway {
             shutdown_limit: options.shutdown_limit,
         };
         if options.role == Role::All {
-            gateway.run_sessions(options.retention, &ports).await?;
+            gateway.run_sessions(options.retention, &ports, &ledger).await?;
         }
         Ok(gateway)
     }
 
     /// Everything that works by itself, but for delivery.
-    async fn run_sessions(&self, keep: RetentionOptions, ports: &Ports) -> Result<(), StartError> {
+    async fn run_sessions(
+        &self,
+        keep: RetentionOptions,
+        ports: &Ports,
+        ledger: &LedgerWriter,
+    ) -> Result<(), StartError> {
         let supervisor = &self.supervisor;
         if let Some(peers) = &self.peers {
             peers.announce(supervisor).await.map_err(StartError::Store)?;
         }
         sessions::held::spawn(&self.sessions, supervisor);
-        media::spawn_downloader(&self.media, &self.sessions, supervisor);
+        downloads::spawn(ports, &self.media, &self.sessions, ledger, supervisor);
         self.batches.run();
         upkeep::start(keep.sweep, ports, supervisor);
         retention::start(keep, ports, &self.audit, supervisor);
@@ -342,11 +340,4 @@ impl Gateway {
     pub async fn failed(&self) -> String {
         self.supervisor.failed().await
     }
-}
-
-/// The ports with the ledger and the engine watched.
-fn observed(ports: Ports, activities: &Activities, audit: &Audit, news: Arc<Notify>) -> Ports {
-    let ledger = ObservedLedger::new(ports.ledger.clone(), activities.clone(), audit.clone(), news);
-    let engine = ObservedEngine::new(ports.whatsapp.clone(), activities.clone());
-    Ports { ledger: Arc::new(ledger), whatsapp: Arc::new(engine), ..ports }
 }

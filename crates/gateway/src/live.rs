@@ -23,7 +23,10 @@ pub use places::Who;
 use places::{Place, Places};
 use tokio::sync::{Notify, watch};
 
-use crate::{Policy, Ports, Supervisor};
+use crate::{
+    Policy, Ports, Supervisor,
+    ledger::{Committed, LedgerWriter},
+};
 
 /// Events read from the log at once.
 const PAGE: u32 = 50;
@@ -190,13 +193,20 @@ impl Live {
         options: LiveOptions,
         ports: &Ports,
         supervisor: &Supervisor,
-        news: Arc<Notify>,
+        ledger: &LedgerWriter,
     ) -> Self {
+        let news = Arc::new(Notify::new());
+        let told = Arc::clone(&news);
+        ledger.subscribe(move |committed| {
+            if !matches!(committed, Committed::Quarantined { .. }) {
+                told.notify_one();
+            }
+        });
         let ring = Ring { events: VecDeque::new(), bytes: 0, start: 0, end: 0, awake: false };
         let inner = Arc::new(Inner {
             places: Places::default(),
             options,
-            log: ports.log.clone(),
+            log: ports.store.clone(),
             clock: ports.clock.clone(),
             supervisor: supervisor.clone(),
             ring: Mutex::new(ring),

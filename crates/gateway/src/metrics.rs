@@ -4,22 +4,18 @@ use std::{
     collections::HashMap,
     fmt::Write as _,
     net::IpAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use domain::{
     Clock, SessionId, Timestamp,
-    delivery::{Attempt, AttemptErrorKind},
     log::{COMMIT_SIZE_CLASSES, MessageCounts, WebhookLag},
     port::{DeliveryQueue, Ledger, LogStore, StoreResult},
     session::SessionStatus,
 };
 
-use crate::{Audit, Live, Peers, Ports, Sessions};
+use crate::{Audit, Live, Peers, Ports, Sessions, webhooks::Meter};
 
 /// How long counts of messages are good for: counting reads the whole table.
 const COUNTS_TTL: Duration = Duration::from_secs(30);
@@ -31,48 +27,6 @@ const WEBHOOKS_MAX: usize = 500;
 const BAD_TOKENS_MAX: u32 = 10;
 /// Clients whose wrong tokens are counted; when full all are forgotten.
 const CLIENTS_MAX: usize = 10_000;
-
-/// How attempts end, as the label says it.
-const OUTCOMES: [(&str, Option<AttemptErrorKind>); 10] = [
-    ("delivered", None),
-    ("status", Some(AttemptErrorKind::Status)),
-    ("timeout", Some(AttemptErrorKind::Timeout)),
-    ("connect", Some(AttemptErrorKind::Connect)),
-    ("dns", Some(AttemptErrorKind::Dns)),
-    ("blocked", Some(AttemptErrorKind::Blocked)),
-    ("cancelled", Some(AttemptErrorKind::Cancelled)),
-    ("hook", Some(AttemptErrorKind::Hook)),
-    ("unsendable", Some(AttemptErrorKind::Unsendable)),
-    ("protocol", Some(AttemptErrorKind::Protocol)),
-];
-
-/// Counts what the workers do. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct Meter {
-    counts: Arc<Counts>,
-}
-
-#[derive(Default)]
-struct Counts {
-    attempts: [AtomicU64; OUTCOMES.len()],
-    exhausted: AtomicU64,
-}
-
-impl Meter {
-    /// An attempt was made.
-    pub fn attempt(&self, attempt: &Attempt) {
-        let kind = attempt.error.as_ref().map(|error| error.kind);
-        // A kind without a class of its own is a failed conversation.
-        let class = OUTCOMES.iter().position(|(_, outcome)| *outcome == kind);
-        let class = class.unwrap_or(OUTCOMES.len() - 1);
-        self.counts.attempts[class].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A delivery was given up.
-    pub fn exhausted(&self) {
-        self.counts.exhausted.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 /// A webhook that stores and does not deliver.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,9 +96,9 @@ impl Metrics {
     ) -> Self {
         Self {
             clock: ports.clock.clone(),
-            log: ports.log.clone(),
+            log: ports.store.clone(),
             queue: ports.queue.clone(),
-            ledger: ports.ledger.clone(),
+            ledger: ports.store.clone(),
             sessions: sessions.clone(),
             peers: peers.clone(),
             live: live.clone(),
@@ -248,7 +202,7 @@ impl Metrics {
         let overview = self.sessions.overview(&|_| true).await?;
         text.one("openwa_sessions_total", "gauge", "Sessions.", float(overview.total));
         let help = "Sessions whose engine is loaded in this process.";
-        let active = self.sessions.inner().loaded_count() as u64;
+        let active = self.sessions.loaded_count() as u64;
         text.one("openwa_sessions_active", "gauge", help, float(active));
         text.family("openwa_sessions", "gauge", "Sessions by status.");
         for status in SessionStatus::ALL.map(SessionStatus::as_str) {
@@ -326,15 +280,18 @@ impl Metrics {
     }
 
     fn workers(&self, text: &mut Text) {
-        let counts = &self.meter.counts;
-        let read = |count: &AtomicU64| float(count.load(Ordering::Relaxed));
         let name = "waypost_delivery_attempts_total";
         text.family(name, "counter", "Attempts since the start, by outcome.");
-        for ((outcome, _), count) in OUTCOMES.iter().zip(&counts.attempts) {
-            text.value(name, &format!("{{outcome=\"{outcome}\"}}"), read(count));
+        for (outcome, count) in self.meter.attempts() {
+            text.value(name, &format!("{{outcome=\"{outcome}\"}}"), float(count));
         }
         let help = "Deliveries given up since the start.";
-        text.one("waypost_deliveries_exhausted_total", "counter", help, read(&counts.exhausted));
+        text.one(
+            "waypost_deliveries_exhausted_total",
+            "counter",
+            help,
+            float(self.meter.exhausted_so_far()),
+        );
         if let Some(peers) = &self.peers {
             let name = "waypost_requests_handed_over_total";
             let help = "Requests handed to the process that runs their session, by outcome.";

@@ -4,11 +4,19 @@ use std::sync::Arc;
 
 use domain::{
     ChatId, Clock, Timestamp,
-    pacing::{PacingOutcome, PacingRules, Refusal},
-    port::{Lease, PacingStore},
+    pacing::{PacingOutcome, PacingRule, PacingRules, Refusal},
+    port::{Lease, PacingStore, StoreError},
 };
 
-use crate::{Ports, messages::SendError};
+use crate::Ports;
+
+/// Why no place was taken.
+pub(crate) enum PacingError {
+    /// It was too fast: by which rule, and after how many seconds there may be a place.
+    Paced { rule: PacingRule, retry_after_seconds: u64 },
+    /// The ledger failed.
+    Store(StoreError),
+}
 
 /// The rules in force, and the counters behind them.
 #[derive(Clone)]
@@ -34,18 +42,22 @@ struct Place {
 
 impl Pacing {
     pub(crate) fn new(ports: &Ports, rules: PacingRules) -> Self {
-        let (store, clock) = (ports.pacing.clone(), ports.clock.clone());
+        let (store, clock) = (ports.store.clone(), ports.clock.clone());
         Self { store, clock, rules: Arc::new(rules) }
     }
 
     /// Takes a place, or says when there may be one.
-    pub(crate) async fn admit(&self, lease: &Lease, chat: &ChatId) -> Result<Admitted, SendError> {
+    pub(crate) async fn admit(
+        &self,
+        lease: &Lease,
+        chat: &ChatId,
+    ) -> Result<Admitted, PacingError> {
         if !self.rules.enabled {
             return Ok(Admitted { place: None });
         }
         let at = self.clock.now();
         let admitted = self.store.admit_send(lease, chat, &self.rules, at).await;
-        match admitted.map_err(|error| SendError::before_stored(lease.session, error))? {
+        match admitted.map_err(PacingError::Store)? {
             Ok(()) => {
                 let place =
                     Place { pacing: self.clone(), lease: lease.clone(), chat: chat.clone(), at };
@@ -55,24 +67,17 @@ impl Pacing {
                 tracing::info!(session.id = %lease.session, rule = rule.as_str(), "a send was too fast");
                 let millis = u64::try_from(until.since(at).as_millis()).unwrap_or(u64::MAX);
                 let retry_after_seconds = millis.div_ceil(1000).max(1);
-                Err(SendError::Paced { rule, retry_after_seconds })
+                Err(PacingError::Paced { rule, retry_after_seconds })
             }
         }
     }
 }
 
 impl Admitted {
-    /// Tells what became of the send.
-    pub(crate) async fn settle<T: Outcome>(self, result: &Result<T, SendError>) {
+    /// Counts what became of the send. Nothing is known: neither a success nor a failure, and the place stays taken.
+    pub(crate) async fn record(self, outcome: Option<PacingOutcome>) {
         let Some(Place { pacing, lease, chat, at }) = self.place else { return };
-        let outcome = match result {
-            Ok(done) if done.is_taken() => PacingOutcome::Taken,
-            // Not known: neither a success nor a failure, and the place stays taken.
-            Ok(_) => return,
-            Err(error) if error.leaves_it_open() => return,
-            Err(error) if error.counts_as_failure() => PacingOutcome::Failed,
-            Err(_) => PacingOutcome::NotSent,
-        };
+        let Some(outcome) = outcome else { return };
         let now = pacing.clock.now();
         match pacing.store.record_send(&lease, &chat, &pacing.rules, at, outcome, now).await {
             Ok(true) => {
@@ -84,17 +89,5 @@ impl Admitted {
                     "the outcome of a send was not counted");
             }
         }
-    }
-}
-
-/// Something that was sent.
-pub(crate) trait Outcome {
-    /// Whether WhatsApp's server is known to have taken it.
-    fn is_taken(&self) -> bool;
-}
-
-impl Outcome for crate::messages::Sent {
-    fn is_taken(&self) -> bool {
-        self.status != domain::message::MessageStatus::Pending
     }
 }

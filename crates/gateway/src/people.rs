@@ -13,6 +13,7 @@ use domain::{
 
 use crate::{
     Ports, Sessions,
+    ledger::LedgerWriter,
     sessions::{Link, NoLink},
     spelling,
 };
@@ -64,11 +65,12 @@ pub type Visible<'a> = Option<&'a (dyn Fn(&ChatId) -> bool + Send + Sync)>;
 pub struct People {
     ports: Ports,
     sessions: Sessions,
+    ledger: LedgerWriter,
 }
 
 impl People {
-    pub(crate) fn build(ports: &Ports, sessions: &Sessions) -> Self {
-        Self { ports: ports.clone(), sessions: sessions.clone() }
+    pub(crate) fn build(ports: &Ports, sessions: &Sessions, ledger: &LedgerWriter) -> Self {
+        Self { ports: ports.clone(), sessions: sessions.clone(), ledger: ledger.clone() }
     }
 
     /// The account's people that the caller may see.
@@ -81,7 +83,7 @@ impl People {
         page: Page,
         visible: Visible<'_>,
     ) -> Result<Vec<Contact>, PeopleError> {
-        let read = |page| self.ports.people.contacts(session, page);
+        let read = |page| self.ports.store.contacts(session, page);
         filtered(page, visible, read, |contact| &contact.id).await.map_err(PeopleError::Store)
     }
 
@@ -94,7 +96,7 @@ impl People {
         session: SessionId,
         id: &ChatId,
     ) -> Result<Option<Contact>, PeopleError> {
-        self.ports.people.contact(session, id).await.map_err(PeopleError::Store)
+        self.ports.store.contact(session, id).await.map_err(PeopleError::Store)
     }
 
     /// Deletes what is stored about a person: their messages with files, chat, names, ids, and what waits for their
@@ -103,7 +105,7 @@ impl People {
     /// # Errors
     /// [`PeopleError::Store`].
     pub async fn erase(&self, session: SessionId, person: &ChatId) -> Result<Erased, PeopleError> {
-        self.ports.log.erase_person(session, person).await.map_err(PeopleError::Store)
+        self.ports.store.erase_person(session, person).await.map_err(PeopleError::Store)
     }
 
     /// Chats that the caller may see, newest message first.
@@ -116,7 +118,7 @@ impl People {
         page: Page,
         visible: Visible<'_>,
     ) -> Result<Vec<Chat>, PeopleError> {
-        let read = |page| self.ports.people.chats(session, page);
+        let read = |page| self.ports.store.chats(session, page);
         let found = filtered(page, visible, read, |chat| &chat.id).await;
         let mut chats = found.map_err(PeopleError::Store)?;
         let now = self.ports.clock.now();
@@ -146,7 +148,8 @@ impl People {
         };
         let link = self.sessions.link(session).await?;
         let found = link.connection.lookup(&[asked.clone(), other]).await.map_err(engine)?;
-        let learned = spelling::learned(self.sessions.inner(), &link.lease, &asked, &found).await;
+        let learned =
+            spelling::learned(&self.ports, &self.ledger, &link.lease, (&asked, &found)).await;
         learned.map_err(PeopleError::Store)?;
         let somebody = found.into_iter().find(|found| found.registered.is_some());
         Ok(somebody.map_or(nobody, |found| Registration { asked, ..found }))
@@ -164,7 +167,7 @@ impl People {
         if !id.is_lid() {
             return Ok(id.phone());
         }
-        let known = self.ports.people.phone_of(session, id).await.map_err(PeopleError::Store)?;
+        let known = self.ports.store.phone_of(session, id).await.map_err(PeopleError::Store)?;
         if known.is_some() {
             return Ok(known);
         }
@@ -186,8 +189,7 @@ impl People {
         let found = found.into_iter().next();
         if let Some(identity) = found.as_ref().and_then(spelling::identity) {
             let write = Write::LearnIdentity { session, identity };
-            let commit = &self.sessions.inner().commit;
-            commit.write(Some(&link.lease), vec![write]).await.map_err(PeopleError::Store)?;
+            self.ledger.write(Some(&link.lease), vec![write]).await.map_err(PeopleError::Store)?;
         }
         Ok(found)
     }
@@ -209,7 +211,7 @@ impl People {
             Some(ids) => self.with_authors(session, ids).await?,
             None => self
                 .ports
-                .people
+                .store
                 .unread_messages(session, &chat, UNREAD_MAX)
                 .await
                 .map_err(PeopleError::Store)?,
@@ -233,8 +235,7 @@ impl People {
     ) -> Result<Vec<(WaMessageId, Option<ChatId>)>, PeopleError> {
         let mut messages = Vec::with_capacity(ids.len());
         for id in ids {
-            let row =
-                self.ports.messages.message(session, &id).await.map_err(PeopleError::Store)?;
+            let row = self.ports.store.message(session, &id).await.map_err(PeopleError::Store)?;
             messages.push((id, row.and_then(|row| row.author)));
         }
         Ok(messages)
@@ -279,7 +280,7 @@ impl People {
     /// # Errors
     /// The ledger failed.
     pub async fn canonical(&self, session: SessionId, id: &ChatId) -> Result<ChatId, StoreError> {
-        let id = self.ports.people.canonical_chat(session, id).await?;
+        let id = self.ports.store.canonical_chat(session, id).await?;
         spelling::remembered(&self.ports, session, &id).await
     }
 
@@ -290,7 +291,7 @@ impl People {
         chat: &ChatId,
         mark: ChatMark,
     ) -> Result<bool, PeopleError> {
-        let known = self.ports.people.chat(session, chat).await.map_err(PeopleError::Store)?;
+        let known = self.ports.store.chat(session, chat).await.map_err(PeopleError::Store)?;
         let last = known.and_then(|known| known.last_message);
         accepted(link.connection.mark_chat(chat, mark, last.as_ref()).await)
     }
@@ -303,7 +304,7 @@ impl People {
         mark: ChatMark,
     ) -> Result<(), PeopleError> {
         let write = Write::MarkChat { session, chat, mark };
-        let done = self.sessions.inner().commit.write_surely(Some(&link.lease), vec![write]).await;
+        let done = self.ledger.write_with_retry(Some(&link.lease), vec![write]).await;
         done.map(|_| ()).map_err(PeopleError::Store)
     }
 }

@@ -76,8 +76,8 @@ pub(crate) fn start(
 ) {
     let retention = Retention {
         options,
-        log: ports.log.clone(),
-        idempotency: ports.idempotency.clone(),
+        log: ports.store.clone(),
+        idempotency: ports.store.clone(),
         clock: ports.clock.clone(),
         audit: audit.clone(),
         supervisor: supervisor.clone(),

@@ -13,7 +13,7 @@ use domain::{
     port::{Connection, EngineError, Lease, StoreError, Write},
 };
 
-use crate::{Ports, sessions::Inner};
+use crate::{Ports, ledger::LedgerWriter};
 
 /// Longest wait for WhatsApp's answer before a send.
 pub(crate) const ASK_LIMIT: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ pub(crate) async fn remembered(
     if other_form(chat).is_none() {
         return Ok(chat.clone());
     }
-    let form = ports.people.known_form(session, chat).await?;
+    let form = ports.store.known_form(session, chat).await?;
     Ok(form.map_or_else(|| chat.clone(), |form| form.chat))
 }
 
@@ -45,18 +45,18 @@ pub(crate) async fn fresh(
     session: SessionId,
     chat: &ChatId,
 ) -> Result<Option<ChatId>, StoreError> {
-    let form = ports.people.known_form(session, chat).await?;
+    let form = ports.store.known_form(session, chat).await?;
     let now = ports.clock.now();
     Ok(form.filter(|form| now.since(form.at) < FORM_FRESH).map(|form| form.chat))
 }
 
 /// The id to send to, as WhatsApp says.
 pub(crate) async fn ask(
-    inner: &Inner,
+    ports: &Ports,
+    ledger: &LedgerWriter,
     (connection, lease): (&dyn Connection, &Lease),
     chat: &ChatId,
 ) -> Result<Spelling, StoreError> {
-    let ports = &inner.ports;
     let both: Vec<ChatId> = [chat.clone()].into_iter().chain(other_form(chat)).collect();
     let limit = ports.clock.now().plus(ASK_LIMIT);
     let found = tokio::select! {
@@ -64,7 +64,7 @@ pub(crate) async fn ask(
         () = ports.clock.sleep_until(limit) => Err(EngineError::Unanswered(None)),
     };
     match found {
-        Ok(found) => learned(inner, lease, chat, &found).await,
+        Ok(found) => learned(ports, ledger, lease, (chat, &found)).await,
         Err(EngineError::Store(error)) => Err(error),
         Err(error) => {
             tracing::info!(session.id = %lease.session, chat = %chat.masked(),
@@ -76,10 +76,10 @@ pub(crate) async fn ask(
 
 /// What WhatsApp's answers for both spellings, the asked one first, say; it is remembered.
 pub(crate) async fn learned(
-    inner: &Inner,
+    ports: &Ports,
+    ledger: &LedgerWriter,
     lease: &Lease,
-    asked: &ChatId,
-    found: &[Registration],
+    (asked, found): (&ChatId, &[Registration]),
 ) -> Result<Spelling, StoreError> {
     let Some(somebody) = found.iter().find(|found| found.registered.is_some()) else {
         return Ok(Spelling::Nobody);
@@ -91,10 +91,10 @@ pub(crate) async fn learned(
         .into_iter()
         .collect();
     if !chat.is_lid() {
-        let form = KnownForm { chat: chat.clone(), at: inner.ports.clock.now() };
+        let form = KnownForm { chat: chat.clone(), at: ports.clock.now() };
         writes.push(Write::LearnForm { session, asked: asked.clone(), form });
     }
-    inner.commit.write(Some(lease), writes).await?;
+    ledger.write(Some(lease), writes).await?;
     Ok(Spelling::Is(chat))
 }
 

@@ -68,8 +68,8 @@ impl From<StoreError> for TemplateError {
 impl Templates {
     pub(crate) fn build(ports: &Ports) -> Self {
         Self {
-            store: ports.templates.clone(),
-            sessions: ports.sessions.clone(),
+            store: ports.store.clone(),
+            sessions: ports.store.clone(),
             clock: ports.clock.clone(),
             entropy: ports.entropy.clone(),
         }

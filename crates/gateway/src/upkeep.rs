@@ -35,7 +35,7 @@ struct Upkeep {
 pub(crate) fn start(every: Duration, ports: &Ports, supervisor: &Supervisor) {
     let upkeep = Upkeep {
         every,
-        log: ports.log.clone(),
+        log: ports.store.clone(),
         files: ports.media_files.clone(),
         clock: ports.clock.clone(),
         supervisor: supervisor.clone(),

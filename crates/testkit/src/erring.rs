@@ -4,6 +4,7 @@
 //! no answer until a limit has passed, and, the one that hurts, a call that was carried out and whose answer was lost.
 //! A call is named by its port and method, for instance `Ledger::write`.
 
+mod parts;
 mod ports;
 
 use std::{
@@ -17,6 +18,8 @@ use domain::{
     port::{StoreError, StoreErrorKind, StoreResult},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+pub use parts::StoreParts;
 
 /// What goes wrong with one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

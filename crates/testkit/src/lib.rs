@@ -21,7 +21,7 @@ mod whatsapp;
 
 pub use clock::ManualClock;
 pub use entropy::SeededEntropy;
-pub use erring::{Erring, Fault, Odds, Trouble};
+pub use erring::{Erring, Fault, Odds, StoreParts, Trouble};
 pub use model::ModelStore;
 pub use mutate::mutate;
 pub use proxy::Proxy;

@@ -12,6 +12,7 @@ mod ledger;
 mod log;
 mod media;
 mod people;
+mod store;
 mod stores;
 mod trouble;
 mod upkeep;
@@ -38,6 +39,7 @@ pub use ledger::{
 pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
 pub use media::{KeptMedia, MediaFiles, Scratch};
 pub use people::{IdempotencyStore, MediaRecords, PacingStore, PeopleStore, TemplateStore};
+pub use store::Store;
 pub use stores::{
     ApiKeyStore, Holder, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
 };

@@ -12,6 +12,7 @@ use domain::{
 };
 
 use super::{BatchError, Batches};
+use crate::ledger::Committed;
 
 /// How long ago a batch may have been meant to begin.
 const LATE_MAX: Duration = Duration::from_secs(60);
@@ -101,7 +102,7 @@ impl Batches {
         };
         let most = self.shared.options.unfinished_max;
         let batch = match ports
-            .batches
+            .store
             .create_batch(new, most)
             .await
             .map_err(|error| unstored(session, error))?
@@ -116,7 +117,7 @@ impl Batches {
             Created::TooMany => return Err(BatchError::TooMany(most)),
         };
         if batch.state.is_over() {
-            self.shared.webhooks.wake();
+            self.shared.ledger.announce(Committed::Deliveries);
         }
         self.shared.wake(session);
         Ok(Accepted { batch, duplicates, failed, ends_at: ahead.ends_at, replayed: false })
@@ -188,13 +189,13 @@ impl Batches {
         rendered: &[Rendered],
     ) -> Result<Forecast, BatchError> {
         let ports = &self.shared.ports;
-        let record = ports.sessions.session(session).await.map_err(BatchError::Store)?;
+        let record = ports.store.session(session).await.map_err(BatchError::Store)?;
         let record = record.ok_or(BatchError::SessionNotFound(session))?;
         let going: Vec<&Rendered> = rendered.iter().filter(|item| item.said.is_ok()).collect();
         let chats: Vec<_> = going.iter().map(|item| item.chat.clone()).collect();
-        let facts = ports.batches.bulk_facts(session, &chats).await.map_err(BatchError::Store)?;
+        let facts = ports.store.bulk_facts(session, &chats).await.map_err(BatchError::Store)?;
         let unfinished =
-            ports.batches.unfinished_batches(session).await.map_err(BatchError::Store)?;
+            ports.store.unfinished_batches(session).await.map_err(BatchError::Store)?;
         let now = ports.clock.now();
         let others = unfinished.iter().filter(|batch| !batch.is_paused()).map(|batch| Others {
             left: batch.progress.pending,

@@ -133,7 +133,7 @@ impl Runner {
         outcome: ItemOutcome,
         (before, after): (Timestamp, Timestamp),
     ) -> Result<(), StoreError> {
-        let row = self.shared.ports.messages.message(self.session, &item.wa_id).await?;
+        let row = self.shared.ports.store.message(self.session, &item.wa_id).await?;
         self.pace = if row.is_some() { after } else { before };
         let change = BatchChange::Settle { index: item.index, outcome, pace: Some(self.pace) };
         self.write(&batch.id, change).await.map(|_| ())
@@ -146,7 +146,7 @@ impl Runner {
         item: &BatchItem,
         pace: Timestamp,
     ) -> Result<(), StoreError> {
-        let row = self.shared.ports.messages.message(self.session, &item.wa_id).await?;
+        let row = self.shared.ports.store.message(self.session, &item.wa_id).await?;
         let wa_id = row.map(|_| WaMessageId::new(&*self.shared.ports.entropy));
         self.pace = pace;
         let change = BatchChange::PutBack { index: item.index, wa_id, pace: Some(pace) };

@@ -35,7 +35,7 @@ use domain::{
 };
 use tokio::sync::{Notify, watch};
 
-use crate::{Media, Messages, Policy, Ports, Sessions, Supervisor, Webhooks};
+use crate::{Media, Messages, Policy, Ports, Sessions, Supervisor, ledger::LedgerWriter};
 
 pub use accept::{Accepted, BulkRequest, Foreseen};
 pub use error::BatchError;
@@ -83,7 +83,7 @@ struct Shared {
     sessions: Sessions,
     messages: Messages,
     media: Media,
-    webhooks: Webhooks,
+    ledger: LedgerWriter,
     supervisor: Supervisor,
     options: BulkOptions,
     rules: PacingRules,
@@ -117,7 +117,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) sessions: &'a Sessions,
     pub(crate) messages: &'a Messages,
     pub(crate) media: &'a Media,
-    pub(crate) webhooks: &'a Webhooks,
+    pub(crate) ledger: &'a LedgerWriter,
     pub(crate) supervisor: &'a Supervisor,
 }
 
@@ -128,7 +128,7 @@ impl Batches {
             sessions: parts.sessions.clone(),
             messages: parts.messages.clone(),
             media: parts.media.clone(),
-            webhooks: parts.webhooks.clone(),
+            ledger: parts.ledger.clone(),
             supervisor: parts.supervisor.clone(),
             options: parts.options.bulk.clone(),
             rules: parts.options.sends.pacing.clone(),
@@ -151,7 +151,7 @@ impl Batches {
     /// # Errors
     /// The ledger failed.
     pub async fn get(&self, session: SessionId, id: &BatchId) -> Result<Option<Batch>, StoreError> {
-        self.shared.ports.batches.batch(session, id).await
+        self.shared.ports.store.batch(session, id).await
     }
 
     /// Newest first.
@@ -164,7 +164,7 @@ impl Batches {
         state: Option<BatchState>,
         page: Page,
     ) -> Result<Vec<Batch>, StoreError> {
-        self.shared.ports.batches.batches(session, state, page).await
+        self.shared.ports.store.batches(session, state, page).await
     }
 
     /// The items of a batch in their order; `touched` leaves out those to which nothing happened yet.
@@ -178,7 +178,7 @@ impl Batches {
         touched: bool,
         page: Page,
     ) -> Result<Vec<BatchItem>, StoreError> {
-        self.shared.ports.batches.batch_items(session, id, touched, page).await
+        self.shared.ports.store.batch_items(session, id, touched, page).await
     }
 
     /// Ends a batch: nothing is begun after it, whatever else happens at that moment. What was handed over settles.
@@ -244,7 +244,7 @@ impl Shared {
         change: BatchChange,
     ) -> Result<bool, StoreError> {
         let write = self.change_of(session, batch, change);
-        let outcomes = self.sessions.inner().commit.write_surely(lease, vec![write]).await?;
+        let outcomes = self.ledger.write_with_retry(lease, vec![write]).await?;
         Ok(matches!(outcomes.first(), Some(WriteOutcome::Applied(_))))
     }
 
@@ -261,20 +261,20 @@ impl Shared {
     }
 
     async fn hold_if_idle(&self, session: SessionId) -> Result<(), StoreError> {
-        let wanted = self.ports.sessions.session(session).await?.is_none_or(|found| found.wanted);
+        let wanted = self.ports.store.session(session).await?.is_none_or(|found| found.wanted);
         if wanted {
             return Ok(());
         }
         let (now, hold) =
             (self.ports.clock.now(), Hold { reason: HoldReason::SessionNotReady, until: None });
-        for batch in self.ports.batches.unfinished_batches(session).await? {
+        for batch in self.ports.store.unfinished_batches(session).await? {
             let later = batch.options.scheduled_at.is_some_and(|from| from > now);
             if later || batch.is_paused() || batch.hold == Some(hold) {
                 continue;
             }
             let hold = self.change_of(session, &batch.id, BatchChange::Hold(hold));
             let writes = vec![Write::Unheld { session, now }, hold];
-            self.sessions.inner().commit.write_surely(None, writes).await?;
+            self.ledger.write_with_retry(None, writes).await?;
         }
         Ok(())
     }
@@ -339,7 +339,7 @@ async fn caretaker(shared: Arc<Shared>) {
     let stopping = shared.supervisor.stopping();
     let clock = shared.ports.clock.clone();
     loop {
-        match shared.ports.batches.bulk_sessions().await {
+        match shared.ports.store.bulk_sessions().await {
             Ok(sessions) => {
                 for session in sessions {
                     let Some(lease) = shared.sessions.lease(session) else {
@@ -359,7 +359,7 @@ async fn caretaker(shared: Arc<Shared>) {
         forget(&shared).await;
         tokio::select! {
             () = shared.wake.notified() => {}
-            () = shared.sessions.inner().moved.notified() => {}
+            () = shared.sessions.moved() => {}
             () = clock.sleep_until(clock.now().plus(shared.options.sweep_interval)) => {}
             () = stopping.cancelled() => return,
         }
@@ -368,7 +368,7 @@ async fn caretaker(shared: Arc<Shared>) {
 
 async fn forget(shared: &Shared) {
     let before = shared.ports.clock.now().minus(shared.options.kept);
-    if let Err(error) = shared.ports.batches.forget_batches(before).await {
+    if let Err(error) = shared.ports.store.forget_batches(before).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "old batches were not forgotten");
     }
 }

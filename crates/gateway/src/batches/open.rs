@@ -35,7 +35,7 @@ impl Runner {
     /// Looks at the rows of all open items.
     pub(super) async fn settle_open(&mut self) -> Result<Open, StoreError> {
         let mut open = Open::default();
-        for item in self.shared.ports.batches.open_batch_items(self.session).await? {
+        for item in self.shared.ports.store.open_batch_items(self.session).await? {
             let (delay, begun) = (item.options.delay, item.item.at);
             if self.settle_one(item).await? {
                 continue;
@@ -51,7 +51,7 @@ impl Runner {
     async fn settle_one(&mut self, open: OpenItem) -> Result<bool, StoreError> {
         let ports = self.shared.ports.clone();
         let (index, now) = (open.item.index, ports.clock.now());
-        let row = ports.messages.message(self.session, &open.item.wa_id).await?;
+        let row = ports.store.message(self.session, &open.item.wa_id).await?;
         let begun = open.item.at.unwrap_or(now);
         let Some(row) = row else {
             let here = open.epoch == self.lease.epoch;
@@ -117,15 +117,15 @@ impl Runner {
 
     /// A receipt that came between the look at the row and the write found an open item, and will not come again.
     async fn look_again(&self, open: &OpenItem) -> Result<(), StoreError> {
-        let row = self.shared.ports.messages.message(self.session, &open.item.wa_id).await?;
+        let row = self.shared.ports.store.message(self.session, &open.item.wa_id).await?;
         let Some(ItemSendResult::Finished(ItemOutcome::Sent(sent_at))) =
             row.as_ref().map(outcome::of_row)
         else {
             return Ok(());
         };
-        let inner = self.shared.sessions.inner();
-        let write = inner.commit.confirm(self.session, &open.item.wa_id, sent_at);
-        inner.commit.write_surely(Some(&self.lease), vec![write]).await.map(|_| ())
+        let ledger = &self.shared.ledger;
+        let write = ledger.confirm(self.session, &open.item.wa_id, sent_at);
+        ledger.write_with_retry(Some(&self.lease), vec![write]).await.map(|_| ())
     }
 
     async fn put_back(

@@ -19,8 +19,8 @@ use domain::{
 
 use super::{Handle, Rest, Shared, sight::Sight};
 use crate::{
-    acks,
     messages::{SendError, Uploads},
+    outbox::acks,
 };
 
 /// The wait after a failure of the ledger, and after a session that was not ready after all.
@@ -174,9 +174,9 @@ impl Runner {
 
     /// Takes up what an earlier life left.
     async fn remember(&mut self) -> Result<(), StoreError> {
-        let facts = self.shared.ports.batches.bulk_facts(self.session, &[]).await?;
+        let facts = self.shared.ports.store.bulk_facts(self.session, &[]).await?;
         self.pace = facts.pace.unwrap_or_else(|| self.now());
-        for batch in self.shared.ports.batches.unfinished_batches(self.session).await? {
+        for batch in self.shared.ports.store.unfinished_batches(self.session).await? {
             let Some(hold) = batch.hold else { continue };
             let Some(until) = hold.until.filter(|until| *until > self.now()) else { continue };
             let whom = match hold.reason {
@@ -200,7 +200,7 @@ impl Runner {
             return self.step(batch, item, content, link).await;
         }
         let open = self.settle_open().await?;
-        let batches = self.shared.ports.batches.unfinished_batches(self.session).await?;
+        let batches = self.shared.ports.store.unfinished_batches(self.session).await?;
         self.uploads.retain(|id, _| batches.iter().any(|batch| batch.id == *id));
         self.comebacks.retain(|(id, _), _| batches.iter().any(|batch| batch.id == *id));
         if batches.is_empty() && open.count == 0 {
@@ -308,7 +308,7 @@ impl Runner {
 
     /// WhatsApp's lock on messages to strangers may have been met, or lifted, by single sends.
     async fn know_restriction(&mut self) -> Result<(), StoreError> {
-        let Some(session) = self.shared.ports.sessions.session(self.session).await? else {
+        let Some(session) = self.shared.ports.store.session(self.session).await? else {
             return Ok(());
         };
         let locked = acks::is_cold_restricted(session.restriction.as_ref());

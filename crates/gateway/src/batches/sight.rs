@@ -48,7 +48,7 @@ impl Runner {
         let (awake, asleep_until) = self.zones(&batch, now).await?;
         let cold = self.cold.filter(|cold| cold.until > now);
         let whom = cold.map_or(RecipientScope::Anyone, |cold| cold.whom);
-        let store = &self.shared.ports.batches;
+        let store = &self.shared.ports.store;
         if !awake.is_empty() {
             let next = store.next_batch_item(self.session, &batch.id, &awake, whom).await?;
             if next.is_some() {
@@ -82,7 +82,7 @@ impl Runner {
     ) -> Result<(Vec<Option<String>>, Option<Timestamp>), StoreError> {
         let Some(quiet) = &batch.options.quiet_hours else { return Ok((vec![None], None)) };
         let (mut awake, mut asleep_until) = (Vec::new(), None::<Timestamp>);
-        for zone in self.shared.ports.batches.batch_time_zones(self.session, &batch.id).await? {
+        for zone in self.shared.ports.store.batch_time_zones(self.session, &batch.id).await? {
             match quiet.until(zone.as_deref(), now) {
                 None => awake.push(zone),
                 Some(until) => {

@@ -12,7 +12,6 @@
 
 mod base64;
 mod convert;
-mod downloader;
 mod error;
 mod fetch;
 #[cfg(any(test, fuzzing))]
@@ -23,7 +22,7 @@ mod play;
 mod room;
 mod shape;
 mod sniff;
-mod state;
+pub(crate) mod state;
 mod thumbnail;
 
 use std::{fs::File, sync::Arc, time::Duration};
@@ -42,7 +41,6 @@ use tokio::sync::{Notify, Semaphore};
 use crate::{Ports, egress::Egress};
 
 pub use convert::ConvertOptions;
-pub(crate) use downloader::spawn as spawn_downloader;
 pub use error::MediaError;
 use room::Room;
 pub(crate) use shape::Shaped;
@@ -149,6 +147,11 @@ impl Media {
     }
 
     /// Looks for downloads now.
+    /// Completes when there may be something to download.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
     }
@@ -198,14 +201,12 @@ impl Media {
         wa_id: &WaMessageId,
     ) -> Result<Option<Stored>, MediaError> {
         let chat =
-            self.ports.people.canonical_chat(session, chat).await.map_err(MediaError::Store)?;
-        let message =
-            self.ports.messages.message(session, wa_id).await.map_err(MediaError::Store)?;
+            self.ports.store.canonical_chat(session, chat).await.map_err(MediaError::Store)?;
+        let message = self.ports.store.message(session, wa_id).await.map_err(MediaError::Store)?;
         if message.is_none_or(|message| message.chat != chat) {
             return Ok(None);
         }
-        let record =
-            self.ports.media_records.media(session, wa_id).await.map_err(MediaError::Store)?;
+        let record = self.ports.store.media(session, wa_id).await.map_err(MediaError::Store)?;
         let Some(record) = record else { return Ok(None) };
         self.open(record).await.map(Some)
     }
@@ -222,14 +223,12 @@ impl Media {
         wa_id: &WaMessageId,
     ) -> Result<Option<MediaState>, MediaError> {
         let chat =
-            self.ports.people.canonical_chat(session, chat).await.map_err(MediaError::Store)?;
-        let message =
-            self.ports.messages.message(session, wa_id).await.map_err(MediaError::Store)?;
+            self.ports.store.canonical_chat(session, chat).await.map_err(MediaError::Store)?;
+        let message = self.ports.store.message(session, wa_id).await.map_err(MediaError::Store)?;
         if message.is_none_or(|message| message.chat != chat) {
             return Ok(None);
         }
-        let record =
-            self.ports.media_records.media(session, wa_id).await.map_err(MediaError::Store)?;
+        let record = self.ports.store.media(session, wa_id).await.map_err(MediaError::Store)?;
         let Some(record) = record else { return Ok(None) };
         if !matches!(record.state, MediaState::Failed { .. }) || record.media.remote.is_none() {
             return Ok(Some(record.state));
@@ -237,7 +236,7 @@ impl Media {
         let state = MediaState::Pending { due_at: self.ports.clock.now() };
         let wa_id = wa_id.clone();
         let write = Write::SettleMedia { session, wa_id, state: state.clone(), events: vec![] };
-        self.ports.ledger.write(vec![write]).await.map_err(MediaError::Store)?;
+        self.ports.store.write(vec![write]).await.map_err(MediaError::Store)?;
         self.wake();
         Ok(Some(state))
     }
@@ -265,7 +264,7 @@ impl Media {
             if message.media_path.is_none() || !message.metadata["media"].is_object() {
                 continue;
             }
-            let record = self.ports.media_records.media(message.session, &message.wa_id).await;
+            let record = self.ports.store.media(message.session, &message.wa_id).await;
             let Some(record) = record.map_err(MediaError::Store)? else { continue };
             let stored = match self.open(record).await {
                 Ok(stored) => stored,

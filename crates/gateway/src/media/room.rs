@@ -32,7 +32,7 @@ struct Count {
 
 impl Media {
     /// Takes room for a file of so many bytes. The reason when there is none.
-    pub(super) async fn take_room(
+    pub(crate) async fn take_room(
         &self,
         session: SessionId,
         bytes: u64,
@@ -53,7 +53,7 @@ impl Media {
             let whole = counts.whole.filter(|count| now.since(count.at) < BELIEVED);
             (counts.sessions.get(&session).copied(), whole)
         };
-        let records = &self.ports.media_records;
+        let records = &self.ports.store;
         if of_session.is_none() && options.session_quota_bytes > 0 {
             let bytes = records.media_bytes(Some(session)).await?;
             self.counts().sessions.insert(session, Count { bytes, at: now });

@@ -19,10 +19,10 @@ pub(crate) fn first_state(options: &MediaOptions, media: &Media, now: Timestamp)
     MediaState::Pending { due_at: now }
 }
 
-pub(super) fn too_large(bytes_max: u64) -> MediaState {
+pub(crate) fn too_large(bytes_max: u64) -> MediaState {
     failed(&format!("larger than {bytes_max} bytes"))
 }
 
-pub(super) fn failed(reason: &str) -> MediaState {
+pub(crate) fn failed(reason: &str) -> MediaState {
     MediaState::Failed { reason: reason.to_owned() }
 }

@@ -13,11 +13,11 @@ use domain::{
     session::SessionStatus,
 };
 
-use super::{Messages, SendError, meaning::Before, outbox::Place};
+use super::{Messages, SendError, Shared, meaning::Before};
 use crate::{
     Policy,
-    acks::{Answer, Ticket},
-    sessions::Inner,
+    ledger::LedgerWriter,
+    outbox::{Answer, Place, Ticket},
 };
 
 /// How long an answer that was not in time is still listened for, so that the row learns of it.
@@ -33,7 +33,7 @@ pub(super) struct Carried {
 
 /// What is known when WhatsApp has taken a change.
 pub(super) struct Took<'a> {
-    pub(super) inner: &'a Inner,
+    pub(super) ledger: &'a LedgerWriter,
     pub(super) session: SessionId,
     pub(super) chat: &'a ChatId,
     /// The account's own chat id.
@@ -47,7 +47,7 @@ impl<'a> Took<'a> {
     /// For the builders of events.
     pub(super) fn change(&self, target: &'a WaMessageId) -> Change<'a> {
         Change {
-            id: self.inner.commit.event_id(),
+            id: self.ledger.event_id(),
             session: self.session,
             chat: self.chat,
             sender: self.me.to_owned(),
@@ -79,7 +79,7 @@ impl UnderWay {
     /// Stores what WhatsApp's answer means.
     pub(super) async fn answered(
         self,
-        inner: &Arc<Inner>,
+        shared: &Arc<Shared>,
         answer: Answer,
     ) -> Result<(), SendError> {
         let error = match answer.refused {
@@ -88,22 +88,26 @@ impl UnderWay {
             Some(code) => Some(SendError::Refused { code }),
         };
         if let Some(error) = error {
-            return self.ends(inner, error).await;
+            return self.ends(shared, error).await;
         }
         let closed = self.closed();
         let Self { session, outgoing, before, me, lease } = self;
         let at = Timestamp::from_seconds(answer.timestamp);
         let (chat, carrier) = (&outgoing.chat, &outgoing.id);
-        let took = Took { inner, session, chat, me: &me, carrier, at };
+        let took = Took { ledger: &shared.ledger, session, chat, me: &me, carrier, at };
         let mut writes = before.writes(&took, &outgoing);
         writes.push(closed);
-        inner.took(&lease, writes).await.map_err(SendError::Unstored)
+        shared.sessions.took(&lease, writes).await.map_err(SendError::Unstored)
     }
 
     /// It will not happen: nothing of it is kept.
-    pub(super) async fn ends(self, inner: &Arc<Inner>, error: SendError) -> Result<(), SendError> {
+    pub(super) async fn ends(
+        self,
+        shared: &Arc<Shared>,
+        error: SendError,
+    ) -> Result<(), SendError> {
         // One that stays goes out once more, and gets the same answer.
-        if let Err(unstored) = inner.commit.write(Some(&self.lease), vec![self.closed()]).await {
+        if let Err(unstored) = shared.ledger.write(Some(&self.lease), vec![self.closed()]).await {
             tracing::warn!(session.id = %self.session, error = &unstored as &dyn std::error::Error,
                 "a change that ended is kept as open");
         }
@@ -133,41 +137,41 @@ impl Messages {
         let (me, lease) = (link.from, link.lease);
         let at = ports.clock.now();
         let open = Write::OpenChange { session, outgoing: Box::new(outgoing.clone()), at };
-        let stored = self.inner().commit.write(Some(&lease), vec![open]).await;
+        let stored = self.shared.ledger.write(Some(&lease), vec![open]).await;
         stored.map_err(super::send::unstored)?;
         let change = UnderWay { session, outgoing, before, me, lease };
-        let inner = self.inner().clone();
+        let shared = &self.shared;
         match self.write_frame(&*link.connection, change.outgoing.clone()).await {
             Ok(()) | Err(EngineError::Unanswered(_)) => {}
             Err(EngineError::NotConnected) => {
                 let error = SendError::NotReady(SessionStatus::Initializing);
-                return change.ends(&inner, error).await;
+                return change.ends(shared, error).await;
             }
-            Err(error) => return change.ends(&inner, SendError::Engine(error)).await,
+            Err(error) => return change.ends(shared, SendError::Engine(error)).await,
         }
         drop((passing, place));
         let limit = ports.clock.now().plus(self.shared.options.answer_limit);
         tokio::select! {
             answer = ticket.answer() => match answer {
-                Some(answer) => return change.answered(&inner, answer).await,
+                Some(answer) => return change.answered(shared, answer).await,
                 None => return Err(SendError::Unanswered),
             },
             () = ports.clock.sleep_until(limit) => {}
         }
-        late(inner, ticket, change);
+        late(shared.clone(), ticket, change);
         Err(SendError::Unanswered)
     }
 }
 
 /// Goes on listening for the answer to a change that nobody waits for any longer.
-pub(super) fn late(inner: Arc<Inner>, mut ticket: Ticket, change: UnderWay) {
-    let clock = inner.ports.clock.clone();
-    let supervisor = inner.supervisor.clone();
+pub(super) fn late(shared: Arc<Shared>, mut ticket: Ticket, change: UnderWay) {
+    let clock = shared.ports.clock.clone();
+    let supervisor = shared.supervisor.clone();
     supervisor.spawn("messages/late-change", Policy::Once, async move {
         let limit = clock.now().plus(LATE_LIMIT);
         tokio::select! {
             answer = ticket.answer() => if let Some(answer) = answer {
-                let _ = change.answered(&inner, answer).await;
+                let _ = change.answered(&shared, answer).await;
             },
             () = clock.sleep_until(limit) => {}
         }

@@ -14,6 +14,7 @@ use super::{
     carry::Carried,
     input::poll_of,
     meaning::{Before, has_media},
+    pacing_outcome,
 };
 use crate::hooks::Within;
 
@@ -69,10 +70,10 @@ impl Messages {
         let (this, before, chat) = (self.clone(), Before::of(&message), message.chat);
         let place = self.accept(&Within::here(), session, &chat).await?;
         let work = Box::pin(async move {
-            let admitted = this.shared.pacing.admit(&this.lease(session).await?, &chat).await?;
+            let admitted = this.admit(&this.lease(session).await?, &chat).await?;
             let carried = Carried { session, chat, content, mentions };
             let result = this.carry(place, carried, before).await.map(|()| sent);
-            admitted.settle(&result).await;
+            admitted.record(pacing_outcome(&result)).await;
             result
         });
         self.detached("messages/edit", work).await
@@ -85,7 +86,7 @@ impl Messages {
         id: &WaMessageId,
         caption: &str,
     ) -> Result<Option<Box<Media>>, SendError> {
-        let record = self.shared.ports.media_records.media(session, id).await;
+        let record = self.shared.ports.store.media(session, id).await;
         let file = record.map_err(SendError::Store)?.map(|record| record.media);
         let is_captioned = |file: &Media| {
             matches!(file.kind, MediaKind::Image | MediaKind::Video | MediaKind::Document)

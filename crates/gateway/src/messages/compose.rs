@@ -174,7 +174,7 @@ impl Messages {
     ) -> Result<Option<(Quoted, ChatId)>, SendError> {
         let Some(QuoteRef { id, in_chat }) = quote else { return Ok(None) };
         let found =
-            self.shared.ports.messages.message(session, &id).await.map_err(SendError::Store)?;
+            self.shared.ports.store.message(session, &id).await.map_err(SendError::Store)?;
         let found = found.filter(|found| !in_chat || found.chat == *chat);
         let Some(found) = found else { return Err(SendError::QuotedNotFound(id)) };
         let author = found
@@ -237,7 +237,7 @@ impl Messages {
     ) -> Option<RemoteMedia> {
         let ports = &self.shared.ports;
         let since = ports.clock.now().minus(UPLOAD_KEPT);
-        let known = ports.media_records.uploaded_since(session, &kept.id, since).await;
+        let known = ports.store.uploaded_since(session, &kept.id, since).await;
         // Only a saving: what cannot be looked up is uploaded.
         let known = known.unwrap_or_default().into_iter();
         known.filter(|file| file.kind == kind).find_map(|file| file.remote)

@@ -37,7 +37,7 @@ impl Messages {
         id: &WaMessageId,
     ) -> Result<Stored, SendError> {
         let message = self.stored(session, chat, id).await?;
-        let records = &self.shared.ports.media_records;
+        let records = &self.shared.ports.store;
         let (content, kept) = match records.media(session, id).await.map_err(SendError::Store)? {
             Some(record) => self.stored_file(link, record).await?,
             None => (content_of(&message).ok_or(CANNOT)?, None),

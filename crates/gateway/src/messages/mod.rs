@@ -18,21 +18,21 @@ mod change;
 mod compose;
 mod error;
 mod forward;
-mod gate;
+mod idempotency;
 mod input;
 mod meaning;
-mod outbox;
+mod reconcile;
 mod reopen;
 mod say;
 mod send;
-mod settle;
 mod typing;
 
 use std::sync::Arc;
 
 use domain::{
     ChatId, SessionId, WaMessageId,
-    message::Message,
+    message::{Message, MessageStatus},
+    pacing::PacingOutcome,
     port::{Lease, MessagePage, MessageQuery, Page, StoreError},
 };
 use tokio::sync::oneshot;
@@ -40,26 +40,23 @@ use tracing::Instrument as _;
 
 use crate::{
     Media, Policy, Ports, SendOptions, Sessions, Supervisor,
-    acks::Waiters,
     egress::Egress,
     hooks::{HookPoint, Hooks, Within},
-    idempotency::Keys,
-    pacing::Pacing,
-    sessions::{Inner, Link},
+    ledger::LedgerWriter,
+    outbox::{Gate, Passing, Place, Waiters},
+    pacing::{Admitted, Pacing, PacingError},
+    sessions::Link,
     spelling,
 };
 
 pub(crate) use bulk::{FromBatch, Uploads};
 pub use error::SendError;
-use gate::{Gate, Passing};
-pub(crate) use outbox::Outbox;
-use outbox::Place;
+use idempotency::Keys;
+use reconcile::PENDING_LIMIT;
 pub use say::{
     Answered, Card, IdempotencyKey, MediaInput, Preview, QuoteRef, Say, Sent, TemplateRef,
     TemplateSend, ToSend,
 };
-use settle::PENDING_LIMIT;
-pub(crate) use settle::settle;
 
 /// A handle to the messages. Cheap to clone.
 #[derive(Clone)]
@@ -70,6 +67,7 @@ pub struct Messages {
 struct Shared {
     ports: Ports,
     sessions: Sessions,
+    ledger: LedgerWriter,
     waiters: Waiters,
     media: Media,
     hooks: Hooks,
@@ -86,6 +84,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) options: &'a SendOptions,
     pub(crate) ports: &'a Ports,
     pub(crate) sessions: &'a Sessions,
+    pub(crate) ledger: &'a LedgerWriter,
     pub(crate) waiters: &'a Waiters,
     pub(crate) media: &'a Media,
     pub(crate) hooks: &'a Hooks,
@@ -99,6 +98,7 @@ impl Messages {
         let shared = Shared {
             ports: ports.clone(),
             sessions: parts.sessions.clone(),
+            ledger: parts.ledger.clone(),
             waiters: parts.waiters.clone(),
             media: parts.media.clone(),
             hooks: parts.hooks.clone(),
@@ -108,7 +108,14 @@ impl Messages {
             pacing: Pacing::new(ports, parts.options.pacing.clone()),
             pages: parts.pages,
         };
-        Self { shared: Arc::new(shared) }
+        let shared = Arc::new(shared);
+        let weak = Arc::downgrade(&shared);
+        parts.sessions.on_ready(move |session| {
+            if let Some(shared) = weak.upgrade() {
+                reconcile::start(&shared, session);
+            }
+        });
+        Self { shared }
     }
 
     /// Sends a message and answers with what is known within the limit.
@@ -157,7 +164,7 @@ impl Messages {
         to_send: TemplateSend,
         key: Option<IdempotencyKey>,
     ) -> Result<Answered, SendError> {
-        let templates = &self.shared.ports.templates;
+        let templates = &self.shared.ports.store;
         let found = match &to_send.template {
             TemplateRef::Id(id) => templates.template(session, *id).await,
             TemplateRef::Name(name) => templates.template_by_name(session, name).await,
@@ -183,11 +190,7 @@ impl Messages {
         query: &MessageQuery,
         page: Page,
     ) -> Result<Option<MessagePage>, StoreError> {
-        self.shared.ports.messages.messages(session, query, page).await
-    }
-
-    fn inner(&self) -> &Arc<Inner> {
-        self.shared.sessions.inner()
+        self.shared.ports.store.messages(session, query, page).await
     }
 
     /// The place of a send in its chat's line, in the order of the calls. A send inside a hook of another send cannot wait
@@ -231,11 +234,11 @@ impl Messages {
             let remembered = spelling::remembered(&self.shared.ports, session, chat).await;
             return remembered.map_err(SendError::Store);
         }
-        self.shared.ports.people.canonical_chat(session, chat).await.map_err(SendError::Store)
+        self.shared.ports.store.canonical_chat(session, chat).await.map_err(SendError::Store)
     }
 
     async fn session(&self, session: SessionId) -> Result<domain::session::Session, SendError> {
-        let found = self.shared.ports.sessions.session(session).await.map_err(SendError::Store)?;
+        let found = self.shared.ports.store.session(session).await.map_err(SendError::Store)?;
         found.ok_or(SendError::SessionNotFound(session))
     }
 
@@ -271,15 +274,26 @@ impl Messages {
             let mut changed = gate.watch();
             let link = self.link(session).await?;
             if let Some(passed) = lets(&gate, &link) {
-                settle::begin(&self.shared.sessions, session, &gate);
+                reconcile::start_if_unattended(&self.shared, session, &gate);
                 return Ok((link, passed));
             }
-            settle(&self.shared.sessions, session);
+            reconcile::start(&self.shared, session);
             tokio::select! {
                 _ = changed.changed() => {}
                 () = clock.sleep_until(limit) => return Err(SendError::Settling),
             }
         }
+    }
+
+    /// A place for a send at the session's pace.
+    async fn admit(&self, lease: &Lease, chat: &ChatId) -> Result<Admitted, SendError> {
+        let admitted = self.shared.pacing.admit(lease, chat).await;
+        admitted.map_err(|error| match error {
+            PacingError::Paced { rule, retry_after_seconds } => {
+                SendError::Paced { rule, retry_after_seconds }
+            }
+            PacingError::Store(error) => SendError::before_stored(lease.session, error),
+        })
     }
 
     /// A stored message of a chat.
@@ -289,8 +303,7 @@ impl Messages {
         chat: &ChatId,
         id: &WaMessageId,
     ) -> Result<Message, SendError> {
-        let found =
-            self.shared.ports.messages.message(session, id).await.map_err(SendError::Store)?;
+        let found = self.shared.ports.store.message(session, id).await.map_err(SendError::Store)?;
         let Some(message) = found else {
             self.session(session).await?;
             return Err(SendError::MessageNotFound(id.clone()));
@@ -299,5 +312,16 @@ impl Messages {
             return Err(SendError::MessageNotFound(id.clone()));
         }
         Ok(message)
+    }
+}
+
+/// What the pace counts of a send; nothing while its outcome is not known.
+fn pacing_outcome(result: &Result<Sent, SendError>) -> Option<PacingOutcome> {
+    match result {
+        Ok(sent) if sent.status == MessageStatus::Pending => None,
+        Ok(_) => Some(PacingOutcome::Taken),
+        Err(error) if error.leaves_it_open() => None,
+        Err(error) if error.counts_as_failure() => Some(PacingOutcome::Failed),
+        Err(_) => Some(PacingOutcome::NotSent),
     }
 }

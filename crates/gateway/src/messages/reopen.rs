@@ -8,11 +8,11 @@ use domain::{
 };
 
 use super::{
-    SendError,
+    SendError, Shared,
     carry::{UnderWay, late},
     meaning::Before,
 };
-use crate::sessions::{Inner, Link};
+use crate::sessions::Link;
 
 /// Sends the open changes of a session again, oldest first, and listens for their answers. One that WhatsApp has already is
 /// the same on its side: it knows the id.
@@ -20,17 +20,17 @@ use crate::sessions::{Inner, Link};
 /// # Errors
 /// The ledger's.
 pub(super) async fn reopen(
-    inner: &Arc<Inner>,
+    shared: &Arc<Shared>,
     session: SessionId,
     link: &Link,
 ) -> Result<(), StoreError> {
-    let open = inner.ports.messages.open_changes(session).await?;
+    let open = shared.ports.store.open_changes(session).await?;
     for change in open {
         // Somebody listens for its answer still.
-        if inner.waiters.is_carrier(session, &change.outgoing.id) {
+        if shared.waiters.is_carrier(session, &change.outgoing.id) {
             continue;
         }
-        if !again(inner, session, link, change).await? {
+        if !again(shared, session, link, change).await? {
             // The link is gone or slow: the next one goes on.
             return Ok(());
         }
@@ -40,41 +40,41 @@ pub(super) async fn reopen(
 
 /// Whether the link took it, or it has ended.
 async fn again(
-    inner: &Arc<Inner>,
+    shared: &Arc<Shared>,
     session: SessionId,
     link: &Link,
     change: OpenChange,
 ) -> Result<bool, StoreError> {
     let OpenChange { outgoing, at } = change;
-    let (id, clock) = (outgoing.id.clone(), &inner.ports.clock);
+    let (id, clock) = (outgoing.id.clone(), &shared.ports.clock);
     let target = outgoing.content.target().map(|target| target.id.clone());
     let message = match target {
-        Some(target) => inner.ports.messages.message(session, &target).await?,
+        Some(target) => shared.ports.store.message(session, &target).await?,
         None => None,
     };
-    let expired = clock.now().since(at) > inner.options.sends.resend_limit;
+    let expired = clock.now().since(at) > shared.options.resend_limit;
     let Some(message) = message.filter(|_| !expired) else {
         tracing::warn!(session.id = %session, change.id = %id,
             "a change that was cut off is too old, or its message is gone: it is given up");
         let closed = Write::CloseChange { session, id };
-        inner.commit.write(Some(&link.lease), vec![closed]).await?;
+        shared.ledger.write(Some(&link.lease), vec![closed]).await?;
         return Ok(true);
     };
-    let Some(ticket) = inner.waiters.wait_for_change(session, id) else { return Ok(false) };
+    let Some(ticket) = shared.waiters.wait_for_change(session, id) else { return Ok(false) };
     let (me, lease) = (link.from.clone(), link.lease.clone());
-    let limit = clock.now().plus(inner.options.sends.answer_limit);
+    let limit = clock.now().plus(shared.options.answer_limit);
     let sent = tokio::select! {
         sent = link.connection.send(outgoing.clone()) => sent,
         () = clock.sleep_until(limit) => return Ok(false),
     };
     let change = UnderWay { session, outgoing, before: Before::of(&message), me, lease };
     match sent {
-        Ok(()) => late(inner.clone(), ticket, change),
+        Ok(()) => late(shared.clone(), ticket, change),
         Err(EngineError::NotConnected | EngineError::Unanswered(_)) => return Ok(false),
         Err(EngineError::Store(error)) => return Err(error),
         Err(error) => {
             tracing::warn!(session.id = %session, %error, "a change could not go out again");
-            let _ = change.ends(inner, SendError::Engine(error)).await;
+            let _ = change.ends(shared, SendError::Engine(error)).await;
         }
     }
     Ok(true)

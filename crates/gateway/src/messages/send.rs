@@ -19,12 +19,11 @@ use serde_json::{Value, json};
 
 use super::{
     Answered, IdempotencyKey, Messages, SendError, Sent, ToSend, bulk::FromBatch, compose::Draft,
-    input, outbox::Place, typing,
+    idempotency::Begun, input, pacing_outcome, typing,
 };
 use crate::{
-    acks::{self, Ticket},
     hooks::HookPoint,
-    idempotency::Begun,
+    outbox::{Place, Ticket, acks},
     sessions::Link,
     spelling::{self, Spelling},
 };
@@ -69,9 +68,9 @@ impl Messages {
         let (to_send, place) = self.spelled(&lease, to_send, place, item).await?;
         let resolved_to = Some(to_send.chat.clone()).filter(|chat| *chat != asked);
         let chat = self.canonical(session, &to_send.chat).await?;
-        let admitted = self.shared.pacing.admit(&lease, &chat).await?;
+        let admitted = self.admit(&lease, &chat).await?;
         let result = self.hooked_send(session, to_send, place, key, item).await;
-        admitted.settle(&result).await;
+        admitted.record(pacing_outcome(&result)).await;
         result.map(|sent| Sent { resolved_to, ..sent })
     }
 
@@ -101,7 +100,10 @@ impl Messages {
             None => self.link(session).await?,
         };
         let ways = (&*link.connection, lease);
-        match spelling::ask(self.inner(), ways, chat).await.map_err(SendError::Store)? {
+        match spelling::ask(&self.shared.ports, &self.shared.ledger, ways, chat)
+            .await
+            .map_err(SendError::Store)?
+        {
             Spelling::Nobody => Err(SendError::NotOnWhatsApp),
             Spelling::Is(found) => {
                 if place.as_ref().is_some_and(|place| !place.is_in(&found)) {
@@ -210,7 +212,7 @@ impl Messages {
         // Waiting begins before the first byte leaves, so that no answer is too early.
         let ticket = self.shared.waiters.wait(message.clone());
         let insert = Write::InsertMessage { message: Box::new(new), events: vec![] };
-        let stored = self.inner().commit.write(Some(&link.lease), vec![insert]).await;
+        let stored = self.shared.ledger.write(Some(&link.lease), vec![insert]).await;
         match stored.map_err(unstored)?.first() {
             Some(WriteOutcome::Applied(_)) => {}
             // It was handed over under this id before: its row tells what became of it, and no second frame leaves.
@@ -299,9 +301,9 @@ impl Messages {
 
     /// Whether it is stored.
     async fn fail(&self, lease: &Lease, message: &Message, failure: SendFailure) -> bool {
-        let inner = self.inner();
-        let write = acks::failed(inner, message, failure, self.shared.ports.clock.now());
-        let stored = inner.commit.write_surely(Some(lease), vec![write]).await;
+        let write =
+            acks::failed(&self.shared.ledger, message, failure, self.shared.ports.clock.now());
+        let stored = self.shared.ledger.write_with_retry(Some(lease), vec![write]).await;
         if let Err(error) = &stored {
             tracing::warn!(session.id = %message.session, message.id = %message.wa_id,
                 error = error as &dyn std::error::Error, "a failed send was not stored as failed");
@@ -348,7 +350,7 @@ impl Messages {
     async fn lift_restriction(&self, lease: &Lease, message: &Message) {
         let session = lease.session;
         let ports = &self.shared.ports;
-        let Ok(Some(found)) = ports.sessions.session(session).await else { return };
+        let Ok(Some(found)) = ports.store.session(session).await else { return };
         if !acks::is_cold_restricted(found.restriction.as_ref()) {
             return;
         }
@@ -357,12 +359,12 @@ impl Messages {
             direction: Some(Direction::Incoming),
             ..MessageQuery::default()
         };
-        let heard = ports.messages.messages(session, &heard, Page { limit: 1, offset: 0 }).await;
+        let heard = ports.store.messages(session, &heard, Page { limit: 1, offset: 0 }).await;
         if message.chat.is_group() || !matches!(heard, Ok(Some(page)) if page.total == 0) {
             return;
         }
-        let write = acks::restriction(self.inner(), session, false, ports.clock.now());
-        if let Err(error) = self.inner().commit.write_surely(Some(lease), vec![write]).await {
+        let write = acks::restriction(&self.shared.ledger, session, false, ports.clock.now());
+        if let Err(error) = self.shared.ledger.write_with_retry(Some(lease), vec![write]).await {
             tracing::warn!(session.id = %session, error = &error as &dyn std::error::Error,
                 "the end of a restriction was not stored");
         }
@@ -412,8 +414,7 @@ impl Messages {
         match (result, input) {
             (Ok(sent), _) if sent.status == MessageStatus::Pending => {}
             (Ok(sent), _) if hooks.listens(HookPoint::MessageSent) => {
-                let found =
-                    self.shared.ports.messages.message(session, &sent.id).await.ok().flatten();
+                let found = self.shared.ports.store.message(session, &sent.id).await.ok().flatten();
                 let message = found.map_or_else(|| json!({ "id": sent.id }), |row| shown(&row));
                 let mut data = json!({ "sessionId": session, "message": message, "type": word });
                 name_source(&mut data, source);

@@ -24,12 +24,14 @@ use std::{
 use domain::{
     Clock, Entropy, SessionId, Timestamp,
     hop::{Hop, HopKey, HopRefused, Nonce, Request},
-    port::{Holder, SessionStore, StoreResult},
+    port::{SessionStore, StoreResult},
 };
 use url::Url;
 
 use crate::{Options, Policy, Ports, Sessions, Supervisor, egress::EgressBuildError};
 use used::Used;
+
+pub use crate::sessions::Owner;
 
 pub use call::{Answer, Body, HOP, HandOverError};
 
@@ -47,17 +49,6 @@ pub struct PeerOptions {
     pub key: HopKey,
     /// How long another one may take until its answer begins.
     pub answer_limit: Duration,
-}
-
-/// Who answers for a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Owner {
-    /// This process runs it.
-    Here,
-    /// Nobody runs it: whoever is asked may begin.
-    Nobody,
-    /// Another process runs it.
-    Elsewhere(Holder),
 }
 
 /// Why a request that says it was handed over is not taken.
@@ -109,7 +100,7 @@ impl Peers {
             announce_every: options.session_lease / ANNOUNCEMENTS,
             clock: ports.clock.clone(),
             entropy: ports.entropy.clone(),
-            store: ports.sessions.clone(),
+            store: ports.store.clone(),
             sessions: sessions.clone(),
             client: client::Client::new(peers.answer_limit)?,
             used: Mutex::default(),

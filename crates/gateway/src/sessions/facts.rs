@@ -35,8 +35,8 @@ pub(super) fn fact(signal: EngineSignal) -> Result<Fact, EngineSignal> {
 pub(super) async fn write(inner: &Inner, session: SessionId, fact: &Fact) -> StoreResult<Write> {
     Ok(match fact.clone() {
         Fact::Call(mut call) => {
-            call.from = inner.ports.people.canonical_chat(session, &call.from).await?;
-            let event = event::call_event(inner.commit.event_id(), session, &call);
+            call.from = inner.ports.store.canonical_chat(session, &call.from).await?;
+            let event = event::call_event(inner.ledger.event_id(), session, &call);
             Write::Append { event: Box::new(event) }
         }
         Fact::Identity(identity) => Write::LearnIdentity { session, identity },

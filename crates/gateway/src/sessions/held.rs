@@ -18,7 +18,7 @@ pub(crate) fn spawn(sessions: &Sessions, supervisor: &Supervisor) {
                 () = clock.sleep_until(clock.now().plus(SWEEP)) => {}
                 () = stopping.cancelled() => return,
             }
-            if let Err(error) = inner.commit.release_held().await {
+            if let Err(error) = inner.ledger.release_held().await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "held changes were not released"

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -15,14 +15,15 @@ use domain::{
 
 use super::{
     SessionView,
-    commit::Commit,
     error::StartSessionError,
     handle::{Command, Done, Handle},
     line::{Entry, Lines},
     sink::Poison,
     starts::Starts,
 };
-use crate::{Hooks, Media, Options, Ports, Supervisor, acks::Waiters};
+use crate::{
+    Activities, Hooks, Media, Options, Ports, Supervisor, ledger::LedgerWriter, outbox::Waiters,
+};
 
 /// How long a person waits until what they asked for is in the ledger.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(9);
@@ -35,10 +36,13 @@ pub(crate) struct Inner {
     pub(crate) ports: Ports,
     pub(crate) options: Options,
     pub(crate) supervisor: Supervisor,
-    pub(crate) commit: Commit,
+    pub(crate) ledger: LedgerWriter,
+    pub(crate) activities: Activities,
     pub(crate) waiters: Waiters,
     pub(crate) media: Media,
     pub(crate) hooks: Hooks,
+    /// Called whenever a session has become ready.
+    pub(super) on_ready: OnceLock<ReadyListener>,
     pub(crate) lines: Lines,
     pub(crate) poison: Poison,
     pub(super) loaded: Mutex<HashMap<SessionId, Handle>>,
@@ -48,6 +52,9 @@ pub(crate) struct Inner {
     /// Told when a session begins to run here, and when it has ended to.
     pub(crate) moved: tokio::sync::Notify,
 }
+
+/// Called with the session.
+pub(crate) type ReadyListener = Box<dyn Fn(SessionId) + Send + Sync>;
 
 /// What a send needs of a ready session.
 pub(crate) struct Link {
@@ -75,6 +82,13 @@ pub(crate) enum NoLink {
 }
 
 impl Inner {
+    /// A session has become ready: sends of an earlier connection may be looked after.
+    pub(super) fn is_ready(&self, session: SessionId) {
+        if let Some(listener) = self.on_ready.get() {
+            listener(session);
+        }
+    }
+
     /// Whether somebody asked for the receipts of each member: they are recorded for nobody else, a group has many. A new
     /// webhook gets them within [`RECEIPTS_KEPT`].
     pub(crate) async fn wants_receipts(&self, session: SessionId) -> StoreResult<bool> {
@@ -90,7 +104,7 @@ impl Inner {
             return Ok(wanted);
         }
         let page = Page { limit: u32::MAX, offset: 0 };
-        let webhooks = self.ports.webhooks.webhooks(Some(session), page).await?;
+        let webhooks = self.ports.store.webhooks(Some(session), page).await?;
         let wanted = webhooks.iter().any(|webhook| {
             webhook.active
                 && webhook.events.iter().any(|events| events.covers(EventType::MessageReceipt))
@@ -107,26 +121,12 @@ impl Inner {
         self.lock().get(&id).cloned()
     }
 
-    /// Sessions that are logged in, with their connections.
-    pub(crate) fn connected(&self) -> HashMap<SessionId, Arc<dyn Connection>> {
-        let loaded = self.lock();
-        loaded
-            .iter()
-            .filter_map(|(id, handle)| handle.ready().map(|connection| (*id, connection)))
-            .collect()
-    }
-
-    /// Sessions that this process runs.
-    pub(crate) fn loaded_count(&self) -> usize {
-        self.lock().len()
-    }
-
     /// Sessions that a process runs, this one or another; none for a process that is alone.
     pub(super) async fn held_anywhere(&self) -> Result<HashSet<SessionId>, StoreError> {
         if self.options.peers.is_none() {
             return Ok(HashSet::new());
         }
-        let held = self.ports.sessions.held_sessions(self.ports.clock.now()).await?;
+        let held = self.ports.store.held_sessions(self.ports.clock.now()).await?;
         Ok(held.into_iter().collect())
     }
 
@@ -189,7 +189,7 @@ impl Inner {
 
     async fn show_down(&self, id: SessionId, reason: String) -> Result<(), StoreError> {
         let Some(held) = self.acquire(id).await? else { return Ok(()) };
-        let told = match self.ports.sessions.session(id).await {
+        let told = match self.ports.store.session(id).await {
             Ok(Some(session))
                 if session.status != SessionStatus::Disconnected
                     || session.last_error.as_deref() != Some(&reason) =>
@@ -217,8 +217,8 @@ impl Inner {
             at: Some(self.ports.clock.now()),
             ..SessionPatch::default()
         };
-        let event = self.commit.status_event(lease.session, status);
-        self.commit.patch(Some(lease), lease.session, patch, vec![event]).await.map(|_| ())
+        let event = self.ledger.status_event(lease.session, status);
+        self.ledger.patch(Some(lease), lease.session, patch, vec![event]).await.map(|_| ())
     }
 
     /// A session without a task here that should stay down over restarts. Where another process runs it, that is asked: its
@@ -248,13 +248,13 @@ impl Inner {
     pub(super) async fn wish(&self, id: SessionId, wish: Wish) -> StoreResult<()> {
         let patch =
             SessionPatch { wanted: Some(false), wish: Some(Some(wish)), ..SessionPatch::default() };
-        self.commit.patch(None, id, patch, vec![]).await.map(|_| ())
+        self.ledger.patch(None, id, patch, vec![]).await.map(|_| ())
     }
 
     /// Does, as the owner of a session that does not run, what was asked of it.
     pub(super) async fn grant(self: &Arc<Self>, lease: &Lease, wish: Wish) -> StoreResult<()> {
         let id = lease.session;
-        let Some(session) = self.ports.sessions.session(id).await? else { return Ok(()) };
+        let Some(session) = self.ports.store.session(id).await? else { return Ok(()) };
         let mut patch = SessionPatch { wish: Some(None), ..SessionPatch::default() };
         if wish == Wish::Logout {
             self.line_up(lease, Entry::Purge);
@@ -263,7 +263,7 @@ impl Inner {
             && (session.status == SessionStatus::Created
                 || (!session.wanted && session.status == SessionStatus::Disconnected))
         {
-            return self.commit.patch(Some(lease), id, patch, vec![]).await.map(|_| ());
+            return self.ledger.patch(Some(lease), id, patch, vec![]).await.map(|_| ());
         }
         patch.status = Some(SessionStatus::Disconnected);
         patch.wanted = Some(false);
@@ -271,7 +271,7 @@ impl Inner {
         patch.at = Some(self.ports.clock.now());
         let mut events = vec![];
         if session.status != SessionStatus::Disconnected {
-            events.push(self.commit.status_event(id, SessionStatus::Disconnected));
+            events.push(self.ledger.status_event(id, SessionStatus::Disconnected));
         }
         // Behind what the session's task told before.
         let mut ticket = self.line_up(lease, Entry::Record(Box::new(patch), events));

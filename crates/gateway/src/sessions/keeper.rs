@@ -152,7 +152,7 @@ impl Keeper {
                 () = stopping.cancelled() => return None,
                 () = self.shared.killed.cancelled() => return None,
             }
-            match ports.sessions.session(self.id).await {
+            match ports.store.session(self.id).await {
                 Ok(Some(session)) if session.wanted => {
                     if let Ok(Some(held)) = self.inner.acquire(self.id).await {
                         self.shared.renew(held.lease);
@@ -173,7 +173,7 @@ impl Keeper {
 
     /// The record must not go on saying that the session is ready.
     async fn tell_down(&self) {
-        let session = self.inner.ports.sessions.session(self.id).await.ok().flatten();
+        let session = self.inner.ports.store.session(self.id).await.ok().flatten();
         let is_told =
             |session: &Session| !session.wanted || session.status == SessionStatus::Initializing;
         if session.as_ref().is_some_and(is_told) && !self.inner.lines.is_behind(self.id) {
@@ -186,7 +186,7 @@ impl Keeper {
             at: Some(self.inner.ports.clock.now()),
             ..SessionPatch::default()
         };
-        let events = vec![self.inner.commit.status_event(self.id, status)];
+        let events = vec![self.inner.ledger.status_event(self.id, status)];
         let mut ticket =
             self.inner.line_up(&self.shared.lease(), Entry::Record(Box::new(patch), events));
         ticket.stored_soon(&self.inner).await;

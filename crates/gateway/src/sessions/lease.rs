@@ -22,12 +22,12 @@ impl Inner {
     pub(crate) async fn acquire(&self, id: SessionId) -> StoreResult<Option<Held>> {
         let (ports, options) = (&self.ports, &self.options);
         let now = ports.clock.now();
-        ports.sessions.acquire_session(id, &options.node, now, options.session_lease).await
+        ports.store.acquire_session(id, &options.node, now, options.session_lease).await
     }
 
     /// Gives it back.
     pub(super) async fn let_go(&self, lease: &Lease) {
-        if let Err(error) = self.ports.sessions.release_session(lease).await {
+        if let Err(error) = self.ports.store.release_session(lease).await {
             // It runs out by itself.
             tracing::warn!(session.id = %lease.session, error = &error as &dyn std::error::Error, "a lease was not released");
         }

@@ -15,7 +15,8 @@
 //! next owner. Sessions whose owner died are found and taken over ([`takeover`]). A panic ends that session's connection and nothing else; the
 //! session comes back after a backoff.
 
-mod commit;
+mod access;
+mod drafts;
 mod error;
 mod facts;
 mod handle;
@@ -25,6 +26,7 @@ mod inner;
 mod keeper;
 mod lease;
 mod line;
+mod owner;
 mod qr;
 mod sink;
 mod starts;
@@ -34,11 +36,12 @@ mod view;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
-use crate::{Hooks, Media, Options, Ports, Supervisor, Webhooks, acks::Waiters, peers::Owner};
-use commit::Commit;
+use crate::{
+    Activities, Hooks, Media, Options, Ports, Supervisor, ledger::LedgerWriter, outbox::Waiters,
+};
 use domain::{
     PhoneNumber, SessionId,
     port::{EngineError, Held, Lease, Page, SessionPatch, StoreError},
@@ -46,13 +49,15 @@ use domain::{
     session::{Session, SessionConfig, SessionStatus, Wish},
 };
 use handle::Command;
-pub(crate) use inner::{Inner, Link, NoLink};
+use inner::Inner;
+pub(crate) use inner::{Link, NoLink};
 use starts::Turn;
 
 pub use error::{
     CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
     StopSessionError, UpdateSessionError,
 };
+pub use owner::Owner;
 pub use view::{ConfigPatch, NewSession, Overview, PairingView, QrView, SessionView};
 
 /// A handle to all sessions.
@@ -61,25 +66,31 @@ pub struct Sessions {
     inner: Arc<Inner>,
 }
 
+/// What the sessions are built of.
+pub(crate) struct Parts<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) ports: &'a Ports,
+    pub(crate) supervisor: &'a Supervisor,
+    pub(crate) ledger: &'a LedgerWriter,
+    pub(crate) activities: &'a Activities,
+    pub(crate) waiters: &'a Waiters,
+    pub(crate) media: &'a Media,
+    pub(crate) hooks: &'a Hooks,
+}
+
 impl Sessions {
-    pub(crate) fn build(
-        options: &Options,
-        ports: &Ports,
-        supervisor: &Supervisor,
-        webhooks: &Webhooks,
-        waiters: &Waiters,
-        media: &Media,
-        hooks: &Hooks,
-    ) -> Self {
-        let commit = Commit::new(ports, webhooks.clone());
+    pub(crate) fn build(parts: Parts<'_>) -> Self {
+        let ports = parts.ports;
         let inner = Inner {
             ports: ports.clone(),
-            options: options.clone(),
-            supervisor: supervisor.clone(),
-            commit,
-            waiters: waiters.clone(),
-            media: media.clone(),
-            hooks: hooks.clone(),
+            options: parts.options.clone(),
+            supervisor: parts.supervisor.clone(),
+            ledger: parts.ledger.clone(),
+            activities: parts.activities.clone(),
+            waiters: parts.waiters.clone(),
+            media: parts.media.clone(),
+            hooks: parts.hooks.clone(),
+            on_ready: OnceLock::new(),
             lines: line::Lines::default(),
             poison: sink::Poison::default(),
             loaded: Mutex::default(),
@@ -94,7 +105,7 @@ impl Sessions {
                 handle.call();
             }
         };
-        ports.sessions.listen_for_wishes(Arc::new(call));
+        ports.store.listen_for_wishes(Arc::new(call));
         Self { inner }
     }
 
@@ -124,7 +135,7 @@ impl Sessions {
             created_at: now,
             updated_at: now,
         };
-        match self.inner.ports.sessions.insert_session(&session).await {
+        match self.inner.ports.store.insert_session(&session).await {
             Ok(true) => Ok(SessionView { session, engine_loaded: false }),
             Ok(false) => Err(CreateSessionError::NameTaken(session.name)),
             Err(error) => Err(CreateSessionError::Store(error)),
@@ -140,7 +151,7 @@ impl Sessions {
         name: Option<&str>,
         page: Page,
     ) -> Result<Vec<SessionView>, StoreError> {
-        let sessions = self.inner.ports.sessions.sessions(name, page).await?;
+        let sessions = self.inner.ports.store.sessions(name, page).await?;
         let elsewhere = self.inner.held_anywhere().await?;
         let view = |session: Session| {
             let elsewhere = elsewhere.contains(&session.id);
@@ -154,7 +165,7 @@ impl Sessions {
     /// # Errors
     /// The ledger failed.
     pub async fn get(&self, id: SessionId) -> Result<Option<SessionView>, StoreError> {
-        let Some(session) = self.inner.ports.sessions.session(id).await? else { return Ok(None) };
+        let Some(session) = self.inner.ports.store.session(id).await? else { return Ok(None) };
         let elsewhere = matches!(self.owner(id).await?, Owner::Elsewhere(_));
         Ok(Some(self.inner.view(session, elsewhere)))
     }
@@ -171,7 +182,7 @@ impl Sessions {
             return Ok(Owner::Nobody);
         }
         let now = self.inner.ports.clock.now();
-        Ok(match self.inner.ports.sessions.session_holder(id, now).await? {
+        Ok(match self.inner.ports.store.session_holder(id, now).await? {
             None => Owner::Nobody,
             Some(holder) if holder.owner == self.inner.options.node => Owner::Here,
             Some(holder) => Owner::Elsewhere(holder),
@@ -198,8 +209,7 @@ impl Sessions {
 
     /// The right to connect a session that may be started here.
     async fn take(&self, turn: &Turn, id: SessionId) -> Result<(Session, Held), StartSessionError> {
-        let session =
-            self.inner.ports.sessions.session(id).await.map_err(StartSessionError::Store)?;
+        let session = self.inner.ports.store.session(id).await.map_err(StartSessionError::Store)?;
         let session = session.ok_or(StartSessionError::NotFound(id))?;
         // What its last life came to must be in the record before another begins.
         if self.inner.handle(id).is_some() || self.inner.lines.is_behind(id) {
@@ -300,7 +310,7 @@ impl Sessions {
         wish: Wish,
     ) -> Result<Option<SessionView>, StoreError> {
         let now = self.inner.ports.clock.now();
-        if self.inner.ports.sessions.session_holder(id, now).await?.is_none() {
+        if self.inner.ports.store.session_holder(id, now).await?.is_none() {
             return Ok(None);
         }
         self.inner.wish(id, wish).await?;
@@ -313,7 +323,7 @@ impl Sessions {
     /// The ledger failed.
     pub async fn delete(&self, id: SessionId) -> Result<bool, StoreError> {
         self.inner.command(id, Command::Stop).await;
-        self.inner.ports.sessions.delete_session(id).await
+        self.inner.ports.store.delete_session(id).await
     }
 
     /// The QR code to scan, as a picture.
@@ -379,7 +389,7 @@ impl Sessions {
         patch: ConfigPatch,
     ) -> Result<SessionConfig, UpdateSessionError> {
         let session =
-            self.inner.ports.sessions.session(id).await.map_err(UpdateSessionError::Store)?;
+            self.inner.ports.store.session(id).await.map_err(UpdateSessionError::Store)?;
         let config = patch.apply(session.ok_or(UpdateSessionError::NotFound(id))?.config);
         self.patch(id, SessionPatch { config: Some(config.clone()), ..SessionPatch::default() })
             .await?;
@@ -406,7 +416,7 @@ impl Sessions {
         mut patch: SessionPatch,
     ) -> Result<(), UpdateSessionError> {
         patch.at = Some(self.inner.ports.clock.now());
-        let applied = self.inner.commit.patch(None, id, patch, vec![]).await;
+        let applied = self.inner.ledger.patch(None, id, patch, vec![]).await;
         let applied = applied.map_err(UpdateSessionError::Store)?;
         if applied { Ok(()) } else { Err(UpdateSessionError::NotFound(id)) }
     }
@@ -438,10 +448,6 @@ impl Sessions {
         self.get(id).await
     }
 
-    pub(crate) const fn inner(&self) -> &Arc<Inner> {
-        &self.inner
-    }
-
     /// The right to run a session, if it runs here.
     pub(crate) fn lease(&self, id: SessionId) -> Option<Lease> {
         self.inner.handle(id).map(|handle| handle.lease())
@@ -455,7 +461,7 @@ impl Sessions {
 
     /// Why a session that is not loaded here has no link. One that should run comes up soon, for instance after a restart.
     pub(crate) async fn not_loaded(&self, id: SessionId) -> NoLink {
-        match self.inner.ports.sessions.session(id).await {
+        match self.inner.ports.store.session(id).await {
             Ok(Some(session)) if session.is_coming_up() => {
                 NoLink::NotReady(SessionStatus::Initializing)
             }

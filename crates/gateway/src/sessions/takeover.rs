@@ -25,7 +25,7 @@ impl Sessions {
     /// Brings back every session that should be running, and looks for them from now on.
     pub(crate) async fn restore(&self) -> Result<(), StoreError> {
         let all =
-            self.inner.ports.sessions.sessions(None, Page { limit: u32::MAX, offset: 0 }).await?;
+            self.inner.ports.store.sessions(None, Page { limit: u32::MAX, offset: 0 }).await?;
         let wake = async |session: &Session| self.inner.wake(session).await;
         futures::stream::iter(&all)
             .map(wake)
@@ -51,7 +51,7 @@ impl Sessions {
                 () = clock.sleep_until(clock.now().plus(every)) => {}
                 () = stopping.cancelled() => return,
             }
-            match self.inner.ports.sessions.unheld_sessions(clock.now(), TAKEN_AT_ONCE).await {
+            match self.inner.ports.store.unheld_sessions(clock.now(), TAKEN_AT_ONCE).await {
                 Ok(unheld) => self.bring_back(unheld).await,
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -74,7 +74,7 @@ impl Sessions {
                     | StartSessionError::ShuttingDown,
                 ) => {}
                 // Another process may have room.
-                Err(StartSessionError::TooMany(_)) if self.inner.ports.sessions.is_shared() => {}
+                Err(StartSessionError::TooMany(_)) if self.inner.ports.store.is_shared() => {}
                 Err(error) => self.inner.stay_down(id, &error).await,
             })
             .await;
@@ -91,7 +91,7 @@ impl Sessions {
             return done.map_err(StartSessionError::Store);
         }
         // Read with the lease in hand: the last owner may have stopped it and then let go.
-        match self.inner.ports.sessions.session(id).await.map_err(StartSessionError::Store)? {
+        match self.inner.ports.store.session(id).await.map_err(StartSessionError::Store)? {
             Some(session) if session.wanted => {
                 super::keeper::launch(&self.inner, session, held.lease).await;
                 Ok(())

@@ -17,7 +17,7 @@ use domain::{
 use tokio::sync::mpsc;
 
 use super::{
-    Inner, Sessions,
+    Inner,
     handle::{Command, Shared, look, put},
     heart::Pulse,
     inner::ANSWER_LIMIT,
@@ -25,8 +25,6 @@ use super::{
     qr,
     sink::Sink,
 };
-
-use crate::messages;
 
 /// Signals that may wait; when full the connection is held back.
 const SIGNALS_MAX: usize = 256;
@@ -147,7 +145,7 @@ impl Task {
         let status = SessionStatus::Disconnected;
         let mut events = vec![];
         if self.state.status != status {
-            events.push(self.inner.commit.status_event(self.id, status));
+            events.push(self.inner.ledger.status_event(self.id, status));
         }
         let patch = SessionPatch {
             status: Some(status),
@@ -211,7 +209,7 @@ impl Task {
                 put(&self.shared.qr, None);
                 put(&self.shared.account, Some(phone.clone()));
                 let now = self.inner.ports.clock.now();
-                let told = self.inner.commit.authenticated_event(
+                let told = self.inner.ledger.authenticated_event(
                     self.id,
                     Some(phone.digits()),
                     push_name.as_deref(),
@@ -225,7 +223,7 @@ impl Task {
                     ..SessionPatch::default()
                 };
                 self.step_with(SessionInput::Connected, patch, vec![told]).await;
-                messages::settle(&Sessions { inner: self.inner.clone() }, self.id);
+                self.inner.is_ready(self.id);
                 self.inner.media.wake();
             }
             EngineSignal::CaughtUp => self.caught_up(),
@@ -247,13 +245,13 @@ impl Task {
         let Some(connection) = look(&self.shared.connection) else { return };
         let now = self.inner.ports.clock.now();
         self.inner.waiters.outbox.gate(self.id).caught_up(&connection, now);
-        messages::settle(&Sessions { inner: self.inner.clone() }, self.id);
+        self.inner.is_ready(self.id);
     }
 
     async fn show_qr(&mut self, code: String) {
         put(&self.shared.qr, Some(code.clone()));
         let picture = qr::data_url(&code).unwrap_or_default();
-        let told = self.inner.commit.qr_event(self.id, &code, &picture);
+        let told = self.inner.ledger.qr_event(self.id, &code, &picture);
         self.step_with(SessionInput::QrShown, SessionPatch::default(), vec![told]).await;
     }
 
@@ -300,7 +298,7 @@ impl Task {
 
     /// Somebody may have changed it; what is known holds where the ledger does not answer.
     async fn read_config(&mut self) {
-        if let Ok(Some(session)) = self.inner.ports.sessions.session(self.id).await {
+        if let Ok(Some(session)) = self.inner.ports.store.session(self.id).await {
             self.config = session.config;
         }
     }
@@ -312,9 +310,9 @@ impl Task {
         effects: &[Effect],
         mut events: Vec<EventDraft>,
     ) -> (Vec<EventDraft>, Option<Timestamp>) {
-        let commit = &self.inner.commit;
+        let ledger = &self.inner.ledger;
         if next.status != self.state.status {
-            events.insert(0, commit.status_event(self.id, next.status));
+            events.insert(0, ledger.status_event(self.id, next.status));
         }
         let mut wait = Duration::ZERO;
         let mut retry_at = None;
@@ -330,10 +328,10 @@ impl Task {
                     retry_at = Some(self.inner.ports.clock.now().plus(wait));
                 }
                 Effect::TellDisconnected(reason) => {
-                    events.push(commit.disconnected_event(self.id, reason));
+                    events.push(ledger.disconnected_event(self.id, reason));
                 }
                 Effect::TellReconnectLoop { attempts } => {
-                    events.push(commit.reconnect_loop_event(self.id, *attempts, wait));
+                    events.push(ledger.reconnect_loop_event(self.id, *attempts, wait));
                 }
                 _ => {}
             }
@@ -398,7 +396,7 @@ impl Task {
     async fn open(&mut self) -> Option<SessionInput> {
         self.close().await;
         self.pulse.check_if_due(self.inner.ports.clock.elapsed()).await;
-        let session = match self.inner.ports.sessions.session(self.id).await {
+        let session = match self.inner.ports.store.session(self.id).await {
             Ok(Some(session)) => session,
             Ok(None) => return Some(SessionInput::Stop),
             Err(_) => return Some(away()),

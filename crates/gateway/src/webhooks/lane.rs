@@ -375,7 +375,7 @@ impl Run<'_> {
     }
 
     fn in_trouble(&self) -> bool {
-        self.webhooks.ports.ledger.trouble().is_some()
+        self.webhooks.ports.store.trouble().is_some()
     }
 
     /// Waits until the ledger takes writes again. The lane stays ours as far as that can be had; where it cannot, the

@@ -17,7 +17,7 @@ impl Webhooks {
     /// # Errors
     /// The ledger failed.
     pub async fn find(&self, id: WebhookId) -> StoreResult<Option<Webhook>> {
-        self.ports.webhooks.webhook(id).await
+        self.ports.store.webhook(id).await
     }
 
     /// Deliveries of a webhook, newest event first, without excerpts of answers.
@@ -30,7 +30,7 @@ impl Webhooks {
         query: &DeliveryQuery,
         limit: u32,
     ) -> StoreResult<Vec<DeliveryRecord>> {
-        self.ports.log.deliveries(webhook, query, limit).await
+        self.ports.store.deliveries(webhook, query, limit).await
     }
 
     /// Counts a try, and notes a delivery that is given up.
@@ -59,7 +59,7 @@ impl Webhooks {
     /// # Errors
     /// The ledger failed.
     pub async fn delivery(&self, id: DeliveryId) -> StoreResult<Option<DeliveryRecord>> {
-        self.ports.log.delivery(id).await
+        self.ports.store.delivery(id).await
     }
 
     /// Dead letters, newest event first.
@@ -71,6 +71,6 @@ impl Webhooks {
         query: &FailureQuery,
         page: Page,
     ) -> StoreResult<Vec<DeliveryRecord>> {
-        self.ports.log.failures(query, page).await
+        self.ports.store.failures(query, page).await
     }
 }

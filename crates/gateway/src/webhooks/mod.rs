@@ -20,6 +20,7 @@ mod handlers;
 mod known;
 mod lane;
 mod log;
+mod meter;
 mod outcome;
 mod pace;
 mod ping;
@@ -41,10 +42,11 @@ pub use replay::{RedriveError, Redriven, Replayed};
 use crate::{
     Audit, Hooks, Policy, Ports, Supervisor,
     egress::{Authorities, Egress, EgressBuildError, EgressPolicy},
-    metrics::Meter,
+    ledger::{Committed, LedgerWriter},
 };
 
 use known::Known;
+pub use meter::Meter;
 use pace::Pace;
 pub use ping::Ping;
 pub use registration::{Changed, Moved, NewWebhook, WebhookError, WebhookPatch};
@@ -149,6 +151,16 @@ impl Webhooks {
     ) -> Result<Self, EgressBuildError> {
         let egress = egress(&options)?;
         Ok(Self::assemble(options, ports, audit, supervisor, (egress, transport)))
+    }
+
+    /// Deliveries of what is committed from now on leave at once; without this they wait for the sweep.
+    pub(crate) fn follow(&self, ledger: &LedgerWriter) {
+        let webhooks = self.clone();
+        ledger.subscribe(move |committed| {
+            if !matches!(committed, Committed::Quarantined { .. }) {
+                webhooks.wake();
+            }
+        });
     }
 
     fn assemble(

@@ -59,7 +59,7 @@ impl Reader {
 
     /// Until nobody listens any more.
     async fn follow(&self) -> StoreResult<()> {
-        let log = &self.webhooks.ports.log;
+        let log = &self.webhooks.ports.store;
         let mut after = log.log_bounds().await?.last;
         while self.webhooks.hooks.listens(POINT) && !self.stopping.is_cancelled() {
             let page = log.read_events(after, None, PAGE).await?;
@@ -100,7 +100,7 @@ impl Reader {
             for webhook in receivers {
                 let id = DeliveryId::of(draft.id, *webhook);
                 // What was stored is asked, not what the webhooks want by now.
-                if self.webhooks.ports.log.delivery(id).await?.is_none() {
+                if self.webhooks.ports.store.delivery(id).await?.is_none() {
                     continue;
                 }
                 if self.stopping.is_cancelled() {
@@ -115,7 +115,7 @@ impl Reader {
 
     async fn receivers(&self, session: SessionId) -> StoreResult<Vec<WebhookId>> {
         let page = Page { limit: WEBHOOKS_MAX, offset: 0 };
-        let webhooks = self.webhooks.ports.webhooks.webhooks(Some(session), page).await?;
+        let webhooks = self.webhooks.ports.store.webhooks(Some(session), page).await?;
         Ok(webhooks.into_iter().map(|webhook| webhook.id).collect())
     }
 }

@@ -138,7 +138,7 @@ fn plain(url: String) -> String {
 
 impl Webhooks {
     async fn session_exists(&self, session: SessionId) -> Result<(), WebhookError> {
-        let found = self.ports.sessions.session(session).await.map_err(WebhookError::Store)?;
+        let found = self.ports.store.session(session).await.map_err(WebhookError::Store)?;
         found.map(|_| ()).ok_or(WebhookError::SessionNotFound(session))
     }
 
@@ -177,12 +177,8 @@ impl Webhooks {
         check::rest(&webhook)?;
         self.give_key(&mut webhook);
         let most = self.options.max_per_session;
-        let stored = self
-            .ports
-            .webhooks
-            .insert_webhook(&webhook, most)
-            .await
-            .map_err(WebhookError::Store)?;
+        let stored =
+            self.ports.store.insert_webhook(&webhook, most).await.map_err(WebhookError::Store)?;
         if stored { Ok(webhook) } else { Err(WebhookError::TooMany(most)) }
     }
 
@@ -198,7 +194,7 @@ impl Webhooks {
         if let Some(session) = session {
             self.session_exists(session).await?;
         }
-        self.ports.webhooks.webhooks(session, page).await.map_err(WebhookError::Store)
+        self.ports.store.webhooks(session, page).await.map_err(WebhookError::Store)
     }
 
     /// One webhook of a session.
@@ -207,7 +203,7 @@ impl Webhooks {
     /// [`WebhookError`].
     pub async fn get(&self, session: SessionId, id: WebhookId) -> Result<Webhook, WebhookError> {
         self.session_exists(session).await?;
-        let found = self.ports.webhooks.webhook(id).await.map_err(WebhookError::Store)?;
+        let found = self.ports.store.webhook(id).await.map_err(WebhookError::Store)?;
         found.filter(|webhook| webhook.session == session).ok_or(WebhookError::NotFound(id))
     }
 
@@ -238,7 +234,7 @@ impl Webhooks {
         for _ in 0..CHANGES_MAX {
             let old = self.get(session, id).await?;
             let webhook = self.changed(&old, &patch).await?;
-            let store = &self.ports.webhooks;
+            let store = &self.ports.store;
             let stored = store.update_webhook_if_unchanged(&webhook, old.updated_at).await;
             if !stored.map_err(WebhookError::Store)? {
                 continue;
@@ -302,7 +298,7 @@ impl Webhooks {
     /// [`WebhookError`].
     pub async fn delete(&self, session: SessionId, id: WebhookId) -> Result<(), WebhookError> {
         self.get(session, id).await?;
-        let deleted = self.ports.webhooks.delete_webhook(id).await.map_err(WebhookError::Store)?;
+        let deleted = self.ports.store.delete_webhook(id).await.map_err(WebhookError::Store)?;
         if deleted { Ok(()) } else { Err(WebhookError::NotFound(id)) }
     }
 
@@ -313,8 +309,7 @@ impl Webhooks {
     pub async fn pause(&self, session: SessionId, id: WebhookId) -> Result<Webhook, WebhookError> {
         self.get(session, id).await?;
         let now = self.ports.clock.now();
-        let paused =
-            self.ports.webhooks.pause_webhook(id, now).await.map_err(WebhookError::Store)?;
+        let paused = self.ports.store.pause_webhook(id, now).await.map_err(WebhookError::Store)?;
         if !paused {
             return Err(WebhookError::NotFound(id));
         }
@@ -330,7 +325,7 @@ impl Webhooks {
         self.get(session, id).await?;
         let now = self.ports.clock.now();
         let resumed =
-            self.ports.webhooks.resume_webhook(id, now).await.map_err(WebhookError::Store)?;
+            self.ports.store.resume_webhook(id, now).await.map_err(WebhookError::Store)?;
         if !resumed {
             return Err(WebhookError::NotFound(id));
         }

@@ -110,7 +110,7 @@ impl Webhooks {
         let mut after = selection.from.unwrap_or(1).saturating_sub(1);
         let mut looked_at = 0;
         loop {
-            let page = self.ports.log.replay_candidates(webhook, after, REPLAY_BATCH_MAX).await?;
+            let page = self.ports.store.replay_candidates(webhook, after, REPLAY_BATCH_MAX).await?;
             let ended = page.len() < REPLAY_BATCH_MAX as usize;
             let mut meant = Vec::new();
             for candidate in page {
@@ -155,7 +155,7 @@ impl Webhooks {
         let mut done = Replayed::default();
         let mut sequences = std::collections::BTreeSet::new();
         for id in ids {
-            match self.ports.log.delivery_sequence(webhook.id, *id).await? {
+            match self.ports.store.delivery_sequence(webhook.id, *id).await? {
                 Some(sequence) => {
                     sequences.insert(sequence);
                 }
@@ -164,7 +164,7 @@ impl Webhooks {
         }
         let mut meant = Vec::new();
         for sequence in sequences {
-            let found = self.ports.log.replay_candidates(webhook, sequence - 1, 1).await?;
+            let found = self.ports.store.replay_candidates(webhook, sequence - 1, 1).await?;
             match found.into_iter().next() {
                 Some(candidate) if !candidate.waiting && candidate.event.sequence == sequence => {
                     meant.push(candidate);
@@ -197,9 +197,9 @@ impl Webhooks {
             NewReplay { id, event: candidate.event.draft.id, lane }
         };
         let replays = meant.into_iter().map(replay).collect();
-        let stored = self.ports.log.insert_replays(webhook.id, replays).await?;
+        let stored = self.ports.store.insert_replays(webhook.id, replays).await?;
         for (id, event) in told {
-            if stored == count || self.ports.log.delivery(id).await?.is_some() {
+            if stored == count || self.ports.store.delivery(id).await?.is_some() {
                 self.tell_replayed(&event.draft, webhook.id, id);
             }
         }
@@ -232,11 +232,11 @@ impl Webhooks {
         let stopping = self.turns.supervisor.stopping();
         let mut lanes: BTreeMap<String, Vec<(Arc<Webhook>, DeliveryRecord)>> = BTreeMap::new();
         let mut known: BTreeMap<WebhookId, Option<Arc<Webhook>>> = BTreeMap::new();
-        for dead in self.ports.log.to_redrive(query, limit).await? {
+        for dead in self.ports.store.to_redrive(query, limit).await? {
             let known = match known.entry(dead.webhook) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => {
-                    let webhook = self.ports.webhooks.webhook(dead.webhook).await?;
+                    let webhook = self.ports.store.webhook(dead.webhook).await?;
                     place.insert(webhook.map(Arc::new))
                 }
             };
@@ -262,7 +262,7 @@ impl Webhooks {
         done.failed = count(Fate::Failed);
         done.redriven = done.delivered + done.failed;
         done.skipped += count(Fate::Skipped);
-        done.remaining = self.ports.log.failure_count(query).await?;
+        done.remaining = self.ports.store.failure_count(query).await?;
         Ok(done)
     }
 
@@ -322,7 +322,7 @@ impl Webhooks {
         let attempt = outcome::describe(answer, at, began.elapsed());
         self.meter.attempt(&attempt);
         let delivered = attempt.error.is_none();
-        if !self.ports.log.record_redrives(webhook.id, replay, attempt.clone()).await? {
+        if !self.ports.store.record_redrives(webhook.id, replay, attempt.clone()).await? {
             return Ok(Fate::Skipped);
         }
         let verdict = if delivered { Verdict::Delivered } else { Verdict::Exhausted };

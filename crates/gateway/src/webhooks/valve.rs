@@ -62,7 +62,7 @@ struct State {
 
 impl Valve {
     pub(super) fn new(ports: &Ports) -> Self {
-        let (ledger, clock) = (ports.ledger.clone(), ports.clock.clone());
+        let (ledger, clock) = (ports.store.clone(), ports.clock.clone());
         Self { ledger, clock, state: Arc::default() }
     }
 

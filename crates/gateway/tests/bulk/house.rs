@@ -28,7 +28,7 @@ use gateway::{
     sessions::NewSession,
 };
 use storage::{FolderMedia, LedgerStore, StoreOptions};
-use testkit::{Erring, FakeWhatsApp, ManualClock, SeededEntropy, Trouble};
+use testkit::{Erring, FakeWhatsApp, ManualClock, SeededEntropy, StoreParts, Trouble};
 
 /// Longest wait for a state.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(30);
@@ -187,20 +187,15 @@ async fn life(
     let ports = Ports {
         clock: Arc::new(clock.clone()),
         entropy: Arc::new(SeededEntropy::new(7 + number)),
-        ledger: Arc::new(Erring::new(ledger.clone(), trouble)),
-        sessions: erring.clone(),
-        messages: erring.clone(),
-        webhooks: shared.clone(),
-        api_keys: shared.clone(),
-        queue: shared.clone(),
-        log: shared.clone(),
-        device_keys: shared.clone(),
-        people: shared.clone(),
-        templates: shared.clone(),
-        idempotency: shared.clone(),
-        pacing: erring.clone(),
-        batches: erring,
-        media_records: shared,
+        store: Arc::new(StoreParts {
+            ledger: Arc::new(Erring::new(ledger.clone(), trouble)),
+            sessions: erring.clone(),
+            messages: erring.clone(),
+            pacing: erring.clone(),
+            batches: erring,
+            ..StoreParts::of(shared.clone())
+        }),
+        queue: shared,
         media_files: Arc::new(FolderMedia::open(&path.parent().unwrap().join("media")).unwrap()),
         whatsapp: Arc::new(timed.clone()),
     };

@@ -28,7 +28,7 @@ use gateway::{
     webhooks::NewWebhook,
 };
 use storage::{FolderMedia, LedgerStore, StoreOptions};
-use testkit::{FakeWhatsApp, ManualClock, Receiver, SeededEntropy, build};
+use testkit::{FakeWhatsApp, ManualClock, Receiver, SeededEntropy, StoreParts, build};
 
 /// Longest wait for a state.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(20);
@@ -164,20 +164,11 @@ impl House {
         let ports = Ports {
             clock: Arc::new(clock.clone()),
             entropy: Arc::new(SeededEntropy::new(7)),
-            ledger: ledger.clone(),
-            sessions: shared.clone(),
-            messages: shared.clone(),
-            webhooks: shared.clone(),
-            api_keys: shared.clone(),
-            queue: shared.clone(),
-            log: shared.clone(),
-            device_keys: shared.clone(),
-            people: shared.clone(),
-            templates: shared.clone(),
-            idempotency: shared.clone(),
-            pacing: shared.clone(),
-            batches: shared.clone(),
-            media_records: shared,
+            store: Arc::new(StoreParts {
+                ledger: ledger.clone(),
+                ..StoreParts::of(shared.clone())
+            }),
+            queue: shared,
             media_files: Arc::new(FolderMedia::open(&dir.path().join("media")).unwrap()),
             whatsapp: Arc::new(whatsapp.clone()),
         };

@@ -12,7 +12,7 @@ use domain::{
     session::{LossCause, SessionStatus},
 };
 use gateway::{Ports, sessions::StopSessionError};
-use testkit::{Erring, Fault, Odds, OnSend, START, Trouble, build};
+use testkit::{Erring, Fault, Odds, OnSend, START, StoreParts, Trouble, build};
 
 use crate::house::{House, PHONE, until};
 
@@ -27,20 +27,11 @@ async fn erring() -> (House, Trouble) {
     let trouble = Trouble::new(3, Arc::new(house.clock.clone()), HANG);
     let store = Arc::new(Erring::new(Arc::new(house.store.clone()), &trouble));
     house.ports = Ports {
-        ledger: Arc::new(Erring::new(house.ledger.clone(), &trouble)),
-        sessions: store.clone(),
-        messages: store.clone(),
-        webhooks: store.clone(),
-        api_keys: store.clone(),
-        queue: store.clone(),
-        log: store.clone(),
-        device_keys: store.clone(),
-        people: store.clone(),
-        templates: store.clone(),
-        idempotency: store.clone(),
-        pacing: store.clone(),
-        batches: store.clone(),
-        media_records: store,
+        store: Arc::new(StoreParts {
+            ledger: Arc::new(Erring::new(house.ledger.clone(), &trouble)),
+            ..StoreParts::of(store.clone())
+        }),
+        queue: store,
         ..house.ports.clone()
     };
     house.restart().await;

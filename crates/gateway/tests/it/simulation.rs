@@ -26,7 +26,7 @@ use gateway::{Audit, Ports, Supervisor, WebhookOptions, Webhooks};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
 use storage::{FolderMedia, LedgerStore, StoreOptions};
-use testkit::{Erring, FakeWhatsApp, ModelStore, Odds, SeededEntropy, Trouble, build};
+use testkit::{Erring, FakeWhatsApp, ModelStore, Odds, SeededEntropy, StoreParts, Trouble, build};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
@@ -140,20 +140,12 @@ impl Simulation {
         let ports = Ports {
             clock: Arc::new(VirtualClock(began)),
             entropy: Arc::new(SeededEntropy::new(seed)),
-            ledger: shared.clone(),
-            sessions: rest.clone(),
-            messages: rest.clone(),
-            webhooks: shared.clone(),
-            api_keys: rest.clone(),
+            store: Arc::new(StoreParts {
+                ledger: shared.clone(),
+                webhooks: shared.clone(),
+                ..StoreParts::of(rest)
+            }),
             queue: Arc::new(Erring::new(shared, &trouble)),
-            log: rest.clone(),
-            batches: rest.clone(),
-            device_keys: rest.clone(),
-            people: rest.clone(),
-            templates: rest.clone(),
-            idempotency: rest.clone(),
-            pacing: rest.clone(),
-            media_records: rest,
             media_files: media,
             whatsapp: Arc::new(FakeWhatsApp::default()),
         };

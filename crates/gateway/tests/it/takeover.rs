@@ -249,6 +249,13 @@ impl SessionStore for CutOff {
 }
 
 impl CutOff {
+    /// The ports of the house, with its sessions behind this.
+    fn ports(self: &Arc<Self>, house: &House) -> Ports {
+        let parts = StoreParts::of(house.ports.store.clone());
+        let store = Arc::new(StoreParts { sessions: self.clone(), ..parts });
+        Ports { store, ..house.ports.clone() }
+    }
+
     fn new(house: &House) -> Self {
         Self { store: house.store.clone(), down: AtomicBool::new(false), silent: Mutex::default() }
     }
@@ -258,7 +265,7 @@ impl CutOff {
 async fn a_session_whose_start_hangs_holds_no_other_one_up() {
     let house = House::start().await;
     let cut_off = Arc::new(CutOff::new(&house));
-    let ports = Ports { sessions: cut_off.clone(), ..house.ports.clone() };
+    let ports = cut_off.ports(&house);
     let lonely = Gateway::start(another(&house, "lonely"), ports).await.unwrap();
     let (slow, other) = (house.session("slow").await, house.session("other").await);
     house.whatsapp.link(other, PHONE);
@@ -276,7 +283,7 @@ async fn a_session_whose_start_hangs_holds_no_other_one_up() {
 async fn a_lease_that_cannot_be_renewed_ends_the_connection_before_another_may_begin() {
     let house = House::start().await;
     let cut_off = Arc::new(CutOff::new(&house));
-    let ports = Ports { sessions: cut_off.clone(), ..house.ports.clone() };
+    let ports = cut_off.ports(&house);
     let lonely = Gateway::start(another(&house, "lonely"), ports).await.unwrap();
     let session = house.session("bakery").await;
     house.whatsapp.link(session, PHONE);

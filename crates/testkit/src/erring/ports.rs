@@ -35,11 +35,11 @@ use domain::{
 };
 use serde_json::Value;
 
-use super::Erring;
+use super::{Erring, StoreParts};
 
-/// `and` has what passes through as it is.
+/// `and` has what passes through as it is; `of` names the part of [`StoreParts`] that answers.
 macro_rules! erring {
-    ($port:ident {
+    ($port:ident $(of $part:ident)? {
         $(fn $call:ident(&self $(, $arg:ident: $kind:ty)*) -> $answer:ty;)*
     } $(and { $($plain:item)* })?) => {
         #[async_trait]
@@ -50,7 +50,26 @@ macro_rules! erring {
             })*
             $($($plain)*)?
         }
+
+        parted! { $port $(of $part)? {
+            $(fn $call(&self $(, $arg: $kind)*) -> $answer;)*
+        } }
     };
+}
+
+/// What [`StoreParts`] hands on, for ports in which nothing passes through as it is.
+macro_rules! parted {
+    ($port:ident of $part:ident {
+        $(fn $call:ident(&self $(, $arg:ident: $kind:ty)*) -> $answer:ty;)*
+    }) => {
+        #[async_trait]
+        impl $port for StoreParts {
+            $(async fn $call(&self $(, $arg: $kind)*) -> StoreResult<$answer> {
+                self.$part.$call($($arg),*).await
+            })*
+        }
+    };
+    ($($by_hand:tt)*) => {};
 }
 
 erring! { Ledger {
@@ -79,7 +98,7 @@ erring! { DeliveryQueue {
     }
 } }
 
-erring! { DeviceKeys {
+erring! { DeviceKeys of device_keys {
     fn device_key(&self, session: SessionId, namespace: &'static str, key: &str) -> Option<KeyEntry>;
     fn device_keys(&self, session: SessionId, namespace: &'static str, prefix: &str) -> Vec<KeyEntry>;
     fn apply_key_changes(&self, lease: &Lease, changes: Vec<KeyChange>) -> ();
@@ -108,14 +127,14 @@ erring! { SessionStore {
     }
 } }
 
-erring! { MessageStore {
+erring! { MessageStore of messages {
     fn message(&self, session: SessionId, wa_id: &WaMessageId) -> Option<Message>;
     fn unresolved_sends(&self, session: SessionId) -> Vec<Unsettled>;
     fn open_changes(&self, session: SessionId) -> Vec<OpenChange>;
     fn messages(&self, session: SessionId, query: &MessageQuery, page: Page) -> Option<MessagePage>;
 } }
 
-erring! { WebhookStore {
+erring! { WebhookStore of webhooks {
     fn insert_webhook(&self, webhook: &Webhook, most: u32) -> bool;
     fn webhook(&self, id: WebhookId) -> Option<Webhook>;
     fn webhooks(&self, session: Option<SessionId>, page: Page) -> Vec<Webhook>;
@@ -126,7 +145,7 @@ erring! { WebhookStore {
     fn delete_webhook(&self, id: WebhookId) -> bool;
 } }
 
-erring! { ApiKeyStore {
+erring! { ApiKeyStore of api_keys {
     fn insert_api_key(&self, key: &ApiKey) -> ();
     fn api_key_by_hash(&self, hash: KeyHash) -> Option<ApiKey>;
     fn api_key(&self, id: ApiKeyId) -> Option<ApiKey>;
@@ -137,7 +156,7 @@ erring! { ApiKeyStore {
     fn touch_api_key(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> ();
 } }
 
-erring! { PeopleStore {
+erring! { PeopleStore of people {
     fn contacts(&self, session: SessionId, page: Page) -> Vec<Contact>;
     fn contact(&self, session: SessionId, id: &ChatId) -> Option<Contact>;
     fn phone_of(&self, session: SessionId, lid: &ChatId) -> Option<PhoneNumber>;
@@ -148,7 +167,7 @@ erring! { PeopleStore {
     fn unread_messages(&self, session: SessionId, chat: &ChatId, limit: u32) -> Vec<(WaMessageId, Option<ChatId>)>;
 } }
 
-erring! { TemplateStore {
+erring! { TemplateStore of templates {
     fn insert_template(&self, template: &Template) -> bool;
     fn template(&self, session: SessionId, id: TemplateId) -> Option<Template>;
     fn template_by_name(&self, session: SessionId, name: &str) -> Option<Template>;
@@ -157,7 +176,7 @@ erring! { TemplateStore {
     fn delete_template(&self, session: SessionId, id: TemplateId) -> bool;
 } }
 
-erring! { IdempotencyStore {
+erring! { IdempotencyStore of idempotency {
     fn idempotency_record(&self, session: SessionId, key: &str, now: Timestamp) -> Option<IdempotencyRecord>;
     fn take_idempotency_key(&self, lease: &Lease, key: &str, fingerprint: &str, now: Timestamp) -> Taken;
     fn finish_idempotency_key(&self, lease: &Lease, key: &str, answer: &Value) -> ();
@@ -166,12 +185,12 @@ erring! { IdempotencyStore {
     fn expire_idempotency_keys(&self, now: Timestamp, limit: u32) -> u64;
 } }
 
-erring! { PacingStore {
+erring! { PacingStore of pacing {
     fn admit_send(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, now: Timestamp) -> Result<(), Refusal>;
     fn record_send(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, at: Timestamp, outcome: PacingOutcome, now: Timestamp) -> bool;
 } }
 
-erring! { MediaRecords {
+erring! { MediaRecords of media_records {
     fn media(&self, session: SessionId, wa_id: &WaMessageId) -> Option<MediaRecord>;
     fn due_media(&self, sessions: &[SessionId], now: Timestamp, limit: u32) -> Vec<MediaRecord>;
     fn uploaded_since(&self, session: SessionId, file: &MediaId, since: Timestamp) -> Vec<Media>;
@@ -179,7 +198,7 @@ erring! { MediaRecords {
     fn next_media_due(&self, sessions: &[SessionId]) -> Option<Timestamp>;
 } }
 
-erring! { BatchStore {
+erring! { BatchStore of batches {
     fn create_batch(&self, new: NewBatch, most: u32) -> Created;
     fn batch(&self, session: SessionId, id: &BatchId) -> Option<Batch>;
     fn batches(&self, session: SessionId, state: Option<BatchState>, page: Page) -> Vec<Batch>;
@@ -193,7 +212,7 @@ erring! { BatchStore {
     fn forget_batches(&self, before: Timestamp) -> u64;
 } }
 
-erring! { EventLog {
+erring! { EventLog of log {
     fn log_bounds(&self) -> LogBounds;
     fn read_events(&self, after: u64, session: Option<SessionId>, limit: u32) -> Vec<LoggedEvent>;
     fn event(&self, id: EventId) -> Option<LoggedEvent>;
@@ -203,7 +222,7 @@ erring! { EventLog {
     fn prune_events(&self, after: u64, limits: PruneLimits, limit: u32) -> Pruned;
 } }
 
-erring! { DeliveryLog {
+erring! { DeliveryLog of log {
     fn deliveries(&self, webhook: WebhookId, query: &DeliveryQuery, limit: u32) -> Vec<DeliveryRecord>;
     fn delivery(&self, id: DeliveryId) -> Option<DeliveryRecord>;
     fn failures(&self, query: &FailureQuery, page: Page) -> Vec<DeliveryRecord>;
@@ -215,13 +234,13 @@ erring! { DeliveryLog {
     fn record_redrives(&self, webhook: WebhookId, replay: NewReplay, attempt: Attempt) -> bool;
 } }
 
-erring! { AuditLog {
+erring! { AuditLog of log {
     fn append_audit(&self, entries: Vec<AuditEntry>) -> ();
     fn audit_entries(&self, query: &AuditQuery, page: Page) -> (Vec<AuditEntry>, u64);
     fn prune_audit(&self, before: Timestamp, limit: u32) -> u64;
 } }
 
-erring! { Upkeep {
+erring! { Upkeep of log {
     fn take_upkeep_turn(&self, work: &'static str, now: Timestamp, every: Duration) -> bool;
     fn sweep_removed(&self, limit: u32) -> Option<u64>;
     fn prune_messages(&self, before: Timestamp, limit: u32) -> u64;

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use super::{Ack, Entry, Receipt};
 use crate::{
-    acks::{self, Answer},
     hooks::HookPoint,
+    outbox::{Answer, acks},
     sessions::{Inner, facts},
 };
 
@@ -122,8 +122,8 @@ pub(in crate::sessions) fn tell_ack(
 pub(in crate::sessions) fn taken(inner: &Inner, message: &Message, at: Timestamp) -> Write {
     let ack = ack(message, MessageStatus::Sent);
     let events = vec![
-        event::message_sent(inner.commit.event_id(), message, at),
-        event::message_ack(inner.commit.event_id(), message.session, &ack, at),
+        event::message_sent(inner.ledger.event_id(), message, at),
+        event::message_ack(inner.ledger.event_id(), message.session, &ack, at),
     ];
     Write::AdvanceMessage {
         session: message.session,
@@ -141,7 +141,7 @@ async fn of_ack(inner: &Inner, session: SessionId, ack: &Ack) -> StoreResult<Vec
     let at = Timestamp::from_seconds(ack.timestamp);
     match ack.refused {
         None => Ok(proven(inner, &message, at)),
-        Some(code) => acks::refused(inner, &message, code, at).await,
+        Some(code) => acks::refused(&inner.ledger, &message, code, at).await,
     }
 }
 
@@ -150,7 +150,7 @@ fn proven(inner: &Inner, message: &Message, at: Timestamp) -> Vec<Write> {
     let age = inner.ports.clock.now().since(message.created_at);
     let given_up = age > inner.options.sends.resend_limit;
     let failed = given_up || message.status == MessageStatus::Failed;
-    let confirm = failed.then(|| inner.commit.confirm(message.session, &message.wa_id, at));
+    let confirm = failed.then(|| inner.ledger.confirm(message.session, &message.wa_id, at));
     std::iter::once(taken(inner, message, at)).chain(confirm).collect()
 }
 
@@ -167,7 +167,7 @@ async fn of_receipt(
     let mut writes = Vec::with_capacity(receipt.ids.len());
     let participant = match &receipt.participant {
         Some(id) if inner.wants_receipts(session).await? => {
-            Some(inner.ports.people.canonical_chat(session, id).await?)
+            Some(inner.ports.store.canonical_chat(session, id).await?)
         }
         _ => None,
     };
@@ -181,7 +181,7 @@ async fn of_receipt(
                 }
                 let ack = ack(&message, status);
                 if let Some(participant) = &participant {
-                    let id = inner.commit.event_id();
+                    let id = inner.ledger.event_id();
                     let kind = receipt.kind;
                     let event = event::message_receipt(id, session, &ack, (participant, kind), at);
                     writes.push(Write::Append { event: Box::new(event) });
@@ -203,7 +203,7 @@ async fn early(
     id: &WaMessageId,
     (status, at): (MessageStatus, Timestamp),
 ) -> StoreResult<Write> {
-    let chat = inner.ports.people.canonical_chat(session, &receipt.chat).await?;
+    let chat = inner.ports.store.canonical_chat(session, &receipt.chat).await?;
     let hold_until = inner.ports.clock.now().plus(HELD);
     let ack = AckReport { message: id, chat: &chat, from: &receipt.me, status, code: None };
     Ok(moved(inner, session, &ack, at, Some(hold_until)))
@@ -216,7 +216,7 @@ fn moved(
     at: Timestamp,
     hold_until: Option<Timestamp>,
 ) -> Write {
-    let event = event::message_ack(inner.commit.event_id(), session, ack, at);
+    let event = event::message_ack(inner.ledger.event_id(), session, ack, at);
     Write::AdvanceMessage {
         session,
         wa_id: ack.message.clone(),
@@ -232,7 +232,7 @@ async fn find(inner: &Inner, session: SessionId, id: &WaMessageId) -> StoreResul
     if let Some(message) = inner.waiters.message(session, id) {
         return Ok(Found::Ours(message));
     }
-    Ok(match inner.ports.messages.message(session, id).await? {
+    Ok(match inner.ports.store.message(session, id).await? {
         Some(message) if message.direction == Direction::Outgoing => Found::Ours(Arc::new(message)),
         Some(_) => Found::Other,
         None => Found::Nothing,

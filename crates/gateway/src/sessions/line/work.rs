@@ -135,7 +135,7 @@ impl Worker<'_> {
         made: &mut Option<Vec<Vec<Write>>>,
     ) -> StoreResult<Vec<Vec<(Write, WriteOutcome)>>> {
         if matches!(entries, [Entry::Purge]) {
-            self.inner.ports.device_keys.purge_device_keys(lease).await?;
+            self.inner.ports.store.purge_device_keys(lease).await?;
             return Ok(vec![vec![]]);
         }
         let writes = match made {
@@ -151,7 +151,7 @@ impl Worker<'_> {
         let together: Vec<Write> = writes.iter().flatten().cloned().collect();
         let outcomes = match together.is_empty() {
             true => vec![],
-            false => self.inner.commit.write(Some(lease), together).await?,
+            false => self.inner.ledger.write(Some(lease), together).await?,
         };
         let mut outcomes = outcomes.into_iter();
         let of_entry = |writes: &Vec<Write>| {

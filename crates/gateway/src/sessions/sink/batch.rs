@@ -14,7 +14,7 @@ use domain::{
 use serde_json::{Value, json};
 
 use super::{Sink, row::Row};
-use crate::{acks::Answer, hooks::HookPoint, media, sessions::line};
+use crate::{hooks::HookPoint, media, outbox::Answer, sessions::line};
 
 /// The writes of a delivery, and what is done once they are committed.
 pub(super) struct Batch<'a> {
@@ -79,7 +79,7 @@ impl<'a> Batch<'a> {
         if self.writes.is_empty() {
             return Ok(());
         }
-        let outcomes = self.sink.inner.commit.write(Some(&self.sink.lease), self.writes).await?;
+        let outcomes = self.sink.inner.ledger.write(Some(&self.sink.lease), self.writes).await?;
         let mut to_fetch = false;
         for (at, after) in self.after {
             if !matches!(outcomes.get(at), Some(WriteOutcome::Applied(_))) {
@@ -135,7 +135,7 @@ impl<'a> Batch<'a> {
         if let Some(known) = self.learned.get(&id) {
             return Ok(known.clone());
         }
-        self.sink.inner.ports.people.canonical_chat(self.sink.session, &id).await
+        self.sink.inner.ports.store.canonical_chat(self.sink.session, &id).await
     }
 
     /// Before the message itself, so that it is filed under the right id.
@@ -206,7 +206,7 @@ impl<'a> Batch<'a> {
     }
 
     fn event(&self, message: &InboundMessage) -> EventDraft {
-        let (id, session) = (self.sink.inner.commit.event_id(), self.sink.session);
+        let (id, session) = (self.sink.inner.ledger.event_id(), self.sink.session);
         if message.content == Content::Undecryptable {
             let change = Change::of(id, session, &self.me, message, &message.id);
             return event::message_undecryptable(&change);

@@ -57,7 +57,7 @@ impl Batch<'_> {
     }
 
     fn about<'a>(&'a self, message: &'a InboundMessage, target: &'a Target) -> Change<'a> {
-        let id = self.sink.inner.commit.event_id();
+        let id = self.sink.inner.ledger.event_id();
         Change::of(id, self.sink.session, &self.me, message, &target.id)
     }
 

@@ -27,7 +27,7 @@ use super::{
     Inner, facts,
     line::{Ack, Entry, Receipt},
 };
-use crate::acks::Answer;
+use crate::outbox::Answer;
 use batch::Batch;
 pub(crate) use poison::Poison;
 
@@ -49,6 +49,7 @@ pub(crate) struct Sink {
 #[async_trait]
 impl EngineSink for Sink {
     async fn messages(&self, messages: Vec<InboundMessage>) -> StoreResult<()> {
+        self.inner.activities.heard(self.session);
         // Not repeated here: WhatsApp keeps the messages and sends them again.
         match self.store(messages.clone(), self.activity()).await {
             Err(error) if error.kind.is_of_the_record() => self.one_by_one(messages).await,
@@ -57,10 +58,11 @@ impl EngineSink for Sink {
     }
 
     async fn knows(&self, id: &WaMessageId) -> StoreResult<bool> {
-        Ok(self.inner.ports.messages.message(self.session, id).await?.is_some())
+        Ok(self.inner.ports.store.message(self.session, id).await?.is_some())
     }
 
     async fn signal(&self, signal: EngineSignal) {
+        self.inner.activities.heard(self.session);
         let heard = self.inner.ports.clock.now();
         match signal {
             EngineSignal::ServerAck { id, refused, timestamp } => {
@@ -114,7 +116,7 @@ impl Sink {
     }
 
     async fn stored(&self, id: &WaMessageId) -> StoreResult<Option<Message>> {
-        self.inner.ports.messages.message(self.session, id).await
+        self.inner.ports.store.message(self.session, id).await
     }
 
     fn account(&self) -> Option<PhoneNumber> {

@@ -75,7 +75,7 @@ impl Sink {
             reason: error.to_string(),
             at: self.inner.ports.clock.now(),
         };
-        let fresh = self.inner.ports.ledger.quarantine(quarantined).await?;
+        let fresh = self.inner.ledger.quarantine(quarantined).await?;
         if fresh {
             tracing::error!(
                 session.id = %self.session,

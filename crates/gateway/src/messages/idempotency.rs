@@ -65,8 +65,8 @@ enum Left {
 impl Keys {
     pub(crate) fn new(ports: &Ports) -> Self {
         Self {
-            store: ports.idempotency.clone(),
-            messages: ports.messages.clone(),
+            store: ports.store.clone(),
+            messages: ports.store.clone(),
             clock: ports.clock.clone(),
             in_use: Arc::default(),
         }

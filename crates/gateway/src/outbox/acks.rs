@@ -15,7 +15,8 @@ use domain::{
 };
 use tokio::sync::oneshot;
 
-use crate::{messages::Outbox, sessions::Inner};
+use super::Outbox;
+use crate::ledger::LedgerWriter;
 
 /// What the server said about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +115,7 @@ impl Drop for Ticket {
 
 /// The events of a failed message: `message.ack` with status failed, and `message.failed`.
 pub(crate) fn failed_events(
-    inner: &Inner,
+    ledger: &LedgerWriter,
     message: &Message,
     code: Option<u16>,
     at: Timestamp,
@@ -127,14 +128,14 @@ pub(crate) fn failed_events(
         code,
     };
     vec![
-        event::message_ack(inner.commit.event_id(), message.session, &ack, at),
-        event::message_failed(inner.commit.event_id(), message.session, &ack, at),
+        event::message_ack(ledger.event_id(), message.session, &ack, at),
+        event::message_failed(ledger.event_id(), message.session, &ack, at),
     ]
 }
 
 /// A message has failed: its row, with the reason, and its events.
 pub(crate) fn failed(
-    inner: &Inner,
+    ledger: &LedgerWriter,
     message: &Message,
     failure: SendFailure,
     at: Timestamp,
@@ -146,23 +147,23 @@ pub(crate) fn failed(
         timestamp: None,
         metadata: failure.metadata(),
         hold_until: None,
-        events: failed_events(inner, message, failure.code(), at),
+        events: failed_events(ledger, message, failure.code(), at),
     }
 }
 
 /// WhatsApp's server refused a message: its row and its events; for 463 the session's restriction as well.
 /// The event tells the beginning once, however many messages are refused.
 pub(crate) async fn refused(
-    inner: &Inner,
+    ledger: &LedgerWriter,
     message: &Message,
     code: u16,
     at: Timestamp,
 ) -> StoreResult<Vec<Write>> {
-    let mut writes = vec![failed(inner, message, SendFailure::Refused(code), at)];
+    let mut writes = vec![failed(ledger, message, SendFailure::Refused(code), at)];
     if code == COLD_RESTRICTED {
-        let session = inner.ports.sessions.session(message.session).await?;
+        let session = ledger.session(message.session).await?;
         if !session.is_some_and(|session| is_cold_restricted(session.restriction.as_ref())) {
-            writes.push(restriction(inner, message.session, true, at));
+            writes.push(restriction(ledger, message.session, true, at));
         }
     }
     Ok(writes)
@@ -174,9 +175,14 @@ pub(crate) fn is_cold_restricted(restriction: Option<&Restriction>) -> bool {
 }
 
 /// WhatsApp's lock on first messages to strangers begins or ends.
-pub(crate) fn restriction(inner: &Inner, session: SessionId, active: bool, at: Timestamp) -> Write {
+pub(crate) fn restriction(
+    ledger: &LedgerWriter,
+    session: SessionId,
+    active: bool,
+    at: Timestamp,
+) -> Write {
     let code = COLD_RESTRICTED.to_string();
-    let id = inner.commit.event_id();
+    let id = ledger.event_id();
     let event = event::restriction_event(id, session, active, REACHOUT_TIMELOCK, &code, None, at);
     let restriction = Restriction { kind: REACHOUT_TIMELOCK.into(), code, expires_at: None };
     let patch = SessionPatch {

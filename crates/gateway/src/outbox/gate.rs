@@ -69,7 +69,7 @@ enum Settler {
 }
 
 /// The right to settle a session's sends; dropping it lets another one have it.
-pub(super) struct Claim {
+pub(crate) struct Claim {
     gate: Gate,
     finished: bool,
 }
@@ -86,7 +86,7 @@ impl Gate {
     }
 
     /// Whether anybody else has to do with it.
-    pub(super) fn is_used(&self) -> bool {
+    pub(crate) fn is_used(&self) -> bool {
         Arc::strong_count(&self.shared) > 1 || self.shared.changed.receiver_count() > 0
     }
 
@@ -96,7 +96,7 @@ impl Gate {
     }
 
     /// Goes through, if the gate is open for this chat on this connection. What went through is looked at at that time.
-    pub(super) fn pass(
+    pub(crate) fn pass(
         &self,
         connection: &Arc<dyn Connection>,
         chat: &ChatId,
@@ -115,7 +115,7 @@ impl Gate {
     }
 
     /// Whether everything that was not known before this connection has been tried on it.
-    pub(super) fn is_settled(&self, connection: &Arc<dyn Connection>) -> bool {
+    pub(crate) fn is_settled(&self, connection: &Arc<dyn Connection>) -> bool {
         let state = self.state();
         !state.shut && state.tried && is(state.open_for.as_ref(), connection)
     }
@@ -140,7 +140,7 @@ impl Gate {
 /// For the settler.
 impl Gate {
     /// The right to settle; nothing when somebody has it, who is told to look once more.
-    pub(super) fn claim(&self) -> Option<Claim> {
+    pub(crate) fn claim(&self) -> Option<Claim> {
         let mut state = self.state();
         if state.settler != Settler::Nobody {
             state.settler = Settler::RunsAgain;
@@ -153,29 +153,29 @@ impl Gate {
     }
 
     /// Whether sends are to be looked at, and nobody is there to do so.
-    pub(super) fn is_unattended(&self) -> bool {
+    pub(crate) fn is_unattended(&self) -> bool {
         let state = self.state();
         state.settler == Settler::Nobody && state.look_at.is_some()
     }
 
     /// Completes when something happened that the settler should know.
-    pub(super) async fn woken(&self) {
+    pub(crate) async fn woken(&self) {
         self.shared.wake.notified().await;
     }
 
-    pub(super) fn is_open(&self, connection: &Arc<dyn Connection>) -> bool {
+    pub(crate) fn is_open(&self, connection: &Arc<dyn Connection>) -> bool {
         let state = self.state();
         !state.shut && is(state.open_for.as_ref(), connection)
     }
 
     /// Since when everything that waited has been handed over on this connection.
-    pub(super) fn caught_up_at(&self, connection: &Arc<dyn Connection>) -> Option<Timestamp> {
+    pub(crate) fn caught_up_at(&self, connection: &Arc<dyn Connection>) -> Option<Timestamp> {
         let state = self.state();
         state.caught_up.as_ref().filter(|(of, _)| is(Some(of), connection)).map(|(_, at)| *at)
     }
 
     /// Keeps everybody out, and waits until nobody is passing.
-    pub(super) async fn shut(&self) {
+    pub(crate) async fn shut(&self) {
         let mut changed = self.watch();
         self.state().shut = true;
         while !self.state().handing.is_empty() {
@@ -184,7 +184,7 @@ impl Gate {
     }
 
     /// Opens it for this connection, but not to these chats.
-    pub(super) fn open(&self, connection: &Arc<dyn Connection>, settling: HashSet<ChatId>) {
+    pub(crate) fn open(&self, connection: &Arc<dyn Connection>, settling: HashSet<ChatId>) {
         let mut state = self.state();
         state.shut = false;
         state.open_for = Some(Arc::downgrade(connection));
@@ -195,7 +195,7 @@ impl Gate {
     }
 
     /// Keeps everybody out of a chat, and waits until nobody is passing there.
-    pub(super) async fn close(&self, chat: &ChatId) {
+    pub(crate) async fn close(&self, chat: &ChatId) {
         let mut changed = self.watch();
         self.state().settling.insert(chat.clone());
         while self.state().handing.contains_key(chat) {
@@ -204,14 +204,14 @@ impl Gate {
     }
 
     /// The sends of a chat that went first are settled.
-    pub(super) fn free(&self, chat: &ChatId) {
+    pub(crate) fn free(&self, chat: &ChatId) {
         if self.state().settling.remove(chat) {
             self.shared.changed.send_modify(|times| *times += 1);
         }
     }
 
     /// New sends wait in these chats alone.
-    pub(super) fn keep(&self, settling: HashSet<ChatId>) {
+    pub(crate) fn keep(&self, settling: HashSet<ChatId>) {
         let mut state = self.state();
         if state.settling != settling {
             state.settling = settling;
@@ -221,19 +221,19 @@ impl Gate {
     }
 
     /// Every send that was not known has been tried.
-    pub(super) fn all_tried(&self) {
+    pub(crate) fn all_tried(&self) {
         if !std::mem::replace(&mut self.state().tried, true) {
             self.shared.changed.send_modify(|times| *times += 1);
         }
     }
 
     /// When sends that went out are to be looked at.
-    pub(super) fn look_at(&self) -> Option<Timestamp> {
+    pub(crate) fn look_at(&self) -> Option<Timestamp> {
         self.state().look_at
     }
 
     /// They are looked at now; what is being handed over is looked at at that time.
-    pub(super) fn looked(&self, next: Timestamp) {
+    pub(crate) fn looked(&self, next: Timestamp) {
         let mut state = self.state();
         state.look_at = (!state.handing.is_empty()).then_some(next);
     }
@@ -241,7 +241,7 @@ impl Gate {
 
 impl Claim {
     /// Nothing is left to do: `false` when there is again.
-    pub(super) fn finish(&mut self) -> bool {
+    pub(crate) fn finish(&mut self) -> bool {
         let mut state = self.gate.state();
         self.finished = state.settler == Settler::Runs;
         state.settler = if self.finished { Settler::Nobody } else { Settler::Runs };

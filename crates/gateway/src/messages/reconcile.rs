@@ -5,7 +5,7 @@
 //! the same id: a recipient that has it already throws the second away. New sends to the chat wait until this is done;
 //! other chats do not. What stays open on a link that stays goes out again too, after a while.
 //!
-//! A session's settler is one task. It goes on, past a chat that is slow and through failures of the ledger, until nothing
+//! A session's reconciler is one task. It goes on, past a chat that is slow and through failures of the ledger, until nothing
 //! is unknown or the connection is lost.
 
 use std::{
@@ -24,14 +24,12 @@ use domain::{
 };
 use serde_json::json;
 
-use super::{
-    gate::{Claim, Gate},
-    reopen::reopen,
-};
+use super::{Shared, reopen::reopen};
 use crate::{
-    Policy, Sessions, acks,
+    Policy,
     hooks::HookPoint,
-    sessions::{Inner, Link},
+    outbox::{Claim, Gate, acks},
+    sessions::Link,
 };
 
 /// How long a send may be pending on a link that stays before it goes out again; doubles each time.
@@ -50,50 +48,47 @@ const LEDGER: Backoff = Backoff {
 };
 
 /// What became of one row.
-enum Settled {
+enum Reconciled {
     /// It has its final state, or goes out.
     Yes,
     /// It could not go out now.
     Later,
 }
 
-/// Sees to it that the sends of a session are settled: starts its settler, or tells the one that runs to look.
-pub(crate) fn settle(sessions: &Sessions, session: SessionId) {
-    let inner = sessions.inner();
-    let gate = inner.waiters.outbox.gate(session);
+/// Sees to it that the sends of a session are settled: starts its reconciler, or tells the one that runs to look.
+pub(super) fn start(shared: &Arc<Shared>, session: SessionId) {
+    let gate = shared.waiters.outbox.gate(session);
     let Some(claim) = gate.claim() else { return };
-    let stopping = inner.supervisor.stopping();
-    let mut settler = Settler {
-        inner: inner.clone(),
-        sessions: sessions.clone(),
+    let stopping = shared.supervisor.stopping();
+    let mut reconciler = Reconciler {
+        shared: shared.clone(),
         session,
         gate,
         link: None,
-        opened_at: inner.ports.clock.now(),
+        opened_at: shared.ports.clock.now(),
         open: Vec::new(),
         again: HashMap::new(),
         slow: HashMap::new(),
         failures: 0,
     };
-    inner.supervisor.spawn(format!("session/{session}/settle"), Policy::Once, async move {
+    shared.supervisor.spawn(format!("session/{session}/reconcile"), Policy::Once, async move {
         let mut claim = claim;
         tokio::select! {
-            () = settler.run(&mut claim) => {}
+            () = reconciler.run(&mut claim) => {}
             () = stopping.cancelled() => {}
         }
     });
 }
 
 /// The same, if nobody does yet: a send went out whose outcome is to be known.
-pub(super) fn begin(sessions: &Sessions, session: SessionId, gate: &Gate) {
+pub(super) fn start_if_unattended(shared: &Arc<Shared>, session: SessionId, gate: &Gate) {
     if gate.is_unattended() {
-        settle(sessions, session);
+        start(shared, session);
     }
 }
 
-struct Settler {
-    inner: Arc<Inner>,
-    sessions: Sessions,
+struct Reconciler {
+    shared: Arc<Shared>,
     session: SessionId,
     gate: Gate,
     /// The connection that the rest is about.
@@ -119,11 +114,11 @@ struct Open {
     old: bool,
 }
 
-impl Settler {
+impl Reconciler {
     async fn run(&mut self, claim: &mut Claim) {
-        let clock = self.inner.ports.clock.clone();
+        let clock = self.shared.ports.clock.clone();
         loop {
-            let turn = match self.sessions.ready(self.session) {
+            let turn = match self.shared.sessions.ready(self.session) {
                 Some(link) => self.turn(&link).await,
                 // The next connection calls again.
                 None => Ok(None),
@@ -145,7 +140,7 @@ impl Settler {
     }
 
     fn now(&self) -> Timestamp {
-        self.inner.ports.clock.now()
+        self.shared.ports.clock.now()
     }
 
     /// One line per state, however often it is tried.
@@ -155,13 +150,13 @@ impl Settler {
             tracing::warn!(session.id = %self.session, error = error as &dyn std::error::Error,
                 "sends with an unknown outcome wait for the ledger");
         }
-        self.now().plus(LEDGER.wait(self.failures, self.inner.ports.entropy.fraction()))
+        self.now().plus(LEDGER.wait(self.failures, self.shared.ports.entropy.fraction()))
     }
 
     /// Does what is due, and says when the next is; nothing when all is known.
     async fn turn(&mut self, link: &Link) -> Result<Option<Timestamp>, StoreError> {
         if !self.is_on(link) && self.gate.is_settled(&link.connection) {
-            // The settler before this one was done: sends that went out since are looked at when it is time.
+            // The reconciler before this one was done: sends that went out since are looked at when it is time.
             (self.link, self.opened_at) = (Some(Arc::downgrade(&link.connection)), self.now());
         } else if !self.gate.is_open(&link.connection) || !self.is_on(link) {
             self.begin(link).await?;
@@ -180,11 +175,11 @@ impl Settler {
     /// Finds out what is not known on a new connection, and lets all other chats go on.
     async fn begin(&mut self, link: &Link) -> Result<(), StoreError> {
         self.gate.shut().await;
-        let rows = self.inner.ports.messages.unresolved_sends(self.session).await?;
+        let rows = self.shared.ports.store.unresolved_sends(self.session).await?;
         if !rows.is_empty() {
             tracing::info!(session.id = %self.session, rows = rows.len(), "settling sends with an unknown outcome");
         }
-        reopen(&self.inner, self.session, link).await?;
+        reopen(&self.shared, self.session, link).await?;
         (self.link, self.opened_at) = (Some(Arc::downgrade(&link.connection)), self.now());
         self.again.clear();
         self.slow.clear();
@@ -214,7 +209,7 @@ impl Settler {
 
     /// When what was open before this connection goes out: receipts that follow the backlog may still prove some of it.
     fn begins(&self, link: &Link) -> Timestamp {
-        let grace = self.inner.options.sends.settle_grace;
+        let grace = self.shared.options.settle_grace;
         let caught_up = self.gate.caught_up_at(&link.connection).map(|at| at.plus(grace));
         caught_up.unwrap_or_else(|| self.opened_at.plus(PENDING_LIMIT))
     }
@@ -222,11 +217,11 @@ impl Settler {
     /// Every chat in which something is due, one after another.
     async fn round(&mut self, link: &Link) -> Result<(), StoreError> {
         // What WhatsApp said already comes first.
-        self.inner.lines.drained(self.session).await;
+        self.shared.sessions.drained(self.session).await;
         self.gate.looked(self.now().plus(PENDING_LIMIT));
         let mut chats: Vec<(ChatId, Vec<Unsettled>)> = Vec::new();
-        let rows = self.inner.ports.messages.unresolved_sends(self.session).await?;
-        let of_batches = self.inner.ports.batches.open_batch_items(self.session).await?;
+        let rows = self.shared.ports.store.unresolved_sends(self.session).await?;
+        let of_batches = self.shared.ports.store.open_batch_items(self.session).await?;
         let old: HashSet<WaMessageId> =
             self.open.drain(..).filter(|open| open.old).map(|open| open.id).collect();
         let is_of_batch = |id: &WaMessageId| of_batches.iter().any(|open| open.item.wa_id == *id);
@@ -259,7 +254,7 @@ impl Settler {
     }
 
     fn is_on_air(&self, link: &Link) -> bool {
-        let now = self.sessions.ready(self.session);
+        let now = self.shared.sessions.ready(self.session);
         now.is_some_and(|now| Arc::ptr_eq(&now.connection, &link.connection))
     }
 
@@ -279,18 +274,18 @@ impl Settler {
             return Ok(());
         }
         self.gate.close(chat).await;
-        let mut result = Ok(Settled::Yes);
+        let mut result = Ok(Reconciled::Yes);
         for row in rows.into_iter().filter(|row| due.contains(&row.message.wa_id)) {
             result = self.row(link, row).await;
-            if !matches!(result, Ok(Settled::Yes)) {
+            if !matches!(result, Ok(Reconciled::Yes)) {
                 break;
             }
         }
-        if let Ok(Settled::Yes) = result {
+        if let Ok(Reconciled::Yes) = result {
             self.slow.remove(chat);
         } else {
             let tries = self.slow.get(chat).map_or(0, |(tries, _)| *tries) + 1;
-            let wait = SLOW.wait(tries, self.inner.ports.entropy.fraction());
+            let wait = SLOW.wait(tries, self.shared.ports.entropy.fraction());
             self.slow.insert(chat.clone(), (tries, self.now().plus(wait)));
         }
         if !self.open.iter().any(|open| open.old && open.chat == *chat) {
@@ -299,21 +294,21 @@ impl Settler {
         result.map(|_| ())
     }
 
-    async fn row(&mut self, link: &Link, row: Unsettled) -> Result<Settled, StoreError> {
+    async fn row(&mut self, link: &Link, row: Unsettled) -> Result<Reconciled, StoreError> {
         let (id, now) = (row.message.wa_id.clone(), self.now());
         let is_open = |message: Option<domain::message::Message>| {
             message.is_some_and(|message| message.status == MessageStatus::Pending)
         };
-        let settled = if !is_open(self.inner.ports.messages.message(self.session, &id).await?) {
+        let settled = if !is_open(self.shared.ports.store.message(self.session, &id).await?) {
             // WhatsApp proved it meanwhile.
-            Settled::Yes
-        } else if now.since(row.message.created_at) > self.inner.options.sends.resend_limit {
-            fail(&self.inner, &link.lease, &row, SendFailure::Expired).await?;
-            Settled::Yes
+            Reconciled::Yes
+        } else if now.since(row.message.created_at) > self.shared.options.resend_limit {
+            fail(&self.shared, &link.lease, &row, SendFailure::Expired).await?;
+            Reconciled::Yes
         } else {
             self.send(link, row).await?
         };
-        if matches!(settled, Settled::Yes) {
+        if matches!(settled, Reconciled::Yes) {
             let times = self.again.get(&id).map_or(0, |(times, _)| *times) + 1;
             let next = self.now().plus(PENDING_LIMIT * (1 << times.min(6)));
             self.open.iter_mut().filter(|open| open.id == id).for_each(|open| open.old = false);
@@ -323,22 +318,22 @@ impl Settler {
     }
 
     /// A chat that was slow gets more time.
-    async fn send(&self, link: &Link, row: Unsettled) -> Result<Settled, StoreError> {
-        let clock = &self.inner.ports.clock;
+    async fn send(&self, link: &Link, row: Unsettled) -> Result<Reconciled, StoreError> {
+        let clock = &self.shared.ports.clock;
         let tries = self.slow.get(&row.message.chat).map_or(0, |(tries, _)| *tries);
-        let limit = clock.now().plus(self.inner.options.sends.answer_limit * (1 << tries.min(3)));
+        let limit = clock.now().plus(self.shared.options.answer_limit * (1 << tries.min(3)));
         let written = tokio::select! {
             written = link.connection.send(row.outgoing.clone()) => written,
             () = clock.sleep_until(limit) => Err(EngineError::Unanswered(None)),
         };
         match written {
-            Ok(()) => Ok(Settled::Yes),
-            Err(EngineError::Unanswered(_) | EngineError::NotConnected) => Ok(Settled::Later),
+            Ok(()) => Ok(Reconciled::Yes),
+            Err(EngineError::Unanswered(_) | EngineError::NotConnected) => Ok(Reconciled::Later),
             Err(EngineError::Store(error)) => Err(error),
             Err(error) => {
                 tracing::warn!(session.id = %row.message.session, %error, "a send could not go out again");
-                fail(&self.inner, &link.lease, &row, SendFailure::EngineRefused).await?;
-                Ok(Settled::Yes)
+                fail(&self.shared, &link.lease, &row, SendFailure::EngineRefused).await?;
+                Ok(Reconciled::Yes)
             }
         }
     }
@@ -353,17 +348,17 @@ impl Open {
 }
 
 async fn fail(
-    inner: &Inner,
+    shared: &Shared,
     lease: &Lease,
     row: &Unsettled,
     failure: SendFailure,
 ) -> Result<(), StoreError> {
-    let (message, at) = (&row.message, inner.ports.clock.now());
-    let write = acks::failed(inner, message, failure, at);
-    inner.commit.write_surely(Some(lease), vec![write]).await?;
+    let (message, at) = (&row.message, shared.ports.clock.now());
+    let write = acks::failed(&shared.ledger, message, failure, at);
+    shared.ledger.write_with_retry(Some(lease), vec![write]).await?;
     let session = message.session;
-    let shown = event::message_sent(inner.commit.event_id(), message, at).data.value();
+    let shown = event::message_sent(shared.ledger.event_id(), message, at).data.value();
     let data = json!({ "sessionId": session, "message": shown, "error": failure.reason(), "type": message.kind });
-    inner.hooks.notify(HookPoint::MessageFailed, session, data);
+    shared.hooks.notify(HookPoint::MessageFailed, session, data);
     Ok(())
 }

@@ -20,11 +20,11 @@ use domain::{
 
 use serde_json::json;
 
-use super::{
-    Media,
-    state::{failed, too_large},
+use crate::{
+    Media, Policy, Ports, Sessions, Supervisor,
+    ledger::LedgerWriter,
+    media::state::{failed, too_large},
 };
-use crate::{Policy, Sessions, Supervisor};
 
 /// Longest time between two looks.
 const SWEEP: Duration = Duration::from_secs(25);
@@ -46,17 +46,27 @@ enum Busy {
 
 #[derive(Clone)]
 struct Downloader {
+    ports: Ports,
     media: Media,
     sessions: Sessions,
+    ledger: LedgerWriter,
     supervisor: Supervisor,
     busy: Arc<Mutex<HashMap<Key, Busy>>>,
 }
 
 /// Starts the loop; it ends with the supervisor.
-pub(crate) fn spawn(media: &Media, sessions: &Sessions, supervisor: &Supervisor) {
+pub(crate) fn spawn(
+    ports: &Ports,
+    media: &Media,
+    sessions: &Sessions,
+    ledger: &LedgerWriter,
+    supervisor: &Supervisor,
+) {
     let downloader = Downloader {
+        ports: ports.clone(),
         media: media.clone(),
         sessions: sessions.clone(),
+        ledger: ledger.clone(),
         supervisor: supervisor.clone(),
         busy: Arc::default(),
     };
@@ -66,7 +76,7 @@ pub(crate) fn spawn(media: &Media, sessions: &Sessions, supervisor: &Supervisor)
 impl Downloader {
     async fn run(self) {
         let stopping = self.supervisor.stopping();
-        let clock = self.media.ports.clock.clone();
+        let clock = self.ports.clock.clone();
         while !stopping.is_cancelled() {
             let next = match self.look().await {
                 Ok(next) => next,
@@ -81,7 +91,7 @@ impl Downloader {
             let sweep = clock.now().plus(SWEEP);
             let next = next.map_or(sweep, |next| next.min(sweep));
             tokio::select! {
-                () = self.media.wake.notified() => {}
+                () = self.media.woken() => {}
                 () = clock.sleep_until(next) => {}
                 () = stopping.cancelled() => {}
             }
@@ -90,15 +100,15 @@ impl Downloader {
 
     /// Begins as many downloads as there are free places; when the next one is due.
     async fn look(&self) -> StoreResult<Option<Timestamp>> {
-        let now = self.media.ports.clock.now();
+        let now = self.ports.clock.now();
         let taken = self.forget_waits(now);
-        let most = self.media.options.concurrency.max(1);
-        let connected = self.sessions.inner().connected();
+        let most = self.media.options().concurrency.max(1);
+        let connected = self.sessions.connected();
         let sessions: Vec<SessionId> = connected.keys().copied().collect();
         if sessions.is_empty() {
             return Ok(None);
         }
-        let records = &self.media.ports.media_records;
+        let records = &self.ports.store;
         // The busy ones are due too: look past them.
         let limit = u32::try_from(most + taken).unwrap_or(u32::MAX);
         let mut open = sessions.clone();
@@ -131,7 +141,7 @@ impl Downloader {
         let busy = self.busy();
         let running =
             |(key, busy): &(&Key, &Busy)| key.0 == session && matches!(busy, Busy::Running);
-        busy.iter().filter(running).count() < self.media.options.per_session.max(1)
+        busy.iter().filter(running).count() < self.media.options().per_session.max(1)
     }
 
     /// False when no place is free.
@@ -166,7 +176,7 @@ impl Downloader {
         record: &MediaRecord,
         connection: &dyn Connection,
     ) -> Option<Timestamp> {
-        let now = || self.media.ports.clock.now();
+        let now = || self.ports.clock.now();
         let state = match self.fetch(record, connection).await {
             Ok(state) => state,
             Err(Trouble::Refused(reason)) => failed(&reason),
@@ -185,7 +195,7 @@ impl Downloader {
                 if tries >= DOWNLOAD_TRIES {
                     failed(&format!("not downloaded in {DOWNLOAD_TRIES} tries: {reason}"))
                 } else {
-                    let wait = DOWNLOAD_WAITS.wait(tries, self.media.ports.entropy.fraction());
+                    let wait = DOWNLOAD_WAITS.wait(tries, self.ports.entropy.fraction());
                     MediaState::Pending { due_at: now().plus(wait) }
                 }
             }
@@ -205,7 +215,7 @@ impl Downloader {
         record: &MediaRecord,
         connection: &dyn Connection,
     ) -> Result<MediaState, Trouble> {
-        let options = &self.media.options;
+        let options = self.media.options();
         if !options.download {
             return Ok(failed("downloads are switched off"));
         }
@@ -218,7 +228,7 @@ impl Downloader {
         {
             return Ok(failed(reason));
         }
-        let files = &self.media.ports.media_files;
+        let files = &self.ports.media_files;
         let scratch = files.scratch().await.map_err(Trouble::Here)?;
         let into = scratch.handle().map_err(Trouble::disk)?;
         let done = connection.download(record.media.kind, remote, into, options.bytes_max).await;
@@ -240,16 +250,16 @@ impl Downloader {
     }
 
     async fn settle(&self, record: &MediaRecord, state: MediaState) -> StoreResult<()> {
-        let ports = &self.media.ports;
+        let ports = &self.ports;
         let (session, wa_id) = (record.session, record.wa_id.clone());
-        let message = ports.messages.message(session, &wa_id).await?;
+        let message = ports.store.message(session, &wa_id).await?;
         let told = !matches!(state, MediaState::Pending { .. });
         let events = message.filter(|_| told).map(|message| self.event(&message, &state));
         let events = events.into_iter().collect();
         let write = Write::SettleMedia { session, wa_id, state, events };
         // Whoever runs it now looks for its files as well.
         let Some(lease) = self.sessions.lease(session) else { return Ok(()) };
-        self.sessions.inner().commit.write_surely(Some(&lease), vec![write]).await.map(|_| ())
+        self.ledger.write_with_retry(Some(&lease), vec![write]).await.map(|_| ())
     }
 
     fn event(&self, message: &Message, state: &MediaState) -> EventDraft {
@@ -257,7 +267,7 @@ impl Downloader {
         let me = if from_me { &message.from } else { &message.to };
         let author = message.author.as_ref().map(ToString::to_string);
         let change = Change {
-            id: self.sessions.inner().commit.event_id(),
+            id: self.ledger.event_id(),
             session: message.session,
             chat: &message.chat,
             sender: author.unwrap_or_else(|| message.from.clone()),
@@ -265,7 +275,7 @@ impl Downloader {
             from_me,
             me,
             target: &message.wa_id,
-            at: self.media.ports.clock.now(),
+            at: self.ports.clock.now(),
             backfilled: false,
         };
         let mut media = message.metadata["media"].clone();
