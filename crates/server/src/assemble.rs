@@ -168,7 +168,6 @@ fn ports(
         entropy: Arc::new(SystemEntropy),
         store: Arc::new(store.clone()),
         queue,
-        queue,
         media_files: Arc::new(media_files(settings)?),
         whatsapp: Arc::new(engine(settings, store)?),
     })
