@@ -5,6 +5,8 @@ mod bench;
 mod dependencies;
 mod fuzz;
 mod house;
+#[cfg(test)]
+mod layers;
 mod run;
 mod schemathesis;
 mod servers;
