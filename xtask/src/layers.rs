@@ -11,7 +11,10 @@ use syn::visit::Visit;
 /// The modules of `gateway`, from the ground up: each names only modules of the layers under it.
 const LAYERS: &[(&str, &[&str])] = &[
     ("ground", &["egress", "ledger", "pacing", "supervisor"]),
-    ("parts", &["api_keys", "audit", "hooks", "media", "outbox", "spelling", "templates", "upkeep"]),
+    (
+        "parts",
+        &["api_keys", "audit", "hooks", "media", "outbox", "spelling", "templates", "upkeep"],
+    ),
     ("events", &["activity", "live", "preview", "retention", "webhooks"]),
     ("sessions", &["health", "sessions"]),
     ("messages", &["downloads", "messages", "peers", "people"]),

@@ -12,7 +12,7 @@ use super::{
     outcome::{self, ItemSendResult},
     runner::{Cold, Runner, Turn},
 };
-use crate::messages::{FromBatch, MediaInput, Preview, Say, ToSend};
+use crate::messages::{BatchItemSend, MediaInput, Preview, Say, ToSend};
 
 /// How often an item may come back from a session that is ready before it has failed.
 const COMEBACKS_MAX: u32 = 5;
@@ -48,7 +48,7 @@ impl Runner {
         self.last = Some(batch.id.clone());
         let was_heard = self.cold.is_some_and(|cold| cold.until > self.now());
         let heard = Arc::default();
-        let from = FromBatch {
+        let from = BatchItemSend {
             heard: Arc::clone(&heard),
             id: item.wa_id.clone(),
             on: link,

@@ -13,8 +13,8 @@ use domain::{
     session::SessionStatus,
 };
 
-use super::{MediaInput, Messages, SendError, Sent, ToSend};
-use crate::{media::Shaped, sessions::Link};
+use super::{MediaInput, Messages, SendError, Sent, ToSend, context::SendOrigin};
+use crate::{hooks::Within, media::Shaped, sessions::Link};
 
 /// Files of a batch that are remembered. When full, the oldest is forgotten and would be uploaded again.
 const UPLOADS_MAX: usize = 256;
@@ -33,12 +33,12 @@ pub(super) struct Uploaded {
     pub(super) at: Timestamp,
 }
 
-/// The files of one batch, by their sort and where they come from.
+/// The files of one batch, by their kind and where they come from.
 #[derive(Clone, Default)]
 pub(crate) struct Uploads(Arc<Mutex<HashMap<(MediaKind, String), Uploaded>>>);
 
-/// What a batch fixes of a send.
-pub(crate) struct FromBatch {
+/// A send of a batch's item, with what the batch fixes of it.
+pub(crate) struct BatchItemSend {
     /// The id the message will have.
     pub(crate) id: WaMessageId,
     /// The only connection it may go out on: on a new one, earlier messages may have gone out again a moment before.
@@ -51,7 +51,7 @@ pub(crate) struct FromBatch {
     pub(crate) heard: Arc<OnceLock<Timestamp>>,
 }
 
-impl FromBatch {
+impl BatchItemSend {
     pub(super) const fn source(&self) -> &'static str {
         SOURCE
     }
@@ -62,15 +62,11 @@ impl FromBatch {
     }
 
     /// Refuses another connection than the batch's.
-    pub(super) fn check(item: Option<&Self>, link: &Link) -> Result<(), SendError> {
-        match item {
-            Some(item)
-                if !std::ptr::addr_eq(Arc::as_ptr(&item.on), Arc::as_ptr(&link.connection)) =>
-            {
-                Err(SendError::NotReady(SessionStatus::Initializing))
-            }
-            _ => Ok(()),
+    pub(super) fn check(&self, link: &Link) -> Result<(), SendError> {
+        if std::ptr::addr_eq(Arc::as_ptr(&self.on), Arc::as_ptr(&link.connection)) {
+            return Ok(());
         }
+        Err(SendError::NotReady(SessionStatus::Initializing))
     }
 
     pub(super) fn known(
@@ -112,12 +108,13 @@ impl Messages {
         &self,
         session: SessionId,
         to_send: ToSend,
-        item: FromBatch,
+        item: BatchItemSend,
     ) -> Result<Sent, SendError> {
-        let place = self.accept(&crate::hooks::Within::here(), session, &to_send.chat).await?;
+        let origin = SendOrigin::BatchItem(item);
+        let context = self.accept(&Within::here(), session, &to_send.chat, origin).await?;
         let this = self.clone();
         // Whether the session is there is seen with its connection.
-        let work = async move { this.paced_send(session, to_send, place, None, Some(&item)).await };
+        let work = async move { this.paced_send(context, to_send).await };
         self.detached("messages/bulk", work).await
     }
 

@@ -138,7 +138,7 @@ impl Messages {
         let at = ports.clock.now();
         let open = Write::OpenChange { session, outgoing: Box::new(outgoing.clone()), at };
         let stored = self.shared.ledger.write(Some(&lease), vec![open]).await;
-        stored.map_err(super::send::unstored)?;
+        stored.map_err(super::hand_over::unstored)?;
         let change = UnderWay { session, outgoing, before, me, lease };
         let shared = &self.shared;
         match self.write_frame(&*link.connection, change.outgoing.clone()).await {

@@ -68,7 +68,7 @@ impl Messages {
         };
         let content = Content::Edit { target: target(&message), body, file };
         let (this, before, chat) = (self.clone(), Before::of(&message), message.chat);
-        let place = self.accept(&Within::here(), session, &chat).await?;
+        let (_, place) = self.take_place(&Within::here(), session, &chat).await?;
         let work = Box::pin(async move {
             let admitted = this.admit(&this.lease(session).await?, &chat).await?;
             let carried = Carried { session, chat, content, mentions };
@@ -198,7 +198,7 @@ impl Messages {
         content: Content,
         mentions: Vec<ChatId>,
     ) -> Result<(), SendError> {
-        let place = self.accept(&Within::here(), session, &message.chat).await?;
+        let (_, place) = self.take_place(&Within::here(), session, &message.chat).await?;
         let (this, before) = (self.clone(), Before::of(message));
         let carried = Carried { session, chat: message.chat.clone(), content, mentions };
         let work = Box::pin(async move { this.carry(place, carried, before).await });

@@ -17,8 +17,7 @@ use domain::{
 use serde_json::{Value, json};
 
 use super::{
-    MediaInput, Messages, QuoteRef, Say, SendError, ToSend,
-    bulk::{FromBatch, Uploaded},
+    MediaInput, Messages, QuoteRef, Say, SendError, ToSend, bulk::Uploaded, context::SendContext,
 };
 use crate::{media::MediaError, sessions::Link};
 
@@ -107,15 +106,22 @@ pub(super) struct Attachment {
     pub(super) kept: KeptMedia,
 }
 
+/// A file as the caller gives it.
+struct MediaSource<'a> {
+    kind: MediaKind,
+    input: MediaInput,
+    /// Its type, where the caller said one.
+    mimetype: Option<&'a str>,
+}
+
 impl Messages {
     pub(super) async fn compose(
         &self,
-        session: SessionId,
+        context: &SendContext,
         link: &Link,
-        chat: ChatId,
         to_send: ToSend,
-        item: Option<&FromBatch>,
     ) -> Result<Draft, SendError> {
+        let (session, chat) = (context.session, context.chat.clone());
         let quoted = self.quoted(session, &chat, to_send.quoted).await?;
         let (mut kept, mut forwarding_score) = (None, 0);
         let content = match to_send.say {
@@ -125,9 +131,8 @@ impl Messages {
                 Content::Text { body: text, preview }
             }
             Say::Media { kind, input, mimetype, filename, caption } => {
-                let given = mimetype.as_deref();
-                let up = Box::pin(self.uploaded(session, link, kind, input, given, item));
-                let file = up.await?;
+                let source = MediaSource { kind, input, mimetype: mimetype.as_deref() };
+                let file = Box::pin(self.uploaded(context, link, source)).await?;
                 kept = Some(file.shaped.kept.clone());
                 let found = file.shaped.mimetype.or(mimetype).or(file.told_type);
                 let mimetype = found.unwrap_or_else(|| usual_type(kind).to_owned());
@@ -188,13 +193,12 @@ impl Messages {
     /// Brings a file into the media store and to WhatsApp; for a batch once, as long as WhatsApp keeps it.
     async fn uploaded(
         &self,
-        session: SessionId,
+        context: &SendContext,
         link: &Link,
-        kind: MediaKind,
-        input: MediaInput,
-        given: Option<&str>,
-        item: Option<&FromBatch>,
+        source: MediaSource<'_>,
     ) -> Result<Uploaded, SendError> {
+        let MediaSource { kind, input, mimetype } = source;
+        let (session, item) = (context.session, context.origin.item());
         let clock = &self.shared.ports.clock;
         if let Some(known) = item.and_then(|item| item.known(kind, &input, clock.now())) {
             return Ok(known);
@@ -211,7 +215,7 @@ impl Messages {
                 (fetched.kept, fetched.mimetype, fetched.filename)
             }
         };
-        let told = given.or(told_type.as_deref());
+        let told = mimetype.or(told_type.as_deref());
         let shaped = media.shape(kind, kept, told).await.map_err(SendError::Media)?;
         let before = match item {
             Some(_) => self.uploaded_before(session, kind, &shaped.kept).await,

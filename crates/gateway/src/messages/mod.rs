@@ -16,8 +16,11 @@ mod card;
 mod carry;
 mod change;
 mod compose;
+mod context;
 mod error;
 mod forward;
+mod hand_over;
+mod hooks;
 mod idempotency;
 mod input;
 mod meaning;
@@ -49,7 +52,8 @@ use crate::{
     spelling,
 };
 
-pub(crate) use bulk::{FromBatch, Uploads};
+pub(crate) use bulk::{BatchItemSend, Uploads};
+use context::SendOrigin;
 pub use error::SendError;
 use idempotency::Keys;
 use reconcile::PENDING_LIMIT;
@@ -132,9 +136,10 @@ impl Messages {
         key: Option<IdempotencyKey>,
     ) -> Result<Answered, SendError> {
         let within = Within::here();
-        let place = self.accept(&within, session, &to_send.chat).await?;
+        let origin = SendOrigin::Request { key: None };
+        let context = self.accept(&within, session, &to_send.chat, origin).await?;
         // The whole way of a send is a large future; only its handle is carried around.
-        let work = Box::pin(within.run(send::run(self.clone(), session, to_send, place, key)));
+        let work = Box::pin(within.run(send::run(self.clone(), context, to_send, key)));
         self.detached("messages/send", work).await
     }
 
@@ -191,24 +196,6 @@ impl Messages {
         page: Page,
     ) -> Result<Option<MessagePage>, StoreError> {
         self.shared.ports.store.messages(session, query, page).await
-    }
-
-    /// The place of a send in its chat's line, in the order of the calls. A send inside a hook of another send cannot wait
-    /// for that one, so it has none.
-    async fn accept(
-        &self,
-        within: &Within,
-        session: SessionId,
-        chat: &ChatId,
-    ) -> Result<Option<Place>, SendError> {
-        if within.is_inside(HookPoint::MessageSending) {
-            return Ok(None);
-        }
-        let gate = self.shared.waiters.outbox.gate(session);
-        let _in_order = gate.enter().await;
-        let chat = self.canonical(session, chat).await?;
-        let place = self.shared.waiters.outbox.join(session, chat);
-        place.map(Some).map_err(|_| SendError::Busy)
     }
 
     /// Runs work to its end, whether or not the caller waits for it.
