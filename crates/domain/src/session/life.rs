@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use super::{RECONNECT_BASE_MS, RECONNECT_CAP, RECONNECT_LOOP_EVERY, SessionConfig, SessionStatus};
+use super::{
+    RECONNECT_BASE_MS, RECONNECT_CAP, RECONNECT_LOOP_EVERY, Session, SessionConfig, SessionStatus,
+};
 use crate::backoff::Backoff;
 
 /// The part of a session that [`transition`] reads and changes.
@@ -19,6 +21,18 @@ pub struct SessionState {
     pub failures: u32,
     /// Why it is not running, for people.
     pub last_error: Option<String>,
+}
+
+impl SessionState {
+    /// As a session's record says; how often it failed in a row is not in it.
+    pub fn of(session: &Session) -> Self {
+        Self {
+            status: session.status,
+            wanted: session.wanted,
+            failures: 0,
+            last_error: session.last_error.clone(),
+        }
+    }
 }
 
 /// What can happen to a session.
@@ -42,6 +56,12 @@ pub enum SessionInput {
     Lost(LossCause),
     /// The wait of [`Effect::Retry`] is over.
     RetryDue,
+    /// The process that ran it has ended without a word: its record speaks of a life that is over.
+    ProcessDied,
+    /// It should run and could not be brought back, for this reason. It stays wanted.
+    NotRestored(String),
+    /// Its task panicked; it starts again by itself.
+    TaskFailed,
 }
 
 /// Why a connection ended. [`LossCause::Link`] and [`LossCause::Ledger`] are worth another try.
@@ -72,10 +92,10 @@ pub enum Effect {
     Open,
     /// Close the connection, if any.
     Close,
-    /// Unlink the device at WhatsApp, best effort.
-    Unlink,
     /// Delete the device's keys.
     DeleteKeys,
+    /// Forget which number the session had.
+    ForgetAccount,
     /// Send [`SessionInput::RetryDue`] after the backoff for this many failures.
     Retry {
         /// Failures in a row, at least 1.
@@ -85,6 +105,8 @@ pub enum Effect {
     RetrySoon,
     /// Forget a planned retry.
     CancelRetry,
+    /// Emit `session.qr`.
+    TellQr,
     /// Emit `session.authenticated`.
     TellAuthenticated,
     /// Emit `session.disconnected`.
@@ -124,14 +146,32 @@ pub fn transition(
         }
         SessionInput::Logout => {
             stop(&mut next);
-            vec![Effect::CancelRetry, Effect::Unlink, Effect::Close, Effect::DeleteKeys]
+            vec![Effect::CancelRetry, Effect::Close, Effect::ForgetAccount, Effect::DeleteKeys]
         }
         SessionInput::Shutdown => vec![Effect::CancelRetry, Effect::Close],
+        SessionInput::ProcessDied => {
+            next.status = match state.wanted {
+                true => SessionStatus::Initializing,
+                false => SessionStatus::Disconnected,
+            };
+            next.last_error = None;
+            vec![]
+        }
+        SessionInput::NotRestored(reason) => {
+            next.status = SessionStatus::Disconnected;
+            next.last_error = Some(reason);
+            vec![]
+        }
+        SessionInput::TaskFailed => {
+            next.status = SessionStatus::Initializing;
+            next.last_error = Some("the session's task failed; it starts again by itself".into());
+            vec![]
+        }
         // Late news of a connection that was already given up must not revive the session.
         _ if !state.wanted => vec![],
         SessionInput::QrShown => {
             next.status = SessionStatus::QrReady;
-            vec![]
+            vec![Effect::TellQr]
         }
         SessionInput::Paired => {
             next.status = SessionStatus::Authenticating;
@@ -174,6 +214,7 @@ fn lost(next: &mut SessionState, config: &SessionConfig, cause: LossCause) -> Ve
             vec![
                 Effect::CancelRetry,
                 Effect::Close,
+                Effect::ForgetAccount,
                 Effect::DeleteKeys,
                 Effect::TellDisconnected("LOGOUT".into()),
             ]
@@ -361,6 +402,28 @@ mod tests {
         assert!(effects.contains(&Effect::Close));
     }
 
+    #[test]
+    fn a_session_whose_process_died_says_what_is_to_come() {
+        for (wanted, status) in
+            [(true, SessionStatus::Initializing), (false, SessionStatus::Disconnected)]
+        {
+            let ready = state(SessionStatus::Ready, wanted);
+            let died = SessionInput::ProcessDied;
+            let (next, effects) = transition(&ready, &SessionConfig::default(), died);
+            assert_eq!((next.status, next.wanted, effects), (status, wanted, vec![]));
+        }
+    }
+
+    #[test]
+    fn a_session_that_was_not_brought_back_stays_wanted_and_says_why() {
+        let ready = state(SessionStatus::Ready, true);
+        let over = SessionInput::NotRestored("the cap of 1 is reached".into());
+        let (next, effects) = transition(&ready, &SessionConfig::default(), over);
+        assert_eq!((next.status, next.wanted), (SessionStatus::Disconnected, true));
+        assert_eq!(next.last_error.as_deref(), Some("the cap of 1 is reached"));
+        assert!(effects.is_empty());
+    }
+
     fn any_input() -> impl Strategy<Value = SessionInput> {
         prop_oneof![
             Just(SessionInput::Start),
@@ -376,6 +439,8 @@ mod tests {
             Just(SessionInput::Lost(LossCause::LoggedOut)),
             Just(SessionInput::Lost(LossCause::Replaced)),
             Just(SessionInput::Lost(LossCause::PairingExpired)),
+            Just(SessionInput::ProcessDied),
+            Just(SessionInput::TaskFailed),
         ]
     }
 

@@ -10,7 +10,7 @@ use domain::{
     SessionId, Timestamp,
     event::EventType,
     port::{Connection, Lease, Page, SessionPatch, StoreError, StoreResult},
-    session::{Session, SessionStatus, Wish},
+    session::{Session, SessionInput, SessionState, SessionStatus, Wish},
 };
 
 use super::{
@@ -155,24 +155,18 @@ impl Inner {
     /// At the start of the process: what an earlier life left as running is not running, unless another process has it.
     /// One that is wanted connects soon.
     pub(super) async fn wake(&self, session: &Session) -> Result<(), StoreError> {
-        let status = match session.status {
-            SessionStatus::QrReady | SessionStatus::Authenticating | SessionStatus::Ready
-                if session.wanted =>
-            {
-                SessionStatus::Initializing
-            }
-            SessionStatus::Initializing
-            | SessionStatus::QrReady
-            | SessionStatus::Authenticating
-            | SessionStatus::Ready
-                if !session.wanted =>
-            {
-                SessionStatus::Disconnected
-            }
-            _ => return Ok(()),
+        let is_over = match session.status {
+            SessionStatus::QrReady | SessionStatus::Authenticating | SessionStatus::Ready => true,
+            SessionStatus::Initializing => !session.wanted,
+            _ => false,
         };
+        if !is_over {
+            return Ok(());
+        }
         let Some(held) = self.acquire(session.id).await? else { return Ok(()) };
-        self.show(&held.lease, status, None).await?;
+        let (patch, events) =
+            self.decide(session.id, &SessionState::of(session), SessionInput::ProcessDied);
+        self.ledger.patch(Some(&held.lease), session.id, patch, events).await?;
         if !session.wanted {
             self.let_go(&held.lease).await;
         }
@@ -195,7 +189,13 @@ impl Inner {
                     || session.last_error.as_deref() != Some(&reason) =>
             {
                 tracing::error!(session.id = %id, reason, "a session was not brought back");
-                self.show(&held.lease, SessionStatus::Disconnected, Some(reason)).await
+                let (patch, mut events) =
+                    self.decide(id, &SessionState::of(&session), SessionInput::NotRestored(reason));
+                if events.is_empty() {
+                    // The reason is another one.
+                    events.push(self.ledger.status_event(id, SessionStatus::Disconnected));
+                }
+                self.ledger.patch(Some(&held.lease), id, patch, events).await.map(|_| ())
             }
             // It says so already.
             Ok(_) => Ok(()),
@@ -203,22 +203,6 @@ impl Inner {
         };
         self.let_go(&held.lease).await;
         told
-    }
-
-    async fn show(
-        &self,
-        lease: &Lease,
-        status: SessionStatus,
-        last_error: Option<String>,
-    ) -> Result<(), StoreError> {
-        let patch = SessionPatch {
-            status: Some(status),
-            last_error: Some(last_error),
-            at: Some(self.ports.clock.now()),
-            ..SessionPatch::default()
-        };
-        let event = self.ledger.status_event(lease.session, status);
-        self.ledger.patch(Some(lease), lease.session, patch, vec![event]).await.map(|_| ())
     }
 
     /// A session without a task here that should stay down over restarts. Where another process runs it, that is asked: its
@@ -255,23 +239,21 @@ impl Inner {
     pub(super) async fn grant(self: &Arc<Self>, lease: &Lease, wish: Wish) -> StoreResult<()> {
         let id = lease.session;
         let Some(session) = self.ports.store.session(id).await? else { return Ok(()) };
-        let mut patch = SessionPatch { wish: Some(None), ..SessionPatch::default() };
+        let is_down = session.status == SessionStatus::Created
+            || (!session.wanted && session.status == SessionStatus::Disconnected);
+        if wish == Wish::Stop && is_down && !self.lines.is_behind(id) {
+            let granted = SessionPatch { wish: Some(None), ..SessionPatch::default() };
+            return self.ledger.patch(Some(lease), id, granted, vec![]).await.map(|_| ());
+        }
+        let input = match wish {
+            Wish::Stop => SessionInput::Stop,
+            Wish::Logout => SessionInput::Logout,
+        };
+        let (mut patch, events) = self.decide(id, &SessionState::of(&session), input);
+        (patch.wanted, patch.wish) = (Some(false), Some(None));
         if wish == Wish::Logout {
             self.line_up(lease, Entry::Purge);
             (patch.phone, patch.lid) = (Some(None), Some(None));
-        } else if !self.lines.is_behind(id)
-            && (session.status == SessionStatus::Created
-                || (!session.wanted && session.status == SessionStatus::Disconnected))
-        {
-            return self.ledger.patch(Some(lease), id, patch, vec![]).await.map(|_| ());
-        }
-        patch.status = Some(SessionStatus::Disconnected);
-        patch.wanted = Some(false);
-        patch.last_error = Some(None);
-        patch.at = Some(self.ports.clock.now());
-        let mut events = vec![];
-        if session.status != SessionStatus::Disconnected {
-            events.push(self.ledger.status_event(id, SessionStatus::Disconnected));
         }
         // Behind what the session's task told before.
         let mut ticket = self.line_up(lease, Entry::Record(Box::new(patch), events));

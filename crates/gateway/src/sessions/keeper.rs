@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     SessionId,
     backoff::Backoff,
-    port::{Lease, SessionPatch},
-    session::{Session, SessionStatus},
+    port::Lease,
+    session::{Session, SessionInput, SessionState, SessionStatus},
 };
 use tokio::sync::watch;
 
@@ -179,14 +179,15 @@ impl Keeper {
         if session.as_ref().is_some_and(is_told) && !self.inner.lines.is_behind(self.id) {
             return;
         }
-        let status = SessionStatus::Initializing;
-        let patch = SessionPatch {
-            status: Some(status),
-            last_error: Some(Some("the session's task failed; it starts again by itself".into())),
-            at: Some(self.inner.ports.clock.now()),
-            ..SessionPatch::default()
+        // Where the ledger does not answer, what it said last is not known: it is told again.
+        let as_ready = || SessionState {
+            status: SessionStatus::Ready,
+            wanted: true,
+            failures: 0,
+            last_error: None,
         };
-        let events = vec![self.inner.ledger.status_event(self.id, status)];
+        let state = session.as_ref().map_or_else(as_ready, SessionState::of);
+        let (patch, events) = self.inner.decide(self.id, &state, SessionInput::TaskFailed);
         let mut ticket =
             self.inner.line_up(&self.shared.lease(), Entry::Record(Box::new(patch), events));
         ticket.stored_soon(&self.inner).await;

@@ -28,6 +28,7 @@ mod lease;
 mod line;
 mod owner;
 mod qr;
+mod record;
 mod sink;
 mod starts;
 mod takeover;

@@ -23,6 +23,7 @@ use super::{
     inner::ANSWER_LIMIT,
     line::{Entry, Ticket},
     qr,
+    record::patch_of,
     sink::Sink,
 };
 
@@ -62,12 +63,7 @@ impl Task {
         pulse: Pulse,
     ) -> Self {
         let (signal_sender, signals) = mpsc::channel(SIGNALS_MAX);
-        let state = SessionState {
-            status: session.status,
-            wanted: session.wanted,
-            failures: 0,
-            last_error: session.last_error.clone(),
-        };
+        let state = SessionState::of(session);
         let (inner, lease) = (inner.clone(), shared.lease());
         let id = session.id;
         Self {
@@ -142,19 +138,8 @@ impl Task {
     pub(super) async fn drop_dead(&mut self) {
         drop(put(&self.shared.connection, None));
         self.show(SessionStatus::Disconnected);
-        let status = SessionStatus::Disconnected;
-        let mut events = vec![];
-        if self.state.status != status {
-            events.push(self.inner.ledger.status_event(self.id, status));
-        }
-        let patch = SessionPatch {
-            status: Some(status),
-            wanted: Some(false),
-            wish: Some(None),
-            last_error: Some(None),
-            at: Some(self.inner.ports.clock.now()),
-            ..SessionPatch::default()
-        };
+        let (mut patch, events) = self.inner.decide(self.id, &self.state, SessionInput::Stop);
+        (patch.wanted, patch.wish) = (Some(false), Some(None));
         self.line_up(Entry::Record(Box::new(patch), events)).await;
     }
 
@@ -203,13 +188,13 @@ impl Task {
                     lid: Some(lid),
                     ..SessionPatch::default()
                 };
-                self.step_with(SessionInput::Paired, patch, vec![]).await;
+                self.step_with(SessionInput::Paired, patch, None).await;
             }
             EngineSignal::Connected { phone, lid, push_name } => {
                 put(&self.shared.qr, None);
                 put(&self.shared.account, Some(phone.clone()));
                 let now = self.inner.ports.clock.now();
-                let told = self.inner.ledger.authenticated_event(
+                let authenticated = self.inner.ledger.authenticated_event(
                     self.id,
                     Some(phone.digits()),
                     push_name.as_deref(),
@@ -222,7 +207,7 @@ impl Task {
                     last_active: Some(Some(now)),
                     ..SessionPatch::default()
                 };
-                self.step_with(SessionInput::Connected, patch, vec![told]).await;
+                self.step_with(SessionInput::Connected, patch, Some(authenticated)).await;
                 self.inner.is_ready(self.id);
                 self.inner.media.wake();
             }
@@ -252,38 +237,36 @@ impl Task {
         put(&self.shared.qr, Some(code.clone()));
         let picture = qr::data_url(&code).unwrap_or_default();
         let told = self.inner.ledger.qr_event(self.id, &code, &picture);
-        self.step_with(SessionInput::QrShown, SessionPatch::default(), vec![told]).await;
+        self.step_with(SessionInput::QrShown, SessionPatch::default(), Some(told)).await;
     }
 
     async fn step(&mut self, input: SessionInput) {
-        self.step_with(input, SessionPatch::default(), vec![]).await;
+        self.step_with(input, SessionPatch::default(), None).await;
     }
 
-    /// One transition: decided, told with its events, performed. A failed opening is the next input.
+    /// One transition: decided, stored with its events, performed. A failed opening is the next input. `own` is the event
+    /// that the input itself would emit; whether it does is decided with the rest.
     async fn step_with(
         &mut self,
         input: SessionInput,
         patch: SessionPatch,
-        events: Vec<EventDraft>,
+        own: Option<EventDraft>,
     ) {
-        let (mut input, mut patch, mut events) = (Some(input), patch, events);
+        let (mut input, mut patch, mut own) = (Some(input), patch, own);
         while let Some(now) = input.take() {
             if matches!(now, SessionInput::Lost(_)) {
                 self.read_config().await;
             }
-            let clears_phone =
-                matches!(now, SessionInput::Logout | SessionInput::Lost(LossCause::LoggedOut));
             let (next, effects) = session::transition(&self.state, &self.config, now);
-            if clears_phone {
+            if effects.contains(&Effect::ForgetAccount) {
                 patch.phone = Some(None);
                 patch.lid = Some(None);
                 put(&self.shared.account, None);
             }
             self.show(next.status);
-            let (told, retry_at) = self.consequences(&next, &effects, events);
-            self.store(&next, std::mem::take(&mut patch), told).await;
+            let (events, retry_at) = self.consequences(&next, &effects, own.take());
+            self.store(&next, std::mem::take(&mut patch), events).await;
             self.state = next;
-            events = vec![];
             input = self.perform(effects, retry_at).await;
         }
     }
@@ -308,11 +291,12 @@ impl Task {
         &self,
         next: &SessionState,
         effects: &[Effect],
-        mut events: Vec<EventDraft>,
+        mut own: Option<EventDraft>,
     ) -> (Vec<EventDraft>, Option<Timestamp>) {
+        let mut events = vec![];
         let ledger = &self.inner.ledger;
         if next.status != self.state.status {
-            events.insert(0, ledger.status_event(self.id, next.status));
+            events.push(ledger.status_event(self.id, next.status));
         }
         let mut wait = Duration::ZERO;
         let mut retry_at = None;
@@ -330,6 +314,8 @@ impl Task {
                 Effect::TellDisconnected(reason) => {
                     events.push(ledger.disconnected_event(self.id, reason));
                 }
+                // Late news of a connection that was given up has no such effect.
+                Effect::TellAuthenticated | Effect::TellQr => events.extend(own.take()),
                 Effect::TellReconnectLoop { attempts } => {
                     events.push(ledger.reconnect_loop_event(self.id, *attempts, wait));
                 }
@@ -340,25 +326,15 @@ impl Task {
     }
 
     /// Goes on without the ledger when that does not answer soon: what was told is stored as soon as it does.
-    async fn store(
-        &mut self,
-        next: &SessionState,
-        mut patch: SessionPatch,
-        events: Vec<EventDraft>,
-    ) {
+    async fn store(&mut self, next: &SessionState, patch: SessionPatch, events: Vec<EventDraft>) {
         let nothing_new =
             *next == self.state && patch == SessionPatch::default() && events.is_empty();
         if nothing_new {
             return;
         }
-        patch.status = Some(next.status);
-        // What others want of it is not overwritten by what just happens to it.
-        if next.wanted != self.state.wanted {
-            patch.wanted = Some(next.wanted);
-            patch.wish = Some(None);
-        }
-        patch.last_error = Some(next.last_error.clone());
-        patch.at = Some(self.inner.ports.clock.now());
+        let decided = patch_of(&self.state, next, self.inner.ports.clock.now());
+        let SessionPatch { status, wanted, wish, last_error, at, .. } = decided;
+        let patch = SessionPatch { status, wanted, wish, last_error, at, ..patch };
         let stored = self.line_up(Entry::Record(Box::new(patch), events)).await;
         tracing::info!(session.id = %self.id, status = next.status.as_str(), stored, "session");
     }
@@ -383,8 +359,9 @@ impl Task {
                 Effect::DeleteKeys => drop(self.line_up(Entry::Purge).await),
                 Effect::CancelRetry => self.retry_at = None,
                 Effect::Retry { .. } | Effect::RetrySoon => self.retry_at = retry_at,
-                // Done before the transition, or told with its commit.
-                Effect::Unlink
+                // In its commit.
+                Effect::ForgetAccount
+                | Effect::TellQr
                 | Effect::TellAuthenticated
                 | Effect::TellDisconnected(_)
                 | Effect::TellReconnectLoop { .. } => {}
