@@ -44,9 +44,9 @@ use tracing::Instrument as _;
 use crate::{
     Media, Policy, Ports, SendOptions, Sessions, Supervisor,
     egress::Egress,
-    hooks::{HookPoint, Hooks, Within},
+    hooks::{Hooks, Within},
     ledger::LedgerWriter,
-    outbox::{Gate, Passing, Place, Waiters},
+    outbox::{Gate, Passing, Waiters},
     pacing::{Admitted, Pacing, PacingError},
     sessions::Link,
     spelling,

@@ -2,9 +2,9 @@
 //! frame, its answer. What one send carries through all of it is its [`SendContext`].
 
 use domain::{
+    chat::Typing,
     message::{Content, Direction, Message, MessageStatus},
     port::{Lease, MessageQuery, Page},
-    session::Typing,
 };
 
 use super::{

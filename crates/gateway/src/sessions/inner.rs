@@ -241,12 +241,12 @@ impl Inner {
         let Some(session) = self.ports.store.session(id).await? else { return Ok(()) };
         let is_down = session.status == SessionStatus::Created
             || (!session.wanted && session.status == SessionStatus::Disconnected);
-        if wish == Wish::Stop && is_down && !self.lines.is_behind(id) {
+        if wish != Wish::Logout && is_down && !self.lines.is_behind(id) {
             let granted = SessionPatch { wish: Some(None), ..SessionPatch::default() };
             return self.ledger.patch(Some(lease), id, granted, vec![]).await.map(|_| ());
         }
         let input = match wish {
-            Wish::Stop => SessionInput::Stop,
+            Wish::Stop | Wish::ForceKill => SessionInput::Stop,
             Wish::Logout => SessionInput::Logout,
         };
         let (mut patch, events) = self.decide(id, &SessionState::of(&session), input);

@@ -20,6 +20,7 @@ use domain::{
 };
 use gateway::{Gateway, Options, Ports};
 use storage::LedgerStore;
+use testkit::StoreParts;
 
 use crate::house::{House, PHONE, WAIT_LIMIT, until, within};
 
