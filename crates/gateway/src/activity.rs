@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Clock, SessionId, Timestamp, WaMessageId,
+    Clock, SessionId, Timer, Timestamp, WaMessageId,
     event::{Event, EventType},
     log::{Activity, Severity},
     message::InboundMessage,
@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use crate::{Audit, Policy, Ports, Supervisor};
 
 /// Between two writes of what changed.
-const FLUSH_EVERY: Duration = Duration::from_secs(11);
+const FLUSH_EVERY: Duration = Duration::from_secs(10);
 /// Sessions in memory; when full, those that are stored are forgotten.
 const SESSIONS_MAX: usize = 10_000;
 
@@ -45,7 +45,7 @@ impl Activities {
             while !stopping.is_cancelled() {
                 let at = this.clock.now().plus(FLUSH_EVERY);
                 tokio::select! {
-                    () = this.clock.sleep_until(at) => {}
+                    () = this.clock.sleep_until(Timer::ActivityFlush, at) => {}
                     () = stopping.cancelled() => {}
                 }
                 this.flush().await;

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    ChatId, SessionId, Timestamp, WaMessageId,
+    ChatId, SessionId, Timer, Timestamp, WaMessageId,
     content::Content,
     event::Change,
     message::OutgoingMessage,
@@ -152,7 +152,7 @@ impl Messages {
                 Some(answer) => return change.answered(&inner, answer).await,
                 None => return Err(SendError::Unanswered),
             },
-            () = ports.clock.sleep_until(limit) => {}
+            () = ports.clock.sleep_until(Timer::ChangeAnswer, limit) => {}
         }
         late(inner, ticket, change);
         Err(SendError::Unanswered)
@@ -169,7 +169,7 @@ pub(super) fn late(inner: Arc<Inner>, mut ticket: Ticket, change: UnderWay) {
             answer = ticket.answer() => if let Some(answer) = answer {
                 let _ = change.answered(&inner, answer).await;
             },
-            () = clock.sleep_until(limit) => {}
+            () = clock.sleep_until(Timer::LateChange, limit) => {}
         }
     });
 }

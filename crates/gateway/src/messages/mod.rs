@@ -31,7 +31,7 @@ mod typing;
 use std::sync::Arc;
 
 use domain::{
-    ChatId, SessionId, WaMessageId,
+    ChatId, SessionId, Timer, WaMessageId,
     message::Message,
     port::{Lease, MessagePage, MessageQuery, Page, StoreError},
 };
@@ -277,7 +277,7 @@ impl Messages {
             settle(&self.shared.sessions, session);
             tokio::select! {
                 _ = changed.changed() => {}
-                () = clock.sleep_until(limit) => return Err(SendError::Settling),
+                () = clock.sleep_until(Timer::SendGate, limit) => return Err(SendError::Settling),
             }
         }
     }

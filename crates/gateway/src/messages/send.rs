@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{
-    EventId, MessageRowId, SessionId, Timestamp, WaMessageId,
+    EventId, MessageRowId, SessionId, Timer, Timestamp, WaMessageId,
     chat::Typing,
     event,
     failure::SendFailure,
@@ -192,7 +192,7 @@ impl Messages {
         let until =
             ports.clock.now().plus(typing::duration(characters, ports.entropy.fraction(), most));
         typing::show(&*ports.clock, &*link.connection, &draft.chat, Typing::Typing).await;
-        ports.clock.sleep_until(until).await;
+        ports.clock.sleep_until(Timer::Typing, until).await;
     }
 
     /// Stores the row with what goes out, then writes the frame.
@@ -247,7 +247,7 @@ impl Messages {
         let limit = clock.now().plus(self.shared.options.answer_limit);
         tokio::select! {
             written = connection.send(outgoing) => written,
-            () = clock.sleep_until(limit) => Err(EngineError::Unanswered(None)),
+            () = clock.sleep_until(Timer::SendWrite, limit) => Err(EngineError::Unanswered(None)),
         }
     }
 
@@ -328,7 +328,7 @@ impl Messages {
         let limit = clock.now().plus(self.shared.options.answer_limit);
         let answer = tokio::select! {
             answer = ticket.answer() => answer,
-            () = clock.sleep_until(limit) => None,
+            () = clock.sleep_until(Timer::SendAnswer, limit) => None,
         };
         if let (Some(item), Some(answer)) = (item, answer) {
             let _ = item.heard.set(answer.heard);

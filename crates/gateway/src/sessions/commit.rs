@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    Clock, Entropy, EventId, SessionId, Timestamp, WaMessageId,
+    Clock, Entropy, EventId, SessionId, Timer, Timestamp, WaMessageId,
     event::{self, EventDraft, EventType, short_hash},
     port::{
         Lease, Ledger, SessionPatch, StoreError, StoreErrorKind, StoreResult, Write, WriteOutcome,
@@ -72,7 +72,7 @@ impl Commit {
                     kind: StoreErrorKind::Busy | StoreErrorKind::Unavailable,
                     ..
                 }) => {
-                    self.clock.sleep_until(self.clock.now().plus(wait)).await;
+                    self.clock.sleep_until(Timer::CommitRetry, self.clock.now().plus(wait)).await;
                     wait *= 2;
                 }
                 done => return done,
