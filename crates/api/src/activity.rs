@@ -11,13 +11,13 @@ use crate::{AppState, error::ApiError};
 #[serde(rename_all = "camelCase")]
 #[schema(as = SessionActivity)]
 pub struct ActivityBody {
-    /// WhatsApp said something.
+    /// When WhatsApp last said something.
     #[schema(required)]
     last_engine_event_at: Option<String>,
-    /// An event was stored.
+    /// When an event was last stored.
     #[schema(required)]
     last_stored_at: Option<String>,
-    /// A webhook took an event.
+    /// When a webhook last took an event.
     #[schema(required)]
     last_delivered_at: Option<String>,
 }

@@ -36,22 +36,22 @@ pub fn routes() -> OpenApiRouter<AppState> {
     "expiresAt": "2027-01-01T00:00:00.000Z"
 }))]
 struct CreateApiKey {
-    /// For people.
+    /// A name for people to recognise it by.
     #[schema(min_length = 3, max_length = 100)]
     name: String,
-    /// Default `operator`.
+    /// What the key may do. Default `operator`.
     #[schema(value_type = Option<RoleWord>)]
     role: Option<Role>,
-    /// Where from; empty means anywhere.
+    /// The addresses it may be used from; empty means anywhere.
     #[schema(value_type = Option<Vec<AllowedIpText>>)]
     allowed_ips: Option<Vec<AllowedIp>>,
-    /// On which sessions; empty means all.
+    /// The sessions it may use; empty means all.
     #[schema(value_type = Option<std::collections::BTreeSet<SessionIdText>>)]
     allowed_sessions: Option<Vec<SessionId>>,
-    /// In which chats; empty means all.
+    /// The chats it may use; empty means all.
     #[schema(value_type = Option<std::collections::BTreeSet<AllowedChatText>>)]
     allowed_chats: Option<Vec<ChatId>>,
-    /// Until when; default for ever.
+    /// When it expires. Default: never.
     #[schema(value_type = Option<IsoTimeText>)]
     expires_at: Option<IsoTime>,
 }
@@ -60,21 +60,21 @@ struct CreateApiKey {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = UpdateApiKey, example = json!({"role": "viewer", "allowedSessions": [], "expiresAt": null}))]
 struct UpdateApiKey {
-    /// For people.
+    /// A name for people to recognise it by.
     #[schema(min_length = 3, max_length = 100)]
     name: Option<String>,
     #[schema(value_type = Option<RoleWord>)]
     role: Option<Role>,
-    /// Where from; `[]` means anywhere.
+    /// The addresses it may be used from; `[]` means anywhere.
     #[schema(value_type = Option<Vec<AllowedIpText>>)]
     allowed_ips: Option<Vec<AllowedIp>>,
-    /// On which sessions; `[]` means all.
+    /// The sessions it may use; `[]` means all.
     #[schema(value_type = Option<std::collections::BTreeSet<SessionIdText>>)]
     allowed_sessions: Option<Vec<SessionId>>,
-    /// In which chats; `[]` means all.
+    /// The chats it may use; `[]` means all.
     #[schema(value_type = Option<std::collections::BTreeSet<AllowedChatText>>)]
     allowed_chats: Option<Vec<ChatId>>,
-    /// Until when; `null` means for ever.
+    /// When it expires; `null` means never.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<IsoTimeText>)]
     expires_at: Option<Option<IsoTime>>,
@@ -238,7 +238,7 @@ async fn list(State(state): State<AppState>, _: Keeper) -> Result<Json<Vec<ApiKe
     Ok(Json(keys.into_iter().map(ApiKeyBody::from).collect()))
 }
 
-/// Reads one key.
+/// Reads one key's record.
 #[utoipa::path(
     get, path = "/api/auth/api-keys/{id}", operation_id = "getApiKey", tag = "API keys",
     params(KeyPath),
@@ -314,7 +314,7 @@ async fn delete(State(state): State<AppState>, caller: Keeper) -> Result<StatusC
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Tells what the caller's own key may do.
+/// Says what the caller's own key may do.
 #[utoipa::path(
     post, path = "/api/auth/validate", operation_id = "validateApiKey", tag = "API keys",
     responses((status = 200, description = "The key is valid", body = Validated)),

@@ -122,9 +122,9 @@ impl Seen {
     }
 }
 
-/// What a route tells about its action, beside the answer: the entry's metadata.
+/// What a route says about its action, besides the answer: the entry's metadata.
 #[derive(Clone)]
-pub struct Told(pub Value);
+pub struct Detail(pub Value);
 
 /// Writes down what a request did, if it is an action, and keys that were refused; what another process answered is written
 /// down there.
@@ -167,8 +167,8 @@ pub async fn watch(State(state): State<AppState>, mut request: Request, next: Ne
     if failed {
         entry.error_message = Some("WhatsApp did not confirm it".into());
     }
-    let response = told(response, &mut entry).await;
-    if let Some(Told(metadata)) = response.extensions().get() {
+    let response = with_detail(response, &mut entry).await;
+    if let Some(Detail(metadata)) = response.extensions().get() {
         entry.metadata = metadata.clone();
     }
     if action == SENT {
@@ -195,8 +195,8 @@ fn action(method: &axum::http::Method, route: &str) -> Option<&'static str> {
 
 /// Why the caller's key was refused, if it was.
 fn refused(response: &Response, seen: &Seen) -> Option<String> {
-    let told = response.extensions().get::<ApiError>().and_then(ApiError::refused_key);
-    told.or_else(|| seen.0.refused.get().cloned())
+    let refused = response.extensions().get::<ApiError>().and_then(ApiError::refused_key);
+    refused.or_else(|| seen.0.refused.get().cloned())
 }
 
 /// What a request says about itself.
@@ -241,7 +241,7 @@ impl About {
 }
 
 /// Takes the id and the name of a created thing out of the answer.
-async fn told(response: Response, entry: &mut AuditEntry) -> Response {
+async fn with_detail(response: Response, entry: &mut AuditEntry) -> Response {
     use axum::body::HttpBody as _;
     let small = response.body().size_hint().upper().is_some_and(|size| size <= LOOKED_INTO_MAX);
     let made = matches!(response.status(), StatusCode::CREATED | StatusCode::ACCEPTED);
@@ -266,7 +266,7 @@ async fn told(response: Response, entry: &mut AuditEntry) -> Response {
     Response::from_parts(parts, Body::from(bytes))
 }
 
-/// An audited action.
+/// An action that was recorded, with who did it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AuditEntry)]
@@ -326,7 +326,7 @@ impl From<AuditEntry> for EntryBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditPage)]
 struct PageBody {
-    /// Newest first.
+    /// The entries, newest first.
     data: Vec<EntryBody>,
     /// How many match without paging.
     total: u64,

@@ -37,7 +37,7 @@ const WITH_FILES: [&str; 8] = [
     "/messages/send-text",
     "/messages/send-video",
 ];
-/// A body that is longer is read into values beside the work of others.
+/// A body that is longer is read into values on a thread of its own.
 const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 /// Most values, in lists and objects, of one body. Each costs much more in memory than the two bytes it has in the text.
 const VALUES_MAX: usize = 100_000;
@@ -56,7 +56,7 @@ pub async fn guard(State(state): State<AppState>, request: Request, next: Next) 
     }
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    // What is too long for this route alone is nobody's business before the key was looked at.
+    // What is too long only for this route is nobody's business before the key was checked.
     let limit = u64::try_from(state.options.body_limit_bytes).unwrap_or(u64::MAX);
     if announced.is_some_and(|length| length > limit) {
         return ApiError::too_large().into_response();
@@ -187,13 +187,13 @@ fn values(text: &[u8]) -> usize {
             count += 1;
             continue;
         }
-        rest = behind_quotes(rest);
+        rest = after_quotes(rest);
     }
     count
 }
 
 /// What follows the end of a text in quotes.
-fn behind_quotes(mut text: &[u8]) -> &[u8] {
+fn after_quotes(mut text: &[u8]) -> &[u8] {
     while let Some(at) = text.iter().position(|b| matches!(b, b'"' | b'\\')) {
         let escape = text[at] == b'\\';
         text = text.get(at + 1 + usize::from(escape)..).unwrap_or_default();
@@ -299,7 +299,7 @@ impl<T: DeserializeOwned + ToSchema> FromRequest<AppState> for Body<T> {
     }
 }
 
-/// For `Option<Option<T>>` fields: tells `null` (clear) from absent (keep).
+/// For `Option<Option<T>>` fields: keeps `null` (clear) apart from absent (keep).
 pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {

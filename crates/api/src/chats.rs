@@ -33,7 +33,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(clear))
 }
 
-/// A chat.
+/// A conversation with a person or a group.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!({
@@ -43,7 +43,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
 }))]
 struct ChatSummary {
     id: String,
-    /// The group's or person's name; without one, what is in front of the `@`.
+    /// The group's or person's name; without one, the part before the `@`.
     name: String,
     is_group: bool,
     #[schema(value_type = ChatKindWord)]
@@ -65,7 +65,7 @@ struct ChatSummary {
     #[schema(nullable = false, value_type = Option<MessageTypeWord>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     last_message_type: Option<&'static str>,
-    /// Epoch milliseconds; 0 means for ever. Only when muted.
+    /// Epoch milliseconds; 0 means forever. Only when muted.
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     mute_expiration: Option<i64>,
@@ -204,7 +204,7 @@ pub struct ChatPath {
 #[utoipa::path(
     get, path = "/api/sessions/{sessionId}/chats", operation_id = "listChats", tag = "Chats",
     params(SessionPath, PageQuery),
-    responses((status = 200, description = "Chats; of a key that is limited to chats, those", body = [ChatSummary])),
+    responses((status = 200, description = "Chats; for a key that is limited to chats, only those", body = [ChatSummary])),
     security(("X-API-Key" = ["viewer", "chat"])),
 )]
 async fn list(
@@ -251,7 +251,7 @@ async fn unread(
     mark(&state, on.session, &on.body.chat_id, ChatMark::Read(false)).await
 }
 
-/// Puts a chat away, or brings it back.
+/// Archives a chat, or brings it back.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/chats/archive", operation_id = "archiveChat", tag = "Chats",
     params(SessionPath), request_body = Archive,
@@ -265,7 +265,7 @@ async fn archive(
     mark(&state, on.session, &on.body.chat_id, ChatMark::Archived(on.body.archive)).await
 }
 
-/// Silences a chat until a time, or lets it sound again.
+/// Mutes a chat until a time, or unmutes it.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/chats/mute", operation_id = "muteChat", tag = "Chats",
     params(SessionPath), request_body = Mute,
@@ -282,7 +282,7 @@ async fn mute(State(state): State<AppState>, on: RawChatBody) -> Result<Json<Don
     mark(&state, on.session, &body.chat_id, ChatMark::Muted(until)).await
 }
 
-/// Keeps a chat on top of the list, or not any more.
+/// Pins a chat to the top of the list, or unpins it.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/chats/pin", operation_id = "pinChat", tag = "Chats",
     params(SessionPath), request_body = Pin,
@@ -307,7 +307,7 @@ async fn delete(
     mark(&state, on.session, &on.body.chat_id, ChatMark::Deleted).await
 }
 
-/// Shows that one is typing or recording, or neither any more.
+/// Shows in a chat that somebody is typing or recording, or has stopped.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/chats/typing", operation_id = "showTyping", tag = "Chats",
     params(SessionPath), request_body = ShowTyping,
@@ -337,7 +337,7 @@ async fn typing(
     params(ChatPath),
     responses(
         MarkAnswers,
-        (status = 400, description = "No chat id, or the session is not started", body = ErrorBody),
+        (status = 400, description = "Not a chat id, or the session is not started", body = ErrorBody),
     ),
     security(("X-API-Key" = ["operator", "chat"])),
 )]

@@ -26,7 +26,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(erase))
 }
 
-/// A person.
+/// A person whom the account knows.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Contact, example = json!({
@@ -87,7 +87,7 @@ struct CheckBody {
 #[schema(as = ContactPhone, example = json!({"contactId": "99887766@lid", "phone": "49170111"}))]
 struct PhoneBody {
     contact_id: String,
-    /// `null` when nobody has told it.
+    /// `null` when it is not known.
     #[schema(required)]
     phone: Option<String>,
 }
@@ -104,7 +104,7 @@ struct ErasedBody {
     messages: u64,
     chats: u64,
     contacts: u64,
-    /// Privacy ids.
+    /// Privacy ids that belonged to the person.
     identities: u64,
     /// Changes and acks that waited for a message of theirs.
     held_changes: u64,
@@ -134,11 +134,11 @@ struct NumberPath {
     number: String,
 }
 
-/// Lists people.
+/// Lists the people whom the account knows.
 #[utoipa::path(
     get, path = "/api/sessions/{sessionId}/contacts", operation_id = "listContacts", tag = "Contacts",
     params(SessionPath, PageQuery),
-    responses((status = 200, description = "People; of a key that is limited to chats, those", body = [ContactBody])),
+    responses((status = 200, description = "People; for a key that is limited to chats, only those", body = [ContactBody])),
     security(("X-API-Key" = ["viewer", "chat"])),
 )]
 async fn list(
@@ -158,7 +158,7 @@ async fn list(
     params(NumberPath),
     responses(
         (status = 200, description = "What WhatsApp says", body = CheckBody),
-        (status = 400, description = "No phone number, or the session is not started", body = crate::error::ErrorBody),
+        (status = 400, description = "Not a phone number, or the session is not started", body = crate::error::ErrorBody),
         (status = 409, description = "The session is not ready; try again later", body = crate::error::ErrorBody),
         (status = 503, description = "WhatsApp did not answer", body = crate::error::ErrorBody),
     ),
@@ -179,7 +179,7 @@ async fn check(
     }))
 }
 
-/// Reads one person.
+/// Reads what is known about one person.
 #[utoipa::path(
     get, path = "/api/sessions/{sessionId}/contacts/{contactId}", operation_id = "getContact", tag = "Contacts",
     params(ContactPath),
@@ -209,13 +209,13 @@ async fn person<A>(state: &AppState, on: &OnSession<InChat<A>>) -> Result<ChatId
     Ok(id)
 }
 
-/// Tells the number of a person, for a privacy id too where it is known.
+/// Reads a person's phone number, also for a privacy id whose number is known.
 #[utoipa::path(
     get, path = "/api/sessions/{sessionId}/contacts/{contactId}/phone", operation_id = "getContactPhone", tag = "Contacts",
     params(ContactPath),
     responses(
         (status = 200, description = "The number, or null", body = PhoneBody),
-        (status = 400, description = "No person's id", body = crate::error::ErrorBody),
+        (status = 400, description = "Not the id of a person", body = crate::error::ErrorBody),
     ),
     security(("X-API-Key" = ["viewer", "chat"])),
 )]
@@ -234,7 +234,7 @@ async fn phone(
     params(ContactPath),
     responses(
         (status = 200, description = "What is gone; zeros when nothing was stored", body = ErasedBody),
-        (status = 400, description = "No person's id", body = crate::error::ErrorBody),
+        (status = 400, description = "Not the id of a person", body = crate::error::ErrorBody),
     ),
     security(("X-API-Key" = ["operator", "chat"])),
 )]

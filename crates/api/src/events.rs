@@ -53,7 +53,7 @@ struct EventBody {
     id: String,
     #[schema(value_type = EventWord)]
     event: &'static str,
-    /// When it happened.
+    /// When the event happened.
     timestamp: String,
     session_id: String,
     /// Dense in its session: a gap is an event that you may not see, or one that is gone.
@@ -117,7 +117,7 @@ struct PageBody {
     events: Vec<EventBody>,
     /// `after` of the next pull, also when there are no events.
     cursor: String,
-    /// Set when `after` is so old that events behind it are gone.
+    /// Set when `after` is so old that events after it are gone.
     #[schema(required)]
     pruned: Option<MissedBody>,
 }
@@ -132,7 +132,7 @@ struct StreamQuery {
     /// Names of events, with commas between them; `*` or nothing means all.
     #[param(nullable = false, example = "message.received,message.ack")]
     events: Option<String>,
-    /// Begin behind this cursor instead of now. `Last-Event-ID` wins.
+    /// Begin after this cursor instead of now. `Last-Event-ID` wins.
     #[param(nullable = false)]
     after: Option<String>,
 }
@@ -202,7 +202,7 @@ fn cursor(text: Option<&str>) -> Result<Option<u64>, ApiError> {
 }
 
 /// A stream of what happens, as server-sent events: `id` is the cursor, `event` the name, `data` the event. It begins
-/// with `ready`; `pruned` says that events behind the cursor are gone. A client that comes back with `Last-Event-ID`
+/// with `ready`; `pruned` says that events after the cursor are gone. A client that comes back with `Last-Event-ID`
 /// misses nothing.
 #[utoipa::path(
     get, path = "/api/events", operation_id = "streamEvents", tag = "Events",
@@ -266,7 +266,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// The next part; `None` ends the stream: the client comes back with its cursor and is told what is wrong.
+    /// The next part; `None` ends the stream: the client comes back with its cursor and hears what is wrong.
     async fn next(&mut self) -> Option<String> {
         if let Some(first) = self.first.take() {
             return Some(first);
@@ -329,7 +329,7 @@ fn part(event: &Arc<LoggedEvent>) -> String {
     format!("id: {id}\nevent: {name}\ndata: {data}\n\n")
 }
 
-/// Reads events behind a cursor, and waits for the first if asked to.
+/// Reads events after a cursor, and waits for the first if asked to.
 #[utoipa::path(
     get, path = "/api/events/pull", operation_id = "pullEvents", tag = "Events",
     params(PullQuery),

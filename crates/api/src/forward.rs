@@ -27,7 +27,7 @@ use crate::{
 
 /// Every route of a session begins so.
 const SESSION: &str = "/api/sessions/{sessionId}";
-/// What is changed in the ledger alone, by any process: what follows [`SESSION`] begins with one of these.
+/// What is changed only in the ledger, by any process: what follows [`SESSION`] begins with one of these.
 const ANYWHERE: [&str; 2] = ["/webhooks", "/templates"];
 /// Reads that need the connection.
 const ASKED: [&str; 2] = ["/qr", "/contacts/check/{number}"];
@@ -70,7 +70,7 @@ pub async fn receive(State(state): State<AppState>, mut request: Request, next: 
         Err(why) => {
             tracing::warn!(reason = %why, "a forwarded request was refused");
             let refused = ApiError::new(StatusCode::FORBIDDEN, "Forwarded request refused");
-            beside(Peers::refused(), refused)
+            with_header(Peers::refused(), refused)
         }
     }
 }
@@ -186,7 +186,7 @@ fn marked(mut response: Response) -> Response {
 }
 
 /// An error with a word for the process that asked.
-fn beside((name, word): (HeaderName, HeaderValue), error: ApiError) -> Response {
+fn with_header((name, word): (HeaderName, HeaderValue), error: ApiError) -> Response {
     let mut response = error.into_response();
     response.headers_mut().insert(name, word);
     response
@@ -195,7 +195,7 @@ fn beside((name, word): (HeaderName, HeaderValue), error: ApiError) -> Response 
 /// The answer to another process: nothing was done, and it may look again.
 fn elsewhere() -> Response {
     let error = ApiError::new(StatusCode::CONFLICT, "Session is running in another process");
-    beside(Peers::elsewhere(), error.with_retry(1))
+    with_header(Peers::elsewhere(), error.with_retry(1))
 }
 
 /// The answer to the caller when the session's process did not give one.

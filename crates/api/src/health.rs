@@ -1,4 +1,4 @@
-//! Health: is the process alive, can it work. No key needed, nothing secret told.
+//! Health: is the process alive, can it work. No key needed, nothing secret shown.
 
 use axum::{
     Json,
@@ -24,7 +24,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(infra))
 }
 
-/// The process answers.
+/// What a process that answers says of itself.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Health, example = json!({"status": "ok", "timestamp": "2026-10-01T08:00:00.000Z"}))]
 struct HealthBody {
@@ -53,7 +53,7 @@ struct Warning {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook_id: Option<String>,
-    /// Its session.
+    /// The session of that webhook.
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<String>,
@@ -143,7 +143,7 @@ struct Live {
     "status": "ok", "details": {"mainDatabase": {"status": "up"}, "dataDatabase": {"status": "up"}}
 }))]
 struct Ready {
-    /// `ok` or `error`.
+    /// `ok` when every part works, else `error`.
     status: &'static str,
     details: Details,
 }
@@ -190,7 +190,7 @@ impl Part {
 /// Says that the process answers.
 #[utoipa::path(
     get, path = "/api/health", operation_id = "health", tag = "Health",
-    responses((status = 200, description = "It does", body = HealthBody)),
+    responses((status = 200, description = "It answers", body = HealthBody)),
     security(()),
 )]
 async fn health(State(state): State<AppState>, parts: Parts) -> Json<HealthBody> {
@@ -207,7 +207,7 @@ async fn health(State(state): State<AppState>, parts: Parts) -> Json<HealthBody>
 /// Says that the process answers, for supervisors that restart it otherwise.
 #[utoipa::path(
     get, path = "/api/health/live", operation_id = "healthLive", tag = "Health",
-    responses((status = 200, description = "It does", body = Live)),
+    responses((status = 200, description = "It answers", body = Live)),
     security(()),
 )]
 async fn live() -> Json<Live> {
@@ -218,7 +218,7 @@ async fn live() -> Json<Live> {
 #[utoipa::path(
     get, path = "/api/health/ready", operation_id = "healthReady", tag = "Health",
     responses(
-        (status = 200, description = "It can", body = Ready),
+        (status = 200, description = "It can work", body = Ready),
         (status = 503, description = "The ledger does not answer or takes no writes, or the process is stopping", body = Ready),
     ),
     security(()),
@@ -252,7 +252,7 @@ async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Ready>) {
 /// Says that the process answers, where OpenWA's infrastructure page looks.
 #[utoipa::path(
     get, path = "/api/infra/health", operation_id = "infraHealth", tag = "Health",
-    responses((status = 200, description = "It does", body = HealthBody)),
+    responses((status = 200, description = "It answers", body = HealthBody)),
     security(()),
 )]
 async fn infra() -> Json<HealthBody> {

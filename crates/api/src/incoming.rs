@@ -45,7 +45,7 @@ const FREE_BYTES: usize = 64 * 1024;
 /// The budget is counted in such pieces.
 const PIECE: usize = 1024;
 
-/// Told by whoever serves connections: set while the rest of a request is only thrown away, so that a connection is not
+/// Detail by whoever serves connections: set while the rest of a request is only thrown away, so that a connection is not
 /// kept for that when there is want of places.
 #[derive(Clone)]
 pub struct Draining(pub Arc<AtomicBool>);

@@ -1,4 +1,4 @@
-//! HTTP: OpenWA's routes and shapes in front of [`gateway`]. The only crate that names status codes.
+//! HTTP: OpenWA's routes and shapes over [`gateway`]. The only crate that names status codes.
 //!
 //! # The cast
 //! - A handler does four things: parse, authorize, call, present. Handlers live in one file per resource.
@@ -86,7 +86,7 @@ pub struct ApiOptions {
     pub cors_origins: Vec<String>,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// The version that `/api/health` tells callers with a key.
+    /// The version that `/api/health` shows to callers with a key.
     pub version: &'static str,
     /// The bearer token of `/api/metrics`; without it the route does not exist.
     pub metrics_token: Option<String>,

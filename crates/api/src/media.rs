@@ -65,7 +65,7 @@ struct ReactionBody {
 struct SenderBody {
     sender_id: String,
     emoji: String,
-    /// Epoch seconds.
+    /// When, in epoch seconds.
     timestamp: i64,
 }
 
@@ -75,7 +75,7 @@ struct SenderBody {
     params(MessagePath),
     responses(
         (status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = 404, description = "No such message, no file in it, not fetched yet, or not to be had", body = crate::error::ErrorBody),
+        (status = 404, description = "No such message, no file in it, not fetched yet, or not available", body = crate::error::ErrorBody),
     ),
     security(("X-API-Key" = ["viewer", "chat"])),
 )]
@@ -98,7 +98,7 @@ struct StandingBody {
     state: &'static str,
 }
 
-/// Fetches the file of a message again that was not to be had. An addition to OpenWA.
+/// Fetches the file of a message again, after it was not available. An addition to OpenWA.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/{chatId}/{messageId}/media/retry", operation_id = "retryMessageMedia",
     tag = "Messages", params(MessagePath),
@@ -166,21 +166,23 @@ fn safe_type(mimetype: &str) -> String {
     let essence = mimetype.split(';').next().unwrap_or_default().trim();
     let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.+".contains(&b));
     let safe = match essence.split_once('/') {
-        Some(("image", sort)) => plain(sort) && !sort.contains("svg") && !sort.contains("xml"),
-        Some(("audio" | "video", sort)) => plain(sort) && !sort.contains("xml"),
-        Some(("application", sort)) => {
-            matches!(sort, "pdf" | "zip" | "msword") || is_office(sort) && plain(sort)
+        Some(("image", subtype)) => {
+            plain(subtype) && !subtype.contains("svg") && !subtype.contains("xml")
         }
-        Some(("text", sort)) => sort == "plain",
+        Some(("audio" | "video", subtype)) => plain(subtype) && !subtype.contains("xml"),
+        Some(("application", subtype)) => {
+            matches!(subtype, "pdf" | "zip" | "msword") || is_office(subtype) && plain(subtype)
+        }
+        Some(("text", subtype)) => subtype == "plain",
         _ => false,
     };
     if safe { essence.to_owned() } else { "application/octet-stream".to_owned() }
 }
 
-fn is_office(sort: &str) -> bool {
+fn is_office(subtype: &str) -> bool {
     ["vnd.openxmlformats-officedocument.", "vnd.oasis.opendocument.", "vnd.ms-"]
         .iter()
-        .any(|start| sort.starts_with(start))
+        .any(|start| subtype.starts_with(start))
 }
 
 fn extension(mimetype: &str) -> &'static str {

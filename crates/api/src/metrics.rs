@@ -1,4 +1,4 @@
-//! Numbers for Prometheus, behind a token of their own.
+//! Metrics for Prometheus, for callers with a token of their own.
 
 use axum::{
     extract::State,
@@ -19,12 +19,12 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Tells numbers in Prometheus' text format. Needs `METRICS_TOKEN` as the bearer token; without that setting the route
+/// Metrics in Prometheus' text format. Needs `METRICS_TOKEN` as the bearer token; without that setting the route
 /// does not exist.
 #[utoipa::path(
     get, path = "/api/metrics", operation_id = "metrics", tag = "Health",
     responses(
-        (status = 200, description = "Numbers", body = String, content_type = "text/plain; version=0.0.4"),
+        (status = 200, description = "The metrics", body = String, content_type = "text/plain; version=0.0.4"),
         (status = 401, description = "A wrong token", body = crate::error::ErrorBody),
         (status = 404, description = "Switched off", body = crate::error::ErrorBody),
         (status = 429, description = "Ten wrong tokens in a minute", body = crate::error::ErrorBody),
@@ -37,7 +37,7 @@ async fn metrics(State(state): State<AppState>, parts: Parts) -> Result<Response
     };
     let metrics = &state.gateway.metrics;
     let client = client_ip(&parts, &state.options.trusted_proxies);
-    // Hashes: how long the comparison takes tells nothing about the token.
+    // Hashes: how long the comparison takes says nothing about the token.
     let fits = bearer(&parts.headers).map(KeyHash::of) == Some(KeyHash::of(token));
     if !fits {
         // Only wrong tokens are held up: others at the same address must not lock the right one out.

@@ -12,7 +12,7 @@ pub struct PageQuery {
     /// 1 to 1000; anything else counts as 1000.
     #[param(nullable = false)]
     limit: Option<u32>,
-    /// Rows to skip; anything that is no number counts as 0.
+    /// Rows to skip; anything that is not a number counts as 0.
     #[param(nullable = false)]
     offset: Option<u32>,
 }

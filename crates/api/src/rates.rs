@@ -38,7 +38,7 @@ const GUESSING: Duration = Duration::from_secs(60);
 /// The windows' names, in headers and metrics.
 const NAMES: [&str; 3] = ["short", "medium", "long"];
 
-/// One window.
+/// How many requests fit into a time.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
     /// How long it is.
@@ -50,11 +50,11 @@ pub struct Window {
 /// What one client may ask.
 #[derive(Debug, Clone, Copy)]
 pub struct RateOptions {
-    /// Against bursts.
+    /// The shortest window, against bursts.
     pub short: Window,
-    /// Per minute.
+    /// The window of a minute.
     pub medium: Window,
-    /// Per hour.
+    /// The window of an hour.
     pub long: Window,
     /// Wrong keys in a minute; 0 is no limit.
     pub wrong_keys: u32,
@@ -69,7 +69,7 @@ impl Default for RateOptions {
 }
 
 impl RateOptions {
-    /// Without any limit.
+    /// No window limits anybody.
     pub fn off() -> Self {
         let window = Window { length: Duration::from_secs(1), limit: 0 };
         Self { short: window, medium: window, long: window, wrong_keys: 0 }
@@ -85,8 +85,8 @@ impl RateOptions {
 struct Count {
     since: i64,
     requests: u32,
-    /// Whether one was refused and told.
-    told: bool,
+    /// Whether one was refused and logged.
+    logged: bool,
 }
 
 impl Count {
@@ -132,7 +132,7 @@ struct Left {
 /// What follows from the counts.
 struct Judgement {
     left: Vec<Left>,
-    /// The window that is full and seconds until it is not, and whether that was told already.
+    /// The window that is full and seconds until it is not, and whether that was logged already.
     full: Option<(&'static str, u64, bool)>,
 }
 
@@ -155,8 +155,8 @@ impl Rates {
             let count = count.at(now, window.length);
             if window.limit > 0 && count.requests >= window.limit {
                 self.refused[at].fetch_add(1, Ordering::Relaxed);
-                let told = std::mem::replace(&mut count.told, true);
-                judgement.full = Some((NAMES[at], count.left(now, window.length), told));
+                let logged = std::mem::replace(&mut count.logged, true);
+                judgement.full = Some((NAMES[at], count.left(now, window.length), logged));
             }
         }
         for (at, (count, window)) in mine.iter_mut().zip(windows).enumerate() {
@@ -274,8 +274,8 @@ pub async fn limit(State(state): State<AppState>, request: Request, next: Next) 
     let request = Request::from_parts(parts, body);
     let mut response = match judgement.full {
         None => next.run(request).await,
-        Some((window, seconds, told)) => {
-            if !told {
+        Some((window, seconds, logged)) => {
+            if !logged {
                 note(&state, &request, window);
             }
             let refused = ApiError::too_many(seconds);
@@ -338,7 +338,7 @@ mod tests {
         }
         let full = |client: &str, millis| rates.count(ip(client), at(millis)).full;
         assert_eq!(full("192.0.2.1", 1499), Some(("short", 1, false)));
-        assert_eq!(full("192.0.2.1", 1499), Some(("short", 1, true)), "told once");
+        assert_eq!(full("192.0.2.1", 1499), Some(("short", 1, true)), "logged once");
         assert_eq!(full("192.0.2.2", 1499), None);
         assert_eq!(full("192.0.2.1", 1500), None);
         for step in 0..89 {

@@ -6,7 +6,7 @@ use tower::ServiceExt as _;
 /// The pages of the docs tell their folder from their name.
 const FOLDERS: &str = "/api/docs";
 
-/// Routes that are found with a slash behind them as well.
+/// Routes that are found with a slash after them as well.
 pub(crate) fn forgiving(routes: Router) -> Router {
     Router::new().fallback_service(routes.map_request(|mut request: Request| {
         if let Some(uri) = without_slash(request.uri()) {

@@ -32,10 +32,10 @@ struct CreateTemplate {
     /// plain brace.
     #[schema(min_length = 1, max_length = 4096, format = "visible")]
     body: String,
-    /// Above the text.
+    /// The line above the text.
     #[schema(max_length = 1024)]
     header: Option<String>,
-    /// Below the text.
+    /// The line below the text.
     #[schema(max_length = 1024)]
     footer: Option<String>,
 }
@@ -49,11 +49,11 @@ struct UpdateTemplate {
     name: Option<String>,
     #[schema(min_length = 1, max_length = 4096, format = "visible", nullable = false)]
     body: Option<String>,
-    /// `null` clears it.
+    /// The line above the text; `null` removes it.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, max_length = 1024)]
     header: Option<Option<String>>,
-    /// `null` clears it.
+    /// The line below the text; `null` removes it.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, max_length = 1024)]
     footer: Option<Option<String>>,
@@ -117,7 +117,7 @@ fn kept(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
-/// Stores a template.
+/// Stores a template in the session.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/templates", operation_id = "createTemplate", tag = "Templates",
     params(SessionPath), request_body = CreateTemplate,
@@ -154,7 +154,7 @@ async fn list(
     Ok(Json(templates.into_iter().map(TemplateBody::from).collect()))
 }
 
-/// Reads one template.
+/// Reads one template of the session.
 #[utoipa::path(
     get, path = "/api/sessions/{sessionId}/templates/{id}", operation_id = "getTemplate", tag = "Templates",
     params(TemplatePath),
@@ -193,7 +193,7 @@ async fn update(
     Ok(Json(template.into()))
 }
 
-/// Deletes a template.
+/// Deletes a template of the session.
 #[utoipa::path(
     delete, path = "/api/sessions/{sessionId}/templates/{id}", operation_id = "deleteTemplate", tag = "Templates",
     params(TemplatePath),

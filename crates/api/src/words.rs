@@ -195,7 +195,7 @@ word_schema!(
 word_schema!(
     ChatKindWord,
     "ChatKind",
-    "What sort of chat it is.",
+    "What kind of chat it is.",
     vec!["individual", "group", "channel", "status", "broadcast", "unknown"]
 );
 word_schema!(

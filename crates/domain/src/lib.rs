@@ -43,6 +43,7 @@ pub mod session;
 pub mod signature;
 pub mod template;
 pub mod time;
+mod timer;
 pub mod visible;
 pub mod webhook;
 
@@ -52,3 +53,4 @@ pub use ids::{
     WebhookId,
 };
 pub use time::{Clock, Entropy, Timestamp};
+pub use timer::Timer;

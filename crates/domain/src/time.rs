@@ -5,6 +5,8 @@ use std::{fmt, future::Future, pin::Pin, time::Duration};
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeZone as _, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::Timer;
+
 /// The end of the year 9999, the last that ISO 8601 writes with four digits.
 const LAST_MILLIS: i64 = 253_402_300_799_999;
 
@@ -185,8 +187,8 @@ pub trait Clock: Send + Sync + 'static {
     /// The time now. People and programs may set the clock, also back.
     fn now(&self) -> Timestamp;
 
-    /// Completes when `now() >= at`. Dropping it is safe.
-    fn sleep_until(&self, at: Timestamp) -> BoxFuture<()>;
+    /// Completes when `now() >= at`. Dropping it is safe. The name is for tests, which wait for it.
+    fn sleep_until(&self, timer: Timer, at: Timestamp) -> BoxFuture<()>;
 
     /// How long the process runs, whatever is done to the clock. For leases and limits within a process.
     fn elapsed(&self) -> Duration {
@@ -194,8 +196,8 @@ pub trait Clock: Send + Sync + 'static {
     }
 
     /// Completes when so much time has passed, whatever is done to the clock. Dropping it is safe.
-    fn sleep(&self, wait: Duration) -> BoxFuture<()> {
-        self.sleep_until(self.now().plus(wait))
+    fn sleep(&self, timer: Timer, wait: Duration) -> BoxFuture<()> {
+        self.sleep_until(timer, self.now().plus(wait))
     }
 }
 

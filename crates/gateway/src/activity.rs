@@ -8,7 +8,7 @@ use std::{
 };
 
 use domain::{
-    Clock, SessionId, Timestamp,
+    Clock, SessionId, Timer, Timestamp,
     event::{Event, EventType},
     log::{Activity, Severity},
     port::{LogStore, StoreResult},
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Between two writes of what changed.
-const FLUSH_EVERY: Duration = Duration::from_secs(11);
+const FLUSH_EVERY: Duration = Duration::from_secs(10);
 /// Sessions in memory; when full, those that are stored are forgotten.
 const SESSIONS_MAX: usize = 10_000;
 
@@ -47,7 +47,7 @@ impl Activities {
             while !stopping.is_cancelled() {
                 let at = this.clock.now().plus(FLUSH_EVERY);
                 tokio::select! {
-                    () = this.clock.sleep_until(at) => {}
+                    () = this.clock.sleep_until(Timer::ActivityFlush, at) => {}
                     () = stopping.cancelled() => {}
                 }
                 this.flush().await;

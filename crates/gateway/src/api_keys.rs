@@ -11,7 +11,7 @@ use std::{
 };
 
 use domain::{
-    ApiKeyId, ChatId, Clock, Entropy, SessionId, Timestamp,
+    ApiKeyId, ChatId, Clock, Entropy, SessionId, Timer, Timestamp,
     api_key::{ApiKey, KeyHash, KeyRefused, Role, mark_of, new_key, prefix_of},
     port::{ApiKeyStore, StoreError},
     webhook::Secret,
@@ -116,7 +116,7 @@ impl ApiKeys {
             while !stopping.is_cancelled() {
                 let at = this.clock.now().plus(FLUSH_EVERY);
                 tokio::select! {
-                    () = this.clock.sleep_until(at) => {}
+                    () = this.clock.sleep_until(Timer::KeyUseFlush, at) => {}
                     () = stopping.cancelled() => {}
                 }
                 this.flush().await;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use domain::{
-    SessionId, Timestamp, WaMessageId,
+    SessionId, Timer, Timestamp, WaMessageId,
     event::{self, Change, EventDraft},
     media::{DOWNLOAD_TRIES, DOWNLOAD_WAITS, MediaRecord, MediaState},
     message::{Direction, Message},
@@ -92,7 +92,7 @@ impl Downloader {
             let next = next.map_or(sweep, |next| next.min(sweep));
             tokio::select! {
                 () = self.media.woken() => {}
-                () = clock.sleep_until(next) => {}
+                () = clock.sleep_until(Timer::Downloads, next) => {}
                 () = stopping.cancelled() => {}
             }
         }

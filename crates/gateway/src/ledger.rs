@@ -11,7 +11,7 @@ use std::{
 };
 
 use domain::{
-    Clock, Entropy, EventId, SessionId, Timestamp, WaMessageId,
+    Clock, Entropy, EventId, SessionId, Timer, Timestamp, WaMessageId,
     event::{Event, EventDraft},
     port::{
         Lease, Quarantined, SessionPatch, Store, StoreError, StoreErrorKind, StoreResult, Write,
@@ -111,7 +111,7 @@ impl LedgerWriter {
                     kind: StoreErrorKind::Busy | StoreErrorKind::Unavailable,
                     ..
                 }) => {
-                    self.clock.sleep_until(self.clock.now().plus(wait)).await;
+                    self.clock.sleep_until(Timer::CommitRetry, self.clock.now().plus(wait)).await;
                     wait *= 2;
                 }
                 done => return done,

@@ -14,7 +14,7 @@ use std::{
 };
 
 use domain::{
-    ChatId, Clock, EventId, SessionId, Timestamp,
+    ChatId, Clock, EventId, SessionId, Timer, Timestamp,
     event::{Event, EventType},
     log::{LogBounds, LoggedEvent, PrunedSession},
     port::{LogStore, StoreError, StoreResult},
@@ -349,7 +349,7 @@ impl Reader {
             tokio::select! {
                 // The sender lives as long as we do.
                 _ = self.head.changed() => {}
-                () = inner.clock.sleep_until(until) => return Ok(News::Quiet),
+                () = inner.clock.sleep_until(Timer::LiveReader, until) => return Ok(News::Quiet),
                 () = stopping.cancelled() => return Ok(News::Ended),
             }
         }
@@ -433,7 +433,7 @@ impl Inner {
             let sweep = async {
                 if watched {
                     let at = self.clock.now().plus(self.options.sweep_interval);
-                    self.clock.sleep_until(at).await;
+                    self.clock.sleep_until(Timer::LiveSweep, at).await;
                 } else {
                     std::future::pending::<()>().await;
                 }

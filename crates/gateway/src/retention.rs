@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    Clock, Timestamp,
+    Clock, Timer, Timestamp,
     log::PruneLimits,
     port::{IdempotencyStore, LogStore, StoreResult},
 };
@@ -97,7 +97,7 @@ impl Retention {
                 tracing::warn!(error, "old rows were not all deleted");
             }
             tokio::select! {
-                () = self.clock.sleep_until(now.plus(self.options.every)) => {}
+                () = self.clock.sleep_until(Timer::Retention, now.plus(self.options.every)) => {}
                 () = stopping.cancelled() => {}
             }
         }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use domain::{
-    ChatId, SessionId,
+    ChatId, SessionId, Timer,
     chat::{FORM_FRESH, Identity, KnownForm, Registration},
     phone::other_form,
     port::{Connection, EngineError, Lease, StoreError, Write},
@@ -61,7 +61,7 @@ pub(crate) async fn ask(
     let limit = ports.clock.now().plus(ASK_LIMIT);
     let found = tokio::select! {
         found = connection.lookup(&both) => found,
-        () = ports.clock.sleep_until(limit) => Err(EngineError::Unanswered(None)),
+        () = ports.clock.sleep_until(Timer::Lookup, limit) => Err(EngineError::Unanswered(None)),
     };
     match found {
         Ok(found) => learned(ports, ledger, lease, (chat, &found)).await,

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    Clock, MediaId, Timestamp,
+    Clock, MediaId, Timer, Timestamp,
     port::{LogStore, MediaFiles, StoreResult},
 };
 
@@ -60,7 +60,7 @@ impl Upkeep {
                 }
             }
             tokio::select! {
-                () = self.clock.sleep_until(now.plus(self.every)) => {}
+                () = self.clock.sleep_until(Timer::Upkeep, now.plus(self.every)) => {}
                 () = stopping.cancelled() => {}
             }
         }

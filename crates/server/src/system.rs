@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use domain::{Clock, Entropy, Timestamp, time::BoxFuture};
+use domain::{Clock, Entropy, Timer, Timestamp, time::BoxFuture};
 use rand::Rng as _;
 
 use crate::config::ClockRate;
@@ -20,7 +20,7 @@ impl Clock for SystemClock {
         Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
-    fn sleep_until(&self, at: Timestamp) -> BoxFuture<()> {
+    fn sleep_until(&self, _: Timer, at: Timestamp) -> BoxFuture<()> {
         let wait = at.since(self.now());
         Box::pin(tokio::time::sleep(wait))
     }
@@ -29,7 +29,7 @@ impl Clock for SystemClock {
         running()
     }
 
-    fn sleep(&self, wait: Duration) -> BoxFuture<()> {
+    fn sleep(&self, _: Timer, wait: Duration) -> BoxFuture<()> {
         Box::pin(tokio::time::sleep(wait))
     }
 }
@@ -77,7 +77,7 @@ impl Clock for FastClock {
         self.at(Self::real_micros())
     }
 
-    fn sleep_until(&self, at: Timestamp) -> BoxFuture<()> {
+    fn sleep_until(&self, _: Timer, at: Timestamp) -> BoxFuture<()> {
         // The timer of the runtime counts milliseconds and never ends early.
         Box::pin(tokio::time::sleep(at.since(self.now()) / self.0.rate))
     }
@@ -86,7 +86,7 @@ impl Clock for FastClock {
         running() * self.0.rate
     }
 
-    fn sleep(&self, wait: Duration) -> BoxFuture<()> {
+    fn sleep(&self, _: Timer, wait: Duration) -> BoxFuture<()> {
         Box::pin(tokio::time::sleep(wait / self.0.rate))
     }
 }

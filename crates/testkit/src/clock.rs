@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::{Clock, Timestamp, time::BoxFuture};
+use domain::{Clock, Timer, Timestamp, time::BoxFuture};
 use tokio::sync::watch;
 
 use crate::START;
@@ -12,8 +12,8 @@ use crate::START;
 #[derive(Clone)]
 pub struct ManualClock {
     now: watch::Sender<Timestamp>,
-    /// What somebody sleeps for right now.
-    sleepers: Arc<Mutex<Vec<Timestamp>>>,
+    /// What somebody sleeps for right now, and until when.
+    sleepers: Arc<Mutex<Vec<(Timer, Timestamp)>>>,
     changed: watch::Sender<u64>,
 }
 
@@ -33,29 +33,42 @@ impl ManualClock {
         self.now.send_modify(|now| *now = now.plus(by));
     }
 
-    /// Waits until somebody sleeps for exactly this time.
-    pub async fn awaited(&self, at: Timestamp) {
-        let mut changed = self.changed.subscribe();
-        while !self.lock().contains(&at) {
-            changed.changed().await.unwrap();
-        }
-    }
-
-    /// Waits until somebody sleeps for a time that fits, and says which.
-    pub async fn awaited_within(&self, from: Duration, to: Duration) -> Timestamp {
-        let now = self.now();
+    /// Waits until somebody sleeps by this name, and says until when; the earliest of several.
+    pub async fn awaited(&self, timer: Timer) -> Timestamp {
         let mut changed = self.changed.subscribe();
         loop {
-            let found =
-                self.lock().iter().copied().find(|at| *at >= now.plus(from) && *at <= now.plus(to));
-            if let Some(at) = found {
+            if let Some(at) = self.next(timer) {
                 return at;
             }
             changed.changed().await.unwrap();
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Timestamp>> {
+    /// Waits until somebody sleeps by this name until exactly then.
+    pub async fn awaited_until(&self, timer: Timer, at: Timestamp) {
+        let mut changed = self.changed.subscribe();
+        while !self.lock().contains(&(timer, at)) {
+            changed.changed().await.unwrap();
+        }
+    }
+
+    /// Waits until somebody sleeps by this name and lets that time come. How long it was.
+    pub async fn fire(&self, timer: Timer) -> Duration {
+        let at = self.awaited(timer).await;
+        let wait = at.since(self.now());
+        self.advance(wait);
+        wait
+    }
+
+    /// The earliest sleep of a name that is not over.
+    fn next(&self, timer: Timer) -> Option<Timestamp> {
+        let now = self.now();
+        let sleepers = self.lock();
+        let named = sleepers.iter().filter(|(name, at)| *name == timer && *at > now);
+        named.map(|(_, at)| *at).min()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Timer, Timestamp)>> {
         self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -63,22 +76,22 @@ impl ManualClock {
 /// Is on the list as long as it lives.
 struct Sleeper {
     clock: ManualClock,
-    at: Timestamp,
+    sleep: (Timer, Timestamp),
 }
 
 impl Sleeper {
-    fn new(clock: ManualClock, at: Timestamp) -> Self {
-        clock.lock().push(at);
+    fn new(clock: ManualClock, sleep: (Timer, Timestamp)) -> Self {
+        clock.lock().push(sleep);
         clock.changed.send_modify(|version| *version += 1);
-        Self { clock, at }
+        Self { clock, sleep }
     }
 }
 
 impl Drop for Sleeper {
     fn drop(&mut self) {
         let mut sleepers = self.clock.lock();
-        if let Some(place) = sleepers.iter().position(|at| *at == self.at) {
-            sleepers.swap_remove(place);
+        if let Some(index) = sleepers.iter().position(|sleep| *sleep == self.sleep) {
+            sleepers.swap_remove(index);
         }
     }
 }
@@ -88,11 +101,11 @@ impl Clock for ManualClock {
         *self.now.borrow()
     }
 
-    fn sleep_until(&self, at: Timestamp) -> BoxFuture<()> {
+    fn sleep_until(&self, timer: Timer, at: Timestamp) -> BoxFuture<()> {
         let clock = self.clone();
         Box::pin(async move {
             let mut now = clock.now.subscribe();
-            let _sleeper = Sleeper::new(clock, at);
+            let _sleeper = Sleeper::new(clock, (timer, at));
             while *now.borrow_and_update() < at {
                 now.changed().await.unwrap();
             }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use domain::{
-    Clock,
+    Clock, Timer,
     port::{StoreError, StoreErrorKind, StoreResult},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
@@ -172,7 +172,7 @@ impl Trouble {
     }
 
     async fn wait(&self, time: Duration) {
-        self.clock.sleep_until(self.clock.now().plus(time)).await;
+        self.clock.sleep_until(Timer::Test, self.clock.now().plus(time)).await;
     }
 
     async fn through<T>(

@@ -32,7 +32,7 @@ pub use body::{ChatBody, RawChatBody};
 
 /// What a route asks of a key.
 pub trait Access: Send + Sync + 'static {
-    /// The least role.
+    /// The least role that is let in.
     const ROLE: Role;
     /// Refuses keys with a session list.
     const UNSCOPED: bool = false;
@@ -42,11 +42,11 @@ pub trait Access: Send + Sync + 'static {
     const QUOTES_IN_CHAT: bool = false;
 }
 
-/// Reads.
+/// Keys that may read.
 pub struct Viewer;
-/// Reads and acts.
+/// Keys that may read and act.
 pub struct Operator;
-/// Does everything.
+/// Keys that may do everything.
 pub struct Admin;
 /// `A`, for keys without a session list.
 pub struct Unscoped<A>(PhantomData<A>);
@@ -104,7 +104,6 @@ pub struct OnSession<A> {
 
 /// [`OnSession`] where the session exists.
 pub struct ExistingSession<A> {
-    /// The session's id.
     pub session: SessionId,
     /// The session as it is now.
     pub view: SessionView,
@@ -113,7 +112,6 @@ pub struct ExistingSession<A> {
 
 /// A [`Caller`] on a chat of the path, `{chatId}` or `{contactId}`, that the key may see, in a session that exists.
 pub struct ExistingChat<A> {
-    /// The session's id.
     pub session: SessionId,
     /// The chat, of which nothing may be stored; `None` when the text of the path is no chat id.
     pub chat: Option<ChatId>,
@@ -248,12 +246,12 @@ pub async fn authenticate(parts: &Parts, state: &AppState) -> Result<ApiKey, Api
     let (hash, now) = (KeyHash::of(text), state.gateway.live.now());
     state.rates.may_try(ip, hash, now).map_err(ApiError::too_many)?;
     let seen = parts.extensions.get::<Seen>();
-    let tell = |key: &ApiKey| {
+    let note = |key: &ApiKey| {
         if let Some(seen) = seen {
             seen.set(key);
         }
     };
-    match state.gateway.api_keys.authenticate(text, ip, &tell).await {
+    match state.gateway.api_keys.authenticate(text, ip, &note).await {
         Ok(key) => {
             state.rates.was_right(hash);
             Ok(key)

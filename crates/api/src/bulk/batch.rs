@@ -114,7 +114,7 @@ pub async fn get(
     Ok(Json(BatchBody { summary: batch.into(), results }))
 }
 
-/// Ends a batch. What was handed to WhatsApp settles; nothing more is begun.
+/// Ends a batch. What was handed to WhatsApp is finished; nothing more is begun.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/batch/{batchId}/cancel", operation_id = "cancelBatch", tag = "Messages",
     params(BatchPath),

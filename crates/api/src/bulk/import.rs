@@ -57,7 +57,7 @@ struct ImportQuery {
     quiet_from: Option<String>,
     #[param(nullable = false)]
     quiet_to: Option<String>,
-    /// An IANA name.
+    /// The time zone, by its IANA name.
     #[param(nullable = false)]
     time_zone: Option<String>,
     #[param(nullable = false)]

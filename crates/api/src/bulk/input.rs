@@ -66,10 +66,10 @@ pub struct BulkFile {
     /// The file's type; needed with `base64`.
     #[schema(min_length = 1, max_length = 255)]
     pub mimetype: Option<String>,
-    /// The file's name.
+    /// The name under which the recipient sees the file.
     #[schema(min_length = 1, max_length = 255)]
     pub filename: Option<String>,
-    /// A voice note; for `audio`.
+    /// Whether an `audio` is a voice note.
     pub ptt: Option<bool>,
 }
 
@@ -107,10 +107,10 @@ pub struct QuietHoursBody {
     /// The first minute that may send again, `HH:MM`.
     #[schema(min_length = 5, max_length = 5)]
     pub to: String,
-    /// An IANA name.
+    /// The time zone, by its IANA name.
     #[schema(min_length = 1, max_length = 64)]
     pub time_zone: String,
-    /// Where the recipient's number tells the zone, that one counts.
+    /// Use the recipient's own time zone where the number shows it.
     #[schema(default = false)]
     pub recipient_time_zone: Option<bool>,
 }

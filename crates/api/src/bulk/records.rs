@@ -1,6 +1,6 @@
 //! CSV: the one reader that decides where a cell and a record end.
 //!
-//! Strict where leniency would cost a recipient: a quoted cell must be closed, and nothing may stand behind its end. A quote
+//! Strict where leniency would cost a recipient: a quoted cell must be closed, and nothing may follow its end. A quote
 //! inside a cell that does not begin with one is a character like any other. A line ends with LF, CR or CRLF, also mixed.
 
 use std::borrow::Cow;
@@ -188,8 +188,8 @@ mod tests {
     #[test]
     fn quotes_that_do_not_add_up_are_named_with_their_line() {
         assert_eq!(read("a,b\n1,\"Lea\n2,Noa\n").unwrap_err(), Broken { line: 2, problem: OPEN });
-        let behind = Broken { line: 3, problem: BEHIND };
-        assert_eq!(read("a,b\n1,\"Lea\n2,\"Noa\"\n").unwrap_err(), behind);
+        let after = Broken { line: 3, problem: BEHIND };
+        assert_eq!(read("a,b\n1,\"Lea\n2,\"Noa\"\n").unwrap_err(), after);
         assert_eq!(read("\"a\" ,b\n").unwrap(), [row(1, &["a", "b"])]);
     }
 

@@ -45,7 +45,7 @@ use crate::{
     "options": {"delayBetweenMessages": 3000, "randomizeDelay": true}
 }))]
 pub struct SendBulk {
-    /// At most 10,000.
+    /// The messages, at most 10,000.
     #[schema(min_items = 1, max_items = 10000)]
     messages: Vec<BulkMessage>,
     /// Its name, unique in the session; one is made when there is none.

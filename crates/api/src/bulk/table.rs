@@ -40,9 +40,9 @@ impl<'a> Table<'a> {
     /// # Errors
     /// Says why the first line names no columns.
     pub fn open(text: &'a str, home: Option<Country>) -> Result<Self, String> {
-        let (text, first, told) = told_separator(text);
+        let (text, first, named) = named_separator(text);
         let mut best: Option<Self> = None;
-        for separator in told.map_or(SEPARATORS.to_vec(), |told| vec![told]) {
+        for separator in named.map_or(SEPARATORS.to_vec(), |named| vec![named]) {
             let mut records = Records::new(text, first, separator);
             let mut blank_rows = 0;
             let header = loop {
@@ -173,7 +173,7 @@ impl<'a> Table<'a> {
 }
 
 /// `sep=;` in the first line, as Excel writes and reads it.
-fn told_separator(text: &str) -> (&str, u64, Option<char>) {
+fn named_separator(text: &str) -> (&str, u64, Option<char>) {
     let Some((_, line)) = lines(text).next() else { return (text, 1, None) };
     let bare = line.trim_matches('"').trim_end_matches([',', ';']);
     let named = line.trim_matches('"');
@@ -189,7 +189,7 @@ fn told_separator(text: &str) -> (&str, u64, Option<char>) {
     }
 }
 
-/// The names of the columns: one blank for many, the known ones in any case, none behind the last that has one.
+/// The names of the columns: one blank for many, the known ones in any case, none after the last that has one.
 fn names(header: &Record) -> Vec<String> {
     let mut names: Vec<String> = header.cells.iter().map(|cell| name(&cell.text)).collect();
     while names.last().is_some_and(String::is_empty) {

@@ -271,7 +271,7 @@ pub struct AcceptedBody {
     batch_id: String,
     #[schema(value_type = BatchStatusWord)]
     status: &'static str,
-    /// Without duplicates.
+    /// How many messages there are, without duplicates.
     total_messages: u32,
     /// Absent when it would take more than three years.
     #[schema(nullable = false)]
@@ -318,11 +318,11 @@ impl AcceptedBody {
 pub struct LimitBody {
     #[schema(value_type = HoldWord)]
     reason: &'static str,
-    /// When for the first time.
+    /// When the batch meets it for the first time.
     at: String,
-    /// Until when that time.
+    /// Until when it waits that first time.
     until: String,
-    /// How often.
+    /// How often the batch would meet it.
     times: u32,
 }
 
@@ -338,7 +338,7 @@ impl From<Limit> for LimitBody {
 #[serde(rename_all = "camelCase")]
 #[schema(as = BulkForecast)]
 pub struct ForecastBody {
-    /// Always true.
+    /// Always true: this was a dry run.
     dry_run: bool,
     /// Messages that would go out.
     total_messages: u32,

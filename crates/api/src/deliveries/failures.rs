@@ -91,7 +91,7 @@ struct FailuresQuery {
     /// 1 to 1000; anything else counts as 1000.
     #[param(nullable = false)]
     limit: Option<u32>,
-    /// Rows to skip; anything that is no number counts as 0.
+    /// Rows to skip; anything that is not a number counts as 0.
     #[param(nullable = false)]
     offset: Option<u32>,
 }
@@ -151,7 +151,7 @@ struct RedriveBody {
     /// `id` or `deliveryId` of dead letters.
     #[schema(max_items = 500, nullable = false)]
     ids: Option<Vec<String>>,
-    /// Default 100.
+    /// How many to try at most, default 100.
     #[schema(minimum = 1, maximum = 500, nullable = false)]
     limit: Option<u32>,
 }
@@ -170,7 +170,7 @@ struct RedrivenBody {
     failed: u64,
     /// The webhook is switched off or no longer subscribed.
     skipped: u64,
-    /// Dead letters that fit and are left.
+    /// Dead letters that match and are left.
     remaining: u64,
 }
 
@@ -187,7 +187,7 @@ impl From<Redriven> for RedrivenBody {
     }
 }
 
-/// Tries dead letters again, once each: least tried first, then oldest. The idempotency keys stay, the delivery ids are
+/// Attempts dead letters again, once each: least attempted first, then oldest. The idempotency keys stay, the delivery ids are
 /// new. One redrive at a time.
 #[utoipa::path(
     post, path = "/api/webhooks/delivery-failures/redrive", operation_id = "redriveDeliveryFailures", tag = "Deliveries",

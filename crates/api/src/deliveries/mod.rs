@@ -1,4 +1,4 @@
-//! What became of deliveries: the log here, [`failures`] and [`replay`] beside it.
+//! What became of deliveries: the log here, dead letters in [`failures`], replays in [`replay`].
 
 mod failures;
 mod replay;
@@ -66,7 +66,7 @@ struct DeliveryBody {
     data: Option<EventData>,
 }
 
-/// One try.
+/// One attempt of a delivery.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DeliveryAttempt)]
@@ -76,7 +76,7 @@ struct AttemptBody {
     /// What the receiver answered.
     #[schema(required)]
     status_code: Option<u16>,
-    /// The sort of failure: `status`, `timeout`, `connect`, `dns`, `blocked`, `protocol`, `cancelled`, `hook` or `unsendable`; `null` on success.
+    /// The kind of failure: `status`, `timeout`, `connect`, `dns`, `blocked`, `protocol`, `cancelled`, `hook` or `unsendable`; `null` on success.
     #[schema(required)]
     error_kind: Option<&'static str>,
     /// The failure in a sentence.
@@ -127,7 +127,7 @@ impl DeliveryBody {
 #[serde(rename_all = "camelCase")]
 #[schema(as = DeliveryPage)]
 struct PageBody {
-    /// Newest event first.
+    /// The deliveries, newest event first.
     deliveries: Vec<DeliveryBody>,
     /// Brought back as `cursor` for the next page; `null` at the end.
     #[schema(required)]
@@ -239,7 +239,7 @@ async fn list(
     let search = log_query(&query)?;
     let limit = query.number("limit").filter(|limit| (1..=PAGE_MAX).contains(limit));
     let limit = limit.unwrap_or(PAGE_DEFAULT);
-    // One more than asked for tells whether there is a next page.
+    // One more than asked for shows whether there is a next page.
     let mut rows = state.gateway.webhooks.deliveries(webhook.id, &search, limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
@@ -270,7 +270,7 @@ async fn get(
     Ok(Json(DeliveryBody::new(record, true)))
 }
 
-/// `dlv_<uuid>`, or its UUID alone.
+/// `dlv_<uuid>`, or only its UUID.
 fn delivery_id(text: &str) -> Option<DeliveryId> {
     text.parse().ok().or_else(|| format!("dlv_{text}").parse().ok())
 }

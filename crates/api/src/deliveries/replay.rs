@@ -32,7 +32,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = ReplayEvents, example = json!({"from": 120, "to": 180}))]
 struct ReplayBody {
-    /// These deliveries, whatever became of them. Not together with other fields.
+    /// These deliveries, whatever became of them. Cannot be combined with other fields.
     #[schema(max_items = 500, nullable = false)]
     delivery_ids: Option<Vec<String>>,
     /// From this sequence of the session on.
@@ -41,13 +41,13 @@ struct ReplayBody {
     /// Up to this sequence.
     #[schema(minimum = 1, nullable = false)]
     to: Option<u64>,
-    /// Only events whose last delivery fits.
+    /// Only events whose last delivery matches.
     #[schema(nullable = false)]
     filter: Option<ReplayFilter>,
-    /// Only events of which no try was ever made, also those from before the webhook existed.
+    /// Only events that were never attempted, also those from before the webhook existed.
     #[schema(nullable = false)]
     never_attempted: Option<bool>,
-    /// Most deliveries of this call, default 1000.
+    /// The most deliveries of this call, default 1000.
     #[schema(minimum = 1, maximum = 10_000, nullable = false)]
     limit: Option<u32>,
 }
@@ -75,7 +75,7 @@ struct ReplayFilter {
 struct ReplayedBody {
     /// New deliveries that are on their way.
     enqueued: u64,
-    /// Events that were meant but wait already, or are gone.
+    /// Events that were selected but are waiting already, or are gone.
     skipped: u64,
     /// `from` of the next call, when this one reached its limit.
     #[schema(required)]
@@ -112,11 +112,11 @@ impl ReplayBody {
 }
 
 /// Puts events of the past on their way to a webhook again: the same idempotency keys, new delivery ids, oldest first.
-/// They leave in lanes of their own beside the live ones, so nothing that waits is disturbed.
+/// They leave in lanes of their own, next to the live ones, so nothing that is waiting is disturbed.
 #[utoipa::path(
     post, path = "/api/webhooks/{id}/replay", operation_id = "replayEvents", tag = "Deliveries",
     params(WebhookPath), request_body = ReplayBody,
-    responses((status = 202, description = "Stored; they leave behind first tries", body = ReplayedBody)),
+    responses((status = 202, description = "Stored; they leave after first attempts", body = ReplayedBody)),
     security(("X-API-Key" = ["operator"])),
 )]
 async fn replay(

@@ -1,7 +1,7 @@
 //! The one error answer, in OpenWA's shape: `{statusCode, message, error?, code?}`.
 //!
 //! A handler returns an [`ApiError`]; it travels in the response's extensions to [`present`], which knows the request's
-//! id and whether details may be told. What went wrong inside is logged there, once, with its causes; the caller gets a
+//! id and whether details may be shown. What went wrong inside is logged there, once, with its causes; the caller gets a
 //! request id instead.
 
 mod batches;
@@ -65,8 +65,8 @@ pub struct ApiError {
     message: Message,
     code: Option<&'static str>,
     retry_after_seconds: Option<u64>,
-    /// Whether the body tells it too.
-    tells_retry: bool,
+    /// Whether the body says it too.
+    body_says_retry: bool,
     valid_options: Option<Vec<String>>,
     /// Whether the key was refused, which is audited.
     of_key: bool,
@@ -79,13 +79,13 @@ pub struct ApiError {
 #[serde(untagged)]
 #[schema(as = ErrorMessage)]
 enum Message {
-    /// One sentence.
+    /// One sentence for people.
     Sentence(String),
     /// Everything that is wrong with a request body.
     Problems(Vec<String>),
 }
 
-/// Every error answer.
+/// The body of every error response.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Error, example = json!({"statusCode": 404, "message": "Session with id '3b0c6f52-0c1e-4a77-9d0e-5a1f2b3c4d5e' not found", "error": "Not Found"}))]
@@ -125,7 +125,7 @@ impl ApiError {
             message: Message::Sentence(sentence.into()),
             code: None,
             retry_after_seconds: None,
-            tells_retry: false,
+            body_says_retry: false,
             valid_options: None,
             of_key: false,
             wordless: false,
@@ -224,14 +224,14 @@ impl ApiError {
         Self { code: Some(code), ..self }
     }
 
-    /// Advises to try again after so long, in the header alone.
+    /// Advises to try again after so long, in the header only.
     pub fn with_retry(self, seconds: u64) -> Self {
         Self { retry_after_seconds: Some(seconds), ..self }
     }
 
     /// Advises to try again after so long, in the body as well.
-    pub fn with_told_retry(self, seconds: u64) -> Self {
-        Self { tells_retry: true, ..self.with_retry(seconds) }
+    pub fn with_retry_in_body(self, seconds: u64) -> Self {
+        Self { body_says_retry: true, ..self.with_retry(seconds) }
     }
 
     /// Says what could have been chosen.
@@ -270,7 +270,7 @@ impl ApiError {
             },
             error: if hidden || wordless { None } else { self.status.canonical_reason() },
             code: self.code,
-            retry_after_seconds: self.retry_after_seconds.filter(|_| self.tells_retry),
+            retry_after_seconds: self.retry_after_seconds.filter(|_| self.body_says_retry),
             valid_options: self.valid_options,
             request_id: inside.then(|| request_id.to_owned()),
         }
@@ -351,7 +351,7 @@ pub fn present(mut response: Response, request_id: &str, detail: bool) -> Respon
 
 /// 404 for a path or a method that leads nowhere.
 pub async fn no_route(method: Method, uri: Uri) -> ApiError {
-    // The path alone: a query could hold what should not come back.
+    // Only the path: a query could hold what should not come back.
     ApiError::new(StatusCode::NOT_FOUND, format!("Cannot {method} {}", echo(uri.path())))
 }
 

@@ -19,8 +19,10 @@ impl From<SendError> for ApiError {
             SendError::NotReady(status) => {
                 conflict(format!("Session is not ready (status: {})", status.as_str()))
             }
-            SendError::Settling => conflict("Session is settling earlier messages").with_retry(1),
-            SendError::Busy => too_many("Too many messages wait to be sent").with_retry(1),
+            SendError::Settling => {
+                conflict("Session is reconciling earlier messages").with_retry(1)
+            }
+            SendError::Busy => too_many("Too many messages are waiting to be sent").with_retry(1),
             SendError::QuotedNotFound(id) => {
                 not_found(format!("Quoted message {} not found", echo(id.as_str())))
             }
@@ -44,9 +46,9 @@ impl From<SendError> for ApiError {
                 Self::bad_request(format!("Message blocked by plugin: {}", echo(&why)))
             }
             SendError::Paced { retry_after_seconds, .. } => {
-                too_many("Sending is paced: this session sends too fast at the moment")
+                too_many("Sending is paced: this session is sending too fast")
                     .with_code("SEND_PACING_LIMITED")
-                    .with_told_retry(retry_after_seconds)
+                    .with_retry_in_body(retry_after_seconds)
             }
             key @ (SendError::KeyReused
             | SendError::KeyInProgress

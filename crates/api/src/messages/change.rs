@@ -28,7 +28,7 @@ pub struct React {
     /// WhatsApp's id of the message.
     #[schema(min_length = 1, max_length = 256)]
     message_id: String,
-    /// An empty one takes the reaction back.
+    /// An empty text takes the reaction back.
     #[schema(max_length = 32, format = "visible-or-empty")]
     emoji: String,
 }
@@ -151,7 +151,7 @@ pub async fn react(
     Ok(Success::yes())
 }
 
-/// Gives an own message a new text or caption. Answers with the message's own id and time.
+/// Gives one of the account's own messages a new text or caption. Answers with the message's own id and time.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/edit", operation_id = "editMessage", tag = "Messages",
     params(SessionPath), request_body = Edit,
@@ -211,7 +211,7 @@ pub async fn pin(
     Ok(Success::yes())
 }
 
-/// Unpins a message.
+/// Unpins a message in its chat.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/unpin", operation_id = "unpinMessage", tag = "Messages",
     params(SessionPath), request_body = Unpin,
@@ -245,7 +245,7 @@ pub async fn star(
     Ok(Success::yes())
 }
 
-/// Answers a poll.
+/// Votes in a poll.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/vote-poll", operation_id = "votePoll", tag = "Messages",
     params(SessionPath), request_body = VotePoll,

@@ -131,7 +131,7 @@ struct ListQuery {
     /// true.
     #[param(nullable = false)]
     inline_media: Option<bool>,
-    /// With WhatsApp's id.
+    /// Only the message with this WhatsApp id.
     #[param(nullable = false)]
     message_id: Option<String>,
     /// Epoch milliseconds, inclusive. Epoch seconds and an ISO 8601 time are taken, too.

@@ -35,7 +35,7 @@ pub struct SendMedia {
     /// The file's type; needed with `base64`.
     #[schema(min_length = 1, max_length = 255, format = "media-type")]
     mimetype: Option<String>,
-    /// The file's name.
+    /// The name under which the recipient sees the file.
     #[schema(min_length = 1, max_length = 255)]
     filename: Option<String>,
     /// The text under it.
@@ -44,7 +44,7 @@ pub struct SendMedia {
     /// Who is mentioned. The caption must contain `@<number>` for each.
     #[schema(value_type = Option<Vec<MentionText>>, max_items = 1024)]
     mentions: Option<Vec<ChatId>>,
-    /// The message that is answered, by WhatsApp's id.
+    /// The message being replied to, by its WhatsApp id.
     #[schema(min_length = 1, max_length = 256)]
     quoted_message_id: Option<String>,
 }
@@ -67,19 +67,19 @@ pub struct SendAudio {
     /// The file's type; needed with `base64` unless `ptt` is set, which means `audio/ogg; codecs=opus`.
     #[schema(min_length = 1, max_length = 255, format = "media-type")]
     mimetype: Option<String>,
-    /// The file's name.
+    /// The name under which the recipient sees the file.
     #[schema(min_length = 1, max_length = 255)]
     filename: Option<String>,
     /// Accepted; WhatsApp shows no text under sounds.
     #[schema(max_length = 1024)]
     caption: Option<String>,
-    /// Who is mentioned.
+    /// The people who are mentioned.
     #[schema(value_type = Option<Vec<MentionText>>, max_items = 1024)]
     mentions: Option<Vec<ChatId>>,
-    /// The message that is answered, by WhatsApp's id.
+    /// The message being replied to, by its WhatsApp id.
     #[schema(min_length = 1, max_length = 256)]
     quoted_message_id: Option<String>,
-    /// A voice note.
+    /// Whether it is a voice note.
     ptt: Option<bool>,
 }
 
@@ -145,13 +145,13 @@ impl TryFrom<FileToSend> for ToSend {
     }
 }
 
-/// The file alone is too large.
+/// The file is too large, whatever the body is.
 #[derive(utoipa::IntoResponses)]
 #[response(status = 413, description = "The body or the file is too large")]
 #[expect(dead_code, reason = "describes the answer to the OpenAPI document")]
 struct TooLarge(ErrorBody);
 
-/// Sends a picture.
+/// Sends an image file.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/send-image", operation_id = "sendImage", tag = "Messages",
     params(SessionPath, KeyHeader), request_body = SendMedia, responses(SendAnswers, TooLarge),
@@ -164,7 +164,7 @@ pub async fn send_image(
     on.map(|media| media.of_kind(MediaKind::Image)).send(state).await
 }
 
-/// Sends a video.
+/// Sends a video file.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/send-video", operation_id = "sendVideo", tag = "Messages",
     params(SessionPath, KeyHeader), request_body = SendMedia, responses(SendAnswers, TooLarge),
@@ -177,7 +177,7 @@ pub async fn send_video(
     on.map(|media| media.of_kind(MediaKind::Video)).send(state).await
 }
 
-/// Sends a sound, with `ptt` a voice note.
+/// Sends an audio file; with `ptt`, a voice note.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/send-audio", operation_id = "sendAudio", tag = "Messages",
     params(SessionPath, KeyHeader), request_body = SendAudio, responses(SendAnswers, TooLarge),

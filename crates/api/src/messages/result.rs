@@ -14,17 +14,17 @@ use crate::{error::ErrorBody, words::MessageStatusWord};
 
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// A message that was handed to WhatsApp. How far it got later is told by webhooks.
+/// A message that was handed to WhatsApp. How far it gets after that is reported to webhooks.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = SendResult, example = json!({"messageId": "3EB0C767D26B8A3F1A2B", "timestamp": 1_790_841_600, "status": "sent"}))]
 pub struct SendResult {
     /// WhatsApp's id of the message.
     message_id: String,
-    /// Epoch seconds.
+    /// WhatsApp's time of the message, in epoch seconds.
     timestamp: i64,
     /// `sent` when WhatsApp's server confirmed it, `pending` when it did not answer in time: the message is stored, goes
-    /// out as soon as it can, and webhooks tell the rest. An addition to OpenWA.
+    /// out as soon as it can, and webhooks report the rest. An addition to OpenWA.
     #[schema(value_type = MessageStatusWord)]
     status: MessageStatus,
     /// The chat it went to, when WhatsApp knows the number under another spelling than the one that was asked for: with or
@@ -45,7 +45,7 @@ impl From<Sent> for SendResult {
     }
 }
 
-/// It was done.
+/// The request was carried out.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Success, example = json!({"success": true}))]
 pub struct Success {
@@ -70,17 +70,17 @@ pub enum SendAnswers {
     Created(SendResult),
     #[response(
         status = 400,
-        description = "A wrong body, a session that is not started, a recipient who is not on WhatsApp, a file that could not be had, a plugin that blocked it, or code IDEMPOTENCY_KEY_INVALID"
+        description = "A wrong body, a session that is not started, a recipient who is not on WhatsApp, a file that could not be fetched, a plugin that blocked it, or code IDEMPOTENCY_KEY_INVALID"
     )]
     Wrong(ErrorBody),
     #[response(
         status = 403,
-        description = "The key may not, or WhatsApp refused. With code RECIPIENT_COLD_RESTRICTED WhatsApp does not let this account write first; with RECIPIENT_BLOCKED not at all"
+        description = "The key is not allowed to, or WhatsApp refused. With code RECIPIENT_COLD_RESTRICTED WhatsApp does not let this account write first; with RECIPIENT_BLOCKED not at all"
     )]
     Forbidden(ErrorBody),
     #[response(
         status = 404,
-        description = "No such session, or no such quoted, forwarded or template"
+        description = "No such session, quoted message, forwarded message or template"
     )]
     NotFound(ErrorBody),
     #[response(
@@ -111,10 +111,13 @@ pub enum SendAnswers {
 pub enum ChangeErrors {
     #[response(
         status = 400,
-        description = "A wrong body, a session that is not started, or a message that cannot be changed so"
+        description = "A wrong body, a session that is not started, or a message that cannot be changed like this"
     )]
     Wrong(ErrorBody),
-    #[response(status = 403, description = "The key may not, or WhatsApp does not allow it")]
+    #[response(
+        status = 403,
+        description = "The key is not allowed to, or WhatsApp does not allow it"
+    )]
     Forbidden(ErrorBody),
     #[response(status = 404, description = "No such session, or no such message in this chat")]
     NotFound(ErrorBody),

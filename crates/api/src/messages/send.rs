@@ -76,7 +76,7 @@ impl<T, A> SendBody<T, A> {
     }
 }
 
-/// What tells a route from others in a fingerprint. Fingerprints are stored, so these words stay.
+/// The name of a route in a fingerprint. Fingerprints are stored, so these words stay.
 fn word_of(route: &str) -> &str {
     match route.rsplit('/').next().unwrap_or_default() {
         "send-image" => "image",

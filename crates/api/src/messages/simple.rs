@@ -33,12 +33,12 @@ pub struct SendLocation {
     latitude: f64,
     #[schema(minimum = -180, maximum = 180)]
     longitude: f64,
-    /// The place's name.
+    /// The name of the place.
     #[schema(max_length = 1024)]
     description: Option<String>,
     #[schema(max_length = 1024)]
     address: Option<String>,
-    /// The message that is answered, by WhatsApp's id.
+    /// The message being replied to, by its WhatsApp id.
     #[schema(min_length = 1, max_length = 256)]
     quoted_message_id: Option<String>,
 }
@@ -64,7 +64,7 @@ pub struct SendContact {
     contact_name: String,
     #[schema(min_length = 1, max_length = 30, format = "phone")]
     contact_number: String,
-    /// The message that is answered, by WhatsApp's id.
+    /// The message being replied to, by its WhatsApp id.
     #[schema(min_length = 1, max_length = 256)]
     quoted_message_id: Option<String>,
 }
@@ -85,15 +85,15 @@ impl From<SendContact> for ToSend {
 pub struct SendPoll {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
-    /// The question.
+    /// The question that is asked.
     #[schema(min_length = 1, max_length = 255, format = "visible")]
     name: String,
-    /// They have to differ, also without the blanks around them.
+    /// They must differ, also after blanks around them are removed.
     #[schema(value_type = Vec<OptionText>, min_items = 2, max_items = 12)]
     options: Vec<String>,
     /// Whether more than one option may be chosen. Default false.
     allow_multiple_answers: Option<bool>,
-    /// The message that is answered, by WhatsApp's id.
+    /// The message being replied to, by its WhatsApp id.
     #[schema(min_length = 1, max_length = 256)]
     quoted_message_id: Option<String>,
 }
@@ -128,7 +128,7 @@ pub struct Forward {
     message_id: String,
 }
 
-/// Sends a place.
+/// Sends a location.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/send-location", operation_id = "sendLocation", tag = "Messages",
     params(SessionPath, KeyHeader), request_body = SendLocation, responses(SendAnswers),
@@ -141,7 +141,7 @@ pub async fn send_location(
     on.send(state).await
 }
 
-/// Sends an address card.
+/// Sends a contact card.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/send-contact", operation_id = "sendContact", tag = "Messages",
     params(SessionPath, KeyHeader), request_body = SendContact, responses(SendAnswers),
@@ -154,7 +154,7 @@ pub async fn send_contact(
     on.send(state).await
 }
 
-/// Sends a poll.
+/// Sends a poll with its options.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/send-poll", operation_id = "sendPoll", tag = "Messages",
     params(SessionPath, KeyHeader), request_body = SendPoll, responses(SendAnswers),

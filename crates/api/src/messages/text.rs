@@ -35,12 +35,12 @@ pub struct SendText {
     /// Who is mentioned. The text must contain `@<number>` for each.
     #[schema(value_type = Option<Vec<MentionText>>, max_items = 1024)]
     mentions: Option<Vec<ChatId>>,
-    /// `true` makes a card of the page behind the first link, if that can be had within 5 seconds. Default: what the
+    /// `true` makes a card of the page at the first link, if it can be fetched within 5 seconds. Default: what the
     /// session's `linkPreview` says.
     link_preview: Option<bool>,
     /// The card above the text. Together with `linkPreview: false`: 400.
     custom_link_preview: Option<CustomLinkPreview>,
-    /// The message that is answered, by WhatsApp's id.
+    /// The message being replied to, by its WhatsApp id.
     #[schema(min_length = 1, max_length = 256)]
     quoted_message_id: Option<String>,
 }
@@ -84,7 +84,7 @@ pub struct CustomLinkPreview {
 pub struct Reply {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
-    /// The message that is answered, by WhatsApp's id. It must be of this chat.
+    /// The message being replied to, by its WhatsApp id. It must be of this chat.
     #[schema(min_length = 1, max_length = 256)]
     quoted_message_id: String,
     #[schema(min_length = 1, max_length = 4096, format = "visible")]
@@ -114,10 +114,10 @@ impl From<Reply> for ToSend {
 pub struct SendTemplate {
     #[schema(value_type = ChatText)]
     chat_id: ChatId,
-    /// This or `templateName`.
+    /// The template, by its id; or give `templateName`.
     #[schema(min_length = 1, max_length = 64)]
     template_id: Option<String>,
-    /// This or `templateId`.
+    /// The template, by its name; or give `templateId`.
     #[schema(min_length = 1, max_length = 100)]
     template_name: Option<String>,
     /// The values of the placeholders. A placeholder without a value: 400, which names it.
@@ -125,7 +125,7 @@ pub struct SendTemplate {
     /// Who is mentioned. The text must contain `@<number>` for each.
     #[schema(value_type = Option<Vec<MentionText>>, max_items = 1024)]
     mentions: Option<Vec<ChatId>>,
-    /// `true` makes a card of the page behind the first link, if that can be had within 5 seconds. Default: what the
+    /// `true` makes a card of the page at the first link, if it can be fetched within 5 seconds. Default: what the
     /// session's `linkPreview` says.
     link_preview: Option<bool>,
 }
@@ -211,7 +211,7 @@ pub async fn send_template(
     };
     match state.gateway.messages.send_template(session, to_send, key).await {
         Err(SendError::TemplateNotFound) => Err(unknown(&echo(&named))),
-        // A key for chats may not read templates: what stands in one is not told by an error either.
+        // A key for chats may not read templates: an error does not say either what stands in one.
         Err(SendError::Render(_)) if !caller.key().allowed_chats.is_empty() => {
             Err(ApiError::bad_request("The template cannot be filled with these variables"))
         }

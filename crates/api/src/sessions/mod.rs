@@ -55,7 +55,7 @@ struct CreateSession {
 #[serde(rename_all = "camelCase")]
 #[schema(as = SessionTunables)]
 struct Tunables {
-    /// Reject incoming calls.
+    /// Whether incoming calls are rejected.
     auto_reject_calls: Option<bool>,
     /// Give up after this many failed tries in a row; `null` never gives up.
     #[schema(minimum = 0, maximum = 20)]
@@ -91,7 +91,7 @@ pub struct SessionBody {
     name: String,
     #[schema(value_type = SessionStatusWord)]
     status: SessionStatus,
-    /// The linked number.
+    /// The phone number that is linked.
     #[schema(required)]
     phone: Option<String>,
     #[schema(required)]
@@ -197,7 +197,7 @@ struct ListQuery {
     /// 1 to 1000; anything else counts as 1000.
     #[param(nullable = false)]
     limit: Option<u32>,
-    /// Rows to skip; anything that is no number counts as 0.
+    /// Rows to skip; anything that is not a number counts as 0.
     #[param(nullable = false)]
     offset: Option<u32>,
 }
@@ -279,7 +279,7 @@ async fn list(
     Ok(Json(bodies))
 }
 
-/// Reads one session.
+/// Reads one session and its state.
 #[utoipa::path(
     get, path = "/api/sessions/{sessionId}", operation_id = "getSession", tag = "Sessions",
     params(SessionPath),
@@ -316,7 +316,7 @@ async fn delete(
     }
 }
 
-/// Counts the sessions that the caller's key sees, and tells the memory of the process.
+/// Counts the sessions that the caller's key sees, and says how much memory the process holds.
 #[utoipa::path(
     get, path = "/api/sessions/stats/overview", operation_id = "sessionOverview", tag = "Sessions",
     responses((status = 200, description = "Counts", body = OverviewBody)),

@@ -30,7 +30,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = UpdateSessionConfig, example = json!({"autoRejectCalls": true, "maxReconnectAttempts": null}))]
 struct UpdateConfig {
-    /// `null` resets to false.
+    /// `null` resets it to false.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<bool>)]
     auto_reject_calls: Option<Option<bool>>,
@@ -38,7 +38,7 @@ struct UpdateConfig {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<u32>, minimum = 0, maximum = 20)]
     max_reconnect_attempts: Option<Option<u32>>,
-    /// Milliseconds; `null` resets to 5000.
+    /// In milliseconds; `null` resets it to 5000.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<u32>, minimum = 1000, maximum = 300_000)]
     reconnect_base_delay: Option<Option<u32>>,
@@ -46,11 +46,11 @@ struct UpdateConfig {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, min_length = 2, max_length = 2, format = "country")]
     default_country: Option<Option<String>>,
-    /// An IANA name; `null` resets to UTC.
+    /// The time zone, by its IANA name; `null` resets it to UTC.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, format = "time-zone")]
     time_zone: Option<Option<String>>,
-    /// Whether texts with a link have a card where the request says nothing; `null` resets to false.
+    /// Whether texts with a link have a card where the request says nothing; `null` resets it to false.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<bool>)]
     link_preview: Option<Option<bool>>,
@@ -65,7 +65,7 @@ struct ConfigBody {
     /// `null`: never gives up.
     #[schema(required)]
     max_reconnect_attempts: Option<u32>,
-    /// Milliseconds.
+    /// The first wait before a reconnect, in milliseconds.
     reconnect_base_delay: u32,
     /// The country whose national form of phone numbers is understood; `null`: none. An addition to OpenWA.
     #[schema(required)]
@@ -109,7 +109,7 @@ struct ProxyBody {
     enabled: bool,
     #[schema(required)]
     proxy_type: Option<&'static str>,
-    /// Host and port.
+    /// The host and port of the proxy.
     #[schema(required)]
     proxy_host: Option<String>,
     has_credentials: bool,

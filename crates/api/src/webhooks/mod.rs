@@ -1,4 +1,4 @@
-//! Webhooks: who is told what. Secrets and headers are written, never read.
+//! Webhooks: who receives which events. Secrets and headers are written, never read.
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -24,7 +24,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     AppState,
     access::{Caller, OnSession, Operator},
-    audit::Told,
+    audit::Detail,
     body::Body,
     error::ApiError,
     query::{LIMIT_MAX, Query, slice},
@@ -63,12 +63,12 @@ struct ListQuery {
     /// 1 to 1000; anything else counts as 1000.
     #[param(nullable = false)]
     limit: Option<u32>,
-    /// Rows to skip; anything that is no number counts as 0.
+    /// Rows to skip; anything that is not a number counts as 0.
     #[param(nullable = false)]
     offset: Option<u32>,
 }
 
-/// Registers a webhook.
+/// Registers a webhook for events of the session.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/webhooks", operation_id = "createWebhook", tag = "Webhooks",
     params(SessionPath), request_body = CreateWebhook,
@@ -121,7 +121,7 @@ fn present_all(state: &AppState, webhooks: Vec<Webhook>) -> Json<Vec<WebhookBody
     Json(webhooks.into_iter().map(|webhook| present(state, webhook)).collect())
 }
 
-/// Reads one webhook.
+/// Reads one webhook of the session.
 #[utoipa::path(
     get, path = "/api/sessions/{sessionId}/webhooks/{id}", operation_id = "getWebhook", tag = "Webhooks",
     params(WebhookPath),
@@ -148,7 +148,7 @@ async fn update(
     State(state): State<AppState>,
     on: OnSession<Operator>,
     Body(change): Body<UpdateWebhook>,
-) -> Result<(Option<Extension<Told>>, Json<WebhookBody>), ApiError> {
+) -> Result<(Option<Extension<Detail>>, Json<WebhookBody>), ApiError> {
     let id: WebhookId = on.caller.id("id")?;
     let set = |secret: Option<String>| secret.filter(|text| !text.is_empty()).map(Secret::new);
     let kept = |filters: Option<Filters>| filters.filter(|filters| !filters.conditions.is_empty());
@@ -167,10 +167,10 @@ async fn update(
     let changed = state.gateway.webhooks.change(on.session, id, patch).await;
     let Changed { webhook, moved } = changed?;
     // Who turned the events to another receiver is asked later.
-    let told = moved.map(|Moved { from, to }| {
-        Extension(Told(json!({ "id": id.to_string(), "from": from, "to": to })))
+    let detail = moved.map(|Moved { from, to }| {
+        Extension(Detail(json!({ "id": id.to_string(), "from": from, "to": to })))
     });
-    Ok((told, Json(present(&state, webhook))))
+    Ok((detail, Json(present(&state, webhook))))
 }
 
 /// Deletes a webhook with the deliveries that wait for it.
@@ -189,7 +189,7 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Sends a `test` event now, once, and tells what became of it.
+/// Sends a `test` event now, once, and says what became of it.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/webhooks/{id}/test", operation_id = "testWebhook", tag = "Webhooks",
     params(WebhookPath),

@@ -30,7 +30,7 @@ pub(super) struct CreateWebhook {
     /// http or https, without user and password.
     #[schema(min_length = 1, max_length = 2048, format = "uri")]
     pub(super) url: String,
-    /// Default `["message.received"]`.
+    /// The events it subscribes to. Default `["message.received"]`.
     #[schema(value_type = Option<Vec<EventWord>>, min_items = 1, nullable = false)]
     pub(super) events: Option<Vec<Subscription>>,
     /// Signs each delivery: `X-OpenWA-Signature` is `sha256=<hex HMAC-SHA256(secret, body)>`.
@@ -51,7 +51,7 @@ pub(super) struct CreateWebhook {
     pub(super) order: Option<LaneOrder>,
     /// How deliveries are tried. An addition to OpenWA.
     pub(super) policy: Option<PolicyBody>,
-    /// Certificates of authorities, PEM text, that the receiver's certificate may be of beside the usual ones. An addition to
+    /// Certificates of authorities, PEM text, that may have signed the receiver's certificate, besides the usual ones. An addition to
     /// OpenWA.
     #[schema(min_length = 1, max_length = 16384)]
     pub(super) tls_ca: Option<String>,
@@ -62,7 +62,7 @@ pub(super) struct CreateWebhook {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = WebhookPolicyChoice, example = json!({"attempts": 12, "timeoutMs": 15000, "batchSize": 20}))]
 pub(super) struct PolicyBody {
-    /// Total attempts; goes before `retryCount`. Default: as many as fit into the horizon.
+    /// Total attempts; takes precedence over `retryCount`. Default: as many as fit into the horizon.
     #[schema(minimum = 1, maximum = 100)]
     attempts: Option<u32>,
     /// Seconds before the second, third, … attempt; the last repeats. Each 1 to 86,400.
@@ -87,7 +87,7 @@ pub(super) struct PolicyBody {
     /// Default 1.
     #[schema(minimum = 1, maximum = 100)]
     batch_size: Option<u32>,
-    /// The same as `order` beside `policy`, which goes before it.
+    /// The same as `order` next to `policy`, which takes precedence.
     #[schema(value_type = Option<OrderWord>)]
     order: Option<LaneOrder>,
     /// How `webhook-signature` is made. Default `v1`.
@@ -130,7 +130,7 @@ pub(super) struct UpdateWebhook {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, max_length = 255, format = "secret-or-empty")]
     pub(super) secret: Option<Option<String>>,
-    /// Replaces all headers.
+    /// Replaces all headers that are sent with a delivery.
     #[schema(nullable = false)]
     pub(super) headers: Option<BTreeMap<String, String>>,
     /// `null` or no conditions clear them.
@@ -162,7 +162,7 @@ struct WebhookFilters {
     conditions: Vec<WebhookCondition>,
 }
 
-/// One condition.
+/// A condition on one field.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "describes domain::filter::FilterCondition to the OpenAPI document")]
@@ -267,7 +267,7 @@ impl InForce {
     }
 }
 
-/// How the receiver does. An addition to OpenWA.
+/// How the receiver is doing. An addition to OpenWA.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = WebhookHealth)]

@@ -109,7 +109,7 @@ async fn the_last_admin_key_stays() {
 }
 
 #[tokio::test]
-async fn validate_tells_what_the_own_key_may_do() {
+async fn validate_says_what_the_own_key_may_do() {
     let app = App::start().await;
     let session = app.new_session("bakery").await;
     let validate = async |key: &str| {

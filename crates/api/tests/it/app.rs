@@ -265,7 +265,7 @@ impl App {
     }
 
     /// WhatsApp tells something on a session.
-    pub async fn tell(&self, session: &str, signal: EngineSignal) {
+    pub async fn signal(&self, session: &str, signal: EngineSignal) {
         self.whatsapp.connection(session.parse().unwrap()).signal(signal).await;
     }
 

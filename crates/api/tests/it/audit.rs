@@ -10,7 +10,7 @@ fn actions(page: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn actions_are_told_with_who_and_what() {
+async fn actions_are_recorded_with_who_and_what() {
     let app = App::start().await;
     let session = app.new_session("bakery").await;
     let webhook = app.webhook(&session, &app.hook_url(), 1).await;
@@ -127,7 +127,7 @@ async fn scopes_and_wrong_questions() {
 }
 
 #[tokio::test]
-async fn sends_deletions_batches_and_templates_are_told_with_their_key() {
+async fn sends_deletions_batches_and_templates_are_recorded_with_their_key() {
     let app = App::start().await;
     let session = app.ready_session("bakery").await;
     let till = app.new_key(json!({ "name": "till", "role": "operator" })).await;

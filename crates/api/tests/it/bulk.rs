@@ -105,7 +105,7 @@ async fn untouched_messages_are_listed_when_asked_for_and_a_cancel_ends_it() {
 }
 
 #[tokio::test]
-async fn a_missing_variable_is_told_before_anything_is_sent() {
+async fn a_missing_variable_is_reported_before_anything_is_sent() {
     let app = App::start().await;
     let session = app.ready_session("bakery").await;
     let mut messages =

@@ -43,7 +43,7 @@ async fn one(app: &App, session: &str, id: &str) -> Value {
 async fn chats_are_listed_newest_first() {
     let (app, session) = bakery().await;
     let name = EngineSignal::ChatName { chat: chat(GROUP), name: "Bakery team".into() };
-    app.tell(&session, name).await;
+    app.signal(&session, name).await;
     while one(&app, &session, GROUP).await["name"] != "Bakery team" {
         tokio::task::yield_now().await;
     }
@@ -78,7 +78,7 @@ async fn a_chat_under_a_privacy_id_has_a_phone_once_its_number_is_known() {
     assert_eq!(one(&app, &session, LID).await.get("phone"), None);
     let phone = chat(MIA).phone().unwrap();
     let pair = EngineSignal::Identity(Identity { lid: chat(LID), phone });
-    app.tell(&session, pair).await;
+    app.signal(&session, pair).await;
     while one(&app, &session, MIA).await["phone"] != "49170111" {
         tokio::task::yield_now().await;
     }
@@ -193,9 +193,9 @@ async fn typing_is_shown() {
 async fn marks_of_other_devices_are_taken_over() {
     let (app, session) = bakery().await;
     let mark = EngineSignal::ChatMark { chat: chat(MIA), mark: ChatMark::Archived(true) };
-    app.tell(&session, mark).await;
+    app.signal(&session, mark).await;
     let read = EngineSignal::ChatMark { chat: chat(MIA), mark: ChatMark::Read(true) };
-    app.tell(&session, read).await;
+    app.signal(&session, read).await;
     loop {
         let mia = one(&app, &session, MIA).await;
         if mia["archived"] == true && mia["unreadCount"] == 0 {

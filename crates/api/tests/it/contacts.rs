@@ -16,7 +16,7 @@ use crate::{
 
 async fn known(app: &App, session: &str, id: &str, name: &str) {
     let patch = ContactPatch { name: Some(Some(name.into())), ..ContactPatch::default() };
-    app.tell(session, EngineSignal::Contact { id: chat(id), patch }).await;
+    app.signal(session, EngineSignal::Contact { id: chat(id), patch }).await;
     let path = format!("/api/sessions/{session}/contacts/{id}");
     while app.ask("GET", &path).admin().send().await.status != 200 {
         tokio::task::yield_now().await;
@@ -106,7 +106,7 @@ async fn a_number_is_checked_at_whatsapp() {
 }
 
 #[tokio::test]
-async fn the_number_of_a_privacy_id_is_told_where_it_is_known() {
+async fn the_number_of_a_privacy_id_is_shown_where_it_is_known() {
     let app = App::start().await;
     let session = app.ready_session("bakery").await;
     let phone = |id: &str| format!("/api/sessions/{session}/contacts/{id}/phone");
@@ -115,14 +115,14 @@ async fn the_number_of_a_privacy_id_is_told_where_it_is_known() {
     assert_eq!(app.get(&phone("1111111@lid")).await["phone"], json!(null));
     let identity =
         Identity { lid: chat("2222222@lid"), phone: PhoneNumber::parse("49170222").unwrap() };
-    app.tell(&session, EngineSignal::Identity(identity)).await;
+    app.signal(&session, EngineSignal::Identity(identity)).await;
     known(&app, &session, "49170222@c.us", "Ann").await;
     assert_eq!(app.get(&phone("2222222%40lid")).await["phone"], "49170222");
     app.ask("GET", &phone("120363041@g.us")).admin().send().await.expect(400);
 }
 
 #[tokio::test]
-async fn a_person_is_erased_and_what_is_gone_is_told() {
+async fn a_person_is_erased_and_the_answer_says_what_is_gone() {
     let app = App::start().await;
     let session = app.ready_session("bakery").await;
     let base = format!("/api/sessions/{session}/contacts");

@@ -24,7 +24,7 @@ async fn house(app: &App) -> (String, String, Receiver) {
 }
 
 #[tokio::test]
-async fn the_log_tells_every_try() {
+async fn the_log_shows_every_attempt() {
     let app = App::start().await;
     let (session, webhook, receiver) = house(&app).await;
     let path = format!("/api/webhooks/{webhook}/deliveries");

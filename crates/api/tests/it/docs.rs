@@ -34,7 +34,7 @@ fn references(html: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn the_pages_come_from_here_alone() {
+async fn the_pages_come_only_from_here() {
     let app = App::start().await;
     let answer = app.ask("GET", "/api/docs").send().await;
     assert_eq!((answer.status, answer.headers["location"].to_str().unwrap()), (303, "/api/docs/"));

@@ -77,7 +77,7 @@ fn bodies(events: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_stream_tells_events_in_order_and_a_reconnect_misses_nothing() {
+async fn a_stream_emits_events_in_order_and_a_reconnect_misses_nothing() {
     let app = App::start().await;
     let session = app.ready_session("bakery").await;
     let path = format!("/api/events?sessionId={session}&events=message.received");
@@ -217,7 +217,7 @@ async fn one_event_can_be_fetched() {
 }
 
 #[tokio::test]
-async fn keys_see_their_sessions_and_chats_alone() {
+async fn keys_see_only_their_sessions_and_chats() {
     let app = App::start().await;
     let (one, two) = (app.ready_session("one").await, app.ready_session("two").await);
     app.hear_text(&one, 1, 1).await;

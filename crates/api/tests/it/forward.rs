@@ -260,7 +260,7 @@ async fn held_by_other(app: &App, session: &str, url: &str) {
 }
 
 /// A process whose session runs in one at this address.
-async fn beside(url: &str) -> (App, String) {
+async fn second_process(url: &str) -> (App, String) {
     let own = "http://127.0.0.1:9";
     let app = App::tuned(|options| options.peers = Some(peers(own, LIMIT))).await;
     let session = app.ready_session("bakery").await;
@@ -290,7 +290,7 @@ async fn a_request_is_handed_over_as_it_came() {
         }
     })
     .await;
-    let (app, path) = beside(&url).await;
+    let (app, path) = second_process(&url).await;
     let answer = send(&app, &path).await;
     assert_eq!((answer.status, answer.text().as_str()), (418, "pieces"));
     assert!(answer.headers.contains_key("x-kept") && !answer.headers.contains_key("x-dropped"));
@@ -311,7 +311,7 @@ async fn a_request_is_handed_over_as_it_came() {
 #[tokio::test]
 async fn a_silent_process_is_504_in_time_and_is_asked_once() {
     let (asked, url) = script(async |_| std::future::pending().await).await;
-    let (app, path) = beside(&url).await;
+    let (app, path) = second_process(&url).await;
     let began = tokio::time::Instant::now();
     let answer = send(&app, &path).await;
     assert_eq!(
@@ -332,7 +332,7 @@ async fn a_silent_process_is_504_in_time_and_is_asked_once() {
 async fn a_connection_that_breaks_off_is_502_and_nothing_is_sent_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (app, path) = beside(&url).await;
+    let (app, path) = second_process(&url).await;
     let mut calls = 0;
     let serve = async {
         loop {
@@ -358,7 +358,7 @@ async fn a_process_that_cannot_be_reached_is_503_and_may_be_asked_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let (app, path) = beside(&url).await;
+    let (app, path) = second_process(&url).await;
     let answer = send(&app, &path).await;
     let sentence = "The process that runs this session cannot be reached";
     let mut expected = refused(503, "Service Unavailable", sentence);
@@ -374,7 +374,7 @@ async fn a_process_that_let_go_meanwhile_is_asked_once_and_the_next_one_answers(
     let elsewhere =
         async |_| (StatusCode::CONFLICT, [("waypost-hop", "elsewhere")]).into_response();
     let (first, url) = script(elsewhere).await;
-    let (app, path) = beside(&url).await;
+    let (app, path) = second_process(&url).await;
     // Its lease runs still.
     assert_eq!(send(&app, &path).await.expect(503)["code"], "SESSION_NODE_UNREACHABLE");
     assert_eq!(first.load(Ordering::SeqCst), 1);
@@ -407,11 +407,11 @@ async fn a_process_that_let_go_meanwhile_is_asked_once_and_the_next_one_answers(
 }
 
 #[tokio::test]
-async fn a_process_that_does_not_believe_this_one_is_told_from_a_caller_who_may_not() {
+async fn a_process_that_does_not_believe_this_one_is_not_taken_for_a_caller_without_rights() {
     let (_, url) =
         script(async |_| (StatusCode::FORBIDDEN, [("waypost-hop", "refused")]).into_response())
             .await;
-    let (app, path) = beside(&url).await;
+    let (app, path) = second_process(&url).await;
     let answer = send(&app, &path).await;
     assert!(answer.expect(503)["message"].as_str().unwrap().contains("do their clocks agree"));
 }
@@ -419,7 +419,7 @@ async fn a_process_that_does_not_believe_this_one_is_told_from_a_caller_who_may_
 #[tokio::test]
 async fn a_body_that_is_too_large_does_not_get_further() {
     let (asked, url) = script(async |_| StatusCode::OK.into_response()).await;
-    let (app, path) = beside(&url).await;
+    let (app, path) = second_process(&url).await;
     let ask = app.ask("POST", &format!("{path}/messages/send-text")).admin();
     ask.raw(vec![b' '; 26 * 1024 * 1024]).send().await.expect(413);
     assert_eq!(asked.load(Ordering::SeqCst), 0);

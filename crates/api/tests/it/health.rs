@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::app::{App, refused};
 
 #[tokio::test]
-async fn health_tells_its_version_to_callers_with_a_key() {
+async fn health_shows_its_version_to_callers_with_a_key() {
     let app = App::start().await;
     let open = app.ask("GET", "/api/health").send().await.expect(200);
     assert_eq!(open["status"], "ok");
@@ -38,7 +38,7 @@ async fn readiness_falls_while_draining_but_liveness_stays() {
 }
 
 #[tokio::test]
-async fn a_worker_answers_health_and_metrics_alone() {
+async fn a_worker_answers_only_health_and_metrics() {
     let mut app = App::with(|options| options.metrics_token = Some("token".into())).await;
     let session = app.ready_session("bakery").await;
     app.become_worker().await;

@@ -137,7 +137,7 @@ async fn each_kind_arrives_as_the_contract_says() {
 }
 
 #[tokio::test]
-async fn answers_mentions_and_the_backlog_are_told() {
+async fn answers_mentions_and_the_backlog_are_emitted() {
     let (app, session, mut calls) = ready().await;
     let message = InboundMessage {
         quoted: Some(Quoted { id: wa_id("3AEF"), body: "Open till six".into() }),
@@ -188,7 +188,7 @@ async fn the_receipts_of_each_member_come_to_those_who_name_them() {
             kind,
             timestamp: TIME + 1,
         };
-        app.tell(&session, receipt).await;
+        app.signal(&session, receipt).await;
         let call = next(&mut named).await;
         let key = format!("receipt_{session}_3AF1_{MIA}_{word}");
         assert_eq!(
@@ -320,7 +320,7 @@ async fn what_was_filed_under_a_privacy_id_moves_when_the_number_is_learned() {
     assert_eq!((&contact["id"], &contact["number"]), (&json!(LID), &json!("")));
 
     let identity = Identity { lid: chat(LID), phone: PhoneNumber::parse("49170111").unwrap() };
-    app.tell(&session, EngineSignal::Identity(identity)).await;
+    app.signal(&session, EngineSignal::Identity(identity)).await;
     app.hear(&session, vec![stranger("3AF1", "still me")]).await;
     next(&mut calls).await;
     // What is learned of people is stored in its own line; a message does not wait for it.
@@ -335,7 +335,7 @@ async fn what_was_filed_under_a_privacy_id_moves_when_the_number_is_learned() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_told_and_replaced_by_what_can() {
+async fn what_cannot_be_read_is_emitted_and_replaced_by_what_can() {
     let (app, session, mut calls) = ready().await;
     app.hear(&session, vec![from_mia("3AF0", Content::Undecryptable)]).await;
     let call = next(&mut calls).await;
@@ -364,8 +364,8 @@ async fn calls_are_events() {
         outcome: None,
     };
     let missed = Call { outcome: Some(CallOutcome::Missed), timestamp: TIME + 30, ..call.clone() };
-    app.tell(&session, EngineSignal::Call(call)).await;
-    app.tell(&session, EngineSignal::Call(missed)).await;
+    app.signal(&session, EngineSignal::Call(call)).await;
+    app.signal(&session, EngineSignal::Call(missed)).await;
     let told = next(&mut calls).await;
     assert_eq!(told["event"], "call.received");
     assert_eq!(
@@ -412,7 +412,7 @@ async fn hooks_hear_of_what_was_stored_and_hold_nothing_back() {
         kind: ReceiptKind::Read,
         timestamp: TIME + 1,
     };
-    app.tell(&session, receipt).await;
+    app.signal(&session, receipt).await;
     let (point, data) = told.recv().await.unwrap();
     assert_eq!(point, HookPoint::MessageReceived);
     assert_eq!(data["message"], addressed("3AF0", json!({ "body": "hello" })));

@@ -31,7 +31,7 @@ fn change(id: &str, content: Content) -> InboundMessage {
 }
 
 #[tokio::test]
-async fn reactions_edits_and_revokes_change_the_row_and_are_told() {
+async fn reactions_edits_and_revokes_change_the_row_and_are_emitted() {
     let (app, session, mut calls) = ready().await;
     let reaction = |emoji: &str| Content::Reaction { target: target("3AF0"), emoji: emoji.into() };
     let own = InboundMessage { from_me: true, ..change("3B01", reaction("🎉")) };
@@ -103,7 +103,7 @@ async fn nobody_edits_what_somebody_else_wrote() {
 }
 
 #[tokio::test]
-async fn votes_are_told_in_the_words_of_the_poll() {
+async fn votes_are_emitted_in_the_words_of_the_poll() {
     let (app, session, mut calls) = ready().await;
     let poll = Poll {
         name: "Which cake?".into(),
@@ -161,7 +161,7 @@ async fn an_edit_that_overtakes_its_message_waits_for_it() {
 }
 
 #[tokio::test]
-async fn an_edit_whose_message_never_comes_is_told_alone() {
+async fn an_edit_whose_message_never_comes_is_emitted_by_itself() {
     let (app, session, mut calls) = ready().await;
     let edit = Content::Edit { target: target("3AF0"), body: "at six".into(), file: None };
     app.hear(&session, vec![change("3B00", edit)]).await;
@@ -184,7 +184,7 @@ async fn an_ack_that_overtakes_a_message_of_the_phone_waits_for_it() {
         kind: ReceiptKind::Delivered,
         timestamp: TIME + 1,
     };
-    app.tell(&session, receipt).await;
+    app.signal(&session, receipt).await;
     let typed = InboundMessage { from_me: true, ..from_mia("3AF0", Content::text("Yes")) };
     app.hear(&session, vec![typed]).await;
     assert_eq!(next(&mut calls).await["event"], "message.sent");

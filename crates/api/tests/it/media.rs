@@ -53,7 +53,7 @@ fn path(session: &str, id: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_file_is_told_at_once_fetched_later_and_served_as_it_is() {
+async fn a_file_is_emitted_at_once_fetched_later_and_served_as_it_is() {
     let app = App::start().await;
     let (session, mut calls) = ready(&app).await;
     let group: domain::ChatId = chat("120363041@g.us");
@@ -200,7 +200,7 @@ async fn what_whatsapp_no_longer_has_is_not_asked_for_again() {
 }
 
 #[tokio::test]
-async fn files_that_will_not_be_fetched_are_told_as_failed() {
+async fn files_that_will_not_be_fetched_are_shown_as_failed() {
     let app = App::tuned(|options| options.media.bytes_max = 10).await;
     let (session, mut calls) = ready(&app).await;
     hear(&app, &session, "3AF0", b"more than ten").await;
@@ -263,7 +263,7 @@ async fn a_revoked_message_keeps_no_file() {
 }
 
 #[tokio::test]
-async fn no_url_leads_into_private_space_and_nothing_is_left_behind() {
+async fn no_url_leads_into_private_space_and_no_trace_is_left() {
     let app = App::start().await;
     let media = &app.gateway.media;
     for url in [
@@ -331,7 +331,7 @@ async fn a_file_from_a_url_or_base64_is_kept_once() {
 }
 
 #[tokio::test]
-async fn the_name_that_a_server_tells_in_its_extended_form_is_the_documents_name() {
+async fn the_name_that_a_server_gives_in_its_extended_form_is_the_documents_name() {
     let app = App::start().await;
     let session = app.ready_session("bakery").await;
     let send = format!("/api/sessions/{session}/messages/send-document");

@@ -44,7 +44,7 @@ impl Bakery {
     }
 
     /// The data of the next event of this name.
-    async fn told(&mut self, event: &str) -> Value {
+    async fn next_event(&mut self, event: &str) -> Value {
         loop {
             let call = next(&mut self.calls).await;
             if call["event"] == event {
@@ -69,7 +69,7 @@ async fn an_own_message_is_edited() {
     );
     let row = bakery.row(&id).await;
     assert_eq!((&row["body"], &row["metadata"]["edited"]), (&json!("at six"), &json!(true)));
-    let told = bakery.told("message.edited").await;
+    let told = bakery.next_event("message.edited").await;
     assert_eq!(
         (&told["messageId"], &told["body"], &told["fromMe"]),
         (&json!(id), &json!("at six"), &json!(true))
@@ -85,7 +85,7 @@ async fn a_caption_is_edited_as_a_caption() {
     let Content::Edit { body, file: Some(file), .. } = bakery.last() else { panic!("no file") };
     assert_eq!((body.as_str(), file.caption.as_deref()), ("Plum cake", Some("Plum cake")));
     assert!(file.remote.is_some(), "phones keep the picture");
-    let told = bakery.told("message.edited").await;
+    let told = bakery.next_event("message.edited").await;
     assert_eq!((&told["body"], &told["type"]), (&json!("Plum cake"), &json!("image")));
 }
 
@@ -123,11 +123,11 @@ async fn a_reaction_comes_and_goes() {
     let done = bakery.post("react", json!({ "messageId": id, "emoji": "👍" }), 200).await;
     assert_eq!(done, json!({ "success": true }));
     assert_eq!(bakery.row(&id).await["metadata"]["reactions"], json!({ me: "👍" }));
-    let told = bakery.told("message.reaction").await;
+    let told = bakery.next_event("message.reaction").await;
     assert_eq!((&told["reaction"], &told["reactions"]), (&json!("👍"), &json!({ me: "👍" })));
     assert_eq!(told["senderId"], me);
     bakery.post("react", json!({ "messageId": id, "emoji": "" }), 200).await;
-    assert_eq!(bakery.told("message.reaction").await["reactions"], json!({}));
+    assert_eq!(bakery.next_event("message.reaction").await["reactions"], json!({}));
     assert!(bakery.row(&id).await["metadata"]["reactions"][me].is_null());
 }
 
@@ -143,7 +143,7 @@ async fn a_message_is_taken_back_or_deleted_here_only() {
     assert!(matches!(bakery.last(), Content::Revoke { target } if target.id.as_str() == id));
     let row = bakery.row(&id).await;
     assert_eq!((&row["type"], &row["body"]), (&json!("revoked"), &Value::Null));
-    assert_eq!(bakery.told("message.revoked").await["revokedId"], json!(id));
+    assert_eq!(bakery.next_event("message.revoked").await["revokedId"], json!(id));
     bakery.post("react", json!({ "messageId": id, "emoji": "👍" }), 400).await;
     let chat = CHAT.parse().unwrap();
     bakery.app.hear(&bakery.session, vec![build::inbound(1, &chat)]).await;
@@ -179,7 +179,7 @@ async fn polls_are_voted_in() {
     assert!(
         matches!(bakery.last(), Content::Vote { options, .. } if options == [OptionHash::of("Cake")])
     );
-    assert_eq!(bakery.told("poll.vote").await["options"], json!(["Cake"]));
+    assert_eq!(bakery.next_event("poll.vote").await["options"], json!(["Cake"]));
     let me = "4915550001000@c.us";
     assert_eq!(bakery.row(&id).await["metadata"]["poll"]["votes"][me], json!(["Cake"]));
     let wrong = bakery.post("vote-poll", vote(json!(["Beer"])), 400).await;

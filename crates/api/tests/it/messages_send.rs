@@ -32,7 +32,7 @@ async fn sent(app: &App, path: &str, route: &str, body: Value) -> (Value, Conten
 }
 
 #[tokio::test]
-async fn every_sort_of_message_is_sent_and_stored() {
+async fn every_kind_of_message_is_sent_and_stored() {
     let (app, path) = ready().await;
     let card = json!({ "url": "https://a.example", "title": "A" });
     let (row, content) =
@@ -123,7 +123,7 @@ async fn bytes_that_are_not_what_they_are_sent_as_are_refused() {
 }
 
 #[tokio::test]
-async fn a_picture_becomes_a_sticker_and_tells_its_size() {
+async fn a_picture_becomes_a_sticker_and_says_its_size() {
     let (app, path) = ready().await;
     let file = json!({ "base64": files::base64(files::PNG), "mimetype": "image/png" });
     let (row, content) = sent(&app, &path, "send-sticker", file.clone()).await;
@@ -199,7 +199,7 @@ fn problem(words: &str) -> Value {
 }
 
 #[tokio::test]
-async fn wrong_bodies_leave_nothing_behind() {
+async fn wrong_bodies_leave_no_trace() {
     let (app, path) = ready().await;
     let long = |count: usize| "x".repeat(count);
     let file = json!({ "base64": "AAEC", "mimetype": "image/png" });

@@ -98,7 +98,7 @@ async fn the_numbers_have_openwas_names_and_ours() {
 }
 
 #[tokio::test]
-async fn activity_and_warnings_tell_when_deliveries_stall() {
+async fn activity_and_warnings_show_when_deliveries_stall() {
     let app = App::start().await;
     let session = app.ready_session("bakery").await;
     let receiver = Receiver::start().await;

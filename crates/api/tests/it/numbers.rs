@@ -203,7 +203,7 @@ async fn mexico_and_argentina_have_two_spellings_too() {
 }
 
 #[tokio::test]
-async fn an_idempotent_send_tells_again_where_it_went() {
+async fn an_idempotent_send_says_again_where_it_went() {
     let app = App::start().await;
     let session = app.ready_session("padaria").await;
     without_the_digit(&app);

@@ -173,7 +173,7 @@ async fn what_a_send_fetches_goes_through_the_sessions_proxy() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_fails_is_told_and_nothing_goes_directly() {
+async fn a_proxy_that_fails_is_reported_and_nothing_goes_directly() {
     let (app, path) = ready().await;
     let base = web().await;
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -25,7 +25,7 @@ async fn entries(app: &App, action: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_windows_of_the_contract_are_kept_and_told() {
+async fn the_windows_of_the_contract_are_kept_and_shown() {
     let app = app().await;
     let ask = || app.ask("GET", "/api/sessions").admin().send();
     for count in 1..=10u32 {

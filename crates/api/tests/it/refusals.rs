@@ -72,7 +72,7 @@ async fn read(stream: &mut TcpStream) -> Heard {
 }
 
 #[tokio::test]
-async fn no_request_is_lost_behind_one_that_was_refused() {
+async fn no_request_is_lost_after_one_that_was_refused() {
     let app = App::start().await;
     let address = app.serve().await;
     let body = json!({ "chatId": "4917012345678@c.us", "text": "x".repeat(2000) }).to_string();

@@ -94,7 +94,7 @@ async fn a_blank_text_of_somebody_else_is_not_passed_on() {
 }
 
 #[tokio::test]
-async fn what_is_blank_beside_a_forwarded_message_is_left_out() {
+async fn what_is_blank_next_to_a_forwarded_message_is_left_out() {
     let (app, path) = ready().await;
     let blank = || Some("\u{2800} \u{200b}".to_owned());
     let place = Location {

@@ -145,7 +145,7 @@ async fn a_deleted_webhook_is_gone() {
 }
 
 #[tokio::test]
-async fn a_test_tells_what_the_receiver_said() {
+async fn a_test_shows_what_the_receiver_said() {
     let app = App::start().await;
     let session = app.new_session("bakery").await;
     let test = async |status: u16| {

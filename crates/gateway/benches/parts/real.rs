@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use domain::{Clock, Entropy, Timestamp, time::BoxFuture};
+use domain::{Clock, Entropy, Timer, Timestamp, time::BoxFuture};
 use rand::Rng as _;
 
 pub struct RealClock;
@@ -14,7 +14,7 @@ impl Clock for RealClock {
         Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
     }
 
-    fn sleep_until(&self, at: Timestamp) -> BoxFuture<()> {
+    fn sleep_until(&self, _: Timer, at: Timestamp) -> BoxFuture<()> {
         let wait = at.since(self.now());
         Box::pin(tokio::time::sleep(wait))
     }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    Timestamp, WaMessageId,
+    Timer, Timestamp, WaMessageId,
     batch::{Batch, BatchItem, HoldReason, ItemContent, Said, Source},
     port::{BatchChange, Connection, ItemOutcome, RecipientScope, StoreError},
 };
@@ -34,7 +34,7 @@ impl Runner {
         tokio::select! {
             biased;
             () = self.shared.messages.idle(self.session) => {}
-            () = clock.sleep_until(yielded) => {}
+            () = clock.sleep_until(Timer::BatchYield, yielded) => {}
             () = stopping.cancelled() => return Ok(Turn::Done),
         }
         let (index, before) = (item.index, self.pace);

@@ -28,7 +28,7 @@ use std::{
 };
 
 use domain::{
-    EventId, SessionId, Timestamp,
+    EventId, SessionId, Timer, Timestamp,
     batch::{Batch, BatchId, BatchItem, BatchState, Hold, HoldReason},
     pacing::PacingRules,
     port::{BatchChange, Lease, Page, StoreError, StoreErrorKind, Write, WriteOutcome},
@@ -360,7 +360,7 @@ async fn caretaker(shared: Arc<Shared>) {
         tokio::select! {
             () = shared.wake.notified() => {}
             () = shared.sessions.moved() => {}
-            () = clock.sleep_until(clock.now().plus(shared.options.sweep_interval)) => {}
+            () = clock.sleep_until(Timer::BatchSweep, clock.now().plus(shared.options.sweep_interval)) => {}
             () = stopping.cancelled() => return,
         }
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use domain::{
-    SessionId, Timestamp, WaMessageId,
+    SessionId, Timer, Timestamp, WaMessageId,
     batch::{self, Batch, BatchId, BatchItem, COLD_PROBE, HoldReason, ItemContent, Next},
     port::{BatchChange, Connection, Lease, RecipientScope, StoreError, StoreErrorKind},
     session::SessionStatus,
@@ -345,7 +345,7 @@ impl Runner {
                 *rest = Rest { until, number, resting };
             }
         };
-        let sleep = clock.sleep_until(wake);
+        let sleep = clock.sleep_until(Timer::BatchRunner, wake);
         self.handle.rest.send_modify(rest(true));
         let undisturbed = tokio::select! {
             biased;

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
-use domain::SessionId;
+use domain::{SessionId, Timer};
 use futures::FutureExt as _;
 use serde_json::Value;
 
@@ -103,7 +103,7 @@ impl Inner {
         let work = AssertUnwindSafe(async { (handler.run)(context).await }).catch_unwind();
         tokio::select! {
             done = work => done.map_err(|_| "it panicked".to_owned()),
-            () = self.clock.sleep_until(limit) => {
+            () = self.clock.sleep_until(Timer::HookAnswer, limit) => {
                 Err(format!("it took longer than {} ms", handler.limit.as_millis()))
             }
         }

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    ChatId, SessionId, Timestamp, WaMessageId,
+    ChatId, SessionId, Timer, Timestamp, WaMessageId,
     content::Content,
     event::Change,
     message::OutgoingMessage,
@@ -156,7 +156,7 @@ impl Messages {
                 Some(answer) => return change.answered(shared, answer).await,
                 None => return Err(SendError::Unanswered),
             },
-            () = ports.clock.sleep_until(limit) => {}
+            () = ports.clock.sleep_until(Timer::ChangeAnswer, limit) => {}
         }
         late(shared.clone(), ticket, change);
         Err(SendError::Unanswered)
@@ -173,7 +173,7 @@ pub(super) fn late(shared: Arc<Shared>, mut ticket: Ticket, change: UnderWay) {
             answer = ticket.answer() => if let Some(answer) = answer {
                 let _ = change.answered(&shared, answer).await;
             },
-            () = clock.sleep_until(limit) => {}
+            () = clock.sleep_until(Timer::LateChange, limit) => {}
         }
     });
 }

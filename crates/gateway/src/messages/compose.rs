@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{
-    ChatId, SessionId, WaMessageId,
+    ChatId, SessionId, Timer, WaMessageId,
     batch::UPLOAD_KEPT,
     content::{self, ContactCard, Content, Location, MediaKind, MediaLook, RemoteMedia},
     event::{self, describe},
@@ -280,7 +280,7 @@ impl Messages {
         let limit = clock.now().plus(UPLOAD_LIMIT);
         let uploaded = tokio::select! {
             uploaded = link.connection.upload(kind, file) => uploaded,
-            () = clock.sleep_until(limit) => Err(EngineError::Unanswered(None)),
+            () = clock.sleep_until(Timer::Upload, limit) => Err(EngineError::Unanswered(None)),
         };
         uploaded.map_err(|error| match error {
             // No message was made of it: nothing can have gone out.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{
-    WaMessageId,
+    Timer, WaMessageId,
     failure::SendFailure,
     ids::MessageRowId,
     message::{Direction, Message, MessageStatus, OutgoingMessage},
@@ -72,7 +72,7 @@ impl Messages {
         let limit = clock.now().plus(self.shared.options.answer_limit);
         tokio::select! {
             written = connection.send(outgoing) => written,
-            () = clock.sleep_until(limit) => Err(EngineError::Unanswered(None)),
+            () = clock.sleep_until(Timer::SendWrite, limit) => Err(EngineError::Unanswered(None)),
         }
     }
 

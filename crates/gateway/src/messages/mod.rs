@@ -33,7 +33,7 @@ mod typing;
 use std::sync::Arc;
 
 use domain::{
-    ChatId, SessionId, WaMessageId,
+    ChatId, SessionId, Timer, WaMessageId,
     message::{Message, MessageStatus},
     pacing::PacingOutcome,
     port::{Lease, MessagePage, MessageQuery, Page, StoreError},
@@ -267,7 +267,7 @@ impl Messages {
             reconcile::start(&self.shared, session);
             tokio::select! {
                 _ = changed.changed() => {}
-                () = clock.sleep_until(limit) => return Err(SendError::Settling),
+                () = clock.sleep_until(Timer::SendGate, limit) => return Err(SendError::Settling),
             }
         }
     }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use domain::{
-    ChatId, SessionId, Timestamp, WaMessageId,
+    ChatId, SessionId, Timer, Timestamp, WaMessageId,
     backoff::Backoff,
     event,
     failure::SendFailure,
@@ -33,19 +33,13 @@ use crate::{
 };
 
 /// How long a send may be pending on a link that stays before it goes out again; doubles each time.
-pub(crate) const PENDING_LIMIT: Duration = Duration::from_secs(61);
+pub(crate) const PENDING_LIMIT: Duration = Duration::from_secs(60);
 /// Between two tries with a chat that is slow.
-const SLOW: Backoff = Backoff {
-    base: Duration::from_millis(1_300),
-    cap: Duration::from_secs(30),
-    jitter_percent: 20,
-};
+const SLOW: Backoff =
+    Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(30), jitter_percent: 20 };
 /// Between two tries while the ledger fails.
-const LEDGER: Backoff = Backoff {
-    base: Duration::from_millis(1_300),
-    cap: Duration::from_secs(15),
-    jitter_percent: 20,
-};
+const LEDGER: Backoff =
+    Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(15), jitter_percent: 20 };
 
 /// What became of one row.
 enum Reconciled {
@@ -133,7 +127,7 @@ impl Reconciler {
                 Err(error) => self.fails(&error),
             };
             tokio::select! {
-                () = clock.sleep_until(until) => {}
+                () = clock.sleep_until(Timer::Reconcile, until) => {}
                 () = self.gate.woken() => {}
             }
         }
@@ -324,7 +318,7 @@ impl Reconciler {
         let limit = clock.now().plus(self.shared.options.answer_limit * (1 << tries.min(3)));
         let written = tokio::select! {
             written = link.connection.send(row.outgoing.clone()) => written,
-            () = clock.sleep_until(limit) => Err(EngineError::Unanswered(None)),
+            () = clock.sleep_until(Timer::SendWrite, limit) => Err(EngineError::Unanswered(None)),
         };
         match written {
             Ok(()) => Ok(Reconciled::Yes),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{
-    SessionId,
+    SessionId, Timer,
     port::{EngineError, OpenChange, StoreError, Write},
 };
 
@@ -65,7 +65,7 @@ async fn again(
     let limit = clock.now().plus(shared.options.answer_limit);
     let sent = tokio::select! {
         sent = link.connection.send(outgoing.clone()) => sent,
-        () = clock.sleep_until(limit) => return Ok(false),
+        () = clock.sleep_until(Timer::SendWrite, limit) => return Ok(false),
     };
     let change = UnderWay { session, outgoing, before: Before::of(&message), me, lease };
     match sent {

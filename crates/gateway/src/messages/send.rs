@@ -2,6 +2,7 @@
 //! frame, its answer. What one send carries through all of it is its [`SendContext`].
 
 use domain::{
+    Timer,
     chat::Typing,
     message::{Content, Direction, Message, MessageStatus},
     port::{Lease, MessageQuery, Page},
@@ -130,7 +131,7 @@ impl Messages {
         let until =
             ports.clock.now().plus(typing::duration(characters, ports.entropy.fraction(), most));
         typing::show(&*ports.clock, &*link.connection, &draft.chat, Typing::Typing).await;
-        ports.clock.sleep_until(until).await;
+        ports.clock.sleep_until(Timer::Typing, until).await;
     }
 
     async fn answer(
@@ -152,7 +153,7 @@ impl Messages {
         let limit = clock.now().plus(self.shared.options.answer_limit);
         let answer = tokio::select! {
             answer = ticket.answer() => answer,
-            () = clock.sleep_until(limit) => None,
+            () = clock.sleep_until(Timer::SendAnswer, limit) => None,
         };
         if let (Some(item), Some(answer)) = (context.origin.item(), answer) {
             let _ = item.heard.set(answer.heard);

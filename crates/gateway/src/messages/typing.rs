@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{ChatId, Clock, chat::Typing, port::Connection};
+use domain::{ChatId, Clock, Timer, chat::Typing, port::Connection};
 
 /// Before the first character.
 const BASE_MS: f64 = 500.0;
@@ -35,7 +35,7 @@ pub(super) async fn show(
                 tracing::debug!(%error, "typing was not shown");
             }
         }
-        () = clock.sleep_until(limit) => {}
+        () = clock.sleep_until(Timer::TypingAnswer, limit) => {}
     }
 }
 

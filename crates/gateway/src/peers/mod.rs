@@ -22,7 +22,7 @@ use std::{
 };
 
 use domain::{
-    Clock, Entropy, SessionId, Timestamp,
+    Clock, Entropy, SessionId, Timer, Timestamp,
     hop::{Hop, HopKey, HopRefused, Nonce, Request},
     port::{SessionStore, StoreResult},
 };
@@ -118,7 +118,7 @@ impl Peers {
             loop {
                 let next = inner.clock.now().plus(inner.announce_every);
                 tokio::select! {
-                    () = inner.clock.sleep_until(next) => {}
+                    () = inner.clock.sleep_until(Timer::PeerAnnouncement, next) => {}
                     () = stopping.cancelled() => return,
                 }
                 if let Err(error) = inner.announce().await {

@@ -10,6 +10,7 @@ use std::{
 };
 
 use domain::{
+    Timer,
     port::{Held, Lease},
     session::Wish,
 };
@@ -68,7 +69,7 @@ impl Heart {
             let wait = self.tenure.renew_at.saturating_sub(clock.elapsed());
             let asked = tokio::select! {
                 biased;
-                () = clock.sleep(wait) => None,
+                () = clock.sleep(Timer::LeaseRenewal, wait) => None,
                 () = self.shared.called.notified() => None,
                 Some(tell) = self.asked.recv() => Some(tell),
             };

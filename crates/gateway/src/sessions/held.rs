@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use domain::Timer;
+
 use super::Sessions;
 use crate::{Policy, Supervisor};
 
 /// Between two looks.
-const SWEEP: Duration = Duration::from_secs(33);
+const SWEEP: Duration = Duration::from_secs(30);
 
 /// Starts the sweep; it ends with the supervisor.
 pub(crate) fn spawn(sessions: &Sessions, supervisor: &Supervisor) {
@@ -15,7 +17,7 @@ pub(crate) fn spawn(sessions: &Sessions, supervisor: &Supervisor) {
         let clock = inner.ports.clock.clone();
         loop {
             tokio::select! {
-                () = clock.sleep_until(clock.now().plus(SWEEP)) => {}
+                () = clock.sleep_until(Timer::HeldChanges, clock.now().plus(SWEEP)) => {}
                 () = stopping.cancelled() => return,
             }
             if let Err(error) = inner.ledger.release_held().await {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    SessionId,
+    SessionId, Timer,
     backoff::Backoff,
     port::Lease,
     session::{Session, SessionInput, SessionState, SessionStatus},
@@ -108,7 +108,7 @@ impl Keeper {
             biased;
             () = release => {}
             // It runs out by itself.
-            () = clock.sleep_until(clock.now().plus(RELEASE_LIMIT)) => {}
+            () = clock.sleep_until(Timer::LeaseRelease, clock.now().plus(RELEASE_LIMIT)) => {}
         }
     }
 
@@ -148,7 +148,7 @@ impl Keeper {
         loop {
             let wait = AFTER_PANIC.wait(tries, ports.entropy.fraction());
             tokio::select! {
-                () = ports.clock.sleep_until(ports.clock.now().plus(wait)) => {}
+                () = ports.clock.sleep_until(Timer::SessionRestart, ports.clock.now().plus(wait)) => {}
                 () = stopping.cancelled() => return None,
                 () = self.shared.killed.cancelled() => return None,
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{
-    SessionId,
+    SessionId, Timer,
     port::{Held, Lease, StoreResult},
 };
 
@@ -61,7 +61,7 @@ impl Tenure {
         let renewed = tokio::select! {
             biased;
             renewed = inner.acquire(id) => renewed,
-            () = clock.sleep(limit) => return Err(TOO_LATE),
+            () = clock.sleep(Timer::LeaseAnswer, limit) => return Err(TOO_LATE),
         };
         match renewed {
             Ok(Some(held)) if held.lease == self.lease => {

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use domain::{
-    SessionId,
+    SessionId, Timer,
     port::{Page, StoreError},
     session::Session,
 };
@@ -48,7 +48,7 @@ impl Sessions {
         let (clock, stopping) = (self.inner.ports.clock.clone(), self.inner.supervisor.stopping());
         loop {
             tokio::select! {
-                () = clock.sleep_until(clock.now().plus(every)) => {}
+                () = clock.sleep_until(Timer::Takeover, clock.now().plus(every)) => {}
                 () = stopping.cancelled() => return,
             }
             match self.inner.ports.store.unheld_sessions(clock.now(), TAKEN_AT_ONCE).await {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use domain::{
-    SessionId, Timestamp,
+    SessionId, Timer, Timestamp,
     backoff::Backoff,
     event::EventDraft,
     port::{EngineError, EngineSignal, Lease, OpenRequest, SessionPatch},
@@ -98,7 +98,7 @@ impl Task {
             let goes_on = !inner.lines.is_full_of_records(id);
             let retry = async {
                 match self.retry_at {
-                    Some(at) => clock.sleep_until(at).await,
+                    Some(at) => clock.sleep_until(Timer::Reconnect, at).await,
                     None => std::future::pending().await,
                 }
             };

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    Timestamp,
+    Timer, Timestamp,
     delivery::{ClaimedLane, LANES_PER_PLACE},
     port::StoreError,
 };
@@ -115,7 +115,7 @@ impl Dispatcher {
             () = stopping.cancelled() => {}
             () = self.webhooks.wake.notified() => {}
             () = self.webhooks.ports.queue.opened_elsewhere() => {}
-            () = clock.sleep_until(at) => {}
+            () = clock.sleep_until(Timer::Dispatch, at) => {}
         }
     }
 }

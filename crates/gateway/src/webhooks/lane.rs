@@ -11,7 +11,7 @@ use std::{
 };
 
 use domain::{
-    Timestamp,
+    Timer, Timestamp,
     delivery::{Attempt, AttemptError, AttemptErrorKind, ClaimedLane, Delivery, Policy},
     port::{Settled, Settlement, Verdict},
     webhook::Webhook,
@@ -147,7 +147,7 @@ impl Run<'_> {
                     if again >= self.until() {
                         return false;
                     }
-                    clock.sleep_until(again).await;
+                    clock.sleep_until(Timer::ResultRetry, again).await;
                 }
             }
         }
@@ -275,7 +275,7 @@ impl Run<'_> {
             tokio::select! {
                 biased;
                 done = &mut wait => return Ok(done),
-                () = clock.sleep_until(renewal) => {}
+                () = clock.sleep_until(Timer::LaneRenewal, renewal) => {}
             }
             // Beside the call: what it comes to while the ledger does not answer is worth waiting for.
             tokio::select! {
@@ -370,7 +370,7 @@ impl Run<'_> {
             if now >= self.until() && tries >= TRIES_MIN {
                 return None;
             }
-            clock.sleep_until(now.plus(RECORD_AGAIN)).await;
+            clock.sleep_until(Timer::ResultRetry, now.plus(RECORD_AGAIN)).await;
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use domain::{
-    DeliveryId, SessionId, WebhookId,
+    DeliveryId, SessionId, Timer, WebhookId,
     log::LoggedEvent,
     port::{Page, StoreResult},
 };
@@ -84,7 +84,7 @@ impl Reader {
         let clock = &self.webhooks.ports.clock;
         tokio::select! {
             () = self.webhooks.stored.notified() => {}
-            () = clock.sleep_until(clock.now().plus(SWEEP)) => {}
+            () = clock.sleep_until(Timer::QueuedLog, clock.now().plus(SWEEP)) => {}
             () = self.stopping.cancelled() => {}
         }
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use domain::{
-    Clock, Timestamp,
+    Clock, Timer, Timestamp,
     port::{Ledger, Trouble},
 };
 use tokio::sync::Notify;
@@ -126,7 +126,7 @@ impl Valve {
                 let since = stopped.map_or(now, |(_, since)| since);
                 *stopped = Some((trouble, since));
             }
-            self.clock.sleep_until(now.plus(wait)).await;
+            self.clock.sleep_until(Timer::LedgerLook, now.plus(wait)).await;
             wait = (wait * 2).min(LOOK_MAX);
         }
     }
@@ -147,7 +147,7 @@ impl Valve {
             self.state.again.notify_waiters();
             tokio::select! {
                 () = recorded => {}
-                () = self.clock.sleep_until(look) => {}
+                () = self.clock.sleep_until(Timer::LedgerLook, look) => {}
             }
         }
     }
@@ -163,7 +163,7 @@ impl Valve {
         let again = self.state.again.notified();
         tokio::select! {
             () = again => {}
-            () = self.clock.sleep_until(at_the_latest) => {}
+            () = self.clock.sleep_until(Timer::ResultRetry, at_the_latest) => {}
         }
     }
 }

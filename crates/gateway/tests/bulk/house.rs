@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    ChatId, Clock, SessionId, Timestamp,
+    ChatId, Clock, SessionId, Timer, Timestamp,
     batch::{Batch, BatchId, BatchItem, BatchOptions, ItemDraft, Said},
     event::Event,
     message::OutgoingMessage,
@@ -145,7 +145,7 @@ impl Clock for RealTime {
         testkit::START
     }
 
-    fn sleep_until(&self, at: Timestamp) -> domain::time::BoxFuture<()> {
+    fn sleep_until(&self, _: Timer, at: Timestamp) -> domain::time::BoxFuture<()> {
         Box::pin(tokio::time::sleep(at.since(self.now())))
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use domain::{
-    WebhookId,
+    Timer, WebhookId,
     delivery::{Attempt, AttemptError, AttemptErrorKind, DeliveryState, Health},
     event::EventType,
     log::{DeliveryQuery, DeliveryRecord, FailureQuery, ReplaySelection},
@@ -175,7 +175,7 @@ async fn broken_handlers_that_fail_open_stop_nothing() {
     hangs.limit = Duration::from_secs(17);
     hooks.register(hangs);
     house.hear(session, &build::chat(1)).await;
-    house.pass(Duration::from_secs(17), Duration::from_secs(17)).await;
+    house.pass(Timer::HookAnswer, Duration::from_secs(17)).await;
     house.drained().await;
     assert_eq!(numbers(&receiver), [1]);
     let event = &house.told(session, EventType::MessageReceived)[0];
@@ -201,8 +201,7 @@ async fn a_handler_that_hangs_holds_up_its_own_lane_alone() {
     hangs.limit = Duration::from_secs(17);
     house.gateway.hooks.register(hangs);
     house.hear(session, &build::chat(1)).await;
-    let limit = house.now().plus(Duration::from_secs(17));
-    within("the handler is asked", house.clock.awaited(limit)).await;
+    within("the handler is asked", house.clock.awaited(Timer::HookAnswer)).await;
     for _ in 0..5 {
         house.hear(session, &build::chat(2)).await;
     }
@@ -249,8 +248,7 @@ async fn a_webhook_that_is_paused_while_a_handler_thinks_is_not_called() {
     hangs.limit = Duration::from_secs(17);
     let id = house.gateway.hooks.register(hangs);
     house.hear(session, &build::chat(1)).await;
-    let limit = house.now().plus(Duration::from_secs(17));
-    within("the handler is asked", house.clock.awaited(limit)).await;
+    within("the handler is asked", house.clock.awaited(Timer::HookAnswer)).await;
     house.gateway.webhooks.pause(session, webhook.id).await.unwrap();
     house.gateway.hooks.unregister(id);
     house.clock.advance(Duration::from_secs(17));
@@ -271,7 +269,7 @@ async fn handlers_are_told_what_was_stored_delivered_and_given_up() {
     let delivered = listening(&house, HookPoint::WebhookDelivered);
     let failed = listening(&house, HookPoint::WebhookError);
     // The reader of the log begins behind what is there when it comes to it.
-    within("the reader", house.clock.awaited(house.now().plus(Duration::from_secs(1)))).await;
+    within("the reader", house.clock.awaited(Timer::QueuedLog)).await;
     receiver.answer([500, 204, 500, 500].map(Reply::Status));
     for round in 1..=2 {
         house.hear(session, &build::chat(round)).await;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    SessionId,
+    SessionId, Timer,
     batch::{BatchOptions, BatchState, ItemDraft, Said},
     event::EventType,
     port::StoreErrorKind,
@@ -46,7 +46,7 @@ async fn who_lost_its_session_seals_the_keys_and_writes_nothing_more() {
     assert!(house.whatsapp.sent().is_empty(), "no frame without its row");
 
     // The next renewal.
-    house.pass(MINUTE / 3, MINUTE / 3).await;
+    house.pass(Timer::LeaseRenewal, MINUTE / 3).await;
     house.wait_unloaded(session).await;
     assert!(link.is_sealed() && link.is_closed());
     assert_eq!(house.written().len(), before, "nothing was written");

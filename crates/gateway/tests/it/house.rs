@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    ChatId, SessionId, Timestamp, WaMessageId,
+    ChatId, SessionId, Timer, Timestamp, WaMessageId,
     delivery::PolicyChoice,
     event::{Event, EventType, Subscription},
     message::{Message, MessageStatus},
@@ -32,15 +32,15 @@ use testkit::{FakeWhatsApp, ManualClock, Receiver, SeededEntropy, StoreParts, bu
 
 /// Longest wait for a state.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(20);
-/// How long a send waits for WhatsApp's server here; no other sleep is as long.
-pub const ANSWER_LIMIT: Duration = Duration::from_secs(13);
-/// The dispatcher's sweep here; no other sleep is as long.
-pub const SWEEP: Duration = Duration::from_secs(7);
+/// How long a send waits for WhatsApp's server here.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// The dispatcher's sweep here.
+pub const SWEEP: Duration = Duration::from_secs(5);
 /// How long a lane is held without a renewal here; longer than every wait for a retry.
 const LANE_LEASE: Duration = Duration::from_secs(20_000);
-/// The first reconnect wait of [`House::session`]; longer than every other sleep.
+/// The first reconnect wait of [`House::session`].
 pub const RECONNECT: Duration = Duration::from_secs(100);
-/// Beyond every other sleep.
+/// No test lets so much time pass.
 const NEVER: Duration = Duration::from_secs(100_000_000);
 /// The number of every linked session.
 pub const PHONE: &str = "4915550001000";
@@ -213,7 +213,7 @@ impl House {
         *self.ledger.refused.lock().unwrap() = Some(id);
     }
 
-    /// A session that was never started; its reconnect waits are long enough to be told apart.
+    /// A session that was never started.
     pub async fn session(&self, name: &str) -> SessionId {
         let millis = u32::try_from(RECONNECT.as_millis()).unwrap();
         let config =
@@ -283,19 +283,20 @@ impl House {
         until("unloaded", async || !self.loaded(session).await).await;
     }
 
-    /// Waits until somebody sleeps for a time in this band from now, and lets that time come. How long it was.
-    pub async fn pass(&self, from: Duration, to: Duration) -> Duration {
-        let now = domain::Clock::now(&self.clock);
-        let at = within("a sleep", self.clock.awaited_within(from, to)).await;
-        self.clock.advance(at.since(now));
-        at.since(now)
+    /// Waits until somebody sleeps by this name and lets that time come. How long it was.
+    pub async fn fire(&self, timer: Timer) -> Duration {
+        within("a sleep", self.clock.fire(timer)).await
     }
 
-    /// Lets the wait for WhatsApp's answer to a send come to its end, after it went out: a send waits as long for the gate of
-    /// a new connection, and that wait must be over.
+    /// The same for a sleep of exactly this length from now.
+    pub async fn pass(&self, timer: Timer, length: Duration) {
+        within("a sleep", self.clock.awaited_until(timer, self.now().plus(length))).await;
+        self.clock.advance(length);
+    }
+
+    /// Lets the wait for WhatsApp's answer to a send come to its end.
     pub async fn stay_silent(&self) {
-        until("it went out", async || self.whatsapp.scripted_sends() == 0).await;
-        self.pass(ANSWER_LIMIT, ANSWER_LIMIT).await;
+        self.pass(Timer::SendAnswer, ANSWER_LIMIT).await;
     }
 
     pub fn now(&self) -> Timestamp {
@@ -369,14 +370,15 @@ impl House {
 
     /// Waits until the dispatcher has looked for lanes at this time and rests.
     pub async fn dispatcher_rests(&self) {
-        within("the dispatcher's rest", self.clock.awaited(self.now().plus(SWEEP))).await;
+        let at = self.now().plus(SWEEP);
+        within("the dispatcher's rest", self.clock.awaited_until(Timer::Dispatch, at)).await;
     }
 
     /// Waits until the dispatcher rests, for however long.
     pub async fn dispatcher_rests_somewhere(&self) {
         // What it does in between takes real time alone.
         tokio::time::sleep(Duration::from_millis(100)).await;
-        within("a rest", self.clock.awaited_within(Duration::ZERO, SWEEP)).await;
+        within("a rest", self.clock.awaited(Timer::Dispatch)).await;
     }
 
     /// Every event that was recorded for a session, in order.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
+    Timer,
     event::{EventType, Subscription},
     port::DeliveryQueue as _,
     session::LossCause,
@@ -242,7 +243,7 @@ async fn the_lane_of_a_dead_worker_goes_on_when_its_lease_ends() {
         async || house.store.claim_lanes("dead", 1, 20, due, until).await.unwrap().len() == 1;
     crate::house::until("the lane is free", taken).await;
     house.clock.advance(until.since(house.now()) - Duration::from_millis(1));
-    within("the wait for the lease", house.clock.awaited(until)).await;
+    within("the wait for the lease", house.clock.awaited_until(Timer::Dispatch, until)).await;
     assert_eq!(receiver.received().len(), 1);
     house.clock.advance(Duration::from_millis(1));
     house.drained().await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{
-    ApiKeyId, SessionId,
+    ApiKeyId, SessionId, Timer,
     delivery::DeliveryState,
     event::EventType,
     log::{DeliveryQuery, FailureQuery},
@@ -89,7 +89,7 @@ async fn a_reader_sees_what_another_process_wrote_by_its_sweep() {
         let write = domain::port::Write::Append { event: Box::new(draft) };
         domain::port::Ledger::write(&house.store, vec![write]).await.unwrap();
         for _ in 0..3 {
-            within("the sweep", house.clock.awaited_within(Duration::ZERO, sweep)).await;
+            within("the sweep", house.clock.awaited(Timer::LiveSweep)).await;
             house.clock.advance(sweep);
         }
     });
@@ -149,7 +149,8 @@ async fn old_events_go_after_a_week_and_dead_letters_after_a_season() {
     house.drained().await;
     let round = async || {
         house.clock.advance(every);
-        within("a round", house.clock.awaited(house.now().plus(every))).await;
+        within("a round", house.clock.awaited_until(Timer::Retention, house.now().plus(every)))
+            .await;
     };
     // The next round marks how long the log is now.
     round().await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::{
+    Timer,
     event::EventType,
     port::{EngineError, SessionStore as _},
     session::{LossCause, SessionStatus::*},
@@ -74,7 +75,9 @@ async fn a_lost_link_backs_off_and_every_fifth_failure_is_told() {
     let mut waits = vec![];
     for failures in 1..=10 {
         let (from, to) = band(failures);
-        waits.push(house.pass(from, to).await);
+        let wait = house.fire(Timer::Reconnect).await;
+        assert!(wait >= from && wait <= to, "{failures}: {wait:?}");
+        waits.push(wait);
         within("the next open", house.whatsapp.opened(failures as usize + 1)).await;
     }
     assert!(waits[2..].windows(2).any(|pair| pair[0] != pair[1]), "no jitter: {waits:?}");
@@ -107,7 +110,8 @@ async fn a_limit_on_tries_gives_up() {
     house.whatsapp.fail_open(EngineError::NotConnected);
     house.whatsapp.connection(session).lose(link()).await;
     let (from, to) = band(1);
-    house.pass(from, to).await;
+    let wait = house.fire(Timer::Reconnect).await;
+    assert!(wait >= from && wait <= to, "{wait:?}");
     house.wait_unloaded(session).await;
     let record = house.record(session).await;
     assert_eq!((record.status, record.wanted), (Failed, false));
@@ -119,7 +123,8 @@ async fn a_stop_ends_the_waiting_for_a_reconnect() {
     let session = house.ready("bakery").await;
     house.whatsapp.connection(session).lose(link()).await;
     let (from, to) = band(1);
-    within("the wait", house.clock.awaited_within(from, to)).await;
+    let wait = within("the wait", house.clock.awaited(Timer::Reconnect)).await.since(house.now());
+    assert!(wait >= from && wait <= to, "{wait:?}");
     house.gateway.sessions.stop(session).await.unwrap();
     assert!(!house.loaded(session).await);
     house.clock.advance(Duration::from_secs(3600));
@@ -131,7 +136,7 @@ async fn a_lease_that_was_taken_away_ends_the_connection() {
     let house = House::start().await;
     let session = house.ready("bakery").await;
     house.taken_by("another", session, Duration::from_secs(600)).await;
-    house.pass(Duration::from_secs(20), Duration::from_secs(20)).await;
+    house.pass(Timer::LeaseRenewal, Duration::from_secs(20)).await;
     house.wait_unloaded(session).await;
     assert!(house.whatsapp.connection(session).is_closed());
     // The record is the other one's now.
@@ -144,7 +149,7 @@ async fn a_lease_is_renewed_while_the_session_runs_and_given_back_after() {
     let house = House::start().await;
     let session = house.ready("bakery").await;
     for _ in 0..10 {
-        house.pass(Duration::from_secs(20), Duration::from_secs(20)).await;
+        house.pass(Timer::LeaseRenewal, Duration::from_secs(20)).await;
     }
     let another = async || {
         let second = Duration::from_secs(1);
@@ -160,6 +165,12 @@ async fn a_lease_is_renewed_while_the_session_runs_and_given_back_after() {
     assert!(another().await);
 }
 
+/// The wait after a first panic.
+fn is_about_a_second(wait: Duration) {
+    let (from, to) = (Duration::from_millis(800), Duration::from_millis(1200));
+    assert!(wait >= from && wait <= to, "{wait:?}");
+}
+
 #[tokio::test]
 async fn a_panic_hurts_nobody_else_and_the_session_comes_back() {
     let house = House::start().await;
@@ -167,14 +178,15 @@ async fn a_panic_hurts_nobody_else_and_the_session_comes_back() {
     house.whatsapp.panic_on_open();
     house.whatsapp.connection(broken).lose(link()).await;
     let (from, to) = band(1);
-    house.pass(from, to).await;
+    let wait = house.fire(Timer::Reconnect).await;
+    assert!(wait >= from && wait <= to, "{wait:?}");
     within("the open that panics", house.whatsapp.opened(3)).await;
     until("the wait of the next life", async || house.loaded(broken).await).await;
     // The others go on.
     house.send(other, "still here").await.unwrap();
     assert!(house.loaded(other).await && house.loaded(broken).await);
     assert!(house.record(broken).await.wanted);
-    house.pass(Duration::from_millis(800), Duration::from_millis(1200)).await;
+    is_about_a_second(house.fire(Timer::SessionRestart).await);
     within("the open after it", house.whatsapp.opened(4)).await;
     house.wait_for(broken, Ready).await;
     house.send(broken, "back again").await.unwrap();
@@ -188,7 +200,7 @@ async fn a_panic_in_the_very_first_step_is_survived() {
     let session = house.session("bakery").await;
     house.whatsapp.panic_on_open();
     within("the start", house.gateway.sessions.start(session)).await.unwrap();
-    house.pass(Duration::from_millis(800), Duration::from_millis(1200)).await;
+    is_about_a_second(house.fire(Timer::SessionRestart).await);
     house.wait_for(session, QrReady).await;
 }
 
@@ -200,9 +212,8 @@ async fn a_session_can_be_stopped_between_a_panic_and_its_next_life() {
         house.whatsapp.panic_on_open();
         let sessions = &house.gateway.sessions;
         sessions.start(session).await.unwrap();
-        let wait =
-            house.clock.awaited_within(Duration::from_millis(800), Duration::from_millis(1200));
-        within("the wait", wait).await;
+        let next = within("the wait", house.clock.awaited(Timer::SessionRestart)).await;
+        is_about_a_second(next.since(house.now()));
         let opens = house.whatsapp.opens().len();
         let act = async {
             match name {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::{
+    Timer,
     log::DeliveryQuery,
     port::{DeliveryLog as _, DeliveryQueue as _},
     signature,
@@ -44,7 +45,7 @@ async fn retries_follow_the_schedule_with_the_same_ids_and_body() {
         assert!(wait >= planned.mul_f64(0.9) && wait <= planned.mul_f64(1.1), "{tries}: {wait:?}");
         // Not a moment before.
         house.clock.advance(wait - Duration::from_millis(1));
-        within("the dispatcher's wait", house.clock.awaited(due)).await;
+        within("the dispatcher's wait", house.clock.awaited_until(Timer::Dispatch, due)).await;
         assert_eq!(receiver.received().len(), tries);
         house.clock.advance(Duration::from_millis(1));
         within("the next try", receiver.wait_for(tries + 1)).await;

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use domain::Timer;
 use gateway::{
     hooks::{Handler, HookContext, HookPoint, HookResult, LIMIT_DEFAULT, OnFailure},
     messages::SendError,
@@ -147,7 +148,7 @@ async fn slow_and_broken_handlers_fail_open_or_closed_as_they_say() {
         let mut hangs = handler("hangs", HookPoint::MessageSending, 1, |_| std::future::pending());
         (hangs.on_failure, hangs.limit) = (on_failure, Duration::from_secs(17));
         let id = hooks.register(hangs);
-        let time = house.pass(Duration::from_secs(17), Duration::from_secs(17));
+        let time = house.pass(Timer::HookAnswer, Duration::from_secs(17));
         let (sent, _) = tokio::join!(house.send(session, "hello"), time);
         assert_eq!(sent.is_err(), blocks);
         hooks.unregister(id);

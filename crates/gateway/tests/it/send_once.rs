@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::{
+    Timer,
     message::MessageStatus::{self, Failed, Pending},
     session::SessionStatus,
 };
@@ -113,7 +114,7 @@ async fn a_crash_leaves_the_answer_to_the_row() {
     house.clock.advance(Duration::from_secs(3600));
     house.gateway.sessions.start(session).await.unwrap();
     house.wait_for(session, SessionStatus::Ready).await;
-    house.pass(Duration::from_secs(2), Duration::from_secs(2)).await;
+    house.pass(Timer::Reconcile, Duration::from_secs(2)).await;
     until("expired", async || house.status(session, &first.sent.id).await == Failed).await;
     let fresh = send(&house, session).await.unwrap();
     assert!(!fresh.replayed, "what has failed frees the key");

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use domain::chat::Typing;
+use domain::{Timer, chat::Typing};
 use gateway::messages::{Preview, Say, SendError, ToSend};
 use testkit::{Asked, OnSend, build};
 
 use crate::house::{House, to_send, until};
 
-/// Longest typing here; no other sleep ends with it, or soon after it.
-const TYPING_MAX: Duration = Duration::from_millis(4_100);
+/// Longest typing here.
+const TYPING_MAX: Duration = Duration::from_secs(4);
 
 fn text(chat: u32, text: &str) -> ToSend {
     let say = Say::Text { text: text.into(), preview: Preview::Off };
@@ -34,8 +34,8 @@ async fn typing_never_reorders_and_ends_with_paused() {
     };
     let time = async {
         // The long one first: its typing is capped; the short one types when the chat is free.
-        house.pass(TYPING_MAX, TYPING_MAX).await;
-        let short = house.pass(Duration::from_millis(400), Duration::from_millis(800)).await;
+        house.pass(Timer::Typing, TYPING_MAX).await;
+        let short = house.fire(Timer::Typing).await;
         assert!(short >= Duration::from_millis(501) && short <= Duration::from_millis(679));
     };
     let ((first, second), ()) = tokio::join!(send, time);
@@ -71,7 +71,7 @@ async fn a_send_that_waits_holds_its_own_chat_only() {
         sent = messages.send(session, place, None) => { sent.unwrap(); }
     }
     assert_eq!(bodies(&house), ["here"]);
-    tokio::join!(async { slow.await.unwrap() }, house.pass(TYPING_MAX, TYPING_MAX));
+    tokio::join!(async { slow.await.unwrap() }, house.pass(Timer::Typing, TYPING_MAX));
     assert_eq!(bodies(&house).len(), 2);
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use domain::{
-    WaMessageId,
+    Timer, WaMessageId,
     event::EventType,
     message::MessageStatus::*,
     port::{EngineError, EngineSignal, ReceiptKind},
@@ -22,8 +22,11 @@ use testkit::{OnSend, START, build};
 use crate::house::{ANSWER_LIMIT, House, RECONNECT, to_send, until};
 use crate::send_hooks::handler;
 
-/// How long receipts may settle here; no other sleep is as long.
+/// How long receipts may settle here.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// About how long a chat that is slow waits before its next try.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// No send goes out again after this long.
 const RESEND_LIMIT: Duration = Duration::from_secs(3601);
@@ -45,7 +48,8 @@ async fn lose(house: &House, session: domain::SessionId) {
 }
 
 async fn reconnect(house: &House, session: domain::SessionId) {
-    house.pass(RECONNECT * 8 / 10, RECONNECT * 12 / 10).await;
+    let wait = house.fire(Timer::Reconnect).await;
+    assert!(wait >= RECONNECT * 8 / 10 && wait <= RECONNECT * 12 / 10, "{wait:?}");
     house.wait_for(session, SessionStatus::Ready).await;
 }
 
@@ -87,7 +91,7 @@ async fn cut_off(house: &House, session: domain::SessionId, id: &WaMessageId) ->
     house.whatsapp.on_send(OnSend::Silence);
     let edit =
         house.gateway.messages.edit(session, build::chat(1), id.clone(), "two".into(), vec![]);
-    let (edited, ()) = tokio::join!(edit, house.stay_silent());
+    let (edited, ()) = tokio::join!(edit, house.pass(Timer::ChangeAnswer, ANSWER_LIMIT));
     assert!(matches!(edited, Err(SendError::Unanswered)));
     house.whatsapp.sent().pop().unwrap().id
 }
@@ -154,7 +158,7 @@ async fn after_a_lost_link_it_goes_out_again_under_the_same_id() {
     let second = unanswered(&house, session, "two").await;
     lose(&house, session).await;
     reconnect(&house, session).await;
-    house.pass(GRACE, GRACE).await;
+    house.pass(Timer::Reconcile, GRACE).await;
     until("settled", async || house.status(session, &second).await == Sent).await;
     assert_eq!(house.status(session, &first).await, Sent);
     let ids: Vec<WaMessageId> =
@@ -197,7 +201,7 @@ async fn new_sends_wait_until_older_ones_are_settled() {
     let id = unanswered(&house, session, "one").await;
     lose(&house, session).await;
     reconnect(&house, session).await;
-    let (sent, _) = tokio::join!(house.send(session, "two"), house.pass(GRACE, GRACE));
+    let (sent, _) = tokio::join!(house.send(session, "two"), house.pass(Timer::Reconcile, GRACE));
     let sent = sent.unwrap();
     let ids: Vec<WaMessageId> =
         house.whatsapp.sent().into_iter().map(|message| message.id).collect();
@@ -211,7 +215,7 @@ async fn a_crash_between_row_and_frame_is_settled_by_the_next_life() {
     let id = unanswered(&house, session, "one").await;
     house.restart().await;
     house.wait_for(session, SessionStatus::Ready).await;
-    house.pass(GRACE, GRACE).await;
+    house.pass(Timer::Reconcile, GRACE).await;
     until("settled", async || house.status(session, &id).await == Sent).await;
     let sent = house.whatsapp.sent();
     assert_eq!((sent.len(), &sent[1].id), (2, &id));
@@ -227,7 +231,7 @@ async fn what_is_too_old_has_failed() {
     house.clock.advance(Duration::from_secs(3601));
     house.restart().await;
     house.wait_for(session, SessionStatus::Ready).await;
-    house.pass(GRACE, GRACE).await;
+    house.pass(Timer::Reconcile, GRACE).await;
     until("failed", async || house.status(session, &id).await == Failed).await;
     let row = house.message(session, &id).await.unwrap();
     assert_eq!(row.metadata["failure"]["reason"], "expired");
@@ -244,16 +248,16 @@ async fn a_link_that_breaks_while_settling_leaves_it_to_the_next_one() {
     reconnect(&house, session).await;
     house.whatsapp.on_send(OnSend::Fail(EngineError::NotConnected));
     house.whatsapp.on_send(OnSend::Fail(EngineError::NotConnected));
-    house.pass(GRACE, GRACE).await;
+    house.pass(Timer::Reconcile, GRACE).await;
     until("tried", async || house.whatsapp.scripted_sends() == 1).await;
     assert_eq!(house.status(session, &id).await, Pending);
-    let waits = house.pass(ANSWER_LIMIT, ANSWER_LIMIT);
+    let waits = house.pass(Timer::SendGate, ANSWER_LIMIT);
     let (refused, _) = tokio::join!(house.send(session, "two"), waits);
     assert!(matches!(refused, Err(SendError::Settling)));
     until("tried again", async || house.whatsapp.scripted_sends() == 0).await;
     lose(&house, session).await;
     reconnect(&house, session).await;
-    house.pass(GRACE, GRACE).await;
+    house.pass(Timer::Reconcile, GRACE).await;
     until("settled", async || house.status(session, &id).await == Sent).await;
 }
 
@@ -275,7 +279,7 @@ async fn a_lost_link_is_settled_while_the_caller_still_waits() {
         lose(&house, session).await;
         house.clock.advance(Duration::from_millis(6_100));
         house.wait_for(session, SessionStatus::Ready).await;
-        house.pass(GRACE, GRACE).await;
+        house.pass(Timer::Reconcile, GRACE).await;
     };
     let (sent, ()) = tokio::join!(house.send(session, "one"), breaks);
     assert_eq!(sent.unwrap().status, Sent);
@@ -299,12 +303,13 @@ async fn a_slow_chat_holds_up_nobody_else_and_is_tried_again_on_the_same_connect
     let sent = house.gateway.messages.send(session, to(&build::chat(3), "third"), None).await;
     assert_eq!(sent.unwrap().sent.status, Sent);
     house.whatsapp.on_send(OnSend::Fail(EngineError::Unanswered(None)));
-    house.pass(GRACE, GRACE).await;
+    house.pass(Timer::Reconcile, GRACE).await;
     until("past the slow one", async || house.status(session, &second).await == Sent).await;
     assert_eq!(house.status(session, &slow).await, Pending);
     let sent = house.gateway.messages.send(session, to(&other, "more"), None).await;
     assert_eq!(sent.unwrap().sent.status, Sent);
-    house.pass(Duration::from_millis(1_000), Duration::from_millis(1_600)).await;
+    let wait = house.fire(Timer::Reconcile).await;
+    assert!(wait >= SLOW * 8 / 10 && wait <= SLOW * 12 / 10, "{wait:?}");
     until("the slow one too", async || house.status(session, &slow).await == Sent).await;
     assert_eq!(house.whatsapp.opens().len(), 2, "on the same connection");
     house.send(session, "after it").await.unwrap();
@@ -318,10 +323,11 @@ async fn what_the_server_does_not_answer_on_a_link_that_stays_goes_out_again() {
     // Others go on meanwhile, in the same chat as well.
     house.send(session, "two").await.unwrap();
     house.whatsapp.on_send(OnSend::Silence);
-    let minute = Duration::from_secs(61);
-    house.pass(minute - ANSWER_LIMIT, minute).await;
+    let minute = Duration::from_secs(60);
+    let wait = house.fire(Timer::Reconcile).await;
+    assert!(wait >= minute - ANSWER_LIMIT && wait <= minute, "{wait:?}");
     until("again", async || house.whatsapp.sent().len() == 3).await;
-    house.pass(minute * 2, minute * 2).await;
+    house.pass(Timer::Reconcile, minute * 2).await;
     until("settled", async || house.status(session, &id).await == Sent).await;
     let sent = house.whatsapp.sent();
     let frames = sent.iter().filter(|message| message.id == id).count();

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    SessionId, Timestamp,
+    SessionId, Timer, Timestamp,
     event::{Event, EventType},
     port::{
         Held, Holder, Lease, Ledger as _, Page, SessionPatch, SessionStore, StoreError,
@@ -24,9 +24,8 @@ use testkit::StoreParts;
 
 use crate::house::{House, PHONE, WAIT_LIMIT, until, within};
 
-/// Between two looks here: a time at which nothing else wakes, renewals of leases among them. Who sleeps until then is the one
-/// who looks, and has looked before.
-const EVERY: Duration = Duration::from_millis(10_007);
+/// Between two looks here.
+const EVERY: Duration = Duration::from_secs(10);
 
 async fn house() -> House {
     House::with(|options| options.takeover_interval = EVERY).await
@@ -38,8 +37,9 @@ fn another(house: &House, node: &str) -> Options {
 
 /// Waits until the next look is due, and lets it happen.
 async fn look(house: &House) {
-    house.pass(EVERY, EVERY).await;
-    within("the look", house.clock.awaited(house.now().plus(EVERY))).await;
+    house.pass(Timer::Takeover, EVERY).await;
+    let next = house.now().plus(EVERY);
+    within("the look", house.clock.awaited_until(Timer::Takeover, next)).await;
 }
 
 /// Another process on the same ledger: on a runtime of its own, so that it can die in an instant.
@@ -293,8 +293,9 @@ async fn a_lease_that_cannot_be_renewed_ends_the_connection_before_another_may_b
     let end = house.now().plus(Duration::from_secs(60));
     cut_off.down.store(true, Ordering::Release);
     let seconds = Duration::from_secs;
-    house.pass(seconds(20), seconds(20)).await;
-    within("the next try", house.clock.awaited(house.now().plus(seconds(5)))).await;
+    house.pass(Timer::LeaseRenewal, seconds(20)).await;
+    let again = house.now().plus(seconds(5));
+    within("the next try", house.clock.awaited_until(Timer::LeaseRenewal, again)).await;
     assert!(!house.whatsapp.connection(session).is_closed(), "the lease lasts for a while");
     // The last try before the end.
     house.clock.advance(seconds(35));

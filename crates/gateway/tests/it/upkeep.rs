@@ -5,6 +5,7 @@ use std::time::Duration;
 use std::io::Write as _;
 
 use domain::{
+    Timer,
     chat::ChatMark,
     idempotency::{KEPT, Taken},
     media::{MediaRecord, MediaState},
@@ -19,7 +20,7 @@ async fn keys_of_idempotent_sends_go_after_their_day() {
     let every = Duration::from_secs(7200);
     let house = House::with(|options| options.retention.every = every).await;
     let session = house.session("bakery").await;
-    within("a round", house.clock.awaited(house.now().plus(every))).await;
+    within("a round", house.clock.awaited_until(Timer::Retention, house.now().plus(every))).await;
     let lasts = house.options.session_lease;
     let held = house.store.acquire_session(session, &house.options.node, house.now(), lasts).await;
     let lease = held.unwrap().unwrap().lease;
@@ -30,7 +31,7 @@ async fn keys_of_idempotent_sends_go_after_their_day() {
     }
     house.clock.advance(KEPT + every);
     let (now, over) = (house.now(), Duration::from_millis(1));
-    within("a round", house.clock.awaited(now.plus(every))).await;
+    within("a round", house.clock.awaited_until(Timer::Retention, now.plus(every))).await;
     // Nothing is left of them, so the same clock finds nothing to delete.
     until("gone", async || {
         house.store.expire_idempotency_keys(now.plus(over), 1).await.unwrap() == 0
@@ -53,7 +54,7 @@ async fn files_go_when_nothing_refers_to_them() {
     // The files' times are those of the disk, and all of them are before this one.
     let round = async |by: Duration| {
         house.clock.advance(by);
-        within("a round", house.clock.awaited(house.now().plus(every))).await;
+        within("a round", house.clock.awaited_until(Timer::Upkeep, house.now().plus(every))).await;
     };
     round(Duration::from_secs(400 * 86_400)).await;
     let (told, lost) = (kept(&house, "cake").await, kept(&house, "of nobody").await);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use domain::{
-    Clock, SessionId, Timestamp,
+    Clock, SessionId, Timer, Timestamp,
     delivery::{Attempt, AttemptError, AttemptErrorKind, ClaimedLane, LaneId},
     port::{
         DeliveryQueue as _, Ledger as _, SessionStore, Settled, Settlement, StoreResult, Verdict,
@@ -34,7 +34,7 @@ impl Clock for RealClock {
         Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
     }
 
-    fn sleep_until(&self, at: Timestamp) -> BoxFuture<()> {
+    fn sleep_until(&self, _: Timer, at: Timestamp) -> BoxFuture<()> {
         let wait = at.since(self.now());
         Box::pin(tokio::time::sleep(wait))
     }

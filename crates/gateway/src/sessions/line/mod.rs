@@ -17,7 +17,7 @@ use std::{
 };
 
 use domain::{
-    ChatId, SessionId, Timestamp, WaMessageId,
+    ChatId, SessionId, Timer, Timestamp, WaMessageId,
     event::EventDraft,
     port::{Lease, ReceiptKind, SessionPatch, StoreError, StoreErrorKind, StoreResult, Write},
 };
@@ -141,7 +141,7 @@ impl Ticket {
                 Ok(progress) => progress.done >= number,
                 Err(_) => true,
             },
-            () = clock.sleep_until(clock.now().plus(SOON)) => {
+            () = clock.sleep_until(Timer::RecordAnswer, clock.now().plus(SOON)) => {
                 inner.lines.mark_late(self.session);
                 false
             }
@@ -161,7 +161,7 @@ impl Ticket {
         tokio::select! {
             biased;
             () = self.stored() => Ok(()),
-            () = clock.sleep_until(clock.now().plus(limit)) => Err(self.why_not()),
+            () = clock.sleep_until(Timer::RecordLimit, clock.now().plus(limit)) => Err(self.why_not()),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    SessionId,
+    SessionId, Timer,
     backoff::Backoff,
     port::{Lease, StoreError, StoreErrorKind, StoreResult, Write, WriteOutcome},
 };
@@ -178,7 +178,7 @@ impl Worker<'_> {
         let (clock, stopping) = (&self.inner.ports.clock, self.inner.supervisor.stopping());
         let wait = RETRY.wait(self.failures, self.inner.ports.entropy.fraction());
         tokio::select! {
-            () = clock.sleep_until(clock.now().plus(wait)) => {}
+            () = clock.sleep_until(Timer::RecordRetry, clock.now().plus(wait)) => {}
             // One more try.
             () = stopping.cancelled() => {}
         }

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{Clock, Timestamp, delivery::AttemptErrorKind, time::BoxFuture};
+use domain::{Clock, Timer, Timestamp, delivery::AttemptErrorKind, time::BoxFuture};
 use gateway::{
     egress::{Answer, Authorities, EgressError},
     webhooks::WebhookTransport,
@@ -27,7 +27,7 @@ impl Clock for VirtualClock {
         START.plus(self.0.elapsed())
     }
 
-    fn sleep_until(&self, at: Timestamp) -> BoxFuture<()> {
+    fn sleep_until(&self, _: Timer, at: Timestamp) -> BoxFuture<()> {
         // To the full millisecond: the runtime's timers have no finer ones.
         Box::pin(sleep(at.since(self.now())))
     }

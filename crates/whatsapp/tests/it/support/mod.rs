@@ -12,7 +12,7 @@ use std::{
 };
 
 use domain::{
-    ChatId, Clock, SessionId, Timestamp, WaMessageId,
+    ChatId, Clock, SessionId, Timer, Timestamp, WaMessageId,
     message::{Content, OutgoingMessage},
     port::{
         Connection, DeviceKeys, EngineError, Lease, OpenRequest, StoreError, StoreErrorKind,
@@ -53,7 +53,7 @@ impl Clock for Still {
         Timestamp::from_seconds(1_800_000_000)
     }
 
-    fn sleep_until(&self, _at: Timestamp) -> BoxFuture<()> {
+    fn sleep_until(&self, _: Timer, _at: Timestamp) -> BoxFuture<()> {
         Box::pin(std::future::pending())
     }
 }
