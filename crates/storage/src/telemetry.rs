@@ -21,7 +21,7 @@ const LAGS: &str = "select webhook.id, webhook.session_id, webhook.active, webho
      and delivery.lane < webhook.id || '0') as pending, \
      (select min(delivery.occurred_at) from delivery where delivery.state = 'pending' and delivery.lane >= webhook.id || '/' \
      and delivery.lane < webhook.id || '0') as oldest, \
-     (select count(*) from lane where lane.webhook_id = webhook.id and lane.tried = 1) as blocked \
+     (select count(*) from lane where lane.webhook_id = webhook.id and lane.ticket = 0) as blocked \
      from webhook where exists (select 1 from lane where lane.webhook_id = webhook.id)";
 const DOUBTFUL: &str = "select health from webhook where health <> '{}'";
 // Counted whenever a message comes, changes or goes.

@@ -49,8 +49,8 @@ const TRIGGERED: Two = Two {
      and (last_triggered_at is null or last_triggered_at < $2) for no key update skip locked)",
 };
 const WAIT: Two = Two {
-    sqlite: "update lane set due_at = $2, tried = 1 where id = $1",
-    postgres: "update lane set due_at = $2, tried = 1, owner = null, lease_until = null where id = $1",
+    sqlite: "update lane set ticket = 0, retry_at = $2 where id = $1",
+    postgres: "update lane set ticket = 0, retry_at = $2, owner = null, lease_until = null where id = $1",
 };
 const EMPTY: &str = "delete from lane where not exists (select 1 from delivery where delivery.lane = lane.id and \
      delivery.state = 'pending') and id in ($1) returning id";

@@ -28,12 +28,13 @@ use crate::{
 };
 
 const CANDIDATES: &str = "select id, health, policy from webhook where active = 1 and held_until <= $1 and \
-     (exists (select 1 from lane where lane.webhook_id = webhook.id and lane.tried = 0 and lane.due_at <= $1) or \
-     exists (select 1 from lane where lane.webhook_id = webhook.id and lane.tried = 1 and lane.due_at <= $1)) \
+     (exists (select 1 from lane where lane.webhook_id = webhook.id and lane.ticket > 0) or \
+     exists (select 1 from lane where lane.webhook_id = webhook.id and lane.ticket = 0 and lane.retry_at <= $1)) \
      order by webhook.last_triggered_at nulls first, webhook.position";
-const STILL_DUE: &str = "select 1 from lane where id = $1 and due_at <= $2";
-const WAITING: &str = "select id, attempts, first_tried_at, event_id, sequence from delivery where lane = $1 and state = 'pending' \
-     order by sequence limit $2";
+const STILL_DUE: &str = "select 1 from lane where id = $1 and (retry_at is null or retry_at <= $2)";
+const WAITING: &str = "select id, attempts, first_tried_at, event_id, replay_ticket, sequence from delivery \
+     where lane = $1 \
+     and state = 'pending' order by replay_ticket, sequence limit $2";
 const EVENTS: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, data \
      from event where id in ($1)";
 
@@ -49,7 +50,8 @@ struct Waiting {
     attempts: u32,
     first_tried_at: Option<Timestamp>,
     event: EventId,
-    sequence: i64,
+    /// Its place in the lane: replays have a ticket, what is none of them the sequence of its event.
+    order: (i64, i64),
 }
 
 impl Waiting {
@@ -64,7 +66,7 @@ impl Waiting {
             attempts: u32::try_from(row.try_get::<i64, _>(2).doing(DOING)?).map_err(|_| bad())?,
             first_tried_at: first.map(Timestamp::from_millis),
             event: text(4)?.parse().map_err(|_| bad())?,
-            sequence: row.try_get(5).doing(DOING)?,
+            order: (row.try_get(5).doing(DOING)?, row.try_get(6).doing(DOING)?),
         };
         Ok((usize::try_from(place).map_err(|_| bad())?, waiting))
     }
@@ -271,7 +273,7 @@ fn remembered(store: &LedgerStore, lane: &str, window: u32) -> Option<Vec<Waitin
         attempts: 0,
         first_tried_at: None,
         event: entry.event,
-        sequence: 0,
+        order: (0, 0),
     };
     Some(entries.into_iter().map(waiting).collect())
 }
@@ -327,7 +329,7 @@ async fn waiting(
         found.entry(place).or_default().push(waiting);
     }
     // A union has no order of its own.
-    found.values_mut().for_each(|rows| rows.sort_by_key(|row| row.sequence));
+    found.values_mut().for_each(|rows| rows.sort_by_key(|row| row.order));
     Ok(found)
 }
 

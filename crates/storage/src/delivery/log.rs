@@ -93,14 +93,15 @@ const OF_EVENT: &str = "select id, state, attempts, superseded from delivery whe
      id in (select id from delivery_of where event = $1)";
 const SEQUENCE_OF: &str = "select event.sequence from delivery join event on event.id = delivery.event_id \
      where delivery.id = $1 and delivery.webhook_id = $2";
-const EVENT: &str = "select event.occurred_at from event join webhook on webhook.session_id = event.session_id \
+const EVENT: &str = "select event.occurred_at, event.sequence from event join webhook on webhook.session_id = \
+     event.session_id \
      where event.id = $1 and webhook.id = $2";
 const SUPERSEDE: &str = "update delivery set superseded = 1 where coalesce(webhook_id, '') = $2 and superseded = 0 and \
      id in (select id from delivery_of where event = $1)";
 const NEXT_REPLAY: &str = "insert into counter (name, value) values ('replay', 1) \
      on conflict (name) do update set value = counter.value + 1 returning value";
-const INSERT: &str = "insert into delivery (id, webhook_id, event_id, lane, sequence, state, attempts, occurred_at, \
-     replay_of) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const INSERT: &str = "insert into delivery (id, webhook_id, event_id, lane, sequence, replay_ticket, state, attempts, \
+     occurred_at, replay_of) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const TRY: &str = "insert into delivery_attempt (delivery_id, attempt, at, duration_ms, status, error_kind, error, \
      excerpt) values ($1, 1, $2, $3, $4, $5, $6, $7)";
 const TRIGGERED: &str = "update webhook set last_triggered_at = case when last_triggered_at > $2 then last_triggered_at else $2 end where id = $1";
@@ -395,6 +396,7 @@ impl DeliveryLog for LedgerStore {
 /// What is known of an event and its deliveries to a webhook.
 struct Past {
     occurred_at: i64,
+    sequence: i64,
     /// One of the deliveries waits.
     waiting: bool,
     /// The newest of them.
@@ -403,20 +405,22 @@ struct Past {
 
 /// `None` when the event or the webhook is gone.
 async fn past(unit: &mut Unit, webhook: WebhookId, event: EventId) -> StoreResult<Option<Past>> {
-    let occurred_at: Option<i64> = db::query_scalar(EVENT)
+    let found = db::query(EVENT)
         .bind(event.to_string())
         .bind(webhook.to_string())
         .fetch_optional(&mut unit.conn)
         .await
         .doing(REPLAYING)?;
-    let Some(occurred_at) = occurred_at else { return Ok(None) };
+    let Some(found) = found else { return Ok(None) };
+    let occurred_at = found.try_get("occurred_at").doing(REPLAYING)?;
+    let sequence = found.try_get("sequence").doing(REPLAYING)?;
     let rows = db::query(OF_EVENT)
         .bind(event.to_string())
         .bind(webhook.to_string())
         .fetch_all(&mut unit.conn)
         .await
         .doing(REPLAYING)?;
-    let mut past = Past { occurred_at, waiting: false, newest: None };
+    let mut past = Past { occurred_at, sequence, waiting: false, newest: None };
     for row in rows {
         let state: String = row.try_get("state").doing(REPLAYING)?;
         past.waiting |= state == DeliveryState::Pending.as_str();
@@ -454,14 +458,15 @@ async fn insert(
         .await
         .doing(REPLAYING)?;
     // Always behind what waits in the lane: a worker may be sending the head of it now.
-    let place: i64 =
+    let ticket: i64 =
         db::query_scalar(NEXT_REPLAY).fetch_one(&mut unit.conn).await.doing(REPLAYING)?;
     db::query(INSERT)
         .bind(replay.id.to_string())
         .bind(webhook.to_string())
         .bind(replay.event.to_string())
         .bind(replay.lane.as_str())
-        .bind(place)
+        .bind(past.sequence)
+        .bind(ticket)
         .bind(state.as_str())
         .bind(i64::from(state != DeliveryState::Pending))
         .bind(past.occurred_at)

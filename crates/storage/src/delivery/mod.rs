@@ -29,7 +29,7 @@ use domain::{
 
 use crate::{db, error::Doing as _, open::LedgerStore};
 
-const NEXT: &str = "select (select min(due_at) from lane where tried = 1 and due_at > $1) as retry, \
+const NEXT: &str = "select (select min(retry_at) from lane where retry_at > $1) as retry, \
      (select min(held_until) from webhook where active = 1 and held_until > $1 and held_until < 9223372036854775807) as probe";
 // Each from an index that has only these rows. A dead letter that was put on its way again is one no longer.
 const STATS: &str = "select (select count(*) from delivery where state = 'pending') as pending, \

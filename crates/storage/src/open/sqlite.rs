@@ -173,7 +173,7 @@ async fn void_leases(conn: &mut Conn) -> StoreResult<()> {
 
 /// The tickets of lanes go on where they stopped.
 async fn last_ticket(conn: &mut Conn) -> StoreResult<i64> {
-    let last: Option<i64> = db::query_scalar("select max(due_at) from lane where tried = 0")
+    let last: Option<i64> = db::query_scalar("select max(ticket) from lane")
         .fetch_one(conn)
         .await
         .doing("reading the lanes")?;

@@ -23,13 +23,13 @@ use crate::{
 };
 
 // A lane that waits for a retry keeps its time: a new delivery behind the head must not wake it.
-const OPEN_LANE: &str = "insert into lane (id, webhook_id, due_at) values ($1, $2, $3) on conflict (id) do \
+const OPEN_LANE: &str = "insert into lane (id, webhook_id, ticket) values ($1, $2, $3) on conflict (id) do \
      nothing returning id";
 // Behind first tries, like every other second chance.
-const OPEN_RETRY: &str = "insert into lane (id, webhook_id, due_at, tried) values ($1, $2, 0, 1) on conflict \
+const OPEN_RETRY: &str = "insert into lane (id, webhook_id, ticket, retry_at) values ($1, $2, 0, 0) on conflict \
      (id) do nothing";
-const GO_ON: &str = "update lane set due_at = $2, tried = 0 where id = $1";
-const REQUEUE: &str = "update lane set due_at = $2 where id = $1 and tried = 0";
+const GO_ON: &str = "update lane set ticket = $2, retry_at = null where id = $1";
+const REQUEUE: &str = "update lane set ticket = $2 where id = $1 and ticket > 0";
 
 static LANES: Wide = Wide::new(OPEN_LANE);
 

@@ -22,11 +22,12 @@ const HELD: &str = "select id, epoch from lane where owner is not null and id in
 const OURS: &str = "select id from lane where id in ($1) order by id for update skip locked";
 const REMOVE: &str = "delete from lane where id = $1 and owner is null and not exists \
      (select 1 from delivery where delivery.lane = lane.id and delivery.state = 'pending')";
-const GO_ON: &str = "update lane set due_at = nextval('lane_ticket'), tried = 0 where id = $1";
-const OPEN_LANE: &str = "insert into lane (id, webhook_id, due_at) select column1, column2, \
+const GO_ON: &str =
+    "update lane set ticket = nextval('lane_ticket'), retry_at = null where id = $1";
+const OPEN_LANE: &str = "insert into lane (id, webhook_id, ticket) select column1, column2, \
      nextval('lane_ticket') from (values ($1, $2)) as new \
      on conflict (id) do nothing returning id";
-const OPEN_RETRY: &str = "insert into lane (id, webhook_id, due_at, tried) values ($1, $2, 0, 1) \
+const OPEN_RETRY: &str = "insert into lane (id, webhook_id, ticket, retry_at) values ($1, $2, 0, 0) \
      on conflict (id) do nothing returning id";
 const KEEP: &str = "select id from lane where id in ($1) order by id for key share";
 const LANES_OF_WEBHOOK: &str = "select id from lane where webhook_id = $1 order by id for update";

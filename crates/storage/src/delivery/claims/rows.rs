@@ -23,10 +23,14 @@ use crate::{
 
 const ON_THE_WAY: &str = "select webhook_id, owner, doubtful, count(*) as lanes from lane where lease_until > $1 \
      group by webhook_id, owner, doubtful";
-const TAKE: &str = "with due as (select id from lane where webhook_id = $1 and tried = $2 and due_at <= $3 \
-     and (lease_until is null or lease_until <= $3) order by due_at limit $4 for no key update skip locked) \
-     update lane set owner = $5, lease_until = $6, doubtful = $7, epoch = nextval('lane_epoch') from due \
-     where lane.id = due.id returning lane.id, lane.epoch, lane.due_at";
+const TAKE_FIRST_TRIES: &str = "with due as (select id from lane where webhook_id = $1 and ticket > 0 \
+     and (lease_until is null or lease_until <= $2) order by ticket limit $3 for no key update skip locked) \
+     update lane set owner = $4, lease_until = $5, doubtful = $6, epoch = nextval('lane_epoch') from due \
+     where lane.id = due.id returning lane.id, lane.epoch, lane.ticket as turn";
+const TAKE_RETRIES: &str = "with due as (select id from lane where webhook_id = $1 and ticket = 0 and retry_at <= $2 \
+     and (lease_until is null or lease_until <= $2) order by retry_at limit $3 for no key update skip locked) \
+     update lane set owner = $4, lease_until = $5, doubtful = $6, epoch = nextval('lane_epoch') from due \
+     where lane.id = due.id returning lane.id, lane.epoch, lane.retry_at as turn";
 const TAKE_THESE: &str = "with due as (select id from lane where id in (select json_array_elements_text($1::json)) \
      and (lease_until is null or lease_until <= $2) for no key update skip locked) \
      update lane set owner = $3, lease_until = $4, doubtful = $5, epoch = nextval('lane_epoch') from due \
@@ -34,7 +38,7 @@ const TAKE_THESE: &str = "with due as (select id from lane where id in (select j
 const RENEW: &str =
     "update lane set lease_until = $3 where id = $1 and epoch = $2 and owner is not null";
 const RELEASE: &str = "update lane set owner = null, lease_until = null, \
-     due_at = case when tried = 0 then nextval('lane_ticket') else due_at end where id = $1 and epoch = $2";
+     ticket = case when ticket > 0 then nextval('lane_ticket') else 0 end where id = $1 and epoch = $2";
 const LET_GO: &str =
     "update lane set owner = null, lease_until = null where id = $1 and epoch = $2";
 const NEXT_END: &str = "select min(lease_until) from lane where lease_until > $1";
@@ -86,9 +90,8 @@ impl DueLanes for DueRows<'_> {
         most: u32,
     ) -> StoreResult<Vec<UnreadClaim>> {
         let taker = self.taker;
-        let rows = db::query(TAKE)
+        let rows = db::query(if class.tried { TAKE_RETRIES } else { TAKE_FIRST_TRIES })
             .bind(webhook.to_string())
-            .bind(class.tried)
             .bind(taker.now.millis())
             .bind(most)
             .bind(taker.owner)
@@ -99,8 +102,8 @@ impl DueLanes for DueRows<'_> {
             .doing(CLAIMING)?;
         let mut taken = Vec::with_capacity(rows.len());
         for row in &rows {
-            let due: i64 = row.try_get("due_at").doing(CLAIMING)?;
-            taken.push((due, self.claims.taken(row, webhook, class, taker)?));
+            let turn: i64 = row.try_get("turn").doing(CLAIMING)?;
+            taken.push((turn, self.claims.taken(row, webhook, class, taker)?));
         }
         taken.sort_by(|one, other| (one.0, &one.1.lane).cmp(&(other.0, &other.1.lane)));
         Ok(taken.into_iter().map(|(_, claim)| claim).collect())
