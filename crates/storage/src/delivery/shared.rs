@@ -14,29 +14,29 @@ use super::{
     claims::{Asked, Chosen, InFlight, LaneClass, Taker, UnreadClaim},
 };
 use crate::{
-    db::{self, Row, Two, Wide},
+    db::{self, Row},
     error::Doing as _,
     open::LedgerStore,
 };
 
-const FIRST_TRIES: Two = Two {
-    sqlite: "select id, ticket, retry_at, 0 as lease_until from lane where webhook_id = $1 and ticket > 0 \
-     order by ticket limit $3",
-    postgres: "select id, ticket, retry_at, lease_until from lane where webhook_id = $1 and ticket > 0 \
-     and (lease_until is null or lease_until <= $2) order by ticket limit $3",
-};
-const RETRIES: Two = Two {
-    sqlite: "select id, ticket, retry_at, 0 as lease_until from lane where webhook_id = $1 and ticket = 0 \
-     and retry_at <= $2 order by retry_at limit $3",
-    postgres: "select id, ticket, retry_at, lease_until from lane where webhook_id = $1 and ticket = 0 \
-     and retry_at <= $2 and (lease_until is null or lease_until <= $2) order by retry_at limit $3",
-};
-const NAMED: Two = Two {
-    sqlite: "select id, ticket, retry_at, 0 as lease_until from lane where id in ($1)",
-    postgres: "select id, ticket, retry_at, lease_until from lane where id in ($1)",
-};
-
-static NAMED_ALL: Wide = Wide::of(NAMED);
+db::statements! {
+    FIRST_TRIES = Two {
+        sqlite: "select id, ticket, retry_at, 0 as lease_until from lane where webhook_id = $1 and ticket > 0 \
+             order by ticket limit $3",
+        postgres: "select id, ticket, retry_at, lease_until from lane where webhook_id = $1 and ticket > 0 \
+             and (lease_until is null or lease_until <= $2) order by ticket limit $3",
+    };
+    RETRIES = Two {
+        sqlite: "select id, ticket, retry_at, 0 as lease_until from lane where webhook_id = $1 and ticket = 0 \
+             and retry_at <= $2 order by retry_at limit $3",
+        postgres: "select id, ticket, retry_at, lease_until from lane where webhook_id = $1 and ticket = 0 \
+             and retry_at <= $2 and (lease_until is null or lease_until <= $2) order by retry_at limit $3",
+    };
+    NAMED = Two {
+        sqlite: "select id, ticket, retry_at, 0 as lease_until from lane where id in ($1)",
+        postgres: "select id, ticket, retry_at, lease_until from lane where id in ($1)",
+    };
+}
 
 const DOING: &str = "looking at lanes";
 
@@ -93,7 +93,7 @@ impl LaneLedger for LedgerStore {
         for webhook in candidates.iter().map(|candidate| candidate.webhook) {
             // Those on the way are due too.
             let held = survey.by_webhook.get(&webhook).copied().unwrap_or(0);
-            for sql in [FIRST_TRIES, RETRIES] {
+            for sql in [&FIRST_TRIES, &RETRIES] {
                 let rows = db::query(sql)
                     .bind(webhook.to_string())
                     .bind(now.millis())
@@ -139,7 +139,7 @@ impl LaneLedger for LedgerStore {
 /// The rows of some lanes, by name.
 async fn named(store: &LedgerStore, lanes: &[LaneId]) -> StoreResult<HashMap<String, LaneRow>> {
     let mut found = HashMap::with_capacity(lanes.len());
-    for (sql, run) in NAMED_ALL.runs(store.couriers.dialect(), lanes) {
+    for (sql, run) in NAMED.runs(store.couriers.dialect(), lanes) {
         let mut query = db::query(sql);
         for lane in run {
             query = query.bind(lane.as_str());

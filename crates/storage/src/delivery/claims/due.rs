@@ -19,10 +19,11 @@ use crate::{
     error::Doing as _,
 };
 
-const FIRST_TRIES: &str =
-    "select id, ticket from lane where webhook_id = $1 and ticket > $2 order by ticket limit $3";
-const RETRIES: &str = "select id, ticket from lane where webhook_id = $1 and ticket = 0 and retry_at <= $2 \
-     order by retry_at limit $3";
+db::statements! {
+    FIRST_TRIES = sqlite("select id, ticket from lane where webhook_id = $1 and ticket > $2 order by ticket limit $3");
+    RETRIES = sqlite("select id, ticket from lane where webhook_id = $1 and ticket = 0 and retry_at <= $2 \
+         order by retry_at limit $3");
+}
 
 const DOING: &str = "claiming lanes";
 /// Lanes that are looked at beyond what is asked for: some may be on the way.
@@ -103,8 +104,8 @@ impl<'a> Due<'a> {
             let (exhausted, generation) = self.claims.held.exhausted_up_to(look.webhook);
             found.push(Found { lanes: vec![], limit: look.limit, generation });
             let (sql, from) = match look.tried {
-                false => (FIRST_TRIES, exhausted.unwrap_or(NO_TICKET)),
-                true => (RETRIES, self.asked.taker.now.millis()),
+                false => (&FIRST_TRIES, exhausted.unwrap_or(NO_TICKET)),
+                true => (&RETRIES, self.asked.taker.now.millis()),
             };
             queries.push(db::query(sql).bind(look.webhook.to_string()).bind(from).bind(look.limit));
         }
