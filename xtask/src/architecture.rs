@@ -201,7 +201,7 @@ mod tests {
     }
 
     /// What differs between the databases is chosen where one is opened; a statement may have a text for each
-    /// (`db::Two`).
+    /// (`db::Statement`).
     #[test]
     fn nobody_outside_asks_which_database_it_is() {
         let src = crate::run::root().join("crates/storage/src");

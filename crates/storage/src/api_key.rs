@@ -14,18 +14,21 @@ use crate::{
     open::LedgerStore,
 };
 
-const INSERT: &str = "insert into api_key (id, name, prefix, hash, role, allowed_ips, allowed_sessions, allowed_chats, \
-     active, expires_at, last_used_at, usage_count, created_at) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-const FIND: &str = "select * from api_key where hash = $1";
-const GET: &str = "select * from api_key where id = $1";
-const LIST: &str = "select * from api_key order by position desc";
-const UPDATE: &str = "update api_key set name = $2, role = $3, allowed_ips = $4, allowed_sessions = $5, \
-     allowed_chats = $6, active = $7, expires_at = $8 where id = $1";
-const REHASH: &str = "update api_key set prefix = $2, hash = $3 where id = $1";
-const DELETE: &str = "delete from api_key where id = $1";
-const TOUCH: &str = "update api_key set usage_count = usage_count + $2, last_used_at = case when last_used_at > $3 then last_used_at else $3 end \
-     where id = $1";
+db::statements! {
+    INSERT = both("insert into api_key (id, name, prefix, hash, role, allowed_ips, allowed_sessions, allowed_chats, \
+         active, expires_at, last_used_at, usage_count, created_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)");
+    FIND = both("select * from api_key where hash = $1");
+    GET = both("select * from api_key where id = $1");
+    LIST = both("select * from api_key order by position desc");
+    UPDATE = both("update api_key set name = $2, role = $3, allowed_ips = $4, allowed_sessions = $5, \
+         allowed_chats = $6, active = $7, expires_at = $8 where id = $1");
+    REHASH = both("update api_key set prefix = $2, hash = $3 where id = $1");
+    DELETE = both("delete from api_key where id = $1");
+    TOUCH = both("update api_key set usage_count = usage_count + $2, last_used_at = case when last_used_at > $3 \
+         then last_used_at else $3 end \
+         where id = $1");
+}
 
 fn read(row: &Row) -> StoreResult<ApiKey> {
     const DOING: &str = "reading an API key";
@@ -68,7 +71,7 @@ impl ApiKeyStore for LedgerStore {
         self.writer
             .run("storing an API key", move |unit| {
                 Box::pin(async move {
-                    db::query(INSERT)
+                    db::query(&INSERT)
                         .bind(key.id.to_string())
                         .bind(&key.name)
                         .bind(&key.prefix)
@@ -92,17 +95,17 @@ impl ApiKeyStore for LedgerStore {
     }
 
     async fn api_key_by_hash(&self, hash: KeyHash) -> StoreResult<Option<ApiKey>> {
-        let row = db::query(FIND).bind(&hash.0[..]).fetch_optional(&self.couriers).await;
+        let row = db::query(&FIND).bind(&hash.0[..]).fetch_optional(&self.couriers).await;
         row.doing("finding an API key")?.as_ref().map(read).transpose()
     }
 
     async fn api_key(&self, id: ApiKeyId) -> StoreResult<Option<ApiKey>> {
-        let row = db::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
+        let row = db::query(&GET).bind(id.to_string()).fetch_optional(&self.readers).await;
         row.doing("reading an API key")?.as_ref().map(read).transpose()
     }
 
     async fn api_keys(&self) -> StoreResult<Vec<ApiKey>> {
-        let rows = db::query(LIST).fetch_all(&self.readers).await.doing("listing API keys")?;
+        let rows = db::query(&LIST).fetch_all(&self.readers).await.doing("listing API keys")?;
         rows.iter().map(read).collect()
     }
 
@@ -111,7 +114,7 @@ impl ApiKeyStore for LedgerStore {
         self.writer
             .run("changing an API key", move |unit| {
                 Box::pin(async move {
-                    let done = db::query(UPDATE)
+                    let done = db::query(&UPDATE)
                         .bind(key.id.to_string())
                         .bind(&key.name)
                         .bind(key.role.as_str())
@@ -133,7 +136,7 @@ impl ApiKeyStore for LedgerStore {
         self.writer
             .run("changing the hash of an API key", move |unit| {
                 Box::pin(async move {
-                    let done = db::query(REHASH)
+                    let done = db::query(&REHASH)
                         .bind(id.to_string())
                         .bind(&prefix)
                         .bind(&hash.0[..])
@@ -149,7 +152,8 @@ impl ApiKeyStore for LedgerStore {
         self.writer
             .run("deleting an API key", move |unit| {
                 Box::pin(async move {
-                    let done = db::query(DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
+                    let done =
+                        db::query(&DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
                     Ok(done.doing("deleting an API key")?.rows_affected() == 1)
                 })
             })
@@ -160,7 +164,7 @@ impl ApiKeyStore for LedgerStore {
         self.writer
             .run("counting uses of an API key", move |unit| {
                 Box::pin(async move {
-                    db::query(TOUCH)
+                    db::query(&TOUCH)
                         .bind(id.to_string())
                         .bind(i64::try_from(uses).unwrap_or(i64::MAX))
                         .bind(at.millis())

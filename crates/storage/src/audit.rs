@@ -14,17 +14,20 @@ use crate::{
     writer::Unit,
 };
 
-const INSERT: &str = "insert into audit (id, action, severity, api_key_id, api_key_name, session_id, session_name, ip, \
-     user_agent, method, path, status_code, metadata, error_message, created_at) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
-// One picture of both: the count fits the rows. A page behind the end is one row without an entry.
-const LIST: &str = "with found as (select * from audit where ($1 is null or action = $1) and ($2 is null or severity = $2) \
-     and ($3 is null or session_id = $3) and ($4 is null or api_key_id = $4)) \
-     select (select count(*) from found) as total, page.* from (select 1 as one) as one \
-     left join (select * from found order by position desc limit $5 offset $6) as page on true \
-     order by page.position desc";
-const PRUNE: &str = "delete from audit where position in \
-     (select position from audit where created_at < $1 order by created_at limit $2)";
+db::statements! {
+    INSERT = both("insert into audit (id, action, severity, api_key_id, api_key_name, session_id, session_name, ip, \
+         user_agent, method, path, status_code, metadata, error_message, created_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)");
+    // One picture of both: the count fits the rows. A page behind the end is one row without an entry.
+    LIST = both("with found as (select * from audit where ($1 is null or action = $1) and ($2 is null or severity \
+         = $2) \
+         and ($3 is null or session_id = $3) and ($4 is null or api_key_id = $4)) \
+         select (select count(*) from found) as total, page.* from (select 1 as one) as one \
+         left join (select * from found order by position desc limit $5 offset $6) as page on true \
+         order by page.position desc");
+    PRUNE = both("delete from audit where position in \
+         (select position from audit where created_at < $1 order by created_at limit $2)");
+}
 
 fn read(row: &Row) -> StoreResult<AuditEntry> {
     const DOING: &str = "reading the audit";
@@ -59,7 +62,7 @@ fn read(row: &Row) -> StoreResult<AuditEntry> {
 /// Writes an entry within the transaction of what it tells about.
 pub(crate) async fn insert(unit: &mut Unit, entry: AuditEntry) -> StoreResult<()> {
     let metadata = (!entry.metadata.is_null()).then(|| entry.metadata.to_string());
-    db::query(INSERT)
+    db::query(&INSERT)
         .bind(entry.id.to_string())
         .bind(entry.action)
         .bind(entry.severity.as_str())
@@ -106,7 +109,7 @@ impl AuditLog for LedgerStore {
         let severity = query.severity.map(Severity::as_str);
         let session = query.session.map(|id| id.to_string());
         let api_key = query.api_key.map(|id| id.to_string());
-        let rows = db::query(LIST)
+        let rows = db::query(&LIST)
             .bind(query.action.as_deref())
             .bind(severity)
             .bind(session)
@@ -132,7 +135,7 @@ impl AuditLog for LedgerStore {
         self.writer
             .run(DOING, move |unit| {
                 Box::pin(async move {
-                    let done = db::query(PRUNE)
+                    let done = db::query(&PRUNE)
                         .bind(before.millis())
                         .bind(i64::from(limit))
                         .execute(&mut unit.conn)

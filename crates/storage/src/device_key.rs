@@ -15,18 +15,21 @@ use crate::{
     writer::Unit,
 };
 
-const GET: &str = "select key, value, expires_at from device_key where session_id = $1 and namespace = $2 and key = $3";
-// A range instead of `like`: keys may hold any character, and the primary key serves it.
-const LIST: &str = "select key, value, expires_at from device_key \
-     where session_id = $1 and namespace = $2 and key >= $3 and key < $4 order by key";
-const LIST_ALL: &str = "select key, value, expires_at from device_key \
-     where session_id = $1 and namespace = $2 and key >= $3 order by key";
-const PUT: &str = "insert into device_key (session_id, namespace, key, value, expires_at) values ($1, $2, $3, $4, $5) \
-     on conflict (session_id, namespace, key) do update set value = excluded.value, expires_at = excluded.expires_at";
-const DELETE: &str = "delete from device_key where session_id = $1 and namespace = $2 and key = $3";
-const DELETE_EXPIRED: &str = "delete from device_key \
-     where session_id = $1 and namespace = $2 and expires_at > 0 and expires_at <= $3";
-const PURGE: &str = "delete from device_key where session_id = $1";
+db::statements! {
+    GET = both("select key, value, expires_at from device_key where session_id = $1 and namespace = $2 and key = $3");
+    // A range instead of `like`: keys may hold any character, and the primary key serves it.
+    LIST = both("select key, value, expires_at from device_key \
+         where session_id = $1 and namespace = $2 and key >= $3 and key < $4 order by key");
+    LIST_ALL = both("select key, value, expires_at from device_key \
+         where session_id = $1 and namespace = $2 and key >= $3 order by key");
+    PUT = both("insert into device_key (session_id, namespace, key, value, expires_at) values ($1, $2, $3, $4, $5) \
+         on conflict (session_id, namespace, key) do update set value = excluded.value, expires_at = \
+         excluded.expires_at");
+    DELETE = both("delete from device_key where session_id = $1 and namespace = $2 and key = $3");
+    DELETE_EXPIRED = both("delete from device_key \
+         where session_id = $1 and namespace = $2 and expires_at > 0 and expires_at <= $3");
+    PURGE = both("delete from device_key where session_id = $1");
+}
 
 fn read(row: &Row, session: &str, namespace: &str, cipher: &Cipher) -> StoreResult<KeyEntry> {
     const DOING: &str = "reading an engine key";
@@ -55,7 +58,7 @@ async fn change(unit: &mut Unit, session: &str, change: KeyChange) -> StoreResul
     let query = match change {
         KeyChange::Put { namespace, key, value, expires_at } => {
             let sealed = unit.cipher.seal(&["device_key", session, namespace, &key], &value);
-            db::query(PUT)
+            db::query(&PUT)
                 .bind(session.to_owned())
                 .bind(namespace)
                 .bind(key)
@@ -63,7 +66,7 @@ async fn change(unit: &mut Unit, session: &str, change: KeyChange) -> StoreResul
                 .bind(expires_at)
         }
         KeyChange::Delete { namespace, key } => {
-            db::query(DELETE).bind(session.to_owned()).bind(namespace).bind(key)
+            db::query(&DELETE).bind(session.to_owned()).bind(namespace).bind(key)
         }
     };
     query.execute(&mut unit.conn).await.doing(DOING).map(|_| ())
@@ -78,7 +81,7 @@ impl DeviceKeys for LedgerStore {
         key: &str,
     ) -> StoreResult<Option<KeyEntry>> {
         let session = session.to_string();
-        let row = db::query(GET)
+        let row = db::query(&GET)
             .bind(&session)
             .bind(namespace)
             .bind(key)
@@ -96,7 +99,7 @@ impl DeviceKeys for LedgerStore {
     ) -> StoreResult<Vec<KeyEntry>> {
         let session = session.to_string();
         let behind = behind(prefix);
-        let list = if behind.is_some() { LIST } else { LIST_ALL };
+        let list = if behind.is_some() { &LIST } else { &LIST_ALL };
         let mut query = db::query(list).bind(&session).bind(namespace).bind(prefix);
         if let Some(behind) = behind {
             query = query.bind(behind);
@@ -135,7 +138,7 @@ impl DeviceKeys for LedgerStore {
             .run_for(lease.session, "deleting expired engine keys", move |unit| {
                 Box::pin(async move {
                     lease::check(unit, &lease).await?;
-                    let done = db::query(DELETE_EXPIRED)
+                    let done = db::query(&DELETE_EXPIRED)
                         .bind(lease.session.to_string())
                         .bind(namespace)
                         .bind(cutoff)
@@ -154,7 +157,7 @@ impl DeviceKeys for LedgerStore {
                 Box::pin(async move {
                     lease::check(unit, &lease).await?;
                     let session = lease.session.to_string();
-                    let done = db::query(PURGE).bind(session).execute(&mut unit.conn).await;
+                    let done = db::query(&PURGE).bind(session).execute(&mut unit.conn).await;
                     done.doing("deleting a session's engine keys").map(|_| ())
                 })
             })

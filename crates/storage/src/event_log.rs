@@ -12,90 +12,100 @@ use domain::{
 use serde_json::json;
 
 use crate::{
-    db::{self, Row, Two},
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::LedgerStore,
     writer::{Unit, plan_with_values},
 };
 
-const BOUNDS: Two = Two {
-    sqlite: "select coalesce((select value from counter where name = 'event_position'), 0) as last, \
-     coalesce((select value from counter where name = 'event_pruned'), 0) as pruned",
-    postgres: "select last_value as last, \
-     coalesce((select value from counter where name = 'event_pruned'), 0) as pruned from event_position",
-};
+db::statements! {
+    BOUNDS = Two {
+        sqlite: "select coalesce((select value from counter where name = 'event_position'), 0) as last, \
+             coalesce((select value from counter where name = 'event_pruned'), 0) as pruned",
+        postgres: "select last_value as last, \
+             coalesce((select value from counter where name = 'event_pruned'), 0) as pruned from event_position",
+    };
+    READ = both("select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
+         data, position from event where position > $1 and position <= $3 order by position limit $2");
+    // In a session sequences grow as positions do: the sequence at which to begin is found by halving, so that
+    // neither the events of other sessions nor those before it are read.
+    READ_SESSION = both("with recursive halved (low, high) as (select cast(0 as bigint), last_sequence from \
+         session where id = $1 \
+         union all select \
+         case when coalesce((select position from event where session_id = $1 and sequence <= (low + high + 1) / 2 \
+         order by sequence desc limit 1), 0) <= $2 then (low + high + 1) / 2 else low end, \
+         case when coalesce((select position from event where session_id = $1 and sequence <= (low + high + 1) / 2 \
+         order by sequence desc limit 1), 0) <= $2 then high else (low + high + 1) / 2 - 1 end \
+         from halved where low < high) \
+         select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, data, \
+         position \
+         from event where session_id = $1 and sequence > (select low from halved where low = high) and position <= \
+         $4 order by sequence limit $3");
+    EVENT = both("select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
+         data, position from event where id = $1");
+    PRUNED_SESSIONS = both("select id, pruned_sequence from session where pruned_sequence > 0 order by id limit $1");
+    MARK = Two {
+        sqlite: "insert into event_mark (at, position) \
+             select $1, coalesce((select value from counter where name = 'event_position'), 0) \
+             where not exists (select 1 from event_mark where at >= $1)",
+        postgres: "insert into event_mark (at, position) select $1, last_value from event_position \
+             where not exists (select 1 from event_mark where at >= $1)",
+    };
+    // Of a clock that ran ahead: no other could be set until that time.
+    UNMARK = both("delete from event_mark where at > $1");
+    MARKED = both("select coalesce(max(position), 0) from event_mark where at <= $1");
+    // The newest of those before the time still says how long the log was then.
+    DROP_MARKS = both("delete from event_mark where at < (select max(at) from event_mark where at <= $1)");
+    // Whether something of an event may go is asked here, by a reader: events that have to stay cost the writer
+    // nothing.
+    LOOK = both("select page.id as id, page.position as position, case when not exists \
+         (select 1 from delivery_of where delivery_of.event = page.id and delivery_of.state = 'pending') and \
+         ((page.position <= $4 and not exists (select 1 from delivery_of where delivery_of.event = page.id)) or \
+         exists \
+         (select 1 from delivery_of join delivery on delivery.id = delivery_of.id where delivery_of.event = \
+         page.id and \
+         ((page.position <= $4 and (delivery.state = 'delivered' or delivery.superseded = 1) and not exists \
+         (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $5)) or (page.position <= $6 \
+         and not exists \
+         (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $7))))) then 1 else 0 end as due \
+         from (select id, position from event where position > $1 and position <= $2 order by position limit $3) \
+         as page \
+         order by page.position");
+    // Each about many events at once, by their ids.
+    PRUNE_DELIVERIES = Two {
+        sqlite: "delete from delivery where id in (select delivery_of.id from json_each($1) as one \
+             cross join delivery_of where delivery_of.event = one.value) and state <> 'pending' and not exists \
+             (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2) and \
+             (state = 'delivered' or superseded = 1)",
+        postgres: "delete from delivery where id in (select delivery_of.id from delivery_of where \
+             delivery_of.event in \
+             (select json_array_elements_text($1::json))) and state <> 'pending' and not exists \
+             (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2) and \
+             (state = 'delivered' or superseded = 1)",
+    };
+    PRUNE_FAILURES = Two {
+        sqlite: "delete from delivery where id in (select delivery_of.id from json_each($1) as one \
+             cross join delivery_of where delivery_of.event = one.value) and state <> 'pending' and not exists \
+             (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2)",
+        postgres: "delete from delivery where id in (select delivery_of.id from delivery_of where \
+             delivery_of.event in \
+             (select json_array_elements_text($1::json))) and state <> 'pending' and not exists \
+             (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2)",
+    };
+    PRUNE_EVENTS = Two {
+        sqlite: "delete from event where id in (select value from json_each($1)) and not exists \
+             (select 1 from delivery_of where delivery_of.event = event.id) returning session_id, sequence, position",
+        postgres: "delete from event where id in (select json_array_elements_text($1::json)) and not exists \
+             (select 1 from delivery_of where delivery_of.event = event.id) returning session_id, sequence, position",
+    };
+    PRUNED_SESSION = both("update session set pruned_sequence = $2 where id = $1 and pruned_sequence < $2");
+    PRUNED_THROUGH = both("insert into counter (name, value) values ('event_pruned', $1) \
+         on conflict (name) do update set value = case when counter.value < $1 then $1 else counter.value end");
+}
+
 /// How often the end of the log is looked at that is not whole yet, and the time in between: a second in all.
 const LOOKS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);
-const READ: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
-     data, position from event where position > $1 and position <= $3 order by position limit $2";
-// In a session sequences grow as positions do: the sequence at which to begin is found by halving, so that neither the
-// events of other sessions nor those before it are read.
-const READ_SESSION: &str = "with recursive halved (low, high) as (select cast(0 as bigint), last_sequence from session where id = $1 \
-     union all select \
-     case when coalesce((select position from event where session_id = $1 and sequence <= (low + high + 1) / 2 \
-     order by sequence desc limit 1), 0) <= $2 then (low + high + 1) / 2 else low end, \
-     case when coalesce((select position from event where session_id = $1 and sequence <= (low + high + 1) / 2 \
-     order by sequence desc limit 1), 0) <= $2 then high else (low + high + 1) / 2 - 1 end \
-     from halved where low < high) \
-     select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, data, position \
-     from event where session_id = $1 and sequence > (select low from halved where low = high) and position <= $4 order by sequence limit $3";
-const EVENT: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
-     data, position from event where id = $1";
-const PRUNED_SESSIONS: &str =
-    "select id, pruned_sequence from session where pruned_sequence > 0 order by id limit $1";
-const MARK: Two = Two {
-    sqlite: "insert into event_mark (at, position) \
-     select $1, coalesce((select value from counter where name = 'event_position'), 0) \
-     where not exists (select 1 from event_mark where at >= $1)",
-    postgres: "insert into event_mark (at, position) select $1, last_value from event_position \
-     where not exists (select 1 from event_mark where at >= $1)",
-};
-// Of a clock that ran ahead: no other could be set until that time.
-const UNMARK: &str = "delete from event_mark where at > $1";
-const MARKED: &str = "select coalesce(max(position), 0) from event_mark where at <= $1";
-// The newest of those before the time still says how long the log was then.
-const DROP_MARKS: &str =
-    "delete from event_mark where at < (select max(at) from event_mark where at <= $1)";
-// Whether something of an event may go is asked here, by a reader: events that have to stay cost the writer nothing.
-const LOOK: &str = "select page.id as id, page.position as position, case when not exists \
-     (select 1 from delivery_of where delivery_of.event = page.id and delivery_of.state = 'pending') and \
-     ((page.position <= $4 and not exists (select 1 from delivery_of where delivery_of.event = page.id)) or exists \
-     (select 1 from delivery_of join delivery on delivery.id = delivery_of.id where delivery_of.event = page.id and \
-     ((page.position <= $4 and (delivery.state = 'delivered' or delivery.superseded = 1) and not exists \
-     (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $5)) or (page.position <= $6 and not exists \
-     (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $7))))) then 1 else 0 end as due \
-     from (select id, position from event where position > $1 and position <= $2 order by position limit $3) as page \
-     order by page.position";
-// Each about many events at once, by their ids.
-const PRUNE_DELIVERIES: Two = Two {
-    sqlite: "delete from delivery where id in (select delivery_of.id from json_each($1) as one \
-     cross join delivery_of where delivery_of.event = one.value) and state <> 'pending' and not exists \
-     (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2) and \
-     (state = 'delivered' or superseded = 1)",
-    postgres: "delete from delivery where id in (select delivery_of.id from delivery_of where delivery_of.event in \
-     (select json_array_elements_text($1::json))) and state <> 'pending' and not exists \
-     (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2) and \
-     (state = 'delivered' or superseded = 1)",
-};
-const PRUNE_FAILURES: Two = Two {
-    sqlite: "delete from delivery where id in (select delivery_of.id from json_each($1) as one \
-     cross join delivery_of where delivery_of.event = one.value) and state <> 'pending' and not exists \
-     (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2)",
-    postgres: "delete from delivery where id in (select delivery_of.id from delivery_of where delivery_of.event in \
-     (select json_array_elements_text($1::json))) and state <> 'pending' and not exists \
-     (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2)",
-};
-const PRUNE_EVENTS: Two = Two {
-    sqlite: "delete from event where id in (select value from json_each($1)) and not exists \
-     (select 1 from delivery_of where delivery_of.event = event.id) returning session_id, sequence, position",
-    postgres: "delete from event where id in (select json_array_elements_text($1::json)) and not exists \
-     (select 1 from delivery_of where delivery_of.event = event.id) returning session_id, sequence, position",
-};
-const PRUNED_SESSION: &str =
-    "update session set pruned_sequence = $2 where id = $1 and pruned_sequence < $2";
-const PRUNED_THROUGH: &str = "insert into counter (name, value) values ('event_pruned', $1) \
-     on conflict (name) do update set value = case when counter.value < $1 then $1 else counter.value end";
 
 /// What a row of it is called where it cannot be read.
 pub(crate) const EVENT_ROW: &str = "event";
@@ -122,7 +132,7 @@ pub(crate) fn read_event(row: &Row, doing: &'static str) -> StoreResult<Event> {
 /// An event as of this transaction.
 pub(crate) async fn recorded(unit: &mut Unit, id: EventId) -> StoreResult<Option<Event>> {
     const DOING: &str = "looking for an event";
-    let row = db::query(EVENT).bind(id.to_string()).fetch_optional(&mut unit.conn).await;
+    let row = db::query(&EVENT).bind(id.to_string()).fetch_optional(&mut unit.conn).await;
     row.doing(DOING)?.map(|row| read_event(&row, DOING)).transpose()
 }
 
@@ -149,7 +159,7 @@ impl LedgerStore {
 impl EventLog for LedgerStore {
     async fn log_bounds(&self) -> StoreResult<LogBounds> {
         const DOING: &str = "looking for the ends of the event log";
-        let row = db::query(BOUNDS).fetch_one(&self.readers).await.doing(DOING)?;
+        let row = db::query(&BOUNDS).fetch_one(&self.readers).await.doing(DOING)?;
         let number = |name: &str| {
             let number = row.try_get::<i64, _>(name).doing(DOING)?;
             u64::try_from(number).map_err(|_| corrupt(DOING))
@@ -175,8 +185,8 @@ impl EventLog for LedgerStore {
         let mut after = stored(after);
         loop {
             let query = match session {
-                None => db::query(READ),
-                Some(session) => db::query(READ_SESSION).bind(session.to_string()),
+                None => db::query(&READ),
+                Some(session) => db::query(&READ_SESSION).bind(session.to_string()),
             };
             // Before the look: everything up to it is there then.
             let horizon = self.horizon().await?;
@@ -193,13 +203,13 @@ impl EventLog for LedgerStore {
     }
 
     async fn event(&self, id: EventId) -> StoreResult<Option<LoggedEvent>> {
-        let row = db::query(EVENT).bind(id.to_string()).fetch_optional(&self.readers).await;
+        let row = db::query(&EVENT).bind(id.to_string()).fetch_optional(&self.readers).await;
         row.doing("reading an event")?.as_ref().map(read_logged).transpose()
     }
 
     async fn pruned_sessions(&self, limit: u32) -> StoreResult<Vec<PrunedSession>> {
         const DOING: &str = "reading what was pruned";
-        let rows = db::query(PRUNED_SESSIONS)
+        let rows = db::query(&PRUNED_SESSIONS)
             .bind(i64::from(limit))
             .fetch_all(&self.readers)
             .await
@@ -220,11 +230,11 @@ impl EventLog for LedgerStore {
         self.writer
             .run(DOING, move |unit| {
                 Box::pin(async move {
-                    let done = db::query(UNMARK).bind(at.millis()).execute(&mut unit.conn).await;
+                    let done = db::query(&UNMARK).bind(at.millis()).execute(&mut unit.conn).await;
                     done.doing(DOING)?;
-                    let done = db::query(MARK).bind(at.millis()).execute(&mut unit.conn).await;
+                    let done = db::query(&MARK).bind(at.millis()).execute(&mut unit.conn).await;
                     done.doing(DOING)?;
-                    let done = db::query(DROP_MARKS)
+                    let done = db::query(&DROP_MARKS)
                         .bind(forget_before.millis())
                         .execute(&mut unit.conn)
                         .await;
@@ -236,7 +246,7 @@ impl EventLog for LedgerStore {
 
     async fn time_mark(&self, at: Timestamp) -> StoreResult<u64> {
         const DOING: &str = "reading the marks of the event log";
-        let marked: i64 = db::query_scalar(MARKED)
+        let marked: i64 = db::query_scalar(&MARKED)
             .bind(at.millis())
             .fetch_one(&self.readers)
             .await
@@ -252,7 +262,7 @@ impl EventLog for LedgerStore {
     ) -> StoreResult<Pruned> {
         const DOING: &str = "looking for old events";
         let through = limits.events_through.max(limits.failures_through);
-        let rows = db::query(LOOK)
+        let rows = db::query(&LOOK)
             .bind(stored(after))
             .bind(stored(through))
             .bind(i64::from(limit))
@@ -303,14 +313,14 @@ async fn prune(
     let (events, failures) = (list(limits.events_through), list(limits.failures_through));
     let mut pruned = Pruned::default();
     for (sql, ids, before) in [
-        (PRUNE_DELIVERIES, &events, limits.settled_before),
-        (PRUNE_FAILURES, &failures, limits.failed_before),
+        (&PRUNE_DELIVERIES, &events, limits.settled_before),
+        (&PRUNE_FAILURES, &failures, limits.failed_before),
     ] {
         let done = db::query(sql).bind(ids).bind(before.millis()).execute(&mut unit.conn).await;
         pruned.deliveries += done.doing(DOING)?.rows_affected();
     }
     let gone =
-        db::query(PRUNE_EVENTS).bind(&events).fetch_all(&mut unit.conn).await.doing(DOING)?;
+        db::query(&PRUNE_EVENTS).bind(&events).fetch_all(&mut unit.conn).await.doing(DOING)?;
     // In the order of their ids, as everybody who changes the rows of several sessions.
     let (mut through, mut of_sessions) = (0_i64, BTreeMap::<String, i64>::new());
     for row in &gone {
@@ -320,11 +330,12 @@ async fn prune(
         pruned.events += 1;
     }
     for (session, last) in of_sessions {
-        let done = db::query(PRUNED_SESSION).bind(session).bind(last).execute(&mut unit.conn).await;
+        let done =
+            db::query(&PRUNED_SESSION).bind(session).bind(last).execute(&mut unit.conn).await;
         done.doing(DOING)?;
     }
     if through > 0 {
-        let done = db::query(PRUNED_THROUGH).bind(through).execute(&mut unit.conn).await;
+        let done = db::query(&PRUNED_THROUGH).bind(through).execute(&mut unit.conn).await;
         done.doing(DOING)?;
     }
     Ok(pruned)

@@ -16,20 +16,22 @@ use crate::{
     writer::Unit,
 };
 
-const GET: &str =
-    "select * from idempotency where session_id = $1 and key = $2 and created_at >= $3";
-// A record that is too old is taken over.
-const TAKE: &str = "insert into idempotency (session_id, key, fingerprint, created_at, epoch, state) values ($1, $2, $3, $4, $5, 'open') \
-     on conflict (session_id, key) do update set fingerprint = excluded.fingerprint, \
-     created_at = excluded.created_at, epoch = excluded.epoch, state = excluded.state, wa_id = null, answer = null";
-const TIE: &str = "update idempotency set wa_id = $3 where session_id = $1 and key = $2";
-const DONE: &str =
-    "update idempotency set state = 'done', answer = $3 where session_id = $1 and key = $2";
-const UNKNOWN: &str = "update idempotency set state = 'unknown' where session_id = $1 and key = $2 and state = 'open'";
-// An answer that was given stays.
-const FREE: &str = "delete from idempotency where session_id = $1 and key = $2 and state <> 'done'";
-const EXPIRE: &str = "delete from idempotency where (session_id, key) in \
-     (select session_id, key from idempotency where created_at < $1 order by created_at limit $2)";
+db::statements! {
+    GET = both("select * from idempotency where session_id = $1 and key = $2 and created_at >= $3");
+    // A record that is too old is taken over.
+    TAKE = both("insert into idempotency (session_id, key, fingerprint, created_at, epoch, state) values ($1, $2, \
+         $3, $4, $5, 'open') \
+         on conflict (session_id, key) do update set fingerprint = excluded.fingerprint, \
+         created_at = excluded.created_at, epoch = excluded.epoch, state = excluded.state, wa_id = null, answer = \
+         null");
+    TIE = both("update idempotency set wa_id = $3 where session_id = $1 and key = $2");
+    DONE = both("update idempotency set state = 'done', answer = $3 where session_id = $1 and key = $2");
+    UNKNOWN = both("update idempotency set state = 'unknown' where session_id = $1 and key = $2 and state = 'open'");
+    // An answer that was given stays.
+    FREE = both("delete from idempotency where session_id = $1 and key = $2 and state <> 'done'");
+    EXPIRE = both("delete from idempotency where (session_id, key) in \
+         (select session_id, key from idempotency where created_at < $1 order by created_at limit $2)");
+}
 
 fn read(row: &Row) -> StoreResult<IdempotencyRecord> {
     const DOING: &str = "reading an idempotency key";
@@ -63,7 +65,7 @@ async fn take(
     const DOING: &str = "taking an idempotency key";
     lease::check(unit, lease).await?;
     let session = lease.session.to_string();
-    let known = db::query(GET)
+    let known = db::query(&GET)
         .bind(&session)
         .bind(key)
         .bind(now.minus(KEPT).millis())
@@ -73,7 +75,7 @@ async fn take(
     if let Some(row) = known {
         return read(&row).map(Taken::Known);
     }
-    db::query(TAKE)
+    db::query(&TAKE)
         .bind(&session)
         .bind(key)
         .bind(fingerprint)
@@ -92,7 +94,7 @@ pub(crate) async fn tie(
     key: &str,
     wa_id: &WaMessageId,
 ) -> StoreResult<()> {
-    db::query(TIE)
+    db::query(&TIE)
         .bind(session.to_string())
         .bind(key)
         .bind(wa_id.as_str())
@@ -107,7 +109,7 @@ impl LedgerStore {
     async fn about_key(
         &self,
         doing: &'static str,
-        sql: &'static str,
+        sql: &'static db::Statement,
         lease: &Lease,
         key: &str,
         value: Option<String>,
@@ -136,7 +138,7 @@ impl IdempotencyStore for LedgerStore {
         key: &str,
         now: Timestamp,
     ) -> StoreResult<Option<IdempotencyRecord>> {
-        let row = db::query(GET)
+        let row = db::query(&GET)
             .bind(session.to_string())
             .bind(key)
             .bind(now.minus(KEPT).millis())
@@ -167,15 +169,15 @@ impl IdempotencyStore for LedgerStore {
         answer: &Value,
     ) -> StoreResult<()> {
         let answer = Some(answer.to_string());
-        self.about_key("storing an idempotent answer", DONE, lease, key, answer).await
+        self.about_key("storing an idempotent answer", &DONE, lease, key, answer).await
     }
 
     async fn idempotency_outcome_unknown(&self, lease: &Lease, key: &str) -> StoreResult<()> {
-        self.about_key("storing an unknown outcome", UNKNOWN, lease, key, None).await
+        self.about_key("storing an unknown outcome", &UNKNOWN, lease, key, None).await
     }
 
     async fn free_idempotency_key(&self, lease: &Lease, key: &str) -> StoreResult<()> {
-        self.about_key("freeing an idempotency key", FREE, lease, key, None).await
+        self.about_key("freeing an idempotency key", &FREE, lease, key, None).await
     }
 
     async fn expire_idempotency_keys(&self, now: Timestamp, limit: u32) -> StoreResult<u64> {
@@ -183,7 +185,7 @@ impl IdempotencyStore for LedgerStore {
         self.writer
             .run(DOING, move |unit| {
                 Box::pin(async move {
-                    let done = db::query(EXPIRE)
+                    let done = db::query(&EXPIRE)
                         .bind(now.minus(KEPT).millis())
                         .bind(i64::from(limit))
                         .execute(&mut unit.conn)

@@ -23,8 +23,11 @@ use crate::{
     writer::Unit,
 };
 
-const PROBE: &str = "insert into meta (key, value) values ('probe', $1) \
-     on conflict (key) do update set value = excluded.value";
+db::statements! {
+    ANYTHING = both("select 1");
+    PROBE = both("insert into meta (key, value) values ('probe', $1) \
+         on conflict (key) do update set value = excluded.value");
+}
 
 #[async_trait]
 impl Ledger for LedgerStore {
@@ -49,7 +52,7 @@ impl Ledger for LedgerStore {
 
     async fn ping(&self) -> StoreResult<()> {
         self.writer.pulse().await?;
-        let answer = db::query_scalar::<i64>("select 1").fetch_one(&self.readers).await;
+        let answer = db::query_scalar::<i64>(&ANYTHING).fetch_one(&self.readers).await;
         answer.doing("asking the database").map(|_| ())
     }
 
@@ -63,7 +66,7 @@ impl Ledger for LedgerStore {
             Box::pin(async move {
                 let mut bytes = [0; 8];
                 rand::rng().fill_bytes(&mut bytes);
-                let done = db::query(PROBE).bind(bytes.to_vec()).execute(&mut unit.conn).await;
+                let done = db::query(&PROBE).bind(bytes.to_vec()).execute(&mut unit.conn).await;
                 done.doing(DOING).map(|_| ())
             })
         });

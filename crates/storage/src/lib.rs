@@ -41,6 +41,7 @@ mod quarantine;
 mod receivers;
 mod removal;
 mod session;
+mod statements;
 mod telemetry;
 mod template;
 mod unreadable;
@@ -57,3 +58,5 @@ pub use keyfile::KeyFileError;
 pub use open::{
     Database, DatabaseLimits, LedgerStore, OpenError, PostgresOptions, PostgresTls, StoreOptions,
 };
+#[doc(hidden)]
+pub use statements::{RegisteredStatement, statements};

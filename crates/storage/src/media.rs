@@ -15,40 +15,43 @@ use serde_json::{Value, json};
 
 use crate::{
     crypt::Cipher,
-    db::{self, Row, Two},
+    db::{self, Row},
     error::{Doing as _, corrupt},
     message,
     open::LedgerStore,
     writer::Unit,
 };
 
-const INSERT: &str = "insert into media (session_id, wa_id, description, state, due_at, file, size_bytes, reason, attempts) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (session_id, wa_id) do nothing";
-const SETTLE: &str = "update media set state = $3, due_at = $4, file = $5, size_bytes = $6, reason = $7, \
-     attempts = attempts + 1 where session_id = $1 and wa_id = $2";
-const REMOVE: &str = "delete from media where session_id = $1 and wa_id = $2";
-const GET: &str = "select * from media where session_id = $1 and wa_id = $2";
-const UPLOADED: &str = "select media.* from media join message on message.session_id = media.session_id \
-     and message.wa_id = media.wa_id where media.session_id = $1 and media.file = $2 \
-     and message.direction = 'outgoing' and message.created_at >= $3 order by message.created_at desc limit 4";
-const DUE: Two = Two {
-    sqlite: "select media.* from json_each($1) as one cross join media \
-     where media.session_id = one.value and media.state = 'pending' and media.due_at <= $2 \
-     order by media.due_at limit $3",
-    postgres: "select * from media where session_id in (select json_array_elements_text($1::json)) \
-     and state = 'pending' and due_at <= $2 order by due_at limit $3",
-};
-const PUT_OFF_DUE: &str = "update media set due_at = $3 where session_id = $1 and wa_id = $2";
-const NEXT_DUE: Two = Two {
-    sqlite: "select min((select media.due_at from media where media.session_id = one.value \
-     and media.state = 'pending' order by media.due_at limit 1)) from json_each($1) as one",
-    postgres: "select min(due_at) from media where state = 'pending' \
-     and session_id in (select json_array_elements_text($1::json))",
-};
-const BYTES_OF: &str = "select cast(coalesce(sum(size_bytes), 0) as bigint) from media \
-     where session_id = $1 and state = 'ready'";
-const BYTES: &str = "select cast(coalesce(sum(one.size_bytes), 0) as bigint) from \
-     (select max(size_bytes) as size_bytes from media where state = 'ready' group by file) as one";
+db::statements! {
+    INSERT = both("insert into media (session_id, wa_id, description, state, due_at, file, size_bytes, reason, \
+         attempts) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (session_id, wa_id) do nothing");
+    SETTLE = both("update media set state = $3, due_at = $4, file = $5, size_bytes = $6, reason = $7, \
+         attempts = attempts + 1 where session_id = $1 and wa_id = $2");
+    REMOVE = both("delete from media where session_id = $1 and wa_id = $2");
+    GET = both("select * from media where session_id = $1 and wa_id = $2");
+    UPLOADED = both("select media.* from media join message on message.session_id = media.session_id \
+         and message.wa_id = media.wa_id where media.session_id = $1 and media.file = $2 \
+         and message.direction = 'outgoing' and message.created_at >= $3 order by message.created_at desc limit 4");
+    DUE = Two {
+        sqlite: "select media.* from json_each($1) as one cross join media \
+             where media.session_id = one.value and media.state = 'pending' and media.due_at <= $2 \
+             order by media.due_at limit $3",
+        postgres: "select * from media where session_id in (select json_array_elements_text($1::json)) \
+             and state = 'pending' and due_at <= $2 order by due_at limit $3",
+    };
+    PUT_OFF_DUE = both("update media set due_at = $3 where session_id = $1 and wa_id = $2");
+    NEXT_DUE = Two {
+        sqlite: "select min((select media.due_at from media where media.session_id = one.value \
+             and media.state = 'pending' order by media.due_at limit 1)) from json_each($1) as one",
+        postgres: "select min(due_at) from media where state = 'pending' \
+             and session_id in (select json_array_elements_text($1::json))",
+    };
+    BYTES_OF = both("select cast(coalesce(sum(size_bytes), 0) as bigint) from media \
+         where session_id = $1 and state = 'ready'");
+    BYTES = both("select cast(coalesce(sum(one.size_bytes), 0) as bigint) from \
+         (select max(size_bytes) as size_bytes from media where state = 'ready' group by file) as one");
+}
 
 /// Until a record that cannot be read is looked at again: another version of the program may read it.
 const PUT_OFF: Duration = Duration::from_secs(3600);
@@ -127,7 +130,7 @@ pub(crate) async fn insert(
     let plain = serde_json::to_vec(&record.media).map_err(|_| corrupt(DOING))?;
     let sealed = unit.cipher.seal(&place(&session, wa_id.as_str()), &plain);
     let columns = Columns::of(&record.state);
-    db::query(INSERT)
+    db::query(&INSERT)
         .bind(&session)
         .bind(wa_id.as_str())
         .bind(sealed)
@@ -153,7 +156,7 @@ pub(crate) async fn settle(
 ) -> StoreResult<bool> {
     const DOING: &str = "settling a message's file";
     let id = session.to_string();
-    let row = db::query(GET)
+    let row = db::query(&GET)
         .bind(&id)
         .bind(wa_id.as_str())
         .fetch_optional(&mut unit.conn)
@@ -166,7 +169,7 @@ pub(crate) async fn settle(
     }
     let Some(mut message) = message::find(unit, session, wa_id).await? else { return Ok(false) };
     let columns = Columns::of(state);
-    db::query(SETTLE)
+    db::query(&SETTLE)
         .bind(&id)
         .bind(wa_id.as_str())
         .bind(state.as_str())
@@ -212,7 +215,7 @@ pub(crate) async fn remove(
     session: SessionId,
     wa_id: &WaMessageId,
 ) -> StoreResult<()> {
-    db::query(REMOVE)
+    db::query(&REMOVE)
         .bind(session.to_string())
         .bind(wa_id.as_str())
         .execute(&mut unit.conn)
@@ -229,7 +232,7 @@ impl LedgerStore {
         let (Ok(session), Ok(wa_id)) = (text("session_id"), text("wa_id")) else { return Ok(()) };
         let put_off = self.writer.run(DOING, move |unit| {
             Box::pin(async move {
-                let query = db::query(PUT_OFF_DUE).bind(session).bind(wa_id).bind(until.millis());
+                let query = db::query(&PUT_OFF_DUE).bind(session).bind(wa_id).bind(until.millis());
                 query.execute(&mut unit.conn).await.doing(DOING).map(|_| ())
             })
         });
@@ -248,7 +251,7 @@ impl MediaRecords for LedgerStore {
         session: SessionId,
         wa_id: &WaMessageId,
     ) -> StoreResult<Option<MediaRecord>> {
-        let row = db::query(GET)
+        let row = db::query(&GET)
             .bind(session.to_string())
             .bind(wa_id.as_str())
             .fetch_optional(&self.readers)
@@ -262,7 +265,7 @@ impl MediaRecords for LedgerStore {
         now: Timestamp,
         limit: u32,
     ) -> StoreResult<Vec<MediaRecord>> {
-        let rows = db::query(DUE)
+        let rows = db::query(&DUE)
             .bind(list(sessions))
             .bind(now.millis())
             .bind(i64::from(limit))
@@ -287,7 +290,7 @@ impl MediaRecords for LedgerStore {
         file: &MediaId,
         since: Timestamp,
     ) -> StoreResult<Vec<Media>> {
-        let rows = db::query(UPLOADED)
+        let rows = db::query(&UPLOADED)
             .bind(session.to_string())
             .bind(file.as_str())
             .bind(since.millis())
@@ -301,15 +304,15 @@ impl MediaRecords for LedgerStore {
 
     async fn media_bytes(&self, session: Option<SessionId>) -> StoreResult<u64> {
         let sum = match session {
-            Some(session) => db::query_scalar::<i64>(BYTES_OF).bind(session.to_string()),
-            None => db::query_scalar(BYTES),
+            Some(session) => db::query_scalar::<i64>(&BYTES_OF).bind(session.to_string()),
+            None => db::query_scalar(&BYTES),
         };
         let sum = sum.fetch_one(&self.readers).await.doing("counting the bytes of files")?;
         Ok(u64::try_from(sum).unwrap_or(0))
     }
 
     async fn next_media_due(&self, sessions: &[SessionId]) -> StoreResult<Option<Timestamp>> {
-        let due: Option<i64> = db::query_scalar(NEXT_DUE)
+        let due: Option<i64> = db::query_scalar(&NEXT_DUE)
             .bind(list(sessions))
             .fetch_one(&self.readers)
             .await

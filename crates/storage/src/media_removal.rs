@@ -7,46 +7,51 @@ use domain::{MediaId, Timestamp, port::StoreResult};
 use serde_json::json;
 
 use crate::{
-    db::{self, Two},
+    db,
     error::{Doing as _, corrupt},
     open::LedgerStore,
 };
 
 const DOING: &str = "looking for files to remove";
 
-const ANY: &str = "select exists (select 1 from media_removal where due_at <= $1)";
-const FIRST_SEEN: &str = "update media_removal set due_at = $1 where file in \
-     (select file from media_removal where due_at = 0 limit $2)";
-// Somebody sends or stored the same bytes again.
-const STILL_WANTED: &str = "delete from media_removal where file in \
-     (select file from media_removal where due_at > 0 and due_at <= $1 order by due_at limit $2) and \
-     (exists (select 1 from media where media.file = media_removal.file) or \
-     exists (select 1 from batch_item where batch_item.file = media_removal.file and batch_item.content is not null))";
-// None while there are items of batches of which the file is not known.
-const DUE: &str = "select file from media_removal where due_at > 0 and due_at <= $1 and not exists \
-     (select 1 from batch_item where file = '?' and content is not null) order by due_at limit $2";
-const REMOVED: Two = Two {
-    sqlite: "delete from media_removal where file in (select value from json_each($1))",
-    postgres: "delete from media_removal where file in (select json_array_elements_text($1::json))",
-};
-const POSTPONE: Two = Two {
-    sqlite: "update media_removal set due_at = $2 where file in (select value from json_each($1))",
-    postgres: "update media_removal set due_at = $2 where file in (select json_array_elements_text($1::json))",
-};
-const UNKNOWN: Two = Two {
-    sqlite: "select one.value as file from json_each($1) as one where \
-     not exists (select 1 from media where file = one.value) and not exists \
-     (select 1 from batch_item where file = one.value and content is not null) and not exists \
-     (select 1 from media_removal where file = one.value)",
-    postgres: "select one.value as file from json_array_elements_text($1::json) as one(value) where \
-     not exists (select 1 from media where file = one.value) and not exists \
-     (select 1 from batch_item where file = one.value and content is not null) and not exists \
-     (select 1 from media_removal where file = one.value)",
-};
-const LET_GO: Two = Two {
-    sqlite: "insert into media_removal (file) select value from json_each($1) where true on conflict (file) do nothing",
-    postgres: "insert into media_removal (file) select json_array_elements_text($1::json) on conflict (file) do nothing",
-};
+db::statements! {
+    ANY = both("select exists (select 1 from media_removal where due_at <= $1)");
+    FIRST_SEEN = both("update media_removal set due_at = $1 where file in \
+         (select file from media_removal where due_at = 0 limit $2)");
+    // Somebody sends or stored the same bytes again.
+    STILL_WANTED = both("delete from media_removal where file in \
+         (select file from media_removal where due_at > 0 and due_at <= $1 order by due_at limit $2) and \
+         (exists (select 1 from media where media.file = media_removal.file) or \
+         exists (select 1 from batch_item where batch_item.file = media_removal.file and batch_item.content is not \
+         null))");
+    // None while there are items of batches of which the file is not known.
+    DUE = both("select file from media_removal where due_at > 0 and due_at <= $1 and not exists \
+         (select 1 from batch_item where file = '?' and content is not null) order by due_at limit $2");
+    REMOVED = Two {
+        sqlite: "delete from media_removal where file in (select value from json_each($1))",
+        postgres: "delete from media_removal where file in (select json_array_elements_text($1::json))",
+    };
+    POSTPONE = Two {
+        sqlite: "update media_removal set due_at = $2 where file in (select value from json_each($1))",
+        postgres: "update media_removal set due_at = $2 where file in (select json_array_elements_text($1::json))",
+    };
+    UNKNOWN = Two {
+        sqlite: "select one.value as file from json_each($1) as one where \
+             not exists (select 1 from media where file = one.value) and not exists \
+             (select 1 from batch_item where file = one.value and content is not null) and not exists \
+             (select 1 from media_removal where file = one.value)",
+        postgres: "select one.value as file from json_array_elements_text($1::json) as one(value) where \
+             not exists (select 1 from media where file = one.value) and not exists \
+             (select 1 from batch_item where file = one.value and content is not null) and not exists \
+             (select 1 from media_removal where file = one.value)",
+    };
+    LET_GO = Two {
+        sqlite: "insert into media_removal (file) select value from json_each($1) where true on conflict (file) do \
+             nothing",
+        postgres: "insert into media_removal (file) select json_array_elements_text($1::json) on conflict (file) \
+             do nothing",
+    };
+}
 
 fn list(files: &[MediaId]) -> String {
     json!(files.iter().map(MediaId::as_str).collect::<Vec<_>>()).to_string()
@@ -60,18 +65,18 @@ pub(crate) async fn due(
     limit: u32,
 ) -> StoreResult<Vec<MediaId>> {
     let any: bool =
-        db::query_scalar(ANY).bind(now.millis()).fetch_one(&store.readers).await.doing(DOING)?;
+        db::query_scalar(&ANY).bind(now.millis()).fetch_one(&store.readers).await.doing(DOING)?;
     if !any {
         return Ok(vec![]);
     }
     let due = store.writer.run(DOING, move |unit| {
         Box::pin(async move {
             let limit = i64::from(limit);
-            for (sql, at) in [(FIRST_SEEN, from), (STILL_WANTED, now)] {
+            for (sql, at) in [(&FIRST_SEEN, from), (&STILL_WANTED, now)] {
                 let query = db::query(sql).bind(at.millis()).bind(limit);
                 query.execute(&mut unit.conn).await.doing(DOING)?;
             }
-            let due = db::query_scalar::<String>(DUE).bind(now.millis()).bind(limit);
+            let due = db::query_scalar::<String>(&DUE).bind(now.millis()).bind(limit);
             due.fetch_all(&mut unit.conn).await.doing(DOING)
         })
     });
@@ -93,8 +98,8 @@ pub(crate) async fn settle(
         .run("removing files", move |unit| {
             Box::pin(async move {
                 let query = match again {
-                    None => db::query(REMOVED).bind(files),
-                    Some(at) => db::query(POSTPONE).bind(files).bind(at.millis()),
+                    None => db::query(&REMOVED).bind(files),
+                    Some(at) => db::query(&POSTPONE).bind(files).bind(at.millis()),
                 };
                 query.execute(&mut unit.conn).await.doing("removing files").map(|_| ())
             })
@@ -104,8 +109,11 @@ pub(crate) async fn settle(
 
 /// Notes those of these files that nothing refers to; how many.
 pub(crate) async fn note(store: &LedgerStore, files: &[MediaId]) -> StoreResult<u64> {
-    let unknown: Vec<String> =
-        db::query_scalar(UNKNOWN).bind(list(files)).fetch_all(&store.readers).await.doing(DOING)?;
+    let unknown: Vec<String> = db::query_scalar(&UNKNOWN)
+        .bind(list(files))
+        .fetch_all(&store.readers)
+        .await
+        .doing(DOING)?;
     if unknown.is_empty() {
         return Ok(0);
     }
@@ -114,7 +122,7 @@ pub(crate) async fn note(store: &LedgerStore, files: &[MediaId]) -> StoreResult<
         .writer
         .run(DOING, move |unit| {
             Box::pin(async move {
-                let done = db::query(LET_GO).bind(files).execute(&mut unit.conn).await;
+                let done = db::query(&LET_GO).bind(files).execute(&mut unit.conn).await;
                 Ok(done.doing(DOING)?.rows_affected())
             })
         })

@@ -3,7 +3,7 @@
 mod listener;
 mod options;
 mod postgres;
-mod sqlite;
+pub(crate) mod sqlite;
 
 use std::{fs::File, path::PathBuf, sync::Arc};
 
@@ -136,18 +136,23 @@ impl LedgerStore {
     }
 }
 
+db::statements! {
+    // Two that start at once must not each store one.
+    CANARY_ONCE = both("insert into meta (key, value) values ('canary', $1) on conflict (key) do nothing");
+    CANARY_OF_KEY = both("select value from meta where key = 'canary'");
+}
+
 const CANARY_PLACE: &[&str] = &["meta", "canary"];
 const CANARY: &[u8] = b"waypost";
 
 /// Compares the key with the one the database was made with, by a value encrypted then.
 async fn key_fits(conn: &mut Conn, cipher: &Cipher) -> StoreResult<bool> {
-    // Two that start at once must not each store one.
-    db::query("insert into meta (key, value) values ('canary', $1) on conflict (key) do nothing")
+    db::query(&CANARY_ONCE)
         .bind(cipher.seal(CANARY_PLACE, CANARY))
         .execute(&mut *conn)
         .await
         .doing("storing the key's canary")?;
-    let stored: Vec<u8> = db::query_scalar("select value from meta where key = 'canary'")
+    let stored: Vec<u8> = db::query_scalar(&CANARY_OF_KEY)
         .fetch_one(&mut *conn)
         .await
         .doing("checking the master key")?;

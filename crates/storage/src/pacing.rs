@@ -16,24 +16,26 @@ use crate::{
     writer::Unit,
 };
 
-const GET: &str = "select state from pacing where session_id = $1";
-const PUT: &str = "insert into pacing (session_id, state) values ($1, $2) \
-     on conflict (session_id) do update set state = excluded.state";
-const CREATED: &str = "select created_at from session where id = $1";
-const WARM: &str = "select exists (select 1 from message where session_id = $1 and chat = $2)";
+db::statements! {
+    GET = both("select state from pacing where session_id = $1");
+    PUT = both("insert into pacing (session_id, state) values ($1, $2) \
+         on conflict (session_id) do update set state = excluded.state");
+    CREATED = both("select created_at from session where id = $1");
+    WARM = both("select exists (select 1 from message where session_id = $1 and chat = $2)");
+}
 
 const DOING: &str = "counting a send";
 
 async fn read(unit: &mut Unit, session: &str) -> StoreResult<PacingState> {
     let state: Option<String> =
-        db::query_scalar(GET).bind(session).fetch_optional(&mut unit.conn).await.doing(DOING)?;
+        db::query_scalar(&GET).bind(session).fetch_optional(&mut unit.conn).await.doing(DOING)?;
     let read = |state: String| serde_json::from_str(&state).map_err(|_| corrupt(DOING));
     state.map_or_else(|| Ok(PacingState::default()), read)
 }
 
 async fn write(unit: &mut Unit, session: &str, state: &PacingState) -> StoreResult<()> {
     let state = serde_json::to_string(state).map_err(|_| corrupt(DOING))?;
-    let done = db::query(PUT).bind(session).bind(state).execute(&mut unit.conn).await;
+    let done = db::query(&PUT).bind(session).bind(state).execute(&mut unit.conn).await;
     done.doing(DOING).map(|_| ())
 }
 
@@ -47,9 +49,9 @@ async fn admit(
     let chat = people::canonical(&mut unit.conn, session, chat).await?;
     let id = session.to_string();
     let created: Option<i64> =
-        db::query_scalar(CREATED).bind(&id).fetch_optional(&mut unit.conn).await.doing(DOING)?;
+        db::query_scalar(&CREATED).bind(&id).fetch_optional(&mut unit.conn).await.doing(DOING)?;
     let created = Timestamp::from_millis(created.ok_or_else(|| gone(DOING))?);
-    let warm: bool = db::query_scalar(WARM)
+    let warm: bool = db::query_scalar(&WARM)
         .bind(&id)
         .bind(chat.as_str())
         .fetch_one(&mut unit.conn)

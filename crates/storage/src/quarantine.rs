@@ -13,11 +13,12 @@ use crate::{
     writer::Unit,
 };
 
-const INSERT: &str = "insert into quarantine (session_id, kind, key, name, content, reason, at) \
-     values ($1, $2, $3, $4, $5, $6, $7) on conflict (session_id, kind, key) do nothing";
-const LIST: &str =
-    "select kind, key, content from quarantine where session_id = $1 order by at, key limit $2";
-const COUNT: &str = "select count(*) from quarantine";
+db::statements! {
+    INSERT = both("insert into quarantine (session_id, kind, key, name, content, reason, at) \
+         values ($1, $2, $3, $4, $5, $6, $7) on conflict (session_id, kind, key) do nothing");
+    LIST = both("select kind, key, content from quarantine where session_id = $1 order by at, key limit $2");
+    COUNT = both("select count(*) from quarantine");
+}
 
 const DOING: &str = "putting something aside";
 
@@ -57,7 +58,7 @@ fn shown(text: &str) -> String {
 pub(crate) async fn put(unit: &mut Unit, what: PutAside<'_>) -> StoreResult<bool> {
     let key = key(what.id);
     let sealed = unit.cipher.seal(&place(what.session, what.kind, &key), what.content);
-    let done = db::query(INSERT)
+    let done = db::query(&INSERT)
         .bind(what.session)
         .bind(what.kind)
         .bind(&key)
@@ -94,7 +95,7 @@ impl LedgerStore {
     /// How much is put aside.
     pub(crate) async fn count_put_aside(&self) -> StoreResult<u64> {
         const DOING: &str = "counting what was put aside";
-        let count: i64 = db::query_scalar(COUNT).fetch_one(&self.readers).await.doing(DOING)?;
+        let count: i64 = db::query_scalar(&COUNT).fetch_one(&self.readers).await.doing(DOING)?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
@@ -109,7 +110,7 @@ impl LedgerStore {
     ) -> StoreResult<Vec<(String, Vec<u8>)>> {
         const DOING: &str = "reading what was put aside";
         let session = session.to_string();
-        let rows = db::query(LIST).bind(&session).bind(limit).fetch_all(&self.readers).await;
+        let rows = db::query(&LIST).bind(&session).bind(limit).fetch_all(&self.readers).await;
         let mut found = Vec::new();
         for row in rows.doing(DOING)? {
             let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);

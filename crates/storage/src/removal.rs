@@ -17,48 +17,64 @@ pub(crate) const PORTION: u32 = 2_000;
 
 const DOING: &str = "deleting what is marked";
 
-const FIRST: &str = "select position, session_id from removal order by position limit 1";
-const GET: &str =
-    "select position, kind, session_id, target, through from removal where position = $1";
-const MARK: &str = "insert into removal (kind, session_id, target, through) values ($1, $2, $3, $4) returning position";
-const DONE: &str = "delete from removal where position = $1";
-
-// A name may be given again at once; nobody has the right to connect it.
-const HIDE_SESSION: &str = "update session set deleted = 1, wanted = 0, name = 'deleted ' || id, lease_owner = null, \
-     lease_until = null where id = $1 and deleted = 0";
-const HIDE_WEBHOOKS: &str = "update webhook set deleted = 1, active = 0 where session_id = $1";
-const HIDE_WEBHOOK: &str =
-    "update webhook set deleted = 1, active = 0 where id = $1 and deleted = 0 returning session_id";
-const LAST_MESSAGE: &str = "select coalesce(max(position), 0) from message";
+db::statements! {
+    FIRST = both("select position, session_id from removal order by position limit 1");
+    GET = both("select position, kind, session_id, target, through from removal where position = $1");
+    MARK = both("insert into removal (kind, session_id, target, through) values ($1, $2, $3, $4) returning position");
+    DONE = both("delete from removal where position = $1");
+    // A name may be given again at once; nobody has the right to connect it.
+    HIDE_SESSION = both("update session set deleted = 1, wanted = 0, name = 'deleted ' || id, lease_owner = null, \
+         lease_until = null where id = $1 and deleted = 0");
+    HIDE_WEBHOOKS = both("update webhook set deleted = 1, active = 0 where session_id = $1");
+    HIDE_WEBHOOK = both("update webhook set deleted = 1, active = 0 where id = $1 and deleted = 0 returning \
+         session_id");
+    LAST_MESSAGE = both("select coalesce(max(position), 0) from message");
+    DELETE_SESSION = both("delete from session where id = $1");
+    OF_WEBHOOK = both("delete from delivery where id in (select id from delivery where webhook_id = $1 limit $2)");
+    DELETE_WEBHOOK = both("delete from webhook where id = $1");
+    // A send whose outcome is not known stays: it is on no device yet that could have removed it.
+    OF_CHAT = both("delete from message where position in (select position from message where session_id = $1 \
+         and chat = $3 and status <> 'pending' and position <= $4 order by created_at desc, position desc limit $2)");
+    MOVE_CHAT = both("update removal set target = $3 where kind = 'chat' and session_id = $1 and target = $2");
+    DELIVERIES = both("delete from delivery where id in (select delivery.id from webhook join delivery on \
+         delivery.webhook_id = webhook.id \
+         where webhook.session_id = $1 limit $2)");
+    EVENTS = both("delete from event where position in (select position from event where session_id = $1 limit $2)");
+    MESSAGES = both("delete from message where position in (select position from message where session_id = $1 \
+         limit $2)");
+    DEVICE_KEYS = both("delete from device_key where (session_id, namespace, key) in \
+         (select session_id, namespace, key from device_key where session_id = $1 limit $2)");
+    BATCH_ITEMS = both("delete from batch_item where (batch, place) in (select batch_item.batch, batch_item.place \
+         from batch \
+         join batch_item on batch_item.batch = batch.position where batch.session_id = $1 limit $2)");
+    CONTACTS = both("delete from contact where (session_id, id) in (select session_id, id from contact where \
+         session_id = $1 limit $2)");
+    CHATS = both("delete from chat where (session_id, id) in (select session_id, id from chat where session_id = \
+         $1 limit $2)");
+    IDENTITIES = both("delete from identity where position in (select position from identity where session_id = $1 \
+         limit $2)");
+    PHONE_FORMS = both("delete from phone_form where (session_id, asked) in \
+         (select session_id, asked from phone_form where session_id = $1 limit $2)");
+    HELD_CHANGES = both("delete from held_change where position in (select position from held_change where \
+         session_id = $1 limit $2)");
+    IDEMPOTENCY_KEYS = both("delete from idempotency where (session_id, key) in \
+         (select session_id, key from idempotency where session_id = $1 limit $2)");
+}
 
 /// Rows of a session, each statement up to a number of them. What is left at the end is little and goes with the session.
-const OF_SESSION: [&str; 11] = [
-    "delete from delivery where id in (select delivery.id from webhook join delivery on delivery.webhook_id = webhook.id \
-     where webhook.session_id = $1 limit $2)",
-    "delete from event where position in (select position from event where session_id = $1 limit $2)",
-    "delete from message where position in (select position from message where session_id = $1 limit $2)",
-    "delete from device_key where (session_id, namespace, key) in \
-     (select session_id, namespace, key from device_key where session_id = $1 limit $2)",
-    "delete from batch_item where (batch, place) in (select batch_item.batch, batch_item.place from batch \
-     join batch_item on batch_item.batch = batch.position where batch.session_id = $1 limit $2)",
-    "delete from contact where (session_id, id) in (select session_id, id from contact where session_id = $1 limit $2)",
-    "delete from chat where (session_id, id) in (select session_id, id from chat where session_id = $1 limit $2)",
-    "delete from identity where position in (select position from identity where session_id = $1 limit $2)",
-    "delete from phone_form where (session_id, asked) in \
-     (select session_id, asked from phone_form where session_id = $1 limit $2)",
-    "delete from held_change where position in (select position from held_change where session_id = $1 limit $2)",
-    "delete from idempotency where (session_id, key) in \
-     (select session_id, key from idempotency where session_id = $1 limit $2)",
+static OF_SESSION: [&db::Statement; 11] = [
+    &DELIVERIES,
+    &EVENTS,
+    &MESSAGES,
+    &DEVICE_KEYS,
+    &BATCH_ITEMS,
+    &CONTACTS,
+    &CHATS,
+    &IDENTITIES,
+    &PHONE_FORMS,
+    &HELD_CHANGES,
+    &IDEMPOTENCY_KEYS,
 ];
-const DELETE_SESSION: &str = "delete from session where id = $1";
-const OF_WEBHOOK: &str =
-    "delete from delivery where id in (select id from delivery where webhook_id = $1 limit $2)";
-const DELETE_WEBHOOK: &str = "delete from webhook where id = $1";
-// A send whose outcome is not known stays: it is on no device yet that could have removed it.
-const OF_CHAT: &str = "delete from message where position in (select position from message where session_id = $1 \
-     and chat = $3 and status <> 'pending' and position <= $4 order by created_at desc, position desc limit $2)";
-const MOVE_CHAT: &str =
-    "update removal set target = $3 where kind = 'chat' and session_id = $1 and target = $2";
 
 /// Something marked.
 struct Marked {
@@ -97,7 +113,7 @@ async fn begin(
     target: &str,
     through: i64,
 ) -> StoreResult<()> {
-    let position: i64 = db::query_scalar(MARK)
+    let position: i64 = db::query_scalar(&MARK)
         .bind(kind)
         .bind(session)
         .bind(target)
@@ -112,14 +128,14 @@ async fn begin(
 pub(crate) async fn session(unit: &mut Unit, id: SessionId) -> StoreResult<bool> {
     let id_text = id.to_string();
     lock_lanes(unit, &id_text, None).await?;
-    let hidden = db::query(HIDE_SESSION).bind(&id_text).execute(&mut unit.conn).await;
+    let hidden = db::query(&HIDE_SESSION).bind(&id_text).execute(&mut unit.conn).await;
     if hidden.doing(DOING)?.rows_affected() == 0 {
         return Ok(false);
     }
     unit.webhooks.remove(&id);
     unit.degraded = None;
     touch(unit, id).await?;
-    db::query(HIDE_WEBHOOKS).bind(&id_text).execute(&mut unit.conn).await.doing(DOING)?;
+    db::query(&HIDE_WEBHOOKS).bind(&id_text).execute(&mut unit.conn).await.doing(DOING)?;
     begin(unit, "session", &id_text, "", 0).await?;
     Ok(true)
 }
@@ -132,7 +148,7 @@ pub(crate) async fn webhook(unit: &mut Unit, id: WebhookId) -> StoreResult<bool>
     unit.webhooks.clear();
     unit.degraded = None;
     let id = id.to_string();
-    let session: Option<String> = db::query_scalar(HIDE_WEBHOOK)
+    let session: Option<String> = db::query_scalar(&HIDE_WEBHOOK)
         .bind(&id)
         .fetch_optional(&mut unit.conn)
         .await
@@ -149,7 +165,7 @@ pub(crate) async fn messages_of_chat(
     chat: &str,
 ) -> StoreResult<()> {
     let through: i64 =
-        db::query_scalar(LAST_MESSAGE).fetch_one(&mut unit.conn).await.doing(DOING)?;
+        db::query_scalar(&LAST_MESSAGE).fetch_one(&mut unit.conn).await.doing(DOING)?;
     begin(unit, "chat", session, chat, through).await
 }
 
@@ -160,13 +176,13 @@ pub(crate) async fn chat_moved(
     old: &str,
     new: &str,
 ) -> StoreResult<()> {
-    let query = db::query(MOVE_CHAT).bind(session).bind(old).bind(new);
+    let query = db::query(&MOVE_CHAT).bind(session).bind(old).bind(new);
     query.execute(&mut unit.conn).await.doing(DOING).map(|_| ())
 }
 
 /// Up to so many rows of what is marked at this position; how many there were.
 async fn portion(unit: &mut Unit, position: i64, most: u32) -> StoreResult<u64> {
-    let row = db::query(GET).bind(position).fetch_optional(&mut unit.conn).await.doing(DOING)?;
+    let row = db::query(&GET).bind(position).fetch_optional(&mut unit.conn).await.doing(DOING)?;
     let Some(marked) = row.as_ref().map(marked).transpose()? else { return Ok(0) };
     plan_with_values(unit).await?;
     let most = u64::from(most);
@@ -181,22 +197,22 @@ async fn portion(unit: &mut Unit, position: i64, most: u32) -> StoreResult<u64> 
                     return Ok(gone);
                 }
             }
-            let done = db::query(DELETE_SESSION).bind(session).execute(&mut unit.conn).await;
+            let done = db::query(&DELETE_SESSION).bind(session).execute(&mut unit.conn).await;
             gone += done.doing(DOING)?.rows_affected();
         }
         "webhook" => {
             let target = marked.target.as_str();
             lock_lanes(unit, session, Some(target)).await?;
-            gone += some(unit, db::query(OF_WEBHOOK).bind(target), most).await?;
+            gone += some(unit, db::query(&OF_WEBHOOK).bind(target), most).await?;
             if gone >= most {
                 return Ok(gone);
             }
             unit.webhooks.clear();
-            let done = db::query(DELETE_WEBHOOK).bind(target).execute(&mut unit.conn).await;
+            let done = db::query(&DELETE_WEBHOOK).bind(target).execute(&mut unit.conn).await;
             gone += done.doing(DOING)?.rows_affected();
         }
         _ => {
-            let done = db::query(OF_CHAT)
+            let done = db::query(&OF_CHAT)
                 .bind(session)
                 .bind(i64::try_from(most).unwrap_or(i64::MAX))
                 .bind(marked.target.as_str())
@@ -209,7 +225,7 @@ async fn portion(unit: &mut Unit, position: i64, most: u32) -> StoreResult<u64> 
             }
         }
     }
-    let done = db::query(DONE).bind(marked.position).execute(&mut unit.conn).await;
+    let done = db::query(&DONE).bind(marked.position).execute(&mut unit.conn).await;
     done.doing(DOING)?;
     Ok(gone)
 }
@@ -222,7 +238,7 @@ async fn some(unit: &mut Unit, query: db::Query<'_, Row>, most: u64) -> StoreRes
 
 /// The next portion of what was marked first; `None` when nothing is marked.
 pub(crate) async fn sweep(store: &LedgerStore, most: u32) -> StoreResult<Option<u64>> {
-    let first = db::query(FIRST).fetch_optional(&store.readers).await.doing(DOING)?;
+    let first = db::query(&FIRST).fetch_optional(&store.readers).await.doing(DOING)?;
     let Some(first) = first else { return Ok(None) };
     let position: i64 = first.try_get("position").doing(DOING)?;
     let session: String = first.try_get("session_id").doing(DOING)?;

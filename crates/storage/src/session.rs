@@ -20,18 +20,22 @@ use crate::{
     writer::Unit,
 };
 
-const INSERT: &str = "insert into session (id, name, status, wanted, phone, lid, push_name, connected_at, last_active, \
-     last_error, config, proxy, created_at, updated_at, restriction) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) on conflict (name) do nothing";
-const UPDATE: &str = "update session set status = $2, wanted = $3, phone = $4, lid = $5, push_name = $6, \
-     connected_at = $7, last_active = $8, last_error = $9, config = $10, proxy = $11, updated_at = $12, restriction = $13 \
-     where id = $1";
-const GET: &str = "select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
-     config, proxy, created_at, updated_at, restriction from session where id = $1 and deleted = 0";
-const LIST: &str = "select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
-     config, proxy, created_at, updated_at, restriction from session where deleted = 0 and ($1 is null or name = $1) \
-     order by created_at desc, id limit $2 offset $3";
-const WISH: &str = "update session set wish = $2 where id = $1";
+db::statements! {
+    INSERT = both("insert into session (id, name, status, wanted, phone, lid, push_name, connected_at, last_active, \
+         last_error, config, proxy, created_at, updated_at, restriction) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) on conflict (name) do nothing");
+    UPDATE = both("update session set status = $2, wanted = $3, phone = $4, lid = $5, push_name = $6, \
+         connected_at = $7, last_active = $8, last_error = $9, config = $10, proxy = $11, updated_at = $12, \
+         restriction = $13 \
+         where id = $1");
+    GET = both("select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
+         config, proxy, created_at, updated_at, restriction from session where id = $1 and deleted = 0");
+    LIST = both("select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
+         config, proxy, created_at, updated_at, restriction from session where deleted = 0 and ($1 is null or name \
+         = $1) \
+         order by created_at desc, id limit $2 offset $3");
+    WISH = both("update session set wish = $2 where id = $1");
+}
 
 fn place(id: SessionId) -> String {
     id.to_string()
@@ -99,14 +103,14 @@ pub(crate) async fn patch(
 ) -> StoreResult<bool> {
     const DOING: &str = "changing a session";
     let Some(row) =
-        db::query(GET).bind(id.to_string()).fetch_optional(&mut unit.conn).await.doing(DOING)?
+        db::query(&GET).bind(id.to_string()).fetch_optional(&mut unit.conn).await.doing(DOING)?
     else {
         return Ok(false);
     };
     let mut session = read(&row, &unit.cipher)?;
     if let Some(wish) = patch.wish {
         let wish = wish.map(Wish::as_str);
-        db::query(WISH)
+        db::query(&WISH)
             .bind(id.to_string())
             .bind(wish)
             .execute(&mut unit.conn)
@@ -118,7 +122,7 @@ pub(crate) async fn patch(
     }
     apply(&mut session, patch);
     let proxy = sealed_proxy(&session, &unit.cipher);
-    db::query(UPDATE)
+    db::query(&UPDATE)
         .bind(session.id.to_string())
         .bind(session.status.as_str())
         .bind(i64::from(session.wanted))
@@ -166,7 +170,7 @@ impl SessionStore for LedgerStore {
             .run_for(session.id, "storing a session", move |unit| {
                 Box::pin(async move {
                     let proxy = sealed_proxy(&session, &unit.cipher);
-                    let done = db::query(INSERT)
+                    let done = db::query(&INSERT)
                         .bind(session.id.to_string())
                         .bind(&session.name)
                         .bind(session.status.as_str())
@@ -192,12 +196,12 @@ impl SessionStore for LedgerStore {
     }
 
     async fn session(&self, id: SessionId) -> StoreResult<Option<Session>> {
-        let row = db::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
+        let row = db::query(&GET).bind(id.to_string()).fetch_optional(&self.readers).await;
         row.doing("reading a session")?.map(|row| read(&row, &self.cipher)).transpose()
     }
 
     async fn sessions(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>> {
-        let rows = db::query(LIST)
+        let rows = db::query(&LIST)
             .bind(name)
             .bind(i64::from(page.limit))
             .bind(i64::from(page.offset))

@@ -15,25 +15,31 @@ use crate::{
     webhook,
 };
 
-// A webhook for which something waits has a lane; what waits in its lanes is read from the index that has nothing else.
-const LAGS: &str = "select webhook.id, webhook.session_id, webhook.active, webhook.last_triggered_at, \
-     (select count(*) from delivery where delivery.state = 'pending' and delivery.lane >= webhook.id || '/' \
-     and delivery.lane < webhook.id || '0') as pending, \
-     (select min(delivery.occurred_at) from delivery where delivery.state = 'pending' and delivery.lane >= webhook.id || '/' \
-     and delivery.lane < webhook.id || '0') as oldest, \
-     (select count(*) from lane where lane.webhook_id = webhook.id and lane.tried = 1) as blocked \
-     from webhook where exists (select 1 from lane where lane.webhook_id = webhook.id)";
-const DOUBTFUL: &str = "select health from webhook where health <> '{}'";
-// Counted whenever a message comes, changes or goes.
-const COUNTS: &str = "select cast(coalesce(sum(incoming), 0) as bigint) as incoming, cast(coalesce(sum(outgoing), 0) as bigint) as outgoing, \
-     cast(coalesce(sum(failed), 0) as bigint) as failed from session";
-const ACTIVITY: &str = "select engine_event_at, stored_at, \
-     (select max(last_triggered_at) from webhook where webhook.session_id = session.id) as delivered_at \
-     from session where id = $1";
-const KEEP: &str = "update session set \
-     engine_event_at = case when coalesce(engine_event_at, $2) > $2 then engine_event_at else coalesce($2, engine_event_at) end, \
-     stored_at = case when coalesce(stored_at, $3) > $3 then stored_at else coalesce($3, stored_at) end \
-     where id = $1";
+db::statements! {
+    // A webhook for which something waits has a lane; what waits in its lanes is read from the index that has nothing
+    // else.
+    LAGS = both("select webhook.id, webhook.session_id, webhook.active, webhook.last_triggered_at, \
+         (select count(*) from delivery where delivery.state = 'pending' and delivery.lane >= webhook.id || '/' \
+         and delivery.lane < webhook.id || '0') as pending, \
+         (select min(delivery.occurred_at) from delivery where delivery.state = 'pending' and delivery.lane >= \
+         webhook.id || '/' \
+         and delivery.lane < webhook.id || '0') as oldest, \
+         (select count(*) from lane where lane.webhook_id = webhook.id and lane.ticket = 0) as blocked \
+         from webhook where exists (select 1 from lane where lane.webhook_id = webhook.id)");
+    DOUBTFUL = both("select health from webhook where health <> '{}'");
+    // Counted whenever a message comes, changes or goes.
+    COUNTS = both("select cast(coalesce(sum(incoming), 0) as bigint) as incoming, cast(coalesce(sum(outgoing), 0) \
+         as bigint) as outgoing, \
+         cast(coalesce(sum(failed), 0) as bigint) as failed from session");
+    ACTIVITY = both("select engine_event_at, stored_at, \
+         (select max(last_triggered_at) from webhook where webhook.session_id = session.id) as delivered_at \
+         from session where id = $1");
+    KEEP = both("update session set \
+         engine_event_at = case when coalesce(engine_event_at, $2) > $2 then engine_event_at else coalesce($2, \
+         engine_event_at) end, \
+         stored_at = case when coalesce(stored_at, $3) > $3 then stored_at else coalesce($3, stored_at) end \
+         where id = $1");
+}
 
 fn lag(row: &Row) -> StoreResult<WebhookLag> {
     const DOING: &str = "measuring the webhooks";
@@ -58,7 +64,7 @@ fn lag(row: &Row) -> StoreResult<WebhookLag> {
 #[async_trait]
 impl Telemetry for LedgerStore {
     async fn lags(&self) -> StoreResult<Vec<WebhookLag>> {
-        let rows = db::query(LAGS).fetch_all(&self.readers).await;
+        let rows = db::query(&LAGS).fetch_all(&self.readers).await;
         let rows = rows.doing("measuring the webhooks")?;
         let mut lags = self.unreadable.rows("webhook's lag", &["id"], &rows, lag);
         lags.retain(|lag| lag.pending > 0);
@@ -68,7 +74,7 @@ impl Telemetry for LedgerStore {
 
     async fn doubtful_counts(&self) -> StoreResult<DoubtfulCounts> {
         const DOING: &str = "counting breakers";
-        let rows = db::query(DOUBTFUL).fetch_all(&self.readers).await.doing(DOING)?;
+        let rows = db::query(&DOUBTFUL).fetch_all(&self.readers).await.doing(DOING)?;
         let mut counts = DoubtfulCounts::default();
         for row in &rows {
             let Ok(health) = webhook::health(row) else { continue };
@@ -84,7 +90,7 @@ impl Telemetry for LedgerStore {
 
     async fn message_counts(&self) -> StoreResult<MessageCounts> {
         const DOING: &str = "counting messages";
-        let row = db::query(COUNTS).fetch_one(&self.readers).await.doing(DOING)?;
+        let row = db::query(&COUNTS).fetch_one(&self.readers).await.doing(DOING)?;
         let count = |name: &str| {
             row.try_get::<i64, _>(name).doing(DOING).map(|n| u64::try_from(n).unwrap_or(0))
         };
@@ -97,7 +103,7 @@ impl Telemetry for LedgerStore {
 
     async fn activity(&self, session: SessionId) -> StoreResult<Activity> {
         const DOING: &str = "reading the activity of a session";
-        let row = db::query(ACTIVITY)
+        let row = db::query(&ACTIVITY)
             .bind(session.to_string())
             .fetch_optional(&self.readers)
             .await
@@ -122,7 +128,7 @@ impl Telemetry for LedgerStore {
             .run(DOING, move |unit| {
                 Box::pin(async move {
                     for (session, activity) in activities {
-                        db::query(KEEP)
+                        db::query(&KEEP)
                             .bind(session.to_string())
                             .bind(activity.engine_event.map(Timestamp::millis))
                             .bind(activity.stored.map(Timestamp::millis))

@@ -13,16 +13,17 @@ use crate::{
     open::LedgerStore,
 };
 
-const INSERT: &str = "insert into template (id, session_id, name, body, header, footer, created_at, updated_at) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (session_id, name) do nothing";
-const GET: &str = "select * from template where id = $1 and session_id = $2";
-const BY_NAME: &str = "select * from template where session_id = $1 and name = $2";
-const LIST: &str = "select * from template where session_id = $1 order by position desc";
-const TAKEN: &str =
-    "select exists (select 1 from template where session_id = $1 and name = $2 and id <> $3)";
-const UPDATE: &str = "update template set name = $3, body = $4, header = $5, footer = $6, updated_at = $7 \
-     where id = $1 and session_id = $2";
-const DELETE: &str = "delete from template where id = $1 and session_id = $2";
+db::statements! {
+    INSERT = both("insert into template (id, session_id, name, body, header, footer, created_at, updated_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (session_id, name) do nothing");
+    GET = both("select * from template where id = $1 and session_id = $2");
+    BY_NAME = both("select * from template where session_id = $1 and name = $2");
+    LIST = both("select * from template where session_id = $1 order by position desc");
+    TAKEN = both("select exists (select 1 from template where session_id = $1 and name = $2 and id <> $3)");
+    UPDATE = both("update template set name = $3, body = $4, header = $5, footer = $6, updated_at = $7 \
+         where id = $1 and session_id = $2");
+    DELETE = both("delete from template where id = $1 and session_id = $2");
+}
 
 fn read(row: &Row) -> StoreResult<Template> {
     const DOING: &str = "reading a template";
@@ -48,7 +49,7 @@ impl TemplateStore for LedgerStore {
         self.writer
             .run_for(template.session, "storing a template", move |unit| {
                 Box::pin(async move {
-                    let done = db::query(INSERT)
+                    let done = db::query(&INSERT)
                         .bind(template.id.to_string())
                         .bind(template.session.to_string())
                         .bind(&template.name)
@@ -66,7 +67,7 @@ impl TemplateStore for LedgerStore {
     }
 
     async fn template(&self, session: SessionId, id: TemplateId) -> StoreResult<Option<Template>> {
-        let row = db::query(GET)
+        let row = db::query(&GET)
             .bind(id.to_string())
             .bind(session.to_string())
             .fetch_optional(&self.readers)
@@ -79,7 +80,7 @@ impl TemplateStore for LedgerStore {
         session: SessionId,
         name: &str,
     ) -> StoreResult<Option<Template>> {
-        let row = db::query(BY_NAME)
+        let row = db::query(&BY_NAME)
             .bind(session.to_string())
             .bind(name)
             .fetch_optional(&self.readers)
@@ -88,7 +89,7 @@ impl TemplateStore for LedgerStore {
     }
 
     async fn templates(&self, session: SessionId) -> StoreResult<Vec<Template>> {
-        let rows = db::query(LIST).bind(session.to_string()).fetch_all(&self.readers).await;
+        let rows = db::query(&LIST).bind(session.to_string()).fetch_all(&self.readers).await;
         rows.doing("listing templates")?.iter().map(read).collect()
     }
 
@@ -99,7 +100,7 @@ impl TemplateStore for LedgerStore {
             .run_for(template.session, DOING, move |unit| {
                 Box::pin(async move {
                     let (id, session) = (template.id.to_string(), template.session.to_string());
-                    let found = db::query(GET)
+                    let found = db::query(&GET)
                         .bind(&id)
                         .bind(&session)
                         .fetch_optional(&mut unit.conn)
@@ -107,7 +108,7 @@ impl TemplateStore for LedgerStore {
                     if found.doing(DOING)?.is_none() {
                         return Ok(None);
                     }
-                    let taken: bool = db::query_scalar(TAKEN)
+                    let taken: bool = db::query_scalar(&TAKEN)
                         .bind(&session)
                         .bind(&template.name)
                         .bind(&id)
@@ -117,7 +118,7 @@ impl TemplateStore for LedgerStore {
                     if taken {
                         return Ok(Some(false));
                     }
-                    db::query(UPDATE)
+                    db::query(&UPDATE)
                         .bind(&id)
                         .bind(&session)
                         .bind(&template.name)
@@ -138,7 +139,7 @@ impl TemplateStore for LedgerStore {
         self.writer
             .run_for(session, "deleting a template", move |unit| {
                 Box::pin(async move {
-                    let done = db::query(DELETE)
+                    let done = db::query(&DELETE)
                         .bind(id.to_string())
                         .bind(session.to_string())
                         .execute(&mut unit.conn)

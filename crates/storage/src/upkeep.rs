@@ -10,9 +10,11 @@ use domain::{
 
 use crate::{db, error::Doing as _, media_removal, message, open::LedgerStore, removal};
 
-// Until when nobody has a turn again. A time that no clock that is right can have set does not count.
-const TURN: &str = "insert into counter (name, value) values ($1, $3) on conflict (name) do update \
-     set value = excluded.value where counter.value <= $2 or counter.value > $3 returning value";
+db::statements! {
+    // Until when nobody has a turn again. A time that no clock that is right can have set does not count.
+    TURN = both("insert into counter (name, value) values ($1, $3) on conflict (name) do update \
+         set value = excluded.value where counter.value <= $2 or counter.value > $3 returning value");
+}
 
 #[async_trait]
 impl Upkeep for LedgerStore {
@@ -26,7 +28,7 @@ impl Upkeep for LedgerStore {
         self.writer
             .run(DOING, move |unit| {
                 Box::pin(async move {
-                    let taken = db::query_scalar::<i64>(TURN)
+                    let taken = db::query_scalar::<i64>(&TURN)
                         .bind(format!("turn_{work}"))
                         .bind(now.millis())
                         .bind(now.plus(every).millis())

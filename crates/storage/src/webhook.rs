@@ -23,22 +23,25 @@ use crate::{
     writer::{Unit, lock_webhooks, touch, touch_of},
 };
 
-const INSERT: &str = "insert into webhook (id, session_id, url, events, filters, headers, secret, active, retry_count, \
-     lane_order, last_triggered_at, created_at, updated_at, policy, previous_secret, previous_secret_until, signing_key, \
-     health, held_until) \
-     select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19 \
-     where $20 = 0 or (select count(*) from webhook where session_id = $2 and deleted = 0) < $20";
-// The health is not the user's: outcomes change it, and a pause does.
-const UPDATE: &str = "update webhook set url = $2, events = $3, filters = $4, headers = $5, secret = $6, active = $7, \
-     retry_count = $8, lane_order = $9, updated_at = $10, policy = $11, previous_secret = $12, \
-     previous_secret_until = $13, signing_key = $14 where id = $1 and deleted = 0 and ($15 is null or updated_at = $15)";
-const SET_HEALTH: &str = "update webhook set health = $2, held_until = $3 where id = $1";
-const GET: &str = "select * from webhook where id = $1 and deleted = 0";
-const OF_SESSION: &str =
-    "select * from webhook where session_id = $1 and deleted = 0 order by position desc";
-const LIST: &str = "select * from webhook where deleted = 0 and ($1 is null or session_id = $1) order by position desc \
-     limit $2 offset $3";
-const DEGRADED: &str = "select id, health from webhook where health <> '{}'";
+db::statements! {
+    INSERT = both("insert into webhook (id, session_id, url, events, filters, headers, secret, active, retry_count, \
+         lane_order, last_triggered_at, created_at, updated_at, policy, previous_secret, previous_secret_until, \
+         signing_key, \
+         health, held_until) \
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19 \
+         where $20 = 0 or (select count(*) from webhook where session_id = $2 and deleted = 0) < $20");
+    // The health is not the user's: outcomes change it, and a pause does.
+    UPDATE = both("update webhook set url = $2, events = $3, filters = $4, headers = $5, secret = $6, active = $7, \
+         retry_count = $8, lane_order = $9, updated_at = $10, policy = $11, previous_secret = $12, \
+         previous_secret_until = $13, signing_key = $14 where id = $1 and deleted = 0 and ($15 is null or \
+         updated_at = $15)");
+    SET_HEALTH = both("update webhook set health = $2, held_until = $3 where id = $1");
+    GET = both("select * from webhook where id = $1 and deleted = 0");
+    OF_SESSION = both("select * from webhook where session_id = $1 and deleted = 0 order by position desc");
+    LIST = both("select * from webhook where deleted = 0 and ($1 is null or session_id = $1) order by position desc \
+         limit $2 offset $3");
+    DEGRADED = both("select id, health from webhook where health <> '{}'");
+}
 
 /// What a row of it is called where it cannot be read.
 pub(crate) const WEBHOOK: &str = "webhook";
@@ -199,7 +202,7 @@ fn receiving(row: &Row) -> StoreResult<Webhook> {
 
 /// All webhooks of a session that may get events.
 pub(crate) async fn of_session(unit: &mut Unit, session: SessionId) -> StoreResult<Vec<Webhook>> {
-    let rows = db::query(OF_SESSION).bind(session.to_string()).fetch_all(&mut unit.conn).await;
+    let rows = db::query(&OF_SESSION).bind(session.to_string()).fetch_all(&mut unit.conn).await;
     let mut webhooks = Vec::new();
     for row in &rows.doing("reading a session's webhooks")? {
         let whole = unit.unreadable.row(WEBHOOK, &["id"], row, read(row, &unit.cipher));
@@ -212,14 +215,14 @@ pub(crate) async fn of_session(unit: &mut Unit, session: SessionId) -> StoreResu
 
 /// One webhook that others are told about; `None` when there is none that can be read.
 pub(crate) async fn readable(unit: &mut Unit, id: WebhookId) -> StoreResult<Option<Webhook>> {
-    let row = db::query(GET).bind(id.to_string()).fetch_optional(&mut unit.conn).await;
+    let row = db::query(&GET).bind(id.to_string()).fetch_optional(&mut unit.conn).await;
     let row = row.doing("reading a webhook")?;
     Ok(row.and_then(|row| unit.unreadable.row(WEBHOOK, &["id"], &row, read(&row, &unit.cipher))))
 }
 
 /// One webhook.
 async fn one(conn: &mut Conn, id: WebhookId, cipher: &Cipher) -> StoreResult<Option<Webhook>> {
-    let row = db::query(GET).bind(id.to_string()).fetch_optional(conn).await;
+    let row = db::query(&GET).bind(id.to_string()).fetch_optional(conn).await;
     row.doing("reading a webhook")?.map(|row| read(&row, cipher)).transpose()
 }
 
@@ -233,7 +236,7 @@ pub(crate) async fn degraded(
         let id: String = row.try_get("id").doing(DOING)?;
         Ok((id.parse().map_err(|_| corrupt(DOING))?, health(row)?))
     };
-    let rows = db::query(DEGRADED).fetch_all(conn).await.doing(DOING)?;
+    let rows = db::query(&DEGRADED).fetch_all(conn).await.doing(DOING)?;
     Ok(unreadable.rows("webhook's health", &["id"], &rows, read).into_iter().collect())
 }
 
@@ -255,7 +258,7 @@ async fn change_health(
     }
     unit.degraded = None;
     unit.webhooks.changed();
-    db::query(SET_HEALTH)
+    db::query(&SET_HEALTH)
         .bind(id.to_string())
         .bind(stored_health(&health))
         .bind(health.held_until().map_or(0, Timestamp::millis))
@@ -279,7 +282,7 @@ impl LedgerStore {
                     touch(unit, webhook.session).await?;
                     let stored = stored(&webhook, &unit.cipher);
                     unit.webhooks.remove(&webhook.session);
-                    let done = db::query(UPDATE)
+                    let done = db::query(&UPDATE)
                         .bind(webhook.id.to_string())
                         .bind(&webhook.url)
                         .bind(stored.events)
@@ -328,7 +331,7 @@ impl WebhookStore for LedgerStore {
                     touch(unit, webhook.session).await?;
                     let stored = stored(&webhook, &unit.cipher);
                     unit.webhooks.remove(&webhook.session);
-                    let done = db::query(INSERT)
+                    let done = db::query(&INSERT)
                         .bind(webhook.id.to_string())
                         .bind(webhook.session.to_string())
                         .bind(&webhook.url)
@@ -359,12 +362,12 @@ impl WebhookStore for LedgerStore {
     }
 
     async fn webhook(&self, id: WebhookId) -> StoreResult<Option<Webhook>> {
-        let row = db::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
+        let row = db::query(&GET).bind(id.to_string()).fetch_optional(&self.readers).await;
         row.doing("reading a webhook")?.map(|row| read(&row, &self.cipher)).transpose()
     }
 
     async fn webhooks(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>> {
-        let rows = db::query(LIST)
+        let rows = db::query(&LIST)
             .bind(session.map(|session| session.to_string()))
             .bind(i64::from(page.limit))
             .bind(i64::from(page.offset))

@@ -106,7 +106,7 @@ const EVENT: &str =
 const DELIVERY: &str =
     "id, webhook_id, event_id, lane, sequence, state, attempts, occurred_at, first_tried_at";
 const ATTEMPT: &str = "delivery_id, attempt, at, duration_ms, status, error_kind, error";
-const LANE: &str = "id, webhook_id, due_at";
+const LANE: &str = "id, webhook_id, ticket";
 const CHAT: &str = "session_id, id, timestamp, last_id";
 
 /// The rows of one portion.

@@ -16,35 +16,37 @@ use crate::{
 
 const DOING: &str = "changing a batch";
 
-const BEGIN: &str = "update batch_item set state = 'open', at = $3, epoch = $4 where batch = $1 and place = $2 and state = 'pending'";
-const START: &str =
-    "update batch set state = 'processing', started_at = $2, told_at = $2 where position = $1";
-const CLEAR_HOLD: &str =
-    "update batch set hold_reason = null, hold_until = null where position = $1";
-const SET_HOLD: &str = "update batch set hold_reason = $2, hold_until = $3 where position = $1";
-const PUT_BACK: &str = "update batch_item set state = 'pending', at = null, wa_id = coalesce($3, wa_id) \
-     where batch = $1 and place = $2 and state = 'open'";
-const DROP: &str = "update batch_item set state = 'cancelled', at = null, content = null \
-     where batch = $1 and place = $2 and state = 'open'";
-const SENT: &str = "update batch_item set state = 'sent', at = $3, content = null \
-     where batch = $1 and place = $2 and state = 'open'";
-const FAILED: &str = "update batch_item set state = 'failed', at = $3, error_code = $4, error_message = $5, content = null \
-     where batch = $1 and place = $2 and state = 'open'";
-const COUNT: &str = "update batch set sent = sent + $2, failed = failed + $3, cancelled = cancelled + $4 \
-     where position = $1";
-const CANCEL_REST: &str = "update batch_item set state = 'cancelled', at = null, content = null \
-     where batch = $1 and state = 'pending'";
-const FINISH: &str = "update batch set state = $2, completed_at = $3, hold_reason = null, hold_until = null \
-     where position = $1";
-const TOLD_AT: &str = "select told_at from batch where position = $1";
-const TELL: &str = "update batch set told_at = $2 where position = $1";
-const PACE: &str = "insert into batch_pace (session_id, next_at) values ($1, $2) \
-     on conflict (session_id) do update set next_at = excluded.next_at";
+db::statements! {
+    BEGIN = both("update batch_item set state = 'open', at = $3, epoch = $4 where batch = $1 and place = $2 and \
+         state = 'pending'");
+    START = both("update batch set state = 'processing', started_at = $2, told_at = $2 where position = $1");
+    CLEAR_HOLD = both("update batch set hold_reason = null, hold_until = null where position = $1");
+    SET_HOLD = both("update batch set hold_reason = $2, hold_until = $3 where position = $1");
+    PUT_BACK = both("update batch_item set state = 'pending', at = null, wa_id = coalesce($3, wa_id) \
+         where batch = $1 and place = $2 and state = 'open'");
+    DROP = both("update batch_item set state = 'cancelled', at = null, content = null \
+         where batch = $1 and place = $2 and state = 'open'");
+    SENT = both("update batch_item set state = 'sent', at = $3, content = null \
+         where batch = $1 and place = $2 and state = 'open'");
+    FAILED = both("update batch_item set state = 'failed', at = $3, error_code = $4, error_message = $5, content = \
+         null \
+         where batch = $1 and place = $2 and state = 'open'");
+    COUNT = both("update batch set sent = sent + $2, failed = failed + $3, cancelled = cancelled + $4 \
+         where position = $1");
+    CANCEL_REST = both("update batch_item set state = 'cancelled', at = null, content = null \
+         where batch = $1 and state = 'pending'");
+    FINISH = both("update batch set state = $2, completed_at = $3, hold_reason = null, hold_until = null \
+         where position = $1");
+    TOLD_AT = both("select told_at from batch where position = $1");
+    TELL = both("update batch set told_at = $2 where position = $1");
+    PACE = both("insert into batch_pace (session_id, next_at) values ($1, $2) \
+         on conflict (session_id) do update set next_at = excluded.next_at");
+}
 
 /// Runs one statement; how many rows it changed.
 macro_rules! run {
     ($unit:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
-        db::query($sql)$(.bind($bind))*.execute(&mut $unit.conn).await.doing(DOING)?.rows_affected()
+        db::query(&$sql)$(.bind($bind))*.execute(&mut $unit.conn).await.doing(DOING)?.rows_affected()
     };
 }
 
@@ -207,7 +209,7 @@ impl BatchUpdate {
     }
 
     async fn tell_progress(&self, unit: &mut Unit) -> Told {
-        let told: Option<i64> = db::query_scalar(TOLD_AT)
+        let told: Option<i64> = db::query_scalar(&TOLD_AT)
             .bind(self.position)
             .fetch_one(&mut unit.conn)
             .await

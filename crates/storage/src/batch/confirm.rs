@@ -16,12 +16,14 @@ use crate::{
 
 const DOING: &str = "confirming an item of a batch";
 
-const FIND: &str = "select batch_item.batch from batch_item join batch on batch.position = batch_item.batch \
-     where batch.session_id = $1 and batch_item.wa_id = $2 and batch_item.state = 'failed'";
-const CONFIRM: &str = "update batch_item set state = 'sent', at = $3, error_code = null, error_message = null \
-     where batch = $1 and wa_id = $2 and state = 'failed'";
-const COUNT: &str = "update batch set sent = sent + 1, failed = failed - 1 where position = $1";
-const END: &str = "update batch set state = $2 where position = $1";
+db::statements! {
+    FIND = both("select batch_item.batch from batch_item join batch on batch.position = batch_item.batch \
+         where batch.session_id = $1 and batch_item.wa_id = $2 and batch_item.state = 'failed'");
+    CONFIRM = both("update batch_item set state = 'sent', at = $3, error_code = null, error_message = null \
+         where batch = $1 and wa_id = $2 and state = 'failed'");
+    COUNT = both("update batch set sent = sent + 1, failed = failed - 1 where position = $1");
+    END = both("update batch set state = $2 where position = $1");
+}
 
 pub(crate) async fn confirm(
     unit: &mut Unit,
@@ -30,24 +32,24 @@ pub(crate) async fn confirm(
     sent_at: Timestamp,
     (event, at): (EventId, Timestamp),
 ) -> StoreResult<Option<Vec<EventDraft>>> {
-    let found: Option<i64> = db::query_scalar(FIND)
+    let found: Option<i64> = db::query_scalar(&FIND)
         .bind(session.to_string())
         .bind(wa_id.as_str())
         .fetch_optional(&mut unit.conn)
         .await
         .doing(DOING)?;
     let Some(position) = found else { return Ok(None) };
-    db::query(CONFIRM)
+    db::query(&CONFIRM)
         .bind(position)
         .bind(wa_id.as_str())
         .bind(sent_at.millis())
         .execute(&mut unit.conn)
         .await
         .doing(DOING)?;
-    db::query(COUNT).bind(position).execute(&mut unit.conn).await.doing(DOING)?;
+    db::query(&COUNT).bind(position).execute(&mut unit.conn).await.doing(DOING)?;
     let batch = read::at(unit, position).await?.ok_or_else(|| corrupt(DOING))?;
     let Some(state) = new_end(&batch) else { return Ok(Some(vec![])) };
-    let end = db::query(END).bind(position).bind(state.as_str());
+    let end = db::query(&END).bind(position).bind(state.as_str());
     end.execute(&mut unit.conn).await.doing(DOING)?;
     let batch = Batch { state, ..batch };
     Ok(Some(vec![end_event(&batch, event, at)]))

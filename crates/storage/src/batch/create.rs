@@ -8,7 +8,7 @@ use domain::{
 
 use super::{change, content_place, read};
 use crate::{
-    db::{self, Query, Row, Wide},
+    db::{self, Query, Row},
     error::{Doing as _, corrupt},
     ledger,
     writer::Unit,
@@ -16,20 +16,20 @@ use crate::{
 
 const DOING: &str = "storing a batch";
 
-const TAKEN: &str = "select exists (select 1 from batch where session_id = $1 and id = $2)";
-const COUNT: &str =
-    "select count(*) from batch where session_id = $1 and state in ('pending','processing')";
-const INSERT: &str = "insert into batch (session_id, id, state, options, total, failed, created_at) \
-     values ($1, $2, 'pending', $3, $4, $5, $6) returning position";
-// The items are many: so many rows per statement.
-static INSERT_ITEMS: Wide = Wide::new(
-    "insert into batch_item (batch, place, chat, wa_id, zone, state, at, error_code, error_message, content, file) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-);
+db::statements! {
+    TAKEN = both("select exists (select 1 from batch where session_id = $1 and id = $2)");
+    COUNT = both("select count(*) from batch where session_id = $1 and state in ('pending','processing')");
+    INSERT = both("insert into batch (session_id, id, state, options, total, failed, created_at) \
+         values ($1, $2, 'pending', $3, $4, $5, $6) returning position");
+    // The items are many: so many rows per statement.
+    INSERT_ITEMS = both("insert into batch_item (batch, place, chat, wa_id, zone, state, at, error_code, \
+         error_message, content, file) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
+}
 
 pub(super) async fn create(unit: &mut Unit, new: NewBatch, most: u32) -> StoreResult<Created> {
     let session = new.session.to_string();
-    let taken: bool = db::query_scalar(TAKEN)
+    let taken: bool = db::query_scalar(&TAKEN)
         .bind(&session)
         .bind(new.id.as_str())
         .fetch_one(&mut unit.conn)
@@ -39,7 +39,7 @@ pub(super) async fn create(unit: &mut Unit, new: NewBatch, most: u32) -> StoreRe
         return Ok(Created::Taken);
     }
     let count: i64 =
-        db::query_scalar(COUNT).bind(&session).fetch_one(&mut unit.conn).await.doing(DOING)?;
+        db::query_scalar(&COUNT).bind(&session).fetch_one(&mut unit.conn).await.doing(DOING)?;
     if most > 0 && count >= i64::from(most) {
         return Ok(Created::TooMany);
     }
@@ -47,7 +47,7 @@ pub(super) async fn create(unit: &mut Unit, new: NewBatch, most: u32) -> StoreRe
     let number = |count: usize| u32::try_from(count).map_err(|_| corrupt(DOING));
     let (total, failed) = (number(new.items.len())?, number(failed)?);
     let options = serde_json::to_string(&new.options).map_err(|_| corrupt(DOING))?;
-    let position: i64 = db::query_scalar(INSERT)
+    let position: i64 = db::query_scalar(&INSERT)
         .bind(&session)
         .bind(new.id.as_str())
         .bind(options)

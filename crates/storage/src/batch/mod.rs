@@ -1,9 +1,9 @@
 //! Batches. What an item says is encrypted, and deleted as soon as the item is settled: the message's row has it then.
 
-mod change;
-mod confirm;
-mod create;
-mod read;
+pub(crate) mod change;
+pub(crate) mod confirm;
+pub(crate) mod create;
+pub(crate) mod read;
 
 use async_trait::async_trait;
 use domain::{
@@ -17,12 +17,15 @@ use crate::{db, error::Doing as _, open::LedgerStore, removal};
 pub(crate) use change::change;
 pub(crate) use confirm::confirm;
 
-// Items first, so many at once; a batch without any is little.
-const FORGET_ITEMS: &str = "delete from batch_item where (batch, place) in (select batch_item.batch, batch_item.place \
-     from batch join batch_item on batch_item.batch = batch.position where batch.completed_at < $1 and not exists \
-     (select 1 from batch_item as other where other.batch = batch.position and other.state = 'open') limit $2)";
-const FORGET: &str = "delete from batch where completed_at < $1 and not exists \
-     (select 1 from batch_item where batch = position)";
+db::statements! {
+    // Items first, so many at once; a batch without any is little.
+    FORGET_ITEMS = both("delete from batch_item where (batch, place) in (select batch_item.batch, batch_item.place \
+         from batch join batch_item on batch_item.batch = batch.position where batch.completed_at < $1 and not \
+         exists \
+         (select 1 from batch_item as other where other.batch = batch.position and other.state = 'open') limit $2)");
+    FORGET = both("delete from batch where completed_at < $1 and not exists \
+         (select 1 from batch_item where batch = position)");
+}
 
 /// Where what an item says is kept: it opens in its own row alone.
 fn content_place<'a>(session: &'a str, batch: &'a str, place: &'a str) -> [&'a str; 5] {
@@ -106,9 +109,9 @@ impl BatchStore for LedgerStore {
                 .run(DOING, move |unit| {
                     Box::pin(async move {
                         let portion = i64::from(removal::PORTION);
-                        let items = db::query(FORGET_ITEMS).bind(before).bind(portion);
+                        let items = db::query(&FORGET_ITEMS).bind(before).bind(portion);
                         let items = items.execute(&mut unit.conn).await.doing(DOING)?;
-                        let done = db::query(FORGET).bind(before).execute(&mut unit.conn).await;
+                        let done = db::query(&FORGET).bind(before).execute(&mut unit.conn).await;
                         Ok((items.rows_affected(), done.doing(DOING)?.rows_affected()))
                     })
                 })

@@ -13,51 +13,54 @@ use serde_json::json;
 
 use super::content_place;
 use crate::{
-    db::{self, Row, Two},
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::LedgerStore,
     writer::Unit,
 };
 
-const AT: &str = "select * from batch where position = $1";
-const GET: &str = "select * from batch where session_id = $1 and id = $2";
-const LIST: &str = "select * from batch where session_id = $1 and ($2 is null or state = $2) \
-     order by position desc limit $3 offset $4";
-const UNFINISHED: &str = "select * from batch where session_id = $1 and state in ('pending','processing') \
-     order by position";
-const ITEMS: &str = "select * from batch_item where batch = (select position from batch where session_id = $1 and id = $2) \
-     and ($3 = 0 or state <> 'pending') order by place limit $4 offset $5";
-const SESSIONS: &str = "select batch.session_id from batch join session on session.id = batch.session_id \
-     where batch.state in ('pending','processing') and session.deleted = 0 \
-     union select batch.session_id from batch_item join batch on batch.position = batch_item.batch \
-     join session on session.id = batch.session_id where batch_item.state = 'open' and session.deleted = 0";
-const ZONES: &str = "select distinct zone from batch_item \
-     where batch = (select position from batch where session_id = $1 and id = $2) and state = 'pending'";
-const NEXT: Two = Two {
-    sqlite: "select * from batch_item as item \
-     where batch = (select position from batch where session_id = $1 and id = $2) and state = 'pending' \
-     and coalesce(zone, '') in (select value from json_each($3)) \
-     and ($4 = 0 or exists (select 1 from message where message.session_id = $1 and message.chat = item.chat \
-         and ($4 = 1 or message.direction = 'incoming'))) \
-     order by place limit 1",
-    postgres: "select * from batch_item as item \
-     where batch = (select position from batch where session_id = $1 and id = $2) and state = 'pending' \
-     and coalesce(zone, '') in (select json_array_elements_text($3::json)) \
-     and ($4 = 0 or exists (select 1 from message where message.session_id = $1 and message.chat = item.chat \
-         and ($4 = 1 or message.direction = 'incoming'))) \
-     order by place limit 1",
-};
-const OPEN: &str = "select batch_item.*, batch.id as batch_id, batch.options as batch_options \
-     from batch_item join batch on batch.position = batch_item.batch \
-     where batch.session_id = $1 and batch_item.state = 'open' order by batch_item.at, batch, place";
-const PACE: &str = "select next_at from batch_pace where session_id = $1";
-const PACING: &str = "select state from pacing where session_id = $1";
-const COLD: Two = Two {
-    sqlite: "select not exists (select 1 from message where session_id = $1 and chat = asked.value) \
-     from json_each($2) as asked order by asked.key",
-    postgres: "select not exists (select 1 from message where session_id = $1 and chat = asked.value) \
-     from json_array_elements_text($2::json) with ordinality as asked(value, key) order by asked.key",
-};
+db::statements! {
+    AT = both("select * from batch where position = $1");
+    GET = both("select * from batch where session_id = $1 and id = $2");
+    LIST = both("select * from batch where session_id = $1 and ($2 is null or state = $2) \
+         order by position desc limit $3 offset $4");
+    UNFINISHED = both("select * from batch where session_id = $1 and state in ('pending','processing') \
+         order by position");
+    ITEMS = both("select * from batch_item where batch = (select position from batch where session_id = $1 and id \
+         = $2) \
+         and ($3 = 0 or state <> 'pending') order by place limit $4 offset $5");
+    SESSIONS = both("select batch.session_id from batch join session on session.id = batch.session_id \
+         where batch.state in ('pending','processing') and session.deleted = 0 \
+         union select batch.session_id from batch_item join batch on batch.position = batch_item.batch \
+         join session on session.id = batch.session_id where batch_item.state = 'open' and session.deleted = 0");
+    ZONES = both("select distinct zone from batch_item \
+         where batch = (select position from batch where session_id = $1 and id = $2) and state = 'pending'");
+    NEXT = Two {
+        sqlite: "select * from batch_item as item \
+             where batch = (select position from batch where session_id = $1 and id = $2) and state = 'pending' \
+             and coalesce(zone, '') in (select value from json_each($3)) \
+             and ($4 = 0 or exists (select 1 from message where message.session_id = $1 and message.chat = item.chat \
+             and ($4 = 1 or message.direction = 'incoming'))) \
+             order by place limit 1",
+        postgres: "select * from batch_item as item \
+             where batch = (select position from batch where session_id = $1 and id = $2) and state = 'pending' \
+             and coalesce(zone, '') in (select json_array_elements_text($3::json)) \
+             and ($4 = 0 or exists (select 1 from message where message.session_id = $1 and message.chat = item.chat \
+             and ($4 = 1 or message.direction = 'incoming'))) \
+             order by place limit 1",
+    };
+    OPEN = both("select batch_item.*, batch.id as batch_id, batch.options as batch_options \
+         from batch_item join batch on batch.position = batch_item.batch \
+         where batch.session_id = $1 and batch_item.state = 'open' order by batch_item.at, batch, place");
+    PACE = both("select next_at from batch_pace where session_id = $1");
+    PACING = both("select state from pacing where session_id = $1");
+    COLD = Two {
+        sqlite: "select not exists (select 1 from message where session_id = $1 and chat = asked.value) \
+             from json_each($2) as asked order by asked.key",
+        postgres: "select not exists (select 1 from message where session_id = $1 and chat = asked.value) \
+             from json_array_elements_text($2::json) with ordinality as asked(value, key) order by asked.key",
+    };
+}
 
 const DOING: &str = "reading a batch";
 
@@ -112,7 +115,7 @@ fn item(row: &Row) -> StoreResult<BatchItem> {
 
 /// One batch, as of this transaction.
 pub(super) async fn at(unit: &mut Unit, position: i64) -> StoreResult<Option<Batch>> {
-    let row = db::query(AT).bind(position).fetch_optional(&mut unit.conn).await.doing(DOING)?;
+    let row = db::query(&AT).bind(position).fetch_optional(&mut unit.conn).await.doing(DOING)?;
     row.as_ref().map(batch).transpose()
 }
 
@@ -122,7 +125,7 @@ pub(super) async fn find(
     session: SessionId,
     id: &BatchId,
 ) -> StoreResult<Option<(i64, Batch)>> {
-    let row = db::query(GET).bind(session.to_string()).bind(id.as_str());
+    let row = db::query(&GET).bind(session.to_string()).bind(id.as_str());
     let Some(row) = row.fetch_optional(&mut unit.conn).await.doing(DOING)? else { return Ok(None) };
     Ok(Some((row.try_get("position").doing(DOING)?, batch(&row)?)))
 }
@@ -132,7 +135,7 @@ pub(super) async fn get(
     session: SessionId,
     id: &BatchId,
 ) -> StoreResult<Option<Batch>> {
-    let row = db::query(GET).bind(session.to_string()).bind(id.as_str());
+    let row = db::query(&GET).bind(session.to_string()).bind(id.as_str());
     row.fetch_optional(&store.readers).await.doing(DOING)?.as_ref().map(batch).transpose()
 }
 
@@ -142,7 +145,7 @@ pub(super) async fn list(
     state: Option<BatchState>,
     page: Page,
 ) -> StoreResult<Vec<Batch>> {
-    let rows = db::query(LIST)
+    let rows = db::query(&LIST)
         .bind(session.to_string())
         .bind(state.map(BatchState::as_str))
         .bind(page.limit)
@@ -154,7 +157,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn unfinished(store: &LedgerStore, session: SessionId) -> StoreResult<Vec<Batch>> {
-    let rows = db::query(UNFINISHED).bind(session.to_string()).fetch_all(&store.readers).await;
+    let rows = db::query(&UNFINISHED).bind(session.to_string()).fetch_all(&store.readers).await;
     let rows = rows.doing("listing batches")?;
     Ok(store.unreadable.rows("batch", &["session_id", "id"], &rows, batch))
 }
@@ -166,7 +169,7 @@ pub(super) async fn items(
     touched: bool,
     page: Page,
 ) -> StoreResult<Vec<BatchItem>> {
-    let rows = db::query(ITEMS)
+    let rows = db::query(&ITEMS)
         .bind(session.to_string())
         .bind(id.as_str())
         .bind(touched)
@@ -179,7 +182,7 @@ pub(super) async fn items(
 
 pub(super) async fn sessions(store: &LedgerStore) -> StoreResult<Vec<SessionId>> {
     let rows: Vec<String> =
-        db::query_scalar(SESSIONS).fetch_all(&store.readers).await.doing("listing batches")?;
+        db::query_scalar(&SESSIONS).fetch_all(&store.readers).await.doing("listing batches")?;
     rows.iter().map(|id| id.parse().map_err(|_| corrupt(DOING))).collect()
 }
 
@@ -188,7 +191,7 @@ pub(super) async fn zones(
     session: SessionId,
     id: &BatchId,
 ) -> StoreResult<Vec<Option<String>>> {
-    let zones = db::query_scalar(ZONES).bind(session.to_string()).bind(id.as_str());
+    let zones = db::query_scalar(&ZONES).bind(session.to_string()).bind(id.as_str());
     zones.fetch_all(&store.readers).await.doing(DOING)
 }
 
@@ -206,7 +209,7 @@ pub(super) async fn next_item(
         RecipientScope::HasHistory => 1,
         RecipientScope::HasWrittenToUs => 2,
     };
-    let row = db::query(NEXT)
+    let row = db::query(&NEXT)
         .bind(&session)
         .bind(id.as_str())
         .bind(json!(zones).to_string())
@@ -226,7 +229,7 @@ pub(super) async fn open_items(
     store: &LedgerStore,
     session: SessionId,
 ) -> StoreResult<Vec<OpenItem>> {
-    let rows = db::query(OPEN).bind(session.to_string()).fetch_all(&store.readers).await;
+    let rows = db::query(&OPEN).bind(session.to_string()).fetch_all(&store.readers).await;
     let rows = rows.doing("listing the items of a batch")?;
     let read = |row: &Row| {
         let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
@@ -248,14 +251,14 @@ pub(super) async fn facts(
 ) -> StoreResult<BulkFacts> {
     let session = session.to_string();
     let pace: Option<i64> =
-        db::query_scalar(PACE).bind(&session).fetch_optional(&store.readers).await.doing(DOING)?;
-    let pacing: Option<String> = db::query_scalar(PACING)
+        db::query_scalar(&PACE).bind(&session).fetch_optional(&store.readers).await.doing(DOING)?;
+    let pacing: Option<String> = db::query_scalar(&PACING)
         .bind(&session)
         .fetch_optional(&store.readers)
         .await
         .doing(DOING)?;
     let pacing = pacing.map(|state| serde_json::from_str(&state).map_err(|_| corrupt(DOING)));
-    let cold: Vec<bool> = db::query_scalar(COLD)
+    let cold: Vec<bool> = db::query_scalar(&COLD)
         .bind(&session)
         .bind(json!(chats).to_string())
         .fetch_all(&store.readers)

@@ -7,14 +7,14 @@
 //! - A [`Row`] holds plain values: integers, text, bytes or nothing. That is all the tables have.
 //!
 //! One text serves both databases wherever it can: numbered parameters (`$1`), `on conflict`, `returning`. Where it
-//! cannot, [`Two`] holds one for each.
+//! cannot, a [`Statement`] has one for each.
 
 mod builder;
 pub(crate) mod postgres;
 mod query;
 mod row;
 pub(crate) mod sqlite;
-mod wide;
+pub(crate) mod statement;
 
 use std::future::Future;
 
@@ -22,9 +22,9 @@ use domain::port::Trouble;
 use rusqlite::ErrorCode;
 
 pub(crate) use builder::Builder;
-pub(crate) use query::{Gives, Query, Statement, Two, query, query_scalar};
+pub(crate) use query::{Bound, Gives, Query, built, control, query, query_scalar};
 pub(crate) use row::{FromValue, Row, Value};
-pub(crate) use wide::Wide;
+pub(crate) use statement::{Statement, Widened, statements};
 
 /// Which database it is. Known in here alone: what is done differently elsewhere is chosen where the database is
 /// opened.
@@ -208,7 +208,7 @@ pub(crate) trait Executor: Send {
     /// Runs one.
     fn run(
         self,
-        statement: Statement<'_>,
+        statement: Bound<'_>,
         want: Want,
     ) -> impl Future<Output = Result<Answer, DbError>> + Send;
 }
@@ -288,7 +288,7 @@ impl Conn {
 }
 
 impl Executor for &mut Conn {
-    async fn run(self, statement: Statement<'_>, want: Want) -> Result<Answer, DbError> {
+    async fn run(self, statement: Bound<'_>, want: Want) -> Result<Answer, DbError> {
         match self {
             Conn::Sqlite(conn) => conn.run(&statement, want),
             Conn::Postgres(conn) => conn.run(&statement, want).await,
@@ -323,7 +323,7 @@ impl Readers {
         let statements = queries.into_iter().map(Query::into_statement);
         let answers = match self {
             Self::Sqlite(readers) => {
-                readers.run_each(statements.map(Statement::into_owned).collect()).await?
+                readers.run_each(statements.map(Bound::into_owned).collect()).await?
             }
             Self::Postgres(readers) => {
                 let mut answers = Vec::new();
@@ -346,7 +346,7 @@ impl Readers {
 }
 
 impl Executor for &Readers {
-    async fn run(self, statement: Statement<'_>, want: Want) -> Result<Answer, DbError> {
+    async fn run(self, statement: Bound<'_>, want: Want) -> Result<Answer, DbError> {
         match self {
             Readers::Sqlite(readers) => readers.run(statement, want).await,
             Readers::Postgres(readers) => readers.run(&statement, want).await,

@@ -2,49 +2,48 @@
 
 use std::{borrow::Cow, marker::PhantomData};
 
-use super::{Answer, DbError, Executor, FromValue, Kind, Row, Want};
+use super::{Answer, DbError, Executor, FromValue, Kind, Row, Statement, Want, Widened};
 
 /// The text of a statement.
 #[derive(Debug, Clone)]
 pub(crate) enum Text {
-    /// Serves both databases.
-    One(&'static str),
-    /// One for each.
-    Two(Two),
+    Registered(&'static Statement),
+    Widened(Widened),
     /// Put together.
     Built(String),
 }
 
-/// A statement that the databases say differently.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Two {
-    pub(crate) sqlite: &'static str,
-    pub(crate) postgres: &'static str,
-}
-
 impl Text {
-    pub(in crate::db) fn of(&self, kind: Kind) -> &str {
-        match (self, kind) {
-            (Self::One(text), _) => text,
-            (Self::Two(two), Kind::Sqlite) => two.sqlite,
-            (Self::Two(two), Kind::Postgres) => two.postgres,
-            (Self::Built(text), _) => text,
+    pub(super) fn of(&self, kind: Kind) -> &str {
+        match self {
+            Self::Registered(statement) => statement.of(kind),
+            Self::Widened(widened) => widened.0,
+            Self::Built(text) => text,
         }
     }
 }
 
+impl From<&'static Statement> for Text {
+    fn from(statement: &'static Statement) -> Self {
+        Self::Registered(statement)
+    }
+}
+
+impl From<Widened> for Text {
+    fn from(widened: Widened) -> Self {
+        Self::Widened(widened)
+    }
+}
+
+/// Tests look at what no statement of the product does.
+#[cfg(test)]
 impl From<&'static str> for Text {
     fn from(text: &'static str) -> Self {
-        Self::One(text)
+        Self::Widened(Widened(text))
     }
 }
 
-impl From<Two> for Text {
-    fn from(two: Two) -> Self {
-        Self::Two(two)
-    }
-}
-
+#[cfg(test)]
 impl From<String> for Text {
     fn from(text: String) -> Self {
         Self::Built(text)
@@ -121,23 +120,23 @@ argument!(Bytes:
 
 /// A statement with its values.
 #[derive(Debug, Clone)]
-pub(crate) struct Statement<'q> {
+pub(crate) struct Bound<'q> {
     pub(crate) text: Text,
     pub(crate) args: Vec<Arg<'q>>,
 }
 
-impl Statement<'_> {
+impl Bound<'_> {
     /// One that outlives what it was made of.
-    pub(crate) fn into_owned(self) -> Statement<'static> {
+    pub(crate) fn into_owned(self) -> Bound<'static> {
         let args = self.args.into_iter().map(Arg::into_owned).collect();
-        Statement { text: self.text, args }
+        Bound { text: self.text, args }
     }
 }
 
 /// A statement in the making; `T` is what [`Query::fetch_all`] and its like give.
 #[derive(Debug, Clone)]
 pub(crate) struct Query<'q, T> {
-    statement: Statement<'q>,
+    statement: Bound<'q>,
     gives: PhantomData<fn() -> T>,
 }
 
@@ -149,6 +148,16 @@ pub(crate) fn query<'q>(text: impl Into<Text>) -> Query<'q, Row> {
 /// A statement that gives rows of one value.
 pub(crate) fn query_scalar<'q, T: FromValue>(text: impl Into<Text>) -> Query<'q, Scalar<T>> {
     Query::new(text.into(), Vec::with_capacity(4))
+}
+
+/// A word of a transaction, which no database prepares: `begin`, `savepoint`, `set local`.
+pub(crate) fn control<'q>(word: &'static str) -> Query<'q, Row> {
+    Query::new(Text::Widened(Widened(word)), vec![])
+}
+
+/// A statement that is put together, of registered ones or by a [`Builder`](super::Builder).
+pub(crate) fn built<'q>(text: String) -> Query<'q, Row> {
+    Query::new(Text::Built(text), Vec::with_capacity(8))
 }
 
 /// The one value of a row.
@@ -178,7 +187,7 @@ impl<T: FromValue> Gives for Scalar<T> {
 
 impl<'q, T: Gives> Query<'q, T> {
     pub(super) fn new(text: Text, args: Vec<Arg<'q>>) -> Self {
-        Self { statement: Statement { text, args }, gives: PhantomData }
+        Self { statement: Bound { text, args }, gives: PhantomData }
     }
 
     /// The value of the next parameter.
@@ -188,7 +197,7 @@ impl<'q, T: Gives> Query<'q, T> {
     }
 
     /// The statement itself.
-    pub(super) fn into_statement(self) -> Statement<'q> {
+    pub(super) fn into_statement(self) -> Bound<'q> {
         self.statement
     }
 

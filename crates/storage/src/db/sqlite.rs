@@ -15,7 +15,7 @@ use rusqlite::{
 };
 use tokio::sync::Semaphore;
 
-use super::{Answer, DbError, Kind, Row, Statement, Value, Want, query::Arg};
+use super::{Answer, Bound, DbError, Kind, Row, Value, Want, query::Arg};
 
 /// Compiled statements that a connection keeps.
 const STATEMENTS_MAX: usize = 256;
@@ -85,7 +85,7 @@ impl Connection {
     }
 
     /// Runs a statement here and now.
-    pub(crate) fn run(&self, statement: &Statement<'_>, want: Want) -> Result<Answer, DbError> {
+    pub(crate) fn run(&self, statement: &Bound<'_>, want: Want) -> Result<Answer, DbError> {
         let text = statement.text.of(Kind::Sqlite);
         let mut prepared = self.0.prepare_cached(text)?;
         bind(&mut prepared, &statement.args)?;
@@ -209,11 +209,7 @@ impl Readers {
     }
 
     /// Runs a statement on the next connection that is free.
-    pub(crate) async fn run(
-        &self,
-        statement: Statement<'_>,
-        want: Want,
-    ) -> Result<Answer, DbError> {
+    pub(crate) async fn run(&self, statement: Bound<'_>, want: Want) -> Result<Answer, DbError> {
         let statement = statement.into_owned();
         self.with(move |conn| conn.run(&statement, want)).await
     }
@@ -221,7 +217,7 @@ impl Readers {
     /// Runs several, one after another, on one connection; what each gives.
     pub(crate) async fn run_each(
         &self,
-        statements: Vec<Statement<'static>>,
+        statements: Vec<Bound<'static>>,
     ) -> Result<Vec<Answer>, DbError> {
         self.with(move |conn| statements.iter().map(|one| conn.run(one, Want::Rows)).collect())
             .await

@@ -11,8 +11,7 @@ use super::{
     push,
 };
 use crate::{
-    audit,
-    db::{self, Two, Wide},
+    audit, db,
     error::{Doing as _, corrupt},
     webhook,
     writer::{Unit, lock_webhooks, touch_of},
@@ -26,41 +25,40 @@ use domain::{
     webhook::Webhook,
 };
 
-const DELIVERED: Two = Two {
-    // Without `or fail` every page it changes is copied, to undo the statement alone should a row break a rule. Ours never is
-    // undone alone: what fails takes its savepoint or its transaction with it.
-    sqlite: "update or fail delivery set state = 'delivered', attempts = attempts + 1 where state = 'pending' and \
-     id in ($1)",
-    postgres: "update delivery set state = 'delivered', attempts = attempts + 1 where state = 'pending' and \
-     id in ($1)",
-};
-const STILL_THERE: &str = "select id from delivery where state = 'delivered' and id in ($1)";
-const ENDED_SO: &str = "select exists (select 1 from delivery where id = $1 and state = $2)";
-const SETTLE: &str = "update delivery set state = $2, attempts = attempts + $3, first_tried_at = coalesce(first_tried_at, $4) \
-     where id = $1 and state = 'pending'";
-const ATTEMPT: &str = "insert into delivery_attempt (delivery_id, attempt, at, duration_ms, status, error_kind, error, \
-     excerpt) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (delivery_id, attempt) do nothing";
-const TRIGGERED: Two = Two {
-    sqlite: "update webhook set last_triggered_at = case when last_triggered_at > $2 then last_triggered_at \
-     else $2 end \
-     where id = $1",
-    // Whoever else changes a webhook now writes nearly the same time.
-    postgres: "update webhook set last_triggered_at = $2 where id in (select id from webhook where id = $1 \
-     and (last_triggered_at is null or last_triggered_at < $2) for no key update skip locked)",
-};
-const WAIT: Two = Two {
-    sqlite: "update lane set due_at = $2, tried = 1 where id = $1",
-    postgres: "update lane set due_at = $2, tried = 1, owner = null, lease_until = null where id = $1",
-};
-const EMPTY: &str = "delete from lane where not exists (select 1 from delivery where delivery.lane = lane.id and \
-     delivery.state = 'pending') and id in ($1) returning id";
-const DISABLE: &str = "update webhook set active = 0 where id = $1 and active = 1";
-const HEALTH: &str = "update webhook set health = $2, held_until = $3 where id = $1";
-
-static DELIVERED_ALL: Wide = Wide::of(DELIVERED);
-static THERE_ALL: Wide = Wide::new(STILL_THERE);
-static ATTEMPTS: Wide = Wide::new(ATTEMPT);
-static EMPTY_ALL: Wide = Wide::new(EMPTY);
+db::statements! {
+    DELIVERED = Two {
+        // Without `or fail` every page it changes is copied, to undo the statement alone should a row break a rule.
+        // Ours never is undone alone: what fails takes its savepoint or its transaction with it.
+        sqlite: "update or fail delivery set state = 'delivered', attempts = attempts + 1 where state = 'pending' \
+             and \
+             id in ($1)",
+        postgres: "update delivery set state = 'delivered', attempts = attempts + 1 where state = 'pending' and \
+             id in ($1)",
+    };
+    STILL_THERE = both("select id from delivery where state = 'delivered' and id in ($1)");
+    ENDED_SO = both("select exists (select 1 from delivery where id = $1 and state = $2)");
+    SETTLE = both("update delivery set state = $2, attempts = attempts + $3, first_tried_at = \
+         coalesce(first_tried_at, $4) \
+         where id = $1 and state = 'pending'");
+    ATTEMPT = both("insert into delivery_attempt (delivery_id, attempt, at, duration_ms, status, error_kind, error, \
+         excerpt) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (delivery_id, attempt) do nothing");
+    TRIGGERED = Two {
+        sqlite: "update webhook set last_triggered_at = case when last_triggered_at > $2 then last_triggered_at \
+             else $2 end \
+             where id = $1",
+        // Whoever else changes a webhook now writes nearly the same time.
+        postgres: "update webhook set last_triggered_at = $2 where id in (select id from webhook where id = $1 \
+             and (last_triggered_at is null or last_triggered_at < $2) for no key update skip locked)",
+    };
+    WAIT = Two {
+        sqlite: "update lane set ticket = 0, retry_at = $2 where id = $1",
+        postgres: "update lane set ticket = 0, retry_at = $2, owner = null, lease_until = null where id = $1",
+    };
+    EMPTY = both("delete from lane where not exists (select 1 from delivery where delivery.lane = lane.id and \
+         delivery.state = 'pending') and id in ($1) returning id");
+    DISABLE = both("update webhook set active = 0 where id = $1 and active = 1");
+    HEALTH = both("update webhook set health = $2, held_until = $3 where id = $1");
+}
 
 const DOING: &str = "recording attempts";
 
@@ -174,7 +172,7 @@ async fn deliveries(
             Verdict::Exhausted => DeliveryState::Exhausted,
             Verdict::Dropped => DeliveryState::Dropped,
         };
-        let done = db::query(SETTLE)
+        let done = db::query(&SETTLE)
             .bind(id)
             .bind(state.as_str())
             .bind(i64::from(settlement.attempt.is_some()))
@@ -187,7 +185,7 @@ async fn deliveries(
         }
     }
     let ids: Vec<&String> = successes.keys().collect();
-    for (sql, run) in DELIVERED_ALL.runs(unit.conn.dialect(), &ids) {
+    for (sql, run) in DELIVERED.runs(unit.conn.dialect(), &ids) {
         let mut query = db::query(sql);
         for id in run {
             query = query.bind(id.as_str());
@@ -207,7 +205,7 @@ async fn ended_so(unit: &mut Unit, id: DeliveryId, state: DeliveryState) -> Stor
     if state == DeliveryState::Pending {
         return Ok(false);
     }
-    let ended: bool = db::query_scalar(ENDED_SO)
+    let ended: bool = db::query_scalar(&ENDED_SO)
         .bind(id.to_string())
         .bind(state.as_str())
         .fetch_one(&mut unit.conn)
@@ -219,7 +217,7 @@ async fn ended_so(unit: &mut Unit, id: DeliveryId, state: DeliveryState) -> Stor
 /// Those of some deliveries that were there to be recorded.
 async fn there(unit: &mut Unit, ids: &[&String]) -> StoreResult<Vec<String>> {
     let mut found = Vec::new();
-    for (sql, run) in THERE_ALL.runs(unit.conn.dialect(), ids) {
+    for (sql, run) in STILL_THERE.runs(unit.conn.dialect(), ids) {
         let mut query = db::query_scalar::<String>(sql);
         for id in run {
             query = query.bind(id.as_str());
@@ -241,7 +239,7 @@ async fn attempts(
             settlement.attempt.as_ref().map(|attempt| (settlement, one.attempt, attempt))
         })
         .collect();
-    for (sql, run) in ATTEMPTS.runs(unit.conn.dialect(), &tried) {
+    for (sql, run) in ATTEMPT.runs(unit.conn.dialect(), &tried) {
         let mut query = db::query(sql);
         for (settlement, number, attempt) in run {
             query = query
@@ -272,7 +270,7 @@ async fn lanes(
         let lane = settlement.lane.as_str();
         match settlement.verdict {
             Verdict::RetryAt(at) => {
-                let wait = db::query(WAIT).bind(lane).bind(at.millis());
+                let wait = db::query(&WAIT).bind(lane).bind(at.millis());
                 wait.execute(&mut unit.conn).await.doing(DOING)?;
             }
             Verdict::Disabled => claims.end(unit, lane, settlement.epoch).await?,
@@ -288,7 +286,7 @@ async fn lanes(
     }
     let closable = claims.closable(unit, maybe_empty).await?;
     let mut ended = HashSet::new();
-    for (sql, run) in EMPTY_ALL.runs(unit.conn.dialect(), &closable) {
+    for (sql, run) in EMPTY.runs(unit.conn.dialect(), &closable) {
         let mut query = db::query_scalar::<String>(sql);
         for lane in run {
             query = query.bind(lane);
@@ -333,7 +331,7 @@ async fn webhooks(
         }
     }
     for (webhook, at) in triggered {
-        let query = db::query(TRIGGERED).bind(webhook.to_string()).bind(at.millis());
+        let query = db::query(&TRIGGERED).bind(webhook.to_string()).bind(at.millis());
         query.execute(&mut unit.conn).await.doing(DOING)?;
     }
     for (webhook, (at, change)) in changed {
@@ -389,7 +387,7 @@ async fn store_health(unit: &mut Unit, id: WebhookId) -> StoreResult<()> {
         degraded.remove(&id);
     }
     unit.webhooks.changed();
-    db::query(HEALTH)
+    db::query(&HEALTH)
         .bind(id.to_string())
         .bind(webhook::stored_health(&health))
         .bind(health.held_until().map_or(0, Timestamp::millis))
@@ -403,7 +401,7 @@ async fn store_health(unit: &mut Unit, id: WebhookId) -> StoreResult<()> {
 async fn disable(unit: &mut Unit, id: WebhookId, at: Timestamp) -> StoreResult<()> {
     touch_of(unit, id).await?;
     unit.webhooks.clear();
-    let done = db::query(DISABLE).bind(id.to_string()).execute(&mut unit.conn).await;
+    let done = db::query(&DISABLE).bind(id.to_string()).execute(&mut unit.conn).await;
     if done.doing(DOING)?.rows_affected() == 1 {
         tell(unit, id, EventType::WebhookDisabled, "gone", at).await?;
     }

@@ -20,24 +20,26 @@ use domain::{
 
 use super::claims::{Asked, ClaimedDelivery, Entry, InFlight, LaneClass, UnreadClaim};
 use crate::{
-    db::{self, Row, Wide},
+    db::{self, Row},
     error::{Doing as _, corrupt},
     event_log::{self, EVENT_ROW},
     open::LedgerStore,
     webhook::{WEBHOOK, health, policy},
 };
 
-const CANDIDATES: &str = "select id, health, policy from webhook where active = 1 and held_until <= $1 and \
-     (exists (select 1 from lane where lane.webhook_id = webhook.id and lane.tried = 0 and lane.due_at <= $1) or \
-     exists (select 1 from lane where lane.webhook_id = webhook.id and lane.tried = 1 and lane.due_at <= $1)) \
-     order by webhook.last_triggered_at nulls first, webhook.position";
-const STILL_DUE: &str = "select 1 from lane where id = $1 and due_at <= $2";
-const WAITING: &str = "select id, attempts, first_tried_at, event_id, sequence from delivery where lane = $1 and state = 'pending' \
-     order by sequence limit $2";
-const EVENTS: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, data \
-     from event where id in ($1)";
-
-static EVENTS_OF: Wide = Wide::new(EVENTS);
+db::statements! {
+    CANDIDATES = both("select id, health, policy from webhook where active = 1 and held_until <= $1 and \
+         (exists (select 1 from lane where lane.webhook_id = webhook.id and lane.ticket > 0) or \
+         exists (select 1 from lane where lane.webhook_id = webhook.id and lane.ticket = 0 and lane.retry_at <= $1)) \
+         order by webhook.last_triggered_at nulls first, webhook.position");
+    STILL_DUE = both("select 1 from lane where id = $1 and (retry_at is null or retry_at <= $2)");
+    WAITING = both("select id, attempts, first_tried_at, event_id, replay_ticket, sequence from delivery \
+         where lane = $1 \
+         and state = 'pending' order by replay_ticket, sequence limit $2");
+    EVENTS = both("select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, \
+         idempotency_key, data \
+         from event where id in ($1)");
+}
 
 const DOING: &str = "claiming lanes";
 /// Lanes whose deliveries are read in one statement.
@@ -49,7 +51,8 @@ struct Waiting {
     attempts: u32,
     first_tried_at: Option<Timestamp>,
     event: EventId,
-    sequence: i64,
+    /// Its place in the lane: replays have a ticket, what is none of them the sequence of its event.
+    order: (i64, i64),
 }
 
 impl Waiting {
@@ -64,7 +67,7 @@ impl Waiting {
             attempts: u32::try_from(row.try_get::<i64, _>(2).doing(DOING)?).map_err(|_| bad())?,
             first_tried_at: first.map(Timestamp::from_millis),
             event: text(4)?.parse().map_err(|_| bad())?,
-            sequence: row.try_get(5).doing(DOING)?,
+            order: (row.try_get(5).doing(DOING)?, row.try_get(6).doing(DOING)?),
         };
         Ok((usize::try_from(place).map_err(|_| bad())?, waiting))
     }
@@ -120,7 +123,7 @@ pub(super) async fn candidates(
     asked: &Asked<'_>,
     survey: &InFlight,
 ) -> StoreResult<Vec<Candidate>> {
-    let rows = db::query(CANDIDATES)
+    let rows = db::query(&CANDIDATES)
         .bind(asked.taker.now.millis())
         .fetch_all(&store.couriers)
         .await
@@ -271,7 +274,7 @@ fn remembered(store: &LedgerStore, lane: &str, window: u32) -> Option<Vec<Waitin
         attempts: 0,
         first_tried_at: None,
         event: entry.event,
-        sequence: 0,
+        order: (0, 0),
     };
     Some(entries.into_iter().map(waiting).collect())
 }
@@ -307,17 +310,19 @@ async fn waiting(
     window: u32,
     due: Option<Timestamp>,
 ) -> StoreResult<BTreeMap<usize, Vec<Waiting>>> {
+    let dialect = store.couriers.dialect();
+    let (waiting, still_due) = (WAITING.text(dialect), STILL_DUE.text(dialect));
     // One statement for up to sixteen lanes; the texts differ by their number of lanes alone.
     let part = |place: usize| {
-        let waiting = WAITING.replace("$1", &format!("${}", place + 3)).replace("$2", "$1");
-        let due = STILL_DUE.replace("$1", &format!("${}", place + 3));
+        let waiting = waiting.replace("$1", &format!("${}", place + 3)).replace("$2", "$1");
+        let due = still_due.replace("$1", &format!("${}", place + 3));
         format!(
             " {place} as place, waiting.* from ({waiting}) as waiting where $2 is null or exists ({due})"
         )
     };
     let parts: Vec<String> = (0..lanes.len()).map(part).collect();
     let sql = format!("select{}", parts.join(" union all select"));
-    let mut query = db::query(sql).bind(i64::from(window)).bind(due.map(Timestamp::millis));
+    let mut query = db::built(sql).bind(i64::from(window)).bind(due.map(Timestamp::millis));
     for lane in lanes {
         query = query.bind(*lane);
     }
@@ -327,7 +332,7 @@ async fn waiting(
         found.entry(place).or_default().push(waiting);
     }
     // A union has no order of its own.
-    found.values_mut().for_each(|rows| rows.sort_by_key(|row| row.sequence));
+    found.values_mut().for_each(|rows| rows.sort_by_key(|row| row.order));
     Ok(found)
 }
 
@@ -348,7 +353,7 @@ impl Events {
                 None => missing.push(one.event),
             }
         }
-        for (sql, ids) in EVENTS_OF.runs(store.couriers.dialect(), &missing) {
+        for (sql, ids) in EVENTS.runs(store.couriers.dialect(), &missing) {
             let mut query = db::query(sql);
             for id in ids {
                 query = query.bind(id.to_string());

@@ -13,97 +13,105 @@ use domain::{
 use serde_json::json;
 
 use crate::{
-    db::{self, Row, Two},
+    db::{self, Row, Statement},
     error::{Doing as _, corrupt},
     event_log::{read_event, stored},
     open::LedgerStore,
     writer::Unit,
 };
 
-// Where the page begins is a bound of the index: what lies before it is not read.
-const LIST: &str = "select delivery.id, delivery.webhook_id, delivery.lane, delivery.state, delivery.attempts, \
-     delivery.replay_of, webhook.url, event.id as event_id, event.session_id, event.sequence, event.kind, \
-     event.occurred_at as event_at, event.chat, event.idempotency_key, event.data \
-     from delivery join event on event.id = delivery.event_id join webhook on webhook.id = delivery.webhook_id \
-     where delivery.webhook_id = $1 and ($2 is null or delivery.state = $2) \
-     and ($3 is null or event.kind = $3) and delivery.occurred_at >= $4 and delivery.occurred_at <= $5 \
-     and ($6 is null or event.chat = $6) and ($7 is null or delivery.occurred_at < $7 or delivery.id < $8) \
-     order by delivery.occurred_at desc, delivery.id desc limit $9";
-// What waits and what failed are few among all: each has an index that has nothing else.
-const LIST_PENDING: &str = "select delivery.id, delivery.webhook_id, delivery.lane, delivery.state, delivery.attempts, \
-     delivery.replay_of, webhook.url, event.id as event_id, event.session_id, event.sequence, event.kind, \
-     event.occurred_at as event_at, event.chat, event.idempotency_key, event.data \
-     from delivery join event on event.id = delivery.event_id join webhook on webhook.id = delivery.webhook_id \
-     where coalesce(delivery.webhook_id, '') = $1 and delivery.state = 'pending' and delivery.state = $2 \
-     and delivery.lane >= $1 || '/' and delivery.lane < $1 || '0' \
-     and ($3 is null or event.kind = $3) and delivery.occurred_at >= $4 and delivery.occurred_at <= $5 \
-     and ($6 is null or event.chat = $6) and ($7 is null or delivery.occurred_at < $7 or delivery.id < $8) \
-     order by delivery.occurred_at desc, delivery.id desc limit $9";
-const LIST_FAILED: &str = "select delivery.id, delivery.webhook_id, delivery.lane, delivery.state, delivery.attempts, \
-     delivery.replay_of, webhook.url, event.id as event_id, event.session_id, event.sequence, event.kind, \
-     event.occurred_at as event_at, event.chat, event.idempotency_key, event.data \
-     from delivery join event on event.id = delivery.event_id join webhook on webhook.id = delivery.webhook_id \
-     where delivery.webhook_id = $1 and delivery.state in ('exhausted', 'dropped') and delivery.state = $2 \
-     and ($3 is null or event.kind = $3) and delivery.occurred_at >= $4 and delivery.occurred_at <= $5 \
-     and ($6 is null or event.chat = $6) and ($7 is null or delivery.occurred_at < $7 or delivery.id < $8) \
-     order by delivery.occurred_at desc, delivery.id desc limit $9";
-const GET: &str = "select delivery.id, delivery.webhook_id, delivery.lane, delivery.state, delivery.attempts, \
-     delivery.replay_of, webhook.url, event.id as event_id, event.session_id, event.sequence, event.kind, \
-     event.occurred_at as event_at, event.chat, event.idempotency_key, event.data \
-     from delivery join event on event.id = delivery.event_id join webhook on webhook.id = delivery.webhook_id \
-     where delivery.id = $1";
-// Lists of ids travel as one text: an id is found in it because ids have one spelling and one length.
-const FAILURES: &str = "select delivery.id, delivery.webhook_id, delivery.lane, delivery.state, delivery.attempts, \
-     delivery.replay_of, webhook.url, event.id as event_id, event.session_id, event.sequence, event.kind, \
-     event.occurred_at as event_at, event.chat, event.idempotency_key, event.data \
-     from delivery join event on event.id = delivery.event_id join webhook on webhook.id = delivery.webhook_id \
-     where delivery.state in ('exhausted', 'dropped') and delivery.superseded = 0 \
-     and ($1 = '' or $1 like '%' || event.session_id || '%') and ($2 is null or delivery.webhook_id = $2) \
-     and ($3 is null or $3 like '%' || delivery.id || '%') \
-     order by delivery.occurred_at desc, delivery.id desc limit $4 offset $5";
-const TO_REDRIVE: &str = "select delivery.id, delivery.webhook_id, delivery.lane, delivery.state, delivery.attempts, \
-     delivery.replay_of, webhook.url, event.id as event_id, event.session_id, event.sequence, event.kind, \
-     event.occurred_at as event_at, event.chat, event.idempotency_key, event.data \
-     from delivery join event on event.id = delivery.event_id join webhook on webhook.id = delivery.webhook_id \
-     where delivery.state in ('exhausted', 'dropped') and delivery.superseded = 0 \
-     and ($1 = '' or $1 like '%' || event.session_id || '%') and ($2 is null or delivery.webhook_id = $2) \
-     and ($3 is null or $3 like '%' || delivery.id || '%') \
-     order by delivery.attempts, delivery.occurred_at, event.sequence limit $4";
-const FAILURE_COUNT: &str = "select count(*) from delivery join event on event.id = delivery.event_id \
-     where delivery.state in ('exhausted', 'dropped') and delivery.superseded = 0 \
-     and ($1 = '' or $1 like '%' || event.session_id || '%') and ($2 is null or delivery.webhook_id = $2) \
-     and ($3 is null or $3 like '%' || delivery.id || '%')";
-// Of many deliveries at once, by their ids.
-const TRIES: Two = Two {
-    sqlite: "select delivery_id, at, duration_ms, status, error_kind, error, excerpt from json_each($1) as one \
-     cross join delivery_attempt on delivery_id = one.value order by delivery_id, attempt",
-    postgres: "select delivery_id, at, duration_ms, status, error_kind, error, excerpt from delivery_attempt \
-     where delivery_id in (select json_array_elements_text($1::json)) order by delivery_id, attempt",
-};
-const TRIES_SHORT: Two = Two {
-    sqlite: "select delivery_id, at, duration_ms, status, error_kind, error, null as excerpt from json_each($1) as one \
-     cross join delivery_attempt on delivery_id = one.value order by delivery_id, attempt",
-    postgres: "select delivery_id, at, duration_ms, status, error_kind, error, null::text as excerpt from delivery_attempt \
-     where delivery_id in (select json_array_elements_text($1::json)) order by delivery_id, attempt",
-};
-const SESSION_EVENTS: &str = "select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, \
-     idempotency_key, data from event where session_id = $1 and sequence > $2 order by sequence limit $3";
-// Through `coalesce`, so that the webhook's whole log is not read instead.
-const OF_EVENT: &str = "select id, state, attempts, superseded from delivery where coalesce(webhook_id, '') = $2 and \
-     id in (select id from delivery_of where event = $1)";
-const SEQUENCE_OF: &str = "select event.sequence from delivery join event on event.id = delivery.event_id \
-     where delivery.id = $1 and delivery.webhook_id = $2";
-const EVENT: &str = "select event.occurred_at from event join webhook on webhook.session_id = event.session_id \
-     where event.id = $1 and webhook.id = $2";
-const SUPERSEDE: &str = "update delivery set superseded = 1 where coalesce(webhook_id, '') = $2 and superseded = 0 and \
-     id in (select id from delivery_of where event = $1)";
-const NEXT_REPLAY: &str = "insert into counter (name, value) values ('replay', 1) \
-     on conflict (name) do update set value = counter.value + 1 returning value";
-const INSERT: &str = "insert into delivery (id, webhook_id, event_id, lane, sequence, state, attempts, occurred_at, \
-     replay_of) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-const TRY: &str = "insert into delivery_attempt (delivery_id, attempt, at, duration_ms, status, error_kind, error, \
-     excerpt) values ($1, 1, $2, $3, $4, $5, $6, $7)";
-const TRIGGERED: &str = "update webhook set last_triggered_at = case when last_triggered_at > $2 then last_triggered_at else $2 end where id = $1";
+/// A statement for deliveries, each with its event and its webhook's URL: the same columns, whichever they are.
+macro_rules! select_deliveries {
+    ($which:literal) => {
+        concat!(
+            "select delivery.id, delivery.webhook_id, delivery.lane, delivery.state, delivery.attempts, ",
+            "delivery.replay_of, webhook.url, event.id as event_id, event.session_id, event.sequence, event.kind, ",
+            "event.occurred_at as event_at, event.chat, event.idempotency_key, event.data ",
+            "from delivery join event on event.id = delivery.event_id ",
+            "join webhook on webhook.id = delivery.webhook_id ",
+            $which
+        )
+    };
+}
+
+db::statements! {
+    // Where the page begins is a bound of the index: what lies before it is not read.
+    LIST = both(select_deliveries!(
+        "where delivery.webhook_id = $1 and ($2 is null or delivery.state = $2) \
+         and ($3 is null or event.kind = $3) and delivery.occurred_at >= $4 and delivery.occurred_at <= $5 \
+         and ($6 is null or event.chat = $6) and ($7 is null or delivery.occurred_at < $7 or delivery.id < $8) \
+         order by delivery.occurred_at desc, delivery.id desc limit $9"
+    ));
+    // What waits and what failed are few among all: each has an index that has nothing else.
+    LIST_PENDING = both(select_deliveries!(
+        "where coalesce(delivery.webhook_id, '') = $1 and delivery.state = 'pending' and delivery.state = $2 \
+         and delivery.lane >= $1 || '/' and delivery.lane < $1 || '0' \
+         and ($3 is null or event.kind = $3) and delivery.occurred_at >= $4 and delivery.occurred_at <= $5 \
+         and ($6 is null or event.chat = $6) and ($7 is null or delivery.occurred_at < $7 or delivery.id < $8) \
+         order by delivery.occurred_at desc, delivery.id desc limit $9"
+    ));
+    LIST_FAILED = both(select_deliveries!(
+        "where delivery.webhook_id = $1 and delivery.state in ('exhausted', 'dropped') and delivery.state = $2 \
+         and ($3 is null or event.kind = $3) and delivery.occurred_at >= $4 and delivery.occurred_at <= $5 \
+         and ($6 is null or event.chat = $6) and ($7 is null or delivery.occurred_at < $7 or delivery.id < $8) \
+         order by delivery.occurred_at desc, delivery.id desc limit $9"
+    ));
+    GET = both(select_deliveries!(
+        "where delivery.id = $1"
+    ));
+    // Lists of ids travel as one text: an id is found in it because ids have one spelling and one length.
+    FAILURES = both(select_deliveries!(
+        "where delivery.state in ('exhausted', 'dropped') and delivery.superseded = 0 \
+         and ($1 = '' or $1 like '%' || event.session_id || '%') and ($2 is null or delivery.webhook_id = $2) \
+         and ($3 is null or $3 like '%' || delivery.id || '%') \
+         order by delivery.occurred_at desc, delivery.id desc limit $4 offset $5"
+    ));
+    TO_REDRIVE = both(select_deliveries!(
+        "where delivery.state in ('exhausted', 'dropped') and delivery.superseded = 0 \
+         and ($1 = '' or $1 like '%' || event.session_id || '%') and ($2 is null or delivery.webhook_id = $2) \
+         and ($3 is null or $3 like '%' || delivery.id || '%') \
+         order by delivery.attempts, delivery.occurred_at, event.sequence limit $4"
+    ));
+    FAILURE_COUNT = both("select count(*) from delivery join event on event.id = delivery.event_id \
+         where delivery.state in ('exhausted', 'dropped') and delivery.superseded = 0 \
+         and ($1 = '' or $1 like '%' || event.session_id || '%') and ($2 is null or delivery.webhook_id = $2) \
+         and ($3 is null or $3 like '%' || delivery.id || '%')");
+    // Of many deliveries at once, by their ids.
+    TRIES = Two {
+        sqlite: "select delivery_id, at, duration_ms, status, error_kind, error, excerpt from json_each($1) as one \
+             cross join delivery_attempt on delivery_id = one.value order by delivery_id, attempt",
+        postgres: "select delivery_id, at, duration_ms, status, error_kind, error, excerpt from delivery_attempt \
+             where delivery_id in (select json_array_elements_text($1::json)) order by delivery_id, attempt",
+    };
+    TRIES_SHORT = Two {
+        sqlite: "select delivery_id, at, duration_ms, status, error_kind, error, null as excerpt from \
+             json_each($1) as one \
+             cross join delivery_attempt on delivery_id = one.value order by delivery_id, attempt",
+        postgres: "select delivery_id, at, duration_ms, status, error_kind, error, null::text as excerpt from \
+             delivery_attempt \
+             where delivery_id in (select json_array_elements_text($1::json)) order by delivery_id, attempt",
+    };
+    SESSION_EVENTS = both("select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, \
+         idempotency_key, data from event where session_id = $1 and sequence > $2 order by sequence limit $3");
+    // Through `coalesce`, so that the webhook's whole log is not read instead.
+    OF_EVENT = both("select id, state, attempts, superseded from delivery where coalesce(webhook_id, '') = $2 and \
+         id in (select id from delivery_of where event = $1)");
+    SEQUENCE_OF = both("select event.sequence from delivery join event on event.id = delivery.event_id \
+         where delivery.id = $1 and delivery.webhook_id = $2");
+    EVENT = both("select event.occurred_at, event.sequence from event join webhook on webhook.session_id = \
+         event.session_id \
+         where event.id = $1 and webhook.id = $2");
+    SUPERSEDE = both("update delivery set superseded = 1 where coalesce(webhook_id, '') = $2 and superseded = 0 and \
+         id in (select id from delivery_of where event = $1)");
+    NEXT_REPLAY = both("insert into counter (name, value) values ('replay', 1) \
+         on conflict (name) do update set value = counter.value + 1 returning value");
+    INSERT = both("insert into delivery (id, webhook_id, event_id, lane, sequence, replay_ticket, state, attempts, \
+         occurred_at, replay_of) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
+    TRY = both("insert into delivery_attempt (delivery_id, attempt, at, duration_ms, status, error_kind, error, \
+         excerpt) values ($1, 1, $2, $3, $4, $5, $6, $7)");
+    TRIGGERED = both("update webhook set last_triggered_at = case when last_triggered_at > $2 then \
+         last_triggered_at else $2 end where id = $1");
+}
 
 const READING: &str = "reading the delivery log";
 const REPLAYING: &str = "storing replays";
@@ -170,7 +178,11 @@ impl Failures {
 }
 
 impl LedgerStore {
-    async fn with_tries(&self, rows: Vec<Row>, sql: Two) -> StoreResult<Vec<DeliveryRecord>> {
+    async fn with_tries(
+        &self,
+        rows: Vec<Row>,
+        sql: &'static Statement,
+    ) -> StoreResult<Vec<DeliveryRecord>> {
         let mut records = self.unreadable.rows("delivery", &["id"], &rows, record);
         if records.is_empty() {
             return Ok(records);
@@ -191,7 +203,7 @@ impl LedgerStore {
 
     async fn candidate(&self, row: &Row, webhook: WebhookId) -> StoreResult<ReplayCandidate> {
         let event = read_event(row, READING)?;
-        let rows = db::query(OF_EVENT)
+        let rows = db::query(&OF_EVENT)
             .bind(event.draft.id.to_string())
             .bind(webhook.to_string())
             .fetch_all(&self.readers)
@@ -226,9 +238,9 @@ impl DeliveryLog for LedgerStore {
         limit: u32,
     ) -> StoreResult<Vec<DeliveryRecord>> {
         let sql = match query.state {
-            Some(DeliveryState::Pending) => LIST_PENDING,
-            Some(DeliveryState::Exhausted | DeliveryState::Dropped) => LIST_FAILED,
-            Some(DeliveryState::Delivered) | None => LIST,
+            Some(DeliveryState::Pending) => &LIST_PENDING,
+            Some(DeliveryState::Exhausted | DeliveryState::Dropped) => &LIST_FAILED,
+            Some(DeliveryState::Delivered) | None => &LIST,
         };
         let until = query.until.map_or(i64::MAX, |until| until.millis().saturating_sub(1));
         let through = query.after.map_or(i64::MAX, |after| after.occurred_at.millis());
@@ -245,18 +257,18 @@ impl DeliveryLog for LedgerStore {
             .fetch_all(&self.readers)
             .await
             .doing(READING)?;
-        self.with_tries(rows, TRIES_SHORT).await
+        self.with_tries(rows, &TRIES_SHORT).await
     }
 
     async fn delivery(&self, id: DeliveryId) -> StoreResult<Option<DeliveryRecord>> {
-        let row = db::query(GET).bind(id.to_string()).fetch_optional(&self.readers).await;
+        let row = db::query(&GET).bind(id.to_string()).fetch_optional(&self.readers).await;
         let rows = row.doing(READING)?.into_iter().collect();
-        Ok(self.with_tries(rows, TRIES).await?.pop())
+        Ok(self.with_tries(rows, &TRIES).await?.pop())
     }
 
     async fn failures(&self, query: &FailureQuery, page: Page) -> StoreResult<Vec<DeliveryRecord>> {
         let failures = Failures::new(query);
-        let rows = db::query(FAILURES)
+        let rows = db::query(&FAILURES)
             .bind(failures.sessions)
             .bind(failures.webhook)
             .bind(failures.ids)
@@ -265,7 +277,7 @@ impl DeliveryLog for LedgerStore {
             .fetch_all(&self.readers)
             .await
             .doing(READING)?;
-        self.with_tries(rows, TRIES_SHORT).await
+        self.with_tries(rows, &TRIES_SHORT).await
     }
 
     async fn to_redrive(
@@ -274,7 +286,7 @@ impl DeliveryLog for LedgerStore {
         limit: u32,
     ) -> StoreResult<Vec<DeliveryRecord>> {
         let failures = Failures::new(query);
-        let rows = db::query(TO_REDRIVE)
+        let rows = db::query(&TO_REDRIVE)
             .bind(failures.sessions)
             .bind(failures.webhook)
             .bind(failures.ids)
@@ -287,7 +299,7 @@ impl DeliveryLog for LedgerStore {
 
     async fn failure_count(&self, query: &FailureQuery) -> StoreResult<u64> {
         let failures = Failures::new(query);
-        let count: i64 = db::query_scalar(FAILURE_COUNT)
+        let count: i64 = db::query_scalar(&FAILURE_COUNT)
             .bind(failures.sessions)
             .bind(failures.webhook)
             .bind(failures.ids)
@@ -303,7 +315,7 @@ impl DeliveryLog for LedgerStore {
         after: u64,
         limit: u32,
     ) -> StoreResult<Vec<ReplayCandidate>> {
-        let rows = db::query(SESSION_EVENTS)
+        let rows = db::query(&SESSION_EVENTS)
             .bind(webhook.session.to_string())
             .bind(stored(after))
             .bind(i64::from(limit))
@@ -322,7 +334,7 @@ impl DeliveryLog for LedgerStore {
         webhook: WebhookId,
         id: DeliveryId,
     ) -> StoreResult<Option<u64>> {
-        let sequence: Option<i64> = db::query_scalar(SEQUENCE_OF)
+        let sequence: Option<i64> = db::query_scalar(&SEQUENCE_OF)
             .bind(id.to_string())
             .bind(webhook.to_string())
             .fetch_optional(&self.readers)
@@ -366,7 +378,7 @@ impl DeliveryLog for LedgerStore {
                     let state =
                         if done { DeliveryState::Delivered } else { DeliveryState::Exhausted };
                     insert(unit, webhook, &replay, &past, state).await?;
-                    db::query(TRY)
+                    db::query(&TRY)
                         .bind(replay.id.to_string())
                         .bind(attempt.at.millis())
                         .bind(i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX))
@@ -378,7 +390,7 @@ impl DeliveryLog for LedgerStore {
                         .await
                         .doing(DOING)?;
                     if done {
-                        db::query(TRIGGERED)
+                        db::query(&TRIGGERED)
                             .bind(webhook.to_string())
                             .bind(attempt.at.millis())
                             .execute(&mut unit.conn)
@@ -395,6 +407,7 @@ impl DeliveryLog for LedgerStore {
 /// What is known of an event and its deliveries to a webhook.
 struct Past {
     occurred_at: i64,
+    sequence: i64,
     /// One of the deliveries waits.
     waiting: bool,
     /// The newest of them.
@@ -403,20 +416,22 @@ struct Past {
 
 /// `None` when the event or the webhook is gone.
 async fn past(unit: &mut Unit, webhook: WebhookId, event: EventId) -> StoreResult<Option<Past>> {
-    let occurred_at: Option<i64> = db::query_scalar(EVENT)
+    let found = db::query(&EVENT)
         .bind(event.to_string())
         .bind(webhook.to_string())
         .fetch_optional(&mut unit.conn)
         .await
         .doing(REPLAYING)?;
-    let Some(occurred_at) = occurred_at else { return Ok(None) };
-    let rows = db::query(OF_EVENT)
+    let Some(found) = found else { return Ok(None) };
+    let occurred_at = found.try_get("occurred_at").doing(REPLAYING)?;
+    let sequence = found.try_get("sequence").doing(REPLAYING)?;
+    let rows = db::query(&OF_EVENT)
         .bind(event.to_string())
         .bind(webhook.to_string())
         .fetch_all(&mut unit.conn)
         .await
         .doing(REPLAYING)?;
-    let mut past = Past { occurred_at, waiting: false, newest: None };
+    let mut past = Past { occurred_at, sequence, waiting: false, newest: None };
     for row in rows {
         let state: String = row.try_get("state").doing(REPLAYING)?;
         past.waiting |= state == DeliveryState::Pending.as_str();
@@ -447,21 +462,22 @@ async fn insert(
     past: &Past,
     state: DeliveryState,
 ) -> StoreResult<()> {
-    db::query(SUPERSEDE)
+    db::query(&SUPERSEDE)
         .bind(replay.event.to_string())
         .bind(webhook.to_string())
         .execute(&mut unit.conn)
         .await
         .doing(REPLAYING)?;
     // Always behind what waits in the lane: a worker may be sending the head of it now.
-    let place: i64 =
-        db::query_scalar(NEXT_REPLAY).fetch_one(&mut unit.conn).await.doing(REPLAYING)?;
-    db::query(INSERT)
+    let ticket: i64 =
+        db::query_scalar(&NEXT_REPLAY).fetch_one(&mut unit.conn).await.doing(REPLAYING)?;
+    db::query(&INSERT)
         .bind(replay.id.to_string())
         .bind(webhook.to_string())
         .bind(replay.event.to_string())
         .bind(replay.lane.as_str())
-        .bind(place)
+        .bind(past.sequence)
+        .bind(ticket)
         .bind(state.as_str())
         .bind(i64::from(state != DeliveryState::Pending))
         .bind(past.occurred_at)

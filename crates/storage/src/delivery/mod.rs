@@ -10,12 +10,12 @@
 //! - [`recent`] keeps the events of the last commits, so that a fresh event goes out without being read back.
 
 pub(crate) mod attempts;
-mod claim;
+pub(crate) mod claim;
 pub(crate) mod claims;
-mod log;
+pub(crate) mod log;
 pub(crate) mod push;
 pub(crate) mod recent;
-mod shared;
+pub(crate) mod shared;
 
 use std::sync::Arc;
 
@@ -29,12 +29,16 @@ use domain::{
 
 use crate::{db, error::Doing as _, open::LedgerStore};
 
-const NEXT: &str = "select (select min(due_at) from lane where tried = 1 and due_at > $1) as retry, \
-     (select min(held_until) from webhook where active = 1 and held_until > $1 and held_until < 9223372036854775807) as probe";
-// Each from an index that has only these rows. A dead letter that was put on its way again is one no longer.
-const STATS: &str = "select (select count(*) from delivery where state = 'pending') as pending, \
-     (select count(*) from delivery where state in ('exhausted', 'dropped') and superseded = 0 and state = 'exhausted') as exhausted, \
-     (select min(occurred_at) from delivery where state = 'pending') as oldest";
+db::statements! {
+    NEXT = both("select (select min(retry_at) from lane where retry_at > $1) as retry, \
+         (select min(held_until) from webhook where active = 1 and held_until > $1 and held_until < \
+         9223372036854775807) as probe");
+    // Each from an index that has only these rows. A dead letter that was put on its way again is one no longer.
+    STATS = both("select (select count(*) from delivery where state = 'pending') as pending, \
+         (select count(*) from delivery where state in ('exhausted', 'dropped') and superseded = 0 and state = \
+         'exhausted') as exhausted, \
+         (select min(occurred_at) from delivery where state = 'pending') as oldest");
+}
 
 #[async_trait]
 impl DeliveryQueue for LedgerStore {
@@ -83,7 +87,7 @@ impl DeliveryQueue for LedgerStore {
     async fn next_lane_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
         const DOING: &str = "looking for the next due lane";
         let row =
-            db::query(NEXT).bind(now.millis()).fetch_one(&self.couriers).await.doing(DOING)?;
+            db::query(&NEXT).bind(now.millis()).fetch_one(&self.couriers).await.doing(DOING)?;
         let retry: Option<i64> = row.try_get("retry").doing(DOING)?;
         let probe: Option<i64> = row.try_get("probe").doing(DOING)?;
         let stored = retry.into_iter().chain(probe).map(Timestamp::from_millis);
@@ -100,7 +104,7 @@ impl DeliveryQueue for LedgerStore {
 
     async fn queue_stats(&self) -> StoreResult<QueueStats> {
         const DOING: &str = "counting deliveries";
-        let row = db::query(STATS).fetch_one(&self.readers).await.doing(DOING)?;
+        let row = db::query(&STATS).fetch_one(&self.readers).await.doing(DOING)?;
         let count = |name: &str| {
             row.try_get::<i64, _>(name).doing(DOING).map(|n| u64::try_from(n).unwrap_or(0))
         };

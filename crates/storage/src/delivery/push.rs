@@ -15,31 +15,33 @@ use domain::{
 
 use super::claims::{Entry, Pushed};
 use crate::{
-    db::{self, Two, Wide},
+    db,
     error::{Doing as _, corrupt},
     webhook,
     writer::Unit,
 };
 
-const NEXT_SEQUENCE: Two = Two {
-    sqlite: "update session set last_sequence = last_sequence + $2 where id = $1 returning last_sequence, 0 as webhook_version",
-    // Before positions are drawn it is said which are not.
-    postgres: "update session set last_sequence = last_sequence + $2 where id = $1 \
-     returning last_sequence, webhook_version, event_bound() as bound",
-};
-// With a position of its own, or one that the row draws: see `Turn::positions`.
-const INSERT_EVENT: Two = Two {
-    sqlite: "insert into event (id, session_id, sequence, kind, occurred_at, chat, idempotency_key, data, position) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    postgres: "insert into event (id, session_id, sequence, kind, occurred_at, chat, idempotency_key, data, \
-     position) select column1, column2, column3::bigint, column4, column5::bigint, column6, column7, column8, \
-     nextval('event_position') from (values ($1, $2, $3, $4, $5, $6, $7, $8)) as new",
-};
-const INSERT_DELIVERY: &str = "insert into delivery (id, webhook_id, event_id, lane, sequence, state, occurred_at) \
-     values ($1, $2, $3, $4, $5, $6, $7)";
-
-static EVENTS: Wide = Wide::of(INSERT_EVENT);
-static DELIVERIES: Wide = Wide::new(INSERT_DELIVERY);
+db::statements! {
+    NEXT_SEQUENCE = Two {
+        sqlite: "update session set last_sequence = last_sequence + $2 where id = $1 returning last_sequence, 0 as \
+             webhook_version",
+        // Before positions are drawn it is said which are not.
+        postgres: "update session set last_sequence = last_sequence + $2 where id = $1 \
+             returning last_sequence, webhook_version, event_bound() as bound",
+    };
+    // With a position of its own, or one that the row draws: see `Turn::positions`.
+    INSERT_EVENT = Two {
+        sqlite: "insert into event (id, session_id, sequence, kind, occurred_at, chat, idempotency_key, data, \
+             position) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        postgres: "insert into event (id, session_id, sequence, kind, occurred_at, chat, idempotency_key, data, \
+             position) select column1, column2, column3::bigint, column4, column5::bigint, column6, column7, \
+             column8, \
+             nextval('event_position') from (values ($1, $2, $3, $4, $5, $6, $7, $8)) as new",
+    };
+    INSERT_DELIVERY = both("insert into delivery (id, webhook_id, event_id, lane, sequence, state, occurred_at) \
+         values ($1, $2, $3, $4, $5, $6, $7)");
+}
 
 const DOING: &str = "recording an event";
 
@@ -84,7 +86,7 @@ async fn sequences(unit: &mut Unit, drafts: &[EventDraft]) -> StoreResult<HashMa
     }
     let mut first = HashMap::with_capacity(counts.len());
     for (session, count) in counts {
-        let row = db::query(NEXT_SEQUENCE)
+        let row = db::query(&NEXT_SEQUENCE)
             .bind(session.to_string())
             .bind(count)
             .fetch_optional(&mut unit.conn)
@@ -107,7 +109,7 @@ async fn store(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
     let turn = unit.seams.turn.clone();
     let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
     let mut positions = turn.positions(unit, count).await?.map(|first| first..);
-    for (sql, run) in EVENTS.runs(unit.conn.dialect(), events) {
+    for (sql, run) in INSERT_EVENT.runs(unit.conn.dialect(), events) {
         let mut query = db::query(sql);
         for event in run {
             let draft = &event.draft;
@@ -139,7 +141,7 @@ async fn deliver(unit: &mut Unit, events: &[&Arc<Event>]) -> StoreResult<()> {
             pushes.push(Push { webhook: webhook.id, lane, event: (*event).clone() });
         }
     }
-    for (sql, run) in DELIVERIES.runs(unit.conn.dialect(), &pushes) {
+    for (sql, run) in INSERT_DELIVERY.runs(unit.conn.dialect(), &pushes) {
         let mut query = db::query(sql);
         for push in run {
             let draft = &push.event.draft;

@@ -14,32 +14,39 @@ use super::{
     claims::{Asked, Chosen, InFlight, LaneClass, Taker, UnreadClaim},
 };
 use crate::{
-    db::{self, Row, Two, Wide},
+    db::{self, Row},
     error::Doing as _,
     open::LedgerStore,
 };
 
-const DUE: Two = Two {
-    sqlite: "select id, tried, due_at, 0 as lease_until from lane where webhook_id = $1 and tried = $2 and due_at <= $3 \
-     order by due_at limit $4",
-    postgres: "select id, tried, due_at, lease_until from lane where webhook_id = $1 and tried = $2 and due_at <= $3 \
-     and (lease_until is null or lease_until <= $3) order by due_at limit $4",
-};
-const NAMED: Two = Two {
-    sqlite: "select id, tried, due_at, 0 as lease_until from lane where id in ($1)",
-    postgres: "select id, tried, due_at, lease_until from lane where id in ($1)",
-};
-
-static NAMED_ALL: Wide = Wide::of(NAMED);
+db::statements! {
+    FIRST_TRIES = Two {
+        sqlite: "select id, ticket, retry_at, 0 as lease_until from lane where webhook_id = $1 and ticket > 0 \
+             order by ticket limit $3",
+        postgres: "select id, ticket, retry_at, lease_until from lane where webhook_id = $1 and ticket > 0 \
+             and (lease_until is null or lease_until <= $2) order by ticket limit $3",
+    };
+    RETRIES = Two {
+        sqlite: "select id, ticket, retry_at, 0 as lease_until from lane where webhook_id = $1 and ticket = 0 \
+             and retry_at <= $2 order by retry_at limit $3",
+        postgres: "select id, ticket, retry_at, lease_until from lane where webhook_id = $1 and ticket = 0 \
+             and retry_at <= $2 and (lease_until is null or lease_until <= $2) order by retry_at limit $3",
+    };
+    NAMED = Two {
+        sqlite: "select id, ticket, retry_at, 0 as lease_until from lane where id in ($1)",
+        postgres: "select id, ticket, retry_at, lease_until from lane where id in ($1)",
+    };
+}
 
 const DOING: &str = "looking at lanes";
 
 /// A lane row.
 struct LaneRow {
     lane: String,
-    tried: bool,
-    /// A ticket for a first try, a time for a retry.
-    due_at: i64,
+    /// Its turn among the first tries.
+    ticket: i64,
+    /// The time of a retry.
+    retry_at: Option<i64>,
     /// Until when a worker of any process holds it, where that is known to the row.
     lease_until: i64,
 }
@@ -48,10 +55,15 @@ impl LaneRow {
     fn read(row: &Row) -> StoreResult<Self> {
         Ok(Self {
             lane: row.try_get("id").doing(DOING)?,
-            tried: row.try_get::<i64, _>("tried").doing(DOING)? != 0,
-            due_at: row.try_get("due_at").doing(DOING)?,
+            ticket: row.try_get("ticket").doing(DOING)?,
+            retry_at: row.try_get("retry_at").doing(DOING)?,
             lease_until: row.try_get::<Option<i64>, _>("lease_until").doing(DOING)?.unwrap_or(0),
         })
+    }
+
+    /// First tries come first, then by how long they wait.
+    fn turn(&self) -> (Option<i64>, i64) {
+        (self.retry_at, self.ticket)
     }
 
     /// Whether somebody holds it.
@@ -63,8 +75,8 @@ impl LaneRow {
     fn waiting(self) -> WaitingLane {
         WaitingLane {
             lane: LaneId::from_stored(self.lane),
-            retry: self.tried,
-            not_before: self.tried.then(|| Timestamp::from_millis(self.due_at)),
+            retry: self.retry_at.is_some(),
+            not_before: self.retry_at.map(Timestamp::from_millis),
         }
     }
 }
@@ -81,10 +93,9 @@ impl LaneLedger for LedgerStore {
         for webhook in candidates.iter().map(|candidate| candidate.webhook) {
             // Those on the way are due too.
             let held = survey.by_webhook.get(&webhook).copied().unwrap_or(0);
-            for tried in [false, true] {
-                let rows = db::query(DUE)
+            for sql in [&FIRST_TRIES, &RETRIES] {
+                let rows = db::query(sql)
                     .bind(webhook.to_string())
-                    .bind(tried)
                     .bind(now.millis())
                     .bind(i64::from(limit) + i64::from(held))
                     .fetch_all(&self.couriers)
@@ -96,7 +107,7 @@ impl LaneLedger for LedgerStore {
             }
         }
         due.retain(|row| !row.is_held(self, now));
-        due.sort_by_key(|row| (row.tried, row.due_at));
+        due.sort_by_key(LaneRow::turn);
         due.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(due.into_iter().map(LaneRow::waiting).collect())
     }
@@ -128,7 +139,7 @@ impl LaneLedger for LedgerStore {
 /// The rows of some lanes, by name.
 async fn named(store: &LedgerStore, lanes: &[LaneId]) -> StoreResult<HashMap<String, LaneRow>> {
     let mut found = HashMap::with_capacity(lanes.len());
-    for (sql, run) in NAMED_ALL.runs(store.couriers.dialect(), lanes) {
+    for (sql, run) in NAMED.runs(store.couriers.dialect(), lanes) {
         let mut query = db::query(sql);
         for lane in run {
             query = query.bind(lane.as_str());
@@ -177,19 +188,21 @@ async fn take<'a>(
     let candidates: HashMap<WebhookId, &Candidate> =
         candidates.iter().map(|one| (one.webhook, one)).collect();
     let mut order: Vec<&LaneRow> = rows.values().collect();
-    order.sort_by_key(|row| (row.tried, row.due_at));
+    order.sort_by_key(|row| row.turn());
     let mut chosen = Vec::new();
     for row in order {
         let Some(webhook) = LaneId::from_stored(row.lane.clone()).webhook() else { continue };
-        if row.tried && row.due_at > now.millis() {
-            offers.insert(&row.lane, Offer::Later(Timestamp::from_millis(row.due_at)));
+        let retry_at = row.retry_at.map(Timestamp::from_millis);
+        if let Some(at) = retry_at.filter(|at| *at > now) {
+            offers.insert(&row.lane, Offer::Later(at));
             continue;
         }
         let Some(candidate) = candidates.get(&webhook) else {
             offers.insert(&row.lane, held_back(store, survey, webhook, now).await?);
             continue;
         };
-        let class = LaneClass { tried: row.tried, degraded: row.tried || candidate.failing };
+        let tried = retry_at.is_some();
+        let class = LaneClass { tried, degraded: tried || candidate.failing };
         let own = left.entry(webhook).or_default();
         let full = chosen.len() >= usize::try_from(asked.lanes).unwrap_or(usize::MAX);
         if full || *own == 0 || (class.degraded && room == 0) {

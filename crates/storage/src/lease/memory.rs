@@ -19,14 +19,16 @@ use crate::{
     writer::{Unit, Writer},
 };
 
-const ACQUIRE: &str = "update session set lease_epoch = lease_epoch + 1 where id = $1 and deleted = 0 \
-     returning lease_epoch, wanted, wish";
-const WANTED: &str = "select lease_epoch, wanted, wish from session where id = $1 and deleted = 0";
-const UNHELD: &str = "select id from session where deleted = 0 and (wanted = 1 or wish is not null) order by \
-     created_at, id";
-const NODE: &str = "select url from node where id = $1";
-const IS_THERE: &str = "select 1 from session where id = $1 and deleted = 0";
-const IS_UNWANTED: &str = "select wanted = 0 from session where id = $1 and deleted = 0";
+db::statements! {
+    ACQUIRE = sqlite("update session set lease_epoch = lease_epoch + 1 where id = $1 and deleted = 0 \
+         returning lease_epoch, wanted, wish");
+    WANTED = sqlite("select lease_epoch, wanted, wish from session where id = $1 and deleted = 0");
+    UNHELD = sqlite("select id from session where deleted = 0 and (wanted = 1 or wish is not null) order by \
+         created_at, id");
+    NODE = sqlite("select url from node where id = $1");
+    IS_THERE = sqlite("select 1 from session where id = $1 and deleted = 0");
+    IS_UNWANTED = sqlite("select wanted = 0 from session where id = $1 and deleted = 0");
+}
 
 /// The leases of a process that has the file to itself.
 pub(crate) struct MemoryLeases {
@@ -51,7 +53,7 @@ impl SessionLeases for MemoryLeases {
         match self.tenures.renew(&by) {
             Standing::Taken => Ok(None),
             Standing::Renewed(lease) => {
-                let query = db::query(WANTED).bind(by.session.to_string());
+                let query = db::query(&WANTED).bind(by.session.to_string());
                 let row = query.fetch_optional(&self.readers).await.doing(TAKING)?;
                 row.map(|row| read(&row, |_| lease)).transpose()
             }
@@ -80,7 +82,7 @@ impl SessionLeases for MemoryLeases {
         const DOING: &str = "looking for who runs a session";
         let Some(owner) = self.tenures.owner(session, now) else { return Ok(None) };
         let node =
-            db::query(NODE).bind(&*owner).fetch_optional(&self.readers).await.doing(DOING)?;
+            db::query(&NODE).bind(&*owner).fetch_optional(&self.readers).await.doing(DOING)?;
         let url = match node {
             Some(row) => row.try_get("url").doing(DOING)?,
             None => None,
@@ -94,7 +96,7 @@ impl SessionLeases for MemoryLeases {
 
     async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
         const DOING: &str = "looking for sessions that nobody runs";
-        let rows = db::query(UNHELD).fetch_all(&self.readers).await.doing(DOING)?;
+        let rows = db::query(&UNHELD).fetch_all(&self.readers).await.doing(DOING)?;
         let ids = readable_ids(&self.unreadable, &rows, DOING).into_iter();
         let free = |id: &SessionId| !self.tenures.is_taken(*id, now);
         Ok(ids.filter(free).take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
@@ -112,7 +114,7 @@ impl SessionLeases for MemoryLeases {
         if self.tenures.is_held(lease) {
             return Ok(Some(true));
         }
-        let there: Option<i64> = db::query_scalar(IS_THERE)
+        let there: Option<i64> = db::query_scalar(&IS_THERE)
             .bind(lease.session.to_string())
             .fetch_optional(&mut unit.conn)
             .await
@@ -126,7 +128,7 @@ impl SessionLeases for MemoryLeases {
         session: SessionId,
         now: Timestamp,
     ) -> StoreResult<()> {
-        let unwanted: Option<bool> = db::query_scalar(IS_UNWANTED)
+        let unwanted: Option<bool> = db::query_scalar(&IS_UNWANTED)
             .bind(session.to_string())
             .fetch_optional(&mut unit.conn)
             .await
@@ -142,7 +144,7 @@ async fn begin(unit: &mut Unit, tenures: &Tenures, by: Applicant) -> StoreResult
     if tenures.is_taken(by.session, by.now) {
         return Ok(None);
     }
-    let query = db::query(ACQUIRE).bind(by.session.to_string());
+    let query = db::query(&ACQUIRE).bind(by.session.to_string());
     let held = taken(query.fetch_optional(&mut unit.conn).await, by.session, by.owner)?;
     if let Some(held) = &held {
         tenures.begin(&held.lease, by.now.plus(by.lasts));

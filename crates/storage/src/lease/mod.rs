@@ -4,8 +4,8 @@
 //! clock ([`rows`]): the clocks of the processes need not agree. A SQLite file belongs to one process, which has them
 //! in memory ([`memory`]), so that a renewal writes nothing.
 
-mod memory;
-mod rows;
+pub(crate) mod memory;
+pub(crate) mod rows;
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,11 +27,13 @@ use crate::{
 pub(crate) use memory::MemoryLeases;
 pub(crate) use rows::RowLeases;
 
-const ANNOUNCE: &str = "insert into node (id, url, seen_at) values ($1, $2, $3) \
-     on conflict (id) do update set url = excluded.url, seen_at = excluded.seen_at";
-const SILENT: &str = "select id from node where seen_at < $1 \
-     and not exists (select 1 from session where session.lease_owner = node.id)";
-const FORGET: &str = "delete from node where id = $1";
+db::statements! {
+    ANNOUNCE = both("insert into node (id, url, seen_at) values ($1, $2, $3) \
+         on conflict (id) do update set url = excluded.url, seen_at = excluded.seen_at");
+    SILENT = both("select id from node where seen_at < $1 \
+         and not exists (select 1 from session where session.lease_owner = node.id)");
+    FORGET = both("delete from node where id = $1");
+}
 
 const TAKING: &str = "taking a session's lease";
 const CHECKING: &str = "looking at a session's lease";
@@ -118,21 +120,21 @@ impl LedgerStore {
         self.writer
             .run(DOING, move |unit| {
                 Box::pin(async move {
-                    let told = db::query(ANNOUNCE)
+                    let told = db::query(&ANNOUNCE)
                         .bind(owner)
                         .bind(url)
                         .bind(now.millis())
                         .execute(&mut unit.conn)
                         .await;
                     told.doing(DOING)?;
-                    let silent: Vec<String> = db::query_scalar(SILENT)
+                    let silent: Vec<String> = db::query_scalar(&SILENT)
                         .bind(forget_before.millis())
                         .fetch_all(&mut unit.conn)
                         .await
                         .doing(DOING)?;
                     for node in silent {
                         if !unit.seams.leases.is_owner(&node) {
-                            let done = db::query(FORGET).bind(node).execute(&mut unit.conn).await;
+                            let done = db::query(&FORGET).bind(node).execute(&mut unit.conn).await;
                             done.doing(DOING)?;
                         }
                     }

@@ -19,31 +19,33 @@ use crate::{
     writer::{Unit, Writer},
 };
 
-// One statement decides and takes: two callers cannot both see it free.
-const ACQUIRE: &str = "update session set lease_owner = $2, \
-     lease_until = (extract(epoch from clock_timestamp()) * 1000)::bigint + $3, \
-     lease_epoch = case when lease_owner = $2 then lease_epoch else lease_epoch + 1 end \
-     where id = $1 and deleted = 0 and (lease_owner is null or lease_owner = $2 \
-     or lease_until <= (extract(epoch from clock_timestamp()) * 1000)::bigint) \
-     returning lease_epoch, wanted, wish";
-const UNHELD: &str = "select id from session where deleted = 0 and (wanted = 1 or wish is not null) and \
-     (lease_owner is null \
-     or lease_until <= (extract(epoch from clock_timestamp()) * 1000)::bigint) order by created_at, id limit $1";
-const RELEASE: &str = "update session set lease_owner = null, lease_until = null \
-     where id = $1 and lease_owner = $2 and lease_epoch = $3";
-const HOLDER: &str = "select session.lease_owner as owner, node.url as url from session \
-     left join node on node.id = session.lease_owner where session.id = $1 \
-     and session.lease_until > (extract(epoch from clock_timestamp()) * 1000)::bigint";
-const ALL_HELD: &str = "select id from session where lease_owner is not null \
-     and lease_until > (extract(epoch from clock_timestamp()) * 1000)::bigint";
-// The transaction has the rows already; a job that finds out itself which sessions it is about gets them here.
-const IS_HELD: &str = "select coalesce(lease_owner = $2 and lease_epoch = $3, false) from session where id = $1 \
-     and deleted = 0 \
-     for no key update";
-const IS_IDLE: &str = "select wanted = 0 and (lease_owner is null \
-     or lease_until <= (extract(epoch from clock_timestamp()) * 1000)::bigint) from session where id = $1 and \
-     deleted = 0 \
-     for no key update";
+db::statements! {
+    // One statement decides and takes: two callers cannot both see it free.
+    ACQUIRE = postgres("update session set lease_owner = $2, \
+         lease_until = (extract(epoch from clock_timestamp()) * 1000)::bigint + $3, \
+         lease_epoch = case when lease_owner = $2 then lease_epoch else lease_epoch + 1 end \
+         where id = $1 and deleted = 0 and (lease_owner is null or lease_owner = $2 \
+         or lease_until <= (extract(epoch from clock_timestamp()) * 1000)::bigint) \
+         returning lease_epoch, wanted, wish");
+    UNHELD = postgres("select id from session where deleted = 0 and (wanted = 1 or wish is not null) and \
+         (lease_owner is null \
+         or lease_until <= (extract(epoch from clock_timestamp()) * 1000)::bigint) order by created_at, id limit $1");
+    RELEASE = postgres("update session set lease_owner = null, lease_until = null \
+         where id = $1 and lease_owner = $2 and lease_epoch = $3");
+    HOLDER = postgres("select session.lease_owner as owner, node.url as url from session \
+         left join node on node.id = session.lease_owner where session.id = $1 \
+         and session.lease_until > (extract(epoch from clock_timestamp()) * 1000)::bigint");
+    ALL_HELD = postgres("select id from session where lease_owner is not null \
+         and lease_until > (extract(epoch from clock_timestamp()) * 1000)::bigint");
+    // The transaction has the rows already; a job that finds out itself which sessions it is about gets them here.
+    IS_HELD = postgres("select coalesce(lease_owner = $2 and lease_epoch = $3, false) from session where id = $1 \
+         and deleted = 0 \
+         for no key update");
+    IS_IDLE = postgres("select wanted = 0 and (lease_owner is null \
+         or lease_until <= (extract(epoch from clock_timestamp()) * 1000)::bigint) from session where id = $1 and \
+         deleted = 0 \
+         for no key update");
+}
 
 /// The leases of all processes.
 pub(crate) struct RowLeases {
@@ -76,7 +78,7 @@ impl SessionLeases for RowLeases {
         writer
             .run_for(lease.session, DOING, move |unit| {
                 Box::pin(async move {
-                    db::query(RELEASE)
+                    db::query(&RELEASE)
                         .bind(lease.session.to_string())
                         .bind(&*lease.owner)
                         .bind(stored(lease.epoch))
@@ -91,7 +93,7 @@ impl SessionLeases for RowLeases {
 
     async fn holder(&self, session: SessionId, _now: Timestamp) -> StoreResult<Option<Holder>> {
         const DOING: &str = "looking for who runs a session";
-        let row = db::query(HOLDER).bind(session.to_string()).fetch_optional(&self.readers).await;
+        let row = db::query(&HOLDER).bind(session.to_string()).fetch_optional(&self.readers).await;
         let Some(row) = row.doing(DOING)? else { return Ok(None) };
         let owner: Option<String> = row.try_get("owner").doing(DOING)?;
         let url = row.try_get("url").doing(DOING)?;
@@ -100,13 +102,13 @@ impl SessionLeases for RowLeases {
 
     async fn held(&self, _now: Timestamp) -> StoreResult<Vec<SessionId>> {
         const DOING: &str = "listing the sessions that somebody runs";
-        let rows = db::query(ALL_HELD).fetch_all(&self.readers).await.doing(DOING)?;
+        let rows = db::query(&ALL_HELD).fetch_all(&self.readers).await.doing(DOING)?;
         Ok(readable_ids(&self.unreadable, &rows, DOING))
     }
 
     async fn unheld(&self, _now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
         const DOING: &str = "looking for sessions that nobody runs";
-        let query = db::query(UNHELD).bind(i64::from(limit));
+        let query = db::query(&UNHELD).bind(i64::from(limit));
         let rows = query.fetch_all(&self.readers).await.doing(DOING)?;
         Ok(readable_ids(&self.unreadable, &rows, DOING))
     }
@@ -121,7 +123,7 @@ impl SessionLeases for RowLeases {
         if unit.checked.contains(lease) {
             return Ok(Some(true));
         }
-        let held: Option<bool> = db::query_scalar(IS_HELD)
+        let held: Option<bool> = db::query_scalar(&IS_HELD)
             .bind(lease.session.to_string())
             .bind(&*lease.owner)
             .bind(stored(lease.epoch))
@@ -140,7 +142,7 @@ impl SessionLeases for RowLeases {
         session: SessionId,
         _now: Timestamp,
     ) -> StoreResult<()> {
-        let idle: Option<bool> = db::query_scalar(IS_IDLE)
+        let idle: Option<bool> = db::query_scalar(&IS_IDLE)
             .bind(session.to_string())
             .fetch_optional(&mut unit.conn)
             .await
@@ -151,7 +153,7 @@ impl SessionLeases for RowLeases {
 
 fn acquire(session: SessionId, owner: &str, lasts: Duration) -> Query<'_, Row> {
     let lasts = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX / 2);
-    db::query(ACQUIRE).bind(session.to_string()).bind(owner).bind(lasts)
+    db::query(&ACQUIRE).bind(session.to_string()).bind(owner).bind(lasts)
 }
 
 fn stored(epoch: u64) -> i64 {

@@ -15,14 +15,16 @@ use super::{
 };
 use crate::{db, error::Doing as _, media, writer::Unit};
 
-const CHANGE: &str = "update message set body = $3, kind = $4, metadata = $5, media_path = $6, media_mimetype = $7 \
-     where session_id = $1 and wa_id = $2";
-// What was to go out is needed no longer once its outcome is known.
-const ADVANCE: &str = "update message set status = $3, timestamp = $4, metadata = $5, \
-     outgoing = case when $3 = 'pending' then outgoing end where session_id = $1 and wa_id = $2";
-const TOLD: &str = "select exists (select 1 from event where session_id = $1 and idempotency_key = $2 \
-     and kind in ('message.edited','message.reaction','message.revoked','message.poll_vote','poll.vote')) \
-     or exists (select 1 from held_change where session_id = $1 and wa_id = $3 and event_key = $2)";
+db::statements! {
+    CHANGE = both("update message set body = $3, kind = $4, metadata = $5, media_path = $6, media_mimetype = $7 \
+         where session_id = $1 and wa_id = $2");
+    // What was to go out is needed no longer once its outcome is known.
+    ADVANCE = both("update message set status = $3, timestamp = $4, metadata = $5, \
+         outgoing = case when $3 = 'pending' then outgoing end where session_id = $1 and wa_id = $2");
+    TOLD = both("select exists (select 1 from event where session_id = $1 and idempotency_key = $2 \
+         and kind in ('message.edited','message.reaction','message.revoked','message.poll_vote','poll.vote')) \
+         or exists (select 1 from held_change where session_id = $1 and wa_id = $3 and event_key = $2)");
+}
 
 /// How far a message got.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,7 +75,7 @@ async fn told(
     events: &[EventDraft],
 ) -> StoreResult<bool> {
     let Some(event) = events.first() else { return Ok(false) };
-    db::query_scalar(TOLD)
+    db::query_scalar(&TOLD)
         .bind(session.to_string())
         .bind(&event.idempotency_key)
         .bind(wa_id.as_str())
@@ -103,7 +105,7 @@ pub(super) async fn apply(
 
 /// Stores what may change in a row.
 pub(crate) async fn write(unit: &mut Unit, message: &Message) -> StoreResult<()> {
-    db::query(CHANGE)
+    db::query(&CHANGE)
         .bind(message.session.to_string())
         .bind(message.wa_id.as_str())
         .bind(message.body.as_deref())
@@ -145,7 +147,7 @@ pub(super) async fn step(unit: &mut Unit, mut message: Message, ack: &Ack) -> St
     }
     let keep = message.timestamp.filter(|_| ack.status != MessageStatus::Sent);
     merge(&mut message.metadata, &ack.metadata);
-    db::query(ADVANCE)
+    db::query(&ADVANCE)
         .bind(message.session.to_string())
         .bind(message.wa_id.as_str())
         .bind(ack.status.as_str())

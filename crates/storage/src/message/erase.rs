@@ -14,25 +14,26 @@ use crate::{
     writer::Unit,
 };
 
-const OLD_IN: &str = "select id from session where deleted = 0 and exists (select 1 from message \
-     where message.session_id = session.id and message.created_at < $1 and message.status <> 'pending') limit 1";
-const PRUNE: &str = "delete from message where position in (select position from message where session_id = $1 \
-     and created_at < $2 and status <> 'pending' order by created_at, position limit $3)";
-
-const LIDS: &str = "select lid from identity where session_id = $1 and phone = $2";
-const CHAT_MESSAGES: &str = "delete from message where position in (select position from message where session_id = $1 \
-     and chat = $2 and status <> 'pending' limit $3)";
-const AUTHORED: &str = "delete from message where position in (select position from message where session_id = $1 \
-     and author = $2 and status <> 'pending' limit $3)";
-const HELD: &str = "delete from held_change where session_id = $1 and body like '%' || $2 || '%'";
-const CHAT: &str = "delete from chat where session_id = $1 and id = $2";
-const CONTACT: &str = "delete from contact where session_id = $1 and id = $2";
-const IDENTITIES: &str = "delete from identity where session_id = $1 and (lid = $2 or phone = $3)";
+db::statements! {
+    OLD_IN = both("select id from session where deleted = 0 and exists (select 1 from message \
+         where message.session_id = session.id and message.created_at < $1 and message.status <> 'pending') limit 1");
+    PRUNE = both("delete from message where position in (select position from message where session_id = $1 \
+         and created_at < $2 and status <> 'pending' order by created_at, position limit $3)");
+    LIDS = both("select lid from identity where session_id = $1 and phone = $2");
+    CHAT_MESSAGES = both("delete from message where position in (select position from message where session_id = $1 \
+         and chat = $2 and status <> 'pending' limit $3)");
+    AUTHORED = both("delete from message where position in (select position from message where session_id = $1 \
+         and author = $2 and status <> 'pending' limit $3)");
+    HELD = both("delete from held_change where session_id = $1 and body like '%' || $2 || '%'");
+    CHAT = both("delete from chat where session_id = $1 and id = $2");
+    CONTACT = both("delete from contact where session_id = $1 and id = $2");
+    IDENTITIES = both("delete from identity where session_id = $1 and (lid = $2 or phone = $3)");
+}
 
 /// Up to so many messages of one session that are older.
 pub(crate) async fn prune(store: &LedgerStore, before: Timestamp, limit: u32) -> StoreResult<u64> {
     const DOING: &str = "deleting old messages";
-    let session: Option<String> = db::query_scalar(OLD_IN)
+    let session: Option<String> = db::query_scalar(&OLD_IN)
         .bind(before.millis())
         .fetch_optional(&store.readers)
         .await
@@ -43,7 +44,7 @@ pub(crate) async fn prune(store: &LedgerStore, before: Timestamp, limit: u32) ->
         .writer
         .run_for(id, DOING, move |unit| {
             Box::pin(async move {
-                let query = db::query(PRUNE).bind(session).bind(before.millis());
+                let query = db::query(&PRUNE).bind(session).bind(before.millis());
                 let done = query.bind(i64::from(limit)).execute(&mut unit.conn).await;
                 Ok(done.doing(DOING)?.rows_affected())
             })
@@ -63,7 +64,7 @@ pub(crate) async fn erase(
     let (owner, session) = (session, session.to_string());
     let mut ids = vec![number.to_string()];
     if let Some(phone) = number.phone() {
-        let lids: Vec<String> = db::query_scalar(LIDS)
+        let lids: Vec<String> = db::query_scalar(&LIDS)
             .bind(&session)
             .bind(phone.digits())
             .fetch_all(&store.readers)
@@ -94,7 +95,7 @@ pub(crate) async fn erase(
 /// A portion of what is filed under one id, and whether it was the last.
 async fn portion(unit: &mut Unit, session: String, id: String) -> StoreResult<(Erased, bool)> {
     let mut erased = Erased::default();
-    for sql in [CHAT_MESSAGES, AUTHORED] {
+    for sql in [&CHAT_MESSAGES, &AUTHORED] {
         let left = u64::from(PORTION) - erased.messages;
         let query = db::query(sql).bind(&session).bind(&id);
         let left = i64::try_from(left).unwrap_or(0);
@@ -104,11 +105,11 @@ async fn portion(unit: &mut Unit, session: String, id: String) -> StoreResult<(E
             return Ok((erased, false));
         }
     }
-    erased.held = run(unit, db::query(HELD).bind(&session).bind(&id)).await?;
-    erased.chats = run(unit, db::query(CHAT).bind(&session).bind(&id)).await?;
-    erased.contacts = run(unit, db::query(CONTACT).bind(&session).bind(&id)).await?;
+    erased.held = run(unit, db::query(&HELD).bind(&session).bind(&id)).await?;
+    erased.chats = run(unit, db::query(&CHAT).bind(&session).bind(&id)).await?;
+    erased.contacts = run(unit, db::query(&CONTACT).bind(&session).bind(&id)).await?;
     let digits = id.split('@').next().unwrap_or_default();
-    let identities = db::query(IDENTITIES).bind(&session).bind(&id).bind(digits);
+    let identities = db::query(&IDENTITIES).bind(&session).bind(&id).bind(digits);
     erased.identities = run(unit, identities).await?;
     people::forget_form(unit, &session, &id).await?;
     Ok((erased, true))

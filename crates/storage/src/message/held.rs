@@ -24,17 +24,20 @@ const HELD_MAX: i64 = 5_000;
 /// Changes released in one go.
 pub(crate) const RELEASE_BATCH: u64 = 256;
 
-const HOLD: &str = "insert into held_change (session_id, wa_id, release_at, event_key, body) values ($1, $2, $3, $4, $5)";
-const COUNT: &str = "select count(*) from held_change where session_id = $1";
-const OLDEST: &str = "delete from held_change where position = \
-     (select position from held_change where session_id = $1 order by position limit 1) \
-     returning position, session_id, wa_id, body";
-const ANY: &str = "select exists (select 1 from held_change)";
-const TAKE: &str = "delete from held_change where session_id = $1 and wa_id = $2 \
-     returning position, session_id, wa_id, body";
-const DUE: &str = "delete from held_change where position in \
-     (select position from held_change where release_at <= $1 order by release_at, position limit $2) \
-     returning position, session_id, wa_id, body";
+db::statements! {
+    HOLD = both("insert into held_change (session_id, wa_id, release_at, event_key, body) values ($1, $2, $3, $4, \
+         $5)");
+    COUNT = both("select count(*) from held_change where session_id = $1");
+    OLDEST = both("delete from held_change where position = \
+         (select position from held_change where session_id = $1 order by position limit 1) \
+         returning position, session_id, wa_id, body");
+    ANY = both("select exists (select 1 from held_change)");
+    TAKE = both("delete from held_change where session_id = $1 and wa_id = $2 \
+         returning position, session_id, wa_id, body");
+    DUE = both("delete from held_change where position in \
+         (select position from held_change where release_at <= $1 order by release_at, position limit $2) \
+         returning position, session_id, wa_id, body");
+}
 
 const DOING: &str = "holding a change";
 
@@ -153,7 +156,7 @@ pub(super) async fn hold(
     let made_room = make_room(unit, session).await?;
     let key = events.first().map(|event| event.idempotency_key.clone());
     let body = Body { what, events: events.into_iter().map(Draft::from).collect() };
-    db::query(HOLD)
+    db::query(&HOLD)
         .bind(session.to_string())
         .bind(wa_id.as_str())
         .bind(until.millis())
@@ -169,11 +172,11 @@ pub(super) async fn hold(
 async fn make_room(unit: &mut Unit, session: SessionId) -> StoreResult<Vec<EventDraft>> {
     let session = session.to_string();
     let count: i64 =
-        db::query_scalar(COUNT).bind(&session).fetch_one(&mut unit.conn).await.doing(DOING)?;
+        db::query_scalar(&COUNT).bind(&session).fetch_one(&mut unit.conn).await.doing(DOING)?;
     if count < HELD_MAX {
         return Ok(vec![]);
     }
-    let rows = db::query(OLDEST).bind(&session).fetch_all(&mut unit.conn).await.doing(DOING)?;
+    let rows = db::query(&OLDEST).bind(&session).fetch_all(&mut unit.conn).await.doing(DOING)?;
     tracing::warn!(session, most = HELD_MAX, "too many changes wait for their message");
     let mut events = Vec::new();
     for held in in_order(unit, &rows).await? {
@@ -187,7 +190,7 @@ pub(super) async fn anything_waits(unit: &mut Unit) -> StoreResult<bool> {
     if let Some(known) = unit.holding {
         return Ok(known);
     }
-    let any: bool = db::query_scalar(ANY).fetch_one(&mut unit.conn).await.doing(DOING)?;
+    let any: bool = db::query_scalar(&ANY).fetch_one(&mut unit.conn).await.doing(DOING)?;
     unit.holding = Some(any);
     Ok(any)
 }
@@ -201,7 +204,7 @@ pub(super) async fn apply(
     if !anything_waits(unit).await? {
         return Ok(vec![]);
     }
-    let rows = db::query(TAKE)
+    let rows = db::query(&TAKE)
         .bind(session.to_string())
         .bind(wa_id.as_str())
         .fetch_all(&mut unit.conn)
@@ -224,7 +227,7 @@ pub(super) async fn apply(
 /// Lets go of what waited until `now`, at most [`RELEASE_BATCH`]; how many.
 pub(crate) async fn release(unit: &mut Unit, now: Timestamp) -> StoreResult<u64> {
     lock_due(unit, now, RELEASE_BATCH).await?;
-    let rows = db::query(DUE)
+    let rows = db::query(&DUE)
         .bind(now.millis())
         .bind(i64::try_from(RELEASE_BATCH).unwrap_or(i64::MAX))
         .fetch_all(&mut unit.conn)

@@ -14,14 +14,18 @@ use crate::{
     writer::Unit,
 };
 
-const INSERT: &str = "insert into message (id, session_id, wa_id, chat, sender, recipient, chat_name, author, body, \
-     kind, direction, timestamp, metadata, status, created_at, media_path, media_mimetype, outgoing) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
-     on conflict (session_id, wa_id) do nothing";
-// The row keeps its id and its place in the list.
-const REPLACE: &str = "update message set chat = $3, sender = $4, recipient = $5, chat_name = $6, author = $7, body = $8, \
-     kind = $9, direction = $10, timestamp = $11, metadata = $12, status = $13, media_path = $14, media_mimetype = $15 \
-     where session_id = $1 and wa_id = $2 and kind = 'masked'";
+db::statements! {
+    INSERT = both("insert into message (id, session_id, wa_id, chat, sender, recipient, chat_name, author, body, \
+         kind, direction, timestamp, metadata, status, created_at, media_path, media_mimetype, outgoing) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
+         on conflict (session_id, wa_id) do nothing");
+    // The row keeps its id and its place in the list.
+    REPLACE = both("update message set chat = $3, sender = $4, recipient = $5, chat_name = $6, author = $7, body = \
+         $8, \
+         kind = $9, direction = $10, timestamp = $11, metadata = $12, status = $13, media_path = $14, \
+         media_mimetype = $15 \
+         where session_id = $1 and wa_id = $2 and kind = 'masked'");
+}
 
 /// Whether a row is new.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,7 +74,7 @@ async fn place(
 ) -> StoreResult<Placed> {
     let outgoing = outgoing.filter(|_| message.status == MessageStatus::Pending);
     let sealed = outgoing.map(|outgoing| seal(unit, message, outgoing)).transpose()?;
-    let done = bound(db::query(INSERT), message, sealed).execute(&mut unit.conn).await;
+    let done = bound(db::query(&INSERT), message, sealed).execute(&mut unit.conn).await;
     if done.doing("storing a message")?.rows_affected() == 1 {
         return Ok(Placed::New);
     }
@@ -119,7 +123,7 @@ async fn replace(unit: &mut Unit, message: &Message) -> StoreResult<bool> {
     // What is known of how far it got stays.
     let status =
         if masked.status.may_become(message.status) { message.status } else { masked.status };
-    let done = db::query(REPLACE)
+    let done = db::query(&REPLACE)
         .bind(message.session.to_string())
         .bind(message.wa_id.as_str())
         .bind(message.chat.as_str())

@@ -13,13 +13,14 @@ use crate::{
     people,
 };
 
-const HIDING: &str =
-    "select exists (select 1 from removal where kind = 'chat' and session_id = $1)";
-const CURSOR: &str =
-    "select position, created_at, timestamp from message where session_id = $1 and id = $2";
-// Counted whenever a message comes or goes.
-const COUNTED: &str = "select case when $2 = 'incoming' then incoming when $2 = 'outgoing' then outgoing else incoming + outgoing end as total, \
-     0 as unknown from session where id = $1";
+db::statements! {
+    HIDING = both("select exists (select 1 from removal where kind = 'chat' and session_id = $1)");
+    CURSOR = both("select position, created_at, timestamp from message where session_id = $1 and id = $2");
+    // Counted whenever a message comes or goes.
+    COUNTED = both("select case when $2 = 'incoming' then incoming when $2 = 'outgoing' then outgoing else \
+         incoming + outgoing end as total, \
+         0 as unknown from session where id = $1");
+}
 
 /// Newest first; `None` when the cursor names no row.
 pub(super) async fn list(
@@ -37,7 +38,7 @@ pub(super) async fn list(
         None => None,
     };
     let query = &by_canonical_ids(store, session, query).await?;
-    let hiding: bool = db::query_scalar(HIDING)
+    let hiding: bool = db::query_scalar(&HIDING)
         .bind(session.to_string())
         .fetch_one(&store.readers)
         .await
@@ -85,7 +86,7 @@ async fn totals(
         Some(begin(totals, session, query, hiding).build().fetch_one(&store.readers).await)
     } else {
         let direction = query.direction.map(domain::message::Direction::as_str);
-        let counted = db::query(COUNTED).bind(session.to_string()).bind(direction);
+        let counted = db::query(&COUNTED).bind(session.to_string()).bind(direction);
         counted.fetch_optional(&store.readers).await.transpose()
     };
     let Some(counts) = counts.transpose().doing(DOING)? else { return Ok((0, 0)) };
@@ -127,7 +128,7 @@ async fn cursor(
     after: MessageRowId,
 ) -> StoreResult<Option<Cursor>> {
     const DOING: &str = "reading a cursor";
-    let row = db::query(CURSOR).bind(session.to_string()).bind(after.to_string());
+    let row = db::query(&CURSOR).bind(session.to_string()).bind(after.to_string());
     let Some(row) = row.fetch_optional(&store.readers).await.doing(DOING)? else { return Ok(None) };
     Ok(Some(Cursor {
         position: row.try_get("position").doing(DOING)?,

@@ -11,19 +11,19 @@ use domain::{
 
 use super::{held, insert};
 use crate::{
-    db::{self, Wide},
+    db,
     error::Doing as _,
     lease,
     people::{self, Came},
     writer::Unit,
 };
 
-const INSERT: &str = "insert into message (id, session_id, wa_id, chat, sender, recipient, chat_name, author, body, \
-     kind, direction, timestamp, metadata, status, created_at, media_path, media_mimetype, outgoing) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
-     on conflict (session_id, wa_id) do nothing returning id";
-
-static INSERT_ALL: Wide = Wide::new(INSERT);
+db::statements! {
+    INSERT = both("insert into message (id, session_id, wa_id, chat, sender, recipient, chat_name, author, body, \
+         kind, direction, timestamp, metadata, status, created_at, media_path, media_mimetype, outgoing) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
+         on conflict (session_id, wa_id) do nothing returning id");
+}
 
 /// Stores the plain new messages that some writes begin with, those under the leases of their sessions too; of each write
 /// whether its row is new. For one that is not, and for a lease, nothing is done: it is looked at by itself. Where a
@@ -44,7 +44,7 @@ pub(crate) async fn insert_many(unit: &mut Unit, writes: &[&Write]) -> StoreResu
         }
     }
     let mut new: HashSet<String> = HashSet::with_capacity(messages.len());
-    for (sql, run) in INSERT_ALL.filled(&messages) {
+    for (sql, run) in INSERT.filled(&messages) {
         let mut query = db::query_scalar::<String>(sql);
         for message in run {
             query = insert::bound(query, message, None);

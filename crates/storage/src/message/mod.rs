@@ -1,11 +1,11 @@
 //! Messages.
 
-mod change;
-mod erase;
-mod held;
-mod insert;
-mod list;
-mod many;
+pub(crate) mod change;
+pub(crate) mod erase;
+pub(crate) mod held;
+pub(crate) mod insert;
+pub(crate) mod list;
+pub(crate) mod many;
 pub(crate) mod open_change;
 
 use async_trait::async_trait;
@@ -29,13 +29,15 @@ pub(crate) use held::{RELEASE_BATCH, release};
 pub(crate) use insert::insert;
 pub(crate) use many::insert_many;
 
-const GET: &str = "select * from message where session_id = $1 and wa_id = $2";
-// Without what goes with its chat.
-const SHOWN: &str = "select * from message where session_id = $1 and wa_id = $2 and not exists (select 1 from removal where removal.kind = 'chat' \
-     and removal.session_id = message.session_id and removal.target = message.chat \
-     and message.position <= removal.through and message.status <> 'pending')";
-const UNSETTLED: &str =
-    "select * from message where session_id = $1 and outgoing is not null order by position";
+db::statements! {
+    GET = both("select * from message where session_id = $1 and wa_id = $2");
+    // Without what goes with its chat.
+    SHOWN = both("select * from message where session_id = $1 and wa_id = $2 and not exists (select 1 from removal \
+         where removal.kind = 'chat' \
+         and removal.session_id = message.session_id and removal.target = message.chat \
+         and message.position <= removal.through and message.status <> 'pending')");
+    UNSETTLED = both("select * from message where session_id = $1 and outgoing is not null order by position");
+}
 
 pub(crate) fn read(row: &Row) -> StoreResult<Message> {
     const DOING: &str = "reading a message";
@@ -69,7 +71,7 @@ pub(crate) async fn find(
     session: SessionId,
     wa_id: &WaMessageId,
 ) -> StoreResult<Option<Message>> {
-    let row = db::query(GET)
+    let row = db::query(&GET)
         .bind(session.to_string())
         .bind(wa_id.as_str())
         .fetch_optional(&mut unit.conn)
@@ -99,7 +101,7 @@ impl MessageStore for LedgerStore {
         session: SessionId,
         wa_id: &WaMessageId,
     ) -> StoreResult<Option<Message>> {
-        let row = db::query(SHOWN).bind(session.to_string()).bind(wa_id.as_str());
+        let row = db::query(&SHOWN).bind(session.to_string()).bind(wa_id.as_str());
         row.fetch_optional(&self.couriers)
             .await
             .doing("reading a message")?
@@ -109,7 +111,7 @@ impl MessageStore for LedgerStore {
     }
 
     async fn unresolved_sends(&self, session: SessionId) -> StoreResult<Vec<Unsettled>> {
-        let rows = db::query(UNSETTLED).bind(session.to_string()).fetch_all(&self.readers).await;
+        let rows = db::query(&UNSETTLED).bind(session.to_string()).fetch_all(&self.readers).await;
         let rows = rows.doing("listing messages on their way out")?;
         let read = |row: &Row| unsettled(row, &self.cipher);
         Ok(self.unreadable.rows("message", &["session_id", "wa_id"], &rows, read))

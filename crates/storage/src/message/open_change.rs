@@ -15,10 +15,12 @@ use crate::{
     writer::Unit,
 };
 
-const OPEN: &str = "insert into open_change (session_id, wa_id, created_at, outgoing) \
-     select id, $2, $3, $4 from session where id = $1 on conflict (session_id, wa_id) do nothing";
-const CLOSE: &str = "delete from open_change where session_id = $1 and wa_id = $2";
-const LIST: &str = "select * from open_change where session_id = $1 order by created_at, wa_id";
+db::statements! {
+    OPEN = both("insert into open_change (session_id, wa_id, created_at, outgoing) \
+         select id, $2, $3, $4 from session where id = $1 on conflict (session_id, wa_id) do nothing");
+    CLOSE = both("delete from open_change where session_id = $1 and wa_id = $2");
+    LIST = both("select * from open_change where session_id = $1 order by created_at, wa_id");
+}
 
 const DOING: &str = "keeping a change that goes out";
 
@@ -35,7 +37,7 @@ pub(crate) async fn open(
     let session = session.to_string();
     let plain = serde_json::to_vec(outgoing).map_err(|_| corrupt(DOING))?;
     let sealed = unit.cipher.seal(&place(&session, outgoing.id.as_str()), &plain);
-    let query = db::query(OPEN)
+    let query = db::query(&OPEN)
         .bind(&session)
         .bind(outgoing.id.as_str())
         .bind(at.millis())
@@ -49,13 +51,13 @@ pub(crate) async fn close(
     session: SessionId,
     id: &WaMessageId,
 ) -> StoreResult<bool> {
-    let query = db::query(CLOSE).bind(session.to_string()).bind(id.as_str());
+    let query = db::query(&CLOSE).bind(session.to_string()).bind(id.as_str());
     let done = query.execute(&mut unit.conn).await.doing("forgetting a change that went out")?;
     Ok(done.rows_affected() > 0)
 }
 
 pub(super) async fn list(store: &LedgerStore, session: SessionId) -> StoreResult<Vec<OpenChange>> {
-    let rows = db::query(LIST).bind(session.to_string()).fetch_all(&store.readers).await;
+    let rows = db::query(&LIST).bind(session.to_string()).fetch_all(&store.readers).await;
     let rows = rows.doing("listing changes that go out")?;
     let read = |row: &Row| read(row, &store.cipher);
     Ok(store.unreadable.rows("open_change", &["session_id", "wa_id"], &rows, read))

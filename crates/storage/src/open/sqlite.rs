@@ -30,6 +30,14 @@ const APPLIED: &str = "create table if not exists _sqlx_migrations (version bigi
      installed_on timestamp not null default current_timestamp, success boolean not null, checksum blob not null, \
      execution_time bigint not null)";
 
+db::statements! {
+    DONE = sqlite("select version, success, checksum from _sqlx_migrations order by version");
+    MARK_DONE = sqlite("insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+         values ($1, $2, 1, $3, 0)");
+    VOID_LEASES = sqlite("update session set lease_owner = null, lease_until = null where lease_owner is not null");
+    LAST_TICKET = sqlite("select max(ticket) from lane");
+}
+
 /// Connections for the claims of lanes.
 const COURIERS: usize = 2;
 
@@ -120,12 +128,8 @@ fn make_private(file: &File) -> std::io::Result<()> {
 /// Brings the tables to this version.
 async fn migrate(conn: &mut Conn) -> Result<(), MigrateError> {
     let failed = |error: DbError| MigrateError::Source(Box::new(error));
-    db::query(APPLIED).execute(&mut *conn).await.map_err(failed)?;
-    let rows =
-        db::query("select version, success, checksum from _sqlx_migrations order by version")
-            .fetch_all(&mut *conn)
-            .await
-            .map_err(failed)?;
+    db::control(APPLIED).execute(&mut *conn).await.map_err(failed)?;
+    let rows = db::query(&DONE).fetch_all(&mut *conn).await.map_err(failed)?;
     let mut last = 0;
     for row in rows {
         let version: i64 = row.try_get("version").map_err(failed)?;
@@ -142,16 +146,13 @@ async fn migrate(conn: &mut Conn) -> Result<(), MigrateError> {
     for migration in MIGRATIONS.iter().filter(|migration| migration.version > last) {
         script(conn, "begin immediate").map_err(failed)?;
         script(conn, migration.sql.as_str()).map_err(failed)?;
-        db::query(
-            "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
-             values ($1, $2, 1, $3, 0)",
-        )
-        .bind(migration.version)
-        .bind(&*migration.description)
-        .bind(&*migration.checksum)
-        .execute(&mut *conn)
-        .await
-        .map_err(failed)?;
+        db::query(&MARK_DONE)
+            .bind(migration.version)
+            .bind(&*migration.description)
+            .bind(&*migration.checksum)
+            .execute(&mut *conn)
+            .await
+            .map_err(failed)?;
         script(conn, "commit").map_err(failed)?;
     }
     Ok(())
@@ -166,17 +167,13 @@ fn script(conn: &mut Conn, text: &str) -> Result<(), DbError> {
 
 /// Only one process can have the file open, so every lease in it belongs to a life that ended.
 async fn void_leases(conn: &mut Conn) -> StoreResult<()> {
-    let sql =
-        "update session set lease_owner = null, lease_until = null where lease_owner is not null";
-    db::query(sql).execute(conn).await.doing("clearing old leases").map(|_| ())
+    db::query(&VOID_LEASES).execute(conn).await.doing("clearing old leases").map(|_| ())
 }
 
 /// The tickets of lanes go on where they stopped.
 async fn last_ticket(conn: &mut Conn) -> StoreResult<i64> {
-    let last: Option<i64> = db::query_scalar("select max(due_at) from lane where tried = 0")
-        .fetch_one(conn)
-        .await
-        .doing("reading the lanes")?;
+    let last: Option<i64> =
+        db::query_scalar(&LAST_TICKET).fetch_one(conn).await.doing("reading the lanes")?;
     Ok(last.unwrap_or(0))
 }
 

@@ -12,57 +12,66 @@ use domain::{
 
 use super::identity::canonical;
 use crate::{
-    db::{self, Row, Wide},
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::LedgerStore,
     removal,
     writer::Unit,
 };
 
-// The newest message is the one with the latest time; of two in one second the later row. What it says is in its own row.
-const CAME: &str = "insert into chat (session_id, id, name, unread_count, timestamp, last_id) \
-     values ($1, $2, $3, $4, $5, $6) on conflict (session_id, id) do update set \
-     name = coalesce(chat.name, excluded.name), unread_count = chat.unread_count + excluded.unread_count, \
-     timestamp = case when excluded.timestamp > chat.timestamp then excluded.timestamp else chat.timestamp end, \
-     last_id = case when excluded.timestamp >= chat.timestamp then excluded.last_id else chat.last_id end";
-// A person's name in the address book says more than what a chat was called, and that more than what they call
-// themselves. The page is cut out before anything is looked up for its chats.
-const LIST: &str = "select page.*, coalesce(contact.name, page.name, contact.push_name) as shown_name, message.direction as last_direction, \
-     message.author as last_author, message.body as last_body, message.kind as last_kind \
-     from (select * from chat where session_id = $1 order by timestamp desc, id limit $2 offset $3) as page \
-     left join contact on contact.session_id = page.session_id and contact.id = page.id \
-     left join message on message.session_id = page.session_id and message.wa_id = page.last_id and message.chat = page.id \
-     order by page.timestamp desc, page.id";
-const GET: &str = "select chat.*, coalesce(contact.name, chat.name, contact.push_name) as shown_name, message.direction as last_direction, \
-     message.author as last_author, message.body as last_body, message.kind as last_kind \
-     from chat left join contact on contact.session_id = chat.session_id and contact.id = chat.id \
-     left join message on message.session_id = chat.session_id and message.wa_id = chat.last_id and message.chat = chat.id \
-     where chat.session_id = $1 and chat.id = $2";
-const NAME: &str = "insert into chat (session_id, id, name) values ($1, $2, $3) \
-     on conflict (session_id, id) do update set name = excluded.name where chat.name is distinct from excluded.name";
-const ARCHIVE: &str = "insert into chat (session_id, id, archived) values ($1, $2, $3) \
-     on conflict (session_id, id) do update set archived = excluded.archived where chat.archived <> excluded.archived";
-const PIN: &str = "insert into chat (session_id, id, pinned) values ($1, $2, $3) \
-     on conflict (session_id, id) do update set pinned = excluded.pinned where chat.pinned <> excluded.pinned";
-const MUTE: &str = "insert into chat (session_id, id, muted) values ($1, $2, $3) \
-     on conflict (session_id, id) do update set muted = excluded.muted where chat.muted is distinct from excluded.muted";
-const READ: &str = "insert into chat (session_id, id) values ($1, $2) \
-     on conflict (session_id, id) do update set unread_count = 0 where chat.unread_count > 0";
-const UNREAD: &str = "insert into chat (session_id, id, unread_count) values ($1, $2, 1) \
-     on conflict (session_id, id) do update set unread_count = 1 where chat.unread_count = 0";
-const DELETE: &str = "delete from chat where session_id = $1 and id = $2";
-const CLEAR: &str =
-    "update chat set unread_count = 0, last_id = null where session_id = $1 and id = $2";
-const MERGE: &str = "update chat set name = coalesce(chat.name, old.name), \
-     unread_count = chat.unread_count + old.unread_count, timestamp = case when old.timestamp > chat.timestamp then old.timestamp else chat.timestamp end, \
-     archived = case when old.archived < chat.archived then old.archived else chat.archived end, pinned = case when old.pinned > chat.pinned then old.pinned else chat.pinned end, \
-     muted = coalesce(chat.muted, old.muted), last_id = case when old.last_id is not null \
-     and (chat.last_id is null or old.timestamp > chat.timestamp) then old.last_id else chat.last_id end \
-     from chat as old where chat.session_id = $1 and chat.id = $3 and old.session_id = $1 and old.id = $2";
-const MOVE: &str = "update chat set id = $3 where session_id = $1 and id = $2 \
-     and not exists (select 1 from chat as other where other.session_id = $1 and other.id = $3)";
-
-static CAME_ALL: Wide = Wide::new(CAME);
+db::statements! {
+    // The newest message is the one with the latest time; of two in one second the later row. What it says is in its
+    // own row.
+    CAME = both("insert into chat (session_id, id, name, unread_count, timestamp, last_id) \
+         values ($1, $2, $3, $4, $5, $6) on conflict (session_id, id) do update set \
+         name = coalesce(chat.name, excluded.name), unread_count = chat.unread_count + excluded.unread_count, \
+         timestamp = case when excluded.timestamp > chat.timestamp then excluded.timestamp else chat.timestamp end, \
+         last_id = case when excluded.timestamp >= chat.timestamp then excluded.last_id else chat.last_id end");
+    // A person's name in the address book says more than what a chat was called, and that more than what they call
+    // themselves. The page is cut out before anything is looked up for its chats.
+    LIST = both("select page.*, coalesce(contact.name, page.name, contact.push_name) as shown_name, \
+         message.direction as last_direction, \
+         message.author as last_author, message.body as last_body, message.kind as last_kind \
+         from (select * from chat where session_id = $1 order by timestamp desc, id limit $2 offset $3) as page \
+         left join contact on contact.session_id = page.session_id and contact.id = page.id \
+         left join message on message.session_id = page.session_id and message.wa_id = page.last_id and \
+         message.chat = page.id \
+         order by page.timestamp desc, page.id");
+    GET = both("select chat.*, coalesce(contact.name, chat.name, contact.push_name) as shown_name, \
+         message.direction as last_direction, \
+         message.author as last_author, message.body as last_body, message.kind as last_kind \
+         from chat left join contact on contact.session_id = chat.session_id and contact.id = chat.id \
+         left join message on message.session_id = chat.session_id and message.wa_id = chat.last_id and \
+         message.chat = chat.id \
+         where chat.session_id = $1 and chat.id = $2");
+    NAME = both("insert into chat (session_id, id, name) values ($1, $2, $3) \
+         on conflict (session_id, id) do update set name = excluded.name where chat.name is distinct from \
+         excluded.name");
+    ARCHIVE = both("insert into chat (session_id, id, archived) values ($1, $2, $3) \
+         on conflict (session_id, id) do update set archived = excluded.archived where chat.archived <> \
+         excluded.archived");
+    PIN = both("insert into chat (session_id, id, pinned) values ($1, $2, $3) \
+         on conflict (session_id, id) do update set pinned = excluded.pinned where chat.pinned <> excluded.pinned");
+    MUTE = both("insert into chat (session_id, id, muted) values ($1, $2, $3) \
+         on conflict (session_id, id) do update set muted = excluded.muted where chat.muted is distinct from \
+         excluded.muted");
+    READ = both("insert into chat (session_id, id) values ($1, $2) \
+         on conflict (session_id, id) do update set unread_count = 0 where chat.unread_count > 0");
+    UNREAD = both("insert into chat (session_id, id, unread_count) values ($1, $2, 1) \
+         on conflict (session_id, id) do update set unread_count = 1 where chat.unread_count = 0");
+    DELETE = both("delete from chat where session_id = $1 and id = $2");
+    CLEAR = both("update chat set unread_count = 0, last_id = null where session_id = $1 and id = $2");
+    MERGE = both("update chat set name = coalesce(chat.name, old.name), \
+         unread_count = chat.unread_count + old.unread_count, timestamp = case when old.timestamp > chat.timestamp \
+         then old.timestamp else chat.timestamp end, \
+         archived = case when old.archived < chat.archived then old.archived else chat.archived end, pinned = case \
+         when old.pinned > chat.pinned then old.pinned else chat.pinned end, \
+         muted = coalesce(chat.muted, old.muted), last_id = case when old.last_id is not null \
+         and (chat.last_id is null or old.timestamp > chat.timestamp) then old.last_id else chat.last_id end \
+         from chat as old where chat.session_id = $1 and chat.id = $3 and old.session_id = $1 and old.id = $2");
+    MOVE = both("update chat set id = $3 where session_id = $1 and id = $2 \
+         and not exists (select 1 from chat as other where other.session_id = $1 and other.id = $3)");
+}
 
 /// Muted for good.
 const FOREVER: i64 = -1;
@@ -109,7 +118,7 @@ pub(super) async fn list(
     session: SessionId,
     page: Page,
 ) -> StoreResult<Vec<Chat>> {
-    let rows = db::query(LIST)
+    let rows = db::query(&LIST)
         .bind(session.to_string())
         .bind(i64::from(page.limit))
         .bind(i64::from(page.offset))
@@ -124,7 +133,7 @@ pub(super) async fn get(
     session: SessionId,
     id: &ChatId,
 ) -> StoreResult<Option<Chat>> {
-    let row = db::query(GET)
+    let row = db::query(&GET)
         .bind(session.to_string())
         .bind(id.as_str())
         .fetch_optional(&store.readers)
@@ -143,7 +152,7 @@ pub(crate) async fn message_came(
         return Ok(());
     }
     let incoming = message.direction == Direction::Incoming;
-    db::query(CAME)
+    db::query(&CAME)
         .bind(message.session.to_string())
         .bind(message.chat.as_str())
         .bind(message.chat_name.as_deref())
@@ -182,7 +191,7 @@ pub(crate) async fn messages_came(
     chats: BTreeMap<(SessionId, &str), Came<'_>>,
 ) -> StoreResult<()> {
     let chats: Vec<_> = chats.into_iter().collect();
-    for (sql, run) in CAME_ALL.runs(unit.conn.dialect(), &chats) {
+    for (sql, run) in CAME.runs(unit.conn.dialect(), &chats) {
         let mut query = db::query(sql);
         for ((session, chat), came) in run {
             let (at, id) = came.newest.unzip();
@@ -207,7 +216,7 @@ pub(crate) async fn name_chat(
     name: &str,
 ) -> StoreResult<bool> {
     let chat = canonical(&mut unit.conn, session, chat).await?;
-    let done = db::query(NAME)
+    let done = db::query(&NAME)
         .bind(session.to_string())
         .bind(chat.as_str())
         .bind(name)
@@ -231,16 +240,16 @@ pub(crate) async fn mark_chat(
     }
     let query = |sql| db::query(sql).bind(session).bind(chat.as_str());
     let query = match mark {
-        ChatMark::Archived(archived) => query(ARCHIVE).bind(i64::from(archived)),
-        ChatMark::Pinned(pinned) => query(PIN).bind(i64::from(pinned)),
-        ChatMark::Muted(until) => query(MUTE).bind(until.map(|until| match until {
+        ChatMark::Archived(archived) => query(&ARCHIVE).bind(i64::from(archived)),
+        ChatMark::Pinned(pinned) => query(&PIN).bind(i64::from(pinned)),
+        ChatMark::Muted(until) => query(&MUTE).bind(until.map(|until| match until {
             MutedUntil::Forever => FOREVER,
             MutedUntil::Time(time) => time.millis(),
         })),
-        ChatMark::Read(true) => query(READ),
-        ChatMark::Read(false) => query(UNREAD),
-        ChatMark::Deleted => query(DELETE),
-        ChatMark::Cleared => query(CLEAR),
+        ChatMark::Read(true) => query(&READ),
+        ChatMark::Read(false) => query(&UNREAD),
+        ChatMark::Deleted => query(&DELETE),
+        ChatMark::Cleared => query(&CLEAR),
     };
     Ok(query.execute(&mut unit.conn).await.doing(DOING)?.rows_affected() == 1)
 }
@@ -248,7 +257,7 @@ pub(crate) async fn mark_chat(
 /// One chat under two ids becomes one.
 pub(super) async fn merge(unit: &mut Unit, session: &str, old: &str, new: &str) -> StoreResult<()> {
     removal::chat_moved(unit, session, old, new).await?;
-    for sql in [MERGE, MOVE] {
+    for sql in [&MERGE, &MOVE] {
         db::query(sql)
             .bind(session)
             .bind(old)
@@ -257,6 +266,6 @@ pub(super) async fn merge(unit: &mut Unit, session: &str, old: &str, new: &str) 
             .await
             .doing("merging chats")?;
     }
-    let gone = db::query(DELETE).bind(session).bind(old).execute(&mut unit.conn).await;
+    let gone = db::query(&DELETE).bind(session).bind(old).execute(&mut unit.conn).await;
     gone.doing("merging chats").map(|_| ())
 }

@@ -9,41 +9,51 @@ use domain::{
 
 use super::identity::canonical;
 use crate::{
-    db::{self, Row, Two},
+    db::{self, Row},
     error::{Doing as _, corrupt},
     open::LedgerStore,
     writer::Unit,
 };
 
-const LEARN: &str = "insert into contact (session_id, id, name, push_name, blocked) values ($1, $2, $4, $5, coalesce($6, 0)) \
-     on conflict (session_id, id) do update set \
-     name = case when $3 = 1 then $4 else contact.name end, \
-     push_name = coalesce($5, contact.push_name), blocked = coalesce($6, contact.blocked) \
-     where ($3 = 1 and contact.name is distinct from $4) or contact.push_name is distinct from coalesce($5, contact.push_name) \
-     or contact.blocked <> coalesce($6, contact.blocked)";
-// A number may have had several privacy ids: the last learned counts.
-const LIST: Two = Two {
-    sqlite: "select contact.*, (select identity.lid from identity where identity.session_id = contact.session_id \
-     and identity.phone = substr(contact.id, 1, instr(contact.id, '@') - 1) order by identity.position desc limit 1) as lid \
-     from contact where contact.session_id = $1 order by contact.id limit $2 offset $3",
-    postgres: "select contact.*, (select identity.lid from identity where identity.session_id = contact.session_id \
-     and identity.phone = split_part(contact.id, '@', 1) order by identity.position desc limit 1) as lid \
-     from contact where contact.session_id = $1 order by contact.id limit $2 offset $3",
-};
-const GET: Two = Two {
-    sqlite: "select contact.*, (select identity.lid from identity where identity.session_id = contact.session_id \
-     and identity.phone = substr(contact.id, 1, instr(contact.id, '@') - 1) order by identity.position desc limit 1) as lid \
-     from contact where contact.session_id = $1 and contact.id = $2",
-    postgres: "select contact.*, (select identity.lid from identity where identity.session_id = contact.session_id \
-     and identity.phone = split_part(contact.id, '@', 1) order by identity.position desc limit 1) as lid \
-     from contact where contact.session_id = $1 and contact.id = $2",
-};
-const MERGE: &str = "update contact set name = coalesce(contact.name, old.name), \
-     push_name = coalesce(contact.push_name, old.push_name), blocked = case when old.blocked > contact.blocked then old.blocked else contact.blocked end \
-     from contact as old where contact.session_id = $1 and contact.id = $3 and old.session_id = $1 and old.id = $2";
-const MOVE: &str = "update contact set id = $3 where session_id = $1 and id = $2 \
-     and not exists (select 1 from contact as other where other.session_id = $1 and other.id = $3)";
-const REMOVE: &str = "delete from contact where session_id = $1 and id = $2";
+db::statements! {
+    LEARN = both("insert into contact (session_id, id, name, push_name, blocked) values ($1, $2, $4, $5, \
+         coalesce($6, 0)) \
+         on conflict (session_id, id) do update set \
+         name = case when $3 = 1 then $4 else contact.name end, \
+         push_name = coalesce($5, contact.push_name), blocked = coalesce($6, contact.blocked) \
+         where ($3 = 1 and contact.name is distinct from $4) or contact.push_name is distinct from coalesce($5, \
+         contact.push_name) \
+         or contact.blocked <> coalesce($6, contact.blocked)");
+    // A number may have had several privacy ids: the last learned counts.
+    LIST = Two {
+        sqlite: "select contact.*, (select identity.lid from identity where identity.session_id = contact.session_id \
+             and identity.phone = substr(contact.id, 1, instr(contact.id, '@') - 1) order by identity.position \
+             desc limit 1) as lid \
+             from contact where contact.session_id = $1 order by contact.id limit $2 offset $3",
+        postgres: "select contact.*, (select identity.lid from identity where identity.session_id = \
+             contact.session_id \
+             and identity.phone = split_part(contact.id, '@', 1) order by identity.position desc limit 1) as lid \
+             from contact where contact.session_id = $1 order by contact.id limit $2 offset $3",
+    };
+    GET = Two {
+        sqlite: "select contact.*, (select identity.lid from identity where identity.session_id = contact.session_id \
+             and identity.phone = substr(contact.id, 1, instr(contact.id, '@') - 1) order by identity.position \
+             desc limit 1) as lid \
+             from contact where contact.session_id = $1 and contact.id = $2",
+        postgres: "select contact.*, (select identity.lid from identity where identity.session_id = \
+             contact.session_id \
+             and identity.phone = split_part(contact.id, '@', 1) order by identity.position desc limit 1) as lid \
+             from contact where contact.session_id = $1 and contact.id = $2",
+    };
+    MERGE = both("update contact set name = coalesce(contact.name, old.name), \
+         push_name = coalesce(contact.push_name, old.push_name), blocked = case when old.blocked > contact.blocked \
+         then old.blocked else contact.blocked end \
+         from contact as old where contact.session_id = $1 and contact.id = $3 and old.session_id = $1 and old.id \
+         = $2");
+    MOVE = both("update contact set id = $3 where session_id = $1 and id = $2 \
+         and not exists (select 1 from contact as other where other.session_id = $1 and other.id = $3)");
+    REMOVE = both("delete from contact where session_id = $1 and id = $2");
+}
 
 fn read(row: &Row) -> StoreResult<Contact> {
     const DOING: &str = "reading a contact";
@@ -69,7 +79,7 @@ pub(super) async fn list(
     session: SessionId,
     page: Page,
 ) -> StoreResult<Vec<Contact>> {
-    let rows = db::query(LIST)
+    let rows = db::query(&LIST)
         .bind(session.to_string())
         .bind(i64::from(page.limit))
         .bind(i64::from(page.offset))
@@ -84,7 +94,7 @@ pub(super) async fn get(
     session: SessionId,
     id: &ChatId,
 ) -> StoreResult<Option<Contact>> {
-    let row = db::query(GET)
+    let row = db::query(&GET)
         .bind(session.to_string())
         .bind(id.as_str())
         .fetch_optional(&store.readers)
@@ -103,7 +113,7 @@ pub(crate) async fn learn_contact(
         return Ok(false);
     }
     let id = canonical(&mut unit.conn, session, id).await?;
-    let done = db::query(LEARN)
+    let done = db::query(&LEARN)
         .bind(session.to_string())
         .bind(id.as_str())
         .bind(patch.name.is_some())
@@ -117,7 +127,7 @@ pub(crate) async fn learn_contact(
 
 /// One person under two ids becomes one; what is known under the number counts more.
 pub(super) async fn merge(unit: &mut Unit, session: &str, old: &str, new: &str) -> StoreResult<()> {
-    for sql in [MERGE, MOVE] {
+    for sql in [&MERGE, &MOVE] {
         db::query(sql)
             .bind(session)
             .bind(old)
@@ -126,6 +136,6 @@ pub(super) async fn merge(unit: &mut Unit, session: &str, old: &str, new: &str) 
             .await
             .doing("merging contacts")?;
     }
-    let gone = db::query(REMOVE).bind(session).bind(old).execute(&mut unit.conn).await;
+    let gone = db::query(&REMOVE).bind(session).bind(old).execute(&mut unit.conn).await;
     gone.doing("merging contacts").map(|_| ())
 }

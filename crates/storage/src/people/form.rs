@@ -13,14 +13,16 @@ use crate::{
     writer::Unit,
 };
 
-const GET: &str = "select found, at from phone_form where session_id = $1 and asked = $2";
-const LEARN: &str = "insert into phone_form (session_id, asked, found, at) values ($1, $2, $3, $4) \
-     on conflict (session_id, asked) do update set found = excluded.found, at = excluded.at";
-// The spelling that WhatsApp knows is nobody's other one any more.
-const TURN: &str = "delete from phone_form where session_id = $1 and asked = $2 and found <> $2";
-const TRIM: &str = "delete from phone_form where session_id = $1 and asked in \
-     (select asked from phone_form where session_id = $1 order by at desc limit 1 offset $2)";
-const FORGET: &str = "delete from phone_form where session_id = $1 and (asked = $2 or found = $2)";
+db::statements! {
+    GET = both("select found, at from phone_form where session_id = $1 and asked = $2");
+    LEARN = both("insert into phone_form (session_id, asked, found, at) values ($1, $2, $3, $4) \
+         on conflict (session_id, asked) do update set found = excluded.found, at = excluded.at");
+    // The spelling that WhatsApp knows is nobody's other one any more.
+    TURN = both("delete from phone_form where session_id = $1 and asked = $2 and found <> $2");
+    TRIM = both("delete from phone_form where session_id = $1 and asked in \
+         (select asked from phone_form where session_id = $1 order by at desc limit 1 offset $2)");
+    FORGET = both("delete from phone_form where session_id = $1 and (asked = $2 or found = $2)");
+}
 
 /// What WhatsApp said last about a spelling.
 pub(super) async fn get(
@@ -29,7 +31,7 @@ pub(super) async fn get(
     asked: &ChatId,
 ) -> StoreResult<Option<KnownForm>> {
     const DOING: &str = "looking the spelling of a number up";
-    let row = db::query(GET)
+    let row = db::query(&GET)
         .bind(session.to_string())
         .bind(asked.as_str())
         .fetch_optional(conn)
@@ -50,7 +52,7 @@ pub(crate) async fn learn(
 ) -> StoreResult<()> {
     const DOING: &str = "remembering the spelling of a number";
     let (session, found) = (session.to_string(), form.chat.as_str());
-    db::query(LEARN)
+    db::query(&LEARN)
         .bind(&session)
         .bind(asked.as_str())
         .bind(found)
@@ -58,14 +60,14 @@ pub(crate) async fn learn(
         .execute(&mut unit.conn)
         .await
         .doing(DOING)?;
-    db::query(TURN).bind(&session).bind(found).execute(&mut unit.conn).await.doing(DOING)?;
+    db::query(&TURN).bind(&session).bind(found).execute(&mut unit.conn).await.doing(DOING)?;
     let most = i64::from(FORMS_MAX);
-    db::query(TRIM).bind(&session).bind(most).execute(&mut unit.conn).await.doing(DOING)?;
+    db::query(&TRIM).bind(&session).bind(most).execute(&mut unit.conn).await.doing(DOING)?;
     Ok(())
 }
 
 /// Forgets both spellings of an id.
 pub(crate) async fn forget(unit: &mut Unit, session: &str, id: &str) -> StoreResult<()> {
-    let gone = db::query(FORGET).bind(session).bind(id).execute(&mut unit.conn).await;
+    let gone = db::query(&FORGET).bind(session).bind(id).execute(&mut unit.conn).await;
     gone.doing("forgetting the spelling of a number").map(|_| ())
 }

@@ -11,20 +11,21 @@ use crate::{
     writer::Unit,
 };
 
-const PHONE: &str = "select phone from identity where session_id = $1 and lid = $2";
-const FORGET: &str = "delete from identity where session_id = $1 and lid = $2";
-const LEARN: &str = "insert into identity (session_id, lid, phone) values ($1, $2, $3)";
-// The chat of the person, with whatever in it names them; then what they wrote elsewhere.
-const MOVE_CHAT: &str = "update message set chat = $3, \
-     sender = case when sender = $2 then $3 else sender end, \
-     recipient = case when recipient = $2 then $3 else recipient end, \
-     media_path = case when media_path is not null \
-     then '/api/sessions/' || session_id || '/messages/' || $3 || '/' || wa_id || '/media' end \
-     where session_id = $1 and chat = $2";
-// Nothing is left in the chat of the privacy id: what it sent is in other chats.
-const MOVE_SENDER: &str =
-    "update message set sender = $3 where session_id = $1 and sender = $2 and sender <> chat";
-const MOVE_AUTHOR: &str = "update message set author = $3 where session_id = $1 and author = $2";
+db::statements! {
+    PHONE = both("select phone from identity where session_id = $1 and lid = $2");
+    FORGET = both("delete from identity where session_id = $1 and lid = $2");
+    LEARN = both("insert into identity (session_id, lid, phone) values ($1, $2, $3)");
+    // The chat of the person, with whatever in it names them; then what they wrote elsewhere.
+    MOVE_CHAT = both("update message set chat = $3, \
+         sender = case when sender = $2 then $3 else sender end, \
+         recipient = case when recipient = $2 then $3 else recipient end, \
+         media_path = case when media_path is not null \
+         then '/api/sessions/' || session_id || '/messages/' || $3 || '/' || wa_id || '/media' end \
+         where session_id = $1 and chat = $2");
+    // Nothing is left in the chat of the privacy id: what it sent is in other chats.
+    MOVE_SENDER = both("update message set sender = $3 where session_id = $1 and sender = $2 and sender <> chat");
+    MOVE_AUTHOR = both("update message set author = $3 where session_id = $1 and author = $2");
+}
 
 /// The number behind a privacy id.
 pub(super) async fn phone_of(
@@ -33,7 +34,7 @@ pub(super) async fn phone_of(
     lid: &ChatId,
 ) -> StoreResult<Option<PhoneNumber>> {
     const DOING: &str = "looking a privacy id up";
-    let phone: Option<String> = db::query_scalar(PHONE)
+    let phone: Option<String> = db::query_scalar(&PHONE)
         .bind(session.to_string())
         .bind(lid.as_str())
         .fetch_optional(conn)
@@ -105,10 +106,10 @@ pub(crate) async fn learn_identity(
     }
     let (id, lid) = (session.to_string(), identity.lid.as_str());
     if known.is_some() {
-        let gone = db::query(FORGET).bind(&id).bind(lid).execute(&mut unit.conn).await;
+        let gone = db::query(&FORGET).bind(&id).bind(lid).execute(&mut unit.conn).await;
         gone.doing(DOING)?;
     }
-    db::query(LEARN)
+    db::query(&LEARN)
         .bind(&id)
         .bind(lid)
         .bind(identity.phone.digits())
@@ -116,7 +117,7 @@ pub(crate) async fn learn_identity(
         .await
         .doing(DOING)?;
     let number = identity.phone.chat();
-    for sql in [MOVE_CHAT, MOVE_SENDER, MOVE_AUTHOR] {
+    for sql in [&MOVE_CHAT, &MOVE_SENDER, &MOVE_AUTHOR] {
         db::query(sql)
             .bind(&id)
             .bind(lid)

@@ -3,10 +3,10 @@
 //! Rows are filed under canonical ids: the number's chat for a privacy id whose number is known. Every write looks the
 //! id up in its own transaction, so that nothing is filed under an id whose number was learned a moment before.
 
-mod chat;
-mod contact;
-mod form;
-mod identity;
+pub(crate) mod chat;
+pub(crate) mod contact;
+pub(crate) mod form;
+pub(crate) mod identity;
 
 use async_trait::async_trait;
 use domain::{
@@ -40,12 +40,15 @@ pub(crate) async fn filed_under(
     Ok(form.map_or(id, |form| form.chat))
 }
 
-const UNREAD: &str = "select wa_id, author from message where session_id = $1 and chat = $2 and direction = 'incoming' and not exists (select 1 from removal where removal.kind = 'chat' \
-     and removal.session_id = message.session_id and removal.target = message.chat \
-     and message.position <= removal.through and message.status <> 'pending') \
-     order by created_at desc, position desc \
-     limit (select case when coalesce(max(unread_count), 0) < $3 then coalesce(max(unread_count), 0) else $3 end \
-     from chat where session_id = $1 and id = $2)";
+db::statements! {
+    UNREAD = both("select wa_id, author from message where session_id = $1 and chat = $2 and direction = \
+         'incoming' and not exists (select 1 from removal where removal.kind = 'chat' \
+         and removal.session_id = message.session_id and removal.target = message.chat \
+         and message.position <= removal.through and message.status <> 'pending') \
+         order by created_at desc, position desc \
+         limit (select case when coalesce(max(unread_count), 0) < $3 then coalesce(max(unread_count), 0) else $3 end \
+         from chat where session_id = $1 and id = $2)");
+}
 
 #[async_trait]
 impl PeopleStore for LedgerStore {
@@ -91,7 +94,7 @@ impl PeopleStore for LedgerStore {
     ) -> StoreResult<Vec<(WaMessageId, Option<ChatId>)>> {
         const DOING: &str = "listing unread messages";
         let chat = filed_under(&self.readers, session, chat).await?;
-        let rows = db::query(UNREAD)
+        let rows = db::query(&UNREAD)
             .bind(session.to_string())
             .bind(chat.as_str())
             .bind(i64::from(limit))

@@ -8,7 +8,7 @@ mod caches;
 mod condition;
 mod health;
 mod task;
-mod turn;
+pub(crate) mod turn;
 mod unit;
 
 use std::{

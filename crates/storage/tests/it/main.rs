@@ -19,5 +19,6 @@ mod postgres;
 mod secrets;
 mod statements;
 mod support;
+mod turns;
 mod unreadable;
 mod volume;

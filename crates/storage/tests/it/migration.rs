@@ -12,17 +12,16 @@ use domain::{
         PeopleStore as _,
     },
 };
-use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection, migrate::Migrator};
 use testkit::{START, build};
 
 use crate::support::{append, close, database, open, raw};
 
-const FOLDER: &str = "migrations/sqlite";
 const ALL: Page = Page { limit: 100, offset: 0 };
 
-/// A file with the tables of a version.
-async fn of_version(path: &Path, version: i64) -> SqliteConnection {
-    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join(FOLDER);
+/// What brings a database to an earlier version.
+pub async fn migrations(database: &str, version: i64) -> Migrator {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(database);
     let some = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(all).unwrap() {
         let entry = entry.unwrap();
@@ -31,10 +30,14 @@ async fn of_version(path: &Path, version: i64) -> SqliteConnection {
             std::fs::copy(entry.path(), some.path().join(name)).unwrap();
         }
     }
+    Migrator::new(some.path()).await.unwrap()
+}
+
+/// A file with the tables of a version.
+async fn of_version(path: &Path, version: i64) -> SqliteConnection {
     std::fs::write(path, b"").unwrap();
     let mut conn = raw(path).await;
-    let migrations = sqlx::migrate::Migrator::new(some.path()).await.unwrap();
-    migrations.run(&mut conn).await.unwrap();
+    migrations("sqlite", version).await.run(&mut conn).await.unwrap();
     conn
 }
 

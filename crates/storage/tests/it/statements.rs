@@ -1,10 +1,12 @@
 //! Every statement in the sources is one that its database understands, SQLite, PostgreSQL or both.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sqlx::{
     AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, SqlSafeStr as _,
 };
+
+use storage::RegisteredStatement;
 
 use crate::{
     postgres,
@@ -18,88 +20,40 @@ enum Database {
     Postgres,
 }
 
-/// The texts of a source file that are whole statements of a database.
-fn statements(source: &str, of: Database) -> Vec<String> {
-    let verbs = ["select ", "insert into ", "update ", "delete from ", "with "];
-    literals(source)
-        .into_iter()
-        .filter(|(only, text)| only.or_else(|| only_of(text)).is_none_or(|only| only == of))
-        .map(|(_, text)| text)
-        .filter(|text| verbs.iter().any(|verb| text.starts_with(verb)))
-        .collect()
-}
-
-/// The database whose own functions a statement calls.
-fn only_of(statement: &str) -> Option<Database> {
-    statement.contains("pg_").then_some(Database::Postgres)
-}
-
-/// The string literals of a source file, as the compiler reads them, each with the database it is for if it stands in a
-/// field of `db::Two`. Enough for sources without raw strings and without a quote as a character.
-fn literals(source: &str) -> Vec<(Option<Database>, String)> {
-    let mut found = Vec::new();
-    let mut field = None;
-    for line in joined(source).lines() {
-        let code = line.trim_start();
-        if code.starts_with("//") {
-            continue;
-        }
-        for (name, database) in [("sqlite:", Database::Sqlite), ("postgres:", Database::Postgres)] {
-            field = if code.starts_with(name) { Some(database) } else { field };
-        }
-        // Between quotes: every second part.
-        let texts: Vec<_> = code.split('"').skip(1).step_by(2).map(str::to_owned).collect();
-        if !texts.is_empty() {
-            let only = field.take();
-            found.extend(texts.into_iter().map(|text| (only, text)));
-        }
-    }
-    found
-}
-
-/// Without the line ends that a backslash takes back.
-fn joined(source: &str) -> String {
-    let mut text = String::new();
-    let mut lines = source.lines().peekable();
-    while let Some(line) = lines.next() {
-        let mut line = line.to_owned();
-        while let Some(cut) = line.strip_suffix('\\') {
-            line = cut.to_owned() + lines.next().unwrap().trim_start();
-        }
-        text.push_str(&line);
-        text.push('\n');
-    }
-    text
-}
-
-/// Every statement of a database in the sources, with its file. A file named after a database, or after
-/// where it keeps what, is about that alone.
-fn all(of: Database) -> Vec<(PathBuf, String)> {
-    let mut files = Vec::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
-    let other: &[&str] = match of {
-        Database::Sqlite => &["postgres.rs", "rows.rs", "row_locks.rs"],
-        Database::Postgres => &["sqlite.rs", "memory.rs"],
+/// Every statement of a database, by its place in the sources.
+fn all(of: Database) -> Vec<(&'static str, &'static str)> {
+    let text = |one: RegisteredStatement| match of {
+        Database::Sqlite => (one.name, one.sqlite),
+        Database::Postgres => (one.name, one.postgres),
     };
-    files.retain(|file| !other.iter().any(|other| file.ends_with(other)));
-    let mut found = Vec::new();
-    for file in files {
-        let text = std::fs::read_to_string(&file).unwrap();
-        let text = text.split("#[cfg(test)]").next().unwrap();
-        found.extend(statements(text, of).into_iter().map(|sql| (file.clone(), sql)));
+    storage::statements().map(text).filter(|(_, sql)| !sql.is_empty()).collect()
+}
+
+/// The source files, below `src`, that hold a text.
+fn files_with(text: &str) -> Vec<String> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut folders, mut found) = (vec![src.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if std::fs::read_to_string(&path).unwrap().contains(text) {
+                found.push(path.strip_prefix(&src).unwrap().to_str().unwrap().to_owned());
+            }
+        }
     }
+    found.sort();
     found
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else {
-            found.push(path);
-        }
-    }
+/// What runs a statement takes a registered one only; these are the ways around it.
+#[test]
+fn every_statement_is_registered() {
+    assert_eq!(files_with("Statement::registered("), ["db/statement.rs"]);
+    assert_eq!(files_with("db::built("), ["delivery/claim.rs"], "of registered ones");
+    let words = ["open/sqlite.rs", "writer/turn/mod.rs", "writer/turn/postgres.rs"];
+    assert_eq!(files_with("db::control("), words, "what nothing prepares");
 }
 
 #[tokio::test]
@@ -108,11 +62,11 @@ async fn every_statement_prepares() {
     let store = open(&folder).await;
     let mut conn = raw(&database(&folder)).await;
     let all = all(Database::Sqlite);
-    for (file, sql) in &all {
-        let prepared = (&mut conn).prepare(AssertSqlSafe(sql.clone()).into_sql_str()).await;
-        assert!(prepared.is_ok(), "{}: {sql}: {:?}", file.display(), prepared.err());
+    for (name, sql) in &all {
+        let prepared = (&mut conn).prepare(AssertSqlSafe(*sql).into_sql_str()).await;
+        assert!(prepared.is_ok(), "{name}: {sql}: {:?}", prepared.err());
     }
-    assert!(all.len() >= 150, "the search finds only {} statements", all.len());
+    assert!(all.len() >= 250, "only {} statements are registered", all.len());
     conn.close().await.unwrap();
     drop(store);
 }
@@ -208,13 +162,13 @@ async fn every_statement_prepares_on_postgres() {
     let mut conn = postgres::raw(&place).await;
     let all = all(Database::Postgres);
     let mut wrong = Vec::new();
-    for (file, sql) in &all {
+    for (name, sql) in &all {
         if let Err(error) = prepare(&mut conn, sql).await {
-            wrong.push(format!("{}: {sql}: {error}", file.display()));
+            wrong.push(format!("{name}: {sql}: {error}"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(all.len() >= 150, "the search finds only {} statements", all.len());
+    assert!(all.len() >= 250, "only {} statements are registered", all.len());
     assert!(prepare(&mut conn, "select 1 from session where $1 is null or id = $1").await.is_ok());
     assert!(prepare(&mut conn, "select nothing from session where $1 is null").await.is_err());
     assert!(prepare(&mut conn, "select 1 from session where id = $1 and $1 > 7").await.is_err());
@@ -253,11 +207,7 @@ async fn a_statement_that_is_wrong_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let mut conn = raw(&database(&folder)).await;
-    let source =
-        "const A: &str =\n    \"select id, \\\n     nothing from session\";\n// \"select\"\n";
-    let found = statements(source, Database::Sqlite);
-    assert_eq!(found, ["select id, nothing from session"]);
-    let sql = AssertSqlSafe(found[0].clone()).into_sql_str();
+    let sql = AssertSqlSafe("select id, nothing from session").into_sql_str();
     assert!((&mut conn).prepare(sql).await.is_err());
     drop(store);
 }
@@ -358,6 +308,8 @@ async fn the_new_indexes_are_used() {
     }
     for index in [
         "message_unsettled",
+        "lane_by_webhook",
+        "lane_by_retry",
         "delivery_waiting",
         "delivery_failed",
         "delivery_log",

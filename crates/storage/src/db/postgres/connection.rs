@@ -6,7 +6,7 @@ use sqlx::{
 use tokio::time::Instant;
 
 use super::{DatabaseLimits, run, within};
-use crate::db::{Answer, DbError, Statement, Want};
+use crate::db::{Answer, Bound, DbError, Want};
 
 /// One connection. After it broke, [`Self::renewed`] makes it anew; until then every statement fails, so that none runs outside the
 /// transaction it belongs to.
@@ -57,7 +57,7 @@ impl Connection {
 
     pub(crate) async fn run(
         &mut self,
-        statement: &Statement<'_>,
+        statement: &Bound<'_>,
         want: Want,
     ) -> Result<Answer, DbError> {
         let limit = if self.patient { self.limits.job } else { self.limits.statement };

@@ -15,7 +15,7 @@ use sqlx::{
     postgres::{PgArguments, PgRow},
 };
 
-use super::{Answer, DbError, Kind, Row, Statement, Value, Want, query::Arg};
+use super::{Answer, Bound, DbError, Kind, Row, Value, Want, query::Arg};
 
 pub(crate) use connection::Connection;
 pub use limits::DatabaseLimits;
@@ -24,7 +24,7 @@ pub(crate) use readers::Readers;
 
 async fn run(
     conn: &mut PgConnection,
-    statement: &Statement<'_>,
+    statement: &Bound<'_>,
     want: Want,
 ) -> Result<Answer, DbError> {
     let text = numbered(statement.text.of(Kind::Postgres));

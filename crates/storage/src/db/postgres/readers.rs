@@ -6,7 +6,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConne
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{DatabaseLimits, run, within};
-use crate::db::{Answer, DbError, Statement, Want};
+use crate::db::{Answer, Bound, DbError, Want};
 
 /// A few connections; each statement is a transaction of its own and may be repeated.
 #[derive(Clone)]
@@ -62,7 +62,7 @@ impl Pool {
     async fn run_on(
         &self,
         mut conn: PgConnection,
-        statement: &Statement<'_>,
+        statement: &Bound<'_>,
         want: Want,
     ) -> Result<Answer, DbError> {
         let answer = within(self.limits.statement, run(&mut conn, statement, want)).await;
@@ -81,11 +81,7 @@ impl Readers {
         Self(Arc::new(Pool { options, limits, idle: Mutex::default(), places }))
     }
 
-    pub(crate) async fn run(
-        &self,
-        statement: &Statement<'_>,
-        want: Want,
-    ) -> Result<Answer, DbError> {
+    pub(crate) async fn run(&self, statement: &Bound<'_>, want: Want) -> Result<Answer, DbError> {
         let pool = &self.0;
         let place = tokio::time::timeout(pool.limits.connect, pool.places.acquire()).await;
         let _place = place.map_err(|_| DbError::NoAnswer)?.map_err(|_| DbError::Closed)?;

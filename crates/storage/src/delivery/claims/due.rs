@@ -19,26 +19,29 @@ use crate::{
     error::Doing as _,
 };
 
-const DUE: &str = "select id, due_at from lane where webhook_id = $1 and tried = $2 and due_at <= $3 and due_at > $4 \
-     order by due_at limit $5";
+db::statements! {
+    FIRST_TRIES = sqlite("select id, ticket from lane where webhook_id = $1 and ticket > $2 order by ticket limit $3");
+    RETRIES = sqlite("select id, ticket from lane where webhook_id = $1 and ticket = 0 and retry_at <= $2 \
+         order by retry_at limit $3");
+}
 
 const DOING: &str = "claiming lanes";
 /// Lanes that are looked at beyond what is asked for: some may be on the way.
 const SPARE: u32 = 32;
-/// Before any ticket and any time.
-const FIRST: i64 = i64::MIN;
+/// Before any ticket.
+const NO_TICKET: i64 = 0;
 
-/// A lane that is due, and its ticket or its time.
+/// A lane that is due, and its ticket if it has one.
 struct DueLane {
     id: String,
-    due_at: i64,
+    ticket: i64,
 }
 
 impl DueLane {
     fn read(row: &Row) -> StoreResult<Self> {
         Ok(Self {
             id: row.try_get("id").doing(DOING)?,
-            due_at: row.try_get("due_at").doing(DOING)?,
+            ticket: row.try_get("ticket").doing(DOING)?,
         })
     }
 }
@@ -100,15 +103,11 @@ impl<'a> Due<'a> {
         for look in looks {
             let (exhausted, generation) = self.claims.held.exhausted_up_to(look.webhook);
             found.push(Found { lanes: vec![], limit: look.limit, generation });
-            let exhausted = exhausted.filter(|_| !look.tried).unwrap_or(FIRST);
-            queries.push(
-                db::query(DUE)
-                    .bind(look.webhook.to_string())
-                    .bind(look.tried)
-                    .bind(self.asked.taker.now.millis())
-                    .bind(exhausted)
-                    .bind(look.limit),
-            );
+            let (sql, from) = match look.tried {
+                false => (&FIRST_TRIES, exhausted.unwrap_or(NO_TICKET)),
+                true => (&RETRIES, self.asked.taker.now.millis()),
+            };
+            queries.push(db::query(sql).bind(look.webhook.to_string()).bind(from).bind(look.limit));
         }
         let answers = self.claims.couriers.fetch_each(queries).await.doing(DOING)?;
         for (found, rows) in found.iter_mut().zip(answers) {
@@ -140,7 +139,7 @@ impl DueLanes for Due<'_> {
                 let held = &self.claims.held;
                 let epoch = held.take(&lane.id, webhook, class, &self.asked.taker);
                 if !tried {
-                    held.exhaust(webhook, lane.due_at, generation);
+                    held.exhaust(webhook, lane.ticket, generation);
                 }
                 let Some(epoch) = epoch else { continue };
                 taken.push(UnreadClaim { lane: lane.id, webhook, epoch });

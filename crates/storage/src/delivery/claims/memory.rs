@@ -17,21 +17,21 @@ use super::{
     UnreadClaim, due::Due, pending::PendingCache,
 };
 use crate::{
-    db::{self, Readers, Wide},
+    db::{self, Readers},
     error::Doing as _,
     writer::{Unit, Writer},
 };
 
-// A lane that waits for a retry keeps its time: a new delivery behind the head must not wake it.
-const OPEN_LANE: &str = "insert into lane (id, webhook_id, due_at) values ($1, $2, $3) on conflict (id) do \
-     nothing returning id";
-// Behind first tries, like every other second chance.
-const OPEN_RETRY: &str = "insert into lane (id, webhook_id, due_at, tried) values ($1, $2, 0, 1) on conflict \
-     (id) do nothing";
-const GO_ON: &str = "update lane set due_at = $2, tried = 0 where id = $1";
-const REQUEUE: &str = "update lane set due_at = $2 where id = $1 and tried = 0";
-
-static LANES: Wide = Wide::new(OPEN_LANE);
+db::statements! {
+    // A lane that waits for a retry keeps its time: a new delivery behind the head must not wake it.
+    OPEN_LANE = sqlite("insert into lane (id, webhook_id, ticket) values ($1, $2, $3) on conflict (id) do \
+         nothing returning id");
+    // Behind first tries, like every other second chance.
+    OPEN_RETRY = sqlite("insert into lane (id, webhook_id, ticket, retry_at) values ($1, $2, 0, 0) on conflict \
+         (id) do nothing");
+    GO_ON = sqlite("update lane set ticket = $2, retry_at = null where id = $1");
+    REQUEUE = sqlite("update lane set ticket = $2 where id = $1 and ticket > 0");
+}
 
 /// The claims of a process that has the file to itself.
 pub(crate) struct MemoryClaims {
@@ -110,7 +110,7 @@ impl LaneClaims for MemoryClaims {
         let tickets = self.tickets.clone();
         let requeue = writer.run(DOING, move |unit| {
             Box::pin(async move {
-                let requeue = db::query(REQUEUE).bind(name.as_str()).bind(tickets.next());
+                let requeue = db::query(&REQUEUE).bind(name.as_str()).bind(tickets.next());
                 requeue.execute(&mut unit.conn).await.doing(DOING).map(|_| ())
             })
         });
@@ -141,7 +141,7 @@ impl LaneClaims for MemoryClaims {
         const DOING: &str = "recording an event";
         let with_tickets: Vec<(&str, WebhookId, i64)> =
             lanes.iter().map(|(lane, webhook)| (*lane, *webhook, self.tickets.next())).collect();
-        for (sql, run) in LANES.runs(unit.conn.dialect(), &with_tickets) {
+        for (sql, run) in OPEN_LANE.runs(unit.conn.dialect(), &with_tickets) {
             let mut query = db::query_scalar::<String>(sql);
             for (lane, webhook, ticket) in run {
                 query = query.bind(*lane).bind(webhook.to_string()).bind(*ticket);
@@ -153,7 +153,7 @@ impl LaneClaims for MemoryClaims {
     }
 
     async fn open_retry(&self, unit: &mut Unit, lane: &str, webhook: WebhookId) -> StoreResult<()> {
-        let open = db::query(OPEN_RETRY).bind(lane).bind(webhook.to_string());
+        let open = db::query(&OPEN_RETRY).bind(lane).bind(webhook.to_string());
         open.execute(&mut unit.conn).await.doing("storing replays").map(|_| ())
     }
 
@@ -167,7 +167,7 @@ impl LaneClaims for MemoryClaims {
     }
 
     async fn go_on(&self, unit: &mut Unit, lane: &str) -> StoreResult<()> {
-        let go = db::query(GO_ON).bind(lane).bind(self.tickets.next());
+        let go = db::query(&GO_ON).bind(lane).bind(self.tickets.next());
         go.execute(&mut unit.conn).await.doing("recording attempts").map(|_| ())
     }
 

@@ -2,12 +2,12 @@
 //! where several share it ([`RowClaims`]). Either remembers what the workers of this process were given
 //! ([`HeldLanes`]).
 
-mod due;
+pub(crate) mod due;
 mod held;
-mod memory;
+pub(crate) mod memory;
 mod pending;
-mod row_locks;
-mod rows;
+pub(crate) mod row_locks;
+pub(crate) mod rows;
 
 use std::collections::{HashMap, HashSet};
 

@@ -11,38 +11,35 @@ use std::collections::{HashMap, HashSet};
 use domain::{WebhookId, delivery::LaneId, port::StoreResult};
 
 use crate::{
-    db::{self, Wide},
+    db,
     error::{Doing as _, corrupt},
     writer::Unit,
 };
 
-// Locked until the commit: a claim by somebody else waits for it, or has been made and is seen.
-const HELD: &str = "select id, epoch from lane where owner is not null and id in ($1) order by id for no key update";
-// Those to which somebody is adding now are not empty.
-const OURS: &str = "select id from lane where id in ($1) order by id for update skip locked";
-const REMOVE: &str = "delete from lane where id = $1 and owner is null and not exists \
-     (select 1 from delivery where delivery.lane = lane.id and delivery.state = 'pending')";
-const GO_ON: &str = "update lane set due_at = nextval('lane_ticket'), tried = 0 where id = $1";
-const OPEN_LANE: &str = "insert into lane (id, webhook_id, due_at) select column1, column2, \
-     nextval('lane_ticket') from (values ($1, $2)) as new \
-     on conflict (id) do nothing returning id";
-const OPEN_RETRY: &str = "insert into lane (id, webhook_id, due_at, tried) values ($1, $2, 0, 1) \
-     on conflict (id) do nothing returning id";
-const KEEP: &str = "select id from lane where id in ($1) order by id for key share";
-const LANES_OF_WEBHOOK: &str = "select id from lane where webhook_id = $1 order by id for update";
-const LANES_OF_SESSION: &str = "select lane.id from lane join webhook on webhook.id = lane.webhook_id \
-     where webhook.session_id = $1 order by lane.id for update of lane";
-
-static HELD_ALL: Wide = Wide::new(HELD);
-static OURS_ALL: Wide = Wide::new(OURS);
-static KEEP_ALL: Wide = Wide::new(KEEP);
-static LANES: Wide = Wide::new(OPEN_LANE);
+db::statements! {
+    // Locked until the commit: a claim by somebody else waits for it, or has been made and is seen.
+    HELD = postgres("select id, epoch from lane where owner is not null and id in ($1) order by id for no key update");
+    // Those to which somebody is adding now are not empty.
+    OURS = postgres("select id from lane where id in ($1) order by id for update skip locked");
+    REMOVE = postgres("delete from lane where id = $1 and owner is null and not exists \
+         (select 1 from delivery where delivery.lane = lane.id and delivery.state = 'pending')");
+    GO_ON = postgres("update lane set ticket = nextval('lane_ticket'), retry_at = null where id = $1");
+    OPEN_LANE = postgres("insert into lane (id, webhook_id, ticket) select column1, column2, \
+         nextval('lane_ticket') from (values ($1, $2)) as new \
+         on conflict (id) do nothing returning id");
+    OPEN_RETRY = postgres("insert into lane (id, webhook_id, ticket, retry_at) values ($1, $2, 0, 0) \
+         on conflict (id) do nothing returning id");
+    KEEP = postgres("select id from lane where id in ($1) order by id for key share");
+    LANES_OF_WEBHOOK = postgres("select id from lane where webhook_id = $1 order by id for update");
+    LANES_OF_SESSION = postgres("select lane.id from lane join webhook on webhook.id = lane.webhook_id \
+         where webhook.session_id = $1 order by lane.id for update of lane");
+}
 
 /// The epochs under which lanes are held, as of this transaction and until its end.
 pub(super) async fn held(unit: &mut Unit, lanes: &[&str]) -> StoreResult<HashMap<String, u64>> {
     const DOING: &str = "recording attempts";
     let mut held = HashMap::with_capacity(lanes.len());
-    for (sql, run) in HELD_ALL.filled(lanes) {
+    for (sql, run) in HELD.filled(lanes) {
         let mut query = db::query(sql);
         for lane in run {
             query = query.bind(*lane);
@@ -58,14 +55,14 @@ pub(super) async fn held(unit: &mut Unit, lanes: &[&str]) -> StoreResult<HashMap
 
 /// Puts a lane whose first retry worked behind those that wait.
 pub(super) async fn go_on(unit: &mut Unit, lane: &str) -> StoreResult<()> {
-    let done = db::query(GO_ON).bind(lane).execute(&mut unit.conn).await;
+    let done = db::query(&GO_ON).bind(lane).execute(&mut unit.conn).await;
     done.doing("recording attempts").map(|_| ())
 }
 
 /// Those of some lanes that are now ours alone until the commit.
 pub(super) async fn ours(unit: &mut Unit, lanes: &[&str]) -> StoreResult<Vec<String>> {
     let mut ours = Vec::with_capacity(lanes.len());
-    for (sql, run) in OURS_ALL.filled(lanes) {
+    for (sql, run) in OURS.filled(lanes) {
         let mut query = db::query_scalar::<String>(sql);
         for lane in run {
             query = query.bind(*lane);
@@ -81,7 +78,7 @@ pub(super) async fn remove_if_empty(unit: &mut Unit, lane: &str) -> StoreResult<
     if ours(unit, &[lane]).await?.is_empty() {
         return Ok(());
     }
-    db::query(REMOVE).bind(lane).execute(&mut unit.conn).await.doing(DOING).map(|_| ())
+    db::query(&REMOVE).bind(lane).execute(&mut unit.conn).await.doing(DOING).map(|_| ())
 }
 
 /// Makes lanes that are not there, and keeps all of them until the commit.
@@ -92,7 +89,7 @@ pub(super) async fn open(unit: &mut Unit, lanes: &[(&str, WebhookId)]) -> StoreR
         lanes.iter().copied().filter(|(lane, _)| seen.insert(*lane)).collect();
     while !missing.is_empty() {
         let mut there: HashSet<String> = HashSet::with_capacity(missing.len());
-        for (sql, run) in LANES.filled(&missing) {
+        for (sql, run) in OPEN_LANE.filled(&missing) {
             let mut query = db::query_scalar::<String>(sql);
             for (lane, webhook) in run {
                 query = query.bind(*lane).bind(webhook.to_string());
@@ -104,7 +101,7 @@ pub(super) async fn open(unit: &mut Unit, lanes: &[(&str, WebhookId)]) -> StoreR
         missing.retain(|(lane, _)| !there.contains(*lane));
         there.clear();
         let names: Vec<&str> = missing.iter().map(|(lane, _)| *lane).collect();
-        for (sql, run) in KEEP_ALL.filled(&names) {
+        for (sql, run) in KEEP.filled(&names) {
             let mut query = db::query_scalar::<String>(sql);
             for lane in run {
                 query = query.bind(*lane);
@@ -121,7 +118,7 @@ pub(super) async fn open(unit: &mut Unit, lanes: &[(&str, WebhookId)]) -> StoreR
 pub(super) async fn open_retry(unit: &mut Unit, lane: &str, webhook: WebhookId) -> StoreResult<()> {
     const DOING: &str = "replaying deliveries";
     loop {
-        let made = db::query(OPEN_RETRY).bind(lane).bind(webhook.to_string());
+        let made = db::query(&OPEN_RETRY).bind(lane).bind(webhook.to_string());
         let made = made.fetch_optional(&mut unit.conn).await.doing(DOING)?;
         if made.is_some() || !keep(unit, lane).await?.is_empty() {
             return Ok(());
@@ -130,16 +127,16 @@ pub(super) async fn open_retry(unit: &mut Unit, lane: &str, webhook: WebhookId) 
 }
 
 async fn keep(unit: &mut Unit, lane: &str) -> StoreResult<Vec<String>> {
-    let query = db::query_scalar::<String>(KEEP).bind(lane);
+    let query = db::query_scalar::<String>(&KEEP).bind(lane);
     query.fetch_all(&mut unit.conn).await.doing("replaying deliveries")
 }
 
 pub(super) async fn lock_webhook(unit: &mut Unit, webhook: &str) -> StoreResult<()> {
-    let lanes = db::query(LANES_OF_WEBHOOK).bind(webhook).fetch_all(&mut unit.conn).await;
+    let lanes = db::query(&LANES_OF_WEBHOOK).bind(webhook).fetch_all(&mut unit.conn).await;
     lanes.doing("deleting a webhook").map(|_| ())
 }
 
 pub(super) async fn lock_session(unit: &mut Unit, session: &str) -> StoreResult<()> {
-    let lanes = db::query(LANES_OF_SESSION).bind(session).fetch_all(&mut unit.conn).await;
+    let lanes = db::query(&LANES_OF_SESSION).bind(session).fetch_all(&mut unit.conn).await;
     lanes.doing("deleting a session").map(|_| ())
 }

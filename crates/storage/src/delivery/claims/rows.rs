@@ -21,23 +21,27 @@ use crate::{
     writer::{Unit, Writer},
 };
 
-const ON_THE_WAY: &str = "select webhook_id, owner, doubtful, count(*) as lanes from lane where lease_until > $1 \
-     group by webhook_id, owner, doubtful";
-const TAKE: &str = "with due as (select id from lane where webhook_id = $1 and tried = $2 and due_at <= $3 \
-     and (lease_until is null or lease_until <= $3) order by due_at limit $4 for no key update skip locked) \
-     update lane set owner = $5, lease_until = $6, doubtful = $7, epoch = nextval('lane_epoch') from due \
-     where lane.id = due.id returning lane.id, lane.epoch, lane.due_at";
-const TAKE_THESE: &str = "with due as (select id from lane where id in (select json_array_elements_text($1::json)) \
-     and (lease_until is null or lease_until <= $2) for no key update skip locked) \
-     update lane set owner = $3, lease_until = $4, doubtful = $5, epoch = nextval('lane_epoch') from due \
-     where lane.id = due.id returning lane.id, lane.epoch";
-const RENEW: &str =
-    "update lane set lease_until = $3 where id = $1 and epoch = $2 and owner is not null";
-const RELEASE: &str = "update lane set owner = null, lease_until = null, \
-     due_at = case when tried = 0 then nextval('lane_ticket') else due_at end where id = $1 and epoch = $2";
-const LET_GO: &str =
-    "update lane set owner = null, lease_until = null where id = $1 and epoch = $2";
-const NEXT_END: &str = "select min(lease_until) from lane where lease_until > $1";
+db::statements! {
+    ON_THE_WAY = postgres("select webhook_id, owner, doubtful, count(*) as lanes from lane where lease_until > $1 \
+         group by webhook_id, owner, doubtful");
+    TAKE_FIRST_TRIES = postgres("with due as (select id from lane where webhook_id = $1 and ticket > 0 \
+         and (lease_until is null or lease_until <= $2) order by ticket limit $3 for no key update skip locked) \
+         update lane set owner = $4, lease_until = $5, doubtful = $6, epoch = nextval('lane_epoch') from due \
+         where lane.id = due.id returning lane.id, lane.epoch, lane.ticket as turn");
+    TAKE_RETRIES = postgres("with due as (select id from lane where webhook_id = $1 and ticket = 0 and retry_at <= $2 \
+         and (lease_until is null or lease_until <= $2) order by retry_at limit $3 for no key update skip locked) \
+         update lane set owner = $4, lease_until = $5, doubtful = $6, epoch = nextval('lane_epoch') from due \
+         where lane.id = due.id returning lane.id, lane.epoch, lane.retry_at as turn");
+    TAKE_THESE = postgres("with due as (select id from lane where id in (select json_array_elements_text($1::json)) \
+         and (lease_until is null or lease_until <= $2) for no key update skip locked) \
+         update lane set owner = $3, lease_until = $4, doubtful = $5, epoch = nextval('lane_epoch') from due \
+         where lane.id = due.id returning lane.id, lane.epoch");
+    RENEW = postgres("update lane set lease_until = $3 where id = $1 and epoch = $2 and owner is not null");
+    RELEASE = postgres("update lane set owner = null, lease_until = null, \
+         ticket = case when ticket > 0 then nextval('lane_ticket') else 0 end where id = $1 and epoch = $2");
+    LET_GO = postgres("update lane set owner = null, lease_until = null where id = $1 and epoch = $2");
+    NEXT_END = postgres("select min(lease_until) from lane where lease_until > $1");
+}
 
 const CLAIMING: &str = "claiming lanes";
 const RELEASING: &str = "releasing a lane";
@@ -86,9 +90,8 @@ impl DueLanes for DueRows<'_> {
         most: u32,
     ) -> StoreResult<Vec<UnreadClaim>> {
         let taker = self.taker;
-        let rows = db::query(TAKE)
+        let rows = db::query(if class.tried { &TAKE_RETRIES } else { &TAKE_FIRST_TRIES })
             .bind(webhook.to_string())
-            .bind(class.tried)
             .bind(taker.now.millis())
             .bind(most)
             .bind(taker.owner)
@@ -99,8 +102,8 @@ impl DueLanes for DueRows<'_> {
             .doing(CLAIMING)?;
         let mut taken = Vec::with_capacity(rows.len());
         for row in &rows {
-            let due: i64 = row.try_get("due_at").doing(CLAIMING)?;
-            taken.push((due, self.claims.taken(row, webhook, class, taker)?));
+            let turn: i64 = row.try_get("turn").doing(CLAIMING)?;
+            taken.push((turn, self.claims.taken(row, webhook, class, taker)?));
         }
         taken.sort_by(|one, other| (one.0, &one.1.lane).cmp(&(other.0, &other.1.lane)));
         Ok(taken.into_iter().map(|(_, claim)| claim).collect())
@@ -117,7 +120,7 @@ impl LaneClaims for RowClaims {
     async fn survey(&self, taker: &Taker<'_>) -> StoreResult<InFlight> {
         let known = self.held.survey(taker.owner, taker.now);
         let mut survey = InFlight { held: known.held, ..InFlight::default() };
-        let rows = db::query(ON_THE_WAY).bind(taker.now.millis()).fetch_all(&self.couriers).await;
+        let rows = db::query(&ON_THE_WAY).bind(taker.now.millis()).fetch_all(&self.couriers).await;
         for row in rows.doing(CLAIMING)? {
             let webhook: String = row.try_get("webhook_id").doing(CLAIMING)?;
             let webhook: WebhookId = webhook.parse().map_err(|_| corrupt(CLAIMING))?;
@@ -160,7 +163,7 @@ impl LaneClaims for RowClaims {
                 continue;
             }
             let names = serde_json::to_string(&names).map_err(|_| corrupt(CLAIMING))?;
-            let rows = db::query(TAKE_THESE)
+            let rows = db::query(&TAKE_THESE)
                 .bind(names)
                 .bind(taker.now.millis())
                 .bind(taker.owner)
@@ -183,7 +186,7 @@ impl LaneClaims for RowClaims {
         if self.held.with(lane.as_str(), epoch, |_| ()).is_none() {
             return Ok(false);
         }
-        let done = db::query(RENEW)
+        let done = db::query(&RENEW)
             .bind(lane.as_str())
             .bind(stored(epoch))
             .bind(until.millis())
@@ -195,13 +198,13 @@ impl LaneClaims for RowClaims {
 
     async fn release(&self, lane: &str, epoch: u64) -> StoreResult<()> {
         self.held.put_back(lane, epoch);
-        let done = db::query(LET_GO).bind(lane).bind(stored(epoch)).execute(&self.couriers).await;
+        let done = db::query(&LET_GO).bind(lane).bind(stored(epoch)).execute(&self.couriers).await;
         done.doing(RELEASING).map(|_| ())
     }
 
     async fn requeue(&self, _writer: &Writer, lane: &LaneId, epoch: u64) -> StoreResult<()> {
         let lane = lane.as_str();
-        let done = db::query(RELEASE).bind(lane).bind(stored(epoch)).execute(&self.readers).await;
+        let done = db::query(&RELEASE).bind(lane).bind(stored(epoch)).execute(&self.readers).await;
         self.held.put_back(lane, epoch);
         done.doing(RELEASING).map(|_| ())
     }
@@ -224,7 +227,7 @@ impl LaneClaims for RowClaims {
     }
 
     async fn next_end(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
-        let end = db::query_scalar(NEXT_END).bind(now.millis()).fetch_one(&self.couriers).await;
+        let end = db::query_scalar(&NEXT_END).bind(now.millis()).fetch_one(&self.couriers).await;
         let end: Option<i64> = end.doing("looking for the next due lane")?;
         Ok(end.map(Timestamp::from_millis).into_iter().chain(self.held.next_end()).min())
     }
@@ -244,7 +247,7 @@ impl LaneClaims for RowClaims {
     }
 
     async fn end(&self, unit: &mut Unit, lane: &str, epoch: u64) -> StoreResult<()> {
-        let done = db::query(LET_GO).bind(lane).bind(stored(epoch)).execute(&mut unit.conn).await;
+        let done = db::query(&LET_GO).bind(lane).bind(stored(epoch)).execute(&mut unit.conn).await;
         done.doing("recording attempts").map(|_| ())
     }
 

@@ -3,8 +3,8 @@
 //! A SQLite file has one writer by itself ([`SoleTurn`]); writers of one PostgreSQL schema, in this process and in
 //! others, keep out of each other's way ([`SharedTurn`]).
 
-mod postgres;
-mod sqlite;
+pub(crate) mod postgres;
+pub(crate) mod sqlite;
 
 use std::collections::BTreeSet;
 
@@ -68,7 +68,7 @@ pub(crate) trait Turn: Send + Sync {
 }
 
 pub(super) async fn statement(unit: &mut Unit, sql: &'static str) -> StoreResult<()> {
-    db::query(sql).execute(&mut unit.conn).await.doing(DOING).map(|_| ())
+    db::control(sql).execute(&mut unit.conn).await.doing(DOING).map(|_| ())
 }
 
 // The methods of the unit's own turn, for a unit that is changed by them.

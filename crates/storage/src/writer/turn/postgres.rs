@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 
 use super::{CHANNEL, DOING, Outside, Turn, Unit, statement};
 use crate::{
-    db::{self, Readers, Wide},
+    db::{self, Readers},
     error::Doing as _,
 };
 
@@ -28,23 +28,24 @@ const BEGIN: &str = "begin";
 // Fails when a newer version of the program brought the tables along: what this one wrote would fit them no longer.
 const UNLESS_NEWER: &str =
     "; select 1 / (case when max(version) > {version} then 0 else 1 end) from _sqlx_migrations";
-const LOCK: &str = "select id from session where id in ($1) order by id for no key update";
-/// Up to which position the event log is whole.
-const HORIZON: &str = "select event_horizon()";
-const LOCK_DUE: &str = "select id from session where id in (select session_id from held_change where release_at <= $1 \
-     order by release_at, position limit $2) order by id for no key update";
+
+db::statements! {
+    LOCK = postgres("select id from session where id in ($1) order by id for no key update");
+    /// Up to which position the event log is whole.
+    HORIZON = postgres("select event_horizon()");
+    LOCK_DUE = postgres("select id from session where id in (select session_id from held_change where release_at <= $1 \
+         order by release_at, position limit $2) order by id for no key update");
+    TELL = postgres("select pg_notify($1 || '_' || current_schema(), $2)");
+    LOCK_WEBHOOKS = postgres("select id from webhook where id in ($1) order by id for no key update");
+    TOUCH = postgres("update session set webhook_version = webhook_version + 1 where id = $1");
+    TOUCH_OF = postgres("update session set webhook_version = webhook_version + 1 \
+         where id = (select session_id from webhook where id = $1)");
+}
+
 // A server with a standby that has to confirm gives up waiting for it at the limit and says "committed" all the same.
 const COMMIT: &str = "set local statement_timeout = 0; commit";
-const TELL: &str = "select pg_notify($1 || '_' || current_schema(), $2)";
 
 const WITH_VALUES: &str = "set local plan_cache_mode = force_custom_plan";
-
-const LOCK_WEBHOOKS: &str = "select id from webhook where id in ($1) order by id for no key update";
-const TOUCH: &str = "update session set webhook_version = webhook_version + 1 where id = $1";
-const TOUCH_OF: &str = "update session set webhook_version = webhook_version + 1 \
-     where id = (select session_id from webhook where id = $1)";
-
-static WEBHOOKS_ALL: Wide = Wide::new(LOCK_WEBHOOKS);
 
 /// The writer of those that takes what has this key.
 pub(in crate::writer) fn share_of(key: impl Hash) -> usize {
@@ -88,7 +89,7 @@ impl Turn for SharedTurn {
         let mut script = format!("{BEGIN}{newest}");
         if !sessions.is_empty() {
             script.push_str("; ");
-            script.push_str(&LOCK.replace("$1", &quoted(sessions)));
+            script.push_str(&LOCK.text(unit.conn.dialect()).replace("$1", &quoted(sessions)));
         }
         let conn = &mut unit.conn;
         if conn.renewed().await.is_ok() && conn.script(&script).await.is_ok() {
@@ -114,7 +115,7 @@ impl Turn for SharedTurn {
             word.push_str(&session.to_string());
         }
         if !word.is_empty() {
-            db::query(TELL)
+            db::query(&TELL)
                 .bind(CHANNEL)
                 .bind(format!("{}{word}", self.name))
                 .execute(&mut unit.conn)
@@ -132,12 +133,12 @@ impl Turn for SharedTurn {
 
     async fn lock_due(&self, unit: &mut Unit, now: Timestamp, most: u64) -> StoreResult<()> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let due = db::query(LOCK_DUE).bind(now.millis()).bind(most);
+        let due = db::query(&LOCK_DUE).bind(now.millis()).bind(most);
         due.fetch_all(&mut unit.conn).await.doing("releasing held changes").map(|_| ())
     }
 
     async fn plan_with_values(&self, unit: &mut Unit) -> StoreResult<()> {
-        let done = db::query(WITH_VALUES).execute(&mut unit.conn).await;
+        let done = db::control(WITH_VALUES).execute(&mut unit.conn).await;
         done.doing("planning with values").map(|_| ())
     }
 
@@ -147,22 +148,22 @@ impl Turn for SharedTurn {
     }
 
     async fn horizon(&self, readers: &Readers) -> StoreResult<i64> {
-        let horizon = db::query_scalar(HORIZON).fetch_one(readers).await;
+        let horizon = db::query_scalar(&HORIZON).fetch_one(readers).await;
         horizon.doing("looking how far the event log is whole")
     }
 
     async fn touch(&self, unit: &mut Unit, session: SessionId) -> StoreResult<()> {
-        let done = db::query(TOUCH).bind(session.to_string()).execute(&mut unit.conn).await;
+        let done = db::query(&TOUCH).bind(session.to_string()).execute(&mut unit.conn).await;
         done.doing("changing a webhook").map(|_| ())
     }
 
     async fn touch_of(&self, unit: &mut Unit, webhook: WebhookId) -> StoreResult<()> {
-        let done = db::query(TOUCH_OF).bind(webhook.to_string()).execute(&mut unit.conn).await;
+        let done = db::query(&TOUCH_OF).bind(webhook.to_string()).execute(&mut unit.conn).await;
         done.doing("changing a webhook").map(|_| ())
     }
 
     async fn lock_webhooks(&self, unit: &mut Unit, webhooks: &[String]) -> StoreResult<()> {
-        for (sql, run) in WEBHOOKS_ALL.filled(webhooks) {
+        for (sql, run) in LOCK_WEBHOOKS.filled(webhooks) {
             let mut query = db::query(sql);
             for webhook in run {
                 query = query.bind(webhook);

@@ -13,9 +13,11 @@ use crate::{
     error::Doing as _,
 };
 
-// One order over all sessions.
-const NEXT_POSITION: &str = "insert into counter (name, value) values ('event_position', $1) \
-     on conflict (name) do update set value = counter.value + $1 returning value";
+db::statements! {
+    // One order over all sessions.
+    NEXT_POSITION = sqlite("insert into counter (name, value) values ('event_position', $1) \
+         on conflict (name) do update set value = counter.value + $1 returning value");
+}
 
 /// Of the only writer of a SQLite file.
 pub(crate) struct SoleTurn;
@@ -52,7 +54,7 @@ impl Turn for SoleTurn {
     }
 
     async fn positions(&self, unit: &mut Unit, count: i64) -> StoreResult<Option<i64>> {
-        let end = db::query_scalar(NEXT_POSITION).bind(count).fetch_one(&mut unit.conn).await;
+        let end = db::query_scalar(&NEXT_POSITION).bind(count).fetch_one(&mut unit.conn).await;
         let end: i64 = end.doing("recording an event")?;
         Ok(Some(end - count + 1))
     }

@@ -1,0 +1,85 @@
+//! Every statement of this crate, for the test that prepares them on both databases. A module whose list is missing here does
+//! not build without a warning: nobody uses it.
+
+use crate::{
+    api_key, audit, batch, db::Statement, delivery, device_key, event_log, idempotency, lease,
+    ledger, media, media_removal, message, open, pacing, people, quarantine, removal, session,
+    telemetry, template, upkeep, webhook, writer,
+};
+
+static ALL: &[&[&Statement]] = &[
+    api_key::STATEMENTS,
+    audit::STATEMENTS,
+    batch::change::STATEMENTS,
+    batch::confirm::STATEMENTS,
+    batch::create::STATEMENTS,
+    batch::STATEMENTS,
+    batch::read::STATEMENTS,
+    delivery::attempts::STATEMENTS,
+    delivery::claim::STATEMENTS,
+    delivery::claims::due::STATEMENTS,
+    delivery::claims::memory::STATEMENTS,
+    delivery::claims::row_locks::STATEMENTS,
+    delivery::claims::rows::STATEMENTS,
+    delivery::log::STATEMENTS,
+    delivery::STATEMENTS,
+    delivery::push::STATEMENTS,
+    delivery::shared::STATEMENTS,
+    device_key::STATEMENTS,
+    event_log::STATEMENTS,
+    idempotency::STATEMENTS,
+    lease::memory::STATEMENTS,
+    lease::STATEMENTS,
+    lease::rows::STATEMENTS,
+    ledger::STATEMENTS,
+    media::STATEMENTS,
+    media_removal::STATEMENTS,
+    message::change::STATEMENTS,
+    message::erase::STATEMENTS,
+    message::held::STATEMENTS,
+    message::insert::STATEMENTS,
+    message::list::STATEMENTS,
+    message::many::STATEMENTS,
+    message::STATEMENTS,
+    message::open_change::STATEMENTS,
+    open::STATEMENTS,
+    open::sqlite::STATEMENTS,
+    pacing::STATEMENTS,
+    people::chat::STATEMENTS,
+    people::contact::STATEMENTS,
+    people::form::STATEMENTS,
+    people::identity::STATEMENTS,
+    people::STATEMENTS,
+    quarantine::STATEMENTS,
+    removal::STATEMENTS,
+    session::STATEMENTS,
+    telemetry::STATEMENTS,
+    template::STATEMENTS,
+    upkeep::STATEMENTS,
+    webhook::STATEMENTS,
+    writer::turn::postgres::STATEMENTS,
+    writer::turn::sqlite::STATEMENTS,
+];
+
+/// A statement as the databases get it, written for one row.
+#[derive(Debug, Clone, Copy)]
+pub struct RegisteredStatement {
+    /// Where it stands in the sources.
+    pub name: &'static str,
+    /// For SQLite; empty where only PostgreSQL gets it.
+    pub sqlite: &'static str,
+    /// For PostgreSQL; empty where only SQLite gets it.
+    pub postgres: &'static str,
+}
+
+/// All of them. For tests.
+pub fn statements() -> impl Iterator<Item = RegisteredStatement> {
+    ALL.iter().flat_map(|of_module| of_module.iter()).map(|statement| {
+        let texts = statement.texts();
+        RegisteredStatement {
+            name: statement.name(),
+            sqlite: texts.sqlite,
+            postgres: texts.postgres,
+        }
+    })
+}
