@@ -47,7 +47,7 @@ pub enum Content {
         target: Target,
         /// The new text or caption.
         body: String,
-        /// The file whose caption it is, with the new one. Of edits that go out: phones take a text in its place for a
+        /// The file whose caption it is, with the new one. Of edits that go out: phones take a text instead, for a
         /// text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         file: Option<Box<Media>>,
@@ -117,7 +117,7 @@ impl Content {
         match self {
             Self::Text { body, .. } | Self::Edit { body, .. } => Some(body.clone()),
             Self::Media(media) => media.caption.clone(),
-            Self::Location(place) => place.description.clone(),
+            Self::Location(location) => location.description.clone(),
             Self::Contacts { cards } => {
                 Some(cards.iter().map(|card| card.vcard.as_str()).collect::<Vec<_>>().join("\n"))
             }

@@ -201,9 +201,9 @@ mod tests {
     fn nothing_of_it_can_be_changed() {
         let key = HopKey::derive(&[1; 32]);
         let seal = key.seal(&request(), &hop());
-        for place in 0..seal.len() {
+        for index in 0..seal.len() {
             let mut bent = seal.clone().into_bytes();
-            bent[place] = if bent[place] == b'1' { b'2' } else { b'1' };
+            bent[index] = if bent[index] == b'1' { b'2' } else { b'1' };
             let bent = String::from_utf8(bent).unwrap();
             assert_eq!(key.open(&request(), &bent, NOW), Err(HopRefused::Forged), "{bent}");
         }

@@ -12,7 +12,7 @@ use crate::{address::ChatId, time::Timestamp};
 
 const DAY_MS: i64 = 86_400_000;
 const MINUTE: Duration = Duration::from_secs(60);
-/// A probe that never ended frees its place after this long.
+/// A probe that never ended frees its slot after this long.
 const PROBE_MAX: Duration = Duration::from_secs(120);
 
 /// The rules in force.
@@ -112,12 +112,12 @@ pub enum PacingOutcome {
     Taken,
     /// WhatsApp refused it, or failed.
     Failed,
-    /// It certainly never left: its place is given back.
+    /// It certainly never left: its slot is given back.
     NotSent,
 }
 
 impl PacingState {
-    /// Takes a place for a send at `now`, or says why not. `age_days` counts whole UTC days since the session was made;
+    /// Takes a slot for a send at `now`, or says why not. `age_days` counts whole UTC days since the session was made;
     /// `cold` means that neither side ever wrote in this chat.
     ///
     /// # Errors
@@ -184,8 +184,8 @@ impl PacingState {
                     self.sent = self.sent.saturating_sub(1);
                     self.cold.retain(|known| known != chat);
                 }
-                if let Some(place) = self.recent.iter().position(|time| *time == at) {
-                    self.recent.remove(place);
+                if let Some(index) = self.recent.iter().position(|time| *time == at) {
+                    self.recent.remove(index);
                 }
                 false
             }

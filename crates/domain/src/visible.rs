@@ -50,7 +50,10 @@ pub fn check_poll(poll: &Poll) -> Result<(), Unshown> {
 
 /// Blank at the end of a text, and no part of the emoji before it.
 fn is_padding(c: char) -> bool {
-    let of_emoji = matches!(c, '\u{200d}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0020}'..='\u{e007f}' | '\u{e0100}'..='\u{e01ef}');
+    let of_emoji = match c {
+        '\u{200d}' | '\u{fe00}'..='\u{fe0f}' => true,
+        c => matches!(c, '\u{e0020}'..='\u{e007f}' | '\u{e0100}'..='\u{e01ef}'),
+    };
     leaves_no_mark(c) && !of_emoji
 }
 

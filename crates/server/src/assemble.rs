@@ -45,7 +45,7 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<LedgerStore> {
         DatabaseTarget::Sqlite(file) => StoreOptions::new(file, master_key),
         DatabaseTarget::Postgres(target) => StoreOptions {
             readers: target.pool_size,
-            ..StoreOptions::postgres(place(target), master_key)
+            ..StoreOptions::postgres(postgres_options(target), master_key)
         },
     };
     if settings.failpoint.is_some() {
@@ -75,7 +75,7 @@ fn private_folder(dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn place(target: PostgresTarget) -> PostgresOptions {
+fn postgres_options(target: PostgresTarget) -> PostgresOptions {
     PostgresOptions {
         host: target.host,
         port: target.port,

@@ -52,7 +52,8 @@ impl FastClock {
         if rate.rate != 1 {
             tracing::warn!(
                 rate = rate.rate,
-                "WAYPOST_CLOCK_RATE: the clock runs too fast; every time, limit and pace of this process is wrong. Only for tests"
+                "WAYPOST_CLOCK_RATE: the clock runs too fast; every time, limit and pace of this process is \
+                 wrong. Only for tests"
             );
         }
         Self(rate)

@@ -102,25 +102,25 @@ impl MediaStore {
         let stored = format!("{DOWNLOAD_FOLDER}/{token}");
         if query.split('&').any(|pair| pair == "resume=1") {
             return match self.get(&stored) {
-                Some(_) => (200, place(&stored, true)),
+                Some(_) => (200, upload_answer(&stored, true)),
                 None => (404, Bytes::new()),
             };
         }
         self.put(&stored, body);
-        (200, place(&stored, false))
+        (200, upload_answer(&stored, false))
     }
 }
 
 /// Where an upload can be downloaded.
-fn place(path: &str, resumed: bool) -> Bytes {
-    let mut place = serde_json::json!({
+fn upload_answer(path: &str, resumed: bool) -> Bytes {
+    let mut answer = serde_json::json!({
         "url": format!("https://{MEDIA_HOST}{path}"),
         "direct_path": path,
     });
     if resumed {
-        place["resume"] = "complete".into();
+        answer["resume"] = "complete".into();
     }
-    place.to_string().into()
+    answer.to_string().into()
 }
 
 /// Serves the store over HTTP until the network stops.

@@ -121,8 +121,8 @@ impl RingingCalls {
 
     fn ends(&self, id: &str, outcome: CallOutcome, timestamp: i64) -> Option<Call> {
         let mut ringing = self.ringing.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = ringing.iter().position(|call| call.id == id)?;
-        let call = ringing.remove(place)?;
+        let index = ringing.iter().position(|call| call.id == id)?;
+        let call = ringing.remove(index)?;
         Some(Call { timestamp, outcome: Some(outcome), ..call })
     }
 }

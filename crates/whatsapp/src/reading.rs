@@ -217,8 +217,8 @@ impl Subscriber for SpanWatch {
     fn exit(&self, id: &span::Id) {
         match self.kind(id) {
             Some(SpanKind::Reading(_, reading)) => ENTERED.with_borrow_mut(|all| {
-                if let Some(place) = all.iter().rposition(|entered| *entered == reading) {
-                    all.remove(place);
+                if let Some(index) = all.iter().rposition(|entered| *entered == reading) {
+                    all.remove(index);
                 }
             }),
             Some(SpanKind::Outer(outer, id)) => outer.exit(&id),

@@ -125,8 +125,8 @@ impl io::Write for BoundedFile {
 }
 
 impl Seek for BoundedFile {
-    fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
-        self.file.seek(place)
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.file.seek(position)
     }
 }
 

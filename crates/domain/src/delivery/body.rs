@@ -124,12 +124,17 @@ pub fn batch(deliveries: &[Delivery], most: usize) -> Option<EventBatch> {
     let id = EventId::derived(&uuids.iter().map(<[u8; 16]>::as_slice).collect::<Vec<_>>());
     let draft = &first.event.draft;
     let key = format!("batch_{}_{}", draft.session, id.uuid());
+    let (at, session) = (json!(draft.occurred_at.iso()), json!(draft.session));
     let head = format!(
-        r#"{{"event":"batch","timestamp":{},"sessionId":{},"idempotencyKey":{},"deliveryId":{},"data":{{"count":{count},"events":["#,
-        json!(draft.occurred_at.iso()),
-        json!(draft.session),
+        concat!(
+            r#"{{"event":"batch","timestamp":{},"sessionId":{},"idempotencyKey":{},"deliveryId":{},"#,
+            r#""data":{{"count":{},"events":["#
+        ),
+        at,
+        session,
         json!(key),
         json!(first.id),
+        count,
     );
     let body = [head.as_bytes(), &bodies.join(&b","[..]), b"]}}"].concat();
     Some(EventBatch { id, key, delivery: first.id, body, count })
@@ -203,9 +208,9 @@ mod tests {
         assert_eq!(all.count, 3);
         let value = read(&all.body);
         assert_eq!((&value["event"], &value["data"]["count"]), (&json!("batch"), &json!(3)));
-        for (place, one) in some.iter().enumerate() {
+        for (index, one) in some.iter().enumerate() {
             let own = read(&one.event.envelope(one.id));
-            assert_eq!(value["data"]["events"][place], own);
+            assert_eq!(value["data"]["events"][index], own);
         }
         assert_eq!(batch(&some[..1], 1 << 20), None);
         assert_ne!(batch(&some[..2], 1 << 20).unwrap().id, all.id, "another content, another id");

@@ -237,8 +237,8 @@ impl Policy {
         match &self.schedule {
             Schedule::Doubling(backoff) => backoff.wait(attempts, 0.5),
             Schedule::Listed(waits) => {
-                let place = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
-                waits.get(place).or(waits.last()).copied().unwrap_or(BUSY_WAIT)
+                let index = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
+                waits.get(index).or(waits.last()).copied().unwrap_or(BUSY_WAIT)
             }
         }
     }
@@ -390,7 +390,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn waits_keep_their_floor_and_attempts_end(attempts in 1u32..200, fraction in 0.0f64..1.0, now in 0i64..400_000) {
+        fn waits_keep_their_floor_and_attempts_end(
+            attempts in 1u32..200,
+            fraction in 0.0f64..1.0,
+            now in 0i64..400_000,
+        ) {
             let long = policy(None, PolicyChoice::default());
             let progress = AttemptProgress { attempts, first_at: at(0), now: at(now) };
             match long.after_failure(progress, Hint::default(), fraction) {

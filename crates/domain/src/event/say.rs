@@ -14,14 +14,14 @@ pub fn describe(content: &Content) -> Map<String, Value> {
         Content::Media(media) => {
             fields.insert("media".into(), media_field(media));
         }
-        Content::Location(place) => {
+        Content::Location(location) => {
             let mut map = Map::new();
-            map.insert("latitude".into(), json!(place.latitude));
-            map.insert("longitude".into(), json!(place.longitude));
+            map.insert("latitude".into(), json!(location.latitude));
+            map.insert("longitude".into(), json!(location.longitude));
             let texts = [
-                ("description", &place.description),
-                ("address", &place.address),
-                ("url", &place.url),
+                ("description", &location.description),
+                ("address", &location.address),
+                ("url", &location.url),
             ];
             for (name, text) in texts {
                 if let Some(text) = text {

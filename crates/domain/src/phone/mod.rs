@@ -67,12 +67,16 @@ impl std::fmt::Display for InvalidPhone {
 
 impl std::error::Error for InvalidPhone {}
 
-const SCIENTIFIC: &str = "must be the whole number: a spreadsheet shortened it to the form 4.9E+12 and its last digits are lost; format the column as text";
-const NATIONAL: &str = "must begin with + and the country code: a number that begins with 0 is known within its country only. Set the session's defaultCountry to send to numbers of one country as they are written there";
+const SCIENTIFIC: &str = "must be the whole number: a spreadsheet shortened it to the form 4.9E+12 and \
+    its last digits are lost; format the column as text";
+const NATIONAL: &str = "must begin with + and the country code: a number that begins with 0 is known \
+    within its country only. Set the session's defaultCountry to send to numbers of one country as \
+    they are written there";
 const TRUNK_ZERO: &str = "must not have the 0 of the national form after the country code";
 const TOO_SHORT: &str =
     "must have more digits: numbers of its country are longer, with their area code";
-const AMBIGUOUS: &str = "must begin with + and the country code: without, it could be a number of the session's defaultCountry or of another country";
+const AMBIGUOUS: &str = "must begin with + and the country code: without, it could be a number of \
+    the session's defaultCountry or of another country";
 
 /// Reads an international number: with `+`, `00`, or its country code at once; with blanks, dashes, dots, slashes and
 /// brackets of any kind in it, `(0)`, `tel:`, a leading apostrophe, invisible marks, and digits of other scripts.

@@ -460,7 +460,8 @@ mod tests {
                     let retries = effects.iter().any(|e| matches!(e, Effect::Retry { .. } | Effect::RetrySoon));
                     prop_assert!(retries);
                 }
-                if matches!(next.status, SessionStatus::Disconnected | SessionStatus::Failed | SessionStatus::ActionRequired) {
+                use SessionStatus::{ActionRequired, Disconnected, Failed};
+                if matches!(next.status, Disconnected | Failed | ActionRequired) {
                     prop_assert!(!next.wanted);
                 }
                 now = next;

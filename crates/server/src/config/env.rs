@@ -298,7 +298,8 @@ pub fn clock_rate(env: Env<'_>) -> Result<Option<ClockRate>, ConfigError> {
     ClockRate::parse(&text).map(Some).ok_or_else(|| {
         let (name, most) = (ClockRate::NAME, ClockRate::MAX);
         ConfigError(format!(
-            "{name}: only for tests; must be 1 to {most}, an @, and the epoch milliseconds from which it counts, not {text:?}"
+            "{name}: only for tests; must be 1 to {most}, an @, and the epoch milliseconds from which \
+             it counts, not {text:?}"
         ))
     })
 }

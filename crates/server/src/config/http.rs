@@ -62,7 +62,8 @@ impl Settings {
         let (budget, longest) = (self.body_budget(), self.body_limit_bytes());
         if budget < longest {
             return Err(ConfigError(format!(
-                "http.inflight_body_budget_bytes: must be 0 or at least server.body_size_limit ({longest}), not {budget}"
+                "http.inflight_body_budget_bytes: must be 0 or at least server.body_size_limit \
+                 ({longest}), not {budget}"
             )));
         }
         Ok(())

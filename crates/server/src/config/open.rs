@@ -18,8 +18,8 @@ impl Settings {
             && self.secrets.api_master_key.as_ref().is_some_and(weak)
         {
             return Err(ConfigError(format!(
-                "API_MASTER_KEY: on an address that others reach (server.host = {host}) it must have at least {STRONG_CHARS} \
-                 characters, not a few repeated; `openssl rand -hex 32` makes one"
+                "API_MASTER_KEY: on an address that others reach (server.host = {host}) it must have \
+                 at least {STRONG_CHARS} characters, not a few repeated; `openssl rand -hex 32` makes one"
             )));
         }
         let short = |token: &String| token.trim().chars().count() < TOKEN_CHARS_MIN;
@@ -36,7 +36,9 @@ impl Settings {
     pub(super) fn check_origins(&self, production: bool) -> Result<(), ConfigError> {
         if production && self.server.cors_origins.iter().any(|origin| origin == "*") {
             return Err(ConfigError(
-                "CORS_ORIGINS: * lets every web page in, which NODE_ENV=production does not allow; name the origins".into(),
+                "CORS_ORIGINS: * lets every web page in, which NODE_ENV=production does not allow; \
+                 name the origins"
+                    .into(),
             ));
         }
         Ok(())

@@ -42,8 +42,8 @@ const PEOPLE: [(&str, &str); 12] = [
 /// Plays every step; an error says which one did not happen.
 pub async fn play(stage: &SandboxStage, printer: &StepPrinter) -> anyhow::Result<()> {
     let mut people = Vec::with_capacity(PEOPLE.len());
-    for (place, (name, _)) in PEOPLE.iter().enumerate() {
-        people.push(stage.network.add_account(&phone(place), name).await);
+    for (index, (name, _)) in PEOPLE.iter().enumerate() {
+        people.push(stage.network.add_account(&phone(index), name).await);
     }
     let session = link(stage, printer).await?;
     register_webhook(stage, printer, session).await?;
@@ -62,18 +62,18 @@ pub async fn play(stage: &SandboxStage, printer: &StepPrinter) -> anyhow::Result
     Ok(())
 }
 
-fn phone(place: usize) -> String {
-    format!("49170200{place:05}")
+fn phone(index: usize) -> String {
+    format!("49170200{index:05}")
 }
 
 fn order(people: &[(&str, Option<&str>)]) -> Value {
-    let message = |(place, (name, cake)): (usize, &(&str, Option<&str>))| {
+    let message = |(index, (name, cake)): (usize, &(&str, Option<&str>))| {
         let mut variables = json!({ "name": name });
         if let Some(cake) = cake {
             variables["cake"] = json!(cake);
         }
         json!({
-            "chatId": format!("{}@c.us", phone(place)),
+            "chatId": format!("{}@c.us", phone(index)),
             "type": "text",
             "content": { "text": TEMPLATE },
             "variables": variables,
@@ -217,9 +217,9 @@ async fn receipts(
     batch: &Value,
 ) -> anyhow::Result<()> {
     let mut sent = BTreeSet::new();
-    for (place, account) in people.iter().enumerate() {
-        let (name, cake) = PEOPLE[place];
-        let result = &batch["results"][place];
+    for (index, account) in people.iter().enumerate() {
+        let (name, cake) = PEOPLE[index];
+        let result = &batch["results"][index];
         let inbox = account.inbox().await;
         let got: Vec<_> = inbox.iter().map(|message| message.text.as_str()).collect();
         if result["status"] == "sent" {

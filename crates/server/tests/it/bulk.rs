@@ -38,7 +38,10 @@ fn text(number: usize) -> String {
 }
 
 fn order() -> Value {
-    let message = |number| json!({ "chatId": format!("{}@c.us", guest(number)), "type": "text", "content": { "text": text(number) } });
+    let message = |number| {
+        let (chat, content) = (format!("{}@c.us", guest(number)), json!({ "text": text(number) }));
+        json!({ "chatId": chat, "type": "text", "content": content })
+    };
     let messages: Vec<Value> = (0..PEOPLE).map(message).collect();
     let options = json!({ "delayBetweenMessages": DELAY_MS, "randomizeDelay": false });
     json!({ "batchId": "spring", "messages": messages, "options": options })
@@ -134,11 +137,11 @@ async fn each_got_it_once(guests: &[Account], batch: &Value) {
 fn first_times(record: &NetworkRecord) -> Vec<&AcceptedMessage> {
     let mut seen = HashMap::new();
     for message in record.messages.iter().filter(|message| message.from_phone == SHOP) {
-        let place = seen.len();
-        seen.entry(message.id.as_str()).or_insert((place, message));
+        let index = seen.len();
+        seen.entry(message.id.as_str()).or_insert((index, message));
     }
     let mut first: Vec<_> = seen.into_values().collect();
-    first.sort_by_key(|(place, _)| *place);
+    first.sort_by_key(|(index, _)| *index);
     first.into_iter().map(|(_, message)| message).collect()
 }
 

@@ -161,7 +161,7 @@ async fn keep(State(collector): State<Arc<Collector>>, uri: Uri, body: Bytes) ->
     let Ok(event) = serde_json::from_slice::<Value>(&body) else { return StatusCode::BAD_REQUEST };
     let delivery = event["deliveryId"].as_str().unwrap_or_default().to_owned();
     let path = uri.path().to_owned();
-    let place = {
+    let index = {
         let mut kept = collector.kept();
         kept.calls.push(Call { path: path.clone(), event, answer: Answer::None });
         kept.calls.len() - 1
@@ -176,7 +176,7 @@ async fn keep(State(collector): State<Arc<Collector>>, uri: Uri, body: Bytes) ->
     let recent = kept.recent.entry(path).or_default();
     recent.push_front(refused);
     recent.truncate(RECENT - 1);
-    kept.calls[place].answer = if refused { Answer::Refused } else { Answer::Taken };
+    kept.calls[index].answer = if refused { Answer::Refused } else { Answer::Taken };
     if refused { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
 }
 

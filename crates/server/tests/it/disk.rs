@@ -45,10 +45,10 @@ fn run(program: &str, args: &[&str]) {
 struct Small(PathBuf);
 
 impl Small {
-    fn mount(place: &Path) -> Self {
-        std::fs::create_dir_all(place).unwrap();
-        run("mount", &["-t", "tmpfs", "-o", "size=128m", "tmpfs", place.to_str().unwrap()]);
-        Self(place.to_owned())
+    fn mount(folder: &Path) -> Self {
+        std::fs::create_dir_all(folder).unwrap();
+        run("mount", &["-t", "tmpfs", "-o", "size=128m", "tmpfs", folder.to_str().unwrap()]);
+        Self(folder.to_owned())
     }
 
     fn ballast(&self) -> PathBuf {

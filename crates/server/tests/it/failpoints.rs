@@ -21,7 +21,7 @@ use crate::{
 
 const SHOP: &str = "4915550001000";
 const GUESTS: [&str; 2] = ["4917000000001", "4917000000002"];
-/// Most places of one kind: a run that never gets through is a fault of the test.
+/// Most points of one kind: a run that never gets through is a fault of the test.
 const PLACES_MAX: u32 = 60;
 
 fn chat(guest: usize) -> String {
@@ -156,26 +156,26 @@ impl Life {
     }
 }
 
-/// Runs a small run for every place of a sort, until one is beyond the last commit.
-async fn every_place(sort: &str, least: u32, run: impl AsyncFn(String) -> bool) {
+/// Runs a small run for every point of a kind, until one is beyond the last commit.
+async fn every_point(kind: &str, least: u32, run: impl AsyncFn(String) -> bool) {
     for number in 1..=PLACES_MAX {
-        if !run(format!("{sort}:{number}")).await {
-            println!("{sort}: {} places", number - 1);
-            assert!(number > least, "{sort}: only {} places", number - 1);
+        if !run(format!("{kind}:{number}")).await {
+            println!("{kind}: {} points", number - 1);
+            assert!(number > least, "{kind}: only {} points", number - 1);
             return;
         }
     }
-    panic!("{sort}: no end of places");
+    panic!("{kind}: no end of points");
 }
 
-/// A test for each sort of place, so that several run at once; with the least number of places there must be.
+/// A test for each kind of point, so that several run at once; with the least number of points there must be.
 macro_rules! at_every_commit {
-    ($run:ident: $($name:ident $sort:literal $least:literal;)*) => {
+    ($run:ident: $($name:ident $kind:literal $least:literal;)*) => {
         mod $run {
             $(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $name() {
-                    super::every_place($sort, $least, super::$run).await;
+                    super::every_point($kind, $least, super::$run).await;
                 }
             )*
         }
@@ -217,9 +217,9 @@ at_every_commit! { batch:
     an_end_after_an_outcome "after:item" 4;
 }
 
-async fn sends(place: String) -> bool {
+async fn sends(point: String) -> bool {
     const SENDS: usize = 3;
-    let mut life = Life::begin(&place, 0, &[]).await;
+    let mut life = Life::begin(&point, 0, &[]).await;
     let (api, session) = (life.api(), life.session);
     let client: JoinHandle<Vec<String>> = tokio::spawn(async move {
         let mut sent = Vec::new();
@@ -230,7 +230,7 @@ async fn sends(place: String) -> bool {
         }
         sent
     });
-    life.until(&format!("{place}: the sends are settled"), async |api, _| {
+    life.until(&format!("{point}: the sends are settled"), async |api, _| {
         let rows = api.try_get(&format!("/sessions/{session}/messages?limit=100")).await?;
         let rows = rows["messages"].as_array()?.clone();
         let settled = rows.iter().filter(|row| is_out(row)).count();
@@ -239,10 +239,10 @@ async fn sends(place: String) -> bool {
     .await;
     let sent = client.await.unwrap();
     let texts: Vec<String> = (0..SENDS).map(|number| format!("order {number}")).collect();
-    assert_eq!(shown(&life.guests[0], SHOP).await, texts, "{place}: each once, in order");
+    assert_eq!(shown(&life.guests[0], SHOP).await, texts, "{point}: each once, in order");
     let events = life.events_are_right();
     for id in &sent {
-        let told = |kind: &str, status: Option<&str>| {
+        let emitted = |kind: &str, status: Option<&str>| {
             let fits = |event: &&Value| {
                 event["event"] == kind
                     && event["data"]["id"].as_str().or(event["data"]["messageId"].as_str())
@@ -251,17 +251,17 @@ async fn sends(place: String) -> bool {
             };
             events.iter().filter(fits).count()
         };
-        assert_eq!(told("message.sent", None), 1, "{place}: {id}");
-        assert_eq!(told("message.ack", Some("sent")), 1, "{place}: {id}");
-        assert!(told("message.ack", Some("delivered")) <= 1, "{place}: {id}");
-        assert_eq!(told("message.failed", None), 0, "{place}: {id}");
+        assert_eq!(emitted("message.sent", None), 1, "{point}: {id}");
+        assert_eq!(emitted("message.ack", Some("sent")), 1, "{point}: {id}");
+        assert!(emitted("message.ack", Some("delivered")) <= 1, "{point}: {id}");
+        assert_eq!(emitted("message.failed", None), 0, "{point}: {id}");
     }
     life.end()
 }
 
-async fn inbound(place: String) -> bool {
+async fn inbound(point: String) -> bool {
     const EACH: usize = 3;
-    let mut life = Life::begin(&place, 30, &[]).await;
+    let mut life = Life::begin(&point, 30, &[]).await;
     let mut sent = BTreeMap::new();
     for (number, guest) in life.guests.iter().enumerate() {
         let mut ids = Vec::new();
@@ -270,18 +270,18 @@ async fn inbound(place: String) -> bool {
         }
         sent.insert(chat(number), ids);
     }
-    life.until(&format!("{place}: the messages arrived"), async |_, life| {
+    life.until(&format!("{point}: the messages arrived"), async |_, life| {
         Some(ids(&life.collector.taken("/")).len() == EACH * GUESTS.len())
     })
     .await;
     let received = life.collector.received("/");
-    nothing_missing(&received, &sent, &place);
-    lanes_in_order(&received, &sent, &place);
+    nothing_missing(&received, &sent, &point);
+    lanes_in_order(&received, &sent, &point);
     life.events_are_right();
     life.end()
 }
 
-async fn batch(place: String) -> bool {
+async fn batch(point: String) -> bool {
     const ITEMS: usize = 4;
     const RATE: u64 = 20;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
@@ -291,9 +291,12 @@ async fn batch(place: String) -> bool {
         ("WAYPOST_SEND_ANSWER_LIMIT_MS", "120000".into()),
         ("MESSAGE_REAPER_GRACE_MS", "604800000".into()),
     ];
-    let mut life = Life::begin(&place, 0, &env).await;
+    let mut life = Life::begin(&point, 0, &env).await;
     let text = |number: usize| format!("Hello number {number}");
-    let message = |number: usize| json!({ "chatId": chat(number % 2), "type": "text", "content": { "text": text(number) } });
+    let message = |number: usize| {
+        let content = json!({ "text": text(number) });
+        json!({ "chatId": chat(number % 2), "type": "text", "content": content })
+    };
     let messages: Vec<Value> = (0..ITEMS).map(message).collect();
     let options = json!({ "delayBetweenMessages": 1000, "randomizeDelay": false });
     let order = json!({ "batchId": "spring", "messages": messages, "options": options });
@@ -305,10 +308,10 @@ async fn batch(place: String) -> bool {
         // Where the answer before was lost, the key gets it again.
         let answer = life.api().try_post_with(&format!("{base}/send-bulk"), &order, "spring").await;
         made = answer.is_some_and(|(status, _)| status == 202);
-        assert!(Instant::now() < deadline, "{place}: the batch was never accepted");
+        assert!(Instant::now() < deadline, "{point}: the batch was never accepted");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    life.until(&format!("{place}: the batch is over"), async |api, _| {
+    life.until(&format!("{point}: the batch is over"), async |api, _| {
         let batch = api.try_get(&format!("{base}/batch/spring")).await?;
         let rows = api.try_get(&format!("{base}?limit=100")).await?;
         let rows = rows["messages"].as_array()?.clone();
@@ -319,14 +322,14 @@ async fn batch(place: String) -> bool {
     let batch = life.api().get(&format!("{base}/batch/spring")).await;
     let progress =
         json!({ "total": ITEMS, "sent": ITEMS, "failed": 0, "pending": 0, "cancelled": 0 });
-    assert_eq!((&batch["status"], &batch["progress"]), (&json!("completed"), &progress), "{place}");
+    assert_eq!((&batch["status"], &batch["progress"]), (&json!("completed"), &progress), "{point}");
     for (number, guest) in life.guests.iter().enumerate() {
         let texts: Vec<String> = (0..ITEMS).filter(|item| item % 2 == number).map(text).collect();
-        assert_eq!(shown(guest, SHOP).await, texts, "{place}: each once, in order");
+        assert_eq!(shown(guest, SHOP).await, texts, "{point}: each once, in order");
     }
     let ends = life.events_are_right();
     let ends = ends.iter().filter(|event| event["event"] == "batch.completed").count();
-    assert_eq!(ends, 1, "{place}: the end is emitted once");
+    assert_eq!(ends, 1, "{point}: the end is emitted once");
     life.end()
 }
 

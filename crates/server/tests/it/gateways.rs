@@ -62,7 +62,10 @@ fn words(number: usize) -> String {
 }
 
 fn order() -> Value {
-    let message = |number| json!({ "chatId": format!("{}@c.us", guest(number)), "type": "text", "content": { "text": words(number) } });
+    let message = |number| {
+        let (chat, content) = (format!("{}@c.us", guest(number)), json!({ "text": words(number) }));
+        json!({ "chatId": chat, "type": "text", "content": content })
+    };
     let messages: Vec<Value> = (0..PEOPLE).map(message).collect();
     let options = json!({ "delayBetweenMessages": 1000, "randomizeDelay": false });
     json!({ "batchId": "spring", "messages": messages, "options": options })

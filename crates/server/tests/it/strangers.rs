@@ -91,7 +91,8 @@ async fn two_thousand_half_open_sockets_and_eight_large_bodies_hold_nothing_up()
         .map(|number| {
             let (address, body) = (address.clone(), body(number));
             let head = format!(
-                "POST /api/sessions/{session}/messages/send-image HTTP/1.1\r\nx-api-key: {KEY}\r\ncontent-type: application/json\r\n"
+                "POST /api/sessions/{session}/messages/send-image HTTP/1.1\r\nx-api-key: {KEY}\r\n\
+                 content-type: application/json\r\n"
             );
             tokio::spawn(async move { exchange(&address, &head, &body).await })
         })

@@ -54,7 +54,7 @@ impl Prepared {
     /// On a new, empty PostgreSQL database.
     pub async fn on_postgres() -> Self {
         let url = url::Url::parse(&testkit::servers::postgres_database().await).unwrap();
-        let place = PostgresOptions {
+        let postgres = PostgresOptions {
             host: url.host_str().unwrap().into(),
             port: url.port().unwrap(),
             username: url.username().into(),
@@ -63,7 +63,7 @@ impl Prepared {
             schema: "public".into(),
             tls: None,
         };
-        Self { postgres: Some(place), ..Self::new().await }
+        Self { postgres: Some(postgres), ..Self::new().await }
     }
 
     /// Leaves the folder where it is, for whoever looks into a failure; where.
@@ -80,7 +80,7 @@ impl Prepared {
     pub async fn store(&self) -> LedgerStore {
         let key = MasterKey::from_hex_or_base64(MASTER_KEY).unwrap();
         let options = match &self.postgres {
-            Some(place) => StoreOptions::postgres(place.clone(), key),
+            Some(postgres) => StoreOptions::postgres(postgres.clone(), key),
             None => StoreOptions::new(self.data().join("waypost.sqlite"), key),
         };
         LedgerStore::open(options).await.unwrap()
@@ -198,14 +198,14 @@ impl Prepared {
             .env("RATE_LIMIT_MEDIUM_LIMIT", "0")
             .env("RATE_LIMIT_LONG_LIMIT", "0")
             .env("WAYPOST_WRONG_KEYS_PER_MINUTE", "0");
-        if let Some(place) = &self.postgres {
+        if let Some(postgres) = &self.postgres {
             command
                 .env("DATABASE_TYPE", "postgres")
-                .env("DATABASE_HOST", &place.host)
-                .env("DATABASE_PORT", place.port.to_string())
-                .env("DATABASE_USERNAME", &place.username)
-                .env("DATABASE_PASSWORD", place.password.as_deref().unwrap_or_default())
-                .env("DATABASE_NAME", &place.database);
+                .env("DATABASE_HOST", &postgres.host)
+                .env("DATABASE_PORT", postgres.port.to_string())
+                .env("DATABASE_USERNAME", &postgres.username)
+                .env("DATABASE_PASSWORD", postgres.password.as_deref().unwrap_or_default())
+                .env("DATABASE_NAME", &postgres.database);
         }
         for (name, value) in env {
             command.env(name, value);

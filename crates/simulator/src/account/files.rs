@@ -124,7 +124,7 @@ impl Account {
         let path = format!("{DOWNLOAD_FOLDER}/{}", hex::encode(file_enc_sha256));
         self.hub.media.put(&path, data_to_upload.into());
         let crafted = file.crafted.clone();
-        let place = UploadedFile {
+        let uploaded = UploadedFile {
             url: crafted.url.unwrap_or_else(|| format!("https://{MEDIA_HOST}{path}")),
             path: crafted.direct_path.unwrap_or(path),
             key: crafted.key.unwrap_or_else(|| media_key.to_vec()),
@@ -133,7 +133,7 @@ impl Account {
             length: crafted.length.unwrap_or(file.bytes.len() as u64),
             sidecar: streaming_sidecar,
         };
-        self.send(to.clone(), file_message(file, place)).await
+        self.send(to.clone(), file_message(file, uploaded)).await
     }
 
     /// The file of a message the phone received, decrypted and verified.
@@ -160,14 +160,14 @@ struct UploadedFile {
 }
 
 macro_rules! placed {
-    ($kind:ident, $file:ident, $place:ident, { $($field:ident : $value:expr),* $(,)? }) => {
+    ($kind:ident, $file:ident, $uploaded:ident, { $($field:ident : $value:expr),* $(,)? }) => {
         MessageField::some(wa::message::$kind {
-            url: Some($place.url),
-            direct_path: Some($place.path),
-            media_key: Some($place.key),
-            file_sha256: Some($place.sha256),
-            file_enc_sha256: Some($place.enc_sha256),
-            file_length: Some($place.length),
+            url: Some($uploaded.url),
+            direct_path: Some($uploaded.path),
+            media_key: Some($uploaded.key),
+            file_sha256: Some($uploaded.sha256),
+            file_enc_sha256: Some($uploaded.enc_sha256),
+            file_length: Some($uploaded.length),
             mimetype: Some($file.mimetype),
             $($field: $value,)*
             ..Default::default()
@@ -175,31 +175,32 @@ macro_rules! placed {
     };
 }
 
-fn file_message(file: NewFile, place: UploadedFile) -> wa::Message {
+fn file_message(file: NewFile, uploaded: UploadedFile) -> wa::Message {
     let mut message = wa::Message::default();
     match file.kind {
         FileKind::Image => {
-            message.image_message = placed!(ImageMessage, file, place, { caption: file.caption });
+            message.image_message =
+                placed!(ImageMessage, file, uploaded, { caption: file.caption });
         }
         FileKind::Video => {
-            message.video_message = placed!(VideoMessage, file, place, {
+            message.video_message = placed!(VideoMessage, file, uploaded, {
                 caption: file.caption,
                 seconds: file.seconds,
-                streaming_sidecar: place.sidecar,
+                streaming_sidecar: uploaded.sidecar,
             });
         }
         FileKind::Audio | FileKind::Voice => {
-            message.audio_message = placed!(AudioMessage, file, place, {
+            message.audio_message = placed!(AudioMessage, file, uploaded, {
                 ptt: Some(file.kind == FileKind::Voice),
                 seconds: file.seconds,
-                streaming_sidecar: place.sidecar,
+                streaming_sidecar: uploaded.sidecar,
             });
         }
         FileKind::Sticker => {
-            message.sticker_message = placed!(StickerMessage, file, place, {});
+            message.sticker_message = placed!(StickerMessage, file, uploaded, {});
         }
         FileKind::Document => {
-            message.document_message = placed!(DocumentMessage, file, place, {
+            message.document_message = placed!(DocumentMessage, file, uploaded, {
                 file_name: file.filename,
                 caption: file.caption,
             });

@@ -228,7 +228,7 @@ async fn ask_again(hub: &Hub, phone: &Phone, origin: &MessageOrigin) -> Result<(
         let asked = (origin.sender.clone(), origin.id.clone());
         let before = secrets.retries.iter().position(|(key, _)| *key == asked);
         let count = before
-            .and_then(|place| secrets.retries.remove(place))
+            .and_then(|index| secrets.retries.remove(index))
             .map_or(1, |(_, count)| count + 1);
         if secrets.retries.len() >= RETRIES_REMEMBERED_MAX {
             secrets.retries.pop_front();

@@ -42,15 +42,15 @@ pub(crate) fn serve(hub: &Arc<Hub>, listener: TcpListener) {
 }
 
 async fn accept(hub: Arc<Hub>, listener: TcpListener) {
-    let places = Arc::new(tokio::sync::Semaphore::new(LINKS_MAX));
-    while let Ok(place) = places.clone().acquire_owned().await {
+    let slots = Arc::new(tokio::sync::Semaphore::new(LINKS_MAX));
+    while let Ok(slot) = slots.clone().acquire_owned().await {
         let Ok((socket, _)) = listener.accept().await else {
             continue;
         };
         let hub = hub.clone();
         let stop = hub.stop.clone();
         hub.tasks.clone().spawn(async move {
-            let _place = place;
+            let _slot = slot;
             if let Some(Err(error)) = stop.run_until_cancelled(link::serve(&hub, socket)).await {
                 tracing::debug!("a link ended: {error:#}");
             }

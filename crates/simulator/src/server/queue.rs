@@ -153,12 +153,12 @@ impl DeviceQueue {
         let mut redelivered = 0;
         let mut reached = next;
         let start = self.waiting.partition_point(|stanza| stanza.sequence < next);
-        for (place, stanza) in self.waiting.iter_mut().skip(start).take(count).enumerate() {
+        for (index, stanza) in self.waiting.iter_mut().skip(start).take(count).enumerate() {
             if stanza.sequence > last {
                 break;
             }
             let mut node = Node::clone(&stanza.node);
-            node.attrs.push("offline", (start + place).to_string());
+            node.attrs.push("offline", (start + index).to_string());
             link.send(node);
             redelivered += u64::from(stanza.sent);
             stanza.sent = true;
@@ -203,13 +203,13 @@ impl DeviceQueue {
         };
         let found = self.waiting.iter().position(exact);
         match found.or_else(|| self.waiting.iter().position(fits)) {
-            Some(place) => self.waiting.remove(place).is_some(),
+            Some(index) => self.waiting.remove(index).is_some(),
             None => false,
         }
     }
 
     /// A receipt from the device: takes out every message it names.
-    pub(crate) fn settle_messages(&mut self, ids: &[String]) {
+    pub(crate) fn acknowledge_messages(&mut self, ids: &[String]) {
         // One id is the usual case, and cheaper compared than hashed.
         if let [id] = ids {
             self.waiting.retain(|stanza| stanza.id != *id || stanza.class != "message");

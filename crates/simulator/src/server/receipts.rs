@@ -46,7 +46,7 @@ pub(crate) fn relay(hub: &Hub, from: &DeviceKey, receipt: &NodeRef<'_>) -> Resul
     if kind.as_deref() != Some("retry")
         && let Ok(device) = state.device_mut(from)
     {
-        device.queue.settle_messages(&ids);
+        device.queue.acknowledge_messages(&ids);
     }
     hub.recorder.receipt(SeenReceipt {
         ids,

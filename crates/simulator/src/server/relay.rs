@@ -311,9 +311,9 @@ fn spoil(stanza: &mut Node) {
     };
     for part in parts.iter_mut().filter(|part| part.tag == "enc") {
         if let Some(NodeContent::Bytes(bytes)) = &mut part.content
-            && let Some(place) = bytes.len().checked_sub(SPOILT_FROM_END)
+            && let Some(index) = bytes.len().checked_sub(SPOILT_FROM_END)
         {
-            bytes[place] ^= 0xff;
+            bytes[index] ^= 0xff;
         }
     }
 }

@@ -115,9 +115,9 @@ fn ik_produces_the_golden_bytes() {
 
 #[test]
 fn a_changed_byte_anywhere_ends_the_handshake() {
-    for place in [6, 40, 100] {
+    for index in [6, 40, 100] {
         let mut hello = bytes(IK_HELLO);
-        hello[place] ^= 1;
+        hello[index] ^= 1;
         assert!(HandshakeResponder::answer(&server(), pair(0x44), &hello).is_err());
     }
     let HandshakeStep::More(_, waiting) =

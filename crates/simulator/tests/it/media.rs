@@ -9,7 +9,7 @@ use whatsapp_rust::{
 use crate::support::*;
 
 fn picture(bytes: u32) -> Vec<u8> {
-    (0..bytes).map(|place| (place % 251) as u8).collect()
+    (0..bytes).map(|index| (index % 251) as u8).collect()
 }
 
 #[tokio::test]

@@ -1,23 +1,23 @@
-//! Places, address cards, polls.
+//! Locations, address cards, polls.
 
 use domain::content::{ContactCard, Content, Location, Poll};
 use whatsapp_rust::waproto::whatsapp as wa;
 
 pub(super) fn read(base: &wa::Message) -> Option<Content> {
-    if let Some(place) = base.location_message.as_option() {
+    if let Some(location) = base.location_message.as_option() {
         return Some(Content::Location(Location {
-            latitude: degrees(place.degrees_latitude),
-            longitude: degrees(place.degrees_longitude),
-            description: filled(&place.name).or_else(|| filled(&place.comment)),
-            address: filled(&place.address),
-            url: filled(&place.url),
+            latitude: degrees(location.degrees_latitude),
+            longitude: degrees(location.degrees_longitude),
+            description: filled(&location.name).or_else(|| filled(&location.comment)),
+            address: filled(&location.address),
+            url: filled(&location.url),
         }));
     }
-    if let Some(place) = base.live_location_message.as_option() {
+    if let Some(location) = base.live_location_message.as_option() {
         return Some(Content::Location(Location {
-            latitude: degrees(place.degrees_latitude),
-            longitude: degrees(place.degrees_longitude),
-            description: filled(&place.caption),
+            latitude: degrees(location.degrees_latitude),
+            longitude: degrees(location.degrees_longitude),
+            description: filled(&location.caption),
             address: None,
             url: None,
         }));

@@ -1,4 +1,4 @@
-//! A file that comes too slowly holds a place for ever, and its server pays nothing for it.
+//! A file that comes too slowly holds a slot for ever, and its server pays nothing for it.
 
 use std::{
     io::{self, Read},

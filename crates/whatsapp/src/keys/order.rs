@@ -180,7 +180,7 @@ impl WriteOrder {
         let (through, free) = (state.handed, state.is_free());
         let waits: Vec<ReadingNumber> = state.unstored.keys().copied().collect();
         let marks = std::mem::take(&mut state.marks);
-        let next = state.place(free);
+        let next = state.held_for(free);
         next.through = through;
         next.waits.extend(waits);
         for change in changes.into_iter().chain(marks.into_iter().map(super::done_mark)) {
@@ -329,7 +329,7 @@ impl OrderState {
 
     /// Where the next hand-over goes. What the first in the queue waits for must not grow, or it would never be
     /// written; and one that somebody waits for must not wait for more.
-    fn place(&mut self, free: bool) -> &mut HeldChanges {
+    fn held_for(&mut self, free: bool) -> &mut HeldChanges {
         let joins =
             !free && self.queue.len() > 1 && self.queue.back().is_some_and(|last| last.owed);
         if !joins {

@@ -1,4 +1,4 @@
-//! What is read: texts, places, address cards, polls.
+//! What is read: texts, locations, address cards, polls.
 
 use domain::{
     content::{ContactCard, LinkPreview, Location, Poll},
@@ -27,14 +27,14 @@ pub(super) fn text(body: String, preview: Option<LinkPreview>) -> wa::Message {
     }
 }
 
-pub(super) fn location(place: Location) -> wa::Message {
+pub(super) fn location(location: Location) -> wa::Message {
     wa::Message {
         location_message: MessageField::some(wa::message::LocationMessage {
-            degrees_latitude: Some(place.latitude),
-            degrees_longitude: Some(place.longitude),
-            name: place.description,
-            address: place.address,
-            url: place.url,
+            degrees_latitude: Some(location.latitude),
+            degrees_longitude: Some(location.longitude),
+            name: location.description,
+            address: location.address,
+            url: location.url,
             ..Default::default()
         }),
         ..Default::default()

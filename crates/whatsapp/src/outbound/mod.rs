@@ -1,6 +1,6 @@
 //! Messages that go out: the domain's words as the protocol's, under our own id.
 //!
-//! * `body`: what is read, text, places, cards, polls. `media`: files. `change`: reactions, edits and the like.
+//! * `body`: what is read, text, locations, cards, polls. `media`: files. `change`: reactions, edits and the like.
 
 mod body;
 mod change;
@@ -61,7 +61,7 @@ impl MessageWriter {
         let mut message = match content {
             Content::Text { body, preview } => body::text(body, preview),
             Content::Media(media) => return media::message(*media, context),
-            Content::Location(place) => body::location(place),
+            Content::Location(location) => body::location(location),
             Content::Contacts { cards } => body::contacts(cards)?,
             Content::Poll(poll) => {
                 let own =

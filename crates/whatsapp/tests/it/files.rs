@@ -29,7 +29,7 @@ const KINDS: [(MediaKind, FileKind, &str); 6] = [
 ];
 
 fn bytes(count: usize) -> Vec<u8> {
-    (0..count).map(|place| (place % 251) as u8).collect()
+    (0..count).map(|index| (index % 251) as u8).collect()
 }
 
 fn file_with(bytes: &[u8]) -> File {

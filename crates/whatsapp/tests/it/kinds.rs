@@ -65,7 +65,7 @@ fn contents() -> Vec<(&'static str, Content)> {
         description: Some("of a page".into()),
         thumbnail: vec![],
     };
-    let place = Location {
+    let location = Location {
         latitude: -23.55,
         longitude: -46.63,
         description: Some("the square".into()),
@@ -78,7 +78,7 @@ fn contents() -> Vec<(&'static str, Content)> {
             "text",
             Content::Text { body: "see https://example.com/a".into(), preview: Some(preview) },
         ),
-        ("location", Content::Location(place)),
+        ("location", Content::Location(location)),
         ("contact", Content::Contacts { cards: vec![card("Mia")] }),
         ("contact", Content::Contacts { cards: vec![card("Mia"), card("Ben")] }),
         ("poll", poll(false)),
@@ -126,7 +126,7 @@ async fn every_kind_goes_to_a_number_a_privacy_id_and_a_group_and_comes_back() {
 #[tokio::test]
 async fn quotes_and_mentions_travel_with_any_kind() {
     let pair = Pair::new().await;
-    let place = Content::Location(Location {
+    let location = Content::Location(Location {
         latitude: 1.0,
         longitude: 2.0,
         description: None,
@@ -134,7 +134,7 @@ async fn quotes_and_mentions_travel_with_any_kind() {
         url: None,
     });
     for (to, back) in &pair.ways {
-        let mut message = outgoing(to, place.clone());
+        let mut message = outgoing(to, location.clone());
         message.mentions = vec![chat(CAROL)];
         let quoted = Quoted { id: "Q1".to_owned().into_id(), body: "where?".into() };
         message.quoted = Some((quoted.clone(), chat(BOB)));

@@ -166,11 +166,11 @@ impl Ear {
             loop {
                 let changed = self.changed.notified();
                 let heard = self.all();
-                let place = heard.iter().position(
+                let index = heard.iter().position(
                     |heard| matches!(heard, Heard::Signal(signal) if fits(signal).is_some()),
                 );
-                if let Some(place) = place {
-                    return heard[..place].to_vec();
+                if let Some(index) = index {
+                    return heard[..index].to_vec();
                 }
                 changed.await;
             }
