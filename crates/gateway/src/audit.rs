@@ -34,18 +34,18 @@ pub struct Audit {
     entropy: Arc<dyn Entropy>,
     queue: mpsc::Sender<AuditEntry>,
     lost: Arc<AtomicU64>,
-    refusals: Arc<Mutex<Refusals>>,
+    refusals: Arc<Mutex<RefusalCounts>>,
 }
 
 /// What was refused in a minute. Bounded: addresses are remembered only for what was written down.
 #[derive(Default)]
-struct Refusals {
+struct RefusalCounts {
     minute: i64,
     all: u32,
     addresses: HashMap<Option<String>, u32>,
 }
 
-impl Refusals {
+impl RefusalCounts {
     /// Whether one more is written down.
     fn take(&mut self, minute: i64, address: &Option<String>) -> bool {
         if self.minute != minute {

@@ -36,10 +36,10 @@ const HERE_WAIT: Duration = Duration::from_secs(30);
 /// More than the engine lets a file have beyond what its message says.
 const SLACK: u64 = 64 * 1024;
 
-type Key = (SessionId, WaMessageId);
+type DownloadKey = (SessionId, WaMessageId);
 
 #[derive(Clone, Copy)]
-enum Busy {
+enum DownloadState {
     Running,
     Until(Timestamp),
 }
@@ -51,7 +51,7 @@ struct Downloader {
     sessions: Sessions,
     ledger: LedgerWriter,
     supervisor: Supervisor,
-    busy: Arc<Mutex<HashMap<Key, Busy>>>,
+    busy: Arc<Mutex<HashMap<DownloadKey, DownloadState>>>,
 }
 
 /// Starts the loop; it ends with the supervisor.
@@ -139,8 +139,9 @@ impl Downloader {
     /// Whether a session may download one more file at once: a slow sender takes its own places only.
     fn has_place(&self, session: SessionId) -> bool {
         let busy = self.busy();
-        let running =
-            |(key, busy): &(&Key, &Busy)| key.0 == session && matches!(busy, Busy::Running);
+        let running = |(key, busy): &(&DownloadKey, &DownloadState)| {
+            key.0 == session && matches!(busy, DownloadState::Running)
+        };
         busy.iter().filter(running).count() < self.media.options().per_session.max(1)
     }
 
@@ -152,13 +153,13 @@ impl Downloader {
             if busy.contains_key(&key) {
                 return true;
             }
-            if busy.values().filter(|busy| matches!(busy, Busy::Running)).count() >= most {
+            if busy.values().filter(|busy| matches!(busy, DownloadState::Running)).count() >= most {
                 return false;
             }
-            busy.insert(key.clone(), Busy::Running);
+            busy.insert(key.clone(), DownloadState::Running);
         }
         let (this, record, connection) = (self.clone(), record.clone(), connection.clone());
-        let place = Place { downloader: self.clone(), key };
+        let place = DownloadSlot { downloader: self.clone(), key };
         let stopping = self.supervisor.stopping();
         self.supervisor.spawn(format!("media/{}", record.wa_id), Policy::Once, async move {
             tokio::select! {
@@ -179,15 +180,15 @@ impl Downloader {
         let now = || self.ports.clock.now();
         let state = match self.fetch(record, connection).await {
             Ok(state) => state,
-            Err(Trouble::Refused(reason)) => failed(&reason),
-            Err(Trouble::NotConnected) => return Some(now().plus(NOT_CONNECTED_WAIT)),
-            Err(Trouble::Here(error)) => {
+            Err(DownloadTrouble::Refused(reason)) => failed(&reason),
+            Err(DownloadTrouble::NotConnected) => return Some(now().plus(NOT_CONNECTED_WAIT)),
+            Err(DownloadTrouble::Here(error)) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(session.id = %record.session, message.id = %record.wa_id, error,
                     "a file cannot be stored here now; this is no try");
                 return Some(now().plus(HERE_WAIT));
             }
-            Err(Trouble::Passing(reason)) => {
+            Err(DownloadTrouble::Passing(reason)) => {
                 tracing::warn!(session.id = %record.session, message.id = %record.wa_id,
                     attempt = record.attempts + 1, reason, "a file was not downloaded");
                 // Whoever asks again after the last try asks for all of them.
@@ -200,7 +201,7 @@ impl Downloader {
                 }
             }
         };
-        match self.settle(record, state).await {
+        match self.record_state(record, state).await {
             Ok(()) => None,
             Err(error) => {
                 tracing::error!(session.id = %record.session, message.id = %record.wa_id,
@@ -214,7 +215,7 @@ impl Downloader {
         &self,
         record: &MediaRecord,
         connection: &dyn Connection,
-    ) -> Result<MediaState, Trouble> {
+    ) -> Result<MediaState, DownloadTrouble> {
         let options = self.media.options();
         if !options.download {
             return Ok(failed("downloads are switched off"));
@@ -224,13 +225,13 @@ impl Downloader {
         };
         let declared = remote.length.min(options.bytes_max);
         if let Err(reason) =
-            self.media.take_room(record.session, declared).await.map_err(Trouble::Here)?
+            self.media.take_room(record.session, declared).await.map_err(DownloadTrouble::Here)?
         {
             return Ok(failed(reason));
         }
         let files = &self.ports.media_files;
-        let scratch = files.scratch().await.map_err(Trouble::Here)?;
-        let into = scratch.handle().map_err(Trouble::disk)?;
+        let scratch = files.scratch().await.map_err(DownloadTrouble::Here)?;
+        let into = scratch.handle().map_err(DownloadTrouble::disk)?;
         let done = connection.download(record.media.kind, remote, into, options.bytes_max).await;
         match done {
             Err(EngineError::TooBig)
@@ -239,17 +240,17 @@ impl Downloader {
                 return Ok(failed("larger than its message says"));
             }
             Err(EngineError::TooBig) => return Ok(too_large(options.bytes_max)),
-            done => done.map_err(Trouble::of)?,
+            done => done.map_err(DownloadTrouble::of)?,
         }
         let length = scratch.file.metadata().map(|metadata| metadata.len());
-        if length.map_err(Trouble::disk)? > options.bytes_max {
+        if length.map_err(DownloadTrouble::disk)? > options.bytes_max {
             return Ok(too_large(options.bytes_max));
         }
-        let kept = files.keep(scratch).await.map_err(Trouble::Here)?;
+        let kept = files.keep(scratch).await.map_err(DownloadTrouble::Here)?;
         Ok(MediaState::Ready { id: kept.id, size_bytes: kept.size_bytes })
     }
 
-    async fn settle(&self, record: &MediaRecord, state: MediaState) -> StoreResult<()> {
+    async fn record_state(&self, record: &MediaRecord, state: MediaState) -> StoreResult<()> {
         let ports = &self.ports;
         let (session, wa_id) = (record.session, record.wa_id.clone());
         let message = ports.store.message(session, &wa_id).await?;
@@ -286,7 +287,7 @@ impl Downloader {
         event::message_media(&change, state, &media)
     }
 
-    fn busy(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Busy>> {
+    fn busy(&self) -> std::sync::MutexGuard<'_, HashMap<DownloadKey, DownloadState>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -294,23 +295,23 @@ impl Downloader {
     fn forget_waits(&self, now: Timestamp) -> usize {
         let mut busy = self.busy();
         busy.retain(|_, busy| match busy {
-            Busy::Running => true,
-            Busy::Until(until) => *until > now,
+            DownloadState::Running => true,
+            DownloadState::Until(until) => *until > now,
         });
         busy.len()
     }
 
     fn next_wait(&self) -> Option<Timestamp> {
-        let until = |busy: &Busy| match busy {
-            Busy::Running => None,
-            Busy::Until(until) => Some(*until),
+        let until = |busy: &DownloadState| match busy {
+            DownloadState::Running => None,
+            DownloadState::Until(until) => Some(*until),
         };
         self.busy().values().filter_map(until).min()
     }
 }
 
 /// Why a file did not come.
-enum Trouble {
+enum DownloadTrouble {
     /// It will not come at all.
     Refused(String),
     /// The link is down; this is no try.
@@ -321,7 +322,7 @@ enum Trouble {
     Passing(String),
 }
 
-impl Trouble {
+impl DownloadTrouble {
     fn disk(error: std::io::Error) -> Self {
         Self::Here(StoreError {
             kind: StoreErrorKind::Unavailable,
@@ -343,24 +344,24 @@ impl Trouble {
 }
 
 /// A place among the downloads; given back however the download ends.
-struct Place {
+struct DownloadSlot {
     downloader: Downloader,
-    key: Key,
+    key: DownloadKey,
 }
 
-impl Place {
+impl DownloadSlot {
     fn leave(self, again_at: Option<Timestamp>) {
         if let Some(at) = again_at {
-            self.downloader.busy().insert(self.key.clone(), Busy::Until(at));
+            self.downloader.busy().insert(self.key.clone(), DownloadState::Until(at));
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for DownloadSlot {
     fn drop(&mut self) {
         {
             let mut busy = self.downloader.busy();
-            if matches!(busy.get(&self.key), Some(Busy::Running)) {
+            if matches!(busy.get(&self.key), Some(DownloadState::Running)) {
                 busy.remove(&self.key);
             }
         }

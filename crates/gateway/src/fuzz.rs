@@ -41,7 +41,7 @@ pub const TARGETS: &[Target] = &[
 mod tests {
     use super::*;
 
-    /// Inputs per target.
+    /// How many inputs each target gets in CI.
     const CASES: u32 = 1_500;
 
     #[test]

@@ -10,10 +10,10 @@ use crate::{Ports, Supervisor, Webhooks, webhooks::Flow};
 /// A database that takes longer than this is down for the caller.
 const PING_LIMIT: Duration = Duration::from_secs(2);
 
-/// The answer.
+/// Whether this process should get requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
-    /// Requests are served.
+    /// The ledger answers and requests are served.
     Ready,
     /// The ledger does not answer.
     DatabaseDown,
@@ -39,7 +39,7 @@ impl Health {
         Self { ledger, queue, webhooks, stopping: supervisor.stopping() }
     }
 
-    /// Whether deliveries leave.
+    /// Whether deliveries leave, and why not.
     pub fn flow(&self) -> Flow {
         self.webhooks.flow()
     }

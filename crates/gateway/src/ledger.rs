@@ -70,8 +70,6 @@ impl LedgerWriter {
         let subscribers = self.subscribers.read().unwrap_or_else(PoisonError::into_inner);
         subscribers.iter().for_each(|subscriber| subscriber(committed));
     }
-
-    /// A session's record.
     pub(crate) async fn session(&self, id: SessionId) -> StoreResult<Option<Session>> {
         self.store.session(id).await
     }

@@ -96,7 +96,7 @@ pub enum Role {
 /// How the gateway behaves. `Default` is for production.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What it does.
+    /// What this process does for the ledger.
     pub role: Role,
     /// The owner's name written in leases; unique per process life.
     pub node: String,
@@ -110,17 +110,17 @@ pub struct Options {
     pub takeover_interval: Duration,
     /// Other processes on the same ledger are asked, and ask this one; none: it is alone.
     pub peers: Option<PeerOptions>,
-    /// Sends.
+    /// How messages are sent.
     pub sends: SendOptions,
-    /// Batches.
+    /// How batches are sent.
     pub bulk: BulkOptions,
     /// Files, in both directions.
     pub media: MediaOptions,
     /// Mixed into the hashes of API keys.
     pub key_pepper: Option<domain::webhook::Secret>,
-    /// Webhook delivery.
+    /// How events are delivered to webhooks.
     pub webhooks: WebhookOptions,
-    /// Live events.
+    /// How live readers are served.
     pub live: LiveOptions,
     /// How long things are kept.
     pub retention: RetentionOptions,
@@ -153,15 +153,15 @@ impl Default for Options {
     }
 }
 
-/// How sends behave.
+/// How sends behave. `Default` is for production.
 #[derive(Debug, Clone)]
 pub struct SendOptions {
     /// How long a send waits for the answer of WhatsApp's server.
     pub answer_limit: Duration,
     /// Until when a send whose outcome is not known may go out again; older ones have failed (OpenWA's reaper: 1 h).
     pub resend_limit: Duration,
-    /// How long receipts may settle such sends after the backlog has been handed over, before they go out again.
-    pub settle_grace: Duration,
+    /// How long receipts may prove such sends after the backlog has been handed over, before they go out again.
+    pub reconcile_grace: Duration,
     /// Longest typing that is shown before a text; zero shows none.
     pub typing_max: Duration,
     /// How fast a number may send.
@@ -175,7 +175,7 @@ impl Default for SendOptions {
         Self {
             answer_limit: Duration::from_secs(10),
             resend_limit: Duration::from_secs(3600),
-            settle_grace: Duration::from_secs(2),
+            reconcile_grace: Duration::from_secs(2),
             typing_max: Duration::ZERO,
             pacing: PacingRules::default(),
             fetch_through_proxy: true,
@@ -186,7 +186,7 @@ impl Default for SendOptions {
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The ledger failed.
+    /// The ledger failed before the house was built.
     #[error("the ledger failed while starting")]
     Store(#[source] StoreError),
     /// The outgoing HTTP client could not be built.
@@ -207,25 +207,25 @@ pub struct Gateway {
     pub batches: Batches,
     /// Stored texts with placeholders.
     pub templates: Templates,
-    /// People and chats.
+    /// Contacts and chats, and what is changed of them.
     pub people: People,
-    /// Files of messages.
+    /// Files of messages, in both directions.
     pub media: Media,
     /// Where code of this process joins in.
     pub hooks: Hooks,
     /// Receivers, and the deliveries to them.
     pub webhooks: Webhooks,
-    /// Who may call.
+    /// Keys of the API.
     pub api_keys: ApiKeys,
-    /// Whether it works.
+    /// Whether requests and deliveries can be served.
     pub health: Health,
     /// Events as they happen.
     pub live: Live,
-    /// Who did what.
+    /// The audit: who did what, and what happened by itself.
     pub audit: Audit,
     /// When sessions were last heard of.
     pub activities: Activities,
-    /// Numbers.
+    /// Numbers in the text format of Prometheus.
     pub metrics: Metrics,
     supervisor: Supervisor,
     shutdown_limit: Duration,
@@ -246,7 +246,7 @@ impl Gateway {
         let webhooks = Webhooks::build(options.webhooks.clone(), &ports, &audit, &supervisor)
             .map_err(StartError::Egress)?;
         webhooks.follow(&ledger);
-        let waiters = outbox::Waiters::default();
+        let waiters = outbox::AckWaiters::default();
         let hooks = webhooks.hooks().clone();
         let media = Media::build(&options.media, &ports, webhooks.egress());
         let sessions = Sessions::build(sessions::Parts {

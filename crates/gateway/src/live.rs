@@ -20,7 +20,7 @@ use domain::{
     port::{LogStore, StoreError, StoreResult},
 };
 pub use places::Who;
-use places::{Place, Places};
+use places::{ReaderPlace, ReaderPlaces};
 use tokio::sync::{Notify, watch};
 
 use crate::{
@@ -62,13 +62,13 @@ impl Default for LiveOptions {
 /// What a reader may and wants to see; empty lists mean everything.
 #[derive(Debug, Clone, Default)]
 pub struct LiveFilter {
-    /// Only this session.
+    /// Events of this session only.
     pub session: Option<SessionId>,
-    /// Only these sessions.
+    /// Events of these sessions only; empty: of all.
     pub sessions: Vec<SessionId>,
     /// Only events of these chats.
     pub chats: Vec<ChatId>,
-    /// Only these events.
+    /// Events of these kinds only; empty: of all.
     pub kinds: Vec<EventType>,
     /// Also `session.qr`: who scans it takes the session over.
     pub qr: bool,
@@ -91,7 +91,7 @@ impl LiveFilter {
     }
 }
 
-/// Why nobody reads.
+/// Why a reader was not let in, or fell out.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
     /// So many read already.
@@ -127,7 +127,7 @@ pub enum News {
     Events(Vec<Arc<LoggedEvent>>),
     /// Nothing until the time.
     Quiet,
-    /// The gateway stops.
+    /// The gateway stops: no more events come.
     Ended,
 }
 
@@ -138,12 +138,12 @@ pub struct Pulled {
     pub events: Vec<Arc<LoggedEvent>>,
     /// Where the next pull goes on.
     pub cursor: u64,
-    /// See [`Missed`].
+    /// What the reader missed before the first event, if anything.
     pub missed: Option<Missed>,
 }
 
 /// The newest events: all behind `start`, up to `end`.
-struct Ring {
+struct EventRing {
     events: VecDeque<Arc<LoggedEvent>>,
     bytes: usize,
     start: u64,
@@ -157,7 +157,7 @@ fn size(event: &LoggedEvent) -> usize {
     event.event.draft.data.text().len() + 512
 }
 
-impl Ring {
+impl EventRing {
     fn push(&mut self, event: LoggedEvent) {
         self.end = event.position;
         self.bytes += size(&event);
@@ -173,16 +173,16 @@ impl Ring {
 /// A handle to the live events. Cheap to clone.
 #[derive(Clone)]
 pub struct Live {
-    inner: Arc<Inner>,
+    inner: Arc<LiveInner>,
 }
 
-struct Inner {
+struct LiveInner {
     options: LiveOptions,
     log: Arc<dyn LogStore>,
     clock: Arc<dyn Clock>,
     supervisor: Supervisor,
-    places: Places,
-    ring: Mutex<Ring>,
+    places: ReaderPlaces,
+    ring: Mutex<EventRing>,
     /// The last position that the tail has.
     head: watch::Sender<u64>,
     news: Arc<Notify>,
@@ -202,9 +202,9 @@ impl Live {
                 told.notify_one();
             }
         });
-        let ring = Ring { events: VecDeque::new(), bytes: 0, start: 0, end: 0, awake: false };
-        let inner = Arc::new(Inner {
-            places: Places::default(),
+        let ring = EventRing { events: VecDeque::new(), bytes: 0, start: 0, end: 0, awake: false };
+        let inner = Arc::new(LiveInner {
+            places: ReaderPlaces::default(),
             options,
             log: ports.store.clone(),
             clock: ports.clock.clone(),
@@ -308,8 +308,8 @@ impl Live {
 
 /// A reader with a place of its own; it goes with it.
 pub struct Reader {
-    inner: Arc<Inner>,
-    _place: Place,
+    inner: Arc<LiveInner>,
+    _place: ReaderPlace,
     filter: LiveFilter,
     cursor: u64,
     head: watch::Receiver<u64>,
@@ -356,8 +356,8 @@ impl Reader {
     }
 }
 
-impl Inner {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Ring> {
+impl LiveInner {
+    fn lock(&self) -> std::sync::MutexGuard<'_, EventRing> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

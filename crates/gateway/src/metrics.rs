@@ -31,7 +31,7 @@ const CLIENTS_MAX: usize = 10_000;
 /// A webhook that stores and does not deliver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stalled {
-    /// How far behind.
+    /// How far the webhook is behind.
     pub lag: WebhookLag,
     /// How long its oldest delivery waits.
     pub waits: Duration,
@@ -62,9 +62,9 @@ pub struct Metrics {
 
 /// The text of an exposition.
 #[derive(Default)]
-struct Text(String);
+struct MetricsText(String);
 
-impl Text {
+impl MetricsText {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
@@ -170,7 +170,7 @@ impl Metrics {
 
     /// Everything as text, version 0.0.4. What the ledger does not answer is left out.
     pub async fn text(&self, resident_bytes: u64) -> String {
-        let mut text = Text::default();
+        let mut text = MetricsText::default();
         self.process(&mut text, resident_bytes);
         let available = match self.stored(&mut text).await {
             Ok(()) => 1.0,
@@ -187,7 +187,7 @@ impl Metrics {
         text.0
     }
 
-    fn process(&self, text: &mut Text, resident_bytes: u64) {
+    fn process(&self, text: &mut MetricsText, resident_bytes: u64) {
         text.one("openwa_up", "gauge", "The process answers.", 1.0);
         let uptime = self.clock.now().since(self.started).as_secs_f64();
         text.one("openwa_process_uptime_seconds", "gauge", "Since the start.", uptime);
@@ -198,7 +198,7 @@ impl Metrics {
         text.one("openwa_process_heap_used_bytes", "gauge", help, resident);
     }
 
-    async fn stored(&self, text: &mut Text) -> StoreResult<()> {
+    async fn stored(&self, text: &mut MetricsText) -> StoreResult<()> {
         let overview = self.sessions.overview(&|_| true).await?;
         text.one("openwa_sessions_total", "gauge", "Sessions.", float(overview.total));
         let help = "Sessions whose engine is loaded in this process.";
@@ -234,7 +234,7 @@ impl Metrics {
         Ok(())
     }
 
-    async fn lag(&self, text: &mut Text) -> StoreResult<()> {
+    async fn lag(&self, text: &mut MetricsText) -> StoreResult<()> {
         let (now, lags) = (self.clock.now(), self.lags().await?);
         let age = |at: Option<Timestamp>| at.map_or(0.0, |at| now.since(at).as_secs_f64());
         let help = "Deliveries that wait.";
@@ -271,7 +271,7 @@ impl Metrics {
         Ok(())
     }
 
-    fn faults(&self, text: &mut Text) {
+    fn faults(&self, text: &mut MetricsText) {
         let writable = f64::from(u8::from(self.ledger.trouble().is_none()));
         text.one("waypost_ledger_writable", "gauge", "Whether the ledger takes writes.", writable);
         let rows = float(u64::try_from(self.ledger.unreadable().len()).unwrap_or(u64::MAX));
@@ -279,7 +279,7 @@ impl Metrics {
         text.one("waypost_unreadable_rows", "gauge", help, rows);
     }
 
-    fn workers(&self, text: &mut Text) {
+    fn workers(&self, text: &mut MetricsText) {
         let name = "waypost_delivery_attempts_total";
         text.family(name, "counter", "Attempts since the start, by outcome.");
         for (outcome, count) in self.meter.attempts() {

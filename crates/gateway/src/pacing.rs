@@ -13,14 +13,16 @@ use crate::Ports;
 /// Why no place was taken.
 pub(crate) enum PacingError {
     /// It was too fast: by which rule, and after how many seconds there may be a place.
-    Paced { rule: PacingRule, retry_after_seconds: u64 },
-    /// The ledger failed.
+    Paced {
+        rule: PacingRule,
+        retry_after_seconds: u64,
+    },
     Store(StoreError),
 }
 
 /// The rules in force, and the counters behind them.
 #[derive(Clone)]
-pub(crate) struct Pacing {
+pub(crate) struct SendPacing {
     store: Arc<dyn PacingStore>,
     clock: Arc<dyn Clock>,
     rules: Arc<PacingRules>,
@@ -28,19 +30,19 @@ pub(crate) struct Pacing {
 
 /// A place that was taken.
 #[must_use]
-pub(crate) struct Admitted {
+pub(crate) struct AdmittedSend {
     /// Nothing while pacing is off.
-    place: Option<Place>,
+    place: Option<PaceSlot>,
 }
 
-struct Place {
-    pacing: Pacing,
+struct PaceSlot {
+    pacing: SendPacing,
     lease: Lease,
     chat: ChatId,
     at: Timestamp,
 }
 
-impl Pacing {
+impl SendPacing {
     pub(crate) fn new(ports: &Ports, rules: PacingRules) -> Self {
         let (store, clock) = (ports.store.clone(), ports.clock.clone());
         Self { store, clock, rules: Arc::new(rules) }
@@ -51,17 +53,17 @@ impl Pacing {
         &self,
         lease: &Lease,
         chat: &ChatId,
-    ) -> Result<Admitted, PacingError> {
+    ) -> Result<AdmittedSend, PacingError> {
         if !self.rules.enabled {
-            return Ok(Admitted { place: None });
+            return Ok(AdmittedSend { place: None });
         }
         let at = self.clock.now();
         let admitted = self.store.admit_send(lease, chat, &self.rules, at).await;
         match admitted.map_err(PacingError::Store)? {
             Ok(()) => {
                 let place =
-                    Place { pacing: self.clone(), lease: lease.clone(), chat: chat.clone(), at };
-                Ok(Admitted { place: Some(place) })
+                    PaceSlot { pacing: self.clone(), lease: lease.clone(), chat: chat.clone(), at };
+                Ok(AdmittedSend { place: Some(place) })
             }
             Err(Refusal { rule, until }) => {
                 tracing::info!(session.id = %lease.session, rule = rule.as_str(), "a send was too fast");
@@ -73,10 +75,10 @@ impl Pacing {
     }
 }
 
-impl Admitted {
+impl AdmittedSend {
     /// Counts what became of the send. Nothing is known: neither a success nor a failure, and the place stays taken.
     pub(crate) async fn record(self, outcome: Option<PacingOutcome>) {
-        let Some(Place { pacing, lease, chat, at }) = self.place else { return };
+        let Some(PaceSlot { pacing, lease, chat, at }) = self.place else { return };
         let Some(outcome) = outcome else { return };
         let now = pacing.clock.now();
         match pacing.store.record_send(&lease, &chat, &pacing.rules, at, outcome, now).await {

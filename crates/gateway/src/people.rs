@@ -14,7 +14,7 @@ use domain::{
 use crate::{
     Ports, Sessions,
     ledger::LedgerWriter,
-    sessions::{Link, NoLink},
+    sessions::{NoLink, ReadySession},
     spelling,
 };
 
@@ -286,7 +286,7 @@ impl People {
 
     async fn at_whatsapp(
         &self,
-        link: &Link,
+        link: &ReadySession,
         session: SessionId,
         chat: &ChatId,
         mark: ChatMark,
@@ -298,7 +298,7 @@ impl People {
 
     async fn remember(
         &self,
-        link: &Link,
+        link: &ReadySession,
         session: SessionId,
         chat: ChatId,
         mark: ChatMark,

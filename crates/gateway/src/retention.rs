@@ -30,7 +30,7 @@ pub struct RetentionOptions {
     pub audit: Duration,
     /// Messages with their files; `None` keeps them.
     pub messages: Option<Duration>,
-    /// Between two rounds.
+    /// The time between two rounds.
     pub every: Duration,
     /// Between two looks for deletes to finish and files to remove.
     pub sweep: Duration,
@@ -50,7 +50,7 @@ impl Default for RetentionOptions {
     }
 }
 
-struct Retention {
+struct RetentionLoop {
     options: RetentionOptions,
     log: Arc<dyn LogStore>,
     idempotency: Arc<dyn IdempotencyStore>,
@@ -61,20 +61,18 @@ struct Retention {
 
 /// How far the rounds before have looked through the event log.
 #[derive(Default)]
-struct Seen {
+struct SeenTables {
     rounds: u32,
     events: u64,
     failures: u64,
 }
-
-/// Starts the rounds.
 pub(crate) fn start(
     options: RetentionOptions,
     ports: &Ports,
     audit: &Audit,
     supervisor: &Supervisor,
 ) {
-    let retention = Retention {
+    let retention = RetentionLoop {
         options,
         log: ports.store.clone(),
         idempotency: ports.store.clone(),
@@ -85,10 +83,10 @@ pub(crate) fn start(
     supervisor.spawn("retention", Policy::Essential, retention.run());
 }
 
-impl Retention {
+impl RetentionLoop {
     async fn run(self) {
         let stopping = self.supervisor.stopping();
-        let mut seen = Seen::default();
+        let mut seen = SeenTables::default();
         while !stopping.is_cancelled() {
             let now = self.clock.now();
             if let Err(error) = self.round(now, &mut seen).await {
@@ -103,7 +101,7 @@ impl Retention {
         }
     }
 
-    async fn round(&self, now: Timestamp, seen: &mut Seen) -> StoreResult<()> {
+    async fn round(&self, now: Timestamp, seen: &mut SeenTables) -> StoreResult<()> {
         // Of the processes that share the ledger one does it.
         if !self.log.take_upkeep_turn("retention", now, self.options.every).await? {
             return Ok(());
@@ -122,14 +120,14 @@ impl Retention {
     }
 
     /// The event log, from where the rounds before came to. Dead letters are kept longer: they have a place of their own.
-    async fn events(&self, now: Timestamp, seen: &mut Seen) -> StoreResult<()> {
+    async fn events(&self, now: Timestamp, seen: &mut SeenTables) -> StoreResult<()> {
         let settled_before = now.minus(self.options.events);
         let failed_before = now.minus(self.options.failures);
         self.log.mark_time(now, settled_before.min(failed_before)).await?;
         let events_through = self.log.time_mark(settled_before).await?;
         let failures_through = self.log.time_mark(failed_before).await?;
         if seen.rounds.is_multiple_of(ROUNDS) {
-            *seen = Seen::default();
+            *seen = SeenTables::default();
         }
         let limits =
             PruneLimits { events_through, failures_through, settled_before, failed_before };

@@ -31,7 +31,7 @@ pub enum Policy {
 /// How a task ended, for whoever waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It returned.
+    /// The task returned by itself.
     Finished,
     /// It panicked; what it held is dropped, nothing else is touched.
     Panicked,
@@ -57,7 +57,7 @@ impl Default for Supervisor {
 }
 
 impl Supervisor {
-    /// Without tasks.
+    /// A supervisor that runs nothing yet.
     pub fn new() -> Self {
         Self {
             tracker: TaskTracker::new(),

@@ -23,17 +23,15 @@ const GRACE: Duration = Duration::from_secs(3600);
 /// A file that nothing refers to and that nobody noted is removed at this age.
 const LOST_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-struct Upkeep {
+struct UpkeepLoop {
     every: Duration,
     log: Arc<dyn LogStore>,
     files: Arc<dyn MediaFiles>,
     clock: Arc<dyn Clock>,
     supervisor: Supervisor,
 }
-
-/// Starts the rounds.
 pub(crate) fn start(every: Duration, ports: &Ports, supervisor: &Supervisor) {
-    let upkeep = Upkeep {
+    let upkeep = UpkeepLoop {
         every,
         log: ports.store.clone(),
         files: ports.media_files.clone(),
@@ -43,7 +41,7 @@ pub(crate) fn start(every: Duration, ports: &Ports, supervisor: &Supervisor) {
     supervisor.spawn("upkeep", Policy::Essential, upkeep.run());
 }
 
-impl Upkeep {
+impl UpkeepLoop {
     async fn run(self) {
         let stopping = self.supervisor.stopping();
         let mut look_through = self.clock.now();

@@ -6,7 +6,7 @@ use domain::{
     SessionId, Timestamp,
     event::{EventDraft, EventType},
     message::{Content, Direction, Message, MessageStatus, MessageType},
-    port::{MessageChange, NewMessage, OpenChange, Unsettled, Write, WriteOutcome},
+    port::{MessageChange, NewMessage, OpenChange, UnresolvedSend, Write, WriteOutcome},
 };
 use serde_json::{Value, json};
 
@@ -264,7 +264,7 @@ pub async fn sends_are_kept_until_they_are_settled<S: Store>(store: &S) {
     let sent = Message { status: MessageStatus::Sent, ..build::message(4, session) };
     store.write(vec![insert(NewMessage { message: sent, ..sending(4, session) })]).await.unwrap();
     let unsettled = store.unresolved_sends(session).await.unwrap();
-    let expected = |number| Unsettled {
+    let expected = |number| UnresolvedSend {
         message: build::message(number, session),
         outgoing: build::outgoing(number),
     };

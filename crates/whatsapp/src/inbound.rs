@@ -17,7 +17,7 @@ use domain::{
     chat::Identity,
     content::{OptionHash, Target},
     message::{Content, InboundMessage as Inbound},
-    port::{EngineSignal, EngineSink, StoreResult},
+    port::{EngineSignal, EngineSink},
     session::LossCause,
 };
 use whatsapp_rust::{
@@ -58,12 +58,8 @@ impl InboundHandler {
         tokio::select! {
             biased;
             () = self.link.closing() => bail!("the connection is closing"),
-            result = self.stored(messages) => result.context("messages could not be stored"),
+            result = self.sink.messages(messages) => result.context("messages could not be stored"),
         }
-    }
-
-    fn stored(&self, messages: Vec<Inbound>) -> impl Future<Output = StoreResult<()>> + Send + '_ {
-        self.sink.messages(messages)
     }
 
     /// Delivers what bypasses the hook.

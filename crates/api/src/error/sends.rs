@@ -19,7 +19,7 @@ impl From<SendError> for ApiError {
             SendError::NotReady(status) => {
                 conflict(format!("Session is not ready (status: {})", status.as_str()))
             }
-            SendError::Settling => {
+            SendError::Reconciling => {
                 conflict("Session is reconciling earlier messages").with_retry(1)
             }
             SendError::Busy => too_many("Too many messages are waiting to be sent").with_retry(1),

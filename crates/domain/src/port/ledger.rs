@@ -247,7 +247,7 @@ pub struct OpenChange {
 
 /// A send whose outcome is not known, with what was to go out.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Unsettled {
+pub struct UnresolvedSend {
     /// The row, `pending`.
     pub message: Message,
     /// What goes out again, under the same id.

@@ -33,8 +33,8 @@ pub use lanes::{
 };
 pub use lease::{Held, Lease, WishListener};
 pub use ledger::{
-    Ledger, MessageChange, NewMessage, OpenChange, Quarantined, SessionPatch, Unsettled, Write,
-    WriteOutcome,
+    Ledger, MessageChange, NewMessage, OpenChange, Quarantined, SessionPatch, UnresolvedSend,
+    Write, WriteOutcome,
 };
 pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
 pub use media::{KeptMedia, MediaFiles, Scratch};

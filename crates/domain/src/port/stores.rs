@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Held, Lease, OpenChange, StoreResult, Unsettled, WishListener};
+use super::{Held, Lease, OpenChange, StoreResult, UnresolvedSend, WishListener};
 use crate::{
     address::ChatId,
     api_key::{ApiKey, KeyHash},
@@ -122,7 +122,7 @@ pub trait MessageStore: Send + Sync + 'static {
         wa_id: &WaMessageId,
     ) -> StoreResult<Option<Message>>;
     /// Sends of this account whose outcome is not known, in the order they were accepted.
-    async fn unresolved_sends(&self, session: SessionId) -> StoreResult<Vec<Unsettled>>;
+    async fn unresolved_sends(&self, session: SessionId) -> StoreResult<Vec<UnresolvedSend>>;
     /// Changes of messages whose outcome is not known, oldest first.
     async fn open_changes(&self, session: SessionId) -> StoreResult<Vec<OpenChange>>;
     /// A list. `None` when `query.after` names no row of this session.

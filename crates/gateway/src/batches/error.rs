@@ -17,7 +17,7 @@ pub enum BatchError {
     /// Its engine is not loaded.
     #[error("the session is not started")]
     NotStarted,
-    /// The process stops.
+    /// The process stops: try again after its start.
     #[error("the server is shutting down")]
     ShuttingDown,
     /// The session has a batch of that name.
@@ -34,7 +34,7 @@ pub enum BatchError {
     Past {
         /// When it was to begin.
         at: Timestamp,
-        /// The time now.
+        /// The time of the refusal.
         now: Timestamp,
     },
     /// The file of an item cannot be used.
@@ -49,7 +49,7 @@ pub enum BatchError {
     /// The session has no batch of this name.
     #[error("no batch {0}")]
     NotFound(BatchId),
-    /// It is over.
+    /// The batch is over: nothing of it can be changed.
     #[error("the batch is {}", .0.as_str())]
     Over(BatchState),
     /// It is paused already.
@@ -58,7 +58,7 @@ pub enum BatchError {
     /// It is not paused by its user.
     #[error("the batch is not paused")]
     NotPaused,
-    /// The ledger failed.
+    /// The ledger failed; the same call may work later.
     #[error("the ledger failed")]
     Store(#[source] StoreError),
 }

@@ -10,7 +10,7 @@ use domain::{
 
 use super::{
     outcome::{self, ItemSendResult},
-    runner::{Cold, Runner, Turn},
+    runner::{BatchRunner, ColdHold, RunnerTurn},
 };
 use crate::messages::{BatchItemSend, MediaInput, Preview, Say, ToSend};
 
@@ -19,15 +19,14 @@ const COMEBACKS_MAX: u32 = 5;
 /// Longest wait for single sends that go first.
 const YIELD_MAX: Duration = Duration::from_secs(30);
 
-impl Runner {
-    /// Sends one item.
+impl BatchRunner {
     pub(super) async fn step(
         &mut self,
         batch: Batch,
         item: BatchItem,
         content: ItemContent,
         link: Arc<dyn Connection>,
-    ) -> Result<Turn, StoreError> {
+    ) -> Result<RunnerTurn, StoreError> {
         let stopping = self.shared.supervisor.stopping();
         let clock = self.shared.ports.clock.clone();
         let yielded = clock.now().plus(YIELD_MAX);
@@ -35,7 +34,7 @@ impl Runner {
             biased;
             () = self.shared.messages.idle(self.session) => {}
             () = clock.sleep_until(Timer::BatchYield, yielded) => {}
-            () = stopping.cancelled() => return Ok(Turn::Done),
+            () = stopping.cancelled() => return Ok(RunnerTurn::Done),
         }
         let (index, before) = (item.index, self.pace);
         let gap = batch.options.gap(self.shared.ports.entropy.fraction());
@@ -43,7 +42,7 @@ impl Runner {
             BatchChange::Begin { index, epoch: self.lease.epoch, pace: self.now().plus(gap) };
         if !self.write(&batch.id, begin).await? {
             // A cancel or a pause was first.
-            return Ok(Turn::Again);
+            return Ok(RunnerTurn::Again);
         }
         self.last = Some(batch.id.clone());
         let was_heard = self.cold.is_some_and(|cold| cold.until > self.now());
@@ -61,7 +60,7 @@ impl Runner {
         let result = tokio::select! {
             result = sending => result,
             // The send goes on by itself; the next life learns from its row what became of it.
-            () = cut.cancelled() => return Ok(Turn::Done),
+            () = cut.cancelled() => return Ok(RunnerTurn::Done),
         };
         // From its answer on, not from when that was stored.
         let after = heard.get().copied().unwrap_or_else(|| self.now()).plus(gap);
@@ -74,7 +73,7 @@ impl Runner {
         item: &BatchItem,
         came: ItemSendResult,
         (before, after, was_heard): (Timestamp, Timestamp, bool),
-    ) -> Result<Turn, StoreError> {
+    ) -> Result<RunnerTurn, StoreError> {
         let came = match came {
             // Its link was lost meanwhile and it went out again: the first one may have arrived before the second was
             // refused.
@@ -114,15 +113,16 @@ impl Runner {
                 match reason {
                     None => pace = pace.max(until),
                     Some(reason @ HoldReason::ColdDailyCap) => {
-                        self.cold = Some(Cold { until, whom: RecipientScope::HasHistory, reason });
+                        self.cold =
+                            Some(ColdHold { until, whom: RecipientScope::HasHistory, reason });
                     }
                     Some(reason) => self.capped = Some((reason, until)),
                 }
                 self.back(batch, item, pace).await?;
             }
-            ItemSendResult::SessionGone => return Ok(Turn::Done),
+            ItemSendResult::SessionGone => return Ok(RunnerTurn::Done),
         }
-        Ok(Turn::Again)
+        Ok(RunnerTurn::Again)
     }
 
     /// Records an outcome. What never reached WhatsApp costs no delay.

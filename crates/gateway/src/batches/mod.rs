@@ -40,7 +40,7 @@ use crate::{Media, Messages, Policy, Ports, Sessions, Supervisor, ledger::Ledger
 pub use accept::{Accepted, BulkRequest, Foreseen};
 pub use error::BatchError;
 
-/// How batches behave.
+/// How batches behave. `Default` is for production.
 #[derive(Debug, Clone)]
 pub struct BulkOptions {
     /// Batches of one session that are not over; 0 means no cap (`BULK_MAX_CONCURRENT_BATCHES`).
@@ -63,7 +63,7 @@ impl Default for BulkOptions {
 
 /// What a runner waits for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rest {
+pub struct RunnerRest {
     /// When it goes on by itself; nothing when only a change from outside lets it go on.
     pub until: Option<Timestamp>,
     /// Grows with each rest.
@@ -75,10 +75,10 @@ pub struct Rest {
 /// A handle to the batches. Cheap to clone.
 #[derive(Clone)]
 pub struct Batches {
-    shared: Arc<Shared>,
+    shared: Arc<SharedBatches>,
 }
 
-struct Shared {
+struct SharedBatches {
     ports: Ports,
     sessions: Sessions,
     messages: Messages,
@@ -89,15 +89,15 @@ struct Shared {
     rules: PacingRules,
     /// What a send waits for its answer, and how long one may be sent again.
     resend_limit: Duration,
-    runners: Mutex<HashMap<SessionId, Arc<Handle>>>,
+    runners: Mutex<HashMap<SessionId, Arc<RunnerHandle>>>,
     /// Sessions with a runner, and those whose last one panicked.
-    lives: Mutex<HashMap<SessionId, Life>>,
+    lives: Mutex<HashMap<SessionId, RunnerLife>>,
     wake: Notify,
 }
 
 /// How it is with a session's runner; nothing is known of one that ended well.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Life {
+enum RunnerLife {
     Running,
     /// Under which lease.
     Panicked(u64),
@@ -105,9 +105,9 @@ enum Life {
 
 /// The way to a runner.
 #[derive(Default)]
-struct Handle {
+struct RunnerHandle {
     wake: Notify,
-    rest: watch::Sender<Rest>,
+    rest: watch::Sender<RunnerRest>,
 }
 
 /// What the batches are built of.
@@ -123,7 +123,7 @@ pub(crate) struct Parts<'a> {
 
 impl Batches {
     pub(crate) fn build(parts: Parts<'_>) -> Self {
-        let shared = Shared {
+        let shared = SharedBatches {
             ports: parts.ports.clone(),
             sessions: parts.sessions.clone(),
             messages: parts.messages.clone(),
@@ -207,7 +207,7 @@ impl Batches {
     }
 
     /// What the runner of a session waits for; follow it to see when it rests.
-    pub fn resting(&self, session: SessionId) -> watch::Receiver<Rest> {
+    pub fn resting(&self, session: SessionId) -> watch::Receiver<RunnerRest> {
         self.shared.handle(session).rest.subscribe()
     }
 
@@ -234,7 +234,7 @@ impl Batches {
     }
 }
 
-impl Shared {
+impl SharedBatches {
     /// Changes a batch, for the owner of its session or for anybody; `false` when the change no longer fits.
     async fn write(
         &self,
@@ -289,7 +289,7 @@ impl Shared {
         }
     }
 
-    fn handle(&self, session: SessionId) -> Arc<Handle> {
+    fn handle(&self, session: SessionId) -> Arc<RunnerHandle> {
         let mut runners = self.runners.lock().unwrap_or_else(PoisonError::into_inner);
         runners.entry(session).or_default().clone()
     }
@@ -297,9 +297,9 @@ impl Shared {
     /// Claims the place of a session's runner: whether the last one under this lease panicked; nothing when there is one.
     fn claim(&self, lease: &Lease) -> Option<bool> {
         let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
-        match lives.insert(lease.session, Life::Running) {
-            Some(Life::Running) => None,
-            before => Some(before == Some(Life::Panicked(lease.epoch))),
+        match lives.insert(lease.session, RunnerLife::Running) {
+            Some(RunnerLife::Running) => None,
+            before => Some(before == Some(RunnerLife::Panicked(lease.epoch))),
         }
     }
 
@@ -309,12 +309,12 @@ impl Shared {
         if clean {
             lives.remove(&lease.session);
         } else {
-            lives.insert(lease.session, Life::Panicked(lease.epoch));
+            lives.insert(lease.session, RunnerLife::Panicked(lease.epoch));
         }
         drop(lives);
         let mut runners = self.runners.lock().unwrap_or_else(PoisonError::into_inner);
         let is_unused =
-            |handle: &Arc<Handle>| Arc::strong_count(handle) == 1 && handle.rest.is_closed();
+            |handle: &Arc<RunnerHandle>| Arc::strong_count(handle) == 1 && handle.rest.is_closed();
         if runners.get(&lease.session).is_some_and(is_unused) {
             runners.remove(&lease.session);
         }
@@ -335,7 +335,7 @@ impl Shared {
 }
 
 /// Keeps a runner for every session with something to do that runs here.
-async fn caretaker(shared: Arc<Shared>) {
+async fn caretaker(shared: Arc<SharedBatches>) {
     let stopping = shared.supervisor.stopping();
     let clock = shared.ports.clock.clone();
     loop {
@@ -366,7 +366,7 @@ async fn caretaker(shared: Arc<Shared>) {
     }
 }
 
-async fn forget(shared: &Shared) {
+async fn forget(shared: &SharedBatches) {
     let before = shared.ports.clock.now().minus(shared.options.kept);
     if let Err(error) = shared.ports.store.forget_batches(before).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "old batches were not forgotten");

@@ -9,7 +9,7 @@ use domain::{
 
 use super::{
     outcome::{self, ItemSendResult},
-    runner::Runner,
+    runner::BatchRunner,
 };
 
 /// A send of a runner that panicked may still be under way for this long.
@@ -20,10 +20,8 @@ const SILENCE: Duration = Duration::from_secs(600);
 /// How long the next item waits for the outcome of the one before. Usually the answer comes at once, or the link is found
 /// dead within this time; what is open then goes out again, and two at once would break the pace.
 const OUTCOME_WAIT: Duration = Duration::from_secs(120);
-
-/// What stays open.
 #[derive(Default)]
-pub(super) struct Open {
+pub(super) struct OpenBatchItem {
     pub(super) count: usize,
     /// The longest delay among them.
     pub(super) delay: Option<Duration>,
@@ -31,10 +29,10 @@ pub(super) struct Open {
     pub(super) wait: Option<Timestamp>,
 }
 
-impl Runner {
+impl BatchRunner {
     /// Looks at the rows of all open items.
-    pub(super) async fn settle_open(&mut self) -> Result<Open, StoreError> {
-        let mut open = Open::default();
+    pub(super) async fn settle_open(&mut self) -> Result<OpenBatchItem, StoreError> {
+        let mut open = OpenBatchItem::default();
         for item in self.shared.ports.store.open_batch_items(self.session).await? {
             let (delay, begun) = (item.options.delay, item.item.at);
             if self.settle_one(item).await? {

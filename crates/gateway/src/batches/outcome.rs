@@ -58,7 +58,7 @@ pub(super) fn of_send(result: Result<Sent, SendError>) -> ItemSendResult {
         SendError::SessionNotFound(_) => ItemSendResult::SessionGone,
         SendError::NotStarted
         | SendError::NotReady(_)
-        | SendError::Settling
+        | SendError::Reconciling
         | SendError::Busy
         | SendError::Store(_) => ItemSendResult::Requeue,
         SendError::Unanswered | SendError::Unstored(_) => ItemSendResult::Unresolved,

@@ -17,9 +17,9 @@ use domain::{
     session::SessionStatus,
 };
 
-use super::{Handle, Rest, Shared, sight::Sight};
+use super::{RunnerHandle, RunnerRest, SharedBatches, sight::BatchSurvey};
 use crate::{
-    messages::{SendError, Uploads},
+    messages::{BatchUploads, SendError},
     outbox::acks,
 };
 
@@ -30,14 +30,14 @@ const FIRST_CONNECT: Duration = Duration::from_secs(30);
 
 /// Strangers may not be written to.
 #[derive(Clone, Copy)]
-pub(super) struct Cold {
+pub(super) struct ColdHold {
     pub(super) until: Timestamp,
     pub(super) whom: RecipientScope,
     pub(super) reason: HoldReason,
 }
 
-pub(super) struct Runner {
-    pub(super) shared: Arc<Shared>,
+pub(super) struct BatchRunner {
+    pub(super) shared: Arc<SharedBatches>,
     pub(super) session: SessionId,
     /// The right to run the session: the runner ends with it.
     pub(super) lease: Lease,
@@ -47,8 +47,8 @@ pub(super) struct Runner {
     pub(super) pace: Timestamp,
     /// The session's cap or breaker.
     pub(super) capped: Option<(HoldReason, Timestamp)>,
-    pub(super) cold: Option<Cold>,
-    handle: Arc<Handle>,
+    pub(super) cold: Option<ColdHold>,
+    handle: Arc<RunnerHandle>,
     pub(super) last: Option<BatchId>,
     connection: Option<Weak<dyn Connection>>,
     /// Whether it had one.
@@ -56,17 +56,17 @@ pub(super) struct Runner {
     began: Timestamp,
     /// Told when a connection becomes free for new sends, and when it is lost.
     opened: tokio::sync::watch::Receiver<u64>,
-    pub(super) uploads: HashMap<BatchId, Uploads>,
+    pub(super) uploads: HashMap<BatchId, BatchUploads>,
     pub(super) comebacks: HashMap<(BatchId, u32), u32>,
     /// What is sent at the end of the wait, if nothing changes until then: what has to be looked up for it is looked up
     /// before, so that the message is not late by that.
-    prepared: Option<Prepared>,
+    prepared: Option<PreparedItem>,
     /// On which connection each open item was handed over.
     pub(super) handed: HashMap<WaMessageId, Weak<dyn Connection>>,
 }
 
 /// An item that will be due.
-struct Prepared {
+struct PreparedItem {
     batch: Batch,
     item: BatchItem,
     content: ItemContent,
@@ -74,24 +74,23 @@ struct Prepared {
 }
 
 /// What a turn came to.
-pub(super) enum Turn {
+pub(super) enum RunnerTurn {
     /// Look again at once.
     Again,
     /// Nothing to do before this time, or before something changes.
     Wait(Option<Timestamp>),
-    /// Nothing left.
     Done,
 }
 
 /// Runs until the session has nothing left, or does not run here any more, or the process stops.
-pub(super) async fn run(shared: Arc<Shared>, lease: Lease, after_panic: bool) {
+pub(super) async fn run(shared: Arc<SharedBatches>, lease: Lease, after_panic: bool) {
     let session = lease.session;
     let stopping = shared.supervisor.stopping();
     let handle = shared.handle(session);
-    let mut alive = Alive { shared: shared.clone(), lease: lease.clone(), clean: false };
+    let mut alive = AliveGuard { shared: shared.clone(), lease: lease.clone(), clean: false };
     let opened = shared.messages.watch_link(session);
     let began = shared.ports.clock.now();
-    let mut runner = Runner {
+    let mut runner = BatchRunner {
         opened,
         pace: began,
         shared,
@@ -120,11 +119,12 @@ pub(super) async fn run(shared: Arc<Shared>, lease: Lease, after_panic: bool) {
         if !known {
             known = runner.remember().await.is_ok();
         }
-        let turn = if known { runner.turn().await } else { Ok(Turn::Wait(Some(runner.soon()))) };
+        let turn =
+            if known { runner.turn().await } else { Ok(RunnerTurn::Wait(Some(runner.soon()))) };
         match turn {
-            Ok(Turn::Again) => {}
-            Ok(Turn::Wait(until)) => runner.rest(until).await,
-            Ok(Turn::Done) | Err(StoreError { kind: StoreErrorKind::NotOwner, .. }) => break,
+            Ok(RunnerTurn::Again) => {}
+            Ok(RunnerTurn::Wait(until)) => runner.rest(until).await,
+            Ok(RunnerTurn::Done) | Err(StoreError { kind: StoreErrorKind::NotOwner, .. }) => break,
             Err(error) => {
                 tracing::warn!(session.id = %session, error = &error as &dyn std::error::Error,
                     "a batch waits for the ledger");
@@ -137,19 +137,19 @@ pub(super) async fn run(shared: Arc<Shared>, lease: Lease, after_panic: bool) {
 }
 
 /// Tells the caretaker when a runner ends, and how.
-struct Alive {
-    shared: Arc<Shared>,
+struct AliveGuard {
+    shared: Arc<SharedBatches>,
     lease: Lease,
     clean: bool,
 }
 
-impl Drop for Alive {
+impl Drop for AliveGuard {
     fn drop(&mut self) {
         self.shared.ended(&self.lease, self.clean);
     }
 }
 
-impl Runner {
+impl BatchRunner {
     pub(super) fn now(&self) -> Timestamp {
         self.shared.ports.clock.now()
     }
@@ -188,13 +188,13 @@ impl Runner {
                 HoldReason::RecipientColdRestricted => RecipientScope::HasWrittenToUs,
                 _ => continue,
             };
-            self.cold = Some(Cold { until, whom, reason: hold.reason });
+            self.cold = Some(ColdHold { until, whom, reason: hold.reason });
         }
         Ok(())
     }
 
-    async fn turn(&mut self) -> Result<Turn, StoreError> {
-        if let Some(Prepared { batch, item, content, link }) = self.prepared.take()
+    async fn turn(&mut self) -> Result<RunnerTurn, StoreError> {
+        if let Some(PreparedItem { batch, item, content, link }) = self.prepared.take()
             && let Some(link) = link.upgrade()
         {
             return self.step(batch, item, content, link).await;
@@ -204,14 +204,14 @@ impl Runner {
         self.uploads.retain(|id, _| batches.iter().any(|batch| batch.id == *id));
         self.comebacks.retain(|(id, _), _| batches.iter().any(|batch| batch.id == *id));
         if batches.is_empty() && open.count == 0 {
-            return Ok(Turn::Done);
+            return Ok(RunnerTurn::Done);
         }
         let mut connects = false;
         let link = match self.link(open.delay).await {
             // What was open was settled before the connection became free, and perhaps ends its batch.
-            Ok((_, true)) if open.count > 0 => return Ok(Turn::Again),
+            Ok((_, true)) if open.count > 0 => return Ok(RunnerTurn::Again),
             Ok((link, _)) => Some(link),
-            Err(SendError::SessionNotFound(_)) => return Ok(Turn::Done),
+            Err(SendError::SessionNotFound(_)) => return Ok(RunnerTurn::Done),
             Err(SendError::Store(error)) => return Err(error),
             Err(refused) => {
                 connects = self.connects(&refused);
@@ -232,20 +232,20 @@ impl Runner {
         let pace = open.wait.map_or(self.pace, |wait| wait.max(self.pace));
         match (batch::next(&lanes, last, pace, self.now()), link) {
             (Next::Send(place), Some(link)) => {
-                let Sight { batch, next, .. } = seen.swap_remove(place);
+                let BatchSurvey { batch, next, .. } = seen.swap_remove(place);
                 match next {
                     Some((item, content)) => self.step(batch, item, content, link).await,
-                    None => Ok(Turn::Again),
+                    None => Ok(RunnerTurn::Again),
                 }
             }
             (Next::Wait(until), Some(link)) => {
                 if open.count == 0 && self.cold.is_none() {
                     self.prepare(seen, &lanes, until, &link);
                 }
-                Ok(Turn::Wait(Some(until)))
+                Ok(RunnerTurn::Wait(Some(until)))
             }
-            (Next::Wait(until), None) => Ok(Turn::Wait(Some(until))),
-            _ => Ok(Turn::Wait(None)),
+            (Next::Wait(until), None) => Ok(RunnerTurn::Wait(Some(until))),
+            _ => Ok(RunnerTurn::Wait(None)),
         }
     }
 
@@ -258,23 +258,23 @@ impl Runner {
     /// Remembers what will be due at a time. Not where the hour decides whether it may be sent then.
     fn prepare(
         &mut self,
-        mut seen: Vec<Sight>,
+        mut seen: Vec<BatchSurvey>,
         lanes: &[batch::Lane],
         at: Timestamp,
         link: &Arc<dyn Connection>,
     ) {
         let Next::Send(place) = batch::next(lanes, self.last_place(&seen), at, at) else { return };
-        let Sight { batch, next, .. } = seen.swap_remove(place);
+        let BatchSurvey { batch, next, .. } = seen.swap_remove(place);
         if let Some((item, content)) = next
             && batch.options.quiet_hours.is_none()
         {
             let link = Arc::downgrade(link);
-            self.prepared = Some(Prepared { batch, item, content, link });
+            self.prepared = Some(PreparedItem { batch, item, content, link });
         }
     }
 
     /// Where the batch stands that sent last, or the last one before it that is still there.
-    fn last_place(&self, seen: &[Sight]) -> Option<usize> {
+    fn last_place(&self, seen: &[BatchSurvey]) -> Option<usize> {
         seen.iter().position(|sight| Some(&sight.batch.id) == self.last.as_ref())
     }
 
@@ -288,7 +288,7 @@ impl Runner {
         &mut self,
         longest: Option<Duration>,
     ) -> Result<(Arc<dyn Connection>, bool), SendError> {
-        let link = self.shared.messages.settled_link(self.session).await.inspect_err(|_| {
+        let link = self.shared.messages.reconciled_link(self.session).await.inspect_err(|_| {
             self.connection = None;
         })?;
         let same = self
@@ -330,7 +330,7 @@ impl Runner {
         let until = until.filter(|until| *until > self.now());
         let until = until.unwrap_or_else(|| self.now().plus(COLD_PROBE));
         let reason = HoldReason::RecipientColdRestricted;
-        self.cold = Some(Cold { until, whom: RecipientScope::HasWrittenToUs, reason });
+        self.cold = Some(ColdHold { until, whom: RecipientScope::HasWrittenToUs, reason });
     }
 
     /// Waits until a time, or until something changes.
@@ -340,9 +340,9 @@ impl Runner {
         let wake = until.map_or(sweep, |until| until.min(sweep));
         let stopping = self.shared.supervisor.stopping();
         let rest = |resting| {
-            move |rest: &mut Rest| {
+            move |rest: &mut RunnerRest| {
                 let number = rest.number + u64::from(resting);
-                *rest = Rest { until, number, resting };
+                *rest = RunnerRest { until, number, resting };
             }
         };
         let sleep = clock.sleep_until(Timer::BatchRunner, wake);

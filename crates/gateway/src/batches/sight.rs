@@ -6,10 +6,10 @@ use domain::{
     port::{BatchChange, RecipientScope, StoreError},
 };
 
-use super::runner::Runner;
+use super::runner::BatchRunner;
 
 /// A batch and what it could do.
-pub(super) struct Sight {
+pub(super) struct BatchSurvey {
     pub(super) batch: Batch,
     pub(super) lane: Lane,
     /// What it would send.
@@ -18,7 +18,7 @@ pub(super) struct Sight {
     hold: Option<Hold>,
 }
 
-impl Sight {
+impl BatchSurvey {
     fn nothing(batch: Batch) -> Self {
         Self { batch, lane: Lane { ready_at: None }, next: None, hold: None }
     }
@@ -29,21 +29,24 @@ impl Sight {
     }
 }
 
-impl Runner {
+impl BatchRunner {
     /// Looks at one batch.
-    pub(super) async fn look(&self, batch: Batch, ready: bool) -> Result<Sight, StoreError> {
+    pub(super) async fn look(&self, batch: Batch, ready: bool) -> Result<BatchSurvey, StoreError> {
         let now = self.shared.ports.clock.now();
         if batch.is_paused() {
-            return Ok(Sight::nothing(batch));
+            return Ok(BatchSurvey::nothing(batch));
         }
         if let Some(from) = batch.options.scheduled_at.filter(|from| *from > now) {
-            return Ok(Sight { lane: Lane { ready_at: Some(from) }, ..Sight::nothing(batch) });
+            return Ok(BatchSurvey {
+                lane: Lane { ready_at: Some(from) },
+                ..BatchSurvey::nothing(batch)
+            });
         }
         if !ready {
-            return Ok(Sight::held(batch, HoldReason::SessionNotReady, None));
+            return Ok(BatchSurvey::held(batch, HoldReason::SessionNotReady, None));
         }
         if let Some((reason, until)) = self.capped.filter(|(_, until)| *until > now) {
-            return Ok(Sight::held(batch, reason, Some(until)));
+            return Ok(BatchSurvey::held(batch, reason, Some(until)));
         }
         let (awake, asleep_until) = self.zones(&batch, now).await?;
         let cold = self.cold.filter(|cold| cold.until > now);
@@ -53,7 +56,7 @@ impl Runner {
             let next = store.next_batch_item(self.session, &batch.id, &awake, whom).await?;
             if next.is_some() {
                 let lane = Lane { ready_at: Some(now) };
-                return Ok(Sight { batch, lane, next, hold: None });
+                return Ok(BatchSurvey { batch, lane, next, hold: None });
             }
         }
         // Nobody may be written to now. Who could be, but for the hour or for being a stranger?
@@ -65,12 +68,12 @@ impl Runner {
                 .is_some()
         {
             let until = asleep_until.map_or(cold.until, |asleep| asleep.min(cold.until));
-            return Ok(Sight::held(batch, cold.reason, Some(until)));
+            return Ok(BatchSurvey::held(batch, cold.reason, Some(until)));
         }
         match asleep_until {
-            Some(until) => Ok(Sight::held(batch, HoldReason::QuietHours, Some(until))),
+            Some(until) => Ok(BatchSurvey::held(batch, HoldReason::QuietHours, Some(until))),
             // All that is left is under way.
-            None => Ok(Sight::nothing(batch)),
+            None => Ok(BatchSurvey::nothing(batch)),
         }
     }
 
@@ -94,7 +97,7 @@ impl Runner {
     }
 
     /// Writes down what holds a batch, where that changed.
-    pub(super) async fn note(&self, sight: &Sight) -> Result<(), StoreError> {
+    pub(super) async fn note(&self, sight: &BatchSurvey) -> Result<(), StoreError> {
         if sight.batch.is_paused() || sight.batch.hold == sight.hold {
             return Ok(());
         }

@@ -15,7 +15,7 @@ use url::{Host, Url};
 
 use super::{
     CONNECT_LIMIT, EgressError, EgressPolicy,
-    link::Io,
+    link::SocketIo,
     resolver::{Refused, addresses},
 };
 
@@ -34,7 +34,7 @@ pub(super) async fn dial(
     url: &Url,
     policy: &EgressPolicy,
     tls: &TlsConnector,
-) -> Result<Box<dyn Io>, EgressError> {
+) -> Result<Box<dyn SocketIo>, EgressError> {
     let connect = async {
         let host = url.host().ok_or_else(unreachable)?;
         let port = url.port_or_known_default().ok_or_else(unreachable)?;
@@ -43,11 +43,11 @@ pub(super) async fn dial(
         // Calls are one write each.
         tcp.set_nodelay(true).map_err(|_| unreachable())?;
         if url.scheme() != "https" {
-            return Ok(Box::new(tcp) as Box<dyn Io>);
+            return Ok(Box::new(tcp) as Box<dyn SocketIo>);
         }
         let secured = tls.connect(server_name(&host)?, tcp).await;
         let secured = secured.map_err(|error| refused_tls(&error))?;
-        Ok(Box::new(secured) as Box<dyn Io>)
+        Ok(Box::new(secured) as Box<dyn SocketIo>)
     };
     match tokio::time::timeout(CONNECT_LIMIT, connect).await {
         Ok(connected) => connected,

@@ -19,9 +19,9 @@ const PROXY_CREDENTIALS: u16 = 407;
 /// How much and how long.
 #[derive(Debug, Clone, Copy)]
 pub struct GetLimits {
-    /// Largest file, bytes.
+    /// The largest body that is taken, bytes.
     pub bytes_max: u64,
-    /// For everything together.
+    /// The limit for name, connection, head and body together.
     pub time: Duration,
 }
 
@@ -41,7 +41,7 @@ pub struct Got {
 /// Why no file came.
 #[derive(Debug, thiserror::Error)]
 pub enum GetError {
-    /// The way there.
+    /// The connection could not be made or was refused.
     #[error(transparent)]
     Egress(#[from] EgressError),
     /// Not 2xx, or a redirect that leads nowhere.

@@ -37,19 +37,19 @@ const IDLE_MAX: usize = 1024;
 const IDLE_FOR: Duration = Duration::from_secs(60);
 
 /// What a connection runs over: TCP, or TLS on it.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait SocketIo: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> SocketIo for T {}
 
 /// A connection. It is large and changes hands often: it goes around in a box.
-pub(super) struct Link {
+pub(super) struct EgressLink {
     send: SendRequest<Full<Bytes>>,
-    run: Connection<TokioIo<Box<dyn Io>>, Full<Bytes>>,
+    run: Connection<TokioIo<Box<dyn SocketIo>>, Full<Bytes>>,
     over: bool,
 }
 
-impl Link {
-    pub(super) async fn over(io: Box<dyn Io>) -> hyper::Result<Box<Self>> {
+impl EgressLink {
+    pub(super) async fn over(io: Box<dyn SocketIo>) -> hyper::Result<Box<Self>> {
         let mut builder = Builder::new();
         // The status alone decides: receivers in old languages fold headers, write blanks into their names, and many of them.
         builder
@@ -100,24 +100,24 @@ impl Link {
 
 /// The connections that wait, by scheme, host and port.
 #[derive(Default)]
-pub(super) struct Idle {
-    links: Mutex<Links>,
+pub(super) struct IdleLinks {
+    links: Mutex<HostLinks>,
     filled: Notify,
 }
 
 #[derive(Default)]
-struct Links {
-    by_origin: HashMap<String, Vec<(Instant, Box<Link>)>>,
+struct HostLinks {
+    by_origin: HashMap<String, Vec<(Instant, Box<EgressLink>)>>,
     count: usize,
 }
 
-impl Idle {
-    fn lock(&self) -> MutexGuard<'_, Links> {
+impl IdleLinks {
+    fn lock(&self) -> MutexGuard<'_, HostLinks> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The one that was used last and can take a call.
-    pub(super) async fn take(&self, origin: &str) -> Option<Box<Link>> {
+    pub(super) async fn take(&self, origin: &str) -> Option<Box<EgressLink>> {
         loop {
             let (since, mut link) = self.lock().pop(origin)?;
             if since.elapsed() < IDLE_FOR && link.is_fit().await {
@@ -127,7 +127,7 @@ impl Idle {
     }
 
     /// Keeps one for the next call, if it can take one and there is room.
-    pub(super) async fn put(&self, origin: &str, mut link: Box<Link>) {
+    pub(super) async fn put(&self, origin: &str, mut link: Box<EgressLink>) {
         if link.is_fit().await && self.lock().push(origin, link) {
             self.filled.notify_one();
         }
@@ -145,15 +145,15 @@ impl Idle {
     }
 }
 
-impl Links {
-    fn pop(&mut self, origin: &str) -> Option<(Instant, Box<Link>)> {
+impl HostLinks {
+    fn pop(&mut self, origin: &str) -> Option<(Instant, Box<EgressLink>)> {
         let link = self.by_origin.get_mut(origin)?.pop()?;
         self.count -= 1;
         Some(link)
     }
 
     /// Whether it is the first.
-    fn push(&mut self, origin: &str, link: Box<Link>) -> bool {
+    fn push(&mut self, origin: &str, link: Box<EgressLink>) -> bool {
         if self.count >= IDLE_MAX {
             return false;
         }

@@ -32,9 +32,9 @@ use url::{Host, Position, Url};
 
 use domain::net::is_public;
 pub use get::{GetError, GetLimits, Got, is_plain_http};
-use post::Poster;
-use proxied::Proxied;
-use resolver::{Refused, Resolver, addresses};
+use post::HttpPoster;
+use proxied::ProxiedClient;
+use resolver::{GuardedResolver, Refused, addresses};
 pub use trust::{Authorities, InvalidAuthorities};
 
 /// Longest wait for a connection, inside the whole deadline.
@@ -157,9 +157,9 @@ pub struct Egress {
     /// GETs, with redirects and bodies of all kinds.
     client: reqwest::Client,
     /// The same through proxies.
-    proxied: Arc<Proxied>,
+    proxied: Arc<ProxiedClient>,
     /// POSTs, many per second.
-    poster: Arc<Poster>,
+    poster: Arc<HttpPoster>,
     policy: Arc<EgressPolicy>,
 }
 
@@ -182,11 +182,11 @@ impl Egress {
     ) -> Result<Self, EgressBuildError> {
         let policy = Arc::new(policy);
         let tls = tls()?;
-        let poster = Arc::new(Poster::new(policy.clone(), authorities)?);
-        let proxied = Arc::new(Proxied::new(tls.clone()));
+        let poster = Arc::new(HttpPoster::new(policy.clone(), authorities)?);
+        let proxied = Arc::new(ProxiedClient::new(tls.clone()));
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
-            .dns_resolver(Arc::new(Resolver::new(policy.clone())))
+            .dns_resolver(Arc::new(GuardedResolver::new(policy.clone())))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(CONNECT_LIMIT)

@@ -13,28 +13,28 @@ use url::{Position, Url};
 use super::{
     Answer, Authorities, EgressBuildError, EgressError, EgressPolicy,
     dial::dial,
-    link::{Idle, Link},
+    link::{EgressLink, IdleLinks},
     shown,
-    trust::{Trust, kept_under},
+    trust::{TrustStore, kept_under},
 };
 
 /// Longest wait for the body of an answer, inside the whole deadline: it is read for people alone.
 const BODY_LIMIT: Duration = Duration::from_secs(2);
 
 /// The client. HTTP/1.1 over TCP or TLS, no redirects, no proxies, no cookies.
-pub(super) struct Poster {
+pub(super) struct HttpPoster {
     policy: Arc<EgressPolicy>,
-    trust: Trust,
-    idle: Idle,
+    trust: TrustStore,
+    idle: IdleLinks,
 }
 
-impl Poster {
+impl HttpPoster {
     /// `authorities` are trusted beside the usual ones.
     pub(super) fn new(
         policy: Arc<EgressPolicy>,
         authorities: Option<&Authorities>,
     ) -> Result<Self, EgressBuildError> {
-        Ok(Self { policy, trust: Trust::new(authorities)?, idle: Idle::default() })
+        Ok(Self { policy, trust: TrustStore::new(authorities)?, idle: IdleLinks::default() })
     }
 
     /// Closes connections that nobody needs any more; never ends.
@@ -79,7 +79,7 @@ impl Poster {
         kept: &str,
         own: Option<&Authorities>,
         request: Request<Full<Bytes>>,
-    ) -> Result<(Box<Link>, Response<Incoming>), EgressError> {
+    ) -> Result<(Box<EgressLink>, Response<Incoming>), EgressError> {
         if let Some(mut link) = self.idle.take(kept).await {
             match link.call(request.clone()).await {
                 Ok(answer) => return Ok((link, answer)),
@@ -97,21 +97,21 @@ impl Poster {
         &self,
         url: &Url,
         own: Option<&Authorities>,
-    ) -> Result<Box<Link>, EgressError> {
+    ) -> Result<Box<EgressLink>, EgressError> {
         let tls = self.trust.connector(own);
         let tls = tls.map_err(|_| {
             let text = "the webhook's authorities cannot be used";
             EgressError::new(AttemptErrorKind::Unsendable, text)
         })?;
         let io = dial(url, &self.policy, &tls).await?;
-        Link::over(io).await.map_err(|_| not_http())
+        EgressLink::over(io).await.map_err(|_| not_http())
     }
 
     /// The beginning of the body. A connection whose answer is not at its end by then is closed.
     async fn read(
         &self,
         kept_under: &str,
-        mut link: Box<Link>,
+        mut link: Box<EgressLink>,
         answer: Response<Incoming>,
         end: Instant,
     ) -> Answer {
@@ -225,8 +225,8 @@ mod tests {
         Authorities::read(&format!("{begin}\n{CERTIFICATE}\n-----END CERTIFICATE-----\n")).unwrap()
     }
 
-    fn trusting() -> Poster {
-        Poster::new(Arc::new(EgressPolicy::default()), Some(&authorities())).unwrap()
+    fn trusting() -> HttpPoster {
+        HttpPoster::new(Arc::new(EgressPolicy::default()), Some(&authorities())).unwrap()
     }
 
     /// A server of the test's certificate, which answers each call of a connection with its number; its port.
@@ -287,7 +287,7 @@ mod tests {
         let port = serve().await;
         let limit = Duration::from_secs(10);
         let url = Url::parse(&format!("https://localhost:{port}/")).unwrap();
-        let poster = Poster::new(Arc::new(EgressPolicy::default()), None).unwrap();
+        let poster = HttpPoster::new(Arc::new(EgressPolicy::default()), None).unwrap();
         let own = authorities();
         for number in ["1", "2"] {
             let ask = poster.post(&url, HeaderMap::new(), Bytes::new(), limit, Some(&own));

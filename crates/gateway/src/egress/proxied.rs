@@ -19,13 +19,13 @@ const IDLE_PER_HOST: usize = 4;
 pub(super) const CREDENTIALS: &str = "it refused the user name or password";
 
 /// The clients, one for each proxy.
-pub(super) struct Proxied {
+pub(super) struct ProxiedClient {
     tls: rustls::ClientConfig,
     /// The one that was used last in front.
     clients: Mutex<Vec<(ProxyUrl, reqwest::Client)>>,
 }
 
-impl Proxied {
+impl ProxiedClient {
     pub(super) fn new(tls: rustls::ClientConfig) -> Self {
         Self { tls, clients: Mutex::default() }
     }

@@ -32,17 +32,17 @@ pub(super) async fn addresses(
 }
 
 /// The same for the library that follows redirects.
-pub(super) struct Resolver {
+pub(super) struct GuardedResolver {
     policy: Arc<EgressPolicy>,
 }
 
-impl Resolver {
+impl GuardedResolver {
     pub(super) fn new(policy: Arc<EgressPolicy>) -> Self {
         Self { policy }
     }
 }
 
-impl Resolve for Resolver {
+impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let policy = self.policy.clone();
         Box::pin(async move {

@@ -78,14 +78,14 @@ impl fmt::Debug for Authorities {
 }
 
 /// TLS towards receivers: the usual authorities, those of the installation, and those of one receiver.
-pub(super) struct Trust {
+pub(super) struct TrustStore {
     roots: rustls::RootCertStore,
     usual: TlsConnector,
     /// The one that was used last in front.
     own: Mutex<Vec<([u8; 32], TlsConnector)>>,
 }
 
-impl Trust {
+impl TrustStore {
     pub(super) fn new(authorities: Option<&Authorities>) -> Result<Self, EgressBuildError> {
         let mut roots = usual_authorities();
         if let Some(authorities) = authorities {

@@ -31,7 +31,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::{Policy, Supervisor};
 
-pub(crate) use round::{Verdict, Within};
+pub(crate) use round::{HookScope, HookVerdict};
 
 /// Notifications that may wait. When full, new ones are dropped and counted: they are no promise.
 const NOTIFICATIONS_MAX: usize = 4096;
@@ -64,7 +64,7 @@ pub enum HookPoint {
 }
 
 impl HookPoint {
-    /// OpenWA's word.
+    /// The name of the point, as OpenWA writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MessageSending => "message:sending",
@@ -89,7 +89,7 @@ impl HookPoint {
 /// What a failed handler means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
-    /// Nothing.
+    /// Nothing: the call goes on without the handler.
     Open,
     /// What it was asked about is blocked.
     Closed,
@@ -100,7 +100,7 @@ pub enum OnFailure {
 pub struct HookContext {
     /// The point of the pipeline.
     pub point: HookPoint,
-    /// For which session.
+    /// The session that the call is about.
     pub session: SessionId,
     /// When the round began.
     pub at: Timestamp,
@@ -137,7 +137,7 @@ pub struct Handler {
     pub limit: Duration,
     /// What its failure means.
     pub on_failure: OnFailure,
-    /// What it does.
+    /// The handler itself.
     pub run: Run,
 }
 
@@ -148,11 +148,11 @@ pub struct HandlerId(u64);
 /// The registry. Cheap to clone.
 #[derive(Clone)]
 pub struct Hooks {
-    inner: Arc<Inner>,
-    notifications: mpsc::Sender<Notification>,
+    inner: Arc<SharedHooks>,
+    notifications: mpsc::Sender<HookNotification>,
 }
 
-struct Inner {
+struct SharedHooks {
     clock: Arc<dyn Clock>,
     handlers: Mutex<Vec<(HandlerId, Handler)>>,
     /// The points that have handlers, so that asking about one that has none costs a load.
@@ -163,7 +163,7 @@ struct Inner {
     dropped: AtomicU64,
 }
 
-struct Notification {
+struct HookNotification {
     point: HookPoint,
     session: SessionId,
     data: Value,
@@ -173,7 +173,7 @@ impl Hooks {
     /// Without handlers; notifications are worked on by a task of their own.
     pub(crate) fn build(clock: Arc<dyn Clock>, supervisor: &Supervisor) -> Self {
         let (notifications, waiting) = mpsc::channel(NOTIFICATIONS_MAX);
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(SharedHooks {
             clock,
             handlers: Mutex::default(),
             points: AtomicU32::default(),
@@ -190,7 +190,7 @@ impl Hooks {
         this
     }
 
-    /// Adds a handler.
+    /// Adds a handler; it is called from the next call on.
     pub fn register(&self, handler: Handler) -> HandlerId {
         let id = HandlerId(self.inner.next.fetch_add(1, Ordering::Relaxed));
         let mut handlers = self.inner.lock();
@@ -222,7 +222,12 @@ impl Hooks {
     }
 
     /// Asks all handlers of a point and waits for them.
-    pub(crate) async fn ask(&self, point: HookPoint, session: SessionId, data: Value) -> Verdict {
+    pub(crate) async fn ask(
+        &self,
+        point: HookPoint,
+        session: SessionId,
+        data: Value,
+    ) -> HookVerdict {
         self.inner.ask(point, session, data, |_| true).await
     }
 
@@ -233,7 +238,7 @@ impl Hooks {
         session: SessionId,
         data: Value,
         usable: fn(&Value) -> bool,
-    ) -> Verdict {
+    ) -> HookVerdict {
         self.inner.ask(point, session, data, usable).await
     }
 
@@ -242,7 +247,7 @@ impl Hooks {
         if !self.listens(point) {
             return;
         }
-        if self.notifications.try_send(Notification { point, session, data }).is_err() {
+        if self.notifications.try_send(HookNotification { point, session, data }).is_err() {
             let dropped = self.inner.dropped.fetch_add(1, Ordering::Relaxed) + 1;
             tracing::warn!(
                 hook = point.as_str(),
@@ -253,7 +258,7 @@ impl Hooks {
     }
 }
 
-impl Inner {
+impl SharedHooks {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(HandlerId, Handler)>> {
         self.handlers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -265,8 +270,8 @@ impl Inner {
 }
 
 async fn tell(
-    inner: Arc<Inner>,
-    mut waiting: mpsc::Receiver<Notification>,
+    inner: Arc<SharedHooks>,
+    mut waiting: mpsc::Receiver<HookNotification>,
     stopping: tokio_util::sync::CancellationToken,
 ) {
     loop {
@@ -274,7 +279,7 @@ async fn tell(
             next = waiting.recv() => next,
             () = stopping.cancelled() => return,
         };
-        let Some(Notification { point, session, data }) = next else { return };
+        let Some(HookNotification { point, session, data }) = next else { return };
         let _ = inner.ask(point, session, data, |_| true).await;
     }
 }

@@ -6,7 +6,7 @@ use domain::{SessionId, Timer};
 use futures::FutureExt as _;
 use serde_json::Value;
 
-use super::{Handler, HandlerId, HookContext, HookPoint, HookResult, Inner, OnFailure};
+use super::{Handler, HandlerId, HookContext, HookPoint, HookResult, OnFailure, SharedHooks};
 
 tokio::task_local! {
     /// The handlers that run around this code, outermost first.
@@ -15,7 +15,7 @@ tokio::task_local! {
 
 /// What a round came to.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Verdict {
+pub(crate) struct HookVerdict {
     /// The data as the handlers left it.
     pub(crate) data: Value,
     /// Whether any handler replaced it.
@@ -26,7 +26,7 @@ pub(crate) struct Verdict {
     pub(crate) failed: bool,
 }
 
-impl Verdict {
+impl HookVerdict {
     fn fail(&mut self, handler: &Handler, why: &str) {
         let hook = handler.point.as_str();
         tracing::warn!(hook, handler = %handler.name, error = %why, "a handler failed");
@@ -38,9 +38,9 @@ impl Verdict {
 
 /// Which handlers run around a piece of code; carried over to tasks that go on with its work.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Within(Vec<(HandlerId, HookPoint)>);
+pub(crate) struct HookScope(Vec<(HandlerId, HookPoint)>);
 
-impl Within {
+impl HookScope {
     /// Of the code that asks.
     pub(crate) fn here() -> Self {
         RUNNING.try_with(|running| Self(running.clone())).unwrap_or_default()
@@ -57,15 +57,15 @@ impl Within {
     }
 }
 
-impl Inner {
+impl SharedHooks {
     pub(super) async fn ask(
         &self,
         point: HookPoint,
         session: SessionId,
         data: Value,
         usable: fn(&Value) -> bool,
-    ) -> Verdict {
-        let within = Within::here();
+    ) -> HookVerdict {
+        let within = HookScope::here();
         let asked: Vec<(HandlerId, Handler)> = {
             let handlers = self.lock();
             let is_asked = |(id, handler): &&(HandlerId, Handler)| {
@@ -73,7 +73,7 @@ impl Inner {
             };
             handlers.iter().filter(is_asked).cloned().collect()
         };
-        let mut verdict = Verdict { data, changed: false, blocked: None, failed: false };
+        let mut verdict = HookVerdict { data, changed: false, blocked: None, failed: false };
         let at = self.clock.now();
         for (id, handler) in asked {
             let context = HookContext { point, session, at, data: verdict.data.clone() };

@@ -10,10 +10,10 @@ use domain::ApiKeyId;
 
 use super::{LiveError, LiveOptions};
 
-/// Who reads.
+/// Who reads, for the limits per key and address.
 #[derive(Debug, Clone, Copy)]
 pub struct Who {
-    /// With which key.
+    /// The key that the reader came with.
     pub key: ApiKeyId,
     /// From where, if that is known.
     pub address: Option<IpAddr>,
@@ -21,23 +21,23 @@ pub struct Who {
 
 /// Gives places out. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Places(Arc<Mutex<Taken>>);
+pub(super) struct ReaderPlaces(Arc<Mutex<TakenPlaces>>);
 
 #[derive(Default)]
-struct Taken {
+struct TakenPlaces {
     all: usize,
     keys: HashMap<ApiKeyId, usize>,
     addresses: HashMap<IpAddr, usize>,
 }
 
 /// A place, until it is dropped.
-pub(super) struct Place {
-    places: Places,
+pub(super) struct ReaderPlace {
+    places: ReaderPlaces,
     who: Who,
 }
 
-impl Places {
-    fn with<T>(&self, change: impl FnOnce(&mut Taken) -> T) -> T {
+impl ReaderPlaces {
+    fn with<T>(&self, change: impl FnOnce(&mut TakenPlaces) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -45,7 +45,7 @@ impl Places {
         self.with(|taken| taken.all)
     }
 
-    pub(super) fn take(&self, who: Who, options: &LiveOptions) -> Result<Place, LiveError> {
+    pub(super) fn take(&self, who: Who, options: &LiveOptions) -> Result<ReaderPlace, LiveError> {
         self.with(|taken| {
             if taken.all >= options.clients_max {
                 return Err(LiveError::Full(options.clients_max));
@@ -63,7 +63,7 @@ impl Places {
             if let Some(address) = who.address {
                 *taken.addresses.entry(address).or_default() += 1;
             }
-            Ok(Place { places: self.clone(), who })
+            Ok(ReaderPlace { places: self.clone(), who })
         })
     }
 }
@@ -77,7 +77,7 @@ fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
     }
 }
 
-impl Drop for Place {
+impl Drop for ReaderPlace {
     fn drop(&mut self) {
         let who = self.who;
         self.places.with(|taken| {

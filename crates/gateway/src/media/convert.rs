@@ -14,7 +14,7 @@ pub struct ConvertOptions {
     pub ffmpeg: OsString,
     /// Longest time for one file.
     pub limit: Duration,
-    /// Largest result, bytes.
+    /// The largest result that is kept, bytes.
     pub bytes_max: u64,
     /// Conversions at once. More of them wait.
     pub concurrency: usize,
@@ -43,12 +43,12 @@ pub(super) enum ConvertError {
 }
 
 #[derive(Clone)]
-pub(super) struct Converter {
+pub(super) struct SoundConverter {
     options: Arc<ConvertOptions>,
     places: Arc<Semaphore>,
 }
 
-impl Converter {
+impl SoundConverter {
     pub(super) fn new(options: ConvertOptions) -> Self {
         let places = Arc::new(Semaphore::new(options.concurrency.max(1)));
         Self { options: Arc::new(options), places }
@@ -117,16 +117,16 @@ mod tests {
     use super::*;
 
     /// A converter that is this script.
-    fn converter(script: &str, limit: Duration) -> (tempfile::TempDir, Converter) {
+    fn converter(script: &str, limit: Duration) -> (tempfile::TempDir, SoundConverter) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("convert");
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
         let options = ConvertOptions { ffmpeg: path.into(), limit, ..ConvertOptions::default() };
-        (dir, Converter::new(options))
+        (dir, SoundConverter::new(options))
     }
 
-    async fn run(converter: &Converter) -> Result<String, ConvertError> {
+    async fn run(converter: &SoundConverter) -> Result<String, ConvertError> {
         let (mut from, mut into) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         from.write_all(b"sound").unwrap();
         converter.run(from, "mp3", &["-f", "ogg"], into.try_clone().unwrap()).await?;
@@ -153,7 +153,10 @@ mod tests {
         let (_dir, hanging) = converter("exec sleep 600", Duration::from_millis(50));
         assert_eq!(run(&hanging).await, Err(ConvertError::Late));
         let absent = |ffmpeg: &str| {
-            Converter::new(ConvertOptions { ffmpeg: ffmpeg.into(), ..ConvertOptions::default() })
+            SoundConverter::new(ConvertOptions {
+                ffmpeg: ffmpeg.into(),
+                ..ConvertOptions::default()
+            })
         };
         assert_eq!(run(&absent("/nowhere/ffmpeg")).await, Err(ConvertError::Absent));
         assert_eq!(run(&absent("")).await, Err(ConvertError::Absent));

@@ -42,8 +42,8 @@ use crate::{Ports, egress::Egress};
 
 pub use convert::ConvertOptions;
 pub use error::MediaError;
-use room::Room;
-pub(crate) use shape::Shaped;
+use room::MediaRoom;
+pub(crate) use shape::ShapedFile;
 pub(crate) use state::first_state;
 
 /// Base64 text of files in one answer, bytes (`MESSAGE_LIST_INLINE_MEDIA_BUDGET_BYTES`).
@@ -58,7 +58,7 @@ pub struct MediaOptions {
     pub fetch_limit: Duration,
     /// Whether files of messages that come in are downloaded.
     pub download: bool,
-    /// Downloads at once.
+    /// How many downloads run at once.
     pub concurrency: usize,
     /// Of them for one session.
     pub per_session: usize,
@@ -102,7 +102,7 @@ pub struct Fetched {
 /// The file of a message, open.
 #[derive(Debug)]
 pub struct Stored {
-    /// At its beginning.
+    /// The file, open at its beginning.
     pub file: File,
     /// The length of the file in bytes.
     pub size_bytes: u64,
@@ -119,10 +119,10 @@ pub struct Media {
     options: Arc<MediaOptions>,
     egress: Egress,
     wake: Arc<Notify>,
-    converter: convert::Converter,
+    converter: convert::SoundConverter,
     /// Pictures that are opened at once: each may take much memory.
     looks: Arc<Semaphore>,
-    room: Arc<Room>,
+    room: Arc<MediaRoom>,
 }
 
 /// See [`Media`].
@@ -135,7 +135,7 @@ impl Media {
             options: Arc::new(options.clone()),
             egress,
             wake: Arc::default(),
-            converter: convert::Converter::new(options.convert.clone()),
+            converter: convert::SoundConverter::new(options.convert.clone()),
             looks: Arc::new(Semaphore::new(LOOKS)),
             room: Arc::default(),
         }

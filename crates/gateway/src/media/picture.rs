@@ -83,8 +83,7 @@ fn thumbnail(picture: &DynamicImage) -> Option<Vec<u8>> {
 
 /// What becomes of a file that is to be a sticker.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Sticker {
-    /// It is one.
+pub(super) enum StickerShape {
     Fits,
     /// It is one now: a WebP.
     Made(Vec<u8>),
@@ -94,7 +93,7 @@ pub(super) enum Sticker {
 
 /// # Errors
 /// A sentence for people.
-pub(super) fn sticker(mut file: File) -> Result<Sticker, String> {
+pub(super) fn sticker(mut file: File) -> Result<StickerShape, String> {
     let length = file.metadata().map_err(|_| DAMAGED)?.len();
     file.rewind().map_err(|_| DAMAGED.to_owned())?;
     let found = reader(BufReader::new(&file))?;
@@ -110,18 +109,18 @@ pub(super) fn sticker(mut file: File) -> Result<Sticker, String> {
             return Err(format!("the sticker is too large: phones show up to {most} KiB"));
         }
         if length <= STICKER_BYTES_MAX && (moves || size == (STICKER_PIXELS, STICKER_PIXELS)) {
-            return Ok(Sticker::Fits);
+            return Ok(StickerShape::Fits);
         }
     }
     if format == ImageFormat::Gif && moves_gif(&mut file) {
-        return Ok(Sticker::Moves);
+        return Ok(StickerShape::Moves);
     }
     file.rewind().map_err(|_| DAMAGED.to_owned())?;
     made(&open(BufReader::new(&file))?)
 }
 
 /// In the middle of a clear square.
-fn made(picture: &DynamicImage) -> Result<Sticker, String> {
+fn made(picture: &DynamicImage) -> Result<StickerShape, String> {
     let filter = imageops::FilterType::Lanczos3;
     let fitted = picture.resize(STICKER_PIXELS, STICKER_PIXELS, filter).to_rgba8();
     let mut square = RgbaImage::new(STICKER_PIXELS, STICKER_PIXELS);
@@ -131,7 +130,7 @@ fn made(picture: &DynamicImage) -> Result<Sticker, String> {
     let mut bytes = Vec::new();
     let written = square.write_to(&mut Cursor::new(&mut bytes), ImageFormat::WebP);
     written.map_err(|_| "the sticker could not be written as WebP".to_owned())?;
-    Ok(Sticker::Made(bytes))
+    Ok(StickerShape::Made(bytes))
 }
 
 /// The bit of the extended header that says so (WebP container specification, "Extended File Format").
@@ -227,14 +226,14 @@ mod tests {
             (512, 512, ImageFormat::Gif),
             (100, 100, ImageFormat::WebP),
         ] {
-            let Ok(Sticker::Made(bytes)) = sticker(file(&drawn(width, height, format))) else {
+            let Ok(StickerShape::Made(bytes)) = sticker(file(&drawn(width, height, format))) else {
                 panic!("{format:?}");
             };
             assert_eq!(size(&bytes), (512, 512), "{format:?}");
             assert_eq!(infer::get(&bytes).unwrap().mime_type(), "image/webp");
         }
         let ready = drawn(512, 512, ImageFormat::WebP);
-        assert_eq!(sticker(file(&ready)), Ok(Sticker::Fits));
+        assert_eq!(sticker(file(&ready)), Ok(StickerShape::Fits));
         assert!(sticker(file(b"RIFF\x04\0\0\0WEBP")).is_err());
     }
 
@@ -248,6 +247,6 @@ mod tests {
             encoder.encode_frame(Frame::from_parts(picture, 0, 0, delay)).unwrap();
         }
         drop(encoder);
-        assert_eq!(sticker(file(&bytes)), Ok(Sticker::Moves));
+        assert_eq!(sticker(file(&bytes)), Ok(StickerShape::Moves));
     }
 }

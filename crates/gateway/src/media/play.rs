@@ -19,16 +19,16 @@ const SECONDS_MAX: f64 = 86_400.0;
 
 /// What a video says of itself.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Film {
+pub(super) struct FilmShape {
     pub(super) seconds: Option<u32>,
     pub(super) size: Option<(u32, u32)>,
 }
 
 /// Reads the header of an MP4; nothing where it says nothing.
-pub(super) fn film(mut file: File) -> Film {
+pub(super) fn film(mut file: File) -> FilmShape {
     let opened =
         file.rewind().ok().and_then(|()| mp4parse::read_mp4(&mut BufReader::new(file)).ok());
-    let Some(context) = opened else { return Film::default() };
+    let Some(context) = opened else { return FilmShape::default() };
     let scale = context.timescale.map_or(0, |scale| scale.0);
     let header = context.tracks.iter().find(|track| track.track_type == TrackType::Video);
     let header = header.and_then(|track| track.tkhd.as_ref());
@@ -37,7 +37,7 @@ pub(super) fn film(mut file: File) -> Film {
     let longest =
         context.tracks.iter().filter_map(|track| Some(track.tkhd.as_ref()?.duration)).max();
     let seconds = longest.filter(|_| scale > 0).map(|ticks| ticks as f64 / scale as f64);
-    Film {
+    FilmShape {
         seconds: seconds.and_then(whole),
         size: size.filter(|(width, height)| *width > 0 && *height > 0),
     }
@@ -138,7 +138,7 @@ mod tests {
     fn a_sound_says_how_long_it_plays() {
         assert_eq!(seconds(file(&wav(3))), Some(3));
         assert_eq!(seconds(file(b"no sound")), None);
-        assert_eq!(film(file(b"\0\0\0\x08ftyp")), Film::default());
+        assert_eq!(film(file(b"\0\0\0\x08ftyp")), FilmShape::default());
         assert_eq!(
             [whole(0.2), whole(59.6), whole(f64::NAN), whole(1e9)],
             [Some(1), Some(60), None, None]

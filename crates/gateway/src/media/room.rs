@@ -15,17 +15,17 @@ const BELIEVED: Duration = Duration::from_secs(60);
 
 /// What is kept, as far as it was counted.
 #[derive(Default)]
-pub(super) struct Room(Mutex<Counts>);
+pub(super) struct MediaRoom(Mutex<ByteCounts>);
 
 #[derive(Default)]
-struct Counts {
-    sessions: HashMap<SessionId, Count>,
-    whole: Option<Count>,
+struct ByteCounts {
+    sessions: HashMap<SessionId, ByteCount>,
+    whole: Option<ByteCount>,
 }
 
 /// So many bytes, at a time.
 #[derive(Clone, Copy)]
-struct Count {
+struct ByteCount {
     bytes: u64,
     at: Timestamp,
 }
@@ -56,28 +56,28 @@ impl Media {
         let records = &self.ports.store;
         if of_session.is_none() && options.session_quota_bytes > 0 {
             let bytes = records.media_bytes(Some(session)).await?;
-            self.counts().sessions.insert(session, Count { bytes, at: now });
+            self.counts().sessions.insert(session, ByteCount { bytes, at: now });
         }
         if whole.is_none() && options.quota_bytes > 0 {
             let bytes = records.media_bytes(None).await?;
-            self.counts().whole = Some(Count { bytes, at: now });
+            self.counts().whole = Some(ByteCount { bytes, at: now });
         }
         Ok(self.counts().take(session, bytes, options))
     }
 
-    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
+    fn counts(&self) -> std::sync::MutexGuard<'_, ByteCounts> {
         self.room.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Counts {
+impl ByteCounts {
     fn take(
         &mut self,
         session: SessionId,
         bytes: u64,
         options: &MediaOptions,
     ) -> Result<(), &'static str> {
-        let fits = |count: Option<&mut Count>, quota: u64| {
+        let fits = |count: Option<&mut ByteCount>, quota: u64| {
             quota == 0 || count.is_none_or(|count| count.bytes.saturating_add(bytes) <= quota)
         };
         if !fits(self.sessions.get_mut(&session), options.session_quota_bytes) {

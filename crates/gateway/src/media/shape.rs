@@ -15,14 +15,14 @@ use super::{
     Media, MediaError,
     convert::{ConvertError, form},
     error,
-    picture::{self, Sticker},
+    picture::{self, StickerShape},
     play,
     sniff::{self, HEAD_BYTES, OGG_OPUS},
 };
 
 /// A file as it goes out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Shaped {
+pub(crate) struct ShapedFile {
     /// Another one than was handed in where it had to be converted.
     pub(crate) kept: KeptMedia,
     /// Its type by its bytes; `None` leaves what was given.
@@ -79,9 +79,9 @@ impl Media {
         kind: MediaKind,
         kept: KeptMedia,
         given: Option<&str>,
-    ) -> Result<Shaped, MediaError> {
+    ) -> Result<ShapedFile, MediaError> {
         let found = self.check(kind, &kept, given).await?;
-        let plain = |look, seconds| Shaped {
+        let plain = |look, seconds| ShapedFile {
             kept: kept.clone(),
             mimetype: found.map(str::to_owned),
             seconds,
@@ -132,17 +132,17 @@ impl Media {
         sniff::fit(kind, given, &head).map_err(MediaError::Unfit)
     }
 
-    async fn sticker(&self, kept: KeptMedia) -> Result<Shaped, MediaError> {
+    async fn sticker(&self, kept: KeptMedia) -> Result<ShapedFile, MediaError> {
         let made = self.blocking(&kept, picture::sticker).await?.map_err(MediaError::Unfit)?;
         let kept = match made {
-            Sticker::Fits => kept,
-            Sticker::Made(bytes) => {
+            StickerShape::Fits => kept,
+            StickerShape::Made(bytes) => {
                 let scratch = self.scratch().await?;
                 let mut into = scratch.handle().map_err(error::write)?;
                 into.write_all(&bytes).map_err(error::write)?;
                 self.keep(scratch).await?
             }
-            Sticker::Moves => {
+            StickerShape::Moves => {
                 let what = "a moving GIF as a sticker";
                 let otherwise = "send it as a still picture or as WebP";
                 self.converted(&kept, "image/gif", &TO_STICKER, what, otherwise).await?
@@ -150,10 +150,10 @@ impl Media {
         };
         let side = Some(picture::STICKER_PIXELS);
         let look = MediaLook { width: side, height: side, ..MediaLook::default() };
-        Ok(Shaped { kept, mimetype: Some("image/webp".into()), seconds: None, look })
+        Ok(ShapedFile { kept, mimetype: Some("image/webp".into()), seconds: None, look })
     }
 
-    async fn voice(&self, kept: KeptMedia, found: &str) -> Result<Shaped, MediaError> {
+    async fn voice(&self, kept: KeptMedia, found: &str) -> Result<ShapedFile, MediaError> {
         let is_note = found == OGG_OPUS
             && self
                 .blocking(&kept, head)
@@ -172,7 +172,7 @@ impl Media {
         let wave = self.wave(&kept).await?;
         let (heard, waveform) = wave.unzip();
         let look = MediaLook { waveform: waveform.unwrap_or_default(), ..MediaLook::default() };
-        Ok(Shaped { kept, mimetype: Some(OGG_OPUS.into()), seconds: heard.or(told), look })
+        Ok(ShapedFile { kept, mimetype: Some(OGG_OPUS.into()), seconds: heard.or(told), look })
     }
 
     /// How long a voice note plays, and its waveform. Without a converter there is none: it plays all the same.

@@ -14,46 +14,42 @@ const WORDS: [&str; 8] = ["None", "NaN", "Null", "NULL", "True", "False", "Undef
 
 /// What the first bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sniffed {
+pub(super) enum SniffedType {
     /// A type with known first bytes.
     Type(&'static str),
-    /// A web page.
     Page,
-    /// JSON.
     Json,
-    /// Other text.
     Text,
-    /// None of these.
     Unknown,
 }
 
 /// Looks at the first bytes of a file.
-pub(super) fn sniff(head: &[u8]) -> Sniffed {
+pub(super) fn sniff(head: &[u8]) -> SniffedType {
     if is_mpeg_audio(head) {
-        return Sniffed::Type("audio/mpeg");
+        return SniffedType::Type("audio/mpeg");
     }
     if let Some(found) = infer::get(head) {
         return match found.mime_type() {
-            "text/html" => Sniffed::Page,
-            "text/xml" => Sniffed::Text,
-            other => Sniffed::Type(other),
+            "text/html" => SniffedType::Page,
+            "text/xml" => SniffedType::Text,
+            other => SniffedType::Type(other),
         };
     }
     // Readers look for the mark of a PDF in the first kilobyte.
     if head[..head.len().min(1024)].windows(5).any(|window| window == b"%PDF-") {
-        return Sniffed::Type("application/pdf");
+        return SniffedType::Type("application/pdf");
     }
-    let Some(text) = text(head) else { return Sniffed::Unknown };
+    let Some(text) = text(head) else { return SniffedType::Unknown };
     let start = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).to_ascii_lowercase();
     if ["<!doctype html", "<html", "<head", "<body", "<!--"]
         .iter()
         .any(|tag| start.starts_with(tag))
     {
-        return Sniffed::Page;
+        return SniffedType::Page;
     }
     match start.chars().next() {
-        Some('{' | '[') => Sniffed::Json,
-        _ => Sniffed::Text,
+        Some('{' | '[') => SniffedType::Json,
+        _ => SniffedType::Text,
     }
 }
 
@@ -88,42 +84,42 @@ pub(super) fn fit(
     let sniffed = sniff(head);
     match kind {
         MediaKind::Image => match sniffed {
-            Sniffed::Type(found @ ("image/jpeg" | "image/png" | "image/webp" | "image/gif")) => {
-                Ok(Some(found))
-            }
-            Sniffed::Type(found) if found.starts_with("image/") => Err(format!(
+            SniffedType::Type(
+                found @ ("image/jpeg" | "image/png" | "image/webp" | "image/gif"),
+            ) => Ok(Some(found)),
+            SniffedType::Type(found) if found.starts_with("image/") => Err(format!(
                 "phones do not show pictures of type {found}: convert it to JPEG or PNG, or send it as a document"
             )),
             other => Err(not_a("picture", other)),
         },
         MediaKind::Sticker => match sniffed {
-            Sniffed::Type(found @ ("image/jpeg" | "image/png" | "image/webp" | "image/gif")) => {
-                Ok(Some(found))
-            }
-            Sniffed::Type(found) if found.starts_with("image/") => Err(format!(
+            SniffedType::Type(
+                found @ ("image/jpeg" | "image/png" | "image/webp" | "image/gif"),
+            ) => Ok(Some(found)),
+            SniffedType::Type(found) if found.starts_with("image/") => Err(format!(
                 "a sticker cannot be made of a picture of type {found}: convert it to WebP, PNG or JPEG"
             )),
             other => Err(not_a("sticker", other)),
         },
         MediaKind::Video => match sniffed {
-            Sniffed::Type("video/quicktime") => Ok(Some("video/quicktime")),
-            Sniffed::Type(found @ ("video/mp4" | "video/3gpp")) => Ok(Some(found)),
-            Sniffed::Type("video/x-m4v" | "audio/m4a") if is_mp4(head) => Ok(Some("video/mp4")),
-            Sniffed::Type(found) if found.starts_with("video/") => Err(format!(
+            SniffedType::Type("video/quicktime") => Ok(Some("video/quicktime")),
+            SniffedType::Type(found @ ("video/mp4" | "video/3gpp")) => Ok(Some(found)),
+            SniffedType::Type("video/x-m4v" | "audio/m4a") if is_mp4(head) => Ok(Some("video/mp4")),
+            SniffedType::Type(found) if found.starts_with("video/") => Err(format!(
                 "phones do not play videos of type {found}: convert it to MP4 (H.264 and AAC), or send it as a document"
             )),
             _ if is_mp4(head) => Ok(Some("video/mp4")),
             other => Err(not_a("video", other)),
         },
         MediaKind::Audio | MediaKind::Voice => match sniffed {
-            Sniffed::Type("audio/m4a") => Ok(Some("audio/mp4")),
-            Sniffed::Type("audio/ogg" | "audio/opus") => Ok(Some(OGG_OPUS)),
-            Sniffed::Type("audio/x-aac" | "audio/aac") => Ok(Some("audio/aac")),
-            Sniffed::Type(found) if found.starts_with("audio/") => Ok(Some(found)),
+            SniffedType::Type("audio/m4a") => Ok(Some("audio/mp4")),
+            SniffedType::Type("audio/ogg" | "audio/opus") => Ok(Some(OGG_OPUS)),
+            SniffedType::Type("audio/x-aac" | "audio/aac") => Ok(Some("audio/aac")),
+            SniffedType::Type(found) if found.starts_with("audio/") => Ok(Some(found)),
             // Recorders write sound alone into these too.
-            Sniffed::Type("video/mp4" | "video/x-m4v") => Ok(Some("audio/mp4")),
-            Sniffed::Type("video/3gpp") => Ok(Some("audio/3gpp")),
-            Sniffed::Type("video/webm") => Ok(Some("audio/webm")),
+            SniffedType::Type("video/mp4" | "video/x-m4v") => Ok(Some("audio/mp4")),
+            SniffedType::Type("video/3gpp") => Ok(Some("audio/3gpp")),
+            SniffedType::Type("video/webm") => Ok(Some("audio/webm")),
             _ if is_mp4(head) => Ok(Some("audio/mp4")),
             other => Err(not_a("sound", other)),
         },
@@ -139,20 +135,24 @@ fn is_mp4(head: &[u8]) -> bool {
     head.get(4..8) == Some(b"ftyp") && !matches!(head.get(8..12), Some(b"avif" | b"heic" | b"mif1"))
 }
 
-fn not_a(what: &str, sniffed: Sniffed) -> String {
+fn not_a(what: &str, sniffed: SniffedType) -> String {
     let found = match sniffed {
-        Sniffed::Type(found) => format!("they are {found}"),
-        Sniffed::Page => "they are a web page: the address leads to a page, not to the file".into(),
-        Sniffed::Json => "they are JSON: the address answers with data, not with the file".into(),
-        Sniffed::Text => "they are text".into(),
-        Sniffed::Unknown => "their type is not known".into(),
+        SniffedType::Type(found) => format!("they are {found}"),
+        SniffedType::Page => {
+            "they are a web page: the address leads to a page, not to the file".into()
+        }
+        SniffedType::Json => {
+            "they are JSON: the address answers with data, not with the file".into()
+        }
+        SniffedType::Text => "they are text".into(),
+        SniffedType::Unknown => "their type is not known".into(),
     };
     format!("the bytes are no {what}: {found}")
 }
 
 /// Types of documents whose first bytes are known, by what those are.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Family {
+enum FormatFamily {
     Pdf,
     /// Office programs write both forms under each other's types.
     Office,
@@ -162,52 +162,54 @@ enum Family {
     Text,
 }
 
-fn family(mimetype: &str) -> Option<Family> {
+fn family(mimetype: &str) -> Option<FormatFamily> {
     let essence = mimetype.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_office = ["officedocument", "opendocument", "msword", "ms-excel", "ms-powerpoint"];
     match essence.as_str() {
-        "application/pdf" | "application/x-pdf" => Some(Family::Pdf),
+        "application/pdf" | "application/x-pdf" => Some(FormatFamily::Pdf),
         "application/zip" | "application/x-zip-compressed" | "application/epub+zip" => {
-            Some(Family::Zip)
+            Some(FormatFamily::Zip)
         }
         "image/jpeg" | "image/jpg" | "image/png" | "image/gif" | "image/webp" => {
-            Some(Family::Picture)
+            Some(FormatFamily::Picture)
         }
-        "video/mp4" | "video/quicktime" | "video/3gpp" => Some(Family::Film),
-        "application/json" | "application/xml" => Some(Family::Text),
-        essence if essence.starts_with("text/") => Some(Family::Text),
-        essence if is_office.iter().any(|word| essence.contains(word)) => Some(Family::Office),
+        "video/mp4" | "video/quicktime" | "video/3gpp" => Some(FormatFamily::Film),
+        "application/json" | "application/xml" => Some(FormatFamily::Text),
+        essence if essence.starts_with("text/") => Some(FormatFamily::Text),
+        essence if is_office.iter().any(|word| essence.contains(word)) => {
+            Some(FormatFamily::Office)
+        }
         _ => None,
     }
 }
 
-fn document(given: Option<&str>, sniffed: Sniffed) -> Result<(), String> {
+fn document(given: Option<&str>, sniffed: SniffedType) -> Result<(), String> {
     let Some((given, family)) = given.and_then(|given| Some((given, family(given)?))) else {
         return Ok(());
     };
     let found = match sniffed {
-        Sniffed::Type(found) => found,
-        Sniffed::Unknown => "",
-        Sniffed::Page | Sniffed::Json | Sniffed::Text => "text/",
+        SniffedType::Type(found) => found,
+        SniffedType::Unknown => "",
+        SniffedType::Page | SniffedType::Json | SniffedType::Text => "text/",
     };
     let fits = match family {
-        Family::Pdf => found == "application/pdf",
-        Family::Office => {
+        FormatFamily::Pdf => found == "application/pdf",
+        FormatFamily::Office => {
             found.contains("officedocument")
                 || found.contains("opendocument")
                 || found.contains("ms")
                 || found == "application/zip"
                 || found.contains("ole")
         }
-        Family::Zip => {
+        FormatFamily::Zip => {
             found == "application/zip"
                 || found == "application/epub+zip"
                 || found.contains("document")
         }
-        Family::Picture => found.starts_with("image/"),
-        Family::Film => found.starts_with("video/") || found == "audio/m4a",
+        FormatFamily::Picture => found.starts_with("image/"),
+        FormatFamily::Film => found.starts_with("video/") || found == "audio/m4a",
         // Many texts are not UTF-8; none of them begins like a file of another type.
-        Family::Text => found.is_empty() || found.starts_with("text/"),
+        FormatFamily::Text => found.is_empty() || found.starts_with("text/"),
     };
     if fits { Ok(()) } else { Err(not_a(&format!("file of type {given}"), sniffed)) }
 }

@@ -14,7 +14,7 @@ use domain::{
 };
 
 use super::{MediaInput, Messages, SendError, Sent, ToSend, context::SendOrigin};
-use crate::{hooks::Within, media::Shaped, sessions::Link};
+use crate::{hooks::HookScope, media::ShapedFile, sessions::ReadySession};
 
 /// Files of a batch that are remembered. When full, the oldest is forgotten and would be uploaded again.
 const UPLOADS_MAX: usize = 256;
@@ -23,8 +23,8 @@ const SOURCE: &str = "BulkMessageService";
 
 /// A file that WhatsApp keeps for us.
 #[derive(Clone)]
-pub(super) struct Uploaded {
-    pub(super) shaped: Shaped,
+pub(super) struct UploadedFile {
+    pub(super) shaped: ShapedFile,
     /// Its type, as its server said.
     pub(super) told_type: Option<String>,
     /// Its name, as its server said.
@@ -35,7 +35,7 @@ pub(super) struct Uploaded {
 
 /// The files of one batch, by their kind and where they come from.
 #[derive(Clone, Default)]
-pub(crate) struct Uploads(Arc<Mutex<HashMap<(MediaKind, String), Uploaded>>>);
+pub(crate) struct BatchUploads(Arc<Mutex<HashMap<(MediaKind, String), UploadedFile>>>);
 
 /// A send of a batch's item, with what the batch fixes of it.
 pub(crate) struct BatchItemSend {
@@ -45,8 +45,7 @@ pub(crate) struct BatchItemSend {
     pub(crate) on: Arc<dyn Connection>,
     /// Under which lease of the session.
     pub(crate) lease: Lease,
-    /// The batch's files.
-    pub(crate) uploads: Uploads,
+    pub(crate) uploads: BatchUploads,
     /// Set to when WhatsApp's answer came.
     pub(crate) heard: Arc<OnceLock<Timestamp>>,
 }
@@ -57,12 +56,12 @@ impl BatchItemSend {
     }
 
     /// The batch's connection; the row says in whose name when it is stored.
-    pub(super) fn link(&self) -> Link {
-        Link { connection: self.on.clone(), from: String::new(), lease: self.lease.clone() }
+    pub(super) fn link(&self) -> ReadySession {
+        ReadySession { connection: self.on.clone(), from: String::new(), lease: self.lease.clone() }
     }
 
     /// Refuses another connection than the batch's.
-    pub(super) fn check(&self, link: &Link) -> Result<(), SendError> {
+    pub(super) fn check(&self, link: &ReadySession) -> Result<(), SendError> {
         if std::ptr::addr_eq(Arc::as_ptr(&self.on), Arc::as_ptr(&link.connection)) {
             return Ok(());
         }
@@ -74,13 +73,13 @@ impl BatchItemSend {
         kind: MediaKind,
         input: &MediaInput,
         now: Timestamp,
-    ) -> Option<Uploaded> {
+    ) -> Option<UploadedFile> {
         let key = key(kind, input)?;
         let uploads = self.uploads.0.lock().unwrap_or_else(PoisonError::into_inner);
         uploads.get(&key).filter(|file| now.since(file.at) < UPLOAD_KEPT).cloned()
     }
 
-    pub(super) fn remember(&self, kind: MediaKind, input: &MediaInput, file: &Uploaded) {
+    pub(super) fn remember(&self, kind: MediaKind, input: &MediaInput, file: &UploadedFile) {
         let Some(key) = key(kind, input) else { return };
         let mut uploads = self.uploads.0.lock().unwrap_or_else(PoisonError::into_inner);
         if uploads.len() >= UPLOADS_MAX {
@@ -111,7 +110,7 @@ impl Messages {
         item: BatchItemSend,
     ) -> Result<Sent, SendError> {
         let origin = SendOrigin::BatchItem(item);
-        let context = self.accept(&Within::here(), session, &to_send.chat, origin).await?;
+        let context = self.accept(&HookScope::here(), session, &to_send.chat, origin).await?;
         let this = self.clone();
         // Whether the session is there is seen with its connection.
         let work = async move { this.paced_send(context, to_send).await };
@@ -119,13 +118,13 @@ impl Messages {
     }
 
     /// The connection of a session on which everything earlier went out again, but for chats that are slow.
-    pub(crate) async fn settled_link(
+    pub(crate) async fn reconciled_link(
         &self,
         session: SessionId,
     ) -> Result<Arc<dyn Connection>, SendError> {
-        let settled =
-            self.way(session, |gate, link| gate.is_settled(&link.connection).then_some(()));
-        settled.await.map(|(link, ())| link.connection)
+        let reconciled =
+            self.way(session, |gate, link| gate.is_reconciled(&link.connection).then_some(()));
+        reconciled.await.map(|(link, ())| link.connection)
     }
 
     /// Told when a connection of a session becomes free for new sends or is lost, and when WhatsApp

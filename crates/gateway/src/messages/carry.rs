@@ -13,18 +13,18 @@ use domain::{
     session::SessionStatus,
 };
 
-use super::{Messages, SendError, Shared, meaning::Before};
+use super::{Messages, SendError, SharedMessages, meaning::BeforeChange};
 use crate::{
     Policy,
     ledger::LedgerWriter,
-    outbox::{Answer, Place, Ticket},
+    outbox::{AckAnswer, AckTicket, LinePlace},
 };
 
 /// How long an answer that was not in time is still listened for, so that the row learns of it.
 const LATE_LIMIT: Duration = Duration::from_secs(60);
 
 /// A change to carry to WhatsApp.
-pub(super) struct Carried {
+pub(super) struct CarriedChange {
     pub(super) session: SessionId,
     pub(super) chat: ChatId,
     pub(super) content: Content,
@@ -32,7 +32,7 @@ pub(super) struct Carried {
 }
 
 /// What is known when WhatsApp has taken a change.
-pub(super) struct Took<'a> {
+pub(super) struct TakenChange<'a> {
     pub(super) ledger: &'a LedgerWriter,
     pub(super) session: SessionId,
     pub(super) chat: &'a ChatId,
@@ -43,7 +43,7 @@ pub(super) struct Took<'a> {
     pub(super) at: Timestamp,
 }
 
-impl<'a> Took<'a> {
+impl<'a> TakenChange<'a> {
     /// For the builders of events.
     pub(super) fn change(&self, target: &'a WaMessageId) -> Change<'a> {
         Change {
@@ -65,7 +65,7 @@ impl<'a> Took<'a> {
 pub(super) struct UnderWay {
     pub(super) session: SessionId,
     pub(super) outgoing: OutgoingMessage,
-    pub(super) before: Before,
+    pub(super) before: BeforeChange,
     /// The account's own chat id, or `me`.
     pub(super) me: String,
     pub(super) lease: Lease,
@@ -79,8 +79,8 @@ impl UnderWay {
     /// Stores what WhatsApp's answer means.
     pub(super) async fn answered(
         self,
-        shared: &Arc<Shared>,
-        answer: Answer,
+        shared: &Arc<SharedMessages>,
+        answer: AckAnswer,
     ) -> Result<(), SendError> {
         let error = match answer.refused {
             None => None,
@@ -94,7 +94,7 @@ impl UnderWay {
         let Self { session, outgoing, before, me, lease } = self;
         let at = Timestamp::from_seconds(answer.timestamp);
         let (chat, carrier) = (&outgoing.chat, &outgoing.id);
-        let took = Took { ledger: &shared.ledger, session, chat, me: &me, carrier, at };
+        let took = TakenChange { ledger: &shared.ledger, session, chat, me: &me, carrier, at };
         let mut writes = before.writes(&took, &outgoing);
         writes.push(closed);
         shared.sessions.took(&lease, writes).await.map_err(SendError::Unstored)
@@ -103,7 +103,7 @@ impl UnderWay {
     /// It will not happen: nothing of it is kept.
     pub(super) async fn ends(
         self,
-        shared: &Arc<Shared>,
+        shared: &Arc<SharedMessages>,
         error: SendError,
     ) -> Result<(), SendError> {
         // One that stays goes out once more, and gets the same answer.
@@ -119,14 +119,14 @@ impl Messages {
     /// Sends a change and commits what it means.
     pub(super) async fn carry(
         &self,
-        mut place: Option<Place>,
-        carried: Carried,
-        before: Before,
+        mut place: Option<LinePlace>,
+        carried: CarriedChange,
+        before: BeforeChange,
     ) -> Result<(), SendError> {
         if let Some(place) = place.as_mut() {
             place.turn().await;
         }
-        let Carried { session, chat, content, mentions } = carried;
+        let CarriedChange { session, chat, content, mentions } = carried;
         let (link, passing) = self.pass(session, &chat).await?;
         let ports = &self.shared.ports;
         let id = WaMessageId::new(&*ports.entropy);
@@ -164,7 +164,7 @@ impl Messages {
 }
 
 /// Goes on listening for the answer to a change that nobody waits for any longer.
-pub(super) fn late(shared: Arc<Shared>, mut ticket: Ticket, change: UnderWay) {
+pub(super) fn late(shared: Arc<SharedMessages>, mut ticket: AckTicket, change: UnderWay) {
     let clock = shared.ports.clock.clone();
     let supervisor = shared.supervisor.clone();
     supervisor.spawn("messages/late-change", Policy::Once, async move {

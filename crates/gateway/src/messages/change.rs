@@ -11,12 +11,12 @@ use domain::{
 
 use super::{
     Messages, SendError, Sent,
-    carry::Carried,
+    carry::CarriedChange,
     input::poll_of,
-    meaning::{Before, has_media},
+    meaning::{BeforeChange, has_media},
     pacing_outcome,
 };
-use crate::hooks::Within;
+use crate::hooks::HookScope;
 
 impl Messages {
     /// Puts an emoji on a message; an empty one takes it back.
@@ -67,11 +67,11 @@ impl Messages {
             false => None,
         };
         let content = Content::Edit { target: target(&message), body, file };
-        let (this, before, chat) = (self.clone(), Before::of(&message), message.chat);
-        let (_, place) = self.take_place(&Within::here(), session, &chat).await?;
+        let (this, before, chat) = (self.clone(), BeforeChange::of(&message), message.chat);
+        let (_, place) = self.take_place(&HookScope::here(), session, &chat).await?;
         let work = Box::pin(async move {
             let admitted = this.admit(&this.lease(session).await?, &chat).await?;
-            let carried = Carried { session, chat, content, mentions };
+            let carried = CarriedChange { session, chat, content, mentions };
             let result = this.carry(place, carried, before).await.map(|()| sent);
             admitted.record(pacing_outcome(&result)).await;
             result
@@ -198,9 +198,9 @@ impl Messages {
         content: Content,
         mentions: Vec<ChatId>,
     ) -> Result<(), SendError> {
-        let (_, place) = self.take_place(&Within::here(), session, &message.chat).await?;
-        let (this, before) = (self.clone(), Before::of(message));
-        let carried = Carried { session, chat: message.chat.clone(), content, mentions };
+        let (_, place) = self.take_place(&HookScope::here(), session, &message.chat).await?;
+        let (this, before) = (self.clone(), BeforeChange::of(message));
+        let carried = CarriedChange { session, chat: message.chat.clone(), content, mentions };
         let work = Box::pin(async move { this.carry(place, carried, before).await });
         self.detached("messages/change", work).await
     }

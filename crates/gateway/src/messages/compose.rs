@@ -17,9 +17,10 @@ use domain::{
 use serde_json::{Value, json};
 
 use super::{
-    MediaInput, Messages, QuoteRef, Say, SendError, ToSend, bulk::Uploaded, context::SendContext,
+    MediaInput, Messages, QuoteRef, Say, SendError, ToSend, bulk::UploadedFile,
+    context::SendContext,
 };
-use crate::{media::MediaError, sessions::Link};
+use crate::{media::MediaError, sessions::ReadySession};
 
 /// Longest upload to WhatsApp's media servers: 50 MiB at a slow line.
 const UPLOAD_LIMIT: Duration = Duration::from_secs(180);
@@ -37,12 +38,10 @@ pub(super) fn seen_of(place: Location) -> Location {
 }
 
 /// A message that is ready to be stored and sent.
-pub(super) struct Draft {
+pub(super) struct MessageDraft {
     /// The canonical chat.
     pub(super) chat: ChatId,
-    /// What it says.
     pub(super) content: Content,
-    /// Whom it mentions.
     pub(super) mentions: Vec<ChatId>,
     /// What it answers, with the author of that.
     pub(super) quoted: Option<(Quoted, ChatId)>,
@@ -52,7 +51,7 @@ pub(super) struct Draft {
     pub(super) forwarding_score: u32,
 }
 
-impl Draft {
+impl MessageDraft {
     /// The row's metadata: what the message says beside its text.
     pub(super) fn metadata(&self) -> Value {
         let mut fields = describe(&self.content);
@@ -96,7 +95,7 @@ impl Draft {
 }
 
 /// A file on its way out.
-pub(super) struct Attachment {
+pub(super) struct FileAttachment {
     pub(super) kind: MediaKind,
     pub(super) mimetype: String,
     pub(super) filename: Option<String>,
@@ -118,9 +117,9 @@ impl Messages {
     pub(super) async fn compose(
         &self,
         context: &SendContext,
-        link: &Link,
+        link: &ReadySession,
         to_send: ToSend,
-    ) -> Result<Draft, SendError> {
+    ) -> Result<MessageDraft, SendError> {
         let (session, chat) = (context.session, context.chat.clone());
         let quoted = self.quoted(session, &chat, to_send.quoted).await?;
         let (mut kept, mut forwarding_score) = (None, 0);
@@ -168,7 +167,14 @@ impl Messages {
                 stored.content
             }
         };
-        Ok(Draft { chat, content, mentions: to_send.mentions, quoted, kept, forwarding_score })
+        Ok(MessageDraft {
+            chat,
+            content,
+            mentions: to_send.mentions,
+            quoted,
+            kept,
+            forwarding_score,
+        })
     }
 
     async fn quoted(
@@ -194,9 +200,9 @@ impl Messages {
     async fn uploaded(
         &self,
         context: &SendContext,
-        link: &Link,
+        link: &ReadySession,
         source: MediaSource<'_>,
-    ) -> Result<Uploaded, SendError> {
+    ) -> Result<UploadedFile, SendError> {
         let MediaSource { kind, input, mimetype } = source;
         let (session, item) = (context.session, context.origin.item());
         let clock = &self.shared.ports.clock;
@@ -225,7 +231,7 @@ impl Messages {
             Some(remote) => remote,
             None => self.upload_file(link, kind, &shaped.kept).await?,
         };
-        let file = Uploaded { shaped, told_type, told_name, remote, at: clock.now() };
+        let file = UploadedFile { shaped, told_type, told_name, remote, at: clock.now() };
         if let Some(item) = item {
             item.remember(kind, &input, &file);
         }
@@ -250,10 +256,10 @@ impl Messages {
     /// Uploads a kept file to WhatsApp as a content.
     pub(super) async fn upload(
         &self,
-        link: &Link,
-        attachment: Attachment,
+        link: &ReadySession,
+        attachment: FileAttachment,
     ) -> Result<Content, SendError> {
-        let Attachment { kind, mimetype, filename, caption, seconds, look, kept } = attachment;
+        let FileAttachment { kind, mimetype, filename, caption, seconds, look, kept } = attachment;
         let remote = self.upload_file(link, kind, &kept).await?;
         Ok(Content::Media(Box::new(content::Media {
             kind,
@@ -269,7 +275,7 @@ impl Messages {
 
     async fn upload_file(
         &self,
-        link: &Link,
+        link: &ReadySession,
         kind: MediaKind,
         kept: &KeptMedia,
     ) -> Result<RemoteMedia, SendError> {

@@ -4,8 +4,8 @@ use domain::{ChatId, SessionId, phone::other_form, port::Lease};
 
 use super::{Messages, SendError, ToSend, bulk::BatchItemSend};
 use crate::{
-    hooks::{HookPoint, Within},
-    outbox::Place,
+    hooks::{HookPoint, HookScope},
+    outbox::LinePlace,
     spelling::{self, Spelling},
 };
 
@@ -39,14 +39,14 @@ pub(super) struct SendContext {
     pub(super) chat: ChatId,
     /// Its place in that chat's line, in the order of the calls. A send inside a hook of another send cannot wait for that
     /// one, so it has none.
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<LinePlace>,
 }
 
 impl Messages {
     /// A send with its place in its chat's line.
     pub(super) async fn accept(
         &self,
-        within: &Within,
+        within: &HookScope,
         session: SessionId,
         chat: &ChatId,
         origin: SendOrigin,
@@ -58,10 +58,10 @@ impl Messages {
     /// The canonical chat, and the last place in its line; none for a send inside a hook of another one.
     pub(super) async fn take_place(
         &self,
-        within: &Within,
+        within: &HookScope,
         session: SessionId,
         chat: &ChatId,
-    ) -> Result<(ChatId, Option<Place>), SendError> {
+    ) -> Result<(ChatId, Option<LinePlace>), SendError> {
         if within.is_inside(HookPoint::MessageSending) {
             return Ok((self.canonical(session, chat).await?, None));
         }

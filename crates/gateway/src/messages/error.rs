@@ -25,8 +25,8 @@ pub enum SendError {
     #[error("the session is not ready: {}", .0.as_str())]
     NotReady(SessionStatus),
     /// It is connected, but earlier sends whose outcome is not known go first, and that took too long.
-    #[error("the session settles earlier sends")]
-    Settling,
+    #[error("the session reconciles earlier sends")]
+    Reconciling,
     /// Too many sends are under way, in this chat or at all.
     #[error("too many sends are under way")]
     Busy,
@@ -48,7 +48,7 @@ pub enum SendError {
         /// The options it has.
         valid: Vec<String>,
     },
-    /// No such template.
+    /// The session has no such template.
     #[error("no such template")]
     TemplateNotFound,
     /// The template could not be filled.
@@ -66,10 +66,10 @@ pub enum SendError {
     /// A hook stopped it.
     #[error("stopped by a hook: {0}")]
     Blocked(String),
-    /// Pacing stopped it.
+    /// It was too fast for the pace of the session.
     #[error("too fast: {}", .rule.as_str())]
     Paced {
-        /// By which rule.
+        /// The rule that stopped it.
         rule: PacingRule,
         /// When it may be tried again, whole seconds from now, at least 1.
         retry_after_seconds: u64,
@@ -86,7 +86,7 @@ pub enum SendError {
     /// WhatsApp does not know the recipient.
     #[error("the recipient is not on WhatsApp")]
     NotOnWhatsApp,
-    /// WhatsApp said no.
+    /// WhatsApp's server refused it.
     #[error("whatsapp refused with code {code}")]
     Refused {
         /// The code that WhatsApp's server answered with.

@@ -11,15 +11,15 @@ use domain::{
 
 use super::{
     Messages, SendError,
-    compose::{Attachment, seen, seen_of},
+    compose::{FileAttachment, seen, seen_of},
     input::poll_of,
 };
-use crate::sessions::Link;
+use crate::sessions::ReadySession;
 
 const CANNOT: SendError = SendError::NotPossible("This message cannot be forwarded");
 
 /// A message as it goes out once more.
-pub(super) struct Stored {
+pub(super) struct StoredContent {
     pub(super) content: Content,
     /// Where its file is kept here.
     pub(super) kept: Option<KeptMedia>,
@@ -32,10 +32,10 @@ impl Messages {
     pub(super) async fn stored_content(
         &self,
         session: SessionId,
-        link: &Link,
+        link: &ReadySession,
         chat: &ChatId,
         id: &WaMessageId,
-    ) -> Result<Stored, SendError> {
+    ) -> Result<StoredContent, SendError> {
         let message = self.stored(session, chat, id).await?;
         let records = &self.shared.ports.store;
         let (content, kept) = match records.media(session, id).await.map_err(SendError::Store)? {
@@ -43,14 +43,14 @@ impl Messages {
             None => (content_of(&message).ok_or(CANNOT)?, None),
         };
         let content = shown(content).map_err(SendError::Unshown)?;
-        Ok(Stored { content, kept, forwarding_score: score(&message) })
+        Ok(StoredContent { content, kept, forwarding_score: score(&message) })
     }
 
     /// A file that is here is uploaded anew: what WhatsApp keeps of an old message may be gone. A file that is not here
     /// goes out by reference.
     async fn stored_file(
         &self,
-        link: &Link,
+        link: &ReadySession,
         record: MediaRecord,
     ) -> Result<(Content, Option<KeptMedia>), SendError> {
         let media = record.media;
@@ -60,7 +60,7 @@ impl Messages {
             return content.map(|content| (content, None)).ok_or(CANNOT);
         };
         let kept = KeptMedia { id, size_bytes };
-        let attachment = Attachment {
+        let attachment = FileAttachment {
             kind: media.kind,
             mimetype: media.mimetype,
             filename: media.filename,

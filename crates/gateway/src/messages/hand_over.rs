@@ -15,18 +15,18 @@ use domain::{
 
 use super::{
     Messages, SendError,
-    compose::Draft,
+    compose::MessageDraft,
     context::{SendContext, SendOrigin},
 };
-use crate::outbox::{Ticket, acks};
+use crate::outbox::{AckTicket, acks};
 
 impl Messages {
     /// Stores the row with what goes out, then writes the frame.
     pub(super) async fn hand_over(
         &self,
         context: &SendContext,
-        draft: Draft,
-    ) -> Result<(Arc<Message>, Option<Ticket>), SendError> {
+        draft: MessageDraft,
+    ) -> Result<(Arc<Message>, Option<AckTicket>), SendError> {
         let (link, _passing) = self.pass(context.session, &draft.chat).await?;
         if let Some(item) = context.origin.item() {
             item.check(&link)?;
@@ -43,7 +43,7 @@ impl Messages {
         }
         self.persisted(&message);
         match self.write_frame(&*link.connection, outgoing).await {
-            // Not written for sure, or not known: it is settled after the next connect, under its id.
+            // Not written for sure, or not known: it is reconciled after the next connect, under its id.
             Ok(()) | Err(EngineError::Unanswered(_)) => Ok((message, ticket)),
             // Nothing left this process: the row has its final state. Where that could not be stored it is pending, and
             // goes out later.
@@ -80,7 +80,7 @@ impl Messages {
         &self,
         context: &SendContext,
         from: &str,
-        draft: Draft,
+        draft: MessageDraft,
     ) -> (Arc<Message>, NewMessage, OutgoingMessage) {
         let ports = &self.shared.ports;
         let session = context.session;

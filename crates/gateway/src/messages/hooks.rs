@@ -10,12 +10,12 @@ use super::{Messages, SendError, Sent, ToSend, context::SendContext, input};
 use crate::hooks::{HookPoint, Hooks};
 
 /// What is said of a send when it has ended: its kind and, if somebody listens for failures, what was to be sent.
-pub(super) struct Announced {
+pub(super) struct AnnouncedSend {
     word: &'static str,
     input: Option<Value>,
 }
 
-impl Announced {
+impl AnnouncedSend {
     pub(super) fn of(hooks: &Hooks, to_send: &ToSend) -> Self {
         let input = hooks.listens(HookPoint::MessageFailed).then(|| input::shown(to_send));
         Self { word: to_send.say.word(), input }
@@ -59,11 +59,11 @@ impl Messages {
     pub(super) async fn tell_after(
         &self,
         context: &SendContext,
-        announced: Announced,
+        announced: AnnouncedSend,
         result: &Result<Sent, SendError>,
     ) {
         let (session, source) = (context.session, context.origin.source());
-        let Announced { word, input } = announced;
+        let AnnouncedSend { word, input } = announced;
         let hooks = &self.shared.hooks;
         match (result, input) {
             (Ok(sent), _) if sent.status == MessageStatus::Pending => {}

@@ -28,7 +28,7 @@ type Name = (SessionId, String);
 
 /// Keys, in the ledger and in use. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Keys {
+pub(crate) struct IdempotencyKeys {
     store: Arc<dyn IdempotencyStore>,
     messages: Arc<dyn MessageStore>,
     clock: Arc<dyn Clock>,
@@ -41,28 +41,28 @@ struct InUse {
 }
 
 /// What taking a key came to.
-pub(crate) enum Begun {
+pub(crate) enum KeyStart {
     /// The request is to be worked on.
-    Fresh(Held),
+    Fresh(HeldKey),
     /// It was, with this answer.
     Replay(Sent),
 }
 
 /// A key in use.
-pub(crate) struct Held {
-    keys: Keys,
+pub(crate) struct HeldKey {
+    keys: IdempotencyKeys,
     name: Name,
     lease: Lease,
 }
 
 /// What a record left by an earlier life comes to.
-enum Left {
+enum KeyRecord {
     /// Nobody has used the key.
     Free,
     Replay(Sent),
 }
 
-impl Keys {
+impl IdempotencyKeys {
     pub(crate) fn new(ports: &Ports) -> Self {
         Self {
             store: ports.store.clone(),
@@ -78,12 +78,12 @@ impl Keys {
         session: SessionId,
         lease: Result<Lease, SendError>,
         key: &IdempotencyKey,
-    ) -> Result<Begun, SendError> {
+    ) -> Result<KeyStart, SendError> {
         let lease = match lease {
             Ok(lease) => lease,
             Err(refused) => {
                 let known = self.known(session, key).await?;
-                return known.map(Begun::Replay).ok_or(refused);
+                return known.map(KeyStart::Replay).ok_or(refused);
             }
         };
         let held = self.hold(&lease, key)?;
@@ -94,12 +94,12 @@ impl Keys {
                 self.store.take_idempotency_key(&lease, &key.key, &key.fingerprint, now).await;
             let unstored = |error| SendError::before_stored(session, error);
             let record = match taken.map_err(unstored)? {
-                Taken::Fresh => return Ok(Begun::Fresh(held)),
+                Taken::Fresh => return Ok(KeyStart::Fresh(held)),
                 Taken::Known(record) => record,
             };
             match self.tells(session, key, &record, now).await? {
-                Left::Replay(sent) => return Ok(Begun::Replay(sent)),
-                Left::Free => {
+                KeyRecord::Replay(sent) => return Ok(KeyStart::Replay(sent)),
+                KeyRecord::Free => {
                     self.store.free_idempotency_key(&lease, &key.key).await.map_err(unstored)?;
                 }
             }
@@ -121,9 +121,9 @@ impl Keys {
             .map_err(SendError::Store)?;
         let Some(record) = found else { return Ok(None) };
         match self.tells(session, key, &record, now).await? {
-            Left::Replay(sent) => Ok(Some(sent)),
+            KeyRecord::Replay(sent) => Ok(Some(sent)),
             // The owner may be working on it.
-            Left::Free => Ok(None),
+            KeyRecord::Free => Ok(None),
         }
     }
 
@@ -133,13 +133,13 @@ impl Keys {
         key: &IdempotencyKey,
         record: &IdempotencyRecord,
         now: Timestamp,
-    ) -> Result<Left, SendError> {
+    ) -> Result<KeyRecord, SendError> {
         if record.fingerprint != key.fingerprint {
             return Err(SendError::KeyReused);
         }
         match &record.state {
             IdempotencyState::Done(answer) => {
-                read(answer).map(Left::Replay).ok_or(SendError::KeyOutcomeUnknown)
+                read(answer).map(KeyRecord::Replay).ok_or(SendError::KeyOutcomeUnknown)
             }
             IdempotencyState::Unknown => Err(SendError::KeyOutcomeUnknown),
             IdempotencyState::Open => self.left(session, record, now).await,
@@ -147,7 +147,7 @@ impl Keys {
     }
 
     /// Holds a key that nobody in this process holds.
-    fn hold(&self, lease: &Lease, key: &IdempotencyKey) -> Result<Held, SendError> {
+    fn hold(&self, lease: &Lease, key: &IdempotencyKey) -> Result<HeldKey, SendError> {
         let (name, now) = ((lease.session, key.key.clone()), self.clock.now());
         let mut in_use = self.lock();
         if let Some(other) = in_use.get(&name) {
@@ -158,7 +158,7 @@ impl Keys {
             });
         }
         in_use.insert(name.clone(), InUse { fingerprint: key.fingerprint.clone(), since: now });
-        Ok(Held { keys: self.clone(), name, lease: lease.clone() })
+        Ok(HeldKey { keys: self.clone(), name, lease: lease.clone() })
     }
 
     /// A record that nobody works on, by its message's row.
@@ -167,17 +167,17 @@ impl Keys {
         session: SessionId,
         record: &IdempotencyRecord,
         now: Timestamp,
-    ) -> Result<Left, SendError> {
-        let Some(id) = &record.message else { return Ok(Left::Free) };
+    ) -> Result<KeyRecord, SendError> {
+        let Some(id) = &record.message else { return Ok(KeyRecord::Free) };
         let row = self.messages.message(session, id).await.map_err(SendError::Store)?;
-        let Some(row) = row else { return Ok(Left::Free) };
+        let Some(row) = row else { return Ok(KeyRecord::Free) };
         match row.status {
-            MessageStatus::Failed => Ok(Left::Free),
+            MessageStatus::Failed => Ok(KeyRecord::Free),
             MessageStatus::Pending => Err(still_open(record.created_at, now)),
             MessageStatus::Sent | MessageStatus::Delivered | MessageStatus::Read => {
                 let timestamp = row.timestamp.unwrap_or_else(|| row.created_at.seconds());
                 let status = MessageStatus::Sent;
-                Ok(Left::Replay(Sent { id: row.wa_id, timestamp, status, resolved_to: None }))
+                Ok(KeyRecord::Replay(Sent { id: row.wa_id, timestamp, status, resolved_to: None }))
             }
         }
     }
@@ -195,7 +195,7 @@ fn still_open(since: Timestamp, now: Timestamp) -> SendError {
     }
 }
 
-impl Held {
+impl HeldKey {
     /// Records what became of the request. What is not known yet stays open: its row will tell.
     pub(crate) async fn end(self, result: &Result<Sent, SendError>) {
         let ((session, key), lease) = (&self.name, &self.lease);
@@ -212,7 +212,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldKey {
     fn drop(&mut self) {
         self.keys.lock().remove(&self.name);
     }

@@ -101,7 +101,7 @@ fn some(value: Value) -> Map<String, Value> {
 /// stops the send: the sentence says why.
 pub(super) fn read(before: &ToSend, input: &Value) -> Result<ToSend, String> {
     let fields = input.as_object().ok_or("a hook left no usable input")?;
-    let reader = Reader { fields };
+    let reader = InputReader { fields };
     let say = match &before.say {
         Say::Text { preview, .. } => {
             Say::Text { text: reader.needed("text", TEXT_MAX)?, preview: reader.preview(preview)? }
@@ -153,11 +153,11 @@ fn is_on_earth(place: &Location) -> bool {
     (-90.0..=90.0).contains(&place.latitude) && (-180.0..=180.0).contains(&place.longitude)
 }
 
-struct Reader<'a> {
+struct InputReader<'a> {
     fields: &'a Map<String, Value>,
 }
 
-impl Reader<'_> {
+impl InputReader<'_> {
     fn text(&self, name: &str, most: usize) -> Result<Option<String>, String> {
         match self.fields.get(name) {
             None | Some(Value::Null) => Ok(None),
@@ -209,7 +209,7 @@ impl Reader<'_> {
 
 /// A card as the API writes it.
 fn card_of(fields: &Map<String, Value>) -> Option<Card> {
-    let reader = Reader { fields };
+    let reader = InputReader { fields };
     let preview = LinkPreview {
         url: reader.needed("url", URL_MAX).ok()?,
         title: reader.needed("title", NAME_MAX).ok()?,

@@ -9,23 +9,23 @@ use domain::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{carry::Took, input::poll_of};
+use super::{carry::TakenChange, input::poll_of};
 
 /// What is known of a message before it is changed.
-pub(super) struct Before {
+pub(super) struct BeforeChange {
     id: WaMessageId,
     kind: MessageType,
     metadata: Value,
 }
 
-impl Before {
+impl BeforeChange {
     pub(super) fn of(message: &Message) -> Self {
         let (id, metadata) = (message.wa_id.clone(), message.metadata.clone());
         Self { id, kind: message.kind, metadata }
     }
 
     /// The writes of a change that WhatsApp has taken.
-    pub(super) fn writes(self, took: &Took<'_>, outgoing: &OutgoingMessage) -> Vec<Write> {
+    pub(super) fn writes(self, took: &TakenChange<'_>, outgoing: &OutgoingMessage) -> Vec<Write> {
         let Self { id, kind, metadata } = &self;
         match &outgoing.content {
             Content::Reaction { emoji, .. } => {
@@ -66,7 +66,7 @@ pub(super) const fn has_media(kind: MessageType) -> bool {
 }
 
 fn edited(
-    took: &Took<'_>,
+    took: &TakenChange<'_>,
     (id, kind): (&WaMessageId, MessageType),
     body: &str,
     outgoing: &OutgoingMessage,
@@ -90,7 +90,7 @@ fn edited(
 }
 
 fn voted(
-    took: &Took<'_>,
+    took: &TakenChange<'_>,
     id: &WaMessageId,
     metadata: &Value,
     options: &[OptionHash],
@@ -107,7 +107,7 @@ fn voted(
 }
 
 fn write(
-    took: &Took<'_>,
+    took: &TakenChange<'_>,
     id: &WaMessageId,
     change: MessageChange,
     events: Vec<EventDraft>,
@@ -122,7 +122,7 @@ fn write(
 }
 
 fn reacted(
-    took: &Took<'_>,
+    took: &TakenChange<'_>,
     id: &WaMessageId,
     emoji: &str,
     mut all: Map<String, Value>,

@@ -8,7 +8,7 @@
 //!
 //! # Guarantees
 //! `sent` means that the server took it. A row that is stored reaches a final state: when the link is lost, the process
-//! dies or the server stays silent, [`settle`] finishes it, under the same id. Sends of one chat leave in the order in which
+//! dies or the server stays silent, [`reconcile`] finishes it, under the same id. Sends of one chat leave in the order in which
 //! they were accepted. A caller that goes away does not stop its send.
 
 mod bulk;
@@ -44,18 +44,18 @@ use tracing::Instrument as _;
 use crate::{
     Media, Policy, Ports, SendOptions, Sessions, Supervisor,
     egress::Egress,
-    hooks::{Hooks, Within},
+    hooks::{HookScope, Hooks},
     ledger::LedgerWriter,
-    outbox::{Gate, Passing, Waiters},
-    pacing::{Admitted, Pacing, PacingError},
-    sessions::Link,
+    outbox::{AckWaiters, GatePass, SendGate},
+    pacing::{AdmittedSend, PacingError, SendPacing},
+    sessions::ReadySession,
     spelling,
 };
 
-pub(crate) use bulk::{BatchItemSend, Uploads};
+pub(crate) use bulk::{BatchItemSend, BatchUploads};
 use context::SendOrigin;
 pub use error::SendError;
-use idempotency::Keys;
+use idempotency::IdempotencyKeys;
 use reconcile::PENDING_LIMIT;
 pub use say::{
     Answered, Card, IdempotencyKey, MediaInput, Preview, QuoteRef, Say, Sent, TemplateRef,
@@ -65,20 +65,20 @@ pub use say::{
 /// A handle to the messages. Cheap to clone.
 #[derive(Clone)]
 pub struct Messages {
-    shared: Arc<Shared>,
+    shared: Arc<SharedMessages>,
 }
 
-struct Shared {
+struct SharedMessages {
     ports: Ports,
     sessions: Sessions,
     ledger: LedgerWriter,
-    waiters: Waiters,
+    waiters: AckWaiters,
     media: Media,
     hooks: Hooks,
     supervisor: Supervisor,
     options: SendOptions,
-    keys: Keys,
-    pacing: Pacing,
+    keys: IdempotencyKeys,
+    pacing: SendPacing,
     /// For pages behind links.
     pages: Egress,
 }
@@ -89,7 +89,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) ports: &'a Ports,
     pub(crate) sessions: &'a Sessions,
     pub(crate) ledger: &'a LedgerWriter,
-    pub(crate) waiters: &'a Waiters,
+    pub(crate) waiters: &'a AckWaiters,
     pub(crate) media: &'a Media,
     pub(crate) hooks: &'a Hooks,
     pub(crate) supervisor: &'a Supervisor,
@@ -99,7 +99,7 @@ pub(crate) struct Parts<'a> {
 impl Messages {
     pub(crate) fn build(parts: Parts<'_>) -> Self {
         let ports = parts.ports;
-        let shared = Shared {
+        let shared = SharedMessages {
             ports: ports.clone(),
             sessions: parts.sessions.clone(),
             ledger: parts.ledger.clone(),
@@ -108,8 +108,8 @@ impl Messages {
             hooks: parts.hooks.clone(),
             supervisor: parts.supervisor.clone(),
             options: parts.options.clone(),
-            keys: Keys::new(ports),
-            pacing: Pacing::new(ports, parts.options.pacing.clone()),
+            keys: IdempotencyKeys::new(ports),
+            pacing: SendPacing::new(ports, parts.options.pacing.clone()),
             pages: parts.pages,
         };
         let shared = Arc::new(shared);
@@ -135,7 +135,7 @@ impl Messages {
         to_send: ToSend,
         key: Option<IdempotencyKey>,
     ) -> Result<Answered, SendError> {
-        let within = Within::here();
+        let within = HookScope::here();
         let origin = SendOrigin::Request { key: None };
         let context = self.accept(&within, session, &to_send.chat, origin).await?;
         // The whole way of a send is a large future; only its handle is carried around.
@@ -237,12 +237,16 @@ impl Messages {
         }
     }
 
-    async fn link(&self, session: SessionId) -> Result<Link, SendError> {
+    async fn link(&self, session: SessionId) -> Result<ReadySession, SendError> {
         Ok(self.shared.sessions.link(session).await?)
     }
 
     /// The connection of a session, free for a new frame to a chat as long as the second part lives.
-    async fn pass(&self, session: SessionId, chat: &ChatId) -> Result<(Link, Passing), SendError> {
+    async fn pass(
+        &self,
+        session: SessionId,
+        chat: &ChatId,
+    ) -> Result<(ReadySession, GatePass), SendError> {
         let clock = &self.shared.ports.clock;
         let look_at = || clock.now().plus(PENDING_LIMIT);
         self.way(session, |gate, link| gate.pass(&link.connection, chat, look_at())).await
@@ -252,8 +256,8 @@ impl Messages {
     async fn way<T>(
         &self,
         session: SessionId,
-        lets: impl Fn(&Gate, &Link) -> Option<T>,
-    ) -> Result<(Link, T), SendError> {
+        lets: impl Fn(&SendGate, &ReadySession) -> Option<T>,
+    ) -> Result<(ReadySession, T), SendError> {
         let gate = self.shared.waiters.outbox.gate(session);
         let clock = &self.shared.ports.clock;
         let limit = clock.now().plus(self.shared.options.answer_limit);
@@ -267,13 +271,13 @@ impl Messages {
             reconcile::start(&self.shared, session);
             tokio::select! {
                 _ = changed.changed() => {}
-                () = clock.sleep_until(Timer::SendGate, limit) => return Err(SendError::Settling),
+                () = clock.sleep_until(Timer::SendGate, limit) => return Err(SendError::Reconciling),
             }
         }
     }
 
     /// A place for a send at the session's pace.
-    async fn admit(&self, lease: &Lease, chat: &ChatId) -> Result<Admitted, SendError> {
+    async fn admit(&self, lease: &Lease, chat: &ChatId) -> Result<AdmittedSend, SendError> {
         let admitted = self.shared.pacing.admit(lease, chat).await;
         admitted.map_err(|error| match error {
             PacingError::Paced { rule, retry_after_seconds } => {

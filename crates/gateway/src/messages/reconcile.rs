@@ -1,7 +1,7 @@
 //! Sends whose outcome is not known: after a lost link or a crash, and where WhatsApp's server stays silent.
 //!
 //! Their rows are pending and keep what was to go out. After a connect WhatsApp first hands over what waited: acks,
-//! receipts and echoes settle what they prove. What is still open after a short grace goes out again, oldest first, under
+//! receipts and echoes prove some. What is still open after a short grace goes out again, oldest first, under
 //! the same id: a recipient that has it already throws the second away. New sends to the chat wait until this is done;
 //! other chats do not. What stays open on a link that stays goes out again too, after a while.
 //!
@@ -20,16 +20,16 @@ use domain::{
     event,
     failure::SendFailure,
     message::MessageStatus,
-    port::{Connection, EngineError, Lease, StoreError, Unsettled},
+    port::{Connection, EngineError, Lease, StoreError, UnresolvedSend},
 };
 use serde_json::json;
 
-use super::{Shared, reopen::reopen};
+use super::{SharedMessages, reopen::reopen};
 use crate::{
     Policy,
     hooks::HookPoint,
-    outbox::{Claim, Gate, acks},
-    sessions::Link,
+    outbox::{GateClaim, SendGate, acks},
+    sessions::ReadySession,
 };
 
 /// How long a send may be pending on a link that stays before it goes out again; doubles each time.
@@ -42,15 +42,15 @@ const LEDGER: Backoff =
     Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(15), jitter_percent: 20 };
 
 /// What became of one row.
-enum Reconciled {
+enum ReconcileStep {
     /// It has its final state, or goes out.
     Yes,
     /// It could not go out now.
     Later,
 }
 
-/// Sees to it that the sends of a session are settled: starts its reconciler, or tells the one that runs to look.
-pub(super) fn start(shared: &Arc<Shared>, session: SessionId) {
+/// Sees to it that the sends of a session are reconciled: starts its reconciler, or tells the one that runs to look.
+pub(super) fn start(shared: &Arc<SharedMessages>, session: SessionId) {
     let gate = shared.waiters.outbox.gate(session);
     let Some(claim) = gate.claim() else { return };
     let stopping = shared.supervisor.stopping();
@@ -75,22 +75,26 @@ pub(super) fn start(shared: &Arc<Shared>, session: SessionId) {
 }
 
 /// The same, if nobody does yet: a send went out whose outcome is to be known.
-pub(super) fn start_if_unattended(shared: &Arc<Shared>, session: SessionId, gate: &Gate) {
+pub(super) fn start_if_unattended(
+    shared: &Arc<SharedMessages>,
+    session: SessionId,
+    gate: &SendGate,
+) {
     if gate.is_unattended() {
         start(shared, session);
     }
 }
 
 struct Reconciler {
-    shared: Arc<Shared>,
+    shared: Arc<SharedMessages>,
     session: SessionId,
-    gate: Gate,
+    gate: SendGate,
     /// The connection that the rest is about.
     link: Option<Weak<dyn Connection>>,
     /// When the gate opened for it.
     opened_at: Timestamp,
     /// What is not known, as far as it was read.
-    open: Vec<Open>,
+    open: Vec<OpenSend>,
     /// Sends that went out again on this connection: how often, and when they would once more.
     again: HashMap<WaMessageId, (u32, Timestamp)>,
     /// Chats that were slow: how often, and when it is their turn again.
@@ -100,7 +104,7 @@ struct Reconciler {
 }
 
 /// A send whose outcome is not known.
-struct Open {
+struct OpenSend {
     id: WaMessageId,
     chat: ChatId,
     accepted: Timestamp,
@@ -109,7 +113,7 @@ struct Open {
 }
 
 impl Reconciler {
-    async fn run(&mut self, claim: &mut Claim) {
+    async fn run(&mut self, claim: &mut GateClaim) {
         let clock = self.shared.ports.clock.clone();
         loop {
             let turn = match self.shared.sessions.ready(self.session) {
@@ -148,8 +152,8 @@ impl Reconciler {
     }
 
     /// Does what is due, and says when the next is; nothing when all is known.
-    async fn turn(&mut self, link: &Link) -> Result<Option<Timestamp>, StoreError> {
-        if !self.is_on(link) && self.gate.is_settled(&link.connection) {
+    async fn turn(&mut self, link: &ReadySession) -> Result<Option<Timestamp>, StoreError> {
+        if !self.is_on(link) && self.gate.is_reconciled(&link.connection) {
             // The reconciler before this one was done: sends that went out since are looked at when it is time.
             (self.link, self.opened_at) = (Some(Arc::downgrade(&link.connection)), self.now());
         } else if !self.gate.is_open(&link.connection) || !self.is_on(link) {
@@ -161,23 +165,23 @@ impl Reconciler {
         Ok(self.due(link))
     }
 
-    fn is_on(&self, link: &Link) -> bool {
+    fn is_on(&self, link: &ReadySession) -> bool {
         let known = self.link.as_ref();
         known.is_some_and(|known| std::ptr::addr_eq(known.as_ptr(), Arc::as_ptr(&link.connection)))
     }
 
     /// Finds out what is not known on a new connection, and lets all other chats go on.
-    async fn begin(&mut self, link: &Link) -> Result<(), StoreError> {
+    async fn begin(&mut self, link: &ReadySession) -> Result<(), StoreError> {
         self.gate.shut().await;
         let rows = self.shared.ports.store.unresolved_sends(self.session).await?;
         if !rows.is_empty() {
-            tracing::info!(session.id = %self.session, rows = rows.len(), "settling sends with an unknown outcome");
+            tracing::info!(session.id = %self.session, rows = rows.len(), "reconciling sends with an unknown outcome");
         }
         reopen(&self.shared, self.session, link).await?;
         (self.link, self.opened_at) = (Some(Arc::downgrade(&link.connection)), self.now());
         self.again.clear();
         self.slow.clear();
-        self.open = rows.iter().map(|row| Open::of(row, true)).collect();
+        self.open = rows.iter().map(|row| OpenSend::of(row, true)).collect();
         self.gate.open(&link.connection, self.old_chats());
         Ok(())
     }
@@ -188,13 +192,13 @@ impl Reconciler {
     }
 
     /// When there is something to do.
-    fn due(&self, link: &Link) -> Option<Timestamp> {
+    fn due(&self, link: &ReadySession) -> Option<Timestamp> {
         let begins = self.begins(link);
         let rows = self.open.iter().map(|open| self.due_of(open, begins));
         rows.chain(self.gate.look_at()).min()
     }
 
-    fn due_of(&self, open: &Open, begins: Timestamp) -> Timestamp {
+    fn due_of(&self, open: &OpenSend, begins: Timestamp) -> Timestamp {
         let again = self.again.get(&open.id).map(|(_, at)| *at);
         let due =
             again.unwrap_or(if open.old { begins } else { open.accepted.plus(PENDING_LIMIT) });
@@ -202,18 +206,18 @@ impl Reconciler {
     }
 
     /// When what was open before this connection goes out: receipts that follow the backlog may still prove some of it.
-    fn begins(&self, link: &Link) -> Timestamp {
-        let grace = self.shared.options.settle_grace;
+    fn begins(&self, link: &ReadySession) -> Timestamp {
+        let grace = self.shared.options.reconcile_grace;
         let caught_up = self.gate.caught_up_at(&link.connection).map(|at| at.plus(grace));
         caught_up.unwrap_or_else(|| self.opened_at.plus(PENDING_LIMIT))
     }
 
     /// Every chat in which something is due, one after another.
-    async fn round(&mut self, link: &Link) -> Result<(), StoreError> {
+    async fn round(&mut self, link: &ReadySession) -> Result<(), StoreError> {
         // What WhatsApp said already comes first.
         self.shared.sessions.drained(self.session).await;
         self.gate.looked(self.now().plus(PENDING_LIMIT));
-        let mut chats: Vec<(ChatId, Vec<Unsettled>)> = Vec::new();
+        let mut chats: Vec<(ChatId, Vec<UnresolvedSend>)> = Vec::new();
         let rows = self.shared.ports.store.unresolved_sends(self.session).await?;
         let of_batches = self.shared.ports.store.open_batch_items(self.session).await?;
         let old: HashSet<WaMessageId> =
@@ -224,7 +228,7 @@ impl Reconciler {
             if !old.contains(&row.message.wa_id) && is_of_batch(&row.message.wa_id) {
                 continue;
             }
-            self.open.push(Open::of(&row, old.contains(&row.message.wa_id)));
+            self.open.push(OpenSend::of(&row, old.contains(&row.message.wa_id)));
             match chats.iter_mut().find(|(chat, _)| *chat == row.message.chat) {
                 Some((_, rows)) => rows.push(row),
                 None => chats.push((row.message.chat.clone(), vec![row])),
@@ -247,7 +251,7 @@ impl Reconciler {
         Ok(())
     }
 
-    fn is_on_air(&self, link: &Link) -> bool {
+    fn is_on_air(&self, link: &ReadySession) -> bool {
         let now = self.shared.sessions.ready(self.session);
         now.is_some_and(|now| Arc::ptr_eq(&now.connection, &link.connection))
     }
@@ -255,27 +259,27 @@ impl Reconciler {
     /// The sends of one chat that are due, in their order, up to the first that cannot go out.
     async fn chat(
         &mut self,
-        link: &Link,
+        link: &ReadySession,
         chat: &ChatId,
-        rows: Vec<Unsettled>,
+        rows: Vec<UnresolvedSend>,
         begins: Timestamp,
     ) -> Result<(), StoreError> {
         let now = self.now();
-        let is_due = |open: &Open| open.chat == *chat && self.due_of(open, begins) <= now;
+        let is_due = |open: &OpenSend| open.chat == *chat && self.due_of(open, begins) <= now;
         let due: HashSet<WaMessageId> =
             self.open.iter().filter(|open| is_due(open)).map(|open| open.id.clone()).collect();
         if due.is_empty() {
             return Ok(());
         }
         self.gate.close(chat).await;
-        let mut result = Ok(Reconciled::Yes);
+        let mut result = Ok(ReconcileStep::Yes);
         for row in rows.into_iter().filter(|row| due.contains(&row.message.wa_id)) {
             result = self.row(link, row).await;
-            if !matches!(result, Ok(Reconciled::Yes)) {
+            if !matches!(result, Ok(ReconcileStep::Yes)) {
                 break;
             }
         }
-        if let Ok(Reconciled::Yes) = result {
+        if let Ok(ReconcileStep::Yes) = result {
             self.slow.remove(chat);
         } else {
             let tries = self.slow.get(chat).map_or(0, |(tries, _)| *tries) + 1;
@@ -288,31 +292,39 @@ impl Reconciler {
         result.map(|_| ())
     }
 
-    async fn row(&mut self, link: &Link, row: Unsettled) -> Result<Reconciled, StoreError> {
+    async fn row(
+        &mut self,
+        link: &ReadySession,
+        row: UnresolvedSend,
+    ) -> Result<ReconcileStep, StoreError> {
         let (id, now) = (row.message.wa_id.clone(), self.now());
         let is_open = |message: Option<domain::message::Message>| {
             message.is_some_and(|message| message.status == MessageStatus::Pending)
         };
-        let settled = if !is_open(self.shared.ports.store.message(self.session, &id).await?) {
+        let reconciled = if !is_open(self.shared.ports.store.message(self.session, &id).await?) {
             // WhatsApp proved it meanwhile.
-            Reconciled::Yes
+            ReconcileStep::Yes
         } else if now.since(row.message.created_at) > self.shared.options.resend_limit {
             fail(&self.shared, &link.lease, &row, SendFailure::Expired).await?;
-            Reconciled::Yes
+            ReconcileStep::Yes
         } else {
             self.send(link, row).await?
         };
-        if matches!(settled, Reconciled::Yes) {
+        if matches!(reconciled, ReconcileStep::Yes) {
             let times = self.again.get(&id).map_or(0, |(times, _)| *times) + 1;
             let next = self.now().plus(PENDING_LIMIT * (1 << times.min(6)));
             self.open.iter_mut().filter(|open| open.id == id).for_each(|open| open.old = false);
             self.again.insert(id, (times, next));
         }
-        Ok(settled)
+        Ok(reconciled)
     }
 
     /// A chat that was slow gets more time.
-    async fn send(&self, link: &Link, row: Unsettled) -> Result<Reconciled, StoreError> {
+    async fn send(
+        &self,
+        link: &ReadySession,
+        row: UnresolvedSend,
+    ) -> Result<ReconcileStep, StoreError> {
         let clock = &self.shared.ports.clock;
         let tries = self.slow.get(&row.message.chat).map_or(0, |(tries, _)| *tries);
         let limit = clock.now().plus(self.shared.options.answer_limit * (1 << tries.min(3)));
@@ -321,20 +333,20 @@ impl Reconciler {
             () = clock.sleep_until(Timer::SendWrite, limit) => Err(EngineError::Unanswered(None)),
         };
         match written {
-            Ok(()) => Ok(Reconciled::Yes),
-            Err(EngineError::Unanswered(_) | EngineError::NotConnected) => Ok(Reconciled::Later),
+            Ok(()) => Ok(ReconcileStep::Yes),
+            Err(EngineError::Unanswered(_) | EngineError::NotConnected) => Ok(ReconcileStep::Later),
             Err(EngineError::Store(error)) => Err(error),
             Err(error) => {
                 tracing::warn!(session.id = %row.message.session, %error, "a send could not go out again");
                 fail(&self.shared, &link.lease, &row, SendFailure::EngineRefused).await?;
-                Ok(Reconciled::Yes)
+                Ok(ReconcileStep::Yes)
             }
         }
     }
 }
 
-impl Open {
-    fn of(row: &Unsettled, old: bool) -> Self {
+impl OpenSend {
+    fn of(row: &UnresolvedSend, old: bool) -> Self {
         let message = &row.message;
         let (id, chat) = (message.wa_id.clone(), message.chat.clone());
         Self { id, chat, accepted: message.created_at, old }
@@ -342,9 +354,9 @@ impl Open {
 }
 
 async fn fail(
-    shared: &Shared,
+    shared: &SharedMessages,
     lease: &Lease,
-    row: &Unsettled,
+    row: &UnresolvedSend,
     failure: SendFailure,
 ) -> Result<(), StoreError> {
     let (message, at) = (&row.message, shared.ports.clock.now());

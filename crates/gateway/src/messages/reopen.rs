@@ -8,11 +8,11 @@ use domain::{
 };
 
 use super::{
-    SendError, Shared,
+    SendError, SharedMessages,
     carry::{UnderWay, late},
-    meaning::Before,
+    meaning::BeforeChange,
 };
-use crate::sessions::Link;
+use crate::sessions::ReadySession;
 
 /// Sends the open changes of a session again, oldest first, and listens for their answers. One that WhatsApp has already is
 /// the same on its side: it knows the id.
@@ -20,9 +20,9 @@ use crate::sessions::Link;
 /// # Errors
 /// The ledger's.
 pub(super) async fn reopen(
-    shared: &Arc<Shared>,
+    shared: &Arc<SharedMessages>,
     session: SessionId,
-    link: &Link,
+    link: &ReadySession,
 ) -> Result<(), StoreError> {
     let open = shared.ports.store.open_changes(session).await?;
     for change in open {
@@ -40,9 +40,9 @@ pub(super) async fn reopen(
 
 /// Whether the link took it, or it has ended.
 async fn again(
-    shared: &Arc<Shared>,
+    shared: &Arc<SharedMessages>,
     session: SessionId,
-    link: &Link,
+    link: &ReadySession,
     change: OpenChange,
 ) -> Result<bool, StoreError> {
     let OpenChange { outgoing, at } = change;
@@ -67,7 +67,7 @@ async fn again(
         sent = link.connection.send(outgoing.clone()) => sent,
         () = clock.sleep_until(Timer::SendWrite, limit) => return Ok(false),
     };
-    let change = UnderWay { session, outgoing, before: Before::of(&message), me, lease };
+    let change = UnderWay { session, outgoing, before: BeforeChange::of(&message), me, lease };
     match sent {
         Ok(()) => late(shared.clone(), ticket, change),
         Err(EngineError::NotConnected | EngineError::Unanswered(_)) => return Ok(false),

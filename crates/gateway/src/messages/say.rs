@@ -17,9 +17,9 @@ pub struct ToSend {
     pub chat: ChatId,
     /// What the message says.
     pub say: Say,
-    /// Whom it mentions.
+    /// Ids of the people that it mentions.
     pub mentions: Vec<ChatId>,
-    /// What it answers.
+    /// The message that it answers.
     pub quoted: Option<QuoteRef>,
 }
 
@@ -35,14 +35,14 @@ pub struct QuoteRef {
 /// What a message is to say.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Say {
-    /// Plain text.
+    /// A text, with the card of a link.
     Text {
         /// The text of the message.
         text: String,
         /// The card above it.
         preview: Preview,
     },
-    /// A file.
+    /// A file, shown as its kind.
     Media {
         /// The kind of file.
         kind: MediaKind,
@@ -55,13 +55,13 @@ pub enum Say {
         /// The text under it.
         caption: Option<String>,
     },
-    /// A place.
+    /// A place on the map.
     Location(Location),
-    /// An address card.
+    /// The address card of a person.
     Contact {
-        /// The person's name.
+        /// The name on the card.
         name: String,
-        /// The person's number.
+        /// The number on the card, as it was given.
         number: String,
     },
     /// A question with options.
@@ -100,11 +100,11 @@ pub struct Card {
 /// Where a file comes from.
 #[derive(Clone, PartialEq, Eq)]
 pub enum MediaInput {
-    /// A web server.
+    /// The web server behind this address.
     Url(String),
-    /// The request itself.
+    /// The request itself, in base64.
     Base64(String),
-    /// The media store.
+    /// The media store: it is there already.
     Kept(KeptMedia),
 }
 
@@ -128,7 +128,7 @@ pub struct TemplateSend {
     pub template: TemplateRef,
     /// The values of its placeholders.
     pub variables: BTreeMap<String, String>,
-    /// Whom it mentions.
+    /// Ids of the people that it mentions.
     pub mentions: Vec<ChatId>,
     /// The card above it.
     pub preview: Preview,
@@ -137,9 +137,9 @@ pub struct TemplateSend {
 /// How a template is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplateRef {
-    /// By its id.
+    /// The template with this id.
     Id(TemplateId),
-    /// By its name.
+    /// The template with this name.
     Name(String),
 }
 
@@ -159,7 +159,7 @@ pub struct Sent {
     pub id: WaMessageId,
     /// WhatsApp's time where it answered, else ours; epoch seconds.
     pub timestamp: i64,
-    /// `sent`, or `pending` when WhatsApp did not answer in time: it is settled later, and told as an event.
+    /// `sent`, or `pending` when WhatsApp did not answer in time: it is reconciled later, and told as an event.
     pub status: MessageStatus,
     /// The chat it went to, when WhatsApp knows the number under another spelling than the one that was asked for.
     pub resolved_to: Option<ChatId>,

@@ -10,15 +10,15 @@ use domain::{
 
 use super::{
     Answered, IdempotencyKey, Messages, SendError, Sent, ToSend,
-    compose::Draft,
+    compose::MessageDraft,
     context::{SendContext, SendOrigin},
-    hooks::Announced,
-    idempotency::Begun,
+    hooks::AnnouncedSend,
+    idempotency::KeyStart,
     pacing_outcome, typing,
 };
 use crate::{
-    outbox::{Ticket, acks},
-    sessions::Link,
+    outbox::{AckTicket, acks},
+    sessions::ReadySession,
 };
 
 /// A send with its key, if it has one.
@@ -35,8 +35,8 @@ pub(super) async fn run(
         return Ok(Answered { sent, replayed: false });
     };
     match this.shared.keys.begin(session, this.lease(session).await, &key).await? {
-        Begun::Replay(sent) => Ok(Answered { sent, replayed: true }),
-        Begun::Fresh(held) => {
+        KeyStart::Replay(sent) => Ok(Answered { sent, replayed: true }),
+        KeyStart::Fresh(held) => {
             let origin = SendOrigin::Request { key: Some(key.key) };
             let result = this.paced_send(SendContext { origin, ..context }, to_send).await;
             held.end(&result).await;
@@ -79,7 +79,7 @@ impl Messages {
             let chat = self.canonical(context.session, &to_send.chat).await?;
             self.move_to(&mut context, chat)?;
         }
-        let announced = Announced::of(&self.shared.hooks, &to_send);
+        let announced = AnnouncedSend::of(&self.shared.hooks, &to_send);
         let link = match context.origin.item() {
             // Whether it still is the session's is checked before the frame.
             Some(item) => item.link(),
@@ -98,8 +98,8 @@ impl Messages {
     async fn send_in_turn(
         &self,
         context: &mut SendContext,
-        draft: Draft,
-        link: &Link,
+        draft: MessageDraft,
+        link: &ReadySession,
     ) -> Result<Sent, SendError> {
         let text = match &draft.content {
             // A batch has its own pace.
@@ -122,7 +122,7 @@ impl Messages {
         self.answer(context, &link.lease, &message, ticket).await
     }
 
-    async fn type_first(&self, link: &Link, draft: &Draft, characters: usize) {
+    async fn type_first(&self, link: &ReadySession, draft: &MessageDraft, characters: usize) {
         let most = self.shared.options.typing_max;
         if most.is_zero() {
             return;
@@ -139,7 +139,7 @@ impl Messages {
         context: &SendContext,
         lease: &Lease,
         message: &Message,
-        ticket: Option<Ticket>,
+        ticket: Option<AckTicket>,
     ) -> Result<Sent, SendError> {
         let sent = |timestamp, status| Sent {
             id: message.wa_id.clone(),

@@ -20,7 +20,7 @@ use crate::ledger::LedgerWriter;
 
 /// What the server said about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct AckAnswer {
     /// The code of a refusal.
     pub(crate) refused: Option<u16>,
     /// WhatsApp's time, epoch seconds.
@@ -34,49 +34,49 @@ const WAITERS_MAX: usize = 10_000;
 /// OpenWA's kind of that restriction.
 pub(crate) const REACHOUT_TIMELOCK: &str = "reachout_timelock";
 
-type Key = (SessionId, WaMessageId);
+type WaiterKey = (SessionId, WaMessageId);
 
 struct Waiting {
     /// The row; none for a change of another message.
     message: Option<Arc<Message>>,
-    tell: oneshot::Sender<Answer>,
+    tell: oneshot::Sender<AckAnswer>,
 }
 
 /// The waiting senders, and the rows they wait for: an ack needs the row's chat.
 #[derive(Clone, Default)]
-pub(crate) struct Waiters {
-    waiting: Arc<Mutex<HashMap<Key, Waiting>>>,
+pub(crate) struct AckWaiters {
+    waiting: Arc<Mutex<HashMap<WaiterKey, Waiting>>>,
     /// What else is known about sends under way.
     pub(crate) outbox: Outbox,
 }
 
 /// Takes the waiter away when the sender stops waiting, whatever the reason.
-pub(crate) struct Ticket {
-    waiters: Waiters,
-    key: Key,
-    told: oneshot::Receiver<Answer>,
+pub(crate) struct AckTicket {
+    waiters: AckWaiters,
+    key: WaiterKey,
+    told: oneshot::Receiver<AckAnswer>,
 }
 
-impl Waiters {
+impl AckWaiters {
     /// Begins to wait for a message; before it is sent, so that no answer is too early.
-    pub(crate) fn wait(&self, message: Arc<Message>) -> Option<Ticket> {
+    pub(crate) fn wait(&self, message: Arc<Message>) -> Option<AckTicket> {
         let key = (message.session, message.wa_id.clone());
         self.begin(key, Some(message))
     }
 
     /// Begins to wait for a change of a message: an edit, a reaction, a revoke, a pin, a vote. It has no row.
-    pub(crate) fn wait_for_change(&self, session: SessionId, id: WaMessageId) -> Option<Ticket> {
+    pub(crate) fn wait_for_change(&self, session: SessionId, id: WaMessageId) -> Option<AckTicket> {
         self.begin((session, id), None)
     }
 
-    fn begin(&self, key: Key, message: Option<Arc<Message>>) -> Option<Ticket> {
+    fn begin(&self, key: WaiterKey, message: Option<Arc<Message>>) -> Option<AckTicket> {
         let mut waiting = self.lock();
         if waiting.len() >= WAITERS_MAX {
             return None;
         }
         let (tell, told) = oneshot::channel();
         waiting.insert(key.clone(), Waiting { message, tell });
-        Some(Ticket { waiters: self.clone(), key, told })
+        Some(AckTicket { waiters: self.clone(), key, told })
     }
 
     /// The row somebody waits for.
@@ -90,24 +90,24 @@ impl Waiters {
     }
 
     /// Answers a sender; `false` when there is none.
-    pub(crate) fn answer(&self, session: SessionId, id: &WaMessageId, answer: Answer) -> bool {
+    pub(crate) fn answer(&self, session: SessionId, id: &WaMessageId, answer: AckAnswer) -> bool {
         let waiting = self.lock().remove(&(session, id.clone()));
         waiting.is_some_and(|waiting| waiting.tell.send(answer).is_ok())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Waiting>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<WaiterKey, Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Ticket {
+impl AckTicket {
     /// The answer; `None` when it will not come.
-    pub(crate) async fn answer(&mut self) -> Option<Answer> {
+    pub(crate) async fn answer(&mut self) -> Option<AckAnswer> {
         (&mut self.told).await.ok()
     }
 }
 
-impl Drop for Ticket {
+impl Drop for AckTicket {
     fn drop(&mut self) {
         self.waiters.lock().remove(&self.key);
     }

@@ -2,7 +2,7 @@
 //!
 //! On each new connection, sends of an earlier one whose outcome is not known go first in their chats. Until it is known which
 //! chats those are, the gate is closed to all new sends; from then on to those of these chats, each until its own are
-//! settled. A send holds its chat while its row is stored and its frame written, so that nobody settles a send that is still
+//! reconciled. A send holds its chat while its row is stored and its frame written, so that nobody reconciles a send that is still
 //! being handed over.
 
 use std::{
@@ -13,22 +13,21 @@ use std::{
 use domain::{ChatId, Timestamp, port::Connection};
 use tokio::sync::{Notify, watch};
 
-/// Cheap to clone.
+/// The gate of one session; clones are the same gate.
 #[derive(Clone, Default)]
-pub(crate) struct Gate {
-    shared: Arc<Shared>,
+pub(crate) struct SendGate {
+    shared: Arc<SharedGate>,
 }
 
-struct Shared {
-    state: Mutex<State>,
-    /// Told when it opens, for a chat or at all, and by [`Gate::stir`].
+struct SharedGate {
+    state: Mutex<GateState>,
+    /// Told when it opens, for a chat or at all, and by [`SendGate::stir`].
     changed: watch::Sender<u64>,
-    /// For the settler.
     wake: Notify,
     entry: tokio::sync::Mutex<()>,
 }
 
-impl Default for Shared {
+impl Default for SharedGate {
     fn default() -> Self {
         Self {
             state: Mutex::default(),
@@ -40,27 +39,27 @@ impl Default for Shared {
 }
 
 #[derive(Default)]
-struct State {
+struct GateState {
     /// The connection that sends may go out on.
     open_for: Option<Weak<dyn Connection>>,
-    /// Closed to everybody, while the settler finds out what is not known.
+    /// Closed to everybody, while the reconciler finds out what is not known.
     shut: bool,
     /// Chats with sends that go first.
-    settling: HashSet<ChatId>,
+    reconciling: HashSet<ChatId>,
     /// Every send that was not known when it opened has been tried.
     tried: bool,
     /// Sends that are being handed over.
     handing: HashMap<ChatId, usize>,
     /// The connection on which everything that waited at WhatsApp has been handed over, and since when.
     caught_up: Option<(Weak<dyn Connection>, Timestamp)>,
-    settler: Settler,
+    reconciler: ReconcilerState,
     /// When sends that went out are looked at.
     look_at: Option<Timestamp>,
 }
 
-/// Whether somebody settles.
+/// Whether a reconciler of the session runs.
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Settler {
+enum ReconcilerState {
     #[default]
     Nobody,
     Runs,
@@ -68,20 +67,20 @@ enum Settler {
     RunsAgain,
 }
 
-/// The right to settle a session's sends; dropping it lets another one have it.
-pub(crate) struct Claim {
-    gate: Gate,
+/// The right to reconcile a session's sends; dropping it lets another one have it.
+pub(crate) struct GateClaim {
+    gate: SendGate,
     finished: bool,
 }
 
-/// Keeps others from settling a chat while a send is handed over.
-pub(crate) struct Passing {
-    gate: Gate,
+/// Keeps others from reconciling a chat while a send is handed over.
+pub(crate) struct GatePass {
+    gate: SendGate,
     chat: ChatId,
 }
 
-impl Gate {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl SendGate {
+    fn state(&self) -> MutexGuard<'_, GateState> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -101,9 +100,12 @@ impl Gate {
         connection: &Arc<dyn Connection>,
         chat: &ChatId,
         look_at: Timestamp,
-    ) -> Option<Passing> {
+    ) -> Option<GatePass> {
         let mut state = self.state();
-        if state.shut || !is(state.open_for.as_ref(), connection) || state.settling.contains(chat) {
+        if state.shut
+            || !is(state.open_for.as_ref(), connection)
+            || state.reconciling.contains(chat)
+        {
             return None;
         }
         *state.handing.entry(chat.clone()).or_default() += 1;
@@ -111,11 +113,11 @@ impl Gate {
             state.look_at = Some(look_at);
             self.shared.wake.notify_one();
         }
-        Some(Passing { gate: self.clone(), chat: chat.clone() })
+        Some(GatePass { gate: self.clone(), chat: chat.clone() })
     }
 
     /// Whether everything that was not known before this connection has been tried on it.
-    pub(crate) fn is_settled(&self, connection: &Arc<dyn Connection>) -> bool {
+    pub(crate) fn is_reconciled(&self, connection: &Arc<dyn Connection>) -> bool {
         let state = self.state();
         !state.shut && state.tried && is(state.open_for.as_ref(), connection)
     }
@@ -126,7 +128,7 @@ impl Gate {
         self.shared.wake.notify_one();
     }
 
-    /// Told when it opens, and by [`Gate::stir`]; subscribe before looking whether it is open.
+    /// Told when it opens, and by [`SendGate::stir`]; subscribe before looking whether it is open.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.shared.changed.subscribe()
     }
@@ -136,29 +138,27 @@ impl Gate {
         self.state().caught_up = Some((Arc::downgrade(connection), now));
     }
 }
-
-/// For the settler.
-impl Gate {
-    /// The right to settle; nothing when somebody has it, who is told to look once more.
-    pub(crate) fn claim(&self) -> Option<Claim> {
+impl SendGate {
+    /// The right to reconcile; nothing when somebody has it, who is told to look once more.
+    pub(crate) fn claim(&self) -> Option<GateClaim> {
         let mut state = self.state();
-        if state.settler != Settler::Nobody {
-            state.settler = Settler::RunsAgain;
+        if state.reconciler != ReconcilerState::Nobody {
+            state.reconciler = ReconcilerState::RunsAgain;
             drop(state);
             self.shared.wake.notify_one();
             return None;
         }
-        state.settler = Settler::Runs;
-        Some(Claim { gate: self.clone(), finished: false })
+        state.reconciler = ReconcilerState::Runs;
+        Some(GateClaim { gate: self.clone(), finished: false })
     }
 
     /// Whether sends are to be looked at, and nobody is there to do so.
     pub(crate) fn is_unattended(&self) -> bool {
         let state = self.state();
-        state.settler == Settler::Nobody && state.look_at.is_some()
+        state.reconciler == ReconcilerState::Nobody && state.look_at.is_some()
     }
 
-    /// Completes when something happened that the settler should know.
+    /// Completes when something happened that the reconciler should know.
     pub(crate) async fn woken(&self) {
         self.shared.wake.notified().await;
     }
@@ -184,12 +184,12 @@ impl Gate {
     }
 
     /// Opens it for this connection, but not to these chats.
-    pub(crate) fn open(&self, connection: &Arc<dyn Connection>, settling: HashSet<ChatId>) {
+    pub(crate) fn open(&self, connection: &Arc<dyn Connection>, reconciling: HashSet<ChatId>) {
         let mut state = self.state();
         state.shut = false;
         state.open_for = Some(Arc::downgrade(connection));
-        state.tried = settling.is_empty();
-        state.settling = settling;
+        state.tried = reconciling.is_empty();
+        state.reconciling = reconciling;
         drop(state);
         self.shared.changed.send_modify(|times| *times += 1);
     }
@@ -197,24 +197,24 @@ impl Gate {
     /// Keeps everybody out of a chat, and waits until nobody is passing there.
     pub(crate) async fn close(&self, chat: &ChatId) {
         let mut changed = self.watch();
-        self.state().settling.insert(chat.clone());
+        self.state().reconciling.insert(chat.clone());
         while self.state().handing.contains_key(chat) {
             let _ = changed.changed().await;
         }
     }
 
-    /// The sends of a chat that went first are settled.
+    /// The sends of a chat that went first are reconciled.
     pub(crate) fn free(&self, chat: &ChatId) {
-        if self.state().settling.remove(chat) {
+        if self.state().reconciling.remove(chat) {
             self.shared.changed.send_modify(|times| *times += 1);
         }
     }
 
     /// New sends wait in these chats alone.
-    pub(crate) fn keep(&self, settling: HashSet<ChatId>) {
+    pub(crate) fn keep(&self, reconciling: HashSet<ChatId>) {
         let mut state = self.state();
-        if state.settling != settling {
-            state.settling = settling;
+        if state.reconciling != reconciling {
+            state.reconciling = reconciling;
             drop(state);
             self.shared.changed.send_modify(|times| *times += 1);
         }
@@ -239,25 +239,26 @@ impl Gate {
     }
 }
 
-impl Claim {
+impl GateClaim {
     /// Nothing is left to do: `false` when there is again.
     pub(crate) fn finish(&mut self) -> bool {
         let mut state = self.gate.state();
-        self.finished = state.settler == Settler::Runs;
-        state.settler = if self.finished { Settler::Nobody } else { Settler::Runs };
+        self.finished = state.reconciler == ReconcilerState::Runs;
+        state.reconciler =
+            if self.finished { ReconcilerState::Nobody } else { ReconcilerState::Runs };
         self.finished
     }
 }
 
-impl Drop for Claim {
+impl Drop for GateClaim {
     fn drop(&mut self) {
         if !self.finished {
-            self.gate.state().settler = Settler::Nobody;
+            self.gate.state().reconciler = ReconcilerState::Nobody;
         }
     }
 }
 
-impl Drop for Passing {
+impl Drop for GatePass {
     fn drop(&mut self) {
         let mut state = self.gate.state();
         let Some(sends) = state.handing.get_mut(&self.chat) else { return };
@@ -266,7 +267,7 @@ impl Drop for Passing {
             return;
         }
         state.handing.remove(&self.chat);
-        let is_awaited = state.shut || state.settling.contains(&self.chat);
+        let is_awaited = state.shut || state.reconciling.contains(&self.chat);
         drop(state);
         if is_awaited {
             self.gate.shared.changed.send_modify(|times| *times += 1);

@@ -5,6 +5,6 @@ pub(crate) mod acks;
 mod gate;
 mod order;
 
-pub(crate) use acks::{Answer, Ticket, Waiters};
-pub(crate) use gate::{Claim, Gate, Passing};
-pub(crate) use order::{Outbox, Place};
+pub(crate) use acks::{AckAnswer, AckTicket, AckWaiters};
+pub(crate) use gate::{GateClaim, GatePass, SendGate};
+pub(crate) use order::{LinePlace, Outbox};

@@ -12,7 +12,7 @@ use std::{
 use domain::{ChatId, SessionId};
 use tokio::sync::{Notify, oneshot};
 
-use super::gate::Gate;
+use super::gate::SendGate;
 
 /// Sends that may be under way in one chat; more are refused.
 pub(crate) const IN_CHAT_MAX: usize = 256;
@@ -22,24 +22,24 @@ pub(crate) const IN_ALL_MAX: usize = 10_000;
 /// Gates in memory before the first look for those that nobody uses.
 const GATES_KEPT: usize = 64;
 
-/// Cheap to clone.
+/// The lines of all chats; clones are the same lines.
 #[derive(Clone, Default)]
 pub(crate) struct Outbox {
-    lines: Arc<Mutex<Lines>>,
+    lines: Arc<Mutex<ChatLines>>,
     /// Told whenever a session has no place taken any more.
     idle: Arc<Notify>,
-    gates: Arc<Mutex<Gates>>,
+    gates: Arc<Mutex<SendGates>>,
 }
 
 #[derive(Default)]
-struct Gates {
-    by_session: HashMap<SessionId, Gate>,
+struct SendGates {
+    by_session: HashMap<SessionId, SendGate>,
     /// With so many, those that nobody uses are forgotten: what they know is found out again.
     most: usize,
 }
 
 #[derive(Default)]
-struct Lines {
+struct ChatLines {
     by_chat: HashMap<(SessionId, ChatId), VecDeque<Waiting>>,
     by_session: HashMap<SessionId, usize>,
     count: usize,
@@ -53,7 +53,7 @@ struct Waiting {
 }
 
 /// A place in a chat's line; dropping it lets the next one go.
-pub(crate) struct Place {
+pub(crate) struct LinePlace {
     outbox: Outbox,
     key: (SessionId, ChatId),
     number: u64,
@@ -64,16 +64,16 @@ pub(crate) struct Place {
 
 /// Too many sends are under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) struct LineFull;
 
 impl Outbox {
     /// Takes the last place in a chat's line.
-    pub(crate) fn join(&self, session: SessionId, chat: ChatId) -> Result<Place, Full> {
+    pub(crate) fn join(&self, session: SessionId, chat: ChatId) -> Result<LinePlace, LineFull> {
         let key = (session, chat);
         let mut lines = self.lines();
         let ahead = lines.by_chat.get(&key).map_or(0, VecDeque::len);
         if lines.count >= IN_ALL_MAX || ahead >= IN_CHAT_MAX {
-            return Err(Full);
+            return Err(LineFull);
         }
         let (tell, told) = oneshot::channel();
         lines.count += 1;
@@ -85,7 +85,7 @@ impl Outbox {
             waiting.call();
         }
         lines.by_chat.entry(key.clone()).or_default().push_back(waiting);
-        Ok(Place { outbox: self.clone(), key, number, told, first: false })
+        Ok(LinePlace { outbox: self.clone(), key, number, told, first: false })
     }
 
     /// Completes when no send of a session is on its way to the wire.
@@ -102,7 +102,7 @@ impl Outbox {
     }
 
     /// The gate of a session.
-    pub(crate) fn gate(&self, session: SessionId) -> Gate {
+    pub(crate) fn gate(&self, session: SessionId) -> SendGate {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(gate) = gates.by_session.get(&session) {
             return gate.clone();
@@ -114,7 +114,7 @@ impl Outbox {
         gates.by_session.entry(session).or_default().clone()
     }
 
-    fn lines(&self) -> std::sync::MutexGuard<'_, Lines> {
+    fn lines(&self) -> std::sync::MutexGuard<'_, ChatLines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -128,7 +128,7 @@ impl Waiting {
     }
 }
 
-impl Place {
+impl LinePlace {
     /// Whether it is in this chat's line.
     pub(crate) fn is_in(&self, chat: &ChatId) -> bool {
         self.key.1 == *chat
@@ -144,7 +144,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for LinePlace {
     fn drop(&mut self) {
         let mut lines = self.outbox.lines();
         lines.count = lines.count.saturating_sub(1);
@@ -212,9 +212,9 @@ mod tests {
     #[test]
     fn a_full_line_refuses_and_recovers() {
         let outbox = Outbox::default();
-        let mut places: Vec<Place> =
+        let mut places: Vec<LinePlace> =
             (0..IN_CHAT_MAX).map(|_| outbox.join(session(), chat(1)).unwrap()).collect();
-        assert_eq!(outbox.join(session(), chat(1)).err(), Some(Full));
+        assert_eq!(outbox.join(session(), chat(1)).err(), Some(LineFull));
         assert!(outbox.join(session(), chat(2)).is_ok());
         places.pop();
         assert!(outbox.join(session(), chat(1)).is_ok());

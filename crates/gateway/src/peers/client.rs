@@ -14,9 +14,9 @@ const IDLE_FOR: Duration = Duration::from_secs(4);
 const IDLE_PER_HOST: usize = 32;
 
 /// HTTP/1.1, no redirects, no proxies, no second tries.
-pub(super) struct Client(reqwest::Client);
+pub(super) struct PeerClient(reqwest::Client);
 
-impl Client {
+impl PeerClient {
     /// `answer_limit` is the longest a call may take in all until its answer begins.
     pub(super) fn new(answer_limit: Duration) -> Result<Self, EgressBuildError> {
         let client = reqwest::Client::builder()

@@ -29,7 +29,7 @@ use domain::{
 use url::Url;
 
 use crate::{Options, Policy, Ports, Sessions, Supervisor, egress::EgressBuildError};
-use used::Used;
+use used::UsedNonces;
 
 pub use crate::sessions::Owner;
 
@@ -71,10 +71,10 @@ pub enum NotTaken {
 /// A handle to the other processes. Cheap to clone.
 #[derive(Clone)]
 pub struct Peers {
-    inner: Arc<Inner>,
+    inner: Arc<SharedPeers>,
 }
 
-struct Inner {
+struct SharedPeers {
     node: String,
     options: PeerOptions,
     announce_every: Duration,
@@ -82,9 +82,9 @@ struct Inner {
     entropy: Arc<dyn Entropy>,
     store: Arc<dyn SessionStore>,
     sessions: Sessions,
-    client: client::Client,
-    used: Mutex<Used>,
-    tally: tally::Tally,
+    client: client::PeerClient,
+    used: Mutex<UsedNonces>,
+    tally: tally::HandOverTally,
 }
 
 impl Peers {
@@ -95,16 +95,16 @@ impl Peers {
         sessions: &Sessions,
     ) -> Result<Option<Self>, EgressBuildError> {
         let Some(peers) = options.peers.clone() else { return Ok(None) };
-        let inner = Inner {
+        let inner = SharedPeers {
             node: options.node.clone(),
             announce_every: options.session_lease / ANNOUNCEMENTS,
             clock: ports.clock.clone(),
             entropy: ports.entropy.clone(),
             store: ports.store.clone(),
             sessions: sessions.clone(),
-            client: client::Client::new(peers.answer_limit)?,
+            client: client::PeerClient::new(peers.answer_limit)?,
             used: Mutex::default(),
-            tally: tally::Tally::default(),
+            tally: tally::HandOverTally::default(),
             options: peers,
         };
         Ok(Some(Self { inner: Arc::new(inner) }))
@@ -165,14 +165,14 @@ impl Peers {
     }
 }
 
-impl Inner {
+impl SharedPeers {
     async fn announce(&self) -> StoreResult<()> {
         let now = self.clock.now();
         let url = self.options.url.as_str();
         self.store.announce_process(&self.node, url, now, now.minus(FORGET_AFTER)).await
     }
 
-    fn used(&self) -> std::sync::MutexGuard<'_, Used> {
+    fn used(&self) -> std::sync::MutexGuard<'_, UsedNonces> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

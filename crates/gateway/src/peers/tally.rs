@@ -9,9 +9,9 @@ const OUTCOMES: [&str; 5] = ["answered", "unreachable", "not_there", "timeout", 
 
 /// Counts since the start.
 #[derive(Default)]
-pub(super) struct Tally([AtomicU64; OUTCOMES.len()]);
+pub(super) struct HandOverTally([AtomicU64; OUTCOMES.len()]);
 
-impl Tally {
+impl HandOverTally {
     /// One more; without an error it was answered.
     pub(super) fn count(&self, error: Option<&HandOverError>) {
         let class = match error {

@@ -13,13 +13,13 @@ use super::NotTaken;
 const REMEMBERED_MAX: usize = 500_000;
 
 #[derive(Default)]
-pub(super) struct Used {
+pub(super) struct UsedNonces {
     numbers: HashSet<Nonce>,
     /// By the time they were taken, with the time from which a seal is too old anyway.
     forget: VecDeque<(Timestamp, Nonce)>,
 }
 
-impl Used {
+impl UsedNonces {
     /// Takes the number of a seal that is good now.
     pub(super) fn take(
         &mut self,
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_number_is_taken_once_while_its_seal_is_good() {
-        let mut used = Used::default();
+        let mut used = UsedNonces::default();
         let ahead = NOW.plus(AGE_MAX);
         assert_eq!(used.take(numbered(1), ahead, NOW), Ok(()));
         for now in [NOW, NOW.plus(AGE_MAX), ahead.plus(AGE_MAX)] {
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn old_numbers_make_room() {
-        let mut used = Used::default();
+        let mut used = UsedNonces::default();
         for number in 0..REMEMBERED_MAX {
             used.take(numbered(number as u128), NOW, NOW).unwrap();
         }

@@ -5,7 +5,7 @@ use domain::{SessionId, port::StoreError};
 /// Why a session was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateSessionError {
-    /// Names are unique.
+    /// Another session has the name.
     #[error("a session with this name exists")]
     NameTaken(String),
     /// Not 3 to 50 letters, digits and hyphens.
@@ -79,10 +79,10 @@ pub enum QrError {
     /// Its engine is not loaded.
     #[error("the session is not started")]
     NotStarted,
-    /// In a moment.
+    /// WhatsApp has not given it yet: it is there in a moment.
     #[error("the QR code is not ready yet")]
     NotReadyYet,
-    /// Nothing to scan.
+    /// There is nothing to scan: the session is linked.
     #[error("the session is already linked")]
     AlreadyLinked,
     /// The ledger could not be asked.
@@ -99,16 +99,16 @@ pub enum PairingError {
     /// Its engine is not loaded.
     #[error("the session is not started")]
     NotStarted,
-    /// In a moment.
+    /// WhatsApp has not given it yet: it is there in a moment.
     #[error("the session does not wait for a pairing yet")]
     NotQrReady,
-    /// Nothing to pair.
+    /// There is nothing to pair: the session is linked.
     #[error("the session is already linked")]
     AlreadyLinked,
     /// WhatsApp did not answer.
     #[error("whatsapp did not answer")]
     Unanswered,
-    /// WhatsApp said no.
+    /// WhatsApp refused to give a code.
     #[error("whatsapp refused: {0}")]
     Refused(String),
     /// The ledger could not be asked.

@@ -7,11 +7,11 @@ use domain::{
     port::{Call, EngineSignal, StoreResult, Write},
 };
 
-use super::Inner;
+use super::SessionsInner;
 
-/// A fact.
+/// Something that WhatsApp told and that is stored in its turn.
 #[derive(Clone)]
-pub(super) enum Fact {
+pub(super) enum SessionFact {
     Call(Call),
     Identity(Identity),
     Contact(ChatId, ContactPatch),
@@ -20,28 +20,32 @@ pub(super) enum Fact {
 }
 
 /// The fact in a signal, or the signal again.
-pub(super) fn fact(signal: EngineSignal) -> Result<Fact, EngineSignal> {
+pub(super) fn fact(signal: EngineSignal) -> Result<SessionFact, EngineSignal> {
     match signal {
-        EngineSignal::Call(call) => Ok(Fact::Call(call)),
-        EngineSignal::Identity(identity) => Ok(Fact::Identity(identity)),
-        EngineSignal::Contact { id, patch } => Ok(Fact::Contact(id, patch)),
-        EngineSignal::ChatMark { chat, mark } => Ok(Fact::Mark(chat, mark)),
-        EngineSignal::ChatName { chat, name } => Ok(Fact::Name(chat, name)),
+        EngineSignal::Call(call) => Ok(SessionFact::Call(call)),
+        EngineSignal::Identity(identity) => Ok(SessionFact::Identity(identity)),
+        EngineSignal::Contact { id, patch } => Ok(SessionFact::Contact(id, patch)),
+        EngineSignal::ChatMark { chat, mark } => Ok(SessionFact::Mark(chat, mark)),
+        EngineSignal::ChatName { chat, name } => Ok(SessionFact::Name(chat, name)),
         other => Err(other),
     }
 }
 
 /// What a fact changes in the ledger.
-pub(super) async fn write(inner: &Inner, session: SessionId, fact: &Fact) -> StoreResult<Write> {
+pub(super) async fn write(
+    inner: &SessionsInner,
+    session: SessionId,
+    fact: &SessionFact,
+) -> StoreResult<Write> {
     Ok(match fact.clone() {
-        Fact::Call(mut call) => {
+        SessionFact::Call(mut call) => {
             call.from = inner.ports.store.canonical_chat(session, &call.from).await?;
             let event = event::call_event(inner.ledger.event_id(), session, &call);
             Write::Append { event: Box::new(event) }
         }
-        Fact::Identity(identity) => Write::LearnIdentity { session, identity },
-        Fact::Contact(id, patch) => Write::LearnContact { session, id, patch },
-        Fact::Mark(chat, mark) => Write::MarkChat { session, chat, mark },
-        Fact::Name(chat, name) => Write::NameChat { session, chat, name },
+        SessionFact::Identity(identity) => Write::LearnIdentity { session, identity },
+        SessionFact::Contact(id, patch) => Write::LearnContact { session, id, patch },
+        SessionFact::Mark(chat, mark) => Write::MarkChat { session, chat, mark },
+        SessionFact::Name(chat, name) => Write::NameChat { session, chat, name },
     })
 }

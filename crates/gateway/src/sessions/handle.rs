@@ -33,13 +33,13 @@ pub(crate) enum Command {
 
 /// The way to a loaded session. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Handle {
+pub(crate) struct SessionHandle {
     commands: mpsc::Sender<Command>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
 }
 
 /// Outlives a task that panics: the next one goes on with it.
-pub(super) struct Shared {
+pub(super) struct SharedState {
     /// The right to run it, of the present life.
     lease: Mutex<Lease>,
     /// Told to renew it at once.
@@ -66,7 +66,7 @@ pub(super) fn look<T: Clone>(slot: &Mutex<Option<T>>) -> Option<T> {
     slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-impl Shared {
+impl SharedState {
     pub(super) fn new(lease: Lease) -> Self {
         Self {
             lease: Mutex::new(lease),
@@ -93,9 +93,9 @@ impl Shared {
     }
 }
 
-impl Handle {
+impl SessionHandle {
     /// A handle to one life of a task, and the commands that the life takes.
-    pub(super) fn new(shared: Arc<Shared>) -> (Self, mpsc::Receiver<Command>) {
+    pub(super) fn new(shared: Arc<SharedState>) -> (Self, mpsc::Receiver<Command>) {
         let (commands, taken) = mpsc::channel(COMMANDS_MAX);
         (Self { commands, shared }, taken)
     }
@@ -130,8 +130,6 @@ impl Handle {
     pub(crate) fn status(&self) -> SessionStatus {
         look(&self.shared.status).unwrap_or(SessionStatus::Initializing)
     }
-
-    /// The linked number.
     pub(crate) fn account(&self) -> Option<PhoneNumber> {
         look(&self.shared.account)
     }

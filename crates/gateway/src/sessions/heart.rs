@@ -17,29 +17,29 @@ use domain::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Inner,
-    handle::{Command, Done, Shared},
-    lease::Tenure,
+    SessionsInner,
+    handle::{Command, Done, SharedState},
+    lease::SessionTenure,
 };
 
-/// The beating side.
-pub(super) struct Heart {
-    inner: Arc<Inner>,
-    shared: Arc<Shared>,
-    tenure: Tenure,
+/// The side that renews the lease.
+pub(super) struct LeaseHeart {
+    inner: Arc<SessionsInner>,
+    shared: Arc<SharedState>,
+    tenure: SessionTenure,
     asked: mpsc::Receiver<oneshot::Sender<()>>,
     due: Arc<AtomicU64>,
 }
 
-/// The task's side.
-pub(super) struct Pulse {
+/// The side of the session's task, which asks for a beat out of turn.
+pub(super) struct LeasePulse {
     ask: mpsc::Sender<oneshot::Sender<()>>,
     /// When the next renewal is due, milliseconds of [`Clock::elapsed`](domain::Clock::elapsed).
     due: Arc<AtomicU64>,
 }
 
 /// Why a session does not run here any more.
-pub(super) enum End {
+pub(super) enum HeartEnd {
     /// Its lease is lost.
     Lost(&'static str),
     /// A process that does not run it wants it dropped where it stands.
@@ -47,23 +47,27 @@ pub(super) enum End {
 }
 
 /// The heart of a session whose lease was taken just now.
-pub(super) fn heart(inner: &Arc<Inner>, shared: &Arc<Shared>, lease: Lease) -> (Heart, Pulse) {
+pub(super) fn heart(
+    inner: &Arc<SessionsInner>,
+    shared: &Arc<SharedState>,
+    lease: Lease,
+) -> (LeaseHeart, LeasePulse) {
     let now = inner.ports.clock.elapsed();
-    let tenure = Tenure::new(lease, now, inner.options.session_lease);
+    let tenure = SessionTenure::new(lease, now, inner.options.session_lease);
     let (ask, asked) = mpsc::channel(1);
     let due = Arc::new(AtomicU64::new(millis(tenure.renew_at)));
-    let pulse = Pulse { ask, due: due.clone() };
+    let pulse = LeasePulse { ask, due: due.clone() };
     let (inner, shared) = (inner.clone(), shared.clone());
-    (Heart { inner, shared, tenure, asked, due }, pulse)
+    (LeaseHeart { inner, shared, tenure, asked, due }, pulse)
 }
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Heart {
+impl LeaseHeart {
     /// Beats until the session has to end here.
-    pub(super) async fn beat(&mut self) -> End {
+    pub(super) async fn beat(&mut self) -> HeartEnd {
         let clock = self.inner.ports.clock.clone();
         loop {
             let wait = self.tenure.renew_at.saturating_sub(clock.elapsed());
@@ -79,7 +83,7 @@ impl Heart {
                         return end;
                     }
                 }
-                Err(why) => return End::Lost(why),
+                Err(why) => return HeartEnd::Lost(why),
             }
             self.due.store(millis(self.tenure.renew_at), Ordering::Release);
             if let Some(tell) = asked {
@@ -90,9 +94,9 @@ impl Heart {
 
     /// Does what a process that does not run the session wants of it. What finds no place is tried again with the next
     /// renewal.
-    fn obey(&self, held: &Held) -> Option<End> {
+    fn obey(&self, held: &Held) -> Option<HeartEnd> {
         match held.wish? {
-            Wish::ForceKill => return Some(End::Kill),
+            Wish::ForceKill => return Some(HeartEnd::Kill),
             Wish::Stop => self.order(Command::Stop),
             Wish::Logout => {
                 let unlinked = Arc::default();
@@ -109,7 +113,7 @@ impl Heart {
     }
 }
 
-impl Pulse {
+impl LeasePulse {
     /// Asks for a renewal at once; completes when the lease is still held. When it is lost the task is dropped.
     pub(super) async fn check(&self) {
         let (tell, told) = oneshot::channel();

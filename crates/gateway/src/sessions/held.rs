@@ -6,8 +6,6 @@ use domain::Timer;
 
 use super::Sessions;
 use crate::{Policy, Supervisor};
-
-/// Between two looks.
 const SWEEP: Duration = Duration::from_secs(30);
 
 /// Starts the sweep; it ends with the supervisor.

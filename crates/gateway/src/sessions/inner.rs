@@ -16,13 +16,13 @@ use domain::{
 use super::{
     SessionView,
     error::StartSessionError,
-    handle::{Command, Done, Handle},
-    line::{Entry, Lines},
-    sink::Poison,
-    starts::Starts,
+    handle::{Command, Done, SessionHandle},
+    line::{LineEntry, SessionLines},
+    sink::PoisonMessages,
+    starts::StartTurns,
 };
 use crate::{
-    Activities, Hooks, Media, Options, Ports, Supervisor, ledger::LedgerWriter, outbox::Waiters,
+    Activities, Hooks, Media, Options, Ports, Supervisor, ledger::LedgerWriter, outbox::AckWaiters,
 };
 
 /// How long a person waits until what they asked for is in the ledger.
@@ -32,21 +32,21 @@ pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(9);
 const RECEIPTS_KEPT: Duration = Duration::from_secs(2);
 
 /// Shared by the handle, the tasks and the sinks.
-pub(crate) struct Inner {
+pub(crate) struct SessionsInner {
     pub(crate) ports: Ports,
     pub(crate) options: Options,
     pub(crate) supervisor: Supervisor,
     pub(crate) ledger: LedgerWriter,
     pub(crate) activities: Activities,
-    pub(crate) waiters: Waiters,
+    pub(crate) waiters: AckWaiters,
     pub(crate) media: Media,
     pub(crate) hooks: Hooks,
     /// Called whenever a session has become ready.
     pub(super) on_ready: OnceLock<ReadyListener>,
-    pub(crate) lines: Lines,
-    pub(crate) poison: Poison,
-    pub(super) loaded: Mutex<HashMap<SessionId, Handle>>,
-    pub(super) starts: Arc<Starts>,
+    pub(crate) lines: SessionLines,
+    pub(crate) poison: PoisonMessages,
+    pub(super) loaded: Mutex<HashMap<SessionId, SessionHandle>>,
+    pub(super) starts: Arc<StartTurns>,
     /// Whether a webhook of a session names `message.receipt`, and when that was looked up.
     pub(super) receipts: Mutex<HashMap<SessionId, (Timestamp, bool)>>,
     /// Told when a session begins to run here, and when it has ended to.
@@ -57,7 +57,7 @@ pub(crate) struct Inner {
 pub(crate) type ReadyListener = Box<dyn Fn(SessionId) + Send + Sync>;
 
 /// What a send needs of a ready session.
-pub(crate) struct Link {
+pub(crate) struct ReadySession {
     pub(crate) connection: Arc<dyn Connection>,
     /// The account's own chat id, or `me`.
     pub(crate) from: String,
@@ -65,15 +65,15 @@ pub(crate) struct Link {
     pub(crate) lease: Lease,
 }
 
-impl Link {
-    pub(super) fn of(handle: &Handle, connection: Arc<dyn Connection>) -> Self {
+impl ReadySession {
+    pub(super) fn of(handle: &SessionHandle, connection: Arc<dyn Connection>) -> Self {
         let account = handle.account();
         let from = account.map_or_else(|| "me".to_owned(), |phone| phone.chat().to_string());
         Self { connection, from, lease: handle.lease() }
     }
 }
 
-/// Why there is no [`Link`].
+/// Why there is no [`ReadySession`].
 pub(crate) enum NoLink {
     NotFound(SessionId),
     NotStarted,
@@ -81,7 +81,7 @@ pub(crate) enum NoLink {
     Store(StoreError),
 }
 
-impl Inner {
+impl SessionsInner {
     /// A session has become ready: sends of an earlier connection may be looked after.
     pub(super) fn is_ready(&self, session: SessionId) {
         if let Some(listener) = self.on_ready.get() {
@@ -113,11 +113,11 @@ impl Inner {
         Ok(wanted)
     }
 
-    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Handle>> {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, SessionHandle>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn handle(&self, id: SessionId) -> Option<Handle> {
+    pub(super) fn handle(&self, id: SessionId) -> Option<SessionHandle> {
         self.lock().get(&id).cloned()
     }
 
@@ -252,11 +252,11 @@ impl Inner {
         let (mut patch, events) = self.decide(id, &SessionState::of(&session), input);
         (patch.wanted, patch.wish) = (Some(false), Some(None));
         if wish == Wish::Logout {
-            self.line_up(lease, Entry::Purge);
+            self.line_up(lease, LineEntry::Purge);
             (patch.phone, patch.lid) = (Some(None), Some(None));
         }
         // Behind what the session's task told before.
-        let mut ticket = self.line_up(lease, Entry::Record(Box::new(patch), events));
+        let mut ticket = self.line_up(lease, LineEntry::Record(Box::new(patch), events));
         ticket.stored_within(self, ANSWER_LIMIT).await
     }
 }

@@ -11,11 +11,11 @@ use domain::{
 use tokio::sync::watch;
 
 use super::{
-    Inner,
-    handle::{Handle, Shared, put},
-    heart::{End, Heart, heart},
-    line::Entry,
-    task::Task,
+    SessionsInner,
+    handle::{SessionHandle, SharedState, put},
+    heart::{HeartEnd, LeaseHeart, heart},
+    line::LineEntry,
+    task::SessionTask,
 };
 use crate::{Policy, supervisor::Ending};
 
@@ -30,13 +30,13 @@ const RELEASE_LIMIT: Duration = Duration::from_millis(2_900);
 ///
 /// # Cancel safety
 /// Everything runs on the supervisor; a caller that goes away leaves a loaded session.
-pub(super) async fn launch(inner: &Arc<Inner>, session: Session, lease: Lease) {
-    let shared = Arc::new(Shared::new(lease));
+pub(super) async fn launch(inner: &Arc<SessionsInner>, session: Session, lease: Lease) {
+    let shared = Arc::new(SharedState::new(lease));
     put(&shared.account, session.phone.clone());
-    let keeper = Keeper { inner: inner.clone(), id: session.id, shared: shared.clone() };
+    let keeper = SessionLoader { inner: inner.clone(), id: session.id, shared: shared.clone() };
     let task = keeper.life(&session);
     // Made here, so that a future that is dropped before its first poll unloads as well.
-    let unload = Unload { inner: inner.clone(), id: session.id, shared: shared.clone() };
+    let unload = UnloadGuard { inner: inner.clone(), id: session.id, shared: shared.clone() };
     inner.supervisor.spawn(format!("session/{}", session.id), Policy::Once, async move {
         let _unload = unload;
         keeper.keep(task).await;
@@ -45,13 +45,13 @@ pub(super) async fn launch(inner: &Arc<Inner>, session: Session, lease: Lease) {
 }
 
 /// Unloads the session however its keeper ends, so that nobody waits for it for ever.
-struct Unload {
-    inner: Arc<Inner>,
+struct UnloadGuard {
+    inner: Arc<SessionsInner>,
     id: SessionId,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
 }
 
-impl Drop for Unload {
+impl Drop for UnloadGuard {
     fn drop(&mut self) {
         put(&self.shared.qr, None);
         drop(put(&self.shared.connection, None));
@@ -62,24 +62,24 @@ impl Drop for Unload {
     }
 }
 
-struct Keeper {
-    inner: Arc<Inner>,
+struct SessionLoader {
+    inner: Arc<SessionsInner>,
     id: SessionId,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
 }
 
-impl Keeper {
+impl SessionLoader {
     /// A task that has not begun, with the way to it, and what keeps its lease.
-    fn life(&self, session: &Session) -> (Task, Heart) {
-        let (handle, commands) = Handle::new(self.shared.clone());
+    fn life(&self, session: &Session) -> (SessionTask, LeaseHeart) {
+        let (handle, commands) = SessionHandle::new(self.shared.clone());
         self.inner.lock().insert(self.id, handle);
         self.inner.moved.notify_one();
         let (heart, pulse) = heart(&self.inner, &self.shared, self.shared.lease());
-        (Task::new(&self.inner, session, self.shared.clone(), commands, pulse), heart)
+        (SessionTask::new(&self.inner, session, self.shared.clone(), commands, pulse), heart)
     }
 
     /// Runs the task; after a panic the connection is dropped and the session starts anew, after a wait.
-    async fn keep(&self, first: (Task, Heart)) {
+    async fn keep(&self, first: (SessionTask, LeaseHeart)) {
         let mut next = Some(first);
         let mut panics = 0;
         while let Some(task) = next.take() {
@@ -112,7 +112,7 @@ impl Keeper {
         }
     }
 
-    async fn live(&self, (mut task, mut heart): (Task, Heart)) -> Option<Ending> {
+    async fn live(&self, (mut task, mut heart): (SessionTask, LeaseHeart)) -> Option<Ending> {
         let shared = self.shared.clone();
         let name = format!("session/{}/life", self.id);
         let ended = self.inner.supervisor.spawn(name, Policy::Once, async move {
@@ -129,8 +129,8 @@ impl Keeper {
             };
             // Whatever the task was waiting for.
             match end {
-                Some(End::Lost(why)) => task.leave(why).await,
-                Some(End::Kill) => task.drop_dead().await,
+                Some(HeartEnd::Lost(why)) => task.leave(why).await,
+                Some(HeartEnd::Kill) => task.drop_dead().await,
                 None => {}
             }
         });
@@ -138,7 +138,7 @@ impl Keeper {
     }
 
     /// The next life; `None` when there should be none.
-    async fn again(&self, panics: u32) -> Option<(Task, Heart)> {
+    async fn again(&self, panics: u32) -> Option<(SessionTask, LeaseHeart)> {
         tracing::error!(session.id = %self.id, panics, "the session's task panicked; it starts again");
         let ports = &self.inner.ports;
         self.tell_down().await;
@@ -189,7 +189,7 @@ impl Keeper {
         let state = session.as_ref().map_or_else(as_ready, SessionState::of);
         let (patch, events) = self.inner.decide(self.id, &state, SessionInput::TaskFailed);
         let mut ticket =
-            self.inner.line_up(&self.shared.lease(), Entry::Record(Box::new(patch), events));
+            self.inner.line_up(&self.shared.lease(), LineEntry::Record(Box::new(patch), events));
         ticket.stored_soon(&self.inner).await;
     }
 }

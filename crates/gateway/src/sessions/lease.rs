@@ -7,7 +7,7 @@ use domain::{
     port::{Held, Lease, StoreResult},
 };
 
-use super::Inner;
+use super::SessionsInner;
 
 /// Renewals in the time that one lasts.
 const HEARTBEATS: u32 = 3;
@@ -17,7 +17,7 @@ const TRIES: u32 = 12;
 const TAKEN: &str = "another process has taken it over";
 const TOO_LATE: &str = "its lease could not be renewed in time";
 
-impl Inner {
+impl SessionsInner {
     /// Takes or renews the right to run a session; nothing when another process has it.
     pub(crate) async fn acquire(&self, id: SessionId) -> StoreResult<Option<Held>> {
         let (ports, options) = (&self.ports, &self.options);
@@ -36,7 +36,7 @@ impl Inner {
 
 /// The lease of a session that runs, kept. Times are those of [`Clock::elapsed`](domain::Clock::elapsed): a clock that is
 /// set back or ahead changes nothing.
-pub(super) struct Tenure {
+pub(super) struct SessionTenure {
     pub(super) lease: Lease,
     /// When it is renewed next.
     pub(super) renew_at: Duration,
@@ -45,14 +45,17 @@ pub(super) struct Tenure {
     length: Duration,
 }
 
-impl Tenure {
+impl SessionTenure {
     /// Of a lease taken just now.
     pub(super) fn new(lease: Lease, now: Duration, length: Duration) -> Self {
         Self { lease, renew_at: now + length / HEARTBEATS, held_until: now + length, length }
     }
 
     /// Renews it. An error says why the connection has to end: another process may have one.
-    pub(super) async fn renew(&mut self, inner: &Inner) -> Result<Option<Held>, &'static str> {
+    pub(super) async fn renew(
+        &mut self,
+        inner: &SessionsInner,
+    ) -> Result<Option<Held>, &'static str> {
         let clock = &inner.ports.clock;
         let id = self.lease.session;
         let now = clock.elapsed();

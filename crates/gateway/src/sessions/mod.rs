@@ -41,7 +41,7 @@ use std::{
 };
 
 use crate::{
-    Activities, Hooks, Media, Options, Ports, Supervisor, ledger::LedgerWriter, outbox::Waiters,
+    Activities, Hooks, Media, Options, Ports, Supervisor, ledger::LedgerWriter, outbox::AckWaiters,
 };
 use domain::{
     PhoneNumber, SessionId,
@@ -50,9 +50,9 @@ use domain::{
     session::{Session, SessionConfig, SessionStatus, Wish},
 };
 use handle::Command;
-use inner::Inner;
-pub(crate) use inner::{Link, NoLink};
-use starts::Turn;
+use inner::SessionsInner;
+pub(crate) use inner::{NoLink, ReadySession};
+use starts::StartTurn;
 
 pub use error::{
     CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
@@ -64,7 +64,7 @@ pub use view::{ConfigPatch, NewSession, Overview, PairingView, QrView, SessionVi
 /// A handle to all sessions.
 #[derive(Clone)]
 pub struct Sessions {
-    inner: Arc<Inner>,
+    inner: Arc<SessionsInner>,
 }
 
 /// What the sessions are built of.
@@ -74,7 +74,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) supervisor: &'a Supervisor,
     pub(crate) ledger: &'a LedgerWriter,
     pub(crate) activities: &'a Activities,
-    pub(crate) waiters: &'a Waiters,
+    pub(crate) waiters: &'a AckWaiters,
     pub(crate) media: &'a Media,
     pub(crate) hooks: &'a Hooks,
 }
@@ -82,7 +82,7 @@ pub(crate) struct Parts<'a> {
 impl Sessions {
     pub(crate) fn build(parts: Parts<'_>) -> Self {
         let ports = parts.ports;
-        let inner = Inner {
+        let inner = SessionsInner {
             ports: ports.clone(),
             options: parts.options.clone(),
             supervisor: parts.supervisor.clone(),
@@ -92,8 +92,8 @@ impl Sessions {
             media: parts.media.clone(),
             hooks: parts.hooks.clone(),
             on_ready: OnceLock::new(),
-            lines: line::Lines::default(),
-            poison: sink::Poison::default(),
+            lines: line::SessionLines::default(),
+            poison: sink::PoisonMessages::default(),
             loaded: Mutex::default(),
             starts: Arc::default(),
             receipts: Mutex::default(),
@@ -209,7 +209,11 @@ impl Sessions {
     }
 
     /// The right to connect a session that may be started here.
-    async fn take(&self, turn: &Turn, id: SessionId) -> Result<(Session, Held), StartSessionError> {
+    async fn take(
+        &self,
+        turn: &StartTurn,
+        id: SessionId,
+    ) -> Result<(Session, Held), StartSessionError> {
         let session = self.inner.ports.store.session(id).await.map_err(StartSessionError::Store)?;
         let session = session.ok_or(StartSessionError::NotFound(id))?;
         // What its last life came to must be in the record before another begins.
@@ -455,9 +459,9 @@ impl Sessions {
     }
 
     /// What a send needs, if the session is logged in.
-    pub(crate) fn ready(&self, id: SessionId) -> Option<Link> {
+    pub(crate) fn ready(&self, id: SessionId) -> Option<ReadySession> {
         let handle = self.inner.handle(id)?;
-        handle.ready().map(|connection| Link::of(&handle, connection))
+        handle.ready().map(|connection| ReadySession::of(&handle, connection))
     }
 
     /// Why a session that is not loaded here has no link. One that should run comes up soon, for instance after a restart.
@@ -473,10 +477,10 @@ impl Sessions {
     }
 
     /// What a send needs.
-    pub(crate) async fn link(&self, id: SessionId) -> Result<Link, NoLink> {
+    pub(crate) async fn link(&self, id: SessionId) -> Result<ReadySession, NoLink> {
         let Some(handle) = self.inner.handle(id) else { return Err(self.not_loaded(id).await) };
         // As it is now: the record may be behind.
         let connection = handle.ready().ok_or_else(|| NoLink::NotReady(handle.status()))?;
-        Ok(Link::of(&handle, connection))
+        Ok(ReadySession::of(&handle, connection))
     }
 }

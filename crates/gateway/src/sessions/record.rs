@@ -8,7 +8,7 @@ use domain::{
     session::{self, SessionConfig, SessionInput, SessionState},
 };
 
-use super::inner::Inner;
+use super::inner::SessionsInner;
 
 /// The change of a record from one state to the next. What others want of the session is not overwritten by what merely
 /// happens to it.
@@ -26,7 +26,7 @@ pub(super) fn patch_of(before: &SessionState, next: &SessionState, at: Timestamp
     patch
 }
 
-impl Inner {
+impl SessionsInner {
     /// What an input does to the record of a session that has no task here, with its events.
     pub(super) fn decide(
         &self,

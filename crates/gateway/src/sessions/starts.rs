@@ -10,28 +10,28 @@ use tokio::sync::OwnedMutexGuard;
 
 /// Who may start which session now. "Already started" and the cap are exact.
 #[derive(Default)]
-pub(super) struct Starts {
+pub(super) struct StartTurns {
     turns: Mutex<HashMap<SessionId, Arc<tokio::sync::Mutex<()>>>>,
     /// Sessions that are being started, and count for the cap.
     places: Mutex<HashSet<SessionId>>,
 }
 
 /// Nobody else starts this session meanwhile.
-pub(super) struct Turn {
-    starts: Arc<Starts>,
+pub(super) struct StartTurn {
+    starts: Arc<StartTurns>,
     session: SessionId,
     _guard: OwnedMutexGuard<()>,
 }
 
-impl Starts {
+impl StartTurns {
     /// Waits until nobody starts the session.
-    pub(super) async fn turn(self: &Arc<Self>, session: SessionId) -> Turn {
+    pub(super) async fn turn(self: &Arc<Self>, session: SessionId) -> StartTurn {
         let lock = lock(&self.turns).entry(session).or_default().clone();
-        Turn { starts: self.clone(), session, _guard: lock.lock_owned().await }
+        StartTurn { starts: self.clone(), session, _guard: lock.lock_owned().await }
     }
 }
 
-impl Turn {
+impl StartTurn {
     /// Takes a place under the cap until this turn is over or the session is loaded; `false` when there is none.
     pub(super) fn take_place<T>(&self, loaded: &HashMap<SessionId, T>, most: usize) -> bool {
         let mut places = lock(&self.starts.places);
@@ -44,7 +44,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for StartTurn {
     fn drop(&mut self) {
         lock(&self.starts.places).remove(&self.session);
         let mut turns = lock(&self.starts.turns);

@@ -17,14 +17,14 @@ use domain::{
 use tokio::sync::mpsc;
 
 use super::{
-    Inner,
-    handle::{Command, Shared, look, put},
-    heart::Pulse,
+    SessionsInner,
+    handle::{Command, SharedState, look, put},
+    heart::LeasePulse,
     inner::ANSWER_LIMIT,
-    line::{Entry, Ticket},
+    line::{LineEntry, LineTicket},
     qr,
     record::patch_of,
-    sink::Sink,
+    sink::SessionSink,
 };
 
 /// Signals that may wait; when full the connection is held back.
@@ -35,11 +35,11 @@ const UNLINK_LIMIT: Duration = Duration::from_secs(10);
 const LEDGER_RETRY: Backoff =
     Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(5), jitter_percent: 20 };
 
-pub(super) struct Task {
-    inner: Arc<Inner>,
+pub(super) struct SessionTask {
+    inner: Arc<SessionsInner>,
     id: SessionId,
     state: SessionState,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     commands: mpsc::Receiver<Command>,
     signals: mpsc::Receiver<(u64, EngineSignal)>,
     signal_sender: mpsc::Sender<(u64, EngineSignal)>,
@@ -48,19 +48,19 @@ pub(super) struct Task {
     /// The tunables as they were read last.
     config: SessionConfig,
     /// What was put into the line last, if nobody has seen it stored.
-    unstored: Option<Ticket>,
-    pulse: Pulse,
+    unstored: Option<LineTicket>,
+    pulse: LeasePulse,
     /// The right to run the session.
     lease: Lease,
 }
 
-impl Task {
+impl SessionTask {
     pub(super) fn new(
-        inner: &Arc<Inner>,
+        inner: &Arc<SessionsInner>,
         session: &Session,
-        shared: Arc<Shared>,
+        shared: Arc<SharedState>,
         commands: mpsc::Receiver<Command>,
-        pulse: Pulse,
+        pulse: LeasePulse,
     ) -> Self {
         let (signal_sender, signals) = mpsc::channel(SIGNALS_MAX);
         let state = SessionState::of(session);
@@ -140,7 +140,7 @@ impl Task {
         self.show(SessionStatus::Disconnected);
         let (mut patch, events) = self.inner.decide(self.id, &self.state, SessionInput::Stop);
         (patch.wanted, patch.wish) = (Some(false), Some(None));
-        self.line_up(Entry::Record(Box::new(patch), events)).await;
+        self.line_up(LineEntry::Record(Box::new(patch), events)).await;
     }
 
     async fn obey(&mut self, command: Command) {
@@ -335,11 +335,11 @@ impl Task {
         let decided = patch_of(&self.state, next, self.inner.ports.clock.now());
         let SessionPatch { status, wanted, wish, last_error, at, .. } = decided;
         let patch = SessionPatch { status, wanted, wish, last_error, at, ..patch };
-        let stored = self.line_up(Entry::Record(Box::new(patch), events)).await;
+        let stored = self.line_up(LineEntry::Record(Box::new(patch), events)).await;
         tracing::info!(session.id = %self.id, status = next.status.as_str(), stored, "session");
     }
 
-    async fn line_up(&mut self, entry: Entry) -> bool {
+    async fn line_up(&mut self, entry: LineEntry) -> bool {
         let mut ticket = self.inner.line_up(&self.lease, entry);
         let stored = ticket.stored_soon(&self.inner).await;
         self.unstored = (!stored).then_some(ticket);
@@ -356,7 +356,7 @@ impl Task {
             match effect {
                 Effect::Open => next = self.open().await,
                 Effect::Close => self.close().await,
-                Effect::DeleteKeys => drop(self.line_up(Entry::Purge).await),
+                Effect::DeleteKeys => drop(self.line_up(LineEntry::Purge).await),
                 Effect::CancelRetry => self.retry_at = None,
                 Effect::Retry { .. } | Effect::RetrySoon => self.retry_at = retry_at,
                 // In its commit.
@@ -379,7 +379,7 @@ impl Task {
             Err(_) => return Some(away()),
         };
         self.generation += 1;
-        let sink = Arc::new(Sink {
+        let sink = Arc::new(SessionSink {
             inner: self.inner.clone(),
             session: self.id,
             lease: self.lease.clone(),

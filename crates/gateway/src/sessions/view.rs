@@ -29,21 +29,21 @@ pub struct NewSession {
     pub proxy: Option<ProxyUrl>,
 }
 
-/// The QR code.
+/// The QR code that the phone scans.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QrView {
-    /// `data:image/png;base64,…`
+    /// The picture, as `data:image/png;base64,…`.
     pub png_data_url: String,
-    /// The session's status.
+    /// Where the life of the session stands.
     pub status: SessionStatus,
 }
 
-/// The pairing code.
+/// The code that is typed into the phone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PairingView {
     /// The code that is typed on the phone, eight characters.
     pub code: String,
-    /// The session's status.
+    /// Where the life of the session stands.
     pub status: SessionStatus,
 }
 
@@ -84,7 +84,7 @@ impl ConfigPatch {
     }
 }
 
-/// Counts over sessions.
+/// How many sessions there are, by status.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overview {
     /// All of them, whatever their state.

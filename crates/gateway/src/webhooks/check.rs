@@ -29,8 +29,6 @@ pub(super) async fn url(text: &str, egress: &Egress) -> Result<(), WebhookError>
     }
     egress.check_name(&url).await.map_err(|error| WebhookError::Url(error.text))
 }
-
-/// Everything else.
 pub(super) fn rest(webhook: &Webhook) -> Result<(), WebhookError> {
     if webhook.events.is_empty() {
         return Err(WebhookError::Events("events must contain at least 1 elements"));

@@ -29,8 +29,6 @@ struct Dispatcher {
     /// disk needs no place.
     lanes: Arc<Semaphore>,
 }
-
-/// Starts it.
 pub(super) fn start(webhooks: &Webhooks, supervisor: &Supervisor) {
     let mut bytes = [0u8; 8];
     webhooks.ports.entropy.fill(&mut bytes);

@@ -24,9 +24,9 @@ struct Result {
 
 /// Results that could not be recorded.
 #[derive(Default)]
-pub(super) struct Known(Mutex<HashMap<DeliveryId, Result>>);
+pub(super) struct KnownReceivers(Mutex<HashMap<DeliveryId, Result>>);
 
-impl Known {
+impl KnownReceivers {
     /// Keeps what a try came to.
     pub(super) fn keep(&self, delivery: &Delivery, verdict: &Verdict, attempt: &Attempt) {
         let mut results = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,7 +73,7 @@ mod tests {
             error: None,
             excerpt: None,
         };
-        let known = Known::default();
+        let known = KnownReceivers::default();
         known.keep(&delivery, &Verdict::Delivered, &attempt);
         assert_eq!(known.take(&delivery), Some((Verdict::Delivered, attempt.clone())));
         assert_eq!(known.take(&delivery), None);

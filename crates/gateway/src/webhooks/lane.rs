@@ -31,7 +31,7 @@ const TURN: usize = 256;
 
 /// Whether the lane goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
+enum LaneStep {
     /// With the deliveries behind so many.
     GoOn(usize),
     /// The lane is given back.
@@ -41,7 +41,7 @@ enum Next {
 }
 
 /// What a call came to, and for how many deliveries.
-struct Tried {
+struct TriedHead {
     outcome: Result<Answer, EgressError>,
     at: Timestamp,
     duration: Duration,
@@ -49,7 +49,7 @@ struct Tried {
 }
 
 /// One claim and what is known of its lane.
-struct Run<'a> {
+struct LaneRun<'a> {
     webhooks: &'a Webhooks,
     claimed: ClaimedLane,
     /// The end of the lease, in milliseconds.
@@ -63,32 +63,32 @@ pub(super) async fn run(
     until: Timestamp,
     stopping: &CancellationToken,
 ) {
-    let mut run = Run { webhooks, claimed, until: AtomicI64::new(until.millis()) };
-    if run.turn(stopping).await == Next::GiveBack {
+    let mut run = LaneRun { webhooks, claimed, until: AtomicI64::new(until.millis()) };
+    if run.turn(stopping).await == LaneStep::GiveBack {
         run.release().await;
     }
 }
 
-impl Run<'_> {
-    async fn turn(&mut self, stopping: &CancellationToken) -> Next {
+impl LaneRun<'_> {
+    async fn turn(&mut self, stopping: &CancellationToken) -> LaneStep {
         let mut waiting = std::mem::take(&mut self.claimed.deliveries);
         let (mut from, mut sent) = (0, 0);
         loop {
             // What cannot be recorded does not leave.
             if stopping.is_cancelled() || sent >= TURN || !self.webhooks.valve.is_open() {
-                return Next::GiveBack;
+                return LaneStep::GiveBack;
             }
             if !self.keep_lease().await {
-                return Next::LetGo;
+                return LaneStep::LetGo;
             }
             if from >= waiting.len() {
                 match self.more().await {
                     Some(more) => (waiting, from) = (more, 0),
-                    None => return Next::GiveBack,
+                    None => return LaneStep::GiveBack,
                 }
             }
             match self.deliver(&waiting[from..]).await {
-                Next::GoOn(count) => (from, sent) = (from + count, sent + count),
+                LaneStep::GoOn(count) => (from, sent) = (from + count, sent + count),
                 end => return end,
             }
         }
@@ -153,7 +153,7 @@ impl Run<'_> {
         }
     }
 
-    async fn deliver(&self, waiting: &[Delivery]) -> Next {
+    async fn deliver(&self, waiting: &[Delivery]) -> LaneStep {
         if let Some((verdict, attempt)) = self.webhooks.known.take(&waiting[0]) {
             return self.record(&waiting[..1], &verdict, &attempt).await;
         }
@@ -171,7 +171,7 @@ impl Run<'_> {
                 Ok(Ok(leaving)) => leaving,
                 Ok(Err(stop)) => {
                     let tried =
-                        Tried { outcome: Err(stop), at, duration: began.elapsed(), count: 1 };
+                        TriedHead { outcome: Err(stop), at, duration: began.elapsed(), count: 1 };
                     return self.conclude(&webhook, &policy, waiting, tried).await;
                 }
                 Err(end) => return end,
@@ -183,7 +183,7 @@ impl Run<'_> {
             };
         }
         if !self.in_pace(&policy, self.webhooks.ports.clock.now()).await {
-            return Next::GiveBack;
+            return LaneStep::GiveBack;
         }
         let most = batch(&policy).min(leaving.len());
         self.attempt(&webhook, &policy, &leaving[..most]).await
@@ -191,22 +191,22 @@ impl Run<'_> {
 
     /// The webhook and its policy, if it may be called now. Read again for each try: a changed URL or secret applies at
     /// once.
-    async fn receiver(&self) -> Result<(Arc<Webhook>, Policy), Next> {
+    async fn receiver(&self) -> Result<(Arc<Webhook>, Policy), LaneStep> {
         let webhook = match self.webhooks.ports.queue.receiver(self.claimed.webhook).await {
             Ok(Some(webhook)) => webhook,
             // Deleted with its lanes: nothing is left to record.
-            Ok(None) => return Err(Next::LetGo),
+            Ok(None) => return Err(LaneStep::LetGo),
             Err(error) => {
                 // Not given back: the lane is tried again when the lease ends, not at once and for ever.
                 tracing::warn!(webhook.id = %self.claimed.webhook, error = &error as &dyn std::error::Error,
                     "a webhook could not be read");
-                return Err(Next::LetGo);
+                return Err(LaneStep::LetGo);
             }
         };
         let now = self.webhooks.ports.clock.now();
         // Another lane may have opened the breaker meanwhile.
         if !webhook.active || webhook.health.lanes_max(now) == Some(0) {
-            return Err(Next::GiveBack);
+            return Err(LaneStep::GiveBack);
         }
         let policy = webhook.policy(self.webhooks.policy_defaults());
         Ok((webhook, policy))
@@ -229,7 +229,7 @@ impl Run<'_> {
         webhook: &Arc<Webhook>,
         policy: &Policy,
         deliveries: &[Delivery],
-    ) -> Next {
+    ) -> LaneStep {
         let head = &deliveries[0];
         let doubtful = head.attempts > 0 || webhook.health.is_failing();
         // Pinned here, so that those who wait for it need not store it once more each.
@@ -237,7 +237,7 @@ impl Run<'_> {
         let called = pin!(self.webhooks.slots.run(webhook.id, doubtful, call));
         match self.holding(called).await {
             Ok(Some(tried)) => self.conclude(webhook, policy, deliveries, tried).await,
-            Ok(None) => Next::GiveBack,
+            Ok(None) => LaneStep::GiveBack,
             Err(end) => end,
         }
     }
@@ -248,10 +248,10 @@ impl Run<'_> {
         webhook: &Webhook,
         policy: &Policy,
         deliveries: &[Delivery],
-        tried: Tried,
-    ) -> Next {
+        tried: TriedHead,
+    ) -> LaneStep {
         let head = &deliveries[0];
-        let Tried { outcome, at, duration, count } = tried;
+        let TriedHead { outcome, at, duration, count } = tried;
         let now = self.webhooks.ports.clock.now();
         let fraction = self.webhooks.ports.entropy.fraction();
         let verdict = outcome::decide(&outcome, policy, head, at, now, fraction);
@@ -264,7 +264,7 @@ impl Run<'_> {
     }
 
     /// Waits for a call, and for its place, without losing the lease meanwhile.
-    async fn holding<T>(&self, wait: impl Future<Output = T>) -> Result<T, Next> {
+    async fn holding<T>(&self, wait: impl Future<Output = T>) -> Result<T, LaneStep> {
         let clock = &self.webhooks.ports.clock;
         let half = self.webhooks.options.lease / 2;
         let mut wait = pin!(wait);
@@ -282,7 +282,7 @@ impl Run<'_> {
                 biased;
                 done = &mut wait => return Ok(done),
                 renewed = self.renew() => if !renewed {
-                    return Err(Next::LetGo);
+                    return Err(LaneStep::LetGo);
                 },
             }
         }
@@ -293,12 +293,12 @@ impl Run<'_> {
         webhook: &Arc<Webhook>,
         policy: &Policy,
         deliveries: &[Delivery],
-    ) -> Tried {
+    ) -> TriedHead {
         let (at, began) = (self.webhooks.ports.clock.now(), Instant::now());
         let most = self.webhooks.options.max_payload_bytes;
         let Some((call, count)) = request::Call::of(deliveries, most, at) else {
             let outcome = Err(EgressError::blocked());
-            return Tried { outcome, at, duration: Duration::ZERO, count: 1 };
+            return TriedHead { outcome, at, duration: Duration::ZERO, count: 1 };
         };
         let transport = &*self.webhooks.transport;
         let outcome = match self.webhooks.prepared.of(webhook) {
@@ -307,11 +307,16 @@ impl Run<'_> {
             }
             Err(error) => Err(error),
         };
-        Tried { outcome, at, duration: began.elapsed(), count }
+        TriedHead { outcome, at, duration: began.elapsed(), count }
     }
 
     /// Records the results before anything else of the lane leaves.
-    async fn record(&self, deliveries: &[Delivery], verdict: &Verdict, attempt: &Attempt) -> Next {
+    async fn record(
+        &self,
+        deliveries: &[Delivery],
+        verdict: &Verdict,
+        attempt: &Attempt,
+    ) -> LaneStep {
         let settlements = deliveries.iter().map(|delivery| {
             let settlement = Settlement {
                 lane: self.claimed.lane.clone(),
@@ -336,11 +341,11 @@ impl Run<'_> {
             }
         }
         if settled.contains(&Settled::Lost) {
-            return Next::LetGo;
+            return LaneStep::LetGo;
         }
         match settled.last() {
-            Some(Settled::More) => Next::GoOn(deliveries.len()),
-            _ => Next::LetGo,
+            Some(Settled::More) => LaneStep::GoOn(deliveries.len()),
+            _ => LaneStep::LetGo,
         }
     }
 

@@ -24,11 +24,11 @@ const OUTCOMES: [(&str, Option<AttemptErrorKind>); 10] = [
 /// Counts what the workers do. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Meter {
-    counts: Arc<Counts>,
+    counts: Arc<AttemptCounts>,
 }
 
 #[derive(Default)]
-struct Counts {
+struct AttemptCounts {
     attempts: [AtomicU64; OUTCOMES.len()],
     exhausted: AtomicU64,
 }

@@ -45,15 +45,15 @@ use crate::{
     ledger::{Committed, LedgerWriter},
 };
 
-use known::Known;
+use known::KnownReceivers;
 pub use meter::Meter;
-use pace::Pace;
+use pace::WebhookPace;
 pub use ping::Ping;
 pub use registration::{Changed, Moved, NewWebhook, WebhookError, WebhookPatch};
-use slots::Slots;
+use slots::CallSlots;
 pub use transport::WebhookTransport;
 pub use valve::Flow;
-use valve::Valve;
+use valve::LedgerValve;
 
 /// How webhooks are delivered.
 #[derive(Debug, Clone)]
@@ -108,16 +108,16 @@ pub struct Webhooks {
     options: Arc<WebhookOptions>,
     egress: Egress,
     transport: Arc<dyn WebhookTransport>,
-    slots: Slots,
-    valve: Valve,
-    known: Arc<Known>,
-    pace: Arc<Pace>,
+    slots: CallSlots,
+    valve: LedgerValve,
+    known: Arc<KnownReceivers>,
+    pace: Arc<WebhookPace>,
     prepared: Arc<request::PreparedCache>,
     wake: Arc<Notify>,
     /// Deliveries were stored, for those who want to know of it.
     stored: Arc<Notify>,
     hooks: Hooks,
-    turns: replay::Turns,
+    turns: replay::RedriveTurns,
     meter: Meter,
     audit: Audit,
 }
@@ -172,8 +172,8 @@ impl Webhooks {
     ) -> Self {
         let webhooks = Self {
             ports: ports.clone(),
-            slots: Slots::new(options.concurrency),
-            valve: Valve::new(ports),
+            slots: CallSlots::new(options.concurrency),
+            valve: LedgerValve::new(ports),
             known: Arc::default(),
             options: Arc::new(options),
             egress,
@@ -183,7 +183,7 @@ impl Webhooks {
             wake: Arc::default(),
             stored: Arc::default(),
             hooks: Hooks::build(ports.clock.clone(), supervisor),
-            turns: replay::Turns::new(supervisor),
+            turns: replay::RedriveTurns::new(supervisor),
             meter: Meter::default(),
             audit: audit.clone(),
         };
@@ -201,7 +201,7 @@ impl Webhooks {
         &self.meter
     }
 
-    /// Whether deliveries leave.
+    /// Whether deliveries leave, and why not.
     pub fn flow(&self) -> Flow {
         self.valve.flow()
     }

@@ -13,9 +13,9 @@ const REMEMBERED_MAX: usize = 4096;
 
 /// The buckets: when the last call of each would be due if all came evenly (GCRA).
 #[derive(Default)]
-pub(super) struct Pace(Mutex<HashMap<WebhookId, Timestamp>>);
+pub(super) struct WebhookPace(Mutex<HashMap<WebhookId, Timestamp>>);
 
-impl Pace {
+impl WebhookPace {
     /// Takes one call at `now`, or says when the next may leave.
     pub(super) fn take(
         &self,
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_second_holds_as_many_calls_as_the_rate_says() {
-        let (pace, webhook) = (Pace::default(), WebhookId::from_uuid(uuid::Uuid::nil()));
+        let (pace, webhook) = (WebhookPace::default(), WebhookId::from_uuid(uuid::Uuid::nil()));
         let at = Timestamp::from_millis;
         for rate in [1, 4, 100] {
             let webhook = WebhookId::from_uuid(uuid::Uuid::from_u128(rate.into()));

@@ -12,7 +12,7 @@ pub struct Ping {
     pub success: bool,
     /// What the receiver answered.
     pub status_code: Option<u16>,
-    /// What went wrong.
+    /// What went wrong, for people; nothing when it went well.
     pub error: Option<String>,
 }
 
@@ -51,7 +51,7 @@ impl Webhooks {
             body: body.to_bytes(),
         };
         let limit = webhook.policy(self.policy_defaults()).timeout;
-        let answer = match request::Prepared::of(&webhook) {
+        let answer = match request::PreparedRequest::of(&webhook) {
             Ok(prepared) => request::send(&self.egress, &webhook, &prepared, call, limit).await,
             Err(error) => Err(error),
         };

@@ -28,19 +28,17 @@ const BEHIND_MAX: u64 = 10_000;
 const SWEEP: Duration = Duration::from_secs(1);
 /// Webhooks of a session that are looked at.
 const WEBHOOKS_MAX: u32 = 1_000;
-
-/// Starts the reader.
 pub(super) fn start(webhooks: &Webhooks, supervisor: &Supervisor) {
-    let reader = Reader { webhooks: webhooks.clone(), stopping: supervisor.stopping() };
+    let reader = QueuedReader { webhooks: webhooks.clone(), stopping: supervisor.stopping() };
     supervisor.spawn("webhooks/queued", Policy::Essential, reader.run());
 }
 
-struct Reader {
+struct QueuedReader {
     webhooks: Webhooks,
     stopping: CancellationToken,
 }
 
-impl Reader {
+impl QueuedReader {
     async fn run(self) {
         while !self.stopping.is_cancelled() {
             tokio::select! {

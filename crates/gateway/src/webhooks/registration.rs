@@ -89,7 +89,7 @@ pub enum WebhookError {
     /// The policy cannot be kept.
     #[error(transparent)]
     Policy(#[from] InvalidPolicy),
-    /// The retry count.
+    /// The retry count is over the limit.
     #[error("retryCount must not be greater than 5")]
     RetryCount,
     /// The ledger could not be asked.

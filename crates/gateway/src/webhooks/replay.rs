@@ -36,12 +36,12 @@ const LOOKED_AT_MAX: u32 = 50_000;
 
 /// What one redrive at a time needs.
 #[derive(Clone)]
-pub(super) struct Turns {
+pub(super) struct RedriveTurns {
     supervisor: Supervisor,
     redrive: Arc<Mutex<()>>,
 }
 
-impl Turns {
+impl RedriveTurns {
     pub(super) fn new(supervisor: &Supervisor) -> Self {
         Self { supervisor: supervisor.clone(), redrive: Arc::default() }
     }
@@ -79,7 +79,7 @@ pub enum RedriveError {
     /// Another redrive is not done yet.
     #[error("another redrive is running")]
     Busy,
-    /// The process stops.
+    /// The process stops: try again after its start.
     #[error("the gateway is shutting down")]
     ShuttingDown,
     /// The ledger could not be asked.
@@ -89,7 +89,7 @@ pub enum RedriveError {
 
 /// How one dead letter fared.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum RedriveFate {
     Delivered,
     Failed,
     Skipped,
@@ -258,10 +258,10 @@ impl Webhooks {
             .concat()
             .await;
         let count = |fate| fates.iter().filter(|one| **one == fate).count() as u64;
-        done.delivered = count(Fate::Delivered);
-        done.failed = count(Fate::Failed);
+        done.delivered = count(RedriveFate::Delivered);
+        done.failed = count(RedriveFate::Failed);
         done.redriven = done.delivered + done.failed;
-        done.skipped += count(Fate::Skipped);
+        done.skipped += count(RedriveFate::Skipped);
         done.remaining = self.ports.store.failure_count(query).await?;
         Ok(done)
     }
@@ -270,25 +270,29 @@ impl Webhooks {
         &self,
         mut lane: Vec<(Arc<Webhook>, DeliveryRecord)>,
         stopping: &CancellationToken,
-    ) -> Vec<Fate> {
+    ) -> Vec<RedriveFate> {
         lane.sort_by_key(|(_, dead)| dead.event.sequence);
         let mut fates = Vec::with_capacity(lane.len());
         for (webhook, dead) in lane {
             if stopping.is_cancelled() {
-                fates.push(Fate::Skipped);
+                fates.push(RedriveFate::Skipped);
                 continue;
             }
             fates.push(self.redrive_one(&webhook, &dead).await.unwrap_or_else(|error| {
                 tracing::warn!(delivery.id = %dead.id, error = &error as &dyn std::error::Error,
                     "a dead letter was not redriven");
-                Fate::Failed
+                RedriveFate::Failed
             }));
         }
         fates
     }
 
     /// One try outside the lanes, recorded with its result: what is not recorded stays a dead letter.
-    async fn redrive_one(&self, webhook: &Webhook, dead: &DeliveryRecord) -> StoreResult<Fate> {
+    async fn redrive_one(
+        &self,
+        webhook: &Webhook,
+        dead: &DeliveryRecord,
+    ) -> StoreResult<RedriveFate> {
         let id = DeliveryId::new(&*self.ports.entropy);
         let lane = LaneId::from_stored(format!("{}/redrive/{id}", webhook.id));
         let replay = NewReplay { id, event: dead.event.draft.id, lane };
@@ -305,16 +309,16 @@ impl Webhooks {
             Err(stop) => Err(stop),
             Ok(leaving) => {
                 let Some((call, _)) = request::Call::of(&leaving, most, at) else {
-                    return Ok(Fate::Skipped);
+                    return Ok(RedriveFate::Skipped);
                 };
                 let limit = webhook.policy(self.policy_defaults()).timeout;
                 let call = async {
-                    let prepared = request::Prepared::of(webhook)?;
+                    let prepared = request::PreparedRequest::of(webhook)?;
                     request::send(&*self.transport, webhook, &prepared, call, limit).await
                 };
                 // It failed before: it stands among the doubtful ones.
                 let Some(answer) = self.slots.run(webhook.id, true, call).await else {
-                    return Ok(Fate::Skipped);
+                    return Ok(RedriveFate::Skipped);
                 };
                 answer
             }
@@ -323,10 +327,10 @@ impl Webhooks {
         self.meter.attempt(&attempt);
         let delivered = attempt.error.is_none();
         if !self.ports.store.record_redrives(webhook.id, replay, attempt.clone()).await? {
-            return Ok(Fate::Skipped);
+            return Ok(RedriveFate::Skipped);
         }
         let verdict = if delivered { Verdict::Delivered } else { Verdict::Exhausted };
         self.tell_recorded(&delivery, &attempt, &verdict);
-        Ok(if delivered { Fate::Delivered } else { Fate::Failed })
+        Ok(if delivered { RedriveFate::Delivered } else { RedriveFate::Failed })
     }
 }

@@ -74,13 +74,13 @@ impl Call {
 }
 
 /// What is the same in every call of a webhook as it stands.
-pub(super) struct Prepared {
+pub(super) struct PreparedRequest {
     url: Url,
     headers: HeaderMap,
     authorities: Option<Authorities>,
 }
 
-impl Prepared {
+impl PreparedRequest {
     /// Of a webhook.
     ///
     /// # Errors
@@ -102,19 +102,19 @@ pub(super) struct PreparedCache(Mutex<HashMap<WebhookId, PreparedEntry>>);
 /// One state of a webhook. Weak: a secret that was replaced or deleted does not stay in memory for it.
 struct PreparedEntry {
     state: Weak<Webhook>,
-    prepared: Arc<Prepared>,
+    prepared: Arc<PreparedRequest>,
 }
 
 impl PreparedCache {
     /// What was prepared for this very state of the webhook.
-    pub(super) fn of(&self, webhook: &Arc<Webhook>) -> Result<Arc<Prepared>, EgressError> {
+    pub(super) fn of(&self, webhook: &Arc<Webhook>) -> Result<Arc<PreparedRequest>, EgressError> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = known.get(&webhook.id)
             && std::ptr::eq(entry.state.as_ptr(), Arc::as_ptr(webhook))
         {
             return Ok(entry.prepared.clone());
         }
-        let prepared = Arc::new(Prepared::of(webhook)?);
+        let prepared = Arc::new(PreparedRequest::of(webhook)?);
         if known.len() >= PREPARED_MAX {
             known.clear();
         }
@@ -123,12 +123,10 @@ impl PreparedCache {
         Ok(prepared)
     }
 }
-
-/// Signs and sends.
 pub(super) async fn send(
     transport: &dyn WebhookTransport,
     webhook: &Webhook,
-    prepared: &Prepared,
+    prepared: &PreparedRequest,
     call: Call,
     limit: Duration,
 ) -> Result<Answer, EgressError> {
@@ -155,8 +153,8 @@ fn fixed_headers(webhook: &Webhook) -> Option<HeaderMap> {
     Some(headers)
 }
 
-fn headers(webhook: &Webhook, prepared: &Prepared, call: &Call) -> Option<HeaderMap> {
-    let mut values = Values::default();
+fn headers(webhook: &Webhook, prepared: &PreparedRequest, call: &Call) -> Option<HeaderMap> {
+    let mut values = HeaderValues::default();
     values.add("x-openwa-event", format_args!("{}", call.event));
     values.add("x-openwa-idempotency-key", format_args!("{}", key_header(&call.key)));
     values.add("x-openwa-delivery-id", format_args!("{}", call.delivery));
@@ -185,18 +183,18 @@ fn key_header(key: &str) -> Cow<'_, str> {
 }
 
 /// Values of headers, one behind another in one piece of memory: a copy of the headers copies none of them.
-struct Values {
+struct HeaderValues {
     text: String,
     ends: Vec<(&'static str, usize)>,
 }
 
-impl Default for Values {
+impl Default for HeaderValues {
     fn default() -> Self {
         Self { text: String::with_capacity(512), ends: Vec::with_capacity(HEADERS_OF_CALL) }
     }
 }
 
-impl Values {
+impl HeaderValues {
     fn add(&mut self, name: &'static str, value: fmt::Arguments<'_>) {
         // Writing to a string does not fail.
         let _ = self.text.write_fmt(value);
@@ -258,7 +256,7 @@ mod tests {
     #[test]
     fn any_key_has_a_header() {
         let webhook = build::webhook(1, build::session(1).id);
-        let prepared = Prepared::of(&webhook).unwrap();
+        let prepared = PreparedRequest::of(&webhook).unwrap();
         let header = |key: &str| {
             let call = Call {
                 event: "message.received".into(),
@@ -298,7 +296,7 @@ mod tests {
     fn what_makes_no_request_is_given_up_at_once_and_is_not_the_receivers_fault() {
         let webhook = build::webhook(1, build::session(1).id);
         let broken = Webhook { url: "nowhere".into(), ..webhook };
-        let Err(error) = Prepared::of(&broken) else { panic!("it can be called") };
+        let Err(error) = PreparedRequest::of(&broken) else { panic!("it can be called") };
         assert_eq!(error.kind, AttemptErrorKind::Unsendable);
         assert!(!error.kind.is_receivers());
     }

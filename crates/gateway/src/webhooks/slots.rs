@@ -19,7 +19,7 @@ pub(super) const SLOW: Duration = Duration::from_millis(100);
 
 /// All places. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Slots {
+pub(super) struct CallSlots {
     all: Arc<Semaphore>,
     doubtful: Arc<Semaphore>,
     slow: Arc<Semaphore>,
@@ -27,12 +27,12 @@ pub(super) struct Slots {
 }
 
 /// The place of one call.
-pub(super) struct Slot {
+pub(super) struct CallSlot {
     _place: OwnedSemaphorePermit,
     _doubtful: Option<OwnedSemaphorePermit>,
 }
 
-impl Slots {
+impl CallSlots {
     pub(super) fn new(places: usize) -> Self {
         let places = places.max(1);
         Self {
@@ -52,7 +52,7 @@ impl Slots {
     }
 
     /// Waits for a place.
-    async fn place(&self, webhook: WebhookId, doubtful: bool) -> Option<Slot> {
+    async fn place(&self, webhook: WebhookId, doubtful: bool) -> Option<CallSlot> {
         loop {
             let doubtful = doubtful || self.hangs(webhook);
             let held = match doubtful {
@@ -62,7 +62,7 @@ impl Slots {
             let place = self.all.clone().acquire_owned().await.ok()?;
             // Whoever began to hang during the wait stands in the other line.
             if doubtful || !self.hangs(webhook) {
-                return Some(Slot { _place: place, _doubtful: held });
+                return Some(CallSlot { _place: place, _doubtful: held });
             }
         }
     }
@@ -79,7 +79,7 @@ impl Slots {
         if let Ok(done) = tokio::time::timeout(SLOW, &mut call).await {
             return Some(done);
         }
-        let _hanging = Hanging::new(self, webhook);
+        let _hanging = HangingCall::new(self, webhook);
         // Without a place among the slow ones it keeps its own.
         let _kept = match self.slow.clone().try_acquire_owned() {
             Ok(place) => {
@@ -93,19 +93,19 @@ impl Slots {
 }
 
 /// Counts a slow call as long as it takes.
-struct Hanging<'a> {
-    slots: &'a Slots,
+struct HangingCall<'a> {
+    slots: &'a CallSlots,
     webhook: WebhookId,
 }
 
-impl<'a> Hanging<'a> {
-    fn new(slots: &'a Slots, webhook: WebhookId) -> Self {
+impl<'a> HangingCall<'a> {
+    fn new(slots: &'a CallSlots, webhook: WebhookId) -> Self {
         *slots.hanging().entry(webhook).or_default() += 1;
         Self { slots, webhook }
     }
 }
 
-impl Drop for Hanging<'_> {
+impl Drop for HangingCall<'_> {
     fn drop(&mut self) {
         let mut hanging = self.slots.hanging();
         if let Some(count) = hanging.get_mut(&self.webhook) {
@@ -130,7 +130,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn receivers_that_hang_leave_their_places_to_others() {
-        let slots = Slots::new(4);
+        let slots = CallSlots::new(4);
         let hang = |number| slots.run(webhook(number), false, pending::<()>());
         let hanging = join_all((0..20).map(|number| hang(number % 4)));
         let healthy = async {
@@ -153,7 +153,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_doubtful_have_half_of_the_places() {
-        let slots = Slots::new(4);
+        let slots = CallSlots::new(4);
         let doubtful = join_all((0..4).map(|number| {
             let call = async { tokio::time::sleep(SLOW / 2).await };
             slots.run(webhook(number), true, call)

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::egress::{Answer, Authorities, Egress, EgressError};
 
-/// POSTs bodies.
+/// The way by which bodies are POSTed to receivers.
 #[async_trait]
 pub trait WebhookTransport: Send + Sync + 'static {
     /// POSTs a body and reads the answer, all within `limit`. `own` are authorities that hold for this receiver alone.

@@ -26,7 +26,7 @@ const LOOK_MAX: Duration = Duration::from_secs(5);
 /// For a probe: a ledger that does not answer takes no writes.
 const PROBE_LIMIT: Duration = Duration::from_secs(15);
 
-/// How it stands.
+/// Whether deliveries leave, and why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
     /// Lanes are claimed and their deliveries leave.
@@ -42,14 +42,14 @@ pub enum Flow {
 
 /// A handle to it. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Valve {
+pub(crate) struct LedgerValve {
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
-    state: Arc<State>,
+    state: Arc<ValveState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ValveState {
     /// Since when nothing leaves.
     stopped: Mutex<Option<(Trouble, Timestamp)>>,
     /// Results that are known and not recorded.
@@ -60,7 +60,7 @@ struct State {
     recorded: Notify,
 }
 
-impl Valve {
+impl LedgerValve {
     pub(super) fn new(ports: &Ports) -> Self {
         let (ledger, clock) = (ports.store.clone(), ports.clock.clone());
         Self { ledger, clock, state: Arc::default() }
@@ -70,7 +70,7 @@ impl Valve {
         self.state.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How it stands.
+    /// Whether deliveries leave, and why not.
     pub(crate) fn flow(&self) -> Flow {
         let known = *self.stopped();
         match (known, self.ledger.trouble()) {
@@ -169,7 +169,7 @@ impl Valve {
 }
 
 /// A result that waits to be recorded.
-pub(super) struct InLine(Arc<State>);
+pub(super) struct InLine(Arc<ValveState>);
 
 impl Drop for InLine {
     fn drop(&mut self) {

@@ -219,7 +219,7 @@ impl House {
             sweep_interval: Duration::from_secs(86_400),
             ..WebhookOptions::default()
         };
-        let sends = SendOptions { settle_grace: Duration::ZERO, ..SendOptions::default() };
+        let sends = SendOptions { reconcile_grace: Duration::ZERO, ..SendOptions::default() };
         let mut options = Options {
             webhooks,
             sends,

@@ -32,7 +32,7 @@ const SLOW: Duration = Duration::from_secs(1);
 const RESEND_LIMIT: Duration = Duration::from_secs(3601);
 
 async fn house() -> House {
-    House::with(|options| options.sends.settle_grace = GRACE).await
+    House::with(|options| options.sends.reconcile_grace = GRACE).await
 }
 
 /// A send that nobody answered; its id.
@@ -253,7 +253,7 @@ async fn a_link_that_breaks_while_settling_leaves_it_to_the_next_one() {
     assert_eq!(house.status(session, &id).await, Pending);
     let waits = house.pass(Timer::SendGate, ANSWER_LIMIT);
     let (refused, _) = tokio::join!(house.send(session, "two"), waits);
-    assert!(matches!(refused, Err(SendError::Settling)));
+    assert!(matches!(refused, Err(SendError::Reconciling)));
     until("tried again", async || house.whatsapp.scripted_sends() == 0).await;
     lose(&house, session).await;
     reconnect(&house, session).await;

@@ -12,7 +12,9 @@ use async_trait::async_trait;
 use domain::{
     SessionId, Timestamp, WaMessageId,
     message::{Direction, Message, MessageStatus, MessageType},
-    port::{MessagePage, MessageQuery, MessageStore, OpenChange, Page, StoreResult, Unsettled},
+    port::{
+        MessagePage, MessageQuery, MessageStore, OpenChange, Page, StoreResult, UnresolvedSend,
+    },
 };
 
 use crate::{
@@ -84,14 +86,14 @@ fn outgoing_place<'a>(session: &'a str, wa_id: &'a WaMessageId) -> [&'a str; 4] 
     ["message", session, wa_id.as_str(), "outgoing"]
 }
 
-fn unsettled(row: &Row, cipher: &Cipher) -> StoreResult<Unsettled> {
+fn unsettled(row: &Row, cipher: &Cipher) -> StoreResult<UnresolvedSend> {
     const DOING: &str = "reading a message on its way out";
     let message = read(row)?;
     let sealed: Vec<u8> = row.try_get("outgoing").doing(DOING)?;
     let session = message.session.to_string();
     let plain = cipher.open(&outgoing_place(&session, &message.wa_id), &sealed)?;
     let outgoing = serde_json::from_slice(&plain).map_err(|_| corrupt(DOING))?;
-    Ok(Unsettled { message, outgoing })
+    Ok(UnresolvedSend { message, outgoing })
 }
 
 #[async_trait]
@@ -110,7 +112,7 @@ impl MessageStore for LedgerStore {
             .transpose()
     }
 
-    async fn unresolved_sends(&self, session: SessionId) -> StoreResult<Vec<Unsettled>> {
+    async fn unresolved_sends(&self, session: SessionId) -> StoreResult<Vec<UnresolvedSend>> {
         let rows = db::query(&UNSETTLED).bind(session.to_string()).fetch_all(&self.readers).await;
         let rows = rows.doing("listing messages on their way out")?;
         let read = |row: &Row| unsettled(row, &self.cipher);

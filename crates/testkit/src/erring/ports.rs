@@ -26,7 +26,7 @@ use domain::{
         DeviceKeys, Erased, EventLog, Held, Holder, IdempotencyStore, KeyChange, KeyEntry, Lease,
         Ledger, MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange,
         OpenItem, PacingStore, Page, PeopleStore, QueueServer, QueueStats, RecipientScope,
-        SessionStore, Settled, Settlement, StoreResult, Telemetry, TemplateStore, Unsettled,
+        SessionStore, Settled, Settlement, StoreResult, Telemetry, TemplateStore, UnresolvedSend,
         Upkeep, WebhookStore, WishListener, Write, WriteOutcome,
     },
     session::Session,
@@ -129,7 +129,7 @@ erring! { SessionStore {
 
 erring! { MessageStore of messages {
     fn message(&self, session: SessionId, wa_id: &WaMessageId) -> Option<Message>;
-    fn unresolved_sends(&self, session: SessionId) -> Vec<Unsettled>;
+    fn unresolved_sends(&self, session: SessionId) -> Vec<UnresolvedSend>;
     fn open_changes(&self, session: SessionId) -> Vec<OpenChange>;
     fn messages(&self, session: SessionId, query: &MessageQuery, page: Page) -> Option<MessagePage>;
 } }

@@ -11,18 +11,18 @@ use domain::{
 };
 use serde_json::{Value, json};
 
-use super::{Ack, Entry, Receipt};
+use super::{Ack, LineEntry, Receipt};
 use crate::{
     hooks::HookPoint,
-    outbox::{Answer, acks},
-    sessions::{Inner, facts},
+    outbox::{AckAnswer, acks},
+    sessions::{SessionsInner, facts},
 };
 
 /// How long an ack or a change waits for the message it is about.
 pub(in crate::sessions) const HELD: Duration = Duration::from_secs(600);
 
 /// The message that an ack is about.
-enum Found {
+enum AckTarget {
     Ours(Arc<Message>),
     /// Somebody else's.
     Other,
@@ -32,28 +32,28 @@ enum Found {
 
 /// What an entry changes in the ledger.
 pub(super) async fn writes(
-    inner: &Inner,
+    inner: &SessionsInner,
     session: SessionId,
-    entry: &Entry,
+    entry: &LineEntry,
 ) -> StoreResult<Vec<Write>> {
     match entry {
-        Entry::Record(patch, events) => {
+        LineEntry::Record(patch, events) => {
             let (patch, events) = (patch.clone(), events.clone());
             Ok(vec![Write::PatchSession { session, patch, events }])
         }
-        Entry::Purge => Ok(vec![]),
-        Entry::Fact(fact) => facts::write(inner, session, fact).await.map(|write| vec![write]),
-        Entry::Took(writes) => Ok(writes.clone()),
-        Entry::Ack(ack) => of_ack(inner, session, ack).await,
-        Entry::Receipt(receipt) => of_receipt(inner, session, receipt).await,
+        LineEntry::Purge => Ok(vec![]),
+        LineEntry::Fact(fact) => facts::write(inner, session, fact).await.map(|write| vec![write]),
+        LineEntry::Took(writes) => Ok(writes.clone()),
+        LineEntry::Ack(ack) => of_ack(inner, session, ack).await,
+        LineEntry::Receipt(receipt) => of_receipt(inner, session, receipt).await,
     }
 }
 
 /// Tells who waits, when entries are stored.
 pub(super) fn tell(
-    inner: &Inner,
+    inner: &SessionsInner,
     session: SessionId,
-    entries: &[Entry],
+    entries: &[LineEntry],
     outcomes: Vec<Vec<(Write, WriteOutcome)>>,
 ) {
     for (entry, outcomes) in entries.iter().zip(outcomes) {
@@ -61,27 +61,27 @@ pub(super) fn tell(
         for (write, outcome) in outcomes {
             if let (Write::AdvanceMessage { wa_id, status, events, .. }, WriteOutcome::Applied(_)) =
                 (write, outcome)
-                && matches!(entry, Entry::Ack(_) | Entry::Receipt(_))
+                && matches!(entry, LineEntry::Ack(_) | LineEntry::Receipt(_))
             {
                 tell_ack(inner, session, &wa_id, status);
                 taken.push((wa_id, events));
             }
         }
         match entry {
-            Entry::Ack(ack) => {
+            LineEntry::Ack(ack) => {
                 if ack.refused == Some(COLD_RESTRICTED) {
                     inner.waiters.outbox.gate(session).stir();
                 }
                 let Ack { refused, timestamp, heard, .. } = *ack;
-                let answer = Answer { refused, timestamp, heard };
+                let answer = AckAnswer { refused, timestamp, heard };
                 if inner.waiters.answer(session, &ack.id, answer) {
                     taken.retain(|(id, _)| *id != ack.id);
                 }
             }
-            Entry::Receipt(receipt) => {
+            LineEntry::Receipt(receipt) => {
                 let (timestamp, heard) = (receipt.timestamp, receipt.heard);
                 for id in &receipt.ids {
-                    let answer = Answer { refused: None, timestamp, heard };
+                    let answer = AckAnswer { refused: None, timestamp, heard };
                     if inner.waiters.answer(session, id, answer) {
                         taken.retain(|(taken, _)| taken != id);
                     }
@@ -97,7 +97,7 @@ pub(super) fn tell(
 
 /// Handlers hear of a message whose sender had stopped waiting when it was sent, if that is among what was told. Who still
 /// waits tells them itself.
-pub(in crate::sessions) fn tell_late(inner: &Inner, told: &[EventDraft]) {
+pub(in crate::sessions) fn tell_late(inner: &SessionsInner, told: &[EventDraft]) {
     let sent = told.iter().find(|event| event.kind == EventType::MessageSent);
     let Some(sent) = sent.filter(|_| inner.hooks.listens(HookPoint::MessageSent)) else { return };
     let mut message = sent.data.value();
@@ -109,7 +109,7 @@ pub(in crate::sessions) fn tell_late(inner: &Inner, told: &[EventDraft]) {
 
 /// Handlers hear that a message moved.
 pub(in crate::sessions) fn tell_ack(
-    inner: &Inner,
+    inner: &SessionsInner,
     session: SessionId,
     id: &WaMessageId,
     status: MessageStatus,
@@ -119,7 +119,7 @@ pub(in crate::sessions) fn tell_ack(
 }
 
 /// WhatsApp's server took a message.
-pub(in crate::sessions) fn taken(inner: &Inner, message: &Message, at: Timestamp) -> Write {
+pub(in crate::sessions) fn taken(inner: &SessionsInner, message: &Message, at: Timestamp) -> Write {
     let ack = ack(message, MessageStatus::Sent);
     let events = vec![
         event::message_sent(inner.ledger.event_id(), message, at),
@@ -136,8 +136,8 @@ pub(in crate::sessions) fn taken(inner: &Inner, message: &Message, at: Timestamp
     }
 }
 
-async fn of_ack(inner: &Inner, session: SessionId, ack: &Ack) -> StoreResult<Vec<Write>> {
-    let Found::Ours(message) = find(inner, session, &ack.id).await? else { return Ok(vec![]) };
+async fn of_ack(inner: &SessionsInner, session: SessionId, ack: &Ack) -> StoreResult<Vec<Write>> {
+    let AckTarget::Ours(message) = find(inner, session, &ack.id).await? else { return Ok(vec![]) };
     let at = Timestamp::from_seconds(ack.timestamp);
     match ack.refused {
         None => Ok(proven(inner, &message, at)),
@@ -146,7 +146,7 @@ async fn of_ack(inner: &Inner, session: SessionId, ack: &Ack) -> StoreResult<Vec
 }
 
 /// WhatsApp took a message; the item of a batch that failed with it is corrected in the same commit.
-fn proven(inner: &Inner, message: &Message, at: Timestamp) -> Vec<Write> {
+fn proven(inner: &SessionsInner, message: &Message, at: Timestamp) -> Vec<Write> {
     let age = inner.ports.clock.now().since(message.created_at);
     let given_up = age > inner.options.sends.resend_limit;
     let failed = given_up || message.status == MessageStatus::Failed;
@@ -155,7 +155,7 @@ fn proven(inner: &Inner, message: &Message, at: Timestamp) -> Vec<Write> {
 }
 
 async fn of_receipt(
-    inner: &Inner,
+    inner: &SessionsInner,
     session: SessionId,
     receipt: &Receipt,
 ) -> StoreResult<Vec<Write>> {
@@ -173,7 +173,7 @@ async fn of_receipt(
     };
     for id in &receipt.ids {
         match find(inner, session, id).await? {
-            Found::Ours(message) => {
+            AckTarget::Ours(message) => {
                 if matches!(message.status, MessageStatus::Pending | MessageStatus::Failed) {
                     // A receipt may overtake the server's ack, or prove a refusal wrong: `message.sent` is told
                     // once, and first. Where the ack was here already this write changes nothing.
@@ -188,8 +188,10 @@ async fn of_receipt(
                 }
                 writes.push(moved(inner, session, &ack, at, None));
             }
-            Found::Nothing => writes.push(early(inner, session, receipt, id, (status, at)).await?),
-            Found::Other => {}
+            AckTarget::Nothing => {
+                writes.push(early(inner, session, receipt, id, (status, at)).await?)
+            }
+            AckTarget::Other => {}
         }
     }
     Ok(writes)
@@ -197,7 +199,7 @@ async fn of_receipt(
 
 /// A receipt for a message that is not here yet: one of ours, typed on the phone.
 async fn early(
-    inner: &Inner,
+    inner: &SessionsInner,
     session: SessionId,
     receipt: &Receipt,
     id: &WaMessageId,
@@ -210,7 +212,7 @@ async fn early(
 }
 
 fn moved(
-    inner: &Inner,
+    inner: &SessionsInner,
     session: SessionId,
     ack: &AckReport<'_>,
     at: Timestamp,
@@ -228,14 +230,20 @@ fn moved(
     }
 }
 
-async fn find(inner: &Inner, session: SessionId, id: &WaMessageId) -> StoreResult<Found> {
+async fn find(
+    inner: &SessionsInner,
+    session: SessionId,
+    id: &WaMessageId,
+) -> StoreResult<AckTarget> {
     if let Some(message) = inner.waiters.message(session, id) {
-        return Ok(Found::Ours(message));
+        return Ok(AckTarget::Ours(message));
     }
     Ok(match inner.ports.store.message(session, id).await? {
-        Some(message) if message.direction == Direction::Outgoing => Found::Ours(Arc::new(message)),
-        Some(_) => Found::Other,
-        None => Found::Nothing,
+        Some(message) if message.direction == Direction::Outgoing => {
+            AckTarget::Ours(Arc::new(message))
+        }
+        Some(_) => AckTarget::Other,
+        None => AckTarget::Nothing,
     })
 }
 

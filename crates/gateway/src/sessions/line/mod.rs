@@ -24,7 +24,7 @@ use domain::{
 use futures::FutureExt as _;
 use tokio::sync::watch;
 
-use super::{Inner, facts::Fact, inner::ANSWER_LIMIT};
+use super::{SessionsInner, facts::SessionFact, inner::ANSWER_LIMIT};
 use crate::Policy;
 
 pub(super) use acks::{HELD, taken, tell_ack, tell_late};
@@ -37,8 +37,8 @@ const WAITING_MAX: u64 = 1024;
 /// Changes of the record among them, after which nothing more happens to the session by itself.
 const RECORDS_MAX: usize = 256;
 
-/// Something to store.
-pub(super) enum Entry {
+/// Something that waits in a session's line to be stored.
+pub(super) enum LineEntry {
     /// A change of the session's record, with its events.
     Record(Box<SessionPatch>, Vec<EventDraft>),
     /// The engine's keys are to be deleted.
@@ -48,7 +48,7 @@ pub(super) enum Entry {
     /// Somebody's device answered.
     Receipt(Receipt),
     /// Something about people, chats or calls.
-    Fact(Fact),
+    Fact(SessionFact),
     /// What WhatsApp took already.
     Took(Vec<Write>),
 }
@@ -76,7 +76,7 @@ pub(super) struct Receipt {
     pub(super) me: String,
 }
 
-impl Entry {
+impl LineEntry {
     /// Whether it is of the session itself.
     const fn is_record(&self) -> bool {
         matches!(self, Self::Record(..) | Self::Purge)
@@ -85,13 +85,13 @@ impl Entry {
 
 /// The lines of all sessions.
 #[derive(Default)]
-pub(crate) struct Lines {
-    by_session: Mutex<HashMap<SessionId, Line>>,
+pub(crate) struct SessionLines {
+    by_session: Mutex<HashMap<SessionId, SessionLine>>,
 }
 
-struct Line {
+struct SessionLine {
     /// Each under the lease of its time.
-    waiting: VecDeque<(Lease, Entry)>,
+    waiting: VecDeque<(Lease, LineEntry)>,
     /// Taken out by the worker, not stored yet.
     in_hand: usize,
     /// Of the session itself, waiting or in hand.
@@ -99,12 +99,12 @@ struct Line {
     /// Entries that ever joined.
     joined: u64,
     /// How far it is.
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<LineProgress>,
 }
 
 /// How far a line is.
 #[derive(Default)]
-struct Progress {
+struct LineProgress {
     /// Entries that left it.
     done: u64,
     /// Why nothing leaves it.
@@ -114,13 +114,13 @@ struct Progress {
 }
 
 /// An entry on its way.
-pub(crate) struct Ticket {
+pub(crate) struct LineTicket {
     session: SessionId,
     number: u64,
-    progress: watch::Receiver<Progress>,
+    progress: watch::Receiver<LineProgress>,
 }
 
-impl Ticket {
+impl LineTicket {
     /// Completes when the entry has left the line.
     pub(super) async fn stored(&mut self) {
         let number = self.number;
@@ -130,7 +130,7 @@ impl Ticket {
 
     /// Completes when the entry has left the line, or soon, or at once when it is known that the ledger does not answer.
     /// Whether it is stored.
-    pub(super) async fn stored_soon(&mut self, inner: &Inner) -> bool {
+    pub(super) async fn stored_soon(&mut self, inner: &SessionsInner) -> bool {
         let (number, clock) = (self.number, &inner.ports.clock);
         let over = self.progress.wait_for(|progress| {
             progress.done >= number || progress.error.is_some() || progress.late
@@ -154,7 +154,7 @@ impl Ticket {
     /// The ledger did not take it within the limit. It goes on waiting in its line.
     pub(super) async fn stored_within(
         &mut self,
-        inner: &Inner,
+        inner: &SessionsInner,
         limit: Duration,
     ) -> StoreResult<()> {
         let clock = inner.ports.clock.clone();
@@ -178,8 +178,8 @@ fn same(error: &StoreError) -> StoreError {
     StoreError { kind: error.kind, doing: error.doing, source: error.source.clone() }
 }
 
-impl Lines {
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Line>> {
+impl SessionLines {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, SessionLine>> {
         self.by_session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -212,18 +212,18 @@ impl Lines {
         let waiting =
             self.lock().get(&session).map(|line| (line.joined, line.progress.subscribe()));
         if let Some((number, progress)) = waiting {
-            Ticket { session, number, progress }.stored().await;
+            LineTicket { session, number, progress }.stored().await;
         }
     }
 }
 
-impl Inner {
+impl SessionsInner {
     /// Puts an entry at the end of its session's line, however long that is.
-    pub(super) fn line_up(self: &Arc<Self>, lease: &Lease, entry: Entry) -> Ticket {
+    pub(super) fn line_up(self: &Arc<Self>, lease: &Lease, entry: LineEntry) -> LineTicket {
         let session = lease.session;
         let mut lines = self.lines.lock();
         let is_new = !lines.contains_key(&session);
-        let line = lines.entry(session).or_insert_with(|| Line {
+        let line = lines.entry(session).or_insert_with(|| SessionLine {
             waiting: VecDeque::new(),
             in_hand: 0,
             records: 0,
@@ -238,11 +238,15 @@ impl Inner {
         if is_new {
             self.work_on(session);
         }
-        Ticket { session, number, progress }
+        LineTicket { session, number, progress }
     }
 
     /// The same, as soon as there is room.
-    pub(super) async fn line_up_in_turn(self: &Arc<Self>, lease: &Lease, entry: Entry) -> Ticket {
+    pub(super) async fn line_up_in_turn(
+        self: &Arc<Self>,
+        lease: &Lease,
+        entry: LineEntry,
+    ) -> LineTicket {
         let session = lease.session;
         loop {
             let full = {
@@ -254,7 +258,7 @@ impl Inner {
                 })
             };
             let Some((number, progress)) = full else { break };
-            Ticket { session, number, progress }.stored().await;
+            LineTicket { session, number, progress }.stored().await;
         }
         self.line_up(lease, entry)
     }
@@ -268,7 +272,7 @@ impl Inner {
         lease: &Lease,
         writes: Vec<Write>,
     ) -> StoreResult<()> {
-        let mut ticket = self.line_up_in_turn(lease, Entry::Took(writes)).await;
+        let mut ticket = self.line_up_in_turn(lease, LineEntry::Took(writes)).await;
         ticket.stored_within(self, ANSWER_LIMIT).await
     }
 
@@ -292,7 +296,7 @@ impl Inner {
     }
 }
 
-impl Line {
+impl SessionLine {
     /// Entries in hand are done.
     fn leave(&mut self, entries: usize, records: usize) {
         self.in_hand -= entries;

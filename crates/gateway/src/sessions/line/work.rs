@@ -8,8 +8,8 @@ use domain::{
     port::{Lease, StoreError, StoreErrorKind, StoreResult, Write, WriteOutcome},
 };
 
-use super::{Ack, Entry, acks, same};
-use crate::sessions::{Inner, facts::Fact};
+use super::{Ack, LineEntry, acks, same};
+use crate::sessions::{SessionsInner, facts::SessionFact};
 
 /// Entries in one commit.
 const AT_ONCE: usize = 256;
@@ -18,23 +18,23 @@ const RETRY: Backoff =
     Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(5), jitter_percent: 20 };
 
 /// Works the line off; ends when nothing waits. When the process stops, the first failure ends it too.
-pub(super) async fn run(inner: &Arc<Inner>, session: SessionId) {
-    let mut worker = Worker { inner, session, failures: 0 };
+pub(super) async fn run(inner: &Arc<SessionsInner>, session: SessionId) {
+    let mut worker = LineWorker { inner, session, failures: 0 };
     while let Some((lease, entries)) = worker.take() {
         worker.store(&lease, entries).await;
     }
 }
 
-struct Worker<'a> {
-    inner: &'a Arc<Inner>,
+struct LineWorker<'a> {
+    inner: &'a Arc<SessionsInner>,
     session: SessionId,
     /// Tries in a row that failed.
     failures: u32,
 }
 
-impl Worker<'_> {
+impl LineWorker<'_> {
     /// What is stored next. Without anything the line is gone.
-    fn take(&self) -> Option<(Lease, Vec<Entry>)> {
+    fn take(&self) -> Option<(Lease, Vec<LineEntry>)> {
         let mut lines = self.inner.lines.lock();
         let line = lines.get_mut(&self.session)?;
         let (mut under, mut entries) = (None, Vec::new());
@@ -46,11 +46,12 @@ impl Worker<'_> {
                 break;
             }
             // The session's restriction, which a refusal may begin, is looked up too.
-            let alone = matches!(next, Entry::Purge | Entry::Ack(Ack { refused: Some(_), .. }));
+            let alone =
+                matches!(next, LineEntry::Purge | LineEntry::Ack(Ack { refused: Some(_), .. }));
             if (renames || alone) && !entries.is_empty() {
                 break;
             }
-            renames = matches!(next, Entry::Fact(Fact::Identity(_)));
+            renames = matches!(next, LineEntry::Fact(SessionFact::Identity(_)));
             entries.extend(line.waiting.pop_front().map(|(_, entry)| entry));
             if alone {
                 break;
@@ -67,7 +68,7 @@ impl Worker<'_> {
     }
 
     /// Stores entries together; one by one when one of them can never be stored.
-    async fn store(&mut self, lease: &Lease, entries: Vec<Entry>) {
+    async fn store(&mut self, lease: &Lease, entries: Vec<LineEntry>) {
         match self.surely(lease, &entries).await {
             Ok(()) => self.left(&entries),
             Err(error)
@@ -90,7 +91,7 @@ impl Worker<'_> {
         }
     }
 
-    fn left(&self, entries: &[Entry]) {
+    fn left(&self, entries: &[LineEntry]) {
         let records = entries.iter().filter(|entry| entry.is_record()).count();
         if let Some(line) = self.inner.lines.lock().get_mut(&self.session) {
             line.leave(entries.len(), records);
@@ -112,7 +113,7 @@ impl Worker<'_> {
     }
 
     /// Until it is stored, or can never be.
-    async fn surely(&mut self, lease: &Lease, entries: &[Entry]) -> StoreResult<()> {
+    async fn surely(&mut self, lease: &Lease, entries: &[LineEntry]) -> StoreResult<()> {
         let mut made = None;
         loop {
             match self.try_once(lease, entries, &mut made).await {
@@ -131,10 +132,10 @@ impl Worker<'_> {
     async fn try_once(
         &self,
         lease: &Lease,
-        entries: &[Entry],
+        entries: &[LineEntry],
         made: &mut Option<Vec<Vec<Write>>>,
     ) -> StoreResult<Vec<Vec<(Write, WriteOutcome)>>> {
-        if matches!(entries, [Entry::Purge]) {
+        if matches!(entries, [LineEntry::Purge]) {
             self.inner.ports.store.purge_device_keys(lease).await?;
             return Ok(vec![vec![]]);
         }

@@ -13,35 +13,35 @@ use domain::{
 };
 use serde_json::{Value, json};
 
-use super::{Sink, row::Row};
-use crate::{hooks::HookPoint, media, outbox::Answer, sessions::line};
+use super::{SessionSink, row::StoredRow};
+use crate::{hooks::HookPoint, media, outbox::AckAnswer, sessions::line};
 
 /// The writes of a delivery, and what is done once they are committed.
-pub(super) struct Batch<'a> {
-    pub(super) sink: &'a Sink,
+pub(super) struct InboundChunk<'a> {
+    pub(super) sink: &'a SessionSink,
     /// The account's own chat id, or `me`.
     pub(super) me: String,
     writes: Vec<Write>,
-    after: Vec<(usize, After)>,
+    after: Vec<(usize, AfterWrite)>,
     /// Messages as they stand after the changes so far.
-    rows: HashMap<WaMessageId, Row>,
+    rows: HashMap<WaMessageId, StoredRow>,
     /// Messages of this delivery, used when the ledger has none of that id.
-    fresh: HashMap<WaMessageId, Row>,
+    fresh: HashMap<WaMessageId, StoredRow>,
     /// Privacy ids of this delivery whose number is known.
     learned: HashMap<ChatId, ChatId>,
     named: HashSet<(ChatId, String)>,
 }
 
 /// What follows a write that applied.
-enum After {
+enum AfterWrite {
     /// A message is there.
     Message { data: EventData, incoming: bool, to_fetch: bool },
     /// One of our sends turned out to be at the server.
     Settled { id: WaMessageId, timestamp: i64, told: Vec<EventDraft> },
 }
 
-impl<'a> Batch<'a> {
-    pub(super) fn new(sink: &'a Sink) -> Self {
+impl<'a> InboundChunk<'a> {
+    pub(super) fn new(sink: &'a SessionSink) -> Self {
         Self {
             sink,
             me: sink.me(),
@@ -86,14 +86,14 @@ impl<'a> Batch<'a> {
                 continue;
             }
             match after {
-                After::Message { data, incoming, to_fetch: file } => {
+                AfterWrite::Message { data, incoming, to_fetch: file } => {
                     to_fetch |= file;
                     tell(self.sink, &data, incoming);
                 }
-                After::Settled { id, timestamp, told } => {
+                AfterWrite::Settled { id, timestamp, told } => {
                     line::tell_ack(&self.sink.inner, self.sink.session, &id, MessageStatus::Sent);
                     let heard = self.sink.inner.ports.clock.now();
-                    let answer = Answer { refused: None, timestamp, heard };
+                    let answer = AckAnswer { refused: None, timestamp, heard };
                     if !self.sink.inner.waiters.answer(self.sink.session, &id, answer) {
                         line::tell_late(&self.sink.inner, &told);
                     }
@@ -173,7 +173,7 @@ impl<'a> Batch<'a> {
                 _ => vec![],
             };
             let (id, timestamp) = (message.id.clone(), message.timestamp);
-            self.after.push((self.writes.len(), After::Settled { id, timestamp, told }));
+            self.after.push((self.writes.len(), AfterWrite::Settled { id, timestamp, told }));
             self.writes.push(write);
             return Ok(());
         }
@@ -191,7 +191,7 @@ impl<'a> Batch<'a> {
             event.data = event.data.changed(tell);
             tell(&mut row.metadata);
         }
-        let after = After::Message {
+        let after = AfterWrite::Message {
             data: event.data.clone(),
             incoming: !message.from_me
                 && message.content != Content::Undecryptable
@@ -201,7 +201,7 @@ impl<'a> Batch<'a> {
         self.after.push((self.writes.len(), after));
         let new = NewMessage { media, ..NewMessage::row(row) };
         self.writes.push(Write::InsertMessage { message: Box::new(new), events: vec![event] });
-        self.fresh.insert(message.id.clone(), Row::new(message));
+        self.fresh.insert(message.id.clone(), StoredRow::new(message));
         Ok(())
     }
 
@@ -256,9 +256,9 @@ impl<'a> Batch<'a> {
     }
 
     /// The message that a change is about, as it stands after the changes of this batch so far.
-    pub(super) async fn target(&mut self, id: &WaMessageId) -> StoreResult<Option<&mut Row>> {
+    pub(super) async fn target(&mut self, id: &WaMessageId) -> StoreResult<Option<&mut StoredRow>> {
         if !self.rows.contains_key(id) {
-            let stored = self.sink.stored(id).await?.map(|message| Row::stored(&message));
+            let stored = self.sink.stored(id).await?.map(|message| StoredRow::stored(&message));
             let Some(row) = stored.or_else(|| self.fresh.get(id).cloned()) else {
                 return Ok(None);
             };
@@ -268,7 +268,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn tell(sink: &Sink, data: &EventData, incoming: bool) {
+fn tell(sink: &SessionSink, data: &EventData, incoming: bool) {
     let hooks = &sink.inner.hooks;
     let points = [HookPoint::MessageReceived, HookPoint::MessagePersisted];
     if !points.into_iter().any(|point| hooks.listens(point)) {

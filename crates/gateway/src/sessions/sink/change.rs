@@ -12,10 +12,10 @@ use domain::{
 };
 use serde_json::{Value, json};
 
-use super::batch::Batch;
+use super::batch::InboundChunk;
 use crate::sessions::line::HELD;
 
-impl Batch<'_> {
+impl InboundChunk<'_> {
     pub(super) async fn change(
         &mut self,
         message: &InboundMessage,

@@ -24,19 +24,19 @@ use domain::{
 use tokio::sync::mpsc;
 
 use super::{
-    Inner, facts,
-    line::{Ack, Entry, Receipt},
+    SessionsInner, facts,
+    line::{Ack, LineEntry, Receipt},
 };
-use crate::outbox::Answer;
-use batch::Batch;
-pub(crate) use poison::Poison;
+use crate::outbox::AckAnswer;
+use batch::InboundChunk;
+pub(crate) use poison::PoisonMessages;
 
 /// Between two writes of `last_active`, milliseconds: it is for people, not for rules.
 const ACTIVE_EVERY_MS: i64 = 10_000;
 
 /// The sink of one connection; signals carry its number, so that late ones of an older connection are told apart.
-pub(crate) struct Sink {
-    pub(super) inner: Arc<Inner>,
+pub(crate) struct SessionSink {
+    pub(super) inner: Arc<SessionsInner>,
     pub(super) session: SessionId,
     /// Under which the connection was opened: what it says is stored as long as that is the session's.
     pub(super) lease: Lease,
@@ -47,7 +47,7 @@ pub(crate) struct Sink {
 }
 
 #[async_trait]
-impl EngineSink for Sink {
+impl EngineSink for SessionSink {
     async fn messages(&self, messages: Vec<InboundMessage>) -> StoreResult<()> {
         self.inner.activities.heard(self.session);
         // Not repeated here: WhatsApp keeps the messages and sends them again.
@@ -66,22 +66,24 @@ impl EngineSink for Sink {
         let heard = self.inner.ports.clock.now();
         match signal {
             EngineSignal::ServerAck { id, refused, timestamp } => {
-                if self.is_of_change(&id, Answer { refused, timestamp, heard }) {
+                if self.is_of_change(&id, AckAnswer { refused, timestamp, heard }) {
                     return;
                 }
-                self.line_up(Entry::Ack(Ack { id, refused, timestamp, heard })).await;
+                self.line_up(LineEntry::Ack(Ack { id, refused, timestamp, heard })).await;
             }
             EngineSignal::Receipt { chat, participant, mut ids, kind, timestamp } => {
-                ids.retain(|id| !self.is_of_change(id, Answer { refused: None, timestamp, heard }));
+                ids.retain(|id| {
+                    !self.is_of_change(id, AckAnswer { refused: None, timestamp, heard })
+                });
                 if !ids.is_empty() {
                     let me = self.me();
                     let receipt = Receipt { chat, participant, ids, kind, timestamp, heard, me };
-                    self.line_up(Entry::Receipt(receipt)).await;
+                    self.line_up(LineEntry::Receipt(receipt)).await;
                 }
             }
             other => match facts::fact(other) {
                 Ok(fact) => {
-                    self.inner.line_up_in_turn(&self.lease, Entry::Fact(fact)).await;
+                    self.inner.line_up_in_turn(&self.lease, LineEntry::Fact(fact)).await;
                 }
                 Err(signal) => {
                     // A full queue holds the connection back; a task that is gone needs no news.
@@ -92,10 +94,10 @@ impl EngineSink for Sink {
     }
 }
 
-impl Sink {
+impl SessionSink {
     /// Stores messages in one commit, with something else.
     async fn store(&self, messages: Vec<InboundMessage>, beside: Option<Write>) -> StoreResult<()> {
-        let mut batch = Batch::new(self);
+        let mut batch = InboundChunk::new(self);
         for message in messages {
             batch.add(message).await?;
         }
@@ -104,13 +106,13 @@ impl Sink {
     }
 
     /// Stored before the next is heard, unless the ledger keeps it waiting.
-    async fn line_up(&self, entry: Entry) {
+    async fn line_up(&self, entry: LineEntry) {
         let mut ticket = self.inner.line_up_in_turn(&self.lease, entry).await;
         ticket.stored_soon(&self.inner).await;
     }
 
     /// Answers the sender of an edit, a reaction or another change; `false` when it is about a message of its own.
-    fn is_of_change(&self, id: &WaMessageId, answer: Answer) -> bool {
+    fn is_of_change(&self, id: &WaMessageId, answer: AckAnswer) -> bool {
         let waiters = &self.inner.waiters;
         waiters.is_carrier(self.session, id) && waiters.answer(self.session, id, answer)
     }

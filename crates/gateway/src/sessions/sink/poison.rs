@@ -15,7 +15,7 @@ use domain::{
     port::{Quarantined, StoreError, StoreErrorKind, StoreResult},
 };
 
-use super::Sink;
+use super::SessionSink;
 
 /// Tries before a message is put aside. Each failed one ends the connection, so they are some time apart.
 const TRIES: u32 = 3;
@@ -24,9 +24,9 @@ const MESSAGES_MAX: usize = 1000;
 
 /// How often messages could not be stored, in this life of the process.
 #[derive(Default)]
-pub(crate) struct Poison(Mutex<HashMap<(SessionId, WaMessageId), u32>>);
+pub(crate) struct PoisonMessages(Mutex<HashMap<(SessionId, WaMessageId), u32>>);
 
-impl Poison {
+impl PoisonMessages {
     /// Counts a failed try; whether that is enough.
     fn is_enough(&self, session: SessionId, id: &WaMessageId) -> bool {
         let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,7 +46,7 @@ impl Poison {
     }
 }
 
-impl Sink {
+impl SessionSink {
     /// Stores messages of which at least one cannot be stored, up to that one; it is put aside when it had its tries.
     pub(super) async fn one_by_one(&self, messages: Vec<InboundMessage>) -> StoreResult<()> {
         for message in messages {

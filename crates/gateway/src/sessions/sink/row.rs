@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 /// A message as it stands before the next change of a batch.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
+pub(super) struct StoredRow {
     pub(super) kind: MessageType,
     pub(super) has_media: bool,
     pub(super) reactions: Map<String, Value>,
@@ -19,7 +19,7 @@ pub(super) struct Row {
     author: Option<ChatId>,
 }
 
-impl Row {
+impl StoredRow {
     pub(super) fn stored(message: &Message) -> Self {
         let metadata = &message.metadata;
         Self {
