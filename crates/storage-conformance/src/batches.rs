@@ -3,11 +3,11 @@
 use domain::{
     EventId, SessionId, Timestamp,
     batch::{
-        Batch, BatchId, BatchOptions, BatchState, Hold, HoldReason, ItemContent, ItemError,
-        ItemState, NewItem, Progress, Said,
+        Batch, BatchChange, BatchId, BatchOptions, BatchState, Hold, HoldReason, ItemContent,
+        ItemError, ItemOutcome, ItemState, NewItem, Progress, Said,
     },
     event::EventType,
-    port::{BatchChange, Created, ItemOutcome, NewBatch, RecipientScope, Write, WriteOutcome},
+    port::{Created, NewBatch, RecipientScope, Write, WriteOutcome},
 };
 
 use super::{ALL, Store, new_session};
@@ -80,12 +80,12 @@ fn begin(index: u32) -> BatchChange {
 }
 
 fn sent(index: u32) -> BatchChange {
-    BatchChange::Settle { index, outcome: ItemOutcome::Sent(after(3)), pace: Some(after(200)) }
+    BatchChange::Finish { index, outcome: ItemOutcome::Sent(after(3)), pace: Some(after(200)) }
 }
 
 fn failed(index: u32) -> BatchChange {
     let error = ItemError::new("SEND_FAILED", "no");
-    BatchChange::Settle { index, outcome: ItemOutcome::Failed(error), pace: None }
+    BatchChange::Finish { index, outcome: ItemOutcome::Failed(error), pace: None }
 }
 
 async fn progress<S: Store>(store: &S, session: SessionId) -> (BatchState, Progress) {
@@ -221,7 +221,7 @@ pub async fn errors_end_a_batch_that_stops_at_them<S: Store>(store: &S) {
 
 fn unconfirmed(index: u32) -> BatchChange {
     let error = ItemError::new("SEND_UNCONFIRMED", "it may have arrived");
-    BatchChange::Settle { index, outcome: ItemOutcome::Failed(error), pace: None }
+    BatchChange::Finish { index, outcome: ItemOutcome::Failed(error), pace: None }
 }
 
 /// A receipt for an item's message; the kinds of its events, or nothing when there is nothing to correct.

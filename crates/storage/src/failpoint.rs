@@ -10,8 +10,9 @@ use std::{
 };
 
 use domain::{
+    batch::BatchChange,
     message::Direction,
-    port::{BatchChange, Settlement, Verdict, Write},
+    port::{Settlement, Verdict, Write},
 };
 
 /// What a commit is about.
@@ -157,7 +158,7 @@ fn of_write(write: &Write) -> Option<Kind> {
         }),
         Write::Batch { change, .. } => match **change {
             BatchChange::Begin { .. } => Some(Kind::Begin),
-            BatchChange::Settle { .. } => Some(Kind::Item),
+            BatchChange::Finish { .. } => Some(Kind::Item),
             _ => None,
         },
         Write::AdvanceMessage { .. } => Some(Kind::Ack),

@@ -13,7 +13,8 @@ use domain::{
 use rand::Rng as _;
 
 use crate::{
-    batch, db,
+    batch::{self, EventStamp},
+    db,
     delivery::push,
     error::{Doing as _, gone},
     event_log, lease, media,
@@ -298,7 +299,8 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(Applied, Vec<Eve
         }
         Write::Batch { session, batch, change, at, event } => {
             let change = change.as_ref().clone();
-            batch::change(unit, *session, batch, change, (*event, *at)).await?
+            let stamp = EventStamp { id: *event, at: *at };
+            batch::change(unit, *session, batch, change, stamp).await?
         }
         Write::OpenChange { session, outgoing, at } => {
             some_if(message::open_change::open(unit, *session, outgoing, *at).await?, &[])
@@ -307,7 +309,8 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(Applied, Vec<Eve
             some_if(message::open_change::close(unit, *session, id).await?, &[])
         }
         Write::ConfirmItem { session, wa_id, sent_at, at, event } => {
-            batch::confirm(unit, *session, wa_id, *sent_at, (*event, *at)).await?
+            let stamp = EventStamp { id: *event, at: *at };
+            batch::confirm(unit, *session, wa_id, *sent_at, stamp).await?
         }
     };
     Ok(events.map_or((Applied::Unchanged, vec![]), |events| (Applied::Changed, events)))

@@ -10,8 +10,10 @@
 //! Cancelled beats everything; stopped at an error is failed; nothing sent and something failed is failed; everything
 //! else is completed ([`Progress::end`]).
 
+mod change;
 mod forecast;
 mod item;
+mod life;
 mod plan;
 mod quiet;
 mod zone;
@@ -26,11 +28,13 @@ use crate::{
     time::{Entropy, Timestamp},
 };
 
+pub use change::{BatchChange, BatchEffect, BatchRecord, ChangeRefused, ItemOutcome};
 pub use forecast::{Forecast, ForecastInput, ForecastItem, Limit, Others, forecast};
 pub use item::{
     BatchItem, CONTENT_BLANK, ItemContent, ItemDraft, ItemError, ItemState, MediaSource, NewItem,
     Problem, Rendered, Said, Source, expand, problems, request_fingerprint,
 };
+pub use life::{confirm_item, end_at_once, transition};
 pub use plan::{Lane, Next, next};
 pub use quiet::{InvalidQuietHours, QuietHours};
 pub use zone::{zone_named, zone_of};

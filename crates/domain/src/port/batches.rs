@@ -6,10 +6,8 @@ use async_trait::async_trait;
 use super::{Page, StoreResult};
 use crate::{
     address::ChatId,
-    batch::{
-        Batch, BatchId, BatchItem, BatchOptions, BatchState, Hold, ItemContent, ItemError, NewItem,
-    },
-    ids::{EventId, SessionId, WaMessageId},
+    batch::{Batch, BatchId, BatchItem, BatchOptions, BatchState, ItemContent, NewItem},
+    ids::{EventId, SessionId},
     pacing::PacingState,
     time::Timestamp,
 };
@@ -40,57 +38,6 @@ pub enum Created {
     Taken,
     /// The session has too many that are not over.
     TooMany,
-}
-
-/// What became of an item that was handed over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ItemOutcome {
-    /// WhatsApp's server took it, at this time.
-    Sent(Timestamp),
-    /// It was not sent.
-    Failed(ItemError),
-}
-
-/// A change of a batch. One that no longer fits (a cancel came first) changes nothing.
-#[derive(Debug, Clone, PartialEq)]
-pub enum BatchChange {
-    /// A pending item is handed over: it is open from now on. Only while the batch is not over and not paused by its
-    /// user. The first one starts the batch.
-    Begin {
-        /// The place of the item in its batch, from 0.
-        index: u32,
-        /// Under which lease of the session.
-        epoch: u64,
-        /// The session's next bulk message not before this time, also after a crash.
-        pace: Timestamp,
-    },
-    /// An open item certainly never left: it is pending again, or cancelled when the batch is over.
-    PutBack {
-        /// The place of the item in its batch, from 0.
-        index: u32,
-        /// Its new id, when the old one was used up.
-        wa_id: Option<WaMessageId>,
-        /// The pace as it was before.
-        pace: Option<Timestamp>,
-    },
-    /// An open item has its outcome. The last one ends the batch; so does a failure where the batch stops at errors.
-    Settle {
-        /// The place of the item in its batch, from 0.
-        index: u32,
-        /// What became of it.
-        outcome: ItemOutcome,
-        /// The session's next bulk message not before this time.
-        pace: Option<Timestamp>,
-    },
-    /// It does not send from now on. A pause by its user stays what it is.
-    Hold(Hold),
-    /// It may send again. `paused` lifts a pause by its user, otherwise only other holds are lifted.
-    Release {
-        /// Whether the user asks.
-        paused: bool,
-    },
-    /// It is over; what was not handed over is cancelled.
-    Cancel,
 }
 
 /// To whom the next message may go.

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BatchChange, Lease, StoreError, StoreErrorKind, StoreResult, Trouble, UnreadableRow};
+use super::{Lease, StoreError, StoreErrorKind, StoreResult, Trouble, UnreadableRow};
 use crate::{
     address::{ChatId, PhoneNumber},
-    batch::BatchId,
+    batch::{BatchChange, BatchId},
     chat::{ChatMark, ContactPatch, Identity, KnownForm},
     event::{Event, EventDraft},
     ids::{EventId, SessionId, WaMessageId},

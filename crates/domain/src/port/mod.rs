@@ -19,9 +19,7 @@ mod upkeep;
 
 use std::sync::Arc;
 
-pub use batches::{
-    BatchChange, BatchStore, BulkFacts, Created, ItemOutcome, NewBatch, OpenItem, RecipientScope,
-};
+pub use batches::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, RecipientScope};
 pub use engine::{
     Call, CallOutcome, Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind,
     WhatsApp,

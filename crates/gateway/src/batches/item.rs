@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{
     Timer, Timestamp, WaMessageId,
-    batch::{Batch, BatchItem, HoldReason, ItemContent, Said, Source},
-    port::{BatchChange, Connection, ItemOutcome, RecipientScope, StoreError},
+    batch::{Batch, BatchChange, BatchItem, HoldReason, ItemContent, ItemOutcome, Said, Source},
+    port::{Connection, RecipientScope, StoreError},
 };
 
 use super::{
@@ -135,7 +135,7 @@ impl BatchRunner {
     ) -> Result<(), StoreError> {
         let row = self.shared.ports.store.message(self.session, &item.wa_id).await?;
         self.pace = if row.is_some() { after } else { before };
-        let change = BatchChange::Settle { index: item.index, outcome, pace: Some(self.pace) };
+        let change = BatchChange::Finish { index: item.index, outcome, pace: Some(self.pace) };
         self.write(&batch.id, change).await.map(|_| ())
     }
 

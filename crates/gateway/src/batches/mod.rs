@@ -29,9 +29,9 @@ use std::{
 
 use domain::{
     EventId, SessionId, Timer, Timestamp,
-    batch::{Batch, BatchId, BatchItem, BatchState, Hold, HoldReason},
+    batch::{Batch, BatchChange, BatchId, BatchItem, BatchState, Hold, HoldReason},
     pacing::PacingRules,
-    port::{BatchChange, Lease, Page, StoreError, StoreErrorKind, Write, WriteOutcome},
+    port::{Lease, Page, StoreError, StoreErrorKind, Write, WriteOutcome},
 };
 use tokio::sync::{Notify, watch};
 

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{
     Timestamp, WaMessageId,
-    port::{BatchChange, ItemOutcome, OpenItem, StoreError},
+    batch::{BatchChange, ItemOutcome},
+    port::{OpenItem, StoreError},
 };
 
 use super::{
@@ -105,7 +106,7 @@ impl BatchRunner {
         self.handed.remove(&open.item.wa_id);
         let unconfirmed = came == outcome::unconfirmed();
         let index = open.item.index;
-        let change = BatchChange::Settle { index, outcome: came, pace: Some(pace) };
+        let change = BatchChange::Finish { index, outcome: came, pace: Some(pace) };
         self.write(&open.batch, change).await?;
         if unconfirmed {
             self.look_again(open).await?;

@@ -2,11 +2,10 @@
 
 use domain::{
     Timestamp,
-    batch::{CONTENT_BLANK, HoldReason, ItemError},
+    batch::{CONTENT_BLANK, HoldReason, ItemError, ItemOutcome},
     failure::{COLD_RESTRICTED, SendFailure},
     message::{Message, MessageStatus},
     pacing::PacingRule,
-    port::ItemOutcome,
 };
 
 use crate::{

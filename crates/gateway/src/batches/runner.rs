@@ -12,8 +12,10 @@ use std::{
 
 use domain::{
     SessionId, Timer, Timestamp, WaMessageId,
-    batch::{self, Batch, BatchId, BatchItem, COLD_PROBE, HoldReason, ItemContent, Next},
-    port::{BatchChange, Connection, Lease, RecipientScope, StoreError, StoreErrorKind},
+    batch::{
+        self, Batch, BatchChange, BatchId, BatchItem, COLD_PROBE, HoldReason, ItemContent, Next,
+    },
+    port::{Connection, Lease, RecipientScope, StoreError, StoreErrorKind},
     session::SessionStatus,
 };
 

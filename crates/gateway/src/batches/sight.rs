@@ -2,8 +2,8 @@
 
 use domain::{
     Timestamp,
-    batch::{Batch, BatchItem, Hold, HoldReason, ItemContent, Lane},
-    port::{BatchChange, RecipientScope, StoreError},
+    batch::{Batch, BatchChange, BatchItem, Hold, HoldReason, ItemContent, Lane},
+    port::{RecipientScope, StoreError},
 };
 
 use super::runner::BatchRunner;

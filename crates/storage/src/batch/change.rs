@@ -1,15 +1,15 @@
-//! Changes of batches. Each looks at the batch as it is in its own transaction: what no longer fits changes nothing.
+//! Changes of batches: the rules are [`batch::transition`]'s, called in the transaction that stores what it decides.
 
 use domain::{
-    EventId, SessionId, Timestamp, WaMessageId,
-    batch::{Batch, BatchId, BatchState, Hold, HoldReason, PROGRESS_GAP},
-    event::{self, EventDraft, EventType},
-    port::{BatchChange, ItemOutcome, StoreResult},
+    SessionId, Timestamp,
+    batch::{self, Batch, BatchChange, BatchEffect, BatchId, BatchRecord, ItemOutcome, ItemState},
+    event::{self, EventDraft},
+    port::StoreResult,
 };
 
-use super::read;
+use super::{EventStamp, read};
 use crate::{
-    db,
+    db::{self, Query, Row},
     error::{Doing as _, corrupt},
     writer::Unit,
 };
@@ -17,231 +17,126 @@ use crate::{
 const DOING: &str = "changing a batch";
 
 db::statements! {
-    BEGIN = both("update batch_item set state = 'open', at = $3, epoch = $4 where batch = $1 and place = $2 and \
-         state = 'pending'");
-    START = both("update batch set state = 'processing', started_at = $2, told_at = $2 where position = $1");
-    CLEAR_HOLD = both("update batch set hold_reason = null, hold_until = null where position = $1");
-    SET_HOLD = both("update batch set hold_reason = $2, hold_until = $3 where position = $1");
-    PUT_BACK = both("update batch_item set state = 'pending', at = null, wa_id = coalesce($3, wa_id) \
-         where batch = $1 and place = $2 and state = 'open'");
-    DROP = both("update batch_item set state = 'cancelled', at = null, content = null \
-         where batch = $1 and place = $2 and state = 'open'");
-    SENT = both("update batch_item set state = 'sent', at = $3, content = null \
-         where batch = $1 and place = $2 and state = 'open'");
-    FAILED = both("update batch_item set state = 'failed', at = $3, error_code = $4, error_message = $5, content = \
-         null \
-         where batch = $1 and place = $2 and state = 'open'");
-    COUNT = both("update batch set sent = sent + $2, failed = failed + $3, cancelled = cancelled + $4 \
-         where position = $1");
-    CANCEL_REST = both("update batch_item set state = 'cancelled', at = null, content = null \
-         where batch = $1 and state = 'pending'");
-    FINISH = both("update batch set state = $2, completed_at = $3, hold_reason = null, hold_until = null \
-         where position = $1");
-    TOLD_AT = both("select told_at from batch where position = $1");
-    TELL = both("update batch set told_at = $2 where position = $1");
-    PACE = both("insert into batch_pace (session_id, next_at) values ($1, $2) \
-         on conflict (session_id) do update set next_at = excluded.next_at");
+    ITEM = both("select state from batch_item where batch = $1 and place = $2");
+    STORE = both("update batch set state = $2, hold_reason = $3, hold_until = $4, sent = $5, failed = $6, cancelled = $7, \
+     started_at = $8, completed_at = $9, told_at = $10 where position = $1");
+    OPEN_ITEM = both("update batch_item set state = 'open', at = $3, epoch = $4 where batch = $1 and place = $2");
+    REQUEUE_ITEM = both("update batch_item set state = 'pending', at = null, wa_id = coalesce($3, wa_id) \
+     where batch = $1 and place = $2");
+    CANCEL_ITEM = both("update batch_item set state = 'cancelled', at = null, content = null \
+     where batch = $1 and place = $2");
+    SENT = both("update batch_item set state = 'sent', at = $3, content = null where batch = $1 and place = $2");
+    FAILED = both("update batch_item set state = 'failed', at = $3, error_code = $4, error_message = $5, content = null \
+     where batch = $1 and place = $2");
+    CANCEL_PENDING = both("update batch_item set state = 'cancelled', at = null, content = null \
+     where batch = $1 and state = 'pending'");
+    SET_PACE = both("insert into batch_pace (session_id, next_at) values ($1, $2) \
+     on conflict (session_id) do update set next_at = excluded.next_at");
 }
 
-/// Runs one statement; how many rows it changed.
-macro_rules! run {
-    ($unit:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
-        db::query(&$sql)$(.bind($bind))*.execute(&mut $unit.conn).await.doing(DOING)?.rows_affected()
-    };
-}
-
+/// The events of a change, or nothing when it no longer fits.
 pub(crate) async fn change(
     unit: &mut Unit,
     session: SessionId,
     id: &BatchId,
     change: BatchChange,
-    (event, at): (EventId, Timestamp),
+    stamp: EventStamp,
 ) -> StoreResult<Option<Vec<EventDraft>>> {
-    let Some((position, batch)) = read::find(unit, session, id).await? else {
+    let Some((position, record)) = read::record(unit, session, id).await? else {
         return Ok(None);
     };
-    let this = BatchUpdate { position, batch, event, at };
-    match change {
-        BatchChange::Begin { index, epoch, pace } => this.begin(unit, (index, epoch), pace).await,
-        BatchChange::PutBack { index, wa_id, pace } => {
-            this.put_back(unit, index, wa_id, pace).await
-        }
-        BatchChange::Settle { index, outcome, pace } => {
-            this.settle(unit, index, outcome, pace).await
-        }
-        BatchChange::Hold(hold) => this.hold(unit, hold).await,
-        BatchChange::Release { paused } => this.release(unit, paused).await,
-        BatchChange::Cancel => this.cancel(unit).await,
-    }
+    let item = match change.item() {
+        Some(index) => item_state(unit, position, index).await?,
+        None => None,
+    };
+    let Ok((next, effects)) = batch::transition(&record, item, change, stamp.at) else {
+        return Ok(None);
+    };
+    store(unit, position, &next).await?;
+    perform(unit, position, &next.batch, effects, stamp).await.map(Some)
 }
 
-/// A batch as it was before the change. The answer of each change: its events, or nothing when it did not fit.
-struct BatchUpdate {
-    position: i64,
-    batch: Batch,
-    event: EventId,
-    at: Timestamp,
+async fn item_state(unit: &mut Unit, position: i64, index: u32) -> StoreResult<Option<ItemState>> {
+    let word: Option<String> = db::query_scalar(&ITEM)
+        .bind(position)
+        .bind(index)
+        .fetch_optional(&mut unit.conn)
+        .await
+        .doing(DOING)?;
+    word.map(|word| ItemState::parse(&word).ok_or_else(|| corrupt(DOING))).transpose()
 }
 
-type Told = StoreResult<Option<Vec<EventDraft>>>;
-
-impl BatchUpdate {
-    async fn begin(&self, unit: &mut Unit, (index, epoch): (u32, u64), pace: Timestamp) -> Told {
-        let epoch = i64::try_from(epoch).map_err(|_| corrupt(DOING))?;
-        if self.batch.state.is_over() || self.batch.is_paused() {
-            return Ok(None);
-        }
-        if run!(unit, BEGIN, self.position, index, self.at.millis(), epoch) == 0 {
-            return Ok(None);
-        }
-        run!(unit, CLEAR_HOLD, self.position);
-        run!(unit, PACE, self.batch.session.to_string(), pace.millis());
-        if self.batch.state != BatchState::Pending {
-            return Ok(Some(vec![]));
-        }
-        run!(unit, START, self.position, self.at.millis());
-        self.tell(unit, EventType::BatchStarted).await
-    }
-
-    async fn put_back(
-        &self,
-        unit: &mut Unit,
-        index: u32,
-        wa_id: Option<WaMessageId>,
-        pace: Option<Timestamp>,
-    ) -> Told {
-        if self.batch.state.is_over() {
-            if run!(unit, DROP, self.position, index) == 0 {
-                return Ok(None);
-            }
-            run!(unit, COUNT, self.position, 0, 0, 1);
-        } else {
-            let wa_id = wa_id.as_ref().map(WaMessageId::as_str);
-            if run!(unit, PUT_BACK, self.position, index, wa_id) == 0 {
-                return Ok(None);
-            }
-        }
-        self.pace(unit, pace).await?;
-        Ok(Some(vec![]))
-    }
-
-    async fn settle(
-        &self,
-        unit: &mut Unit,
-        index: u32,
-        outcome: ItemOutcome,
-        pace: Option<Timestamp>,
-    ) -> Told {
-        let failed = matches!(outcome, ItemOutcome::Failed(_));
-        let changed = match outcome {
-            ItemOutcome::Sent(at) => run!(unit, SENT, self.position, index, at.millis()),
-            ItemOutcome::Failed(error) => {
-                let at = self.at.millis();
-                run!(unit, FAILED, self.position, index, at, error.code, error.message)
-            }
-        };
-        if changed == 0 {
-            return Ok(None);
-        }
-        run!(unit, COUNT, self.position, i32::from(!failed), i32::from(failed), 0);
-        self.pace(unit, pace).await?;
-        if self.batch.state.is_over() {
-            return Ok(Some(vec![]));
-        }
-        let now = self.now(unit).await?;
-        let stopped = failed && self.batch.options.stop_on_error;
-        if stopped || now.progress.pending == 0 {
-            finish(unit, self.position, now.progress.end(stopped), self.at).await?;
-            let ended = self.now(unit).await?;
-            return Ok(Some(vec![end_event(&ended, self.event, self.at)]));
-        }
-        self.tell_progress(unit).await
-    }
-
-    async fn hold(&self, unit: &mut Unit, hold: Hold) -> Told {
-        let by_user = hold.reason == HoldReason::Paused;
-        let stays = self.batch.is_paused() || self.batch.hold == Some(hold);
-        if self.batch.state.is_over() || stays {
-            return Ok(None);
-        }
-        let until = hold.until.map(Timestamp::millis);
-        run!(unit, SET_HOLD, self.position, hold.reason.as_str(), until);
-        // The same reason with a later end is no news.
-        let known = self.batch.hold.is_some_and(|before| before.reason == hold.reason);
-        if known && !by_user {
-            return Ok(Some(vec![]));
-        }
-        self.tell(unit, EventType::BatchPaused).await
-    }
-
-    async fn release(&self, unit: &mut Unit, paused: bool) -> Told {
-        if self.batch.hold.is_none() || self.batch.is_paused() != paused {
-            return Ok(None);
-        }
-        run!(unit, CLEAR_HOLD, self.position);
-        Ok(Some(vec![]))
-    }
-
-    async fn cancel(&self, unit: &mut Unit) -> Told {
-        if self.batch.state.is_over() {
-            return Ok(None);
-        }
-        finish(unit, self.position, BatchState::Cancelled, self.at).await?;
-        self.tell(unit, EventType::BatchCancelled).await
-    }
-
-    async fn pace(&self, unit: &mut Unit, pace: Option<Timestamp>) -> StoreResult<()> {
-        if let Some(pace) = pace {
-            run!(unit, PACE, self.batch.session.to_string(), pace.millis());
-        }
-        Ok(())
-    }
-
-    /// The batch as it is now.
-    async fn now(&self, unit: &mut Unit) -> StoreResult<Batch> {
-        read::at(unit, self.position).await?.ok_or_else(|| corrupt(DOING))
-    }
-
-    async fn tell(&self, unit: &mut Unit, kind: EventType) -> Told {
-        let batch = self.now(unit).await?;
-        let draft = event::batch_event(self.event, kind, &batch, self.at);
-        Ok(Some(vec![draft]))
-    }
-
-    async fn tell_progress(&self, unit: &mut Unit) -> Told {
-        let told: Option<i64> = db::query_scalar(&TOLD_AT)
-            .bind(self.position)
-            .fetch_one(&mut unit.conn)
-            .await
-            .doing(DOING)?;
-        let told = told.map(Timestamp::from_millis);
-        if told.is_some_and(|told| self.at.since(told) < PROGRESS_GAP) {
-            return Ok(Some(vec![]));
-        }
-        run!(unit, TELL, self.position, self.at.millis());
-        self.tell(unit, EventType::BatchProgress).await
-    }
+/// Stores what can change of a batch.
+pub(super) async fn store(unit: &mut Unit, position: i64, record: &BatchRecord) -> StoreResult<()> {
+    let (batch, progress) = (&record.batch, record.batch.progress);
+    let millis = |at: Option<Timestamp>| at.map(Timestamp::millis);
+    let query = db::query(&STORE)
+        .bind(position)
+        .bind(batch.state.as_str())
+        .bind(batch.hold.map(|hold| hold.reason.as_str()))
+        .bind(millis(batch.hold.and_then(|hold| hold.until)))
+        .bind(progress.sent)
+        .bind(progress.failed)
+        .bind(progress.cancelled)
+        .bind(millis(batch.started_at))
+        .bind(millis(batch.completed_at))
+        .bind(millis(record.notified_at));
+    query.execute(&mut unit.conn).await.doing(DOING).map(|_| ())
 }
 
-/// Ends a batch: what was not handed over is cancelled.
-pub(super) async fn finish(
+/// Does what a change decided; the events, with the batch as it is now.
+pub(super) async fn perform(
     unit: &mut Unit,
     position: i64,
-    state: BatchState,
-    at: Timestamp,
-) -> StoreResult<()> {
-    let cancelled = run!(unit, CANCEL_REST, position);
-    let cancelled = i64::try_from(cancelled).map_err(|_| corrupt(DOING))?;
-    run!(unit, COUNT, position, 0, 0, cancelled);
-    run!(unit, FINISH, position, state.as_str(), at.millis());
-    Ok(())
+    batch: &Batch,
+    effects: Vec<BatchEffect>,
+    stamp: EventStamp,
+) -> StoreResult<Vec<EventDraft>> {
+    let mut events = Vec::new();
+    for effect in effects {
+        let query = match effect {
+            BatchEffect::Emit(kind) => {
+                events.push(event::batch_event(stamp.id, kind, batch, stamp.at));
+                continue;
+            }
+            BatchEffect::OpenItem { index, epoch } => {
+                let epoch = i64::try_from(epoch).map_err(|_| corrupt(DOING))?;
+                let at = stamp.at.millis();
+                db::query(&OPEN_ITEM).bind(position).bind(index).bind(at).bind(epoch)
+            }
+            BatchEffect::RequeueItem { index, wa_id } => {
+                let wa_id = wa_id.map(|id| id.as_str().to_owned());
+                db::query(&REQUEUE_ITEM).bind(position).bind(index).bind(wa_id)
+            }
+            BatchEffect::CancelItem { index } => db::query(&CANCEL_ITEM).bind(position).bind(index),
+            BatchEffect::FinishItem { index, outcome } => {
+                finish_item(position, index, outcome, stamp.at)
+            }
+            BatchEffect::CancelPending => db::query(&CANCEL_PENDING).bind(position),
+            BatchEffect::SetPace(pace) => {
+                db::query(&SET_PACE).bind(batch.session.to_string()).bind(pace.millis())
+            }
+        };
+        query.execute(&mut unit.conn).await.doing(DOING)?;
+    }
+    Ok(events)
 }
 
-/// Tells that a batch has ended by itself.
-pub(super) fn end_event(batch: &Batch, event: EventId, at: Timestamp) -> EventDraft {
-    let kind = match batch.state {
-        BatchState::Failed => EventType::BatchFailed,
-        _ => EventType::BatchCompleted,
-    };
-    event::batch_event(event, kind, batch, at)
+fn finish_item(
+    position: i64,
+    index: u32,
+    outcome: ItemOutcome,
+    at: Timestamp,
+) -> Query<'static, Row> {
+    match outcome {
+        ItemOutcome::Sent(sent_at) => {
+            db::query(&SENT).bind(position).bind(index).bind(sent_at.millis())
+        }
+        ItemOutcome::Failed(error) => db::query(&FAILED)
+            .bind(position)
+            .bind(index)
+            .bind(at.millis())
+            .bind(error.code)
+            .bind(error.message),
+    }
 }

@@ -2,11 +2,11 @@
 
 use domain::{
     MediaId,
-    batch::{Batch, ItemContent, NewItem, Progress},
+    batch::{self, ItemContent, NewItem},
     port::{Created, NewBatch, StoreResult},
 };
 
-use super::{change, content_place, read};
+use super::{EventStamp, change, content_place, read};
 use crate::{
     db::{self, Query, Row},
     error::{Doing as _, corrupt},
@@ -64,19 +64,15 @@ pub(super) async fn create(unit: &mut Unit, new: NewBatch, most: u32) -> StoreRe
         }
         query.execute(&mut unit.conn).await.doing(DOING)?;
     }
-    let pending = total - failed;
-    if pending == 0 || (failed > 0 && new.options.stop_on_error) {
-        let progress = Progress { total, failed, pending, ..Progress::default() };
-        let state = progress.end(failed > 0 && new.options.stop_on_error);
-        change::finish(unit, position, state, new.at).await?;
-        let batch = stored(unit, position).await?;
-        ledger::record_all(unit, vec![change::end_event(&batch, new.event, new.at)]).await?;
+    let made = read::at(unit, position).await?.ok_or_else(|| corrupt(DOING))?;
+    let (record, effects) = batch::end_at_once(made);
+    if !effects.is_empty() {
+        change::store(unit, position, &record).await?;
+        let stamp = EventStamp { id: new.event, at: new.at };
+        let events = change::perform(unit, position, &record.batch, effects, stamp).await?;
+        ledger::record_all(unit, events).await?;
     }
-    Ok(Created::Stored(Box::new(stored(unit, position).await?)))
-}
-
-async fn stored(unit: &mut Unit, position: i64) -> StoreResult<Batch> {
-    read::at(unit, position).await?.ok_or_else(|| corrupt(DOING))
+    Ok(Created::Stored(Box::new(record.batch)))
 }
 
 /// The values of one row.

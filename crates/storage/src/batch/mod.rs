@@ -7,7 +7,7 @@ pub(crate) mod read;
 
 use async_trait::async_trait;
 use domain::{
-    ChatId, SessionId, Timestamp,
+    ChatId, EventId, SessionId, Timestamp,
     batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
     port::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, Page, RecipientScope, StoreResult},
 };
@@ -25,6 +25,13 @@ db::statements! {
          (select 1 from batch_item as other where other.batch = batch.position and other.state = 'open') limit $2)");
     FORGET = both("delete from batch where completed_at < $1 and not exists \
          (select 1 from batch_item where batch = position)");
+}
+
+/// When a change is made, and the id of the event that it may cause.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventStamp {
+    pub(crate) id: EventId,
+    pub(crate) at: Timestamp,
 }
 
 /// Where what an item says is kept: it opens in its own row alone.

@@ -3,8 +3,8 @@
 use domain::{
     ChatId, SessionId, Timestamp, WaMessageId,
     batch::{
-        Batch, BatchId, BatchItem, BatchState, Hold, HoldReason, ItemContent, ItemError, ItemState,
-        Progress,
+        Batch, BatchId, BatchItem, BatchRecord, BatchState, Hold, HoldReason, ItemContent,
+        ItemError, ItemState, Progress,
     },
     pacing::PacingState,
     port::{BulkFacts, OpenItem, Page, RecipientScope, StoreResult},
@@ -22,6 +22,8 @@ use crate::{
 db::statements! {
     AT = both("select * from batch where position = $1");
     GET = both("select * from batch where session_id = $1 and id = $2");
+    RECORD = both("select batch.*, (select count(*) from batch_item where batch_item.batch = batch.position \
+         and batch_item.state = 'open') as open_items from batch where session_id = $1 and id = $2");
     LIST = both("select * from batch where session_id = $1 and ($2 is null or state = $2) \
          order by position desc limit $3 offset $4");
     UNFINISHED = both("select * from batch where session_id = $1 and state in ('pending','processing') \
@@ -119,15 +121,21 @@ pub(super) async fn at(unit: &mut Unit, position: i64) -> StoreResult<Option<Bat
     row.as_ref().map(batch).transpose()
 }
 
-/// The row's number of a batch with the batch, as of this transaction.
-pub(super) async fn find(
+/// A batch with what a change of it depends on, as of this transaction, and the number of its row.
+pub(super) async fn record(
     unit: &mut Unit,
     session: SessionId,
     id: &BatchId,
-) -> StoreResult<Option<(i64, Batch)>> {
-    let row = db::query(&GET).bind(session.to_string()).bind(id.as_str());
+) -> StoreResult<Option<(i64, BatchRecord)>> {
+    let row = db::query(&RECORD).bind(session.to_string()).bind(id.as_str());
     let Some(row) = row.fetch_optional(&mut unit.conn).await.doing(DOING)? else { return Ok(None) };
-    Ok(Some((row.try_get("position").doing(DOING)?, batch(&row)?)))
+    let open: i64 = row.try_get("open_items").doing(DOING)?;
+    let record = BatchRecord {
+        batch: batch(&row)?,
+        open: u32::try_from(open).map_err(|_| corrupt(DOING))?,
+        notified_at: maybe_time(&row, "told_at")?,
+    };
+    Ok(Some((row.try_get("position").doing(DOING)?, record)))
 }
 
 pub(super) async fn get(
