@@ -7,7 +7,9 @@ use serde_json::Value;
 use zeroize::Zeroize;
 
 use crate::{
-    delivery::{Health, LaneId, Policy, PolicyChoice, PolicyDefaults, SignatureScheme},
+    delivery::{
+        Health, LaneId, PauseReason, Policy, PolicyChoice, PolicyDefaults, SignatureScheme,
+    },
     event::{EventDraft, EventType, Subscription, session_event},
     filter::Filters,
     ids::{DeliveryId, EventId, SessionId, WebhookId},
@@ -81,6 +83,33 @@ impl Drop for Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
+    }
+}
+
+/// Why a webhook sends nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookStop {
+    /// Its deliveries wait until somebody resumes it.
+    Paused(PauseReason),
+    /// Its receiver answered that it is gone for good, so the webhook was switched off.
+    Gone,
+}
+
+impl WebhookStop {
+    /// The event that reports it.
+    pub const fn event_type(self) -> EventType {
+        match self {
+            Self::Paused(_) => EventType::WebhookPaused,
+            Self::Gone => EventType::WebhookDisabled,
+        }
+    }
+
+    /// The wire word of the cause.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Paused(reason) => reason.as_str(),
+            Self::Gone => "gone",
+        }
     }
 }
 
@@ -164,10 +193,15 @@ impl Webhook {
         self.secret = secret;
     }
 
-    /// What the event for the session's other webhooks says when this one stops by itself.
-    pub fn notice(&self, id: EventId, kind: EventType, reason: &str, at: Timestamp) -> EventDraft {
+    /// The event for the session's other webhooks when this one stops.
+    pub fn stop_notice(&self, id: EventId, stop: WebhookStop, at: Timestamp) -> EventDraft {
+        let kind = stop.event_type();
         let key = format!("evt_{}_{}", kind.as_str().replace('.', "_"), id.uuid());
-        let data = serde_json::json!({ "webhookId": self.id, "url": self.url, "reason": reason });
+        let data = serde_json::json!({
+            "webhookId": self.id,
+            "url": self.url,
+            "reason": stop.reason(),
+        });
         session_event(id, self.session, kind, key, at, data)
     }
 

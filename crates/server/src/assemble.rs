@@ -51,6 +51,7 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<LedgerStore> {
     if settings.failpoint.is_some() {
         tracing::warn!("WAYPOST_FAILPOINT: this process ends itself. Only for tests");
     }
+    options.entropy = Arc::new(SystemEntropy);
     options.failpoint.clone_from(&settings.failpoint);
     Ok(LedgerStore::open(options).await?)
 }

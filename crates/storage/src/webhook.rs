@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use domain::{
     SessionId, Timestamp, WebhookId,
     delivery::{Health, PauseReason, PolicyChoice},
-    event::{EventType, Subscription},
+    event::Subscription,
     filter::Filters,
     port::{Page, StoreResult, WebhookStore},
-    webhook::{LaneOrder, PreviousSecret, Secret, Webhook},
+    webhook::{LaneOrder, PreviousSecret, Secret, Webhook, WebhookStop},
 };
 
 use crate::{
@@ -266,8 +266,8 @@ async fn change_health(
         .await
         .doing(DOING)?;
     if let (None, Some(pause)) = (webhook.health.pause, health.pause) {
-        let reason = pause.reason.as_str();
-        attempts::tell(unit, id, EventType::WebhookPaused, reason, pause.at).await?;
+        let stop = WebhookStop::Paused(pause.reason);
+        attempts::notice_stop(unit, id, stop, pause.at).await?;
     }
     Ok(true)
 }

@@ -98,7 +98,9 @@ impl App {
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.sqlite");
-        let store = LedgerStore::open(StoreOptions::for_testing(path)).await.unwrap();
+        let entropy = Arc::new(SeededEntropy::new(107));
+        let options = StoreOptions { entropy, ..StoreOptions::for_testing(path) };
+        let store = LedgerStore::open(options).await.unwrap();
         let clock = ManualClock::default();
         let whatsapp = FakeWhatsApp::default();
         let shared = Arc::new(store.clone());

@@ -1,8 +1,11 @@
 //! Who did what.
 
 use crate::{
+    delivery::PauseReason,
+    event::EventDraft,
     ids::{ApiKeyId, SessionId},
     time::Timestamp,
+    webhook::WebhookStop,
 };
 
 /// How bad an audit entry is.
@@ -88,6 +91,20 @@ impl AuditEntry {
             created_at,
         }
     }
+
+    /// An entry for a webhook that stopped by itself, from the event that reports it. Where somebody asked for the stop there
+    /// is none: their request has an entry of its own.
+    pub fn of_webhook_stop(notice: &EventDraft, stop: WebhookStop) -> Option<Self> {
+        if stop == WebhookStop::Paused(PauseReason::Requested) {
+            return None;
+        }
+        let action = notice.kind.as_str().replace('.', "_");
+        Some(Self {
+            session: Some(notice.session),
+            metadata: notice.data.value(),
+            ..Self::new(notice.id.uuid(), action, Severity::Warn, notice.occurred_at)
+        })
+    }
 }
 
 /// A search in the audit; every given condition must hold.
@@ -101,4 +118,33 @@ pub struct AuditQuery {
     pub session: Option<SessionId>,
     /// Entries of calls with this key only.
     pub api_key: Option<ApiKeyId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ids::EventId,
+        webhook::{LaneOrder, tests::webhook},
+    };
+
+    #[test]
+    fn a_webhook_that_stops_by_itself_is_written_down_and_a_requested_pause_is_not() {
+        for (stop, expected) in [
+            (WebhookStop::Paused(PauseReason::Requested), None),
+            (WebhookStop::Paused(PauseReason::NoSuccess), Some("webhook_paused")),
+            (WebhookStop::Gone, Some("webhook_disabled")),
+        ] {
+            let (webhook, at) = (webhook(LaneOrder::Chat), Timestamp::from_seconds(7));
+            let id = EventId::from_uuid(uuid::Uuid::from_u128(3));
+            let notice = webhook.stop_notice(id, stop, at);
+            let entry = AuditEntry::of_webhook_stop(&notice, stop);
+            assert_eq!(entry.as_ref().map(|entry| entry.action.as_str()), expected);
+            let Some(entry) = entry else { continue };
+            assert_eq!((entry.id, entry.created_at), (id.uuid(), at));
+            assert_eq!((entry.session, entry.severity), (Some(webhook.session), Severity::Warn));
+            assert_eq!(entry.metadata["webhookId"], webhook.id.to_string());
+            assert_eq!(entry.metadata["reason"], stop.reason());
+        }
+    }
 }

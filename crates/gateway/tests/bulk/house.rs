@@ -174,8 +174,9 @@ async fn life(
     events: &Arc<Mutex<Vec<Event>>>,
     trouble: &Trouble,
 ) -> (Gateway, LedgerStore, Arc<Mortal>) {
-    let store = LedgerStore::open(StoreOptions::for_testing(path.join("waypost.sqlite"))).await;
-    let store = store.unwrap();
+    let entropy = Arc::new(SeededEntropy::new(1007 + number));
+    let database = StoreOptions::for_testing(path.join("waypost.sqlite"));
+    let store = LedgerStore::open(StoreOptions { entropy, ..database }).await.unwrap();
     let ledger = Arc::new(Mortal {
         store: store.clone(),
         whatsapp: timed.fake.clone(),

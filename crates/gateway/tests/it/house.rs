@@ -150,7 +150,9 @@ impl House {
     pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.sqlite");
-        let store = Box::pin(LedgerStore::open(StoreOptions::for_testing(path))).await.unwrap();
+        let entropy = Arc::new(SeededEntropy::new(107));
+        let options = StoreOptions { entropy, ..StoreOptions::for_testing(path) };
+        let store = Box::pin(LedgerStore::open(options)).await.unwrap();
         let (clock, whatsapp) = (ManualClock::default(), FakeWhatsApp::default());
         let ledger = Arc::new(Watched {
             store: store.clone(),

@@ -4,8 +4,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use rand::Rng as _;
-
 use super::{
     claims::{HeldLanes, Step},
     push,
@@ -17,12 +15,11 @@ use crate::{
     writer::{Unit, lock_webhooks, touch_of},
 };
 use domain::{
-    DeliveryId, Entropy, EventId, Timestamp, WebhookId,
+    DeliveryId, EventId, Timestamp, WebhookId,
     delivery::{Attempt, DeliveryState, HealthChange, PauseReason},
-    event::EventType,
-    log::{AuditEntry, Severity},
+    log::AuditEntry,
     port::{Settled, Settlement, StoreResult, Verdict},
-    webhook::Webhook,
+    webhook::WebhookStop,
 };
 
 db::statements! {
@@ -337,7 +334,8 @@ async fn webhooks(
     for (webhook, (at, change)) in changed {
         store_health(unit, webhook).await?;
         if change == Some(HealthChange::Paused) {
-            tell(unit, webhook, EventType::WebhookPaused, "no_success", at).await?;
+            let stop = WebhookStop::Paused(PauseReason::NoSuccess);
+            notice_stop(unit, webhook, stop, at).await?;
         }
     }
     Ok(())
@@ -403,39 +401,22 @@ async fn disable(unit: &mut Unit, id: WebhookId, at: Timestamp) -> StoreResult<(
     unit.webhooks.clear();
     let done = db::query(&DISABLE).bind(id.to_string()).execute(&mut unit.conn).await;
     if done.doing(DOING)?.rows_affected() == 1 {
-        tell(unit, id, EventType::WebhookDisabled, "gone", at).await?;
+        notice_stop(unit, id, WebhookStop::Gone, at).await?;
     }
     Ok(())
 }
 
-/// Tells the other webhooks of the session.
-pub(crate) async fn tell(
+/// Emits the event for the session's other webhooks when one stops, with its entry in the audit.
+pub(crate) async fn notice_stop(
     unit: &mut Unit,
     id: WebhookId,
-    kind: EventType,
-    reason: &str,
+    stop: WebhookStop,
     at: Timestamp,
 ) -> StoreResult<()> {
-    let webhook: Option<Webhook> = webhook::readable(unit, id).await?;
-    let Some(webhook) = webhook else { return Ok(()) };
-    let id = EventId::at(at, &Random);
-    let notice = webhook.notice(id, kind, reason, at);
-    if reason != PauseReason::Requested.as_str() {
-        // Nobody asked for it: whoever asks is written down with the request.
-        let action = kind.as_str().replace('.', "_");
-        let mut entry = AuditEntry::new(id.uuid(), action, Severity::Warn, at);
-        entry.session = Some(webhook.session);
-        entry.metadata = notice.data.value();
+    let Some(webhook) = webhook::readable(unit, id).await? else { return Ok(()) };
+    let notice = webhook.stop_notice(EventId::at(at, &*unit.entropy), stop, at);
+    if let Some(entry) = AuditEntry::of_webhook_stop(&notice, stop) {
         audit::insert(unit, entry).await?;
     }
     push::record(unit, vec![notice]).await.map(|_| ())
-}
-
-/// The system's randomness, for the ids of what the ledger itself tells.
-struct Random;
-
-impl Entropy for Random {
-    fn fill(&self, bytes: &mut [u8]) {
-        rand::rng().fill_bytes(bytes);
-    }
 }

@@ -1,6 +1,9 @@
 //! What a ledger is opened with.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use domain::Entropy;
+use rand::Rng as _;
 
 use crate::{crypt::MasterKey, db::postgres::DatabaseLimits, failpoint::Failpoint};
 
@@ -55,12 +58,15 @@ impl fmt::Debug for PostgresOptions {
 }
 
 /// What a ledger is opened with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StoreOptions {
     /// Where it is.
     pub database: Database,
     /// Opens what is encrypted.
     pub master_key: MasterKey,
+    /// Where the ids of events come from that the ledger itself emits; the system's randomness unless something else is
+    /// given. A seeded one makes them the same in each run; two ledgers at the same database must not share a seed.
+    pub entropy: Arc<dyn Entropy>,
     /// Connections that read, at least 1.
     pub readers: u32,
     /// How long the database may take.
@@ -69,12 +75,32 @@ pub struct StoreOptions {
     pub failpoint: Option<Failpoint>,
 }
 
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreOptions")
+            .field("database", &self.database)
+            .field("readers", &self.readers)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The randomness of the system.
+struct SystemRandomness;
+
+impl Entropy for SystemRandomness {
+    fn fill(&self, bytes: &mut [u8]) {
+        rand::rng().fill_bytes(bytes);
+    }
+}
+
 impl StoreOptions {
     /// A SQLite file with the usual number of readers.
     pub fn new(path: PathBuf, master_key: MasterKey) -> Self {
         Self {
             database: Database::Sqlite { path },
             master_key,
+            entropy: Arc::new(SystemRandomness),
             readers: 4,
             limits: DatabaseLimits::default(),
             failpoint: None,
@@ -86,6 +112,7 @@ impl StoreOptions {
         Self {
             database: Database::Postgres(place),
             master_key,
+            entropy: Arc::new(SystemRandomness),
             readers: 10,
             limits: DatabaseLimits::default(),
             failpoint: None,

@@ -79,7 +79,10 @@ pub(super) async fn open(
         own: name,
         caches: caches.clone(),
     });
-    let unit = |conn| Unit::new(conn, cipher.clone(), seams.clone()).noting(unreadable.clone());
+    let unit = |conn| {
+        Unit::new(conn, cipher.clone(), options.entropy.clone(), seams.clone())
+            .noting(unreadable.clone())
+    };
     let mut units = vec![unit(conn)];
     for _ in 0..SHARES {
         let conn = postgres::Connection::open(connect.clone(), limits).await;

@@ -69,7 +69,7 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
         turn: Arc::new(SoleTurn),
     };
     let caches = Arc::new(CommitCaches::new(seams.claims.clone()));
-    let unit = Unit::new(conn, cipher.clone(), seams.clone())
+    let unit = Unit::new(conn, cipher.clone(), options.entropy, seams.clone())
         .locking(lock.clone())
         .noting(unreadable.clone());
     let outside = Outside::new(caches.clone());

@@ -389,7 +389,8 @@ mod tests {
             leases: Arc::new(MemoryLeases::new(readers, Arc::default())),
             turn: Arc::new(SoleTurn),
         };
-        let unit = Unit::new(conn, cipher, seams).locking(lock);
+        let unit =
+            Unit::new(conn, cipher, Arc::new(testkit::SeededEntropy::new(7)), seams).locking(lock);
         Writer::start(vec![unit], outside, DatabaseLimits::default()).unwrap()
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use domain::{
-    SessionId, WebhookId,
+    Entropy, SessionId, WebhookId,
     delivery::{Health, LaneId},
     event::Event,
     port::Lease,
@@ -39,6 +39,8 @@ pub(crate) struct Seams {
 pub(crate) struct Unit {
     pub(crate) conn: Conn,
     pub(crate) cipher: Arc<Cipher>,
+    /// For the ids of events that the ledger itself emits.
+    pub(crate) entropy: Arc<dyn Entropy>,
     /// Webhooks by session, as of this transaction. Emptied whenever a webhook changes or a job is rolled back.
     pub(crate) webhooks: OfSessions,
     /// The health of every webhook that is not healthy, as of this transaction. Emptied likewise.
@@ -103,10 +105,16 @@ impl Committing {
 }
 
 impl Unit {
-    pub(crate) fn new(conn: Conn, cipher: Arc<Cipher>, seams: Seams) -> Self {
+    pub(crate) fn new(
+        conn: Conn,
+        cipher: Arc<Cipher>,
+        entropy: Arc<dyn Entropy>,
+        seams: Seams,
+    ) -> Self {
         Self {
             conn,
             cipher,
+            entropy,
             seams,
             webhooks: OfSessions::default(),
             degraded: None,

@@ -14,6 +14,7 @@ mod held;
 mod key_file;
 mod migration;
 mod model;
+mod notices;
 mod opening;
 mod postgres;
 mod secrets;

@@ -15,9 +15,9 @@ use std::{
 use domain::{
     DeliveryId, EventId, SessionId, Timestamp, WebhookId,
     delivery::{Attempt, DeliveryState, LaneId},
-    event::{Event, EventDraft, EventType},
+    event::{Event, EventDraft},
     port::OpenedListener,
-    webhook::Webhook,
+    webhook::{Webhook, WebhookStop},
 };
 
 /// A delivery.
@@ -145,11 +145,11 @@ impl State {
     }
 
     /// Tells the other webhooks of the session that one stopped.
-    fn tell(&mut self, id: WebhookId, kind: EventType, reason: &str, at: Timestamp) {
+    fn notice_stop(&mut self, id: WebhookId, stop: WebhookStop, at: Timestamp) {
         self.notices += 1;
         let notice = EventId::from_uuid(uuid::Uuid::from_u128(u128::MAX - self.notices));
         let Some(webhook) = self.webhooks.get(&id) else { return };
-        let draft = webhook.notice(notice, kind, reason, at);
+        let draft = webhook.stop_notice(notice, stop, at);
         self.record(draft);
     }
 }

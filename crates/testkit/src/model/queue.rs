@@ -5,10 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::{
     Timestamp, WebhookId,
-    delivery::{Candidate, ClaimedLane, Delivery, DeliveryState, HealthChange, LaneId, Places},
-    event::EventType,
+    delivery::{
+        Candidate, ClaimedLane, Delivery, DeliveryState, HealthChange, LaneId, PauseReason, Places,
+    },
     port::{DeliveryQueue, QueueStats, Settled, Settlement, StoreResult, Verdict},
-    webhook::Webhook,
+    webhook::{Webhook, WebhookStop},
 };
 
 use super::{Lane, Lease, ModelStore, State};
@@ -157,10 +158,10 @@ impl State {
         let change = webhook.health.record(ended, success);
         if settlement.verdict == Verdict::Disabled && webhook.active {
             webhook.active = false;
-            self.tell(id, EventType::WebhookDisabled, "gone", ended);
+            self.notice_stop(id, WebhookStop::Gone, ended);
         }
         if change == Some(HealthChange::Paused) {
-            self.tell(id, EventType::WebhookPaused, "no_success", ended);
+            self.notice_stop(id, WebhookStop::Paused(PauseReason::NoSuccess), ended);
         }
     }
 }

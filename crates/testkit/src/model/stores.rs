@@ -4,9 +4,8 @@ use async_trait::async_trait;
 use domain::{
     SessionId, Timestamp, WebhookId,
     delivery::PauseReason,
-    event::EventType,
     port::{Ledger, Page, StoreResult, WebhookStore, Write, WriteOutcome},
-    webhook::Webhook,
+    webhook::{Webhook, WebhookStop},
 };
 
 use super::ModelStore;
@@ -98,7 +97,7 @@ impl WebhookStore for ModelStore {
         let Some(webhook) = state.webhooks.get_mut(&id) else { return Ok(false) };
         if webhook.health.pause.is_none() {
             webhook.health.pause(at, PauseReason::Requested);
-            state.tell(id, EventType::WebhookPaused, PauseReason::Requested.as_str(), at);
+            state.notice_stop(id, WebhookStop::Paused(PauseReason::Requested), at);
         }
         Ok(true)
     }
