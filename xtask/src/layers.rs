@@ -139,7 +139,6 @@ fn only_downwards() -> anyhow::Result<()> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops at once when it cannot be set up")]
 mod tests {
     use super::*;
 

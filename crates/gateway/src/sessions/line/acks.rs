@@ -189,7 +189,7 @@ async fn of_receipt(
                 writes.push(moved(inner, session, &ack, at, None));
             }
             AckTarget::Nothing => {
-                writes.push(early(inner, session, receipt, id, (status, at)).await?)
+                writes.push(early(inner, session, receipt, id, (status, at)).await?);
             }
             AckTarget::Other => {}
         }
