@@ -59,7 +59,7 @@ fn read(row: &Row) -> StoreResult<AuditEntry> {
     })
 }
 
-/// Writes an entry within the transaction of what it tells about.
+/// Writes an entry within the transaction of what it reports.
 pub(crate) async fn insert(unit: &mut Unit, entry: AuditEntry) -> StoreResult<()> {
     let metadata = (!entry.metadata.is_null()).then(|| entry.metadata.to_string());
     db::query(&INSERT)

@@ -1,6 +1,6 @@
 //! Encryption at rest: XChaCha20-Poly1305. Its 192-bit nonces may be drawn at random without a counter to keep.
 //!
-//! The place of a value (table, owner, name) is authenticated with it: moved to another row it does not open.
+//! Where a value belongs (table, owner, name) is authenticated with it as additional data: moved to another row it does not open.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ pub struct MasterKey([u8; 32]);
 pub struct InvalidMasterKey;
 
 impl MasterKey {
-    /// From raw bytes.
+    /// Takes the bytes of a key as they are.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -76,11 +76,11 @@ impl Cipher {
         Self(XChaCha20Poly1305::new(&key.0.into()))
     }
 
-    /// Encrypts a value for its place.
-    pub(crate) fn seal(&self, place: &[&str], plain: &[u8]) -> Vec<u8> {
+    /// Encrypts a value together with where it belongs.
+    pub(crate) fn seal(&self, aad: &[&str], plain: &[u8]) -> Vec<u8> {
         let mut nonce = [0u8; NONCE_BYTES];
         rand::rng().fill_bytes(&mut nonce);
-        let aad = binding(place);
+        let aad = binding(aad);
         let sealed = self
             .0
             .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: &aad })
@@ -88,8 +88,8 @@ impl Cipher {
         [&[VERSION][..], &nonce, &sealed].concat()
     }
 
-    /// Decrypts what was sealed for this place.
-    pub(crate) fn open(&self, place: &[&str], stored: &[u8]) -> Result<Vec<u8>, StoreError> {
+    /// Decrypts what was sealed with the same additional data.
+    pub(crate) fn open(&self, aad: &[&str], stored: &[u8]) -> Result<Vec<u8>, StoreError> {
         const DOING: &str = "decrypting a stored value";
         let (version, rest) = stored.split_first().ok_or_else(|| corrupt(DOING))?;
         if *version != VERSION || rest.len() < NONCE_BYTES {
@@ -97,28 +97,27 @@ impl Cipher {
         }
         let (nonce, sealed) = rest.split_at(NONCE_BYTES);
         let nonce: [u8; NONCE_BYTES] = nonce.try_into().map_err(|_| corrupt(DOING))?;
-        let aad = binding(place);
+        let aad = binding(aad);
         self.0
             .decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: &aad })
             .map_err(|_| corrupt(DOING))
     }
 
-    /// Encrypts a text.
-    pub(crate) fn seal_text(&self, place: &[&str], plain: &str) -> Vec<u8> {
-        self.seal(place, plain.as_bytes())
+    /// Encrypts a text as [`Self::seal`] does.
+    pub(crate) fn seal_text(&self, aad: &[&str], plain: &str) -> Vec<u8> {
+        self.seal(aad, plain.as_bytes())
     }
 
-    /// Decrypts a text.
-    pub(crate) fn open_text(&self, place: &[&str], stored: &[u8]) -> Result<String, StoreError> {
-        String::from_utf8(self.open(place, stored)?)
-            .map_err(|_| corrupt("decrypting a stored text"))
+    /// Decrypts a text; anything but UTF-8 is corrupt.
+    pub(crate) fn open_text(&self, aad: &[&str], stored: &[u8]) -> Result<String, StoreError> {
+        String::from_utf8(self.open(aad, stored)?).map_err(|_| corrupt("decrypting a stored text"))
     }
 }
 
-/// Lengths in front of the parts, so that no two places give the same bytes.
-fn binding(place: &[&str]) -> Vec<u8> {
+/// Lengths in front of the parts, so that no two lists of parts give the same bytes.
+fn binding(aad: &[&str]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for part in place {
+    for part in aad {
         bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
         bytes.extend_from_slice(part.as_bytes());
     }
@@ -134,10 +133,9 @@ mod tests {
         let cipher = Cipher::new(&MasterKey::from_bytes([1; 32]));
         let stored = cipher.seal(&["webhook", "a", "secret"], b"hush");
         assert_eq!(cipher.open(&["webhook", "a", "secret"], &stored).unwrap(), b"hush");
-        for place in
-            [&["webhook", "b", "secret"][..], &["webhooka", "", "secret"], &["webhook", "a"]]
+        for aad in [&["webhook", "b", "secret"][..], &["webhooka", "", "secret"], &["webhook", "a"]]
         {
-            assert!(cipher.open(place, &stored).is_err(), "{place:?}");
+            assert!(cipher.open(aad, &stored).is_err(), "{aad:?}");
         }
         let other = Cipher::new(&MasterKey::from_bytes([2; 32]));
         assert!(other.open(&["webhook", "a", "secret"], &stored).is_err());

@@ -19,7 +19,7 @@ use crate::{
 };
 
 db::statements! {
-    BOUNDS = Two {
+    BOUNDS = DialectPair {
         sqlite: "select coalesce((select value from counter where name = 'event_position'), 0) as last, \
              coalesce((select value from counter where name = 'event_pruned'), 0) as pruned",
         postgres: "select last_value as last, \
@@ -44,7 +44,7 @@ db::statements! {
     EVENT = both("select id as event_id, session_id, sequence, kind, occurred_at as event_at, chat, idempotency_key, \
          data, position from event where id = $1");
     PRUNED_SESSIONS = both("select id, pruned_sequence from session where pruned_sequence > 0 order by id limit $1");
-    MARK = Two {
+    MARK = DialectPair {
         sqlite: "insert into event_mark (at, position) \
              select $1, coalesce((select value from counter where name = 'event_position'), 0) \
              where not exists (select 1 from event_mark where at >= $1)",
@@ -72,7 +72,7 @@ db::statements! {
          as page \
          order by page.position");
     // Each about many events at once, by their ids.
-    PRUNE_DELIVERIES = Two {
+    PRUNE_DELIVERIES = DialectPair {
         sqlite: "delete from delivery where id in (select delivery_of.id from json_each($1) as one \
              cross join delivery_of where delivery_of.event = one.value) and state <> 'pending' and not exists \
              (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2) and \
@@ -83,7 +83,7 @@ db::statements! {
              (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2) and \
              (state = 'delivered' or superseded = 1)",
     };
-    PRUNE_FAILURES = Two {
+    PRUNE_FAILURES = DialectPair {
         sqlite: "delete from delivery where id in (select delivery_of.id from json_each($1) as one \
              cross join delivery_of where delivery_of.event = one.value) and state <> 'pending' and not exists \
              (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2)",
@@ -92,7 +92,7 @@ db::statements! {
              (select json_array_elements_text($1::json))) and state <> 'pending' and not exists \
              (select 1 from delivery_attempt where delivery_id = delivery.id and at >= $2)",
     };
-    PRUNE_EVENTS = Two {
+    PRUNE_EVENTS = DialectPair {
         sqlite: "delete from event where id in (select value from json_each($1)) and not exists \
              (select 1 from delivery_of where delivery_of.event = event.id) returning session_id, sequence, position",
         postgres: "delete from event where id in (select json_array_elements_text($1::json)) and not exists \

@@ -1,5 +1,5 @@
-//! A place at which the process ends itself, as `kill -9` would at that very moment. For tests of the built program, which
-//! so try every place between two steps and not only those that chance finds.
+//! A point at which the process ends itself, as `kill -9` would at that very moment. For tests of the built program, which
+//! so try every point between two steps and not only those that chance finds.
 
 use std::{
     str::FromStr,
@@ -17,8 +17,8 @@ use domain::{
 
 /// What a commit is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Whatever it is.
+enum CommitKind {
+    /// A commit of whatever kind.
     Any,
     /// The row of a message that is about to go out.
     Send,
@@ -40,23 +40,23 @@ enum Kind {
     Idempotency,
 }
 
-const KINDS: [(&str, Kind); 10] = [
-    ("any", Kind::Any),
-    ("send", Kind::Send),
-    ("ack", Kind::Ack),
-    ("inbound", Kind::Inbound),
-    ("settled", Kind::Settled),
-    ("retry", Kind::Retry),
-    ("begin", Kind::Begin),
-    ("item", Kind::Item),
-    ("keys", Kind::Keys),
-    ("idempotency", Kind::Idempotency),
+const KINDS: [(&str, CommitKind); 10] = [
+    ("any", CommitKind::Any),
+    ("send", CommitKind::Send),
+    ("ack", CommitKind::Ack),
+    ("inbound", CommitKind::Inbound),
+    ("settled", CommitKind::Settled),
+    ("retry", CommitKind::Retry),
+    ("begin", CommitKind::Begin),
+    ("item", CommitKind::Item),
+    ("keys", CommitKind::Keys),
+    ("idempotency", CommitKind::Idempotency),
 ];
 
 /// On which side of the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    /// Nothing is committed.
+enum CommitSide {
+    /// Before it: nothing is durable.
     Before,
     /// It is durable, and its caller does not know.
     After,
@@ -65,13 +65,13 @@ enum Side {
 /// Ends the process at the n-th call of the writer that commits something of a kind. Clones count together.
 #[derive(Debug, Clone)]
 pub struct Failpoint {
-    kind: Kind,
-    side: Side,
+    kind: CommitKind,
+    side: CommitSide,
     nth: u64,
     seen: Arc<AtomicU64>,
 }
 
-/// Not a failpoint.
+/// The text does not name a failpoint.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "must be before or after, a kind of commit and a number from 1 on, for instance after:send:1"
@@ -84,8 +84,8 @@ impl FromStr for Failpoint {
     fn from_str(text: &str) -> Result<Self, InvalidFailpoint> {
         let mut words = text.trim().split(':');
         let side = match words.next() {
-            Some("before") => Side::Before,
-            Some("after") => Side::After,
+            Some("before") => CommitSide::Before,
+            Some("after") => CommitSide::After,
             _ => return Err(InvalidFailpoint),
         };
         let word = words.next();
@@ -100,19 +100,19 @@ impl FromStr for Failpoint {
 
 /// A call of the writer that is on its way.
 #[must_use]
-pub(crate) struct Passing<'a> {
+pub(crate) struct WriterCall<'a> {
     failpoint: Option<&'a Failpoint>,
 }
 
-impl Passing<'_> {
+impl WriterCall<'_> {
     /// The call has its answer.
     pub(crate) fn answered(self, committed: bool) {
         if committed {
-            self.strike(Side::After);
+            self.strike(CommitSide::After);
         }
     }
 
-    fn strike(&self, side: Side) {
+    fn strike(&self, side: CommitSide) {
         let Some(failpoint) = self.failpoint.filter(|one| one.side == side) else { return };
         if failpoint.seen.fetch_add(1, Ordering::AcqRel) + 1 == failpoint.nth {
             std::process::abort();
@@ -120,15 +120,18 @@ impl Passing<'_> {
     }
 }
 
-fn passing(failpoint: Option<&Failpoint>, is_meant: impl FnOnce(Kind) -> bool) -> Passing<'_> {
-    let failpoint = failpoint.filter(|one| one.kind == Kind::Any || is_meant(one.kind));
-    let passing = Passing { failpoint };
-    passing.strike(Side::Before);
+fn passing(
+    failpoint: Option<&Failpoint>,
+    is_meant: impl FnOnce(CommitKind) -> bool,
+) -> WriterCall<'_> {
+    let failpoint = failpoint.filter(|one| one.kind == CommitKind::Any || is_meant(one.kind));
+    let passing = WriterCall { failpoint };
+    passing.strike(CommitSide::Before);
     passing
 }
 
 /// Changes with their events.
-pub(crate) fn writes<'a>(failpoint: Option<&'a Failpoint>, writes: &[Write]) -> Passing<'a> {
+pub(crate) fn writes<'a>(failpoint: Option<&'a Failpoint>, writes: &[Write]) -> WriterCall<'a> {
     passing(failpoint, |kind| writes.iter().any(|write| of_write(write) == Some(kind)))
 }
 
@@ -136,32 +139,32 @@ pub(crate) fn writes<'a>(failpoint: Option<&'a Failpoint>, writes: &[Write]) -> 
 pub(crate) fn settlement<'a>(
     failpoint: Option<&'a Failpoint>,
     settlement: &Settlement,
-) -> Passing<'a> {
+) -> WriterCall<'a> {
     let retry = matches!(settlement.verdict, Verdict::RetryAt(_));
-    passing(failpoint, |kind| kind == if retry { Kind::Retry } else { Kind::Settled })
+    passing(failpoint, |kind| kind == if retry { CommitKind::Retry } else { CommitKind::Settled })
 }
 
 /// Anything else, by the words of the job.
-pub(crate) fn job<'a>(failpoint: Option<&'a Failpoint>, doing: &str) -> Passing<'a> {
+pub(crate) fn job<'a>(failpoint: Option<&'a Failpoint>, doing: &str) -> WriterCall<'a> {
     passing(failpoint, |kind| match kind {
-        Kind::Keys => doing == "writing engine keys",
-        Kind::Idempotency => doing.contains("idempotency"),
+        CommitKind::Keys => doing == "writing engine keys",
+        CommitKind::Idempotency => doing.contains("idempotency"),
         _ => false,
     })
 }
 
-fn of_write(write: &Write) -> Option<Kind> {
+fn of_write(write: &Write) -> Option<CommitKind> {
     match write {
         Write::InsertMessage { message, .. } => Some(match message.message.direction {
-            Direction::Outgoing => Kind::Send,
-            Direction::Incoming => Kind::Inbound,
+            Direction::Outgoing => CommitKind::Send,
+            Direction::Incoming => CommitKind::Inbound,
         }),
         Write::Batch { change, .. } => match **change {
-            BatchChange::Begin { .. } => Some(Kind::Begin),
-            BatchChange::Finish { .. } => Some(Kind::Item),
+            BatchChange::Begin { .. } => Some(CommitKind::Begin),
+            BatchChange::Finish { .. } => Some(CommitKind::Item),
             _ => None,
         },
-        Write::AdvanceMessage { .. } => Some(Kind::Ack),
+        Write::AdvanceMessage { .. } => Some(CommitKind::Ack),
         _ => None,
     }
 }

@@ -36,7 +36,7 @@ pub struct FolderMedia {
 }
 
 impl FolderMedia {
-    /// Makes the folder if missing, for its owner alone, and removes what was never kept.
+    /// Makes the folder if missing, readable only by its owner, and removes what was never kept.
     ///
     /// # Errors
     /// The system's, when the folder cannot be made, read or cleaned.
@@ -80,7 +80,7 @@ impl MediaFiles for FolderMedia {
     async fn open(&self, id: &MediaId) -> StoreResult<Option<(File, u64)>> {
         let id = id.clone();
         self.blocking("opening a file", move |folder| {
-            let file = match File::open(place(folder, &id)) {
+            let file = match File::open(path_of(folder, &id)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 opened => opened?,
             };
@@ -112,7 +112,7 @@ impl MediaFiles for FolderMedia {
 }
 
 /// Ids are hex digits, so this names nothing outside of the folder.
-fn place(folder: &Path, id: &MediaId) -> PathBuf {
+fn path_of(folder: &Path, id: &MediaId) -> PathBuf {
     folder.join(&id.as_str()[..2]).join(id.as_str())
 }
 
@@ -130,7 +130,7 @@ fn scratch(scratch_folder: &Path) -> io::Result<Scratch> {
 
 fn keep(folder: &Path, mut scratch: Scratch) -> io::Result<KeptMedia> {
     let (id, size_bytes) = hash(&mut scratch.file)?;
-    let place = place(folder, &id);
+    let path = path_of(folder, &id);
     let shelf = folder.join(&id.as_str()[..2]);
     // Never the folder itself: when it is gone, a new one would be an empty store.
     match private_folders().create(&shelf) {
@@ -141,12 +141,12 @@ fn keep(folder: &Path, mut scratch: Scratch) -> io::Result<KeptMedia> {
     let shared = File::open(&shelf)?;
     shared.lock_shared()?;
     // The same bytes are kept once. A file of another length was damaged from outside: it is replaced.
-    let kept = std::fs::metadata(&place).is_ok_and(|kept| kept.len() == size_bytes);
+    let kept = std::fs::metadata(&path).is_ok_and(|kept| kept.len() == size_bytes);
     if kept {
-        File::open(&place)?.set_modified(scratch.file.metadata()?.modified()?)?;
+        File::open(&path)?.set_modified(scratch.file.metadata()?.modified()?)?;
     } else {
         scratch.file.sync_all()?;
-        std::fs::rename(&scratch.path, &place)?;
+        std::fs::rename(&scratch.path, &path)?;
     }
     drop(shared);
     // Also when it was there: whoever put it there may not have come this far yet.
@@ -156,16 +156,16 @@ fn keep(folder: &Path, mut scratch: Scratch) -> io::Result<KeptMedia> {
 
 fn remove(folder: &Path, id: &MediaId, kept_before: Timestamp) -> io::Result<bool> {
     let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let alone = match File::open(folder.join(&id.as_str()[..2])) {
+    let locked = match File::open(folder.join(&id.as_str()[..2])) {
         Err(error) if gone(&error) => return Ok(true),
         opened => opened?,
     };
-    alone.lock()?;
-    let place = place(folder, id);
-    match std::fs::metadata(&place) {
+    locked.lock()?;
+    let path = path_of(folder, id);
+    match std::fs::metadata(&path) {
         Err(error) if gone(&error) => Ok(true),
         Ok(kept) if !is_before(&kept, kept_before) => Ok(false),
-        found => found.and_then(|_| std::fs::remove_file(place)).map(|()| true),
+        found => found.and_then(|_| std::fs::remove_file(path)).map(|()| true),
     }
 }
 
@@ -210,7 +210,7 @@ fn hash(file: &mut File) -> io::Result<(MediaId, u64)> {
     Ok((MediaId::of(&hash.finalize().into()), size_bytes))
 }
 
-/// Makes folders for their owner alone.
+/// Makes folders that only their owner may read.
 fn private_folders() -> DirBuilder {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! The key file: made on the first start, readable by its owner alone.
+//! The key file: made on the first start, readable only by its owner.
 
 use std::{
     io::{ErrorKind, Write as _},
@@ -75,7 +75,7 @@ fn create(path: &Path, entropy: &dyn Entropy) -> std::io::Result<MasterKey> {
     Ok(key)
 }
 
-/// The name must survive a power cut too: what the database holds by then opens with this key alone.
+/// The name must survive a power cut too: what the database holds by then opens only with this key.
 #[cfg(unix)]
 fn sync_folder(path: &Path) -> std::io::Result<()> {
     match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {

@@ -93,13 +93,13 @@ impl Ledger for LedgerStore {
 }
 
 /// What a write did, before its events are numbered.
-enum Applied {
+enum AppliedWrite {
     /// Nothing; it has no events then.
     Unchanged,
     /// The change is made; its session is there.
     Changed,
     /// An event by itself; its session may not exist.
-    Alone,
+    EventOnly,
     /// Before, with these events: its caller did not hear of the commit.
     Before(Vec<Arc<Event>>),
 }
@@ -126,9 +126,11 @@ pub(crate) async fn apply(
             next = next.split_first().map_or(&[], |(_, behind)| behind);
             let stored = ahead.pop_front() == Some(true);
             let (done, events) = match write {
-                Write::InsertMessage { events, .. } if stored => (Applied::Changed, events.clone()),
+                Write::InsertMessage { events, .. } if stored => {
+                    (AppliedWrite::Changed, events.clone())
+                }
                 write => match repeated(unit, write, &drafts).await? {
-                    Some(events) => (Applied::Before(events), vec![]),
+                    Some(events) => (AppliedWrite::Before(events), vec![]),
                     None => change(unit, write).await?,
                 },
             };
@@ -145,10 +147,12 @@ pub(crate) async fn apply(
         for (done, count) in of_unit {
             let events: Option<Vec<Arc<Event>>> = recorded.by_ref().take(count).collect();
             answers.push(match (done, events) {
-                (Applied::Before(events), _) => WriteOutcome::Applied(events),
-                (Applied::Unchanged, _) | (Applied::Alone, None) => WriteOutcome::Unchanged,
+                (AppliedWrite::Before(events), _) => WriteOutcome::Applied(events),
+                (AppliedWrite::Unchanged, _) | (AppliedWrite::EventOnly, None) => {
+                    WriteOutcome::Unchanged
+                }
                 (_, Some(events)) => WriteOutcome::Applied(events),
-                (Applied::Changed, None) => {
+                (AppliedWrite::Changed, None) => {
                     return Err(gone("recording an event of a session"));
                 }
             });
@@ -159,7 +163,7 @@ pub(crate) async fn apply(
 }
 
 /// What a unit of writes answered when it was applied before, if it was: its caller did not hear of the commit and repeats
-/// it. Its events tell; what has none is applied again without harm.
+/// it. Its events show that; what has none is applied again without harm.
 pub(crate) async fn done_before(
     unit: &mut Unit,
     writes: &[Write],
@@ -220,7 +224,7 @@ pub(crate) fn session_of(write: &Write) -> SessionId {
 }
 
 /// What this very write recorded, if it was applied before and only its answer was lost. Of a change of a session, and of
-/// an event by itself, nothing but their events tell; the others find what they changed.
+/// an event by itself, nothing but their events show it; the others find what they changed.
 async fn repeated(
     unit: &mut Unit,
     write: &Write,
@@ -245,18 +249,20 @@ async fn repeated(
     Ok(Some(recorded))
 }
 
-/// The change alone, and the events it causes, in their order.
-async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(Applied, Vec<EventDraft>)> {
+/// Makes only the change, and gives the events it causes, in their order.
+async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(AppliedWrite, Vec<EventDraft>)> {
     let events = match write {
         Write::Held { lease } => {
             lease::check(unit, lease).await?;
-            return Ok((Applied::Unchanged, vec![]));
+            return Ok((AppliedWrite::Unchanged, vec![]));
         }
         Write::Unheld { session, now } => {
             lease::check_unheld(unit, *session, *now).await?;
-            return Ok((Applied::Unchanged, vec![]));
+            return Ok((AppliedWrite::Unchanged, vec![]));
         }
-        Write::Append { event } => return Ok((Applied::Alone, vec![event.as_ref().clone()])),
+        Write::Append { event } => {
+            return Ok((AppliedWrite::EventOnly, vec![event.as_ref().clone()]));
+        }
         Write::InsertMessage { message, events } => message::insert(unit, message, events).await?,
         Write::ChangeMessage { session, wa_id, change, hold_until, events } => {
             let change = change.as_ref().clone();
@@ -313,7 +319,7 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(Applied, Vec<Eve
             batch::confirm(unit, *session, wa_id, *sent_at, stamp).await?
         }
     };
-    Ok(events.map_or((Applied::Unchanged, vec![]), |events| (Applied::Changed, events)))
+    Ok(events.map_or((AppliedWrite::Unchanged, vec![]), |events| (AppliedWrite::Changed, events)))
 }
 
 fn some_if(applied: bool, events: &[EventDraft]) -> Option<Vec<EventDraft>> {

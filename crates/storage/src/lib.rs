@@ -7,7 +7,7 @@
 //!   share one fsync (`synchronous=FULL`).
 //! - *Readers* are connections of their own; WAL lets them read while the writer writes.
 //! - The *cipher* encrypts the engine's keys, webhook secrets and headers, proxy addresses, messages on their way out and
-//!   the keys of files, bound to their place.
+//!   the keys of files, bound to their rows.
 //! - [`BullQueue`] hands the lanes of a ledger out through Redis, so that several processes share them.
 //! - [`FolderMedia`] keeps files in a folder, by the hash of their bytes.
 //!

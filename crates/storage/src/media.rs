@@ -33,7 +33,7 @@ db::statements! {
     UPLOADED = both("select media.* from media join message on message.session_id = media.session_id \
          and message.wa_id = media.wa_id where media.session_id = $1 and media.file = $2 \
          and message.direction = 'outgoing' and message.created_at >= $3 order by message.created_at desc limit 4");
-    DUE = Two {
+    DUE = DialectPair {
         sqlite: "select media.* from json_each($1) as one cross join media \
              where media.session_id = one.value and media.state = 'pending' and media.due_at <= $2 \
              order by media.due_at limit $3",
@@ -41,7 +41,7 @@ db::statements! {
              and state = 'pending' and due_at <= $2 order by due_at limit $3",
     };
     PUT_OFF_DUE = both("update media set due_at = $3 where session_id = $1 and wa_id = $2");
-    NEXT_DUE = Two {
+    NEXT_DUE = DialectPair {
         sqlite: "select min((select media.due_at from media where media.session_id = one.value \
              and media.state = 'pending' order by media.due_at limit 1)) from json_each($1) as one",
         postgres: "select min(due_at) from media where state = 'pending' \
@@ -62,14 +62,14 @@ fn place<'a>(session: &'a str, wa_id: &'a str) -> [&'a str; 4] {
 
 /// The columns of a state.
 #[derive(Default)]
-struct Columns<'a> {
+struct StateColumns<'a> {
     due_at: Option<i64>,
     file: Option<&'a str>,
     size_bytes: Option<i64>,
     reason: Option<&'a str>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> StateColumns<'a> {
     fn of(state: &'a MediaState) -> Self {
         match state {
             MediaState::Pending { due_at } => {
@@ -129,7 +129,7 @@ pub(crate) async fn insert(
     let session = session.to_string();
     let plain = serde_json::to_vec(&record.media).map_err(|_| corrupt(DOING))?;
     let sealed = unit.cipher.seal(&place(&session, wa_id.as_str()), &plain);
-    let columns = Columns::of(&record.state);
+    let columns = StateColumns::of(&record.state);
     db::query(&INSERT)
         .bind(&session)
         .bind(wa_id.as_str())
@@ -168,7 +168,7 @@ pub(crate) async fn settle(
         return Ok(false);
     }
     let Some(mut message) = message::find(unit, session, wa_id).await? else { return Ok(false) };
-    let columns = Columns::of(state);
+    let columns = StateColumns::of(state);
     db::query(&SETTLE)
         .bind(&id)
         .bind(wa_id.as_str())

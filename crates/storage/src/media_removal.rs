@@ -27,15 +27,15 @@ db::statements! {
     // None while there are items of batches of which the file is not known.
     DUE = both("select file from media_removal where due_at > 0 and due_at <= $1 and not exists \
          (select 1 from batch_item where file = '?' and content is not null) order by due_at limit $2");
-    REMOVED = Two {
+    REMOVED = DialectPair {
         sqlite: "delete from media_removal where file in (select value from json_each($1))",
         postgres: "delete from media_removal where file in (select json_array_elements_text($1::json))",
     };
-    POSTPONE = Two {
+    POSTPONE = DialectPair {
         sqlite: "update media_removal set due_at = $2 where file in (select value from json_each($1))",
         postgres: "update media_removal set due_at = $2 where file in (select json_array_elements_text($1::json))",
     };
-    UNKNOWN = Two {
+    UNKNOWN = DialectPair {
         sqlite: "select one.value as file from json_each($1) as one where \
              not exists (select 1 from media where file = one.value) and not exists \
              (select 1 from batch_item where file = one.value and content is not null) and not exists \
@@ -45,7 +45,7 @@ db::statements! {
              (select 1 from batch_item where file = one.value and content is not null) and not exists \
              (select 1 from media_removal where file = one.value)",
     };
-    LET_GO = Two {
+    LET_GO = DialectPair {
         sqlite: "insert into media_removal (file) select value from json_each($1) where true on conflict (file) do \
              nothing",
         postgres: "insert into media_removal (file) select json_array_elements_text($1::json) on conflict (file) \

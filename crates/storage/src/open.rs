@@ -13,7 +13,7 @@ use crate::{
     crypt::Cipher,
     db::{self, Conn, Readers},
     error::Doing as _,
-    unreadable::Unreadable,
+    unreadable::UnreadableRows,
     writer::{CommitCaches, Seams, Writer},
 };
 
@@ -53,7 +53,7 @@ pub enum OpenError {
         /// Of which version its tables are.
         version: i64,
     },
-    /// A migration failed.
+    /// A migration failed; the tables are as they were.
     #[error("the database {database} cannot be brought to this version")]
     Migration {
         /// The file, or the server and schema.
@@ -98,8 +98,8 @@ pub struct LedgerStore {
     pub(crate) seams: Seams,
     pub(crate) caches: Arc<CommitCaches>,
     /// Rows that cannot be read.
-    pub(crate) unreadable: Arc<Unreadable>,
-    _listener: Option<Arc<listener::Listener>>,
+    pub(crate) unreadable: Arc<UnreadableRows>,
+    _listener: Option<Arc<listener::NoticeListener>>,
     _lock: Option<Arc<File>>,
 }
 
@@ -111,7 +111,7 @@ impl LedgerStore {
     pub async fn open(options: StoreOptions) -> Result<Self, OpenError> {
         match options.database.clone() {
             Database::Sqlite { path } => sqlite::open(options, path).await,
-            Database::Postgres(place) => postgres::open(options, place).await,
+            Database::Postgres(target) => postgres::open(options, target).await,
         }
     }
 
@@ -137,7 +137,7 @@ impl LedgerStore {
 }
 
 db::statements! {
-    // Two that start at once must not each store one.
+    // DialectPair that start at once must not each store one.
     CANARY_ONCE = both("insert into meta (key, value) values ('canary', $1) on conflict (key) do nothing");
     CANARY_OF_KEY = both("select value from meta where key = 'canary'");
 }

@@ -29,11 +29,11 @@ const SHOWN_MAX: usize = 200;
 pub(crate) struct PutAside<'a> {
     /// The id of the session that it came to.
     pub(crate) session: &'a str,
-    /// What it is.
+    /// The kind of record, as it is shown.
     pub(crate) kind: &'static str,
     /// Its own id, of any length.
     pub(crate) id: &'a str,
-    /// All of it.
+    /// Everything that is known of it, sealed when it is stored.
     pub(crate) content: &'a [u8],
     /// Why it cannot be stored where it belongs.
     pub(crate) reason: &'a str,
@@ -46,7 +46,7 @@ fn key(id: &str) -> String {
     hex::encode(Sha256::digest(id.as_bytes()))
 }
 
-fn place<'a>(session: &'a str, kind: &'a str, key: &'a str) -> [&'a str; 5] {
+fn content_aad<'a>(session: &'a str, kind: &'a str, key: &'a str) -> [&'a str; 5] {
     ["quarantine", session, kind, key, "content"]
 }
 
@@ -57,7 +57,7 @@ fn shown(text: &str) -> String {
 /// Puts something aside; `false` when it is there already.
 pub(crate) async fn put(unit: &mut Unit, what: PutAside<'_>) -> StoreResult<bool> {
     let key = key(what.id);
-    let sealed = unit.cipher.seal(&place(what.session, what.kind, &key), what.content);
+    let sealed = unit.cipher.seal(&content_aad(what.session, what.kind, &key), what.content);
     let done = db::query(&INSERT)
         .bind(what.session)
         .bind(what.kind)
@@ -73,7 +73,7 @@ pub(crate) async fn put(unit: &mut Unit, what: PutAside<'_>) -> StoreResult<bool
 }
 
 impl LedgerStore {
-    /// Puts something aside.
+    /// Puts a record aside, so that the rest goes on.
     pub(crate) async fn put_one_aside(&self, one: Quarantined) -> StoreResult<bool> {
         let put = self.writer.run_for(one.session, DOING, move |unit| {
             Box::pin(async move {
@@ -116,7 +116,7 @@ impl LedgerStore {
             let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
             let (kind, key) = (text("kind")?, text("key")?);
             let sealed: Vec<u8> = row.try_get("content").doing(DOING)?;
-            let opened = self.cipher.open(&place(&session, &kind, &key), &sealed);
+            let opened = self.cipher.open(&content_aad(&session, &kind, &key), &sealed);
             found.push((kind, opened.map_err(|_| corrupt(DOING))?));
         }
         Ok(found)

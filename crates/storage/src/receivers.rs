@@ -67,17 +67,17 @@ impl OfSessions {
 }
 
 #[derive(Default)]
-struct State {
+struct CacheState {
     known: HashMap<WebhookId, Arc<Webhook>>,
     version: u64,
 }
 
 /// Webhooks by id, as of the last commit. Their last success may be older.
 #[derive(Default)]
-pub(crate) struct Receivers(Mutex<State>);
+pub(crate) struct Receivers(Mutex<CacheState>);
 
 impl Receivers {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CacheState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

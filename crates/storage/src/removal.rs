@@ -76,8 +76,8 @@ static OF_SESSION: [&db::Statement; 11] = [
     &IDEMPOTENCY_KEYS,
 ];
 
-/// Something marked.
-struct Marked {
+/// Rows that are marked to be removed, up to a position.
+struct MarkedRows {
     position: i64,
     kind: String,
     session: String,
@@ -85,9 +85,9 @@ struct Marked {
     through: i64,
 }
 
-fn marked(row: &Row) -> StoreResult<Marked> {
+fn marked(row: &Row) -> StoreResult<MarkedRows> {
     let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
-    Ok(Marked {
+    Ok(MarkedRows {
         position: row.try_get("position").doing(DOING)?,
         kind: text("kind")?,
         session: text("session_id")?,

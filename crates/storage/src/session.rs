@@ -14,7 +14,7 @@ use crate::{
     crypt::Cipher,
     db::{self, Row},
     error::{Doing as _, corrupt},
-    lease::Applicant,
+    lease::LeaseApplicant,
     open::LedgerStore,
     removal,
     writer::Unit,
@@ -228,7 +228,7 @@ impl SessionStore for LedgerStore {
         now: Timestamp,
         lasts: Duration,
     ) -> StoreResult<Option<Held>> {
-        let by = Applicant { session: id, owner: owner.into(), now, lasts };
+        let by = LeaseApplicant { session: id, owner: owner.into(), now, lasts };
         self.seams.leases.acquire(&self.writer, by).await
     }
 

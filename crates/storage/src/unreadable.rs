@@ -1,4 +1,4 @@
-//! Rows that cannot be read: told once, counted, left where they are. Everything else goes on without them.
+//! Rows that cannot be read: reported once, counted, left where they are. Everything else goes on without them.
 
 use std::{
     collections::BTreeSet,
@@ -9,19 +9,19 @@ use domain::port::{StoreError, StoreResult, UnreadableRow};
 
 use crate::db::Row;
 
-/// Rows that are remembered. What comes on top is told each time it is met.
+/// Rows that are remembered. What comes on top is reported each time it is met.
 const ROWS_MAX: usize = 1000;
 
 /// What could not be read, and was not read since.
 #[derive(Default)]
-pub(crate) struct Unreadable(Mutex<BTreeSet<UnreadableRow>>);
+pub(crate) struct UnreadableRows(Mutex<BTreeSet<UnreadableRow>>);
 
-impl Unreadable {
+impl UnreadableRows {
     fn lock(&self) -> MutexGuard<'_, BTreeSet<UnreadableRow>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All of them.
+    /// All that are remembered.
     pub(crate) fn all(&self) -> Vec<UnreadableRow> {
         self.lock().iter().cloned().collect()
     }
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_row_is_remembered_until_it_is_read_and_no_more_than_a_thousand_are() {
-        let unreadable = Unreadable::default();
+        let unreadable = UnreadableRows::default();
         unreadable.note("webhook", "one", &corrupt("reading"));
         unreadable.note("webhook", "one", &corrupt("reading"));
         assert_eq!(unreadable.all().len(), 1);

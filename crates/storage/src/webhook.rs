@@ -19,7 +19,7 @@ use crate::{
     error::{Doing as _, corrupt},
     open::LedgerStore,
     removal,
-    unreadable::Unreadable,
+    unreadable::UnreadableRows,
     writer::{Unit, lock_webhooks, touch, touch_of},
 };
 
@@ -135,7 +135,7 @@ fn read(row: &Row, cipher: &Cipher) -> StoreResult<Webhook> {
 }
 
 /// The columns that hold more than one value, as stored.
-struct Stored {
+struct SealedSecrets {
     events: String,
     filters: Option<String>,
     headers: Option<Vec<u8>>,
@@ -147,13 +147,13 @@ struct Stored {
     retry_count: i64,
 }
 
-fn stored(webhook: &Webhook, cipher: &Cipher) -> Stored {
+fn stored(webhook: &Webhook, cipher: &Cipher) -> SealedSecrets {
     let id = webhook.id.to_string();
     let seal = |name: &str, text: &str| cipher.seal_text(&["webhook", &id, name], text);
     let secret =
         |name: &str, secret: Option<&Secret>| secret.map(|secret| seal(name, secret.expose()));
     let previous = webhook.previous_secret.as_ref();
-    Stored {
+    SealedSecrets {
         events: json(&webhook.events),
         filters: webhook.filters.as_ref().map(json),
         headers: (!webhook.headers.is_empty()).then(|| seal("headers", &json(&webhook.headers))),
@@ -213,14 +213,14 @@ pub(crate) async fn of_session(unit: &mut Unit, session: SessionId) -> StoreResu
     Ok(webhooks)
 }
 
-/// One webhook that others are told about; `None` when there is none that can be read.
+/// One webhook that is reported to others; `None` when there is none that can be read.
 pub(crate) async fn readable(unit: &mut Unit, id: WebhookId) -> StoreResult<Option<Webhook>> {
     let row = db::query(&GET).bind(id.to_string()).fetch_optional(&mut unit.conn).await;
     let row = row.doing("reading a webhook")?;
     Ok(row.and_then(|row| unit.unreadable.row(WEBHOOK, &["id"], &row, read(&row, &unit.cipher))))
 }
 
-/// One webhook.
+/// One webhook with its secrets decrypted.
 async fn one(conn: &mut Conn, id: WebhookId, cipher: &Cipher) -> StoreResult<Option<Webhook>> {
     let row = db::query(&GET).bind(id.to_string()).fetch_optional(conn).await;
     row.doing("reading a webhook")?.map(|row| read(&row, cipher)).transpose()
@@ -229,7 +229,7 @@ async fn one(conn: &mut Conn, id: WebhookId, cipher: &Cipher) -> StoreResult<Opt
 /// The health of every webhook that is not healthy, as far as it can be read.
 pub(crate) async fn degraded(
     conn: &mut Conn,
-    unreadable: &Unreadable,
+    unreadable: &UnreadableRows,
 ) -> StoreResult<HashMap<WebhookId, Health>> {
     const DOING: &str = "reading the health of webhooks";
     let read = |row: &Row| {

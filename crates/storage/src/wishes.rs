@@ -1,4 +1,4 @@
-//! Who is told that something is wanted of a session.
+//! Who is notified when something is wanted of a session.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,16 +6,16 @@ use domain::{SessionId, port::WishListener};
 
 /// Listeners, one per gateway on this store.
 #[derive(Default)]
-pub(crate) struct Wishes(Mutex<Vec<WishListener>>);
+pub(crate) struct WishListeners(Mutex<Vec<WishListener>>);
 
-impl Wishes {
-    /// From now on this listener is told too, until the store is gone.
+impl WishListeners {
+    /// From now on this listener is notified too, until the store is gone.
     pub(crate) fn listen(&self, listener: WishListener) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
     }
 
     /// Tells all of them.
-    pub(crate) fn tell(&self, sessions: &[SessionId]) {
+    pub(crate) fn notify(&self, sessions: &[SessionId]) {
         if sessions.is_empty() {
             return;
         }

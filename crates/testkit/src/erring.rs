@@ -43,15 +43,15 @@ pub enum Fault {
 /// How many of a thousand calls go wrong, by kind; the rest go well.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Odds {
-    /// [`Fault::Unavailable`].
+    /// Calls that end in [`Fault::Unavailable`].
     pub unavailable: u32,
-    /// [`Fault::Busy`].
+    /// Calls that end in [`Fault::Busy`].
     pub busy: u32,
-    /// [`Fault::Hang`].
+    /// Calls that end in [`Fault::Hang`].
     pub hang: u32,
-    /// [`Fault::Applied`].
+    /// Calls that end in [`Fault::Applied`].
     pub applied: u32,
-    /// [`Fault::AppliedHang`].
+    /// Calls that end in [`Fault::AppliedHang`].
     pub applied_hang: u32,
     /// [`Fault::Slow`], up to the limit.
     pub slow: u32,
@@ -71,16 +71,16 @@ impl Odds {
     }
 }
 
-/// Decides what goes wrong. Clones decide together. Until it is told something, everything goes well.
+/// Decides what goes wrong. Clones decide together. Until odds or a script are set, everything goes well.
 #[derive(Clone)]
 pub struct Trouble {
-    plan: Arc<Mutex<Plan>>,
+    plan: Arc<Mutex<TroublePlan>>,
     clock: Arc<dyn Clock>,
     /// Longest that a hanging call takes.
     limit: Duration,
 }
 
-struct Plan {
+struct TroublePlan {
     dice: StdRng,
     odds: Odds,
     /// Odds hold for these calls only; empty: for all.
@@ -96,7 +96,7 @@ struct Plan {
 impl Trouble {
     /// With a seed for what is left to chance. A call that hangs ends when `clock` has passed `limit`.
     pub fn new(seed: u64, clock: Arc<dyn Clock>, limit: Duration) -> Self {
-        let plan = Plan {
+        let plan = TroublePlan {
             dice: StdRng::seed_from_u64(seed),
             odds: Odds::default(),
             among: vec![],
@@ -108,7 +108,7 @@ impl Trouble {
         Self { plan: Arc::new(Mutex::new(plan)), clock, limit }
     }
 
-    fn plan(&self) -> MutexGuard<'_, Plan> {
+    fn plan(&self) -> MutexGuard<'_, TroublePlan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -206,7 +206,7 @@ impl Trouble {
     }
 }
 
-impl Plan {
+impl TroublePlan {
     fn draw(&mut self, call: &str, limit: Duration) -> Option<Fault> {
         if !self.among.is_empty() && !self.among.contains(&call) {
             return None;
@@ -246,7 +246,7 @@ pub struct Erring<S: ?Sized> {
 }
 
 impl<S: ?Sized> Erring<S> {
-    /// Over a store.
+    /// Lets calls of a store go wrong as `trouble` decides.
     pub fn new(store: Arc<S>, trouble: &Trouble) -> Self {
         Self { store, trouble: trouble.clone() }
     }

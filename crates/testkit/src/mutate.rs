@@ -7,7 +7,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 /// Bytes that parsers treat as special.
 const SPECIAL: [u8; 16] = *b"\"'{}[]()\\\n\r\t,;:\0";
-/// Longest input, bytes.
+/// Longest input that is made, in bytes.
 const INPUT_BYTES_MAX: usize = 16 * 1024;
 /// Most changes to one input.
 const CHANGES_MAX: usize = 6;

@@ -16,24 +16,24 @@ use tokio::{
 
 /// What becomes of what passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum ProxyMode {
     /// It passes, so much later.
     Open(Duration),
-    /// Nothing passes and nobody is told, as when a host or the way to it is gone. Connections stay, for good.
+    /// Nothing passes and nobody is notified, as when a host or the way to it is gone. Connections stay, for good.
     Silent,
     /// Connections are reset, new ones too.
     Reset,
 }
 
-struct State {
-    way: watch::Sender<Way>,
+struct ProxyState {
+    mode: watch::Sender<ProxyMode>,
     /// Grows with each cut: connections older than that are reset.
     cuts: watch::Sender<u64>,
     trap: Mutex<Option<Vec<u8>>>,
     sprung: watch::Sender<u64>,
 }
 
-impl State {
+impl ProxyState {
     /// Whether a client sends what the trap waits for; it is taken then.
     fn springs(&self, sent: &[u8]) -> bool {
         let mut trap = self.trap.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +49,7 @@ impl State {
 #[derive(Clone)]
 pub struct Proxy {
     port: u16,
-    state: Arc<State>,
+    state: Arc<ProxyState>,
 }
 
 impl Proxy {
@@ -57,8 +57,8 @@ impl Proxy {
     pub async fn before(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(State {
-            way: watch::Sender::new(Way::Open(Duration::ZERO)),
+        let state = Arc::new(ProxyState {
+            mode: watch::Sender::new(ProxyMode::Open(Duration::ZERO)),
             cuts: watch::Sender::new(0),
             trap: Mutex::default(),
             sprung: watch::Sender::new(0),
@@ -78,14 +78,14 @@ impl Proxy {
         self.port
     }
 
-    /// From now on nothing passes, and nobody is told; connections that are there stay like that.
+    /// From now on nothing passes, and nobody is notified; connections that are there stay like that.
     pub fn vanish(&self) {
-        self.state.way.send_replace(Way::Silent);
+        self.state.mode.send_replace(ProxyMode::Silent);
     }
 
     /// Resets every connection, and new ones until [`Self::heal`].
     pub fn refuse(&self) {
-        self.state.way.send_replace(Way::Reset);
+        self.state.mode.send_replace(ProxyMode::Reset);
         self.cut();
     }
 
@@ -96,7 +96,7 @@ impl Proxy {
 
     /// Holds back for so long whatever passes.
     pub fn delay(&self, by: Duration) {
-        self.state.way.send_replace(Way::Open(by));
+        self.state.mode.send_replace(ProxyMode::Open(by));
     }
 
     /// New connections work again.
@@ -116,7 +116,7 @@ impl Proxy {
 }
 
 /// How a connection ended.
-enum End {
+enum PassEnd {
     /// One side closed it.
     Closed,
     /// It is to be reset.
@@ -125,11 +125,11 @@ enum End {
     Silent,
 }
 
-async fn carry(mut client: TcpStream, server: u16, state: &State) {
-    let end = match *state.way.borrow() {
-        Way::Silent => Some(End::Silent),
-        Way::Reset => Some(End::Reset),
-        Way::Open(_) => None,
+async fn carry(mut client: TcpStream, server: u16, state: &ProxyState) {
+    let end = match *state.mode.borrow() {
+        ProxyMode::Silent => Some(PassEnd::Silent),
+        ProxyMode::Reset => Some(PassEnd::Reset),
+        ProxyMode::Open(_) => None,
     };
     let Ok(mut upstream) = TcpStream::connect(("127.0.0.1", server)).await else {
         return reset(&client);
@@ -140,10 +140,10 @@ async fn carry(mut client: TcpStream, server: u16, state: &State) {
         None => pass(&mut client, &mut upstream, state).await,
     };
     match end {
-        End::Closed => {}
-        End::Reset => reset(&client),
+        PassEnd::Closed => {}
+        PassEnd::Reset => reset(&client),
         // Neither side learns anything, also not that the other one has gone.
-        End::Silent => {
+        PassEnd::Silent => {
             let _both = (client, upstream);
             std::future::pending::<()>().await;
         }
@@ -154,15 +154,15 @@ fn reset(client: &TcpStream) {
     let _ = client.set_zero_linger();
 }
 
-async fn pass(client: &mut TcpStream, server: &mut TcpStream, state: &State) -> End {
-    let (mut way, mut cuts) = (state.way.subscribe(), state.cuts.subscribe());
+async fn pass(client: &mut TcpStream, server: &mut TcpStream, state: &ProxyState) -> PassEnd {
+    let (mut mode, mut cuts) = (state.mode.subscribe(), state.cuts.subscribe());
     cuts.mark_unchanged();
     let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
         (client.split(), server.split());
     let watch = async {
         tokio::select! {
-            _ = cuts.changed() => End::Reset,
-            _ = way.wait_for(|way| *way == Way::Silent) => End::Silent,
+            _ = cuts.changed() => PassEnd::Reset,
+            _ = mode.wait_for(|mode| *mode == ProxyMode::Silent) => PassEnd::Silent,
         }
     };
     let sprung = watch::Sender::new(false);
@@ -190,25 +190,25 @@ async fn pass(client: &mut TcpStream, server: &mut TcpStream, state: &State) -> 
 async fn move_on(
     from: &mut ReadHalf<'_>,
     to: &mut WriteHalf<'_>,
-    state: &State,
+    state: &ProxyState,
     passes: impl Fn(&[u8]) -> bool,
-) -> End {
+) -> PassEnd {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let Ok(count @ 1..) = from.read(&mut buffer).await else { return End::Closed };
-        let Some(bytes) = buffer.get(..count) else { return End::Closed };
+        let Ok(count @ 1..) = from.read(&mut buffer).await else { return PassEnd::Closed };
+        let Some(bytes) = buffer.get(..count) else { return PassEnd::Closed };
         if !passes(bytes) {
-            return End::Reset;
+            return PassEnd::Reset;
         }
-        let late = match *state.way.borrow() {
-            Way::Open(late) => late,
-            Way::Silent | Way::Reset => Duration::ZERO,
+        let late = match *state.mode.borrow() {
+            ProxyMode::Open(late) => late,
+            ProxyMode::Silent | ProxyMode::Reset => Duration::ZERO,
         };
         if late > Duration::ZERO {
             tokio::time::sleep(late).await;
         }
         if to.write_all(bytes).await.is_err() {
-            return End::Closed;
+            return PassEnd::Closed;
         }
     }
 }

@@ -29,16 +29,16 @@ pub enum Reply {
     Redirect(String),
     /// This status after this time.
     Slow(Duration, u16),
-    /// Nothing, ever.
+    /// The call stays open and is never answered.
     Silence,
 }
 
 /// One call as it came in.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// Its headers.
+    /// The headers it came with.
     pub headers: HeaderMap,
-    /// Its exact body.
+    /// The body, byte for byte.
     pub body: Bytes,
 }
 
@@ -54,15 +54,15 @@ impl Received {
     }
 }
 
-/// Listens on a free port of loopback until the test ends. Answers 200 unless told otherwise.
+/// Listens on a free port of loopback until the test ends. Answers 200 unless a script says otherwise.
 #[derive(Clone)]
 pub struct Receiver {
     url: String,
-    shared: Arc<Shared>,
+    shared: Arc<ReceiverState>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct ReceiverState {
     script: Mutex<VecDeque<Reply>>,
     received: Mutex<Vec<Received>>,
     count: watch::Sender<usize>,
@@ -71,17 +71,17 @@ struct Shared {
 }
 
 impl Receiver {
-    /// Starts it.
+    /// Starts to listen on a free port.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(ReceiverState::default());
         let router = Router::new().fallback(take).with_state(shared.clone());
         crate::background(async move { axum::serve(listener, router).await.unwrap() });
         Self { url, shared }
     }
 
-    /// `http://127.0.0.1:…/hook`
+    /// The address for a webhook: `http://127.0.0.1:…/hook`.
     pub fn url(&self) -> String {
         self.url.clone()
     }
@@ -110,10 +110,10 @@ impl Receiver {
 }
 
 /// A call that is not answered yet.
-struct Open(Arc<Shared>);
+struct OpenCall(Arc<ReceiverState>);
 
-impl Open {
-    fn new(shared: Arc<Shared>) -> Self {
+impl OpenCall {
+    fn new(shared: Arc<ReceiverState>) -> Self {
         let mut open = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.0 += 1;
         open.1 = open.1.max(open.0);
@@ -122,14 +122,18 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenCall {
     fn drop(&mut self) {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner).0 -= 1;
     }
 }
 
-async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
-    let _open = Open::new(shared.clone());
+async fn take(
+    State(shared): State<Arc<ReceiverState>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let _open = OpenCall::new(shared.clone());
     let reply = shared.script.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let count = {
         let mut received = shared.received.lock().unwrap_or_else(PoisonError::into_inner);

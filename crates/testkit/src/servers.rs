@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// A Redis that wants a password and TLS.
 #[derive(Debug, Clone)]
 pub struct SecureRedis {
-    /// `rediss://:password@localhost:port`
+    /// Its address: `rediss://:password@localhost:port`.
     pub url: String,
     /// The PEM file of the authority that signed its certificate.
     pub authority: PathBuf,
@@ -20,7 +20,7 @@ pub struct SecureRedis {
 /// # Panics
 /// When there is no server.
 pub async fn postgres_database() -> String {
-    let server = told("WAYPOST_TEST_POSTGRES");
+    let server = variable_value("WAYPOST_TEST_POSTGRES");
     let options: PgConnectOptions = server.parse().unwrap();
     let mut connection = options.disable_statement_logging().connect().await.unwrap();
     let name = unique("test_");
@@ -38,7 +38,7 @@ pub async fn postgres_database() -> String {
 /// # Panics
 /// When there is no server.
 pub fn redis_url() -> String {
-    told("WAYPOST_TEST_REDIS")
+    variable_value("WAYPOST_TEST_REDIS")
 }
 
 /// A beginning of keys that no other test has.
@@ -52,8 +52,8 @@ pub fn redis_prefix() -> String {
 /// When there is no server.
 pub fn redis_tls() -> SecureRedis {
     SecureRedis {
-        url: told("WAYPOST_TEST_REDIS_TLS"),
-        authority: told("WAYPOST_TEST_REDIS_CA").into(),
+        url: variable_value("WAYPOST_TEST_REDIS_TLS"),
+        authority: variable_value("WAYPOST_TEST_REDIS_CA").into(),
     }
 }
 
@@ -61,7 +61,7 @@ fn unique(prefix: &str) -> String {
     format!("{prefix}{}", Uuid::new_v4().simple())
 }
 
-fn told(variable: &str) -> String {
+fn variable_value(variable: &str) -> String {
     std::env::var(variable).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| {
         panic!(
             "{variable} is not set: run the tests with cargo xtask test, or start servers with cargo xtask servers"
@@ -101,6 +101,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "cargo xtask servers")]
     fn a_missing_server_is_told_with_what_to_do() {
-        told("WAYPOST_TEST_NO_SUCH_SERVER");
+        variable_value("WAYPOST_TEST_NO_SUCH_SERVER");
     }
 }

@@ -15,10 +15,10 @@ use tokio::{
 #[derive(Clone)]
 pub struct Tunnel {
     address: SocketAddr,
-    state: Arc<State>,
+    state: Arc<TunnelState>,
 }
 
-struct State {
+struct TunnelState {
     server: u16,
     /// User and password that it wants to hear.
     wanted: Option<(String, String)>,
@@ -39,7 +39,7 @@ impl Tunnel {
     async fn start(server: u16, wanted: Option<(String, String)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(State { server, wanted, targets: Mutex::default() });
+        let state = Arc::new(TunnelState { server, wanted, targets: Mutex::default() });
         let all = state.clone();
         crate::background(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -63,7 +63,7 @@ impl Tunnel {
     }
 }
 
-impl State {
+impl TunnelState {
     async fn reach(&self, target: String) -> Option<TcpStream> {
         self.targets.lock().unwrap_or_else(PoisonError::into_inner).push(target);
         TcpStream::connect(("127.0.0.1", self.server)).await.ok()
@@ -71,13 +71,13 @@ impl State {
 }
 
 /// `None` when it did not come to an end of its own.
-async fn serve(client: TcpStream, state: &State) -> Option<()> {
+async fn serve(client: TcpStream, state: &TunnelState) -> Option<()> {
     let mut first = [0];
     client.peek(&mut first).await.ok()?;
     if first == [5] { socks5(client, state).await } else { http(client, state).await }
 }
 
-async fn http(mut client: TcpStream, state: &State) -> Option<()> {
+async fn http(mut client: TcpStream, state: &TunnelState) -> Option<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(client.read_u8().await.ok()?);
@@ -107,7 +107,7 @@ async fn http(mut client: TcpStream, state: &State) -> Option<()> {
 }
 
 /// RFC 1928 and RFC 1929.
-async fn socks5(mut client: TcpStream, state: &State) -> Option<()> {
+async fn socks5(mut client: TcpStream, state: &TunnelState) -> Option<()> {
     let mut greeting = [0; 2];
     client.read_exact(&mut greeting).await.ok()?;
     let mut methods = vec![0; usize::from(greeting[1])];

@@ -18,7 +18,7 @@ use domain::{
 use tokio::{sync::watch, time::Instant};
 
 pub use link::FakeLink;
-use link::Held;
+use link::HeldLink;
 
 /// The server's time in every ack, epoch seconds.
 const SERVER_TIME: i64 = 1_790_841_601;
@@ -39,11 +39,11 @@ pub enum OnSend {
 /// What becomes of a download.
 #[derive(Debug)]
 pub enum OnDownload {
-    /// These bytes come.
+    /// The download gives these bytes.
     Bytes(Vec<u8>),
     /// Some bytes come, then it fails.
     Fail(EngineError),
-    /// Nothing, ever.
+    /// The call stays open and is never answered.
     Silence,
 }
 
@@ -52,7 +52,7 @@ pub enum OnDownload {
 pub enum Asked {
     /// One shows what one is doing.
     Typing(ChatId, Typing),
-    /// Read receipts.
+    /// To send read receipts for these messages.
     Read(ChatId, Vec<(WaMessageId, Option<ChatId>)>),
     /// A mark on a chat, with its newest message.
     Mark(ChatId, ChatMark, Option<LastMessage>),
@@ -67,17 +67,17 @@ pub enum Asked {
 /// Follows a script; without one every session shows a QR code, every linked one connects, and every send is taken.
 #[derive(Clone, Default)]
 pub struct FakeWhatsApp {
-    shared: Arc<Shared>,
+    shared: Arc<FakeShared>,
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct FakeShared {
+    state: Mutex<FakeState>,
     opened: watch::Sender<usize>,
 }
 
 #[derive(Default)]
-struct State {
+struct FakeState {
     linked: HashMap<SessionId, PhoneNumber>,
     opens: Vec<OpenRequest>,
     on_open: VecDeque<EngineError>,
@@ -231,7 +231,7 @@ impl FakeWhatsApp {
         link.signal(EngineSignal::CaughtUp).await;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, FakeState> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -240,7 +240,7 @@ fn connected(phone: PhoneNumber) -> EngineSignal {
     EngineSignal::Connected { phone, lid: None, push_name: Some("Corner Bakery".into()) }
 }
 
-/// A place on WhatsApp's media servers; the keys and hashes are made up.
+/// A file on WhatsApp's media servers; the keys and hashes are made up.
 fn remote(number: usize, bytes: &[u8]) -> RemoteMedia {
     let direct_path = format!("/v/t62/{number}");
     RemoteMedia {
@@ -292,14 +292,14 @@ impl WhatsApp for FakeWhatsApp {
             (state.linked.get(&session).cloned().map_or_else(code, connected), opened)
         };
         self.shared.opened.send_replace(opened);
-        let told = link.clone();
+        let signalled = link.clone();
         crate::background(async move {
             let logged_in = matches!(first, EngineSignal::Connected { .. });
-            told.signal(first).await;
+            signalled.signal(first).await;
             if logged_in {
-                told.signal(EngineSignal::CaughtUp).await;
+                signalled.signal(EngineSignal::CaughtUp).await;
             }
         });
-        Ok(Arc::new(Held(link)))
+        Ok(Arc::new(HeldLink(link)))
     }
 }

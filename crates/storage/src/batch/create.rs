@@ -6,7 +6,7 @@ use domain::{
     port::{Created, NewBatch, StoreResult},
 };
 
-use super::{EventStamp, change, content_place, read};
+use super::{EventStamp, change, content_aad, read};
 use crate::{
     db::{self, Query, Row},
     error::{Doing as _, corrupt},
@@ -84,11 +84,11 @@ fn bind<'q>(
     new: &'q NewBatch,
     item: &'q NewItem,
 ) -> StoreResult<Query<'q, Row>> {
-    let place = item.index.to_string();
+    let index = item.index.to_string();
     let (content, error) = match &item.content {
         Ok(content) => {
             let plain = serde_json::to_vec(content).map_err(|_| corrupt(DOING))?;
-            let at = content_place(session, new.id.as_str(), &place);
+            let at = content_aad(session, new.id.as_str(), &index);
             (Some(unit.cipher.seal(&at, &plain)), None)
         }
         Err(error) => (None, Some(error)),

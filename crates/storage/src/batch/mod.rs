@@ -34,9 +34,9 @@ pub(crate) struct EventStamp {
     pub(crate) at: Timestamp,
 }
 
-/// Where what an item says is kept: it opens in its own row alone.
-fn content_place<'a>(session: &'a str, batch: &'a str, place: &'a str) -> [&'a str; 5] {
-    ["batch_item", session, batch, place, "content"]
+/// What an item says is sealed with this: it opens only in its own row.
+fn content_aad<'a>(session: &'a str, batch: &'a str, index: &'a str) -> [&'a str; 5] {
+    ["batch_item", session, batch, index, "content"]
 }
 
 #[async_trait]

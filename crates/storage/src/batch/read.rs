@@ -11,7 +11,7 @@ use domain::{
 };
 use serde_json::json;
 
-use super::content_place;
+use super::content_aad;
 use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
@@ -37,7 +37,7 @@ db::statements! {
          join session on session.id = batch.session_id where batch_item.state = 'open' and session.deleted = 0");
     ZONES = both("select distinct zone from batch_item \
          where batch = (select position from batch where session_id = $1 and id = $2) and state = 'pending'");
-    NEXT = Two {
+    NEXT = DialectPair {
         sqlite: "select * from batch_item as item \
              where batch = (select position from batch where session_id = $1 and id = $2) and state = 'pending' \
              and coalesce(zone, '') in (select value from json_each($3)) \
@@ -56,7 +56,7 @@ db::statements! {
          where batch.session_id = $1 and batch_item.state = 'open' order by batch_item.at, batch, place");
     PACE = both("select next_at from batch_pace where session_id = $1");
     PACING = both("select state from pacing where session_id = $1");
-    COLD = Two {
+    COLD = DialectPair {
         sqlite: "select not exists (select 1 from message where session_id = $1 and chat = asked.value) \
              from json_each($2) as asked order by asked.key",
         postgres: "select not exists (select 1 from message where session_id = $1 and chat = asked.value) \
@@ -227,8 +227,8 @@ pub(super) async fn next_item(
     let Some(row) = row.doing(DOING)? else { return Ok(None) };
     let found = item(&row)?;
     let sealed: Vec<u8> = row.try_get("content").doing(DOING)?;
-    let place = found.index.to_string();
-    let plain = store.cipher.open(&content_place(&session, id.as_str(), &place), &sealed)?;
+    let index = found.index.to_string();
+    let plain = store.cipher.open(&content_aad(&session, id.as_str(), &index), &sealed)?;
     let content = serde_json::from_slice(&plain).map_err(|_| corrupt(DOING))?;
     Ok(Some((found, content)))
 }

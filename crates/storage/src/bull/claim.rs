@@ -15,8 +15,8 @@ use futures::future::join_all;
 use tokio::time::Instant;
 
 use super::{
-    Inner, at_every_claim, job,
-    link::{Gone, Link},
+    QueueInner, at_every_claim, job,
+    link::{RedisGone, RedisLink},
 };
 
 /// Jobs that are looked at together at first, and at most: among them the ledger's order counts.
@@ -28,7 +28,7 @@ const PUT_BACK_MAX: usize = 64;
 const CLAIM_MAX: Duration = Duration::from_secs(1);
 /// What a worker asks for.
 #[derive(Clone, Copy)]
-pub(super) struct Ask<'a> {
+pub(super) struct ClaimRequest<'a> {
     pub(super) worker: &'a str,
     pub(super) lanes: u32,
     pub(super) window: u32,
@@ -37,18 +37,18 @@ pub(super) struct Ask<'a> {
 }
 
 /// Why a claim through Redis ended early.
-pub(super) enum Failure {
-    Redis(Gone),
+pub(super) enum ClaimFailure {
+    Redis(RedisGone),
     Ledger(StoreError),
 }
 
-impl From<Gone> for Failure {
-    fn from(gone: Gone) -> Self {
+impl From<RedisGone> for ClaimFailure {
+    fn from(gone: RedisGone) -> Self {
         Self::Redis(gone)
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for ClaimFailure {
     fn from(error: StoreError) -> Self {
         Self::Ledger(error)
     }
@@ -58,7 +58,7 @@ impl From<StoreError> for Failure {
 enum PutBack {
     /// It has nothing to do.
     Drop,
-    /// Its lane waits.
+    /// Its lane has to wait until this time.
     Until(Timestamp),
     /// Its lane found no room.
     Throttled(LaneId),
@@ -66,20 +66,20 @@ enum PutBack {
     Refuse,
 }
 
-impl Inner {
-    pub(super) async fn claim(&self, ask: Ask<'_>) -> StoreResult<Vec<ClaimedLane>> {
+impl QueueInner {
+    pub(super) async fn claim(&self, ask: ClaimRequest<'_>) -> StoreResult<Vec<ClaimedLane>> {
         if ask.lanes == 0 {
             return Ok(vec![]);
         }
         let mut claimed = Vec::new();
-        if let Some(link) = self.standing.link() {
+        if let Some(link) = self.redis_status.link() {
             self.held.forget_ended(ask.now);
             match self.claim_shared(&link, ask, &mut claimed).await {
                 Ok(()) => return Ok(claimed),
-                Err(Failure::Redis(gone)) => self.lost(&link, &gone),
+                Err(ClaimFailure::Redis(gone)) => self.lost(&link, &gone),
                 // What was claimed is claimed.
-                Err(Failure::Ledger(_)) if !claimed.is_empty() => return Ok(claimed),
-                Err(Failure::Ledger(error)) => return Err(error),
+                Err(ClaimFailure::Ledger(_)) if !claimed.is_empty() => return Ok(claimed),
+                Err(ClaimFailure::Ledger(error)) => return Err(error),
             }
         }
         let rest = ask.lanes.saturating_sub(count(claimed.len()));
@@ -95,17 +95,17 @@ impl Inner {
 
     async fn claim_shared(
         &self,
-        link: &Arc<Link>,
-        ask: Ask<'_>,
+        link: &Arc<RedisLink>,
+        ask: ClaimRequest<'_>,
         claimed: &mut Vec<ClaimedLane>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ClaimFailure> {
         self.feed(link).await?;
         if at_every_claim(self.options.sweep_interval) {
             self.sweep(link, ask.now).await?;
         } else {
             self.claim_throttled(link, ask, claimed).await?;
         }
-        self.cut.store(false, Ordering::Relaxed);
+        self.claim_was_cut_short.store(false, Ordering::Relaxed);
         let mut back = Vec::new();
         let found = self.take_rounds(link, ask, claimed, &mut back).await;
         self.put_back(link, ask.now, back).await?;
@@ -118,28 +118,28 @@ impl Inner {
     /// Rounds until there is enough; `false` when Redis had no more.
     async fn take_rounds(
         &self,
-        link: &Arc<Link>,
-        ask: Ask<'_>,
+        link: &Arc<RedisLink>,
+        ask: ClaimRequest<'_>,
         claimed: &mut Vec<ClaimedLane>,
         back: &mut Vec<(Job, PutBack)>,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, ClaimFailure> {
         let (mut round, begun) = (ROUND, Instant::now());
         loop {
-            let places = ask.lanes.saturating_sub(count(claimed.len()));
-            let wanted = places.min(round);
+            let slots = ask.lanes.saturating_sub(count(claimed.len()));
+            let wanted = slots.min(round);
             if wanted == 0 {
                 return Ok(true);
             }
             let jobs = link.take(usize::try_from(wanted).unwrap_or(1)).await?;
             let taken = count(jobs.len());
             if taken > 0 {
-                self.offer(link, jobs, Ask { lanes: places, ..ask }, claimed, back).await?;
+                self.offer(link, jobs, ClaimRequest { lanes: slots, ..ask }, claimed, back).await?;
             }
             if taken < wanted {
                 return Ok(false);
             }
             if back.len() >= PUT_BACK_MAX || begun.elapsed() > CLAIM_MAX {
-                self.cut.store(true, Ordering::Relaxed);
+                self.claim_was_cut_short.store(true, Ordering::Relaxed);
                 return Ok(true);
             }
             round = (round * 2).min(ROUND_MAX);
@@ -149,12 +149,12 @@ impl Inner {
     /// Asks the ledger for the lanes of some jobs.
     async fn offer(
         &self,
-        link: &Arc<Link>,
+        link: &Arc<RedisLink>,
         jobs: Vec<Job>,
-        ask: Ask<'_>,
+        ask: ClaimRequest<'_>,
         claimed: &mut Vec<ClaimedLane>,
         back: &mut Vec<(Job, PutBack)>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ClaimFailure> {
         let mut of_lanes: Vec<(LaneId, Job)> = Vec::with_capacity(jobs.len());
         for one in jobs {
             match job::lane_of(&one) {
@@ -163,8 +163,8 @@ impl Inner {
             }
         }
         let lanes: Vec<LaneId> = of_lanes.iter().map(|(lane, _)| lane.clone()).collect();
-        let Ask { worker, lanes: places, window, now, until } = ask;
-        let offers = match self.ledger.claim_these(worker, places, &lanes, window, now, until).await
+        let ClaimRequest { worker, lanes: slots, window, now, until } = ask;
+        let offers = match self.ledger.claim_these(worker, slots, &lanes, window, now, until).await
         {
             Ok(offers) => offers,
             Err(error) => {
@@ -193,10 +193,10 @@ impl Inner {
     /// At the end of a claim, so that it does not meet the same job twice.
     async fn put_back(
         &self,
-        link: &Link,
+        link: &RedisLink,
         now: Timestamp,
         back: Vec<(Job, PutBack)>,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), RedisGone> {
         let mut calls = Vec::with_capacity(back.len());
         for (mut job, what) in back {
             let crowded = match &what {

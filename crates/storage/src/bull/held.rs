@@ -11,25 +11,25 @@ use domain::{
     delivery::{ClaimedLane, LaneId},
 };
 
-use super::link::Link;
+use super::link::RedisLink;
 
 /// A job and the claim it was taken for.
-struct Held {
+struct HeldJob {
     epoch: u64,
     until: Timestamp,
     job: Box<Job>,
     /// The way it came.
-    link: Weak<Link>,
+    link: Weak<RedisLink>,
 }
 
-impl Held {
-    fn is_of(&self, link: &Arc<Link>) -> bool {
+impl HeldJob {
+    fn is_of(&self, link: &Arc<RedisLink>) -> bool {
         std::ptr::eq(self.link.as_ptr(), Arc::as_ptr(link))
     }
 }
 
 /// What is left of a claim's job.
-pub(super) enum Ended {
+pub(super) enum EndedJob {
     /// It can be moved.
     Job(Box<Job>),
     /// Redis was lost meanwhile; the job of this id may be there, locked.
@@ -40,29 +40,35 @@ pub(super) enum Ended {
 
 /// All of them; as many as there are claims that came through Redis.
 #[derive(Default)]
-pub(super) struct HeldJobs(Mutex<HashMap<LaneId, Held>>);
+pub(super) struct HeldJobs(Mutex<HashMap<LaneId, HeldJob>>);
 
 impl HeldJobs {
-    fn lock(&self) -> MutexGuard<'_, HashMap<LaneId, Held>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<LaneId, HeldJob>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn keep(&self, claimed: &ClaimedLane, until: Timestamp, job: Job, link: &Arc<Link>) {
+    pub(super) fn keep(
+        &self,
+        claimed: &ClaimedLane,
+        until: Timestamp,
+        job: Job,
+        link: &Arc<RedisLink>,
+    ) {
         let held =
-            Held { epoch: claimed.epoch, until, job: Box::new(job), link: Arc::downgrade(link) };
+            HeldJob { epoch: claimed.epoch, until, job: Box::new(job), link: Arc::downgrade(link) };
         self.lock().insert(claimed.lane.clone(), held);
     }
 
-    /// A claim ended.
-    pub(super) fn end(&self, lane: &LaneId, epoch: u64, link: Option<&Arc<Link>>) -> Ended {
+    /// Takes out the job of a claim that ended.
+    pub(super) fn end(&self, lane: &LaneId, epoch: u64, link: Option<&Arc<RedisLink>>) -> EndedJob {
         let mut held = self.lock();
         if held.get(lane).is_none_or(|one| one.epoch != epoch) {
-            return Ended::Nothing;
+            return EndedJob::Nothing;
         }
         match held.remove(lane) {
-            Some(one) if link.is_some_and(|link| one.is_of(link)) => Ended::Job(one.job),
-            Some(one) => Ended::Stale(one.job.id().to_owned()),
-            None => Ended::Nothing,
+            Some(one) if link.is_some_and(|link| one.is_of(link)) => EndedJob::Job(one.job),
+            Some(one) => EndedJob::Stale(one.job.id().to_owned()),
+            None => EndedJob::Nothing,
         }
     }
 
@@ -72,7 +78,7 @@ impl HeldJobs {
         lane: &LaneId,
         epoch: u64,
         until: Timestamp,
-        link: &Arc<Link>,
+        link: &Arc<RedisLink>,
     ) -> Option<Job> {
         let mut held = self.lock();
         let one = held.get_mut(lane).filter(|one| one.epoch == epoch)?;

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     job,
-    options::{Address, RedisOptions},
+    options::{RedisAddress, RedisOptions},
 };
 
 /// The queue's name, also in OpenWA.
@@ -23,11 +23,11 @@ const AT_ONCE: usize = 32;
 
 /// Redis did not answer, or not as it should.
 #[derive(Debug, Clone)]
-pub(super) struct Gone(pub(super) String);
+pub(super) struct RedisGone(pub(super) String);
 
 /// What Redis knows about the job of a lane that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum JobState {
     Missing,
     /// Waiting, or being worked on.
     Queued,
@@ -38,7 +38,7 @@ pub(super) enum Place {
 }
 
 /// A connection to Redis with the queue on it.
-pub(super) struct Link {
+pub(super) struct RedisLink {
     queue: Queue,
     /// It never runs: jobs are taken from it one by one.
     worker: Worker,
@@ -47,13 +47,13 @@ pub(super) struct Link {
     lock: Duration,
 }
 
-impl Link {
+impl RedisLink {
     /// Connects, and looks whether Redis takes writes.
     pub(super) async fn open(
-        address: &Address,
+        address: &RedisAddress,
         options: &RedisOptions,
         token: String,
-    ) -> Result<Self, Gone> {
+    ) -> Result<Self, RedisGone> {
         let opening = async {
             // First by itself: the connections below try again and again and do not say why.
             let config =
@@ -74,8 +74,8 @@ impl Link {
             })
         };
         match tokio::time::timeout(options.connect_timeout, opening).await {
-            Ok(opened) => opened.map_err(|error: bullmq::Error| Gone(error.to_string())),
-            Err(_) => Err(Gone(format!("no connection within {:?}", options.connect_timeout))),
+            Ok(opened) => opened.map_err(|error: bullmq::Error| RedisGone(error.to_string())),
+            Err(_) => Err(RedisGone(format!("no connection within {:?}", options.connect_timeout))),
         }
     }
 
@@ -83,25 +83,25 @@ impl Link {
     async fn call<T>(
         &self,
         call: impl Future<Output = Result<T, bullmq::Error>>,
-    ) -> Result<Option<T>, Gone> {
+    ) -> Result<Option<T>, RedisGone> {
         match tokio::time::timeout(self.call_timeout, call).await {
             Ok(Ok(value)) => Ok(Some(value)),
-            Ok(Err(bullmq::Error::Redis(error))) => Err(Gone(error.to_string())),
+            Ok(Err(bullmq::Error::Redis(error))) => Err(RedisGone(error.to_string())),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a call about a lane's job came to nothing");
                 Ok(None)
             }
-            Err(_) => Err(Gone(format!("no answer within {:?}", self.call_timeout))),
+            Err(_) => Err(RedisGone(format!("no answer within {:?}", self.call_timeout))),
         }
     }
 
-    /// Whether it answers.
-    pub(super) async fn ping(&self) -> Result<(), Gone> {
+    /// Fails when Redis does not answer in time.
+    pub(super) async fn ping(&self) -> Result<(), RedisGone> {
         self.call(self.queue.connection().ping()).await.map(|_| ())
     }
 
     /// Adds the jobs of lanes, delayed if they wait for a time; those that have one keep it.
-    pub(super) async fn add(&self, lanes: &[WaitingLane], now: Timestamp) -> Result<(), Gone> {
+    pub(super) async fn add(&self, lanes: &[WaitingLane], now: Timestamp) -> Result<(), RedisGone> {
         for some in lanes.chunks(AT_ONCE * 8) {
             let jobs = some.iter().map(|lane| job::new(lane, now)).collect();
             self.call(self.queue.add_bulk(jobs)).await?;
@@ -110,7 +110,7 @@ impl Link {
     }
 
     /// Takes up to `most` jobs that wait; fewer when there are no more.
-    pub(super) async fn take(&self, most: usize) -> Result<Vec<Job>, Gone> {
+    pub(super) async fn take(&self, most: usize) -> Result<Vec<Job>, RedisGone> {
         let (mut taken, mut width) = (Vec::new(), 1);
         while taken.len() < most {
             let asked = width.min(AT_ONCE).min(most - taken.len());
@@ -120,7 +120,7 @@ impl Link {
             for got in join_all(calls).await {
                 taken.extend(got?.flatten());
             }
-            // It tells of every job it gives, without a bound.
+            // It emits an event for every job it gives, without a bound.
             while self.worker.next_event().now_or_never().flatten().is_some() {}
             if taken.len() - before < asked {
                 break;
@@ -131,7 +131,7 @@ impl Link {
     }
 
     /// Ends a job and removes it, so that another of the same lane can be added.
-    pub(super) async fn finish(&self, job: &mut Job) -> Result<(), Gone> {
+    pub(super) async fn finish(&self, job: &mut Job) -> Result<(), RedisGone> {
         let id = job.id().to_owned();
         // Sent in this order on one connection: the second finds the lock gone.
         let done = self.call(job.move_to_completed(""));
@@ -144,12 +144,12 @@ impl Link {
     }
 
     /// Removes a job that nobody holds.
-    pub(super) async fn remove(&self, id: &str) -> Result<(), Gone> {
+    pub(super) async fn remove(&self, id: &str) -> Result<(), RedisGone> {
         self.call(self.queue.remove(id)).await.map(|_| ())
     }
 
     /// Sends a job that we hold to wait until a time, as a retry or as what it was.
-    pub(super) async fn delay(&self, job: &Job, until: i64, retry: bool) -> Result<(), Gone> {
+    pub(super) async fn delay(&self, job: &Job, until: i64, retry: bool) -> Result<(), RedisGone> {
         let until = u64::try_from(until).unwrap_or(0);
         if retry && job.priority() != job::RETRY {
             self.call(job.change_priority(job::RETRY, false)).await?;
@@ -158,18 +158,18 @@ impl Link {
     }
 
     /// Keeps the lock of a job.
-    pub(super) async fn extend(&self, job: &Job) -> Result<(), Gone> {
+    pub(super) async fn extend(&self, job: &Job) -> Result<(), RedisGone> {
         let lock = u64::try_from(self.lock.as_millis()).unwrap_or(u64::MAX);
         self.call(job.extend_lock(&self.token, lock)).await.map(|_| ())
     }
 
     /// A job that is not a lane's: shown as failed.
-    pub(super) async fn refuse(&self, job: &mut Job) -> Result<(), Gone> {
+    pub(super) async fn refuse(&self, job: &mut Job) -> Result<(), RedisGone> {
         self.call(job.move_to_failed("this queue is for the lanes of Waypost")).await.map(|_| ())
     }
 
     /// Lets a delayed job wait for a worker now.
-    pub(super) async fn promote(&self, id: &str) -> Result<(), Gone> {
+    pub(super) async fn promote(&self, id: &str) -> Result<(), RedisGone> {
         if let Some(Some(job)) = self.call(self.queue.get_job(id)).await? {
             self.call(job.promote()).await?;
         }
@@ -177,7 +177,7 @@ impl Link {
     }
 
     /// Frees a job from whoever holds it: the ledger says that nobody does.
-    pub(super) async fn free(&self, id: &str) -> Result<(), Gone> {
+    pub(super) async fn free(&self, id: &str) -> Result<(), RedisGone> {
         let key = format!("{}:lock", self.queue.keys().job_key(id));
         let holder: Option<Option<String>> =
             self.pipe(redis::pipe().cmd("GET").arg(key)).await?.map(|(holder,)| holder);
@@ -189,7 +189,7 @@ impl Link {
     }
 
     /// The ids of the jobs that are being worked on, each with whether its lock is there.
-    pub(super) async fn active(&self) -> Result<Vec<(String, bool)>, Gone> {
+    pub(super) async fn active(&self) -> Result<Vec<(String, bool)>, RedisGone> {
         let active = self.call(self.queue.get_ranges(&["active"], 0, -1, true)).await?;
         let ids = active.unwrap_or_default();
         let mut found = Vec::with_capacity(ids.len());
@@ -204,11 +204,11 @@ impl Link {
         Ok(found)
     }
 
-    /// Where some jobs are.
-    pub(super) async fn places(&self, ids: &[String]) -> Result<Vec<Place>, Gone> {
+    /// What Redis knows about some jobs.
+    pub(super) async fn states(&self, ids: &[String]) -> Result<Vec<JobState>, RedisGone> {
         let keys = self.queue.keys();
         let (delayed, completed, failed) = (keys.delayed(), keys.completed(), keys.failed());
-        let mut places = Vec::with_capacity(ids.len());
+        let mut states = Vec::with_capacity(ids.len());
         for some in ids.chunks(AT_ONCE * 8) {
             let mut pipe = redis::pipe();
             for id in some {
@@ -217,31 +217,34 @@ impl Link {
                     pipe.cmd("ZSCORE").arg(set).arg(id);
                 }
             }
-            let told: Vec<Option<f64>> = self.pipe(&pipe).await?.unwrap_or_default();
-            places.extend(told.chunks_exact(4).map(|told| match told {
-                [_, Some(score), ..] => Place::Delayed(delayed_until(*score)),
-                [_, _, Some(_), _] | [.., Some(_)] => Place::Finished,
-                [Some(there), ..] if *there > 0.0 => Place::Queued,
-                _ => Place::Missing,
+            let answers: Vec<Option<f64>> = self.pipe(&pipe).await?.unwrap_or_default();
+            states.extend(answers.chunks_exact(4).map(|answer| match answer {
+                [_, Some(score), ..] => JobState::Delayed(delayed_until(*score)),
+                [_, _, Some(_), _] | [.., Some(_)] => JobState::Finished,
+                [Some(there), ..] if *there > 0.0 => JobState::Queued,
+                _ => JobState::Missing,
             }));
         }
-        Ok(places)
+        Ok(states)
     }
 
     /// How many jobs wait for a worker, and how many while the queue is paused.
-    pub(super) async fn waiting(&self) -> Result<(u64, u64), Gone> {
+    pub(super) async fn waiting(&self) -> Result<(u64, u64), RedisGone> {
         let keys = self.queue.keys();
         let mut pipe = redis::pipe();
         for list in [keys.wait(), keys.paused()] {
             pipe.cmd("LLEN").arg(list);
         }
         pipe.cmd("ZCARD").arg(keys.prioritized());
-        let told: Option<(u64, u64, u64)> = self.pipe(&pipe).await?;
-        let (first, paused, retries) = told.unwrap_or_default();
+        let counts: Option<(u64, u64, u64)> = self.pipe(&pipe).await?;
+        let (first, paused, retries) = counts.unwrap_or_default();
         Ok((first + retries, paused))
     }
 
-    async fn pipe<T: redis::FromRedisValue>(&self, pipe: &Pipeline) -> Result<Option<T>, Gone> {
+    async fn pipe<T: redis::FromRedisValue>(
+        &self,
+        pipe: &Pipeline,
+    ) -> Result<Option<T>, RedisGone> {
         self.call(self.queue.connection().pipe(pipe)).await
     }
 }

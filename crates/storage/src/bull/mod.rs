@@ -5,7 +5,7 @@
 //!   ("drain this lane"), its id made of the lane's name, so never two. Jobs name lanes and hold nothing of a message.
 //! - [`claim`] takes jobs, then their lanes from the ledger; [`throttled`] remembers those for which there was no room.
 //! - [`link`] makes the calls, each with a time limit; [`held`] keeps the jobs of the lanes that are being worked on.
-//! - [`sweep`] compares the queue with the ledger, and [`keeper`] is the task that does it, adds the jobs of lanes that
+//! - [`sweep`] compares the queue with the ledger, and [`feeder`] is the task that does it, adds the jobs of lanes that
 //!   commits opened, and looks for Redis while it is gone.
 //!
 //! # Guarantees
@@ -14,9 +14,9 @@
 //! lanes are claimed from the ledger, in the same order and with the same fences.
 
 mod claim;
+mod feeder;
 mod held;
 mod job;
-mod keeper;
 mod link;
 mod options;
 mod status;
@@ -45,39 +45,39 @@ use rand::RngExt as _;
 
 pub use options::{InvalidRedisOptions, RedisOptions};
 
-use claim::Ask;
-use held::{Ended, HeldJobs};
-use keeper::{Keeper, News};
-use link::{Gone, Link};
-use options::Address;
-use status::Standing;
-use sweep::Sweeps;
+use claim::ClaimRequest;
+use feeder::{FeederTask, OpenedLanes};
+use held::{EndedJob, HeldJobs};
+use link::{RedisGone, RedisLink};
+use options::RedisAddress;
+use status::RedisStatus;
+use sweep::SweepMemory;
 use throttled::ThrottledLanes;
 
-struct Inner {
+struct QueueInner {
     ledger: Arc<dyn LaneLedger>,
     clock: Arc<dyn Clock>,
     options: RedisOptions,
-    address: Address,
+    address: RedisAddress,
     /// Locks jobs in the name of this process.
     token: String,
-    standing: Standing,
+    redis_status: RedisStatus,
     held: HeldJobs,
-    news: Arc<News>,
-    sweeps: Sweeps,
+    opened: Arc<OpenedLanes>,
+    sweeps: SweepMemory,
     /// The time of the last claim.
     now: AtomicI64,
     throttled: Mutex<ThrottledLanes>,
-    /// The last claim ended before the queue did.
-    cut: AtomicBool,
+    /// The last claim gave up before the queue was empty, so the next one comes at once.
+    claim_was_cut_short: AtomicBool,
 }
 
 /// A queue of lanes that processes share through Redis. Cheap to clone.
 #[derive(Clone)]
 pub struct BullQueue {
-    inner: Arc<Inner>,
-    keeper: Arc<Keeper>,
-    watcher: Arc<Mutex<Option<Keeper>>>,
+    inner: Arc<QueueInner>,
+    feeder: Arc<FeederTask>,
+    watcher: Arc<Mutex<Option<FeederTask>>>,
 }
 
 impl BullQueue {
@@ -90,57 +90,57 @@ impl BullQueue {
         options: RedisOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, InvalidRedisOptions> {
-        let address = Address::of(&options)?;
+        let address = RedisAddress::of(&options)?;
         let token = format!("{:032x}", rand::rng().random::<u128>());
         let now = clock.now();
-        let standing = match Link::open(&address, &options, token.clone()).await {
-            Ok(link) => Standing::up(now, link),
-            Err(gone) => Standing::down(now, gone),
+        let redis_status = match RedisLink::open(&address, &options, token.clone()).await {
+            Ok(link) => RedisStatus::up(now, link),
+            Err(gone) => RedisStatus::down(now, gone),
         };
-        let news = Arc::<News>::default();
-        let listener = news.clone();
-        ledger.on_opened(Arc::new(move |lanes| listener.tell(lanes)));
-        let inner = Arc::new(Inner {
+        let opened = Arc::<OpenedLanes>::default();
+        let listener = opened.clone();
+        ledger.on_opened(Arc::new(move |lanes| listener.add(lanes)));
+        let inner = Arc::new(QueueInner {
             ledger,
             clock,
             options,
             address,
             token,
-            standing,
+            redis_status,
             held: HeldJobs::default(),
-            news,
-            sweeps: Sweeps::default(),
+            opened,
+            sweeps: SweepMemory::default(),
             now: AtomicI64::new(now.millis()),
             throttled: Mutex::default(),
-            cut: AtomicBool::new(false),
+            claim_was_cut_short: AtomicBool::new(false),
         });
-        let keeper = Arc::new(Keeper::start(inner.clone()));
-        Ok(Self { inner, keeper, watcher: Arc::default() })
+        let feeder = Arc::new(FeederTask::start(inner.clone()));
+        Ok(Self { inner, feeder, watcher: Arc::default() })
     }
 
     /// Calls `wake` again and again while jobs wait for a worker, also those that other processes added: commits of this
-    /// process are known without it. In the place of any earlier `wake`; it must not wait itself.
+    /// process are known without it. It replaces any earlier `wake`; it must not wait itself.
     pub fn watch(&self, wake: Arc<dyn Fn() + Send + Sync>) {
-        let watcher = Keeper::watch(self.inner.clone(), wake);
+        let watcher = FeederTask::watch(self.inner.clone(), wake);
         *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
     }
 
-    /// Ends what runs beside the claims, before the ledger is closed. Claims go on.
+    /// Ends what runs besides the claims, before the ledger is closed. Claims go on.
     pub fn close(&self) {
-        self.keeper.end();
+        self.feeder.end();
         self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// How it stands with Redis.
     pub fn status(&self) -> QueueServer {
-        self.inner.standing.status()
+        self.inner.redis_status.status()
     }
 }
 
-impl Inner {
+impl QueueInner {
     /// Redis was lost on the way.
-    fn lost(&self, link: &Arc<Link>, gone: &Gone) {
-        self.standing.lost(link, self.clock.now(), gone);
+    fn lost(&self, link: &Arc<RedisLink>, gone: &RedisGone) {
+        self.redis_status.lost(link, self.clock.now(), gone);
         self.throttled().clear();
     }
 
@@ -149,22 +149,22 @@ impl Inner {
         Timestamp::from_millis(self.now.load(Ordering::Relaxed))
     }
 
-    /// Redis learns what became of a claim, if it is there. All that matters is recorded: a failure costs latency alone.
+    /// Redis learns what became of a claim, if it is there. All that matters is recorded: a failure costs only latency.
     async fn ended(&self, lane: &LaneId, epoch: u64, verdict: Option<&Verdict>) {
-        let link = self.standing.link();
+        let link = self.redis_status.link();
         let job = self.held.end(lane, epoch, link.as_ref());
         let Some(link) = link else { return };
         let done = match (job, verdict) {
-            (Ended::Job(job), Some(Verdict::RetryAt(at))) => {
+            (EndedJob::Job(job), Some(Verdict::RetryAt(at))) => {
                 link.delay(&job, at.millis(), true).await
             }
-            (Ended::Nothing, Some(Verdict::RetryAt(at))) => {
+            (EndedJob::Nothing, Some(Verdict::RetryAt(at))) => {
                 let waiting =
                     WaitingLane { lane: lane.clone(), retry: true, not_before: Some(*at) };
                 link.add(&[waiting], self.now()).await
             }
             // A claim from the ledger that settled everything has no job to end.
-            (Ended::Nothing, Some(_)) => Ok(()),
+            (EndedJob::Nothing, Some(_)) => Ok(()),
             (job, _) => self.end_job(&link, lane, job).await,
         };
         if let Err(gone) = done {
@@ -174,11 +174,16 @@ impl Inner {
 
     /// Ends the job of a lane that was given back or drained; a lane in which something waits gets a new one, behind the
     /// others.
-    async fn end_job(&self, link: &Link, lane: &LaneId, job: Ended) -> Result<(), Gone> {
+    async fn end_job(
+        &self,
+        link: &RedisLink,
+        lane: &LaneId,
+        job: EndedJob,
+    ) -> Result<(), RedisGone> {
         match job {
-            Ended::Job(mut job) => link.finish(&mut job).await?,
-            Ended::Stale(id) => link.free(&id).await?,
-            Ended::Nothing => {}
+            EndedJob::Job(mut job) => link.finish(&mut job).await?,
+            EndedJob::Stale(id) => link.free(&id).await?,
+            EndedJob::Nothing => {}
         }
         // Only now: what is committed before this look is found by it, what is committed later adds its own job.
         match self.ledger.waiting(std::slice::from_ref(lane), self.now()).await {
@@ -200,7 +205,7 @@ impl DeliveryQueue for BullQueue {
         until: Timestamp,
     ) -> StoreResult<Vec<ClaimedLane>> {
         self.inner.now.store(now.millis(), Ordering::Relaxed);
-        self.inner.claim(Ask { worker, lanes, window, now, until }).await
+        self.inner.claim(ClaimRequest { worker, lanes, window, now, until }).await
     }
 
     async fn more_of_lane(
@@ -226,7 +231,7 @@ impl DeliveryQueue for BullQueue {
     async fn renew_lane(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool> {
         let inner = &self.inner;
         let renewed = inner.ledger.renew_lane(lane, epoch, until).await?;
-        let link = inner.standing.link();
+        let link = inner.redis_status.link();
         if !renewed {
             // Somebody else's by now, and with it the job.
             inner.held.end(lane, epoch, None);
@@ -255,8 +260,9 @@ impl DeliveryQueue for BullQueue {
 
     async fn next_lane_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
         let due = self.inner.ledger.next_lane_due(now).await?;
-        let cut = self.inner.cut.load(Ordering::Relaxed) && self.inner.standing.link().is_some();
-        let soon = cut.then(|| now.plus(Duration::from_millis(1)));
+        let claim_was_cut_short = self.inner.claim_was_cut_short.load(Ordering::Relaxed)
+            && self.inner.redis_status.link().is_some();
+        let soon = claim_was_cut_short.then(|| now.plus(Duration::from_millis(1)));
         Ok(due.into_iter().chain(soon).min())
     }
 

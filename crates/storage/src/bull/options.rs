@@ -10,11 +10,11 @@ use redis::{Client, TlsCertificates};
 pub struct RedisOptions {
     /// Host name or address.
     pub host: String,
-    /// Port.
+    /// The TCP port, most often 6379.
     pub port: u16,
     /// The user of an access list; usually only a password is set.
     pub username: Option<String>,
-    /// The password.
+    /// The password; without one Redis asks for none.
     pub password: Option<String>,
     /// Whether to speak TLS.
     pub tls: bool,
@@ -91,12 +91,12 @@ impl fmt::Debug for RedisOptions {
 
 /// How a connection is made: the options with the certificates read and everything parsed once.
 #[derive(Clone)]
-pub(super) struct Address {
+pub(super) struct RedisAddress {
     pub(super) bullmq: RedisConnectionOptions,
     pub(super) client: Client,
 }
 
-impl Address {
+impl RedisAddress {
     pub(super) fn of(options: &RedisOptions) -> Result<Self, InvalidRedisOptions> {
         if options.prefix.is_empty() || options.prefix.contains(':') {
             let reason = "the prefix must not be empty and must not contain a colon".to_owned();
@@ -164,13 +164,13 @@ mod tests {
         let path = folder.path().join("ca.pem");
         let mut options = RedisOptions::new("localhost", 6379);
         options.ca = Some(path.clone());
-        assert!(matches!(Address::of(&options), Err(InvalidRedisOptions::Unreadable { .. })));
+        assert!(matches!(RedisAddress::of(&options), Err(InvalidRedisOptions::Unreadable { .. })));
         std::fs::write(&path, "no certificate").unwrap();
-        assert!(matches!(Address::of(&options), Err(InvalidRedisOptions::Invalid(_))));
+        assert!(matches!(RedisAddress::of(&options), Err(InvalidRedisOptions::Invalid(_))));
         options.ca = None;
         options.password = Some("with : and @ and /".into());
-        assert!(Address::of(&options).is_ok());
+        assert!(RedisAddress::of(&options).is_ok());
         options.prefix = "a:b".into();
-        assert!(matches!(Address::of(&options), Err(InvalidRedisOptions::Invalid(_))));
+        assert!(matches!(RedisAddress::of(&options), Err(InvalidRedisOptions::Invalid(_))));
     }
 }

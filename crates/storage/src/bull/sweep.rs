@@ -16,10 +16,10 @@ use domain::{
 use tokio::sync::{Mutex, Notify};
 
 use super::{
-    Inner, at_every_claim,
-    claim::Failure,
+    QueueInner, at_every_claim,
+    claim::ClaimFailure,
     job,
-    link::{self, Gone, Link, Place},
+    link::{self, JobState, RedisGone, RedisLink},
 };
 
 /// Lanes that one sweep looks at, those that wait longest. When all of them are there and the queue runs dry, the next
@@ -31,7 +31,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// What a sweep remembers for the next one.
 #[derive(Default)]
-pub(super) struct Sweeps {
+pub(super) struct SweepMemory {
     /// Jobs that somebody held although nobody has the lane.
     suspects: Mutex<HashSet<String>>,
     /// The last sweep did not see the end.
@@ -40,7 +40,7 @@ pub(super) struct Sweeps {
     again: Notify,
 }
 
-impl Sweeps {
+impl SweepMemory {
     /// A claim found the queue empty.
     pub(super) fn ran_dry(&self) {
         if self.full.swap(false, Ordering::Relaxed) {
@@ -54,9 +54,9 @@ impl Sweeps {
     }
 }
 
-impl Inner {
+impl QueueInner {
     /// Adds the jobs that are missing, lets go those that should not wait any more, and frees those of dead workers.
-    pub(super) async fn sweep(&self, link: &Link, now: Timestamp) -> Result<(), Failure> {
+    pub(super) async fn sweep(&self, link: &RedisLink, now: Timestamp) -> Result<(), ClaimFailure> {
         // One after another: the second would find the first one's work half done.
         let mut suspects = self.sweeps.suspects.lock().await;
         let active = link.active().await?;
@@ -82,7 +82,11 @@ impl Inner {
     }
 
     /// Jobs whose worker is dead and whose lane is not due: nothing is to be done about them.
-    async fn drop_dead(&self, link: &Link, active: Vec<(String, bool)>) -> Result<(), Gone> {
+    async fn drop_dead(
+        &self,
+        link: &RedisLink,
+        active: Vec<(String, bool)>,
+    ) -> Result<(), RedisGone> {
         let ours = self.held.ids();
         for (id, locked) in active {
             if !locked && !ours.contains(&id) {
@@ -95,26 +99,26 @@ impl Inner {
     /// Every lane that is due has a job that waits, or one that is worked on.
     async fn put_right(
         &self,
-        link: &Link,
+        link: &RedisLink,
         now: Timestamp,
         due: Vec<WaitingLane>,
         ids: &[String],
-    ) -> Result<(), Gone> {
-        let places = link.places(ids).await?;
+    ) -> Result<(), RedisGone> {
+        let states = link.states(ids).await?;
         let (soon, every) = (now.plus(SOON), at_every_claim(self.options.sweep_interval));
         let mut missing = Vec::new();
         let mut queued = Vec::new();
-        for ((lane, id), place) in due.into_iter().zip(ids).zip(places) {
-            match place {
-                Place::Missing => missing.push(lane),
+        for ((lane, id), state) in due.into_iter().zip(ids).zip(states) {
+            match state {
+                JobState::Missing => missing.push(lane),
                 // What comes by itself soon may have found no room.
-                Place::Delayed(until) if until <= soon.millis() && !every => {}
-                Place::Delayed(_) => link.promote(id).await?,
-                Place::Finished => {
+                JobState::Delayed(until) if until <= soon.millis() && !every => {}
+                JobState::Delayed(_) => link.promote(id).await?,
+                JobState::Finished => {
                     link.remove(id).await?;
                     missing.push(lane);
                 }
-                Place::Queued => queued.push((lane, id)),
+                JobState::Queued => queued.push((lane, id)),
             }
         }
         // Half-lost jobs: their names are taken, and no list has them.
@@ -132,11 +136,11 @@ impl Inner {
     }
 
     /// Adds the jobs of lanes that commits opened.
-    pub(super) async fn feed(&self, link: &Link) -> Result<(), Gone> {
-        // A claim waits here for what the keeper is adding.
-        let _one = self.news.feeding.lock().await;
+    pub(super) async fn feed(&self, link: &RedisLink) -> Result<(), RedisGone> {
+        // A claim waits here for what the feeder is adding.
+        let _one = self.opened.feeding.lock().await;
         loop {
-            let lanes = self.news.take();
+            let lanes = self.opened.take();
             if lanes.is_empty() {
                 return Ok(());
             }
@@ -149,22 +153,22 @@ impl Inner {
     }
 
     /// Redis came back: first everything that is due, then the claims.
-    pub(super) async fn welcome(&self, link: Arc<Link>) -> StoreResult<()> {
-        self.news.take();
+    pub(super) async fn welcome(&self, link: Arc<RedisLink>) -> StoreResult<()> {
+        self.opened.take();
         let swept = if at_every_claim(self.options.sweep_interval) {
-            link.ping().await.map_err(Failure::from)
+            link.ping().await.map_err(ClaimFailure::from)
         } else {
             self.sweep(&link, self.clock.now()).await
         };
         match swept {
-            Ok(()) => self.standing.back(self.clock.now(), link),
-            Err(Failure::Redis(gone)) => self.standing.still_down(gone),
-            Err(Failure::Ledger(error)) => return Err(error),
+            Ok(()) => self.redis_status.back(self.clock.now(), link),
+            Err(ClaimFailure::Redis(gone)) => self.redis_status.still_down(gone),
+            Err(ClaimFailure::Ledger(error)) => return Err(error),
         }
         Ok(())
     }
 }
 
-async fn free(link: &Link, id: &str, locked: bool) -> Result<(), Gone> {
+async fn free(link: &RedisLink, id: &str, locked: bool) -> Result<(), RedisGone> {
     if locked { link.free(id).await } else { link.remove(id).await }
 }

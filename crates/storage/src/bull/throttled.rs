@@ -1,4 +1,4 @@
-//! Lanes that found no room: their webhook, or their sort, has as many on the way as it may.
+//! Lanes that found no room: their webhook, or their kind, has as many on the way as it may.
 //!
 //! Their jobs are sent to wait in Redis, out of the way of the others, and their names are remembered here. As soon as
 //! there is room the ledger gives them without another way through Redis; if this process does not get to it, their jobs
@@ -14,13 +14,13 @@ use domain::{Timestamp, WebhookId, delivery::LaneId, port::Offer};
 use futures::future::join_all;
 
 use super::{
-    Inner,
-    claim::{Ask, Failure, count},
+    QueueInner,
+    claim::{ClaimFailure, ClaimRequest, count},
     job,
-    link::Link,
+    link::RedisLink,
 };
 
-/// Lanes that are remembered. When full, the others have their jobs alone.
+/// Lanes that are remembered. When full, the others have only their jobs.
 const LANES_MAX: usize = 4096;
 /// Lanes of one webhook that are asked for at once: most often there is room for a few.
 const AT_ONCE: usize = 8;
@@ -28,7 +28,7 @@ const AT_ONCE: usize = 8;
 const WAIT: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(5);
 
-/// All of them.
+/// Those of this process, by webhook, so that one webhook's many do not hide the others'.
 #[derive(Default)]
 pub(super) struct ThrottledLanes {
     lanes: BTreeMap<WebhookId, VecDeque<LaneId>>,
@@ -77,7 +77,7 @@ impl ThrottledLanes {
     }
 }
 
-impl Inner {
+impl QueueInner {
     pub(super) fn throttled(&self) -> std::sync::MutexGuard<'_, ThrottledLanes> {
         self.throttled.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,19 +85,18 @@ impl Inner {
     /// Takes throttled lanes for which there is room by now.
     pub(super) async fn claim_throttled(
         &self,
-        link: &Link,
-        ask: Ask<'_>,
+        link: &RedisLink,
+        ask: ClaimRequest<'_>,
         claimed: &mut Vec<domain::delivery::ClaimedLane>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ClaimFailure> {
         loop {
-            let places = ask.lanes.saturating_sub(count(claimed.len()));
-            let lanes = self.throttled().first(usize::try_from(places).unwrap_or(0));
+            let slots = ask.lanes.saturating_sub(count(claimed.len()));
+            let lanes = self.throttled().first(usize::try_from(slots).unwrap_or(0));
             if lanes.is_empty() {
                 return Ok(());
             }
-            let Ask { worker, window, now, until, .. } = ask;
-            let offers =
-                self.ledger.claim_these(worker, places, &lanes, window, now, until).await?;
+            let ClaimRequest { worker, window, now, until, .. } = ask;
+            let offers = self.ledger.claim_these(worker, slots, &lanes, window, now, until).await?;
             let (mut taken, mut full) = (Vec::new(), false);
             for (lane, offer) in lanes.iter().zip(offers) {
                 match offer {

@@ -2,16 +2,16 @@
 
 use super::{
     Query, Row,
-    query::{Arg, IntoArg, Text},
+    query::{IntoSqlArg, SqlArg, Text},
 };
 
 /// A statement that grows.
-pub(crate) struct Builder<'q> {
+pub(crate) struct StatementBuilder<'q> {
     text: String,
-    args: Vec<Arg<'q>>,
+    args: Vec<SqlArg<'q>>,
 }
 
-impl<'q> Builder<'q> {
+impl<'q> StatementBuilder<'q> {
     /// Begins with a text.
     pub(crate) fn new(text: &str) -> Self {
         Self { text: text.to_owned(), args: vec![] }
@@ -23,15 +23,15 @@ impl<'q> Builder<'q> {
         self
     }
 
-    /// Adds a value.
-    pub(crate) fn push_bind(&mut self, value: impl IntoArg<'q>) -> &mut Self {
+    /// Adds a parameter with its value.
+    pub(crate) fn push_bind(&mut self, value: impl IntoSqlArg<'q>) -> &mut Self {
         self.args.push(value.into_arg());
         self.text.push('$');
         self.text.push_str(&self.args.len().to_string());
         self
     }
 
-    /// The statement.
+    /// The statement with its values, ready to run.
     pub(crate) fn build(self) -> Query<'q, Row> {
         Query::new(Text::Built(self.text), self.args)
     }

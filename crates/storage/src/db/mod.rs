@@ -21,9 +21,9 @@ use std::future::Future;
 use domain::port::Trouble;
 use rusqlite::ErrorCode;
 
-pub(crate) use builder::Builder;
-pub(crate) use query::{Bound, Gives, Query, built, control, query, query_scalar};
-pub(crate) use row::{FromValue, Row, Value};
+pub(crate) use builder::StatementBuilder;
+pub(crate) use query::{Bound, FromRow, Query, built, control, query, query_scalar};
+pub(crate) use row::{FromValue, Row, SqlValue};
 pub(crate) use statement::{Statement, Widened, statements};
 
 /// Which database it is. Known in here alone: what is done differently elsewhere is chosen where the database is
@@ -87,7 +87,7 @@ impl DbError {
         }
     }
 
-    /// Two transactions waited for each other, and the server ended this one.
+    /// DialectPair transactions waited for each other, and the server ended this one.
     pub(crate) fn is_crossed(&self) -> bool {
         let Self::Postgres(sqlx::Error::Database(refused)) = self else { return false };
         refused.code().is_some_and(|code| code == "40P01" || code == "40001")
@@ -182,12 +182,12 @@ fn sql_state(error: &sqlx::Error) -> Option<String> {
 
 /// What a statement gave.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct QueryAnswer {
     pub(crate) rows: Vec<Row>,
     affected: u64,
 }
 
-impl Answer {
+impl QueryAnswer {
     /// Rows that were written.
     pub(crate) fn rows_affected(&self) -> u64 {
         self.affected
@@ -205,18 +205,18 @@ pub(crate) enum Want {
 
 /// What runs a statement.
 pub(crate) trait Executor: Send {
-    /// Runs one.
+    /// Runs a statement and answers what is wanted of it.
     fn run(
         self,
         statement: Bound<'_>,
         want: Want,
-    ) -> impl Future<Output = Result<Answer, DbError>> + Send;
+    ) -> impl Future<Output = Result<QueryAnswer, DbError>> + Send;
 }
 
-/// The writer's connection.
+/// A connection that writes, owned by one writer.
 pub(crate) enum Conn {
-    Sqlite(sqlite::Connection),
-    Postgres(Box<postgres::Connection>),
+    Sqlite(sqlite::SqliteConnection),
+    Postgres(Box<postgres::PostgresConnection>),
 }
 
 impl Conn {
@@ -278,7 +278,7 @@ impl Conn {
         }
     }
 
-    /// Ends it.
+    /// Closes the connection; the server, or the file, lets go of it.
     pub(crate) async fn close(self) -> Result<(), DbError> {
         match self {
             Self::Sqlite(conn) => conn.close(),
@@ -288,7 +288,7 @@ impl Conn {
 }
 
 impl Executor for &mut Conn {
-    async fn run(self, statement: Bound<'_>, want: Want) -> Result<Answer, DbError> {
+    async fn run(self, statement: Bound<'_>, want: Want) -> Result<QueryAnswer, DbError> {
         match self {
             Conn::Sqlite(conn) => conn.run(&statement, want),
             Conn::Postgres(conn) => conn.run(&statement, want).await,
@@ -299,8 +299,8 @@ impl Executor for &mut Conn {
 /// The connections that read. Cheap to clone.
 #[derive(Clone)]
 pub(crate) enum Readers {
-    Sqlite(sqlite::Readers),
-    Postgres(postgres::Readers),
+    Sqlite(sqlite::SqliteReaders),
+    Postgres(postgres::PostgresReaders),
 }
 
 impl Readers {
@@ -318,7 +318,7 @@ impl Readers {
         queries: Vec<Query<'_, T>>,
     ) -> Result<Vec<Vec<T::Out>>, DbError>
     where
-        T: query::Gives,
+        T: query::FromRow,
     {
         let statements = queries.into_iter().map(Query::into_statement);
         let answers = match self {
@@ -346,7 +346,7 @@ impl Readers {
 }
 
 impl Executor for &Readers {
-    async fn run(self, statement: Bound<'_>, want: Want) -> Result<Answer, DbError> {
+    async fn run(self, statement: Bound<'_>, want: Want) -> Result<QueryAnswer, DbError> {
         match self {
             Readers::Sqlite(readers) => readers.run(statement, want).await,
             Readers::Postgres(readers) => readers.run(&statement, want).await,

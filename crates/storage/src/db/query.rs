@@ -2,14 +2,14 @@
 
 use std::{borrow::Cow, marker::PhantomData};
 
-use super::{Answer, DbError, Executor, FromValue, Kind, Row, Statement, Want, Widened};
+use super::{DbError, Executor, FromValue, Kind, QueryAnswer, Row, Statement, Want, Widened};
 
 /// The text of a statement.
 #[derive(Debug, Clone)]
 pub(crate) enum Text {
     Registered(&'static Statement),
     Widened(Widened),
-    /// Put together.
+    /// Put together while the program runs.
     Built(String),
 }
 
@@ -52,50 +52,50 @@ impl From<String> for Text {
 
 /// A value for a parameter.
 #[derive(Debug, Clone)]
-pub(crate) enum Arg<'q> {
+pub(crate) enum SqlArg<'q> {
     Int(Option<i64>),
     Text(Option<Cow<'q, str>>),
     Bytes(Option<Cow<'q, [u8]>>),
 }
 
-impl Arg<'_> {
-    fn into_owned(self) -> Arg<'static> {
+impl SqlArg<'_> {
+    fn into_owned(self) -> SqlArg<'static> {
         match self {
-            Self::Int(int) => Arg::Int(int),
-            Self::Text(text) => Arg::Text(text.map(|text| Cow::Owned(text.into_owned()))),
-            Self::Bytes(bytes) => Arg::Bytes(bytes.map(|bytes| Cow::Owned(bytes.into_owned()))),
+            Self::Int(int) => SqlArg::Int(int),
+            Self::Text(text) => SqlArg::Text(text.map(|text| Cow::Owned(text.into_owned()))),
+            Self::Bytes(bytes) => SqlArg::Bytes(bytes.map(|bytes| Cow::Owned(bytes.into_owned()))),
         }
     }
 }
 
 /// What can be a parameter's value.
-pub(crate) trait IntoArg<'q> {
-    fn into_arg(self) -> Arg<'q>;
+pub(crate) trait IntoSqlArg<'q> {
+    fn into_arg(self) -> SqlArg<'q>;
     /// The value of nothing.
-    fn none() -> Arg<'q>;
+    fn none() -> SqlArg<'q>;
 }
 
-impl<'q, T: IntoArg<'q>> IntoArg<'q> for Option<T> {
-    fn into_arg(self) -> Arg<'q> {
+impl<'q, T: IntoSqlArg<'q>> IntoSqlArg<'q> for Option<T> {
+    fn into_arg(self) -> SqlArg<'q> {
         self.map_or_else(T::none, T::into_arg)
     }
 
-    fn none() -> Arg<'q> {
+    fn none() -> SqlArg<'q> {
         T::none()
     }
 }
 
-/// `IntoArg` for one type.
+/// `IntoSqlArg` for one type.
 macro_rules! argument {
     ($kind:ident: $($type:ty => $convert:expr),+ $(,)?) => {$(
-        impl<'q> IntoArg<'q> for $type {
-            fn into_arg(self) -> Arg<'q> {
+        impl<'q> IntoSqlArg<'q> for $type {
+            fn into_arg(self) -> SqlArg<'q> {
                 let convert: fn($type) -> _ = $convert;
-                Arg::$kind(Some(convert(self)))
+                SqlArg::$kind(Some(convert(self)))
             }
 
-            fn none() -> Arg<'q> {
-                Arg::$kind(None)
+            fn none() -> SqlArg<'q> {
+                SqlArg::$kind(None)
             }
         }
     )+};
@@ -122,13 +122,13 @@ argument!(Bytes:
 #[derive(Debug, Clone)]
 pub(crate) struct Bound<'q> {
     pub(crate) text: Text,
-    pub(crate) args: Vec<Arg<'q>>,
+    pub(crate) args: Vec<SqlArg<'q>>,
 }
 
 impl Bound<'_> {
     /// One that outlives what it was made of.
     pub(crate) fn into_owned(self) -> Bound<'static> {
-        let args = self.args.into_iter().map(Arg::into_owned).collect();
+        let args = self.args.into_iter().map(SqlArg::into_owned).collect();
         Bound { text: self.text, args }
     }
 }
@@ -155,7 +155,7 @@ pub(crate) fn control<'q>(word: &'static str) -> Query<'q, Row> {
     Query::new(Text::Widened(Widened(word)), vec![])
 }
 
-/// A statement that is put together, of registered ones or by a [`Builder`](super::Builder).
+/// A statement that is put together, of registered ones or by a [`StatementBuilder`](super::StatementBuilder).
 pub(crate) fn built<'q>(text: String) -> Query<'q, Row> {
     Query::new(Text::Built(text), Vec::with_capacity(8))
 }
@@ -164,12 +164,12 @@ pub(crate) fn built<'q>(text: String) -> Query<'q, Row> {
 pub(crate) struct Scalar<T>(PhantomData<T>);
 
 /// What a row becomes.
-pub(crate) trait Gives {
+pub(crate) trait FromRow {
     type Out;
     fn give(row: Row) -> Result<Self::Out, DbError>;
 }
 
-impl Gives for Row {
+impl FromRow for Row {
     type Out = Self;
 
     fn give(row: Row) -> Result<Self, DbError> {
@@ -177,7 +177,7 @@ impl Gives for Row {
     }
 }
 
-impl<T: FromValue> Gives for Scalar<T> {
+impl<T: FromValue> FromRow for Scalar<T> {
     type Out = T;
 
     fn give(row: Row) -> Result<T, DbError> {
@@ -185,28 +185,28 @@ impl<T: FromValue> Gives for Scalar<T> {
     }
 }
 
-impl<'q, T: Gives> Query<'q, T> {
-    pub(super) fn new(text: Text, args: Vec<Arg<'q>>) -> Self {
+impl<'q, T: FromRow> Query<'q, T> {
+    pub(super) fn new(text: Text, args: Vec<SqlArg<'q>>) -> Self {
         Self { statement: Bound { text, args }, gives: PhantomData }
     }
 
     /// The value of the next parameter.
-    pub(crate) fn bind(mut self, value: impl IntoArg<'q>) -> Self {
+    pub(crate) fn bind(mut self, value: impl IntoSqlArg<'q>) -> Self {
         self.statement.args.push(value.into_arg());
         self
     }
 
-    /// The statement itself.
+    /// The statement without what it gives.
     pub(super) fn into_statement(self) -> Bound<'q> {
         self.statement
     }
 
     /// Runs it for what it does.
-    pub(crate) async fn execute(self, on: impl Executor) -> Result<Answer, DbError> {
+    pub(crate) async fn execute(self, on: impl Executor) -> Result<QueryAnswer, DbError> {
         on.run(self.statement, Want::Count).await
     }
 
-    /// Every row.
+    /// Every row that it gives, in its order.
     pub(crate) async fn fetch_all(self, on: impl Executor) -> Result<Vec<T::Out>, DbError> {
         let answer = on.run(self.statement, Want::Rows).await?;
         answer.rows.into_iter().map(T::give).collect()

@@ -6,7 +6,7 @@ use super::DbError;
 
 /// A value of a row.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub(crate) enum SqlValue {
     Null,
     Int(i64),
     Text(String),
@@ -15,21 +15,21 @@ pub(crate) enum Value {
     Other,
 }
 
-/// A row.
+/// A row of an answer, with the names of its columns.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     names: Arc<[Box<str>]>,
-    values: Vec<Value>,
+    values: Vec<SqlValue>,
 }
 
-/// A column, by its place or by its name.
-pub(crate) trait Index {
-    fn place(&self, names: &[Box<str>]) -> Option<usize>;
+/// A column, by its position or by its name.
+pub(crate) trait ColumnIndex {
+    fn position(&self, names: &[Box<str>]) -> Option<usize>;
     fn describe(&self) -> String;
 }
 
-impl Index for usize {
-    fn place(&self, names: &[Box<str>]) -> Option<usize> {
+impl ColumnIndex for usize {
+    fn position(&self, names: &[Box<str>]) -> Option<usize> {
         (*self < names.len()).then_some(*self)
     }
 
@@ -38,8 +38,8 @@ impl Index for usize {
     }
 }
 
-impl Index for &str {
-    fn place(&self, names: &[Box<str>]) -> Option<usize> {
+impl ColumnIndex for &str {
+    fn position(&self, names: &[Box<str>]) -> Option<usize> {
         names.iter().position(|name| **name == **self)
     }
 
@@ -50,51 +50,51 @@ impl Index for &str {
 
 /// What a value can be taken for; `None` when it is something else.
 pub(crate) trait FromValue: Sized {
-    fn from_value(value: &Value) -> Option<Self>;
+    fn from_value(value: &SqlValue) -> Option<Self>;
 }
 
 impl FromValue for i64 {
-    fn from_value(value: &Value) -> Option<Self> {
-        if let Value::Int(int) = value { Some(*int) } else { None }
+    fn from_value(value: &SqlValue) -> Option<Self> {
+        if let SqlValue::Int(int) = value { Some(*int) } else { None }
     }
 }
 
 /// Stored as 0 or 1.
 impl FromValue for bool {
-    fn from_value(value: &Value) -> Option<Self> {
-        if let Value::Int(int) = value { Some(*int != 0) } else { None }
+    fn from_value(value: &SqlValue) -> Option<Self> {
+        if let SqlValue::Int(int) = value { Some(*int != 0) } else { None }
     }
 }
 
 impl FromValue for u32 {
-    fn from_value(value: &Value) -> Option<Self> {
+    fn from_value(value: &SqlValue) -> Option<Self> {
         i64::from_value(value).and_then(|int| Self::try_from(int).ok())
     }
 }
 
 impl FromValue for String {
-    fn from_value(value: &Value) -> Option<Self> {
-        if let Value::Text(text) = value { Some(text.clone()) } else { None }
+    fn from_value(value: &SqlValue) -> Option<Self> {
+        if let SqlValue::Text(text) = value { Some(text.clone()) } else { None }
     }
 }
 
 impl FromValue for Vec<u8> {
-    fn from_value(value: &Value) -> Option<Self> {
-        if let Value::Bytes(bytes) = value { Some(bytes.clone()) } else { None }
+    fn from_value(value: &SqlValue) -> Option<Self> {
+        if let SqlValue::Bytes(bytes) = value { Some(bytes.clone()) } else { None }
     }
 }
 
 impl<T: FromValue> FromValue for Option<T> {
-    fn from_value(value: &Value) -> Option<Self> {
+    fn from_value(value: &SqlValue) -> Option<Self> {
         match value {
-            Value::Null => Some(None),
+            SqlValue::Null => Some(None),
             value => T::from_value(value).map(Some),
         }
     }
 }
 
 impl Row {
-    pub(super) fn new(names: Arc<[Box<str>]>, values: Vec<Value>) -> Self {
+    pub(super) fn new(names: Arc<[Box<str>]>, values: Vec<SqlValue>) -> Self {
         Self { names, values }
     }
 
@@ -102,9 +102,9 @@ impl Row {
     ///
     /// # Errors
     /// [`DbError::Decode`] when there is no such column or it holds something else.
-    pub(crate) fn try_get<T: FromValue, I: Index>(&self, column: I) -> Result<T, DbError> {
-        let place = column.place(&self.names);
-        let value = place.and_then(|place| self.values.get(place));
+    pub(crate) fn try_get<T: FromValue, I: ColumnIndex>(&self, column: I) -> Result<T, DbError> {
+        let index = column.position(&self.names);
+        let value = index.and_then(|index| self.values.get(index));
         value.and_then(T::from_value).ok_or_else(|| DbError::Decode(column.describe()))
     }
 }

@@ -15,7 +15,7 @@ use rusqlite::{
 };
 use tokio::sync::Semaphore;
 
-use super::{Answer, Bound, DbError, Kind, Row, Value, Want, query::Arg};
+use super::{Bound, DbError, Kind, QueryAnswer, Row, SqlValue, Want, query::SqlArg};
 
 /// Compiled statements that a connection keeps.
 const STATEMENTS_MAX: usize = 256;
@@ -27,17 +27,17 @@ const LOG_BYTES: i64 = 64 << 20;
 /// Longest wait for another process or a checkpoint.
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
 
-/// One connection.
-pub(crate) struct Connection(rusqlite::Connection);
+/// One connection to the file, used by one job at a time.
+pub(crate) struct SqliteConnection(rusqlite::Connection);
 
-impl Connection {
+impl SqliteConnection {
     /// Opens a file for reading and writing; made if missing.
     ///
     /// WAL with `synchronous=FULL`: the last commit must survive a power cut, not only a crash of the process.
     pub(crate) fn open(path: &Path) -> Result<Self, DbError> {
         let conn = rusqlite::Connection::open(path)?;
         conn.busy_timeout(BUSY_LIMIT)?;
-        // Of a new file alone; SQLite leaves one that has pages as it is. Before the journal's mode, which makes the
+        // Only of a new file; SQLite leaves one that has pages as it is. Before the journal's mode, which makes the
         // first page.
         conn.pragma_update(None, "page_size", PAGE_BYTES)?;
         conn.pragma_update(None, "journal_mode", "wal")?;
@@ -55,7 +55,7 @@ impl Connection {
         Self::with(conn)
     }
 
-    /// Opens a file that is there for reading alone.
+    /// Opens a file that is there, only for reading.
     fn open_reader(path: &Path) -> Result<Self, DbError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = rusqlite::Connection::open_with_flags(path, flags)?;
@@ -85,28 +85,31 @@ impl Connection {
     }
 
     /// Runs a statement here and now.
-    pub(crate) fn run(&self, statement: &Bound<'_>, want: Want) -> Result<Answer, DbError> {
+    pub(crate) fn run(&self, statement: &Bound<'_>, want: Want) -> Result<QueryAnswer, DbError> {
         let text = statement.text.of(Kind::Sqlite);
         let mut prepared = self.0.prepare_cached(text)?;
         bind(&mut prepared, &statement.args)?;
         if want == Want::Count && prepared.column_count() == 0 {
             let affected = prepared.raw_execute()?;
-            return Ok(Answer { rows: vec![], affected: u64::try_from(affected).unwrap_or(0) });
+            return Ok(QueryAnswer {
+                rows: vec![],
+                affected: u64::try_from(affected).unwrap_or(0),
+            });
         }
         let names: Arc<[Box<str>]> =
             prepared.column_names().iter().map(|name| (*name).into()).collect();
         let mut found = prepared.raw_query();
         let mut rows = Vec::new();
         while let Some(row) = found.next()? {
-            let values = (0..names.len()).map(|place| row.get_ref(place).map(value));
+            let values = (0..names.len()).map(|index| row.get_ref(index).map(value));
             rows.push(Row::new(names.clone(), values.collect::<Result<_, _>>()?));
         }
         let affected = u64::try_from(rows.len()).unwrap_or(0);
-        Ok(Answer { rows, affected })
+        Ok(QueryAnswer { rows, affected })
     }
 
     /// Moves what the log holds into the file, as far as there is room, so that the log begins anew: on a full disk
-    /// that alone may be enough to go on.
+    /// that may be enough to go on.
     pub(crate) fn make_room(&self) {
         if let Err(error) = self.script("pragma wal_checkpoint(passive)") {
             tracing::debug!(%error, "no checkpoint");
@@ -132,22 +135,22 @@ impl Connection {
     }
 }
 
-/// `$n` may stand anywhere and more than once; a bare `?` takes the next value. A text has one sort of them, and those with
+/// `$n` may stand anywhere and more than once; a bare `?` takes the next value. A text has one kind of them, and those with
 /// many are bare: only a handful is asked for its name.
-fn bind(prepared: &mut CachedStatement<'_>, args: &[Arg<'_>]) -> Result<(), DbError> {
+fn bind(prepared: &mut CachedStatement<'_>, args: &[SqlArg<'_>]) -> Result<(), DbError> {
     let named = prepared.parameter_name(1).is_some();
-    for place in 1..=prepared.parameter_count() {
-        let name = if named { prepared.parameter_name(place) } else { None };
-        let number: usize = name.and_then(|name| name[1..].parse().ok()).unwrap_or(place);
+    for index in 1..=prepared.parameter_count() {
+        let name = if named { prepared.parameter_name(index) } else { None };
+        let number: usize = name.and_then(|name| name[1..].parse().ok()).unwrap_or(index);
         let Some(arg) = args.get(number - 1) else {
             return Err(rusqlite::Error::InvalidParameterCount(args.len(), number).into());
         };
-        prepared.raw_bind_parameter(place, arg)?;
+        prepared.raw_bind_parameter(index, arg)?;
     }
     Ok(())
 }
 
-impl ToSql for Arg<'_> {
+impl ToSql for SqlArg<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         let value = match self {
             Self::Int(Some(int)) => ValueRef::Integer(*int),
@@ -159,57 +162,60 @@ impl ToSql for Arg<'_> {
     }
 }
 
-fn value(value: ValueRef<'_>) -> Value {
+fn value(value: ValueRef<'_>) -> SqlValue {
     match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(int) => Value::Int(int),
-        ValueRef::Real(_) => Value::Other,
-        ValueRef::Text(text) => {
-            std::str::from_utf8(text).map_or(Value::Other, |text| Value::Text(text.to_owned()))
-        }
-        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+        ValueRef::Null => SqlValue::Null,
+        ValueRef::Integer(int) => SqlValue::Int(int),
+        ValueRef::Real(_) => SqlValue::Other,
+        ValueRef::Text(text) => std::str::from_utf8(text)
+            .map_or(SqlValue::Other, |text| SqlValue::Text(text.to_owned())),
+        ValueRef::Blob(bytes) => SqlValue::Bytes(bytes.to_vec()),
     }
 }
 
 /// A few connections that read.
 #[derive(Clone)]
-pub(crate) struct Readers(Arc<Pool>);
+pub(crate) struct SqliteReaders(Arc<ReaderPool>);
 
-struct Pool {
-    idle: Mutex<Vec<Connection>>,
-    places: Arc<Semaphore>,
+struct ReaderPool {
+    idle: Mutex<Vec<SqliteConnection>>,
+    slots: Arc<Semaphore>,
 }
 
-impl Pool {
-    fn take(&self) -> Option<Connection> {
+impl ReaderPool {
+    fn take(&self) -> Option<SqliteConnection> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    fn give_back(&self, conn: Connection) {
-        if !self.places.is_closed() {
+    fn give_back(&self, conn: SqliteConnection) {
+        if !self.slots.is_closed() {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
         }
     }
 }
 
-impl Readers {
+impl SqliteReaders {
     /// Opens `count` connections.
     pub(crate) fn open(path: &Path, count: usize) -> Result<Self, DbError> {
         let idle: Vec<_> =
-            (0..count).map(|_| Connection::open_reader(path)).collect::<Result<_, _>>()?;
-        let places = Arc::new(Semaphore::new(count));
-        Ok(Self(Arc::new(Pool { idle: Mutex::new(idle), places })))
+            (0..count).map(|_| SqliteConnection::open_reader(path)).collect::<Result<_, _>>()?;
+        let slots = Arc::new(Semaphore::new(count));
+        Ok(Self(Arc::new(ReaderPool { idle: Mutex::new(idle), slots })))
     }
 
     /// No connection at all.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
-        let places = Arc::new(Semaphore::new(0));
-        Self(Arc::new(Pool { idle: Mutex::default(), places }))
+        let slots = Arc::new(Semaphore::new(0));
+        Self(Arc::new(ReaderPool { idle: Mutex::default(), slots }))
     }
 
     /// Runs a statement on the next connection that is free.
-    pub(crate) async fn run(&self, statement: Bound<'_>, want: Want) -> Result<Answer, DbError> {
+    pub(crate) async fn run(
+        &self,
+        statement: Bound<'_>,
+        want: Want,
+    ) -> Result<QueryAnswer, DbError> {
         let statement = statement.into_owned();
         self.with(move |conn| conn.run(&statement, want)).await
     }
@@ -218,29 +224,29 @@ impl Readers {
     pub(crate) async fn run_each(
         &self,
         statements: Vec<Bound<'static>>,
-    ) -> Result<Vec<Answer>, DbError> {
+    ) -> Result<Vec<QueryAnswer>, DbError> {
         self.with(move |conn| statements.iter().map(|one| conn.run(one, Want::Rows)).collect())
             .await
     }
 
     async fn with<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+        work: impl FnOnce(&SqliteConnection) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DbError> {
-        let place = self.0.places.clone().acquire_owned().await.map_err(|_| DbError::Closed)?;
+        let slot = self.0.slots.clone().acquire_owned().await.map_err(|_| DbError::Closed)?;
         let pool = self.0.clone();
         let work = tokio::task::spawn_blocking(move || {
             let conn = pool.take().ok_or(DbError::Closed)?;
             let done = work(&conn);
             pool.give_back(conn);
-            drop(place);
+            drop(slot);
             done
         });
         work.await.unwrap_or(Err(DbError::Closed))
     }
 
     pub(crate) fn close(&self) {
-        self.0.places.close();
+        self.0.slots.close();
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use self::texts::Two;
+use self::texts::DialectPair;
 use super::{Dialect, Kind};
 
 /// How many rows a statement is widened to, widest first.
@@ -15,24 +15,24 @@ const FAR_WIDTHS: [usize; 8] = [128, 64, 32, 16, 8, 4, 2, 1];
 pub(crate) mod texts {
     /// A statement that the databases say differently.
     #[derive(Debug, Clone, Copy)]
-    pub(crate) struct Two {
+    pub(crate) struct DialectPair {
         pub(crate) sqlite: &'static str,
         pub(crate) postgres: &'static str,
     }
 
     /// A text that serves both databases.
-    pub(crate) const fn both(text: &'static str) -> Two {
-        Two { sqlite: text, postgres: text }
+    pub(crate) const fn both(text: &'static str) -> DialectPair {
+        DialectPair { sqlite: text, postgres: text }
     }
 
     /// A statement of code that runs on SQLite only.
-    pub(crate) const fn sqlite(text: &'static str) -> Two {
-        Two { sqlite: text, postgres: "" }
+    pub(crate) const fn sqlite(text: &'static str) -> DialectPair {
+        DialectPair { sqlite: text, postgres: "" }
     }
 
     /// A statement of code that runs on PostgreSQL only.
-    pub(crate) const fn postgres(text: &'static str) -> Two {
-        Two { sqlite: "", postgres: text }
+    pub(crate) const fn postgres(text: &'static str) -> DialectPair {
+        DialectPair { sqlite: "", postgres: text }
     }
 }
 
@@ -41,7 +41,7 @@ pub(crate) mod texts {
 #[derive(Debug)]
 pub(crate) struct Statement {
     name: &'static str,
-    text: Two,
+    text: DialectPair,
     near: OnceLock<Vec<String>>,
     far: OnceLock<Vec<String>>,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Widened(pub(super) &'static str);
 
 impl Statement {
     /// Only for [`statements!`](crate::db::statements).
-    pub(crate) const fn registered(name: &'static str, text: Two) -> Self {
+    pub(crate) const fn registered(name: &'static str, text: DialectPair) -> Self {
         Self { name, text, near: OnceLock::new(), far: OnceLock::new() }
     }
 
@@ -62,7 +62,7 @@ impl Statement {
     }
 
     /// Its texts; an empty one where it is not for a database.
-    pub(crate) fn texts(&self) -> Two {
+    pub(crate) fn texts(&self) -> DialectPair {
         self.text
     }
 
@@ -170,7 +170,7 @@ mod tests {
 
     crate::db::statements! {
         INSERT = both("insert into meta (key, value) values ($1, $2) on conflict (key) do nothing");
-        DELETE = Two {
+        DELETE = DialectPair {
             sqlite: "delete from meta where key in ($1) returning key",
             postgres: "delete from only meta where key in ($1) returning key",
         };

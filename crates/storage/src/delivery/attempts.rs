@@ -23,7 +23,7 @@ use domain::{
 };
 
 db::statements! {
-    DELIVERED = Two {
+    DELIVERED = DialectPair {
         // Without `or fail` every page it changes is copied, to undo the statement alone should a row break a rule.
         // Ours never is undone alone: what fails takes its savepoint or its transaction with it.
         sqlite: "update or fail delivery set state = 'delivered', attempts = attempts + 1 where state = 'pending' \
@@ -39,7 +39,7 @@ db::statements! {
          where id = $1 and state = 'pending'");
     ATTEMPT = both("insert into delivery_attempt (delivery_id, attempt, at, duration_ms, status, error_kind, error, \
          excerpt) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (delivery_id, attempt) do nothing");
-    TRIGGERED = Two {
+    TRIGGERED = DialectPair {
         sqlite: "update webhook set last_triggered_at = case when last_triggered_at > $2 then last_triggered_at \
              else $2 end \
              where id = $1",
@@ -47,7 +47,7 @@ db::statements! {
         postgres: "update webhook set last_triggered_at = $2 where id in (select id from webhook where id = $1 \
              and (last_triggered_at is null or last_triggered_at < $2) for no key update skip locked)",
     };
-    WAIT = Two {
+    WAIT = DialectPair {
         sqlite: "update lane set ticket = 0, retry_at = $2 where id = $1",
         postgres: "update lane set ticket = 0, retry_at = $2, owner = null, lease_until = null where id = $1",
     };

@@ -204,7 +204,7 @@ async fn try_read_all(
     Ok(claimed)
 }
 
-/// Gives deliveries up whose event cannot be read, so that those behind them leave; they can be sent again when it can.
+/// FromRow deliveries up whose event cannot be read, so that those behind them leave; they can be sent again when it can.
 /// Whether something is left that leaves.
 async fn bury(
     store: &LedgerStore,

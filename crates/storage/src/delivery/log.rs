@@ -77,13 +77,13 @@ db::statements! {
          and ($1 = '' or $1 like '%' || event.session_id || '%') and ($2 is null or delivery.webhook_id = $2) \
          and ($3 is null or $3 like '%' || delivery.id || '%')");
     // Of many deliveries at once, by their ids.
-    TRIES = Two {
+    TRIES = DialectPair {
         sqlite: "select delivery_id, at, duration_ms, status, error_kind, error, excerpt from json_each($1) as one \
              cross join delivery_attempt on delivery_id = one.value order by delivery_id, attempt",
         postgres: "select delivery_id, at, duration_ms, status, error_kind, error, excerpt from delivery_attempt \
              where delivery_id in (select json_array_elements_text($1::json)) order by delivery_id, attempt",
     };
-    TRIES_SHORT = Two {
+    TRIES_SHORT = DialectPair {
         sqlite: "select delivery_id, at, duration_ms, status, error_kind, error, null as excerpt from \
              json_each($1) as one \
              cross join delivery_attempt on delivery_id = one.value order by delivery_id, attempt",

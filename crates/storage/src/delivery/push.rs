@@ -22,7 +22,7 @@ use crate::{
 };
 
 db::statements! {
-    NEXT_SEQUENCE = Two {
+    NEXT_SEQUENCE = DialectPair {
         sqlite: "update session set last_sequence = last_sequence + $2 where id = $1 returning last_sequence, 0 as \
              webhook_version",
         // Before positions are drawn it is said which are not.
@@ -30,7 +30,7 @@ db::statements! {
              returning last_sequence, webhook_version, event_bound() as bound",
     };
     // With a position of its own, or one that the row draws: see `Turn::positions`.
-    INSERT_EVENT = Two {
+    INSERT_EVENT = DialectPair {
         sqlite: "insert into event (id, session_id, sequence, kind, occurred_at, chat, idempotency_key, data, \
              position) \
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",

@@ -20,19 +20,19 @@ use crate::{
 };
 
 db::statements! {
-    FIRST_TRIES = Two {
+    FIRST_TRIES = DialectPair {
         sqlite: "select id, ticket, retry_at, 0 as lease_until from lane where webhook_id = $1 and ticket > 0 \
              order by ticket limit $3",
         postgres: "select id, ticket, retry_at, lease_until from lane where webhook_id = $1 and ticket > 0 \
              and (lease_until is null or lease_until <= $2) order by ticket limit $3",
     };
-    RETRIES = Two {
+    RETRIES = DialectPair {
         sqlite: "select id, ticket, retry_at, 0 as lease_until from lane where webhook_id = $1 and ticket = 0 \
              and retry_at <= $2 order by retry_at limit $3",
         postgres: "select id, ticket, retry_at, lease_until from lane where webhook_id = $1 and ticket = 0 \
              and retry_at <= $2 and (lease_until is null or lease_until <= $2) order by retry_at limit $3",
     };
-    NAMED = Two {
+    NAMED = DialectPair {
         sqlite: "select id, ticket, retry_at, 0 as lease_until from lane where id in ($1)",
         postgres: "select id, ticket, retry_at, lease_until from lane where id in ($1)",
     };

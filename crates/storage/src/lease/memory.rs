@@ -11,11 +11,11 @@ use domain::{
     port::{Held, Holder, Lease, StoreResult},
 };
 
-use super::{Applicant, CHECKING, SessionLeases, TAKING, read, readable_ids, taken};
+use super::{CHECKING, LeaseApplicant, SessionLeases, TAKING, read, readable_ids, taken};
 use crate::{
     db::{self, Readers},
     error::{Doing as _, gone, not_owner},
-    unreadable::Unreadable,
+    unreadable::UnreadableRows,
     writer::{Unit, Writer},
 };
 
@@ -32,13 +32,13 @@ db::statements! {
 
 /// The leases of a process that has the file to itself.
 pub(crate) struct MemoryLeases {
-    tenures: Arc<Tenures>,
+    tenures: Arc<LeaseTable>,
     readers: Readers,
-    unreadable: Arc<Unreadable>,
+    unreadable: Arc<UnreadableRows>,
 }
 
 impl MemoryLeases {
-    pub(crate) fn new(readers: Readers, unreadable: Arc<Unreadable>) -> Self {
+    pub(crate) fn new(readers: Readers, unreadable: Arc<UnreadableRows>) -> Self {
         Self { tenures: Arc::default(), readers, unreadable }
     }
 }
@@ -49,15 +49,15 @@ impl SessionLeases for MemoryLeases {
         false
     }
 
-    async fn acquire(&self, writer: &Writer, by: Applicant) -> StoreResult<Option<Held>> {
+    async fn acquire(&self, writer: &Writer, by: LeaseApplicant) -> StoreResult<Option<Held>> {
         match self.tenures.renew(&by) {
-            Standing::Taken => Ok(None),
-            Standing::Renewed(lease) => {
+            LeaseStanding::Taken => Ok(None),
+            LeaseStanding::Renewed(lease) => {
                 let query = db::query(&WANTED).bind(by.session.to_string());
                 let row = query.fetch_optional(&self.readers).await.doing(TAKING)?;
                 row.map(|row| read(&row, |_| lease)).transpose()
             }
-            Standing::Free => {
+            LeaseStanding::Free => {
                 let (session, taker) = (by.session, by.owner.clone());
                 let tenures = self.tenures.clone();
                 let begun = writer.run_for(session, TAKING, move |unit| {
@@ -139,7 +139,11 @@ impl SessionLeases for MemoryLeases {
 }
 
 /// Begins a lease with a number of its own.
-async fn begin(unit: &mut Unit, tenures: &Tenures, by: Applicant) -> StoreResult<Option<Held>> {
+async fn begin(
+    unit: &mut Unit,
+    tenures: &LeaseTable,
+    by: LeaseApplicant,
+) -> StoreResult<Option<Held>> {
     // Somebody may have been faster.
     if tenures.is_taken(by.session, by.now) {
         return Ok(None);
@@ -154,9 +158,9 @@ async fn begin(unit: &mut Unit, tenures: &Tenures, by: Applicant) -> StoreResult
 
 /// Who runs which session.
 #[derive(Default)]
-struct Tenures(Mutex<HashMap<SessionId, Tenure>>);
+struct LeaseTable(Mutex<HashMap<SessionId, HeldLease>>);
 
-struct Tenure {
+struct HeldLease {
     owner: Arc<str>,
     epoch: u64,
     until: Timestamp,
@@ -164,7 +168,7 @@ struct Tenure {
 
 /// How it is with a session's lease.
 #[derive(Debug, PartialEq, Eq)]
-enum Standing {
+enum LeaseStanding {
     /// The caller's, renewed.
     Renewed(Lease),
     /// Somebody else's.
@@ -173,24 +177,24 @@ enum Standing {
     Free,
 }
 
-impl Tenures {
+impl LeaseTable {
     /// Renews the lease of its owner.
-    fn renew(&self, by: &Applicant) -> Standing {
+    fn renew(&self, by: &LeaseApplicant) -> LeaseStanding {
         let session = by.session;
         match self.lock().get_mut(&session) {
             Some(tenure) if tenure.owner == by.owner => {
                 tenure.until = by.now.plus(by.lasts);
                 let owner = Arc::clone(&tenure.owner);
-                Standing::Renewed(Lease { session, owner, epoch: tenure.epoch })
+                LeaseStanding::Renewed(Lease { session, owner, epoch: tenure.epoch })
             }
-            Some(tenure) if tenure.until > by.now => Standing::Taken,
-            _ => Standing::Free,
+            Some(tenure) if tenure.until > by.now => LeaseStanding::Taken,
+            _ => LeaseStanding::Free,
         }
     }
 
     /// A lease begins.
     fn begin(&self, lease: &Lease, until: Timestamp) {
-        let tenure = Tenure { owner: Arc::clone(&lease.owner), epoch: lease.epoch, until };
+        let tenure = HeldLease { owner: Arc::clone(&lease.owner), epoch: lease.epoch, until };
         self.lock().insert(lease.session, tenure);
     }
 
@@ -243,12 +247,12 @@ impl Tenures {
         self.lock().get(&session).is_some_and(|tenure| tenure.until > now)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Tenure>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, HeldLease>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Tenure {
+impl HeldLease {
     fn is(&self, lease: &Lease) -> bool {
         self.owner == lease.owner && self.epoch == lease.epoch
     }

@@ -20,7 +20,7 @@ use crate::{
     db::{self, DbError, Row},
     error::{Doing as _, corrupt, not_owner},
     open::LedgerStore,
-    unreadable::Unreadable,
+    unreadable::UnreadableRows,
     writer::{Unit, Writer},
 };
 
@@ -40,7 +40,7 @@ const CHECKING: &str = "looking at a session's lease";
 
 /// Who wants to run a session.
 #[derive(Clone)]
-pub(crate) struct Applicant {
+pub(crate) struct LeaseApplicant {
     pub(crate) session: SessionId,
     pub(crate) owner: Arc<str>,
     pub(crate) now: Timestamp,
@@ -54,7 +54,7 @@ pub(crate) trait SessionLeases: Send + Sync {
     fn is_shared(&self) -> bool;
 
     /// Takes or renews one; `None` when it is somebody else's, or there is no such session.
-    async fn acquire(&self, writer: &Writer, by: Applicant) -> StoreResult<Option<Held>>;
+    async fn acquire(&self, writer: &Writer, by: LeaseApplicant) -> StoreResult<Option<Held>>;
 
     async fn release(&self, writer: &Writer, lease: &Lease) -> StoreResult<()>;
 
@@ -146,7 +146,7 @@ impl LedgerStore {
 }
 
 /// Those that can be read; the others are told once.
-fn readable_ids(unreadable: &Unreadable, rows: &[Row], doing: &'static str) -> Vec<SessionId> {
+fn readable_ids(unreadable: &UnreadableRows, rows: &[Row], doing: &'static str) -> Vec<SessionId> {
     let id = |row: &Row| {
         let id: String = row.try_get("id").doing(doing)?;
         id.parse().map_err(|_| corrupt(doing))

@@ -11,11 +11,11 @@ use domain::{
     port::{Held, Holder, Lease, StoreResult},
 };
 
-use super::{Applicant, CHECKING, SessionLeases, readable_ids, taken};
+use super::{CHECKING, LeaseApplicant, SessionLeases, readable_ids, taken};
 use crate::{
     db::{self, Query, Readers, Row},
     error::{Doing as _, gone, not_owner},
-    unreadable::Unreadable,
+    unreadable::UnreadableRows,
     writer::{Unit, Writer},
 };
 
@@ -52,11 +52,15 @@ pub(crate) struct RowLeases {
     readers: Readers,
     /// Where leases are renewed: behind other work they could come too late.
     heartbeats: Readers,
-    unreadable: Arc<Unreadable>,
+    unreadable: Arc<UnreadableRows>,
 }
 
 impl RowLeases {
-    pub(crate) fn new(readers: Readers, heartbeats: Readers, unreadable: Arc<Unreadable>) -> Self {
+    pub(crate) fn new(
+        readers: Readers,
+        heartbeats: Readers,
+        unreadable: Arc<UnreadableRows>,
+    ) -> Self {
         Self { readers, heartbeats, unreadable }
     }
 }
@@ -67,7 +71,7 @@ impl SessionLeases for RowLeases {
         true
     }
 
-    async fn acquire(&self, _writer: &Writer, by: Applicant) -> StoreResult<Option<Held>> {
+    async fn acquire(&self, _writer: &Writer, by: LeaseApplicant) -> StoreResult<Option<Held>> {
         let row = acquire(by.session, &by.owner, by.lasts).fetch_optional(&self.heartbeats).await;
         taken(row, by.session, by.owner)
     }

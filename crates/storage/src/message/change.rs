@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{
     find,
-    held::{self, Waiting},
+    held::{self, HeldKind},
 };
 use crate::{db, error::Doing as _, media, writer::Unit};
 
@@ -45,7 +45,7 @@ pub(crate) async fn change(
     hold_until: Option<Timestamp>,
     events: Vec<EventDraft>,
 ) -> StoreResult<Option<Vec<EventDraft>>> {
-    if told(unit, session, wa_id, &events).await? {
+    if is_recorded(unit, session, wa_id, &events).await? {
         return Ok(None);
     }
     let message = find(unit, session, wa_id).await?;
@@ -55,7 +55,7 @@ pub(crate) async fn change(
             Ok(Some(events))
         }
         (_, Some(until)) => {
-            held::hold(unit, session, wa_id, until, Waiting::Change(change), events).await
+            held::hold(unit, session, wa_id, until, HeldKind::Change(change), events).await
         }
         (_, None) => Ok(None),
     }
@@ -68,7 +68,7 @@ fn can_change(message: &Message, change: &MessageChange) -> bool {
 }
 
 /// Whether this very change was applied or held before: WhatsApp hands over again what it was not acknowledged for.
-async fn told(
+async fn is_recorded(
     unit: &mut Unit,
     session: SessionId,
     wa_id: &WaMessageId,
@@ -130,7 +130,9 @@ pub(crate) async fn advance(
 ) -> StoreResult<Option<Vec<EventDraft>>> {
     let Some(message) = find(unit, session, wa_id).await? else {
         return match hold_until {
-            Some(until) => held::hold(unit, session, wa_id, until, Waiting::Ack(ack), events).await,
+            Some(until) => {
+                held::hold(unit, session, wa_id, until, HeldKind::Ack(ack), events).await
+            }
             None => Ok(None),
         };
     };

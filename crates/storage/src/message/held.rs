@@ -41,23 +41,23 @@ db::statements! {
 
 const DOING: &str = "holding a change";
 
-/// What waits.
+/// What waits for its message.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Waiting {
+pub(super) enum HeldKind {
     Change(MessageChange),
     Ack(Ack),
 }
 
 #[derive(Serialize, Deserialize)]
-struct Body {
-    what: Waiting,
-    events: Vec<Draft>,
+struct HeldBody {
+    what: HeldKind,
+    events: Vec<HeldDraft>,
 }
 
 /// An event that is not numbered yet, as stored.
 #[derive(Serialize, Deserialize)]
-struct Draft {
+struct HeldDraft {
     id: EventId,
     session: SessionId,
     kind: String,
@@ -67,7 +67,7 @@ struct Draft {
     data: EventData,
 }
 
-impl From<EventDraft> for Draft {
+impl From<EventDraft> for HeldDraft {
     fn from(draft: EventDraft) -> Self {
         Self {
             id: draft.id,
@@ -81,7 +81,7 @@ impl From<EventDraft> for Draft {
     }
 }
 
-impl Draft {
+impl HeldDraft {
     fn read(self) -> StoreResult<EventDraft> {
         Ok(EventDraft {
             id: self.id,
@@ -95,28 +95,28 @@ impl Draft {
     }
 }
 
-struct Held {
+struct HeldChange {
     position: i64,
     session: SessionId,
     wa_id: WaMessageId,
-    what: Waiting,
+    what: HeldKind,
     events: Vec<EventDraft>,
 }
 
-fn read(row: &Row) -> StoreResult<Held> {
+fn read(row: &Row) -> StoreResult<HeldChange> {
     let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
-    let body: Body = serde_json::from_str(&text("body")?).map_err(|_| corrupt(DOING))?;
-    Ok(Held {
+    let body: HeldBody = serde_json::from_str(&text("body")?).map_err(|_| corrupt(DOING))?;
+    Ok(HeldChange {
         position: row.try_get("position").doing(DOING)?,
         session: text("session_id")?.parse().map_err(|_| corrupt(DOING))?,
         wa_id: WaMessageId::from_wire(text("wa_id")?),
         what: body.what,
-        events: body.events.into_iter().map(Draft::read).collect::<StoreResult<_>>()?,
+        events: body.events.into_iter().map(HeldDraft::read).collect::<StoreResult<_>>()?,
     })
 }
 
 /// Oldest first: the database returns deleted rows in no order. What cannot be read is put aside.
-async fn in_order(unit: &mut Unit, rows: &[Row]) -> StoreResult<Vec<Held>> {
+async fn in_order(unit: &mut Unit, rows: &[Row]) -> StoreResult<Vec<HeldChange>> {
     let mut held = Vec::with_capacity(rows.len());
     for row in rows {
         match unit.unreadable.row("held change", &["session_id", "wa_id"], row, read(row)) {
@@ -150,12 +150,12 @@ pub(super) async fn hold(
     session: SessionId,
     wa_id: &WaMessageId,
     until: Timestamp,
-    what: Waiting,
+    what: HeldKind,
     events: Vec<EventDraft>,
 ) -> StoreResult<Option<Vec<EventDraft>>> {
     let made_room = make_room(unit, session).await?;
     let key = events.first().map(|event| event.idempotency_key.clone());
-    let body = Body { what, events: events.into_iter().map(Draft::from).collect() };
+    let body = HeldBody { what, events: events.into_iter().map(HeldDraft::from).collect() };
     db::query(&HOLD)
         .bind(session.to_string())
         .bind(wa_id.as_str())
@@ -214,8 +214,8 @@ pub(super) async fn apply(
     for held in in_order(unit, &rows).await? {
         let Some(message) = find(unit, session, wa_id).await? else { continue };
         let applied = match &held.what {
-            Waiting::Change(one) => change::apply(unit, message, one).await.map(|()| true)?,
-            Waiting::Ack(ack) => change::step(unit, message, ack).await?,
+            HeldKind::Change(one) => change::apply(unit, message, one).await.map(|()| true)?,
+            HeldKind::Ack(ack) => change::step(unit, message, ack).await?,
         };
         if applied {
             events.extend(held.events);
@@ -247,8 +247,8 @@ pub(crate) async fn release(unit: &mut Unit, now: Timestamp) -> StoreResult<u64>
 
 /// The events of a change whose message did not come, or came and cannot be read: that row is changed then. An ack is
 /// forgotten.
-async fn let_go(unit: &mut Unit, held: Held) -> StoreResult<Vec<EventDraft>> {
-    let Waiting::Change(one) = held.what else { return Ok(vec![]) };
+async fn let_go(unit: &mut Unit, held: HeldChange) -> StoreResult<Vec<EventDraft>> {
+    let HeldKind::Change(one) = held.what else { return Ok(vec![]) };
     if let Some(message) = find(unit, held.session, &held.wa_id).await? {
         change::apply(unit, message, &one).await?;
     }

@@ -19,7 +19,7 @@ db::statements! {
          kind, direction, timestamp, metadata, status, created_at, media_path, media_mimetype, outgoing) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
          on conflict (session_id, wa_id) do nothing");
-    // The row keeps its id and its place in the list.
+    // The row keeps its id and its position in the list.
     REPLACE = both("update message set chat = $3, sender = $4, recipient = $5, chat_name = $6, author = $7, body = \
          $8, \
          kind = $9, direction = $10, timestamp = $11, metadata = $12, status = $13, media_path = $14, \
@@ -29,9 +29,9 @@ db::statements! {
 
 /// Whether a row is new.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Placed {
+enum InsertOutcome {
     New,
-    /// It took the place of one that could not be decrypted.
+    /// It replaced one that could not be decrypted.
     Replaced,
     Known,
 }
@@ -49,8 +49,8 @@ pub(crate) async fn insert(
     if let Some(record) = media {
         media::show(message.to_mut(), &record.media.mimetype, &record.state);
     }
-    let placed = place(unit, &message, outgoing.as_ref()).await?;
-    if placed == Placed::Known {
+    let outcome = insert_or_replace(unit, &message, outgoing.as_ref()).await?;
+    if outcome == InsertOutcome::Known {
         return Ok(None);
     }
     if let Some(record) = media {
@@ -59,7 +59,7 @@ pub(crate) async fn insert(
     if let Some(key) = idempotency_key {
         idempotency::tie(unit, message.session, key, &message.wa_id).await?;
     }
-    people::message_came(unit, &message, placed == Placed::New).await?;
+    people::message_came(unit, &message, outcome == InsertOutcome::New).await?;
     let mut events = events.to_vec();
     if message.kind != MessageType::Masked {
         events.extend(held::apply(unit, message.session, &message.wa_id).await?);
@@ -67,25 +67,25 @@ pub(crate) async fn insert(
     Ok(Some(events))
 }
 
-async fn place(
+async fn insert_or_replace(
     unit: &mut Unit,
     message: &Message,
     outgoing: Option<&OutgoingMessage>,
-) -> StoreResult<Placed> {
+) -> StoreResult<InsertOutcome> {
     let outgoing = outgoing.filter(|_| message.status == MessageStatus::Pending);
     let sealed = outgoing.map(|outgoing| seal(unit, message, outgoing)).transpose()?;
     let done = bound(db::query(&INSERT), message, sealed).execute(&mut unit.conn).await;
     if done.doing("storing a message")?.rows_affected() == 1 {
-        return Ok(Placed::New);
+        return Ok(InsertOutcome::New);
     }
     if message.kind != MessageType::Masked && replace(unit, message).await? {
-        return Ok(Placed::Replaced);
+        return Ok(InsertOutcome::Replaced);
     }
-    Ok(Placed::Known)
+    Ok(InsertOutcome::Known)
 }
 
 /// The values of a row.
-pub(super) fn bound<'q, T: db::Gives>(
+pub(super) fn bound<'q, T: db::FromRow>(
     query: db::Query<'q, T>,
     message: &'q Message,
     sealed: Option<Vec<u8>>,
@@ -117,7 +117,7 @@ fn seal(unit: &Unit, message: &Message, outgoing: &OutgoingMessage) -> StoreResu
     Ok(unit.cipher.seal(&outgoing_place(&session, &message.wa_id), &plain))
 }
 
-/// Puts a readable message in the place of one that could not be read.
+/// Replaces a message that could not be read by a readable one.
 async fn replace(unit: &mut Unit, message: &Message) -> StoreResult<bool> {
     let Some(masked) = find(unit, message.session, &message.wa_id).await? else { return Ok(false) };
     // What is known of how far it got stays.

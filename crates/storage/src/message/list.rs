@@ -7,7 +7,7 @@ use domain::{
 
 use super::read;
 use crate::{
-    db::{self, Builder},
+    db::{self, StatementBuilder},
     error::Doing as _,
     open::LedgerStore,
     people,
@@ -74,7 +74,7 @@ async fn totals(
     hiding: bool,
 ) -> StoreResult<(u64, u64)> {
     const DOING: &str = "counting messages";
-    // Without the times, which are asked for rarely, an index alone is counted.
+    // Without the times, which are asked for rarely, only an index is counted.
     let timed = query.by_timestamp || query.since.is_some() || query.until.is_some();
     let narrow = query.chat.is_some() || query.from.is_some() || query.wa_id.is_some();
     let counts = if timed || narrow || query.kind.is_some() || hiding {
@@ -116,7 +116,7 @@ async fn by_canonical_ids(
 }
 
 /// Where a row stands in the list.
-struct Cursor {
+struct PageCursor {
     position: i64,
     created_at: i64,
     timestamp: i64,
@@ -126,18 +126,18 @@ async fn cursor(
     store: &LedgerStore,
     session: SessionId,
     after: MessageRowId,
-) -> StoreResult<Option<Cursor>> {
+) -> StoreResult<Option<PageCursor>> {
     const DOING: &str = "reading a cursor";
     let row = db::query(&CURSOR).bind(session.to_string()).bind(after.to_string());
     let Some(row) = row.fetch_optional(&store.readers).await.doing(DOING)? else { return Ok(None) };
-    Ok(Some(Cursor {
+    Ok(Some(PageCursor {
         position: row.try_get("position").doing(DOING)?,
         created_at: row.try_get("created_at").doing(DOING)?,
         timestamp: row.try_get::<Option<i64>, _>("timestamp").doing(DOING)?.unwrap_or(0),
     }))
 }
 
-fn after(builder: &mut Builder<'_>, query: &MessageQuery, cursor: &Cursor) {
+fn after(builder: &mut StatementBuilder<'_>, query: &MessageQuery, cursor: &PageCursor) {
     let (column, value) = if query.by_timestamp {
         ("coalesce(timestamp, 0)", cursor.timestamp)
     } else {
@@ -153,8 +153,8 @@ fn begin<'q>(
     session: SessionId,
     query: &MessageQuery,
     hiding: bool,
-) -> Builder<'q> {
-    let mut builder = Builder::new("select");
+) -> StatementBuilder<'q> {
+    let mut builder = StatementBuilder::new("select");
     builder.push(columns).push(" from ");
     source(&mut builder, session, query);
     conditions(&mut builder, session, query);
@@ -170,7 +170,7 @@ fn begin<'q>(
 
 /// What somebody wrote is found by two indexes: in their own chat by the chat's, elsewhere by the sender's, which has only
 /// these rows.
-fn source(builder: &mut Builder<'_>, session: SessionId, query: &MessageQuery) {
+fn source(builder: &mut StatementBuilder<'_>, session: SessionId, query: &MessageQuery) {
     // A chat or an id narrows it down more.
     let from = query.from.as_ref().filter(|_| query.chat.is_none() && query.wa_id.is_none());
     let Some(from) = from else {
@@ -192,7 +192,7 @@ fn source(builder: &mut Builder<'_>, session: SessionId, query: &MessageQuery) {
     builder.push(") as message");
 }
 
-fn conditions(builder: &mut Builder<'_>, session: SessionId, query: &MessageQuery) {
+fn conditions(builder: &mut StatementBuilder<'_>, session: SessionId, query: &MessageQuery) {
     builder.push(" where session_id = ").push_bind(session.to_string());
     if let Some(chat) = &query.chat {
         builder.push(" and chat = ").push_bind(chat.to_string());
@@ -228,10 +228,10 @@ mod tests {
     /// The steps of SQLite's plan for a page of a search.
     async fn plan(store: &LedgerStore, query: &MessageQuery) -> Vec<String> {
         let session = SessionId::from_uuid(uuid::Uuid::nil());
-        let mut select = Builder::new("explain query plan select * from ");
+        let mut select = StatementBuilder::new("explain query plan select * from ");
         source(&mut select, session, query);
         conditions(&mut select, session, query);
-        after(&mut select, query, &Cursor { position: 7, created_at: 7, timestamp: 7 });
+        after(&mut select, query, &PageCursor { position: 7, created_at: 7, timestamp: 7 });
         select.push(" order by created_at desc, position desc limit ").push_bind(50_i64);
         let rows = select.build().fetch_all(&store.readers).await.unwrap();
         rows.iter().map(|row| row.try_get("detail").unwrap()).collect()

@@ -14,7 +14,7 @@ use crate::{
     db,
     error::Doing as _,
     lease,
-    people::{self, Came},
+    people::{self, ChatArrivals},
     writer::Unit,
 };
 
@@ -52,7 +52,7 @@ pub(crate) async fn insert_many(unit: &mut Unit, writes: &[&Write]) -> StoreResu
         let stored = query.fetch_all(&mut unit.conn).await.doing("storing a message")?;
         new.extend(stored);
     }
-    let mut chats: BTreeMap<(SessionId, &str), Came<'_>> = BTreeMap::new();
+    let mut chats: BTreeMap<(SessionId, &str), ChatArrivals<'_>> = BTreeMap::new();
     let mut answers = Vec::with_capacity(begun.len());
     for message in begun {
         let Some(message) = message else {
@@ -79,8 +79,8 @@ fn plain<'a>(writes: &[&'a Write]) -> Vec<Option<&'a Message>> {
         }
         let Write::InsertMessage { message: new, .. } = *write else { return None };
         let NewMessage { message, outgoing, media, idempotency_key } = &**new;
-        let alone = outgoing.is_none() && media.is_none() && idempotency_key.is_none();
-        let plain = alone && message.kind != MessageType::Masked && !people::names_lid(message);
+        let is_bare = outgoing.is_none() && media.is_none() && idempotency_key.is_none();
+        let plain = is_bare && message.kind != MessageType::Masked && !people::names_lid(message);
         (plain && seen.insert((message.session, message.wa_id.as_str()))).then_some(Some(message))
     };
     writes.iter().map_while(row).collect()

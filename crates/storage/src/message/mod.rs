@@ -81,7 +81,7 @@ pub(crate) async fn find(
     row.doing("reading a message")?.as_ref().map(read).transpose()
 }
 
-/// Where what goes out is kept: it opens in its message's row alone.
+/// What goes out is sealed with this: it opens only in its message's row.
 fn outgoing_place<'a>(session: &'a str, wa_id: &'a WaMessageId) -> [&'a str; 4] {
     ["message", session, wa_id.as_str(), "outgoing"]
 }

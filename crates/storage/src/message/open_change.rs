@@ -24,7 +24,7 @@ db::statements! {
 
 const DOING: &str = "keeping a change that goes out";
 
-fn place<'a>(session: &'a str, wa_id: &'a str) -> [&'a str; 4] {
+fn content_aad<'a>(session: &'a str, wa_id: &'a str) -> [&'a str; 4] {
     ["open_change", session, wa_id, "outgoing"]
 }
 
@@ -36,7 +36,7 @@ pub(crate) async fn open(
 ) -> StoreResult<bool> {
     let session = session.to_string();
     let plain = serde_json::to_vec(outgoing).map_err(|_| corrupt(DOING))?;
-    let sealed = unit.cipher.seal(&place(&session, outgoing.id.as_str()), &plain);
+    let sealed = unit.cipher.seal(&content_aad(&session, outgoing.id.as_str()), &plain);
     let query = db::query(&OPEN)
         .bind(&session)
         .bind(outgoing.id.as_str())
@@ -68,7 +68,7 @@ fn read(row: &Row, cipher: &Cipher) -> StoreResult<OpenChange> {
     let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
     let (session, id) = (text("session_id")?, text("wa_id")?);
     let sealed: Vec<u8> = row.try_get("outgoing").doing(DOING)?;
-    let plain = cipher.open(&place(&session, &id), &sealed)?;
+    let plain = cipher.open(&content_aad(&session, &id), &sealed)?;
     Ok(OpenChange {
         outgoing: serde_json::from_slice(&plain).map_err(|_| corrupt(DOING))?,
         at: Timestamp::from_millis(row.try_get("created_at").doing(DOING)?),

@@ -1,4 +1,4 @@
-//! What processes that share a database tell each other.
+//! The notices by which processes that share a database notify each other.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,35 +18,35 @@ use crate::{
 /// Between two tries to hear.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What is listened for, and who is told.
-pub(super) struct Line {
+/// What is listened for, and what follows from it.
+pub(super) struct ListenerParts {
     pub(super) options: PgConnectOptions,
     pub(super) limits: DatabaseLimits,
     pub(super) channel: String,
-    /// This process's name: it knows what it told itself.
+    /// This process's name: it leaves out its own notices.
     pub(super) own: String,
     pub(super) caches: Arc<CommitCaches>,
 }
 
 /// Listens until it is dropped.
-pub(super) struct Listener(tokio::task::JoinHandle<()>);
+pub(super) struct NoticeListener(tokio::task::JoinHandle<()>);
 
-impl Drop for Listener {
+impl Drop for NoticeListener {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-impl Listener {
+impl NoticeListener {
     #[expect(
         clippy::disallowed_methods,
         reason = "the listener belongs to the store and ends with it"
     )]
-    pub(super) fn start(line: Line) -> Self {
+    pub(super) fn start(line: ListenerParts) -> Self {
         Self(tokio::spawn(async move {
             loop {
                 if let Err(error) = line.listen().await {
-                    tracing::warn!(%error, "the database's news cannot be heard; trying again");
+                    tracing::warn!(%error, "the database's notices cannot be heard; trying again");
                 }
                 line.caches.missed();
                 tokio::time::sleep(PAUSE).await;
@@ -55,7 +55,7 @@ impl Listener {
     }
 }
 
-impl Line {
+impl ListenerParts {
     /// Until the connection is gone.
     async fn listen(&self) -> Result<(), DbError> {
         let pool = PgPoolOptions::new()
@@ -67,9 +67,9 @@ impl Line {
         within(self.limits.statement, listener.listen(&self.channel)).await?;
         self.caches.missed();
         loop {
-            // Nothing may be told for hours, also by a server that is gone: it is asked from time to time.
+            // No notice may come for hours, also by a server that is gone: it is asked from time to time.
             match tokio::time::timeout(self.limits.idle, listener.try_recv()).await {
-                Ok(Ok(Some(news))) => self.hear(news.payload()),
+                Ok(Ok(Some(notice))) => self.hear(notice.payload()),
                 Ok(Ok(None)) => return Ok(()),
                 Ok(Err(error)) => return Err(error.into()),
                 Err(_) => {
@@ -79,8 +79,8 @@ impl Line {
         }
     }
 
-    fn hear(&self, news: &str) {
-        let mut words = news.split(' ');
+    fn hear(&self, notice: &str) {
+        let mut words = notice.split(' ');
         if words.next() == Some(&self.own) {
             return;
         }

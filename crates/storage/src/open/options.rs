@@ -22,19 +22,19 @@ pub enum Database {
 /// Where a PostgreSQL database is.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// Name or address.
+    /// The server's name or address.
     pub host: String,
-    /// TCP port.
+    /// The TCP port, most often 5432.
     pub port: u16,
-    /// Who connects.
+    /// The role that connects to the database.
     pub username: String,
-    /// What they show.
+    /// The password of that role; none where the server asks for none.
     pub password: Option<String>,
     /// The name of the database.
     pub database: String,
     /// Where in it the tables are; made if missing.
     pub schema: String,
-    /// TLS alone, with a certificate that is good for the host; none: no TLS.
+    /// Only TLS, with a certificate that is good for the host; none: no TLS.
     pub tls: Option<PostgresTls>,
 }
 
@@ -60,7 +60,7 @@ impl fmt::Debug for PostgresOptions {
 /// What a ledger is opened with.
 #[derive(Clone)]
 pub struct StoreOptions {
-    /// Where it is.
+    /// The database that holds it.
     pub database: Database,
     /// Opens what is encrypted.
     pub master_key: MasterKey,
@@ -108,9 +108,9 @@ impl StoreOptions {
     }
 
     /// A PostgreSQL schema with the usual number of readers.
-    pub fn postgres(place: PostgresOptions, master_key: MasterKey) -> Self {
+    pub fn postgres(target: PostgresOptions, master_key: MasterKey) -> Self {
         Self {
-            database: Database::Postgres(place),
+            database: Database::Postgres(target),
             master_key,
             entropy: Arc::new(SystemRandomness),
             readers: 10,

@@ -11,7 +11,7 @@ use sqlx::{
 
 use super::{
     LedgerStore, OpenError, PostgresOptions, StoreOptions, key_fits,
-    listener::{Line, Listener},
+    listener::{ListenerParts, NoticeListener},
 };
 use crate::{
     crypt::Cipher,
@@ -22,7 +22,7 @@ use crate::{
     delivery::claims::RowClaims,
     error::Doing as _,
     lease::RowLeases,
-    unreadable::Unreadable,
+    unreadable::UnreadableRows,
     writer::{CHANNEL, CommitCaches, Outside, SHARES, Seams, SharedTurn, Unit, Writer},
 };
 
@@ -36,21 +36,21 @@ const HEARTBEATS: u32 = 2;
 /// Connections for the claims of lanes.
 const COURIERS: u32 = 4;
 
-/// Opens it.
+/// Opens a schema, and makes it if it is missing.
 pub(super) async fn open(
     options: StoreOptions,
-    place: PostgresOptions,
+    target: PostgresOptions,
 ) -> Result<LedgerStore, OpenError> {
-    let database = place.to_string();
+    let database = target.to_string();
     let failed = |source| OpenError::Store { database: database.clone(), source };
     let cipher = Arc::new(Cipher::new(&options.master_key));
     let limits = options.limits;
-    let connect = connect_options(&place, &limits);
-    migrate(&connect, &place.schema, limits.connect).await.map_err(|error| match error {
-        Failed::Store(source) => failed(source),
-        Failed::Migration(source) => OpenError::migration(database.clone(), source),
+    let connect = connect_options(&target, &limits);
+    migrate(&connect, &target.schema, limits.connect).await.map_err(|error| match error {
+        MigrationFailure::Store(source) => failed(source),
+        MigrationFailure::Migration(source) => OpenError::migration(database.clone(), source),
     })?;
-    let conn = postgres::Connection::open(connect.clone(), limits).await;
+    let conn = postgres::PostgresConnection::open(connect.clone(), limits).await;
     let mut conn = Conn::Postgres(Box::new(conn.doing("opening the database").map_err(failed)?));
     if !key_fits(&mut conn, &cipher).await.map_err(failed)? {
         return Err(OpenError::WrongKey(database));
@@ -59,11 +59,11 @@ pub(super) async fn open(
     // sorted as a whole.
     let planned = connect.clone().options([("plan_cache_mode", "force_custom_plan")]);
     let connections =
-        |options, count| Readers::Postgres(postgres::Readers::open(options, limits, count));
+        |options, count| Readers::Postgres(postgres::PostgresReaders::open(options, limits, count));
     let readers = connections(planned, options.readers.max(1));
     let couriers = connections(connect.clone(), COURIERS);
     let heartbeats = connections(connect.clone(), HEARTBEATS);
-    let unreadable = Arc::<Unreadable>::default();
+    let unreadable = Arc::<UnreadableRows>::default();
     let name = format!("{:016x}", rand::rng().next_u64());
     let version = MIGRATIONS.iter().map(|one| one.version).max().unwrap_or(0);
     let seams = Seams {
@@ -72,10 +72,10 @@ pub(super) async fn open(
         turn: Arc::new(SharedTurn::new(name.clone(), version)),
     };
     let caches = Arc::new(CommitCaches::new(seams.claims.clone()));
-    let listener = Listener::start(Line {
+    let listener = NoticeListener::start(ListenerParts {
         options: connect.clone(),
         limits,
-        channel: format!("{CHANNEL}_{}", place.schema),
+        channel: format!("{CHANNEL}_{}", target.schema),
         own: name,
         caches: caches.clone(),
     });
@@ -85,7 +85,7 @@ pub(super) async fn open(
     };
     let mut units = vec![unit(conn)];
     for _ in 0..SHARES {
-        let conn = postgres::Connection::open(connect.clone(), limits).await;
+        let conn = postgres::PostgresConnection::open(connect.clone(), limits).await;
         let conn = conn.doing("opening the database").map_err(failed)?;
         units.push(unit(Conn::Postgres(Box::new(conn))));
     }
@@ -106,42 +106,46 @@ pub(super) async fn open(
     })
 }
 
-fn connect_options(place: &PostgresOptions, limits: &DatabaseLimits) -> PgConnectOptions {
+fn connect_options(target: &PostgresOptions, limits: &DatabaseLimits) -> PgConnectOptions {
     let options = PgConnectOptions::new_without_pgpass()
-        .host(&place.host)
-        .port(place.port)
-        .username(&place.username)
-        .database(&place.database)
+        .host(&target.host)
+        .port(target.port)
+        .username(&target.username)
+        .database(&target.database)
         .application_name("waypost")
-        .ssl_mode(if place.tls.is_some() { PgSslMode::VerifyFull } else { PgSslMode::Disable })
+        .ssl_mode(if target.tls.is_some() { PgSslMode::VerifyFull } else { PgSslMode::Disable })
         .statement_cache_capacity(STATEMENTS_MAX)
         .options([
-            ("search_path", place.schema.as_str()),
+            ("search_path", target.schema.as_str()),
             // The last commit must survive a power cut.
             ("synchronous_commit", "on"),
             // Ours are short: to compile one takes longer than to run it.
             ("jit", "off"),
         ])
         .options(limits.of_server());
-    let options = match place.tls.as_ref().and_then(|tls| tls.ca.as_ref()) {
+    let options = match target.tls.as_ref().and_then(|tls| tls.ca.as_ref()) {
         Some(ca) => options.ssl_root_cert(ca),
         None => options,
     };
-    match &place.password {
+    match &target.password {
         Some(password) => options.password(password),
         None => options,
     }
 }
 
-enum Failed {
+enum MigrationFailure {
     Store(domain::port::StoreError),
     Migration(MigrateError),
 }
 
 /// Makes the schema and brings its tables to this version; several processes may do so at once.
-async fn migrate(options: &PgConnectOptions, schema: &str, limit: Duration) -> Result<(), Failed> {
+async fn migrate(
+    options: &PgConnectOptions,
+    schema: &str,
+    limit: Duration,
+) -> Result<(), MigrationFailure> {
     let failed = |error: DbError| {
-        Failed::Store(match Err::<(), _>(error).doing("opening the database") {
+        MigrationFailure::Store(match Err::<(), _>(error).doing("opening the database") {
             Err(error) => error,
             Ok(()) => crate::error::unavailable("opening the database"),
         })
@@ -151,7 +155,7 @@ async fn migrate(options: &PgConnectOptions, schema: &str, limit: Duration) -> R
     let patient = options.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
     let connecting = within(limit, PgConnection::connect_with(&patient));
     let mut conn = connecting.await.map_err(failed)?;
-    // Two that make it at once are told apart by a unique index, as an error; it is there then.
+    // DialectPair that make it at once are told apart by a unique index, as an error; it is there then.
     let quoted = schema.replace('"', "\"\"");
     let make = format!("create schema if not exists \"{quoted}\"");
     let made = sqlx::raw_sql(sqlx::AssertSqlSafe(make)).execute(&mut conn).await;
@@ -163,6 +167,6 @@ async fn migrate(options: &PgConnectOptions, schema: &str, limit: Duration) -> R
     if let (Err(error), false) = (made, there) {
         return Err(store(error));
     }
-    MIGRATIONS.run(&mut conn).await.map_err(Failed::Migration)?;
+    MIGRATIONS.run(&mut conn).await.map_err(MigrationFailure::Migration)?;
     conn.close().await.map_err(store)
 }

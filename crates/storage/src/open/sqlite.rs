@@ -14,12 +14,12 @@ use crate::{
     crypt::Cipher,
     db::{
         self, Conn, DbError, Readers,
-        sqlite::{self, Connection},
+        sqlite::{self, SqliteConnection},
     },
     delivery::claims::MemoryClaims,
     error::Doing as _,
     lease::MemoryLeases,
-    unreadable::Unreadable,
+    unreadable::UnreadableRows,
     writer::{CommitCaches, Outside, Seams, SoleTurn, Unit, Writer},
 };
 
@@ -41,13 +41,13 @@ db::statements! {
 /// Connections for the claims of lanes.
 const COURIERS: usize = 2;
 
-/// Opens a file.
+/// Opens a file, which no other process may have open.
 pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerStore, OpenError> {
     let lock = Arc::new(lock(&path)?);
     let cipher = Arc::new(Cipher::new(&options.master_key));
     let database = path.display().to_string();
     let failed = |source| OpenError::Store { database: database.clone(), source };
-    let conn = Connection::open(&path).doing("opening the database").map_err(failed)?;
+    let conn = SqliteConnection::open(&path).doing("opening the database").map_err(failed)?;
     let mut conn = Conn::Sqlite(conn);
     migrate(&mut conn).await.map_err(|source| OpenError::migration(database.clone(), source))?;
     if !key_fits(&mut conn, &cipher).await.map_err(failed)? {
@@ -57,12 +57,13 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
     let last_ticket = last_ticket(&mut conn).await.map_err(failed)?;
     let count = usize::try_from(options.readers.max(1)).unwrap_or(1);
     let readers =
-        sqlite::Readers::open(&path, count).doing("opening the database").map_err(failed)?;
+        sqlite::SqliteReaders::open(&path, count).doing("opening the database").map_err(failed)?;
     let readers = Readers::Sqlite(readers);
-    let couriers =
-        sqlite::Readers::open(&path, COURIERS).doing("opening the database").map_err(failed)?;
+    let couriers = sqlite::SqliteReaders::open(&path, COURIERS)
+        .doing("opening the database")
+        .map_err(failed)?;
     let couriers = Readers::Sqlite(couriers);
-    let unreadable = Arc::<Unreadable>::default();
+    let unreadable = Arc::<UnreadableRows>::default();
     let seams = Seams {
         claims: Arc::new(MemoryClaims::new(couriers.clone(), last_ticket)),
         leases: Arc::new(MemoryLeases::new(readers.clone(), unreadable.clone())),
@@ -98,7 +99,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     create_private(path).map_err(io)?;
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    // Whoever may open it may hold it: the owner alone, as with the database.
+    // Whoever may open it may hold it: only the owner, as with the database.
     create_private(Path::new(&name)).map_err(io)?;
     let file = File::options().write(true).open(&name).map_err(io)?;
     make_private(&file).map_err(io)?;
@@ -109,7 +110,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// The database is made readable by its owner alone; SQLite gives its companions the same mode.
+/// The database is made readable only by its owner; SQLite gives its companions the same mode.
 fn create_private(path: &Path) -> std::io::Result<()> {
     let mut options = File::options();
     options.create(true).truncate(false).write(true);
@@ -185,7 +186,7 @@ mod tests {
     async fn a_commit_waits_for_the_disk_and_references_are_checked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("waypost.sqlite");
-        let mut conn = Conn::Sqlite(Connection::open(&path).unwrap());
+        let mut conn = Conn::Sqlite(SqliteConnection::open(&path).unwrap());
         let mode: String =
             db::query_scalar("pragma journal_mode").fetch_one(&mut conn).await.unwrap();
         assert_eq!(mode, "wal");
@@ -205,7 +206,7 @@ mod tests {
                 let made = "pragma page_size = 4096; pragma journal_mode = wal; create table x (y)";
                 older.execute_batch(made).unwrap();
             }
-            let mut conn = Conn::Sqlite(Connection::open(&path).unwrap());
+            let mut conn = Conn::Sqlite(SqliteConnection::open(&path).unwrap());
             for (pragma, expected) in [("page_size", page), ("wal_autocheckpoint", log)] {
                 let sql = format!("pragma {pragma}");
                 let value: i64 = db::query_scalar(sql).fetch_one(&mut conn).await.unwrap();

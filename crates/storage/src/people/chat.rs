@@ -73,7 +73,7 @@ db::statements! {
          and not exists (select 1 from chat as other where other.session_id = $1 and other.id = $3)");
 }
 
-/// Muted for good.
+/// How a chat is stored that is muted for good.
 const FOREVER: i64 = -1;
 
 fn read(row: &Row) -> StoreResult<Chat> {
@@ -112,7 +112,7 @@ fn read(row: &Row) -> StoreResult<Chat> {
     })
 }
 
-/// Newest message first.
+/// Chats, the one with the newest message first.
 pub(super) async fn list(
     store: &LedgerStore,
     session: SessionId,
@@ -167,14 +167,14 @@ pub(crate) async fn message_came(
 
 /// What some new messages are for their chat, one after another.
 #[derive(Default)]
-pub(crate) struct Came<'a> {
+pub(crate) struct ChatArrivals<'a> {
     name: Option<&'a str>,
     unread: i64,
     newest: Option<(i64, &'a str)>,
 }
 
-impl<'a> Came<'a> {
-    /// The next message.
+impl<'a> ChatArrivals<'a> {
+    /// Counts the next message in, which must be newer than those before.
     pub(crate) fn add(&mut self, message: &'a Message, counts: bool) {
         self.name = self.name.or(message.chat_name.as_deref());
         self.unread += i64::from(counts);
@@ -188,7 +188,7 @@ impl<'a> Came<'a> {
 /// The same as [`message_came`] for each of many messages, by their chats.
 pub(crate) async fn messages_came(
     unit: &mut Unit,
-    chats: BTreeMap<(SessionId, &str), Came<'_>>,
+    chats: BTreeMap<(SessionId, &str), ChatArrivals<'_>>,
 ) -> StoreResult<()> {
     let chats: Vec<_> = chats.into_iter().collect();
     for (sql, run) in CAME.runs(unit.conn.dialect(), &chats) {

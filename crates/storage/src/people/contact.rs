@@ -25,7 +25,7 @@ db::statements! {
          contact.push_name) \
          or contact.blocked <> coalesce($6, contact.blocked)");
     // A number may have had several privacy ids: the last learned counts.
-    LIST = Two {
+    LIST = DialectPair {
         sqlite: "select contact.*, (select identity.lid from identity where identity.session_id = contact.session_id \
              and identity.phone = substr(contact.id, 1, instr(contact.id, '@') - 1) order by identity.position \
              desc limit 1) as lid \
@@ -35,7 +35,7 @@ db::statements! {
              and identity.phone = split_part(contact.id, '@', 1) order by identity.position desc limit 1) as lid \
              from contact where contact.session_id = $1 order by contact.id limit $2 offset $3",
     };
-    GET = Two {
+    GET = DialectPair {
         sqlite: "select contact.*, (select identity.lid from identity where identity.session_id = contact.session_id \
              and identity.phone = substr(contact.id, 1, instr(contact.id, '@') - 1) order by identity.position \
              desc limit 1) as lid \

@@ -21,7 +21,7 @@ use crate::{
     open::LedgerStore,
 };
 
-pub(crate) use chat::{Came, mark_chat, message_came, messages_came, name_chat};
+pub(crate) use chat::{ChatArrivals, mark_chat, message_came, messages_came, name_chat};
 pub(crate) use contact::learn_contact;
 pub(crate) use form::{forget as forget_form, learn as learn_form};
 pub(crate) use identity::{canonical, canonicalised, learn_identity, names_lid};

@@ -9,7 +9,7 @@ use super::unit::Committing;
 use crate::{
     delivery::{claims::LaneClaims, recent::Recent},
     receivers::Receivers,
-    wishes::Wishes,
+    wishes::WishListeners,
 };
 
 /// The memories that a commit changes. All of them may forget at any time: the database has everything.
@@ -17,7 +17,7 @@ pub(crate) struct CommitCaches {
     claims: Arc<dyn LaneClaims>,
     pub(crate) recent: Recent,
     pub(crate) receivers: Receivers,
-    pub(crate) wishes: Wishes,
+    pub(crate) wishes: WishListeners,
     /// Notified when another process stored deliveries, or may have.
     pub(crate) elsewhere: Notify,
 }
@@ -28,7 +28,7 @@ impl CommitCaches {
             claims,
             recent: Recent::default(),
             receivers: Receivers::default(),
-            wishes: Wishes::default(),
+            wishes: WishListeners::default(),
             elsewhere: Notify::new(),
         }
     }
@@ -50,7 +50,7 @@ impl CommitCaches {
             self.receivers.forget();
         }
         self.recent.tell_opened(&opened);
-        self.wishes.tell(&wished);
+        self.wishes.notify(&wished);
         self.claims.recorded(steps);
     }
 
@@ -76,7 +76,7 @@ impl CommitCaches {
         match word {
             "webhooks" => self.receivers.forget(),
             _ => match word.strip_prefix("session:") {
-                Some(session) => self.wishes.tell(session.parse().ok().as_slice()),
+                Some(session) => self.wishes.notify(session.parse().ok().as_slice()),
                 None => self.elsewhere.notify_one(),
             },
         }

@@ -370,7 +370,7 @@ mod tests {
         crypt::{Cipher, MasterKey},
         db::{
             Conn, Readers,
-            sqlite::{self, Connection},
+            sqlite::{self, SqliteConnection},
         },
         delivery::claims::MemoryClaims,
         lease::MemoryLeases,
@@ -378,10 +378,10 @@ mod tests {
     use domain::port::StoreErrorKind;
 
     async fn writer() -> Writer {
-        let conn = Conn::Sqlite(Connection::in_memory().unwrap());
+        let conn = Conn::Sqlite(SqliteConnection::in_memory().unwrap());
         let cipher = Arc::new(Cipher::new(&MasterKey::from_bytes([7; 32])));
         let lock = Arc::new(tempfile::tempfile().unwrap());
-        let readers = Readers::Sqlite(sqlite::Readers::none());
+        let readers = Readers::Sqlite(sqlite::SqliteReaders::none());
         let claims = Arc::new(MemoryClaims::new(readers.clone(), 0));
         let outside = Outside::new(Arc::new(CommitCaches::new(claims.clone())));
         let seams = Seams {

@@ -20,7 +20,7 @@ use crate::{
     delivery::claims::{LaneClaims, Pushed, Step},
     lease::SessionLeases,
     receivers::OfSessions,
-    unreadable::Unreadable,
+    unreadable::UnreadableRows,
 };
 
 /// What differs between a database that one process has to itself and one that several share. Chosen once, where it is
@@ -54,7 +54,7 @@ pub(crate) struct Unit {
     /// What others learn once it is committed.
     pub(crate) committing: Committing,
     /// Rows that cannot be read.
-    pub(crate) unreadable: Arc<Unreadable>,
+    pub(crate) unreadable: Arc<UnreadableRows>,
     /// The versions of the webhooks of sessions, as of this transaction, where others change them too.
     pub(crate) versions: HashMap<SessionId, i64>,
     /// The file stays ours until the last job is done, also when the store was dropped before.
@@ -133,7 +133,7 @@ impl Unit {
     }
 
     /// Notes rows that cannot be read where others see it.
-    pub(crate) fn noting(self, unreadable: Arc<Unreadable>) -> Self {
+    pub(crate) fn noting(self, unreadable: Arc<UnreadableRows>) -> Self {
         Self { unreadable, ..self }
     }
 

@@ -1,6 +1,6 @@
 //! The reference model of the queue of lanes: what every ledger has to do, as plainly as it can be said.
 //!
-//! Nothing here is fast, shared or durable; everything is in one place and in order, so that it can be read and believed.
+//! Nothing here is fast, shared or durable; everything is together and in order, so that it can be read and believed.
 //! `storage-conformance` compares the stores with it, and the simulation of the delivery path runs on it.
 
 mod queue;
@@ -20,24 +20,24 @@ use domain::{
     webhook::{Webhook, WebhookStop},
 };
 
-/// A delivery.
+/// A delivery as the model keeps it.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct DeliveryRow {
     /// The id of the delivery.
     pub id: DeliveryId,
-    /// The receiver.
+    /// The webhook that it goes to.
     pub webhook: WebhookId,
-    /// What it carries.
+    /// The event that it carries.
     pub event: Arc<Event>,
-    /// Where it stands.
+    /// Pending, or how it ended.
     pub state: DeliveryState,
-    /// The tries.
+    /// The attempts so far, the first one first.
     pub tries: Vec<Attempt>,
 }
 
-/// A claim.
+/// A worker's claim of a lane.
 #[derive(Debug)]
-struct Lease {
+struct LaneClaim {
     owner: String,
     epoch: u64,
     until: Timestamp,
@@ -48,23 +48,23 @@ struct Lease {
 
 /// A lane with something waiting, or held.
 #[derive(Debug)]
-struct Lane {
+struct LaneRow {
     webhook: WebhookId,
     /// Waits for a retry until then.
     retry_at: Option<Timestamp>,
     /// The smaller, the longer it waits.
     ticket: u64,
-    /// In order.
+    /// Its deliveries, the head first.
     waiting: VecDeque<DeliveryId>,
-    lease: Option<Lease>,
+    lease: Option<LaneClaim>,
 }
 
 #[derive(Default)]
-struct State {
+struct ModelState {
     sequences: BTreeMap<SessionId, u64>,
     webhooks: BTreeMap<WebhookId, Webhook>,
-    rows: BTreeMap<DeliveryId, Row>,
-    lanes: BTreeMap<LaneId, Lane>,
+    rows: BTreeMap<DeliveryId, DeliveryRow>,
+    lanes: BTreeMap<LaneId, LaneRow>,
     holds: BTreeMap<WebhookId, Timestamp>,
     epoch: u64,
     ticket: u64,
@@ -74,10 +74,10 @@ struct State {
 
 /// The model. Clones share it.
 #[derive(Clone, Default)]
-pub struct ModelStore(Arc<Mutex<State>>);
+pub struct ModelStore(Arc<Mutex<ModelState>>);
 
 impl ModelStore {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ModelState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -103,13 +103,13 @@ impl ModelStore {
         self.lock().record(draft)
     }
 
-    /// Every delivery.
-    pub fn rows(&self) -> Vec<Row> {
+    /// Every delivery that was ever stored.
+    pub fn rows(&self) -> Vec<DeliveryRow> {
         self.lock().rows.values().cloned().collect()
     }
 }
 
-impl State {
+impl ModelState {
     fn record(&mut self, draft: EventDraft) -> Event {
         let sequence = self.sequences.entry(draft.session).or_default();
         *sequence += 1;
@@ -118,7 +118,7 @@ impl State {
             self.webhooks.values().filter(|webhook| webhook.wants(&event.draft)).cloned().collect();
         for webhook in wanting {
             let id = DeliveryId::of(event.draft.id, webhook.id);
-            let row = Row {
+            let row = DeliveryRow {
                 id,
                 webhook: webhook.id,
                 event: event.clone(),
@@ -127,7 +127,7 @@ impl State {
             };
             self.rows.insert(id, row);
             self.ticket += 1;
-            let fresh = Lane {
+            let fresh = LaneRow {
                 webhook: webhook.id,
                 retry_at: None,
                 ticket: self.ticket,

@@ -12,9 +12,9 @@ use domain::{
     webhook::{Webhook, WebhookStop},
 };
 
-use super::{Lane, Lease, ModelStore, State};
+use super::{LaneClaim, LaneRow, ModelState, ModelStore};
 
-impl State {
+impl ModelState {
     fn delivery(&self, id: domain::DeliveryId) -> Delivery {
         let row = &self.rows[&id];
         Delivery {
@@ -37,8 +37,8 @@ impl State {
             lane.lease.take_if(|lease| lease.until <= now);
         }
         self.holds.retain(|_, until| *until > now);
-        let own = |lane: &&Lane| lane.lease.as_ref().is_some_and(|lease| lease.owner == worker);
-        let held: Vec<&Lane> = self.lanes.values().filter(own).collect();
+        let own = |lane: &&LaneRow| lane.lease.as_ref().is_some_and(|lease| lease.owner == worker);
+        let held: Vec<&LaneRow> = self.lanes.values().filter(own).collect();
         let count = |count: usize| u32::try_from(count).unwrap();
         let doubtful =
             held.iter().filter(|lane| lane.lease.as_ref().is_some_and(|one| one.doubtful)).count();
@@ -75,7 +75,7 @@ impl State {
 
     /// The lanes of a webhook that are due and that nobody holds: those that wait longest first.
     fn due(&self, webhook: WebhookId, tried: bool, now: Timestamp) -> Vec<LaneId> {
-        let free = |lane: &Lane| {
+        let free = |lane: &LaneRow| {
             lane.webhook == webhook && lane.lease.is_none() && !lane.waiting.is_empty()
         };
         let mut due: Vec<(Timestamp, u64, LaneId)> = self
@@ -89,7 +89,7 @@ impl State {
         due.into_iter().map(|(.., id)| id).collect()
     }
 
-    fn lease(&mut self, lane: &LaneId, epoch: u64) -> Option<&mut Lease> {
+    fn lease(&mut self, lane: &LaneId, epoch: u64) -> Option<&mut LaneClaim> {
         self.lanes.get_mut(lane)?.lease.as_mut().filter(|lease| lease.epoch == epoch)
     }
 
@@ -192,7 +192,7 @@ impl DeliveryQueue for ModelStore {
                     state.epoch += 1;
                     let epoch = state.epoch;
                     let given = std::collections::VecDeque::new();
-                    let lease = Lease { owner: worker.into(), epoch, until, doubtful, given };
+                    let lease = LaneClaim { owner: worker.into(), epoch, until, doubtful, given };
                     state.lanes.get_mut(&id).unwrap().lease = Some(lease);
                     let deliveries = state.give(&id, window);
                     claimed.push(ClaimedLane {

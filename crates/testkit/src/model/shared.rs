@@ -9,26 +9,26 @@ use domain::{
     port::{LaneLedger, Offer, OpenedListener, StoreResult, WaitingLane},
 };
 
-use super::{Lane, Lease, ModelStore, State};
+use super::{LaneClaim, LaneRow, ModelState, ModelStore};
 
-impl Lane {
+impl LaneRow {
     fn is_free(&self, now: Timestamp) -> bool {
         let held = self.lease.as_ref().is_some_and(|lease| lease.until > now);
         !held && !self.waiting.is_empty()
     }
 
-    fn told(&self, lane: &LaneId) -> WaitingLane {
+    fn waiting_lane(&self, lane: &LaneId) -> WaitingLane {
         let retry = self.retry_at.is_some();
         WaitingLane { lane: lane.clone(), retry, not_before: self.retry_at }
     }
 
     /// First tries first, then by how long they are due.
-    fn place(&self) -> (bool, Timestamp, u64) {
+    fn queue_position(&self) -> (bool, Timestamp, u64) {
         (self.retry_at.is_some(), self.retry_at.unwrap_or_default(), self.ticket)
     }
 }
 
-impl State {
+impl ModelState {
     /// Why a lane of a webhook that is no candidate is not given.
     fn held_back(&self, webhook: WebhookId) -> Offer {
         if self.holds.contains_key(&webhook) {
@@ -46,14 +46,14 @@ impl LaneLedger for ModelStore {
         let mut state = self.lock();
         state.places("", 0, now);
         let offered: Vec<WebhookId> = state.candidates(now).iter().map(|one| one.webhook).collect();
-        let due = |lane: &Lane| {
+        let due = |lane: &LaneRow| {
             offered.contains(&lane.webhook)
                 && lane.is_free(now)
                 && lane.retry_at.is_none_or(|at| at <= now)
         };
         let mut found: Vec<_> = state.lanes.iter().filter(|(_, lane)| due(lane)).collect();
-        found.sort_by_key(|(_, lane)| lane.place());
-        Ok(found.into_iter().take(limit as usize).map(|(id, lane)| lane.told(id)).collect())
+        found.sort_by_key(|(_, lane)| lane.queue_position());
+        Ok(found.into_iter().take(limit as usize).map(|(id, lane)| lane.waiting_lane(id)).collect())
     }
 
     async fn claim_these(
@@ -76,7 +76,7 @@ impl LaneLedger for ModelStore {
         let (mut room, mut free) = (places.doubtful_room(), places.free);
         let mut order: Vec<&LaneId> =
             lanes.iter().filter(|id| state.lanes.contains_key(*id)).collect();
-        order.sort_by_key(|id| state.lanes[*id].place());
+        order.sort_by_key(|id| state.lanes[*id].queue_position());
         let mut offers: BTreeMap<LaneId, Offer> = BTreeMap::new();
         for id in order {
             let lane = &state.lanes[id];
@@ -102,7 +102,7 @@ impl LaneLedger for ModelStore {
             state.epoch += 1;
             let epoch = state.epoch;
             let given = VecDeque::new();
-            let lease = Lease { owner: worker.into(), epoch, until, doubtful, given };
+            let lease = LaneClaim { owner: worker.into(), epoch, until, doubtful, given };
             state.lanes.get_mut(id).unwrap().lease = Some(lease);
             let deliveries = state.give(id, window);
             let claimed = ClaimedLane { lane: id.clone(), webhook, epoch, deliveries };
@@ -115,7 +115,10 @@ impl LaneLedger for ModelStore {
     async fn waiting(&self, lanes: &[LaneId], now: Timestamp) -> StoreResult<Vec<WaitingLane>> {
         let state = self.lock();
         let found = lanes.iter().filter_map(|id| Some((id, state.lanes.get(id)?)));
-        Ok(found.filter(|(_, lane)| lane.is_free(now)).map(|(id, lane)| lane.told(id)).collect())
+        Ok(found
+            .filter(|(_, lane)| lane.is_free(now))
+            .map(|(id, lane)| lane.waiting_lane(id))
+            .collect())
     }
 
     fn on_opened(&self, listener: OpenedListener) {

@@ -24,16 +24,16 @@ use tokio::time::Instant;
 use super::{Asked, FakeWhatsApp, OnDownload, OnSend, SERVER_TIME};
 
 /// What the gateway holds: dropping it ends the connection.
-pub(super) struct Held(pub(super) FakeLink);
+pub(super) struct HeldLink(pub(super) FakeLink);
 
-impl Drop for Held {
+impl Drop for HeldLink {
     fn drop(&mut self) {
         self.0.closed.store(true, Ordering::Release);
     }
 }
 
 #[async_trait]
-impl Connection for Held {
+impl Connection for HeldLink {
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError> {
         self.0.send(message).await
     }
@@ -139,7 +139,7 @@ impl FakeLink {
         self.sink.messages(messages).await
     }
 
-    /// The connection ends.
+    /// Ends the connection for this cause.
     pub async fn lose(&self, cause: LossCause) {
         self.signal(EngineSignal::Lost(cause)).await;
     }

@@ -6,11 +6,11 @@ use sqlx::{
 use tokio::time::Instant;
 
 use super::{DatabaseLimits, run, within};
-use crate::db::{Answer, Bound, DbError, Want};
+use crate::db::{Bound, DbError, QueryAnswer, Want};
 
 /// One connection. After it broke, [`Self::renewed`] makes it anew; until then every statement fails, so that none runs outside the
 /// transaction it belongs to.
-pub(crate) struct Connection {
+pub(crate) struct PostgresConnection {
     options: PgConnectOptions,
     limits: DatabaseLimits,
     conn: Option<PgConnection>,
@@ -19,7 +19,7 @@ pub(crate) struct Connection {
     patient: bool,
 }
 
-impl Connection {
+impl PostgresConnection {
     pub(crate) async fn open(
         options: PgConnectOptions,
         limits: DatabaseLimits,
@@ -59,7 +59,7 @@ impl Connection {
         &mut self,
         statement: &Bound<'_>,
         want: Want,
-    ) -> Result<Answer, DbError> {
+    ) -> Result<QueryAnswer, DbError> {
         let limit = if self.patient { self.limits.job } else { self.limits.statement };
         let conn = self.conn.as_mut().ok_or(DbError::Closed)?;
         let answer = within(limit, run(conn, statement, want)).await;

@@ -9,7 +9,7 @@ use crate::db::DbError;
 pub struct DatabaseLimits {
     /// To connect, and to find a connection that is free.
     pub connect: Duration,
-    /// For one statement.
+    /// How long one statement may take.
     pub statement: Duration,
     /// For one statement of a job that may touch many rows.
     pub job: Duration,

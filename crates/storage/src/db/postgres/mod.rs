@@ -15,18 +15,18 @@ use sqlx::{
     postgres::{PgArguments, PgRow},
 };
 
-use super::{Answer, Bound, DbError, Kind, Row, Value, Want, query::Arg};
+use super::{Bound, DbError, Kind, QueryAnswer, Row, SqlValue, Want, query::SqlArg};
 
-pub(crate) use connection::Connection;
+pub(crate) use connection::PostgresConnection;
 pub use limits::DatabaseLimits;
 pub(crate) use limits::within;
-pub(crate) use readers::Readers;
+pub(crate) use readers::PostgresReaders;
 
 async fn run(
     conn: &mut PgConnection,
     statement: &Bound<'_>,
     want: Want,
-) -> Result<Answer, DbError> {
+) -> Result<QueryAnswer, DbError> {
     let text = numbered(statement.text.of(Kind::Postgres));
     let mut args = PgArguments::default();
     for arg in &statement.args {
@@ -35,26 +35,26 @@ async fn run(
     let query = sqlx::query_with(AssertSqlSafe(text.into_owned()), args);
     if want == Want::Count {
         let done = query.execute(conn).await?;
-        return Ok(Answer { rows: vec![], affected: done.rows_affected() });
+        return Ok(QueryAnswer { rows: vec![], affected: done.rows_affected() });
     }
     let found = query.fetch_all(conn).await?;
-    let Some(first) = found.first() else { return Ok(Answer::default()) };
+    let Some(first) = found.first() else { return Ok(QueryAnswer::default()) };
     let names: Arc<[Box<str>]> =
         first.columns().iter().map(|column| column.name().into()).collect();
     let read = |row: &PgRow| {
-        Row::new(names.clone(), (0..names.len()).map(|place| value(row, place)).collect())
+        Row::new(names.clone(), (0..names.len()).map(|index| value(row, index)).collect())
     };
     let rows: Vec<Row> = found.iter().map(read).collect();
     let affected = u64::try_from(rows.len()).unwrap_or(0);
-    Ok(Answer { rows, affected })
+    Ok(QueryAnswer { rows, affected })
 }
 
-fn bind(args: &mut PgArguments, arg: &Arg<'_>) -> Result<(), DbError> {
+fn bind(args: &mut PgArguments, arg: &SqlArg<'_>) -> Result<(), DbError> {
     use sqlx::Arguments as _;
     let done = match arg {
-        Arg::Int(int) => args.add(*int),
-        Arg::Text(text) => args.add(text.as_deref().map(without_nul)),
-        Arg::Bytes(bytes) => args.add(bytes.as_deref()),
+        SqlArg::Int(int) => args.add(*int),
+        SqlArg::Text(text) => args.add(text.as_deref().map(without_nul)),
+        SqlArg::Bytes(bytes) => args.add(bytes.as_deref()),
     };
     done.map_err(|error| DbError::Postgres(sqlx::Error::Encode(error)))
 }
@@ -72,30 +72,30 @@ fn numbered(text: &str) -> Cow<'_, str> {
     let mut numbered = String::with_capacity(text.len() * 2);
     let mut parts = text.split('?');
     numbered.push_str(parts.next().unwrap_or_default());
-    for (place, part) in parts.enumerate() {
+    for (index, part) in parts.enumerate() {
         numbered.push('$');
-        numbered.push_str(&(place + 1).to_string());
+        numbered.push_str(&(index + 1).to_string());
         numbered.push_str(part);
     }
     numbered.into()
 }
 
-fn value(row: &PgRow, place: usize) -> Value {
-    let Ok(raw) = row.try_get_raw(place) else { return Value::Other };
+fn value(row: &PgRow, index: usize) -> SqlValue {
+    let Ok(raw) = row.try_get_raw(index) else { return SqlValue::Other };
     if raw.is_null() {
-        return Value::Null;
+        return SqlValue::Null;
     }
     let kind = raw.type_info().into_owned();
     let found = match kind.name() {
-        "INT8" => row.try_get::<i64, _>(place).map(Value::Int),
-        "INT4" => row.try_get::<i32, _>(place).map(|int| Value::Int(int.into())),
-        "INT2" => row.try_get::<i16, _>(place).map(|int| Value::Int(int.into())),
-        "BOOL" => row.try_get::<bool, _>(place).map(|flag| Value::Int(flag.into())),
-        "TEXT" | "VARCHAR" => row.try_get::<String, _>(place).map(Value::Text),
-        "BYTEA" => row.try_get::<Vec<u8>, _>(place).map(Value::Bytes),
-        _ => return Value::Other,
+        "INT8" => row.try_get::<i64, _>(index).map(SqlValue::Int),
+        "INT4" => row.try_get::<i32, _>(index).map(|int| SqlValue::Int(int.into())),
+        "INT2" => row.try_get::<i16, _>(index).map(|int| SqlValue::Int(int.into())),
+        "BOOL" => row.try_get::<bool, _>(index).map(|flag| SqlValue::Int(flag.into())),
+        "TEXT" | "VARCHAR" => row.try_get::<String, _>(index).map(SqlValue::Text),
+        "BYTEA" => row.try_get::<Vec<u8>, _>(index).map(SqlValue::Bytes),
+        _ => return SqlValue::Other,
     };
-    found.unwrap_or(Value::Other)
+    found.unwrap_or(SqlValue::Other)
 }
 
 #[cfg(test)]

@@ -6,32 +6,32 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConne
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{DatabaseLimits, run, within};
-use crate::db::{Answer, Bound, DbError, Want};
+use crate::db::{Bound, DbError, QueryAnswer, Want};
 
 /// A few connections; each statement is a transaction of its own and may be repeated.
 #[derive(Clone)]
-pub(crate) struct Readers(Arc<Pool>);
+pub(crate) struct PostgresReaders(Arc<ReaderPool>);
 
-struct Pool {
+struct ReaderPool {
     options: PgConnectOptions,
     limits: DatabaseLimits,
-    idle: Mutex<Vec<Idle>>,
-    places: Semaphore,
+    idle: Mutex<Vec<IdleConnection>>,
+    slots: Semaphore,
 }
 
-struct Idle {
+struct IdleConnection {
     conn: PgConnection,
     since: Instant,
 }
 
-impl Pool {
-    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+impl ReaderPool {
+    fn idle(&self) -> MutexGuard<'_, Vec<IdleConnection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One that was made before, and works as far as known.
     async fn used_before(&self) -> Option<PgConnection> {
-        let Idle { mut conn, since } = self.idle().pop()?;
+        let IdleConnection { mut conn, since } = self.idle().pop()?;
         if since.elapsed() < self.limits.idle {
             return Some(conn);
         }
@@ -53,8 +53,8 @@ impl Pool {
     }
 
     fn give_back(&self, conn: PgConnection) {
-        if !self.places.is_closed() {
-            self.idle().push(Idle { conn, since: Instant::now() });
+        if !self.slots.is_closed() {
+            self.idle().push(IdleConnection { conn, since: Instant::now() });
         }
     }
 
@@ -64,7 +64,7 @@ impl Pool {
         mut conn: PgConnection,
         statement: &Bound<'_>,
         want: Want,
-    ) -> Result<Answer, DbError> {
+    ) -> Result<QueryAnswer, DbError> {
         let answer = within(self.limits.statement, run(&mut conn, statement, want)).await;
         if answer.as_ref().is_err_and(DbError::breaks_connection) {
             self.forget();
@@ -75,16 +75,20 @@ impl Pool {
     }
 }
 
-impl Readers {
+impl PostgresReaders {
     pub(crate) fn open(options: PgConnectOptions, limits: DatabaseLimits, count: u32) -> Self {
-        let places = Semaphore::new(usize::try_from(count).unwrap_or(1));
-        Self(Arc::new(Pool { options, limits, idle: Mutex::default(), places }))
+        let slots = Semaphore::new(usize::try_from(count).unwrap_or(1));
+        Self(Arc::new(ReaderPool { options, limits, idle: Mutex::default(), slots }))
     }
 
-    pub(crate) async fn run(&self, statement: &Bound<'_>, want: Want) -> Result<Answer, DbError> {
+    pub(crate) async fn run(
+        &self,
+        statement: &Bound<'_>,
+        want: Want,
+    ) -> Result<QueryAnswer, DbError> {
         let pool = &self.0;
-        let place = tokio::time::timeout(pool.limits.connect, pool.places.acquire()).await;
-        let _place = place.map_err(|_| DbError::NoAnswer)?.map_err(|_| DbError::Closed)?;
+        let slot = tokio::time::timeout(pool.limits.connect, pool.slots.acquire()).await;
+        let _slot = slot.map_err(|_| DbError::NoAnswer)?.map_err(|_| DbError::Closed)?;
         if let Some(conn) = pool.used_before().await {
             match pool.run_on(conn, statement, want).await {
                 // The server ended it while it was idle, as in a restart: nothing of the statement was done, or it may be
@@ -98,9 +102,9 @@ impl Readers {
 
     /// Ends them; those that are in use end with their statement.
     pub(crate) async fn close(&self) {
-        self.0.places.close();
+        self.0.slots.close();
         let idle = std::mem::take(&mut *self.0.idle());
-        for Idle { conn, .. } in idle {
+        for IdleConnection { conn, .. } in idle {
             let _ = within(self.0.limits.idle, conn.close()).await;
         }
     }

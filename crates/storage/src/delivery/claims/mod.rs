@@ -126,10 +126,10 @@ pub(crate) trait LaneClaims: Send + Sync {
     /// Extends a claim; `false` when it is somebody else's or over.
     async fn renew(&self, lane: &LaneId, epoch: u64, until: Timestamp) -> StoreResult<bool>;
 
-    /// Gives a lane back that turned out to have nothing to give; it keeps its turn.
+    /// FromRow a lane back that turned out to have nothing to give; it keeps its turn.
     async fn release(&self, lane: &str, epoch: u64) -> StoreResult<()>;
 
-    /// Gives a lane back, behind those that wait by now: a long lane must not come first again and again.
+    /// FromRow a lane back, behind those that wait by now: a long lane must not come first again and again.
     async fn requeue(&self, writer: &Writer, lane: &LaneId, epoch: u64) -> StoreResult<()>;
 
     /// Removes a lane that stayed when its last delivery ended, because something was about to be added to it, and then

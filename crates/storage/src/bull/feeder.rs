@@ -1,4 +1,4 @@
-//! The task beside the claims: it adds the jobs of new lanes, sweeps, and looks for Redis while it is gone.
+//! The task that runs besides the claims: it adds the jobs of new lanes, sweeps, and looks for Redis while it is gone.
 
 use std::{
     collections::VecDeque,
@@ -9,31 +9,31 @@ use std::{
 use domain::delivery::LaneId;
 use tokio::{sync::Notify, task::JoinHandle, time::MissedTickBehavior};
 
-use super::{Inner, at_every_claim, claim::Failure, link::Link};
+use super::{QueueInner, at_every_claim, claim::ClaimFailure, link::RedisLink};
 
 /// Lanes whose job is not added yet. When full, the oldest are forgotten: a sweep finds them.
-const NEWS_MAX: usize = 16_384;
+const OPENED_MAX: usize = 16_384;
 
 /// Lanes that commits opened.
 #[derive(Default)]
-pub(super) struct News {
+pub(super) struct OpenedLanes {
     lanes: Mutex<VecDeque<LaneId>>,
-    told: Notify,
-    /// Held while jobs are added.
+    added: Notify,
+    /// HeldJob while jobs are added.
     pub(super) feeding: tokio::sync::Mutex<()>,
 }
 
-impl News {
+impl OpenedLanes {
     fn lock(&self) -> MutexGuard<'_, VecDeque<LaneId>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn tell(&self, lanes: &[LaneId]) {
+    pub(super) fn add(&self, lanes: &[LaneId]) {
         let mut waiting = self.lock();
         waiting.extend(lanes.iter().cloned());
-        let over = waiting.len().saturating_sub(NEWS_MAX);
+        let over = waiting.len().saturating_sub(OPENED_MAX);
         waiting.drain(..over);
-        self.told.notify_one();
+        self.added.notify_one();
     }
 
     pub(super) fn take(&self) -> Vec<LaneId> {
@@ -41,16 +41,16 @@ impl News {
     }
 }
 
-/// A task; it ends when this is dropped.
-pub(super) struct Keeper(JoinHandle<()>);
+/// A task of the queue; it ends when this is dropped.
+pub(super) struct FeederTask(JoinHandle<()>);
 
-impl Drop for Keeper {
+impl Drop for FeederTask {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-impl Keeper {
+impl FeederTask {
     pub(super) fn end(&self) {
         self.0.abort();
     }
@@ -60,11 +60,11 @@ impl Keeper {
         clippy::disallowed_methods,
         reason = "the task belongs to the queue, which ends it when it is dropped"
     )]
-    pub(super) fn watch(inner: Arc<Inner>, wake: Arc<dyn Fn() + Send + Sync>) -> Self {
+    pub(super) fn watch(inner: Arc<QueueInner>, wake: Arc<dyn Fn() + Send + Sync>) -> Self {
         Self(tokio::spawn(async move {
             loop {
                 tokio::time::sleep(inner.options.watch_interval).await;
-                let Some(link) = inner.standing.link() else { continue };
+                let Some(link) = inner.redis_status.link() else { continue };
                 match link.waiting().await {
                     Ok((0, _)) => {}
                     Ok(_) => wake(),
@@ -78,7 +78,7 @@ impl Keeper {
         clippy::disallowed_methods,
         reason = "the task belongs to the queue, which ends it when it is dropped"
     )]
-    pub(super) fn start(inner: Arc<Inner>) -> Self {
+    pub(super) fn start(inner: Arc<QueueInner>) -> Self {
         Self(tokio::spawn(async move {
             let sweep_interval = inner.options.sweep_interval;
             let quiet = at_every_claim(sweep_interval);
@@ -86,33 +86,33 @@ impl Keeper {
             let mut sweeps = tokio::time::interval(sweep_interval.max(Duration::from_millis(1)));
             sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                let Some(link) = inner.standing.link() else {
+                let Some(link) = inner.redis_status.link() else {
                     inner.look().await;
                     continue;
                 };
                 let sweep = tokio::select! {
-                    () = inner.news.told.notified() => false,
+                    () = inner.opened.added.notified() => false,
                     () = inner.sweeps.wanted(), if !quiet => true,
                     _ = sweeps.tick(), if !quiet => true,
                 };
-                inner.keep(&link, sweep).await;
+                inner.feed_or_sweep(&link, sweep).await;
             }
         }))
     }
 }
 
-impl Inner {
+impl QueueInner {
     /// What is to be done while Redis answers.
-    async fn keep(&self, link: &Arc<Link>, sweep: bool) {
+    async fn feed_or_sweep(&self, link: &Arc<RedisLink>, sweep: bool) {
         let done = if sweep {
             self.sweep(link, self.clock.now()).await
         } else {
-            self.feed(link).await.map_err(Failure::from)
+            self.feed(link).await.map_err(ClaimFailure::from)
         };
         match done {
             Ok(()) => {}
-            Err(Failure::Redis(gone)) => self.lost(link, &gone),
-            Err(Failure::Ledger(error)) => {
+            Err(ClaimFailure::Redis(gone)) => self.lost(link, &gone),
+            Err(ClaimFailure::Ledger(error)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the queue was not swept");
             }
         }
@@ -121,7 +121,7 @@ impl Inner {
     /// Waits a while, then looks whether Redis is back.
     async fn look(&self) {
         tokio::time::sleep(self.options.probe_interval).await;
-        match Link::open(&self.address, &self.options, self.token.clone()).await {
+        match RedisLink::open(&self.address, &self.options, self.token.clone()).await {
             Ok(link) => {
                 if let Err(error) = self.welcome(Arc::new(link)).await {
                     tracing::warn!(
@@ -130,7 +130,7 @@ impl Inner {
                     );
                 }
             }
-            Err(gone) => self.standing.still_down(gone),
+            Err(gone) => self.redis_status.still_down(gone),
         }
     }
 }
