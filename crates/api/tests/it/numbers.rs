@@ -159,6 +159,22 @@ async fn a_number_goes_to_the_spelling_that_whatsapp_knows() {
 }
 
 #[tokio::test]
+async fn sends_that_wait_while_a_spelling_is_asked_for_go_where_it_says() {
+    let app = App::start().await;
+    let session = app.ready_session("padaria").await;
+    without_the_digit(&app);
+    // All are taken in before WhatsApp has answered the first one's question.
+    let sends = (0..5).map(|_| send(&app, &session, LONG, 201));
+    let sent = futures::future::join_all(sends).await;
+    assert!(sent.iter().all(|sent| sent["resolvedTo"] == SHORT), "{sent:?}");
+    let chats: Vec<ChatId> = app.whatsapp.sent().into_iter().map(|sent| sent.chat).collect();
+    assert_eq!(chats, vec![chat(SHORT); 5]);
+    assert_eq!(lookups(&app).await, 1);
+    let listed = app.get(&path(&session, &format!("messages?chatId={LONG}"))).await;
+    assert_eq!(listed["total"], 5);
+}
+
+#[tokio::test]
 async fn what_whatsapp_cannot_be_asked_goes_as_it_was_given_and_is_not_remembered() {
     let app = App::start().await;
     let session = app.ready_session("padaria").await;
