@@ -147,6 +147,21 @@ mod tests {
         only_downwards().unwrap();
     }
 
+    /// What a session's status becomes is decided by `transition`; one file writes it down.
+    #[test]
+    fn one_file_writes_the_status_of_a_session() {
+        let src = crate::run::root().join("crates/gateway/src");
+        let mut files = vec![];
+        crate::house::sources(&src, &mut files).unwrap();
+        let writes = |file: &&std::path::PathBuf| {
+            let text = std::fs::read_to_string(file).unwrap();
+            let in_a_patch = text.contains("SessionPatch") && text.contains("status: Some(");
+            in_a_patch || text.contains("patch.status =")
+        };
+        let found: Vec<_> = files.iter().filter(writes).collect();
+        assert_eq!(found, [&src.join("sessions/record.rs")]);
+    }
+
     #[test]
     fn an_arrow_upwards_and_a_module_without_a_layer_are_seen() {
         let folder = std::env::temp_dir().join(format!("layers-{}", std::process::id()));
