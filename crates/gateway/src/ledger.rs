@@ -70,6 +70,8 @@ impl LedgerWriter {
         let subscribers = self.subscribers.read().unwrap_or_else(PoisonError::into_inner);
         subscribers.iter().for_each(|subscriber| subscriber(committed));
     }
+
+    /// The record of a session, as the ledger has it.
     pub(crate) async fn session(&self, id: SessionId) -> StoreResult<Option<Session>> {
         self.store.session(id).await
     }

@@ -174,12 +174,14 @@ impl SessionLoader {
     /// The record must not go on saying that the session is ready.
     async fn tell_down(&self) {
         let session = self.inner.ports.store.session(self.id).await.ok().flatten();
+        // While the session's line waits, the record is not what was told last.
+        let session = session.filter(|_| !self.inner.lines.is_behind(self.id));
         let is_told =
             |session: &Session| !session.wanted || session.status == SessionStatus::Initializing;
-        if session.as_ref().is_some_and(is_told) && !self.inner.lines.is_behind(self.id) {
+        if session.as_ref().is_some_and(is_told) {
             return;
         }
-        // Where the ledger does not answer, what it said last is not known: it is told again.
+        // What was told last is not known: it is told again.
         let as_ready = || SessionState {
             status: SessionStatus::Ready,
             wanted: true,
