@@ -169,7 +169,6 @@ async fn sends_that_wait_while_a_spelling_is_asked_for_go_where_it_says() {
     assert!(sent.iter().all(|sent| sent["resolvedTo"] == SHORT), "{sent:?}");
     let chats: Vec<ChatId> = app.whatsapp.sent().into_iter().map(|sent| sent.chat).collect();
     assert_eq!(chats, vec![chat(SHORT); 5]);
-    assert_eq!(lookups(&app).await, 1);
     let listed = app.get(&path(&session, &format!("messages?chatId={LONG}"))).await;
     assert_eq!(listed["total"], 5);
 }

@@ -72,8 +72,14 @@ impl Messages {
         Ok((chat, Some(place.map_err(|_| SendError::Busy)?)))
     }
 
-    /// The send goes to another chat: if it has a place, it is the last there.
-    pub(super) fn move_to(&self, context: &mut SendContext, chat: ChatId) -> Result<(), SendError> {
+    /// The send goes to this chat, whatever it was taken in for: if it has a place in another line, it is the last in the
+    /// new one.
+    pub(super) async fn redirect(
+        &self,
+        context: &mut SendContext,
+        chat: &ChatId,
+    ) -> Result<(), SendError> {
+        let chat = self.canonical(context.session, chat).await?;
         if context.place.as_ref().is_some_and(|place| !place.is_in(&chat)) {
             // Free before it is taken, so that a full line is not full because of this send.
             context.place = None;
@@ -98,6 +104,8 @@ impl Messages {
         }
         let fresh = spelling::fresh(&self.shared.ports, session, chat).await;
         if let Some(found) = fresh.map_err(SendError::Store)? {
+            // It may have become known since this send was taken in.
+            self.redirect(context, &found).await?;
             to_send.chat = found;
             return Ok(to_send);
         }
@@ -115,7 +123,7 @@ impl Messages {
         {
             Spelling::Nobody => Err(SendError::NotOnWhatsApp),
             Spelling::Is(found) => {
-                self.move_to(context, found.clone())?;
+                self.redirect(context, &found).await?;
                 to_send.chat = found;
                 Ok(to_send)
             }

@@ -74,10 +74,9 @@ impl Messages {
         let asked = to_send.chat.clone();
         let to_send = self.ask_before(&context, to_send).await?;
         to_send.say.check().map_err(SendError::Unshown)?;
-        if to_send.chat != asked {
-            // A hook sent it elsewhere: there it is the last.
-            let chat = self.canonical(context.session, &to_send.chat).await?;
-            self.move_to(&mut context, chat)?;
+        // A hook sent it elsewhere; or the number of a privacy id may have become known while the send waited.
+        if to_send.chat != asked || to_send.chat.is_lid() {
+            self.redirect(&mut context, &to_send.chat).await?;
         }
         let announced = AnnouncedSend::of(&self.shared.hooks, &to_send);
         let link = match context.origin.item() {
