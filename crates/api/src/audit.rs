@@ -1,7 +1,7 @@
 //! Who did what: the list, and the layer that writes it down.
 //!
-//! An action is audited when it is done and before it is answered. What it was is read from the route; who did it is told
-//! by [`crate::access::Caller`] through [`Seen`].
+//! An action is audited when it is done and before it is answered. What it was is read from the route; who did it is
+//! told by [`crate::access::Caller`] through [`Seen`].
 
 use std::sync::{Arc, OnceLock};
 
@@ -57,6 +57,36 @@ const ACTIONS: &[(&str, &str, &str)] = &[
     ("GET", "/api/sessions/{sessionId}/qr", "session_qr_generated"),
     ("POST", "/api/sessions/{sessionId}/pairing-code", "session_qr_generated"),
     ("POST", "/api/sessions/{sessionId}/webhooks", "webhook_created"),
+    ("POST", "/api/plugins/install", "plugin_installed"),
+    ("POST", "/api/plugins/install-url", "plugin_installed"),
+    ("POST", "/api/plugins/{id}/update", "plugin_updated"),
+    ("DELETE", "/api/plugins/{id}", "plugin_deleted"),
+    ("POST", "/api/plugins/{id}/enable", "plugin_enabled"),
+    ("POST", "/api/plugins/{id}/disable", "plugin_disabled"),
+    ("PUT", "/api/plugins/{id}/config", "plugin_config_updated"),
+    ("PUT", "/api/plugins/{id}/config/{sessionId}", "plugin_config_updated"),
+    ("PUT", "/api/plugins/{id}/sessions", "plugin_sessions_updated"),
+    ("POST", "/api/integration/plugins/{pluginId}/instances", "integration_instance_created"),
+    (
+        "PATCH",
+        "/api/integration/plugins/{pluginId}/instances/{instanceId}",
+        "integration_instance_updated",
+    ),
+    (
+        "DELETE",
+        "/api/integration/plugins/{pluginId}/instances/{instanceId}",
+        "integration_instance_deleted",
+    ),
+    (
+        "POST",
+        "/api/integration/plugins/{pluginId}/instances/{instanceId}/regenerate-secret",
+        "integration_instance_secret_regenerated",
+    ),
+    (
+        "POST",
+        "/api/integration/instances/{pluginId}/{instanceId}/redrive",
+        "integration_instance_redriven",
+    ),
     ("PUT", "/api/sessions/{sessionId}/webhooks/{id}", "webhook_updated"),
     ("DELETE", "/api/sessions/{sessionId}/webhooks/{id}", "webhook_deleted"),
     ("POST", "/api/sessions/{sessionId}/webhooks/{id}/test", "webhook_triggered"),
@@ -80,8 +110,8 @@ const ACTIONS: &[(&str, &str, &str)] = &[
 ];
 /// The action of [`SENDS`].
 const SENT: &str = "message_sent";
-/// Routes that send one message: what follows the session in their path begins so. Each send is an entry; they are written
-/// soon, not before the answer: the message itself is in the ledger already.
+/// Routes that send one message: what follows the session in their path begins so. Each send is an entry; they are
+/// written soon, not before the answer: the message itself is in the ledger already.
 const SENDS: [&str; 3] = ["/messages/send-", "/messages/reply", "/messages/forward"];
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -126,8 +156,8 @@ impl Seen {
 #[derive(Clone)]
 pub struct Detail(pub Value);
 
-/// Writes down what a request did, if it is an action, and keys that were refused; what another process answered is written
-/// down there.
+/// Writes down what a request did, if it is an action, and keys that were refused; what another process answered is
+/// written down there.
 pub async fn watch(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str);

@@ -37,9 +37,12 @@ const WITH_FILES: [&str; 8] = [
     "/messages/send-text",
     "/messages/send-video",
 ];
+/// Routes that take a plugin's package.
+const WITH_PACKAGES: [&str; 2] = ["/api/plugins/install", "/api/plugins/{id}/update"];
 /// A body that is longer is read into values on a thread of its own.
 const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
-/// Most values, in lists and objects, of one body. Each costs much more in memory than the two bytes it has in the text.
+/// Most values, in lists and objects, of one body. Each costs much more in memory than the two bytes it has in the
+/// text.
 const VALUES_MAX: usize = 100_000;
 
 /// Refuses what needs no look into the body, on every route.
@@ -85,7 +88,8 @@ fn unsupported(sentence: String) -> ApiError {
 pub fn limit(extensions: &Extensions, options: &ApiOptions) -> usize {
     let route = extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let of_session = route.strip_prefix("/api/sessions/{sessionId}").unwrap_or("");
-    let most = if WITH_FILES.contains(&of_session) { usize::MAX } else { PLAIN_BYTES_MAX };
+    let with_file = WITH_FILES.contains(&of_session) || WITH_PACKAGES.contains(&route);
+    let most = if with_file { usize::MAX } else { PLAIN_BYTES_MAX };
     most.min(options.body_limit_bytes)
 }
 
@@ -386,6 +390,10 @@ mod tests {
         with_files.push("/messages/send-bulk".into());
         with_files.sort();
         with_files.dedup();
+        // An update may bring a package too, in the place of the JSON that the document shows.
+        let packages: Vec<String> =
+            with_files.extract_if(.., |path| path.starts_with("/api/plugins")).collect();
+        assert_eq!(packages, WITH_PACKAGES[..1]);
         assert_eq!(with_files, WITH_FILES);
     }
 

@@ -26,7 +26,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     AppState, api_keys, audit, bulk, chats, contacts, deliveries, error::ErrorBody, events,
-    forward, health, media, messages, metrics, sessions, templates, webhooks, words::OrderByWord,
+    forward, health, media, messages, metrics, plugins, sessions, templates, webhooks,
+    words::OrderByWord,
 };
 
 /// Where the document is served.
@@ -77,6 +78,7 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(chats::routes())
         .merge(contacts::routes())
         .merge(webhooks::routes())
+        .merge(plugins::routes())
         .merge(deliveries::routes())
         .merge(events::routes())
         .merge(audit::routes())
@@ -192,8 +194,8 @@ fn error(description: &str) -> RefOr<utoipa::openapi::Response> {
 
 /// `/api/docs` and `/api/docs-json`.
 pub fn pages() -> Router<AppState> {
-    // The validator's badge would be fetched from its makers' server. A key that is typed in is gone with the page: kept in the
-    // browser's storage, whoever comes to the browser next could read it.
+    // The validator's badge would be fetched from its makers' server. A key that is typed in is gone with the page:
+    // kept in the browser's storage, whoever comes to the browser next could read it.
     let config = Config::from(DOCUMENT_PATH).validator_url("none").persist_authorization(false);
     let ui: Router<AppState> = SwaggerUi::new("/api/docs").config(config).into();
     ui.layer(from_fn(restrict)).route(DOCUMENT_PATH, get(document))

@@ -46,8 +46,8 @@ pub fn needs_owner(method: &Method, route: &str) -> bool {
     !ANYWHERE.iter().any(|part| rest.starts_with(part))
 }
 
-/// Takes a request that another process hands over: from here on it comes from the caller's own address. One that only says
-/// so is refused.
+/// Takes a request that another process hands over: from here on it comes from the caller's own address. One that
+/// only says so is refused.
 pub async fn receive(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let Some(seal) = request.headers_mut().remove(HOP) else { return next.run(request).await };
     let taken = match &state.gateway.peers {
@@ -121,8 +121,8 @@ struct Call {
 }
 
 impl Call {
-    /// The answer; none when the session is this process's, or nobody's, by now. A process that does not run the session
-    /// did nothing, so that the next one may be asked: once.
+    /// The answer; none when the session is this process's, or nobody's, by now. A process that does not run the
+    /// session did nothing, so that the next one may be asked: once.
     async fn hand_over(
         &self,
         first: Holder,

@@ -1,8 +1,8 @@
 //! Request bodies on their way in: what they may cost, and what becomes of one that nobody reads.
 //!
-//! A connection is kept when the body of a request was read to its end. Where the request was refused before that, the
-//! rest is read and thrown away, within limits, so that the next request of the connection is not lost; beyond the limits
-//! the answer says that the connection closes.
+//! A connection is kept when the body of a request was read to its end. Where the request was refused before that,
+//! the rest is read and thrown away, within limits, so that the next request of the connection is not lost; beyond
+//! the limits the answer says that the connection closes.
 
 use std::{
     pin::Pin,
@@ -30,8 +30,8 @@ use tokio::{
 
 use crate::{AppState, error::ApiError};
 
-/// How much of a refused body is read and thrown away. A client that is cut off while it writes sees a broken connection
-/// instead of the answer.
+/// How much of a refused body is read and thrown away. A client that is cut off while it writes sees a broken
+/// connection instead of the answer.
 const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long that may take.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -45,8 +45,8 @@ const FREE_BYTES: usize = 64 * 1024;
 /// The budget is counted in such pieces.
 const PIECE: usize = 1024;
 
-/// Detail by whoever serves connections: set while the rest of a request is only thrown away, so that a connection is not
-/// kept for that when there is want of places.
+/// Detail by whoever serves connections: set while the rest of a request is only thrown away, so that a connection is
+/// not kept for that when there is want of places.
 #[derive(Clone)]
 pub struct Draining(pub Arc<AtomicBool>);
 

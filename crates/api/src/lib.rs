@@ -11,9 +11,9 @@
 //! - [`error::ApiError`] is the only error answer; [`observe`] writes it, with the request's id and span.
 //!
 //! # What is refused before a handler runs
-//! In this order: what says falsely that another process hands it over (403), a NUL in the URL (400), a compressed body
-//! (415), a body that says it is too large (413), a missing or bad key (401), the wrong address or session (403), a role that is too low (403), a key that is fenced off (403), and
-//! then the body itself (400, 413, 415).
+//! In this order: what says falsely that another process hands it over (403), a NUL in the URL (400), a compressed
+//! body (415), a body that says it is too large (413), a missing or bad key (401), the wrong address or session
+//! (403), a role that is too low (403), a key that is fenced off (403), and then the body itself (400, 413, 415).
 
 mod access;
 mod activity;
@@ -39,6 +39,7 @@ mod messages;
 mod metrics;
 mod observe;
 mod people;
+mod plugins;
 mod query;
 mod rates;
 mod schema;

@@ -94,7 +94,8 @@ async fn file(
 #[derive(Serialize, ToSchema)]
 #[schema(as = MediaStanding, example = json!({"state": "pending"}))]
 struct StandingBody {
-    /// `pending`: it is fetched now, with all its tries. `ready`: it is there. `failed`: the sender did not say where it is.
+    /// `pending`: it is fetched now, with all its tries. `ready`: it is there. `failed`: the sender did not say where
+    /// it is.
     state: &'static str,
 }
 

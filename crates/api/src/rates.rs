@@ -1,8 +1,8 @@
 //! How much one client may ask: three windows for requests, as OpenWA has them, and a narrower one for wrong keys.
 //!
-//! A window is counted from its first request. A request that is refused is not counted, so that a client that waits as it
-//! was told gets through. A wrong key costs a look into the ledger; after some in a minute a client is refused without
-//! one, unless it shows a key that was right before: a neighbour at the same address must not lock it out.
+//! A window is counted from its first request. A request that is refused is not counted, so that a client that waits
+//! as it was told gets through. A wrong key costs a look into the ledger; after some in a minute a client is refused
+//! without one, unless it shows a key that was right before: a neighbour at the same address must not lock it out.
 
 use std::{
     collections::{HashMap, HashSet},

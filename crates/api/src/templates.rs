@@ -28,8 +28,8 @@ struct CreateTemplate {
     /// Unique in the session.
     #[schema(min_length = 1, max_length = 100)]
     name: String,
-    /// The text. What stands in `{{double braces}}` is a placeholder, and `{name}` where there is such a variable; `\{` is a
-    /// plain brace.
+    /// The text. What stands in `{{double braces}}` is a placeholder, and `{name}` where there is such a variable;
+    /// `\{` is a plain brace.
     #[schema(min_length = 1, max_length = 4096, format = "visible")]
     body: String,
     /// The line above the text.

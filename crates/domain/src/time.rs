@@ -132,6 +132,45 @@ impl Timestamp {
 #[serde(into = "String", try_from = "String")]
 pub struct Zone(pub chrono_tz::Tz);
 
+/// What a clock on the wall of a zone shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is what it is called")]
+pub struct WallTime {
+    pub year: i32,
+    /// From 1.
+    pub month: u32,
+    pub day: u32,
+    /// From 0, a Sunday.
+    pub weekday: u32,
+    pub hour: u32,
+    pub minute: u32,
+    pub second: u32,
+}
+
+impl Zone {
+    /// What the clocks of the zone show at a time; `None` for times that no calendar has.
+    pub fn wall_time(self, at: Timestamp) -> Option<WallTime> {
+        use chrono::{Datelike as _, TimeZone as _, Timelike as _};
+        let time = self.0.timestamp_millis_opt(at.millis()).single()?;
+        Some(WallTime {
+            year: time.year(),
+            month: time.month(),
+            day: time.day(),
+            weekday: time.weekday().num_days_from_sunday(),
+            hour: time.hour(),
+            minute: time.minute(),
+            second: time.second(),
+        })
+    }
+
+    /// What the zone is called at a time, like `CET`.
+    pub fn abbreviation(self, at: Timestamp) -> Option<String> {
+        use chrono::TimeZone as _;
+        let time = self.0.timestamp_millis_opt(at.millis()).single()?;
+        Some(time.format("%Z").to_string())
+    }
+}
+
 /// No zone has this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be the name of a time zone, like Europe/Berlin")]

@@ -25,6 +25,18 @@ pub enum Timer {
     HookAnswer,
     /// The next write of how often API keys were used.
     KeyUseFlush,
+    /// How long a plugin may take to answer a call, with waiting for its process.
+    PluginAnswer,
+    /// The next look whether the file of a message is there for a plugin.
+    PluginFile,
+    /// The next look for calls of providers.
+    PluginIngress,
+    /// How long what a plugin asked for may take.
+    PluginRequest,
+    /// The next start of a plugin's process that has ended.
+    PluginRestart,
+    /// The next look whether another process changed a plugin.
+    PluginSweep,
     /// The renewal of a lane's lease.
     LaneRenewal,
     /// How long a change that got no answer may still get one.

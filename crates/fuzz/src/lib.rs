@@ -1,8 +1,8 @@
 //! The rules of [`domain`] that read what strangers write, as targets of a fuzzer.
 //!
-//! A target is a name, a function that panics when a promise does not hold, and inputs to begin with. `cargo xtask fuzz`
-//! looks for inputs by the code that they reach; the tests here try what lies near the seeds. The parsers of the other
-//! crates have such a list of their own, in their `fuzz` modules.
+//! A target is a name, a function that panics when a promise does not hold, and inputs to begin with. `cargo xtask
+//! fuzz` looks for inputs by the code that they reach; the tests here try what lies near the seeds. The parsers of
+//! the other crates have such a list of their own, in their `fuzz` modules.
 
 use std::collections::BTreeMap;
 

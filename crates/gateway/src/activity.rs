@@ -1,5 +1,5 @@
-//! When each session was last heard of. It subscribes to the ledger's announcements; the sessions' sinks say when the engine
-//! spoke.
+//! When each session was last heard of. It subscribes to the ledger's announcements; the sessions' sinks say when the
+//! engine spoke.
 
 use std::{
     collections::HashMap,

@@ -29,8 +29,8 @@ const COUNTED_MAX: usize = 10_000;
 /// The name of the key that the environment names.
 const MASTER: &str = "API_MASTER_KEY";
 
-/// Whether a key came from the environment. Its mark cannot be given to another: a key that was made here begins as all of
-/// them do. Ledgers of earlier versions have the name alone.
+/// Whether a key came from the environment. Its mark cannot be given to another: a key that was made here begins as
+/// all of them do. Ledgers of earlier versions have the name alone.
 fn is_master(key: &ApiKey) -> bool {
     let made_here = key.prefix.starts_with("owa_k1_");
     key.prefix.starts_with("master-") || (key.name == MASTER && !made_here)
@@ -245,7 +245,8 @@ impl ApiKeys {
         self.changed.subscribe()
     }
 
-    /// Lets a caller in, or says why not. Counts the use. `found` is told which key it is before its rights are checked.
+    /// Lets a caller in, or says why not. Counts the use. `found` is told which key it is before its rights are
+    /// checked.
     ///
     /// # Errors
     /// [`AuthError`].

@@ -21,8 +21,8 @@ use crate::{Policy, Ports, Supervisor};
 const QUEUE_MAX: usize = 1024;
 /// Entries of one commit.
 const BATCH_MAX: usize = 64;
-/// Refusals that are written down per minute, of one address and of all; the rest is only counted. Strangers must not fill
-/// the disk, and one of them must not hide what another tries.
+/// Refusals that are written down per minute, of one address and of all; the rest is only counted. Strangers must not
+/// fill the disk, and one of them must not hide what another tries.
 const REFUSALS_OF_ONE: u32 = 20;
 const REFUSALS_OF_ALL: u32 = 300;
 

@@ -1,8 +1,8 @@
 //! Files of messages that came in are fetched here, later.
 //!
 //! The loop looks when it is woken (a message with a file, a session that connected, a download that ended) and on a
-//! timer. Only files of connected sessions are looked for. What is being fetched is remembered here, so that a look never
-//! begins a download twice; the ledger knows nothing of it, so that a download that dies is due again.
+//! timer. Only files of connected sessions are looked for. What is being fetched is remembered here, so that a look
+//! never begins a download twice; the ledger knows nothing of it, so that a download that dies is due again.
 
 use std::{
     collections::HashMap,

@@ -1,9 +1,9 @@
 //! What the gateway writes, and the one announcement of what was committed.
 //!
 //! Whoever has to know of commits subscribes when the house is built: the dispatcher of deliveries, live readers, the
-//! activities of sessions. A subscriber is called after the commit, in the task that wrote, so it only takes note: it wakes
-//! its own task and returns. An announcement that is lost with the process costs nothing, because everybody who waits for
-//! one also looks by a timer or reads from where they stopped.
+//! activities of sessions. A subscriber is called after the commit, in the task that wrote, so it only takes note: it
+//! wakes its own task and returns. An announcement that is lost with the process costs nothing, because everybody who
+//! waits for one also looks by a timer or reads from where they stopped.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},

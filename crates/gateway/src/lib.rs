@@ -2,7 +2,8 @@
 //!
 //! # The cast
 //! - [`Supervisor`](supervisor::Supervisor) spawns every task, by name and policy.
-//! - [`Sessions`] holds one task per session whose engine is loaded; the pure `domain::session::transition` decides, the
+//! - [`Sessions`] holds one task per session whose engine is loaded; the pure `domain::session::transition` decides,
+//!   the
 //!   task performs. Its sink commits what WhatsApp says before WhatsApp is acknowledged.
 //! - [`Messages`] stores a row with its WhatsApp id before the first byte leaves, then waits for the server's answer.
 //!   [`Batches`] sends to many, at a pace, whatever happens. [`Templates`] keeps texts for it; [`Hooks`] lets code of this process join in.
@@ -35,6 +36,7 @@ mod outbox;
 mod pacing;
 pub mod peers;
 pub mod people;
+pub mod plugins;
 mod preview;
 pub mod retention;
 pub mod sessions;
@@ -49,7 +51,7 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     Clock, Entropy,
     pacing::PacingRules,
-    port::{DeliveryQueue, MediaFiles, Store, StoreError, WhatsApp},
+    port::{DeliveryQueue, MediaFiles, PluginEngine, Store, StoreError, WhatsApp},
 };
 
 use ledger::LedgerWriter;
@@ -66,6 +68,7 @@ pub use messages::Messages;
 pub use metrics::Metrics;
 pub use peers::{PeerOptions, Peers};
 pub use people::People;
+pub use plugins::{PluginOptions, Plugins};
 pub use retention::RetentionOptions;
 pub use sessions::Sessions;
 pub use supervisor::{Policy, Supervisor};
@@ -82,6 +85,7 @@ pub struct Ports {
     pub queue: Arc<dyn DeliveryQueue>,
     pub media_files: Arc<dyn MediaFiles>,
     pub whatsapp: Arc<dyn WhatsApp>,
+    pub plugins: Arc<dyn PluginEngine>,
 }
 
 /// What a process does for the ledger.
@@ -122,6 +126,8 @@ pub struct Options {
     pub webhooks: WebhookOptions,
     /// How live readers are served.
     pub live: LiveOptions,
+    /// How plugins are run.
+    pub plugins: PluginOptions,
     /// How long things are kept.
     pub retention: RetentionOptions,
     /// A webhook that delivers nothing for so long while something waits is warned about.
@@ -146,6 +152,7 @@ impl Default for Options {
             key_pepper: None,
             webhooks: WebhookOptions::default(),
             live: LiveOptions::default(),
+            plugins: PluginOptions::default(),
             retention: RetentionOptions::default(),
             stall_limit: Duration::from_secs(900),
             shutdown_limit: Duration::from_secs(15),
@@ -211,8 +218,10 @@ pub struct Gateway {
     pub people: People,
     /// Files of messages, in both directions.
     pub media: Media,
-    /// Where code of this process joins in.
+    /// Where plugins, and code of this process, join in.
     pub hooks: Hooks,
+    /// Code of the users.
+    pub plugins: Plugins,
     /// Receivers, and the deliveries to them.
     pub webhooks: Webhooks,
     /// Keys of the API.
@@ -282,6 +291,19 @@ impl Gateway {
             ledger: &ledger,
             supervisor: &supervisor,
         });
+        let plugins = Plugins::build(plugins::Parts {
+            options: &options.plugins,
+            ports: &ports,
+            hooks: &hooks,
+            sessions: &sessions,
+            messages: &messages,
+            people: &people,
+            media: &media,
+            audit: &audit,
+            ledger: &ledger,
+            egress: webhooks.egress(),
+            supervisor: &supervisor,
+        });
         let api_keys = ApiKeys::build(&ports, &supervisor, options.key_pepper.clone());
         let health = Health::build(&ports, &webhooks, &supervisor);
         let meter = webhooks.meter();
@@ -296,6 +318,7 @@ impl Gateway {
             people,
             media,
             hooks,
+            plugins,
             webhooks,
             api_keys,
             health,
@@ -306,6 +329,8 @@ impl Gateway {
             supervisor,
             shutdown_limit: options.shutdown_limit,
         };
+        let with_ingress = options.role == Role::All;
+        gateway.plugins.start(with_ingress).await.map_err(StartError::Store)?;
         if options.role == Role::All {
             gateway.run_sessions(options.retention, &ports, &ledger).await?;
         }

@@ -2,8 +2,8 @@
 //!
 //! One *tail* follows the log for all of them and keeps the newest events in memory; it wakes on each commit of this
 //! process and sweeps on a timer, so that a lost wake-up, or another process, costs latency and never an event. A
-//! [`Reader`] has a position of its own: what the memory still has comes from there, everything else from the log. A slow
-//! reader falls back to the log and holds nobody up; nothing is queued for it.
+//! [`Reader`] has a position of its own: what the memory still has comes from there, everything else from the log. A
+//! slow reader falls back to the log and holds nobody up; nothing is queued for it.
 
 mod places;
 

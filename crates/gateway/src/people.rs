@@ -1,7 +1,7 @@
 //! People and chats: read from the ledger, asked of and marked at WhatsApp.
 //!
-//! Reads need no connection. A mark is set at WhatsApp first and then in the ledger, so that the ledger never shows what
-//! WhatsApp refused.
+//! Reads need no connection. A mark is set at WhatsApp first and then in the ledger, so that the ledger never shows
+//! what WhatsApp refused.
 
 use domain::{
     ChatId, PhoneNumber, SessionId, WaMessageId,

@@ -1,5 +1,5 @@
-//! The card above a text with a link, from the page behind it. Whatever goes wrong, there is simply no card, or one without
-//! a picture.
+//! The card above a text with a link, from the page behind it. Whatever goes wrong, there is simply no card, or one
+//! without a picture.
 
 use std::{io::Read as _, io::Seek as _, time::Duration};
 

@@ -119,7 +119,8 @@ impl RetentionLoop {
         self.events(now, seen).await
     }
 
-    /// The event log, from where the rounds before came to. Dead letters are kept longer: they have a place of their own.
+    /// The event log, from where the rounds before came to. Dead letters are kept longer: they have a place of their
+    /// own.
     async fn events(&self, now: Timestamp, seen: &mut SeenTables) -> StoreResult<()> {
         let settled_before = now.minus(self.options.events);
         let failed_before = now.minus(self.options.failures);

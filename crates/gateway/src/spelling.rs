@@ -1,8 +1,8 @@
 //! Under which spelling WhatsApp knows a number: Brazil's ninth digit, Mexico's `521`, Argentina's `549`.
 //!
-//! No rule tells, so WhatsApp is asked for both, and its answer is remembered in the ledger. While it cannot be asked, what
-//! it said last counts, however old, else the number as it was given: that one is never somebody else's, and if nobody has
-//! it WhatsApp refuses the message.
+//! No rule tells, so WhatsApp is asked for both, and its answer is remembered in the ledger. While it cannot be
+//! asked, what it said last counts, however old, else the number as it was given: that one is never somebody else's,
+//! and if nobody has it WhatsApp refuses the message.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
 //! Finishes deletes, and removes files that nothing refers to any longer.
 //!
-//! A large delete is marked in one write and then done here in portions, also after a restart. A file whose last reference
-//! went was noted in the same commit; it is removed a while later, unless it is wanted again. What was not noted (a file
-//! that was kept by a process that died before it stored the message) is found by looking through the folder, once a day.
+//! A large delete is marked in one write and then done here in portions, also after a restart. A file whose last
+//! reference went was noted in the same commit; it is removed a while later, unless it is wanted again. What was not
+//! noted (a file that was kept by a process that died before it stored the message) is found by looking through the
+//! folder, once a day.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,8 +18,8 @@ use crate::{Policy, Ports, Supervisor};
 const PORTION: u32 = 2_000;
 /// Files looked at in one job.
 const FILES: u32 = 200;
-/// From the last reference that went to the removal of the file. Whoever sends the same bytes again, or forwards a message,
-/// has stored the new reference by then.
+/// From the last reference that went to the removal of the file. Whoever sends the same bytes again, or forwards a
+/// message, has stored the new reference by then.
 const GRACE: Duration = Duration::from_secs(3600);
 /// A file that nothing refers to and that nobody noted is removed at this age.
 const LOST_AFTER: Duration = Duration::from_secs(24 * 3600);

@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use domain::{Clock, Entropy, pacing::PacingRules, port::DeliveryQueue, webhook::Secret};
 use gateway::{
-    BulkOptions, Gateway, LiveOptions, MediaOptions, Options, PeerOptions, Ports, RetentionOptions,
-    SendOptions, webhooks::WebhookOptions,
+    BulkOptions, Gateway, LiveOptions, MediaOptions, Options, PeerOptions, PluginOptions, Ports,
+    RetentionOptions, SendOptions, webhooks::WebhookOptions,
 };
 use storage::{
     BullQueue, FolderMedia, LedgerStore, MasterKey, PostgresOptions, PostgresTls, RedisOptions,
@@ -141,6 +141,27 @@ fn engine(settings: &Settings, store: &LedgerStore) -> anyhow::Result<Engine> {
     Ok(Engine::new(options, Arc::new(store.clone()), Arc::new(SystemClock))?)
 }
 
+/// Plugins run in processes of this very program.
+fn plugin_engine() -> anyhow::Result<plugins::Engine> {
+    let program = std::env::current_exe().context("cannot tell where this program lies")?;
+    Ok(plugins::Engine::new(program, vec![crate::PLUGIN_CHILD.into()]))
+}
+
+fn plugin_options(settings: &Settings) -> PluginOptions {
+    let (plugins, base) = (&settings.plugins, settings.plugins.base_url.trim_end_matches('/'));
+    let base_url = match base.is_empty() {
+        true => format!("http://localhost:{}", settings.server.port),
+        false => base.to_owned(),
+    };
+    PluginOptions {
+        memory_bytes: plugins.memory_mb << 20,
+        hook_limit: Duration::from_millis(plugins.hook_timeout_ms),
+        unsigned_ingress: plugins.allow_unsigned_ingress,
+        base_url,
+        ..PluginOptions::default()
+    }
+}
+
 fn media_files(settings: &Settings) -> anyhow::Result<FolderMedia> {
     let dir = settings.media_dir();
     FolderMedia::open(&dir).with_context(|| format!("media.dir: cannot use {}", dir.display()))
@@ -171,6 +192,7 @@ fn ports(
         queue,
         media_files: Arc::new(media_files(settings)?),
         whatsapp: Arc::new(engine(settings, store)?),
+        plugins: Arc::new(plugin_engine()?),
     })
 }
 
@@ -241,6 +263,7 @@ fn options(settings: &Settings) -> anyhow::Result<Options> {
             clients_per_address: settings.live.clients_per_address,
             ..LiveOptions::default()
         },
+        plugins: plugin_options(settings),
         retention: RetentionOptions {
             events: days(webhooks.outbox_retention_days),
             failures: days(webhooks.failure_retention_days),

@@ -33,6 +33,9 @@ pub enum CliCommand {
     /// Manage API keys on this machine, without the HTTP API
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Write, check, try and pack a plugin; needs no gateway and sends nothing
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
     /// Check the configuration and show what is in force; starts nothing
@@ -79,6 +82,8 @@ pub enum SandboxStory {
     Conversation,
     /// A message to twelve people, cancelled on the way
     Bulk,
+    /// A plugin takes a card number out of a message, and stops another
+    Plugin,
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,6 +101,87 @@ pub struct CreateKey {
     /// What it may do
     #[arg(long, value_enum, default_value_t = RoleArg::Operator)]
     pub role: RoleArg,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// Write a folder with a plugin that works: manifest, script, types for the editor
+    New(NewPlugin),
+    /// Say what is wrong with a plugin: package, manifest, start, and each handler on sample events
+    Check(CheckPlugin),
+    /// Ask a plugin's handlers about sample events, or your own, and print what they answer and ask for
+    Run(RunPlugin),
+    /// Pack a folder into the zip that POST /api/plugins/install takes
+    Pack(PackPlugin),
+}
+
+#[derive(Debug, Args)]
+pub struct NewPlugin {
+    /// Its id: letters, digits, dots, dashes
+    pub id: String,
+
+    /// Where to write it [default: a folder of its id]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+
+    /// In TypeScript
+    #[arg(long)]
+    pub typescript: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckPlugin {
+    /// The plugin's folder, or its zip
+    pub package: PathBuf,
+
+    /// Its configuration, over the defaults: JSON, or @FILE
+    #[arg(long, value_name = "JSON")]
+    pub plugin_config: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RunPlugin {
+    /// The plugin's folder, or its zip
+    pub package: PathBuf,
+
+    /// Only this hook point, like message:sending [default: each that it registers]
+    #[arg(long, value_name = "POINT", conflicts_with = "ingress")]
+    pub hook: Option<String>,
+
+    /// A provider's call to this route of the manifest, instead of hooks
+    #[arg(long, value_name = "ROUTE")]
+    pub ingress: Option<String>,
+
+    /// What is asked about instead of the samples: the hook's data, or the call's body; JSON, or @FILE
+    #[arg(long, value_name = "JSON")]
+    pub data: Option<String>,
+
+    /// Its configuration, over the defaults: JSON, or @FILE
+    #[arg(long, value_name = "JSON")]
+    pub plugin_config: Option<String>,
+
+    /// What net.fetch answers: {"status": 200, "body": "…"}, or a list of such, each with a part of its "url"; JSON, or
+    /// @FILE. Nothing is called from here
+    #[arg(long, value_name = "JSON")]
+    pub fetch: Option<String>,
+
+    /// The time that the plugin is told, like 2026-11-27T20:00:00Z [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+
+    /// Print one JSON object per call
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PackPlugin {
+    /// The plugin's folder
+    pub folder: PathBuf,
+
+    /// The zip [default: ID-VERSION.zip]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -8,6 +8,7 @@ mod first_key;
 mod http;
 mod lifecycle;
 mod logs;
+mod plugin_tool;
 mod sandbox;
 mod serve;
 mod system;
@@ -28,7 +29,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Bad usage or configuration (BSD's `EX_USAGE`, as clap's neighbours use it).
 const EXIT_USAGE: u8 = 64;
 
+/// The argument with which this program is a plugin's process and nothing else.
+const PLUGIN_CHILD: &str = "plugin-child";
+
 fn main() -> ExitCode {
+    // Before anything is built: such a process has no use for it, and holds nothing of it.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == PLUGIN_CHILD) {
+        return plugins::child::run();
+    }
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -62,6 +70,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             commands::keys(config::load(cli.config.as_deref(), &config::process_env)?, command)
                 .await
         }
+        CliCommand::Plugin(command) => plugin_tool::run(command).await,
         CliCommand::Openapi => commands::openapi(),
         CliCommand::CheckConfig => commands::check_config(cli.config.as_deref()),
     }

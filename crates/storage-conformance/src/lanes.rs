@@ -191,6 +191,22 @@ pub async fn new_lanes_go_before_retries<S: LaneStore>(store: &S) {
     assert_eq!(sequences(&two[0]), [1]);
 }
 
+pub async fn a_wait_without_a_try_costs_none<S: LaneStore>(store: &S) {
+    let (session, _) = house(store).await;
+    events(store, session, 1, 1, 2).await;
+    for round in 0..3 {
+        let at = later(1 + 10 * round);
+        let lanes = claim_at(store, at).await;
+        assert_eq!(lanes[0].deliveries[0].attempts, 0, "round {round}");
+        let verdict = Verdict::RetryAt(at.plus(Duration::from_secs(5)));
+        let waits = Settlement { attempt: None, ..settlement(&lanes[0], 0, verdict) };
+        assert_eq!(store.record_attempts(waits).await.unwrap(), Settled::Done);
+        assert!(claim_at(store, at.plus(Duration::from_secs(4))).await.is_empty(), "it waits");
+    }
+    let lanes = claim_at(store, later(40)).await;
+    assert!(settle(store, &lanes[0], 0, Verdict::Delivered).await);
+}
+
 pub async fn windows_and_counts_are_kept<S: LaneStore>(store: &S) {
     let (session, _) = house(store).await;
     events(store, session, 1, 1, 5).await;

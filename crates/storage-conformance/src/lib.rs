@@ -9,6 +9,7 @@ pub mod changes;
 pub mod chats;
 pub mod events;
 pub mod idempotency;
+pub mod ingress;
 pub mod keys;
 pub mod lanes;
 pub mod log;
@@ -17,6 +18,7 @@ pub mod messages;
 pub mod model;
 pub mod pacing;
 pub mod people;
+pub mod plugins;
 pub mod retention;
 pub mod sessions;
 pub mod shared;
@@ -30,9 +32,9 @@ use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, Lease, Ledger,
-        LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, SessionStore,
-        TemplateStore, WebhookStore, Write, WriteOutcome,
+        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore, Lease,
+        Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
+        PluginValues, SessionStore, TemplateStore, WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -60,6 +62,9 @@ pub trait Store:
     + BatchStore
     + MediaRecords
     + LogStore
+    + PluginStore
+    + PluginValues
+    + IngressStore
     + Clone
 {
 }
@@ -79,6 +84,9 @@ impl<T> Store for T where
         + BatchStore
         + MediaRecords
         + LogStore
+        + PluginStore
+        + PluginValues
+        + IngressStore
         + Clone
 {
 }
@@ -122,6 +130,15 @@ macro_rules! store_conformance {
             templates: [
                 a_template_reads_back_as_it_was, names_are_unique_in_a_session, templates_are_listed_newest_first,
                 templates_are_replaced_and_deleted,
+            ];
+            plugins: [
+                a_plugin_reads_back_as_it_was, a_change_needs_the_revision_it_is_based_on, what_plugins_remember_is_limited,
+                keys_are_found_by_their_beginning, an_instance_reads_back_as_it_was, chats_are_tied_to_conversations,
+                a_plugin_takes_everything_along, a_session_takes_along_what_plugins_have_of_it,
+            ];
+            ingress: [
+                a_call_is_stored_once, calls_of_one_key_go_one_after_another, a_claim_that_ran_out_is_somebody_elses,
+                dead_calls_wait_again, old_calls_are_forgotten,
             ];
             upkeep: [
                 a_file_goes_with_its_last_reference, files_of_nothing_are_noted,
@@ -184,7 +201,8 @@ macro_rules! store_conformance {
     };
 }
 
-/// Makes a test of every case of the lanes, in a module `lanes`. `$open` as for [`store_conformance!`](crate::store_conformance).
+/// Makes a test of every case of the lanes, in a module `lanes`. `$open` as for
+/// [`store_conformance!`](crate::store_conformance).
 #[macro_export]
 macro_rules! lane_conformance {
     ($open:path) => {
@@ -192,7 +210,7 @@ macro_rules! lane_conformance {
             lanes: [
                 every_webhook_that_wants_it_gets_a_delivery, a_claim_is_exclusive_until_its_lease_ends,
                 a_lane_goes_in_order, a_waiting_head_blocks_its_lane_and_no_other, a_stale_worker_can_record_nothing,
-                only_the_head_can_be_settled, an_exhausted_head_lets_the_lane_go_on, new_lanes_go_before_retries,
+                only_the_head_can_be_settled, an_exhausted_head_lets_the_lane_go_on, a_wait_without_a_try_costs_none, new_lanes_go_before_retries,
                 windows_and_counts_are_kept, inactive_webhooks_wait, session_order_is_one_lane, no_order_is_many_lanes,
                 a_released_lane_is_offered_again, next_due_names_the_earliest, deleted_webhooks_take_their_deliveries,
                 a_held_webhook_is_not_offered, more_reads_on_in_order, many_results_at_once_are_each_recorded,

@@ -102,8 +102,8 @@ pub enum AfterCrash {
     RunOut,
 }
 
-/// Goes through the steps with a fresh ledger and the model. `reopen` gives the ledger again after the process died; the
-/// first call gives an empty one.
+/// Goes through the steps with a fresh ledger and the model. `reopen` gives the ledger again after the process died;
+/// the first call gives an empty one.
 pub async fn agree<S: LaneStore>(
     steps: Vec<Step>,
     claims: AfterCrash,

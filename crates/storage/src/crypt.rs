@@ -1,6 +1,7 @@
 //! Encryption at rest: XChaCha20-Poly1305. Its 192-bit nonces may be drawn at random without a counter to keep.
 //!
-//! Where a value belongs (table, owner, name) is authenticated with it as additional data: moved to another row it does not open.
+//! Where a value belongs (table, owner, name) is authenticated with it as additional data: moved to another row it
+//! does not open.
 
 use std::fmt;
 

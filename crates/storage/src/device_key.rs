@@ -40,7 +40,7 @@ fn read(row: &Row, session: &str, namespace: &str, cipher: &Cipher) -> StoreResu
 }
 
 /// The first text behind all that begin with this one, as texts are compared byte by byte; `None` when there is none.
-fn behind(prefix: &str) -> Option<String> {
+pub(crate) fn behind(prefix: &str) -> Option<String> {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
         // The numbers of half a character are left out.

@@ -1,5 +1,5 @@
-//! A point at which the process ends itself, as `kill -9` would at that very moment. For tests of the built program, which
-//! so try every point between two steps and not only those that chance finds.
+//! A point at which the process ends itself, as `kill -9` would at that very moment. For tests of the built program,
+//! which so try every point between two steps and not only those that chance finds.
 
 use std::{
     str::FromStr,

@@ -1,8 +1,8 @@
 //! Files in a folder, by the hash of their bytes.
 //!
 //! What is being written is in `<folder>/tmp`, in a folder of the process that writes it; what was kept lies in
-//! `<folder>/<first two digits>/<hash>`. A file gets there by one rename after its bytes are on the disk, so whatever has a
-//! hash for a name is whole. Several processes may have the same folder.
+//! `<folder>/<first two digits>/<hash>`. A file gets there by one rename after its bytes are on the disk, so whatever
+//! has a hash for a name is whole. Several processes may have the same folder.
 
 mod scratch_folder;
 

@@ -162,8 +162,8 @@ pub(crate) async fn apply(
     Ok(outcomes)
 }
 
-/// What a unit of writes answered when it was applied before, if it was: its caller did not hear of the commit and repeats
-/// it. Its events show that; what has none is applied again without harm.
+/// What a unit of writes answered when it was applied before, if it was: its caller did not hear of the commit and
+/// repeats it. Its events show that; what has none is applied again without harm.
 pub(crate) async fn done_before(
     unit: &mut Unit,
     writes: &[Write],
@@ -223,8 +223,8 @@ pub(crate) fn session_of(write: &Write) -> SessionId {
     }
 }
 
-/// What this very write recorded, if it was applied before and only its answer was lost. Of a change of a session, and of
-/// an event by itself, nothing but their events show it; the others find what they changed.
+/// What this very write recorded, if it was applied before and only its answer was lost. Of a change of a session,
+/// and of an event by itself, nothing but their events show it; the others find what they changed.
 async fn repeated(
     unit: &mut Unit,
     write: &Write,

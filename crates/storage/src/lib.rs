@@ -2,12 +2,13 @@
 //!
 //! # The cast
 //! - [`LedgerStore`] is one SQLite file or one PostgreSQL schema, and implements every store port of `domain::port`.
-//! - The *writer* is one task with the one writing connection; on PostgreSQL it is several, a session always at the same
+//! - The *writer* is one task with the one writing connection; on PostgreSQL it is several, a session always at the
+//!   same
 //!   one. It takes whatever waits, runs each job in a savepoint of one transaction, commits once, then answers: many callers
 //!   share one fsync (`synchronous=FULL`).
 //! - *Readers* are connections of their own; WAL lets them read while the writer writes.
-//! - The *cipher* encrypts the engine's keys, webhook secrets and headers, proxy addresses, messages on their way out and
-//!   the keys of files, bound to their rows.
+//! - The *cipher* encrypts the engine's keys, webhook secrets and headers, proxy addresses, messages on their way out,
+//!   the keys of files, configurations of plugins and what their providers sent, bound to their rows.
 //! - [`BullQueue`] hands the lanes of a ledger out through Redis, so that several processes share them.
 //! - [`FolderMedia`] keeps files in a folder, by the hash of their bytes.
 //!
@@ -37,6 +38,7 @@ mod message;
 mod open;
 mod pacing;
 mod people;
+mod plugin;
 mod quarantine;
 mod receivers;
 mod removal;

@@ -1,7 +1,7 @@
 //! Files that nothing refers to any longer.
 //!
-//! A trigger notes a file in the commit that takes a reference away: of a message's record, or of an item of a batch. From
-//! a while later on it may go, unless something refers to it by then.
+//! A trigger notes a file in the commit that takes a reference away: of a message's record, or of an item of a batch.
+//! From a while later on it may go, unless something refers to it by then.
 
 use domain::{MediaId, Timestamp, port::StoreResult};
 use serde_json::json;

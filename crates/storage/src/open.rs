@@ -89,8 +89,8 @@ impl OpenError {
 pub struct LedgerStore {
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
-    /// Where lanes are claimed and read, and single rows that a message or a request that comes in needs: not behind the lists
-    /// and counts that people ask for.
+    /// Where lanes are claimed and read, and single rows that a message or a request that comes in needs: not behind
+    /// the lists and counts that people ask for.
     pub(crate) couriers: Readers,
     /// Where leases of sessions are renewed: not behind the work of the writer, where that is possible.
     pub(crate) heartbeats: Option<Readers>,

@@ -1,7 +1,7 @@
 //! Deletes of any size: marked in one write, then done in portions with everything else in between.
 //!
-//! What is marked is hidden from then on. The first portion goes with the mark, so that what is small is gone at once; the
-//! rest is done by whoever calls [`sweep`], also after a restart.
+//! What is marked is hidden from then on. The first portion goes with the mark, so that what is small is gone at
+//! once; the rest is done by whoever calls [`sweep`], also after a restart.
 
 use domain::{SessionId, WebhookId, port::StoreResult};
 
@@ -9,6 +9,7 @@ use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
     open::LedgerStore,
+    plugin,
     writer::{Unit, plan_with_values, touch, touch_of},
 };
 
@@ -59,10 +60,18 @@ db::statements! {
          session_id = $1 limit $2)");
     IDEMPOTENCY_KEYS = both("delete from idempotency where (session_id, key) in \
          (select session_id, key from idempotency where session_id = $1 limit $2)");
+    PLUGIN_VALUES = both("delete from plugin_value where (session_id, plugin, key) in \
+         (select session_id, plugin, key from plugin_value where session_id = $1 limit $2)");
+    PLUGIN_CALLS = both("delete from plugin_ingress where position in (select one.position from plugin_instance \
+         join plugin_ingress one on one.plugin = plugin_instance.plugin and one.instance = plugin_instance.id \
+         where plugin_instance.session_id = $1 limit $2)");
+    PLUGIN_MAPPINGS = both("delete from plugin_mapping where (session_id, plugin, instance, chat) in \
+         (select session_id, plugin, instance, chat from plugin_mapping where session_id = $1 limit $2)");
 }
 
-/// Rows of a session, each statement up to a number of them. What is left at the end is little and goes with the session.
-static OF_SESSION: [&db::Statement; 11] = [
+/// Rows of a session, each statement up to a number of them. What is left at the end is little and goes with the
+/// session.
+static OF_SESSION: [&db::Statement; 14] = [
     &DELIVERIES,
     &EVENTS,
     &MESSAGES,
@@ -74,6 +83,9 @@ static OF_SESSION: [&db::Statement; 11] = [
     &PHONE_FORMS,
     &HELD_CHANGES,
     &IDEMPOTENCY_KEYS,
+    &PLUGIN_VALUES,
+    &PLUGIN_CALLS,
+    &PLUGIN_MAPPINGS,
 ];
 
 /// Rows that are marked to be removed, up to a position.
@@ -136,6 +148,7 @@ pub(crate) async fn session(unit: &mut Unit, id: SessionId) -> StoreResult<bool>
     unit.degraded = None;
     touch(unit, id).await?;
     db::query(&HIDE_WEBHOOKS).bind(&id_text).execute(&mut unit.conn).await.doing(DOING)?;
+    plugin::leave_session(unit, &id_text).await?;
     begin(unit, "session", &id_text, "", 0).await?;
     Ok(true)
 }
@@ -197,6 +210,7 @@ async fn portion(unit: &mut Unit, position: i64, most: u32) -> StoreResult<u64> 
                     return Ok(gone);
                 }
             }
+            plugin::leave_session(unit, session).await?;
             let done = db::query(&DELETE_SESSION).bind(session).execute(&mut unit.conn).await;
             gone += done.doing(DOING)?.rows_affected();
         }

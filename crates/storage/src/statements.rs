@@ -1,10 +1,10 @@
-//! Every statement of this crate, for the test that prepares them on both databases. A module whose list is missing here does
-//! not build without a warning: nobody uses it.
+//! Every statement of this crate, for the test that prepares them on both databases. A module whose list is missing
+//! here does not build without a warning: nobody uses it.
 
 use crate::{
     api_key, audit, batch, db::Statement, delivery, device_key, event_log, idempotency, lease,
-    ledger, media, media_removal, message, open, pacing, people, quarantine, removal, session,
-    telemetry, template, upkeep, webhook, writer,
+    ledger, media, media_removal, message, open, pacing, people, plugin, quarantine, removal,
+    session, telemetry, template, upkeep, webhook, writer,
 };
 
 static ALL: &[&[&Statement]] = &[
@@ -50,6 +50,13 @@ static ALL: &[&[&Statement]] = &[
     people::form::STATEMENTS,
     people::identity::STATEMENTS,
     people::STATEMENTS,
+    plugin::STATEMENTS,
+    plugin::calls::STATEMENTS,
+    plugin::claim::STATEMENTS,
+    plugin::instance::STATEMENTS,
+    plugin::mapping::STATEMENTS,
+    plugin::store::STATEMENTS,
+    plugin::values::STATEMENTS,
     quarantine::STATEMENTS,
     removal::STATEMENTS,
     session::STATEMENTS,

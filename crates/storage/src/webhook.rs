@@ -171,8 +171,8 @@ fn json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("plain data always serialises")
 }
 
-/// What decides which events a webhook gets, and in which lanes. It leaves nothing by this: its deliveries are stored, and
-/// wait until all of its row can be read.
+/// What decides which events a webhook gets, and in which lanes. It leaves nothing by this: its deliveries are
+/// stored, and wait until all of its row can be read.
 fn receiving(row: &Row) -> StoreResult<Webhook> {
     const DOING: &str = "reading which events a webhook gets";
     let bad = || corrupt(DOING);

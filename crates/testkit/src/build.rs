@@ -11,10 +11,11 @@ use domain::{
     message::{
         Content, Direction, InboundMessage, Message, MessageStatus, MessageType, OutgoingMessage,
     },
+    plugin::{IngressCall, IngressRequest, IngressState, Instance, Manifest, Plugin},
     port::Lease,
     session::{Session, SessionConfig, SessionStatus},
     template::Template,
-    webhook::{LaneOrder, RETRY_COUNT_DEFAULT, Webhook},
+    webhook::{LaneOrder, RETRY_COUNT_DEFAULT, Secret, Webhook},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -243,5 +244,66 @@ pub fn api_key(number: u32, role: Role) -> ApiKey {
         last_used_at: None,
         usage_count: 0,
         created_at: START,
+    }
+}
+
+/// An enabled one without a configuration, `plugin-1`.
+pub fn plugin(number: u32) -> Plugin {
+    let id = format!("plugin-{number}");
+    let raw = json!({ "id": id, "name": "A plugin", "version": "1.0.0", "type": "extension", "main": "index.js" });
+    Plugin {
+        id: id.parse().unwrap(),
+        manifest: Manifest::read(&raw).unwrap(),
+        enabled: true,
+        config: serde_json::Map::new(),
+        session_configs: std::collections::BTreeMap::new(),
+        sessions: None,
+        hooks: vec![],
+        error: None,
+        installed_at: START,
+        updated_at: START,
+        enabled_at: None,
+        revision: 0,
+    }
+}
+
+/// An enabled instance of plugin 1 for any session, `instance-1`.
+pub fn instance(number: u32) -> Instance {
+    let at = Timestamp::from_millis(START.millis() + i64::from(number) * 1000);
+    Instance {
+        plugin: plugin(1).id,
+        id: format!("instance-{number}"),
+        session: None,
+        secret: Secret::new(format!("secret {number}")),
+        verify_token: None,
+        config: None,
+        enabled: true,
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+/// A call of instance 1 of plugin 1, due at once, with an order key.
+pub fn ingress(number: u32, order_key: &str) -> IngressCall {
+    IngressCall {
+        id: uuid(9, number.into()),
+        plugin: plugin(1).id,
+        instance: instance(1).id,
+        route: "events".into(),
+        delivery_id: format!("delivery {number}"),
+        digest: format!("{number:064x}"),
+        order_key: order_key.into(),
+        request: IngressRequest {
+            method: "POST".into(),
+            headers: [("x-number".to_owned(), number.to_string())].into(),
+            query: [("a".to_owned(), "b".to_owned())].into(),
+            body: format!("{{\"number\":{number}}}"),
+            verified: true,
+        },
+        state: IngressState::Waiting,
+        attempts: 0,
+        due_at: START,
+        error: None,
+        received_at: START,
     }
 }

@@ -1,8 +1,8 @@
 //! A store that errs: every port, over any store that implements it, fails as databases do.
 //!
-//! What goes wrong is decided by a [`Trouble`], by a script or by seeded odds: an answer at once that it is away or busy,
-//! no answer until a limit has passed, and, the one that hurts, a call that was carried out and whose answer was lost.
-//! A call is named by its port and method, for instance `Ledger::write`.
+//! What goes wrong is decided by a [`Trouble`], by a script or by seeded odds: an answer at once that it is away or
+//! busy, no answer until a limit has passed, and, the one that hurts, a call that was carried out and whose answer
+//! was lost. A call is named by its port and method, for instance `Ledger::write`.
 
 mod parts;
 mod ports;

@@ -1,6 +1,6 @@
-//! What tests of several crates share: time and randomness by hand, builders, a webhook receiver that follows a script,
-//! a WhatsApp without a network, stores that err, a model of the queue of lanes, and databases on the servers of the test
-//! run.
+//! What tests of several crates share: time and randomness by hand, builders, a webhook receiver that follows a
+//! script, a WhatsApp without a network, stores that err, a model of the queue of lanes, and databases on the servers
+//! of the test run.
 //!
 //! Development only; nothing here is in the product's build.
 

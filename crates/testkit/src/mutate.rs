@@ -1,5 +1,5 @@
-//! Inputs that are nearly right: seeds with bytes changed, cut out, doubled and mixed. What a coverage-guided fuzzer finds in
-//! hours needs `cargo xtask fuzz`; this finds in seconds what lies near.
+//! Inputs that are nearly right: seeds with bytes changed, cut out, doubled and mixed. What a coverage-guided fuzzer
+//! finds in hours needs `cargo xtask fuzz`; this finds in seconds what lies near.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -104,7 +104,8 @@ impl Proxy {
         self.delay(Duration::ZERO);
     }
 
-    /// The next connection whose client sends this text is reset as soon as the server has answered it; the answer is lost.
+    /// The next connection whose client sends this text is reset as soon as the server has answered it; the answer is
+    /// lost.
     pub fn lose_answer_to(&self, text: &[u8]) {
         *self.state.trap.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_vec());
     }

@@ -86,6 +86,7 @@ struct FakeState {
     on_unlink: VecDeque<EngineError>,
     sent: Vec<OutgoingMessage>,
     sent_at: Vec<(SessionId, Instant)>,
+    sent_on: Vec<usize>,
     unlinked: Vec<SessionId>,
     links: HashMap<SessionId, FakeLink>,
     uploads: Vec<(MediaKind, Vec<u8>)>,
@@ -202,9 +203,19 @@ impl FakeWhatsApp {
         self.lock().sent_at.clone()
     }
 
+    /// On which open, counted from 1 over all sessions, each of these messages was handed over.
+    pub fn sent_on(&self) -> Vec<usize> {
+        self.lock().sent_on.clone()
+    }
+
     /// Every open, in order.
     pub fn opens(&self) -> Vec<OpenRequest> {
         self.lock().opens.clone()
+    }
+
+    /// The next connection of a session has no keys of a linked device, as after they were deleted.
+    pub fn without_keys(&self, session: SessionId) {
+        self.lock().linked.remove(&session);
     }
 
     /// Sessions whose device was unlinked on request.
@@ -263,18 +274,19 @@ impl WhatsApp for FakeWhatsApp {
         sink: Arc<dyn EngineSink>,
     ) -> Result<Arc<dyn Connection>, EngineError> {
         let session = request.lease.session;
-        let link = FakeLink {
-            fake: self.clone(),
-            session,
-            sink,
-            turn: Arc::default(),
-            closed: Arc::default(),
-            sealed: Arc::default(),
-        };
-        let (first, opened) = {
+        let (first, opened, link) = {
             let mut state = self.lock();
             state.opens.push(request);
             let opened = state.opens.len();
+            let link = FakeLink {
+                fake: self.clone(),
+                session,
+                number: opened,
+                sink,
+                turn: Arc::default(),
+                closed: Arc::default(),
+                sealed: Arc::default(),
+            };
             if state.panicking_opens > 0 {
                 state.panicking_opens -= 1;
                 drop(state);
@@ -289,7 +301,7 @@ impl WhatsApp for FakeWhatsApp {
             assert!(!open, "two connections of one session");
             state.links.insert(session, link.clone());
             let code = || EngineSignal::QrCode { code: "2@ref,noise,identity,adv".into() };
-            (state.linked.get(&session).cloned().map_or_else(code, connected), opened)
+            (state.linked.get(&session).cloned().map_or_else(code, connected), opened, link)
         };
         self.shared.opened.send_replace(opened);
         let signalled = link.clone();

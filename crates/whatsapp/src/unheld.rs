@@ -1,7 +1,7 @@
-//! Messages that nobody sends again: channel posts, messages recovered from the own phone, placeholders of messages that
-//! could not be read. WhatsApp has no acknowledgement to wait for, so they wait here until the ledger takes them, for
-//! as long as the process lives: a line for each session, which outlives its connections. A process that is killed
-//! loses what is in it.
+//! Messages that nobody sends again: channel posts, messages recovered from the own phone, placeholders of messages
+//! that could not be read. WhatsApp has no acknowledgement to wait for, so they wait here until the ledger takes
+//! them, for as long as the process lives: a line for each session, which outlives its connections. A process that is
+//! killed loses what is in it.
 
 use std::{
     collections::{HashMap, VecDeque},

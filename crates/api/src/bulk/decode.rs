@@ -9,8 +9,8 @@ pub struct Decoded {
     pub encoding: &'static str,
 }
 
-/// Reads UTF-8, UTF-16 and Windows-1252. A byte order mark decides, then the charset that the caller names, then the bytes
-/// themselves: what is no UTF-8 is Windows-1252, as spreadsheets write it, unless the bytes speak against that.
+/// Reads UTF-8, UTF-16 and Windows-1252. A byte order mark decides, then the charset that the caller names, then the
+/// bytes themselves: what is no UTF-8 is Windows-1252, as spreadsheets write it, unless the bytes speak against that.
 ///
 /// # Errors
 /// Says in which line the bytes do not fit.
@@ -57,8 +57,8 @@ fn wide(bytes: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
-/// Bytes that are no UTF-8. Where other places are UTF-8 beyond ASCII, one of the two is damage, and what was meant is not
-/// known; the same goes for bytes that Windows-1252 has no character for.
+/// Bytes that are no UTF-8. Where other places are UTF-8 beyond ASCII, one of the two is damage, and what was meant
+/// is not known; the same goes for bytes that Windows-1252 has no character for.
 fn western(bytes: &[u8]) -> Result<Decoded, String> {
     let mut wrong = 0;
     let mut first = None;

@@ -64,10 +64,10 @@ struct ImportQuery {
     recipient_time_zone: Option<bool>,
 }
 
-/// Takes a batch as CSV (`text/csv`, first line names the columns) or NDJSON (`application/x-ndjson`, each line a message
-/// as in send-bulk). Columns `chatId` or `phone`, `type`, `text`, `caption`, `url`, `mimetype`, `filename`, `ptt`; every
-/// other column is a variable. Commas, semicolons, tabs and a first line `sep=` are understood, and UTF-8, UTF-16 and
-/// Windows-1252. Either every line is taken in, or none. An addition to OpenWA.
+/// Takes a batch as CSV (`text/csv`, first line names the columns) or NDJSON (`application/x-ndjson`, each line a
+/// message as in send-bulk). Columns `chatId` or `phone`, `type`, `text`, `caption`, `url`, `mimetype`, `filename`,
+/// `ptt`; every other column is a variable. Commas, semicolons, tabs and a first line `sep=` are understood, and
+/// UTF-8, UTF-16 and Windows-1252. Either every line is taken in, or none. An addition to OpenWA.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/send-bulk/import", operation_id = "importBulk", tag = "Messages",
     params(SessionPath, ImportQuery, KeyHeader),

@@ -87,9 +87,9 @@ pub struct BulkOptions {
     /// Whether the first failure ends the batch.
     #[schema(default = false)]
     pub stop_on_error: Option<bool>,
-    /// Not before this time, which must not be in the past. Without an offset it is meant in the time zone of `quietHours`,
-    /// else in that of the session, else in UTC, and the answer's `timeZone` says which; a date alone is its first moment. The
-    /// answer's `scheduledAt` says it in UTC. An addition to OpenWA.
+    /// Not before this time, which must not be in the past. Without an offset it is meant in the time zone of
+    /// `quietHours`, else in that of the session, else in UTC, and the answer's `timeZone` says which; a date alone
+    /// is its first moment. The answer's `scheduledAt` says it in UTC. An addition to OpenWA.
     #[schema(max_length = 64, format = "schedule")]
     pub scheduled_at: Option<String>,
     /// Not in these hours. An addition to OpenWA.

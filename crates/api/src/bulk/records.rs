@@ -1,7 +1,8 @@
 //! CSV: the one reader that decides where a cell and a record end.
 //!
-//! Strict where leniency would cost a recipient: a quoted cell must be closed, and nothing may follow its end. A quote
-//! inside a cell that does not begin with one is a character like any other. A line ends with LF, CR or CRLF, also mixed.
+//! Strict where leniency would cost a recipient: a quoted cell must be closed, and nothing may follow its end. A
+//! quote inside a cell that does not begin with one is a character like any other. A line ends with LF, CR or CRLF,
+//! also mixed.
 
 use std::borrow::Cow;
 

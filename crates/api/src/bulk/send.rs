@@ -91,8 +91,8 @@ pub enum BulkAnswers {
     TooMany(ErrorBody),
 }
 
-/// Sends to many recipients, at a pace that survives restarts. Either every message is taken in, or none; a message whose
-/// variables are missing fails alone, before anything is sent.
+/// Sends to many recipients, at a pace that survives restarts. Either every message is taken in, or none; a message
+/// whose variables are missing fails alone, before anything is sent.
 #[utoipa::path(
     post, path = "/api/sessions/{sessionId}/messages/send-bulk", operation_id = "sendBulk", tag = "Messages",
     params(SessionPath, SendQuery, KeyHeader), request_body = SendBulk, responses(BulkAnswers),

@@ -142,8 +142,8 @@ impl<'a> Table<'a> {
         body::checked(message)
     }
 
-    /// The line inside a quoted cell that would be a record of its own if a quote were not there. Such a table may well be
-    /// one whose quote was closed by another one further down, and then people are missing.
+    /// The line inside a quoted cell that would be a record of its own if a quote were not there. Such a table may
+    /// well be one whose quote was closed by another one further down, and then people are missing.
     fn swallowed(&self, record: &Record) -> Option<u64> {
         let count = self.columns.len();
         record.cells.iter().enumerate().find_map(|(place, cell)| {

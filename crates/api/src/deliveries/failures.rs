@@ -187,8 +187,8 @@ impl From<Redriven> for RedrivenBody {
     }
 }
 
-/// Attempts dead letters again, once each: least attempted first, then oldest. The idempotency keys stay, the delivery ids are
-/// new. One redrive at a time.
+/// Attempts dead letters again, once each: least attempted first, then oldest. The idempotency keys stay, the
+/// delivery ids are new. One redrive at a time.
 #[utoipa::path(
     post, path = "/api/webhooks/delivery-failures/redrive", operation_id = "redriveDeliveryFailures", tag = "Deliveries",
     request_body = RedriveBody,

@@ -76,7 +76,8 @@ struct AttemptBody {
     /// What the receiver answered.
     #[schema(required)]
     status_code: Option<u16>,
-    /// The kind of failure: `status`, `timeout`, `connect`, `dns`, `blocked`, `protocol`, `cancelled`, `hook` or `unsendable`; `null` on success.
+    /// The kind of failure: `status`, `timeout`, `connect`, `dns`, `blocked`, `protocol`, `cancelled`, `hook` or
+    /// `unsendable`; `null` on success.
     #[schema(required)]
     error_kind: Option<&'static str>,
     /// The failure in a sentence.

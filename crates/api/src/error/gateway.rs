@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use gateway::{
     api_keys::{AuthError, UpdateKeyError},
     live::LiveError,
+    plugins::{InstanceError, PluginError},
     sessions::{
         CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
         StopSessionError, UpdateSessionError,
@@ -15,6 +16,31 @@ use super::{ApiError, echo};
 
 /// When a reader that found no room may come back.
 const LIVE_RETRY_SECONDS: u64 = 5;
+
+impl From<PluginError> for ApiError {
+    fn from(error: PluginError) -> Self {
+        match error {
+            PluginError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            PluginError::Exists(_) | PluginError::Raced(_) => conflict(error.to_string()),
+            PluginError::Refused(problems) => Self::invalid(problems),
+            PluginError::NotStarted(..) | PluginError::NotFetched(_) => {
+                Self::bad_request(error.to_string())
+            }
+            PluginError::Store(error) => Self::store(error),
+        }
+    }
+}
+
+impl From<InstanceError> for ApiError {
+    fn from(error: InstanceError) -> Self {
+        match error {
+            InstanceError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            InstanceError::Exists(_) | InstanceError::Conflict(_) => conflict(error.to_string()),
+            InstanceError::Refused(problem) => Self::problem(problem),
+            InstanceError::Store(error) => Self::store(error),
+        }
+    }
+}
 
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {

@@ -1,8 +1,8 @@
 //! The one error answer, in OpenWA's shape: `{statusCode, message, error?, code?}`.
 //!
-//! A handler returns an [`ApiError`]; it travels in the response's extensions to [`present`], which knows the request's
-//! id and whether details may be shown. What went wrong inside is logged there, once, with its causes; the caller gets a
-//! request id instead.
+//! A handler returns an [`ApiError`]; it travels in the response's extensions to [`present`], which knows the
+//! request's id and whether details may be shown. What went wrong inside is logged there, once, with its causes; the
+//! caller gets a request id instead.
 
 mod batches;
 mod gateway;
@@ -164,7 +164,8 @@ impl ApiError {
         Self::unknown_text(T::KIND, &id.to_string())
     }
 
-    /// 404 for a text of the path that is not even an id. A session's name is tried most: the answer says what is taken.
+    /// 404 for a text of the path that is not even an id. A session's name is tried most: the answer says what is
+    /// taken.
     pub fn no_id<T: Named>(text: &str) -> Self {
         if T::KIND != SessionId::KIND {
             return Self::unknown_text(T::KIND, text);

@@ -43,7 +43,7 @@ impl From<SendError> for ApiError {
             error @ SendError::Number(_) => Self::bad_request(error.to_string()),
             SendError::Media(error) => error.into(),
             SendError::Blocked(why) => {
-                Self::bad_request(format!("Message blocked by plugin: {}", echo(&why)))
+                Self::bad_request(format!("Message sending blocked by plugin: {}", echo(&why)))
             }
             SendError::Paced { retry_after_seconds, .. } => {
                 too_many("Sending is paced: this session is sending too fast")

@@ -23,12 +23,12 @@ pub struct SendResult {
     message_id: String,
     /// WhatsApp's time of the message, in epoch seconds.
     timestamp: i64,
-    /// `sent` when WhatsApp's server confirmed it, `pending` when it did not answer in time: the message is stored, goes
-    /// out as soon as it can, and webhooks report the rest. An addition to OpenWA.
+    /// `sent` when WhatsApp's server confirmed it, `pending` when it did not answer in time: the message is stored,
+    /// goes out as soon as it can, and webhooks report the rest. An addition to OpenWA.
     #[schema(value_type = MessageStatusWord)]
     status: MessageStatus,
-    /// The chat it went to, when WhatsApp knows the number under another spelling than the one that was asked for: with or
-    /// without Brazil's ninth digit, Mexico's 1, Argentina's 9. An addition to OpenWA.
+    /// The chat it went to, when WhatsApp knows the number under another spelling than the one that was asked for:
+    /// with or without Brazil's ninth digit, Mexico's 1, Argentina's 9. An addition to OpenWA.
     #[schema(nullable = false, example = "551187654321@c.us")]
     #[serde(skip_serializing_if = "Option::is_none")]
     resolved_to: Option<String>,

@@ -24,8 +24,8 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes the header to the OpenAPI document")]
 pub struct KeyHeader {
-    /// 1 to 255 visible ASCII characters, unique per session, kept for 24 hours: a repeated request with it does not send
-    /// again.
+    /// 1 to 255 visible ASCII characters, unique per session, kept for 24 hours: a repeated request with it does not
+    /// send again.
     #[param(rename = "Idempotency-Key", required = false, nullable = false)]
     idempotency_key: Option<String>,
 }

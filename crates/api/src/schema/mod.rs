@@ -3,8 +3,8 @@
 //! All problems are collected, in the words of class-validator, which OpenWA's clients know. What a schema says with
 //! `pattern` and `format` is decided by [`text`]; a test holds that every one in use is known there.
 //!
-//! Booleans may come as the texts `"true"` and `"false"`, whole numbers as `5.0`, and texts as numbers; all are put right in
-//! place.
+//! Booleans may come as the texts `"true"` and `"false"`, whole numbers as `5.0`, and texts as numbers; all are put
+//! right in place.
 
 mod text;
 

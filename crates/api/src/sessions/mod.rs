@@ -63,8 +63,8 @@ struct Tunables {
     /// First wait before a reconnect, in milliseconds.
     #[schema(minimum = 1000, maximum = 300_000)]
     reconnect_base_delay: Option<u32>,
-    /// The country whose national form of phone numbers is understood: two letters, like `DE`. Without it a number needs
-    /// its country code. An addition to OpenWA.
+    /// The country whose national form of phone numbers is understood: two letters, like `DE`. Without it a number
+    /// needs its country code. An addition to OpenWA.
     #[schema(min_length = 2, max_length = 2, format = "country")]
     default_country: Option<String>,
     /// The time zone of a `scheduledAt` without an offset, by its IANA name; `null` is UTC. An addition to OpenWA.

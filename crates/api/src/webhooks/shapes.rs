@@ -42,8 +42,8 @@ pub(super) struct CreateWebhook {
     /// Which of the events.
     #[schema(value_type = Option<WebhookFilters>)]
     pub(super) filters: Option<Filters>,
-    /// Total attempts, exponential; 0 and 1 are both one. Without it the default policy holds: waits of 5 s, 30 s, 2 min,
-    /// 10 min, 30 min, 1 h, 2 h, 4 h, then 8 h, up to 72 h.
+    /// Total attempts, exponential; 0 and 1 are both one. Without it the default policy holds: waits of 5 s, 30 s, 2
+    /// min, 10 min, 30 min, 1 h, 2 h, 4 h, then 8 h, up to 72 h.
     #[schema(minimum = 0, maximum = 5, nullable = false)]
     pub(super) retry_count: Option<u8>,
     /// Default `chat`. An addition to OpenWA.
@@ -51,8 +51,8 @@ pub(super) struct CreateWebhook {
     pub(super) order: Option<LaneOrder>,
     /// How deliveries are tried. An addition to OpenWA.
     pub(super) policy: Option<PolicyBody>,
-    /// Certificates of authorities, PEM text, that may have signed the receiver's certificate, besides the usual ones. An addition to
-    /// OpenWA.
+    /// Certificates of authorities, PEM text, that may have signed the receiver's certificate, besides the usual
+    /// ones. An addition to OpenWA.
     #[schema(min_length = 1, max_length = 16384)]
     pub(super) tls_ca: Option<String>,
 }

@@ -111,6 +111,7 @@ impl App {
             queue: shared,
             media_files: Arc::new(FolderMedia::open(&dir.path().join("media")).unwrap()),
             whatsapp: Arc::new(whatsapp.clone()),
+            plugins: Arc::new(plugins::Engine::of_this_build()),
         };
         let webhooks =
             WebhookOptions { allowed_hosts: vec!["127.0.0.1".into()], ..WebhookOptions::default() };
@@ -303,7 +304,7 @@ impl App {
         count(&self.dir.path().join("media"))
     }
 
-    async fn wait_for(&self, session: &str, status: &str) {
+    pub async fn wait_for(&self, session: &str, status: &str) {
         let wait = async {
             while self.get(&format!("/api/sessions/{session}")).await["status"] != status {
                 tokio::task::yield_now().await;

@@ -415,13 +415,16 @@ async fn hooks_hear_of_what_was_stored_and_hold_nothing_back() {
     app.signal(&session, receipt).await;
     let (point, data) = told.recv().await.unwrap();
     assert_eq!(point, HookPoint::MessageReceived);
-    assert_eq!(data["message"], addressed("3AF0", json!({ "body": "hello" })));
+    assert_eq!(data, addressed("3AF0", json!({ "body": "hello" })));
     assert_eq!(told.recv().await.unwrap().0, HookPoint::MessagePersisted);
     let (point, data) = told.recv().await.unwrap();
     assert_eq!((point, &data["message"]["id"]), (HookPoint::MessagePersisted, &json!("3AF1")));
     let (point, data) = told.recv().await.unwrap();
     assert_eq!(point, HookPoint::MessageAck);
-    assert_eq!(data, json!({ "sessionId": session, "messageId": "3AF1", "status": "read" }));
+    assert_eq!(
+        data,
+        json!({ "sessionId": session, "messageId": "3AF1", "status": "read", "chatId": MIA })
+    );
     for event in ["message.received", "message.sent", "message.ack"] {
         assert_eq!(next(&mut calls).await["event"], event);
     }

@@ -25,6 +25,7 @@ mod messages_change;
 mod messages_send;
 mod metrics;
 mod numbers;
+mod plugins;
 mod previews;
 mod property;
 mod rates;

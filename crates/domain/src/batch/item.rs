@@ -293,8 +293,8 @@ fn is_http(url: &str) -> bool {
     url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
-/// Takes exact duplicates out and fills placeholders. Answers the items in their order, and each duplicate with the item
-/// it repeats.
+/// Takes exact duplicates out and fills placeholders. Answers the items in their order, and each duplicate with the
+/// item it repeats.
 ///
 /// A placeholder that is left over is missing, also where nobody has variables: no customer is meant to read it.
 pub fn expand(drafts: Vec<ItemDraft>) -> (Vec<Rendered>, Vec<(u32, u32)>) {

@@ -133,8 +133,8 @@ fn end(next: &mut BatchRecord, state: BatchState, at: Timestamp) {
     next.batch.hold = None;
 }
 
-/// A batch at its creation, when none of its items is open: one in which nothing can be sent, or that stops at errors and
-/// has one already, is over at once.
+/// A batch at its creation, when none of its items is open: one in which nothing can be sent, or that stops at errors
+/// and has one already, is over at once.
 pub fn end_at_once(batch: Batch) -> (BatchRecord, Vec<BatchEffect>) {
     let (failed, at) = (batch.progress.failed > 0, batch.created_at);
     let mut next = BatchRecord { batch, open: 0, notified_at: None };

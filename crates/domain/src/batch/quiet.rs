@@ -88,8 +88,8 @@ impl QuietHours {
     }
 }
 
-/// A local time as an instant. A time that a change of the clocks skips is the first one after it; a time that comes twice
-/// is the later one.
+/// A local time as an instant. A time that a change of the clocks skips is the first one after it; a time that comes
+/// twice is the later one.
 fn instant(zone: Tz, local: NaiveDateTime) -> Option<Timestamp> {
     let mut local = local;
     for _ in 0..8 {

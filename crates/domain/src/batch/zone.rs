@@ -4,8 +4,8 @@ use chrono_tz::Tz;
 
 use crate::address::PhoneNumber;
 
-/// Country calling codes of countries whose people live in one time zone. Left out are countries with several (1, 7, 34,
-/// 52, 55, 56, 61, 62, 351, …): a wrong guess would wake somebody up.
+/// Country calling codes of countries whose people live in one time zone. Left out are countries with several (1, 7,
+/// 34, 52, 55, 56, 61, 62, 351, …): a wrong guess would wake somebody up.
 const ZONES: &[(&str, &str)] = &[
     ("20", "Africa/Cairo"),
     ("211", "Africa/Juba"),

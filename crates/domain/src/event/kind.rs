@@ -70,6 +70,10 @@ event_types! {
     BatchCancelled = "batch.cancelled",
     /// An addition to OpenWA: a batch does not send for a while, or until its user resumes it.
     BatchPaused = "batch.paused",
+    /// An addition to OpenWA: a plugin failed again and again, and is not asked for a while.
+    PluginSuspended = "plugin.suspended",
+    /// An addition to OpenWA: a plugin that was suspended works again.
+    PluginResumed = "plugin.resumed",
 }
 
 /// What votes were called before OpenWA had a word for them; rows and webhooks of that time still say it.
@@ -142,7 +146,7 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        assert_eq!(EventType::ALL.len(), 36);
+        assert_eq!(EventType::ALL.len(), 38);
         for kind in EventType::ALL {
             assert_eq!(EventType::parse(kind.as_str()), Some(*kind));
         }

@@ -9,6 +9,7 @@ mod build;
 mod change;
 mod data;
 mod kind;
+mod plugin;
 mod say;
 
 use serde::Serialize;
@@ -32,6 +33,7 @@ pub use change::{
 };
 pub use data::EventData;
 pub use kind::{EventType, Subscription, UnknownEvent};
+pub use plugin::{plugin_resumed, plugin_suspended};
 pub use say::{content_metadata, describe, forwarded};
 
 /// An event before the ledger has numbered it.

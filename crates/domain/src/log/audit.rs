@@ -92,8 +92,8 @@ impl AuditEntry {
         }
     }
 
-    /// An entry for a webhook that stopped by itself, from the event that reports it. Where somebody asked for the stop there
-    /// is none: their request has an entry of its own.
+    /// An entry for a webhook that stopped by itself, from the event that reports it. Where somebody asked for the
+    /// stop there is none: their request has an entry of its own.
     pub fn of_webhook_stop(notice: &EventDraft, stop: WebhookStop) -> Option<Self> {
         if stop == WebhookStop::Paused(PauseReason::Requested) {
             return None;

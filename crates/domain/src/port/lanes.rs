@@ -184,8 +184,8 @@ pub trait LaneLedger: DeliveryQueue {
     async fn due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<WaitingLane>>;
 
     /// Takes those of the named lanes that may be taken at `now`, by the rules and with the fences of
-    /// [`claim`](DeliveryQueue::claim_lanes). `places` is how many lanes the worker still asks for, `lanes` are at most as
-    /// many. One answer for each of `lanes`, in their order.
+    /// [`claim`](DeliveryQueue::claim_lanes). `places` is how many lanes the worker still asks for, `lanes` are at
+    /// most as many. One answer for each of `lanes`, in their order.
     async fn claim_these(
         &self,
         worker: &str,

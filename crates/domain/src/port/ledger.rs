@@ -47,9 +47,9 @@ pub enum Write {
         /// Recorded only if the row is new.
         events: Vec<EventDraft>,
     },
-    /// Change what a message says: an edit, a reaction, a revoke, a vote. The same change twice (its first event has a
-    /// key that was recorded or is held) is [`WriteOutcome::Unchanged`]. A message that cannot be read yet counts as not
-    /// there, except for a revoke.
+    /// Change what a message says: an edit, a reaction, a revoke, a vote. The same change twice (its first event has
+    /// a key that was recorded or is held) is [`WriteOutcome::Unchanged`]. A message that cannot be read yet counts
+    /// as not there, except for a revoke.
     ChangeMessage {
         /// The session it belongs to.
         session: SessionId,
@@ -159,9 +159,9 @@ pub enum Write {
         /// The event's id.
         event: EventId,
     },
-    /// WhatsApp proved that a message went out which was given up or refused: if it is an item of a batch that failed,
-    /// that item is sent, and the counts and the end of its batch follow. A cancelled batch stays cancelled, and what an
-    /// error stopped stays stopped.
+    /// WhatsApp proved that a message went out which was given up or refused: if it is an item of a batch that
+    /// failed, that item is sent, and the counts and the end of its batch follow. A cancelled batch stays cancelled,
+    /// and what an error stopped stays stopped.
     ConfirmItem {
         /// The session it belongs to.
         session: SessionId,
@@ -304,8 +304,9 @@ pub struct SessionPatch {
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
     /// Applies all writes as one atomic, durable unit, and answers each. For every recorded event the next dense
-    /// sequence of its session is assigned and one pending delivery per webhook that [wants](crate::webhook::Webhook::wants) it is
-    /// stored in the webhook's [lane](crate::webhook::Webhook::lane), in the same transaction.
+    /// sequence of its session is assigned and one pending delivery per webhook that
+    /// [wants](crate::webhook::Webhook::wants) it is stored in the webhook's [lane](crate::webhook::Webhook::lane),
+    /// in the same transaction.
     ///
     /// # Errors
     /// Nothing was written when this fails with anything but a lost answer; every write is safe to repeat.

@@ -37,8 +37,8 @@ pub trait EventLog: Send + Sync + 'static {
     async fn mark_time(&self, at: Timestamp, forget_before: Timestamp) -> StoreResult<()>;
     /// The last position that was stored at or before a time, as far as marks tell; 0 when none does.
     async fn time_mark(&self, at: Timestamp) -> StoreResult<u64>;
-    /// Looks at up to `limit` events behind `after` and deletes what may go: settled deliveries, then events without any.
-    /// Where nothing may go, nothing is written.
+    /// Looks at up to `limit` events behind `after` and deletes what may go: settled deliveries, then events without
+    /// any. Where nothing may go, nothing is written.
     async fn prune_events(
         &self,
         after: u64,

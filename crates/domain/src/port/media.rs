@@ -51,8 +51,8 @@ pub trait MediaFiles: Send + Sync + 'static {
     async fn keep(&self, scratch: Scratch) -> StoreResult<KeptMedia>;
     /// Opens a file for reading; `None` when it is not there.
     async fn open(&self, id: &MediaId) -> StoreResult<Option<(File, u64)>>;
-    /// Removes a file that was last kept before a time; fine when it is not there. `false` when it was kept later: somebody
-    /// may be about to refer to it.
+    /// Removes a file that was last kept before a time; fine when it is not there. `false` when it was kept later:
+    /// somebody may be about to refer to it.
     async fn remove(&self, id: &MediaId, kept_before: Timestamp) -> StoreResult<bool>;
     /// Room that is left where files are kept, bytes; `None` when nobody knows.
     async fn free_bytes(&self) -> StoreResult<Option<u64>>;

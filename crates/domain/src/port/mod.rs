@@ -1,7 +1,7 @@
 //! The walls of the house: traits that the outer crates implement.
 //!
-//! `storage` implements [`Ledger`], the stores, [`DeliveryQueue`], [`LogStore`] and [`DeviceKeys`]; `whatsapp` implements
-//! [`WhatsApp`] and [`Connection`]; `gateway` implements [`EngineSink`].
+//! `storage` implements [`Ledger`], the stores, [`DeliveryQueue`], [`LogStore`] and [`DeviceKeys`]; `whatsapp`
+//! implements [`WhatsApp`] and [`Connection`]; `gateway` implements [`EngineSink`].
 
 mod batches;
 mod engine;
@@ -12,6 +12,8 @@ mod ledger;
 mod log;
 mod media;
 mod people;
+mod plugin_engine;
+mod plugins;
 mod store;
 mod stores;
 mod trouble;
@@ -37,6 +39,13 @@ pub use ledger::{
 pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
 pub use media::{KeptMedia, MediaFiles, Scratch};
 pub use people::{IdempotencyStore, MediaRecords, PacingStore, PeopleStore, TemplateStore};
+pub use plugin_engine::{
+    CallError, NewHandler, Package, PackageError, PluginBackstage, PluginCall, PluginConfigs,
+    PluginEngine, PluginLogLine, PluginProcess, PluginProgram, StartedPlugin,
+};
+pub use plugins::{
+    ClaimedIngress, EnabledPlugin, IngressStore, PluginStore, PluginValues, ValueStored,
+};
 pub use store::Store;
 pub use stores::{
     ApiKeyStore, Holder, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,

@@ -67,8 +67,8 @@ pub trait TemplateStore: Send + Sync + 'static {
     async fn delete_template(&self, session: SessionId, id: TemplateId) -> StoreResult<bool>;
 }
 
-/// Keys of idempotent sends. The message of a send is tied to its key in the write that stores the message. Only the owner
-/// of the session writes.
+/// Keys of idempotent sends. The message of a send is tied to its key in the write that stores the message. Only the
+/// owner of the session writes.
 #[async_trait]
 pub trait IdempotencyStore: Send + Sync + 'static {
     /// What is known under a key.
@@ -142,7 +142,8 @@ pub trait MediaRecords: Send + Sync + 'static {
         now: Timestamp,
         limit: u32,
     ) -> StoreResult<Vec<MediaRecord>>;
-    /// A file of one of a session's last messages with these bytes that went out since a time: WhatsApp may still keep it.
+    /// A file of one of a session's last messages with these bytes that went out since a time: WhatsApp may still
+    /// keep it.
     async fn uploaded_since(
         &self,
         session: SessionId,

@@ -1,8 +1,9 @@
 //! The whole ledger, as one port.
 
 use super::{
-    ApiKeyStore, BatchStore, DeviceKeys, IdempotencyStore, Ledger, LogStore, MediaRecords,
-    MessageStore, PacingStore, PeopleStore, SessionStore, TemplateStore, WebhookStore,
+    ApiKeyStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, Ledger, LogStore,
+    MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SessionStore,
+    TemplateStore, WebhookStore,
 };
 
 /// Everything that one database keeps. Whoever needs a part asks for that part's trait: `Arc<dyn Store>` becomes an
@@ -21,6 +22,9 @@ pub trait Store:
     + PacingStore
     + BatchStore
     + MediaRecords
+    + PluginStore
+    + PluginValues
+    + IngressStore
 {
 }
 
@@ -38,5 +42,8 @@ impl<T> Store for T where
         + PacingStore
         + BatchStore
         + MediaRecords
+        + PluginStore
+        + PluginValues
+        + IngressStore
 {
 }

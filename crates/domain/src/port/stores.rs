@@ -35,8 +35,9 @@ pub trait SessionStore: Send + Sync + 'static {
     async fn sessions(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>>;
     /// Deletes it with all that belongs to it: keys, messages, events, webhooks, deliveries. `false` when unknown.
     async fn delete_session(&self, id: SessionId) -> StoreResult<bool>;
-    /// Takes or renews the right to run a session for a time. `None` when another owner holds it, or when there is no such
-    /// session. Where processes share the database, its clock decides when a lease is over; otherwise `now` does.
+    /// Takes or renews the right to run a session for a time. `None` when another owner holds it, or when there is no
+    /// such session. Where processes share the database, its clock decides when a lease is over; otherwise `now`
+    /// does.
     async fn acquire_session(
         &self,
         id: SessionId,
@@ -53,8 +54,8 @@ pub trait SessionStore: Send + Sync + 'static {
     async fn session_holder(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Holder>>;
     /// Sessions that somebody has the right to connect after `now`.
     async fn held_sessions(&self, now: Timestamp) -> StoreResult<Vec<SessionId>>;
-    /// Says where the process that takes leases as `owner` is asked by others. Forgets processes that said so last before
-    /// `forget_before` and hold nothing.
+    /// Says where the process that takes leases as `owner` is asked by others. Forgets processes that said so last
+    /// before `forget_before` and hold nothing.
     async fn announce_process(
         &self,
         owner: &str,
@@ -64,8 +65,9 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> StoreResult<()>;
     /// Whether other processes may run sessions of this database.
     fn is_shared(&self) -> bool;
-    /// Calls the listener whenever somebody else than a session's owner changed what is wanted of it, here or in another
-    /// process. A word may be lost: what is wanted is also told with each renewal. The listener must not wait.
+    /// Calls the listener whenever somebody else than a session's owner changed what is wanted of it, here or in
+    /// another process. A word may be lost: what is wanted is also told with each renewal. The listener must not
+    /// wait.
     fn listen_for_wishes(&self, listener: WishListener);
 }
 
@@ -143,8 +145,8 @@ pub trait WebhookStore: Send + Sync + 'static {
     async fn webhook(&self, id: WebhookId) -> StoreResult<Option<Webhook>>;
     /// Of one session, or of all; newest first.
     async fn webhooks(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>>;
-    /// Replaces everything a user may change; `false` when it is gone. The health stays. Waiting deliveries of a webhook
-    /// that is made inactive stay where they are.
+    /// Replaces everything a user may change; `false` when it is gone. The health stays. Waiting deliveries of a
+    /// webhook that is made inactive stay where they are.
     async fn update_webhook(&self, webhook: &Webhook) -> StoreResult<bool>;
     /// The same, if nobody has changed it since it was read: `was` is its `updated_at` as it was then.
     async fn update_webhook_if_unchanged(
@@ -152,8 +154,8 @@ pub trait WebhookStore: Send + Sync + 'static {
         webhook: &Webhook,
         was: Timestamp,
     ) -> StoreResult<bool>;
-    /// Holds everything of it back from now on, and tells `webhook.paused`; events are recorded for it and wait. `false`
-    /// when it is gone.
+    /// Holds everything of it back from now on, and tells `webhook.paused`; events are recorded for it and wait.
+    /// `false` when it is gone.
     async fn pause_webhook(&self, id: WebhookId, at: Timestamp) -> StoreResult<bool>;
     /// Ends a pause; what waits leaves in order. `false` when it is gone.
     async fn resume_webhook(&self, id: WebhookId, now: Timestamp) -> StoreResult<bool>;

@@ -29,8 +29,8 @@ pub struct Erased {
 /// Work that keeps a ledger from growing for ever. Each call does a portion, so that others are not kept waiting.
 #[async_trait]
 pub trait Upkeep: Send + Sync + 'static {
-    /// Takes the turn at a piece of work that is done once per `every`: `true` for one caller, and for nobody again before
-    /// that time is over.
+    /// Takes the turn at a piece of work that is done once per `every`: `true` for one caller, and for nobody again
+    /// before that time is over.
     async fn take_upkeep_turn(
         &self,
         work: &'static str,
@@ -39,8 +39,8 @@ pub trait Upkeep: Send + Sync + 'static {
     ) -> StoreResult<bool>;
     /// Deletes up to `limit` rows of what was deleted and is hidden; how many. `None` when nothing is left of it.
     async fn sweep_removed(&self, limit: u32) -> StoreResult<Option<u64>>;
-    /// Deletes up to `limit` messages that were stored before a time, of one session; how many. Sends whose outcome is not
-    /// known stay.
+    /// Deletes up to `limit` messages that were stored before a time, of one session; how many. Sends whose outcome
+    /// is not known stay.
     async fn prune_messages(&self, before: Timestamp, limit: u32) -> StoreResult<u64>;
     /// Deletes what is stored about a person, in portions. Sends whose outcome is not known stay.
     async fn erase_person(&self, session: SessionId, person: &ChatId) -> StoreResult<Erased>;

@@ -76,6 +76,7 @@ impl Stage {
             queue: shared,
             media_files: Arc::new(FolderMedia::open(&folder.path().join("media")).unwrap()),
             whatsapp: Arc::new(whatsapp.clone()),
+            plugins: Arc::new(plugins::Engine::of_this_build()),
         };
         let gateway = Gateway::start(Options::default(), ports).await.unwrap();
         let mut stage = Self { gateway, store, whatsapp, sessions: vec![], _folder: folder };

@@ -55,10 +55,12 @@ impl Stage {
             queue: ground.queue(),
             media_files: Arc::new(FolderMedia::open(&ground.folder.path().join("media")).unwrap()),
             whatsapp: Arc::new(FakeWhatsApp::default()),
+            plugins: Arc::new(plugins::Engine::of_this_build()),
         };
         let supervisor = Supervisor::new();
         let audit = Audit::build(&ports, &supervisor);
         let webhooks = Webhooks::build(options, &ports, &audit, &supervisor).unwrap();
+        webhooks.hooks().open();
         if let Some(queue) = &ground.shared {
             let webhooks = webhooks.clone();
             queue.watch(Arc::new(move || webhooks.wake()));

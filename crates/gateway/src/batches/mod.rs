@@ -7,11 +7,13 @@
 //! - A *runner* ([`runner`]) is one task per session: its batches take turns and share one pace.
 //!
 //! # Guarantees
-//! Every item has its message id before anything is sent, and is marked as open before it is handed over. After a crash
-//! the row of that id tells what became of it: no row means that it never left. Only the session's owner moves its items:
-//! every change carries the lease and is refused when that is over; others cancel, pause and resume. Between two bulk messages of a session
-//! lies at least the delay of the first, also across restarts and reconnects. A limit or a lost session holds a batch, and
-//! fails nothing. A cancel is one guarded write: nothing is begun after it.
+//! Every item has its message id before anything is sent, and is marked as open before it is handed over. After a
+//! crash the row of that id tells what became of it: no row means that it never left. Only the session's owner moves
+//! its items: every change carries the lease and is refused when that is over; others cancel, pause and resume.
+//! Between two bulk messages of a session lies at least the delay of the first, also across restarts and reconnects;
+//! what had no answer when a link was lost goes out again at once with the next one, at the distance it was accepted
+//! at. A limit or a lost session holds a batch, and fails nothing. A cancel is one guarded write: nothing is begun
+//! after it.
 
 mod accept;
 mod error;
@@ -294,7 +296,8 @@ impl SharedBatches {
         runners.entry(session).or_default().clone()
     }
 
-    /// Claims the place of a session's runner: whether the last one under this lease panicked; nothing when there is one.
+    /// Claims the place of a session's runner: whether the last one under this lease panicked; nothing when there is
+    /// one.
     fn claim(&self, lease: &Lease) -> Option<bool> {
         let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
         match lives.insert(lease.session, RunnerLife::Running) {

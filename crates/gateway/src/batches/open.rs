@@ -18,8 +18,8 @@ const ORPHAN: Duration = Duration::from_secs(300);
 /// How much longer than a send may be sent again, its item waits for an answer on a connection that stays.
 const SILENCE: Duration = Duration::from_secs(600);
 
-/// How long the next item waits for the outcome of the one before. Usually the answer comes at once, or the link is found
-/// dead within this time; what is open then goes out again, and two at once would break the pace.
+/// How long the next item waits for the outcome of the one before. Usually the answer comes at once, or the link is
+/// found dead within this time; what is open then goes out again, and two at once would break the pace.
 const OUTCOME_WAIT: Duration = Duration::from_secs(120);
 #[derive(Default)]
 pub(super) struct OpenBatchItem {

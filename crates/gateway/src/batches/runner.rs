@@ -284,8 +284,8 @@ impl BatchRunner {
         self.connection.as_ref().is_some_and(|known| known.strong_count() > 0)
     }
 
-    /// The session's connection, and whether it is a new one. Then what was open may just have gone out again: its delay
-    /// begins now.
+    /// The session's connection, and whether it is a new one. Then what was open may just have gone out again: its
+    /// delay begins now.
     async fn link(
         &mut self,
         longest: Option<Duration>,

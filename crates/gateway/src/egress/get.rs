@@ -62,8 +62,8 @@ pub fn is_plain_http(url: &Url) -> bool {
 }
 
 impl Egress {
-    /// GETs a file into `into`, from its beginning, all within the limits; through `proxy` and in no other way, if there is
-    /// one. At most five redirects are followed; each is judged as the URL was.
+    /// GETs a file into `into`, from its beginning, all within the limits; through `proxy` and in no other way, if
+    /// there is one. At most five redirects are followed; each is judged as the URL was.
     ///
     /// # Errors
     /// [`GetError`]; the file holds anything then.

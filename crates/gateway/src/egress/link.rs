@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection, and those that wait for the next call.
 //!
-//! The protocol of a connection runs inside the call that has it: no task of its own, so that a call needs no other thread.
-//! While a connection waits nobody looks at it; whoever takes it looks first.
+//! The protocol of a connection runs inside the call that has it: no task of its own, so that a call needs no other
+//! thread. While a connection waits nobody looks at it; whoever takes it looks first.
 
 use std::{
     collections::HashMap,
@@ -51,7 +51,8 @@ pub(super) struct EgressLink {
 impl EgressLink {
     pub(super) async fn over(io: Box<dyn SocketIo>) -> hyper::Result<Box<Self>> {
         let mut builder = Builder::new();
-        // The status alone decides: receivers in old languages fold headers, write blanks into their names, and many of them.
+        // The status alone decides: receivers in old languages fold headers, write blanks into their names, and many
+        // of them.
         builder
             .ignore_invalid_headers_in_responses(true)
             .allow_obsolete_multiline_headers_in_responses(true)

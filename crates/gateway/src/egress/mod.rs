@@ -1,20 +1,22 @@
-//! The outgoing HTTP client for the URLs of users. Every URL is hostile. (Other processes of the installation are called by
-//! [`peers`](crate::peers) alone.)
+//! The outgoing HTTP client for the URLs of users. Every URL is hostile. (Other processes of the installation are
+//! called by [`peers`](crate::peers) alone.)
 //!
 //! # Theory
-//! A user's URL may name an internal service, directly or through a name that resolves there, today or only at the moment
-//! of the call. So: literal addresses are judged when the URL is read ([`Egress::check`]; the HTTP library does not ask
-//! its resolver for literals), names are judged in the resolver, on the very addresses the connection will use, at every
-//! connect. A POST follows no redirect, a GET only a few, and each hop is judged anew. Proxies of the environment are not
-//! used. [`get`] uses a library that knows redirects and charsets; [`post`], many thousand times a second, speaks HTTP/1.1
-//! by itself: [`dial`] makes connections, [`link`] keeps them. The answer is read up to a limit and within one deadline.
-//! Errors say what sort they are; they name the host as the user wrote it, never the address behind it.
+//! A user's URL may name an internal service, directly or through a name that resolves there, today or only at the
+//! moment of the call. So: literal addresses are judged when the URL is read ([`Egress::check`]; the HTTP library
+//! does not ask its resolver for literals), names are judged in the resolver, on the very addresses the connection
+//! will use, at every connect. A POST follows no redirect, a GET only a few, and each hop is judged anew. Proxies of
+//! the environment are not used. [`get`] uses a library that knows redirects and charsets; [`post`], many thousand
+//! times a second, speaks HTTP/1.1 by itself: [`dial`] makes connections, [`link`] keeps them. The answer is read up
+//! to a limit and within one deadline. Errors say what sort they are; they name the host as the user wrote it, never
+//! the address behind it.
 //!
-//! A GET may go through the proxy of a session ([`proxied`]): the proxy resolves the name. A name that is special here is
-//! refused before the proxy is asked, and a proxy that fails is an error: nothing goes out directly instead.
+//! A GET may go through the proxy of a session ([`proxied`]): the proxy resolves the name. A name that is special
+//! here is refused before the proxy is asked, and a proxy that fails is an error: nothing goes out directly instead.
 //!
 //! Receivers may have certificates of authorities of their own: [`trust`].
 
+mod call;
 mod dial;
 mod get;
 mod link;
@@ -30,6 +32,7 @@ use domain::delivery::AttemptErrorKind;
 use http::HeaderMap;
 use url::{Host, Position, Url};
 
+pub(crate) use call::HttpCall;
 use domain::net::is_public;
 pub use get::{GetError, GetLimits, Got, is_plain_http};
 use post::HttpPoster;
@@ -217,8 +220,8 @@ impl Egress {
         !self.policy.protect || url.host_str().is_some_and(|host| self.policy.allows(host))
     }
 
-    /// As [`Self::check`]; and a name without dots is looked up. Outside of a private network there are none (RFC 7085):
-    /// one that has no public address is a service of a container network, or a machine next door.
+    /// As [`Self::check`]; and a name without dots is looked up. Outside of a private network there are none (RFC
+    /// 7085): one that has no public address is a service of a container network, or a machine next door.
     ///
     /// # Errors
     /// The address is not allowed.
@@ -234,8 +237,8 @@ impl Egress {
         }
     }
 
-    /// Judges a name by all of its addresses here, when somebody else will resolve it. One that is not known here may be
-    /// known there.
+    /// Judges a name by all of its addresses here, when somebody else will resolve it. One that is not known here may
+    /// be known there.
     async fn check_addresses(&self, url: &Url) -> Result<(), EgressError> {
         let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
         if self.is_exempt(url) {
@@ -249,8 +252,9 @@ impl Egress {
         }
     }
 
-    /// POSTs a body and reads the answer, all within `limit`. The status is the answer: a body that lies about its length,
-    /// breaks off or never ends changes nothing, it only ends the connection. `own` are authorities of this receiver alone.
+    /// POSTs a body and reads the answer, all within `limit`. The status is the answer: a body that lies about its
+    /// length, breaks off or never ends changes nothing, it only ends the connection. `own` are authorities of this
+    /// receiver alone.
     ///
     /// # Errors
     /// [`EgressError`]; an HTTP status is never an error here.

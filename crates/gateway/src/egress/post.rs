@@ -70,9 +70,9 @@ impl HttpPoster {
         }
     }
 
-    /// Until the head of the answer is there. A kept connection that ends without an answer was most likely closed before
-    /// the call came to the other side: that is no failure, the call goes out again on a new one. Should it have come,
-    /// the receiver knows the repeat by its ids, like every other.
+    /// Until the head of the answer is there. A kept connection that ends without an answer was most likely closed
+    /// before the call came to the other side: that is no failure, the call goes out again on a new one. Should it
+    /// have come, the receiver knows the repeat by its ids, like every other.
     async fn send(
         &self,
         url: &Url,

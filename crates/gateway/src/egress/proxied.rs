@@ -1,5 +1,5 @@
-//! GETs through the proxies of sessions: HTTP CONNECT (plain http goes in the proxy's own form) and SOCKS 5, as the sessions
-//! themselves connect.
+//! GETs through the proxies of sessions: HTTP CONNECT (plain http goes in the proxy's own form) and SOCKS 5, as the
+//! sessions themselves connect.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -14,7 +14,8 @@ use super::{EgressBuildError, trusting, usual_authorities};
 
 /// Certificates in one text.
 const CERTIFICATES_MAX: usize = 32;
-/// Sets of authorities for which TLS is prepared, each some 100 KiB; when full, the one that was not used for longest goes.
+/// Sets of authorities for which TLS is prepared, each some 100 KiB; when full, the one that was not used for longest
+/// goes.
 const PREPARED_MAX: usize = 32;
 
 /// Certificates of authorities, read from PEM text. Cheap to clone.

@@ -1,20 +1,26 @@
-//! Hook points: places where code in this process may look at a message, change it, or stop it.
+//! Hook points: places where plugins, and code in this process, may look at a message, change it, or stop it.
 //!
 //! # Order around a send
-//! `message:sending` (may change the input or block it) → the row is stored as pending (`message:persisted`) → WhatsApp →
-//! `message:sent` or `message:failed`. What comes in: `message:received` and `message:ack`, after their commit.
+//! `message:sending` (may change the input or block it) → the row is stored as pending (`message:persisted`) →
+//! WhatsApp → `message:sent` or `message:failed`. What comes in: `message:received` and `message:ack`, after their
+//! commit.
 //!
 //! # Order around a delivery
 //! The delivery is stored with its event (`webhook:queued`) → before every try `webhook:before` (may change the event's
 //! data or cancel the delivery) → the call → `webhook:delivered`, or at the end of the tries `webhook:error`.
 //!
 //! # Rules
-//! Handlers of a point run one after another, lower priority first, each within its own limit of time. Every handler says
-//! what its failure (an error, a panic, its limit) means: [`OnFailure::Open`] goes on as if it had not been there,
-//! [`OnFailure::Closed`] blocks what it was asked about. Blocking has an effect on `message:sending` and `webhook:before`
-//! alone; elsewhere it ends the round. A handler that causes its own point again (it sends, while it is asked about a send) is left out of
-//! the inner round; all the others are asked.
+//! Handlers of a point run one after another, lower priority first, each within its own limit of time. Every handler
+//! says what its failure (an error, a panic, its limit) means: [`OnFailure::Open`] goes on as if it had not been
+//! there, [`OnFailure::Closed`] blocks what it was asked about. Blocking has an effect on `message:sending` and
+//! `webhook:before` alone; elsewhere it ends the round. A handler that causes its own point again (it sends, while it
+//! is asked about a send) is left out of the inner round; all the others are asked. How deep sends have caused each
+//! other is carried along, also over notifications.
+//!
+//! Notifications never hold up what they tell of. Those about one chat are told one after another, those about
+//! different chats side by side.
 
+mod notifications;
 mod round;
 
 use std::{
@@ -25,74 +31,24 @@ use std::{
     time::Duration,
 };
 
+pub use domain::hook::{HookPoint, OnFailure};
 use domain::{Clock, SessionId, Timestamp, time::BoxFuture};
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{Policy, Supervisor};
 
-pub(crate) use round::{HookScope, HookVerdict};
+use notifications::HookNotification;
+pub(crate) use round::{HookScope, HookVerdict, StopCause};
 
 /// Notifications that may wait. When full, new ones are dropped and counted: they are no promise.
 const NOTIFICATIONS_MAX: usize = 4096;
 /// The limit of a handler that does not care.
 pub const LIMIT_DEFAULT: Duration = Duration::from_secs(5);
 
-/// A place where handlers are asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum HookPoint {
-    /// Before anything of a send happens: `{ sessionId, input, type }`.
-    MessageSending,
-    /// WhatsApp's server took it: `{ sessionId, message }`.
-    MessageSent,
-    /// It was refused, or could not be sent: `{ sessionId, error, input, type }`.
-    MessageFailed,
-    /// A message came in: `{ sessionId, message }`.
-    MessageReceived,
-    /// A message moved on: `{ sessionId, messageId, status }`.
-    MessageAck,
-    /// A row was stored: `{ sessionId, message }`.
-    MessagePersisted,
-    /// Before every try of a delivery: `{ sessionId, event, webhookId, payload }`; `payload.data` may be changed.
-    WebhookBefore,
-    /// A delivery was stored: `{ sessionId, event, webhookId, deliveryId }`.
-    WebhookQueued,
-    /// A 2xx was recorded: `{ sessionId, event, webhookId, deliveryId, statusCode, responseTime, attempt }`.
-    WebhookDelivered,
-    /// The last try failed: `{ sessionId, event, webhookId, deliveryId, error, attempt }`.
-    WebhookError,
-}
-
-impl HookPoint {
-    /// The name of the point, as OpenWA writes it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::MessageSending => "message:sending",
-            Self::MessageSent => "message:sent",
-            Self::MessageFailed => "message:failed",
-            Self::MessageReceived => "message:received",
-            Self::MessageAck => "message:ack",
-            Self::MessagePersisted => "message:persisted",
-            Self::WebhookBefore => "webhook:before",
-            Self::WebhookQueued => "webhook:queued",
-            Self::WebhookDelivered => "webhook:delivered",
-            Self::WebhookError => "webhook:error",
-        }
-    }
-
-    /// Its place in a set of points.
-    const fn bit(self) -> u32 {
-        1 << self as u32
-    }
-}
-
-/// What a failed handler means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
-    /// Nothing: the call goes on without the handler.
-    Open,
-    /// What it was asked about is blocked.
-    Closed,
+/// Its place in a set of points.
+const fn bit(point: HookPoint) -> u32 {
+    1 << point as u32
 }
 
 /// What a handler is asked.
@@ -119,6 +75,8 @@ pub enum HookResult {
     Block(String),
     /// It failed; what that means is the handler's [`OnFailure`].
     Failed(String),
+    /// It could not be asked: a failure for which what it was to be asked about is not to blame.
+    Unavailable(String),
 }
 
 /// The code behind a handler.
@@ -155,18 +113,16 @@ pub struct Hooks {
 struct SharedHooks {
     clock: Arc<dyn Clock>,
     handlers: Mutex<Vec<(HandlerId, Handler)>>,
-    /// The points that have handlers, so that asking about one that has none costs a load.
+    /// The points that have handlers, so that asking about one that has none costs a load; every point until it is
+    /// known who is to be asked.
     points: AtomicU32,
     /// Told of every registration.
     registered: Notify,
     next: AtomicU64,
     dropped: AtomicU64,
-}
-
-struct HookNotification {
-    point: HookPoint,
-    session: SessionId,
-    data: Value,
+    /// Whether what is installed has been registered: until then nobody knows who is to be asked, and whoever asks
+    /// waits.
+    opened: watch::Sender<bool>,
 }
 
 impl Hooks {
@@ -176,16 +132,17 @@ impl Hooks {
         let inner = Arc::new(SharedHooks {
             clock,
             handlers: Mutex::default(),
-            points: AtomicU32::default(),
+            points: AtomicU32::new(u32::MAX),
             registered: Notify::default(),
             next: AtomicU64::default(),
             dropped: AtomicU64::default(),
+            opened: watch::Sender::new(false),
         });
         let this = Self { inner, notifications };
         supervisor.spawn(
             "hooks/notifications",
             Policy::Once,
-            tell(this.inner.clone(), waiting, supervisor.stopping()),
+            notifications::tell_all(this.inner.clone(), waiting, supervisor.stopping()),
         );
         this
     }
@@ -209,14 +166,23 @@ impl Hooks {
         self.inner.note_points(&handlers);
     }
 
-    /// Whether anybody is to be asked at a point: without handlers nobody builds the data.
+    /// What is installed has been registered: who waits to ask goes on. [`Gateway::start`](crate::Gateway::start)
+    /// does this; whoever builds parts of the house alone has to.
+    pub fn open(&self) {
+        self.inner.opened.send_replace(true);
+        self.inner.note_points(&self.inner.lock());
+        self.inner.registered.notify_one();
+    }
+
+    /// Whether anybody is to be asked at a point, or may be: without handlers nobody builds the data.
     pub(crate) fn listens(&self, point: HookPoint) -> bool {
-        self.inner.points.load(Ordering::Acquire) & point.bit() != 0
+        self.inner.points.load(Ordering::Acquire) & bit(point) != 0
     }
 
     /// Completes when a point has a handler. Only one task may wait.
     pub(crate) async fn has_listener(&self, point: HookPoint) {
-        while !self.listens(point) {
+        let has_one = || self.inner.lock().iter().any(|(_, handler)| handler.point == point);
+        while !has_one() {
             self.inner.registered.notified().await;
         }
     }
@@ -231,7 +197,8 @@ impl Hooks {
         self.inner.ask(point, session, data, |_| true).await
     }
 
-    /// Like [`ask`](Self::ask); a handler that leaves data that cannot be used has failed, and the data before it holds.
+    /// Like [`ask`](Self::ask); a handler that leaves data that cannot be used has failed, and the data before it
+    /// holds.
     pub(crate) async fn ask_usable(
         &self,
         point: HookPoint,
@@ -247,7 +214,9 @@ impl Hooks {
         if !self.listens(point) {
             return;
         }
-        if self.notifications.try_send(HookNotification { point, session, data }).is_err() {
+        let scope = HookScope::here().afterwards();
+        let told = HookNotification { point, session, data, scope };
+        if self.notifications.try_send(told).is_err() {
             let dropped = self.inner.dropped.fetch_add(1, Ordering::Relaxed) + 1;
             tracing::warn!(
                 hook = point.as_str(),
@@ -264,22 +233,10 @@ impl SharedHooks {
     }
 
     fn note_points(&self, handlers: &[(HandlerId, Handler)]) {
-        let points = handlers.iter().fold(0, |points, (_, handler)| points | handler.point.bit());
+        if !*self.opened.borrow() {
+            return;
+        }
+        let points = handlers.iter().fold(0, |points, (_, handler)| points | bit(handler.point));
         self.points.store(points, Ordering::Release);
-    }
-}
-
-async fn tell(
-    inner: Arc<SharedHooks>,
-    mut waiting: mpsc::Receiver<HookNotification>,
-    stopping: tokio_util::sync::CancellationToken,
-) {
-    loop {
-        let next = tokio::select! {
-            next = waiting.recv() => next,
-            () = stopping.cancelled() => return,
-        };
-        let Some(HookNotification { point, session, data }) = next else { return };
-        let _ = inner.ask(point, session, data, |_| true).await;
     }
 }

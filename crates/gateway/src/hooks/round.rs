@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::{Handler, HandlerId, HookContext, HookPoint, HookResult, OnFailure, SharedHooks};
 
 tokio::task_local! {
-    /// The handlers that run around this code, outermost first.
-    static RUNNING: Vec<(HandlerId, HookPoint)>;
+    /// What runs around this code.
+    static SCOPE: HookScope;
 }
 
 /// What a round came to.
@@ -22,38 +22,78 @@ pub(crate) struct HookVerdict {
     pub(crate) changed: bool,
     /// Why it was stopped, if it was.
     pub(crate) blocked: Option<String>,
-    /// It was stopped by the failure of a handler, not by its decision.
-    pub(crate) failed: bool,
+    /// What stopped it.
+    pub(crate) cause: StopCause,
+}
+
+/// What stopped a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopCause {
+    /// The decision of a handler.
+    Decision,
+    /// The failure of a handler.
+    Failure,
+    /// A handler that could not be asked: it is worth asking again.
+    Absence,
 }
 
 impl HookVerdict {
-    fn fail(&mut self, handler: &Handler, why: &str) {
+    fn fail(&mut self, handler: &Handler, cause: StopCause, why: &str) {
         let hook = handler.point.as_str();
         tracing::warn!(hook, handler = %handler.name, error = %why, "a handler failed");
         if handler.on_failure == OnFailure::Closed {
-            (self.blocked, self.failed) = (Some(format!("{} failed", handler.name)), true);
+            (self.blocked, self.cause) = (Some(format!("{} failed", handler.name)), cause);
         }
     }
 }
 
-/// Which handlers run around a piece of code; carried over to tasks that go on with its work.
+/// Which handlers run around a piece of code, and what caused it; carried over to tasks that go on with its work.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct HookScope(Vec<(HandlerId, HookPoint)>);
+pub(crate) struct HookScope {
+    /// The handlers, outermost first.
+    running: Vec<(HandlerId, HookPoint)>,
+    /// Handlers of `message:sending` that are not asked: of the plugin whose send it is.
+    passed_over: Vec<HandlerId>,
+    /// How many sends of plugins have caused each other up to here.
+    depth: u32,
+}
 
 impl HookScope {
     /// Of the code that asks.
     pub(crate) fn here() -> Self {
-        RUNNING.try_with(|running| Self(running.clone())).unwrap_or_default()
+        SCOPE.try_with(Clone::clone).unwrap_or_default()
     }
 
     /// Whether a handler of this point is among them.
     pub(crate) fn is_inside(&self, point: HookPoint) -> bool {
-        self.0.iter().any(|(_, other)| *other == point)
+        self.running.iter().any(|(_, other)| *other == point)
+    }
+
+    /// How many sends of plugins have caused each other up to here.
+    pub(crate) const fn depth(&self) -> u32 {
+        self.depth
+    }
+
+    /// Of what is caused by this code but does not run inside it.
+    pub(crate) fn afterwards(&self) -> Self {
+        Self { depth: self.depth, ..Self::default() }
+    }
+
+    /// Of a send that a plugin makes here; its own handlers of `message:sending` are not asked about it.
+    pub(crate) fn of_plugin_send(mut self, own: Vec<HandlerId>) -> Self {
+        self.depth += 1;
+        self.passed_over = own;
+        self
     }
 
     /// Runs something inside the same handlers.
     pub(crate) async fn run<T>(self, work: impl Future<Output = T>) -> T {
-        RUNNING.scope(self.0, work).await
+        SCOPE.scope(self, work).await
+    }
+
+    fn asks(&self, id: HandlerId, point: HookPoint) -> bool {
+        let passed_over = point == HookPoint::MessageSending && self.passed_over.contains(&id);
+        !passed_over && !self.running.iter().any(|(running, _)| *running == id)
     }
 }
 
@@ -65,30 +105,37 @@ impl SharedHooks {
         data: Value,
         usable: fn(&Value) -> bool,
     ) -> HookVerdict {
+        let _ = self.opened.subscribe().wait_for(|opened| *opened).await;
         let within = HookScope::here();
         let asked: Vec<(HandlerId, Handler)> = {
             let handlers = self.lock();
             let is_asked = |(id, handler): &&(HandlerId, Handler)| {
-                handler.point == point && !within.0.iter().any(|(running, _)| running == id)
+                handler.point == point && within.asks(*id, point)
             };
             handlers.iter().filter(is_asked).cloned().collect()
         };
-        let mut verdict = HookVerdict { data, changed: false, blocked: None, failed: false };
+        let cause = StopCause::Decision;
+        let mut verdict = HookVerdict { data, changed: false, blocked: None, cause };
         let at = self.clock.now();
         for (id, handler) in asked {
             let context = HookContext { point, session, at, data: verdict.data.clone() };
             let mut inside = within.clone();
-            inside.0.push((id, point));
+            inside.running.push((id, point));
             match inside.run(self.one(&handler, context)).await {
                 Ok(HookResult::Continue) => {}
                 Ok(HookResult::Replace(data)) if usable(&data) => {
                     (verdict.data, verdict.changed) = (data, true);
                 }
                 Ok(HookResult::Replace(_)) => {
-                    verdict.fail(&handler, "it left data that cannot be used");
+                    verdict.fail(&handler, StopCause::Failure, "it left data that cannot be used");
                 }
                 Ok(HookResult::Block(why)) => verdict.blocked = Some(why),
-                Ok(HookResult::Failed(why)) | Err(why) => verdict.fail(&handler, &why),
+                Ok(HookResult::Failed(why)) | Err(why) => {
+                    verdict.fail(&handler, StopCause::Failure, &why);
+                }
+                Ok(HookResult::Unavailable(why)) => {
+                    verdict.fail(&handler, StopCause::Absence, &why);
+                }
             }
             if verdict.blocked.is_some() {
                 break;

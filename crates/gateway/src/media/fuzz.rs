@@ -9,8 +9,8 @@ use domain::content::MediaKind;
 
 use super::{names, picture, play, sniff};
 
-/// A file's head decides what it may be sent as; its picture, its length and its waveform are read, or it is refused with a
-/// sentence.
+/// A file's head decides what it may be sent as; its picture, its length and its waveform are read, or it is refused
+/// with a sentence.
 pub fn file(bytes: &[u8]) {
     for kind in MediaKind::ALL {
         if let Err(sentence) = sniff::fit(kind, None, bytes) {

@@ -1,7 +1,8 @@
 //! Files of messages, in both directions. They pass through in pieces; none stands in memory as a whole.
 //!
 //! # The cast
-//! - What a caller sends comes in by [`Media::keep_base64`] or [`Media::fetch`] and is kept under the hash of its bytes.
+//! - What a caller sends comes in by [`Media::keep_base64`] or [`Media::fetch`] and is kept under the hash of its
+//!   bytes.
 //! - What WhatsApp brings is a record beside the message's row; the *downloader* fetches it later and tells
 //!   `message.media`. No message waits for it.
 //! - [`Media::of_message`] opens the file of a message.
@@ -156,8 +157,8 @@ impl Media {
         self.wake.notify_one();
     }
 
-    /// Decodes base64 (a `data:` prefix is stripped, line breaks are skipped) and keeps it. Its length is checked before
-    /// anything is decoded; nothing is left behind on an error.
+    /// Decodes base64 (a `data:` prefix is stripped, line breaks are skipped) and keeps it. Its length is checked
+    /// before anything is decoded; nothing is left behind on an error.
     ///
     /// # Errors
     /// [`MediaError::BadBase64`], [`MediaError::Unfit`] for a word, [`MediaError::TooBig`], [`MediaError::Store`].
@@ -179,8 +180,8 @@ impl Media {
         self.ports.media_files.keep(scratch).await.map_err(MediaError::Store)
     }
 
-    /// Fetches a file through the one outgoing client, and through the proxy if there is one, and keeps it. Nothing is left
-    /// behind on an error.
+    /// Fetches a file through the one outgoing client, and through the proxy if there is one, and keeps it. Nothing
+    /// is left behind on an error.
     ///
     /// # Errors
     /// [`MediaError::NotHttp`], [`MediaError::Blocked`], [`MediaError::Unreachable`], [`MediaError::Status`],
@@ -211,8 +212,33 @@ impl Media {
         self.open(record).await.map(Some)
     }
 
-    /// Asks again for a file that was not to be had: it is due at once and has all its tries again. Where it stands then;
-    /// `None` when there is no such message in this chat, or no file in it.
+    /// The bytes of a message's file; `None` while it is being downloaded.
+    ///
+    /// # Errors
+    /// There is none, it will not come, or it is larger than `bytes_max`: [`MediaError`].
+    pub async fn bytes_of(
+        &self,
+        session: SessionId,
+        wa_id: &WaMessageId,
+        bytes_max: u64,
+    ) -> Result<Option<Vec<u8>>, MediaError> {
+        use tokio::io::AsyncReadExt as _;
+        let record = self.ports.store.media(session, wa_id).await.map_err(MediaError::Store)?;
+        let stored = match self.open(record.ok_or(MediaError::NotStored)?).await {
+            Err(MediaError::Pending) => return Ok(None),
+            stored => stored?,
+        };
+        if stored.size_bytes > bytes_max {
+            return Err(MediaError::TooBig);
+        }
+        let mut bytes = vec![];
+        let mut file = tokio::fs::File::from_std(stored.file).take(bytes_max);
+        file.read_to_end(&mut bytes).await.map_err(|_| MediaError::NotStored)?;
+        Ok(Some(bytes))
+    }
+
+    /// Asks again for a file that was not to be had: it is due at once and has all its tries again. Where it stands
+    /// then; `None` when there is no such message in this chat, or no file in it.
     ///
     /// # Errors
     /// [`MediaError::Store`].

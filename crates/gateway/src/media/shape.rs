@@ -1,5 +1,5 @@
-//! From a file that was handed in to one that phones show: its type by its bytes, its size, how long it plays, and the forms
-//! that stickers and voice notes must have.
+//! From a file that was handed in to one that phones show: its type by its bytes, its size, how long it plays, and
+//! the forms that stickers and voice notes must have.
 
 use std::{
     fs::File,

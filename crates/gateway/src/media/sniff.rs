@@ -1,7 +1,8 @@
 //! Whether the bytes of a file are what they are sent as.
 //!
-//! WhatsApp takes any bytes and phones show nothing of the wrong ones. So the first bytes are looked at before anything is
-//! uploaded: a picture must be a picture that phones show, and a file whose type has known first bytes must have them.
+//! WhatsApp takes any bytes and phones show nothing of the wrong ones. So the first bytes are looked at before
+//! anything is uploaded: a picture must be a picture that phones show, and a file whose type has known first bytes
+//! must have them.
 
 use domain::content::MediaKind;
 

@@ -1,4 +1,5 @@
-//! Sends of a batch: single sends with an id of their own, on one connection only, and with files that are uploaded once.
+//! Sends of a batch: single sends with an id of their own, on one connection only, and with files that are uploaded
+//! once.
 
 use std::{
     collections::HashMap,

@@ -1,6 +1,7 @@
-//! Changes of messages on their way: like a send they take their turn in the chat and wait for the server's answer, but
-//! they have no row of their own. What they change is committed when WhatsApp has taken them; until then they are kept as
-//! open changes, so that one that a crash or a lost link cut off goes out again, under its id, on the next connection.
+//! Changes of messages on their way: like a send they take their turn in the chat and wait for the server's answer,
+//! but they have no row of their own. What they change is committed when WhatsApp has taken them; until then they are
+//! kept as open changes, so that one that a crash or a lost link cut off goes out again, under its id, on the next
+//! connection.
 
 use std::{sync::Arc, time::Duration};
 

@@ -238,7 +238,8 @@ impl Messages {
         Ok(file)
     }
 
-    /// Where WhatsApp keeps a file that went out not long ago: a batch that goes on after a restart uploads nothing twice.
+    /// Where WhatsApp keeps a file that went out not long ago: a batch that goes on after a restart uploads nothing
+    /// twice.
     async fn uploaded_before(
         &self,
         session: SessionId,

@@ -37,8 +37,8 @@ pub(super) struct SendContext {
     pub(super) origin: SendOrigin,
     /// The canonical chat, under which everything is filed.
     pub(super) chat: ChatId,
-    /// Its place in that chat's line, in the order of the calls. A send inside a hook of another send cannot wait for that
-    /// one, so it has none.
+    /// Its place in that chat's line, in the order of the calls. A send inside a hook of another send cannot wait for
+    /// that one, so it has none.
     pub(super) place: Option<LinePlace>,
 }
 
@@ -72,8 +72,8 @@ impl Messages {
         Ok((chat, Some(place.map_err(|_| SendError::Busy)?)))
     }
 
-    /// The send goes to this chat, whatever it was taken in for: if it has a place in another line, it is the last in the
-    /// new one.
+    /// The send goes to this chat, whatever it was taken in for: if it has a place in another line, it is the last in
+    /// the new one.
     pub(super) async fn redirect(
         &self,
         context: &mut SendContext,
@@ -90,8 +90,8 @@ impl Messages {
         Ok(())
     }
 
-    /// To the spelling of the number that WhatsApp knows. What is not known yet is asked in the send's turn, so that the
-    /// sends of a chat keep their order.
+    /// To the spelling of the number that WhatsApp knows. What is not known yet is asked in the send's turn, so that
+    /// the sends of a chat keep their order.
     pub(super) async fn spelled(
         &self,
         lease: &Lease,

@@ -55,7 +55,7 @@ impl Messages {
         }
     }
 
-    /// Awaited, but whatever handlers do, the result stays.
+    /// Handlers hear of the result; it does not wait for them.
     pub(super) async fn tell_after(
         &self,
         context: &SendContext,
@@ -69,10 +69,9 @@ impl Messages {
             (Ok(sent), _) if sent.status == MessageStatus::Pending => {}
             (Ok(sent), _) if hooks.listens(HookPoint::MessageSent) => {
                 let found = self.shared.ports.store.message(session, &sent.id).await.ok().flatten();
-                let message = found.map_or_else(|| json!({ "id": sent.id }), |row| shown(&row));
-                let mut data = json!({ "sessionId": session, "message": message, "type": word });
+                let mut data = found.map_or_else(|| json!({ "id": sent.id }), |row| shown(&row));
                 name_source(&mut data, source);
-                let _ = hooks.ask(HookPoint::MessageSent, session, data).await;
+                hooks.notify(HookPoint::MessageSent, session, data);
             }
             (Err(error), Some(input)) => {
                 let mut data = json!({
@@ -82,7 +81,7 @@ impl Messages {
                     "error": error.to_string(),
                 });
                 name_source(&mut data, source);
-                let _ = hooks.ask(HookPoint::MessageFailed, session, data).await;
+                hooks.notify(HookPoint::MessageFailed, session, data);
             }
             _ => {}
         }

@@ -1,10 +1,11 @@
 //! Sends that may be asked for twice and happen once.
 //!
-//! The ledger knows every key for a day, and under which lease of the session it was taken. Only the session's owner takes
-//! keys and works on requests; others tell what is known. While this process works on a request, its key is also held here:
-//! a record that is open, but not held by the owner, was left by a lease that is over, or by a request that ended without a
-//! word. It is answered from its message's row. The row is tied to the key in the commit that stores it, under the lease of
-//! the request, so a record without a row means that nothing happened and that nothing can happen any more.
+//! The ledger knows every key for a day, and under which lease of the session it was taken. Only the session's owner
+//! takes keys and works on requests; others tell what is known. While this process works on a request, its key is
+//! also held here: a record that is open, but not held by the owner, was left by a lease that is over, or by a
+//! request that ended without a word. It is answered from its message's row. The row is tied to the key in the commit
+//! that stores it, under the lease of the request, so a record without a row means that nothing happened and that
+//! nothing can happen any more.
 
 use std::{
     collections::HashMap,

@@ -1,15 +1,15 @@
 //! Sends, changes of what was sent, and what was said.
 //!
 //! # The way of a send
-//! Its place in the chat's line ([`outbox`]) → its idempotency key is taken → pacing admits it → hook `message:sending` →
-//! the session must be ready → its file is fetched and uploaded → its turn in the chat, typing → the row is stored as
-//! pending with the id it will have, and what goes out → the frame → the answer of WhatsApp's server, up to a limit →
-//! hook `message:sent` or `message:failed`.
+//! Its place in the chat's line ([`outbox`]) → its idempotency key is taken → pacing admits it → hook
+//! `message:sending` → the session must be ready → its file is fetched and uploaded → its turn in the chat, typing →
+//! the row is stored as pending with the id it will have, and what goes out → the frame → the answer of WhatsApp's
+//! server, up to a limit → hook `message:sent` or `message:failed`.
 //!
 //! # Guarantees
-//! `sent` means that the server took it. A row that is stored reaches a final state: when the link is lost, the process
-//! dies or the server stays silent, [`reconcile`] finishes it, under the same id. Sends of one chat leave in the order in which
-//! they were accepted. A caller that goes away does not stop its send.
+//! `sent` means that the server took it. A row that is stored reaches a final state: when the link is lost, the
+//! process dies or the server stays silent, [`reconcile`] finishes it, under the same id. Sends of one chat leave in
+//! the order in which they were accepted. A caller that goes away does not stop its send.
 
 mod bulk;
 mod card;

@@ -5,8 +5,8 @@
 //! the same id: a recipient that has it already throws the second away. New sends to the chat wait until this is done;
 //! other chats do not. What stays open on a link that stays goes out again too, after a while.
 //!
-//! A session's reconciler is one task. It goes on, past a chat that is slow and through failures of the ledger, until nothing
-//! is unknown or the connection is lost.
+//! A session's reconciler is one task. It goes on, past a chat that is slow and through failures of the ledger, until
+//! nothing is unknown or the connection is lost.
 
 use std::{
     collections::{HashMap, HashSet},

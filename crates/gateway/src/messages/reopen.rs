@@ -14,8 +14,8 @@ use super::{
 };
 use crate::sessions::ReadySession;
 
-/// Sends the open changes of a session again, oldest first, and listens for their answers. One that WhatsApp has already is
-/// the same on its side: it knows the id.
+/// Sends the open changes of a session again, oldest first, and listens for their answers. One that WhatsApp has
+/// already is the same on its side: it knows the id.
 ///
 /// # Errors
 /// The ledger's.

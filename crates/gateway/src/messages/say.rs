@@ -179,7 +179,7 @@ impl Say {
     ///
     /// # Errors
     /// What to change.
-    pub(super) fn check(&self) -> Result<(), Unshown> {
+    pub(crate) fn check(&self) -> Result<(), Unshown> {
         match self {
             Self::Text { text, .. } => visible::check("text", text),
             Self::Contact { name, .. } => visible::check("contactName", name),

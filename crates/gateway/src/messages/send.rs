@@ -1,5 +1,5 @@
-//! The way of a send: its idempotency key, its place at the session's pace, its hooks, its turn in the chat, its row and
-//! frame, its answer. What one send carries through all of it is its [`SendContext`].
+//! The way of a send: its idempotency key, its place at the session's pace, its hooks, its turn in the chat, its row
+//! and frame, its answer. What one send carries through all of it is its [`SendContext`].
 
 use domain::{
     Timer,

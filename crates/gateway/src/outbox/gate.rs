@@ -1,9 +1,9 @@
 //! Which sends of a session may go out on its connection.
 //!
-//! On each new connection, sends of an earlier one whose outcome is not known go first in their chats. Until it is known which
-//! chats those are, the gate is closed to all new sends; from then on to those of these chats, each until its own are
-//! reconciled. A send holds its chat while its row is stored and its frame written, so that nobody reconciles a send that is still
-//! being handed over.
+//! On each new connection, sends of an earlier one whose outcome is not known go first in their chats. Until it is
+//! known which chats those are, the gate is closed to all new sends; from then on to those of these chats, each until
+//! its own are reconciled. A send holds its chat while its row is stored and its frame written, so that nobody
+//! reconciles a send that is still being handed over.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,5 +1,5 @@
-//! Sends under way: who waits for an ack, which send of a chat goes first, which chats of a connection are free, and what
-//! an ack or a refusal writes.
+//! Sends under way: who waits for an ack, which send of a chat goes first, which chats of a connection are free, and
+//! what an ack or a refusal writes.
 
 pub(crate) mod acks;
 mod gate;

@@ -1,8 +1,8 @@
 //! What is known about sends under way: who goes first in a chat, and the [gate](super::gate) of each session.
 //!
 //! # Lines
-//! A send takes its place in its chat's line the moment it is accepted. Typing, uploads and hooks go on side by side; the
-//! frame is written when every earlier place of that chat is free again. Chats do not wait for each other.
+//! A send takes its place in its chat's line the moment it is accepted. Typing, uploads and hooks go on side by side;
+//! the frame is written when every earlier place of that chat is free again. Chats do not wait for each other.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -131,8 +131,8 @@ impl Peers {
     }
 }
 
-/// Where a target is at another process. None when that is not the very target any more: a URL knows paths that it takes
-/// for others (`/a/../b`).
+/// Where a target is at another process. None when that is not the very target any more: a URL knows paths that it
+/// takes for others (`/a/../b`).
 fn address(base: &str, target: &str) -> Option<Url> {
     let url = Url::parse(&format!("{}{target}", base.trim_end_matches('/'))).ok()?;
     let as_sent = &url[url::Position::BeforePath..url::Position::AfterQuery];

@@ -1,5 +1,5 @@
-//! The client towards other processes. Their addresses come from their own operator, by way of the ledger, and are private
-//! more often than not: they are not judged as users' URLs are, and nothing else is called with it.
+//! The client towards other processes. Their addresses come from their own operator, by way of the ledger, and are
+//! private more often than not: they are not judged as users' URLs are, and nothing else is called with it.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use crate::egress::{self, EgressBuildError};
 
 /// Longest wait for a connection; processes are close to each other.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept: less than the other process keeps it (`KEEPALIVE_TIMEOUT_MS`), so that no request
-/// goes into one that is just being closed.
+/// How long an idle connection is kept: less than the other process keeps it (`KEEPALIVE_TIMEOUT_MS`), so that no
+/// request goes into one that is just being closed.
 const IDLE_FOR: Duration = Duration::from_secs(4);
 /// Idle connections kept per process.
 const IDLE_PER_HOST: usize = 32;

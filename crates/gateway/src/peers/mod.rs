@@ -2,13 +2,15 @@
 //!
 //! # The cast
 //! - [`Peers`] is the handle. It exists where a process says where it is asked ([`PeerOptions::url`]).
-//! - The *announcer* stores that address, for as long as the process runs. Which process a session's lease belongs to, and so
+//! - The *announcer* stores that address, for as long as the process runs. Which process a session's lease belongs
+//!   to, and so
 //!   where a request about it has to go, is read from the ledger.
 //! - [`call`] hands a request over; [`used`] remembers what was taken already.
 //!
 //! # Guarantees
-//! A request is handed over once: what was handed over is not handed on, and a call whose first byte may have left is never
-//! made again. The receiving process believes only what a process with the same master key has sealed for it, once.
+//! A request is handed over once: what was handed over is not handed on, and a call whose first byte may have left is
+//! never made again. The receiving process believes only what a process with the same master key has sealed for it,
+//! once.
 
 mod call;
 mod client;

@@ -1,5 +1,6 @@
-//! Keeps the lease of a session that runs, beside its task: whatever the task waits for, the lease is renewed in time, and
-//! the connection ends when that fails. With each renewal it hears what other processes want of the session.
+//! Keeps the lease of a session that runs, beside its task: whatever the task waits for, the lease is renewed in
+//! time, and the connection ends when that fails. With each renewal it hears what other processes want of the
+//! session.
 
 use std::{
     sync::{

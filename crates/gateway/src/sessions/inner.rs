@@ -19,7 +19,7 @@ use super::{
     handle::{Command, Done, SessionHandle},
     line::{LineEntry, SessionLines},
     sink::PoisonMessages,
-    starts::StartTurns,
+    starts::{StartTurn, StartTurns},
 };
 use crate::{
     Activities, Hooks, Media, Options, Ports, Supervisor, ledger::LedgerWriter, outbox::AckWaiters,
@@ -89,8 +89,8 @@ impl SessionsInner {
         }
     }
 
-    /// Whether somebody asked for the receipts of each member: they are recorded for nobody else, a group has many. A new
-    /// webhook gets them within [`RECEIPTS_KEPT`].
+    /// Whether somebody asked for the receipts of each member: they are recorded for nobody else, a group has many. A
+    /// new webhook gets them within [`RECEIPTS_KEPT`].
     pub(crate) async fn wants_receipts(&self, session: SessionId) -> StoreResult<bool> {
         let now = self.ports.clock.now();
         let known = || {
@@ -152,6 +152,27 @@ impl SessionsInner {
         done
     }
 
+    /// Ends a session with a command, or without a task to give it to.
+    ///
+    /// # Errors
+    /// It is not in the ledger yet; see [`mark_stopped`](Self::mark_stopped).
+    pub(super) async fn end(
+        self: &Arc<Self>,
+        id: SessionId,
+        command: impl Fn(Done) -> Command,
+        (wish, known): (Wish, Option<Lease>),
+    ) -> StoreResult<()> {
+        if let Some(done) = self.command(id, &command).await {
+            return done;
+        }
+        // A start that has begun already is let through first, and then ended.
+        let no_start = self.starts.turn(id).await;
+        match self.command(id, &command).await {
+            Some(done) => done,
+            None => self.mark_stopped(&no_start, wish, known).await,
+        }
+    }
+
     /// At the start of the process: what an earlier life left as running is not running, unless another process has it.
     /// One that is wanted connects soon.
     pub(super) async fn wake(&self, session: &Session) -> Result<(), StoreError> {
@@ -173,8 +194,14 @@ impl SessionsInner {
         Ok(())
     }
 
-    /// A wanted session that could not be brought back: its record says why, unless another process has it.
+    /// A wanted session that could not be brought back: its record says why, unless another process has it or it was
+    /// started meanwhile.
     pub(super) async fn stay_down(&self, id: SessionId, error: &StartSessionError) {
+        // A start beside this has the same lease, and would lose it when this gives it back.
+        let _no_start = self.starts.turn(id).await;
+        if self.handle(id).is_some() {
+            return;
+        }
         if let Err(error) = self.show_down(id, error.to_string()).await {
             tracing::error!(session.id = %id, error = &error as &dyn std::error::Error,
                 "a session that stays down may still say that it runs");
@@ -205,17 +232,19 @@ impl SessionsInner {
         told
     }
 
-    /// A session without a task here that should stay down over restarts. Where another process runs it, that is asked: its
-    /// record is its owner's. `known` is the lease that it had here.
+    /// A session without a task here that should stay down over restarts. Where another process runs it, that is
+    /// asked: its record is its owner's. `known` is the lease that it had here. Nobody starts it meanwhile: the lease
+    /// is given back at the end.
     ///
     /// # Errors
     /// It is not in the ledger yet. With a lease it is done as soon as that works, unless this process ends before.
     pub(super) async fn mark_stopped(
         self: &Arc<Self>,
-        id: SessionId,
+        no_start: &StartTurn,
         wish: Wish,
         known: Option<Lease>,
     ) -> StoreResult<()> {
+        let id = no_start.session();
         let lease = match (self.acquire(id).await, known) {
             (Ok(Some(held)), _) => held.lease,
             (Ok(None), _) => return self.wish(id, wish).await,

@@ -34,8 +34,8 @@ impl SessionsInner {
     }
 }
 
-/// The lease of a session that runs, kept. Times are those of [`Clock::elapsed`](domain::Clock::elapsed): a clock that is
-/// set back or ahead changes nothing.
+/// The lease of a session that runs, kept. Times are those of [`Clock::elapsed`](domain::Clock::elapsed): a clock
+/// that is set back or ahead changes nothing.
 pub(super) struct SessionTenure {
     pub(super) lease: Lease,
     /// When it is renewed next.

@@ -10,10 +10,10 @@
 //! - A *line* ([`line`]) stores, in order, what a session has to tell, however long the ledger is away.
 //!
 //! # Guarantees
-//! One task per session in this process, and one owner among processes: the right to connect is a lease in the ledger,
-//! taken before the engine opens, renewed while it runs; who loses it closes the connection and leaves the record to the
-//! next owner. Sessions whose owner died are found and taken over ([`takeover`]). A panic ends that session's connection and nothing else; the
-//! session comes back after a backoff.
+//! One task per session in this process, and one owner among processes: the right to connect is a lease in the
+//! ledger, taken before the engine opens, renewed while it runs; who loses it closes the connection and leaves the
+//! record to the next owner. Sessions whose owner died are found and taken over ([`takeover`]). A panic ends that
+//! session's connection and nothing else; the session comes back after a backoff.
 
 mod access;
 mod drafts;
@@ -41,7 +41,8 @@ use std::{
 };
 
 use crate::{
-    Activities, Hooks, Media, Options, Ports, Supervisor, ledger::LedgerWriter, outbox::AckWaiters,
+    Activities, Hooks, Media, Options, Ports, Supervisor, hooks::HookPoint, ledger::LedgerWriter,
+    outbox::AckWaiters,
 };
 use domain::{
     PhoneNumber, SessionId,
@@ -52,6 +53,7 @@ use domain::{
 use handle::Command;
 use inner::SessionsInner;
 pub(crate) use inner::{NoLink, ReadySession};
+use serde_json::json;
 use starts::StartTurn;
 
 pub use error::{
@@ -137,7 +139,11 @@ impl Sessions {
             updated_at: now,
         };
         match self.inner.ports.store.insert_session(&session).await {
-            Ok(true) => Ok(SessionView { session, engine_loaded: false }),
+            Ok(true) => {
+                let data = json!({ "sessionId": session.id, "name": session.name });
+                self.inner.hooks.notify(HookPoint::SessionCreated, session.id, data);
+                Ok(SessionView { session, engine_loaded: false })
+            }
             Ok(false) => Err(CreateSessionError::NameTaken(session.name)),
             Err(error) => Err(CreateSessionError::Store(error)),
         }
@@ -238,17 +244,7 @@ impl Sessions {
     /// [`StopSessionError`].
     pub async fn stop(&self, id: SessionId) -> Result<SessionView, StopSessionError> {
         let known = self.lease(id);
-        let stopped = match self.inner.command(id, Command::Stop).await {
-            Some(stopped) => stopped,
-            None => {
-                // A takeover that has begun already is let through first, and then stopped.
-                let _no_start = self.inner.starts.turn(id).await;
-                match self.inner.command(id, Command::Stop).await {
-                    Some(stopped) => stopped,
-                    None => self.inner.mark_stopped(id, Wish::Stop, known).await,
-                }
-            }
-        };
+        let stopped = self.inner.end(id, Command::Stop, (Wish::Stop, known)).await;
         stopped.map_err(StopSessionError::Store)?;
         self.view_of(id)
             .await
@@ -272,11 +268,7 @@ impl Sessions {
         };
         let unlinked = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let logout = |done| Command::Logout { done, unlinked: unlinked.clone() };
-        let done = match self.inner.command(id, logout).await {
-            Some(done) => done,
-            // No task was there to tell WhatsApp.
-            None => self.inner.mark_stopped(id, Wish::Logout, Some(known)).await,
-        };
+        let done = self.inner.end(id, logout, (Wish::Logout, Some(known))).await;
         done.map_err(LogoutSessionError::Store)?;
         if !unlinked.load(std::sync::atomic::Ordering::Acquire) {
             return Err(LogoutSessionError::Incomplete);
@@ -300,7 +292,12 @@ impl Sessions {
         };
         let known = Some(handle.lease());
         handle.kill().await;
-        let marked = self.inner.mark_stopped(id, Wish::Stop, known).await;
+        let no_start = self.inner.starts.turn(id).await;
+        if let Some(handle) = self.inner.handle(id) {
+            // Started before it was this one's turn.
+            handle.kill().await;
+        }
+        let marked = self.inner.mark_stopped(&no_start, Wish::Stop, known).await;
         marked.map_err(StopSessionError::Store)?;
         self.view_of(id)
             .await
@@ -328,7 +325,11 @@ impl Sessions {
     /// The ledger failed.
     pub async fn delete(&self, id: SessionId) -> Result<bool, StoreError> {
         self.inner.command(id, Command::Stop).await;
-        self.inner.ports.store.delete_session(id).await
+        let was_there = self.inner.ports.store.delete_session(id).await?;
+        if was_there {
+            self.inner.hooks.notify(HookPoint::SessionDeleted, id, json!({ "sessionId": id }));
+        }
+        Ok(was_there)
     }
 
     /// The QR code to scan, as a picture.
@@ -464,7 +465,8 @@ impl Sessions {
         handle.ready().map(|connection| ReadySession::of(&handle, connection))
     }
 
-    /// Why a session that is not loaded here has no link. One that should run comes up soon, for instance after a restart.
+    /// Why a session that is not loaded here has no link. One that should run comes up soon, for instance after a
+    /// restart.
     pub(crate) async fn not_loaded(&self, id: SessionId) -> NoLink {
         match self.inner.ports.store.session(id).await {
             Ok(Some(session)) if session.is_coming_up() => {

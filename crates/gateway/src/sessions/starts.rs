@@ -32,6 +32,11 @@ impl StartTurns {
 }
 
 impl StartTurn {
+    /// The session that nobody else starts.
+    pub(super) const fn session(&self) -> SessionId {
+        self.session
+    }
+
     /// Takes a place under the cap until this turn is over or the session is loaded; `false` when there is none.
     pub(super) fn take_place<T>(&self, loaded: &HashMap<SessionId, T>, most: usize) -> bool {
         let mut places = lock(&self.starts.places);

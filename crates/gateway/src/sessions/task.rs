@@ -244,8 +244,8 @@ impl SessionTask {
         self.step_with(input, SessionPatch::default(), None).await;
     }
 
-    /// One transition: decided, stored with its events, performed. A failed opening is the next input. `own` is the event
-    /// that the input itself would emit; whether it does is decided with the rest.
+    /// One transition: decided, stored with its events, performed. A failed opening is the next input. `own` is the
+    /// event that the input itself would emit; whether it does is decided with the rest.
     async fn step_with(
         &mut self,
         input: SessionInput,

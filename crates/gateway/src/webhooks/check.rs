@@ -13,8 +13,8 @@ use crate::egress::{Authorities, Egress};
 /// Secret lengths, in characters (the contract's).
 const SECRET_CHARS: std::ops::RangeInclusive<usize> = 16..=255;
 
-/// The URL: http or https, no user information, not a special address. A name with a dot that does not resolve is accepted:
-/// it may exist tomorrow, and it is judged again at each connection.
+/// The URL: http or https, no user information, not a special address. A name with a dot that does not resolve is
+/// accepted: it may exist tomorrow, and it is judged again at each connection.
 pub(super) async fn url(text: &str, egress: &Egress) -> Result<(), WebhookError> {
     let refused = |why: &str| WebhookError::Url(why.to_owned());
     if text.chars().count() > URL_CHARS_MAX {

@@ -1,7 +1,7 @@
 //! Claims lanes that are due, as many as there is room for.
 //!
-//! It wakes on a signal, when a lane run ends, when the next lane is due, and at least once a sweep: a lost signal costs
-//! latency, never a delivery.
+//! It wakes on a signal, when a lane run ends, when the next lane is due, and at least once a sweep: a lost signal
+//! costs latency, never a delivery.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,8 +25,8 @@ struct Dispatcher {
     supervisor: Supervisor,
     /// This worker's name in leases.
     name: String,
-    /// Lanes that may be claimed: more than there are places for calls, because a lane whose result is on its way to the
-    /// disk needs no place.
+    /// Lanes that may be claimed: more than there are places for calls, because a lane whose result is on its way to
+    /// the disk needs no place.
     lanes: Arc<Semaphore>,
 }
 pub(super) fn start(webhooks: &Webhooks, supervisor: &Supervisor) {

@@ -11,18 +11,40 @@ use domain::{
 use serde_json::{Value, json};
 
 use super::Webhooks;
-use crate::{egress::EgressError, hooks::HookPoint};
+use crate::{
+    egress::EgressError,
+    hooks::{HookPoint, StopCause},
+};
+
+/// Why a delivery does not leave now.
+pub(super) enum HeldBack {
+    /// A handler decided, or failed at it: that was a try.
+    Tried(EgressError),
+    /// A handler that has to be asked cannot be: it waits, and nothing was tried.
+    Waits(String),
+}
+
+impl From<HeldBack> for EgressError {
+    fn from(held: HeldBack) -> Self {
+        match held {
+            HeldBack::Tried(stop) => stop,
+            HeldBack::Waits(why) => {
+                Self { kind: AttemptErrorKind::Hook, text: format!("not sent: {why}") }
+            }
+        }
+    }
+}
 
 impl Webhooks {
-    /// Asks `webhook:before` about deliveries that are next in a lane: as many of them, from the first on, as may leave,
-    /// with the data as the handlers left it. Without handlers it costs nothing.
+    /// Asks `webhook:before` about deliveries that are next in a lane: as many of them, from the first on, as may
+    /// leave, with the data as the handlers left it. Without handlers it costs nothing.
     ///
     /// # Errors
     /// The first one does not leave: cancelled, or a handler failed without which nothing may leave.
     pub(super) async fn ask_before<'a>(
         &self,
         deliveries: &'a [Delivery],
-    ) -> Result<Cow<'a, [Delivery]>, EgressError> {
+    ) -> Result<Cow<'a, [Delivery]>, HeldBack> {
         if !self.asks_before() {
             return Ok(Cow::Borrowed(deliveries));
         }
@@ -43,7 +65,7 @@ impl Webhooks {
         self.hooks.listens(HookPoint::WebhookBefore)
     }
 
-    async fn ask_about(&self, delivery: &Delivery) -> Result<Delivery, EgressError> {
+    async fn ask_about(&self, delivery: &Delivery) -> Result<Delivery, HeldBack> {
         let draft = &delivery.event.draft;
         let payload = Envelope::of(&delivery.event, delivery.id, &draft.data);
         let data = json!({
@@ -55,9 +77,12 @@ impl Webhooks {
         let point = HookPoint::WebhookBefore;
         let mut verdict = self.hooks.ask_usable(point, draft.session, data, usable).await;
         if let Some(why) = verdict.blocked {
-            return Err(match verdict.failed {
-                true => stopped(AttemptErrorKind::Hook, format!("not sent: {why}")),
-                false => stopped(AttemptErrorKind::Cancelled, format!("cancelled: {why}")),
+            return Err(match verdict.cause {
+                StopCause::Absence => HeldBack::Waits(why),
+                StopCause::Failure => stopped(AttemptErrorKind::Hook, format!("not sent: {why}")),
+                StopCause::Decision => {
+                    stopped(AttemptErrorKind::Cancelled, format!("cancelled: {why}"))
+                }
             });
         }
         if !verdict.changed {
@@ -81,7 +106,8 @@ impl Webhooks {
             Verdict::Exhausted | Verdict::Disabled => HookPoint::WebhookError,
             Verdict::RetryAt(_) | Verdict::Dropped => return,
         };
-        if !self.hooks.listens(point) {
+        let after = HookPoint::WebhookAfter;
+        if !self.hooks.listens(point) && !self.hooks.listens(after) {
             return;
         }
         let mut data = about(&delivery.event.draft, delivery.webhook, delivery.id);
@@ -93,7 +119,10 @@ impl Webhooks {
             }
             Some(error) => data["error"] = json!(error.text),
         }
-        self.hooks.notify(point, delivery.event.draft.session, data);
+        let session = delivery.event.draft.session;
+        self.hooks.notify(point, session, data.clone());
+        data["success"] = json!(point == HookPoint::WebhookDelivered);
+        self.hooks.notify(after, session, data);
     }
 
     /// Tells `webhook:queued` of a replay; never waits.
@@ -116,8 +145,8 @@ fn usable(data: &Value) -> bool {
     data["payload"]["data"].is_object()
 }
 
-fn stopped(kind: AttemptErrorKind, text: String) -> EgressError {
-    EgressError { kind, text }
+fn stopped(kind: AttemptErrorKind, text: String) -> HeldBack {
+    HeldBack::Tried(EgressError { kind, text })
 }
 
 fn millis(duration: Duration) -> u64 {

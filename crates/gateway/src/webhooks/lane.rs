@@ -19,13 +19,15 @@ use domain::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Webhooks, dispatcher::WINDOW, outcome, request};
+use super::{Webhooks, dispatcher::WINDOW, handlers::HeldBack, outcome, request};
 use crate::egress::{Answer, EgressError};
 
 /// Between two tries to record a result, or to renew a lease.
 const RECORD_AGAIN: Duration = Duration::from_millis(200);
 /// Tries to record a result whose lease is over already: the ledger was away for longer.
 const TRIES_MIN: u32 = 5;
+/// How long a delivery waits for a handler that cannot be asked, half of it more or less by chance.
+const HANDLER_WAIT: Duration = Duration::from_secs(2);
 /// Deliveries of one lane before it stands behind the others that wait.
 const TURN: usize = 256;
 
@@ -169,7 +171,10 @@ impl LaneRun<'_> {
             leaving = match self.holding(self.webhooks.ask_before(&waiting[..leaving.len()])).await
             {
                 Ok(Ok(leaving)) => leaving,
-                Ok(Err(stop)) => {
+                Ok(Err(HeldBack::Waits(why))) => {
+                    return self.wait_for_handler(&waiting[0], &why).await;
+                }
+                Ok(Err(HeldBack::Tried(stop))) => {
                     let tried =
                         TriedHead { outcome: Err(stop), at, duration: began.elapsed(), count: 1 };
                     return self.conclude(&webhook, &policy, waiting, tried).await;
@@ -187,6 +192,22 @@ impl LaneRun<'_> {
         }
         let most = batch(&policy).min(leaving.len());
         self.attempt(&webhook, &policy, &leaving[..most]).await
+    }
+
+    /// A plugin that has to be asked cannot be: the lane waits a while. It is no attempt, and costs none.
+    async fn wait_for_handler(&self, head: &Delivery, why: &str) -> LaneStep {
+        let (clock, entropy) = (&self.webhooks.ports.clock, &self.webhooks.ports.entropy);
+        let wait = HANDLER_WAIT.mul_f64(0.5 + entropy.fraction());
+        tracing::debug!(delivery.id = %head.id, reason = why, "a delivery waits for a handler");
+        let settlement = Settlement {
+            lane: self.claimed.lane.clone(),
+            epoch: self.claimed.epoch,
+            delivery: head.id,
+            verdict: Verdict::RetryAt(clock.now().plus(wait)),
+            attempt: None,
+        };
+        self.settle(settlement).await;
+        LaneStep::LetGo
     }
 
     /// The webhook and its policy, if it may be called now. Read again for each try: a changed URL or secret applies at

@@ -5,14 +5,15 @@
 //! - The *dispatcher* claims lanes that are due, as many as there is room for.
 //! - A *lane run* sends the deliveries of one claimed lane, one after another, and records each result before the next.
 //! - [`handlers`] asks and tells code of this process about deliveries, [`queued`] of those that were stored.
-//! - [`slots`] are the places of calls under way, [`pace`] the rates of webhooks, [`outcome`] decides what follows a call.
+//! - [`slots`] are the places of calls under way, [`pace`] the rates of webhooks, [`outcome`] decides what follows a
+//!   call.
 //! - The [`valve`] lets nothing leave whose result could not be recorded; [`known`] keeps results whose lane was lost.
 //! - The [`WebhookTransport`] is the way out.
 //!
 //! # Guarantees
-//! A delivery leaves at least once, with the same ids and the same body on every try. Within a lane nothing leaves before
-//! the one in front of it is settled. A lane run that dies loses its lease, and another goes on where it stopped. Retries
-//! and receivers that fail or hang leave half of the places to the others.
+//! A delivery leaves at least once, with the same ids and the same body on every try. Within a lane nothing leaves
+//! before the one in front of it is settled. A lane run that dies loses its lease, and another goes on where it
+//! stopped. Retries and receivers that fail or hang leave half of the places to the others.
 
 mod check;
 mod dispatcher;
@@ -76,8 +77,8 @@ pub struct WebhookOptions {
     pub allowed_hosts: Vec<String>,
     /// Authorities that certificates of receivers may be of, beside the usual ones.
     pub authorities: Option<Authorities>,
-    /// How long a claim lasts without a renewal: a lane of a process that was killed stands still for so long. A call that
-    /// takes longer renews it meanwhile.
+    /// How long a claim lasts without a renewal: a lane of a process that was killed stands still for so long. A call
+    /// that takes longer renews it meanwhile.
     pub lease: Duration,
     /// Longest time between two looks for due lanes.
     pub sweep_interval: Duration,

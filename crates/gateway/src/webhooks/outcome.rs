@@ -13,8 +13,8 @@ use domain::{
 
 use crate::egress::{Answer, EgressError};
 
-/// Of the answer to a call that failed the whole excerpt is kept (16 KiB at most, what is read of it); of one that went well
-/// no more than this, in bytes: it is a line in a log then, and there are many of them.
+/// Of the answer to a call that failed the whole excerpt is kept (16 KiB at most, what is read of it); of one that
+/// went well no more than this, in bytes: it is a line in a log then, and there are many of them.
 const THANKS_BYTES_MAX: usize = 256;
 
 /// Status of a receiver that is gone for good.

@@ -1,8 +1,8 @@
 //! `webhook:queued`: handlers are told which deliveries were stored.
 //!
-//! A reader of the event log behind the commits, from about the registration of the first handler on: no commit waits for
-//! a handler, and nothing is kept but one page. Handlers that fall too far behind miss the oldest, which is said in the
-//! log; they are no promise. Without a handler nothing is read.
+//! A reader of the event log behind the commits, from about the registration of the first handler on: no commit waits
+//! for a handler, and nothing is kept but one page. Handlers that fall too far behind miss the oldest, which is said
+//! in the log; they are no promise. Without a handler nothing is read.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

@@ -306,7 +306,7 @@ impl Webhooks {
         let (at, began) = (self.ports.clock.now(), Instant::now());
         let most = self.options.max_payload_bytes;
         let answer = match self.ask_before(std::slice::from_ref(&delivery)).await {
-            Err(stop) => Err(stop),
+            Err(stop) => Err(stop.into()),
             Ok(leaving) => {
                 let Some((call, _)) = request::Call::of(&leaving, most, at) else {
                     return Ok(RedriveFate::Skipped);

@@ -172,8 +172,8 @@ fn headers(webhook: &Webhook, prepared: &PreparedRequest, call: &Call) -> Option
     values.into_headers(prepared.headers.clone())
 }
 
-/// The idempotency key as a header. One that is none, or too long for the usual limits of servers, goes as its hash; the
-/// body has the key itself.
+/// The idempotency key as a header. One that is none, or too long for the usual limits of servers, goes as its hash;
+/// the body has the key itself.
 fn key_header(key: &str) -> Cow<'_, str> {
     let fits = (1..=KEY_CHARS_MAX).contains(&key.len());
     if fits && key.bytes().all(|byte| byte.is_ascii_graphic()) {

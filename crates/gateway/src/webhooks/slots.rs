@@ -1,8 +1,8 @@
 //! Places for calls that are under way.
 //!
-//! Calls of retries and of doubtful receivers use at most half of the places, so that first tries to receivers that work
-//! always find one. A call that takes long leaves its place for one among the slow ones, and as long as it does, its
-//! receiver counts as doubtful: receivers that hang cost the others a moment, not the length of their time-outs.
+//! Calls of retries and of doubtful receivers use at most half of the places, so that first tries to receivers that
+//! work always find one. A call that takes long leaves its place for one among the slow ones, and as long as it does,
+//! its receiver counts as doubtful: receivers that hang cost the others a moment, not the length of their time-outs.
 
 use std::{
     collections::HashMap,

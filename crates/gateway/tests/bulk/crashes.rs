@@ -323,8 +323,8 @@ async fn check(house: &House, session: SessionId, made: &[Made], outcomes: &[u16
                     .iter()
                     .map(|(at, frame)| (at.iso(), frame.id.as_str(), frame.content.body()))
                     .collect();
-                // A row whose answer was lost may be older than a send may be by the time at which it is found: the clock
-                // leaps here. Whether it went out nobody knows, and that is what is said.
+                // A row whose answer was lost may be older than a send may be by the time at which it is found: the
+                // clock leaps here. Whether it went out nobody knows, and that is what is said.
                 let unknown = house.trouble.strikes() > 0
                     && item.error.as_ref().is_some_and(|error| error.code == "SEND_UNCONFIRMED");
                 assert!(refused || unknown, "{said}: {item:?} {wire:?}");
@@ -335,8 +335,8 @@ async fn check(house: &House, session: SessionId, made: &[Made], outcomes: &[u16
     paced(house, session, &frames, &delays).await;
 }
 
-/// New items keep their distance. What goes out again after a lost link has its time already, and so has an item whose row
-/// was stored while the answer to that was lost: it goes out with the next connection, and its acceptance kept the distance.
+/// New items keep their distance. What goes out again after a lost link has its time already, and so has an item whose
+/// row was stored before the link was lost: it goes out with the next connection, and its acceptance kept the distance.
 async fn paced(
     house: &House,
     session: SessionId,
@@ -349,7 +349,7 @@ async fn paced(
         accepted.insert(frame.id.clone(), row.created_at);
     }
     let mut seen = vec![];
-    for pair in frames.windows(2) {
+    for (pair, was_kept) in frames.windows(2).zip(house.went_out_later().into_iter().skip(1)) {
         let ((before, first), (after, second)) = (&pair[0], &pair[1]);
         seen.push(first.id.clone());
         if seen.contains(&second.id) {
@@ -357,11 +357,16 @@ async fn paced(
         }
         let delay = delays[&first.content.body().unwrap()];
         let (one, other) = (accepted[&first.id], accepted[&second.id]);
-        let was_kept = house.trouble.strikes() > 0 && other < *after;
         let distance = match was_kept {
             true => one.max(other).since(one.min(other)),
             false => after.since(*before),
         };
-        assert!(distance >= delay, "{before} {one} {first:?} {after} {other} {second:?}");
+        let all = || {
+            let of = |(at, frame): &(Timestamp, OutgoingMessage)| {
+                format!("{at} {} {:?}\n", accepted[&frame.id], frame.content.body())
+            };
+            frames.iter().map(of).collect::<String>()
+        };
+        assert!(distance >= delay, "{:?} {:?}\n{}", first.id, second.id, all());
     }
 }

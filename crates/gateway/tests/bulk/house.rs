@@ -1,7 +1,7 @@
 //! A gateway on a real ledger that can be killed at any write and started again on the same files.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    ChatId, Clock, SessionId, Timer, Timestamp,
+    ChatId, Clock, SessionId, Timer, Timestamp, WaMessageId,
     batch::{Batch, BatchId, BatchItem, BatchOptions, ItemDraft, Said},
     event::Event,
     message::OutgoingMessage,
@@ -51,12 +51,16 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     within(what, wait).await;
 }
 
+/// How often WhatsApp had been opened when the row of a message was stored.
+type AcceptedOn = Arc<Mutex<HashMap<WaMessageId, usize>>>;
+
 /// A ledger that dies: after its last write nothing of this life reaches the files or WhatsApp any more.
 pub struct Mortal {
     store: LedgerStore,
     whatsapp: FakeWhatsApp,
     /// Writes it still makes; negative is dead.
     left: AtomicI64,
+    accepted: AcceptedOn,
     pub events: Arc<Mutex<Vec<Event>>>,
 }
 
@@ -77,6 +81,11 @@ impl Mortal {
     }
 }
 
+fn inserts(write: &Write) -> Option<WaMessageId> {
+    let Write::InsertMessage { message, .. } = write else { return None };
+    Some(message.message.wa_id.clone())
+}
+
 fn dead() -> StoreError {
     StoreError { kind: StoreErrorKind::Corrupt, doing: "being dead", source: None }
 }
@@ -90,7 +99,14 @@ impl Ledger for Mortal {
             self.sever().await;
             return Err(dead());
         }
+        let opens = self.whatsapp.opens().len();
+        let ids: Vec<_> = writes.iter().map(inserts).collect();
         let outcomes = self.store.write(writes).await?;
+        for (id, outcome) in ids.into_iter().zip(&outcomes) {
+            if let (Some(id), WriteOutcome::Applied(_)) = (id, outcome) {
+                self.accepted.lock().unwrap().insert(id, opens);
+            }
+        }
         let mut events = self.events.lock().unwrap();
         for outcome in &outcomes {
             if let WriteOutcome::Applied(applied) = outcome {
@@ -158,6 +174,7 @@ pub struct House {
     pub whatsapp: FakeWhatsApp,
     pub options: Options,
     pub events: Arc<Mutex<Vec<Event>>>,
+    accepted: AcceptedOn,
     /// What goes wrong with calls to the store.
     pub trouble: Trouble,
     timed: Timed,
@@ -171,7 +188,7 @@ async fn life(
     (clock, timed): (&ManualClock, &Timed),
     options: &Options,
     (writes, number): (i64, u64),
-    events: &Arc<Mutex<Vec<Event>>>,
+    (events, accepted): (&Arc<Mutex<Vec<Event>>>, &AcceptedOn),
     trouble: &Trouble,
 ) -> (Gateway, LedgerStore, Arc<Mortal>) {
     let entropy = Arc::new(SeededEntropy::new(1007 + number));
@@ -181,6 +198,7 @@ async fn life(
         store: store.clone(),
         whatsapp: timed.fake.clone(),
         left: AtomicI64::new(writes),
+        accepted: accepted.clone(),
         events: events.clone(),
     });
     let shared = Arc::new(store.clone());
@@ -199,6 +217,7 @@ async fn life(
         queue: shared,
         media_files: Arc::new(FolderMedia::open(&path.parent().unwrap().join("media")).unwrap()),
         whatsapp: Arc::new(timed.clone()),
+        plugins: Arc::new(plugins::Engine::of_this_build()),
     };
     let gateway = Gateway::start(options.clone(), ports).await.unwrap();
     (gateway, store, ledger)
@@ -231,10 +250,11 @@ impl House {
             ..Options::default()
         };
         change(&mut options);
-        let events = Arc::default();
+        let (events, accepted) = (Arc::default(), Arc::default());
         let trouble = Trouble::new(7, Arc::new(RealTime), STORE_LIMIT);
         let (gateway, store, ledger) =
-            life(&path, (&clock, &timed), &options, (i64::MAX, 0), &events, &trouble).await;
+            life(&path, (&clock, &timed), &options, (i64::MAX, 0), (&events, &accepted), &trouble)
+                .await;
         Self {
             gateway,
             store,
@@ -243,6 +263,7 @@ impl House {
             whatsapp,
             options,
             events,
+            accepted,
             trouble,
             timed,
             lives: 0,
@@ -269,9 +290,9 @@ impl House {
         self.path = path;
         // A start that fails is another story: here it is tried until it works.
         let odds = self.trouble.pause();
-        let (around, events) = ((&self.clock, &self.timed), &self.events);
+        let (around, told) = ((&self.clock, &self.timed), (&self.events, &self.accepted));
         let (gateway, store, ledger) =
-            life(&self.path, around, &self.options, numbers, events, &self.trouble).await;
+            life(&self.path, around, &self.options, numbers, told, &self.trouble).await;
         self.trouble.odds(odds, &[]);
         (self.gateway, self.store, self.ledger) = (gateway, store, ledger);
     }
@@ -382,6 +403,14 @@ impl House {
     pub fn frames(&self) -> Vec<(Timestamp, OutgoingMessage)> {
         self.timed.note();
         self.timed.frames.lock().unwrap().clone()
+    }
+
+    /// Of each frame, whether it went out on a later connection than the one that its row was stored on.
+    pub fn went_out_later(&self) -> Vec<bool> {
+        let accepted = self.accepted.lock().unwrap();
+        let on = self.whatsapp.sent_on();
+        let frames = self.whatsapp.sent();
+        frames.iter().zip(on).map(|(frame, on)| accepted[&frame.id] < on).collect()
     }
 
     /// The waits between the frames, milliseconds.

@@ -239,6 +239,35 @@ async fn a_broken_handler_that_fails_closed_costs_a_try_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_handler_that_cannot_be_asked_costs_no_try_however_long_it_is_away() {
+    let house = House::start().await;
+    let session = house.ready("bakery").await;
+    let receiver = Receiver::start().await;
+    let webhook = house.webhook(session, &receiver).await;
+    let mut closed = handler("guard", HookPoint::WebhookBefore, 1, |_| async {
+        HookResult::Unavailable("it is suspended".into())
+    });
+    closed.on_failure = OnFailure::Closed;
+    let id = house.gateway.hooks.register(closed);
+    house.hear(session, &build::chat(1)).await;
+    // Far more often than the receiver would be tried.
+    for _ in 0..40 {
+        let due = house.retry_due().await;
+        assert!(due.since(house.now()) <= Duration::from_secs(3), "it waits too long");
+        house.clock.advance(due.since(house.now()));
+    }
+    let due = house.retry_due().await;
+    assert!(receiver.received().is_empty());
+    house.gateway.hooks.unregister(id);
+    house.clock.advance(due.since(house.now()));
+    house.drained().await;
+    assert_eq!(numbers(&receiver), [1]);
+    let delivered = log(&house, webhook.id, DeliveryState::Delivered).await;
+    assert_eq!(delivered[0].tries.len(), 1, "nothing was tried before");
+    assert_eq!(delivered[0].tries[0].error, None);
+}
+
+#[tokio::test]
 async fn a_webhook_that_is_paused_while_a_handler_thinks_is_not_called() {
     let house = House::start().await;
     let session = house.ready("bakery").await;

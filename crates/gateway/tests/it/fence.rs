@@ -105,6 +105,8 @@ async fn what_was_asked_of_an_owner_that_died_is_done_by_the_next_one() {
     // Stopped in order, the session is let go; the wish of the other one came a moment before.
     second.sessions.logout(session).await.unwrap();
     house.gateway.shutdown().await;
+    // Whether the owner still heard of it or not: without keys it is not linked.
+    house.whatsapp.without_keys(session);
     second.sessions.start(session).await.unwrap();
     house.wait_for(session, QrReady).await;
     assert!(!house.has_keys(session).await, "its keys were deleted before it began");

@@ -173,6 +173,7 @@ impl House {
             queue: shared,
             media_files: Arc::new(FolderMedia::open(&dir.path().join("media")).unwrap()),
             whatsapp: Arc::new(whatsapp.clone()),
+            plugins: Arc::new(plugins::Engine::of_this_build()),
         };
         let webhooks = WebhookOptions {
             allowed_hosts: vec!["127.0.0.1".into()],

@@ -210,6 +210,7 @@ async fn two_dispatchers_never_deliver_one_lane_at_once() {
     let second =
         Webhooks::build(house.options.webhooks.clone(), &ports, &house.gateway.audit, &supervisor)
             .unwrap();
+    second.hooks().open();
     for _ in 0..60 {
         house.hear(session, &build::chat(1)).await;
         second.wake();

@@ -1,5 +1,5 @@
-//! A ledger that is away, busy or silent for a while: nothing that was told is lost, and everything is right soon after it
-//! came back.
+//! A ledger that is away, busy or silent for a while: nothing that was told is lost, and everything is right soon after
+//! it came back.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use domain::{
     chat::ContactPatch,
     event::EventType,
     message::MessageStatus::*,
-    port::{Call, EngineSignal, PeopleStore as _, ReceiptKind},
+    port::{Call, EngineSignal, PeopleStore as _, ReceiptKind, SessionStore as _},
     session::{LossCause, SessionStatus},
 };
 use gateway::{Ports, sessions::StopSessionError};
@@ -244,13 +244,7 @@ async fn a_lease_is_kept_while_the_ledger_takes_nothing_from_the_task() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let second = Duration::from_secs(1);
-    let taken = domain::port::SessionStore::acquire_session(
-        &house.store,
-        session,
-        "another",
-        house.now(),
-        second,
-    );
+    let taken = house.store.acquire_session(session, "another", house.now(), second);
     assert_eq!(taken.await.unwrap(), None);
 }
 
@@ -288,4 +282,51 @@ async fn settling_goes_on_when_the_ledger_works_again() {
     assert_eq!(house.whatsapp.sent().len(), 2);
     let (sent, ()) = tokio::join!(house.send(session, "two"), passes(&house, HANG));
     sent.unwrap();
+}
+
+/// When everything slow is over, the session that was started beside it runs on its second connection.
+async fn runs(house: &House, session: SessionId) {
+    passes(house, HANG).await;
+    let ready = async || house.record(session).await.status == SessionStatus::Ready;
+    soon(house, "ready", ready).await;
+    let record = house.record(session).await;
+    assert_eq!((record.wanted, record.last_error), (true, None));
+    let holder = house.store.session_holder(session, house.now()).await.unwrap();
+    assert!(holder.is_some(), "its lease is its own");
+    assert_eq!(house.whatsapp.opens().len(), 2, "on the same connection");
+    assert_eq!(house.hear(session, &build::chat(1)).await, 1);
+}
+
+#[tokio::test]
+async fn a_start_keeps_its_lease_while_the_failure_of_another_is_written() {
+    let (mut house, trouble) = erring().await;
+    let session = house.ready("bakery").await;
+    house.gateway.shutdown().await;
+    // The start fails, and what its record says then is read slowly.
+    let name = "SessionStore::session";
+    let before = trouble.calls(name);
+    trouble.next(name, [Some(Fault::Unavailable), Some(Fault::Slow(HANG))]);
+    house.restart().await;
+    until("the failure", async || trouble.calls(name) == before + 2).await;
+    let start = house.gateway.sessions.start(session);
+    while_time_passes(&house, start).await.unwrap();
+    runs(&house, session).await;
+}
+
+#[tokio::test]
+async fn a_start_keeps_its_lease_while_a_kill_is_written() {
+    let (house, trouble) = erring().await;
+    let session = house.ready("bakery").await;
+    let name = "SessionStore::acquire_session";
+    let before = trouble.calls(name);
+    trouble.next(name, [Some(Fault::Slow(HANG))]);
+    let sessions = &house.gateway.sessions;
+    let kill = async { sessions.force_kill(session).await.unwrap() };
+    let start = async {
+        until("the kill", async || trouble.calls(name) > before).await;
+        sessions.start(session).await.unwrap()
+    };
+    let both = async { tokio::join!(kill, start) };
+    while_time_passes(&house, Box::pin(both)).await;
+    runs(&house, session).await;
 }

@@ -67,6 +67,7 @@ async fn the_order_is_the_contracts() {
         std::future::ready(HookResult::Continue)
     }));
     house.send(session, "hello").await.unwrap();
+    until("told", async || log.lock().unwrap().len() >= 3).await;
     assert_eq!(*log.lock().unwrap(), ["sending first", "sending late", "sent"]);
     log.lock().unwrap().clear();
 }
@@ -82,6 +83,7 @@ async fn a_failed_send_tells_its_handlers_and_keeps_its_error() {
     }));
     house.whatsapp.on_send(OnSend::Refuse(404));
     assert!(matches!(house.send(session, "hello").await, Err(SendError::NotOnWhatsApp)));
+    until("told", async || !log.lock().unwrap().is_empty()).await;
     assert_eq!(*log.lock().unwrap(), ["failed"]);
 }
 

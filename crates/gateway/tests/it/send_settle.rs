@@ -75,13 +75,14 @@ async fn handlers_hear_once_of_a_message_whose_answer_is_late() {
     until("told", async || !heard.lock().unwrap().is_empty()).await;
     let data = heard.lock().unwrap()[0].clone();
     assert_eq!(
-        (&data["message"]["id"], &data["message"]["status"], &data["late"]),
+        (&data["id"], &data["status"], &data["late"]),
         (&json!(id), &json!("sent"), &json!(true))
     );
     // An answer in time is told by its sender, and not again.
     house.send(session, "two").await.unwrap();
     house.whatsapp.connection(session).ack(&id).await;
     house.send(session, "three").await.unwrap();
+    until("told", async || heard.lock().unwrap().len() >= 3).await;
     let late: Vec<Value> = heard.lock().unwrap().iter().map(|data| data["late"].clone()).collect();
     assert_eq!(late, [json!(true), Value::Null, Value::Null]);
 }

@@ -148,6 +148,7 @@ impl Simulation {
             queue: Arc::new(Erring::new(shared, &trouble)),
             media_files: media,
             whatsapp: Arc::new(FakeWhatsApp::default()),
+            plugins: Arc::new(plugins::Engine::of_this_build()),
         };
         let options = WebhookOptions {
             concurrency: draw(&mut dice, &[1, 2, 16]),
@@ -177,6 +178,7 @@ impl Simulation {
         let (options, audit) = (self.options.clone(), Audit::build(&self.ports, &supervisor));
         let webhooks =
             Webhooks::build_with(options, &self.ports, &audit, &supervisor, transport).unwrap();
+        webhooks.hooks().open();
         (webhooks, supervisor)
     }
 

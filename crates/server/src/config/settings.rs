@@ -39,6 +39,7 @@ pub struct Settings {
     pub media: MediaSettings,
     pub webhooks: WebhookSettings,
     pub live: LiveSettings,
+    pub plugins: PluginSettings,
     pub audit: AuditSettings,
     pub messages: MessageSettings,
     pub whatsapp: WhatsAppSettings,
@@ -174,6 +175,15 @@ pub struct LiveSettings {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct PluginSettings {
+    pub memory_mb: u64,
+    pub hook_timeout_ms: u64,
+    pub allow_unsigned_ingress: bool,
+    pub base_url: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AuditSettings {
     pub retention_days: u64,
 }
@@ -260,6 +270,8 @@ impl Settings {
         range("webhooks.stall_limit_ms", self.webhooks.stall_limit_ms, 1000, u32::MAX.into())?;
         self.webhook_authorities()?;
         range("webhooks.lease_ms", self.webhooks.lease_ms, 1000, 600_000)?;
+        range("plugins.memory_mb", self.plugins.memory_mb, 8, 1024)?;
+        range("plugins.hook_timeout_ms", self.plugins.hook_timeout_ms, 50, 30_000)?;
         range("live.clients_max", self.live.clients_max as u64, 0, 10_000)?;
         range("live.clients_per_key", self.live.clients_per_key as u64, 1, 10_000)?;
         range("live.clients_per_address", self.live.clients_per_address as u64, 1, 10_000)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
 /// Longest wait for one answer.
@@ -33,24 +33,39 @@ impl ApiClient {
         body: Option<Value>,
         expect: u16,
     ) -> anyhow::Result<Value> {
-        let mut request = self
-            .http
-            .request(method.clone(), format!("{}{path}", self.base))
-            .header("X-API-Key", &self.key);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let answer =
-            request.send().await.with_context(|| format!("{method} {path} got no answer"))?;
+        let request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        self.answer(request, &format!("{method} {path}"), expect).await
+    }
+
+    /// Uploads a plugin's package, which is not installed yet.
+    pub async fn install(&self, package: Vec<u8>) -> anyhow::Result<Value> {
+        let path = "/plugins/install";
+        let request = self.http.post(format!("{}{path}", self.base));
+        let request = request.header("Content-Type", "application/zip").body(package);
+        self.answer(request, &format!("POST {path}"), 201).await
+    }
+
+    async fn answer(
+        &self,
+        request: RequestBuilder,
+        what: &str,
+        expect: u16,
+    ) -> anyhow::Result<Value> {
+        let answer = request.header("X-API-Key", &self.key).send().await;
+        let answer = answer.with_context(|| format!("{what} got no answer"))?;
         let status = answer.status().as_u16();
         let text = answer.text().await?;
         if status != expect {
-            bail!("{method} {path} answered {status} instead of {expect}: {text}");
+            bail!("{what} answered {status} instead of {expect}: {text}");
         }
         if text.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_str(&text).with_context(|| format!("{method} {path} did not answer JSON"))
+        serde_json::from_str(&text).with_context(|| format!("{what} did not answer JSON"))
     }
 
     /// `GET` with status 200.

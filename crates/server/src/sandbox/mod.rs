@@ -5,6 +5,7 @@
 
 mod api_client;
 mod bulk;
+mod plugin;
 mod print;
 mod progress;
 mod receiver;
@@ -56,5 +57,6 @@ async fn play(
     match story {
         SandboxStory::Conversation => story::play(stage, printer).await,
         SandboxStory::Bulk => bulk::play(stage, printer).await,
+        SandboxStory::Plugin => plugin::play(stage, printer).await,
     }
 }

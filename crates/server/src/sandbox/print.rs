@@ -56,12 +56,22 @@ impl StepPrinter {
     /// How to go on by hand.
     pub fn goodbye(&self, stage: &SandboxStage, story: SandboxStory) {
         let (base, session, key) = (&stage.base, &stage.session(), &stage.key);
-        let batches = match story {
+        let more = match story {
             SandboxStory::Conversation => String::new(),
             SandboxStory::Bulk => format!(
                 "
   # the batch, and what became of each message
   curl -s '{base}/sessions/{session}/messages/batch/{BATCH}?all=true' -H 'X-API-Key: {key}'
+"
+            ),
+            SandboxStory::Plugin => format!(
+                "
+  # the plugins, and how one of them is
+  curl -s {base}/plugins -H 'X-API-Key: {key}'
+  curl -s {base}/plugins/redact/health -H 'X-API-Key: {key}'
+
+  # one of your own: docs/plugins.md, or
+  waypost plugin new my-plugin
 "
             ),
         };
@@ -84,7 +94,7 @@ Go on by hand:
 
   # what the webhook receiver got and verified
   curl -s {receiver}/received
-{batches}",
+{more}",
             file = stage.key_file.display(),
             receiver = stage.receiver.base(),
         );

@@ -18,6 +18,8 @@ mod forwarding;
 mod gateways;
 mod hostile;
 mod numbers;
+mod plugin_command;
+mod plugin_crash;
 mod redis;
 mod restart;
 mod safety;

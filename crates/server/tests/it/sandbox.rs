@@ -76,3 +76,27 @@ fn a_batch_is_played_with_its_cancel() {
         "plain lines, and an end:\n{out}"
     );
 }
+
+#[test]
+fn the_story_of_the_plugins_is_played_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = waypost();
+    command.args(["sandbox", "--story", "plugin", "--once", "--port", "0"]).current_dir(dir.path());
+    let (code, out, err) = finish(command);
+    assert_eq!(code, Some(0), "{out}\n{err}");
+    has_steps(
+        &out,
+        &[
+            "plugin enabled",
+            "Paid with 4111",
+            "Paid with [redacted]",
+            "no card number",
+            "My card is 4111",
+            "My card is [redacted]",
+            "the ledger keeps",
+            "a send is refused",
+            "business-hours",
+            "goes out, once",
+        ],
+    );
+}

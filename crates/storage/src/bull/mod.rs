@@ -1,7 +1,8 @@
 //! The shared queue: lanes handed out by Redis, through BullMQ.
 //!
 //! # The cast
-//! - [`BullQueue`] is a [`DeliveryQueue`] over any [`LaneLedger`]. In the BullMQ queue `webhook` there is one job per lane
+//! - [`BullQueue`] is a [`DeliveryQueue`] over any [`LaneLedger`]. In the BullMQ queue `webhook` there is one job per
+//!   lane
 //!   ("drain this lane"), its id made of the lane's name, so never two. Jobs name lanes and hold nothing of a message.
 //! - [`claim`] takes jobs, then their lanes from the ledger; [`throttled`] remembers those for which there was no room.
 //! - [`link`] makes the calls, each with a time limit; [`held`] keeps the jobs of the lanes that are being worked on.
@@ -118,8 +119,8 @@ impl BullQueue {
         Ok(Self { inner, feeder, watcher: Arc::default() })
     }
 
-    /// Calls `wake` again and again while jobs wait for a worker, also those that other processes added: commits of this
-    /// process are known without it. It replaces any earlier `wake`; it must not wait itself.
+    /// Calls `wake` again and again while jobs wait for a worker, also those that other processes added: commits of
+    /// this process are known without it. It replaces any earlier `wake`; it must not wait itself.
     pub fn watch(&self, wake: Arc<dyn Fn() + Send + Sync>) {
         let watcher = FeederTask::watch(self.inner.clone(), wake);
         *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
@@ -172,8 +173,8 @@ impl QueueInner {
         }
     }
 
-    /// Ends the job of a lane that was given back or drained; a lane in which something waits gets a new one, behind the
-    /// others.
+    /// Ends the job of a lane that was given back or drained; a lane in which something waits gets a new one, behind
+    /// the others.
     async fn end_job(
         &self,
         link: &RedisLink,

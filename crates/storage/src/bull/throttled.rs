@@ -1,8 +1,8 @@
 //! Lanes that found no room: their webhook, or their kind, has as many on the way as it may.
 //!
-//! Their jobs are sent to wait in Redis, out of the way of the others, and their names are remembered here. As soon as
-//! there is room the ledger gives them without another way through Redis; if this process does not get to it, their jobs
-//! come back by themselves, for whoever is first.
+//! Their jobs are sent to wait in Redis, out of the way of the others, and their names are remembered here. As soon
+//! as there is room the ledger gives them without another way through Redis; if this process does not get to it,
+//! their jobs come back by themselves, for whoever is first.
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},

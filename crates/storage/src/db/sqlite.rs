@@ -47,8 +47,8 @@ impl SqliteConnection {
         // Counted in pages, and an older file has smaller ones.
         let page: i64 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
         conn.pragma_update(None, "wal_autocheckpoint", LOG_BYTES / page.max(1))?;
-        // What is deleted is overwritten with zeros, also on pages that become free, where long texts are: what somebody
-        // erased is in no file.
+        // What is deleted is overwritten with zeros, also on pages that become free, where long texts are: what
+        // somebody erased is in no file.
         conn.pragma_update(None, "secure_delete", "on")?;
         // What a burst or a long read made of the log is given back to the disk.
         conn.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
@@ -135,8 +135,8 @@ impl SqliteConnection {
     }
 }
 
-/// `$n` may stand anywhere and more than once; a bare `?` takes the next value. A text has one kind of them, and those with
-/// many are bare: only a handful is asked for its name.
+/// `$n` may stand anywhere and more than once; a bare `?` takes the next value. A text has one kind of them, and
+/// those with many are bare: only a handful is asked for its name.
 fn bind(prepared: &mut CachedStatement<'_>, args: &[SqlArg<'_>]) -> Result<(), DbError> {
     let named = prepared.parameter_name(1).is_some();
     for index in 1..=prepared.parameter_count() {

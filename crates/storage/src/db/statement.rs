@@ -36,8 +36,8 @@ pub(crate) mod texts {
     }
 }
 
-/// A statement. One written for one row, `… values ($1, $2)` or `… in ($1)`, can be widened to a few fixed numbers of rows,
-/// so that the database compiles each of them once.
+/// A statement. One written for one row, `… values ($1, $2)` or `… in ($1)`, can be widened to a few fixed numbers of
+/// rows, so that the database compiles each of them once.
 #[derive(Debug)]
 pub(crate) struct Statement {
     name: &'static str,
@@ -150,7 +150,8 @@ fn group(one: &str) -> Option<(usize, usize, usize)> {
     Some((begin, begin + length + 1, columns))
 }
 
-/// A statement for so many rows. Its parameters have no names: SQLite would look for the name of each among all of them.
+/// A statement for so many rows. Its parameters have no names: SQLite would look for the name of each among all of
+/// them.
 fn widened(one: &str, width: usize) -> String {
     let Some((begin, end, columns)) = group(one) else { return one.to_owned() };
     let group = vec!["?"; columns].join(", ");

@@ -1,7 +1,7 @@
 //! Taking lanes.
 //!
-//! The claim is made first and the lane read afterwards. Whoever held it before has ended with a commit, so what is read
-//! is what was left.
+//! The claim is made first and the lane read afterwards. Whoever held it before has ended with a commit, so what is
+//! read is what was left.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -204,8 +204,8 @@ async fn try_read_all(
     Ok(claimed)
 }
 
-/// FromRow deliveries up whose event cannot be read, so that those behind them leave; they can be sent again when it can.
-/// Whether something is left that leaves.
+/// FromRow deliveries up whose event cannot be read, so that those behind them leave; they can be sent again when it
+/// can. Whether something is left that leaves.
 async fn bury(
     store: &LedgerStore,
     taken: &UnreadClaim,

@@ -1,5 +1,5 @@
-//! Events of the last commits, so that the way from a commit to its POST goes through memory; and word of the lanes they
-//! opened.
+//! Events of the last commits, so that the way from a commit to its POST goes through memory; and word of the lanes
+//! they opened.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -1,7 +1,8 @@
 //! A folder that one process writes in, among those of others.
 //!
-//! Each is locked by its process for as long as it lives, however it ends: a folder whose lock is free is of a process that
-//! is no more. Folders are made and cleared under one more lock, so that none is cleared while it is made.
+//! Each is locked by its process for as long as it lives, however it ends: a folder whose lock is free is of a
+//! process that is no more. Folders are made and cleared under one more lock, so that none is cleared while it is
+//! made.
 
 use std::{
     fs::{File, TryLockError},

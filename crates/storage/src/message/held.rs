@@ -1,7 +1,7 @@
 //! Changes and acks that came before their message.
 //!
-//! They wait in the order in which they came. A session holds up to [`HELD_MAX`]; when it is full the oldest is released
-//! as if its time were over: a change's events are recorded, an ack is forgotten.
+//! They wait in the order in which they came. A session holds up to [`HELD_MAX`]; when it is full the oldest is
+//! released as if its time were over: a change's events are recorded, an ack is forgotten.
 
 use domain::{
     ChatId, EventId, SessionId, Timestamp, WaMessageId,

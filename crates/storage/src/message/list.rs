@@ -168,8 +168,8 @@ fn begin<'q>(
     builder
 }
 
-/// What somebody wrote is found by two indexes: in their own chat by the chat's, elsewhere by the sender's, which has only
-/// these rows.
+/// What somebody wrote is found by two indexes: in their own chat by the chat's, elsewhere by the sender's, which has
+/// only these rows.
 fn source(builder: &mut StatementBuilder<'_>, session: SessionId, query: &MessageQuery) {
     // A chat or an id narrows it down more.
     let from = query.from.as_ref().filter(|_| query.chat.is_none() && query.wa_id.is_none());

@@ -25,9 +25,9 @@ db::statements! {
          on conflict (session_id, wa_id) do nothing returning id");
 }
 
-/// Stores the plain new messages that some writes begin with, those under the leases of their sessions too; of each write
-/// whether its row is new. For one that is not, and for a lease, nothing is done: it is looked at by itself. Where a
-/// statement is no way to a server and back, none are taken.
+/// Stores the plain new messages that some writes begin with, those under the leases of their sessions too; of each
+/// write whether its row is new. For one that is not, and for a lease, nothing is done: it is looked at by itself.
+/// Where a statement is no way to a server and back, none are taken.
 pub(crate) async fn insert_many(unit: &mut Unit, writes: &[&Write]) -> StoreResult<Vec<bool>> {
     if !unit.conn.is_remote() {
         return Ok(vec![]);

@@ -1,5 +1,5 @@
-//! Changes of messages that are on their way: kept until what became of them is stored, so that one that a crash cut off
-//! can go out again under its id.
+//! Changes of messages that are on their way: kept until what became of them is stored, so that one that a crash cut
+//! off can go out again under its id.
 
 use domain::{
     SessionId, Timestamp, WaMessageId,

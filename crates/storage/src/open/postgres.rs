@@ -55,8 +55,8 @@ pub(super) async fn open(
     if !key_fits(&mut conn, &cipher).await.map_err(failed)? {
         return Err(OpenError::WrongKey(database));
     }
-    // Lists and logs have conditions that may be left out: planned without the values, a page of a large log is read and
-    // sorted as a whole.
+    // Lists and logs have conditions that may be left out: planned without the values, a page of a large log is read
+    // and sorted as a whole.
     let planned = connect.clone().options([("plan_cache_mode", "force_custom_plan")]);
     let connections =
         |options, count| Readers::Postgres(postgres::PostgresReaders::open(options, limits, count));

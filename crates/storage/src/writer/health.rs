@@ -17,8 +17,8 @@ use tokio::{
 
 use super::{Job, Order, Unit};
 
-/// Waits within a limit of real time. Tests may hold the runtime's clock, and its timers are over at once then; the thread of
-/// a SQLite ledger knows nothing of that.
+/// Waits within a limit of real time. Tests may hold the runtime's clock, and its timers are over at once then; the
+/// thread of a SQLite ledger knows nothing of that.
 #[expect(
     clippy::disallowed_methods,
     reason = "a limit on real work, not one of the product's times"

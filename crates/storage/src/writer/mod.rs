@@ -216,8 +216,8 @@ impl Writer {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// Runs a job that belongs to no session, or finds out to which, and waits until it is durable. The sessions' rows that it
-    /// changes it has to lock itself, in the order of their ids.
+    /// Runs a job that belongs to no session, or finds out to which, and waits until it is durable. The sessions'
+    /// rows that it changes it has to lock itself, in the order of their ids.
     pub(crate) async fn run<T, F>(&self, doing: &'static str, work: F) -> StoreResult<T>
     where
         T: Send + 'static,

@@ -16,6 +16,7 @@ mod migration;
 mod model;
 mod notices;
 mod opening;
+mod plugins;
 mod postgres;
 mod secrets;
 mod statements;

@@ -7,10 +7,10 @@ use domain::{
     SessionId, Timestamp,
     log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
     port::{
-        ApiKeyStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore, Lease, Ledger,
-        LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, Quarantined,
-        SessionStore, Store, StoreResult, Telemetry, TemplateStore, Trouble, UnreadableRow,
-        WebhookStore, WishListener, Write, WriteOutcome,
+        ApiKeyStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore, IngressStore, Lease,
+        Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
+        PluginValues, Quarantined, SessionStore, Store, StoreResult, Telemetry, TemplateStore,
+        Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
     },
     session::Session,
 };
@@ -32,6 +32,9 @@ pub struct StoreParts {
     pub pacing: Arc<dyn PacingStore>,
     pub batches: Arc<dyn BatchStore>,
     pub media_records: Arc<dyn MediaRecords>,
+    pub plugins: Arc<dyn PluginStore>,
+    pub plugin_values: Arc<dyn PluginValues>,
+    pub ingress: Arc<dyn IngressStore>,
 }
 
 impl StoreParts {
@@ -50,7 +53,10 @@ impl StoreParts {
             idempotency: store.clone(),
             pacing: store.clone(),
             batches: store.clone(),
-            media_records: store,
+            media_records: store.clone(),
+            plugins: store.clone(),
+            plugin_values: store.clone(),
+            ingress: store,
         }
     }
 }

@@ -21,13 +21,18 @@ use domain::{
     media::MediaRecord,
     message::Message,
     pacing::{PacingOutcome, PacingRules, Refusal},
+    plugin::{
+        Handover, IngressCall, IngressOutcome, IngressStored, Instance, Mapping, MappingKey,
+        Plugin, PluginId,
+    },
     port::{
-        ApiKeyStore, AuditLog, BatchStore, BulkFacts, Created, DeliveryLog, DeliveryQueue,
-        DeviceKeys, Erased, EventLog, Held, Holder, IdempotencyStore, KeyChange, KeyEntry, Lease,
-        Ledger, MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange,
-        OpenItem, PacingStore, Page, PeopleStore, QueueServer, QueueStats, RecipientScope,
-        SessionStore, Settled, Settlement, StoreResult, Telemetry, TemplateStore, UnresolvedSend,
-        Upkeep, WebhookStore, WishListener, Write, WriteOutcome,
+        ApiKeyStore, AuditLog, BatchStore, BulkFacts, ClaimedIngress, Created, DeliveryLog,
+        DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, Held, Holder, IdempotencyStore,
+        IngressStore, KeyChange, KeyEntry, Lease, Ledger, MediaRecords, MessagePage, MessageQuery,
+        MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore,
+        PluginValues, QueueServer, QueueStats, RecipientScope, SessionStore, Settled, Settlement,
+        StoreResult, Telemetry, TemplateStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
+        WishListener, Write, WriteOutcome,
     },
     session::Session,
     template::Template,
@@ -210,6 +215,42 @@ erring! { BatchStore of batches {
     fn open_batch_items(&self, session: SessionId) -> Vec<OpenItem>;
     fn bulk_facts(&self, session: SessionId, chats: &[ChatId]) -> BulkFacts;
     fn forget_batches(&self, before: Timestamp) -> u64;
+} }
+
+erring! { PluginStore of plugins {
+    fn enabled_plugins(&self) -> Vec<EnabledPlugin>;
+    fn plugins(&self) -> Vec<Plugin>;
+    fn plugin(&self, id: &PluginId) -> Option<Plugin>;
+    fn plugin_revision(&self) -> u64;
+    fn insert_plugin(&self, plugin: &Plugin, package: &[u8]) -> Option<u64>;
+    fn update_plugin(&self, plugin: &Plugin, package: Option<&[u8]>) -> Option<u64>;
+    fn plugin_package(&self, id: &PluginId) -> Option<Vec<u8>>;
+    fn delete_plugin(&self, id: &PluginId) -> bool;
+} }
+
+erring! { PluginValues of plugin_values {
+    fn plugin_value(&self, plugin: &PluginId, session: Option<SessionId>, key: &str) -> Option<String>;
+    fn set_plugin_value(&self, plugin: &PluginId, session: Option<SessionId>, key: &str, value: &str) -> ValueStored;
+    fn delete_plugin_value(&self, plugin: &PluginId, session: Option<SessionId>, key: &str) -> ();
+    fn plugin_keys(&self, plugin: &PluginId, session: Option<SessionId>, prefix: &str, limit: u32) -> Vec<String>;
+} }
+
+erring! { IngressStore of ingress {
+    fn instances(&self, plugin: &PluginId) -> Vec<Instance>;
+    fn instance(&self, plugin: &PluginId, id: &str) -> Option<Instance>;
+    fn insert_instance(&self, instance: &Instance) -> bool;
+    fn update_instance(&self, instance: &Instance) -> bool;
+    fn delete_instance(&self, plugin: &PluginId, id: &str) -> bool;
+    fn store_ingress(&self, call: &IngressCall, by_digest: bool, waiting_max: u32) -> IngressStored;
+    fn claim_ingress(&self, now: Timestamp, until: Timestamp, limit: u32) -> Vec<ClaimedIngress>;
+    fn next_ingress(&self) -> Option<Timestamp>;
+    fn finish_ingress(&self, id: uuid::Uuid, epoch: u64, outcome: &IngressOutcome, now: Timestamp) -> bool;
+    fn redrive_ingress(&self, plugin: &PluginId, instance: &str, now: Timestamp, limit: u32) -> (u32, u32);
+    fn forget_ingress(&self, done_before: Timestamp, dead_before: Timestamp, limit: u32) -> u32;
+    fn mapping(&self, key: &MappingKey) -> Option<Mapping>;
+    fn mapping_of_conversation(&self, plugin: &PluginId, instance: &str, conversation: &str) -> Option<Mapping>;
+    fn set_mapping(&self, key: &MappingKey, conversation: &str, now: Timestamp) -> ();
+    fn set_handover(&self, key: &MappingKey, state: Handover, now: Timestamp) -> bool;
 } }
 
 erring! { EventLog of log {

@@ -112,6 +112,8 @@ impl Connection for HeldLink {
 pub struct FakeLink {
     pub(super) fake: FakeWhatsApp,
     pub(super) session: SessionId,
+    /// Which open it is, counted from 1 over all sessions.
+    pub(super) number: usize,
     pub(super) sink: Arc<dyn EngineSink>,
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
     pub(super) closed: Arc<AtomicBool>,
@@ -174,6 +176,7 @@ impl Connection for FakeLink {
             if !matches!(outcome, OnSend::Fail(_)) {
                 state.sent.push(message);
                 state.sent_at.push((self.session, Instant::now()));
+                state.sent_on.push(self.number);
             }
             (id, outcome)
         };

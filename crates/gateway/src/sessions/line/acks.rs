@@ -63,7 +63,7 @@ pub(super) fn tell(
                 (write, outcome)
                 && matches!(entry, LineEntry::Ack(_) | LineEntry::Receipt(_))
             {
-                tell_ack(inner, session, &wa_id, status);
+                tell_ack(inner, session, (&wa_id, status), &events);
                 taken.push((wa_id, events));
             }
         }
@@ -95,26 +95,28 @@ pub(super) fn tell(
     }
 }
 
-/// Handlers hear of a message whose sender had stopped waiting when it was sent, if that is among what was told. Who still
-/// waits tells them itself.
+/// Handlers hear of a message whose sender had stopped waiting when it was sent, if that is among what was told. Who
+/// still waits tells them itself.
 pub(in crate::sessions) fn tell_late(inner: &SessionsInner, told: &[EventDraft]) {
     let sent = told.iter().find(|event| event.kind == EventType::MessageSent);
     let Some(sent) = sent.filter(|_| inner.hooks.listens(HookPoint::MessageSent)) else { return };
     let mut message = sent.data.value();
     message["status"] = json!(MessageStatus::Sent);
-    let word = message["type"].clone();
-    let data = json!({ "sessionId": sent.session, "message": message, "type": word, "late": true });
-    inner.hooks.notify(HookPoint::MessageSent, sent.session, data);
+    message["late"] = json!(true);
+    inner.hooks.notify(HookPoint::MessageSent, sent.session, message);
 }
 
 /// Handlers hear that a message moved.
 pub(in crate::sessions) fn tell_ack(
     inner: &SessionsInner,
     session: SessionId,
-    id: &WaMessageId,
-    status: MessageStatus,
+    (id, status): (&WaMessageId, MessageStatus),
+    events: &[EventDraft],
 ) {
-    let data = json!({ "sessionId": session, "messageId": id, "status": status.as_str() });
+    let mut data = json!({ "sessionId": session, "messageId": id, "status": status.as_str() });
+    if let Some(chat) = events.iter().find_map(|event| event.chat.as_ref()) {
+        data["chatId"] = json!(chat);
+    }
     inner.hooks.notify(HookPoint::MessageAck, session, data);
 }
 

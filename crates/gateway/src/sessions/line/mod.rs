@@ -1,10 +1,10 @@
-//! What a session has to store and nobody outside will say again: its record with the events of its life, acks, receipts,
-//! calls, and what is learned of people and chats.
+//! What a session has to store and nobody outside will say again: its record with the events of its life, acks,
+//! receipts, calls, and what is learned of people and chats.
 //!
-//! Each session has a line. It is worked off in order, many entries in one commit, and an entry leaves it when it is in the
-//! ledger, however long that takes, or when its lease is over: then it is the next owner's. The connection is held back
-//! while the line is full. A line outlives its connection, its task and the unloading of its session; it ends when nothing
-//! waits.
+//! Each session has a line. It is worked off in order, many entries in one commit, and an entry leaves it when it is
+//! in the ledger, however long that takes, or when its lease is over: then it is the next owner's. The connection is
+//! held back while the line is full. A line outlives its connection, its task and the unloading of its session; it
+//! ends when nothing waits.
 
 mod acks;
 mod work;
@@ -128,8 +128,8 @@ impl LineTicket {
         let _ = self.progress.wait_for(|progress| progress.done >= number).await;
     }
 
-    /// Completes when the entry has left the line, or soon, or at once when it is known that the ledger does not answer.
-    /// Whether it is stored.
+    /// Completes when the entry has left the line, or soon, or at once when it is known that the ledger does not
+    /// answer. Whether it is stored.
     pub(super) async fn stored_soon(&mut self, inner: &SessionsInner) -> bool {
         let (number, clock) = (self.number, &inner.ports.clock);
         let over = self.progress.wait_for(|progress| {

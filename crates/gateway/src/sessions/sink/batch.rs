@@ -91,7 +91,8 @@ impl<'a> InboundChunk<'a> {
                     tell(self.sink, &data, incoming);
                 }
                 AfterWrite::Settled { id, timestamp, told } => {
-                    line::tell_ack(&self.sink.inner, self.sink.session, &id, MessageStatus::Sent);
+                    let moved = (&id, MessageStatus::Sent);
+                    line::tell_ack(&self.sink.inner, self.sink.session, moved, &told);
                     let heard = self.sink.inner.ports.clock.now();
                     let answer = AckAnswer { refused: None, timestamp, heard };
                     if !self.sink.inner.waiters.answer(self.sink.session, &id, answer) {
@@ -274,9 +275,10 @@ fn tell(sink: &SessionSink, data: &EventData, incoming: bool) {
     if !points.into_iter().any(|point| hooks.listens(point)) {
         return;
     }
-    let data = json!({ "sessionId": sink.session, "message": data });
+    let message = data.value();
     if incoming {
-        hooks.notify(HookPoint::MessageReceived, sink.session, data.clone());
+        hooks.notify(HookPoint::MessageReceived, sink.session, message.clone());
     }
+    let data = json!({ "sessionId": sink.session, "message": message });
     hooks.notify(HookPoint::MessagePersisted, sink.session, data);
 }

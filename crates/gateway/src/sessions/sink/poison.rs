@@ -1,8 +1,8 @@
 //! Messages that came in and can never be stored: the fault is in them, not in the ledger.
 //!
-//! WhatsApp sends a message until it is acknowledged, and nothing of its session comes in behind one that is not. So after
-//! a few tries it is put aside with everything that is known of it, which is said in the log, in the audit, in the metrics
-//! and in the health; then it is acknowledged.
+//! WhatsApp sends a message until it is acknowledged, and nothing of its session comes in behind one that is not. So
+//! after a few tries it is put aside with everything that is known of it, which is said in the log, in the audit, in
+//! the metrics and in the health; then it is acknowledged.
 
 use std::{
     collections::HashMap,

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::{DatabaseLimits, run, within};
 use crate::db::{Bound, DbError, QueryAnswer, Want};
 
-/// One connection. After it broke, [`Self::renewed`] makes it anew; until then every statement fails, so that none runs outside the
-/// transaction it belongs to.
+/// One connection. After it broke, [`Self::renewed`] makes it anew; until then every statement fails, so that none
+/// runs outside the transaction it belongs to.
 pub(crate) struct PostgresConnection {
     options: PgConnectOptions,
     limits: DatabaseLimits,

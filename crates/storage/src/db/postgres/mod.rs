@@ -1,8 +1,8 @@
 //! PostgreSQL.
 //!
 //! Every call has a limit. A server that vanishes without a word leaves a connection on which nothing ever comes: the
-//! socket cannot be told to look for that (the driver has no setting for it), so a connection past a limit is dropped, and
-//! one that was idle for a while is asked before it is used.
+//! socket cannot be told to look for that (the driver has no setting for it), so a connection past a limit is
+//! dropped, and one that was idle for a while is asked before it is used.
 
 mod connection;
 mod limits;

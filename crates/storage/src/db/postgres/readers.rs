@@ -91,8 +91,8 @@ impl PostgresReaders {
         let _slot = slot.map_err(|_| DbError::NoAnswer)?.map_err(|_| DbError::Closed)?;
         if let Some(conn) = pool.used_before().await {
             match pool.run_on(conn, statement, want).await {
-                // The server ended it while it was idle, as in a restart: nothing of the statement was done, or it may be
-                // done again.
+                // The server ended it while it was idle, as in a restart: nothing of the statement was done, or it
+                // may be done again.
                 Err(error) if error.is_cut() => {}
                 answer => return answer,
             }

@@ -1,0 +1,5 @@
+//! The child alone.
+
+fn main() -> std::process::ExitCode {
+    plugins::child::run()
+}
