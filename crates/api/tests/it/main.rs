@@ -9,6 +9,7 @@ mod audit;
 mod bulk;
 mod chats;
 mod contacts;
+mod contract;
 mod deliveries;
 mod docs;
 mod events;

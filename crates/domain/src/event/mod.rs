@@ -11,6 +11,7 @@ mod data;
 mod kind;
 mod plugin;
 mod say;
+mod source;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -35,6 +36,7 @@ pub use data::EventData;
 pub use kind::{EventType, Subscription, UnknownEvent};
 pub use plugin::{plugin_resumed, plugin_suspended};
 pub use say::{content_metadata, describe, forwarded};
+pub use source::ChangeSource;
 
 /// An event before the ledger has numbered it.
 #[derive(Debug, Clone, PartialEq)]
