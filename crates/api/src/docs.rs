@@ -26,7 +26,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     AppState, api_keys, audit, bulk, chats, contacts, deliveries, error::ErrorBody, events,
-    forward, health, media, messages, metrics, plugins, sessions, templates, webhooks,
+    forward, health, media, messages, metrics, plugins, sessions, stats, templates, webhooks,
     words::OrderByWord,
 };
 
@@ -54,6 +54,7 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Webhooks", description = "Webhook subscriptions"),
         (name = "Deliveries", description = "Delivery log, dead letters and redelivery"),
         (name = "Events", description = "Live events, as a stream"),
+        (name = "Statistics", description = "Numbers of sessions and messages, and the settings"),
         (name = "Audit", description = "The log of who did what"),
         (name = "Health", description = "Liveness, readiness and metrics"),
     ),
@@ -82,6 +83,7 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(deliveries::routes())
         .merge(events::routes())
         .merge(audit::routes())
+        .merge(stats::routes())
         .merge(of_workers())
 }
 

@@ -45,6 +45,7 @@ mod rates;
 mod schema;
 mod sessions;
 mod slash;
+mod stats;
 mod templates;
 mod webhooks;
 mod words;
@@ -89,6 +90,10 @@ pub struct ApiOptions {
     pub trusted_proxies: Vec<IpNet>,
     /// The version that `/api/health` shows to callers with a key.
     pub version: &'static str,
+    /// Where this API is reached from outside.
+    pub base_url: String,
+    /// Whether the log holds debug lines.
+    pub debug: bool,
     /// The bearer token of `/api/metrics`; without it the route does not exist.
     pub metrics_token: Option<String>,
     /// Reads how much memory this process holds, in bytes.
@@ -107,6 +112,8 @@ impl Default for ApiOptions {
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             version: env!("CARGO_PKG_VERSION"),
+            base_url: "http://localhost:2785".to_owned(),
+            debug: false,
             metrics_token: None,
             resident_bytes: Arc::new(|| 0),
         }

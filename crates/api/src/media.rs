@@ -36,7 +36,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "describes the path to the OpenAPI document")]
-struct MessagePath {
+pub struct MessagePath {
     /// The id of the session.
     #[param(rename = "sessionId", example = "3b0c6f52-0c1e-4a77-9d0e-5a1f2b3c4d5e")]
     session_id: String,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::content::Content;
 use crate::{
     address::{ChatId, PhoneNumber},
+    event::ChangeSource,
     ids::{MessageRowId, SessionId, WaMessageId},
     time::Timestamp,
 };
@@ -236,6 +237,8 @@ pub struct InboundMessage {
     pub sender_phone: Option<PhoneNumber>,
     /// Written by this account on another device.
     pub from_me: bool,
+    /// Which device that was; `None` for messages of other people.
+    pub source: Option<ChangeSource>,
     /// The sender's display name.
     pub push_name: Option<String>,
     /// WhatsApp's time, whole seconds.

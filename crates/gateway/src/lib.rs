@@ -41,6 +41,7 @@ mod preview;
 pub mod retention;
 pub mod sessions;
 mod spelling;
+pub mod stats;
 pub mod supervisor;
 pub mod templates;
 mod upkeep;
@@ -71,6 +72,7 @@ pub use people::People;
 pub use plugins::{PluginOptions, Plugins};
 pub use retention::RetentionOptions;
 pub use sessions::Sessions;
+pub use stats::Stats;
 pub use supervisor::{Policy, Supervisor};
 pub use templates::Templates;
 pub use webhooks::{WebhookOptions, Webhooks};
@@ -130,6 +132,8 @@ pub struct Options {
     pub plugins: PluginOptions,
     /// How long things are kept.
     pub retention: RetentionOptions,
+    /// How long numbers of all sessions are kept for the next who asks.
+    pub stats_kept: Duration,
     /// A webhook that delivers nothing for so long while something waits is warned about.
     pub stall_limit: Duration,
     /// How long a shutdown drains before it cuts.
@@ -154,6 +158,7 @@ impl Default for Options {
             live: LiveOptions::default(),
             plugins: PluginOptions::default(),
             retention: RetentionOptions::default(),
+            stats_kept: Duration::from_secs(30),
             stall_limit: Duration::from_secs(900),
             shutdown_limit: Duration::from_secs(15),
         }
@@ -234,6 +239,8 @@ pub struct Gateway {
     pub audit: Audit,
     /// When sessions were last heard of.
     pub activities: Activities,
+    /// Numbers for dashboards.
+    pub stats: Stats,
     /// Numbers in the text format of Prometheus.
     pub metrics: Metrics,
     supervisor: Supervisor,
@@ -309,6 +316,7 @@ impl Gateway {
         let meter = webhooks.meter();
         let limit = options.stall_limit;
         let metrics = Metrics::build(&ports, &sessions, &peers, &live, &audit, meter, limit);
+        let stats = Stats::build(options.stats_kept, &ports, &sessions);
         let gateway = Self {
             sessions,
             messages,
@@ -325,6 +333,7 @@ impl Gateway {
             live,
             audit,
             activities,
+            stats,
             metrics,
             supervisor,
             shutdown_limit: options.shutdown_limit,

@@ -9,7 +9,8 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     Clock, Timer, Timestamp,
     log::PruneLimits,
-    port::{IdempotencyStore, LogStore, StoreResult},
+    port::{IdempotencyStore, LogStore, StatsStore, StoreResult},
+    stats::STATS_KEPT,
 };
 
 use crate::{Audit, Policy, Ports, Supervisor};
@@ -54,6 +55,7 @@ struct RetentionLoop {
     options: RetentionOptions,
     log: Arc<dyn LogStore>,
     idempotency: Arc<dyn IdempotencyStore>,
+    stats: Arc<dyn StatsStore>,
     clock: Arc<dyn Clock>,
     audit: Audit,
     supervisor: Supervisor,
@@ -76,6 +78,7 @@ pub(crate) fn start(
         options,
         log: ports.store.clone(),
         idempotency: ports.store.clone(),
+        stats: ports.store.clone(),
         clock: ports.clock.clone(),
         audit: audit.clone(),
         supervisor: supervisor.clone(),
@@ -110,6 +113,7 @@ impl RetentionLoop {
         while !stopping.is_cancelled()
             && self.idempotency.expire_idempotency_keys(now, BATCH).await? > 0
         {}
+        self.stats.prune_stats(now.minus(STATS_KEPT)).await?;
         let before = now.minus(self.options.audit);
         while !stopping.is_cancelled() && self.audit.prune(before, BATCH).await? > 0 {}
         if let Some(kept) = self.options.messages {

@@ -147,17 +147,22 @@ fn plugin_engine() -> anyhow::Result<plugins::Engine> {
     Ok(plugins::Engine::new(program, vec![crate::PLUGIN_CHILD.into()]))
 }
 
-fn plugin_options(settings: &Settings) -> PluginOptions {
-    let (plugins, base) = (&settings.plugins, settings.plugins.base_url.trim_end_matches('/'));
-    let base_url = match base.is_empty() {
+/// Where the API is reached from outside, without a slash at the end.
+fn base_url(settings: &Settings) -> String {
+    let base = settings.plugins.base_url.trim_end_matches('/');
+    match base.is_empty() {
         true => format!("http://localhost:{}", settings.server.port),
         false => base.to_owned(),
-    };
+    }
+}
+
+fn plugin_options(settings: &Settings) -> PluginOptions {
+    let plugins = &settings.plugins;
     PluginOptions {
         memory_bytes: plugins.memory_mb << 20,
         hook_limit: Duration::from_millis(plugins.hook_timeout_ms),
         unsigned_ingress: plugins.allow_unsigned_ingress,
-        base_url,
+        base_url: base_url(settings),
         ..PluginOptions::default()
     }
 }
@@ -271,6 +276,7 @@ fn options(settings: &Settings) -> anyhow::Result<Options> {
             messages: Some(settings.messages.retention_days).filter(|kept| *kept > 0).map(days),
             ..RetentionOptions::default()
         },
+        stats_kept: millis(settings.stats.cache_ttl_ms),
         stall_limit: millis(webhooks.stall_limit_ms),
         webhooks: WebhookOptions {
             timeout: millis(webhooks.timeout_ms),
@@ -343,6 +349,8 @@ pub fn router(settings: &Settings, gateway: Gateway) -> anyhow::Result<axum::Rou
         cors_origins: settings.server.cors_origins.clone(),
         trusted_proxies: settings.trusted_proxies()?,
         version: env!("CARGO_PKG_VERSION"),
+        base_url: base_url(settings),
+        debug: matches!(settings.log.level.as_str(), "debug" | "trace"),
         metrics_token: settings.secrets.metrics_token.clone(),
         resident_bytes: Arc::new(resident_bytes),
     };

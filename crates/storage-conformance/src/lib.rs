@@ -34,7 +34,7 @@ use domain::{
     port::{
         ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore, Lease,
         Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, SessionStore, TemplateStore, WebhookStore, Write, WriteOutcome,
+        PluginValues, SessionStore, StatsStore, TemplateStore, WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -65,6 +65,7 @@ pub trait Store:
     + PluginStore
     + PluginValues
     + IngressStore
+    + StatsStore
     + Clone
 {
 }
@@ -87,6 +88,7 @@ impl<T> Store for T where
         + PluginStore
         + PluginValues
         + IngressStore
+        + StatsStore
         + Clone
 {
 }

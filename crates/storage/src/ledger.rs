@@ -208,6 +208,7 @@ pub(crate) fn session_of(write: &Write) -> SessionId {
         Write::InsertMessage { message, .. } => message.message.session,
         Write::ChangeMessage { session, .. }
         | Write::AdvanceMessage { session, .. }
+        | Write::NoteReceipt { session, .. }
         | Write::LearnIdentity { session, .. }
         | Write::LearnForm { session, .. }
         | Write::LearnContact { session, .. }
@@ -279,6 +280,10 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(AppliedWrite, Ve
         } => {
             let ack = Ack { status: *status, timestamp: *timestamp, metadata: metadata.clone() };
             message::advance(unit, *session, wa_id, ack, *hold_until, events.clone()).await?
+        }
+        Write::NoteReceipt { session, wa_id, receipt, hold_until, events } => {
+            message::note_receipt(unit, *session, wa_id, receipt, *hold_until, events.clone())
+                .await?
         }
         Write::LearnIdentity { session, identity } => {
             some_if(people::learn_identity(unit, *session, identity).await?, &[])

@@ -44,6 +44,7 @@ mod receivers;
 mod removal;
 mod session;
 mod statements;
+mod stats;
 mod telemetry;
 mod template;
 mod unreadable;

@@ -4,7 +4,7 @@
 use crate::{
     api_key, audit, batch, db::Statement, delivery, device_key, event_log, idempotency, lease,
     ledger, media, media_removal, message, open, pacing, people, plugin, quarantine, removal,
-    session, telemetry, template, upkeep, webhook, writer,
+    session, stats, telemetry, template, upkeep, webhook, writer,
 };
 
 static ALL: &[&[&Statement]] = &[
@@ -42,6 +42,7 @@ static ALL: &[&[&Statement]] = &[
     message::many::STATEMENTS,
     message::STATEMENTS,
     message::open_change::STATEMENTS,
+    message::receipt::STATEMENTS,
     open::STATEMENTS,
     open::sqlite::STATEMENTS,
     pacing::STATEMENTS,
@@ -60,6 +61,7 @@ static ALL: &[&[&Statement]] = &[
     quarantine::STATEMENTS,
     removal::STATEMENTS,
     session::STATEMENTS,
+    stats::STATEMENTS,
     telemetry::STATEMENTS,
     template::STATEMENTS,
     upkeep::STATEMENTS,

@@ -216,6 +216,7 @@ pub fn inbound(number: u32, chat: &ChatId) -> InboundMessage {
         sender_lid: None,
         sender_phone: None,
         from_me: false,
+        source: None,
         push_name: Some("Mia".into()),
         timestamp: START.seconds() + i64::from(number),
         content: Content::text(format!("text {number}")),

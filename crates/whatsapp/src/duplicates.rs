@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::{
     Clock, WaMessageId,
+    event::ChangeSource,
     message::{Content, InboundMessage},
     port::{EngineSink, StoreResult},
     session::LossCause,
@@ -86,6 +87,7 @@ impl LostMessage {
             sender_lid: person.lid,
             sender_phone: person.phone,
             from_me,
+            source: from_me.then(|| ChangeSource::of_device(sender.device)),
             push_name: None,
             timestamp: clock.now().seconds(),
             content: Content::Undecryptable,

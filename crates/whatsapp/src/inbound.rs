@@ -16,6 +16,7 @@ use domain::{
     ChatId, Clock, WaMessageId,
     chat::Identity,
     content::{OptionHash, Target},
+    event::ChangeSource,
     message::{Content, InboundMessage as Inbound},
     port::{EngineSignal, EngineSink},
     session::LossCause,
@@ -202,6 +203,7 @@ impl InboundHandler {
             sender_lid: sender.lid,
             sender_phone: sender.phone,
             from_me: source.is_from_me,
+            source: source.is_from_me.then(|| ChangeSource::of_device(source.sender.device)),
             push_name: Some(&info.push_name)
                 .filter(|name| !name.is_empty())
                 .map(|name| name.chars().take(PUSH_NAME_CHARS_MAX).collect()),

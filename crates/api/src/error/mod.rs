@@ -250,6 +250,11 @@ impl ApiError {
         Self { retry_after_seconds: None, ..self }
     }
 
+    /// 500 for what should not be; the log says what it was.
+    pub fn internal() -> Self {
+        Self::unexpected()
+    }
+
     fn unexpected() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
     }

@@ -4,8 +4,10 @@
 //! a [`result::SendResult`]; routes that change a message answer `{success: true}`.
 
 mod change;
+mod history;
 mod list;
 mod media;
+mod receipts;
 pub mod result;
 pub mod send;
 mod simple;
@@ -37,4 +39,6 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(change::star))
         .routes(routes!(change::vote_poll))
         .routes(routes!(list::list))
+        .routes(routes!(history::history))
+        .routes(routes!(receipts::receipts))
 }

@@ -38,6 +38,7 @@ pub fn from_mia(id: &str, content: Content) -> InboundMessage {
         sender_lid: None,
         sender_phone: None,
         from_me: false,
+        source: None,
         push_name: Some("Mia".into()),
         timestamp: TIME,
         content,

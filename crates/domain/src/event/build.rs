@@ -7,7 +7,7 @@ use crate::{
     address::{ChatId, ChatKind, PhoneNumber},
     content::Content,
     ids::{EventId, SessionId, WaMessageId},
-    message::{InboundMessage, Message, MessageStatus},
+    message::{Direction, InboundMessage, Message, MessageStatus},
     port::ReceiptKind,
     time::Timestamp,
 };
@@ -158,6 +158,38 @@ pub fn message_sent(id: EventId, message: &Message, at: Timestamp) -> EventDraft
     }
 }
 
+/// A stored message in the form of the events that told it: OpenWA's live message.
+pub fn live_message(message: &Message) -> Value {
+    let from_me = message.direction == Direction::Outgoing;
+    let mut data = json!({
+        "id": message.wa_id,
+        "from": message.from,
+        "to": message.to,
+        "chatId": message.chat,
+        "body": message.body.as_deref().unwrap_or_default(),
+        "type": message.kind.as_str(),
+        "timestamp": message.timestamp.unwrap_or_else(|| message.created_at.seconds()),
+        "fromMe": from_me,
+        "isGroup": message.chat.is_group(),
+        "kind": message.chat.kind().as_str(),
+    });
+    if let Some(author) = &message.author {
+        data["author"] = json!(author);
+    }
+    if message.chat.is_lid() || message.author.as_ref().is_some_and(ChatId::is_lid) {
+        data["isLidSender"] = json!(true);
+    }
+    if let Some(name) = message.chat_name.as_ref().filter(|_| !from_me) {
+        data["contact"] = json!({ "pushName": name });
+    }
+    for field in SAID.iter().chain(&["ephemeralDuration", "isViewOnce", "call"]) {
+        if let Some(value) = message.metadata.get(field) {
+            data[*field] = value.clone();
+        }
+    }
+    data
+}
+
 /// Everything an ack says about a message of ours. The addressing fields are always there, so that a filter on them
 /// can never swallow an ack by accident.
 pub struct AckReport<'a> {
@@ -295,6 +327,7 @@ mod tests {
             sender_lid: None,
             sender_phone: PhoneNumber::parse("49170111"),
             from_me,
+            source: None,
             push_name: Some("Mia".into()),
             timestamp: 1_790_841_600,
             content: Content::text("Are you open today?"),

@@ -25,7 +25,7 @@ use crate::{
 
 pub use batch::batch_event;
 pub use build::{
-    AckReport, ends, inbound_message, message_ack, message_failed, message_receipt, message_sent,
+    AckReport, ends, inbound_message, live_message, message_ack, message_failed, message_receipt, message_sent,
     session_event,
 };
 pub use change::{

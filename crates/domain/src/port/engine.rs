@@ -3,6 +3,7 @@
 use std::{fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::{Lease, StoreError, StoreResult};
 use crate::{
@@ -42,7 +43,8 @@ pub enum EngineError {
 }
 
 /// How far a receipt says a message got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ReceiptKind {
     /// A device of the recipient has it.
     Delivered,

@@ -16,6 +16,7 @@ use crate::{
     media::{MediaRecord, MediaState},
     message::{Message, MessageStatus, MessageType, OutgoingMessage},
     proxy::ProxyUrl,
+    receipt::RecipientReceipt,
     session::{Restriction, SessionConfig, SessionStatus, Wish},
     time::Timestamp,
 };
@@ -133,6 +134,21 @@ pub enum Write {
         metadata: serde_json::Value,
         /// When the message is not there: hold this until it comes, or forget it at this time (an ack alone means
         /// nothing to anybody). `None` drops it.
+        hold_until: Option<Timestamp>,
+        /// Recorded only if the row moved.
+        events: Vec<EventDraft>,
+    },
+    /// Note what a recipient's device said of a message of ours, and move the message forward as
+    /// [`Write::AdvanceMessage`] does. Of each kind the first answer of a recipient stays.
+    /// [`WriteOutcome::Unchanged`] when the message did not move; the answer is noted all the same.
+    NoteReceipt {
+        /// The session it belongs to.
+        session: SessionId,
+        /// WhatsApp's id of the message.
+        wa_id: WaMessageId,
+        /// Who answered what, and when.
+        receipt: RecipientReceipt,
+        /// When the message is not there: hold this until it comes, or forget it at this time. `None` drops it.
         hold_until: Option<Timestamp>,
         /// Recorded only if the row moved.
         events: Vec<EventDraft>,

@@ -14,6 +14,7 @@ mod media;
 mod people;
 mod plugin_engine;
 mod plugins;
+mod stats;
 mod store;
 mod stores;
 mod trouble;
@@ -46,6 +47,7 @@ pub use plugin_engine::{
 pub use plugins::{
     ClaimedIngress, EnabledPlugin, IngressStore, PluginStore, PluginValues, ValueStored,
 };
+pub use stats::StatsStore;
 pub use store::Store;
 pub use stores::{
     ApiKeyStore, Holder, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,

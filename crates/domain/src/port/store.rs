@@ -3,7 +3,7 @@
 use super::{
     ApiKeyStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, Ledger, LogStore,
     MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SessionStore,
-    TemplateStore, WebhookStore,
+    StatsStore, TemplateStore, WebhookStore,
 };
 
 /// Everything that one database keeps. Whoever needs a part asks for that part's trait: `Arc<dyn Store>` becomes an
@@ -25,6 +25,7 @@ pub trait Store:
     + PluginStore
     + PluginValues
     + IngressStore
+    + StatsStore
 {
 }
 
@@ -45,5 +46,6 @@ impl<T> Store for T where
         + PluginStore
         + PluginValues
         + IngressStore
+        + StatsStore
 {
 }

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     ChatId, SessionId, Timer, Timestamp, WaMessageId,
     content::Content,
-    event::Change,
+    event::{Change, ChangeSource},
     message::OutgoingMessage,
     port::{EngineError, Lease, Write},
     session::SessionStatus,
@@ -58,6 +58,7 @@ impl<'a> TakenChange<'a> {
             target,
             at: self.at,
             backfilled: false,
+            source: Some(ChangeSource::Api),
         }
     }
 }

@@ -24,6 +24,7 @@ mod hooks;
 mod idempotency;
 mod input;
 mod meaning;
+mod receipts;
 mod reconcile;
 mod reopen;
 mod say;

@@ -124,6 +124,7 @@ const TABLE: &[(&str, &str, ValueKind)] = &[
     ("BASE_URL", "plugins.base_url", ANY),
     ("AUDIT_RETENTION_DAYS", "audit.retention_days", ANY),
     ("MESSAGE_RETENTION_DAYS", "messages.retention_days", ANY),
+    ("STATS_CACHE_TTL_MS", "stats.cache_ttl_ms", ANY),
     ("WEBHOOK_TLS_CA", "webhooks.tls_ca", ValueKind::Text),
     ("WEBHOOK_SSRF_PROTECT", "webhooks.ssrf_protect", ValueKind::Flag),
     ("SSRF_ALLOWED_HOSTS", "webhooks.allowed_hosts", ValueKind::List),

@@ -42,6 +42,7 @@ pub struct Settings {
     pub plugins: PluginSettings,
     pub audit: AuditSettings,
     pub messages: MessageSettings,
+    pub stats: StatsSettings,
     pub whatsapp: WhatsAppSettings,
     #[serde(skip)]
     pub secrets: EnvSecrets,
@@ -196,6 +197,12 @@ pub struct MessageSettings {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct StatsSettings {
+    pub cache_ttl_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WhatsAppSettings {
     pub url: String,
     pub media_url: String,
@@ -277,6 +284,7 @@ impl Settings {
         range("live.clients_per_address", self.live.clients_per_address as u64, 1, 10_000)?;
         range("audit.retention_days", self.audit.retention_days, 1, DAYS_MAX)?;
         range("messages.retention_days", self.messages.retention_days, 0, DAYS_MAX)?;
+        range("stats.cache_ttl_ms", self.stats.cache_ttl_ms, 0, 3_600_000)?;
         self.check_database()?;
         self.node_url()?;
         self.check_node()?;

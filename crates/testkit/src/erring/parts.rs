@@ -9,8 +9,8 @@ use domain::{
     port::{
         ApiKeyStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore, IngressStore, Lease,
         Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, Quarantined, SessionStore, Store, StoreResult, Telemetry, TemplateStore,
-        Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
+        PluginValues, Quarantined, SessionStore, StatsStore, Store, StoreResult, Telemetry,
+        TemplateStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
     },
     session::Session,
 };
@@ -35,6 +35,7 @@ pub struct StoreParts {
     pub plugins: Arc<dyn PluginStore>,
     pub plugin_values: Arc<dyn PluginValues>,
     pub ingress: Arc<dyn IngressStore>,
+    pub stats: Arc<dyn StatsStore>,
 }
 
 impl StoreParts {
@@ -56,7 +57,8 @@ impl StoreParts {
             media_records: store.clone(),
             plugins: store.clone(),
             plugin_values: store.clone(),
-            ingress: store,
+            ingress: store.clone(),
+            stats: store,
         }
     }
 }

@@ -31,10 +31,12 @@ use domain::{
         IngressStore, KeyChange, KeyEntry, Lease, Ledger, MediaRecords, MessagePage, MessageQuery,
         MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore,
         PluginValues, QueueServer, QueueStats, RecipientScope, SessionStore, Settled, Settlement,
-        StoreResult, Telemetry, TemplateStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
+        StatsStore, StoreResult, Telemetry, TemplateStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
         WishListener, Write, WriteOutcome,
     },
+    receipt::RecipientTimes,
     session::Session,
+    stats::{ChatCount, MessageNumbers, StatsBucket},
     template::Template,
     webhook::Webhook,
 };
@@ -134,6 +136,7 @@ erring! { SessionStore {
 
 erring! { MessageStore of messages {
     fn message(&self, session: SessionId, wa_id: &WaMessageId) -> Option<Message>;
+    fn receipts(&self, session: SessionId, wa_id: &WaMessageId) -> Vec<RecipientTimes>;
     fn unresolved_sends(&self, session: SessionId) -> Vec<UnresolvedSend>;
     fn open_changes(&self, session: SessionId) -> Vec<OpenChange>;
     fn messages(&self, session: SessionId, query: &MessageQuery, page: Page) -> Option<MessagePage>;
@@ -179,6 +182,13 @@ erring! { TemplateStore of templates {
     fn templates(&self, session: SessionId) -> Vec<Template>;
     fn update_template(&self, template: &Template) -> Option<bool>;
     fn delete_template(&self, session: SessionId, id: TemplateId) -> bool;
+} }
+
+erring! { StatsStore of stats {
+    fn message_numbers(&self, session: Option<SessionId>, since: Timestamp, bucket: StatsBucket) -> MessageNumbers;
+    fn busiest_chats(&self, session: Option<SessionId>, since: Timestamp, limit: u32) -> Vec<ChatCount>;
+    fn counts_of_session(&self, session: SessionId) -> MessageCounts;
+    fn prune_stats(&self, before: Timestamp) -> u64;
 } }
 
 erring! { IdempotencyStore of idempotency {

@@ -19,6 +19,7 @@ impl Ledger for ModelStore {
             Write::InsertMessage { events, .. }
             | Write::ChangeMessage { events, .. }
             | Write::AdvanceMessage { events, .. }
+            | Write::NoteReceipt { events, .. }
             | Write::SettleMedia { events, .. }
             | Write::PatchSession { events, .. } => WriteOutcome::Applied(
                 events.into_iter().map(|event| self.push(event).into()).collect(),
