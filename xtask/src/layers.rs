@@ -13,12 +13,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ground", &["egress", "ledger", "pacing", "supervisor"]),
     (
         "parts",
-        &["api_keys", "audit", "hooks", "media", "outbox", "spelling", "templates", "upkeep"],
+        &["api_keys", "audit", "hooks", "media", "outbox", "search", "spelling", "templates", "upkeep"],
     ),
     ("events", &["activity", "live", "preview", "retention", "webhooks"]),
     ("sessions", &["health", "sessions"]),
     ("messages", &["downloads", "messages", "peers", "people"]),
-    ("batches", &["batches", "metrics", "plugins", "stats"]),
+    ("batches", &["automation", "batches", "metrics", "plugins", "stats"]),
 ];
 
 /// Named by everybody: `lib.rs` itself, which has the ports and the options.

@@ -25,9 +25,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    AppState, api_keys, audit, bulk, chats, contacts, deliveries, error::ErrorBody, events,
-    forward, health, media, messages, metrics, plugins, sessions, stats, templates, webhooks,
-    words::OrderByWord,
+    AppState, api_keys, audit, automation, bulk, chats, contacts, conversion, deliveries, error::ErrorBody, events,
+    forward, health, media, messages, metrics, plugins, search, sessions, stats, templates,
+    webhooks,
+    words::{OrderByWord, SearchMatchWord},
 };
 
 /// Where the document is served.
@@ -49,6 +50,8 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Sessions", description = "WhatsApp accounts connected through this gateway"),
         (name = "Messages", description = "Sending and reading messages"),
         (name = "Templates", description = "Stored texts with placeholders"),
+        (name = "Media", description = "Conversion of sounds and videos"),
+        (name = "Automation", description = "Answers that a session gives by itself"),
         (name = "Chats", description = "The chats of an account"),
         (name = "Contacts", description = "The people of an account"),
         (name = "Webhooks", description = "Webhook subscriptions"),
@@ -61,6 +64,7 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
     components(schemas(
         ErrorBody,
         OrderByWord,
+        SearchMatchWord,
         bulk::AcceptedBody,
         bulk::ForecastBody
     )),
@@ -83,7 +87,10 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(deliveries::routes())
         .merge(events::routes())
         .merge(audit::routes())
+        .merge(automation::routes())
+        .merge(conversion::routes())
         .merge(stats::routes())
+        .merge(search::routes())
         .merge(of_workers())
 }
 

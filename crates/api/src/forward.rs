@@ -28,7 +28,7 @@ use crate::{
 /// Every route of a session begins so.
 const SESSION: &str = "/api/sessions/{sessionId}";
 /// What is changed only in the ledger, by any process: what follows [`SESSION`] begins with one of these.
-const ANYWHERE: [&str; 2] = ["/webhooks", "/templates"];
+const ANYWHERE: [&str; 4] = ["/webhooks", "/templates", "/automation-rules", "/media/convert"];
 /// Reads that need the connection.
 const ASKED: [&str; 2] = ["/qr", "/contacts/check/{number}"];
 

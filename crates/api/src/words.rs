@@ -205,6 +205,12 @@ word_schema!(
     vec!["typing", "recording", "paused"]
 );
 word_schema!(
+    SearchMatchWord,
+    "SearchMatch",
+    "Whether whole words are looked for, or parts of them too.",
+    vec!["word", "contains"]
+);
+word_schema!(
     OrderByWord,
     "MessageOrder",
     "Sort by the time of storing or by WhatsApp's own time.",

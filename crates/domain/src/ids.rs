@@ -98,6 +98,11 @@ uuid_id!(
     ""
 );
 uuid_id!(
+    /// The id of an automation rule.
+    AutomationRuleId,
+    ""
+);
+uuid_id!(
     /// An event. Written `evt_<uuid>`; holds no full stop, so it can be signed as a Standard Webhooks id.
     EventId,
     "evt_"

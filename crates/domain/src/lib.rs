@@ -20,6 +20,7 @@
 
 pub mod address;
 pub mod api_key;
+pub mod automation;
 pub mod backoff;
 pub mod batch;
 pub mod chat;
@@ -42,6 +43,7 @@ pub mod plugin;
 pub mod port;
 pub mod proxy;
 pub mod receipt;
+pub mod search;
 pub mod session;
 pub mod signature;
 pub mod stats;
@@ -53,7 +55,7 @@ pub mod webhook;
 
 pub use address::{ChatId, ChatKind, PhoneNumber};
 pub use ids::{
-    ApiKeyId, DeliveryId, EventId, MediaId, MessageRowId, SessionId, TemplateId, WaMessageId,
+    ApiKeyId, AutomationRuleId, DeliveryId, EventId, MediaId, MessageRowId, SessionId, TemplateId, WaMessageId,
     WebhookId,
 };
 pub use time::{Clock, Entropy, Timestamp};

@@ -5,6 +5,10 @@
 pub enum Timer {
     /// The next write of when sessions were last heard of.
     ActivityFlush,
+    /// How long an automation rule's answer holds its place.
+    AutomationAnswer,
+    /// The next word about messages that automation rules did not look at.
+    AutomationTell,
     /// How long a batch lets sends of people go first.
     BatchYield,
     /// The next item of a batch, or the next look at the session's batches.
@@ -73,6 +77,8 @@ pub enum Timer {
     ResultRetry,
     /// The next round of deleting what is kept long enough.
     Retention,
+    /// The next look for messages that are not in the search's index yet.
+    SearchIndex,
     /// How long a send waits for the answer of WhatsApp's server.
     SendAnswer,
     /// How long a send waits for a connection that lets it through.

@@ -20,6 +20,7 @@
 pub mod activity;
 pub mod api_keys;
 pub mod audit;
+pub mod automation;
 pub mod batches;
 mod downloads;
 pub mod egress;
@@ -39,6 +40,7 @@ pub mod people;
 pub mod plugins;
 mod preview;
 pub mod retention;
+pub mod search;
 pub mod sessions;
 mod spelling;
 pub mod stats;
@@ -60,6 +62,7 @@ use ledger::LedgerWriter;
 pub use activity::Activities;
 pub use api_keys::ApiKeys;
 pub use audit::Audit;
+pub use automation::Automation;
 pub use batches::{Batches, BulkOptions};
 pub use health::{Health, Readiness};
 pub use hooks::Hooks;
@@ -71,6 +74,7 @@ pub use peers::{PeerOptions, Peers};
 pub use people::People;
 pub use plugins::{PluginOptions, Plugins};
 pub use retention::RetentionOptions;
+pub use search::{Search, SearchOptions};
 pub use sessions::Sessions;
 pub use stats::Stats;
 pub use supervisor::{Policy, Supervisor};
@@ -132,6 +136,10 @@ pub struct Options {
     pub plugins: PluginOptions,
     /// How long things are kept.
     pub retention: RetentionOptions,
+    /// Automation rules of one session.
+    pub automation_rules_max: u32,
+    /// What of the search is on.
+    pub search: SearchOptions,
     /// How long numbers of all sessions are kept for the next who asks.
     pub stats_kept: Duration,
     /// A webhook that delivers nothing for so long while something waits is warned about.
@@ -158,6 +166,8 @@ impl Default for Options {
             live: LiveOptions::default(),
             plugins: PluginOptions::default(),
             retention: RetentionOptions::default(),
+            automation_rules_max: automation::rules_max_default(),
+            search: SearchOptions::default(),
             stats_kept: Duration::from_secs(30),
             stall_limit: Duration::from_secs(900),
             shutdown_limit: Duration::from_secs(15),
@@ -217,6 +227,8 @@ pub struct Gateway {
     pub peers: Option<Peers>,
     /// Many recipients at a pace.
     pub batches: Batches,
+    /// Answers to what comes in.
+    pub automation: Automation,
     /// Stored texts with placeholders.
     pub templates: Templates,
     /// Contacts and chats, and what is changed of them.
@@ -239,6 +251,8 @@ pub struct Gateway {
     pub audit: Audit,
     /// When sessions were last heard of.
     pub activities: Activities,
+    /// The search for messages.
+    pub search: Search,
     /// Numbers for dashboards.
     pub stats: Stats,
     /// Numbers in the text format of Prometheus.
@@ -316,12 +330,15 @@ impl Gateway {
         let meter = webhooks.meter();
         let limit = options.stall_limit;
         let metrics = Metrics::build(&ports, &sessions, &peers, &live, &audit, meter, limit);
+        let automation = Automation::build(options.automation_rules_max, &ports);
+        let search = Search::build(options.search.clone(), &ports);
         let stats = Stats::build(options.stats_kept, &ports, &sessions);
         let gateway = Self {
             sessions,
             messages,
             peers,
             batches,
+            automation,
             templates,
             people,
             media,
@@ -333,6 +350,7 @@ impl Gateway {
             live,
             audit,
             activities,
+            search,
             stats,
             metrics,
             supervisor,
@@ -360,6 +378,8 @@ impl Gateway {
         sessions::held::spawn(&self.sessions, supervisor);
         downloads::spawn(ports, &self.media, &self.sessions, ledger, supervisor);
         self.batches.run();
+        self.search.start(supervisor);
+        self.automation.start(&self.messages, ledger, supervisor);
         upkeep::start(keep.sweep, ports, supervisor);
         retention::start(keep, ports, &self.audit, supervisor);
         self.sessions.restore().await.map_err(StartError::Store)

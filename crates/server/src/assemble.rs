@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use domain::{Clock, Entropy, pacing::PacingRules, port::DeliveryQueue, webhook::Secret};
 use gateway::{
     BulkOptions, Gateway, LiveOptions, MediaOptions, Options, PeerOptions, PluginOptions, Ports,
-    RetentionOptions, SendOptions, webhooks::WebhookOptions,
+    RetentionOptions, SearchOptions, SendOptions, webhooks::WebhookOptions,
 };
 use storage::{
     BullQueue, FolderMedia, LedgerStore, MasterKey, PostgresOptions, PostgresTls, RedisOptions,
@@ -275,6 +275,12 @@ fn options(settings: &Settings) -> anyhow::Result<Options> {
             audit: days(settings.audit.retention_days),
             messages: Some(settings.messages.retention_days).filter(|kept| *kept > 0).map(days),
             ..RetentionOptions::default()
+        },
+        automation_rules_max: settings.automation.max_per_session,
+        search: SearchOptions {
+            enabled: settings.search.enabled,
+            contains: settings.search.contains,
+            limit_max: settings.search.limit_max,
         },
         stats_kept: millis(settings.stats.cache_ttl_ms),
         stall_limit: millis(webhooks.stall_limit_ms),

@@ -8,6 +8,7 @@ pub mod batches;
 pub mod changes;
 pub mod chats;
 pub mod events;
+pub mod house;
 pub mod idempotency;
 pub mod ingress;
 pub mod keys;
@@ -32,9 +33,9 @@ use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore, Lease,
+        ApiKeyStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore, Lease,
         Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, SessionStore, StatsStore, TemplateStore, WebhookStore, Write, WriteOutcome,
+        PluginValues, SearchStore, SessionStore, StatsStore, TemplateStore, WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -66,6 +67,8 @@ pub trait Store:
     + PluginValues
     + IngressStore
     + StatsStore
+    + SearchStore
+    + AutomationStore
     + Clone
 {
 }
@@ -89,6 +92,8 @@ impl<T> Store for T where
         + PluginValues
         + IngressStore
         + StatsStore
+        + SearchStore
+        + AutomationStore
         + Clone
 {
 }
@@ -128,6 +133,13 @@ macro_rules! store_conformance {
             media: [
                 a_file_reads_back_as_it_was, an_upload_is_found_by_its_bytes_while_it_is_young, a_download_is_settled_once, a_file_that_is_there_from_the_start_is_shown,
                 due_downloads_are_offered_oldest_first, files_go_with_their_message,
+            ];
+            house: [
+                receipts_are_kept_by_recipient, a_receipt_waits_for_its_message, a_recipient_under_two_ids_is_one,
+                messages_are_counted_by_hour_and_chat, messages_are_found_by_their_words,
+                the_search_follows_changes_and_deletes, a_search_is_narrowed_before_it_is_paged,
+                parts_of_words_are_found_where_that_is_on, what_was_there_before_is_indexed_in_portions,
+                a_rule_reads_back_as_it_was, a_rule_answers_a_chat_once_per_cooldown,
             ];
             templates: [
                 a_template_reads_back_as_it_was, names_are_unique_in_a_session, templates_are_listed_newest_first,

@@ -18,6 +18,7 @@
 
 mod api_key;
 mod audit;
+mod automation;
 mod batch;
 mod bull;
 mod crypt;
@@ -42,6 +43,7 @@ mod plugin;
 mod quarantine;
 mod receivers;
 mod removal;
+mod search;
 mod session;
 mod statements;
 mod stats;

@@ -2,14 +2,15 @@
 //! here does not build without a warning: nobody uses it.
 
 use crate::{
-    api_key, audit, batch, db::Statement, delivery, device_key, event_log, idempotency, lease,
-    ledger, media, media_removal, message, open, pacing, people, plugin, quarantine, removal,
+    api_key, audit, automation, batch, db::Statement, delivery, device_key, event_log, idempotency, lease,
+    ledger, media, media_removal, message, open, pacing, people, plugin, quarantine, removal, search,
     session, stats, telemetry, template, upkeep, webhook, writer,
 };
 
 static ALL: &[&[&Statement]] = &[
     api_key::STATEMENTS,
     audit::STATEMENTS,
+    automation::STATEMENTS,
     batch::change::STATEMENTS,
     batch::confirm::STATEMENTS,
     batch::create::STATEMENTS,
@@ -60,6 +61,7 @@ static ALL: &[&[&Statement]] = &[
     plugin::values::STATEMENTS,
     quarantine::STATEMENTS,
     removal::STATEMENTS,
+    search::STATEMENTS,
     session::STATEMENTS,
     stats::STATEMENTS,
     telemetry::STATEMENTS,

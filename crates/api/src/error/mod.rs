@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{
-    ApiKeyId, DeliveryId, EventId, SessionId, TemplateId, WebhookId, api_key::KeyRefused,
+    ApiKeyId, AutomationRuleId, DeliveryId, EventId, SessionId, TemplateId, WebhookId, api_key::KeyRefused,
     port::StoreError,
 };
 use serde::Serialize;
@@ -44,6 +44,10 @@ impl Named for WebhookId {
 
 impl Named for TemplateId {
     const KIND: &'static str = "Template";
+}
+
+impl Named for AutomationRuleId {
+    const KIND: &'static str = "Automation rule";
 }
 
 impl Named for DeliveryId {

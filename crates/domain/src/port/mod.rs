@@ -3,6 +3,7 @@
 //! `storage` implements [`Ledger`], the stores, [`DeliveryQueue`], [`LogStore`] and [`DeviceKeys`]; `whatsapp`
 //! implements [`WhatsApp`] and [`Connection`]; `gateway` implements [`EngineSink`].
 
+mod automation;
 mod batches;
 mod engine;
 mod keys;
@@ -14,6 +15,7 @@ mod media;
 mod people;
 mod plugin_engine;
 mod plugins;
+mod search;
 mod stats;
 mod store;
 mod stores;
@@ -22,6 +24,7 @@ mod upkeep;
 
 use std::sync::Arc;
 
+pub use automation::AutomationStore;
 pub use batches::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, RecipientScope};
 pub use engine::{
     Call, CallOutcome, Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind,
@@ -47,6 +50,7 @@ pub use plugin_engine::{
 pub use plugins::{
     ClaimedIngress, EnabledPlugin, IngressStore, PluginStore, PluginValues, ValueStored,
 };
+pub use search::SearchStore;
 pub use stats::StatsStore;
 pub use store::Store;
 pub use stores::{

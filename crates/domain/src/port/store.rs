@@ -1,8 +1,8 @@
 //! The whole ledger, as one port.
 
 use super::{
-    ApiKeyStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, Ledger, LogStore,
-    MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SessionStore,
+    ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, Ledger, LogStore,
+    MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore,
     StatsStore, TemplateStore, WebhookStore,
 };
 
@@ -26,6 +26,8 @@ pub trait Store:
     + PluginValues
     + IngressStore
     + StatsStore
+    + SearchStore
+    + AutomationStore
 {
 }
 
@@ -47,5 +49,7 @@ impl<T> Store for T where
         + PluginValues
         + IngressStore
         + StatsStore
+        + SearchStore
+        + AutomationStore
 {
 }

@@ -17,6 +17,7 @@ mod carry;
 mod change;
 mod compose;
 mod context;
+mod convert;
 mod error;
 mod forward;
 mod hand_over;
@@ -55,6 +56,7 @@ use crate::{
 
 pub(crate) use bulk::{BatchItemSend, BatchUploads};
 use context::SendOrigin;
+pub use convert::ConvertFileError;
 pub use error::SendError;
 use idempotency::IdempotencyKeys;
 use reconcile::PENDING_LIMIT;

@@ -43,6 +43,8 @@ pub struct Settings {
     pub audit: AuditSettings,
     pub messages: MessageSettings,
     pub stats: StatsSettings,
+    pub search: SearchSettings,
+    pub automation: AutomationSettings,
     pub whatsapp: WhatsAppSettings,
     #[serde(skip)]
     pub secrets: EnvSecrets,
@@ -203,6 +205,20 @@ pub struct StatsSettings {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct SearchSettings {
+    pub enabled: bool,
+    pub contains: bool,
+    pub limit_max: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutomationSettings {
+    pub max_per_session: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WhatsAppSettings {
     pub url: String,
     pub media_url: String,
@@ -284,6 +300,9 @@ impl Settings {
         range("live.clients_per_address", self.live.clients_per_address as u64, 1, 10_000)?;
         range("audit.retention_days", self.audit.retention_days, 1, DAYS_MAX)?;
         range("messages.retention_days", self.messages.retention_days, 0, DAYS_MAX)?;
+        let rules = u64::from(self.automation.max_per_session);
+        range("automation.max_per_session", rules, 1, 1000)?;
+        range("search.limit_max", u64::from(self.search.limit_max), 1, 1000)?;
         range("stats.cache_ttl_ms", self.stats.cache_ttl_ms, 0, 3_600_000)?;
         self.check_database()?;
         self.node_url()?;

@@ -7,9 +7,9 @@ use domain::{
     SessionId, Timestamp,
     log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
     port::{
-        ApiKeyStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore, IngressStore, Lease,
+        ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore, IngressStore, Lease,
         Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, Quarantined, SessionStore, StatsStore, Store, StoreResult, Telemetry,
+        PluginValues, Quarantined, SearchStore, SessionStore, StatsStore, Store, StoreResult, Telemetry,
         TemplateStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
     },
     session::Session,
@@ -36,6 +36,8 @@ pub struct StoreParts {
     pub plugin_values: Arc<dyn PluginValues>,
     pub ingress: Arc<dyn IngressStore>,
     pub stats: Arc<dyn StatsStore>,
+    pub search: Arc<dyn SearchStore>,
+    pub automation: Arc<dyn AutomationStore>,
 }
 
 impl StoreParts {
@@ -58,7 +60,9 @@ impl StoreParts {
             plugins: store.clone(),
             plugin_values: store.clone(),
             ingress: store.clone(),
-            stats: store,
+            stats: store.clone(),
+            search: store.clone(),
+            automation: store,
         }
     }
 }

@@ -7,12 +7,13 @@ use domain::{
     ChatId, DeliveryId, EventId, MediaId, PhoneNumber, SessionId, Timestamp, WaMessageId,
     WebhookId,
     api_key::{ApiKey, KeyHash},
+    automation::AutomationRule,
     batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
     chat::{Chat, Contact, KnownForm},
     content::Media,
     delivery::{Attempt, ClaimedLane, Delivery, LaneId},
     idempotency::{IdempotencyRecord, Taken},
-    ids::{ApiKeyId, TemplateId},
+    ids::{ApiKeyId, AutomationRuleId, TemplateId},
     log::{
         Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts,
         FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned,
@@ -26,15 +27,16 @@ use domain::{
         Plugin, PluginId,
     },
     port::{
-        ApiKeyStore, AuditLog, BatchStore, BulkFacts, ClaimedIngress, Created, DeliveryLog,
+        ApiKeyStore, AuditLog, AutomationStore, BatchStore, BulkFacts, ClaimedIngress, Created, DeliveryLog,
         DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, Held, Holder, IdempotencyStore,
         IngressStore, KeyChange, KeyEntry, Lease, Ledger, MediaRecords, MessagePage, MessageQuery,
         MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, QueueServer, QueueStats, RecipientScope, SessionStore, Settled, Settlement,
+        PluginValues, QueueServer, QueueStats, RecipientScope, SearchStore, SessionStore, Settled, Settlement,
         StatsStore, StoreResult, Telemetry, TemplateStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
         WishListener, Write, WriteOutcome,
     },
     receipt::RecipientTimes,
+    search::{SearchMatch, SearchPage, SearchQuery},
     session::Session,
     stats::{ChatCount, MessageNumbers, StatsBucket},
     template::Template,
@@ -189,6 +191,21 @@ erring! { StatsStore of stats {
     fn busiest_chats(&self, session: Option<SessionId>, since: Timestamp, limit: u32) -> Vec<ChatCount>;
     fn counts_of_session(&self, session: SessionId) -> MessageCounts;
     fn prune_stats(&self, before: Timestamp) -> u64;
+} }
+
+erring! { SearchStore of search {
+    fn search_messages(&self, query: &SearchQuery, page: Page) -> SearchPage;
+    fn switch_search(&self, how: SearchMatch, on: bool) -> ();
+    fn index_older(&self, how: SearchMatch, limit: u32) -> bool;
+} }
+
+erring! { AutomationStore of automation {
+    fn insert_rule(&self, rule: &AutomationRule, most: u32) -> bool;
+    fn rule(&self, session: SessionId, id: AutomationRuleId) -> Option<AutomationRule>;
+    fn rules(&self, session: SessionId) -> Vec<AutomationRule>;
+    fn update_rule(&self, rule: &AutomationRule) -> bool;
+    fn delete_rule(&self, session: SessionId, id: AutomationRuleId) -> bool;
+    fn claim_answer(&self, rule: &AutomationRule, chat: &ChatId, now: Timestamp, cooldown: Duration) -> bool;
 } }
 
 erring! { IdempotencyStore of idempotency {
