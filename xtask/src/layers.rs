@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("events", &["activity", "live", "preview", "retention", "webhooks"]),
     ("sessions", &["health", "sessions"]),
     ("messages", &["downloads", "messages", "peers", "people"]),
-    ("batches", &["automation", "batches", "metrics", "plugins", "stats"]),
+    ("batches", &["automation", "batches", "metrics", "plugins", "stats", "transfer"]),
 ];
 
 /// Named by everybody: `lib.rs` itself, which has the ports and the options.

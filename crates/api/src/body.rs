@@ -41,6 +41,8 @@ const WITH_FILES: [&str; 10] = [
 ];
 /// Routes that take a plugin's package.
 const WITH_PACKAGES: [&str; 2] = ["/api/plugins/install", "/api/plugins/{id}/update"];
+/// The route that takes an exported installation.
+const IMPORT: &str = "/api/infra/import-data";
 /// A body that is longer is read into values on a thread of its own.
 const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 /// Most values, in lists and objects, of one body. Each costs much more in memory than the two bytes it has in the
@@ -90,7 +92,8 @@ fn unsupported(sentence: String) -> ApiError {
 pub fn limit(extensions: &Extensions, options: &ApiOptions) -> usize {
     let route = extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let of_session = route.strip_prefix("/api/sessions/{sessionId}").unwrap_or("");
-    let with_file = WITH_FILES.contains(&of_session) || WITH_PACKAGES.contains(&route);
+    let with_file =
+        WITH_FILES.contains(&of_session) || WITH_PACKAGES.contains(&route) || route == IMPORT;
     let most = if with_file { usize::MAX } else { PLAIN_BYTES_MAX };
     most.min(options.body_limit_bytes)
 }
@@ -251,6 +254,11 @@ impl RawBody {
     /// Tells this body on this route from others, for idempotent sends.
     pub fn fingerprint(&self, route: &str) -> String {
         domain::idempotency::fingerprint(route, &self.0)
+    }
+
+    /// Everything that is in it.
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.0
     }
 
     /// Whether a field is there, null or not.

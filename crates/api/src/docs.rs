@@ -26,7 +26,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     AppState, api_keys, audit, automation, bulk, chats, contacts, conversion, deliveries, error::ErrorBody, events,
-    forward, health, media, messages, metrics, plugins, search, sessions, stats, templates,
+    forward, health, infra, media, messages, metrics, plugins, search, sessions, stats, templates,
     webhooks,
     words::{OrderByWord, SearchMatchWord},
 };
@@ -58,6 +58,7 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Deliveries", description = "Delivery log, dead letters and redelivery"),
         (name = "Events", description = "Live events, as a stream"),
         (name = "Statistics", description = "Numbers of sessions and messages, and the settings"),
+        (name = "Infrastructure", description = "The installation: its parts, its settings, its data on their way"),
         (name = "Audit", description = "The log of who did what"),
         (name = "Health", description = "Liveness, readiness and metrics"),
     ),
@@ -89,6 +90,7 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(audit::routes())
         .merge(automation::routes())
         .merge(conversion::routes())
+        .merge(infra::routes())
         .merge(stats::routes())
         .merge(search::routes())
         .merge(of_workers())

@@ -36,6 +36,7 @@ pub mod fuzz;
 mod health;
 mod home;
 mod incoming;
+mod infra;
 mod media;
 mod messages;
 mod metrics;
@@ -62,6 +63,7 @@ use axum::{
 };
 use gateway::Gateway;
 pub use incoming::Draining;
+pub use infra::{ConfigRefused, Installation, InstallationFacts, SavedConfig, ShownConfig};
 use ipnet::IpNet;
 pub use rates::{RateOptions, Window};
 use tower_http::{
@@ -97,6 +99,8 @@ pub struct ApiOptions {
     pub base_url: String,
     /// Whether the log holds debug lines.
     pub debug: bool,
+    /// The program around this API, which knows its settings and can start again.
+    pub installation: Option<Arc<dyn Installation>>,
     /// The bearer token of `/api/metrics`; without it the route does not exist.
     pub metrics_token: Option<String>,
     /// Reads how much memory this process holds, in bytes.
@@ -117,6 +121,7 @@ impl Default for ApiOptions {
             version: env!("CARGO_PKG_VERSION"),
             base_url: "http://localhost:2785".to_owned(),
             debug: false,
+            installation: None,
             metrics_token: None,
             resident_bytes: Arc::new(|| 0),
         }

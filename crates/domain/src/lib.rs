@@ -50,6 +50,7 @@ pub mod stats;
 pub mod template;
 pub mod time;
 mod timer;
+pub mod transfer;
 pub mod visible;
 pub mod webhook;
 

@@ -46,6 +46,7 @@ mod spelling;
 pub mod stats;
 pub mod supervisor;
 pub mod templates;
+pub mod transfer;
 mod upkeep;
 pub mod webhooks;
 
@@ -79,6 +80,7 @@ pub use sessions::Sessions;
 pub use stats::Stats;
 pub use supervisor::{Policy, Supervisor};
 pub use templates::Templates;
+pub use transfer::{Transfer, TransferOptions};
 pub use webhooks::{WebhookOptions, Webhooks};
 
 /// Everything the gateway needs from outside.
@@ -138,6 +140,8 @@ pub struct Options {
     pub retention: RetentionOptions,
     /// Automation rules of one session.
     pub automation_rules_max: u32,
+    /// Where archives of files are taken in from.
+    pub transfer: TransferOptions,
     /// What of the search is on.
     pub search: SearchOptions,
     /// How long numbers of all sessions are kept for the next who asks.
@@ -167,6 +171,7 @@ impl Default for Options {
             plugins: PluginOptions::default(),
             retention: RetentionOptions::default(),
             automation_rules_max: automation::rules_max_default(),
+            transfer: TransferOptions::default(),
             search: SearchOptions::default(),
             stats_kept: Duration::from_secs(30),
             stall_limit: Duration::from_secs(900),
@@ -251,6 +256,8 @@ pub struct Gateway {
     pub audit: Audit,
     /// When sessions were last heard of.
     pub activities: Activities,
+    /// Data and files on their way to another installation.
+    pub transfer: Transfer,
     /// The search for messages.
     pub search: Search,
     /// Numbers for dashboards.
@@ -331,6 +338,7 @@ impl Gateway {
         let limit = options.stall_limit;
         let metrics = Metrics::build(&ports, &sessions, &peers, &live, &audit, meter, limit);
         let automation = Automation::build(options.automation_rules_max, &ports);
+        let transfer = Transfer::build(options.transfer.clone(), &ports, &sessions);
         let search = Search::build(options.search.clone(), &ports);
         let stats = Stats::build(options.stats_kept, &ports, &sessions);
         let gateway = Self {
@@ -350,6 +358,7 @@ impl Gateway {
             live,
             audit,
             activities,
+            transfer,
             search,
             stats,
             metrics,

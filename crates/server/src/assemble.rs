@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use domain::{Clock, Entropy, pacing::PacingRules, port::DeliveryQueue, webhook::Secret};
 use gateway::{
     BulkOptions, Gateway, LiveOptions, MediaOptions, Options, PeerOptions, PluginOptions, Ports,
-    RetentionOptions, SearchOptions, SendOptions, webhooks::WebhookOptions,
+    RetentionOptions, SearchOptions, SendOptions,
+    TransferOptions, webhooks::WebhookOptions,
 };
 use storage::{
     BullQueue, FolderMedia, LedgerStore, MasterKey, PostgresOptions, PostgresTls, RedisOptions,
@@ -277,6 +278,10 @@ fn options(settings: &Settings) -> anyhow::Result<Options> {
             ..RetentionOptions::default()
         },
         automation_rules_max: settings.automation.max_per_session,
+        transfer: TransferOptions {
+            folder: settings.data.dir.join("import"),
+            bytes_max: settings.media.import_bytes_max,
+        },
         search: SearchOptions {
             enabled: settings.search.enabled,
             contains: settings.search.contains,
@@ -344,7 +349,11 @@ fn node_name(id: &str, entropy: &dyn Entropy) -> String {
 }
 
 /// The routes of the HTTP API, with its limits and rates.
-pub fn router(settings: &Settings, gateway: Gateway) -> anyhow::Result<axum::Router> {
+pub fn router(
+    settings: &Settings,
+    gateway: Gateway,
+    installation: Option<Arc<dyn api::Installation>>,
+) -> anyhow::Result<axum::Router> {
     let options = api::ApiOptions {
         body_limit_bytes: settings.body_limit_bytes(),
         request_timeout: settings.request_timeout(),
@@ -357,6 +366,7 @@ pub fn router(settings: &Settings, gateway: Gateway) -> anyhow::Result<axum::Rou
         version: env!("CARGO_PKG_VERSION"),
         base_url: base_url(settings),
         debug: matches!(settings.log.level.as_str(), "debug" | "trace"),
+        installation,
         metrics_token: settings.secrets.metrics_token.clone(),
         resident_bytes: Arc::new(resident_bytes),
     };

@@ -21,9 +21,11 @@ pub mod pacing;
 pub mod people;
 pub mod plugins;
 pub mod retention;
+pub mod search;
 pub mod sessions;
 pub mod shared;
 pub mod templates;
+pub mod transfer;
 pub mod upkeep;
 pub mod webhooks;
 
@@ -35,7 +37,7 @@ use domain::{
     port::{
         ApiKeyStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore, Lease,
         Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, SearchStore, SessionStore, StatsStore, TemplateStore, WebhookStore, Write, WriteOutcome,
+        PluginValues, SearchStore, SessionStore, StatsStore, TemplateStore, TransferStore, WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -69,6 +71,7 @@ pub trait Store:
     + StatsStore
     + SearchStore
     + AutomationStore
+    + TransferStore
     + Clone
 {
 }
@@ -94,6 +97,7 @@ impl<T> Store for T where
         + StatsStore
         + SearchStore
         + AutomationStore
+        + TransferStore
         + Clone
 {
 }
@@ -136,11 +140,15 @@ macro_rules! store_conformance {
             ];
             house: [
                 receipts_are_kept_by_recipient, a_receipt_waits_for_its_message, a_recipient_under_two_ids_is_one,
-                messages_are_counted_by_hour_and_chat, messages_are_found_by_their_words,
-                the_search_follows_changes_and_deletes, a_search_is_narrowed_before_it_is_paged,
-                parts_of_words_are_found_where_that_is_on, what_was_there_before_is_indexed_in_portions,
-                a_rule_reads_back_as_it_was, a_rule_answers_a_chat_once_per_cooldown,
+                messages_are_counted_by_hour_and_chat, a_rule_reads_back_as_it_was,
+                a_rule_answers_a_chat_once_per_cooldown,
             ];
+            search: [
+                messages_are_found_by_their_words, the_search_follows_changes_and_deletes,
+                a_search_is_narrowed_before_it_is_paged, parts_of_words_are_found_where_that_is_on,
+                what_was_there_before_is_indexed_in_portions,
+            ];
+            transfer: [what_is_exported_is_imported, an_import_is_all_or_nothing];
             templates: [
                 a_template_reads_back_as_it_was, names_are_unique_in_a_session, templates_are_listed_newest_first,
                 templates_are_replaced_and_deleted,

@@ -49,6 +49,7 @@ mod statements;
 mod stats;
 mod telemetry;
 mod template;
+mod transfer;
 mod unreadable;
 mod upkeep;
 mod webhook;

@@ -4,7 +4,7 @@
 use crate::{
     api_key, audit, automation, batch, db::Statement, delivery, device_key, event_log, idempotency, lease,
     ledger, media, media_removal, message, open, pacing, people, plugin, quarantine, removal, search,
-    session, stats, telemetry, template, upkeep, webhook, writer,
+    session, stats, telemetry, template, transfer, upkeep, webhook, writer,
 };
 
 static ALL: &[&[&Statement]] = &[
@@ -66,6 +66,7 @@ static ALL: &[&[&Statement]] = &[
     stats::STATEMENTS,
     telemetry::STATEMENTS,
     template::STATEMENTS,
+    transfer::tables::STATEMENTS,
     upkeep::STATEMENTS,
     webhook::STATEMENTS,
     writer::turn::postgres::STATEMENTS,

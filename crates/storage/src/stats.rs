@@ -39,6 +39,8 @@ db::statements! {
     JOIN_CHAT = both("insert into chat_day (session_id, day, chat, messages) \
          select session_id, day, $3, messages from chat_day where session_id = $1 and chat = $2 \
          on conflict (session_id, day, chat) do update set messages = chat_day.messages + excluded.messages");
+    FORGET_HOURS = both("delete from message_hour where session_id = $1");
+    FORGET_DAYS = both("delete from chat_day where session_id = $1");
     ERASE_CHAT = both("delete from chat_day where session_id = $1 and chat = $2");
 }
 
@@ -150,4 +152,12 @@ pub(crate) async fn chat_moved(
 pub(crate) async fn erase_chat(unit: &mut Unit, session: &str, chat: &str) -> StoreResult<()> {
     let query = db::query(&ERASE_CHAT).bind(session).bind(chat);
     query.execute(&mut unit.conn).await.doing(DOING).map(|_| ())
+}
+
+/// Forgets the numbers of a session, whose messages are stored anew.
+pub(crate) async fn forget_session(unit: &mut Unit, session: &str) -> StoreResult<()> {
+    for sql in [&FORGET_HOURS, &FORGET_DAYS] {
+        db::query(sql).bind(session).execute(&mut unit.conn).await.doing(DOING)?;
+    }
+    Ok(())
 }

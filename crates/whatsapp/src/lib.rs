@@ -31,6 +31,9 @@
 // The futures of the protocol library with their spans are deep.
 #![recursion_limit = "512"]
 
+/// The protocol library, and its version.
+pub const LIBRARY: (&str, &str) = ("whatsapp-rust", "0.7.0");
+
 mod calls;
 mod chats;
 mod connection;

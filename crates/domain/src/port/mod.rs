@@ -19,6 +19,7 @@ mod search;
 mod stats;
 mod store;
 mod stores;
+mod transfer;
 mod trouble;
 mod upkeep;
 
@@ -56,6 +57,7 @@ pub use store::Store;
 pub use stores::{
     ApiKeyStore, Holder, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
 };
+pub use transfer::TransferStore;
 pub use trouble::{Trouble, UnreadableRow};
 pub use upkeep::{Erased, Upkeep};
 

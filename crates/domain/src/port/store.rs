@@ -3,7 +3,7 @@
 use super::{
     ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, Ledger, LogStore,
     MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore,
-    StatsStore, TemplateStore, WebhookStore,
+    StatsStore, TemplateStore, TransferStore, WebhookStore,
 };
 
 /// Everything that one database keeps. Whoever needs a part asks for that part's trait: `Arc<dyn Store>` becomes an
@@ -28,6 +28,7 @@ pub trait Store:
     + StatsStore
     + SearchStore
     + AutomationStore
+    + TransferStore
 {
 }
 
@@ -51,5 +52,6 @@ impl<T> Store for T where
         + StatsStore
         + SearchStore
         + AutomationStore
+        + TransferStore
 {
 }

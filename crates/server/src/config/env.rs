@@ -23,6 +23,8 @@ enum ValueKind {
 }
 
 const ANY: ValueKind = ValueKind::Number { most: u32::MAX as u64 };
+/// Numbers that may be larger than an address of memory was once.
+const BYTES: ValueKind = ValueKind::Number { most: i64::MAX as u64 };
 const PORT: ValueKind = ValueKind::Number { most: u16::MAX as u64 };
 
 /// Variable, setting, kind. The defaults file names each variable next to its setting; a test compares.
@@ -104,6 +106,7 @@ const TABLE: &[(&str, &str, ValueKind)] = &[
     ("WAYPOST_MEDIA_PER_SESSION", "media.per_session", ANY),
     ("WAYPOST_MEDIA_SESSION_QUOTA_BYTES", "media.session_quota_bytes", ANY),
     ("WAYPOST_MEDIA_QUOTA_BYTES", "media.quota_bytes", ANY),
+    ("STORAGE_IMPORT_MAX_TOTAL_BYTES", "media.import_bytes_max", BYTES),
     ("WAYPOST_MEDIA_FREE_BYTES_MIN", "media.free_bytes_min", ANY),
     ("WEBHOOK_TIMEOUT", "webhooks.timeout_ms", ANY),
     ("WEBHOOK_RETRY_DELAY", "webhooks.retry_delay_ms", ANY),
@@ -176,6 +179,43 @@ pub fn overrides(env: Env<'_>) -> Result<Vec<(&'static str, Value)>, ConfigError
         }
     }
     Ok(found)
+}
+
+/// The setting that a variable stands for, with a value as a variable would give it.
+///
+/// # Errors
+/// The value is none that the variable may have.
+pub fn setting(
+    name: &str,
+    value: &serde_json::Value,
+) -> Result<Option<(&'static str, serde_json::Value)>, ConfigError> {
+    let Some((name, path, kind)) = TABLE.iter().find(|(known, _, _)| *known == name) else {
+        return Ok(None);
+    };
+    let Some(text) = value.as_str() else { return Ok(Some((path, value.clone()))) };
+    let parsed = parse(name, *kind, text)?;
+    let json = serde_json::to_value(parsed);
+    json.map(|json| Some((*path, json))).map_err(|error| ConfigError(format!("{name}: {error}")))
+}
+
+/// The variables that decide a setting, each with its setting.
+pub fn pinned(env: Env<'_>) -> Vec<(&'static str, &'static str)> {
+    let set = TABLE.iter().filter(|(name, _, _)| set(env, name).is_some());
+    set.map(|(name, path, _)| (*name, *path)).collect()
+}
+
+/// The secrets by the names of their variables, and whether each is set.
+pub fn secrets_set(env: Env<'_>) -> std::collections::BTreeMap<&'static str, bool> {
+    const NAMES: [&str; 7] = [
+        "API_KEY_PEPPER",
+        "API_MASTER_KEY",
+        "DATABASE_PASSWORD",
+        "METRICS_TOKEN",
+        "REDIS_PASSWORD",
+        "REDIS_USERNAME",
+        "WAYPOST_MASTER_KEY",
+    ];
+    NAMES.into_iter().map(|name| (name, set(env, name).is_some())).collect()
 }
 
 /// A variable that is set; an empty one is not, as in OpenWA.

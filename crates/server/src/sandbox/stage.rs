@@ -67,7 +67,7 @@ impl SandboxStage {
         let listener = serve::bind(&settings).await?;
         let base = format!("http://{}/api", listener.local_addr()?);
         let assembled = assemble::build(&settings).await?;
-        let router = assemble::router(&settings, assembled.gateway.clone())?;
+        let router = assemble::router(&settings, assembled.gateway.clone(), None)?;
         let http = HttpServer::start(listener, router, settings.http_limits(http::raise())?);
         let key = assembled.first_key.clone().context("an empty ledger makes a first key")?;
         let api = ApiClient::new(base.clone(), key.clone())?;

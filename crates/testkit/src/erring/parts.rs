@@ -10,7 +10,7 @@ use domain::{
         ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore, IngressStore, Lease,
         Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
         PluginValues, Quarantined, SearchStore, SessionStore, StatsStore, Store, StoreResult, Telemetry,
-        TemplateStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
+        TemplateStore, TransferStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
     },
     session::Session,
 };
@@ -38,6 +38,7 @@ pub struct StoreParts {
     pub stats: Arc<dyn StatsStore>,
     pub search: Arc<dyn SearchStore>,
     pub automation: Arc<dyn AutomationStore>,
+    pub transfer: Arc<dyn TransferStore>,
 }
 
 impl StoreParts {
@@ -62,7 +63,8 @@ impl StoreParts {
             ingress: store.clone(),
             stats: store.clone(),
             search: store.clone(),
-            automation: store,
+            automation: store.clone(),
+            transfer: store,
         }
     }
 }

@@ -32,7 +32,7 @@ use domain::{
         IngressStore, KeyChange, KeyEntry, Lease, Ledger, MediaRecords, MessagePage, MessageQuery,
         MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore,
         PluginValues, QueueServer, QueueStats, RecipientScope, SearchStore, SessionStore, Settled, Settlement,
-        StatsStore, StoreResult, Telemetry, TemplateStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
+        StatsStore, StoreResult, Telemetry, TemplateStore, TransferStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
         WishListener, Write, WriteOutcome,
     },
     receipt::RecipientTimes,
@@ -40,6 +40,7 @@ use domain::{
     session::Session,
     stats::{ChatCount, MessageNumbers, StatsBucket},
     template::Template,
+    transfer::{TransferCursor, TransferPage, TransferRefused, TransferTables},
     webhook::Webhook,
 };
 use serde_json::Value;
@@ -207,6 +208,38 @@ erring! { AutomationStore of automation {
     fn delete_rule(&self, session: SessionId, id: AutomationRuleId) -> bool;
     fn claim_answer(&self, rule: &AutomationRule, chat: &ChatId, now: Timestamp, cooldown: Duration) -> bool;
 } }
+
+erring! { TransferStore {
+    fn export_rows(&self, table: &'static str, after: Option<TransferCursor>, limit: u32) -> TransferPage;
+    fn import_rows(&self, tables: TransferTables) -> Result<Vec<(&'static str, u64)>, TransferRefused>;
+} and {
+    fn database_kind(&self) -> &'static str {
+        self.store.database_kind()
+    }
+} }
+
+#[async_trait]
+impl TransferStore for StoreParts {
+    fn database_kind(&self) -> &'static str {
+        self.transfer.database_kind()
+    }
+
+    async fn export_rows(
+        &self,
+        table: &'static str,
+        after: Option<TransferCursor>,
+        limit: u32,
+    ) -> StoreResult<TransferPage> {
+        self.transfer.export_rows(table, after, limit).await
+    }
+
+    async fn import_rows(
+        &self,
+        tables: TransferTables,
+    ) -> StoreResult<Result<Vec<(&'static str, u64)>, TransferRefused>> {
+        self.transfer.import_rows(tables).await
+    }
+}
 
 erring! { IdempotencyStore of idempotency {
     fn idempotency_record(&self, session: SessionId, key: &str, now: Timestamp) -> Option<IdempotencyRecord>;
