@@ -13,7 +13,17 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ground", &["egress", "ledger", "pacing", "supervisor"]),
     (
         "parts",
-        &["api_keys", "audit", "hooks", "media", "outbox", "search", "spelling", "templates", "upkeep"],
+        &[
+            "api_keys",
+            "audit",
+            "hooks",
+            "media",
+            "outbox",
+            "search",
+            "spelling",
+            "templates",
+            "upkeep",
+        ],
     ),
     ("events", &["activity", "live", "preview", "retention", "webhooks"]),
     ("sessions", &["health", "sessions"]),

@@ -90,11 +90,7 @@ async fn convert(
         (None, None) => return Err(ApiError::problem("Either url or base64 must be provided")),
     };
     let made = state.gateway.messages.convert(on.session, &input, target).await?;
-    Ok(Json(ConvertedBody {
-        base64: made.base64,
-        mimetype: made.mimetype,
-        bytes: made.size_bytes,
-    }))
+    Ok(Json(ConvertedBody { base64: made.base64, mimetype: made.mimetype, bytes: made.size_bytes }))
 }
 
 /// Whether files can be converted here: ffmpeg is there, and conversion is switched on.

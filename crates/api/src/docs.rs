@@ -25,9 +25,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    AppState, api_keys, audit, automation, bulk, chats, contacts, conversion, deliveries, error::ErrorBody, events,
-    forward, health, infra, media, messages, metrics, plugins, search, sessions, stats, templates,
-    webhooks,
+    AppState, api_keys, audit, automation, bulk, chats, contacts, conversion, deliveries,
+    error::ErrorBody,
+    events, forward, health, infra, media, messages, metrics, plugins, search, sessions, stats,
+    templates, webhooks,
     words::{OrderByWord, SearchMatchWord},
 };
 

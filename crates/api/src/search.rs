@@ -183,15 +183,13 @@ fn read(query: &Query, key: &ApiKey, limit_max: u32) -> Result<(SearchQuery, Pag
     let chat: Option<ChatId> =
         reader.parse("chatId", "must look like <phone>@c.us, <id>@g.us or <id>@lid");
     let from: Option<ChatId> = reader.parse("from", "must look like <phone>@c.us or <id>@lid");
-    let direction =
-        reader.word("direction", "must be incoming or outgoing", Direction::parse);
+    let direction = reader.word("direction", "must be incoming or outgoing", Direction::parse);
     let kind = reader.word("type", "must be a message type", MessageType::parse);
     let time = "must be a whole number of epoch milliseconds";
     let since: Option<i64> = reader.parse("dateFrom", time);
     let until: Option<i64> = reader.parse("dateTo", time);
-    let in_range = |most: u32| {
-        move |text: &str| text.parse::<u32>().ok().filter(|number| *number <= most)
-    };
+    let in_range =
+        |most: u32| move |text: &str| text.parse::<u32>().ok().filter(|number| *number <= most);
     let words = format!("must be a whole number from 1 to {limit_max}");
     let limit = reader.word("limit", &words, |text| in_range(limit_max)(text).filter(|n| *n > 0));
     let words = format!("must be a whole number from 0 to {SEARCH_OFFSET_MAX}");

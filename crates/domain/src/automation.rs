@@ -145,9 +145,8 @@ mod tests {
             session: SessionId::from_uuid(Uuid::from_u128(1)),
             name: "hours".into(),
             enabled: true,
-            conditions: conditions.map(|list| {
-                serde_json::from_value(json!({ "conditions": list })).unwrap()
-            }),
+            conditions: conditions
+                .map(|list| serde_json::from_value(json!({ "conditions": list })).unwrap()),
             reply_text: "We open at nine.".into(),
             cooldown: Duration::from_secs(60),
             created_at: NOW,

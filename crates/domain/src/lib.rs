@@ -56,8 +56,8 @@ pub mod webhook;
 
 pub use address::{ChatId, ChatKind, PhoneNumber};
 pub use ids::{
-    ApiKeyId, AutomationRuleId, DeliveryId, EventId, MediaId, MessageRowId, SessionId, TemplateId, WaMessageId,
-    WebhookId,
+    ApiKeyId, AutomationRuleId, DeliveryId, EventId, MediaId, MessageRowId, SessionId, TemplateId,
+    WaMessageId, WebhookId,
 };
 pub use time::{Clock, Entropy, Timestamp};
 pub use timer::Timer;

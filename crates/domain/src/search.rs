@@ -182,7 +182,9 @@ fn marked(body: &str, found: &[(usize, usize)]) -> String {
             c => snippet.push(*c),
         }
         // What is cut off is closed too.
-        if found.iter().any(|(from, to)| *to == at + 1 || (*from <= at && *to > end && at + 1 == end))
+        if found
+            .iter()
+            .any(|(from, to)| *to == at + 1 || (*from <= at && *to > end && at + 1 == end))
         {
             snippet.push_str("</mark>");
         }

@@ -72,7 +72,9 @@ pub enum TransferRefused {
         why: &'static str,
     },
     /// The database refuses a row: it breaks a rule, or names something that is not there.
-    #[error("tables.{table}[{row}] cannot be stored: it breaks a rule of the table, or what it belongs to is not there")]
+    #[error(
+        "tables.{table}[{row}] cannot be stored: it breaks a rule of the table, or what it belongs to is not there"
+    )]
     Row {
         /// The table of the row.
         table: &'static str,

@@ -74,8 +74,9 @@ impl Search {
     pub(crate) fn start(&self, supervisor: &Supervisor) {
         let (this, stopping) = (self.clone(), supervisor.stopping());
         supervisor.spawn("search/index", Policy::Once, async move {
+            let mut switched = false;
             while !stopping.is_cancelled() {
-                let wait = match this.step().await {
+                let wait = match this.step(&mut switched).await {
                     Ok(true) => PAUSE,
                     Ok(false) => return,
                     Err(error) => {
@@ -93,14 +94,18 @@ impl Search {
     }
 
     /// `false` when nothing is left to do.
-    async fn step(&self) -> StoreResult<bool> {
+    async fn step(&self, switched: &mut bool) -> StoreResult<bool> {
         let on = self.options.enabled;
+        let indexes = [(SearchMatch::Word, on), (SearchMatch::Contains, on && self.options.contains)];
+        if !*switched {
+            for (how, on) in indexes {
+                self.store.switch_search(how, on).await?;
+            }
+            *switched = true;
+        }
         let mut more = false;
-        for (how, on) in
-            [(SearchMatch::Word, on), (SearchMatch::Contains, on && self.options.contains)]
-        {
-            self.store.switch_search(how, on).await?;
-            more |= on && self.store.index_older(how, PORTION).await?;
+        for (how, _) in indexes.into_iter().filter(|(_, on)| *on) {
+            more |= self.store.index_older(how, PORTION).await?;
         }
         Ok(more)
     }

@@ -6,8 +6,7 @@ use anyhow::Context as _;
 use domain::{Clock, Entropy, pacing::PacingRules, port::DeliveryQueue, webhook::Secret};
 use gateway::{
     BulkOptions, Gateway, LiveOptions, MediaOptions, Options, PeerOptions, PluginOptions, Ports,
-    RetentionOptions, SearchOptions, SendOptions,
-    TransferOptions, webhooks::WebhookOptions,
+    RetentionOptions, SearchOptions, SendOptions, TransferOptions, webhooks::WebhookOptions,
 };
 use storage::{
     BullQueue, FolderMedia, LedgerStore, MasterKey, PostgresOptions, PostgresTls, RedisOptions,

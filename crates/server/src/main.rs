@@ -104,8 +104,7 @@ async fn other(file: Option<&Path>, command: CliCommand) -> anyhow::Result<ExitC
         CliCommand::Serve(_) => Ok(ExitCode::SUCCESS),
         CliCommand::Sandbox(options) => Box::pin(sandbox::run(options)).await,
         CliCommand::Keys(command) => {
-            commands::keys(config::load(file, &config::process_env)?, command)
-                .await
+            commands::keys(config::load(file, &config::process_env)?, command).await
         }
         CliCommand::Plugin(command) => plugin_tool::run(command).await,
         CliCommand::Openapi => commands::openapi(),

@@ -96,12 +96,8 @@ pub async fn a_recipient_under_two_ids_is_one<S: Store>(store: &S) {
     store.write(vec![Write::LearnIdentity { session, identity }]).await.unwrap();
     store.write(vec![note(&lid, ReceiptKind::Read, 30)]).await.unwrap();
     let told = store.receipts(session, &build::wa_id(1)).await.unwrap();
-    let one = RecipientTimes {
-        delivered_at: Some(10),
-        read_at: Some(30),
-        lid: Some(lid),
-        ..times(&mia)
-    };
+    let one =
+        RecipientTimes { delivered_at: Some(10), read_at: Some(30), lid: Some(lid), ..times(&mia) };
     assert_eq!(told, [one]);
 }
 
@@ -211,4 +207,3 @@ pub async fn a_rule_answers_a_chat_once_per_cooldown<S: Store>(store: &S) {
     assert!(store.delete_rule(session, rule.id).await.unwrap());
     assert!(!claim(mia, START.plus(10 * minute)).await, "a rule that is gone");
 }
-

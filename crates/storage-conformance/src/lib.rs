@@ -35,9 +35,10 @@ use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-        ApiKeyStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore, Lease,
-        Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, SearchStore, SessionStore, StatsStore, TemplateStore, TransferStore, WebhookStore, Write, WriteOutcome,
+        ApiKeyStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore,
+        IngressStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page,
+        PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore,
+        TemplateStore, TransferStore, WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
 };

@@ -165,4 +165,3 @@ pub async fn what_was_there_before_is_indexed_in_portions<S: Store>(store: &S) {
     assert_eq!(words(store, "old").await.len(), 7);
     assert_eq!(words(store, "old one").await, ["old one"]);
 }
-

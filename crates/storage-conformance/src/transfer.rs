@@ -40,16 +40,17 @@ pub async fn what_is_exported_is_imported<S: Store>(store: &S) {
     let heard = (1..=5).map(|number| said(number, session, &format!("said {number}")));
     store_all(store, heard.collect()).await;
     let sent = Message { chat: build::chat(2), ..build::message(6, session) };
-    store_all(store, vec![sent, Message { id: build::message(7, other).id, ..build::message(7, other) }])
-        .await;
+    store_all(
+        store,
+        vec![sent, Message { id: build::message(7, other).id, ..build::message(7, other) }],
+    )
+    .await;
     let read = receipt(session, build::wa_id(6), &build::chat(2), (ReceiptKind::Read, 30));
     store.write(vec![read]).await.unwrap();
     assert!(store.insert_template(&build::template(1, session)).await.unwrap());
     assert!(store.insert_rule(&rule(1, session), 32).await.unwrap());
-    let webhook = Webhook {
-        secret: Some(Secret::new("0123456789abcdef")),
-        ..build::webhook(1, session)
-    };
+    let webhook =
+        Webhook { secret: Some(Secret::new("0123456789abcdef")), ..build::webhook(1, session) };
     new_webhook(store, webhook.clone()).await;
     let tables = exported(store).await;
     let text = serde_json::to_string(&tables).unwrap();
@@ -61,7 +62,10 @@ pub async fn what_is_exported_is_imported<S: Store>(store: &S) {
     store_all(store, vec![said(8, session, "later")]).await;
     for _ in 0..2 {
         let done = store.import_rows(tables.clone()).await.unwrap().unwrap();
-        assert_eq!(done.iter().map(|(_, rows)| *rows).collect::<Vec<_>>(), [2, 7, 1, 1, 1, 1, 0, 0, 0, 3]);
+        assert_eq!(
+            done.iter().map(|(_, rows)| *rows).collect::<Vec<_>>(),
+            [2, 7, 1, 1, 1, 1, 0, 0, 0, 3]
+        );
         let back = exported(store).await;
         let webhooks = |tables: &TransferTables| tables["webhook"].clone();
         assert_eq!(webhooks(&back), webhooks(&tables));

@@ -59,7 +59,7 @@ db::statements! {
     };
     BELOW = both("select below from search_index where kind = $1 and active = 1");
     NEXT = both("select min(position) from (select position from message where position < $1 \
-         order by position desc limit $2) as older");
+         order by position desc limit $2) as page");
     // Of two processes that do it at the same time one does nothing.
     MOVE = both("update search_index set below = $3 where kind = $1 and below = $2");
     INDEX_WORDS = DialectPair {

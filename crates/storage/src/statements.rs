@@ -2,9 +2,9 @@
 //! here does not build without a warning: nobody uses it.
 
 use crate::{
-    api_key, audit, automation, batch, db::Statement, delivery, device_key, event_log, idempotency, lease,
-    ledger, media, media_removal, message, open, pacing, people, plugin, quarantine, removal, search,
-    session, stats, telemetry, template, transfer, upkeep, webhook, writer,
+    api_key, audit, automation, batch, db::Statement, delivery, device_key, event_log, idempotency,
+    lease, ledger, media, media_removal, message, open, pacing, people, plugin, quarantine,
+    removal, search, session, stats, telemetry, template, transfer, upkeep, webhook, writer,
 };
 
 static ALL: &[&[&Statement]] = &[

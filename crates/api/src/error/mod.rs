@@ -17,8 +17,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{
-    ApiKeyId, AutomationRuleId, DeliveryId, EventId, SessionId, TemplateId, WebhookId, api_key::KeyRefused,
-    port::StoreError,
+    ApiKeyId, AutomationRuleId, DeliveryId, EventId, SessionId, TemplateId, WebhookId,
+    api_key::KeyRefused, port::StoreError,
 };
 use serde::Serialize;
 use utoipa::ToSchema;

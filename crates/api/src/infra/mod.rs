@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use utoipa::{PartialSchema, ToSchema, openapi::{ObjectBuilder, RefOr, schema::Schema}};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, schema::{AdditionalProperties, Schema}},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -18,9 +21,7 @@ use crate::{
     error::ApiError,
 };
 
-pub use installation::{
-    ConfigRefused, Installation, InstallationFacts, SavedConfig, ShownConfig,
-};
+pub use installation::{ConfigRefused, Installation, InstallationFacts, SavedConfig, ShownConfig};
 
 /// OpenWA's word for an engine without a browser.
 const ENGINE: &str = "baileys";
@@ -41,7 +42,10 @@ pub fn routes() -> OpenApiRouter<AppState> {
 /// The program, where there is one around this API.
 fn installation(state: &AppState) -> Result<&dyn Installation, ApiError> {
     state.options.installation.as_deref().ok_or_else(|| {
-        ApiError::new(StatusCode::NOT_IMPLEMENTED, "This process does not manage its own installation")
+        ApiError::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "This process does not manage its own installation",
+        )
     })
 }
 
@@ -50,8 +54,14 @@ impl From<ConfigRefused> for ApiError {
         match error {
             ConfigRefused::Wrong(why) => Self::problem(why),
             ConfigRefused::Unwritten(_) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "settings were not handled");
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "The file of changed settings cannot be used")
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "settings were not handled"
+                );
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The file of changed settings cannot be used",
+                )
             }
         }
     }
@@ -259,7 +269,7 @@ impl PartialSchema for ConfigChanges {
                 "Settings by section and name, as `config` of the answer to GET shows them; or by the names of their \
                  environment variables. `null` takes an earlier change back.",
             ))
-            .additional_properties(Some(utoipa::openapi::schema::AdditionalProperties::FreeForm(true)))
+            .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(true)))
             .examples([serde_json::json!({"webhooks": {"timeout_ms": 5000}, "LOG_LEVEL": "debug"})])
             .into()
     }

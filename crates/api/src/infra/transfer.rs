@@ -13,7 +13,7 @@ use domain::transfer::TransferTables;
 use gateway::transfer::{ImportWishes, TransferError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -74,10 +74,19 @@ struct ExportBody {
     omitted_inline_media: u64,
 }
 
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the query to the OpenAPI document")]
+struct ExportQuery {
+    /// Taken as OpenWA's clients send it. Plugins stay here, and their secrets with them.
+    #[param(nullable = false)]
+    include_plugin_secrets: Option<bool>,
+}
+
 /// Streams sessions, messages, contacts and settings of sessions as JSON. No secret is among them.
 #[utoipa::path(
     get, path = "/api/infra/export-data", operation_id = "exportData", tag = "Infrastructure",
-    params(("includePluginSecrets" = Option<bool>, Query, description = "Taken as OpenWA's clients send it. Plugins stay here, and their secrets with them.", nullable = false)),
+    params(ExportQuery),
     responses((status = 200, description = "The tables; a document that ends early is not whole", body = ExportBody)),
     security(("X-API-Key" = ["admin", "unscoped"])),
 )]
@@ -159,9 +168,8 @@ async fn import_data(
     // Read straight into rows: a document of this size has more values than other bodies may have.
     let read = tokio::task::spawn_blocking(move || serde_json::from_slice::<ImportBody>(&bytes));
     let read = read.await.map_err(|_| ApiError::bad_request("The request body cannot be read"))?;
-    let body = read.map_err(|error| {
-        ApiError::problem(format!("The request body is no export: {error}"))
-    })?;
+    let body =
+        read.map_err(|error| ApiError::problem(format!("The request body is no export: {error}")))?;
     let wishes = ImportWishes {
         force: body.force.unwrap_or(false),
         stop_orphans: body.stop_orphans.unwrap_or(false),
@@ -224,10 +232,11 @@ struct ExportFilesBody {
     responses((status = 200, description = "Where the archive is", body = ExportFilesBody)),
     security(("X-API-Key" = ["admin", "unscoped"])),
 )]
-async fn export_files(
-    _caller: Caller<Unscoped<Admin>>,
-) -> Result<Json<ExportFilesBody>, ApiError> {
-    Ok(Json(ExportFilesBody { message: "The archive is made while it is downloaded", download: ARCHIVE }))
+async fn export_files(_caller: Caller<Unscoped<Admin>>) -> Result<Json<ExportFilesBody>, ApiError> {
+    Ok(Json(ExportFilesBody {
+        message: "The archive is made while it is downloaded",
+        download: ARCHIVE,
+    }))
 }
 
 /// Streams all media files as a tar, each under the hash of its bytes. An addition to OpenWA.

@@ -37,7 +37,7 @@ pub struct App {
     pub whatsapp: FakeWhatsApp,
     router: Router,
     start: Start,
-    dir: tempfile::TempDir,
+    pub dir: tempfile::TempDir,
 }
 
 /// What a process begins with.

@@ -15,6 +15,7 @@ mod docs;
 mod events;
 mod forward;
 mod health;
+mod house;
 mod idempotency;
 mod imports;
 mod inbound;

@@ -25,8 +25,8 @@ use crate::{
 
 pub use batch::batch_event;
 pub use build::{
-    AckReport, ends, inbound_message, live_message, message_ack, message_failed, message_receipt, message_sent,
-    session_event,
+    AckReport, ends, inbound_message, live_message, message_ack, message_failed, message_receipt,
+    message_sent, session_event,
 };
 pub use change::{
     Change, call_event, message_edited, message_media, message_reaction, message_revoked,

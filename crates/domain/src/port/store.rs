@@ -1,9 +1,9 @@
 //! The whole ledger, as one port.
 
 use super::{
-    ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, Ledger, LogStore,
-    MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore,
-    StatsStore, TemplateStore, TransferStore, WebhookStore,
+    ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, Ledger,
+    LogStore, MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues,
+    SearchStore, SessionStore, StatsStore, TemplateStore, TransferStore, WebhookStore,
 };
 
 /// Everything that one database keeps. Whoever needs a part asks for that part's trait: `Arc<dyn Store>` becomes an

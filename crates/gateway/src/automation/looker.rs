@@ -97,7 +97,10 @@ impl Looker {
         self.told_at = now;
         let missed = self.missed.swap(0, Ordering::Relaxed);
         if missed > 0 {
-            tracing::warn!(missed, "messages were not looked at by automation rules: too many at once");
+            tracing::warn!(
+                missed,
+                "messages were not looked at by automation rules: too many at once"
+            );
         }
     }
 

@@ -118,7 +118,12 @@ impl Automation {
     }
 
     /// Begins to answer.
-    pub(crate) fn start(&self, messages: &Messages, ledger: &LedgerWriter, supervisor: &Supervisor) {
+    pub(crate) fn start(
+        &self,
+        messages: &Messages,
+        ledger: &LedgerWriter,
+        supervisor: &Supervisor,
+    ) {
         looker::start(self, messages, ledger, supervisor);
     }
 

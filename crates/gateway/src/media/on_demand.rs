@@ -65,7 +65,9 @@ pub struct ConvertedFile {
 #[derive(Debug, thiserror::Error)]
 pub enum ConversionError {
     /// Switched off, or the program is not there.
-    #[error("Media conversion needs ffmpeg: install it, or name it by FFMPEG_PATH, and set MEDIA_CONVERSION_ENABLED=true")]
+    #[error(
+        "Media conversion needs ffmpeg: install it, or name it by FFMPEG_PATH, and set MEDIA_CONVERSION_ENABLED=true"
+    )]
     Absent,
     /// Too many are asked for.
     #[error("Too many conversions are under way; try again in a moment")]

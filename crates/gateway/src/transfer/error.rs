@@ -1,9 +1,6 @@
 //! Why nothing was imported.
 
-use domain::{
-    port::StoreError,
-    transfer::TransferRefused,
-};
+use domain::{port::StoreError, transfer::TransferRefused};
 
 /// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]

@@ -221,13 +221,20 @@ impl ExportPlace {
         let mut piece = Vec::new();
         if self.table == 0 && !self.begun {
             let (at, kind) = (self.transfer.clock.now().iso(), self.transfer.database_kind());
-            let head = format!("{{\"exportedAt\":{},\"dataDbType\":{},\"tables\":{{", json!(at), json!(kind));
+            let head = format!(
+                "{{\"exportedAt\":{},\"dataDbType\":{},\"tables\":{{",
+                json!(at),
+                json!(kind)
+            );
             piece.extend(head.into_bytes());
         }
         let Some(name) = TABLES.get(self.table).copied() else {
             self.done = true;
-            let counts: serde_json::Map<String, serde_json::Value> =
-                TABLES.iter().zip(&self.counts).map(|(name, count)| ((*name).to_owned(), json!(count))).collect();
+            let counts: serde_json::Map<String, serde_json::Value> = TABLES
+                .iter()
+                .zip(&self.counts)
+                .map(|(name, count)| ((*name).to_owned(), json!(count)))
+                .collect();
             let tail = format!(
                 "}},\"counts\":{},\"skippedTables\":{},\"omittedInlineMedia\":{}}}",
                 json!(counts),

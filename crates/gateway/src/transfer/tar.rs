@@ -96,7 +96,11 @@ mod tests {
         assert!(entry(&[b'x'; BLOCK]).is_err());
         let mut folder = head("x", 0);
         folder[156] = b'5';
-        let sum: u32 = folder.iter().enumerate().map(|(at, b)| if (148..156).contains(&at) { 32 } else { u32::from(*b) }).sum();
+        let sum: u32 = folder
+            .iter()
+            .enumerate()
+            .map(|(at, b)| if (148..156).contains(&at) { 32 } else { u32::from(*b) })
+            .sum();
         folder[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         assert_eq!(entry(&folder), Ok(TarEntry::Other(0)));
     }

@@ -192,7 +192,7 @@ pub fn setting(
     let Some((name, path, kind)) = TABLE.iter().find(|(known, _, _)| *known == name) else {
         return Ok(None);
     };
-    let Some(text) = value.as_str() else { return Ok(Some((path, value.clone()))) };
+    let Some(text) = value.as_str() else { return Ok(Some((*path, value.clone()))) };
     let parsed = parse(name, *kind, text)?;
     let json = serde_json::to_value(parsed);
     json.map(|json| Some((*path, json))).map_err(|error| ConfigError(format!("{name}: {error}")))

@@ -127,9 +127,8 @@ impl ProgramConfig {
                     "{path}: only the configuration file or the environment sets it"
                 )));
             }
-            let names = table
-                .entry(section)
-                .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let names =
+                table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             let Some(names) = names.as_table_mut() else {
                 return Err(ConfigError(format!("{section}: is no section in the file")));
             };
@@ -146,7 +145,8 @@ impl ProgramConfig {
         table.retain(|_, names| names.as_table().is_none_or(|names| !names.is_empty()));
         let head = "# Settings that were changed by the API. They win over the configuration file; variables of the \
                     environment win over them.\n";
-        let text = toml::to_string_pretty(&table).map_err(|error| ConfigError(error.to_string()))?;
+        let text =
+            toml::to_string_pretty(&table).map_err(|error| ConfigError(error.to_string()))?;
         Ok((format!("{head}{text}"), named))
     }
 
@@ -177,7 +177,8 @@ fn flat(changes: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ConfigE
         }
         match value {
             Value::Object(names) => {
-                let of_section = names.iter().map(|(key, value)| (format!("{name}.{key}"), value.clone()));
+                let of_section =
+                    names.iter().map(|(key, value)| (format!("{name}.{key}"), value.clone()));
                 found.extend(of_section);
             }
             value => drop(found.insert(name.clone(), value.clone())),
@@ -293,14 +294,20 @@ mod tests {
             (json!({ "PORT": "abc" }), "PORT"),
             (json!({ "data": { "dir": "/elsewhere" } }), "data.dir"),
             (json!({ "API_MASTER_KEY": "another-long-secret" }), "API_MASTER_KEY"),
-            (json!({ "log": { "level": "debug" }, "live": { "clients_max": 99_999 } }), "live.clients_max"),
+            (
+                json!({ "log": { "level": "debug" }, "live": { "clients_max": 99_999 } }),
+                "live.clients_max",
+            ),
         ] {
             let refused = program.save(&changes(wrong)).unwrap_err().to_string();
             assert!(refused.contains(word), "{refused} should name {word}");
         }
         assert!(!dir.path().join(FILE_NAME).exists());
         let shown = program.config().unwrap();
-        assert_eq!((shown.secrets["API_MASTER_KEY"], shown.secrets["METRICS_TOKEN"]), (true, false));
+        assert_eq!(
+            (shown.secrets["API_MASTER_KEY"], shown.secrets["METRICS_TOKEN"]),
+            (true, false)
+        );
         let text = serde_json::to_string(&shown.settings).unwrap();
         assert!(!text.contains("a-long-secret-key"), "{text}");
     }

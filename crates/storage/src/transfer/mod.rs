@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use domain::{
     SessionId,
     port::{StoreErrorKind, StoreResult, TransferStore},
-    transfer::{TABLES, TransferCursor, TransferPage, TransferRefused, TransferRow, TransferTables},
+    transfer::{
+        TABLES, TransferCursor, TransferPage, TransferRefused, TransferRow, TransferTables,
+    },
 };
 use serde_json::Value;
 
@@ -57,7 +59,9 @@ impl TransferStore for LedgerStore {
             let from = after.as_ref().and_then(|key| key.get(place));
             query = match table.kind_of(column) {
                 ColumnKind::Number => query.bind(from.and_then(Value::as_i64).unwrap_or(-1)),
-                ColumnKind::Text => query.bind(from.and_then(Value::as_str).unwrap_or("").to_owned()),
+                ColumnKind::Text => {
+                    query.bind(from.and_then(Value::as_str).unwrap_or("").to_owned())
+                }
             };
         }
         let rows = query.bind(i64::from(limit)).fetch_all(&self.readers).await.doing(EXPORTING)?;
@@ -66,7 +70,8 @@ impl TransferStore for LedgerStore {
         for (number, row) in rows.iter().enumerate() {
             let value = |name: &str| row.json(name).doing(EXPORTING);
             if full && number + 1 == rows.len() {
-                let key: StoreResult<Vec<Value>> = table.key.iter().map(|name| value(name)).collect();
+                let key: StoreResult<Vec<Value>> =
+                    table.key.iter().map(|name| value(name)).collect();
                 page.next = Some(TransferCursor(key?));
             }
             let mut columns = TransferRow::new();
@@ -97,7 +102,8 @@ impl TransferStore for LedgerStore {
                     Ok(counts) => Ok(counts),
                     Err(ImportEnd::Store(error)) => Err(error),
                     Err(ImportEnd::Refused(refused)) => {
-                        let mut told = tell.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                        let mut told =
+                            tell.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                         *told = Some(refused);
                         Err(domain::port::StoreError {
                             kind: StoreErrorKind::Refused,

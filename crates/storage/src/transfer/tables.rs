@@ -208,11 +208,7 @@ static ALL: [TransferTable; 10] = [
     TransferTable {
         name: "identity",
         key: &["position"],
-        columns: &[
-            ("session_id", Text),
-            ("lid", Text),
-            ("phone", Text),
-        ],
+        columns: &[("session_id", Text), ("lid", Text), ("phone", Text)],
         page: &IDENTITY_PAGE,
         insert: &IDENTITY_INSERT,
         empty: Some(&IDENTITY_EMPTY),
@@ -220,12 +216,7 @@ static ALL: [TransferTable; 10] = [
     TransferTable {
         name: "phone_form",
         key: &["session_id", "asked"],
-        columns: &[
-            ("session_id", Text),
-            ("asked", Text),
-            ("found", Text),
-            ("at", Number),
-        ],
+        columns: &[("session_id", Text), ("asked", Text), ("found", Text), ("at", Number)],
         page: &FORM_PAGE,
         insert: &FORM_INSERT,
         empty: Some(&FORM_EMPTY),

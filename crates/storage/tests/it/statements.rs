@@ -213,7 +213,7 @@ async fn a_statement_that_is_wrong_is_noticed() {
 }
 
 /// Reads of whole tables that are meant: lists, counts and what is done once at a start.
-const WHOLE_TABLES: [&str; 32] = [
+const WHOLE_TABLES: [&str; 38] = [
     // Ends at the first row.
     "select position, session_id from removal order by position limit 1",
     // Whole indexes that have these rows alone.
@@ -255,6 +255,13 @@ const WHOLE_TABLES: [&str; 32] = [
     "select plugin.*, own.session_id as config_session",
     "select id, hooks from plugin where enabled",
     "with head as (select ",
+    // For dashboards: session by session, of each a range of its numbers. Old numbers go once an hour.
+    "select hour / $3 as bucket",
+    "select kind, cast(sum(message_hour.incoming",
+    "select session.id as session_id, cast(sum(message_hour.incoming)",
+    "select session.id as session_id, chat, cast(sum(messages)",
+    "delete from message_hour where hour < $1",
+    "delete from chat_day where day < $1",
     // One row.
     "select value from plugin_revision",
     "update plugin_revision set value",

@@ -7,10 +7,11 @@ use domain::{
     SessionId, Timestamp,
     log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
     port::{
-        ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore, IngressStore, Lease,
-        Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, Quarantined, SearchStore, SessionStore, StatsStore, Store, StoreResult, Telemetry,
-        TemplateStore, TransferStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
+        ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore,
+        IngressStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page,
+        PeopleStore, PluginStore, PluginValues, Quarantined, SearchStore, SessionStore, StatsStore,
+        Store, StoreResult, Telemetry, TemplateStore, TransferStore, Trouble, UnreadableRow,
+        WebhookStore, WishListener, Write, WriteOutcome,
     },
     session::Session,
 };
