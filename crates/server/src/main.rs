@@ -66,6 +66,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Box::pin(serve::run(config)).await
         }
         CliCommand::Sandbox(options) => Box::pin(sandbox::run(options)).await,
+        CliCommand::Simulator(options) => {
+            logs::init("warn", config::LogFormat::Text);
+            simulator::program::run(options).await.map(|()| ExitCode::SUCCESS)
+        }
         CliCommand::Keys(command) => {
             commands::keys(config::load(cli.config.as_deref(), &config::process_env)?, command)
                 .await

@@ -4,7 +4,7 @@ use std::{fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{Lease, StoreError, StoreResult};
+use super::{Lease, PasskeyActions, PasskeySignal, StoreError, StoreResult};
 use crate::{
     address::{ChatId, PhoneNumber},
     chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing},
@@ -12,7 +12,7 @@ use crate::{
     ids::WaMessageId,
     message::{InboundMessage, OutgoingMessage},
     proxy::ProxyUrl,
-    session::LossCause,
+    session::{LimitNews, LossCause},
 };
 
 /// Why the engine could not do something, and whether trying again makes sense.
@@ -106,6 +106,8 @@ pub enum EngineSignal {
         /// Its privacy id.
         lid: Option<ChatId>,
     },
+    /// The account asks for its passkey while this device is linked.
+    Passkey(PasskeySignal),
     /// Logged in; sends are possible.
     Connected {
         /// The linked number.
@@ -153,6 +155,8 @@ pub enum EngineSignal {
         /// Its name.
         name: String,
     },
+    /// WhatsApp said something about the account's limits.
+    Limits(LimitNews),
     /// Somebody's device answered.
     Receipt {
         /// In which chat.
@@ -209,7 +213,7 @@ pub trait WhatsApp: Send + Sync + 'static {
 
 /// One connection. It ends with [`EngineSignal::Lost`] or [`Connection::close`]; dropping the last handle closes it.
 #[async_trait]
-pub trait Connection: Send + Sync + 'static {
+pub trait Connection: PasskeyActions + Send + Sync + 'static {
     /// Encrypts a message and writes it to the wire. `Ok` means written, not accepted: that is
     /// [`EngineSignal::ServerAck`].
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError>;

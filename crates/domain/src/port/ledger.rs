@@ -16,7 +16,7 @@ use crate::{
     media::{MediaRecord, MediaState},
     message::{Message, MessageStatus, MessageType, OutgoingMessage},
     proxy::ProxyUrl,
-    session::{Restriction, SessionConfig, SessionStatus, Wish},
+    session::{NewChatQuota, Restriction, SessionConfig, SessionStatus, Wish},
     time::Timestamp,
 };
 
@@ -296,6 +296,7 @@ pub struct SessionPatch {
     pub config: Option<SessionConfig>,
     pub proxy: Option<Option<ProxyUrl>>,
     pub restriction: Option<Option<Restriction>>,
+    pub new_chat_quota: Option<Option<NewChatQuota>>,
     /// Stored as `updated_at`, unless `None`.
     pub at: Option<Timestamp>,
 }
