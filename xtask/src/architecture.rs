@@ -76,7 +76,8 @@ const WALLS: &[(&str, &[&str], &str)] = &[
     ("hyper", &["gateway", "server"], "calling webhooks; serving"),
     ("hyper-util", &["gateway", "server"], "calling webhooks; serving"),
     ("reqwest", &["gateway", "server"], "calling by HTTP"),
-    ("tokio-rustls", &["gateway", "whatsapp"], "TLS of our own sockets"),
+    ("tokio-rustls", &["gateway", "simulator", "whatsapp"], "TLS of our own sockets"),
+    ("rcgen", &["simulator"], "a certificate for the media host"),
     ("webpki-roots", &["gateway", "whatsapp"], "whom TLS trusts"),
     // Rules and the kinds of files.
     ("chrono", &["domain"], "calendars"),

@@ -56,6 +56,8 @@ const ACTIONS: &[(&str, &str, &str)] = &[
     ("PATCH", "/api/sessions/{sessionId}/proxy", "session_config_updated"),
     ("GET", "/api/sessions/{sessionId}/qr", "session_qr_generated"),
     ("POST", "/api/sessions/{sessionId}/pairing-code", "session_qr_generated"),
+    ("POST", "/api/sessions/{sessionId}/passkey/response", "session_qr_generated"),
+    ("POST", "/api/sessions/{sessionId}/passkey/confirm", "session_qr_generated"),
     ("POST", "/api/sessions/{sessionId}/webhooks", "webhook_created"),
     ("PUT", "/api/infra/config", "infra_config_saved"),
     ("POST", "/api/infra/restart", "infra_restart_requested"),

@@ -374,7 +374,7 @@ async fn get(
     let logged = found.ok_or_else(|| ApiError::unknown(&id))?;
     let (key, draft) = (caller.key(), &logged.event.draft);
     key.check_session(draft.session)?;
-    if draft.kind == EventType::SessionQr {
+    if draft.kind.links_a_phone() {
         key.check_role(Role::Operator)?;
     }
     if !key.allowed_chats.is_empty() {

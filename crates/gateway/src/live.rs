@@ -87,7 +87,7 @@ impl LiveFilter {
         self.sees_session(draft.session)
             && (self.chats.is_empty() || in_chat(&self.chats))
             && (self.kinds.is_empty() || self.kinds.contains(&draft.kind))
-            && (self.qr || draft.kind != EventType::SessionQr)
+            && (self.qr || !draft.kind.links_a_phone())
     }
 }
 

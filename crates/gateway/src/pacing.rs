@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use domain::{
     ChatId, Clock, Timestamp,
+    message::Direction,
     pacing::{PacingOutcome, PacingRule, PacingRules, Refusal},
-    port::{Lease, PacingStore, StoreError},
+    port::{Lease, MessageQuery, MessageStore, PacingStore, Page, StoreError},
 };
 
-use crate::Ports;
+use crate::{Ports, outbox::ColdLocks};
 
 /// Why no place was taken.
 pub(crate) enum PacingError {
@@ -17,6 +18,8 @@ pub(crate) enum PacingError {
         rule: PacingRule,
         retry_after_seconds: u64,
     },
+    /// WhatsApp lets this account write to nobody new, and this is somebody new.
+    Cold,
     Store(StoreError),
 }
 
@@ -26,6 +29,8 @@ pub(crate) struct SendPacing {
     store: Arc<dyn PacingStore>,
     clock: Arc<dyn Clock>,
     rules: Arc<PacingRules>,
+    locks: ColdLocks,
+    messages: Arc<dyn MessageStore>,
 }
 
 /// A place that was taken.
@@ -43,9 +48,10 @@ struct PaceSlot {
 }
 
 impl SendPacing {
-    pub(crate) fn new(ports: &Ports, rules: PacingRules) -> Self {
+    pub(crate) fn new(ports: &Ports, rules: PacingRules, locks: ColdLocks) -> Self {
         let (store, clock) = (ports.store.clone(), ports.clock.clone());
-        Self { store, clock, rules: Arc::new(rules) }
+        let messages = ports.store.clone();
+        Self { store, clock, rules: Arc::new(rules), locks, messages }
     }
 
     /// Takes a place, or says when there may be one.
@@ -54,10 +60,13 @@ impl SendPacing {
         lease: &Lease,
         chat: &ChatId,
     ) -> Result<AdmittedSend, PacingError> {
+        let at = self.clock.now();
+        if self.locks.until(lease.session, at).is_some() && self.is_new(lease, chat).await? {
+            return Err(PacingError::Cold);
+        }
         if !self.rules.enabled {
             return Ok(AdmittedSend { place: None });
         }
-        let at = self.clock.now();
         let admitted = self.store.admit_send(lease, chat, &self.rules, at).await;
         match admitted.map_err(PacingError::Store)? {
             Ok(()) => {
@@ -72,6 +81,23 @@ impl SendPacing {
                 Err(PacingError::Paced { rule, retry_after_seconds })
             }
         }
+    }
+}
+
+impl SendPacing {
+    /// Whether this person never wrote to the account. Groups are nobody in this sense.
+    async fn is_new(&self, lease: &Lease, chat: &ChatId) -> Result<bool, PacingError> {
+        if chat.is_group() {
+            return Ok(false);
+        }
+        let heard = MessageQuery {
+            chat: Some(chat.clone()),
+            direction: Some(Direction::Incoming),
+            ..MessageQuery::default()
+        };
+        let one = Page { limit: 1, offset: 0 };
+        let heard = self.messages.messages(lease.session, &heard, one).await;
+        Ok(heard.map_err(PacingError::Store)?.total == 0)
     }
 }
 

@@ -103,6 +103,10 @@ async fn other(file: Option<&Path>, command: CliCommand) -> anyhow::Result<ExitC
         // Served above.
         CliCommand::Serve(_) => Ok(ExitCode::SUCCESS),
         CliCommand::Sandbox(options) => Box::pin(sandbox::run(options)).await,
+        CliCommand::Simulator(options) => {
+            logs::init("warn", config::LogFormat::Text);
+            simulator::program::run(options).await.map(|()| ExitCode::SUCCESS)
+        }
         CliCommand::Keys(command) => {
             commands::keys(config::load(file, &config::process_env)?, command).await
         }

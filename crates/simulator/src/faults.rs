@@ -4,7 +4,8 @@
 //! script is used up before the one for everybody, and each fault counts down as it strikes, so a script ends by
 //! itself. [`Faults::clear`] takes back whatever has not struck yet.
 //!
-//! Faults strike linked devices only: a simulated phone is never dropped, refused or delayed. A message stanza means
+//! Faults strike linked devices only: a simulated phone is never dropped, refused or delayed. A delay for everybody
+//! holds clients that are pairing back as well. A message stanza means
 //! one of a chat, a repetition after a retry receipt included; messages between the devices of one account are spared.
 
 use std::{
@@ -198,6 +199,10 @@ impl Faults {
             let own = plan.devices.get(&(phone.to_owned(), device));
             own.and_then(|script| script.delay).or(plan.everybody.delay).unwrap_or_default()
         })
+    }
+
+    pub(crate) fn delay_of_everybody(&self) -> Duration {
+        self.change(|plan| plan.everybody.delay.unwrap_or_default())
     }
 
     pub(crate) fn refusal_of_login(&self, phone: &str) -> Option<u16> {

@@ -121,6 +121,8 @@ pub(crate) struct NetworkFile {
     version: u32,
     server_key: HexBytes,
     certificate_chain: HexBytes,
+    #[serde(default)]
+    root: Option<HexBytes>,
     accounts: Vec<AccountFile>,
     groups: Vec<GroupFile>,
 }
@@ -215,13 +217,16 @@ impl NetworkFile {
             version: VERSION,
             server_key: HexBytes::of(hub.identity.key.private_key.serialize()),
             certificate_chain: HexBytes::of(&hub.identity.chain),
+            root: hub.identity.root.as_ref().map(|root| HexBytes::of(root)),
             accounts,
             groups: state.groups.values().map(GroupFile::of).collect(),
         }
     }
 
     pub(crate) fn identity(&self) -> Result<ServerIdentity> {
-        ServerIdentity::from_parts(self.server_key.pair()?, self.certificate_chain.0.clone())
+        let chain = self.certificate_chain.0.clone();
+        let root = self.root.as_ref().map(HexBytes::key).transpose()?;
+        Ok(ServerIdentity { root, ..ServerIdentity::from_parts(self.server_key.pair()?, chain)? })
     }
 
     /// Puts the accounts back, each with a running phone.

@@ -23,6 +23,10 @@ pub struct NetworkRecord {
     pub unknown: Vec<String>,
     /// Requests that were understood but could not be answered, with the reason. A test should find none.
     pub unanswered: Vec<String>,
+    /// Frames of linked or pairing clients that could not be decrypted or decoded. A test should find none.
+    pub unreadable: Vec<String>,
+    /// Handshakes and logins that were refused, with the reason.
+    pub refused: Vec<String>,
     /// Finished handshakes by pattern: `XX` or `IK`.
     pub handshakes: BTreeMap<String, u64>,
     /// Requests by name and type, e.g. `usync get <usync>`.
@@ -34,6 +38,8 @@ pub struct NetworkRecord {
     pub nacks: Vec<Nack>,
     /// Receipts that were relayed, oldest first.
     pub receipts: Vec<SeenReceipt>,
+    /// What linked devices did with calls, oldest first.
+    pub calls: Vec<SeenCall>,
     /// Typing, recording, or neither, that was relayed, oldest first.
     pub typing: Vec<SeenTyping>,
     /// Changes of accounts' shared state that linked devices made, verified and decrypted, oldest first.
@@ -52,6 +58,23 @@ pub struct NetworkRecord {
     pub overflowed: u64,
     /// Entries dropped from a full list of this record.
     pub forgotten: u64,
+}
+
+impl NetworkRecord {
+    /// Whether everything that clients said was read, understood and answered; the error lists what was not.
+    pub fn answers_everything(&self) -> anyhow::Result<()> {
+        let lists = [
+            ("unknown", &self.unknown),
+            ("unanswered", &self.unanswered),
+            ("unreadable", &self.unreadable),
+        ];
+        let left: Vec<String> = lists
+            .iter()
+            .flat_map(|(name, list)| list.iter().map(move |entry| format!("{name}: {entry}")))
+            .collect();
+        anyhow::ensure!(left.is_empty(), "the network did not answer everything: {left:?}");
+        Ok(())
+    }
 }
 
 /// A message stanza the network accepted.
@@ -100,6 +123,21 @@ pub struct SeenReceipt {
     pub to: String,
     /// `delivery` when the stanza names no type, else the type: `read`, `inactive`, `sender`, `retry`…
     pub kind: String,
+}
+
+/// What a linked device did with a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SeenCall {
+    /// The call's id.
+    pub id: String,
+    /// Phone number of the account that did it.
+    pub from_phone: String,
+    /// Device that did it.
+    pub from_device: u16,
+    /// Address it was sent to.
+    pub to: String,
+    /// `offer`, `reject`, `accept`, `terminate`…
+    pub action: String,
 }
 
 /// What somebody showed in a chat.
@@ -153,6 +191,20 @@ impl Recorder {
     pub(crate) fn unanswered(&self, what: String) {
         tracing::warn!(what, "the network could not answer this");
         self.with(|r| push(&mut r.unanswered, what, &mut r.forgotten));
+    }
+
+    pub(crate) fn unreadable(&self, what: String) {
+        tracing::warn!(what, "the network could not read this");
+        self.with(|r| push(&mut r.unreadable, what, &mut r.forgotten));
+    }
+
+    pub(crate) fn refused(&self, what: String) {
+        tracing::info!(what, "the network refused this");
+        self.with(|r| push(&mut r.refused, what, &mut r.forgotten));
+    }
+
+    pub(crate) fn call(&self, call: SeenCall) {
+        self.with(|r| push(&mut r.calls, call, &mut r.forgotten));
     }
 
     pub(crate) fn handshake(&self, pattern: HandshakePattern) {

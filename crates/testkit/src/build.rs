@@ -51,6 +51,7 @@ pub fn session(number: u32) -> Session {
         last_active: None,
         last_error: None,
         restriction: None,
+        new_chat_quota: None,
         config: SessionConfig::default(),
         proxy: None,
         created_at: at,

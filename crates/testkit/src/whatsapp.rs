@@ -1,6 +1,7 @@
 //! A WhatsApp without a network, for the rules above the wire. The wire itself is tested on the simulated network.
 
 mod link;
+mod passkey;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,7 +14,9 @@ use domain::{
     chat::{ChatMark, LastMessage, Registration, Typing},
     content::{MediaKind, RemoteMedia, Target},
     message::OutgoingMessage,
-    port::{Connection, EngineError, EngineSignal, EngineSink, OpenRequest, WhatsApp},
+    port::{
+        Connection, EngineError, EngineSignal, EngineSink, OpenRequest, PasskeyAssertion, WhatsApp,
+    },
 };
 use tokio::{sync::watch, time::Instant};
 
@@ -62,6 +65,10 @@ pub enum Asked {
     DeleteForMe(ChatId, Target, i64),
     /// Who has these addresses.
     Lookup(Vec<ChatId>),
+    /// A browser's answer about a passkey.
+    PasskeyAnswer(PasskeyAssertion),
+    /// Somebody compared the codes.
+    PasskeyConfirm,
 }
 
 /// Follows a script; without one every session shows a QR code, every linked one connects, and every send is taken.

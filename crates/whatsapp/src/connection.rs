@@ -8,7 +8,7 @@ use domain::{
     chat::{ChatMark, LastMessage, Registration, Typing},
     content::{MediaKind, RemoteMedia, Target},
     message::OutgoingMessage,
-    port::{Connection, EngineError},
+    port::{Connection, EngineError, PasskeyActions, PasskeyAssertion},
     time::BoxFuture,
 };
 use tokio::{sync::oneshot, time::timeout};
@@ -20,7 +20,8 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    chats, failure, link::LinkState, outbound::MessageWriter, runtime::ConnectionTasks, transfer,
+    chats, failure, link::LinkState, outbound::MessageWriter, passkey::PasskeyLinking,
+    runtime::ConnectionTasks, transfer,
 };
 
 /// Limits of one connection's requests.
@@ -38,6 +39,7 @@ pub(crate) struct ConnectionHandle {
     pub client: Arc<Client>,
     pub link: Arc<LinkState>,
     pub tasks: ConnectionTasks,
+    pub passkey: PasskeyLinking,
     pub limits: RequestLimits,
     pub done: CancellationToken,
 }
@@ -74,6 +76,33 @@ impl ConnectionHandle {
         match timeout(self.limits.send, self.in_task(doing)).await {
             Ok(result) => result,
             Err(elapsed) => Err(EngineError::Unanswered(Some(Box::new(elapsed)))),
+        }
+    }
+}
+
+#[async_trait]
+impl PasskeyActions for ConnectionHandle {
+    async fn answer_passkey(&self, assertion: PasskeyAssertion) -> Result<(), EngineError> {
+        self.while_linking(self.passkey.answer(assertion)).await
+    }
+
+    async fn confirm_passkey(&self) -> Result<(), EngineError> {
+        self.while_linking(self.passkey.confirm()).await
+    }
+}
+
+impl ConnectionHandle {
+    /// Does something of linking, at most as long as a pairing code may take.
+    async fn while_linking(
+        &self,
+        doing: impl Future<Output = Result<(), EngineError>> + Send,
+    ) -> Result<(), EngineError> {
+        tokio::select! {
+            biased;
+            result = timeout(self.limits.pairing, Box::pin(doing)) => {
+                result.unwrap_or_else(|elapsed| Err(EngineError::Unanswered(Some(Box::new(elapsed)))))
+            }
+            () = self.link.over() => Err(EngineError::NotConnected),
         }
     }
 }

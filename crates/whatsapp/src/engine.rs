@@ -33,8 +33,10 @@ use crate::{
     http::{self, MediaEndpoint, OfConnection},
     inbound::InboundHandler,
     keys::{LedgerBackend, WriteOrder, ledger_error},
+    limits::LimitWatch,
     link::LinkState,
     outbound::MessageWriter,
+    passkey::PasskeyLinking,
     runtime::ConnectionTasks,
     safety,
     signals::{EventPump, LoginProgress, SideSignals},
@@ -228,6 +230,7 @@ impl WhatsApp for Engine {
         let keys = backend.clone();
         tasks.start(async move { keys.write_behind().await });
         let done = CancellationToken::new();
+        let passkey = PasskeyLinking::new(&client, &link, &side_signals, &tasks);
         let pump = EventPump {
             client: client.clone(),
             sink,
@@ -237,6 +240,8 @@ impl WhatsApp for Engine {
             clock: self.clock.clone(),
             calls: RingingCalls::default(),
             progress: LoginProgress::default(),
+            limits: LimitWatch::new(&client, &side_signals, &tasks, &self.clock),
+            passkey: passkey.clone(),
             side_signals,
             lost,
         };
@@ -261,7 +266,7 @@ impl WhatsApp for Engine {
         self.drivers.spawn(driver.drive().instrument(span));
         let limits =
             RequestLimits { send: self.options.send_limit, pairing: self.options.pairing_limit };
-        Ok(Arc::new(ConnectionHandle { writer, client, link, tasks, limits, done }))
+        Ok(Arc::new(ConnectionHandle { writer, client, link, tasks, passkey, limits, done }))
     }
 }
 

@@ -171,7 +171,6 @@ impl EventHandler for LinkState {
             Event::ClientOutdated(_) => self.fail(LossCause::ClientOutdated),
             Event::ConnectFailure(failure) => self.fail(loss::login_failed(failure)),
             Event::Disconnected(end) => self.fail(loss::disconnected(&end.reason)),
-            Event::PairPasskeyRequest(_) => self.fail(loss::passkey_wanted()),
             Event::PairingQrCodesExhausted(end) if end.disconnected => {
                 self.fail(LossCause::PairingExpired);
             }
@@ -200,6 +199,8 @@ impl EventHandler for LinkState {
             EventKind::ConnectFailure,
             EventKind::Disconnected,
             EventKind::PairPasskeyRequest,
+            EventKind::PairPasskeyConfirmation,
+            EventKind::PairPasskeyError,
             EventKind::PairingQrCode,
             EventKind::PairingQrCodesExhausted,
             EventKind::PairSuccess,
@@ -218,6 +219,7 @@ impl EventHandler for LinkState {
             EventKind::ContactUpdate,
             EventKind::PushNameUpdate,
             EventKind::GroupUpdate,
+            EventKind::MexNotification,
             EventKind::ArchiveUpdate,
             EventKind::PinUpdate,
             EventKind::MuteUpdate,

@@ -32,8 +32,10 @@ use crate::{
     calls::{self, RingingCalls},
     duplicates::LostMessage,
     inbound::InboundHandler,
+    limits::LimitWatch,
     link::LinkState,
     marks,
+    passkey::PasskeyLinking,
     people::{self, Person},
     runtime::ConnectionTasks,
 };
@@ -56,6 +58,8 @@ pub(crate) struct EventPump {
     pub calls: RingingCalls,
     pub progress: LoginProgress,
     pub side_signals: SideSignals,
+    pub limits: LimitWatch,
+    pub passkey: PasskeyLinking,
     pub lost: async_channel::Receiver<LostMessage>,
 }
 
@@ -126,7 +130,13 @@ impl EventPump {
                 self.signal(EngineSignal::QrCode { code: qr.code.clone() }).await;
             }
             Event::PairingQrCodesExhausted(_) => self.expire_pairing_code(),
-            Event::PairSuccess(paired) => self.paired(paired).await,
+            Event::PairPasskeyRequest(_)
+            | Event::PairPasskeyConfirmation(_)
+            | Event::PairPasskeyError(_) => self.passkey.hear(event),
+            Event::PairSuccess(paired) => {
+                self.passkey.hear(event);
+                self.paired(paired).await;
+            }
             Event::PairError(error) => {
                 tracing::warn!(error = %error.error, "a phone could not link this device");
             }
@@ -134,7 +144,13 @@ impl EventPump {
             Event::Messages(batch) => {
                 self.inbound.take_unheld(&self.client, &batch.messages).await;
             }
-            Event::ServerAck(ack) => self.signal(self.server_ack(ack)).await,
+            Event::ServerAck(ack) => {
+                if ack.error.as_deref() == Some("463") {
+                    self.limits.ask();
+                }
+                self.signal(self.server_ack(ack)).await;
+            }
+            Event::MexNotification(news) => self.limits.heard(news),
             Event::Receipt(receipt) => self.receipt(receipt).await,
             Event::SelfPushNameUpdated(_) => self.become_unavailable_after(NAME_SETTLES),
             Event::OfflineSyncCompleted(_) => {
@@ -185,6 +201,7 @@ impl EventPump {
         if both && !caught_up.swap(true, Ordering::AcqRel) {
             self.signal(EngineSignal::CaughtUp).await;
             self.learn_group_names();
+            self.limits.ask();
         }
     }
 

@@ -47,6 +47,8 @@ event_types! {
     SessionDisconnected = "session.disconnected",
     SessionReconnectLoop = "session.reconnect_loop",
     SessionRestriction = "session.restriction",
+    /// An addition to OpenWA: an account asks for its passkey while a device is linked, and how that goes on.
+    SessionPasskey = "session.passkey",
     PresenceUpdate = "presence.update",
     GroupJoin = "group.join",
     GroupLeave = "group.leave",
@@ -86,6 +88,11 @@ impl EventType {
             return Some(Self::PollVote);
         }
         Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
+    }
+
+    /// Whether its data link a phone, or help to: not for those who may only read.
+    pub const fn links_a_phone(self) -> bool {
+        matches!(self, Self::SessionQr | Self::SessionPasskey)
     }
 
     /// Whether the data of this event carries message fields that filters can test.
@@ -146,7 +153,7 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        assert_eq!(EventType::ALL.len(), 38);
+        assert_eq!(EventType::ALL.len(), 39);
         for kind in EventType::ALL {
             assert_eq!(EventType::parse(kind.as_str()), Some(*kind));
         }

@@ -5,7 +5,7 @@ use std::{fs::File, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Lease, StoreError, StoreResult};
+use super::{Lease, PasskeyActions, PasskeySignal, StoreError, StoreResult};
 use crate::{
     address::{ChatId, PhoneNumber},
     chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing},
@@ -13,7 +13,7 @@ use crate::{
     ids::WaMessageId,
     message::{InboundMessage, OutgoingMessage},
     proxy::ProxyUrl,
-    session::LossCause,
+    session::{LimitNews, LossCause},
 };
 
 /// Why the engine could not do something, and whether trying again makes sense.
@@ -108,6 +108,8 @@ pub enum EngineSignal {
         /// Its privacy id.
         lid: Option<ChatId>,
     },
+    /// The account asks for its passkey while this device is linked.
+    Passkey(PasskeySignal),
     /// Logged in; sends are possible.
     Connected {
         /// The linked number.
@@ -155,6 +157,8 @@ pub enum EngineSignal {
         /// Its name.
         name: String,
     },
+    /// WhatsApp said something about the account's limits.
+    Limits(LimitNews),
     /// Somebody's device answered.
     Receipt {
         /// In which chat.
@@ -211,7 +215,7 @@ pub trait WhatsApp: Send + Sync + 'static {
 
 /// One connection. It ends with [`EngineSignal::Lost`] or [`Connection::close`]; dropping the last handle closes it.
 #[async_trait]
-pub trait Connection: Send + Sync + 'static {
+pub trait Connection: PasskeyActions + Send + Sync + 'static {
     /// Encrypts a message and writes it to the wire. `Ok` means written, not accepted: that is
     /// [`EngineSignal::ServerAck`].
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError>;

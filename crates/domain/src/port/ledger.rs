@@ -18,6 +18,7 @@ use crate::{
     proxy::ProxyUrl,
     receipt::RecipientReceipt,
     session::{Restriction, SessionConfig, SessionStatus, Wish},
+    session::{NewChatQuota, Restriction, SessionConfig, SessionStatus, Wish},
     time::Timestamp,
 };
 
@@ -312,6 +313,7 @@ pub struct SessionPatch {
     pub config: Option<SessionConfig>,
     pub proxy: Option<Option<ProxyUrl>>,
     pub restriction: Option<Option<Restriction>>,
+    pub new_chat_quota: Option<Option<NewChatQuota>>,
     /// Stored as `updated_at`, unless `None`.
     pub at: Option<Timestamp>,
 }

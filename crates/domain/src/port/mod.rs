@@ -12,6 +12,7 @@ mod lease;
 mod ledger;
 mod log;
 mod media;
+mod passkey;
 mod people;
 mod plugin_engine;
 mod plugins;
@@ -43,6 +44,7 @@ pub use ledger::{
 };
 pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
 pub use media::{KeptMedia, MediaFiles, Scratch};
+pub use passkey::{PasskeyActions, PasskeyAssertion, PasskeyPhase, PasskeySignal};
 pub use people::{IdempotencyStore, MediaRecords, PacingStore, PeopleStore, TemplateStore};
 pub use plugin_engine::{
     CallError, NewHandler, Package, PackageError, PluginBackstage, PluginCall, PluginConfigs,

@@ -35,7 +35,8 @@ mod typing;
 use std::sync::Arc;
 
 use domain::{
-    ChatId, SessionId, Timer, WaMessageId,
+    ChatId, SessionId, Timer, Timestamp, WaMessageId,
+    failure::COLD_RESTRICTED,
     message::{Message, MessageStatus},
     pacing::PacingOutcome,
     port::{Lease, MessagePage, MessageQuery, Page, StoreError},
@@ -112,7 +113,11 @@ impl Messages {
             supervisor: parts.supervisor.clone(),
             options: parts.options.clone(),
             keys: IdempotencyKeys::new(ports),
-            pacing: SendPacing::new(ports, parts.options.pacing.clone()),
+            pacing: SendPacing::new(
+                ports,
+                parts.options.pacing.clone(),
+                parts.waiters.cold.clone(),
+            ),
             pages: parts.pages,
         };
         let shared = Arc::new(shared);
@@ -279,6 +284,11 @@ impl Messages {
         }
     }
 
+    /// Until when WhatsApp lets the account write to nobody new, where it said so.
+    pub(crate) fn cold_until(&self, session: SessionId) -> Option<Timestamp> {
+        self.shared.waiters.cold.until(session, self.shared.ports.clock.now())
+    }
+
     /// A place for a send at the session's pace.
     async fn admit(&self, lease: &Lease, chat: &ChatId) -> Result<AdmittedSend, SendError> {
         let admitted = self.shared.pacing.admit(lease, chat).await;
@@ -286,6 +296,7 @@ impl Messages {
             PacingError::Paced { rule, retry_after_seconds } => {
                 SendError::Paced { rule, retry_after_seconds }
             }
+            PacingError::Cold => SendError::Refused { code: COLD_RESTRICTED },
             PacingError::Store(error) => SendError::before_stored(lease.session, error),
         })
     }

@@ -189,6 +189,8 @@ impl Messages {
         if let Err(error) = self.shared.ledger.write_with_retry(Some(lease), vec![write]).await {
             tracing::warn!(session.id = %session, error = &error as &dyn std::error::Error,
                 "the end of a restriction was not stored");
+            return;
         }
+        self.shared.waiters.cold.forget(session);
     }
 }

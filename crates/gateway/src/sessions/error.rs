@@ -116,6 +116,32 @@ pub enum PairingError {
     Store(#[source] StoreError),
 }
 
+/// Why nothing came of a request about a passkey.
+#[derive(Debug, thiserror::Error)]
+pub enum PasskeyRequestError {
+    /// There is none of this id.
+    #[error("no session {0}")]
+    NotFound(SessionId),
+    /// Its engine is not loaded.
+    #[error("the session is not started")]
+    NotStarted,
+    /// The account asks for none, or not any more.
+    #[error("the account asks for no passkey")]
+    NotAsked,
+    /// Something else is waited for.
+    #[error("{0}")]
+    WrongStep(&'static str),
+    /// WhatsApp refused; the linking is over.
+    #[error("whatsapp refused: {0}")]
+    Refused(String),
+    /// WhatsApp did not answer.
+    #[error("whatsapp did not answer")]
+    Unanswered,
+    /// The ledger could not be asked.
+    #[error("the ledger failed while reading a session")]
+    Store(#[source] StoreError),
+}
+
 /// Why a session was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateSessionError {

@@ -25,8 +25,10 @@ pub(crate) mod held;
 mod inner;
 mod keeper;
 mod lease;
+mod limits;
 mod line;
 mod owner;
+mod passkey;
 mod qr;
 mod record;
 mod sink;
@@ -57,10 +59,11 @@ use serde_json::json;
 use starts::StartTurn;
 
 pub use error::{
-    CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
-    StopSessionError, UpdateSessionError,
+    CreateSessionError, LogoutSessionError, PairingError, PasskeyRequestError, QrError,
+    StartSessionError, StopSessionError, UpdateSessionError,
 };
 pub use owner::Owner;
+pub use passkey::PasskeyView;
 pub use view::{ConfigPatch, NewSession, Overview, PairingView, QrView, SessionView};
 
 /// A handle to all sessions.
@@ -133,6 +136,7 @@ impl Sessions {
             last_active: None,
             last_error: None,
             restriction: None,
+            new_chat_quota: None,
             config: new.config,
             proxy: new.proxy,
             created_at: now,

@@ -13,10 +13,7 @@ use whatsapp_rust::{
 };
 
 use super::Account;
-use crate::{
-    media::{DOWNLOAD_FOLDER, MEDIA_HOST},
-    phone::ReceivedMessage,
-};
+use crate::{media::DOWNLOAD_FOLDER, phone::ReceivedMessage};
 
 /// The kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +122,7 @@ impl Account {
         self.hub.media.put(&path, data_to_upload.into());
         let crafted = file.crafted.clone();
         let uploaded = UploadedFile {
-            url: crafted.url.unwrap_or_else(|| format!("https://{MEDIA_HOST}{path}")),
+            url: crafted.url.unwrap_or_else(|| self.hub.media.url(&path)),
             path: crafted.direct_path.unwrap_or(path),
             key: crafted.key.unwrap_or_else(|| media_key.to_vec()),
             sha256: file_sha256.to_vec(),

@@ -2,24 +2,20 @@
 
 mod calls;
 mod files;
+mod limits;
 mod marks;
+mod membership;
 mod say;
 mod votes;
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use whatsapp_rust::{
-    buffa::{Message as _, MessageField},
-    wacore_binary::Jid,
-    waproto::{
-        whatsapp as wa,
-        whatsapp::message::{HistorySyncNotification, ProtocolMessage, protocol_message},
-    },
-};
+use whatsapp_rust::{wacore_binary::Jid, waproto::whatsapp as wa};
 
 pub use calls::CallEnd;
 pub use files::{CraftedFile, FileKind, NewFile};
+pub use membership::MemberChange;
 
 use crate::{
     hub::Hub,
@@ -151,29 +147,9 @@ impl Account {
         Ok(id)
     }
 
-    /// Shares message history with a linked device, inside the message itself.
-    ///
-    /// # Errors
-    /// When the history does not fit: 64 KiB.
+    /// Shares message history with a linked device: inside the message itself where it is small, and on the media host.
     pub async fn send_history(&self, device: u16, history: &wa::HistorySync) -> Result<String> {
-        let payload = stored_zlib(&history.encode_to_vec())?;
-        let kind = wa::message::HistorySyncType::INITIAL_BOOTSTRAP;
-        let notification = HistorySyncNotification {
-            sync_type: Some(kind),
-            initial_hist_bootstrap_inline_payload: Some(payload),
-            progress: Some(100),
-            chunk_order: Some(1),
-            ..Default::default()
-        };
-        let message = wa::Message {
-            protocol_message: MessageField::some(ProtocolMessage {
-                r#type: Some(protocol_message::Type::HISTORY_SYNC_NOTIFICATION),
-                history_sync_notification: MessageField::some(notification),
-                ..Default::default()
-            }),
-            ..Default::default()
-        };
-        self.send_peer(device, message).await
+        self.send_peer(device, phone::history::message(&self.hub, history)?).await
     }
 
     /// Makes a group with this person as its admin.
@@ -212,6 +188,13 @@ impl Account {
                 self.number
             )
         })
+    }
+
+    /// Waits until the phone has so many messages.
+    pub async fn wait_for_count(&self, count: usize) {
+        if count > 0 {
+            self.phone.inbox.wait_for_count(count).await;
+        }
     }
 
     /// Sends the sender of a message the receipt that this person has read it.
@@ -276,20 +259,4 @@ pub enum Online {
 /// A plain text as a message.
 pub fn text_message(text: &str) -> wa::Message {
     wa::Message { conversation: Some(text.to_owned()), ..Default::default() }
-}
-
-/// Zlib framing around one stored block: clients expect compressed history, and do not mind if nothing was gained.
-fn stored_zlib(content: &[u8]) -> Result<Vec<u8>> {
-    let length = u16::try_from(content.len()).context("history over 64 KiB")?;
-    let mut framed = vec![0x78, 0x01, 0x01];
-    framed.extend_from_slice(&length.to_le_bytes());
-    framed.extend_from_slice(&(!length).to_le_bytes());
-    framed.extend_from_slice(content);
-    let (mut low, mut high) = (1u32, 0u32);
-    for byte in content {
-        low = (low + u32::from(*byte)) % 65_521;
-        high = (high + low) % 65_521;
-    }
-    framed.extend_from_slice(&(high << 16 | low).to_be_bytes());
-    Ok(framed)
 }

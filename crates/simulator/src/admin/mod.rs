@@ -2,12 +2,20 @@
 //!
 //! | request | body | answer |
 //! | --- | --- | --- |
+//! | `GET /accounts` | | `[{"phone", "lid", "name", "devices": [{"device", "connected"}]}]` |
 //! | `POST /accounts` | `{"phone", "name"}` | `{"phone", "lid", "name"}` |
 //! | `POST /accounts/{phone}/scan-qr` | `{"qr"}` | `{"device"}` |
 //! | `POST /accounts/{phone}/enter-code` | `{"code"}` | `{}` |
 //! | `POST /accounts/{phone}/provision` | | the device, as [`crate::ProvisionedDevice`] |
 //! | `POST /accounts/{phone}/send` | `{"to", "kind", "text", …}` | `{"id"}` |
 //! | `GET /accounts/{phone}/inbox` | | `[{"id", "from", "kind", "text", "target", "change", "vote"}]` |
+//! | `POST /accounts/{phone}/read` | `{"id"}` | `{}` |
+//! | `POST /accounts/{phone}/typing` | `{"to", "paused"}` | `{}` |
+//! | `POST /accounts/{phone}/online` | `{"online"}` | `{}` |
+//! | `POST /accounts/{phone}/groups` | `{"subject", "members"}` | `{"id", "invite"}` |
+//! | `POST /accounts/{phone}/join` | `{"invite"}` | `{"id"}` |
+//! | `POST /accounts/{phone}/leave` | `{"group"}` | `{}` |
+//! | `POST /accounts/{phone}/members` | `{"group", "change", "members"}` | `{}` |
 //! | `GET /accounts/{phone}/inbox/{id}/file` | | the file, decrypted |
 //! | `POST /accounts/{phone}/mark` | `{"chat", "mark", "value", "until"}` | `{}` |
 //! | `POST /accounts/{phone}/call` | `{"to", "video"}` | `{"id"}` |
@@ -15,8 +23,15 @@
 //! | `POST /aliases` | `{"dialled", "phone"}` | `{}` |
 //! | `POST /accounts/{phone}/answer` | `{"text"}` | `{}` |
 //! | `POST /accounts/{phone}/unlink`, `/kick` | `{"device"}` | `{}` |
+//! | `POST /accounts/{phone}/limits` | `{"timelock": {"enforcement", "ends"}, "newChats": {"used", "total"}}` | `{}` |
+//! | `POST /accounts/{phone}/passkey` | `{"wanted"}` | `{}` |
+//! | `GET /accounts/{phone}/passkey` | | `{"code"}`, which the phone shows |
 //! | `POST /faults` | `{"kind", "n", "code", "millis", "phone", "device"}` | `{}` |
 //! | `GET /record` | | the record |
+//! | `GET /certificate` | | `{"root", "serial", "mediaCertificate"}` |
+//!
+//! `GET …/inbox?at_least=2&wait_ms=5000` answers when there are two messages, or after five seconds with what there is.
+//! `change` of members is `add`, `remove`, `promote` or `demote`.
 //!
 //! `kind` is `text` (the default), `image`, `video`, `audio`, `voice`, `document`, `sticker` (with `bytes` in base64,
 //! `mimetype`, `filename`, `caption`, `seconds`), `location` (`latitude`, `longitude`), `contact`
@@ -25,6 +40,8 @@
 //!
 //! A request that cannot be done answers 422 with `{"error"}`.
 
+mod limits;
+mod person;
 mod say;
 
 use std::time::Duration;
@@ -45,7 +62,7 @@ use crate::{network::Network, phone::Behaviour};
 /// The routes of the control surface.
 pub fn router(network: Network) -> Router {
     Router::new()
-        .route("/accounts", post(add_account))
+        .route("/accounts", get(person::list).post(add_account))
         .route("/accounts/{phone}/scan-qr", post(scan_qr))
         .route("/accounts/{phone}/enter-code", post(enter_code))
         .route("/accounts/{phone}/provision", post(provision))
@@ -55,6 +72,16 @@ pub fn router(network: Network) -> Router {
         .route("/accounts/{phone}/mark", post(say::mark))
         .route("/accounts/{phone}/call", post(say::call))
         .route("/accounts/{phone}/end-call", post(say::end_call))
+        .route("/accounts/{phone}/read", post(person::read))
+        .route("/accounts/{phone}/typing", post(person::typing))
+        .route("/accounts/{phone}/online", post(person::online))
+        .route("/accounts/{phone}/groups", post(person::create_group))
+        .route("/accounts/{phone}/join", post(person::join))
+        .route("/accounts/{phone}/leave", post(person::leave))
+        .route("/accounts/{phone}/members", post(person::members))
+        .route("/accounts/{phone}/limits", post(limits::set))
+        .route("/accounts/{phone}/passkey", get(person::passkey_code).post(person::passkey))
+        .route("/certificate", get(person::certificate))
         .route("/aliases", post(say::alias))
         .route("/accounts/{phone}/answer", post(answer))
         .route("/accounts/{phone}/unlink", post(unlink))

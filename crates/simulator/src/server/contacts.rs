@@ -5,7 +5,6 @@ use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef, Server};
 
 use crate::{
     hub::Hub,
-    media::MEDIA_HOST,
     state::{DeviceKey, ServerState},
     wire::{
         Build, attr, child, children, jid_attr, need_attr, need_jid, now_seconds, refusal, result,
@@ -156,7 +155,7 @@ pub(super) fn picture(
     let node = Build::new("picture")
         .attr("id", "1")
         .attr("type", "image")
-        .attr("url", format!("https://{MEDIA_HOST}{path}"))
+        .attr("url", hub.media.url(&path))
         .attr("direct_path", path);
     Ok(result(id).children([node.build()]).build())
 }

@@ -16,7 +16,8 @@ const WATCHERS_MAX: usize = 10_000;
 /// Online, offline, or a wish to be notified about somebody.
 pub(crate) fn take(hub: &Hub, who: &DeviceKey, stanza: &NodeRef<'_>) -> Result<()> {
     let mut state = hub.state();
-    match attr(stanza, "type").as_deref() {
+    // Without a type it means online.
+    match attr(stanza, "type").as_deref().or(Some("available")) {
         Some("subscribe") => {
             let watched = jid_attr(stanza, "to").and_then(|jid| state.phone_of(&jid));
             if let Some(watched) = watched {

@@ -12,6 +12,7 @@ use super::{link::LinkFlow, queue::SocketLink};
 use crate::{
     faults::StanzaFate,
     hub::Hub,
+    limits,
     record::{AcceptedMessage, Nack},
     state::{DeviceKey, ServerState},
     wire::{Build, attr, children, jid_attr, need_attr, need_jid, now_millis, now_seconds},
@@ -47,7 +48,9 @@ pub(super) fn from_device(
     let recipient = jid_attr(stanza, "to").and_then(|to| state.phone_of(&to));
     let refusal = match fate {
         StanzaFate::Nack(code) => Some(code),
-        _ => recipient.filter(|_| !is_peer(stanza)).and_then(|to| hub.faults.refusal_to(&to)),
+        _ => recipient.filter(|_| !is_peer(stanza)).and_then(|to| {
+            hub.faults.refusal_to(&to).or_else(|| limits::refusal(hub, &state, who, &to))
+        }),
     };
     let copies = match refusal {
         Some(code) => Err(code),

@@ -16,7 +16,7 @@ use super::{Ack, LineEntry, Receipt};
 use crate::{
     hooks::HookPoint,
     outbox::{AckAnswer, acks},
-    sessions::{SessionsInner, facts},
+    sessions::{SessionsInner, facts, limits},
 };
 
 /// How long an ack or a change waits for the message it is about.
@@ -44,6 +44,7 @@ pub(super) async fn writes(
         }
         LineEntry::Purge => Ok(vec![]),
         LineEntry::Fact(fact) => facts::write(inner, session, fact).await.map(|write| vec![write]),
+        LineEntry::Limits(news) => limits::writes(inner, session, news).await,
         LineEntry::Took(writes) => Ok(writes.clone()),
         LineEntry::Ack(ack) => of_ack(inner, session, ack).await,
         LineEntry::Receipt(receipt) => of_receipt(inner, session, receipt).await,
@@ -69,6 +70,7 @@ pub(super) fn tell(
             }
         }
         match entry {
+            LineEntry::Limits(_) => inner.waiters.outbox.gate(session).stir(),
             LineEntry::Ack(ack) => {
                 if ack.refused == Some(COLD_RESTRICTED) {
                     inner.waiters.outbox.gate(session).stir();

@@ -81,6 +81,10 @@ impl EngineSink for SessionSink {
                     self.line_up(LineEntry::Receipt(receipt)).await;
                 }
             }
+            EngineSignal::Limits(news) => {
+                self.inner.waiters.cold.learn(self.session, &news, heard);
+                self.inner.line_up_in_turn(&self.lease, LineEntry::Limits(news)).await;
+            }
             other => match facts::fact(other) {
                 Ok(fact) => {
                     self.inner.line_up_in_turn(&self.lease, LineEntry::Fact(fact)).await;
