@@ -17,7 +17,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("events", &["activity", "live", "preview", "retention", "webhooks"]),
     ("sessions", &["health", "sessions"]),
-    ("messages", &["downloads", "messages", "peers", "people"]),
+    (
+        "messages",
+        &[
+            "catalogue",
+            "channels",
+            "downloads",
+            "labels",
+            "messages",
+            "peers",
+            "people",
+            "statuses",
+        ],
+    ),
     ("batches", &["batches", "metrics", "plugins"]),
 ];
 

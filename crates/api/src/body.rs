@@ -27,7 +27,7 @@ use crate::{
 /// Longest body of a route that takes no file.
 const PLAIN_BYTES_MAX: usize = 1024 * 1024;
 /// Routes that take a file in their body, and imports: what follows the session in their path.
-const WITH_FILES: [&str; 8] = [
+const WITH_FILES: [&str; 11] = [
     "/messages/send-audio",
     "/messages/send-bulk",
     "/messages/send-bulk/import",
@@ -36,6 +36,9 @@ const WITH_FILES: [&str; 8] = [
     "/messages/send-sticker",
     "/messages/send-text",
     "/messages/send-video",
+    "/status/send-image",
+    "/status/send-video",
+    "/status/send-voice",
 ];
 /// Routes that take a plugin's package.
 const WITH_PACKAGES: [&str; 2] = ["/api/plugins/install", "/api/plugins/{id}/update"];

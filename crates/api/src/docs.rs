@@ -25,9 +25,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    AppState, api_keys, audit, bulk, chats, contacts, deliveries, error::ErrorBody, events,
-    forward, health, media, messages, metrics, plugins, sessions, templates, webhooks,
-    words::OrderByWord,
+    AppState, api_keys, audit, bulk, catalogue, channels, chats, contacts, deliveries,
+    error::ErrorBody, events, forward, health, labels, media, messages, metrics, plugins, sessions,
+    status, templates, webhooks, words::OrderByWord,
 };
 
 /// Where the document is served.
@@ -51,6 +51,10 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Templates", description = "Stored texts with placeholders"),
         (name = "Chats", description = "The chats of an account"),
         (name = "Contacts", description = "The people of an account"),
+        (name = "Status", description = "WhatsApp's 24-hour posts"),
+        (name = "Channels", description = "Channels that an account follows or has"),
+        (name = "Labels", description = "Labels of business accounts"),
+        (name = "Catalog", description = "Catalogues of business accounts"),
         (name = "Webhooks", description = "Webhook subscriptions"),
         (name = "Deliveries", description = "Delivery log, dead letters and redelivery"),
         (name = "Events", description = "Live events, as a stream"),
@@ -77,6 +81,10 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(media::routes())
         .merge(chats::routes())
         .merge(contacts::routes())
+        .merge(status::routes())
+        .merge(channels::routes())
+        .merge(labels::routes())
+        .merge(catalogue::routes())
         .merge(webhooks::routes())
         .merge(plugins::routes())
         .merge(deliveries::routes())

@@ -21,12 +21,15 @@ pub mod activity;
 pub mod api_keys;
 pub mod audit;
 pub mod batches;
+pub mod catalogue;
+pub mod channels;
 mod downloads;
 pub mod egress;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod health;
 pub mod hooks;
+pub mod labels;
 mod ledger;
 pub mod live;
 pub mod media;
@@ -41,6 +44,7 @@ mod preview;
 pub mod retention;
 pub mod sessions;
 mod spelling;
+pub mod statuses;
 pub mod supervisor;
 pub mod templates;
 mod upkeep;
@@ -60,8 +64,11 @@ pub use activity::Activities;
 pub use api_keys::ApiKeys;
 pub use audit::Audit;
 pub use batches::{Batches, BulkOptions};
+pub use catalogue::Catalogue;
+pub use channels::Channels;
 pub use health::{Health, Readiness};
 pub use hooks::Hooks;
+pub use labels::Labels;
 pub use live::{Live, LiveOptions};
 pub use media::{Media, MediaOptions};
 pub use messages::Messages;
@@ -71,6 +78,7 @@ pub use people::People;
 pub use plugins::{PluginOptions, Plugins};
 pub use retention::RetentionOptions;
 pub use sessions::Sessions;
+pub use statuses::Statuses;
 pub use supervisor::{Policy, Supervisor};
 pub use templates::Templates;
 pub use webhooks::{WebhookOptions, Webhooks};
@@ -216,6 +224,14 @@ pub struct Gateway {
     pub templates: Templates,
     /// Contacts and chats, and what is changed of them.
     pub people: People,
+    /// Statuses of the last day.
+    pub statuses: Statuses,
+    /// Channels, as WhatsApp describes them.
+    pub channels: Channels,
+    /// Labels of business accounts.
+    pub labels: Labels,
+    /// Catalogues of business accounts.
+    pub catalogue: Catalogue,
     /// Files of messages, in both directions.
     pub media: Media,
     /// Where plugins, and code of this process, join in.
@@ -270,6 +286,10 @@ impl Gateway {
         });
         let peers = Peers::build(&options, &ports, &sessions).map_err(StartError::Egress)?;
         let people = People::build(&ports, &sessions, &ledger);
+        let statuses = Statuses::build(&ports, &sessions, &media, &ledger);
+        let channels = Channels::build(&sessions);
+        let labels = Labels::build(&ports, &sessions, &ledger);
+        let catalogue = Catalogue::build(&ports, &sessions);
         let templates = Templates::build(&ports);
         let messages = Messages::build(messages::Parts {
             options: &options.sends,
@@ -316,6 +336,10 @@ impl Gateway {
             batches,
             templates,
             people,
+            statuses,
+            channels,
+            labels,
+            catalogue,
             media,
             hooks,
             plugins,

@@ -28,8 +28,8 @@
 //!
 //! # What is not here
 //!
-//! Newsletters, status, communities, the sound of calls, external history blobs, trusted-contact tokens, passkeys, XX
-//! fallback and TLS. One-time keys of phones, queues and media do not survive a restart (see `persist`).
+//! Communities, the sound of calls, external history blobs, trusted-contact tokens, passkeys, XX fallback and TLS.
+//! One-time keys of phones, queues, channels, businesses and media do not survive a restart (see `persist`).
 
 mod account;
 pub mod admin;
@@ -60,5 +60,9 @@ pub use provision::ProvisionedDevice;
 pub use record::{
     AcceptedMessage, AppStateChange, DuplicateMessage, Nack, NetworkRecord, RECORD_MAX,
     SeenReceipt, SeenTyping,
+};
+pub use server::{
+    business::{Business, CatalogueProduct},
+    newsletters::NewsletterRole,
 };
 pub use whatsapp_rust::Jid;

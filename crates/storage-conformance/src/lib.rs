@@ -11,6 +11,7 @@ pub mod events;
 pub mod idempotency;
 pub mod ingress;
 pub mod keys;
+pub mod labels;
 pub mod lanes;
 pub mod log;
 pub mod media;
@@ -22,6 +23,7 @@ pub mod plugins;
 pub mod retention;
 pub mod sessions;
 pub mod shared;
+pub mod statuses;
 pub mod templates;
 pub mod upkeep;
 pub mod webhooks;
@@ -32,9 +34,10 @@ use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore, Lease,
-        Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, SessionStore, TemplateStore, WebhookStore, Write, WriteOutcome,
+        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore,
+        LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page,
+        PeopleStore, PluginStore, PluginValues, SessionStore, StatusStore, TemplateStore,
+        WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -65,6 +68,8 @@ pub trait Store:
     + PluginStore
     + PluginValues
     + IngressStore
+    + StatusStore
+    + LabelStore
     + Clone
 {
 }
@@ -87,6 +92,8 @@ impl<T> Store for T where
         + PluginStore
         + PluginValues
         + IngressStore
+        + StatusStore
+        + LabelStore
         + Clone
 {
 }
@@ -126,6 +133,13 @@ macro_rules! store_conformance {
             media: [
                 a_file_reads_back_as_it_was, an_upload_is_found_by_its_bytes_while_it_is_young, a_download_is_settled_once, a_file_that_is_there_from_the_start_is_shown,
                 due_downloads_are_offered_oldest_first, files_go_with_their_message,
+            ];
+            labels: [
+                labels_read_back_and_change_once, a_chat_may_have_a_label_that_is_told_later,
+                labels_follow_a_person_to_their_number,
+            ];
+            statuses: [
+                statuses_are_listed_for_a_while, an_audience_is_kept_with_its_status, old_statuses_go_with_their_files,
             ];
             templates: [
                 a_template_reads_back_as_it_was, names_are_unique_in_a_session, templates_are_listed_newest_first,

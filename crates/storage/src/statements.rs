@@ -2,9 +2,9 @@
 //! here does not build without a warning: nobody uses it.
 
 use crate::{
-    api_key, audit, batch, db::Statement, delivery, device_key, event_log, idempotency, lease,
-    ledger, media, media_removal, message, open, pacing, people, plugin, quarantine, removal,
-    session, telemetry, template, upkeep, webhook, writer,
+    api_key, audit, batch, db::Statement, delivery, device_key, event_log, idempotency, label,
+    lease, ledger, media, media_removal, message, open, pacing, people, plugin, quarantine,
+    removal, session, status, telemetry, template, upkeep, webhook, writer,
 };
 
 static ALL: &[&[&Statement]] = &[
@@ -28,6 +28,7 @@ static ALL: &[&[&Statement]] = &[
     device_key::STATEMENTS,
     event_log::STATEMENTS,
     idempotency::STATEMENTS,
+    label::STATEMENTS,
     lease::memory::STATEMENTS,
     lease::STATEMENTS,
     lease::rows::STATEMENTS,
@@ -60,6 +61,7 @@ static ALL: &[&[&Statement]] = &[
     quarantine::STATEMENTS,
     removal::STATEMENTS,
     session::STATEMENTS,
+    status::STATEMENTS,
     telemetry::STATEMENTS,
     template::STATEMENTS,
     upkeep::STATEMENTS,

@@ -12,6 +12,7 @@ use domain::{
     message::{Content, InboundMessage},
     port::{EngineSink, StoreResult},
     session::LossCause,
+    status::TextStyle,
 };
 use whatsapp_rust::{Client, Jid, NodeBuilder, RetryRequestOptions};
 
@@ -95,6 +96,7 @@ impl LostMessage {
             ephemeral_seconds: None,
             view_once: false,
             forwarding_score: 0,
+            style: TextStyle::default(),
         })
     }
 

@@ -32,6 +32,8 @@
 #![recursion_limit = "512"]
 
 mod calls;
+mod catalogue;
+mod channels;
 mod chats;
 mod connection;
 mod content;
@@ -44,9 +46,11 @@ pub mod fuzz;
 mod http;
 mod inbound;
 pub mod keys;
+mod labels;
 mod link;
 mod loss;
 mod marks;
+mod mex;
 mod outbound;
 mod people;
 mod reading;

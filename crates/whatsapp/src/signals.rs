@@ -32,6 +32,7 @@ use crate::{
     calls::{self, RingingCalls},
     duplicates::LostMessage,
     inbound::InboundHandler,
+    labels,
     link::LinkState,
     marks,
     people::{self, Person},
@@ -164,6 +165,9 @@ impl EventPump {
                 self.tell_if(id.map(|id| EngineSignal::Contact { id, patch })).await;
             }
             Event::GroupUpdate(update) => self.tell_if(group_name(update)).await,
+            Event::LabelEditUpdate(_) | Event::LabelAssociationUpdate(_) => {
+                self.tell_if(labels::changed(&self.client, event).await).await;
+            }
             other => self.tell_if(marks::chat_mark(&self.client, other).await).await,
         }
     }

@@ -4,12 +4,13 @@ use std::{fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{Lease, StoreError, StoreResult};
+use super::{CatalogueActions, ChannelActions, LabelActions, Lease, StoreError, StoreResult};
 use crate::{
     address::{ChatId, PhoneNumber},
     chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing},
     content::{MediaKind, RemoteMedia, Target},
     ids::WaMessageId,
+    label::LabelSignal,
     message::{InboundMessage, OutgoingMessage},
     proxy::ProxyUrl,
     session::LossCause,
@@ -146,6 +147,8 @@ pub enum EngineSignal {
         /// The mark that is set or taken.
         mark: ChatMark,
     },
+    /// Another device of the account changed its labels.
+    Label(LabelSignal),
     /// A group's name was learned.
     ChatName {
         /// The chat that it is about.
@@ -209,7 +212,9 @@ pub trait WhatsApp: Send + Sync + 'static {
 
 /// One connection. It ends with [`EngineSignal::Lost`] or [`Connection::close`]; dropping the last handle closes it.
 #[async_trait]
-pub trait Connection: Send + Sync + 'static {
+pub trait Connection:
+    ChannelActions + LabelActions + CatalogueActions + Send + Sync + 'static
+{
     /// Encrypts a message and writes it to the wire. `Ok` means written, not accepted: that is
     /// [`EngineSignal::ServerAck`].
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError>;

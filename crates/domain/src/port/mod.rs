@@ -4,8 +4,11 @@
 //! implements [`WhatsApp`] and [`Connection`]; `gateway` implements [`EngineSink`].
 
 mod batches;
+mod catalogue;
+mod channels;
 mod engine;
 mod keys;
+mod labels;
 mod lanes;
 mod lease;
 mod ledger;
@@ -14,6 +17,7 @@ mod media;
 mod people;
 mod plugin_engine;
 mod plugins;
+mod statuses;
 mod store;
 mod stores;
 mod trouble;
@@ -22,11 +26,14 @@ mod upkeep;
 use std::sync::Arc;
 
 pub use batches::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, RecipientScope};
+pub use catalogue::CatalogueActions;
+pub use channels::ChannelActions;
 pub use engine::{
     Call, CallOutcome, Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind,
     WhatsApp,
 };
 pub use keys::{DeviceKeys, KeyChange, KeyEntry};
+pub use labels::{LabelActions, LabelStore};
 pub use lanes::{
     DeliveryQueue, LaneLedger, Offer, OpenedListener, QueueServer, QueueStats, Settled, Settlement,
     Verdict, WaitingLane,
@@ -46,6 +53,7 @@ pub use plugin_engine::{
 pub use plugins::{
     ClaimedIngress, EnabledPlugin, IngressStore, PluginStore, PluginValues, ValueStored,
 };
+pub use statuses::StatusStore;
 pub use store::Store;
 pub use stores::{
     ApiKeyStore, Holder, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,

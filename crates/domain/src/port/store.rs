@@ -1,9 +1,9 @@
 //! The whole ledger, as one port.
 
 use super::{
-    ApiKeyStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, Ledger, LogStore,
-    MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SessionStore,
-    TemplateStore, WebhookStore,
+    ApiKeyStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, LabelStore, Ledger,
+    LogStore, MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues,
+    SessionStore, StatusStore, TemplateStore, WebhookStore,
 };
 
 /// Everything that one database keeps. Whoever needs a part asks for that part's trait: `Arc<dyn Store>` becomes an
@@ -25,6 +25,8 @@ pub trait Store:
     + PluginStore
     + PluginValues
     + IngressStore
+    + StatusStore
+    + LabelStore
 {
 }
 
@@ -45,5 +47,7 @@ impl<T> Store for T where
         + PluginStore
         + PluginValues
         + IngressStore
+        + StatusStore
+        + LabelStore
 {
 }

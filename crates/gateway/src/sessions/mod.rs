@@ -57,7 +57,7 @@ use serde_json::json;
 use starts::StartTurn;
 
 pub use error::{
-    CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
+    AskError, CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
     StopSessionError, UpdateSessionError,
 };
 pub use owner::Owner;

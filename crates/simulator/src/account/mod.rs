@@ -1,7 +1,9 @@
 //! A person in the network, as a test or sandbox handles them.
 
 mod calls;
+mod feeds;
 mod files;
+mod labels;
 mod marks;
 mod say;
 mod votes;
@@ -125,7 +127,9 @@ impl Account {
     /// The same under a given id: a message that is sent by phone number and by LID arrives twice.
     pub async fn send_as(&self, id: &str, to: Jid, message: wa::Message) -> Result<()> {
         phone::check_address(&to)?;
-        let letter = PhoneMessage { id: id.to_owned(), to, message, peer: false, bytes: None };
+        let id = id.to_owned();
+        let letter =
+            PhoneMessage { id, to, message, peer: false, bytes: None, audience: Vec::new() };
         phone::send(&self.hub, &self.phone, letter).await
     }
 
@@ -139,6 +143,7 @@ impl Account {
             message,
             peer: false,
             bytes: Some(bytes),
+            audience: Vec::new(),
         };
         phone::send(&self.hub, &self.phone, letter).await
     }

@@ -12,6 +12,12 @@
 //! | `POST /accounts/{phone}/mark` | `{"chat", "mark", "value", "until"}` | `{}` |
 //! | `POST /accounts/{phone}/call` | `{"to", "video"}` | `{"id"}` |
 //! | `POST /accounts/{phone}/end-call` | `{"to", "id", "end"}` | `{}` |
+//! | `POST /accounts/{phone}/status` | `{"audience", "text"}` or `{"audience", "revoke"}` | `{"id"}` |
+//! | `POST /accounts/{phone}/newsletters` | `{"name", "description"}` | `{"jid", "invite"}` |
+//! | `POST /accounts/{phone}/newsletters/{jid}/enrol` | `{"role"}` | `{}` |
+//! | `POST /accounts/{phone}/newsletters/{jid}/post` | `{"text"}` | `{"id"}` |
+//! | `POST /accounts/{phone}/label` | `{"id", "name", "colour"}` or `{"id", "chat", "value"}` | `{}` |
+//! | `POST /accounts/{phone}/business` | `{"description", "products"}` | `{}` |
 //! | `POST /aliases` | `{"dialled", "phone"}` | `{}` |
 //! | `POST /accounts/{phone}/answer` | `{"text"}` | `{}` |
 //! | `POST /accounts/{phone}/unlink`, `/kick` | `{"device"}` | `{}` |
@@ -25,6 +31,7 @@
 //!
 //! A request that cannot be done answers 422 with `{"error"}`.
 
+mod feeds;
 mod say;
 
 use std::time::Duration;
@@ -55,6 +62,12 @@ pub fn router(network: Network) -> Router {
         .route("/accounts/{phone}/mark", post(say::mark))
         .route("/accounts/{phone}/call", post(say::call))
         .route("/accounts/{phone}/end-call", post(say::end_call))
+        .route("/accounts/{phone}/status", post(feeds::status))
+        .route("/accounts/{phone}/newsletters", post(feeds::newsletter))
+        .route("/accounts/{phone}/newsletters/{jid}/enrol", post(feeds::enrol))
+        .route("/accounts/{phone}/newsletters/{jid}/post", post(feeds::post))
+        .route("/accounts/{phone}/label", post(feeds::label))
+        .route("/accounts/{phone}/business", post(feeds::business))
         .route("/aliases", post(say::alias))
         .route("/accounts/{phone}/answer", post(answer))
         .route("/accounts/{phone}/unlink", post(unlink))

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use whatsapp_rust::wacore_binary::{Node, NodeRef};
 
-use super::{contacts, groups, prekeys, settings};
+use super::{business, contacts, groups, mex, newsletters, prekeys, settings};
 use crate::{
     hub::Hub,
     state::DeviceKey,
@@ -62,6 +62,10 @@ fn route(hub: &Hub, who: &DeviceKey, id: &str, request: &NodeRef<'_>) -> Result<
         ("privacy", ..) => settings::privacy(id, &kind),
         ("w:sync:app:state", "set", _) => settings::app_state(hub, id, who, request)?,
         ("w:m", "set", "media_conn") => settings::media_hosts(hub, id),
+        ("w:biz", "get", "business_profile") => business::profile(hub, id, request)?,
+        ("w:biz:catalog", "get", "product_catalog") => business::catalogue(hub, id, request)?,
+        ("newsletter", "get", "messages") => newsletters::history(hub, id, request)?,
+        ("w:mex", "get", "query") => return mex::answer(hub, id, who, request),
         ("w:g2", ..) => return groups::answer(hub, id, who, &kind, request),
         _ => return Ok(None),
     };

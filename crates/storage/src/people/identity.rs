@@ -8,6 +8,7 @@ use super::{chat, contact};
 use crate::{
     db::{self, Executor},
     error::{Doing as _, corrupt},
+    label,
     writer::Unit,
 };
 
@@ -128,5 +129,6 @@ pub(crate) async fn learn_identity(
     }
     chat::merge(unit, &id, lid, number.as_str()).await?;
     contact::merge(unit, &id, lid, number.as_str()).await?;
+    label::merge(unit, &id, lid, number.as_str()).await?;
     Ok(true)
 }

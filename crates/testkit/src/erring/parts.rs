@@ -7,10 +7,11 @@ use domain::{
     SessionId, Timestamp,
     log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
     port::{
-        ApiKeyStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore, IngressStore, Lease,
-        Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, Quarantined, SessionStore, Store, StoreResult, Telemetry, TemplateStore,
-        Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
+        ApiKeyStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore, IngressStore,
+        LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page,
+        PeopleStore, PluginStore, PluginValues, Quarantined, SessionStore, StatusStore, Store,
+        StoreResult, Telemetry, TemplateStore, Trouble, UnreadableRow, WebhookStore, WishListener,
+        Write, WriteOutcome,
     },
     session::Session,
 };
@@ -35,6 +36,8 @@ pub struct StoreParts {
     pub plugins: Arc<dyn PluginStore>,
     pub plugin_values: Arc<dyn PluginValues>,
     pub ingress: Arc<dyn IngressStore>,
+    pub statuses: Arc<dyn StatusStore>,
+    pub labels: Arc<dyn LabelStore>,
 }
 
 impl StoreParts {
@@ -56,7 +59,9 @@ impl StoreParts {
             media_records: store.clone(),
             plugins: store.clone(),
             plugin_values: store.clone(),
-            ingress: store,
+            ingress: store.clone(),
+            statuses: store.clone(),
+            labels: store,
         }
     }
 }
