@@ -27,8 +27,25 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("events", &["activity", "live", "preview", "retention", "webhooks"]),
     ("sessions", &["health", "sessions"]),
+<<<<<<< HEAD
     ("messages", &["downloads", "messages", "peers", "people"]),
     ("batches", &["automation", "batches", "metrics", "plugins", "stats", "transfer"]),
+=======
+    (
+        "messages",
+        &[
+            "catalogue",
+            "channels",
+            "downloads",
+            "labels",
+            "messages",
+            "peers",
+            "people",
+            "statuses",
+        ],
+    ),
+    ("batches", &["batches", "metrics", "plugins"]),
+>>>>>>> p9-feeds
 ];
 
 /// Named by everybody: `lib.rs` itself, which has the ports and the options.

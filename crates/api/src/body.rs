@@ -30,6 +30,7 @@ const PLAIN_BYTES_MAX: usize = 1024 * 1024;
 const WITH_FILES: [&str; 10] = [
     "/media/convert/video",
     "/media/convert/voice",
+const WITH_FILES: [&str; 11] = [
     "/messages/send-audio",
     "/messages/send-bulk",
     "/messages/send-bulk/import",
@@ -38,6 +39,9 @@ const WITH_FILES: [&str; 10] = [
     "/messages/send-sticker",
     "/messages/send-text",
     "/messages/send-video",
+    "/status/send-image",
+    "/status/send-video",
+    "/status/send-voice",
 ];
 /// Routes that take a plugin's package.
 const WITH_PACKAGES: [&str; 2] = ["/api/plugins/install", "/api/plugins/{id}/update"];

@@ -30,6 +30,9 @@ use crate::{
     events, forward, health, infra, media, messages, metrics, plugins, search, sessions, stats,
     templates, webhooks,
     words::{OrderByWord, SearchMatchWord},
+    AppState, api_keys, audit, bulk, catalogue, channels, chats, contacts, deliveries,
+    error::ErrorBody, events, forward, health, labels, media, messages, metrics, plugins, sessions,
+    status, templates, webhooks, words::OrderByWord,
 };
 
 /// Where the document is served.
@@ -55,6 +58,10 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Automation", description = "Answers that a session gives by itself"),
         (name = "Chats", description = "The chats of an account"),
         (name = "Contacts", description = "The people of an account"),
+        (name = "Status", description = "WhatsApp's 24-hour posts"),
+        (name = "Channels", description = "Channels that an account follows or has"),
+        (name = "Labels", description = "Labels of business accounts"),
+        (name = "Catalog", description = "Catalogues of business accounts"),
         (name = "Webhooks", description = "Webhook subscriptions"),
         (name = "Deliveries", description = "Delivery log, dead letters and redelivery"),
         (name = "Events", description = "Live events, as a stream"),
@@ -84,6 +91,10 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(media::routes())
         .merge(chats::routes())
         .merge(contacts::routes())
+        .merge(status::routes())
+        .merge(channels::routes())
+        .merge(labels::routes())
+        .merge(catalogue::routes())
         .merge(webhooks::routes())
         .merge(plugins::routes())
         .merge(deliveries::routes())

@@ -30,7 +30,17 @@ const SESSION: &str = "/api/sessions/{sessionId}";
 /// What is changed only in the ledger, by any process: what follows [`SESSION`] begins with one of these.
 const ANYWHERE: [&str; 4] = ["/webhooks", "/templates", "/automation-rules", "/media/convert"];
 /// Reads that need the connection.
-const ASKED: [&str; 2] = ["/qr", "/contacts/check/{number}"];
+const ASKED: [&str; 9] = [
+    "/qr",
+    "/contacts/check/{number}",
+    "/status/{id}/media",
+    "/channels",
+    "/channels/{channelId}",
+    "/channels/{channelId}/messages",
+    "/catalog",
+    "/catalog/products",
+    "/catalog/products/{productId}",
+];
 
 /// An answer that another process gave, or did not give: it is audited there.
 #[derive(Clone, Copy)]
@@ -236,7 +246,7 @@ mod tests {
     use super::*;
 
     /// Every operation about a session that is answered by whoever is asked.
-    const EVERYWHERE: [&str; 25] = [
+    const EVERYWHERE: [&str; 31] = [
         "DELETE /templates/{id}",
         "DELETE /webhooks/{id}",
         "GET ",
@@ -245,12 +255,18 @@ mod tests {
         "GET /contacts",
         "GET /contacts/{contactId}",
         "GET /contacts/{contactId}/phone",
+        "GET /labels",
+        "GET /labels/chat/{chatId}",
+        "GET /labels/{labelId}",
+        "GET /labels/{labelId}/chats",
         "GET /messages",
         "GET /messages/batch/{batchId}",
         "GET /messages/batches",
         "GET /messages/{chatId}/{messageId}/media",
         "GET /messages/{chatId}/{messageId}/reactions",
         "GET /proxy",
+        "GET /status",
+        "GET /status/{id}",
         "GET /templates",
         "GET /templates/{id}",
         "GET /webhooks",

@@ -133,7 +133,8 @@ fn refusal(error: MediaError) -> ApiError {
     }
 }
 
-fn present(stored: Stored, id: &WaMessageId) -> Result<Response, ApiError> {
+/// The bytes of a file as an answer.
+pub fn present(stored: Stored, id: &WaMessageId) -> Result<Response, ApiError> {
     let kind = safe_type(&stored.mimetype);
     let name = stored.filename.unwrap_or_else(|| format!("{id}{}", extension(&stored.mimetype)));
     let text = |text: String| {

@@ -98,6 +98,12 @@ word_schema!(
     MessageType::ALL.map(MessageType::as_str).to_vec()
 );
 word_schema!(
+    StatusKindWord,
+    "StatusType",
+    "What a status shows.",
+    vec!["text", "image", "video", "voice"]
+);
+word_schema!(
     DirectionWord,
     "MessageDirection",
     "Which way the message went.",
@@ -232,6 +238,14 @@ text_schema!(
     "person-id",
     64,
     "49170111@c.us"
+);
+text_schema!(
+    ColourText,
+    "Color",
+    "A colour: red, green and blue as six hexadecimal digits.",
+    "color",
+    7,
+    "#1E6E4F"
 );
 text_schema!(OptionText, "PollOption", "An option of a poll.", "poll-option", 100, "Chocolate");
 text_schema!(

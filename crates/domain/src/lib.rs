@@ -23,6 +23,8 @@ pub mod api_key;
 pub mod automation;
 pub mod backoff;
 pub mod batch;
+pub mod catalogue;
+pub mod channel;
 pub mod chat;
 pub mod content;
 pub mod delivery;
@@ -33,6 +35,7 @@ pub mod hook;
 pub mod hop;
 pub mod idempotency;
 pub mod ids;
+pub mod label;
 pub mod log;
 pub mod media;
 pub mod message;
@@ -46,7 +49,11 @@ pub mod receipt;
 pub mod search;
 pub mod session;
 pub mod signature;
+<<<<<<< HEAD
 pub mod stats;
+=======
+pub mod status;
+>>>>>>> p9-feeds
 pub mod template;
 pub mod time;
 mod timer;

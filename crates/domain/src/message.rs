@@ -7,6 +7,7 @@ use crate::{
     address::{ChatId, PhoneNumber},
     event::ChangeSource,
     ids::{MessageRowId, SessionId, WaMessageId},
+    status::{StatusPost, TextStyle},
     time::Timestamp,
 };
 
@@ -257,6 +258,8 @@ pub struct InboundMessage {
     pub view_once: bool,
     /// How often it was forwarded; 0 for what its sender wrote.
     pub forwarding_score: u32,
+    /// How the text of a status looks.
+    pub style: TextStyle,
 }
 
 /// A message on its way out.
@@ -275,6 +278,9 @@ pub struct OutgoingMessage {
     /// How often it was forwarded, this time included; 0 when it is not marked as forwarded.
     #[serde(default)]
     pub forwarding_score: u32,
+    /// What it has in addition as a status, or as the end of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Box<StatusPost>>,
 }
 
 #[cfg(test)]

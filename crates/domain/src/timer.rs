@@ -87,6 +87,8 @@ pub enum Timer {
     SendWrite,
     /// The next try to start a session after a panic.
     SessionRestart,
+    /// The next look whether the file of a status is there for who asked.
+    StatusFile,
     /// The next look for sessions whose process died.
     Takeover,
     /// A test's own.

@@ -22,12 +22,15 @@ pub mod api_keys;
 pub mod audit;
 pub mod automation;
 pub mod batches;
+pub mod catalogue;
+pub mod channels;
 mod downloads;
 pub mod egress;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod health;
 pub mod hooks;
+pub mod labels;
 mod ledger;
 pub mod live;
 pub mod media;
@@ -43,7 +46,11 @@ pub mod retention;
 pub mod search;
 pub mod sessions;
 mod spelling;
+<<<<<<< HEAD
 pub mod stats;
+=======
+pub mod statuses;
+>>>>>>> p9-feeds
 pub mod supervisor;
 pub mod templates;
 pub mod transfer;
@@ -65,8 +72,11 @@ pub use api_keys::ApiKeys;
 pub use audit::Audit;
 pub use automation::Automation;
 pub use batches::{Batches, BulkOptions};
+pub use catalogue::Catalogue;
+pub use channels::Channels;
 pub use health::{Health, Readiness};
 pub use hooks::Hooks;
+pub use labels::Labels;
 pub use live::{Live, LiveOptions};
 pub use media::{Media, MediaOptions};
 pub use messages::Messages;
@@ -77,7 +87,11 @@ pub use plugins::{PluginOptions, Plugins};
 pub use retention::RetentionOptions;
 pub use search::{Search, SearchOptions};
 pub use sessions::Sessions;
+<<<<<<< HEAD
 pub use stats::Stats;
+=======
+pub use statuses::Statuses;
+>>>>>>> p9-feeds
 pub use supervisor::{Policy, Supervisor};
 pub use templates::Templates;
 pub use transfer::{Transfer, TransferOptions};
@@ -238,6 +252,14 @@ pub struct Gateway {
     pub templates: Templates,
     /// Contacts and chats, and what is changed of them.
     pub people: People,
+    /// Statuses of the last day.
+    pub statuses: Statuses,
+    /// Channels, as WhatsApp describes them.
+    pub channels: Channels,
+    /// Labels of business accounts.
+    pub labels: Labels,
+    /// Catalogues of business accounts.
+    pub catalogue: Catalogue,
     /// Files of messages, in both directions.
     pub media: Media,
     /// Where plugins, and code of this process, join in.
@@ -298,6 +320,10 @@ impl Gateway {
         });
         let peers = Peers::build(&options, &ports, &sessions).map_err(StartError::Egress)?;
         let people = People::build(&ports, &sessions, &ledger);
+        let statuses = Statuses::build(&ports, &sessions, &media, &ledger);
+        let channels = Channels::build(&sessions);
+        let labels = Labels::build(&ports, &sessions, &ledger);
+        let catalogue = Catalogue::build(&ports, &sessions);
         let templates = Templates::build(&ports);
         let messages = Messages::build(messages::Parts {
             options: &options.sends,
@@ -349,6 +375,10 @@ impl Gateway {
             automation,
             templates,
             people,
+            statuses,
+            channels,
+            labels,
+            catalogue,
             media,
             hooks,
             plugins,

@@ -150,6 +150,14 @@ fn summary(value: &wa::SyncActionValue) -> Value {
     if let Some(action) = value.delete_message_for_me_action.as_option() {
         shown.insert("timestamp".to_owned(), json!(action.message_timestamp));
     }
+    if let Some(action) = value.label_edit_action.as_option() {
+        shown.insert("name".to_owned(), json!(action.name));
+        shown.insert("color".to_owned(), json!(action.color));
+        shown.insert("deleted".to_owned(), json!(action.deleted));
+    }
+    if let Some(action) = value.label_association_action.as_option() {
+        shown.insert("labeled".to_owned(), json!(action.labeled));
+    }
     if let Some(action) = value.contact_action.as_option() {
         shown.insert("name".to_owned(), json!(action.full_name));
     }

@@ -28,8 +28,13 @@
 //!
 //! # What is not here
 //!
+<<<<<<< HEAD
 //! Newsletters, status, communities, the sound of calls, trusted-contact tokens, XX fallback, and TLS of the chat
 //! server. One-time keys of phones, queues and media do not survive a restart (see `persist`).
+=======
+//! Communities, the sound of calls, external history blobs, trusted-contact tokens, passkeys, XX fallback and TLS.
+//! One-time keys of phones, queues, channels, businesses and media do not survive a restart (see `persist`).
+>>>>>>> p9-feeds
 
 mod account;
 pub mod admin;
@@ -64,5 +69,9 @@ pub use provision::ProvisionedDevice;
 pub use record::{
     AcceptedMessage, AppStateChange, DuplicateMessage, Nack, NetworkRecord, RECORD_MAX, SeenCall,
     SeenReceipt, SeenTyping,
+};
+pub use server::{
+    business::{Business, CatalogueProduct},
+    newsletters::NewsletterRole,
 };
 pub use whatsapp_rust::Jid;

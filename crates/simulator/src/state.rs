@@ -19,7 +19,9 @@ use crate::{
     keys::{KeyBundle, PhoneKeys, SignedKey},
     phone::PhoneHandle,
     server::{
+        business::Business,
         groups::Group,
+        newsletters::Newsletter,
         pairing::PendingPairings,
         queue::{DeviceQueue, SocketLink},
     },
@@ -110,6 +112,9 @@ pub(crate) struct ServerState {
     /// Numbers that people dial for an account, by what they dial.
     pub(crate) aliases: HashMap<String, String>,
     pub(crate) groups: HashMap<String, Group>,
+    pub(crate) newsletters: HashMap<String, Newsletter>,
+    /// Accounts that are businesses, by number.
+    pub(crate) businesses: HashMap<String, Business>,
     pub(crate) pairings: PendingPairings,
     pub(crate) last_link: u64,
 }

@@ -12,6 +12,7 @@ pub mod house;
 pub mod idempotency;
 pub mod ingress;
 pub mod keys;
+pub mod labels;
 pub mod lanes;
 pub mod log;
 pub mod media;
@@ -24,6 +25,7 @@ pub mod retention;
 pub mod search;
 pub mod sessions;
 pub mod shared;
+pub mod statuses;
 pub mod templates;
 pub mod transfer;
 pub mod upkeep;
@@ -35,10 +37,17 @@ use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
+<<<<<<< HEAD
         ApiKeyStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore,
         IngressStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page,
         PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore,
         TemplateStore, TransferStore, WebhookStore, Write, WriteOutcome,
+=======
+        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore,
+        LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page,
+        PeopleStore, PluginStore, PluginValues, SessionStore, StatusStore, TemplateStore,
+        WebhookStore, Write, WriteOutcome,
+>>>>>>> p9-feeds
     },
     webhook::Webhook,
 };
@@ -69,10 +78,15 @@ pub trait Store:
     + PluginStore
     + PluginValues
     + IngressStore
+<<<<<<< HEAD
     + StatsStore
     + SearchStore
     + AutomationStore
     + TransferStore
+=======
+    + StatusStore
+    + LabelStore
+>>>>>>> p9-feeds
     + Clone
 {
 }
@@ -95,10 +109,15 @@ impl<T> Store for T where
         + PluginStore
         + PluginValues
         + IngressStore
+<<<<<<< HEAD
         + StatsStore
         + SearchStore
         + AutomationStore
         + TransferStore
+=======
+        + StatusStore
+        + LabelStore
+>>>>>>> p9-feeds
         + Clone
 {
 }
@@ -139,6 +158,7 @@ macro_rules! store_conformance {
                 a_file_reads_back_as_it_was, an_upload_is_found_by_its_bytes_while_it_is_young, a_download_is_settled_once, a_file_that_is_there_from_the_start_is_shown,
                 due_downloads_are_offered_oldest_first, files_go_with_their_message,
             ];
+<<<<<<< HEAD
             house: [
                 receipts_are_kept_by_recipient, a_receipt_waits_for_its_message, a_recipient_under_two_ids_is_one,
                 messages_are_counted_by_hour_and_chat, a_rule_reads_back_as_it_was,
@@ -150,6 +170,15 @@ macro_rules! store_conformance {
                 what_was_there_before_is_indexed_in_portions,
             ];
             transfer: [what_is_exported_is_imported, an_import_is_all_or_nothing];
+=======
+            labels: [
+                labels_read_back_and_change_once, a_chat_may_have_a_label_that_is_told_later,
+                labels_follow_a_person_to_their_number,
+            ];
+            statuses: [
+                statuses_are_listed_for_a_while, an_audience_is_kept_with_its_status, old_statuses_go_with_their_files,
+            ];
+>>>>>>> p9-feeds
             templates: [
                 a_template_reads_back_as_it_was, names_are_unique_in_a_session, templates_are_listed_newest_first,
                 templates_are_replaced_and_deleted,

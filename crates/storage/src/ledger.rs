@@ -17,7 +17,7 @@ use crate::{
     db,
     delivery::push,
     error::{Doing as _, gone},
-    event_log, lease, media,
+    event_log, label, lease, media,
     message::{self, Ack},
     open::LedgerStore,
     people, session,
@@ -215,6 +215,7 @@ pub(crate) fn session_of(write: &Write) -> SessionId {
         | Write::MarkChat { session, .. }
         | Write::NameChat { session, .. }
         | Write::SettleMedia { session, .. }
+        | Write::ChangeLabel { session, .. }
         | Write::PatchSession { session, .. }
         | Write::Batch { session, .. }
         | Write::Unheld { session, .. }
@@ -300,6 +301,9 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(AppliedWrite, Ve
         }
         Write::NameChat { session, chat, name } => {
             some_if(people::name_chat(unit, *session, chat, name).await?, &[])
+        }
+        Write::ChangeLabel { session, change, events } => {
+            some_if(label::change(unit, *session, change).await?, events)
         }
         Write::SettleMedia { session, wa_id, state, events } => {
             some_if(media::settle(unit, *session, wa_id, state).await?, events)

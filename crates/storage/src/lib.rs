@@ -31,6 +31,7 @@ mod failpoint;
 mod folder;
 mod idempotency;
 mod keyfile;
+mod label;
 mod lease;
 mod ledger;
 mod media;
@@ -46,7 +47,11 @@ mod removal;
 mod search;
 mod session;
 mod statements;
+<<<<<<< HEAD
 mod stats;
+=======
+mod status;
+>>>>>>> p9-feeds
 mod telemetry;
 mod template;
 mod transfer;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{
-    ChatId, SessionId, Timestamp,
+    ChatId, ChatKind, SessionId, Timestamp,
     pacing::{PacingOutcome, PacingRules, PacingState, Refusal, age_days},
     port::{Lease, PacingStore, StoreResult},
 };
@@ -58,7 +58,9 @@ async fn admit(
         .await
         .doing(DOING)?;
     let mut state = read(unit, &id).await?;
-    let admitted = state.admit(rules, &chat, !warm, age_days(created, now), now);
+    // Nobody is written to who did not ask for it: a status, a channel.
+    let feed = matches!(chat.kind(), ChatKind::Status | ChatKind::Channel);
+    let admitted = state.admit(rules, &chat, !warm && !feed, age_days(created, now), now);
     if admitted.is_ok() {
         write(unit, &id, &state).await?;
     }

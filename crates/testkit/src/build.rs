@@ -133,6 +133,7 @@ pub fn outgoing(number: u32) -> OutgoingMessage {
         mentions: vec![],
         quoted: None,
         forwarding_score: 0,
+        status: None,
     }
 }
 
@@ -227,6 +228,7 @@ pub fn inbound(number: u32, chat: &ChatId) -> InboundMessage {
         ephemeral_seconds: None,
         view_once: false,
         forwarding_score: 0,
+        style: domain::status::TextStyle::default(),
     }
 }
 

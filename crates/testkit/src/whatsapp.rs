@@ -1,5 +1,6 @@
 //! A WhatsApp without a network, for the rules above the wire. The wire itself is tested on the simulated network.
 
+mod business;
 mod link;
 mod passkey;
 
@@ -11,8 +12,10 @@ use std::{
 use async_trait::async_trait;
 use domain::{
     ChatId, PhoneNumber, SessionId, WaMessageId,
+    channel::{ChannelChange, NewChannel},
     chat::{ChatMark, LastMessage, Registration, Typing},
     content::{MediaKind, RemoteMedia, Target},
+    label::LabelChange,
     message::OutgoingMessage,
     port::{
         Connection, EngineError, EngineSignal, EngineSink, OpenRequest, PasskeyAssertion, WhatsApp,
@@ -65,10 +68,23 @@ pub enum Asked {
     DeleteForMe(ChatId, Target, i64),
     /// Who has these addresses.
     Lookup(Vec<ChatId>),
+<<<<<<< HEAD
     /// A browser's answer about a passkey.
     PasskeyAnswer(PasskeyAssertion),
     /// Somebody compared the codes.
     PasskeyConfirm,
+=======
+    /// Something about channels.
+    Channels,
+    /// A channel is to be made.
+    NewChannel(NewChannel),
+    /// The channel of this invite code is to be followed.
+    Subscribe(String),
+    /// A channel is to be changed.
+    Channel(ChatId, ChannelChange),
+    /// A label is to be changed.
+    Label(LabelChange),
+>>>>>>> p9-feeds
 }
 
 /// Follows a script; without one every session shows a QR code, every linked one connects, and every send is taken.
@@ -105,6 +121,7 @@ struct FakeState {
     nobody: Vec<ChatId>,
     asked: Vec<Asked>,
     on_ask: VecDeque<EngineError>,
+    business: business::FakeBusiness,
 }
 
 impl FakeWhatsApp {

@@ -13,6 +13,7 @@ use domain::{
     message::{Content, InboundMessage},
     port::{EngineSink, StoreResult},
     session::LossCause,
+    status::TextStyle,
 };
 use whatsapp_rust::{Client, Jid, NodeBuilder, RetryRequestOptions};
 
@@ -97,6 +98,7 @@ impl LostMessage {
             ephemeral_seconds: None,
             view_once: false,
             forwarding_score: 0,
+            style: TextStyle::default(),
         })
     }
 

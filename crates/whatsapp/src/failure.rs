@@ -19,6 +19,14 @@ pub(crate) fn of_send(error: SendError) -> EngineError {
     }
 }
 
+/// The code with which WhatsApp's server refused a request.
+pub(crate) fn code_of(error: &IqError) -> Option<u16> {
+    match error {
+        IqError::ServerError { code, .. } => Some(*code),
+        _ => None,
+    }
+}
+
 /// Of a request to WhatsApp.
 pub(crate) fn of_request(error: IqError) -> EngineError {
     match error {

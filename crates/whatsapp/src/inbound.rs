@@ -20,6 +20,7 @@ use domain::{
     message::{Content, InboundMessage as Inbound},
     port::{EngineSignal, EngineSink},
     session::LossCause,
+    status::TextStyle,
 };
 use whatsapp_rust::{
     Client, InboundDurabilityHook, Jid,
@@ -91,6 +92,7 @@ impl InboundHandler {
             mentions: vec![],
             view_once,
             forwarding_score: 0,
+            style: TextStyle::default(),
         };
         if let Some(message) = self.message(client, &event.info, parsed).await {
             self.unheld.push(vec![message]);
@@ -215,6 +217,7 @@ impl InboundHandler {
             ephemeral_seconds: info.ephemeral_expiration.filter(|seconds| *seconds > 0),
             view_once: parsed.view_once,
             forwarding_score: parsed.forwarding_score,
+            style: parsed.style,
         })
     }
 

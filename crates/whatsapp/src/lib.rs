@@ -35,6 +35,8 @@
 pub const LIBRARY: (&str, &str) = ("whatsapp-rust", "0.7.0");
 
 mod calls;
+mod catalogue;
+mod channels;
 mod chats;
 mod connection;
 mod content;
@@ -47,10 +49,15 @@ pub mod fuzz;
 mod http;
 mod inbound;
 pub mod keys;
+<<<<<<< HEAD
 mod limits;
+=======
+mod labels;
+>>>>>>> p9-feeds
 mod link;
 mod loss;
 mod marks;
+mod mex;
 mod outbound;
 mod passkey;
 mod people;

@@ -32,7 +32,11 @@ use crate::{
     calls::{self, RingingCalls},
     duplicates::LostMessage,
     inbound::InboundHandler,
+<<<<<<< HEAD
     limits::LimitWatch,
+=======
+    labels,
+>>>>>>> p9-feeds
     link::LinkState,
     marks,
     passkey::PasskeyLinking,
@@ -180,6 +184,9 @@ impl EventPump {
                 self.tell_if(id.map(|id| EngineSignal::Contact { id, patch })).await;
             }
             Event::GroupUpdate(update) => self.tell_if(group_name(update)).await,
+            Event::LabelEditUpdate(_) | Event::LabelAssociationUpdate(_) => {
+                self.tell_if(labels::changed(&self.client, event).await).await;
+            }
             other => self.tell_if(marks::chat_mark(&self.client, other).await).await,
         }
     }

@@ -4,6 +4,7 @@
 //! request's id and whether details may be shown. What went wrong inside is logged there, once, with its causes; the
 //! caller gets a request id instead.
 
+mod ask;
 mod batches;
 mod gateway;
 mod people;
@@ -22,6 +23,8 @@ use domain::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+
+pub use ask::{STATUS_FILE_GONE, no_such, of_catalogue, of_status};
 
 /// Most problems of one body that an answer lists.
 const PROBLEMS_MAX: usize = 50;

@@ -48,6 +48,7 @@ pub fn from_mia(id: &str, content: Content) -> InboundMessage {
         ephemeral_seconds: None,
         view_once: false,
         forwarding_score: 0,
+        style: domain::status::TextStyle::default(),
     }
 }
 

@@ -9,11 +9,12 @@ use crate::{
     ids::{EventId, SessionId, WaMessageId},
     message::{Direction, InboundMessage, Message, MessageStatus},
     port::ReceiptKind,
+    status::STATUS_LIFE,
     time::Timestamp,
 };
 
 /// The fields of a row's metadata that belong to the message.
-const SAID: [&str; 9] = [
+const SAID: [&str; 13] = [
     "quotedMessage",
     "mentionedIds",
     "media",
@@ -23,10 +24,11 @@ const SAID: [&str; 9] = [
     "linkPreview",
     "isForwarded",
     "forwardingScore",
+    "backgroundColor",
+    "font",
+    "product",
+    "button",
 ];
-
-/// How long a status is shown, milliseconds.
-const STATUS_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// `message.received` for a message from somebody else, `message.sent` for one of ours typed on the phone,
 /// `status.received` for a status of somebody else.
@@ -67,7 +69,7 @@ fn status(id: EventId, session: SessionId, message: &InboundMessage) -> EventDra
         "hasMedia": file,
         "mediaOmitted": file,
         "postedAt": posted.millis(),
-        "expiresAt": posted.millis() + STATUS_LIFE_MS,
+        "expiresAt": posted.plus(STATUS_LIFE).millis(),
     });
     if let Some(caption) = message.content.body().filter(|caption| !caption.is_empty()) {
         data["caption"] = json!(caption);
@@ -337,6 +339,7 @@ mod tests {
             ephemeral_seconds: None,
             view_once: false,
             forwarding_score: 0,
+            style: Default::default(),
         }
     }
 

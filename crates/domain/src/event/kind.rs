@@ -58,6 +58,14 @@ event_types! {
     CallAccepted = "call.accepted",
     CallRejected = "call.rejected",
     CallMissed = "call.missed",
+    /// An addition to OpenWA: a label is new, or has another name or colour.
+    LabelUpsert = "label.upsert",
+    /// An addition to OpenWA: a label is gone.
+    LabelDeleted = "label.deleted",
+    /// An addition to OpenWA: a chat has a label.
+    LabelChatAdded = "label.chat.added",
+    /// An addition to OpenWA: a chat no longer has a label.
+    LabelChatDeleted = "label.chat.deleted",
     WebhookPaused = "webhook.paused",
     WebhookDisabled = "webhook.disabled",
     /// An addition to OpenWA: the first message of a batch was handed over.
@@ -154,6 +162,7 @@ mod tests {
     #[test]
     fn names_round_trip() {
         assert_eq!(EventType::ALL.len(), 39);
+        assert_eq!(EventType::ALL.len(), 42);
         for kind in EventType::ALL {
             assert_eq!(EventType::parse(kind.as_str()), Some(*kind));
         }

@@ -9,6 +9,7 @@ mod build;
 mod change;
 mod data;
 mod kind;
+mod label;
 mod plugin;
 mod say;
 mod source;
@@ -34,8 +35,9 @@ pub use change::{
 };
 pub use data::EventData;
 pub use kind::{EventType, Subscription, UnknownEvent};
+pub use label::label_event;
 pub use plugin::{plugin_resumed, plugin_suspended};
-pub use say::{content_metadata, describe, forwarded};
+pub use say::{content_metadata, describe, forwarded, styled};
 pub use source::ChangeSource;
 
 /// An event before the ledger has numbered it.

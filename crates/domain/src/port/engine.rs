@@ -5,12 +5,17 @@ use std::{fs::File, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+<<<<<<< HEAD
 use super::{Lease, PasskeyActions, PasskeySignal, StoreError, StoreResult};
+=======
+use super::{CatalogueActions, ChannelActions, LabelActions, Lease, StoreError, StoreResult};
+>>>>>>> p9-feeds
 use crate::{
     address::{ChatId, PhoneNumber},
     chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing},
     content::{MediaKind, RemoteMedia, Target},
     ids::WaMessageId,
+    label::LabelSignal,
     message::{InboundMessage, OutgoingMessage},
     proxy::ProxyUrl,
     session::{LimitNews, LossCause},
@@ -150,6 +155,8 @@ pub enum EngineSignal {
         /// The mark that is set or taken.
         mark: ChatMark,
     },
+    /// Another device of the account changed its labels.
+    Label(LabelSignal),
     /// A group's name was learned.
     ChatName {
         /// The chat that it is about.
@@ -215,7 +222,13 @@ pub trait WhatsApp: Send + Sync + 'static {
 
 /// One connection. It ends with [`EngineSignal::Lost`] or [`Connection::close`]; dropping the last handle closes it.
 #[async_trait]
+<<<<<<< HEAD
 pub trait Connection: PasskeyActions + Send + Sync + 'static {
+=======
+pub trait Connection:
+    ChannelActions + LabelActions + CatalogueActions + Send + Sync + 'static
+{
+>>>>>>> p9-feeds
     /// Encrypts a message and writes it to the wire. `Ok` means written, not accepted: that is
     /// [`EngineSignal::ServerAck`].
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError>;

@@ -13,6 +13,7 @@ use crate::{
     chat::{ChatMark, ContactPatch, Identity, KnownForm},
     event::{Event, EventDraft},
     ids::{EventId, SessionId, WaMessageId},
+    label::LabelChange,
     media::{MediaRecord, MediaState},
     message::{Message, MessageStatus, MessageType, OutgoingMessage},
     proxy::ProxyUrl,
@@ -109,6 +110,16 @@ pub enum Write {
         chat: ChatId,
         /// Its name.
         name: String,
+    },
+    /// Change the account's labels, or which chats have them. [`WriteOutcome::Unchanged`] when it is so already. A
+    /// chat may have a label that is told later.
+    ChangeLabel {
+        /// The session it belongs to.
+        session: SessionId,
+        /// What is different from now on.
+        change: LabelChange,
+        /// Recorded only if something changed.
+        events: Vec<EventDraft>,
     },
     /// Record how a download went; it counts as a try. A file that is there stays.
     SettleMedia {

@@ -5,8 +5,11 @@
 
 mod automation;
 mod batches;
+mod catalogue;
+mod channels;
 mod engine;
 mod keys;
+mod labels;
 mod lanes;
 mod lease;
 mod ledger;
@@ -16,8 +19,12 @@ mod passkey;
 mod people;
 mod plugin_engine;
 mod plugins;
+<<<<<<< HEAD
 mod search;
 mod stats;
+=======
+mod statuses;
+>>>>>>> p9-feeds
 mod store;
 mod stores;
 mod transfer;
@@ -28,11 +35,14 @@ use std::sync::Arc;
 
 pub use automation::AutomationStore;
 pub use batches::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, RecipientScope};
+pub use catalogue::CatalogueActions;
+pub use channels::ChannelActions;
 pub use engine::{
     Call, CallOutcome, Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind,
     WhatsApp,
 };
 pub use keys::{DeviceKeys, KeyChange, KeyEntry};
+pub use labels::{LabelActions, LabelStore};
 pub use lanes::{
     DeliveryQueue, LaneLedger, Offer, OpenedListener, QueueServer, QueueStats, Settled, Settlement,
     Verdict, WaitingLane,
@@ -53,8 +63,12 @@ pub use plugin_engine::{
 pub use plugins::{
     ClaimedIngress, EnabledPlugin, IngressStore, PluginStore, PluginValues, ValueStored,
 };
+<<<<<<< HEAD
 pub use search::SearchStore;
 pub use stats::StatsStore;
+=======
+pub use statuses::StatusStore;
+>>>>>>> p9-feeds
 pub use store::Store;
 pub use stores::{
     ApiKeyStore, Holder, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,

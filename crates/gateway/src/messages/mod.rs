@@ -12,6 +12,7 @@
 //! the order in which they were accepted. A caller that goes away does not stop its send.
 
 mod bulk;
+mod business;
 mod card;
 mod carry;
 mod change;
@@ -30,6 +31,7 @@ mod reconcile;
 mod reopen;
 mod say;
 mod send;
+mod status;
 mod typing;
 
 use std::sync::Arc;
@@ -62,8 +64,8 @@ pub use error::SendError;
 use idempotency::IdempotencyKeys;
 use reconcile::PENDING_LIMIT;
 pub use say::{
-    Answered, Card, IdempotencyKey, MediaInput, Preview, QuoteRef, Say, Sent, TemplateRef,
-    TemplateSend, ToSend,
+    Answered, Card, IdempotencyKey, MediaInput, Preview, QuoteRef, Say, Sent, StatusSay,
+    TemplateRef, TemplateSend, ToSend,
 };
 
 /// A handle to the messages. Cheap to clone.

@@ -3,7 +3,8 @@
 use domain::{
     ChatId, SessionId,
     chat::{ChatMark, ContactPatch, Identity},
-    event,
+    event::{self, ChangeSource},
+    label::{LabelChange, LabelSignal},
     port::{Call, EngineSignal, StoreResult, Write},
 };
 
@@ -17,6 +18,7 @@ pub(super) enum SessionFact {
     Contact(ChatId, ContactPatch),
     Mark(ChatId, ChatMark),
     Name(ChatId, String),
+    Label(LabelSignal),
 }
 
 /// The fact in a signal, or the signal again.
@@ -27,6 +29,7 @@ pub(super) fn fact(signal: EngineSignal) -> Result<SessionFact, EngineSignal> {
         EngineSignal::Contact { id, patch } => Ok(SessionFact::Contact(id, patch)),
         EngineSignal::ChatMark { chat, mark } => Ok(SessionFact::Mark(chat, mark)),
         EngineSignal::ChatName { chat, name } => Ok(SessionFact::Name(chat, name)),
+        EngineSignal::Label(signal) => Ok(SessionFact::Label(signal)),
         other => Err(other),
     }
 }
@@ -47,5 +50,14 @@ pub(super) async fn write(
         SessionFact::Contact(id, patch) => Write::LearnContact { session, id, patch },
         SessionFact::Mark(chat, mark) => Write::MarkChat { session, chat, mark },
         SessionFact::Name(chat, name) => Write::NameChat { session, chat, name },
+        SessionFact::Label(LabelSignal { mut change, at, backfilled }) => {
+            if let LabelChange::Add(_, chat) | LabelChange::Remove(_, chat) = &mut change {
+                *chat = inner.ports.store.canonical_chat(session, chat).await?;
+            }
+            // The shared state does not say which device changed it; nearly always it is the phone.
+            let told = (ChangeSource::Phone, backfilled);
+            let event = event::label_event(inner.ledger.event_id(), session, &change, told, at);
+            Write::ChangeLabel { session, change, events: vec![event] }
+        }
     })
 }

@@ -74,7 +74,12 @@ impl Account {
         self.mark(&schemas::CONTACT, &["contact", &Jid::pn(phone).to_string()], value)
     }
 
-    fn mark(&self, schema: &Schema, index: &[&str], mut value: SyncActionValue) -> Result<()> {
+    pub(super) fn mark(
+        &self,
+        schema: &Schema,
+        index: &[&str],
+        mut value: SyncActionValue,
+    ) -> Result<()> {
         value.timestamp = Some(time::now_millis());
         let collection = app_state::collection_name(schema);
         let version = i32::try_from(schema.version)?;

@@ -1,8 +1,13 @@
 //! A person in the network, as a test or sandbox handles them.
 
 mod calls;
+mod feeds;
 mod files;
+<<<<<<< HEAD
 mod limits;
+=======
+mod labels;
+>>>>>>> p9-feeds
 mod marks;
 mod membership;
 mod say;
@@ -121,7 +126,9 @@ impl Account {
     /// The same under a given id: a message that is sent by phone number and by LID arrives twice.
     pub async fn send_as(&self, id: &str, to: Jid, message: wa::Message) -> Result<()> {
         phone::check_address(&to)?;
-        let letter = PhoneMessage { id: id.to_owned(), to, message, peer: false, bytes: None };
+        let id = id.to_owned();
+        let letter =
+            PhoneMessage { id, to, message, peer: false, bytes: None, audience: Vec::new() };
         phone::send(&self.hub, &self.phone, letter).await
     }
 
@@ -135,6 +142,7 @@ impl Account {
             message,
             peer: false,
             bytes: Some(bytes),
+            audience: Vec::new(),
         };
         phone::send(&self.hub, &self.phone, letter).await
     }

@@ -20,6 +20,12 @@
 //! | `POST /accounts/{phone}/mark` | `{"chat", "mark", "value", "until"}` | `{}` |
 //! | `POST /accounts/{phone}/call` | `{"to", "video"}` | `{"id"}` |
 //! | `POST /accounts/{phone}/end-call` | `{"to", "id", "end"}` | `{}` |
+//! | `POST /accounts/{phone}/status` | `{"audience", "text"}` or `{"audience", "revoke"}` | `{"id"}` |
+//! | `POST /accounts/{phone}/newsletters` | `{"name", "description"}` | `{"jid", "invite"}` |
+//! | `POST /accounts/{phone}/newsletters/{jid}/enrol` | `{"role"}` | `{}` |
+//! | `POST /accounts/{phone}/newsletters/{jid}/post` | `{"text"}` | `{"id"}` |
+//! | `POST /accounts/{phone}/label` | `{"id", "name", "colour"}` or `{"id", "chat", "value"}` | `{}` |
+//! | `POST /accounts/{phone}/business` | `{"description", "products"}` | `{}` |
 //! | `POST /aliases` | `{"dialled", "phone"}` | `{}` |
 //! | `POST /accounts/{phone}/answer` | `{"text"}` | `{}` |
 //! | `POST /accounts/{phone}/unlink`, `/kick` | `{"device"}` | `{}` |
@@ -40,8 +46,12 @@
 //!
 //! A request that cannot be done answers 422 with `{"error"}`.
 
+<<<<<<< HEAD
 mod limits;
 mod person;
+=======
+mod feeds;
+>>>>>>> p9-feeds
 mod say;
 
 use std::time::Duration;
@@ -72,6 +82,7 @@ pub fn router(network: Network) -> Router {
         .route("/accounts/{phone}/mark", post(say::mark))
         .route("/accounts/{phone}/call", post(say::call))
         .route("/accounts/{phone}/end-call", post(say::end_call))
+<<<<<<< HEAD
         .route("/accounts/{phone}/read", post(person::read))
         .route("/accounts/{phone}/typing", post(person::typing))
         .route("/accounts/{phone}/online", post(person::online))
@@ -82,6 +93,14 @@ pub fn router(network: Network) -> Router {
         .route("/accounts/{phone}/limits", post(limits::set))
         .route("/accounts/{phone}/passkey", get(person::passkey_code).post(person::passkey))
         .route("/certificate", get(person::certificate))
+=======
+        .route("/accounts/{phone}/status", post(feeds::status))
+        .route("/accounts/{phone}/newsletters", post(feeds::newsletter))
+        .route("/accounts/{phone}/newsletters/{jid}/enrol", post(feeds::enrol))
+        .route("/accounts/{phone}/newsletters/{jid}/post", post(feeds::post))
+        .route("/accounts/{phone}/label", post(feeds::label))
+        .route("/accounts/{phone}/business", post(feeds::business))
+>>>>>>> p9-feeds
         .route("/aliases", post(say::alias))
         .route("/accounts/{phone}/answer", post(answer))
         .route("/accounts/{phone}/unlink", post(unlink))

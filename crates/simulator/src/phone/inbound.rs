@@ -21,7 +21,7 @@ use crate::{
     record::DuplicateMessage,
     server::receipts,
     state::DeviceKey,
-    wire::{Build, attr, jid_attr, need_attr, need_jid, now_seconds},
+    wire::{Build, attr, is_common, jid_attr, need_attr, need_jid, now_seconds},
 };
 
 /// How often a phone asks for one message again before it gives up, as the engine does.
@@ -72,7 +72,7 @@ struct MessageOrigin {
 impl MessageOrigin {
     fn of(hub: &Hub, stanza: &NodeRef<'_>) -> Result<Self> {
         let from = need_jid(stanza, "from")?;
-        let in_group = from.server == Server::Group;
+        let in_group = is_common(&from);
         let address = if in_group { need_jid(stanza, "participant")? } else { from.clone() };
         let phone = hub
             .state()
@@ -269,7 +269,7 @@ async fn receipt(hub: &Arc<Hub>, phone: &Arc<Phone>, node: &Arc<Node>) -> Result
     }
     let from = need_jid(stanza, "from")?;
     let device = match from.server {
-        Server::Group => need_jid(stanza, "participant")?,
+        Server::Group | Server::Broadcast => need_jid(stanza, "participant")?,
         _ => from,
     };
     let owner = hub
@@ -320,6 +320,7 @@ async fn behave(hub: &Arc<Hub>, phone: &Arc<Phone>, received: ReceivedMessage) {
             message: wa::Message { conversation: Some(text), ..Default::default() },
             peer: false,
             bytes: None,
+            audience: Vec::new(),
         };
         if let Err(error) = outbound::send(&hub, &phone, letter).await {
             hub.recorder.unanswered(format!("answering: {error:#}"));

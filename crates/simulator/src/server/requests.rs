@@ -4,7 +4,11 @@
 use anyhow::Result;
 use whatsapp_rust::wacore_binary::{Node, NodeRef};
 
+<<<<<<< HEAD
 use super::{business, contacts, groups, prekeys, settings};
+=======
+use super::{business, contacts, groups, mex, newsletters, prekeys, settings};
+>>>>>>> p9-feeds
 use crate::{
     hub::Hub,
     limits,
@@ -64,7 +68,14 @@ fn route(hub: &Hub, who: &DeviceKey, id: &str, request: &NodeRef<'_>) -> Result<
         ("privacy", ..) => settings::privacy(id, &kind),
         ("w:sync:app:state", "set", _) => settings::app_state(hub, id, who, request)?,
         ("w:m", "set", "media_conn") => settings::media_hosts(hub, id),
+<<<<<<< HEAD
         ("w:mex", ..) if limits::is_asked(request) => limits::answer(hub, id, who, request)?,
+=======
+        ("w:biz", "get", "business_profile") => business::profile(hub, id, request)?,
+        ("w:biz:catalog", "get", "product_catalog") => business::catalogue(hub, id, request)?,
+        ("newsletter", "get", "messages") => newsletters::history(hub, id, request)?,
+        ("w:mex", "get", "query") => return mex::answer(hub, id, who, request),
+>>>>>>> p9-feeds
         ("w:g2", ..) => return groups::answer(hub, id, who, &kind, request),
         _ => return Ok(None),
     };

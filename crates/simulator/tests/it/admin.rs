@@ -145,3 +145,45 @@ async fn every_kind_is_sent_and_listed_over_http() {
     }
     assert_all_answered(&network);
 }
+
+#[tokio::test]
+async fn statuses_channels_labels_and_businesses_are_steered_too() {
+    let network = Network::start().await.unwrap();
+    let control = Control::of(&network).await;
+    for (phone, name) in [(ALICE, "Alice"), (BOB, "Bob")] {
+        network.add_account(phone, name).await;
+    }
+    let post = async |path: &str, body: Value| {
+        let (status, body) = control.ask("POST", path, body).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    };
+    let of_alice = |what: &str| format!("/accounts/{ALICE}/{what}");
+    let status = json!({ "audience": [BOB], "text": "Open till six" });
+    let id = post(&of_alice("status"), status).await["id"].clone();
+    let bob = network.account(BOB).unwrap();
+    let limit = std::time::Duration::from_secs(60);
+    let seen = bob.wait_for(limit, |seen| id == seen.id.as_str()).await.unwrap();
+    assert_eq!(seen.text, "Open till six");
+    let revoke = json!({ "audience": [BOB], "revoke": id });
+    let revoked = post(&of_alice("status"), revoke).await["id"].clone();
+    let seen = bob.wait_for(limit, |seen| revoked == seen.id.as_str()).await.unwrap();
+    assert_eq!(seen.target().map(Value::from), Some(id));
+
+    let made = post(&of_alice("newsletters"), json!({ "name": "Oven" })).await;
+    let jid = made["jid"].as_str().unwrap().to_owned();
+    let place = format!("/accounts/{BOB}/newsletters/{jid}");
+    let (refused, _) = control.ask("POST", &format!("{place}/post"), json!({ "text": "x" })).await;
+    assert_eq!(refused, 422, "Bob may not post there yet");
+    post(&format!("{place}/enrol"), json!({ "role": "admin" })).await;
+    post(&format!("{place}/post"), json!({ "text": "Rye bread" })).await;
+    let role = bob.newsletter_role(&jid.parse().unwrap());
+    assert_eq!(role, Some(simulator::NewsletterRole::Admin));
+
+    post(&of_alice("label"), json!({ "id": "7", "name": "Paid", "colour": 3 })).await;
+    post(&of_alice("label"), json!({ "id": "7", "chat": BOB, "value": true })).await;
+    post(&of_alice("label"), json!({ "id": "7" })).await;
+    let products = json!([{ "id": "1", "name": "Bread" }]);
+    post(&of_alice("business"), json!({ "description": "Bakery", "products": products })).await;
+    assert_eq!(network.record().unanswered, Vec::<String>::new());
+}

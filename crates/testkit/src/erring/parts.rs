@@ -7,11 +7,19 @@ use domain::{
     SessionId, Timestamp,
     log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
     port::{
+<<<<<<< HEAD
         ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore,
         IngressStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page,
         PeopleStore, PluginStore, PluginValues, Quarantined, SearchStore, SessionStore, StatsStore,
         Store, StoreResult, Telemetry, TemplateStore, TransferStore, Trouble, UnreadableRow,
         WebhookStore, WishListener, Write, WriteOutcome,
+=======
+        ApiKeyStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore, IngressStore,
+        LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page,
+        PeopleStore, PluginStore, PluginValues, Quarantined, SessionStore, StatusStore, Store,
+        StoreResult, Telemetry, TemplateStore, Trouble, UnreadableRow, WebhookStore, WishListener,
+        Write, WriteOutcome,
+>>>>>>> p9-feeds
     },
     session::Session,
 };
@@ -36,10 +44,15 @@ pub struct StoreParts {
     pub plugins: Arc<dyn PluginStore>,
     pub plugin_values: Arc<dyn PluginValues>,
     pub ingress: Arc<dyn IngressStore>,
+<<<<<<< HEAD
     pub stats: Arc<dyn StatsStore>,
     pub search: Arc<dyn SearchStore>,
     pub automation: Arc<dyn AutomationStore>,
     pub transfer: Arc<dyn TransferStore>,
+=======
+    pub statuses: Arc<dyn StatusStore>,
+    pub labels: Arc<dyn LabelStore>,
+>>>>>>> p9-feeds
 }
 
 impl StoreParts {
@@ -62,10 +75,15 @@ impl StoreParts {
             plugins: store.clone(),
             plugin_values: store.clone(),
             ingress: store.clone(),
+<<<<<<< HEAD
             stats: store.clone(),
             search: store.clone(),
             automation: store.clone(),
             transfer: store,
+=======
+            statuses: store.clone(),
+            labels: store,
+>>>>>>> p9-feeds
         }
     }
 }

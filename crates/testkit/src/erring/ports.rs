@@ -13,7 +13,12 @@ use domain::{
     content::Media,
     delivery::{Attempt, ClaimedLane, Delivery, LaneId},
     idempotency::{IdempotencyRecord, Taken},
+<<<<<<< HEAD
     ids::{ApiKeyId, AutomationRuleId, TemplateId},
+=======
+    ids::{ApiKeyId, TemplateId},
+    label::{Label, LabelId},
+>>>>>>> p9-feeds
     log::{
         Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts,
         FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned,
@@ -27,6 +32,7 @@ use domain::{
         Plugin, PluginId,
     },
     port::{
+<<<<<<< HEAD
         ApiKeyStore, AuditLog, AutomationStore, BatchStore, BulkFacts, ClaimedIngress, Created,
         DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, Held, Holder,
         IdempotencyStore, IngressStore, KeyChange, KeyEntry, Lease, Ledger, MediaRecords,
@@ -35,6 +41,15 @@ use domain::{
         SearchStore, SessionStore, Settled, Settlement, StatsStore, StoreResult, Telemetry,
         TemplateStore, TransferStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
         WishListener, Write, WriteOutcome,
+=======
+        ApiKeyStore, AuditLog, BatchStore, BulkFacts, ClaimedIngress, Created, DeliveryLog,
+        DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, Held, Holder, IdempotencyStore,
+        IngressStore, KeyChange, KeyEntry, LabelStore, Lease, Ledger, MediaRecords, MessagePage,
+        MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore,
+        PluginStore, PluginValues, QueueServer, QueueStats, RecipientScope, SessionStore, Settled,
+        Settlement, StatusStore, StoreResult, Telemetry, TemplateStore, UnresolvedSend, Upkeep,
+        ValueStored, WebhookStore, WishListener, Write, WriteOutcome,
+>>>>>>> p9-feeds
     },
     receipt::RecipientTimes,
     search::{SearchMatch, SearchPage, SearchQuery},
@@ -262,6 +277,19 @@ erring! { MediaRecords of media_records {
     fn uploaded_since(&self, session: SessionId, file: &MediaId, since: Timestamp) -> Vec<Media>;
     fn media_bytes(&self, session: Option<SessionId>) -> u64;
     fn next_media_due(&self, sessions: &[SessionId]) -> Option<Timestamp>;
+} }
+
+erring! { StatusStore of statuses {
+    fn statuses(&self, session: SessionId, after: Timestamp, author: Option<&ChatId>, page: Page) -> Vec<Message>;
+    fn status_audience(&self, session: SessionId, id: &WaMessageId) -> Option<Vec<ChatId>>;
+    fn expire_statuses(&self, before: Timestamp, limit: u32) -> u64;
+} }
+
+erring! { LabelStore of labels {
+    fn labels(&self, session: SessionId) -> Vec<Label>;
+    fn label(&self, session: SessionId, id: &LabelId) -> Option<Label>;
+    fn labels_of_chat(&self, session: SessionId, chat: &ChatId) -> Vec<Label>;
+    fn chats_of_label(&self, session: SessionId, id: &LabelId, page: Page) -> Vec<Chat>;
 } }
 
 erring! { BatchStore of batches {

@@ -21,6 +21,7 @@ impl Ledger for ModelStore {
             | Write::AdvanceMessage { events, .. }
             | Write::NoteReceipt { events, .. }
             | Write::SettleMedia { events, .. }
+            | Write::ChangeLabel { events, .. }
             | Write::PatchSession { events, .. } => WriteOutcome::Applied(
                 events.into_iter().map(|event| self.push(event).into()).collect(),
             ),

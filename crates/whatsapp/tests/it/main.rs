@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests; a test that cannot go on says where")]
 
+mod business;
 mod changes;
 mod chats;
 mod disk_host;
+mod feeds;
 mod files;
 mod keys_ledger;
 mod keys_suite;
