@@ -27,10 +27,6 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("events", &["activity", "live", "preview", "retention", "webhooks"]),
     ("sessions", &["health", "sessions"]),
-<<<<<<< HEAD
-    ("messages", &["downloads", "messages", "peers", "people"]),
-    ("batches", &["automation", "batches", "metrics", "plugins", "stats", "transfer"]),
-=======
     (
         "messages",
         &[
@@ -44,8 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "statuses",
         ],
     ),
-    ("batches", &["batches", "metrics", "plugins"]),
->>>>>>> p9-feeds
+    ("batches", &["automation", "batches", "metrics", "plugins", "stats", "transfer"]),
 ];
 
 /// Named by everybody: `lib.rs` itself, which has the ports and the options.

@@ -27,10 +27,9 @@ use crate::{
 /// Longest body of a route that takes no file.
 const PLAIN_BYTES_MAX: usize = 1024 * 1024;
 /// Routes that take a file in their body, and imports: what follows the session in their path.
-const WITH_FILES: [&str; 10] = [
+const WITH_FILES: [&str; 13] = [
     "/media/convert/video",
     "/media/convert/voice",
-const WITH_FILES: [&str; 11] = [
     "/messages/send-audio",
     "/messages/send-bulk",
     "/messages/send-bulk/import",

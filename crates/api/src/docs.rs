@@ -25,14 +25,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    AppState, api_keys, audit, automation, bulk, chats, contacts, conversion, deliveries,
+    AppState, api_keys, audit, automation, bulk, catalogue, channels, chats, contacts, conversion,
+    deliveries,
     error::ErrorBody,
-    events, forward, health, infra, media, messages, metrics, plugins, search, sessions, stats,
-    templates, webhooks,
+    events, forward, health, infra, labels, media, messages, metrics, plugins, search, sessions,
+    stats, status, templates, webhooks,
     words::{OrderByWord, SearchMatchWord},
-    AppState, api_keys, audit, bulk, catalogue, channels, chats, contacts, deliveries,
-    error::ErrorBody, events, forward, health, labels, media, messages, metrics, plugins, sessions,
-    status, templates, webhooks, words::OrderByWord,
 };
 
 /// Where the document is served.

@@ -49,11 +49,8 @@ pub mod receipt;
 pub mod search;
 pub mod session;
 pub mod signature;
-<<<<<<< HEAD
 pub mod stats;
-=======
 pub mod status;
->>>>>>> p9-feeds
 pub mod template;
 pub mod time;
 mod timer;

@@ -46,11 +46,8 @@ pub mod retention;
 pub mod search;
 pub mod sessions;
 mod spelling;
-<<<<<<< HEAD
 pub mod stats;
-=======
 pub mod statuses;
->>>>>>> p9-feeds
 pub mod supervisor;
 pub mod templates;
 pub mod transfer;
@@ -87,11 +84,8 @@ pub use plugins::{PluginOptions, Plugins};
 pub use retention::RetentionOptions;
 pub use search::{Search, SearchOptions};
 pub use sessions::Sessions;
-<<<<<<< HEAD
 pub use stats::Stats;
-=======
 pub use statuses::Statuses;
->>>>>>> p9-feeds
 pub use supervisor::{Policy, Supervisor};
 pub use templates::Templates;
 pub use transfer::{Transfer, TransferOptions};

@@ -9,13 +9,9 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     Clock, Timer, Timestamp,
     log::PruneLimits,
-<<<<<<< HEAD
-    port::{IdempotencyStore, LogStore, StatsStore, StoreResult},
+    port::{IdempotencyStore, LogStore, StatsStore, StatusStore, StoreResult},
     stats::STATS_KEPT,
-=======
-    port::{IdempotencyStore, LogStore, StatusStore, StoreResult},
     status::STATUS_LIFE,
->>>>>>> p9-feeds
 };
 
 use crate::{Audit, Policy, Ports, Supervisor};
@@ -60,11 +56,8 @@ struct RetentionLoop {
     options: RetentionOptions,
     log: Arc<dyn LogStore>,
     idempotency: Arc<dyn IdempotencyStore>,
-<<<<<<< HEAD
     stats: Arc<dyn StatsStore>,
-=======
     statuses: Arc<dyn StatusStore>,
->>>>>>> p9-feeds
     clock: Arc<dyn Clock>,
     audit: Audit,
     supervisor: Supervisor,
@@ -87,11 +80,8 @@ pub(crate) fn start(
         options,
         log: ports.store.clone(),
         idempotency: ports.store.clone(),
-<<<<<<< HEAD
         stats: ports.store.clone(),
-=======
         statuses: ports.store.clone(),
->>>>>>> p9-feeds
         clock: ports.clock.clone(),
         audit: audit.clone(),
         supervisor: supervisor.clone(),
@@ -126,12 +116,9 @@ impl RetentionLoop {
         while !stopping.is_cancelled()
             && self.idempotency.expire_idempotency_keys(now, BATCH).await? > 0
         {}
-<<<<<<< HEAD
         self.stats.prune_stats(now.minus(STATS_KEPT)).await?;
-=======
         let over = now.minus(STATUS_LIFE);
         while !stopping.is_cancelled() && self.statuses.expire_statuses(over, BATCH).await? > 0 {}
->>>>>>> p9-feeds
         let before = now.minus(self.options.audit);
         while !stopping.is_cancelled() && self.audit.prune(before, BATCH).await? > 0 {}
         if let Some(kept) = self.options.messages {

@@ -96,7 +96,8 @@ impl Search {
     /// `false` when nothing is left to do.
     async fn step(&self, switched: &mut bool) -> StoreResult<bool> {
         let on = self.options.enabled;
-        let indexes = [(SearchMatch::Word, on), (SearchMatch::Contains, on && self.options.contains)];
+        let indexes =
+            [(SearchMatch::Word, on), (SearchMatch::Contains, on && self.options.contains)];
         if !*switched {
             for (how, on) in indexes {
                 self.store.switch_search(how, on).await?;

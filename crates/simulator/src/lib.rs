@@ -28,13 +28,7 @@
 //!
 //! # What is not here
 //!
-<<<<<<< HEAD
-//! Newsletters, status, communities, the sound of calls, trusted-contact tokens, XX fallback, and TLS of the chat
-//! server. One-time keys of phones, queues and media do not survive a restart (see `persist`).
-=======
-//! Communities, the sound of calls, external history blobs, trusted-contact tokens, passkeys, XX fallback and TLS.
-//! One-time keys of phones, queues, channels, businesses and media do not survive a restart (see `persist`).
->>>>>>> p9-feeds
+//! Communities, the sound of calls, trusted-contact tokens, XX fallback, and TLS of the chat server. One-time keys of phones, queues, channels, businesses and media do not survive a restart (see `persist`).
 
 mod account;
 pub mod admin;

@@ -37,17 +37,10 @@ use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-<<<<<<< HEAD
         ApiKeyStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore,
-        IngressStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page,
-        PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore,
-        TemplateStore, TransferStore, WebhookStore, Write, WriteOutcome,
-=======
-        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore,
-        LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page,
-        PeopleStore, PluginStore, PluginValues, SessionStore, StatusStore, TemplateStore,
-        WebhookStore, Write, WriteOutcome,
->>>>>>> p9-feeds
+        IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore,
+        Page, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore,
+        StatusStore, TemplateStore, TransferStore, WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -78,15 +71,12 @@ pub trait Store:
     + PluginStore
     + PluginValues
     + IngressStore
-<<<<<<< HEAD
     + StatsStore
     + SearchStore
     + AutomationStore
     + TransferStore
-=======
     + StatusStore
     + LabelStore
->>>>>>> p9-feeds
     + Clone
 {
 }
@@ -109,15 +99,12 @@ impl<T> Store for T where
         + PluginStore
         + PluginValues
         + IngressStore
-<<<<<<< HEAD
         + StatsStore
         + SearchStore
         + AutomationStore
         + TransferStore
-=======
         + StatusStore
         + LabelStore
->>>>>>> p9-feeds
         + Clone
 {
 }
@@ -158,7 +145,6 @@ macro_rules! store_conformance {
                 a_file_reads_back_as_it_was, an_upload_is_found_by_its_bytes_while_it_is_young, a_download_is_settled_once, a_file_that_is_there_from_the_start_is_shown,
                 due_downloads_are_offered_oldest_first, files_go_with_their_message,
             ];
-<<<<<<< HEAD
             house: [
                 receipts_are_kept_by_recipient, a_receipt_waits_for_its_message, a_recipient_under_two_ids_is_one,
                 messages_are_counted_by_hour_and_chat, a_rule_reads_back_as_it_was,
@@ -170,7 +156,6 @@ macro_rules! store_conformance {
                 what_was_there_before_is_indexed_in_portions,
             ];
             transfer: [what_is_exported_is_imported, an_import_is_all_or_nothing];
-=======
             labels: [
                 labels_read_back_and_change_once, a_chat_may_have_a_label_that_is_told_later,
                 labels_follow_a_person_to_their_number,
@@ -178,7 +163,6 @@ macro_rules! store_conformance {
             statuses: [
                 statuses_are_listed_for_a_while, an_audience_is_kept_with_its_status, old_statuses_go_with_their_files,
             ];
->>>>>>> p9-feeds
             templates: [
                 a_template_reads_back_as_it_was, names_are_unique_in_a_session, templates_are_listed_newest_first,
                 templates_are_replaced_and_deleted,

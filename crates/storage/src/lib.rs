@@ -47,11 +47,8 @@ mod removal;
 mod search;
 mod session;
 mod statements;
-<<<<<<< HEAD
 mod stats;
-=======
 mod status;
->>>>>>> p9-feeds
 mod telemetry;
 mod template;
 mod transfer;

@@ -2,15 +2,10 @@
 //! here does not build without a warning: nobody uses it.
 
 use crate::{
-<<<<<<< HEAD
     api_key, audit, automation, batch, db::Statement, delivery, device_key, event_log, idempotency,
-    lease, ledger, media, media_removal, message, open, pacing, people, plugin, quarantine,
-    removal, search, session, stats, telemetry, template, transfer, upkeep, webhook, writer,
-=======
-    api_key, audit, batch, db::Statement, delivery, device_key, event_log, idempotency, label,
-    lease, ledger, media, media_removal, message, open, pacing, people, plugin, quarantine,
-    removal, session, status, telemetry, template, upkeep, webhook, writer,
->>>>>>> p9-feeds
+    label, lease, ledger, media, media_removal, message, open, pacing, people, plugin, quarantine,
+    removal, search, session, stats, status, telemetry, template, transfer, upkeep, webhook,
+    writer,
 };
 
 static ALL: &[&[&Statement]] = &[
@@ -70,11 +65,8 @@ static ALL: &[&[&Statement]] = &[
     removal::STATEMENTS,
     search::STATEMENTS,
     session::STATEMENTS,
-<<<<<<< HEAD
     stats::STATEMENTS,
-=======
     status::STATEMENTS,
->>>>>>> p9-feeds
     telemetry::STATEMENTS,
     template::STATEMENTS,
     transfer::tables::STATEMENTS,

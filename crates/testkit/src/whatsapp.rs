@@ -68,12 +68,10 @@ pub enum Asked {
     DeleteForMe(ChatId, Target, i64),
     /// Who has these addresses.
     Lookup(Vec<ChatId>),
-<<<<<<< HEAD
     /// A browser's answer about a passkey.
     PasskeyAnswer(PasskeyAssertion),
     /// Somebody compared the codes.
     PasskeyConfirm,
-=======
     /// Something about channels.
     Channels,
     /// A channel is to be made.
@@ -84,7 +82,6 @@ pub enum Asked {
     Channel(ChatId, ChannelChange),
     /// A label is to be changed.
     Label(LabelChange),
->>>>>>> p9-feeds
 }
 
 /// Follows a script; without one every session shows a QR code, every linked one connects, and every send is taken.

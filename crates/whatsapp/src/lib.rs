@@ -49,11 +49,8 @@ pub mod fuzz;
 mod http;
 mod inbound;
 pub mod keys;
-<<<<<<< HEAD
-mod limits;
-=======
 mod labels;
->>>>>>> p9-feeds
+mod limits;
 mod link;
 mod loss;
 mod marks;

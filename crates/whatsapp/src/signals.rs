@@ -32,11 +32,8 @@ use crate::{
     calls::{self, RingingCalls},
     duplicates::LostMessage,
     inbound::InboundHandler,
-<<<<<<< HEAD
-    limits::LimitWatch,
-=======
     labels,
->>>>>>> p9-feeds
+    limits::LimitWatch,
     link::LinkState,
     marks,
     passkey::PasskeyLinking,

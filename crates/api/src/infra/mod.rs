@@ -10,7 +10,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{ObjectBuilder, RefOr, schema::{AdditionalProperties, Schema}},
+    openapi::{
+        ObjectBuilder, RefOr,
+        schema::{AdditionalProperties, Schema},
+    },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -5,11 +5,10 @@ use std::{fs::File, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-<<<<<<< HEAD
-use super::{Lease, PasskeyActions, PasskeySignal, StoreError, StoreResult};
-=======
-use super::{CatalogueActions, ChannelActions, LabelActions, Lease, StoreError, StoreResult};
->>>>>>> p9-feeds
+use super::{
+    CatalogueActions, ChannelActions, LabelActions, Lease, PasskeyActions, PasskeySignal,
+    StoreError, StoreResult,
+};
 use crate::{
     address::{ChatId, PhoneNumber},
     chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing},
@@ -222,13 +221,9 @@ pub trait WhatsApp: Send + Sync + 'static {
 
 /// One connection. It ends with [`EngineSignal::Lost`] or [`Connection::close`]; dropping the last handle closes it.
 #[async_trait]
-<<<<<<< HEAD
-pub trait Connection: PasskeyActions + Send + Sync + 'static {
-=======
 pub trait Connection:
-    ChannelActions + LabelActions + CatalogueActions + Send + Sync + 'static
+    PasskeyActions + ChannelActions + LabelActions + CatalogueActions + Send + Sync + 'static
 {
->>>>>>> p9-feeds
     /// Encrypts a message and writes it to the wire. `Ok` means written, not accepted: that is
     /// [`EngineSignal::ServerAck`].
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError>;

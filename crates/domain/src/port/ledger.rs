@@ -18,7 +18,6 @@ use crate::{
     message::{Message, MessageStatus, MessageType, OutgoingMessage},
     proxy::ProxyUrl,
     receipt::RecipientReceipt,
-    session::{Restriction, SessionConfig, SessionStatus, Wish},
     session::{NewChatQuota, Restriction, SessionConfig, SessionStatus, Wish},
     time::Timestamp,
 };

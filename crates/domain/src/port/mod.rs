@@ -19,12 +19,9 @@ mod passkey;
 mod people;
 mod plugin_engine;
 mod plugins;
-<<<<<<< HEAD
 mod search;
 mod stats;
-=======
 mod statuses;
->>>>>>> p9-feeds
 mod store;
 mod stores;
 mod transfer;
@@ -63,12 +60,9 @@ pub use plugin_engine::{
 pub use plugins::{
     ClaimedIngress, EnabledPlugin, IngressStore, PluginStore, PluginValues, ValueStored,
 };
-<<<<<<< HEAD
 pub use search::SearchStore;
 pub use stats::StatsStore;
-=======
 pub use statuses::StatusStore;
->>>>>>> p9-feeds
 pub use store::Store;
 pub use stores::{
     ApiKeyStore, Holder, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,

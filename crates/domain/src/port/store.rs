@@ -1,15 +1,10 @@
 //! The whole ledger, as one port.
 
 use super::{
-<<<<<<< HEAD
-    ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, Ledger,
-    LogStore, MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues,
-    SearchStore, SessionStore, StatsStore, TemplateStore, TransferStore, WebhookStore,
-=======
-    ApiKeyStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, LabelStore, Ledger,
-    LogStore, MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues,
-    SessionStore, StatusStore, TemplateStore, WebhookStore,
->>>>>>> p9-feeds
+    ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore,
+    LabelStore, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, PeopleStore,
+    PluginStore, PluginValues, SearchStore, SessionStore, StatsStore, StatusStore, TemplateStore,
+    TransferStore, WebhookStore,
 };
 
 /// Everything that one database keeps. Whoever needs a part asks for that part's trait: `Arc<dyn Store>` becomes an
@@ -31,15 +26,12 @@ pub trait Store:
     + PluginStore
     + PluginValues
     + IngressStore
-<<<<<<< HEAD
     + StatsStore
     + SearchStore
     + AutomationStore
     + TransferStore
-=======
     + StatusStore
     + LabelStore
->>>>>>> p9-feeds
 {
 }
 
@@ -60,14 +52,11 @@ impl<T> Store for T where
         + PluginStore
         + PluginValues
         + IngressStore
-<<<<<<< HEAD
         + StatsStore
         + SearchStore
         + AutomationStore
         + TransferStore
-=======
         + StatusStore
         + LabelStore
->>>>>>> p9-feeds
 {
 }

@@ -59,13 +59,8 @@ use serde_json::json;
 use starts::StartTurn;
 
 pub use error::{
-<<<<<<< HEAD
-    CreateSessionError, LogoutSessionError, PairingError, PasskeyRequestError, QrError,
+    AskError, CreateSessionError, LogoutSessionError, PairingError, PasskeyRequestError, QrError,
     StartSessionError, StopSessionError, UpdateSessionError,
-=======
-    AskError, CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
-    StopSessionError, UpdateSessionError,
->>>>>>> p9-feeds
 };
 pub use owner::Owner;
 pub use passkey::PasskeyView;

@@ -3,11 +3,8 @@
 mod calls;
 mod feeds;
 mod files;
-<<<<<<< HEAD
-mod limits;
-=======
 mod labels;
->>>>>>> p9-feeds
+mod limits;
 mod marks;
 mod membership;
 mod say;

@@ -46,12 +46,9 @@
 //!
 //! A request that cannot be done answers 422 with `{"error"}`.
 
-<<<<<<< HEAD
+mod feeds;
 mod limits;
 mod person;
-=======
-mod feeds;
->>>>>>> p9-feeds
 mod say;
 
 use std::time::Duration;
@@ -82,7 +79,6 @@ pub fn router(network: Network) -> Router {
         .route("/accounts/{phone}/mark", post(say::mark))
         .route("/accounts/{phone}/call", post(say::call))
         .route("/accounts/{phone}/end-call", post(say::end_call))
-<<<<<<< HEAD
         .route("/accounts/{phone}/read", post(person::read))
         .route("/accounts/{phone}/typing", post(person::typing))
         .route("/accounts/{phone}/online", post(person::online))
@@ -93,14 +89,12 @@ pub fn router(network: Network) -> Router {
         .route("/accounts/{phone}/limits", post(limits::set))
         .route("/accounts/{phone}/passkey", get(person::passkey_code).post(person::passkey))
         .route("/certificate", get(person::certificate))
-=======
         .route("/accounts/{phone}/status", post(feeds::status))
         .route("/accounts/{phone}/newsletters", post(feeds::newsletter))
         .route("/accounts/{phone}/newsletters/{jid}/enrol", post(feeds::enrol))
         .route("/accounts/{phone}/newsletters/{jid}/post", post(feeds::post))
         .route("/accounts/{phone}/label", post(feeds::label))
         .route("/accounts/{phone}/business", post(feeds::business))
->>>>>>> p9-feeds
         .route("/aliases", post(say::alias))
         .route("/accounts/{phone}/answer", post(answer))
         .route("/accounts/{phone}/unlink", post(unlink))

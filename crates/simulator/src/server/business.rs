@@ -1,23 +1,6 @@
-<<<<<<< HEAD
-//! Business profiles: nobody here is a business, so an answer names none.
-
-use whatsapp_rust::wacore_binary::Node;
-
-use crate::wire::{Build, result};
-
-/// The profiles of those who were asked about and are a business.
-pub(super) fn profile(id: &str) -> Node {
-    result(id).children([Build::new("business_profile").build()]).build()
-=======
 //! Businesses: their profile and their catalogue.
 
 use anyhow::Result;
-use whatsapp_rust::wacore_binary::{Node, NodeRef};
-
-use crate::{
-    hub::Hub,
-    wire::{Build, child, child_bytes, need_jid, refusal, result},
-};
 
 /// Products of one answer when nobody says.
 const PAGE: usize = 10;
@@ -108,5 +91,4 @@ fn product(product: &CatalogueProduct) -> Node {
     }
     let hidden = if product.hidden { "true" } else { "false" };
     Build::new("product").attr("is_hidden", hidden).children(content).build()
->>>>>>> p9-feeds
 }

@@ -4,11 +4,7 @@
 use anyhow::Result;
 use whatsapp_rust::wacore_binary::{Node, NodeRef};
 
-<<<<<<< HEAD
-use super::{business, contacts, groups, prekeys, settings};
-=======
 use super::{business, contacts, groups, mex, newsletters, prekeys, settings};
->>>>>>> p9-feeds
 use crate::{
     hub::Hub,
     limits,
@@ -64,18 +60,14 @@ fn route(hub: &Hub, who: &DeviceKey, id: &str, request: &NodeRef<'_>) -> Result<
         ("status", "set", _) => contacts::set_about(hub, id, who, request)?,
         ("blocklist", ..) => contacts::blocklist(hub, id, who, &kind, request)?,
         ("abt", "get", _) | ("w", "get", "props") => settings::props(id),
-        ("w:biz", "get", "business_profile") => business::profile(id),
         ("privacy", ..) => settings::privacy(id, &kind),
         ("w:sync:app:state", "set", _) => settings::app_state(hub, id, who, request)?,
         ("w:m", "set", "media_conn") => settings::media_hosts(hub, id),
-<<<<<<< HEAD
         ("w:mex", ..) if limits::is_asked(request) => limits::answer(hub, id, who, request)?,
-=======
         ("w:biz", "get", "business_profile") => business::profile(hub, id, request)?,
         ("w:biz:catalog", "get", "product_catalog") => business::catalogue(hub, id, request)?,
         ("newsletter", "get", "messages") => newsletters::history(hub, id, request)?,
         ("w:mex", "get", "query") => return mex::answer(hub, id, who, request),
->>>>>>> p9-feeds
         ("w:g2", ..) => return groups::answer(hub, id, who, &kind, request),
         _ => return Ok(None),
     };

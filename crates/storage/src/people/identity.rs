@@ -8,11 +8,7 @@ use super::{chat, contact};
 use crate::{
     db::{self, Executor},
     error::{Doing as _, corrupt},
-<<<<<<< HEAD
-    stats,
-=======
-    label,
->>>>>>> p9-feeds
+    label, stats,
     writer::Unit,
 };
 
@@ -133,10 +129,7 @@ pub(crate) async fn learn_identity(
     }
     chat::merge(unit, &id, lid, number.as_str()).await?;
     contact::merge(unit, &id, lid, number.as_str()).await?;
-<<<<<<< HEAD
     stats::chat_moved(unit, &id, lid, number.as_str()).await?;
-=======
     label::merge(unit, &id, lid, number.as_str()).await?;
->>>>>>> p9-feeds
     Ok(true)
 }

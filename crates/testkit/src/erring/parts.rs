@@ -7,19 +7,11 @@ use domain::{
     SessionId, Timestamp,
     log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
     port::{
-<<<<<<< HEAD
         ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore,
-        IngressStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page,
-        PeopleStore, PluginStore, PluginValues, Quarantined, SearchStore, SessionStore, StatsStore,
-        Store, StoreResult, Telemetry, TemplateStore, TransferStore, Trouble, UnreadableRow,
-        WebhookStore, WishListener, Write, WriteOutcome,
-=======
-        ApiKeyStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore, IngressStore,
-        LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page,
-        PeopleStore, PluginStore, PluginValues, Quarantined, SessionStore, StatusStore, Store,
-        StoreResult, Telemetry, TemplateStore, Trouble, UnreadableRow, WebhookStore, WishListener,
-        Write, WriteOutcome,
->>>>>>> p9-feeds
+        IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore,
+        Page, PeopleStore, PluginStore, PluginValues, Quarantined, SearchStore, SessionStore,
+        StatsStore, StatusStore, Store, StoreResult, Telemetry, TemplateStore, TransferStore,
+        Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
     },
     session::Session,
 };
@@ -44,15 +36,12 @@ pub struct StoreParts {
     pub plugins: Arc<dyn PluginStore>,
     pub plugin_values: Arc<dyn PluginValues>,
     pub ingress: Arc<dyn IngressStore>,
-<<<<<<< HEAD
     pub stats: Arc<dyn StatsStore>,
     pub search: Arc<dyn SearchStore>,
     pub automation: Arc<dyn AutomationStore>,
     pub transfer: Arc<dyn TransferStore>,
-=======
     pub statuses: Arc<dyn StatusStore>,
     pub labels: Arc<dyn LabelStore>,
->>>>>>> p9-feeds
 }
 
 impl StoreParts {
@@ -75,15 +64,12 @@ impl StoreParts {
             plugins: store.clone(),
             plugin_values: store.clone(),
             ingress: store.clone(),
-<<<<<<< HEAD
             stats: store.clone(),
             search: store.clone(),
             automation: store.clone(),
-            transfer: store,
-=======
+            transfer: store.clone(),
             statuses: store.clone(),
             labels: store,
->>>>>>> p9-feeds
         }
     }
 }

@@ -13,12 +13,8 @@ use domain::{
     content::Media,
     delivery::{Attempt, ClaimedLane, Delivery, LaneId},
     idempotency::{IdempotencyRecord, Taken},
-<<<<<<< HEAD
     ids::{ApiKeyId, AutomationRuleId, TemplateId},
-=======
-    ids::{ApiKeyId, TemplateId},
     label::{Label, LabelId},
->>>>>>> p9-feeds
     log::{
         Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts,
         FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned,
@@ -32,24 +28,14 @@ use domain::{
         Plugin, PluginId,
     },
     port::{
-<<<<<<< HEAD
         ApiKeyStore, AuditLog, AutomationStore, BatchStore, BulkFacts, ClaimedIngress, Created,
         DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, Held, Holder,
-        IdempotencyStore, IngressStore, KeyChange, KeyEntry, Lease, Ledger, MediaRecords,
-        MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page,
-        PeopleStore, PluginStore, PluginValues, QueueServer, QueueStats, RecipientScope,
-        SearchStore, SessionStore, Settled, Settlement, StatsStore, StoreResult, Telemetry,
-        TemplateStore, TransferStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
-        WishListener, Write, WriteOutcome,
-=======
-        ApiKeyStore, AuditLog, BatchStore, BulkFacts, ClaimedIngress, Created, DeliveryLog,
-        DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, Held, Holder, IdempotencyStore,
-        IngressStore, KeyChange, KeyEntry, LabelStore, Lease, Ledger, MediaRecords, MessagePage,
-        MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore,
-        PluginStore, PluginValues, QueueServer, QueueStats, RecipientScope, SessionStore, Settled,
-        Settlement, StatusStore, StoreResult, Telemetry, TemplateStore, UnresolvedSend, Upkeep,
-        ValueStored, WebhookStore, WishListener, Write, WriteOutcome,
->>>>>>> p9-feeds
+        IdempotencyStore, IngressStore, KeyChange, KeyEntry, LabelStore, Lease, Ledger,
+        MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem,
+        PacingStore, Page, PeopleStore, PluginStore, PluginValues, QueueServer, QueueStats,
+        RecipientScope, SearchStore, SessionStore, Settled, Settlement, StatsStore, StatusStore,
+        StoreResult, Telemetry, TemplateStore, TransferStore, UnresolvedSend, Upkeep, ValueStored,
+        WebhookStore, WishListener, Write, WriteOutcome,
     },
     receipt::RecipientTimes,
     search::{SearchMatch, SearchPage, SearchQuery},
