@@ -1,6 +1,12 @@
 //! Businesses: their profile and their catalogue.
 
 use anyhow::Result;
+use whatsapp_rust::wacore_binary::{Node, NodeRef};
+
+use crate::{
+    hub::Hub,
+    wire::{Build, child, child_bytes, need_jid, refusal, result},
+};
 
 /// Products of one answer when nobody says.
 const PAGE: usize = 10;
