@@ -97,7 +97,7 @@ impl SendPacing {
         };
         let one = Page { limit: 1, offset: 0 };
         let heard = self.messages.messages(lease.session, &heard, one).await;
-        Ok(heard.map_err(PacingError::Store)?.total == 0)
+        Ok(heard.map_err(PacingError::Store)?.is_some_and(|page| page.total == 0))
     }
 }
 

@@ -14,6 +14,9 @@ const PIXEL = Buffer.from(
   "base64",
 );
 
+// Its Signal library prints keys.
+console.info = console.warn = console.error = () => {};
+
 const network = await start();
 mediaFrom(network);
 // What it holds of WhatsApp's root is an exported object; versions that check no signature have no key in it.
@@ -41,6 +44,7 @@ class Bot {
       logger: pino({ level: process.env.LOG ?? "silent" }),
       version: [2, 3000, 1043857760],
       connectTimeoutMs: 10_000,
+      syncFullHistory: true,
     });
     const { ev } = this.sock;
     ev.on("creds.update", saveCreds);
@@ -131,15 +135,21 @@ await scenarios.run("sends a text", async () => {
   if (message.text !== "hello customer") throw new Error(message.text);
 });
 await scenarios.run("hears that it was delivered and read", async () => {
+  // An update that comes at once is told within the message.
   const status = (wanted) => () =>
-    bot.updates.find((update) => update.key?.id === sent.key.id && update.update?.status >= wanted);
+    [...bot.updates, ...bot.messages].find(
+      ({ key, update, status }) => key?.id === sent.key.id && (update?.status ?? status) >= wanted,
+    );
   await bot.until(status(3));
   await network.post(`/accounts/${CUSTOMER}/read`, { id: sent.key.id });
   await bot.until(status(4));
 });
 await scenarios.run("hears a reaction", async () => {
   await say({ kind: "reaction", text: "👍", about: { id: sent.key.id, author: BOT } });
-  await bot.until(() => bot.updates.find((update) => update.reaction?.text === "👍"));
+  await bot.until(() => {
+    const heard = [...bot.updates, ...bot.messages].flatMap((entry) => entry.reactions ?? [entry.reaction]);
+    return heard.find((reaction) => reaction?.text === "👍");
+  });
 });
 await scenarios.run("sends a reaction", async () => {
   const { id } = await say({ text: "react to this" });

@@ -134,8 +134,9 @@ pub(super) fn begin(
 
 /// Takes one stanza from a client that is not paired yet.
 pub(super) fn take(hub: &Hub, link: &SocketLink, stanza: &NodeRef<'_>) -> Result<LinkFlow> {
-    if stanza.tag == "ib" || stanza.tag == "ack" {
-        // Session statistics, and the ack of a notification that is not kept: nobody answers these.
+    if matches!(stanza.tag.as_ref(), "ib" | "ack" | "presence") {
+        // Session statistics, the ack of a notification that is not kept, and that nobody is offline: nobody answers
+        // these.
         return Ok(LinkFlow::Continue);
     }
     if stanza.tag != "iq" {

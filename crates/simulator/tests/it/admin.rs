@@ -186,4 +186,62 @@ async fn statuses_channels_labels_and_businesses_are_steered_too() {
     let products = json!([{ "id": "1", "name": "Bread" }]);
     post(&of_alice("business"), json!({ "description": "Bakery", "products": products })).await;
     assert_eq!(network.record().unanswered, Vec::<String>::new());
+async fn people_live_in_groups_over_http() {
+    let network = network().await;
+    network.add_account(CAROL, "Carol").await;
+    let control = Control::of(&network).await;
+    let ask = async |path: String, body: Value| {
+        let (status, answer) = control.ask("POST", &path, body).await;
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    };
+    let new = json!({ "subject": "Cake", "members": [ALICE] });
+    let group = ask(format!("/accounts/{BOB}/groups"), new).await;
+    let link = format!("https://chat.whatsapp.com/{}", group["invite"].as_str().unwrap());
+    let joined = ask(format!("/accounts/{CAROL}/join"), json!({ "invite": link })).await;
+    assert_eq!(joined["id"], group["id"]);
+    let text = json!({ "to": group["id"], "text": "hello all" });
+    ask(format!("/accounts/{CAROL}/send"), text).await;
+    let path = format!("/accounts/{ALICE}/inbox?at_least=1&wait_ms=30000");
+    let (_, inbox) = control.ask("GET", &path, json!({})).await;
+    assert_eq!((&inbox[0]["text"], &inbox[0]["group"]), (&json!("hello all"), &group["id"]));
+    let id = json!({ "id": inbox[0]["id"] });
+    ask(format!("/accounts/{ALICE}/read"), id).await;
+    let out = json!({ "group": group["id"], "change": "remove", "members": [CAROL] });
+    ask(format!("/accounts/{BOB}/members"), out).await;
+    ask(format!("/accounts/{ALICE}/leave"), json!({ "group": group["id"] })).await;
+    ask(format!("/accounts/{BOB}/typing"), json!({ "to": ALICE })).await;
+    ask(format!("/accounts/{BOB}/online"), json!({ "online": true })).await;
+    for (path, wrong) in [
+        ("join", json!({ "invite": "nothing" })),
+        ("members", json!({ "group": group["id"], "change": "praise", "members": [] })),
+        ("read", json!({ "id": "nothing" })),
+        ("leave", json!({ "group": "not an address@" })),
+    ] {
+        let (status, answer) = control.ask("POST", &format!("/accounts/{BOB}/{path}"), wrong).await;
+        assert_eq!(status, 422, "{path}: {answer}");
+    }
+    assert_all_answered(&network);
+}
+
+#[tokio::test]
+async fn limits_are_set_over_http_and_refuse_strangers() {
+    let network = network().await;
+    let control = Control::of(&network).await;
+    let alice = Gateway::linked(&network, ALICE).await;
+    let limits = format!("/accounts/{ALICE}/limits");
+    let set = json!({ "newChats": { "used": 0, "total": 1, "cycle_ends": null } });
+    assert_eq!(control.ask("POST", &limits, set).await.0, 200);
+    network.add_account(CAROL, "Carol").await;
+    let first = alice.client.send_text(Jid::pn(BOB), "one").await.unwrap();
+    assert_eq!(alice.ack(&first.message_id).await, None);
+    let again = alice.client.send_text(Jid::pn(BOB), "the same one").await.unwrap();
+    assert_eq!(alice.ack(&again.message_id).await, None);
+    let second = alice.client.send_text(Jid::pn(CAROL), "two").await.unwrap();
+    assert_eq!(alice.ack(&second.message_id).await.as_deref(), Some("463"));
+    let lifted = json!({ "newChats": null });
+    assert_eq!(control.ask("POST", &limits, lifted).await.0, 200);
+    let third = alice.client.send_text(Jid::pn(CAROL), "three").await.unwrap();
+    assert_eq!(alice.ack(&third.message_id).await, None);
+    assert_all_answered(&network);
 }
