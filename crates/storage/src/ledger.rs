@@ -210,6 +210,9 @@ pub(crate) fn session_of(write: &Write) -> SessionId {
         | Write::AdvanceMessage { session, .. }
         | Write::LearnIdentity { session, .. }
         | Write::LearnForm { session, .. }
+        | Write::LearnBlockList { session, .. }
+        | Write::WishAvailable { session, .. }
+        | Write::WatchPresence { session, .. }
         | Write::LearnContact { session, .. }
         | Write::MarkChat { session, .. }
         | Write::NameChat { session, .. }
@@ -280,8 +283,18 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(AppliedWrite, Ve
             let ack = Ack { status: *status, timestamp: *timestamp, metadata: metadata.clone() };
             message::advance(unit, *session, wa_id, ack, *hold_until, events.clone()).await?
         }
-        Write::LearnIdentity { session, identity } => {
-            some_if(people::learn_identity(unit, *session, identity).await?, &[])
+        Write::LearnIdentity { session, identity, events } => {
+            some_if(people::learn_identity(unit, *session, identity).await?, events)
+        }
+        Write::LearnBlockList { session, blocked } => {
+            some_if(people::learn_block_list(unit, *session, blocked).await?, &[])
+        }
+        Write::WishAvailable { session, available } => {
+            some_if(people::wish_available(unit, *session, *available).await?, &[])
+        }
+        Write::WatchPresence { session, chat, at } => {
+            people::watch_presence(unit, *session, chat, *at).await?;
+            some_if(true, &[])
         }
         Write::LearnForm { session, asked, form } => {
             people::learn_form(unit, *session, asked, form).await?;

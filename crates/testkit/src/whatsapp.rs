@@ -1,6 +1,7 @@
 //! A WhatsApp without a network, for the rules above the wire. The wire itself is tested on the simulated network.
 
 mod link;
+mod people;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,6 +20,8 @@ use tokio::{sync::watch, time::Instant};
 
 pub use link::FakeLink;
 use link::HeldLink;
+pub use people::AskedAboutPeople;
+use people::FakePeople;
 
 /// The server's time in every ack, epoch seconds.
 const SERVER_TIME: i64 = 1_790_841_601;
@@ -62,6 +65,8 @@ pub enum Asked {
     DeleteForMe(ChatId, Target, i64),
     /// Who has these addresses.
     Lookup(Vec<ChatId>),
+    /// Something about people, or the own profile.
+    AboutPeople(AskedAboutPeople),
 }
 
 /// Follows a script; without one every session shows a QR code, every linked one connects, and every send is taken.
@@ -97,6 +102,7 @@ struct FakeState {
     registered: HashMap<ChatId, Registration>,
     nobody: Vec<ChatId>,
     asked: Vec<Asked>,
+    people: FakePeople,
     on_ask: VecDeque<EngineError>,
 }
 

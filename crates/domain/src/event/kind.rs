@@ -48,6 +48,8 @@ event_types! {
     SessionReconnectLoop = "session.reconnect_loop",
     SessionRestriction = "session.restriction",
     PresenceUpdate = "presence.update",
+    /// An addition to OpenWA: the number behind a privacy id became known.
+    ContactResolved = "contact.resolved",
     GroupJoin = "group.join",
     GroupLeave = "group.leave",
     GroupUpdate = "group.update",
@@ -146,7 +148,7 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        assert_eq!(EventType::ALL.len(), 38);
+        assert_eq!(EventType::ALL.len(), 39);
         for kind in EventType::ALL {
             assert_eq!(EventType::parse(kind.as_str()), Some(*kind));
         }

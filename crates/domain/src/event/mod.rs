@@ -9,6 +9,7 @@ mod build;
 mod change;
 mod data;
 mod kind;
+mod people;
 mod plugin;
 mod say;
 mod source;
@@ -34,6 +35,7 @@ pub use change::{
 };
 pub use data::EventData;
 pub use kind::{EventType, Subscription, UnknownEvent};
+pub use people::{contact_resolved, presence_update};
 pub use plugin::{plugin_resumed, plugin_suspended};
 pub use say::{content_metadata, describe, forwarded};
 pub use source::ChangeSource;

@@ -4,11 +4,15 @@ use std::{fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{Lease, StoreError, StoreResult};
+use super::{
+    Lease, StoreError, StoreResult,
+    contacts::{ContactActions, PeopleSignal},
+};
 use crate::{
     address::{ChatId, PhoneNumber},
     chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing},
     content::{MediaKind, RemoteMedia, Target},
+    event::ChangeSource,
     ids::WaMessageId,
     message::{InboundMessage, OutgoingMessage},
     proxy::ProxyUrl,
@@ -89,6 +93,8 @@ pub struct Call {
     pub timestamp: i64,
     /// How it ended; `None` while it rings.
     pub outcome: Option<CallOutcome>,
+    /// Where it was taken or refused; `None` for a call that nobody took, and while it rings.
+    pub source: Option<ChangeSource>,
 }
 
 /// News from a connection, in the order they happened.
@@ -130,6 +136,8 @@ pub enum EngineSignal {
     CaughtUp,
     /// A call came in, or ended.
     Call(Call),
+    /// Something about people: presences, pictures, who is blocked, who is behind a privacy id.
+    People(PeopleSignal),
     /// The number behind a privacy id was learned outside of a message.
     Identity(Identity),
     /// A person's names were learned: from the address book, or from themselves.
@@ -209,7 +217,7 @@ pub trait WhatsApp: Send + Sync + 'static {
 
 /// One connection. It ends with [`EngineSignal::Lost`] or [`Connection::close`]; dropping the last handle closes it.
 #[async_trait]
-pub trait Connection: Send + Sync + 'static {
+pub trait Connection: ContactActions + Send + Sync + 'static {
     /// Encrypts a message and writes it to the wire. `Ok` means written, not accepted: that is
     /// [`EngineSignal::ServerAck`].
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError>;

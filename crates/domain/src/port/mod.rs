@@ -4,6 +4,7 @@
 //! implements [`WhatsApp`] and [`Connection`]; `gateway` implements [`EngineSink`].
 
 mod batches;
+mod contacts;
 mod engine;
 mod keys;
 mod lanes;
@@ -22,6 +23,7 @@ mod upkeep;
 use std::sync::Arc;
 
 pub use batches::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, RecipientScope};
+pub use contacts::{CallMedia, ContactActions, PeopleSignal, ProfileChange};
 pub use engine::{
     Call, CallOutcome, Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind,
     WhatsApp,

@@ -112,6 +112,7 @@ async fn portion(unit: &mut Unit, session: String, id: String) -> StoreResult<(E
     let identities = db::query(&IDENTITIES).bind(&session).bind(&id).bind(digits);
     erased.identities = run(unit, identities).await?;
     people::forget_form(unit, &session, &id).await?;
+    people::forget_presence(unit, &session, &id).await?;
     Ok((erased, true))
 }
 

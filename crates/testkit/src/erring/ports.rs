@@ -34,6 +34,7 @@ use domain::{
         StoreResult, Telemetry, TemplateStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
         WishListener, Write, WriteOutcome,
     },
+    presence::PresenceWishes,
     session::Session,
     template::Template,
     webhook::Webhook,
@@ -165,6 +166,8 @@ erring! { PeopleStore of people {
     fn contacts(&self, session: SessionId, page: Page) -> Vec<Contact>;
     fn contact(&self, session: SessionId, id: &ChatId) -> Option<Contact>;
     fn phone_of(&self, session: SessionId, lid: &ChatId) -> Option<PhoneNumber>;
+    fn lid_of(&self, session: SessionId, phone: &PhoneNumber) -> Option<ChatId>;
+    fn presence_wishes(&self, session: SessionId) -> PresenceWishes;
     fn canonical_chat(&self, session: SessionId, id: &ChatId) -> ChatId;
     fn known_form(&self, session: SessionId, asked: &ChatId) -> Option<KnownForm>;
     fn chats(&self, session: SessionId, page: Page) -> Vec<Chat>;
