@@ -59,6 +59,6 @@ pub use phone::{AutoAnswer, Behaviour, INBOX_MAX, MessageRef, ReceivedMessage};
 pub use provision::ProvisionedDevice;
 pub use record::{
     AcceptedMessage, AppStateChange, DuplicateMessage, Nack, NetworkRecord, RECORD_MAX,
-    SeenReceipt, SeenTyping,
+    RefusedCall, SeenPresence, SeenReceipt, SeenTyping,
 };
 pub use whatsapp_rust::Jid;

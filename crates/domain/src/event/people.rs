@@ -47,8 +47,7 @@ pub fn presence_update(
     let participants = json!([presence_field(&change.of)]);
     let hash = short_hash(&participants);
     let key = format!("pres_{session}_{}_{hash}_{id}", change.chat);
-    let data =
-        json!({ "sessionId": session, "chatId": change.chat, "participants": participants });
+    let data = json!({ "sessionId": session, "chatId": change.chat, "participants": participants });
     EventDraft {
         id,
         session,

@@ -56,8 +56,11 @@ pub trait ContactActions {
     async fn picture(&self, id: &ChatId) -> Result<Option<String>, EngineError>;
 
     /// Saves a number in the address book that the account's devices share, or renames it there.
-    async fn save_contact(&self, phone: &PhoneNumber, name: &ContactName)
-    -> Result<(), EngineError>;
+    async fn save_contact(
+        &self,
+        phone: &PhoneNumber,
+        name: &ContactName,
+    ) -> Result<(), EngineError>;
 
     /// Takes a number out of that address book. One that is not in it is fine.
     async fn remove_contact(&self, phone: &PhoneNumber) -> Result<(), EngineError>;

@@ -3,6 +3,7 @@
 mod calls;
 mod files;
 mod marks;
+mod people;
 mod say;
 mod votes;
 
@@ -231,13 +232,7 @@ impl Account {
 
     /// This person starts (`composing`) or stops (`paused`) typing to somebody.
     pub async fn chat_state(&self, to_phone: &str, state: ChatState) -> Result<()> {
-        let what = Build::new(match state {
-            ChatState::Composing => "composing",
-            ChatState::Paused => "paused",
-        });
-        let stanza =
-            Build::new("chatstate").attr("to", Jid::pn(to_phone)).children([what.build()]).build();
-        presence::typing(&self.hub, &self.key(), &stanza.as_node_ref())
+        self.chat_state_to(&Jid::pn(to_phone), state).await
     }
 
     /// This person goes online or offline, for those who watch.
@@ -258,8 +253,10 @@ impl Account {
 /// Whether a person is typing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChatState {
-    /// Writing a text, or recording a voice note.
+    /// Writing a text.
     Composing,
+    /// Recording a voice note.
+    Recording,
     /// Stopped, with or without sending.
     Paused,
 }

@@ -17,7 +17,7 @@ use whatsapp_rust::{
 };
 
 use super::{
-    devices, login, pairing, presence,
+    calls, devices, login, pairing, presence,
     queue::{LINK_MAX, OutgoingStanza, SocketLink},
     receipts, relay, requests,
 };
@@ -162,6 +162,7 @@ fn take(
         }
         "presence" => presence::take(hub, who, stanza)?,
         "chatstate" => presence::typing(hub, who, stanza)?,
+        "call" => calls::take(hub, link, who, stanza)?,
         "ib" => ib(hub, link, who, stanza),
         other => hub.recorder.unknown(format!("<{other}>")),
     }

@@ -28,10 +28,8 @@ pub(crate) use block_list::learn as learn_block_list;
 pub(crate) use chat::{ChatArrivals, mark_chat, message_came, messages_came, name_chat};
 pub(crate) use contact::learn_contact;
 pub(crate) use form::{forget as forget_form, learn as learn_form};
-pub(crate) use presence::{
-    forget as forget_presence, watch as watch_presence, wish_available,
-};
 pub(crate) use identity::{canonical, canonicalised, learn_identity, names_lid};
+pub(crate) use presence::{forget as forget_presence, watch as watch_presence, wish_available};
 
 /// Under which id a person's rows are looked for: the canonical one, in the spelling that WhatsApp knows.
 pub(crate) async fn filed_under(

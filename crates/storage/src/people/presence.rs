@@ -28,10 +28,7 @@ db::statements! {
 }
 
 /// Both wishes of a session.
-pub(super) async fn wishes(
-    store: &LedgerStore,
-    session: SessionId,
-) -> StoreResult<PresenceWishes> {
+pub(super) async fn wishes(store: &LedgerStore, session: SessionId) -> StoreResult<PresenceWishes> {
     const DOING: &str = "reading what is wanted of presences";
     let id = session.to_string();
     let available: Option<i64> =
