@@ -36,7 +36,9 @@ mod outbox;
 mod pacing;
 pub mod peers;
 pub mod people;
+mod pictures;
 pub mod plugins;
+pub mod presence;
 mod preview;
 pub mod retention;
 pub mod sessions;
@@ -269,7 +271,7 @@ impl Gateway {
             hooks: &hooks,
         });
         let peers = Peers::build(&options, &ports, &sessions).map_err(StartError::Egress)?;
-        let people = People::build(&ports, &sessions, &ledger);
+        let people = People::build(&options.sends, &ports, &sessions, &ledger, &media);
         let templates = Templates::build(&ports);
         let messages = Messages::build(messages::Parts {
             options: &options.sends,

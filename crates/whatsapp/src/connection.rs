@@ -20,7 +20,8 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    chats, failure, link::LinkState, outbound::MessageWriter, runtime::ConnectionTasks, transfer,
+    calls::RingingCalls, chats, failure, link::LinkState, outbound::MessageWriter,
+    presence::OwnPresence, runtime::ConnectionTasks, transfer,
 };
 
 /// Limits of one connection's requests.
@@ -39,6 +40,8 @@ pub(crate) struct ConnectionHandle {
     pub link: Arc<LinkState>,
     pub tasks: ConnectionTasks,
     pub limits: RequestLimits,
+    pub calls: Arc<RingingCalls>,
+    pub own_presence: Arc<OwnPresence>,
     pub done: CancellationToken,
 }
 
@@ -67,7 +70,7 @@ impl ConnectionHandle {
     }
 
     /// The same, at most as long as a message may take.
-    async fn request<T: Send + 'static>(
+    pub(crate) async fn request<T: Send + 'static>(
         &self,
         doing: BoxFuture<Result<T, EngineError>>,
     ) -> Result<T, EngineError> {

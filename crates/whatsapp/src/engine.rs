@@ -35,6 +35,7 @@ use crate::{
     keys::{LedgerBackend, WriteOrder, ledger_error},
     link::LinkState,
     outbound::MessageWriter,
+    presence::OwnPresence,
     runtime::ConnectionTasks,
     safety,
     signals::{EventPump, LoginProgress, SideSignals},
@@ -228,6 +229,7 @@ impl WhatsApp for Engine {
         let keys = backend.clone();
         tasks.start(async move { keys.write_behind().await });
         let done = CancellationToken::new();
+        let (calls, own_presence) = (Arc::<RingingCalls>::default(), Arc::<OwnPresence>::default());
         let pump = EventPump {
             client: client.clone(),
             sink,
@@ -235,7 +237,9 @@ impl WhatsApp for Engine {
             inbound,
             tasks: tasks.clone(),
             clock: self.clock.clone(),
-            calls: RingingCalls::default(),
+            calls: calls.clone(),
+            own_presence: own_presence.clone(),
+            raw_stanzas: client.acquire_raw_node_forwarding(),
             progress: LoginProgress::default(),
             side_signals,
             lost,
@@ -261,7 +265,16 @@ impl WhatsApp for Engine {
         self.drivers.spawn(driver.drive().instrument(span));
         let limits =
             RequestLimits { send: self.options.send_limit, pairing: self.options.pairing_limit };
-        Ok(Arc::new(ConnectionHandle { writer, client, link, tasks, limits, done }))
+        Ok(Arc::new(ConnectionHandle {
+            writer,
+            client,
+            link,
+            tasks,
+            limits,
+            calls,
+            own_presence,
+            done,
+        }))
     }
 }
 

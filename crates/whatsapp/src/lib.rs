@@ -8,6 +8,7 @@
 //! - The *pump* carries the link's events to the sink, one at a time and in order.
 //! - The *inbound handler* converts messages and holds WhatsApp's acknowledgement back until the sink has
 //!   committed them. Changes of messages (reactions, edits, votes, …) take the same way.
+//! - *Pairs* are the numbers behind privacy ids that the library stores, whatever named them; each is told.
 //! - A *message writer* writes messages that go out.
 //! - The *ledger backend* keeps the device's keys in the ledger, see [`keys`].
 //!
@@ -31,9 +32,11 @@
 // The futures of the protocol library with their spans are deep.
 #![recursion_limit = "512"]
 
+mod address_book;
 mod calls;
 mod chats;
 mod connection;
+mod contacts;
 mod content;
 mod driver;
 mod duplicates;
@@ -48,7 +51,9 @@ mod link;
 mod loss;
 mod marks;
 mod outbound;
+mod pairs;
 mod people;
+mod presence;
 mod reading;
 mod runtime;
 mod safety;

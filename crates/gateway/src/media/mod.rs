@@ -20,6 +20,7 @@ pub(crate) mod fuzz;
 mod names;
 mod picture;
 mod play;
+mod profile;
 mod room;
 mod shape;
 mod sniff;

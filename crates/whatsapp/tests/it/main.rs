@@ -13,6 +13,7 @@ mod losses;
 mod messages;
 mod order;
 mod pairing;
+mod people;
 mod proxies;
 mod proxy_servers;
 mod safety;

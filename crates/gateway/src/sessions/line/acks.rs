@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    SessionId, Timestamp, WaMessageId,
+    ChatId, SessionId, Timestamp, WaMessageId,
     event::{self, AckReport, EventDraft, EventType},
     failure::COLD_RESTRICTED,
     message::{Direction, Message, MessageStatus},
@@ -42,7 +42,7 @@ pub(super) async fn writes(
             Ok(vec![Write::PatchSession { session, patch, events }])
         }
         LineEntry::Purge => Ok(vec![]),
-        LineEntry::Fact(fact) => facts::write(inner, session, fact).await.map(|write| vec![write]),
+        LineEntry::Fact(fact) => facts::writes(inner, session, fact).await,
         LineEntry::Took(writes) => Ok(writes.clone()),
         LineEntry::Ack(ack) => of_ack(inner, session, ack).await,
         LineEntry::Receipt(receipt) => of_receipt(inner, session, receipt).await,
@@ -173,6 +173,11 @@ async fn of_receipt(
         }
         _ => None,
     };
+    // Both ids of the recipient, where both are known.
+    let lid = match participant.as_ref().and_then(ChatId::phone) {
+        Some(phone) => inner.ports.store.lid_of(session, &phone).await?,
+        None => None,
+    };
     for id in &receipt.ids {
         match find(inner, session, id).await? {
             AckTarget::Ours(message) => {
@@ -185,7 +190,11 @@ async fn of_receipt(
                 if let Some(participant) = &participant {
                     let id = inner.ledger.event_id();
                     let kind = receipt.kind;
-                    let event = event::message_receipt(id, session, &ack, (participant, kind), at);
+                    let mut event =
+                        event::message_receipt(id, session, &ack, (participant, kind), at);
+                    if let Some(lid) = &lid {
+                        event.data = event.data.changed(|data| data["participantLid"] = json!(lid));
+                    }
                     writes.push(Write::Append { event: Box::new(event) });
                 }
                 writes.push(moved(inner, session, &ack, at, None));
