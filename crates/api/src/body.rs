@@ -27,7 +27,7 @@ use crate::{
 /// Longest body of a route that takes no file.
 const PLAIN_BYTES_MAX: usize = 1024 * 1024;
 /// Routes that take a file in their body, and imports: what follows the session in their path.
-const WITH_FILES: [&str; 8] = [
+const WITH_FILES: [&str; 9] = [
     "/messages/send-audio",
     "/messages/send-bulk",
     "/messages/send-bulk/import",
@@ -36,6 +36,7 @@ const WITH_FILES: [&str; 8] = [
     "/messages/send-sticker",
     "/messages/send-text",
     "/messages/send-video",
+    "/profile/picture",
 ];
 /// Routes that take a plugin's package.
 const WITH_PACKAGES: [&str; 2] = ["/api/plugins/install", "/api/plugins/{id}/update"];

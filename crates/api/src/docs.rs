@@ -25,9 +25,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    AppState, api_keys, audit, bulk, chats, contacts, deliveries, error::ErrorBody, events,
-    forward, health, media, messages, metrics, plugins, sessions, templates, webhooks,
-    words::OrderByWord,
+    AppState, api_keys, audit, bulk, calls, chats, contacts, deliveries, error::ErrorBody, events,
+    forward, health, media, messages, metrics, plugins, presence, profile, sessions, templates,
+    webhooks, words::OrderByWord,
 };
 
 /// Where the document is served.
@@ -51,6 +51,9 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Templates", description = "Stored texts with placeholders"),
         (name = "Chats", description = "The chats of an account"),
         (name = "Contacts", description = "The people of an account"),
+        (name = "Profile", description = "What an account shows of itself"),
+        (name = "Presence", description = "Who is online and who is writing"),
+        (name = "Calls", description = "Links to calls, and refusing them"),
         (name = "Webhooks", description = "Webhook subscriptions"),
         (name = "Deliveries", description = "Delivery log, dead letters and redelivery"),
         (name = "Events", description = "Live events, as a stream"),
@@ -77,6 +80,9 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(media::routes())
         .merge(chats::routes())
         .merge(contacts::routes())
+        .merge(profile::routes())
+        .merge(presence::routes())
+        .merge(calls::routes())
         .merge(webhooks::routes())
         .merge(plugins::routes())
         .merge(deliveries::routes())

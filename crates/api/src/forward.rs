@@ -29,8 +29,16 @@ use crate::{
 const SESSION: &str = "/api/sessions/{sessionId}";
 /// What is changed only in the ledger, by any process: what follows [`SESSION`] begins with one of these.
 const ANYWHERE: [&str; 2] = ["/webhooks", "/templates"];
-/// Reads that need the connection.
-const ASKED: [&str; 2] = ["/qr", "/contacts/check/{number}"];
+/// Reads that need the connection, or what its process has in memory.
+const ASKED: [&str; 7] = [
+    "/qr",
+    "/contacts/check/{number}",
+    "/contacts/blocked",
+    "/contacts/profile-pictures",
+    "/contacts/{contactId}/profile-picture",
+    "/contacts/{contactId}/lid",
+    "/presence/{chatId}",
+];
 
 /// An answer that another process gave, or did not give: it is audited there.
 #[derive(Clone, Copy)]

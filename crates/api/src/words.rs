@@ -6,6 +6,7 @@ use domain::{
     delivery::{PauseReason, SignatureScheme},
     event::EventType,
     message::{Direction, MessageStatus, MessageType},
+    presence::PresenceState,
     session::SessionStatus,
     webhook::LaneOrder,
 };
@@ -204,6 +205,13 @@ word_schema!(
     "What one shows in a chat.",
     vec!["typing", "recording", "paused"]
 );
+word_schema!(
+    PresenceWord,
+    "PresenceState",
+    "What a person is doing.",
+    PresenceState::ALL.map(PresenceState::as_str).to_vec()
+);
+word_schema!(CallMediaWord, "CallMedia", "What sort of call it is.", vec!["audio", "video"]);
 word_schema!(
     OrderByWord,
     "MessageOrder",
