@@ -1,9 +1,6 @@
 //! The layers inside the gateway: which of its modules may name which. The tests here are the guard.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::{collections::{BTreeMap, BTreeSet}, path::Path};
 
 use anyhow::Context as _;
 use syn::visit::Visit;
@@ -20,6 +17,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "media",
             "outbox",
             "search",
+            "pictures",
+            "presence",
             "spelling",
             "templates",
             "upkeep",

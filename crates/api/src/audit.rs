@@ -5,34 +5,15 @@
 
 use std::sync::{Arc, OnceLock};
 
-use axum::{
-    Json,
-    body::Body,
-    extract::{MatchedPath, Request, State},
-    http::{StatusCode, header},
-    middleware::Next,
-    response::Response,
-};
-use domain::{
-    ApiKeyId, SessionId,
-    api_key::{ApiKey, KeyRefused},
-    log::{AuditEntry, AuditQuery, Severity},
-    port::Page,
-};
+use axum::{Json, body::Body, extract::{MatchedPath, Request, State}, http::{StatusCode, header}, middleware::Next, response::Response};
+use domain::{ApiKeyId, SessionId, api_key::{ApiKey, KeyRefused}, log::{AuditEntry, AuditQuery, Severity}, port::Page};
 use http_body_util::BodyExt as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    AppState,
-    access::{Admin, Caller},
-    address::client_ip,
-    error::{ApiError, echo},
-    forward::Forwarded,
-    query::Query,
-};
+use crate::{AppState, access::{Admin, Caller}, address::client_ip, error::{ApiError, echo}, forward::Forwarded, query::Query};
 
 /// Most entries of a page, and how many there are without `limit`.
 const PAGE_MAX: u32 = 200;
@@ -140,6 +121,15 @@ const ACTIONS: &[(&str, &str, &str)] = &[
     ("DELETE", "/api/sessions/{sessionId}/labels/{labelId}", "label_deleted"),
     ("POST", "/api/sessions/{sessionId}/labels/chat/{chatId}", "label_added"),
     ("DELETE", "/api/sessions/{sessionId}/labels/chat/{chatId}/{labelId}", "label_removed"),
+    ("PUT", "/api/sessions/{sessionId}/contacts/{contactId}", "contact_saved"),
+    ("DELETE", "/api/sessions/{sessionId}/contacts/{contactId}", "contact_deleted"),
+    ("POST", "/api/sessions/{sessionId}/contacts/{contactId}/block", "contact_blocked"),
+    ("DELETE", "/api/sessions/{sessionId}/contacts/{contactId}/block", "contact_unblocked"),
+    ("PUT", "/api/sessions/{sessionId}/profile/name", "profile_updated"),
+    ("PUT", "/api/sessions/{sessionId}/profile/status", "profile_updated"),
+    ("PUT", "/api/sessions/{sessionId}/profile/picture", "profile_updated"),
+    ("DELETE", "/api/sessions/{sessionId}/profile/picture", "profile_updated"),
+    ("POST", "/api/sessions/{sessionId}/calls/{callId}/reject", "call_rejected"),
     ("POST", "/api/sessions/{sessionId}/templates", "template_created"),
     ("PUT", "/api/sessions/{sessionId}/templates/{id}", "template_updated"),
     ("DELETE", "/api/sessions/{sessionId}/templates/{id}", "template_deleted"),

@@ -5,24 +5,13 @@
 
 use std::borrow::Cow;
 
-use axum::{
-    extract::{FromRequest, MatchedPath, Request, State},
-    http::{Extensions, HeaderMap, header},
-    middleware::Next,
-    response::{IntoResponse as _, Response},
-};
+use axum::{extract::{FromRequest, MatchedPath, Request, State}, http::{Extensions, HeaderMap, header}, middleware::Next, response::{IntoResponse as _, Response}};
 use domain::phone::Country;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::{
-    ApiOptions, AppState,
-    error::{ApiError, echo},
-    home,
-    incoming::collect,
-    schema,
-};
+use crate::{ApiOptions, AppState, error::{ApiError, echo}, home, incoming::collect, schema};
 
 /// Longest body of a route that takes no file.
 const PLAIN_BYTES_MAX: usize = 1024 * 1024;
@@ -30,6 +19,7 @@ const PLAIN_BYTES_MAX: usize = 1024 * 1024;
 const WITH_FILES: [&str; 13] = [
     "/media/convert/video",
     "/media/convert/voice",
+const WITH_FILES: [&str; 9] = [
     "/messages/send-audio",
     "/messages/send-bulk",
     "/messages/send-bulk/import",
@@ -41,6 +31,7 @@ const WITH_FILES: [&str; 13] = [
     "/status/send-image",
     "/status/send-video",
     "/status/send-voice",
+    "/profile/picture",
 ];
 /// Routes that take a plugin's package.
 const WITH_PACKAGES: [&str; 2] = ["/api/plugins/install", "/api/plugins/{id}/update"];

@@ -5,33 +5,12 @@
 
 use std::sync::LazyLock;
 
-use axum::{
-    Router,
-    extract::Request,
-    http::{HeaderValue, Method, header},
-    middleware::{Next, from_fn},
-    response::{IntoResponse, Response},
-    routing::get,
-};
-use utoipa::{
-    OpenApi,
-    openapi::{
-        Content, ContentBuilder, Ref, RefOr, ResponseBuilder,
-        path::{Operation, PathItem},
-        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
-    },
-};
+use axum::{Router, extract::Request, http::{HeaderValue, Method, header}, middleware::{Next, from_fn}, response::{IntoResponse, Response}, routing::get};
+use utoipa::{OpenApi, openapi::{Content, ContentBuilder, Ref, RefOr, ResponseBuilder, path::{Operation, PathItem}, security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme}}};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::{
-    AppState, api_keys, audit, automation, bulk, catalogue, channels, chats, contacts, conversion,
-    deliveries,
-    error::ErrorBody,
-    events, forward, health, infra, labels, media, messages, metrics, plugins, search, sessions,
-    stats, status, templates, webhooks,
-    words::{OrderByWord, SearchMatchWord},
-};
+use crate::{AppState, api_keys, audit, automation, bulk, catalogue, channels, chats, contacts, conversion, deliveries, error::ErrorBody, events, forward, health, infra, labels, media, messages, metrics, plugins, search, sessions, stats, status, templates, webhooks, words::{OrderByWord, SearchMatchWord}, calls, presence, profile};
 
 /// Where the document is served.
 const DOCUMENT_PATH: &str = "/api/docs-json";
@@ -60,6 +39,9 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Channels", description = "Channels that an account follows or has"),
         (name = "Labels", description = "Labels of business accounts"),
         (name = "Catalog", description = "Catalogues of business accounts"),
+        (name = "Profile", description = "What an account shows of itself"),
+        (name = "Presence", description = "Who is online and who is writing"),
+        (name = "Calls", description = "Links to calls, and refusing them"),
         (name = "Webhooks", description = "Webhook subscriptions"),
         (name = "Deliveries", description = "Delivery log, dead letters and redelivery"),
         (name = "Events", description = "Live events, as a stream"),
@@ -93,6 +75,9 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(channels::routes())
         .merge(labels::routes())
         .merge(catalogue::routes())
+        .merge(profile::routes())
+        .merge(presence::routes())
+        .merge(calls::routes())
         .merge(webhooks::routes())
         .merge(plugins::routes())
         .merge(deliveries::routes())

@@ -1,18 +1,7 @@
 //! Words and small texts of the API as OpenAPI schemas: the lists come from `domain`, so they cannot drift apart.
 
-use domain::{
-    api_key::Role,
-    batch::{BatchState, HoldReason},
-    delivery::{PauseReason, SignatureScheme},
-    event::EventType,
-    message::{Direction, MessageStatus, MessageType},
-    session::SessionStatus,
-    webhook::LaneOrder,
-};
-use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{KnownFormat, ObjectBuilder, RefOr, SchemaFormat, Type, schema::Schema},
-};
+use domain::{api_key::Role, batch::{BatchState, HoldReason}, delivery::{PauseReason, SignatureScheme}, event::EventType, message::{Direction, MessageStatus, MessageType}, presence::PresenceState, session::SessionStatus, webhook::LaneOrder};
+use utoipa::{PartialSchema, ToSchema, openapi::{KnownFormat, ObjectBuilder, RefOr, SchemaFormat, Type, schema::Schema}};
 
 /// A schema for one of a list of words.
 macro_rules! word_schema {
@@ -216,6 +205,12 @@ word_schema!(
     "Whether whole words are looked for, or parts of them too.",
     vec!["word", "contains"]
 );
+    PresenceWord,
+    "PresenceState",
+    "What a person is doing.",
+    PresenceState::ALL.map(PresenceState::as_str).to_vec()
+);
+word_schema!(CallMediaWord, "CallMedia", "What sort of call it is.", vec!["audio", "video"]);
 word_schema!(
     OrderByWord,
     "MessageOrder",

@@ -44,6 +44,7 @@ pub mod pacing;
 pub mod phone;
 pub mod plugin;
 pub mod port;
+pub mod presence;
 pub mod proxy;
 pub mod receipt;
 pub mod search;

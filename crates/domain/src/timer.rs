@@ -29,6 +29,8 @@ pub enum Timer {
     HookAnswer,
     /// The next write of how often API keys were used.
     KeyUseFlush,
+    /// How long WhatsApp may take to say where a picture is.
+    Picture,
     /// How long a plugin may take to answer a call, with waiting for its process.
     PluginAnswer,
     /// The next look whether the file of a message is there for a plugin.

@@ -40,7 +40,9 @@ mod outbox;
 mod pacing;
 pub mod peers;
 pub mod people;
+mod pictures;
 pub mod plugins;
+pub mod presence;
 mod preview;
 pub mod retention;
 pub mod search;
@@ -56,11 +58,7 @@ pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{
-    Clock, Entropy,
-    pacing::PacingRules,
-    port::{DeliveryQueue, MediaFiles, PluginEngine, Store, StoreError, WhatsApp},
-};
+use domain::{Clock, Entropy, pacing::PacingRules, port::{DeliveryQueue, MediaFiles, PluginEngine, Store, StoreError, WhatsApp}};
 
 use ledger::LedgerWriter;
 
@@ -318,6 +316,7 @@ impl Gateway {
         let channels = Channels::build(&sessions);
         let labels = Labels::build(&ports, &sessions, &ledger);
         let catalogue = Catalogue::build(&ports, &sessions);
+        let people = People::build(&options.sends, &ports, &sessions, &ledger, &media);
         let templates = Templates::build(&ports);
         let messages = Messages::build(messages::Parts {
             options: &options.sends,

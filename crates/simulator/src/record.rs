@@ -42,6 +42,10 @@ pub struct NetworkRecord {
     pub calls: Vec<SeenCall>,
     /// Typing, recording, or neither, that was relayed, oldest first.
     pub typing: Vec<SeenTyping>,
+    /// Who said to be online, or not, oldest first.
+    pub presences: Vec<SeenPresence>,
+    /// Calls that linked devices refused, oldest first.
+    pub refused_calls: Vec<RefusedCall>,
     /// Changes of accounts' shared state that linked devices made, verified and decrypted, oldest first.
     pub marks: Vec<AppStateChange>,
     /// Messages a phone received although it had them already: a person would have seen them twice.
@@ -153,6 +157,30 @@ pub struct SeenTyping {
     pub state: String,
 }
 
+/// What a device showed of being online.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SeenPresence {
+    /// Phone number of the account.
+    pub phone: String,
+    /// Device that showed it, 0 for the phone.
+    pub device: u16,
+    /// `available` or `unavailable`.
+    pub state: String,
+}
+
+/// A call that a linked device refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefusedCall {
+    /// WhatsApp's id of the call.
+    pub id: String,
+    /// Phone number of the account that was called.
+    pub phone: String,
+    /// Device that refused it.
+    pub device: u16,
+    /// Who was told, as the device wrote it.
+    pub to: String,
+}
+
 /// A change of an account's shared state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AppStateChange {
@@ -229,6 +257,14 @@ impl Recorder {
 
     pub(crate) fn typing(&self, typing: SeenTyping) {
         self.with(|r| push(&mut r.typing, typing, &mut r.forgotten));
+    }
+
+    pub(crate) fn presence(&self, presence: SeenPresence) {
+        self.with(|r| push(&mut r.presences, presence, &mut r.forgotten));
+    }
+
+    pub(crate) fn refused_call(&self, refused: RefusedCall) {
+        self.with(|r| push(&mut r.refused_calls, refused, &mut r.forgotten));
     }
 
     pub(crate) fn mark(&self, mark: AppStateChange) {

@@ -90,7 +90,8 @@ pub(crate) struct AccountState {
     pub(crate) app_state: HashMap<String, Vec<Vec<u8>>>,
     /// Others see only the LID.
     pub(crate) number_hidden: bool,
-    pub(crate) watchers: HashSet<String>,
+    /// Devices that hear of this person's presence, as long as their links last.
+    pub(crate) watchers: HashSet<DeviceKey>,
     pub(crate) about: String,
     pub(crate) picture: Option<Vec<u8>>,
     pub(crate) blocked: Vec<Jid>,
@@ -167,6 +168,11 @@ impl ServerState {
             signed: device.signed.clone(),
             device_identity: Some(device.device_identity.clone()),
         })
+    }
+
+    /// The live link of a device.
+    pub(crate) fn link_of(&self, key: &DeviceKey) -> Option<&SocketLink> {
+        self.accounts.get(&key.phone)?.devices.get(&key.device)?.link.as_ref()
     }
 
     /// The live links of an account.

@@ -10,6 +10,7 @@ pub mod chats;
 pub mod events;
 pub mod house;
 pub mod idempotency;
+pub mod identities;
 pub mod ingress;
 pub mod keys;
 pub mod labels;
@@ -140,6 +141,7 @@ macro_rules! store_conformance {
                 what_was_filed_under_a_privacy_id_moves, two_chats_of_one_person_become_one, the_newer_chat_wins,
                 writes_find_the_canonical_id_themselves, messages_are_found_by_either_id,
                 the_same_message_under_both_ids_is_one, people_and_chats_need_a_session,
+                a_pair_is_told_once, a_block_list_is_whole, what_is_wanted_of_presences_is_kept,
             ];
             media: [
                 a_file_reads_back_as_it_was, an_upload_is_found_by_its_bytes_while_it_is_young, a_download_is_settled_once, a_file_that_is_there_from_the_start_is_shown,

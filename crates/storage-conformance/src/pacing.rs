@@ -61,7 +61,10 @@ pub async fn a_chat_with_messages_is_not_cold<S: Store>(store: &S) {
     let admit_lid = async || store.admit_send(lease, &lid, &rules(), START).await.unwrap();
     assert!(admit_lid().await.is_err());
     let identity = Identity { lid: lid.clone(), phone: build::chat(2).phone().unwrap() };
-    store.write(vec![Write::LearnIdentity { session: lease.session, identity }]).await.unwrap();
+    store
+        .write(vec![Write::LearnIdentity { session: lease.session, identity, events: vec![] }])
+        .await
+        .unwrap();
     admit_lid().await.unwrap();
 }
 

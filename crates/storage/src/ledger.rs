@@ -3,26 +3,10 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use async_trait::async_trait;
-use domain::{
-    SessionId, Timestamp,
-    event::{Event, EventDraft},
-    port::{
-        Ledger, Quarantined, SessionPatch, StoreResult, Trouble, UnreadableRow, Write, WriteOutcome,
-    },
-};
+use domain::{SessionId, Timestamp, event::{Event, EventDraft}, port::{Ledger, Quarantined, SessionPatch, StoreResult, Trouble, UnreadableRow, Write, WriteOutcome}};
 use rand::Rng as _;
 
-use crate::{
-    batch::{self, EventStamp},
-    db,
-    delivery::push,
-    error::{Doing as _, gone},
-    event_log, label, lease, media,
-    message::{self, Ack},
-    open::LedgerStore,
-    people, session,
-    writer::Unit,
-};
+use crate::{batch::{self, EventStamp}, db, delivery::push, error::{Doing as _, gone}, event_log, label, lease, media, message::{self, Ack}, open::LedgerStore, people, session, writer::Unit};
 
 db::statements! {
     ANYTHING = both("select 1");
@@ -211,6 +195,9 @@ pub(crate) fn session_of(write: &Write) -> SessionId {
         | Write::NoteReceipt { session, .. }
         | Write::LearnIdentity { session, .. }
         | Write::LearnForm { session, .. }
+        | Write::LearnBlockList { session, .. }
+        | Write::WishAvailable { session, .. }
+        | Write::WatchPresence { session, .. }
         | Write::LearnContact { session, .. }
         | Write::MarkChat { session, .. }
         | Write::NameChat { session, .. }
@@ -288,6 +275,18 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(AppliedWrite, Ve
         }
         Write::LearnIdentity { session, identity } => {
             some_if(people::learn_identity(unit, *session, identity).await?, &[])
+        Write::LearnIdentity { session, identity, events } => {
+            some_if(people::learn_identity(unit, *session, identity).await?, events)
+        }
+        Write::LearnBlockList { session, blocked } => {
+            some_if(people::learn_block_list(unit, *session, blocked).await?, &[])
+        }
+        Write::WishAvailable { session, available } => {
+            some_if(people::wish_available(unit, *session, *available).await?, &[])
+        }
+        Write::WatchPresence { session, chat, at } => {
+            people::watch_presence(unit, *session, chat, *at).await?;
+            some_if(true, &[])
         }
         Write::LearnForm { session, asked, form } => {
             people::learn_form(unit, *session, asked, form).await?;

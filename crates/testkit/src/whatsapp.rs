@@ -3,28 +3,18 @@
 mod business;
 mod link;
 mod passkey;
+mod people;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::{HashMap, VecDeque}, sync::{Arc, Mutex, PoisonError}};
 
 use async_trait::async_trait;
-use domain::{
-    ChatId, PhoneNumber, SessionId, WaMessageId,
-    channel::{ChannelChange, NewChannel},
-    chat::{ChatMark, LastMessage, Registration, Typing},
-    content::{MediaKind, RemoteMedia, Target},
-    label::LabelChange,
-    message::OutgoingMessage,
-    port::{
-        Connection, EngineError, EngineSignal, EngineSink, OpenRequest, PasskeyAssertion, WhatsApp,
-    },
-};
+use domain::{ChatId, PhoneNumber, SessionId, WaMessageId, channel::{ChannelChange, NewChannel}, chat::{ChatMark, LastMessage, Registration, Typing}, content::{MediaKind, RemoteMedia, Target}, label::LabelChange, message::OutgoingMessage, port::{Connection, EngineError, EngineSignal, EngineSink, OpenRequest, PasskeyAssertion, WhatsApp}};
 use tokio::{sync::watch, time::Instant};
 
 pub use link::FakeLink;
 use link::HeldLink;
+pub use people::AskedAboutPeople;
+use people::FakePeople;
 
 /// The server's time in every ack, epoch seconds.
 const SERVER_TIME: i64 = 1_790_841_601;
@@ -82,6 +72,8 @@ pub enum Asked {
     Channel(ChatId, ChannelChange),
     /// A label is to be changed.
     Label(LabelChange),
+    /// Something about people, or the own profile.
+    AboutPeople(AskedAboutPeople),
 }
 
 /// Follows a script; without one every session shows a QR code, every linked one connects, and every send is taken.
@@ -117,6 +109,7 @@ struct FakeState {
     registered: HashMap<ChatId, Registration>,
     nobody: Vec<ChatId>,
     asked: Vec<Asked>,
+    people: FakePeople,
     on_ask: VecDeque<EngineError>,
     business: business::FakeBusiness,
 }

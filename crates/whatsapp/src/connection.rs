@@ -3,26 +3,12 @@
 use std::{fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{
-    ChatId, PhoneNumber, WaMessageId,
-    chat::{ChatMark, LastMessage, Registration, Typing},
-    content::{MediaKind, RemoteMedia, Target},
-    message::OutgoingMessage,
-    port::{Connection, EngineError, PasskeyActions, PasskeyAssertion},
-    time::BoxFuture,
-};
+use domain::{ChatId, PhoneNumber, WaMessageId, chat::{ChatMark, LastMessage, Registration, Typing}, content::{MediaKind, RemoteMedia, Target}, message::OutgoingMessage, port::{Connection, EngineError, PasskeyActions, PasskeyAssertion}, time::BoxFuture};
 use tokio::{sync::oneshot, time::timeout};
 use tokio_util::sync::CancellationToken;
-use whatsapp_rust::{
-    Client,
-    pair_code::{PairCodeOptions, PairError},
-    wacore::iq::devices::RemoveCompanionDeviceSpec,
-};
+use whatsapp_rust::{Client, pair_code::{PairCodeOptions, PairError}, wacore::iq::devices::RemoveCompanionDeviceSpec};
 
-use crate::{
-    chats, failure, link::LinkState, outbound::MessageWriter, passkey::PasskeyLinking,
-    runtime::ConnectionTasks, transfer,
-};
+use crate::{chats, failure, link::LinkState, outbound::MessageWriter, passkey::PasskeyLinking, runtime::ConnectionTasks, transfer, calls::RingingCalls, presence::OwnPresence};
 
 /// Limits of one connection's requests.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +27,8 @@ pub(crate) struct ConnectionHandle {
     pub tasks: ConnectionTasks,
     pub passkey: PasskeyLinking,
     pub limits: RequestLimits,
+    pub calls: Arc<RingingCalls>,
+    pub own_presence: Arc<OwnPresence>,
     pub done: CancellationToken,
 }
 

@@ -1,48 +1,15 @@
 //! The engine: opens connections, at most one per session.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::{Arc, Mutex, PoisonError}, time::Duration};
 
 use async_trait::async_trait;
-use domain::{
-    Clock, SessionId,
-    media::MEDIA_BYTES_MAX,
-    port::{
-        Connection, DeviceKeys, EngineError, EngineSink, OpenRequest, StoreError, StoreErrorKind,
-        WhatsApp,
-    },
-};
+use domain::{Clock, SessionId, media::MEDIA_BYTES_MAX, port::{Connection, DeviceKeys, EngineError, EngineSink, OpenRequest, StoreError, StoreErrorKind, WhatsApp}};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 use url::Url;
-use whatsapp_rust::{
-    Client, ClientBuilderError,
-    store::{commands::DeviceCommand, persistence_manager::PersistenceManager},
-    types::events::EventHandler,
-    wacore::{net::WHATSAPP_WEB_WS_URL, store::device::DevicePropsOverride},
-};
+use whatsapp_rust::{Client, ClientBuilderError, store::{commands::DeviceCommand, persistence_manager::PersistenceManager}, types::events::EventHandler, wacore::{net::WHATSAPP_WEB_WS_URL, store::device::DevicePropsOverride}};
 
-use crate::{
-    calls::RingingCalls,
-    connection::{ConnectionHandle, RequestLimits},
-    driver::ConnectionDriver,
-    duplicates,
-    http::{self, MediaEndpoint, OfConnection},
-    inbound::InboundHandler,
-    keys::{LedgerBackend, WriteOrder, ledger_error},
-    limits::LimitWatch,
-    link::LinkState,
-    outbound::MessageWriter,
-    passkey::PasskeyLinking,
-    runtime::ConnectionTasks,
-    safety,
-    signals::{EventPump, LoginProgress, SideSignals},
-    transport::{Dialer, install_crypto},
-    unheld::UnheldLines,
-};
+use crate::{calls::RingingCalls, connection::{ConnectionHandle, RequestLimits}, driver::ConnectionDriver, duplicates, http::{self, MediaEndpoint, OfConnection}, inbound::InboundHandler, keys::{LedgerBackend, WriteOrder, ledger_error}, limits::LimitWatch, link::LinkState, outbound::MessageWriter, passkey::PasskeyLinking, presence::OwnPresence, runtime::ConnectionTasks, safety, signals::{EventPump, LoginProgress, SideSignals}, transport::{Dialer, install_crypto}, unheld::UnheldLines};
 
 /// The client version this crate was last tested with. WhatsApp refuses versions that are too old.
 pub const LAST_GOOD_VERSION: (u32, u32, u32) = (2, 3000, 1_042_742_319);
@@ -231,6 +198,7 @@ impl WhatsApp for Engine {
         tasks.start(async move { keys.write_behind().await });
         let done = CancellationToken::new();
         let passkey = PasskeyLinking::new(&client, &link, &side_signals, &tasks);
+        let (calls, own_presence) = (Arc::<RingingCalls>::default(), Arc::<OwnPresence>::default());
         let pump = EventPump {
             client: client.clone(),
             sink,
@@ -238,7 +206,9 @@ impl WhatsApp for Engine {
             inbound,
             tasks: tasks.clone(),
             clock: self.clock.clone(),
-            calls: RingingCalls::default(),
+            calls: calls.clone(),
+            own_presence: own_presence.clone(),
+            raw_stanzas: client.acquire_raw_node_forwarding(),
             progress: LoginProgress::default(),
             limits: LimitWatch::new(&client, &side_signals, &tasks, &self.clock),
             passkey: passkey.clone(),
@@ -267,6 +237,16 @@ impl WhatsApp for Engine {
         let limits =
             RequestLimits { send: self.options.send_limit, pairing: self.options.pairing_limit };
         Ok(Arc::new(ConnectionHandle { writer, client, link, tasks, passkey, limits, done }))
+        Ok(Arc::new(ConnectionHandle {
+            writer,
+            client,
+            link,
+            tasks,
+            limits,
+            calls,
+            own_presence,
+            done,
+        }))
     }
 }
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use whatsapp_rust::types::events::{Event, EventHandler, EventInterest, EventKind};
 
 use crate::{
-    loss,
+    loss, signals,
     transport::{DialError, DialObserver},
 };
 
@@ -184,6 +184,8 @@ impl EventHandler for LinkState {
             }
             // The hook committed these already.
             Event::Messages(batch) if batch.hook_committed => {}
+            // Of all stanzas only those that the library has no event for.
+            Event::RawNode(node) if !signals::changes_block_list(node.get()) => {}
             // Acks of receipts and notifications are the library's business.
             Event::ServerAck(ack) if ack.class.as_deref() != Some("message") => {}
             _ => self.push(event),
@@ -216,6 +218,11 @@ impl EventHandler for LinkState {
             EventKind::MissedCall,
             EventKind::CallEndedElsewhere,
             EventKind::ContactNumberChanged,
+            EventKind::ContactUpdated,
+            EventKind::PictureUpdate,
+            EventKind::Presence,
+            EventKind::ChatPresence,
+            EventKind::RawNode,
             EventKind::ContactUpdate,
             EventKind::PushNameUpdate,
             EventKind::GroupUpdate,

@@ -2,44 +2,19 @@
 //!
 //! Two things happen on the way. Before anybody hears of a link, the device is written down, so
 //! that a crash right after does not lose it. And after every login this device says that it is not
-//! in use: the library announces it as available, and a phone whose other device is available stays
-//! silent when messages arrive.
+//! in use, until somebody wants it to be: the library announces it as available, and a phone whose
+//! other device is available stays silent when messages arrive.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+mod acquaintances;
 
-use domain::{
-    ChatId, Clock, WaMessageId,
-    chat::{ChatMark, ContactPatch, Identity},
-    port::{Call, EngineSignal, EngineSink, ReceiptKind},
-    session::LossCause,
-};
-use whatsapp_rust::{
-    Client,
-    types::{
-        events::{ContactNumberChanged, Event, GroupUpdate, PairSuccess, Receipt, ServerAck},
-        presence::ReceiptType,
-    },
-    wacore::stanza::groups::GroupNotificationAction,
-};
+use std::{sync::{Arc, atomic::{AtomicBool, Ordering}}, time::Duration};
 
-use crate::{
-    calls::{self, RingingCalls},
-    duplicates::LostMessage,
-    inbound::InboundHandler,
-    labels,
-    limits::LimitWatch,
-    link::LinkState,
-    marks,
-    passkey::PasskeyLinking,
-    people::{self, Person},
-    runtime::ConnectionTasks,
-};
+use domain::{ChatId, Clock, WaMessageId, chat::{ChatMark, ContactPatch, Identity}, port::{Call, EngineSignal, EngineSink, ReceiptKind}, session::LossCause};
+use whatsapp_rust::{Client, RawNodeLease, types::{events::{ContactNumberChanged, Event, GroupUpdate, PairSuccess, Receipt, ServerAck}, presence::ReceiptType}, wacore::stanza::groups::GroupNotificationAction};
+
+use crate::{calls::{self, RingingCalls}, duplicates::LostMessage, inbound::InboundHandler, labels, limits::LimitWatch, link::LinkState, marks, passkey::PasskeyLinking, people::{self, Person}, presence::{self, OwnPresence}, runtime::ConnectionTasks};
+
+pub(crate) use acquaintances::changes_block_list;
 
 /// How long a pairing code may still be typed after the last QR code expired (WhatsApp's own limit).
 const CODE_LIFE: Duration = Duration::from_secs(180);
@@ -56,7 +31,10 @@ pub(crate) struct EventPump {
     pub inbound: Arc<InboundHandler>,
     pub tasks: ConnectionTasks,
     pub clock: Arc<dyn Clock>,
-    pub calls: RingingCalls,
+    pub calls: Arc<RingingCalls>,
+    pub own_presence: Arc<OwnPresence>,
+    #[expect(dead_code, reason = "as long as it is held the library shows every stanza")]
+    pub raw_stanzas: RawNodeLease,
     pub progress: LoginProgress,
     pub side_signals: SideSignals,
     pub limits: LimitWatch,
@@ -95,6 +73,7 @@ pub(crate) struct LoginProgress {
 impl EventPump {
     /// Runs until the queue is closed and empty, or the connection is closed.
     pub async fn run(&self, events: async_channel::Receiver<Arc<Event>>) {
+        let pairs = self.inbound.backend.pairs();
         loop {
             let event = tokio::select! {
                 biased;
@@ -102,6 +81,10 @@ impl EventPump {
                 event = events.recv() => event,
                 Ok(signal) = self.side_signals.waiting.recv() => {
                     self.signal(signal).await;
+                    continue;
+                }
+                pairs = pairs.next() => {
+                    self.learned(pairs).await;
                     continue;
                 }
                 Ok(lost) = self.lost.recv() => {
@@ -153,7 +136,7 @@ impl EventPump {
             }
             Event::MexNotification(news) => self.limits.heard(news),
             Event::Receipt(receipt) => self.receipt(receipt).await,
-            Event::SelfPushNameUpdated(_) => self.become_unavailable_after(NAME_SETTLES),
+            Event::SelfPushNameUpdated(_) => self.show_presence_after(NAME_SETTLES),
             Event::OfflineSyncCompleted(_) => {
                 self.progress.drained.store(true, Ordering::Release);
                 self.catch_up().await;
@@ -171,6 +154,15 @@ impl EventPump {
                 self.call(self.calls.elsewhere(&self.client, call).await).await;
             }
             Event::ContactNumberChanged(change) => self.number_changed(change).await,
+            Event::PictureUpdate(update) => self.pictured(&update.jid).await,
+            Event::ContactUpdated(update) => self.pictured(&update.jid).await,
+            Event::Presence(update) => {
+                self.tell_if(presence::online(&self.client, update).await).await;
+            }
+            Event::ChatPresence(update) => {
+                self.tell_if(presence::typing(&self.client, update).await).await;
+            }
+            Event::RawNode(_) => self.learn_block_list(),
             Event::ContactUpdate(update) => {
                 self.tell_if(marks::address_book(&self.client, update).await).await;
             }
@@ -206,6 +198,7 @@ impl EventPump {
             self.signal(EngineSignal::CaughtUp).await;
             self.learn_group_names();
             self.limits.ask();
+            self.learn_block_list();
         }
     }
 
@@ -247,7 +240,7 @@ impl EventPump {
 
     async fn connected(&self) {
         self.write_device().await;
-        become_unavailable(&self.client).await;
+        self.own_presence.again(&self.client).await;
         let Person { phone: Some(phone), lid } = people::own(&self.client) else {
             return self
                 .link
@@ -294,6 +287,7 @@ impl EventPump {
             }
             return;
         }
+        people::learn_pair(&self.client, &source.sender, source.sender_alt.as_ref()).await;
         // In a group the other address belongs to the member who answered, not to the chat.
         let alt = source.sender_alt.as_ref().filter(|_| people::is_person(&source.chat));
         let Some(chat) = people::canonical(&self.client, &source.chat, alt).await else { return };
@@ -339,11 +333,11 @@ impl EventPump {
         });
     }
 
-    fn become_unavailable_after(&self, delay: Duration) {
-        let client = self.client.clone();
+    fn show_presence_after(&self, delay: Duration) {
+        let (client, own) = (self.client.clone(), self.own_presence.clone());
         self.tasks.start(async move {
             tokio::time::sleep(delay).await;
-            become_unavailable(&client).await;
+            own.again(&client).await;
         });
     }
 }
@@ -354,11 +348,4 @@ fn group_name(update: &GroupUpdate) -> Option<EngineSignal> {
         _ => return None,
     };
     Some(EngineSignal::ChatName { chat: people::chat_id(&update.group_jid)?, name })
-}
-
-async fn become_unavailable(client: &Client) {
-    // Fails without a display name, but then the library did not announce anything either.
-    if let Err(error) = client.presence().set_unavailable().await {
-        tracing::debug!(%error, "this device's presence was not taken back");
-    }
 }

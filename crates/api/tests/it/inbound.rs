@@ -364,6 +364,7 @@ async fn calls_are_events() {
         group: false,
         timestamp: TIME,
         outcome: None,
+        source: None,
     };
     let missed = Call { outcome: Some(CallOutcome::Missed), timestamp: TIME + 30, ..call.clone() };
     app.signal(&session, EngineSignal::Call(call)).await;

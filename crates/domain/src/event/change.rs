@@ -195,6 +195,9 @@ pub fn call_event(id: EventId, session: SessionId, call: &Call) -> EventDraft {
         Some(CallOutcome::Rejected) => EventType::CallRejected,
         Some(CallOutcome::Missed) => EventType::CallMissed,
     };
+    if let Some(source) = call.source {
+        data["source"] = json!(source.as_str());
+    }
     if let Some(outcome) = call.outcome {
         data["outcome"] = json!(outcome.as_str());
         key = format!("{key}_{}", outcome.as_str());

@@ -50,6 +50,8 @@ event_types! {
     /// An addition to OpenWA: an account asks for its passkey while a device is linked, and how that goes on.
     SessionPasskey = "session.passkey",
     PresenceUpdate = "presence.update",
+    /// An addition to OpenWA: the number behind a privacy id became known.
+    ContactResolved = "contact.resolved",
     GroupJoin = "group.join",
     GroupLeave = "group.leave",
     GroupUpdate = "group.update",
@@ -162,6 +164,7 @@ mod tests {
     #[test]
     fn names_round_trip() {
         assert_eq!(EventType::ALL.len(), 43);
+        assert_eq!(EventType::ALL.len(), 39);
         for kind in EventType::ALL {
             assert_eq!(EventType::parse(kind.as_str()), Some(*kind));
         }

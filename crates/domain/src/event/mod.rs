@@ -10,6 +10,7 @@ mod change;
 mod data;
 mod kind;
 mod label;
+mod people;
 mod plugin;
 mod say;
 mod source;
@@ -18,24 +19,15 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{
-    address::ChatId,
-    ids::{DeliveryId, EventId, SessionId},
-    time::Timestamp,
-};
+use crate::{address::ChatId, ids::{DeliveryId, EventId, SessionId}, time::Timestamp};
 
 pub use batch::batch_event;
-pub use build::{
-    AckReport, ends, inbound_message, live_message, message_ack, message_failed, message_receipt,
-    message_sent, session_event,
-};
-pub use change::{
-    Change, call_event, message_edited, message_media, message_reaction, message_revoked,
-    message_undecryptable, poll_vote, restriction_event,
-};
+pub use build::{AckReport, ends, inbound_message, live_message, message_ack, message_failed, message_receipt, message_sent, session_event};
+pub use change::{Change, call_event, message_edited, message_media, message_reaction, message_revoked, message_undecryptable, poll_vote, restriction_event};
 pub use data::EventData;
 pub use kind::{EventType, Subscription, UnknownEvent};
 pub use label::label_event;
+pub use people::{contact_resolved, presence_update};
 pub use plugin::{plugin_resumed, plugin_suspended};
 pub use say::{content_metadata, describe, forwarded, styled};
 pub use source::ChangeSource;

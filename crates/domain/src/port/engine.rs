@@ -5,20 +5,8 @@ use std::{fs::File, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    CatalogueActions, ChannelActions, LabelActions, Lease, PasskeyActions, PasskeySignal,
-    StoreError, StoreResult,
-};
-use crate::{
-    address::{ChatId, PhoneNumber},
-    chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing},
-    content::{MediaKind, RemoteMedia, Target},
-    ids::WaMessageId,
-    label::LabelSignal,
-    message::{InboundMessage, OutgoingMessage},
-    proxy::ProxyUrl,
-    session::{LimitNews, LossCause},
-};
+use super::{CatalogueActions, ChannelActions, LabelActions, Lease, PasskeyActions, PasskeySignal, StoreError, StoreResult, contacts::{ContactActions, PeopleSignal}};
+use crate::{address::{ChatId, PhoneNumber}, chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing}, content::{MediaKind, RemoteMedia, Target}, event::ChangeSource, ids::WaMessageId, label::LabelSignal, message::{InboundMessage, OutgoingMessage}, proxy::ProxyUrl, session::{LimitNews, LossCause}};
 
 /// Why the engine could not do something, and whether trying again makes sense.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +83,8 @@ pub struct Call {
     pub timestamp: i64,
     /// How it ended; `None` while it rings.
     pub outcome: Option<CallOutcome>,
+    /// Where it was taken or refused; `None` for a call that nobody took, and while it rings.
+    pub source: Option<ChangeSource>,
 }
 
 /// News from a connection, in the order they happened.
@@ -138,6 +128,8 @@ pub enum EngineSignal {
     CaughtUp,
     /// A call came in, or ended.
     Call(Call),
+    /// Something about people: presences, pictures, who is blocked, who is behind a privacy id.
+    People(PeopleSignal),
     /// The number behind a privacy id was learned outside of a message.
     Identity(Identity),
     /// A person's names were learned: from the address book, or from themselves.
@@ -224,6 +216,7 @@ pub trait WhatsApp: Send + Sync + 'static {
 pub trait Connection:
     PasskeyActions + ChannelActions + LabelActions + CatalogueActions + Send + Sync + 'static
 {
+pub trait Connection: ContactActions + Send + Sync + 'static {
     /// Encrypts a message and writes it to the wire. `Ok` means written, not accepted: that is
     /// [`EngineSignal::ServerAck`].
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError>;

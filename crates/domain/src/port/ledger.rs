@@ -73,6 +73,32 @@ pub enum Write {
         session: SessionId,
         /// The privacy id and the number behind it.
         identity: Identity,
+        /// Recorded only if the pair is new.
+        events: Vec<EventDraft>,
+    },
+    /// Remember exactly these people as blocked, and nobody else.
+    LearnBlockList {
+        /// The session it belongs to.
+        session: SessionId,
+        /// Everybody whom the account blocks, by any of their ids.
+        blocked: Vec<ChatId>,
+    },
+    /// Remember whether the account wants to show as online.
+    WishAvailable {
+        /// The session it belongs to.
+        session: SessionId,
+        /// Online, or not.
+        available: bool,
+    },
+    /// Remember that a chat's presence is watched. Of too many
+    /// ([`WATCHED_MAX`](crate::presence::WATCHED_MAX)) the one watched longest is forgotten.
+    WatchPresence {
+        /// The session it belongs to.
+        session: SessionId,
+        /// Whose presence it is.
+        chat: ChatId,
+        /// When it was asked for.
+        at: Timestamp,
     },
     /// Remember under which spelling WhatsApp knows a number. Of too many the oldest is forgotten.
     LearnForm {

@@ -12,6 +12,7 @@ use crate::{
     ids::{MediaId, SessionId, TemplateId, WaMessageId},
     media::MediaRecord,
     pacing::{PacingOutcome, PacingRules, Refusal},
+    presence::PresenceWishes,
     template::Template,
     time::Timestamp,
 };
@@ -25,6 +26,10 @@ pub trait PeopleStore: Send + Sync + 'static {
     async fn contact(&self, session: SessionId, id: &ChatId) -> StoreResult<Option<Contact>>;
     /// The number behind a privacy id.
     async fn phone_of(&self, session: SessionId, lid: &ChatId) -> StoreResult<Option<PhoneNumber>>;
+    /// The privacy id of a number; the one learned last, where there are several.
+    async fn lid_of(&self, session: SessionId, phone: &PhoneNumber) -> StoreResult<Option<ChatId>>;
+    /// What the account wants of presences.
+    async fn presence_wishes(&self, session: SessionId) -> StoreResult<PresenceWishes>;
     /// The canonical id: the number's chat for a privacy id whose number is known, else the id itself.
     async fn canonical_chat(&self, session: SessionId, id: &ChatId) -> StoreResult<ChatId>;
     /// What WhatsApp said last about the spelling of a number that may have two.

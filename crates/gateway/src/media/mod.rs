@@ -21,6 +21,7 @@ mod names;
 mod on_demand;
 mod picture;
 mod play;
+mod profile;
 mod room;
 mod shape;
 mod sniff;

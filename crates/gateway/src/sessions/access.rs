@@ -7,7 +7,8 @@ use domain::{
     port::{Connection, Lease, StoreResult, Write},
 };
 
-use super::Sessions;
+use super::{ReadySession, RejectError, RejectedBy, Sessions};
+use crate::{pictures::Pictures, presence::Presences};
 
 impl Sessions {
     /// Calls `listener` whenever a session has become ready. Only the first one that is given is called.
@@ -22,6 +23,26 @@ impl Sessions {
             .iter()
             .filter_map(|(id, handle)| handle.ready().map(|connection| (*id, connection)))
             .collect()
+    }
+
+    /// Who was seen doing what, last.
+    pub(crate) fn presences(&self) -> &Presences {
+        &self.inner.presences
+    }
+
+    /// Where pictures are.
+    pub(crate) fn pictures(&self) -> &Pictures {
+        &self.inner.pictures
+    }
+
+    /// Refuses a call and records that; `false` when none of this id rings.
+    pub(crate) async fn reject_call(
+        &self,
+        link: &ReadySession,
+        id: &str,
+    ) -> Result<bool, RejectError> {
+        let way = (&*link.connection, &link.lease);
+        self.inner.reject_call(way, id, RejectedBy::Person).await
     }
 
     /// How many sessions this process runs.

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     Activities, Hooks, Media, Options, Ports, Supervisor, ledger::LedgerWriter, outbox::AckWaiters,
+    pictures::Pictures, presence::Presences,
 };
 
 /// How long a person waits until what they asked for is in the ledger.
@@ -43,6 +44,8 @@ pub(crate) struct SessionsInner {
     pub(crate) hooks: Hooks,
     /// Called whenever a session has become ready.
     pub(super) on_ready: OnceLock<ReadyListener>,
+    pub(crate) presences: Presences,
+    pub(crate) pictures: Pictures,
     pub(crate) lines: SessionLines,
     pub(crate) poison: PoisonMessages,
     pub(super) loaded: Mutex<HashMap<SessionId, SessionHandle>>,

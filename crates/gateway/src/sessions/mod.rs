@@ -16,6 +16,7 @@
 //! session's connection and nothing else; the session comes back after a backoff.
 
 mod access;
+mod calls;
 mod drafts;
 mod error;
 mod facts;
@@ -36,6 +37,7 @@ mod starts;
 mod takeover;
 mod task;
 mod view;
+mod wishes;
 
 use std::{
     collections::BTreeMap,
@@ -44,8 +46,9 @@ use std::{
 
 use crate::{
     Activities, Hooks, Media, Options, Ports, Supervisor, hooks::HookPoint, ledger::LedgerWriter,
-    outbox::AckWaiters,
+    outbox::AckWaiters, pictures::Pictures, presence::Presences,
 };
+pub(crate) use calls::{RejectError, RejectedBy};
 use domain::{
     PhoneNumber, SessionId,
     port::{EngineError, Held, Lease, Page, SessionPatch, StoreError},
@@ -97,6 +100,8 @@ impl Sessions {
             media: parts.media.clone(),
             hooks: parts.hooks.clone(),
             on_ready: OnceLock::new(),
+            presences: Presences::default(),
+            pictures: Pictures::default(),
             lines: line::SessionLines::default(),
             poison: sink::PoisonMessages::default(),
             loaded: Mutex::default(),

@@ -242,6 +242,7 @@ impl SessionTask {
         let now = self.inner.ports.clock.now();
         self.inner.waiters.outbox.gate(self.id).caught_up(&connection, now);
         self.inner.is_ready(self.id);
+        self.inner.renew_presence(&self.lease);
     }
 
     async fn show_qr(&mut self, code: String) {
@@ -273,6 +274,8 @@ impl SessionTask {
                 patch.phone = Some(None);
                 patch.lid = Some(None);
                 put(&self.shared.account, None);
+                self.inner.presences.forget(self.id);
+                self.inner.pictures.forget_all(self.id);
             }
             self.show(next.status);
             let (events, retry_at) = self.consequences(&next, &effects, own.take());

@@ -99,6 +99,7 @@ fn call() -> EngineSignal {
         group: false,
         timestamp: START.seconds(),
         outcome: None,
+        source: None,
     })
 }
 

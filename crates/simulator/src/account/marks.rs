@@ -1,21 +1,7 @@
 //! What a person marks on the phone: the account's linked devices hear of it through the shared app state.
 
 use anyhow::Result;
-use whatsapp_rust::{
-    buffa::MessageField,
-    wacore::{
-        appstate::schemas::{self, Schema},
-        time,
-    },
-    wacore_binary::Jid,
-    waproto::whatsapp::{
-        SyncActionValue,
-        sync_action_value::{
-            ArchiveChatAction, ContactAction, DeleteChatAction, MarkChatAsReadAction, MuteAction,
-            PinAction,
-        },
-    },
-};
+use whatsapp_rust::{buffa::MessageField, wacore::{appstate::schemas::{self, Schema}, time}, wacore_binary::Jid, waproto::whatsapp::{SyncActionValue, sync_action_value::{ArchiveChatAction, ContactAction, DeleteChatAction, MarkChatAsReadAction, MuteAction, PinAction}, syncd_mutation::SyncdOperation}};
 
 use super::Account;
 use crate::{app_state, server::settings};
@@ -77,6 +63,22 @@ impl Account {
     pub(super) fn mark(
         &self,
         schema: &Schema,
+    /// Takes somebody out of the address book.
+    pub async fn remove_contact(&self, phone: &str) -> Result<()> {
+        let contact_action = MessageField::some(ContactAction::default());
+        let value = SyncActionValue { contact_action, ..Default::default() };
+        let index = ["contact", &Jid::pn(phone).to_string()];
+        self.change(&schemas::CONTACT, SyncdOperation::REMOVE, &index, value)
+    }
+
+    fn mark(&self, schema: &Schema, index: &[&str], value: SyncActionValue) -> Result<()> {
+        self.change(schema, SyncdOperation::SET, index, value)
+    }
+
+    fn change(
+        &self,
+        schema: &Schema,
+        operation: SyncdOperation,
         index: &[&str],
         mut value: SyncActionValue,
     ) -> Result<()> {
@@ -85,7 +87,8 @@ impl Account {
         let version = i32::try_from(schema.version)?;
         let mut state = self.hub.state();
         settings::mark_from_phone(&self.hub, &mut state, &self.key(), collection, |key, known| {
-            app_state::write(key, collection, known, index, &value, version)
+            let change = app_state::PhoneChange { operation, index, value: &value, version };
+            app_state::write(key, collection, known, &change)
         })
     }
 }

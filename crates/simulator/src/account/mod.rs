@@ -7,6 +7,7 @@ mod labels;
 mod limits;
 mod marks;
 mod membership;
+mod people;
 mod say;
 mod votes;
 
@@ -19,13 +20,7 @@ pub use calls::CallEnd;
 pub use files::{CraftedFile, FileKind, NewFile};
 pub use membership::MemberChange;
 
-use crate::{
-    hub::Hub,
-    phone::{self, Behaviour, Phone, PhoneMessage, ReceivedMessage},
-    server::{groups, presence},
-    state::DeviceKey,
-    wire::Build,
-};
+use crate::{hub::Hub, phone::{self, Behaviour, Phone, PhoneMessage, ReceivedMessage}, server::{groups, presence}, state::DeviceKey, wire::Build};
 
 /// A person with a primary phone. Cheap to clone; does not keep the network running.
 #[derive(Clone)]
@@ -219,13 +214,7 @@ impl Account {
 
     /// This person starts (`composing`) or stops (`paused`) typing to somebody.
     pub async fn chat_state(&self, to_phone: &str, state: ChatState) -> Result<()> {
-        let what = Build::new(match state {
-            ChatState::Composing => "composing",
-            ChatState::Paused => "paused",
-        });
-        let stanza =
-            Build::new("chatstate").attr("to", Jid::pn(to_phone)).children([what.build()]).build();
-        presence::typing(&self.hub, &self.key(), &stanza.as_node_ref())
+        self.chat_state_to(&Jid::pn(to_phone), state).await
     }
 
     /// This person goes online or offline, for those who watch.
@@ -246,8 +235,10 @@ impl Account {
 /// Whether a person is typing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChatState {
-    /// Writing a text, or recording a voice note.
+    /// Writing a text.
     Composing,
+    /// Recording a voice note.
+    Recording,
     /// Stopped, with or without sending.
     Paused,
 }

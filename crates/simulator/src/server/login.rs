@@ -6,7 +6,7 @@ use whatsapp_rust::{
     waproto::whatsapp as wa,
 };
 
-use super::{pairing, queue::SocketLink};
+use super::{pairing, presence, queue::SocketLink};
 use crate::{
     hub::Hub,
     state::DeviceKey,
@@ -61,6 +61,7 @@ pub(super) fn admit(
         older.send(stream_error(None, Some("replaced")));
         older.close();
     }
+    presence::begin(&mut state, &who);
     link.send(
         Build::new("success")
             .attr("t", now_seconds())

@@ -1,20 +1,9 @@
 //! Messages that go because of their age, or with everything else about a person.
 
-use domain::{
-    ChatId, SessionId, Timestamp,
-    port::{Erased, StoreResult},
-};
+use domain::{ChatId, SessionId, Timestamp, port::{Erased, StoreResult}};
 
 use super::receipt;
-use crate::{
-    db,
-    error::{Doing as _, corrupt},
-    open::LedgerStore,
-    people,
-    removal::PORTION,
-    stats,
-    writer::Unit,
-};
+use crate::{db, error::{Doing as _, corrupt}, open::LedgerStore, people, removal::PORTION, stats, writer::Unit};
 
 db::statements! {
     OLD_IN = both("select id from session where deleted = 0 and exists (select 1 from message \
@@ -116,6 +105,7 @@ async fn portion(unit: &mut Unit, session: String, id: String) -> StoreResult<(E
     people::forget_form(unit, &session, &id).await?;
     receipt::erase(unit, &session, &id).await?;
     stats::erase_chat(unit, &session, &id).await?;
+    people::forget_presence(unit, &session, &id).await?;
     Ok((erased, true))
 }
 

@@ -3,48 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{
-    ChatId, DeliveryId, EventId, MediaId, PhoneNumber, SessionId, Timestamp, WaMessageId,
-    WebhookId,
-    api_key::{ApiKey, KeyHash},
-    automation::AutomationRule,
-    batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
-    chat::{Chat, Contact, KnownForm},
-    content::Media,
-    delivery::{Attempt, ClaimedLane, Delivery, LaneId},
-    idempotency::{IdempotencyRecord, Taken},
-    ids::{ApiKeyId, AutomationRuleId, TemplateId},
-    label::{Label, LabelId},
-    log::{
-        Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts,
-        FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned,
-        PrunedSession, ReplayCandidate, WebhookLag, WriterStats,
-    },
-    media::MediaRecord,
-    message::Message,
-    pacing::{PacingOutcome, PacingRules, Refusal},
-    plugin::{
-        Handover, IngressCall, IngressOutcome, IngressStored, Instance, Mapping, MappingKey,
-        Plugin, PluginId,
-    },
-    port::{
-        ApiKeyStore, AuditLog, AutomationStore, BatchStore, BulkFacts, ClaimedIngress, Created,
-        DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, Held, Holder,
-        IdempotencyStore, IngressStore, KeyChange, KeyEntry, LabelStore, Lease, Ledger,
-        MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem,
-        PacingStore, Page, PeopleStore, PluginStore, PluginValues, QueueServer, QueueStats,
-        RecipientScope, SearchStore, SessionStore, Settled, Settlement, StatsStore, StatusStore,
-        StoreResult, Telemetry, TemplateStore, TransferStore, UnresolvedSend, Upkeep, ValueStored,
-        WebhookStore, WishListener, Write, WriteOutcome,
-    },
-    receipt::RecipientTimes,
-    search::{SearchMatch, SearchPage, SearchQuery},
-    session::Session,
-    stats::{ChatCount, MessageNumbers, StatsBucket},
-    template::Template,
-    transfer::{TransferCursor, TransferPage, TransferRefused, TransferTables},
-    webhook::Webhook,
-};
+use domain::{ChatId, DeliveryId, EventId, MediaId, PhoneNumber, SessionId, Timestamp, WaMessageId, WebhookId, api_key::{ApiKey, KeyHash}, automation::AutomationRule, batch::{Batch, BatchId, BatchItem, BatchState, ItemContent}, chat::{Chat, Contact, KnownForm}, content::Media, delivery::{Attempt, ClaimedLane, Delivery, LaneId}, idempotency::{IdempotencyRecord, Taken}, ids::{ApiKeyId, AutomationRuleId, TemplateId}, label::{Label, LabelId}, log::{Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts, FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned, PrunedSession, ReplayCandidate, WebhookLag, WriterStats}, media::MediaRecord, message::Message, pacing::{PacingOutcome, PacingRules, Refusal}, plugin::{Handover, IngressCall, IngressOutcome, IngressStored, Instance, Mapping, MappingKey, Plugin, PluginId}, port::{ApiKeyStore, AuditLog, AutomationStore, BatchStore, BulkFacts, ClaimedIngress, Created, DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, Held, Holder, IdempotencyStore, IngressStore, KeyChange, KeyEntry, LabelStore, Lease, Ledger, MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore, PluginValues, QueueServer, QueueStats, RecipientScope, SearchStore, SessionStore, Settled, Settlement, StatsStore, StatusStore, StoreResult, Telemetry, TemplateStore, TransferStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore, WishListener, Write, WriteOutcome}, receipt::RecipientTimes, search::{SearchMatch, SearchPage, SearchQuery}, presence::PresenceWishes, session::Session, stats::{ChatCount, MessageNumbers, StatsBucket}, template::Template, transfer::{TransferCursor, TransferPage, TransferRefused, TransferTables}, webhook::Webhook};
 use serde_json::Value;
 
 use super::{Erring, StoreParts};
@@ -173,6 +132,8 @@ erring! { PeopleStore of people {
     fn contacts(&self, session: SessionId, page: Page) -> Vec<Contact>;
     fn contact(&self, session: SessionId, id: &ChatId) -> Option<Contact>;
     fn phone_of(&self, session: SessionId, lid: &ChatId) -> Option<PhoneNumber>;
+    fn lid_of(&self, session: SessionId, phone: &PhoneNumber) -> Option<ChatId>;
+    fn presence_wishes(&self, session: SessionId) -> PresenceWishes;
     fn canonical_chat(&self, session: SessionId, id: &ChatId) -> ChatId;
     fn known_form(&self, session: SessionId, asked: &ChatId) -> Option<KnownForm>;
     fn chats(&self, session: SessionId, page: Page) -> Vec<Chat>;

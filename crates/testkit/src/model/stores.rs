@@ -29,6 +29,9 @@ impl Ledger for ModelStore {
             | Write::Unheld { .. }
             | Write::LearnIdentity { .. }
             | Write::LearnForm { .. }
+            | Write::LearnBlockList { .. }
+            | Write::WishAvailable { .. }
+            | Write::WatchPresence { .. }
             | Write::LearnContact { .. }
             | Write::MarkChat { .. }
             | Write::NameChat { .. }

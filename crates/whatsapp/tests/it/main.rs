@@ -17,6 +17,7 @@ mod messages;
 mod order;
 mod pairing;
 mod passkey;
+mod people;
 mod proxies;
 mod proxy_servers;
 mod safety;

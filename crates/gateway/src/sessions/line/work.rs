@@ -55,7 +55,7 @@ impl LineWorker<'_> {
             if (renames || alone) && !entries.is_empty() {
                 break;
             }
-            renames = matches!(next, LineEntry::Fact(SessionFact::Identity(_)));
+            renames = matches!(next, LineEntry::Fact(SessionFact::Identities(_)));
             entries.extend(line.waiting.pop_front().map(|(_, entry)| entry));
             if alone {
                 break;

@@ -147,7 +147,7 @@ impl<'a> InboundChunk<'a> {
             let identity = Identity { lid: lid.clone(), phone: phone.clone() };
             let known = |write: &Write| matches!(write, Write::LearnIdentity { identity: other, .. } if *other == identity);
             if !self.writes.iter().any(known) {
-                self.writes.push(Write::LearnIdentity { session, identity });
+                self.writes.push(self.sink.inner.ledger.learn_identity(session, identity));
             }
         }
     }
