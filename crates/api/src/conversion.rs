@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use gateway::{
-    media::{ConversionError, ConvertTarget, MediaError},
+    media::{ConversionError, ConvertTarget},
     messages::{ConvertFileError, MediaInput},
 };
 use serde::{Deserialize, Serialize};

@@ -10,7 +10,7 @@ use domain::{
     port::Page,
     search::{SEARCH_OFFSET_MAX, SearchMatch, SearchQuery, SearchText},
 };
-use gateway::search::{Found, SearchError};
+use gateway::search::{SearchAnswer, SearchError};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -58,7 +58,7 @@ struct HitBody {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = SearchResult)]
-struct ResultBody {
+struct SearchResultBody {
     hits: Vec<HitBody>,
     /// Hits on all pages, counted up to 100,000; up to 1,000 with `match=contains`.
     total: u64,
@@ -67,8 +67,8 @@ struct ResultBody {
     provider: &'static str,
 }
 
-impl ResultBody {
-    fn of(found: Found, text: &SearchText) -> Self {
+impl SearchResultBody {
+    fn of(found: SearchAnswer, text: &SearchText) -> Self {
         let hit = |message: Message| {
             let body = message.body.unwrap_or_default();
             HitBody {
@@ -144,7 +144,7 @@ impl From<SearchError> for ApiError {
     get, path = "/api/search", operation_id = "searchMessages", tag = "Messages",
     params(SearchParams),
     responses(
-        (status = 200, description = "A page of what was found", body = ResultBody),
+        (status = 200, description = "A page of what was found", body = SearchResultBody),
         (status = 400, description = "A wrong question; `message` lists everything that is wrong with it", body = crate::error::ErrorBody),
         (status = 501, description = "The search is switched off", body = crate::error::ErrorBody),
     ),
@@ -154,7 +154,7 @@ async fn search(
     State(state): State<AppState>,
     caller: Caller<InChat<Operator>>,
     query: Query,
-) -> Result<Json<ResultBody>, ApiError> {
+) -> Result<Json<SearchResultBody>, ApiError> {
     let (query, page) = read(&query, caller.key(), state.gateway.search.limit_max())?;
     if let Some(chat) = &query.chat {
         caller.check_chat_filter(Some(chat.as_str()))?;
@@ -163,7 +163,7 @@ async fn search(
         caller.key().check_session(*session)?;
     }
     let found = state.gateway.search.find(&query, page).await?;
-    Ok(Json(ResultBody::of(found, &query.text)))
+    Ok(Json(SearchResultBody::of(found, &query.text)))
 }
 
 /// Reads the question within what the key may see, and says everything that is wrong with it.

@@ -68,7 +68,7 @@ struct MessageTotalsBody {
 /// Everything at a glance.
 #[derive(Serialize, ToSchema)]
 #[schema(as = StatsOverview)]
-struct OverviewBody {
+struct StatsOverviewBody {
     sessions: SessionNumbersBody,
     messages: MessageTotalsBody,
 }
@@ -76,16 +76,16 @@ struct OverviewBody {
 /// Counts sessions and messages.
 #[utoipa::path(
     get, path = "/api/stats/overview", operation_id = "getStatsOverview", tag = "Statistics",
-    responses((status = 200, description = "Numbers, at most STATS_CACHE_TTL_MS old", body = OverviewBody)),
+    responses((status = 200, description = "Numbers, at most STATS_CACHE_TTL_MS old", body = StatsOverviewBody)),
     security(("X-API-Key" = ["admin", "unscoped"])),
 )]
 async fn overview(
     State(state): State<AppState>,
     _caller: Caller<Unscoped<Admin>>,
-) -> Result<Json<OverviewBody>, ApiError> {
+) -> Result<Json<StatsOverviewBody>, ApiError> {
     let stats = state.gateway.stats.overview().await?;
     let by_status = stats.sessions.by_status.iter();
-    Ok(Json(OverviewBody {
+    Ok(Json(StatsOverviewBody {
         sessions: SessionNumbersBody {
             active: stats.sessions.active,
             total: stats.sessions.total,

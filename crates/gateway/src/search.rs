@@ -50,7 +50,7 @@ pub enum SearchError {
 
 /// What was found, and how long it took.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct SearchAnswer {
     /// The page that was asked for.
     pub page: SearchPage,
     /// The time from the question to the answer.
@@ -120,7 +120,7 @@ impl Search {
     ///
     /// # Errors
     /// [`SearchError`].
-    pub async fn find(&self, query: &SearchQuery, page: Page) -> Result<Found, SearchError> {
+    pub async fn find(&self, query: &SearchQuery, page: Page) -> Result<SearchAnswer, SearchError> {
         if !self.options.enabled {
             return Err(SearchError::Off);
         }
@@ -129,6 +129,6 @@ impl Search {
         }
         let began = self.clock.now();
         let page = self.store.search_messages(query, page).await.map_err(SearchError::Store)?;
-        Ok(Found { page, took: self.clock.now().since(began) })
+        Ok(SearchAnswer { page, took: self.clock.now().since(began) })
     }
 }

@@ -158,8 +158,8 @@ impl SearchStore for LedgerStore {
     }
 
     async fn index_older(&self, how: SearchMatch, limit: u32) -> StoreResult<bool> {
-        let work = move |unit: &mut Unit| Box::pin(older(unit, how, limit));
-        self.writer.run("indexing older messages", move |unit| work(unit)).await
+        const DOING: &str = "indexing older messages";
+        self.writer.run(DOING, move |unit| Box::pin(older(unit, how, limit))).await
     }
 }
 
