@@ -17,7 +17,7 @@ use crate::{
     db,
     delivery::push,
     error::{Doing as _, gone},
-    event_log, lease, media,
+    event_log, group, lease, media,
     message::{self, Ack},
     open::LedgerStore,
     people, session,
@@ -213,6 +213,7 @@ pub(crate) fn session_of(write: &Write) -> SessionId {
         | Write::LearnContact { session, .. }
         | Write::MarkChat { session, .. }
         | Write::NameChat { session, .. }
+        | Write::Group { session, .. }
         | Write::SettleMedia { session, .. }
         | Write::PatchSession { session, .. }
         | Write::Batch { session, .. }
@@ -230,6 +231,11 @@ async fn repeated(
     write: &Write,
     drafts: &[EventDraft],
 ) -> StoreResult<Option<Vec<Arc<Event>>>> {
+    if let Write::Group { events, .. } = write {
+        let Some(first) = events.first() else { return Ok(None) };
+        // WhatsApp tells an occurrence again that was not acknowledged: with the same id, maybe in other words.
+        return Ok(group::is_told(unit, first, drafts).await?.then(Vec::new));
+    }
     let events: Vec<&EventDraft> = match write {
         Write::PatchSession { events, .. } => events.iter().collect(),
         Write::Append { event } => vec![event],
@@ -295,6 +301,9 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(AppliedWrite, Ve
         }
         Write::NameChat { session, chat, name } => {
             some_if(people::name_chat(unit, *session, chat, name).await?, &[])
+        }
+        Write::Group { session, group, change, events } => {
+            group::write(unit, (*session, group), change, events).await?
         }
         Write::SettleMedia { session, wa_id, state, events } => {
             some_if(media::settle(unit, *session, wa_id, state).await?, events)

@@ -2,7 +2,7 @@
 //! here does not build without a warning: nobody uses it.
 
 use crate::{
-    api_key, audit, batch, db::Statement, delivery, device_key, event_log, idempotency, lease,
+    api_key, audit, batch, db::Statement, delivery, device_key, event_log, group, idempotency, lease,
     ledger, media, media_removal, message, open, pacing, people, plugin, quarantine, removal,
     session, telemetry, template, upkeep, webhook, writer,
 };
@@ -27,6 +27,7 @@ static ALL: &[&[&Statement]] = &[
     delivery::shared::STATEMENTS,
     device_key::STATEMENTS,
     event_log::STATEMENTS,
+    group::STATEMENTS,
     idempotency::STATEMENTS,
     lease::memory::STATEMENTS,
     lease::STATEMENTS,

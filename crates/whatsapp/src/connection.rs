@@ -67,7 +67,7 @@ impl ConnectionHandle {
     }
 
     /// The same, at most as long as a message may take.
-    async fn request<T: Send + 'static>(
+    pub async fn request<T: Send + 'static>(
         &self,
         doing: BoxFuture<Result<T, EngineError>>,
     ) -> Result<T, EngineError> {

@@ -218,6 +218,7 @@ impl EventHandler for LinkState {
             EventKind::ContactUpdate,
             EventKind::PushNameUpdate,
             EventKind::GroupUpdate,
+            EventKind::PictureUpdate,
             EventKind::ArchiveUpdate,
             EventKind::PinUpdate,
             EventKind::MuteUpdate,

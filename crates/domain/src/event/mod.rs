@@ -8,6 +8,7 @@ mod batch;
 mod build;
 mod change;
 mod data;
+mod group;
 mod kind;
 mod plugin;
 mod say;
@@ -33,6 +34,7 @@ pub use change::{
     message_undecryptable, poll_vote, restriction_event,
 };
 pub use data::EventData;
+pub use group::group_event;
 pub use kind::{EventType, Subscription, UnknownEvent};
 pub use plugin::{plugin_resumed, plugin_suspended};
 pub use say::{content_metadata, describe, forwarded};

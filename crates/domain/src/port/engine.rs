@@ -4,11 +4,12 @@ use std::{fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{Lease, StoreError, StoreResult};
+use super::{GroupActions, Lease, StoreError, StoreResult};
 use crate::{
     address::{ChatId, PhoneNumber},
     chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing},
     content::{MediaKind, RemoteMedia, Target},
+    group::GroupSignal,
     ids::WaMessageId,
     message::{InboundMessage, OutgoingMessage},
     proxy::ProxyUrl,
@@ -130,6 +131,8 @@ pub enum EngineSignal {
     CaughtUp,
     /// A call came in, or ended.
     Call(Call),
+    /// Something about groups.
+    Group(GroupSignal),
     /// The number behind a privacy id was learned outside of a message.
     Identity(Identity),
     /// A person's names were learned: from the address book, or from themselves.
@@ -209,7 +212,7 @@ pub trait WhatsApp: Send + Sync + 'static {
 
 /// One connection. It ends with [`EngineSignal::Lost`] or [`Connection::close`]; dropping the last handle closes it.
 #[async_trait]
-pub trait Connection: Send + Sync + 'static {
+pub trait Connection: GroupActions + Send + Sync + 'static {
     /// Encrypts a message and writes it to the wire. `Ok` means written, not accepted: that is
     /// [`EngineSignal::ServerAck`].
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError>;

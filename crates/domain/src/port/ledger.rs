@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Lease, StoreError, StoreErrorKind, StoreResult, Trouble, UnreadableRow};
+use super::{GroupWrite, Lease, StoreError, StoreErrorKind, StoreResult, Trouble, UnreadableRow};
 use crate::{
     address::{ChatId, PhoneNumber},
     batch::{BatchChange, BatchId},
@@ -107,6 +107,18 @@ pub enum Write {
         chat: ChatId,
         /// Its name.
         name: String,
+    },
+    /// Remember a group, or what happened to it. The first event tells the same occurrence twice apart: one that was
+    /// recorded before changes nothing.
+    Group {
+        /// The session it belongs to.
+        session: SessionId,
+        /// The group; of no meaning for [`GroupWrite::Keep`].
+        group: ChatId,
+        /// What becomes of it.
+        change: Box<GroupWrite>,
+        /// Recorded whether or not the group is known.
+        events: Vec<EventDraft>,
     },
     /// Record how a download went; it counts as a try. A file that is there stays.
     SettleMedia {

@@ -5,6 +5,7 @@
 
 mod batches;
 mod engine;
+mod groups;
 mod keys;
 mod lanes;
 mod lease;
@@ -25,6 +26,9 @@ pub use batches::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, RecipientS
 pub use engine::{
     Call, CallOutcome, Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind,
     WhatsApp,
+};
+pub use groups::{
+    GroupActionError, GroupActions, GroupJoined, GroupResult, GroupStore, GroupWrite, KnownGroup,
 };
 pub use keys::{DeviceKeys, KeyChange, KeyEntry};
 pub use lanes::{

@@ -1,7 +1,7 @@
 //! The whole ledger, as one port.
 
 use super::{
-    ApiKeyStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, Ledger, LogStore,
+    ApiKeyStore, BatchStore, DeviceKeys, GroupStore, IdempotencyStore, IngressStore, Ledger, LogStore,
     MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SessionStore,
     TemplateStore, WebhookStore,
 };
@@ -17,6 +17,7 @@ pub trait Store:
     + LogStore
     + DeviceKeys
     + PeopleStore
+    + GroupStore
     + TemplateStore
     + IdempotencyStore
     + PacingStore
@@ -37,6 +38,7 @@ impl<T> Store for T where
         + LogStore
         + DeviceKeys
         + PeopleStore
+        + GroupStore
         + TemplateStore
         + IdempotencyStore
         + PacingStore

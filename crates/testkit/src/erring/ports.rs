@@ -20,15 +20,15 @@ use domain::{
     },
     media::MediaRecord,
     message::Message,
-    pacing::{PacingOutcome, PacingRules, Refusal},
+    pacing::{PacingOutcome, PacingRules, Refusal, StrangersRefusal},
     plugin::{
         Handover, IngressCall, IngressOutcome, IngressStored, Instance, Mapping, MappingKey,
         Plugin, PluginId,
     },
     port::{
         ApiKeyStore, AuditLog, BatchStore, BulkFacts, ClaimedIngress, Created, DeliveryLog,
-        DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, Held, Holder, IdempotencyStore,
-        IngressStore, KeyChange, KeyEntry, Lease, Ledger, MediaRecords, MessagePage, MessageQuery,
+        DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, GroupStore, Held, Holder, IdempotencyStore,
+        IngressStore, KeyChange, KeyEntry, KnownGroup, Lease, Ledger, MediaRecords, MessagePage, MessageQuery,
         MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore,
         PluginValues, QueueServer, QueueStats, RecipientScope, SessionStore, Settled, Settlement,
         StoreResult, Telemetry, TemplateStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
@@ -172,6 +172,11 @@ erring! { PeopleStore of people {
     fn unread_messages(&self, session: SessionId, chat: &ChatId, limit: u32) -> Vec<(WaMessageId, Option<ChatId>)>;
 } }
 
+erring! { GroupStore of groups {
+    fn known_group(&self, session: SessionId, group: &ChatId) -> Option<KnownGroup>;
+    fn known_groups(&self, session: SessionId, page: Page) -> Vec<(ChatId, String, Option<ChatId>)>;
+} }
+
 erring! { TemplateStore of templates {
     fn insert_template(&self, template: &Template) -> bool;
     fn template(&self, session: SessionId, id: TemplateId) -> Option<Template>;
@@ -193,6 +198,8 @@ erring! { IdempotencyStore of idempotency {
 erring! { PacingStore of pacing {
     fn admit_send(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, now: Timestamp) -> Result<(), Refusal>;
     fn record_send(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, at: Timestamp, outcome: PacingOutcome, now: Timestamp) -> bool;
+    fn admit_strangers(&self, lease: &Lease, people: &[ChatId], rules: &PacingRules, now: Timestamp) -> Result<Vec<ChatId>, StrangersRefusal>;
+    fn return_strangers(&self, lease: &Lease, people: &[ChatId], at: Timestamp) -> ();
 } }
 
 erring! { MediaRecords of media_records {

@@ -20,6 +20,7 @@ impl Ledger for ModelStore {
             | Write::ChangeMessage { events, .. }
             | Write::AdvanceMessage { events, .. }
             | Write::SettleMedia { events, .. }
+            | Write::Group { events, .. }
             | Write::PatchSession { events, .. } => WriteOutcome::Applied(
                 events.into_iter().map(|event| self.push(event).into()).collect(),
             ),
