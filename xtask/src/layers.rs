@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("events", &["activity", "live", "preview", "retention", "webhooks"]),
     ("sessions", &["health", "sessions"]),
-    ("messages", &["downloads", "messages", "peers", "people"]),
+    ("messages", &["downloads", "groups", "messages", "peers", "people"]),
     ("batches", &["batches", "metrics", "plugins"]),
 ];
 

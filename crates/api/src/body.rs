@@ -27,7 +27,8 @@ use crate::{
 /// Longest body of a route that takes no file.
 const PLAIN_BYTES_MAX: usize = 1024 * 1024;
 /// Routes that take a file in their body, and imports: what follows the session in their path.
-const WITH_FILES: [&str; 8] = [
+const WITH_FILES: [&str; 9] = [
+    "/groups/{groupId}/picture",
     "/messages/send-audio",
     "/messages/send-bulk",
     "/messages/send-bulk/import",

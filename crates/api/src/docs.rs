@@ -26,7 +26,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     AppState, api_keys, audit, bulk, chats, contacts, deliveries, error::ErrorBody, events,
-    forward, health, media, messages, metrics, plugins, sessions, templates, webhooks,
+    forward, groups, health, media, messages, metrics, plugins, sessions, templates, webhooks,
     words::OrderByWord,
 };
 
@@ -51,6 +51,7 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Templates", description = "Stored texts with placeholders"),
         (name = "Chats", description = "The chats of an account"),
         (name = "Contacts", description = "The people of an account"),
+        (name = "Groups", description = "Groups, their members and settings"),
         (name = "Webhooks", description = "Webhook subscriptions"),
         (name = "Deliveries", description = "Delivery log, dead letters and redelivery"),
         (name = "Events", description = "Live events, as a stream"),
@@ -77,6 +78,7 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(media::routes())
         .merge(chats::routes())
         .merge(contacts::routes())
+        .merge(groups::routes())
         .merge(webhooks::routes())
         .merge(plugins::routes())
         .merge(deliveries::routes())

@@ -30,7 +30,17 @@ const SESSION: &str = "/api/sessions/{sessionId}";
 /// What is changed only in the ledger, by any process: what follows [`SESSION`] begins with one of these.
 const ANYWHERE: [&str; 2] = ["/webhooks", "/templates"];
 /// Reads that need the connection.
-const ASKED: [&str; 2] = ["/qr", "/contacts/check/{number}"];
+const ASKED: [&str; 9] = [
+    "/qr",
+    "/contacts/check/{number}",
+    "/groups",
+    "/groups/join-info",
+    "/groups/{groupId}",
+    "/groups/{groupId}/invite-code",
+    "/groups/{groupId}/membership-requests",
+    "/groups/{groupId}/picture",
+    "/groups/{groupId}/settings",
+];
 
 /// An answer that another process gave, or did not give: it is audited there.
 #[derive(Clone, Copy)]

@@ -31,6 +31,7 @@ mod events;
 mod forward;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod groups;
 mod health;
 mod home;
 mod incoming;

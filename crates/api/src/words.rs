@@ -5,6 +5,7 @@ use domain::{
     batch::{BatchState, HoldReason},
     delivery::{PauseReason, SignatureScheme},
     event::EventType,
+    group::MemberAddRight,
     message::{Direction, MessageStatus, MessageType},
     session::SessionStatus,
     webhook::LaneOrder,
@@ -211,6 +212,13 @@ word_schema!(
     vec!["createdAt", "timestamp"]
 );
 
+word_schema!(
+    MemberAddWord,
+    "MemberAddMode",
+    "Who may add members to a group.",
+    [MemberAddRight::All, MemberAddRight::Admins].map(MemberAddRight::as_str).to_vec()
+);
+
 text_schema!(
     ChatText,
     "ChatId",
@@ -223,6 +231,14 @@ text_schema!(
     MentionText,
     "Mention",
     "A person: `<phone>@c.us` or `<id>@lid`.",
+    "person-id",
+    64,
+    "49170111@c.us"
+);
+text_schema!(
+    ParticipantText,
+    "Participant",
+    "A person: a phone number, `<phone>@c.us` or `<id>@lid`.",
     "person-id",
     64,
     "49170111@c.us"

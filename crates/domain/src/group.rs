@@ -257,6 +257,21 @@ impl GroupChange {
     }
 }
 
+impl GroupChange {
+    /// The same, to complete their ids. Not of a group that begins: those are as many as it has members.
+    pub fn people_mut(&mut self) -> Vec<&mut GroupPerson> {
+        match self {
+            Self::Added(members) => members.iter_mut().map(|one| &mut one.person).collect(),
+            Self::Removed(people)
+            | Self::Admins { people, .. }
+            | Self::Requested { people, .. }
+            | Self::RequestsGone(people)
+            | Self::MembersMoved(people) => people.iter_mut().collect(),
+            _ => vec![],
+        }
+    }
+}
+
 /// News about a group, as WhatsApp told them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupNews {
@@ -408,8 +423,8 @@ impl Group {
     }
 
     fn add(&mut self, member: GroupMember) {
-        match self.members.iter_mut().find(|one| one.person.is(&member.person)) {
-            Some(known) => *known = member,
+        match self.members.iter().position(|one| one.person.is(&member.person)) {
+            Some(known) => self.members[known] = member,
             None if self.members.len() < MEMBERS_MAX => self.members.push(member),
             // WhatsApp allows more by now: the next look at the group shows them.
             None => {}
@@ -498,7 +513,8 @@ mod tests {
     #[test]
     fn a_full_group_does_not_grow() {
         let mut group = team();
-        let more = (0..2_000_u32).map(|number| member(GroupPerson::of(id(&format!("9{number}@lid")))));
+        let more =
+            (0..2_000_u32).map(|number| member(GroupPerson::of(id(&format!("9{number}@lid")))));
         group.apply(&GroupChange::Added(more.collect()));
         assert_eq!(group.members.len(), MEMBERS_MAX);
     }

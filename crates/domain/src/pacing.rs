@@ -187,6 +187,9 @@ impl PacingState {
                 new.push(stranger.clone());
             }
         }
+        if new.is_empty() {
+            return Ok(new);
+        }
         if new.len() > most as usize {
             return Err(StrangersRefusal::Never { most });
         }

@@ -25,6 +25,7 @@ mod downloads;
 pub mod egress;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod groups;
 pub mod health;
 pub mod hooks;
 mod ledger;
@@ -60,6 +61,7 @@ pub use activity::Activities;
 pub use api_keys::ApiKeys;
 pub use audit::Audit;
 pub use batches::{Batches, BulkOptions};
+pub use groups::Groups;
 pub use health::{Health, Readiness};
 pub use hooks::Hooks;
 pub use live::{Live, LiveOptions};
@@ -216,6 +218,8 @@ pub struct Gateway {
     pub templates: Templates,
     /// Contacts and chats, and what is changed of them.
     pub people: People,
+    /// Groups, and what is changed of them.
+    pub groups: Groups,
     /// Files of messages, in both directions.
     pub media: Media,
     /// Where plugins, and code of this process, join in.
@@ -270,6 +274,14 @@ impl Gateway {
         });
         let peers = Peers::build(&options, &ports, &sessions).map_err(StartError::Egress)?;
         let people = People::build(&ports, &sessions, &ledger);
+        let groups = Groups::build(groups::Parts {
+            ports: &ports,
+            sessions: &sessions,
+            ledger: &ledger,
+            media: &media,
+            pacing: &options.sends.pacing,
+            fetch_through_proxy: options.sends.fetch_through_proxy,
+        });
         let templates = Templates::build(&ports);
         let messages = Messages::build(messages::Parts {
             options: &options.sends,
@@ -316,6 +328,7 @@ impl Gateway {
             batches,
             templates,
             people,
+            groups,
             media,
             hooks,
             plugins,

@@ -50,7 +50,8 @@ mod state;
 mod wire;
 
 pub use account::{
-    Account, CallEnd, ChatState, CraftedFile, FileKind, NewFile, Online, text_message,
+    Account, CallEnd, ChatState, CraftedFile, FileKind, MembersChange, NewFile, Online,
+    PhoneGroupSetting, text_message,
 };
 pub use faults::{DeviceFaults, Faults};
 pub use media::{MEDIA_HOST, MediaHttp};

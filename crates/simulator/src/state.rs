@@ -19,7 +19,7 @@ use crate::{
     keys::{KeyBundle, PhoneKeys, SignedKey},
     phone::PhoneHandle,
     server::{
-        groups::Group,
+        groups::ServerGroup,
         pairing::PendingPairings,
         queue::{DeviceQueue, SocketLink},
     },
@@ -88,6 +88,8 @@ pub(crate) struct AccountState {
     pub(crate) app_state: HashMap<String, Vec<Vec<u8>>>,
     /// Others see only the LID.
     pub(crate) number_hidden: bool,
+    /// Nobody may add this person to groups.
+    pub(crate) refuses_groups: bool,
     pub(crate) watchers: HashSet<String>,
     pub(crate) about: String,
     pub(crate) picture: Option<Vec<u8>>,
@@ -109,7 +111,7 @@ pub(crate) struct ServerState {
     pub(crate) phones_by_lid: HashMap<String, String>,
     /// Numbers that people dial for an account, by what they dial.
     pub(crate) aliases: HashMap<String, String>,
-    pub(crate) groups: HashMap<String, Group>,
+    pub(crate) groups: HashMap<String, ServerGroup>,
     pub(crate) pairings: PendingPairings,
     pub(crate) last_link: u64,
 }

@@ -8,6 +8,7 @@ pub mod batches;
 pub mod changes;
 pub mod chats;
 pub mod events;
+pub mod groups;
 pub mod idempotency;
 pub mod ingress;
 pub mod keys;
@@ -32,9 +33,10 @@ use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore, Lease,
-        Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, SessionStore, TemplateStore, WebhookStore, Write, WriteOutcome,
+        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, GroupStore, IdempotencyStore,
+        IngressStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page,
+        PeopleStore, PluginStore, PluginValues, SessionStore, TemplateStore, WebhookStore, Write,
+        WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -56,6 +58,7 @@ pub trait Store:
     + DeliveryQueue
     + DeviceKeys
     + PeopleStore
+    + GroupStore
     + TemplateStore
     + IdempotencyStore
     + PacingStore
@@ -78,6 +81,7 @@ impl<T> Store for T where
         + DeliveryQueue
         + DeviceKeys
         + PeopleStore
+        + GroupStore
         + TemplateStore
         + IdempotencyStore
         + PacingStore
@@ -123,6 +127,10 @@ macro_rules! store_conformance {
                 writes_find_the_canonical_id_themselves, messages_are_found_by_either_id,
                 the_same_message_under_both_ids_is_one, people_and_chats_need_a_session,
             ];
+            groups: [
+                a_group_reads_back_as_it_was, what_happened_since_counts_more, groups_begin_and_end,
+                what_is_told_twice_is_one_event,
+            ];
             media: [
                 a_file_reads_back_as_it_was, an_upload_is_found_by_its_bytes_while_it_is_young, a_download_is_settled_once, a_file_that_is_there_from_the_start_is_shown,
                 due_downloads_are_offered_oldest_first, files_go_with_their_message,
@@ -152,6 +160,7 @@ macro_rules! store_conformance {
             pacing: [
                 places_are_counted, a_chat_with_messages_is_not_cold, parallel_callers_share_the_places,
                 outcomes_move_the_breaker, what_never_left_gives_its_slot_back,
+                people_who_are_added_to_a_group_share_the_places,
             ];
             batches: [
                 a_batch_reads_back_as_it_was, items_move_and_the_last_one_ends_the_batch, a_cancel_is_final,

@@ -41,7 +41,7 @@ db::statements! {
          values ($1, $2, $3, $4, $5, $6, $6) \
          on conflict (session_id, id) do update set name = excluded.name, parent = excluded.parent, \
          data = excluded.data, as_of = excluded.as_of, changed_at = excluded.changed_at, stale = 0");
-    MOVE_ON = both("update chat_group set name = $3, data = $4, changed_at = $5, stale = case when $6 = 1 then 1 else \
+    MOVE_ON = both("update chat_group set name = $3, data = $4, changed_at = $5, stale = case when $6 > stale then $6 else \
          stale end where session_id = $1 and id = $2");
     FORGET = both("delete from chat_group where session_id = $1 and id = $2");
     GET = both("select data, as_of, stale from chat_group where session_id = $1 and id = $2");
@@ -79,9 +79,7 @@ pub(crate) async fn write(
             let done = db::query(&KEEP).bind(&id).bind(as_of.millis()).bind(ids);
             done.execute(&mut unit.conn).await.doing(WRITING)?.rows_affected() > 0
         }
-        GroupWrite::Change(change, at) => {
-            move_on(unit, (session, &id), group, change, *at).await?
-        }
+        GroupWrite::Change(change, at) => move_on(unit, (session, &id), group, change, *at).await?,
         GroupWrite::Forget => {
             let done = db::query(&FORGET).bind(&id).bind(group.as_str());
             done.execute(&mut unit.conn).await.doing(WRITING)?.rows_affected() > 0

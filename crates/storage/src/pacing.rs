@@ -83,8 +83,11 @@ async fn settle(
 
 /// Whole days since a session was made, at that time.
 async fn age(unit: &mut Unit, session: &str, now: Timestamp) -> StoreResult<i64> {
-    let created: Option<i64> =
-        db::query_scalar(&CREATED).bind(session).fetch_optional(&mut unit.conn).await.doing(DOING)?;
+    let created: Option<i64> = db::query_scalar(&CREATED)
+        .bind(session)
+        .fetch_optional(&mut unit.conn)
+        .await
+        .doing(DOING)?;
     Ok(age_days(Timestamp::from_millis(created.ok_or_else(|| gone(DOING))?), now))
 }
 

@@ -1,5 +1,6 @@
 //! A WhatsApp without a network, for the rules above the wire. The wire itself is tested on the simulated network.
 
+mod groups;
 mod link;
 
 use std::{
@@ -98,6 +99,7 @@ struct FakeState {
     nobody: Vec<ChatId>,
     asked: Vec<Asked>,
     on_ask: VecDeque<EngineError>,
+    groups: groups::FakeGroups,
 }
 
 impl FakeWhatsApp {

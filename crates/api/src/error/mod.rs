@@ -6,6 +6,7 @@
 
 mod batches;
 mod gateway;
+mod groups;
 mod people;
 mod sends;
 

@@ -14,6 +14,7 @@ mod deliveries;
 mod docs;
 mod events;
 mod forward;
+mod groups;
 mod health;
 mod idempotency;
 mod imports;

@@ -51,10 +51,7 @@ fn data(me: Option<&ChatId>, news: &GroupNews, source: Option<ChangeSource>) -> 
         data.insert("actorId".into(), json!(actor.id));
         data.insert("actor".into(), json!(actor));
     }
-    data.insert(
-        "participantIds".into(),
-        people.iter().map(|person| json!(person.id)).collect(),
-    );
+    data.insert("participantIds".into(), people.iter().map(|person| json!(person.id)).collect());
     if !people.is_empty() {
         data.insert("participants".into(), json!(people));
     }
@@ -159,8 +156,7 @@ mod tests {
     #[test]
     fn every_change_has_its_event() {
         let people = || vec![ann()];
-        let requested =
-            GroupChange::Requested { people: people(), method: JoinMethod::InviteLink };
+        let requested = GroupChange::Requested { people: people(), method: JoinMethod::InviteLink };
         let cases = [
             (GroupChange::Removed(people()), EventType::GroupLeave, json!(null)),
             (GroupChange::Deleted, EventType::GroupLeave, json!(null)),
@@ -175,11 +171,7 @@ mod tests {
                 EventType::GroupUpdate,
                 json!({ "subject": "Bakery team" }),
             ),
-            (
-                GroupChange::Description(None),
-                EventType::GroupUpdate,
-                json!({ "description": "" }),
-            ),
+            (GroupChange::Description(None), EventType::GroupUpdate, json!({ "description": "" })),
             (
                 GroupChange::Picture { removed: true },
                 EventType::GroupUpdate,

@@ -1,9 +1,9 @@
 //! The whole ledger, as one port.
 
 use super::{
-    ApiKeyStore, BatchStore, DeviceKeys, GroupStore, IdempotencyStore, IngressStore, Ledger, LogStore,
-    MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SessionStore,
-    TemplateStore, WebhookStore,
+    ApiKeyStore, BatchStore, DeviceKeys, GroupStore, IdempotencyStore, IngressStore, Ledger,
+    LogStore, MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues,
+    SessionStore, TemplateStore, WebhookStore,
 };
 
 /// Everything that one database keeps. Whoever needs a part asks for that part's trait: `Arc<dyn Store>` becomes an

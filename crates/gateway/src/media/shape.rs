@@ -239,6 +239,14 @@ impl Media {
         opened.map(|(file, _)| file).ok_or(MediaError::NotStored)
     }
 
+    /// A kept picture as groups and people have them: a square JPEG.
+    ///
+    /// # Errors
+    /// [`MediaError::Unfit`] when it is no picture, [`MediaError::Store`].
+    pub(crate) async fn portrait(&self, kept: &KeptMedia) -> Result<Vec<u8>, MediaError> {
+        self.blocking(kept, picture::portrait).await?.map_err(MediaError::Unfit)
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         kept: &KeptMedia,

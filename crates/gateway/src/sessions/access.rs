@@ -7,7 +7,7 @@ use domain::{
     port::{Connection, Lease, StoreResult, Write},
 };
 
-use super::Sessions;
+use super::{ExpectedEcho, Sessions};
 
 impl Sessions {
     /// Calls `listener` whenever a session has become ready. Only the first one that is given is called.
@@ -37,6 +37,16 @@ impl Sessions {
     /// Completes when everything that WhatsApp has said to a session so far is stored.
     pub(crate) async fn drained(&self, session: SessionId) {
         self.inner.lines.drained(session).await;
+    }
+
+    /// A change of a group begins, which WhatsApp will tell every device of.
+    pub(crate) fn expect_echo(&self, session: SessionId, echo: ExpectedEcho) {
+        self.inner.echoes.expect(session, echo);
+    }
+
+    /// Such a change was refused.
+    pub(crate) fn forget_echo(&self, session: SessionId, echo: &ExpectedEcho) {
+        self.inner.echoes.forget(session, echo);
     }
 
     /// Stores what WhatsApp took already.

@@ -15,6 +15,7 @@ use domain::{
 
 use super::{
     SessionView,
+    echoes::GroupEchoes,
     error::StartSessionError,
     handle::{Command, Done, SessionHandle},
     line::{LineEntry, SessionLines},
@@ -45,6 +46,8 @@ pub(crate) struct SessionsInner {
     pub(super) on_ready: OnceLock<ReadyListener>,
     pub(crate) lines: SessionLines,
     pub(crate) poison: PoisonMessages,
+    /// Changes of groups that this API makes.
+    pub(crate) echoes: GroupEchoes,
     pub(super) loaded: Mutex<HashMap<SessionId, SessionHandle>>,
     pub(super) starts: Arc<StartTurns>,
     /// Whether a webhook of a session names `message.receipt`, and when that was looked up.

@@ -17,6 +17,7 @@
 
 mod access;
 mod drafts;
+mod echoes;
 mod error;
 mod facts;
 mod handle;
@@ -50,6 +51,7 @@ use domain::{
     proxy::ProxyUrl,
     session::{Session, SessionConfig, SessionStatus, Wish},
 };
+pub(crate) use echoes::ExpectedEcho;
 use handle::Command;
 use inner::SessionsInner;
 pub(crate) use inner::{NoLink, ReadySession};
@@ -96,6 +98,7 @@ impl Sessions {
             on_ready: OnceLock::new(),
             lines: line::SessionLines::default(),
             poison: sink::PoisonMessages::default(),
+            echoes: echoes::GroupEchoes::default(),
             loaded: Mutex::default(),
             starts: Arc::default(),
             receipts: Mutex::default(),

@@ -2,6 +2,7 @@
 
 mod calls;
 mod files;
+mod groups;
 mod marks;
 mod say;
 mod votes;
@@ -20,11 +21,12 @@ use whatsapp_rust::{
 
 pub use calls::CallEnd;
 pub use files::{CraftedFile, FileKind, NewFile};
+pub use groups::{MembersChange, PhoneGroupSetting};
 
 use crate::{
     hub::Hub,
     phone::{self, Behaviour, Phone, PhoneMessage, ReceivedMessage},
-    server::{groups, presence},
+    server::presence,
     state::DeviceKey,
     wire::Build,
 };
@@ -174,17 +176,6 @@ impl Account {
             ..Default::default()
         };
         self.send_peer(device, message).await
-    }
-
-    /// Makes a group with this person as its admin.
-    pub async fn create_group(&self, subject: &str, members: &[&str]) -> Result<Jid> {
-        let members: Vec<String> = members.iter().map(|phone| (*phone).to_owned()).collect();
-        let jid = {
-            let mut state = self.hub.state();
-            groups::create(&self.hub, &mut state, &self.number, subject, &members)?
-        };
-        self.hub.changed();
-        Ok(jid)
     }
 
     /// Everything the phone decrypted, oldest first.

@@ -12,6 +12,9 @@
 //! | `POST /accounts/{phone}/mark` | `{"chat", "mark", "value", "until"}` | `{}` |
 //! | `POST /accounts/{phone}/call` | `{"to", "video"}` | `{"id"}` |
 //! | `POST /accounts/{phone}/end-call` | `{"to", "id", "end"}` | `{}` |
+//! | `POST /accounts/{phone}/groups` | `{"subject", "members"}` | `{"group"}` |
+//! | `POST /accounts/{phone}/groups/{group}` | `{"action", "people", "text", "on", "seconds"}` | `{}`, or `{"code"}` |
+//! | `POST /accounts/{phone}/join` | `{"code"}` | `{"member"}` |
 //! | `POST /aliases` | `{"dialled", "phone"}` | `{}` |
 //! | `POST /accounts/{phone}/answer` | `{"text"}` | `{}` |
 //! | `POST /accounts/{phone}/unlink`, `/kick` | `{"device"}` | `{}` |
@@ -23,8 +26,12 @@
 //! (`contacts: [{name, number}]`), `poll` (`options`, `choices`), or a change with `about: {id, author}`: `vote`
 //! (`options`), `reaction`, `edit`, `revoke`, `pin` (`seconds`). `to` is a number, a LID or a group.
 //!
+//! `action` is `add`, `remove`, `promote`, `demote`, `approve` or `reject` (`people`), `rename` or `describe` (`text`),
+//! `announce`, `lock`, `only-admins-add` or `approval` (`on`), `ephemeral` (`seconds`), `leave`, `invite-code`.
+//!
 //! A request that cannot be done answers 422 with `{"error"}`.
 
+mod groups;
 mod say;
 
 use std::time::Duration;
@@ -55,6 +62,9 @@ pub fn router(network: Network) -> Router {
         .route("/accounts/{phone}/mark", post(say::mark))
         .route("/accounts/{phone}/call", post(say::call))
         .route("/accounts/{phone}/end-call", post(say::end_call))
+        .route("/accounts/{phone}/groups", post(groups::create))
+        .route("/accounts/{phone}/groups/{group}", post(groups::act))
+        .route("/accounts/{phone}/join", post(groups::join))
         .route("/aliases", post(say::alias))
         .route("/accounts/{phone}/answer", post(answer))
         .route("/accounts/{phone}/unlink", post(unlink))

@@ -7,10 +7,11 @@ use domain::{
     SessionId, Timestamp,
     log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
     port::{
-        ApiKeyStore, BatchStore, DeviceKeys, GroupStore, Held, Holder, IdempotencyStore, IngressStore, Lease,
-        Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, Quarantined, SessionStore, Store, StoreResult, Telemetry, TemplateStore,
-        Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
+        ApiKeyStore, BatchStore, DeviceKeys, GroupStore, Held, Holder, IdempotencyStore,
+        IngressStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page,
+        PeopleStore, PluginStore, PluginValues, Quarantined, SessionStore, Store, StoreResult,
+        Telemetry, TemplateStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write,
+        WriteOutcome,
     },
     session::Session,
 };

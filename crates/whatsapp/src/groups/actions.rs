@@ -11,8 +11,9 @@ use domain::{
     time::BoxFuture,
 };
 use whatsapp_rust::{
-    Client, ContactError, GroupCreateOptions, GroupDescription, GroupParticipantOptions, GroupSubject, IqError, Jid,
-    JoinGroupResult, MemberAddMode, ParticipantChangeResponse, PreviousDescription,
+    Client, ContactError, GroupCreateOptions, GroupDescription, GroupParticipantOptions,
+    GroupSubject, IqError, Jid, JoinGroupResult, MemberAddMode, ParticipantChangeResponse,
+    PreviousDescription,
 };
 
 use super::{
@@ -141,9 +142,9 @@ impl GroupActions for ConnectionHandle {
                 match found {
                     Ok(picture) => Ok(picture.map(|picture| picture.url)),
                     // It has none, or hides it.
-                    Err(ContactError::Iq(IqError::ServerError { code: 401 | 403 | 404, .. })) => {
-                        Ok(None)
-                    }
+                    Err(ContactError::Iq(IqError::ServerError {
+                        code: 401 | 403 | 404, ..
+                    })) => Ok(None),
                     Err(ContactError::Iq(error)) => Err(of_request(error)),
                     Err(error) => Err(failure::of_contact(error).into()),
                 }
@@ -201,11 +202,16 @@ async fn create(client: &Client, options: GroupCreateOptions) -> GroupResult<Gro
     match one(client, made.metadata.id).await {
         Ok(group) => Ok(group),
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a new group was not described");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a new group was not described"
+            );
             let owner = people::own(client);
-            let members = owner.phone.as_ref().map(describe::by_phone).map(|person| {
-                GroupMember { person, role: GroupRole::Owner }
-            });
+            let members = owner
+                .phone
+                .as_ref()
+                .map(describe::by_phone)
+                .map(|person| GroupMember { person, role: GroupRole::Owner });
             Ok(Group {
                 id,
                 name,

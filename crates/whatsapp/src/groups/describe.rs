@@ -2,7 +2,9 @@
 
 use domain::{
     PhoneNumber,
-    group::{Group, GroupMember, GroupPerson, GroupRole, JoinMethod, MemberAddRight, MembershipRequest},
+    group::{
+        Group, GroupMember, GroupPerson, GroupRole, JoinMethod, MemberAddRight, MembershipRequest,
+    },
     port::GroupResult,
 };
 use whatsapp_rust::{
@@ -20,7 +22,7 @@ use crate::people::{self, Person};
 
 const NAMESPACE: &str = "w:g2";
 /// How groups are called in answers.
-const TAGS: [&str; 2] = ["group", "community"];
+pub(super) const TAGS: [&str; 2] = ["group", "community"];
 
 /// A group as an answer describes it.
 #[derive(Debug)]

@@ -35,9 +35,10 @@ fn of_request(error: IqError) -> GroupActionError {
 fn of_group(error: GroupError) -> GroupActionError {
     match error {
         GroupError::Iq(error) => of_request(error),
-        GroupError::DescriptionConflict => {
-            GroupActionError::Refused { code: 409, text: "the description changed meanwhile".into() }
-        }
+        GroupError::DescriptionConflict => GroupActionError::Refused {
+            code: 409,
+            text: "the description changed meanwhile".into(),
+        },
         GroupError::InvalidRequest(reason) => EngineError::Refused(reason).into(),
         GroupError::Internal(error) => failure::of_any(error).into(),
         other => EngineError::Refused(other.to_string()).into(),

@@ -2,7 +2,9 @@
 
 use domain::{
     event::ChangeSource,
-    group::{GroupChange, GroupMember, GroupNews, GroupPerson, GroupRole, JoinMethod, MemberAddRight},
+    group::{
+        GroupChange, GroupMember, GroupNews, GroupPerson, GroupRole, JoinMethod, MemberAddRight,
+    },
 };
 use whatsapp_rust::{
     Client, Jid,
@@ -14,7 +16,7 @@ use whatsapp_rust::{
     wacore_binary::Node,
 };
 
-use super::describe::{self, DescribedGroup};
+use super::describe::{self, DescribedGroup, TAGS};
 use crate::people;
 
 /// What an update of the library says; nothing when this gateway has no word for it.
@@ -99,9 +101,7 @@ fn reason(action: &Action) -> Option<String> {
 async fn change(client: &Client, action: &Action) -> Option<GroupChange> {
     Some(match action {
         Action::Create { raw } => begun(client, raw).await?,
-        Action::Add { participants, .. } => {
-            GroupChange::Added(members(client, participants).await)
-        }
+        Action::Add { participants, .. } => GroupChange::Added(members(client, participants).await),
         Action::Remove { participants, .. } => {
             GroupChange::Removed(persons(client, participants).await)
         }
@@ -154,7 +154,7 @@ fn setting(action: &Action) -> Option<GroupChange> {
 
 async fn begun(client: &Client, raw: &Node) -> Option<GroupChange> {
     let node = raw.as_node_ref();
-    let described = node.get_optional_child("group").or(node.get_optional_child("community"))?;
+    let described = TAGS.iter().find_map(|tag| node.get_optional_child(tag))?;
     let described = DescribedGroup::read(described).ok()?;
     let group = Box::new(described.group(client, false).await?);
     let new = raw.attrs.get("type").is_some_and(|kind| kind == "new");

@@ -6,6 +6,7 @@ mod changes;
 mod chats;
 mod disk_host;
 mod files;
+mod groups;
 mod keys_ledger;
 mod keys_suite;
 mod kinds;

@@ -18,13 +18,15 @@ use std::sync::{
 use async_trait::async_trait;
 use domain::{
     PhoneNumber, SessionId, WaMessageId,
+    event::ChangeSource,
     message::{InboundMessage, Message},
     port::{EngineSignal, EngineSink, Lease, SessionPatch, StoreResult, Write},
 };
 use tokio::sync::mpsc;
 
 use super::{
-    SessionsInner, facts,
+    SessionsInner,
+    facts::{self, SessionFact},
     line::{Ack, LineEntry, Receipt},
 };
 use crate::outbox::AckAnswer;
@@ -82,6 +84,14 @@ impl EngineSink for SessionSink {
                 }
             }
             other => match facts::fact(other) {
+                Ok(SessionFact::Group(mut news)) => {
+                    // Asked here, once: the entry may be written several times.
+                    if self.inner.echoes.is_ours(self.session, &news, heard) {
+                        news.source = Some(ChangeSource::Api);
+                    }
+                    let entry = LineEntry::Fact(SessionFact::Group(news));
+                    self.inner.line_up_in_turn(&self.lease, entry).await;
+                }
                 Ok(fact) => {
                     self.inner.line_up_in_turn(&self.lease, LineEntry::Fact(fact)).await;
                 }
