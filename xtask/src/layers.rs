@@ -40,6 +40,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("batches", &["automation", "batches", "metrics", "plugins", "stats", "transfer"]),
+    ("messages", &["downloads", "groups", "messages", "peers", "people"]),
+    ("batches", &["batches", "metrics", "plugins"]),
 ];
 
 /// Named by everybody: `lib.rs` itself, which has the ports and the options.

@@ -20,6 +20,8 @@ const WITH_FILES: [&str; 13] = [
     "/media/convert/video",
     "/media/convert/voice",
 const WITH_FILES: [&str; 9] = [
+const WITH_FILES: [&str; 9] = [
+    "/groups/{groupId}/picture",
     "/messages/send-audio",
     "/messages/send-bulk",
     "/messages/send-bulk/import",

@@ -10,7 +10,7 @@ use utoipa::{OpenApi, openapi::{Content, ContentBuilder, Ref, RefOr, ResponseBui
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::{AppState, api_keys, audit, automation, bulk, catalogue, channels, chats, contacts, conversion, deliveries, error::ErrorBody, events, forward, health, infra, labels, media, messages, metrics, plugins, search, sessions, stats, status, templates, webhooks, words::{OrderByWord, SearchMatchWord}, calls, presence, profile};
+use crate::{AppState, api_keys, audit, automation, bulk, catalogue, channels, chats, contacts, conversion, deliveries, error::ErrorBody, events, forward, health, infra, labels, media, messages, metrics, plugins, search, sessions, stats, status, templates, webhooks, words::{OrderByWord, SearchMatchWord}, calls, presence, profile, groups};
 
 /// Where the document is served.
 const DOCUMENT_PATH: &str = "/api/docs-json";
@@ -42,6 +42,7 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Profile", description = "What an account shows of itself"),
         (name = "Presence", description = "Who is online and who is writing"),
         (name = "Calls", description = "Links to calls, and refusing them"),
+        (name = "Groups", description = "Groups, their members and settings"),
         (name = "Webhooks", description = "Webhook subscriptions"),
         (name = "Deliveries", description = "Delivery log, dead letters and redelivery"),
         (name = "Events", description = "Live events, as a stream"),
@@ -78,6 +79,7 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(profile::routes())
         .merge(presence::routes())
         .merge(calls::routes())
+        .merge(groups::routes())
         .merge(webhooks::routes())
         .merge(plugins::routes())
         .merge(deliveries::routes())

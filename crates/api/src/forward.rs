@@ -37,6 +37,13 @@ const ASKED: [&str; 7] = [
     "/contacts/{contactId}/profile-picture",
     "/contacts/{contactId}/lid",
     "/presence/{chatId}",
+    "/groups",
+    "/groups/join-info",
+    "/groups/{groupId}",
+    "/groups/{groupId}/invite-code",
+    "/groups/{groupId}/membership-requests",
+    "/groups/{groupId}/picture",
+    "/groups/{groupId}/settings",
 ];
 
 /// An answer that another process gave, or did not give: it is audited there.

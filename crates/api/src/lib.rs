@@ -36,6 +36,7 @@ mod events;
 mod forward;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod groups;
 mod health;
 mod home;
 mod incoming;

@@ -1,6 +1,6 @@
 //! Words and small texts of the API as OpenAPI schemas: the lists come from `domain`, so they cannot drift apart.
 
-use domain::{api_key::Role, batch::{BatchState, HoldReason}, delivery::{PauseReason, SignatureScheme}, event::EventType, message::{Direction, MessageStatus, MessageType}, presence::PresenceState, session::SessionStatus, webhook::LaneOrder};
+use domain::{api_key::Role, batch::{BatchState, HoldReason}, delivery::{PauseReason, SignatureScheme}, event::EventType, message::{Direction, MessageStatus, MessageType}, presence::PresenceState, session::SessionStatus, webhook::LaneOrder, group::MemberAddRight};
 use utoipa::{PartialSchema, ToSchema, openapi::{KnownFormat, ObjectBuilder, RefOr, SchemaFormat, Type, schema::Schema}};
 
 /// A schema for one of a list of words.
@@ -218,6 +218,13 @@ word_schema!(
     vec!["createdAt", "timestamp"]
 );
 
+word_schema!(
+    MemberAddWord,
+    "MemberAddMode",
+    "Who may add members to a group.",
+    [MemberAddRight::All, MemberAddRight::Admins].map(MemberAddRight::as_str).to_vec()
+);
+
 text_schema!(
     ChatText,
     "ChatId",
@@ -241,6 +248,12 @@ text_schema!(
     "color",
     7,
     "#1E6E4F"
+    ParticipantText,
+    "Participant",
+    "A person: a phone number, `<phone>@c.us` or `<id>@lid`.",
+    "person-id",
+    64,
+    "49170111@c.us"
 );
 text_schema!(OptionText, "PollOption", "An option of a poll.", "poll-option", 100, "Chocolate");
 text_schema!(

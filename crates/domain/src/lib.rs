@@ -31,6 +31,7 @@ pub mod delivery;
 pub mod event;
 pub mod failure;
 pub mod filter;
+pub mod group;
 pub mod hook;
 pub mod hop;
 pub mod idempotency;

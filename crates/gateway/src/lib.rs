@@ -28,6 +28,7 @@ mod downloads;
 pub mod egress;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod groups;
 pub mod health;
 pub mod hooks;
 pub mod labels;
@@ -69,6 +70,7 @@ pub use automation::Automation;
 pub use batches::{Batches, BulkOptions};
 pub use catalogue::Catalogue;
 pub use channels::Channels;
+pub use groups::Groups;
 pub use health::{Health, Readiness};
 pub use hooks::Hooks;
 pub use labels::Labels;
@@ -252,6 +254,8 @@ pub struct Gateway {
     pub labels: Labels,
     /// Catalogues of business accounts.
     pub catalogue: Catalogue,
+    /// Groups, and what is changed of them.
+    pub groups: Groups,
     /// Files of messages, in both directions.
     pub media: Media,
     /// Where plugins, and code of this process, join in.
@@ -317,6 +321,14 @@ impl Gateway {
         let labels = Labels::build(&ports, &sessions, &ledger);
         let catalogue = Catalogue::build(&ports, &sessions);
         let people = People::build(&options.sends, &ports, &sessions, &ledger, &media);
+        let groups = Groups::build(groups::Parts {
+            ports: &ports,
+            sessions: &sessions,
+            ledger: &ledger,
+            media: &media,
+            pacing: &options.sends.pacing,
+            fetch_through_proxy: options.sends.fetch_through_proxy,
+        });
         let templates = Templates::build(&ports);
         let messages = Messages::build(messages::Parts {
             options: &options.sends,
@@ -372,6 +384,7 @@ impl Gateway {
             channels,
             labels,
             catalogue,
+            groups,
             media,
             hooks,
             plugins,

@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{
-    ChatId, Clock, Timestamp,
-    message::Direction,
-    pacing::{PacingOutcome, PacingRule, PacingRules, Refusal},
-    port::{Lease, MessageQuery, MessageStore, PacingStore, Page, StoreError},
-};
+use domain::{ChatId, Clock, Timestamp, message::Direction, pacing::{PacingOutcome, PacingRule, PacingRules, Refusal, StrangersRefusal}, port::{Lease, MessageQuery, MessageStore, PacingStore, Page, StoreError}};
 
 use crate::{Ports, outbox::ColdLocks};
 
@@ -20,6 +15,19 @@ pub(crate) enum PacingError {
     },
     /// WhatsApp lets this account write to nobody new, and this is somebody new.
     Cold,
+    Store(StoreError),
+}
+
+/// Why people are not added to a group.
+pub(crate) enum StrangersError {
+    /// Too many new people for now: there may be places after so many seconds.
+    Paced {
+        retry_after_seconds: u64,
+    },
+    /// Too many new people for a whole day.
+    Never {
+        most: u32,
+    },
     Store(StoreError),
 }
 
@@ -76,8 +84,7 @@ impl SendPacing {
             }
             Err(Refusal { rule, until }) => {
                 tracing::info!(session.id = %lease.session, rule = rule.as_str(), "a send was too fast");
-                let millis = u64::try_from(until.since(at).as_millis()).unwrap_or(u64::MAX);
-                let retry_after_seconds = millis.div_ceil(1000).max(1);
+                let retry_after_seconds = seconds_until(until, at);
                 Err(PacingError::Paced { rule, retry_after_seconds })
             }
         }
@@ -99,6 +106,61 @@ impl SendPacing {
         let heard = self.messages.messages(lease.session, &heard, one).await;
         Ok(heard.map_err(PacingError::Store)?.is_some_and(|page| page.total == 0))
     }
+}
+
+/// Places that were taken for people whom this account adds to a group.
+#[must_use]
+pub(crate) struct AdmittedStrangers {
+    pacing: SendPacing,
+    lease: Lease,
+    /// Who was counted; nobody while pacing is off.
+    counted: Vec<ChatId>,
+    at: Timestamp,
+}
+
+impl SendPacing {
+    /// Takes places for people who are added to a group: those with whom neither side ever wrote count as new chats.
+    pub(crate) async fn admit_strangers(
+        &self,
+        lease: &Lease,
+        people: &[ChatId],
+    ) -> Result<AdmittedStrangers, StrangersError> {
+        let at = self.clock.now();
+        let admitted = |counted| {
+            Ok(AdmittedStrangers { pacing: self.clone(), lease: lease.clone(), counted, at })
+        };
+        if !self.rules.enabled {
+            return admitted(vec![]);
+        }
+        let counted = self.store.admit_strangers(lease, people, &self.rules, at).await;
+        match counted.map_err(StrangersError::Store)? {
+            Ok(counted) => admitted(counted),
+            Err(StrangersRefusal::Never { most }) => Err(StrangersError::Never { most }),
+            Err(StrangersRefusal::Later(Refusal { rule, until })) => {
+                tracing::info!(session.id = %lease.session, rule = rule.as_str(), "too many new people for a group");
+                Err(StrangersError::Paced { retry_after_seconds: seconds_until(until, at) })
+            }
+        }
+    }
+}
+
+impl AdmittedStrangers {
+    /// Gives back the places of those who did not hear of this account.
+    pub(crate) async fn give_back(self, unaware: impl Fn(&ChatId) -> bool) {
+        let back: Vec<ChatId> = self.counted.into_iter().filter(unaware).collect();
+        if back.is_empty() {
+            return;
+        }
+        if let Err(error) = self.pacing.store.return_strangers(&self.lease, &back, self.at).await {
+            tracing::warn!(session.id = %self.lease.session, error = &error as &dyn std::error::Error,
+                "places for new people were not given back");
+        }
+    }
+}
+
+fn seconds_until(until: Timestamp, now: Timestamp) -> u64 {
+    let millis = u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX);
+    millis.div_ceil(1000).max(1)
 }
 
 impl AdmittedSend {

@@ -9,7 +9,7 @@
 //! one of a chat, a repetition after a retry receipt included; messages between the devices of one account are spared.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -30,6 +30,9 @@ struct FaultPlan {
     refusals: HashMap<String, LoginRefusal>,
     withheld_key_shares: u32,
     refused_recipients: HashMap<String, u16>,
+    refused_groups: VecDeque<u16>,
+    refused_members: HashMap<String, u16>,
+    spoilt_keys: HashSet<(String, u16)>,
     ack_delay: Duration,
     media_delay: Duration,
     media_redirect: Option<String>,
@@ -96,6 +99,25 @@ impl Faults {
     /// Messages to this number are accepted again.
     pub fn accept_to(&self, phone: &str) {
         self.change(|plan| plan.refused_recipients.remove(phone));
+    }
+
+    /// Refuses the next change of a group by anybody with this code. Called again, it lines up further refusals.
+    pub fn refuse_group(&self, code: u16) {
+        self.change(|plan| {
+            if plan.refused_groups.len() < NACKS_MAX {
+                plan.refused_groups.push_back(code);
+            }
+        });
+    }
+
+    /// Refuses whatever is done in groups with this person, with this code for them alone.
+    pub fn refuse_member(&self, phone: &str, code: u16) {
+        self.change(|plan| plan.refused_members.insert(phone.to_owned(), code));
+    }
+
+    /// Hands out keys of a device that fit no signature, so that nobody can open a session with it.
+    pub fn spoil_keys(&self, phone: &str, device: u16) {
+        self.change(|plan| plan.spoilt_keys.insert((phone.to_owned(), device)));
     }
 
     /// Holds every ack of a message back for this long, receipts not. Zero ends it.
@@ -168,6 +190,18 @@ impl Faults {
 
     pub(crate) fn refusal_to(&self, phone: &str) -> Option<u16> {
         self.change(|plan| plan.refused_recipients.get(phone).copied())
+    }
+
+    pub(crate) fn refusal_of_group(&self) -> Option<u16> {
+        self.change(|plan| plan.refused_groups.pop_front())
+    }
+
+    pub(crate) fn refusal_of_member(&self, phone: &str) -> Option<u16> {
+        self.change(|plan| plan.refused_members.get(phone).copied())
+    }
+
+    pub(crate) fn spoils_keys(&self, phone: &str, device: u16) -> bool {
+        self.change(|plan| plan.spoilt_keys.contains(&(phone.to_owned(), device)))
     }
 
     pub(crate) fn ack_delay(&self) -> Duration {

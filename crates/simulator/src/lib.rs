@@ -51,7 +51,7 @@ mod server;
 mod state;
 mod wire;
 
-pub use account::{Account, CallEnd, ChatState, CraftedFile, FileKind, MemberChange, NewFile, Online, text_message};
+pub use account::{Account, CallEnd, ChatState, CraftedFile, FileKind, MemberChange, NewFile, Online, text_message, MembersChange, PhoneGroupSetting};
 pub use faults::{DeviceFaults, Faults};
 pub use limits::{NewChats, Timelock};
 pub use media::{MEDIA_HOST, MediaHttp};

@@ -224,6 +224,7 @@ impl Network {
             },
             app_state: HashMap::new(),
             number_hidden: false,
+            refuses_groups: false,
             watchers: HashSet::new(),
             about: String::new(),
             picture: None,

@@ -28,7 +28,7 @@ use crate::{
     noise::ServerIdentity,
     phone::Phone,
     server::{
-        groups::{Group, GroupMember},
+        groups::{GroupExtras, ServerGroup, ServerMember},
         queue::DeviceQueue,
     },
     state::{AccountState, AppKey, Device},
@@ -172,6 +172,8 @@ struct GroupFile {
     invite: String,
     announcement: bool,
     locked: bool,
+    #[serde(default)]
+    rest: GroupExtras,
 }
 
 /// Bytes as hexadecimal text.
@@ -298,6 +300,7 @@ impl AccountFile {
             },
             app_state: app_state.collect(),
             number_hidden: false,
+            refuses_groups: false,
             phone: self.phone,
             lid: self.lid,
             name: self.name,
@@ -355,7 +358,7 @@ impl DeviceFile {
 }
 
 impl GroupFile {
-    fn of(group: &Group) -> Self {
+    fn of(group: &ServerGroup) -> Self {
         let members = group.members.iter();
         Self {
             jid: group.jid.to_string(),
@@ -367,21 +370,23 @@ impl GroupFile {
             invite: group.invite.clone(),
             announcement: group.announcement,
             locked: group.locked,
+            rest: group.rest.clone(),
         }
     }
 
-    fn restore(self) -> Result<Group> {
+    fn restore(self) -> Result<ServerGroup> {
         let members = self.members.into_iter();
-        Ok(Group {
+        Ok(ServerGroup {
             jid: self.jid.parse()?,
             subject: self.subject,
             description: self.description,
             creator: self.creator,
             created: self.created,
-            members: members.map(|(phone, admin)| GroupMember { phone, admin }).collect(),
+            members: members.map(|(phone, admin)| ServerMember { phone, admin }).collect(),
             invite: self.invite,
             announcement: self.announcement,
             locked: self.locked,
+            rest: self.rest,
         })
     }
 }

@@ -9,6 +9,7 @@ pub mod changes;
 pub mod chats;
 pub mod events;
 pub mod house;
+pub mod groups;
 pub mod idempotency;
 pub mod identities;
 pub mod ingress;
@@ -34,17 +35,7 @@ pub mod webhooks;
 
 use std::time::Duration;
 
-use domain::{
-    SessionId,
-    event::{Event, EventDraft},
-    port::{
-        ApiKeyStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore,
-        IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore,
-        Page, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore,
-        StatusStore, TemplateStore, TransferStore, WebhookStore, Write, WriteOutcome,
-    },
-    webhook::Webhook,
-};
+use domain::{SessionId, event::{Event, EventDraft}, port::{ApiKeyStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore, StatusStore, TemplateStore, TransferStore, WebhookStore, Write, WriteOutcome, GroupStore}, webhook::Webhook};
 
 use testkit::{START, build};
 
@@ -63,6 +54,7 @@ pub trait Store:
     + DeliveryQueue
     + DeviceKeys
     + PeopleStore
+    + GroupStore
     + TemplateStore
     + IdempotencyStore
     + PacingStore
@@ -91,6 +83,7 @@ impl<T> Store for T where
         + DeliveryQueue
         + DeviceKeys
         + PeopleStore
+        + GroupStore
         + TemplateStore
         + IdempotencyStore
         + PacingStore
@@ -143,6 +136,10 @@ macro_rules! store_conformance {
                 the_same_message_under_both_ids_is_one, people_and_chats_need_a_session,
                 a_pair_is_told_once, a_block_list_is_whole, what_is_wanted_of_presences_is_kept,
             ];
+            groups: [
+                a_group_reads_back_as_it_was, what_happened_since_counts_more, groups_begin_and_end,
+                what_is_told_twice_is_one_event,
+            ];
             media: [
                 a_file_reads_back_as_it_was, an_upload_is_found_by_its_bytes_while_it_is_young, a_download_is_settled_once, a_file_that_is_there_from_the_start_is_shown,
                 due_downloads_are_offered_oldest_first, files_go_with_their_message,
@@ -190,6 +187,7 @@ macro_rules! store_conformance {
             pacing: [
                 places_are_counted, a_chat_with_messages_is_not_cold, parallel_callers_share_the_places,
                 outcomes_move_the_breaker, what_never_left_gives_its_slot_back,
+                people_who_are_added_to_a_group_share_the_places,
             ];
             batches: [
                 a_batch_reads_back_as_it_was, items_move_and_the_last_one_ends_the_batch, a_cancel_is_final,

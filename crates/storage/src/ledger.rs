@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::{SessionId, Timestamp, event::{Event, EventDraft}, port::{Ledger, Quarantined, SessionPatch, StoreResult, Trouble, UnreadableRow, Write, WriteOutcome}};
 use rand::Rng as _;
 
-use crate::{batch::{self, EventStamp}, db, delivery::push, error::{Doing as _, gone}, event_log, label, lease, media, message::{self, Ack}, open::LedgerStore, people, session, writer::Unit};
+use crate::{batch::{self, EventStamp}, db, delivery::push, error::{Doing as _, gone}, event_log, label, lease, media, message::{self, Ack}, open::LedgerStore, people, session, writer::Unit, group};
 
 db::statements! {
     ANYTHING = both("select 1");
@@ -201,6 +201,7 @@ pub(crate) fn session_of(write: &Write) -> SessionId {
         | Write::LearnContact { session, .. }
         | Write::MarkChat { session, .. }
         | Write::NameChat { session, .. }
+        | Write::Group { session, .. }
         | Write::SettleMedia { session, .. }
         | Write::ChangeLabel { session, .. }
         | Write::PatchSession { session, .. }
@@ -219,6 +220,11 @@ async fn repeated(
     write: &Write,
     drafts: &[EventDraft],
 ) -> StoreResult<Option<Vec<Arc<Event>>>> {
+    if let Write::Group { events, .. } = write {
+        let Some(first) = events.first() else { return Ok(None) };
+        // WhatsApp tells an occurrence again that was not acknowledged: with the same id, maybe in other words.
+        return Ok(group::is_told(unit, first, drafts).await?.then(Vec::new));
+    }
     let events: Vec<&EventDraft> = match write {
         Write::PatchSession { events, .. } => events.iter().collect(),
         Write::Append { event } => vec![event],
@@ -303,6 +309,8 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(AppliedWrite, Ve
         }
         Write::ChangeLabel { session, change, events } => {
             some_if(label::change(unit, *session, change).await?, events)
+        Write::Group { session, group, change, events } => {
+            group::write(unit, (*session, group), change, events).await?
         }
         Write::SettleMedia { session, wa_id, state, events } => {
             some_if(media::settle(unit, *session, wa_id, state).await?, events)

@@ -29,6 +29,7 @@ mod error;
 mod event_log;
 mod failpoint;
 mod folder;
+mod group;
 mod idempotency;
 mod keyfile;
 mod label;

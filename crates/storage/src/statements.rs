@@ -1,12 +1,7 @@
 //! Every statement of this crate, for the test that prepares them on both databases. A module whose list is missing
 //! here does not build without a warning: nobody uses it.
 
-use crate::{
-    api_key, audit, automation, batch, db::Statement, delivery, device_key, event_log, idempotency,
-    label, lease, ledger, media, media_removal, message, open, pacing, people, plugin, quarantine,
-    removal, search, session, stats, status, telemetry, template, transfer, upkeep, webhook,
-    writer,
-};
+use crate::{api_key, audit, automation, batch, db::Statement, delivery, device_key, event_log, idempotency, label, lease, ledger, media, media_removal, message, open, pacing, people, plugin, quarantine, removal, search, session, stats, status, telemetry, template, transfer, upkeep, webhook, writer, group};
 
 static ALL: &[&[&Statement]] = &[
     api_key::STATEMENTS,
@@ -29,6 +24,7 @@ static ALL: &[&[&Statement]] = &[
     delivery::shared::STATEMENTS,
     device_key::STATEMENTS,
     event_log::STATEMENTS,
+    group::STATEMENTS,
     idempotency::STATEMENTS,
     label::STATEMENTS,
     lease::memory::STATEMENTS,

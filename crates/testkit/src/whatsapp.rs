@@ -1,6 +1,7 @@
 //! A WhatsApp without a network, for the rules above the wire. The wire itself is tested on the simulated network.
 
 mod business;
+mod groups;
 mod link;
 mod passkey;
 mod people;
@@ -112,6 +113,7 @@ struct FakeState {
     people: FakePeople,
     on_ask: VecDeque<EngineError>,
     business: business::FakeBusiness,
+    groups: groups::FakeGroups,
 }
 
 impl FakeWhatsApp {

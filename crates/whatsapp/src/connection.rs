@@ -58,6 +58,7 @@ impl ConnectionHandle {
 
     /// The same, at most as long as a message may take.
     pub(crate) async fn request<T: Send + 'static>(
+    pub async fn request<T: Send + 'static>(
         &self,
         doing: BoxFuture<Result<T, EngineError>>,
     ) -> Result<T, EngineError> {

@@ -49,6 +49,7 @@ mod engine;
 mod failure;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod groups;
 mod http;
 mod inbound;
 pub mod keys;

@@ -23,7 +23,7 @@ impl Person {
         self.phone.as_ref().map(PhoneNumber::chat).or_else(|| self.lid.clone())
     }
 
-    fn learn(&mut self, jid: &Jid) {
+    pub fn learn(&mut self, jid: &Jid) {
         match chat_id(jid) {
             Some(chat) if chat.is_lid() => self.lid = self.lid.take().or(Some(chat)),
             Some(chat) => self.phone = self.phone.take().or_else(|| chat.phone()),

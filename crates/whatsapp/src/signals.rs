@@ -9,12 +9,13 @@ mod acquaintances;
 
 use std::{sync::{Arc, atomic::{AtomicBool, Ordering}}, time::Duration};
 
-use domain::{ChatId, Clock, WaMessageId, chat::{ChatMark, ContactPatch, Identity}, port::{Call, EngineSignal, EngineSink, ReceiptKind}, session::LossCause};
+use domain::{ChatId, Clock, WaMessageId, chat::{ChatMark, ContactPatch, Identity}, port::{Call, EngineSignal, EngineSink, ReceiptKind}, session::LossCause, group::{GroupChange, GroupNews, GroupPerson, GroupSignal}};
 use whatsapp_rust::{Client, RawNodeLease, types::{events::{ContactNumberChanged, Event, GroupUpdate, PairSuccess, Receipt, ServerAck}, presence::ReceiptType}, wacore::stanza::groups::GroupNotificationAction};
 
-use crate::{calls::{self, RingingCalls}, duplicates::LostMessage, inbound::InboundHandler, labels, limits::LimitWatch, link::LinkState, marks, passkey::PasskeyLinking, people::{self, Person}, presence::{self, OwnPresence}, runtime::ConnectionTasks};
+use crate::{calls::{self, RingingCalls}, duplicates::LostMessage, inbound::InboundHandler, labels, limits::LimitWatch, link::LinkState, marks, passkey::PasskeyLinking, people::{self, Person}, presence::{self, OwnPresence}, runtime::ConnectionTasks, groups};
 
 pub(crate) use acquaintances::changes_block_list;
+
 
 /// How long a pairing code may still be typed after the last QR code expired (WhatsApp's own limit).
 const CODE_LIFE: Duration = Duration::from_secs(180);
@@ -59,6 +60,12 @@ impl SideSignals {
     /// When too many wait, this one is dropped: names and identities are learned again.
     pub fn say(&self, signal: EngineSignal) {
         let _ = self.said.try_send(signal);
+    }
+
+    /// As soon as there is room.
+    async fn say_in_turn(&self, signal: EngineSignal) {
+        // A pump that has ended needs no news.
+        let _ = self.said.send(signal).await;
     }
 }
 
@@ -175,6 +182,11 @@ impl EventPump {
             Event::GroupUpdate(update) => self.tell_if(group_name(update)).await,
             Event::LabelEditUpdate(_) | Event::LabelAssociationUpdate(_) => {
                 self.tell_if(labels::changed(&self.client, event).await).await;
+            Event::GroupUpdate(update) => {
+                self.group(groups::of_update(&self.client, update).await).await;
+            }
+            Event::PictureUpdate(update) => {
+                self.group(groups::of_picture(&self.client, update).await).await;
             }
             other => self.tell_if(marks::chat_mark(&self.client, other).await).await,
         }
@@ -199,23 +211,38 @@ impl EventPump {
             self.learn_group_names();
             self.limits.ask();
             self.learn_block_list();
+            self.learn_groups();
         }
     }
 
-    /// Asks once per login; renames that follow come as events.
-    fn learn_group_names(&self) {
+    /// Asks once per login; what happens to them later comes as events.
+    fn learn_groups(&self) {
         let (client, side_signals) = (self.client.clone(), self.side_signals.clone());
+        let as_of = self.clock.now();
         self.tasks.start(async move {
-            match Box::pin(client.groups().get_participating()).await {
-                Ok(groups) => {
-                    for (jid, group) in groups {
-                        let Some(chat) = people::chat_id(&jid) else { continue };
-                        side_signals.say(EngineSignal::ChatName { chat, name: group.subject });
-                    }
-                }
-                Err(error) => tracing::debug!(%error, "the groups' names were not read"),
+            let groups = match Box::pin(groups::all(&client)).await {
+                Ok(groups) => groups,
+                Err(error) => return tracing::debug!(%error, "the groups were not read"),
+            };
+            let ids = groups.iter().map(|group| group.id.clone()).collect();
+            for group in groups {
+                let known = GroupSignal::Known(Box::new(group), as_of);
+                side_signals.say_in_turn(EngineSignal::Group(known)).await;
             }
+            let listed = GroupSignal::Listed(ids, as_of);
+            side_signals.say_in_turn(EngineSignal::Group(listed)).await;
         });
+    }
+
+    /// Those who come in are introduced first: by number and privacy id, where WhatsApp names both.
+    async fn group(&self, news: Option<GroupNews>) {
+        let Some(news) = news else { return };
+        if matches!(news.change, GroupChange::Added(_) | GroupChange::Requested { .. }) {
+            for person in news.change.people() {
+                self.tell_if(identity(person).map(EngineSignal::Identity)).await;
+            }
+        }
+        self.signal(EngineSignal::Group(GroupSignal::Changed(Box::new(news)))).await;
     }
 
     async fn number_changed(&self, change: &ContactNumberChanged) {
@@ -342,10 +369,6 @@ impl EventPump {
     }
 }
 
-fn group_name(update: &GroupUpdate) -> Option<EngineSignal> {
-    let name = match &update.action {
-        GroupNotificationAction::Subject { subject, .. } => subject.clone(),
-        _ => return None,
-    };
-    Some(EngineSignal::ChatName { chat: people::chat_id(&update.group_jid)?, name })
+fn identity(person: &GroupPerson) -> Option<Identity> {
+    Some(Identity { lid: person.lid.clone()?, phone: person.phone.clone()? })
 }

@@ -7,6 +7,7 @@
 mod ask;
 mod batches;
 mod gateway;
+mod groups;
 mod people;
 mod sends;
 

@@ -18,6 +18,7 @@ mod deliveries;
 mod docs;
 mod events;
 mod forward;
+mod groups;
 mod health;
 mod history;
 mod idempotency;

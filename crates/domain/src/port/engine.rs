@@ -5,8 +5,8 @@ use std::{fs::File, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{CatalogueActions, ChannelActions, LabelActions, Lease, PasskeyActions, PasskeySignal, StoreError, StoreResult, contacts::{ContactActions, PeopleSignal}};
-use crate::{address::{ChatId, PhoneNumber}, chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing}, content::{MediaKind, RemoteMedia, Target}, event::ChangeSource, ids::WaMessageId, label::LabelSignal, message::{InboundMessage, OutgoingMessage}, proxy::ProxyUrl, session::{LimitNews, LossCause}};
+use super::{CatalogueActions, ChannelActions, LabelActions, Lease, PasskeyActions, PasskeySignal, StoreError, StoreResult, contacts::{ContactActions, PeopleSignal}, GroupActions};
+use crate::{address::{ChatId, PhoneNumber}, chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing}, content::{MediaKind, RemoteMedia, Target}, event::ChangeSource, ids::WaMessageId, label::LabelSignal, message::{InboundMessage, OutgoingMessage}, proxy::ProxyUrl, session::{LimitNews, LossCause}, group::GroupSignal};
 
 /// Why the engine could not do something, and whether trying again makes sense.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +130,8 @@ pub enum EngineSignal {
     Call(Call),
     /// Something about people: presences, pictures, who is blocked, who is behind a privacy id.
     People(PeopleSignal),
+    /// Something about groups.
+    Group(GroupSignal),
     /// The number behind a privacy id was learned outside of a message.
     Identity(Identity),
     /// A person's names were learned: from the address book, or from themselves.
@@ -217,6 +219,7 @@ pub trait Connection:
     PasskeyActions + ChannelActions + LabelActions + CatalogueActions + Send + Sync + 'static
 {
 pub trait Connection: ContactActions + Send + Sync + 'static {
+pub trait Connection: GroupActions + Send + Sync + 'static {
     /// Encrypts a message and writes it to the wire. `Ok` means written, not accepted: that is
     /// [`EngineSignal::ServerAck`].
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError>;

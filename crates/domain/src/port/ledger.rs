@@ -6,21 +6,8 @@ use async_trait::async_trait;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Lease, StoreError, StoreErrorKind, StoreResult, Trouble, UnreadableRow};
-use crate::{
-    address::{ChatId, PhoneNumber},
-    batch::{BatchChange, BatchId},
-    chat::{ChatMark, ContactPatch, Identity, KnownForm},
-    event::{Event, EventDraft},
-    ids::{EventId, SessionId, WaMessageId},
-    label::LabelChange,
-    media::{MediaRecord, MediaState},
-    message::{Message, MessageStatus, MessageType, OutgoingMessage},
-    proxy::ProxyUrl,
-    receipt::RecipientReceipt,
-    session::{NewChatQuota, Restriction, SessionConfig, SessionStatus, Wish},
-    time::Timestamp,
-};
+use super::{GroupWrite, Lease, StoreError, StoreErrorKind, StoreResult, Trouble, UnreadableRow};
+use crate::{address::{ChatId, PhoneNumber}, batch::{BatchChange, BatchId}, chat::{ChatMark, ContactPatch, Identity, KnownForm}, event::{Event, EventDraft}, ids::{EventId, SessionId, WaMessageId}, label::LabelChange, media::{MediaRecord, MediaState}, message::{Message, MessageStatus, MessageType, OutgoingMessage}, proxy::ProxyUrl, receipt::RecipientReceipt, session::{NewChatQuota, Restriction, SessionConfig, SessionStatus, Wish}, time::Timestamp};
 
 /// One change with the events it causes. A change and its events are atomic; an event whose change did not apply
 /// (a duplicate, an ack that would move backwards) is not recorded.
@@ -144,6 +131,16 @@ pub enum Write {
         /// What is different from now on.
         change: LabelChange,
         /// Recorded only if something changed.
+    /// Remember a group, or what happened to it. The first event tells the same occurrence twice apart: one that was
+    /// recorded before changes nothing.
+    Group {
+        /// The session it belongs to.
+        session: SessionId,
+        /// The group; of no meaning for [`GroupWrite::Keep`].
+        group: ChatId,
+        /// What becomes of it.
+        change: Box<GroupWrite>,
+        /// Recorded whether or not the group is known.
         events: Vec<EventDraft>,
     },
     /// Record how a download went; it counts as a try. A file that is there stays.

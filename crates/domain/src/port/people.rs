@@ -4,18 +4,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{Lease, Page, StoreResult};
-use crate::{
-    address::{ChatId, PhoneNumber},
-    chat::{Chat, Contact, KnownForm},
-    content::Media,
-    idempotency::{IdempotencyRecord, Taken},
-    ids::{MediaId, SessionId, TemplateId, WaMessageId},
-    media::MediaRecord,
-    pacing::{PacingOutcome, PacingRules, Refusal},
-    presence::PresenceWishes,
-    template::Template,
-    time::Timestamp,
-};
+use crate::{address::{ChatId, PhoneNumber}, chat::{Chat, Contact, KnownForm}, content::Media, idempotency::{IdempotencyRecord, Taken}, ids::{MediaId, SessionId, TemplateId, WaMessageId}, media::MediaRecord, pacing::{PacingOutcome, PacingRules, Refusal, StrangersRefusal}, presence::PresenceWishes, template::Template, time::Timestamp};
 
 /// People and chats. Written by [`Ledger::write`](super::Ledger::write).
 #[async_trait]
@@ -129,6 +118,22 @@ pub trait PacingStore: Send + Sync + 'static {
         outcome: PacingOutcome,
         now: Timestamp,
     ) -> StoreResult<bool>;
+    /// Takes places for people who are added to a group, atomically, all or none: those with whom neither side ever
+    /// wrote count ([`PacingState::admit_strangers`](crate::pacing::PacingState::admit_strangers)). Who was counted.
+    async fn admit_strangers(
+        &self,
+        lease: &Lease,
+        people: &[ChatId],
+        rules: &PacingRules,
+        now: Timestamp,
+    ) -> StoreResult<Result<Vec<ChatId>, StrangersRefusal>>;
+    /// Gives places back that were taken at `at`.
+    async fn return_strangers(
+        &self,
+        lease: &Lease,
+        people: &[ChatId],
+        at: Timestamp,
+    ) -> StoreResult<()>;
 }
 
 /// Files of stored messages. Written by [`Ledger::write`](super::Ledger::write).

@@ -1,11 +1,6 @@
 //! The whole ledger, as one port.
 
-use super::{
-    ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore,
-    LabelStore, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, PeopleStore,
-    PluginStore, PluginValues, SearchStore, SessionStore, StatsStore, StatusStore, TemplateStore,
-    TransferStore, WebhookStore,
-};
+use super::{ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, LabelStore, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore, StatusStore, TemplateStore, TransferStore, WebhookStore, GroupStore};
 
 /// Everything that one database keeps. Whoever needs a part asks for that part's trait: `Arc<dyn Store>` becomes an
 /// `Arc<dyn SessionStore>` by itself. The queue of deliveries is not in it, because processes may share one elsewhere.
@@ -18,6 +13,7 @@ pub trait Store:
     + LogStore
     + DeviceKeys
     + PeopleStore
+    + GroupStore
     + TemplateStore
     + IdempotencyStore
     + PacingStore
@@ -44,6 +40,7 @@ impl<T> Store for T where
         + LogStore
         + DeviceKeys
         + PeopleStore
+        + GroupStore
         + TemplateStore
         + IdempotencyStore
         + PacingStore

@@ -2,12 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use domain::{
-    SessionId,
-    port::{Connection, Lease, StoreResult, Write},
-};
+use domain::{SessionId, port::{Connection, Lease, StoreResult, Write}};
 
-use super::{ReadySession, RejectError, RejectedBy, Sessions};
+use super::{ReadySession, RejectError, RejectedBy, Sessions, ExpectedEcho};
 use crate::{pictures::Pictures, presence::Presences};
 
 impl Sessions {
@@ -58,6 +55,16 @@ impl Sessions {
     /// Completes when everything that WhatsApp has said to a session so far is stored.
     pub(crate) async fn drained(&self, session: SessionId) {
         self.inner.lines.drained(session).await;
+    }
+
+    /// A change of a group begins, which WhatsApp will tell every device of.
+    pub(crate) fn expect_echo(&self, session: SessionId, echo: ExpectedEcho) {
+        self.inner.echoes.expect(session, echo);
+    }
+
+    /// Such a change was refused.
+    pub(crate) fn forget_echo(&self, session: SessionId, echo: &ExpectedEcho) {
+        self.inner.echoes.forget(session, echo);
     }
 
     /// Stores what WhatsApp took already.

@@ -1,6 +1,6 @@
 //! What WhatsApp tells about people, chats and calls: it holds whichever connection told it.
 
-use domain::{ChatId, SessionId, chat::{ChatMark, ContactPatch, Identity}, event::{self, ChangeSource}, label::{LabelChange, LabelSignal}, port::{Call, EngineSignal, StoreResult, Write, PeopleSignal}, event, presence::PresenceChange};
+use domain::{ChatId, SessionId, chat::{ChatMark, ContactPatch, Identity}, event::{self, ChangeSource}, label::{LabelChange, LabelSignal}, port::{Call, EngineSignal, StoreResult, Write, PeopleSignal, GroupWrite}, event, presence::PresenceChange, PhoneNumber, Timestamp, group::{Group, GroupNews, GroupPerson, GroupSignal}};
 
 use super::SessionsInner;
 
@@ -15,6 +15,9 @@ pub(super) enum SessionFact {
     Mark(ChatId, ChatMark),
     Name(ChatId, String),
     Label(LabelSignal),
+    Group(Box<GroupNews>),
+    KnownGroup(Box<Group>, Timestamp),
+    KnownGroups(Vec<ChatId>, Timestamp),
 }
 
 /// The fact in a signal, or the signal again.
@@ -30,6 +33,13 @@ pub(super) fn fact(signal: EngineSignal) -> Result<SessionFact, EngineSignal> {
         EngineSignal::ChatMark { chat, mark } => Ok(SessionFact::Mark(chat, mark)),
         EngineSignal::ChatName { chat, name } => Ok(SessionFact::Name(chat, name)),
         EngineSignal::Label(signal) => Ok(SessionFact::Label(signal)),
+        EngineSignal::Group(GroupSignal::Changed(news)) => Ok(SessionFact::Group(news)),
+        EngineSignal::Group(GroupSignal::Known(group, as_of)) => {
+            Ok(SessionFact::KnownGroup(group, as_of))
+        }
+        EngineSignal::Group(GroupSignal::Listed(groups, as_of)) => {
+            Ok(SessionFact::KnownGroups(groups, as_of))
+        }
         other => Err(other),
     }
 }
@@ -68,6 +78,18 @@ pub(super) async fn writes(
             let event = event::label_event(inner.ledger.event_id(), session, &change, told, at);
             Write::ChangeLabel { session, change, events: vec![event] }
         }
+        SessionFact::Group(news) => happened(inner, session, *news).await?,
+        SessionFact::KnownGroup(known, as_of) => {
+            let group = known.id.clone();
+            let change = Box::new(GroupWrite::Know(known, as_of));
+            Write::Group { session, group, change, events: vec![] }
+        }
+        SessionFact::KnownGroups(groups, as_of) => Write::Group {
+            session,
+            group: ChatId::any_group(),
+            change: Box::new(GroupWrite::Keep(groups, as_of)),
+            events: vec![],
+        },
     })
     };
     Ok(vec![write])
@@ -87,4 +109,38 @@ async fn learn(
         }
     }
     Ok(writes)
+}
+
+/// What happened to a group, with its event.
+async fn happened(
+    inner: &SessionsInner,
+    session: SessionId,
+    mut news: GroupNews,
+) -> StoreResult<Write> {
+    for person in news.actor.iter_mut().chain(news.change.people_mut()) {
+        complete(inner, session, person).await?;
+    }
+    let account = inner.handle(session).and_then(|handle| handle.account());
+    let me = account.as_ref().map(PhoneNumber::chat);
+    let event = event::group_event(session, me.as_ref(), &news, news.source);
+    let change = match news.left {
+        true => GroupWrite::Forget,
+        false => GroupWrite::Change(news.change, inner.ledger.now()),
+    };
+    Ok(Write::Group { session, group: news.group, change: Box::new(change), events: vec![event] })
+}
+
+/// Adds the number of somebody of whom WhatsApp told only the privacy id, where it is known.
+async fn complete(
+    inner: &SessionsInner,
+    session: SessionId,
+    person: &mut GroupPerson,
+) -> StoreResult<()> {
+    if let (None, Some(lid)) = (&person.phone, &person.lid)
+        && let Some(phone) = inner.ports.store.phone_of(session, lid).await?
+    {
+        person.id = phone.chat();
+        person.phone = Some(phone);
+    }
+    Ok(())
 }

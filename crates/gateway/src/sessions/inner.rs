@@ -15,6 +15,7 @@ use domain::{
 
 use super::{
     SessionView,
+    echoes::GroupEchoes,
     error::StartSessionError,
     handle::{Command, Done, SessionHandle},
     line::{LineEntry, SessionLines},
@@ -48,6 +49,8 @@ pub(crate) struct SessionsInner {
     pub(crate) pictures: Pictures,
     pub(crate) lines: SessionLines,
     pub(crate) poison: PoisonMessages,
+    /// Changes of groups that this API makes.
+    pub(crate) echoes: GroupEchoes,
     pub(super) loaded: Mutex<HashMap<SessionId, SessionHandle>>,
     pub(super) starts: Arc<StartTurns>,
     /// Whether a webhook of a session names `message.receipt`, and when that was looked up.

@@ -18,6 +18,7 @@
 mod access;
 mod calls;
 mod drafts;
+mod echoes;
 mod error;
 mod facts;
 mod handle;
@@ -55,6 +56,7 @@ use domain::{
     proxy::ProxyUrl,
     session::{Session, SessionConfig, SessionStatus, Wish},
 };
+pub(crate) use echoes::ExpectedEcho;
 use handle::Command;
 use inner::SessionsInner;
 pub(crate) use inner::{NoLink, ReadySession};
@@ -104,6 +106,7 @@ impl Sessions {
             pictures: Pictures::default(),
             lines: line::SessionLines::default(),
             poison: sink::PoisonMessages::default(),
+            echoes: echoes::GroupEchoes::default(),
             loaded: Mutex::default(),
             starts: Arc::default(),
             receipts: Mutex::default(),

@@ -5,6 +5,7 @@ mod feeds;
 mod files;
 mod labels;
 mod limits;
+mod groups;
 mod marks;
 mod membership;
 mod people;
@@ -21,6 +22,8 @@ pub use files::{CraftedFile, FileKind, NewFile};
 pub use membership::MemberChange;
 
 use crate::{hub::Hub, phone::{self, Behaviour, Phone, PhoneMessage, ReceivedMessage}, server::{groups, presence}, state::DeviceKey, wire::Build};
+pub use groups::{MembersChange, PhoneGroupSetting};
+
 
 /// A person with a primary phone. Cheap to clone; does not keep the network running.
 #[derive(Clone)]
@@ -150,17 +153,6 @@ impl Account {
     /// Shares message history with a linked device: inside the message itself where it is small, and on the media host.
     pub async fn send_history(&self, device: u16, history: &wa::HistorySync) -> Result<String> {
         self.send_peer(device, phone::history::message(&self.hub, history)?).await
-    }
-
-    /// Makes a group with this person as its admin.
-    pub async fn create_group(&self, subject: &str, members: &[&str]) -> Result<Jid> {
-        let members: Vec<String> = members.iter().map(|phone| (*phone).to_owned()).collect();
-        let jid = {
-            let mut state = self.hub.state();
-            groups::create(&self.hub, &mut state, &self.number, subject, &members)?
-        };
-        self.hub.changed();
-        Ok(jid)
     }
 
     /// Everything the phone decrypted, oldest first.

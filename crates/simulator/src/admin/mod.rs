@@ -26,6 +26,9 @@
 //! | `POST /accounts/{phone}/newsletters/{jid}/post` | `{"text"}` | `{"id"}` |
 //! | `POST /accounts/{phone}/label` | `{"id", "name", "colour"}` or `{"id", "chat", "value"}` | `{}` |
 //! | `POST /accounts/{phone}/business` | `{"description", "products"}` | `{}` |
+//! | `POST /accounts/{phone}/groups` | `{"subject", "members"}` | `{"group"}` |
+//! | `POST /accounts/{phone}/groups/{group}` | `{"action", "people", "text", "on", "seconds"}` | `{}`, or `{"code"}` |
+//! | `POST /accounts/{phone}/join` | `{"code"}` | `{"member"}` |
 //! | `POST /aliases` | `{"dialled", "phone"}` | `{}` |
 //! | `POST /accounts/{phone}/answer` | `{"text"}` | `{}` |
 //! | `POST /accounts/{phone}/unlink`, `/kick` | `{"device"}` | `{}` |
@@ -44,23 +47,21 @@
 //! (`contacts: [{name, number}]`), `poll` (`options`, `choices`), or a change with `about: {id, author}`: `vote`
 //! (`options`), `reaction`, `edit`, `revoke`, `pin` (`seconds`). `to` is a number, a LID or a group.
 //!
+//! `action` is `add`, `remove`, `promote`, `demote`, `approve` or `reject` (`people`), `rename` or `describe` (`text`),
+//! `announce`, `lock`, `only-admins-add` or `approval` (`on`), `ephemeral` (`seconds`), `leave`, `invite-code`.
+//!
 //! A request that cannot be done answers 422 with `{"error"}`.
 
 mod feeds;
 mod limits;
 mod person;
+mod groups;
 mod say;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use axum::{
-    Json, Router,
-    extract::{Path, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
-    routing::{get, post},
-};
+use axum::{Json, Router, extract::{Path, State}, http::StatusCode, response::{IntoResponse, Response}, routing::{get, post}};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -95,6 +96,9 @@ pub fn router(network: Network) -> Router {
         .route("/accounts/{phone}/newsletters/{jid}/post", post(feeds::post))
         .route("/accounts/{phone}/label", post(feeds::label))
         .route("/accounts/{phone}/business", post(feeds::business))
+        .route("/accounts/{phone}/groups", post(groups::create))
+        .route("/accounts/{phone}/groups/{group}", post(groups::act))
+        .route("/accounts/{phone}/join", post(groups::join))
         .route("/aliases", post(say::alias))
         .route("/accounts/{phone}/answer", post(answer))
         .route("/accounts/{phone}/unlink", post(unlink))

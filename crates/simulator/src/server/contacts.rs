@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef, Server};
 
+use super::groups;
 use crate::{
     hub::Hub,
     state::{DeviceKey, ServerState},
@@ -135,18 +136,28 @@ pub(super) fn picture(
         let picture = request.get_optional_child("picture");
         let bytes = picture.and_then(NodeRef::content_bytes).map(<[u8]>::to_vec);
         let number = now_seconds().to_string();
-        if jid_attr(request, "target").is_some_and(|jid| jid.server == Server::Group) {
-            // Group pictures are accepted and forgotten: nothing shows them here.
-            return Ok(picture_set(id, &number));
+        let group = jid_attr(request, "target").filter(|jid| jid.server == Server::Group);
+        if let Some(group) = group {
+            let set = groups::set_picture(hub, &mut state, &who.phone, (&group, bytes))?;
+            return Ok(match set {
+                Ok(number) => picture_set(id, &number.to_string()),
+                Err(code) => refusal(id, code, "refused"),
+            });
         }
         set_picture(hub, &mut state, &who.phone, bytes)?;
         return Ok(picture_set(id, &number));
     }
     let about = jid_attr(request, "target").or_else(|| jid_attr(request, "to"));
-    let phone = about.and_then(|jid| state.phone_of(&jid));
-    let shown = phone.and_then(|phone| {
-        let picture = state.accounts.get(&phone)?.picture.clone()?;
-        Some((phone, picture))
+    let shown = about.and_then(|jid| match jid.server {
+        Server::Group => {
+            let picture = groups::picture_of(&state, &who.phone, &jid)?;
+            Some((jid.to_string(), picture))
+        }
+        _ => {
+            let phone = state.phone_of(&jid)?;
+            let picture = state.accounts.get(&phone)?.picture.clone()?;
+            Some((phone, picture))
+        }
     });
     let Some((phone, picture)) = shown else {
         return Ok(refusal(id, 404, "item-not-found"));

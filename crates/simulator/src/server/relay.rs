@@ -22,6 +22,8 @@ use crate::{
 
 /// Code for a recipient that does not exist.
 const NOBODY: u16 = 404;
+/// Code for somebody who may not write to a group.
+const NOT_ALLOWED: u16 = 403;
 /// How far from the end of a ciphertext the spoilt byte is: inside the body, before the authentication code.
 const SPOILT_FROM_END: usize = 12;
 
@@ -196,6 +198,9 @@ fn copies(
         let Ok(devices) = devices else {
             return Ok(Err(NOBODY));
         };
+        if !state.groups.get(&to.to_string()).is_some_and(|group| group.may_write(&from.phone)) {
+            return Ok(Err(NOT_ALLOWED));
+        }
         if for_all.is_empty() {
             // Encrypted again for one member's device: nobody else gets a copy.
             addressed.retain(|(device, ..)| devices.contains(device));

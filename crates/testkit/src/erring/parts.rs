@@ -3,18 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{
-    SessionId, Timestamp,
-    log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
-    port::{
-        ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore,
-        IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore,
-        Page, PeopleStore, PluginStore, PluginValues, Quarantined, SearchStore, SessionStore,
-        StatsStore, StatusStore, Store, StoreResult, Telemetry, TemplateStore, TransferStore,
-        Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
-    },
-    session::Session,
-};
+use domain::{SessionId, Timestamp, log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats}, port::{ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues, Quarantined, SearchStore, SessionStore, StatsStore, StatusStore, Store, StoreResult, Telemetry, TemplateStore, TransferStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome, GroupStore}, session::Session};
 
 /// A [`Store`] of which a test replaces a part: the ledger errs, the rest is real.
 #[derive(Clone)]
@@ -28,6 +17,7 @@ pub struct StoreParts {
     pub log: Arc<dyn LogStore>,
     pub device_keys: Arc<dyn DeviceKeys>,
     pub people: Arc<dyn PeopleStore>,
+    pub groups: Arc<dyn GroupStore>,
     pub templates: Arc<dyn TemplateStore>,
     pub idempotency: Arc<dyn IdempotencyStore>,
     pub pacing: Arc<dyn PacingStore>,
@@ -56,6 +46,7 @@ impl StoreParts {
             log: store.clone(),
             device_keys: store.clone(),
             people: store.clone(),
+            groups: store.clone(),
             templates: store.clone(),
             idempotency: store.clone(),
             pacing: store.clone(),

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{ChatId, DeliveryId, EventId, MediaId, PhoneNumber, SessionId, Timestamp, WaMessageId, WebhookId, api_key::{ApiKey, KeyHash}, automation::AutomationRule, batch::{Batch, BatchId, BatchItem, BatchState, ItemContent}, chat::{Chat, Contact, KnownForm}, content::Media, delivery::{Attempt, ClaimedLane, Delivery, LaneId}, idempotency::{IdempotencyRecord, Taken}, ids::{ApiKeyId, AutomationRuleId, TemplateId}, label::{Label, LabelId}, log::{Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts, FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned, PrunedSession, ReplayCandidate, WebhookLag, WriterStats}, media::MediaRecord, message::Message, pacing::{PacingOutcome, PacingRules, Refusal}, plugin::{Handover, IngressCall, IngressOutcome, IngressStored, Instance, Mapping, MappingKey, Plugin, PluginId}, port::{ApiKeyStore, AuditLog, AutomationStore, BatchStore, BulkFacts, ClaimedIngress, Created, DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, Held, Holder, IdempotencyStore, IngressStore, KeyChange, KeyEntry, LabelStore, Lease, Ledger, MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore, PluginValues, QueueServer, QueueStats, RecipientScope, SearchStore, SessionStore, Settled, Settlement, StatsStore, StatusStore, StoreResult, Telemetry, TemplateStore, TransferStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore, WishListener, Write, WriteOutcome}, receipt::RecipientTimes, search::{SearchMatch, SearchPage, SearchQuery}, presence::PresenceWishes, session::Session, stats::{ChatCount, MessageNumbers, StatsBucket}, template::Template, transfer::{TransferCursor, TransferPage, TransferRefused, TransferTables}, webhook::Webhook};
+use domain::{ChatId, DeliveryId, EventId, MediaId, PhoneNumber, SessionId, Timestamp, WaMessageId, WebhookId, api_key::{ApiKey, KeyHash}, automation::AutomationRule, batch::{Batch, BatchId, BatchItem, BatchState, ItemContent}, chat::{Chat, Contact, KnownForm}, content::Media, delivery::{Attempt, ClaimedLane, Delivery, LaneId}, idempotency::{IdempotencyRecord, Taken}, ids::{ApiKeyId, AutomationRuleId, TemplateId}, label::{Label, LabelId}, log::{Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts, FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned, PrunedSession, ReplayCandidate, WebhookLag, WriterStats}, media::MediaRecord, message::Message, pacing::{PacingOutcome, PacingRules, Refusal, StrangersRefusal}, plugin::{Handover, IngressCall, IngressOutcome, IngressStored, Instance, Mapping, MappingKey, Plugin, PluginId}, port::{ApiKeyStore, AuditLog, AutomationStore, BatchStore, BulkFacts, ClaimedIngress, Created, DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, Held, Holder, IdempotencyStore, IngressStore, KeyChange, KeyEntry, LabelStore, Lease, Ledger, MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore, PluginValues, QueueServer, QueueStats, RecipientScope, SearchStore, SessionStore, Settled, Settlement, StatsStore, StatusStore, StoreResult, Telemetry, TemplateStore, TransferStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore, WishListener, Write, WriteOutcome, GroupStore, KnownGroup}, receipt::RecipientTimes, search::{SearchMatch, SearchPage, SearchQuery}, presence::PresenceWishes, session::Session, stats::{ChatCount, MessageNumbers, StatsBucket}, template::Template, transfer::{TransferCursor, TransferPage, TransferRefused, TransferTables}, webhook::Webhook};
 use serde_json::Value;
 
 use super::{Erring, StoreParts};
@@ -141,6 +141,11 @@ erring! { PeopleStore of people {
     fn unread_messages(&self, session: SessionId, chat: &ChatId, limit: u32) -> Vec<(WaMessageId, Option<ChatId>)>;
 } }
 
+erring! { GroupStore of groups {
+    fn known_group(&self, session: SessionId, group: &ChatId) -> Option<KnownGroup>;
+    fn known_groups(&self, session: SessionId, page: Page) -> Vec<(ChatId, String, Option<ChatId>)>;
+} }
+
 erring! { TemplateStore of templates {
     fn insert_template(&self, template: &Template) -> bool;
     fn template(&self, session: SessionId, id: TemplateId) -> Option<Template>;
@@ -216,6 +221,8 @@ erring! { IdempotencyStore of idempotency {
 erring! { PacingStore of pacing {
     fn admit_send(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, now: Timestamp) -> Result<(), Refusal>;
     fn record_send(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, at: Timestamp, outcome: PacingOutcome, now: Timestamp) -> bool;
+    fn admit_strangers(&self, lease: &Lease, people: &[ChatId], rules: &PacingRules, now: Timestamp) -> Result<Vec<ChatId>, StrangersRefusal>;
+    fn return_strangers(&self, lease: &Lease, people: &[ChatId], at: Timestamp) -> ();
 } }
 
 erring! { MediaRecords of media_records {

@@ -1,12 +1,7 @@
 //! The stores of the model: events by themselves, and webhooks.
 
 use async_trait::async_trait;
-use domain::{
-    SessionId, Timestamp, WebhookId,
-    delivery::PauseReason,
-    port::{Ledger, Page, StoreResult, WebhookStore, Write, WriteOutcome},
-    webhook::{Webhook, WebhookStop},
-};
+use domain::{SessionId, Timestamp, WebhookId, delivery::PauseReason, port::{Ledger, Page, StoreResult, WebhookStore, Write, WriteOutcome}, webhook::{Webhook, WebhookStop}};
 
 use super::ModelStore;
 
@@ -22,6 +17,7 @@ impl Ledger for ModelStore {
             | Write::NoteReceipt { events, .. }
             | Write::SettleMedia { events, .. }
             | Write::ChangeLabel { events, .. }
+            | Write::Group { events, .. }
             | Write::PatchSession { events, .. } => WriteOutcome::Applied(
                 events.into_iter().map(|event| self.push(event).into()).collect(),
             ),

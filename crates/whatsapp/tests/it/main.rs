@@ -8,6 +8,7 @@ mod chats;
 mod disk_host;
 mod feeds;
 mod files;
+mod groups;
 mod keys_ledger;
 mod keys_suite;
 mod kinds;

@@ -13,10 +13,11 @@ mod row;
 use std::sync::{Arc, Mutex, PoisonError, atomic::{AtomicI64, Ordering}};
 
 use async_trait::async_trait;
-use domain::{PhoneNumber, SessionId, WaMessageId, message::{InboundMessage, Message}, port::{Call, EngineSignal, EngineSink, Lease, PeopleSignal, SessionPatch, StoreResult, Write}};
+use domain::{PhoneNumber, SessionId, WaMessageId, message::{InboundMessage, Message}, port::{Call, EngineSignal, EngineSink, Lease, PeopleSignal, SessionPatch, StoreResult, Write}, event::ChangeSource};
 use tokio::sync::mpsc;
 
 use super::{SessionsInner, facts::{self, SessionFact}, line::{Ack, LineEntry, Receipt}};
+
 use crate::outbox::AckAnswer;
 use batch::InboundChunk;
 pub(crate) use poison::PoisonMessages;
@@ -79,6 +80,14 @@ impl EngineSink for SessionSink {
                 self.inner.pictures.forget(self.session, &id);
             }
             other => match facts::fact(other) {
+                Ok(SessionFact::Group(mut news)) => {
+                    // Asked here, once: the entry may be written several times.
+                    if self.inner.echoes.is_ours(self.session, &news, heard) {
+                        news.source = Some(ChangeSource::Api);
+                    }
+                    let entry = LineEntry::Fact(SessionFact::Group(news));
+                    self.inner.line_up_in_turn(&self.lease, entry).await;
+                }
                 Ok(fact) => {
                     let ringing = self.notice(&fact).await;
                     self.inner.line_up_in_turn(&self.lease, LineEntry::Fact(fact)).await;
