@@ -1,6 +1,9 @@
 //! The layers inside the gateway: which of its modules may name which. The tests here are the guard.
 
-use std::{collections::{BTreeMap, BTreeSet}, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use anyhow::Context as _;
 use syn::visit::Visit;
@@ -16,9 +19,9 @@ const LAYERS: &[(&str, &[&str])] = &[
             "hooks",
             "media",
             "outbox",
-            "search",
             "pictures",
             "presence",
+            "search",
             "spelling",
             "templates",
             "upkeep",
@@ -32,6 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "catalogue",
             "channels",
             "downloads",
+            "groups",
             "labels",
             "messages",
             "peers",
@@ -40,8 +44,6 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("batches", &["automation", "batches", "metrics", "plugins", "stats", "transfer"]),
-    ("messages", &["downloads", "groups", "messages", "peers", "people"]),
-    ("batches", &["batches", "metrics", "plugins"]),
 ];
 
 /// Named by everybody: `lib.rs` itself, which has the ports and the options.

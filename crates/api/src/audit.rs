@@ -5,15 +5,34 @@
 
 use std::sync::{Arc, OnceLock};
 
-use axum::{Json, body::Body, extract::{MatchedPath, Request, State}, http::{StatusCode, header}, middleware::Next, response::Response};
-use domain::{ApiKeyId, SessionId, api_key::{ApiKey, KeyRefused}, log::{AuditEntry, AuditQuery, Severity}, port::Page};
+use axum::{
+    Json,
+    body::Body,
+    extract::{MatchedPath, Request, State},
+    http::{StatusCode, header},
+    middleware::Next,
+    response::Response,
+};
+use domain::{
+    ApiKeyId, SessionId,
+    api_key::{ApiKey, KeyRefused},
+    log::{AuditEntry, AuditQuery, Severity},
+    port::Page,
+};
 use http_body_util::BodyExt as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{AppState, access::{Admin, Caller}, address::client_ip, error::{ApiError, echo}, forward::Forwarded, query::Query};
+use crate::{
+    AppState,
+    access::{Admin, Caller},
+    address::client_ip,
+    error::{ApiError, echo},
+    forward::Forwarded,
+    query::Query,
+};
 
 /// Most entries of a page, and how many there are without `limit`.
 const PAGE_MAX: u32 = 200;

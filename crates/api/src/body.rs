@@ -5,23 +5,32 @@
 
 use std::borrow::Cow;
 
-use axum::{extract::{FromRequest, MatchedPath, Request, State}, http::{Extensions, HeaderMap, header}, middleware::Next, response::{IntoResponse as _, Response}};
+use axum::{
+    extract::{FromRequest, MatchedPath, Request, State},
+    http::{Extensions, HeaderMap, header},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
 use domain::phone::Country;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::{ApiOptions, AppState, error::{ApiError, echo}, home, incoming::collect, schema};
+use crate::{
+    ApiOptions, AppState,
+    error::{ApiError, echo},
+    home,
+    incoming::collect,
+    schema,
+};
 
 /// Longest body of a route that takes no file.
 const PLAIN_BYTES_MAX: usize = 1024 * 1024;
 /// Routes that take a file in their body, and imports: what follows the session in their path.
-const WITH_FILES: [&str; 13] = [
+const WITH_FILES: [&str; 15] = [
+    "/groups/{groupId}/picture",
     "/media/convert/video",
     "/media/convert/voice",
-const WITH_FILES: [&str; 9] = [
-const WITH_FILES: [&str; 9] = [
-    "/groups/{groupId}/picture",
     "/messages/send-audio",
     "/messages/send-bulk",
     "/messages/send-bulk/import",

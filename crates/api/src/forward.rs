@@ -6,20 +6,32 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use axum::{body::{Body, Bytes}, extract::{MatchedPath, Request, State}, http::{self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts}, middleware::Next, response::{IntoResponse as _, Response}};
+use axum::{
+    body::{Body, Bytes},
+    extract::{MatchedPath, Request, State},
+    http::{self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
 use domain::{SessionId, hop, port::Holder};
 use gateway::peers::{HOP, HandOverError, NotTaken, Owner, Peers};
 
-use crate::{AppState, access::{authenticate, presented_key}, address::{Via, client_ip}, body::limit, error::ApiError, incoming::collect};
+use crate::{
+    AppState,
+    access::{authenticate, presented_key},
+    address::{Via, client_ip},
+    body::limit,
+    error::ApiError,
+    incoming::collect,
+};
 
 /// Every route of a session begins so.
 const SESSION: &str = "/api/sessions/{sessionId}";
 /// What is changed only in the ledger, by any process: what follows [`SESSION`] begins with one of these.
 const ANYWHERE: [&str; 4] = ["/webhooks", "/templates", "/automation-rules", "/media/convert"];
-/// Reads that need the connection.
-const ASKED: [&str; 9] = [
+/// Reads that need the connection, or what its process has in memory.
+const ASKED: [&str; 21] = [
     "/qr",
-    "/contacts/check/{number}",
     "/status/{id}/media",
     "/channels",
     "/channels/{channelId}",
@@ -27,10 +39,6 @@ const ASKED: [&str; 9] = [
     "/catalog",
     "/catalog/products",
     "/catalog/products/{productId}",
-const ANYWHERE: [&str; 2] = ["/webhooks", "/templates"];
-/// Reads that need the connection, or what its process has in memory.
-const ASKED: [&str; 7] = [
-    "/qr",
     "/contacts/check/{number}",
     "/contacts/blocked",
     "/contacts/profile-pictures",

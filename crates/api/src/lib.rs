@@ -23,9 +23,9 @@ mod audit;
 mod automation;
 mod body;
 mod bulk;
+mod calls;
 mod catalogue;
 mod channels;
-mod calls;
 mod chats;
 mod contacts;
 mod conversion;
@@ -64,13 +64,20 @@ mod words;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, http::{HeaderName, HeaderValue, Method, header}, middleware::{from_fn, from_fn_with_state}};
+use axum::{
+    Router,
+    http::{HeaderName, HeaderValue, Method, header},
+    middleware::{from_fn, from_fn_with_state},
+};
 use gateway::Gateway;
 pub use incoming::Draining;
 pub use infra::{ConfigRefused, Installation, InstallationFacts, SavedConfig, ShownConfig};
 use ipnet::IpNet;
 pub use rates::{RateOptions, Window};
-use tower_http::{catch_panic::CatchPanicLayer, cors::{AllowOrigin, CorsLayer}};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+};
 
 /// How long a browser may remember the answer to a preflight request, seconds.
 const CORS_MAX_AGE_SECONDS: u64 = 86_400;

@@ -1,7 +1,20 @@
 //! Words and small texts of the API as OpenAPI schemas: the lists come from `domain`, so they cannot drift apart.
 
-use domain::{api_key::Role, batch::{BatchState, HoldReason}, delivery::{PauseReason, SignatureScheme}, event::EventType, message::{Direction, MessageStatus, MessageType}, presence::PresenceState, session::SessionStatus, webhook::LaneOrder, group::MemberAddRight};
-use utoipa::{PartialSchema, ToSchema, openapi::{KnownFormat, ObjectBuilder, RefOr, SchemaFormat, Type, schema::Schema}};
+use domain::{
+    api_key::Role,
+    batch::{BatchState, HoldReason},
+    delivery::{PauseReason, SignatureScheme},
+    event::EventType,
+    group::MemberAddRight,
+    message::{Direction, MessageStatus, MessageType},
+    presence::PresenceState,
+    session::SessionStatus,
+    webhook::LaneOrder,
+};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{KnownFormat, ObjectBuilder, RefOr, SchemaFormat, Type, schema::Schema},
+};
 
 /// A schema for one of a list of words.
 macro_rules! word_schema {
@@ -205,6 +218,7 @@ word_schema!(
     "Whether whole words are looked for, or parts of them too.",
     vec!["word", "contains"]
 );
+word_schema!(
     PresenceWord,
     "PresenceState",
     "What a person is doing.",

@@ -59,7 +59,11 @@ pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Clock, Entropy, pacing::PacingRules, port::{DeliveryQueue, MediaFiles, PluginEngine, Store, StoreError, WhatsApp}};
+use domain::{
+    Clock, Entropy,
+    pacing::PacingRules,
+    port::{DeliveryQueue, MediaFiles, PluginEngine, Store, StoreError, WhatsApp},
+};
 
 use ledger::LedgerWriter;
 
@@ -315,7 +319,6 @@ impl Gateway {
             hooks: &hooks,
         });
         let peers = Peers::build(&options, &ports, &sessions).map_err(StartError::Egress)?;
-        let people = People::build(&ports, &sessions, &ledger);
         let statuses = Statuses::build(&ports, &sessions, &media, &ledger);
         let channels = Channels::build(&sessions);
         let labels = Labels::build(&ports, &sessions, &ledger);
@@ -326,6 +329,7 @@ impl Gateway {
             sessions: &sessions,
             ledger: &ledger,
             media: &media,
+            waiters: &waiters,
             pacing: &options.sends.pacing,
             fetch_through_proxy: options.sends.fetch_through_proxy,
         });

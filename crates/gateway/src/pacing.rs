@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use domain::{ChatId, Clock, Timestamp, message::Direction, pacing::{PacingOutcome, PacingRule, PacingRules, Refusal, StrangersRefusal}, port::{Lease, MessageQuery, MessageStore, PacingStore, Page, StoreError}};
+use domain::{
+    ChatId, Clock, Timestamp,
+    message::Direction,
+    pacing::{PacingOutcome, PacingRule, PacingRules, Refusal, StrangersRefusal},
+    port::{Lease, MessageQuery, MessageStore, PacingStore, Page, StoreError},
+};
 
 use crate::{Ports, outbox::ColdLocks};
 

@@ -3,12 +3,30 @@
 //! Everything here sits behind one plain mutex in [`crate::hub::Hub`], held only for look-ups and list changes: the
 //! Signal work of a phone happens in its own task, outside this lock.
 
-use std::{collections::{BTreeMap, HashMap, HashSet, VecDeque}, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
-use whatsapp_rust::{buffa::Message as _, wacore_binary::{Jid, Node, Server}, waproto::whatsapp as wa};
+use whatsapp_rust::{
+    buffa::Message as _,
+    wacore_binary::{Jid, Node, Server},
+    waproto::whatsapp as wa,
+};
 
-use crate::{keys::{KeyBundle, PhoneKeys, SignedKey}, phone::PhoneHandle, server::{business::Business, groups::{Group, ServerGroup}, newsletters::Newsletter, pairing::PendingPairings, queue::{DeviceQueue, SocketLink}}, wire::{Build, now_seconds}};
+use crate::{
+    keys::{KeyBundle, PhoneKeys, SignedKey},
+    phone::PhoneHandle,
+    server::{
+        business::Business,
+        groups::ServerGroup,
+        newsletters::Newsletter,
+        pairing::PendingPairings,
+        queue::{DeviceQueue, SocketLink},
+    },
+    wire::{Build, now_seconds},
+};
 
 /// Patches kept per app-state collection. Chat actions of a test are few; when full, a further patch is refused.
 pub(crate) const PATCHES_MAX: usize = 10_000;
@@ -76,7 +94,6 @@ pub(crate) struct AccountState {
     pub(crate) watchers: HashSet<DeviceKey>,
     /// Nobody may add this person to groups.
     pub(crate) refuses_groups: bool,
-    pub(crate) watchers: HashSet<String>,
     pub(crate) about: String,
     pub(crate) picture: Option<Vec<u8>>,
     pub(crate) blocked: Vec<Jid>,
@@ -97,7 +114,6 @@ pub(crate) struct ServerState {
     pub(crate) phones_by_lid: HashMap<String, String>,
     /// Numbers that people dial for an account, by what they dial.
     pub(crate) aliases: HashMap<String, String>,
-    pub(crate) groups: HashMap<String, Group>,
     pub(crate) newsletters: HashMap<String, Newsletter>,
     /// Accounts that are businesses, by number.
     pub(crate) businesses: HashMap<String, Business>,

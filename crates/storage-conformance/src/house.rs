@@ -93,7 +93,7 @@ pub async fn a_recipient_under_two_ids_is_one<S: Store>(store: &S) {
     store.write(early.to_vec()).await.unwrap();
     let phone = PhoneNumber::parse(mia.user()).unwrap();
     let identity = Identity { lid: lid.clone(), phone };
-    store.write(vec![Write::LearnIdentity { session, identity }]).await.unwrap();
+    store.write(vec![Write::LearnIdentity { session, identity, events: vec![] }]).await.unwrap();
     store.write(vec![note(&lid, ReceiptKind::Read, 30)]).await.unwrap();
     let told = store.receipts(session, &build::wa_id(1)).await.unwrap();
     let one =

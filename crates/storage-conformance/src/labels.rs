@@ -78,7 +78,7 @@ pub async fn labels_follow_a_person_to_their_number<S: Store>(store: &S) {
         change(store, session, LabelChange::Upsert(self::label(label, "Paid"))).await;
     }
     let identity = Identity { lid: lid.clone(), phone: number.phone().unwrap() };
-    assert!(apply(store, Write::LearnIdentity { session, identity }).await);
+    assert!(apply(store, Write::LearnIdentity { session, identity, events: vec![] }).await);
     for chat in [&lid, &number] {
         assert_eq!(store.labels_of_chat(session, chat).await.unwrap().len(), 2, "{chat}");
     }

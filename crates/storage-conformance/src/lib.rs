@@ -8,8 +8,8 @@ pub mod batches;
 pub mod changes;
 pub mod chats;
 pub mod events;
-pub mod house;
 pub mod groups;
+pub mod house;
 pub mod idempotency;
 pub mod identities;
 pub mod ingress;
@@ -35,7 +35,18 @@ pub mod webhooks;
 
 use std::time::Duration;
 
-use domain::{SessionId, event::{Event, EventDraft}, port::{ApiKeyStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore, StatusStore, TemplateStore, TransferStore, WebhookStore, Write, WriteOutcome, GroupStore}, webhook::Webhook};
+use domain::{
+    SessionId,
+    event::{Event, EventDraft},
+    port::{
+        ApiKeyStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys, GroupStore,
+        IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords,
+        MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues, SearchStore,
+        SessionStore, StatsStore, StatusStore, TemplateStore, TransferStore, WebhookStore, Write,
+        WriteOutcome,
+    },
+    webhook::Webhook,
+};
 
 use testkit::{START, build};
 

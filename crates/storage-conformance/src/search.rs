@@ -95,7 +95,10 @@ pub async fn a_search_is_narrowed_before_it_is_paged<S: Store>(store: &S) {
     let lid: ChatId = "99887766@lid".parse().unwrap();
     let phone = PhoneNumber::parse(build::chat(2).user()).unwrap();
     let identity = Identity { lid: lid.clone(), phone };
-    store.write(vec![Write::LearnIdentity { session: first, identity }]).await.unwrap();
+    store
+        .write(vec![Write::LearnIdentity { session: first, identity, events: vec![] }])
+        .await
+        .unwrap();
     let in_chat = |number, chat| Message {
         chat: build::chat(chat),
         from: build::chat(chat).to_string(),

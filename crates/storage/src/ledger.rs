@@ -3,10 +3,26 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use async_trait::async_trait;
-use domain::{SessionId, Timestamp, event::{Event, EventDraft}, port::{Ledger, Quarantined, SessionPatch, StoreResult, Trouble, UnreadableRow, Write, WriteOutcome}};
+use domain::{
+    SessionId, Timestamp,
+    event::{Event, EventDraft},
+    port::{
+        Ledger, Quarantined, SessionPatch, StoreResult, Trouble, UnreadableRow, Write, WriteOutcome,
+    },
+};
 use rand::Rng as _;
 
-use crate::{batch::{self, EventStamp}, db, delivery::push, error::{Doing as _, gone}, event_log, label, lease, media, message::{self, Ack}, open::LedgerStore, people, session, writer::Unit, group};
+use crate::{
+    batch::{self, EventStamp},
+    db,
+    delivery::push,
+    error::{Doing as _, gone},
+    event_log, group, label, lease, media,
+    message::{self, Ack},
+    open::LedgerStore,
+    people, session,
+    writer::Unit,
+};
 
 db::statements! {
     ANYTHING = both("select 1");
@@ -279,8 +295,6 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(AppliedWrite, Ve
             message::note_receipt(unit, *session, wa_id, receipt, *hold_until, events.clone())
                 .await?
         }
-        Write::LearnIdentity { session, identity } => {
-            some_if(people::learn_identity(unit, *session, identity).await?, &[])
         Write::LearnIdentity { session, identity, events } => {
             some_if(people::learn_identity(unit, *session, identity).await?, events)
         }
@@ -309,6 +323,7 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(AppliedWrite, Ve
         }
         Write::ChangeLabel { session, change, events } => {
             some_if(label::change(unit, *session, change).await?, events)
+        }
         Write::Group { session, group, change, events } => {
             group::write(unit, (*session, group), change, events).await?
         }

@@ -1,9 +1,20 @@
 //! Pacing counters. Each call reads, decides and writes in one job of the writer: two callers never see the same place.
 
 use async_trait::async_trait;
-use domain::{ChatId, ChatKind, SessionId, Timestamp, pacing::{PacingOutcome, PacingRules, PacingState, Refusal, age_days, StrangersRefusal}, port::{Lease, PacingStore, StoreResult}};
+use domain::{
+    ChatId, ChatKind, SessionId, Timestamp,
+    pacing::{PacingOutcome, PacingRules, PacingState, Refusal, StrangersRefusal, age_days},
+    port::{Lease, PacingStore, StoreResult},
+};
 
-use crate::{db, error::{Doing as _, corrupt, gone}, lease, open::LedgerStore, people, writer::Unit};
+use crate::{
+    db,
+    error::{Doing as _, corrupt, gone},
+    lease,
+    open::LedgerStore,
+    people,
+    writer::Unit,
+};
 
 db::statements! {
     GET = both("select state from pacing where session_id = $1");

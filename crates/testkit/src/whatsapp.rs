@@ -6,10 +6,23 @@ mod link;
 mod passkey;
 mod people;
 
-use std::{collections::{HashMap, VecDeque}, sync::{Arc, Mutex, PoisonError}};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
-use domain::{ChatId, PhoneNumber, SessionId, WaMessageId, channel::{ChannelChange, NewChannel}, chat::{ChatMark, LastMessage, Registration, Typing}, content::{MediaKind, RemoteMedia, Target}, label::LabelChange, message::OutgoingMessage, port::{Connection, EngineError, EngineSignal, EngineSink, OpenRequest, PasskeyAssertion, WhatsApp}};
+use domain::{
+    ChatId, PhoneNumber, SessionId, WaMessageId,
+    channel::{ChannelChange, NewChannel},
+    chat::{ChatMark, LastMessage, Registration, Typing},
+    content::{MediaKind, RemoteMedia, Target},
+    label::LabelChange,
+    message::OutgoingMessage,
+    port::{
+        Connection, EngineError, EngineSignal, EngineSink, OpenRequest, PasskeyAssertion, WhatsApp,
+    },
+};
 use tokio::{sync::watch, time::Instant};
 
 pub use link::FakeLink;

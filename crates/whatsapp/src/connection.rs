@@ -3,12 +3,26 @@
 use std::{fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{ChatId, PhoneNumber, WaMessageId, chat::{ChatMark, LastMessage, Registration, Typing}, content::{MediaKind, RemoteMedia, Target}, message::OutgoingMessage, port::{Connection, EngineError, PasskeyActions, PasskeyAssertion}, time::BoxFuture};
+use domain::{
+    ChatId, PhoneNumber, WaMessageId,
+    chat::{ChatMark, LastMessage, Registration, Typing},
+    content::{MediaKind, RemoteMedia, Target},
+    message::OutgoingMessage,
+    port::{Connection, EngineError, PasskeyActions, PasskeyAssertion},
+    time::BoxFuture,
+};
 use tokio::{sync::oneshot, time::timeout};
 use tokio_util::sync::CancellationToken;
-use whatsapp_rust::{Client, pair_code::{PairCodeOptions, PairError}, wacore::iq::devices::RemoveCompanionDeviceSpec};
+use whatsapp_rust::{
+    Client,
+    pair_code::{PairCodeOptions, PairError},
+    wacore::iq::devices::RemoveCompanionDeviceSpec,
+};
 
-use crate::{chats, failure, link::LinkState, outbound::MessageWriter, passkey::PasskeyLinking, runtime::ConnectionTasks, transfer, calls::RingingCalls, presence::OwnPresence};
+use crate::{
+    calls::RingingCalls, chats, failure, link::LinkState, outbound::MessageWriter,
+    passkey::PasskeyLinking, presence::OwnPresence, runtime::ConnectionTasks, transfer,
+};
 
 /// Limits of one connection's requests.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +72,6 @@ impl ConnectionHandle {
 
     /// The same, at most as long as a message may take.
     pub(crate) async fn request<T: Send + 'static>(
-    pub async fn request<T: Send + 'static>(
         &self,
         doing: BoxFuture<Result<T, EngineError>>,
     ) -> Result<T, EngineError> {

@@ -1,15 +1,49 @@
 //! The engine: opens connections, at most one per session.
 
-use std::{collections::HashSet, sync::{Arc, Mutex, PoisonError}, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use domain::{Clock, SessionId, media::MEDIA_BYTES_MAX, port::{Connection, DeviceKeys, EngineError, EngineSink, OpenRequest, StoreError, StoreErrorKind, WhatsApp}};
+use domain::{
+    Clock, SessionId,
+    media::MEDIA_BYTES_MAX,
+    port::{
+        Connection, DeviceKeys, EngineError, EngineSink, OpenRequest, StoreError, StoreErrorKind,
+        WhatsApp,
+    },
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 use url::Url;
-use whatsapp_rust::{Client, ClientBuilderError, store::{commands::DeviceCommand, persistence_manager::PersistenceManager}, types::events::EventHandler, wacore::{net::WHATSAPP_WEB_WS_URL, store::device::DevicePropsOverride}};
+use whatsapp_rust::{
+    Client, ClientBuilderError,
+    store::{commands::DeviceCommand, persistence_manager::PersistenceManager},
+    types::events::EventHandler,
+    wacore::{net::WHATSAPP_WEB_WS_URL, store::device::DevicePropsOverride},
+};
 
-use crate::{calls::RingingCalls, connection::{ConnectionHandle, RequestLimits}, driver::ConnectionDriver, duplicates, http::{self, MediaEndpoint, OfConnection}, inbound::InboundHandler, keys::{LedgerBackend, WriteOrder, ledger_error}, limits::LimitWatch, link::LinkState, outbound::MessageWriter, passkey::PasskeyLinking, presence::OwnPresence, runtime::ConnectionTasks, safety, signals::{EventPump, LoginProgress, SideSignals}, transport::{Dialer, install_crypto}, unheld::UnheldLines};
+use crate::{
+    calls::RingingCalls,
+    connection::{ConnectionHandle, RequestLimits},
+    driver::ConnectionDriver,
+    duplicates,
+    http::{self, MediaEndpoint, OfConnection},
+    inbound::InboundHandler,
+    keys::{LedgerBackend, WriteOrder, ledger_error},
+    limits::LimitWatch,
+    link::LinkState,
+    outbound::MessageWriter,
+    passkey::PasskeyLinking,
+    presence::OwnPresence,
+    runtime::ConnectionTasks,
+    safety,
+    signals::{EventPump, LoginProgress, SideSignals},
+    transport::{Dialer, install_crypto},
+    unheld::UnheldLines,
+};
 
 /// The client version this crate was last tested with. WhatsApp refuses versions that are too old.
 pub const LAST_GOOD_VERSION: (u32, u32, u32) = (2, 3000, 1_042_742_319);
@@ -236,12 +270,12 @@ impl WhatsApp for Engine {
         self.drivers.spawn(driver.drive().instrument(span));
         let limits =
             RequestLimits { send: self.options.send_limit, pairing: self.options.pairing_limit };
-        Ok(Arc::new(ConnectionHandle { writer, client, link, tasks, passkey, limits, done }))
         Ok(Arc::new(ConnectionHandle {
             writer,
             client,
             link,
             tasks,
+            passkey,
             limits,
             calls,
             own_presence,

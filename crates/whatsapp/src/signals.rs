@@ -7,15 +7,45 @@
 
 mod acquaintances;
 
-use std::{sync::{Arc, atomic::{AtomicBool, Ordering}}, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use domain::{ChatId, Clock, WaMessageId, chat::{ChatMark, ContactPatch, Identity}, port::{Call, EngineSignal, EngineSink, ReceiptKind}, session::LossCause, group::{GroupChange, GroupNews, GroupPerson, GroupSignal}};
-use whatsapp_rust::{Client, RawNodeLease, types::{events::{ContactNumberChanged, Event, GroupUpdate, PairSuccess, Receipt, ServerAck}, presence::ReceiptType}, wacore::stanza::groups::GroupNotificationAction};
+use domain::{
+    ChatId, Clock, WaMessageId,
+    chat::{ChatMark, ContactPatch, Identity},
+    group::{GroupChange, GroupNews, GroupPerson, GroupSignal},
+    port::{Call, EngineSignal, EngineSink, ReceiptKind},
+    session::LossCause,
+};
+use whatsapp_rust::{
+    Client, RawNodeLease,
+    types::{
+        events::{ContactNumberChanged, Event, PairSuccess, Receipt, ServerAck},
+        presence::ReceiptType,
+    },
+};
 
-use crate::{calls::{self, RingingCalls}, duplicates::LostMessage, inbound::InboundHandler, labels, limits::LimitWatch, link::LinkState, marks, passkey::PasskeyLinking, people::{self, Person}, presence::{self, OwnPresence}, runtime::ConnectionTasks, groups};
+use crate::{
+    calls::{self, RingingCalls},
+    duplicates::LostMessage,
+    groups,
+    inbound::InboundHandler,
+    labels,
+    limits::LimitWatch,
+    link::LinkState,
+    marks,
+    passkey::PasskeyLinking,
+    people::{self, Person},
+    presence::{self, OwnPresence},
+    runtime::ConnectionTasks,
+};
 
 pub(crate) use acquaintances::changes_block_list;
-
 
 /// How long a pairing code may still be typed after the last QR code expired (WhatsApp's own limit).
 const CODE_LIFE: Duration = Duration::from_secs(180);
@@ -161,7 +191,6 @@ impl EventPump {
                 self.call(self.calls.elsewhere(&self.client, call).await).await;
             }
             Event::ContactNumberChanged(change) => self.number_changed(change).await,
-            Event::PictureUpdate(update) => self.pictured(&update.jid).await,
             Event::ContactUpdated(update) => self.pictured(&update.jid).await,
             Event::Presence(update) => {
                 self.tell_if(presence::online(&self.client, update).await).await;
@@ -179,13 +208,14 @@ impl EventPump {
                 let patch = ContactPatch { push_name, ..Default::default() };
                 self.tell_if(id.map(|id| EngineSignal::Contact { id, patch })).await;
             }
-            Event::GroupUpdate(update) => self.tell_if(group_name(update)).await,
             Event::LabelEditUpdate(_) | Event::LabelAssociationUpdate(_) => {
                 self.tell_if(labels::changed(&self.client, event).await).await;
+            }
             Event::GroupUpdate(update) => {
                 self.group(groups::of_update(&self.client, update).await).await;
             }
             Event::PictureUpdate(update) => {
+                self.pictured(&update.jid).await;
                 self.group(groups::of_picture(&self.client, update).await).await;
             }
             other => self.tell_if(marks::chat_mark(&self.client, other).await).await,
@@ -208,7 +238,6 @@ impl EventPump {
         let both = connected.load(Ordering::Acquire) && drained.load(Ordering::Acquire);
         if both && !caught_up.swap(true, Ordering::AcqRel) {
             self.signal(EngineSignal::CaughtUp).await;
-            self.learn_group_names();
             self.limits.ask();
             self.learn_block_list();
             self.learn_groups();

@@ -7,10 +7,20 @@ mod transfer;
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use utoipa::{PartialSchema, ToSchema, openapi::{ObjectBuilder, RefOr, schema::{AdditionalProperties, Schema}}};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        ObjectBuilder, RefOr,
+        schema::{AdditionalProperties, Schema},
+    },
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{AppState, access::{Admin, Caller, Unscoped}, error::ApiError};
+use crate::{
+    AppState,
+    access::{Admin, Caller, Unscoped},
+    error::ApiError,
+};
 
 pub use installation::{ConfigRefused, Installation, InstallationFacts, SavedConfig, ShownConfig};
 

@@ -20,11 +20,21 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{address::ChatId, ids::{DeliveryId, EventId, SessionId}, time::Timestamp};
+use crate::{
+    address::ChatId,
+    ids::{DeliveryId, EventId, SessionId},
+    time::Timestamp,
+};
 
 pub use batch::batch_event;
-pub use build::{AckReport, ends, inbound_message, live_message, message_ack, message_failed, message_receipt, message_sent, session_event};
-pub use change::{Change, call_event, message_edited, message_media, message_reaction, message_revoked, message_undecryptable, poll_vote, restriction_event};
+pub use build::{
+    AckReport, ends, inbound_message, live_message, message_ack, message_failed, message_receipt,
+    message_sent, session_event,
+};
+pub use change::{
+    Change, call_event, message_edited, message_media, message_reaction, message_revoked,
+    message_undecryptable, poll_vote, restriction_event,
+};
 pub use data::EventData;
 pub use group::group_event;
 pub use kind::{EventType, Subscription, UnknownEvent};

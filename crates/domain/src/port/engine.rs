@@ -5,8 +5,23 @@ use std::{fs::File, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{CatalogueActions, ChannelActions, LabelActions, Lease, PasskeyActions, PasskeySignal, StoreError, StoreResult, contacts::{ContactActions, PeopleSignal}, GroupActions};
-use crate::{address::{ChatId, PhoneNumber}, chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing}, content::{MediaKind, RemoteMedia, Target}, event::ChangeSource, ids::WaMessageId, label::LabelSignal, message::{InboundMessage, OutgoingMessage}, proxy::ProxyUrl, session::{LimitNews, LossCause}, group::GroupSignal};
+use super::{
+    CatalogueActions, ChannelActions, GroupActions, LabelActions, Lease, PasskeyActions,
+    PasskeySignal, StoreError, StoreResult,
+    contacts::{ContactActions, PeopleSignal},
+};
+use crate::{
+    address::{ChatId, PhoneNumber},
+    chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing},
+    content::{MediaKind, RemoteMedia, Target},
+    event::ChangeSource,
+    group::GroupSignal,
+    ids::WaMessageId,
+    label::LabelSignal,
+    message::{InboundMessage, OutgoingMessage},
+    proxy::ProxyUrl,
+    session::{LimitNews, LossCause},
+};
 
 /// Why the engine could not do something, and whether trying again makes sense.
 #[derive(Debug, thiserror::Error)]
@@ -216,10 +231,16 @@ pub trait WhatsApp: Send + Sync + 'static {
 /// One connection. It ends with [`EngineSignal::Lost`] or [`Connection::close`]; dropping the last handle closes it.
 #[async_trait]
 pub trait Connection:
-    PasskeyActions + ChannelActions + LabelActions + CatalogueActions + Send + Sync + 'static
+    PasskeyActions
+    + ChannelActions
+    + LabelActions
+    + CatalogueActions
+    + ContactActions
+    + GroupActions
+    + Send
+    + Sync
+    + 'static
 {
-pub trait Connection: ContactActions + Send + Sync + 'static {
-pub trait Connection: GroupActions + Send + Sync + 'static {
     /// Encrypts a message and writes it to the wire. `Ok` means written, not accepted: that is
     /// [`EngineSignal::ServerAck`].
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError>;

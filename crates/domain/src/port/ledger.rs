@@ -7,7 +7,20 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{GroupWrite, Lease, StoreError, StoreErrorKind, StoreResult, Trouble, UnreadableRow};
-use crate::{address::{ChatId, PhoneNumber}, batch::{BatchChange, BatchId}, chat::{ChatMark, ContactPatch, Identity, KnownForm}, event::{Event, EventDraft}, ids::{EventId, SessionId, WaMessageId}, label::LabelChange, media::{MediaRecord, MediaState}, message::{Message, MessageStatus, MessageType, OutgoingMessage}, proxy::ProxyUrl, receipt::RecipientReceipt, session::{NewChatQuota, Restriction, SessionConfig, SessionStatus, Wish}, time::Timestamp};
+use crate::{
+    address::{ChatId, PhoneNumber},
+    batch::{BatchChange, BatchId},
+    chat::{ChatMark, ContactPatch, Identity, KnownForm},
+    event::{Event, EventDraft},
+    ids::{EventId, SessionId, WaMessageId},
+    label::LabelChange,
+    media::{MediaRecord, MediaState},
+    message::{Message, MessageStatus, MessageType, OutgoingMessage},
+    proxy::ProxyUrl,
+    receipt::RecipientReceipt,
+    session::{NewChatQuota, Restriction, SessionConfig, SessionStatus, Wish},
+    time::Timestamp,
+};
 
 /// One change with the events it causes. A change and its events are atomic; an event whose change did not apply
 /// (a duplicate, an ack that would move backwards) is not recorded.
@@ -131,6 +144,8 @@ pub enum Write {
         /// What is different from now on.
         change: LabelChange,
         /// Recorded only if something changed.
+        events: Vec<EventDraft>,
+    },
     /// Remember a group, or what happened to it. The first event tells the same occurrence twice apart: one that was
     /// recorded before changes nothing.
     Group {

@@ -4,7 +4,18 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{Lease, Page, StoreResult};
-use crate::{address::{ChatId, PhoneNumber}, chat::{Chat, Contact, KnownForm}, content::Media, idempotency::{IdempotencyRecord, Taken}, ids::{MediaId, SessionId, TemplateId, WaMessageId}, media::MediaRecord, pacing::{PacingOutcome, PacingRules, Refusal, StrangersRefusal}, presence::PresenceWishes, template::Template, time::Timestamp};
+use crate::{
+    address::{ChatId, PhoneNumber},
+    chat::{Chat, Contact, KnownForm},
+    content::Media,
+    idempotency::{IdempotencyRecord, Taken},
+    ids::{MediaId, SessionId, TemplateId, WaMessageId},
+    media::MediaRecord,
+    pacing::{PacingOutcome, PacingRules, Refusal, StrangersRefusal},
+    presence::PresenceWishes,
+    template::Template,
+    time::Timestamp,
+};
 
 /// People and chats. Written by [`Ledger::write`](super::Ledger::write).
 #[async_trait]

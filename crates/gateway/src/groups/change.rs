@@ -178,17 +178,16 @@ impl Groups {
         session: SessionId,
         picture: GroupPicture,
     ) -> Result<Vec<u8>, GroupError> {
-        let kept = match picture {
-            GroupPicture::Base64(text) => self.media.keep_base64(&text).await,
+        let made = match picture {
+            GroupPicture::Base64(text) => self.media.profile_of_base64(&text).await,
             GroupPicture::Url(url) => {
                 let found = self.ports.store.session(session).await.map_err(GroupError::Store)?;
                 let proxy = found.and_then(|session| session.proxy);
                 let proxy = proxy.filter(|_| self.fetch_through_proxy);
-                self.media.fetch(&url, proxy.as_ref()).await.map(|fetched| fetched.kept)
+                self.media.profile_of_url(&url, proxy.as_ref()).await
             }
         };
-        let kept = kept.map_err(GroupError::Media)?;
-        self.media.portrait(&kept).await.map_err(GroupError::Media)
+        made.map_err(GroupError::Media)
     }
 
     /// The ids under which people are known: by number, in the spelling that WhatsApp knows.

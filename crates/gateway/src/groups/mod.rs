@@ -19,6 +19,7 @@ use domain::{
 use crate::{
     Media, Ports, Sessions,
     ledger::LedgerWriter,
+    outbox::AckWaiters,
     pacing::SendPacing,
     sessions::{ExpectedEcho, ReadySession},
 };
@@ -80,6 +81,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) sessions: &'a Sessions,
     pub(crate) ledger: &'a LedgerWriter,
     pub(crate) media: &'a Media,
+    pub(crate) waiters: &'a AckWaiters,
     pub(crate) pacing: &'a PacingRules,
     pub(crate) fetch_through_proxy: bool,
 }
@@ -91,7 +93,7 @@ impl Groups {
             sessions: parts.sessions.clone(),
             ledger: parts.ledger.clone(),
             media: parts.media.clone(),
-            pacing: SendPacing::new(parts.ports, parts.pacing.clone()),
+            pacing: SendPacing::new(parts.ports, parts.pacing.clone(), parts.waiters.cold.clone()),
             fetch_through_proxy: parts.fetch_through_proxy,
         }
     }

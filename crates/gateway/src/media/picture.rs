@@ -1,8 +1,16 @@
 //! Pictures: their size, the small one that stands for them until they are there, and stickers.
 
-use std::{fs::File, io::{BufRead, BufReader, Cursor, Read as _, Seek, SeekFrom}};
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Cursor, Read as _, Seek, SeekFrom},
+};
 
-use image::{AnimationDecoder as _, DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits, RgbaImage, codecs::{gif::GifDecoder, jpeg::JpegEncoder}, imageops};
+use image::{
+    AnimationDecoder as _, DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits,
+    RgbaImage,
+    codecs::{gif::GifDecoder, jpeg::JpegEncoder},
+    imageops,
+};
 
 /// Longest side of the small picture, in pixels.
 const THUMBNAIL_PIXELS: u32 = 100;
@@ -78,20 +86,11 @@ fn thumbnail(picture: &DynamicImage) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The middle of a picture as a square JPEG, not larger than a profile shows it.
+/// The middle of a picture as a square JPEG, as profiles and groups show it, not larger than that.
 ///
 /// # Errors
 /// A sentence for people.
 pub(super) fn square(mut file: File) -> Result<Vec<u8>, String> {
-/// Both sides of a picture of a group or a person, in pixels (WhatsApp's).
-const PORTRAIT_PIXELS: u32 = 640;
-const PORTRAIT_QUALITY: u8 = 85;
-
-/// The middle of a picture as a square JPEG, as phones show groups and people.
-///
-/// # Errors
-/// A sentence for people.
-pub(super) fn portrait(mut file: File) -> Result<Vec<u8>, String> {
     file.rewind().map_err(|_| DAMAGED.to_owned())?;
     let picture = open(BufReader::new(&file))?;
     let side = picture.width().min(picture.height());
@@ -107,13 +106,6 @@ pub(super) fn portrait(mut file: File) -> Result<Vec<u8>, String> {
     shown
         .write_with_encoder(encoder)
         .map_err(|_| "the picture could not be written as JPEG".to_owned())?;
-    let square = picture.crop_imm(left, top, side, side);
-    let side = side.min(PORTRAIT_PIXELS);
-    let square = square.resize_exact(side, side, imageops::FilterType::Lanczos3).to_rgb8();
-    let mut bytes = Vec::new();
-    let encoder = JpegEncoder::new_with_quality(&mut bytes, PORTRAIT_QUALITY);
-    let written = square.write_with_encoder(encoder);
-    written.map_err(|_| "the picture could not be written as JPEG".to_owned())?;
     Ok(bytes)
 }
 
@@ -219,16 +211,6 @@ mod tests {
             assert_eq!(size(&seen.thumbnail), (100, 50), "{format:?}");
             assert!(seen.thumbnail.len() < 8 * 1024);
         }
-    }
-
-    #[test]
-    fn a_portrait_is_the_middle_of_a_picture() {
-        for (width, height, side) in [(900, 700, 640), (40, 300, 40)] {
-            let bytes = portrait(file(&drawn(width, height, ImageFormat::Png))).unwrap();
-            assert_eq!(size(&bytes), (side, side));
-            assert_eq!(infer::get(&bytes).unwrap().mime_type(), "image/jpeg");
-        }
-        assert!(portrait(file(b"no picture")).is_err());
     }
 
     #[test]

@@ -1,11 +1,24 @@
 //! From a file that was handed in to one that phones show: its type by its bytes, its size, how long it plays, and
 //! the forms that stickers and voice notes must have.
 
-use std::{fs::File, io::{Read as _, Seek as _, Write as _}};
+use std::{
+    fs::File,
+    io::{Read as _, Seek as _, Write as _},
+};
 
-use domain::{content::{MediaKind, MediaLook}, port::{KeptMedia, Scratch}};
+use domain::{
+    content::{MediaKind, MediaLook},
+    port::{KeptMedia, Scratch},
+};
 
-use super::{Media, MediaError, convert::{ConvertError, form}, error, picture::{self, StickerShape}, play, sniff::{self, HEAD_BYTES, OGG_OPUS}};
+use super::{
+    Media, MediaError,
+    convert::{ConvertError, form},
+    error,
+    picture::{self, StickerShape},
+    play,
+    sniff::{self, HEAD_BYTES, OGG_OPUS},
+};
 
 /// A file as it goes out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,15 +240,6 @@ impl Media {
     }
 
     pub(super) async fn blocking<T: Send + 'static>(
-    /// A kept picture as groups and people have them: a square JPEG.
-    ///
-    /// # Errors
-    /// [`MediaError::Unfit`] when it is no picture, [`MediaError::Store`].
-    pub(crate) async fn portrait(&self, kept: &KeptMedia) -> Result<Vec<u8>, MediaError> {
-        self.blocking(kept, picture::portrait).await?.map_err(MediaError::Unfit)
-    }
-
-    async fn blocking<T: Send + 'static>(
         &self,
         kept: &KeptMedia,
         work: impl FnOnce(File) -> T + Send + 'static,

@@ -2,9 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use domain::{SessionId, port::{Connection, Lease, StoreResult, Write}};
+use domain::{
+    SessionId,
+    port::{Connection, Lease, StoreResult, Write},
+};
 
-use super::{ReadySession, RejectError, RejectedBy, Sessions, ExpectedEcho};
+use super::{ExpectedEcho, ReadySession, RejectError, RejectedBy, Sessions};
 use crate::{pictures::Pictures, presence::Presences};
 
 impl Sessions {

@@ -1,6 +1,14 @@
 //! What WhatsApp tells about people, chats and calls: it holds whichever connection told it.
 
-use domain::{ChatId, SessionId, chat::{ChatMark, ContactPatch, Identity}, event::{self, ChangeSource}, label::{LabelChange, LabelSignal}, port::{Call, EngineSignal, StoreResult, Write, PeopleSignal, GroupWrite}, event, presence::PresenceChange, PhoneNumber, Timestamp, group::{Group, GroupNews, GroupPerson, GroupSignal}};
+use domain::{
+    ChatId, PhoneNumber, SessionId, Timestamp,
+    chat::{ChatMark, ContactPatch, Identity},
+    event::{self, ChangeSource},
+    group::{Group, GroupNews, GroupPerson, GroupSignal},
+    label::{LabelChange, LabelSignal},
+    port::{Call, EngineSignal, GroupWrite, PeopleSignal, StoreResult, Write},
+    presence::PresenceChange,
+};
 
 use super::SessionsInner;
 
@@ -90,7 +98,6 @@ pub(super) async fn writes(
             change: Box::new(GroupWrite::Keep(groups, as_of)),
             events: vec![],
         },
-    })
     };
     Ok(vec![write])
 }

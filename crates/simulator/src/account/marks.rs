@@ -1,7 +1,22 @@
 //! What a person marks on the phone: the account's linked devices hear of it through the shared app state.
 
 use anyhow::Result;
-use whatsapp_rust::{buffa::MessageField, wacore::{appstate::schemas::{self, Schema}, time}, wacore_binary::Jid, waproto::whatsapp::{SyncActionValue, sync_action_value::{ArchiveChatAction, ContactAction, DeleteChatAction, MarkChatAsReadAction, MuteAction, PinAction}, syncd_mutation::SyncdOperation}};
+use whatsapp_rust::{
+    buffa::MessageField,
+    wacore::{
+        appstate::schemas::{self, Schema},
+        time,
+    },
+    wacore_binary::Jid,
+    waproto::whatsapp::{
+        SyncActionValue,
+        sync_action_value::{
+            ArchiveChatAction, ContactAction, DeleteChatAction, MarkChatAsReadAction, MuteAction,
+            PinAction,
+        },
+        syncd_mutation::SyncdOperation,
+    },
+};
 
 use super::Account;
 use crate::{app_state, server::settings};
@@ -60,9 +75,6 @@ impl Account {
         self.mark(&schemas::CONTACT, &["contact", &Jid::pn(phone).to_string()], value)
     }
 
-    pub(super) fn mark(
-        &self,
-        schema: &Schema,
     /// Takes somebody out of the address book.
     pub async fn remove_contact(&self, phone: &str) -> Result<()> {
         let contact_action = MessageField::some(ContactAction::default());
@@ -71,7 +83,12 @@ impl Account {
         self.change(&schemas::CONTACT, SyncdOperation::REMOVE, &index, value)
     }
 
-    fn mark(&self, schema: &Schema, index: &[&str], value: SyncActionValue) -> Result<()> {
+    pub(super) fn mark(
+        &self,
+        schema: &Schema,
+        index: &[&str],
+        value: SyncActionValue,
+    ) -> Result<()> {
         self.change(schema, SyncdOperation::SET, index, value)
     }
 

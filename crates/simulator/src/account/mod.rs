@@ -3,11 +3,10 @@
 mod calls;
 mod feeds;
 mod files;
+mod groups;
 mod labels;
 mod limits;
-mod groups;
 mod marks;
-mod membership;
 mod people;
 mod say;
 mod votes;
@@ -19,11 +18,15 @@ use whatsapp_rust::{wacore_binary::Jid, waproto::whatsapp as wa};
 
 pub use calls::CallEnd;
 pub use files::{CraftedFile, FileKind, NewFile};
-pub use membership::MemberChange;
-
-use crate::{hub::Hub, phone::{self, Behaviour, Phone, PhoneMessage, ReceivedMessage}, server::{groups, presence}, state::DeviceKey, wire::Build};
 pub use groups::{MembersChange, PhoneGroupSetting};
 
+use crate::{
+    hub::Hub,
+    phone::{self, Behaviour, Phone, PhoneMessage, ReceivedMessage},
+    server::presence,
+    state::DeviceKey,
+    wire::Build,
+};
 
 /// A person with a primary phone. Cheap to clone; does not keep the network running.
 #[derive(Clone)]

@@ -25,8 +25,10 @@ pub(super) async fn create(
     Json(new): Json<NewGroup>,
 ) -> AdminAnswer {
     let members: Vec<&str> = new.members.iter().map(String::as_str).collect();
-    let group = network.account(&phone)?.create_group(&new.subject, &members).await?;
-    Ok(Json(json!({ "group": group.to_string() })))
+    let account = network.account(&phone)?;
+    let group = account.create_group(&new.subject, &members).await?;
+    let invite = account.invite_code(&group).await?;
+    Ok(Json(json!({ "id": group.to_string(), "invite": invite })))
 }
 
 #[derive(Deserialize)]
@@ -93,15 +95,16 @@ fn setting_of<'a>(name: &str, act: &'a GroupAct) -> Result<PhoneGroupSetting<'a>
 }
 
 #[derive(Deserialize)]
-pub(super) struct JoinByCode {
-    code: String,
+pub(super) struct GroupInvite {
+    invite: String,
 }
 
 pub(super) async fn join(
     State(network): State<Network>,
     Path(phone): Path<String>,
-    Json(join): Json<JoinByCode>,
+    Json(join): Json<GroupInvite>,
 ) -> AdminAnswer {
-    let member = network.account(&phone)?.join_group(&join.code).await?;
+    let code = join.invite.rsplit('/').next().unwrap_or_default();
+    let member = network.account(&phone)?.join_group(code).await?;
     Ok(Json(json!({ "member": member })))
 }

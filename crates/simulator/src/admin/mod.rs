@@ -13,9 +13,7 @@
 //! | `POST /accounts/{phone}/typing` | `{"to", "paused"}` | `{}` |
 //! | `POST /accounts/{phone}/online` | `{"online"}` | `{}` |
 //! | `POST /accounts/{phone}/groups` | `{"subject", "members"}` | `{"id", "invite"}` |
-//! | `POST /accounts/{phone}/join` | `{"invite"}` | `{"id"}` |
-//! | `POST /accounts/{phone}/leave` | `{"group"}` | `{}` |
-//! | `POST /accounts/{phone}/members` | `{"group", "change", "members"}` | `{}` |
+//! | `POST /accounts/{phone}/join` | `{"invite"}`, the code or the link | `{"member"}`: false while an admin has to let in |
 //! | `GET /accounts/{phone}/inbox/{id}/file` | | the file, decrypted |
 //! | `POST /accounts/{phone}/mark` | `{"chat", "mark", "value", "until"}` | `{}` |
 //! | `POST /accounts/{phone}/call` | `{"to", "video"}` | `{"id"}` |
@@ -26,9 +24,7 @@
 //! | `POST /accounts/{phone}/newsletters/{jid}/post` | `{"text"}` | `{"id"}` |
 //! | `POST /accounts/{phone}/label` | `{"id", "name", "colour"}` or `{"id", "chat", "value"}` | `{}` |
 //! | `POST /accounts/{phone}/business` | `{"description", "products"}` | `{}` |
-//! | `POST /accounts/{phone}/groups` | `{"subject", "members"}` | `{"group"}` |
 //! | `POST /accounts/{phone}/groups/{group}` | `{"action", "people", "text", "on", "seconds"}` | `{}`, or `{"code"}` |
-//! | `POST /accounts/{phone}/join` | `{"code"}` | `{"member"}` |
 //! | `POST /aliases` | `{"dialled", "phone"}` | `{}` |
 //! | `POST /accounts/{phone}/answer` | `{"text"}` | `{}` |
 //! | `POST /accounts/{phone}/unlink`, `/kick` | `{"device"}` | `{}` |
@@ -40,7 +36,6 @@
 //! | `GET /certificate` | | `{"root", "serial", "mediaCertificate"}` |
 //!
 //! `GET …/inbox?at_least=2&wait_ms=5000` answers when there are two messages, or after five seconds with what there is.
-//! `change` of members is `add`, `remove`, `promote` or `demote`.
 //!
 //! `kind` is `text` (the default), `image`, `video`, `audio`, `voice`, `document`, `sticker` (with `bytes` in base64,
 //! `mimetype`, `filename`, `caption`, `seconds`), `location` (`latitude`, `longitude`), `contact`
@@ -53,15 +48,21 @@
 //! A request that cannot be done answers 422 with `{"error"}`.
 
 mod feeds;
+mod groups;
 mod limits;
 mod person;
-mod groups;
 mod say;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use axum::{Json, Router, extract::{Path, State}, http::StatusCode, response::{IntoResponse, Response}, routing::{get, post}};
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -83,10 +84,6 @@ pub fn router(network: Network) -> Router {
         .route("/accounts/{phone}/read", post(person::read))
         .route("/accounts/{phone}/typing", post(person::typing))
         .route("/accounts/{phone}/online", post(person::online))
-        .route("/accounts/{phone}/groups", post(person::create_group))
-        .route("/accounts/{phone}/join", post(person::join))
-        .route("/accounts/{phone}/leave", post(person::leave))
-        .route("/accounts/{phone}/members", post(person::members))
         .route("/accounts/{phone}/limits", post(limits::set))
         .route("/accounts/{phone}/passkey", get(person::passkey_code).post(person::passkey))
         .route("/certificate", get(person::certificate))

@@ -1,34 +1,36 @@
-//! What a linked device does with a call: it rings somebody, refuses or ends one.
+//! What a linked device does with a call: it rings somebody, refuses or ends one, or asks for a link to one.
 
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use whatsapp_rust::wacore_binary::{NodeRef, Jid, Node};
+use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef, Server};
 
-use super::{queue::SocketLink, requests};
-use crate::{hub::Hub, record::{SeenCall, RefusedCall}, state::DeviceKey, wire::{Build, attr, children, need_attr, need_jid, now_seconds}};
+use super::queue::SocketLink;
+use crate::{
+    hub::Hub,
+    record::{RefusedCall, SeenCall},
+    state::DeviceKey,
+    wire::{Build, attr, children, need_attr, need_jid, now_seconds},
+};
 
-/// Acknowledges the stanza, and carries it to the linked devices of whom it is for.
-//! Calls, as linked devices signal them: refusals, and links to calls.
-
-
-
-
-/// Takes what a device says about a call. Each is acknowledged, a link with its token.
+/// Takes what a device says about a call. Each is acknowledged, a link with its token; the rest is carried to the
+/// linked devices of whom it is for.
 pub(super) fn take(
     hub: &Hub,
     link: &SocketLink,
     who: &DeviceKey,
     stanza: &NodeRef<'_>,
 ) -> Result<()> {
-    let to = need_jid(stanza, "to")?;
+    let id = need_attr(stanza, "id")?;
     let action = children(stanza).first().context("a call without an action")?;
-    let ack = Build::new("ack")
-        .attr("class", "call")
-        .attr("id", need_attr(stanza, "id")?)
-        .attr("type", action.tag.as_ref())
-        .attr("from", &to);
-    link.send(ack.build());
+    if action.tag.as_ref() == "link_create" {
+        let media = attr(action, "media").unwrap_or_default();
+        let created = Build::new("link_create").attr("token", hub.stanza_id()).attr("media", media);
+        let from = Jid::new("", Server::Call);
+        link.send(ack(&id, &from, "link_create", Some(created.build())));
+        return Ok(());
+    }
+    let to = need_jid(stanza, "to")?;
     hub.recorder.call(SeenCall {
         id: attr(action, "call-id").unwrap_or_default(),
         from_phone: who.phone.clone(),
@@ -36,8 +38,17 @@ pub(super) fn take(
         to: to.to_string(),
         action: action.tag.to_string(),
     });
+    if action.tag.as_ref() == "reject" {
+        refuse(hub, who, &to, action)?;
+    }
+    link.send(ack(&id, &to, action.tag.as_ref(), None));
+    carry(hub, who, &to, stanza)
+}
+
+/// Tells the devices of whom it is for.
+fn carry(hub: &Hub, who: &DeviceKey, to: &Jid, stanza: &NodeRef<'_>) -> Result<()> {
     let mut state = hub.state();
-    let Some(phone) = state.phone_of(&to) else {
+    let Some(phone) = state.phone_of(to) else {
         return Ok(());
     };
     let copy = Build::new("call")
@@ -56,41 +67,22 @@ pub(super) fn take(
     }
     Ok(())
 }
-    let id = need_attr(stanza, "id")?;
-    let action = children(stanza).first();
-    match action.map_or("", |action| action.tag.as_ref()) {
-        "reject" => {
-            if let Some(action) = action {
-                refuse(hub, who, stanza, action)?;
-            }
-            link.send(ack(&id, "reject", None));
-        }
-        "link_create" => {
-            let media = action.and_then(|action| attr(action, "media")).unwrap_or_default();
-            let created =
-                Build::new("link_create").attr("token", hub.stanza_id()).attr("media", media);
-            link.send(ack(&id, "link_create", Some(created.build())));
-        }
-        _ => hub.recorder.unknown(requests::name_of(stanza)),
-    }
-    Ok(())
-}
 
 /// The call is over: the account's other devices stop to ring.
-fn refuse(hub: &Hub, who: &DeviceKey, stanza: &NodeRef<'_>, action: &NodeRef<'_>) -> Result<()> {
+fn refuse(hub: &Hub, who: &DeviceKey, to: &Jid, action: &NodeRef<'_>) -> Result<()> {
     let call = need_attr(action, "call-id")?;
     hub.recorder.refused_call(RefusedCall {
         id: call.clone(),
         phone: who.phone.clone(),
         device: who.device,
-        to: attr(stanza, "to").unwrap_or_default(),
+        to: to.to_string(),
     });
     let end = Build::new("terminate")
         .attr("call-id", call)
         .attr("call-creator", need_attr(action, "call-creator")?)
         .attr("reason", "rejected_elsewhere");
     let end = Build::new("call")
-        .attr("from", need_attr(stanza, "to")?)
+        .attr("from", to)
         .attr("id", hub.stanza_id())
         .attr("t", now_seconds())
         .children([end.build()])
@@ -104,9 +96,9 @@ fn refuse(hub: &Hub, who: &DeviceKey, stanza: &NodeRef<'_>, action: &NodeRef<'_>
     Ok(())
 }
 
-fn ack(id: &str, kind: &'static str, content: Option<Node>) -> Node {
+fn ack(id: &str, from: &Jid, kind: &str, content: Option<Node>) -> Node {
     let ack = Build::new("ack")
-        .attr("from", Jid::new("", whatsapp_rust::wacore_binary::Server::Call))
+        .attr("from", from)
         .attr("class", "call")
         .attr("id", id)
         .attr("type", kind);

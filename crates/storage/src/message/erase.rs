@@ -1,9 +1,20 @@
 //! Messages that go because of their age, or with everything else about a person.
 
-use domain::{ChatId, SessionId, Timestamp, port::{Erased, StoreResult}};
+use domain::{
+    ChatId, SessionId, Timestamp,
+    port::{Erased, StoreResult},
+};
 
 use super::receipt;
-use crate::{db, error::{Doing as _, corrupt}, open::LedgerStore, people, removal::PORTION, stats, writer::Unit};
+use crate::{
+    db,
+    error::{Doing as _, corrupt},
+    open::LedgerStore,
+    people,
+    removal::PORTION,
+    stats,
+    writer::Unit,
+};
 
 db::statements! {
     OLD_IN = both("select id from session where deleted = 0 and exists (select 1 from message \

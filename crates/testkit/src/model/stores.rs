@@ -1,7 +1,12 @@
 //! The stores of the model: events by themselves, and webhooks.
 
 use async_trait::async_trait;
-use domain::{SessionId, Timestamp, WebhookId, delivery::PauseReason, port::{Ledger, Page, StoreResult, WebhookStore, Write, WriteOutcome}, webhook::{Webhook, WebhookStop}};
+use domain::{
+    SessionId, Timestamp, WebhookId,
+    delivery::PauseReason,
+    port::{Ledger, Page, StoreResult, WebhookStore, Write, WriteOutcome},
+    webhook::{Webhook, WebhookStop},
+};
 
 use super::ModelStore;
 

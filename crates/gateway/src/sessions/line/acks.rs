@@ -2,11 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{ChatId, SessionId, Timestamp, WaMessageId, event::{self, AckReport, EventDraft, EventType}, failure::COLD_RESTRICTED, message::{Direction, Message, MessageStatus}, port::{StoreResult, Write, WriteOutcome}, receipt::RecipientReceipt};
+use domain::{
+    SessionId, Timestamp, WaMessageId,
+    event::{self, AckReport, EventDraft, EventType},
+    failure::COLD_RESTRICTED,
+    message::{Direction, Message, MessageStatus},
+    port::{StoreResult, Write, WriteOutcome},
+    receipt::RecipientReceipt,
+};
 use serde_json::{Value, json};
 
 use super::{Ack, LineEntry, Receipt};
-use crate::{hooks::HookPoint, outbox::{AckAnswer, acks}, sessions::{SessionsInner, facts, limits}};
+use crate::{
+    hooks::HookPoint,
+    outbox::{AckAnswer, acks},
+    sessions::{SessionsInner, facts, limits},
+};
 
 /// How long an ack or a change waits for the message it is about.
 pub(in crate::sessions) const HELD: Duration = Duration::from_secs(600);
@@ -32,7 +43,6 @@ pub(super) async fn writes(
             Ok(vec![Write::PatchSession { session, patch, events }])
         }
         LineEntry::Purge => Ok(vec![]),
-        LineEntry::Fact(fact) => facts::write(inner, session, fact).await.map(|write| vec![write]),
         LineEntry::Limits(news) => limits::writes(inner, session, news).await,
         LineEntry::Fact(fact) => facts::writes(inner, session, fact).await,
         LineEntry::Took(writes) => Ok(writes.clone()),
@@ -176,7 +186,7 @@ async fn of_receipt(
     };
     let tells = receipt.participant.is_some() && inner.wants_receipts(session).await?;
     // Both ids of the recipient, where both are known.
-    let lid = match participant.as_ref().and_then(ChatId::phone) {
+    let lid = match said.recipient.phone().filter(|_| tells) {
         Some(phone) => inner.ports.store.lid_of(session, &phone).await?,
         None => None,
     };
@@ -192,10 +202,7 @@ async fn of_receipt(
                 if tells {
                     let id = inner.ledger.event_id();
                     let by = (&said.recipient, receipt.kind);
-                    let event = event::message_receipt(id, session, &ack, by, at);
-                    let kind = receipt.kind;
-                    let mut event =
-                        event::message_receipt(id, session, &ack, (participant, kind), at);
+                    let mut event = event::message_receipt(id, session, &ack, by, at);
                     if let Some(lid) = &lid {
                         event.data = event.data.changed(|data| data["participantLid"] = json!(lid));
                     }

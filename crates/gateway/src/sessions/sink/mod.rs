@@ -10,13 +10,25 @@ mod change;
 mod poison;
 mod row;
 
-use std::sync::{Arc, Mutex, PoisonError, atomic::{AtomicI64, Ordering}};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicI64, Ordering},
+};
 
 use async_trait::async_trait;
-use domain::{PhoneNumber, SessionId, WaMessageId, message::{InboundMessage, Message}, port::{Call, EngineSignal, EngineSink, Lease, PeopleSignal, SessionPatch, StoreResult, Write}, event::ChangeSource};
+use domain::{
+    PhoneNumber, SessionId, WaMessageId,
+    event::ChangeSource,
+    message::{InboundMessage, Message},
+    port::{Call, EngineSignal, EngineSink, Lease, PeopleSignal, SessionPatch, StoreResult, Write},
+};
 use tokio::sync::mpsc;
 
-use super::{SessionsInner, facts::{self, SessionFact}, line::{Ack, LineEntry, Receipt}};
+use super::{
+    SessionsInner,
+    facts::{self, SessionFact},
+    line::{Ack, LineEntry, Receipt},
+};
 
 use crate::outbox::AckAnswer;
 use batch::InboundChunk;
@@ -75,6 +87,7 @@ impl EngineSink for SessionSink {
             EngineSignal::Limits(news) => {
                 self.inner.waiters.cold.learn(self.session, &news, heard);
                 self.inner.line_up_in_turn(&self.lease, LineEntry::Limits(news)).await;
+            }
             EngineSignal::People(PeopleSignal::Picture(id)) => {
                 let id = self.inner.one_name(self.session, id).await;
                 self.inner.pictures.forget(self.session, &id);
