@@ -262,6 +262,8 @@ text_schema!(
     "color",
     7,
     "#1E6E4F"
+);
+text_schema!(
     ParticipantText,
     "Participant",
     "A person: a phone number, `<phone>@c.us` or `<id>@lid`.",
