@@ -6,14 +6,7 @@ mod transfer;
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
-use serde_json::{Map, Value};
-use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{
-        ObjectBuilder, RefOr,
-        schema::{AdditionalProperties, Schema},
-    },
-};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{

@@ -71,10 +71,12 @@ struct PasskeyAnswerBody {
     /// Where the authenticator is, as the browser says; not handed on.
     #[schema(nullable = false, max_length = 64)]
     #[serde(default)]
+    #[expect(dead_code, reason = "browsers send it, nothing here asks for it")]
     authenticator_attachment: Option<String>,
     /// What extensions said; not handed on.
     #[schema(nullable = false, value_type = Object)]
     #[serde(default)]
+    #[expect(dead_code, reason = "browsers send it, nothing here asks for it")]
     client_extension_results: Option<serde_json::Map<String, Value>>,
 }
 

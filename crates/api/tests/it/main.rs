@@ -46,7 +46,6 @@ mod refusals;
 mod restrictions;
 mod search;
 mod sessions;
-mod sessions;
 mod stats;
 mod status;
 mod templates;
