@@ -53,7 +53,8 @@ mod state;
 mod wire;
 
 pub use account::{
-    Account, CallEnd, ChatState, CraftedFile, FileKind, MemberChange, NewFile, Online, text_message,
+    Account, CallEnd, ChatState, CraftedFile, FileKind, MembersChange, NewFile, Online,
+    text_message,
 };
 pub use faults::{DeviceFaults, Faults};
 pub use limits::{NewChats, Timelock};
@@ -62,7 +63,7 @@ pub use network::{Network, NetworkOptions};
 pub use phone::{AutoAnswer, Behaviour, INBOX_MAX, MessageRef, ReceivedMessage};
 pub use provision::ProvisionedDevice;
 pub use record::{
-    AcceptedMessage, AppStateChange, DuplicateMessage, Nack, NetworkRecord, RECORD_MAX, SeenCall,
-    SeenReceipt, SeenTyping,
+    AcceptedMessage, AppStateChange, DuplicateMessage, Nack, NetworkRecord, RECORD_MAX,
+    RefusedCall, SeenReceipt, SeenTyping,
 };
 pub use whatsapp_rust::Jid;

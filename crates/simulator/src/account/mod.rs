@@ -2,9 +2,9 @@
 
 mod calls;
 mod files;
+mod groups;
 mod limits;
 mod marks;
-mod membership;
 mod say;
 mod votes;
 
@@ -15,12 +15,12 @@ use whatsapp_rust::{wacore_binary::Jid, waproto::whatsapp as wa};
 
 pub use calls::CallEnd;
 pub use files::{CraftedFile, FileKind, NewFile};
-pub use membership::MemberChange;
+pub use groups::MembersChange;
 
 use crate::{
     hub::Hub,
     phone::{self, Behaviour, Phone, PhoneMessage, ReceivedMessage},
-    server::{groups, presence},
+    server::presence,
     state::DeviceKey,
     wire::Build,
 };
@@ -150,17 +150,6 @@ impl Account {
     /// Shares message history with a linked device: inside the message itself where it is small, and on the media host.
     pub async fn send_history(&self, device: u16, history: &wa::HistorySync) -> Result<String> {
         self.send_peer(device, phone::history::message(&self.hub, history)?).await
-    }
-
-    /// Makes a group with this person as its admin.
-    pub async fn create_group(&self, subject: &str, members: &[&str]) -> Result<Jid> {
-        let members: Vec<String> = members.iter().map(|phone| (*phone).to_owned()).collect();
-        let jid = {
-            let mut state = self.hub.state();
-            groups::create(&self.hub, &mut state, &self.number, subject, &members)?
-        };
-        self.hub.changed();
-        Ok(jid)
     }
 
     /// Everything the phone decrypted, oldest first.

@@ -12,10 +12,9 @@
 //! | `POST /accounts/{phone}/read` | `{"id"}` | `{}` |
 //! | `POST /accounts/{phone}/typing` | `{"to", "paused"}` | `{}` |
 //! | `POST /accounts/{phone}/online` | `{"online"}` | `{}` |
-//! | `POST /accounts/{phone}/groups` | `{"subject", "members"}` | `{"id", "invite"}` |
-//! | `POST /accounts/{phone}/join` | `{"invite"}` | `{"id"}` |
-//! | `POST /accounts/{phone}/leave` | `{"group"}` | `{}` |
-//! | `POST /accounts/{phone}/members` | `{"group", "change", "members"}` | `{}` |
+//! | `POST /accounts/{phone}/groups` | `{"subject", "members"}` | `{"group"}` |
+//! | `POST /accounts/{phone}/groups/{group}` | `{"action", "people"}` | `{}`, or `{"code"}` |
+//! | `POST /accounts/{phone}/join` | `{"code"}` | `{"member"}` |
 //! | `GET /accounts/{phone}/inbox/{id}/file` | | the file, decrypted |
 //! | `POST /accounts/{phone}/mark` | `{"chat", "mark", "value", "until"}` | `{}` |
 //! | `POST /accounts/{phone}/call` | `{"to", "video"}` | `{"id"}` |
@@ -31,7 +30,7 @@
 //! | `GET /certificate` | | `{"root", "serial", "mediaCertificate"}` |
 //!
 //! `GET …/inbox?at_least=2&wait_ms=5000` answers when there are two messages, or after five seconds with what there is.
-//! `change` of members is `add`, `remove`, `promote` or `demote`.
+//! `action` is `invite-code`, `leave`, `add`, `remove`, `promote` or `demote`.
 //!
 //! `kind` is `text` (the default), `image`, `video`, `audio`, `voice`, `document`, `sticker` (with `bytes` in base64,
 //! `mimetype`, `filename`, `caption`, `seconds`), `location` (`latitude`, `longitude`), `contact`
@@ -40,6 +39,7 @@
 //!
 //! A request that cannot be done answers 422 with `{"error"}`.
 
+mod groups;
 mod limits;
 mod person;
 mod say;
@@ -75,10 +75,9 @@ pub fn router(network: Network) -> Router {
         .route("/accounts/{phone}/read", post(person::read))
         .route("/accounts/{phone}/typing", post(person::typing))
         .route("/accounts/{phone}/online", post(person::online))
-        .route("/accounts/{phone}/groups", post(person::create_group))
-        .route("/accounts/{phone}/join", post(person::join))
-        .route("/accounts/{phone}/leave", post(person::leave))
-        .route("/accounts/{phone}/members", post(person::members))
+        .route("/accounts/{phone}/groups", post(groups::create))
+        .route("/accounts/{phone}/groups/{group}", post(groups::act))
+        .route("/accounts/{phone}/join", post(groups::join))
         .route("/accounts/{phone}/limits", post(limits::set))
         .route("/accounts/{phone}/passkey", get(person::passkey_code).post(person::passkey))
         .route("/certificate", get(person::certificate))

@@ -1,6 +1,5 @@
-//! What else a person does, over the control surface: reads, types, comes online, and lives in groups.
+//! What else a person does, over the control surface: reads, types, comes online.
 
-use anyhow::Context as _;
 use axum::{
     Json,
     extract::{Path, State},
@@ -8,9 +7,9 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AdminAnswer, say::address};
+use super::AdminAnswer;
 use crate::{
-    account::{ChatState, MemberChange, Online},
+    account::{ChatState, Online},
     network::Network,
 };
 
@@ -105,71 +104,5 @@ pub(super) async fn online(
 ) -> AdminAnswer {
     let online = if body.online { Online::Available } else { Online::Unavailable };
     network.account(&phone)?.set_online(online).await?;
-    Ok(Json(json!({})))
-}
-
-#[derive(Deserialize)]
-pub(super) struct NewGroup {
-    subject: String,
-    #[serde(default)]
-    members: Vec<String>,
-}
-
-pub(super) async fn create_group(
-    State(network): State<Network>,
-    Path(phone): Path<String>,
-    Json(body): Json<NewGroup>,
-) -> AdminAnswer {
-    let account = network.account(&phone)?;
-    let members: Vec<&str> = body.members.iter().map(String::as_str).collect();
-    let group = account.create_group(&body.subject, &members).await?;
-    let invite = account.invite_code(&group).await?;
-    Ok(Json(json!({ "id": group.to_string(), "invite": invite })))
-}
-
-#[derive(Deserialize)]
-pub(super) struct GroupInvite {
-    invite: String,
-}
-
-pub(super) async fn join(
-    State(network): State<Network>,
-    Path(phone): Path<String>,
-    Json(body): Json<GroupInvite>,
-) -> AdminAnswer {
-    let group = network.account(&phone)?.join_group(&body.invite).await?;
-    Ok(Json(json!({ "id": group.to_string() })))
-}
-
-#[derive(Deserialize)]
-pub(super) struct WhichGroup {
-    group: String,
-}
-
-pub(super) async fn leave(
-    State(network): State<Network>,
-    Path(phone): Path<String>,
-    Json(body): Json<WhichGroup>,
-) -> AdminAnswer {
-    network.account(&phone)?.leave_group(&address(&body.group)?).await?;
-    Ok(Json(json!({})))
-}
-
-#[derive(Deserialize)]
-pub(super) struct GroupMembers {
-    group: String,
-    change: String,
-    members: Vec<String>,
-}
-
-pub(super) async fn members(
-    State(network): State<Network>,
-    Path(phone): Path<String>,
-    Json(body): Json<GroupMembers>,
-) -> AdminAnswer {
-    let change = MemberChange::parse(&body.change)
-        .with_context(|| format!("nothing to do with members is called {}", body.change))?;
-    let group = address(&body.group)?;
-    network.account(&phone)?.change_members(&group, change, &body.members).await?;
     Ok(Json(json!({})))
 }

@@ -8,7 +8,7 @@ use whatsapp_rust::wacore_binary::NodeRef;
 use super::queue::SocketLink;
 use crate::{
     hub::Hub,
-    record::SeenCall,
+    record::RefusedCall,
     state::DeviceKey,
     wire::{Build, attr, children, need_attr, need_jid, now_seconds},
 };
@@ -28,13 +28,14 @@ pub(super) fn take(
         .attr("type", action.tag.as_ref())
         .attr("from", &to);
     link.send(ack.build());
-    hub.recorder.call(SeenCall {
-        id: attr(action, "call-id").unwrap_or_default(),
-        from_phone: who.phone.clone(),
-        from_device: who.device,
-        to: to.to_string(),
-        action: action.tag.to_string(),
-    });
+    if action.tag == "reject" {
+        hub.recorder.refused_call(RefusedCall {
+            id: attr(action, "call-id").unwrap_or_default(),
+            phone: who.phone.clone(),
+            device: who.device,
+            to: to.to_string(),
+        });
+    }
     let mut state = hub.state();
     let Some(phone) = state.phone_of(&to) else {
         return Ok(());

@@ -1,39 +1,28 @@
 //! What a person does about groups on the phone. It asks the server as a linked device would.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef, Server};
 
 use super::Account;
 use crate::{
-    server::requests,
-    wire::{Build, attr, child, jid_attr, need_attr},
+    server::{groups, requests},
+    wire::{Build, attr, child, need_attr},
 };
 
 /// What a person does with members of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MemberChange {
+pub enum MembersChange {
     /// Puts them into the group.
     Add,
     /// Takes them out of it.
     Remove,
-    /// Makes them admins.
+    /// Makes them admins of it.
     Promote,
     /// Makes them plain members.
     Demote,
 }
 
-impl MemberChange {
-    /// Reads the word of the control surface.
-    pub fn parse(word: &str) -> Option<Self> {
-        Some(match word {
-            "add" => Self::Add,
-            "remove" => Self::Remove,
-            "promote" => Self::Promote,
-            "demote" => Self::Demote,
-            _ => return None,
-        })
-    }
-
+impl MembersChange {
     const fn tag(self) -> &'static str {
         match self {
             Self::Add => "add",
@@ -45,6 +34,17 @@ impl MemberChange {
 }
 
 impl Account {
+    /// Makes a group with this person as its admin.
+    pub async fn create_group(&self, subject: &str, members: &[&str]) -> Result<Jid> {
+        let members: Vec<String> = members.iter().map(|phone| (*phone).to_owned()).collect();
+        let jid = {
+            let mut state = self.hub.state();
+            groups::create(&self.hub, &mut state, &self.number, subject, &members)?
+        };
+        self.hub.changed();
+        Ok(jid)
+    }
+
     /// The invite code of a group.
     ///
     /// # Errors
@@ -54,16 +54,14 @@ impl Account {
         need_attr(child(&answer.as_node_ref(), "invite")?, "code")
     }
 
-    /// Joins a group by its invite code, or by the link that ends in it.
+    /// Joins a group by its invite code. Whether this person is a member now.
     ///
     /// # Errors
     /// When no group has this code.
-    pub async fn join_group(&self, invite: &str) -> Result<Jid> {
-        let code = invite.rsplit('/').next().unwrap_or(invite);
+    pub async fn join_group(&self, code: &str) -> Result<bool> {
         let action = Build::new("invite").attr("code", code).build();
         let answer = self.ask("set", Jid::new("", Server::Group), action)?;
-        let answer = answer.as_node_ref();
-        jid_attr(child(&answer, "group")?, "jid").context("a group without an address")
+        Ok(answer.as_node_ref().get_optional_child("group").is_some())
     }
 
     /// Leaves a group.
@@ -83,12 +81,12 @@ impl Account {
     pub async fn change_members(
         &self,
         group: &Jid,
-        change: MemberChange,
-        phones: &[String],
+        change: MembersChange,
+        people: &[&str],
     ) -> Result<()> {
-        let members = phones
+        let members = people
             .iter()
-            .map(|phone| Build::new("participant").attr("jid", Jid::pn(phone.as_str())).build());
+            .map(|phone| Build::new("participant").attr("jid", Jid::pn(*phone)).build());
         let action = Build::new(change.tag()).children(members.collect::<Vec<_>>()).build();
         self.ask("set", group.clone(), action).map(|_| ())
     }
