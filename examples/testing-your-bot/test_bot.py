@@ -13,7 +13,8 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CUSTOMER = "4917012340001"
-FRIEND = "4917012340002"
+HOST = "4917012340002"
+GUEST = "4917012340003"
 
 
 def call(method, url, body=None, key=None):
@@ -73,7 +74,7 @@ class BotTest(unittest.TestCase):
         cls.waypost = json.loads(cls.sandbox.stdout.readline())
         cls.session = cls.waypost["sessions"][0]
         cls.bot = Bot(cls.waypost, cls.session)
-        for phone, name in [(CUSTOMER, "Mia"), (FRIEND, "Jan")]:
+        for phone, name in [(CUSTOMER, "Mia"), (HOST, "Jan"), (GUEST, "Ida")]:
             cls.person("accounts", {"phone": phone, "name": name})
 
     @classmethod
@@ -105,11 +106,13 @@ class BotTest(unittest.TestCase):
 
     def test_a_group_is_answered_in_the_group(self):
         members = [self.session["phone"]]
-        group = self.person(f"accounts/{CUSTOMER}/groups", {"subject": "Cake", "members": members})
-        self.person(f"accounts/{FRIEND}/join", {"invite": group["invite"]})
-        self.person(f"accounts/{FRIEND}/send", {"to": group["id"], "text": "hours?"})
-        answer = next(m for m in self.inbox(FRIEND, 1) if not m["from_me"])
-        self.assertEqual((answer["group"], answer["text"]), (group["id"], "Open from 7 to 18."))
+        new = {"subject": "Cake", "members": members}
+        group = self.person(f"accounts/{HOST}/groups", new)["group"]
+        invite = self.person(f"accounts/{HOST}/groups/{group}", {"action": "invite-code"})
+        self.person(f"accounts/{GUEST}/join", {"code": invite["code"]})
+        self.person(f"accounts/{GUEST}/send", {"to": group, "text": "hours?"})
+        answer = next(m for m in self.inbox(GUEST, 1) if not m["from_me"])
+        self.assertEqual((answer["group"], answer["text"]), (group, "Open from 7 to 18."))
 
     def test_nothing_the_bot_did_was_unknown_to_the_network(self):
         record = self.person("record")

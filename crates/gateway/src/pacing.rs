@@ -1,5 +1,7 @@
 //! Pacing of sends: a place is taken before anything happens, and given back when nothing left.
 
+mod cold;
+
 use std::sync::Arc;
 
 use domain::{
@@ -9,7 +11,9 @@ use domain::{
     port::{Lease, MessageQuery, MessageStore, PacingStore, Page, StoreError},
 };
 
-use crate::{Ports, outbox::ColdLocks};
+use crate::Ports;
+
+pub(crate) use cold::ColdLocks;
 
 /// Why no place was taken.
 pub(crate) enum PacingError {

@@ -140,11 +140,11 @@ async def main():
         made = await control(
             f"/accounts/{CUSTOMER}/groups", {"subject": "Cake", "members": [BOT]}
         )
-        await control(f"/accounts/{CUSTOMER}/send", {"to": made["id"], "text": "hello group"})
+        await control(f"/accounts/{CUSTOMER}/send", {"to": made["group"], "text": "hello group"})
         await bot.text("hello group")
-        await bot.client.send_text(made["id"], "hello all")
+        await bot.client.send_text(made["group"], "hello all")
         inbox = await control(f"/accounts/{CUSTOMER}/inbox?at_least=3&wait_ms=20000")
-        assert (inbox[-1]["group"], inbox[-1]["text"]) == (made["id"], "hello all"), inbox
+        assert (inbox[-1]["group"], inbox[-1]["text"]) == (made["group"], "hello all"), inbox
 
     async def away():
         await bot.client.disconnect()

@@ -38,8 +38,8 @@ pub struct NetworkRecord {
     pub nacks: Vec<Nack>,
     /// Receipts that were relayed, oldest first.
     pub receipts: Vec<SeenReceipt>,
-    /// What linked devices did with calls, oldest first.
-    pub calls: Vec<SeenCall>,
+    /// Calls that linked devices refused, oldest first.
+    pub refused_calls: Vec<RefusedCall>,
     /// Typing, recording, or neither, that was relayed, oldest first.
     pub typing: Vec<SeenTyping>,
     /// Who said to be online, or not, oldest first.
@@ -129,19 +129,17 @@ pub struct SeenReceipt {
     pub kind: String,
 }
 
-/// What a linked device did with a call.
+/// A call that a linked device refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SeenCall {
-    /// The call's id.
+pub struct RefusedCall {
+    /// WhatsApp's id of the call.
     pub id: String,
-    /// Phone number of the account that did it.
-    pub from_phone: String,
-    /// Device that did it.
-    pub from_device: u16,
-    /// Address it was sent to.
+    /// Phone number of the account that was called.
+    pub phone: String,
+    /// Device that refused it.
+    pub device: u16,
+    /// Who was told, as the device wrote it.
     pub to: String,
-    /// `offer`, `reject`, `accept`, `terminate`…
-    pub action: String,
 }
 
 /// What somebody showed in a chat.
@@ -231,8 +229,8 @@ impl Recorder {
         self.with(|r| push(&mut r.refused, what, &mut r.forgotten));
     }
 
-    pub(crate) fn call(&self, call: SeenCall) {
-        self.with(|r| push(&mut r.calls, call, &mut r.forgotten));
+    pub(crate) fn refused_call(&self, refused: RefusedCall) {
+        self.with(|r| push(&mut r.refused_calls, refused, &mut r.forgotten));
     }
 
     pub(crate) fn handshake(&self, pattern: HandshakePattern) {

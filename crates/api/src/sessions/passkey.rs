@@ -65,8 +65,7 @@ struct PasskeyAnswerBody {
     id: String,
     #[schema(min_length = 1, max_length = 2048)]
     raw_id: String,
-    #[schema(pattern = "^public-key$")]
-    r#type: String,
+    r#type: PasskeyCredentialType,
     response: PasskeyAnswerResponse,
     /// Where the authenticator is, as the browser says; not handed on.
     #[schema(nullable = false, max_length = 64)]
@@ -78,6 +77,13 @@ struct PasskeyAnswerBody {
     #[serde(default)]
     #[expect(dead_code, reason = "browsers send it, nothing here asks for it")]
     client_extension_results: Option<serde_json::Map<String, Value>>,
+}
+
+/// The one type of credential there is.
+#[derive(Serialize, Deserialize, ToSchema)]
+enum PasskeyCredentialType {
+    #[serde(rename = "public-key")]
+    PublicKey,
 }
 
 /// The signed part of a browser's answer.

@@ -60,9 +60,9 @@ pub enum PasskeySignal {
     },
     /// It failed; the connection ends.
     Failed {
-        /// In which step.
+        /// In which step it failed.
         phase: PasskeyPhase,
-        /// Why, for people.
+        /// Why it failed, for people.
         reason: String,
     },
 }

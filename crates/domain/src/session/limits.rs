@@ -65,8 +65,8 @@ impl LimitNews {
     }
 }
 
-/// What the record's restriction becomes when WhatsApp tells of its lock; `None` when it stays as it is. A lock that was
-/// only met, by a refused message, is not lifted by this: WhatsApp also refuses strangers without it.
+/// What the record's restriction becomes when WhatsApp tells of its lock; `None` when it stays as it is. A lock that
+/// was only met, by a refused message, is not lifted by this: WhatsApp also refuses strangers without it.
 pub fn restriction_after(
     stored: Option<&Restriction>,
     lock: Option<&ReachoutLock>,

@@ -15,8 +15,8 @@ use domain::{
 };
 use tokio::sync::oneshot;
 
-use super::{ColdLocks, Outbox};
-use crate::ledger::LedgerWriter;
+use super::Outbox;
+use crate::{ledger::LedgerWriter, pacing::ColdLocks};
 
 /// What the server said about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

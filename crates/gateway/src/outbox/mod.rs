@@ -2,11 +2,9 @@
 //! what an ack or a refusal writes.
 
 pub(crate) mod acks;
-mod cold;
 mod gate;
 mod order;
 
 pub(crate) use acks::{AckAnswer, AckTicket, AckWaiters};
-pub(crate) use cold::ColdLocks;
 pub(crate) use gate::{GateClaim, GatePass, SendGate};
 pub(crate) use order::{LinePlace, Outbox};

@@ -22,7 +22,7 @@ pub struct PasskeyView {
     pub code: Option<String>,
     /// When the step is over; nothing when it failed.
     pub expires_at: Option<Timestamp>,
-    /// Why it failed.
+    /// Why the step failed, for people.
     pub error: Option<String>,
 }
 

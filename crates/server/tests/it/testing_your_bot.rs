@@ -46,10 +46,16 @@ async fn the_simulator_runs_as_a_process_and_says_where() {
     let trust: Value = answer.json().await.unwrap();
     let answer = http.get(format!("{control}/accounts")).send().await.unwrap();
     let people: Value = answer.json().await.unwrap();
+    let pem = trust["mediaCertificate"].as_str().unwrap();
+    let authority = reqwest::Certificate::from_pem(pem.as_bytes()).unwrap();
+    let trusting = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
+    let file = format!("{}/v/nothing", places["media"].as_str().unwrap());
+    let missing = trusting.build().unwrap().get(file).send().await.unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(places["accounts"], json!(["5511999990001"]));
     assert_eq!((&people[0]["name"], &people[0]["devices"]), (&json!("Ana"), &json!([])));
+    assert_eq!(missing.status(), 404, "the media host speaks TLS with the exported certificate");
     assert_eq!(trust["root"].as_str().map(str::len), Some(64));
     assert_eq!(trust["root"], places["root"]);
     assert!(places["media"].as_str().unwrap().starts_with("https://"));

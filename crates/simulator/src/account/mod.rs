@@ -8,6 +8,8 @@ mod labels;
 mod limits;
 mod marks;
 mod people;
+mod limits;
+mod marks;
 mod say;
 mod votes;
 
@@ -20,13 +22,7 @@ pub use calls::CallEnd;
 pub use files::{CraftedFile, FileKind, NewFile};
 pub use groups::{MembersChange, PhoneGroupSetting};
 
-use crate::{
-    hub::Hub,
-    phone::{self, Behaviour, Phone, PhoneMessage, ReceivedMessage},
-    server::presence,
-    state::DeviceKey,
-    wire::Build,
-};
+use crate::{hub::Hub, phone::{self, Behaviour, Phone, PhoneMessage, ReceivedMessage}, server::presence, state::DeviceKey, wire::Build};
 
 /// A person with a primary phone. Cheap to clone; does not keep the network running.
 #[derive(Clone)]

@@ -1,16 +1,13 @@
 //! Groups on the control surface: what a person does with them on the phone.
 
 use anyhow::{Context as _, Result, bail};
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::{Path, State}};
 use serde::Deserialize;
 use serde_json::json;
 use whatsapp_rust::Jid;
 
 use super::AdminAnswer;
-use crate::{Account, MembersChange, Network, PhoneGroupSetting};
+use crate::{Account, MembersChange, Network, PhoneGroupSetting, account::MembersChange, network::Network};
 
 #[derive(Deserialize)]
 pub(super) struct NewGroup {
@@ -29,6 +26,8 @@ pub(super) async fn create(
     let group = account.create_group(&new.subject, &members).await?;
     let invite = account.invite_code(&group).await?;
     Ok(Json(json!({ "id": group.to_string(), "invite": invite })))
+    let group = network.account(&phone)?.create_group(&new.subject, &members).await?;
+    Ok(Json(json!({ "group": group.to_string() })))
 }
 
 #[derive(Deserialize)]
@@ -65,6 +64,15 @@ pub(super) async fn act(
 async fn perform(account: &Account, group: &Jid, act: &GroupAct) -> Result<()> {
     let people: Vec<&str> = act.people.iter().map(String::as_str).collect();
     let change = match act.action.as_str() {
+    let people: Vec<&str> = act.people.iter().map(String::as_str).collect();
+    let change = match act.action.as_str() {
+        "invite-code" => {
+            return Ok(Json(json!({ "code": account.invite_code(&group).await? })));
+        }
+        "leave" => {
+            account.leave_group(&group).await?;
+            return Ok(Json(json!({})));
+        }
         "add" => MembersChange::Add,
         "remove" => MembersChange::Remove,
         "promote" => MembersChange::Promote,
@@ -97,6 +105,19 @@ fn setting_of<'a>(name: &str, act: &'a GroupAct) -> Result<PhoneGroupSetting<'a>
 #[derive(Deserialize)]
 pub(super) struct GroupInvite {
     invite: String,
+        other => return Err(unknown(other).into()),
+    };
+    account.change_members(&group, change, &people).await?;
+    Ok(Json(json!({})))
+}
+
+fn unknown(action: &str) -> anyhow::Error {
+    anyhow::anyhow!("nothing to do with a group is called {action}")
+}
+
+#[derive(Deserialize)]
+pub(super) struct JoinByCode {
+    code: String,
 }
 
 pub(super) async fn join(
@@ -106,5 +127,8 @@ pub(super) async fn join(
 ) -> AdminAnswer {
     let code = join.invite.rsplit('/').next().unwrap_or_default();
     let member = network.account(&phone)?.join_group(code).await?;
+    Json(join): Json<JoinByCode>,
+) -> AdminAnswer {
+    let member = network.account(&phone)?.join_group(&join.code).await?;
     Ok(Json(json!({ "member": member })))
 }

@@ -1,4 +1,5 @@
-//! Linking an account that asks for its passkey: the client shows an assertion of it before the account signs the device.
+//! Linking an account that asks for its passkey: the client shows an assertion of it before the account signs the
+//! device.
 //!
 //! 1. The person scans the QR code; the server asks the client for an assertion ([`demand`]).
 //! 2. The client fetches a reference and sends the assertion with a commitment to its ephemeral key ([`prologue`]).

@@ -204,10 +204,17 @@ async fn people_live_in_groups_over_http() {
     let joined = ask(format!("/accounts/{CAROL}/join"), json!({ "invite": link })).await;
     assert_eq!(joined["member"], true);
     let text = json!({ "to": group["id"], "text": "hello all" });
+    let made = ask(format!("/accounts/{BOB}/groups"), new).await;
+    let group = made["group"].as_str().unwrap();
+    let act = |who: &str, body: Value| ask(format!("/accounts/{who}/groups/{group}"), body);
+    let invite = act(BOB, json!({ "action": "invite-code" })).await;
+    let joined = ask(format!("/accounts/{CAROL}/join"), invite).await;
+    assert_eq!(joined["member"], true);
+    let text = json!({ "to": group, "text": "hello all" });
     ask(format!("/accounts/{CAROL}/send"), text).await;
     let path = format!("/accounts/{ALICE}/inbox?at_least=1&wait_ms=30000");
     let (_, inbox) = control.ask("GET", &path, json!({})).await;
-    assert_eq!((&inbox[0]["text"], &inbox[0]["group"]), (&json!("hello all"), &group["id"]));
+    assert_eq!((&inbox[0]["text"], &inbox[0]["group"]), (&json!("hello all"), &json!(group)));
     let id = json!({ "id": inbox[0]["id"] });
     ask(format!("/accounts/{ALICE}/read"), id).await;
     let place = format!("groups/{}", group["id"].as_str().unwrap());
@@ -221,6 +228,15 @@ async fn people_live_in_groups_over_http() {
         (place.as_str(), json!({ "action": "praise" })),
         ("read", json!({ "id": "nothing" })),
         ("groups/nowhere", json!({ "action": "leave" })),
+    act(BOB, json!({ "action": "remove", "people": [CAROL] })).await;
+    act(ALICE, json!({ "action": "leave" })).await;
+    ask(format!("/accounts/{BOB}/typing"), json!({ "to": ALICE })).await;
+    ask(format!("/accounts/{BOB}/online"), json!({ "online": true })).await;
+    for (path, wrong) in [
+        ("join".to_owned(), json!({ "code": "nothing" })),
+        (format!("groups/{group}"), json!({ "action": "praise" })),
+        ("groups/nobody@g.us".to_owned(), json!({ "action": "invite-code" })),
+        ("read".to_owned(), json!({ "id": "nothing" })),
     ] {
         let (status, answer) = control.ask("POST", &format!("/accounts/{BOB}/{path}"), wrong).await;
         assert_eq!(status, 422, "{path}: {answer}");

@@ -1,7 +1,7 @@
 //! A network notices by itself what it did not understand.
 
 use simulator::Network;
-use whatsapp_rust::{Jid, wacore_binary::builder::NodeBuilder};
+use whatsapp_rust::{prelude::*, wacore_binary::builder::NodeBuilder};
 
 use crate::support::*;
 
@@ -44,13 +44,19 @@ async fn what_a_removed_device_still_says_is_ignored() {
     let network = network().await;
     let alice = Gateway::linked(&network, ALICE).await;
     let sending = async {
-        for _ in 0..50 {
+        loop {
             // The stream may end in between.
             let _ = alice.client.send_text(Jid::pn(BOB), "still here").await;
         }
     };
-    let removing = async { network.unlink(ALICE, alice.device).await.unwrap() };
-    tokio::join!(sending, removing);
+    let removing = async {
+        network.unlink(ALICE, alice.device).await.unwrap();
+        alice.event(|event| matches!(event, Event::LoggedOut(_))).await;
+    };
+    tokio::select! {
+        () = sending => {}
+        () = removing => {}
+    }
     until(|| !network.is_connected(ALICE, alice.device)).await;
     network.answers_everything().unwrap();
 }
