@@ -135,11 +135,11 @@ fn seconds(seconds: u32) -> Duration {
 
 /// Stores an automation rule.
 #[utoipa::path(
-    post, path = "/api/sessions/{sessionId}/automation-rules", operation_id = "createAutomationRule", tag = "Automation",
-    params(SessionPath), request_body = CreateAutomationRule,
+    post, path = "/api/sessions/{sessionId}/automation-rules", operation_id = "createAutomationRule",
+    tag = "Automation", params(SessionPath), request_body = CreateAutomationRule,
     responses(
         (status = 201, description = "Stored", body = RuleBody),
-        (status = 400, description = "A wrong body, or the session has its most rules already", body = crate::error::ErrorBody),
+        (status = 400, description = "A wrong body, or too many rules", body = crate::error::ErrorBody),
     ),
     security(("X-API-Key" = ["operator"])),
 )]

@@ -46,7 +46,7 @@ struct ConvertMedia {
 
 /// The file that was made.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ConvertedMedia, example = json!({"base64": "T2dnUw…", "mimetype": "audio/ogg; codecs=opus", "bytes": 4012}))]
+#[schema(as = ConvertedMedia, example = json!({"base64": "T2dnUw…", "mimetype": "audio/ogg", "bytes": 4012}))]
 struct ConvertedBody {
     base64: String,
     mimetype: &'static str,
@@ -115,7 +115,7 @@ async fn available(
         (status = 200, description = "The voice note", body = ConvertedBody),
         (status = 400, description = "A wrong body, or a file that is no sound", body = crate::error::ErrorBody),
         (status = 413, description = "The file, or the result, is too large", body = crate::error::ErrorBody),
-        (status = 503, description = "No ffmpeg, too many conversions, or it took too long", body = crate::error::ErrorBody),
+        (status = 503, description = "No ffmpeg, too many at once, or too slow", body = crate::error::ErrorBody),
     ),
     security(("X-API-Key" = ["operator"])),
 )]
@@ -135,7 +135,7 @@ async fn voice(
         (status = 200, description = "The video", body = ConvertedBody),
         (status = 400, description = "A wrong body, or a file that is no video", body = crate::error::ErrorBody),
         (status = 413, description = "The file, or the result, is too large", body = crate::error::ErrorBody),
-        (status = 503, description = "No ffmpeg, too many conversions, or it took too long", body = crate::error::ErrorBody),
+        (status = 503, description = "No ffmpeg, too many at once, or too slow", body = crate::error::ErrorBody),
     ),
     security(("X-API-Key" = ["operator"])),
 )]

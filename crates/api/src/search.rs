@@ -145,7 +145,7 @@ impl From<SearchError> for ApiError {
     params(SearchParams),
     responses(
         (status = 200, description = "A page of what was found", body = SearchResultBody),
-        (status = 400, description = "A wrong question; `message` lists everything that is wrong with it", body = crate::error::ErrorBody),
+        (status = 400, description = "A wrong question; `message` says everything", body = crate::error::ErrorBody),
         (status = 501, description = "The search is switched off", body = crate::error::ErrorBody),
     ),
     security(("X-API-Key" = ["operator", "chat"])),

@@ -23,7 +23,7 @@ pub const COOLDOWN_DEFAULT: u32 = 60;
 const AGE_MAX: Duration = Duration::from_secs(600);
 /// Answers in one chat within [`LOOP_WINDOW`], of all rules together.
 const LOOP_ANSWERS_MAX: usize = 6;
-/// See [`LoopGuard`].
+/// The while in which [`LoopGuard`] counts.
 const LOOP_WINDOW: Duration = Duration::from_secs(600);
 /// Chats that the guard remembers. When full, those that are silent longest are forgotten.
 const LOOP_CHATS_MAX: usize = 10_000;
@@ -35,7 +35,7 @@ pub struct AutomationRule {
     pub id: AutomationRuleId,
     /// The session it belongs to.
     pub session: SessionId,
-    /// For people.
+    /// What people call it.
     pub name: String,
     /// Whether it answers.
     pub enabled: bool,

@@ -39,13 +39,13 @@ pub enum InvalidSearch {
     /// Nothing to look for.
     #[error("q must contain a letter or a digit")]
     Empty,
-    /// Over [`SEARCH_CHARS_MAX`].
+    /// It is longer than [`SEARCH_CHARS_MAX`].
     #[error("q must be at most {SEARCH_CHARS_MAX} characters")]
     Long,
-    /// Over [`SEARCH_WORDS_MAX`].
+    /// It has more words than [`SEARCH_WORDS_MAX`].
     #[error("q must be at most {SEARCH_WORDS_MAX} words")]
     ManyWords,
-    /// Under [`PART_CHARS_MIN`].
+    /// It is shorter than [`PART_CHARS_MIN`].
     #[error("q must be at least {PART_CHARS_MIN} characters with match=contains")]
     Short,
 }
@@ -58,7 +58,7 @@ pub struct SearchText {
 }
 
 impl SearchText {
-    /// Checks a question.
+    /// Checks what is asked for.
     ///
     /// # Errors
     /// [`InvalidSearch`].
@@ -198,7 +198,7 @@ fn marked(body: &str, found: &[(usize, usize)]) -> String {
 /// Which messages are looked through.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchQuery {
-    /// What they say.
+    /// What the messages say.
     pub text: SearchText,
     /// Of these sessions alone; `None` is all.
     pub sessions: Option<Vec<SessionId>>,

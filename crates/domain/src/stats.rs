@@ -42,7 +42,7 @@ pub struct MessageNumbers {
     pub by_time: Vec<(Timestamp, MessageFlow)>,
     /// By OpenWA's type of the message, in both directions.
     pub by_type: Vec<(String, u64)>,
-    /// By session.
+    /// By session, in the order of their ids.
     pub by_session: Vec<(SessionId, MessageFlow)>,
 }
 

@@ -66,9 +66,9 @@ pub enum TransferRefused {
         table: &'static str,
         /// Which row of it.
         row: usize,
-        /// The column.
+        /// The column that holds it.
         column: String,
-        /// What is wrong.
+        /// What is wrong with it.
         why: &'static str,
     },
     /// The database refuses a row: it breaks a rule, or names something that is not there.

@@ -36,7 +36,7 @@ pub enum StatsPeriod {
 }
 
 impl StatsPeriod {
-    /// Reads OpenWA's word.
+    /// Reads OpenWA's word for it.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "24h" => Some(Self::Day),
@@ -66,7 +66,7 @@ impl StatsPeriod {
 /// Everything at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatsOverview {
-    /// Numbers of sessions.
+    /// How many sessions there are.
     pub sessions: Overview,
     /// Messages that are stored.
     pub messages: MessageFlow,

@@ -15,7 +15,7 @@ use crate::{
 
 /// How serving ended.
 pub enum ServeEnd {
-    /// For good.
+    /// It does not start again.
     Exit(ExitCode),
     /// The API was asked to start the program again.
     Again,

@@ -119,7 +119,7 @@ struct SavedBody {
     request_body = ConfigChanges,
     responses(
         (status = 200, description = "Written down", body = SavedBody),
-        (status = 400, description = "An unknown setting, a value that it cannot have, or settings that do not go together", body = crate::error::ErrorBody),
+        (status = 400, description = "An unknown setting, or a wrong value", body = crate::error::ErrorBody),
         (status = 501, description = "This process does not manage its settings", body = crate::error::ErrorBody),
     ),
     security(("X-API-Key" = ["admin", "unscoped"])),

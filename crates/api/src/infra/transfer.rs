@@ -153,7 +153,7 @@ struct ImportedBody {
     responses(
         (status = 200, description = "Stored", body = ImportedBody),
         (status = 400, description = "Rows that cannot be stored; nothing is changed", body = crate::error::ErrorBody),
-        (status = 409, description = "Sessions run, or another import or an export does", body = crate::error::ErrorBody),
+        (status = 409, description = "Sessions run, or an import or export does", body = crate::error::ErrorBody),
     ),
     security(("X-API-Key" = ["admin", "unscoped"])),
 )]
@@ -191,7 +191,9 @@ async fn import_data(
 /// The media files that are kept.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = StorageCount, example = json!({"storageType": "local", "count": 214, "sizeBytes": 52_428_800, "sizeMB": 50.0}))]
+#[schema(as = StorageCount, example = json!({
+    "storageType": "local", "count": 214, "sizeBytes": 52_428_800, "sizeMB": 50.0
+}))]
 struct CountBody {
     storage_type: &'static str,
     count: u64,

@@ -101,8 +101,8 @@ struct HistoryQuery {
 
 /// Lists the newest messages of a chat, oldest first.
 #[utoipa::path(
-    get, path = "/api/sessions/{sessionId}/messages/{chatId}/history", operation_id = "getChatHistory", tag = "Messages",
-    params(HistoryPath, HistoryQuery),
+    get, path = "/api/sessions/{sessionId}/messages/{chatId}/history", operation_id = "getChatHistory",
+    tag = "Messages", params(HistoryPath, HistoryQuery),
     responses(
         (status = 200, description = "Messages, oldest first", body = [LiveMessageBody]),
         (status = 400, description = "A flag that is none", body = crate::error::ErrorBody),

@@ -74,7 +74,9 @@ async fn the_installation_is_shown_changed_and_restarted() {
     assert_eq!(restarting["restarting"], true);
     app.post("/api/infra/restart", json!({ "colour": "red" }), 400).await;
     assert_eq!(*program.restarts.lock().unwrap(), 1);
-    let scoped = app.new_key(json!({ "name": "scoped", "role": "admin", "allowedSessions": ["00000000-0000-4000-8000-000000000001"] })).await;
+    let only = ["00000000-0000-4000-8000-000000000001"];
+    let scoped = json!({ "name": "scoped", "role": "admin", "allowedSessions": only });
+    let scoped = app.new_key(scoped).await;
     for path in
         ["/api/infra/status", "/api/infra/config", "/api/infra/export-data", "/api/stats/overview"]
     {

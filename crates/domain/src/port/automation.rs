@@ -12,7 +12,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// Automation rules.
+/// Automation rules, and when they answered last.
 #[async_trait]
 pub trait AutomationStore: Send + Sync + 'static {
     /// Stores a new one unless the session has `most` already: `false` then.

@@ -117,7 +117,7 @@ impl Automation {
         }
     }
 
-    /// Begins to answer.
+    /// Begins to answer what comes in.
     pub(crate) fn start(
         &self,
         messages: &Messages,
@@ -176,7 +176,7 @@ impl Automation {
         self.store.rule(session, id).await?.ok_or(AutomationError::NotFound(id))
     }
 
-    /// Changes a rule.
+    /// Changes a rule of a session.
     ///
     /// # Errors
     /// [`AutomationError`].
@@ -201,7 +201,7 @@ impl Automation {
         if there { Ok(rule) } else { Err(AutomationError::NotFound(id)) }
     }
 
-    /// Deletes a rule.
+    /// Deletes a rule of a session.
     ///
     /// # Errors
     /// [`AutomationError`].

@@ -57,7 +57,7 @@ pub struct ConvertedFile {
     pub base64: String,
     /// Its length before it was written as base64.
     pub size_bytes: u64,
-    /// Its type.
+    /// The type of the file that was made.
     pub mimetype: &'static str,
 }
 

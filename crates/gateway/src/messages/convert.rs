@@ -11,7 +11,7 @@ pub enum ConvertFileError {
     /// The session, or its proxy, through which the file is fetched.
     #[error(transparent)]
     Session(#[from] SendError),
-    /// The conversion.
+    /// The conversion itself failed.
     #[error(transparent)]
     Conversion(#[from] ConversionError),
 }

@@ -181,8 +181,8 @@ impl ArchivePlace {
 }
 
 impl OpenFile {
-    /// The next bytes of the file; zeros in the place of those that cannot be read, so that the archive stays whole. Its
-    /// name tells that they are wrong.
+    /// The next bytes of the file; zeros in the place of those that cannot be read, so that the archive stays whole.
+    /// The file's name tells that they are wrong.
     async fn piece(&mut self) -> Vec<u8> {
         let most = usize::try_from(self.left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
         let mut piece = vec![0; most];

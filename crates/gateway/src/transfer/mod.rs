@@ -1,7 +1,7 @@
 //! Data and files on their way to another installation.
 //!
 //! # The cast
-//! - [`Transfer::export`] streams the tables as one JSON document, page by page: none of it stands in memory as a whole.
+//! - [`Transfer::export`] streams the tables as one JSON document, page by page; it never stands in memory as a whole.
 //! - [`Transfer::import`] stores such a document in one transaction.
 //! - [`Transfer::archive`] streams the media files as a tar, [`Transfer::unpack`] takes one in ([`tar`]).
 //!

@@ -41,7 +41,7 @@ pub(super) enum TarEntry {
     End,
 }
 
-/// Reads a head.
+/// Reads what a head says.
 ///
 /// # Errors
 /// Why it is none.

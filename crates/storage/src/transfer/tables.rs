@@ -39,43 +39,52 @@ pub(super) fn of(name: &str) -> Option<&'static TransferTable> {
 }
 
 db::statements! {
-    SESSION_PAGE = both("select id, name, phone, lid, push_name, config, created_at, updated_at from session where id > \
+    SESSION_PAGE = both("select id, name, phone, lid, push_name, config, created_at, updated_at from \
+         session where id > \
          $1 and deleted = 0 order by id limit $2");
-    SESSION_INSERT = both("insert into session (id, name, phone, lid, push_name, config, created_at, updated_at, status, \
+    SESSION_INSERT = both("insert into session (id, name, phone, lid, push_name, config, created_at, \
+         updated_at, status, \
          wanted) values ($1, $2, $3, $4, $5, $6, $7, $8, 'created', 0) on conflict (id) do update set \
          name = excluded.name, config = excluded.config, updated_at = excluded.updated_at where \
          session.deleted = 0");
     // What was on its way there does not go out here.
-    MESSAGE_PAGE = both("select position, id, session_id, wa_id, chat, sender, recipient, chat_name, author, body, kind, \
+    MESSAGE_PAGE = both("select position, id, session_id, wa_id, chat, sender, recipient, chat_name, \
+         author, body, kind, \
          direction, timestamp, metadata, status, created_at from message where position > $1 order by \
          position limit $2");
-    MESSAGE_INSERT = both("insert into message (id, session_id, wa_id, chat, sender, recipient, chat_name, author, body, \
+    MESSAGE_INSERT = both("insert into message (id, session_id, wa_id, chat, sender, recipient, \
+         chat_name, author, body, \
          kind, direction, timestamp, metadata, status, created_at) values ($1, $2, $3, $4, $5, $6, $7, \
          $8, $9, $10, $11, $12, $13, case when $14 = 'pending' then 'failed' else $14 end, $15)");
     MESSAGE_EMPTY = both("delete from message where session_id = $1");
     RECEIPT_PAGE = both("select session_id, wa_id, recipient, delivered_at, read_at, played_at from receipt where \
          (session_id, wa_id, recipient) > ($1, $2, $3) order by session_id, wa_id, recipient limit $4");
-    RECEIPT_INSERT = both("insert into receipt (session_id, wa_id, recipient, delivered_at, read_at, played_at) values ($1, \
+    RECEIPT_INSERT = both("insert into receipt (session_id, wa_id, recipient, delivered_at, read_at, \
+         played_at) values ($1, \
          $2, $3, $4, $5, $6)");
     RECEIPT_EMPTY = both("delete from receipt where session_id = $1");
     // Its secret and its headers stay where they are, so nothing is delivered before they are set here.
     WEBHOOK_PAGE = both("select position, id, session_id, url, events, filters, retry_count, lane_order, policy, \
          created_at, updated_at from webhook where position > $1 and deleted = 0 order by position limit \
          $2");
-    WEBHOOK_INSERT = both("insert into webhook (id, session_id, url, events, filters, retry_count, lane_order, policy, \
+    WEBHOOK_INSERT = both("insert into webhook (id, session_id, url, events, filters, retry_count, \
+         lane_order, policy, \
          created_at, updated_at, active) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0)");
     WEBHOOK_EMPTY = both("delete from webhook where session_id = $1");
     TEMPLATE_PAGE = both("select position, id, session_id, name, body, header, footer, created_at, updated_at from \
          template where position > $1 order by position limit $2");
-    TEMPLATE_INSERT = both("insert into template (id, session_id, name, body, header, footer, created_at, updated_at) values \
+    TEMPLATE_INSERT = both("insert into template (id, session_id, name, body, header, footer, \
+         created_at, updated_at) values \
          ($1, $2, $3, $4, $5, $6, $7, $8)");
     TEMPLATE_EMPTY = both("delete from template where session_id = $1");
     RULE_PAGE = both("select position, id, session_id, name, enabled, conditions, reply_text, cooldown, created_at, \
          updated_at from automation_rule where position > $1 order by position limit $2");
-    RULE_INSERT = both("insert into automation_rule (id, session_id, name, enabled, conditions, reply_text, cooldown, \
+    RULE_INSERT = both("insert into automation_rule (id, session_id, name, enabled, conditions, \
+         reply_text, cooldown, \
          created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
     RULE_EMPTY = both("delete from automation_rule where session_id = $1");
-    IDENTITY_PAGE = both("select position, session_id, lid, phone from identity where position > $1 order by position \
+    IDENTITY_PAGE = both("select position, session_id, lid, phone from identity where position > $1 \
+         order by position \
          limit $2");
     IDENTITY_INSERT = both("insert into identity (session_id, lid, phone) values ($1, $2, $3)");
     IDENTITY_EMPTY = both("delete from identity where session_id = $1");
@@ -83,11 +92,14 @@ db::statements! {
          by session_id, asked limit $3");
     FORM_INSERT = both("insert into phone_form (session_id, asked, found, at) values ($1, $2, $3, $4)");
     FORM_EMPTY = both("delete from phone_form where session_id = $1");
-    CONTACT_PAGE = both("select session_id, id, name, push_name, blocked from contact where (session_id, id) > ($1, $2) \
+    CONTACT_PAGE = both("select session_id, id, name, push_name, blocked from contact where \
+         (session_id, id) > ($1, $2) \
          order by session_id, id limit $3");
-    CONTACT_INSERT = both("insert into contact (session_id, id, name, push_name, blocked) values ($1, $2, $3, $4, $5)");
+    CONTACT_INSERT = both("insert into contact (session_id, id, name, push_name, blocked) values ($1, \
+         $2, $3, $4, $5)");
     CONTACT_EMPTY = both("delete from contact where session_id = $1");
-    CHAT_PAGE = both("select session_id, id, name, unread_count, timestamp, last_id, archived, pinned, muted from chat \
+    CHAT_PAGE = both("select session_id, id, name, unread_count, timestamp, last_id, archived, pinned, \
+         muted from chat \
          where (session_id, id) > ($1, $2) order by session_id, id limit $3");
     CHAT_INSERT = both("insert into chat (session_id, id, name, unread_count, timestamp, last_id, archived, pinned, \
          muted) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
