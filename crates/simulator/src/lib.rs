@@ -51,13 +51,22 @@ mod server;
 mod state;
 mod wire;
 
-pub use account::{Account, CallEnd, ChatState, CraftedFile, FileKind, MembersChange, NewFile, Online, PhoneGroupSetting, text_message};
+pub use account::{
+    Account, CallEnd, ChatState, CraftedFile, FileKind, MembersChange, NewFile, Online,
+    PhoneGroupSetting, text_message,
+};
 pub use faults::{DeviceFaults, Faults};
 pub use limits::{NewChats, Timelock};
 pub use media::{MEDIA_HOST, MediaHttp};
 pub use network::{Network, NetworkOptions};
 pub use phone::{AutoAnswer, Behaviour, INBOX_MAX, MessageRef, ReceivedMessage};
 pub use provision::ProvisionedDevice;
-pub use record::{AcceptedMessage, AppStateChange, DuplicateMessage, Nack, NetworkRecord, RECORD_MAX, RefusedCall, SeenCall, SeenPresence, SeenReceipt, SeenTyping};
-pub use server::{business::{Business, CatalogueProduct}, newsletters::NewsletterRole, RefusedCall, SeenReceipt, SeenTyping};
+pub use record::{
+    AcceptedMessage, AppStateChange, DuplicateMessage, Nack, NetworkRecord, RECORD_MAX,
+    RefusedCall, SeenCall, SeenPresence, SeenReceipt, SeenTyping,
+};
+pub use server::{
+    business::{Business, CatalogueProduct},
+    newsletters::NewsletterRole,
+};
 pub use whatsapp_rust::Jid;

@@ -8,8 +8,6 @@ mod labels;
 mod limits;
 mod marks;
 mod people;
-mod limits;
-mod marks;
 mod say;
 mod votes;
 
@@ -22,7 +20,13 @@ pub use calls::CallEnd;
 pub use files::{CraftedFile, FileKind, NewFile};
 pub use groups::{MembersChange, PhoneGroupSetting};
 
-use crate::{hub::Hub, phone::{self, Behaviour, Phone, PhoneMessage, ReceivedMessage}, server::presence, state::DeviceKey, wire::Build};
+use crate::{
+    hub::Hub,
+    phone::{self, Behaviour, Phone, PhoneMessage, ReceivedMessage},
+    server::presence,
+    state::DeviceKey,
+    wire::Build,
+};
 
 /// A person with a primary phone. Cheap to clone; does not keep the network running.
 #[derive(Clone)]

@@ -1,13 +1,16 @@
 //! Groups on the control surface: what a person does with them on the phone.
 
 use anyhow::{Context as _, Result, bail};
-use axum::{Json, extract::{Path, State}};
+use axum::{
+    Json,
+    extract::{Path, State},
+};
 use serde::Deserialize;
 use serde_json::json;
 use whatsapp_rust::Jid;
 
 use super::AdminAnswer;
-use crate::{Account, MembersChange, Network, PhoneGroupSetting, account::MembersChange, network::Network};
+use crate::{Account, MembersChange, Network, PhoneGroupSetting};
 
 #[derive(Deserialize)]
 pub(super) struct NewGroup {
@@ -22,10 +25,6 @@ pub(super) async fn create(
     Json(new): Json<NewGroup>,
 ) -> AdminAnswer {
     let members: Vec<&str> = new.members.iter().map(String::as_str).collect();
-    let account = network.account(&phone)?;
-    let group = account.create_group(&new.subject, &members).await?;
-    let invite = account.invite_code(&group).await?;
-    Ok(Json(json!({ "id": group.to_string(), "invite": invite })))
     let group = network.account(&phone)?.create_group(&new.subject, &members).await?;
     Ok(Json(json!({ "group": group.to_string() })))
 }
@@ -64,15 +63,6 @@ pub(super) async fn act(
 async fn perform(account: &Account, group: &Jid, act: &GroupAct) -> Result<()> {
     let people: Vec<&str> = act.people.iter().map(String::as_str).collect();
     let change = match act.action.as_str() {
-    let people: Vec<&str> = act.people.iter().map(String::as_str).collect();
-    let change = match act.action.as_str() {
-        "invite-code" => {
-            return Ok(Json(json!({ "code": account.invite_code(&group).await? })));
-        }
-        "leave" => {
-            account.leave_group(&group).await?;
-            return Ok(Json(json!({})));
-        }
         "add" => MembersChange::Add,
         "remove" => MembersChange::Remove,
         "promote" => MembersChange::Promote,
@@ -103,19 +93,6 @@ fn setting_of<'a>(name: &str, act: &'a GroupAct) -> Result<PhoneGroupSetting<'a>
 }
 
 #[derive(Deserialize)]
-pub(super) struct GroupInvite {
-    invite: String,
-        other => return Err(unknown(other).into()),
-    };
-    account.change_members(&group, change, &people).await?;
-    Ok(Json(json!({})))
-}
-
-fn unknown(action: &str) -> anyhow::Error {
-    anyhow::anyhow!("nothing to do with a group is called {action}")
-}
-
-#[derive(Deserialize)]
 pub(super) struct JoinByCode {
     code: String,
 }
@@ -123,10 +100,6 @@ pub(super) struct JoinByCode {
 pub(super) async fn join(
     State(network): State<Network>,
     Path(phone): Path<String>,
-    Json(join): Json<GroupInvite>,
-) -> AdminAnswer {
-    let code = join.invite.rsplit('/').next().unwrap_or_default();
-    let member = network.account(&phone)?.join_group(code).await?;
     Json(join): Json<JoinByCode>,
 ) -> AdminAnswer {
     let member = network.account(&phone)?.join_group(&join.code).await?;

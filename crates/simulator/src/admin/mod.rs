@@ -12,11 +12,8 @@
 //! | `POST /accounts/{phone}/read` | `{"id"}` | `{}` |
 //! | `POST /accounts/{phone}/typing` | `{"to", "paused"}` | `{}` |
 //! | `POST /accounts/{phone}/online` | `{"online"}` | `{}` |
-//! | `POST /accounts/{phone}/groups` | `{"subject", "members"}` | `{"id", "invite"}` |
-//! | `POST /accounts/{phone}/join` | `{"invite"}`, the code or the link | `{"member"}`: false while an admin has to let in |
 //! | `POST /accounts/{phone}/groups` | `{"subject", "members"}` | `{"group"}` |
-//! | `POST /accounts/{phone}/groups/{group}` | `{"action", "people"}` | `{}`, or `{"code"}` |
-//! | `POST /accounts/{phone}/join` | `{"code"}` | `{"member"}` |
+//! | `POST /accounts/{phone}/join` | `{"code"}` | `{"member"}`: false while an admin has to let in |
 //! | `GET /accounts/{phone}/inbox/{id}/file` | | the file, decrypted |
 //! | `POST /accounts/{phone}/mark` | `{"chat", "mark", "value", "until"}` | `{}` |
 //! | `POST /accounts/{phone}/call` | `{"to", "video"}` | `{"id"}` |
@@ -39,7 +36,6 @@
 //! | `GET /certificate` | | `{"root", "serial", "mediaCertificate"}` |
 //!
 //! `GET …/inbox?at_least=2&wait_ms=5000` answers when there are two messages, or after five seconds with what there is.
-//! `action` is `invite-code`, `leave`, `add`, `remove`, `promote` or `demote`.
 //!
 //! `kind` is `text` (the default), `image`, `video`, `audio`, `voice`, `document`, `sticker` (with `bytes` in base64,
 //! `mimetype`, `filename`, `caption`, `seconds`), `location` (`latitude`, `longitude`), `contact`
@@ -60,7 +56,13 @@ mod say;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use axum::{Json, Router, extract::{Path, State}, http::StatusCode, response::{IntoResponse, Response}, routing::{get, post}};
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -82,9 +84,6 @@ pub fn router(network: Network) -> Router {
         .route("/accounts/{phone}/read", post(person::read))
         .route("/accounts/{phone}/typing", post(person::typing))
         .route("/accounts/{phone}/online", post(person::online))
-        .route("/accounts/{phone}/groups", post(groups::create))
-        .route("/accounts/{phone}/groups/{group}", post(groups::act))
-        .route("/accounts/{phone}/join", post(groups::join))
         .route("/accounts/{phone}/limits", post(limits::set))
         .route("/accounts/{phone}/passkey", get(person::passkey_code).post(person::passkey))
         .route("/certificate", get(person::certificate))

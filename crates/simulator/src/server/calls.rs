@@ -6,7 +6,12 @@ use anyhow::{Context as _, Result};
 use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef, Server};
 
 use super::queue::SocketLink;
-use crate::{hub::Hub, record::{RefusedCall, SeenCall}, state::DeviceKey, wire::{Build, attr, children, need_attr, need_jid, now_seconds}};
+use crate::{
+    hub::Hub,
+    record::{RefusedCall, SeenCall},
+    state::DeviceKey,
+    wire::{Build, attr, children, need_attr, need_jid, now_seconds},
+};
 
 /// Takes what a device says about a call. Each is acknowledged, a link with its token; the rest is carried to the
 /// linked devices of whom it is for.
@@ -42,20 +47,6 @@ pub(super) fn take(
 
 /// Tells the devices of whom it is for.
 fn carry(hub: &Hub, who: &DeviceKey, to: &Jid, stanza: &NodeRef<'_>) -> Result<()> {
-    let ack = Build::new("ack")
-        .attr("class", "call")
-        .attr("id", need_attr(stanza, "id")?)
-        .attr("type", action.tag.as_ref())
-        .attr("from", &to);
-    link.send(ack.build());
-    if action.tag == "reject" {
-        hub.recorder.refused_call(RefusedCall {
-            id: attr(action, "call-id").unwrap_or_default(),
-            phone: who.phone.clone(),
-            device: who.device,
-            to: to.to_string(),
-        });
-    }
     let mut state = hub.state();
     let Some(phone) = state.phone_of(to) else {
         return Ok(());
