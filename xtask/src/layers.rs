@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("events", &["activity", "live", "preview", "retention", "webhooks"]),
     ("sessions", &["health", "sessions"]),
     ("messages", &["downloads", "messages", "peers", "people"]),
-    ("batches", &["batches", "metrics", "plugins"]),
+    ("batches", &["approvals", "batches", "metrics", "plugins"]),
 ];
 
 /// Named by everybody: `lib.rs` itself, which has the ports and the options.

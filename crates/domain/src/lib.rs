@@ -20,6 +20,7 @@
 
 pub mod address;
 pub mod api_key;
+pub mod approval;
 pub mod backoff;
 pub mod batch;
 pub mod chat;
@@ -51,8 +52,8 @@ pub mod webhook;
 
 pub use address::{ChatId, ChatKind, PhoneNumber};
 pub use ids::{
-    ApiKeyId, DeliveryId, EventId, MediaId, MessageRowId, SessionId, TemplateId, WaMessageId,
-    WebhookId,
+    ApiKeyId, ApprovalId, DeliveryId, EventId, MediaId, MessageRowId, SessionId, TemplateId,
+    WaMessageId, WebhookId,
 };
 pub use time::{Clock, Entropy, Timestamp};
 pub use timer::Timer;

@@ -5,6 +5,8 @@
 pub enum Timer {
     /// The next write of when sessions were last heard of.
     ActivityFlush,
+    /// The next look for approvals that are to go out, or waited too long.
+    Approvals,
     /// How long a batch lets sends of people go first.
     BatchYield,
     /// The next item of a batch, or the next look at the session's batches.

@@ -19,6 +19,7 @@
 
 pub mod activity;
 pub mod api_keys;
+pub mod approvals;
 pub mod audit;
 pub mod batches;
 mod downloads;
@@ -58,6 +59,7 @@ use ledger::LedgerWriter;
 
 pub use activity::Activities;
 pub use api_keys::ApiKeys;
+pub use approvals::Approvals;
 pub use audit::Audit;
 pub use batches::{Batches, BulkOptions};
 pub use health::{Health, Readiness};
@@ -226,6 +228,8 @@ pub struct Gateway {
     pub webhooks: Webhooks,
     /// Keys of the API.
     pub api_keys: ApiKeys,
+    /// Sends that wait for a person.
+    pub approvals: Approvals,
     /// Whether requests and deliveries can be served.
     pub health: Health,
     /// Events as they happen.
@@ -305,6 +309,7 @@ impl Gateway {
             supervisor: &supervisor,
         });
         let api_keys = ApiKeys::build(&ports, &supervisor, options.key_pepper.clone());
+        let approvals = Approvals::build(&ports, &sessions, &ledger, &supervisor);
         let health = Health::build(&ports, &webhooks, &supervisor);
         let meter = webhooks.meter();
         let limit = options.stall_limit;
@@ -321,6 +326,7 @@ impl Gateway {
             plugins,
             webhooks,
             api_keys,
+            approvals,
             health,
             live,
             audit,
@@ -351,6 +357,7 @@ impl Gateway {
         sessions::held::spawn(&self.sessions, supervisor);
         downloads::spawn(ports, &self.media, &self.sessions, ledger, supervisor);
         self.batches.run();
+        self.approvals.run();
         upkeep::start(keep.sweep, ports, supervisor);
         retention::start(keep, ports, &self.audit, supervisor);
         self.sessions.restore().await.map_err(StartError::Store)

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up should stop at once")]
 
+pub mod approvals;
 pub mod batches;
 pub mod changes;
 pub mod chats;
@@ -32,9 +33,10 @@ use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore, Lease,
-        Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, SessionStore, TemplateStore, WebhookStore, Write, WriteOutcome,
+        ApiKeyStore, ApprovalStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore,
+        IngressStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page,
+        PeopleStore, PluginStore, PluginValues, SessionStore, TemplateStore, WebhookStore, Write,
+        WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -53,6 +55,7 @@ pub trait Store:
     + MessageStore
     + WebhookStore
     + ApiKeyStore
+    + ApprovalStore
     + DeliveryQueue
     + DeviceKeys
     + PeopleStore
@@ -75,6 +78,7 @@ impl<T> Store for T where
         + MessageStore
         + WebhookStore
         + ApiKeyStore
+        + ApprovalStore
         + DeliveryQueue
         + DeviceKeys
         + PeopleStore
@@ -111,6 +115,10 @@ macro_rules! store_conformance {
                 sends_are_kept_until_they_are_settled, a_send_is_tied_to_its_key,
                 every_content_goes_out_again_as_it_was,
                 a_change_is_open_until_its_outcome_is_known,
+            ];
+            approvals: [
+                an_approval_lives_once, the_same_request_waits_once, budgets_are_counted_by_day,
+                approvals_are_listed_and_pruned,
             ];
             chats: [
                 a_chat_moves_along_with_its_messages, chats_are_listed_newest_first,

@@ -2,13 +2,14 @@
 //! here does not build without a warning: nobody uses it.
 
 use crate::{
-    api_key, audit, batch, db::Statement, delivery, device_key, event_log, idempotency, lease,
-    ledger, media, media_removal, message, open, pacing, people, plugin, quarantine, removal,
-    session, telemetry, template, upkeep, webhook, writer,
+    api_key, approval, audit, batch, db::Statement, delivery, device_key, event_log, idempotency,
+    lease, ledger, media, media_removal, message, open, pacing, people, plugin, quarantine,
+    removal, session, telemetry, template, upkeep, webhook, writer,
 };
 
 static ALL: &[&[&Statement]] = &[
     api_key::STATEMENTS,
+    approval::STATEMENTS,
     audit::STATEMENTS,
     batch::change::STATEMENTS,
     batch::confirm::STATEMENTS,

@@ -3,6 +3,7 @@
 //! `storage` implements [`Ledger`], the stores, [`DeliveryQueue`], [`LogStore`] and [`DeviceKeys`]; `whatsapp`
 //! implements [`WhatsApp`] and [`Connection`]; `gateway` implements [`EngineSink`].
 
+mod approvals;
 mod batches;
 mod engine;
 mod keys;
@@ -21,6 +22,7 @@ mod upkeep;
 
 use std::sync::Arc;
 
+pub use approvals::{ApprovalQuery, ApprovalStore};
 pub use batches::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, RecipientScope};
 pub use engine::{
     Call, CallOutcome, Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind,

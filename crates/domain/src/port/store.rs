@@ -1,9 +1,9 @@
 //! The whole ledger, as one port.
 
 use super::{
-    ApiKeyStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, Ledger, LogStore,
-    MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SessionStore,
-    TemplateStore, WebhookStore,
+    ApiKeyStore, ApprovalStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, Ledger,
+    LogStore, MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues,
+    SessionStore, TemplateStore, WebhookStore,
 };
 
 /// Everything that one database keeps. Whoever needs a part asks for that part's trait: `Arc<dyn Store>` becomes an
@@ -14,6 +14,7 @@ pub trait Store:
     + MessageStore
     + WebhookStore
     + ApiKeyStore
+    + ApprovalStore
     + LogStore
     + DeviceKeys
     + PeopleStore
@@ -34,6 +35,7 @@ impl<T> Store for T where
         + MessageStore
         + WebhookStore
         + ApiKeyStore
+        + ApprovalStore
         + LogStore
         + DeviceKeys
         + PeopleStore

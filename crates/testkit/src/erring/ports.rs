@@ -7,12 +7,13 @@ use domain::{
     ChatId, DeliveryId, EventId, MediaId, PhoneNumber, SessionId, Timestamp, WaMessageId,
     WebhookId,
     api_key::{ApiKey, KeyHash},
+    approval::{Approval, ApprovalState},
     batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
     chat::{Chat, Contact, KnownForm},
     content::Media,
     delivery::{Attempt, ClaimedLane, Delivery, LaneId},
     idempotency::{IdempotencyRecord, Taken},
-    ids::{ApiKeyId, TemplateId},
+    ids::{ApiKeyId, ApprovalId, TemplateId},
     log::{
         Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts,
         FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned,
@@ -26,13 +27,13 @@ use domain::{
         Plugin, PluginId,
     },
     port::{
-        ApiKeyStore, AuditLog, BatchStore, BulkFacts, ClaimedIngress, Created, DeliveryLog,
-        DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, Held, Holder, IdempotencyStore,
-        IngressStore, KeyChange, KeyEntry, Lease, Ledger, MediaRecords, MessagePage, MessageQuery,
-        MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, QueueServer, QueueStats, RecipientScope, SessionStore, Settled, Settlement,
-        StoreResult, Telemetry, TemplateStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
-        WishListener, Write, WriteOutcome,
+        ApiKeyStore, ApprovalQuery, ApprovalStore, AuditLog, BatchStore, BulkFacts, ClaimedIngress,
+        Created, DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, Held,
+        Holder, IdempotencyStore, IngressStore, KeyChange, KeyEntry, Lease, Ledger, MediaRecords,
+        MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page,
+        PeopleStore, PluginStore, PluginValues, QueueServer, QueueStats, RecipientScope,
+        SessionStore, Settled, Settlement, StoreResult, Telemetry, TemplateStore, UnresolvedSend,
+        Upkeep, ValueStored, WebhookStore, WishListener, Write, WriteOutcome,
     },
     session::Session,
     template::Template,
@@ -159,6 +160,15 @@ erring! { ApiKeyStore of api_keys {
     fn rehash_api_key(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> ();
     fn delete_api_key(&self, id: ApiKeyId) -> bool;
     fn touch_api_key(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> ();
+} }
+
+erring! { ApprovalStore of approvals {
+    fn approval(&self, id: ApprovalId) -> Option<Approval>;
+    fn approvals(&self, query: &ApprovalQuery, page: Page) -> Vec<Approval>;
+    fn approval_of_request(&self, session: SessionId, key: ApiKeyId, request_key: &str) -> Option<Approval>;
+    fn oldest_approvals(&self, state: ApprovalState, limit: u32) -> Vec<Approval>;
+    fn take_approval_budget(&self, key: ApiKeyId, day: i64, budget: u32) -> bool;
+    fn prune_approvals(&self, before: Timestamp, limit: u32) -> u64;
 } }
 
 erring! { PeopleStore of people {

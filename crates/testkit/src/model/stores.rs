@@ -31,6 +31,7 @@ impl Ledger for ModelStore {
             | Write::MarkChat { .. }
             | Write::NameChat { .. }
             | Write::Batch { .. }
+            | Write::Approval(_)
             | Write::ConfirmItem { .. }
             | Write::OpenChange { .. }
             | Write::CloseChange { .. } => WriteOutcome::Unchanged,
