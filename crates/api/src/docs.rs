@@ -25,8 +25,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    AppState, api_keys, audit, bulk, chats, contacts, deliveries, error::ErrorBody, events,
-    forward, health, media, messages, metrics, plugins, sessions, templates, webhooks,
+    AppState, api_keys, approvals, audit, bulk, chats, contacts, deliveries, error::ErrorBody,
+    events, forward, health, mcp, media, messages, metrics, plugins, sessions, templates, webhooks,
     words::OrderByWord,
 };
 
@@ -54,6 +54,8 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Webhooks", description = "Webhook subscriptions"),
         (name = "Deliveries", description = "Delivery log, dead letters and redelivery"),
         (name = "Events", description = "Live events, as a stream"),
+        (name = "Agents", description = "The API as tools of the Model Context Protocol"),
+        (name = "Approvals", description = "What agents want to send, until a person releases or refuses it"),
         (name = "Audit", description = "The log of who did what"),
         (name = "Health", description = "Liveness, readiness and metrics"),
     ),
@@ -81,6 +83,8 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(plugins::routes())
         .merge(deliveries::routes())
         .merge(events::routes())
+        .merge(mcp::routes())
+        .merge(approvals::routes())
         .merge(audit::routes())
         .merge(of_workers())
 }
@@ -106,6 +110,9 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             add_usual_answers(operation, path.contains('{'));
+            if method == Method::POST && approvals::can_wait(path) {
+                add_waiting(operation);
+            }
             if forward::needs_owner(&method, path) {
                 add_answers(operation, &OF_OTHER_PROCESSES);
             }
@@ -169,6 +176,17 @@ fn add_usual_answers(operation: &mut Operation, names_something: bool) {
     }
     answers.extend(wrong);
     add_answers(operation, &answers);
+}
+
+/// The answer to a key whose sends wait for a person.
+fn add_waiting(operation: &mut Operation) {
+    let schema = RefOr::Ref(Ref::from_schema_name("Approval"));
+    let content: Content = ContentBuilder::new().schema(Some(schema)).build();
+    let response = ResponseBuilder::new()
+        .description("It waits for a person: the key has an `approval` rule")
+        .content("application/json", content)
+        .build();
+    operation.responses.responses.insert("202".to_owned(), response.into());
 }
 
 /// Adds answers, unless the operation describes them itself.

@@ -17,8 +17,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{
-    ApiKeyId, DeliveryId, EventId, SessionId, TemplateId, WebhookId, api_key::KeyRefused,
-    port::StoreError,
+    ApiKeyId, ApprovalId, DeliveryId, EventId, SessionId, TemplateId, WebhookId,
+    api_key::KeyRefused, port::StoreError,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -52,6 +52,10 @@ impl Named for DeliveryId {
 
 impl Named for EventId {
     const KIND: &'static str = "Event";
+}
+
+impl Named for ApprovalId {
+    const KIND: &'static str = "Approval";
 }
 
 impl Named for ApiKeyId {
@@ -200,6 +204,11 @@ impl ApiError {
     pub fn too_many(seconds: u64) -> Self {
         let refused = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
         Self { wordless: true, ..refused.with_retry(seconds) }
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// Why the caller's key was refused, if it was that.
