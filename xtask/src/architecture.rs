@@ -72,6 +72,8 @@ const WALLS: &[(&str, &[&str], &str)] = &[
     ("utoipa", &["api"], "the OpenAPI document"),
     ("utoipa-axum", &["api"], "the OpenAPI document"),
     ("utoipa-swagger-ui", &["api"], "the OpenAPI document"),
+    ("socketioxide", &["api"], "sockets"),
+    ("rmcp", &["api"], "agents"),
     ("encoding_rs", &["api"], "encodings of uploaded lists"),
     ("hyper", &["gateway", "server"], "calling webhooks; serving"),
     ("hyper-util", &["gateway", "server"], "calling webhooks; serving"),

@@ -1,9 +1,6 @@
 //! The layers inside the gateway: which of its modules may name which. The tests here are the guard.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::{collections::{BTreeMap, BTreeSet}, path::Path};
 
 use anyhow::Context as _;
 use syn::visit::Visit;
@@ -44,6 +41,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("batches", &["automation", "batches", "metrics", "plugins", "stats", "transfer"]),
+    ("messages", &["downloads", "messages", "peers", "people"]),
+    ("batches", &["approvals", "batches", "metrics", "plugins"]),
 ];
 
 /// Named by everybody: `lib.rs` itself, which has the ports and the options.

@@ -46,6 +46,8 @@ const ACTIONS: &[(&str, &str, &str)] = &[
     ("PUT", "/api/auth/api-keys/{id}", "api_key_updated"),
     ("POST", "/api/auth/api-keys/{id}/revoke", "api_key_revoked"),
     ("DELETE", "/api/auth/api-keys/{id}", "api_key_deleted"),
+    ("POST", "/api/approvals/{id}/release", "approval_released"),
+    ("POST", "/api/approvals/{id}/refuse", "approval_refused"),
     ("POST", "/api/sessions", "session_created"),
     ("POST", "/api/sessions/{sessionId}/start", "session_started"),
     ("POST", "/api/sessions/{sessionId}/stop", "session_stopped"),

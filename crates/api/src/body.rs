@@ -11,7 +11,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use domain::phone::Country;
+use domain::{ChatId, phone::Country};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -254,6 +254,17 @@ impl RawBody {
         let value = self.0.get(field)?;
         let text = value.as_str().map(Cow::Borrowed);
         text.or_else(|| schema::number_as_text(value).map(Cow::Owned))
+    }
+
+    /// The body as JSON, with its numbers completed.
+    pub fn json(&self) -> String {
+        serde_json::to_string(&self.0).expect("a JSON value always serialises")
+    }
+
+    /// The chat that it is to, where it says one.
+    pub fn recipient(&self) -> Option<ChatId> {
+        let chat = self.text("chatId").or_else(|| self.text("toChatId"))?;
+        schema::chat_in(&chat, None).ok()
     }
 
     /// Tells this body on this route from others, for idempotent sends.

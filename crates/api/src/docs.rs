@@ -5,33 +5,12 @@
 
 use std::sync::LazyLock;
 
-use axum::{
-    Router,
-    extract::Request,
-    http::{HeaderValue, Method, header},
-    middleware::{Next, from_fn},
-    response::{IntoResponse, Response},
-    routing::get,
-};
-use utoipa::{
-    OpenApi,
-    openapi::{
-        Content, ContentBuilder, Ref, RefOr, ResponseBuilder,
-        path::{Operation, PathItem},
-        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
-    },
-};
+use axum::{Router, extract::Request, http::{HeaderValue, Method, header}, middleware::{Next, from_fn}, response::{IntoResponse, Response}, routing::get};
+use utoipa::{OpenApi, openapi::{Content, ContentBuilder, Ref, RefOr, ResponseBuilder, path::{Operation, PathItem}, security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme}}};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::{
-    AppState, api_keys, audit, automation, bulk, calls, catalogue, channels, chats, contacts,
-    conversion, deliveries,
-    error::ErrorBody,
-    events, forward, groups, health, infra, labels, media, messages, metrics, plugins, presence,
-    profile, search, sessions, stats, status, templates, webhooks,
-    words::{OrderByWord, SearchMatchWord},
-};
+use crate::{AppState, api_keys, audit, automation, bulk, calls, catalogue, channels, chats, contacts, conversion, deliveries, error::ErrorBody, events, forward, groups, health, infra, labels, media, messages, metrics, plugins, presence, profile, search, sessions, stats, status, templates, webhooks, words::{OrderByWord, SearchMatchWord}, approvals, mcp};
 
 /// Where the document is served.
 const DOCUMENT_PATH: &str = "/api/docs-json";
@@ -69,6 +48,8 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Events", description = "Live events, as a stream"),
         (name = "Statistics", description = "Numbers of sessions and messages, and the settings"),
         (name = "Infrastructure", description = "The installation: its parts, its settings, its data on their way"),
+        (name = "Agents", description = "The API as tools of the Model Context Protocol"),
+        (name = "Approvals", description = "What agents want to send, until a person releases or refuses it"),
         (name = "Audit", description = "The log of who did what"),
         (name = "Health", description = "Liveness, readiness and metrics"),
     ),
@@ -105,6 +86,8 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(plugins::routes())
         .merge(deliveries::routes())
         .merge(events::routes())
+        .merge(mcp::routes())
+        .merge(approvals::routes())
         .merge(audit::routes())
         .merge(automation::routes())
         .merge(conversion::routes())
@@ -135,6 +118,9 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             add_usual_answers(operation, path.contains('{'));
+            if method == Method::POST && approvals::can_wait(path) {
+                add_waiting(operation);
+            }
             if forward::needs_owner(&method, path) {
                 add_answers(operation, &OF_OTHER_PROCESSES);
             }
@@ -198,6 +184,17 @@ fn add_usual_answers(operation: &mut Operation, names_something: bool) {
     }
     answers.extend(wrong);
     add_answers(operation, &answers);
+}
+
+/// The answer to a key whose sends wait for a person.
+fn add_waiting(operation: &mut Operation) {
+    let schema = RefOr::Ref(Ref::from_schema_name("Approval"));
+    let content: Content = ContentBuilder::new().schema(Some(schema)).build();
+    let response = ResponseBuilder::new()
+        .description("It waits for a person: the key has an `approval` rule")
+        .content("application/json", content)
+        .build();
+    operation.responses.responses.insert("202".to_owned(), response.into());
 }
 
 /// Adds answers, unless the operation describes them itself.

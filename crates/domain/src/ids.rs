@@ -93,6 +93,11 @@ uuid_id!(
     ""
 );
 uuid_id!(
+    /// A send that waits for a person. Written `apr_<uuid>`.
+    ApprovalId,
+    "apr_"
+);
+uuid_id!(
     /// The id of a message template.
     TemplateId,
     ""

@@ -9,6 +9,8 @@ pub enum Timer {
     AutomationAnswer,
     /// The next word about messages that automation rules did not look at.
     AutomationTell,
+    /// The next look for approvals that are to go out, or waited too long.
+    Approvals,
     /// How long a batch lets sends of people go first.
     BatchYield,
     /// The next item of a batch, or the next look at the session's batches.

@@ -19,6 +19,7 @@
 
 pub mod activity;
 pub mod api_keys;
+pub mod approvals;
 pub mod audit;
 pub mod automation;
 pub mod batches;
@@ -59,16 +60,13 @@ pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{
-    Clock, Entropy,
-    pacing::PacingRules,
-    port::{DeliveryQueue, MediaFiles, PluginEngine, Store, StoreError, WhatsApp},
-};
+use domain::{Clock, Entropy, pacing::PacingRules, port::{DeliveryQueue, MediaFiles, PluginEngine, Store, StoreError, WhatsApp}};
 
 use ledger::LedgerWriter;
 
 pub use activity::Activities;
 pub use api_keys::ApiKeys;
+pub use approvals::Approvals;
 pub use audit::Audit;
 pub use automation::Automation;
 pub use batches::{Batches, BulkOptions};
@@ -270,6 +268,8 @@ pub struct Gateway {
     pub webhooks: Webhooks,
     /// Keys of the API.
     pub api_keys: ApiKeys,
+    /// Sends that wait for a person.
+    pub approvals: Approvals,
     /// Whether requests and deliveries can be served.
     pub health: Health,
     /// Events as they happen.
@@ -368,6 +368,7 @@ impl Gateway {
             supervisor: &supervisor,
         });
         let api_keys = ApiKeys::build(&ports, &supervisor, options.key_pepper.clone());
+        let approvals = Approvals::build(&ports, &sessions, &ledger, &supervisor);
         let health = Health::build(&ports, &webhooks, &supervisor);
         let meter = webhooks.meter();
         let limit = options.stall_limit;
@@ -394,6 +395,7 @@ impl Gateway {
             plugins,
             webhooks,
             api_keys,
+            approvals,
             health,
             live,
             audit,
@@ -429,6 +431,7 @@ impl Gateway {
         self.batches.run();
         self.search.start(supervisor);
         self.automation.start(&self.messages, ledger, supervisor);
+        self.approvals.run();
         upkeep::start(keep.sweep, ports, supervisor);
         retention::start(keep, ports, &self.audit, supervisor);
         self.sessions.restore().await.map_err(StartError::Store)

@@ -358,6 +358,8 @@ pub fn router(
         request_timeout: settings.request_timeout(),
         body_budget_bytes: settings.body_budget(),
         rates: settings.rates(),
+        sockets: settings.sockets(),
+        mcp: settings.agents(),
         docs: settings.server.docs,
         validation_detail: settings.server.validation_detail,
         cors_origins: settings.server.cors_origins.clone(),

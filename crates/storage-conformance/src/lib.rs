@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up should stop at once")]
 
+pub mod approvals;
 pub mod batches;
 pub mod changes;
 pub mod chats;
@@ -35,18 +36,7 @@ pub mod webhooks;
 
 use std::time::Duration;
 
-use domain::{
-    SessionId,
-    event::{Event, EventDraft},
-    port::{
-        ApiKeyStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys, GroupStore,
-        IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords,
-        MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues, SearchStore,
-        SessionStore, StatsStore, StatusStore, TemplateStore, TransferStore, WebhookStore, Write,
-        WriteOutcome,
-    },
-    webhook::Webhook,
-};
+use domain::{SessionId, event::{Event, EventDraft}, port::{ApiKeyStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys, GroupStore, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore, StatusStore, TemplateStore, TransferStore, WebhookStore, Write, ApprovalStore, WriteOutcome}, webhook::Webhook};
 
 use testkit::{START, build};
 
@@ -62,6 +52,7 @@ pub trait Store:
     + MessageStore
     + WebhookStore
     + ApiKeyStore
+    + ApprovalStore
     + DeliveryQueue
     + DeviceKeys
     + PeopleStore
@@ -91,6 +82,7 @@ impl<T> Store for T where
         + MessageStore
         + WebhookStore
         + ApiKeyStore
+        + ApprovalStore
         + DeliveryQueue
         + DeviceKeys
         + PeopleStore
@@ -134,6 +126,10 @@ macro_rules! store_conformance {
                 sends_are_kept_until_they_are_settled, a_send_is_tied_to_its_key,
                 every_content_goes_out_again_as_it_was,
                 a_change_is_open_until_its_outcome_is_known,
+            ];
+            approvals: [
+                an_approval_lives_once, the_same_request_waits_once, budgets_are_counted_by_day,
+                approvals_are_listed_and_pruned,
             ];
             chats: [
                 a_chat_moves_along_with_its_messages, chats_are_listed_newest_first,

@@ -13,6 +13,7 @@ use domain::{
 use rand::Rng as _;
 
 use crate::{
+    approval,
     batch::{self, EventStamp},
     db,
     delivery::push,
@@ -204,6 +205,7 @@ pub(crate) async fn record_all(unit: &mut Unit, drafts: Vec<EventDraft>) -> Stor
 pub(crate) fn session_of(write: &Write) -> SessionId {
     match write {
         Write::Append { event } => event.session,
+        Write::Approval(write) => write.session,
         Write::Held { lease } => lease.session,
         Write::InsertMessage { message, .. } => message.message.session,
         Write::ChangeMessage { session, .. }
@@ -339,6 +341,7 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(AppliedWrite, Ve
             let stamp = EventStamp { id: *event, at: *at };
             batch::change(unit, *session, batch, change, stamp).await?
         }
+        Write::Approval(write) => approval::change(unit, write).await?,
         Write::OpenChange { session, outgoing, at } => {
             some_if(message::open_change::open(unit, *session, outgoing, *at).await?, &[])
         }

@@ -17,6 +17,7 @@
 //! one transaction. A second process cannot open the same file.
 
 mod api_key;
+mod approval;
 mod audit;
 mod automation;
 mod batch;

@@ -243,6 +243,7 @@ pub fn api_key(number: u32, role: Role) -> ApiKey {
         allowed_ips: vec![],
         allowed_sessions: vec![],
         allowed_chats: vec![],
+        approval: None,
         active: true,
         expires_at: None,
         last_used_at: None,

@@ -13,15 +13,8 @@ mod sends;
 
 use std::{any::Any, convert::Infallible, error::Error, fmt::Display, sync::Arc};
 
-use axum::{
-    body::Body,
-    http::{HeaderValue, Method, StatusCode, Uri, header},
-    response::{IntoResponse, Response},
-};
-use domain::{
-    ApiKeyId, AutomationRuleId, DeliveryId, EventId, SessionId, TemplateId, WebhookId,
-    api_key::KeyRefused, port::StoreError,
-};
+use axum::{body::Body, http::{HeaderValue, Method, StatusCode, Uri, header}, response::{IntoResponse, Response}};
+use domain::{ApiKeyId, AutomationRuleId, DeliveryId, EventId, SessionId, TemplateId, WebhookId, ApprovalId, api_key::KeyRefused, port::StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -60,6 +53,10 @@ impl Named for DeliveryId {
 
 impl Named for EventId {
     const KIND: &'static str = "Event";
+}
+
+impl Named for ApprovalId {
+    const KIND: &'static str = "Approval";
 }
 
 impl Named for ApiKeyId {
@@ -208,6 +205,11 @@ impl ApiError {
     pub fn too_many(seconds: u64) -> Self {
         let refused = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
         Self { wordless: true, ..refused.with_retry(seconds) }
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// Why the caller's key was refused, if it was that.

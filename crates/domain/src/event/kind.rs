@@ -86,6 +86,12 @@ event_types! {
     PluginSuspended = "plugin.suspended",
     /// An addition to OpenWA: a plugin that was suspended works again.
     PluginResumed = "plugin.resumed",
+    /// An addition to OpenWA: what an agent wants to send waits for a person.
+    ApprovalHeld = "approval.held",
+    /// An addition to OpenWA: a person let it go.
+    ApprovalReleased = "approval.released",
+    /// An addition to OpenWA: it never goes out.
+    ApprovalRefused = "approval.refused",
 }
 
 /// What votes were called before OpenWA had a word for them; rows and webhooks of that time still say it.
@@ -164,6 +170,7 @@ mod tests {
     #[test]
     fn names_round_trip() {
         assert_eq!(EventType::ALL.len(), 44);
+        assert_eq!(EventType::ALL.len(), 41);
         for kind in EventType::ALL {
             assert_eq!(EventType::parse(kind.as_str()), Some(*kind));
         }

@@ -4,6 +4,7 @@
 //! and one [`Delivery`](crate::delivery::Delivery) per webhook that wants it. The builders give every event the data
 //! and the idempotency key of OpenWA's contract.
 
+mod approval;
 mod batch;
 mod build;
 mod change;
@@ -26,6 +27,7 @@ use crate::{
     time::Timestamp,
 };
 
+pub use approval::approval_event;
 pub use batch::batch_event;
 pub use build::{
     AckReport, ends, inbound_message, live_message, message_ack, message_failed, message_receipt,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{GroupWrite, Lease, StoreError, StoreErrorKind, StoreResult, Trouble, UnreadableRow};
 use crate::{
     address::{ChatId, PhoneNumber},
+    approval::ApprovalWrite,
     batch::{BatchChange, BatchId},
     chat::{ChatMark, ContactPatch, Identity, KnownForm},
     event::{Event, EventDraft},
@@ -255,6 +256,8 @@ pub enum Write {
         /// The change's own id.
         id: WaMessageId,
     },
+    /// Change an approval; the event it causes, if any, is made of it as it is then.
+    Approval(Box<ApprovalWrite>),
     /// Record an event by itself.
     Append {
         /// The event; dropped with [`WriteOutcome::Unchanged`] when its session does not exist.

@@ -1,11 +1,6 @@
 //! The whole ledger, as one port.
 
-use super::{
-    ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, GroupStore, IdempotencyStore,
-    IngressStore, LabelStore, Ledger, LogStore, MediaRecords, MessageStore, PacingStore,
-    PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore, StatusStore,
-    TemplateStore, TransferStore, WebhookStore,
-};
+use super::{ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, GroupStore, IdempotencyStore, IngressStore, LabelStore, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore, StatusStore, TemplateStore, TransferStore, WebhookStore, ApprovalStore};
 
 /// Everything that one database keeps. Whoever needs a part asks for that part's trait: `Arc<dyn Store>` becomes an
 /// `Arc<dyn SessionStore>` by itself. The queue of deliveries is not in it, because processes may share one elsewhere.
@@ -15,6 +10,7 @@ pub trait Store:
     + MessageStore
     + WebhookStore
     + ApiKeyStore
+    + ApprovalStore
     + LogStore
     + DeviceKeys
     + PeopleStore
@@ -42,6 +38,7 @@ impl<T> Store for T where
         + MessageStore
         + WebhookStore
         + ApiKeyStore
+        + ApprovalStore
         + LogStore
         + DeviceKeys
         + PeopleStore

@@ -5,6 +5,7 @@
 pub mod database;
 mod env;
 mod http;
+mod live;
 mod media;
 mod node;
 mod open;

@@ -12,6 +12,7 @@ use super::{
     database::{DatabaseSettings, DatabaseType},
     env::{ClockRate, EnvSecrets},
     http::HttpSettings,
+    live::{LiveSettings, McpSettings},
     media::MediaSettings,
     node::NodeSettings,
     queue::{QueueSettings, RedisSettings},
@@ -39,6 +40,7 @@ pub struct Settings {
     pub media: MediaSettings,
     pub webhooks: WebhookSettings,
     pub live: LiveSettings,
+    pub mcp: McpSettings,
     pub plugins: PluginSettings,
     pub audit: AuditSettings,
     pub messages: MessageSettings,
@@ -170,14 +172,6 @@ pub struct WebhookSettings {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LiveSettings {
-    pub clients_max: usize,
-    pub clients_per_key: usize,
-    pub clients_per_address: usize,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct PluginSettings {
     pub memory_mb: u64,
     pub hook_timeout_ms: u64,
@@ -295,9 +289,7 @@ impl Settings {
         range("webhooks.lease_ms", self.webhooks.lease_ms, 1000, 600_000)?;
         range("plugins.memory_mb", self.plugins.memory_mb, 8, 1024)?;
         range("plugins.hook_timeout_ms", self.plugins.hook_timeout_ms, 50, 30_000)?;
-        range("live.clients_max", self.live.clients_max as u64, 0, 10_000)?;
-        range("live.clients_per_key", self.live.clients_per_key as u64, 1, 10_000)?;
-        range("live.clients_per_address", self.live.clients_per_address as u64, 1, 10_000)?;
+        self.check_live()?;
         range("audit.retention_days", self.audit.retention_days, 1, DAYS_MAX)?;
         range("messages.retention_days", self.messages.retention_days, 0, DAYS_MAX)?;
         let rules = u64::from(self.automation.max_per_session);

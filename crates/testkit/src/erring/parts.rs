@@ -3,19 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{
-    SessionId, Timestamp,
-    log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
-    port::{
-        ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, GroupStore, Held, Holder,
-        IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords,
-        MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues, Quarantined,
-        SearchStore, SessionStore, StatsStore, StatusStore, Store, StoreResult, Telemetry,
-        TemplateStore, TransferStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write,
-        WriteOutcome,
-    },
-    session::Session,
-};
+use domain::{SessionId, Timestamp, log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats}, port::{ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, GroupStore, Held, Holder, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues, Quarantined, SearchStore, SessionStore, StatsStore, StatusStore, Store, StoreResult, Telemetry, TemplateStore, TransferStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write, ApprovalStore, WriteOutcome}, session::Session};
 
 /// A [`Store`] of which a test replaces a part: the ledger errs, the rest is real.
 #[derive(Clone)]
@@ -26,6 +14,7 @@ pub struct StoreParts {
     pub messages: Arc<dyn MessageStore>,
     pub webhooks: Arc<dyn WebhookStore>,
     pub api_keys: Arc<dyn ApiKeyStore>,
+    pub approvals: Arc<dyn ApprovalStore>,
     pub log: Arc<dyn LogStore>,
     pub device_keys: Arc<dyn DeviceKeys>,
     pub people: Arc<dyn PeopleStore>,
@@ -55,6 +44,7 @@ impl StoreParts {
             messages: store.clone(),
             webhooks: store.clone(),
             api_keys: store.clone(),
+            approvals: store.clone(),
             log: store.clone(),
             device_keys: store.clone(),
             people: store.clone(),

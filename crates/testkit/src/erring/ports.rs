@@ -3,49 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{
-    ChatId, DeliveryId, EventId, MediaId, PhoneNumber, SessionId, Timestamp, WaMessageId,
-    WebhookId,
-    api_key::{ApiKey, KeyHash},
-    automation::AutomationRule,
-    batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
-    chat::{Chat, Contact, KnownForm},
-    content::Media,
-    delivery::{Attempt, ClaimedLane, Delivery, LaneId},
-    idempotency::{IdempotencyRecord, Taken},
-    ids::{ApiKeyId, AutomationRuleId, TemplateId},
-    label::{Label, LabelId},
-    log::{
-        Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts,
-        FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned,
-        PrunedSession, ReplayCandidate, WebhookLag, WriterStats,
-    },
-    media::MediaRecord,
-    message::Message,
-    pacing::{PacingOutcome, PacingRules, Refusal, StrangersRefusal},
-    plugin::{
-        Handover, IngressCall, IngressOutcome, IngressStored, Instance, Mapping, MappingKey,
-        Plugin, PluginId,
-    },
-    port::{
-        ApiKeyStore, AuditLog, AutomationStore, BatchStore, BulkFacts, ClaimedIngress, Created,
-        DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, GroupStore, Held,
-        Holder, IdempotencyStore, IngressStore, KeyChange, KeyEntry, KnownGroup, LabelStore, Lease,
-        Ledger, MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange,
-        OpenItem, PacingStore, Page, PeopleStore, PluginStore, PluginValues, QueueServer,
-        QueueStats, RecipientScope, SearchStore, SessionStore, Settled, Settlement, StatsStore,
-        StatusStore, StoreResult, Telemetry, TemplateStore, TransferStore, UnresolvedSend, Upkeep,
-        ValueStored, WebhookStore, WishListener, Write, WriteOutcome,
-    },
-    presence::PresenceWishes,
-    receipt::RecipientTimes,
-    search::{SearchMatch, SearchPage, SearchQuery},
-    session::Session,
-    stats::{ChatCount, MessageNumbers, StatsBucket},
-    template::Template,
-    transfer::{TransferCursor, TransferPage, TransferRefused, TransferTables},
-    webhook::Webhook,
-};
+use domain::{ChatId, DeliveryId, EventId, MediaId, PhoneNumber, SessionId, Timestamp, WaMessageId, WebhookId, api_key::{ApiKey, KeyHash}, automation::AutomationRule, approval::{Approval, ApprovalState}, batch::{Batch, BatchId, BatchItem, BatchState, ItemContent}, chat::{Chat, Contact, KnownForm}, content::Media, delivery::{Attempt, ClaimedLane, Delivery, LaneId}, idempotency::{IdempotencyRecord, Taken}, ids::{ApiKeyId, AutomationRuleId, TemplateId, ApprovalId}, label::{Label, LabelId}, log::{Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts, FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned, PrunedSession, ReplayCandidate, WebhookLag, WriterStats}, media::MediaRecord, message::Message, pacing::{PacingOutcome, PacingRules, Refusal, StrangersRefusal}, plugin::{Handover, IngressCall, IngressOutcome, IngressStored, Instance, Mapping, MappingKey, Plugin, PluginId}, port::{ApiKeyStore, AuditLog, AutomationStore, BatchStore, BulkFacts, ClaimedIngress, Created, DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, GroupStore, Held, Holder, IdempotencyStore, IngressStore, KeyChange, KeyEntry, KnownGroup, LabelStore, Lease, Ledger, MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore, PluginValues, QueueServer, QueueStats, RecipientScope, SearchStore, SessionStore, Settled, Settlement, StatsStore, StatusStore, StoreResult, Telemetry, TemplateStore, TransferStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore, WishListener, Write, WriteOutcome, ApprovalQuery, ApprovalStore}, presence::PresenceWishes, receipt::RecipientTimes, search::{SearchMatch, SearchPage, SearchQuery}, session::Session, stats::{ChatCount, MessageNumbers, StatsBucket}, template::Template, transfer::{TransferCursor, TransferPage, TransferRefused, TransferTables}, webhook::Webhook};
 use serde_json::Value;
 
 use super::{Erring, StoreParts};
@@ -168,6 +126,15 @@ erring! { ApiKeyStore of api_keys {
     fn rehash_api_key(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> ();
     fn delete_api_key(&self, id: ApiKeyId) -> bool;
     fn touch_api_key(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> ();
+} }
+
+erring! { ApprovalStore of approvals {
+    fn approval(&self, id: ApprovalId) -> Option<Approval>;
+    fn approvals(&self, query: &ApprovalQuery, page: Page) -> Vec<Approval>;
+    fn approval_of_request(&self, session: SessionId, key: ApiKeyId, request_key: &str) -> Option<Approval>;
+    fn oldest_approvals(&self, state: ApprovalState, limit: u32) -> Vec<Approval>;
+    fn take_approval_budget(&self, key: ApiKeyId, day: i64, budget: u32) -> bool;
+    fn prune_approvals(&self, before: Timestamp, limit: u32) -> u64;
 } }
 
 erring! { PeopleStore of people {

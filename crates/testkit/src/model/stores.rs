@@ -37,6 +37,7 @@ impl Ledger for ModelStore {
             | Write::MarkChat { .. }
             | Write::NameChat { .. }
             | Write::Batch { .. }
+            | Write::Approval(_)
             | Write::ConfirmItem { .. }
             | Write::OpenChange { .. }
             | Write::CloseChange { .. } => WriteOutcome::Unchanged,
