@@ -6,7 +6,7 @@ use domain::{
     port::{CatalogueActions, EngineError},
 };
 use whatsapp_rust::{
-    Client, IqError, Jid, NodeBuilder, Server,
+    Client, Jid, NodeBuilder, Server,
     wacore::request::InfoQuery,
     wacore_binary::{Node, NodeContent, NodeContentRef, NodeRef},
 };
