@@ -104,9 +104,12 @@ async fn a_file_is_fetched_when_it_is_asked_for() {
     assert_eq!(app.whatsapp.downloads(), [""; 0]);
     let base = format!("/api/sessions/{session}/status");
     let asked = app.ask("GET", &format!("{base}/3AF0/media")).admin().send();
+    // Whoever asked looks again after a while; the file is there by then.
     let ticks = async {
+        let row = format!("/api/sessions/{session}/messages?messageId=3AF0");
+        app.until(&row, |rows| rows["messages"][0]["metadata"]["media"]["state"] == "ready").await;
         loop {
-            app.advance(Duration::from_millis(50));
+            app.advance(Duration::from_millis(200));
             tokio::task::yield_now().await;
         }
     };

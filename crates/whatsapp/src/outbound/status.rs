@@ -17,6 +17,8 @@ use crate::{failure, people};
 
 /// Behind a text that asks for no colour: WhatsApp's own green.
 const BACKGROUND: u32 = 0x001e_6e4f;
+/// People whom WhatsApp is asked about in one request.
+const ASKED_AT_ONCE: usize = 256;
 /// The byte that makes a colour opaque.
 const OPAQUE: u32 = 0xff00_0000;
 
@@ -28,7 +30,7 @@ impl MessageWriter {
         mut outgoing: OutgoingMessage,
         post: StatusPost,
     ) -> Result<(), EngineError> {
-        let audience: Vec<Jid> = post.audience.iter().filter_map(person).collect();
+        let audience = self.by_privacy_id(post.audience.iter().filter_map(person)).await?;
         if audience.is_empty() {
             return Err(refused("a status without anybody to see it"));
         }
@@ -45,6 +47,27 @@ impl MessageWriter {
             Ok(_) => Ok(()),
             Err(error) => Err(failure::of_send(error)),
         }
+    }
+
+    /// Statuses are addressed by privacy id, and the library leaves out in silence whose is not known: WhatsApp is
+    /// asked for those. Who is not on WhatsApp is left out.
+    async fn by_privacy_id(
+        &self,
+        audience: impl Iterator<Item = Jid>,
+    ) -> Result<Vec<Jid>, EngineError> {
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for person in audience {
+            let is_known = person.server.is_lid_family()
+                || matches!(self.client.get_lid_pn_entry(&person).await, Ok(Some(_)));
+            if is_known { known.push(person) } else { unknown.push(person) }
+        }
+        for people in unknown.chunks(ASKED_AT_ONCE) {
+            let answers = self.client.contacts().is_on_whatsapp(people).await;
+            let answers = answers.map_err(failure::of_contact)?.into_iter();
+            let registered = answers.filter(|answer| answer.is_registered);
+            known.extend(registered.map(|answer| answer.lid.unwrap_or(answer.jid)));
+        }
+        Ok(known)
     }
 }
 
