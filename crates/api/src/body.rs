@@ -39,10 +39,10 @@ const WITH_FILES: [&str; 15] = [
     "/messages/send-sticker",
     "/messages/send-text",
     "/messages/send-video",
+    "/profile/picture",
     "/status/send-image",
     "/status/send-video",
     "/status/send-voice",
-    "/profile/picture",
 ];
 /// Routes that take a plugin's package.
 const WITH_PACKAGES: [&str; 2] = ["/api/plugins/install", "/api/plugins/{id}/update"];

@@ -5,12 +5,33 @@
 
 use std::sync::LazyLock;
 
-use axum::{Router, extract::Request, http::{HeaderValue, Method, header}, middleware::{Next, from_fn}, response::{IntoResponse, Response}, routing::get};
-use utoipa::{OpenApi, openapi::{Content, ContentBuilder, Ref, RefOr, ResponseBuilder, path::{Operation, PathItem}, security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme}}};
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, Method, header},
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use utoipa::{
+    OpenApi,
+    openapi::{
+        Content, ContentBuilder, Ref, RefOr, ResponseBuilder,
+        path::{Operation, PathItem},
+        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
+    },
+};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::{AppState, api_keys, audit, automation, bulk, calls, catalogue, channels, chats, contacts, conversion, deliveries, error::ErrorBody, events, forward, groups, health, infra, labels, media, messages, metrics, plugins, presence, profile, search, sessions, stats, status, templates, webhooks, words::{OrderByWord, SearchMatchWord}, approvals, mcp};
+use crate::{
+    AppState, api_keys, approvals, audit, automation, bulk, calls, catalogue, channels, chats,
+    contacts, conversion, deliveries,
+    error::ErrorBody,
+    events, forward, groups, health, infra, labels, mcp, media, messages, metrics, plugins,
+    presence, profile, search, sessions, stats, status, templates, webhooks,
+    words::{OrderByWord, SearchMatchWord},
+};
 
 /// Where the document is served.
 const DOCUMENT_PATH: &str = "/api/docs-json";

@@ -59,9 +59,9 @@ mod schema;
 mod search;
 mod sessions;
 mod slash;
+mod sockets;
 mod stats;
 mod status;
-mod sockets;
 mod templates;
 mod webhooks;
 mod words;
@@ -69,7 +69,11 @@ mod words;
 use std::{sync::Arc, time::Duration};
 
 pub use allowance::FramePace;
-use axum::{Extension, Router, http::{HeaderName, HeaderValue, Method, header}, middleware::{from_fn, from_fn_with_state}};
+use axum::{
+    Extension, Router,
+    http::{HeaderName, HeaderValue, Method, header},
+    middleware::{from_fn, from_fn_with_state},
+};
 use gateway::Gateway;
 pub use incoming::Draining;
 pub use infra::{ConfigRefused, Installation, InstallationFacts, SavedConfig, ShownConfig};
@@ -77,7 +81,10 @@ use ipnet::IpNet;
 pub use mcp::McpOptions;
 pub use rates::{RateOptions, Window};
 pub use sockets::SocketOptions;
-use tower_http::{catch_panic::CatchPanicLayer, cors::{AllowOrigin, CorsLayer}};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+};
 
 /// How long a browser may remember the answer to a preflight request, seconds.
 const CORS_MAX_AGE_SECONDS: u64 = 86_400;

@@ -20,8 +20,8 @@
 
 pub mod address;
 pub mod api_key;
-pub mod automation;
 pub mod approval;
+pub mod automation;
 pub mod backoff;
 pub mod batch;
 pub mod catalogue;
@@ -62,6 +62,9 @@ pub mod visible;
 pub mod webhook;
 
 pub use address::{ChatId, ChatKind, PhoneNumber};
-pub use ids::{ApiKeyId, AutomationRuleId, DeliveryId, EventId, MediaId, MessageRowId, SessionId, TemplateId, ApprovalId, WaMessageId, WebhookId};
+pub use ids::{
+    ApiKeyId, ApprovalId, AutomationRuleId, DeliveryId, EventId, MediaId, MessageRowId, SessionId,
+    TemplateId, WaMessageId, WebhookId,
+};
 pub use time::{Clock, Entropy, Timestamp};
 pub use timer::Timer;

@@ -60,7 +60,11 @@ pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Clock, Entropy, pacing::PacingRules, port::{DeliveryQueue, MediaFiles, PluginEngine, Store, StoreError, WhatsApp}};
+use domain::{
+    Clock, Entropy,
+    pacing::PacingRules,
+    port::{DeliveryQueue, MediaFiles, PluginEngine, Store, StoreError, WhatsApp},
+};
 
 use ledger::LedgerWriter;
 

@@ -36,7 +36,18 @@ pub mod webhooks;
 
 use std::time::Duration;
 
-use domain::{SessionId, event::{Event, EventDraft}, port::{ApiKeyStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys, GroupStore, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore, StatusStore, TemplateStore, TransferStore, WebhookStore, Write, ApprovalStore, WriteOutcome}, webhook::Webhook};
+use domain::{
+    SessionId,
+    event::{Event, EventDraft},
+    port::{
+        ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys,
+        GroupStore, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore,
+        MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues,
+        SearchStore, SessionStore, StatsStore, StatusStore, TemplateStore, TransferStore,
+        WebhookStore, Write, WriteOutcome,
+    },
+    webhook::Webhook,
+};
 
 use testkit::{START, build};
 

@@ -1,7 +1,12 @@
 //! Every statement of this crate, for the test that prepares them on both databases. A module whose list is missing
 //! here does not build without a warning: nobody uses it.
 
-use crate::{api_key, audit, automation, batch, db::Statement, delivery, device_key, event_log, group, idempotency, label, lease, ledger, media, media_removal, message, open, pacing, people, plugin, quarantine, removal, search, session, stats, status, telemetry, template, transfer, upkeep, webhook, writer, approval};
+use crate::{
+    api_key, approval, audit, automation, batch, db::Statement, delivery, device_key, event_log,
+    group, idempotency, label, lease, ledger, media, media_removal, message, open, pacing, people,
+    plugin, quarantine, removal, search, session, stats, status, telemetry, template, transfer,
+    upkeep, webhook, writer,
+};
 
 static ALL: &[&[&Statement]] = &[
     api_key::STATEMENTS,

@@ -13,8 +13,15 @@ mod sends;
 
 use std::{any::Any, convert::Infallible, error::Error, fmt::Display, sync::Arc};
 
-use axum::{body::Body, http::{HeaderValue, Method, StatusCode, Uri, header}, response::{IntoResponse, Response}};
-use domain::{ApiKeyId, AutomationRuleId, DeliveryId, EventId, SessionId, TemplateId, WebhookId, ApprovalId, api_key::KeyRefused, port::StoreError};
+use axum::{
+    body::Body,
+    http::{HeaderValue, Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use domain::{
+    ApiKeyId, ApprovalId, AutomationRuleId, DeliveryId, EventId, SessionId, TemplateId, WebhookId,
+    api_key::KeyRefused, port::StoreError,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -3,8 +3,8 @@
 //! `storage` implements [`Ledger`], the stores, [`DeliveryQueue`], [`LogStore`] and [`DeviceKeys`]; `whatsapp`
 //! implements [`WhatsApp`] and [`Connection`]; `gateway` implements [`EngineSink`].
 
-mod automation;
 mod approvals;
+mod automation;
 mod batches;
 mod catalogue;
 mod channels;
@@ -33,30 +33,48 @@ mod upkeep;
 
 use std::sync::Arc;
 
-pub use automation::AutomationStore;
 pub use approvals::{ApprovalQuery, ApprovalStore};
+pub use automation::AutomationStore;
 pub use batches::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, RecipientScope};
 pub use catalogue::CatalogueActions;
 pub use channels::ChannelActions;
 pub use contacts::{CallMedia, ContactActions, PeopleSignal, ProfileChange};
-pub use engine::{Call, CallOutcome, Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind, WhatsApp};
-pub use groups::{GroupActionError, GroupActions, GroupJoined, GroupResult, GroupStore, GroupWrite, KnownGroup};
+pub use engine::{
+    Call, CallOutcome, Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind,
+    WhatsApp,
+};
+pub use groups::{
+    GroupActionError, GroupActions, GroupJoined, GroupResult, GroupStore, GroupWrite, KnownGroup,
+};
 pub use keys::{DeviceKeys, KeyChange, KeyEntry};
 pub use labels::{LabelActions, LabelStore};
-pub use lanes::{DeliveryQueue, LaneLedger, Offer, OpenedListener, QueueServer, QueueStats, Settled, Settlement, Verdict, WaitingLane};
+pub use lanes::{
+    DeliveryQueue, LaneLedger, Offer, OpenedListener, QueueServer, QueueStats, Settled, Settlement,
+    Verdict, WaitingLane,
+};
 pub use lease::{Held, Lease, WishListener};
-pub use ledger::{Ledger, MessageChange, NewMessage, OpenChange, Quarantined, SessionPatch, UnresolvedSend, Write, WriteOutcome};
+pub use ledger::{
+    Ledger, MessageChange, NewMessage, OpenChange, Quarantined, SessionPatch, UnresolvedSend,
+    Write, WriteOutcome,
+};
 pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
 pub use media::{KeptMedia, MediaFiles, Scratch};
 pub use passkey::{PasskeyActions, PasskeyAssertion, PasskeyPhase, PasskeySignal};
 pub use people::{IdempotencyStore, MediaRecords, PacingStore, PeopleStore, TemplateStore};
-pub use plugin_engine::{CallError, NewHandler, Package, PackageError, PluginBackstage, PluginCall, PluginConfigs, PluginEngine, PluginLogLine, PluginProcess, PluginProgram, StartedPlugin};
-pub use plugins::{ClaimedIngress, EnabledPlugin, IngressStore, PluginStore, PluginValues, ValueStored};
+pub use plugin_engine::{
+    CallError, NewHandler, Package, PackageError, PluginBackstage, PluginCall, PluginConfigs,
+    PluginEngine, PluginLogLine, PluginProcess, PluginProgram, StartedPlugin,
+};
+pub use plugins::{
+    ClaimedIngress, EnabledPlugin, IngressStore, PluginStore, PluginValues, ValueStored,
+};
 pub use search::SearchStore;
 pub use stats::StatsStore;
 pub use statuses::StatusStore;
 pub use store::Store;
-pub use stores::{ApiKeyStore, Holder, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore};
+pub use stores::{
+    ApiKeyStore, Holder, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
+};
 pub use transfer::TransferStore;
 pub use trouble::{Trouble, UnreadableRow};
 pub use upkeep::{Erased, Upkeep};

@@ -1,6 +1,11 @@
 //! The whole ledger, as one port.
 
-use super::{ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, GroupStore, IdempotencyStore, IngressStore, LabelStore, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore, StatusStore, TemplateStore, TransferStore, WebhookStore, ApprovalStore};
+use super::{
+    ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, DeviceKeys, GroupStore,
+    IdempotencyStore, IngressStore, LabelStore, Ledger, LogStore, MediaRecords, MessageStore,
+    PacingStore, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore,
+    StatusStore, TemplateStore, TransferStore, WebhookStore,
+};
 
 /// Everything that one database keeps. Whoever needs a part asks for that part's trait: `Arc<dyn Store>` becomes an
 /// `Arc<dyn SessionStore>` by itself. The queue of deliveries is not in it, because processes may share one elsewhere.

@@ -3,7 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{SessionId, Timestamp, log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats}, port::{ApiKeyStore, AutomationStore, BatchStore, DeviceKeys, GroupStore, Held, Holder, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues, Quarantined, SearchStore, SessionStore, StatsStore, StatusStore, Store, StoreResult, Telemetry, TemplateStore, TransferStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write, ApprovalStore, WriteOutcome}, session::Session};
+use domain::{
+    SessionId, Timestamp,
+    log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
+    port::{
+        ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, DeviceKeys, GroupStore, Held,
+        Holder, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords,
+        MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues, Quarantined,
+        SearchStore, SessionStore, StatsStore, StatusStore, Store, StoreResult, Telemetry,
+        TemplateStore, TransferStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write,
+        WriteOutcome,
+    },
+    session::Session,
+};
 
 /// A [`Store`] of which a test replaces a part: the ledger errs, the rest is real.
 #[derive(Clone)]

@@ -3,7 +3,50 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{ChatId, DeliveryId, EventId, MediaId, PhoneNumber, SessionId, Timestamp, WaMessageId, WebhookId, api_key::{ApiKey, KeyHash}, automation::AutomationRule, approval::{Approval, ApprovalState}, batch::{Batch, BatchId, BatchItem, BatchState, ItemContent}, chat::{Chat, Contact, KnownForm}, content::Media, delivery::{Attempt, ClaimedLane, Delivery, LaneId}, idempotency::{IdempotencyRecord, Taken}, ids::{ApiKeyId, AutomationRuleId, TemplateId, ApprovalId}, label::{Label, LabelId}, log::{Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts, FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned, PrunedSession, ReplayCandidate, WebhookLag, WriterStats}, media::MediaRecord, message::Message, pacing::{PacingOutcome, PacingRules, Refusal, StrangersRefusal}, plugin::{Handover, IngressCall, IngressOutcome, IngressStored, Instance, Mapping, MappingKey, Plugin, PluginId}, port::{ApiKeyStore, AuditLog, AutomationStore, BatchStore, BulkFacts, ClaimedIngress, Created, DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, GroupStore, Held, Holder, IdempotencyStore, IngressStore, KeyChange, KeyEntry, KnownGroup, LabelStore, Lease, Ledger, MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore, PluginValues, QueueServer, QueueStats, RecipientScope, SearchStore, SessionStore, Settled, Settlement, StatsStore, StatusStore, StoreResult, Telemetry, TemplateStore, TransferStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore, WishListener, Write, WriteOutcome, ApprovalQuery, ApprovalStore}, presence::PresenceWishes, receipt::RecipientTimes, search::{SearchMatch, SearchPage, SearchQuery}, session::Session, stats::{ChatCount, MessageNumbers, StatsBucket}, template::Template, transfer::{TransferCursor, TransferPage, TransferRefused, TransferTables}, webhook::Webhook};
+use domain::{
+    ChatId, DeliveryId, EventId, MediaId, PhoneNumber, SessionId, Timestamp, WaMessageId,
+    WebhookId,
+    api_key::{ApiKey, KeyHash},
+    approval::{Approval, ApprovalState},
+    automation::AutomationRule,
+    batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
+    chat::{Chat, Contact, KnownForm},
+    content::Media,
+    delivery::{Attempt, ClaimedLane, Delivery, LaneId},
+    idempotency::{IdempotencyRecord, Taken},
+    ids::{ApiKeyId, ApprovalId, AutomationRuleId, TemplateId},
+    label::{Label, LabelId},
+    log::{
+        Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts,
+        FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned,
+        PrunedSession, ReplayCandidate, WebhookLag, WriterStats,
+    },
+    media::MediaRecord,
+    message::Message,
+    pacing::{PacingOutcome, PacingRules, Refusal, StrangersRefusal},
+    plugin::{
+        Handover, IngressCall, IngressOutcome, IngressStored, Instance, Mapping, MappingKey,
+        Plugin, PluginId,
+    },
+    port::{
+        ApiKeyStore, ApprovalQuery, ApprovalStore, AuditLog, AutomationStore, BatchStore,
+        BulkFacts, ClaimedIngress, Created, DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin,
+        Erased, EventLog, GroupStore, Held, Holder, IdempotencyStore, IngressStore, KeyChange,
+        KeyEntry, KnownGroup, LabelStore, Lease, Ledger, MediaRecords, MessagePage, MessageQuery,
+        MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore,
+        PluginValues, QueueServer, QueueStats, RecipientScope, SearchStore, SessionStore, Settled,
+        Settlement, StatsStore, StatusStore, StoreResult, Telemetry, TemplateStore, TransferStore,
+        UnresolvedSend, Upkeep, ValueStored, WebhookStore, WishListener, Write, WriteOutcome,
+    },
+    presence::PresenceWishes,
+    receipt::RecipientTimes,
+    search::{SearchMatch, SearchPage, SearchQuery},
+    session::Session,
+    stats::{ChatCount, MessageNumbers, StatsBucket},
+    template::Template,
+    transfer::{TransferCursor, TransferPage, TransferRefused, TransferTables},
+    webhook::Webhook,
+};
 use serde_json::Value;
 
 use super::{Erring, StoreParts};
