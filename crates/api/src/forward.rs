@@ -258,10 +258,13 @@ mod tests {
     use super::*;
 
     /// Every operation about a session that is answered by whoever is asked.
-    const EVERYWHERE: [&str; 31] = [
+    const EVERYWHERE: [&str; 42] = [
+        "DELETE /automation-rules/{ruleId}",
         "DELETE /templates/{id}",
         "DELETE /webhooks/{id}",
         "GET ",
+        "GET /automation-rules",
+        "GET /automation-rules/{ruleId}",
         "GET /chats",
         "GET /config",
         "GET /contacts",
@@ -271,11 +274,15 @@ mod tests {
         "GET /labels/chat/{chatId}",
         "GET /labels/{labelId}",
         "GET /labels/{labelId}/chats",
+        "GET /media/convert",
         "GET /messages",
         "GET /messages/batch/{batchId}",
         "GET /messages/batches",
+        "GET /messages/{chatId}/history",
         "GET /messages/{chatId}/{messageId}/media",
         "GET /messages/{chatId}/{messageId}/reactions",
+        "GET /messages/{chatId}/{messageId}/receipts",
+        "GET /passkey",
         "GET /proxy",
         "GET /status",
         "GET /status/{id}",
@@ -283,11 +290,15 @@ mod tests {
         "GET /templates/{id}",
         "GET /webhooks",
         "GET /webhooks/{id}",
+        "POST /automation-rules",
+        "POST /media/convert/video",
+        "POST /media/convert/voice",
         "POST /templates",
         "POST /webhooks",
         "POST /webhooks/{id}/pause",
         "POST /webhooks/{id}/resume",
         "POST /webhooks/{id}/test",
+        "PUT /automation-rules/{ruleId}",
         "PUT /templates/{id}",
         "PUT /webhooks/{id}",
     ];

@@ -63,7 +63,7 @@ pub use phone::{AutoAnswer, Behaviour, INBOX_MAX, MessageRef, ReceivedMessage};
 pub use provision::ProvisionedDevice;
 pub use record::{
     AcceptedMessage, AppStateChange, DuplicateMessage, Nack, NetworkRecord, RECORD_MAX,
-    RefusedCall, SeenCall, SeenPresence, SeenReceipt, SeenTyping,
+    RefusedCall, SeenPresence, SeenReceipt, SeenTyping,
 };
 pub use server::{
     business::{Business, CatalogueProduct},

@@ -44,8 +44,6 @@ pub struct NetworkRecord {
     pub typing: Vec<SeenTyping>,
     /// Who said to be online, or not, oldest first.
     pub presences: Vec<SeenPresence>,
-    /// Calls that linked devices refused, oldest first.
-    pub refused_calls: Vec<RefusedCall>,
     /// Changes of accounts' shared state that linked devices made, verified and decrypted, oldest first.
     pub marks: Vec<AppStateChange>,
     /// Messages a phone received although it had them already: a person would have seen them twice.
@@ -166,19 +164,6 @@ pub struct SeenPresence {
     pub state: String,
 }
 
-/// A call that a linked device refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RefusedCall {
-    /// WhatsApp's id of the call.
-    pub id: String,
-    /// Phone number of the account that was called.
-    pub phone: String,
-    /// Device that refused it.
-    pub device: u16,
-    /// Who was told, as the device wrote it.
-    pub to: String,
-}
-
 /// A change of an account's shared state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AppStateChange {
@@ -259,10 +244,6 @@ impl Recorder {
 
     pub(crate) fn presence(&self, presence: SeenPresence) {
         self.with(|r| push(&mut r.presences, presence, &mut r.forgotten));
-    }
-
-    pub(crate) fn refused_call(&self, refused: RefusedCall) {
-        self.with(|r| push(&mut r.refused_calls, refused, &mut r.forgotten));
     }
 
     pub(crate) fn mark(&self, mark: AppStateChange) {

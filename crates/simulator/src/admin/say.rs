@@ -70,7 +70,7 @@ fn one_choice() -> u32 {
 }
 
 /// A phone number, a LID or a group.
-fn address(text: &str) -> Result<Jid> {
+pub(super) fn address(text: &str) -> Result<Jid> {
     match text.contains('@') {
         true => text.parse().with_context(|| format!("{text} is no address")),
         false => Ok(Jid::pn(text)),

@@ -8,7 +8,7 @@ use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef, Server};
 use super::queue::SocketLink;
 use crate::{
     hub::Hub,
-    record::{RefusedCall, SeenCall},
+    record::RefusedCall,
     state::DeviceKey,
     wire::{Build, attr, children, need_attr, need_jid, now_seconds},
 };
@@ -31,13 +31,6 @@ pub(super) fn take(
         return Ok(());
     }
     let to = need_jid(stanza, "to")?;
-    hub.recorder.call(SeenCall {
-        id: attr(action, "call-id").unwrap_or_default(),
-        from_phone: who.phone.clone(),
-        from_device: who.device,
-        to: to.to_string(),
-        action: action.tag.to_string(),
-    });
     if action.tag.as_ref() == "reject" {
         refuse(hub, who, &to, action)?;
     }

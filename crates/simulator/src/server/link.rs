@@ -210,7 +210,6 @@ fn take(
         "call" => calls::take(hub, link, who, stanza)?,
         "presence" => presence::take(hub, who, stanza)?,
         "chatstate" => presence::typing(hub, who, stanza)?,
-        "call" => calls::take(hub, link, who, stanza)?,
         "ib" => ib(hub, link, who, stanza),
         other => hub.recorder.unknown(format!("<{other}>")),
     }
