@@ -63,7 +63,8 @@ async fn blocked(
 
 /// Blocks a person.
 #[utoipa::path(
-    post, path = "/api/sessions/{sessionId}/contacts/{contactId}/block", operation_id = "blockContact", tag = "Contacts",
+    post, path = "/api/sessions/{sessionId}/contacts/{contactId}/block", operation_id = "blockContact",
+    tag = "Contacts",
     params(ContactPath), request_body = EmptyObjectBody, responses(ActionAnswers),
     security(("X-API-Key" = ["operator", "chat"])),
 )]
@@ -79,7 +80,8 @@ async fn block(
 
 /// Lets a person in again.
 #[utoipa::path(
-    delete, path = "/api/sessions/{sessionId}/contacts/{contactId}/block", operation_id = "unblockContact", tag = "Contacts",
+    delete, path = "/api/sessions/{sessionId}/contacts/{contactId}/block", operation_id = "unblockContact",
+    tag = "Contacts",
     params(ContactPath), responses(ActionAnswers),
     security(("X-API-Key" = ["operator", "chat"])),
 )]

@@ -36,7 +36,9 @@ struct PictureBody {
 
 /// Where several pictures are.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ProfilePictures, example = json!({"pictures": {"49170111@c.us": "https://pps.whatsapp.net/v/t61/picture.jpg"}}))]
+#[schema(as = ProfilePictures, example = json!({
+    "pictures": {"49170111@c.us": "https://pps.whatsapp.net/v/t61/picture.jpg"}
+}))]
 struct PicturesBody {
     /// By the ids that were asked for; `null` when there is none, or not for this account.
     pictures: BTreeMap<String, Option<String>>,
@@ -64,11 +66,12 @@ struct PicturesQuery {
 
 /// Reads where the pictures of several people or groups are.
 #[utoipa::path(
-    get, path = "/api/sessions/{sessionId}/contacts/profile-pictures", operation_id = "listProfilePictures", tag = "Contacts",
+    get, path = "/api/sessions/{sessionId}/contacts/profile-pictures", operation_id = "listProfilePictures",
+    tag = "Contacts",
     params(SessionPath, PicturesQuery),
     responses(
         (status = 200, description = "Addresses, by id", body = PicturesBody),
-        (status = 400, description = "No ids, too many, or one that is none; or the session is not started", body = ErrorBody),
+        (status = 400, description = "No ids, too many, or one that is none; or session not started", body = ErrorBody),
         (status = 409, description = "The session is not ready; try again later", body = ErrorBody),
         (status = 503, description = "WhatsApp did not answer", body = ErrorBody),
     ),
@@ -103,7 +106,8 @@ async fn pictures(
 
 /// Reads where the picture of a person or a group is.
 #[utoipa::path(
-    get, path = "/api/sessions/{sessionId}/contacts/{contactId}/profile-picture", operation_id = "getProfilePicture", tag = "Contacts",
+    get, path = "/api/sessions/{sessionId}/contacts/{contactId}/profile-picture", operation_id = "getProfilePicture",
+    tag = "Contacts",
     params(ContactPath),
     responses(
         (status = 200, description = "The address, or null", body = PictureBody),
