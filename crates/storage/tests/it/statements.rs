@@ -2,16 +2,11 @@
 
 use std::path::Path;
 
-use sqlx::{
-    AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, SqlSafeStr as _,
-};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, SqlSafeStr as _};
 
 use storage::RegisteredStatement;
 
-use crate::{
-    postgres,
-    support::{database, open, raw},
-};
+use crate::{postgres, support::{database, open, raw}};
 
 /// One of the databases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,6 +209,7 @@ async fn a_statement_that_is_wrong_is_noticed() {
 
 /// Reads of whole tables that are meant: lists, counts and what is done once at a start.
 const WHOLE_TABLES: [&str; 38] = [
+const WHOLE_TABLES: [&str; 33] = [
     // Ends at the first row.
     "select position, session_id from removal order by position limit 1",
     // Whole indexes that have these rows alone.
@@ -231,7 +227,8 @@ const WHOLE_TABLES: [&str; 38] = [
     "select version, success, checksum from _sqlx_migrations",
     "update session set lease_owner = null, lease_until = null where lease_owner is not null",
     "update lane set owner = null, lease_until = null where owner is not null",
-    // The audit, the delivery log and the dead letters are read by people, page by page.
+    // The audit, the delivery log, the dead letters and the approvals are read by people, page by page.
+    "select * from approval where ($1 is null or api_key",
     "with found as (select * from audit where",
     "select delivery.id, delivery.webhook_id, delivery.lane, delivery.state",
     "select count(*) from delivery join event on event.id = delivery.event_id where delivery.state in",
