@@ -6,10 +6,6 @@
 //!   modules; `mex` answers stored queries, `newsletters` what they and stanzas say of channels. `calls`: what a device
 //!   does with a call.
 //! * `relay`: messages. `receipts`: receipts. `presence`: typing and online. `devices`: device lists and unlinking.
-//! * `login` and `pairing`: who is on a link, and how a device comes to belong to an account.
-//! * `requests`: which module answers which request; `prekeys`, `contacts`, `settings`, `groups` are those modules.
-//! * `relay`: messages. `receipts`: receipts. `presence`: typing and online. `calls`: their signalling. `devices`:
-//!   device lists and unlinking.
 //! * `queue`: what waits for a device until it is acknowledged.
 //!
 //! Everything except reading and writing a link is plain code under the one lock of [`crate::state`].
