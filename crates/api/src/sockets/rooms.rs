@@ -123,11 +123,6 @@ impl Rooms {
             self.entered.keys().map(|room| room.kind).collect();
         kinds.unwrap_or_default().into_iter().collect()
     }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.entered.is_empty()
-    }
 }
 
 /// A socket has as many rooms as it may.
