@@ -65,7 +65,8 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         ErrorBody,
         OrderByWord,
         bulk::AcceptedBody,
-        bulk::ForecastBody
+        bulk::ForecastBody,
+        status::StatusResult
     )),
 )]
 struct Document;

@@ -218,6 +218,8 @@ impl EventHandler for LinkState {
             EventKind::ContactUpdate,
             EventKind::PushNameUpdate,
             EventKind::GroupUpdate,
+            EventKind::LabelEditUpdate,
+            EventKind::LabelAssociationUpdate,
             EventKind::ArchiveUpdate,
             EventKind::PinUpdate,
             EventKind::MuteUpdate,
