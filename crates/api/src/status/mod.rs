@@ -4,7 +4,6 @@ mod post;
 
 pub use post::StatusResult;
 
-
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use domain::{
     ChatId, SessionId, WaMessageId,
