@@ -79,7 +79,8 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         OrderByWord,
         SearchMatchWord,
         bulk::AcceptedBody,
-        bulk::ForecastBody
+        bulk::ForecastBody,
+        status::StatusResult
     )),
 )]
 struct Document;

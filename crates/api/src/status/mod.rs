@@ -2,6 +2,8 @@
 
 mod post;
 
+pub use post::StatusResult;
+
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use domain::{
     ChatId, SessionId, WaMessageId,

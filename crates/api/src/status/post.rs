@@ -36,7 +36,7 @@ use crate::{
     "statusId": "3EB0C767D26B8A3F1A2B", "timestamp": "2026-10-01T08:00:00.000Z",
     "expiresAt": "2026-10-02T08:00:00.000Z", "status": "sent"
 }))]
-struct StatusResult {
+pub struct StatusResult {
     /// WhatsApp's id of it.
     status_id: String,
     timestamp: String,
