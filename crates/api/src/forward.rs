@@ -30,7 +30,7 @@ const SESSION: &str = "/api/sessions/{sessionId}";
 /// What is changed only in the ledger, by any process: what follows [`SESSION`] begins with one of these.
 const ANYWHERE: [&str; 2] = ["/webhooks", "/templates"];
 /// Reads that need the connection.
-const ASKED: [&str; 2] = ["/qr", "/contacts/check/{number}"];
+const ASKED: [&str; 3] = ["/qr", "/passkey", "/contacts/check/{number}"];
 
 /// An answer that another process gave, or did not give: it is audited there.
 #[derive(Clone, Copy)]
