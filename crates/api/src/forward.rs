@@ -6,24 +6,11 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use axum::{
-    body::{Body, Bytes},
-    extract::{MatchedPath, Request, State},
-    http::{self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
-    middleware::Next,
-    response::{IntoResponse as _, Response},
-};
+use axum::{body::{Body, Bytes}, extract::{MatchedPath, Request, State}, http::{self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts}, middleware::Next, response::{IntoResponse as _, Response}};
 use domain::{SessionId, hop, port::Holder};
 use gateway::peers::{HOP, HandOverError, NotTaken, Owner, Peers};
 
-use crate::{
-    AppState,
-    access::{authenticate, presented_key},
-    address::{Via, client_ip},
-    body::limit,
-    error::ApiError,
-    incoming::collect,
-};
+use crate::{AppState, access::{authenticate, presented_key}, address::{Via, client_ip}, body::limit, error::ApiError, incoming::collect};
 
 /// Every route of a session begins so.
 const SESSION: &str = "/api/sessions/{sessionId}";
@@ -53,6 +40,9 @@ const ASKED: [&str; 21] = [
     "/groups/{groupId}/picture",
     "/groups/{groupId}/settings",
 ];
+const ANYWHERE: [&str; 2] = ["/webhooks", "/templates"];
+/// Reads that need the connection.
+const ASKED: [&str; 3] = ["/qr", "/passkey", "/contacts/check/{number}"];
 
 /// An answer that another process gave, or did not give: it is audited there.
 #[derive(Clone, Copy)]

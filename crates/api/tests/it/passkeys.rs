@@ -33,8 +33,8 @@ async fn step(app: &App, session: &str, signal: PasskeySignal) {
 async fn a_browser_answers_and_a_person_confirms() {
     let app = App::start().await;
     let session = app.qr_session("bakery").await;
-    let mut calls = app.hook(&session).await;
-    let hook = json!({ "url": app.hook_url(), "events": ["session.passkey"] });
+    let (url, mut calls) = app.receiver(200).await;
+    let hook = json!({ "url": url, "events": ["session.passkey"] });
     app.post(&format!("/api/sessions/{session}/webhooks"), hook, 201).await;
     let nothing = app.ask("GET", &path(&session, "")).admin().send().await.expect(400);
     assert_eq!(nothing["message"], "The account does not ask for a passkey");

@@ -31,8 +31,8 @@ async fn lock(app: &App, session: &str, lock: Option<ReachoutLock>) {
 async fn a_lock_is_told_once_keeps_strangers_waiting_and_ends_when_whatsapp_said() {
     let app = App::start().await;
     let session = app.ready_session("bakery").await;
-    let mut calls = app.hook(&session).await;
-    let hook = json!({ "url": app.hook_url(), "events": ["session.restriction"] });
+    let (url, mut calls) = app.receiver(200).await;
+    let hook = json!({ "url": url, "events": ["session.restriction"] });
     app.post(&session_path(&session, "/webhooks"), hook, 201).await;
     let known = build::chat(1);
     app.hear(&session, vec![build::inbound(1, &known)]).await;

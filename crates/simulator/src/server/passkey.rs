@@ -12,6 +12,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -40,6 +41,8 @@ use crate::{
 
 /// How long the client may take for the assertion, in milliseconds, as it is told.
 const TIMEOUT_MS: u64 = 60_000;
+/// How long the phone takes to answer an assertion. Without distance it would come before the client is ready for it.
+const PHONE_ANSWERS_AFTER: Duration = Duration::from_millis(200);
 /// Linkings with a passkey under way. When full a further one is refused.
 const FLOWS_MAX: usize = 1_000;
 
@@ -171,7 +174,11 @@ pub(super) fn take(hub: &Hub, link: &SocketLink, id: &str, request: &NodeRef<'_>
         match prologue(flow, part) {
             Ok(()) => {
                 link.send(result(id).build());
-                link.send(notification(hub, "crsc_continuation", phone_identity(flow)));
+                answer_later(
+                    hub,
+                    link,
+                    notification(hub, "crsc_continuation", phone_identity(flow)),
+                );
             }
             Err(error) => {
                 hub.recorder.refused(format!("an assertion for {}: {error:#}", flow.phone));
@@ -198,6 +205,15 @@ pub(super) fn take(hub: &Hub, link: &SocketLink, id: &str, request: &NodeRef<'_>
         return Ok(false);
     }
     Ok(true)
+}
+
+fn answer_later(hub: &Hub, link: &SocketLink, answer: Node) {
+    let (link, stop) = (link.clone(), hub.stop.clone());
+    hub.tasks.spawn(async move {
+        if stop.run_until_cancelled(tokio::time::sleep(PHONE_ANSWERS_AFTER)).await.is_some() {
+            link.send(answer);
+        }
+    });
 }
 
 /// Checks the assertion and keeps what the client commits to.
