@@ -274,7 +274,7 @@ impl Gateway {
         });
         let peers = Peers::build(&options, &ports, &sessions).map_err(StartError::Egress)?;
         let people = People::build(&ports, &sessions, &ledger);
-        let groups = Groups::build(groups::Parts {
+        let groups = Groups::build(groups::GroupParts {
             ports: &ports,
             sessions: &sessions,
             ledger: &ledger,
