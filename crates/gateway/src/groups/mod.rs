@@ -76,7 +76,7 @@ pub struct Groups {
 }
 
 /// What groups are built of.
-pub(crate) struct Parts<'a> {
+pub(crate) struct GroupParts<'a> {
     pub(crate) ports: &'a Ports,
     pub(crate) sessions: &'a Sessions,
     pub(crate) ledger: &'a LedgerWriter,
@@ -87,7 +87,7 @@ pub(crate) struct Parts<'a> {
 }
 
 impl Groups {
-    pub(crate) fn build(parts: Parts<'_>) -> Self {
+    pub(crate) fn build(parts: GroupParts<'_>) -> Self {
         Self {
             ports: parts.ports.clone(),
             sessions: parts.sessions.clone(),

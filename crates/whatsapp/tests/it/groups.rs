@@ -13,9 +13,11 @@ use domain::{
     port::{EngineSignal, GroupActionError, GroupJoined},
 };
 use simulator::{Account, Jid, MembersChange, PhoneGroupSetting as PhoneSetting};
+use whatsapp::EngineOptions;
 
 use crate::support::{
-    ALICE, BOB, CAROL, Ear, Line, World, assert_all_answered, chat, outgoing, until,
+    ALICE, BOB, CAROL, Ear, Line, World, assert_all_answered, chat, engine, options, outgoing,
+    until,
 };
 
 /// Longest that anything may take in a group of the largest size, on a shared machine.
@@ -235,7 +237,7 @@ async fn codes_and_requests_let_people_in() {
         let action = if approve { MemberAction::Approve } else { MemberAction::Reject };
         let done = groups.change_members(&own, action, &[chat(CAROL)]).await.unwrap();
         assert_eq!(done[0].refused, None);
-        assert_eq!(news(&line.ear, word).await.change.people()[0].id, chat(CAROL));
+        assert!(news(&line.ear, word).await.change.people()[0].has(&lid(&carol)));
     }
     assert!(described(&line, &own).await.member(&chat(CAROL)).is_some());
     line.connection.close().await;
@@ -279,7 +281,10 @@ async fn a_broken_device_of_a_member_does_not_fail_a_send() {
 #[tokio::test]
 async fn a_group_of_the_largest_size_is_made_sent_to_and_received_from() {
     let whole = async {
-        let world = World::new().await;
+        let mut world = World::new().await;
+        // Its first message opens a thousand sessions, in a build that is not optimised.
+        let slow = EngineOptions { send_limit: LARGE_LIMIT, ..options(&world.network) };
+        world.engine = engine(slow, &world.keys);
         let mut people = vec![chat(BOB)];
         for number in 0..1022 {
             let phone = format!("5511991{number:06}");
