@@ -6,19 +6,33 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use axum::{body::{Body, Bytes}, extract::{MatchedPath, Request, State}, http::{self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts}, middleware::Next, response::{IntoResponse as _, Response}};
+use axum::{
+    body::{Body, Bytes},
+    extract::{MatchedPath, Request, State},
+    http::{self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
 use domain::{SessionId, hop, port::Holder};
 use gateway::peers::{HOP, HandOverError, NotTaken, Owner, Peers};
 
-use crate::{AppState, access::{authenticate, presented_key}, address::{Via, client_ip}, body::limit, error::ApiError, incoming::collect};
+use crate::{
+    AppState,
+    access::{authenticate, presented_key},
+    address::{Via, client_ip},
+    body::limit,
+    error::ApiError,
+    incoming::collect,
+};
 
 /// Every route of a session begins so.
 const SESSION: &str = "/api/sessions/{sessionId}";
 /// What is changed only in the ledger, by any process: what follows [`SESSION`] begins with one of these.
 const ANYWHERE: [&str; 4] = ["/webhooks", "/templates", "/automation-rules", "/media/convert"];
 /// Reads that need the connection, or what its process has in memory.
-const ASKED: [&str; 21] = [
+const ASKED: [&str; 22] = [
     "/qr",
+    "/passkey",
     "/status/{id}/media",
     "/channels",
     "/channels/{channelId}",
@@ -40,9 +54,6 @@ const ASKED: [&str; 21] = [
     "/groups/{groupId}/picture",
     "/groups/{groupId}/settings",
 ];
-const ANYWHERE: [&str; 2] = ["/webhooks", "/templates"];
-/// Reads that need the connection.
-const ASKED: [&str; 3] = ["/qr", "/passkey", "/contacts/check/{number}"];
 
 /// An answer that another process gave, or did not give: it is audited there.
 #[derive(Clone, Copy)]
@@ -248,7 +259,7 @@ mod tests {
     use super::*;
 
     /// Every operation about a session that is answered by whoever is asked.
-    const EVERYWHERE: [&str; 42] = [
+    const EVERYWHERE: [&str; 41] = [
         "DELETE /automation-rules/{ruleId}",
         "DELETE /templates/{id}",
         "DELETE /webhooks/{id}",
@@ -272,7 +283,6 @@ mod tests {
         "GET /messages/{chatId}/{messageId}/media",
         "GET /messages/{chatId}/{messageId}/reactions",
         "GET /messages/{chatId}/{messageId}/receipts",
-        "GET /passkey",
         "GET /proxy",
         "GET /status",
         "GET /status/{id}",

@@ -60,7 +60,11 @@ pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Clock, Entropy, pacing::PacingRules, port::{DeliveryQueue, MediaFiles, PluginEngine, Store, StoreError, WhatsApp}};
+use domain::{
+    Clock, Entropy,
+    pacing::PacingRules,
+    port::{DeliveryQueue, MediaFiles, PluginEngine, Store, StoreError, WhatsApp},
+};
 
 use ledger::LedgerWriter;
 
@@ -324,8 +328,6 @@ impl Gateway {
         let labels = Labels::build(&ports, &sessions, &ledger);
         let catalogue = Catalogue::build(&ports, &sessions);
         let people = People::build(&options.sends, &ports, &sessions, &ledger, &media);
-        let groups = Groups::build(groups::Parts {
-        let people = People::build(&ports, &sessions, &ledger);
         let groups = Groups::build(groups::GroupParts {
             ports: &ports,
             sessions: &sessions,

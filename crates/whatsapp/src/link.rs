@@ -6,13 +6,22 @@
 //! link fails: what it holds is still handed on, then the loss. Nothing is dropped in silence, and a sink
 //! that is that far behind has no use for more.
 
-use std::{future::Future, sync::{Arc, Mutex, OnceLock, PoisonError, atomic::{AtomicBool, Ordering}}};
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use domain::session::LossCause;
 use tokio_util::sync::CancellationToken;
 use whatsapp_rust::types::events::{Event, EventHandler, EventInterest, EventKind};
 
-use crate::{loss, signals, transport::{DialError, DialObserver}};
+use crate::{
+    loss, signals,
+    transport::{DialError, DialObserver},
+};
 
 /// Events that may wait for the sink. A burst of receipts after a campaign is a few thousand.
 const QUEUE_MAX: usize = 8192;
