@@ -227,7 +227,6 @@ impl EventHandler for LinkState {
             EventKind::PushNameUpdate,
             EventKind::GroupUpdate,
             EventKind::MexNotification,
-            EventKind::PictureUpdate,
             EventKind::LabelEditUpdate,
             EventKind::LabelAssociationUpdate,
             EventKind::ArchiveUpdate,
