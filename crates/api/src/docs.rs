@@ -28,7 +28,7 @@ use crate::{
     AppState, api_keys, approvals, audit, automation, bulk, calls, catalogue, channels, chats,
     contacts, conversion, deliveries,
     error::ErrorBody,
-    events, forward, groups, health, infra, labels, mcp, media, messages, metrics, plugins,
+    events, forward, groups, health, infra, labels, mcp, media, messages, metrics, people, plugins,
     presence, profile, search, sessions, stats, status, templates, webhooks,
     words::{OrderByWord, SearchMatchWord},
 };
@@ -80,7 +80,8 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         SearchMatchWord,
         bulk::AcceptedBody,
         bulk::ForecastBody,
-        status::StatusResult
+        status::StatusResult,
+        people::Acknowledged
     )),
 )]
 struct Document;

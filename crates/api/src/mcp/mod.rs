@@ -13,7 +13,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Extension, Request, State},
-    http::{StatusCode, header, request::Parts},
+    http::{HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -154,6 +154,8 @@ async fn ask(
     let (mut parts, body) = request.into_parts();
     let limit = state.options.body_limit_bytes;
     let bytes = collect(&parts.extensions, body, limit, &state.bodies).await?;
+    // The library wants one, whatever it says.
+    parts.headers.entry(header::HOST).or_insert(HeaderValue::from_static("localhost"));
     parts.extensions.insert(Asking(caller.key().clone()));
     let answered = desk.oneshot(Request::from_parts(parts, Body::from(bytes))).await;
     let response = answered.unwrap_or_else(|never| match never {});

@@ -36,6 +36,7 @@ impl<'a> Poller<'a> {
     async fn poll(&self) -> Vec<String> {
         let poll = self.app.ask("GET", &self.path).send();
         let answer = tokio::time::timeout(Duration::from_secs(30), poll).await.expect("no answer");
+        assert_eq!(answer.status, 200, "{}", answer.text());
         answer.text().split(SEPARATOR).map(str::to_owned).collect()
     }
 
