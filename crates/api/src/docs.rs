@@ -26,7 +26,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     AppState, api_keys, audit, bulk, chats, contacts, deliveries, error::ErrorBody, events,
-    forward, health, media, messages, metrics, plugins, sessions, templates, webhooks,
+    forward, health, logins, media, messages, metrics, plugins, sessions, templates, webhooks,
     words::OrderByWord,
 };
 
@@ -70,6 +70,7 @@ struct Document;
 pub fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(api_keys::routes())
+        .merge(logins::routes())
         .merge(sessions::routes())
         .merge(messages::routes())
         .merge(bulk::routes())

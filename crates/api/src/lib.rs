@@ -7,6 +7,7 @@
 //!   [`access::ExistingSession`] one that exists, [`access::ChatBody`] a body whose chats the key may see.
 //! - [`body::Body`] is a checked request body. It is checked against the very schema that the OpenAPI document shows
 //!   ([`schema`]), all problems at once.
+//! - [`logins`] lets browsers in by a cookie; [`dashboard`] serves the page that they see.
 //! - [`forward`] hands a request to the process that runs its session.
 //! - [`error::ApiError`] is the only error answer; [`observe`] writes it, with the request's id and span.
 //!
@@ -24,6 +25,7 @@ mod body;
 mod bulk;
 mod chats;
 mod contacts;
+mod dashboard;
 mod deliveries;
 mod docs;
 mod error;
@@ -34,6 +36,7 @@ pub mod fuzz;
 mod health;
 mod home;
 mod incoming;
+mod logins;
 mod media;
 mod messages;
 mod metrics;
@@ -81,6 +84,10 @@ pub struct ApiOptions {
     pub rates: RateOptions,
     /// Whether `/api/docs` and `/api/docs-json` are served.
     pub docs: bool,
+    /// Whether the dashboard is served.
+    pub dashboard: bool,
+    /// The path under which browsers see the gateway, like `/waypost`; empty for none.
+    pub base_path: String,
     /// Whether an answer to a wrong body says what is wrong with it.
     pub validation_detail: bool,
     /// Web pages that may call the API; `*` means any.
@@ -103,6 +110,8 @@ impl Default for ApiOptions {
             body_budget_bytes: 100 * 1024 * 1024,
             rates: RateOptions::default(),
             docs: true,
+            dashboard: true,
+            base_path: String::new(),
             validation_detail: true,
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
@@ -129,6 +138,9 @@ pub fn router(options: ApiOptions, gateway: Gateway) -> Router {
     if options.docs {
         routes = routes.merge(docs::pages());
     }
+    if options.dashboard {
+        routes = routes.merge(dashboard::routes());
+    }
     serve(routes, options, gateway)
 }
 
@@ -140,6 +152,7 @@ pub fn worker_router(options: ApiOptions, gateway: Gateway) -> Router {
 /// Routes with what goes around all of them.
 fn serve(routes: Router<AppState>, options: ApiOptions, gateway: Gateway) -> Router {
     let cors = cors(&options.cors_origins);
+    let base_path = options.base_path.clone();
     let bodies = incoming::Budget::new(options.body_budget_bytes);
     let rates = Arc::new(rates::Rates::new(options.rates));
     let state = AppState { gateway, options: Arc::new(options), bodies, rates };
@@ -157,7 +170,7 @@ fn serve(routes: Router<AppState>, options: ApiOptions, gateway: Gateway) -> Rou
         .layer(cors)
         .layer(from_fn_with_state(state.clone(), incoming::keep))
         .with_state(state);
-    slash::forgiving(routes)
+    slash::forgiving(routes, base_path)
 }
 
 /// The OpenAPI document of [`router`], built from the same routes.

@@ -33,6 +33,7 @@ pub mod hop;
 pub mod idempotency;
 pub mod ids;
 pub mod log;
+pub mod login;
 pub mod media;
 pub mod message;
 pub mod net;

@@ -30,6 +30,8 @@ pub enum CliCommand {
     Serve(ServeOptions),
     /// Play a story on a simulated network, then stay up to try the API by hand
     Sandbox(SandboxOptions),
+    /// Print a link that logs a browser into the dashboard of the running gateway, once
+    Open(OpenOptions),
     /// Manage API keys on this machine, without the HTTP API
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -47,6 +49,13 @@ pub struct ServeOptions {
     /// What this process does; goes before the setting server.role (WAYPOST_ROLE)
     #[arg(long, value_enum)]
     pub role: Option<ServeRole>,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct OpenOptions {
+    /// Where the gateway is asked [default: where the settings say that it listens]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

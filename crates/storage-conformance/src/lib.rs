@@ -13,6 +13,7 @@ pub mod ingress;
 pub mod keys;
 pub mod lanes;
 pub mod log;
+pub mod logins;
 pub mod media;
 pub mod messages;
 pub mod model;
@@ -33,8 +34,8 @@ use domain::{
     event::{Event, EventDraft},
     port::{
         ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore, Lease,
-        Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, SessionStore, TemplateStore, WebhookStore, Write, WriteOutcome,
+        Ledger, LogStore, LoginStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore,
+        PluginStore, PluginValues, SessionStore, TemplateStore, WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -53,6 +54,7 @@ pub trait Store:
     + MessageStore
     + WebhookStore
     + ApiKeyStore
+    + LoginStore
     + DeliveryQueue
     + DeviceKeys
     + PeopleStore
@@ -75,6 +77,7 @@ impl<T> Store for T where
         + MessageStore
         + WebhookStore
         + ApiKeyStore
+        + LoginStore
         + DeliveryQueue
         + DeviceKeys
         + PeopleStore
@@ -183,6 +186,10 @@ macro_rules! store_conformance {
             ];
             webhooks: [
                 a_webhook_reads_back_as_it_was, the_cap_is_exact, updates_apply_to_the_next_event, lists_are_per_session_or_all,
+            ];
+            logins: [
+                a_login_reads_back_as_it_was, a_link_is_taken_once, logins_that_are_over_go, logins_go_with_their_key,
+                the_newest_logins_of_a_key_stay,
             ];
             keys: [
                 an_api_key_reads_back_as_it_was, uses_are_counted, device_keys_read_back, changes_are_one_unit,

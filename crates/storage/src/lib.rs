@@ -32,6 +32,7 @@ mod idempotency;
 mod keyfile;
 mod lease;
 mod ledger;
+mod login;
 mod media;
 mod media_removal;
 mod message;

@@ -3,8 +3,8 @@
 
 use crate::{
     api_key, audit, batch, db::Statement, delivery, device_key, event_log, idempotency, lease,
-    ledger, media, media_removal, message, open, pacing, people, plugin, quarantine, removal,
-    session, telemetry, template, upkeep, webhook, writer,
+    ledger, login, media, media_removal, message, open, pacing, people, plugin, quarantine,
+    removal, session, telemetry, template, upkeep, webhook, writer,
 };
 
 static ALL: &[&[&Statement]] = &[
@@ -32,6 +32,7 @@ static ALL: &[&[&Statement]] = &[
     lease::STATEMENTS,
     lease::rows::STATEMENTS,
     ledger::STATEMENTS,
+    login::STATEMENTS,
     media::STATEMENTS,
     media_removal::STATEMENTS,
     message::change::STATEMENTS,

@@ -8,6 +8,7 @@
 //! [`ChatBody`] a body whose chats the key may see.
 
 mod body;
+mod login;
 
 use std::{collections::BTreeMap, marker::PhantomData, net::IpAddr, str::FromStr};
 
@@ -26,9 +27,11 @@ use crate::{
     address::client_ip,
     audit::Seen,
     error::{ApiError, Named},
+    rates::Guess,
 };
 
 pub use body::{ChatBody, RawChatBody};
+pub use login::{check_origin, presented_login, set_cookie};
 
 /// What a route asks of a key.
 pub trait Access: Send + Sync + 'static {
@@ -239,28 +242,59 @@ impl<A> Caller<InChat<A>> {
     }
 }
 
-/// The key of a request's headers. `?apiKey=` is never read: URLs end up in logs.
+/// What a caller shows.
+#[derive(Clone, Copy)]
+pub enum Shown<'a> {
+    /// A key, as text.
+    Key(&'a str),
+    /// The cookie of a browser that is logged in.
+    Login(&'a str),
+    /// The text of a login link, which this uses up.
+    Link(&'a str),
+}
+
+/// The key of a request's headers, or of the browser's login. `?apiKey=` is never read: URLs end up in logs.
 pub async fn authenticate(parts: &Parts, state: &AppState) -> Result<ApiKey, ApiError> {
-    let text = presented_key(&parts.headers).ok_or_else(ApiError::key_missing)?;
+    if let Some(text) = presented_key(&parts.headers) {
+        return let_in(Shown::Key(text), parts, state).await;
+    }
+    let text = presented_login(&parts.headers).ok_or_else(ApiError::key_missing)?;
+    check_origin(parts)?;
+    let_in(Shown::Login(text), parts, state).await
+}
+
+/// The key behind what a caller shows, if it opens something. Wrong tries are counted.
+pub async fn let_in(shown: Shown<'_>, parts: &Parts, state: &AppState) -> Result<ApiKey, ApiError> {
     let ip = client_ip(parts, &state.options.trusted_proxies);
+    let (text, guess) = match shown {
+        Shown::Key(text) | Shown::Link(text) => (text, Guess::Key),
+        Shown::Login(text) => (text, Guess::Login),
+    };
     let (hash, now) = (KeyHash::of(text), state.gateway.live.now());
-    state.rates.may_try(ip, hash, now).map_err(ApiError::too_many)?;
+    state.rates.may_try((ip, guess), hash, now).map_err(ApiError::too_many)?;
     let seen = parts.extensions.get::<Seen>();
     let note = |key: &ApiKey| {
         if let Some(seen) = seen {
             seen.set(key);
         }
     };
-    match state.gateway.api_keys.authenticate(text, ip, &note).await {
+    let keys = &state.gateway.api_keys;
+    let found = match shown {
+        Shown::Key(text) => keys.authenticate(text, ip, &note).await,
+        Shown::Login(text) => keys.authenticate_login(text, ip, &note).await,
+        Shown::Link(text) => keys.redeem_link(text, ip, &note).await,
+    };
+    match found {
         Ok(key) => {
-            state.rates.was_right(hash);
+            if !matches!(shown, Shown::Link(_)) {
+                state.rates.was_right(hash);
+            }
             Ok(key)
         }
         Err(error) => {
-            use AuthError::Refused;
-            if let Refused(KeyRefused::Unknown | KeyRefused::Revoked | KeyRefused::Expired) = &error
-            {
-                state.rates.was_wrong(ip, hash, now);
+            use KeyRefused::{Expired, Login, Revoked, Unknown};
+            if let AuthError::Refused(Unknown | Revoked | Expired | Login) = &error {
+                state.rates.was_wrong((ip, guess), hash, now);
             }
             let error = ApiError::from(error);
             if let (Some(seen), Some(why)) = (seen, error.refused_key()) {
@@ -273,7 +307,7 @@ pub async fn authenticate(parts: &Parts, state: &AppState) -> Result<ApiKey, Api
 
 /// The key of a request to a public route, if it brings one that works.
 pub async fn valid_key(parts: &Parts, state: &AppState) -> Option<ApiKey> {
-    presented_key(&parts.headers)?;
+    presented_key(&parts.headers).or_else(|| presented_login(&parts.headers))?;
     authenticate(parts, state).await.ok()
 }
 

@@ -10,6 +10,7 @@ mod lanes;
 mod lease;
 mod ledger;
 mod log;
+mod logins;
 mod media;
 mod people;
 mod plugin_engine;
@@ -37,6 +38,7 @@ pub use ledger::{
     Write, WriteOutcome,
 };
 pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
+pub use logins::LoginStore;
 pub use media::{KeptMedia, MediaFiles, Scratch};
 pub use people::{IdempotencyStore, MediaRecords, PacingStore, PeopleStore, TemplateStore};
 pub use plugin_engine::{

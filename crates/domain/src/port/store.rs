@@ -2,8 +2,8 @@
 
 use super::{
     ApiKeyStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, Ledger, LogStore,
-    MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SessionStore,
-    TemplateStore, WebhookStore,
+    LoginStore, MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues,
+    SessionStore, TemplateStore, WebhookStore,
 };
 
 /// Everything that one database keeps. Whoever needs a part asks for that part's trait: `Arc<dyn Store>` becomes an
@@ -14,6 +14,7 @@ pub trait Store:
     + MessageStore
     + WebhookStore
     + ApiKeyStore
+    + LoginStore
     + LogStore
     + DeviceKeys
     + PeopleStore
@@ -34,6 +35,7 @@ impl<T> Store for T where
         + MessageStore
         + WebhookStore
         + ApiKeyStore
+        + LoginStore
         + LogStore
         + DeviceKeys
         + PeopleStore

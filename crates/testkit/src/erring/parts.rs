@@ -8,9 +8,9 @@ use domain::{
     log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
     port::{
         ApiKeyStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore, IngressStore, Lease,
-        Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, Quarantined, SessionStore, Store, StoreResult, Telemetry, TemplateStore,
-        Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
+        Ledger, LogStore, LoginStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore,
+        PluginStore, PluginValues, Quarantined, SessionStore, Store, StoreResult, Telemetry,
+        TemplateStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
     },
     session::Session,
 };
@@ -24,6 +24,7 @@ pub struct StoreParts {
     pub messages: Arc<dyn MessageStore>,
     pub webhooks: Arc<dyn WebhookStore>,
     pub api_keys: Arc<dyn ApiKeyStore>,
+    pub logins: Arc<dyn LoginStore>,
     pub log: Arc<dyn LogStore>,
     pub device_keys: Arc<dyn DeviceKeys>,
     pub people: Arc<dyn PeopleStore>,
@@ -46,6 +47,7 @@ impl StoreParts {
             messages: store.clone(),
             webhooks: store.clone(),
             api_keys: store.clone(),
+            logins: store.clone(),
             log: store.clone(),
             device_keys: store.clone(),
             people: store.clone(),

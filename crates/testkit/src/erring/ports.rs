@@ -18,6 +18,7 @@ use domain::{
         FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned,
         PrunedSession, ReplayCandidate, WebhookLag, WriterStats,
     },
+    login::{Login, LoginKind},
     media::MediaRecord,
     message::Message,
     pacing::{PacingOutcome, PacingRules, Refusal},
@@ -28,11 +29,11 @@ use domain::{
     port::{
         ApiKeyStore, AuditLog, BatchStore, BulkFacts, ClaimedIngress, Created, DeliveryLog,
         DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, Held, Holder, IdempotencyStore,
-        IngressStore, KeyChange, KeyEntry, Lease, Ledger, MediaRecords, MessagePage, MessageQuery,
-        MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, QueueServer, QueueStats, RecipientScope, SessionStore, Settled, Settlement,
-        StoreResult, Telemetry, TemplateStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
-        WishListener, Write, WriteOutcome,
+        IngressStore, KeyChange, KeyEntry, Lease, Ledger, LoginStore, MediaRecords, MessagePage,
+        MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore,
+        PluginStore, PluginValues, QueueServer, QueueStats, RecipientScope, SessionStore, Settled,
+        Settlement, StoreResult, Telemetry, TemplateStore, UnresolvedSend, Upkeep, ValueStored,
+        WebhookStore, WishListener, Write, WriteOutcome,
     },
     session::Session,
     template::Template,
@@ -159,6 +160,14 @@ erring! { ApiKeyStore of api_keys {
     fn rehash_api_key(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> ();
     fn delete_api_key(&self, id: ApiKeyId) -> bool;
     fn touch_api_key(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> ();
+} }
+
+erring! { LoginStore of logins {
+    fn insert_login(&self, login: &Login, most: u32) -> ();
+    fn login(&self, hash: KeyHash) -> Option<Login>;
+    fn take_login(&self, hash: KeyHash, kind: LoginKind) -> Option<Login>;
+    fn touch_login(&self, hash: KeyHash, at: Timestamp) -> ();
+    fn delete_expired_logins(&self, now: Timestamp) -> u64;
 } }
 
 erring! { PeopleStore of people {

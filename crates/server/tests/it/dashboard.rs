@@ -1,0 +1,77 @@
+//! The dashboard in a browser, on the real program and a simulated WhatsApp: `web/test/dashboard.mjs` says what is done.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use serde_json::json;
+use simulator::{Behaviour, Network};
+
+use crate::support::Prepared;
+
+/// Longest run of all steps; two cores share many tests.
+const RUN_LIMIT: Duration = Duration::from_secs(600);
+
+fn web() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web")
+}
+
+fn works(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// What this machine lacks to show a page.
+fn lacking() -> Option<&'static str> {
+    ["npm", "node", "chromium"].into_iter().find(|program| !works(program))
+}
+
+fn install() {
+    if web().join("node_modules").exists() {
+        return;
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(web());
+    npm.env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1");
+    assert!(npm.status().unwrap().success(), "npm ci");
+}
+
+async fn phones(network: &Network) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = simulator::admin::router(network.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_view_works_in_a_browser() {
+    if let Some(program) = lacking() {
+        println!("not looked at: this machine has no {program}");
+        return;
+    }
+    install();
+    let prepared = Prepared::new().await;
+    let mia = prepared.network.add_account("4917012345678", "Mia").await;
+    mia.on_message(Behaviour { read_after: Some(Duration::ZERO), ..Behaviour::default() }).await;
+    let running = prepared.start_with(&[("WEBHOOK_RETRY_DELAY", "300")]);
+    let (status, link) = running.api().post("/auth/session/link", &json!({})).await;
+    assert_eq!(status, 201, "{link}");
+    let base = running.base.trim_end_matches("/api").to_owned();
+    let token = link["token"].as_str().unwrap();
+    let mut node = tokio::process::Command::new("node");
+    node.arg("test/dashboard.mjs")
+        .current_dir(web())
+        .env("LINK", format!("{base}/#login={token}"))
+        .env("BASE", base)
+        .env("KEY", crate::support::KEY)
+        .env("PHONES", phones(&prepared.network).await)
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(RUN_LIMIT, node.output()).await.expect("too long").unwrap();
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{out}");
+    assert!(output.status.success(), "{err}\n{}", running.log());
+    assert!(out.ends_with("all steps passed\n"), "{out}");
+}

@@ -1,0 +1,3 @@
+import type { Catalogue } from '../state/text';
+import { en } from './en';
+export const texts: Catalogue = { ...en };
