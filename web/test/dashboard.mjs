@@ -300,6 +300,26 @@ try {
     await guest.context.close();
   });
 
+  await doing('a plugin is installed, configured and enabled', async () => {
+    await menu('Plugins');
+    await seen('No plugin');
+    await isSound(page, 'plugins-none');
+    await page.getByLabel('Install a package').setInputFiles(process.env.PLUGIN);
+    await page.getByText('Installed. Enable it when it is configured.').waitFor();
+    await page.locator('td .as-link').first().click();
+    const drawer = page.getByRole('dialog');
+    await drawer.getByLabel('What stands in place of a secret').fill('[hidden]');
+    await press('Add', drawer);
+    await drawer.getByLabel('1', { exact: true }).fill('\\bpin \\d+');
+    await press('Save', drawer);
+    await page.getByText('Saved', { exact: true }).waitFor();
+    await press('Enable', drawer);
+    await drawer.getByText('● Enabled').waitFor();
+    await isSound(page, 'plugin');
+    await page.keyboard.press('Escape');
+    await isSound(page, 'plugins');
+  });
+
   await doing('audit and health', async () => {
     await menu('Audit');
     await page.getByRole('button', { name: 'api_key_revoked' }).waitFor();

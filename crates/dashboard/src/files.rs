@@ -11,34 +11,28 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-RFU2SZ7S.css",
+        name: "app-EL4V6QYY.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../files/app-EL4V6QYY.js"),
+        gzip: include_bytes!("../files/app-EL4V6QYY.js.gz"),
+    },
+    DashboardFile {
+        name: "app-ZB6VGBY6.css",
         content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-RFU2SZ7S.css"),
-        gzip: include_bytes!("../files/app-RFU2SZ7S.css.gz"),
+        bytes: include_bytes!("../files/app-ZB6VGBY6.css"),
+        gzip: include_bytes!("../files/app-ZB6VGBY6.css.gz"),
     },
     DashboardFile {
-        name: "app-WQ74PT5T.js",
+        name: "de-TP5AK5AJ.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-WQ74PT5T.js"),
-        gzip: include_bytes!("../files/app-WQ74PT5T.js.gz"),
+        bytes: include_bytes!("../files/de-TP5AK5AJ.js"),
+        gzip: include_bytes!("../files/de-TP5AK5AJ.js.gz"),
     },
     DashboardFile {
-        name: "chunk-V6T6DMB3.js",
+        name: "es-IANDTOD5.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/chunk-V6T6DMB3.js"),
-        gzip: include_bytes!("../files/chunk-V6T6DMB3.js.gz"),
-    },
-    DashboardFile {
-        name: "de-5V4CTVCJ.js",
-        content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/de-5V4CTVCJ.js"),
-        gzip: include_bytes!("../files/de-5V4CTVCJ.js.gz"),
-    },
-    DashboardFile {
-        name: "es-P4REZMMA.js",
-        content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/es-P4REZMMA.js"),
-        gzip: include_bytes!("../files/es-P4REZMMA.js.gz"),
+        bytes: include_bytes!("../files/es-IANDTOD5.js"),
+        gzip: include_bytes!("../files/es-IANDTOD5.js.gz"),
     },
     DashboardFile {
         name: "icon-DCE9C29E.svg",
@@ -47,9 +41,9 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/icon-DCE9C29E.svg.gz"),
     },
     DashboardFile {
-        name: "pt-UCSEWJ6N.js",
+        name: "pt-DPOQETBN.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/pt-UCSEWJ6N.js"),
-        gzip: include_bytes!("../files/pt-UCSEWJ6N.js.gz"),
+        bytes: include_bytes!("../files/pt-DPOQETBN.js"),
+        gzip: include_bytes!("../files/pt-DPOQETBN.js.gz"),
     },
 ];

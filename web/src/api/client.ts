@@ -71,7 +71,8 @@ export async function call<R extends Route>(route: R, asked: Asked<R> = {}): Pro
   throw refused;
 }
 
-function read(status: number, text: string): Refused {
+/** What a refusal says. */
+export function read(status: number, text: string): Refused {
   try {
     const body = JSON.parse(text) as { message?: string | string[]; code?: string; requestId?: string };
     const problems = [body.message ?? []].flat();

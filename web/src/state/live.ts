@@ -28,28 +28,79 @@ function keep(event: LoggedEvent) {
 
 type Listener = (event: LoggedEvent) => void;
 const listeners = new Set<Listener>();
-let stream: EventSource | undefined;
+/** Told when events were missed: what was read before may be another by now. */
+const anew = new Set<() => void>();
 
-export function connect() {
-  disconnect();
+/** A page that nobody sees gives its stream back after this: browsers have few connections for all pages of a host. */
+const UNSEEN_MS = 10_000;
+/** One that comes back later than this begins anew, instead of hearing everything that happened. */
+const FORGET_MS = 5 * 60_000;
+
+let stream: EventSource | undefined;
+let cursor: string | undefined;
+let hiddenSince = 0;
+let leaving: ReturnType<typeof setTimeout> | undefined;
+
+function open() {
+  stream?.close();
   liveState.value = 'connecting';
-  const opened = new EventSource(address('/api/events'));
+  const opened = new EventSource(address('/api/events', {}, { after: cursor }));
   const tell = (message: MessageEvent<string>) => {
     const event = JSON.parse(message.data) as LoggedEvent;
+    cursor = event.cursor;
     keep(event);
     for (const listener of listeners) listener(event);
   };
-  opened.addEventListener('ready', () => (liveState.value = 'live'));
+  opened.addEventListener('ready', (message) => {
+    cursor ??= (message as MessageEvent<string>).lastEventId;
+    liveState.value = 'live';
+  });
+  opened.addEventListener('pruned', () => anew.forEach((told) => told()));
   opened.addEventListener('error', () => (liveState.value = 'lost'));
   for (const name of EVENT_NAMES) opened.addEventListener(name, tell);
   stream = opened;
 }
 
+function look() {
+  clearTimeout(leaving);
+  if (document.hidden) {
+    hiddenSince = Date.now();
+    leaving = setTimeout(() => {
+      stream?.close();
+      stream = undefined;
+    }, UNSEEN_MS);
+    return;
+  }
+  if (stream && stream.readyState !== EventSource.CLOSED) return;
+  const late = Date.now() - hiddenSince > FORGET_MS;
+  if (late) cursor = undefined;
+  open();
+  if (late) anew.forEach((told) => told());
+}
+
+export function connect() {
+  document.addEventListener('visibilitychange', look);
+  open();
+}
+
 export function disconnect() {
+  document.removeEventListener('visibilitychange', look);
+  clearTimeout(leaving);
   stream?.close();
   stream = undefined;
+  cursor = undefined;
   fresh = [];
   recent.value = [];
+}
+
+/** Calls `told` when events were missed, while the component is shown. */
+export function useAnew(told: () => void) {
+  useEffect(() => {
+    anew.add(told);
+    return () => {
+      anew.delete(told);
+    };
+  }, [told]);
 }
 
 /** Calls `heard` for each event while the component is shown. */

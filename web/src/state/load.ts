@@ -1,7 +1,7 @@
 // Reads for a view: again when its inputs change, and when an event says that the answer is another one by now.
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { LoggedEvent } from '../api/types.gen';
-import { useLive } from './live';
+import { useAnew, useLive } from './live';
 
 /** Between two reads that events ask for. */
 const CALM_MS = 700;
@@ -58,6 +58,7 @@ export function useLoad<T>(
     };
   }, []);
   useLive((event) => concerns?.(event) && soon());
+  useAnew(reload);
   useEffect(() => {
     if (!everyMs) return;
     const timer = setInterval(() => document.hidden || reload(), everyMs);

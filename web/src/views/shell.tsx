@@ -13,6 +13,7 @@ import { HealthView } from './health';
 import { InboxView } from './inbox';
 import { KeysView } from './keys';
 import { NumbersView } from './numbers';
+import { PluginsView } from './plugins';
 import { Preferences } from './preferences';
 import { WebhooksView } from './webhooks';
 
@@ -28,6 +29,7 @@ const ENTRIES: Entry[] = [
   { id: 'webhooks', icon: 'webhooks', view: WebhooksView, shown: () => isWhole() && isOperator.value },
   { id: 'campaigns', icon: 'campaigns', view: CampaignsView, shown: isWhole },
   { id: 'events', icon: 'events', view: EventsView, shown: always },
+  { id: 'plugins', icon: 'plugins', view: PluginsView, shown: () => isWhole() && isAdmin.value },
   { id: 'keys', icon: 'keys', view: KeysView, shown: () => isAdmin.value && !who.value?.allowedSessions.length },
   { id: 'audit', icon: 'audit', view: AuditView, shown: () => isWhole() && isAdmin.value },
   { id: 'health', icon: 'health', view: HealthView, shown: always },

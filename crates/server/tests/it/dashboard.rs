@@ -9,7 +9,7 @@ use std::{
 use serde_json::json;
 use simulator::{Behaviour, Network};
 
-use crate::support::Prepared;
+use crate::support::{Prepared, finish, waypost};
 
 /// Longest run of all steps; two cores share many tests.
 const RUN_LIMIT: Duration = Duration::from_secs(600);
@@ -45,6 +45,17 @@ async fn phones(network: &Network) -> String {
     format!("http://{address}")
 }
 
+/// The example plugin that hides secrets, packed.
+fn package(prepared: &Prepared) -> PathBuf {
+    let zip = prepared.data().join("redact.zip");
+    let source = web().join("../examples/plugins/redact");
+    let mut pack = waypost();
+    pack.arg("plugin").arg("pack").arg(source).arg("-o").arg(&zip);
+    let (code, _, err) = finish(pack);
+    assert_eq!(code, Some(0), "{err}");
+    zip
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_view_works_in_a_browser() {
     if let Some(program) = lacking() {
@@ -66,6 +77,7 @@ async fn every_view_works_in_a_browser() {
         .env("LINK", format!("{base}/#login={token}"))
         .env("BASE", base)
         .env("KEY", crate::support::KEY)
+        .env("PLUGIN", package(&prepared))
         .env("PHONES", phones(&prepared.network).await)
         .kill_on_drop(true);
     let output = tokio::time::timeout(RUN_LIMIT, node.output()).await.expect("too long").unwrap();
@@ -74,4 +86,16 @@ async fn every_view_works_in_a_browser() {
     println!("{out}");
     assert!(output.status.success(), "{err}\n{}", running.log());
     assert!(out.ends_with("all steps passed\n"), "{out}");
+}
+
+#[test]
+fn the_rules_of_the_pages_hold() {
+    if let Some(program) = lacking() {
+        println!("not looked at: this machine has no {program}");
+        return;
+    }
+    install();
+    let mut node = Command::new("node");
+    let output = node.args(["--test", "test/rules.mjs"]).current_dir(web()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
