@@ -11,16 +11,16 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-EL4V6QYY.js",
+        name: "app-HK43MMYF.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-EL4V6QYY.js"),
-        gzip: include_bytes!("../files/app-EL4V6QYY.js.gz"),
+        bytes: include_bytes!("../files/app-HK43MMYF.js"),
+        gzip: include_bytes!("../files/app-HK43MMYF.js.gz"),
     },
     DashboardFile {
-        name: "app-ZB6VGBY6.css",
+        name: "app-ULNJKNGA.css",
         content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-ZB6VGBY6.css"),
-        gzip: include_bytes!("../files/app-ZB6VGBY6.css.gz"),
+        bytes: include_bytes!("../files/app-ULNJKNGA.css"),
+        gzip: include_bytes!("../files/app-ULNJKNGA.css.gz"),
     },
     DashboardFile {
         name: "de-TP5AK5AJ.js",

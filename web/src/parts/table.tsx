@@ -72,7 +72,7 @@ export function Table<T>({ label, rows, columns, keyOf, open, more, rowHeight = 
               onClick={open && ((event) => isOfRow(event) && open(row))}
             >
               {columns.map((column) => (
-                <td key={column.id} class={`rank-${column.rank ?? 1}`}>
+                <td key={column.id} class={`rank-${column.rank ?? 1}${column.unseen ? ' tight' : ''}`}>
                   {column.show(row)}
                 </td>
               ))}

@@ -4,6 +4,7 @@ import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import { signal } from '@preact/signals';
 import { Refused } from '../api/client';
 import { t } from '../state/text';
+import { Icon } from './icons';
 
 type ButtonProps = {
   children: ComponentChildren;
@@ -72,7 +73,7 @@ export function CopyButton({ text, label }: { text: string; label?: string }) {
         void copy(text).then(setDone);
       }}
     >
-      <span aria-hidden="true">{done ? '✓' : '⧉'}</span>
+      <Icon name={done ? 'done' : 'copy'} />
       <span class="unseen" role="status">
         {done ? t('copied') : ''}
       </span>

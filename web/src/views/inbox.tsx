@@ -29,11 +29,11 @@ export function InboxView() {
   if (!session) return <Empty title={t('numbers.none')} />;
   return (
     <div class={chat ? 'inbox has-chat' : 'inbox'}>
-      <section class="chats" aria-label={t('inbox.chats')}>
-        <h1 class="unseen">{t('nav.inbox')}</h1>
+      <h1 class="unseen">{t('nav.inbox')}</h1>
+      <div class="chats">
         <SessionChoice sessions={sessions.data} chosen={session} choose={(id) => go('inbox', id)} />
         <Chats key={session} session={session} chosen={chat} />
-      </section>
+      </div>
       {chat ? (
         <Thread key={`${session} ${chat}`} session={session} chat={chat} />
       ) : (

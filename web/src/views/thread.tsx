@@ -41,6 +41,7 @@ export function Thread({ session, chat }: ChatProps) {
         <a class="back" href={link('inbox', session)} aria-label={t('inbox.chats')}>
           ←
         </a>
+        <strong class="one-line">{data?.messages.findLast(({ chatName }) => chatName)?.chatName ?? ''}</strong>
         <Code>{chat}</Code>
         <span class="grow" />
         <input
