@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core';
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /** Longest wait for something to be seen. */
-const LIMIT_MS = 30_000;
+const LIMIT_MS = Number(process.env.LIMIT_MS ?? 30_000);
 
 export async function launch() {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });

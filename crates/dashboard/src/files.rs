@@ -11,10 +11,10 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-HK43MMYF.js",
+        name: "app-NV3CD7IB.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-HK43MMYF.js"),
-        gzip: include_bytes!("../files/app-HK43MMYF.js.gz"),
+        bytes: include_bytes!("../files/app-NV3CD7IB.js"),
+        gzip: include_bytes!("../files/app-NV3CD7IB.js.gz"),
     },
     DashboardFile {
         name: "app-ULNJKNGA.css",
@@ -23,16 +23,16 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/app-ULNJKNGA.css.gz"),
     },
     DashboardFile {
-        name: "de-TP5AK5AJ.js",
+        name: "de-VCLGEUUT.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/de-TP5AK5AJ.js"),
-        gzip: include_bytes!("../files/de-TP5AK5AJ.js.gz"),
+        bytes: include_bytes!("../files/de-VCLGEUUT.js"),
+        gzip: include_bytes!("../files/de-VCLGEUUT.js.gz"),
     },
     DashboardFile {
-        name: "es-IANDTOD5.js",
+        name: "es-QDLJWCFO.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/es-IANDTOD5.js"),
-        gzip: include_bytes!("../files/es-IANDTOD5.js.gz"),
+        bytes: include_bytes!("../files/es-QDLJWCFO.js"),
+        gzip: include_bytes!("../files/es-QDLJWCFO.js.gz"),
     },
     DashboardFile {
         name: "icon-DCE9C29E.svg",
@@ -41,9 +41,9 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/icon-DCE9C29E.svg.gz"),
     },
     DashboardFile {
-        name: "pt-DPOQETBN.js",
+        name: "pt-EUWPC3IL.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/pt-DPOQETBN.js"),
-        gzip: include_bytes!("../files/pt-DPOQETBN.js.gz"),
+        bytes: include_bytes!("../files/pt-EUWPC3IL.js"),
+        gzip: include_bytes!("../files/pt-EUWPC3IL.js.gz"),
     },
 ];

@@ -3,8 +3,9 @@ import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { LoggedEvent } from '../api/types.gen';
 import { useAnew, useLive } from './live';
 
-/** Between two reads that events ask for. */
+/** Between two reads that events ask for; after a long one, so many times as long. */
 const CALM_MS = 700;
+const CALM_TIMES = 4;
 
 export type Loaded<T> = {
   data: T | undefined;
@@ -23,14 +24,19 @@ export function useLoad<T>(
   const [turn, setTurn] = useState(0);
   // A page that nobody sees asks nothing; when it is seen again it asks once.
   const waiting = useRef(false);
+  const calm = useRef(CALM_MS);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   const reload = useCallback(() => setTurn((turn) => turn + 1), []);
 
   useEffect(() => {
     const stop = new AbortController();
+    const began = performance.now();
     setState((state) => ({ ...state, loading: true }));
     load(stop.signal).then(
-      (data) => stop.signal.aborted || setState({ data, loading: false }),
+      (data) => {
+        calm.current = Math.max(CALM_MS, CALM_TIMES * (performance.now() - began));
+        if (!stop.signal.aborted) setState({ data, loading: false });
+      },
       (error: Error) =>
         stop.signal.aborted || setState((state) => ({ data: state.data, error, loading: false })),
     );
@@ -43,7 +49,7 @@ export function useLoad<T>(
     timer.current = setTimeout(() => {
       timer.current = undefined;
       reload();
-    }, CALM_MS);
+    }, calm.current);
   }, []);
   useEffect(() => {
     const seen = () => {

@@ -121,6 +121,7 @@ export const texts: Catalogue = {
 
   pairing: 'Telefon verknüpfen',
   'pairing.connecting': 'Verbindet mit WhatsApp',
+  'pairing.before': 'Der Versuch davor endete: {reason}. Der nächste kommt von selbst.',
   'pairing.shown': 'Code gezeigt',
   'pairing.scanned': 'Vom Telefon angenommen',
   'pairing.linked': 'Bereit',

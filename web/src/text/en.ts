@@ -120,6 +120,7 @@ export const en = {
 
   pairing: 'Link the phone',
   'pairing.connecting': 'Connecting to WhatsApp',
+  'pairing.before': 'The try before ended: {reason}. It tries again by itself.',
   'pairing.shown': 'Code shown',
   'pairing.scanned': 'Accepted by the phone',
   'pairing.linked': 'Ready',

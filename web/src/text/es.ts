@@ -121,6 +121,7 @@ export const texts: Catalogue = {
 
   pairing: 'Vincular el teléfono',
   'pairing.connecting': 'Conectando con WhatsApp',
+  'pairing.before': 'El intento anterior terminó: {reason}. El siguiente viene por sí solo.',
   'pairing.shown': 'Código mostrado',
   'pairing.scanned': 'Aceptado por el teléfono',
   'pairing.linked': 'Lista',

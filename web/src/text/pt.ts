@@ -121,6 +121,7 @@ export const texts: Catalogue = {
 
   pairing: 'Conectar o telefone',
   'pairing.connecting': 'Conectando ao WhatsApp',
+  'pairing.before': 'A tentativa anterior terminou: {reason}. A próxima vem sozinha.',
   'pairing.shown': 'Código mostrado',
   'pairing.scanned': 'Aceito pelo telefone',
   'pairing.linked': 'Pronta',

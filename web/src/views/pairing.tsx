@@ -42,6 +42,7 @@ export function Pairing({ session, reload }: { session: Session; reload: () => v
       </ol>
       {at < 0 && <Down session={session} reload={reload} />}
       {at === 0 && <Waiting />}
+      {at === 0 && session.lastError && <p class="hint">{t('pairing.before', { reason: session.lastError })}</p>}
       {at === 1 && (isOperator.value ? <Codes session={session} /> : <p>{t('pairing.viewer')}</p>)}
       {at === 2 && <Waiting />}
     </section>

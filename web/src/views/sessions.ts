@@ -7,7 +7,7 @@ import { useLoad, type Loaded } from '../state/load';
 export const SESSIONS_MAX = 1000;
 
 export function useSessions(): Loaded<Session[]> {
-  return useLoad((signal) => call('GET /api/sessions', { query: { limit: SESSIONS_MAX }, signal }), [], ofSessions);
+  return useLoad((signal) => call('GET /api/sessions', { query: { limit: SESSIONS_MAX }, signal }), [], ofSessions, 15_000);
 }
 
 /** Events after which the list of sessions is another one. */
