@@ -179,6 +179,18 @@ try {
     await seen('Marked as read');
   });
 
+  await doing('the timeline of a message tells its whole way', async () => {
+    await page.locator('article.own').getByRole('button', { name: 'More' }).click();
+    await page.getByRole('main').getByRole('link', { name: 'Timeline' }).click();
+    await heading('Timeline');
+    await page.locator('.waterfall li').filter({ hasText: 'message.sent' }).filter({ hasText: hook }).first().waitFor();
+    await page.locator('.waterfall li').filter({ hasText: 'Asked for by' }).waitFor();
+    await page.locator('.waterfall li').filter({ hasText: 'message.ack' }).filter({ hasText: 'Delivered' }).first().waitFor();
+    await isSound(page, 'message');
+    await page.getByRole('tab', { name: 'Table' }).click();
+    await isSound(page, 'message-table');
+  });
+
   await doing('a broken receiver shows its attempts, and a replay reaches it', async () => {
     receiver.status = 500;
     const before = receiver.heard.length;

@@ -11,28 +11,28 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-NV3CD7IB.js",
-        content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-NV3CD7IB.js"),
-        gzip: include_bytes!("../files/app-NV3CD7IB.js.gz"),
-    },
-    DashboardFile {
-        name: "app-ULNJKNGA.css",
+        name: "app-2TRTLAXK.css",
         content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-ULNJKNGA.css"),
-        gzip: include_bytes!("../files/app-ULNJKNGA.css.gz"),
+        bytes: include_bytes!("../files/app-2TRTLAXK.css"),
+        gzip: include_bytes!("../files/app-2TRTLAXK.css.gz"),
     },
     DashboardFile {
-        name: "de-VCLGEUUT.js",
+        name: "app-DZ2ZQ3PL.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/de-VCLGEUUT.js"),
-        gzip: include_bytes!("../files/de-VCLGEUUT.js.gz"),
+        bytes: include_bytes!("../files/app-DZ2ZQ3PL.js"),
+        gzip: include_bytes!("../files/app-DZ2ZQ3PL.js.gz"),
     },
     DashboardFile {
-        name: "es-QDLJWCFO.js",
+        name: "de-TZRXRUJD.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/es-QDLJWCFO.js"),
-        gzip: include_bytes!("../files/es-QDLJWCFO.js.gz"),
+        bytes: include_bytes!("../files/de-TZRXRUJD.js"),
+        gzip: include_bytes!("../files/de-TZRXRUJD.js.gz"),
+    },
+    DashboardFile {
+        name: "es-BCWS2ZKE.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../files/es-BCWS2ZKE.js"),
+        gzip: include_bytes!("../files/es-BCWS2ZKE.js.gz"),
     },
     DashboardFile {
         name: "icon-DCE9C29E.svg",
@@ -41,9 +41,9 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/icon-DCE9C29E.svg.gz"),
     },
     DashboardFile {
-        name: "pt-EUWPC3IL.js",
+        name: "pt-4RFJGAE7.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/pt-EUWPC3IL.js"),
-        gzip: include_bytes!("../files/pt-EUWPC3IL.js.gz"),
+        bytes: include_bytes!("../files/pt-4RFJGAE7.js"),
+        gzip: include_bytes!("../files/pt-4RFJGAE7.js.gz"),
     },
 ];

@@ -12,6 +12,7 @@ import { EventsView } from './events';
 import { HealthView } from './health';
 import { InboxView } from './inbox';
 import { KeysView } from './keys';
+import { MessageView } from './message';
 import { NumbersView } from './numbers';
 import { PluginsView } from './plugins';
 import { Preferences } from './preferences';
@@ -27,6 +28,7 @@ const ENTRIES: Entry[] = [
   { id: 'numbers', icon: 'numbers', view: NumbersView, shown: isWhole },
   { id: 'inbox', icon: 'inbox', view: InboxView, shown: always },
   { id: 'webhooks', icon: 'webhooks', view: WebhooksView, shown: () => isWhole() && isOperator.value },
+  { id: 'message', icon: 'message', view: MessageView, shown: () => isWhole() && isOperator.value },
   { id: 'campaigns', icon: 'campaigns', view: CampaignsView, shown: isWhole },
   { id: 'events', icon: 'events', view: EventsView, shown: always },
   { id: 'plugins', icon: 'plugins', view: PluginsView, shown: () => isWhole() && isAdmin.value },

@@ -8,7 +8,7 @@ import { useAction, useLoad } from '../state/load';
 import { language } from '../state/prefs';
 import { link } from '../state/route';
 import { t, word } from '../state/text';
-import { isOperator } from '../state/who';
+import { isOperator, who } from '../state/who';
 import { Composer, type Answering } from './composer';
 
 const PAGE = 50;
@@ -215,6 +215,7 @@ function MessageActions({ message, answer, done }: { message: Message; answer: (
   return (
     <div class="actions">
       <Code short={16}>{id}</Code>
+      {isOperator.value && !who.value?.allowedChats.length && <a href={link('message', message.sessionId, id)}>{t('nav.message')}</a>}
       {isOperator.value && (
         <>
           <div class="row">
