@@ -19,8 +19,12 @@ export function useLoad<T>(
   inputs: readonly unknown[],
   concerns?: (event: LoggedEvent) => boolean,
   everyMs?: number,
+  known?: T,
 ): Loaded<T> {
-  const [state, setState] = useState<{ data?: T; error?: Error; loading: boolean }>({ loading: true });
+  const [state, setState] = useState<{ data?: T; error?: Error; loading: boolean }>({
+    loading: true,
+    ...(known === undefined ? {} : { data: known }),
+  });
   const [turn, setTurn] = useState(0);
   // A page that nobody sees asks nothing; when it is seen again it asks once.
   const waiting = useRef(false);

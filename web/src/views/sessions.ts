@@ -3,11 +3,21 @@ import { call } from '../api/client';
 import type { LoggedEvent, Session } from '../api/types.gen';
 import type { Tone } from '../parts/ui';
 import { useLoad, type Loaded } from '../state/load';
+import { who } from '../state/who';
 
 export const SESSIONS_MAX = 1000;
 
+/** What was read last, and by whom: a view shows it at once, and what is new when it comes. */
+let last: { key: string; sessions: Session[] } | undefined;
+
 export function useSessions(): Loaded<Session[]> {
-  return useLoad((signal) => call('GET /api/sessions', { query: { limit: SESSIONS_MAX }, signal }), [], ofSessions, 15_000);
+  const key = who.value?.apiKeyId ?? '';
+  const read = async (signal: AbortSignal) => {
+    const sessions = await call('GET /api/sessions', { query: { limit: SESSIONS_MAX }, signal });
+    last = { key, sessions };
+    return sessions;
+  };
+  return useLoad(read, [key], ofSessions, 15_000, last?.key === key ? last.sessions : undefined);
 }
 
 /** Events after which the list of sessions is another one. */

@@ -88,6 +88,29 @@ async fn every_view_works_in_a_browser() {
     assert!(out.ends_with("all steps passed\n"), "{out}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn open_prints_a_link_that_works_once() {
+    let prepared = Prepared::new().await;
+    let running = prepared.start();
+    let base = running.base.trim_end_matches("/api").to_owned();
+    let open = |key: &str| {
+        let mut command = waypost();
+        command.args(["open", "--url", &base]).env("API_MASTER_KEY", key);
+        finish(command)
+    };
+    let (code, out, err) = open(crate::support::KEY);
+    assert_eq!(code, Some(0), "{err}");
+    let link = out.lines().next().unwrap();
+    let token = link.strip_prefix(&format!("{base}/#login=")).unwrap();
+    let stranger = running.api().with_key(None);
+    let body = json!({ "token": token });
+    assert_eq!(stranger.post("/auth/session", &body).await.0, 201);
+    assert_eq!(stranger.post("/auth/session", &body).await.0, 401);
+    let (code, out, err) = open("no-key-of-this-gateway");
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains("Invalid API key"), "{err}");
+}
+
 #[test]
 fn the_rules_of_the_pages_hold() {
     if let Some(program) = lacking() {
