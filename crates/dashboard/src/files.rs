@@ -17,10 +17,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/app-2TRTLAXK.css.gz"),
     },
     DashboardFile {
-        name: "app-QWR5XYUB.js",
+        name: "app-CCU2BYKZ.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-QWR5XYUB.js"),
-        gzip: include_bytes!("../files/app-QWR5XYUB.js.gz"),
+        bytes: include_bytes!("../files/app-CCU2BYKZ.js"),
+        gzip: include_bytes!("../files/app-CCU2BYKZ.js.gz"),
     },
     DashboardFile {
         name: "de-TZRXRUJD.js",

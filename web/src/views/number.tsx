@@ -15,6 +15,7 @@ export function NumberView({ id }: { id: string }) {
     (signal) => call('GET /api/sessions/{sessionId}', { path: { sessionId: id }, signal }),
     [id],
     (event) => event.sessionId === id && ofSessions(event),
+    15_000,
   );
   return (
     <>

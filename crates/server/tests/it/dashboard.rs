@@ -64,7 +64,8 @@ async fn every_view_works_in_a_browser() {
     }
     install();
     let prepared = Prepared::new().await;
-    let mia = prepared.network.add_account("4917012345678", "Mia").await;
+    let name = "Mia <img src=x onerror=\"alert(1)\">";
+    let mia = prepared.network.add_account("4917012345678", name).await;
     mia.on_message(Behaviour { read_after: Some(Duration::ZERO), ..Behaviour::default() }).await;
     let running = prepared.start_with(&[("WEBHOOK_RETRY_DELAY", "300")]);
     let (status, link) = running.api().post("/auth/session/link", &json!({})).await;
