@@ -11,16 +11,16 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-2TRTLAXK.css",
-        content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-2TRTLAXK.css"),
-        gzip: include_bytes!("../files/app-2TRTLAXK.css.gz"),
-    },
-    DashboardFile {
         name: "app-CCU2BYKZ.js",
         content_type: "text/javascript; charset=utf-8",
         bytes: include_bytes!("../files/app-CCU2BYKZ.js"),
         gzip: include_bytes!("../files/app-CCU2BYKZ.js.gz"),
+    },
+    DashboardFile {
+        name: "app-LO44N7AU.css",
+        content_type: "text/css; charset=utf-8",
+        bytes: include_bytes!("../files/app-LO44N7AU.css"),
+        gzip: include_bytes!("../files/app-LO44N7AU.css.gz"),
     },
     DashboardFile {
         name: "de-TZRXRUJD.js",
