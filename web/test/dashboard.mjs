@@ -350,6 +350,7 @@ try {
 
   await doing('the page works under a long address and by keyboard', async () => {
     await page.goto(`${BASE}/#/numbers`);
+    await page.reload();
     await heading('Numbers');
     await page.keyboard.press('Tab');
     assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to the content');
