@@ -14,8 +14,8 @@ use tokio::{
 
 /// Longest wait for something to happen: another program has to start, on a machine that may be busy.
 const LIMIT: Duration = Duration::from_secs(60);
-const JAVASCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/socket.js");
-const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/socket.py");
+const JAVASCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/events_client.js");
+const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/events_client.py");
 
 /// How a client connects.
 #[derive(Clone, Copy)]

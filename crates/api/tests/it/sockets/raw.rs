@@ -44,6 +44,8 @@ impl<'a> Poller<'a> {
     async fn enter(&self) {
         let key = json!({ "apiKey": self.app.admin });
         assert_eq!(self.post(&format!("40/events,{key}")).await, 200);
+        // Who says something before it is let in is shut out by the library.
+        self.until(|packet| packet.starts_with("40/events,")).await;
         let frame =
             json!({ "type": "subscribe", "sessionId": "*", "events": ["message.received"] });
         assert_eq!(self.post(&format!("42/events,[\"message\",{frame}]")).await, 200);
