@@ -79,7 +79,7 @@ impl LimitWatch {
                     lock.time_enforcement_ends.as_deref().and_then(seconds),
                 ),
                 Err(error) => {
-                    tracing::debug!(%error, "WhatsApp did not say whether it locks first messages")
+                    tracing::debug!(%error, "WhatsApp did not say whether it locks first messages");
                 }
             }
             let variables = json!({ "input": { "type": "INDIVIDUAL_NEW_CHAT_MSG" } });
@@ -90,7 +90,7 @@ impl LimitWatch {
                     watch.learn_quota(quota.unwrap_or(&Value::Null));
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "WhatsApp did not say how many chats may begin")
+                    tracing::debug!(%error, "WhatsApp did not say how many chats may begin");
                 }
             }
         });

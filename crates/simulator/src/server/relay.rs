@@ -198,7 +198,9 @@ fn copies(
         let Ok(devices) = devices else {
             return Ok(Err(NOBODY));
         };
-        if !state.groups.get(&to.to_string()).is_some_and(|group| group.may_write(&from.phone)) {
+        let may_write =
+            || state.groups.get(&to.to_string()).is_some_and(|group| group.may_write(&from.phone));
+        if to.server == Server::Group && !may_write() {
             return Ok(Err(NOT_ALLOWED));
         }
         if for_all.is_empty() {

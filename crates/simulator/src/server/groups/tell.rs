@@ -115,7 +115,7 @@ pub(super) fn group_node(state: &ServerState, group: &ServerGroup) -> Result<Nod
         parts.push(description.children([body]).build());
     }
     let flags = [(group.announcement, "announcement"), (group.locked, "locked")];
-    parts.extend(flags.iter().filter(|(on, _)| *on).map(|(_, tag)| Build::new(*tag).build()));
+    parts.extend(flags.iter().filter(|(on, _)| *on).map(|(_, tag)| Build::new(tag).build()));
     if group.rest.ephemeral > 0 {
         let expiration = group.rest.ephemeral.to_string();
         parts.push(Build::new("ephemeral").attr("expiration", expiration).build());
