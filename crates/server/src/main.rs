@@ -76,7 +76,7 @@ async fn run(cli: Cli) -> anyhow::Result<ServeEnd> {
     let config = cli.config.clone();
     let code = match cli.command.unwrap_or_else(|| CliCommand::Serve(ServeOptions::default())) {
         CliCommand::Serve(options) => return Box::pin(serve(config.as_deref(), options)).await,
-        command => other(config.as_deref(), command).await?,
+        command => Box::pin(other(config.as_deref(), command)).await?,
     };
     Ok(ServeEnd::Exit(code))
 }
@@ -89,7 +89,7 @@ async fn serve(file: Option<&Path>, options: ServeOptions) -> anyhow::Result<Ser
     });
     let settings = config::load_for(role, file, &config::process_env)?;
     let program = config::ProgramConfig::new(&settings, file, config::process_env)?;
-    serve::run(settings, Arc::new(program)).await
+    Box::pin(serve::run(settings, Arc::new(program))).await
 }
 
 /// One TLS provider for the whole process; a second call finds it installed and changes nothing.

@@ -16,6 +16,7 @@ pub struct ControlSurface {
 
 impl ControlSurface {
     /// Listens on loopback; port 0 takes a free one.
+    #[expect(clippy::disallowed_methods, reason = "ends with `stop`, which waits for it")]
     pub async fn start(network: &Network, port: u16) -> anyhow::Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener = TcpListener::bind(address).await;

@@ -187,7 +187,7 @@ async fn the_account_shows_as_online_when_it_wants_to() {
     let shown = || {
         let seen = world.network.record().presences.into_iter();
         let own = seen.filter(|seen| seen.phone == ALICE && seen.device == device.device_id);
-        own.map(|seen| seen.state).last()
+        own.map(|seen| seen.state).next_back()
     };
     until("it is not online by itself", || shown().as_deref() == Some("unavailable")).await;
     assert!(line.connection.set_available(true).await.unwrap());
