@@ -59,6 +59,9 @@ async fn the_block_list_goes_both_ways() {
     assert_eq!(connection.blocked().await.unwrap(), [chat(BOB)]);
     // On the phone.
     let carol = pair.world.network.account(CAROL).unwrap();
+    // From now on both of her ids are known.
+    carol.send_text(ALICE, "hello").await.unwrap();
+    pair.line.ear.message("hello").await;
     pair.alice.block(&carol, true).await.unwrap();
     block_list(&pair.line.ear, &[chat(BOB), chat(CAROL)]).await;
     pair.alice.block(&pair.bob, false).await.unwrap();
@@ -154,6 +157,9 @@ async fn the_own_profile_is_changed() {
 #[tokio::test]
 async fn presences_are_watched_and_heard() {
     let pair = Pair::new().await;
+    // From now on both of Bob's ids are known.
+    pair.bob.send_text(ALICE, "hello").await.unwrap();
+    pair.line.ear.message("hello").await;
     pair.line.connection.watch_presence(&chat(BOB)).await.unwrap();
     until("Bob is watched", || pair.bob.watchers() == 1).await;
     pair.bob.set_online(Online::Available).await.unwrap();
