@@ -9,7 +9,10 @@
 //!
 //! A reference dies with its link. Everything here is bounded by the number of links: six references and one code each.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -133,7 +136,7 @@ pub(super) fn begin(
 }
 
 /// Takes one stanza from a client that is not paired yet.
-pub(super) fn take(hub: &Hub, link: &SocketLink, stanza: &NodeRef<'_>) -> Result<LinkFlow> {
+pub(super) fn take(hub: &Arc<Hub>, link: &SocketLink, stanza: &NodeRef<'_>) -> Result<LinkFlow> {
     if matches!(stanza.tag.as_ref(), "ib" | "ack" | "presence") {
         // Session statistics, the ack of a notification that is not kept, and that nobody is offline: nobody answers
         // these.
@@ -161,7 +164,7 @@ pub(super) fn take(hub: &Hub, link: &SocketLink, stanza: &NodeRef<'_>) -> Result
     Ok(LinkFlow::Continue)
 }
 
-fn unpaired_request(hub: &Hub, link: &SocketLink, stanza: &NodeRef<'_>) -> Result<()> {
+fn unpaired_request(hub: &Arc<Hub>, link: &SocketLink, stanza: &NodeRef<'_>) -> Result<()> {
     let id = need_attr(stanza, "id")?;
     if let Some(step) = stanza.get_optional_child("link_code_companion_reg") {
         return match need_attr(step, "stage")?.as_str() {

@@ -11,7 +11,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -156,7 +156,12 @@ fn notification(hub: &Hub, kind: &str, content: Node) -> Node {
 }
 
 /// Takes a request of a client that links with a passkey. False when it is about something else.
-pub(super) fn take(hub: &Hub, link: &SocketLink, id: &str, request: &NodeRef<'_>) -> Result<bool> {
+pub(super) fn take(
+    hub: &Arc<Hub>,
+    link: &SocketLink,
+    id: &str,
+    request: &NodeRef<'_>,
+) -> Result<bool> {
     let mut flows = hub.passkeys.lock();
     let PasskeyFlows { by_link, codes, .. } = &mut *flows;
     let Some(flow) = by_link.get_mut(&link.id) else {
@@ -200,7 +205,7 @@ pub(super) fn take(hub: &Hub, link: &SocketLink, id: &str, request: &NodeRef<'_>
         link.send(result(id).build());
         let identity = key32(&asked.companion_identity_key.context("no identity key")?)?;
         let secret = asked.adv_secret.context("no pairing secret")?;
-        pairing::finish(hub, &scanned, &identity, &secret, &phone)?;
+        finish_later(hub, (scanned, phone), (identity, secret));
     } else {
         return Ok(false);
     }
@@ -212,6 +217,21 @@ fn answer_later(hub: &Hub, link: &SocketLink, answer: Node) {
     hub.tasks.spawn(async move {
         if stop.run_until_cancelled(tokio::time::sleep(PHONE_ANSWERS_AFTER)).await.is_some() {
             link.send(answer);
+        }
+    });
+}
+
+/// The phone links the device once the client had the time to take up its new secret.
+fn finish_later(hub: &Arc<Hub>, of: (String, String), asked: ([u8; 32], Vec<u8>)) {
+    let (hub, stop) = (hub.clone(), hub.stop.clone());
+    let tasks = hub.tasks.clone();
+    tasks.spawn(async move {
+        if stop.run_until_cancelled(tokio::time::sleep(PHONE_ANSWERS_AFTER)).await.is_none() {
+            return;
+        }
+        let ((scanned, phone), (identity, secret)) = (of, asked);
+        if let Err(error) = pairing::finish(&hub, &scanned, &identity, &secret, &phone) {
+            hub.recorder.refused(format!("a passkey linking of {phone}: {error:#}"));
         }
     });
 }

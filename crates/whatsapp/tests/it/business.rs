@@ -3,7 +3,7 @@
 use domain::{
     catalogue::Product,
     content::{Button, ButtonForm, Content, ProductCard},
-    label::{Label, LabelChange, LabelId},
+    label::{Label, LabelChange, LabelId, LabelSignal},
     message::Quoted,
     port::EngineSignal,
 };
@@ -16,7 +16,7 @@ use whatsapp_rust::{
 
 use crate::{
     kinds::Pair,
-    support::{ALICE, BOB, World, assert_all_answered, chat, deliver, outgoing},
+    support::{ALICE, BOB, Ear, World, assert_all_answered, chat, deliver, outgoing, session},
 };
 
 fn id(text: &str) -> LabelId {
@@ -56,27 +56,37 @@ async fn labels_of_the_account_reach_its_phone() {
     pair.end().await;
 }
 
+async fn label(ear: &Ear) -> LabelSignal {
+    ear.signal(|signal| match signal {
+        EngineSignal::Label(signal) => Some(signal.clone()),
+        _ => None,
+    })
+    .await
+}
+
 #[tokio::test]
 async fn labels_of_the_phone_are_heard_in_order() {
     let pair = Pair::new().await;
     let (alice, bob) = (&pair.alice, &pair.bob);
+    // From now on both of Bob's ids are known.
+    bob.send_text(ALICE, "hello").await.unwrap();
+    pair.line.ear.message("hello").await;
+    // The first change of all comes as the whole state.
+    alice.put_label("1", "Regulars", 0).await.unwrap();
+    label(&pair.line.ear).await;
     alice.put_label("7", "New customer", 4).await.unwrap();
     alice.label_chat("7", &bob.lid_jid(), true).await.unwrap();
     alice.label_chat("7", &bob.jid(), false).await.unwrap();
     alice.delete_label("7").await.unwrap();
-    let label = Label { id: id("7"), name: "New customer".into(), colour: 4 };
+    let new = Label { id: id("7"), name: "New customer".into(), colour: 4 };
     let expected = [
-        LabelChange::Upsert(label),
+        LabelChange::Upsert(new),
         LabelChange::Add(id("7"), chat(BOB)),
         LabelChange::Remove(id("7"), chat(BOB)),
         LabelChange::Delete(id("7")),
     ];
     for change in expected {
-        let heard = pair.line.ear.signal(|signal| match signal {
-            EngineSignal::Label(signal) => Some(signal.clone()),
-            _ => None,
-        });
-        let heard = heard.await;
+        let heard = label(&pair.line.ear).await;
         assert_eq!((heard.change, heard.backfilled), (change, false));
         assert!(heard.at.millis() > 0);
     }
@@ -88,13 +98,12 @@ async fn labels_that_were_there_before_the_link_are_heard() {
     let world = World::new().await;
     let alice = world.network.account(ALICE).unwrap();
     alice.put_label("7", "New customer", 4).await.unwrap();
-    let (_, _, line) = world.connected(ALICE).await;
-    let heard = line.ear.signal(|signal| match signal {
-        EngineSignal::Label(signal) => Some(signal.change.clone()),
-        _ => None,
-    });
+    let line = world.open(session()).await;
+    let code = line.ear.qr().await;
+    world.network.scan_qr(ALICE, &code).await.unwrap();
+    let heard = label(&line.ear).await;
     let label = Label { id: id("7"), name: "New customer".into(), colour: 4 };
-    assert_eq!(heard.await, LabelChange::Upsert(label));
+    assert_eq!((heard.change, heard.backfilled), (LabelChange::Upsert(label), true));
     line.connection.close().await;
     assert_all_answered(&world.network);
 }
