@@ -1,6 +1,7 @@
 //! Sends that wait for a person: the routes about them, and the fence around keys whose sends wait.
 //!
-//! A send of such a key is checked as every other, then put aside by [`hold_unless_in_budget`] and answered with 202. When
+//! A send of such a key is checked as every other, then put aside by [`hold_unless_in_budget`] and answered with 202.
+//! When
 //! it is released, the same request is made again inside the process, by [`perform`]: as the key's, with [`Released`].
 //! Everything else that such a key could change by itself is closed to it by [`fence_agent`].
 
@@ -305,8 +306,8 @@ async fn visible<A>(state: &AppState, caller: &Caller<A>) -> Result<Approval, Ap
     Ok(approval)
 }
 
-/// Lists what agents wanted to send, newest first. A key with `allowedSessions` has to name one of them; a key whose own
-/// sends wait sees its own.
+/// Lists what agents wanted to send, newest first. A key with `allowedSessions` has to name one of them; a key whose
+/// own sends wait sees its own.
 #[utoipa::path(
     get, path = "/api/approvals", operation_id = "listApprovals", tag = "Approvals",
     params(ApprovalListQuery),
@@ -326,7 +327,7 @@ async fn list(
     Ok(Json(found.into_iter().map(ApprovalBody::from).collect()))
 }
 
-/// Reads one.
+/// Reads one approval, with what it would send.
 #[utoipa::path(
     get, path = "/api/approvals/{id}", operation_id = "getApproval", tag = "Approvals",
     params(ApprovalPath),

@@ -35,7 +35,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
 struct CreateAutomationRule {
     #[schema(min_length = 1, max_length = 100)]
     name: String,
-    /// The answer.
+    /// What the rule answers with.
     #[schema(min_length = 1, max_length = 4096, format = "visible")]
     reply_text: String,
     /// Which messages are answered; without it every message of a chat with one person. A group is answered only when
@@ -46,7 +46,7 @@ struct CreateAutomationRule {
     /// Seconds between two answers of the rule in one chat. Default 60.
     #[schema(maximum = 86_400, nullable = false)]
     cooldown_seconds: Option<u32>,
-    /// Default true.
+    /// Whether it answers; default true.
     #[schema(nullable = false)]
     enabled: Option<bool>,
 }

@@ -31,7 +31,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
 struct CallLinkBody {
     #[schema(value_type = CallMediaWord)]
     r#type: CallType,
-    /// Epoch milliseconds.
+    /// When it begins, in epoch milliseconds.
     #[schema(minimum = 1, maximum = 8_640_000_000_000_000_i64)]
     start_time: i64,
 }

@@ -77,7 +77,7 @@ struct ProductBody {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<f64>,
-    /// ISO 4217.
+    /// The currency, as in ISO 4217.
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<String>,

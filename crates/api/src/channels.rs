@@ -61,7 +61,7 @@ struct ChannelBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     picture: Option<String>,
     verified: bool,
-    /// Epoch seconds.
+    /// When it was posted, in epoch seconds.
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<i64>,

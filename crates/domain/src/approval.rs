@@ -1,7 +1,7 @@
 //! Sends that wait for a person: what an agent wants to say, until somebody releases or refuses it.
 //!
-//! A key may be marked with an [`ApprovalRule`]. What it sends beyond its budget is stored as an [`Approval`] instead. A
-//! released one goes out under an idempotency key of its own, so that it goes out once, whatever happens meanwhile.
+//! A key may be marked with an [`ApprovalRule`]. What it sends beyond its budget is stored as an [`Approval`] instead.
+//! A released one goes out under an idempotency key of its own, so that it goes out once, whatever happens meanwhile.
 
 use std::time::Duration;
 
@@ -151,7 +151,7 @@ pub enum ApprovalChange {
 /// A change on its way to the ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApprovalWrite {
-    /// Which one.
+    /// Which approval it is.
     pub id: ApprovalId,
     /// The session that it belongs to.
     pub session: SessionId,

@@ -221,7 +221,7 @@ pub struct SearchQuery {
 /// A page of what was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchPage {
-    /// Newest first.
+    /// What was found, newest first.
     pub messages: Vec<Message>,
     /// How many there are without paging, counted up to [`SEARCH_OFFSET_MAX`]; up to [`PART_HITS_MAX`] for a part.
     pub total: u64,

@@ -1,6 +1,7 @@
 //! Sends that wait for a person, and what becomes of them.
 //!
-//! A released one goes out where its session is connected, by the way that every request goes (its [`Performer`]), under
+//! A released one goes out where its session is connected, by the way that every request goes (its [`Performer`]),
+//! under
 //! its id as idempotency key. It is tried until the answer is known: a crash at any point costs a repetition that does
 //! not send again. Those of one session go out one after another, in the order in which they were asked for.
 
@@ -214,7 +215,7 @@ impl Approvals {
         self.shared.ports.store.approval(id).await
     }
 
-    /// Newest first.
+    /// A page of them, newest first.
     ///
     /// # Errors
     /// The ledger failed.

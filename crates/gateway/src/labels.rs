@@ -65,7 +65,7 @@ impl Labels {
         self.ports.store.labels(session).await
     }
 
-    /// One label.
+    /// One label of the account.
     ///
     /// # Errors
     /// The ledger failed.

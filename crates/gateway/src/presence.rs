@@ -37,7 +37,7 @@ struct PresenceBook {
 }
 
 impl Presences {
-    /// Remembers news.
+    /// Remembers what was heard of a chat.
     pub(crate) fn note(&self, session: SessionId, change: &PresenceChange, at: Timestamp) {
         self.lock().note(session, change, at);
     }

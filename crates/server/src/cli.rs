@@ -74,7 +74,8 @@ pub struct SandboxOptions {
     pub port: u16,
 
     /// Link this many numbers and play no story: the start of tests of a bot
-    #[arg(long, value_name = "N", conflicts_with_all = ["story", "once"], value_parser = clap::value_parser!(u16).range(1..=500))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["story", "once"])]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=500))]
     pub numbers: Option<u16>,
 
     /// With --numbers: print one line of JSON when everything is up, and nothing else

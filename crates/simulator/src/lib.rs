@@ -28,7 +28,8 @@
 //!
 //! # What is not here
 //!
-//! Communities, the sound of calls, trusted-contact tokens, XX fallback, and TLS of the chat server. One-time keys of phones, queues, channels, businesses and media do not survive a restart (see `persist`).
+//! Communities, the sound of calls, trusted-contact tokens, XX fallback, and TLS of the chat server. One-time keys of
+//! phones, queues, channels, businesses and media do not survive a restart (see `persist`).
 
 mod account;
 pub mod admin;

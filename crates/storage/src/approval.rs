@@ -1,5 +1,5 @@
-//! Sends that wait for a person. Their rules are [`ApprovalState::may_become`]'s, asked in the transaction that stores what
-//! was decided.
+//! Sends that wait for a person. Their rules are [`ApprovalState::may_become`]'s, asked in the transaction that stores
+//! what was decided.
 
 use async_trait::async_trait;
 use domain::{

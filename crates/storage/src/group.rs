@@ -30,7 +30,8 @@ db::statements! {
          on conflict (session_id, id) do update set name = excluded.name, parent = excluded.parent, \
          data = excluded.data, as_of = excluded.as_of, stale = 0 where chat_group.changed_at <= excluded.as_of and \
          (chat_group.data <> excluded.data or chat_group.stale = 1 or chat_group.as_of < excluded.as_of - $7)");
-    OUTRUN = both("update chat_group set stale = 1 where session_id = $1 and id = $2 and changed_at > $3 and stale = 0");
+    OUTRUN = both("update chat_group set stale = 1 where session_id = $1 and id = $2 and changed_at > $3 \
+         and stale = 0");
     KEEP = DialectPair {
         sqlite: "delete from chat_group where session_id = $1 and changed_at <= $2 and as_of <= $2 and id not in \
              (select value from json_each($3))",

@@ -316,7 +316,7 @@ pub(super) struct WaitingParticipant {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<&'static str>,
-    /// Epoch seconds.
+    /// When that was, in epoch seconds.
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     requested_at: Option<i64>,

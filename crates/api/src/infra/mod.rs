@@ -97,7 +97,7 @@ struct SessionsBody {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = InfraStatus)]
-struct StatusBody {
+struct InstallationStatusBody {
     /// `ok`, or `degraded` when the database does not answer.
     status: &'static str,
     version: &'static str,
@@ -113,19 +113,19 @@ struct StatusBody {
 /// Says how the installation does.
 #[utoipa::path(
     get, path = "/api/infra/status", operation_id = "getInfraStatus", tag = "Infrastructure",
-    responses((status = 200, description = "The parts and how they do", body = StatusBody)),
+    responses((status = 200, description = "The parts and how they do", body = InstallationStatusBody)),
     security(("X-API-Key" = ["admin", "unscoped"])),
 )]
 async fn status(
     State(state): State<AppState>,
     _caller: Caller<Unscoped<Admin>>,
-) -> Result<Json<StatusBody>, ApiError> {
+) -> Result<Json<InstallationStatusBody>, ApiError> {
     let facts = facts(&state);
     let overview = state.gateway.sessions.overview(&|_| true).await;
     let connected = overview.is_ok();
     let overview = overview.unwrap_or_default();
     let queue = state.gateway.metrics.queue().await;
-    Ok(Json(StatusBody {
+    Ok(Json(InstallationStatusBody {
         status: if connected { "ok" } else { "degraded" },
         version: state.options.version,
         database: DatabaseBody { r#type: state.gateway.transfer.database_kind(), connected },

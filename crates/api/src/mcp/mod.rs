@@ -171,7 +171,7 @@ async fn no_stream() -> Response {
 #[derive(Clone)]
 struct Asking(ApiKey);
 
-/// Answers agents.
+/// Answers agents, each with the rights of its key.
 #[derive(Clone)]
 struct Agents {
     tools: Arc<[ServedTool]>,

@@ -91,7 +91,7 @@ struct HistoryQuery {
     #[param(nullable = false)]
     limit: Option<u32>,
     /// Whether files stand in the answer as base64 (`media.data`), newest first, up to 8 MiB together. Not with `deep`.
-    /// Default false.
+    /// Whether to go back further; default false.
     #[param(nullable = false)]
     include_media: Option<bool>,
     /// Further back, and without files. Default false.

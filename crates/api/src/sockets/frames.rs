@@ -29,7 +29,7 @@ pub struct ClientFrame {
 /// The three things that a client may ask.
 #[derive(Debug, PartialEq)]
 pub enum ClientAsk {
-    /// Enter rooms.
+    /// Enter rooms of a session.
     Subscribe { session: RoomSession, names: Vec<Subscription> },
     /// Leave the rooms of a session.
     Unsubscribe { session: RoomSession },
@@ -59,9 +59,9 @@ pub enum ErrorCode {
 /// Why a frame, or a socket, was refused.
 #[derive(Debug, PartialEq)]
 pub struct SocketRefusal {
-    /// For programs.
+    /// The code, made for programs.
     pub code: ErrorCode,
-    /// For people.
+    /// The same, said to people.
     pub message: String,
     /// Of the frame that was refused.
     pub request_id: Option<String>,

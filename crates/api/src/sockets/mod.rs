@@ -49,7 +49,7 @@ use crate::{
 
 /// Where the library listens.
 pub const PATH: &str = "/socket.io";
-/// OpenWA's namespace.
+/// The namespace that OpenWA's clients enter.
 const NAMESPACE: &str = "/events";
 /// Longest message of a client, and of a poll that brings several.
 const CLIENT_BYTES_MAX: usize = 64 * 1024;

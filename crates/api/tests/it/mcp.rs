@@ -127,7 +127,10 @@ async fn keys_have_the_tools_and_the_rights_of_their_routes() {
     let names_of_viewer = names(&app, &viewer.text).await;
     assert!(names_of_viewer.contains(&"MessageList".to_owned()));
     assert!(!names_of_viewer.contains(&"MessageSendText".to_owned()));
-    let say = |session: &str, person: u32| json!({ "sessionId": session, "chatId": format!("4917000000{person}@c.us"), "text": "hello" });
+    let say = |session: &str, person: u32| {
+        let chat = format!("4917000000{person}@c.us");
+        json!({ "sessionId": session, "chatId": chat, "text": "hello" })
+    };
     assert_eq!(
         refused(&app, &viewer.text, "MessageSendText", say(&one, 1)).await["statusCode"],
         403

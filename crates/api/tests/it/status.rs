@@ -166,7 +166,9 @@ async fn files_are_posted_and_a_repeat_posts_nothing() {
     let session = app.ready_session("bakery").await;
     let base = format!("/api/sessions/{session}/status");
     let body = json!({
-        "image": { "base64": files::base64(files::PNG), "mimetype": "image/png" }, "caption": "Fresh today", "recipients": [MIA],
+        "image": { "base64": files::base64(files::PNG), "mimetype": "image/png" },
+        "caption": "Fresh today",
+        "recipients": [MIA],
     });
     let ask = || {
         let ask = app.ask("POST", &format!("{base}/send-image")).admin().json(&body);

@@ -47,7 +47,7 @@ pub enum GroupChange {
     InviteReset,
     /// Somebody asks to be let in.
     Requested {
-        /// Who.
+        /// Who they are.
         people: Vec<GroupPerson>,
         /// How they came to ask.
         method: JoinMethod,
@@ -154,7 +154,7 @@ pub struct GroupNews {
     pub reason: Option<String>,
     /// When, in WhatsApp's time, epoch seconds.
     pub timestamp: i64,
-    /// What happened.
+    /// What happened to the group.
     pub change: GroupChange,
 }
 
@@ -181,7 +181,7 @@ pub struct MemberOutcome {
 /// Somebody who asks for membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MembershipRequest {
-    /// Who asks.
+    /// Who asks to be let in.
     pub person: GroupPerson,
     /// The member who wanted to add them.
     pub added_by: Option<GroupPerson>,
@@ -224,7 +224,7 @@ impl MemberAction {
 /// A setting of a group that is changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupSetting {
-    /// Its name.
+    /// The name that it has now.
     Name(String),
     /// The text under the name; `None` removes it.
     Description(Option<String>),

@@ -85,9 +85,9 @@ pub struct GroupMember {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberAddRight {
-    /// Every member.
+    /// Every member of the group.
     All,
-    /// Only admins.
+    /// Only the group's admins.
     Admins,
 }
 

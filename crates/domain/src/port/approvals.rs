@@ -20,12 +20,12 @@ pub struct ApprovalQuery {
     pub key: Option<ApiKeyId>,
 }
 
-/// Approvals.
+/// Sends of agents that wait for a person.
 #[async_trait]
 pub trait ApprovalStore: Send + Sync + 'static {
     /// One of them.
     async fn approval(&self, id: ApprovalId) -> StoreResult<Option<Approval>>;
-    /// Newest first.
+    /// A page of them, newest first.
     async fn approvals(&self, query: &ApprovalQuery, page: Page) -> StoreResult<Vec<Approval>>;
     /// The one that a request with this idempotency key made.
     async fn approval_of_request(

@@ -37,7 +37,7 @@ pub enum ProfileChange {
 /// What sort of call a link is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallMedia {
-    /// Only sound.
+    /// Only sound, no picture.
     Audio,
     /// Sound and pictures.
     Video,

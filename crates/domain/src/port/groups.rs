@@ -16,7 +16,7 @@ pub enum GroupActionError {
     /// WhatsApp said no, with its code: 401 and 403 not allowed, 404 and 410 not there, 429 too much, 463 restricted.
     #[error("WhatsApp refused: {text} ({code})")]
     Refused {
-        /// WhatsApp's code.
+        /// The code that WhatsApp gave.
         code: u16,
         /// WhatsApp's own words.
         text: String,

@@ -22,7 +22,7 @@ pub trait LabelActions {
 pub trait LabelStore: Send + Sync + 'static {
     /// All labels of an account, by id.
     async fn labels(&self, session: SessionId) -> StoreResult<Vec<Label>>;
-    /// One label.
+    /// One label of the account.
     async fn label(&self, session: SessionId, id: &LabelId) -> StoreResult<Option<Label>>;
     /// The labels of a chat, given by any of its ids.
     async fn labels_of_chat(&self, session: SessionId, chat: &ChatId) -> StoreResult<Vec<Label>>;

@@ -26,7 +26,7 @@ pub enum GroupError {
     /// WhatsApp said no, with its code.
     #[error("whatsapp refused: {text} ({code})")]
     Refused {
-        /// WhatsApp's code.
+        /// The code that WhatsApp gave.
         code: u16,
         /// WhatsApp's own words.
         text: String,

@@ -1,7 +1,8 @@
 //! Groups: read from the ledger, asked of WhatsApp where that does not know them, changed at WhatsApp.
 //!
 //! # Guarantees
-//! A change is made at WhatsApp first; the ledger follows at once, and the event follows what WhatsApp tells all devices
+//! A change is made at WhatsApp first; the ledger follows at once, and the event follows what WhatsApp tells all
+//! devices
 //! of the account, so that it is the same whoever made the change. A group that the ledger could not follow is asked
 //! anew when it is next looked at. Adding people with whom neither side ever wrote counts as writing to strangers.
 
@@ -60,7 +61,7 @@ pub enum GroupPicture {
 /// What became of a change of members: one outcome for each that was named, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MembersChanged {
-    /// The outcomes.
+    /// What came of each member.
     pub outcomes: Vec<MemberOutcome>,
 }
 

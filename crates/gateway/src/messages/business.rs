@@ -8,7 +8,7 @@ use domain::{
     port::EngineError,
 };
 
-use super::{MediaInput, Messages, SendError, compose::MediaSource, context::SendContext};
+use super::{MediaInput, Messages, SendError, compose::SentFileSource, context::SendContext};
 use crate::sessions::ReadySession;
 
 /// The press of a button, with the message that it stands under.
@@ -28,7 +28,7 @@ impl Messages {
         let product = find(link, id).await?;
         let picture = match product.image_url.clone() {
             Some(url) => {
-                let source = MediaSource {
+                let source = SentFileSource {
                     kind: MediaKind::Image,
                     input: MediaInput::Url(url),
                     mimetype: None,

@@ -127,7 +127,7 @@ pub(super) struct FileAttachment {
 }
 
 /// A file as the caller gives it.
-pub(super) struct MediaSource<'a> {
+pub(super) struct SentFileSource<'a> {
     pub(super) kind: MediaKind,
     pub(super) input: MediaInput,
     /// Its type, where the caller said one.
@@ -216,7 +216,7 @@ impl Messages {
         let Say::Media { kind, input, mimetype, filename, caption } = say else {
             return Err(SendError::NotPossible("This is no file"));
         };
-        let source = MediaSource { kind, input, mimetype: mimetype.as_deref() };
+        let source = SentFileSource { kind, input, mimetype: mimetype.as_deref() };
         let file = Box::pin(self.uploaded(context, link, source)).await?;
         let kept = Some(file.shaped.kept.clone());
         let found = file.shaped.mimetype.or(mimetype).or(file.told_type);
@@ -265,9 +265,9 @@ impl Messages {
         &self,
         context: &SendContext,
         link: &ReadySession,
-        source: MediaSource<'_>,
+        source: SentFileSource<'_>,
     ) -> Result<UploadedFile, SendError> {
-        let MediaSource { kind, input, mimetype } = source;
+        let SentFileSource { kind, input, mimetype } = source;
         let (session, item) = (context.session, context.origin.item());
         let clock = &self.shared.ports.clock;
         if let Some(known) = item.and_then(|item| item.known(kind, &input, clock.now())) {

@@ -25,7 +25,7 @@ pub enum MembersChange {
 /// A setting of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhoneGroupSetting<'s> {
-    /// Its name.
+    /// The name of the group.
     Subject(&'s str),
     /// The text under the name; an empty one removes it.
     Description(&'s str),

@@ -99,7 +99,7 @@ fn channel(text: &str) -> Result<Jid> {
 
 /// With a chat: whether the chat has the label. Without: the label itself, gone when it has no name.
 #[derive(Deserialize)]
-pub(super) struct LabelChange {
+pub(super) struct LabelWish {
     id: String,
     name: Option<String>,
     #[serde(default)]
@@ -112,7 +112,7 @@ pub(super) struct LabelChange {
 pub(super) async fn label(
     State(network): State<Network>,
     Path(phone): Path<String>,
-    Json(body): Json<LabelChange>,
+    Json(body): Json<LabelWish>,
 ) -> AdminAnswer {
     let account = network.account(&phone)?;
     match (&body.chat, &body.name) {

@@ -203,7 +203,7 @@ pub(super) async fn mark(
 }
 
 #[derive(Deserialize)]
-pub(super) struct NewCall {
+pub(super) struct CallWish {
     to: String,
     #[serde(default)]
     video: bool,
@@ -212,7 +212,7 @@ pub(super) struct NewCall {
 pub(super) async fn call(
     State(network): State<Network>,
     Path(phone): Path<String>,
-    Json(body): Json<NewCall>,
+    Json(body): Json<CallWish>,
 ) -> AdminAnswer {
     let id = network.account(&phone)?.call(&body.to, body.video).await?;
     Ok(Json(json!({ "id": id })))

@@ -23,7 +23,7 @@ pub struct Business {
 /// A product in a catalogue.
 #[derive(Debug, Clone, Default)]
 pub struct CatalogueProduct {
-    /// Its id.
+    /// The id in the catalogue.
     pub id: String,
     /// What it is called.
     pub name: String,

@@ -12,8 +12,8 @@ use crate::{
 };
 
 /// What a query answers.
-pub(super) enum MexAnswer {
-    /// Its data.
+pub(super) enum StoredQueryAnswer {
+    /// The data of the answer.
     Data(Value),
     /// A refusal with a code.
     Refused(u16, &'static str),
@@ -34,8 +34,8 @@ pub(super) fn answer(
         return Ok(None);
     };
     let body = match answer {
-        MexAnswer::Data(data) => json!({ "data": data }),
-        MexAnswer::Refused(code, message) => json!({
+        StoredQueryAnswer::Data(data) => json!({ "data": data }),
+        StoredQueryAnswer::Refused(code, message) => json!({
             "data": null,
             "errors": [{
                 "message": message,

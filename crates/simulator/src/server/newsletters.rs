@@ -14,7 +14,7 @@ use whatsapp_rust::{
     wacore_binary::{Jid, Node, NodeRef},
 };
 
-use super::mex::MexAnswer;
+use super::mex::StoredQueryAnswer;
 use crate::{
     hub::Hub,
     state::{DeviceKey, ServerState},
@@ -159,7 +159,7 @@ pub(super) fn answer(
     who: &DeviceKey,
     number: &str,
     variables: &Value,
-) -> Result<Option<MexAnswer>> {
+) -> Result<Option<StoredQueryAnswer>> {
     let mut state = hub.state();
     let me = who.phone.as_str();
     Ok(Some(match number {
@@ -168,7 +168,7 @@ pub(super) fn answer(
             mine.retain(|newsletter| newsletter.members.contains_key(me));
             mine.sort_by_key(|newsletter| newsletter.jid.to_string());
             let all: Vec<Value> = mine.iter().map(|newsletter| newsletter.described(me)).collect();
-            MexAnswer::Data(json!({ "xwa2_newsletter_subscribed": all }))
+            StoredQueryAnswer::Data(json!({ "xwa2_newsletter_subscribed": all }))
         }
         fetch_newsletter::DOC_ID => found(&state, me, &variables["input"]),
         create_newsletter::DOC_ID => created(hub, &mut state, me, &variables["input"])?,
@@ -181,20 +181,22 @@ pub(super) fn answer(
                     newsletter.muted.push(me.to_owned());
                 }
                 let id = newsletter.jid.to_string();
-                MexAnswer::Data(json!({ "xwa2_newsletter_update_user_setting": { "id": id } }))
+                StoredQueryAnswer::Data(
+                    json!({ "xwa2_newsletter_update_user_setting": { "id": id } }),
+                )
             })
         }
         join_newsletter::DOC_ID => on(&mut state, &variables["newsletter_id"], |newsletter| {
             newsletter.members.entry(me.to_owned()).or_insert(NewsletterRole::Subscriber);
-            MexAnswer::Data(json!({ "xwa2_newsletter_join_v2": newsletter.described(me) }))
+            StoredQueryAnswer::Data(json!({ "xwa2_newsletter_join_v2": newsletter.described(me) }))
         }),
         leave_newsletter::DOC_ID => on(&mut state, &variables["newsletter_id"], |newsletter| {
             if newsletter.role_of(me) == Some(NewsletterRole::Owner) {
-                return MexAnswer::Refused(403, "an owner cannot leave");
+                return StoredQueryAnswer::Refused(403, "an owner cannot leave");
             }
             newsletter.members.remove(me);
             let id = newsletter.jid.to_string();
-            MexAnswer::Data(json!({ "xwa2_newsletter_leave_v2": { "id": id } }))
+            StoredQueryAnswer::Data(json!({ "xwa2_newsletter_leave_v2": { "id": id } }))
         }),
         delete_newsletter::DOC_ID => deleted(&mut state, me, &variables["newsletter_id"]),
         demote_newsletter_admin::DOC_ID | change_newsletter_owner::DOC_ID => {
@@ -204,19 +206,19 @@ pub(super) fn answer(
     }))
 }
 
-const GONE: MexAnswer = MexAnswer::Refused(404, "Not Found");
-const FORBIDDEN: MexAnswer = MexAnswer::Refused(403, "Forbidden");
+const GONE: StoredQueryAnswer = StoredQueryAnswer::Refused(404, "Not Found");
+const FORBIDDEN: StoredQueryAnswer = StoredQueryAnswer::Refused(403, "Forbidden");
 
 fn on(
     state: &mut ServerState,
     id: &Value,
-    change: impl FnOnce(&mut Newsletter) -> MexAnswer,
-) -> MexAnswer {
+    change: impl FnOnce(&mut Newsletter) -> StoredQueryAnswer,
+) -> StoredQueryAnswer {
     let found = state.newsletters.get_mut(id.as_str().unwrap_or_default());
     found.map_or(GONE, change)
 }
 
-fn found(state: &ServerState, me: &str, input: &Value) -> MexAnswer {
+fn found(state: &ServerState, me: &str, input: &Value) -> StoredQueryAnswer {
     let key = input["key"].as_str().unwrap_or_default();
     let by_invite = input["type"] == "INVITE";
     let mut all = state.newsletters.values();
@@ -225,27 +227,32 @@ fn found(state: &ServerState, me: &str, input: &Value) -> MexAnswer {
         false => state.newsletters.get(key),
     };
     newsletter.map_or(GONE, |newsletter| {
-        MexAnswer::Data(json!({ "xwa2_newsletter": newsletter.described(me) }))
+        StoredQueryAnswer::Data(json!({ "xwa2_newsletter": newsletter.described(me) }))
     })
 }
 
-fn created(hub: &Hub, state: &mut ServerState, me: &str, input: &Value) -> Result<MexAnswer> {
+fn created(
+    hub: &Hub,
+    state: &mut ServerState,
+    me: &str,
+    input: &Value,
+) -> Result<StoredQueryAnswer> {
     if state.newsletters.len() >= NEWSLETTERS_MAX {
-        return Ok(MexAnswer::Refused(429, "rate-overlimit"));
+        return Ok(StoredQueryAnswer::Refused(429, "rate-overlimit"));
     }
     let name = input["name"].as_str().unwrap_or_default();
     let jid = create(hub, state, me, name, input["description"].as_str())?;
     let made = &state.newsletters[&jid.to_string()];
-    Ok(MexAnswer::Data(json!({ "xwa2_newsletter_create": made.described(me) })))
+    Ok(StoredQueryAnswer::Data(json!({ "xwa2_newsletter_create": made.described(me) })))
 }
 
-fn deleted(state: &mut ServerState, me: &str, id: &Value) -> MexAnswer {
+fn deleted(state: &mut ServerState, me: &str, id: &Value) -> StoredQueryAnswer {
     let key = id.as_str().unwrap_or_default();
     match state.newsletters.get(key).map(|newsletter| newsletter.role_of(me)) {
         None => GONE,
         Some(Some(NewsletterRole::Owner)) => {
             state.newsletters.remove(key);
-            MexAnswer::Data(json!({
+            StoredQueryAnswer::Data(json!({
                 "xwa2_newsletter_delete_v2": { "id": key, "state": { "type": "DELETED" } },
             }))
         }
@@ -254,7 +261,12 @@ fn deleted(state: &mut ServerState, me: &str, id: &Value) -> MexAnswer {
 }
 
 /// An admin is demoted, or becomes the owner.
-fn administered(state: &mut ServerState, me: &str, number: &str, variables: &Value) -> MexAnswer {
+fn administered(
+    state: &mut ServerState,
+    me: &str,
+    number: &str,
+    variables: &Value,
+) -> StoredQueryAnswer {
     let user = variables["user_id"].as_str().and_then(|user| user.parse::<Jid>().ok());
     let Some(phone) = user.and_then(|user| state.phone_of(&user)) else { return GONE };
     on(state, &variables["newsletter_id"], |newsletter| {
@@ -265,11 +277,13 @@ fn administered(state: &mut ServerState, me: &str, number: &str, variables: &Val
         let id = newsletter.jid.to_string();
         if number == demote_newsletter_admin::DOC_ID {
             newsletter.members.insert(phone, NewsletterRole::Subscriber);
-            return MexAnswer::Data(json!({ "xwa2_newsletter_admin_demote": { "id": id } }));
+            return StoredQueryAnswer::Data(
+                json!({ "xwa2_newsletter_admin_demote": { "id": id } }),
+            );
         }
         newsletter.members.insert(me.to_owned(), NewsletterRole::Admin);
         newsletter.members.insert(phone, NewsletterRole::Owner);
-        MexAnswer::Data(json!({ "xwa2_newsletter_change_owner": { "id": id } }))
+        StoredQueryAnswer::Data(json!({ "xwa2_newsletter_change_owner": { "id": id } }))
     })
 }
 
