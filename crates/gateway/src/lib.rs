@@ -7,7 +7,7 @@
 //!   task performs. Its sink commits what WhatsApp says before WhatsApp is acknowledged.
 //! - [`Messages`] stores a row with its WhatsApp id before the first byte leaves, then waits for the server's answer.
 //!   [`Batches`] sends to many, at a pace, whatever happens. [`Templates`] keeps texts for it; [`Hooks`] lets code of
-//! this process join in.
+//!   this process join in.
 //! - [`Webhooks`] registers receivers; its dispatcher claims lanes and delivers them in order.
 //! - [`Peers`] hands a request to the process that runs its session.
 //! - [`ApiKeys`] opens and closes the API.

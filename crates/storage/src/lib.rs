@@ -5,7 +5,7 @@
 //! - The *writer* is one task with the one writing connection; on PostgreSQL it is several, a session always at the
 //!   same
 //!   one. It takes whatever waits, runs each job in a savepoint of one transaction, commits once, then answers: many
-//! callers
+//!   callers
 //!   share one fsync (`synchronous=FULL`).
 //! - *Readers* are connections of their own; WAL lets them read while the writer writes.
 //! - The *cipher* encrypts the engine's keys, webhook secrets and headers, proxy addresses, messages on their way out,
