@@ -13,12 +13,37 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ground", &["egress", "ledger", "pacing", "supervisor"]),
     (
         "parts",
-        &["api_keys", "audit", "hooks", "media", "outbox", "spelling", "templates", "upkeep"],
+        &[
+            "api_keys",
+            "audit",
+            "hooks",
+            "media",
+            "outbox",
+            "pictures",
+            "presence",
+            "search",
+            "spelling",
+            "templates",
+            "upkeep",
+        ],
     ),
     ("events", &["activity", "live", "preview", "retention", "webhooks"]),
     ("sessions", &["health", "sessions"]),
-    ("messages", &["downloads", "messages", "peers", "people"]),
-    ("batches", &["batches", "metrics", "plugins"]),
+    (
+        "messages",
+        &[
+            "catalogue",
+            "channels",
+            "downloads",
+            "groups",
+            "labels",
+            "messages",
+            "peers",
+            "people",
+            "statuses",
+        ],
+    ),
+    ("batches", &["approvals", "automation", "batches", "metrics", "plugins", "stats", "transfer"]),
 ];
 
 /// Named by everybody: `lib.rs` itself, which has the ports and the options.

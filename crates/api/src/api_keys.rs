@@ -4,6 +4,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     ApiKeyId, ChatId, SessionId, Timestamp,
     api_key::{ApiKey, Role},
+    approval::ApprovalRule,
 };
 use gateway::api_keys::{ApiKeyPatch, NewApiKey};
 use ipnet::IpNet;
@@ -51,6 +52,8 @@ struct CreateApiKey {
     /// The chats it may use; empty means all.
     #[schema(value_type = Option<std::collections::BTreeSet<AllowedChatText>>)]
     allowed_chats: Option<Vec<ChatId>>,
+    /// What it may send without a person: the rest waits to be released. Default: everything.
+    approval: Option<ApprovalRuleBody>,
     /// When it expires. Default: never.
     #[schema(value_type = Option<IsoTimeText>)]
     expires_at: Option<IsoTime>,
@@ -74,10 +77,37 @@ struct UpdateApiKey {
     /// The chats it may use; `[]` means all.
     #[schema(value_type = Option<std::collections::BTreeSet<AllowedChatText>>)]
     allowed_chats: Option<Vec<ChatId>>,
+    /// What it may send without a person; `null` means everything.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<ApprovalRuleBody>)]
+    approval: Option<Option<ApprovalRuleBody>>,
     /// When it expires; `null` means never.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<IsoTimeText>)]
     expires_at: Option<Option<IsoTime>>,
+}
+
+/// What an agent's key may send without a person.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = ApprovalRule)]
+struct ApprovalRuleBody {
+    /// Messages in a day of UTC; 0, or nothing, lets each wait.
+    #[serde(default)]
+    #[schema(maximum = 100000)]
+    daily_budget: u32,
+}
+
+impl From<ApprovalRuleBody> for ApprovalRule {
+    fn from(body: ApprovalRuleBody) -> Self {
+        Self { daily_budget: body.daily_budget }
+    }
+}
+
+impl From<ApprovalRule> for ApprovalRuleBody {
+    fn from(rule: ApprovalRule) -> Self {
+        Self { daily_budget: rule.daily_budget }
+    }
 }
 
 /// An address or a range.
@@ -132,6 +162,9 @@ struct ApiKeyBody {
     allowed_chats: Vec<ChatId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
+    approval: Option<ApprovalRuleBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     expires_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -179,6 +212,7 @@ impl From<ApiKey> for ApiKeyBody {
             allowed_ips: key.allowed_ips.iter().map(present_net).collect(),
             allowed_sessions: key.allowed_sessions,
             allowed_chats: key.allowed_chats,
+            approval: key.approval.map(ApprovalRuleBody::from),
             expires_at: key.expires_at.map(Timestamp::iso),
             last_used_at: key.last_used_at.map(Timestamp::iso),
         }
@@ -217,6 +251,7 @@ async fn create(
         allowed_ips: nets(new.allowed_ips.unwrap_or_default()),
         allowed_sessions: new.allowed_sessions.unwrap_or_default(),
         allowed_chats: new.allowed_chats.unwrap_or_default(),
+        approval: new.approval.map(ApprovalRule::from),
         expires_at: new.expires_at.map(|at| at.0),
     };
     let (key, text) = state.gateway.api_keys.create(new).await?;
@@ -273,6 +308,7 @@ async fn update(
         allowed_ips: change.allowed_ips.map(nets),
         allowed_sessions: change.allowed_sessions,
         allowed_chats: change.allowed_chats,
+        approval: change.approval.map(|rule| rule.map(ApprovalRule::from)),
         expires_at: change.expires_at.map(|at| at.map(|at| at.0)),
     };
     let key = state.gateway.api_keys.update(id, patch).await?;

@@ -11,7 +11,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use domain::phone::Country;
+use domain::{ChatId, phone::Country};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -27,7 +27,10 @@ use crate::{
 /// Longest body of a route that takes no file.
 const PLAIN_BYTES_MAX: usize = 1024 * 1024;
 /// Routes that take a file in their body, and imports: what follows the session in their path.
-const WITH_FILES: [&str; 8] = [
+const WITH_FILES: [&str; 15] = [
+    "/groups/{groupId}/picture",
+    "/media/convert/video",
+    "/media/convert/voice",
     "/messages/send-audio",
     "/messages/send-bulk",
     "/messages/send-bulk/import",
@@ -36,9 +39,15 @@ const WITH_FILES: [&str; 8] = [
     "/messages/send-sticker",
     "/messages/send-text",
     "/messages/send-video",
+    "/profile/picture",
+    "/status/send-image",
+    "/status/send-video",
+    "/status/send-voice",
 ];
 /// Routes that take a plugin's package.
 const WITH_PACKAGES: [&str; 2] = ["/api/plugins/install", "/api/plugins/{id}/update"];
+/// The route that takes an exported installation.
+const IMPORT: &str = "/api/infra/import-data";
 /// A body that is longer is read into values on a thread of its own.
 const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 /// Most values, in lists and objects, of one body. Each costs much more in memory than the two bytes it has in the
@@ -88,7 +97,8 @@ fn unsupported(sentence: String) -> ApiError {
 pub fn limit(extensions: &Extensions, options: &ApiOptions) -> usize {
     let route = extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let of_session = route.strip_prefix("/api/sessions/{sessionId}").unwrap_or("");
-    let with_file = WITH_FILES.contains(&of_session) || WITH_PACKAGES.contains(&route);
+    let with_file =
+        WITH_FILES.contains(&of_session) || WITH_PACKAGES.contains(&route) || route == IMPORT;
     let most = if with_file { usize::MAX } else { PLAIN_BYTES_MAX };
     most.min(options.body_limit_bytes)
 }
@@ -246,9 +256,25 @@ impl RawBody {
         text.or_else(|| schema::number_as_text(value).map(Cow::Owned))
     }
 
+    /// The body as JSON, with its numbers completed.
+    pub fn json(&self) -> String {
+        serde_json::to_string(&self.0).expect("a JSON value always serialises")
+    }
+
+    /// The chat that it is to, where it says one.
+    pub fn recipient(&self) -> Option<ChatId> {
+        let chat = self.text("chatId").or_else(|| self.text("toChatId"))?;
+        schema::chat_in(&chat, None).ok()
+    }
+
     /// Tells this body on this route from others, for idempotent sends.
     pub fn fingerprint(&self, route: &str) -> String {
         domain::idempotency::fingerprint(route, &self.0)
+    }
+
+    /// Everything that is in it.
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.0
     }
 
     /// Whether a field is there, null or not.

@@ -41,7 +41,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
     "unreadCount": 2, "timestamp": 1_790_841_600, "archived": false, "pinned": true, "muted": true, "lastMessage": "Are you open today?",
     "lastMessageType": "text", "muteExpiration": 1_790_928_000_000_i64
 }))]
-struct ChatSummary {
+pub struct ChatSummary {
     id: String,
     /// The group's or person's name; without one, the part before the `@`.
     name: String,

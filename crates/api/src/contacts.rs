@@ -1,5 +1,8 @@
 //! Contacts: the account's people, and who has a number.
 
+mod actions;
+mod pictures;
+
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{ChatId, chat::Contact, phone};
 use serde::Serialize;
@@ -24,6 +27,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(get))
         .routes(routes!(phone))
         .routes(routes!(erase))
+        .merge(actions::routes())
+        .merge(pictures::routes())
 }
 
 /// A person whom the account knows.

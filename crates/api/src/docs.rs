@@ -25,9 +25,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    AppState, api_keys, audit, bulk, chats, contacts, deliveries, error::ErrorBody, events,
-    forward, health, media, messages, metrics, plugins, sessions, templates, webhooks,
-    words::OrderByWord,
+    AppState, api_keys, approvals, audit, automation, bulk, calls, catalogue, channels, chats,
+    contacts, conversion, deliveries,
+    error::ErrorBody,
+    events, forward, groups, health, infra, labels, mcp, media, messages, metrics, people, plugins,
+    presence, profile, search, sessions, stats, status, templates, webhooks,
+    words::{OrderByWord, SearchMatchWord},
 };
 
 /// Where the document is served.
@@ -49,19 +52,36 @@ const PAGES_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "Sessions", description = "WhatsApp accounts connected through this gateway"),
         (name = "Messages", description = "Sending and reading messages"),
         (name = "Templates", description = "Stored texts with placeholders"),
+        (name = "Media", description = "Conversion of sounds and videos"),
+        (name = "Automation", description = "Answers that a session gives by itself"),
         (name = "Chats", description = "The chats of an account"),
         (name = "Contacts", description = "The people of an account"),
+        (name = "Status", description = "WhatsApp's 24-hour posts"),
+        (name = "Channels", description = "Channels that an account follows or has"),
+        (name = "Labels", description = "Labels of business accounts"),
+        (name = "Catalog", description = "Catalogues of business accounts"),
+        (name = "Profile", description = "What an account shows of itself"),
+        (name = "Presence", description = "Who is online and who is writing"),
+        (name = "Calls", description = "Links to calls, and refusing them"),
+        (name = "Groups", description = "Groups, their members and settings"),
         (name = "Webhooks", description = "Webhook subscriptions"),
         (name = "Deliveries", description = "Delivery log, dead letters and redelivery"),
         (name = "Events", description = "Live events, as a stream"),
+        (name = "Statistics", description = "Numbers of sessions and messages, and the settings"),
+        (name = "Infrastructure", description = "The installation: its parts, its settings, its data on their way"),
+        (name = "Agents", description = "The API as tools of the Model Context Protocol"),
+        (name = "Approvals", description = "What agents want to send, until a person releases or refuses it"),
         (name = "Audit", description = "The log of who did what"),
         (name = "Health", description = "Liveness, readiness and metrics"),
     ),
     components(schemas(
         ErrorBody,
         OrderByWord,
+        SearchMatchWord,
         bulk::AcceptedBody,
-        bulk::ForecastBody
+        bulk::ForecastBody,
+        status::StatusResult,
+        people::Acknowledged
     )),
 )]
 struct Document;
@@ -77,11 +97,26 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(media::routes())
         .merge(chats::routes())
         .merge(contacts::routes())
+        .merge(status::routes())
+        .merge(channels::routes())
+        .merge(labels::routes())
+        .merge(catalogue::routes())
+        .merge(profile::routes())
+        .merge(presence::routes())
+        .merge(calls::routes())
+        .merge(groups::routes())
         .merge(webhooks::routes())
         .merge(plugins::routes())
         .merge(deliveries::routes())
         .merge(events::routes())
+        .merge(mcp::routes())
+        .merge(approvals::routes())
         .merge(audit::routes())
+        .merge(automation::routes())
+        .merge(conversion::routes())
+        .merge(infra::routes())
+        .merge(stats::routes())
+        .merge(search::routes())
         .merge(of_workers())
 }
 
@@ -106,6 +141,9 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             add_usual_answers(operation, path.contains('{'));
+            if method == Method::POST && approvals::can_wait(path) {
+                add_waiting(operation);
+            }
             if forward::needs_owner(&method, path) {
                 add_answers(operation, &OF_OTHER_PROCESSES);
             }
@@ -169,6 +207,17 @@ fn add_usual_answers(operation: &mut Operation, names_something: bool) {
     }
     answers.extend(wrong);
     add_answers(operation, &answers);
+}
+
+/// The answer to a key whose sends wait for a person.
+fn add_waiting(operation: &mut Operation) {
+    let schema = RefOr::Ref(Ref::from_schema_name("Approval"));
+    let content: Content = ContentBuilder::new().schema(Some(schema)).build();
+    let response = ResponseBuilder::new()
+        .description("It waits for a person: the key has an `approval` rule")
+        .content("application/json", content)
+        .build();
+    operation.responses.responses.insert("202".to_owned(), response.into());
 }
 
 /// Adds answers, unless the operation describes them itself.

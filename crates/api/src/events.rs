@@ -83,9 +83,9 @@ impl From<&LoggedEvent> for EventBody {
 }
 
 /// What a reader that comes from before has missed for good: events that were old enough to be deleted.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MissedEvents)]
-struct MissedBody {
+pub struct MissedBody {
     /// Up to this cursor events may be gone.
     through: String,
     /// Up to which sequence events of each session may be gone, at most 1000 sessions.
@@ -93,7 +93,7 @@ struct MissedBody {
 }
 
 /// How far the events of a session are gone.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct MissedSession {
     session_id: String,
@@ -274,7 +274,7 @@ impl Stream {
         let live = self.state.gateway.live.clone();
         loop {
             if live.now() >= self.check_at {
-                if !self.key_holds().await {
+                if !key_holds(&self.state, &self.key).await {
                     return None;
                 }
                 self.check_at = live.now().plus(KEY_CHECK);
@@ -307,18 +307,18 @@ impl Stream {
             return Some(part);
         }
     }
+}
 
-    /// Whether the key still is what it was when the stream began.
-    async fn key_holds(&self) -> bool {
-        let Ok(found) = self.state.gateway.api_keys.get(self.key.id).await else { return true };
-        found.is_some_and(|key| {
-            key.check_usable(self.state.gateway.live.now()).is_ok()
-                && key.role == self.key.role
-                && key.allowed_sessions == self.key.allowed_sessions
-                && key.allowed_chats == self.key.allowed_chats
-                && key.allowed_ips == self.key.allowed_ips
-        })
-    }
+/// Whether a reader's key still is what it was when the reader began.
+pub async fn key_holds(state: &AppState, before: &ApiKey) -> bool {
+    let Ok(found) = state.gateway.api_keys.get(before.id).await else { return true };
+    found.is_some_and(|key| {
+        key.check_usable(state.gateway.live.now()).is_ok()
+            && key.role == before.role
+            && key.allowed_sessions == before.allowed_sessions
+            && key.allowed_chats == before.allowed_chats
+            && key.allowed_ips == before.allowed_ips
+    })
 }
 
 /// One event on the wire. JSON has no line ends of its own.
@@ -374,7 +374,7 @@ async fn get(
     let logged = found.ok_or_else(|| ApiError::unknown(&id))?;
     let (key, draft) = (caller.key(), &logged.event.draft);
     key.check_session(draft.session)?;
-    if draft.kind == EventType::SessionQr {
+    if draft.kind.links_a_phone() {
         key.check_role(Role::Operator)?;
     }
     if !key.allowed_chats.is_empty() {

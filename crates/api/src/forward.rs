@@ -28,9 +28,32 @@ use crate::{
 /// Every route of a session begins so.
 const SESSION: &str = "/api/sessions/{sessionId}";
 /// What is changed only in the ledger, by any process: what follows [`SESSION`] begins with one of these.
-const ANYWHERE: [&str; 2] = ["/webhooks", "/templates"];
-/// Reads that need the connection.
-const ASKED: [&str; 2] = ["/qr", "/contacts/check/{number}"];
+const ANYWHERE: [&str; 4] = ["/webhooks", "/templates", "/automation-rules", "/media/convert"];
+/// Reads that need the connection, or what its process has in memory.
+const ASKED: [&str; 22] = [
+    "/qr",
+    "/passkey",
+    "/status/{id}/media",
+    "/channels",
+    "/channels/{channelId}",
+    "/channels/{channelId}/messages",
+    "/catalog",
+    "/catalog/products",
+    "/catalog/products/{productId}",
+    "/contacts/check/{number}",
+    "/contacts/blocked",
+    "/contacts/profile-pictures",
+    "/contacts/{contactId}/profile-picture",
+    "/contacts/{contactId}/lid",
+    "/presence/{chatId}",
+    "/groups",
+    "/groups/join-info",
+    "/groups/{groupId}",
+    "/groups/{groupId}/invite-code",
+    "/groups/{groupId}/membership-requests",
+    "/groups/{groupId}/picture",
+    "/groups/{groupId}/settings",
+];
 
 /// An answer that another process gave, or did not give: it is audited there.
 #[derive(Clone, Copy)]
@@ -236,30 +259,46 @@ mod tests {
     use super::*;
 
     /// Every operation about a session that is answered by whoever is asked.
-    const EVERYWHERE: [&str; 25] = [
+    const EVERYWHERE: [&str; 41] = [
+        "DELETE /automation-rules/{ruleId}",
         "DELETE /templates/{id}",
         "DELETE /webhooks/{id}",
         "GET ",
+        "GET /automation-rules",
+        "GET /automation-rules/{ruleId}",
         "GET /chats",
         "GET /config",
         "GET /contacts",
         "GET /contacts/{contactId}",
         "GET /contacts/{contactId}/phone",
+        "GET /labels",
+        "GET /labels/chat/{chatId}",
+        "GET /labels/{labelId}",
+        "GET /labels/{labelId}/chats",
+        "GET /media/convert",
         "GET /messages",
         "GET /messages/batch/{batchId}",
         "GET /messages/batches",
+        "GET /messages/{chatId}/history",
         "GET /messages/{chatId}/{messageId}/media",
         "GET /messages/{chatId}/{messageId}/reactions",
+        "GET /messages/{chatId}/{messageId}/receipts",
         "GET /proxy",
+        "GET /status",
+        "GET /status/{id}",
         "GET /templates",
         "GET /templates/{id}",
         "GET /webhooks",
         "GET /webhooks/{id}",
+        "POST /automation-rules",
+        "POST /media/convert/video",
+        "POST /media/convert/voice",
         "POST /templates",
         "POST /webhooks",
         "POST /webhooks/{id}/pause",
         "POST /webhooks/{id}/resume",
         "POST /webhooks/{id}/test",
+        "PUT /automation-rules/{ruleId}",
         "PUT /templates/{id}",
         "PUT /webhooks/{id}",
     ];

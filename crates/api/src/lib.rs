@@ -18,12 +18,19 @@
 mod access;
 mod activity;
 mod address;
+mod allowance;
 mod api_keys;
+mod approvals;
 mod audit;
+mod automation;
 mod body;
 mod bulk;
+mod calls;
+mod catalogue;
+mod channels;
 mod chats;
 mod contacts;
+mod conversion;
 mod deliveries;
 mod docs;
 mod error;
@@ -31,35 +38,49 @@ mod events;
 mod forward;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod groups;
 mod health;
 mod home;
 mod incoming;
+mod infra;
+mod labels;
+mod mcp;
 mod media;
 mod messages;
 mod metrics;
 mod observe;
 mod people;
 mod plugins;
+mod presence;
+mod profile;
 mod query;
 mod rates;
 mod schema;
+mod search;
 mod sessions;
 mod slash;
+mod sockets;
+mod stats;
+mod status;
 mod templates;
 mod webhooks;
 mod words;
 
 use std::{sync::Arc, time::Duration};
 
+pub use allowance::FramePace;
 use axum::{
-    Router,
+    Extension, Router,
     http::{HeaderName, HeaderValue, Method, header},
     middleware::{from_fn, from_fn_with_state},
 };
 use gateway::Gateway;
 pub use incoming::Draining;
+pub use infra::{ConfigRefused, Installation, InstallationFacts, SavedConfig, ShownConfig};
 use ipnet::IpNet;
+pub use mcp::McpOptions;
 pub use rates::{RateOptions, Window};
+pub use sockets::SocketOptions;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
@@ -79,6 +100,10 @@ pub struct ApiOptions {
     pub body_budget_bytes: usize,
     /// How much one client may ask.
     pub rates: RateOptions,
+    /// How live events are served over Socket.IO.
+    pub sockets: SocketOptions,
+    /// How agents are served.
+    pub mcp: McpOptions,
     /// Whether `/api/docs` and `/api/docs-json` are served.
     pub docs: bool,
     /// Whether an answer to a wrong body says what is wrong with it.
@@ -89,6 +114,12 @@ pub struct ApiOptions {
     pub trusted_proxies: Vec<IpNet>,
     /// The version that `/api/health` shows to callers with a key.
     pub version: &'static str,
+    /// Where this API is reached from outside.
+    pub base_url: String,
+    /// Whether the log holds debug lines.
+    pub debug: bool,
+    /// The program around this API, which knows its settings and can start again.
+    pub installation: Option<Arc<dyn Installation>>,
     /// The bearer token of `/api/metrics`; without it the route does not exist.
     pub metrics_token: Option<String>,
     /// Reads how much memory this process holds, in bytes.
@@ -102,11 +133,16 @@ impl Default for ApiOptions {
             request_timeout: Duration::from_secs(300),
             body_budget_bytes: 100 * 1024 * 1024,
             rates: RateOptions::default(),
+            sockets: SocketOptions::default(),
+            mcp: McpOptions::default(),
             docs: true,
             validation_detail: true,
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             version: env!("CARGO_PKG_VERSION"),
+            base_url: "http://localhost:2785".to_owned(),
+            debug: false,
+            installation: None,
             metrics_token: None,
             resident_bytes: Arc::new(|| 0),
         }
@@ -120,6 +156,21 @@ struct AppState {
     options: Arc<ApiOptions>,
     bodies: incoming::Budget,
     rates: Arc<rates::Rates>,
+    sockets: Arc<sockets::Sockets>,
+    agents: Arc<mcp::AgentRates>,
+}
+
+impl AppState {
+    fn new(options: ApiOptions, gateway: Gateway) -> Self {
+        Self {
+            gateway,
+            bodies: incoming::Budget::new(options.body_budget_bytes),
+            rates: Arc::new(rates::Rates::new(options.rates)),
+            sockets: Arc::new(sockets::Sockets::new(options.sockets)),
+            agents: Arc::new(mcp::AgentRates::new(&options.mcp)),
+            options: Arc::new(options),
+        }
+    }
 }
 
 /// The whole API. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: without the peer's address, keys
@@ -129,20 +180,39 @@ pub fn router(options: ApiOptions, gateway: Gateway) -> Router {
     if options.docs {
         routes = routes.merge(docs::pages());
     }
-    serve(routes, options, gateway)
+    let state = AppState::new(options, gateway);
+    let own = inside(routes.clone(), state.clone());
+    approvals::perform(&state, own.clone());
+    if state.options.mcp.enabled {
+        let desk = mcp::McpDesk::new(&state.options, own);
+        routes = routes.layer(Extension(desk));
+    }
+    let routes = routes.route(sockets::PATH, sockets::route(&state));
+    serve(routes, state)
 }
 
 /// What a process in the role of a worker answers: health and metrics, in the same shapes; nothing else exists there.
 pub fn worker_router(options: ApiOptions, gateway: Gateway) -> Router {
-    serve(docs::of_workers().split_for_parts().0, options, gateway)
+    serve(docs::of_workers().split_for_parts().0, AppState::new(options, gateway))
+}
+
+/// Routes for requests that this process makes of itself for a caller: with every check that is about the request, and
+/// without what was done when the caller's own came in.
+fn inside(routes: Router<AppState>, state: AppState) -> Router {
+    routes
+        .fallback(error::no_route)
+        .method_not_allowed_fallback(error::no_route)
+        .layer(from_fn_with_state(state.clone(), forward::forward))
+        .layer(from_fn_with_state(state.clone(), body::guard))
+        .layer(from_fn_with_state(state.clone(), audit::watch))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn_with_state(state.clone(), observe::observe))
+        .with_state(state)
 }
 
 /// Routes with what goes around all of them.
-fn serve(routes: Router<AppState>, options: ApiOptions, gateway: Gateway) -> Router {
-    let cors = cors(&options.cors_origins);
-    let bodies = incoming::Budget::new(options.body_budget_bytes);
-    let rates = Arc::new(rates::Rates::new(options.rates));
-    let state = AppState { gateway, options: Arc::new(options), bodies, rates };
+fn serve(routes: Router<AppState>, state: AppState) -> Router {
+    let cors = cors(&state.options.cors_origins);
     let routes = routes
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_route)

@@ -36,7 +36,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "describes the path to the OpenAPI document")]
-struct MessagePath {
+pub struct MessagePath {
     /// The id of the session.
     #[param(rename = "sessionId", example = "3b0c6f52-0c1e-4a77-9d0e-5a1f2b3c4d5e")]
     session_id: String,
@@ -133,7 +133,8 @@ fn refusal(error: MediaError) -> ApiError {
     }
 }
 
-fn present(stored: Stored, id: &WaMessageId) -> Result<Response, ApiError> {
+/// The bytes of a file as an answer.
+pub fn present(stored: Stored, id: &WaMessageId) -> Result<Response, ApiError> {
     let kind = safe_type(&stored.mimetype);
     let name = stored.filename.unwrap_or_else(|| format!("{id}{}", extension(&stored.mimetype)));
     let text = |text: String| {

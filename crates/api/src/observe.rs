@@ -31,7 +31,9 @@ pub async fn observe(State(state): State<AppState>, mut request: Request, next: 
     let route = route.as_ref().map_or("", MatchedPath::as_str);
     let span =
         tracing::info_span!("http", method = %request.method(), route, request.id = %id_text);
-    let probe = route.starts_with("/api/health") || route == "/api/infra/health";
+    // What comes so often that it would drown the rest.
+    let often = ["/api/infra/health", crate::sockets::PATH].contains(&route);
+    let probe = often || route.starts_with("/api/health");
     let work = async {
         let started = tokio::time::Instant::now();
         let response = next.run(request).await;

@@ -1,9 +1,11 @@
 //! What the routes of people and of chats share.
 
+use axum::Json;
 use domain::ChatId;
-use utoipa::IntoParams;
+use serde::Serialize;
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use crate::access::Caller;
+use crate::{access::Caller, error::ErrorBody, messages::result::Success};
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -25,4 +27,65 @@ pub fn visible<A>(caller: &Caller<A>) -> Option<Box<Sees>> {
     let key = caller.key().clone();
     (!key.allowed_chats.is_empty())
         .then(|| Box::new(move |chat: &ChatId| key.check_chat(chat).is_ok()) as Box<Sees>)
+}
+
+/// That something was done, in a sentence.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Acknowledged, example = json!({"success": true, "message": "Contact saved"}))]
+pub struct Acknowledged {
+    success: bool,
+    message: &'static str,
+}
+
+impl Acknowledged {
+    /// The answer with this sentence.
+    pub const fn that(message: &'static str) -> Json<Self> {
+        Json(Self { success: true, message })
+    }
+}
+
+/// The answers of a route that does something at WhatsApp and says so.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the answers to the OpenAPI document")]
+pub enum ActionAnswers {
+    #[response(status = 200, description = "Done")]
+    Done(Acknowledged),
+    #[response(status = 400, description = "A wrong path or body, or the session is not started")]
+    Wrong(ErrorBody),
+    #[response(status = 403, description = "The key does not allow it, or WhatsApp refused")]
+    Refused(ErrorBody),
+    #[response(status = 409, description = "The session is not ready; try again later")]
+    NotReady(ErrorBody),
+    #[response(status = 500, description = "The engine failed")]
+    Failed(ErrorBody),
+    #[response(
+        status = 503,
+        description = "WhatsApp did not answer; whether it was done is not known"
+    )]
+    Unanswered(ErrorBody),
+}
+
+/// The answer of a route that says only that it did something.
+#[derive(IntoResponses)]
+#[response(status = 200, description = "Done")]
+#[expect(dead_code, reason = "describes the answer to the OpenAPI document")]
+pub struct DoneAnswer(Success);
+
+/// What may go wrong with what is done at WhatsApp.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the answers to the OpenAPI document")]
+pub enum ActionErrors {
+    #[response(status = 400, description = "A wrong path or body, or the session is not started")]
+    Wrong(ErrorBody),
+    #[response(status = 403, description = "The key does not allow it, or WhatsApp refused")]
+    Refused(ErrorBody),
+    #[response(status = 409, description = "The session is not ready; try again later")]
+    NotReady(ErrorBody),
+    #[response(status = 500, description = "The engine failed")]
+    Failed(ErrorBody),
+    #[response(
+        status = 503,
+        description = "WhatsApp did not answer; whether it was done is not known"
+    )]
+    Unanswered(ErrorBody),
 }

@@ -5,6 +5,8 @@ use std::convert::Infallible;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use domain::port::Page;
 
+use crate::error::ApiError;
+
 /// Most rows of a list, and how many there are without `limit`.
 pub const LIMIT_MAX: u32 = 1000;
 
@@ -41,6 +43,18 @@ impl Query {
     /// A parameter that is a number; `None` when it is none.
     pub fn number(&self, name: &str) -> Option<u32> {
         self.one(name).ok().flatten().and_then(|text| text.trim().parse().ok())
+    }
+
+    /// A parameter that is a flag.
+    ///
+    /// # Errors
+    /// 400 when it is something else, or there several times.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        let given = self.one(name);
+        let text = given.map_err(|_| ApiError::problem(format!("{name} must be given once")))?;
+        let Some(text) = text else { return Ok(None) };
+        let flag = text.parse::<bool>();
+        flag.map(Some).map_err(|_| ApiError::problem(format!("{name} must be a boolean value")))
     }
 
     /// `limit` and `offset` of a list. Values that make no sense fall back, as OpenWA's do.

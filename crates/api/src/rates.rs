@@ -244,7 +244,7 @@ impl Counts {
 }
 
 /// Of IPv6 the network: whoever has one address of it usually has all.
-fn network(client: Option<IpAddr>) -> Option<IpAddr> {
+pub fn network(client: Option<IpAddr>) -> Option<IpAddr> {
     client.map(|ip| match ip.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
         ip => ip,
@@ -257,6 +257,9 @@ fn counts(route: &str) -> bool {
     !route.starts_with("/api/health")
         && route != "/api/infra/health"
         && !route.starts_with("/api/docs")
+        // Sockets have limits of their own: a client that polls asks all the time. So have agents.
+        && route != crate::sockets::PATH
+        && route != crate::mcp::PATH
 }
 
 /// Counts a request, or refuses it.

@@ -5,7 +5,9 @@ use domain::{
     batch::{BatchState, HoldReason},
     delivery::{PauseReason, SignatureScheme},
     event::EventType,
+    group::MemberAddRight,
     message::{Direction, MessageStatus, MessageType},
+    presence::PresenceState,
     session::SessionStatus,
     webhook::LaneOrder,
 };
@@ -96,6 +98,12 @@ word_schema!(
     "MessageType",
     "What kind of message it is.",
     MessageType::ALL.map(MessageType::as_str).to_vec()
+);
+word_schema!(
+    StatusKindWord,
+    "StatusType",
+    "What a status shows.",
+    vec!["text", "image", "video", "voice"]
 );
 word_schema!(
     DirectionWord,
@@ -205,10 +213,30 @@ word_schema!(
     vec!["typing", "recording", "paused"]
 );
 word_schema!(
+    SearchMatchWord,
+    "SearchMatch",
+    "Whether whole words are looked for, or parts of them too.",
+    vec!["word", "contains"]
+);
+word_schema!(
+    PresenceWord,
+    "PresenceState",
+    "What a person is doing.",
+    PresenceState::ALL.map(PresenceState::as_str).to_vec()
+);
+word_schema!(CallMediaWord, "CallMedia", "What sort of call it is.", vec!["audio", "video"]);
+word_schema!(
     OrderByWord,
     "MessageOrder",
     "Sort by the time of storing or by WhatsApp's own time.",
     vec!["createdAt", "timestamp"]
+);
+
+word_schema!(
+    MemberAddWord,
+    "MemberAddMode",
+    "Who may add members to a group.",
+    [MemberAddRight::All, MemberAddRight::Admins].map(MemberAddRight::as_str).to_vec()
 );
 
 text_schema!(
@@ -223,6 +251,22 @@ text_schema!(
     MentionText,
     "Mention",
     "A person: `<phone>@c.us` or `<id>@lid`.",
+    "person-id",
+    64,
+    "49170111@c.us"
+);
+text_schema!(
+    ColourText,
+    "Color",
+    "A colour: red, green and blue as six hexadecimal digits.",
+    "color",
+    7,
+    "#1E6E4F"
+);
+text_schema!(
+    ParticipantText,
+    "Participant",
+    "A person: a phone number, `<phone>@c.us` or `<id>@lid`.",
     "person-id",
     64,
     "49170111@c.us"

@@ -91,6 +91,11 @@ pub struct ChatId(String);
 pub struct InvalidChatId;
 
 impl ChatId {
+    /// Stands where something is about all groups; no group has it.
+    pub fn any_group() -> Self {
+        Self("0@g.us".into())
+    }
+
     /// The text of the id.
     pub fn as_str(&self) -> &str {
         &self.0

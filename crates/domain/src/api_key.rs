@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     address::ChatId,
+    approval::ApprovalRule,
     ids::{ApiKeyId, SessionId},
     time::{Entropy, Timestamp},
 };
@@ -60,6 +61,8 @@ pub struct ApiKey {
     pub allowed_sessions: Vec<SessionId>,
     /// In which chats; empty means all.
     pub allowed_chats: Vec<ChatId>,
+    /// What it may send without a person; `None`: everything.
+    pub approval: Option<ApprovalRule>,
     /// Revoked keys stay listed.
     pub active: bool,
     /// When it stops working; `None` never.
@@ -220,13 +223,14 @@ impl ApiKey {
         if free { Ok(()) } else { Err(KeyRefused::Chat) }
     }
 
-    /// A key that could lock everybody out when it goes: usable, admin, and without session, chat or IP limits.
+    /// A key that could lock everybody out when it goes: usable, admin, and without limits of any kind.
     pub fn is_full_admin(&self, now: Timestamp) -> bool {
         self.role == Role::Admin
             && self.check_usable(now).is_ok()
             && self.allowed_ips.is_empty()
             && self.allowed_sessions.is_empty()
             && self.allowed_chats.is_empty()
+            && self.approval.is_none()
     }
 }
 
@@ -245,6 +249,7 @@ mod tests {
             allowed_ips: vec!["10.0.0.0/8".parse().unwrap()],
             allowed_sessions: vec![SessionId::from_uuid(Uuid::from_u128(2))],
             allowed_chats: vec!["49170111@c.us".parse().unwrap()],
+            approval: None,
             active: true,
             expires_at: Some(Timestamp::from_millis(1000)),
             last_used_at: None,

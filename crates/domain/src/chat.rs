@@ -40,6 +40,24 @@ pub struct Contact {
     pub blocked: bool,
 }
 
+/// A name in the account's address book.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContactName {
+    /// What phones show where there is little room.
+    pub first: String,
+    /// What comes behind it.
+    pub last: Option<String>,
+}
+
+impl ContactName {
+    /// Both in one line.
+    pub fn full(&self) -> String {
+        let parts = [Some(self.first.as_str()), self.last.as_deref()];
+        let parts = parts.into_iter().flatten().map(str::trim).filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// What was learned about a person; `None` keeps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ContactPatch {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{address::ChatId, ids::WaMessageId, message::MessageType};
+use crate::{address::ChatId, catalogue::Product, ids::WaMessageId, message::MessageType};
 
 /// Longest caption, in characters (OpenWA's limit).
 pub const CAPTION_CHARS_MAX: usize = 1024;
@@ -34,6 +34,24 @@ pub enum Content {
     },
     /// A question with options.
     Poll(Poll),
+    /// A product of a catalogue.
+    Product(Box<ProductCard>),
+    /// A text with buttons under it.
+    Buttons {
+        /// The text above them.
+        body: String,
+        /// The buttons, at least one.
+        buttons: Vec<Button>,
+        /// How the protocol writes them, and so the answer.
+        form: ButtonForm,
+    },
+    /// The press of a button. It quotes the message with the buttons.
+    ButtonReply {
+        /// The button that was pressed.
+        button: Button,
+        /// How the message with the buttons was written.
+        form: ButtonForm,
+    },
     /// An emoji on a message; empty takes it back.
     Reaction {
         /// The message that gets the emoji.
@@ -106,6 +124,8 @@ impl Content {
             Self::Location(_) => MessageType::Location,
             Self::Contacts { .. } => MessageType::Contact,
             Self::Poll(_) => MessageType::Poll,
+            Self::Product(_) => MessageType::Product,
+            Self::Buttons { .. } | Self::ButtonReply { .. } => MessageType::Text,
             Self::Revoke { .. } => MessageType::Revoked,
             Self::Undecryptable => MessageType::Masked,
             _ => MessageType::Unknown,
@@ -115,7 +135,11 @@ impl Content {
     /// The text a person reads: body, caption, the poll's question, the place's name, the cards as vCards.
     pub fn body(&self) -> Option<String> {
         match self {
-            Self::Text { body, .. } | Self::Edit { body, .. } => Some(body.clone()),
+            Self::Text { body, .. } | Self::Edit { body, .. } | Self::Buttons { body, .. } => {
+                Some(body.clone())
+            }
+            Self::ButtonReply { button, .. } => Some(button.text.clone()),
+            Self::Product(card) => card.body.clone(),
             Self::Media(media) => media.caption.clone(),
             Self::Location(location) => location.description.clone(),
             Self::Contacts { cards } => {
@@ -316,6 +340,39 @@ impl Poll {
         let chosen = |option: &&String| hashes.contains(&OptionHash::of(option));
         self.options.iter().filter(chosen).map(String::as_str).collect()
     }
+}
+
+/// A product in a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProductCard {
+    /// The product, as its catalogue has it.
+    pub product: Product,
+    /// Whose catalogue it is in, when the message says so.
+    pub owner: Option<ChatId>,
+    /// What the sender writes about it.
+    pub body: Option<String>,
+    /// Its picture, of messages that go out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<Box<Media>>,
+}
+
+/// A button under a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Button {
+    /// What tells it from the others; the sender chose it.
+    pub id: String,
+    /// What stands on it.
+    pub text: String,
+}
+
+/// How the protocol writes buttons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ButtonForm {
+    /// A list of plain buttons.
+    Plain,
+    /// The buttons of a template of WhatsApp.
+    Template,
 }
 
 /// How a vote names an option: the SHA-256 of its text.

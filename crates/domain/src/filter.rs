@@ -53,8 +53,9 @@ impl Field {
     /// can never swallow one by accident; what a message says is only in those that carry the message itself.
     pub const fn is_in(self, kind: EventType) -> bool {
         use EventType::{
-            MessageAck, MessageEdited, MessageFailed, MessageReaction, MessageReceipt,
-            MessageReceived, MessageRevoked, MessageSent, PollVote,
+            LabelChatAdded, LabelChatDeleted, MessageAck, MessageEdited, MessageFailed,
+            MessageReaction, MessageReceipt, MessageReceived, MessageRevoked, MessageSent,
+            PollVote,
         };
         match kind {
             MessageReceived | MessageSent | MessageEdited => true,
@@ -62,6 +63,7 @@ impl Field {
             | PollVote => {
                 !matches!(self, Self::Body | Self::Type | Self::HasMedia | Self::Mentions)
             }
+            LabelChatAdded | LabelChatDeleted => matches!(self, Self::ChatId),
             _ => false,
         }
     }

@@ -93,8 +93,18 @@ uuid_id!(
     ""
 );
 uuid_id!(
+    /// A send that waits for a person. Written `apr_<uuid>`.
+    ApprovalId,
+    "apr_"
+);
+uuid_id!(
     /// The id of a message template.
     TemplateId,
+    ""
+);
+uuid_id!(
+    /// The id of an automation rule.
+    AutomationRuleId,
     ""
 );
 uuid_id!(
@@ -128,6 +138,14 @@ impl EventId {
             hash.update(part);
         }
         Self(uuid_from_hash(&hash.finalize()))
+    }
+
+    /// The same, but it begins with a time, which is a part of what it stands for: such ids lie side by side.
+    pub fn derived_at(at: crate::Timestamp, parts: &[&[u8]]) -> Self {
+        let mut bytes = *Self::derived(parts).0.as_bytes();
+        let millis = u64::try_from(at.millis()).unwrap_or(0).to_be_bytes();
+        bytes[..TIME_BYTES].copy_from_slice(&millis[millis.len() - TIME_BYTES..]);
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 }
 

@@ -20,18 +20,24 @@
 
 pub mod address;
 pub mod api_key;
+pub mod approval;
+pub mod automation;
 pub mod backoff;
 pub mod batch;
+pub mod catalogue;
+pub mod channel;
 pub mod chat;
 pub mod content;
 pub mod delivery;
 pub mod event;
 pub mod failure;
 pub mod filter;
+pub mod group;
 pub mod hook;
 pub mod hop;
 pub mod idempotency;
 pub mod ids;
+pub mod label;
 pub mod log;
 pub mod media;
 pub mod message;
@@ -40,19 +46,25 @@ pub mod pacing;
 pub mod phone;
 pub mod plugin;
 pub mod port;
+pub mod presence;
 pub mod proxy;
+pub mod receipt;
+pub mod search;
 pub mod session;
 pub mod signature;
+pub mod stats;
+pub mod status;
 pub mod template;
 pub mod time;
 mod timer;
+pub mod transfer;
 pub mod visible;
 pub mod webhook;
 
 pub use address::{ChatId, ChatKind, PhoneNumber};
 pub use ids::{
-    ApiKeyId, DeliveryId, EventId, MediaId, MessageRowId, SessionId, TemplateId, WaMessageId,
-    WebhookId,
+    ApiKeyId, ApprovalId, AutomationRuleId, DeliveryId, EventId, MediaId, MessageRowId, SessionId,
+    TemplateId, WaMessageId, WebhookId,
 };
 pub use time::{Clock, Entropy, Timestamp};
 pub use timer::Timer;

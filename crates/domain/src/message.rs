@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 pub use crate::content::Content;
 use crate::{
     address::{ChatId, PhoneNumber},
+    event::ChangeSource,
     ids::{MessageRowId, SessionId, WaMessageId},
+    status::{StatusPost, TextStyle},
     time::Timestamp,
 };
 
@@ -236,6 +238,8 @@ pub struct InboundMessage {
     pub sender_phone: Option<PhoneNumber>,
     /// Written by this account on another device.
     pub from_me: bool,
+    /// Which device that was; `None` for messages of other people.
+    pub source: Option<ChangeSource>,
     /// The sender's display name.
     pub push_name: Option<String>,
     /// WhatsApp's time, whole seconds.
@@ -254,6 +258,8 @@ pub struct InboundMessage {
     pub view_once: bool,
     /// How often it was forwarded; 0 for what its sender wrote.
     pub forwarding_score: u32,
+    /// How the text of a status looks.
+    pub style: TextStyle,
 }
 
 /// A message on its way out.
@@ -272,6 +278,9 @@ pub struct OutgoingMessage {
     /// How often it was forwarded, this time included; 0 when it is not marked as forwarded.
     #[serde(default)]
     pub forwarding_score: u32,
+    /// What it has in addition as a status, or as the end of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Box<StatusPost>>,
 }
 
 #[cfg(test)]

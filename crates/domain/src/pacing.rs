@@ -105,6 +105,18 @@ pub struct Refusal {
     pub until: Timestamp,
 }
 
+/// Why people cannot be written to first, or added to a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StrangersRefusal {
+    /// They can be later.
+    Later(Refusal),
+    /// There are more of them than new chats are allowed in one day.
+    Never {
+        /// New chats of a whole day.
+        most: u32,
+    },
+}
+
 /// What became of an admitted send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PacingOutcome {
@@ -152,6 +164,49 @@ impl PacingState {
             self.probing_since = Some(now);
         }
         Ok(())
+    }
+
+    /// Takes places for people to whom this account would be new, all of them or none: `strangers` are those with whom
+    /// neither side ever wrote. Who of them was not counted before today.
+    ///
+    /// # Errors
+    /// [`StrangersRefusal`]; the counters are as before then.
+    pub fn admit_strangers(
+        &mut self,
+        rules: &PacingRules,
+        strangers: &[ChatId],
+        age_days: i64,
+        now: Timestamp,
+    ) -> Result<Vec<ChatId>, StrangersRefusal> {
+        self.roll(now);
+        self.breaker(now).map_err(StrangersRefusal::Later)?;
+        let Some(most) = by_age(&rules.cold, age_days) else { return Ok(vec![]) };
+        let mut new: Vec<ChatId> = Vec::new();
+        for stranger in strangers {
+            if !self.cold.contains(stranger) && !new.contains(stranger) {
+                new.push(stranger.clone());
+            }
+        }
+        if new.is_empty() {
+            return Ok(new);
+        }
+        if new.len() > most as usize {
+            return Err(StrangersRefusal::Never { most });
+        }
+        if self.cold.len() + new.len() > most as usize {
+            let until = Timestamp::from_millis((self.day + 1) * DAY_MS);
+            let rule = PacingRule::ColdDailyCap;
+            return Err(StrangersRefusal::Later(Refusal { rule, until }));
+        }
+        self.cold.extend(new.iter().cloned());
+        Ok(new)
+    }
+
+    /// Gives back places that were taken at `at` for people who did not hear of this account.
+    pub fn return_strangers(&mut self, strangers: &[ChatId], at: Timestamp) {
+        if at.millis().div_euclid(DAY_MS) == self.day {
+            self.cold.retain(|known| !strangers.contains(known));
+        }
     }
 
     /// Records what became of a send that was admitted at `at`. True when the breaker has just opened.
@@ -331,6 +386,27 @@ mod tests {
         state.admit(&rules, &chat(1), true, 0, NOON).unwrap();
         state.settle(&rules, &chat(1), NOON, PacingOutcome::NotSent, NOON);
         state.admit(&rules, &chat(2), true, 0, NOON).unwrap();
+    }
+
+    #[test]
+    fn strangers_are_admitted_all_or_none() {
+        let rules = PacingRules { cold: vec![3], ..PacingRules::default() };
+        let mut state = PacingState::default();
+        let people = |numbers: &[u32]| numbers.iter().map(|one| chat(*one)).collect::<Vec<_>>();
+        let never = state.admit_strangers(&rules, &people(&[1, 2, 3, 4]), 0, NOON);
+        assert_eq!(never, Err(StrangersRefusal::Never { most: 3 }));
+        state.admit_strangers(&rules, &people(&[1, 2, 2]), 0, NOON).unwrap();
+        let later = state.admit_strangers(&rules, &people(&[2, 3, 4]), 0, NOON);
+        let Err(StrangersRefusal::Later(refusal)) = later else { panic!("{later:?}") };
+        assert_eq!(refusal.rule, PacingRule::ColdDailyCap);
+        assert_eq!(refusal.until.millis(), 20_001 * DAY_MS);
+        // Nothing of it was counted, and whoever did not hear of us is given back.
+        state.return_strangers(&people(&[1]), NOON);
+        let counted = state.admit_strangers(&rules, &people(&[2, 3, 4]), 0, NOON);
+        assert_eq!(counted, Ok(people(&[3, 4])));
+        assert!(state.admit(&rules, &chat(5), true, 0, NOON).is_err(), "sends share the budget");
+        let off = PacingRules { cold: vec![], ..rules };
+        state.admit_strangers(&off, &people(&[6, 7, 8, 9]), 0, NOON).unwrap();
     }
 
     #[test]

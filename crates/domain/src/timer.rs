@@ -5,6 +5,12 @@
 pub enum Timer {
     /// The next write of when sessions were last heard of.
     ActivityFlush,
+    /// How long an automation rule's answer holds its place.
+    AutomationAnswer,
+    /// The next word about messages that automation rules did not look at.
+    AutomationTell,
+    /// The next look for approvals that are to go out, or waited too long.
+    Approvals,
     /// How long a batch lets sends of people go first.
     BatchYield,
     /// The next item of a batch, or the next look at the session's batches.
@@ -25,6 +31,8 @@ pub enum Timer {
     HookAnswer,
     /// The next write of how often API keys were used.
     KeyUseFlush,
+    /// How long WhatsApp may take to say where a picture is.
+    Picture,
     /// How long a plugin may take to answer a call, with waiting for its process.
     PluginAnswer,
     /// The next look whether the file of a message is there for a plugin.
@@ -73,6 +81,8 @@ pub enum Timer {
     ResultRetry,
     /// The next round of deleting what is kept long enough.
     Retention,
+    /// The next look for messages that are not in the search's index yet.
+    SearchIndex,
     /// How long a send waits for the answer of WhatsApp's server.
     SendAnswer,
     /// How long a send waits for a connection that lets it through.
@@ -81,6 +91,8 @@ pub enum Timer {
     SendWrite,
     /// The next try to start a session after a panic.
     SessionRestart,
+    /// The next look whether the file of a status is there for who asked.
+    StatusFile,
     /// The next look for sessions whose process died.
     Takeover,
     /// A test's own.

@@ -13,6 +13,7 @@ use std::{
 use domain::{
     ApiKeyId, ChatId, Clock, Entropy, SessionId, Timer, Timestamp,
     api_key::{ApiKey, KeyHash, KeyRefused, Role, mark_of, new_key, prefix_of},
+    approval::ApprovalRule,
     port::{ApiKeyStore, StoreError},
     webhook::Secret,
 };
@@ -45,6 +46,7 @@ pub struct NewApiKey {
     pub allowed_ips: Vec<IpNet>,
     pub allowed_sessions: Vec<SessionId>,
     pub allowed_chats: Vec<ChatId>,
+    pub approval: Option<ApprovalRule>,
     pub expires_at: Option<Timestamp>,
 }
 
@@ -57,6 +59,7 @@ pub struct ApiKeyPatch {
     pub allowed_ips: Option<Vec<IpNet>>,
     pub allowed_sessions: Option<Vec<SessionId>>,
     pub allowed_chats: Option<Vec<ChatId>>,
+    pub approval: Option<Option<ApprovalRule>>,
     pub expires_at: Option<Option<Timestamp>>,
 }
 
@@ -217,6 +220,7 @@ impl ApiKeys {
             allowed_ips: vec![],
             allowed_sessions: vec![],
             allowed_chats: vec![],
+            approval: None,
             expires_at: None,
         };
         self.store.insert_api_key(&ApiKey { prefix, ..self.record(new, text) }).await
@@ -232,6 +236,7 @@ impl ApiKeys {
             allowed_ips: new.allowed_ips,
             allowed_sessions: new.allowed_sessions,
             allowed_chats: new.allowed_chats,
+            approval: new.approval,
             active: true,
             expires_at: new.expires_at,
             last_used_at: None,
@@ -313,6 +318,9 @@ impl ApiKeys {
             }
             if let Some(chats) = patch.allowed_chats {
                 key.allowed_chats = chats;
+            }
+            if let Some(approval) = patch.approval {
+                key.approval = approval;
             }
             if let Some(expires_at) = patch.expires_at {
                 key.expires_at = expires_at;

@@ -278,6 +278,7 @@ impl Downloader {
             target: &message.wa_id,
             at: self.ports.clock.now(),
             backfilled: false,
+            source: None,
         };
         let mut media = message.metadata["media"].clone();
         if let MediaState::Ready { size_bytes, .. } = state {

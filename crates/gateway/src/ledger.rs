@@ -12,7 +12,8 @@ use std::{
 
 use domain::{
     Clock, Entropy, EventId, SessionId, Timer, Timestamp, WaMessageId,
-    event::{Event, EventDraft},
+    chat::Identity,
+    event::{self, Event, EventDraft},
     port::{
         Lease, Quarantined, SessionPatch, Store, StoreError, StoreErrorKind, StoreResult, Write,
         WriteOutcome,
@@ -74,6 +75,12 @@ impl LedgerWriter {
     /// The record of a session, as the ledger has it.
     pub(crate) async fn session(&self, id: SessionId) -> StoreResult<Option<Session>> {
         self.store.session(id).await
+    }
+
+    /// Remembers who is behind a privacy id, and tells it where that is new.
+    pub(crate) fn learn_identity(&self, session: SessionId, identity: Identity) -> Write {
+        let event = event::contact_resolved(self.event_id(), session, &identity, self.now());
+        Write::LearnIdentity { session, identity, events: vec![event] }
     }
 
     /// Writes once; whoever asked decides what a failure means. With the lease of the session that the writes are made

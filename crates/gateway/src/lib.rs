@@ -6,7 +6,8 @@
 //!   the
 //!   task performs. Its sink commits what WhatsApp says before WhatsApp is acknowledged.
 //! - [`Messages`] stores a row with its WhatsApp id before the first byte leaves, then waits for the server's answer.
-//!   [`Batches`] sends to many, at a pace, whatever happens. [`Templates`] keeps texts for it; [`Hooks`] lets code of this process join in.
+//!   [`Batches`] sends to many, at a pace, whatever happens. [`Templates`] keeps texts for it; [`Hooks`] lets code of
+//!   this process join in.
 //! - [`Webhooks`] registers receivers; its dispatcher claims lanes and delivers them in order.
 //! - [`Peers`] hands a request to the process that runs its session.
 //! - [`ApiKeys`] opens and closes the API.
@@ -19,14 +20,20 @@
 
 pub mod activity;
 pub mod api_keys;
+pub mod approvals;
 pub mod audit;
+pub mod automation;
 pub mod batches;
+pub mod catalogue;
+pub mod channels;
 mod downloads;
 pub mod egress;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod groups;
 pub mod health;
 pub mod hooks;
+pub mod labels;
 mod ledger;
 pub mod live;
 pub mod media;
@@ -36,13 +43,19 @@ mod outbox;
 mod pacing;
 pub mod peers;
 pub mod people;
+mod pictures;
 pub mod plugins;
+pub mod presence;
 mod preview;
 pub mod retention;
+pub mod search;
 pub mod sessions;
 mod spelling;
+pub mod stats;
+pub mod statuses;
 pub mod supervisor;
 pub mod templates;
+pub mod transfer;
 mod upkeep;
 pub mod webhooks;
 
@@ -58,10 +71,16 @@ use ledger::LedgerWriter;
 
 pub use activity::Activities;
 pub use api_keys::ApiKeys;
+pub use approvals::Approvals;
 pub use audit::Audit;
+pub use automation::Automation;
 pub use batches::{Batches, BulkOptions};
+pub use catalogue::Catalogue;
+pub use channels::Channels;
+pub use groups::Groups;
 pub use health::{Health, Readiness};
 pub use hooks::Hooks;
+pub use labels::Labels;
 pub use live::{Live, LiveOptions};
 pub use media::{Media, MediaOptions};
 pub use messages::Messages;
@@ -70,9 +89,13 @@ pub use peers::{PeerOptions, Peers};
 pub use people::People;
 pub use plugins::{PluginOptions, Plugins};
 pub use retention::RetentionOptions;
+pub use search::{Search, SearchOptions};
 pub use sessions::Sessions;
+pub use stats::Stats;
+pub use statuses::Statuses;
 pub use supervisor::{Policy, Supervisor};
 pub use templates::Templates;
+pub use transfer::{Transfer, TransferOptions};
 pub use webhooks::{WebhookOptions, Webhooks};
 
 /// Everything the gateway needs from outside.
@@ -130,6 +153,14 @@ pub struct Options {
     pub plugins: PluginOptions,
     /// How long things are kept.
     pub retention: RetentionOptions,
+    /// Automation rules of one session.
+    pub automation_rules_max: u32,
+    /// Where archives of files are taken in from.
+    pub transfer: TransferOptions,
+    /// What of the search is on.
+    pub search: SearchOptions,
+    /// How long numbers of all sessions are kept for the next who asks.
+    pub stats_kept: Duration,
     /// A webhook that delivers nothing for so long while something waits is warned about.
     pub stall_limit: Duration,
     /// How long a shutdown drains before it cuts.
@@ -154,6 +185,10 @@ impl Default for Options {
             live: LiveOptions::default(),
             plugins: PluginOptions::default(),
             retention: RetentionOptions::default(),
+            automation_rules_max: automation::rules_max_default(),
+            transfer: TransferOptions::default(),
+            search: SearchOptions::default(),
+            stats_kept: Duration::from_secs(30),
             stall_limit: Duration::from_secs(900),
             shutdown_limit: Duration::from_secs(15),
         }
@@ -212,10 +247,22 @@ pub struct Gateway {
     pub peers: Option<Peers>,
     /// Many recipients at a pace.
     pub batches: Batches,
+    /// Answers to what comes in.
+    pub automation: Automation,
     /// Stored texts with placeholders.
     pub templates: Templates,
     /// Contacts and chats, and what is changed of them.
     pub people: People,
+    /// Statuses of the last day.
+    pub statuses: Statuses,
+    /// Channels, as WhatsApp describes them.
+    pub channels: Channels,
+    /// Labels of business accounts.
+    pub labels: Labels,
+    /// Catalogues of business accounts.
+    pub catalogue: Catalogue,
+    /// Groups, and what is changed of them.
+    pub groups: Groups,
     /// Files of messages, in both directions.
     pub media: Media,
     /// Where plugins, and code of this process, join in.
@@ -226,6 +273,8 @@ pub struct Gateway {
     pub webhooks: Webhooks,
     /// Keys of the API.
     pub api_keys: ApiKeys,
+    /// Sends that wait for a person.
+    pub approvals: Approvals,
     /// Whether requests and deliveries can be served.
     pub health: Health,
     /// Events as they happen.
@@ -234,6 +283,12 @@ pub struct Gateway {
     pub audit: Audit,
     /// When sessions were last heard of.
     pub activities: Activities,
+    /// Data and files on their way to another installation.
+    pub transfer: Transfer,
+    /// The search for messages.
+    pub search: Search,
+    /// Numbers for dashboards.
+    pub stats: Stats,
     /// Numbers in the text format of Prometheus.
     pub metrics: Metrics,
     supervisor: Supervisor,
@@ -269,7 +324,20 @@ impl Gateway {
             hooks: &hooks,
         });
         let peers = Peers::build(&options, &ports, &sessions).map_err(StartError::Egress)?;
-        let people = People::build(&ports, &sessions, &ledger);
+        let statuses = Statuses::build(&ports, &sessions, &media, &ledger);
+        let channels = Channels::build(&sessions);
+        let labels = Labels::build(&ports, &sessions, &ledger);
+        let catalogue = Catalogue::build(&ports, &sessions);
+        let people = People::build(&options.sends, &ports, &sessions, &ledger, &media);
+        let groups = Groups::build(groups::GroupParts {
+            ports: &ports,
+            sessions: &sessions,
+            ledger: &ledger,
+            media: &media,
+            waiters: &waiters,
+            pacing: &options.sends.pacing,
+            fetch_through_proxy: options.sends.fetch_through_proxy,
+        });
         let templates = Templates::build(&ports);
         let messages = Messages::build(messages::Parts {
             options: &options.sends,
@@ -305,26 +373,41 @@ impl Gateway {
             supervisor: &supervisor,
         });
         let api_keys = ApiKeys::build(&ports, &supervisor, options.key_pepper.clone());
+        let approvals = Approvals::build(&ports, &sessions, &ledger, &supervisor);
         let health = Health::build(&ports, &webhooks, &supervisor);
         let meter = webhooks.meter();
         let limit = options.stall_limit;
         let metrics = Metrics::build(&ports, &sessions, &peers, &live, &audit, meter, limit);
+        let automation = Automation::build(options.automation_rules_max, &ports);
+        let transfer = Transfer::build(options.transfer.clone(), &ports, &sessions);
+        let search = Search::build(options.search.clone(), &ports);
+        let stats = Stats::build(options.stats_kept, &ports, &sessions);
         let gateway = Self {
             sessions,
             messages,
             peers,
             batches,
+            automation,
             templates,
             people,
+            statuses,
+            channels,
+            labels,
+            catalogue,
+            groups,
             media,
             hooks,
             plugins,
             webhooks,
             api_keys,
+            approvals,
             health,
             live,
             audit,
             activities,
+            transfer,
+            search,
+            stats,
             metrics,
             supervisor,
             shutdown_limit: options.shutdown_limit,
@@ -351,6 +434,9 @@ impl Gateway {
         sessions::held::spawn(&self.sessions, supervisor);
         downloads::spawn(ports, &self.media, &self.sessions, ledger, supervisor);
         self.batches.run();
+        self.search.start(supervisor);
+        self.automation.start(&self.messages, ledger, supervisor);
+        self.approvals.run();
         upkeep::start(keep.sweep, ports, supervisor);
         retention::start(keep, ports, &self.audit, supervisor);
         self.sessions.restore().await.map_err(StartError::Store)

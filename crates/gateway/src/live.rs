@@ -6,21 +6,22 @@
 //! slow reader falls back to the log and holds nobody up; nothing is queued for it.
 
 mod places;
+mod tail;
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use domain::{
     ChatId, Clock, EventId, SessionId, Timer, Timestamp,
     event::{Event, EventType},
-    log::{LogBounds, LoggedEvent, PrunedSession},
+    log::{LoggedEvent, PrunedSession},
     port::{LogStore, StoreError, StoreResult},
 };
 pub use places::Who;
 use places::{ReaderPlace, ReaderPlaces};
+use tail::EventRing;
 use tokio::sync::{Notify, watch};
 
 use crate::{
@@ -30,9 +31,6 @@ use crate::{
 
 /// Events read from the log at once.
 const PAGE: u32 = 50;
-/// Events in memory, and bytes of their data.
-const RING_EVENTS_MAX: usize = 1024;
-const RING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Sessions that a notice of pruning lists.
 const PRUNED_SESSIONS_MAX: u32 = 1000;
 /// Events that one pull looks at without a match before it answers with where it got to.
@@ -87,7 +85,7 @@ impl LiveFilter {
         self.sees_session(draft.session)
             && (self.chats.is_empty() || in_chat(&self.chats))
             && (self.kinds.is_empty() || self.kinds.contains(&draft.kind))
-            && (self.qr || draft.kind != EventType::SessionQr)
+            && (self.qr || !draft.kind.links_a_phone())
     }
 }
 
@@ -142,34 +140,6 @@ pub struct Pulled {
     pub missed: Option<Missed>,
 }
 
-/// The newest events: all behind `start`, up to `end`.
-struct EventRing {
-    events: VecDeque<Arc<LoggedEvent>>,
-    bytes: usize,
-    start: u64,
-    end: u64,
-    /// Whether the tail follows the log now.
-    awake: bool,
-}
-
-fn size(event: &LoggedEvent) -> usize {
-    // A rough measure is enough to bound memory.
-    event.event.draft.data.text().len() + 512
-}
-
-impl EventRing {
-    fn push(&mut self, event: LoggedEvent) {
-        self.end = event.position;
-        self.bytes += size(&event);
-        self.events.push_back(Arc::new(event));
-        while self.events.len() > RING_EVENTS_MAX || self.bytes > RING_BYTES_MAX {
-            let Some(oldest) = self.events.pop_front() else { break };
-            self.bytes -= size(&oldest);
-            self.start = oldest.position;
-        }
-    }
-}
-
 /// A handle to the live events. Cheap to clone.
 #[derive(Clone)]
 pub struct Live {
@@ -202,7 +172,7 @@ impl Live {
                 told.notify_one();
             }
         });
-        let ring = EventRing { events: VecDeque::new(), bytes: 0, start: 0, end: 0, awake: false };
+        let ring = EventRing::default();
         let inner = Arc::new(LiveInner {
             places: ReaderPlaces::default(),
             options,
@@ -228,6 +198,14 @@ impl Live {
         self.inner.clock.now()
     }
 
+    /// The last position of the log.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn end(&self) -> StoreResult<u64> {
+        Ok(self.inner.log.log_bounds().await?.last)
+    }
+
     /// One event of the log.
     ///
     /// # Errors
@@ -247,29 +225,11 @@ impl Live {
         after: Option<u64>,
     ) -> Result<Reader, LiveError> {
         let place = self.inner.places.take(who, &self.inner.options)?;
-        let (cursor, missed) = self.begin(&filter, after).await?;
+        let (cursor, missed) = self.inner.begin(&filter, after).await?;
         // The tail may have been asleep.
         let head = self.inner.head.subscribe();
         self.inner.news.notify_one();
         Ok(Reader { inner: self.inner.clone(), _place: place, filter, cursor, missed, head })
-    }
-
-    async fn begin(
-        &self,
-        filter: &LiveFilter,
-        after: Option<u64>,
-    ) -> Result<(u64, Option<Missed>), LiveError> {
-        let LogBounds { last, pruned } = self.inner.log.log_bounds().await?;
-        let Some(after) = after else { return Ok((last, None)) };
-        if after > last {
-            return Err(LiveError::Cursor);
-        }
-        if after >= pruned {
-            return Ok((after, None));
-        }
-        let mut sessions = self.inner.log.pruned_sessions(PRUNED_SESSIONS_MAX).await?;
-        sessions.retain(|one| filter.sees_session(one.session));
-        Ok((after, Some(Missed { through: pruned, sessions })))
     }
 
     /// Up to `limit` events behind a position; without any, waits for the first until a time.
@@ -294,7 +254,7 @@ impl Live {
             };
             return Ok(Pulled { events, cursor: reader.cursor, missed });
         }
-        let (mut cursor, missed) = self.begin(&filter, after).await?;
+        let (mut cursor, missed) = self.inner.begin(&filter, after).await?;
         let mut looked_at = 0;
         loop {
             let (events, more) = self.inner.page(&filter, &mut cursor, limit).await?;
@@ -321,6 +281,21 @@ impl Reader {
     /// Everything that it may see up to here was told.
     pub fn cursor(&self) -> u64 {
         self.cursor
+    }
+
+    /// Sees something else from here on.
+    pub fn refilter(&mut self, filter: LiveFilter) {
+        self.filter = filter;
+    }
+
+    /// Goes on behind another position, and says what is gone there.
+    ///
+    /// # Errors
+    /// [`LiveError::Cursor`] or [`LiveError::Store`]; the position stays where it is.
+    pub async fn seek(&mut self, after: u64) -> Result<Option<Missed>, LiveError> {
+        let (cursor, missed) = self.inner.begin(&self.filter, Some(after)).await?;
+        self.cursor = cursor;
+        Ok(missed)
     }
 
     /// The next events, at most `limit`, or what else happened until a time.
@@ -351,124 +326,6 @@ impl Reader {
                 _ = self.head.changed() => {}
                 () = inner.clock.sleep_until(Timer::LiveReader, until) => return Ok(News::Quiet),
                 () = stopping.cancelled() => return Ok(News::Ended),
-            }
-        }
-    }
-}
-
-impl LiveInner {
-    fn lock(&self) -> std::sync::MutexGuard<'_, EventRing> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What fits among the next events behind the cursor, and whether there may be more; moves the cursor.
-    async fn page(
-        &self,
-        filter: &LiveFilter,
-        cursor: &mut u64,
-        limit: usize,
-    ) -> StoreResult<(Vec<Arc<LoggedEvent>>, bool)> {
-        if let Some(found) = self.remembered(filter, cursor, limit) {
-            return Ok((found, false));
-        }
-        // Before the read: everything up to here is in it.
-        let last = self.log.log_bounds().await?.last;
-        let rows = self.log.read_events(*cursor, filter.session, PAGE).await?;
-        let full = rows.len() == PAGE as usize;
-        let mut found = Vec::new();
-        for row in rows {
-            *cursor = row.position;
-            if filter.matches(&row.event) {
-                found.push(Arc::new(row));
-                if found.len() == limit {
-                    return Ok((found, true));
-                }
-            }
-        }
-        if !full {
-            *cursor = last.max(*cursor);
-        }
-        Ok((found, full))
-    }
-
-    /// `None` when the memory does not reach back to the cursor.
-    fn remembered(
-        &self,
-        filter: &LiveFilter,
-        cursor: &mut u64,
-        limit: usize,
-    ) -> Option<Vec<Arc<LoggedEvent>>> {
-        let ring = self.lock();
-        if !ring.awake || *cursor < ring.start {
-            return None;
-        }
-        let first = ring.events.partition_point(|event| event.position <= *cursor);
-        let mut found = Vec::new();
-        for event in ring.events.range(first..) {
-            *cursor = event.position;
-            if filter.matches(&event.event) {
-                found.push(event.clone());
-                if found.len() == limit {
-                    break;
-                }
-            }
-        }
-        Some(found)
-    }
-
-    async fn follow(&self) {
-        let stopping = self.supervisor.stopping();
-        while !stopping.is_cancelled() {
-            let watched = self.places.taken() > 0;
-            if watched {
-                if let Err(error) = self.catch_up().await {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "the event log could not be followed");
-                }
-            } else {
-                let mut ring = self.lock();
-                (ring.awake, ring.bytes) = (false, 0);
-                ring.events.clear();
-            }
-            let sweep = async {
-                if watched {
-                    let at = self.clock.now().plus(self.options.sweep_interval);
-                    self.clock.sleep_until(Timer::LiveSweep, at).await;
-                } else {
-                    std::future::pending::<()>().await;
-                }
-            };
-            tokio::select! {
-                () = self.news.notified() => {}
-                () = sweep => {}
-                () = stopping.cancelled() => {}
-            }
-        }
-    }
-
-    async fn catch_up(&self) -> StoreResult<()> {
-        if !self.lock().awake {
-            let last = self.log.log_bounds().await?.last;
-            let mut ring = self.lock();
-            (ring.start, ring.end, ring.awake) = (last, last, true);
-            drop(ring);
-            self.head.send_replace(last);
-        }
-        loop {
-            let end = self.lock().end;
-            let rows = self.log.read_events(end, None, PAGE).await?;
-            let full = rows.len() == PAGE as usize;
-            if rows.is_empty() {
-                return Ok(());
-            }
-            let end = {
-                let mut ring = self.lock();
-                rows.into_iter().for_each(|row| ring.push(row));
-                ring.end
-            };
-            self.head.send_replace(end);
-            if !full {
-                return Ok(());
             }
         }
     }

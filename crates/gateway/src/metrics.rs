@@ -37,6 +37,15 @@ pub struct Stalled {
     pub waits: Duration,
 }
 
+/// How the queue of deliveries does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueStanding {
+    /// Deliveries that wait.
+    pub pending: u64,
+    /// Whether Redis answers; `None` without it.
+    pub redis_up: Option<bool>,
+}
+
 type BadTokens = HashMap<Option<IpAddr>, (i64, u32)>;
 type Cached<T> = Arc<tokio::sync::Mutex<Option<(Timestamp, T)>>>;
 
@@ -130,6 +139,15 @@ impl Metrics {
         }
         let entry = tokens.entry(client).or_default();
         *entry = if entry.0 == minute { (minute, entry.1 + 1) } else { (minute, 1) };
+    }
+
+    /// How the queue of deliveries does; nothing waits where that cannot be read.
+    pub async fn queue(&self) -> QueueStanding {
+        let lags = self.lags().await.unwrap_or_default();
+        QueueStanding {
+            pending: lags.iter().map(|lag| lag.pending).sum(),
+            redis_up: self.queue.queue_server().map(|server| server.up),
+        }
     }
 
     /// Webhooks of visible sessions for which events are stored but not delivered for too long.

@@ -1,14 +1,19 @@
 //! Pacing of sends: a place is taken before anything happens, and given back when nothing left.
 
+mod cold;
+
 use std::sync::Arc;
 
 use domain::{
     ChatId, Clock, Timestamp,
-    pacing::{PacingOutcome, PacingRule, PacingRules, Refusal},
-    port::{Lease, PacingStore, StoreError},
+    message::Direction,
+    pacing::{PacingOutcome, PacingRule, PacingRules, Refusal, StrangersRefusal},
+    port::{Lease, MessageQuery, MessageStore, PacingStore, Page, StoreError},
 };
 
 use crate::Ports;
+
+pub(crate) use cold::ColdLocks;
 
 /// Why no place was taken.
 pub(crate) enum PacingError {
@@ -16,6 +21,21 @@ pub(crate) enum PacingError {
     Paced {
         rule: PacingRule,
         retry_after_seconds: u64,
+    },
+    /// WhatsApp lets this account write to nobody new, and this is somebody new.
+    Cold,
+    Store(StoreError),
+}
+
+/// Why people are not added to a group.
+pub(crate) enum StrangersError {
+    /// Too many new people for now: there may be places after so many seconds.
+    Paced {
+        retry_after_seconds: u64,
+    },
+    /// Too many new people for a whole day.
+    Never {
+        most: u32,
     },
     Store(StoreError),
 }
@@ -26,6 +46,8 @@ pub(crate) struct SendPacing {
     store: Arc<dyn PacingStore>,
     clock: Arc<dyn Clock>,
     rules: Arc<PacingRules>,
+    locks: ColdLocks,
+    messages: Arc<dyn MessageStore>,
 }
 
 /// A place that was taken.
@@ -43,9 +65,10 @@ struct PaceSlot {
 }
 
 impl SendPacing {
-    pub(crate) fn new(ports: &Ports, rules: PacingRules) -> Self {
+    pub(crate) fn new(ports: &Ports, rules: PacingRules, locks: ColdLocks) -> Self {
         let (store, clock) = (ports.store.clone(), ports.clock.clone());
-        Self { store, clock, rules: Arc::new(rules) }
+        let messages = ports.store.clone();
+        Self { store, clock, rules: Arc::new(rules), locks, messages }
     }
 
     /// Takes a place, or says when there may be one.
@@ -54,10 +77,13 @@ impl SendPacing {
         lease: &Lease,
         chat: &ChatId,
     ) -> Result<AdmittedSend, PacingError> {
+        let at = self.clock.now();
+        if self.locks.until(lease.session, at).is_some() && self.is_new(lease, chat).await? {
+            return Err(PacingError::Cold);
+        }
         if !self.rules.enabled {
             return Ok(AdmittedSend { place: None });
         }
-        let at = self.clock.now();
         let admitted = self.store.admit_send(lease, chat, &self.rules, at).await;
         match admitted.map_err(PacingError::Store)? {
             Ok(()) => {
@@ -67,12 +93,83 @@ impl SendPacing {
             }
             Err(Refusal { rule, until }) => {
                 tracing::info!(session.id = %lease.session, rule = rule.as_str(), "a send was too fast");
-                let millis = u64::try_from(until.since(at).as_millis()).unwrap_or(u64::MAX);
-                let retry_after_seconds = millis.div_ceil(1000).max(1);
+                let retry_after_seconds = seconds_until(until, at);
                 Err(PacingError::Paced { rule, retry_after_seconds })
             }
         }
     }
+}
+
+impl SendPacing {
+    /// Whether this person never wrote to the account. Groups are nobody in this sense.
+    async fn is_new(&self, lease: &Lease, chat: &ChatId) -> Result<bool, PacingError> {
+        if chat.is_group() {
+            return Ok(false);
+        }
+        let heard = MessageQuery {
+            chat: Some(chat.clone()),
+            direction: Some(Direction::Incoming),
+            ..MessageQuery::default()
+        };
+        let one = Page { limit: 1, offset: 0 };
+        let heard = self.messages.messages(lease.session, &heard, one).await;
+        Ok(heard.map_err(PacingError::Store)?.is_some_and(|page| page.total == 0))
+    }
+}
+
+/// Places that were taken for people whom this account adds to a group.
+#[must_use]
+pub(crate) struct AdmittedStrangers {
+    pacing: SendPacing,
+    lease: Lease,
+    /// Who was counted; nobody while pacing is off.
+    counted: Vec<ChatId>,
+    at: Timestamp,
+}
+
+impl SendPacing {
+    /// Takes places for people who are added to a group: those with whom neither side ever wrote count as new chats.
+    pub(crate) async fn admit_strangers(
+        &self,
+        lease: &Lease,
+        people: &[ChatId],
+    ) -> Result<AdmittedStrangers, StrangersError> {
+        let at = self.clock.now();
+        let admitted = |counted| {
+            Ok(AdmittedStrangers { pacing: self.clone(), lease: lease.clone(), counted, at })
+        };
+        if !self.rules.enabled {
+            return admitted(vec![]);
+        }
+        let counted = self.store.admit_strangers(lease, people, &self.rules, at).await;
+        match counted.map_err(StrangersError::Store)? {
+            Ok(counted) => admitted(counted),
+            Err(StrangersRefusal::Never { most }) => Err(StrangersError::Never { most }),
+            Err(StrangersRefusal::Later(Refusal { rule, until })) => {
+                tracing::info!(session.id = %lease.session, rule = rule.as_str(), "too many new people for a group");
+                Err(StrangersError::Paced { retry_after_seconds: seconds_until(until, at) })
+            }
+        }
+    }
+}
+
+impl AdmittedStrangers {
+    /// Gives back the places of those who did not hear of this account.
+    pub(crate) async fn give_back(self, unaware: impl Fn(&ChatId) -> bool) {
+        let back: Vec<ChatId> = self.counted.into_iter().filter(unaware).collect();
+        if back.is_empty() {
+            return;
+        }
+        if let Err(error) = self.pacing.store.return_strangers(&self.lease, &back, self.at).await {
+            tracing::warn!(session.id = %self.lease.session, error = &error as &dyn std::error::Error,
+                "places for new people were not given back");
+        }
+    }
+}
+
+fn seconds_until(until: Timestamp, now: Timestamp) -> u64 {
+    let millis = u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX);
+    millis.div_ceil(1000).max(1)
 }
 
 impl AdmittedSend {

@@ -1,7 +1,15 @@
 //! People and chats: read from the ledger, asked of and marked at WhatsApp.
 //!
+//! The account's own profile, presences and calls are [`profile`], [`presence`] and [`calls`]; who is blocked, the
+//! address book and pictures [`contacts`].
+//!
 //! Reads need no connection. A mark is set at WhatsApp first and then in the ledger, so that the ledger never shows
 //! what WhatsApp refused.
+
+mod calls;
+mod contacts;
+mod presence;
+mod profile;
 
 use domain::{
     ChatId, PhoneNumber, SessionId, WaMessageId,
@@ -12,11 +20,14 @@ use domain::{
 };
 
 use crate::{
-    Ports, Sessions,
+    Media, Ports, SendOptions, Sessions,
     ledger::LedgerWriter,
+    media::MediaError,
     sessions::{NoLink, ReadySession},
     spelling,
 };
+
+pub use profile::PictureInput;
 
 /// Receipts sent at once when nobody says for which messages.
 const UNREAD_MAX: u32 = 100;
@@ -35,6 +46,18 @@ pub enum PeopleError {
     /// It is not connected now.
     #[error("the session is not ready: {}", .0.as_str())]
     NotReady(SessionStatus),
+    /// WhatsApp knows no name of the account yet, with which it could show as online.
+    #[error("the account has no name yet")]
+    NoName,
+    /// Only numbers can be in the address book, and that of this privacy id is not known.
+    #[error("the number of {0} is not known")]
+    NumberUnknown(ChatId),
+    /// No call of this id rings.
+    #[error("no call {0} rings")]
+    NotRinging(String),
+    /// A picture could not be had or made.
+    #[error("the picture cannot be used")]
+    Media(#[source] MediaError),
     /// WhatsApp did not answer; whether it was done is not known.
     #[error("whatsapp did not answer")]
     Unanswered,
@@ -66,11 +89,26 @@ pub struct People {
     ports: Ports,
     sessions: Sessions,
     ledger: LedgerWriter,
+    media: Media,
+    /// Pictures from URLs are fetched through the session's proxy, where it has one.
+    fetch_through_proxy: bool,
 }
 
 impl People {
-    pub(crate) fn build(ports: &Ports, sessions: &Sessions, ledger: &LedgerWriter) -> Self {
-        Self { ports: ports.clone(), sessions: sessions.clone(), ledger: ledger.clone() }
+    pub(crate) fn build(
+        options: &SendOptions,
+        ports: &Ports,
+        sessions: &Sessions,
+        ledger: &LedgerWriter,
+        media: &Media,
+    ) -> Self {
+        Self {
+            ports: ports.clone(),
+            sessions: sessions.clone(),
+            ledger: ledger.clone(),
+            media: media.clone(),
+            fetch_through_proxy: options.fetch_through_proxy,
+        }
     }
 
     /// The account's people that the caller may see.
@@ -188,7 +226,7 @@ impl People {
         let found = link.connection.lookup(std::slice::from_ref(id)).await.map_err(engine)?;
         let found = found.into_iter().next();
         if let Some(identity) = found.as_ref().and_then(spelling::identity) {
-            let write = Write::LearnIdentity { session, identity };
+            let write = self.ledger.learn_identity(session, identity);
             self.ledger.write(Some(&link.lease), vec![write]).await.map_err(PeopleError::Store)?;
         }
         Ok(found)

@@ -1,5 +1,5 @@
 //! Lets go of what is old: settled deliveries, dead letters, events without deliveries, the audit, keys of
-//! idempotent sends, and messages where that is asked for.
+//! idempotent sends, statuses, and messages where that is asked for.
 //!
 //! The ledger has no clock. At each round the length of the event log is marked with the time; the mark of a week ago
 //! then says which events are a week old. Small batches, with everything else in between.
@@ -9,7 +9,9 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     Clock, Timer, Timestamp,
     log::PruneLimits,
-    port::{IdempotencyStore, LogStore, StoreResult},
+    port::{IdempotencyStore, LogStore, StatsStore, StatusStore, StoreResult},
+    stats::STATS_KEPT,
+    status::STATUS_LIFE,
 };
 
 use crate::{Audit, Policy, Ports, Supervisor};
@@ -54,6 +56,8 @@ struct RetentionLoop {
     options: RetentionOptions,
     log: Arc<dyn LogStore>,
     idempotency: Arc<dyn IdempotencyStore>,
+    stats: Arc<dyn StatsStore>,
+    statuses: Arc<dyn StatusStore>,
     clock: Arc<dyn Clock>,
     audit: Audit,
     supervisor: Supervisor,
@@ -76,6 +80,8 @@ pub(crate) fn start(
         options,
         log: ports.store.clone(),
         idempotency: ports.store.clone(),
+        stats: ports.store.clone(),
+        statuses: ports.store.clone(),
         clock: ports.clock.clone(),
         audit: audit.clone(),
         supervisor: supervisor.clone(),
@@ -110,6 +116,9 @@ impl RetentionLoop {
         while !stopping.is_cancelled()
             && self.idempotency.expire_idempotency_keys(now, BATCH).await? > 0
         {}
+        self.stats.prune_stats(now.minus(STATS_KEPT)).await?;
+        let over = now.minus(STATUS_LIFE);
+        while !stopping.is_cancelled() && self.statuses.expire_statuses(over, BATCH).await? > 0 {}
         let before = now.minus(self.options.audit);
         while !stopping.is_cancelled() && self.audit.prune(before, BATCH).await? > 0 {}
         if let Some(kept) = self.options.messages {

@@ -87,7 +87,7 @@ pub(crate) async fn learned(
     let Some(chat) = somebody.registered.clone() else { return Ok(Spelling::Nobody) };
     let session = lease.session;
     let mut writes: Vec<Write> = identity(somebody)
-        .map(|identity| Write::LearnIdentity { session, identity })
+        .map(|identity| ledger.learn_identity(session, identity))
         .into_iter()
         .collect();
     if !chat.is_lid() {

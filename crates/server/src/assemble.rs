@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use domain::{Clock, Entropy, pacing::PacingRules, port::DeliveryQueue, webhook::Secret};
 use gateway::{
     BulkOptions, Gateway, LiveOptions, MediaOptions, Options, PeerOptions, PluginOptions, Ports,
-    RetentionOptions, SendOptions, webhooks::WebhookOptions,
+    RetentionOptions, SearchOptions, SendOptions, TransferOptions, webhooks::WebhookOptions,
 };
 use storage::{
     BullQueue, FolderMedia, LedgerStore, MasterKey, PostgresOptions, PostgresTls, RedisOptions,
@@ -147,17 +147,22 @@ fn plugin_engine() -> anyhow::Result<plugins::Engine> {
     Ok(plugins::Engine::new(program, vec![crate::PLUGIN_CHILD.into()]))
 }
 
-fn plugin_options(settings: &Settings) -> PluginOptions {
-    let (plugins, base) = (&settings.plugins, settings.plugins.base_url.trim_end_matches('/'));
-    let base_url = match base.is_empty() {
+/// Where the API is reached from outside, without a slash at the end.
+fn base_url(settings: &Settings) -> String {
+    let base = settings.plugins.base_url.trim_end_matches('/');
+    match base.is_empty() {
         true => format!("http://localhost:{}", settings.server.port),
         false => base.to_owned(),
-    };
+    }
+}
+
+fn plugin_options(settings: &Settings) -> PluginOptions {
+    let plugins = &settings.plugins;
     PluginOptions {
         memory_bytes: plugins.memory_mb << 20,
         hook_limit: Duration::from_millis(plugins.hook_timeout_ms),
         unsigned_ingress: plugins.allow_unsigned_ingress,
-        base_url,
+        base_url: base_url(settings),
         ..PluginOptions::default()
     }
 }
@@ -271,6 +276,17 @@ fn options(settings: &Settings) -> anyhow::Result<Options> {
             messages: Some(settings.messages.retention_days).filter(|kept| *kept > 0).map(days),
             ..RetentionOptions::default()
         },
+        automation_rules_max: settings.automation.max_per_session,
+        transfer: TransferOptions {
+            folder: settings.data.dir.join("import"),
+            bytes_max: settings.media.import_bytes_max,
+        },
+        search: SearchOptions {
+            enabled: settings.search.enabled,
+            contains: settings.search.contains,
+            limit_max: settings.search.limit_max,
+        },
+        stats_kept: millis(settings.stats.cache_ttl_ms),
         stall_limit: millis(webhooks.stall_limit_ms),
         webhooks: WebhookOptions {
             timeout: millis(webhooks.timeout_ms),
@@ -332,17 +348,26 @@ fn node_name(id: &str, entropy: &dyn Entropy) -> String {
 }
 
 /// The routes of the HTTP API, with its limits and rates.
-pub fn router(settings: &Settings, gateway: Gateway) -> anyhow::Result<axum::Router> {
+pub fn router(
+    settings: &Settings,
+    gateway: Gateway,
+    installation: Option<Arc<dyn api::Installation>>,
+) -> anyhow::Result<axum::Router> {
     let options = api::ApiOptions {
         body_limit_bytes: settings.body_limit_bytes(),
         request_timeout: settings.request_timeout(),
         body_budget_bytes: settings.body_budget(),
         rates: settings.rates(),
+        sockets: settings.sockets(),
+        mcp: settings.agents(),
         docs: settings.server.docs,
         validation_detail: settings.server.validation_detail,
         cors_origins: settings.server.cors_origins.clone(),
         trusted_proxies: settings.trusted_proxies()?,
         version: env!("CARGO_PKG_VERSION"),
+        base_url: base_url(settings),
+        debug: matches!(settings.log.level.as_str(), "debug" | "trace"),
+        installation,
         metrics_token: settings.secrets.metrics_token.clone(),
         resident_bytes: Arc::new(resident_bytes),
     };

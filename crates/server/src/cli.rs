@@ -30,6 +30,8 @@ pub enum CliCommand {
     Serve(ServeOptions),
     /// Play a story on a simulated network, then stay up to try the API by hand
     Sandbox(SandboxOptions),
+    /// Run a simulated WhatsApp network as a process of its own, for any client
+    Simulator(simulator::program::SimulatorOptions),
     /// Manage API keys on this machine, without the HTTP API
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -70,6 +72,19 @@ pub struct SandboxOptions {
     /// Port of the HTTP API; 0 takes a free one
     #[arg(long, env = "PORT", default_value_t = 2785)]
     pub port: u16,
+
+    /// Link this many numbers and play no story: the start of tests of a bot
+    #[arg(long, value_name = "N", conflicts_with_all = ["story", "once"])]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub numbers: Option<u16>,
+
+    /// With --numbers: print one line of JSON when everything is up, and nothing else
+    #[arg(long, requires = "numbers")]
+    pub json: bool,
+
+    /// Port of the control surface, where people of the network are steered; 0 takes a free one
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub control_port: u16,
 
     /// Folder for the sandbox's ledger and keys, emptied at each start
     #[arg(long, default_value = "data/sandbox", value_name = "DIR")]

@@ -38,6 +38,7 @@ async fn create_key(settings: &Settings, options: CreateKey) -> anyhow::Result<E
         allowed_ips: vec![],
         allowed_sessions: vec![],
         allowed_chats: vec![],
+        approval: None,
         active: true,
         expires_at: None,
         last_used_at: None,

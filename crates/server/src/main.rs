@@ -13,13 +13,14 @@ mod sandbox;
 mod serve;
 mod system;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use clap::Parser as _;
 
 use crate::{
     cli::{Cli, CliCommand, ServeOptions, ServeRole},
     config::ConfigError,
+    serve::ServeEnd,
 };
 
 /// A good part of the work for a delivery is to allocate and free, on several threads at once.
@@ -28,6 +29,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Bad usage or configuration (BSD's `EX_USAGE`, as clap's neighbours use it).
 const EXIT_USAGE: u8 = 64;
+
+/// Whoever looks after the program should start it again (BSD's `EX_TEMPFAIL`).
+const EXIT_AGAIN: u8 = 75;
 
 /// The argument with which this program is a plugin's process and nothing else.
 const PLUGIN_CHILD: &str = "plugin-child";
@@ -48,31 +52,67 @@ fn main() -> ExitCode {
     // Blocking helpers (name look-ups, media) must not hold the exit up.
     runtime.shutdown_background();
     match outcome {
-        Ok(code) => code,
+        Ok(ServeEnd::Exit(code)) => code,
+        Ok(ServeEnd::Again) => again(),
         Err(error) => fail(&error),
     }
 }
 
-async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    // One TLS provider for the whole process; a second call finds it installed and changes nothing.
+/// The same program with the same arguments, in the place of this process: whoever looks after it sees no end. Where
+/// that is not possible, the exit code asks for a restart.
+fn again() -> ExitCode {
+    use std::os::unix::process::CommandExt as _;
+    let mut arguments = std::env::args_os();
+    let called = arguments.next();
+    let program = std::env::current_exe().ok().filter(|program| program.is_file());
+    if let Some(program) = program.map(std::path::PathBuf::into_os_string).or(called) {
+        let error = std::process::Command::new(program).args(arguments).exec();
+        eprintln!("waypost: cannot start again: {error}");
+    }
+    ExitCode::from(EXIT_AGAIN)
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ServeEnd> {
+    let config = cli.config.clone();
+    let code = match cli.command.unwrap_or_else(|| CliCommand::Serve(ServeOptions::default())) {
+        CliCommand::Serve(options) => return Box::pin(serve(config.as_deref(), options)).await,
+        command => Box::pin(other(config.as_deref(), command)).await?,
+    };
+    Ok(ServeEnd::Exit(code))
+}
+
+async fn serve(file: Option<&Path>, options: ServeOptions) -> anyhow::Result<ServeEnd> {
+    provide_tls();
+    let role = options.role.map(|role| match role {
+        ServeRole::All => config::ServerRole::All,
+        ServeRole::Worker => config::ServerRole::Worker,
+    });
+    let settings = config::load_for(role, file, &config::process_env)?;
+    let program = config::ProgramConfig::new(&settings, file, config::process_env)?;
+    Box::pin(serve::run(settings, Arc::new(program))).await
+}
+
+/// One TLS provider for the whole process; a second call finds it installed and changes nothing.
+fn provide_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match cli.command.unwrap_or_else(|| CliCommand::Serve(ServeOptions::default())) {
-        CliCommand::Serve(options) => {
-            let role = options.role.map(|role| match role {
-                ServeRole::All => config::ServerRole::All,
-                ServeRole::Worker => config::ServerRole::Worker,
-            });
-            let config = config::load_for(role, cli.config.as_deref(), &config::process_env)?;
-            Box::pin(serve::run(config)).await
-        }
+}
+
+async fn other(file: Option<&Path>, command: CliCommand) -> anyhow::Result<ExitCode> {
+    provide_tls();
+    match command {
+        // Served above.
+        CliCommand::Serve(_) => Ok(ExitCode::SUCCESS),
         CliCommand::Sandbox(options) => Box::pin(sandbox::run(options)).await,
+        CliCommand::Simulator(options) => {
+            logs::init("warn", config::LogFormat::Text);
+            simulator::program::run(options).await.map(|()| ExitCode::SUCCESS)
+        }
         CliCommand::Keys(command) => {
-            commands::keys(config::load(cli.config.as_deref(), &config::process_env)?, command)
-                .await
+            commands::keys(config::load(file, &config::process_env)?, command).await
         }
         CliCommand::Plugin(command) => plugin_tool::run(command).await,
         CliCommand::Openapi => commands::openapi(),
-        CliCommand::CheckConfig => commands::check_config(cli.config.as_deref()),
+        CliCommand::CheckConfig => commands::check_config(file),
     }
 }
 

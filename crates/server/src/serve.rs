@@ -1,20 +1,36 @@
 //! `waypost serve`: the gateway until a signal.
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use crate::{
     assemble::{self, AssembledGateway},
-    config::{ServerRole, Settings},
+    config::{ProgramConfig, ServerRole, Settings},
     http::{self, HttpServer},
     lifecycle::{self, ShutdownSignals},
     logs,
 };
 
-/// Runs until SIGTERM or SIGINT; the exit code is 0 after a clean stop.
-pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
+/// How serving ended.
+pub enum ServeEnd {
+    /// It does not start again.
+    Exit(ExitCode),
+    /// The API was asked to start the program again.
+    Again,
+}
+
+/// Why serving stops.
+enum StopCause {
+    Signal,
+    Restart,
+    /// A part ended that must not.
+    Failure,
+}
+
+/// Runs until SIGTERM or SIGINT, or a restart that the API is asked for; the exit code is 0 after a clean stop.
+pub async fn run(settings: Settings, program: Arc<ProgramConfig>) -> anyhow::Result<ServeEnd> {
     logs::init(&settings.log.level, settings.log.format);
     let mut signals = ShutdownSignals::listen()?;
     let listener = bind(&settings).await?;
@@ -22,25 +38,35 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let limits = settings.http_limits(http::raise())?;
     let assembled = assemble::build(&settings).await?;
     announce(&settings, address, &assembled);
-    let router = assemble::router(&settings, assembled.gateway.clone())?;
+    let router = assemble::router(&settings, assembled.gateway.clone(), Some(program.clone()))?;
     let http = HttpServer::start(listener, router, limits);
-    let failed = tokio::select! {
+    let cause = tokio::select! {
         name = signals.next() => {
             tracing::info!(signal = name, "stopping: finishing what is under way");
-            None
+            StopCause::Signal
+        }
+        () = program.restart_asked() => {
+            tracing::info!("restarting: finishing what is under way");
+            StopCause::Restart
         }
         task = assembled.gateway.failed() => {
             tracing::error!(task, "a part that must not end ended; stopping");
-            Some(task)
+            StopCause::Failure
         }
         () = assembled.store.failed() => {
             tracing::error!("the ledger's writer ended; stopping");
-            Some("ledger/writer".to_owned())
+            StopCause::Failure
         }
     };
     let code =
         lifecycle::drain(&mut signals, stop(http, &assembled, settings.shutdown_limit())).await;
-    Ok(if failed.is_some() { ExitCode::FAILURE } else { code })
+    Ok(match cause {
+        StopCause::Signal => ServeEnd::Exit(code),
+        // A signal in between means to stop.
+        StopCause::Restart if code == ExitCode::SUCCESS => ServeEnd::Again,
+        StopCause::Restart => ServeEnd::Exit(code),
+        StopCause::Failure => ServeEnd::Exit(ExitCode::FAILURE),
+    })
 }
 
 /// Opens the port early: a taken one stops the start before anything else is touched.

@@ -90,21 +90,27 @@ pub(crate) fn read(
         .collect())
 }
 
+/// One change of the shared state, as the phone writes it.
+pub(crate) struct PhoneChange<'a> {
+    pub(crate) operation: SyncdOperation,
+    pub(crate) index: &'a [&'a str],
+    pub(crate) value: &'a wa::SyncActionValue,
+    pub(crate) version: i32,
+}
+
 /// A patch with one change, on top of the known ones.
 pub(crate) fn write(
     key: &AppKey,
     collection: &str,
     known: &[Vec<u8>],
-    index: &[&str],
-    value: &wa::SyncActionValue,
-    version: i32,
+    change: &PhoneChange<'_>,
 ) -> Result<wa::SyncdPatch> {
+    let PhoneChange { operation, index, value, version } = *change;
     let CollectionState { mut state, values, keys } =
         CollectionState::after(key, collection, known)?;
     let index = serde_json::to_vec(index)?;
     let iv: [u8; 16] = rand::random();
-    let (mutation, _) =
-        encode_record(SyncdOperation::SET, &index, value, &keys, &key.id, &iv, version);
+    let (mutation, _) = encode_record(operation, &index, value, &keys, &key.id, &iv, version);
     let mutations = vec![mutation];
     let (_, updated) = state.update_hash(&mutations, |index, _| Ok(values.get(index).cloned()));
     updated?;
@@ -149,6 +155,14 @@ fn summary(value: &wa::SyncActionValue) -> Value {
     }
     if let Some(action) = value.delete_message_for_me_action.as_option() {
         shown.insert("timestamp".to_owned(), json!(action.message_timestamp));
+    }
+    if let Some(action) = value.label_edit_action.as_option() {
+        shown.insert("name".to_owned(), json!(action.name));
+        shown.insert("color".to_owned(), json!(action.color));
+        shown.insert("deleted".to_owned(), json!(action.deleted));
+    }
+    if let Some(action) = value.label_association_action.as_option() {
+        shown.insert("labeled".to_owned(), json!(action.labeled));
     }
     if let Some(action) = value.contact_action.as_option() {
         shown.insert("name".to_owned(), json!(action.full_name));

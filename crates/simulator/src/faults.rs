@@ -4,11 +4,12 @@
 //! script is used up before the one for everybody, and each fault counts down as it strikes, so a script ends by
 //! itself. [`Faults::clear`] takes back whatever has not struck yet.
 //!
-//! Faults strike linked devices only: a simulated phone is never dropped, refused or delayed. A message stanza means
+//! Faults strike linked devices only: a simulated phone is never dropped, refused or delayed. A delay for everybody
+//! holds clients that are pairing back as well. A message stanza means
 //! one of a chat, a repetition after a retry receipt included; messages between the devices of one account are spared.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -29,6 +30,9 @@ struct FaultPlan {
     refusals: HashMap<String, LoginRefusal>,
     withheld_key_shares: u32,
     refused_recipients: HashMap<String, u16>,
+    refused_groups: VecDeque<u16>,
+    refused_members: HashMap<String, u16>,
+    spoilt_keys: HashSet<(String, u16)>,
     ack_delay: Duration,
     media_delay: Duration,
     media_redirect: Option<String>,
@@ -95,6 +99,25 @@ impl Faults {
     /// Messages to this number are accepted again.
     pub fn accept_to(&self, phone: &str) {
         self.change(|plan| plan.refused_recipients.remove(phone));
+    }
+
+    /// Refuses the next change of a group by anybody with this code. Called again, it lines up further refusals.
+    pub fn refuse_group(&self, code: u16) {
+        self.change(|plan| {
+            if plan.refused_groups.len() < NACKS_MAX {
+                plan.refused_groups.push_back(code);
+            }
+        });
+    }
+
+    /// Refuses whatever is done in groups with this person, with this code for them alone.
+    pub fn refuse_member(&self, phone: &str, code: u16) {
+        self.change(|plan| plan.refused_members.insert(phone.to_owned(), code));
+    }
+
+    /// Hands out keys of a device that fit no signature, so that nobody can open a session with it.
+    pub fn spoil_keys(&self, phone: &str, device: u16) {
+        self.change(|plan| plan.spoilt_keys.insert((phone.to_owned(), device)));
     }
 
     /// Holds every ack of a message back for this long, receipts not. Zero ends it.
@@ -169,6 +192,18 @@ impl Faults {
         self.change(|plan| plan.refused_recipients.get(phone).copied())
     }
 
+    pub(crate) fn refusal_of_group(&self) -> Option<u16> {
+        self.change(|plan| plan.refused_groups.pop_front())
+    }
+
+    pub(crate) fn refusal_of_member(&self, phone: &str) -> Option<u16> {
+        self.change(|plan| plan.refused_members.get(phone).copied())
+    }
+
+    pub(crate) fn spoils_keys(&self, phone: &str, device: u16) -> bool {
+        self.change(|plan| plan.spoilt_keys.contains(&(phone.to_owned(), device)))
+    }
+
     pub(crate) fn ack_delay(&self) -> Duration {
         self.change(|plan| plan.ack_delay)
     }
@@ -198,6 +233,10 @@ impl Faults {
             let own = plan.devices.get(&(phone.to_owned(), device));
             own.and_then(|script| script.delay).or(plan.everybody.delay).unwrap_or_default()
         })
+    }
+
+    pub(crate) fn delay_of_everybody(&self) -> Duration {
+        self.change(|plan| plan.everybody.delay.unwrap_or_default())
     }
 
     pub(crate) fn refusal_of_login(&self, phone: &str) -> Option<u16> {

@@ -1,6 +1,9 @@
 //! What every part of the network shares.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -8,12 +11,14 @@ use whatsapp_rust::wacore_binary::Node;
 
 use crate::{
     faults::Faults,
+    limits::Limits,
     media::MediaStore,
+    network::NetworkOptions,
     noise::ServerIdentity,
     persist::Disk,
     phone::PhoneInput,
     record::Recorder,
-    server::queue::QueueResult,
+    server::{passkey::Passkeys, queue::QueueResult},
     state::{DeviceKey, ServerState},
 };
 
@@ -23,7 +28,11 @@ pub(crate) struct Hub {
     random: Mutex<StdRng>,
     pub(crate) identity: ServerIdentity,
     pub(crate) faults: Faults,
+    pub(crate) limits: Limits,
+    pub(crate) passkeys: Passkeys,
     pub(crate) recorder: Recorder,
+    /// Holds every stanza to a client back, as distance does.
+    pub(crate) latency: Duration,
     pub(crate) media: Arc<MediaStore>,
     pub(crate) disk: Option<Disk>,
     pub(crate) stop: CancellationToken,
@@ -31,8 +40,13 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(identity: ServerIdentity, disk: Option<Disk>, seed: Option<u64>) -> Self {
-        let random = match seed {
+    pub(crate) fn new(
+        identity: ServerIdentity,
+        disk: Option<Disk>,
+        shape: &NetworkOptions,
+        media_host: String,
+    ) -> Self {
+        let random = match shape.seed {
             Some(seed) => StdRng::seed_from_u64(seed),
             None => rand::make_rng(),
         };
@@ -41,8 +55,11 @@ impl Hub {
             random: Mutex::new(random),
             identity,
             faults: Faults::default(),
+            limits: Limits::default(),
+            passkeys: Passkeys::default(),
             recorder: Recorder::default(),
-            media: Arc::default(),
+            latency: shape.latency,
+            media: Arc::new(MediaStore::new(media_host)),
             disk,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),

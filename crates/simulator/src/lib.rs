@@ -21,15 +21,15 @@
 //!   id.
 //! * The order of the messages of one sender to one device never changes.
 //! * A message is acknowledged to its sender before anything that follows from it.
-//! * Nothing is silently ignored: what the network does not know or cannot answer is in the record. A test that ends
-//!   with empty `unknown` and `unanswered` has seen every request answered.
+//! * Nothing is silently ignored: what the network does not know, cannot answer or cannot read is in the record. A
+//!   network made by [`Network::start`] panics at its end when there is such a thing, so that a test fails by itself.
 //! * Everything that grows has a limit, a constant with its reason, and a stated answer to what happens when it is
 //!   full.
 //!
 //! # What is not here
 //!
-//! Newsletters, status, communities, the sound of calls, external history blobs, trusted-contact tokens, passkeys, XX
-//! fallback and TLS. One-time keys of phones, queues and media do not survive a restart (see `persist`).
+//! Communities, the sound of calls, trusted-contact tokens, XX fallback, and TLS of the chat server. One-time keys of
+//! phones, queues, channels, businesses and media do not survive a restart (see `persist`).
 
 mod account;
 pub mod admin;
@@ -38,11 +38,14 @@ mod faults;
 mod frames;
 mod hub;
 mod keys;
+mod limits;
 mod media;
+mod media_tls;
 mod network;
 pub mod noise;
 mod persist;
 mod phone;
+pub mod program;
 mod provision;
 mod record;
 mod server;
@@ -50,15 +53,21 @@ mod state;
 mod wire;
 
 pub use account::{
-    Account, CallEnd, ChatState, CraftedFile, FileKind, NewFile, Online, text_message,
+    Account, CallEnd, ChatState, CraftedFile, FileKind, MembersChange, NewFile, Online,
+    PhoneGroupSetting, text_message,
 };
 pub use faults::{DeviceFaults, Faults};
+pub use limits::{NewChats, Timelock};
 pub use media::{MEDIA_HOST, MediaHttp};
 pub use network::{Network, NetworkOptions};
 pub use phone::{AutoAnswer, Behaviour, INBOX_MAX, MessageRef, ReceivedMessage};
 pub use provision::ProvisionedDevice;
 pub use record::{
     AcceptedMessage, AppStateChange, DuplicateMessage, Nack, NetworkRecord, RECORD_MAX,
-    SeenReceipt, SeenTyping,
+    RefusedCall, SeenPresence, SeenReceipt, SeenTyping,
+};
+pub use server::{
+    business::{Business, CatalogueProduct},
+    newsletters::NewsletterRole,
 };
 pub use whatsapp_rust::Jid;

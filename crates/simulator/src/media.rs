@@ -38,8 +38,9 @@ const ASKED_MAX: usize = 1_000;
 pub(crate) const DOWNLOAD_FOLDER: &str = "/v/t62.7118-24";
 
 /// Uploaded blobs by path.
-#[derive(Default)]
 pub(crate) struct MediaStore {
+    /// The name that clients are given.
+    host: String,
     blobs: Mutex<StoredBlobs>,
     asked: Mutex<VecDeque<String>>,
 }
@@ -52,6 +53,19 @@ struct StoredBlobs {
 }
 
 impl MediaStore {
+    pub(crate) fn new(host: String) -> Self {
+        Self { host, blobs: Mutex::default(), asked: Mutex::default() }
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Where clients find a path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.host)
+    }
+
     pub(crate) fn put(&self, path: &str, blob: Bytes) {
         let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
         blobs.bytes += blob.len();
@@ -102,33 +116,35 @@ impl MediaStore {
         let stored = format!("{DOWNLOAD_FOLDER}/{token}");
         if query.split('&').any(|pair| pair == "resume=1") {
             return match self.get(&stored) {
-                Some(_) => (200, upload_answer(&stored, true)),
+                Some(_) => (200, self.upload_answer(&stored, true)),
                 None => (404, Bytes::new()),
             };
         }
         self.put(&stored, body);
-        (200, upload_answer(&stored, false))
+        (200, self.upload_answer(&stored, false))
+    }
+
+    /// Where an upload can be downloaded.
+    fn upload_answer(&self, path: &str, resumed: bool) -> Bytes {
+        let mut answer = serde_json::json!({ "url": self.url(path), "direct_path": path });
+        if resumed {
+            answer["resume"] = "complete".into();
+        }
+        answer.to_string().into()
     }
 }
 
-/// Where an upload can be downloaded.
-fn upload_answer(path: &str, resumed: bool) -> Bytes {
-    let mut answer = serde_json::json!({
-        "url": format!("https://{MEDIA_HOST}{path}"),
-        "direct_path": path,
-    });
-    if resumed {
-        answer["resume"] = "complete".into();
-    }
-    answer.to_string().into()
+/// The store as an HTTP service.
+pub(crate) fn service(hub: &Arc<Hub>) -> Router {
+    Router::new()
+        .fallback(handle)
+        .layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX))
+        .with_state(hub.clone())
 }
 
 /// Serves the store over HTTP until the network stops.
 pub(crate) fn serve(hub: &Arc<Hub>, listener: TcpListener) {
-    let app = Router::new()
-        .fallback(handle)
-        .layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX))
-        .with_state(hub.clone());
+    let app = service(hub);
     let stop = hub.stop.clone();
     hub.tasks.spawn(async move {
         let _ = stop.run_until_cancelled(async move { axum::serve(listener, app).await }).await;

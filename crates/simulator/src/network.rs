@@ -4,7 +4,10 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,8 @@ use crate::{
     faults::Faults,
     hub::Hub,
     keys::PhoneKeys,
-    media::{self, MediaHttp},
+    media::{self, MEDIA_HOST, MediaHttp},
+    media_tls::{self, MediaCertificate},
     noise::ServerIdentity,
     persist::Disk,
     phone::Phone,
@@ -41,6 +45,13 @@ pub struct NetworkOptions {
     pub data_dir: Option<PathBuf>,
     /// Makes the numbers the server chooses (LIDs, ids) repeatable. Keys are random all the same.
     pub seed: Option<u64>,
+    /// How long every stanza to a client takes, as over a distance.
+    pub latency: Duration,
+    /// Serves media over TLS with a certificate made for this run, and names the host by its real address.
+    pub media_tls: bool,
+    /// Panics at the end of the network when something that a client said was not understood or not answered, so that
+    /// a test fails by itself. [`Network::start`] does; [`Network::forgive`] takes it back.
+    pub strict: bool,
 }
 
 /// A running network. Cheap to clone; dropping the last clone stops it.
@@ -49,21 +60,32 @@ pub struct Network {
     hub: Arc<Hub>,
     chat: SocketAddr,
     media: SocketAddr,
-    _stops: Arc<StopOnDrop>,
+    stops: Arc<StopOnDrop>,
+    tls: Option<Arc<MediaCertificate>>,
 }
 
-struct StopOnDrop(Arc<Hub>);
+struct StopOnDrop {
+    hub: Arc<Hub>,
+    strict: AtomicBool,
+}
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.stop.cancel();
+        self.hub.stop.cancel();
+        if !self.strict.load(Ordering::Relaxed) || std::thread::panicking() {
+            return;
+        }
+        if let Err(error) = self.hub.recorder.snapshot().answers_everything() {
+            panic!("{error:#}");
+        }
     }
 }
 
 impl Network {
-    /// Starts an empty network on free ports of 127.0.0.1, kept nowhere.
+    /// Starts an empty network for a test, on free ports of 127.0.0.1, kept nowhere: at its end everything must have
+    /// been answered.
     pub async fn start() -> Result<Self> {
-        Self::start_with(NetworkOptions::default()).await
+        Self::start_with(NetworkOptions { strict: true, ..NetworkOptions::default() }).await
     }
 
     /// Starts a network.
@@ -82,11 +104,21 @@ impl Network {
         };
         let chat = listen(options.port).await?;
         let media = listen(options.media_port).await?;
-        let hub = Arc::new(Hub::new(identity, disk, options.seed));
+        let media_host = match options.media_tls {
+            true => media.local_addr()?.to_string(),
+            false => MEDIA_HOST.to_owned(),
+        };
+        let tls = match options.media_tls {
+            true => Some(Arc::new(MediaCertificate::generate()?)),
+            false => None,
+        };
+        let hub = Arc::new(Hub::new(identity, disk, &options, media_host));
+        let strict = AtomicBool::new(options.strict);
         let network = Self {
             chat: chat.local_addr()?,
             media: media.local_addr()?,
-            _stops: Arc::new(StopOnDrop(hub.clone())),
+            stops: Arc::new(StopOnDrop { hub: hub.clone(), strict }),
+            tls,
             hub,
         };
         if let Some(file) = file {
@@ -95,7 +127,10 @@ impl Network {
         network.save().await?;
         Disk::keep_up(&network.hub);
         server::serve(&network.hub, chat);
-        media::serve(&network.hub, media);
+        match &network.tls {
+            Some(tls) => media_tls::serve(&network.hub, media, tls),
+            None => media::serve(&network.hub, media),
+        }
         Ok(network)
     }
 
@@ -104,9 +139,39 @@ impl Network {
         format!("ws://{}/ws/chat", self.chat)
     }
 
-    /// Address of the media host. Clients ask for `https://media.sim.invalid/…`: map that to this address.
+    /// Address of the media host. Clients ask for `https://media.sim.invalid/…`: map that to this address. With
+    /// [`NetworkOptions::media_tls`] they ask for this address itself.
     pub fn media_url(&self) -> String {
-        format!("http://{}", self.media)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.media)
+    }
+
+    /// The certificate of the media host as PEM, when it speaks TLS.
+    pub fn media_certificate(&self) -> Option<&str> {
+        self.tls.as_ref().map(|tls| tls.pem())
+    }
+
+    /// The public key that signs the server's certificate chain, for clients that check it. Unknown for a network that
+    /// was written down before roots were kept.
+    pub fn root_key(&self) -> Option<[u8; 32]> {
+        self.hub.identity.root
+    }
+
+    /// Numbers of all accounts, in order.
+    pub fn phones(&self) -> Vec<String> {
+        let mut phones: Vec<String> = self.hub.state().accounts.keys().cloned().collect();
+        phones.sort();
+        phones
+    }
+
+    /// Whether everything that clients said so far was read, understood and answered; the error lists what was not.
+    pub fn answers_everything(&self) -> Result<()> {
+        self.record().answers_everything()
+    }
+
+    /// For a test that lets a client say what nobody understands: the end of the network does not panic.
+    pub fn forgive(&self) {
+        self.stops.strict.store(false, Ordering::Relaxed);
     }
 
     /// The media host in process, as the engine's HTTP client.
@@ -159,6 +224,7 @@ impl Network {
             },
             app_state: HashMap::new(),
             number_hidden: false,
+            refuses_groups: false,
             watchers: HashSet::new(),
             about: String::new(),
             picture: None,
@@ -197,7 +263,7 @@ impl Network {
     }
 
     /// The person scans the QR code a client shows. The phone then shares the account's app-state key by itself.
-    /// Returns the number of the new device.
+    /// Returns the number of the new device, or 0 when the client has to show the account's passkey first.
     ///
     /// # Errors
     /// When the account does not exist, or no client that waits here shows this code.

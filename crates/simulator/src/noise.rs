@@ -48,6 +48,8 @@ pub struct ServerIdentity {
     pub chain: Vec<u8>,
     /// What a client keeps of the chain after a first login, and needs for IK.
     pub cached: CachedServerCertChain,
+    /// The public key that signed the intermediate certificate, where it is known.
+    pub root: Option<[u8; 32]>,
 }
 
 impl ServerIdentity {
@@ -78,7 +80,8 @@ impl ServerIdentity {
             leaf: MessageField::some(sign(details(2, 1, &leaf), &intermediate)?),
         }
         .encode_to_vec();
-        Self::from_parts(leaf, chain)
+        let root = Some(public_bytes(&root));
+        Ok(Self { root, ..Self::from_parts(leaf, chain)? })
     }
 
     /// Rebuilds an identity that was kept on disk.
@@ -90,7 +93,7 @@ impl ServerIdentity {
         let intermediate = cached(decoded.intermediate.into_option())?;
         let leaf = cached(decoded.leaf.into_option())?;
         ensure!(leaf.key == public_bytes(&key), "the chain names another key");
-        Ok(Self { key, chain, cached: CachedServerCertChain { intermediate, leaf } })
+        Ok(Self { key, chain, cached: CachedServerCertChain { intermediate, leaf }, root: None })
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
     noise::ServerIdentity,
     phone::Phone,
     server::{
-        groups::{Group, GroupMember},
+        groups::{GroupExtras, ServerGroup, ServerMember},
         queue::DeviceQueue,
     },
     state::{AccountState, AppKey, Device},
@@ -121,6 +121,8 @@ pub(crate) struct NetworkFile {
     version: u32,
     server_key: HexBytes,
     certificate_chain: HexBytes,
+    #[serde(default)]
+    root: Option<HexBytes>,
     accounts: Vec<AccountFile>,
     groups: Vec<GroupFile>,
 }
@@ -170,6 +172,8 @@ struct GroupFile {
     invite: String,
     announcement: bool,
     locked: bool,
+    #[serde(default)]
+    rest: GroupExtras,
 }
 
 /// Bytes as hexadecimal text.
@@ -215,13 +219,16 @@ impl NetworkFile {
             version: VERSION,
             server_key: HexBytes::of(hub.identity.key.private_key.serialize()),
             certificate_chain: HexBytes::of(&hub.identity.chain),
+            root: hub.identity.root.as_ref().map(|root| HexBytes::of(root)),
             accounts,
             groups: state.groups.values().map(GroupFile::of).collect(),
         }
     }
 
     pub(crate) fn identity(&self) -> Result<ServerIdentity> {
-        ServerIdentity::from_parts(self.server_key.pair()?, self.certificate_chain.0.clone())
+        let chain = self.certificate_chain.0.clone();
+        let root = self.root.as_ref().map(HexBytes::key).transpose()?;
+        Ok(ServerIdentity { root, ..ServerIdentity::from_parts(self.server_key.pair()?, chain)? })
     }
 
     /// Puts the accounts back, each with a running phone.
@@ -293,6 +300,7 @@ impl AccountFile {
             },
             app_state: app_state.collect(),
             number_hidden: false,
+            refuses_groups: false,
             phone: self.phone,
             lid: self.lid,
             name: self.name,
@@ -350,7 +358,7 @@ impl DeviceFile {
 }
 
 impl GroupFile {
-    fn of(group: &Group) -> Self {
+    fn of(group: &ServerGroup) -> Self {
         let members = group.members.iter();
         Self {
             jid: group.jid.to_string(),
@@ -362,21 +370,23 @@ impl GroupFile {
             invite: group.invite.clone(),
             announcement: group.announcement,
             locked: group.locked,
+            rest: group.rest.clone(),
         }
     }
 
-    fn restore(self) -> Result<Group> {
+    fn restore(self) -> Result<ServerGroup> {
         let members = self.members.into_iter();
-        Ok(Group {
+        Ok(ServerGroup {
             jid: self.jid.parse()?,
             subject: self.subject,
             description: self.description,
             creator: self.creator,
             created: self.created,
-            members: members.map(|(phone, admin)| GroupMember { phone, admin }).collect(),
+            members: members.map(|(phone, admin)| ServerMember { phone, admin }).collect(),
             invite: self.invite,
             announcement: self.announcement,
             locked: self.locked,
+            rest: self.rest,
         })
     }
 }

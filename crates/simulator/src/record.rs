@@ -23,6 +23,10 @@ pub struct NetworkRecord {
     pub unknown: Vec<String>,
     /// Requests that were understood but could not be answered, with the reason. A test should find none.
     pub unanswered: Vec<String>,
+    /// Frames of linked or pairing clients that could not be decrypted or decoded. A test should find none.
+    pub unreadable: Vec<String>,
+    /// Handshakes and logins that were refused, with the reason.
+    pub refused: Vec<String>,
     /// Finished handshakes by pattern: `XX` or `IK`.
     pub handshakes: BTreeMap<String, u64>,
     /// Requests by name and type, e.g. `usync get <usync>`.
@@ -34,8 +38,12 @@ pub struct NetworkRecord {
     pub nacks: Vec<Nack>,
     /// Receipts that were relayed, oldest first.
     pub receipts: Vec<SeenReceipt>,
+    /// Calls that linked devices refused, oldest first.
+    pub refused_calls: Vec<RefusedCall>,
     /// Typing, recording, or neither, that was relayed, oldest first.
     pub typing: Vec<SeenTyping>,
+    /// Who said to be online, or not, oldest first.
+    pub presences: Vec<SeenPresence>,
     /// Changes of accounts' shared state that linked devices made, verified and decrypted, oldest first.
     pub marks: Vec<AppStateChange>,
     /// Messages a phone received although it had them already: a person would have seen them twice.
@@ -52,6 +60,23 @@ pub struct NetworkRecord {
     pub overflowed: u64,
     /// Entries dropped from a full list of this record.
     pub forgotten: u64,
+}
+
+impl NetworkRecord {
+    /// Whether everything that clients said was read, understood and answered; the error lists what was not.
+    pub fn answers_everything(&self) -> anyhow::Result<()> {
+        let lists = [
+            ("unknown", &self.unknown),
+            ("unanswered", &self.unanswered),
+            ("unreadable", &self.unreadable),
+        ];
+        let left: Vec<String> = lists
+            .iter()
+            .flat_map(|(name, list)| list.iter().map(move |entry| format!("{name}: {entry}")))
+            .collect();
+        anyhow::ensure!(left.is_empty(), "the network did not answer everything: {left:?}");
+        Ok(())
+    }
 }
 
 /// A message stanza the network accepted.
@@ -102,6 +127,19 @@ pub struct SeenReceipt {
     pub kind: String,
 }
 
+/// A call that a linked device refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefusedCall {
+    /// WhatsApp's id of the call.
+    pub id: String,
+    /// Phone number of the account that was called.
+    pub phone: String,
+    /// Device that refused it.
+    pub device: u16,
+    /// Who was told, as the device wrote it.
+    pub to: String,
+}
+
 /// What somebody showed in a chat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SeenTyping {
@@ -112,6 +150,17 @@ pub struct SeenTyping {
     /// Address it was sent to.
     pub to: String,
     /// `composing`, `recording` or `paused`.
+    pub state: String,
+}
+
+/// What a device showed of being online.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SeenPresence {
+    /// Phone number of the account.
+    pub phone: String,
+    /// Device that showed it, 0 for the phone.
+    pub device: u16,
+    /// `available` or `unavailable`.
     pub state: String,
 }
 
@@ -155,6 +204,20 @@ impl Recorder {
         self.with(|r| push(&mut r.unanswered, what, &mut r.forgotten));
     }
 
+    pub(crate) fn unreadable(&self, what: String) {
+        tracing::warn!(what, "the network could not read this");
+        self.with(|r| push(&mut r.unreadable, what, &mut r.forgotten));
+    }
+
+    pub(crate) fn refused(&self, what: String) {
+        tracing::info!(what, "the network refused this");
+        self.with(|r| push(&mut r.refused, what, &mut r.forgotten));
+    }
+
+    pub(crate) fn refused_call(&self, refused: RefusedCall) {
+        self.with(|r| push(&mut r.refused_calls, refused, &mut r.forgotten));
+    }
+
     pub(crate) fn handshake(&self, pattern: HandshakePattern) {
         self.with(|r| *r.handshakes.entry(pattern.as_str().to_owned()).or_default() += 1);
     }
@@ -177,6 +240,10 @@ impl Recorder {
 
     pub(crate) fn typing(&self, typing: SeenTyping) {
         self.with(|r| push(&mut r.typing, typing, &mut r.forgotten));
+    }
+
+    pub(crate) fn presence(&self, presence: SeenPresence) {
+        self.with(|r| push(&mut r.presences, presence, &mut r.forgotten));
     }
 
     pub(crate) fn mark(&self, mark: AppStateChange) {

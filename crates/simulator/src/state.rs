@@ -19,7 +19,9 @@ use crate::{
     keys::{KeyBundle, PhoneKeys, SignedKey},
     phone::PhoneHandle,
     server::{
-        groups::Group,
+        business::Business,
+        groups::ServerGroup,
+        newsletters::Newsletter,
         pairing::PendingPairings,
         queue::{DeviceQueue, SocketLink},
     },
@@ -88,7 +90,10 @@ pub(crate) struct AccountState {
     pub(crate) app_state: HashMap<String, Vec<Vec<u8>>>,
     /// Others see only the LID.
     pub(crate) number_hidden: bool,
-    pub(crate) watchers: HashSet<String>,
+    /// Devices that hear of this person's presence, as long as their links last.
+    pub(crate) watchers: HashSet<DeviceKey>,
+    /// Nobody may add this person to groups.
+    pub(crate) refuses_groups: bool,
     pub(crate) about: String,
     pub(crate) picture: Option<Vec<u8>>,
     pub(crate) blocked: Vec<Jid>,
@@ -109,7 +114,10 @@ pub(crate) struct ServerState {
     pub(crate) phones_by_lid: HashMap<String, String>,
     /// Numbers that people dial for an account, by what they dial.
     pub(crate) aliases: HashMap<String, String>,
-    pub(crate) groups: HashMap<String, Group>,
+    pub(crate) newsletters: HashMap<String, Newsletter>,
+    /// Accounts that are businesses, by number.
+    pub(crate) businesses: HashMap<String, Business>,
+    pub(crate) groups: HashMap<String, ServerGroup>,
     pub(crate) pairings: PendingPairings,
     pub(crate) last_link: u64,
 }
@@ -162,6 +170,11 @@ impl ServerState {
             signed: device.signed.clone(),
             device_identity: Some(device.device_identity.clone()),
         })
+    }
+
+    /// The live link of a device.
+    pub(crate) fn link_of(&self, key: &DeviceKey) -> Option<&SocketLink> {
+        self.accounts.get(&key.phone)?.devices.get(&key.device)?.link.as_ref()
     }
 
     /// The live links of an account.

@@ -23,6 +23,11 @@ pub(crate) fn server_jid() -> Jid {
     Jid::new("", Server::Pn)
 }
 
+/// Whether what is sent there is encrypted once for everybody: a group, the statuses.
+pub(crate) fn is_common(jid: &Jid) -> bool {
+    matches!(jid.server, Server::Group | Server::Broadcast)
+}
+
 /// An attribute as text.
 pub(crate) fn attr(node: &NodeRef<'_>, key: &str) -> Option<String> {
     node.get_attr(key).map(|value| value.as_str().into_owned())

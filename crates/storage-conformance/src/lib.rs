@@ -4,13 +4,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up should stop at once")]
 
+pub mod approvals;
 pub mod batches;
 pub mod changes;
 pub mod chats;
 pub mod events;
+pub mod groups;
+pub mod house;
 pub mod idempotency;
+pub mod identities;
 pub mod ingress;
 pub mod keys;
+pub mod labels;
 pub mod lanes;
 pub mod log;
 pub mod media;
@@ -20,9 +25,12 @@ pub mod pacing;
 pub mod people;
 pub mod plugins;
 pub mod retention;
+pub mod search;
 pub mod sessions;
 pub mod shared;
+pub mod statuses;
 pub mod templates;
+pub mod transfer;
 pub mod upkeep;
 pub mod webhooks;
 
@@ -32,9 +40,11 @@ use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-        ApiKeyStore, BatchStore, DeliveryQueue, DeviceKeys, IdempotencyStore, IngressStore, Lease,
-        Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, SessionStore, TemplateStore, WebhookStore, Write, WriteOutcome,
+        ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys,
+        GroupStore, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore,
+        MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues,
+        SearchStore, SessionStore, StatsStore, StatusStore, TemplateStore, TransferStore,
+        WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -53,9 +63,11 @@ pub trait Store:
     + MessageStore
     + WebhookStore
     + ApiKeyStore
+    + ApprovalStore
     + DeliveryQueue
     + DeviceKeys
     + PeopleStore
+    + GroupStore
     + TemplateStore
     + IdempotencyStore
     + PacingStore
@@ -65,6 +77,12 @@ pub trait Store:
     + PluginStore
     + PluginValues
     + IngressStore
+    + StatsStore
+    + SearchStore
+    + AutomationStore
+    + TransferStore
+    + StatusStore
+    + LabelStore
     + Clone
 {
 }
@@ -75,9 +93,11 @@ impl<T> Store for T where
         + MessageStore
         + WebhookStore
         + ApiKeyStore
+        + ApprovalStore
         + DeliveryQueue
         + DeviceKeys
         + PeopleStore
+        + GroupStore
         + TemplateStore
         + IdempotencyStore
         + PacingStore
@@ -87,6 +107,12 @@ impl<T> Store for T where
         + PluginStore
         + PluginValues
         + IngressStore
+        + StatsStore
+        + SearchStore
+        + AutomationStore
+        + TransferStore
+        + StatusStore
+        + LabelStore
         + Clone
 {
 }
@@ -112,6 +138,10 @@ macro_rules! store_conformance {
                 every_content_goes_out_again_as_it_was,
                 a_change_is_open_until_its_outcome_is_known,
             ];
+            approvals: [
+                an_approval_lives_once, the_same_request_waits_once, budgets_are_counted_by_day,
+                approvals_are_listed_and_pruned,
+            ];
             chats: [
                 a_chat_moves_along_with_its_messages, chats_are_listed_newest_first,
                 chats_are_named_by_what_is_known_best, marks_are_kept, unread_messages_are_the_newest,
@@ -122,10 +152,33 @@ macro_rules! store_conformance {
                 what_was_filed_under_a_privacy_id_moves, two_chats_of_one_person_become_one, the_newer_chat_wins,
                 writes_find_the_canonical_id_themselves, messages_are_found_by_either_id,
                 the_same_message_under_both_ids_is_one, people_and_chats_need_a_session,
+                a_pair_is_told_once, a_block_list_is_whole, what_is_wanted_of_presences_is_kept,
+            ];
+            groups: [
+                a_group_reads_back_as_it_was, what_happened_since_counts_more, groups_begin_and_end,
+                what_is_told_twice_is_one_event,
             ];
             media: [
                 a_file_reads_back_as_it_was, an_upload_is_found_by_its_bytes_while_it_is_young, a_download_is_settled_once, a_file_that_is_there_from_the_start_is_shown,
                 due_downloads_are_offered_oldest_first, files_go_with_their_message,
+            ];
+            house: [
+                receipts_are_kept_by_recipient, a_receipt_waits_for_its_message, a_recipient_under_two_ids_is_one,
+                messages_are_counted_by_hour_and_chat, a_rule_reads_back_as_it_was,
+                a_rule_answers_a_chat_once_per_cooldown,
+            ];
+            search: [
+                messages_are_found_by_their_words, the_search_follows_changes_and_deletes,
+                a_search_is_narrowed_before_it_is_paged, parts_of_words_are_found_where_that_is_on,
+                what_was_there_before_is_indexed_in_portions,
+            ];
+            transfer: [what_is_exported_is_imported, an_import_is_all_or_nothing];
+            labels: [
+                labels_read_back_and_change_once, a_chat_may_have_a_label_that_is_told_later,
+                labels_follow_a_person_to_their_number,
+            ];
+            statuses: [
+                statuses_are_listed_for_a_while, an_audience_is_kept_with_its_status, old_statuses_go_with_their_files,
             ];
             templates: [
                 a_template_reads_back_as_it_was, names_are_unique_in_a_session, templates_are_listed_newest_first,
@@ -152,6 +205,7 @@ macro_rules! store_conformance {
             pacing: [
                 places_are_counted, a_chat_with_messages_is_not_cold, parallel_callers_share_the_places,
                 outcomes_move_the_breaker, what_never_left_gives_its_slot_back,
+                people_who_are_added_to_a_group_share_the_places,
             ];
             batches: [
                 a_batch_reads_back_as_it_was, items_move_and_the_last_one_ends_the_batch, a_cancel_is_final,

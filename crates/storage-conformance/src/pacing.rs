@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{
     Timestamp,
     chat::Identity,
-    pacing::{PacingOutcome, PacingRule, PacingRules, Refusal},
+    pacing::{PacingOutcome, PacingRule, PacingRules, Refusal, StrangersRefusal},
     port::{Lease, NewMessage, StoreErrorKind, Write},
 };
 
@@ -61,7 +61,10 @@ pub async fn a_chat_with_messages_is_not_cold<S: Store>(store: &S) {
     let admit_lid = async || store.admit_send(lease, &lid, &rules(), START).await.unwrap();
     assert!(admit_lid().await.is_err());
     let identity = Identity { lid: lid.clone(), phone: build::chat(2).phone().unwrap() };
-    store.write(vec![Write::LearnIdentity { session: lease.session, identity }]).await.unwrap();
+    store
+        .write(vec![Write::LearnIdentity { session: lease.session, identity, events: vec![] }])
+        .await
+        .unwrap();
     admit_lid().await.unwrap();
 }
 
@@ -101,4 +104,22 @@ pub async fn what_never_left_gives_its_slot_back<S: Store>(store: &S) {
     let outcome = PacingOutcome::NotSent;
     store.record_send(lease, &chat, &rules(), START, outcome, START).await.unwrap();
     admit(store, lease, 2, START).await.unwrap();
+}
+
+pub async fn people_who_are_added_to_a_group_share_the_places<S: Store>(store: &S) {
+    let lease = &held_session(store, 1).await;
+    let rules = PacingRules { cold: vec![3], ..rules() };
+    store_message(store, build::received(1, lease.session, &build::chat(1))).await;
+    let people = |numbers: &[u32]| numbers.iter().map(|one| build::chat(*one)).collect::<Vec<_>>();
+    let add = async |numbers: &[u32]| {
+        store.admit_strangers(lease, &people(numbers), &rules, START).await.unwrap()
+    };
+    assert_eq!(add(&[2, 3, 4, 5]).await, Err(StrangersRefusal::Never { most: 3 }));
+    // The first has written before.
+    assert_eq!(add(&[1, 2, 3]).await, Ok(people(&[2, 3])));
+    assert!(matches!(add(&[4, 5]).await, Err(StrangersRefusal::Later(_))));
+    store.return_strangers(lease, &people(&[3]), START).await.unwrap();
+    assert_eq!(add(&[2, 4, 5]).await, Ok(people(&[4, 5])));
+    let refusal = store.admit_send(lease, &build::chat(6), &rules, START).await.unwrap();
+    assert_eq!(refusal.unwrap_err().rule, PacingRule::ColdDailyCap);
 }

@@ -3,9 +3,11 @@
 use domain::{
     ChatId, PhoneNumber, SessionId,
     chat::{Chat, ChatMark, Contact, ContactPatch, Identity, KnownForm},
+    event::{self, EventType},
     media::MediaState,
     message::{Message, MessageStatus},
     port::{MessageQuery, NewMessage, Page, StoreErrorKind, Write, WriteOutcome},
+    presence::{PresenceWishes, WATCHED_MAX},
 };
 
 use super::{ALL, Store, hold, new_session};
@@ -22,7 +24,7 @@ fn phone(number: u32) -> PhoneNumber {
 
 fn learn(session: SessionId, lid_of: u32, phone_of: u32) -> Write {
     let identity = Identity { lid: lid(lid_of), phone: phone(phone_of) };
-    Write::LearnIdentity { session, identity }
+    Write::LearnIdentity { session, identity, events: vec![] }
 }
 
 pub(super) fn know(session: SessionId, id: ChatId, patch: ContactPatch) -> Write {
@@ -281,6 +283,78 @@ pub async fn the_same_message_under_both_ids_is_one<S: Store>(store: &S) {
     assert!(store.media(session, &build::wa_id(1)).await.unwrap().is_none());
 }
 
+pub async fn a_pair_is_told_once<S: Store>(store: &S) {
+    let session = new_session(store, 1).await;
+    let tell = async |phone_of, number| {
+        let identity = Identity { lid: lid(1), phone: phone(phone_of) };
+        let id = build::event(number, session, &build::chat(1)).id;
+        let events = vec![event::contact_resolved(id, session, &identity, START)];
+        let write = Write::LearnIdentity { session, identity, events };
+        store.write(vec![write]).await.unwrap().remove(0)
+    };
+    let WriteOutcome::Applied(told) = tell(1, 1).await else { panic!("not learned") };
+    assert_eq!((told.len(), told[0].draft.kind), (1, EventType::ContactResolved));
+    assert_eq!(tell(1, 2).await, WriteOutcome::Unchanged);
+    assert_eq!(store.lid_of(session, &phone(1)).await.unwrap(), Some(lid(1)));
+    // The person takes another number: that is another pair.
+    let WriteOutcome::Applied(told) = tell(2, 3).await else { panic!("not learned") };
+    assert_eq!(told[0].sequence, 2);
+    assert_eq!(store.lid_of(session, &phone(2)).await.unwrap(), Some(lid(1)));
+    assert_eq!(store.lid_of(session, &phone(1)).await.unwrap(), None);
+}
+
+pub async fn a_block_list_is_whole<S: Store>(store: &S) {
+    let (session, other) = (new_session(store, 1).await, new_session(store, 2).await);
+    let blocked = async |session| {
+        let people = store.contacts(session, ALL).await.unwrap();
+        let blocked = people.into_iter().filter(|one| one.blocked).map(|one| one.id);
+        blocked.collect::<Vec<_>>()
+    };
+    let list = |blocked: Vec<ChatId>| Write::LearnBlockList { session, blocked };
+    assert!(apply(store, know(session, build::chat(1), calls_themselves("mia"))).await);
+    assert!(apply(store, learn(session, 2, 2)).await);
+    let patch = ContactPatch { blocked: Some(true), ..ContactPatch::default() };
+    assert!(apply(store, know(other, build::chat(1), patch)).await);
+    let group: ChatId = "120363041@g.us".parse().unwrap();
+    assert!(apply(store, list(vec![build::chat(1), lid(2), lid(3), group])).await);
+    assert_eq!(blocked(session).await, [build::chat(1), build::chat(2), lid(3)]);
+    // The same under the other ids.
+    assert!(!apply(store, list(vec![lid(3), build::chat(2), build::chat(1)])).await);
+    assert!(apply(store, list(vec![build::chat(2)])).await);
+    assert_eq!(blocked(session).await, [build::chat(2)]);
+    let mia = store.contact(session, &build::chat(1)).await.unwrap().unwrap();
+    assert_eq!(mia.push_name.as_deref(), Some("mia"), "who is let in again is still known");
+    assert!(apply(store, list(vec![])).await);
+    assert_eq!(blocked(session).await, [] as [ChatId; 0]);
+    assert_eq!(blocked(other).await, [build::chat(1)], "another account's");
+}
+
+pub async fn what_is_wanted_of_presences_is_kept<S: Store>(store: &S) {
+    let (session, other) = (new_session(store, 1).await, new_session(store, 2).await);
+    assert_eq!(store.presence_wishes(session).await.unwrap(), PresenceWishes::default());
+    let available = |available| Write::WishAvailable { session, available };
+    assert!(apply(store, available(true)).await);
+    assert!(!apply(store, available(true)).await);
+    assert!(apply(store, available(false)).await);
+    let at = |number: u32| START.plus(std::time::Duration::from_secs(number.into()));
+    let watch = |number| {
+        let (chat, at) = (build::chat(number), at(number));
+        Write::WatchPresence { session, chat, at }
+    };
+    let all: Vec<Write> = (1..=WATCHED_MAX + 2).map(watch).collect();
+    store.write(all).await.unwrap();
+    let wishes = store.presence_wishes(session).await.unwrap();
+    assert_eq!(wishes.available, Some(false));
+    assert_eq!(wishes.watched.len(), WATCHED_MAX as usize);
+    let newest = build::chat(WATCHED_MAX + 2);
+    assert_eq!(wishes.watched.first(), Some(&newest), "the newest first");
+    assert_eq!(wishes.watched.last(), Some(&build::chat(3)), "the oldest two are forgotten");
+    assert_eq!(store.presence_wishes(other).await.unwrap(), PresenceWishes::default());
+    store.erase_person(session, &newest).await.unwrap();
+    let wishes = store.presence_wishes(session).await.unwrap();
+    assert!(!wishes.watched.contains(&newest), "who is erased is not watched any more");
+}
+
 pub async fn people_and_chats_need_a_session<S: Store>(store: &S) {
     let session = build::session(9).id;
     let held = Write::ChangeMessage {
@@ -294,6 +368,9 @@ pub async fn people_and_chats_need_a_session<S: Store>(store: &S) {
         learn(session, 1, 1),
         know(session, build::chat(1), saved("Mia")),
         mark(session, build::chat(1), ChatMark::Read(false)),
+        Write::LearnBlockList { session, blocked: vec![build::chat(1)] },
+        Write::WishAvailable { session, available: true },
+        Write::WatchPresence { session, chat: build::chat(1), at: START },
         held,
     ] {
         let refused = store.write(vec![write.clone()]).await.unwrap_err();

@@ -10,7 +10,7 @@ use domain::{
         WriteOutcome,
     },
     proxy::ProxyUrl,
-    session::{Restriction, Session, SessionConfig, SessionStatus, Wish},
+    session::{NewChatQuota, Restriction, Session, SessionConfig, SessionStatus, Wish},
 };
 
 use super::{ALL, Store, append, held_session, hold, new_session, new_webhook};
@@ -30,6 +30,12 @@ fn full(number: u32) -> Session {
             kind: "reachout_timelock".into(),
             code: "463".into(),
             expires_at: Some(START.plus(Duration::from_secs(3600))),
+        }),
+        new_chat_quota: Some(NewChatQuota {
+            used: 45,
+            total: 50,
+            status: Some("FIRST_WARNING".into()),
+            cycle_ends: Some(START.plus(Duration::from_secs(86_400))),
         }),
         config: SessionConfig {
             auto_reject_calls: true,
@@ -82,6 +88,7 @@ pub async fn patches_change_what_they_name<S: Store>(store: &S) {
         phone: Some(None),
         proxy: Some(None),
         restriction: Some(None),
+        new_chat_quota: Some(None),
         at: Some(START.plus(Duration::from_secs(9))),
         ..SessionPatch::default()
     };
@@ -99,6 +106,7 @@ pub async fn patches_change_what_they_name<S: Store>(store: &S) {
         phone: None,
         proxy: None,
         restriction: None,
+        new_chat_quota: None,
         updated_at: START.plus(Duration::from_secs(9)),
         ..session.clone()
     };

@@ -181,7 +181,7 @@ pub async fn a_person_is_erased_under_all_their_ids<S: Store>(store: &S) {
     let patch = ContactPatch { name: Some(Some("Mia".into())), ..ContactPatch::default() };
     store
         .write(vec![
-            Write::LearnIdentity { session, identity },
+            Write::LearnIdentity { session, identity, events: vec![] },
             Write::LearnContact { session, id: person.clone(), patch },
         ])
         .await

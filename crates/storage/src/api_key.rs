@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use domain::{
     ApiKeyId, Timestamp,
     api_key::{ApiKey, KeyHash, Role},
+    approval::ApprovalRule,
     port::{ApiKeyStore, StoreResult},
 };
 use serde::de::DeserializeOwned;
@@ -16,13 +17,13 @@ use crate::{
 
 db::statements! {
     INSERT = both("insert into api_key (id, name, prefix, hash, role, allowed_ips, allowed_sessions, allowed_chats, \
-         active, expires_at, last_used_at, usage_count, created_at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)");
+         active, expires_at, last_used_at, usage_count, created_at, approval_budget) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)");
     FIND = both("select * from api_key where hash = $1");
     GET = both("select * from api_key where id = $1");
     LIST = both("select * from api_key order by position desc");
     UPDATE = both("update api_key set name = $2, role = $3, allowed_ips = $4, allowed_sessions = $5, \
-         allowed_chats = $6, active = $7, expires_at = $8 where id = $1");
+         allowed_chats = $6, active = $7, expires_at = $8, approval_budget = $9 where id = $1");
     REHASH = both("update api_key set prefix = $2, hash = $3 where id = $1");
     DELETE = both("delete from api_key where id = $1");
     TOUCH = both("update api_key set usage_count = usage_count + $2, last_used_at = case when last_used_at > $3 \
@@ -47,6 +48,7 @@ fn read(row: &Row) -> StoreResult<ApiKey> {
         allowed_ips: list(&text("allowed_ips")?)?,
         allowed_sessions: list(&text("allowed_sessions")?)?,
         allowed_chats: list(&text("allowed_chats")?)?,
+        approval: rule(row.try_get("approval_budget").doing(DOING)?)?,
         active: row.try_get::<i64, _>("active").doing(DOING)? == 1,
         expires_at: time("expires_at")?,
         last_used_at: time("last_used_at")?,
@@ -54,6 +56,17 @@ fn read(row: &Row) -> StoreResult<ApiKey> {
             .map_err(|_| bad())?,
         created_at: time("created_at")?.ok_or_else(bad)?,
     })
+}
+
+/// What a key may send without a person; `None` in the row: everything.
+fn rule(budget: Option<i64>) -> StoreResult<Option<ApprovalRule>> {
+    let bad = |_| corrupt("reading an API key's budget");
+    let budget = budget.map(|budget| u32::try_from(budget).map_err(bad)).transpose()?;
+    Ok(budget.map(|daily_budget| ApprovalRule { daily_budget }))
+}
+
+fn budget(key: &ApiKey) -> Option<i64> {
+    key.approval.map(|rule| i64::from(rule.daily_budget))
 }
 
 fn list<T: DeserializeOwned>(text: &str) -> StoreResult<Vec<T>> {
@@ -85,6 +98,7 @@ impl ApiKeyStore for LedgerStore {
                         .bind(key.last_used_at.map(Timestamp::millis))
                         .bind(i64::try_from(key.usage_count).unwrap_or(i64::MAX))
                         .bind(key.created_at.millis())
+                        .bind(budget(&key))
                         .execute(&mut unit.conn)
                         .await
                         .doing("storing an API key")
@@ -123,6 +137,7 @@ impl ApiKeyStore for LedgerStore {
                         .bind(json(&key.allowed_chats))
                         .bind(i64::from(key.active))
                         .bind(key.expires_at.map(Timestamp::millis))
+                        .bind(budget(&key))
                         .execute(&mut unit.conn)
                         .await;
                     Ok(done.doing("changing an API key")?.rows_affected() == 1)

@@ -164,7 +164,7 @@ fn of_write(write: &Write) -> Option<CommitKind> {
             BatchChange::Finish { .. } => Some(CommitKind::Item),
             _ => None,
         },
-        Write::AdvanceMessage { .. } => Some(CommitKind::Ack),
+        Write::AdvanceMessage { .. } | Write::NoteReceipt { .. } => Some(CommitKind::Ack),
         _ => None,
     }
 }

@@ -103,6 +103,18 @@ impl MediaFiles for FolderMedia {
         .await
     }
 
+    async fn census(&self) -> StoreResult<(u64, u64)> {
+        self.blocking("counting the files", |folder| {
+            let (mut files, mut bytes) = (0, 0);
+            for shelf in 0..=u8::MAX {
+                let (more, of_them) = census(&folder.join(format!("{shelf:02x}")))?;
+                (files, bytes) = (files + more, bytes + of_them);
+            }
+            Ok((files, bytes))
+        })
+        .await
+    }
+
     async fn on_shelf(&self, shelf: u8, kept_before: Timestamp) -> StoreResult<Vec<MediaId>> {
         self.blocking("looking through the files", move |folder| {
             on_shelf(&folder.join(format!("{shelf:02x}")), kept_before)
@@ -173,6 +185,25 @@ fn is_before(kept: &std::fs::Metadata, time: Timestamp) -> bool {
     let millis = u64::try_from(time.millis()).unwrap_or(0);
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
     kept.modified().is_ok_and(|kept| kept < time)
+}
+
+fn census(shelf: &Path) -> io::Result<(u64, u64)> {
+    let entries = match std::fs::read_dir(shelf) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, 0)),
+        entries => entries?,
+    };
+    let (mut files, mut bytes) = (0, 0);
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_str().and_then(MediaId::parse).is_none() {
+            continue;
+        }
+        // One that is removed meanwhile is no fault.
+        if let Ok(kept) = entry.metadata() {
+            (files, bytes) = (files + 1, bytes + kept.len());
+        }
+    }
+    Ok((files, bytes))
 }
 
 fn on_shelf(shelf: &Path, kept_before: Timestamp) -> io::Result<Vec<MediaId>> {

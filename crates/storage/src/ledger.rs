@@ -13,11 +13,12 @@ use domain::{
 use rand::Rng as _;
 
 use crate::{
+    approval,
     batch::{self, EventStamp},
     db,
     delivery::push,
     error::{Doing as _, gone},
-    event_log, lease, media,
+    event_log, group, label, lease, media,
     message::{self, Ack},
     open::LedgerStore,
     people, session,
@@ -204,16 +205,23 @@ pub(crate) async fn record_all(unit: &mut Unit, drafts: Vec<EventDraft>) -> Stor
 pub(crate) fn session_of(write: &Write) -> SessionId {
     match write {
         Write::Append { event } => event.session,
+        Write::Approval(write) => write.session,
         Write::Held { lease } => lease.session,
         Write::InsertMessage { message, .. } => message.message.session,
         Write::ChangeMessage { session, .. }
         | Write::AdvanceMessage { session, .. }
+        | Write::NoteReceipt { session, .. }
         | Write::LearnIdentity { session, .. }
         | Write::LearnForm { session, .. }
+        | Write::LearnBlockList { session, .. }
+        | Write::WishAvailable { session, .. }
+        | Write::WatchPresence { session, .. }
         | Write::LearnContact { session, .. }
         | Write::MarkChat { session, .. }
         | Write::NameChat { session, .. }
+        | Write::Group { session, .. }
         | Write::SettleMedia { session, .. }
+        | Write::ChangeLabel { session, .. }
         | Write::PatchSession { session, .. }
         | Write::Batch { session, .. }
         | Write::Unheld { session, .. }
@@ -230,6 +238,11 @@ async fn repeated(
     write: &Write,
     drafts: &[EventDraft],
 ) -> StoreResult<Option<Vec<Arc<Event>>>> {
+    if let Write::Group { events, .. } = write {
+        let Some(first) = events.first() else { return Ok(None) };
+        // WhatsApp tells an occurrence again that was not acknowledged: with the same id, maybe in other words.
+        return Ok(group::is_told(unit, first, drafts).await?.then(Vec::new));
+    }
     let events: Vec<&EventDraft> = match write {
         Write::PatchSession { events, .. } => events.iter().collect(),
         Write::Append { event } => vec![event],
@@ -280,8 +293,22 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(AppliedWrite, Ve
             let ack = Ack { status: *status, timestamp: *timestamp, metadata: metadata.clone() };
             message::advance(unit, *session, wa_id, ack, *hold_until, events.clone()).await?
         }
-        Write::LearnIdentity { session, identity } => {
-            some_if(people::learn_identity(unit, *session, identity).await?, &[])
+        Write::NoteReceipt { session, wa_id, receipt, hold_until, events } => {
+            message::note_receipt(unit, *session, wa_id, receipt, *hold_until, events.clone())
+                .await?
+        }
+        Write::LearnIdentity { session, identity, events } => {
+            some_if(people::learn_identity(unit, *session, identity).await?, events)
+        }
+        Write::LearnBlockList { session, blocked } => {
+            some_if(people::learn_block_list(unit, *session, blocked).await?, &[])
+        }
+        Write::WishAvailable { session, available } => {
+            some_if(people::wish_available(unit, *session, *available).await?, &[])
+        }
+        Write::WatchPresence { session, chat, at } => {
+            people::watch_presence(unit, *session, chat, *at).await?;
+            some_if(true, &[])
         }
         Write::LearnForm { session, asked, form } => {
             people::learn_form(unit, *session, asked, form).await?;
@@ -296,6 +323,12 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(AppliedWrite, Ve
         Write::NameChat { session, chat, name } => {
             some_if(people::name_chat(unit, *session, chat, name).await?, &[])
         }
+        Write::ChangeLabel { session, change, events } => {
+            some_if(label::change(unit, *session, change).await?, events)
+        }
+        Write::Group { session, group, change, events } => {
+            group::write(unit, (*session, group), change, events).await?
+        }
         Write::SettleMedia { session, wa_id, state, events } => {
             some_if(media::settle(unit, *session, wa_id, state).await?, events)
         }
@@ -308,6 +341,7 @@ async fn change(unit: &mut Unit, write: &Write) -> StoreResult<(AppliedWrite, Ve
             let stamp = EventStamp { id: *event, at: *at };
             batch::change(unit, *session, batch, change, stamp).await?
         }
+        Write::Approval(write) => approval::change(unit, write).await?,
         Write::OpenChange { session, outgoing, at } => {
             some_if(message::open_change::open(unit, *session, outgoing, *at).await?, &[])
         }

@@ -4,7 +4,8 @@
 //! - [`LedgerStore`] is one SQLite file or one PostgreSQL schema, and implements every store port of `domain::port`.
 //! - The *writer* is one task with the one writing connection; on PostgreSQL it is several, a session always at the
 //!   same
-//!   one. It takes whatever waits, runs each job in a savepoint of one transaction, commits once, then answers: many callers
+//!   one. It takes whatever waits, runs each job in a savepoint of one transaction, commits once, then answers: many
+//!   callers
 //!   share one fsync (`synchronous=FULL`).
 //! - *Readers* are connections of their own; WAL lets them read while the writer writes.
 //! - The *cipher* encrypts the engine's keys, webhook secrets and headers, proxy addresses, messages on their way out,
@@ -17,7 +18,9 @@
 //! one transaction. A second process cannot open the same file.
 
 mod api_key;
+mod approval;
 mod audit;
+mod automation;
 mod batch;
 mod bull;
 mod crypt;
@@ -28,8 +31,10 @@ mod error;
 mod event_log;
 mod failpoint;
 mod folder;
+mod group;
 mod idempotency;
 mod keyfile;
+mod label;
 mod lease;
 mod ledger;
 mod media;
@@ -42,10 +47,14 @@ mod plugin;
 mod quarantine;
 mod receivers;
 mod removal;
+mod search;
 mod session;
 mod statements;
+mod stats;
+mod status;
 mod telemetry;
 mod template;
+mod transfer;
 mod unreadable;
 mod upkeep;
 mod webhook;

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use domain::{
-    ChatId, SessionId, Timestamp,
-    pacing::{PacingOutcome, PacingRules, PacingState, Refusal, age_days},
+    ChatId, ChatKind, SessionId, Timestamp,
+    pacing::{PacingOutcome, PacingRules, PacingState, Refusal, StrangersRefusal, age_days},
     port::{Lease, PacingStore, StoreResult},
 };
 
@@ -58,7 +58,9 @@ async fn admit(
         .await
         .doing(DOING)?;
     let mut state = read(unit, &id).await?;
-    let admitted = state.admit(rules, &chat, !warm, age_days(created, now), now);
+    // Nobody is written to who did not ask for it: a status, a channel.
+    let feed = matches!(chat.kind(), ChatKind::Status | ChatKind::Channel);
+    let admitted = state.admit(rules, &chat, !warm && !feed, age_days(created, now), now);
     if admitted.is_ok() {
         write(unit, &id, &state).await?;
     }
@@ -79,6 +81,46 @@ async fn settle(
     let opened = state.settle(rules, &chat, at, outcome, now);
     write(unit, &id, &state).await?;
     Ok(opened)
+}
+
+/// Whole days since a session was made, at that time.
+async fn age(unit: &mut Unit, session: &str, now: Timestamp) -> StoreResult<i64> {
+    let created: Option<i64> = db::query_scalar(&CREATED)
+        .bind(session)
+        .fetch_optional(&mut unit.conn)
+        .await
+        .doing(DOING)?;
+    Ok(age_days(Timestamp::from_millis(created.ok_or_else(|| gone(DOING))?), now))
+}
+
+async fn admit_strangers(
+    unit: &mut Unit,
+    session: SessionId,
+    people: &[ChatId],
+    rules: &PacingRules,
+    now: Timestamp,
+) -> StoreResult<Result<Vec<ChatId>, StrangersRefusal>> {
+    let id = session.to_string();
+    let age = age(unit, &id, now).await?;
+    let mut strangers = Vec::with_capacity(people.len());
+    for person in people {
+        let person = people::canonical(&mut unit.conn, session, person).await?;
+        let warm: bool = db::query_scalar(&WARM)
+            .bind(&id)
+            .bind(person.as_str())
+            .fetch_one(&mut unit.conn)
+            .await
+            .doing(DOING)?;
+        if !warm {
+            strangers.push(person);
+        }
+    }
+    let mut state = read(unit, &id).await?;
+    let admitted = state.admit_strangers(rules, &strangers, age, now);
+    if admitted.as_ref().is_ok_and(|counted| !counted.is_empty()) {
+        write(unit, &id, &state).await?;
+    }
+    Ok(admitted)
 }
 
 #[async_trait]
@@ -116,6 +158,44 @@ impl PacingStore for LedgerStore {
                 Box::pin(async move {
                     lease::check(unit, &lease).await?;
                     settle(unit, lease.session, &chat, &rules, (at, now), outcome).await
+                })
+            })
+            .await
+    }
+
+    async fn admit_strangers(
+        &self,
+        lease: &Lease,
+        people: &[ChatId],
+        rules: &PacingRules,
+        now: Timestamp,
+    ) -> StoreResult<Result<Vec<ChatId>, StrangersRefusal>> {
+        let (lease, people, rules) = (lease.clone(), people.to_vec(), rules.clone());
+        self.writer
+            .run_for(lease.session, DOING, move |unit| {
+                Box::pin(async move {
+                    lease::check(unit, &lease).await?;
+                    admit_strangers(unit, lease.session, &people, &rules, now).await
+                })
+            })
+            .await
+    }
+
+    async fn return_strangers(
+        &self,
+        lease: &Lease,
+        people: &[ChatId],
+        at: Timestamp,
+    ) -> StoreResult<()> {
+        let (lease, people) = (lease.clone(), people.to_vec());
+        self.writer
+            .run_for(lease.session, DOING, move |unit| {
+                Box::pin(async move {
+                    lease::check(unit, &lease).await?;
+                    let id = lease.session.to_string();
+                    let mut state = read(unit, &id).await?;
+                    state.return_strangers(&people, at);
+                    write(unit, &id, &state).await
                 })
             })
             .await

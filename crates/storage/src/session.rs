@@ -7,7 +7,7 @@ use domain::{
     ChatId, PhoneNumber, SessionId, Timestamp,
     port::{Held, Holder, Lease, Page, SessionPatch, SessionStore, StoreResult, WishListener},
     proxy::ProxyUrl,
-    session::{Restriction, Session, SessionConfig, SessionStatus, Wish},
+    session::{NewChatQuota, Restriction, Session, SessionConfig, SessionStatus, Wish},
 };
 
 use crate::{
@@ -22,17 +22,18 @@ use crate::{
 
 db::statements! {
     INSERT = both("insert into session (id, name, status, wanted, phone, lid, push_name, connected_at, last_active, \
-         last_error, config, proxy, created_at, updated_at, restriction) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) on conflict (name) do nothing");
+         last_error, config, proxy, created_at, updated_at, restriction, new_chat_quota) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) on conflict (name) do nothing");
     UPDATE = both("update session set status = $2, wanted = $3, phone = $4, lid = $5, push_name = $6, \
          connected_at = $7, last_active = $8, last_error = $9, config = $10, proxy = $11, updated_at = $12, \
-         restriction = $13 \
+         restriction = $13, new_chat_quota = $14 \
          where id = $1");
     GET = both("select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
-         config, proxy, created_at, updated_at, restriction from session where id = $1 and deleted = 0");
+         config, proxy, created_at, updated_at, restriction, new_chat_quota from session \
+         where id = $1 and deleted = 0");
     LIST = both("select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
-         config, proxy, created_at, updated_at, restriction from session where deleted = 0 and ($1 is null or name \
-         = $1) \
+         config, proxy, created_at, updated_at, restriction, new_chat_quota from session \
+         where deleted = 0 and ($1 is null or name = $1) \
          order by created_at desc, id limit $2 offset $3");
     WISH = both("update session set wish = $2 where id = $1");
 }
@@ -71,6 +72,9 @@ fn read(row: &Row, cipher: &Cipher) -> StoreResult<Session> {
         restriction: text("restriction")?
             .map(|json| serde_json::from_str::<Restriction>(&json).map_err(|_| bad()))
             .transpose()?,
+        new_chat_quota: text("new_chat_quota")?
+            .map(|json| serde_json::from_str::<NewChatQuota>(&json).map_err(|_| bad()))
+            .transpose()?,
         config: serde_json::from_str::<SessionConfig>(&required(text("config")?)?)
             .map_err(|_| bad())?,
         proxy,
@@ -93,6 +97,11 @@ fn restriction_text(session: &Session) -> Option<String> {
         serde_json::to_string(restriction).expect("texts and numbers always serialise")
     };
     session.restriction.as_ref().map(json)
+}
+
+fn quota_text(session: &Session) -> Option<String> {
+    let json = |quota| serde_json::to_string(quota).expect("texts and numbers always serialise");
+    session.new_chat_quota.as_ref().map(json)
 }
 
 /// Changes the patched fields; `false` when the session does not exist.
@@ -136,6 +145,7 @@ pub(crate) async fn patch(
         .bind(proxy)
         .bind(session.updated_at.millis())
         .bind(restriction_text(&session))
+        .bind(quota_text(&session))
         .execute(&mut unit.conn)
         .await
         .doing(DOING)?;
@@ -159,6 +169,7 @@ fn apply(session: &mut Session, patch: SessionPatch) {
     set(&mut session.config, patch.config);
     set(&mut session.proxy, patch.proxy);
     set(&mut session.restriction, patch.restriction);
+    set(&mut session.new_chat_quota, patch.new_chat_quota);
     set(&mut session.updated_at, patch.at);
 }
 
@@ -186,6 +197,7 @@ impl SessionStore for LedgerStore {
                         .bind(session.created_at.millis())
                         .bind(session.updated_at.millis())
                         .bind(restriction_text(&session))
+                        .bind(quota_text(&session))
                         .execute(&mut unit.conn)
                         .await
                         .doing("storing a session")?;

@@ -51,6 +51,7 @@ pub fn session(number: u32) -> Session {
         last_active: None,
         last_error: None,
         restriction: None,
+        new_chat_quota: None,
         config: SessionConfig::default(),
         proxy: None,
         created_at: at,
@@ -132,6 +133,7 @@ pub fn outgoing(number: u32) -> OutgoingMessage {
         mentions: vec![],
         quoted: None,
         forwarding_score: 0,
+        status: None,
     }
 }
 
@@ -216,6 +218,7 @@ pub fn inbound(number: u32, chat: &ChatId) -> InboundMessage {
         sender_lid: None,
         sender_phone: None,
         from_me: false,
+        source: None,
         push_name: Some("Mia".into()),
         timestamp: START.seconds() + i64::from(number),
         content: Content::text(format!("text {number}")),
@@ -225,6 +228,7 @@ pub fn inbound(number: u32, chat: &ChatId) -> InboundMessage {
         ephemeral_seconds: None,
         view_once: false,
         forwarding_score: 0,
+        style: domain::status::TextStyle::default(),
     }
 }
 
@@ -239,6 +243,7 @@ pub fn api_key(number: u32, role: Role) -> ApiKey {
         allowed_ips: vec![],
         allowed_sessions: vec![],
         allowed_chats: vec![],
+        approval: None,
         active: true,
         expires_at: None,
         last_used_at: None,

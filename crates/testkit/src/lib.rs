@@ -27,7 +27,7 @@ pub use mutate::mutate;
 pub use proxy::Proxy;
 pub use receiver::{Received, Receiver, Reply};
 pub use tunnel::Tunnel;
-pub use whatsapp::{Asked, FakeLink, FakeWhatsApp, OnDownload, OnSend};
+pub use whatsapp::{Asked, AskedAboutPeople, FakeLink, FakeWhatsApp, OnDownload, OnSend};
 
 /// The time at which tests begin: 2026-10-01T08:00:00Z.
 pub const START: domain::Timestamp = domain::Timestamp::from_millis(1_790_841_600_000);

@@ -1,6 +1,10 @@
 //! A WhatsApp without a network, for the rules above the wire. The wire itself is tested on the simulated network.
 
+mod business;
+mod groups;
 mod link;
+mod passkey;
+mod people;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,15 +14,21 @@ use std::{
 use async_trait::async_trait;
 use domain::{
     ChatId, PhoneNumber, SessionId, WaMessageId,
+    channel::{ChannelChange, NewChannel},
     chat::{ChatMark, LastMessage, Registration, Typing},
     content::{MediaKind, RemoteMedia, Target},
+    label::LabelChange,
     message::OutgoingMessage,
-    port::{Connection, EngineError, EngineSignal, EngineSink, OpenRequest, WhatsApp},
+    port::{
+        Connection, EngineError, EngineSignal, EngineSink, OpenRequest, PasskeyAssertion, WhatsApp,
+    },
 };
 use tokio::{sync::watch, time::Instant};
 
 pub use link::FakeLink;
 use link::HeldLink;
+pub use people::AskedAboutPeople;
+use people::FakePeople;
 
 /// The server's time in every ack, epoch seconds.
 const SERVER_TIME: i64 = 1_790_841_601;
@@ -62,6 +72,22 @@ pub enum Asked {
     DeleteForMe(ChatId, Target, i64),
     /// Who has these addresses.
     Lookup(Vec<ChatId>),
+    /// A browser's answer about a passkey.
+    PasskeyAnswer(PasskeyAssertion),
+    /// Somebody compared the codes.
+    PasskeyConfirm,
+    /// Something about channels.
+    Channels,
+    /// A channel is to be made.
+    NewChannel(NewChannel),
+    /// The channel of this invite code is to be followed.
+    Subscribe(String),
+    /// A channel is to be changed.
+    Channel(ChatId, ChannelChange),
+    /// A label is to be changed.
+    Label(LabelChange),
+    /// Something about people, or the own profile.
+    AboutPeople(AskedAboutPeople),
 }
 
 /// Follows a script; without one every session shows a QR code, every linked one connects, and every send is taken.
@@ -97,7 +123,10 @@ struct FakeState {
     registered: HashMap<ChatId, Registration>,
     nobody: Vec<ChatId>,
     asked: Vec<Asked>,
+    people: FakePeople,
     on_ask: VecDeque<EngineError>,
+    business: business::FakeBusiness,
+    groups: groups::FakeGroups,
 }
 
 impl FakeWhatsApp {

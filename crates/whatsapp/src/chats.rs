@@ -13,7 +13,8 @@ use whatsapp_rust::{
 
 use crate::{failure, people};
 
-fn address(chat: &ChatId) -> Result<Jid, EngineError> {
+/// A chat as the library names it.
+pub(crate) fn address(chat: &ChatId) -> Result<Jid, EngineError> {
     people::jid(chat).ok_or_else(|| EngineError::Refused("this is no chat of WhatsApp".into()))
 }
 

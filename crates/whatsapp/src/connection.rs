@@ -8,7 +8,7 @@ use domain::{
     chat::{ChatMark, LastMessage, Registration, Typing},
     content::{MediaKind, RemoteMedia, Target},
     message::OutgoingMessage,
-    port::{Connection, EngineError},
+    port::{Connection, EngineError, PasskeyActions, PasskeyAssertion},
     time::BoxFuture,
 };
 use tokio::{sync::oneshot, time::timeout};
@@ -20,7 +20,8 @@ use whatsapp_rust::{
 };
 
 use crate::{
-    chats, failure, link::LinkState, outbound::MessageWriter, runtime::ConnectionTasks, transfer,
+    calls::RingingCalls, chats, failure, link::LinkState, outbound::MessageWriter,
+    passkey::PasskeyLinking, presence::OwnPresence, runtime::ConnectionTasks, transfer,
 };
 
 /// Limits of one connection's requests.
@@ -38,7 +39,10 @@ pub(crate) struct ConnectionHandle {
     pub client: Arc<Client>,
     pub link: Arc<LinkState>,
     pub tasks: ConnectionTasks,
+    pub passkey: PasskeyLinking,
     pub limits: RequestLimits,
+    pub calls: Arc<RingingCalls>,
+    pub own_presence: Arc<OwnPresence>,
     pub done: CancellationToken,
 }
 
@@ -67,13 +71,40 @@ impl ConnectionHandle {
     }
 
     /// The same, at most as long as a message may take.
-    async fn request<T: Send + 'static>(
+    pub(crate) async fn request<T: Send + 'static>(
         &self,
         doing: BoxFuture<Result<T, EngineError>>,
     ) -> Result<T, EngineError> {
         match timeout(self.limits.send, self.in_task(doing)).await {
             Ok(result) => result,
             Err(elapsed) => Err(EngineError::Unanswered(Some(Box::new(elapsed)))),
+        }
+    }
+}
+
+#[async_trait]
+impl PasskeyActions for ConnectionHandle {
+    async fn answer_passkey(&self, assertion: PasskeyAssertion) -> Result<(), EngineError> {
+        self.while_linking(self.passkey.answer(assertion)).await
+    }
+
+    async fn confirm_passkey(&self) -> Result<(), EngineError> {
+        self.while_linking(self.passkey.confirm()).await
+    }
+}
+
+impl ConnectionHandle {
+    /// Does something of linking, at most as long as a pairing code may take.
+    async fn while_linking(
+        &self,
+        doing: impl Future<Output = Result<(), EngineError>> + Send,
+    ) -> Result<(), EngineError> {
+        tokio::select! {
+            biased;
+            result = timeout(self.limits.pairing, Box::pin(doing)) => {
+                result.unwrap_or_else(|elapsed| Err(EngineError::Unanswered(Some(Box::new(elapsed)))))
+            }
+            () = self.link.over() => Err(EngineError::NotConnected),
         }
     }
 }

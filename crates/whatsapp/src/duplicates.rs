@@ -9,9 +9,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::{
     Clock, WaMessageId,
+    event::ChangeSource,
     message::{Content, InboundMessage},
     port::{EngineSink, StoreResult},
     session::LossCause,
+    status::TextStyle,
 };
 use whatsapp_rust::{Client, Jid, NodeBuilder, RetryRequestOptions};
 
@@ -86,6 +88,7 @@ impl LostMessage {
             sender_lid: person.lid,
             sender_phone: person.phone,
             from_me,
+            source: from_me.then(|| ChangeSource::of_device(sender.device)),
             push_name: None,
             timestamp: clock.now().seconds(),
             content: Content::Undecryptable,
@@ -95,6 +98,7 @@ impl LostMessage {
             ephemeral_seconds: None,
             view_once: false,
             forwarding_score: 0,
+            style: TextStyle::default(),
         })
     }
 

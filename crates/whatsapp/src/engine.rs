@@ -33,8 +33,11 @@ use crate::{
     http::{self, MediaEndpoint, OfConnection},
     inbound::InboundHandler,
     keys::{LedgerBackend, WriteOrder, ledger_error},
+    limits::LimitWatch,
     link::LinkState,
     outbound::MessageWriter,
+    passkey::PasskeyLinking,
+    presence::OwnPresence,
     runtime::ConnectionTasks,
     safety,
     signals::{EventPump, LoginProgress, SideSignals},
@@ -228,6 +231,8 @@ impl WhatsApp for Engine {
         let keys = backend.clone();
         tasks.start(async move { keys.write_behind().await });
         let done = CancellationToken::new();
+        let passkey = PasskeyLinking::new(&client, &link, &side_signals, &tasks);
+        let (calls, own_presence) = (Arc::<RingingCalls>::default(), Arc::<OwnPresence>::default());
         let pump = EventPump {
             client: client.clone(),
             sink,
@@ -235,8 +240,12 @@ impl WhatsApp for Engine {
             inbound,
             tasks: tasks.clone(),
             clock: self.clock.clone(),
-            calls: RingingCalls::default(),
+            calls: calls.clone(),
+            own_presence: own_presence.clone(),
+            raw_stanzas: client.acquire_raw_node_forwarding(),
             progress: LoginProgress::default(),
+            limits: LimitWatch::new(&client, &side_signals, &tasks, &self.clock),
+            passkey: passkey.clone(),
             side_signals,
             lost,
         };
@@ -261,7 +270,17 @@ impl WhatsApp for Engine {
         self.drivers.spawn(driver.drive().instrument(span));
         let limits =
             RequestLimits { send: self.options.send_limit, pairing: self.options.pairing_limit };
-        Ok(Arc::new(ConnectionHandle { writer, client, link, tasks, limits, done }))
+        Ok(Arc::new(ConnectionHandle {
+            writer,
+            client,
+            link,
+            tasks,
+            passkey,
+            limits,
+            calls,
+            own_presence,
+            done,
+        }))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use domain::port::EngineError;
 use whatsapp_rust::{
-    AppStateError, ChatStateError, ClientError, ContactError, ErrorChainExt as _, IqError,
-    SendError, anyhow, socket::error::SocketError,
+    AppStateError, BlockingError, CallError, ChatStateError, ClientError, ContactError,
+    ErrorChainExt as _, IqError, ProfileError, SendError, anyhow, socket::error::SocketError,
 };
 
 use crate::http::ForbiddenUrl;
@@ -19,6 +19,14 @@ pub(crate) fn of_send(error: SendError) -> EngineError {
     }
 }
 
+/// The code with which WhatsApp's server refused a request.
+pub(crate) fn code_of(error: &IqError) -> Option<u16> {
+    match error {
+        IqError::ServerError { code, .. } => Some(*code),
+        _ => None,
+    }
+}
+
 /// Of a request to WhatsApp.
 pub(crate) fn of_request(error: IqError) -> EngineError {
     match error {
@@ -31,7 +39,7 @@ pub(crate) fn of_request(error: IqError) -> EngineError {
 }
 
 /// Of a stanza that nobody answers.
-fn of_client(error: ClientError) -> EngineError {
+pub(crate) fn of_client(error: ClientError) -> EngineError {
     match error {
         ClientError::NotConnected
         | ClientError::NotLoggedIn
@@ -45,6 +53,37 @@ pub(crate) fn of_chat_state(error: ChatStateError) -> EngineError {
     match error {
         ChatStateError::Client(error) => of_client(error),
         other => EngineError::Unanswered(Some(Box::new(other))),
+    }
+}
+
+/// Of a change of the own profile.
+pub(crate) fn of_profile(error: ProfileError) -> EngineError {
+    match error {
+        ProfileError::Iq(error) => of_request(error),
+        ProfileError::Client(error) => of_client(error),
+        ProfileError::InvalidArgument(reason) => EngineError::Refused(reason),
+        ProfileError::Internal(error) => of_any(error),
+        other => EngineError::Unanswered(Some(Box::new(other))),
+    }
+}
+
+/// Of the block list.
+pub(crate) fn of_blocking(error: BlockingError) -> EngineError {
+    match error {
+        BlockingError::Iq(error) => of_request(error),
+        BlockingError::InvalidJid(_) => {
+            EngineError::Refused("WhatsApp does not tell both ids of this person".into())
+        }
+        BlockingError::Internal(error) => of_any(error),
+        other => EngineError::Unanswered(Some(Box::new(other))),
+    }
+}
+
+/// Of the signalling of a call, which nobody answers.
+pub(crate) fn of_call(error: CallError) -> EngineError {
+    match error {
+        CallError::Send(error) => of_client(error),
+        other => EngineError::Refused(other.to_string()),
     }
 }
 

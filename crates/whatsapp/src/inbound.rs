@@ -16,9 +16,11 @@ use domain::{
     ChatId, Clock, WaMessageId,
     chat::Identity,
     content::{OptionHash, Target},
+    event::ChangeSource,
     message::{Content, InboundMessage as Inbound},
     port::{EngineSignal, EngineSink},
     session::LossCause,
+    status::TextStyle,
 };
 use whatsapp_rust::{
     Client, InboundDurabilityHook, Jid,
@@ -90,6 +92,7 @@ impl InboundHandler {
             mentions: vec![],
             view_once,
             forwarding_score: 0,
+            style: TextStyle::default(),
         };
         if let Some(message) = self.message(client, &event.info, parsed).await {
             self.unheld.push(vec![message]);
@@ -202,6 +205,7 @@ impl InboundHandler {
             sender_lid: sender.lid,
             sender_phone: sender.phone,
             from_me: source.is_from_me,
+            source: source.is_from_me.then(|| ChangeSource::of_device(source.sender.device)),
             push_name: Some(&info.push_name)
                 .filter(|name| !name.is_empty())
                 .map(|name| name.chars().take(PUSH_NAME_CHARS_MAX).collect()),
@@ -213,6 +217,7 @@ impl InboundHandler {
             ephemeral_seconds: info.ephemeral_expiration.filter(|seconds| *seconds > 0),
             view_once: parsed.view_once,
             forwarding_score: parsed.forwarding_score,
+            style: parsed.style,
         })
     }
 

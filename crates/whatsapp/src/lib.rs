@@ -8,6 +8,7 @@
 //! - The *pump* carries the link's events to the sink, one at a time and in order.
 //! - The *inbound handler* converts messages and holds WhatsApp's acknowledgement back until the sink has
 //!   committed them. Changes of messages (reactions, edits, votes, …) take the same way.
+//! - *Pairs* are the numbers behind privacy ids that the library stores, whatever named them; each is told.
 //! - A *message writer* writes messages that go out.
 //! - The *ledger backend* keeps the device's keys in the ledger, see [`keys`].
 //!
@@ -31,9 +32,16 @@
 // The futures of the protocol library with their spans are deep.
 #![recursion_limit = "512"]
 
+/// The protocol library, and its version.
+pub const LIBRARY: (&str, &str) = ("whatsapp-rust", "0.7.0");
+
+mod address_book;
 mod calls;
+mod catalogue;
+mod channels;
 mod chats;
 mod connection;
+mod contacts;
 mod content;
 mod driver;
 mod duplicates;
@@ -41,14 +49,21 @@ mod engine;
 mod failure;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod groups;
 mod http;
 mod inbound;
 pub mod keys;
+mod labels;
+mod limits;
 mod link;
 mod loss;
 mod marks;
+mod mex;
 mod outbound;
+mod pairs;
+mod passkey;
 mod people;
+mod presence;
 mod reading;
 mod runtime;
 mod safety;

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use whatsapp_rust::types::events::{Event, EventHandler, EventInterest, EventKind};
 
 use crate::{
-    loss,
+    loss, signals,
     transport::{DialError, DialObserver},
 };
 
@@ -171,7 +171,6 @@ impl EventHandler for LinkState {
             Event::ClientOutdated(_) => self.fail(LossCause::ClientOutdated),
             Event::ConnectFailure(failure) => self.fail(loss::login_failed(failure)),
             Event::Disconnected(end) => self.fail(loss::disconnected(&end.reason)),
-            Event::PairPasskeyRequest(_) => self.fail(loss::passkey_wanted()),
             Event::PairingQrCodesExhausted(end) if end.disconnected => {
                 self.fail(LossCause::PairingExpired);
             }
@@ -185,6 +184,8 @@ impl EventHandler for LinkState {
             }
             // The hook committed these already.
             Event::Messages(batch) if batch.hook_committed => {}
+            // Of all stanzas only those that the library has no event for.
+            Event::RawNode(node) if !signals::changes_block_list(node.get()) => {}
             // Acks of receipts and notifications are the library's business.
             Event::ServerAck(ack) if ack.class.as_deref() != Some("message") => {}
             _ => self.push(event),
@@ -200,6 +201,8 @@ impl EventHandler for LinkState {
             EventKind::ConnectFailure,
             EventKind::Disconnected,
             EventKind::PairPasskeyRequest,
+            EventKind::PairPasskeyConfirmation,
+            EventKind::PairPasskeyError,
             EventKind::PairingQrCode,
             EventKind::PairingQrCodesExhausted,
             EventKind::PairSuccess,
@@ -215,9 +218,17 @@ impl EventHandler for LinkState {
             EventKind::MissedCall,
             EventKind::CallEndedElsewhere,
             EventKind::ContactNumberChanged,
+            EventKind::ContactUpdated,
+            EventKind::PictureUpdate,
+            EventKind::Presence,
+            EventKind::ChatPresence,
+            EventKind::RawNode,
             EventKind::ContactUpdate,
             EventKind::PushNameUpdate,
             EventKind::GroupUpdate,
+            EventKind::MexNotification,
+            EventKind::LabelEditUpdate,
+            EventKind::LabelAssociationUpdate,
             EventKind::ArchiveUpdate,
             EventKind::PinUpdate,
             EventKind::MuteUpdate,

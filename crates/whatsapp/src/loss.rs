@@ -53,14 +53,6 @@ pub(crate) fn disconnected(reason: &DisconnectReason) -> LossCause {
     )
 }
 
-/// Some accounts ask for a passkey of whatsapp.com before they link a device; nothing here has one.
-pub(crate) fn passkey_wanted() -> LossCause {
-    LossCause::Misconfigured(
-        "this account asks for a passkey when a device is linked, which is not supported yet"
-            .into(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -52,7 +52,8 @@ fn muted(action: &MuteAction) -> Option<MutedUntil> {
 pub(crate) async fn address_book(client: &Client, update: &ContactUpdate) -> Option<EngineSignal> {
     let action = &update.action;
     let other = action.lid_jid.as_deref().or(action.pn_jid.as_deref());
-    let other = other.and_then(|jid| jid.parse().ok());
+    let other: Option<Jid> = other.and_then(|jid| jid.parse().ok());
+    people::learn_pair(client, &update.jid, other.as_ref()).await;
     let id = people::canonical(client, &update.jid, other.as_ref()).await?;
     let name = action.full_name.clone().or_else(|| action.first_name.clone());
     let name = name.filter(|name| !name.is_empty());

@@ -6,7 +6,8 @@
 
 use domain::{ChatId, PhoneNumber};
 use whatsapp_rust::{
-    Client, Jid, wacore::types::message::AddressingMode, wacore_binary::JidExt as _,
+    Client, Jid, lid_pn_cache::LearningSource, wacore::types::message::AddressingMode,
+    wacore_binary::JidExt as _,
 };
 
 /// One person, as far as known.
@@ -22,7 +23,7 @@ impl Person {
         self.phone.as_ref().map(PhoneNumber::chat).or_else(|| self.lid.clone())
     }
 
-    fn learn(&mut self, jid: &Jid) {
+    pub fn learn(&mut self, jid: &Jid) {
         match chat_id(jid) {
             Some(chat) if chat.is_lid() => self.lid = self.lid.take().or(Some(chat)),
             Some(chat) => self.phone = self.phone.take().or_else(|| chat.phone()),
@@ -62,6 +63,24 @@ pub(crate) async fn person(client: &Client, jid: &Jid, alt: Option<&Jid>) -> Per
         person.learn(&Jid::lid(&*known.lid));
     }
     person
+}
+
+/// Keeps what some stanza said of the two ids of a person, where it names both.
+pub(crate) async fn learn_pair(client: &Client, one: &Jid, other: Option<&Jid>) {
+    let Some(other) = other else { return };
+    let (lid, number) = match (one.server.is_lid_family(), other.server.is_lid_family()) {
+        (true, false) => (one, other),
+        (false, true) => (other, one),
+        _ => return,
+    };
+    if !number.server.is_pn_family() {
+        return;
+    }
+    // Seeds what is new; where the library knows better it asks WhatsApp.
+    let kept = client.add_lid_pn_mapping(&lid.user, &number.user, LearningSource::Other).await;
+    if let Err(error) = kept {
+        tracing::debug!(%error, "the two ids of a person were not kept");
+    }
 }
 
 /// The account that this connection is linked to.

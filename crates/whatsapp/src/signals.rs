@@ -2,8 +2,10 @@
 //!
 //! Two things happen on the way. Before anybody hears of a link, the device is written down, so
 //! that a crash right after does not lose it. And after every login this device says that it is not
-//! in use: the library announces it as available, and a phone whose other device is available stays
-//! silent when messages arrive.
+//! in use, until somebody wants it to be: the library announces it as available, and a phone whose
+//! other device is available stays silent when messages arrive.
+
+mod acquaintances;
 
 use std::{
     sync::{
@@ -16,27 +18,34 @@ use std::{
 use domain::{
     ChatId, Clock, WaMessageId,
     chat::{ChatMark, ContactPatch, Identity},
+    group::{GroupChange, GroupNews, GroupPerson, GroupSignal},
     port::{Call, EngineSignal, EngineSink, ReceiptKind},
     session::LossCause,
 };
 use whatsapp_rust::{
-    Client,
+    Client, RawNodeLease,
     types::{
-        events::{ContactNumberChanged, Event, GroupUpdate, PairSuccess, Receipt, ServerAck},
+        events::{ContactNumberChanged, Event, PairSuccess, Receipt, ServerAck},
         presence::ReceiptType,
     },
-    wacore::stanza::groups::GroupNotificationAction,
 };
 
 use crate::{
     calls::{self, RingingCalls},
     duplicates::LostMessage,
+    groups,
     inbound::InboundHandler,
+    labels,
+    limits::LimitWatch,
     link::LinkState,
     marks,
+    passkey::PasskeyLinking,
     people::{self, Person},
+    presence::{self, OwnPresence},
     runtime::ConnectionTasks,
 };
+
+pub(crate) use acquaintances::changes_block_list;
 
 /// How long a pairing code may still be typed after the last QR code expired (WhatsApp's own limit).
 const CODE_LIFE: Duration = Duration::from_secs(180);
@@ -53,9 +62,14 @@ pub(crate) struct EventPump {
     pub inbound: Arc<InboundHandler>,
     pub tasks: ConnectionTasks,
     pub clock: Arc<dyn Clock>,
-    pub calls: RingingCalls,
+    pub calls: Arc<RingingCalls>,
+    pub own_presence: Arc<OwnPresence>,
+    #[expect(dead_code, reason = "as long as it is held the library shows every stanza")]
+    pub raw_stanzas: RawNodeLease,
     pub progress: LoginProgress,
     pub side_signals: SideSignals,
+    pub limits: LimitWatch,
+    pub passkey: PasskeyLinking,
     pub lost: async_channel::Receiver<LostMessage>,
 }
 
@@ -77,6 +91,12 @@ impl SideSignals {
     pub fn say(&self, signal: EngineSignal) {
         let _ = self.said.try_send(signal);
     }
+
+    /// As soon as there is room.
+    async fn say_in_turn(&self, signal: EngineSignal) {
+        // A pump that has ended needs no news.
+        let _ = self.said.send(signal).await;
+    }
 }
 
 /// How far the login has come, as the sink knows it.
@@ -90,6 +110,7 @@ pub(crate) struct LoginProgress {
 impl EventPump {
     /// Runs until the queue is closed and empty, or the connection is closed.
     pub async fn run(&self, events: async_channel::Receiver<Arc<Event>>) {
+        let pairs = self.inbound.backend.pairs();
         loop {
             let event = tokio::select! {
                 biased;
@@ -97,6 +118,10 @@ impl EventPump {
                 event = events.recv() => event,
                 Ok(signal) = self.side_signals.waiting.recv() => {
                     self.signal(signal).await;
+                    continue;
+                }
+                pairs = pairs.next() => {
+                    self.learned(pairs).await;
                     continue;
                 }
                 Ok(lost) = self.lost.recv() => {
@@ -126,7 +151,13 @@ impl EventPump {
                 self.signal(EngineSignal::QrCode { code: qr.code.clone() }).await;
             }
             Event::PairingQrCodesExhausted(_) => self.expire_pairing_code(),
-            Event::PairSuccess(paired) => self.paired(paired).await,
+            Event::PairPasskeyRequest(_)
+            | Event::PairPasskeyConfirmation(_)
+            | Event::PairPasskeyError(_) => self.passkey.hear(event),
+            Event::PairSuccess(paired) => {
+                self.passkey.hear(event);
+                self.paired(paired).await;
+            }
             Event::PairError(error) => {
                 tracing::warn!(error = %error.error, "a phone could not link this device");
             }
@@ -134,9 +165,15 @@ impl EventPump {
             Event::Messages(batch) => {
                 self.inbound.take_unheld(&self.client, &batch.messages).await;
             }
-            Event::ServerAck(ack) => self.signal(self.server_ack(ack)).await,
+            Event::ServerAck(ack) => {
+                if ack.error.as_deref() == Some("463") {
+                    self.limits.ask();
+                }
+                self.signal(self.server_ack(ack)).await;
+            }
+            Event::MexNotification(news) => self.limits.heard(news),
             Event::Receipt(receipt) => self.receipt(receipt).await,
-            Event::SelfPushNameUpdated(_) => self.become_unavailable_after(NAME_SETTLES),
+            Event::SelfPushNameUpdated(_) => self.show_presence_after(NAME_SETTLES),
             Event::OfflineSyncCompleted(_) => {
                 self.progress.drained.store(true, Ordering::Release);
                 self.catch_up().await;
@@ -154,6 +191,14 @@ impl EventPump {
                 self.call(self.calls.elsewhere(&self.client, call).await).await;
             }
             Event::ContactNumberChanged(change) => self.number_changed(change).await,
+            Event::ContactUpdated(update) => self.pictured(&update.jid).await,
+            Event::Presence(update) => {
+                self.tell_if(presence::online(&self.client, update).await).await;
+            }
+            Event::ChatPresence(update) => {
+                self.tell_if(presence::typing(&self.client, update).await).await;
+            }
+            Event::RawNode(_) => self.learn_block_list(),
             Event::ContactUpdate(update) => {
                 self.tell_if(marks::address_book(&self.client, update).await).await;
             }
@@ -163,7 +208,16 @@ impl EventPump {
                 let patch = ContactPatch { push_name, ..Default::default() };
                 self.tell_if(id.map(|id| EngineSignal::Contact { id, patch })).await;
             }
-            Event::GroupUpdate(update) => self.tell_if(group_name(update)).await,
+            Event::LabelEditUpdate(_) | Event::LabelAssociationUpdate(_) => {
+                self.tell_if(labels::changed(&self.client, event).await).await;
+            }
+            Event::GroupUpdate(update) => {
+                self.group(groups::of_update(&self.client, update).await).await;
+            }
+            Event::PictureUpdate(update) => {
+                self.pictured(&update.jid).await;
+                self.group(groups::of_picture(&self.client, update).await).await;
+            }
             other => self.tell_if(marks::chat_mark(&self.client, other).await).await,
         }
     }
@@ -184,24 +238,40 @@ impl EventPump {
         let both = connected.load(Ordering::Acquire) && drained.load(Ordering::Acquire);
         if both && !caught_up.swap(true, Ordering::AcqRel) {
             self.signal(EngineSignal::CaughtUp).await;
-            self.learn_group_names();
+            self.limits.ask();
+            self.learn_block_list();
+            self.learn_groups();
         }
     }
 
-    /// Asks once per login; renames that follow come as events.
-    fn learn_group_names(&self) {
+    /// Asks once per login; what happens to them later comes as events.
+    fn learn_groups(&self) {
         let (client, side_signals) = (self.client.clone(), self.side_signals.clone());
+        let as_of = self.clock.now();
         self.tasks.start(async move {
-            match Box::pin(client.groups().get_participating()).await {
-                Ok(groups) => {
-                    for (jid, group) in groups {
-                        let Some(chat) = people::chat_id(&jid) else { continue };
-                        side_signals.say(EngineSignal::ChatName { chat, name: group.subject });
-                    }
-                }
-                Err(error) => tracing::debug!(%error, "the groups' names were not read"),
+            let groups = match Box::pin(groups::all(&client)).await {
+                Ok(groups) => groups,
+                Err(error) => return tracing::debug!(%error, "the groups were not read"),
+            };
+            let ids = groups.iter().map(|group| group.id.clone()).collect();
+            for group in groups {
+                let known = GroupSignal::Known(Box::new(group), as_of);
+                side_signals.say_in_turn(EngineSignal::Group(known)).await;
             }
+            let listed = GroupSignal::Listed(ids, as_of);
+            side_signals.say_in_turn(EngineSignal::Group(listed)).await;
         });
+    }
+
+    /// Those who come in are introduced first: by number and privacy id, where WhatsApp names both.
+    async fn group(&self, news: Option<GroupNews>) {
+        let Some(news) = news else { return };
+        if matches!(news.change, GroupChange::Added(_) | GroupChange::Requested { .. }) {
+            for person in news.change.people() {
+                self.tell_if(identity(person).map(EngineSignal::Identity)).await;
+            }
+        }
+        self.signal(EngineSignal::Group(GroupSignal::Changed(Box::new(news)))).await;
     }
 
     async fn number_changed(&self, change: &ContactNumberChanged) {
@@ -226,7 +296,7 @@ impl EventPump {
 
     async fn connected(&self) {
         self.write_device().await;
-        become_unavailable(&self.client).await;
+        self.own_presence.again(&self.client).await;
         let Person { phone: Some(phone), lid } = people::own(&self.client) else {
             return self
                 .link
@@ -273,6 +343,7 @@ impl EventPump {
             }
             return;
         }
+        people::learn_pair(&self.client, &source.sender, source.sender_alt.as_ref()).await;
         // In a group the other address belongs to the member who answered, not to the chat.
         let alt = source.sender_alt.as_ref().filter(|_| people::is_person(&source.chat));
         let Some(chat) = people::canonical(&self.client, &source.chat, alt).await else { return };
@@ -318,26 +389,15 @@ impl EventPump {
         });
     }
 
-    fn become_unavailable_after(&self, delay: Duration) {
-        let client = self.client.clone();
+    fn show_presence_after(&self, delay: Duration) {
+        let (client, own) = (self.client.clone(), self.own_presence.clone());
         self.tasks.start(async move {
             tokio::time::sleep(delay).await;
-            become_unavailable(&client).await;
+            own.again(&client).await;
         });
     }
 }
 
-fn group_name(update: &GroupUpdate) -> Option<EngineSignal> {
-    let name = match &update.action {
-        GroupNotificationAction::Subject { subject, .. } => subject.clone(),
-        _ => return None,
-    };
-    Some(EngineSignal::ChatName { chat: people::chat_id(&update.group_jid)?, name })
-}
-
-async fn become_unavailable(client: &Client) {
-    // Fails without a display name, but then the library did not announce anything either.
-    if let Err(error) = client.presence().set_unavailable().await {
-        tracing::debug!(%error, "this device's presence was not taken back");
-    }
+fn identity(person: &GroupPerson) -> Option<Identity> {
+    Some(Identity { lid: person.lid.clone()?, phone: person.phone.clone()? })
 }

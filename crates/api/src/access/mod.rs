@@ -24,6 +24,7 @@ use gateway::{api_keys::AuthError, live::Who, sessions::SessionView};
 use crate::{
     AppState,
     address::client_ip,
+    approvals::{Released, fence_agent},
     audit::Seen,
     error::{ApiError, Named},
 };
@@ -139,6 +140,7 @@ impl<A: Access> FromRequestParts<AppState> for Caller<A> {
         if A::UNSCOPED && !key.allowed_sessions.is_empty() {
             return Err(KeyRefused::Scoped.into());
         }
+        fence_agent(parts, &key)?;
         let address = client_ip(parts, &state.options.trusted_proxies);
         Ok(Self { key, address, ids, access: PhantomData })
     }
@@ -241,17 +243,35 @@ impl<A> Caller<InChat<A>> {
 
 /// The key of a request's headers. `?apiKey=` is never read: URLs end up in logs.
 pub async fn authenticate(parts: &Parts, state: &AppState) -> Result<ApiKey, ApiError> {
+    if let Some(Released(key)) = parts.extensions.get() {
+        key.check_usable(state.gateway.live.now())?;
+        return Ok(key.clone());
+    }
     let text = presented_key(&parts.headers).ok_or_else(ApiError::key_missing)?;
     let ip = client_ip(parts, &state.options.trusted_proxies);
-    let (hash, now) = (KeyHash::of(text), state.gateway.live.now());
-    state.rates.may_try(ip, hash, now).map_err(ApiError::too_many)?;
     let seen = parts.extensions.get::<Seen>();
     let note = |key: &ApiKey| {
         if let Some(seen) = seen {
             seen.set(key);
         }
     };
-    match state.gateway.api_keys.authenticate(text, ip, &note).await {
+    check_key(text, ip, &note, state).await.inspect_err(|error| {
+        if let (Some(seen), Some(why)) = (seen, error.refused_key()) {
+            seen.refuse(why);
+        }
+    })
+}
+
+/// The key of this text, shown from this address. `found` is told which it is before its rights are checked.
+pub async fn check_key(
+    text: &str,
+    ip: Option<IpAddr>,
+    found: &(dyn Fn(&ApiKey) + Sync),
+    state: &AppState,
+) -> Result<ApiKey, ApiError> {
+    let (hash, now) = (KeyHash::of(text), state.gateway.live.now());
+    state.rates.may_try(ip, hash, now).map_err(ApiError::too_many)?;
+    match state.gateway.api_keys.authenticate(text, ip, found).await {
         Ok(key) => {
             state.rates.was_right(hash);
             Ok(key)
@@ -262,11 +282,7 @@ pub async fn authenticate(parts: &Parts, state: &AppState) -> Result<ApiKey, Api
             {
                 state.rates.was_wrong(ip, hash, now);
             }
-            let error = ApiError::from(error);
-            if let (Some(seen), Some(why)) = (seen, error.refused_key()) {
-                seen.refuse(why);
-            }
-            Err(error)
+            Err(error.into())
         }
     }
 }

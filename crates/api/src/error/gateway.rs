@@ -6,8 +6,8 @@ use gateway::{
     live::LiveError,
     plugins::{InstanceError, PluginError},
     sessions::{
-        CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
-        StopSessionError, UpdateSessionError,
+        CreateSessionError, LogoutSessionError, PairingError, PasskeyRequestError, QrError,
+        StartSessionError, StopSessionError, UpdateSessionError,
     },
     webhooks::{RedriveError, WebhookError},
 };
@@ -137,6 +137,25 @@ impl From<PairingError> for ApiError {
                 Self::new(StatusCode::FORBIDDEN, format!("WhatsApp refused: {why}"))
             }
             PairingError::Store(error) => Self::store(error),
+        }
+    }
+}
+
+impl From<PasskeyRequestError> for ApiError {
+    fn from(error: PasskeyRequestError) -> Self {
+        match error {
+            PasskeyRequestError::NotFound(session) => Self::unknown(&session),
+            PasskeyRequestError::NotStarted => not_started(),
+            PasskeyRequestError::NotAsked => {
+                Self::bad_request("The account does not ask for a passkey")
+            }
+            PasskeyRequestError::WrongStep(why) => conflict(why).with_code("PASSKEY_WRONG_STEP"),
+            PasskeyRequestError::Refused(why) => {
+                Self::new(StatusCode::BAD_GATEWAY, format!("WhatsApp refused the passkey: {why}"))
+                    .with_code("PASSKEY_REFUSED")
+            }
+            PasskeyRequestError::Unanswered => unavailable("WhatsApp did not answer"),
+            PasskeyRequestError::Store(error) => Self::store(error),
         }
     }
 }

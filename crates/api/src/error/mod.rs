@@ -4,8 +4,10 @@
 //! request's id and whether details may be shown. What went wrong inside is logged there, once, with its causes; the
 //! caller gets a request id instead.
 
+mod ask;
 mod batches;
 mod gateway;
+mod groups;
 mod people;
 mod sends;
 
@@ -17,11 +19,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{
-    ApiKeyId, DeliveryId, EventId, SessionId, TemplateId, WebhookId, api_key::KeyRefused,
-    port::StoreError,
+    ApiKeyId, ApprovalId, AutomationRuleId, DeliveryId, EventId, SessionId, TemplateId, WebhookId,
+    api_key::KeyRefused, port::StoreError,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+
+pub use ask::{STATUS_FILE_GONE, no_such, of_catalogue, of_status};
 
 /// Most problems of one body that an answer lists.
 const PROBLEMS_MAX: usize = 50;
@@ -46,12 +50,20 @@ impl Named for TemplateId {
     const KIND: &'static str = "Template";
 }
 
+impl Named for AutomationRuleId {
+    const KIND: &'static str = "Automation rule";
+}
+
 impl Named for DeliveryId {
     const KIND: &'static str = "Delivery";
 }
 
 impl Named for EventId {
     const KIND: &'static str = "Event";
+}
+
+impl Named for ApprovalId {
+    const KIND: &'static str = "Approval";
 }
 
 impl Named for ApiKeyId {
@@ -202,6 +214,11 @@ impl ApiError {
         Self { wordless: true, ..refused.with_retry(seconds) }
     }
 
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Why the caller's key was refused, if it was that.
     pub fn refused_key(&self) -> Option<String> {
         match &self.message {
@@ -248,6 +265,11 @@ impl ApiError {
     /// Takes back the advice to try again: what became of the request is not known.
     pub fn without_retry(self) -> Self {
         Self { retry_after_seconds: None, ..self }
+    }
+
+    /// 500 for what should not be; the log says what it was.
+    pub fn internal() -> Self {
+        Self::unexpected()
     }
 
     fn unexpected() -> Self {

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use domain::port::EngineError;
 use gateway::people::PeopleError;
 
-use super::{ApiError, gateway::not_started};
+use super::{ApiError, echo, gateway::not_started};
 
 impl From<PeopleError> for ApiError {
     fn from(error: PeopleError) -> Self {
@@ -15,6 +15,17 @@ impl From<PeopleError> for ApiError {
                 StatusCode::CONFLICT,
                 format!("Session is not ready (status: {})", status.as_str()),
             ),
+            PeopleError::NoName => Self::new(
+                StatusCode::CONFLICT,
+                "The account has no name yet, and cannot show as online; try again later",
+            ),
+            PeopleError::NumberUnknown(_) => {
+                Self::problem("contactId must be of a person whose number is known")
+            }
+            PeopleError::NotRinging(id) => {
+                Self::new(StatusCode::NOT_FOUND, format!("Call {} is not ringing", echo(&id)))
+            }
+            PeopleError::Media(error) => error.into(),
             PeopleError::Unanswered => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "WhatsApp did not answer; whether it was done is not known",

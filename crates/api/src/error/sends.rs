@@ -30,6 +30,7 @@ impl From<SendError> for ApiError {
                 not_found(format!("Message {} not found", echo(id.as_str())))
             }
             SendError::TemplateNotFound => not_found("Template not found"),
+            SendError::ProductNotFound(id) => not_found(format!("Product {} not found", echo(&id))),
             SendError::NotPossible(why) => Self::bad_request(why),
             SendError::NotAllowed(why) => forbidden(why),
             SendError::NoSuchOption { valid } => Self::bad_request("The poll has no such option")

@@ -3,9 +3,12 @@
 //! Every route that makes a message takes an `Idempotency-Key` (its body is a [`send::SendBody`]) and answers with
 //! a [`result::SendResult`]; routes that change a message answer `{success: true}`.
 
+mod business;
 mod change;
+mod history;
 mod list;
 mod media;
+mod receipts;
 pub mod result;
 pub mod send;
 mod simple;
@@ -29,6 +32,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(simple::send_contact))
         .routes(routes!(simple::send_poll))
         .routes(routes!(simple::forward))
+        .routes(routes!(business::send_product))
+        .routes(routes!(business::click_button))
         .routes(routes!(change::react))
         .routes(routes!(change::edit))
         .routes(routes!(change::delete))
@@ -37,4 +42,6 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(change::star))
         .routes(routes!(change::vote_poll))
         .routes(routes!(list::list))
+        .routes(routes!(history::history))
+        .routes(routes!(receipts::receipts))
 }

@@ -3,10 +3,13 @@
 use axum::{
     extract::{FromRequest, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use domain::{SessionId, WaMessageId, idempotency::is_valid_key};
-use gateway::messages::{IdempotencyKey, QuoteRef, ToSend};
+use gateway::{
+    approvals::NewApproval,
+    messages::{IdempotencyKey, QuoteRef, ToSend},
+};
 use serde::de::DeserializeOwned;
 use utoipa::{IntoParams, ToSchema};
 
@@ -14,6 +17,7 @@ use super::result::answer;
 use crate::{
     AppState,
     access::{Access, Caller, ChatBody, InChat, Operator, RawChatBody},
+    approvals::{Released, hold_unless_in_budget},
     error::ApiError,
 };
 
@@ -41,17 +45,36 @@ pub struct SendBody<T, A = Operator> {
     pub key: Option<IdempotencyKey>,
 }
 
-impl<T: DeserializeOwned + ToSchema, A: Access> FromRequest<AppState> for SendBody<T, A> {
-    type Rejection = ApiError;
+impl<T, A> FromRequest<AppState> for SendBody<T, A>
+where
+    T: DeserializeOwned + ToSchema + Send,
+    A: Access,
+{
+    /// A refusal, or the answer that it waits for a person.
+    type Rejection = Response;
 
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Response> {
         let headers = request.headers().clone();
         let route = request.extensions().get::<MatchedPath>().cloned();
-        let raw = RawChatBody::<A>::from_request(request, state).await?;
-        let word = route.as_ref().map_or("", |route| word_of(route.as_str()));
-        let key = key_text(&headers)?;
-        let key = key.map(|key| IdempotencyKey { key, fingerprint: raw.body.fingerprint(word) });
-        let ChatBody { session, body, caller } = raw.checked()?;
+        let route = route.as_ref().map_or("", MatchedPath::as_str);
+        let released = request.extensions().get::<Released>().is_some();
+        let raw = RawChatBody::<A>::from_request(request, state).await;
+        let raw = raw.map_err(IntoResponse::into_response)?;
+        let fingerprint = raw.body.fingerprint(word_of(route));
+        let key = key_text(&headers).map_err(IntoResponse::into_response)?;
+        let key = key.map(|key| IdempotencyKey { key, fingerprint });
+        let rule = raw.caller.key().approval.filter(|_| !released);
+        let text = rule.map(|_| (raw.body.json(), raw.body.recipient()));
+        let checked = raw.checked().map_err(IntoResponse::into_response)?;
+        let ChatBody { session, body, caller } = checked;
+        if let (Some(rule), Some((request, chat))) = (rule, text) {
+            let route = route.rsplit('/').next().unwrap_or_default().to_owned();
+            let request_key = key.as_ref().map(|key| key.key.clone());
+            let new = NewApproval { session, chat, request_key, route, request };
+            if let Some(answer) = hold_unless_in_budget(state, caller.key(), rule, new).await {
+                return Err(answer);
+            }
+        }
         Ok(Self { session, body, caller, key })
     }
 }

@@ -4,6 +4,7 @@ use domain::{
     ChatId, ChatKind, SessionId, Timestamp,
     phone::{self, Country, InvalidPhone},
     proxy::{InvalidProxy, ProxyUrl},
+    status::parse_colour,
     time::Zone,
     visible::{NOTHING_SEEN, is_blank},
 };
@@ -79,6 +80,7 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), &'static str>
             matches!(kind(), Ok(ChatKind::Individual | ChatKind::Group)),
             "must be <id>@g.us, <phone>@c.us, <lid>@lid or a phone number",
         ),
+        "color" => holds(parse_colour(text).is_some(), "must be a color like #1E6E4F"),
         "ipv4-or-cidr" => holds(is_ipv4_or_cidr(text), "must be an IPv4 address or CIDR range"),
         "uuid" => holds(text.parse::<SessionId>().is_ok(), "must be a UUID"),
         "date-time" => {

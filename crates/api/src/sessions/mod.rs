@@ -1,11 +1,14 @@
 //! Sessions: their records here, their life in [`life`], their settings in [`settings`].
 
 mod life;
+mod passkey;
 mod settings;
 
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
-    Timestamp, api_key::KeyRefused, api_key::Role, session::SessionConfig, session::SessionStatus,
+    Timestamp,
+    api_key::{KeyRefused, Role},
+    session::{NewChatQuota, SessionConfig, SessionStatus},
 };
 use gateway::sessions::{NewSession, SessionView};
 use serde::{Deserialize, Serialize};
@@ -28,6 +31,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(get, delete))
         .routes(routes!(overview))
         .merge(life::routes())
+        .merge(passkey::routes())
         .merge(settings::routes())
 }
 
@@ -84,7 +88,7 @@ const CONFIG_BYTES_MAX: usize = 16_384;
     "id": "3b0c6f52-0c1e-4a77-9d0e-5a1f2b3c4d5e", "name": "bakery", "status": "ready", "phone": "49155500",
     "pushName": "Bakery", "connectedAt": "2026-10-01T07:00:00.000Z", "lastActive": "2026-10-01T07:59:00.000Z",
     "createdAt": "2026-09-30T10:00:00.000Z", "updatedAt": "2026-10-01T07:59:00.000Z", "lastError": null,
-    "restriction": null, "engineLoaded": true
+    "restriction": null, "newChatQuota": null, "engineLoaded": true
 }))]
 pub struct SessionBody {
     id: String,
@@ -108,6 +112,9 @@ pub struct SessionBody {
     /// What WhatsApp limits on this account; `null` when nothing is known.
     #[schema(required)]
     restriction: Option<Restriction>,
+    /// How many chats the account may begin; `null` where WhatsApp does not count them.
+    #[schema(required)]
+    new_chat_quota: Option<NewChatQuotaBody>,
     /// Whether stop, logout and force-kill apply; otherwise start does.
     engine_loaded: bool,
     /// When it was last heard of; where sessions are read, once something was heard.
@@ -122,8 +129,39 @@ pub struct SessionBody {
 struct Restriction {
     kind: String,
     code: String,
+    /// OpenWA's name for the end.
     #[schema(required)]
     expires_at: Option<String>,
+    /// The end, if WhatsApp said when; first messages to strangers wait until then.
+    #[schema(required)]
+    ends_at: Option<String>,
+}
+
+/// How many chats an account may begin.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = NewChatQuota)]
+struct NewChatQuotaBody {
+    used: u32,
+    total: u32,
+    remaining: u32,
+    /// WhatsApp's own word: NONE, FIRST_WARNING, SECOND_WARNING or CAPPED.
+    #[schema(required)]
+    status: Option<String>,
+    #[schema(required)]
+    cycle_ends_at: Option<String>,
+}
+
+impl From<&NewChatQuota> for NewChatQuotaBody {
+    fn from(quota: &NewChatQuota) -> Self {
+        Self {
+            used: quota.used,
+            total: quota.total,
+            remaining: quota.remaining(),
+            status: quota.status.clone(),
+            cycle_ends_at: quota.cycle_ends.map(Timestamp::iso),
+        }
+    }
 }
 
 impl From<SessionView> for SessionBody {
@@ -144,7 +182,9 @@ impl From<SessionView> for SessionBody {
                 kind: restriction.kind,
                 code: restriction.code,
                 expires_at: restriction.expires_at.map(Timestamp::iso),
+                ends_at: restriction.expires_at.map(Timestamp::iso),
             }),
+            new_chat_quota: session.new_chat_quota.as_ref().map(NewChatQuotaBody::from),
             engine_loaded: view.engine_loaded,
             activity: None,
         }

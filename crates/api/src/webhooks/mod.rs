@@ -4,6 +4,8 @@
 pub mod fuzz;
 mod shapes;
 
+pub use shapes::WebhookFilters;
+
 use std::cmp::Reverse;
 
 use axum::{Extension, Json, extract::State, http::StatusCode};

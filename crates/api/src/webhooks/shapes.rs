@@ -157,7 +157,7 @@ pub(super) struct UpdateWebhook {
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "describes domain::filter::Filters to the OpenAPI document")]
-struct WebhookFilters {
+pub struct WebhookFilters {
     #[schema(max_items = 20)]
     conditions: Vec<WebhookCondition>,
 }

@@ -39,6 +39,7 @@ impl Operation {
             .replace("{chatId}", "49170111@c.us")
             .replace("{contactId}", "49170111@c.us")
             .replace("{messageId}", "3AF0")
+            .replace("{callId}", "A1B2")
             .replace("{number}", "49170111")
     }
 

@@ -37,7 +37,7 @@ pub struct App {
     pub whatsapp: FakeWhatsApp,
     router: Router,
     start: Start,
-    dir: tempfile::TempDir,
+    pub dir: tempfile::TempDir,
 }
 
 /// What a process begins with.
@@ -278,14 +278,22 @@ impl App {
         found["messages"][0].clone()
     }
 
-    /// A receiver subscribed to everything of a session but the session's own events.
+    /// A receiver subscribed to everything of a session but the session's own events, and those about people's ids.
     pub async fn hook(&self, session: &str) -> mpsc::Receiver<Value> {
         let (url, calls) = self.receiver(200).await;
         let events: Vec<&str> = domain::event::EventType::ALL
             .iter()
             .map(|kind| kind.as_str())
-            .filter(|name| !name.starts_with("session."))
+            .filter(|name| !name.starts_with("session.") && *name != "contact.resolved")
             .collect();
+        let body = json!({ "url": url, "events": events, "order": "session" });
+        self.post(&format!("/api/sessions/{session}/webhooks"), body, 201).await;
+        calls
+    }
+
+    /// A receiver subscribed to these events of a session.
+    pub async fn hook_of(&self, session: &str, events: &[&str]) -> mpsc::Receiver<Value> {
+        let (url, calls) = self.receiver(200).await;
         let body = json!({ "url": url, "events": events, "order": "session" });
         self.post(&format!("/api/sessions/{session}/webhooks"), body, 201).await;
         calls

@@ -38,6 +38,7 @@ pub fn from_mia(id: &str, content: Content) -> InboundMessage {
         sender_lid: None,
         sender_phone: None,
         from_me: false,
+        source: None,
         push_name: Some("Mia".into()),
         timestamp: TIME,
         content,
@@ -47,6 +48,7 @@ pub fn from_mia(id: &str, content: Content) -> InboundMessage {
         ephemeral_seconds: None,
         view_once: false,
         forwarding_score: 0,
+        style: domain::status::TextStyle::default(),
     }
 }
 
@@ -362,6 +364,7 @@ async fn calls_are_events() {
         group: false,
         timestamp: TIME,
         outcome: None,
+        source: None,
     };
     let missed = Call { outcome: Some(CallOutcome::Missed), timestamp: TIME + 30, ..call.clone() };
     app.signal(&session, EngineSignal::Call(call)).await;

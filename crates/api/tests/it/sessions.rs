@@ -13,7 +13,8 @@ async fn a_new_session_has_openwas_shape() {
         json!({
             "id": session["id"], "name": "bakery", "status": "created", "phone": null, "pushName": null,
             "connectedAt": null, "lastActive": null, "createdAt": session["createdAt"],
-            "updatedAt": session["updatedAt"], "lastError": null, "restriction": null, "engineLoaded": false
+            "updatedAt": session["updatedAt"], "lastError": null, "restriction": null, "newChatQuota": null,
+            "engineLoaded": false
         })
     );
     let id = session["id"].as_str().unwrap();

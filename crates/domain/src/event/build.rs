@@ -7,13 +7,14 @@ use crate::{
     address::{ChatId, ChatKind, PhoneNumber},
     content::Content,
     ids::{EventId, SessionId, WaMessageId},
-    message::{InboundMessage, Message, MessageStatus},
+    message::{Direction, InboundMessage, Message, MessageStatus},
     port::ReceiptKind,
+    status::STATUS_LIFE,
     time::Timestamp,
 };
 
 /// The fields of a row's metadata that belong to the message.
-const SAID: [&str; 9] = [
+const SAID: [&str; 13] = [
     "quotedMessage",
     "mentionedIds",
     "media",
@@ -23,10 +24,11 @@ const SAID: [&str; 9] = [
     "linkPreview",
     "isForwarded",
     "forwardingScore",
+    "backgroundColor",
+    "font",
+    "product",
+    "button",
 ];
-
-/// How long a status is shown, milliseconds.
-const STATUS_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// `message.received` for a message from somebody else, `message.sent` for one of ours typed on the phone,
 /// `status.received` for a status of somebody else.
@@ -67,7 +69,7 @@ fn status(id: EventId, session: SessionId, message: &InboundMessage) -> EventDra
         "hasMedia": file,
         "mediaOmitted": file,
         "postedAt": posted.millis(),
-        "expiresAt": posted.millis() + STATUS_LIFE_MS,
+        "expiresAt": posted.plus(STATUS_LIFE).millis(),
     });
     if let Some(caption) = message.content.body().filter(|caption| !caption.is_empty()) {
         data["caption"] = json!(caption);
@@ -156,6 +158,38 @@ pub fn message_sent(id: EventId, message: &Message, at: Timestamp) -> EventDraft
         idempotency_key: format!("msg_{}_{}", message.session, message.wa_id),
         data: data.into(),
     }
+}
+
+/// A stored message in the form of the events that told it: OpenWA's live message.
+pub fn live_message(message: &Message) -> Value {
+    let from_me = message.direction == Direction::Outgoing;
+    let mut data = json!({
+        "id": message.wa_id,
+        "from": message.from,
+        "to": message.to,
+        "chatId": message.chat,
+        "body": message.body.as_deref().unwrap_or_default(),
+        "type": message.kind.as_str(),
+        "timestamp": message.timestamp.unwrap_or_else(|| message.created_at.seconds()),
+        "fromMe": from_me,
+        "isGroup": message.chat.is_group(),
+        "kind": message.chat.kind().as_str(),
+    });
+    if let Some(author) = &message.author {
+        data["author"] = json!(author);
+    }
+    if message.chat.is_lid() || message.author.as_ref().is_some_and(ChatId::is_lid) {
+        data["isLidSender"] = json!(true);
+    }
+    if let Some(name) = message.chat_name.as_ref().filter(|_| !from_me) {
+        data["contact"] = json!({ "pushName": name });
+    }
+    for field in SAID.iter().chain(&["ephemeralDuration", "isViewOnce", "call"]) {
+        if let Some(value) = message.metadata.get(field) {
+            data[*field] = value.clone();
+        }
+    }
+    data
 }
 
 /// Everything an ack says about a message of ours. The addressing fields are always there, so that a filter on them
@@ -295,6 +329,7 @@ mod tests {
             sender_lid: None,
             sender_phone: PhoneNumber::parse("49170111"),
             from_me,
+            source: None,
             push_name: Some("Mia".into()),
             timestamp: 1_790_841_600,
             content: Content::text("Are you open today?"),
@@ -304,6 +339,7 @@ mod tests {
             ephemeral_seconds: None,
             view_once: false,
             forwarding_score: 0,
+            style: Default::default(),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{EventDraft, EventType, short_hash};
+use super::{ChangeSource, EventDraft, EventType, short_hash};
 use crate::{
     address::{ChatId, PhoneNumber},
     ids::{EventId, SessionId, WaMessageId},
@@ -38,6 +38,8 @@ pub struct Change<'a> {
     pub at: Timestamp,
     /// Waited at WhatsApp's server while we were away.
     pub backfilled: bool,
+    /// Where this account made it; `None` for what other people did.
+    pub source: Option<ChangeSource>,
 }
 
 impl<'a> Change<'a> {
@@ -60,6 +62,7 @@ impl<'a> Change<'a> {
             target,
             at: Timestamp::from_seconds(message.timestamp),
             backfilled: message.backfilled,
+            source: message.source,
         }
     }
 
@@ -85,6 +88,9 @@ impl<'a> Change<'a> {
         }
         if self.backfilled {
             data.insert("backfilled".into(), json!(true));
+        }
+        if let Some(source) = self.source {
+            data.insert("source".into(), json!(source.as_str()));
         }
         if let Value::Object(fields) = fields {
             data.extend(fields);
@@ -189,6 +195,9 @@ pub fn call_event(id: EventId, session: SessionId, call: &Call) -> EventDraft {
         Some(CallOutcome::Rejected) => EventType::CallRejected,
         Some(CallOutcome::Missed) => EventType::CallMissed,
     };
+    if let Some(source) = call.source {
+        data["source"] = json!(source.as_str());
+    }
     if let Some(outcome) = call.outcome {
         data["outcome"] = json!(outcome.as_str());
         key = format!("{key}_{}", outcome.as_str());
@@ -253,6 +262,7 @@ mod tests {
             target: &target,
             at: Timestamp::from_seconds(1_790_841_900),
             backfilled: false,
+            source: None,
         };
         let carrier = WaMessageId::from_wire("3AF9");
         let events = [

@@ -47,7 +47,11 @@ event_types! {
     SessionDisconnected = "session.disconnected",
     SessionReconnectLoop = "session.reconnect_loop",
     SessionRestriction = "session.restriction",
+    /// An addition to OpenWA: an account asks for its passkey while a device is linked, and how that goes on.
+    SessionPasskey = "session.passkey",
     PresenceUpdate = "presence.update",
+    /// An addition to OpenWA: the number behind a privacy id became known.
+    ContactResolved = "contact.resolved",
     GroupJoin = "group.join",
     GroupLeave = "group.leave",
     GroupUpdate = "group.update",
@@ -56,6 +60,14 @@ event_types! {
     CallAccepted = "call.accepted",
     CallRejected = "call.rejected",
     CallMissed = "call.missed",
+    /// An addition to OpenWA: a label is new, or has another name or colour.
+    LabelUpsert = "label.upsert",
+    /// An addition to OpenWA: a label is gone.
+    LabelDeleted = "label.deleted",
+    /// An addition to OpenWA: a chat has a label.
+    LabelChatAdded = "label.chat.added",
+    /// An addition to OpenWA: a chat no longer has a label.
+    LabelChatDeleted = "label.chat.deleted",
     WebhookPaused = "webhook.paused",
     WebhookDisabled = "webhook.disabled",
     /// An addition to OpenWA: the first message of a batch was handed over.
@@ -74,6 +86,12 @@ event_types! {
     PluginSuspended = "plugin.suspended",
     /// An addition to OpenWA: a plugin that was suspended works again.
     PluginResumed = "plugin.resumed",
+    /// An addition to OpenWA: what an agent wants to send waits for a person.
+    ApprovalHeld = "approval.held",
+    /// An addition to OpenWA: a person let it go.
+    ApprovalReleased = "approval.released",
+    /// An addition to OpenWA: it never goes out.
+    ApprovalRefused = "approval.refused",
 }
 
 /// What votes were called before OpenWA had a word for them; rows and webhooks of that time still say it.
@@ -86,6 +104,11 @@ impl EventType {
             return Some(Self::PollVote);
         }
         Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
+    }
+
+    /// Whether its data link a phone, or help to: not for those who may only read.
+    pub const fn links_a_phone(self) -> bool {
+        matches!(self, Self::SessionQr | Self::SessionPasskey)
     }
 
     /// Whether the data of this event carries message fields that filters can test.
@@ -146,7 +169,7 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        assert_eq!(EventType::ALL.len(), 38);
+        assert_eq!(EventType::ALL.len(), 47);
         for kind in EventType::ALL {
             assert_eq!(EventType::parse(kind.as_str()), Some(*kind));
         }

@@ -4,13 +4,18 @@
 //! and one [`Delivery`](crate::delivery::Delivery) per webhook that wants it. The builders give every event the data
 //! and the idempotency key of OpenWA's contract.
 
+mod approval;
 mod batch;
 mod build;
 mod change;
 mod data;
+mod group;
 mod kind;
+mod label;
+mod people;
 mod plugin;
 mod say;
+mod source;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -22,19 +27,24 @@ use crate::{
     time::Timestamp,
 };
 
+pub use approval::approval_event;
 pub use batch::batch_event;
 pub use build::{
-    AckReport, ends, inbound_message, message_ack, message_failed, message_receipt, message_sent,
-    session_event,
+    AckReport, ends, inbound_message, live_message, message_ack, message_failed, message_receipt,
+    message_sent, session_event,
 };
 pub use change::{
     Change, call_event, message_edited, message_media, message_reaction, message_revoked,
     message_undecryptable, poll_vote, restriction_event,
 };
 pub use data::EventData;
+pub use group::group_event;
 pub use kind::{EventType, Subscription, UnknownEvent};
+pub use label::label_event;
+pub use people::{contact_resolved, presence_update};
 pub use plugin::{plugin_resumed, plugin_suspended};
-pub use say::{content_metadata, describe, forwarded};
+pub use say::{content_metadata, describe, forwarded, styled};
+pub use source::ChangeSource;
 
 /// An event before the ledger has numbered it.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    content::{Content, Media},
+    content::{ButtonForm, Content, Media, ProductCard},
     message::InboundMessage,
+    status::{TextStyle, colour},
 };
 
 /// The fields in addition to body and type: `media`, `location`, `poll`, `contacts`, `linkPreview`, `protocolKind`.
@@ -49,12 +50,45 @@ pub fn describe(content: &Content) -> Map<String, Value> {
             });
             fields.insert("linkPreview".into(), value);
         }
+        Content::Product(card) => {
+            fields.insert("product".into(), product_field(card));
+        }
+        Content::Buttons { buttons, form, .. } => {
+            fields.insert("buttons".into(), json!(buttons));
+            if *form == ButtonForm::Template {
+                fields.insert("buttonForm".into(), json!(form));
+            }
+        }
+        Content::ButtonReply { button, .. } => {
+            fields.insert("button".into(), json!(button));
+        }
         Content::Unknown { protocol_kind } => {
             fields.insert("protocolKind".into(), json!(protocol_kind));
         }
         _ => {}
     }
     fields
+}
+
+/// The contract's `product`; the price is an addition.
+fn product_field(card: &ProductCard) -> Value {
+    let ProductCard { product, owner, .. } = card;
+    let mut map = Map::new();
+    map.insert("productId".into(), json!(product.id));
+    map.insert("title".into(), json!(product.name));
+    let texts = [("description", &product.description), ("currency", &product.currency)];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            map.insert(name.into(), json!(text));
+        }
+    }
+    if let Some(owner) = owner {
+        map.insert("businessOwnerJid".into(), json!(owner));
+    }
+    if let Some(thousandths) = product.price_thousandths {
+        map.insert("priceAmount1000".into(), json!(thousandths));
+    }
+    Value::Object(map)
 }
 
 /// The contract's `media`: the bytes are never inside, so that no message waits for a file. `state` is an addition.
@@ -91,6 +125,18 @@ pub fn forwarded(score: u32) -> Map<String, Value> {
     map
 }
 
+/// `backgroundColor` and `font` of the text of a status.
+pub fn styled(style: TextStyle) -> Map<String, Value> {
+    let mut map = Map::new();
+    if let Some(background) = style.background {
+        map.insert("backgroundColor".into(), json!(colour(background)));
+    }
+    if let Some(font) = style.font {
+        map.insert("font".into(), json!(font));
+    }
+    map
+}
+
 /// The fields that any message may have.
 pub(super) fn context(message: &InboundMessage) -> Map<String, Value> {
     let mut map = Map::new();
@@ -107,6 +153,7 @@ pub(super) fn context(message: &InboundMessage) -> Map<String, Value> {
         map.insert("isViewOnce".into(), json!(true));
     }
     map.extend(forwarded(message.forwarding_score));
+    map.extend(styled(message.style));
     if let Some(seconds) = message.ephemeral_seconds {
         map.insert("ephemeralDuration".into(), json!(seconds));
     }

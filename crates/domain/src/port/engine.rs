@@ -3,16 +3,24 @@
 use std::{fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
-use super::{Lease, StoreError, StoreResult};
+use super::{
+    CatalogueActions, ChannelActions, GroupActions, LabelActions, Lease, PasskeyActions,
+    PasskeySignal, StoreError, StoreResult,
+    contacts::{ContactActions, PeopleSignal},
+};
 use crate::{
     address::{ChatId, PhoneNumber},
     chat::{ChatMark, ContactPatch, Identity, LastMessage, Registration, Typing},
     content::{MediaKind, RemoteMedia, Target},
+    event::ChangeSource,
+    group::GroupSignal,
     ids::WaMessageId,
+    label::LabelSignal,
     message::{InboundMessage, OutgoingMessage},
     proxy::ProxyUrl,
-    session::LossCause,
+    session::{LimitNews, LossCause},
 };
 
 /// Why the engine could not do something, and whether trying again makes sense.
@@ -42,7 +50,8 @@ pub enum EngineError {
 }
 
 /// How far a receipt says a message got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ReceiptKind {
     /// A device of the recipient has it.
     Delivered,
@@ -89,6 +98,8 @@ pub struct Call {
     pub timestamp: i64,
     /// How it ended; `None` while it rings.
     pub outcome: Option<CallOutcome>,
+    /// Where it was taken or refused; `None` for a call that nobody took, and while it rings.
+    pub source: Option<ChangeSource>,
 }
 
 /// News from a connection, in the order they happened.
@@ -106,6 +117,8 @@ pub enum EngineSignal {
         /// Its privacy id.
         lid: Option<ChatId>,
     },
+    /// The account asks for its passkey while this device is linked.
+    Passkey(PasskeySignal),
     /// Logged in; sends are possible.
     Connected {
         /// The linked number.
@@ -130,6 +143,10 @@ pub enum EngineSignal {
     CaughtUp,
     /// A call came in, or ended.
     Call(Call),
+    /// Something about people: presences, pictures, who is blocked, who is behind a privacy id.
+    People(PeopleSignal),
+    /// Something about groups.
+    Group(GroupSignal),
     /// The number behind a privacy id was learned outside of a message.
     Identity(Identity),
     /// A person's names were learned: from the address book, or from themselves.
@@ -146,6 +163,8 @@ pub enum EngineSignal {
         /// The mark that is set or taken.
         mark: ChatMark,
     },
+    /// Another device of the account changed its labels.
+    Label(LabelSignal),
     /// A group's name was learned.
     ChatName {
         /// The chat that it is about.
@@ -153,6 +172,8 @@ pub enum EngineSignal {
         /// Its name.
         name: String,
     },
+    /// WhatsApp said something about the account's limits.
+    Limits(LimitNews),
     /// Somebody's device answered.
     Receipt {
         /// In which chat.
@@ -209,7 +230,17 @@ pub trait WhatsApp: Send + Sync + 'static {
 
 /// One connection. It ends with [`EngineSignal::Lost`] or [`Connection::close`]; dropping the last handle closes it.
 #[async_trait]
-pub trait Connection: Send + Sync + 'static {
+pub trait Connection:
+    PasskeyActions
+    + ChannelActions
+    + LabelActions
+    + CatalogueActions
+    + ContactActions
+    + GroupActions
+    + Send
+    + Sync
+    + 'static
+{
     /// Encrypts a message and writes it to the wire. `Ok` means written, not accepted: that is
     /// [`EngineSignal::ServerAck`].
     async fn send(&self, message: OutgoingMessage) -> Result<(), EngineError>;

@@ -6,17 +6,20 @@ use async_trait::async_trait;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Lease, StoreError, StoreErrorKind, StoreResult, Trouble, UnreadableRow};
+use super::{GroupWrite, Lease, StoreError, StoreErrorKind, StoreResult, Trouble, UnreadableRow};
 use crate::{
     address::{ChatId, PhoneNumber},
+    approval::ApprovalWrite,
     batch::{BatchChange, BatchId},
     chat::{ChatMark, ContactPatch, Identity, KnownForm},
     event::{Event, EventDraft},
     ids::{EventId, SessionId, WaMessageId},
+    label::LabelChange,
     media::{MediaRecord, MediaState},
     message::{Message, MessageStatus, MessageType, OutgoingMessage},
     proxy::ProxyUrl,
-    session::{Restriction, SessionConfig, SessionStatus, Wish},
+    receipt::RecipientReceipt,
+    session::{NewChatQuota, Restriction, SessionConfig, SessionStatus, Wish},
     time::Timestamp,
 };
 
@@ -71,6 +74,32 @@ pub enum Write {
         session: SessionId,
         /// The privacy id and the number behind it.
         identity: Identity,
+        /// Recorded only if the pair is new.
+        events: Vec<EventDraft>,
+    },
+    /// Remember exactly these people as blocked, and nobody else.
+    LearnBlockList {
+        /// The session it belongs to.
+        session: SessionId,
+        /// Everybody whom the account blocks, by any of their ids.
+        blocked: Vec<ChatId>,
+    },
+    /// Remember whether the account wants to show as online.
+    WishAvailable {
+        /// The session it belongs to.
+        session: SessionId,
+        /// Online, or not.
+        available: bool,
+    },
+    /// Remember that a chat's presence is watched. Of too many
+    /// ([`WATCHED_MAX`](crate::presence::WATCHED_MAX)) the one watched longest is forgotten.
+    WatchPresence {
+        /// The session it belongs to.
+        session: SessionId,
+        /// Whose presence it is.
+        chat: ChatId,
+        /// When it was asked for.
+        at: Timestamp,
     },
     /// Remember under which spelling WhatsApp knows a number. Of too many the oldest is forgotten.
     LearnForm {
@@ -108,6 +137,28 @@ pub enum Write {
         /// Its name.
         name: String,
     },
+    /// Change the account's labels, or which chats have them. [`WriteOutcome::Unchanged`] when it is so already. A
+    /// chat may have a label that is told later.
+    ChangeLabel {
+        /// The session it belongs to.
+        session: SessionId,
+        /// What is different from now on.
+        change: LabelChange,
+        /// Recorded only if something changed.
+        events: Vec<EventDraft>,
+    },
+    /// Remember a group, or what happened to it. The first event tells the same occurrence twice apart: one that was
+    /// recorded before changes nothing.
+    Group {
+        /// The session it belongs to.
+        session: SessionId,
+        /// The group; of no meaning for [`GroupWrite::Keep`].
+        group: ChatId,
+        /// What becomes of it.
+        change: Box<GroupWrite>,
+        /// Recorded whether or not the group is known.
+        events: Vec<EventDraft>,
+    },
     /// Record how a download went; it counts as a try. A file that is there stays.
     SettleMedia {
         /// The session it belongs to.
@@ -133,6 +184,21 @@ pub enum Write {
         metadata: serde_json::Value,
         /// When the message is not there: hold this until it comes, or forget it at this time (an ack alone means
         /// nothing to anybody). `None` drops it.
+        hold_until: Option<Timestamp>,
+        /// Recorded only if the row moved.
+        events: Vec<EventDraft>,
+    },
+    /// Note what a recipient's device said of a message of ours, and move the message forward as
+    /// [`Write::AdvanceMessage`] does. Of each kind the first answer of a recipient stays.
+    /// [`WriteOutcome::Unchanged`] when the message did not move; the answer is noted all the same.
+    NoteReceipt {
+        /// The session it belongs to.
+        session: SessionId,
+        /// WhatsApp's id of the message.
+        wa_id: WaMessageId,
+        /// Who answered what, and when.
+        receipt: RecipientReceipt,
+        /// When the message is not there: hold this until it comes, or forget it at this time. `None` drops it.
         hold_until: Option<Timestamp>,
         /// Recorded only if the row moved.
         events: Vec<EventDraft>,
@@ -190,6 +256,8 @@ pub enum Write {
         /// The change's own id.
         id: WaMessageId,
     },
+    /// Change an approval; the event it causes, if any, is made of it as it is then.
+    Approval(Box<ApprovalWrite>),
     /// Record an event by itself.
     Append {
         /// The event; dropped with [`WriteOutcome::Unchanged`] when its session does not exist.
@@ -296,6 +364,7 @@ pub struct SessionPatch {
     pub config: Option<SessionConfig>,
     pub proxy: Option<Option<ProxyUrl>>,
     pub restriction: Option<Option<Restriction>>,
+    pub new_chat_quota: Option<Option<NewChatQuota>>,
     /// Stored as `updated_at`, unless `None`.
     pub at: Option<Timestamp>,
 }

@@ -56,6 +56,8 @@ pub trait MediaFiles: Send + Sync + 'static {
     async fn remove(&self, id: &MediaId, kept_before: Timestamp) -> StoreResult<bool>;
     /// Room that is left where files are kept, bytes; `None` when nobody knows.
     async fn free_bytes(&self) -> StoreResult<Option<u64>>;
+    /// How many files there are, and their bytes.
+    async fn census(&self) -> StoreResult<(u64, u64)>;
     /// The files of one shelf (there are 256) that were last kept before a time.
     async fn on_shelf(&self, shelf: u8, kept_before: Timestamp) -> StoreResult<Vec<MediaId>>;
 }

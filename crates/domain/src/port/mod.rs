@@ -3,30 +3,51 @@
 //! `storage` implements [`Ledger`], the stores, [`DeliveryQueue`], [`LogStore`] and [`DeviceKeys`]; `whatsapp`
 //! implements [`WhatsApp`] and [`Connection`]; `gateway` implements [`EngineSink`].
 
+mod approvals;
+mod automation;
 mod batches;
+mod catalogue;
+mod channels;
+mod contacts;
 mod engine;
+mod groups;
 mod keys;
+mod labels;
 mod lanes;
 mod lease;
 mod ledger;
 mod log;
 mod media;
+mod passkey;
 mod people;
 mod plugin_engine;
 mod plugins;
+mod search;
+mod stats;
+mod statuses;
 mod store;
 mod stores;
+mod transfer;
 mod trouble;
 mod upkeep;
 
 use std::sync::Arc;
 
+pub use approvals::{ApprovalQuery, ApprovalStore};
+pub use automation::AutomationStore;
 pub use batches::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, RecipientScope};
+pub use catalogue::CatalogueActions;
+pub use channels::ChannelActions;
+pub use contacts::{CallMedia, ContactActions, PeopleSignal, ProfileChange};
 pub use engine::{
     Call, CallOutcome, Connection, EngineError, EngineSignal, EngineSink, OpenRequest, ReceiptKind,
     WhatsApp,
 };
+pub use groups::{
+    GroupActionError, GroupActions, GroupJoined, GroupResult, GroupStore, GroupWrite, KnownGroup,
+};
 pub use keys::{DeviceKeys, KeyChange, KeyEntry};
+pub use labels::{LabelActions, LabelStore};
 pub use lanes::{
     DeliveryQueue, LaneLedger, Offer, OpenedListener, QueueServer, QueueStats, Settled, Settlement,
     Verdict, WaitingLane,
@@ -38,6 +59,7 @@ pub use ledger::{
 };
 pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
 pub use media::{KeptMedia, MediaFiles, Scratch};
+pub use passkey::{PasskeyActions, PasskeyAssertion, PasskeyPhase, PasskeySignal};
 pub use people::{IdempotencyStore, MediaRecords, PacingStore, PeopleStore, TemplateStore};
 pub use plugin_engine::{
     CallError, NewHandler, Package, PackageError, PluginBackstage, PluginCall, PluginConfigs,
@@ -46,10 +68,14 @@ pub use plugin_engine::{
 pub use plugins::{
     ClaimedIngress, EnabledPlugin, IngressStore, PluginStore, PluginValues, ValueStored,
 };
+pub use search::SearchStore;
+pub use stats::StatsStore;
+pub use statuses::StatusStore;
 pub use store::Store;
 pub use stores::{
     ApiKeyStore, Holder, MessagePage, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
 };
+pub use transfer::TransferStore;
 pub use trouble::{Trouble, UnreadableRow};
 pub use upkeep::{Erased, Upkeep};
 

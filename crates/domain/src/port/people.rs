@@ -11,7 +11,8 @@ use crate::{
     idempotency::{IdempotencyRecord, Taken},
     ids::{MediaId, SessionId, TemplateId, WaMessageId},
     media::MediaRecord,
-    pacing::{PacingOutcome, PacingRules, Refusal},
+    pacing::{PacingOutcome, PacingRules, Refusal, StrangersRefusal},
+    presence::PresenceWishes,
     template::Template,
     time::Timestamp,
 };
@@ -25,6 +26,10 @@ pub trait PeopleStore: Send + Sync + 'static {
     async fn contact(&self, session: SessionId, id: &ChatId) -> StoreResult<Option<Contact>>;
     /// The number behind a privacy id.
     async fn phone_of(&self, session: SessionId, lid: &ChatId) -> StoreResult<Option<PhoneNumber>>;
+    /// The privacy id of a number; the one learned last, where there are several.
+    async fn lid_of(&self, session: SessionId, phone: &PhoneNumber) -> StoreResult<Option<ChatId>>;
+    /// What the account wants of presences.
+    async fn presence_wishes(&self, session: SessionId) -> StoreResult<PresenceWishes>;
     /// The canonical id: the number's chat for a privacy id whose number is known, else the id itself.
     async fn canonical_chat(&self, session: SessionId, id: &ChatId) -> StoreResult<ChatId>;
     /// What WhatsApp said last about the spelling of a number that may have two.
@@ -124,6 +129,22 @@ pub trait PacingStore: Send + Sync + 'static {
         outcome: PacingOutcome,
         now: Timestamp,
     ) -> StoreResult<bool>;
+    /// Takes places for people who are added to a group, atomically, all or none: those with whom neither side ever
+    /// wrote count ([`PacingState::admit_strangers`](crate::pacing::PacingState::admit_strangers)). Who was counted.
+    async fn admit_strangers(
+        &self,
+        lease: &Lease,
+        people: &[ChatId],
+        rules: &PacingRules,
+        now: Timestamp,
+    ) -> StoreResult<Result<Vec<ChatId>, StrangersRefusal>>;
+    /// Gives places back that were taken at `at`.
+    async fn return_strangers(
+        &self,
+        lease: &Lease,
+        people: &[ChatId],
+        at: Timestamp,
+    ) -> StoreResult<()>;
 }
 
 /// Files of stored messages. Written by [`Ledger::write`](super::Ledger::write).

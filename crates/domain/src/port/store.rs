@@ -1,9 +1,10 @@
 //! The whole ledger, as one port.
 
 use super::{
-    ApiKeyStore, BatchStore, DeviceKeys, IdempotencyStore, IngressStore, Ledger, LogStore,
-    MediaRecords, MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SessionStore,
-    TemplateStore, WebhookStore,
+    ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, DeviceKeys, GroupStore,
+    IdempotencyStore, IngressStore, LabelStore, Ledger, LogStore, MediaRecords, MessageStore,
+    PacingStore, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore,
+    StatusStore, TemplateStore, TransferStore, WebhookStore,
 };
 
 /// Everything that one database keeps. Whoever needs a part asks for that part's trait: `Arc<dyn Store>` becomes an
@@ -14,9 +15,11 @@ pub trait Store:
     + MessageStore
     + WebhookStore
     + ApiKeyStore
+    + ApprovalStore
     + LogStore
     + DeviceKeys
     + PeopleStore
+    + GroupStore
     + TemplateStore
     + IdempotencyStore
     + PacingStore
@@ -25,6 +28,12 @@ pub trait Store:
     + PluginStore
     + PluginValues
     + IngressStore
+    + StatsStore
+    + SearchStore
+    + AutomationStore
+    + TransferStore
+    + StatusStore
+    + LabelStore
 {
 }
 
@@ -34,9 +43,11 @@ impl<T> Store for T where
         + MessageStore
         + WebhookStore
         + ApiKeyStore
+        + ApprovalStore
         + LogStore
         + DeviceKeys
         + PeopleStore
+        + GroupStore
         + TemplateStore
         + IdempotencyStore
         + PacingStore
@@ -45,5 +56,11 @@ impl<T> Store for T where
         + PluginStore
         + PluginValues
         + IngressStore
+        + StatsStore
+        + SearchStore
+        + AutomationStore
+        + TransferStore
+        + StatusStore
+        + LabelStore
 {
 }

@@ -10,6 +10,7 @@ use crate::{
     api_key::{ApiKey, KeyHash},
     ids::{ApiKeyId, MessageRowId, SessionId, WaMessageId, WebhookId},
     message::{Direction, Message, MessageType},
+    receipt::RecipientTimes,
     session::Session,
     time::Timestamp,
     webhook::Webhook,
@@ -123,6 +124,13 @@ pub trait MessageStore: Send + Sync + 'static {
         session: SessionId,
         wa_id: &WaMessageId,
     ) -> StoreResult<Option<Message>>;
+    /// What recipients said of a message of ours, by their ids. Whoever answered under a privacy id and under the
+    /// number behind it is one.
+    async fn receipts(
+        &self,
+        session: SessionId,
+        wa_id: &WaMessageId,
+    ) -> StoreResult<Vec<RecipientTimes>>;
     /// Sends of this account whose outcome is not known, in the order they were accepted.
     async fn unresolved_sends(&self, session: SessionId) -> StoreResult<Vec<UnresolvedSend>>;
     /// Changes of messages whose outcome is not known, oldest first.

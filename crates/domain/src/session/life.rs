@@ -81,6 +81,8 @@ pub enum LossCause {
     ClientOutdated,
     /// Nobody scanned the QR code in time.
     PairingExpired,
+    /// The account asked for its passkey, and that failed; the text says in which step and why.
+    PasskeyFailed(String),
     /// The engine cannot work at all until a setting changes (a refused proxy address, verification off).
     Misconfigured(String),
 }
@@ -245,6 +247,13 @@ fn lost(next: &mut SessionState, config: &SessionConfig, cause: LossCause) -> Ve
             );
             vec![Effect::CancelRetry, Effect::Close]
         }
+        LossCause::PasskeyFailed(reason) => {
+            next.status = SessionStatus::ActionRequired;
+            next.wanted = false;
+            next.last_error =
+                Some(format!("{reason}; start the session again and show the passkey anew"));
+            vec![Effect::CancelRetry, Effect::Close]
+        }
         LossCause::Misconfigured(reason) => {
             next.status = SessionStatus::Failed;
             next.wanted = false;
@@ -348,6 +357,7 @@ mod tests {
             LossCause::Banned("spam".into()),
             LossCause::ClientOutdated,
             LossCause::PairingExpired,
+            LossCause::PasskeyFailed("it took too long".into()),
             LossCause::Misconfigured("proxy".into()),
         ] {
             let (end, effects) = run(vec![SessionInput::Start, SessionInput::Lost(cause.clone())]);

@@ -1,6 +1,7 @@
 //! One linked WhatsApp account: its record here, its life in [`transition`].
 
 mod life;
+mod limits;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::{
 };
 
 pub use life::{Effect, LossCause, SessionInput, SessionState, backoff, transition};
+pub use limits::{LimitNews, NewChatQuota, REACHOUT_TIMELOCK, ReachoutLock, restriction_after};
 
 /// OpenWA's session states; there is no second, private list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -162,6 +164,8 @@ pub struct Session {
     pub last_error: Option<String>,
     /// What WhatsApp does not let this account do at the moment.
     pub restriction: Option<Restriction>,
+    /// How many chats it may begin, where WhatsApp counts them.
+    pub new_chat_quota: Option<NewChatQuota>,
     /// What an operator may tune.
     pub config: SessionConfig,
     /// Where its traffic goes through. Holds a password: encrypted at rest, never in a response.

@@ -313,13 +313,14 @@ impl BatchRunner {
         let Some(session) = self.shared.ports.store.session(self.session).await? else {
             return Ok(());
         };
-        let locked = acks::is_cold_restricted(session.restriction.as_ref());
+        let told = self.shared.messages.cold_until(self.session);
+        let locked = acks::is_cold_restricted(session.restriction.as_ref()) || told.is_some();
         let known =
             self.cold.is_some_and(|cold| cold.reason == HoldReason::RecipientColdRestricted);
         match (locked, known) {
             (true, false) => {
                 let until = session.restriction.and_then(|restriction| restriction.expires_at);
-                self.cold_refused(until).await;
+                self.cold_refused(told.max(until)).await;
             }
             (false, true) => self.cold = None,
             _ => {}

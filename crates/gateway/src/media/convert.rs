@@ -7,6 +7,9 @@ use std::{ffi::OsString, fs::File, io::Seek as _, process::Stdio, sync::Arc, tim
 
 use tokio::{process::Command, sync::Semaphore};
 
+/// How long the program may take to say its version.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
 /// How conversions run (`MEDIA_CONVERSION_*`, `FFMPEG_PATH`).
 #[derive(Debug, Clone)]
 pub struct ConvertOptions {
@@ -54,6 +57,19 @@ impl SoundConverter {
         Self { options: Arc::new(options), places }
     }
 
+    /// Whether the program is there and answers.
+    pub(super) async fn answers(&self) -> bool {
+        if self.options.ffmpeg.is_empty() {
+            return false;
+        }
+        let mut command = Command::new(&self.options.ffmpeg);
+        command.arg("-version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.kill_on_drop(true);
+        let Ok(mut child) = command.spawn() else { return false };
+        let status = tokio::time::timeout(ANSWER_LIMIT, child.wait()).await;
+        matches!(status, Ok(Ok(status)) if status.success())
+    }
+
     /// Converts a file of a form that ffmpeg calls `form`, with these arguments between input and output.
     ///
     /// # Errors
@@ -96,15 +112,17 @@ impl SoundConverter {
 /// What ffmpeg calls the form of a file of a type.
 pub(super) fn form(mimetype: &str) -> Option<&'static str> {
     Some(match mimetype.split(';').next().unwrap_or_default() {
-        "audio/ogg" => "ogg",
+        "audio/ogg" | "audio/opus" => "ogg",
         "audio/mpeg" => "mp3",
         "audio/mp4" | "audio/3gpp" | "video/mp4" | "video/quicktime" | "video/3gpp" => "mov",
         "audio/aac" => "aac",
         "audio/amr" => "amr",
-        "audio/x-wav" => "wav",
+        "audio/x-wav" | "audio/wav" => "wav",
         "audio/x-flac" => "flac",
         "audio/x-aiff" => "aiff",
-        "audio/webm" => "matroska",
+        "audio/webm" | "video/webm" | "video/x-matroska" => "matroska",
+        "video/x-msvideo" => "avi",
+        "audio/m4a" | "audio/x-m4a" | "video/x-m4v" => "mov",
         "image/gif" => "gif",
         _ => return None,
     })

@@ -18,8 +18,10 @@ mod fetch;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod names;
+mod on_demand;
 mod picture;
 mod play;
+mod profile;
 mod room;
 mod shape;
 mod sniff;
@@ -43,6 +45,7 @@ use crate::{Ports, egress::Egress};
 
 pub use convert::ConvertOptions;
 pub use error::MediaError;
+pub use on_demand::{ConversionError, ConvertTarget, ConvertedFile};
 use room::MediaRoom;
 pub(crate) use shape::ShapedFile;
 pub(crate) use state::first_state;
@@ -124,6 +127,8 @@ pub struct Media {
     /// Pictures that are opened at once: each may take much memory.
     looks: Arc<Semaphore>,
     room: Arc<MediaRoom>,
+    /// Conversions that somebody waits for.
+    asked: Arc<Semaphore>,
 }
 
 /// See [`Media`].
@@ -139,6 +144,7 @@ impl Media {
             converter: convert::SoundConverter::new(options.convert.clone()),
             looks: Arc::new(Semaphore::new(LOOKS)),
             room: Arc::default(),
+            asked: Arc::new(Semaphore::new(on_demand::ASKED_MAX)),
         }
     }
 

@@ -7,12 +7,17 @@ use std::{
 
 use image::{
     AnimationDecoder as _, DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits,
-    RgbaImage, codecs::gif::GifDecoder, codecs::jpeg::JpegEncoder, imageops,
+    RgbaImage,
+    codecs::{gif::GifDecoder, jpeg::JpegEncoder},
+    imageops,
 };
 
 /// Longest side of the small picture, in pixels.
 const THUMBNAIL_PIXELS: u32 = 100;
 const THUMBNAIL_QUALITY: u8 = 60;
+/// Both sides of a profile picture, in pixels (WhatsApp's).
+const PROFILE_PIXELS: u32 = 640;
+const PROFILE_QUALITY: u8 = 85;
 /// Both sides of a sticker, in pixels (WhatsApp's).
 pub(super) const STICKER_PIXELS: u32 = 512;
 /// Largest sticker that phones show, bytes.
@@ -79,6 +84,29 @@ fn thumbnail(picture: &DynamicImage) -> Option<Vec<u8>> {
     let encoder = JpegEncoder::new_with_quality(&mut bytes, THUMBNAIL_QUALITY);
     small.write_with_encoder(encoder).ok()?;
     Some(bytes)
+}
+
+/// The middle of a picture as a square JPEG, as profiles and groups show it, not larger than that.
+///
+/// # Errors
+/// A sentence for people.
+pub(super) fn square(mut file: File) -> Result<Vec<u8>, String> {
+    file.rewind().map_err(|_| DAMAGED.to_owned())?;
+    let picture = open(BufReader::new(&file))?;
+    let side = picture.width().min(picture.height());
+    if side == 0 {
+        return Err(DAMAGED.to_owned());
+    }
+    let (left, top) = ((picture.width() - side) / 2, (picture.height() - side) / 2);
+    let middle = picture.crop_imm(left, top, side, side);
+    let shown = side.min(PROFILE_PIXELS);
+    let shown = middle.resize_exact(shown, shown, imageops::FilterType::Lanczos3).to_rgb8();
+    let mut bytes = Vec::new();
+    let encoder = JpegEncoder::new_with_quality(&mut bytes, PROFILE_QUALITY);
+    shown
+        .write_with_encoder(encoder)
+        .map_err(|_| "the picture could not be written as JPEG".to_owned())?;
+    Ok(bytes)
 }
 
 /// What becomes of a file that is to be a sticker.
@@ -235,6 +263,16 @@ mod tests {
         let ready = drawn(512, 512, ImageFormat::WebP);
         assert_eq!(sticker(file(&ready)), Ok(StickerShape::Fits));
         assert!(sticker(file(b"RIFF\x04\0\0\0WEBP")).is_err());
+    }
+
+    #[test]
+    fn a_profile_picture_is_the_middle_as_a_square() {
+        let wide = square(file(&drawn(1600, 900, ImageFormat::Png))).unwrap();
+        assert_eq!(size(&wide), (640, 640));
+        assert_eq!(infer::get(&wide).unwrap().mime_type(), "image/jpeg");
+        let small = square(file(&drawn(40, 90, ImageFormat::WebP))).unwrap();
+        assert_eq!(size(&small), (40, 40));
+        assert_eq!(square(file(b"no picture")).unwrap_err(), DAMAGED);
     }
 
     #[test]

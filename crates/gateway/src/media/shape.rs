@@ -32,7 +32,7 @@ pub(crate) struct ShapedFile {
 }
 
 /// Ogg Opus in one channel, what phones record themselves.
-const TO_VOICE: [&str; 15] = [
+pub(super) const TO_VOICE: [&str; 15] = [
     "-map",
     "0:a:0",
     "-vn",
@@ -226,7 +226,7 @@ impl Media {
         Ok(kept)
     }
 
-    async fn scratch(&self) -> Result<Scratch, MediaError> {
+    pub(super) async fn scratch(&self) -> Result<Scratch, MediaError> {
         self.ports.media_files.scratch().await.map_err(MediaError::Store)
     }
 
@@ -234,12 +234,12 @@ impl Media {
         self.ports.media_files.keep(scratch).await.map_err(MediaError::Store)
     }
 
-    async fn file(&self, kept: &KeptMedia) -> Result<File, MediaError> {
+    pub(super) async fn file(&self, kept: &KeptMedia) -> Result<File, MediaError> {
         let opened = self.ports.media_files.open(&kept.id).await.map_err(MediaError::Store)?;
         opened.map(|(file, _)| file).ok_or(MediaError::NotStored)
     }
 
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         kept: &KeptMedia,
         work: impl FnOnce(File) -> T + Send + 'static,
@@ -258,7 +258,7 @@ pub(super) async fn off_the_runtime<T: Send + 'static>(
     done.map_err(|_| MediaError::Unfit("the file could not be read: it is damaged".into()))
 }
 
-fn head(mut file: File) -> std::io::Result<Vec<u8>> {
+pub(super) fn head(mut file: File) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::new();
     file.rewind()?;
     file.take(HEAD_BYTES as u64).read_to_end(&mut head)?;

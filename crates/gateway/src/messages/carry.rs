@@ -8,10 +8,11 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     ChatId, SessionId, Timer, Timestamp, WaMessageId,
     content::Content,
-    event::Change,
+    event::{Change, ChangeSource},
     message::OutgoingMessage,
     port::{EngineError, Lease, Write},
     session::SessionStatus,
+    status::StatusPost,
 };
 
 use super::{Messages, SendError, SharedMessages, meaning::BeforeChange};
@@ -30,6 +31,8 @@ pub(super) struct CarriedChange {
     pub(super) chat: ChatId,
     pub(super) content: Content,
     pub(super) mentions: Vec<ChatId>,
+    /// What it has in addition as the end of a status.
+    pub(super) status: Option<Box<StatusPost>>,
 }
 
 /// What is known when WhatsApp has taken a change.
@@ -58,6 +61,7 @@ impl<'a> TakenChange<'a> {
             target,
             at: self.at,
             backfilled: false,
+            source: Some(ChangeSource::Api),
         }
     }
 }
@@ -127,14 +131,21 @@ impl Messages {
         if let Some(place) = place.as_mut() {
             place.turn().await;
         }
-        let CarriedChange { session, chat, content, mentions } = carried;
+        let CarriedChange { session, chat, content, mentions, status } = carried;
         let (link, passing) = self.pass(session, &chat).await?;
         let ports = &self.shared.ports;
         let id = WaMessageId::new(&*ports.entropy);
         let ticket = self.shared.waiters.wait_for_change(session, id.clone());
         let Some(mut ticket) = ticket else { return Err(SendError::Busy) };
-        let outgoing =
-            OutgoingMessage { id, chat, content, mentions, quoted: None, forwarding_score: 0 };
+        let outgoing = OutgoingMessage {
+            id,
+            chat,
+            content,
+            mentions,
+            quoted: None,
+            forwarding_score: 0,
+            status,
+        };
         let (me, lease) = (link.from, link.lease);
         let at = ports.clock.now();
         let open = Write::OpenChange { session, outgoing: Box::new(outgoing.clone()), at };

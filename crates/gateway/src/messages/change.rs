@@ -6,6 +6,7 @@ use domain::{
     message::{Direction, Message, MessageStatus, MessageType},
     port::EngineError,
     session::SessionStatus,
+    status::StatusPost,
     visible,
 };
 
@@ -32,7 +33,7 @@ impl Messages {
     ) -> Result<(), SendError> {
         let message = self.changeable(session, &chat, &id).await?;
         let content = Content::Reaction { target: target(&message), emoji };
-        self.changed(session, &message, content, vec![]).await
+        self.changed(session, &message, content, None).await
     }
 
     /// Gives an own message a new text or caption. Answers with the message's own id and time.
@@ -71,7 +72,7 @@ impl Messages {
         let (_, place) = self.take_place(&HookScope::here(), session, &chat).await?;
         let work = Box::pin(async move {
             let admitted = this.admit(&this.lease(session).await?, &chat).await?;
-            let carried = CarriedChange { session, chat, content, mentions };
+            let carried = CarriedChange { session, chat, content, mentions, status: None };
             let result = this.carry(place, carried, before).await.map(|()| sent);
             admitted.record(pacing_outcome(&result)).await;
             result
@@ -128,7 +129,7 @@ impl Messages {
             return Err(SendError::NotAllowed("Only own messages can be deleted for everyone"));
         }
         refuse_unsent(&message)?;
-        self.changed(session, &message, Content::Revoke { target }, vec![]).await
+        self.changed(session, &message, Content::Revoke { target }, None).await
     }
 
     /// Pins a message in its chat for so many seconds; `None` unpins it.
@@ -144,7 +145,7 @@ impl Messages {
     ) -> Result<(), SendError> {
         let message = self.changeable(session, &chat, &id).await?;
         let content = Content::Pin { target: target(&message), seconds };
-        self.changed(session, &message, content, vec![]).await
+        self.changed(session, &message, content, None).await
     }
 
     /// Stars a message on this account's devices, or takes the star away.
@@ -188,19 +189,21 @@ impl Messages {
             return Err(SendError::NotPossible("This poll takes one option"));
         }
         let content = Content::Vote { poll: target(&message), options: hashes };
-        self.changed(session, &message, content, vec![]).await
+        self.changed(session, &message, content, None).await
     }
 
-    async fn changed(
+    /// `status` is what the end of a status has in addition.
+    pub(super) async fn changed(
         &self,
         session: SessionId,
         message: &Message,
         content: Content,
-        mentions: Vec<ChatId>,
+        status: Option<Box<StatusPost>>,
     ) -> Result<(), SendError> {
         let (_, place) = self.take_place(&HookScope::here(), session, &message.chat).await?;
         let (this, before) = (self.clone(), BeforeChange::of(message));
-        let carried = CarriedChange { session, chat: message.chat.clone(), content, mentions };
+        let chat = message.chat.clone();
+        let carried = CarriedChange { session, chat, content, mentions: vec![], status };
         let work = Box::pin(async move { this.carry(place, carried, before).await });
         self.detached("messages/change", work).await
     }

@@ -12,12 +12,13 @@ use domain::{
     phone,
     port::{EngineError, KeptMedia},
     session::SessionStatus,
+    status::StatusPost,
     visible,
 };
 use serde_json::{Value, json};
 
 use super::{
-    MediaInput, Messages, QuoteRef, Say, SendError, ToSend, bulk::UploadedFile,
+    MediaInput, Messages, QuoteRef, Say, SendError, StatusSay, ToSend, bulk::UploadedFile,
     context::SendContext,
 };
 use crate::{media::MediaError, sessions::ReadySession};
@@ -49,6 +50,23 @@ pub(super) struct MessageDraft {
     pub(super) kept: Option<KeptMedia>,
     /// How often it was forwarded, this time included.
     pub(super) forwarding_score: u32,
+    /// What it has in addition as a status.
+    pub(super) status: Option<Box<StatusPost>>,
+}
+
+/// What a message says, and what follows from that.
+struct SaidContent {
+    content: Content,
+    kept: Option<KeptMedia>,
+    forwarding_score: u32,
+    quoted: Option<(Quoted, ChatId)>,
+    status: Option<Box<StatusPost>>,
+}
+
+impl SaidContent {
+    const fn plain(content: Content) -> Self {
+        Self { content, kept: None, forwarding_score: 0, quoted: None, status: None }
+    }
 }
 
 impl MessageDraft {
@@ -67,6 +85,9 @@ impl MessageDraft {
             fields.insert("mentionedIds".into(), json!(self.mentions));
         }
         fields.extend(event::forwarded(self.forwarding_score));
+        if let Some(status) = &self.status {
+            fields.extend(event::styled(status.style));
+        }
         if fields.is_empty() { Value::Null } else { Value::Object(fields) }
     }
 
@@ -106,11 +127,11 @@ pub(super) struct FileAttachment {
 }
 
 /// A file as the caller gives it.
-struct MediaSource<'a> {
-    kind: MediaKind,
-    input: MediaInput,
+pub(super) struct SentFileSource<'a> {
+    pub(super) kind: MediaKind,
+    pub(super) input: MediaInput,
     /// Its type, where the caller said one.
-    mimetype: Option<&'a str>,
+    pub(super) mimetype: Option<&'a str>,
 }
 
 impl Messages {
@@ -121,39 +142,35 @@ impl Messages {
         to_send: ToSend,
     ) -> Result<MessageDraft, SendError> {
         let (session, chat) = (context.session, context.chat.clone());
-        let quoted = self.quoted(session, &chat, to_send.quoted).await?;
-        let (mut kept, mut forwarding_score) = (None, 0);
-        let content = match to_send.say {
+        let mut quoted = self.quoted(session, &chat, to_send.quoted).await?;
+        let said = self.said(context, link, to_send.say).await?;
+        quoted = said.quoted.or(quoted);
+        Ok(MessageDraft {
+            chat,
+            content: said.content,
+            mentions: to_send.mentions,
+            quoted,
+            kept: said.kept,
+            forwarding_score: said.forwarding_score,
+            status: said.status,
+        })
+    }
+
+    /// What a message says, with its file at WhatsApp.
+    async fn said(
+        &self,
+        context: &SendContext,
+        link: &ReadySession,
+        say: Say,
+    ) -> Result<SaidContent, SendError> {
+        let session = context.session;
+        Ok(SaidContent::plain(match say {
             Say::Text { text, preview } => {
                 // Seldom more than none, and large.
                 let preview = Box::pin(self.card(session, &text, preview)).await?;
                 Content::Text { body: text, preview }
             }
-            Say::Media { kind, input, mimetype, filename, caption } => {
-                let source = MediaSource { kind, input, mimetype: mimetype.as_deref() };
-                let file = Box::pin(self.uploaded(context, link, source)).await?;
-                kept = Some(file.shaped.kept.clone());
-                let found = file.shaped.mimetype.or(mimetype).or(file.told_type);
-                let mimetype = found.unwrap_or_else(|| usual_type(kind).to_owned());
-                let filename = seen(filename);
-                let filename = match kind {
-                    MediaKind::Document => Some(
-                        filename.or(file.told_name).unwrap_or_else(|| DOCUMENT_NAME.to_owned()),
-                    ),
-                    _ => filename,
-                };
-                let size_bytes = file.shaped.kept.size_bytes;
-                Content::Media(Box::new(content::Media {
-                    kind,
-                    mimetype,
-                    filename,
-                    caption: seen(caption),
-                    size_bytes,
-                    seconds: file.shaped.seconds,
-                    look: file.shaped.look,
-                    remote: Some(file.remote),
-                }))
-            }
+            say @ Say::Media { .. } => return self.said_file(context, link, say).await,
             Say::Location(place) => Content::Location(seen_of(place)),
             Say::Contact { name, number } => {
                 let number = phone::read(&number).map_err(SendError::Number)?;
@@ -161,20 +178,67 @@ impl Messages {
                 Content::Contacts { cards: vec![ContactCard { name, vcard }] }
             }
             Say::Poll(poll) => Content::Poll(poll),
+            Say::Product { id, body } => self.product(context, link, (&id, seen(body))).await?,
+            Say::ButtonReply { message, button, text } => {
+                let pressed = (&message, button.as_str(), seen(text));
+                let pressed = self.pressed(session, &context.chat, pressed).await?;
+                let quoted = Some(pressed.quoted);
+                return Ok(SaidContent { quoted, ..SaidContent::plain(pressed.content) });
+            }
+            Say::Status(post) => {
+                let StatusSay { say, style, recipients } = *post;
+                let audience = self.audience(session, &link.from, recipients).await?;
+                let said = match say {
+                    Say::Text { text, .. } => SaidContent::plain(Content::text(text)),
+                    file => self.said_file(context, link, file).await?,
+                };
+                let status = Some(Box::new(StatusPost { audience, style }));
+                return Ok(SaidContent { status, ..said });
+            }
             Say::Forward { from, id } => {
                 let stored = self.stored_content(session, link, &from, &id).await?;
-                (kept, forwarding_score) = (stored.kept, stored.forwarding_score);
-                stored.content
+                return Ok(SaidContent {
+                    kept: stored.kept,
+                    forwarding_score: stored.forwarding_score,
+                    ..SaidContent::plain(stored.content)
+                });
             }
+        }))
+    }
+
+    /// A file, in the media store and at WhatsApp.
+    async fn said_file(
+        &self,
+        context: &SendContext,
+        link: &ReadySession,
+        say: Say,
+    ) -> Result<SaidContent, SendError> {
+        let Say::Media { kind, input, mimetype, filename, caption } = say else {
+            return Err(SendError::NotPossible("This is no file"));
         };
-        Ok(MessageDraft {
-            chat,
-            content,
-            mentions: to_send.mentions,
-            quoted,
-            kept,
-            forwarding_score,
-        })
+        let source = SentFileSource { kind, input, mimetype: mimetype.as_deref() };
+        let file = Box::pin(self.uploaded(context, link, source)).await?;
+        let kept = Some(file.shaped.kept.clone());
+        let found = file.shaped.mimetype.or(mimetype).or(file.told_type);
+        let mimetype = found.unwrap_or_else(|| usual_type(kind).to_owned());
+        let filename = seen(filename);
+        let filename = match kind {
+            MediaKind::Document => {
+                Some(filename.or(file.told_name).unwrap_or_else(|| DOCUMENT_NAME.to_owned()))
+            }
+            _ => filename,
+        };
+        let content = Content::Media(Box::new(content::Media {
+            kind,
+            mimetype,
+            filename,
+            caption: seen(caption),
+            size_bytes: file.shaped.kept.size_bytes,
+            seconds: file.shaped.seconds,
+            look: file.shaped.look,
+            remote: Some(file.remote),
+        }));
+        Ok(SaidContent { kept, ..SaidContent::plain(content) })
     }
 
     async fn quoted(
@@ -197,13 +261,13 @@ impl Messages {
     }
 
     /// Brings a file into the media store and to WhatsApp; for a batch once, as long as WhatsApp keeps it.
-    async fn uploaded(
+    pub(super) async fn uploaded(
         &self,
         context: &SendContext,
         link: &ReadySession,
-        source: MediaSource<'_>,
+        source: SentFileSource<'_>,
     ) -> Result<UploadedFile, SendError> {
-        let MediaSource { kind, input, mimetype } = source;
+        let SentFileSource { kind, input, mimetype } = source;
         let (session, item) = (context.session, context.origin.item());
         let clock = &self.shared.ports.clock;
         if let Some(known) = item.and_then(|item| item.known(kind, &input, clock.now())) {

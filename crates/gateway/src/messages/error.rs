@@ -36,6 +36,9 @@ pub enum SendError {
     /// The message to forward or change is not known in this chat.
     #[error("the message is not known")]
     MessageNotFound(WaMessageId),
+    /// The account's catalogue has no such product.
+    #[error("the product is not known")]
+    ProductNotFound(String),
     /// It cannot be done with a message of this sort, or in this state.
     #[error("{0}")]
     NotPossible(&'static str),

@@ -115,6 +115,7 @@ impl Messages {
             mentions: draft.mentions,
             quoted: draft.quoted,
             forwarding_score: draft.forwarding_score,
+            status: draft.status,
         };
         let new = NewMessage {
             message: message.clone(),

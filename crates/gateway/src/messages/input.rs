@@ -3,11 +3,13 @@
 use domain::{
     ChatId, WaMessageId,
     content::{CAPTION_CHARS_MAX, LinkPreview, Location, POLL_OPTIONS, Poll},
+    event,
     message::{MENTIONS_MAX, TEXT_CHARS_MAX},
+    status::{STATUS_RECIPIENTS_MAX, status_chat},
 };
 use serde_json::{Map, Value, json};
 
-use super::{Card, MediaInput, Preview, QuoteRef, Say, ToSend};
+use super::{Card, MediaInput, Preview, QuoteRef, Say, StatusSay, ToSend};
 
 /// The input of a send.
 pub(super) fn of(to_send: &ToSend) -> Value {
@@ -19,6 +21,11 @@ pub(super) fn of(to_send: &ToSend) -> Value {
         Say::Text { preview: Preview::Card(card), .. } => {
             if let Some(MediaInput::Base64(text)) = &card.picture {
                 fields["customLinkPreview"]["thumbnailBase64"] = json!(text);
+            }
+        }
+        Say::Status(post) => {
+            if let Say::Media { input: MediaInput::Base64(text), .. } = &post.say {
+                fields.insert("base64".into(), json!(text));
             }
         }
         _ => {}
@@ -70,6 +77,11 @@ fn shown_fields(to_send: &ToSend) -> Map<String, Value> {
             "options": poll.options,
             "allowMultipleAnswers": poll.allow_multiple_answers,
         })),
+        Say::Status(post) => status_fields(post, &shown_fields(&status_inside(post))),
+        Say::Product { id, body } => some(json!({ "productId": id, "body": body })),
+        Say::ButtonReply { message, button, text } => {
+            some(json!({ "messageId": message, "buttonId": button, "text": text }))
+        }
         Say::Forward { from, id } => object(json!({ "fromChatId": from, "messageId": id })),
     };
     let chat = if matches!(to_send.say, Say::Forward { .. }) { "toChatId" } else { "chatId" };
@@ -79,6 +91,22 @@ fn shown_fields(to_send: &ToSend) -> Map<String, Value> {
     }
     if let Some(quoted) = &to_send.quoted {
         fields.insert("quotedMessageId".into(), json!(quoted.id));
+    }
+    fields
+}
+
+/// What a status shows, as if it were a message.
+fn status_inside(post: &StatusSay) -> ToSend {
+    let say = post.say.clone();
+    ToSend { chat: status_chat(), say, mentions: vec![], quoted: None }
+}
+
+/// The fields of what a status shows, with its own.
+fn status_fields(post: &StatusSay, shown: &Map<String, Value>) -> Map<String, Value> {
+    let mut fields = shown.clone();
+    fields.extend(event::styled(post.style));
+    if let Some(recipients) = &post.recipients {
+        fields.insert("recipients".into(), json!(recipients));
     }
     fields
 }
@@ -102,44 +130,17 @@ fn some(value: Value) -> Map<String, Value> {
 pub(super) fn read(before: &ToSend, input: &Value) -> Result<ToSend, String> {
     let fields = input.as_object().ok_or("a hook left no usable input")?;
     let reader = InputReader { fields };
-    let say = match &before.say {
-        Say::Text { preview, .. } => {
-            Say::Text { text: reader.needed("text", TEXT_MAX)?, preview: reader.preview(preview)? }
-        }
-        Say::Media { kind, input: given, .. } => {
-            let input = match (reader.text("base64", usize::MAX)?, reader.text("url", URL_MAX)?) {
-                (Some(base64), _) => MediaInput::Base64(base64),
-                (None, Some(url)) => MediaInput::Url(url),
-                (None, None) if matches!(given, MediaInput::Kept(_)) => given.clone(),
-                (None, None) => return Err("a hook left neither url nor base64".into()),
-            };
-            Say::Media {
-                kind: *kind,
-                input,
-                mimetype: reader.text("mimetype", NAME_MAX)?,
-                filename: reader.text("filename", NAME_MAX)?,
-                caption: reader.text("caption", CAPTION_CHARS_MAX)?,
-            }
-        }
-        Say::Location(_) => {
-            let place: Option<Location> = serde_json::from_value(input.clone()).ok();
-            Say::Location(place.filter(is_on_earth).ok_or("a hook left no place")?)
-        }
-        Say::Contact { .. } => Say::Contact {
-            name: reader.needed("contactName", NAME_MAX)?,
-            number: reader.needed("contactNumber", 30)?,
-        },
-        Say::Poll(_) => Say::Poll(reader.poll()?),
-        Say::Forward { .. } => Say::Forward {
-            from: reader.chat("fromChatId")?,
-            id: WaMessageId::from_wire(reader.needed("messageId", NAME_MAX)?),
-        },
-    };
+    let say = reader.say(&before.say, input)?;
     let chat = if matches!(say, Say::Forward { .. }) { "toChatId" } else { "chatId" };
     let in_chat = before.quoted.as_ref().is_some_and(|quoted| quoted.in_chat);
     let quoted = reader.text("quotedMessageId", NAME_MAX)?;
     let quoted = quoted.map(|id| QuoteRef { id: WaMessageId::from_wire(id), in_chat });
-    Ok(ToSend { chat: reader.chat(chat)?, say, mentions: reader.mentions()?, quoted })
+    // A status goes nowhere else.
+    let chat = match say {
+        Say::Status(_) => before.chat.clone(),
+        _ => reader.chat(chat)?,
+    };
+    Ok(ToSend { chat, say, mentions: reader.mentions()?, quoted })
 }
 
 /// Filled templates may be longer than a person's text.
@@ -158,6 +159,67 @@ struct InputReader<'a> {
 }
 
 impl InputReader<'_> {
+    /// The same sort of message as before, as the input says it now.
+    fn say(&self, before: &Say, input: &Value) -> Result<Say, String> {
+        Ok(match before {
+            Say::Text { preview, .. } => {
+                Say::Text { text: self.needed("text", TEXT_MAX)?, preview: self.preview(preview)? }
+            }
+            Say::Media { kind, input: given, .. } => {
+                let input = match (self.text("base64", usize::MAX)?, self.text("url", URL_MAX)?) {
+                    (Some(base64), _) => MediaInput::Base64(base64),
+                    (None, Some(url)) => MediaInput::Url(url),
+                    (None, None) if matches!(given, MediaInput::Kept(_)) => given.clone(),
+                    (None, None) => return Err("a hook left neither url nor base64".into()),
+                };
+                Say::Media {
+                    kind: *kind,
+                    input,
+                    mimetype: self.text("mimetype", NAME_MAX)?,
+                    filename: self.text("filename", NAME_MAX)?,
+                    caption: self.text("caption", CAPTION_CHARS_MAX)?,
+                }
+            }
+            Say::Location(_) => {
+                let place: Option<Location> = serde_json::from_value(input.clone()).ok();
+                Say::Location(place.filter(is_on_earth).ok_or("a hook left no place")?)
+            }
+            Say::Contact { .. } => Say::Contact {
+                name: self.needed("contactName", NAME_MAX)?,
+                number: self.needed("contactNumber", 30)?,
+            },
+            Say::Poll(_) => Say::Poll(self.poll()?),
+            Say::Status(post) => self.status(post, input)?,
+            Say::Product { .. } => Say::Product {
+                id: self.needed("productId", NAME_MAX)?,
+                body: self.text("body", TEXT_CHARS_MAX)?,
+            },
+            Say::ButtonReply { .. } => Say::ButtonReply {
+                message: WaMessageId::from_wire(self.needed("messageId", NAME_MAX)?),
+                button: self.needed("buttonId", NAME_MAX)?,
+                text: self.text("text", TEXT_CHARS_MAX)?,
+            },
+            Say::Forward { .. } => Say::Forward {
+                from: self.chat("fromChatId")?,
+                id: WaMessageId::from_wire(self.needed("messageId", NAME_MAX)?),
+            },
+        })
+    }
+
+    /// A status stays a status of the same sort.
+    fn status(&self, before: &StatusSay, input: &Value) -> Result<Say, String> {
+        let recipients = match self.fields.get("recipients") {
+            None | Some(Value::Null) => None,
+            Some(given) => {
+                let read = serde_json::from_value::<Vec<ChatId>>(given.clone()).ok();
+                let read = read.filter(|people| people.len() <= STATUS_RECIPIENTS_MAX);
+                Some(read.ok_or("a hook left unusable recipients")?)
+            }
+        };
+        let say = self.say(&before.say, input)?;
+        Ok(Say::Status(Box::new(StatusSay { say, style: before.style, recipients })))
+    }
+
     fn text(&self, name: &str, most: usize) -> Result<Option<String>, String> {
         match self.fields.get(name) {
             None | Some(Value::Null) => Ok(None),
@@ -261,6 +323,13 @@ mod tests {
             options: vec!["Tea".into(), "Cake".into()],
             allow_multiple_answers: true,
         };
+        let status = |say| {
+            Say::Status(Box::new(StatusSay {
+                say,
+                style: domain::status::TextStyle { background: Some(0x001e_6e4f), font: Some(2) },
+                recipients: Some(vec!["49170111@c.us".parse().unwrap()]),
+            }))
+        };
         let media = |input| Say::Media {
             kind: MediaKind::Voice,
             input,
@@ -290,6 +359,14 @@ mod tests {
             Say::Forward {
                 from: "49170111@c.us".parse().unwrap(),
                 id: WaMessageId::from_wire("3A"),
+            },
+            status(media(MediaInput::Base64("AAAA".into()))),
+            status(Say::Text { text: "Open till six".into(), preview: Preview::Off }),
+            Say::Product { id: "77".into(), body: Some("Fresh today".into()) },
+            Say::ButtonReply {
+                message: WaMessageId::from_wire("3A"),
+                button: "yes".into(),
+                text: None,
             },
         ] {
             let before = to_send(say);

@@ -12,11 +12,13 @@
 //! the order in which they were accepted. A caller that goes away does not stop its send.
 
 mod bulk;
+mod business;
 mod card;
 mod carry;
 mod change;
 mod compose;
 mod context;
+mod convert;
 mod error;
 mod forward;
 mod hand_over;
@@ -24,16 +26,19 @@ mod hooks;
 mod idempotency;
 mod input;
 mod meaning;
+mod receipts;
 mod reconcile;
 mod reopen;
 mod say;
 mod send;
+mod status;
 mod typing;
 
 use std::sync::Arc;
 
 use domain::{
-    ChatId, SessionId, Timer, WaMessageId,
+    ChatId, SessionId, Timer, Timestamp, WaMessageId,
+    failure::COLD_RESTRICTED,
     message::{Message, MessageStatus},
     pacing::PacingOutcome,
     port::{Lease, MessagePage, MessageQuery, Page, StoreError},
@@ -54,12 +59,13 @@ use crate::{
 
 pub(crate) use bulk::{BatchItemSend, BatchUploads};
 use context::SendOrigin;
+pub use convert::ConvertFileError;
 pub use error::SendError;
 use idempotency::IdempotencyKeys;
 use reconcile::PENDING_LIMIT;
 pub use say::{
-    Answered, Card, IdempotencyKey, MediaInput, Preview, QuoteRef, Say, Sent, TemplateRef,
-    TemplateSend, ToSend,
+    Answered, Card, IdempotencyKey, MediaInput, Preview, QuoteRef, Say, Sent, StatusSay,
+    TemplateRef, TemplateSend, ToSend,
 };
 
 /// A handle to the messages. Cheap to clone.
@@ -109,7 +115,11 @@ impl Messages {
             supervisor: parts.supervisor.clone(),
             options: parts.options.clone(),
             keys: IdempotencyKeys::new(ports),
-            pacing: SendPacing::new(ports, parts.options.pacing.clone()),
+            pacing: SendPacing::new(
+                ports,
+                parts.options.pacing.clone(),
+                parts.waiters.cold.clone(),
+            ),
             pages: parts.pages,
         };
         let shared = Arc::new(shared);
@@ -276,6 +286,11 @@ impl Messages {
         }
     }
 
+    /// Until when WhatsApp lets the account write to nobody new, where it said so.
+    pub(crate) fn cold_until(&self, session: SessionId) -> Option<Timestamp> {
+        self.shared.waiters.cold.until(session, self.shared.ports.clock.now())
+    }
+
     /// A place for a send at the session's pace.
     async fn admit(&self, lease: &Lease, chat: &ChatId) -> Result<AdmittedSend, SendError> {
         let admitted = self.shared.pacing.admit(lease, chat).await;
@@ -283,6 +298,7 @@ impl Messages {
             PacingError::Paced { rule, retry_after_seconds } => {
                 SendError::Paced { rule, retry_after_seconds }
             }
+            PacingError::Cold => SendError::Refused { code: COLD_RESTRICTED },
             PacingError::Store(error) => SendError::before_stored(lease.session, error),
         })
     }

@@ -7,6 +7,7 @@ use domain::{
     content::{LinkPreview, Location, MediaKind, Poll},
     message::MessageStatus,
     port::KeptMedia,
+    status::TextStyle,
     visible::{self, Unshown},
 };
 
@@ -66,6 +67,24 @@ pub enum Say {
     },
     /// A question with options.
     Poll(Poll),
+    /// A status: a text, a picture, a video or a voice note.
+    Status(Box<StatusSay>),
+    /// A product of the account's own catalogue.
+    Product {
+        /// WhatsApp's id of the product.
+        id: String,
+        /// What is written about it.
+        body: Option<String>,
+    },
+    /// The press of a button under a message of the same chat.
+    ButtonReply {
+        /// WhatsApp's id of the message with the buttons.
+        message: WaMessageId,
+        /// The button, by its id.
+        button: String,
+        /// What stands on it, when that is not what the message says.
+        text: Option<String>,
+    },
     /// A stored message once more.
     Forward {
         /// The chat it stands in.
@@ -73,6 +92,17 @@ pub enum Say {
         /// WhatsApp's id of it.
         id: WaMessageId,
     },
+}
+
+/// A status to post.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatusSay {
+    /// What it shows: a text or a file.
+    pub say: Say,
+    /// How its text looks.
+    pub style: TextStyle,
+    /// Who sees it; without names the people of the address book.
+    pub recipients: Option<Vec<ChatId>>,
 }
 
 /// The card above a text with a link.
@@ -184,7 +214,13 @@ impl Say {
             Self::Text { text, .. } => visible::check("text", text),
             Self::Contact { name, .. } => visible::check("contactName", name),
             Self::Poll(poll) => visible::check_poll(poll),
-            Self::Media { .. } | Self::Location(_) | Self::Forward { .. } => Ok(()),
+            Self::Status(post) => post.say.check(),
+            Self::ButtonReply { text: Some(text), .. } => visible::check("text", text),
+            Self::Media { .. }
+            | Self::Location(_)
+            | Self::Product { .. }
+            | Self::ButtonReply { .. }
+            | Self::Forward { .. } => Ok(()),
         }
     }
 
@@ -196,6 +232,9 @@ impl Say {
             Self::Location(_) => "location",
             Self::Contact { .. } => "contact",
             Self::Poll(_) => "poll",
+            Self::Status(_) => "status",
+            Self::Product { .. } => "product",
+            Self::ButtonReply { .. } => "button",
             Self::Forward { .. } => "forward",
         }
     }

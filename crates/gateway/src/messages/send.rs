@@ -2,7 +2,7 @@
 //! and frame, its answer. What one send carries through all of it is its [`SendContext`].
 
 use domain::{
-    Timer,
+    ChatKind, Timer,
     chat::Typing,
     message::{Content, Direction, Message, MessageStatus},
     port::{Lease, MessageQuery, Page},
@@ -102,7 +102,11 @@ impl Messages {
     ) -> Result<Sent, SendError> {
         let text = match &draft.content {
             // A batch has its own pace.
-            Content::Text { body, .. } if context.origin.item().is_none() => {
+            // Nobody looks at the feed of statuses, or at a channel, while somebody types.
+            Content::Text { body, .. }
+                if context.origin.item().is_none()
+                    && matches!(draft.chat.kind(), ChatKind::Individual | ChatKind::Group) =>
+            {
                 Some(body.chars().count())
             }
             _ => None,
@@ -189,6 +193,8 @@ impl Messages {
         if let Err(error) = self.shared.ledger.write_with_retry(Some(lease), vec![write]).await {
             tracing::warn!(session.id = %session, error = &error as &dyn std::error::Error,
                 "the end of a restriction was not stored");
+            return;
         }
+        self.shared.waiters.cold.forget(session);
     }
 }

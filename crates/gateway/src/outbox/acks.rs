@@ -11,12 +11,12 @@ use domain::{
     failure::{COLD_RESTRICTED, SendFailure},
     message::{Message, MessageStatus},
     port::{SessionPatch, StoreResult, Write},
-    session::Restriction,
+    session::{REACHOUT_TIMELOCK, Restriction},
 };
 use tokio::sync::oneshot;
 
 use super::Outbox;
-use crate::ledger::LedgerWriter;
+use crate::{ledger::LedgerWriter, pacing::ColdLocks};
 
 /// What the server said about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,6 @@ pub(crate) struct AckAnswer {
 
 /// Senders that wait at once. When full, a send does not wait and answers `pending`.
 const WAITERS_MAX: usize = 10_000;
-/// OpenWA's kind of that restriction.
-pub(crate) const REACHOUT_TIMELOCK: &str = "reachout_timelock";
 
 type WaiterKey = (SessionId, WaMessageId);
 
@@ -48,6 +46,8 @@ pub(crate) struct AckWaiters {
     waiting: Arc<Mutex<HashMap<WaiterKey, Waiting>>>,
     /// What else is known about sends under way.
     pub(crate) outbox: Outbox,
+    /// Who may write to nobody new, as WhatsApp said.
+    pub(crate) cold: ColdLocks,
 }
 
 /// Takes the waiter away when the sender stops waiting, whatever the reason.

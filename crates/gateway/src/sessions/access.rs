@@ -7,7 +7,8 @@ use domain::{
     port::{Connection, Lease, StoreResult, Write},
 };
 
-use super::Sessions;
+use super::{ExpectedEcho, ReadySession, RejectError, RejectedBy, Sessions};
+use crate::{pictures::Pictures, presence::Presences};
 
 impl Sessions {
     /// Calls `listener` whenever a session has become ready. Only the first one that is given is called.
@@ -24,6 +25,26 @@ impl Sessions {
             .collect()
     }
 
+    /// Who was seen doing what, last.
+    pub(crate) fn presences(&self) -> &Presences {
+        &self.inner.presences
+    }
+
+    /// Where pictures are.
+    pub(crate) fn pictures(&self) -> &Pictures {
+        &self.inner.pictures
+    }
+
+    /// Refuses a call and records that; `false` when none of this id rings.
+    pub(crate) async fn reject_call(
+        &self,
+        link: &ReadySession,
+        id: &str,
+    ) -> Result<bool, RejectError> {
+        let way = (&*link.connection, &link.lease);
+        self.inner.reject_call(way, id, RejectedBy::Person).await
+    }
+
     /// How many sessions this process runs.
     pub(crate) fn loaded_count(&self) -> usize {
         self.inner.lock().len()
@@ -37,6 +58,16 @@ impl Sessions {
     /// Completes when everything that WhatsApp has said to a session so far is stored.
     pub(crate) async fn drained(&self, session: SessionId) {
         self.inner.lines.drained(session).await;
+    }
+
+    /// A change of a group begins, which WhatsApp will tell every device of.
+    pub(crate) fn expect_echo(&self, session: SessionId, echo: ExpectedEcho) {
+        self.inner.echoes.expect(session, echo);
+    }
+
+    /// Such a change was refused.
+    pub(crate) fn forget_echo(&self, session: SessionId, echo: &ExpectedEcho) {
+        self.inner.echoes.forget(session, echo);
     }
 
     /// Stores what WhatsApp took already.

@@ -41,6 +41,13 @@ impl LedgerWriter {
         )
     }
 
+    /// `session.passkey`
+    pub(crate) fn passkey_event(&self, session: SessionId, step: Value) -> EventDraft {
+        let hash = short_hash(&step);
+        let key = |at: &str| format!("passkey_{session}_{hash}_{at}");
+        self.event(session, EventType::SessionPasskey, key, step)
+    }
+
     /// `session.authenticated`
     pub(crate) fn authenticated_event(
         &self,

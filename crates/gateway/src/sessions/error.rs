@@ -1,6 +1,12 @@
 //! Why something was not done to a session.
 
-use domain::{SessionId, port::StoreError};
+use domain::{
+    SessionId,
+    port::{EngineError, StoreError},
+    session::SessionStatus,
+};
+
+use super::NoLink;
 
 /// Why a session was not created.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +122,32 @@ pub enum PairingError {
     Store(#[source] StoreError),
 }
 
+/// Why nothing came of a request about a passkey.
+#[derive(Debug, thiserror::Error)]
+pub enum PasskeyRequestError {
+    /// There is none of this id.
+    #[error("no session {0}")]
+    NotFound(SessionId),
+    /// Its engine is not loaded.
+    #[error("the session is not started")]
+    NotStarted,
+    /// The account asks for none, or not any more.
+    #[error("the account asks for no passkey")]
+    NotAsked,
+    /// Something else is waited for.
+    #[error("{0}")]
+    WrongStep(&'static str),
+    /// WhatsApp refused; the linking is over.
+    #[error("whatsapp refused: {0}")]
+    Refused(String),
+    /// WhatsApp did not answer.
+    #[error("whatsapp did not answer")]
+    Unanswered,
+    /// The ledger could not be asked.
+    #[error("the ledger failed while reading a session")]
+    Store(#[source] StoreError),
+}
+
 /// Why a session was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateSessionError {
@@ -125,4 +157,49 @@ pub enum UpdateSessionError {
     /// The ledger could not be asked.
     #[error("the ledger failed while changing a session")]
     Store(#[source] StoreError),
+}
+
+/// Why WhatsApp was not asked for something, or did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// There is no session of this id.
+    #[error("no session {0}")]
+    SessionNotFound(SessionId),
+    /// Its engine is not loaded.
+    #[error("the session is not started")]
+    NotStarted,
+    /// It is not connected now.
+    #[error("the session is not ready: {}", .0.as_str())]
+    NotReady(SessionStatus),
+    /// WhatsApp did not answer; whether it was done is not known.
+    #[error("whatsapp did not answer")]
+    Unanswered,
+    /// The engine could not do it.
+    #[error("the engine failed")]
+    Engine(#[source] EngineError),
+    /// The ledger failed.
+    #[error("the ledger failed around a question to whatsapp")]
+    Store(#[source] StoreError),
+}
+
+impl From<NoLink> for AskError {
+    fn from(no: NoLink) -> Self {
+        match no {
+            NoLink::NotFound(session) => Self::SessionNotFound(session),
+            NoLink::NotStarted => Self::NotStarted,
+            NoLink::NotReady(status) => Self::NotReady(status),
+            NoLink::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<EngineError> for AskError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Unanswered(_) => Self::Unanswered,
+            EngineError::NotConnected => Self::NotReady(SessionStatus::Initializing),
+            EngineError::Store(error) => Self::Store(error),
+            other => Self::Engine(other),
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicI64},
 };
 
+use super::passkey::PasskeyView;
 use domain::{
     PhoneNumber,
     port::{Connection, Lease, StoreResult},
@@ -45,6 +46,7 @@ pub(super) struct SharedState {
     /// Told to renew it at once.
     pub(super) called: Notify,
     pub(super) qr: Mutex<Option<String>>,
+    pub(super) passkey: Mutex<Option<PasskeyView>>,
     pub(super) connection: Mutex<Option<Arc<dyn Connection>>>,
     pub(super) account: Arc<Mutex<Option<PhoneNumber>>>,
     pub(super) last_active: Arc<AtomicI64>,
@@ -72,6 +74,7 @@ impl SharedState {
             lease: Mutex::new(lease),
             called: Notify::new(),
             qr: Mutex::default(),
+            passkey: Mutex::default(),
             connection: Mutex::default(),
             account: Arc::default(),
             last_active: Arc::default(),
@@ -119,6 +122,11 @@ impl SessionHandle {
     /// The QR code that waits to be scanned.
     pub(crate) fn qr(&self) -> Option<String> {
         look(&self.shared.qr)
+    }
+
+    /// How far linking with a passkey is.
+    pub(crate) fn passkey(&self) -> Option<PasskeyView> {
+        look(&self.shared.passkey)
     }
 
     /// The connection, whatever its state.

@@ -15,6 +15,7 @@ use domain::{
 
 use super::{
     SessionView,
+    echoes::GroupEchoes,
     error::StartSessionError,
     handle::{Command, Done, SessionHandle},
     line::{LineEntry, SessionLines},
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::{
     Activities, Hooks, Media, Options, Ports, Supervisor, ledger::LedgerWriter, outbox::AckWaiters,
+    pictures::Pictures, presence::Presences,
 };
 
 /// How long a person waits until what they asked for is in the ledger.
@@ -43,8 +45,12 @@ pub(crate) struct SessionsInner {
     pub(crate) hooks: Hooks,
     /// Called whenever a session has become ready.
     pub(super) on_ready: OnceLock<ReadyListener>,
+    pub(crate) presences: Presences,
+    pub(crate) pictures: Pictures,
     pub(crate) lines: SessionLines,
     pub(crate) poison: PoisonMessages,
+    /// Changes of groups that this API makes.
+    pub(crate) echoes: GroupEchoes,
     pub(super) loaded: Mutex<HashMap<SessionId, SessionHandle>>,
     pub(super) starts: Arc<StartTurns>,
     /// Whether a webhook of a session names `message.receipt`, and when that was looked up.

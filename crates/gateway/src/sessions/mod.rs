@@ -16,7 +16,9 @@
 //! session's connection and nothing else; the session comes back after a backoff.
 
 mod access;
+mod calls;
 mod drafts;
+mod echoes;
 mod error;
 mod facts;
 mod handle;
@@ -25,8 +27,10 @@ pub(crate) mod held;
 mod inner;
 mod keeper;
 mod lease;
+mod limits;
 mod line;
 mod owner;
+mod passkey;
 mod qr;
 mod record;
 mod sink;
@@ -34,6 +38,7 @@ mod starts;
 mod takeover;
 mod task;
 mod view;
+mod wishes;
 
 use std::{
     collections::BTreeMap,
@@ -42,14 +47,16 @@ use std::{
 
 use crate::{
     Activities, Hooks, Media, Options, Ports, Supervisor, hooks::HookPoint, ledger::LedgerWriter,
-    outbox::AckWaiters,
+    outbox::AckWaiters, pictures::Pictures, presence::Presences,
 };
+pub(crate) use calls::{RejectError, RejectedBy};
 use domain::{
     PhoneNumber, SessionId,
     port::{EngineError, Held, Lease, Page, SessionPatch, StoreError},
     proxy::ProxyUrl,
     session::{Session, SessionConfig, SessionStatus, Wish},
 };
+pub(crate) use echoes::ExpectedEcho;
 use handle::Command;
 use inner::SessionsInner;
 pub(crate) use inner::{NoLink, ReadySession};
@@ -57,10 +64,11 @@ use serde_json::json;
 use starts::StartTurn;
 
 pub use error::{
-    CreateSessionError, LogoutSessionError, PairingError, QrError, StartSessionError,
-    StopSessionError, UpdateSessionError,
+    AskError, CreateSessionError, LogoutSessionError, PairingError, PasskeyRequestError, QrError,
+    StartSessionError, StopSessionError, UpdateSessionError,
 };
 pub use owner::Owner;
+pub use passkey::PasskeyView;
 pub use view::{ConfigPatch, NewSession, Overview, PairingView, QrView, SessionView};
 
 /// A handle to all sessions.
@@ -94,8 +102,11 @@ impl Sessions {
             media: parts.media.clone(),
             hooks: parts.hooks.clone(),
             on_ready: OnceLock::new(),
+            presences: Presences::default(),
+            pictures: Pictures::default(),
             lines: line::SessionLines::default(),
             poison: sink::PoisonMessages::default(),
+            echoes: echoes::GroupEchoes::default(),
             loaded: Mutex::default(),
             starts: Arc::default(),
             receipts: Mutex::default(),
@@ -133,6 +144,7 @@ impl Sessions {
             last_active: None,
             last_error: None,
             restriction: None,
+            new_chat_quota: None,
             config: new.config,
             proxy: new.proxy,
             created_at: now,

@@ -9,7 +9,7 @@ use domain::{
     SessionId, Timer, Timestamp,
     backoff::Backoff,
     event::EventDraft,
-    port::{EngineError, EngineSignal, Lease, OpenRequest, SessionPatch},
+    port::{EngineError, EngineSignal, Lease, OpenRequest, PasskeySignal, SessionPatch},
     session::{
         self, Effect, LossCause, Session, SessionConfig, SessionInput, SessionState, SessionStatus,
     },
@@ -22,6 +22,7 @@ use super::{
     heart::LeasePulse,
     inner::ANSWER_LIMIT,
     line::{LineEntry, LineTicket},
+    passkey::PasskeyView,
     qr,
     record::patch_of,
     sink::SessionSink,
@@ -180,8 +181,10 @@ impl SessionTask {
     async fn hear(&mut self, signal: EngineSignal) {
         match signal {
             EngineSignal::QrCode { code } => self.show_qr(code).await,
+            EngineSignal::Passkey(signal) => self.hear_passkey(&signal).await,
             EngineSignal::Paired { phone, lid } => {
                 put(&self.shared.qr, None);
+                put(&self.shared.passkey, None);
                 put(&self.shared.account, Some(phone.clone()));
                 let patch = SessionPatch {
                     phone: Some(Some(phone)),
@@ -225,12 +228,21 @@ impl SessionTask {
         }
     }
 
+    /// A step of linking with a passkey: seen by callers from here on, and told.
+    async fn hear_passkey(&mut self, signal: &PasskeySignal) {
+        let view = PasskeyView::after(signal, self.inner.ports.clock.now());
+        let told = self.inner.ledger.passkey_event(self.id, view.told());
+        put(&self.shared.passkey, Some(view));
+        self.line_up(LineEntry::Record(Box::default(), vec![told])).await;
+    }
+
     /// Sends of an earlier connection can be settled now; this task does not wait for it.
     fn caught_up(&self) {
         let Some(connection) = look(&self.shared.connection) else { return };
         let now = self.inner.ports.clock.now();
         self.inner.waiters.outbox.gate(self.id).caught_up(&connection, now);
         self.inner.is_ready(self.id);
+        self.inner.renew_presence(&self.lease);
     }
 
     async fn show_qr(&mut self, code: String) {
@@ -262,6 +274,8 @@ impl SessionTask {
                 patch.phone = Some(None);
                 patch.lid = Some(None);
                 put(&self.shared.account, None);
+                self.inner.presences.forget(self.id);
+                self.inner.pictures.forget_all(self.id);
             }
             self.show(next.status);
             let (events, retry_at) = self.consequences(&next, &effects, own.take());
@@ -411,6 +425,7 @@ impl SessionTask {
         self.generation += 1;
         let connection = put(&self.shared.connection, None);
         put(&self.shared.qr, None);
+        put(&self.shared.passkey, None);
         if let Some(connection) = connection {
             // A sink that waits for a place in the queue must not keep the connection from ending.
             let drained = async { while self.signals.recv().await.is_some() {} };

@@ -20,6 +20,7 @@ fn new(role: Role) -> NewApiKey {
         allowed_ips: vec![],
         allowed_sessions: vec![],
         allowed_chats: vec![],
+        approval: None,
         expires_at: None,
     }
 }

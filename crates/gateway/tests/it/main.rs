@@ -8,6 +8,7 @@ mod connections;
 mod delivery_hooks;
 mod egress;
 mod fence;
+mod groups;
 mod health;
 mod house;
 mod inbound;

@@ -99,6 +99,7 @@ fn call() -> EngineSignal {
         group: false,
         timestamp: START.seconds(),
         outcome: None,
+        source: None,
     })
 }
 
@@ -212,7 +213,7 @@ async fn a_stop_that_is_not_in_the_ledger_is_no_success_and_is_not_forgotten() {
     trouble.always("Ledger::write", Fault::Unavailable);
     let sessions = &house.gateway.sessions;
     let both = async { tokio::join!(sessions.stop(stopped), sessions.force_kill(killed)) };
-    let (stop, kill) = while_time_passes(&house, both).await;
+    let (stop, kill) = while_time_passes(&house, Box::pin(both)).await;
     assert!(matches!(stop, Err(StopSessionError::Store(_))));
     assert!(matches!(kill, Err(StopSessionError::Store(_))));
     for session in [stopped, killed] {

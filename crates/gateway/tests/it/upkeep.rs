@@ -9,7 +9,12 @@ use domain::{
     chat::ChatMark,
     idempotency::{KEPT, Taken},
     media::{MediaRecord, MediaState},
-    port::{IdempotencyStore as _, KeptMedia, Ledger as _, NewMessage, SessionStore as _, Write},
+    message::Message,
+    port::{
+        IdempotencyStore as _, KeptMedia, Ledger as _, MessageStore as _, NewMessage,
+        SessionStore as _, Write,
+    },
+    status::{STATUS_LIFE, status_chat},
 };
 use testkit::build;
 
@@ -37,6 +42,26 @@ async fn keys_of_idempotent_sends_go_after_their_day() {
         house.store.expire_idempotency_keys(now.plus(over), 1).await.unwrap() == 0
     })
     .await;
+}
+
+#[tokio::test]
+async fn statuses_go_after_their_day_and_other_messages_stay() {
+    let every = Duration::from_secs(7200);
+    let house = House::with(|options| options.retention.every = every).await;
+    let session = house.session("bakery").await;
+    within("a round", house.clock.awaited_until(Timer::Retention, house.now().plus(every))).await;
+    for (number, chat) in [(1, status_chat()), (2, build::chat(1))] {
+        let row = Message { created_at: house.now(), ..build::received(number, session, &chat) };
+        let message = Box::new(NewMessage::row(row));
+        let insert = Write::InsertMessage { message, events: vec![] };
+        house.store.write(vec![insert]).await.unwrap();
+    }
+    house.clock.advance(STATUS_LIFE + Duration::from_secs(1));
+    within("a round", house.clock.awaited_until(Timer::Retention, house.now().plus(every))).await;
+    let is_there =
+        async |number| house.store.message(session, &build::wa_id(number)).await.unwrap().is_some();
+    until("the status is gone", async || !is_there(1).await).await;
+    assert!(is_there(2).await);
 }
 
 async fn kept(house: &House, text: &str) -> KeptMedia {

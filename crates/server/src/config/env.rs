@@ -23,6 +23,8 @@ enum ValueKind {
 }
 
 const ANY: ValueKind = ValueKind::Number { most: u32::MAX as u64 };
+/// Numbers that may be larger than an address of memory was once.
+const BYTES: ValueKind = ValueKind::Number { most: i64::MAX as u64 };
 const PORT: ValueKind = ValueKind::Number { most: u16::MAX as u64 };
 
 /// Variable, setting, kind. The defaults file names each variable next to its setting; a test compares.
@@ -104,6 +106,7 @@ const TABLE: &[(&str, &str, ValueKind)] = &[
     ("WAYPOST_MEDIA_PER_SESSION", "media.per_session", ANY),
     ("WAYPOST_MEDIA_SESSION_QUOTA_BYTES", "media.session_quota_bytes", ANY),
     ("WAYPOST_MEDIA_QUOTA_BYTES", "media.quota_bytes", ANY),
+    ("STORAGE_IMPORT_MAX_TOTAL_BYTES", "media.import_bytes_max", BYTES),
     ("WAYPOST_MEDIA_FREE_BYTES_MIN", "media.free_bytes_min", ANY),
     ("WEBHOOK_TIMEOUT", "webhooks.timeout_ms", ANY),
     ("WEBHOOK_RETRY_DELAY", "webhooks.retry_delay_ms", ANY),
@@ -118,12 +121,29 @@ const TABLE: &[(&str, &str, ValueKind)] = &[
     ("WAYPOST_LIVE_CLIENTS_MAX", "live.clients_max", ANY),
     ("WS_MAX_SOCKETS_PER_KEY", "live.clients_per_key", ANY),
     ("WAYPOST_LIVE_CLIENTS_PER_ADDRESS", "live.clients_per_address", ANY),
+    ("WS_RATE_LIMIT_FRAME_PER_SECOND", "live.frames_per_second", ANY),
+    ("WS_RATE_LIMIT_FRAME_BURST", "live.frames_burst", ANY),
+    ("WS_RATE_LIMIT_HANDSHAKE_MAX", "live.handshakes_max", ANY),
+    ("WS_RATE_LIMIT_HANDSHAKE_WINDOW_MS", "live.handshakes_window_ms", ANY),
+    ("WAYPOST_WS_STALL_LIMIT_MS", "live.stall_limit_ms", ANY),
+    ("MCP_ENABLED", "mcp.enabled", ValueKind::Flag),
+    ("MCP_READONLY", "mcp.read_only", ValueKind::Flag),
+    ("MCP_RATE_LIMIT_MAX", "mcp.rate_limit_max", ANY),
+    ("MCP_RATE_LIMIT_WINDOW_MS", "mcp.rate_limit_window_ms", ANY),
+    ("MCP_IP_RATE_LIMIT_MAX", "mcp.ip_rate_limit_max", ANY),
+    ("MCP_IP_RATE_LIMIT_WINDOW_MS", "mcp.ip_rate_limit_window_ms", ANY),
+    ("MCP_MAX_RESULT_BYTES", "mcp.max_result_bytes", ANY),
     ("WAYPOST_PLUGIN_MEMORY_MB", "plugins.memory_mb", ANY),
     ("WAYPOST_PLUGIN_HOOK_TIMEOUT_MS", "plugins.hook_timeout_ms", ANY),
     ("ALLOW_UNSIGNED_INGRESS", "plugins.allow_unsigned_ingress", ANY),
-    ("BASE_URL", "plugins.base_url", ANY),
+    ("BASE_URL", "plugins.base_url", ValueKind::Text),
     ("AUDIT_RETENTION_DAYS", "audit.retention_days", ANY),
     ("MESSAGE_RETENTION_DAYS", "messages.retention_days", ANY),
+    ("AUTOMATION_MAX_PER_SESSION", "automation.max_per_session", ANY),
+    ("SEARCH_ENABLED", "search.enabled", ValueKind::Flag),
+    ("SEARCH_CONTAINS_ENABLED", "search.contains", ValueKind::Flag),
+    ("SEARCH_LIMIT_MAX", "search.limit_max", ANY),
+    ("STATS_CACHE_TTL_MS", "stats.cache_ttl_ms", ANY),
     ("WEBHOOK_TLS_CA", "webhooks.tls_ca", ValueKind::Text),
     ("WEBHOOK_SSRF_PROTECT", "webhooks.ssrf_protect", ValueKind::Flag),
     ("SSRF_ALLOWED_HOSTS", "webhooks.allowed_hosts", ValueKind::List),
@@ -171,6 +191,43 @@ pub fn overrides(env: Env<'_>) -> Result<Vec<(&'static str, Value)>, ConfigError
         }
     }
     Ok(found)
+}
+
+/// The setting that a variable stands for, with a value as a variable would give it.
+///
+/// # Errors
+/// The value is none that the variable may have.
+pub fn setting(
+    name: &str,
+    value: &serde_json::Value,
+) -> Result<Option<(&'static str, serde_json::Value)>, ConfigError> {
+    let Some((name, path, kind)) = TABLE.iter().find(|(known, _, _)| *known == name) else {
+        return Ok(None);
+    };
+    let Some(text) = value.as_str() else { return Ok(Some((*path, value.clone()))) };
+    let parsed = parse(name, *kind, text)?;
+    let json = serde_json::to_value(parsed);
+    json.map(|json| Some((*path, json))).map_err(|error| ConfigError(format!("{name}: {error}")))
+}
+
+/// The variables that decide a setting, each with its setting.
+pub fn pinned(env: Env<'_>) -> Vec<(&'static str, &'static str)> {
+    let set = TABLE.iter().filter(|(name, _, _)| set(env, name).is_some());
+    set.map(|(name, path, _)| (*name, *path)).collect()
+}
+
+/// The secrets by the names of their variables, and whether each is set.
+pub fn secrets_set(env: Env<'_>) -> std::collections::BTreeMap<&'static str, bool> {
+    const NAMES: [&str; 7] = [
+        "API_KEY_PEPPER",
+        "API_MASTER_KEY",
+        "DATABASE_PASSWORD",
+        "METRICS_TOKEN",
+        "REDIS_PASSWORD",
+        "REDIS_USERNAME",
+        "WAYPOST_MASTER_KEY",
+    ];
+    NAMES.into_iter().map(|name| (name, set(env, name).is_some())).collect()
 }
 
 /// A variable that is set; an empty one is not, as in OpenWA.

@@ -19,6 +19,7 @@ pub struct MediaSettings {
     pub session_quota_bytes: u64,
     pub quota_bytes: u64,
     pub free_bytes_min: u64,
+    pub import_bytes_max: u64,
     pub conversion: bool,
     pub ffmpeg: PathBuf,
     pub conversion_timeout_ms: u64,

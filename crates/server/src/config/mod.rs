@@ -5,9 +5,11 @@
 pub mod database;
 mod env;
 mod http;
+mod live;
 mod media;
 mod node;
 mod open;
+mod overlay;
 pub mod queue;
 mod rates;
 mod settings;
@@ -23,6 +25,7 @@ use figment::{
 
 pub use database::{DatabaseTarget, DatabaseType, PostgresTarget};
 pub use env::ClockRate;
+pub use overlay::ProgramConfig;
 pub use settings::{LogFormat, ServerRole, Settings};
 
 /// Every setting with its default; the same text users read.
@@ -58,19 +61,18 @@ pub fn load_for(
     file: Option<&Path>,
     env: Env<'_>,
 ) -> Result<Settings, ConfigError> {
-    let mut figment = Figment::from(Toml::string(DEFAULTS)).merge(env::production_defaults(env));
-    if let Some(path) = config_file(file, env)? {
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| ConfigError(format!("{}: cannot be read: {error}", path.display())))?;
-        // Parsed once by itself, so that a mistake names the file and the line.
-        toml::from_str::<toml::Table>(&text).map_err(|error| {
-            ConfigError(format!("{}: {}", path.display(), one_line(&error.to_string())))
-        })?;
-        figment = figment.merge(Toml::string(&text));
-    }
-    for (path, value) in env::overrides(env)? {
-        figment = figment.merge(Serialized::default(path, value));
-    }
+    let overlay = overlay::read(&overlay::path(file, env)?)?;
+    load_with(role, file, env, &overlay)
+}
+
+/// Like [`load_for`], with this in the place of the file of changed settings.
+fn load_with(
+    role: Option<ServerRole>,
+    file: Option<&Path>,
+    env: Env<'_>,
+    overlay: &str,
+) -> Result<Settings, ConfigError> {
+    let figment = layers(file, env, overlay)?;
     let mut settings: Settings =
         figment.extract().map_err(|error| ConfigError(describe(&error)))?;
     settings.secrets = env::secrets(env)?;
@@ -81,6 +83,25 @@ pub fn load_for(
     settings.check()?;
     settings.check_origins(env::set(env, "NODE_ENV").as_deref() == Some("production"))?;
     Ok(settings)
+}
+
+/// Defaults, the file, what was changed by the API, and the environment, each over the one before.
+fn layers(file: Option<&Path>, env: Env<'_>, overlay: &str) -> Result<Figment, ConfigError> {
+    let mut figment = Figment::from(Toml::string(DEFAULTS)).merge(env::production_defaults(env));
+    if let Some(path) = config_file(file, env)? {
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| ConfigError(format!("{}: cannot be read: {error}", path.display())))?;
+        // Parsed once by itself, so that a mistake names the file and the line.
+        toml::from_str::<toml::Table>(&text).map_err(|error| {
+            ConfigError(format!("{}: {}", path.display(), one_line(&error.to_string())))
+        })?;
+        figment = figment.merge(Toml::string(&text));
+    }
+    figment = figment.merge(Toml::string(overlay));
+    for (path, value) in env::overrides(env)? {
+        figment = figment.merge(Serialized::default(path, value));
+    }
+    Ok(figment)
 }
 
 /// Only the defaults, for the sandbox: a configuration meant for the real network must not reach it.

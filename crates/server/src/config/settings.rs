@@ -12,6 +12,7 @@ use super::{
     database::{DatabaseSettings, DatabaseType},
     env::{ClockRate, EnvSecrets},
     http::HttpSettings,
+    live::{LiveSettings, McpSettings},
     media::MediaSettings,
     node::NodeSettings,
     queue::{QueueSettings, RedisSettings},
@@ -39,9 +40,13 @@ pub struct Settings {
     pub media: MediaSettings,
     pub webhooks: WebhookSettings,
     pub live: LiveSettings,
+    pub mcp: McpSettings,
     pub plugins: PluginSettings,
     pub audit: AuditSettings,
     pub messages: MessageSettings,
+    pub stats: StatsSettings,
+    pub search: SearchSettings,
+    pub automation: AutomationSettings,
     pub whatsapp: WhatsAppSettings,
     #[serde(skip)]
     pub secrets: EnvSecrets,
@@ -167,14 +172,6 @@ pub struct WebhookSettings {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LiveSettings {
-    pub clients_max: usize,
-    pub clients_per_key: usize,
-    pub clients_per_address: usize,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct PluginSettings {
     pub memory_mb: u64,
     pub hook_timeout_ms: u64,
@@ -192,6 +189,26 @@ pub struct AuditSettings {
 #[serde(deny_unknown_fields)]
 pub struct MessageSettings {
     pub retention_days: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatsSettings {
+    pub cache_ttl_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchSettings {
+    pub enabled: bool,
+    pub contains: bool,
+    pub limit_max: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutomationSettings {
+    pub max_per_session: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -272,11 +289,13 @@ impl Settings {
         range("webhooks.lease_ms", self.webhooks.lease_ms, 1000, 600_000)?;
         range("plugins.memory_mb", self.plugins.memory_mb, 8, 1024)?;
         range("plugins.hook_timeout_ms", self.plugins.hook_timeout_ms, 50, 30_000)?;
-        range("live.clients_max", self.live.clients_max as u64, 0, 10_000)?;
-        range("live.clients_per_key", self.live.clients_per_key as u64, 1, 10_000)?;
-        range("live.clients_per_address", self.live.clients_per_address as u64, 1, 10_000)?;
+        self.check_live()?;
         range("audit.retention_days", self.audit.retention_days, 1, DAYS_MAX)?;
         range("messages.retention_days", self.messages.retention_days, 0, DAYS_MAX)?;
+        let rules = u64::from(self.automation.max_per_session);
+        range("automation.max_per_session", rules, 1, 1000)?;
+        range("search.limit_max", u64::from(self.search.limit_max), 1, 1000)?;
+        range("stats.cache_ttl_ms", self.stats.cache_ttl_ms, 0, 3_600_000)?;
         self.check_database()?;
         self.node_url()?;
         self.check_node()?;

@@ -13,7 +13,7 @@ use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
     extract::ConnectInfo,
-    http::{HeaderValue, Request, Response, Version, header},
+    http::{HeaderValue, Request, Response, StatusCode, Version, header},
 };
 use hyper::{
     body::{Frame, Incoming, SizeHint},
@@ -41,7 +41,7 @@ const LAST_ANSWER: Duration = Duration::from_secs(5);
 const LOOKS: usize = 2;
 
 /// What the library serves.
-type ServedConnection = http1::Connection<TokioIo<TimedStream>, RequestService>;
+type ServedConnection = http1::UpgradeableConnection<TokioIo<TimedStream>, RequestService>;
 
 /// A client, let in.
 pub struct ClientConnection {
@@ -57,7 +57,8 @@ impl ClientConnection {
     pub async fn serve(self, stopping: CancellationToken) {
         let pulse = self.slot.pulse().clone();
         let limits = SocketLimits { keep_alive: self.limits.keep_alive, write: self.limits.write };
-        let io = TokioIo::new(TimedStream::new(self.stream, pulse.clone(), limits));
+        let (stream, closed) = TimedStream::new(self.stream, pulse.clone(), limits);
+        let io = TokioIo::new(stream);
         let hint = format!("timeout={}", self.limits.keep_alive.as_secs());
         let requests = RequestService {
             router: self.router,
@@ -69,10 +70,22 @@ impl ClientConnection {
             .timer(TokioTimer::new())
             // The library counts the wait of a kept connection too.
             .header_read_timeout(self.limits.headers.max(self.limits.keep_alive))
-            .serve_connection(io, requests);
+            .serve_connection(io, requests)
+            .with_upgrades();
         let mut connection = pin!(connection);
         let taken = tokio::select! {
-            ended = connection.as_mut() => return log_end(ended),
+            ended = connection.as_mut() => {
+                log_end(ended);
+                if pulse.is_upgraded() {
+                    // Whoever has the socket now keeps its slot too. When the server stops, nobody waits for it: what
+                    // is said over it has an end of its own.
+                    tokio::select! {
+                        _ = closed => {}
+                        () = stopping.cancelled() => {}
+                    }
+                }
+                return;
+            }
             () = self.slot.taken_away() => true,
             () = stopping.cancelled() => false,
         };
@@ -136,8 +149,12 @@ impl Service<Request<Incoming>> for RequestService {
         // Clients of a kind that keeps to it do not write into a connection that is just being closed.
         let hint = self.keep_alive.clone().filter(|_| request.version() == Version::HTTP_11);
         let answer = self.router.clone().oneshot(request);
+        let pulse = self.pulse.clone();
         Box::pin(async move {
             let mut response = answer.await?;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                pulse.upgrade();
+            }
             if let Some(hint) = hint
                 && !response.headers().contains_key(header::CONNECTION)
             {

@@ -26,6 +26,8 @@ struct PulseState {
     served: bool,
     /// Whether a byte of the next request has come.
     begun: bool,
+    /// Whether it speaks another protocol by now: then no request is waited for.
+    upgraded: bool,
 }
 
 /// How easily a connection gives its slot up: the least first.
@@ -41,8 +43,9 @@ pub enum Idleness {
 
 impl ConnectionPulse {
     pub fn new() -> Self {
-        let (now, served, begun) = (Instant::now(), false, false);
-        let state = PulseState { at_work: 0, waits_since: now, served, begun };
+        let (served, begun, upgraded) = (false, false, false);
+        let waits_since = Instant::now();
+        let state = PulseState { at_work: 0, waits_since, served, begun, upgraded };
         Self { state: Mutex::new(state), draining: Arc::default() }
     }
 
@@ -67,6 +70,15 @@ impl ConnectionPulse {
         self.lock().begun = true;
     }
 
+    /// From here on it speaks another protocol.
+    pub fn upgrade(&self) {
+        self.lock().upgraded = true;
+    }
+
+    pub fn is_upgraded(&self) -> bool {
+        self.lock().upgraded
+    }
+
     pub fn at_work(&self) -> bool {
         self.lock().at_work > 0
     }
@@ -74,7 +86,7 @@ impl ConnectionPulse {
     /// When a kept connection without a new request ends.
     pub fn rests_until(&self, keep_alive: Duration) -> Option<Instant> {
         let state = self.lock();
-        let rests = state.at_work == 0 && state.served && !state.begun;
+        let rests = state.at_work == 0 && state.served && !state.begun && !state.upgraded;
         rests.then(|| state.waits_since + keep_alive)
     }
 
@@ -82,6 +94,7 @@ impl ConnectionPulse {
     pub fn idleness(&self) -> Option<Idleness> {
         let state = self.lock();
         match state.at_work {
+            _ if state.upgraded => None,
             0 if state.served => Some(Idleness::Resting(state.waits_since)),
             0 => Some(Idleness::Mute(state.waits_since)),
             _ => self.draining.load(Ordering::Relaxed).then_some(Idleness::Draining),

@@ -11,6 +11,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    sync::oneshot,
     time::{Instant, Sleep},
 };
 
@@ -38,6 +39,8 @@ pub struct TimedStream {
     /// Bytes that may still be thrown away at the end.
     linger_left: usize,
     ended: bool,
+    /// Tells by its end that the socket is closed, whoever had it last.
+    _closed: oneshot::Sender<()>,
 }
 
 /// A moment that may be set.
@@ -57,10 +60,27 @@ impl Alarm {
 }
 
 impl TimedStream {
-    pub fn new(inner: TcpStream, pulse: Arc<ConnectionPulse>, limits: SocketLimits) -> Self {
+    /// A client's socket, and what completes when it is closed.
+    pub fn new(
+        inner: TcpStream,
+        pulse: Arc<ConnectionPulse>,
+        limits: SocketLimits,
+    ) -> (Self, oneshot::Receiver<()>) {
+        let (closed, told) = oneshot::channel();
         let [rest, stall, linger] = [Alarm::default(), Alarm::default(), Alarm::default()];
         let linger_left = LINGER_BYTES_MAX;
-        Self { inner, pulse, limits, rest, stall, linger, linger_left, ended: false }
+        let stream = Self {
+            inner,
+            pulse,
+            limits,
+            rest,
+            stall,
+            linger,
+            linger_left,
+            ended: false,
+            _closed: closed,
+        };
+        (stream, told)
     }
 
     /// A write that makes no progress for too long is one that failed.

@@ -5,6 +5,8 @@
 
 mod api_client;
 mod bulk;
+mod control;
+mod numbers;
 mod plugin;
 mod print;
 mod progress;
@@ -26,11 +28,11 @@ use self::{print::StepPrinter, stage::SandboxStage};
 pub async fn run(options: SandboxOptions) -> anyhow::Result<ExitCode> {
     logs::init("warn", crate::config::LogFormat::Text);
     let mut signals = ShutdownSignals::listen()?;
-    let printer = StepPrinter::new();
+    let printer = if options.json { StepPrinter::silent() } else { StepPrinter::new() };
     printer.title();
     let stage = SandboxStage::build(&options, &printer).await?;
     let played = tokio::select! {
-        played = play(options.story, &stage, &printer) => played,
+        played = play(&options, &stage, &printer) => played,
         _ = signals.next() => Err(anyhow::anyhow!("interrupted")),
     };
     let code = match &played {
@@ -41,20 +43,27 @@ pub async fn run(options: SandboxOptions) -> anyhow::Result<ExitCode> {
         }
     };
     if !options.once && played.is_ok() {
-        printer.goodbye(&stage, options.story);
+        if options.numbers.is_none() {
+            printer.goodbye(&stage, options.story);
+        }
         signals.next().await;
-        println!();
+        if !options.json {
+            println!();
+        }
     }
     stage.strike(&mut signals).await;
     Ok(code)
 }
 
 async fn play(
-    story: SandboxStory,
+    options: &SandboxOptions,
     stage: &SandboxStage,
     printer: &StepPrinter,
 ) -> anyhow::Result<()> {
-    match story {
+    if let Some(count) = options.numbers {
+        return numbers::play(stage, printer, count, options.json).await;
+    }
+    match options.story {
         SandboxStory::Conversation => story::play(stage, printer).await,
         SandboxStory::Bulk => bulk::play(stage, printer).await,
         SandboxStory::Plugin => plugin::play(stage, printer).await,

@@ -8,23 +8,32 @@ use tokio::time::Instant;
 use super::{
     bulk::BATCH,
     progress::ProgressLine,
-    stage::{CONTACT, CONTACT_NAME, SandboxStage},
+    stage::{CONTACT, CONTACT_NAME, NUMBER, SandboxStage},
 };
 use crate::cli::SandboxStory;
 
 /// Prints the steps with their time since the start.
 pub struct StepPrinter {
     start: Instant,
+    silent: bool,
 }
 
 impl StepPrinter {
     /// The clock starts here.
     pub fn new() -> Self {
-        Self { start: Instant::now() }
+        Self { start: Instant::now(), silent: false }
+    }
+
+    /// Prints only what fails: somebody reads the output with a program.
+    pub fn silent() -> Self {
+        Self { start: Instant::now(), silent: true }
     }
 
     /// The lines above the story.
     pub fn title(&self) {
+        if self.silent {
+            return;
+        }
         println!(
             "\nWaypost sandbox: a real gateway on a simulated WhatsApp network, all on this machine.\n"
         );
@@ -32,6 +41,9 @@ impl StepPrinter {
 
     /// One step that really happened.
     pub fn step(&self, what: &str, detail: &str) {
+        if self.silent {
+            return;
+        }
         let time = seconds(self.start.elapsed());
         let tick = "✓".if_supports_color(Stream::Stdout, |text| text.green()).to_string();
         println!(
@@ -49,6 +61,10 @@ impl StepPrinter {
     /// The step that did not.
     pub fn failed(&self, error: &anyhow::Error) {
         let time = seconds(self.start.elapsed());
+        if self.silent {
+            eprintln!("{error:#}");
+            return;
+        }
         let cross = "✗".if_supports_color(Stream::Stdout, |text| text.red()).to_string();
         println!("{time}  {cross} {error:#}");
     }
@@ -94,9 +110,14 @@ Go on by hand:
 
   # what the webhook receiver got and verified
   curl -s {receiver}/received
+
+  # let {CONTACT_NAME} write first; more of what people can do: docs/testing-your-bot.md
+  curl -s {control}/accounts/{CONTACT}/send -H 'Content-Type: application/json' \\
+    -d '{{\"to\":\"{NUMBER}\",\"text\":\"Are you open?\"}}'
 {more}",
             file = stage.key_file.display(),
             receiver = stage.receiver.base(),
+            control = stage.control.base(),
         );
     }
 }

@@ -9,9 +9,11 @@ use std::{
 
 use anyhow::Context as _;
 use domain::{SessionId, webhook::Secret};
-use simulator::{Account, Behaviour, Network};
+use simulator::{Account, Behaviour, Network, NetworkOptions};
 
-use super::{api_client::ApiClient, print::StepPrinter, receiver::SandboxReceiver};
+use super::{
+    api_client::ApiClient, control::ControlSurface, print::StepPrinter, receiver::SandboxReceiver,
+};
 use crate::{
     assemble::{self, AssembledGateway},
     cli::SandboxOptions,
@@ -47,6 +49,8 @@ pub struct SandboxStage {
     /// Where it is kept.
     pub key_file: PathBuf,
     pub assembled: AssembledGateway,
+    /// Where people of the network are steered.
+    pub control: ControlSurface,
     http: HttpServer,
     session: OnceLock<SessionId>,
     limit: Duration,
@@ -56,18 +60,23 @@ impl SandboxStage {
     /// Starts all of it, on an empty ledger.
     pub async fn build(options: &SandboxOptions, printer: &StepPrinter) -> anyhow::Result<Self> {
         empty(&options.dir)?;
-        let network = Network::start().await.context("cannot start the simulated network")?;
+        let network = Network::start_with(NetworkOptions::default()).await;
+        let network = network.context("cannot start the simulated network")?;
         network.add_account(NUMBER, "Corner Bakery").await;
         let contact = network.add_account(CONTACT, CONTACT_NAME).await;
-        contact.on_message(answering()).await;
+        if options.numbers.is_none() {
+            contact.on_message(answering()).await;
+        }
         printer.step("simulated WhatsApp network", &network.chat_url());
+        let control = ControlSurface::start(&network, options.control_port).await?;
+        printer.step("its control surface", control.base());
         let receiver = SandboxReceiver::start(Secret::new(SECRET)).await?;
         printer.step("webhook receiver", receiver.base());
         let settings = settings(options, &network)?;
         let listener = serve::bind(&settings).await?;
         let base = format!("http://{}/api", listener.local_addr()?);
         let assembled = assemble::build(&settings).await?;
-        let router = assemble::router(&settings, assembled.gateway.clone())?;
+        let router = assemble::router(&settings, assembled.gateway.clone(), None)?;
         let http = HttpServer::start(listener, router, settings.http_limits(http::raise())?);
         let key = assembled.first_key.clone().context("an empty ledger makes a first key")?;
         let api = ApiClient::new(base.clone(), key.clone())?;
@@ -82,6 +91,7 @@ impl SandboxStage {
             key,
             key_file: options.dir.join(first_key::FILE_NAME),
             assembled,
+            control,
             http,
             session: OnceLock::new(),
             limit: settings.shutdown_limit(),
@@ -107,6 +117,7 @@ impl SandboxStage {
     pub async fn strike(self, signals: &mut ShutdownSignals) {
         let _ =
             lifecycle::drain(signals, serve::stop(self.http, &self.assembled, self.limit)).await;
+        self.control.stop().await;
         self.receiver.stop().await;
         self.network.shutdown().await;
     }
@@ -131,7 +142,7 @@ fn settings(options: &SandboxOptions, network: &Network) -> anyhow::Result<Setti
     settings.whatsapp.media_url = network.media_url();
     // Long enough to be seen, short enough not to bore.
     settings.sends.typing_max_ms = 400;
-    settings.webhooks.allowed_hosts = vec!["127.0.0.1".to_owned()];
+    settings.webhooks.allowed_hosts = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
     // Whoever plays with it asks as much as he likes.
     settings.rate_limit.lift();
     settings.check()?;

@@ -31,14 +31,25 @@ pub async fn play(stage: &SandboxStage, printer: &StepPrinter) -> anyhow::Result
     answer(stage, printer, session).await
 }
 
-/// Creates a session whose phone is linked, and waits until it is ready.
+/// Creates the story's session.
 pub(super) async fn link(stage: &SandboxStage, printer: &StepPrinter) -> anyhow::Result<SessionId> {
-    let created =
-        stage.api.call(Method::POST, "/sessions", Some(json!({ "name": "bakery" })), 201).await?;
-    let session: SessionId = text(&created, "id")?.parse()?;
+    let session = link_number(stage, printer, "bakery", NUMBER).await?;
     stage.set_session(session);
+    Ok(session)
+}
+
+/// Creates a session whose phone is linked, and waits until it is ready.
+pub(super) async fn link_number(
+    stage: &SandboxStage,
+    printer: &StepPrinter,
+    name: &str,
+    number: &str,
+) -> anyhow::Result<SessionId> {
+    let created =
+        stage.api.call(Method::POST, "/sessions", Some(json!({ "name": name })), 201).await?;
+    let session: SessionId = text(&created, "id")?.parse()?;
     printer.step("session created", &format!("{session} ({})", text(&created, "status")?));
-    let device = stage.network.provision_device(NUMBER).await?;
+    let device = stage.network.provision_device(number).await?;
     let (key_id, key) = &device.app_state_key;
     let linked = LinkedDevice {
         device: serde_json::to_vec(&device.device)?,
@@ -50,7 +61,7 @@ pub(super) async fn link(stage: &SandboxStage, printer: &StepPrinter) -> anyhow:
     let held = held.context("the session is started already")?;
     whatsapp::import_device(store, &held.lease, linked).await?;
     store.release_session(&held.lease).await?;
-    printer.step("number linked", &format!("+{NUMBER}, as if its phone had scanned the QR code"));
+    printer.step("number linked", &format!("+{number}, as if its phone had scanned the QR code"));
     stage.api.call(Method::POST, &format!("/sessions/{session}/start"), None, 200).await?;
     let ready = until(
         stage,

@@ -27,6 +27,7 @@ mod sandbox;
 mod sends;
 mod strangers;
 mod support;
+mod testing_your_bot;
 mod whereabouts;
 mod workers;
 mod wrong_input;

@@ -229,6 +229,7 @@ fn session(number: u128) -> Session {
         last_error: None,
         config: SessionConfig { reconnect_base_delay_ms: Some(1000), ..SessionConfig::default() },
         restriction: None,
+        new_chat_quota: None,
         proxy: None,
         created_at: at,
         updated_at: at,

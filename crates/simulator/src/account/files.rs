@@ -13,10 +13,7 @@ use whatsapp_rust::{
 };
 
 use super::Account;
-use crate::{
-    media::{DOWNLOAD_FOLDER, MEDIA_HOST},
-    phone::ReceivedMessage,
-};
+use crate::{media::DOWNLOAD_FOLDER, phone::ReceivedMessage};
 
 /// The kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,8 +121,8 @@ impl Account {
         let path = format!("{DOWNLOAD_FOLDER}/{}", hex::encode(file_enc_sha256));
         self.hub.media.put(&path, data_to_upload.into());
         let crafted = file.crafted.clone();
-        let uploaded = UploadedFile {
-            url: crafted.url.unwrap_or_else(|| format!("https://{MEDIA_HOST}{path}")),
+        let uploaded = EncryptedFile {
+            url: crafted.url.unwrap_or_else(|| self.hub.media.url(&path)),
             path: crafted.direct_path.unwrap_or(path),
             key: crafted.key.unwrap_or_else(|| media_key.to_vec()),
             sha256: file_sha256.to_vec(),
@@ -149,7 +146,7 @@ impl Account {
 }
 
 /// Where an encrypted file is, and how it is opened.
-struct UploadedFile {
+struct EncryptedFile {
     url: String,
     path: String,
     key: Vec<u8>,
@@ -175,7 +172,7 @@ macro_rules! placed {
     };
 }
 
-fn file_message(file: NewFile, uploaded: UploadedFile) -> wa::Message {
+fn file_message(file: NewFile, uploaded: EncryptedFile) -> wa::Message {
     let mut message = wa::Message::default();
     match file.kind {
         FileKind::Image => {

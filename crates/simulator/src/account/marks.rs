@@ -14,6 +14,7 @@ use whatsapp_rust::{
             ArchiveChatAction, ContactAction, DeleteChatAction, MarkChatAsReadAction, MuteAction,
             PinAction,
         },
+        syncd_mutation::SyncdOperation,
     },
 };
 
@@ -74,13 +75,37 @@ impl Account {
         self.mark(&schemas::CONTACT, &["contact", &Jid::pn(phone).to_string()], value)
     }
 
-    fn mark(&self, schema: &Schema, index: &[&str], mut value: SyncActionValue) -> Result<()> {
+    /// Takes somebody out of the address book.
+    pub async fn remove_contact(&self, phone: &str) -> Result<()> {
+        let contact_action = MessageField::some(ContactAction::default());
+        let value = SyncActionValue { contact_action, ..Default::default() };
+        let index = ["contact", &Jid::pn(phone).to_string()];
+        self.change(&schemas::CONTACT, SyncdOperation::REMOVE, &index, value)
+    }
+
+    pub(super) fn mark(
+        &self,
+        schema: &Schema,
+        index: &[&str],
+        value: SyncActionValue,
+    ) -> Result<()> {
+        self.change(schema, SyncdOperation::SET, index, value)
+    }
+
+    fn change(
+        &self,
+        schema: &Schema,
+        operation: SyncdOperation,
+        index: &[&str],
+        mut value: SyncActionValue,
+    ) -> Result<()> {
         value.timestamp = Some(time::now_millis());
         let collection = app_state::collection_name(schema);
         let version = i32::try_from(schema.version)?;
         let mut state = self.hub.state();
         settings::mark_from_phone(&self.hub, &mut state, &self.key(), collection, |key, known| {
-            app_state::write(key, collection, known, index, &value, version)
+            let change = app_state::PhoneChange { operation, index, value: &value, version };
+            app_state::write(key, collection, known, &change)
         })
     }
 }

@@ -1,30 +1,29 @@
 //! A person in the network, as a test or sandbox handles them.
 
 mod calls;
+mod feeds;
 mod files;
+mod groups;
+mod labels;
+mod limits;
 mod marks;
+mod people;
 mod say;
 mod votes;
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use whatsapp_rust::{
-    buffa::{Message as _, MessageField},
-    wacore_binary::Jid,
-    waproto::{
-        whatsapp as wa,
-        whatsapp::message::{HistorySyncNotification, ProtocolMessage, protocol_message},
-    },
-};
+use whatsapp_rust::{wacore_binary::Jid, waproto::whatsapp as wa};
 
 pub use calls::CallEnd;
 pub use files::{CraftedFile, FileKind, NewFile};
+pub use groups::{MembersChange, PhoneGroupSetting};
 
 use crate::{
     hub::Hub,
     phone::{self, Behaviour, Phone, PhoneMessage, ReceivedMessage},
-    server::{groups, presence},
+    server::presence,
     state::DeviceKey,
     wire::Build,
 };
@@ -125,7 +124,9 @@ impl Account {
     /// The same under a given id: a message that is sent by phone number and by LID arrives twice.
     pub async fn send_as(&self, id: &str, to: Jid, message: wa::Message) -> Result<()> {
         phone::check_address(&to)?;
-        let letter = PhoneMessage { id: id.to_owned(), to, message, peer: false, bytes: None };
+        let id = id.to_owned();
+        let letter =
+            PhoneMessage { id, to, message, peer: false, bytes: None, audience: Vec::new() };
         phone::send(&self.hub, &self.phone, letter).await
     }
 
@@ -139,6 +140,7 @@ impl Account {
             message,
             peer: false,
             bytes: Some(bytes),
+            audience: Vec::new(),
         };
         phone::send(&self.hub, &self.phone, letter).await
     }
@@ -151,40 +153,9 @@ impl Account {
         Ok(id)
     }
 
-    /// Shares message history with a linked device, inside the message itself.
-    ///
-    /// # Errors
-    /// When the history does not fit: 64 KiB.
+    /// Shares message history with a linked device: inside the message itself where it is small, and on the media host.
     pub async fn send_history(&self, device: u16, history: &wa::HistorySync) -> Result<String> {
-        let payload = stored_zlib(&history.encode_to_vec())?;
-        let kind = wa::message::HistorySyncType::INITIAL_BOOTSTRAP;
-        let notification = HistorySyncNotification {
-            sync_type: Some(kind),
-            initial_hist_bootstrap_inline_payload: Some(payload),
-            progress: Some(100),
-            chunk_order: Some(1),
-            ..Default::default()
-        };
-        let message = wa::Message {
-            protocol_message: MessageField::some(ProtocolMessage {
-                r#type: Some(protocol_message::Type::HISTORY_SYNC_NOTIFICATION),
-                history_sync_notification: MessageField::some(notification),
-                ..Default::default()
-            }),
-            ..Default::default()
-        };
-        self.send_peer(device, message).await
-    }
-
-    /// Makes a group with this person as its admin.
-    pub async fn create_group(&self, subject: &str, members: &[&str]) -> Result<Jid> {
-        let members: Vec<String> = members.iter().map(|phone| (*phone).to_owned()).collect();
-        let jid = {
-            let mut state = self.hub.state();
-            groups::create(&self.hub, &mut state, &self.number, subject, &members)?
-        };
-        self.hub.changed();
-        Ok(jid)
+        self.send_peer(device, phone::history::message(&self.hub, history)?).await
     }
 
     /// Everything the phone decrypted, oldest first.
@@ -214,6 +185,13 @@ impl Account {
         })
     }
 
+    /// Waits until the phone has so many messages.
+    pub async fn wait_for_count(&self, count: usize) {
+        if count > 0 {
+            self.phone.inbox.wait_for_count(count).await;
+        }
+    }
+
     /// Sends the sender of a message the receipt that this person has read it.
     ///
     /// # Errors
@@ -231,13 +209,7 @@ impl Account {
 
     /// This person starts (`composing`) or stops (`paused`) typing to somebody.
     pub async fn chat_state(&self, to_phone: &str, state: ChatState) -> Result<()> {
-        let what = Build::new(match state {
-            ChatState::Composing => "composing",
-            ChatState::Paused => "paused",
-        });
-        let stanza =
-            Build::new("chatstate").attr("to", Jid::pn(to_phone)).children([what.build()]).build();
-        presence::typing(&self.hub, &self.key(), &stanza.as_node_ref())
+        self.chat_state_to(&Jid::pn(to_phone), state).await
     }
 
     /// This person goes online or offline, for those who watch.
@@ -258,8 +230,10 @@ impl Account {
 /// Whether a person is typing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChatState {
-    /// Writing a text, or recording a voice note.
+    /// Writing a text.
     Composing,
+    /// Recording a voice note.
+    Recording,
     /// Stopped, with or without sending.
     Paused,
 }
@@ -276,20 +250,4 @@ pub enum Online {
 /// A plain text as a message.
 pub fn text_message(text: &str) -> wa::Message {
     wa::Message { conversation: Some(text.to_owned()), ..Default::default() }
-}
-
-/// Zlib framing around one stored block: clients expect compressed history, and do not mind if nothing was gained.
-fn stored_zlib(content: &[u8]) -> Result<Vec<u8>> {
-    let length = u16::try_from(content.len()).context("history over 64 KiB")?;
-    let mut framed = vec![0x78, 0x01, 0x01];
-    framed.extend_from_slice(&length.to_le_bytes());
-    framed.extend_from_slice(&(!length).to_le_bytes());
-    framed.extend_from_slice(content);
-    let (mut low, mut high) = (1u32, 0u32);
-    for byte in content {
-        low = (low + u32::from(*byte)) % 65_521;
-        high = (high + low) % 65_521;
-    }
-    framed.extend_from_slice(&(high << 16 | low).to_be_bytes());
-    Ok(framed)
 }

@@ -2,29 +2,55 @@
 //!
 //! | request | body | answer |
 //! | --- | --- | --- |
+//! | `GET /accounts` | | `[{"phone", "lid", "name", "devices": [{"device", "connected"}]}]` |
 //! | `POST /accounts` | `{"phone", "name"}` | `{"phone", "lid", "name"}` |
 //! | `POST /accounts/{phone}/scan-qr` | `{"qr"}` | `{"device"}` |
 //! | `POST /accounts/{phone}/enter-code` | `{"code"}` | `{}` |
 //! | `POST /accounts/{phone}/provision` | | the device, as [`crate::ProvisionedDevice`] |
 //! | `POST /accounts/{phone}/send` | `{"to", "kind", "text", …}` | `{"id"}` |
 //! | `GET /accounts/{phone}/inbox` | | `[{"id", "from", "kind", "text", "target", "change", "vote"}]` |
+//! | `POST /accounts/{phone}/read` | `{"id"}` | `{}` |
+//! | `POST /accounts/{phone}/typing` | `{"to", "paused"}` | `{}` |
+//! | `POST /accounts/{phone}/online` | `{"online"}` | `{}` |
+//! | `POST /accounts/{phone}/groups` | `{"subject", "members"}` | `{"group"}` |
+//! | `POST /accounts/{phone}/join` | `{"code"}` | `{"member"}`: false while an admin has to let in |
 //! | `GET /accounts/{phone}/inbox/{id}/file` | | the file, decrypted |
 //! | `POST /accounts/{phone}/mark` | `{"chat", "mark", "value", "until"}` | `{}` |
 //! | `POST /accounts/{phone}/call` | `{"to", "video"}` | `{"id"}` |
 //! | `POST /accounts/{phone}/end-call` | `{"to", "id", "end"}` | `{}` |
+//! | `POST /accounts/{phone}/status` | `{"audience", "text"}` or `{"audience", "revoke"}` | `{"id"}` |
+//! | `POST /accounts/{phone}/newsletters` | `{"name", "description"}` | `{"jid", "invite"}` |
+//! | `POST /accounts/{phone}/newsletters/{jid}/enrol` | `{"role"}` | `{}` |
+//! | `POST /accounts/{phone}/newsletters/{jid}/post` | `{"text"}` | `{"id"}` |
+//! | `POST /accounts/{phone}/label` | `{"id", "name", "colour"}` or `{"id", "chat", "value"}` | `{}` |
+//! | `POST /accounts/{phone}/business` | `{"description", "products"}` | `{}` |
+//! | `POST /accounts/{phone}/groups/{group}` | `{"action", "people", "text", "on", "seconds"}` | `{}`, or `{"code"}` |
 //! | `POST /aliases` | `{"dialled", "phone"}` | `{}` |
 //! | `POST /accounts/{phone}/answer` | `{"text"}` | `{}` |
 //! | `POST /accounts/{phone}/unlink`, `/kick` | `{"device"}` | `{}` |
+//! | `POST /accounts/{phone}/limits` | `{"timelock": {"enforcement", "ends"}, "newChats": {"used", "total"}}` | `{}` |
+//! | `POST /accounts/{phone}/passkey` | `{"wanted"}` | `{}` |
+//! | `GET /accounts/{phone}/passkey` | | `{"code"}`, which the phone shows |
 //! | `POST /faults` | `{"kind", "n", "code", "millis", "phone", "device"}` | `{}` |
 //! | `GET /record` | | the record |
+//! | `GET /certificate` | | `{"root", "serial", "mediaCertificate"}` |
+//!
+//! `GET …/inbox?at_least=2&wait_ms=5000` answers when there are two messages, or after five seconds with what there is.
 //!
 //! `kind` is `text` (the default), `image`, `video`, `audio`, `voice`, `document`, `sticker` (with `bytes` in base64,
 //! `mimetype`, `filename`, `caption`, `seconds`), `location` (`latitude`, `longitude`), `contact`
 //! (`contacts: [{name, number}]`), `poll` (`options`, `choices`), or a change with `about: {id, author}`: `vote`
 //! (`options`), `reaction`, `edit`, `revoke`, `pin` (`seconds`). `to` is a number, a LID or a group.
 //!
+//! `action` is `add`, `remove`, `promote`, `demote`, `approve` or `reject` (`people`), `rename` or `describe` (`text`),
+//! `announce`, `lock`, `only-admins-add` or `approval` (`on`), `ephemeral` (`seconds`), `leave`, `invite-code`.
+//!
 //! A request that cannot be done answers 422 with `{"error"}`.
 
+mod feeds;
+mod groups;
+mod limits;
+mod person;
 mod say;
 
 use std::time::Duration;
@@ -45,7 +71,7 @@ use crate::{network::Network, phone::Behaviour};
 /// The routes of the control surface.
 pub fn router(network: Network) -> Router {
     Router::new()
-        .route("/accounts", post(add_account))
+        .route("/accounts", get(person::list).post(add_account))
         .route("/accounts/{phone}/scan-qr", post(scan_qr))
         .route("/accounts/{phone}/enter-code", post(enter_code))
         .route("/accounts/{phone}/provision", post(provision))
@@ -55,6 +81,21 @@ pub fn router(network: Network) -> Router {
         .route("/accounts/{phone}/mark", post(say::mark))
         .route("/accounts/{phone}/call", post(say::call))
         .route("/accounts/{phone}/end-call", post(say::end_call))
+        .route("/accounts/{phone}/read", post(person::read))
+        .route("/accounts/{phone}/typing", post(person::typing))
+        .route("/accounts/{phone}/online", post(person::online))
+        .route("/accounts/{phone}/limits", post(limits::set))
+        .route("/accounts/{phone}/passkey", get(person::passkey_code).post(person::passkey))
+        .route("/certificate", get(person::certificate))
+        .route("/accounts/{phone}/status", post(feeds::status))
+        .route("/accounts/{phone}/newsletters", post(feeds::newsletter))
+        .route("/accounts/{phone}/newsletters/{jid}/enrol", post(feeds::enrol))
+        .route("/accounts/{phone}/newsletters/{jid}/post", post(feeds::post))
+        .route("/accounts/{phone}/label", post(feeds::label))
+        .route("/accounts/{phone}/business", post(feeds::business))
+        .route("/accounts/{phone}/groups", post(groups::create))
+        .route("/accounts/{phone}/groups/{group}", post(groups::act))
+        .route("/accounts/{phone}/join", post(groups::join))
         .route("/aliases", post(say::alias))
         .route("/accounts/{phone}/answer", post(answer))
         .route("/accounts/{phone}/unlink", post(unlink))

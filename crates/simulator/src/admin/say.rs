@@ -1,9 +1,11 @@
 //! What a person does with the phone, over the control surface.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail};
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, Query, State},
     response::{IntoResponse as _, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -68,7 +70,7 @@ fn one_choice() -> u32 {
 }
 
 /// A phone number, a LID or a group.
-fn address(text: &str) -> Result<Jid> {
+pub(super) fn address(text: &str) -> Result<Jid> {
     match text.contains('@') {
         true => text.parse().with_context(|| format!("{text} is no address")),
         false => Ok(Jid::pn(text)),
@@ -123,11 +125,27 @@ async fn say(account: &Account, said: AdminSend) -> Result<String> {
     }
 }
 
+/// Longest wait for messages.
+const WAIT_MS_MAX: u64 = 60_000;
+
+/// How many messages somebody waits for, and how long.
+#[derive(Deserialize)]
+pub(super) struct InboxWait {
+    #[serde(default)]
+    at_least: usize,
+    #[serde(default)]
+    wait_ms: u64,
+}
+
 pub(super) async fn inbox(
     State(network): State<Network>,
     Path(phone): Path<String>,
+    Query(wait): Query<InboxWait>,
 ) -> AdminAnswer {
     let account = network.account(&phone)?;
+    let limit = Duration::from_millis(wait.wait_ms.min(WAIT_MS_MAX));
+    // Over in time or not: the answer is what there is.
+    let _ = tokio::time::timeout(limit, account.wait_for_count(wait.at_least)).await;
     let inbox = account.inbox().await;
     Ok(Json(inbox.iter().map(|message| entry(&account, message)).collect()))
 }
@@ -185,7 +203,7 @@ pub(super) async fn mark(
 }
 
 #[derive(Deserialize)]
-pub(super) struct NewCall {
+pub(super) struct CallWish {
     to: String,
     #[serde(default)]
     video: bool,
@@ -194,7 +212,7 @@ pub(super) struct NewCall {
 pub(super) async fn call(
     State(network): State<Network>,
     Path(phone): Path<String>,
-    Json(body): Json<NewCall>,
+    Json(body): Json<CallWish>,
 ) -> AdminAnswer {
     let id = network.account(&phone)?.call(&body.to, body.video).await?;
     Ok(Json(json!({ "id": id })))

@@ -12,7 +12,7 @@ use whatsapp_rust::{
 };
 
 use super::{
-    Phone, PhoneInput,
+    Phone, PhoneInput, history,
     inbox::ReceivedMessage,
     outbound::{self, PhoneMessage},
 };
@@ -21,7 +21,7 @@ use crate::{
     record::DuplicateMessage,
     server::receipts,
     state::DeviceKey,
-    wire::{Build, attr, jid_attr, need_attr, need_jid, now_seconds},
+    wire::{Build, attr, is_common, jid_attr, need_attr, need_jid, now_seconds},
 };
 
 /// How often a phone asks for one message again before it gives up, as the engine does.
@@ -34,9 +34,7 @@ const RETRY_VERSION: &str = "1";
 /// Works off one thing from the mailbox. What goes wrong is recorded; a phone never stops working.
 pub(super) async fn take(hub: &Arc<Hub>, phone: &Arc<Phone>, input: PhoneInput) {
     let outcome = match input {
-        PhoneInput::Linked(device) => {
-            outbound::share_app_key(hub, phone, device).await.context("sharing the app-state key")
-        }
+        PhoneInput::Linked(device) => linked(hub, phone, device).await,
         PhoneInput::Stanza(node) => {
             let stanza = node.as_node_ref();
             match stanza.tag.as_ref() {
@@ -52,6 +50,13 @@ pub(super) async fn take(hub: &Arc<Hub>, phone: &Arc<Phone>, input: PhoneInput) 
     }
 }
 
+/// A new device gets the app-state key, and what was said so far.
+async fn linked(hub: &Arc<Hub>, phone: &Phone, device: u16) -> Result<()> {
+    let shared = outbound::share_app_key(hub, phone, device).await;
+    shared.context("sharing the app-state key")?;
+    history::share(hub, phone, device).await.context("sharing the history")
+}
+
 /// Who sent a message, and where.
 struct MessageOrigin {
     id: String,
@@ -60,13 +65,14 @@ struct MessageOrigin {
     group: Option<String>,
     recipient: Option<Jid>,
     edit: Option<String>,
+    at_seconds: u64,
     peer: bool,
 }
 
 impl MessageOrigin {
     fn of(hub: &Hub, stanza: &NodeRef<'_>) -> Result<Self> {
         let from = need_jid(stanza, "from")?;
-        let in_group = from.server == Server::Group;
+        let in_group = is_common(&from);
         let address = if in_group { need_jid(stanza, "participant")? } else { from.clone() };
         let phone = hub
             .state()
@@ -79,6 +85,7 @@ impl MessageOrigin {
             group: in_group.then(|| from.to_string()),
             recipient: jid_attr(stanza, "recipient"),
             edit: attr(stanza, "edit"),
+            at_seconds: attr(stanza, "t").and_then(|at| at.parse().ok()).unwrap_or_default(),
             peer: attr(stanza, "category").as_deref() == Some("peer"),
         })
     }
@@ -185,6 +192,7 @@ fn received(phone: &Phone, origin: MessageOrigin, message: wa::Message) -> Recei
         from_me,
         recipient,
         edit: origin.edit,
+        at_seconds: origin.at_seconds,
         text: text.unwrap_or_default().to_owned(),
         message,
         sender: origin.address,
@@ -261,7 +269,7 @@ async fn receipt(hub: &Arc<Hub>, phone: &Arc<Phone>, node: &Arc<Node>) -> Result
     }
     let from = need_jid(stanza, "from")?;
     let device = match from.server {
-        Server::Group => need_jid(stanza, "participant")?,
+        Server::Group | Server::Broadcast => need_jid(stanza, "participant")?,
         _ => from,
     };
     let owner = hub
@@ -312,6 +320,7 @@ async fn behave(hub: &Arc<Hub>, phone: &Arc<Phone>, received: ReceivedMessage) {
             message: wa::Message { conversation: Some(text), ..Default::default() },
             peer: false,
             bytes: None,
+            audience: Vec::new(),
         };
         if let Err(error) = outbound::send(&hub, &phone, letter).await {
             hub.recorder.unanswered(format!("answering: {error:#}"));

@@ -34,6 +34,8 @@ pub struct ReceivedMessage {
     pub recipient: Option<String>,
     /// The stanza's `edit` attribute: what kind of change the sender says this is.
     pub edit: Option<String>,
+    /// When the server took it, epoch seconds.
+    pub at_seconds: u64,
     /// Its text or caption, empty when it carries none.
     pub text: String,
     /// The message as it was decrypted, envelopes included.
@@ -167,6 +169,19 @@ impl Inbox {
     ) -> Option<ReceivedMessage> {
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.messages.iter().find(|message| wanted(message)).cloned()
+    }
+
+    /// Waits until there are so many messages. Cancel safe.
+    pub(crate) async fn wait_for_count(&self, count: usize) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.list.lock().unwrap_or_else(PoisonError::into_inner).messages.len() >= count {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Waits until a message fits. Cancel safe.

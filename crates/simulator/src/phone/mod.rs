@@ -8,9 +8,11 @@
 //! * `signal`: sessions and sender keys.
 //! * `outbound`: encrypting for every device of an account or group, and again after a retry receipt.
 //! * `inbound`: decrypting, receipts, retry receipts, and the automatic [`Behaviour`].
+//! * `history`: what a device that was just linked is told of the past.
 //! * `inbox`: what was decrypted. `polls`: what it takes to vote.
 
 mod behaviour;
+pub(crate) mod history;
 mod inbound;
 mod inbox;
 mod outbound;
@@ -44,7 +46,7 @@ const MAILBOX_MAX: usize = 65_536;
 pub(crate) enum PhoneInput {
     /// A message or receipt from the server.
     Stanza(Arc<Node>),
-    /// A device was just linked: it gets the app-state key.
+    /// A device was just linked: it gets the app-state key and the history.
     Linked(u16),
 }
 

@@ -24,7 +24,7 @@ use crate::{
     keys::KeyBundle,
     server::{prekeys, relay},
     state::{AppKey, DeviceKey, ServerState},
-    wire::{Build, attr, now_seconds},
+    wire::{Build, attr, is_common, now_seconds},
 };
 
 /// Messages a phone can encrypt again. A crash test has a few thousand on their way; when full the oldest is
@@ -44,6 +44,8 @@ pub(crate) struct PhoneMessage {
     pub(crate) peer: bool,
     /// What is sent in the place of the message.
     pub(crate) bytes: Option<Vec<u8>>,
+    /// Who sees it, if it is a status.
+    pub(crate) audience: Vec<String>,
 }
 
 /// Letters kept for a retry.
@@ -89,7 +91,7 @@ impl SentMessages {
 pub(crate) async fn send(hub: &Hub, phone: &Phone, letter: PhoneMessage) -> Result<()> {
     let mut secrets = phone.secrets.lock().await;
     let devices = recipients(&hub.state(), &phone.me, &letter)?;
-    let stanza = if letter.to.server == Server::Group {
+    let stanza = if is_common(&letter.to) {
         group_stanza(hub, phone, &mut secrets, &letter, devices).await?
     } else {
         let mut parts = Vec::with_capacity(devices.len());
@@ -127,7 +129,7 @@ pub(super) async fn send_again(
     secrets.signal.forget_session(to);
     secrets.signal.open_session(to, &bundle).await?;
     let mut plain = plaintext(&letter, &phone.me, to);
-    if letter.to.server == Server::Group {
+    if is_common(&letter.to) {
         let key = sender_key_message(&mut secrets, phone, &letter.to.to_string()).await?;
         let mut message = letter.message.clone();
         message.sender_key_distribution_message = key.sender_key_distribution_message;
@@ -149,6 +151,7 @@ pub(crate) async fn share_app_key(hub: &Hub, phone: &Phone, device: u16) -> Resu
         message: app_key_message(&key),
         peer: true,
         bytes: None,
+        audience: Vec::new(),
     };
     send(hub, phone, letter).await
 }
@@ -158,6 +161,15 @@ fn recipients(
     me: &DeviceKey,
     letter: &PhoneMessage,
 ) -> Result<Vec<DeviceKey>> {
+    if letter.to.server == Server::Broadcast {
+        let mut devices = Vec::new();
+        for phone in letter.audience.iter().chain([&me.phone]) {
+            devices.push(DeviceKey::new(phone, 0));
+            devices.extend(linked(state, phone)?);
+        }
+        devices.retain(|device| device != me);
+        return Ok(devices);
+    }
     if letter.to.server == Server::Group {
         return Ok(relay::group_devices(state, &letter.to)?
             .into_iter()
@@ -189,7 +201,7 @@ fn plaintext(letter: &PhoneMessage, me: &DeviceKey, to: &DeviceKey) -> Vec<u8> {
     if let Some(bytes) = &letter.bytes {
         return bytes.clone();
     }
-    if letter.peer || to.phone != me.phone || letter.to.server == Server::Group {
+    if letter.peer || to.phone != me.phone || is_common(&letter.to) {
         return letter.message.encode_to_vec();
     }
     wa::Message {
@@ -227,7 +239,7 @@ fn enc(sealed: SealedMessage) -> Node {
 
 fn part(hub: &Hub, letter: &PhoneMessage, to: &DeviceKey, sealed: SealedMessage) -> Node {
     let form = match letter.to.server {
-        Server::Group => Server::Lid,
+        Server::Group | Server::Broadcast => Server::Lid,
         form => form,
     };
     Build::new("to").attr("jid", hub.state().address_like(to, form)).children([enc(sealed)]).build()
@@ -269,6 +281,11 @@ async fn group_stanza(
             let sealed = seal(hub, secrets, &device, &plain_key).await?;
             parts.push(part(hub, letter, &device, sealed));
         }
+    }
+    for phone in &letter.audience {
+        // Also who has the key already: the server looks here for who gets a status.
+        let person = hub.state().address_like(&DeviceKey::new(phone, 0), Server::Lid);
+        parts.push(Build::new("to").attr("jid", person.to_non_ad()).build());
     }
     let plain = letter.message.encode_to_vec();
     let sealed = secrets.signal.encrypt_for_group(&group, &phone.me, &plain).await?;
@@ -335,6 +352,7 @@ pub(crate) fn peer_letter(
         message,
         peer: true,
         bytes: None,
+        audience: Vec::new(),
     }
 }
 

@@ -1,11 +1,13 @@
 //! What clients ask about people: whether they exist, their devices, LID, about text and picture; and whom they block.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result};
 use whatsapp_rust::wacore_binary::{Jid, Node, NodeRef, Server};
 
+use super::groups;
 use crate::{
     hub::Hub,
-    media::MEDIA_HOST,
     state::{DeviceKey, ServerState},
     wire::{
         Build, attr, child, children, jid_attr, need_attr, need_jid, now_seconds, refusal, result,
@@ -134,19 +136,28 @@ pub(super) fn picture(
         let picture = request.get_optional_child("picture");
         let bytes = picture.and_then(NodeRef::content_bytes).map(<[u8]>::to_vec);
         let number = now_seconds().to_string();
-        if jid_attr(request, "target").is_some_and(|jid| jid.server == Server::Group) {
-            // Group pictures are accepted and forgotten: nothing shows them here.
-            return Ok(picture_set(id, &number));
+        let group = jid_attr(request, "target").filter(|jid| jid.server == Server::Group);
+        if let Some(group) = group {
+            let set = groups::set_picture(hub, &mut state, &who.phone, (&group, bytes))?;
+            return Ok(match set {
+                Ok(number) => picture_set(id, &number.to_string()),
+                Err(code) => refusal(id, code, "refused"),
+            });
         }
-        state.account_mut(&who.phone)?.picture = bytes;
-        hub.changed();
+        set_picture(hub, &mut state, &who.phone, bytes)?;
         return Ok(picture_set(id, &number));
     }
     let about = jid_attr(request, "target").or_else(|| jid_attr(request, "to"));
-    let phone = about.and_then(|jid| state.phone_of(&jid));
-    let shown = phone.and_then(|phone| {
-        let picture = state.accounts.get(&phone)?.picture.clone()?;
-        Some((phone, picture))
+    let shown = about.and_then(|jid| match jid.server {
+        Server::Group => {
+            let picture = groups::picture_of(&state, &who.phone, &jid)?;
+            Some((jid.to_string(), picture))
+        }
+        _ => {
+            let phone = state.phone_of(&jid)?;
+            let picture = state.accounts.get(&phone)?.picture.clone()?;
+            Some((phone, picture))
+        }
     });
     let Some((phone, picture)) = shown else {
         return Ok(refusal(id, 404, "item-not-found"));
@@ -156,9 +167,39 @@ pub(super) fn picture(
     let node = Build::new("picture")
         .attr("id", "1")
         .attr("type", "image")
-        .attr("url", format!("https://{MEDIA_HOST}{path}"))
+        .attr("url", hub.media.url(&path))
         .attr("direct_path", path);
     Ok(result(id).children([node.build()]).build())
+}
+
+/// A person has another picture, or none any more; who watches them hears of it.
+pub(crate) fn set_picture(
+    hub: &Hub,
+    state: &mut ServerState,
+    phone: &str,
+    picture: Option<Vec<u8>>,
+) -> Result<()> {
+    let jid = Jid::pn(phone);
+    let change = match &picture {
+        Some(_) => Build::new("set").attr("jid", &jid).attr("id", now_seconds().to_string()),
+        None => Build::new("delete").attr("jid", &jid),
+    };
+    let account = state.account_mut(phone)?;
+    account.picture = picture;
+    let watchers: Vec<DeviceKey> = account.watchers.iter().cloned().collect();
+    let notification = Build::new("notification")
+        .attr("from", jid)
+        .attr("type", "picture")
+        .attr("id", hub.stanza_id())
+        .attr("t", now_seconds())
+        .children([change.build()])
+        .build();
+    let notification = Arc::new(notification);
+    for watcher in watchers {
+        hub.deliver(state, &watcher, notification.clone());
+    }
+    hub.changed();
+    Ok(())
 }
 
 fn picture_set(id: &str, number: &str) -> Node {
@@ -187,16 +228,50 @@ pub(super) fn blocklist(
     request: &NodeRef<'_>,
 ) -> Result<Node> {
     let mut state = hub.state();
-    let blocked = &mut state.account_mut(&who.phone)?.blocked;
     if kind == "set" {
         let item = child(request, "item")?;
         let jid = need_jid(item, "jid")?;
-        blocked.retain(|known| *known != jid);
-        if need_attr(item, "action")? == "block" && blocked.len() < BLOCKED_MAX {
-            blocked.push(jid);
+        let block = need_attr(item, "action")? == "block";
+        if block && jid_attr(item, "pn_jid").is_none() {
+            // WhatsApp wants both ids of whom it blocks.
+            return Ok(refusal(id, 400, "bad-request"));
         }
+        block_person(hub, &mut state, who, jid, block)?;
     }
+    let blocked = &state.account(&who.phone)?.blocked;
     let items = blocked.iter().map(|jid| Build::new("item").attr("jid", jid).build());
     let list = Build::new("list").children(items).build();
     Ok(result(id).children([list]).build())
+}
+
+/// Somebody is blocked, or let in again; the account's other devices hear of it.
+pub(crate) fn block_person(
+    hub: &Hub,
+    state: &mut ServerState,
+    who: &DeviceKey,
+    jid: Jid,
+    block: bool,
+) -> Result<()> {
+    let account = state.account_mut(&who.phone)?;
+    account.blocked.retain(|known| *known != jid);
+    let action = if block { "block" } else { "unblock" };
+    let item = Build::new("item").attr("jid", &jid).attr("action", action).build();
+    if block && account.blocked.len() < BLOCKED_MAX {
+        account.blocked.push(jid);
+    }
+    let devices: Vec<u16> = account.devices.keys().copied().collect();
+    let list = Build::new("blocklist").attr("action", "modify").children([item]).build();
+    let notification = Build::new("notification")
+        .attr("from", Jid::pn(who.phone.as_str()))
+        .attr("type", "account_sync")
+        .attr("id", hub.stanza_id())
+        .attr("t", now_seconds())
+        .children([list])
+        .build();
+    let notification = Arc::new(notification);
+    for device in devices.into_iter().filter(|device| *device != who.device) {
+        hub.deliver(state, &DeviceKey::new(&who.phone, device), notification.clone());
+    }
+    hub.changed();
+    Ok(())
 }

@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use bytes::BytesMut;
 use tokio::{net::TcpStream, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 use whatsapp_rust::{
@@ -17,18 +18,25 @@ use whatsapp_rust::{
 };
 
 use super::{
-    devices, login, pairing, presence,
+    calls, devices, login, pairing, presence,
     queue::{LINK_MAX, OutgoingStanza, SocketLink},
     receipts, relay, requests,
 };
 use crate::{
     frames::{FrameReader, FrameWriter, frames},
     hub::Hub,
-    noise::{FrameOpener, Handshake, HandshakeResponder, HandshakeStep, StanzaSealer},
+    noise::{
+        FrameOpener, Handshake, HandshakePattern, HandshakeResponder, HandshakeStep, StanzaSealer,
+    },
     state::DeviceKey,
     wire::{attr, need_attr},
 };
 
+/// How long a client may leave waiting stanzas alone before they come without being asked for.
+const UNASKED_AFTER: Duration = Duration::from_secs(2);
+/// How long a client gets after an XX handshake before the first stanza. On a network without distance it would arrive
+/// before slower clients have taken the new keys into use, and be lost.
+const FIRST_FRAME_AFTER: Duration = Duration::from_millis(40);
 /// How long a client may take from the first byte to the end of the handshake. The engine gives up after 20 s itself.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -43,10 +51,21 @@ pub(super) enum LinkFlow {
 /// Serves one connection to its end.
 pub(super) async fn serve(hub: &Arc<Hub>, socket: TcpStream) -> Result<()> {
     let _ = socket.set_nodelay(true);
-    let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(hub, socket));
-    let (handshake, reader, mut writer) = shaken.await.context("the handshake took too long")??;
+    let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(hub, socket)).await;
+    let shaken = shaken.context("the handshake took too long").and_then(|shaken| shaken);
+    let (handshake, reader, mut writer) = match shaken {
+        Ok(shaken) => shaken,
+        Err(error) => {
+            hub.recorder.refused(format!("a handshake: {error:#}"));
+            return Err(error);
+        }
+    };
     let Handshake { mut sealer, opener, client_key, payload, pattern } = handshake;
     hub.recorder.handshake(pattern);
+    let first_after = match pattern {
+        HandshakePattern::Xx => FIRST_FRAME_AFTER,
+        HandshakePattern::Ik => Duration::ZERO,
+    };
 
     let (out, to_write) = mpsc::channel(LINK_MAX);
     let link = SocketLink { id: hub.next_link(), out, cut: CancellationToken::new() };
@@ -54,6 +73,7 @@ pub(super) async fn serve(hub: &Arc<Hub>, socket: TcpStream) -> Result<()> {
         login::LoginOutcome::Device(key) => Some(key),
         login::LoginOutcome::Unpaired => None,
         login::LoginOutcome::Refused(failure) => {
+            tokio::time::sleep(first_after).await;
             writer.send(&sealer.seal(&failure)?).await?;
             writer.close().await;
             return Ok(());
@@ -62,7 +82,7 @@ pub(super) async fn serve(hub: &Arc<Hub>, socket: TcpStream) -> Result<()> {
     let outcome = tokio::select! {
         () = link.cut.cancelled() => Ok(()),
         read = read(hub, &link, who.as_ref(), reader, opener) => read,
-        written = write(hub, who.as_ref(), to_write, writer, sealer) => written,
+        written = write(hub, who.as_ref(), first_after, to_write, writer, sealer) => written,
     };
     login::leave(hub, &link, who.as_ref());
     outcome
@@ -97,10 +117,14 @@ async fn read(
     mut reader: FrameReader,
     mut opener: FrameOpener,
 ) -> Result<()> {
-    while let Some(frame) = reader.next().await? {
-        let node = opener.open(frame)?;
+    while let Some(frame) = next_frame(hub, who, &mut reader).await? {
+        let node = opener.open(frame).inspect_err(|error| unreadable(hub, who, error))?;
         let stanza = node.get();
         tracing::trace!(target: "simulator::in", "{}", DisplayableNodeRef(stanza));
+        if who.is_some_and(|who| hub.state().device_mut(who).is_err()) {
+            // What a device that was taken off its account still had on its way.
+            continue;
+        }
         let flow = match who {
             Some(who) => take(hub, link, who, stanza),
             None => pairing::take(hub, link, stanza),
@@ -117,15 +141,38 @@ async fn read(
     Ok(())
 }
 
+/// The next frame; one that breaks the framing is recorded, a broken connection is not.
+async fn next_frame(
+    hub: &Hub,
+    who: Option<&DeviceKey>,
+    reader: &mut FrameReader,
+) -> Result<Option<BytesMut>> {
+    reader.next().await.inspect_err(|error| {
+        if !error.is::<tokio_websockets::Error>() {
+            unreadable(hub, who, error);
+        }
+    })
+}
+
+fn unreadable(hub: &Hub, who: Option<&DeviceKey>, error: &anyhow::Error) {
+    let who = who.map_or_else(|| "an unpaired client".to_owned(), |who| who.pn().to_string());
+    hub.recorder.unreadable(format!("{who}: {error:#}"));
+}
+
 async fn write(
     hub: &Hub,
     who: Option<&DeviceKey>,
+    mut first_after: Duration,
     mut to_write: mpsc::Receiver<OutgoingStanza>,
     mut writer: FrameWriter,
     mut sealer: StanzaSealer,
 ) -> Result<()> {
     while let Some(OutgoingStanza { since, node }) = to_write.recv().await {
-        let delay = who.map_or(Duration::ZERO, |who| hub.faults.delay_of(&who.phone, who.device));
+        let delay = match who {
+            Some(who) => hub.faults.delay_of(&who.phone, who.device),
+            None => hub.faults.delay_of_everybody(),
+        };
+        let delay = (delay + hub.latency).max(std::mem::take(&mut first_after));
         if !delay.is_zero() {
             // Counted from when it was handed over: a delay slows every stanza down, not one after the other.
             tokio::time::sleep_until(since + delay).await;
@@ -160,6 +207,7 @@ fn take(
                 device.queue.acknowledge(stanza);
             }
         }
+        "call" => calls::take(hub, link, who, stanza)?,
         "presence" => presence::take(hub, who, stanza)?,
         "chatstate" => presence::typing(hub, who, stanza)?,
         "ib" => ib(hub, link, who, stanza),
@@ -177,11 +225,32 @@ fn request(hub: &Arc<Hub>, link: &SocketLink, who: &DeviceKey, stanza: &NodeRef<
     if stanza.get_optional_child("active").is_some() {
         let mut state = hub.state();
         state.device_mut(who)?.queue.activate(link);
+        drop(state);
+        deliver_unasked(hub, link, who);
     }
     if stanza.get_optional_child("remove-companion-device").is_some() {
         devices::unlink(hub, who, devices::RemovedBy::Itself)?;
     }
     Ok(())
+}
+
+/// Not every client asks for what waits.
+fn deliver_unasked(hub: &Arc<Hub>, link: &SocketLink, who: &DeviceKey) {
+    let (hub, link, who) = (hub.clone(), link.clone(), who.clone());
+    let (stop, tasks) = (hub.stop.clone(), hub.tasks.clone());
+    tasks.spawn(async move {
+        let patience = tokio::time::sleep(UNASKED_AFTER);
+        if stop.run_until_cancelled(patience).await.is_none() {
+            return;
+        }
+        let mut state = hub.state();
+        let Ok(device) = state.device_mut(&who) else {
+            return;
+        };
+        if device.link.as_ref().is_some_and(|current| current.id == link.id) {
+            hub.recorder.redelivered(device.queue.deliver_unasked(&link));
+        }
+    });
 }
 
 fn ib(hub: &Hub, link: &SocketLink, who: &DeviceKey, stanza: &NodeRef<'_>) {

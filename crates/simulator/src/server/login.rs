@@ -6,7 +6,7 @@ use whatsapp_rust::{
     waproto::whatsapp as wa,
 };
 
-use super::{pairing, queue::SocketLink};
+use super::{pairing, presence, queue::SocketLink};
 use crate::{
     hub::Hub,
     state::DeviceKey,
@@ -42,13 +42,17 @@ pub(super) fn admit(
         return Ok(LoginOutcome::Unpaired);
     };
     let who = DeviceKey::new(&user.to_string(), u16::try_from(device)?);
+    let refused = |reason: u16| {
+        hub.recorder.refused(format!("the login of {} with {reason}", who.pn()));
+        Ok(LoginOutcome::Refused(failure(reason)))
+    };
     if let Some(reason) = hub.faults.refusal_of_login(&who.phone) {
-        return Ok(LoginOutcome::Refused(failure(reason)));
+        return refused(reason);
     }
     let mut state = hub.state();
     let known = state.device_mut(&who).is_ok_and(|device| device.noise_key == client_key);
     if !known {
-        return Ok(LoginOutcome::Refused(failure(REASON_LOGGED_OUT)));
+        return refused(REASON_LOGGED_OUT);
     }
     let lid = Jid::lid_device(state.account(&who.phone)?.lid.as_str(), who.device);
     let device = state.device_mut(&who)?;
@@ -57,6 +61,7 @@ pub(super) fn admit(
         older.send(stream_error(None, Some("replaced")));
         older.close();
     }
+    presence::begin(&mut state, &who);
     link.send(
         Build::new("success")
             .attr("t", now_seconds())
@@ -81,6 +86,7 @@ fn failure(reason: u16) -> Node {
 pub(super) fn leave(hub: &Hub, link: &SocketLink, who: Option<&DeviceKey>) {
     let mut state = hub.state();
     state.pairings.forget_link(link.id);
+    hub.passkeys.forget_link(link.id);
     let Some(device) = who.and_then(|who| state.device_mut(who).ok()) else {
         return;
     };

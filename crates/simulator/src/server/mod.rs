@@ -1,25 +1,32 @@
 //! The server: it accepts links, logs devices in, answers their requests and carries stanzas.
 //!
 //! * `link`: one connection from the first byte to the last, and what a device may send over it.
-//! * `login` and `pairing`: who is on a link, and how a device comes to belong to an account.
-//! * `requests`: which module answers which request; `prekeys`, `contacts`, `settings`, `groups` are those modules.
+//! * `login`, `pairing` and `passkey`: who is on a link, and how a device comes to belong to an account.
+//! * `requests`: which module answers which request; `prekeys`, `contacts`, `settings`, `groups`, `business` are those
+//!   modules; `mex` answers stored queries, `newsletters` what they and stanzas say of channels. `calls`: what a device
+//!   does with a call.
 //! * `relay`: messages. `receipts`: receipts. `presence`: typing and online. `devices`: device lists and unlinking.
 //! * `queue`: what waits for a device until it is acknowledged.
 //!
 //! Everything except reading and writing a link is plain code under the one lock of [`crate::state`].
 
+pub(crate) mod business;
+mod calls;
 pub(crate) mod contacts;
 pub(crate) mod devices;
 pub(crate) mod groups;
 mod link;
 mod login;
+mod mex;
+pub(crate) mod newsletters;
 pub(crate) mod pairing;
+pub(crate) mod passkey;
 pub(crate) mod prekeys;
 pub(crate) mod presence;
 pub(crate) mod queue;
 pub(crate) mod receipts;
 pub(crate) mod relay;
-mod requests;
+pub(crate) mod requests;
 pub(crate) mod settings;
 
 use std::sync::Arc;

@@ -9,7 +9,10 @@
 //!
 //! A reference dies with its link. Everything here is bounded by the number of links: six references and one code each.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -33,6 +36,7 @@ use whatsapp_rust::{
 use super::{
     devices,
     link::LinkFlow,
+    passkey,
     queue::{DeviceQueue, SocketLink},
     requests,
 };
@@ -132,9 +136,10 @@ pub(super) fn begin(
 }
 
 /// Takes one stanza from a client that is not paired yet.
-pub(super) fn take(hub: &Hub, link: &SocketLink, stanza: &NodeRef<'_>) -> Result<LinkFlow> {
-    if stanza.tag == "ib" || stanza.tag == "ack" {
-        // Session statistics, and the ack of a notification that is not kept: nobody answers these.
+pub(super) fn take(hub: &Arc<Hub>, link: &SocketLink, stanza: &NodeRef<'_>) -> Result<LinkFlow> {
+    if matches!(stanza.tag.as_ref(), "ib" | "ack" | "presence") {
+        // Session statistics, the ack of a notification that is not kept, and that nobody is offline: nobody answers
+        // these.
         return Ok(LinkFlow::Continue);
     }
     if stanza.tag != "iq" {
@@ -159,7 +164,7 @@ pub(super) fn take(hub: &Hub, link: &SocketLink, stanza: &NodeRef<'_>) -> Result
     Ok(LinkFlow::Continue)
 }
 
-fn unpaired_request(hub: &Hub, link: &SocketLink, stanza: &NodeRef<'_>) -> Result<()> {
+fn unpaired_request(hub: &Arc<Hub>, link: &SocketLink, stanza: &NodeRef<'_>) -> Result<()> {
     let id = need_attr(stanza, "id")?;
     if let Some(step) = stanza.get_optional_child("link_code_companion_reg") {
         return match need_attr(step, "stage")?.as_str() {
@@ -167,6 +172,9 @@ fn unpaired_request(hub: &Hub, link: &SocketLink, stanza: &NodeRef<'_>) -> Resul
             "companion_finish" => companion_finish(hub, link, &id, step),
             other => Err(anyhow!("an unknown stage of code pairing: {other}")),
         };
+    }
+    if passkey::take(hub, link, &id, stanza)? {
+        return Ok(());
     }
     if attr(stanza, "xmlns").as_deref() != Some("w:p") {
         hub.recorder.unknown(requests::name_of(stanza));
@@ -272,7 +280,8 @@ fn open_bundle(shared: &[u8; 32], bundle: &[u8], identity: &[u8; 32]) -> Result<
     Ok(plain[64..].to_vec())
 }
 
-/// The person scans the QR code a client shows. Returns the number of the new device.
+/// The person scans the QR code a client shows. Returns the number of the new device, or 0 when the client has to show
+/// the account's passkey first.
 ///
 /// # Errors
 /// When the text is not a QR code of a client that waits here, or the account does not exist.
@@ -282,7 +291,25 @@ pub(crate) fn scan_qr(hub: &Hub, phone: &str, qr: &str) -> Result<u16> {
     ensure!(parts.len() >= 4, "a QR code of {} parts", parts.len());
     let identity = key32(&STANDARD.decode(parts[2])?)?;
     let secret = STANDARD.decode(parts[3])?;
-    complete(hub, &mut hub.state(), parts[0], &identity, &secret, phone)
+    let mut state = hub.state();
+    if hub.passkeys.wants(phone) {
+        state.account(phone)?;
+        let client = state.pairings.waiting.get(parts[0]);
+        let client = client.context("no client waits with this reference")?;
+        return passkey::demand(hub, &client.link, phone, parts[0]).map(|()| 0);
+    }
+    complete(hub, &mut state, parts[0], &identity, &secret, phone)
+}
+
+/// A client that showed the account's passkey has said its secret.
+pub(super) fn finish(
+    hub: &Hub,
+    reference: &str,
+    identity: &[u8; 32],
+    secret: &[u8],
+    phone: &str,
+) -> Result<u16> {
+    complete(hub, &mut hub.state(), reference, identity, secret, phone)
 }
 
 /// The account signs the device and the client learns who it is.
@@ -356,10 +383,14 @@ fn signed(hub: &Hub, link: &SocketLink, answer: &NodeRef<'_>) -> Result<()> {
     let mut state = hub.state();
     let unsigned = state.pairings.unsigned.remove(&link.id);
     let (key, mut device) = unsigned.context("a signature nobody asked for")?;
-    let verdict = validate_adv_with_identity_key(&identity, &device.identity, None);
-    ensure!(verdict == AdvValidation::Valid, "the device's signature is {verdict:?}");
-    device.device_identity = identity;
     let account = state.account_mut(&key.phone)?;
+    // Clients may leave out the account's key, which everybody has.
+    let account_key = account.keys.identity_public();
+    let verdict = validate_adv_with_identity_key(&identity, &device.identity, Some(&account_key));
+    ensure!(verdict == AdvValidation::Valid, "the device's signature is {verdict:?}");
+    let mut complete = wa::ADVSignedDeviceIdentity::decode_from_slice(&identity)?;
+    complete.account_signature_key = Some(account_key.to_vec());
+    device.device_identity = complete.encode_to_vec();
     account.devices.insert(key.device, device);
     devices::announce_added(hub, &mut state, &key)?;
     if !hub.faults.withholds_key_share() {

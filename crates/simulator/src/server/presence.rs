@@ -5,31 +5,32 @@ use whatsapp_rust::wacore_binary::{Jid, NodeRef};
 
 use crate::{
     hub::Hub,
-    record::SeenTyping,
-    state::DeviceKey,
+    record::{SeenPresence, SeenTyping},
+    state::{DeviceKey, ServerState},
     wire::{Build, attr, children, jid_attr, need_jid, now_seconds},
 };
 
-/// Accounts that may watch one account. When full a further watcher is ignored.
+/// Devices that may watch one account. When full a further watcher is ignored.
 const WATCHERS_MAX: usize = 10_000;
 
 /// Online, offline, or a wish to be notified about somebody.
 pub(crate) fn take(hub: &Hub, who: &DeviceKey, stanza: &NodeRef<'_>) -> Result<()> {
     let mut state = hub.state();
-    match attr(stanza, "type").as_deref() {
+    // Without a type it means online.
+    match attr(stanza, "type").as_deref().or(Some("available")) {
         Some("subscribe") => {
             let watched = jid_attr(stanza, "to").and_then(|jid| state.phone_of(&jid));
             if let Some(watched) = watched {
                 let watchers = &mut state.account_mut(&watched)?.watchers;
                 if watchers.len() < WATCHERS_MAX {
-                    watchers.insert(who.phone.clone());
+                    watchers.insert(who.clone());
                 }
             }
         }
         Some("unsubscribe") => {
             let watched = jid_attr(stanza, "to").and_then(|jid| state.phone_of(&jid));
             if let Some(watched) = watched {
-                state.account_mut(&watched)?.watchers.remove(&who.phone);
+                state.account_mut(&watched)?.watchers.remove(who);
             }
         }
         Some(kind @ ("available" | "unavailable")) => {
@@ -43,10 +44,21 @@ pub(crate) fn take(hub: &Hub, who: &DeviceKey, stanza: &NodeRef<'_>) -> Result<(
             }
             let presence = presence.build();
             for watcher in &state.account(&who.phone)?.watchers {
-                for link in state.links_of(watcher) {
+                if let Some(link) = state.link_of(watcher) {
                     link.send(presence.clone());
                 }
             }
+            hub.recorder.presence(SeenPresence {
+                phone: who.phone.clone(),
+                device: who.device,
+                state: kind.to_owned(),
+            });
+        }
+        // Only the name: it says nothing of being online.
+        None if attr(stanza, "name").is_some() => {
+            let name = attr(stanza, "name").unwrap_or_default();
+            state.account_mut(&who.phone)?.name = name;
+            hub.changed();
         }
         other => hub.recorder.unknown(format!("<presence> {other:?}")),
     }
@@ -80,4 +92,11 @@ pub(crate) fn typing(hub: &Hub, who: &DeviceKey, stanza: &NodeRef<'_>) -> Result
         link.send(copy.clone());
     }
     Ok(())
+}
+
+/// A device logs in: what it watched before is over.
+pub(super) fn begin(state: &mut ServerState, who: &DeviceKey) {
+    for account in state.accounts.values_mut() {
+        account.watchers.remove(who);
+    }
 }

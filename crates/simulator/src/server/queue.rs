@@ -7,6 +7,8 @@
 //!   in batches, and after the end marker receives new ones as they come. Stanzas that arrive during that phase follow
 //!   the marker, so the order per chat never changes.
 //!
+//! * A client that does not ask for batches gets everything after a short patience: not every client knows them.
+//!
 //! The real network sends about five stanzas ahead of the first batch request; this one does not.
 
 use std::{
@@ -173,6 +175,15 @@ impl DeviceQueue {
             self.go_live(last, link);
         }
         redelivered
+    }
+
+    /// The patience is over: a device that never asked for a batch gets all that waits. Returns how many of them it had
+    /// been sent before.
+    pub(crate) fn deliver_unasked(&mut self, link: &SocketLink) -> u64 {
+        match self.phase {
+            DeliveryPhase::Offline { next: 0, .. } => self.next_batch(QUEUE_MAX, link),
+            _ => 0,
+        }
     }
 
     fn go_live(&mut self, after: u64, link: &SocketLink) {

@@ -60,7 +60,9 @@ pub(crate) fn relay(hub: &Hub, from: &DeviceKey, receipt: &NodeRef<'_>) -> Resul
         return Ok(());
     }
     let author = match to.server {
-        Server::Group => jid_attr(receipt, "participant").context("a group receipt for nobody")?,
+        Server::Group | Server::Broadcast => {
+            jid_attr(receipt, "participant").context("a group receipt for nobody")?
+        }
         _ => to.clone(),
     };
     let Some(phone) = state.phone_of(&author) else {
@@ -105,7 +107,7 @@ fn copy_of(
     let mut copy =
         Build::new("receipt").attr("id", need_attr(receipt, "id")?).attr("t", now_seconds());
     copy = match to.server {
-        Server::Group => copy.attr("from", to).attr("participant", &sender),
+        Server::Group | Server::Broadcast => copy.attr("from", to).attr("participant", &sender),
         _ => copy.attr("from", &sender),
     };
     for key in ["type", "recipient", "category"] {

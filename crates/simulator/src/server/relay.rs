@@ -8,17 +8,22 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use whatsapp_rust::wacore_binary::{Jid, Node, NodeContent, NodeRef, Server};
 
-use super::{link::LinkFlow, queue::SocketLink};
+use super::{link::LinkFlow, newsletters, queue::SocketLink};
 use crate::{
     faults::StanzaFate,
     hub::Hub,
+    limits,
     record::{AcceptedMessage, Nack},
     state::{DeviceKey, ServerState},
-    wire::{Build, attr, children, jid_attr, need_attr, need_jid, now_millis, now_seconds},
+    wire::{
+        Build, attr, children, is_common, jid_attr, need_attr, need_jid, now_millis, now_seconds,
+    },
 };
 
 /// Code for a recipient that does not exist.
 const NOBODY: u16 = 404;
+/// Code for somebody who may not write to a group.
+const NOT_ALLOWED: u16 = 403;
 /// How far from the end of a ciphertext the spoilt byte is: inside the body, before the authentication code.
 const SPOILT_FROM_END: usize = 12;
 
@@ -47,10 +52,19 @@ pub(super) fn from_device(
     let recipient = jid_attr(stanza, "to").and_then(|to| state.phone_of(&to));
     let refusal = match fate {
         StanzaFate::Nack(code) => Some(code),
-        _ => recipient.filter(|_| !is_peer(stanza)).and_then(|to| hub.faults.refusal_to(&to)),
+        _ => recipient.filter(|_| !is_peer(stanza)).and_then(|to| {
+            hub.faults.refusal_to(&to).or_else(|| limits::refusal(hub, &state, who, &to))
+        }),
     };
+    let to = need_jid(stanza, "to")?;
     let copies = match refusal {
         Some(code) => Err(code),
+        None if to.server == Server::Newsletter => {
+            match newsletters::publish(hub, &mut state, who, stanza)? {
+                true => Ok(Vec::new()),
+                false => Err(NOBODY),
+            }
+        }
         None => copies(&state, who, stanza)?,
     };
     match copies {
@@ -146,6 +160,27 @@ pub(crate) fn group_devices(state: &ServerState, group: &Jid) -> Result<Vec<Devi
     Ok(devices)
 }
 
+/// Every device of everybody whom the sender of a status names, and the sender's own others.
+fn status_devices(
+    state: &ServerState,
+    from: &DeviceKey,
+    stanza: &NodeRef<'_>,
+) -> Result<Vec<DeviceKey>> {
+    let named = stanza.get_optional_child("participants").map(children).unwrap_or_default();
+    let mut phones = vec![from.phone.clone()];
+    for part in named {
+        let phone = state.phone_of(&need_jid(part, "jid")?);
+        phones.extend(phone.filter(|phone| !phones.contains(phone)));
+    }
+    let mut devices = Vec::new();
+    for phone in phones {
+        devices.push(DeviceKey::new(&phone, 0));
+        let linked = state.account(&phone)?.devices.keys();
+        devices.extend(linked.map(|device| DeviceKey::new(&phone, *device)));
+    }
+    Ok(devices)
+}
+
 /// The copies of a message, or the code it is refused with.
 fn copies(
     state: &ServerState,
@@ -155,10 +190,19 @@ fn copies(
     let to = need_jid(stanza, "to")?;
     let mut addressed = addressed_parts(state, stanza)?;
     let for_all: Vec<Node> = stanza.get_children_by_tag("enc").map(NodeRef::to_owned).collect();
-    if to.server == Server::Group {
-        let Ok(devices) = group_devices(state, &to) else {
+    if is_common(&to) {
+        let devices = match to.server {
+            Server::Broadcast => Ok(status_devices(state, from, stanza)?),
+            _ => group_devices(state, &to),
+        };
+        let Ok(devices) = devices else {
             return Ok(Err(NOBODY));
         };
+        let may_write =
+            || state.groups.get(&to.to_string()).is_some_and(|group| group.may_write(&from.phone));
+        if to.server == Server::Group && !may_write() {
+            return Ok(Err(NOT_ALLOWED));
+        }
         if for_all.is_empty() {
             // Encrypted again for one member's device: nobody else gets a copy.
             addressed.retain(|(device, ..)| devices.contains(device));
@@ -191,8 +235,9 @@ fn addressed_parts(state: &ServerState, stanza: &NodeRef<'_>) -> Result<Vec<Addr
     let mut parts = Vec::new();
     for part in participants.get_children_by_tag("to") {
         let jid = need_jid(part, "jid")?;
-        if let Some(phone) = state.phone_of(&jid) {
-            let enc = children(part).iter().map(NodeRef::to_owned).collect();
+        let enc: Vec<Node> = children(part).iter().map(NodeRef::to_owned).collect();
+        // Of a status, somebody may be named who has the key already.
+        if let Some(phone) = state.phone_of(&jid).filter(|_| !enc.is_empty()) {
             parts.push((DeviceKey::new(&phone, jid.device), jid.server, enc));
         }
     }
@@ -233,7 +278,7 @@ fn copy_for(
         .attr("type", attr(original, "type").unwrap_or("text".to_owned()))
         .attr("t", now_seconds())
         .attr("notify", sender.name.as_str());
-    if destination.server == Server::Group {
+    if is_common(&destination) {
         copy = copy
             .attr("from", &destination)
             .attr("participant", state.address_like(from, Server::Lid))

@@ -4,9 +4,10 @@
 use anyhow::Result;
 use whatsapp_rust::wacore_binary::{Node, NodeRef};
 
-use super::{contacts, groups, prekeys, settings};
+use super::{business, contacts, groups, mex, newsletters, prekeys, settings};
 use crate::{
     hub::Hub,
+    limits,
     state::DeviceKey,
     wire::{attr, children, need_attr, refusal, result},
 };
@@ -24,7 +25,7 @@ pub(super) fn name_of(stanza: &NodeRef<'_>) -> String {
 }
 
 /// The answer to a request of a device that is logged in. Every request has one.
-pub(super) fn answer(hub: &Hub, who: &DeviceKey, request: &NodeRef<'_>) -> Node {
+pub(crate) fn answer(hub: &Hub, who: &DeviceKey, request: &NodeRef<'_>) -> Node {
     let name = name_of(request);
     hub.recorder.request(name.clone());
     let id = attr(request, "id").unwrap_or_default();
@@ -58,10 +59,15 @@ fn route(hub: &Hub, who: &DeviceKey, id: &str, request: &NodeRef<'_>) -> Result<
         ("w:profile:picture", ..) => contacts::picture(hub, id, who, &kind, request)?,
         ("status", "set", _) => contacts::set_about(hub, id, who, request)?,
         ("blocklist", ..) => contacts::blocklist(hub, id, who, &kind, request)?,
-        ("abt", "get", _) => settings::props(id),
+        ("abt", "get", _) | ("w", "get", "props") => settings::props(id),
         ("privacy", ..) => settings::privacy(id, &kind),
         ("w:sync:app:state", "set", _) => settings::app_state(hub, id, who, request)?,
         ("w:m", "set", "media_conn") => settings::media_hosts(hub, id),
+        ("w:mex", ..) if limits::is_asked(request) => limits::answer(hub, id, who, request)?,
+        ("w:biz", "get", "business_profile") => business::profile(hub, id, request)?,
+        ("w:biz:catalog", "get", "product_catalog") => business::catalogue(hub, id, request)?,
+        ("newsletter", "get", "messages") => newsletters::history(hub, id, request)?,
+        ("w:mex", "get", "query") => return mex::answer(hub, id, who, request),
         ("w:g2", ..) => return groups::answer(hub, id, who, &kind, request),
         _ => return Ok(None),
     };

@@ -12,7 +12,6 @@ use whatsapp_rust::{
 use crate::{
     app_state,
     hub::Hub,
-    media::MEDIA_HOST,
     record::AppStateChange,
     state::{AppKey, DeviceKey, PATCHES_MAX, ServerState},
     wire::{Build, attr, child, child_bytes, need_attr, now_seconds, result},
@@ -46,7 +45,7 @@ pub(super) fn privacy(id: &str, kind: &str) -> Node {
 
 /// The one media host, or those that a test names.
 pub(super) fn media_hosts(hub: &Hub, id: &str) -> Node {
-    let names = hub.faults.media_hosts().unwrap_or_else(|| vec![MEDIA_HOST.to_owned()]);
+    let names = hub.faults.media_hosts().unwrap_or_else(|| vec![hub.media.host().to_owned()]);
     let hosts = names.iter().map(|name| {
         Build::new("host")
             .attr("hostname", name.as_str())

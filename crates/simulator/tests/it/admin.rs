@@ -145,3 +145,107 @@ async fn every_kind_is_sent_and_listed_over_http() {
     }
     assert_all_answered(&network);
 }
+
+#[tokio::test]
+async fn statuses_channels_labels_and_businesses_are_steered_too() {
+    let network = Network::start().await.unwrap();
+    let control = Control::of(&network).await;
+    for (phone, name) in [(ALICE, "Alice"), (BOB, "Bob")] {
+        network.add_account(phone, name).await;
+    }
+    let post = async |path: &str, body: Value| {
+        let (status, body) = control.ask("POST", path, body).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    };
+    let of_alice = |what: &str| format!("/accounts/{ALICE}/{what}");
+    let status = json!({ "audience": [BOB], "text": "Open till six" });
+    let id = post(&of_alice("status"), status).await["id"].clone();
+    let bob = network.account(BOB).unwrap();
+    let limit = std::time::Duration::from_secs(60);
+    let seen = bob.wait_for(limit, |seen| id == seen.id.as_str()).await.unwrap();
+    assert_eq!(seen.text, "Open till six");
+    let revoke = json!({ "audience": [BOB], "revoke": id });
+    let revoked = post(&of_alice("status"), revoke).await["id"].clone();
+    let seen = bob.wait_for(limit, |seen| revoked == seen.id.as_str()).await.unwrap();
+    assert_eq!(seen.target().map(Value::from), Some(id));
+
+    let made = post(&of_alice("newsletters"), json!({ "name": "Oven" })).await;
+    let jid = made["jid"].as_str().unwrap().to_owned();
+    let place = format!("/accounts/{BOB}/newsletters/{jid}");
+    let (refused, _) = control.ask("POST", &format!("{place}/post"), json!({ "text": "x" })).await;
+    assert_eq!(refused, 422, "Bob may not post there yet");
+    post(&format!("{place}/enrol"), json!({ "role": "admin" })).await;
+    post(&format!("{place}/post"), json!({ "text": "Rye bread" })).await;
+    let role = bob.newsletter_role(&jid.parse().unwrap());
+    assert_eq!(role, Some(simulator::NewsletterRole::Admin));
+
+    post(&of_alice("label"), json!({ "id": "7", "name": "Paid", "colour": 3 })).await;
+    post(&of_alice("label"), json!({ "id": "7", "chat": BOB, "value": true })).await;
+    post(&of_alice("label"), json!({ "id": "7" })).await;
+    let products = json!([{ "id": "1", "name": "Bread" }]);
+    post(&of_alice("business"), json!({ "description": "Bakery", "products": products })).await;
+    assert_eq!(network.record().unanswered, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn people_live_in_groups_over_http() {
+    let network = network().await;
+    network.add_account(CAROL, "Carol").await;
+    let control = Control::of(&network).await;
+    let ask = async |path: String, body: Value| {
+        let (status, answer) = control.ask("POST", &path, body).await;
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    };
+    let new = json!({ "subject": "Cake", "members": [ALICE] });
+    let made = ask(format!("/accounts/{BOB}/groups"), new).await;
+    let group = made["group"].as_str().unwrap();
+    let act = |who: &str, body: Value| ask(format!("/accounts/{who}/groups/{group}"), body);
+    let invite = act(BOB, json!({ "action": "invite-code" })).await;
+    let joined = ask(format!("/accounts/{CAROL}/join"), invite).await;
+    assert_eq!(joined["member"], true);
+    let text = json!({ "to": group, "text": "hello all" });
+    ask(format!("/accounts/{CAROL}/send"), text).await;
+    let path = format!("/accounts/{ALICE}/inbox?at_least=1&wait_ms=30000");
+    let (_, inbox) = control.ask("GET", &path, json!({})).await;
+    assert_eq!((&inbox[0]["text"], &inbox[0]["group"]), (&json!("hello all"), &json!(group)));
+    let id = json!({ "id": inbox[0]["id"] });
+    ask(format!("/accounts/{ALICE}/read"), id).await;
+    act(BOB, json!({ "action": "remove", "people": [CAROL] })).await;
+    act(ALICE, json!({ "action": "leave" })).await;
+    ask(format!("/accounts/{BOB}/typing"), json!({ "to": ALICE })).await;
+    ask(format!("/accounts/{BOB}/online"), json!({ "online": true })).await;
+    for (path, wrong) in [
+        ("join".to_owned(), json!({ "code": "nothing" })),
+        (format!("groups/{group}"), json!({ "action": "praise" })),
+        ("groups/nobody@g.us".to_owned(), json!({ "action": "invite-code" })),
+        ("read".to_owned(), json!({ "id": "nothing" })),
+    ] {
+        let (status, answer) = control.ask("POST", &format!("/accounts/{BOB}/{path}"), wrong).await;
+        assert_eq!(status, 422, "{path}: {answer}");
+    }
+    assert_all_answered(&network);
+}
+
+#[tokio::test]
+async fn limits_are_set_over_http_and_refuse_strangers() {
+    let network = network().await;
+    let control = Control::of(&network).await;
+    let alice = Gateway::linked(&network, ALICE).await;
+    let limits = format!("/accounts/{ALICE}/limits");
+    let set = json!({ "newChats": { "used": 0, "total": 1, "cycle_ends": null } });
+    assert_eq!(control.ask("POST", &limits, set).await.0, 200);
+    network.add_account(CAROL, "Carol").await;
+    let first = alice.client.send_text(Jid::pn(BOB), "one").await.unwrap();
+    assert_eq!(alice.ack(&first.message_id).await, None);
+    let again = alice.client.send_text(Jid::pn(BOB), "the same one").await.unwrap();
+    assert_eq!(alice.ack(&again.message_id).await, None);
+    let second = alice.client.send_text(Jid::pn(CAROL), "two").await.unwrap();
+    assert_eq!(alice.ack(&second.message_id).await.as_deref(), Some("463"));
+    let lifted = json!({ "newChats": null });
+    assert_eq!(control.ask("POST", &limits, lifted).await.0, 200);
+    let third = alice.client.send_text(Jid::pn(CAROL), "three").await.unwrap();
+    assert_eq!(alice.ack(&third.message_id).await, None);
+    assert_all_answered(&network);
+}

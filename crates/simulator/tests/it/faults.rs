@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use simulator::DuplicateMessage;
+use simulator::{DuplicateMessage, Network, NetworkOptions};
 use whatsapp_rust::{SendOptions, prelude::*};
 
 use crate::support::*;
@@ -119,6 +119,21 @@ async fn a_delay_holds_every_answer_back_and_keeps_the_order() {
     assert!(took < delay * 10, "a delay is not paid per stanza: {took:?}");
     network.faults().clear();
     assert_all_answered(&network);
+}
+
+#[tokio::test]
+async fn a_delay_and_the_distance_reach_clients_that_pair() {
+    let distance = Duration::from_millis(200);
+    let options = NetworkOptions { latency: distance, strict: true, ..NetworkOptions::default() };
+    let network = Network::start_with(options).await.unwrap();
+    network.add_account(ALICE, "Alice").await;
+    let delay = Duration::from_millis(300);
+    network.faults().delay(delay);
+    let started = Instant::now();
+    let alice = Gateway::pairing(&network, ALICE).await;
+    assert!(started.elapsed() >= distance + delay, "{:?}", started.elapsed());
+    network.faults().clear();
+    alice.event(|event| matches!(event, Event::PairSuccess(_))).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,10 @@
 //! Groups of linked devices and phones.
 
-use whatsapp_rust::{GroupCreateOptions, GroupParticipantOptions, prelude::*};
+use simulator::{MembersChange, PhoneGroupSetting};
+use whatsapp_rust::{
+    GroupCreateOptions, GroupParticipantOptions, prelude::*,
+    wacore::stanza::groups::GroupNotificationAction,
+};
 
 use crate::support::*;
 
@@ -68,5 +72,51 @@ async fn members_and_settings_of_a_group_change() {
     assert_eq!(metadata.participants.len(), 2);
     groups.leave(&group).await.unwrap();
     assert!(groups.get_participating().await.unwrap().is_empty());
+    assert_all_answered(&network);
+}
+
+#[tokio::test]
+async fn rules_hold_and_changes_are_announced() {
+    let network = network().await;
+    let carol = network.add_account(CAROL, "Carol").await;
+    let alice = Gateway::linked(&network, ALICE).await;
+    let bob = network.account(BOB).unwrap();
+    let group = bob.create_group("Team", &[ALICE]).await.unwrap();
+    let heard = async |fits: fn(&GroupNotificationAction) -> bool| {
+        let event = alice.event(|event| match event {
+            Event::GroupUpdate(update) => fits(&update.action),
+            _ => false,
+        });
+        let event = event.await;
+        let Event::GroupUpdate(update) = &*event else { unreachable!() };
+        assert_eq!(update.group_jid, group);
+        update.action.clone()
+    };
+    heard(|action| matches!(action, GroupNotificationAction::Create { .. })).await;
+    bob.set_group(&group, PhoneGroupSetting::Subject("Crew")).await.unwrap();
+    heard(|action| {
+        matches!(action, GroupNotificationAction::Subject { subject, .. } if subject == "Crew")
+    })
+    .await;
+    // Only admins do that.
+    let admins = PhoneGroupSetting::OnlyAdminsAdd(true);
+    network.account(ALICE).unwrap().set_group(&group, admins).await.unwrap_err();
+    bob.set_group(&group, admins).await.unwrap();
+    heard(|action| {
+        matches!(action, GroupNotificationAction::MemberAddMode { mode } if mode == "admin_add")
+    })
+    .await;
+    alice.client.groups().add_participants(&group, &[Jid::pn(CAROL)]).await.unwrap_err();
+    bob.set_group(&group, PhoneGroupSetting::Approval(true)).await.unwrap();
+    let code = bob.invite_code(&group).await.unwrap();
+    assert!(!carol.join_group(&code).await.unwrap());
+    bob.decide_request(&group, CAROL, true).await.unwrap();
+    heard(|action| {
+        matches!(action, GroupNotificationAction::Add { participants, .. } if participants.len() == 1)
+    })
+    .await;
+    assert_eq!(network.account(BOB).unwrap().members_of(&group), [BOB, ALICE, CAROL]);
+    bob.change_members(&group, MembersChange::Remove, &[CAROL]).await.unwrap();
+    carol.send_text_to(&group, "still here?").await.unwrap_err();
     assert_all_answered(&network);
 }

@@ -8,6 +8,7 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod strict;
 mod support;
 
 mod admin;
@@ -19,6 +20,7 @@ mod faults;
 mod golden_codec;
 mod golden_noise;
 mod groups;
+mod history;
 mod links;
 mod media;
 mod pairing;

@@ -134,6 +134,17 @@ impl Gateway {
         gateway
     }
 
+    /// A device whose QR code was scanned; what follows is still to be heard.
+    pub async fn pairing(network: &Network, phone: &str) -> Gateway {
+        let backend: Arc<dyn Backend> = Arc::new(InMemoryBackend::new());
+        let start = Start { push_name: Some("Phone"), hook: None };
+        let mut gateway = Gateway::start(network, backend, phone, 0, start).await;
+        let shown = gateway.event(|event| matches!(event, Event::PairingQrCode(_))).await;
+        let Event::PairingQrCode(qr) = &*shown else { unreachable!() };
+        gateway.device = network.scan_qr(phone, &qr.code).await.unwrap();
+        gateway
+    }
+
     pub async fn until_connected(&self) {
         self.event(|event| matches!(event, Event::Connected(_))).await;
     }

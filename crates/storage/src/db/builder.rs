@@ -31,6 +31,12 @@ impl<'q> StatementBuilder<'q> {
         self
     }
 
+    /// The value of a parameter that stands in the text already.
+    pub(crate) fn bind(&mut self, value: impl IntoSqlArg<'q>) -> &mut Self {
+        self.args.push(value.into_arg());
+        self
+    }
+
     /// The statement with its values, ready to run.
     pub(crate) fn build(self) -> Query<'q, Row> {
         Query::new(Text::Built(self.text), self.args)

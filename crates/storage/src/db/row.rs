@@ -98,6 +98,20 @@ impl Row {
         Self { names, values }
     }
 
+    /// The value of a column as JSON: a number, a text or null.
+    ///
+    /// # Errors
+    /// [`DbError::Decode`] when there is no such column or it holds bytes.
+    pub(crate) fn json(&self, column: &str) -> Result<serde_json::Value, DbError> {
+        let value = column.position(&self.names).and_then(|index| self.values.get(index));
+        match value {
+            Some(SqlValue::Null) => Ok(serde_json::Value::Null),
+            Some(SqlValue::Int(int)) => Ok((*int).into()),
+            Some(SqlValue::Text(text)) => Ok(text.clone().into()),
+            _ => Err(DbError::Decode(column.to_owned())),
+        }
+    }
+
     /// The value of a column.
     ///
     /// # Errors

@@ -5,12 +5,14 @@ use domain::{
     port::{Erased, StoreResult},
 };
 
+use super::receipt;
 use crate::{
     db,
     error::{Doing as _, corrupt},
     open::LedgerStore,
     people,
     removal::PORTION,
+    stats,
     writer::Unit,
 };
 
@@ -112,6 +114,9 @@ async fn portion(unit: &mut Unit, session: String, id: String) -> StoreResult<(E
     let identities = db::query(&IDENTITIES).bind(&session).bind(&id).bind(digits);
     erased.identities = run(unit, identities).await?;
     people::forget_form(unit, &session, &id).await?;
+    receipt::erase(unit, &session, &id).await?;
+    stats::erase_chat(unit, &session, &id).await?;
+    people::forget_presence(unit, &session, &id).await?;
     Ok((erased, true))
 }
 

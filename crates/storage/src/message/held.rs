@@ -7,10 +7,11 @@ use domain::{
     ChatId, EventId, SessionId, Timestamp, WaMessageId,
     event::{EventData, EventDraft, EventType},
     port::{MessageChange, StoreResult},
+    receipt::RecipientReceipt,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Ack, change, find};
+use super::{Ack, change, find, receipt};
 use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
@@ -47,6 +48,7 @@ const DOING: &str = "holding a change";
 pub(super) enum HeldKind {
     Change(MessageChange),
     Ack(Ack),
+    Receipt(RecipientReceipt),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -216,6 +218,7 @@ pub(super) async fn apply(
         let applied = match &held.what {
             HeldKind::Change(one) => change::apply(unit, message, one).await.map(|()| true)?,
             HeldKind::Ack(ack) => change::step(unit, message, ack).await?,
+            HeldKind::Receipt(one) => receipt::take(unit, message, one).await?,
         };
         if applied {
             events.extend(held.events);

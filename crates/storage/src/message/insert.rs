@@ -10,7 +10,7 @@ use super::{find, held, outgoing_place};
 use crate::{
     db,
     error::{Doing as _, corrupt},
-    idempotency, media, people,
+    idempotency, media, people, status,
     writer::Unit,
 };
 
@@ -55,6 +55,9 @@ pub(crate) async fn insert(
     }
     if let Some(record) = media {
         media::insert(unit, message.session, &message.wa_id, record).await?;
+    }
+    if let Some(post) = outgoing.as_ref().and_then(|outgoing| outgoing.status.as_deref()) {
+        status::keep_audience(unit, message.session, &message.wa_id, &post.audience).await?;
     }
     if let Some(key) = idempotency_key {
         idempotency::tie(unit, message.session, key, &message.wa_id).await?;

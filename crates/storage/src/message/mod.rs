@@ -7,6 +7,7 @@ pub(crate) mod insert;
 pub(crate) mod list;
 pub(crate) mod many;
 pub(crate) mod open_change;
+pub(crate) mod receipt;
 
 use async_trait::async_trait;
 use domain::{
@@ -15,6 +16,7 @@ use domain::{
     port::{
         MessagePage, MessageQuery, MessageStore, OpenChange, Page, StoreResult, UnresolvedSend,
     },
+    receipt::RecipientTimes,
 };
 
 use crate::{
@@ -30,6 +32,7 @@ pub(crate) use erase::{erase, prune};
 pub(crate) use held::{RELEASE_BATCH, release};
 pub(crate) use insert::insert;
 pub(crate) use many::insert_many;
+pub(crate) use receipt::note as note_receipt;
 
 db::statements! {
     GET = both("select * from message where session_id = $1 and wa_id = $2");
@@ -110,6 +113,14 @@ impl MessageStore for LedgerStore {
             .as_ref()
             .map(read)
             .transpose()
+    }
+
+    async fn receipts(
+        &self,
+        session: SessionId,
+        wa_id: &WaMessageId,
+    ) -> StoreResult<Vec<RecipientTimes>> {
+        receipt::list(self, session, wa_id).await
     }
 
     async fn unresolved_sends(&self, session: SessionId) -> StoreResult<Vec<UnresolvedSend>> {

@@ -76,7 +76,7 @@ db::statements! {
 /// How a chat is stored that is muted for good.
 const FOREVER: i64 = -1;
 
-fn read(row: &Row) -> StoreResult<Chat> {
+pub(crate) fn read(row: &Row) -> StoreResult<Chat> {
     const DOING: &str = "reading a chat";
     let bad = || corrupt(DOING);
     let text = |name: &str| row.try_get::<Option<String>, _>(name).doing(DOING);

@@ -8,11 +8,14 @@ use super::{chat, contact};
 use crate::{
     db::{self, Executor},
     error::{Doing as _, corrupt},
+    label, stats,
     writer::Unit,
 };
 
 db::statements! {
     PHONE = both("select phone from identity where session_id = $1 and lid = $2");
+    // A number may have had several privacy ids: the last learned counts.
+    LID = both("select lid from identity where session_id = $1 and phone = $2 order by position desc limit 1");
     FORGET = both("delete from identity where session_id = $1 and lid = $2");
     LEARN = both("insert into identity (session_id, lid, phone) values ($1, $2, $3)");
     // The chat of the person, with whatever in it names them; then what they wrote elsewhere.
@@ -41,6 +44,22 @@ pub(super) async fn phone_of(
         .await
         .doing(DOING)?;
     phone.map(|phone| PhoneNumber::parse(&phone).ok_or_else(|| corrupt(DOING))).transpose()
+}
+
+/// The privacy id of a number.
+pub(super) async fn lid_of(
+    conn: impl Executor,
+    session: SessionId,
+    phone: &PhoneNumber,
+) -> StoreResult<Option<ChatId>> {
+    const DOING: &str = "looking the privacy id of a number up";
+    let lid: Option<String> = db::query_scalar(&LID)
+        .bind(session.to_string())
+        .bind(phone.digits())
+        .fetch_optional(conn)
+        .await
+        .doing(DOING)?;
+    lid.map(|lid| lid.parse().map_err(|_| corrupt(DOING))).transpose()
 }
 
 /// The number's chat for a privacy id whose number is known, else the id itself.
@@ -128,5 +147,7 @@ pub(crate) async fn learn_identity(
     }
     chat::merge(unit, &id, lid, number.as_str()).await?;
     contact::merge(unit, &id, lid, number.as_str()).await?;
+    stats::chat_moved(unit, &id, lid, number.as_str()).await?;
+    label::merge(unit, &id, lid, number.as_str()).await?;
     Ok(true)
 }

@@ -3,16 +3,19 @@
 //! Rows are filed under canonical ids: the number's chat for a privacy id whose number is known. Every write looks the
 //! id up in its own transaction, so that nothing is filed under an id whose number was learned a moment before.
 
+pub(crate) mod block_list;
 pub(crate) mod chat;
 pub(crate) mod contact;
 pub(crate) mod form;
 pub(crate) mod identity;
+pub(crate) mod presence;
 
 use async_trait::async_trait;
 use domain::{
     ChatId, PhoneNumber, SessionId, WaMessageId,
     chat::{Chat, Contact, KnownForm},
     port::{Page, PeopleStore, StoreResult},
+    presence::PresenceWishes,
 };
 
 use crate::{
@@ -21,10 +24,12 @@ use crate::{
     open::LedgerStore,
 };
 
+pub(crate) use block_list::learn as learn_block_list;
 pub(crate) use chat::{ChatArrivals, mark_chat, message_came, messages_came, name_chat};
 pub(crate) use contact::learn_contact;
 pub(crate) use form::{forget as forget_form, learn as learn_form};
 pub(crate) use identity::{canonical, canonicalised, learn_identity, names_lid};
+pub(crate) use presence::{forget as forget_presence, watch as watch_presence, wish_available};
 
 /// Under which id a person's rows are looked for: the canonical one, in the spelling that WhatsApp knows.
 pub(crate) async fn filed_under(
@@ -63,6 +68,14 @@ impl PeopleStore for LedgerStore {
 
     async fn phone_of(&self, session: SessionId, lid: &ChatId) -> StoreResult<Option<PhoneNumber>> {
         identity::phone_of(&self.readers, session, lid).await
+    }
+
+    async fn lid_of(&self, session: SessionId, phone: &PhoneNumber) -> StoreResult<Option<ChatId>> {
+        identity::lid_of(&self.readers, session, phone).await
+    }
+
+    async fn presence_wishes(&self, session: SessionId) -> StoreResult<PresenceWishes> {
+        presence::wishes(self, session).await
     }
 
     async fn canonical_chat(&self, session: SessionId, id: &ChatId) -> StoreResult<ChatId> {

@@ -11,6 +11,7 @@ mod device_keys;
 mod folder;
 mod group_commit;
 mod held;
+mod identities;
 mod key_file;
 mod migration;
 mod model;

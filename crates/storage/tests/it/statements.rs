@@ -213,7 +213,7 @@ async fn a_statement_that_is_wrong_is_noticed() {
 }
 
 /// Reads of whole tables that are meant: lists, counts and what is done once at a start.
-const WHOLE_TABLES: [&str; 32] = [
+const WHOLE_TABLES: [&str; 39] = [
     // Ends at the first row.
     "select position, session_id from removal order by position limit 1",
     // Whole indexes that have these rows alone.
@@ -231,7 +231,8 @@ const WHOLE_TABLES: [&str; 32] = [
     "select version, success, checksum from _sqlx_migrations",
     "update session set lease_owner = null, lease_until = null where lease_owner is not null",
     "update lane set owner = null, lease_until = null where owner is not null",
-    // The audit, the delivery log and the dead letters are read by people, page by page.
+    // The audit, the delivery log, the dead letters and the approvals are read by people, page by page.
+    "select * from approval where ($1 is null or api_key",
     "with found as (select * from audit where",
     "select delivery.id, delivery.webhook_id, delivery.lane, delivery.state",
     "select count(*) from delivery join event on event.id = delivery.event_id where delivery.state in",
@@ -255,6 +256,13 @@ const WHOLE_TABLES: [&str; 32] = [
     "select plugin.*, own.session_id as config_session",
     "select id, hooks from plugin where enabled",
     "with head as (select ",
+    // For dashboards: session by session, of each a range of its numbers. Old numbers go once an hour.
+    "select hour / $3 as bucket",
+    "select kind, cast(sum(message_hour.incoming",
+    "select session.id as session_id, cast(sum(message_hour.incoming)",
+    "select session.id as session_id, chat, cast(sum(messages)",
+    "delete from message_hour where hour < $1",
+    "delete from chat_day where day < $1",
     // One row.
     "select value from plugin_revision",
     "update plugin_revision set value",

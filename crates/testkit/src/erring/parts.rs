@@ -7,10 +7,12 @@ use domain::{
     SessionId, Timestamp,
     log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
     port::{
-        ApiKeyStore, BatchStore, DeviceKeys, Held, Holder, IdempotencyStore, IngressStore, Lease,
-        Ledger, LogStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, Quarantined, SessionStore, Store, StoreResult, Telemetry, TemplateStore,
-        Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
+        ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, DeviceKeys, GroupStore, Held,
+        Holder, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords,
+        MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues, Quarantined,
+        SearchStore, SessionStore, StatsStore, StatusStore, Store, StoreResult, Telemetry,
+        TemplateStore, TransferStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write,
+        WriteOutcome,
     },
     session::Session,
 };
@@ -24,9 +26,11 @@ pub struct StoreParts {
     pub messages: Arc<dyn MessageStore>,
     pub webhooks: Arc<dyn WebhookStore>,
     pub api_keys: Arc<dyn ApiKeyStore>,
+    pub approvals: Arc<dyn ApprovalStore>,
     pub log: Arc<dyn LogStore>,
     pub device_keys: Arc<dyn DeviceKeys>,
     pub people: Arc<dyn PeopleStore>,
+    pub groups: Arc<dyn GroupStore>,
     pub templates: Arc<dyn TemplateStore>,
     pub idempotency: Arc<dyn IdempotencyStore>,
     pub pacing: Arc<dyn PacingStore>,
@@ -35,6 +39,12 @@ pub struct StoreParts {
     pub plugins: Arc<dyn PluginStore>,
     pub plugin_values: Arc<dyn PluginValues>,
     pub ingress: Arc<dyn IngressStore>,
+    pub stats: Arc<dyn StatsStore>,
+    pub search: Arc<dyn SearchStore>,
+    pub automation: Arc<dyn AutomationStore>,
+    pub transfer: Arc<dyn TransferStore>,
+    pub statuses: Arc<dyn StatusStore>,
+    pub labels: Arc<dyn LabelStore>,
 }
 
 impl StoreParts {
@@ -46,9 +56,11 @@ impl StoreParts {
             messages: store.clone(),
             webhooks: store.clone(),
             api_keys: store.clone(),
+            approvals: store.clone(),
             log: store.clone(),
             device_keys: store.clone(),
             people: store.clone(),
+            groups: store.clone(),
             templates: store.clone(),
             idempotency: store.clone(),
             pacing: store.clone(),
@@ -56,7 +68,13 @@ impl StoreParts {
             media_records: store.clone(),
             plugins: store.clone(),
             plugin_values: store.clone(),
-            ingress: store,
+            ingress: store.clone(),
+            stats: store.clone(),
+            search: store.clone(),
+            automation: store.clone(),
+            transfer: store.clone(),
+            statuses: store.clone(),
+            labels: store.clone(),
         }
     }
 }

@@ -7,12 +7,15 @@ use domain::{
     ChatId, DeliveryId, EventId, MediaId, PhoneNumber, SessionId, Timestamp, WaMessageId,
     WebhookId,
     api_key::{ApiKey, KeyHash},
+    approval::{Approval, ApprovalState},
+    automation::AutomationRule,
     batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
     chat::{Chat, Contact, KnownForm},
     content::Media,
     delivery::{Attempt, ClaimedLane, Delivery, LaneId},
     idempotency::{IdempotencyRecord, Taken},
-    ids::{ApiKeyId, TemplateId},
+    ids::{ApiKeyId, ApprovalId, AutomationRuleId, TemplateId},
+    label::{Label, LabelId},
     log::{
         Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts,
         FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned,
@@ -20,22 +23,28 @@ use domain::{
     },
     media::MediaRecord,
     message::Message,
-    pacing::{PacingOutcome, PacingRules, Refusal},
+    pacing::{PacingOutcome, PacingRules, Refusal, StrangersRefusal},
     plugin::{
         Handover, IngressCall, IngressOutcome, IngressStored, Instance, Mapping, MappingKey,
         Plugin, PluginId,
     },
     port::{
-        ApiKeyStore, AuditLog, BatchStore, BulkFacts, ClaimedIngress, Created, DeliveryLog,
-        DeliveryQueue, DeviceKeys, EnabledPlugin, Erased, EventLog, Held, Holder, IdempotencyStore,
-        IngressStore, KeyChange, KeyEntry, Lease, Ledger, MediaRecords, MessagePage, MessageQuery,
+        ApiKeyStore, ApprovalQuery, ApprovalStore, AuditLog, AutomationStore, BatchStore,
+        BulkFacts, ClaimedIngress, Created, DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin,
+        Erased, EventLog, GroupStore, Held, Holder, IdempotencyStore, IngressStore, KeyChange,
+        KeyEntry, KnownGroup, LabelStore, Lease, Ledger, MediaRecords, MessagePage, MessageQuery,
         MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, QueueServer, QueueStats, RecipientScope, SessionStore, Settled, Settlement,
-        StoreResult, Telemetry, TemplateStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
-        WishListener, Write, WriteOutcome,
+        PluginValues, QueueServer, QueueStats, RecipientScope, SearchStore, SessionStore, Settled,
+        Settlement, StatsStore, StatusStore, StoreResult, Telemetry, TemplateStore, TransferStore,
+        UnresolvedSend, Upkeep, ValueStored, WebhookStore, WishListener, Write, WriteOutcome,
     },
+    presence::PresenceWishes,
+    receipt::RecipientTimes,
+    search::{SearchMatch, SearchPage, SearchQuery},
     session::Session,
+    stats::{ChatCount, MessageNumbers, StatsBucket},
     template::Template,
+    transfer::{TransferCursor, TransferPage, TransferRefused, TransferTables},
     webhook::Webhook,
 };
 use serde_json::Value;
@@ -134,6 +143,7 @@ erring! { SessionStore {
 
 erring! { MessageStore of messages {
     fn message(&self, session: SessionId, wa_id: &WaMessageId) -> Option<Message>;
+    fn receipts(&self, session: SessionId, wa_id: &WaMessageId) -> Vec<RecipientTimes>;
     fn unresolved_sends(&self, session: SessionId) -> Vec<UnresolvedSend>;
     fn open_changes(&self, session: SessionId) -> Vec<OpenChange>;
     fn messages(&self, session: SessionId, query: &MessageQuery, page: Page) -> Option<MessagePage>;
@@ -161,15 +171,31 @@ erring! { ApiKeyStore of api_keys {
     fn touch_api_key(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> ();
 } }
 
+erring! { ApprovalStore of approvals {
+    fn approval(&self, id: ApprovalId) -> Option<Approval>;
+    fn approvals(&self, query: &ApprovalQuery, page: Page) -> Vec<Approval>;
+    fn approval_of_request(&self, session: SessionId, key: ApiKeyId, request_key: &str) -> Option<Approval>;
+    fn oldest_approvals(&self, state: ApprovalState, limit: u32) -> Vec<Approval>;
+    fn take_approval_budget(&self, key: ApiKeyId, day: i64, budget: u32) -> bool;
+    fn prune_approvals(&self, before: Timestamp, limit: u32) -> u64;
+} }
+
 erring! { PeopleStore of people {
     fn contacts(&self, session: SessionId, page: Page) -> Vec<Contact>;
     fn contact(&self, session: SessionId, id: &ChatId) -> Option<Contact>;
     fn phone_of(&self, session: SessionId, lid: &ChatId) -> Option<PhoneNumber>;
+    fn lid_of(&self, session: SessionId, phone: &PhoneNumber) -> Option<ChatId>;
+    fn presence_wishes(&self, session: SessionId) -> PresenceWishes;
     fn canonical_chat(&self, session: SessionId, id: &ChatId) -> ChatId;
     fn known_form(&self, session: SessionId, asked: &ChatId) -> Option<KnownForm>;
     fn chats(&self, session: SessionId, page: Page) -> Vec<Chat>;
     fn chat(&self, session: SessionId, id: &ChatId) -> Option<Chat>;
     fn unread_messages(&self, session: SessionId, chat: &ChatId, limit: u32) -> Vec<(WaMessageId, Option<ChatId>)>;
+} }
+
+erring! { GroupStore of groups {
+    fn known_group(&self, session: SessionId, group: &ChatId) -> Option<KnownGroup>;
+    fn known_groups(&self, session: SessionId, page: Page) -> Vec<(ChatId, String, Option<ChatId>)>;
 } }
 
 erring! { TemplateStore of templates {
@@ -180,6 +206,60 @@ erring! { TemplateStore of templates {
     fn update_template(&self, template: &Template) -> Option<bool>;
     fn delete_template(&self, session: SessionId, id: TemplateId) -> bool;
 } }
+
+erring! { StatsStore of stats {
+    fn message_numbers(&self, session: Option<SessionId>, since: Timestamp, bucket: StatsBucket) -> MessageNumbers;
+    fn busiest_chats(&self, session: Option<SessionId>, since: Timestamp, limit: u32) -> Vec<ChatCount>;
+    fn counts_of_session(&self, session: SessionId) -> MessageCounts;
+    fn prune_stats(&self, before: Timestamp) -> u64;
+} }
+
+erring! { SearchStore of search {
+    fn search_messages(&self, query: &SearchQuery, page: Page) -> SearchPage;
+    fn switch_search(&self, how: SearchMatch, on: bool) -> ();
+    fn index_older(&self, how: SearchMatch, limit: u32) -> bool;
+} }
+
+erring! { AutomationStore of automation {
+    fn insert_rule(&self, rule: &AutomationRule, most: u32) -> bool;
+    fn rule(&self, session: SessionId, id: AutomationRuleId) -> Option<AutomationRule>;
+    fn rules(&self, session: SessionId) -> Vec<AutomationRule>;
+    fn update_rule(&self, rule: &AutomationRule) -> bool;
+    fn delete_rule(&self, session: SessionId, id: AutomationRuleId) -> bool;
+    fn claim_answer(&self, rule: &AutomationRule, chat: &ChatId, now: Timestamp, cooldown: Duration) -> bool;
+} }
+
+erring! { TransferStore {
+    fn export_rows(&self, table: &'static str, after: Option<TransferCursor>, limit: u32) -> TransferPage;
+    fn import_rows(&self, tables: TransferTables) -> Result<Vec<(&'static str, u64)>, TransferRefused>;
+} and {
+    fn database_kind(&self) -> &'static str {
+        self.store.database_kind()
+    }
+} }
+
+#[async_trait]
+impl TransferStore for StoreParts {
+    fn database_kind(&self) -> &'static str {
+        self.transfer.database_kind()
+    }
+
+    async fn export_rows(
+        &self,
+        table: &'static str,
+        after: Option<TransferCursor>,
+        limit: u32,
+    ) -> StoreResult<TransferPage> {
+        self.transfer.export_rows(table, after, limit).await
+    }
+
+    async fn import_rows(
+        &self,
+        tables: TransferTables,
+    ) -> StoreResult<Result<Vec<(&'static str, u64)>, TransferRefused>> {
+        self.transfer.import_rows(tables).await
+    }
+}
 
 erring! { IdempotencyStore of idempotency {
     fn idempotency_record(&self, session: SessionId, key: &str, now: Timestamp) -> Option<IdempotencyRecord>;
@@ -193,6 +273,8 @@ erring! { IdempotencyStore of idempotency {
 erring! { PacingStore of pacing {
     fn admit_send(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, now: Timestamp) -> Result<(), Refusal>;
     fn record_send(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, at: Timestamp, outcome: PacingOutcome, now: Timestamp) -> bool;
+    fn admit_strangers(&self, lease: &Lease, people: &[ChatId], rules: &PacingRules, now: Timestamp) -> Result<Vec<ChatId>, StrangersRefusal>;
+    fn return_strangers(&self, lease: &Lease, people: &[ChatId], at: Timestamp) -> ();
 } }
 
 erring! { MediaRecords of media_records {
@@ -201,6 +283,19 @@ erring! { MediaRecords of media_records {
     fn uploaded_since(&self, session: SessionId, file: &MediaId, since: Timestamp) -> Vec<Media>;
     fn media_bytes(&self, session: Option<SessionId>) -> u64;
     fn next_media_due(&self, sessions: &[SessionId]) -> Option<Timestamp>;
+} }
+
+erring! { StatusStore of statuses {
+    fn statuses(&self, session: SessionId, after: Timestamp, author: Option<&ChatId>, page: Page) -> Vec<Message>;
+    fn status_audience(&self, session: SessionId, id: &WaMessageId) -> Option<Vec<ChatId>>;
+    fn expire_statuses(&self, before: Timestamp, limit: u32) -> u64;
+} }
+
+erring! { LabelStore of labels {
+    fn labels(&self, session: SessionId) -> Vec<Label>;
+    fn label(&self, session: SessionId, id: &LabelId) -> Option<Label>;
+    fn labels_of_chat(&self, session: SessionId, chat: &ChatId) -> Vec<Label>;
+    fn chats_of_label(&self, session: SessionId, id: &LabelId, page: Page) -> Vec<Chat>;
 } }
 
 erring! { BatchStore of batches {

@@ -19,7 +19,10 @@ impl Ledger for ModelStore {
             Write::InsertMessage { events, .. }
             | Write::ChangeMessage { events, .. }
             | Write::AdvanceMessage { events, .. }
+            | Write::NoteReceipt { events, .. }
             | Write::SettleMedia { events, .. }
+            | Write::ChangeLabel { events, .. }
+            | Write::Group { events, .. }
             | Write::PatchSession { events, .. } => WriteOutcome::Applied(
                 events.into_iter().map(|event| self.push(event).into()).collect(),
             ),
@@ -27,10 +30,14 @@ impl Ledger for ModelStore {
             | Write::Unheld { .. }
             | Write::LearnIdentity { .. }
             | Write::LearnForm { .. }
+            | Write::LearnBlockList { .. }
+            | Write::WishAvailable { .. }
+            | Write::WatchPresence { .. }
             | Write::LearnContact { .. }
             | Write::MarkChat { .. }
             | Write::NameChat { .. }
             | Write::Batch { .. }
+            | Write::Approval(_)
             | Write::ConfirmItem { .. }
             | Write::OpenChange { .. }
             | Write::CloseChange { .. } => WriteOutcome::Unchanged,

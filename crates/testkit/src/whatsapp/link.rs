@@ -130,6 +130,7 @@ impl FakeLink {
         if matches!(signal, EngineSignal::Lost(_)) {
             self.closed.store(true, Ordering::Release);
         }
+        self.fake.lock().people.hear(&signal);
         self.sink.signal(signal).await;
     }
 

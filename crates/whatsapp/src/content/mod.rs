@@ -4,6 +4,7 @@
 //! `inbound`'s, so a change is read as a [`ParsedBody`] with the protocol's own key in it.
 
 pub(crate) mod border;
+mod business;
 mod kind;
 mod media;
 mod shape;
@@ -11,9 +12,10 @@ mod shape;
 use domain::{
     content::LinkPreview,
     message::{Content, Quoted},
+    status::TextStyle,
 };
 use whatsapp_rust::{
-    buffa::MessageField,
+    buffa::{Enumeration as _, MessageField},
     proto_helpers::MessageExt,
     waproto::whatsapp::{
         self as wa,
@@ -33,6 +35,8 @@ pub(crate) struct ParsedMessage {
     pub view_once: bool,
     /// How often it was forwarded, as its sender's phone counts; 0 for what was not.
     pub forwarding_score: u32,
+    /// How the text of a status looks.
+    pub style: TextStyle,
 }
 
 /// What a message says, as far as the message itself shows it.
@@ -80,7 +84,18 @@ pub(crate) fn read(message: &wa::Message) -> Option<ParsedMessage> {
         mentions: context.map(mentions).unwrap_or_default(),
         view_once: is_view_once(message),
         forwarding_score: context.map(forwarding_score).unwrap_or_default(),
+        style: style(base),
     })
+}
+
+/// Only statuses have one.
+fn style(base: &wa::Message) -> TextStyle {
+    let text = base.extended_text_message.as_option();
+    let Some((text, background)) = text.and_then(|text| Some((text, text.background_argb?))) else {
+        return TextStyle::default();
+    };
+    let font = text.font.and_then(|font| u8::try_from(font.to_i32()).ok());
+    TextStyle { background: Some(background & 0x00ff_ffff), font }
 }
 
 /// By its envelope or by the mark of its file: phones write one of them, or both.
@@ -129,7 +144,9 @@ fn body(outer: &wa::Message, base: &wa::Message) -> Option<ParsedBody> {
         let body = text.text.clone().unwrap_or_default();
         return Some(ParsedBody::Content(Content::Text { body, preview: preview(text) }));
     }
-    if let Some(content) = media::read(base).or_else(|| shape::read(base)) {
+    if let Some(content) =
+        media::read(base).or_else(|| shape::read(base)).or_else(|| business::read(base))
+    {
         return Some(ParsedBody::Content(content));
     }
     if let Some(protocol) = base.protocol_message.as_option() {

@@ -19,6 +19,25 @@ fn mac_name(collection: &str, index_mac: &[u8]) -> String {
     join(&[collection, &hexed(index_mac)])
 }
 
+impl LedgerBackend {
+    /// Every key of the app state with its id, old ones too.
+    pub(crate) async fn sync_keys(&self) -> StoreOutcome<Vec<(Vec<u8>, Vec<u8>)>> {
+        let entries = self.list(ns::APPSTATE_KEY, "").await?;
+        let mut keys = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let key: AppStateSyncKey = super::from_json(&entry.value)?;
+            keys.push((unhexed(&entry.key), key.key_data));
+        }
+        Ok(keys)
+    }
+}
+
+/// The bytes of a name that [`hexed`] made.
+fn unhexed(text: &str) -> Vec<u8> {
+    let byte = |at| text.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
+    (0..text.len()).step_by(2).filter_map(byte).collect()
+}
+
 #[async_trait]
 impl AppSyncStore for LedgerBackend {
     async fn get_sync_key(&self, key_id: &[u8]) -> StoreOutcome<Option<AppStateSyncKey>> {

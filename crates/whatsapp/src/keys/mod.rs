@@ -43,6 +43,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Mutex, MutexGuard};
 use whatsapp_rust::{store::error::StoreError as EngineStoreError, wacore::time};
 
+use crate::pairs::LearnedPairs;
+
 pub use import::{LinkedDevice, import_device};
 pub(crate) use order::{ReadingNumber, WriteOrder};
 
@@ -90,6 +92,8 @@ pub struct LedgerBackend {
     duplicates: OnceLock<Box<dyn Duplicates>>,
     /// Messages that made no row, by (chat, id): they leave a mark when their buffered row goes.
     done: DoneMessages,
+    /// Pairs of ids that were stored.
+    pairs: LearnedPairs,
     hold_rows: Duration,
 }
 
@@ -114,6 +118,7 @@ impl LedgerBackend {
             unstored: OnceLock::new(),
             duplicates: OnceLock::new(),
             done: DoneMessages::default(),
+            pairs: LearnedPairs::default(),
             hold_rows: Duration::ZERO,
         }
     }
@@ -126,6 +131,11 @@ impl LedgerBackend {
     /// In which order its changes become durable.
     pub(crate) fn order(&self) -> &Arc<WriteOrder> {
         &self.order
+    }
+
+    /// Numbers behind privacy ids, as they are stored.
+    pub(crate) fn pairs(&self) -> &LearnedPairs {
+        &self.pairs
     }
 
     /// Sets what is called when the connection has to end, and who knows duplicates. Once.

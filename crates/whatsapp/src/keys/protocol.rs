@@ -145,7 +145,9 @@ impl ProtocolStore for LedgerBackend {
     async fn put_lid_mappings(&self, entries: &[LidPnMappingEntry]) -> StoreOutcome<()> {
         let _exclusive = self.exclusive().await;
         let changes = self.mapping_changes(entries).await?;
-        self.apply(changes).await
+        self.apply(changes).await?;
+        self.pairs.note(entries);
+        Ok(())
     }
 
     async fn get_all_lid_mappings(&self) -> StoreOutcome<Vec<LidPnMappingEntry>> {

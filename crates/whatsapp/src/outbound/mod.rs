@@ -3,8 +3,10 @@
 //! * `body`: what is read, text, locations, cards, polls. `media`: files. `change`: reactions, edits and the like.
 
 mod body;
+mod business;
 mod change;
 mod media;
+mod status;
 
 use std::sync::Arc;
 
@@ -36,9 +38,12 @@ impl MessageWriter {
     ///
     /// # Errors
     /// [`EngineError::Refused`] when the protocol has no such message.
-    pub async fn send(&self, outgoing: OutgoingMessage) -> Result<(), EngineError> {
+    pub async fn send(&self, mut outgoing: OutgoingMessage) -> Result<(), EngineError> {
         let to = people::jid(&outgoing.chat)
             .ok_or_else(|| refused("this kind of chat takes no messages"))?;
+        if let Some(post) = outgoing.status.take() {
+            return self.post_status(to, outgoing, *post).await;
+        }
         let options = SendOptions::default().with_message_id(outgoing.id.as_str());
         let message = self.message(&to, outgoing).await?;
         match self.client.send_message_with_options(to, message, options).await {
@@ -52,7 +57,7 @@ impl MessageWriter {
         to: &Jid,
         outgoing: OutgoingMessage,
     ) -> Result<wa::Message, EngineError> {
-        let OutgoingMessage { id, chat: _, content, mentions, quoted, forwarding_score } = outgoing;
+        let OutgoingMessage { id, content, mentions, quoted, forwarding_score, .. } = outgoing;
         let quoted = match quoted {
             Some((quoted, author)) => Some((quoted, self.address_in(to, &author).await?)),
             None => None,
@@ -61,6 +66,10 @@ impl MessageWriter {
         let mut message = match content {
             Content::Text { body, preview } => body::text(body, preview),
             Content::Media(media) => return media::message(*media, context),
+            Content::Product(card) => return business::product(*card, context),
+            Content::ButtonReply { button, form } => {
+                return Ok(business::button_reply(button, form, context));
+            }
             Content::Location(location) => body::location(location),
             Content::Contacts { cards } => body::contacts(cards)?,
             Content::Poll(poll) => {

@@ -32,9 +32,9 @@ pub(crate) use proxy::ureq_proxy;
 pub(crate) use tls::install_crypto;
 
 /// Whatever carries the WebSocket.
-pub(crate) trait Channel: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Channel for T {}
-type BoxChannel = Box<dyn Channel>;
+pub(crate) trait RawChannel: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> RawChannel for T {}
+type BoxChannel = Box<dyn RawChannel>;
 
 /// Why a dial failed, in words a person may read: no addresses, no names of hosts, no secrets.
 #[derive(Debug, thiserror::Error)]

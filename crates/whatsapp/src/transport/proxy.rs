@@ -8,7 +8,7 @@ use tokio::{
 };
 use tokio_socks::tcp::Socks5Stream;
 
-use super::{BoxChannel, Channel, DialError, prepared, tls};
+use super::{BoxChannel, DialError, RawChannel, prepared, tls};
 
 /// Longest answer to CONNECT, in bytes. Proxies send a few hundred; when full the proxy is refused.
 const ANSWER_MAX: usize = 8 * 1024;
@@ -33,7 +33,7 @@ pub(super) async fn connect(
     }
 }
 
-async fn tunnel<S: Channel + 'static>(
+async fn tunnel<S: RawChannel + 'static>(
     proxy: &ProxyUrl,
     mut channel: S,
     host: &str,
@@ -61,7 +61,7 @@ fn connect_request(proxy: &ProxyUrl, host: &str, port: u16) -> String {
 }
 
 /// Reads exactly the answer's head, byte by byte: what follows belongs to the tunnel.
-async fn read_status<S: Channel>(channel: &mut S) -> Result<u16, DialError> {
+async fn read_status<S: RawChannel>(channel: &mut S) -> Result<u16, DialError> {
     let mut head = Vec::with_capacity(256);
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() >= ANSWER_MAX {

@@ -244,17 +244,6 @@ async fn a_person_is_one_under_both_ids() {
     pair.end().await;
 }
 
-#[tokio::test]
-async fn the_names_of_groups_are_emitted() {
-    let pair = Pair::new().await;
-    let named = pair.line.ear.signal(|signal| match signal {
-        EngineSignal::ChatName { chat, name } => Some((chat.clone(), name.clone())),
-        _ => None,
-    });
-    assert_eq!(named.await, (pair.ways[2].0.clone(), "friends".to_owned()));
-    pair.end().await;
-}
-
 async fn call(ear: &Ear) -> Call {
     ear.signal(|signal| match signal {
         EngineSignal::Call(call) => Some(call.clone()),

@@ -65,6 +65,7 @@ pub async fn ledger(folder: &std::path::Path) -> (Arc<LedgerStore>, SessionId) {
         last_active: None,
         last_error: None,
         restriction: None,
+        new_chat_quota: None,
         config: SessionConfig::default(),
         proxy: None,
         created_at: at,

@@ -7,7 +7,8 @@ use domain::{
     event::{self, AckReport, EventDraft, EventType},
     failure::COLD_RESTRICTED,
     message::{Direction, Message, MessageStatus},
-    port::{ReceiptKind, StoreResult, Write, WriteOutcome},
+    port::{StoreResult, Write, WriteOutcome},
+    receipt::RecipientReceipt,
 };
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ use super::{Ack, LineEntry, Receipt};
 use crate::{
     hooks::HookPoint,
     outbox::{AckAnswer, acks},
-    sessions::{SessionsInner, facts},
+    sessions::{SessionsInner, facts, limits},
 };
 
 /// How long an ack or a change waits for the message it is about.
@@ -42,7 +43,8 @@ pub(super) async fn writes(
             Ok(vec![Write::PatchSession { session, patch, events }])
         }
         LineEntry::Purge => Ok(vec![]),
-        LineEntry::Fact(fact) => facts::write(inner, session, fact).await.map(|write| vec![write]),
+        LineEntry::Limits(news) => limits::writes(inner, session, news).await,
+        LineEntry::Fact(fact) => facts::writes(inner, session, fact).await,
         LineEntry::Took(writes) => Ok(writes.clone()),
         LineEntry::Ack(ack) => of_ack(inner, session, ack).await,
         LineEntry::Receipt(receipt) => of_receipt(inner, session, receipt).await,
@@ -59,8 +61,8 @@ pub(super) fn tell(
     for (entry, outcomes) in entries.iter().zip(outcomes) {
         let mut taken = Vec::new();
         for (write, outcome) in outcomes {
-            if let (Write::AdvanceMessage { wa_id, status, events, .. }, WriteOutcome::Applied(_)) =
-                (write, outcome)
+            let WriteOutcome::Applied(_) = outcome else { continue };
+            if let Some((wa_id, status, events)) = moved_by(write)
                 && matches!(entry, LineEntry::Ack(_) | LineEntry::Receipt(_))
             {
                 tell_ack(inner, session, (&wa_id, status), &events);
@@ -68,6 +70,7 @@ pub(super) fn tell(
             }
         }
         match entry {
+            LineEntry::Limits(_) => inner.waiters.outbox.gate(session).stir(),
             LineEntry::Ack(ack) => {
                 if ack.refused == Some(COLD_RESTRICTED) {
                     inner.waiters.outbox.gate(session).stir();
@@ -92,6 +95,17 @@ pub(super) fn tell(
         for (_, told) in taken {
             tell_late(inner, &told);
         }
+    }
+}
+
+/// Which message a write moves forward, to what, with which events.
+fn moved_by(write: Write) -> Option<(WaMessageId, MessageStatus, Vec<EventDraft>)> {
+    match write {
+        Write::AdvanceMessage { wa_id, status, events, .. } => Some((wa_id, status, events)),
+        Write::NoteReceipt { wa_id, receipt, events, .. } => {
+            Some((wa_id, receipt.status(), events))
+        }
+        _ => None,
     }
 }
 
@@ -161,17 +175,20 @@ async fn of_receipt(
     session: SessionId,
     receipt: &Receipt,
 ) -> StoreResult<Vec<Write>> {
-    let status = match receipt.kind {
-        ReceiptKind::Delivered => MessageStatus::Delivered,
-        ReceiptKind::Read | ReceiptKind::Played => MessageStatus::Read,
-    };
+    let store = &inner.ports.store;
     let at = Timestamp::from_seconds(receipt.timestamp);
     let mut writes = Vec::with_capacity(receipt.ids.len());
-    let participant = match &receipt.participant {
-        Some(id) if inner.wants_receipts(session).await? => {
-            Some(inner.ports.store.canonical_chat(session, id).await?)
-        }
-        _ => None,
+    let by = receipt.participant.as_ref().unwrap_or(&receipt.chat);
+    let said = RecipientReceipt {
+        recipient: store.canonical_chat(session, by).await?,
+        kind: receipt.kind,
+        at: receipt.timestamp,
+    };
+    let tells = receipt.participant.is_some() && inner.wants_receipts(session).await?;
+    // Both ids of the recipient, where both are known.
+    let lid = match said.recipient.phone().filter(|_| tells) {
+        Some(phone) => inner.ports.store.lid_of(session, &phone).await?,
+        None => None,
     };
     for id in &receipt.ids {
         match find(inner, session, id).await? {
@@ -181,18 +198,19 @@ async fn of_receipt(
                     // once, and first. Where the ack was here already this write changes nothing.
                     writes.extend(proven(inner, &message, at));
                 }
-                let ack = ack(&message, status);
-                if let Some(participant) = &participant {
+                let ack = ack(&message, said.status());
+                if tells {
                     let id = inner.ledger.event_id();
-                    let kind = receipt.kind;
-                    let event = event::message_receipt(id, session, &ack, (participant, kind), at);
+                    let by = (&said.recipient, receipt.kind);
+                    let mut event = event::message_receipt(id, session, &ack, by, at);
+                    if let Some(lid) = &lid {
+                        event.data = event.data.changed(|data| data["participantLid"] = json!(lid));
+                    }
                     writes.push(Write::Append { event: Box::new(event) });
                 }
-                writes.push(moved(inner, session, &ack, at, None));
+                writes.push(noted(inner, session, &ack, &said, None));
             }
-            AckTarget::Nothing => {
-                writes.push(early(inner, session, receipt, id, (status, at)).await?);
-            }
+            AckTarget::Nothing => writes.push(early(inner, session, receipt, id, &said).await?),
             AckTarget::Other => {}
         }
     }
@@ -205,28 +223,28 @@ async fn early(
     session: SessionId,
     receipt: &Receipt,
     id: &WaMessageId,
-    (status, at): (MessageStatus, Timestamp),
+    said: &RecipientReceipt,
 ) -> StoreResult<Write> {
     let chat = inner.ports.store.canonical_chat(session, &receipt.chat).await?;
     let hold_until = inner.ports.clock.now().plus(HELD);
+    let status = said.status();
     let ack = AckReport { message: id, chat: &chat, from: &receipt.me, status, code: None };
-    Ok(moved(inner, session, &ack, at, Some(hold_until)))
+    Ok(noted(inner, session, &ack, said, Some(hold_until)))
 }
 
-fn moved(
+fn noted(
     inner: &SessionsInner,
     session: SessionId,
     ack: &AckReport<'_>,
-    at: Timestamp,
+    said: &RecipientReceipt,
     hold_until: Option<Timestamp>,
 ) -> Write {
+    let at = Timestamp::from_seconds(said.at);
     let event = event::message_ack(inner.ledger.event_id(), session, ack, at);
-    Write::AdvanceMessage {
+    Write::NoteReceipt {
         session,
         wa_id: ack.message.clone(),
-        status: ack.status,
-        timestamp: None,
-        metadata: Value::Null,
+        receipt: said.clone(),
         hold_until,
         events: vec![event],
     }

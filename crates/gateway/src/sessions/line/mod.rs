@@ -20,6 +20,7 @@ use domain::{
     ChatId, SessionId, Timer, Timestamp, WaMessageId,
     event::EventDraft,
     port::{Lease, ReceiptKind, SessionPatch, StoreError, StoreErrorKind, StoreResult, Write},
+    session::LimitNews,
 };
 use futures::FutureExt as _;
 use tokio::sync::watch;
@@ -49,6 +50,8 @@ pub(super) enum LineEntry {
     Receipt(Receipt),
     /// Something about people, chats or calls.
     Fact(SessionFact),
+    /// What WhatsApp said about limits.
+    Limits(LimitNews),
     /// What WhatsApp took already.
     Took(Vec<Write>),
 }

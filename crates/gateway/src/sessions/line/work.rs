@@ -46,12 +46,16 @@ impl LineWorker<'_> {
                 break;
             }
             // The session's restriction, which a refusal may begin, is looked up too.
-            let alone =
-                matches!(next, LineEntry::Purge | LineEntry::Ack(Ack { refused: Some(_), .. }));
+            let alone = matches!(
+                next,
+                LineEntry::Purge
+                    | LineEntry::Limits(_)
+                    | LineEntry::Ack(Ack { refused: Some(_), .. })
+            );
             if (renames || alone) && !entries.is_empty() {
                 break;
             }
-            renames = matches!(next, LineEntry::Fact(SessionFact::Identity(_)));
+            renames = matches!(next, LineEntry::Fact(SessionFact::Identities(_)));
             entries.extend(line.waiting.pop_front().map(|(_, entry)| entry));
             if alone {
                 break;

@@ -10,6 +10,7 @@ use domain::{
     media::{MediaRecord, MediaState},
     message::{Direction, InboundMessage, Message, MessageStatus},
     port::{NewMessage, StoreResult, Write, WriteOutcome},
+    status::STATUS_LIFE,
 };
 use serde_json::{Value, json};
 
@@ -146,7 +147,7 @@ impl<'a> InboundChunk<'a> {
             let identity = Identity { lid: lid.clone(), phone: phone.clone() };
             let known = |write: &Write| matches!(write, Write::LearnIdentity { identity: other, .. } if *other == identity);
             if !self.writes.iter().any(known) {
-                self.writes.push(Write::LearnIdentity { session, identity });
+                self.writes.push(self.sink.inner.ledger.learn_identity(session, identity));
             }
         }
     }
@@ -197,7 +198,7 @@ impl<'a> InboundChunk<'a> {
             incoming: !message.from_me
                 && message.content != Content::Undecryptable
                 && message.chat.kind() != ChatKind::Status,
-            to_fetch: media.is_some(),
+            to_fetch: media.is_some() && message.chat.kind() != ChatKind::Status,
         };
         self.after.push((self.writes.len(), after));
         let new = NewMessage { media, ..NewMessage::row(row) };
@@ -223,6 +224,8 @@ impl<'a> InboundChunk<'a> {
             (Direction::Incoming, MessageStatus::Delivered)
         };
         let is_group = inbound.chat.is_group();
+        let is_status = inbound.chat.kind() == ChatKind::Status;
+        let has_author = is_group || is_status && !inbound.from_me;
         let (from, to) = event::ends(self.sink.account().as_ref(), inbound);
         Message {
             id: MessageRowId::at(ports.clock.now(), &*ports.entropy),
@@ -231,8 +234,8 @@ impl<'a> InboundChunk<'a> {
             chat: inbound.chat.clone(),
             from,
             to,
-            chat_name: inbound.push_name.clone().filter(|_| !inbound.from_me && !is_group),
-            author: is_group.then(|| inbound.sender.clone()),
+            chat_name: inbound.push_name.clone().filter(|_| !inbound.from_me && !has_author),
+            author: has_author.then(|| inbound.sender.clone()),
             body: inbound.content.body(),
             kind: inbound.content.kind(),
             direction,
@@ -246,13 +249,24 @@ impl<'a> InboundChunk<'a> {
     }
 
     fn record(&self, message: &InboundMessage, media: &Media) -> MediaRecord {
-        let options = self.sink.inner.media.options();
         MediaRecord {
             session: self.sink.session,
             wa_id: message.id.clone(),
             media: media.clone(),
-            state: media::first_state(options, media, self.now()),
+            state: self.first_state(message, media),
             attempts: 0,
+        }
+    }
+
+    /// Files of statuses are fetched when somebody asks for them: most are never looked at, and they go after a day.
+    fn first_state(&self, message: &InboundMessage, media: &Media) -> MediaState {
+        let state = media::first_state(self.sink.inner.media.options(), media, self.now());
+        match state {
+            MediaState::Pending { .. } if message.chat.kind() == ChatKind::Status => {
+                let posted = Timestamp::from_seconds(message.timestamp);
+                MediaState::Pending { due_at: posted.plus(STATUS_LIFE * 2) }
+            }
+            state => state,
         }
     }
 

@@ -18,15 +18,18 @@ use std::sync::{
 use async_trait::async_trait;
 use domain::{
     PhoneNumber, SessionId, WaMessageId,
+    event::ChangeSource,
     message::{InboundMessage, Message},
-    port::{EngineSignal, EngineSink, Lease, SessionPatch, StoreResult, Write},
+    port::{Call, EngineSignal, EngineSink, Lease, PeopleSignal, SessionPatch, StoreResult, Write},
 };
 use tokio::sync::mpsc;
 
 use super::{
-    SessionsInner, facts,
+    SessionsInner,
+    facts::{self, SessionFact},
     line::{Ack, LineEntry, Receipt},
 };
+
 use crate::outbox::AckAnswer;
 use batch::InboundChunk;
 pub(crate) use poison::PoisonMessages;
@@ -81,9 +84,30 @@ impl EngineSink for SessionSink {
                     self.line_up(LineEntry::Receipt(receipt)).await;
                 }
             }
+            EngineSignal::Limits(news) => {
+                self.inner.waiters.cold.learn(self.session, &news, heard);
+                self.inner.line_up_in_turn(&self.lease, LineEntry::Limits(news)).await;
+            }
+            EngineSignal::People(PeopleSignal::Picture(id)) => {
+                let id = self.inner.one_name(self.session, id).await;
+                self.inner.pictures.forget(self.session, &id);
+            }
             other => match facts::fact(other) {
+                Ok(SessionFact::Group(mut news)) => {
+                    // Asked here, once: the entry may be written several times.
+                    if self.inner.echoes.is_ours(self.session, &news, heard) {
+                        news.source = Some(ChangeSource::Api);
+                    }
+                    let entry = LineEntry::Fact(SessionFact::Group(news));
+                    self.inner.line_up_in_turn(&self.lease, entry).await;
+                }
                 Ok(fact) => {
+                    let ringing = self.notice(&fact).await;
                     self.inner.line_up_in_turn(&self.lease, LineEntry::Fact(fact)).await;
+                    // Behind the news of it.
+                    if let Some(call) = ringing {
+                        self.inner.rings(&self.lease, &call);
+                    }
                 }
                 Err(signal) => {
                     // A full queue holds the connection back; a task that is gone needs no news.
@@ -103,6 +127,21 @@ impl SessionSink {
         }
         batch.push(beside);
         batch.commit().await
+    }
+
+    /// Remembers what is kept beside the ledger; gives a call that rings.
+    async fn notice(&self, fact: &SessionFact) -> Option<Call> {
+        match fact {
+            SessionFact::Presence(change) => {
+                let mut change = change.clone();
+                change.chat = self.inner.one_name(self.session, change.chat).await;
+                change.of.person = self.inner.one_name(self.session, change.of.person).await;
+                self.inner.presences.note(self.session, &change, self.inner.ports.clock.now());
+                None
+            }
+            SessionFact::Call(call) => call.outcome.is_none().then(|| call.clone()),
+            _ => None,
+        }
     }
 
     /// Stored before the next is heard, unless the ledger keeps it waiting.

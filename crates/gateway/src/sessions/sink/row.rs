@@ -1,7 +1,7 @@
 //! What a change has to know of the message it changes.
 
 use domain::{
-    ChatId,
+    ChatId, ChatKind,
     content::{Content, Poll},
     message::{Direction, InboundMessage, Message, MessageType},
 };
@@ -45,7 +45,8 @@ impl StoredRow {
             poll,
             from_me: message.from_me,
             chat: message.chat.clone(),
-            author: message.chat.is_group().then(|| message.sender.clone()),
+            author: (message.chat.is_group() || message.chat.kind() == ChatKind::Status)
+                .then(|| message.sender.clone()),
         }
     }
 

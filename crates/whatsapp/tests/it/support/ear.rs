@@ -11,8 +11,9 @@ use std::{
 use async_trait::async_trait;
 use domain::{
     WaMessageId,
+    group::GroupSignal,
     message::{Content, InboundMessage},
-    port::{EngineSignal, EngineSink, StoreResult},
+    port::{EngineSignal, EngineSink, PeopleSignal, StoreResult},
     session::LossCause,
 };
 use tokio::sync::Notify;
@@ -108,8 +109,21 @@ impl Ear {
         fits(&found)
     }
 
+    /// What is left, without what each login brings by itself.
     pub fn all(&self) -> Vec<Heard> {
-        self.heard.lock().unwrap().iter().cloned().collect()
+        let of_login = |heard: &Heard| {
+            matches!(
+                heard,
+                Heard::Signal(
+                    EngineSignal::Limits(_)
+                        | EngineSignal::People(
+                            PeopleSignal::Identities(_) | PeopleSignal::BlockList(_)
+                        )
+                        | EngineSignal::Group(GroupSignal::Known(..) | GroupSignal::Listed(..))
+                )
+            )
+        };
+        self.heard.lock().unwrap().iter().filter(|heard| !of_login(heard)).cloned().collect()
     }
 
     /// Logged in, and everything that waited has come.

@@ -184,6 +184,7 @@ pub fn outgoing(chat: &ChatId, content: Content) -> OutgoingMessage {
         mentions: Vec::new(),
         quoted: None,
         forwarding_score: 0,
+        status: None,
     }
 }
 
