@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{Egress, EgressError, describe, is_plain_http};
 
-/// A request.
+/// One request of a plugin to the web, with its limits.
 #[derive(Debug, Clone)]
 pub(crate) struct HttpCall {
     pub(crate) method: String,
@@ -20,7 +20,7 @@ pub(crate) struct HttpCall {
     pub(crate) answer_bytes_max: usize,
 }
 
-/// Its answer, whatever the status.
+/// What came back from the web, whatever the status.
 #[derive(Debug, Clone)]
 pub(crate) struct HttpAnswer {
     pub(crate) status: u16,
