@@ -8,11 +8,12 @@ use crate::run::cargo;
 /// Who may depend on whom, from the picture in `ARCHITECTURE.md`.
 const NORMAL: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("dashboard", &[]),
     ("storage", &["domain"]),
     ("plugins", &["domain"]),
     ("whatsapp", &["domain"]),
     ("gateway", &["domain"]),
-    ("api", &["domain", "gateway"]),
+    ("api", &["dashboard", "domain", "gateway"]),
     ("server", &["api", "domain", "gateway", "plugins", "simulator", "storage", "whatsapp"]),
     ("simulator", &[]),
     ("testkit", &["domain"]),
@@ -24,6 +25,7 @@ const NORMAL: &[(&str, &[&str])] = &[
 /// What tests may use besides.
 const DEV: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("dashboard", &[]),
     ("storage", &["storage-conformance", "testkit"]),
     ("whatsapp", &["simulator", "storage", "testkit"]),
     ("plugins", &[]),

@@ -28,8 +28,8 @@ use crate::{
     AppState, api_keys, approvals, audit, automation, bulk, calls, catalogue, channels, chats,
     contacts, conversion, deliveries,
     error::ErrorBody,
-    events, forward, groups, health, infra, labels, mcp, media, messages, metrics, people, plugins,
-    presence, profile, search, sessions, stats, status, templates, webhooks,
+    events, forward, groups, health, infra, labels, logins, mcp, media, messages, metrics, people,
+    plugins, presence, profile, search, sessions, stats, status, templates, webhooks,
     words::{OrderByWord, SearchMatchWord},
 };
 
@@ -90,6 +90,7 @@ struct Document;
 pub fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(api_keys::routes())
+        .merge(logins::routes())
         .merge(sessions::routes())
         .merge(messages::routes())
         .merge(bulk::routes())

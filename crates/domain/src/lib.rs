@@ -39,6 +39,7 @@ pub mod idempotency;
 pub mod ids;
 pub mod label;
 pub mod log;
+pub mod login;
 pub mod media;
 pub mod message;
 pub mod net;

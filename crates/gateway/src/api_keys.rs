@@ -3,6 +3,8 @@
 //! A key is found by its SHA-256: guessing takes 256 bits, so no constant-time comparison is needed. Nothing is cached:
 //! a revoked key is refused from the next call on. Uses are counted in memory and written every few seconds.
 
+mod logins;
+
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -14,13 +16,15 @@ use domain::{
     ApiKeyId, ChatId, Clock, Entropy, SessionId, Timer, Timestamp,
     api_key::{ApiKey, KeyHash, KeyRefused, Role, mark_of, new_key, prefix_of},
     approval::ApprovalRule,
-    port::{ApiKeyStore, StoreError},
+    port::{ApiKeyStore, LoginStore, StoreError},
     webhook::Secret,
 };
 use ipnet::IpNet;
 use tokio::sync::watch;
 
 use crate::{Policy, Ports, Supervisor};
+
+pub use logins::OpenedLogin;
 
 /// Between two writes of the counters.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
@@ -92,6 +96,7 @@ pub enum UpdateKeyError {
 #[derive(Clone)]
 pub struct ApiKeys {
     store: Arc<dyn ApiKeyStore>,
+    logins: Arc<dyn LoginStore>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     uses: Arc<Mutex<HashMap<ApiKeyId, (u64, Timestamp)>>>,
@@ -107,6 +112,7 @@ impl ApiKeys {
     pub(crate) fn build(ports: &Ports, supervisor: &Supervisor, pepper: Option<Secret>) -> Self {
         let keys = Self {
             store: ports.store.clone(),
+            logins: ports.store.clone(),
             clock: ports.clock.clone(),
             entropy: ports.entropy.clone(),
             uses: Arc::default(),
@@ -262,6 +268,16 @@ impl ApiKeys {
         found: &(dyn Fn(&ApiKey) + Sync),
     ) -> Result<ApiKey, AuthError> {
         let key = self.find(key).await.map_err(AuthError::Store)?.ok_or(KeyRefused::Unknown)?;
+        self.admit(key, ip, found)
+    }
+
+    /// Checks a key that was found, and counts its use.
+    fn admit(
+        &self,
+        key: ApiKey,
+        ip: Option<IpAddr>,
+        found: &(dyn Fn(&ApiKey) + Sync),
+    ) -> Result<ApiKey, AuthError> {
         found(&key);
         let now = self.clock.now();
         key.check_usable(now)?;

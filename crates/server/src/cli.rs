@@ -32,6 +32,8 @@ pub enum CliCommand {
     Sandbox(SandboxOptions),
     /// Run a simulated WhatsApp network as a process of its own, for any client
     Simulator(simulator::program::SimulatorOptions),
+    /// Print a link that logs a browser into the dashboard of the running gateway, once
+    Open(OpenOptions),
     /// Manage API keys on this machine, without the HTTP API
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -49,6 +51,13 @@ pub struct ServeOptions {
     /// What this process does; goes before the setting server.role (WAYPOST_ROLE)
     #[arg(long, value_enum)]
     pub role: Option<ServeRole>,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct OpenOptions {
+    /// Where the gateway is asked [default: where the settings say that it listens]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

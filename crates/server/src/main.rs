@@ -8,6 +8,7 @@ mod first_key;
 mod http;
 mod lifecycle;
 mod logs;
+mod open_link;
 mod plugin_tool;
 mod sandbox;
 mod serve;
@@ -109,6 +110,10 @@ async fn other(file: Option<&Path>, command: CliCommand) -> anyhow::Result<ExitC
         }
         CliCommand::Keys(command) => {
             commands::keys(config::load(file, &config::process_env)?, command).await
+        }
+        CliCommand::Open(options) => {
+            let settings = config::load(cli.config.as_deref(), &config::process_env)?;
+            open_link::run(settings, options).await
         }
         CliCommand::Plugin(command) => plugin_tool::run(command).await,
         CliCommand::Openapi => commands::openapi(),

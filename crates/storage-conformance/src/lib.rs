@@ -18,6 +18,7 @@ pub mod keys;
 pub mod labels;
 pub mod lanes;
 pub mod log;
+pub mod logins;
 pub mod media;
 pub mod messages;
 pub mod model;
@@ -42,9 +43,9 @@ use domain::{
     port::{
         ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys,
         GroupStore, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore,
-        MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues,
-        SearchStore, SessionStore, StatsStore, StatusStore, TemplateStore, TransferStore,
-        WebhookStore, Write, WriteOutcome,
+        LoginStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
+        PluginValues, SearchStore, SessionStore, StatsStore, StatusStore, TemplateStore,
+        TransferStore, WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -64,6 +65,7 @@ pub trait Store:
     + WebhookStore
     + ApiKeyStore
     + ApprovalStore
+    + LoginStore
     + DeliveryQueue
     + DeviceKeys
     + PeopleStore
@@ -94,6 +96,7 @@ impl<T> Store for T where
         + WebhookStore
         + ApiKeyStore
         + ApprovalStore
+        + LoginStore
         + DeliveryQueue
         + DeviceKeys
         + PeopleStore
@@ -237,6 +240,10 @@ macro_rules! store_conformance {
             ];
             webhooks: [
                 a_webhook_reads_back_as_it_was, the_cap_is_exact, updates_apply_to_the_next_event, lists_are_per_session_or_all,
+            ];
+            logins: [
+                a_login_reads_back_as_it_was, a_link_is_taken_once, logins_that_are_over_go, logins_go_with_their_key,
+                the_newest_logins_of_a_key_stay,
             ];
             keys: [
                 an_api_key_reads_back_as_it_was, uses_are_counted, device_keys_read_back, changes_are_one_unit,

@@ -37,6 +37,7 @@ mod keyfile;
 mod label;
 mod lease;
 mod ledger;
+mod login;
 mod media;
 mod media_removal;
 mod message;

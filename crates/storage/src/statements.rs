@@ -3,9 +3,9 @@
 
 use crate::{
     api_key, approval, audit, automation, batch, db::Statement, delivery, device_key, event_log,
-    group, idempotency, label, lease, ledger, media, media_removal, message, open, pacing, people,
-    plugin, quarantine, removal, search, session, stats, status, telemetry, template, transfer,
-    upkeep, webhook, writer,
+    group, idempotency, label, lease, ledger, login, media, media_removal, message, open, pacing,
+    people, plugin, quarantine, removal, search, session, stats, status, telemetry, template,
+    transfer, upkeep, webhook, writer,
 };
 
 static ALL: &[&[&Statement]] = &[
@@ -37,6 +37,7 @@ static ALL: &[&[&Statement]] = &[
     lease::STATEMENTS,
     lease::rows::STATEMENTS,
     ledger::STATEMENTS,
+    login::STATEMENTS,
     media::STATEMENTS,
     media_removal::STATEMENTS,
     message::change::STATEMENTS,

@@ -35,6 +35,8 @@ struct QrBody {
     qr_code: String,
     #[schema(value_type = SessionStatusWord)]
     status: SessionStatus,
+    /// When the next code takes its place. An addition to OpenWA.
+    expires_at: String,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -143,7 +145,11 @@ async fn qr(
     on: OnSession<Operator>,
 ) -> Result<Json<QrBody>, ApiError> {
     let view = state.gateway.sessions.qr(on.session).await?;
-    Ok(Json(QrBody { qr_code: view.png_data_url, status: view.status }))
+    Ok(Json(QrBody {
+        qr_code: view.png_data_url,
+        status: view.status,
+        expires_at: view.expires_at.iso(),
+    }))
 }
 
 /// Asks WhatsApp for a code to type into a phone, instead of scanning a picture.

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     AppState,
-    access::check_key,
+    access::{Shown, check_shown},
     address::client_ip,
     events::{MissedBody, key_holds},
     rates::network,
@@ -361,7 +361,7 @@ async fn authenticate(
     let note = |key: &ApiKey| {
         let _ = found.set((key.id, key.name.clone()));
     };
-    match check_key(text, address, &note, state).await {
+    match check_shown(Shown::Key(text), address, &note, state).await {
         Ok(key) => Ok(key),
         Err(error) => {
             let Some(why) = error.refused_key() else {

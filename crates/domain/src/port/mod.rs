@@ -17,6 +17,7 @@ mod lanes;
 mod lease;
 mod ledger;
 mod log;
+mod logins;
 mod media;
 mod passkey;
 mod people;
@@ -58,6 +59,7 @@ pub use ledger::{
     Write, WriteOutcome,
 };
 pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
+pub use logins::LoginStore;
 pub use media::{KeptMedia, MediaFiles, Scratch};
 pub use passkey::{PasskeyActions, PasskeyAssertion, PasskeyPhase, PasskeySignal};
 pub use people::{IdempotencyStore, MediaRecords, PacingStore, PeopleStore, TemplateStore};

@@ -2,9 +2,9 @@
 
 use super::{
     ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, DeviceKeys, GroupStore,
-    IdempotencyStore, IngressStore, LabelStore, Ledger, LogStore, MediaRecords, MessageStore,
-    PacingStore, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore,
-    StatusStore, TemplateStore, TransferStore, WebhookStore,
+    IdempotencyStore, IngressStore, LabelStore, Ledger, LogStore, LoginStore, MediaRecords,
+    MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore,
+    StatsStore, StatusStore, TemplateStore, TransferStore, WebhookStore,
 };
 
 /// Everything that one database keeps. Whoever needs a part asks for that part's trait: `Arc<dyn Store>` becomes an
@@ -16,6 +16,7 @@ pub trait Store:
     + WebhookStore
     + ApiKeyStore
     + ApprovalStore
+    + LoginStore
     + LogStore
     + DeviceKeys
     + PeopleStore
@@ -44,6 +45,7 @@ impl<T> Store for T where
         + WebhookStore
         + ApiKeyStore
         + ApprovalStore
+        + LoginStore
         + LogStore
         + DeviceKeys
         + PeopleStore

@@ -353,9 +353,10 @@ impl Sessions {
         let handle = self.inner.handle(id).ok_or(QrError::NotStarted)?;
         let status = view.session.status;
         match handle.qr() {
-            Some(code) => Ok(QrView {
-                png_data_url: qr::data_url(&code).ok_or(QrError::NotReadyYet)?,
+            Some(shown) => Ok(QrView {
+                png_data_url: qr::data_url(&shown.code).ok_or(QrError::NotReadyYet)?,
                 status,
+                expires_at: shown.expires_at,
             }),
             None if matches!(status, SessionStatus::Ready | SessionStatus::Authenticating) => {
                 Err(QrError::AlreadyLinked)

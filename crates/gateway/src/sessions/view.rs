@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
+    Timestamp,
     phone::Country,
     proxy::ProxyUrl,
     session::{Session, SessionConfig, SessionStatus},
@@ -36,6 +37,8 @@ pub struct QrView {
     pub png_data_url: String,
     /// Where the life of the session stands.
     pub status: SessionStatus,
+    /// When the next code takes its place.
+    pub expires_at: Timestamp,
 }
 
 /// The code that is typed into the phone.

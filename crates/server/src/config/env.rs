@@ -5,7 +5,7 @@ use std::time::Duration;
 use figment::value::Value;
 use serde_json::json;
 
-use super::{ConfigError, DatabaseType, Env, ServerRole};
+use super::{ConfigError, DashboardSetting, DatabaseType, Env, ServerRole};
 
 /// How a variable's text becomes a value.
 #[derive(Clone, Copy)]
@@ -36,6 +36,8 @@ const TABLE: &[(&str, &str, ValueKind)] = &[
     ("CORS_ORIGINS", "server.cors_origins", ValueKind::List),
     ("TRUSTED_PROXIES", "server.trusted_proxies", ValueKind::List),
     ("ENABLE_SWAGGER", "server.docs", ValueKind::Flag),
+    ("SERVE_DASHBOARD", "server.dashboard", ValueKind::Choice(&DashboardSetting::NAMES)),
+    ("WAYPOST_BASE_PATH", "server.base_path", ValueKind::Text),
     ("VALIDATION_ERROR_DETAIL", "server.validation_detail", ValueKind::Flag),
     ("WAYPOST_SHUTDOWN_LIMIT_MS", "server.shutdown_limit_ms", ANY),
     ("HEADERS_TIMEOUT_MS", "http.headers_timeout_ms", ANY),

@@ -26,7 +26,7 @@ use figment::{
 pub use database::{DatabaseTarget, DatabaseType, PostgresTarget};
 pub use env::ClockRate;
 pub use overlay::ProgramConfig;
-pub use settings::{LogFormat, ServerRole, Settings};
+pub use settings::{DashboardSetting, LogFormat, ServerRole, Settings};
 
 /// Every setting with its default; the same text users read.
 pub const DEFAULTS: &str = include_str!("../../../../config.default.toml");

@@ -11,6 +11,7 @@ mod collector;
 mod commands;
 mod counting;
 mod crash;
+mod dashboard;
 mod dice;
 mod disk;
 mod failpoints;

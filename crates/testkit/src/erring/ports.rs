@@ -21,6 +21,7 @@ use domain::{
         FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned,
         PrunedSession, ReplayCandidate, WebhookLag, WriterStats,
     },
+    login::{Login, LoginKind},
     media::MediaRecord,
     message::Message,
     pacing::{PacingOutcome, PacingRules, Refusal, StrangersRefusal},
@@ -32,11 +33,12 @@ use domain::{
         ApiKeyStore, ApprovalQuery, ApprovalStore, AuditLog, AutomationStore, BatchStore,
         BulkFacts, ClaimedIngress, Created, DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin,
         Erased, EventLog, GroupStore, Held, Holder, IdempotencyStore, IngressStore, KeyChange,
-        KeyEntry, KnownGroup, LabelStore, Lease, Ledger, MediaRecords, MessagePage, MessageQuery,
-        MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, QueueServer, QueueStats, RecipientScope, SearchStore, SessionStore, Settled,
-        Settlement, StatsStore, StatusStore, StoreResult, Telemetry, TemplateStore, TransferStore,
-        UnresolvedSend, Upkeep, ValueStored, WebhookStore, WishListener, Write, WriteOutcome,
+        KeyEntry, KnownGroup, LabelStore, Lease, Ledger, LoginStore, MediaRecords, MessagePage,
+        MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore,
+        PluginStore, PluginValues, QueueServer, QueueStats, RecipientScope, SearchStore,
+        SessionStore, Settled, Settlement, StatsStore, StatusStore, StoreResult, Telemetry,
+        TemplateStore, TransferStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
+        WishListener, Write, WriteOutcome,
     },
     presence::PresenceWishes,
     receipt::RecipientTimes,
@@ -178,6 +180,14 @@ erring! { ApprovalStore of approvals {
     fn oldest_approvals(&self, state: ApprovalState, limit: u32) -> Vec<Approval>;
     fn take_approval_budget(&self, key: ApiKeyId, day: i64, budget: u32) -> bool;
     fn prune_approvals(&self, before: Timestamp, limit: u32) -> u64;
+} }
+
+erring! { LoginStore of logins {
+    fn insert_login(&self, login: &Login, most: u32) -> ();
+    fn login(&self, hash: KeyHash) -> Option<Login>;
+    fn take_login(&self, hash: KeyHash, kind: LoginKind) -> Option<Login>;
+    fn touch_login(&self, hash: KeyHash, at: Timestamp) -> ();
+    fn delete_expired_logins(&self, now: Timestamp) -> u64;
 } }
 
 erring! { PeopleStore of people {

@@ -1,0 +1,83 @@
+// How the pages ask the gateway. Paths are relative, so that everything works under a proxy's prefix.
+import type { Role, Routes as Documented } from './types.gen';
+
+export type Login = {
+  apiKeyId: string;
+  name: string;
+  role: Role;
+  allowedSessions: string[];
+  allowedChats: string[];
+  expiresAt: string | null;
+  version: string;
+};
+
+/** Routes that a browser alone uses. */
+interface OfBrowsers {
+  'POST /api/auth/session': { query: object; body: { apiKey?: string; token?: string }; answer: Login };
+  'GET /api/auth/session': { query: object; body: undefined; answer: Login };
+  'DELETE /api/auth/session': { query: object; body: undefined; answer: null };
+  'POST /api/auth/session/link': { query: object; body: undefined; answer: { token: string; expiresAt: string } };
+}
+
+type Routes = Omit<Documented, keyof OfBrowsers> & OfBrowsers;
+export type Route = keyof Routes;
+export type Answer<R extends Route> = Routes[R]['answer'];
+
+type Asked<R extends Route> = {
+  path?: Record<string, string>;
+  query?: Routes[R]['query'];
+  body?: Routes[R]['body'];
+  signal?: AbortSignal;
+};
+
+/** An answer that is not a success, in words. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    readonly problems: string[],
+    readonly code?: string,
+    readonly requestId?: string,
+  ) {
+    super(problems.join('; '));
+  }
+}
+
+let onLoggedOut = () => {};
+/** Told when the gateway no longer knows this browser. */
+export function whenLoggedOut(told: () => void) {
+  onLoggedOut = told;
+}
+
+/** The address of a path of the API, with its parts filled in. */
+export function address(path: string, parts: Record<string, string> = {}, query: object = {}): string {
+  const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(parts[name] ?? ''));
+  const asked = Object.entries(query).filter(([, value]) => value !== undefined && value !== '');
+  const text = new URLSearchParams(asked.map(([name, value]) => [name, String(value)])).toString();
+  return filled.slice(1) + (text ? `?${text}` : '');
+}
+
+export async function call<R extends Route>(route: R, asked: Asked<R> = {}): Promise<Answer<R>> {
+  const [method, path] = route.split(' ') as [string, string];
+  const options: RequestInit = { method, credentials: 'same-origin', signal: asked.signal ?? null };
+  if (asked.body !== undefined) {
+    options.headers = { 'content-type': 'application/json' };
+    options.body = JSON.stringify(asked.body);
+  }
+  const answer = await fetch(address(path, asked.path, asked.query), options);
+  const text = await answer.text();
+  if (answer.ok) return (text ? JSON.parse(text) : null) as Answer<R>;
+  const refused = read(answer.status, text);
+  if (answer.status === 401 && route !== 'POST /api/auth/session') onLoggedOut();
+  throw refused;
+}
+
+/** What a refusal says. */
+export function read(status: number, text: string): Refused {
+  try {
+    const body = JSON.parse(text) as { message?: string | string[]; code?: string; requestId?: string };
+    const problems = [body.message ?? []].flat();
+    return new Refused(status, problems.length ? problems : [`HTTP ${status}`], body.code, body.requestId);
+  } catch {
+    return new Refused(status, [`HTTP ${status}`]);
+  }
+}

@@ -1,0 +1,36 @@
+// Texts of the chosen language. English is part of the page; the others come when they are chosen.
+import { effect, signal } from '@preact/signals';
+import { en } from '../text/en';
+import { language, type Language } from './prefs';
+
+export type Catalogue = Record<keyof typeof en, string>;
+export type TextKey = keyof typeof en;
+
+const others: Record<Exclude<Language, 'en'>, () => Promise<{ texts: Catalogue }>> = {
+  de: () => import('../text/de'),
+  pt: () => import('../text/pt'),
+  es: () => import('../text/es'),
+};
+const texts = signal<Catalogue>(en);
+
+effect(() => {
+  const chosen = language.value;
+  document.documentElement.lang = chosen;
+  if (chosen === 'en') texts.value = en;
+  else void others[chosen]().then(({ texts: found }) => language.value === chosen && (texts.value = found));
+});
+
+/** A text, with `{name}` filled in. */
+export function t(key: TextKey, values: Record<string, string | number> = {}): string {
+  return texts.value[key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+}
+
+/** The text of a word of the API; the word itself when there is none. */
+export function word(group: string, of: string): string {
+  const key = `${group}.${of}`;
+  return key in texts.value ? t(key as TextKey) : of;
+}
+
+export function number(value: number): string {
+  return new Intl.NumberFormat(language.value).format(value);
+}
