@@ -77,6 +77,7 @@ async fn the_house(stage: &mut Stage) {
     walk.get("/api/audit?action=api_key_created&limit=1&offset=0").await;
     let both = |found: &Value| found["total"] == 2;
     walk.until("/api/search?q=plum&limit=10", both).await;
-    let narrow = format!("/api/search?q=plum&sessionId={}&direction=incoming", walk.id("sessionId"));
+    let narrow =
+        format!("/api/search?q=plum&sessionId={}&direction=incoming", walk.id("sessionId"));
     assert_eq!(walk.get(&narrow).await["total"], 1);
 }

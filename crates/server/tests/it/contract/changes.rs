@@ -82,9 +82,8 @@ async fn files_of_a_person(stage: &mut Stage) {
     };
     let id = stage.mia.send_file(&stage.shop.jid(), file).await.unwrap();
     let path = format!("./messages?messageId={id}");
-    let ready = |page: &serde_json::Value| {
-        page["messages"][0]["metadata"]["media"]["state"] == "ready"
-    };
+    let ready =
+        |page: &serde_json::Value| page["messages"][0]["metadata"]["media"]["state"] == "ready";
     stage.walk.until(&path, ready).await;
     stage.walk.set("messageId", &json!(id));
     let file = stage.walk.bytes("./messages/{chatId}/{messageId}/media").await;

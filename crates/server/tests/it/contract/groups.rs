@@ -53,8 +53,14 @@ async fn a_group_is_led() {
     for (path, body) in [
         ("subject", json!({ "subject": "Crew" })),
         ("description", json!({ "description": "Who bakes when" })),
-        ("settings", json!({ "announce": true, "locked": true, "ephemeralSeconds": 86_400, "memberAddMode": "admins" })),
-        ("settings", json!({ "announce": false, "locked": false, "ephemeralSeconds": 0, "memberAddMode": "all" })),
+        (
+            "settings",
+            json!({ "announce": true, "locked": true, "ephemeralSeconds": 86_400, "memberAddMode": "admins" }),
+        ),
+        (
+            "settings",
+            json!({ "announce": false, "locked": false, "ephemeralSeconds": 0, "memberAddMode": "all" }),
+        ),
         ("member-label", json!({ "label": "Front desk" })),
         ("picture", json!({ "base64": files::base64(files::PNG), "mimetype": "image/png" })),
     ] {

@@ -39,7 +39,8 @@ async fn providers_call_an_instance() {
     }
     walk.bare("POST", "/api/plugins/{id}/enable", 200).await;
     let session = walk.id("sessionId").to_owned();
-    let new = json!({ "instanceId": "shop", "sessionScope": session, "config": { "word": "parcel" } });
+    let new =
+        json!({ "instanceId": "shop", "sessionScope": session, "config": { "word": "parcel" } });
     walk.call("POST", ALL, new, 201).await;
     assert_eq!(walk.get(ALL).await[0]["instanceId"], "shop");
     let renewed = walk.bare("POST", &format!("{ONE}/regenerate-secret"), 200).await;

@@ -63,8 +63,7 @@ async fn every_kind_of_message_reaches_a_person() {
         "chatId": to, "latitude": 52.5, "longitude": 13.4, "description": "The shop", "address": "Main Street 1",
     });
     send(&mut stage, "send-location", place, "location").await;
-    let card =
-        json!({ "chatId": to, "contactName": "Corner Bakery", "contactNumber": format!("+{SHOP}") });
+    let card = json!({ "chatId": to, "contactName": "Corner Bakery", "contactNumber": format!("+{SHOP}") });
     send(&mut stage, "send-contact", card, "contact").await;
     let poll = json!({ "chatId": to, "name": "Which cake?", "options": ["Plum", "Apple"] });
     send(&mut stage, "send-poll", poll, "poll").await;
@@ -81,7 +80,8 @@ async fn every_kind_of_message_reaches_a_person() {
 }
 
 async fn templates(stage: &mut Stage) {
-    let new = json!({ "name": "ready", "header": "Hello {{name}}", "body": "Your {{what}} is ready" });
+    let new =
+        json!({ "name": "ready", "header": "Hello {{name}}", "body": "Your {{what}} is ready" });
     let made = stage.walk.call("POST", "./templates", new, 201).await;
     let id = stage.walk.set("id", &made["id"]);
     assert_eq!(stage.walk.get("./templates").await[0]["id"], json!(id));

@@ -29,10 +29,19 @@ async fn statuses_are_posted_read_and_taken_back() {
     let own = |bytes: &[u8], mimetype: &str| json!({ "base64": files::base64(bytes), "mimetype": mimetype });
     let mut posted = Value::Null;
     for (route, body) in [
-        ("send-text", json!({ "text": "Open till six", "backgroundColor": "#1E6E4F", "font": 2, "recipients": [chat(MIA)] })),
+        (
+            "send-text",
+            json!({ "text": "Open till six", "backgroundColor": "#1E6E4F", "font": 2, "recipients": [chat(MIA)] }),
+        ),
         ("send-video", json!({ "video": own(files::MP4, "video/mp4"), "recipients": [chat(MIA)] })),
-        ("send-voice", json!({ "audio": own(files::OPUS, "audio/ogg; codecs=opus"), "recipients": [chat(MIA)] })),
-        ("send-image", json!({ "image": own(files::PNG, "image/png"), "caption": "Fresh", "recipients": [chat(MIA)] })),
+        (
+            "send-voice",
+            json!({ "audio": own(files::OPUS, "audio/ogg; codecs=opus"), "recipients": [chat(MIA)] }),
+        ),
+        (
+            "send-image",
+            json!({ "image": own(files::PNG, "image/png"), "caption": "Fresh", "recipients": [chat(MIA)] }),
+        ),
     ] {
         posted = stage.walk.call("POST", &format!("./status/{route}"), body, 201).await;
         seen(&stage.mia, &posted["statusId"]).await;
