@@ -86,7 +86,8 @@ pub async fn the_counters_of_many_are_read_at_once<S: Store>(store: &S) {
     let mut states =
         store.pacing_states(&[lease.session, other.session, build::session(9).id]).await.unwrap();
     states.sort_by_key(|(id, _)| *id != lease.session);
-    let told: Vec<_> = states.iter().map(|(id, state)| (*id, state.sent, &state.cold[..])).collect();
+    let told: Vec<_> =
+        states.iter().map(|(id, state)| (*id, state.sent, &state.cold[..])).collect();
     let (first, second) = ([build::chat(1)], [build::chat(2)]);
     assert_eq!(told, [(lease.session, 2, &first[..]), (other.session, 1, &second[..])]);
     assert_eq!(store.pacing_states(&[other.session]).await.unwrap(), states[1..]);

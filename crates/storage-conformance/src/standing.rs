@@ -35,9 +35,8 @@ async fn all<S: Store>(store: &S, query: &LaneQuery, seconds: u64) -> LanePage {
 
 async fn reasons<S: Store>(store: &S, seconds: u64) -> Vec<(WaitReason, Option<u64>)> {
     let page = all(store, &LaneQuery::default(), seconds).await;
-    let told = |lane: LaneStanding| {
-        (lane.reason, lane.until.map(|until| until.since(later(0)).as_secs()))
-    };
+    let told =
+        |lane: LaneStanding| (lane.reason, lane.until.map(|until| until.since(later(0)).as_secs()));
     page.lanes.into_iter().map(told).collect()
 }
 
@@ -54,10 +53,16 @@ pub async fn what_a_lane_waits_for_is_told<S: Store>(store: &S) {
     let lane = &page.lanes[0];
     assert_eq!(lane.lane, LaneId::chat(webhook.id, &build::chat(1)));
     assert_eq!((lane.webhook, &lane.url, lane.session), (webhook.id, &webhook.url, session));
-    assert_eq!((lane.waiting, lane.oldest), (2, build::event(101, session, &build::chat(1)).occurred_at));
+    assert_eq!(
+        (lane.waiting, lane.oldest),
+        (2, build::event(101, session, &build::chat(1)).occurred_at)
+    );
     assert_eq!((lane.head.delivery, lane.head.sequence), (taken[0].deliveries[0].id, 1));
     assert_eq!((lane.head.event, lane.head.attempts), (EventType::MessageReceived, 0));
-    assert_eq!((lane.reason, lane.until, lane.head.last_error.as_deref()), (WaitReason::Delivering, None, None));
+    assert_eq!(
+        (lane.reason, lane.until, lane.head.last_error.as_deref()),
+        (WaitReason::Delivering, None, None)
+    );
     assert_eq!(lane.holder, Some(LaneHolder { owner: "worker".into(), until: later(61) }));
     assert_eq!((page.lanes[1].reason, &page.lanes[1].holder), (WaitReason::Due, &None));
     let over = all(store, &LaneQuery::default(), 61).await;

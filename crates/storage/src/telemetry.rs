@@ -123,10 +123,7 @@ impl Telemetry for LedgerStore {
         })
     }
 
-    async fn activities(
-        &self,
-        sessions: &[SessionId],
-    ) -> StoreResult<Vec<(SessionId, Activity)>> {
+    async fn activities(&self, sessions: &[SessionId]) -> StoreResult<Vec<(SessionId, Activity)>> {
         let rows = db::query(&ACTIVITIES).bind(list_of(sessions)).fetch_all(&self.readers).await;
         rows.doing(ACTIVITY)?.iter().map(activity).collect()
     }

@@ -263,15 +263,24 @@ mod tests {
         assert_eq!(tried.reason(NOW), (WaitReason::Retry, at(7)));
         let broken = LaneFacts { health: &broken, ..held };
         assert_eq!(broken.reason(NOW), (WaitReason::Breaker, at(5)));
-        assert_eq!(
-            LaneFacts { retry_at: at(7), ..broken }.reason(NOW),
-            (WaitReason::Retry, at(7))
-        );
+        assert_eq!(LaneFacts { retry_at: at(7), ..broken }.reason(NOW), (WaitReason::Retry, at(7)));
         assert_eq!(
             LaneFacts { retry_at: at(5), held_until: at(5), ..broken }.reason(NOW),
             (WaitReason::Breaker, at(5)),
             "all of them end together"
         );
+    }
+
+    #[test]
+    fn a_lane_tells_its_chat() {
+        let webhook = WebhookId::from_uuid(uuid::Uuid::from_u128(7));
+        let chat: crate::ChatId = "49170111@c.us".parse().unwrap();
+        assert_eq!(LaneId::chat(webhook, &chat).chat_of(), Some(chat.clone()));
+        let stored = |own: &str| LaneId::from_stored(format!("{webhook}/{own}")).chat_of();
+        assert_eq!(stored("replay/49170111@c.us"), Some(chat));
+        for other in ["session", "replay/session", "dlv_00000000-0000-4000-8000-000000000000"] {
+            assert_eq!(stored(other), None, "{other}");
+        }
     }
 
     #[test]

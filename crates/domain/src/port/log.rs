@@ -102,12 +102,7 @@ pub trait LaneLog: Send + Sync + 'static {
     /// Lanes in which something waits at `now`, those that wait longest first, at most `limit`. Who has a lane is told
     /// of all processes; that a webhook's rate is used up is known of this one alone. A lane that ends while this is
     /// read is left out.
-    async fn lanes(
-        &self,
-        query: &LaneQuery,
-        now: Timestamp,
-        limit: u32,
-    ) -> StoreResult<LanePage>;
+    async fn lanes(&self, query: &LaneQuery, now: Timestamp, limit: u32) -> StoreResult<LanePage>;
 }
 
 /// The audit.
@@ -136,10 +131,7 @@ pub trait Telemetry: Send + Sync + 'static {
     async fn message_counts(&self) -> StoreResult<MessageCounts>;
     /// What was stored about the activity of some sessions, and their last deliveries, in one read; in any order, and
     /// without those that do not exist.
-    async fn activities(
-        &self,
-        sessions: &[SessionId],
-    ) -> StoreResult<Vec<(SessionId, Activity)>>;
+    async fn activities(&self, sessions: &[SessionId]) -> StoreResult<Vec<(SessionId, Activity)>>;
     /// Stores activities; never moves one back.
     async fn keep_activity(&self, activities: Vec<(SessionId, Activity)>) -> StoreResult<()>;
     /// How the writer does.

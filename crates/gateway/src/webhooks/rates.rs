@@ -89,7 +89,9 @@ impl DeliveryRates {
         let point = |back: u32| {
             let at = last.minus(RATES_BUCKET * back);
             while known.next_if(|point| point.at < at).is_some() {}
-            known.next_if(|point| point.at == at).unwrap_or(RatePoint { at, ..RatePoint::default() })
+            known
+                .next_if(|point| point.at == at)
+                .unwrap_or(RatePoint { at, ..RatePoint::default() })
         };
         (0..count).rev().map(point).collect()
     }
@@ -155,4 +157,64 @@ impl DeliveryRates {
 fn bucket_of(at: Timestamp) -> Timestamp {
     let length = i64::try_from(RATES_BUCKET.as_millis()).unwrap_or(1);
     Timestamp::from_millis(at.millis().div_euclid(length) * length)
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::{ManualClock, model::ModelStore};
+
+    use super::*;
+
+    fn record(clock: &ManualClock) -> DeliveryRates {
+        DeliveryRates {
+            clock: Arc::new(clock.clone()),
+            queue: Arc::new(ModelStore::default()),
+            meter: Meter::default(),
+            since: clock.now(),
+            points: Arc::default(),
+        }
+    }
+
+    fn point(at: Timestamp, delivered: u64) -> RatePoint {
+        RatePoint { at, delivered, ..RatePoint::default() }
+    }
+
+    #[test]
+    fn buckets_that_nobody_saw_are_zero() {
+        let clock = ManualClock::default();
+        let rates = record(&clock);
+        let first = bucket_of(clock.now());
+        let at = |number: u32| first.plus(RATES_BUCKET * number);
+        rates.push(point(at(0), 3));
+        rates.push(point(at(2), 5));
+        clock.advance(RATES_BUCKET * 3);
+        let told = rates.last(RATES_BUCKET * 4);
+        let before = first.minus(RATES_BUCKET);
+        assert_eq!(told, [point(before, 0), point(at(0), 3), point(at(1), 0), point(at(2), 5)]);
+        clock.advance(RATES_BUCKET);
+        let told = rates.last(RATES_BUCKET * 2);
+        assert_eq!(told, [point(at(1), 0), point(at(2), 5)], "the bucket of now is on its way");
+        clock.advance(RATES_BUCKET * 10);
+        assert_eq!(rates.last(RATES_BUCKET), [point(at(12), 0)], "it did not come");
+        assert_eq!(rates.last(Duration::ZERO), []);
+    }
+
+    #[test]
+    fn it_is_bounded_and_begins_anew_where_the_clock_is_put_back() {
+        let clock = ManualClock::default();
+        let rates = record(&clock);
+        let first = bucket_of(clock.now());
+        let at = |number: u32| first.plus(RATES_BUCKET * number);
+        let most = u32::try_from(POINTS_MAX).unwrap();
+        for number in 0..=most {
+            rates.push(point(at(number), 1));
+        }
+        assert_eq!(rates.lock().len(), POINTS_MAX);
+        clock.advance(RATES_BUCKET * (most + 1));
+        let all = rates.last(RATES_KEPT * 2);
+        assert_eq!((all.len(), all[0]), (POINTS_MAX, point(at(1), 1)));
+        rates.push(point(at(5), 9));
+        let points = rates.lock();
+        assert_eq!((points.len(), points.back()), (5, Some(&point(at(5), 9))));
+    }
 }

@@ -214,12 +214,7 @@ impl LedgerStore {
 
 #[async_trait]
 impl LaneLog for LedgerStore {
-    async fn lanes(
-        &self,
-        query: &LaneQuery,
-        now: Timestamp,
-        limit: u32,
-    ) -> StoreResult<LanePage> {
+    async fn lanes(&self, query: &LaneQuery, now: Timestamp, limit: u32) -> StoreResult<LanePage> {
         let receivers = self.receivers(query).await?;
         if receivers.is_empty() {
             return Ok(LanePage::default());

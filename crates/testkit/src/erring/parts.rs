@@ -197,10 +197,7 @@ impl Telemetry for StoreParts {
         self.log.message_counts().await
     }
 
-    async fn activities(
-        &self,
-        sessions: &[SessionId],
-    ) -> StoreResult<Vec<(SessionId, Activity)>> {
+    async fn activities(&self, sessions: &[SessionId]) -> StoreResult<Vec<(SessionId, Activity)>> {
         self.log.activities(sessions).await
     }
 
