@@ -132,7 +132,7 @@ pub struct LaneHead {
 /// A lane in which something waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneStanding {
-    /// Its name.
+    /// The name of the lane.
     pub lane: LaneId,
     /// Whose deliveries wait in it.
     pub webhook: WebhookId,
