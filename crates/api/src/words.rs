@@ -3,7 +3,7 @@
 use domain::{
     api_key::Role,
     batch::{BatchState, HoldReason},
-    delivery::{PauseReason, SignatureScheme},
+    delivery::{PauseReason, SignatureScheme, WaitReason},
     event::EventType,
     group::MemberAddRight,
     message::{Direction, MessageStatus, MessageType},
@@ -152,6 +152,13 @@ word_schema!(
     "DeliveryState",
     "Where a delivery stands: waiting, taken by the receiver, given up, or dropped before it could leave.",
     vec!["pending", "delivered", "exhausted", "dropped"]
+);
+word_schema!(
+    WaitReasonWord,
+    "LaneWait",
+    "Why the head of a lane has not left: it is under way, due, waits for a time, its webhook's rate is used up, the \
+     receiver's breaker is open, or its webhook is paused or switched off.",
+    WaitReason::ALL.map(WaitReason::as_str).to_vec()
 );
 word_schema!(
     SignatureWord,

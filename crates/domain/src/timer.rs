@@ -21,6 +21,8 @@ pub enum Timer {
     ChangeAnswer,
     /// The next try of a write that found the ledger busy.
     CommitRetry,
+    /// The end of a bucket in the record of delivery rates.
+    DeliveryRates,
     /// The next look for lanes that are due.
     Dispatch,
     /// The next look for files to download.

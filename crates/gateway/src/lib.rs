@@ -96,7 +96,7 @@ pub use statuses::Statuses;
 pub use supervisor::{Policy, Supervisor};
 pub use templates::Templates;
 pub use transfer::{Transfer, TransferOptions};
-pub use webhooks::{WebhookOptions, Webhooks};
+pub use webhooks::{DeliveryRates, WebhookOptions, Webhooks};
 
 /// Everything the gateway needs from outside.
 #[derive(Clone)]
@@ -271,6 +271,8 @@ pub struct Gateway {
     pub plugins: Plugins,
     /// Receivers, and the deliveries to them.
     pub webhooks: Webhooks,
+    /// How many deliveries left and waited lately.
+    pub rates: DeliveryRates,
     /// Keys of the API.
     pub api_keys: ApiKeys,
     /// Sends that wait for a person.
@@ -376,12 +378,13 @@ impl Gateway {
         let approvals = Approvals::build(&ports, &sessions, &ledger, &supervisor);
         let health = Health::build(&ports, &webhooks, &supervisor);
         let meter = webhooks.meter();
+        let rates = DeliveryRates::build(&ports, meter);
         let limit = options.stall_limit;
         let metrics = Metrics::build(&ports, &sessions, &peers, &live, &audit, meter, limit);
         let automation = Automation::build(options.automation_rules_max, &ports);
         let transfer = Transfer::build(options.transfer.clone(), &ports, &sessions);
         let search = Search::build(options.search.clone(), &ports);
-        let stats = Stats::build(options.stats_kept, &ports, &sessions);
+        let stats = Stats::build(&options, &ports, &sessions);
         let gateway = Self {
             sessions,
             messages,
@@ -399,6 +402,7 @@ impl Gateway {
             hooks,
             plugins,
             webhooks,
+            rates,
             api_keys,
             approvals,
             health,
@@ -433,6 +437,7 @@ impl Gateway {
         }
         sessions::held::spawn(&self.sessions, supervisor);
         downloads::spawn(ports, &self.media, &self.sessions, ledger, supervisor);
+        self.rates.start(supervisor);
         self.batches.run();
         self.search.start(supervisor);
         self.automation.start(&self.messages, ledger, supervisor);

@@ -29,6 +29,7 @@ pub mod retention;
 pub mod search;
 pub mod sessions;
 pub mod shared;
+pub mod standing;
 pub mod statuses;
 pub mod templates;
 pub mod transfer;
@@ -208,7 +209,7 @@ macro_rules! store_conformance {
             pacing: [
                 places_are_counted, a_chat_with_messages_is_not_cold, parallel_callers_share_the_places,
                 outcomes_move_the_breaker, what_never_left_gives_its_slot_back,
-                people_who_are_added_to_a_group_share_the_places,
+                people_who_are_added_to_a_group_share_the_places, the_counters_of_many_are_read_at_once,
             ];
             batches: [
                 a_batch_reads_back_as_it_was, items_move_and_the_last_one_ends_the_batch, a_cancel_is_final,
@@ -222,6 +223,10 @@ macro_rules! store_conformance {
                 a_redrive_is_recorded_at_once,
                 the_audit_reads_back_and_is_pruned, lags_are_measured,
                 messages_are_counted_as_they_come_change_and_go, activity_never_moves_back,
+            ];
+            standing: [
+                what_a_lane_waits_for_is_told, an_open_breaker_is_what_lanes_wait_for, lanes_are_listed_page_by_page,
+                lanes_are_found_by_what_they_are,
             ];
             retention: [
                 old_events_go_and_their_numbers_stay, a_clock_that_ran_ahead_does_not_stop_the_marks,

@@ -28,6 +28,7 @@ static ALL: &[&[&Statement]] = &[
     delivery::STATEMENTS,
     delivery::push::STATEMENTS,
     delivery::shared::STATEMENTS,
+    delivery::standing::STATEMENTS,
     device_key::STATEMENTS,
     event_log::STATEMENTS,
     group::STATEMENTS,

@@ -91,16 +91,36 @@ impl App {
         Self::tuned(|options| options.live = live).await
     }
 
+    /// On a ledger that was filled before the house was built.
+    pub async fn over(fill: impl AsyncFnOnce(&LedgerStore)) -> Self {
+        let (dir, store) = Self::ledger().await;
+        fill(&store).await;
+        Box::pin(Self::assemble((dir, store), |_| {}, 0, |_| {})).await
+    }
+
     async fn build(
         change: impl FnOnce(&mut ApiOptions),
         cap: u32,
         tune: impl FnOnce(&mut Options),
     ) -> Self {
+        Self::assemble(Self::ledger().await, change, cap, tune).await
+    }
+
+    async fn ledger() -> (tempfile::TempDir, LedgerStore) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.sqlite");
         let entropy = Arc::new(SeededEntropy::new(107));
         let options = StoreOptions { entropy, ..StoreOptions::for_testing(path) };
         let store = LedgerStore::open(options).await.unwrap();
+        (dir, store)
+    }
+
+    async fn assemble(
+        (dir, store): (tempfile::TempDir, LedgerStore),
+        change: impl FnOnce(&mut ApiOptions),
+        cap: u32,
+        tune: impl FnOnce(&mut Options),
+    ) -> Self {
         let clock = ManualClock::default();
         let whatsapp = FakeWhatsApp::default();
         let shared = Arc::new(store.clone());

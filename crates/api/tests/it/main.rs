@@ -29,6 +29,7 @@ mod inbound;
 mod inbound_changes;
 mod infra;
 mod labels;
+mod lanes;
 mod limits;
 mod logins;
 mod mcp;

@@ -58,7 +58,7 @@ pub use ledger::{
     Ledger, MessageChange, NewMessage, OpenChange, Quarantined, SessionPatch, UnresolvedSend,
     Write, WriteOutcome,
 };
-pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
+pub use log::{AuditLog, DeliveryLog, EventLog, LaneLog, LogStore, Telemetry};
 pub use logins::LoginStore;
 pub use media::{KeptMedia, MediaFiles, Scratch};
 pub use passkey::{PasskeyActions, PasskeyAssertion, PasskeyPhase, PasskeySignal};

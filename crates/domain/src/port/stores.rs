@@ -34,6 +34,8 @@ pub trait SessionStore: Send + Sync + 'static {
     async fn session(&self, id: SessionId) -> StoreResult<Option<Session>>;
     /// Newest first; with `name`, at most that one.
     async fn sessions(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>>;
+    /// Those of some ids, in one read; newest first.
+    async fn sessions_among(&self, ids: &[SessionId]) -> StoreResult<Vec<Session>>;
     /// Deletes it with all that belongs to it: keys, messages, events, webhooks, deliveries. `false` when unknown.
     async fn delete_session(&self, id: SessionId) -> StoreResult<bool>;
     /// Takes or renews the right to run a session for a time. `None` when another owner holds it, or when there is no
@@ -153,6 +155,8 @@ pub trait WebhookStore: Send + Sync + 'static {
     async fn webhook(&self, id: WebhookId) -> StoreResult<Option<Webhook>>;
     /// Of one session, or of all; newest first.
     async fn webhooks(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>>;
+    /// Of some sessions, in one read; newest first.
+    async fn webhooks_among(&self, sessions: &[SessionId]) -> StoreResult<Vec<Webhook>>;
     /// Replaces everything a user may change; `false` when it is gone. The health stays. Waiting deliveries of a
     /// webhook that is made inactive stay where they are.
     async fn update_webhook(&self, webhook: &Webhook) -> StoreResult<bool>;

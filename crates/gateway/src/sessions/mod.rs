@@ -171,6 +171,19 @@ impl Sessions {
         page: Page,
     ) -> Result<Vec<SessionView>, StoreError> {
         let sessions = self.inner.ports.store.sessions(name, page).await?;
+        self.views(sessions).await
+    }
+
+    /// Those of some ids, in one read; newest first.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn list_among(&self, ids: &[SessionId]) -> Result<Vec<SessionView>, StoreError> {
+        let sessions = self.inner.ports.store.sessions_among(ids).await?;
+        self.views(sessions).await
+    }
+
+    async fn views(&self, sessions: Vec<Session>) -> Result<Vec<SessionView>, StoreError> {
         let elsewhere = self.inner.held_anywhere().await?;
         let view = |session: Session| {
             let elsewhere = elsewhere.contains(&session.id);

@@ -7,6 +7,7 @@
 //! - [`handlers`] asks and tells code of this process about deliveries, [`queued`] of those that were stored.
 //! - [`slots`] are the places of calls under way, [`pace`] the rates of webhooks, [`outcome`] decides what follows a
 //!   call.
+//! - [`rates`] remembers for some hours how many left and waited.
 //! - The [`valve`] lets nothing leave whose result could not be recorded; [`known`] keeps results whose lane was lost.
 //! - The [`WebhookTransport`] is the way out.
 //!
@@ -26,6 +27,7 @@ mod outcome;
 mod pace;
 mod ping;
 mod queued;
+mod rates;
 mod registration;
 mod replay;
 mod request;
@@ -50,6 +52,7 @@ use known::KnownReceivers;
 pub use meter::Meter;
 use pace::WebhookPace;
 pub use ping::Ping;
+pub use rates::{DeliveryRates, RATES_BUCKET, RATES_KEPT, RatePoint};
 pub use registration::{Changed, Moved, NewWebhook, WebhookError, WebhookPatch};
 use slots::CallSlots;
 pub use transport::WebhookTransport;

@@ -213,7 +213,7 @@ async fn a_statement_that_is_wrong_is_noticed() {
 }
 
 /// Reads of whole tables that are meant: lists, counts and what is done once at a start.
-const WHOLE_TABLES: [&str; 39] = [
+const WHOLE_TABLES: [&str; 40] = [
     // Ends at the first row.
     "select position, session_id from removal order by position limit 1",
     // Whole indexes that have these rows alone.
@@ -240,6 +240,7 @@ const WHOLE_TABLES: [&str; 39] = [
     "select health from webhook where health <> '{}'",
     "select id, health from webhook where health <> '{}'",
     "select id, health, policy from webhook where active = 1",
+    "select id, session_id, url, active, health from webhook",
     "select id, pruned_sequence from session",
     // The look for sessions whose process died, every few seconds; they are few.
     "select id from session where deleted = 0 and (wanted = 1 or wish is not null)",

@@ -130,6 +130,10 @@ impl SessionStore for StoreParts {
         self.sessions.sessions(name, page).await
     }
 
+    async fn sessions_among(&self, ids: &[SessionId]) -> StoreResult<Vec<Session>> {
+        self.sessions.sessions_among(ids).await
+    }
+
     async fn delete_session(&self, id: SessionId) -> StoreResult<bool> {
         self.sessions.delete_session(id).await
     }
@@ -193,8 +197,8 @@ impl Telemetry for StoreParts {
         self.log.message_counts().await
     }
 
-    async fn activity(&self, session: SessionId) -> StoreResult<Activity> {
-        self.log.activity(session).await
+    async fn activities(&self, sessions: &[SessionId]) -> StoreResult<Vec<(SessionId, Activity)>> {
+        self.log.activities(sessions).await
     }
 
     async fn keep_activity(&self, activities: Vec<(SessionId, Activity)>) -> StoreResult<()> {

@@ -12,7 +12,7 @@ use domain::{
     batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
     chat::{Chat, Contact, KnownForm},
     content::Media,
-    delivery::{Attempt, ClaimedLane, Delivery, LaneId},
+    delivery::{Attempt, ClaimedLane, Delivery, LaneId, LanePage, LaneQuery},
     idempotency::{IdempotencyRecord, Taken},
     ids::{ApiKeyId, ApprovalId, AutomationRuleId, TemplateId},
     label::{Label, LabelId},
@@ -24,7 +24,7 @@ use domain::{
     login::{Login, LoginKind},
     media::MediaRecord,
     message::Message,
-    pacing::{PacingOutcome, PacingRules, Refusal, StrangersRefusal},
+    pacing::{PacingOutcome, PacingRules, PacingState, Refusal, StrangersRefusal},
     plugin::{
         Handover, IngressCall, IngressOutcome, IngressStored, Instance, Mapping, MappingKey,
         Plugin, PluginId,
@@ -33,11 +33,11 @@ use domain::{
         ApiKeyStore, ApprovalQuery, ApprovalStore, AuditLog, AutomationStore, BatchStore,
         BulkFacts, ClaimedIngress, Created, DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin,
         Erased, EventLog, GroupStore, Held, Holder, IdempotencyStore, IngressStore, KeyChange,
-        KeyEntry, KnownGroup, LabelStore, Lease, Ledger, LoginStore, MediaRecords, MessagePage,
-        MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore,
-        PluginStore, PluginValues, QueueServer, QueueStats, RecipientScope, SearchStore,
-        SessionStore, Settled, Settlement, StatsStore, StatusStore, StoreResult, Telemetry,
-        TemplateStore, TransferStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
+        KeyEntry, KnownGroup, LabelStore, LaneLog, Lease, Ledger, LoginStore, MediaRecords,
+        MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page,
+        PeopleStore, PluginStore, PluginValues, QueueServer, QueueStats, RecipientScope,
+        SearchStore, SessionStore, Settled, Settlement, StatsStore, StatusStore, StoreResult,
+        Telemetry, TemplateStore, TransferStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
         WishListener, Write, WriteOutcome,
     },
     presence::PresenceWishes,
@@ -126,6 +126,7 @@ erring! { SessionStore {
     fn insert_session(&self, session: &Session) -> bool;
     fn session(&self, id: SessionId) -> Option<Session>;
     fn sessions(&self, name: Option<&str>, page: Page) -> Vec<Session>;
+    fn sessions_among(&self, ids: &[SessionId]) -> Vec<Session>;
     fn delete_session(&self, id: SessionId) -> bool;
     fn acquire_session(&self, id: SessionId, owner: &str, now: Timestamp, lasts: Duration) -> Option<Held>;
     fn release_session(&self, lease: &Lease) -> ();
@@ -155,6 +156,7 @@ erring! { WebhookStore of webhooks {
     fn insert_webhook(&self, webhook: &Webhook, most: u32) -> bool;
     fn webhook(&self, id: WebhookId) -> Option<Webhook>;
     fn webhooks(&self, session: Option<SessionId>, page: Page) -> Vec<Webhook>;
+    fn webhooks_among(&self, sessions: &[SessionId]) -> Vec<Webhook>;
     fn update_webhook(&self, webhook: &Webhook) -> bool;
     fn update_webhook_if_unchanged(&self, webhook: &Webhook, was: Timestamp) -> bool;
     fn pause_webhook(&self, id: WebhookId, at: Timestamp) -> bool;
@@ -221,6 +223,7 @@ erring! { StatsStore of stats {
     fn message_numbers(&self, session: Option<SessionId>, since: Timestamp, bucket: StatsBucket) -> MessageNumbers;
     fn busiest_chats(&self, session: Option<SessionId>, since: Timestamp, limit: u32) -> Vec<ChatCount>;
     fn counts_of_session(&self, session: SessionId) -> MessageCounts;
+    fn sent_since(&self, sessions: &[SessionId], since: Timestamp) -> Vec<(SessionId, u64)>;
     fn prune_stats(&self, before: Timestamp) -> u64;
 } }
 
@@ -285,6 +288,7 @@ erring! { PacingStore of pacing {
     fn record_send(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, at: Timestamp, outcome: PacingOutcome, now: Timestamp) -> bool;
     fn admit_strangers(&self, lease: &Lease, people: &[ChatId], rules: &PacingRules, now: Timestamp) -> Result<Vec<ChatId>, StrangersRefusal>;
     fn return_strangers(&self, lease: &Lease, people: &[ChatId], at: Timestamp) -> ();
+    fn pacing_states(&self, sessions: &[SessionId]) -> Vec<(SessionId, PacingState)>;
 } }
 
 erring! { MediaRecords of media_records {
@@ -380,6 +384,10 @@ erring! { DeliveryLog of log {
     fn record_redrives(&self, webhook: WebhookId, replay: NewReplay, attempt: Attempt) -> bool;
 } }
 
+erring! { LaneLog of log {
+    fn lanes(&self, query: &LaneQuery, now: Timestamp, limit: u32) -> LanePage;
+} }
+
 erring! { AuditLog of log {
     fn append_audit(&self, entries: Vec<AuditEntry>) -> ();
     fn audit_entries(&self, query: &AuditQuery, page: Page) -> (Vec<AuditEntry>, u64);
@@ -400,7 +408,7 @@ erring! { Telemetry {
     fn lags(&self) -> Vec<WebhookLag>;
     fn doubtful_counts(&self) -> DoubtfulCounts;
     fn message_counts(&self) -> MessageCounts;
-    fn activity(&self, session: SessionId) -> Activity;
+    fn activities(&self, sessions: &[SessionId]) -> Vec<(SessionId, Activity)>;
     fn keep_activity(&self, activities: Vec<(SessionId, Activity)>) -> ();
 } and {
     fn writer(&self) -> WriterStats {

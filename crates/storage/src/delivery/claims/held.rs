@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{DeliveryId, Timestamp, WebhookId, port::Settled};
+use domain::{DeliveryId, Timestamp, WebhookId, delivery::LaneHolder, port::Settled};
 
 use super::{InFlight, LaneClass, Step, Taker, UnreadClaim};
 
@@ -217,6 +217,22 @@ impl HeldLanes {
         state.lanes.retain(|_, lease| lease.webhook != webhook);
         state.holds.remove(&webhook);
         state.free(webhook);
+    }
+
+    /// Who holds which lane at `now`.
+    pub(crate) fn holders(&self, now: Timestamp) -> HashMap<String, LaneHolder> {
+        let state = self.lock();
+        let held = state.lanes.iter().filter(|(_, lease)| lease.until > now);
+        held.map(|(lane, lease)| {
+            let holder = LaneHolder { owner: lease.owner.clone(), until: lease.until };
+            (lane.clone(), holder)
+        })
+        .collect()
+    }
+
+    /// The webhooks that are held back, and until when.
+    pub(crate) fn holds(&self) -> HashMap<WebhookId, Timestamp> {
+        self.lock().holds.clone()
     }
 
     /// Holds a webhook back.

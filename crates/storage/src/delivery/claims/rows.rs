@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use domain::{
     Timestamp, WebhookId,
-    delivery::{Candidate, LaneId, Share},
+    delivery::{Candidate, LaneHolder, LaneId, Share},
     port::StoreResult,
 };
 
@@ -224,6 +224,10 @@ impl LaneClaims for RowClaims {
 
     fn is_held(&self, _lane: &str, lease_until: Timestamp, now: Timestamp) -> bool {
         lease_until > now
+    }
+
+    fn holders(&self, _now: Timestamp) -> Option<HashMap<String, LaneHolder>> {
+        None
     }
 
     async fn next_end(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
