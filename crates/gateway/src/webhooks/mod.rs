@@ -49,7 +49,7 @@ use crate::{
 use known::KnownReceivers;
 pub use meter::Meter;
 use pace::WebhookPace;
-pub use ping::Ping;
+pub use ping::{Ping, PingAnswer};
 pub use registration::{Changed, Moved, NewWebhook, WebhookError, WebhookPatch};
 use slots::CallSlots;
 pub use transport::WebhookTransport;
