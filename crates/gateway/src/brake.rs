@@ -80,12 +80,6 @@ impl Brake {
         self.shared.pause.subscribe()
     }
 
-    /// Completes when no pause is in force.
-    pub(crate) async fn released(&self) {
-        // The sender is ours, so it is there.
-        let _ = self.watch().wait_for(Option::is_none).await;
-    }
-
     /// Pauses all sends; a pause in force stays as it is. The one in force.
     ///
     /// # Errors
@@ -143,11 +137,14 @@ impl SharedBrake {
     async fn follow(&self) {
         let mut failing = false;
         loop {
-            let at = self.clock.now().plus(SWEEP);
-            let sweeps = failing || !self.alone;
-            tokio::select! {
-                () = self.wake.notified() => {}
-                () = self.clock.sleep_until(Timer::BrakeSweep, at), if sweeps => {}
+            if self.alone && !failing {
+                self.wake.notified().await;
+            } else {
+                let at = self.clock.now().plus(SWEEP);
+                tokio::select! {
+                    () = self.wake.notified() => {}
+                    () = self.clock.sleep_until(Timer::BrakeSweep, at) => {}
+                }
             }
             let read = self.read().await;
             if let (Err(error), false) = (&read, failing) {

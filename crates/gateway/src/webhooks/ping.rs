@@ -56,7 +56,7 @@ impl PingAnswer {
 }
 
 fn told(headers: &HeaderMap) -> Vec<(String, String)> {
-    let one = |name: &http::HeaderName| {
+    let one = |name: &http::HeaderName| -> (String, String) {
         let values = headers.get_all(name).iter();
         let values: Vec<_> =
             values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
