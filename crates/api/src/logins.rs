@@ -189,6 +189,6 @@ async fn link(
 }
 
 /// The login that let the caller in; none when a key did.
-fn login_of(parts: &Parts) -> Option<&str> {
+pub fn login_of(parts: &Parts) -> Option<&str> {
     if presented_key(&parts.headers).is_some() { None } else { presented_login(&parts.headers) }
 }

@@ -13,6 +13,8 @@ pub enum Timer {
     Approvals,
     /// How long a batch lets sends of people go first.
     BatchYield,
+    /// The next look whether another process paused all sends.
+    BrakeSweep,
     /// The next item of a batch, or the next look at the session's batches.
     BatchRunner,
     /// The next look for sessions with batches.

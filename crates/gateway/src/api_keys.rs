@@ -4,6 +4,7 @@
 //! a revoked key is refused from the next call on. Uses are counted in memory and written every few seconds.
 
 mod logins;
+mod revoke_all;
 
 use std::{
     collections::HashMap,
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use crate::{Policy, Ports, Supervisor};
 
 pub use logins::OpenedLogin;
+pub use revoke_all::RevokedKeys;
 
 /// Between two writes of the counters.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
@@ -104,6 +106,8 @@ pub struct ApiKeys {
     changing: Arc<tokio::sync::Mutex<()>>,
     /// Mixed into hashes, so that whoever has the ledger alone cannot try texts that people made.
     pepper: Option<Secret>,
+    /// The key that the environment names, where it names one.
+    master: Arc<Mutex<Option<ApiKeyId>>>,
     /// Told when this process changed or deleted a key.
     changed: Arc<watch::Sender<()>>,
 }
@@ -118,6 +122,7 @@ impl ApiKeys {
             uses: Arc::default(),
             changing: Arc::default(),
             pepper,
+            master: Arc::default(),
             changed: Arc::new(watch::Sender::new(())),
         };
         let (this, stopping) = (keys.clone(), supervisor.stopping());
@@ -179,6 +184,7 @@ impl ApiKeys {
                 made
             }
         };
+        self.set_master(known.id);
         if !known.active {
             tracing::warn!(key.id = %known.id, "API_MASTER_KEY is a key that was revoked: it opens nothing");
         } else if is_master(&known) && known.prefix != mark {

@@ -315,6 +315,7 @@ fn options(settings: &Settings) -> anyhow::Result<Options> {
             } else {
                 WebhookOptions::default().sweep_interval
             },
+            ..WebhookOptions::default()
         },
     })
 }

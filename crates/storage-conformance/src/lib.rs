@@ -6,6 +6,7 @@
 
 pub mod approvals;
 pub mod batches;
+pub mod brake;
 pub mod changes;
 pub mod chats;
 pub mod events;
@@ -42,11 +43,11 @@ use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-        ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys,
-        GroupStore, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore,
-        LoginStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, SearchStore, SessionStore, StatsStore, StatusStore, TemplateStore,
-        TransferStore, WebhookStore, Write, WriteOutcome,
+        ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, BrakeStore, DeliveryQueue,
+        DeviceKeys, GroupStore, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger,
+        LogStore, LoginStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore,
+        PluginStore, PluginValues, ProcessStore, SearchStore, SessionStore, StatsStore,
+        StatusStore, TemplateStore, TransferStore, WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -86,6 +87,8 @@ pub trait Store:
     + TransferStore
     + StatusStore
     + LabelStore
+    + BrakeStore
+    + ProcessStore
     + Clone
 {
 }
@@ -117,6 +120,8 @@ impl<T> Store for T where
         + TransferStore
         + StatusStore
         + LabelStore
+        + BrakeStore
+        + ProcessStore
         + Clone
 {
 }
@@ -249,6 +254,10 @@ macro_rules! store_conformance {
             logins: [
                 a_login_reads_back_as_it_was, a_link_is_taken_once, logins_that_are_over_go, logins_go_with_their_key,
                 the_newest_logins_of_a_key_stay,
+            ];
+            brake: [
+                a_pause_is_one_and_reads_back, listeners_hear_of_pauses, processes_are_told_with_what_they_hold,
+                all_other_keys_are_revoked_at_once,
             ];
             keys: [
                 an_api_key_reads_back_as_it_was, uses_are_counted, device_keys_read_back, changes_are_one_unit,

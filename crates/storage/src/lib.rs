@@ -22,6 +22,7 @@ mod approval;
 mod audit;
 mod automation;
 mod batch;
+mod brake;
 mod bull;
 mod crypt;
 mod db;

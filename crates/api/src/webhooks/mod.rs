@@ -2,6 +2,7 @@
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod ping;
 mod shapes;
 
 pub use shapes::WebhookFilters;
@@ -14,9 +15,10 @@ use domain::{
     filter::Filters,
     webhook::{Secret, Webhook},
 };
-use gateway::webhooks::{Changed, Moved, NewWebhook, WebhookPatch};
+use gateway::webhooks::{Changed, Moved, NewWebhook, WebhookError, WebhookPatch};
+use ping::PingBody;
 use serde_json::json;
-use shapes::{CreateWebhook, PingBody, PolicyBody, UpdateWebhook, WebhookBody};
+use shapes::{CreateWebhook, PolicyBody, UpdateWebhook, WebhookBody};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -18,6 +18,7 @@ mod contract;
 mod dashboard;
 mod deliveries;
 mod docs;
+mod emergency;
 mod events;
 mod forward;
 mod groups;

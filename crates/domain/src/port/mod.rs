@@ -6,6 +6,7 @@
 mod approvals;
 mod automation;
 mod batches;
+mod brake;
 mod catalogue;
 mod channels;
 mod contacts;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 pub use approvals::{ApprovalQuery, ApprovalStore};
 pub use automation::AutomationStore;
 pub use batches::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, RecipientScope};
+pub use brake::{BrakeStore, PauseListener};
 pub use catalogue::CatalogueActions;
 pub use channels::ChannelActions;
 pub use contacts::{CallMedia, ContactActions, PeopleSignal, ProfileChange};
@@ -53,7 +55,7 @@ pub use lanes::{
     DeliveryQueue, LaneLedger, Offer, OpenedListener, QueueServer, QueueStats, Settled, Settlement,
     Verdict, WaitingLane,
 };
-pub use lease::{Held, Lease, WishListener};
+pub use lease::{Held, Lease, ProcessStore, WishListener};
 pub use ledger::{
     Ledger, MessageChange, NewMessage, OpenChange, Quarantined, SessionPatch, UnresolvedSend,
     Write, WriteOutcome,

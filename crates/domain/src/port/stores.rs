@@ -190,6 +190,14 @@ pub trait ApiKeyStore: Send + Sync + 'static {
     async fn update_api_key(&self, key: &ApiKey) -> StoreResult<bool>;
     /// Replaces what is shown of a key and its hash: the same key, kept in another way.
     async fn rehash_api_key(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> StoreResult<()>;
+    /// Switches off every key but `caller` and `kept`, and ends every login but `login`, at once; how many keys that
+    /// were on. `None`, and nothing is done, when `caller` is off or gone: of two that switch each other off one stays.
+    async fn revoke_other_api_keys(
+        &self,
+        caller: ApiKeyId,
+        kept: Option<ApiKeyId>,
+        login: Option<KeyHash>,
+    ) -> StoreResult<Option<u64>>;
     /// Deletes it; `false` when unknown.
     async fn delete_api_key(&self, id: ApiKeyId) -> StoreResult<bool>;
     /// Adds uses; not durable to the last call.

@@ -51,7 +51,7 @@ use crate::{
 use known::KnownReceivers;
 pub use meter::Meter;
 use pace::WebhookPace;
-pub use ping::Ping;
+pub use ping::{Ping, PingAnswer};
 pub use rates::{DeliveryRates, RATES_BUCKET, RATES_KEPT, RatePoint};
 pub use registration::{Changed, Moved, NewWebhook, WebhookError, WebhookPatch};
 use slots::CallSlots;
@@ -62,6 +62,8 @@ use valve::LedgerValve;
 /// How webhooks are delivered.
 #[derive(Debug, Clone)]
 pub struct WebhookOptions {
+    /// The name of this process, with which the names of its workers in the leases of lanes begin.
+    pub process: String,
     /// The limit of one attempt.
     pub timeout: Duration,
     /// The wait before the first retry of webhooks with a `retryCount`; doubles with each.
@@ -90,6 +92,7 @@ pub struct WebhookOptions {
 impl Default for WebhookOptions {
     fn default() -> Self {
         Self {
+            process: "waypost".into(),
             timeout: Duration::from_secs(10),
             retry_delay: Duration::from_secs(5),
             max_per_session: 16,

@@ -5,14 +5,15 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use domain::{
     SessionId, Timestamp,
+    brake::SendsPause,
     log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
     port::{
-        ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, DeviceKeys, GroupStore, Held,
-        Holder, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore, LoginStore,
-        MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues,
-        Quarantined, SearchStore, SessionStore, StatsStore, StatusStore, Store, StoreResult,
-        Telemetry, TemplateStore, TransferStore, Trouble, UnreadableRow, WebhookStore,
-        WishListener, Write, WriteOutcome,
+        ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, BrakeStore, DeviceKeys,
+        GroupStore, Held, Holder, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger,
+        LogStore, LoginStore, MediaRecords, MessageStore, PacingStore, Page, PauseListener,
+        PeopleStore, PluginStore, PluginValues, ProcessStore, Quarantined, SearchStore,
+        SessionStore, StatsStore, StatusStore, Store, StoreResult, Telemetry, TemplateStore,
+        TransferStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
     },
     session::Session,
 };
@@ -46,6 +47,8 @@ pub struct StoreParts {
     pub transfer: Arc<dyn TransferStore>,
     pub statuses: Arc<dyn StatusStore>,
     pub labels: Arc<dyn LabelStore>,
+    pub brake: Arc<dyn BrakeStore>,
+    pub processes: Arc<dyn ProcessStore>,
 }
 
 impl StoreParts {
@@ -77,6 +80,8 @@ impl StoreParts {
             transfer: store.clone(),
             statuses: store.clone(),
             labels: store.clone(),
+            brake: store.clone(),
+            processes: store.clone(),
         }
     }
 }
@@ -180,6 +185,25 @@ impl SessionStore for StoreParts {
 
     fn listen_for_wishes(&self, listener: WishListener) {
         self.sessions.listen_for_wishes(listener);
+    }
+}
+
+#[async_trait]
+impl BrakeStore for StoreParts {
+    async fn sends_pause(&self) -> StoreResult<Option<SendsPause>> {
+        self.brake.sends_pause().await
+    }
+
+    async fn pause_sends(&self, pause: &SendsPause) -> StoreResult<SendsPause> {
+        self.brake.pause_sends(pause).await
+    }
+
+    async fn resume_sends(&self) -> StoreResult<bool> {
+        self.brake.resume_sends().await
+    }
+
+    fn listen_for_pauses(&self, listener: PauseListener) {
+        self.brake.listen_for_pauses(listener);
     }
 }
 

@@ -10,6 +10,7 @@ use domain::{
     approval::{Approval, ApprovalState},
     automation::AutomationRule,
     batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
+    brake::SendsPause,
     chat::{Chat, Contact, KnownForm},
     content::Media,
     delivery::{Attempt, ClaimedLane, Delivery, LaneId, LanePage, LaneQuery},
@@ -31,16 +32,17 @@ use domain::{
     },
     port::{
         ApiKeyStore, ApprovalQuery, ApprovalStore, AuditLog, AutomationStore, BatchStore,
-        BulkFacts, ClaimedIngress, Created, DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin,
-        Erased, EventLog, GroupStore, Held, Holder, IdempotencyStore, IngressStore, KeyChange,
-        KeyEntry, KnownGroup, LabelStore, LaneLog, Lease, Ledger, LoginStore, MediaRecords,
-        MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page,
-        PeopleStore, PluginStore, PluginValues, QueueServer, QueueStats, RecipientScope,
-        SearchStore, SessionStore, Settled, Settlement, StatsStore, StatusStore, StoreResult,
-        Telemetry, TemplateStore, TransferStore, UnresolvedSend, Upkeep, ValueStored, WebhookStore,
-        WishListener, Write, WriteOutcome,
+        BrakeStore, BulkFacts, ClaimedIngress, Created, DeliveryLog, DeliveryQueue, DeviceKeys,
+        EnabledPlugin, Erased, EventLog, GroupStore, Held, Holder, IdempotencyStore, IngressStore,
+        KeyChange, KeyEntry, KnownGroup, LabelStore, LaneLog, Lease, Ledger, LoginStore,
+        MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem,
+        PacingStore, Page, PauseListener, PeopleStore, PluginStore, PluginValues, ProcessStore,
+        QueueServer, QueueStats, RecipientScope, SearchStore, SessionStore, Settled, Settlement,
+        StatsStore, StatusStore, StoreResult, Telemetry, TemplateStore, TransferStore,
+        UnresolvedSend, Upkeep, ValueStored, WebhookStore, WishListener, Write, WriteOutcome,
     },
     presence::PresenceWishes,
+    process::ProcessRecord,
     receipt::RecipientTimes,
     search::{SearchMatch, SearchPage, SearchQuery},
     session::Session,
@@ -171,6 +173,7 @@ erring! { ApiKeyStore of api_keys {
     fn api_keys(&self) -> Vec<ApiKey>;
     fn update_api_key(&self, key: &ApiKey) -> bool;
     fn rehash_api_key(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> ();
+    fn revoke_other_api_keys(&self, caller: ApiKeyId, kept: Option<ApiKeyId>, login: Option<KeyHash>) -> Option<u64>;
     fn delete_api_key(&self, id: ApiKeyId) -> bool;
     fn touch_api_key(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> ();
 } }
@@ -190,6 +193,20 @@ erring! { LoginStore of logins {
     fn take_login(&self, hash: KeyHash, kind: LoginKind) -> Option<Login>;
     fn touch_login(&self, hash: KeyHash, at: Timestamp) -> ();
     fn delete_expired_logins(&self, now: Timestamp) -> u64;
+} }
+
+erring! { BrakeStore {
+    fn sends_pause(&self) -> Option<SendsPause>;
+    fn pause_sends(&self, pause: &SendsPause) -> SendsPause;
+    fn resume_sends(&self) -> bool;
+} and {
+    fn listen_for_pauses(&self, listener: PauseListener) {
+        self.store.listen_for_pauses(listener);
+    }
+} }
+
+erring! { ProcessStore of processes {
+    fn processes(&self, now: Timestamp) -> Vec<ProcessRecord>;
 } }
 
 erring! { PeopleStore of people {

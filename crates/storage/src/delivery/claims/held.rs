@@ -82,6 +82,15 @@ impl HeldLanes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many lanes each worker holds.
+    pub(crate) fn by_owner(&self, now: Timestamp) -> Vec<(String, u64)> {
+        let mut found = HashMap::<String, u64>::new();
+        for lease in self.lock().lanes.values().filter(|lease| lease.until > now) {
+            *found.entry(lease.owner.clone()).or_default() += 1;
+        }
+        found.into_iter().collect()
+    }
+
     /// Forgets what ran out, and counts the rest.
     pub(crate) fn survey(&self, owner: &str, now: Timestamp) -> InFlight {
         let mut state = self.lock();

@@ -73,6 +73,10 @@ impl LaneClaims for MemoryClaims {
         &self.held
     }
 
+    async fn by_owner(&self, now: Timestamp) -> StoreResult<Vec<(String, u64)>> {
+        Ok(self.held.by_owner(now))
+    }
+
     async fn survey(&self, taker: &Taker<'_>) -> StoreResult<InFlight> {
         Ok(self.held.survey(taker.owner, taker.now))
     }

@@ -105,6 +105,9 @@ pub(crate) trait LaneClaims: Send + Sync {
     /// What workers of this process hold and were given.
     fn held(&self) -> &HeldLanes;
 
+    /// How many lanes each worker holds.
+    async fn by_owner(&self, now: Timestamp) -> StoreResult<Vec<(String, u64)>>;
+
     /// What is on its way, as one worker sees it.
     async fn survey(&self, taker: &Taker<'_>) -> StoreResult<InFlight>;
 

@@ -40,6 +40,7 @@ db::statements! {
     RELEASE = postgres("update lane set owner = null, lease_until = null, \
          ticket = case when ticket > 0 then nextval('lane_ticket') else 0 end where id = $1 and epoch = $2");
     LET_GO = postgres("update lane set owner = null, lease_until = null where id = $1 and epoch = $2");
+    BY_OWNER = postgres("select owner, count(*) as lanes from lane where lease_until > $1 group by owner");
     NEXT_END = postgres("select min(lease_until) from lane where lease_until > $1");
 }
 
@@ -117,6 +118,16 @@ impl LaneClaims for RowClaims {
     }
 
     /// Of all processes.
+    async fn by_owner(&self, now: Timestamp) -> StoreResult<Vec<(String, u64)>> {
+        const DOING: &str = "counting the lanes of processes";
+        let rows = db::query(&BY_OWNER).bind(now.millis()).fetch_all(&self.readers).await;
+        let tally = |row: &Row| {
+            let lanes: i64 = row.try_get("lanes").doing(DOING)?;
+            Ok((row.try_get("owner").doing(DOING)?, u64::try_from(lanes).unwrap_or(0)))
+        };
+        rows.doing(DOING)?.iter().map(tally).collect()
+    }
+
     async fn survey(&self, taker: &Taker<'_>) -> StoreResult<InFlight> {
         let known = self.held.survey(taker.owner, taker.now);
         let mut survey = InFlight { held: known.held, ..InFlight::default() };
