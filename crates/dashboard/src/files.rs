@@ -11,28 +11,34 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-CCU2BYKZ.js",
+        name: "app-MBK7OXPV.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-CCU2BYKZ.js"),
-        gzip: include_bytes!("../files/app-CCU2BYKZ.js.gz"),
+        bytes: include_bytes!("../files/app-MBK7OXPV.js"),
+        gzip: include_bytes!("../files/app-MBK7OXPV.js.gz"),
     },
     DashboardFile {
-        name: "app-LO44N7AU.css",
+        name: "app-N2DEMCF5.css",
         content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-LO44N7AU.css"),
-        gzip: include_bytes!("../files/app-LO44N7AU.css.gz"),
+        bytes: include_bytes!("../files/app-N2DEMCF5.css"),
+        gzip: include_bytes!("../files/app-N2DEMCF5.css.gz"),
     },
     DashboardFile {
-        name: "de-TZRXRUJD.js",
+        name: "de-5BU3BJKA.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/de-TZRXRUJD.js"),
-        gzip: include_bytes!("../files/de-TZRXRUJD.js.gz"),
+        bytes: include_bytes!("../files/de-5BU3BJKA.js"),
+        gzip: include_bytes!("../files/de-5BU3BJKA.js.gz"),
     },
     DashboardFile {
-        name: "es-BCWS2ZKE.js",
+        name: "draw-KSEQBIUC.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/es-BCWS2ZKE.js"),
-        gzip: include_bytes!("../files/es-BCWS2ZKE.js.gz"),
+        bytes: include_bytes!("../files/draw-KSEQBIUC.js"),
+        gzip: include_bytes!("../files/draw-KSEQBIUC.js.gz"),
+    },
+    DashboardFile {
+        name: "es-XN5I2B7Z.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../files/es-XN5I2B7Z.js"),
+        gzip: include_bytes!("../files/es-XN5I2B7Z.js.gz"),
     },
     DashboardFile {
         name: "icon-DCE9C29E.svg",
@@ -41,9 +47,9 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/icon-DCE9C29E.svg.gz"),
     },
     DashboardFile {
-        name: "pt-4RFJGAE7.js",
+        name: "pt-QBHTCWNL.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/pt-4RFJGAE7.js"),
-        gzip: include_bytes!("../files/pt-4RFJGAE7.js.gz"),
+        bytes: include_bytes!("../files/pt-QBHTCWNL.js"),
+        gzip: include_bytes!("../files/pt-QBHTCWNL.js.gz"),
     },
 ];

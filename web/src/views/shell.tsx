@@ -12,6 +12,7 @@ import { EventsView } from './events';
 import { HealthView } from './health';
 import { InboxView } from './inbox';
 import { KeysView } from './keys';
+import { LanesView } from './lanes';
 import { MessageView } from './message';
 import { NumbersView } from './numbers';
 import { PluginsView } from './plugins';
@@ -28,6 +29,7 @@ const ENTRIES: Entry[] = [
   { id: 'numbers', icon: 'numbers', view: NumbersView, shown: isWhole },
   { id: 'inbox', icon: 'inbox', view: InboxView, shown: always },
   { id: 'webhooks', icon: 'webhooks', view: WebhooksView, shown: () => isWhole() && isOperator.value },
+  { id: 'lanes', icon: 'lanes', view: LanesView, shown: () => isWhole() && isOperator.value },
   { id: 'message', icon: 'message', view: MessageView, shown: () => isWhole() && isOperator.value },
   { id: 'campaigns', icon: 'campaigns', view: CampaignsView, shown: isWhole },
   { id: 'events', icon: 'events', view: EventsView, shown: always },
