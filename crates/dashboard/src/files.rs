@@ -11,22 +11,22 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-MBK7OXPV.js",
+        name: "app-JXYGGL2I.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-MBK7OXPV.js"),
-        gzip: include_bytes!("../files/app-MBK7OXPV.js.gz"),
+        bytes: include_bytes!("../files/app-JXYGGL2I.js"),
+        gzip: include_bytes!("../files/app-JXYGGL2I.js.gz"),
     },
     DashboardFile {
-        name: "app-N2DEMCF5.css",
+        name: "app-LUFSHLOT.css",
         content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-N2DEMCF5.css"),
-        gzip: include_bytes!("../files/app-N2DEMCF5.css.gz"),
+        bytes: include_bytes!("../files/app-LUFSHLOT.css"),
+        gzip: include_bytes!("../files/app-LUFSHLOT.css.gz"),
     },
     DashboardFile {
-        name: "de-5BU3BJKA.js",
+        name: "de-F2XZGY6V.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/de-5BU3BJKA.js"),
-        gzip: include_bytes!("../files/de-5BU3BJKA.js.gz"),
+        bytes: include_bytes!("../files/de-F2XZGY6V.js"),
+        gzip: include_bytes!("../files/de-F2XZGY6V.js.gz"),
     },
     DashboardFile {
         name: "draw-KSEQBIUC.js",
@@ -35,10 +35,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/draw-KSEQBIUC.js.gz"),
     },
     DashboardFile {
-        name: "es-XN5I2B7Z.js",
+        name: "es-VTBHIW2E.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/es-XN5I2B7Z.js"),
-        gzip: include_bytes!("../files/es-XN5I2B7Z.js.gz"),
+        bytes: include_bytes!("../files/es-VTBHIW2E.js"),
+        gzip: include_bytes!("../files/es-VTBHIW2E.js.gz"),
     },
     DashboardFile {
         name: "icon-DCE9C29E.svg",
@@ -47,9 +47,9 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/icon-DCE9C29E.svg.gz"),
     },
     DashboardFile {
-        name: "pt-QBHTCWNL.js",
+        name: "pt-IKALTN76.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/pt-QBHTCWNL.js"),
-        gzip: include_bytes!("../files/pt-QBHTCWNL.js.gz"),
+        bytes: include_bytes!("../files/pt-IKALTN76.js"),
+        gzip: include_bytes!("../files/pt-IKALTN76.js.gz"),
     },
 ];

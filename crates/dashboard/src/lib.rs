@@ -44,13 +44,16 @@ mod tests {
 
     #[test]
     fn the_whole_of_it_is_small() {
-        let bytes = |files: &[&DashboardFile]| -> usize { files.iter().map(|file| file.gzip.len()).sum() };
-        let mut files: Vec<_> = assets().iter().chain([page()]).collect();
-        let all = bytes(&files);
+        let bytes = |file: &&DashboardFile| file.gzip.len();
+        let files: Vec<_> = assets().iter().chain([page()]).collect();
+        let all: usize = files.iter().map(bytes).sum();
         assert!(all < ALL_BYTES_MAX, "{all} bytes");
-        files.retain(|file| ["index", "app", "icon"].iter().any(|start| file.name.starts_with(start)));
-        assert_eq!(files.len(), 4, "the page, its script, its style and its icon");
-        let first = bytes(&files);
+        let is_first = |file: &&&DashboardFile| {
+            ["index", "app", "icon"].iter().any(|start| file.name.starts_with(start))
+        };
+        let (count, first) =
+            files.iter().filter(is_first).fold((0, 0), |(n, sum), file| (n + 1, sum + bytes(file)));
+        assert_eq!(count, 4, "the page, its script, its style and its icon");
         assert!(first < FIRST_BYTES_MAX, "{first} bytes");
     }
 
