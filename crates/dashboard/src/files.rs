@@ -11,22 +11,22 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-JXYGGL2I.js",
-        content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-JXYGGL2I.js"),
-        gzip: include_bytes!("../files/app-JXYGGL2I.js.gz"),
-    },
-    DashboardFile {
         name: "app-LUFSHLOT.css",
         content_type: "text/css; charset=utf-8",
         bytes: include_bytes!("../files/app-LUFSHLOT.css"),
         gzip: include_bytes!("../files/app-LUFSHLOT.css.gz"),
     },
     DashboardFile {
-        name: "de-F2XZGY6V.js",
+        name: "app-OSR5GTEL.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/de-F2XZGY6V.js"),
-        gzip: include_bytes!("../files/de-F2XZGY6V.js.gz"),
+        bytes: include_bytes!("../files/app-OSR5GTEL.js"),
+        gzip: include_bytes!("../files/app-OSR5GTEL.js.gz"),
+    },
+    DashboardFile {
+        name: "de-5KCY2SD3.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../files/de-5KCY2SD3.js"),
+        gzip: include_bytes!("../files/de-5KCY2SD3.js.gz"),
     },
     DashboardFile {
         name: "draw-KSEQBIUC.js",
@@ -35,10 +35,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/draw-KSEQBIUC.js.gz"),
     },
     DashboardFile {
-        name: "es-VTBHIW2E.js",
+        name: "es-G6UJFYP7.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/es-VTBHIW2E.js"),
-        gzip: include_bytes!("../files/es-VTBHIW2E.js.gz"),
+        bytes: include_bytes!("../files/es-G6UJFYP7.js"),
+        gzip: include_bytes!("../files/es-G6UJFYP7.js.gz"),
     },
     DashboardFile {
         name: "icon-DCE9C29E.svg",
@@ -47,9 +47,15 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/icon-DCE9C29E.svg.gz"),
     },
     DashboardFile {
-        name: "pt-IKALTN76.js",
+        name: "pt-ZOB573FD.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/pt-IKALTN76.js"),
-        gzip: include_bytes!("../files/pt-IKALTN76.js.gz"),
+        bytes: include_bytes!("../files/pt-ZOB573FD.js"),
+        gzip: include_bytes!("../files/pt-ZOB573FD.js.gz"),
+    },
+    DashboardFile {
+        name: "settings.gen-7SCCD3DJ.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../files/settings.gen-7SCCD3DJ.js"),
+        gzip: include_bytes!("../files/settings.gen-7SCCD3DJ.js.gz"),
     },
 ];
