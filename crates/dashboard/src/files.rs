@@ -11,22 +11,22 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-LUFSHLOT.css",
+        name: "app-G4M6LNXF.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../files/app-G4M6LNXF.js"),
+        gzip: include_bytes!("../files/app-G4M6LNXF.js.gz"),
+    },
+    DashboardFile {
+        name: "app-QRCI7WTM.css",
         content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-LUFSHLOT.css"),
-        gzip: include_bytes!("../files/app-LUFSHLOT.css.gz"),
+        bytes: include_bytes!("../files/app-QRCI7WTM.css"),
+        gzip: include_bytes!("../files/app-QRCI7WTM.css.gz"),
     },
     DashboardFile {
-        name: "app-OSR5GTEL.js",
+        name: "de-C5IF3MBC.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-OSR5GTEL.js"),
-        gzip: include_bytes!("../files/app-OSR5GTEL.js.gz"),
-    },
-    DashboardFile {
-        name: "de-5KCY2SD3.js",
-        content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/de-5KCY2SD3.js"),
-        gzip: include_bytes!("../files/de-5KCY2SD3.js.gz"),
+        bytes: include_bytes!("../files/de-C5IF3MBC.js"),
+        gzip: include_bytes!("../files/de-C5IF3MBC.js.gz"),
     },
     DashboardFile {
         name: "draw-KSEQBIUC.js",
@@ -35,10 +35,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/draw-KSEQBIUC.js.gz"),
     },
     DashboardFile {
-        name: "es-G6UJFYP7.js",
+        name: "es-BFZBW54W.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/es-G6UJFYP7.js"),
-        gzip: include_bytes!("../files/es-G6UJFYP7.js.gz"),
+        bytes: include_bytes!("../files/es-BFZBW54W.js"),
+        gzip: include_bytes!("../files/es-BFZBW54W.js.gz"),
     },
     DashboardFile {
         name: "icon-DCE9C29E.svg",
@@ -47,10 +47,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/icon-DCE9C29E.svg.gz"),
     },
     DashboardFile {
-        name: "pt-ZOB573FD.js",
+        name: "pt-MYYUQWB4.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/pt-ZOB573FD.js"),
-        gzip: include_bytes!("../files/pt-ZOB573FD.js.gz"),
+        bytes: include_bytes!("../files/pt-MYYUQWB4.js"),
+        gzip: include_bytes!("../files/pt-MYYUQWB4.js.gz"),
     },
     DashboardFile {
         name: "settings.gen-7SCCD3DJ.js",

@@ -7,6 +7,7 @@ import { Button, Confirm, CopyButton, Field, Pill, Problem, Sheet, toast, Waitin
 import { useAction, useLoad } from '../state/load';
 import { t, word } from '../state/text';
 import { who } from '../state/who';
+import { Brake } from './brake';
 import { useSessions } from './sessions';
 
 const ROLES: Role[] = ['viewer', 'operator', 'admin'];
@@ -29,6 +30,7 @@ export function KeysView() {
       {data && (
         <Table label={t('nav.keys')} rows={data} keyOf={({ id }) => id} columns={columns(sessions.data ?? [], revoke)} />
       )}
+      <Brake revoked={reload} />
       {adding && <AddKey sessions={sessions.data ?? []} onClose={() => setAdding(false)} reload={reload} />}
       {revoking && <Revoke apiKey={revoking} onClose={() => revoke(undefined)} reload={reload} />}
     </>

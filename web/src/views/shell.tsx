@@ -3,10 +3,12 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { Icon, type IconName } from '../parts/icons';
 import { Button, Pill, Toasts } from '../parts/ui';
 import { connect, disconnect, liveState } from '../state/live';
+import { watchSends } from '../state/sends';
 import { link, place } from '../state/route';
 import { t, word, type TextKey } from '../state/text';
 import { isAdmin, isOperator, logOut, who } from '../state/who';
 import { AuditView } from './audit';
+import { SendsBanner } from './brake';
 import { CampaignsView } from './campaigns';
 import { EventsView } from './events';
 import { HealthView } from './health';
@@ -46,7 +48,11 @@ export function Shell() {
   const main = useRef<HTMLElement>(null);
   useEffect(() => {
     connect();
-    return disconnect;
+    const unwatch = watchSends();
+    return () => {
+      unwatch();
+      disconnect();
+    };
   }, []);
   const shown = ENTRIES.filter((entry) => entry.shown());
   const asked = place.value.parts[0];
@@ -99,6 +105,7 @@ export function Shell() {
         </div>
       </nav>
       <main id="main" ref={main} tabIndex={-1}>
+        <SendsBanner />
         <View />
       </main>
       <Toasts />

@@ -10,6 +10,7 @@ import { link } from '../state/route';
 import { t, word } from '../state/text';
 import { isOperator, who } from '../state/who';
 import { Composer, type Answering } from './composer';
+import { Refusal } from './receipts';
 
 const PAGE = 50;
 const EMOJI = ['👍', '❤️', '😂', '😮', '😢', '🙏'];
@@ -155,6 +156,7 @@ function Bubble({ message, chosen, choose, answer, done }: BubbleProps) {
       {quoted && <blockquote>{quoted.body ?? '…'}</blockquote>}
       {message.type !== 'text' && <Media message={message} />}
       {message.body && <p class="body">{message.body}</p>}
+      <Refusal message={message} />
       <p class="meta">
         <time dateTime={at.toISOString()} title={exact(at)}>
           {time}

@@ -33,6 +33,9 @@ export const traffic: Record<keyof typeof english, string> = {
   'webhooks.rotated': 'Das neue Geheimnis gilt',
   'webhooks.delete': 'Diesen Webhook löschen?',
   'webhooks.deleteMeans': 'Seine Zustellungen gehen mit, auch die wartenden. Das lässt sich nicht rückgängig machen.',
+  'webhooks.headers': 'Kopfzeilen der Antwort',
+  'webhooks.excerpt': 'Anfang der Antwort',
+  'webhooks.noBody': 'Leer',
 
   'webhook.healthy': 'Gesund',
   'webhook.failing': 'Scheitert',
@@ -76,6 +79,11 @@ export const traffic: Record<keyof typeof english, string> = {
   'replay.count': '{n} Zustellungen passen.',
   'replay.countMore': 'Mehr als {n} Zustellungen passen; die ersten {n} gehen hinaus.',
   'replay.done': 'Unterwegs: {n}, ausgelassen: {skipped}',
+  'replay.never': 'Nie Versuchtes noch einmal senden',
+  'replay.neverMeans': 'Ereignisse dieser Sitzung, die dieser Webhook will und mit denen er nie aufgerufen wurde, auch solche von vor seiner Zeit.',
+  'replay.neverCount': '{n} Ereignisse wurden nie versucht.',
+  'replay.neverMost': 'Höchstens {n} Ereignisse wurden nie versucht; seine Bedingungen lassen vielleicht einige aus.',
+  'replay.neverMore': 'Unter den ersten {seen} Ereignissen des Protokolls wurden {n} nie versucht; es gibt mehr.',
 
   'events.find': 'In den Ereignissen suchen',
   'events.hold': 'Anhalten',

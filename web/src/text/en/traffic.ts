@@ -32,6 +32,9 @@ export const traffic = {
   'webhooks.rotated': 'The new secret is in force',
   'webhooks.delete': 'Delete this webhook?',
   'webhooks.deleteMeans': 'Its deliveries go with it, also those that wait. This cannot be undone.',
+  'webhooks.headers': 'Headers of the answer',
+  'webhooks.excerpt': 'Beginning of the answer',
+  'webhooks.noBody': 'Empty',
 
   'webhook.healthy': 'Healthy',
   'webhook.failing': 'Failing',
@@ -75,6 +78,11 @@ export const traffic = {
   'replay.count': '{n} deliveries fit.',
   'replay.countMore': 'More than {n} deliveries fit; the first {n} go out.',
   'replay.done': 'On their way: {n}, left out: {skipped}',
+  'replay.never': 'Replay what was never attempted',
+  'replay.neverMeans': 'Events of this session that this webhook wants and was never called with, also those from before it existed.',
+  'replay.neverCount': '{n} events were never attempted.',
+  'replay.neverMost': 'At most {n} events were never attempted; its conditions may leave some out.',
+  'replay.neverMore': 'Among the first {seen} events of the log {n} were never attempted; there are more.',
 
   'events.find': 'Find in the events',
   'events.hold': 'Hold',

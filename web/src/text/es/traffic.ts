@@ -33,6 +33,9 @@ export const traffic: Record<keyof typeof english, string> = {
   'webhooks.rotated': 'El secreto nuevo está en vigor',
   'webhooks.delete': '¿Eliminar este webhook?',
   'webhooks.deleteMeans': 'Sus entregas se van con él, también las que esperan. No se puede deshacer.',
+  'webhooks.headers': 'Cabeceras de la respuesta',
+  'webhooks.excerpt': 'Comienzo de la respuesta',
+  'webhooks.noBody': 'Vacía',
 
   'webhook.healthy': 'Sano',
   'webhook.failing': 'Fallando',
@@ -76,6 +79,11 @@ export const traffic: Record<keyof typeof english, string> = {
   'replay.count': 'Coinciden {n} entregas.',
   'replay.countMore': 'Coinciden más de {n} entregas; salen las primeras {n}.',
   'replay.done': 'En camino: {n}, omitidas: {skipped}',
+  'replay.never': 'Repetir lo que nunca se intentó',
+  'replay.neverMeans': 'Eventos de esta sesión que este webhook quiere y con los que nunca se le llamó, también los de antes de que existiera.',
+  'replay.neverCount': '{n} eventos nunca se intentaron.',
+  'replay.neverMost': 'Como mucho {n} eventos nunca se intentaron; sus condiciones pueden dejar algunos fuera.',
+  'replay.neverMore': 'Entre los primeros {seen} eventos del registro, {n} nunca se intentaron; hay más.',
 
   'events.find': 'Buscar en los eventos',
   'events.hold': 'Retener',

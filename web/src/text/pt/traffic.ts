@@ -33,6 +33,9 @@ export const traffic: Record<keyof typeof english, string> = {
   'webhooks.rotated': 'O novo segredo está valendo',
   'webhooks.delete': 'Excluir este webhook?',
   'webhooks.deleteMeans': 'Suas entregas vão junto, também as que esperam. Não há volta.',
+  'webhooks.headers': 'Cabeçalhos da resposta',
+  'webhooks.excerpt': 'Início da resposta',
+  'webhooks.noBody': 'Vazia',
 
   'webhook.healthy': 'Saudável',
   'webhook.failing': 'Falhando',
@@ -76,6 +79,11 @@ export const traffic: Record<keyof typeof english, string> = {
   'replay.count': '{n} entregas correspondem.',
   'replay.countMore': 'Mais de {n} entregas correspondem; saem as primeiras {n}.',
   'replay.done': 'A caminho: {n}, deixadas de fora: {skipped}',
+  'replay.never': 'Reenviar o que nunca foi tentado',
+  'replay.neverMeans': 'Eventos desta sessão que este webhook quer e com que nunca foi chamado, também os de antes de existir.',
+  'replay.neverCount': '{n} eventos nunca foram tentados.',
+  'replay.neverMost': 'No máximo {n} eventos nunca foram tentados; as condições podem deixar alguns de fora.',
+  'replay.neverMore': 'Entre os primeiros {seen} eventos do registro, {n} nunca foram tentados; há mais.',
 
   'events.find': 'Procurar nos eventos',
   'events.hold': 'Segurar',
