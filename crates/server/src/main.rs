@@ -112,8 +112,7 @@ async fn other(file: Option<&Path>, command: CliCommand) -> anyhow::Result<ExitC
             commands::keys(config::load(file, &config::process_env)?, command).await
         }
         CliCommand::Open(options) => {
-            let settings = config::load(cli.config.as_deref(), &config::process_env)?;
-            open_link::run(settings, options).await
+            open_link::run(config::load(file, &config::process_env)?, options).await
         }
         CliCommand::Plugin(command) => plugin_tool::run(command).await,
         CliCommand::Openapi => commands::openapi(),
