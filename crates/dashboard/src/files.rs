@@ -11,22 +11,22 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-G4M6LNXF.js",
+        name: "app-44VC4S63.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-G4M6LNXF.js"),
-        gzip: include_bytes!("../files/app-G4M6LNXF.js.gz"),
+        bytes: include_bytes!("../files/app-44VC4S63.js"),
+        gzip: include_bytes!("../files/app-44VC4S63.js.gz"),
     },
     DashboardFile {
-        name: "app-QRCI7WTM.css",
+        name: "app-L7BKBD3M.css",
         content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-QRCI7WTM.css"),
-        gzip: include_bytes!("../files/app-QRCI7WTM.css.gz"),
+        bytes: include_bytes!("../files/app-L7BKBD3M.css"),
+        gzip: include_bytes!("../files/app-L7BKBD3M.css.gz"),
     },
     DashboardFile {
-        name: "de-C5IF3MBC.js",
+        name: "de-ZZ3E5WY5.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/de-C5IF3MBC.js"),
-        gzip: include_bytes!("../files/de-C5IF3MBC.js.gz"),
+        bytes: include_bytes!("../files/de-ZZ3E5WY5.js"),
+        gzip: include_bytes!("../files/de-ZZ3E5WY5.js.gz"),
     },
     DashboardFile {
         name: "draw-KSEQBIUC.js",
@@ -35,10 +35,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/draw-KSEQBIUC.js.gz"),
     },
     DashboardFile {
-        name: "es-BFZBW54W.js",
+        name: "es-C4N42MJG.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/es-BFZBW54W.js"),
-        gzip: include_bytes!("../files/es-BFZBW54W.js.gz"),
+        bytes: include_bytes!("../files/es-C4N42MJG.js"),
+        gzip: include_bytes!("../files/es-C4N42MJG.js.gz"),
     },
     DashboardFile {
         name: "icon-DCE9C29E.svg",
@@ -47,10 +47,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/icon-DCE9C29E.svg.gz"),
     },
     DashboardFile {
-        name: "pt-MYYUQWB4.js",
+        name: "pt-NUWIRKDT.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/pt-MYYUQWB4.js"),
-        gzip: include_bytes!("../files/pt-MYYUQWB4.js.gz"),
+        bytes: include_bytes!("../files/pt-NUWIRKDT.js"),
+        gzip: include_bytes!("../files/pt-NUWIRKDT.js.gz"),
     },
     DashboardFile {
         name: "settings.gen-7SCCD3DJ.js",

@@ -71,7 +71,7 @@ function OneMessage({ session, id }: { session: string; id: string }) {
 
 async function find(session: string, id: string, signal: AbortSignal): Promise<Found | null> {
   const path = { sessionId: session };
-  const { messages } = await call('GET /api/sessions/{sessionId}/messages', { path, query: { messageId: id, limit: 1 }, signal });
+  const { messages } = await call('GET /api/sessions/{sessionId}/messages', { path, query: { messageId: id, limit: 1, inlineMedia: false }, signal });
   const message = messages[0];
   if (!message?.waMessageId) return null;
   const webhooks = await call('GET /api/sessions/{sessionId}/webhooks', { path, signal });
