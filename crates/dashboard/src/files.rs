@@ -11,22 +11,22 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-44VC4S63.js",
-        content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-44VC4S63.js"),
-        gzip: include_bytes!("../files/app-44VC4S63.js.gz"),
-    },
-    DashboardFile {
         name: "app-L7BKBD3M.css",
         content_type: "text/css; charset=utf-8",
         bytes: include_bytes!("../files/app-L7BKBD3M.css"),
         gzip: include_bytes!("../files/app-L7BKBD3M.css.gz"),
     },
     DashboardFile {
-        name: "de-ZZ3E5WY5.js",
+        name: "app-U4NMS3AW.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/de-ZZ3E5WY5.js"),
-        gzip: include_bytes!("../files/de-ZZ3E5WY5.js.gz"),
+        bytes: include_bytes!("../files/app-U4NMS3AW.js"),
+        gzip: include_bytes!("../files/app-U4NMS3AW.js.gz"),
+    },
+    DashboardFile {
+        name: "de-JM6AWN5Q.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../files/de-JM6AWN5Q.js"),
+        gzip: include_bytes!("../files/de-JM6AWN5Q.js.gz"),
     },
     DashboardFile {
         name: "draw-KSEQBIUC.js",
@@ -35,10 +35,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/draw-KSEQBIUC.js.gz"),
     },
     DashboardFile {
-        name: "es-C4N42MJG.js",
+        name: "es-VCOWCARC.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/es-C4N42MJG.js"),
-        gzip: include_bytes!("../files/es-C4N42MJG.js.gz"),
+        bytes: include_bytes!("../files/es-VCOWCARC.js"),
+        gzip: include_bytes!("../files/es-VCOWCARC.js.gz"),
     },
     DashboardFile {
         name: "icon-DCE9C29E.svg",
@@ -47,10 +47,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/icon-DCE9C29E.svg.gz"),
     },
     DashboardFile {
-        name: "pt-NUWIRKDT.js",
+        name: "pt-ILKPGJEH.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/pt-NUWIRKDT.js"),
-        gzip: include_bytes!("../files/pt-NUWIRKDT.js.gz"),
+        bytes: include_bytes!("../files/pt-ILKPGJEH.js"),
+        gzip: include_bytes!("../files/pt-ILKPGJEH.js.gz"),
     },
     DashboardFile {
         name: "settings.gen-7SCCD3DJ.js",

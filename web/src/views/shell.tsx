@@ -7,6 +7,7 @@ import { watchSends } from '../state/sends';
 import { link, place } from '../state/route';
 import { t, word, type TextKey } from '../state/text';
 import { isAdmin, isOperator, logOut, who } from '../state/who';
+import { ApprovalsView } from './approvals';
 import { AuditView } from './audit';
 import { SendsBanner } from './brake';
 import { CampaignsView } from './campaigns';
@@ -30,6 +31,7 @@ const always = () => true;
 const ENTRIES: Entry[] = [
   { id: 'numbers', icon: 'numbers', view: NumbersView, shown: isWhole },
   { id: 'inbox', icon: 'inbox', view: InboxView, shown: always },
+  { id: 'approvals', icon: 'approvals', view: ApprovalsView, shown: () => isWhole() && !who.value?.allowedSessions.length },
   { id: 'webhooks', icon: 'webhooks', view: WebhooksView, shown: () => isWhole() && isOperator.value },
   { id: 'lanes', icon: 'lanes', view: LanesView, shown: () => isWhole() && isOperator.value },
   { id: 'message', icon: 'message', view: MessageView, shown: () => isWhole() && isOperator.value },

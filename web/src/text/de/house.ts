@@ -43,6 +43,8 @@ export const house: Record<keyof typeof english, string> = {
   'keys.sessionsHint': 'Keine gewählt heißt alle.',
   'keys.until': 'Läuft ab',
   'keys.untilHint': 'Leer heißt nie.',
+  'keys.approval': 'Ihre Sendungen warten auf einen Menschen',
+  'keys.approvalHint': 'Für Programme, die selbst entscheiden, was sie senden.',
 
   'audit.action': 'Aktion',
   'audit.key': 'Schlüssel',

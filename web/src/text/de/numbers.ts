@@ -58,6 +58,7 @@ export const numbers: Record<keyof typeof english, string> = {
   'nav.audit': 'Protokoll',
   'nav.health': 'Zustand',
   'nav.lanes': 'Warteschlangen',
+  'nav.approvals': 'Freigaben',
 
   'login.key': 'API-Schlüssel',
   'login.hint': 'Der erste Start von Waypost zeigt einen und legt ihn in data/.api-key ab.',

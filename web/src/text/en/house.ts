@@ -42,6 +42,8 @@ export const house = {
   'keys.sessionsHint': 'None chosen means all.',
   'keys.until': 'Expires',
   'keys.untilHint': 'Empty means never.',
+  'keys.approval': 'Its sends wait for a person',
+  'keys.approvalHint': 'For programs that decide by themselves what to send.',
 
   'audit.action': 'Action',
   'audit.key': 'Key',

@@ -57,6 +57,7 @@ export const numbers = {
   'nav.audit': 'Audit',
   'nav.health': 'Health',
   'nav.lanes': 'Lanes',
+  'nav.approvals': 'Approvals',
 
   'login.key': 'API key',
   'login.hint': 'The first start of Waypost prints one and keeps it in data/.api-key.',

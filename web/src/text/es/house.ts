@@ -43,6 +43,8 @@ export const house: Record<keyof typeof english, string> = {
   'keys.sessionsHint': 'Ninguna elegida significa todas.',
   'keys.until': 'Caduca',
   'keys.untilHint': 'Vacío significa nunca.',
+  'keys.approval': 'Sus envíos esperan a una persona',
+  'keys.approvalHint': 'Para programas que deciden por sí solos qué enviar.',
 
   'audit.action': 'Acción',
   'audit.key': 'Clave',

@@ -58,6 +58,7 @@ export const numbers: Record<keyof typeof english, string> = {
   'nav.audit': 'Auditoría',
   'nav.health': 'Salud',
   'nav.lanes': 'Colas',
+  'nav.approvals': 'Aprobaciones',
 
   'login.key': 'Clave de API',
   'login.hint': 'El primer inicio de Waypost muestra una y la guarda en data/.api-key.',

@@ -43,6 +43,8 @@ export const house: Record<keyof typeof english, string> = {
   'keys.sessionsHint': 'Nenhuma escolhida significa todas.',
   'keys.until': 'Expira',
   'keys.untilHint': 'Vazio significa nunca.',
+  'keys.approval': 'Os envios dela esperam uma pessoa',
+  'keys.approvalHint': 'Para programas que decidem sozinhos o que enviar.',
 
   'audit.action': 'Ação',
   'audit.key': 'Chave',

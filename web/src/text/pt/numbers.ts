@@ -58,6 +58,7 @@ export const numbers: Record<keyof typeof english, string> = {
   'nav.audit': 'Auditoria',
   'nav.health': 'Saúde',
   'nav.lanes': 'Filas',
+  'nav.approvals': 'Aprovações',
 
   'login.key': 'Chave de API',
   'login.hint': 'A primeira partida do Waypost mostra uma e a guarda em data/.api-key.',
