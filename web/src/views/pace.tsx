@@ -1,4 +1,5 @@
 // The day, with the hours in which nothing is sent, and how a campaign goes over its days.
+import { useMemo } from 'preact/hooks';
 import type { BulkForecast } from '../api/types.gen';
 import { exact } from '../parts/time';
 import { minutesOf, plan, quietPart, type PlannedDay, type Quiet } from '../rules/pace';
@@ -20,7 +21,11 @@ export function DayStrip({ options, forecast }: { options: PaceOptions; forecast
   const quiet = quietOf(options);
   const text = quiet ? t('campaigns.quietHours', { from: options.from, to: options.to }) : t('campaigns.noQuiet');
   const perHour = number(Math.floor(HOUR_SECONDS / options.delay));
-  if (!forecast?.startsAt || !forecast.totalMessages) {
+  const all = useMemo(
+    () => (forecast?.startsAt ? plan(Date.parse(forecast.startsAt), forecast.totalMessages, options.delay * 1000, quiet) : []),
+    [forecast],
+  );
+  if (!forecast || !all.length) {
     return (
       <figure class="day-strip">
         <Hours quiet={quiet} />
@@ -31,7 +36,6 @@ export function DayStrip({ options, forecast }: { options: PaceOptions; forecast
     );
   }
   const end = forecast.estimatedCompletionTime;
-  const all = plan(Date.parse(forecast.startsAt), forecast.totalMessages, options.delay * 1000, quiet);
   const days = all.slice(0, DAYS_MAX);
   const most = Math.max(1, ...days.flatMap(({ hours }) => hours));
   return (
