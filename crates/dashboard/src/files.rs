@@ -17,10 +17,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/app-L7BKBD3M.css.gz"),
     },
     DashboardFile {
-        name: "app-TCAWXKKW.js",
+        name: "app-W4U7KLOD.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-TCAWXKKW.js"),
-        gzip: include_bytes!("../files/app-TCAWXKKW.js.gz"),
+        bytes: include_bytes!("../files/app-W4U7KLOD.js"),
+        gzip: include_bytes!("../files/app-W4U7KLOD.js.gz"),
     },
     DashboardFile {
         name: "de-JM6AWN5Q.js",
