@@ -11,10 +11,10 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-L7BKBD3M.css",
+        name: "app-GRCWORGY.css",
         content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-L7BKBD3M.css"),
-        gzip: include_bytes!("../files/app-L7BKBD3M.css.gz"),
+        bytes: include_bytes!("../files/app-GRCWORGY.css"),
+        gzip: include_bytes!("../files/app-GRCWORGY.css.gz"),
     },
     DashboardFile {
         name: "app-W4U7KLOD.js",

@@ -179,10 +179,20 @@ export async function keeping(stage) {
 }
 
 export async function leaving({ BASE, context, doing, heading, page, press }) {
-  await doing('every language has every text', async () => {
+  await doing('every language has every text, and fits narrow screens', async () => {
     for (const [code, title] of [['de', 'Zustand'], ['pt', 'Saúde'], ['es', 'Salud'], ['en', 'Health']]) {
+      await page.goto(`${BASE}/#/health`);
       await page.getByRole('navigation').locator('select').first().selectOption(code);
       await heading(title);
+      await page.setViewportSize({ width: 360, height: 800 });
+      for (const view of ['numbers', 'inbox', 'approvals', 'webhooks', 'lanes', 'message', 'campaigns', 'events', 'plugins', 'keys', 'audit', 'health']) {
+        await page.evaluate((hash) => (location.hash = hash), `#/${view}`);
+        await page.getByRole('heading', { level: 1 }).waitFor({ state: 'attached' });
+        await page.waitForTimeout(150);
+        const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        assert.ok(over <= 0, `${view} in ${code} is ${over} px too wide for 360 px`);
+      }
+      await page.setViewportSize({ width: 1280, height: 800 });
     }
   });
 
