@@ -17,16 +17,16 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/app-GRCWORGY.css.gz"),
     },
     DashboardFile {
-        name: "app-W4U7KLOD.js",
+        name: "app-MGOODKXE.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-W4U7KLOD.js"),
-        gzip: include_bytes!("../files/app-W4U7KLOD.js.gz"),
+        bytes: include_bytes!("../files/app-MGOODKXE.js"),
+        gzip: include_bytes!("../files/app-MGOODKXE.js.gz"),
     },
     DashboardFile {
-        name: "de-JM6AWN5Q.js",
+        name: "de-V65ZEAJP.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/de-JM6AWN5Q.js"),
-        gzip: include_bytes!("../files/de-JM6AWN5Q.js.gz"),
+        bytes: include_bytes!("../files/de-V65ZEAJP.js"),
+        gzip: include_bytes!("../files/de-V65ZEAJP.js.gz"),
     },
     DashboardFile {
         name: "draw-KSEQBIUC.js",
@@ -35,10 +35,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/draw-KSEQBIUC.js.gz"),
     },
     DashboardFile {
-        name: "es-VCOWCARC.js",
+        name: "es-FB2NKLP7.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/es-VCOWCARC.js"),
-        gzip: include_bytes!("../files/es-VCOWCARC.js.gz"),
+        bytes: include_bytes!("../files/es-FB2NKLP7.js"),
+        gzip: include_bytes!("../files/es-FB2NKLP7.js.gz"),
     },
     DashboardFile {
         name: "icon-DCE9C29E.svg",

@@ -124,7 +124,7 @@ export const house: Record<keyof typeof english, string> = {
   'brake.hint': 'Ein Schlüssel ist abhandengekommen, oder etwas sendet, was es nicht soll: hier anhalten.',
   'brake.all': 'Alle anderen Schlüssel widerrufen und Senden pausieren',
   'brake.ask': 'Alle anderen Schlüssel widerrufen und Senden pausieren?',
-  'brake.means': 'Jedes Programm und jeder Browser mit einem anderen Schlüssel wird sofort abgewiesen. Schlüssel kommen nicht zurück: neue anlegen. Deiner bleibt.',
+  'brake.means': 'Jedes Programm und jeder Browser mit einem anderen Schlüssel wird sofort abgewiesen. Schlüssel kommen nicht zurück: legen Sie neue an. Ihrer bleibt.',
   'brake.done': 'Widerrufen: {n}. Senden ist pausiert.',
   'brake.kept': 'Gilt weiter: {names}',
 };

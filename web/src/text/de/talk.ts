@@ -14,7 +14,7 @@ export const talk: Record<keyof typeof english, string> = {
   'inbox.found': 'Gefundene Nachrichten',
   'inbox.foundN': '{n} Nachrichten enthalten diese Wörter',
   'inbox.noSearch': 'Dieses Gateway durchsucht keine Nachrichten.',
-  'inbox.you': 'du',
+  'inbox.you': 'Sie',
 
   'thread.find': 'In diesem Chat suchen',
   'thread.messages': 'Nachrichten',
