@@ -11,16 +11,16 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-GRCWORGY.css",
-        content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-GRCWORGY.css"),
-        gzip: include_bytes!("../files/app-GRCWORGY.css.gz"),
+        name: "app-T6Y5G55U.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../files/app-T6Y5G55U.js"),
+        gzip: include_bytes!("../files/app-T6Y5G55U.js.gz"),
     },
     DashboardFile {
-        name: "app-MGOODKXE.js",
-        content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-MGOODKXE.js"),
-        gzip: include_bytes!("../files/app-MGOODKXE.js.gz"),
+        name: "app-UQFPT2I5.css",
+        content_type: "text/css; charset=utf-8",
+        bytes: include_bytes!("../files/app-UQFPT2I5.css"),
+        gzip: include_bytes!("../files/app-UQFPT2I5.css.gz"),
     },
     DashboardFile {
         name: "de-V65ZEAJP.js",
@@ -29,10 +29,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/de-V65ZEAJP.js.gz"),
     },
     DashboardFile {
-        name: "draw-KSEQBIUC.js",
+        name: "draw-FBIDOTGT.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/draw-KSEQBIUC.js"),
-        gzip: include_bytes!("../files/draw-KSEQBIUC.js.gz"),
+        bytes: include_bytes!("../files/draw-FBIDOTGT.js"),
+        gzip: include_bytes!("../files/draw-FBIDOTGT.js.gz"),
     },
     DashboardFile {
         name: "es-FB2NKLP7.js",

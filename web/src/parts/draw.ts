@@ -36,7 +36,7 @@ export class Drawn {
       cursor: { drag: { x: false, y: false }, y: false },
       scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
       axes: [
-        { ...axis, values: (_, splits) => splits.map((at) => this.drawing.time(at)), space: 80 },
+        { ...axis, values: (_, splits) => splits.map((at) => this.drawing.time(at)), space: 80, size: 28 },
         { ...axis, values: (_, splits) => splits.map((value) => this.drawing.value(value)), size: 64 },
       ],
       series: [

@@ -164,7 +164,7 @@ function columns(open: (lane: Lane) => void): Column<Lane>[] {
     { id: 'chat', label: t('chat'), rank: 3, show: ({ chatId }) => chatId ?? <span class="quiet">{t('lanes.wholeSession')}</span> },
     { id: 'waiting', label: t('lanes.waiting'), rank: 2, width: '6.5rem', show: ({ waiting }) => number(waiting) },
     { id: 'oldest', label: t('lanes.oldest'), rank: 2, width: '8rem', show: ({ oldestAt }) => <Time at={oldestAt} /> },
-    { id: 'why', label: t('lanes.why'), width: '13rem', show: (lane) => <Why lane={lane} /> },
+    { id: 'why', label: t('lanes.why'), width: '15rem', show: (lane) => <Why lane={lane} /> },
     { id: 'holder', label: t('lanes.holder'), rank: 3, width: '8rem', show: ({ owner }) => owner ?? <span class="quiet">–</span> },
     {
       id: 'head',
@@ -178,9 +178,9 @@ function columns(open: (lane: Lane) => void): Column<Lane>[] {
 
 function Why({ lane: { why, until } }: { lane: Lane }) {
   return (
-    <Pill tone={TONES[why] ?? 'calm'} {...(until ? { title: t('number.until', { time: exact(until) }) } : {})}>
-      {t(`lane.${why}`)} {until && <Time at={until} />}
-    </Pill>
+    <>
+      <Pill tone={TONES[why] ?? 'calm'}>{t(`lane.${why}`)}</Pill> {until && <Time at={until} />}
+    </>
   );
 }
 

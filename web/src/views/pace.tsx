@@ -45,7 +45,7 @@ export function DayStrip({ options, forecast }: { options: PaceOptions; forecast
       <ol class="plan">
         {days.map((of, index) => (
           <li key={of.day}>
-            <Bars of={of} quiet={quiet} most={most} />
+            <Bars of={of} quiet={quiet} most={most} isEnd={index === all.length - 1} />
             <span class="hint">{sentence(of, index === all.length - 1)}</span>
           </li>
         ))}
@@ -70,8 +70,10 @@ function Hours({ quiet }: { quiet: Quiet | undefined }) {
   );
 }
 
-function Bars({ of, quiet, most }: { of: PlannedDay; quiet: Quiet | undefined; most: number }) {
-  const lastHour = of.last === undefined ? -1 : new Date(of.last).getHours();
+type BarsProps = { of: PlannedDay; quiet: Quiet | undefined; most: number; isEnd: boolean };
+
+function Bars({ of, quiet, most, isEnd }: BarsProps) {
+  const lastHour = of.last === undefined || !isEnd ? -1 : new Date(of.last).getHours();
   return (
     <div class="bars" aria-hidden="true">
       {of.hours.map((count, hour) => (
