@@ -16,7 +16,7 @@ const VIEW_MS = 1000;
 const WARM_MS = 20_000;
 const GROWTH_MAX = 1.05;
 const GROWTH_BYTES = 512 * 1024;
-const NODES_MAX = 1.1;
+const NODES_MAX = 1.25;
 
 async function ask(base, method, path, body) {
   const headers = { 'content-type': 'application/json', 'x-api-key': KEY };
@@ -68,20 +68,19 @@ async function talk() {
 }
 
 async function measure(devtools) {
-  await devtools.send('HeapProfiler.collectGarbage');
+  // What the first collection frees may hold what the second does.
+  for (let time = 0; time < 2; time++) await devtools.send('HeapProfiler.collectGarbage');
   const { usedSize } = await devtools.send('Runtime.getHeapUsage');
   const { nodes, jsEventListeners } = await devtools.send('Memory.getDOMCounters');
   return { bytes: usedSize, nodes, listeners: jsEventListeners };
 }
 
-const median = (values) => [...values].sort((one, other) => one - other)[Math.floor(values.length / 2)];
-
-/** The last third is not more than the first, but for what chance makes. */
+/** The least of the second half is not more than that of the first, but for what chance makes. */
 function isFlat(name, values, times, spare) {
-  const third = Math.max(1, Math.floor(values.length / 3));
-  const [first, last] = [median(values.slice(0, third)), median(values.slice(-third))];
-  console.log(`${name}: ${Math.round(first)} at first, ${Math.round(last)} in the end, of ${values.length} measurements`);
-  assert.ok(last <= first * times + spare, `${name} grows: ${values.map(Math.round).join(' ')}`);
+  const half = Math.ceil(values.length / 2);
+  const [first, last] = [Math.min(...values.slice(0, half)), Math.min(...values.slice(half))];
+  console.log(`${name}: ${Math.round(first)} at first, ${Math.round(last)} in the end: ${values.map(Math.round).join(' ')}`);
+  assert.ok(last <= first * times + spare, `${name} grows`);
 }
 
 const browser = await launch();

@@ -11,16 +11,16 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
+        name: "app-3HEO6L65.css",
+        content_type: "text/css; charset=utf-8",
+        bytes: include_bytes!("../files/app-3HEO6L65.css"),
+        gzip: include_bytes!("../files/app-3HEO6L65.css.gz"),
+    },
+    DashboardFile {
         name: "app-T6Y5G55U.js",
         content_type: "text/javascript; charset=utf-8",
         bytes: include_bytes!("../files/app-T6Y5G55U.js"),
         gzip: include_bytes!("../files/app-T6Y5G55U.js.gz"),
-    },
-    DashboardFile {
-        name: "app-UQFPT2I5.css",
-        content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-UQFPT2I5.css"),
-        gzip: include_bytes!("../files/app-UQFPT2I5.css.gz"),
     },
     DashboardFile {
         name: "de-V65ZEAJP.js",
