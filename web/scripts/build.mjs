@@ -3,6 +3,7 @@ import { build } from 'esbuild';
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
+import { settings } from './settings.mjs';
 import { types } from './types.mjs';
 
 const root = new URL('../', import.meta.url);
@@ -15,6 +16,7 @@ const KINDS = {
 };
 
 await types(new URL('../openapi.json', root), new URL('src/api/types.gen.ts', root));
+await settings(new URL('../config.default.toml', root), new URL('src/api/settings.gen.ts', root));
 const made = await build({
   absWorkingDir: root.pathname,
   entryPoints: { app: 'src/main.tsx' },

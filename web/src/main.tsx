@@ -1,6 +1,10 @@
+import 'uplot/dist/uPlot.min.css';
 import './style/base.css';
+import './style/controls.css';
 import './style/parts.css';
+import './style/shell.css';
 import './style/views.css';
+import './style/inbox.css';
 import { Component, render, type ComponentChildren } from 'preact';
 import { Button, Waiting } from './parts/ui';
 import { t } from './state/text';

@@ -10,6 +10,12 @@ async function load(path) {
   return import(`data:text/javascript,${encodeURIComponent(code)}`);
 }
 
+const { failureOf } = await load('rules/failure.ts');
+const { isQuiet, minutesOf, plan, quietPart } = await load('rules/pace.ts');
+const { readAssertion, requestFor } = await load('rules/passkey.ts');
+const { masked } = await load('rules/report.ts');
+const { listSettings } = await load('rules/settings.ts');
+const { pieces } = await load('rules/snippet.ts');
 const { cell, fill, guessNumberColumn, parseCsv, placeholders } = await load('rules/csv.ts');
 
 test('lists are read as people save them', () => {
@@ -39,4 +45,87 @@ test('no cell of a saved file is a formula', () => {
   assert.equal(cell('plain'), 'plain');
   assert.equal(cell('a,b'), '"a,b"');
   assert.equal(cell(7), '7');
+});
+
+test('what a search found is text, whatever stands in it', () => {
+  assert.deepEqual(pieces('Is the <mark>cake</mark> &lt;b&gt; &amp;amp; &quot;ready&#39;'), [
+    { text: 'Is the ', found: false },
+    { text: 'cake', found: true },
+    { text: ` <b> &amp; "ready'`, found: false },
+  ]);
+  assert.deepEqual(pieces('<mark>a</mark><mark>b</mark>'), [
+    { text: 'a', found: true },
+    { text: 'b', found: true },
+  ]);
+  assert.deepEqual(pieces(''), []);
+});
+
+test('a passkey is asked for by a line, and its answer read as a console prints it', () => {
+  const options = { challenge: `a'b"c`, rpId: 'whatsapp.com' };
+  const asked = /RequestOptionsFromJSON\((.*)\)\}\)\)/.exec(requestFor(options))[1];
+  assert.deepEqual(JSON.parse(asked), options);
+  const answer = {
+    id: 'x',
+    rawId: 'x',
+    type: 'public-key',
+    authenticatorAttachment: 'platform',
+    response: { clientDataJSON: 'e30', authenticatorData: 'AAAA', signature: 'AAAA', userHandle: null, more: 1 },
+  };
+  const taken = { id: 'x', rawId: 'x', type: 'public-key', response: { clientDataJSON: 'e30', authenticatorData: 'AAAA', signature: 'AAAA' } };
+  const text = JSON.stringify(answer);
+  for (const printed of [text, ` ${text}\n`, `'${text}'`, JSON.stringify(text)]) assert.deepEqual(readAssertion(printed), taken);
+  for (const wrong of ['', 'x', '{}', 'null', '"x"', '{"rawId":"x"}', '{"rawId":1,"response":{}}']) assert.equal(readAssertion(wrong), undefined);
+});
+
+test('a report holds no secret', () => {
+  const report = {
+    url: 'https://me:pw@host/x',
+    list: ['redis://:pw@host', 'plain@host'],
+    webhook: { secret: 'a', secretHint: 'b', sshPassword: 'c', apiKey: 'd', token: '' },
+    secrets: { API_MASTER_KEY: '***', OTHER_TOKEN: 'e' },
+    wrong_keys_per_minute: 10,
+    key_file: 'master.key',
+  };
+  const text = JSON.stringify(masked(report));
+  for (const secret of ['pw', '"a"', '"c"', '"d"', '"e"']) assert.ok(!text.includes(secret), `${secret}: ${text}`);
+  assert.ok(text.includes('https://***@host/x') && text.includes('master.key') && text.includes('"wrong_keys_per_minute":10'), text);
+});
+
+test('each setting says where its value comes from', () => {
+  const known = { 'server.port': ['PORT', 2785], 'server.host': ['HOST', '127.0.0.1'], 'log.level': ['LOG_LEVEL', 'info'] };
+  const config = { server: { port: 1, host: '127.0.0.1' }, log: { level: 'debug' }, odd: 3 };
+  const list = listSettings(config, ['PORT'], known);
+  assert.deepEqual(
+    list.map(({ name, value, source }) => [name, value, source]),
+    [
+      ['log.level', '"debug"', 'file'],
+      ['server.host', '"127.0.0.1"', 'default'],
+      ['server.port', '1', 'environment'],
+    ],
+  );
+});
+
+test('a campaign goes on over its days, and sends nothing in quiet hours', () => {
+  const quiet = { from: minutesOf('20:00'), to: minutesOf('08:30') };
+  assert.ok(isQuiet(0, quiet) && isQuiet(20 * 60, quiet) && !isQuiet(8 * 60 + 30, quiet) && !isQuiet(0, undefined));
+  assert.ok(!isQuiet(5, { from: 5, to: 5 }), 'no quiet hours at all');
+  assert.deepEqual([quietPart(8, quiet), quietPart(9, quiet), quietPart(21, quiet)], [0.5, 0, 1]);
+  const start = new Date(2026, 5, 1, 19, 30).getTime();
+  const days = plan(start, 100, 60_000, quiet);
+  assert.equal(days.length, 2);
+  assert.equal(days[0].hours[19], 30);
+  assert.deepEqual([days[1].hours[8], days[1].hours[9]], [30, 40]);
+  assert.equal(days[1].first, new Date(2026, 5, 2, 8, 30).getTime());
+  assert.equal(days[1].last, new Date(2026, 5, 2, 9, 39).getTime());
+  assert.equal(plan(start, 5, 1000, undefined)[0].hours[19], 5);
+  assert.deepEqual(plan(start, 0, 1000, undefined), []);
+  assert.ok(plan(start, 10, 60_000, { from: 0, to: 1440 }).length > 300, 'it ends where nothing is ever sent');
+});
+
+test('a failure is read as the row says it', () => {
+  const failure = { kind: 'refused', code: 463, reason: 'cold' };
+  assert.deepEqual(failureOf({ failure }), failure);
+  assert.deepEqual(failureOf({ failure: { code: 403 } }), { kind: 'refused', code: 403, reason: '' });
+  assert.equal(failureOf(null), undefined);
+  assert.equal(failureOf({ failure: 'x' }), undefined);
 });

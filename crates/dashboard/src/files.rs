@@ -11,28 +11,34 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-CCU2BYKZ.js",
-        content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-CCU2BYKZ.js"),
-        gzip: include_bytes!("../files/app-CCU2BYKZ.js.gz"),
-    },
-    DashboardFile {
-        name: "app-LO44N7AU.css",
+        name: "app-3HEO6L65.css",
         content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-LO44N7AU.css"),
-        gzip: include_bytes!("../files/app-LO44N7AU.css.gz"),
+        bytes: include_bytes!("../files/app-3HEO6L65.css"),
+        gzip: include_bytes!("../files/app-3HEO6L65.css.gz"),
     },
     DashboardFile {
-        name: "de-TZRXRUJD.js",
+        name: "app-T6Y5G55U.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/de-TZRXRUJD.js"),
-        gzip: include_bytes!("../files/de-TZRXRUJD.js.gz"),
+        bytes: include_bytes!("../files/app-T6Y5G55U.js"),
+        gzip: include_bytes!("../files/app-T6Y5G55U.js.gz"),
     },
     DashboardFile {
-        name: "es-BCWS2ZKE.js",
+        name: "de-V65ZEAJP.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/es-BCWS2ZKE.js"),
-        gzip: include_bytes!("../files/es-BCWS2ZKE.js.gz"),
+        bytes: include_bytes!("../files/de-V65ZEAJP.js"),
+        gzip: include_bytes!("../files/de-V65ZEAJP.js.gz"),
+    },
+    DashboardFile {
+        name: "draw-FBIDOTGT.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../files/draw-FBIDOTGT.js"),
+        gzip: include_bytes!("../files/draw-FBIDOTGT.js.gz"),
+    },
+    DashboardFile {
+        name: "es-FB2NKLP7.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../files/es-FB2NKLP7.js"),
+        gzip: include_bytes!("../files/es-FB2NKLP7.js.gz"),
     },
     DashboardFile {
         name: "icon-DCE9C29E.svg",
@@ -41,9 +47,15 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/icon-DCE9C29E.svg.gz"),
     },
     DashboardFile {
-        name: "pt-4RFJGAE7.js",
+        name: "pt-ILKPGJEH.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/pt-4RFJGAE7.js"),
-        gzip: include_bytes!("../files/pt-4RFJGAE7.js.gz"),
+        bytes: include_bytes!("../files/pt-ILKPGJEH.js"),
+        gzip: include_bytes!("../files/pt-ILKPGJEH.js.gz"),
+    },
+    DashboardFile {
+        name: "settings.gen-7SCCD3DJ.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../files/settings.gen-7SCCD3DJ.js"),
+        gzip: include_bytes!("../files/settings.gen-7SCCD3DJ.js.gz"),
     },
 ];

@@ -1,4 +1,5 @@
 // How the pages ask the gateway. Paths are relative, so that everything works under a proxy's prefix.
+import type { Coming } from './coming';
 import type { Role, Routes as Documented } from './types.gen';
 
 export type Login = {
@@ -19,7 +20,7 @@ interface OfBrowsers {
   'POST /api/auth/session/link': { query: object; body: undefined; answer: { token: string; expiresAt: string } };
 }
 
-type Routes = Omit<Documented, keyof OfBrowsers> & OfBrowsers;
+type Routes = Omit<Documented, keyof OfBrowsers | keyof Coming> & OfBrowsers & Coming;
 export type Route = keyof Routes;
 export type Answer<R extends Route> = Routes[R]['answer'];
 
@@ -40,6 +41,11 @@ export class Refused extends Error {
   ) {
     super(problems.join('; '));
   }
+}
+
+/** Whether a route is not there: an older gateway is asked, or one without what it is for. */
+export function isMissing(error: Error | undefined): boolean {
+  return error instanceof Refused && error.status === 404;
 }
 
 let onLoggedOut = () => {};

@@ -7,6 +7,7 @@ const PATHS = {
   campaigns: 'M4 10v4h3l8 5V5L7 10zm14-2a5 5 0 0 1 0 8',
   lanes: 'M4 6h16M4 12h11M4 18h7',
   message: 'M12 3a9 9 0 1 0 9 9M12 7v5l4 2',
+  approvals: 'M4 4h16v16H4zM8 12l3 3 5-6',
   keys: 'M12 15a4.5 4.5 0 1 1 0-.01M11.5 11.5 20 3m-4 4 3 3m-5-1 2 2',
   copy: 'M9 9h11v11H9zM5 15H4V4h11v1',
   done: 'M4 12l5 5L20 6',

@@ -1,10 +1,11 @@
 import { useState } from 'preact/hooks';
 import { call } from '../api/client';
 import type { AuditEntry } from '../api/types.gen';
+import { saveCsv, saveFile } from '../parts/file';
 import { Table, type Column } from '../parts/table';
 import { Time } from '../parts/time';
-import { Button, Chips, Empty, Json, Pill, Problem, Sheet, Waiting, type Tone } from '../parts/ui';
-import { useLoad } from '../state/load';
+import { Button, Chips, Empty, Json, Pill, Problem, Sheet, toast, Waiting, type Tone } from '../parts/ui';
+import { useAction, useLoad } from '../state/load';
 import { place, refine } from '../state/route';
 import { number, t } from '../state/text';
 
@@ -15,13 +16,21 @@ const TONES: Record<string, Tone> = { info: 'calm', warn: 'warn', error: 'bad' }
 export function AuditView() {
   const [pages, setPages] = useState(1);
   const [opened, open] = useState<AuditEntry>();
+  const saving = useAction();
   const severity = SEVERITIES.find((one) => one === place.value.query.get('severity')) ?? 'all';
   const { data, error, reload } = useLoad((signal) => read(severity, pages, signal), [severity, pages], undefined, 15_000);
   return (
     <>
       <div class="head">
         <h1>{t('nav.audit')}</h1>
-        {data && <Button onClick={() => save(data.entries)}>{t('audit.save')}</Button>}
+        {data && (
+          <span class="row">
+            <Button busy={saving.busy} onClick={() => void saving.run(() => saveAll(severity))}>
+              {t('audit.csv')}
+            </Button>
+            <Button onClick={() => saveFile('audit.json', 'application/json', JSON.stringify(data.entries, null, 2))}>{t('audit.save')}</Button>
+          </span>
+        )}
       </div>
       <div class="bar">
         <Chips
@@ -32,6 +41,7 @@ export function AuditView() {
         />
         <span class="quiet">{data && t('audit.total', { n: number(data.total) })}</span>
       </div>
+      <Problem error={saving.error} />
       <Problem error={error} retry={reload} />
       {!data && !error && <Waiting />}
       {data?.entries.length === 0 && <Empty title={t('audit.none')} />}
@@ -55,16 +65,17 @@ export function AuditView() {
 }
 
 async function read(severity: string, pages: number, signal: AbortSignal) {
-  const entries: AuditEntry[] = [];
+  // What happens while pages are read moves the others on: one may come twice.
+  const entries = new Map<string, AuditEntry>();
   let total = 0;
   for (let page = 0; page < pages; page++) {
     const query = { limit: PAGE, offset: page * PAGE, ...(severity === 'all' ? {} : { severity }) };
     const answer = await call('GET /api/audit', { query, signal });
-    entries.push(...answer.data);
+    for (const entry of answer.data) entries.set(entry.id, entry);
     total = answer.total;
-    if (entries.length >= total) break;
+    if (entries.size >= total || !answer.data.length) break;
   }
-  return { entries, total };
+  return { entries: [...entries.values()], total };
 }
 
 function columns(open: (entry: AuditEntry) => void): Column<AuditEntry>[] {
@@ -92,12 +103,14 @@ function columns(open: (entry: AuditEntry) => void): Column<AuditEntry>[] {
   ];
 }
 
-/** What is shown, as a file of JSON. */
-function save(entries: AuditEntry[]) {
-  const file = URL.createObjectURL(new Blob([JSON.stringify(entries, null, 2)], { type: 'application/json' }));
-  const link = document.createElement('a');
-  link.href = file;
-  link.download = 'audit.json';
-  link.click();
-  URL.revokeObjectURL(file);
+/** Entries of a saved file. */
+const SAVED_MAX = 10_000;
+const SAVED = ['createdAt', 'action', 'severity', 'apiKeyName', 'sessionName', 'ipAddress', 'method', 'path', 'statusCode', 'errorMessage'] as const;
+
+/** Everything that fits, as a file of comma-separated values. */
+async function saveAll(severity: string) {
+  const { entries, total } = await read(severity, SAVED_MAX / PAGE, new AbortController().signal);
+  const rows = entries.map((entry) => [...SAVED.map((name) => entry[name]), entry.metadata && JSON.stringify(entry.metadata)]);
+  saveCsv('audit.csv', [...SAVED, 'metadata'], rows);
+  toast(t(entries.length < total ? 'audit.csvCut' : 'audit.csvDone', { n: number(entries.length), total: number(total) }));
 }

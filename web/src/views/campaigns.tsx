@@ -2,9 +2,9 @@ import { useEffect } from 'preact/hooks';
 import { call } from '../api/client';
 import type { Batch, BatchPaused, BatchResult, BatchStatus, BatchSummary } from '../api/types.gen';
 import { Table, type Column } from '../parts/table';
+import { saveCsv } from '../parts/file';
 import { exact, Time } from '../parts/time';
 import { Button, Chips, Code, Empty, Pill, Problem, toast, Waiting, type Tone } from '../parts/ui';
-import { cell } from '../rules/csv';
 import { useAction, useLoad } from '../state/load';
 import { go, link, place, refine } from '../state/route';
 import { number, t, word } from '../state/text';
@@ -224,16 +224,16 @@ function resultColumns(session: string): Column<BatchResult>[] {
 /** The results as a file of comma-separated values. */
 function save(batch: Batch) {
   const head = ['index', 'chatId', 'resolvedTo', 'status', 'messageId', 'sentAt', 'errorCode', 'errorMessage'];
-  const lines = batch.results.map((of) =>
-    [of.index, of.chatId, of.resolvedTo, of.status, of.messageId, of.sentAt, of.error?.code, of.error?.message]
-      .map((value) => cell(value ?? ''))
-      .join(','),
-  );
-  const file = URL.createObjectURL(new Blob([[head.join(','), ...lines].join('\r\n')], { type: 'text/csv' }));
-  const link = document.createElement('a');
-  link.href = file;
-  link.download = `${batch.batchId}.csv`;
-  link.click();
-  URL.revokeObjectURL(file);
+  const rows = batch.results.map((of) => [
+    of.index,
+    of.chatId,
+    of.resolvedTo,
+    of.status,
+    of.messageId,
+    of.sentAt,
+    of.error?.code,
+    of.error?.message,
+  ]);
+  saveCsv(`${batch.batchId}.csv`, head, rows);
   toast(t('campaigns.saved'));
 }

@@ -1,20 +1,19 @@
 // The deliveries of a webhook, one of them with each attempt, and their replay.
 import { useEffect, useState } from 'preact/hooks';
 import { call } from '../api/client';
-import type { Delivery, DeliveryState, EventName, Webhook } from '../api/types.gen';
+import type { Delivery, DeliveryState, Webhook } from '../api/types.gen';
 import { EVENT_NAMES } from '../api/types.gen';
 import { Table, type Column } from '../parts/table';
 import { Clock, Time } from '../parts/time';
-import { Button, Chips, Code, Confirm, Empty, Json, Pill, Problem, Sheet, toast, Waiting, type Tone } from '../parts/ui';
+import { Button, Chips, Code, Empty, Json, Pill, Problem, Sheet, toast, Waiting, type Tone } from '../parts/ui';
 import { useAction, useLoad } from '../state/load';
 import { place, refine } from '../state/route';
 import { t, word } from '../state/text';
+import { ReplayNever, ReplayRange, ReplaySelection } from './replay';
 
-const PAGE = 100;
-/** Most that one replay takes, and that is counted before it. */
-const REPLAY_MAX = 1000;
-const STATES = ['all', 'pending', 'delivered', 'exhausted', 'dropped'] as const;
-type StateChoice = (typeof STATES)[number];
+export const PAGE = 100;
+export const STATES = ['all', 'pending', 'delivered', 'exhausted', 'dropped'] as const;
+export type StateChoice = (typeof STATES)[number];
 export const DELIVERY_TONES: Record<DeliveryState, Tone> = {
   pending: 'busy',
   delivered: 'good',
@@ -29,9 +28,9 @@ export function Deliveries({ webhook }: { webhook: Webhook }) {
   const opened = query.get('delivery');
   const [pages, setPages] = useState(1);
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
-  const [asked, ask] = useState<'selection' | 'range'>();
+  const [asked, ask] = useState<'selection' | 'range' | 'never'>();
   const { data, error, reload } = useLoad(
-    (signal) => read(webhook.id, { state, event }, pages, signal),
+    (signal) => readDeliveries(webhook.id, { state, event }, pages, signal),
     [webhook.id, state, event, pages],
     (heard) => heard.sessionId === webhook.sessionId,
     5000,
@@ -58,6 +57,7 @@ export function Deliveries({ webhook }: { webhook: Webhook }) {
           {t('replay.selection', { n: chosen.size })}
         </Button>
         <Button onClick={() => ask('range')}>{t('replay.range')}</Button>
+        <Button onClick={() => ask('never')}>{t('replay.never')}</Button>
       </div>
       <Problem error={error} retry={reload} />
       {!data && !error && <Waiting />}
@@ -84,6 +84,7 @@ export function Deliveries({ webhook }: { webhook: Webhook }) {
           }}
         />
       )}
+      {asked === 'never' && <ReplayNever webhook={webhook} onClose={() => ask(undefined)} reload={reload} />}
       {asked === 'range' && <ReplayRange webhook={webhook} state={state} event={event} onClose={() => ask(undefined)} reload={reload} />}
     </section>
   );
@@ -91,7 +92,7 @@ export function Deliveries({ webhook }: { webhook: Webhook }) {
 
 type Narrow = { state: StateChoice; event: string; since?: string; until?: string };
 
-async function read(id: string, narrow: Narrow, pages: number, signal?: AbortSignal) {
+export async function readDeliveries(id: string, narrow: Narrow, pages: number, signal?: AbortSignal) {
   const deliveries: Delivery[] = [];
   let cursor: string | null | undefined;
   for (let page = 0; page < pages; page++) {
@@ -260,90 +261,4 @@ function Attempts({ of }: { of: Delivery }) {
       })}
     </ol>
   );
-}
-
-function ReplaySelection({ webhook, ids, onClose }: { webhook: Webhook; ids: string[]; onClose: (done: boolean) => void }) {
-  const { busy, error, run } = useAction();
-  const replay = async () => {
-    const done = await run(async () => {
-      const answer = await call('POST /api/webhooks/{id}/replay', { path: { id: webhook.id }, body: { deliveryIds: ids } });
-      toast(t('replay.done', { n: answer.enqueued, skipped: answer.skipped }));
-    });
-    if (done) onClose(true);
-  };
-  return (
-    <Confirm
-      title={t('replay')}
-      yes={t('replay.selection', { n: ids.length })}
-      busy={busy}
-      {...(error ? { error } : {})}
-      onYes={() => void replay()}
-      onNo={() => onClose(false)}
-    >
-      <p>{t('replay.means')}</p>
-    </Confirm>
-  );
-}
-
-type RangeProps = { webhook: Webhook; state: StateChoice; event: string; onClose: () => void; reload: () => void };
-
-function ReplayRange({ webhook, state, event, onClose, reload }: RangeProps) {
-  const [since, setSince] = useState(local(new Date(Date.now() - 3_600_000)));
-  const [until, setUntil] = useState(local(new Date()));
-  const [which, setWhich] = useState<StateChoice>(state === 'all' || state === 'pending' ? 'exhausted' : state);
-  const [count, setCount] = useState<{ n: number; more: boolean }>();
-  const { busy, error, run } = useAction();
-  const narrow = { since: new Date(since).toISOString(), until: new Date(until).toISOString() };
-  useEffect(() => setCount(undefined), [since, until, which]);
-  const look = () =>
-    run(async () => {
-      const found = await read(webhook.id, { state: which, event, ...narrow }, REPLAY_MAX / PAGE);
-      setCount({ n: found.deliveries.filter((delivery) => delivery.state !== 'pending').length, more: found.more });
-    });
-  const replay = () =>
-    run(async () => {
-      const filter = { ...narrow, ...(which === 'all' ? {} : { state: which }), ...(event ? { event: event as EventName } : {}) };
-      const body = { filter, limit: REPLAY_MAX };
-      const answer = await call('POST /api/webhooks/{id}/replay', { path: { id: webhook.id }, body });
-      toast(t('replay.done', { n: answer.enqueued, skipped: answer.skipped }));
-      reload();
-      onClose();
-    });
-  return (
-    <Sheet title={t('replay.range')} onClose={onClose}>
-      <p>{t('replay.means')}</p>
-      <div class="row">
-        <label class="choice">
-          <span>{t('from')}</span>
-          <input type="datetime-local" step="1" value={since} onInput={(event) => setSince(event.currentTarget.value)} />
-        </label>
-        <label class="choice">
-          <span>{t('until')}</span>
-          <input type="datetime-local" step="1" value={until} onInput={(event) => setUntil(event.currentTarget.value)} />
-        </label>
-      </div>
-      <Chips
-        label={t('delivery.state')}
-        chips={STATES.filter((id) => id !== 'pending').map((id) => ({ id, label: id === 'all' ? t('group.all') : word('delivery', id) }))}
-        chosen={which}
-        choose={setWhich}
-      />
-      <Problem error={error} />
-      <p role="status">{count && (count.more ? t('replay.countMore', { n: REPLAY_MAX }) : t('replay.count', { n: count.n }))}</p>
-      <footer class="row end">
-        <Button onClick={onClose}>{t('cancel')}</Button>
-        <Button busy={busy} onClick={() => void look()}>
-          {t('replay.look')}
-        </Button>
-        <Button kind="main" busy={busy} disabled={!count?.n} onClick={() => void replay()}>
-          {t('replay')}
-        </Button>
-      </footer>
-    </Sheet>
-  );
-}
-
-/** A time as the browser's field takes it. */
-function local(at: Date): string {
-  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }

@@ -1,12 +1,18 @@
 import { call, Refused } from '../api/client';
-import type { Readiness, ReadinessPart } from '../api/types.gen';
+import type { HealthWarning, Readiness, ReadinessPart } from '../api/types.gen';
 import { exact } from '../parts/time';
 import { CopyButton, Pill, Problem, Waiting } from '../parts/ui';
+import { masked } from '../rules/report';
 import { useLoad } from '../state/load';
 import { liveState } from '../state/live';
 import { link } from '../state/route';
 import { number, t, word } from '../state/text';
 import { who } from '../state/who';
+import { Infra, Processes, readInstallation } from './installation';
+import { SettingsCard } from './settings';
+
+/** Between two looks at what changes slowly. */
+const INSTALLATION_EVERY_MS = 15_000;
 
 export function HealthView() {
   const limited = (who.value?.allowedChats.length ?? 0) > 0;
@@ -23,16 +29,19 @@ export function HealthView() {
     undefined,
     5000,
   );
+  const whole = useLoad(readInstallation, [], undefined, INSTALLATION_EVERY_MS);
   if (error && !data) return <Problem error={error} retry={reload} />;
   if (!data) return <Waiting />;
   const { health, ready, counts } = data;
-  const report = JSON.stringify({ at: new Date().toISOString(), health, ready, counts, live: liveState.value }, null, 2);
+  const { known, ...installation } = whole.data ?? { known: {} };
+  const report = { at: new Date().toISOString(), health, ready, counts, live: liveState.value, ...installation };
+  const text = JSON.stringify(masked(report), null, 2);
   return (
     <>
       <div class="head">
         <h1>{t('nav.health')}</h1>
         <span>
-          {t('health.report')} <CopyButton text={report} label={t('health.report')} />
+          {t('health.report')} <CopyButton text={text} label={t('health.report')} />
         </span>
       </div>
       <Problem error={error} retry={reload} />
@@ -78,20 +87,34 @@ export function HealthView() {
           </dl>
         </section>
       )}
-      <section class="card">
-        <h2>{t('health.warnings')}</h2>
-        {!health.warnings?.length && <p class="quiet">{t('health.noWarnings')}</p>}
-        <ul class="warnings">
-          {health.warnings?.map((warning) => (
-            <li key={`${warning.code}${warning.webhookId}${warning.sessionId}`}>
-              <Pill tone="warn">{warning.code}</Pill> {warning.message}{' '}
-              {warning.webhookId && <a href={link('webhooks', warning.webhookId)}>{t('health.look')}</a>}
-              {!warning.webhookId && warning.sessionId && <a href={link('numbers', warning.sessionId)}>{t('health.look')}</a>}
-            </li>
-          ))}
-        </ul>
-      </section>
+      <Warnings of={health.warnings ?? []} />
+      <Problem error={whole.error} retry={whole.reload} />
+      {whole.data && (
+        <>
+          <Processes of={whole.data.processes} />
+          <Infra of={whole.data.status} />
+          <SettingsCard installation={whole.data} />
+        </>
+      )}
     </>
+  );
+}
+
+function Warnings({ of }: { of: HealthWarning[] }) {
+  return (
+    <section class="card">
+      <h2>{t('health.warnings')}</h2>
+      {!of.length && <p class="quiet">{t('health.noWarnings')}</p>}
+      <ul class="warnings">
+        {of.map((warning) => (
+          <li key={`${warning.code}${warning.webhookId}${warning.sessionId}`}>
+            <Pill tone="warn">{warning.code}</Pill> {warning.message}{' '}
+            {warning.webhookId && <a href={link('webhooks', warning.webhookId)}>{t('health.look')}</a>}
+            {!warning.webhookId && warning.sessionId && <a href={link('numbers', warning.sessionId)}>{t('health.look')}</a>}
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 

@@ -8,8 +8,9 @@ import { useLoad } from '../state/load';
 import { language } from '../state/prefs';
 import { go, link, place, refine } from '../state/route';
 import { t, word } from '../state/text';
-import { who } from '../state/who';
+import { isOperator, who } from '../state/who';
 import { drafts } from './composer';
+import { Found, WORDS_MIN } from './search';
 import { useSessions } from './sessions';
 import { Thread } from './thread';
 import { SessionChoice } from './webhooks';
@@ -19,6 +20,7 @@ const CHATS_MAX = 1000;
 export function InboxView() {
   const sessions = useSessions();
   const [, session, chat] = place.value.parts;
+  const found = place.value.query.get('message') ?? '';
   const ready = sessions.data?.filter(({ phone }) => phone);
   const first = (ready?.[0] ?? sessions.data?.[0])?.id;
   useEffect(() => {
@@ -35,7 +37,7 @@ export function InboxView() {
         <Chats key={session} session={session} chosen={chat} />
       </div>
       {chat ? (
-        <Thread key={`${session} ${chat}`} session={session} chat={chat} />
+        <Thread key={`${session} ${chat} ${found}`} session={session} chat={chat} {...(found ? { found } : {})} />
       ) : (
         <section class="thread none">
           <p class="quiet">{t('inbox.choose')}</p>
@@ -79,6 +81,7 @@ function Chats({ session, chosen }: { session: string; chosen: string | undefine
         chosen={only}
         choose={(id) => refine({ only: id === 'all' ? '' : id })}
       />
+      {isOperator.value && wanted.length >= WORDS_MIN && <Found session={session} text={text} />}
       <Problem error={error} retry={reload} />
       {!data && !error && <Waiting />}
       {data && !rows.length && (

@@ -7,6 +7,7 @@ import { Button, Confirm, CopyButton, Field, Pill, Problem, Sheet, toast, Waitin
 import { useAction, useLoad } from '../state/load';
 import { t, word } from '../state/text';
 import { who } from '../state/who';
+import { Brake } from './brake';
 import { useSessions } from './sessions';
 
 const ROLES: Role[] = ['viewer', 'operator', 'admin'];
@@ -29,6 +30,7 @@ export function KeysView() {
       {data && (
         <Table label={t('nav.keys')} rows={data} keyOf={({ id }) => id} columns={columns(sessions.data ?? [], revoke)} />
       )}
+      <Brake revoked={reload} />
       {adding && <AddKey sessions={sessions.data ?? []} onClose={() => setAdding(false)} reload={reload} />}
       {revoking && <Revoke apiKey={revoking} onClose={() => revoke(undefined)} reload={reload} />}
     </>
@@ -114,12 +116,14 @@ function AddKey({ sessions, onClose, reload }: { sessions: Session[]; onClose: (
   const [role, setRole] = useState<Role>('operator');
   const [allowed, setAllowed] = useState<ReadonlySet<string>>(new Set());
   const [expires, setExpires] = useState('');
+  const [held, hold] = useState(false);
   const [made, setMade] = useState('');
   const { busy, error, run } = useAction();
   const create = () =>
     run(async () => {
       const expiresAt = expires ? new Date(expires).toISOString() : undefined;
-      const body = { name, role, allowedSessions: [...allowed], ...(expiresAt ? { expiresAt } : {}) };
+      const waits = held && role === 'operator' ? { approval: { dailyBudget: 0 } } : {};
+      const body = { name, role, allowedSessions: [...allowed], ...waits, ...(expiresAt ? { expiresAt } : {}) };
       const key = await call('POST /api/auth/api-keys', { body });
       setMade(key.apiKey);
       reload();
@@ -177,6 +181,14 @@ function AddKey({ sessions, onClose, reload }: { sessions: Session[]; onClose: (
             ))}
           </div>
         </fieldset>
+        {role === 'operator' && (
+          <div class="field">
+            <label>
+              <input type="checkbox" checked={held} onChange={(event) => hold(event.currentTarget.checked)} /> {t('keys.approval')}
+            </label>
+            <p class="hint">{t('keys.approvalHint')}</p>
+          </div>
+        )}
         <Field label={t('keys.until')} hint={t('keys.untilHint')}>
           {(id) => <input id={id} type="datetime-local" value={expires} onInput={(event) => setExpires(event.currentTarget.value)} />}
         </Field>

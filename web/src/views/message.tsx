@@ -8,6 +8,7 @@ import { useLoad } from '../state/load';
 import { go, link, place } from '../state/route';
 import { t, word } from '../state/text';
 import { isAdmin, who } from '../state/who';
+import { Receipts, Refusal, type Recipient } from './receipts';
 import { useSessions } from './sessions';
 import { SessionChoice } from './webhooks';
 
@@ -19,7 +20,15 @@ const LOOKED_AT_MS = 14 * 86_400_000;
 
 /** Something that happened to the message. `ms` is how long it took, where that is known. */
 type Station = { at: number; ms: number; what: string; detail: string; tone: Tone };
-type Found = { message: Message; audit: AuditEntry | undefined; deliveries: Delivery[]; urls: Record<string, string>; whole: boolean };
+type Found = {
+  message: Message;
+  audit: AuditEntry | undefined;
+  deliveries: Delivery[];
+  urls: Record<string, string>;
+  whole: boolean;
+  /** Of a message of this account. */
+  recipients: Recipient[] | undefined;
+};
 
 export function MessageView() {
   const sessions = useSessions();
@@ -62,7 +71,7 @@ function OneMessage({ session, id }: { session: string; id: string }) {
 
 async function find(session: string, id: string, signal: AbortSignal): Promise<Found | null> {
   const path = { sessionId: session };
-  const { messages } = await call('GET /api/sessions/{sessionId}/messages', { path, query: { messageId: id, limit: 1 }, signal });
+  const { messages } = await call('GET /api/sessions/{sessionId}/messages', { path, query: { messageId: id, limit: 1, inlineMedia: false }, signal });
   const message = messages[0];
   if (!message?.waMessageId) return null;
   const webhooks = await call('GET /api/sessions/{sessionId}/webhooks', { path, signal });
@@ -73,6 +82,7 @@ async function find(session: string, id: string, signal: AbortSignal): Promise<F
     deliveries: all.flatMap(({ deliveries }) => deliveries),
     urls: Object.fromEntries(webhooks.map(({ id, url }) => [id, url])),
     whole: all.every(({ whole }) => whole),
+    recipients: await told(message, signal),
   };
 }
 
@@ -137,6 +147,40 @@ function stations({ message, audit, deliveries, urls }: Found): Station[] {
   return list.sort((one, other) => one.at - other.at);
 }
 
+/** What each recipient told; in a group, also who told nothing. */
+async function told(message: Message, signal: AbortSignal): Promise<Recipient[] | undefined> {
+  if (message.direction !== 'outgoing' || !message.waMessageId) return undefined;
+  const path = { sessionId: message.sessionId, chatId: message.chatId, messageId: message.waMessageId };
+  const { recipients } = await call('GET /api/sessions/{sessionId}/messages/{chatId}/{messageId}/receipts', { path, signal });
+  if (!message.chatId.endsWith('@g.us')) return recipients.map((of) => ({ ...of, name: undefined }));
+  const members = await membersOf(message, signal);
+  const ids = (of: { id: string; lid?: string | null }) => [of.id, of.lid].filter(Boolean);
+  const is = (one: { id: string; lid?: string | null }) => (other: { id: string; lid?: string | null }) =>
+    ids(other).some((id) => ids(one).includes(id));
+  const silent = members.filter((member) => !recipients.some(is(member)));
+  return [
+    ...recipients.map((of) => ({ ...of, name: members.find(is(of))?.name })),
+    ...silent.map(({ id, lid, name, number }) => ({
+      id,
+      lid: lid ?? null,
+      phone: number || null,
+      name,
+      deliveredAt: null,
+      readAt: null,
+      playedAt: null,
+    })),
+  ];
+}
+
+/** The other members of the group, where the account is still in it. */
+async function membersOf({ sessionId, chatId, from }: Message, signal: AbortSignal) {
+  const groups = await call('GET /api/sessions/{sessionId}/groups', { path: { sessionId }, query: { limit: 1000 }, signal });
+  if (!groups.some(({ id }) => id === chatId)) return [];
+  const path = { sessionId, groupId: chatId };
+  const { participants } = await call('GET /api/sessions/{sessionId}/groups/{groupId}', { path, signal });
+  return participants.filter(({ id, lid }) => id !== from && lid !== from);
+}
+
 type Shape = 'waterfall' | 'table' | 'json';
 
 function Story({ found }: { found: Found }) {
@@ -153,6 +197,8 @@ function Story({ found }: { found: Found }) {
         </div>
         <p class="body">{message.body ?? `[${word('kind', message.type)}]`}</p>
       </section>
+      <Refusal message={message} />
+      {found.recipients && <Receipts recipients={found.recipients} />}
       {!found.whole && <p class="problem">{t('message.notWhole')}</p>}
       <Tabs
         label={t('message.shape')}

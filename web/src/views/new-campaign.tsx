@@ -8,12 +8,11 @@ import { fill, guessNumberColumn, parseCsv, placeholders, type Sheet } from '../
 import { useAction } from '../state/load';
 import { go, link } from '../state/route';
 import { number, t, word } from '../state/text';
+import { DayStrip, type PaceOptions as Options } from './pace';
 import { newSecret } from './webhooks';
 
 const PREVIEWS = 10;
 const PROBLEMS_SHOWN = 20;
-
-type Options = { delay: number; from: string; to: string; at: string };
 
 export function NewCampaign({ session }: { session: string }) {
   const [sheet, setSheet] = useState<Sheet>();
@@ -122,7 +121,7 @@ export function NewCampaign({ session }: { session: string }) {
         )}
         {sheet && text && <Previews sheet={sheet} column={column} text={text} />}
       </section>
-      <Pace options={options} change={change} />
+      <Pace options={options} forecast={forecast} change={change} />
       <section class="card">
         <h2>4. {t('campaigns.forecast')}</h2>
         <Problem error={error} />
@@ -190,7 +189,9 @@ function Previews({ sheet, column, text }: { sheet: Sheet; column: number; text:
   );
 }
 
-function Pace({ options, change }: { options: Options; change: (next: Partial<Options>) => void }) {
+type PaceProps = { options: Options; forecast: BulkForecast | undefined; change: (next: Partial<Options>) => void };
+
+function Pace({ options, forecast, change }: PaceProps) {
   return (
     <section class="card">
       <h2>3. {t('campaigns.pace')}</h2>
@@ -212,32 +213,8 @@ function Pace({ options, change }: { options: Options; change: (next: Partial<Op
           <input type="datetime-local" value={options.at} onInput={(event) => change({ at: event.currentTarget.value })} />
         </label>
       </div>
-      <DayStrip options={options} />
+      <DayStrip options={options} forecast={forecast} />
     </section>
-  );
-}
-
-/** The day, with the hours in which nothing is sent. */
-function DayStrip({ options }: { options: Options }) {
-  const minutes = (time: string) => Number(time.slice(0, 2)) * 60 + Number(time.slice(3));
-  const [from, to] = [options.from, options.to].map(minutes) as [number, number];
-  const has = Boolean(options.from && options.to);
-  const quiet = (hour: number) => {
-    const at = hour * 60;
-    return has && (from <= to ? at >= from && at < to : at >= from || at < to);
-  };
-  const text = has ? t('campaigns.quietHours', { from: options.from, to: options.to }) : t('campaigns.noQuiet');
-  return (
-    <figure class="day-strip">
-      <div aria-hidden="true">
-        {Array.from({ length: 24 }, (_, hour) => (
-          <span key={hour} class={quiet(hour) ? 'is-quiet' : ''}>
-            {hour % 6 === 0 ? hour : ''}
-          </span>
-        ))}
-      </div>
-      <figcaption class="hint">{text}</figcaption>
-    </figure>
   );
 }
 

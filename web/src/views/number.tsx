@@ -1,12 +1,13 @@
 import { useState } from 'preact/hooks';
 import { call } from '../api/client';
-import type { Session } from '../api/types.gen';
-import { exact, Time } from '../parts/time';
+import type { Session } from '../api/coming';
+import { Time } from '../parts/time';
 import { Button, Code, Confirm, Pill, Problem, toast, Waiting } from '../parts/ui';
 import { useAction, useLoad } from '../state/load';
 import { go, link } from '../state/route';
 import { t, word } from '../state/text';
 import { isOperator } from '../state/who';
+import { Limits } from './limits';
 import { Pairing } from './pairing';
 import { ofSessions, TONES } from './sessions';
 
@@ -64,17 +65,6 @@ function Known({ session, reload }: { session: Session; reload: () => void }) {
           <dd>
             <Time at={session.createdAt} />
           </dd>
-          {session.restriction && (
-            <>
-              <dt>{t('number.restriction')}</dt>
-              <dd>
-                <Pill tone="warn">
-                  {session.restriction.kind} {session.restriction.code}
-                </Pill>{' '}
-                {session.restriction.expiresAt ? t('number.until', { time: exact(session.restriction.expiresAt) }) : ''}
-              </dd>
-            </>
-          )}
           {session.lastError && (
             <>
               <dt>{t('number.lastError')}</dt>
@@ -88,6 +78,7 @@ function Known({ session, reload }: { session: Session; reload: () => void }) {
           <a href={link('campaigns', session.id)}>{t('nav.campaigns')}</a>
         </p>
       </section>
+      <Limits session={session} />
       {isOperator.value && <Actions session={session} reload={reload} />}
     </>
   );

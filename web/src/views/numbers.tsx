@@ -1,13 +1,14 @@
 import { useState } from 'preact/hooks';
 import { call } from '../api/client';
-import type { Session } from '../api/types.gen';
+import type { Session } from '../api/coming';
 import { Table, type Column } from '../parts/table';
 import { Time } from '../parts/time';
-import { Button, Chips, Code, Empty, Field, Pill, Problem, Sheet, toast, Waiting } from '../parts/ui';
+import { Button, Chips, Code, Field, Pill, Problem, Sheet, toast, Waiting } from '../parts/ui';
 import { useAction } from '../state/load';
 import { go, link, place, refine } from '../state/route';
-import { t, word } from '../state/text';
+import { number, t, word } from '../state/text';
 import { isOperator, who } from '../state/who';
+import { restrictionEnd, restrictionText } from './limits';
 import { NumberView } from './number';
 import { GROUPS, isIn, TONES, useSessions, type SessionGroup } from './sessions';
 
@@ -41,17 +42,32 @@ function NumberList() {
 
 function FirstRun({ canAdd, add }: { canAdd: boolean; add: () => void }) {
   return (
-    <Empty title={t('numbers.none')}>
-      <p>{t('numbers.noneHint')}</p>
-      {canAdd && (
-        <Button kind="main" onClick={add}>
-          {t('numbers.link')}
-        </Button>
-      )}
-      <p class="hint">
-        {t('numbers.sandbox')} <Code>waypost sandbox</Code>
-      </p>
-    </Empty>
+    <>
+      <p class="first-title">{t('numbers.none')}</p>
+      <div class="first-run">
+        {canAdd && (
+          <section class="card">
+            <h2>{t('numbers.link')}</h2>
+            <p>{t('numbers.linkHint')}</p>
+            <p>
+              <Button kind="main" onClick={add}>
+                {t('numbers.link')}
+              </Button>
+            </p>
+            <p class="hint">
+              {t('numbers.orApi')} <Code>POST /api/sessions</Code>
+            </p>
+          </section>
+        )}
+        <section class="card">
+          <h2>{t('numbers.tryTitle')}</h2>
+          <p>{t('numbers.tryHint')}</p>
+          <p>
+            {t('numbers.onTerminal')} <Code>waypost sandbox</Code>
+          </p>
+        </section>
+      </div>
+    </>
   );
 }
 
@@ -107,14 +123,14 @@ function Fleet({ sessions, reload }: { sessions: Session[]; reload: () => void }
         label={t('nav.numbers')}
         rows={rows}
         keyOf={({ id }) => id}
-        columns={columns(chosen, toggle)}
+        columns={columns(chosen, toggle, sessions.some(({ sendsToday }) => sendsToday))}
         open={({ id }) => go('numbers', id)}
       />
     </>
   );
 }
 
-function columns(chosen: ReadonlySet<string>, toggle: (id: string) => void): Column<Session>[] {
+function columns(chosen: ReadonlySet<string>, toggle: (id: string) => void, counted: boolean): Column<Session>[] {
   const choose: Column<Session> = {
     id: 'choose',
     label: t('choose'),
@@ -123,6 +139,13 @@ function columns(chosen: ReadonlySet<string>, toggle: (id: string) => void): Col
     show: ({ id, name }) => (
       <input type="checkbox" aria-label={`${t('choose')} ${name}`} checked={chosen.has(id)} onChange={() => toggle(id)} />
     ),
+  };
+  const today: Column<Session> = {
+    id: 'today',
+    label: t('numbers.today'),
+    rank: 3,
+    width: '8rem',
+    show: ({ sendsToday }) => (sendsToday ? number(sendsToday.sent) : <span class="quiet">–</span>),
   };
   return [
     ...(isOperator.value ? [choose] : []),
@@ -135,11 +158,16 @@ function columns(chosen: ReadonlySet<string>, toggle: (id: string) => void): Col
           <Pill tone={TONES[status]} {...(lastError ? { title: lastError } : {})}>
             {word('status', status)}
           </Pill>{' '}
-          {restriction && <Pill tone="warn">{t('group.restricted')}</Pill>}
+          {restriction && (
+            <Pill tone="warn" title={`${restrictionText(restriction)} · ${restrictionEnd(restriction)}`}>
+              {t('group.restricted')}
+            </Pill>
+          )}
         </>
       ),
     },
     { id: 'phone', label: t('number'), rank: 2, show: ({ phone }) => (phone ? `+${phone}` : <span class="quiet">–</span>) },
+    ...(counted ? [today] : []),
     { id: 'since', label: t('numbers.since'), rank: 3, show: (of) => <Time at={of.status === 'ready' ? of.connectedAt : null} /> },
     { id: 'heard', label: t('numbers.heard'), rank: 2, show: ({ activity }) => <Time at={activity?.lastEngineEventAt} /> },
     { id: 'delivered', label: t('numbers.delivered'), rank: 3, show: ({ activity }) => <Time at={activity?.lastDeliveredAt} /> },

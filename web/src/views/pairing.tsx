@@ -1,16 +1,19 @@
 // Linking a number. There is always something to see: a code, a reason, or a button.
 import { useEffect, useState } from 'preact/hooks';
 import { call, Refused } from '../api/client';
-import type { QrCode as Documented, Session } from '../api/types.gen';
+import type { Passkey, QrCode as Documented, Session } from '../api/types.gen';
 import { now } from '../parts/time';
 import { Button, CopyButton, Field, Problem, Tabs, Waiting } from '../parts/ui';
 import { useAction, useLoad } from '../state/load';
 import { useLive } from '../state/live';
 import { t } from '../state/text';
 import { isOperator } from '../state/who';
+import { PasskeySteps } from './passkey';
 
 type QrCode = Documented & { expiresAt?: string };
 type Way = 'qr' | 'code';
+/** So long after its end a code that no other has replaced waits for something else. */
+const LACKING_SECONDS = 3;
 const STEPS = ['connecting', 'shown', 'scanned', 'linked'] as const;
 
 function step(status: Session['status']): number {
@@ -70,6 +73,13 @@ function Down({ session, reload }: { session: Session; reload: () => void }) {
 
 function Codes({ session }: { session: Session }) {
   const [way, setWay] = useState<Way>('qr');
+  const [passkey, setPasskey] = useState<Passkey>();
+  useLive((event) => {
+    if (event.sessionId === session.id && event.event === 'session.passkey') setPasskey(event.data as Passkey);
+  });
+  // The word may have come before this page was opened: asked when no code is shown that counts.
+  const ask = () => void call('GET /api/sessions/{sessionId}/passkey', { path: { sessionId: session.id } }).then(setPasskey, () => {});
+  if (passkey) return <PasskeySteps session={session.id} passkey={passkey} heard={setPasskey} />;
   return (
     <Tabs
       label={t('pairing.way')}
@@ -80,12 +90,12 @@ function Codes({ session }: { session: Session }) {
       chosen={way}
       choose={setWay}
     >
-      {way === 'qr' ? <Qr session={session} /> : <TypedCode session={session} />}
+      {way === 'qr' ? <Qr session={session} lacking={ask} /> : <TypedCode session={session} />}
     </Tabs>
   );
 }
 
-function Qr({ session }: { session: Session }) {
+function Qr({ session, lacking }: { session: Session; lacking: () => void }) {
   const { data, error, reload } = useLoad<QrCode>(
     (signal) => call('GET /api/sessions/{sessionId}/qr', { path: { sessionId: session.id }, signal }),
     [session.id],
@@ -97,6 +107,10 @@ function Qr({ session }: { session: Session }) {
   useEffect(() => {
     if (over) reload();
   }, [over, left]);
+  const long = error !== undefined || (left !== undefined && left < -LACKING_SECONDS);
+  useEffect(() => {
+    if (long) lacking();
+  }, [long]);
   if (error instanceof Refused && error.status === 400) return <Waiting />;
   if (error) return <Problem error={error} retry={reload} />;
   if (!data) return <Waiting />;

@@ -3,15 +3,19 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { Icon, type IconName } from '../parts/icons';
 import { Button, Pill, Toasts } from '../parts/ui';
 import { connect, disconnect, liveState } from '../state/live';
+import { watchSends } from '../state/sends';
 import { link, place } from '../state/route';
 import { t, word, type TextKey } from '../state/text';
 import { isAdmin, isOperator, logOut, who } from '../state/who';
+import { ApprovalsView } from './approvals';
 import { AuditView } from './audit';
+import { SendsBanner } from './brake';
 import { CampaignsView } from './campaigns';
 import { EventsView } from './events';
 import { HealthView } from './health';
 import { InboxView } from './inbox';
 import { KeysView } from './keys';
+import { LanesView } from './lanes';
 import { MessageView } from './message';
 import { NumbersView } from './numbers';
 import { PluginsView } from './plugins';
@@ -27,7 +31,9 @@ const always = () => true;
 const ENTRIES: Entry[] = [
   { id: 'numbers', icon: 'numbers', view: NumbersView, shown: isWhole },
   { id: 'inbox', icon: 'inbox', view: InboxView, shown: always },
+  { id: 'approvals', icon: 'approvals', view: ApprovalsView, shown: () => isWhole() && !who.value?.allowedSessions.length },
   { id: 'webhooks', icon: 'webhooks', view: WebhooksView, shown: () => isWhole() && isOperator.value },
+  { id: 'lanes', icon: 'lanes', view: LanesView, shown: () => isWhole() && isOperator.value },
   { id: 'message', icon: 'message', view: MessageView, shown: () => isWhole() && isOperator.value },
   { id: 'campaigns', icon: 'campaigns', view: CampaignsView, shown: isWhole },
   { id: 'events', icon: 'events', view: EventsView, shown: always },
@@ -44,7 +50,11 @@ export function Shell() {
   const main = useRef<HTMLElement>(null);
   useEffect(() => {
     connect();
-    return disconnect;
+    const unwatch = watchSends();
+    return () => {
+      unwatch();
+      disconnect();
+    };
   }, []);
   const shown = ENTRIES.filter((entry) => entry.shown());
   const asked = place.value.parts[0];
@@ -97,6 +107,7 @@ export function Shell() {
         </div>
       </nav>
       <main id="main" ref={main} tabIndex={-1}>
+        <SendsBanner />
         <View />
       </main>
       <Toasts />

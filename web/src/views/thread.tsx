@@ -10,25 +10,31 @@ import { link } from '../state/route';
 import { t, word } from '../state/text';
 import { isOperator, who } from '../state/who';
 import { Composer, type Answering } from './composer';
+import { Refusal } from './receipts';
+import { Found, WORDS_MIN } from './search';
 
 const PAGE = 50;
 const EMOJI = ['👍', '❤️', '😂', '😮', '😢', '🙏'];
 const SIGNS: Record<MessageStatus, string> = { pending: '◌', sent: '✓', delivered: '✓✓', read: '✓✓', failed: '✕' };
 
 type ChatProps = { session: string; chat: string };
+/** `found` is a message that is shown with those before it. */
+type ThreadProps = ChatProps & { found?: string };
 
-export function Thread({ session, chat }: ChatProps) {
+export function Thread({ session, chat, found }: ThreadProps) {
   const [pages, setPages] = useState(1);
   const [text, setText] = useState('');
   const [chosen, choose] = useState<string>();
   const [answering, answer] = useState<Answering>();
   const { data, error, reload } = useLoad(
-    (signal) => read(session, chat, pages, signal),
-    [session, chat, pages],
+    (signal) => read(session, chat, found, pages, signal),
+    [session, chat, found, pages],
     (event) => event.sessionId === session && (event.data['chatId'] === undefined || event.data['chatId'] === chat),
   );
   const wanted = text.trim().toLowerCase();
-  const rows = (data?.messages ?? []).filter((message) => !wanted || message.body?.toLowerCase().includes(wanted));
+  // Who may not search finds in what is shown.
+  const searches = isOperator.value;
+  const rows = (data?.messages ?? []).filter((message) => searches || !wanted || message.body?.toLowerCase().includes(wanted));
   const box = useRef<HTMLDivElement>(null);
   const newest = data?.messages.at(-1)?.id;
   const atEnd = useRef(true);
@@ -47,12 +53,18 @@ export function Thread({ session, chat }: ChatProps) {
         <input
           type="search"
           value={text}
-          placeholder={t('thread.find')}
-          aria-label={t('thread.find')}
+          placeholder={t(searches ? 'thread.findAll' : 'thread.find')}
+          aria-label={t(searches ? 'thread.findAll' : 'thread.find')}
           onInput={(event) => setText(event.currentTarget.value)}
         />
         {isOperator.value && <MarkRead session={session} chat={chat} />}
       </header>
+      {searches && wanted.length >= WORDS_MIN && <Found session={session} chat={chat} text={text} />}
+      {found && (
+        <p class="answering">
+          {t('thread.foundHere')} <a href={link('inbox', session, chat)}>{t('thread.newest')}</a>
+        </p>
+      )}
       <Problem error={error} retry={reload} />
       {!data && !error && <Waiting />}
       <div
@@ -77,6 +89,7 @@ export function Thread({ session, chat }: ChatProps) {
             {day(message) !== (at ? day(rows[at - 1]!) : '') && <p class="day">{day(message)}</p>}
             <Bubble
               message={message}
+              found={found !== undefined && found === message.waMessageId}
               chosen={chosen === message.id}
               choose={() => choose(chosen === message.id ? undefined : message.id)}
               answer={answer}
@@ -97,19 +110,21 @@ export function Thread({ session, chat }: ChatProps) {
   );
 }
 
-async function read(session: string, chat: string, pages: number, signal: AbortSignal) {
-  const messages: Message[] = [];
-  let total = 0;
+async function read(session: string, chat: string, found: string | undefined, pages: number, signal: AbortSignal) {
+  const path = { sessionId: session };
+  const ask = (query: object) =>
+    call('GET /api/sessions/{sessionId}/messages', { path, query: { chatId: chat, inlineMedia: false, ...query }, signal });
+  const messages: Message[] = found ? (await ask({ messageId: found, limit: 1 })).messages : [];
+  let more = false;
   for (let page = 0; page < pages; page++) {
     const after = messages.at(-1)?.id;
-    const query = { chatId: chat, limit: PAGE, ...(after ? { after } : {}) };
-    const answer = await call('GET /api/sessions/{sessionId}/messages', { path: { sessionId: session }, query, signal });
+    const answer = await ask({ limit: PAGE, ...(after ? { after } : {}) });
     messages.push(...answer.messages);
-    total = answer.total;
-    if (answer.messages.length < PAGE) break;
+    more = answer.messages.length === PAGE;
+    if (!more) break;
   }
   // The newest come first; people read the other way.
-  return { messages: messages.reverse(), more: messages.length < total };
+  return { messages: messages.reverse(), more };
 }
 
 function when(message: Message): Date {
@@ -138,23 +153,25 @@ function MarkRead({ session, chat }: ChatProps) {
 
 type BubbleProps = {
   message: Message;
+  found: boolean;
   chosen: boolean;
   choose: () => void;
   answer: (answering: Answering) => void;
   done: () => void;
 };
 
-function Bubble({ message, chosen, choose, answer, done }: BubbleProps) {
+function Bubble({ message, found, chosen, choose, answer, done }: BubbleProps) {
   const own = message.direction === 'outgoing';
   const quoted = message.metadata?.['quotedMessage'] as { body?: string } | undefined;
   const at = when(message);
   const time = new Intl.DateTimeFormat(language.value, { timeStyle: 'short' }).format(at);
   return (
-    <article class={own ? 'bubble own' : 'bubble'}>
+    <article class={`bubble${own ? ' own' : ''}${found ? ' is-found' : ''}`}>
       {message.author && <p class="author">{message.author}</p>}
       {quoted && <blockquote>{quoted.body ?? '…'}</blockquote>}
       {message.type !== 'text' && <Media message={message} />}
       {message.body && <p class="body">{message.body}</p>}
+      <Refusal message={message} />
       <p class="meta">
         <time dateTime={at.toISOString()} title={exact(at)}>
           {time}

@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks';
 import { call } from '../api/client';
-import type { Webhook, WebhookTest } from '../api/types.gen';
+import type { ReceiverAnswer, WebhookTest } from '../api/coming';
+import type { Webhook } from '../api/types.gen';
 import { exact, Time } from '../parts/time';
 import { Button, Code, Confirm, CopyButton, Pill, Problem, Sheet, toast } from '../parts/ui';
 import { useAction } from '../state/load';
@@ -133,9 +134,9 @@ function Verify({ webhook, onClose }: { webhook: Webhook; onClose: () => void })
             <Pill tone={result.success ? 'good' : 'bad'}>{result.success ? t('webhooks.accepted') : t('webhooks.refused')}</Pill>
           </dd>
           <dt>{t('delivery.status')}</dt>
-          <dd>{result.statusCode ?? '–'}</dd>
+          <dd>{result.answer?.status ?? result.statusCode ?? '–'}</dd>
           <dt>{t('delivery.took')}</dt>
-          <dd>{result.ms} ms</dd>
+          <dd>{result.answer?.durationMs ?? result.ms} ms</dd>
           {result.error && (
             <>
               <dt>{t('delivery.error')}</dt>
@@ -144,6 +145,7 @@ function Verify({ webhook, onClose }: { webhook: Webhook; onClose: () => void })
           )}
         </dl>
       )}
+      {result?.answer && <Answer of={result.answer} />}
       <footer class="row end">
         <Button onClick={onClose}>{t('close')}</Button>
         <Button kind="main" busy={busy} onClick={() => void send()}>
@@ -151,6 +153,27 @@ function Verify({ webhook, onClose }: { webhook: Webhook; onClose: () => void })
         </Button>
       </footer>
     </Sheet>
+  );
+}
+
+/** What came back, as it came. */
+function Answer({ of }: { of: ReceiverAnswer }) {
+  const headers = Array.isArray(of.headers) ? of.headers : Object.entries(of.headers);
+  return (
+    <>
+      <h3>{t('webhooks.headers')}</h3>
+      <pre tabIndex={0} aria-label={t('webhooks.headers')}>
+        {headers.map(([name, value]) => `${name}: ${value}`).join('\n')}
+      </pre>
+      <h3>{t('webhooks.excerpt')}</h3>
+      {of.excerpt ? (
+        <pre tabIndex={0} aria-label={t('webhooks.excerpt')}>
+          {of.excerpt}
+        </pre>
+      ) : (
+        <p class="quiet">{t('webhooks.noBody')}</p>
+      )}
+    </>
   );
 }
 

@@ -89,6 +89,37 @@ async fn every_view_works_in_a_browser() {
     assert!(out.ends_with("all steps passed\n"), "{out}");
 }
 
+/// Minutes that the page's memory is watched for; ten before a release.
+fn steady_minutes() -> u32 {
+    let said = std::env::var("WAYPOST_STEADY_MINUTES").ok();
+    said.and_then(|minutes| minutes.parse().ok()).unwrap_or(1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_memory_stays_flat_while_events_come() {
+    if let Some(program) = lacking() {
+        println!("not looked at: this machine has no {program}");
+        return;
+    }
+    install();
+    let prepared = Prepared::new().await;
+    let running = prepared.start();
+    let mut node = tokio::process::Command::new("node");
+    node.arg("test/steady.mjs")
+        .arg(steady_minutes().to_string())
+        .current_dir(web())
+        .env("BASE", running.base.trim_end_matches("/api"))
+        .env("KEY", crate::support::KEY)
+        .env("PHONES", phones(&prepared.network).await)
+        .kill_on_drop(true);
+    let output = node.output().await.unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    println!("{out}");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{err}\n{}", running.log());
+    assert!(out.ends_with("the memory stays flat\n"), "{out}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn open_prints_a_link_that_works_once() {
     let prepared = Prepared::new().await;
