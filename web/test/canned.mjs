@@ -48,7 +48,8 @@ export async function can(page, path, answer) {
   const is = (url) => url.pathname.endsWith(path);
   await page.route(is, async (route) => {
     const body = await answer(route.request());
-    await route.fulfill({ status: 200, contentType: 'application/json', body: JSON.stringify(body) });
+    // The page may have gone on to another view meanwhile.
+    await route.fulfill({ status: 200, contentType: 'application/json', body: JSON.stringify(body) }).catch(() => {});
   });
   return () => page.unroute(is);
 }

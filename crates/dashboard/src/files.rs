@@ -17,16 +17,16 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/app-3HEO6L65.css.gz"),
     },
     DashboardFile {
-        name: "app-T6Y5G55U.js",
+        name: "app-T427U2IB.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-T6Y5G55U.js"),
-        gzip: include_bytes!("../files/app-T6Y5G55U.js.gz"),
+        bytes: include_bytes!("../files/app-T427U2IB.js"),
+        gzip: include_bytes!("../files/app-T427U2IB.js.gz"),
     },
     DashboardFile {
-        name: "de-V65ZEAJP.js",
+        name: "de-VENWG3QA.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/de-V65ZEAJP.js"),
-        gzip: include_bytes!("../files/de-V65ZEAJP.js.gz"),
+        bytes: include_bytes!("../files/de-VENWG3QA.js"),
+        gzip: include_bytes!("../files/de-VENWG3QA.js.gz"),
     },
     DashboardFile {
         name: "draw-FBIDOTGT.js",
@@ -35,10 +35,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/draw-FBIDOTGT.js.gz"),
     },
     DashboardFile {
-        name: "es-FB2NKLP7.js",
+        name: "es-CRXKJU74.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/es-FB2NKLP7.js"),
-        gzip: include_bytes!("../files/es-FB2NKLP7.js.gz"),
+        bytes: include_bytes!("../files/es-CRXKJU74.js"),
+        gzip: include_bytes!("../files/es-CRXKJU74.js.gz"),
     },
     DashboardFile {
         name: "icon-DCE9C29E.svg",
@@ -47,10 +47,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/icon-DCE9C29E.svg.gz"),
     },
     DashboardFile {
-        name: "pt-ILKPGJEH.js",
+        name: "pt-ATIVP7KX.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/pt-ILKPGJEH.js"),
-        gzip: include_bytes!("../files/pt-ILKPGJEH.js.gz"),
+        bytes: include_bytes!("../files/pt-ATIVP7KX.js"),
+        gzip: include_bytes!("../files/pt-ATIVP7KX.js.gz"),
     },
     DashboardFile {
         name: "settings.gen-7SCCD3DJ.js",

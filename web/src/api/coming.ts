@@ -31,8 +31,14 @@ export type RatePoint = { at: string; delivered: number; failed: number; waiting
 /** What was delivered, in buckets; `since` is when this process began to count. */
 export type Rates = { bucketMs: number; since: string; points: RatePoint[] };
 
-/** What was sent today, and how many new chats may still be begun; the cap is null when there is none. */
-export type SendsToday = { sent: number; newChats: number; newChatsMax: number | null };
+/** What was sent on this day of UTC; a limit is null where there is none, new chats where they are not counted. */
+export type SendsToday = {
+  sent: number;
+  sentMax?: number | null;
+  newChats: number | null;
+  newChatsMax: number | null;
+  resetsAt?: string;
+};
 export type Session = Documented & { sendsToday?: SendsToday };
 
 /** What a receiver answered to a test. */

@@ -36,13 +36,16 @@ export function Limits({ session }: { session: Session }) {
         {today && (
           <>
             <dt>{t('number.today')}</dt>
-            <dd>{number(today.sent)}</dd>
+            <dd>
+              <Counted n={today.sent} max={today.sentMax ?? null} />{' '}
+              {today.resetsAt && <span class="quiet">{t('number.resets', { time: exact(today.resetsAt) })}</span>}
+            </dd>
             <dt>{t('number.newToday')}</dt>
             <dd>
-              {today.newChatsMax === null ? (
-                t('number.noMax', { n: number(today.newChats) })
+              {today.newChats === null ? (
+                <span class="quiet">{t('number.notCounted')}</span>
               ) : (
-                <Used used={today.newChats} total={today.newChatsMax} text={t('number.ofMax', { n: number(today.newChats), max: number(today.newChatsMax) })} />
+                <Counted n={today.newChats} max={today.newChatsMax} />
               )}
             </dd>
           </>
@@ -50,6 +53,11 @@ export function Limits({ session }: { session: Session }) {
       </dl>
     </section>
   );
+}
+
+function Counted({ n, max }: { n: number; max: number | null }) {
+  if (max === null) return <>{t('number.noMax', { n: number(n) })}</>;
+  return <Used used={n} total={max} text={t('number.ofMax', { n: number(n), max: number(max) })} />;
 }
 
 function Quota({ of }: { of: NonNullable<Session['newChatQuota']> }) {

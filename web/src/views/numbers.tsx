@@ -145,7 +145,10 @@ function columns(chosen: ReadonlySet<string>, toggle: (id: string) => void, coun
     label: t('numbers.today'),
     rank: 3,
     width: '8rem',
-    show: ({ sendsToday }) => (sendsToday ? number(sendsToday.sent) : <span class="quiet">–</span>),
+    show: ({ sendsToday: of }) => {
+      if (!of) return <span class="quiet">–</span>;
+      return of.sentMax ? t('number.ofMax', { n: number(of.sent), max: number(of.sentMax) }) : number(of.sent);
+    },
   };
   return [
     ...(isOperator.value ? [choose] : []),

@@ -19,9 +19,13 @@ async function poison(page) {
   const is = (url) => url.pathname.includes('/api/') && !/\/(events|media)$/.test(url.pathname);
   await page.route(is, async (route) => {
     if (route.request().method() !== 'GET') return route.fallback();
-    const answer = await route.fetch();
-    if (!(answer.headers()['content-type'] ?? '').includes('json')) return route.fulfill({ response: answer });
-    await route.fulfill({ response: answer, json: poisoned(await answer.json()) });
+    try {
+      const answer = await route.fetch();
+      if (!(answer.headers()['content-type'] ?? '').includes('json')) return await route.fulfill({ response: answer });
+      await route.fulfill({ response: answer, json: poisoned(await answer.json()) });
+    } catch {
+      // The page went on to another view meanwhile.
+    }
   });
   return () => page.unroute(is);
 }

@@ -137,6 +137,8 @@ export const numbers: Record<keyof typeof english, string> = {
   'number.newToday': 'Neue Kontakte heute',
   'number.ofMax': '{n} von {max}',
   'number.noMax': '{n}, keine Grenze',
+  'number.resets': 'beginnt neu {time}',
+  'number.notCounted': 'Ohne Taktung nicht gezählt',
 
   pairing: 'Telefon verknüpfen',
   'pairing.connecting': 'Verbindet mit WhatsApp',

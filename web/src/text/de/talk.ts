@@ -157,6 +157,7 @@ export const talk: Record<keyof typeof english, string> = {
   'held.cold_daily_cap': 'Tagesgrenze neuer Kontakte erreicht',
   'held.breaker_open': 'WhatsApp hat zu viele abgelehnt',
   'held.recipient_cold_restricted': 'WhatsApp schränkt neue Kontakte ein',
+  'held.sends_paused': 'Alles Senden ist pausiert',
   'failure.not_connected': 'Die Nummer war nicht verbunden: Nichts verließ dieses Gateway. Noch einmal senden, wenn sie bereit ist.',
   'failure.engine_refused': 'Diese Art Nachricht lässt sich nicht bilden oder schreiben. Den Inhalt prüfen.',
   'failure.expired': 'Ihr Ausgang blieb zu lange unbekannt, darum geht sie nicht mehr hinaus.',

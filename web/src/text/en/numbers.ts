@@ -136,6 +136,8 @@ export const numbers = {
   'number.newToday': 'New contacts today',
   'number.ofMax': '{n} of {max}',
   'number.noMax': '{n}, no limit',
+  'number.resets': 'begins anew {time}',
+  'number.notCounted': 'Not counted without pacing',
 
   pairing: 'Link the phone',
   'pairing.connecting': 'Connecting to WhatsApp',

@@ -156,6 +156,7 @@ export const talk = {
   'held.cold_daily_cap': 'Daily limit of new contacts reached',
   'held.breaker_open': 'WhatsApp refused too many',
   'held.recipient_cold_restricted': 'WhatsApp restricts new contacts',
+  'held.sends_paused': 'All sends are paused',
   'failure.not_connected': 'The number was not connected: nothing left this gateway. Send it again when it is ready.',
   'failure.engine_refused': 'This kind of message cannot be made or written. Look at what it holds.',
   'failure.expired': 'Its outcome stayed unknown for too long, so it does not go out any more.',

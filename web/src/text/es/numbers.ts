@@ -137,6 +137,8 @@ export const numbers: Record<keyof typeof english, string> = {
   'number.newToday': 'Contactos nuevos hoy',
   'number.ofMax': '{n} de {max}',
   'number.noMax': '{n}, sin límite',
+  'number.resets': 'empieza de nuevo {time}',
+  'number.notCounted': 'No se cuentan sin ritmo de envío',
 
   pairing: 'Vincular el teléfono',
   'pairing.connecting': 'Conectando con WhatsApp',

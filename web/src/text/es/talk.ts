@@ -157,6 +157,7 @@ export const talk: Record<keyof typeof english, string> = {
   'held.cold_daily_cap': 'Límite diario de contactos nuevos alcanzado',
   'held.breaker_open': 'WhatsApp rechazó demasiados',
   'held.recipient_cold_restricted': 'WhatsApp restringe los contactos nuevos',
+  'held.sends_paused': 'Todos los envíos están en pausa',
   'failure.not_connected': 'El número no estaba conectado: nada salió de este gateway. Envíelo de nuevo cuando esté listo.',
   'failure.engine_refused': 'Este tipo de mensaje no se puede crear. Mire su contenido.',
   'failure.expired': 'Su resultado se desconoció demasiado tiempo; ya no sale.',

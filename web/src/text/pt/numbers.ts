@@ -137,6 +137,8 @@ export const numbers: Record<keyof typeof english, string> = {
   'number.newToday': 'Contatos novos hoje',
   'number.ofMax': '{n} de {max}',
   'number.noMax': '{n}, sem limite',
+  'number.resets': 'recomeça {time}',
+  'number.notCounted': 'Não contados sem ritmo de envio',
 
   pairing: 'Conectar o telefone',
   'pairing.connecting': 'Conectando ao WhatsApp',

@@ -157,6 +157,7 @@ export const talk: Record<keyof typeof english, string> = {
   'held.cold_daily_cap': 'Limite diário de contatos novos atingido',
   'held.breaker_open': 'O WhatsApp recusou demais',
   'held.recipient_cold_restricted': 'O WhatsApp restringe contatos novos',
+  'held.sends_paused': 'Todos os envios estão pausados',
   'failure.not_connected': 'O número não estava conectado: nada saiu deste gateway. Envie de novo quando estiver pronto.',
   'failure.engine_refused': 'Este tipo de mensagem não pode ser criado. Veja o conteúdo.',
   'failure.expired': 'O resultado ficou desconhecido por tempo demais; não sai mais.',
