@@ -15,7 +15,7 @@ use domain::{
     filter::Filters,
     webhook::{Secret, Webhook},
 };
-use gateway::webhooks::{Changed, Moved, NewWebhook, WebhookError, WebhookPatch};
+use gateway::webhooks::{Changed, Moved, NewWebhook, WebhookPatch};
 use ping::PingBody;
 use serde_json::json;
 use shapes::{CreateWebhook, PolicyBody, UpdateWebhook, WebhookBody};

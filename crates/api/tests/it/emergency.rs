@@ -265,7 +265,8 @@ async fn what_a_reconnect_would_send_again_waits() {
     let session = app.ready_session("bakery").await;
     app.whatsapp.on_send(testkit::OnSend::Silence);
     let body = json!({ "chatId": CHAT, "text": "hi" });
-    let sending = app.post(&path(&session, "/messages/send-text"), body, 201);
+    let send_text = path(&session, "/messages/send-text");
+    let sending = app.post(&send_text, body, 201);
     let passing = async {
         until_sent(&app, 1).await;
         for _ in 0..12 {
