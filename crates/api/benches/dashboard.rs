@@ -190,7 +190,9 @@ fn millis(duration: Duration) -> f64 {
 #[tokio::main]
 async fn main() {
     let as_json = std::env::args().any(|arg| arg == "--json");
-    let app = App::over(async |store: &LedgerStore| fill(store).await).await;
+    let ledger = App::ledger().await;
+    fill(&ledger.1).await;
+    let app = Box::pin(App::assemble(ledger, |_| {}, 0, |_| {})).await;
     if !as_json {
         println!(
             "{:<12} {:<72} {:>9} {:>9} {:>9}",

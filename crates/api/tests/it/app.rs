@@ -91,13 +91,6 @@ impl App {
         Self::tuned(|options| options.live = live).await
     }
 
-    /// On a ledger that was filled before the house was built.
-    pub async fn over(fill: impl AsyncFnOnce(&LedgerStore)) -> Self {
-        let (dir, store) = Self::ledger().await;
-        fill(&store).await;
-        Box::pin(Self::assemble((dir, store), |_| {}, 0, |_| {})).await
-    }
-
     async fn build(
         change: impl FnOnce(&mut ApiOptions),
         cap: u32,
@@ -106,7 +99,8 @@ impl App {
         Self::assemble(Self::ledger().await, change, cap, tune).await
     }
 
-    async fn ledger() -> (tempfile::TempDir, LedgerStore) {
+    /// An empty ledger, and the folder it lies in.
+    pub async fn ledger() -> (tempfile::TempDir, LedgerStore) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.sqlite");
         let entropy = Arc::new(SeededEntropy::new(107));
@@ -115,7 +109,8 @@ impl App {
         (dir, store)
     }
 
-    async fn assemble(
+    /// The house on a ledger.
+    pub async fn assemble(
         (dir, store): (tempfile::TempDir, LedgerStore),
         change: impl FnOnce(&mut ApiOptions),
         cap: u32,
