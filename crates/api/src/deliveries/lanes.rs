@@ -7,7 +7,7 @@ use domain::{
     SessionId, Timestamp,
     delivery::{LaneCursor, LaneHead, LaneQuery, LaneStanding, WaitReason},
 };
-use gateway::webhooks::{RATES_BUCKET, RATES_KEPT, RatePoint};
+use gateway::webhooks::{RATES_BUCKET, RatePoint};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -26,8 +26,8 @@ const LANES_MAX: u32 = 200;
 const LANES_DEFAULT: u32 = 50;
 /// Minutes of rates without `minutes`.
 const MINUTES_DEFAULT: u32 = 60;
-/// Most of them: so long rates are kept.
-const MINUTES_MAX: u32 = (RATES_KEPT.as_secs() / 60) as u32;
+/// Most of them: so long rates are kept, `RATES_KEPT` of the gateway.
+const MINUTES_MAX: u32 = 360;
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(rates))

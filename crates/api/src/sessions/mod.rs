@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use today::DaySendsBody;
+
 use crate::{
     AppState,
     access::{Caller, ExistingSession, OnSession, Operator, Unscoped, Viewer},
@@ -80,8 +82,6 @@ struct Tunables {
     /// Whether texts with a link have a card where the request says nothing.
     link_preview: Option<bool>,
 }
-
-use today::DaySendsBody;
 
 /// Largest `config` of a new session, bytes of JSON (OpenWA's limit).
 const CONFIG_BYTES_MAX: usize = 16_384;

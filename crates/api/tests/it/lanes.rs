@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use domain::{Timer, pacing::PacingRules};
+use domain::{
+    Timer,
+    pacing::PacingRules,
+    port::{Ledger as _, SessionStore as _, WebhookStore as _, Write},
+};
 use serde_json::{Value, json};
-use testkit::{Receiver, Reply};
+use storage::LedgerStore;
+use testkit::{Receiver, Reply, build};
 
 use crate::app::App;
 
@@ -115,6 +120,32 @@ async fn lanes_are_read_page_by_page_and_by_what_they_are() {
     assert_eq!(app.get("/api/lanes?why=paused").await["total"], 6);
     let unknown = "00000000-0000-4000-8000-000000000000";
     assert_eq!(app.get(&format!("/api/lanes?webhookId={unknown}")).await["total"], 0);
+}
+
+#[tokio::test]
+async fn a_large_backlog_is_read_in_pages() {
+    let session = build::session(1);
+    let webhook = build::webhook(1, session.id);
+    let (of, hook) = (session.id, webhook.id);
+    let app = App::over(async |store: &LedgerStore| {
+        assert!(store.insert_session(&session).await.unwrap());
+        assert!(store.insert_webhook(&webhook, 0).await.unwrap());
+        assert!(store.pause_webhook(hook, testkit::START).await.unwrap());
+        let event = |number| build::event(number, of, &build::chat(number));
+        let write = |number| Write::Append { event: Box::new(event(number)) };
+        store.write((1..=450).map(write).collect()).await.unwrap();
+    })
+    .await;
+    let (mut path, mut seen) = ("/api/lanes?limit=200".to_owned(), Vec::new());
+    loop {
+        let page = app.get(&path).await;
+        assert_eq!(page["total"], 450);
+        seen.extend(field(&page, "chatId"));
+        let Some(cursor) = page["nextCursor"].as_str() else { break };
+        path = format!("/api/lanes?limit=200&cursor={cursor}");
+    }
+    let chats: Vec<Value> = (1..=450).map(|chat| json!(build::chat(chat))).collect();
+    assert_eq!(seen, chats);
 }
 
 #[tokio::test]
