@@ -46,7 +46,9 @@ pub async fn a_pause_is_one_and_reads_back<S: Store>(store: &S) {
 pub async fn listeners_hear_of_pauses<S: Store>(store: &S) {
     let heard = Arc::new(AtomicU32::new(0));
     let count = heard.clone();
-    store.listen_for_pauses(Arc::new(move || drop(count.fetch_add(1, Ordering::SeqCst))));
+    store.listen_for_pauses(Arc::new(move || {
+        count.fetch_add(1, Ordering::SeqCst);
+    }));
     let before = heard.load(Ordering::SeqCst);
     let times = || heard.load(Ordering::SeqCst) - before;
     store.pause_sends(&pause("a", None, 1)).await.unwrap();

@@ -284,7 +284,9 @@ async fn connections_that_break_are_made_anew() {
 async fn a_pause_of_all_sends_is_heard_by_the_other_process() {
     let (one, other, _) = Box::pin(two()).await;
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    other.listen_for_pauses(std::sync::Arc::new(move || drop(tell.send(()))));
+    other.listen_for_pauses(std::sync::Arc::new(move || {
+        let _ = tell.send(());
+    }));
     let pause = SendsPause { since: START, by: "boss".into(), reason: None };
     // One word may be about the beginning of the listening; the others are about changes.
     for _ in 0..4 {
