@@ -154,7 +154,7 @@ async fn a_pause_is_shown_told_audited_and_kept_over_a_restart() {
     assert_eq!((&paused["paused"], &paused["reason"]), (&json!(true), &json!("a loop")));
     assert_eq!(paused["by"], "First admin key");
     assert!(paused["since"].is_string());
-    app.advance(Duration::from_secs(60));
+    app.advance(Duration::from_secs(30));
     // The first one stays.
     assert_eq!(app.post("/api/sends/pause", json!({ "reason": "other" }), 200).await, paused);
     let viewer = app.new_key(json!({ "name": "eyes", "role": "viewer" })).await;
@@ -164,7 +164,7 @@ async fn a_pause_is_shown_told_audited_and_kept_over_a_restart() {
     let warnings = app.get("/api/health").await["warnings"].clone();
     assert_eq!(warnings[0]["code"], "SENDS_PAUSED");
     assert_eq!(warnings[0]["message"], "All sends are paused by First admin key: a loop");
-    assert_eq!(warnings[0]["seconds"], 60);
+    assert_eq!(warnings[0]["seconds"], 30);
 
     app.restart().await;
     app.wait_for(&session, "ready").await;
@@ -215,7 +215,7 @@ async fn a_batch_waits_and_goes_on_by_itself() {
     let batch = path(&session, "/messages/batch/spring?all=true");
     let held = json!({ "reason": "sends_paused", "until": null });
     app.until(&batch, |batch| batch["paused"] == held).await;
-    app.advance(Duration::from_secs(3600));
+    app.advance(Duration::from_secs(20));
     assert_eq!(app.get(&batch).await["progress"]["pending"], 3);
     assert_eq!(app.whatsapp.sent().len(), 0);
 
@@ -224,7 +224,7 @@ async fn a_batch_waits_and_goes_on_by_itself() {
     // And again, in the middle.
     pause(&app).await;
     app.until(&batch, |batch| batch["paused"] == held).await;
-    app.advance(Duration::from_secs(3600));
+    app.advance(Duration::from_secs(20));
     assert_eq!(app.get(&batch).await["progress"]["sent"], 1);
     resume(&app).await;
     let done = finish(&app, &session, "spring").await;
@@ -285,9 +285,9 @@ async fn what_a_reconnect_would_send_again_waits() {
         shown["status"] == "ready"
     };
     app.until(&shown, back).await;
-    for _ in 0..20 {
-        app.advance(Duration::from_secs(10));
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    for _ in 0..14 {
+        app.advance(Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(app.whatsapp.sent().len(), 1, "it waits");
     let id = sent["messageId"].as_str().unwrap();
