@@ -85,7 +85,7 @@ async fn a_lane_under_way_has_an_owner() {
     let page = app.get("/api/lanes").await;
     let lane = &page["lanes"][0];
     assert_eq!((&lane["why"], &lane["until"]), (&json!("delivering"), &Value::Null));
-    assert!(lane["owner"].as_str().unwrap().starts_with("worker-"), "{lane}");
+    assert!(lane["owner"].as_str().unwrap().starts_with("waypost/"), "{lane}");
     let until = domain::Timestamp::parse_iso(lane["leaseUntil"].as_str().unwrap()).unwrap();
     assert!(until > domain::Clock::now(&app.clock));
     let found = app.get("/api/lanes?why=delivering").await;

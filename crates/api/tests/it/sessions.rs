@@ -14,7 +14,11 @@ async fn a_new_session_has_openwas_shape() {
             "id": session["id"], "name": "bakery", "status": "created", "phone": null, "pushName": null,
             "connectedAt": null, "lastActive": null, "createdAt": session["createdAt"],
             "updatedAt": session["updatedAt"], "lastError": null, "restriction": null, "newChatQuota": null,
-            "engineLoaded": false
+            "engineLoaded": false,
+            "sendsToday": {
+                "sent": 0, "sentMax": null, "newChats": null, "newChatsMax": null,
+                "resetsAt": "2026-10-02T00:00:00.000Z"
+            }
         })
     );
     let id = session["id"].as_str().unwrap();
@@ -89,7 +93,8 @@ async fn a_phone_is_linked_by_qr_code_or_pairing_code() {
     let app = App::start().await;
     let session = app.qr_session("bakery").await;
     let qr = app.get(&format!("/api/sessions/{session}/qr")).await;
-    assert_eq!((&qr["status"], qr.as_object().unwrap().len()), (&json!("qr_ready"), 2));
+    assert_eq!((&qr["status"], qr.as_object().unwrap().len()), (&json!("qr_ready"), 3));
+    assert_eq!(qr["expiresAt"], "2026-10-01T08:01:00.000Z");
     assert!(qr["qrCode"].as_str().unwrap().starts_with("data:image/png;base64,iVBOR"));
     let path = format!("/api/sessions/{session}/pairing-code");
     let pairing = app.post(&path, json!({ "phoneNumber": "49155500" }), 201).await;
