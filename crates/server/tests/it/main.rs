@@ -9,6 +9,7 @@
 mod bulk;
 mod collector;
 mod commands;
+mod contract;
 mod counting;
 mod crash;
 mod dice;

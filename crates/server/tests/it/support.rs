@@ -23,7 +23,7 @@ use whatsapp::LinkedDevice;
 /// The admin key of every prepared house.
 pub const KEY: &str = "admin-key-of-the-tests";
 /// Opens the metrics.
-const METRICS_TOKEN: &str = "metrics-of-the-tests";
+pub const METRICS_TOKEN: &str = "metrics-of-the-tests";
 /// 32 bytes, in hex.
 pub const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 /// Longest wait for a state; generous, since two cores share many tests.

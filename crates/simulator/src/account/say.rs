@@ -7,7 +7,7 @@ use whatsapp_rust::{
     wacore_binary::{Jid, Server},
     waproto::whatsapp::{
         self as wa,
-        message::{pin_in_chat_message, protocol_message},
+        message::{buttons_message, pin_in_chat_message, protocol_message},
     },
 };
 
@@ -120,6 +120,31 @@ impl Account {
                     enc_iv: Some(iv.to_vec()),
                 }),
                 sender_timestamp_ms: Some(time::now_millis()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        self.send(to.clone(), message).await
+    }
+
+    /// Offers buttons under a text, given as id and words.
+    pub async fn send_buttons(
+        &self,
+        to: &Jid,
+        text: &str,
+        buttons: &[(&str, &str)],
+    ) -> Result<String> {
+        let button = |(id, words): &(&str, &str)| buttons_message::Button {
+            button_id: Some((*id).to_owned()),
+            button_text: MessageField::some(buttons_message::button::ButtonText {
+                display_text: Some((*words).to_owned()),
+            }),
+            ..Default::default()
+        };
+        let message = wa::Message {
+            buttons_message: MessageField::some(wa::message::ButtonsMessage {
+                content_text: Some(text.to_owned()),
+                buttons: buttons.iter().map(button).collect(),
                 ..Default::default()
             }),
             ..Default::default()
