@@ -21,7 +21,7 @@ async fn told(stage: &mut Stage, message: Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_writes_to_a_person() {
-    let mut stage = Stage::with(&[("MCP_ENABLED", "true")]).await;
+    let mut stage = Stage::with(&[("MCP_ENABLED", "true"), ("MCP_READONLY", "false")]).await;
     let hello = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
         "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "an agent", "version": "1" },
     } });
@@ -34,7 +34,8 @@ async fn an_agent_writes_to_a_person() {
     let call = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call",
         "params": { "name": "MessageSendText", "arguments": arguments } });
     let sent = told(&mut stage, call).await;
-    assert_ne!(sent["result"]["isError"], true, "{sent}");
+    let result = &sent["result"];
+    assert!(result.is_object() && result["isError"] != true, "{sent}");
     stage.mia.wait_for(LIMIT, |message| message.text == "At six.").await.unwrap();
     stage.end(ROUTES).await;
 }
