@@ -109,7 +109,6 @@ const WALLS: &[(&str, &[&str], &str)] = &[
     ("owo-colors", &["server"], "the terminal"),
     ("mimalloc", &["server"], "the allocator"),
     ("rustix", &["plugins", "server", "storage"], "the operating system"),
-    ("jsonschema", &["server"], "the OpenAPI document, as a judge"),
     ("libfuzzer-sys", &["fuzz"], "the fuzzer"),
     ("proptest", &["storage-conformance"], "made-up input"),
     ("syn", &["xtask"], "our own sources"),
