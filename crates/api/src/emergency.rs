@@ -128,8 +128,8 @@ async fn resume(State(state): State<AppState>, _: Keeper) -> Result<Json<SendsBo
 struct RevokedBody {
     /// Keys that worked and work no longer.
     revoked: u64,
-    /// The names of the keys that still work: the caller's, and the one that the setting `API_MASTER_KEY` defines, which
-    /// only another value of the setting revokes.
+    /// The names of the keys that still work: the caller's, and the one that the setting `API_MASTER_KEY` defines,
+    /// which only another value of the setting revokes.
     kept: Vec<String>,
 }
 

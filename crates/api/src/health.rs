@@ -40,8 +40,8 @@ struct HealthBody {
     warnings: Option<Vec<Warning>>,
 }
 
-/// All sends are paused, events are stored for a webhook but not delivered, the queue's server is gone, the ledger takes no writes, or
-/// something in it cannot be read or was put aside.
+/// All sends are paused, events are stored for a webhook but not delivered, the queue's server is gone, the ledger
+/// takes no writes, or something in it cannot be read or was put aside.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = HealthWarning)]

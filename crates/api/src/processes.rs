@@ -28,8 +28,8 @@ struct ProcessBody {
     /// Where the other processes ask it (`NODE_URL`).
     #[schema(required)]
     url: Option<String>,
-    /// `all` runs sessions and answers the API, `worker` delivers alone. Read from what the process holds, where it is not
-    /// the one that answers.
+    /// `all` runs sessions and answers the API, `worker` delivers alone. Read from what the process holds, where it is
+    /// not the one that answers.
     #[schema(example = "all")]
     role: &'static str,
     /// Only of the process that answers.

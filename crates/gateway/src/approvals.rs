@@ -1,9 +1,9 @@
 //! Sends that wait for a person, and what becomes of them.
 //!
 //! A released one goes out where its session is connected, by the way that every request goes (its [`Performer`]),
-//! under
-//! its id as idempotency key. It is tried until the answer is known: a crash at any point costs a repetition that does
-//! not send again. While all sends are paused they wait. Those of one session go out one after another, in the order in which they were asked for.
+//! under its id as idempotency key. It is tried until the answer is known: a crash at any point costs a repetition that
+//! does not send again. While all sends are paused they wait. Those of one session go out one after another, in the
+//! order in which they were asked for.
 
 use std::{
     collections::BTreeMap,

@@ -206,7 +206,10 @@ async fn a_batch_waits_and_goes_on_by_itself() {
     let app = App::start().await;
     let session = app.ready_session("bakery").await;
     pause(&app).await;
-    let text = |number: u32| json!({ "chatId": format!("49170{number:05}@c.us"), "type": "text", "content": { "text": "hi" } });
+    let text = |number: u32| {
+        let chat = format!("49170{number:05}@c.us");
+        json!({ "chatId": chat, "type": "text", "content": { "text": "hi" } })
+    };
     let body = json!({
         "batchId": "spring", "messages": [text(1), text(2), text(3)],
         "options": { "delayBetweenMessages": 2000, "randomizeDelay": false },

@@ -12,8 +12,8 @@
 //! its items: every change carries the lease and is refused when that is over; others cancel, pause and resume.
 //! Between two bulk messages of a session lies at least the delay of the first, also across restarts and reconnects;
 //! what had no answer when a link was lost goes out again at once with the next one, at the distance it was accepted
-//! at. A limit, a lost session or a pause of all sends holds a batch, and fails nothing. A cancel is one guarded write: nothing is begun
-//! after it.
+//! at. A limit, a lost session or a pause of all sends holds a batch, and fails nothing. A cancel is one guarded write:
+//! nothing is begun after it.
 
 mod accept;
 mod error;
