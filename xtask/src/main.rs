@@ -7,6 +7,8 @@ mod fuzz;
 mod house;
 #[cfg(test)]
 mod layers;
+#[cfg(test)]
+mod packaging;
 mod run;
 mod schemathesis;
 mod servers;

@@ -17,10 +17,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/app-3HEO6L65.css.gz"),
     },
     DashboardFile {
-        name: "app-T427U2IB.js",
+        name: "app-L65CCNVB.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-T427U2IB.js"),
-        gzip: include_bytes!("../files/app-T427U2IB.js.gz"),
+        bytes: include_bytes!("../files/app-L65CCNVB.js"),
+        gzip: include_bytes!("../files/app-L65CCNVB.js.gz"),
     },
     DashboardFile {
         name: "de-VENWG3QA.js",

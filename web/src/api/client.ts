@@ -1,5 +1,4 @@
 // How the pages ask the gateway. Paths are relative, so that everything works under a proxy's prefix.
-import type { Coming } from './coming';
 import type { Role, Routes as Documented } from './types.gen';
 
 export type Login = {
@@ -20,7 +19,7 @@ interface OfBrowsers {
   'POST /api/auth/session/link': { query: object; body: undefined; answer: { token: string; expiresAt: string } };
 }
 
-type Routes = Omit<Documented, keyof OfBrowsers | keyof Coming> & OfBrowsers & Coming;
+type Routes = Omit<Documented, keyof OfBrowsers> & OfBrowsers;
 export type Route = keyof Routes;
 export type Answer<R extends Route> = Routes[R]['answer'];
 

@@ -1,7 +1,7 @@
 // Whether sends are paused, for all pages together.
 import { signal } from '@preact/signals';
 import { call, Refused } from '../api/client';
-import type { Sends } from '../api/coming';
+import type { Sends } from '../api/types.gen';
 
 const EVERY_MS = 15_000;
 

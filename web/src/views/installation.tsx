@@ -1,7 +1,6 @@
 // The processes, the database, the queue and the files of the installation. For admins of the whole of it.
 import { call, Refused } from '../api/client';
-import type { Process } from '../api/coming';
-import type { InfraConfig, InfraStatus } from '../api/types.gen';
+import type { InfraConfig, InfraStatus, Process } from '../api/types.gen';
 import { Table, type Column } from '../parts/table';
 import { Time } from '../parts/time';
 import { Code, Pill } from '../parts/ui';

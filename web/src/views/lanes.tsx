@@ -1,8 +1,7 @@
 // What waits to be delivered: a row for each lane, and why it waits.
 import { useEffect, useState } from 'preact/hooks';
 import { call, isMissing } from '../api/client';
-import { LANE_STATES, type Lane, type LanePage, type LaneState } from '../api/coming';
-import type { Session, Webhook } from '../api/types.gen';
+import type { Lane, LanePage, LaneWait, Session, Webhook } from '../api/types.gen';
 import { Table, type Column } from '../parts/table';
 import { exact, Time } from '../parts/time';
 import { Code, Empty, Pill, Problem, Sheet, Waiting, type Tone } from '../parts/ui';
@@ -16,7 +15,7 @@ import { SessionChoice, WEBHOOKS_MAX } from './webhooks';
 
 const PAGE = 100;
 const EVERY_MS = 5000;
-const TONES: Record<LaneState, Tone> = {
+const TONES: Record<LaneWait, Tone> = {
   delivering: 'busy',
   due: 'calm',
   retry: 'warn',
@@ -25,6 +24,8 @@ const TONES: Record<LaneState, Tone> = {
   paused: 'warn',
   inactive: 'calm',
 };
+
+const WAITS = Object.keys(TONES) as LaneWait[];
 
 type Narrow = { sessionId: string; webhookId: string; why: string };
 
@@ -76,7 +77,7 @@ function WhyChoice({ chosen }: { chosen: string }) {
       <span>{t('lanes.why')}</span>
       <select value={chosen} onChange={(event) => refine({ why: event.currentTarget.value })}>
         <option value="">{t('group.all')}</option>
-        {LANE_STATES.map((why) => (
+        {WAITS.map((why) => (
           <option key={why} value={why}>
             {t(`lane.${why}`)}
           </option>

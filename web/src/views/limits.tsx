@@ -1,5 +1,5 @@
 // What WhatsApp lets a number do, and what it did today.
-import type { Session } from '../api/coming';
+import type { Session } from '../api/types.gen';
 import { exact } from '../parts/time';
 import { Pill } from '../parts/ui';
 import { number, t, word } from '../state/text';
@@ -37,8 +37,8 @@ export function Limits({ session }: { session: Session }) {
           <>
             <dt>{t('number.today')}</dt>
             <dd>
-              <Counted n={today.sent} max={today.sentMax ?? null} />{' '}
-              {today.resetsAt && <span class="quiet">{t('number.resets', { time: exact(today.resetsAt) })}</span>}
+              <Counted n={today.sent} max={today.sentMax} />{' '}
+              <span class="quiet">{t('number.resets', { time: exact(today.resetsAt) })}</span>
             </dd>
             <dt>{t('number.newToday')}</dt>
             <dd>

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
 import { call } from '../api/client';
-import type { Session } from '../api/coming';
+import type { Session } from '../api/types.gen';
 import { Time } from '../parts/time';
 import { Button, Code, Confirm, Pill, Problem, toast, Waiting } from '../parts/ui';
 import { useAction, useLoad } from '../state/load';

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
 import { call } from '../api/client';
-import type { Session } from '../api/coming';
+import type { Session } from '../api/types.gen';
 import { Table, type Column } from '../parts/table';
 import { Time } from '../parts/time';
 import { Button, Chips, Code, Field, Pill, Problem, Sheet, toast, Waiting } from '../parts/ui';

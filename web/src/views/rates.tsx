@@ -1,7 +1,7 @@
 // How many deliveries leave, how many fail, and how far behind they are.
 import { useMemo, useState } from 'preact/hooks';
 import { call, isMissing } from '../api/client';
-import type { RatePoint, Rates } from '../api/coming';
+import type { DeliveryRatePoint, DeliveryRates } from '../api/types.gen';
 import { Chart } from '../parts/chart';
 import { Table, type Column } from '../parts/table';
 import { Clock, exact } from '../parts/time';
@@ -48,7 +48,7 @@ export function RatesCard() {
   );
 }
 
-function perMinute(count: number, { bucketMs }: Rates): number {
+function perMinute(count: number, { bucketMs }: DeliveryRates): number {
   return (count * MINUTE_MS) / Math.max(1, bucketMs);
 }
 
@@ -60,7 +60,7 @@ export function span(ms: number): string {
   return new Intl.NumberFormat(language.value, format).format(ms / (size as number));
 }
 
-function Charts({ rates }: { rates: Rates }) {
+function Charts({ rates }: { rates: DeliveryRates }) {
   const { points } = rates;
   const { at, rate, lag } = useMemo(
     () => ({
@@ -82,8 +82,8 @@ function Charts({ rates }: { rates: Rates }) {
   );
 }
 
-function AsTable({ rates }: { rates: Rates }) {
-  const columns: Column<RatePoint>[] = [
+function AsTable({ rates }: { rates: DeliveryRates }) {
+  const columns: Column<DeliveryRatePoint>[] = [
     { id: 'when', label: t('when'), show: ({ at }) => <Clock at={at} /> },
     { id: 'delivered', label: t('lanes.delivered'), show: ({ delivered }) => number(delivered) },
     { id: 'failed', label: t('lanes.failed'), show: ({ failed }) => number(failed) },

@@ -1,7 +1,6 @@
 // What the views know about sessions together.
 import { call } from '../api/client';
-import type { Session } from '../api/coming';
-import type { LoggedEvent } from '../api/types.gen';
+import type { LoggedEvent, Session } from '../api/types.gen';
 import type { Tone } from '../parts/ui';
 import { useLoad, type Loaded } from '../state/load';
 import { who } from '../state/who';

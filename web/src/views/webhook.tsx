@@ -1,7 +1,6 @@
 import { useState } from 'preact/hooks';
 import { call } from '../api/client';
-import type { ReceiverAnswer, WebhookTest } from '../api/coming';
-import type { Webhook } from '../api/types.gen';
+import type { Webhook, WebhookTest, WebhookTestAnswer } from '../api/types.gen';
 import { exact, Time } from '../parts/time';
 import { Button, Code, Confirm, CopyButton, Pill, Problem, Sheet, toast } from '../parts/ui';
 import { useAction } from '../state/load';
@@ -157,13 +156,14 @@ function Verify({ webhook, onClose }: { webhook: Webhook; onClose: () => void })
 }
 
 /** What came back, as it came. */
-function Answer({ of }: { of: ReceiverAnswer }) {
-  const headers = Array.isArray(of.headers) ? of.headers : Object.entries(of.headers);
+function Answer({ of }: { of: WebhookTestAnswer }) {
   return (
     <>
       <h3>{t('webhooks.headers')}</h3>
       <pre tabIndex={0} aria-label={t('webhooks.headers')}>
-        {headers.map(([name, value]) => `${name}: ${value}`).join('\n')}
+        {Object.entries(of.headers)
+          .map(([name, value]) => `${name}: ${String(value)}`)
+          .join('\n')}
       </pre>
       <h3>{t('webhooks.excerpt')}</h3>
       {of.excerpt ? (

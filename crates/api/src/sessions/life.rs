@@ -35,6 +35,8 @@ struct QrBody {
     qr_code: String,
     #[schema(value_type = SessionStatusWord)]
     status: SessionStatus,
+    /// The text behind the picture, to draw it otherwise. An addition to OpenWA.
+    code: String,
     /// When the next code takes its place. An addition to OpenWA.
     expires_at: String,
 }
@@ -148,6 +150,7 @@ async fn qr(
     Ok(Json(QrBody {
         qr_code: view.png_data_url,
         status: view.status,
+        code: view.code,
         expires_at: view.expires_at.iso(),
     }))
 }

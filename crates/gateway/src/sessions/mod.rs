@@ -368,6 +368,7 @@ impl Sessions {
         match handle.qr() {
             Some(shown) => Ok(QrView {
                 png_data_url: qr::data_url(&shown.code).ok_or(QrError::NotReadyYet)?,
+                code: shown.code,
                 status,
                 expires_at: shown.expires_at,
             }),

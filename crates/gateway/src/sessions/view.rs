@@ -35,6 +35,8 @@ pub struct NewSession {
 pub struct QrView {
     /// The picture, as `data:image/png;base64,…`.
     pub png_data_url: String,
+    /// The text behind the picture.
+    pub code: String,
     /// Where the life of the session stands.
     pub status: SessionStatus,
     /// When the next code takes its place.

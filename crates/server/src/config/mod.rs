@@ -12,6 +12,7 @@ mod open;
 mod overlay;
 pub mod queue;
 mod rates;
+mod secrets;
 mod settings;
 mod size;
 pub mod tls;
@@ -75,7 +76,7 @@ fn load_with(
     let figment = layers(file, env, overlay)?;
     let mut settings: Settings =
         figment.extract().map_err(|error| ConfigError(describe(&error)))?;
-    settings.secrets = env::secrets(env)?;
+    settings.secrets = secrets::secrets(env)?;
     settings.clock_rate = env::clock_rate(env)?;
     settings.hold_rows = env::hold_rows(env)?;
     settings.failpoint = env::failpoint(env)?;

@@ -10,13 +10,14 @@ use url::Url;
 use super::{
     ConfigError,
     database::{DatabaseSettings, DatabaseType},
-    env::{ClockRate, EnvSecrets},
+    env::ClockRate,
     http::HttpSettings,
     live::{LiveSettings, McpSettings},
     media::MediaSettings,
     node::NodeSettings,
     queue::{QueueSettings, RedisSettings},
     rates::RateLimit,
+    secrets::EnvSecrets,
     size,
 };
 

@@ -29,6 +29,9 @@ pub const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718
 /// Longest wait for a state; generous, since two cores share many tests.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
+/// So many lines of the program's log are shown when a test fails.
+const LOG_LINES: usize = 40;
+
 /// The binary under test.
 pub fn waypost() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
@@ -337,6 +340,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The folder goes with the test: what the program said is the evidence.
+            let (log, ended) = (self.log(), self.child.try_wait());
+            let last = log.lines().rev().take(LOG_LINES).collect::<Vec<_>>();
+            eprintln!("the program ({ended:?}) said last:");
+            last.iter().rev().for_each(|line| eprintln!("  {line}"));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

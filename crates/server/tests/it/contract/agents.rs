@@ -34,8 +34,7 @@ async fn an_agent_writes_to_a_person() {
     let call = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call",
         "params": { "name": "MessageSendText", "arguments": arguments } });
     let sent = told(&mut stage, call).await;
-    let result = &sent["result"];
-    assert!(result.is_object() && result["isError"] != true, "{sent}");
+    assert!(sent["result"].is_object() && sent["result"]["isError"] != true, "{sent}");
     stage.mia.wait_for(LIMIT, |message| message.text == "At six.").await.unwrap();
     stage.end(ROUTES).await;
 }
