@@ -68,6 +68,26 @@ macro_rules! text_schema {
     };
 }
 
+/// A schema for a file, byte for byte.
+pub enum FileBytes {}
+
+impl PartialSchema for FileBytes {
+    fn schema() -> RefOr<Schema> {
+        let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("A file, byte for byte."))
+            .format(Some(binary))
+            .into()
+    }
+}
+
+impl ToSchema for FileBytes {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "FileBytes".into()
+    }
+}
+
 fn format_named(name: &'static str) -> SchemaFormat {
     match name {
         "date-time" => SchemaFormat::KnownFormat(KnownFormat::DateTime),
