@@ -1,6 +1,7 @@
 # A stock client, led line by line as the one in JavaScript.
 import json
 import sys
+import threading
 
 import socketio
 
@@ -8,8 +9,13 @@ asked = json.loads(sys.argv[1])
 client = socketio.Client(reconnection=False)
 
 
+# The client calls handlers in threads of their own, and `print` writes a text and its line's end apart.
+saying = threading.Lock()
+
+
 def say(what, value=None):
-    print(json.dumps([what, value]), flush=True)
+    with saying:
+        print(json.dumps([what, value]), flush=True)
 
 
 client.on("message", lambda message: say("message", message), namespace="/events")
