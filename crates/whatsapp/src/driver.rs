@@ -160,7 +160,11 @@ async fn goodbye(client: &Arc<Client>) {
     if timeout(GOODBYE, client.disconnect()).await.is_err() {
         tracing::warn!("the engine did not say goodbye in time");
     }
-    if let Err(error) = client.persistence_manager().flush().await {
-        tracing::warn!(%error, "the device could not be saved at the end of a connection");
+    match timeout(GOODBYE, client.persistence_manager().flush()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the device could not be saved at the end of a connection");
+        }
+        Err(_) => tracing::warn!("the device was not saved in time at the end of a connection"),
     }
 }

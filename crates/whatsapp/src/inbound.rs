@@ -99,12 +99,11 @@ impl InboundHandler {
         }
     }
 
-    /// Holds the place of a message that was read and is nowhere, and asks for it again.
-    pub async fn take_lost(&self, client: &Arc<Client>, lost: &LostMessage, clock: &dyn Clock) {
+    /// Holds the place of a message that was read and is nowhere.
+    pub async fn hold_place(&self, client: &Client, lost: &LostMessage, clock: &dyn Clock) {
         if let Some(placeholder) = lost.placeholder(client, clock).await {
             self.unheld.push(vec![placeholder]);
         }
-        lost.ask_again(client, clock).await;
     }
 
     /// What makes no message of its own is found nowhere later, when it comes again.

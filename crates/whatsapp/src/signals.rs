@@ -6,6 +6,7 @@
 //! other device is available stays silent when messages arrive.
 
 mod acquaintances;
+mod news;
 
 use std::{
     sync::{
@@ -46,11 +47,11 @@ use crate::{
 };
 
 pub(crate) use acquaintances::changes_block_list;
+use news::News;
+pub(crate) use news::SideSignals;
 
 /// How long a pairing code may still be typed after the last QR code expired (WhatsApp's own limit).
 const CODE_LIFE: Duration = Duration::from_secs(180);
-/// Side signals that may wait for the sink: the names of all groups of a busy account.
-const SIDE_SIGNALS_MAX: usize = 4096;
 /// The library announces availability shortly after it learned a new name.
 const NAME_SETTLES: Duration = Duration::from_secs(3);
 
@@ -73,32 +74,6 @@ pub(crate) struct EventPump {
     pub lost: async_channel::Receiver<LostMessage>,
 }
 
-/// Signals that the engine finds in addition to the library's events. They wait for the pump, so that the sink gets one
-/// at a time.
-#[derive(Clone)]
-pub(crate) struct SideSignals {
-    said: async_channel::Sender<EngineSignal>,
-    waiting: async_channel::Receiver<EngineSignal>,
-}
-
-impl SideSignals {
-    pub fn new() -> Self {
-        let (said, waiting) = async_channel::bounded(SIDE_SIGNALS_MAX);
-        Self { said, waiting }
-    }
-
-    /// When too many wait, this one is dropped: names and identities are learned again.
-    pub fn say(&self, signal: EngineSignal) {
-        let _ = self.said.try_send(signal);
-    }
-
-    /// As soon as there is room.
-    async fn say_in_turn(&self, signal: EngineSignal) {
-        // A pump that has ended needs no news.
-        let _ = self.said.send(signal).await;
-    }
-}
-
 /// How far the login has come, as the sink knows it.
 #[derive(Default)]
 pub(crate) struct LoginProgress {
@@ -108,30 +83,28 @@ pub(crate) struct LoginProgress {
 }
 
 impl EventPump {
-    /// Runs until the queue is closed and empty, or the connection is closed.
+    /// Runs until the queue is closed and empty, or the connection is closed. What waits for WhatsApp, or for a task
+    /// of the library, does not belong here: it would hold everything after it up, and may wait for ever when the
+    /// connection ends under it. It is a task of its own, see [`ConnectionTasks`].
     pub async fn run(&self, events: async_channel::Receiver<Arc<Event>>) {
-        let pairs = self.inbound.backend.pairs();
-        loop {
-            let event = tokio::select! {
+        while let Some(news) = News::next(self, &events).await {
+            tokio::select! {
                 biased;
                 () = self.link.closing() => return,
-                event = events.recv() => event,
-                Ok(signal) = self.side_signals.waiting.recv() => {
-                    self.signal(signal).await;
-                    continue;
-                }
-                pairs = pairs.next() => {
-                    self.learned(pairs).await;
-                    continue;
-                }
-                Ok(lost) = self.lost.recv() => {
-                    self.inbound.take_lost(&self.client, &lost, &*self.clock).await;
-                    continue;
-                }
-            };
-            match event {
-                Ok(event) => self.tell(&event).await,
-                Err(_) => return,
+                () = self.take(news) => {}
+            }
+        }
+    }
+
+    async fn take(&self, news: News) {
+        match news {
+            News::Event(event) => self.tell(&event).await,
+            News::Signal(signal) => self.signal(signal).await,
+            News::Pairs(pairs) => self.learned(pairs).await,
+            News::Lost(lost) => {
+                self.inbound.hold_place(&self.client, &lost, &*self.clock).await;
+                let (client, clock) = (self.client.clone(), self.clock.clone());
+                self.tasks.start(async move { lost.ask_again(&client, &*clock).await });
             }
         }
     }
@@ -297,7 +270,7 @@ impl EventPump {
 
     async fn connected(&self) {
         self.write_device().await;
-        self.own_presence.again(&self.client).await;
+        self.show_presence_after(Duration::ZERO);
         let Person { phone: Some(phone), lid } = people::own(&self.client) else {
             return self
                 .link
