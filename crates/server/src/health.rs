@@ -13,10 +13,10 @@ pub async fn run(settings: Settings, options: HealthOptions) -> anyhow::Result<E
     let gateway = LocalGateway::stranger(&settings, options.url.as_deref())?;
     let (status, body) = gateway.ask(Method::GET, "/api/health/ready", None).await?;
     if status == StatusCode::OK {
-        println!("ready");
+        say!("ready");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("not ready: {}", why(status, &body));
+    say!("not ready: {}", why(status, &body));
     Ok(ExitCode::FAILURE)
 }
 

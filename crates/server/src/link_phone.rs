@@ -29,7 +29,7 @@ pub async fn run(settings: Settings, options: LinkOptions) -> anyhow::Result<Exi
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         if let Some(phone) = linking.linked().await? {
-            println!("\n{} is linked: +{phone}", options.name);
+            say!("\n{} is linked: +{phone}", options.name);
             return Ok(ExitCode::SUCCESS);
         }
         match &options.code {
@@ -109,8 +109,8 @@ impl Linking {
         if self.shown.as_deref() == Some(code) {
             return Ok(());
         }
-        println!("\n{}", drawn(code)?);
-        println!(
+        say!("\n{}", drawn(code)?);
+        say!(
             "On the phone: WhatsApp, Settings, Linked devices, Link a device. A new code comes by itself."
         );
         self.shown = Some(code.to_owned());
@@ -129,8 +129,8 @@ impl Linking {
         match (status, body["pairingCode"].as_str()) {
             (_, Some(code)) => {
                 let (first, second) = code.split_at(code.len() / 2);
-                println!("\n    {first}-{second}\n");
-                println!(
+                say!("\n    {first}-{second}\n");
+                say!(
                     "On the phone: WhatsApp, Settings, Linked devices, Link with phone number instead."
                 );
                 self.shown = Some(code.to_owned());

@@ -12,8 +12,8 @@ pub async fn run(settings: Settings, options: OpenOptions) -> anyhow::Result<Exi
     let gateway = LocalGateway::admin(&settings, options.url.as_deref())?;
     let link = gateway.expect(Method::POST, "/api/auth/session/link", None).await?;
     let token = link["token"].as_str().context("the gateway's answer cannot be read")?;
-    println!("{}", of_token(gateway.base(), token));
-    println!("It logs one browser in, once, within 10 minutes.");
+    say!("{}", of_token(gateway.base(), token));
+    say!("It logs one browser in, once, within 10 minutes.");
     Ok(ExitCode::SUCCESS)
 }
 

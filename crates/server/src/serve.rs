@@ -85,23 +85,23 @@ async fn announce(
 ) -> anyhow::Result<()> {
     if let Some(key) = &assembled.first_key {
         // Standard output, not the log: a secret belongs to the person who starts this, once.
-        println!(
+        say!(
             "First admin API key (shown once, kept in {}):",
             settings.data.dir.join(".api-key").display()
         );
-        println!("  {key}");
+        say!("  {key}");
     }
     let (version, all) = (env!("CARGO_PKG_VERSION"), settings.server.role == ServerRole::All);
     let what = if all { "listens" } else { "delivers; health and metrics are" };
-    println!("Waypost {version} {what} on http://{address}/api");
+    say!("Waypost {version} {what} on http://{address}/api");
     if settings.server.docs && all {
-        println!("API docs: http://{address}/api/docs");
+        say!("API docs: http://{address}/api/docs");
     }
     if settings.dashboard() && all {
         let base = format!("http://{address}{}", settings.server.base_path);
         match assembled.first_link(&base).await? {
-            Some(link) => println!("Dashboard: {link} (logs one browser in, within 10 minutes)"),
-            None => println!("Dashboard: {base}/ (`waypost open` prints a link that logs you in)"),
+            Some(link) => say!("Dashboard: {link} (logs one browser in, within 10 minutes)"),
+            None => say!("Dashboard: {base}/ (`waypost open` prints a link that logs you in)"),
         }
     }
     tracing::info!(%address, "ready");
