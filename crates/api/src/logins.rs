@@ -17,8 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     AppState,
     access::{
-        Caller, InChat, Shown, Viewer, check_origin, let_in, presented_key, presented_login,
-        set_cookie,
+        Caller, InChat, Shown, Viewer, check_origin, let_in, login_of, presented_key, set_cookie,
     },
     body::Body,
     error::ApiError,
@@ -186,9 +185,4 @@ async fn link(
     let link = state.gateway.api_keys.login_link(caller.key().id).await?;
     let body = LoginLinkBody { token: link.text, expires_at: link.expires_at.iso() };
     Ok((StatusCode::CREATED, Json(body)))
-}
-
-/// The login that let the caller in; none when a key did.
-pub fn login_of(parts: &Parts) -> Option<&str> {
-    if presented_key(&parts.headers).is_some() { None } else { presented_login(&parts.headers) }
 }
