@@ -53,7 +53,9 @@ const SENDS: [&str; 12] = [
     "send-video",
 ];
 /// What an agent may do by itself although it is no read: nobody is told anything.
-const HARMLESS: [&str; 6] = [
+const HARMLESS: [&str; 7] = [
+    // Its browser logs out.
+    "/api/auth/session",
     "/api/auth/validate",
     "/api/sessions/{sessionId}/chats/read",
     "/api/sessions/{sessionId}/chats/typing",
