@@ -20,7 +20,10 @@ use domain::{
     approval::{Approval, ApprovalAnswer, ApprovalRule, ApprovalState},
     port::ApprovalQuery,
 };
-use gateway::approvals::{ApprovalError, NewApproval, Performed};
+use gateway::{
+    approvals::{ApprovalError, NewApproval, Performed},
+    messages::SendError,
+};
 use http_body_util::BodyExt as _;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -105,6 +108,10 @@ pub async fn hold_unless_in_budget(
     new: NewApproval,
 ) -> Option<Response> {
     let approvals = &state.gateway.approvals;
+    if rule.daily_budget > 0 && state.gateway.brake.pause().is_some() {
+        // It would be refused further on, and have cost a place of the day.
+        return Some(ApiError::from(SendError::SendsPaused).into_response());
+    }
     match approvals.take_budget(key.id, rule).await {
         Ok(true) => return None,
         Ok(false) => {}

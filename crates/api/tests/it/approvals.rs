@@ -101,6 +101,19 @@ async fn a_budget_lets_some_go_each_day() {
 }
 
 #[tokio::test]
+async fn a_send_that_the_pause_of_all_refuses_costs_no_place_of_the_budget() {
+    let app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let agent = agent(&app, 1).await;
+    app.post("/api/sends/pause", json!({}), 200).await;
+    let refused = say(&app, &session, &agent, "one", 503).await;
+    assert_eq!(refused["code"], "SENDS_PAUSED");
+    app.post("/api/sends/resume", json!({}), 200).await;
+    say(&app, &session, &agent, "two", 201).await;
+    say(&app, &session, &agent, "three", 202).await;
+}
+
+#[tokio::test]
 async fn the_browser_of_an_agent_logs_out() {
     let app = App::start().await;
     let agent = agent(&app, 0).await;
