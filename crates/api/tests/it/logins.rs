@@ -152,6 +152,21 @@ async fn a_link_lets_one_browser_in_once() {
 }
 
 #[tokio::test]
+async fn a_link_together_with_a_key_is_refused_and_stays() {
+    let app = App::start().await;
+    let link = app.post("/api/auth/session/link", json!({}), 201).await;
+    let (token, key) = (&link["token"], app.admin.clone());
+    let expected = json!({
+        "statusCode": 400, "message": ["token cannot be combined with a key"], "error": "Bad Request"
+    });
+    let both = app.ask("POST", SESSION).json(&json!({ "token": token, "apiKey": key }));
+    assert_eq!(both.send().await.expect(400), expected);
+    let both = app.ask("POST", SESSION).key(&key).json(&json!({ "token": token }));
+    assert_eq!(both.send().await.expect(400), expected);
+    app.ask("POST", SESSION).json(&json!({ "token": token })).send().await.expect(201);
+}
+
+#[tokio::test]
 async fn wrong_tries_are_counted_and_a_stale_cookie_does_not_lock_its_owner_out() {
     let app = App::with(|options| {
         options.rates = RateOptions { wrong_keys: 3, ..RateOptions::off() };
