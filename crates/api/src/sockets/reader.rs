@@ -346,7 +346,8 @@ impl SocketReader {
     }
 }
 
-/// The key of a handshake: in its data, or in the header. Never in the URL: URLs end up in logs.
+/// The key of a handshake: in its data, or in the header. Never in the URL: URLs end up in logs. The login of a browser
+/// is not taken: a handshake is a read, which any page may begin.
 async fn authenticate(
     state: &AppState,
     socket: &SocketRef,
