@@ -13,11 +13,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
-    access::{Admin, Caller, Unscoped, Viewer},
+    access::{Admin, Caller, Unscoped, Viewer, login_of},
     audit::Detail,
     body::Body,
     error::ApiError,
-    logins::login_of,
 };
 
 type Keeper = Caller<Unscoped<Admin>>;

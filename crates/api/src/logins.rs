@@ -17,8 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     AppState,
     access::{
-        Caller, InChat, Shown, Viewer, check_origin, let_in, presented_key, presented_login,
-        set_cookie,
+        Caller, InChat, Shown, Viewer, check_origin, let_in, login_of, presented_key, set_cookie,
     },
     body::Body,
     error::ApiError,
@@ -36,9 +35,19 @@ struct LoginOpenBody {
     /// A key. One in a header goes before it.
     #[schema(max_length = 1024)]
     api_key: Option<String>,
-    /// The text of a login link. It works once.
+    /// The text of a login link. It works once, and not together with a key.
     #[schema(max_length = 1024)]
     token: Option<String>,
+}
+
+impl LoginOpenBody {
+    /// A link that is not what logs in would be lost, or left for somebody else.
+    fn check(&self, with_key: bool) -> Result<(), ApiError> {
+        if with_key && self.token.is_some() {
+            return Err(ApiError::problem("token cannot be combined with a key"));
+        }
+        Ok(())
+    }
 }
 
 /// Who is logged in, and what that is good for: the rights that the key has at this moment.
@@ -101,11 +110,12 @@ async fn open(State(state): State<AppState>, request: Request) -> Result<Respons
     let key = match presented_key(&parts.headers) {
         Some(text) => {
             let key = let_in(Shown::Key(text), &parts, &state).await?;
-            read_body(&parts, body, &state).await?;
+            read_body(&parts, body, &state).await?.check(true)?;
             key
         }
         None => {
             let body = read_body(&parts, body, &state).await?;
+            body.check(body.api_key.is_some())?;
             // Another site must not log a browser in as somebody else.
             if parts.headers.contains_key(header::ORIGIN) {
                 check_origin(&parts)?;
@@ -186,9 +196,4 @@ async fn link(
     let link = state.gateway.api_keys.login_link(caller.key().id).await?;
     let body = LoginLinkBody { token: link.text, expires_at: link.expires_at.iso() };
     Ok((StatusCode::CREATED, Json(body)))
-}
-
-/// The login that let the caller in; none when a key did.
-pub fn login_of(parts: &Parts) -> Option<&str> {
-    if presented_key(&parts.headers).is_some() { None } else { presented_login(&parts.headers) }
 }

@@ -108,7 +108,7 @@ pub struct ApiKeys {
     pepper: Option<Secret>,
     /// The key that the environment names, where it names one.
     master: Arc<Mutex<Option<ApiKeyId>>>,
-    /// Told when this process changed or deleted a key.
+    /// Told when this process changed or deleted a key, or ended a login.
     changed: Arc<watch::Sender<()>>,
 }
 
@@ -257,7 +257,7 @@ impl ApiKeys {
         }
     }
 
-    /// Tells when a key was changed or deleted here; what other processes do is not told.
+    /// Tells when a key was changed or deleted here, or a login ended; what other processes do is not told.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }

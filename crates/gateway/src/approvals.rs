@@ -322,14 +322,18 @@ impl SharedApprovals {
 
     /// Those of one session, until one cannot go out yet.
     async fn send_line(&self, line: Vec<Approval>, performer: &Performer) -> StoreResult<()> {
+        let mut waits = false;
         for approval in line {
             let now = self.ledger.now();
             let since = approval.decided.as_ref().map_or(now, |decision| decision.at);
             let answer = if now.since(since) > RELEASED_FOR {
                 let sentence = "It could not be sent, or nobody knows whether it was, for 12 hours";
                 ApprovalAnswer { status: 504, body: json!({ "message": sentence }) }
-            } else if self.brake.is_on() || self.sessions.ready(approval.session).is_none() {
-                // After the pause; or another process sends it, or this one when the session is back.
+            } else if waits || self.brake.is_on() || self.sessions.ready(approval.session).is_none()
+            {
+                // After the pause; or another process sends it, or this one when the session is back. So do those
+                // behind it: none overtakes.
+                waits = true;
                 continue;
             } else {
                 match performer(approval.clone()).await {

@@ -1,6 +1,6 @@
 //! Sessions.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -46,10 +46,11 @@ db::statements! {
     WISH = both("update session set wish = $2 where id = $1");
 }
 
-/// Some sessions as one parameter: a list in JSON.
+/// Some sessions as one parameter: a list in JSON. Each is in it once, whoever named it twice: a join would find its
+/// rows twice.
 pub(crate) fn list_of(sessions: &[SessionId]) -> String {
-    let ids: Vec<String> = sessions.iter().map(SessionId::to_string).collect();
-    serde_json::Value::from(ids).to_string()
+    let ids: BTreeSet<String> = sessions.iter().map(SessionId::to_string).collect();
+    serde_json::Value::from_iter(ids).to_string()
 }
 
 fn place(id: SessionId) -> String {

@@ -9,6 +9,7 @@
 
 mod body;
 mod login;
+mod pass;
 
 use std::{collections::BTreeMap, marker::PhantomData, net::IpAddr, str::FromStr};
 
@@ -33,6 +34,7 @@ use crate::{
 
 pub use body::{ChatBody, RawChatBody};
 pub use login::{check_origin, presented_login, set_cookie};
+pub use pass::Pass;
 
 /// What a route asks of a key.
 pub trait Access: Send + Sync + 'static {
@@ -94,6 +96,7 @@ impl<A: Access> Access for QuotesInChat<A> {
 /// A caller that passed every check of `A`.
 pub struct Caller<A> {
     key: ApiKey,
+    login: Option<KeyHash>,
     address: Option<IpAddr>,
     ids: BTreeMap<String, String>,
     access: PhantomData<fn() -> A>,
@@ -145,7 +148,8 @@ impl<A: Access> FromRequestParts<AppState> for Caller<A> {
         }
         fence_agent(parts, &key)?;
         let address = client_ip(parts, &state.options.trusted_proxies);
-        Ok(Self { key, address, ids, access: PhantomData })
+        let login = login_of(parts).map(KeyHash::of);
+        Ok(Self { key, login, address, ids, access: PhantomData })
     }
 }
 
@@ -195,6 +199,11 @@ impl<A> Caller<A> {
     /// The caller's key.
     pub fn key(&self) -> &ApiKey {
         &self.key
+    }
+
+    /// What lets the caller in, for as long as it asks.
+    pub fn pass(&self) -> Pass {
+        Pass::new(self.key.clone(), self.login)
     }
 
     /// Who reads live events.
@@ -336,6 +345,11 @@ pub fn presented_key(headers: &HeaderMap) -> Option<&str> {
     }
     let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     (scheme.eq_ignore_ascii_case("bearer") && !key.trim().is_empty()).then(|| key.trim())
+}
+
+/// The login that lets a request in; none when a key does.
+pub fn login_of(parts: &Parts) -> Option<&str> {
+    if presented_key(&parts.headers).is_some() { None } else { presented_login(&parts.headers) }
 }
 
 /// The path's parameters, percent-decoded.

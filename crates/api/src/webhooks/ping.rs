@@ -35,7 +35,8 @@ struct PingAnswerBody {
     status: u16,
     /// From the call until the beginning of the body was read, in milliseconds.
     duration_ms: u64,
-    /// Its first 30 headers, by their names in small letters; of a long value the beginning.
+    /// Its first 30 headers, by their names in small letters; of a long value the beginning. Cookies are `***`, and of
+    /// a redirect's address what may be secret is left out.
     headers: BTreeMap<String, String>,
     /// The beginning of its body, at most 2,000 characters.
     excerpt: String,

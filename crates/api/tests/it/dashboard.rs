@@ -28,6 +28,19 @@ async fn the_page_is_fresh_and_its_files_are_for_ever() {
 }
 
 #[tokio::test]
+async fn no_page_of_another_origin_shows_an_answer_that_the_cookie_opened() {
+    let app = App::start().await;
+    let login = app.ask("POST", "/api/auth/session").admin().send().await;
+    let cookie = login.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap();
+    for path in ["/", "/api/sessions", "/api/health", "/api/no-such-route"] {
+        let answer = app.ask("GET", path).header("cookie", cookie).send().await;
+        assert_eq!(answer.headers["cross-origin-resource-policy"], "same-origin", "{path}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
+        assert!(!answer.headers.contains_key("access-control-allow-credentials"), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn it_can_be_left_out() {
     let app = App::with(|options| options.dashboard = false).await;
     app.ask("GET", "/").send().await.expect(404);

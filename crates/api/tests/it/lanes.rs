@@ -8,7 +8,6 @@ use domain::{
     port::{Ledger as _, SessionStore as _, WebhookStore as _, Write},
 };
 use serde_json::{Value, json};
-use storage::LedgerStore;
 use testkit::{Receiver, Reply, build};
 
 use crate::app::App;
@@ -127,15 +126,14 @@ async fn a_large_backlog_is_read_in_pages() {
     let session = build::session(1);
     let webhook = build::webhook(1, session.id);
     let (of, hook) = (session.id, webhook.id);
-    let app = App::over(async |store: &LedgerStore| {
-        assert!(store.insert_session(&session).await.unwrap());
-        assert!(store.insert_webhook(&webhook, 0).await.unwrap());
-        assert!(store.pause_webhook(hook, testkit::START).await.unwrap());
-        let event = |number| build::event(number, of, &build::chat(number));
-        let write = |number| Write::Append { event: Box::new(event(number)) };
-        store.write((1..=450).map(write).collect()).await.unwrap();
-    })
-    .await;
+    let (dir, store) = App::ledger().await;
+    assert!(store.insert_session(&session).await.unwrap());
+    assert!(store.insert_webhook(&webhook, 0).await.unwrap());
+    assert!(store.pause_webhook(hook, testkit::START).await.unwrap());
+    let event = |number| build::event(number, of, &build::chat(number));
+    let write = |number| Write::Append { event: Box::new(event(number)) };
+    store.write((1..=450).map(write).collect()).await.unwrap();
+    let app = Box::pin(App::assemble((dir, store), |_| {}, 0, |_| {})).await;
     let (mut path, mut seen) = ("/api/lanes?limit=200".to_owned(), Vec::new());
     loop {
         let page = app.get(&path).await;

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use api::RateOptions;
+use axum::body::Body;
+use http_body_util::BodyExt as _;
 use serde_json::json;
 
 use crate::app::{Answer, App, refused};
@@ -150,6 +152,21 @@ async fn a_link_lets_one_browser_in_once() {
 }
 
 #[tokio::test]
+async fn a_link_together_with_a_key_is_refused_and_stays() {
+    let app = App::start().await;
+    let link = app.post("/api/auth/session/link", json!({}), 201).await;
+    let (token, key) = (&link["token"], app.admin.clone());
+    let expected = json!({
+        "statusCode": 400, "message": ["token cannot be combined with a key"], "error": "Bad Request"
+    });
+    let both = app.ask("POST", SESSION).json(&json!({ "token": token, "apiKey": key }));
+    assert_eq!(both.send().await.expect(400), expected);
+    let both = app.ask("POST", SESSION).key(&key).json(&json!({ "token": token }));
+    assert_eq!(both.send().await.expect(400), expected);
+    app.ask("POST", SESSION).json(&json!({ "token": token })).send().await.expect(201);
+}
+
+#[tokio::test]
 async fn wrong_tries_are_counted_and_a_stale_cookie_does_not_lock_its_owner_out() {
     let app = App::with(|options| {
         options.rates = RateOptions { wrong_keys: 3, ..RateOptions::off() };
@@ -197,4 +214,90 @@ async fn logins_are_audited_without_their_texts() {
     assert_eq!(audit["data"][0]["apiKeyName"], "First admin key");
     let text = login.split_once('=').unwrap().1;
     assert!(!app.get("/api/audit").await.to_string().contains(text));
+}
+
+/// The live events of a browser, once they have begun.
+async fn live(app: &App, cookie: &str) -> Body {
+    let answer = app.ask("GET", "/api/events").header("cookie", cookie).open().await;
+    assert_eq!(answer.status(), 200);
+    let mut stream = answer.into_body();
+    let first = stream.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(String::from_utf8_lossy(&first).contains("event: ready"));
+    stream
+}
+
+/// It tells nothing more; a sign of life may be on its way.
+async fn ends(stream: &mut Body) {
+    let next = async |stream: &mut Body| {
+        let next = tokio::time::timeout(Duration::from_secs(10), stream.frame()).await;
+        next.expect("the stream goes on").map(|frame| frame.unwrap().into_data().unwrap())
+    };
+    while let Some(told) = next(stream).await {
+        assert!(told.starts_with(b": alive"), "{}", String::from_utf8_lossy(&told));
+    }
+}
+
+async fn goes_on(stream: &mut Body) {
+    while let Ok(frame) = tokio::time::timeout(Duration::from_millis(200), stream.frame()).await {
+        assert!(frame.is_some(), "the stream ended");
+    }
+}
+
+async fn hears(stream: &mut Body, text: &str) {
+    loop {
+        let frame = tokio::time::timeout(Duration::from_secs(10), stream.frame()).await.unwrap();
+        let told = frame.expect("the stream ended").unwrap().into_data().unwrap();
+        if String::from_utf8_lossy(&told).contains(text) {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_live_events_of_a_browser_end_with_its_login() {
+    let app = App::start().await;
+    let key = app.new_key(json!({ "name": "till", "role": "viewer" })).await;
+    let (one, two) = (log_in(&app, &key.text).await, log_in(&app, &key.text).await);
+    let (mut first, mut second) = (live(&app, &one).await, live(&app, &two).await);
+    let out = app.ask("DELETE", SESSION).header("cookie", &one);
+    out.header("sec-fetch-site", "same-origin").send().await.expect(204);
+    ends(&mut first).await;
+    goes_on(&mut second).await;
+    app.advance(Duration::from_secs(7 * 86_400));
+    ends(&mut second).await;
+}
+
+#[tokio::test]
+async fn when_all_keys_are_revoked_the_other_browsers_of_the_callers_key_hear_no_more() {
+    let app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let admin = app.admin.clone();
+    let (own, other) = (log_in(&app, &admin).await, log_in(&app, &admin).await);
+    let (mut mine, mut theirs) = (live(&app, &own).await, live(&app, &other).await);
+    goes_on(&mut theirs).await;
+    let waiting = app.ask("GET", "/api/events/pull?wait=30").header("cookie", &other).send();
+    let (pulled, ()) = tokio::join!(waiting, async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let ask = app.ask("POST", "/api/auth/api-keys/revoke-all").header("cookie", &own);
+        ask.header("sec-fetch-site", "same-origin").send().await.expect(200);
+        ends(&mut theirs).await;
+        goes_on(&mut mine).await;
+        app.hear_text(&session, 1, 1).await;
+    });
+    pulled.expect(401);
+    hears(&mut mine, "text 1").await;
+}
+
+#[tokio::test]
+async fn a_logout_at_another_process_is_seen_within_a_second() {
+    let app = App::start().await;
+    let login = log_in(&app, &app.admin.clone()).await;
+    let mut stream = live(&app, &login).await;
+    goes_on(&mut stream).await;
+    let neighbour = app.neighbour(|_| {}).await;
+    let out = app.ask_of(&neighbour, "DELETE", SESSION).header("cookie", &login);
+    out.header("sec-fetch-site", "same-origin").send().await.expect(204);
+    app.advance(Duration::from_secs(1));
+    ends(&mut stream).await;
+    neighbour.gateway.shutdown().await;
 }

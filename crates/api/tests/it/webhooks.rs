@@ -175,6 +175,28 @@ async fn a_test_shows_what_the_receiver_said() {
 }
 
 #[tokio::test]
+async fn a_test_shows_no_cookie_and_no_secret_of_a_redirect() {
+    let app = App::start().await;
+    let session = app.new_session("bakery").await;
+    let answer = async || {
+        let headers = [
+            ("set-cookie", "id=secret-1; HttpOnly"),
+            ("location", "https://name:secret-2@other.example/login?token=secret-3"),
+        ];
+        (axum::http::StatusCode::FOUND, axum::response::AppendHeaders(headers))
+    };
+    let address = crate::app::listen(axum::Router::new().fallback(answer)).await;
+    let path = format!("/api/sessions/{session}/webhooks");
+    let webhook = app.post(&path, json!({ "url": format!("http://{address}/hook") }), 201).await;
+    let path = format!("{path}/{}/test", webhook["id"].as_str().unwrap());
+    let told = app.post(&path, json!({}), 200).await;
+    assert_eq!(told["answer"]["headers"]["set-cookie"], "***");
+    let location = told["answer"]["headers"]["location"].as_str().unwrap();
+    assert!(location.contains("other.example"), "{location}");
+    assert!(!told.to_string().contains("secret"), "{told}");
+}
+
+#[tokio::test]
 async fn what_a_test_shows_of_an_answer_is_bounded() {
     let app = App::start().await;
     let session = app.new_session("bakery").await;

@@ -96,12 +96,25 @@ impl ApiKeys {
         Ok(self.logins.login(KeyHash::of(text)).await?.map(|login| login.expires_at))
     }
 
-    /// Ends a login, if there is one.
+    /// Whether a login is there and not over; its key is not looked at.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn login_holds(&self, hash: KeyHash) -> Result<bool, StoreError> {
+        let row = self.logins.login(hash).await?;
+        let is_over = |login: &Login| login.expires_at <= self.clock.now();
+        Ok(row.is_some_and(|login| login.kind == LoginKind::Cookie && !is_over(&login)))
+    }
+
+    /// Ends a login, if there is one, and its live readers with it.
     ///
     /// # Errors
     /// The ledger failed.
     pub async fn close_login(&self, text: &str) -> Result<(), StoreError> {
-        self.logins.take_login(KeyHash::of(text), LoginKind::Cookie).await.map(|_| ())
+        let taken = self.logins.take_login(KeyHash::of(text), LoginKind::Cookie).await;
+        // Also where it is not known whether it was done.
+        self.changed.send_replace(());
+        taken.map(|_| ())
     }
 
     async fn new_login(

@@ -20,7 +20,7 @@ pub struct RevokedKeys {
 
 impl ApiKeys {
     /// Switches off every key but the caller's and the one that `API_MASTER_KEY` defines, and ends every login but the
-    /// one with which the caller came, at once. Live readers of those keys end as with a single revocation.
+    /// one with which the caller came, at once. Live readers of those keys and logins end as with a single revocation.
     ///
     /// # Errors
     /// [`AuthError::Refused`] when the caller's key was revoked meanwhile: nothing is done then.

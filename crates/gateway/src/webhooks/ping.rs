@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{DeliveryId, SessionId, WebhookId, event::Envelope};
-use http::HeaderMap;
+use http::{HeaderName, header};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -14,6 +14,8 @@ use crate::egress::Answer;
 const HEADERS_MAX: usize = 30;
 /// Longest value of such a header, in characters; of a longer one the beginning is told.
 const HEADER_CHARS_MAX: usize = 300;
+/// What is told instead of a value that may be secret.
+const HIDDEN: &str = "***";
 /// Longest beginning of an answer's body that is told, in characters.
 const EXCERPT_CHARS_MAX: usize = 2000;
 
@@ -49,21 +51,29 @@ impl PingAnswer {
         Self {
             status: answer.status,
             duration,
-            headers: told(&answer.headers),
+            headers: told(answer),
             excerpt: text.chars().take(EXCERPT_CHARS_MAX).collect(),
         }
     }
 }
 
-fn told(headers: &HeaderMap) -> Vec<(String, String)> {
-    let one = |name: &http::HeaderName| -> (String, String) {
-        let values = headers.get_all(name).iter();
-        let values: Vec<_> =
-            values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
-        let text = values.join(", ").chars().take(HEADER_CHARS_MAX).collect();
-        (name.as_str().chars().take(HEADER_CHARS_MAX).collect(), text)
+/// The headers, without what may be secret: a cookie, and more of a redirect's address than an error tells of it.
+fn told(answer: &Answer) -> Vec<(String, String)> {
+    let one = |name: &HeaderName| -> (String, String) {
+        let text = if *name == header::SET_COOKIE {
+            HIDDEN.to_owned()
+        } else if *name == header::LOCATION {
+            answer.redirect.clone().unwrap_or_else(|| HIDDEN.to_owned())
+        } else {
+            let values = answer.headers.get_all(name).iter();
+            let values: Vec<_> =
+                values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+            values.join(", ")
+        };
+        let short = |text: &str| text.chars().take(HEADER_CHARS_MAX).collect();
+        (short(name.as_str()), short(&text))
     };
-    headers.keys().take(HEADERS_MAX).map(one).collect()
+    answer.headers.keys().take(HEADERS_MAX).map(one).collect()
 }
 
 impl Webhooks {

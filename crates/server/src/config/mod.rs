@@ -278,6 +278,19 @@ mod tests {
     }
 
     #[test]
+    fn a_base_path_leads_nowhere_else() {
+        for path in ["", "/waypost", "/a/b-c_d.e~f"] {
+            assert!(with(&[("WAYPOST_BASE_PATH", path)]).is_ok(), "{path}");
+        }
+        for path in
+            ["/", "way", "/way/", "//evil.example", "/a//b", "/a/..", "/./a", "/a b", "/a;b"]
+        {
+            let error = with(&[("WAYPOST_BASE_PATH", path)]).unwrap_err().to_string();
+            assert!(error.contains("server.base_path"), "{path}: {error}");
+        }
+    }
+
+    #[test]
     fn the_command_line_wins_over_the_environment() {
         let env = |name: &str| match name {
             "DATABASE_TYPE" => Some("postgres".to_owned()),

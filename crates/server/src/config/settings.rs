@@ -382,8 +382,10 @@ impl Settings {
 
     fn check_base_path(&self) -> Result<(), ConfigError> {
         let path = &self.server.base_path;
-        let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
-        let fits = path.starts_with('/') && !path.ends_with('/') && path.chars().all(plain);
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
+        // An empty step would make a redirect to it lead to another host; browsers walk the dots away.
+        let step = |step: &str| !["", ".", ".."].contains(&step) && step.chars().all(plain);
+        let fits = path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(step));
         if path.is_empty() || fits {
             return Ok(());
         }

@@ -117,7 +117,6 @@ impl LaneClaims for RowClaims {
         &self.held
     }
 
-    /// Of all processes.
     async fn by_owner(&self, now: Timestamp) -> StoreResult<Vec<(String, u64)>> {
         const DOING: &str = "counting the lanes of processes";
         let rows = db::query(&BY_OWNER).bind(now.millis()).fetch_all(&self.readers).await;
@@ -128,6 +127,7 @@ impl LaneClaims for RowClaims {
         rows.doing(DOING)?.iter().map(tally).collect()
     }
 
+    /// Of all processes.
     async fn survey(&self, taker: &Taker<'_>) -> StoreResult<InFlight> {
         let known = self.held.survey(taker.owner, taker.now);
         let mut survey = InFlight { held: known.held, ..InFlight::default() };
