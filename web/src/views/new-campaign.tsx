@@ -68,7 +68,7 @@ export function NewCampaign({ session }: { session: string }) {
         </Field>
         {sheet && (
           <>
-            <p role="status">{t('campaigns.rows', { n: number(sheet.rows.length), columns: sheet.columns.join(', ') })}</p>
+            <p role="status">{t('campaigns.rows', { n: sheet.rows.length, columns: sheet.columns.join(', ') })}</p>
             <Field label={t('campaigns.column')}>
               {(id) => (
                 <select
@@ -131,7 +131,7 @@ export function NewCampaign({ session }: { session: string }) {
             {t('campaigns.look')}
           </Button>
           <Button kind="main" busy={busy} disabled={!forecast?.totalMessages} onClick={() => void begin()}>
-            {t('campaigns.begin', { n: number(forecast?.totalMessages ?? 0) })}
+            {t('campaigns.begin', { n: forecast?.totalMessages ?? 0 })}
           </Button>
         </div>
       </section>
@@ -173,7 +173,7 @@ function Previews({ sheet, column, text }: { sheet: Sheet; column: number; text:
       )}
       {lacking.map(({ name, rows }) => (
         <p key={name} class="problem" role="alert">
-          {t('campaigns.lacking', { name, n: number(rows) })}
+          {t('campaigns.lacking', { name, n: rows })}
         </p>
       ))}
       <h3>{t('campaigns.previews')}</h3>

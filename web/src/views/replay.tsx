@@ -4,7 +4,7 @@ import { call } from '../api/client';
 import type { EventName, ReplayResult, Webhook } from '../api/types.gen';
 import { Button, Chips, Confirm, Problem, Sheet, toast } from '../parts/ui';
 import { useAction } from '../state/load';
-import { number, t, word } from '../state/text';
+import { t, word } from '../state/text';
 import { PAGE, readDeliveries, STATES, type StateChoice } from './deliveries';
 
 /** Most that one replay takes, and that is counted before it. */
@@ -135,7 +135,7 @@ export function ReplayNever({ webhook, onClose, reload }: NeverProps) {
       onClose();
     });
   const words = (of: { n: number; seen: number; whole: boolean }) => {
-    const values = { n: number(of.n), seen: number(of.seen) };
+    const values = { n: of.n, seen: of.seen };
     if (!of.whole) return t('replay.neverMore', values);
     return t(webhook.filters?.conditions.length ? 'replay.neverMost' : 'replay.neverCount', values);
   };
