@@ -61,6 +61,22 @@ export function address(path: string, parts: Record<string, string> = {}, query:
   return filled.slice(1) + (text ? `?${text}` : '');
 }
 
+/** By how much the gateway's clock is ahead of this browser's, as far as its answers tell: they name whole seconds. */
+let ahead = 0;
+const AHEAD_MIN_MS = 2000;
+
+function compareClocks(answer: Response, began: number) {
+  const said = Date.parse(answer.headers.get('date') ?? '');
+  if (Number.isNaN(said)) return;
+  const off = said + 500 - (began + Date.now()) / 2;
+  ahead = Math.abs(off) < AHEAD_MIN_MS ? 0 : off;
+}
+
+/** The time by the gateway's clock: ends of codes and leases are told by it. */
+export function gatewayNow(): number {
+  return Date.now() + ahead;
+}
+
 export async function call<R extends Route>(route: R, asked: Asked<R> = {}): Promise<Answer<R>> {
   const [method, path] = route.split(' ') as [string, string];
   const options: RequestInit = { method, credentials: 'same-origin', signal: asked.signal ?? null };
@@ -68,7 +84,9 @@ export async function call<R extends Route>(route: R, asked: Asked<R> = {}): Pro
     options.headers = { 'content-type': 'application/json' };
     options.body = JSON.stringify(asked.body);
   }
+  const began = Date.now();
   const answer = await fetch(address(path, asked.path, asked.query), options);
+  compareClocks(answer, began);
   const text = await answer.text();
   if (answer.ok) return (text ? JSON.parse(text) : null) as Answer<R>;
   const refused = read(answer.status, text);

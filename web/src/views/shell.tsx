@@ -1,7 +1,8 @@
 import type { FunctionComponent } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { Guard } from '../parts/guard';
 import { Icon, type IconName } from '../parts/icons';
-import { Button, Pill, Toasts } from '../parts/ui';
+import { Button, Pill, toast, Toasts } from '../parts/ui';
 import { connect, disconnect, liveState } from '../state/live';
 import { watchSends } from '../state/sends';
 import { link, place } from '../state/route';
@@ -103,12 +104,14 @@ export function Shell() {
             {word('role', who.value?.role ?? '')} · {who.value?.version}
           </p>
           <Preferences />
-          <Button onClick={() => void logOut()}>{t('logout')}</Button>
+          <Button onClick={() => void logOut().catch(() => toast(t('unreachable'), true))}>{t('logout')}</Button>
         </div>
       </nav>
       <main id="main" ref={main} tabIndex={-1}>
         <SendsBanner />
-        <View />
+        <Guard place={place.value.parts.join('/')}>
+          <View />
+        </Guard>
       </main>
       <Toasts />
     </div>
