@@ -195,7 +195,7 @@ function Story({ found }: { found: Found }) {
           <Code>{message.waMessageId!}</Code>
           <a href={link('inbox', message.sessionId, message.chatId)}>{message.chatName ?? message.chatId}</a>
         </div>
-        <p class="body">{message.body ?? `[${word('kind', message.type)}]`}</p>
+        <p class="body" dir="auto">{message.body ?? `[${word('kind', message.type)}]`}</p>
       </section>
       <Refusal message={message} />
       {found.recipients && <Receipts recipients={found.recipients} />}

@@ -44,7 +44,9 @@ export function ReplayRange({ webhook, state, event, onClose, reload }: RangePro
   const [which, setWhich] = useState<StateChoice>(state === 'all' || state === 'pending' ? 'exhausted' : state);
   const [count, setCount] = useState<{ n: number; more: boolean }>();
   const { busy, error, run } = useAction();
-  const narrow = { since: new Date(since).toISOString(), until: new Date(until).toISOString() };
+  // A field that is being typed in is empty meanwhile.
+  const narrow = { since: iso(since), until: iso(until) };
+  const isWhole = Boolean(narrow.since && narrow.until && narrow.since < narrow.until);
   useEffect(() => setCount(undefined), [since, until, which]);
   const look = () =>
     run(async () => {
@@ -83,10 +85,10 @@ export function ReplayRange({ webhook, state, event, onClose, reload }: RangePro
       <p role="status">{count && (count.more ? t('replay.countMore', { n: REPLAY_MAX }) : t('replay.count', { n: count.n }))}</p>
       <footer class="row end">
         <Button onClick={onClose}>{t('cancel')}</Button>
-        <Button busy={busy} onClick={() => void look()}>
+        <Button busy={busy} disabled={!isWhole} onClick={() => void look()}>
           {t('replay.look')}
         </Button>
-        <Button kind="main" busy={busy} disabled={!count?.n} onClick={() => void replay()}>
+        <Button kind="main" busy={busy} disabled={!isWhole || !count?.n} onClick={() => void replay()}>
           {t('replay')}
         </Button>
       </footer>
@@ -156,6 +158,11 @@ export function ReplayNever({ webhook, onClose, reload }: NeverProps) {
       </footer>
     </Sheet>
   );
+}
+
+function iso(time: string): string {
+  const at = new Date(time);
+  return Number.isNaN(at.getTime()) ? '' : at.toISOString();
 }
 
 /** A time as the browser's field takes it. */

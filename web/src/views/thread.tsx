@@ -168,9 +168,9 @@ function Bubble({ message, found, chosen, choose, answer, done }: BubbleProps) {
   return (
     <article class={`bubble${own ? ' own' : ''}${found ? ' is-found' : ''}`}>
       {message.author && <p class="author">{message.author}</p>}
-      {quoted && <blockquote>{quoted.body ?? '…'}</blockquote>}
+      {quoted && <blockquote dir="auto">{quoted.body ?? '…'}</blockquote>}
       {message.type !== 'text' && <Media message={message} />}
-      {message.body && <p class="body">{message.body}</p>}
+      {message.body && <p class="body" dir="auto">{message.body}</p>}
       <Refusal message={message} />
       <p class="meta">
         <time dateTime={at.toISOString()} title={exact(at)}>
