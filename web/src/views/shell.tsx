@@ -67,7 +67,7 @@ export function Shell() {
     setOpen(false);
   }, [title, place.value.parts.join('/')]);
   return (
-    <div class={open ? 'shell menu-open' : 'shell'}>
+    <div class={open ? 'shell menu-open' : 'shell'} onKeyDown={(event) => event.key === 'Escape' && setOpen(false)}>
       <a
         class="skip"
         href="#main"
@@ -90,7 +90,7 @@ export function Shell() {
         <ul>
           {shown.map(({ id, icon }) => (
             <li key={id}>
-              <a href={link(id)} aria-current={id === entry.id ? 'page' : undefined}>
+              <a href={link(id)} onClick={() => setOpen(false)} aria-current={id === entry.id ? 'page' : undefined}>
                 <Icon name={icon} />
                 {t(`nav.${id}` as TextKey)}
               </a>
