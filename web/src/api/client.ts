@@ -13,22 +13,21 @@ export type Login = {
 
 /** Routes that a browser alone uses. */
 interface OfBrowsers {
-  'POST /api/auth/session': { query: object; body: { apiKey?: string; token?: string }; answer: Login };
-  'GET /api/auth/session': { query: object; body: undefined; answer: Login };
-  'DELETE /api/auth/session': { query: object; body: undefined; answer: null };
-  'POST /api/auth/session/link': { query: object; body: undefined; answer: { token: string; expiresAt: string } };
+  'POST /api/auth/session': { path: object; query: object; body: { apiKey?: string; token?: string }; answer: Login };
+  'GET /api/auth/session': { path: object; query: object; body: undefined; answer: Login };
+  'DELETE /api/auth/session': { path: object; query: object; body: undefined; answer: null };
+  'POST /api/auth/session/link': { path: object; query: object; body: undefined; answer: { token: string; expiresAt: string } };
 }
 
 type Routes = Omit<Documented, keyof OfBrowsers> & OfBrowsers;
 export type Route = keyof Routes;
 export type Answer<R extends Route> = Routes[R]['answer'];
 
-type Asked<R extends Route> = {
-  path?: Record<string, string>;
-  query?: Routes[R]['query'];
-  body?: Routes[R]['body'];
-  signal?: AbortSignal;
-};
+/** The parts of the path, and a body, are asked for where the route has them. */
+type Asked<R extends Route> = { query?: Routes[R]['query']; signal?: AbortSignal } & (object extends Routes[R]['path']
+  ? { path?: undefined }
+  : { path: Routes[R]['path'] }) &
+  (undefined extends Routes[R]['body'] ? { body?: undefined } : { body: Routes[R]['body'] });
 
 /** An answer that is not a success, in words. */
 export class Refused extends Error {
@@ -77,7 +76,8 @@ export function gatewayNow(): number {
   return Date.now() + ahead;
 }
 
-export async function call<R extends Route>(route: R, asked: Asked<R> = {}): Promise<Answer<R>> {
+export async function call<R extends Route>(route: R, ...rest: object extends Asked<R> ? [asked?: Asked<R>] : [asked: Asked<R>]): Promise<Answer<R>> {
+  const asked = (rest[0] ?? {}) as { path?: Record<string, string>; query?: object; body?: unknown; signal?: AbortSignal };
   const [method, path] = route.split(' ') as [string, string];
   const options: RequestInit = { method, credentials: 'same-origin', signal: asked.signal ?? null };
   if (asked.body !== undefined) {
