@@ -52,9 +52,11 @@ function route(path, method, operation) {
   });
   const query = (operation.parameters ?? []).filter((parameter) => parameter.in === 'query');
   const asked = query.map((parameter) => `${word(parameter.name)}?: string | number | boolean`);
+  const parts = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => `${name}: string`);
   const body = operation.requestBody?.content?.['application/json'];
   return [
     `  ${doc(operation.summary)}'${method.toUpperCase()} ${path}': {`,
+    `    path: { ${parts.join('; ')} };`,
     `    query: { ${asked.join('; ')} };`,
     `    body: ${body ? type(body.schema) : 'undefined'};`,
     `    answer: ${[...new Set(answers)].join(' | ')};`,

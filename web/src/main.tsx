@@ -5,38 +5,23 @@ import './style/parts.css';
 import './style/shell.css';
 import './style/views.css';
 import './style/inbox.css';
-import { Component, render, type ComponentChildren } from 'preact';
-import { Button, Waiting } from './parts/ui';
-import { t } from './state/text';
-import { begin, who } from './state/who';
+import { render } from 'preact';
+import { Guard } from './parts/guard';
+import { Problem, Waiting } from './parts/ui';
+import { begin, unknown, who } from './state/who';
 import { LoginView } from './views/login';
 import { Shell } from './views/shell';
 
-/** A view that breaks says so, and takes nothing else down. */
-class Guard extends Component<{ children: ComponentChildren }, { error?: Error }> {
-  override componentDidCatch(error: Error) {
-    this.setState({ error });
-  }
-
-  override render() {
-    if (!this.state.error) return this.props.children;
-    return (
-      <main class="login">
-        <div class="card">
-          <h1>{t('broken')}</h1>
-          <pre>{String(this.state.error)}</pre>
-          <Button kind="main" onClick={() => location.reload()}>
-            {t('reload')}
-          </Button>
-        </div>
-      </main>
-    );
-  }
-}
-
 function Page() {
-  if (who.value === undefined) return <Waiting />;
-  return who.value ? <Shell /> : <LoginView />;
+  if (who.value) return <Shell key={who.value.apiKeyId} />;
+  if (who.value === null) return <LoginView />;
+  if (!unknown.value) return <Waiting />;
+  return (
+    <main class="login">
+      <h1>Waypost</h1>
+      <Problem error={unknown.value} retry={() => void begin()} />
+    </main>
+  );
 }
 
 render(

@@ -1,4 +1,4 @@
-// Answers of routes that the gateway under test may not have yet, with hostile texts wherever there is a text.
+// Answers with hostile texts in every place, of states that a test cannot bring about all at once.
 import { HOSTILE } from './stage.mjs';
 
 const ago = (seconds) => new Date(Date.now() - seconds * 1000).toISOString();
@@ -35,14 +35,6 @@ export function rates() {
   return { bucketMs: 10_000, since: ago(4000), points };
 }
 
-export function processes() {
-  const one = { role: 'all', version: '0.1.0', sessions: 3, lanes: 12, leaseUntil: until(40) };
-  return [
-    { id: `a ${HOSTILE}`, url: `http://10.0.0.1:2785/${HOSTILE}`, ...one, self: true },
-    { id: 'b', url: null, ...one, role: HOSTILE, leaseUntil: null, self: false },
-  ];
-}
-
 /** Makes the page's requests to a path be answered here. `answer` is called with the request. */
 export async function can(page, path, answer) {
   const is = (url) => url.pathname.endsWith(path);
@@ -52,18 +44,4 @@ export async function can(page, path, answer) {
     await route.fulfill({ status: 200, contentType: 'application/json', body: JSON.stringify(body) }).catch(() => {});
   });
   return () => page.unroute(is);
-}
-
-/** Sends that can be paused and resumed. */
-export async function canSends(page) {
-  let state = { paused: false, since: null, by: null, reason: null };
-  const over = [
-    await can(page, '/api/sends/pause', (request) => {
-      state = { paused: true, since: ago(0), by: `key ${HOSTILE}`, reason: request.postDataJSON().reason ?? null };
-      return state;
-    }),
-    await can(page, '/api/sends/resume', () => (state = { paused: false, since: null, by: null, reason: null })),
-    await can(page, '/api/sends', () => state),
-  ];
-  return () => Promise.all(over.map((end) => end()));
 }

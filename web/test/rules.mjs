@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import test from 'node:test';
-import { transform } from 'esbuild';
+import { build, transform } from 'esbuild';
 
 async function load(path) {
   const source = await readFile(new URL(`../src/${path}`, import.meta.url), 'utf8');
@@ -16,7 +16,9 @@ const { readAssertion, requestFor } = await load('rules/passkey.ts');
 const { masked } = await load('rules/report.ts');
 const { listSettings } = await load('rules/settings.ts');
 const { pieces } = await load('rules/snippet.ts');
-const { cell, fill, guessNumberColumn, parseCsv, placeholders } = await load('rules/csv.ts');
+const { readKey, phoneOf } = await load('rules/lookup.ts');
+const { placeOf } = await load('rules/place.ts');
+const { cell, decode, fill, guessNumberColumn, parseCsv, placeholders } = await load('rules/csv.ts');
 
 test('lists are read as people save them', () => {
   const plain = parseCsv('phone,name\n+49 170 111,Mia\n');
@@ -45,6 +47,7 @@ test('no cell of a saved file is a formula', () => {
   assert.equal(cell('plain'), 'plain');
   assert.equal(cell('a,b'), '"a,b"');
   assert.equal(cell(7), '7');
+  assert.equal(cell(-7), '-7');
 });
 
 test('what a search found is text, whatever stands in it', () => {
@@ -128,4 +131,57 @@ test('a failure is read as the row says it', () => {
   assert.deepEqual(failureOf({ failure: { code: 403 } }), { kind: 'refused', code: 403, reason: '' });
   assert.equal(failureOf(null), undefined);
   assert.equal(failureOf({ failure: 'x' }), undefined);
+});
+
+test('a list that was saved for Windows is read, too', () => {
+  const bytes = (of) => Uint8Array.from(of).buffer;
+  assert.equal(decode(new TextEncoder().encode('Müller').buffer), 'Müller');
+  assert.equal(decode(bytes([0x4d, 0xfc, 0x6c, 0x6c, 0x65, 0x72])), 'Müller');
+  assert.equal(decode(bytes([0xff, 0xfe, 0x4d, 0x00, 0xfc, 0x00])), 'Mü');
+});
+
+test('previews are filled as the gateway fills', () => {
+  const values = { name: 'Mia', 'First Name': 'Noa' };
+  assert.equal(fill('{name} {{ name }} {{First  Name}} {other} {{}} {}', values), 'Mia Mia Noa {other} {{}} {}');
+  assert.equal(fill('\\{{name}} \\} {{{name}}}', values), '{Mia} } {Mia}');
+  assert.equal(fill('{{constructor}} {toString}', values), '{{constructor}} {toString}');
+  assert.deepEqual(placeholders('{name} {{ a }} \\{{b}} {{ }}'), ['a']);
+});
+
+test('any address is a place', () => {
+  const { parts, query } = placeOf('#/inbox/a%2Fb/%E0%A4%A?find=a?b&x=1');
+  assert.deepEqual(parts, ['inbox', 'a/b', '%E0%A4%A']);
+  assert.deepEqual([...query], [['find', 'a?b'], ['x', '1']]);
+  assert.deepEqual(placeOf('').parts, []);
+});
+
+test('a message is named by the key of an event, and a chat by its number', () => {
+  const session = '3b0c6f52-0c1e-4a77-9d0e-5a1f2b3c4d5e';
+  assert.deepEqual(readKey(`ack_${session}_3EB01_delivered`), { session, message: '3EB01' });
+  assert.deepEqual(readKey(`msg_${session}_3EB01`), { session, message: '3EB01' });
+  for (const other of ['', '3EB01', 'a_b_c', `evt_${session}`]) assert.equal(readKey(other), undefined);
+  assert.equal(phoneOf('+49 (170) 123-4567'), '491701234567');
+  for (const other of ['3EB01', '+49 170', '', '12345678901234567']) assert.equal(phoneOf(other), undefined);
+});
+
+test('every catalogue has every text, with the same values and forms', async () => {
+  const bundle = async (name) => {
+    const { outputFiles } = await build({ entryPoints: [new URL(`../src/text/${name}.ts`, import.meta.url).pathname], bundle: true, format: 'esm', write: false });
+    const module = await import(`data:text/javascript,${encodeURIComponent(outputFiles[0].text)}`);
+    return module.en ?? module.texts;
+  };
+  const values = (text) => [...new Set(text.match(/\{\w+\}/g))].sort();
+  const english = await bundle('en');
+  for (const name of ['de', 'pt', 'es']) {
+    const texts = await bundle(name);
+    assert.deepEqual(Object.keys(texts).sort(), Object.keys(english).sort(), name);
+    for (const [key, text] of Object.entries(texts)) {
+      const forms = text.split('|');
+      assert.equal(forms.length, english[key].split('|').length, `${name} ${key}`);
+      for (const form of forms) {
+        assert.ok(form.trim(), `${name} ${key}`);
+        assert.deepEqual(values(form), values(english[key]), `${name} ${key}`);
+      }
+    }
+  }
 });

@@ -115,8 +115,7 @@ try {
   isFlat('heap in bytes', measured.map(({ bytes }) => bytes), GROWTH_MAX, GROWTH_BYTES);
   isFlat('nodes', measured.map(({ nodes }) => nodes), NODES_MAX, 200);
   isFlat('listeners', measured.map(({ listeners }) => listeners), NODES_MAX, 20);
-  // Views of routes that this gateway lacks are noted by the browser.
-  assert.deepEqual(wrongs.filter((wrong) => !wrong.includes('404')), []);
+  assert.deepEqual(wrongs, []);
   console.log('the memory stays flat');
 } finally {
   await browser.close();

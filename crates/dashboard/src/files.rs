@@ -11,34 +11,34 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-3HEO6L65.css",
+        name: "app-57PPQHZB.css",
         content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-3HEO6L65.css"),
-        gzip: include_bytes!("../files/app-3HEO6L65.css.gz"),
+        bytes: include_bytes!("../files/app-57PPQHZB.css"),
+        gzip: include_bytes!("../files/app-57PPQHZB.css.gz"),
     },
     DashboardFile {
-        name: "app-L65CCNVB.js",
+        name: "app-Y3PRSPXX.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-L65CCNVB.js"),
-        gzip: include_bytes!("../files/app-L65CCNVB.js.gz"),
+        bytes: include_bytes!("../files/app-Y3PRSPXX.js"),
+        gzip: include_bytes!("../files/app-Y3PRSPXX.js.gz"),
     },
     DashboardFile {
-        name: "de-VENWG3QA.js",
+        name: "de-DC37362J.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/de-VENWG3QA.js"),
-        gzip: include_bytes!("../files/de-VENWG3QA.js.gz"),
+        bytes: include_bytes!("../files/de-DC37362J.js"),
+        gzip: include_bytes!("../files/de-DC37362J.js.gz"),
     },
     DashboardFile {
-        name: "draw-FBIDOTGT.js",
+        name: "draw-OGFBAJ3H.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/draw-FBIDOTGT.js"),
-        gzip: include_bytes!("../files/draw-FBIDOTGT.js.gz"),
+        bytes: include_bytes!("../files/draw-OGFBAJ3H.js"),
+        gzip: include_bytes!("../files/draw-OGFBAJ3H.js.gz"),
     },
     DashboardFile {
-        name: "es-CRXKJU74.js",
+        name: "es-RBFWZFZ6.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/es-CRXKJU74.js"),
-        gzip: include_bytes!("../files/es-CRXKJU74.js.gz"),
+        bytes: include_bytes!("../files/es-RBFWZFZ6.js"),
+        gzip: include_bytes!("../files/es-RBFWZFZ6.js.gz"),
     },
     DashboardFile {
         name: "icon-DCE9C29E.svg",
@@ -47,10 +47,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/icon-DCE9C29E.svg.gz"),
     },
     DashboardFile {
-        name: "pt-ATIVP7KX.js",
+        name: "pt-7H7XQVUF.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/pt-ATIVP7KX.js"),
-        gzip: include_bytes!("../files/pt-ATIVP7KX.js.gz"),
+        bytes: include_bytes!("../files/pt-7H7XQVUF.js"),
+        gzip: include_bytes!("../files/pt-7H7XQVUF.js.gz"),
     },
     DashboardFile {
         name: "settings.gen-7SCCD3DJ.js",

@@ -13,22 +13,21 @@ export type Login = {
 
 /** Routes that a browser alone uses. */
 interface OfBrowsers {
-  'POST /api/auth/session': { query: object; body: { apiKey?: string; token?: string }; answer: Login };
-  'GET /api/auth/session': { query: object; body: undefined; answer: Login };
-  'DELETE /api/auth/session': { query: object; body: undefined; answer: null };
-  'POST /api/auth/session/link': { query: object; body: undefined; answer: { token: string; expiresAt: string } };
+  'POST /api/auth/session': { path: object; query: object; body: { apiKey?: string; token?: string }; answer: Login };
+  'GET /api/auth/session': { path: object; query: object; body: undefined; answer: Login };
+  'DELETE /api/auth/session': { path: object; query: object; body: undefined; answer: null };
+  'POST /api/auth/session/link': { path: object; query: object; body: undefined; answer: { token: string; expiresAt: string } };
 }
 
 type Routes = Omit<Documented, keyof OfBrowsers> & OfBrowsers;
 export type Route = keyof Routes;
 export type Answer<R extends Route> = Routes[R]['answer'];
 
-type Asked<R extends Route> = {
-  path?: Record<string, string>;
-  query?: Routes[R]['query'];
-  body?: Routes[R]['body'];
-  signal?: AbortSignal;
-};
+/** The parts of the path, and a body, are asked for where the route has them. */
+type Asked<R extends Route> = { query?: Routes[R]['query']; signal?: AbortSignal } & (object extends Routes[R]['path']
+  ? { path?: undefined }
+  : { path: Routes[R]['path'] }) &
+  (undefined extends Routes[R]['body'] ? { body?: undefined } : { body: Routes[R]['body'] });
 
 /** An answer that is not a success, in words. */
 export class Refused extends Error {
@@ -61,14 +60,33 @@ export function address(path: string, parts: Record<string, string> = {}, query:
   return filled.slice(1) + (text ? `?${text}` : '');
 }
 
-export async function call<R extends Route>(route: R, asked: Asked<R> = {}): Promise<Answer<R>> {
+/** By how much the gateway's clock is ahead of this browser's, as far as its answers tell: they name whole seconds. */
+let ahead = 0;
+const AHEAD_MIN_MS = 2000;
+
+function compareClocks(answer: Response, began: number) {
+  const said = Date.parse(answer.headers.get('date') ?? '');
+  if (Number.isNaN(said)) return;
+  const off = said + 500 - (began + Date.now()) / 2;
+  ahead = Math.abs(off) < AHEAD_MIN_MS ? 0 : off;
+}
+
+/** The time by the gateway's clock: ends of codes and leases are told by it. */
+export function gatewayNow(): number {
+  return Date.now() + ahead;
+}
+
+export async function call<R extends Route>(route: R, ...rest: object extends Asked<R> ? [asked?: Asked<R>] : [asked: Asked<R>]): Promise<Answer<R>> {
+  const asked = (rest[0] ?? {}) as { path?: Record<string, string>; query?: object; body?: unknown; signal?: AbortSignal };
   const [method, path] = route.split(' ') as [string, string];
   const options: RequestInit = { method, credentials: 'same-origin', signal: asked.signal ?? null };
   if (asked.body !== undefined) {
     options.headers = { 'content-type': 'application/json' };
     options.body = JSON.stringify(asked.body);
   }
+  const began = Date.now();
   const answer = await fetch(address(path, asked.path, asked.query), options);
+  compareClocks(answer, began);
   const text = await answer.text();
   if (answer.ok) return (text ? JSON.parse(text) : null) as Answer<R>;
   const refused = read(answer.status, text);

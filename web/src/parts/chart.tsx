@@ -19,6 +19,8 @@ export function Chart({ label, at, lines, value }: ChartProps) {
     let over = false;
     void import('./draw').then(({ Drawn }) => {
       if (!over) drawn.current = new Drawn(box.current!, last.current, point);
+    }, () => {
+      // A newer gateway has other files by now: the words below say what the lines would.
     });
     return () => {
       over = true;

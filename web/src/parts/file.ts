@@ -7,7 +7,8 @@ export function saveFile(name: string, type: string, text: string) {
   link.href = file;
   link.download = name;
   link.click();
-  URL.revokeObjectURL(file);
+  // Some browsers read it only after the click.
+  setTimeout(() => URL.revokeObjectURL(file), 10_000);
 }
 
 /** Rows as a file of comma-separated values, under the names of their columns. */

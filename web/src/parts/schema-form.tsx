@@ -1,5 +1,5 @@
 // A form for what a JSON schema describes: texts, numbers, choices, lists and what is made of them.
-import { useEffect, useId, useState } from 'preact/hooks';
+import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import { t } from '../state/text';
 import { Button } from './ui';
 
@@ -102,9 +102,18 @@ function Plain({ name, schema, value, change }: FieldProps) {
     <div class="field">
       <label for={id}>{label}</label>
       {schema.enum ? (
-        <select id={id} value={String(value ?? '')} onChange={(event) => change(schema.enum![event.currentTarget.selectedIndex])}>
+        <select
+          id={id}
+          required={needed}
+          value={String(value ?? '')}
+          onChange={(event) => change(schema.enum!.find((choice) => String(choice) === event.currentTarget.value) ?? null)}
+        >
+          {/* What was never chosen is shown as that, and not as the first choice. */}
+          {(value === undefined || value === null || !needed) && <option value="">–</option>}
           {schema.enum.map((choice) => (
-            <option key={String(choice)}>{String(choice)}</option>
+            <option key={String(choice)} value={String(choice)}>
+              {String(choice)}
+            </option>
           ))}
         </select>
       ) : schema.type === 'number' || schema.type === 'integer' ? (
@@ -139,11 +148,15 @@ function Plain({ name, schema, value, change }: FieldProps) {
 export function JsonText({ id, value, change }: { id: string; value: unknown; change: (value: unknown) => void }) {
   const [text, setText] = useState(() => JSON.stringify(value ?? null, null, 2));
   const [wrong, setWrong] = useState(false);
+  const area = useRef<HTMLTextAreaElement>(null);
   useEffect(() => setWrong(false), [value]);
+  // What was right before must not be saved in its place.
+  useEffect(() => area.current!.setCustomValidity(wrong ? t('notJson') : ''), [wrong]);
   return (
     <>
       <textarea
         id={id}
+        ref={area}
         rows={6}
         spellcheck={false}
         value={text}

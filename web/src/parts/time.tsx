@@ -1,10 +1,11 @@
 import { signal } from '@preact/signals';
+import { gatewayNow } from '../api/client';
 import { language } from '../state/prefs';
 
-/** Moves once a second while the page is seen. */
-export const now = signal(Date.now());
+/** The gateway's time: moves once a second while the page is seen. */
+export const now = signal(gatewayNow());
 setInterval(() => {
-  if (!document.hidden) now.value = Date.now();
+  if (!document.hidden) now.value = gatewayNow();
 }, 1000);
 
 const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
@@ -15,6 +16,7 @@ const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
 ];
 
 export function ago(at: number, from: number, tongue: string): string {
+  if (Number.isNaN(at)) return '–';
   const seconds = Math.round((at - from) / 1000);
   const [unit, size] = STEPS.find(([, size]) => Math.abs(seconds) >= size) ?? (['second', 1] as const);
   const format = new Intl.RelativeTimeFormat(tongue, { numeric: 'auto', style: 'short' });
@@ -22,7 +24,13 @@ export function ago(at: number, from: number, tongue: string): string {
 }
 
 export function exact(at: string | number | Date, tongue: string = language.value): string {
-  return new Intl.DateTimeFormat(tongue, { dateStyle: 'medium', timeStyle: 'long' }).format(new Date(at));
+  return formatted(at, { dateStyle: 'medium', timeStyle: 'long' }, tongue);
+}
+
+/** What is no time is shown as it is: one wrong row takes no page down. */
+function formatted(at: string | number | Date, style: Intl.DateTimeFormatOptions, tongue: string): string {
+  const time = new Date(at);
+  return Number.isNaN(time.getTime()) ? String(at) : new Intl.DateTimeFormat(tongue, style).format(time);
 }
 
 /** "3 min. ago", and the time itself when it is asked. */
@@ -37,10 +45,9 @@ export function Time({ at }: { at: string | null | undefined }) {
 
 /** The time of day. */
 export function Clock({ at }: { at: string }) {
-  const format = new Intl.DateTimeFormat(language.value, { timeStyle: 'medium' });
   return (
     <time dateTime={at} title={exact(at)}>
-      {format.format(new Date(at))}
+      {formatted(at, { timeStyle: 'medium' }, language.value)}
     </time>
   );
 }

@@ -70,7 +70,11 @@ export function CopyButton({ text, label }: { text: string; label?: string }) {
       aria-label={`${t('copy')}: ${label ?? text}`}
       onClick={(event) => {
         event.stopPropagation();
-        void copy(text).then(setDone);
+        const button = event.currentTarget;
+        void copy(text, button).then((copied) => {
+          setDone(copied);
+          if (!copied) toast(t('notCopied'), true);
+        });
       }}
     >
       <Icon name={done ? 'done' : 'copy'} />
@@ -82,7 +86,7 @@ export function CopyButton({ text, label }: { text: string; label?: string }) {
 }
 
 /** Without TLS browsers have no clipboard for pages, but for the old command. */
-async function copy(text: string): Promise<boolean> {
+async function copy(text: string, button: HTMLElement): Promise<boolean> {
   if (navigator.clipboard) {
     try {
       await navigator.clipboard.writeText(text);
@@ -94,10 +98,12 @@ async function copy(text: string): Promise<boolean> {
   const area = document.createElement('textarea');
   area.value = text;
   area.className = 'unseen';
-  document.body.append(area);
+  // Beside the button: what stands outside an open dialog cannot be selected.
+  button.after(area);
   area.select();
   const done = document.execCommand('copy');
   area.remove();
+  button.focus();
   return done;
 }
 
@@ -117,7 +123,7 @@ export function Problem({ error, retry }: { error: Error | undefined; retry?: ()
   const refused = error instanceof Refused ? error : undefined;
   return (
     <div class="problem" role="alert">
-      {refused ? refused.problems.map((problem) => <p key={problem}>{problem}</p>) : <p>{t('unreachable')}</p>}
+      {refused ? refused.problems.map((problem, at) => <p key={at}>{problem}</p>) : <p>{t('unreachable')}</p>}
       {refused?.requestId && (
         <p class="hint">
           {t('requestId')} <Code>{refused.requestId}</Code>
@@ -155,7 +161,11 @@ export function toast(text: string, bad = false) {
   setTimeout(() => (toasts.value = toasts.value.filter((one) => one.id !== id)), bad ? 8000 : 4000);
 }
 
-export function Toasts() {
+/** Open dialogs, the topmost last: nothing outside of it is seen or read, toasts neither. */
+const sheets = signal<readonly object[]>([]);
+
+export function Toasts({ sheet }: { sheet?: object }) {
+  if (sheets.value.at(-1) !== sheet) return null;
   return (
     <div class="toasts" role="status" aria-live="polite">
       {toasts.value.map(({ id, text, bad }) => (
@@ -167,24 +177,38 @@ export function Toasts() {
   );
 }
 
-type SheetProps = { title: string; onClose: () => void; children: ComponentChildren; side?: boolean };
+/** `firm`: a click beside it does not close it, because what it shows comes only once. */
+type SheetProps = { title: string; onClose: () => void; children: ComponentChildren; side?: boolean; firm?: boolean };
 
 /** A dialog; `side` makes it a drawer. The browser keeps the focus in it and closes it by Escape. */
-export function Sheet({ title, onClose, children, side }: SheetProps) {
+export function Sheet({ title, onClose, children, side, firm }: SheetProps) {
   const element = useRef<HTMLDialogElement>(null);
+  const close = useRef(onClose);
+  close.current = onClose;
+  // A text that is selected with the mouse may end beside the dialog.
+  const pressed = useRef(false);
   const heading = useId();
+  const [self] = useState({});
   useEffect(() => {
     const dialog = element.current!;
+    const closed = () => close.current();
+    dialog.addEventListener('close', closed);
     dialog.showModal();
-    return () => dialog.close();
+    sheets.value = [...sheets.value, self];
+    return () => {
+      // Nobody asked to close it when the page goes on to another view.
+      dialog.removeEventListener('close', closed);
+      dialog.close();
+      sheets.value = sheets.value.filter((sheet) => sheet !== self);
+    };
   }, []);
   return (
     <dialog
       ref={element}
       class={side ? 'sheet drawer' : 'sheet'}
       aria-labelledby={heading}
-      onClose={onClose}
-      onClick={(event) => event.target === element.current && onClose()}
+      onPointerDown={(event) => (pressed.current = event.target === element.current)}
+      onClick={(event) => !firm && pressed.current && event.target === element.current && onClose()}
     >
       <div class="sheet-box">
         <header>
@@ -195,6 +219,7 @@ export function Sheet({ title, onClose, children, side }: SheetProps) {
         </header>
         {children}
       </div>
+      <Toasts sheet={self} />
     </dialog>
   );
 }

@@ -1,6 +1,17 @@
 // Lists of recipients as people save them: commas, semicolons or tabs, with quotes or without.
 export type Sheet = { columns: string[]; rows: string[][] };
 
+/** The text of a file: programs that do not write UTF-8 write what Windows calls ANSI. */
+export function decode(bytes: ArrayBuffer): string {
+  const head = new Uint8Array(bytes.slice(0, 2));
+  if (head[0] === 0xff && head[1] === 0xfe) return new TextDecoder('utf-16le').decode(bytes);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return new TextDecoder('windows-1252').decode(bytes);
+  }
+}
+
 const SEPARATORS = [',', ';', '\t', '|'];
 
 export function parseCsv(text: string): Sheet {
@@ -45,19 +56,27 @@ export function guessNumberColumn({ columns, rows }: Sheet): number {
   return columns.reduce((best, _, column) => (like(column) > like(best) ? column : best), 0);
 }
 
-const PLACEHOLDER = /\{\{\s*([^{}]+?)\s*\}\}/g;
+/** As the gateway reads it: a backslash makes a brace plain, and single braces count where they name a variable. */
+const PLACEHOLDER = /\\([{}])|\{\{([^{}]*[^{}\s][^{}]*)\}\}|\{([^{}]*)\}/g;
 
+/** The names in double braces, each of which needs a value. */
 export function placeholders(text: string): string[] {
-  return [...new Set([...text.matchAll(PLACEHOLDER)].map((found) => found[1]!))];
+  const names = [...text.matchAll(PLACEHOLDER)].map((found) => found[2]?.trim());
+  return [...new Set(names.filter((name) => name !== undefined))];
 }
 
 export function fill(text: string, values: Record<string, string>): string {
-  return text.replace(PLACEHOLDER, (whole, name: string) => values[name] || whole);
+  const value = (name: string) => (Object.hasOwn(values, name) ? values[name] : '');
+  return text.replace(PLACEHOLDER, (whole, brace?: string, double?: string, single?: string) => {
+    if (brace !== undefined) return brace;
+    if (double !== undefined) return value(double) || value(double.trim()) || value(double.trim().replace(/\s+/g, ' ')) || whole;
+    return value(single ?? '') || whole;
+  });
 }
 
 /** A cell as a file of comma-separated values holds it; one that a spreadsheet would run as a formula is made text. */
 export function cell(value: string | number): string {
   const text = String(value);
-  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  const safe = typeof value === 'string' && /^[=+\-@\t\r\n]/.test(text) ? `'${text}` : text;
   return /[",;\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

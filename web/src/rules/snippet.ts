@@ -4,7 +4,7 @@ export type Piece = { text: string; found: boolean };
 const SIGNS: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', '#39': "'", '#x27': "'", '#34': '"' };
 
 function plain(text: string): string {
-  return text.replace(/&(#?\w+);/g, (whole, name: string) => SIGNS[name.toLowerCase()] ?? whole);
+  return text.replace(/&(#?\w+);/g, (whole, name: string) => (Object.hasOwn(SIGNS, name.toLowerCase()) ? SIGNS[name.toLowerCase()]! : whole));
 }
 
 /** The parts of a snippet, in order. */

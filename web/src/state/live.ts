@@ -35,14 +35,23 @@ const anew = new Set<() => void>();
 const UNSEEN_MS = 10_000;
 /** One that comes back later than this begins anew, instead of hearing everything that happened. */
 const FORGET_MS = 5 * 60_000;
+/** A refused stream is asked for again after this, then after twice that, and so on. */
+const RETRY_MS = 2000;
+const RETRY_MAX_MS = 30_000;
+/** So often in a row the cursor may be why it is refused: it begins anew then. */
+const REFUSED_MAX = 3;
 
 let stream: EventSource | undefined;
 let cursor: string | undefined;
 let hiddenSince = 0;
 let leaving: ReturnType<typeof setTimeout> | undefined;
+let again: ReturnType<typeof setTimeout> | undefined;
+let refused = 0;
+let missed = false;
 
 function open() {
   stream?.close();
+  clearTimeout(again);
   liveState.value = 'connecting';
   const opened = new EventSource(address('/api/events', {}, { after: cursor }));
   const tell = (message: MessageEvent<string>) => {
@@ -54,21 +63,42 @@ function open() {
   opened.addEventListener('ready', (message) => {
     cursor ??= (message as MessageEvent<string>).lastEventId;
     liveState.value = 'live';
+    refused = 0;
+    if (missed) anew.forEach((told) => told());
+    missed = false;
   });
   opened.addEventListener('pruned', () => anew.forEach((told) => told()));
-  opened.addEventListener('error', () => (liveState.value = 'lost'));
+  opened.addEventListener('error', () => {
+    if (opened !== stream) return;
+    liveState.value = 'lost';
+    if (opened.readyState === EventSource.CLOSED) tryLater();
+  });
   for (const name of EVENT_NAMES) opened.addEventListener(name, tell);
   stream = opened;
+}
+
+/** A browser comes back by itself when a stream breaks, but not when it is answered with an error. */
+function tryLater() {
+  refused++;
+  if (refused === REFUSED_MAX) {
+    cursor = undefined;
+    missed = true;
+  }
+  again = setTimeout(open, Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** (refused - 1)));
+}
+
+function leave() {
+  clearTimeout(leaving);
+  clearTimeout(again);
+  stream?.close();
+  stream = undefined;
 }
 
 function look() {
   clearTimeout(leaving);
   if (document.hidden) {
     hiddenSince = Date.now();
-    leaving = setTimeout(() => {
-      stream?.close();
-      stream = undefined;
-    }, UNSEEN_MS);
+    leaving = setTimeout(leave, UNSEEN_MS);
     return;
   }
   if (stream && stream.readyState !== EventSource.CLOSED) return;
@@ -85,10 +115,10 @@ export function connect() {
 
 export function disconnect() {
   document.removeEventListener('visibilitychange', look);
-  clearTimeout(leaving);
-  stream?.close();
-  stream = undefined;
+  leave();
   cursor = undefined;
+  refused = 0;
+  missed = false;
   fresh = [];
   recent.value = [];
 }

@@ -30,19 +30,27 @@ export function useLoad<T>(
   const waiting = useRef(false);
   const calm = useRef(CALM_MS);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  // A read that is under way is not begun anew for each event: a slow one would never end.
+  const running = useRef(false);
+  const missed = useRef(false);
   const reload = useCallback(() => setTurn((turn) => turn + 1), []);
 
   useEffect(() => {
     const stop = new AbortController();
     const began = performance.now();
+    running.current = true;
+    missed.current = false;
     setState((state) => ({ ...state, loading: true }));
+    const ended = (next: (state: { data?: T }) => { data?: T; error?: Error }) => {
+      if (stop.signal.aborted) return;
+      running.current = false;
+      calm.current = Math.max(CALM_MS, CALM_TIMES * (performance.now() - began));
+      setState((state) => ({ ...next(state), loading: false }));
+      if (missed.current) soon();
+    };
     load(stop.signal).then(
-      (data) => {
-        calm.current = Math.max(CALM_MS, CALM_TIMES * (performance.now() - began));
-        if (!stop.signal.aborted) setState({ data, loading: false });
-      },
-      (error: Error) =>
-        stop.signal.aborted || setState((state) => ({ data: state.data, error, loading: false })),
+      (data) => ended(() => ({ data })),
+      (error: Error) => ended(({ data }) => ({ ...(data === undefined ? {} : { data }), error })),
     );
     return () => stop.abort();
   }, [...inputs, turn]);
@@ -52,7 +60,8 @@ export function useLoad<T>(
     if (timer.current !== undefined || document.hidden) return;
     timer.current = setTimeout(() => {
       timer.current = undefined;
-      reload();
+      if (running.current) missed.current = true;
+      else reload();
     }, calm.current);
   }, []);
   useEffect(() => {
@@ -71,7 +80,7 @@ export function useLoad<T>(
   useAnew(reload);
   useEffect(() => {
     if (!everyMs) return;
-    const timer = setInterval(() => document.hidden || reload(), everyMs);
+    const timer = setInterval(() => document.hidden || running.current || reload(), everyMs);
     return () => clearInterval(timer);
   }, [everyMs]);
 
@@ -85,7 +94,11 @@ export function useAction(): {
   run: (action: () => Promise<unknown>) => Promise<boolean>;
 } {
   const [state, setState] = useState<{ busy: boolean; error?: Error }>({ busy: false });
+  // Enter may come again before the button is shown as busy.
+  const running = useRef(false);
   const run = useCallback(async (action: () => Promise<unknown>) => {
+    if (running.current) return false;
+    running.current = true;
     setState({ busy: true });
     try {
       await action();
@@ -94,6 +107,8 @@ export function useAction(): {
     } catch (error) {
       setState({ busy: false, error: error as Error });
       return false;
+    } finally {
+      running.current = false;
     }
   }, []);
   return { busy: state.busy, error: state.error, run };

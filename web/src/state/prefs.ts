@@ -3,14 +3,14 @@ import { effect, signal } from '@preact/signals';
 
 export type Theme = 'system' | 'light' | 'dark';
 
-function kept<T extends string>(name: string, usual: T) {
-  let found: string | null = null;
+function kept<T extends string>(name: string, choices: readonly T[], usual: T) {
+  let found: string | undefined;
   try {
-    found = localStorage.getItem(name);
+    found = localStorage.getItem(name) ?? undefined;
   } catch {
     // The browser keeps nothing: the choice lasts as long as the page.
   }
-  const chosen = signal((found ?? usual) as T);
+  const chosen = signal(choices.find((choice) => choice === found) ?? usual);
   effect(() => {
     const value = chosen.value;
     try {
@@ -22,7 +22,7 @@ function kept<T extends string>(name: string, usual: T) {
   return chosen;
 }
 
-export const theme = kept<Theme>('waypost.theme', 'system');
+export const theme = kept<Theme>('waypost.theme', ['system', 'light', 'dark'], 'system');
 effect(() => {
   document.documentElement.dataset['theme'] = theme.value;
 });
@@ -30,4 +30,4 @@ effect(() => {
 const LANGUAGES = ['en', 'de', 'pt', 'es'] as const;
 export type Language = (typeof LANGUAGES)[number];
 const first = navigator.languages.map((tag) => tag.slice(0, 2)).find((tag) => LANGUAGES.includes(tag as Language));
-export const language = kept<Language>('waypost.language', (first ?? 'en') as Language);
+export const language = kept<Language>('waypost.language', LANGUAGES, (first ?? 'en') as Language);

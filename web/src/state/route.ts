@@ -1,16 +1,9 @@
 // Which view is shown: what stands behind `#` in the address, so that no server has to know the views.
 import { signal } from '@preact/signals';
+import { placeOf, type Place } from '../rules/place';
 
-export type Place = { parts: string[]; query: URLSearchParams };
-
-function read(): Place {
-  const [path = '', query = ''] = location.hash.replace(/^#\/?/, '').split('?');
-  const parts = path.split('/').filter(Boolean).map(decodeURIComponent);
-  return { parts, query: new URLSearchParams(query) };
-}
-
-export const place = signal<Place>(read());
-addEventListener('hashchange', () => (place.value = read()));
+export const place = signal<Place>(placeOf(location.hash));
+addEventListener('hashchange', () => (place.value = placeOf(location.hash)));
 
 export function link(...parts: string[]): string {
   return `#/${parts.map(encodeURIComponent).join('/')}`;
@@ -18,6 +11,16 @@ export function link(...parts: string[]): string {
 
 export function go(...parts: string[]) {
   location.hash = link(...parts);
+}
+
+/** Goes on to another place, to which the browser's way back does not lead. */
+export function replace(address: string) {
+  try {
+    history.replaceState(null, '', address);
+  } catch {
+    // Browsers refuse when it is asked too often; the view changes all the same.
+  }
+  place.value = placeOf(address);
 }
 
 /** Changes the query of the place, without a new entry in the history. */
@@ -29,6 +32,5 @@ export function refine(changes: Record<string, string>) {
     else next.delete(name);
   }
   const text = next.toString();
-  history.replaceState(null, '', link(...parts) + (text ? `?${text}` : ''));
-  place.value = read();
+  replace(link(...parts) + (text ? `?${text}` : ''));
 }

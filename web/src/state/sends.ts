@@ -2,6 +2,7 @@
 import { signal } from '@preact/signals';
 import { call, Refused } from '../api/client';
 import type { Sends } from '../api/types.gen';
+import { who } from './who';
 
 const EVERY_MS = 15_000;
 
@@ -20,6 +21,8 @@ export async function lookAtSends() {
 
 /** Looks now and then, until the returned function is called. */
 export function watchSends(): () => void {
+  // Who is limited to chats may not know.
+  if (who.value?.allowedChats.length) return () => {};
   void lookAtSends();
   timer = setInterval(() => document.hidden || void lookAtSends(), EVERY_MS);
   const seen = () => document.hidden || void lookAtSends();

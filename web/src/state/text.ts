@@ -17,12 +17,24 @@ effect(() => {
   const chosen = language.value;
   document.documentElement.lang = chosen;
   if (chosen === 'en') texts.value = en;
-  else void others[chosen]().then(({ texts: found }) => language.value === chosen && (texts.value = found));
+  else {
+    others[chosen]().then(
+      ({ texts: found }) => language.value === chosen && (texts.value = found),
+      // A newer gateway has other files by now: the texts stay as they are until the page is loaded again.
+      () => {},
+    );
+  }
 });
 
-/** A text, with `{name}` filled in. */
+/** A text, with `{name}` filled in. One with a `|` has a form for one and a form for more, chosen by the number `n`. */
 export function t(key: TextKey, values: Record<string, string | number> = {}): string {
-  return texts.value[key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  const [one = '', more] = texts.value[key].split('|');
+  const n = values['n'];
+  const isOne = more === undefined || (typeof n === 'number' && new Intl.PluralRules(language.value).select(n) === 'one');
+  return (isOne ? one : more).replace(/\{(\w+)\}/g, (whole, name: string) => {
+    const value = values[name];
+    return typeof value === 'number' ? number(value) : (value ?? whole);
+  });
 }
 
 /** The text of a word of the API; the word itself when there is none. */

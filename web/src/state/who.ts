@@ -1,6 +1,7 @@
 // Who is logged in.
 import { computed, effect, signal } from '@preact/signals';
 import { call, Refused, whenLoggedOut, type Login } from '../api/client';
+import { replace } from './route';
 
 /** `undefined` until it is known, `null` when nobody is. */
 export const who = signal<Login | null | undefined>(undefined);
@@ -8,6 +9,9 @@ export const isOperator = computed(() => who.value?.role === 'operator' || who.v
 export const isAdmin = computed(() => who.value?.role === 'admin');
 /** Why nobody is logged in, when a link did not work. */
 export const linkFailed = signal(false);
+
+/** Why it is not known whether somebody is: the gateway does not answer. */
+export const unknown = signal<Error | undefined>(undefined);
 
 whenLoggedOut(() => (who.value = null));
 
@@ -34,34 +38,49 @@ effect(() => {
 export async function begin() {
   const token = /^#login=(.+)$/.exec(location.hash)?.[1];
   if (token) {
-    history.replaceState(null, '', '#/');
+    replace('#/');
     try {
       who.value = await call('POST /api/auth/session', { body: { token } });
       return;
     } catch (error) {
       linkFailed.value = error instanceof Refused;
     }
+    if (who.value) return;
   }
   if (!wasLoggedIn()) {
     who.value = null;
     return;
   }
+  unknown.value = undefined;
   try {
     who.value = await call('GET /api/auth/session');
-  } catch {
-    who.value = null;
+  } catch (error) {
+    // A gateway that does not answer has not forgotten this browser.
+    if (isOver(error)) who.value = null;
+    else unknown.value = error as Error;
   }
 }
+
+function isOver(error: unknown): boolean {
+  return error instanceof Refused && error.status >= 400 && error.status < 500 && error.status !== 429;
+}
+
+// A link that is opened where the page is shown already changes what stands behind `#` alone.
+addEventListener('hashchange', () => {
+  if (location.hash.startsWith('#login=')) void begin();
+});
 
 export async function logIn(apiKey: string) {
   who.value = await call('POST /api/auth/session', { body: { apiKey } });
   linkFailed.value = false;
 }
 
+/** While the gateway does not answer, the browser stays logged in, and is told so. */
 export async function logOut() {
   try {
     await call('DELETE /api/auth/session');
-  } finally {
-    who.value = null;
+  } catch (error) {
+    if (!isOver(error)) throw error;
   }
+  who.value = null;
 }

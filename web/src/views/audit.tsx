@@ -7,7 +7,7 @@ import { Time } from '../parts/time';
 import { Button, Chips, Empty, Json, Pill, Problem, Sheet, toast, Waiting, type Tone } from '../parts/ui';
 import { useAction, useLoad } from '../state/load';
 import { place, refine } from '../state/route';
-import { number, t } from '../state/text';
+import { t } from '../state/text';
 
 const PAGE = 200;
 const SEVERITIES = ['all', 'info', 'warn', 'error'] as const;
@@ -39,7 +39,7 @@ export function AuditView() {
           chosen={severity}
           choose={(id) => refine({ severity: id === 'all' ? '' : id })}
         />
-        <span class="quiet">{data && t('audit.total', { n: number(data.total) })}</span>
+        <span class="quiet">{data && t('audit.total', { n: data.total })}</span>
       </div>
       <Problem error={saving.error} />
       <Problem error={error} retry={reload} />
@@ -112,5 +112,5 @@ async function saveAll(severity: string) {
   const { entries, total } = await read(severity, SAVED_MAX / PAGE, new AbortController().signal);
   const rows = entries.map((entry) => [...SAVED.map((name) => entry[name]), entry.metadata && JSON.stringify(entry.metadata)]);
   saveCsv('audit.csv', [...SAVED, 'metadata'], rows);
-  toast(t(entries.length < total ? 'audit.csvCut' : 'audit.csvDone', { n: number(entries.length), total: number(total) }));
+  toast(t(entries.length < total ? 'audit.csvCut' : 'audit.csvDone', { n: entries.length, total }));
 }

@@ -1,12 +1,12 @@
-import { useEffect } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { call } from '../api/client';
 import type { Batch, BatchPaused, BatchResult, BatchStatus, BatchSummary } from '../api/types.gen';
 import { Table, type Column } from '../parts/table';
 import { saveCsv } from '../parts/file';
 import { exact, Time } from '../parts/time';
-import { Button, Chips, Code, Empty, Pill, Problem, toast, Waiting, type Tone } from '../parts/ui';
+import { Button, Chips, Code, Confirm, Empty, Pill, Problem, toast, Waiting, type Tone } from '../parts/ui';
 import { useAction, useLoad } from '../state/load';
-import { go, link, place, refine } from '../state/route';
+import { go, link, place, refine, replace } from '../state/route';
 import { number, t, word } from '../state/text';
 import { isOperator } from '../state/who';
 import { NewCampaign } from './new-campaign';
@@ -27,7 +27,7 @@ export function CampaignsView() {
   const [, session, batch] = place.value.parts;
   const first = (sessions.data?.find(({ phone }) => phone) ?? sessions.data?.[0])?.id;
   useEffect(() => {
-    if (!session && first) go('campaigns', first);
+    if (!session && first) replace(link('campaigns', first));
   }, [session, first]);
   if (sessions.error && !sessions.data) return <Problem error={sessions.error} retry={sessions.reload} />;
   if (!sessions.data) return <Waiting />;
@@ -114,12 +114,14 @@ function OneCampaign({ session, batch }: { session: string; batch: string }) {
     (event) => isOf(session)(event),
   );
   const { busy, error: refused, run } = useAction();
+  const [asked, ask] = useState(false);
   if (error && !data) return <Problem error={error} retry={reload} />;
   if (!data) return <Waiting />;
   const ended = ['completed', 'failed', 'cancelled'].includes(data.status);
   const paused = data.paused?.reason === 'paused';
   const change = (what: 'pause' | 'resume' | 'cancel') =>
     run(() => call(`POST /api/sessions/{sessionId}/messages/batch/{batchId}/${what}`, { path })).then(reload);
+  const cancel = () => change('cancel').then(() => ask(false));
   const shown = SHOWN.find((one) => one === place.value.query.get('show')) ?? 'all';
   const rows = data.results.filter(({ status }) => shown === 'all' || status === shown);
   return (
@@ -165,12 +167,17 @@ function OneCampaign({ session, batch }: { session: string; batch: string }) {
             <Button busy={busy} disabled={ended} onClick={() => void change(paused ? 'resume' : 'pause')}>
               {paused ? t('resume') : t('pause')}
             </Button>
-            <Button kind="danger" busy={busy} disabled={ended} onClick={() => void change('cancel')}>
+            <Button kind="danger" busy={busy} disabled={ended} onClick={() => ask(true)}>
               {t('campaigns.cancel')}
             </Button>
           </div>
         )}
       </section>
+      {asked && !ended && (
+        <Confirm title={t('campaigns.askCancel')} yes={t('campaigns.cancel')} danger busy={busy} onYes={() => void cancel()} onNo={() => ask(false)}>
+          <p>{t('campaigns.cancelMeans')}</p>
+        </Confirm>
+      )}
       <div class="bar">
         <Chips
           label={t('campaigns.results')}

@@ -1,16 +1,22 @@
 // Where an answer is written. A draft stays with its chat until it is sent; `/` offers templates.
-import { signal } from '@preact/signals';
+import { effect, signal } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { call } from '../api/client';
 import type { Template } from '../api/types.gen';
-import { Button, Problem } from '../parts/ui';
+import { Button, Problem, toast } from '../parts/ui';
 import { useAction } from '../state/load';
 import { t } from '../state/text';
+import { who } from '../state/who';
 
 export type Answering = { kind: 'reply' | 'edit'; id: string; body: string };
 
 /** What was written and not sent, by session and chat. It is gone with the page. */
 export const drafts = signal<ReadonlyMap<string, string>>(new Map());
+
+// The next one who logs in on this page did not write them.
+effect(() => {
+  if (!who.value) drafts.value = new Map();
+});
 
 function keep(key: string, text: string) {
   const next = new Map(drafts.value);
@@ -32,31 +38,32 @@ export function Composer({ session, chat, answering, stop, sent }: Props) {
   };
   useEffect(() => {
     if (!answering) return;
-    if (answering.kind === 'edit') setText(answering.body);
+    setText(answering.kind === 'edit' ? answering.body : (drafts.value.get(key) ?? ''));
     area.current?.focus();
   }, [answering]);
   const send = async () => {
     const body = text.trim();
     if (!body || busy) return;
     const path = { sessionId: session };
-    const done = await run(() => {
+    let waits = false;
+    const done = await run(async () => {
       if (answering?.kind === 'edit') {
         return call('POST /api/sessions/{sessionId}/messages/edit', { path, body: { chatId: chat, messageId: answering.id, body } });
       }
       if (answering) {
-        return call('POST /api/sessions/{sessionId}/messages/reply', {
-          path,
-          body: { chatId: chat, quotedMessageId: answering.id, text: body },
-        });
+        const reply = { chatId: chat, quotedMessageId: answering.id, text: body };
+        waits = 'route' in (await call('POST /api/sessions/{sessionId}/messages/reply', { path, body: reply }));
+        return;
       }
-      return call('POST /api/sessions/{sessionId}/messages/send-text', { path, body: { chatId: chat, text: body } });
+      waits = 'route' in (await call('POST /api/sessions/{sessionId}/messages/send-text', { path, body: { chatId: chat, text: body } }));
     });
     // What became of it is seen in the chat, also where it failed.
     sent();
     if (!done) return;
-    write('');
-    keep(key, '');
-    setText('');
+    if (waits) toast(t('thread.waits'));
+    // What was written meanwhile stays; an edit leaves the draft of the chat alone.
+    if (answering?.kind === 'edit') setText(drafts.value.get(key) ?? '');
+    else if (area.current?.value === text) write('');
     stop();
     area.current?.focus();
   };
@@ -85,12 +92,13 @@ export function Composer({ session, chat, answering, stop, sent }: Props) {
           </Button>
         </p>
       )}
-      {text.startsWith('/') && <Templates session={session} find={text.slice(1)} choose={write} />}
+      {text.startsWith('/') && !who.value?.allowedChats.length && <Templates session={session} find={text.slice(1)} choose={write} />}
       <Problem error={error} />
       <div class="row">
         <textarea
           ref={area}
           rows={2}
+          dir="auto"
           value={text}
           aria-label={t('thread.write')}
           placeholder={t('thread.write')}

@@ -72,7 +72,7 @@ export function Deliveries({ webhook }: { webhook: Webhook }) {
           {...(data.more ? { more: () => setPages(Math.ceil(data.deliveries.length / PAGE) + 1) } : {})}
         />
       )}
-      {opened && <OneDelivery id={opened} onClose={() => refine({ delivery: '' })} reload={reload} />}
+      {opened && <OneDelivery key={opened} id={opened} onClose={() => refine({ delivery: '' })} reload={reload} />}
       {asked === 'selection' && (
         <ReplaySelection
           webhook={webhook}

@@ -7,11 +7,11 @@ import { liveState, recent } from '../state/live';
 import { place, refine } from '../state/route';
 import { t } from '../state/text';
 import { EventChoice } from './deliveries';
-import { useSessions } from './sessions';
+import { useNames } from './sessions';
 import { SessionChoice } from './webhooks';
 
 export function EventsView() {
-  const sessions = useSessions();
+  const sessions = useNames();
   const [held, setHeld] = useState<readonly LoggedEvent[]>();
   const [opened, open] = useState<LoggedEvent>();
   const { query } = place.value;

@@ -6,27 +6,27 @@ import { ago, now } from '../parts/time';
 import { Chips, Empty, Problem, Waiting } from '../parts/ui';
 import { useLoad } from '../state/load';
 import { language } from '../state/prefs';
-import { go, link, place, refine } from '../state/route';
+import { go, link, place, refine, replace } from '../state/route';
 import { t, word } from '../state/text';
 import { isOperator, who } from '../state/who';
 import { drafts } from './composer';
 import { Found, WORDS_MIN } from './search';
-import { useSessions } from './sessions';
+import { useNames } from './sessions';
 import { Thread } from './thread';
 import { SessionChoice } from './webhooks';
 
 const CHATS_MAX = 1000;
 
 export function InboxView() {
-  const sessions = useSessions();
+  const sessions = useNames();
   const [, session, chat] = place.value.parts;
   const found = place.value.query.get('message') ?? '';
   const ready = sessions.data?.filter(({ phone }) => phone);
   const first = (ready?.[0] ?? sessions.data?.[0])?.id;
   useEffect(() => {
-    if (!session && first) go('inbox', first);
+    if (!session && first) replace(link('inbox', first));
   }, [session, first]);
-  if (sessions.error) return <Problem error={sessions.error} retry={sessions.reload} />;
+  if (sessions.error && !sessions.data) return <Problem error={sessions.error} retry={sessions.reload} />;
   if (!sessions.data) return <Waiting />;
   if (!session) return <Empty title={t('numbers.none')} />;
   return (
@@ -111,12 +111,12 @@ function ChatRow({ session, chat, chosen }: { session: string; chat: ChatSummary
   const kind = chat.lastMessageType && chat.lastMessageType !== 'text' ? word('kind', chat.lastMessageType) : '';
   return (
     <a class="chat-row" href={link('inbox', session, chat.id)} aria-current={chosen ? 'true' : undefined}>
-      <span class="chat-name">
+      <span class="chat-name" dir="auto">
         {chat.name || chat.phone || chat.id}
         {chat.isGroup && <span class="quiet"> · {t('inbox.group')}</span>}
       </span>
       <span class="chat-time quiet">{chat.timestamp ? ago(chat.timestamp * 1000, now.value, language.value) : ''}</span>
-      <span class="chat-last one-line quiet">
+      <span class="chat-last one-line quiet" dir="auto">
         {draft ? (
           <>
             <em>{t('inbox.draft')}</em> {draft}

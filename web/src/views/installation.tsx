@@ -86,7 +86,7 @@ export function Infra({ of }: { of: InfraStatus | undefined }) {
           <dd>
             {of.queue.enabled ? t('infra.inRedis') : t('infra.inDatabase')}{' '}
             {of.queue.connected !== null && of.queue.enabled && <Answers up={of.queue.connected} />} ·{' '}
-            {t('infra.waiting', { n: number(of.queue.pending) })}
+            {t('infra.waiting', { n: of.queue.pending })}
           </dd>
           <dt>{t('infra.storage')}</dt>
           <dd>

@@ -135,7 +135,7 @@ function AddKey({ sessions, onClose, reload }: { sessions: Session[]; onClose: (
   };
   if (made) {
     return (
-      <Sheet title={t('keys.made')} onClose={onClose}>
+      <Sheet title={t('keys.made')} onClose={onClose} firm>
         <p>{t('keys.once')}</p>
         <p>
           <code class="long">{made}</code> <CopyButton text={made} label={t('keys.made')} />

@@ -110,7 +110,7 @@ function Lanes({ narrow, sessions }: { narrow: Narrow; sessions: Session[] }) {
       {data && data.lanes.length > 0 && (
         <>
           <p class="quiet" role="status">
-            {t('lanes.total', { n: number(data.total) })}
+            {t('lanes.total', { n: data.total })}
           </p>
           <Table
             label={t('nav.lanes')}

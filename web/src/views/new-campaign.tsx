@@ -4,7 +4,7 @@ import { call } from '../api/client';
 import type { BulkForecast, SendBulk } from '../api/types.gen';
 import { exact } from '../parts/time';
 import { Button, Field, Pill, Problem } from '../parts/ui';
-import { fill, guessNumberColumn, parseCsv, placeholders, type Sheet } from '../rules/csv';
+import { decode, fill, guessNumberColumn, parseCsv, placeholders, type Sheet } from '../rules/csv';
 import { useAction } from '../state/load';
 import { go, link } from '../state/route';
 import { number, t, word } from '../state/text';
@@ -27,12 +27,14 @@ export function NewCampaign({ session }: { session: string }) {
     setOptions({ ...options, ...next });
     setForecast(undefined);
   };
-  const take = (content: string) => {
-    const read = parseCsv(content);
-    setSheet(read);
-    setColumn(guessNumberColumn(read));
-    setForecast(undefined);
-  };
+  const take = (file: File | undefined) =>
+    file &&
+    run(async () => {
+      const read = parseCsv(decode(await file.arrayBuffer()));
+      setSheet(read);
+      setColumn(guessNumberColumn(read));
+      setForecast(undefined);
+    });
   const path = { sessionId: session };
   const look = () =>
     run(async () => {
@@ -62,13 +64,15 @@ export function NewCampaign({ session }: { session: string }) {
               id={id}
               type="file"
               accept=".csv,text/csv,text/plain"
-              onChange={(event) => void event.currentTarget.files?.[0]?.text().then(take)}
+              // The same file may have been mended meanwhile.
+              onClick={(event) => (event.currentTarget.value = '')}
+              onChange={(event) => void take(event.currentTarget.files?.[0])}
             />
           )}
         </Field>
         {sheet && (
           <>
-            <p role="status">{t('campaigns.rows', { n: number(sheet.rows.length), columns: sheet.columns.join(', ') })}</p>
+            <p role="status">{t('campaigns.rows', { n: sheet.rows.length, columns: sheet.columns.join(', ') })}</p>
             <Field label={t('campaigns.column')}>
               {(id) => (
                 <select
@@ -108,9 +112,9 @@ export function NewCampaign({ session }: { session: string }) {
         </Field>
         {sheet && (
           <div class="row">
-            {sheet.columns.map((name) => (
+            {sheet.columns.map((name, at) => (
               <Button
-                key={name}
+                key={at}
                 onClick={() => {
                   setText(`${text}{{${name}}}`);
                   setForecast(undefined);
@@ -131,7 +135,7 @@ export function NewCampaign({ session }: { session: string }) {
             {t('campaigns.look')}
           </Button>
           <Button kind="main" busy={busy} disabled={!forecast?.totalMessages} onClick={() => void begin()}>
-            {t('campaigns.begin', { n: number(forecast?.totalMessages ?? 0) })}
+            {t('campaigns.begin', { n: forecast?.totalMessages ?? 0 })}
           </Button>
         </div>
       </section>
@@ -140,7 +144,7 @@ export function NewCampaign({ session }: { session: string }) {
 }
 
 function valuesOf(sheet: Sheet, row: string[]): Record<string, string> {
-  return Object.fromEntries(sheet.columns.map((name, at) => [name, row[at] ?? '']));
+  return Object.fromEntries(sheet.columns.map((name, at) => [name, row[at] ?? '']).filter(([name, value]) => name && value?.trim()));
 }
 
 function request(sheet: Sheet, column: number, text: string, options: Options, batchId: string): SendBulk {
@@ -148,8 +152,7 @@ function request(sheet: Sheet, column: number, text: string, options: Options, b
   const quiet = options.from && options.to ? { quietHours: { from: options.from, to: options.to, timeZone } } : {};
   const later = options.at ? { scheduledAt: new Date(options.at).toISOString() } : {};
   const messages = sheet.rows.map((row) => {
-    const filled = Object.entries(valuesOf(sheet, row)).filter(([, value]) => value.trim());
-    return { chatId: (row[column] ?? '').trim(), type: 'text' as const, content: { text }, variables: Object.fromEntries(filled) };
+    return { chatId: (row[column] ?? '').trim(), type: 'text' as const, content: { text }, variables: valuesOf(sheet, row) };
   });
   return { batchId, messages, options: { delayBetweenMessages: options.delay * 1000, ...quiet, ...later } };
 }
@@ -173,7 +176,7 @@ function Previews({ sheet, column, text }: { sheet: Sheet; column: number; text:
       )}
       {lacking.map(({ name, rows }) => (
         <p key={name} class="problem" role="alert">
-          {t('campaigns.lacking', { name, n: number(rows) })}
+          {t('campaigns.lacking', { name, n: rows })}
         </p>
       ))}
       <h3>{t('campaigns.previews')}</h3>
@@ -181,7 +184,7 @@ function Previews({ sheet, column, text }: { sheet: Sheet; column: number; text:
         {sheet.rows.slice(0, PREVIEWS).map((row, at) => (
           <li key={at}>
             <strong>{row[column]}</strong>
-            <p class="bubble own">{fill(text, valuesOf(sheet, row))}</p>
+            <p class="bubble own" dir="auto">{fill(text, valuesOf(sheet, row))}</p>
           </li>
         ))}
       </ol>

@@ -212,7 +212,8 @@ function AddNumber({ onClose }: { onClose: () => void }) {
   const create = () =>
     run(async () => {
       const session = await call('POST /api/sessions', { body: { name } });
-      await call('POST /api/sessions/{sessionId}/start', { path: { sessionId: session.id } });
+      // It exists now: its page has the button to try again.
+      await call('POST /api/sessions/{sessionId}/start', { path: { sessionId: session.id } }).catch((error: Error) => toast(error.message, true));
       go('numbers', session.id);
     });
   return (

@@ -89,6 +89,6 @@ function sentence(of: PlannedDay, isEnd: boolean): string {
   const day = new Intl.DateTimeFormat(language.value, { weekday: 'short', day: 'numeric', month: 'short' }).format(of.day);
   if (of.first === undefined || of.last === undefined) return t('campaigns.planNone', { day });
   const clock = new Intl.DateTimeFormat(language.value, { timeStyle: 'short' });
-  const n = number(of.hours.reduce((sum, count) => sum + count, 0));
+  const n = of.hours.reduce((sum, count) => sum + count, 0);
   return t(isEnd ? 'campaigns.planEnd' : 'campaigns.planRow', { day, n, from: clock.format(of.first), to: clock.format(of.last) });
 }

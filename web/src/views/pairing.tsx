@@ -1,7 +1,7 @@
 // Linking a number. There is always something to see: a code, a reason, or a button.
 import { useEffect, useState } from 'preact/hooks';
 import { call, Refused } from '../api/client';
-import type { Passkey, QrCode as Documented, Session } from '../api/types.gen';
+import type { Passkey, QrCode, Session } from '../api/types.gen';
 import { now } from '../parts/time';
 import { Button, CopyButton, Field, Problem, Tabs, Waiting } from '../parts/ui';
 import { useAction, useLoad } from '../state/load';
@@ -10,7 +10,6 @@ import { t } from '../state/text';
 import { isOperator } from '../state/who';
 import { PasskeySteps } from './passkey';
 
-type QrCode = Documented & { expiresAt?: string };
 type Way = 'qr' | 'code';
 /** So long after its end a code that no other has replaced waits for something else. */
 const LACKING_SECONDS = 3;
@@ -101,7 +100,7 @@ function Qr({ session, lacking }: { session: Session; lacking: () => void }) {
     [session.id],
   );
   useLive((event) => event.sessionId === session.id && event.event === 'session.qr' && reload());
-  const left = data?.expiresAt ? Math.ceil((Date.parse(data.expiresAt) - now.value) / 1000) : undefined;
+  const left = data ? Math.ceil((Date.parse(data.expiresAt) - now.value) / 1000) : undefined;
   const over = left !== undefined && left < 0;
   // The next code is told; when the word is lost, it is asked for.
   useEffect(() => {

@@ -21,7 +21,7 @@ export function Refusal({ message }: { message: Message }) {
         <strong>{t('message.refusal')}</strong>: {advice}
       </p>
       <p class="hint">
-        {reason} {code !== null && `(${t('message.code', { code })})`}
+        {reason} {code !== null && `(${t('message.code', { code: String(code) })})`}
       </p>
     </div>
   );

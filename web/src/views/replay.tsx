@@ -4,7 +4,7 @@ import { call } from '../api/client';
 import type { EventName, ReplayResult, Webhook } from '../api/types.gen';
 import { Button, Chips, Confirm, Problem, Sheet, toast } from '../parts/ui';
 import { useAction } from '../state/load';
-import { number, t, word } from '../state/text';
+import { t, word } from '../state/text';
 import { PAGE, readDeliveries, STATES, type StateChoice } from './deliveries';
 
 /** Most that one replay takes, and that is counted before it. */
@@ -44,7 +44,9 @@ export function ReplayRange({ webhook, state, event, onClose, reload }: RangePro
   const [which, setWhich] = useState<StateChoice>(state === 'all' || state === 'pending' ? 'exhausted' : state);
   const [count, setCount] = useState<{ n: number; more: boolean }>();
   const { busy, error, run } = useAction();
-  const narrow = { since: new Date(since).toISOString(), until: new Date(until).toISOString() };
+  // A field that is being typed in is empty meanwhile.
+  const narrow = { since: iso(since), until: iso(until) };
+  const isWhole = Boolean(narrow.since && narrow.until && narrow.since < narrow.until);
   useEffect(() => setCount(undefined), [since, until, which]);
   const look = () =>
     run(async () => {
@@ -83,10 +85,10 @@ export function ReplayRange({ webhook, state, event, onClose, reload }: RangePro
       <p role="status">{count && (count.more ? t('replay.countMore', { n: REPLAY_MAX }) : t('replay.count', { n: count.n }))}</p>
       <footer class="row end">
         <Button onClick={onClose}>{t('cancel')}</Button>
-        <Button busy={busy} onClick={() => void look()}>
+        <Button busy={busy} disabled={!isWhole} onClick={() => void look()}>
           {t('replay.look')}
         </Button>
-        <Button kind="main" busy={busy} disabled={!count?.n} onClick={() => void replay()}>
+        <Button kind="main" busy={busy} disabled={!isWhole || !count?.n} onClick={() => void replay()}>
           {t('replay')}
         </Button>
       </footer>
@@ -135,7 +137,7 @@ export function ReplayNever({ webhook, onClose, reload }: NeverProps) {
       onClose();
     });
   const words = (of: { n: number; seen: number; whole: boolean }) => {
-    const values = { n: number(of.n), seen: number(of.seen) };
+    const values = { n: of.n, seen: of.seen };
     if (!of.whole) return t('replay.neverMore', values);
     return t(webhook.filters?.conditions.length ? 'replay.neverMost' : 'replay.neverCount', values);
   };
@@ -156,6 +158,11 @@ export function ReplayNever({ webhook, onClose, reload }: NeverProps) {
       </footer>
     </Sheet>
   );
+}
+
+function iso(time: string): string {
+  const at = new Date(time);
+  return Number.isNaN(at.getTime()) ? '' : at.toISOString();
 }
 
 /** A time as the browser's field takes it. */

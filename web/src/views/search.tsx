@@ -7,7 +7,7 @@ import { pieces } from '../rules/snippet';
 import { useLoad } from '../state/load';
 import { language } from '../state/prefs';
 import { link } from '../state/route';
-import { number, t, word } from '../state/text';
+import { t, word } from '../state/text';
 
 /** Shorter texts are not looked for. */
 export const WORDS_MIN = 2;
@@ -45,7 +45,7 @@ export function Found({ session, chat, text }: Props) {
   return (
     <section class="found" aria-label={t('inbox.found')}>
       <p class="quiet" role="status">
-        {t('inbox.foundN', { n: number(data.total) })}
+        {t('inbox.foundN', { n: data.total })}
       </p>
       {data.hits.length > 0 && (
         <ul tabIndex={0} aria-label={t('inbox.found')}>

@@ -20,6 +20,27 @@ export function useSessions(): Loaded<Session[]> {
   return useLoad(read, [key], ofSessions, 15_000, last?.key === key ? last.sessions : undefined);
 }
 
+export type NamedSession = Pick<Session, 'id' | 'name' | 'phone'>;
+const EVENTS_LOOKED_AT = 500;
+
+/** What a list to choose from needs. A key that is limited to chats may not list sessions. */
+export function useNames(): Loaded<NamedSession[]> {
+  const login = who.value;
+  const read = async (signal: AbortSignal): Promise<NamedSession[]> => {
+    if (!login?.allowedChats.length) return call('GET /api/sessions', { query: { limit: SESSIONS_MAX }, signal });
+    const ids = login.allowedSessions.length ? login.allowedSessions : await heardOf(signal);
+    return ids.map((id) => ({ id, name: id, phone: null }));
+  };
+  const known = last && last.key === login?.apiKeyId ? last.sessions : undefined;
+  return useLoad(read, [login?.apiKeyId], ofSessions, 15_000, known as NamedSession[] | undefined);
+}
+
+/** Sessions of events that the key sees, where it names none itself. */
+async function heardOf(signal: AbortSignal): Promise<string[]> {
+  const { events } = await call('GET /api/events/pull', { query: { after: '0', limit: EVENTS_LOOKED_AT }, signal });
+  return [...new Set(events.map(({ sessionId }) => sessionId))];
+}
+
 /** Events after which the list of sessions is another one. */
 export function ofSessions(event: LoggedEvent): boolean {
   return event.event.startsWith('session.') && event.event !== 'session.qr';

@@ -1,7 +1,8 @@
 import type { FunctionComponent } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { Guard } from '../parts/guard';
 import { Icon, type IconName } from '../parts/icons';
-import { Button, Pill, Toasts } from '../parts/ui';
+import { Button, Pill, toast, Toasts } from '../parts/ui';
 import { connect, disconnect, liveState } from '../state/live';
 import { watchSends } from '../state/sends';
 import { link, place } from '../state/route';
@@ -66,7 +67,7 @@ export function Shell() {
     setOpen(false);
   }, [title, place.value.parts.join('/')]);
   return (
-    <div class={open ? 'shell menu-open' : 'shell'}>
+    <div class={open ? 'shell menu-open' : 'shell'} onKeyDown={(event) => event.key === 'Escape' && setOpen(false)}>
       <a
         class="skip"
         href="#main"
@@ -89,7 +90,7 @@ export function Shell() {
         <ul>
           {shown.map(({ id, icon }) => (
             <li key={id}>
-              <a href={link(id)} aria-current={id === entry.id ? 'page' : undefined}>
+              <a href={link(id)} onClick={() => setOpen(false)} aria-current={id === entry.id ? 'page' : undefined}>
                 <Icon name={icon} />
                 {t(`nav.${id}` as TextKey)}
               </a>
@@ -103,12 +104,14 @@ export function Shell() {
             {word('role', who.value?.role ?? '')} · {who.value?.version}
           </p>
           <Preferences />
-          <Button onClick={() => void logOut()}>{t('logout')}</Button>
+          <Button onClick={() => void logOut().catch(() => toast(t('unreachable'), true))}>{t('logout')}</Button>
         </div>
       </nav>
       <main id="main" ref={main} tabIndex={-1}>
         <SendsBanner />
-        <View />
+        <Guard place={place.value.parts.join('/')}>
+          <View />
+        </Guard>
       </main>
       <Toasts />
     </div>

@@ -168,14 +168,16 @@ function Bubble({ message, found, chosen, choose, answer, done }: BubbleProps) {
   return (
     <article class={`bubble${own ? ' own' : ''}${found ? ' is-found' : ''}`}>
       {message.author && <p class="author">{message.author}</p>}
-      {quoted && <blockquote>{quoted.body ?? '…'}</blockquote>}
+      {quoted && <blockquote dir="auto">{quoted.body ?? '…'}</blockquote>}
       {message.type !== 'text' && <Media message={message} />}
-      {message.body && <p class="body">{message.body}</p>}
+      {message.body && <p class="body" dir="auto">{message.body}</p>}
+      <Reactions of={message} />
       <Refusal message={message} />
       <p class="meta">
         <time dateTime={at.toISOString()} title={exact(at)}>
           {time}
         </time>
+        {message.metadata?.['edited'] === true && <span>{t('thread.edited')}</span>}
         {own && (
           <span class={`ticks ${message.status}`}>
             <span aria-hidden="true">{SIGNS[message.status]}</span> {word('message', message.status)}
@@ -187,6 +189,22 @@ function Bubble({ message, found, chosen, choose, answer, done }: BubbleProps) {
       </p>
       {chosen && <MessageActions message={message} answer={answer} done={done} />}
     </article>
+  );
+}
+
+/** Who reacted, by emoji: the metadata has one for each person. */
+function Reactions({ of }: { of: Message }) {
+  const all = Object.values((of.metadata?.['reactions'] ?? {}) as Record<string, unknown>).filter((emoji) => typeof emoji === 'string');
+  if (!all.length) return null;
+  const counts = [...new Set(all)].map((emoji) => [emoji, all.filter((other) => other === emoji).length] as const);
+  return (
+    <ul class="reactions" aria-label={t('thread.reactions')}>
+      {counts.map(([emoji, count]) => (
+        <li key={emoji}>
+          {emoji} {count > 1 && count}
+        </li>
+      ))}
+    </ul>
   );
 }
 

@@ -8,7 +8,7 @@ import { Button, CopyButton, Empty, Field, Pill, Problem, Sheet, Waiting, type T
 import { useAction, useLoad } from '../state/load';
 import { go, link, place, refine } from '../state/route';
 import { t, word } from '../state/text';
-import { useSessions } from './sessions';
+import { useSessions, type NamedSession } from './sessions';
 import { WebhookView } from './webhook';
 
 export const WEBHOOKS_MAX = 1000;
@@ -23,6 +23,7 @@ export function WebhooksView() {
   const sessions = useSessions();
   const id = place.value.parts[1];
   if (error && !data) return <Problem error={error} retry={reload} />;
+  if (sessions.error && !sessions.data) return <Problem error={sessions.error} retry={sessions.reload} />;
   if (!data || !sessions.data) return <Waiting />;
   const nameOf = names(sessions.data);
   if (id) {
@@ -30,7 +31,7 @@ export function WebhooksView() {
     if (!webhook) return <Empty title={t('webhooks.gone')} />;
     return <WebhookView key={id} webhook={webhook} session={nameOf(webhook.sessionId)} reload={reload} />;
   }
-  return <WebhookList webhooks={data} sessions={sessions.data} nameOf={nameOf} reload={reload} />;
+  return <WebhookList webhooks={data} sessions={sessions.data} nameOf={nameOf} error={error} reload={reload} />;
 }
 
 function names(sessions: Session[]): (id: string) => string {
@@ -38,9 +39,9 @@ function names(sessions: Session[]): (id: string) => string {
   return (id) => known.get(id) ?? id;
 }
 
-type ListProps = { webhooks: Webhook[]; sessions: Session[]; nameOf: (id: string) => string; reload: () => void };
+type ListProps = { webhooks: Webhook[]; sessions: Session[]; nameOf: (id: string) => string; error: Error | undefined; reload: () => void };
 
-function WebhookList({ webhooks, sessions, nameOf, reload }: ListProps) {
+function WebhookList({ webhooks, sessions, nameOf, error, reload }: ListProps) {
   const [adding, setAdding] = useState(false);
   const session = place.value.query.get('session') ?? '';
   const rows = webhooks.filter((webhook) => !session || webhook.sessionId === session);
@@ -59,6 +60,7 @@ function WebhookList({ webhooks, sessions, nameOf, reload }: ListProps) {
           {t('webhooks.add')}
         </Button>
       </div>
+      <Problem error={error} retry={reload} />
       <div class="bar">
         <SessionChoice sessions={sessions} chosen={session} choose={(session) => refine({ session })} all />
       </div>
@@ -74,7 +76,7 @@ function WebhookList({ webhooks, sessions, nameOf, reload }: ListProps) {
   );
 }
 
-export function SessionChoice(props: { sessions: Session[]; chosen: string; choose: (id: string) => void; all?: boolean }) {
+export function SessionChoice(props: { sessions: NamedSession[]; chosen: string; choose: (id: string) => void; all?: boolean }) {
   return (
     <label class="choice">
       <span>{t('nav.number')}</span>

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { NUMBER } from '../stage.mjs';
 
 export async function campaigning(stage) {
-  const { PHONES, doing, isSound, menu, page, phones, press, saved, seen } = stage;
+  const { PHONES, api, doing, isSound, menu, page, phones, press, saved, seen, sessionOf } = stage;
 
   await doing('a campaign runs from a file', async () => {
     const people = ['4917020000001', '4917020000002', '4917020000003'];
@@ -65,8 +65,20 @@ export async function campaigning(stage) {
     await page.getByLabel('Seconds between two').fill('60');
     await press('Forecast');
     await press('Start: 3 messages');
+    await press('Pause');
+    await page.getByText('▲ Paused').first().waitFor();
+    await press('Resume');
+    await page.getByText('◌ Sending').first().waitFor();
     await press('Cancel the campaign');
+    const dialog = page.getByRole('dialog');
+    await isSound('campaign-cancel');
+    await press('Cancel', dialog);
+    await dialog.waitFor({ state: 'detached' });
+    await press('Cancel the campaign');
+    await press('Cancel the campaign', dialog);
     await page.getByText('○ Cancelled').first().waitFor();
+    const { body: batches } = await api('GET', `/api/sessions/${await sessionOf('bakery')}/messages/batches`);
+    assert.equal(batches.filter(({ status }) => status === 'cancelled').length, 1);
     await menu('Campaigns');
     await isSound('campaigns');
   });

@@ -1,7 +1,7 @@
 // Whatever the gateway tells, each view shows it as text: every text of every answer is made markup on its way.
 import assert from 'node:assert/strict';
-import { can, lanes, processes, rates } from '../canned.mjs';
-import { HOSTILE } from '../stage.mjs';
+import { can, lanes, rates } from '../canned.mjs';
+import { HOSTILE, MIA, NUMBER } from '../stage.mjs';
 
 /** Words of the API itself, and what other requests are made of. */
 const KEPT =
@@ -31,7 +31,7 @@ async function poison(page) {
 }
 
 export async function poisoning(stage) {
-  const { BASE, api, doing, noMarkup, page, serves } = stage;
+  const { BASE, api, doing, noMarkup, page, phones } = stage;
   const shows = async (path, look) => {
     await page.goto(`${BASE}/#${path}`);
     await page.reload();
@@ -44,6 +44,7 @@ export async function poisoning(stage) {
   const drawer = () => text(page.getByRole('dialog'));
   // These have ids and numbers alone: the name of the key is hostile on every page.
   const menu = () => text(page.getByRole('navigation'));
+  if (!stage.wants('hostile')) return;
   const { body: sessions } = await api('GET', '/api/sessions');
   const bakery = sessions.find(({ name }) => name === 'bakery');
   const at = `/api/sessions/${bakery.id}`;
@@ -52,18 +53,29 @@ export async function poisoning(stage) {
   );
   const { body: found } = await api('GET', `${at}/messages?direction=outgoing&limit=1`);
   const { body: deliveries } = await api('GET', `/api/webhooks/${webhooks[0].id}/deliveries?limit=1`);
+  const { body: approvals } = await api('GET', '/api/approvals');
+  // One that was never started: its page is about linking it.
+  const made = await api('POST', '/api/sessions', { name: 'hostile' });
   const views = {
     numbers: ['/numbers', text],
+    pairing: [`/numbers/${made.body.id}`, text],
     number: [`/numbers/${bakery.id}`, text],
     inbox: [`/inbox/${bakery.id}/${encodeURIComponent(chats[0].id)}`, text],
     search: [`/inbox/${bakery.id}?find=cake`, () => text(page.getByRole('region', { name: 'Messages found' }))],
     approvals: ['/approvals?state=all', text],
+    approval: [`/approvals?state=all&approval=${approvals[0]?.id}`, drawer],
     webhooks: ['/webhooks', text],
     webhook: [`/webhooks/${webhooks[0].id}`, text],
-    delivery: [`/webhooks/${webhooks[0].id}?delivery=${deliveries.deliveries[0].id}`, drawer],
-    message: [`/message/${bakery.id}/${found.messages[0].waMessageId}`, text],
+    delivery: [`/webhooks/${webhooks[0].id}?delivery=${deliveries.deliveries[0]?.id}`, drawer],
+    message: [`/message/${bakery.id}/${found.messages[0]?.waMessageId}`, text],
     campaigns: [`/campaigns/${bakery.id}`, menu],
-    campaign: [`/campaigns/${bakery.id}/${batches[0].batchId}`, menu],
+    'new campaign': [`/campaigns/${bakery.id}/new`, async () => {
+      const buffer = Buffer.from(`phone;"${HOSTILE.replaceAll('"', '""')}"\n${MIA};"${HOSTILE.replaceAll('"', '""')}"\n`);
+      await page.getByLabel('File of comma-separated values').setInputFiles({ name: 'hostile.csv', mimeType: 'text/csv', buffer });
+      await page.getByLabel('Text', { exact: true }).fill(HOSTILE);
+      await text(page.locator('.previews'));
+    }],
+    campaign: [`/campaigns/${bakery.id}/${batches[0]?.batchId}`, menu],
     plugins: ['/plugins', text],
     plugin: [`/plugins?plugin=${(await api('GET', '/api/plugins')).body[0]?.id}`, drawer],
     keys: ['/keys', text],
@@ -73,11 +85,15 @@ export async function poisoning(stage) {
       await drawer();
     }],
     health: ['/health', text],
-    events: ['/events', menu],
+    events: ['/events', async () => {
+      await page.getByText('● Live').waitFor();
+      await phones(`/accounts/${MIA}/send`, { to: NUMBER, text: HOSTILE });
+      await page.getByRole('button', { name: 'message.received' }).first().click();
+      await drawer();
+    }],
     lanes: ['/lanes', text],
   };
   const over = [await poison(page), await can(page, '/api/lanes/rates', rates), await can(page, '/api/lanes', lanes)];
-  if (!(await serves('/api/processes'))) over.push(await can(page, '/api/processes', processes));
   for (const [name, [path, look]] of Object.entries(views)) {
     await doing(`hostile texts stay text: ${name}`, () => shows(path, look));
   }

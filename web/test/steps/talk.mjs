@@ -3,9 +3,7 @@ import assert from 'node:assert/strict';
 import { HOSTILE, MIA, NUMBER } from '../stage.mjs';
 
 export async function talking(stage) {
-  const { BASE, api, doing, heading, hook, isSound, menu, noMarkup, page, phones, press, seen, wrongs } = stage;
-
-  const sessionOf = async (name) => (await api('GET', '/api/sessions')).body.find((of) => of.name === name).id;
+  const { BASE, api, doing, heading, hook, isSound, menu, noMarkup, page, phones, press, receiver, seen, sessionOf, wrongs } = stage;
 
   await doing('a message comes in, is shown as text, and is answered', async () => {
     await menu('Inbox');
@@ -19,7 +17,7 @@ export async function talking(stage) {
     await isSound('inbox');
     await page.keyboard.press('Enter');
     await page.getByRole('log').getByText('Your cake is ready').waitFor();
-    await page.getByRole('log').locator('.ticks.delivered, .ticks.read').first().waitFor();
+    await page.getByRole('log').locator('.ticks.read').getByText('Read').waitFor();
     await press('Mark as read');
     await seen('Marked as read');
   });
@@ -36,12 +34,64 @@ export async function talking(stage) {
     await isSound('message-table');
   });
 
+  await doing('a message is found by an idempotency key, the id of an event, and its number', async () => {
+    const { headers, body: told } = receiver.heard.find(({ body }) => body.event === 'message.sent' && body.data.body === 'Your cake is ready');
+    for (const text of [told.idempotencyKey, `+${MIA.slice(0, 2)} ${MIA.slice(2)}`, headers['webhook-id']]) {
+      await menu('Timeline');
+      await page.getByLabel('Message id, idempotency key or phone number').fill(text);
+      await press('Find');
+      if (text.startsWith('+')) {
+        await page.getByRole('heading', { name: 'The newest messages of this chat' }).waitFor();
+        await isSound('message-choice');
+        await page.getByRole('listitem').filter({ hasText: 'Your cake is ready' }).getByRole('link').click();
+      }
+      await page.locator('.card .body').getByText('Your cake is ready').waitFor();
+    }
+    await page.getByRole('tab', { name: 'JSON' }).click();
+    await isSound('message-json');
+    await noMarkup('the JSON of a message');
+  });
+
+  await doing('an answer quotes, is changed, reacted to, and taken back', async () => {
+    await menu('Inbox');
+    await page.getByLabel('Session').selectOption({ label: `bakery (+${NUMBER})` });
+    await page.locator('.chat-row').first().click();
+    const log = page.getByRole('log');
+    const write = page.getByLabel('Write a message; / offers templates');
+    const more = (text) => log.getByRole('article').filter({ hasText: text }).last().getByRole('button', { name: 'More' }).click();
+    await log.getByRole('article').filter({ hasText: HOSTILE }).first().getByRole('button', { name: 'More' }).click();
+    await isSound('inbox-actions');
+    await press('React with 👍', log);
+    await log.getByRole('list', { name: 'Reactions' }).getByText('👍').waitFor();
+    await log.getByRole('article').filter({ hasText: HOSTILE }).first().getByRole('button', { name: 'More' }).click();
+    await press('Reply', log);
+    await write.fill('At noon');
+    await page.keyboard.press('Enter');
+    await log.locator('blockquote').getByText(HOSTILE.slice(0, 10)).first().waitFor();
+    await write.fill('A draft that stays');
+    await more('At noon');
+    await press('Edit', log);
+    assert.equal(await write.inputValue(), 'At noon');
+    await write.fill('At one');
+    await page.keyboard.press('Enter');
+    await log.getByText('At one', { exact: true }).waitFor();
+    await log.getByText('edited', { exact: true }).waitFor();
+    assert.equal(await write.inputValue(), 'A draft that stays');
+    await write.fill('');
+    await more('At one');
+    await press('Delete', log);
+    await press('Delete', page.getByRole('dialog'));
+    await log.getByText('At one', { exact: true }).waitFor({ state: 'detached' });
+    await log.getByText('[Taken back]').waitFor();
+    await noMarkup('what an answer quotes');
+  });
+
   await doing('messages are searched in all chats and in one', async () => {
     await menu('Inbox');
     await page.getByLabel('Session').selectOption({ label: `bakery (+${NUMBER})` });
     await page.getByLabel('Find a chat').fill('cake ready');
     const found = page.getByRole('region', { name: 'Messages found' });
-    await found.getByText('1 messages hold these words').waitFor();
+    await found.getByText('1 message holds these words').waitFor();
     assert.deepEqual(await found.locator('mark').allTextContents(), ['cake', 'ready']);
     await isSound('inbox-search');
     await found.getByRole('link').click();

@@ -17,6 +17,7 @@ export const numbers: Record<keyof typeof english, string> = {
   reload: 'Neu laden',
   copy: 'Kopieren',
   copied: 'Kopiert',
+  notCopied: 'Nicht kopiert: Markieren Sie den Text und kopieren Sie ihn selbst.',
   close: 'Schließen',
   cancel: 'Abbrechen',
   delete: 'Löschen',
@@ -92,8 +93,6 @@ export const numbers: Record<keyof typeof english, string> = {
 
   'numbers.link': 'Nummer verknüpfen',
   'numbers.none': 'Noch ist keine Nummer verknüpft',
-  'numbers.noneHint': 'Verknüpfen Sie ein WhatsApp-Konto: Sie scannen einen Code mit dem Telefon oder tippen einen ein.',
-  'numbers.sandbox': 'Ohne Telefon, in einem simulierten Netz:',
   'numbers.state': 'Stand',
   'numbers.since': 'Verbunden',
   'numbers.heard': 'Zuletzt gehört',

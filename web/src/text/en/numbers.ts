@@ -16,6 +16,7 @@ export const numbers = {
   reload: 'Load it again',
   copy: 'Copy',
   copied: 'Copied',
+  notCopied: 'Not copied: select the text, and copy it yourself.',
   close: 'Close',
   cancel: 'Cancel',
   delete: 'Delete',
@@ -91,8 +92,6 @@ export const numbers = {
 
   'numbers.link': 'Link a number',
   'numbers.none': 'No number is linked yet',
-  'numbers.noneHint': 'Link a WhatsApp account: you scan a code with its phone, or type one.',
-  'numbers.sandbox': 'Without a phone, on a simulated network:',
   'numbers.state': 'State',
   'numbers.since': 'Connected',
   'numbers.heard': 'Last heard',

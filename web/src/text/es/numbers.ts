@@ -17,6 +17,7 @@ export const numbers: Record<keyof typeof english, string> = {
   reload: 'Cargar de nuevo',
   copy: 'Copiar',
   copied: 'Copiado',
+  notCopied: 'No se copió: seleccione el texto y cópielo.',
   close: 'Cerrar',
   cancel: 'Cancelar',
   delete: 'Eliminar',
@@ -92,8 +93,6 @@ export const numbers: Record<keyof typeof english, string> = {
 
   'numbers.link': 'Vincular un número',
   'numbers.none': 'Aún no hay ningún número vinculado',
-  'numbers.noneHint': 'Vincule una cuenta de WhatsApp: escanee un código con su teléfono o escriba uno.',
-  'numbers.sandbox': 'Sin teléfono, en una red simulada:',
   'numbers.state': 'Estado',
   'numbers.since': 'Conectado',
   'numbers.heard': 'Última señal',

@@ -17,6 +17,7 @@ export const numbers: Record<keyof typeof english, string> = {
   reload: 'Carregar de novo',
   copy: 'Copiar',
   copied: 'Copiado',
+  notCopied: 'Não copiado: selecione o texto e copie-o.',
   close: 'Fechar',
   cancel: 'Cancelar',
   delete: 'Excluir',
@@ -92,8 +93,6 @@ export const numbers: Record<keyof typeof english, string> = {
 
   'numbers.link': 'Conectar um número',
   'numbers.none': 'Nenhum número conectado ainda',
-  'numbers.noneHint': 'Conecte uma conta do WhatsApp: leia um código com o telefone ou digite um.',
-  'numbers.sandbox': 'Sem telefone, numa rede simulada:',
   'numbers.state': 'Estado',
   'numbers.since': 'Conectado',
   'numbers.heard': 'Último sinal',
