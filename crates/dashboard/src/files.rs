@@ -11,10 +11,10 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-57PPQHZB.css",
+        name: "app-MVQ2HYVL.css",
         content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-57PPQHZB.css"),
-        gzip: include_bytes!("../files/app-57PPQHZB.css.gz"),
+        bytes: include_bytes!("../files/app-MVQ2HYVL.css"),
+        gzip: include_bytes!("../files/app-MVQ2HYVL.css.gz"),
     },
     DashboardFile {
         name: "app-Y3PRSPXX.js",
