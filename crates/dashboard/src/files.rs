@@ -11,16 +11,16 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-57PPQHZB.css",
-        content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-57PPQHZB.css"),
-        gzip: include_bytes!("../files/app-57PPQHZB.css.gz"),
+        name: "app-LDAROXW2.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../files/app-LDAROXW2.js"),
+        gzip: include_bytes!("../files/app-LDAROXW2.js.gz"),
     },
     DashboardFile {
-        name: "app-Y3PRSPXX.js",
-        content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-Y3PRSPXX.js"),
-        gzip: include_bytes!("../files/app-Y3PRSPXX.js.gz"),
+        name: "app-MVQ2HYVL.css",
+        content_type: "text/css; charset=utf-8",
+        bytes: include_bytes!("../files/app-MVQ2HYVL.css"),
+        gzip: include_bytes!("../files/app-MVQ2HYVL.css.gz"),
     },
     DashboardFile {
         name: "de-DC37362J.js",

@@ -1,7 +1,7 @@
 // What happens, as it happens: one stream for the whole page, which comes back by itself and misses nothing.
 import { signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { address } from '../api/client';
+import { address, call } from '../api/client';
 import { EVENT_NAMES, type LoggedEvent } from '../api/types.gen';
 
 export type LiveState = 'connecting' | 'live' | 'lost';
@@ -80,6 +80,8 @@ function open() {
 /** A browser comes back by itself when a stream breaks, but not when it is answered with an error. */
 function tryLater() {
   refused++;
+  // Why it was refused is not told to pages: perhaps nobody is logged in any more.
+  void call('GET /api/auth/session').catch(() => {});
   if (refused === REFUSED_MAX) {
     cursor = undefined;
     missed = true;

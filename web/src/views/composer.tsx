@@ -41,6 +41,10 @@ export function Composer({ session, chat, answering, stop, sent }: Props) {
     setText(answering.kind === 'edit' ? answering.body : (drafts.value.get(key) ?? ''));
     area.current?.focus();
   }, [answering]);
+  const choose = (text: string) => {
+    write(text);
+    area.current?.focus();
+  };
   const send = async () => {
     const body = text.trim();
     if (!body || busy) return;
@@ -92,7 +96,7 @@ export function Composer({ session, chat, answering, stop, sent }: Props) {
           </Button>
         </p>
       )}
-      {text.startsWith('/') && !who.value?.allowedChats.length && <Templates session={session} find={text.slice(1)} choose={write} />}
+      {text.startsWith('/') && !who.value?.allowedChats.length && <Templates session={session} find={text.slice(1)} choose={choose} />}
       <Problem error={error} />
       <div class="row">
         <textarea

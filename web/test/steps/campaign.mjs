@@ -68,7 +68,7 @@ export async function campaigning(stage) {
     await press('Pause');
     await page.getByText('▲ Paused').first().waitFor();
     await press('Resume');
-    await page.getByText('◌ Sending').first().waitFor();
+    await page.getByRole('button', { name: 'Pause', exact: true }).waitFor();
     await press('Cancel the campaign');
     const dialog = page.getByRole('dialog');
     await isSound('campaign-cancel');

@@ -17,7 +17,7 @@ export async function talking(stage) {
     await isSound('inbox');
     await page.keyboard.press('Enter');
     await page.getByRole('log').getByText('Your cake is ready').waitFor();
-    await page.getByRole('log').locator('.ticks.read').getByText('Read').waitFor();
+    await page.getByRole('log').locator('.ticks.read').first().waitFor();
     await press('Mark as read');
     await seen('Marked as read');
   });
@@ -38,6 +38,7 @@ export async function talking(stage) {
     const { headers, body: told } = receiver.heard.find(({ body }) => body.event === 'message.sent' && body.data.body === 'Your cake is ready');
     for (const text of [told.idempotencyKey, `+${MIA.slice(0, 2)} ${MIA.slice(2)}`, headers['webhook-id']]) {
       await menu('Timeline');
+      await page.getByLabel('Session').selectOption({ label: `bakery (+${NUMBER})` });
       await page.getByLabel('Message id, idempotency key or phone number').fill(text);
       await press('Find');
       if (text.startsWith('+')) {
@@ -45,7 +46,7 @@ export async function talking(stage) {
         await isSound('message-choice');
         await page.getByRole('listitem').filter({ hasText: 'Your cake is ready' }).getByRole('link').click();
       }
-      await page.locator('.card .body').getByText('Your cake is ready').waitFor();
+      await page.locator('.card .body').filter({ hasText: 'Your cake is ready' }).waitFor();
     }
     await page.getByRole('tab', { name: 'JSON' }).click();
     await isSound('message-json');

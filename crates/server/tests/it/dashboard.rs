@@ -12,7 +12,7 @@ use simulator::{Behaviour, Network};
 use crate::support::{Prepared, finish, waypost};
 
 /// Longest run of all steps; two cores share many tests.
-const RUN_LIMIT: Duration = Duration::from_secs(600);
+const RUN_LIMIT: Duration = Duration::from_secs(900);
 
 fn web() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web")
