@@ -11,16 +11,16 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-LDAROXW2.js",
-        content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-LDAROXW2.js"),
-        gzip: include_bytes!("../files/app-LDAROXW2.js.gz"),
-    },
-    DashboardFile {
         name: "app-MVQ2HYVL.css",
         content_type: "text/css; charset=utf-8",
         bytes: include_bytes!("../files/app-MVQ2HYVL.css"),
         gzip: include_bytes!("../files/app-MVQ2HYVL.css.gz"),
+    },
+    DashboardFile {
+        name: "app-TZYCDR66.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../files/app-TZYCDR66.js"),
+        gzip: include_bytes!("../files/app-TZYCDR66.js.gz"),
     },
     DashboardFile {
         name: "de-DC37362J.js",
@@ -29,10 +29,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/de-DC37362J.js.gz"),
     },
     DashboardFile {
-        name: "draw-OGFBAJ3H.js",
+        name: "draw-FBIDOTGT.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/draw-OGFBAJ3H.js"),
-        gzip: include_bytes!("../files/draw-OGFBAJ3H.js.gz"),
+        bytes: include_bytes!("../files/draw-FBIDOTGT.js"),
+        gzip: include_bytes!("../files/draw-FBIDOTGT.js.gz"),
     },
     DashboardFile {
         name: "es-RBFWZFZ6.js",
