@@ -94,7 +94,7 @@ const WALLS: &[(&str, &[&str], &str)] = &[
     ("mp4parse", &["gateway"], "files"),
     ("symphonia", &["gateway"], "files"),
     ("png", &["gateway"], "QR codes"),
-    ("qrcode", &["gateway"], "QR codes"),
+    ("qrcode", &["gateway", "server"], "QR codes"),
     // The program.
     (
         "tokio",

@@ -13,7 +13,8 @@ use crate::{AppState, error, slash::BareBase};
 
 /// What the page may load: its own files, and pictures inside them (a QR code is one).
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'self'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; \
+     form-action 'none'",
 );
 /// An asset's name holds a hash of its bytes.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");

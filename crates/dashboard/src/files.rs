@@ -11,16 +11,16 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-MVQ2HYVL.css",
+        name: "app-AP5ZMQWH.css",
         content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-MVQ2HYVL.css"),
-        gzip: include_bytes!("../files/app-MVQ2HYVL.css.gz"),
+        bytes: include_bytes!("../files/app-AP5ZMQWH.css"),
+        gzip: include_bytes!("../files/app-AP5ZMQWH.css.gz"),
     },
     DashboardFile {
-        name: "app-TZYCDR66.js",
+        name: "app-ZBQZGLN5.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-TZYCDR66.js"),
-        gzip: include_bytes!("../files/app-TZYCDR66.js.gz"),
+        bytes: include_bytes!("../files/app-ZBQZGLN5.js"),
+        gzip: include_bytes!("../files/app-ZBQZGLN5.js.gz"),
     },
     DashboardFile {
         name: "de-DC37362J.js",

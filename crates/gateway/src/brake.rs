@@ -1,8 +1,8 @@
 //! The brake: a pause of all sends, of every session and on every process of the ledger, until somebody resumes.
 //!
 //! The pause is a value in the ledger. Each process remembers what it read last: it reads at the start, when the ledger
-//! tells of a change, and where others share the ledger once a sweep, so that a word that was lost costs a moment. While
-//! the ledger does not answer, what was known holds.
+//! tells of a change, and where others share the ledger once a sweep, so that a word that was lost costs a moment.
+//! While the ledger does not answer, what was known holds.
 
 use std::{sync::Arc, time::Duration};
 

@@ -36,8 +36,8 @@ db::statements! {
          where deleted = 0 and ($1 is null or name = $1) \
          order by created_at desc, id limit $2 offset $3");
     AMONG = DialectPair {
-        sqlite: "select session.id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
-             config, proxy, created_at, updated_at, restriction, new_chat_quota from json_each($1) as one \
+        sqlite: "select session.id, name, status, wanted, phone, lid, push_name, connected_at, last_active, \
+             last_error, config, proxy, created_at, updated_at, restriction, new_chat_quota from json_each($1) as one \
              cross join session on session.id = one.value where deleted = 0 order by created_at desc, session.id",
         postgres: "select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
              config, proxy, created_at, updated_at, restriction, new_chat_quota from session \

@@ -47,7 +47,7 @@ use crate::{
 };
 
 pub(crate) use acquaintances::changes_block_list;
-use news::News;
+use news::PumpInput;
 pub(crate) use news::SideSignals;
 
 /// How long a pairing code may still be typed after the last QR code expired (WhatsApp's own limit).
@@ -87,7 +87,7 @@ impl EventPump {
     /// of the library, does not belong here: it would hold everything after it up, and may wait for ever when the
     /// connection ends under it. It is a task of its own, see [`ConnectionTasks`].
     pub async fn run(&self, events: async_channel::Receiver<Arc<Event>>) {
-        while let Some(news) = News::next(self, &events).await {
+        while let Some(news) = PumpInput::next(self, &events).await {
             tokio::select! {
                 biased;
                 () = self.link.closing() => return,
@@ -96,12 +96,12 @@ impl EventPump {
         }
     }
 
-    async fn take(&self, news: News) {
+    async fn take(&self, news: PumpInput) {
         match news {
-            News::Event(event) => self.tell(&event).await,
-            News::Signal(signal) => self.signal(signal).await,
-            News::Pairs(pairs) => self.learned(pairs).await,
-            News::Lost(lost) => {
+            PumpInput::Event(event) => self.tell(&event).await,
+            PumpInput::Signal(signal) => self.signal(signal).await,
+            PumpInput::Pairs(pairs) => self.learned(pairs).await,
+            PumpInput::Lost(lost) => {
                 self.inbound.hold_place(&self.client, &lost, &*self.clock).await;
                 let (client, clock) = (self.client.clone(), self.clock.clone());
                 self.tasks.start(async move { lost.ask_again(&client, &*clock).await });

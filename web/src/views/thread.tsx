@@ -92,7 +92,10 @@ export function Thread({ session, chat, found }: ThreadProps) {
               found={found !== undefined && found === message.waMessageId}
               chosen={chosen === message.id}
               choose={() => choose(chosen === message.id ? undefined : message.id)}
-              answer={answer}
+              answer={(answering) => {
+                choose(undefined);
+                answer(answering);
+              }}
               done={() => {
                 choose(undefined);
                 reload();

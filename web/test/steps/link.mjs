@@ -82,7 +82,7 @@ export async function linking(stage) {
     await isSound('passkey');
     // What a browser with the passkey would answer, on a page of WhatsApp.
     const request = await page.getByLabel('Request for the browser', { exact: true }).textContent();
-    const options = JSON.parse(/RequestOptionsFromJSON\((\{.*\})\)/s.exec(request)[1]);
+    const options = JSON.parse(/RequestOptionsFromJSON\((\{.*?\})\)/s.exec(request)[1]);
     const said = { type: 'webauthn.get', challenge: options.challenge, origin: 'https://web.whatsapp.com' };
     const id = options.allowCredentials[0].id;
     const response = { clientDataJSON: Buffer.from(JSON.stringify(said)).toString('base64url'), authenticatorData: 'AAAA', signature: 'AAAA', userHandle: null };

@@ -28,7 +28,7 @@ export async function talking(stage) {
     await heading('Timeline');
     await page.locator('.waterfall li').filter({ hasText: 'message.sent' }).filter({ hasText: hook }).first().waitFor();
     await page.locator('.waterfall li').filter({ hasText: 'Asked for by' }).waitFor();
-    await page.locator('.waterfall li').filter({ hasText: 'message.ack' }).filter({ hasText: 'Delivered' }).first().waitFor();
+    await page.locator('.waterfall li').filter({ hasText: 'message.ack' }).filter({ hasText: 'Read' }).first().waitFor();
     await isSound('message');
     await page.getByRole('tab', { name: 'Table' }).click();
     await isSound('message-table');

@@ -294,8 +294,8 @@ pub async fn let_in(shown: Shown<'_>, parts: &Parts, state: &AppState) -> Result
     })
 }
 
-/// The key behind what is shown from this address. `found` is told which it is before its rights are checked. Wrong tries
-/// are counted.
+/// The key behind what is shown from this address. `found` is told which it is before its rights are checked. Wrong
+/// tries are counted.
 pub async fn check_shown(
     shown: Shown<'_>,
     ip: Option<IpAddr>,

@@ -1,6 +1,9 @@
 //! A linked session after a restart.
 
-use std::process::{Command, Stdio};
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use serde_json::json;
 
@@ -61,7 +64,14 @@ async fn it_outlives_whoever_reads_what_it_says() {
     let mut program = serve.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // As behind `| head -1`, or after the end of what collects the logs.
     drop((program.stdout.take(), program.stderr.take()));
-    house.api(&port).ready(session).await;
+    let (api, path) = (house.api(&port), format!("/sessions/{session}"));
+    let is_ready = |body: serde_json::Value| body["status"] == "ready";
+    let ready = async {
+        while !api.try_get(&path).await.is_some_and(is_ready) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, ready).await.expect("it is ready");
     assert_eq!(program.try_wait().unwrap(), None);
     let stopped = Command::new("kill").arg(program.id().to_string()).status().unwrap();
     assert!(stopped.success());

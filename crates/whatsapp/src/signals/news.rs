@@ -12,14 +12,14 @@ use crate::duplicates::LostMessage;
 const SIDE_SIGNALS_MAX: usize = 4096;
 
 /// One thing that the sink learns of.
-pub(super) enum News {
+pub(super) enum PumpInput {
     Event(Arc<Event>),
     Signal(EngineSignal),
     Pairs(Vec<Identity>),
     Lost(LostMessage),
 }
 
-impl News {
+impl PumpInput {
     /// The next of a pump. `None` when the queue is closed and empty, or the connection is closed.
     pub async fn next(
         pump: &EventPump,

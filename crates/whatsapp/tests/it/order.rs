@@ -231,7 +231,7 @@ async fn closing_does_not_wait_for_what_is_asked_of_whatsapp() {
     network.account(CAROL).unwrap().send_text(ALICE, "in flight").await.unwrap();
     until("Carol's row waits", || left.stopped() == 1).await;
     let typing = connection.clone();
-    tokio::spawn(async move { typing.typing(&chat(CAROL), Typing::Typing).await });
+    tokio::task::spawn(async move { typing.typing(&chat(CAROL), Typing::Typing).await });
     tokio::time::sleep(LONG).await;
     ear.forgetful.store(false, Ordering::SeqCst);
     ear.hear(|heard| match heard {
