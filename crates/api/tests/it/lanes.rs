@@ -137,11 +137,13 @@ async fn a_large_backlog_is_read_in_pages() {
     let (mut path, mut seen) = ("/api/lanes?limit=200".to_owned(), Vec::new());
     loop {
         let page = app.get(&path).await;
-        assert_eq!(page["total"], 450, "{}", page["lanes"][0]);
+        // The news of the pause has a lane of its own.
+        assert_eq!(page["total"], 451);
         seen.extend(field(&page, "chatId"));
         let Some(cursor) = page["nextCursor"].as_str() else { break };
         path = format!("/api/lanes?limit=200&cursor={cursor}");
     }
+    assert_eq!(seen.remove(0), Value::Null);
     let chats: Vec<Value> = (1..=450).map(|chat| json!(build::chat(chat))).collect();
     assert_eq!(seen, chats);
 }

@@ -8,18 +8,11 @@ use std::{
     time::Duration,
 };
 
-use domain::{
-    SessionId,
-    chat::Typing,
-    message::Content,
-    port::{EngineSignal, OpenRequest, WhatsApp as _},
-    session::LossCause,
-};
-use simulator::{Network, ProvisionedDevice};
+use domain::{SessionId, message::Content, session::LossCause};
+use simulator::ProvisionedDevice;
 
 use crate::support::{
-    ALICE, BOB, CAROL, Ear, Heard, LIMIT, Line, MemoryKeys, World, chat, deliver, engine, lease,
-    open_with, options, text, until,
+    ALICE, BOB, CAROL, Heard, LIMIT, Line, World, deliver, engine, open_with, options, text, until,
 };
 
 const SESSION: &str = "session";
@@ -79,26 +72,6 @@ impl Stage {
         let line = open_with(&engine, self.session, None).await.unwrap();
         line.ear.connected().await;
         (World { network, keys: left, engine }, line)
-    }
-
-    /// What must never be: Bob's message moved his ratchet, which is written, and the message is nowhere. WhatsApp has
-    /// it, and sends it again to whoever opens the session of these keys.
-    async fn with_a_lost_message(self) -> (Network, Arc<MemoryKeys>, SessionId) {
-        let before = self.ratchet();
-        self.world.keys.hold_deletes(PENDING, BOB);
-        self.bob_says("read once").await;
-        until("it is stored and not acknowledged", || self.world.keys.stopped() == 1).await;
-        self.carol_says("done").await;
-        until("Bob's ratchet is written", || self.ratchet() != before).await;
-        let left = self.world.keys.snapshot();
-        left.wipe(self.session, PENDING);
-        self.world.keys.failing.store(true, Ordering::SeqCst);
-        let Self { world: World { network, .. }, session, device, line, .. } = self;
-        drop(line);
-        until("the old connection is gone", || !network.is_connected(ALICE, device.device_id))
-            .await;
-        assert_eq!(network.queued(ALICE, device.device_id).len(), 1);
-        (network, Arc::new(left), session)
     }
 }
 
@@ -201,7 +174,23 @@ async fn a_group_message_in_flight_survives_a_kill_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_duplicate_that_nobody_knows_is_asked_for_again() {
-    let (network, left, session) = Stage::set().await.with_a_lost_message().await;
+    let stage = Stage::set().await;
+    let before = stage.ratchet();
+    stage.world.keys.hold_deletes(PENDING, BOB);
+    stage.bob_says("read once").await;
+    until("it is stored and not acknowledged", || stage.world.keys.stopped() == 1).await;
+    stage.carol_says("done").await;
+    until("Bob's ratchet is written", || stage.ratchet() != before).await;
+    // What must never be: the ratchet is there, and the row is not.
+    let left = stage.world.keys.snapshot();
+    left.wipe(stage.session, PENDING);
+    stage.world.keys.failing.store(true, Ordering::SeqCst);
+    let Stage { world: World { network, .. }, session, device, line, .. } = stage;
+    drop(line);
+    until("the old connection is gone", || !network.is_connected(ALICE, device.device_id)).await;
+    assert_eq!(network.queued(ALICE, device.device_id).len(), 1);
+
+    let left = Arc::new(left);
     let engine = engine(options(&network), &left);
     let line = open_with(&engine, session, None).await.unwrap();
     let placeholder = line.ear.hear(|heard| match heard {
@@ -215,32 +204,6 @@ async fn a_duplicate_that_nobody_knows_is_asked_for_again() {
     let again = line.ear.message("read once").await;
     assert_eq!(again.id, placeholder);
     line.connection.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn closing_does_not_wait_for_what_is_asked_of_whatsapp() {
-    let (network, left, session) = Stage::set().await.with_a_lost_message().await;
-    let engine = engine(options(&network), &left);
-    let ear = Arc::new(Ear::default());
-    ear.forgetful.store(true, Ordering::SeqCst);
-    let request = OpenRequest { lease: lease(session), proxy: None };
-    let connection = engine.open(request, ear.clone() as _).await.unwrap();
-    ear.signal(|signal| matches!(signal, EngineSignal::Connected { .. }).then_some(())).await;
-    // Nothing leaves while Carol's row waits: the first that wants to stands at the door, the next behind it.
-    left.close_door(PENDING, CAROL);
-    network.account(CAROL).unwrap().send_text(ALICE, "in flight").await.unwrap();
-    until("Carol's row waits", || left.stopped() == 1).await;
-    let typing = connection.clone();
-    tokio::task::spawn(async move { typing.typing(&chat(CAROL), Typing::Typing).await });
-    tokio::time::sleep(LONG).await;
-    ear.forgetful.store(false, Ordering::SeqCst);
-    ear.hear(|heard| match heard {
-        Heard::Message(message) => (message.content == Content::Undecryptable).then_some(()),
-        Heard::Signal(_) => None,
-    })
-    .await;
-    tokio::time::sleep(LONG).await;
-    tokio::time::timeout(LIMIT, connection.close()).await.expect("it is closed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
