@@ -34,4 +34,6 @@ try {
   process.exitCode = 1;
 } finally {
   await stage.end();
+  // A step that failed may have left a server that listens.
+  process.exit();
 }

@@ -11,10 +11,10 @@ pub static PAGE: DashboardFile = DashboardFile {
 
 pub static ASSETS: &[DashboardFile] = &[
     DashboardFile {
-        name: "app-AP5ZMQWH.css",
+        name: "app-42B37VOP.css",
         content_type: "text/css; charset=utf-8",
-        bytes: include_bytes!("../files/app-AP5ZMQWH.css"),
-        gzip: include_bytes!("../files/app-AP5ZMQWH.css.gz"),
+        bytes: include_bytes!("../files/app-42B37VOP.css"),
+        gzip: include_bytes!("../files/app-42B37VOP.css.gz"),
     },
     DashboardFile {
         name: "app-ZBQZGLN5.js",

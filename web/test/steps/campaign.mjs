@@ -57,6 +57,7 @@ export async function campaigning(stage) {
 
   await doing('a campaign is cancelled', async () => {
     await menu('Campaigns');
+    await page.getByLabel('Session').selectOption({ label: `bakery (+${NUMBER})` });
     await press('New campaign');
     const rows = ['4917020000001', '4917020000002', '4917020000003'].join('\n');
     const file = { name: 'people.csv', mimeType: 'text/csv', buffer: Buffer.from(`phone\n${rows}\n`) };
