@@ -105,6 +105,7 @@ const WALLS: &[(&str, &[&str], &str)] = &[
     ("figment", &["server"], "settings"),
     ("toml", &["server"], "settings"),
     ("tracing-subscriber", &["server"], "where logs go"),
+    ("sd-notify", &["server"], "the service manager"),
     ("indicatif", &["server"], "the terminal"),
     ("owo-colors", &["server"], "the terminal"),
     ("mimalloc", &["server"], "the allocator"),

@@ -35,6 +35,34 @@ mod tests {
         }
     }
 
+    /// The value of a setting of the unit.
+    fn of_unit(name: &str) -> String {
+        let unit = read("packaging/systemd/waypost.service");
+        let mut values = unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        let value = values.next().unwrap_or_else(|| panic!("the unit has no {name}"));
+        assert_eq!(values.next(), None, "{name} twice");
+        value.to_owned()
+    }
+
+    #[test]
+    fn the_unit_waits_for_what_the_program_tells() {
+        assert_eq!(of_unit("Type"), "notify");
+        let told = read("crates/server/src/service_manager.rs");
+        for word in ["NotifyState::Ready", "NotifyState::Stopping", "NotifyState::Watchdog"] {
+            assert!(told.contains(word), "{word}");
+        }
+        assert!(of_unit("WatchdogSec").parse::<u64>().unwrap() >= 30);
+        // A ledger is not left in the middle of an upgrade, nor a stop in the middle of a drain.
+        assert_eq!(of_unit("TimeoutStartSec"), "infinity");
+        let defaults = read("config.default.toml");
+        let limit = defaults.lines().find_map(|line| line.strip_prefix("shutdown_limit_ms = "));
+        let limit: u64 = limit.unwrap().split_whitespace().next().unwrap().parse().unwrap();
+        assert!(of_unit("TimeoutStopSec").parse::<u64>().unwrap() * 1000 > 2 * limit);
+        let again = read("crates/server/src/main.rs");
+        let code = of_unit("RestartForceExitStatus");
+        assert!(again.contains(&format!("const EXIT_AGAIN: u8 = {code};")));
+    }
+
     #[test]
     fn every_alert_says_what_to_do() {
         let rules = read("packaging/prometheus/waypost.rules.yaml");

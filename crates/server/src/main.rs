@@ -15,6 +15,7 @@ mod open_link;
 mod plugin_tool;
 mod sandbox;
 mod serve;
+mod service_manager;
 mod system;
 
 use std::{path::Path, process::ExitCode, sync::Arc};
