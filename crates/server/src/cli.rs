@@ -46,7 +46,7 @@ pub enum CliCommand {
     Plugin(PluginCommand),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
-    /// Check the configuration and show what is in force; starts nothing
+    /// Check the configuration and show what is in force, and where it comes from; starts nothing
     CheckConfig,
 }
 

@@ -59,10 +59,8 @@ pub fn openapi() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `waypost check-config`: prints the settings that are in force.
+/// `waypost check-config`: prints the settings that are in force, and where they come from.
 pub fn check_config(file: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let settings = config::load(file, &config::process_env)?;
-    println!("{settings:#?}");
-    println!("The configuration is valid.");
+    print!("{}", config::report(file, &config::process_env)?);
     Ok(ExitCode::SUCCESS)
 }

@@ -60,8 +60,28 @@ fn check_config_shows_what_is_in_force_without_secrets() {
         .env("WAYPOST_MASTER_KEY", MASTER_KEY);
     let (code, out, err) = finish(command);
     assert_eq!(code, Some(0), "{err}");
-    assert!(out.contains("3999"), "{out}");
+    let port = out.lines().find(|line| line.starts_with("port = 3999 ")).unwrap();
+    assert!(port.ends_with(" # environment: PORT"), "{out}");
+    assert!(out.contains("# environment: WAYPOST_MASTER_KEY\n"), "{out}");
     assert!(!out.contains(MASTER_KEY), "{out}");
+    // It is a file for the same settings.
+    std::fs::write(dir.path().join("waypost.toml"), &out).unwrap();
+    let mut command = waypost();
+    command.arg("check-config").current_dir(dir.path());
+    let (code, again, err) = finish(command);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(again.lines().any(|line| line.starts_with("port = 3999 ")), "{again}");
+}
+
+#[test]
+fn check_config_refuses_with_one_line_that_names_the_setting() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = waypost();
+    command.arg("check-config").current_dir(dir.path()).env("WEBHOOK_TIMEOUT", "-5");
+    let (code, out, err) = finish(command);
+    assert_eq!((code, out.as_str()), (Some(64), ""), "{err}");
+    assert!(err.starts_with("waypost: WEBHOOK_TIMEOUT: "), "{err}");
+    assert_eq!(err.trim_end().lines().count(), 1, "{err}");
 }
 
 #[test]
