@@ -102,6 +102,8 @@ const WALLS: &[(&str, &[&str], &str)] = &[
         "tasks",
     ),
     ("clap", &["server", "simulator", "xtask"], "command lines"),
+    ("clap_complete", &["server"], "completions of the command line"),
+    ("clap_mangen", &["server"], "pages about the command line"),
     ("figment", &["server"], "settings"),
     ("toml", &["server"], "settings"),
     ("tracing-subscriber", &["server"], "where logs go"),

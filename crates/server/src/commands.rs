@@ -2,7 +2,8 @@
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use clap::CommandFactory as _;
 use domain::{
     ApiKeyId, Clock as _,
     api_key::{ApiKey, KeyHash, new_key, prefix_of},
@@ -11,7 +12,7 @@ use domain::{
 
 use crate::{
     assemble,
-    cli::{CreateKey, KeysCommand},
+    cli::{Cli, CompletionOptions, CreateKey, KeysCommand, ManualOptions},
     config::{self, Settings},
     system::{SystemClock, SystemEntropy},
 };
@@ -62,5 +63,19 @@ pub fn openapi() -> anyhow::Result<ExitCode> {
 /// `waypost check-config`: prints the settings that are in force, and where they come from.
 pub fn check_config(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     print!("{}", config::report(file, &config::process_env)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `waypost completions`: prints a script of the shell.
+pub fn completions(options: &CompletionOptions) -> anyhow::Result<ExitCode> {
+    clap_complete::generate(options.shell, &mut Cli::command(), "waypost", &mut std::io::stdout());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `waypost manual`: writes a page for `man` of each command.
+pub fn manual(options: &ManualOptions) -> anyhow::Result<ExitCode> {
+    let dir = &options.dir;
+    clap_mangen::generate_to(Cli::command(), dir)
+        .with_context(|| format!("--dir: cannot write into {}", dir.display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -127,6 +127,8 @@ async fn other(file: Option<&Path>, command: CliCommand) -> anyhow::Result<ExitC
         CliCommand::Plugin(command) => plugin_tool::run(command).await,
         CliCommand::Openapi => commands::openapi(),
         CliCommand::CheckConfig => commands::check_config(file),
+        CliCommand::Completions(options) => commands::completions(&options),
+        CliCommand::Manual(options) => commands::manual(&options),
     }
 }
 

@@ -85,6 +85,31 @@ fn check_config_refuses_with_one_line_that_names_the_setting() {
 }
 
 #[test]
+fn shells_and_man_know_every_command() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let mut command = waypost();
+        command.args(["completions", shell]);
+        let (code, out, err) = finish(command);
+        assert_eq!(code, Some(0), "{err}");
+        assert!(out.contains("check-config") && out.contains("sandbox"), "{shell}: {out}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = waypost();
+    command.args(["manual", "--dir"]).arg(dir.path());
+    let (code, _, err) = finish(command);
+    assert_eq!(code, Some(0), "{err}");
+    let page = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    assert!(page("waypost.1").contains(".TH waypost 1"), "{}", page("waypost.1"));
+    for name in ["waypost-serve.1", "waypost-plugin-check.1"] {
+        assert!(page("waypost.1").len() > 500 && page(name).contains(".SH SYNOPSIS"), "{name}");
+    }
+    let mut command = waypost();
+    command.args(["manual", "--dir", "/no/such/folder"]);
+    let (code, _, err) = finish(command);
+    assert_eq!((code, err.trim_end().lines().count()), (Some(1), 1), "{err}");
+}
+
+#[test]
 fn openapi_prints_the_checked_in_document() {
     let mut command = waypost();
     command.arg("openapi");
