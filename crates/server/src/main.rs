@@ -1,9 +1,11 @@
 //! The binary `waypost`: a table of contents. Settings, assembly, signals and commands; no business rules.
 
 mod assemble;
+mod backup;
 mod cli;
 mod commands;
 mod config;
+mod doctor;
 mod first_key;
 mod health;
 mod http;
@@ -13,8 +15,11 @@ mod local;
 mod logs;
 mod open_link;
 mod plugin_tool;
+mod progress;
+mod restore;
 mod sandbox;
 mod serve;
+mod stores;
 mod system;
 
 use std::{path::Path, process::ExitCode, sync::Arc};
@@ -123,6 +128,14 @@ async fn other(file: Option<&Path>, command: CliCommand) -> anyhow::Result<ExitC
         CliCommand::Health(options) => {
             health::run(config::load(file, &config::process_env)?, options).await
         }
+        CliCommand::Backup(args) => {
+            backup::run(config::load(file, &config::process_env)?, args).await
+        }
+        CliCommand::Restore(args) => {
+            logs::init("warn", config::LogFormat::Text);
+            Box::pin(restore::run(config::load(file, &config::process_env)?, args)).await
+        }
+        CliCommand::Doctor(args) => doctor::run(file, args).await,
         CliCommand::Plugin(command) => plugin_tool::run(command).await,
         CliCommand::Openapi => commands::openapi(),
         CliCommand::CheckConfig => commands::check_config(file),

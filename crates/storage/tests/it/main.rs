@@ -5,6 +5,7 @@
 #[path = "../parts/place.rs"]
 mod place;
 
+mod backup;
 mod conformance;
 mod crash;
 mod device_keys;
@@ -12,6 +13,7 @@ mod folder;
 mod group_commit;
 mod held;
 mod identities;
+mod inspect;
 mod key_file;
 mod migration;
 mod model;
