@@ -340,8 +340,13 @@ mod tests {
 
     #[test]
     fn a_restore_has_a_file_or_is_in_place() {
-        let parses = |args: &[&str]| Cli::try_parse_from([&["waypost", "restore"], args].concat()).is_ok();
+        let parses =
+            |args: &[&str]| Cli::try_parse_from([&["waypost", "restore"], args].concat()).is_ok();
         assert!(parses(&["a.tar"]) && parses(&["a.tar", "--replace"]) && parses(&["--in-place"]));
-        assert!(!parses(&[]) && !parses(&["a.tar", "--in-place"]) && !parses(&["--replace", "--in-place"]));
+        assert!(
+            !parses(&[])
+                && !parses(&["a.tar", "--in-place"])
+                && !parses(&["--replace", "--in-place"])
+        );
     }
 }

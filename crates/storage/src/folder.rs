@@ -47,7 +47,12 @@ impl FolderMedia {
 
     /// Keeps a file whose name is the hash of what is read, unless it is there already. `false` when the bytes have
     /// another hash; then nothing is kept. Blocks.
-    pub(crate) fn take_in(&self, id: &MediaId, size: u64, from: &mut dyn io::Read) -> io::Result<bool> {
+    pub(crate) fn take_in(
+        &self,
+        id: &MediaId,
+        size: u64,
+        from: &mut dyn io::Read,
+    ) -> io::Result<bool> {
         let there = std::fs::metadata(path_of(&self.folder, id));
         if there.is_ok_and(|kept| kept.len() == size) {
             return Ok(true);

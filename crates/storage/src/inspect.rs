@@ -7,10 +7,7 @@ use domain::{Timestamp, port::StoreResult};
 use crate::{
     Database, DatabaseLimits, MasterKey,
     crypt::Cipher,
-    db::{
-        self, Conn,
-        sqlite::SqliteConnection,
-    },
+    db::{self, Conn, sqlite::SqliteConnection},
     error::Doing as _,
     open::{key_opens, postgres, sqlite},
 };

@@ -11,8 +11,8 @@
 //! - The *cipher* encrypts the engine's keys, webhook secrets and headers, proxy addresses, messages on their way out,
 //!   the keys of files, configurations of plugins and what their providers sent, bound to their rows.
 //! - [`BullQueue`] hands the lanes of a ledger out through Redis, so that several processes share them.
-//! - A [backup](backup) is a copy of a SQLite ledger and its files in one file; [`Revival`] is what a restored copy must
-//!   not do again. [`inspect`] looks at a ledger from outside.
+//! - A *backup* is a copy of a SQLite ledger and its files in one file; [`Revival`] is what a restored copy must not do
+//!   again. [`inspect`] looks at a ledger from outside.
 //! - [`FolderMedia`] keeps files in a folder, by the hash of their bytes.
 //!
 //! # Guarantees

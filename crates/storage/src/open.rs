@@ -161,6 +161,7 @@ pub(crate) async fn key_opens(conn: &mut Conn, cipher: &Cipher) -> StoreResult<O
         .fetch_optional(&mut *conn)
         .await
         .doing("checking the master key")?;
-    let fits = |stored: Vec<u8>| cipher.open(CANARY_PLACE, &stored).is_ok_and(|plain| plain == CANARY);
+    let fits =
+        |stored: Vec<u8>| cipher.open(CANARY_PLACE, &stored).is_ok_and(|plain| plain == CANARY);
     Ok(stored.map(fits))
 }

@@ -1,7 +1,7 @@
 //! What a ledger that comes from a backup must not do again.
 //!
-//! The copy is older than what the outside has seen since. The gateway went on after it, and so did WhatsApp, the phones
-//! and the receivers. So:
+//! The copy is older than what the outside has seen since. The gateway went on after it, and so did WhatsApp, the
+//! phones and the receivers. So:
 //! - Ratchets (pairwise sessions, sender keys) are dropped, as the engine says which they are: going on with an old one
 //!   would use keys a second time that were used for something else. Both sides begin new ones. The identity stays, so
 //!   the device stays linked.
@@ -106,7 +106,8 @@ impl LedgerStore {
         }
         let own = revival.clone();
         // One transaction: a ledger in which some ratchets are old must not be left behind.
-        let job = self.writer.run(DOING, move |unit| Box::pin(async move { renew(unit, &own).await }));
+        let job =
+            self.writer.run(DOING, move |unit| Box::pin(async move { renew(unit, &own).await }));
         let (mut revived, sessions) = job.await?;
         self.caches.forget_lanes();
         for session in sessions {

@@ -3,9 +3,9 @@
 
 use crate::{
     api_key, approval, audit, automation, batch, brake, db::Statement, delivery, device_key,
-    event_log, group, idempotency, inspect, label, lease, ledger, login, media, media_removal, message,
-    open, pacing, people, plugin, quarantine, removal, revive, search, session, stats, status, telemetry,
-    template, transfer, upkeep, webhook, writer,
+    event_log, group, idempotency, inspect, label, lease, ledger, login, media, media_removal,
+    message, open, pacing, people, plugin, quarantine, removal, revive, search, session, stats,
+    status, telemetry, template, transfer, upkeep, webhook, writer,
 };
 
 static ALL: &[&[&Statement]] = &[

@@ -35,7 +35,9 @@ pub async fn gateway(settings: &Settings, url: Option<&str>) -> Finding {
     };
     let base = asked.base().to_owned();
     match asked.ask(Method::GET, "/api/health/ready", None).await {
-        Ok((StatusCode::OK, _)) => Finding::good(CHECK, format!("it answers at {base} and is ready")),
+        Ok((StatusCode::OK, _)) => {
+            Finding::good(CHECK, format!("it answers at {base} and is ready"))
+        }
         Ok((status, body)) if body["details"].is_object() => Finding::problem(
             CHECK,
             format!("it answers at {base} and is not ready: {}", health::why(status, &body)),

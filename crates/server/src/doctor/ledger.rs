@@ -54,7 +54,9 @@ pub async fn look(settings: &Settings, key: Option<&MasterKey>, now: Timestamp) 
 
 fn unreachable(database: &Database) -> &'static str {
     match database {
-        Database::Sqlite { .. } => "run this as the gateway's user; look at the rights of the file and at its disk",
+        Database::Sqlite { .. } => {
+            "run this as the gateway's user; look at the rights of the file and at its disk"
+        }
         Database::Postgres(_) => {
             "see that the server runs and takes this user and password (DATABASE_HOST, DATABASE_PORT, \
              DATABASE_USERNAME, DATABASE_PASSWORD), and that nothing between blocks the port"
@@ -171,7 +173,7 @@ fn waiting(work: &LedgerWork) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::report::Verdict;
+    use crate::doctor::report::DoctorVerdict;
 
     fn facts(schema: i64) -> LedgerFacts {
         LedgerFacts { schema: Some(schema), newest: 30, ..LedgerFacts::default() }
@@ -179,9 +181,9 @@ mod tests {
 
     #[test]
     fn only_tables_of_a_newer_program_are_broken() {
-        assert_eq!(version(&facts(30)).verdict, Verdict::Ok);
-        assert_eq!(version(&facts(29)).verdict, Verdict::Warning);
-        assert_eq!(version(&facts(31)).verdict, Verdict::Problem);
+        assert_eq!(version(&facts(30)).verdict, DoctorVerdict::Ok);
+        assert_eq!(version(&facts(29)).verdict, DoctorVerdict::Warning);
+        assert_eq!(version(&facts(31)).verdict, DoctorVerdict::Problem);
     }
 
     #[test]
@@ -191,7 +193,9 @@ mod tests {
             server_time: Some(Timestamp::from_millis(now.millis() + server)),
             ..facts(30)
         };
-        for (apart, verdict) in [(0, Verdict::Ok), (-4000, Verdict::Ok), (9000, Verdict::Warning)] {
+        for (apart, verdict) in
+            [(0, DoctorVerdict::Ok), (-4000, DoctorVerdict::Ok), (9000, DoctorVerdict::Warning)]
+        {
             assert_eq!(clocks(&with(apart), now).unwrap().verdict, verdict, "{apart}");
         }
         assert!(clocks(&facts(30), now).is_none());
@@ -199,8 +203,9 @@ mod tests {
 
     #[test]
     fn what_waits_is_told_with_what_to_do() {
-        assert!(waiting(&LedgerWork::default()).iter().all(|one| one.verdict == Verdict::Ok));
-        let work = LedgerWork { stuck_lanes: 2, dead_letters: 3, put_aside: 1, ..LedgerWork::default() };
+        assert!(waiting(&LedgerWork::default()).iter().all(|one| one.verdict == DoctorVerdict::Ok));
+        let work =
+            LedgerWork { stuck_lanes: 2, dead_letters: 3, put_aside: 1, ..LedgerWork::default() };
         let found = waiting(&work);
         assert_eq!(found.iter().filter(|one| one.advice.is_some()).count(), 3);
     }

@@ -17,13 +17,13 @@ use crate::{
     system::SystemClock,
 };
 
-use report::{Finding, Report};
+use report::{DoctorReport, Finding};
 
 /// Looks at everything, and prints what was found: exit code 0, 1 or 2.
 pub async fn run(file: Option<&Path>, args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let report = match config::load(file, &config::process_env) {
         Ok(settings) => look(&settings, args.url.as_deref()).await,
-        Err(error) => Report(vec![Finding::problem(
+        Err(error) => DoctorReport(vec![Finding::problem(
             "settings",
             error.to_string(),
             "change that setting; `waypost check-config` shows all that are in force",
@@ -37,7 +37,7 @@ pub async fn run(file: Option<&Path>, args: DoctorArgs) -> anyhow::Result<ExitCo
     Ok(report.exit_code())
 }
 
-async fn look(settings: &Settings, url: Option<&str>) -> Report {
+async fn look(settings: &Settings, url: Option<&str>) -> DoctorReport {
     let mut findings = vec![Finding::good("settings", "they fit together")];
     findings.push(place::data_folder(settings));
     findings.extend(place::media_folder(settings));
@@ -48,5 +48,5 @@ async fn look(settings: &Settings, url: Option<&str>) -> Report {
     findings.extend(ledger::look(settings, key.ok().flatten().as_ref(), now).await);
     findings.extend(around::redis(settings).await);
     findings.push(around::gateway(settings, url).await);
-    Report(findings)
+    DoctorReport(findings)
 }

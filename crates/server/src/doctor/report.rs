@@ -7,7 +7,7 @@ use serde::Serialize;
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum DoctorVerdict {
     /// Nothing to do.
     Ok,
     /// Somebody should look at it.
@@ -22,7 +22,7 @@ pub struct Finding {
     /// What was looked at; does not change between versions.
     pub check: &'static str,
     /// How bad it is.
-    pub verdict: Verdict,
+    pub verdict: DoctorVerdict,
     /// What was found.
     pub says: String,
     /// What to do about it.
@@ -33,7 +33,7 @@ pub struct Finding {
 impl Finding {
     /// All is well.
     pub fn good(check: &'static str, says: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Ok, says: says.into(), advice: None }
+        Self { check, verdict: DoctorVerdict::Ok, says: says.into(), advice: None }
     }
 
     /// Somebody should look at it.
@@ -43,7 +43,7 @@ impl Finding {
         advice: impl Into<String>,
     ) -> Self {
         let advice = Some(advice.into());
-        Self { check, verdict: Verdict::Warning, says: says.into(), advice }
+        Self { check, verdict: DoctorVerdict::Warning, says: says.into(), advice }
     }
 
     /// It cannot work like this.
@@ -52,24 +52,24 @@ impl Finding {
         says: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self { verdict: Verdict::Problem, ..Self::warning(check, says, advice) }
+        Self { verdict: DoctorVerdict::Problem, ..Self::warning(check, says, advice) }
     }
 }
 
 /// Everything that was looked at, in order.
-pub struct Report(pub Vec<Finding>);
+pub struct DoctorReport(pub Vec<Finding>);
 
-impl Report {
-    fn worst(&self) -> Verdict {
-        self.0.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok)
+impl DoctorReport {
+    fn worst(&self) -> DoctorVerdict {
+        self.0.iter().map(|finding| finding.verdict).max().unwrap_or(DoctorVerdict::Ok)
     }
 
     /// For scripts: the worst of what was found.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.worst() {
-            Verdict::Ok => 0,
-            Verdict::Warning => 1,
-            Verdict::Problem => 2,
+            DoctorVerdict::Ok => 0,
+            DoctorVerdict::Warning => 1,
+            DoctorVerdict::Problem => 2,
         })
     }
 
@@ -83,9 +83,9 @@ impl Report {
         let mut text = String::new();
         for Finding { check, verdict, says, advice } in &self.0 {
             let mark = match verdict {
-                Verdict::Ok => "ok     ",
-                Verdict::Warning => "look   ",
-                Verdict::Problem => "broken ",
+                DoctorVerdict::Ok => "ok     ",
+                DoctorVerdict::Warning => "look   ",
+                DoctorVerdict::Problem => "broken ",
             };
             text.push_str(&format!("{mark} {check}: {says}\n"));
             if let Some(advice) = advice {
@@ -93,7 +93,7 @@ impl Report {
             }
         }
         let count = |verdict| self.0.iter().filter(|one| one.verdict == verdict).count();
-        text.push_str(&match (count(Verdict::Problem), count(Verdict::Warning)) {
+        text.push_str(&match (count(DoctorVerdict::Problem), count(DoctorVerdict::Warning)) {
             (0, 0) => "All is well.\n".to_owned(),
             (broken, look) => format!("{broken} broken, {look} to look at.\n"),
         });
@@ -110,21 +110,25 @@ mod tests {
         let good = Finding::good("disk", "9 GiB free");
         let warning = Finding::warning("key", "open to others", "chmod 600");
         let problem = Finding::problem("ledger", "damaged", "restore");
-        let worst = |of: &[&Finding]| Report(of.iter().map(|one| (*one).clone()).collect()).worst();
-        assert_eq!(worst(&[]), Verdict::Ok);
-        assert_eq!(worst(&[&good]), Verdict::Ok);
-        assert_eq!(worst(&[&warning, &good]), Verdict::Warning);
-        assert_eq!(worst(&[&good, &problem, &warning]), Verdict::Problem);
+        let worst =
+            |of: &[&Finding]| DoctorReport(of.iter().map(|one| (*one).clone()).collect()).worst();
+        assert_eq!(worst(&[]), DoctorVerdict::Ok);
+        assert_eq!(worst(&[&good]), DoctorVerdict::Ok);
+        assert_eq!(worst(&[&warning, &good]), DoctorVerdict::Warning);
+        assert_eq!(worst(&[&good, &problem, &warning]), DoctorVerdict::Problem);
     }
 
     #[test]
     fn text_and_json_say_the_same() {
-        let report = Report(vec![
+        let report = DoctorReport(vec![
             Finding::good("disk", "9 GiB free"),
             Finding::problem("ledger", "damaged", "restore the last backup"),
         ]);
         let text = report.text();
-        assert!(text.contains("broken  ledger: damaged\n         -> restore the last backup\n"), "{text}");
+        assert!(
+            text.contains("broken  ledger: damaged\n         -> restore the last backup\n"),
+            "{text}"
+        );
         assert!(text.ends_with("1 broken, 0 to look at.\n"), "{text}");
         let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
         assert_eq!(json["verdict"], "problem");

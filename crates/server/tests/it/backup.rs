@@ -48,7 +48,8 @@ impl Talk {
     /// Each side says something to the other, alone and in the group, and reads it.
     async fn both_read_each_other(&self, api: &Api, word: &str) {
         for (chat, is_group) in [(format!("{MIA}@c.us"), false), (self.group.to_string(), true)] {
-            let (said, answered) = (format!("{word} from mia {is_group}"), format!("{word} answer {is_group}"));
+            let (said, answered) =
+                (format!("{word} from mia {is_group}"), format!("{word} answer {is_group}"));
             match is_group {
                 true => self.mia.send_text_to(&self.group, &said).await.unwrap(),
                 false => self.mia.send_text(SHOP, &said).await.unwrap(),

@@ -50,11 +50,13 @@ async fn a_gateway_that_runs_is_well_and_one_with_another_key_is_not() {
     let session = house.link(&[SHOP]).await[0];
     let running = house.start();
     running.api().ready(session).await;
-    let (data, port) = (house.data().to_str().unwrap(), running.base.rsplit_once(':').unwrap().1);
-    let port = port.split('/').next().unwrap();
+    let data = house.data().to_str().unwrap();
+    let base = running.base.clone();
+    let port = base.rsplit_once(':').unwrap().1.split('/').next().unwrap();
     let at = [("WAYPOST_DATA_DIR", data), ("PORT", port), ("WAYPOST_MASTER_KEY", MASTER_KEY)];
     let (_, report) = doctor(house.data(), &at);
-    for check in ["settings", "ledger", "tables", "encryption", "lanes", "dead letters", "gateway"] {
+    for check in ["settings", "ledger", "tables", "encryption", "lanes", "dead letters", "gateway"]
+    {
         assert_eq!(of(&report, check)["verdict"], "ok", "{check} {report}");
     }
     let fingerprint = of(&report, "master key")["says"].as_str().unwrap().to_owned();

@@ -24,7 +24,9 @@ pub enum BackupError {
     #[error("{0} is there already: choose another name, or move that one away")]
     Exists(PathBuf),
     /// Another process writes the same file.
-    #[error("{0} is being written by another `waypost backup`: wait for it, or choose another name")]
+    #[error(
+        "{0} is being written by another `waypost backup`: wait for it, or choose another name"
+    )]
     Busy(PathBuf),
     /// There is nothing to copy.
     #[error(

@@ -7,8 +7,8 @@
 //!
 //! # The file
 //! A tar without compression: `backup.json` (the header), `waypost.sqlite` (the ledger as of one moment),
-//! `media/<two digits>/<hash>` (the files, read after that moment, so that none of them is missing), `files.txt` (a line
-//! for each: SHA-256, size, name; with media that was left out also a line for each file that is needed), and
+//! `media/<two digits>/<hash>` (the files, read after that moment, so that none of them is missing), `files.txt` (a
+//! line for each: SHA-256, size, name; with media that was left out also a line for each file that is needed), and
 //! `end.json`, which holds the SHA-256 of `files.txt`. A file that ends in the middle has no end, and is refused.
 //!
 //! # Guarantees

@@ -23,15 +23,19 @@ pub struct CheckedBackup {
     pub header: BackupHeader,
     /// Media files in it, or listed.
     pub media_files: u64,
-    /// Their bytes.
+    /// Their bytes in all.
     pub media_bytes: u64,
 }
 
 /// What a reader of the parts does with them.
-pub(super) trait Parts {
+pub(super) trait BackupParts {
     fn ledger(&mut self, content: &mut dyn Read) -> Result<(), BackupError>;
-    fn medium(&mut self, id: &MediaId, size: u64, content: &mut dyn Read)
-    -> Result<(), BackupError>;
+    fn medium(
+        &mut self,
+        id: &MediaId,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> Result<(), BackupError>;
     /// A file that is not in it and is needed.
     fn listed(&mut self, id: &MediaId, size: u64) -> Result<(), BackupError>;
 }
@@ -42,7 +46,7 @@ pub(super) trait Parts {
 /// [`BackupError`]: it is no backup, damaged, or ends in the middle.
 pub fn check(file: &Path, progress: &ProgressListener) -> Result<CheckedBackup, BackupError> {
     struct Nothing;
-    impl Parts for Nothing {
+    impl BackupParts for Nothing {
         fn ledger(&mut self, _: &mut dyn Read) -> Result<(), BackupError> {
             Ok(())
         }
@@ -60,9 +64,10 @@ pub fn check(file: &Path, progress: &ProgressListener) -> Result<CheckedBackup, 
 pub(super) fn header_of(file: &Path) -> Result<BackupHeader, BackupError> {
     let mut tar = tar::Archive::new(open(file)?);
     let mut entries = tar.entries().at("cannot read", file)?;
-    let mut reading = Reading::of(file);
+    let mut reading = BackupReading::of(file);
     let Some(entry) = entries.next() else { return Err(reading.foreign("it is empty")) };
-    let mut entry = entry.map_err(|_| reading.foreign("its first bytes are those of something else"))?;
+    let mut entry =
+        entry.map_err(|_| reading.foreign("its first bytes are those of something else"))?;
     reading.header(&mut entry)
 }
 
@@ -76,11 +81,11 @@ pub(super) fn read(
     file: &Path,
     step: BackupStep,
     progress: &ProgressListener,
-    parts: &mut dyn Parts,
+    parts: &mut dyn BackupParts,
 ) -> Result<CheckedBackup, BackupError> {
     let all = std::fs::metadata(file).at("cannot open", file)?.len();
     let mut tar = tar::Archive::new(open(file)?);
-    let mut reading = Reading::of(file);
+    let mut reading = BackupReading::of(file);
     let mut header = None;
     let entries = tar.entries().at("cannot read", file)?;
     for entry in entries {
@@ -110,7 +115,7 @@ pub(super) fn read(
 }
 
 /// What is known of a file as far as it was read.
-struct Reading<'a> {
+struct BackupReading<'a> {
     file: &'a Path,
     /// The list as it has to be, hashed, and its length.
     list: Sha256,
@@ -123,7 +128,7 @@ struct Reading<'a> {
     ended: bool,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> BackupReading<'a> {
     fn of(file: &'a Path) -> Self {
         Self {
             file,
@@ -158,7 +163,10 @@ impl<'a> Reading<'a> {
         self.list_bytes += line.len() as u64;
     }
 
-    fn header<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<BackupHeader, BackupError> {
+    fn header<R: Read>(
+        &mut self,
+        entry: &mut tar::Entry<'_, R>,
+    ) -> Result<BackupHeader, BackupError> {
         let size = entry.size();
         if name_of(entry).as_deref() != Some(archive::HEADER) || size > SMALL_BYTES_MAX {
             return Err(self.foreign("it does not begin as one"));
@@ -188,7 +196,7 @@ impl<'a> Reading<'a> {
         &mut self,
         entry: &mut tar::Entry<'_, R>,
         header: &BackupHeader,
-        parts: &mut dyn Parts,
+        parts: &mut dyn BackupParts,
     ) -> Result<(), BackupError> {
         let Some(name) = name_of(entry) else {
             return Err(self.spoiled("it holds something that no backup has"));
@@ -217,7 +225,7 @@ impl<'a> Reading<'a> {
         &mut self,
         entry: &mut impl Read,
         header: &BackupHeader,
-        parts: &mut dyn Parts,
+        parts: &mut dyn BackupParts,
     ) -> Result<(), BackupError> {
         let mut hashed = Hashed::new(entry);
         parts.ledger(&mut hashed)?;
@@ -235,7 +243,7 @@ impl<'a> Reading<'a> {
         &mut self,
         entry: &mut tar::Entry<'_, R>,
         id: &MediaId,
-        parts: &mut dyn Parts,
+        parts: &mut dyn BackupParts,
     ) -> Result<(), BackupError> {
         let size = entry.size();
         let mut hashed = Hashed::new(entry);
@@ -243,7 +251,10 @@ impl<'a> Reading<'a> {
         archive::drain(&mut hashed, &mut |_| {}).map_err(|error| self.cut(&error))?;
         let (sha256, read) = hashed.done();
         if sha256 != id.as_str() {
-            return Err(self.spoiled(format!("the media file {} is not the one that was written", id.as_str())));
+            return Err(self.spoiled(format!(
+                "the media file {} is not the one that was written",
+                id.as_str()
+            )));
         }
         self.expect(&sha256, read, &archive::media_name(id));
         self.media_files += 1;
@@ -256,7 +267,7 @@ impl<'a> Reading<'a> {
         &mut self,
         entry: &mut impl Read,
         header: &BackupHeader,
-        parts: &mut dyn Parts,
+        parts: &mut dyn BackupParts,
     ) -> Result<(), BackupError> {
         let mut hashed = Hashed::new(entry);
         let mut first = Hashed::new((&mut hashed).take(self.list_bytes));

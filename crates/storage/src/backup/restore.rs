@@ -16,7 +16,7 @@ use super::{
     ProgressListener, check,
     error::At as _,
     paths::{RemovedOnDrop, beside, create_private, folder_of, sync_folder_of},
-    read::{Parts, header_of, read},
+    read::{BackupParts, header_of, read},
 };
 use crate::{
     Database, FolderMedia, LedgerStore, MasterKey, StoreOptions,
@@ -89,7 +89,9 @@ pub async fn revive_in_place(
     revival: &Revival,
 ) -> Result<Revived, BackupError> {
     let path = match &options.database {
-        Database::Sqlite { path } if std::fs::metadata(path).map_or(0, |found| found.len()) == 0 => {
+        Database::Sqlite { path }
+            if std::fs::metadata(path).map_or(0, |found| found.len()) == 0 =>
+        {
             return Err(BackupError::NoLedger(path.clone()));
         }
         Database::Sqlite { path } => path.clone(),
@@ -186,9 +188,8 @@ fn has_room(options: &RestoreOptions, backup: &CheckedBackup) -> Result<(), Back
         BackupMedia::Included => backup.media_bytes,
         BackupMedia::Listed => 0,
     };
-    let device = |path: &Path| {
-        rustix::fs::stat(path).map(|found| found.st_dev).map_err(io::Error::from)
-    };
+    let device =
+        |path: &Path| rustix::fs::stat(path).map(|found| found.st_dev).map_err(io::Error::from);
     let same = device(folder).at("cannot look at", folder)?
         == device(&options.media).at("cannot look at", &options.media)?;
     let needs = match same {
@@ -212,7 +213,7 @@ struct Unpacking<'a> {
     missing_media: u64,
 }
 
-impl Parts for Unpacking<'_> {
+impl BackupParts for Unpacking<'_> {
     fn ledger(&mut self, content: &mut dyn Read) -> Result<(), BackupError> {
         let mut file = create_private(self.ledger).at("cannot write", self.ledger)?;
         io::copy(content, &mut file).at("cannot write", self.ledger)?;
@@ -285,7 +286,9 @@ fn move_aside(ledger: &Path, made_at: &str) -> Result<PathBuf, BackupError> {
         let kept = beside(ledger, &format!(".before-{mark}-{number}"));
         (!kept.exists()).then_some(kept)
     };
-    let kept = (1..=u32::MAX).find_map(|number| free(&number)).unwrap_or_else(|| beside(ledger, ".before"));
+    let kept = (1..=u32::MAX)
+        .find_map(|number| free(&number))
+        .unwrap_or_else(|| beside(ledger, ".before"));
     // One that is damaged keeps its log.
     let _ = SqliteConnection::empty_log(ledger);
     let log = beside(ledger, "-wal");

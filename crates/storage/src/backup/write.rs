@@ -20,8 +20,7 @@ use crate::{
     crypt::{Cipher, MasterKey},
     db::{Conn, sqlite},
     error::Doing as _,
-    folder,
-    inspect,
+    folder, inspect,
 };
 
 /// What is copied, and where to.
@@ -147,7 +146,8 @@ fn snapshot(
     }
     let mut conn = Conn::Sqlite(conn);
     // SQLite answers on the calling thread.
-    let found = futures::executor::block_on(inspect::identity(&mut conn, &Cipher::new(&options.key)));
+    let found =
+        futures::executor::block_on(inspect::identity(&mut conn, &Cipher::new(&options.key)));
     let (schema, fits) = found.map_err(ledger)?;
     let (Some(schema), Some(fits)) = (schema, fits) else {
         return Err(BackupError::NoLedger(options.ledger.clone()));

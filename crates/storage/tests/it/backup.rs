@@ -15,15 +15,14 @@ use domain::{
         NewMessage, SessionStore as _, Write,
     },
 };
-use sha2::{Digest as _, Sha256};
 use storage::{
     BackupError, BackupMedia, BackupOptions, FolderMedia, LedgerStore, MasterKey, OpenError,
-    ProgressListener, RestoreOptions, Revival, StoreOptions, WrittenBackup,
+    ProgressListener, RestoreOptions, Revival, WrittenBackup,
 };
 use tempfile::TempDir;
 use testkit::{START, build};
 
-use crate::support::{self, append, database, held, open, open_at, raw, tamper, told};
+use crate::support::{self, append, database, held, open, open_at, tamper, told};
 
 const DEVICE: (&str, &str) = ("device", "device");
 const FORGET: &[&str] = &["session", "sender_key"];
@@ -33,7 +32,7 @@ pub fn key() -> MasterKey {
     MasterKey::from_bytes([7; 32])
 }
 
-fn untold() -> ProgressListener {
+pub fn untold() -> ProgressListener {
     Arc::new(|_| {})
 }
 
@@ -59,15 +58,15 @@ impl Place {
         database(&self.0)
     }
 
-    fn media(&self) -> PathBuf {
+    pub fn media(&self) -> PathBuf {
         self.0.path().join("media")
     }
 
-    fn file(&self) -> PathBuf {
+    pub fn file(&self) -> PathBuf {
         self.0.path().join("backup.tar")
     }
 
-    fn backup_options(&self) -> BackupOptions {
+    pub fn backup_options(&self) -> BackupOptions {
         BackupOptions {
             ledger: self.ledger(),
             media: self.media(),
@@ -79,7 +78,7 @@ impl Place {
         }
     }
 
-    fn back_up(&self) -> WrittenBackup {
+    pub fn back_up(&self) -> WrittenBackup {
         storage::back_up(&self.backup_options(), &untold()).unwrap()
     }
 
@@ -94,7 +93,7 @@ impl Place {
         }
     }
 
-    async fn keep(&self, bytes: &[u8]) -> MediaId {
+    pub async fn keep(&self, bytes: &[u8]) -> MediaId {
         let store = FolderMedia::open(&self.media()).unwrap();
         let scratch = store.scratch().await.unwrap();
         std::io::Write::write_all(&mut scratch.handle().unwrap(), bytes).unwrap();
@@ -102,7 +101,7 @@ impl Place {
     }
 
     /// Every file with its content, but for locks, so that two looks can be compared.
-    fn everything(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    pub fn everything(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.0.path().to_path_buf()];
         while let Some(folder) = folders.pop() {
@@ -322,7 +321,8 @@ async fn the_wrong_key_and_a_newer_schema_are_refused_before_anything_is_changed
     assert!(fingerprints.iter().all(|one| refused.contains(one)), "{refused}");
     assert!(new.everything().is_empty());
 
-    let options = BackupOptions { key: other, file: old.0.path().join("b"), ..old.backup_options() };
+    let options =
+        BackupOptions { key: other, file: old.0.path().join("b"), ..old.backup_options() };
     let refused = storage::back_up(&options, &untold()).unwrap_err();
     assert!(matches!(refused, BackupError::WrongKey { .. }), "{refused}");
 
@@ -356,84 +356,4 @@ async fn without_media_the_files_are_listed_and_missed() {
     new.keep(&[1; 100]).await;
     let restored = storage::restore(new.restore_options(&old.file()), untold()).await.unwrap();
     assert_eq!(restored.missing_media, 2);
-}
-
-#[tokio::test]
-async fn a_damaged_media_file_is_left_out_and_named() {
-    let place = Place::new();
-    let store = open(&place.0).await;
-    furnish(&store).await;
-    let (good, bad) = (place.keep(b"good").await, place.keep(b"bad").await);
-    let path = place.media().join(&bad.as_str()[..2]).join(bad.as_str());
-    std::fs::write(&path, "bent").unwrap();
-    let written = place.back_up();
-    assert_eq!((written.media_files, written.damaged_media), (1, vec![path]));
-    assert_eq!(good, MediaId::of(&Sha256::digest(b"good").into()));
-}
-
-#[tokio::test]
-async fn a_backup_takes_no_name_that_is_taken_and_leaves_nothing_behind_when_it_fails() {
-    let place = Place::new();
-    let refused = storage::back_up(&place.backup_options(), &untold()).unwrap_err();
-    assert!(matches!(refused, BackupError::NoLedger(_)), "{refused}");
-    assert!(place.everything().is_empty());
-    let store = open(&place.0).await;
-    furnish(&store).await;
-    std::fs::write(place.file(), "mine").unwrap();
-    let refused = storage::back_up(&place.backup_options(), &untold()).unwrap_err();
-    assert!(matches!(refused, BackupError::Exists(_)), "{refused}");
-    assert_eq!(std::fs::read(place.file()).unwrap(), b"mine");
-    std::fs::remove_file(place.file()).unwrap();
-    place.back_up();
-    let left = std::fs::read_dir(place.0.path()).unwrap();
-    let left: Vec<_> = left.map(|one| one.unwrap().file_name().into_string().unwrap()).collect();
-    assert!(!left.iter().any(|name| name.starts_with("backup.tar.")), "{left:?}");
-    let mode = std::os::unix::fs::PermissionsExt::mode(
-        &std::fs::metadata(place.file()).unwrap().permissions(),
-    );
-    assert_eq!(mode & 0o777, 0o600);
-}
-
-#[tokio::test]
-async fn a_damaged_ledger_is_not_copied() {
-    let place = Place::new();
-    let store = open(&place.0).await;
-    let session = furnish(&store).await.session;
-    for number in 2..400 {
-        append(&store, build::event(number, session, &build::chat(number % 5))).await.unwrap();
-    }
-    store.close().await;
-    drop(store);
-    let mut bytes = std::fs::read(place.ledger()).unwrap();
-    let middle = bytes.len() / 2 / 8192 * 8192;
-    bytes[middle..middle + 8192].fill(0xee);
-    std::fs::write(place.ledger(), bytes).unwrap();
-    let refused = storage::back_up(&place.backup_options(), &untold()).unwrap_err();
-    let known =
-        matches!(refused, BackupError::DamagedLedger { .. } | BackupError::Ledger { .. });
-    assert!(known && !place.file().exists(), "{refused}");
-}
-
-#[tokio::test]
-async fn the_key_is_in_no_backup() {
-    let place = Place::new();
-    let key = MasterKey::from_bytes(*b"this is the key of the gateway!!");
-    let options = StoreOptions::new(place.ledger(), key.clone());
-    let store = LedgerStore::open(options).await.unwrap();
-    furnish(&store).await;
-    let options = BackupOptions { key, ..place.backup_options() };
-    storage::back_up(&options, &untold()).unwrap();
-    let bytes = std::fs::read(place.file()).unwrap();
-    let hex = hex_of(b"this is the key of the gateway!!");
-    assert!(!support::holds(&bytes, b"this is the key") && !support::holds(&bytes, hex.as_bytes()));
-    let mut conn = raw(&place.ledger()).await;
-    let canary: Vec<u8> = sqlx::query_scalar("select value from meta where key = 'canary'")
-        .fetch_one(&mut conn)
-        .await
-        .unwrap();
-    assert!(support::holds(&bytes, &canary), "the ledger itself is in it");
-}
-
-fn hex_of(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

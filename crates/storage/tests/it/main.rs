@@ -5,6 +5,7 @@
 #[path = "../parts/place.rs"]
 mod place;
 
+mod backing_up;
 mod backup;
 mod conformance;
 mod crash;

@@ -26,8 +26,8 @@ const NUMBERS: u32 = 16_777_215;
 /// More one-time keys than a device uploads between a backup and its restore: about a hundred uploads.
 const NUMBERS_SKIPPED_MIN: u32 = 100_000;
 
-/// The device as it may log in after a restore: it uploads new one-time keys. `random` tells the numbers of two restores
-/// of the same backup apart. `None` for what is no device.
+/// The device as it may log in after a restore: it uploads new one-time keys. `random` tells the numbers of two
+/// restores of the same backup apart. `None` for what is no device.
 pub fn renewed_device(stored: &[u8], random: u32) -> Option<Vec<u8>> {
     let mut device: Device = serde_json::from_slice(stored).ok()?;
     let skipped = NUMBERS_SKIPPED_MIN + random % (NUMBERS / 2);

@@ -57,7 +57,10 @@ pub(crate) fn copy(
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a thread of its own, and a state that cannot be waited for")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of its own, and a state that cannot be waited for"
+)]
 fn pause() {
     std::thread::sleep(BUSY_PAUSE);
 }
