@@ -1,6 +1,8 @@
 //! Frames: three bytes of length, then the content, over a WebSocket. The handshake is spoken in them, and every stanza
 //! after it.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail, ensure};
 use bytes::{Bytes, BytesMut};
 use futures::{
@@ -13,6 +15,9 @@ use whatsapp_rust::wacore_binary::consts::WA_CONN_HEADER;
 
 /// Largest frame accepted, in bytes. The length field allows 16 MiB; a client has no reason to send a quarter of it.
 const FRAME_BYTES_MAX: usize = 4 << 20;
+
+/// Longest wait for a client's goodbye.
+const GOODBYE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Splits an accepted WebSocket into its two frame directions.
 pub(crate) fn frames(socket: WebSocketStream<TcpStream>) -> (FrameReader, FrameWriter) {
@@ -110,8 +115,9 @@ impl FrameWriter {
         Ok(())
     }
 
-    /// Says goodbye at the WebSocket level; errors do not matter any more.
-    pub(crate) async fn close(&mut self) {
-        let _ = self.sink.close().await;
+    /// Says goodbye at the WebSocket level and waits a moment for the client's. What the client sends meanwhile is
+    /// dropped. Errors do not matter any more.
+    pub(crate) async fn close(mut self) {
+        let _ = tokio::time::timeout(GOODBYE_LIMIT, self.sink.close()).await;
     }
 }

@@ -79,13 +79,18 @@ pub(super) async fn serve(hub: &Arc<Hub>, socket: TcpStream) -> Result<()> {
             return Ok(());
         }
     };
-    let outcome = tokio::select! {
-        () = link.cut.cancelled() => Ok(()),
-        read = read(hub, &link, who.as_ref(), reader, opener) => read,
-        written = write(hub, who.as_ref(), first_after, to_write, writer, sealer) => written,
+    let ended = tokio::select! {
+        () = link.cut.cancelled() => Ok(None),
+        read = read(hub, &link, who.as_ref(), reader, opener) => read.map(|()| None),
+        written = write(hub, who.as_ref(), first_after, to_write, writer, sealer) => written.map(Some),
     };
     login::leave(hub, &link, who.as_ref());
-    outcome
+    if let Some(writer) = ended? {
+        // Closing reads the socket until the client's goodbye and drops what else comes. So nobody may read frames
+        // beside it: each dropped frame would be missing in the count that the next one is opened with.
+        writer.close().await;
+    }
+    Ok(())
 }
 
 async fn shake_hands(
@@ -159,6 +164,7 @@ fn unreadable(hub: &Hub, who: Option<&DeviceKey>, error: &anyhow::Error) {
     hub.recorder.unreadable(format!("{who}: {error:#}"));
 }
 
+/// Writes until the link is to be closed, and gives the writer back for the goodbye.
 async fn write(
     hub: &Hub,
     who: Option<&DeviceKey>,
@@ -166,7 +172,7 @@ async fn write(
     mut to_write: mpsc::Receiver<OutgoingStanza>,
     mut writer: FrameWriter,
     mut sealer: StanzaSealer,
-) -> Result<()> {
+) -> Result<FrameWriter> {
     while let Some(OutgoingStanza { since, node }) = to_write.recv().await {
         let delay = match who {
             Some(who) => hub.faults.delay_of(&who.phone, who.device),
@@ -183,8 +189,7 @@ async fn write(
         tracing::trace!(target: "simulator::out", "{}", DisplayableNode(&node));
         writer.send(&sealer.seal(&node)?).await?;
     }
-    writer.close().await;
-    Ok(())
+    Ok(writer)
 }
 
 /// Takes one stanza from a device that is logged in.

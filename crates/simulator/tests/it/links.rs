@@ -1,11 +1,14 @@
 //! Links that end: by the server, by the person, by the client, by another client.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
-use whatsapp_rust::{InboundDurabilityHook, prelude::*};
+use whatsapp_rust::{InboundDurabilityHook, prelude::*, wacore_binary::builder::NodeBuilder};
 
 use crate::support::*;
 
@@ -19,6 +22,31 @@ async fn a_closed_link_is_opened_again_by_ik() {
     assert_eq!(network.record().handshakes.get("IK"), Some(&2));
     network.account(BOB).unwrap().send_text(ALICE, "still there?").await.unwrap();
     alice.text("still there?").await;
+    assert_all_answered(&network);
+}
+
+/// A client learns of a goodbye a moment late, and what it said meanwhile is not taken for a broken frame.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_says_into_a_goodbye_is_dropped_whole() {
+    const GOODBYES: usize = 3;
+    let network = network().await;
+    let alice = Gateway::linked(&network, ALICE).await;
+    let client = alice.client.clone();
+    let talk = tokio::spawn(async move {
+        loop {
+            let presence = NodeBuilder::new("presence").attr("type", "available").build();
+            if client.send_node(presence).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    });
+    for _ in 0..GOODBYES {
+        network.kick(ALICE, alice.device).await;
+        alice.event(|event| matches!(event, Event::Disconnected(_))).await;
+        alice.until_connected().await;
+    }
+    talk.abort();
+    assert_eq!(network.record().unreadable, Vec::<String>::new());
     assert_all_answered(&network);
 }
 
