@@ -44,7 +44,8 @@ export async function keeping(stage) {
     await press('Close', page.getByRole('dialog').locator('header'));
     await seen('Nothing waits for a person');
     await page.getByRole('button', { name: 'All', exact: true }).click();
-    await page.getByRole('row').filter({ hasText: 'Never mind' }).waitFor();
+    // What they said is gone once they are decided.
+    for (const state of ['○ Refused', '● Sent']) await page.getByRole('row').filter({ hasText: state }).waitFor();
     await isSound('approvals');
   });
 
