@@ -3,6 +3,7 @@
 mod architecture;
 mod bench;
 mod dependencies;
+mod dist;
 mod fuzz;
 mod house;
 #[cfg(test)]
@@ -83,6 +84,9 @@ enum XtaskCommand {
     },
     /// Lines of code per crate
     Sizes,
+    /// What is handed to others, in target/dist: an archive for each target that can be built here, a Debian package,
+    /// checksums
+    Dist,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -99,5 +103,6 @@ fn main() -> anyhow::Result<()> {
         XtaskCommand::Dependencies => dependencies::check(),
         XtaskCommand::House { write } => house::run(write),
         XtaskCommand::Sizes => sizes::run(),
+        XtaskCommand::Dist => dist::run(),
     }
 }

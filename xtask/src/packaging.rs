@@ -19,20 +19,51 @@ mod tests {
     }
 
     fn in_code() -> BTreeSet<String> {
-        let mut found = metrics(&read("crates/gateway/src/metrics.rs"));
-        found.extend(metrics(&read("crates/api/src/metrics.rs")));
-        found
+        let files = ["gateway/src/metrics.rs", "api/src/metrics.rs", "api/src/rates.rs"];
+        files.iter().flat_map(|file| metrics(&read(&format!("crates/{file}")))).collect()
     }
 
     #[test]
-    fn alerts_and_the_grafana_dashboard_ask_for_metrics_that_there_are() {
+    fn alerts_the_grafana_dashboard_and_the_docs_ask_for_metrics_that_there_are() {
         let known = in_code();
-        for file in ["packaging/prometheus/waypost.rules.yaml", "packaging/grafana/waypost.json"] {
+        for file in [
+            "packaging/prometheus/waypost.rules.yaml",
+            "packaging/grafana/waypost.json",
+            "docs/operations.md",
+        ] {
             let asked = metrics(&read(file));
             assert!(asked.len() > 5, "{file}");
             let unknown: Vec<_> = asked.difference(&known).collect();
             assert!(unknown.is_empty(), "{file}: {unknown:?}");
         }
+    }
+
+    /// The value of a setting of the unit.
+    fn of_unit(name: &str) -> String {
+        let unit = read("packaging/systemd/waypost.service");
+        let mut values = unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        let value = values.next().unwrap_or_else(|| panic!("the unit has no {name}"));
+        assert_eq!(values.next(), None, "{name} twice");
+        value.to_owned()
+    }
+
+    #[test]
+    fn the_unit_waits_for_what_the_program_tells() {
+        assert_eq!(of_unit("Type"), "notify");
+        let told = read("crates/server/src/service_manager.rs");
+        for word in ["NotifyState::Ready", "NotifyState::Stopping", "NotifyState::Watchdog"] {
+            assert!(told.contains(word), "{word}");
+        }
+        assert!(of_unit("WatchdogSec").parse::<u64>().unwrap() >= 30);
+        // A ledger is not left in the middle of an upgrade, nor a stop in the middle of a drain.
+        assert_eq!(of_unit("TimeoutStartSec"), "infinity");
+        let defaults = read("config.default.toml");
+        let limit = defaults.lines().find_map(|line| line.strip_prefix("shutdown_limit_ms = "));
+        let limit: u64 = limit.unwrap().split_whitespace().next().unwrap().parse().unwrap();
+        assert!(of_unit("TimeoutStopSec").parse::<u64>().unwrap() * 1000 > 2 * limit);
+        let again = read("crates/server/src/main.rs");
+        let code = of_unit("RestartForceExitStatus");
+        assert!(again.contains(&format!("const EXIT_AGAIN: u8 = {code};")));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub fn build() -> anyhow::Result<()> {
 }
 
 /// What the lock file names; nothing of it runs while it is installed.
-fn install() -> anyhow::Result<()> {
+pub fn install() -> anyhow::Result<()> {
     quietly(tool("npm", &["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))
 }
 

@@ -97,7 +97,7 @@ pub use search::{Search, SearchOptions};
 pub use sessions::Sessions;
 pub use stats::Stats;
 pub use statuses::Statuses;
-pub use supervisor::{Policy, Supervisor};
+pub use supervisor::{LoopBeat, Policy, Supervisor};
 pub use templates::Templates;
 pub use transfer::{Transfer, TransferOptions};
 pub use webhooks::{DeliveryRates, WebhookOptions, Webhooks};
@@ -465,6 +465,11 @@ impl Gateway {
     /// Stops taking work, drains within the limit, then cuts. Idempotent.
     pub async fn shutdown(&self) {
         self.supervisor.shutdown(self.shutdown_limit).await;
+    }
+
+    /// How far the loops that must not stand still have come, for a watchdog.
+    pub fn beats(&self) -> Vec<LoopBeat> {
+        self.supervisor.beats()
     }
 
     /// Completes when a task that must not end ended; the text names it.

@@ -5,6 +5,8 @@
 //! | [`Policy::Essential`] | the process fails | the process fails | told by the soft token, waited for, cut at the limit |
 //! | [`Policy::Once`] | that is its job | logged; its owner sees it ended | the same |
 
+mod pulse;
+
 use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
@@ -18,6 +20,9 @@ use std::{
 use futures::FutureExt as _;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use pulse::LoopPulses;
+pub use pulse::{LoopBeat, LoopPulse};
 
 /// What a task's end means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +53,7 @@ pub struct Supervisor {
     failure: Arc<watch::Sender<Option<String>>>,
     running: Arc<Mutex<HashMap<u64, String>>>,
     started: Arc<AtomicU64>,
+    pulses: LoopPulses,
 }
 
 impl Default for Supervisor {
@@ -66,6 +72,7 @@ impl Supervisor {
             failure: Arc::new(watch::Sender::new(None)),
             running: Arc::default(),
             started: Arc::default(),
+            pulses: LoopPulses::default(),
         }
     }
 
@@ -111,6 +118,16 @@ impl Supervisor {
 
     fn list<T>(&self, change: impl FnOnce(&mut HashMap<u64, String>) -> T) -> T {
         change(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What a loop that must not stand still tells its turns to; its name is that of its task.
+    pub fn pulse(&self, name: &'static str) -> LoopPulse {
+        self.pulses.begin(name)
+    }
+
+    /// How far the loops with a pulse have come.
+    pub fn beats(&self) -> Vec<LoopBeat> {
+        self.pulses.beats()
     }
 
     /// Cancelled when the shutdown begins: take no more work.

@@ -46,8 +46,26 @@ pub enum CliCommand {
     Plugin(PluginCommand),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
-    /// Check the configuration and show what is in force; starts nothing
+    /// Check the configuration and show what is in force, and where it comes from; starts nothing
     CheckConfig,
+    /// Print what a shell needs to complete this command line
+    Completions(CompletionOptions),
+    /// Write the manual pages: waypost(1), and one for each command
+    Manual(ManualOptions),
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionOptions {
+    /// The shell that it is for
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ManualOptions {
+    /// Where to write them
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
 }
 
 #[derive(Debug, Default, Args)]

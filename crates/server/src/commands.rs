@@ -2,7 +2,8 @@
 
 use std::{io::Write as _, path::Path, process::ExitCode, sync::Arc};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use clap::CommandFactory as _;
 use domain::{
     ApiKeyId, Clock as _,
     api_key::{ApiKey, KeyHash, new_key, prefix_of},
@@ -11,7 +12,7 @@ use domain::{
 
 use crate::{
     assemble,
-    cli::{CreateKey, KeysCommand},
+    cli::{Cli, CompletionOptions, CreateKey, KeysCommand, ManualOptions},
     config::{self, Settings},
     system::{SystemClock, SystemEntropy},
 };
@@ -60,10 +61,24 @@ pub fn openapi() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `waypost check-config`: prints the settings that are in force.
+/// `waypost check-config`: prints the settings that are in force, and where they come from.
 pub fn check_config(file: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let settings = config::load(file, &config::process_env)?;
-    say!("{settings:#?}");
-    say!("The configuration is valid.");
+    say!("{}", config::report(file, &config::process_env)?.trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `waypost completions`: prints a script of the shell.
+pub fn completions(options: &CompletionOptions) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(options.shell, &mut Cli::command(), "waypost", &mut script);
+    say!("{}", String::from_utf8_lossy(&script).trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `waypost manual`: writes a page for `man` of each command.
+pub fn manual(options: &ManualOptions) -> anyhow::Result<ExitCode> {
+    let dir = &options.dir;
+    clap_mangen::generate_to(Cli::command(), dir)
+        .with_context(|| format!("--dir: cannot write into {}", dir.display()))?;
     Ok(ExitCode::SUCCESS)
 }

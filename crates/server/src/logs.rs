@@ -183,6 +183,7 @@ mod tests {
         tracing::error!(target: "whatsapp_rust::download", "Failed again {url}");
         tracing::error!(target: "usync", phone = 4_917_012_345_678_u64, "no device of 4917012345678@s.whatsapp.net");
         tracing::info!(target: "usync", "4917012345678@s.whatsapp.net");
+        tracing::info!(target: "whatsapp_rust::client::lifecycle", "Client run loop has shut down.");
         tracing::info!(target: "whatsapp::transfer", size_bytes = 123_456_789, "a file came");
         let span =
             tracing::error_span!(target: "whatsapp_rust::send", "send", to = "4917012345678");
@@ -194,9 +195,11 @@ mod tests {
     fn the_library_is_silent_unless_something_is_wrong() {
         let log = written("info", false, everybody);
         assert!(!log.contains("stream-download") && !log.contains("INFO usync"), "{log}");
+        assert!(!log.contains("run loop"), "{log}");
         assert!(log.contains("Failed again") && log.contains("a file came"), "{log}");
         let log = written("debug", false, everybody);
         assert!(log.contains("stream-download") && log.contains("INFO usync"), "{log}");
+        assert!(log.contains("Client run loop has shut down"), "{log}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod open_link;
 mod plugin_tool;
 mod sandbox;
 mod serve;
+mod service_manager;
 mod system;
 
 use std::{path::Path, process::ExitCode, sync::Arc};
@@ -132,6 +133,8 @@ async fn other(file: Option<&Path>, command: CliCommand) -> anyhow::Result<ExitC
         CliCommand::Plugin(command) => plugin_tool::run(command).await,
         CliCommand::Openapi => commands::openapi(),
         CliCommand::CheckConfig => commands::check_config(file),
+        CliCommand::Completions(options) => commands::completions(&options),
+        CliCommand::Manual(options) => commands::manual(&options),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     config::{ProgramConfig, ServerRole, Settings},
     http::{self, HttpServer},
     lifecycle::{self, ShutdownSignals},
-    logs,
+    logs, service_manager,
 };
 
 /// How serving ended.
@@ -33,14 +33,39 @@ enum StopCause {
 pub async fn run(settings: Settings, program: Arc<ProgramConfig>) -> anyhow::Result<ServeEnd> {
     logs::init(&settings.log.level, settings.log.format);
     let mut signals = ShutdownSignals::listen()?;
+    let watchdog = service_manager::Watchdog::begin();
     let listener = bind(&settings).await?;
     let address = listener.local_addr()?;
     let limits = settings.http_limits(http::raise())?;
     let assembled = assemble::build(&settings).await?;
+    watchdog.look_at(&assembled.gateway);
     announce(&settings, address, &assembled).await?;
     let router = assemble::router(&settings, assembled.gateway.clone(), Some(program.clone()))?;
     let http = HttpServer::start(listener, router, limits);
-    let cause = tokio::select! {
+    service_manager::ready(&format!("listens on {address}"));
+    let cause = stop_cause(&mut signals, &program, &assembled).await;
+    match cause {
+        StopCause::Restart => service_manager::restarting(),
+        StopCause::Signal | StopCause::Failure => service_manager::stopping(),
+    }
+    let code =
+        lifecycle::drain(&mut signals, stop(http, &assembled, settings.shutdown_limit())).await;
+    Ok(match cause {
+        StopCause::Signal => ServeEnd::Exit(code),
+        // A signal in between means to stop.
+        StopCause::Restart if code == ExitCode::SUCCESS => ServeEnd::Again,
+        StopCause::Restart => ServeEnd::Exit(code),
+        StopCause::Failure => ServeEnd::Exit(ExitCode::FAILURE),
+    })
+}
+
+/// Waits for what ends the serving.
+async fn stop_cause(
+    signals: &mut ShutdownSignals,
+    program: &ProgramConfig,
+    assembled: &AssembledGateway,
+) -> StopCause {
+    tokio::select! {
         name = signals.next() => {
             tracing::info!(signal = name, "stopping: finishing what is under way");
             StopCause::Signal
@@ -57,16 +82,7 @@ pub async fn run(settings: Settings, program: Arc<ProgramConfig>) -> anyhow::Res
             tracing::error!("the ledger's writer ended; stopping");
             StopCause::Failure
         }
-    };
-    let code =
-        lifecycle::drain(&mut signals, stop(http, &assembled, settings.shutdown_limit())).await;
-    Ok(match cause {
-        StopCause::Signal => ServeEnd::Exit(code),
-        // A signal in between means to stop.
-        StopCause::Restart if code == ExitCode::SUCCESS => ServeEnd::Again,
-        StopCause::Restart => ServeEnd::Exit(code),
-        StopCause::Failure => ServeEnd::Exit(ExitCode::FAILURE),
-    })
+    }
 }
 
 /// Opens the port early: a taken one stops the start before anything else is touched.

@@ -42,6 +42,8 @@ use crate::{Brake, Media, Messages, Policy, Ports, Sessions, Supervisor, ledger:
 pub use accept::{Accepted, BulkRequest, Foreseen};
 pub use error::BatchError;
 
+const CARETAKER: &str = "batches/caretaker";
+
 /// How batches behave. `Default` is for production.
 #[derive(Debug, Clone)]
 pub struct BulkOptions {
@@ -148,7 +150,7 @@ impl Batches {
     /// Starts the runners of what is not over, now and from now on.
     pub(crate) fn run(&self) {
         let care = caretaker(self.shared.clone());
-        self.shared.supervisor.spawn("batches/caretaker", Policy::Essential, care);
+        self.shared.supervisor.spawn(CARETAKER, Policy::Essential, care);
     }
 
     /// One batch.
@@ -344,11 +346,16 @@ impl SharedBatches {
 async fn caretaker(shared: Arc<SharedBatches>) {
     let stopping = shared.supervisor.stopping();
     let clock = shared.ports.clock.clone();
+    let pulse = shared.supervisor.pulse(CARETAKER);
     loop {
+        pulse.beat();
         match shared.ports.store.bulk_sessions().await {
             Ok(sessions) => {
                 for session in sessions {
+                    pulse.beat();
                     let Some(lease) = shared.sessions.lease(session) else {
+                        // As long as the ledger is away.
+                        pulse.wait();
                         shared.hold_idle(session).await;
                         continue;
                     };
@@ -362,6 +369,7 @@ async fn caretaker(shared: Arc<SharedBatches>) {
                 tracing::warn!(error = &error as &dyn std::error::Error, "batches were not found");
             }
         }
+        pulse.beat();
         forget(&shared).await;
         tokio::select! {
             () = shared.wake.notified() => {}

@@ -20,6 +20,7 @@ use crate::Policy;
 const TAKEN_AT_ONCE: u32 = 1000;
 /// Records put right at once at the start; they share commits.
 const WOKEN_AT_ONCE: usize = 64;
+const WATCH: &str = "sessions/takeover";
 
 impl Sessions {
     /// Brings back every session that should be running, and looks for them from now on.
@@ -38,7 +39,7 @@ impl Sessions {
             this.bring_back(wanted).await;
         });
         let (this, every) = (self.clone(), self.inner.options.takeover_interval);
-        self.inner.supervisor.spawn("sessions/takeover", Policy::Essential, async move {
+        self.inner.supervisor.spawn(WATCH, Policy::Essential, async move {
             this.watch(every).await;
         });
         Ok(())
@@ -46,13 +47,19 @@ impl Sessions {
 
     async fn watch(&self, every: Duration) {
         let (clock, stopping) = (self.inner.ports.clock.clone(), self.inner.supervisor.stopping());
+        let pulse = self.inner.supervisor.pulse(WATCH);
         loop {
+            pulse.beat();
             tokio::select! {
                 () = clock.sleep_until(Timer::Takeover, clock.now().plus(every)) => {}
                 () = stopping.cancelled() => return,
             }
             match self.inner.ports.store.unheld_sessions(clock.now(), TAKEN_AT_ONCE).await {
-                Ok(unheld) => self.bring_back(unheld).await,
+                Ok(unheld) => {
+                    // As long as the connections of so many sessions take.
+                    pulse.wait();
+                    self.bring_back(unheld).await;
+                }
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "sessions that nobody runs were not looked for"

@@ -20,6 +20,7 @@ use crate::{Policy, Supervisor};
 pub(super) const WINDOW: u32 = 8;
 /// After a look that found something the next comes at the latest so soon.
 const SOON: Duration = Duration::from_millis(20);
+const NAME: &str = "webhooks/dispatcher";
 
 struct Dispatcher {
     webhooks: Webhooks,
@@ -40,15 +41,17 @@ pub(super) fn start(webhooks: &Webhooks, supervisor: &Supervisor) {
         name: worker_name(&webhooks.options.process, u64::from_be_bytes(bytes)),
         lanes: Arc::new(Semaphore::new(webhooks.options.concurrency.max(1) * per_place)),
     };
-    supervisor.spawn("webhooks/dispatcher", Policy::Essential, dispatcher.run());
+    supervisor.spawn(NAME, Policy::Essential, dispatcher.run());
 }
 
 impl Dispatcher {
     async fn run(self) {
         let stopping = self.supervisor.stopping();
+        let pulse = self.supervisor.pulse(NAME);
         let mut failing = false;
         stopping.run_until_cancelled(self.webhooks.valve.first()).await;
         while stopping.run_until_cancelled(self.webhooks.valve.pass()).await.is_some() {
+            pulse.beat();
             let now = self.webhooks.ports.clock.now();
             let claimed = self.claim(now).await;
             let failed_before = std::mem::replace(&mut failing, claimed.is_err());
@@ -70,6 +73,8 @@ impl Dispatcher {
                     self.rest(None).await;
                 }
             }
+            // A ledger that takes no writes closes the valve for as long as that lasts.
+            pulse.wait();
         }
     }
 

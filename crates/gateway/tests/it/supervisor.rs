@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use gateway::{Policy, Supervisor, supervisor::Ending};
+use gateway::{LoopBeat, Policy, Supervisor, supervisor::Ending};
 
 use crate::house::within;
 
@@ -78,4 +78,22 @@ async fn a_shutdown_cuts_those_who_do_not() {
     assert_eq!(ending(stubborn).await, Ending::Cut);
     assert!(supervisor.cut().is_cancelled());
     assert_eq!(failed(&supervisor).await, None);
+}
+
+#[tokio::test]
+async fn a_loop_with_a_pulse_is_watched_while_its_turns_have_to_come() {
+    let supervisor = Supervisor::new();
+    let beat = |turns| vec![LoopBeat { name: "pump", turns }];
+    assert_eq!(supervisor.beats(), []);
+    let pulse = supervisor.pulse("pump");
+    assert_eq!(supervisor.beats(), beat(None), "it has not begun");
+    pulse.beat();
+    pulse.beat();
+    assert_eq!(supervisor.beats(), beat(Some(2)));
+    pulse.wait();
+    assert_eq!(supervisor.beats(), beat(None), "it may wait for ever");
+    pulse.beat();
+    assert_eq!(supervisor.clone().beats(), beat(Some(3)));
+    drop(pulse);
+    assert_eq!(supervisor.beats(), beat(None), "it has ended");
 }

@@ -160,13 +160,13 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|(name, _, _)| *name)
 }
 
-/// The settings that are set by variables.
-pub fn overrides(env: Env<'_>) -> Result<Vec<(&'static str, Value)>, ConfigError> {
+/// The settings that are set by variables: variable, setting, value.
+pub fn overrides(env: Env<'_>) -> Result<Vec<(&'static str, &'static str, Value)>, ConfigError> {
     let mut found = Vec::new();
     for (name, path, kind) in TABLE {
         let empty_counts = matches!(kind, ValueKind::Numbers);
         if let Some(text) = env(name).filter(|text| empty_counts || !text.is_empty()) {
-            found.push((*path, parse(name, *kind, &text)?));
+            found.push((*name, *path, parse(name, *kind, &text)?));
         }
     }
     Ok(found)

@@ -12,6 +12,7 @@ mod open;
 mod overlay;
 pub mod queue;
 mod rates;
+mod report;
 mod secrets;
 mod settings;
 mod size;
@@ -27,6 +28,7 @@ use figment::{
 pub use database::{DatabaseTarget, DatabaseType, PostgresTarget};
 pub use env::ClockRate;
 pub use overlay::ProgramConfig;
+pub use report::report;
 pub use settings::{DashboardSetting, LogFormat, ServerRole, Settings};
 
 /// Every setting with its default; the same text users read.
@@ -86,9 +88,42 @@ fn load_with(
     Ok(settings)
 }
 
+/// Where the value of a setting comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum SettingOrigin {
+    Default,
+    /// Another default, by `NODE_ENV=production`.
+    Production,
+    /// The configuration file.
+    File(PathBuf),
+    /// The file of what was changed by the API.
+    Changed,
+    /// The variable of this name.
+    Environment(&'static str),
+}
+
+/// The settings of one origin.
+type SettingLayer = (SettingOrigin, Figment);
+
 /// Defaults, the file, what was changed by the API, and the environment, each over the one before.
 fn layers(file: Option<&Path>, env: Env<'_>, overlay: &str) -> Result<Figment, ConfigError> {
-    let mut figment = Figment::from(Toml::string(DEFAULTS)).merge(env::production_defaults(env));
+    Ok(merged(origins(file, env, overlay)?.into_iter()))
+}
+
+fn merged(layers: impl Iterator<Item = SettingLayer>) -> Figment {
+    layers.fold(Figment::new(), |under, (_, layer)| under.merge(layer))
+}
+
+/// The layers one by one, the lowest first.
+fn origins(
+    file: Option<&Path>,
+    env: Env<'_>,
+    overlay: &str,
+) -> Result<Vec<SettingLayer>, ConfigError> {
+    let mut layers = vec![
+        (SettingOrigin::Default, Figment::from(Toml::string(DEFAULTS))),
+        (SettingOrigin::Production, Figment::from(env::production_defaults(env))),
+    ];
     if let Some(path) = config_file(file, env)? {
         let text = std::fs::read_to_string(&path)
             .map_err(|error| ConfigError(format!("{}: cannot be read: {error}", path.display())))?;
@@ -96,13 +131,14 @@ fn layers(file: Option<&Path>, env: Env<'_>, overlay: &str) -> Result<Figment, C
         toml::from_str::<toml::Table>(&text).map_err(|error| {
             ConfigError(format!("{}: {}", path.display(), one_line(&error.to_string())))
         })?;
-        figment = figment.merge(Toml::string(&text));
+        layers.push((SettingOrigin::File(path), Figment::from(Toml::string(&text))));
     }
-    figment = figment.merge(Toml::string(overlay));
-    for (path, value) in env::overrides(env)? {
-        figment = figment.merge(Serialized::default(path, value));
+    layers.push((SettingOrigin::Changed, Figment::from(Toml::string(overlay))));
+    for (name, path, value) in env::overrides(env)? {
+        let layer = Figment::from(Serialized::default(path, value));
+        layers.push((SettingOrigin::Environment(name), layer));
     }
-    Ok(figment)
+    Ok(layers)
 }
 
 /// Only the defaults, for the sandbox: a configuration meant for the real network must not reach it.
@@ -142,6 +178,12 @@ mod tests {
         load(None, &move |name| {
             vars.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
         })
+    }
+
+    /// How many settings the defaults file has.
+    pub(super) fn lines_of_defaults() -> usize {
+        let table: toml::Table = toml::from_str(DEFAULTS).unwrap();
+        table.values().map(|names| names.as_table().unwrap().len()).sum()
     }
 
     fn file(text: &str) -> Result<Settings, ConfigError> {

@@ -188,7 +188,7 @@ fn flat(changes: &Map<String, Value>) -> Result<BTreeMap<String, Value>, ConfigE
 }
 
 /// All settings as JSON.
-fn shown(figment: &Figment) -> Result<Value, ConfigError> {
+pub fn shown(figment: &Figment) -> Result<Value, ConfigError> {
     figment.extract().map_err(|error| ConfigError(describe(&error)))
 }
 

@@ -28,8 +28,8 @@ impl std::fmt::Debug for EnvSecrets {
     }
 }
 
-/// The secrets by the names of their variables, and whether each is set.
-pub fn secrets_set(env: Env<'_>) -> BTreeMap<&'static str, bool> {
+/// The secrets by the names of their variables, and the variable that gives each, if one does.
+pub fn secret_origins(env: Env<'_>) -> BTreeMap<&'static str, Option<String>> {
     const NAMES: [&str; 7] = [
         "API_KEY_PEPPER",
         "API_MASTER_KEY",
@@ -39,8 +39,16 @@ pub fn secrets_set(env: Env<'_>) -> BTreeMap<&'static str, bool> {
         "REDIS_USERNAME",
         "WAYPOST_MASTER_KEY",
     ];
-    let given = |name: &str| set(env, name).or_else(|| set(env, &format!("{name}_FILE"))).is_some();
+    let given = |name: &str| {
+        let mut variables = [name.to_owned(), format!("{name}_FILE")].into_iter();
+        variables.find(|variable| set(env, variable).is_some())
+    };
     NAMES.into_iter().map(|name| (name, given(name))).collect()
+}
+
+/// The secrets by the names of their variables, and whether each is set.
+pub fn secrets_set(env: Env<'_>) -> BTreeMap<&'static str, bool> {
+    secret_origins(env).into_iter().map(|(name, given)| (name, given.is_some())).collect()
 }
 
 /// A secret: the variable itself, or what is in the file that `<NAME>_FILE` names, without white space around it.

@@ -60,8 +60,53 @@ fn check_config_shows_what_is_in_force_without_secrets() {
         .env("WAYPOST_MASTER_KEY", MASTER_KEY);
     let (code, out, err) = finish(command);
     assert_eq!(code, Some(0), "{err}");
-    assert!(out.contains("3999"), "{out}");
+    let port = out.lines().find(|line| line.starts_with("port = 3999 ")).unwrap();
+    assert!(port.ends_with(" # environment: PORT"), "{out}");
+    assert!(out.contains("# environment: WAYPOST_MASTER_KEY\n"), "{out}");
     assert!(!out.contains(MASTER_KEY), "{out}");
+    // It is a file for the same settings.
+    std::fs::write(dir.path().join("waypost.toml"), &out).unwrap();
+    let mut command = waypost();
+    command.arg("check-config").current_dir(dir.path());
+    let (code, again, err) = finish(command);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(again.lines().any(|line| line.starts_with("port = 3999 ")), "{again}");
+}
+
+#[test]
+fn check_config_refuses_with_one_line_that_names_the_setting() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = waypost();
+    command.arg("check-config").current_dir(dir.path()).env("WEBHOOK_TIMEOUT", "-5");
+    let (code, out, err) = finish(command);
+    assert_eq!((code, out.as_str()), (Some(64), ""), "{err}");
+    assert!(err.starts_with("waypost: WEBHOOK_TIMEOUT: "), "{err}");
+    assert_eq!(err.trim_end().lines().count(), 1, "{err}");
+}
+
+#[test]
+fn shells_and_man_know_every_command() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let mut command = waypost();
+        command.args(["completions", shell]);
+        let (code, out, err) = finish(command);
+        assert_eq!(code, Some(0), "{err}");
+        assert!(out.contains("check-config") && out.contains("sandbox"), "{shell}: {out}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = waypost();
+    command.args(["manual", "--dir"]).arg(dir.path());
+    let (code, _, err) = finish(command);
+    assert_eq!(code, Some(0), "{err}");
+    let page = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    assert!(page("waypost.1").contains(".TH waypost 1"), "{}", page("waypost.1"));
+    for name in ["waypost-serve.1", "waypost-plugin-check.1"] {
+        assert!(page("waypost.1").len() > 500 && page(name).contains(".SH SYNOPSIS"), "{name}");
+    }
+    let mut command = waypost();
+    command.args(["manual", "--dir", "/no/such/folder"]);
+    let (code, _, err) = finish(command);
+    assert_eq!((code, err.trim_end().lines().count()), (Some(1), 1), "{err}");
 }
 
 #[test]

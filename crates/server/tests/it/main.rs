@@ -27,6 +27,7 @@ mod restart;
 mod safety;
 mod sandbox;
 mod sends;
+mod service_manager;
 mod strangers;
 mod support;
 mod testing_your_bot;

@@ -55,6 +55,28 @@ async fn a_linked_session_comes_back_ready_without_a_new_qr() {
     );
 }
 
+/// What the program writes while a session comes up and is stopped.
+async fn log_of_a_session(level: &str) -> String {
+    let house = Prepared::new().await;
+    let session = house.link(&[SHOP]).await[0];
+    let running = house.start_with(&[("LOG_LEVEL", level)]);
+    running.api().ready(session).await;
+    running.api().post(&format!("/sessions/{session}/stop"), &json!({})).await;
+    assert!(running.terminate().success());
+    std::fs::read_to_string(house.data().join("stderr.log")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_the_protocol_library_are_for_debugging() {
+    let log = log_of_a_session("info").await;
+    assert!(log.contains("stopped"), "the program's own lines are there: {log}");
+    for word in ["whatsapp_rust", "wacore", "Client run loop has shut down"] {
+        assert!(!log.contains(word), "{word} is in the log: {log}");
+    }
+    let log = log_of_a_session("debug").await;
+    assert!(log.contains("INFO whatsapp_rust::"), "{log}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_outlives_whoever_reads_what_it_says() {
     let house = Prepared::new().await;
