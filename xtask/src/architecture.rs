@@ -67,6 +67,7 @@ const WALLS: &[(&str, &[&str], &str)] = &[
     ("redis", &["storage"], "the shared queue"),
     ("bullmq-official", &["storage"], "the shared queue"),
     ("chacha20poly1305", &["storage"], "encryption at rest"),
+    ("tar", &["storage"], "backups"),
     // HTTP.
     ("axum", &["api", "server", "simulator", "testkit"], "serving HTTP"),
     ("tower-http", &["api"], "serving HTTP"),

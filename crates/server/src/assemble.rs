@@ -8,15 +8,12 @@ use gateway::{
     BulkOptions, Gateway, LiveOptions, MediaOptions, Options, PeerOptions, PluginOptions, Ports,
     RetentionOptions, SearchOptions, SendOptions, TransferOptions, webhooks::WebhookOptions,
 };
-use storage::{
-    BullQueue, FolderMedia, LedgerStore, MasterKey, PostgresOptions, PostgresTls, RedisOptions,
-    StoreOptions,
-};
+use storage::{BullQueue, FolderMedia, LedgerStore, MasterKey, RedisOptions, StoreOptions};
 use whatsapp::{Engine, EngineOptions, MediaEndpoint};
 
 use crate::{
-    config::{ConfigError, DatabaseTarget, PostgresTarget, ServerRole, Settings},
-    first_key, open_link,
+    config::{ConfigError, DatabaseTarget, ServerRole, Settings},
+    first_key, open_link, stores,
     system::{FastClock, SystemClock, SystemEntropy, resident_bytes},
 };
 
@@ -56,7 +53,7 @@ pub async fn open_store(settings: &Settings) -> anyhow::Result<LedgerStore> {
         DatabaseTarget::Sqlite(file) => StoreOptions::new(file, master_key),
         DatabaseTarget::Postgres(target) => StoreOptions {
             readers: target.pool_size,
-            ..StoreOptions::postgres(postgres_options(target), master_key)
+            ..StoreOptions::postgres(stores::postgres_options(target), master_key)
         },
     };
     if settings.failpoint.is_some() {
@@ -87,18 +84,6 @@ fn private_folder(dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn postgres_options(target: PostgresTarget) -> PostgresOptions {
-    PostgresOptions {
-        host: target.host,
-        port: target.port,
-        username: target.username,
-        password: target.password,
-        database: target.name,
-        schema: target.schema,
-        tls: target.tls.map(|tls| PostgresTls { ca: tls.ca }),
-    }
-}
-
 /// The queue that processes share, where one is set.
 async fn shared_queue(
     settings: &Settings,
@@ -106,16 +91,7 @@ async fn shared_queue(
     lease: Duration,
 ) -> anyhow::Result<Option<BullQueue>> {
     let Some(redis) = settings.redis() else { return Ok(None) };
-    let options = RedisOptions {
-        username: redis.username,
-        password: redis.password,
-        tls: redis.tls.is_some(),
-        ca: redis.tls.and_then(|tls| tls.ca),
-        db: u8::try_from(redis.db).context("redis.db (REDIS_DB): must be at most 255")?,
-        connect_timeout: redis.connect_timeout,
-        lock: lease,
-        ..RedisOptions::new(redis.host, redis.port)
-    };
+    let options = RedisOptions { lock: lease, ..stores::redis_options(redis)? };
     let ledger = Arc::new(store.clone());
     Ok(Some(BullQueue::start(ledger, options, clock(settings)).await.context("redis")?))
 }

@@ -38,6 +38,12 @@ pub enum CliCommand {
     Link(LinkOptions),
     /// Say whether the gateway that runs here can work; exit code 0 when it can
     Health(HealthOptions),
+    /// Copy the ledger and the media files into one file; the gateway may run
+    Backup(BackupArgs),
+    /// Put a backup in the place of the ledger; the gateway must not run
+    Restore(RestoreArgs),
+    /// Say what is wrong here and what to do about it; changes nothing
+    Doctor(DoctorArgs),
     /// Manage API keys on this machine, without the HTTP API
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -84,6 +90,67 @@ pub struct OpenOptions {
 
 #[derive(Debug, Default, Args)]
 pub struct HealthOptions {
+    /// Where the gateway is asked [default: where the settings say that it listens]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Safe while the gateway runs: the ledger is copied as of one moment. The file is a tar with the ledger, every media file,
+their sizes and SHA-256, and the fingerprint of the master key. The master key is not in it: keep that in another place,
+or the backup is worth nothing. It gets its name when it is whole and was read again.
+
+Needs free space next to FILE for the ledger twice and the media files once. With PostgreSQL this prints the pg_dump to
+run instead.
+
+  waypost backup /backups/waypost-$(date +%F).tar")]
+pub struct BackupArgs {
+    /// The file that is made; none may be there
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Only list the media files, with sizes and hashes: for those who copy the media folder with other tools
+    #[arg(long)]
+    pub without_media: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Stop the gateway first. Everything is checked before anything is changed: each checksum, the fingerprint of the master
+key, the version of the tables. The key has to be here already (WAYPOST_MASTER_KEY or the key file).
+
+Afterwards both sides of every chat can read each other: the device stays linked, its old encryption sessions are
+dropped and new ones begin by themselves. Messages and batches that were on their way at the time of the backup are not
+sent again; each is told as failed or cancelled.
+
+  waypost restore /backups/waypost-2026-11-27.tar --replace
+  pg_restore …, then: waypost restore --in-place")]
+pub struct RestoreArgs {
+    /// A file that `waypost backup` made
+    #[arg(value_name = "FILE", required_unless_present = "in_place")]
+    pub file: Option<PathBuf>,
+
+    /// Move a ledger that is here aside, and put the backup in its place
+    #[arg(long, conflicts_with = "in_place")]
+    pub replace: bool,
+
+    /// The database was restored by its own tools (pg_restore, a snapshot of the disk): only make it safe to start
+    #[arg(long, conflicts_with = "file")]
+    pub in_place: bool,
+}
+
+#[derive(Debug, Default, Args)]
+#[command(after_help = "\
+Looks at the settings, the data folder and its rights, free disk space, the master key, the ledger (reachable, whole,
+version of its tables), what waits or was given up in it, PostgreSQL and Redis, and the gateway's port.
+
+Exit code 0: all is well; 1: something to look at; 2: something is broken.")]
+pub struct DoctorArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+
     /// Where the gateway is asked [default: where the settings say that it listens]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
@@ -287,5 +354,17 @@ mod tests {
         assert!(Cli::try_parse_from(["waypost", "dance"]).is_err());
         assert!(Cli::try_parse_from(["waypost", "serve", "--role", "worker"]).is_ok());
         assert!(Cli::try_parse_from(["waypost", "serve", "--role", "boss"]).is_err());
+    }
+
+    #[test]
+    fn a_restore_has_a_file_or_is_in_place() {
+        let parses =
+            |args: &[&str]| Cli::try_parse_from([&["waypost", "restore"], args].concat()).is_ok();
+        assert!(parses(&["a.tar"]) && parses(&["a.tar", "--replace"]) && parses(&["--in-place"]));
+        assert!(
+            !parses(&[])
+                && !parses(&["a.tar", "--in-place"])
+                && !parses(&["--replace", "--in-place"])
+        );
     }
 }

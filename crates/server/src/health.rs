@@ -21,7 +21,7 @@ pub async fn run(settings: Settings, options: HealthOptions) -> anyhow::Result<E
 }
 
 /// The parts that are not up, with what they say.
-fn why(status: StatusCode, body: &Value) -> String {
+pub fn why(status: StatusCode, body: &Value) -> String {
     let parts = body["details"].as_object().into_iter().flatten();
     let down = parts.filter(|(_, part)| part["status"] != "up").map(|(name, part)| {
         let word = part["status"].as_str().unwrap_or("down");

@@ -7,9 +7,11 @@
 mod say;
 
 mod assemble;
+mod backup;
 mod cli;
 mod commands;
 mod config;
+mod doctor;
 mod first_key;
 mod health;
 mod http;
@@ -19,9 +21,12 @@ mod local;
 mod logs;
 mod open_link;
 mod plugin_tool;
+mod progress;
+mod restore;
 mod sandbox;
 mod serve;
 mod service_manager;
+mod stores;
 mod system;
 
 use std::{path::Path, process::ExitCode, sync::Arc};
@@ -130,6 +135,14 @@ async fn other(file: Option<&Path>, command: CliCommand) -> anyhow::Result<ExitC
         CliCommand::Health(options) => {
             health::run(config::load(file, &config::process_env)?, options).await
         }
+        CliCommand::Backup(args) => {
+            backup::run(config::load(file, &config::process_env)?, args).await
+        }
+        CliCommand::Restore(args) => {
+            logs::init("warn", config::LogFormat::Text);
+            Box::pin(restore::run(config::load(file, &config::process_env)?, args)).await
+        }
+        CliCommand::Doctor(args) => doctor::run(file, args).await,
         CliCommand::Plugin(command) => plugin_tool::run(command).await,
         CliCommand::Openapi => commands::openapi(),
         CliCommand::CheckConfig => commands::check_config(file),

@@ -19,6 +19,9 @@ const NONCE_BYTES: usize = 24;
 /// First byte of every ciphertext, so that another scheme can follow.
 const VERSION: u8 = 1;
 
+/// Hashed in front of a key, so that the fingerprint is no other use of it.
+const FINGERPRINT: &[u8] = b"waypost master key fingerprint\0";
+
 /// 32 bytes that open everything. `Debug` hides it; memory is wiped on drop.
 #[derive(Clone)]
 pub struct MasterKey([u8; 32]);
@@ -50,6 +53,13 @@ impl MasterKey {
     /// The key with which the processes of an installation know each other's requests.
     pub fn hop_key(&self) -> domain::hop::HopKey {
         domain::hop::HopKey::derive(&self.0)
+    }
+
+    /// What tells keys apart and says nothing of them: 16 hex digits.
+    pub fn fingerprint(&self) -> String {
+        use sha2::{Digest as _, Sha256};
+        let hash = Sha256::new().chain_update(FINGERPRINT).chain_update(self.0).finalize();
+        hex::encode(&hash[..8])
     }
 
     pub(crate) fn hex(&self) -> String {
@@ -163,5 +173,8 @@ mod tests {
         );
         assert!(MasterKey::from_hex_or_base64("0707").is_err());
         assert_eq!(format!("{:?}", MasterKey::from_bytes([7; 32])), "MasterKey(…)");
+        let fingerprint = MasterKey::from_bytes([7; 32]).fingerprint();
+        assert!(fingerprint.len() == 16 && !hex.contains(&fingerprint), "{fingerprint}");
+        assert_ne!(fingerprint, MasterKey::from_bytes([8; 32]).fingerprint());
     }
 }

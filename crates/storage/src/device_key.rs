@@ -29,6 +29,7 @@ db::statements! {
     DELETE_EXPIRED = both("delete from device_key \
          where session_id = $1 and namespace = $2 and expires_at > 0 and expires_at <= $3");
     PURGE = both("delete from device_key where session_id = $1");
+    FORGET = both("delete from device_key where session_id = $1 and namespace = $2");
 }
 
 fn read(row: &Row, session: &str, namespace: &str, cipher: &Cipher) -> StoreResult<KeyEntry> {
@@ -70,6 +71,30 @@ async fn change(unit: &mut Unit, session: &str, change: KeyChange) -> StoreResul
         }
     };
     query.execute(&mut unit.conn).await.doing(DOING).map(|_| ())
+}
+
+/// Deletes every key of a namespace; how many there were.
+pub(crate) async fn forget(unit: &mut Unit, session: &str, namespace: &str) -> StoreResult<u64> {
+    let done = db::query(&FORGET).bind(session).bind(namespace).execute(&mut unit.conn).await;
+    Ok(done.doing("forgetting engine keys")?.rows_affected())
+}
+
+/// Puts something else in the place of a key's value; `false` where there is none, or nothing to put there.
+pub(crate) async fn rewrite(
+    unit: &mut Unit,
+    session: &str,
+    (namespace, key): (&'static str, &'static str),
+    renew: &(dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync),
+) -> StoreResult<bool> {
+    let row = db::query(&GET).bind(session).bind(namespace).bind(key);
+    let row = row.fetch_optional(&mut unit.conn).await.doing("reading an engine key")?;
+    let Some(row) = row else { return Ok(false) };
+    let entry = read(&row, session, namespace, &unit.cipher)?;
+    let Some(value) = renew(&entry.value) else { return Ok(false) };
+    let put =
+        KeyChange::Put { namespace, key: key.to_owned(), value, expires_at: entry.expires_at };
+    change(unit, session, put).await?;
+    Ok(true)
 }
 
 #[async_trait]

@@ -45,6 +45,27 @@ impl FolderMedia {
         Ok(Self { folder: folder.into(), scratch_folder: Arc::new(scratch_folder) })
     }
 
+    /// Keeps a file whose name is the hash of what is read, unless it is there already. `false` when the bytes have
+    /// another hash; then nothing is kept. Blocks.
+    pub(crate) fn take_in(
+        &self,
+        id: &MediaId,
+        size: u64,
+        from: &mut dyn io::Read,
+    ) -> io::Result<bool> {
+        let there = std::fs::metadata(path_of(&self.folder, id));
+        if there.is_ok_and(|kept| kept.len() == size) {
+            return Ok(true);
+        }
+        let mut scratch = scratch(self.scratch_folder.folder())?;
+        io::copy(from, &mut scratch.file)?;
+        let (found, _) = hash(&mut scratch.file)?;
+        if found != *id {
+            return Ok(false);
+        }
+        keep(&self.folder, scratch).map(|_| true)
+    }
+
     /// Runs work that waits for the disk.
     async fn blocking<T: Send + 'static>(
         &self,
@@ -124,8 +145,22 @@ impl MediaFiles for FolderMedia {
 }
 
 /// Ids are hex digits, so this names nothing outside of the folder.
-fn path_of(folder: &Path, id: &MediaId) -> PathBuf {
+pub(crate) fn path_of(folder: &Path, id: &MediaId) -> PathBuf {
     folder.join(&id.as_str()[..2]).join(id.as_str())
+}
+
+/// Every file of a shelf, in order; none where there is no folder.
+pub(crate) fn shelf(folder: &Path, shelf: u8) -> io::Result<Vec<MediaId>> {
+    let entries = match std::fs::read_dir(folder.join(format!("{shelf:02x}"))) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        found.extend(entry?.file_name().to_str().and_then(MediaId::parse));
+    }
+    found.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    Ok(found)
 }
 
 fn scratch(scratch_folder: &Path) -> io::Result<Scratch> {

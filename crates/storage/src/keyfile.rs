@@ -35,21 +35,32 @@ impl MasterKey {
     /// # Errors
     /// [`KeyFileError`] names the file.
     pub fn load_or_create(path: &Path, entropy: &dyn Entropy) -> Result<Self, KeyFileError> {
-        let io = |source| KeyFileError::Io { path: path.to_path_buf(), source };
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                check_permissions(path)
-                    .map_err(io)?
-                    .then_some(())
-                    .ok_or(KeyFileError::Permissions(path.into()))?;
-                Self::from_hex_or_base64(&text).map_err(|_| KeyFileError::Malformed(path.into()))
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => create(path, entropy).map_err(io),
-            Err(error) if error.kind() == ErrorKind::InvalidData => {
-                Err(KeyFileError::Malformed(path.into()))
-            }
-            Err(error) => Err(io(error)),
+        match Self::load(path)? {
+            Some(key) => Ok(key),
+            None => create(path, entropy)
+                .map_err(|source| KeyFileError::Io { path: path.to_path_buf(), source }),
         }
+    }
+
+    /// Reads the key file; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] names the file.
+    pub fn load(path: &Path) -> Result<Option<Self>, KeyFileError> {
+        let io = |source| KeyFileError::Io { path: path.to_path_buf(), source };
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                return Err(KeyFileError::Malformed(path.into()));
+            }
+            Err(error) => return Err(io(error)),
+        };
+        if !check_permissions(path).map_err(io)? {
+            return Err(KeyFileError::Permissions(path.into()));
+        }
+        let key = Self::from_hex_or_base64(&text);
+        key.map(Some).map_err(|_| KeyFileError::Malformed(path.into()))
     }
 }
 

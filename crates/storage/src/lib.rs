@@ -11,6 +11,8 @@
 //! - The *cipher* encrypts the engine's keys, webhook secrets and headers, proxy addresses, messages on their way out,
 //!   the keys of files, configurations of plugins and what their providers sent, bound to their rows.
 //! - [`BullQueue`] hands the lanes of a ledger out through Redis, so that several processes share them.
+//! - A *backup* is a copy of a SQLite ledger and its files in one file; [`Revival`] is what a restored copy must not do
+//!   again. [`inspect`] looks at a ledger from outside.
 //! - [`FolderMedia`] keeps files in a folder, by the hash of their bytes.
 //!
 //! # Guarantees
@@ -21,6 +23,7 @@ mod api_key;
 mod approval;
 mod audit;
 mod automation;
+mod backup;
 mod batch;
 mod brake;
 mod bull;
@@ -34,6 +37,7 @@ mod failpoint;
 mod folder;
 mod group;
 mod idempotency;
+mod inspect;
 mod keyfile;
 mod label;
 mod lease;
@@ -49,6 +53,7 @@ mod plugin;
 mod quarantine;
 mod receivers;
 mod removal;
+mod revive;
 mod search;
 mod session;
 mod statements;
@@ -63,13 +68,20 @@ mod webhook;
 mod wishes;
 mod writer;
 
-pub use bull::{BullQueue, InvalidRedisOptions, RedisOptions};
+pub use backup::{
+    BACKUP_FORMAT, BackupError, BackupHeader, BackupMedia, BackupOptions, BackupProgress,
+    BackupStep, CheckedBackup, ProgressListener, RestoreOptions, RestoredBackup, WrittenBackup,
+    back_up, check as check_backup, restore, revive_in_place,
+};
+pub use bull::{BullQueue, InvalidRedisOptions, RedisOptions, redis_answers};
 pub use crypt::{InvalidMasterKey, MasterKey};
 pub use failpoint::{Failpoint, InvalidFailpoint};
 pub use folder::FolderMedia;
+pub use inspect::{LedgerFacts, LedgerWork, inspect};
 pub use keyfile::KeyFileError;
 pub use open::{
     Database, DatabaseLimits, LedgerStore, OpenError, PostgresOptions, PostgresTls, StoreOptions,
 };
+pub use revive::{DeviceRenewal, Revival, Revived};
 #[doc(hidden)]
 pub use statements::{RegisteredStatement, statements};

@@ -2,7 +2,7 @@
 
 mod listener;
 mod options;
-mod postgres;
+pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 use std::{fs::File, path::PathBuf, sync::Arc};
@@ -152,9 +152,16 @@ async fn key_fits(conn: &mut Conn, cipher: &Cipher) -> StoreResult<bool> {
         .execute(&mut *conn)
         .await
         .doing("storing the key's canary")?;
-    let stored: Vec<u8> = db::query_scalar(&CANARY_OF_KEY)
-        .fetch_one(&mut *conn)
+    Ok(key_opens(conn, cipher).await? == Some(true))
+}
+
+/// The same comparison where nothing is written; `None` for a database that was made with no key yet.
+pub(crate) async fn key_opens(conn: &mut Conn, cipher: &Cipher) -> StoreResult<Option<bool>> {
+    let stored: Option<Vec<u8>> = db::query_scalar(&CANARY_OF_KEY)
+        .fetch_optional(&mut *conn)
         .await
         .doing("checking the master key")?;
-    Ok(cipher.open(CANARY_PLACE, &stored).is_ok_and(|plain| plain == CANARY))
+    let fits =
+        |stored: Vec<u8>| cipher.open(CANARY_PLACE, &stored).is_ok_and(|plain| plain == CANARY);
+    Ok(stored.map(fits))
 }

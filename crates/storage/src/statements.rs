@@ -3,9 +3,9 @@
 
 use crate::{
     api_key, approval, audit, automation, batch, brake, db::Statement, delivery, device_key,
-    event_log, group, idempotency, label, lease, ledger, login, media, media_removal, message,
-    open, pacing, people, plugin, quarantine, removal, search, session, stats, status, telemetry,
-    template, transfer, upkeep, webhook, writer,
+    event_log, group, idempotency, inspect, label, lease, ledger, login, media, media_removal,
+    message, open, pacing, people, plugin, quarantine, removal, revive, search, session, stats,
+    status, telemetry, template, transfer, upkeep, webhook, writer,
 };
 
 static ALL: &[&[&Statement]] = &[
@@ -34,6 +34,7 @@ static ALL: &[&[&Statement]] = &[
     event_log::STATEMENTS,
     group::STATEMENTS,
     idempotency::STATEMENTS,
+    inspect::STATEMENTS,
     label::STATEMENTS,
     lease::memory::STATEMENTS,
     lease::processes::STATEMENTS,
@@ -71,6 +72,7 @@ static ALL: &[&[&Statement]] = &[
     plugin::values::STATEMENTS,
     quarantine::STATEMENTS,
     removal::STATEMENTS,
+    revive::STATEMENTS,
     search::STATEMENTS,
     session::STATEMENTS,
     stats::STATEMENTS,

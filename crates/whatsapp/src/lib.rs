@@ -75,5 +75,5 @@ mod unheld;
 
 pub use engine::{Engine, EngineOptions, LAST_GOOD_VERSION};
 pub use http::MediaEndpoint;
-pub use keys::{LinkedDevice, import_device};
+pub use keys::{DEVICE_PLACE, LinkedDevice, STALE_NAMESPACES, import_device, renewed_device};
 pub use safety::verification_compiled_in;

@@ -6,6 +6,7 @@
 
 //! The built program, from outside: its commands, its signals, its life after `kill -9`.
 
+mod backup;
 mod bulk;
 mod collector;
 mod commands;
@@ -15,6 +16,7 @@ mod crash;
 mod dashboard;
 mod dice;
 mod disk;
+mod doctor;
 mod failpoints;
 mod forwarding;
 mod gateways;

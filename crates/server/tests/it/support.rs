@@ -182,6 +182,11 @@ impl Prepared {
         self.run(&data, &["serve"], &[&own, env].concat())
     }
 
+    /// Another command of the program, with the settings that its gateway has; to be run with [`finish`].
+    pub fn tool(&self, args: &[&str]) -> Command {
+        self.command(self.data(), args, &[])
+    }
+
     fn run(&self, data: &Path, args: &[&str], env: &[(&str, &str)]) -> Running {
         Running::spawn(self.command(data, args, env), data.join("stderr.log"))
     }

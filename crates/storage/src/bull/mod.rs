@@ -19,6 +19,7 @@ mod feeder;
 mod held;
 mod job;
 mod link;
+mod look;
 mod options;
 mod status;
 mod sweep;
@@ -44,6 +45,7 @@ use domain::{
 };
 use rand::RngExt as _;
 
+pub use look::redis_answers;
 pub use options::{InvalidRedisOptions, RedisOptions};
 
 use claim::ClaimRequest;

@@ -1,5 +1,7 @@
 //! SQLite: the writer runs its statements on its own thread, readers on the runtime's threads for blocking work.
 
+mod copy;
+
 use std::{
     io::ErrorKind,
     path::Path,
@@ -16,6 +18,8 @@ use rusqlite::{
 use tokio::sync::Semaphore;
 
 use super::{Bound, DbError, Kind, QueryAnswer, Row, SqlValue, Want, query::SqlArg};
+
+pub(crate) use copy::copy;
 
 /// Compiled statements that a connection keeps.
 const STATEMENTS_MAX: usize = 256;

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use domain::port::StoreResult;
 use rand::Rng as _;
 use sqlx::{
     Connection as _, PgConnection,
@@ -65,7 +66,7 @@ pub(super) async fn open(
     let heartbeats = connections(connect.clone(), HEARTBEATS);
     let unreadable = Arc::<UnreadableRows>::default();
     let name = format!("{:016x}", rand::rng().next_u64());
-    let version = MIGRATIONS.iter().map(|one| one.version).max().unwrap_or(0);
+    let version = newest();
     let seams = Seams {
         claims: Arc::new(RowClaims::new(couriers.clone(), readers.clone())),
         leases: Arc::new(RowLeases::new(readers.clone(), heartbeats.clone(), unreadable.clone())),
@@ -104,6 +105,21 @@ pub(super) async fn open(
         _listener: Some(Arc::new(listener)),
         _lock: None,
     })
+}
+
+/// The newest version of the tables that this program knows.
+pub(crate) fn newest() -> i64 {
+    MIGRATIONS.iter().map(|one| one.version).max().unwrap_or(0)
+}
+
+/// A connection that makes nothing and brings nothing up to date.
+pub(crate) async fn connect_to_look(
+    target: &PostgresOptions,
+    limits: DatabaseLimits,
+) -> StoreResult<postgres::PostgresConnection> {
+    let options = connect_options(target, &limits);
+    let options = options.options([("default_transaction_read_only", "on")]);
+    postgres::PostgresConnection::open(options, limits).await.doing("reaching the database")
 }
 
 fn connect_options(target: &PostgresOptions, limits: &DatabaseLimits) -> PgConnectOptions {

@@ -93,10 +93,22 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
 /// Takes the advisory lock beside the file; the system gives it back even after `kill -9`.
 fn lock(path: &Path) -> Result<File, OpenError> {
     let io = |source| OpenError::Io { path: path.to_path_buf(), source };
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(io)?;
-    }
+    make_folder_of(path).map_err(io)?;
     create_private(path).map_err(io)?;
+    lock_beside(path)
+}
+
+/// Makes the folder of a database file, if it is missing.
+pub(crate) fn make_folder_of(path: &Path) -> std::io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => std::fs::create_dir_all(folder),
+        None => Ok(()),
+    }
+}
+
+/// The same lock, where the file itself need not be.
+pub(crate) fn lock_beside(path: &Path) -> Result<File, OpenError> {
+    let io = |source| OpenError::Io { path: path.to_path_buf(), source };
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     // Whoever may open it may hold it: only the owner, as with the database.
@@ -108,6 +120,11 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_path_buf())),
         Err(std::fs::TryLockError::Error(source)) => Err(io(source)),
     }
+}
+
+/// The newest version of the tables that this program knows.
+pub(crate) fn newest() -> i64 {
+    MIGRATIONS.iter().map(|one| one.version).max().unwrap_or(0)
 }
 
 /// The database is made readable only by its owner; SQLite gives its companions the same mode.

@@ -5,6 +5,8 @@
 #[path = "../parts/place.rs"]
 mod place;
 
+mod backing_up;
+mod backup;
 mod conformance;
 mod crash;
 mod device_keys;
@@ -12,6 +14,7 @@ mod folder;
 mod group_commit;
 mod held;
 mod identities;
+mod inspect;
 mod key_file;
 mod migration;
 mod model;

@@ -22,6 +22,7 @@ mod done;
 mod import;
 mod order;
 mod protocol;
+mod renew;
 mod secrets;
 mod signal;
 
@@ -47,6 +48,7 @@ use crate::pairs::LearnedPairs;
 
 pub use import::{LinkedDevice, import_device};
 pub(crate) use order::{ReadingNumber, WriteOrder};
+pub use renew::{DEVICE_PLACE, STALE_NAMESPACES, renewed_device};
 
 /// What the library's store traits return.
 type StoreOutcome<T> = Result<T, EngineStoreError>;
