@@ -33,6 +33,8 @@ export async function visitor(browser, base) {
 
 /** Nothing that axe knows is wrong with the page, in both themes, and it fits where it is shown. */
 export async function isSound(page, name) {
+  // A view that comes in a file of its own has no heading before.
+  await page.locator('h1').first().waitFor({ state: 'attached' });
   for (const theme of ['light', 'dark']) {
     await page.evaluate((theme) => (document.documentElement.dataset.theme = theme), theme);
     for (const width of [1280, 360]) {
