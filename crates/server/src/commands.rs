@@ -1,6 +1,6 @@
 //! The commands that run and end.
 
-use std::{path::Path, process::ExitCode, sync::Arc};
+use std::{io::Write as _, path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::bail;
 use domain::{
@@ -49,20 +49,21 @@ async fn create_key(settings: &Settings, options: CreateKey) -> anyhow::Result<E
     let stored = keys.insert_api_key(&key).await;
     store.close().await;
     stored?;
-    println!("{text}");
+    // It is shown this once.
+    writeln!(std::io::stdout(), "{text}")?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// `waypost openapi`: prints the document to standard output.
 pub fn openapi() -> anyhow::Result<ExitCode> {
-    print!("{}", api::openapi_json());
+    std::io::stdout().write_all(api::openapi_json().as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// `waypost check-config`: prints the settings that are in force.
 pub fn check_config(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let settings = config::load(file, &config::process_env)?;
-    println!("{settings:#?}");
-    println!("The configuration is valid.");
+    say!("{settings:#?}");
+    say!("The configuration is valid.");
     Ok(ExitCode::SUCCESS)
 }

@@ -65,7 +65,8 @@ fn text<S>() -> fmt::Layer<S, fmt::format::DefaultFields, CleanedLines<Format>>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    fmt::layer().event_format(CleanedLines(fmt::format()))
+    // What it says otherwise when nobody reads the log any more panics for the same reason.
+    fmt::layer().log_internal_errors(false).event_format(CleanedLines(fmt::format()))
 }
 
 fn json<S>() -> fmt::Layer<S, JsonFields, CleanedLines<Format<Json>>>
@@ -73,7 +74,10 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let format = fmt::format().json().flatten_event(true);
-    fmt::layer().fmt_fields(JsonFields::new()).event_format(CleanedLines(format))
+    fmt::layer()
+        .log_internal_errors(false)
+        .fmt_fields(JsonFields::new())
+        .event_format(CleanedLines(format))
 }
 
 /// Cleans lines that are not ours: what a library thinks worth saying may be an address with a token in it, or a

@@ -1,5 +1,11 @@
 //! The binary `waypost`: a table of contents. Settings, assembly, signals and commands; no business rules.
 
+// They panic when nobody reads: see `say!`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+mod say;
+
 mod assemble;
 mod cli;
 mod commands;
@@ -67,7 +73,7 @@ fn again() -> ExitCode {
     let program = std::env::current_exe().ok().filter(|program| program.is_file());
     if let Some(program) = program.map(std::path::PathBuf::into_os_string).or(called) {
         let error = std::process::Command::new(program).args(arguments).exec();
-        eprintln!("waypost: cannot start again: {error}");
+        complain!("waypost: cannot start again: {error}");
     }
     ExitCode::from(EXIT_AGAIN)
 }
@@ -118,7 +124,7 @@ async fn other(file: Option<&Path>, command: CliCommand) -> anyhow::Result<ExitC
 
 /// One line for people; the chain of causes joined by colons.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("waypost: {error:#}");
+    complain!("waypost: {error:#}");
     let usage = error.downcast_ref::<ConfigError>().is_some();
     ExitCode::from(if usage { EXIT_USAGE } else { 1 })
 }

@@ -81,17 +81,17 @@ pub async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {
 fn announce(settings: &Settings, address: SocketAddr, assembled: &AssembledGateway) {
     if let Some(key) = &assembled.first_key {
         // Standard output, not the log: a secret belongs to the person who starts this, once.
-        println!(
+        say!(
             "First admin API key (shown once, kept in {}):",
             settings.data.dir.join(".api-key").display()
         );
-        println!("  {key}");
+        say!("  {key}");
     }
     let (version, all) = (env!("CARGO_PKG_VERSION"), settings.server.role == ServerRole::All);
     let what = if all { "listens" } else { "delivers; health and metrics are" };
-    println!("Waypost {version} {what} on http://{address}/api");
+    say!("Waypost {version} {what} on http://{address}/api");
     if settings.server.docs && all {
-        println!("API docs: http://{address}/api/docs");
+        say!("API docs: http://{address}/api/docs");
     }
     tracing::info!(%address, "ready");
 }

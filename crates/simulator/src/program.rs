@@ -1,6 +1,7 @@
 //! The network as a process of its own: what `waypost simulator` and `waypost-simulator` run.
 
 use std::{
+    io::Write as _,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -74,19 +75,25 @@ pub async fn run(options: SimulatorOptions) -> Result<()> {
     let listener =
         TcpListener::bind(control).await.with_context(|| format!("cannot listen on {control}"))?;
     let control = format!("http://{}", listener.local_addr()?);
-    if options.json {
-        println!("{}", addresses(&network, &control));
-    } else {
-        println!("chat     {}", network.chat_url());
-        println!("media    {}", network.media_url());
-        println!("control  {control}");
-        println!("root     {}", network.root_key().map(hex::encode).unwrap_or_default());
-    }
+    // Whoever reads it may be gone afterwards.
+    let _ = std::io::stdout().write_all(said(&network, &control, options.json).as_bytes());
     axum::serve(listener, admin::router(network.clone()))
         .with_graceful_shutdown(interrupted())
         .await?;
     network.shutdown().await;
     Ok(())
+}
+
+fn said(network: &Network, control: &str, json: bool) -> String {
+    if json {
+        return format!("{}\n", addresses(network, control));
+    }
+    let root = network.root_key().map(hex::encode).unwrap_or_default();
+    format!(
+        "chat     {}\nmedia    {}\ncontrol  {control}\nroot     {root}\n",
+        network.chat_url(),
+        network.media_url(),
+    )
 }
 
 fn addresses(network: &Network, control: &str) -> Value {

@@ -35,7 +35,7 @@ pub async fn run(command: PluginCommand) -> anyhow::Result<ExitCode> {
 fn new(options: &NewPlugin) -> anyhow::Result<ExitCode> {
     let folder = scaffold::write(options)?;
     let folder = folder.display();
-    println!(
+    say!(
         "Written: {folder}/ with manifest.json, the script, and waypost-plugin.d.ts for your editor.
 
   waypost plugin run {folder}      asks it about sample events and prints what it answers
@@ -120,12 +120,7 @@ fn pack(options: &PackPlugin) -> anyhow::Result<ExitCode> {
     let output = options.output.as_deref().unwrap_or(Path::new(&name));
     std::fs::write(output, &read.packed)
         .with_context(|| format!("cannot write {}", output.display()))?;
-    println!(
-        "{}: {} files, {} bytes",
-        output.display(),
-        read.package.files.len(),
-        read.packed.len()
-    );
+    say!("{}: {} files, {} bytes", output.display(), read.package.files.len(), read.packed.len());
     Ok(ExitCode::SUCCESS)
 }
 

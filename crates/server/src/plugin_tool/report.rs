@@ -36,7 +36,7 @@ impl Report {
     pub fn package(&self, read: &TrialPackage) {
         let manifest = &read.manifest;
         let unpacked: usize = read.package.files.values().map(String::len).sum();
-        println!("{} {}, {}", manifest.id, manifest.version, manifest.name);
+        say!("{} {}, {}", manifest.id, manifest.version, manifest.name);
         tick("package", format!("{} files, {unpacked} bytes", read.package.files.len()));
         let permissions: Vec<_> =
             manifest.permissions.iter().map(|permission| permission.as_str()).collect();
@@ -66,7 +66,7 @@ impl Report {
             tick("routes for providers", routes.join(", "));
         }
         if !missing.is_empty() {
-            println!(
+            say!(
                 "  {} {:<24} {}",
                 yellow("!"),
                 "configuration",
@@ -89,7 +89,7 @@ impl Report {
                 false
             }
             Err(error) => {
-                println!("  {} {what:<42} {error}", red("✗"));
+                say!("  {} {what:<42} {error}", red("✗"));
                 log(answer);
                 true
             }
@@ -98,7 +98,7 @@ impl Report {
 
     /// Nothing is wrong.
     pub fn good(&self, package: &Path) {
-        println!(
+        say!(
             "\nNothing is wrong with it. `waypost plugin run {}` shows what it does.",
             package.display()
         );
@@ -107,16 +107,16 @@ impl Report {
     /// One call of `run`; whether it went well.
     pub fn asked(&self, asked: &Asked<'_>, given: &Value, answer: &TrialAnswer) -> bool {
         if self.is_json {
-            println!("{}", program(asked, given, answer));
+            say!("{}", program(asked, given, answer));
             return answer.answer.is_ok();
         }
         match asked {
-            Asked::Hook(handler, sample) => println!("{}: {sample}", bold(handler.point.as_str())),
-            Asked::Route(route) => println!("ingress {}", bold(route)),
+            Asked::Hook(handler, sample) => say!("{}: {sample}", bold(handler.point.as_str())),
+            Asked::Route(route) => say!("ingress {}", bold(route)),
         }
         match (&answer.answer, asked) {
             (Ok(value), Asked::Hook(handler, _)) => {
-                println!(
+                say!(
                     "  {} {}, {} µs",
                     green("✓"),
                     verdict(handler, given, value),
@@ -125,26 +125,26 @@ impl Report {
                 changes(given, value.get("data").unwrap_or(&Value::Null));
             }
             (Ok(_), Asked::Route(_)) => {
-                println!("  {} handled, {} µs", green("✓"), answer.took.as_micros());
+                say!("  {} handled, {} µs", green("✓"), answer.took.as_micros());
             }
-            (Err(error), _) => println!("  {} {error}", red("✗")),
+            (Err(error), _) => say!("  {} {error}", red("✗")),
         }
         for request in &answer.requests {
             let arguments: Vec<_> = request.arguments.iter().map(Value::to_string).collect();
-            println!("  → {}({})", request.capability, arguments.join(", "));
+            say!("  → {}({})", request.capability, arguments.join(", "));
             if let Err(why) = &request.answer {
-                println!("    {} {why}", red("refused:"));
+                say!("    {} {why}", red("refused:"));
             }
         }
         log(answer);
-        println!();
+        say!();
         answer.answer.is_ok()
     }
 }
 
 fn log(answer: &TrialAnswer) {
     for line in &answer.lines {
-        println!("  {} {} {}", line.level, line.message, line.about.as_deref().unwrap_or_default());
+        say!("  {} {} {}", line.level, line.message, line.about.as_deref().unwrap_or_default());
     }
 }
 
@@ -167,9 +167,9 @@ fn changes(before: &Value, after: &Value) {
     let mut found = vec![];
     compare("data", before, after, &mut found);
     for (place, before, after) in found {
-        println!("    {place}");
-        println!("      {} {before}", red("-"));
-        println!("      {} {after}", green("+"));
+        say!("    {place}");
+        say!("      {} {before}", red("-"));
+        say!("      {} {after}", green("+"));
     }
 }
 
@@ -211,7 +211,7 @@ fn program(asked: &Asked<'_>, given: &Value, answer: &TrialAnswer) -> Value {
 }
 
 fn tick(what: &str, detail: impl Display) {
-    println!("  {} {what:<42} {detail}", green("✓"));
+    say!("  {} {what:<42} {detail}", green("✓"));
 }
 
 fn bold(text: &str) -> String {

@@ -48,7 +48,7 @@ pub async fn run(options: SandboxOptions) -> anyhow::Result<ExitCode> {
         }
         signals.next().await;
         if !options.json {
-            println!();
+            say!();
         }
     }
     stage.strike(&mut signals).await;

@@ -30,11 +30,9 @@ pub async fn play(
         "sessions": sessions,
     });
     if as_json {
-        println!("{places}");
+        say!("{places}");
     } else {
-        println!(
-            "\n{places:#}\n\nHow to go on: docs/testing-your-bot.md. Ctrl-C ends the sandbox."
-        );
+        say!("\n{places:#}\n\nHow to go on: docs/testing-your-bot.md. Ctrl-C ends the sandbox.");
     }
     Ok(())
 }

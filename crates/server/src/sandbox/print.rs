@@ -34,7 +34,7 @@ impl StepPrinter {
         if self.silent {
             return;
         }
-        println!(
+        say!(
             "\nWaypost sandbox: a real gateway on a simulated WhatsApp network, all on this machine.\n"
         );
     }
@@ -46,7 +46,7 @@ impl StepPrinter {
         }
         let time = seconds(self.start.elapsed());
         let tick = "✓".if_supports_color(Stream::Stdout, |text| text.green()).to_string();
-        println!(
+        say!(
             "{time}  {tick} {what:<34} {}",
             detail.if_supports_color(Stream::Stdout, |text| text.dimmed())
         );
@@ -62,11 +62,11 @@ impl StepPrinter {
     pub fn failed(&self, error: &anyhow::Error) {
         let time = seconds(self.start.elapsed());
         if self.silent {
-            eprintln!("{error:#}");
+            complain!("{error:#}");
             return;
         }
         let cross = "✗".if_supports_color(Stream::Stdout, |text| text.red()).to_string();
-        println!("{time}  {cross} {error:#}");
+        say!("{time}  {cross} {error:#}");
     }
 
     /// How to go on by hand.
@@ -91,7 +91,7 @@ impl StepPrinter {
 "
             ),
         };
-        println!(
+        say!(
             "\nThat was every step, for real. The sandbox stays up (Ctrl-C ends it).
 
   API key   {key}

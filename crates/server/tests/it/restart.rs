@@ -1,8 +1,13 @@
 //! A linked session after a restart.
 
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
+
 use serde_json::json;
 
-use crate::support::{LIMIT, Prepared};
+use crate::support::{LIMIT, Prepared, free_port};
 
 const SHOP: &str = "4915550001000";
 const MIA: &str = "4917012345678";
@@ -48,6 +53,29 @@ async fn a_linked_session_comes_back_ready_without_a_new_qr() {
         !format!("{patterns:?}").contains("XX"),
         "every login used the keys it had: {patterns:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_outlives_whoever_reads_what_it_says() {
+    let house = Prepared::new().await;
+    let session = house.link(&[SHOP]).await[0];
+    let port = free_port();
+    let mut serve = house.serve(&[("PORT", port.as_str()), ("LOG_LEVEL", "debug")]);
+    let mut program = serve.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // As behind `| head -1`, or after the end of what collects the logs.
+    drop((program.stdout.take(), program.stderr.take()));
+    let (api, path) = (house.api(&port), format!("/sessions/{session}"));
+    let is_ready = |body: serde_json::Value| body["status"] == "ready";
+    let ready = async {
+        while !api.try_get(&path).await.is_some_and(is_ready) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, ready).await.expect("it is ready");
+    assert_eq!(program.try_wait().unwrap(), None);
+    let stopped = Command::new("kill").arg(program.id().to_string()).status().unwrap();
+    assert!(stopped.success());
+    assert!(program.wait().unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

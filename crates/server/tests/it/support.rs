@@ -146,6 +146,11 @@ impl Prepared {
         Running::try_spawn(command, self.data().join("stderr.log")).ok()
     }
 
+    /// A program that is about to start, for those who watch over it themselves.
+    pub fn serve(&self, env: &[(&str, &str)]) -> Command {
+        self.command(self.data(), &["serve"], env)
+    }
+
     /// The API of a program that listens at this port, whenever it does.
     pub fn api(&self, port: &str) -> Api {
         let base = format!("http://127.0.0.1:{port}/api");
