@@ -153,7 +153,9 @@ async fn send_past_grace(app: &App, session: &str, key: &str, body: &Value) -> A
 
 #[tokio::test]
 async fn a_send_waits_for_what_the_process_before_left_open() {
-    let mut app = App::start().await;
+    // The item is never answered: the end of the process does not wait for it.
+    let mut app =
+        App::tuned(|options| options.shutdown_limit = Duration::from_millis(200)).await;
     let session = app.ready_session("bakery").await;
     app.whatsapp.on_send(OnSend::Silence);
     let people = json!({ "messages": [{ "chatId": "4917000001@c.us", "type": "text", "content": { "text": "first" } }] });
