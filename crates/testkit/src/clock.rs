@@ -52,6 +52,18 @@ impl ManualClock {
         }
     }
 
+    /// Waits until somebody sleeps by this name for no longer than `most`, and lets that time come.
+    pub async fn fire_within(&self, timer: Timer, most: Duration) {
+        let mut changed = self.changed.subscribe();
+        loop {
+            let now = self.now();
+            if let Some(at) = self.next(timer).filter(|at| at.since(now) <= most) {
+                return self.advance(at.since(now));
+            }
+            changed.changed().await.unwrap();
+        }
+    }
+
     /// Waits until somebody sleeps by this name and lets that time come. How long it was.
     pub async fn fire(&self, timer: Timer) -> Duration {
         let at = self.awaited(timer).await;

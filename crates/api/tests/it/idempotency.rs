@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use domain::{Clock as _, Timer, pacing::PacingRules};
+use domain::{Timer, pacing::PacingRules};
 use serde_json::{Value, json};
 use testkit::OnSend;
 
@@ -136,11 +136,7 @@ const GRACE_MAX: Duration = Duration::from_secs(10);
 /// Lets the grace pass after which what the last process left open goes out again. New sends to the chat wait for it.
 async fn let_grace_pass(app: &App) -> Infallible {
     loop {
-        let wait = app.clock.awaited(Timer::Reconcile).await.since(app.clock.now());
-        if wait <= GRACE_MAX {
-            app.advance(wait);
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        app.clock.fire_within(Timer::Reconcile, GRACE_MAX).await;
     }
 }
 
@@ -154,15 +150,12 @@ async fn send_past_grace(app: &App, session: &str, key: &str, body: &Value) -> A
 #[tokio::test]
 async fn a_send_waits_for_what_the_process_before_left_open() {
     // The item is never answered: the end of the process does not wait for it.
-    let mut app =
-        App::tuned(|options| options.shutdown_limit = Duration::from_millis(200)).await;
+    let mut app = App::tuned(|options| options.shutdown_limit = Duration::from_millis(200)).await;
     let session = app.ready_session("bakery").await;
     app.whatsapp.on_send(OnSend::Silence);
     let people = json!({ "messages": [{ "chatId": "4917000001@c.us", "type": "text", "content": { "text": "first" } }] });
     send(&app, &session, "batch", "send-bulk", &people).await.expect(202);
-    while app.whatsapp.sent().is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    app.until("/api/sessions", |_| app.whatsapp.sent().len() == 1).await;
     app.restart().await;
     app.wait_for(&session, "ready").await;
     let text = json!({ "chatId": "4917000001@c.us", "text": "second" });
