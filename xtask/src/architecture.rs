@@ -8,11 +8,12 @@ use crate::run::cargo;
 /// Who may depend on whom, from the picture in `ARCHITECTURE.md`.
 const NORMAL: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("dashboard", &[]),
     ("storage", &["domain"]),
     ("plugins", &["domain"]),
     ("whatsapp", &["domain"]),
     ("gateway", &["domain"]),
-    ("api", &["domain", "gateway"]),
+    ("api", &["dashboard", "domain", "gateway"]),
     ("server", &["api", "domain", "gateway", "plugins", "simulator", "storage", "whatsapp"]),
     ("simulator", &[]),
     ("testkit", &["domain"]),
@@ -24,6 +25,7 @@ const NORMAL: &[(&str, &[&str])] = &[
 /// What tests may use besides.
 const DEV: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("dashboard", &[]),
     ("storage", &["storage-conformance", "testkit"]),
     ("whatsapp", &["simulator", "storage", "testkit"]),
     ("plugins", &[]),
@@ -92,7 +94,7 @@ const WALLS: &[(&str, &[&str], &str)] = &[
     ("mp4parse", &["gateway"], "files"),
     ("symphonia", &["gateway"], "files"),
     ("png", &["gateway"], "QR codes"),
-    ("qrcode", &["gateway"], "QR codes"),
+    ("qrcode", &["gateway", "server"], "QR codes"),
     // The program.
     (
         "tokio",

@@ -16,6 +16,12 @@ pub enum Bench {
     Memory,
     /// What the gateway adds to a send, without the network
     Send,
+    /// What each view of the dashboard loads first, on a ledger with 1,000 sessions
+    Dashboard {
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
     /// Deliveries per second, latency, the drain of a backlog, isolation from dead receivers
     Deliver {
         /// One JSON object per line
@@ -74,6 +80,11 @@ fn command(bench: Bench) -> Command {
     match bench {
         Bench::Memory => cargo(&["bench", "-p", "server", "--bench", "memory"]),
         Bench::Send => cargo(&["bench", "-p", "api", "--bench", "send"]),
+        Bench::Dashboard { json } => {
+            let mut command = cargo(&["bench", "-q", "-p", "api", "--bench", "dashboard", "--"]);
+            command.args(json.then_some("--json"));
+            command
+        }
         Bench::Deliver { json, only } => {
             let mut command = cargo(&["bench", "-q", "-p", "gateway", "--bench", "deliver", "--"]);
             // Cargo adds `--bench` of its own.

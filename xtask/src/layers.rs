@@ -16,11 +16,13 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "api_keys",
             "audit",
+            "brake",
             "hooks",
             "media",
             "outbox",
             "pictures",
             "presence",
+            "processes",
             "search",
             "spelling",
             "templates",

@@ -7,10 +7,13 @@ mod fuzz;
 mod house;
 #[cfg(test)]
 mod layers;
+#[cfg(test)]
+mod packaging;
 mod run;
 mod schemathesis;
 mod servers;
 mod sizes;
+mod web;
 
 use clap::{Parser, Subcommand};
 
@@ -68,6 +71,8 @@ enum XtaskCommand {
     Servers,
     /// Write openapi.json from the code
     Openapi,
+    /// Build the dashboard from web/ into its crate
+    Web,
     /// Unused dependencies, licences, sources, crates in two versions, known vulnerabilities
     Dependencies,
     /// The numbers of the house that may only shrink, and which names they are about
@@ -90,6 +95,7 @@ fn main() -> anyhow::Result<()> {
         XtaskCommand::Schemathesis { examples } => schemathesis::run(examples),
         XtaskCommand::Servers => servers::run(),
         XtaskCommand::Openapi => run::openapi(),
+        XtaskCommand::Web => web::build(),
         XtaskCommand::Dependencies => dependencies::check(),
         XtaskCommand::House { write } => house::run(write),
         XtaskCommand::Sizes => sizes::run(),

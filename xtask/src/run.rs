@@ -57,7 +57,11 @@ pub struct Tool {
 }
 
 /// What single tests run.
-const TOOLS: [Tool; 2] = [PIP, Tool { works: || works(&["npm", "--version"]), package: "npm" }];
+const TOOLS: [Tool; 3] = [
+    PIP,
+    Tool { works: || works(&["npm", "--version"]), package: "npm" },
+    Tool { works: || works(&["chromium", "--version"]), package: "chromium" },
+];
 
 pub const PIP: Tool =
     Tool { works: || works(&["python3", "-m", "pip", "--version"]), package: "python3-pip" };

@@ -1,10 +1,8 @@
 //! When a session was last heard of.
 
-use domain::{SessionId, Timestamp, log::Activity};
+use domain::{Timestamp, log::Activity};
 use serde::Serialize;
 use utoipa::ToSchema;
-
-use crate::{AppState, error::ApiError};
 
 /// When a session was last heard of. An addition to OpenWA.
 #[derive(Serialize, ToSchema)]
@@ -22,15 +20,13 @@ pub struct ActivityBody {
     last_delivered_at: Option<String>,
 }
 
-/// The activity of a session; `None` when it was never heard of.
-pub async fn of(state: &AppState, session: SessionId) -> Result<Option<ActivityBody>, ApiError> {
-    let activity = state.gateway.activities.of(session).await?;
-    if activity == Activity::default() {
-        return Ok(None);
+impl ActivityBody {
+    /// Nothing for a session that was never heard of.
+    pub fn of(activity: Activity) -> Option<Self> {
+        (activity != Activity::default()).then(|| Self {
+            last_engine_event_at: activity.engine_event.map(Timestamp::iso),
+            last_stored_at: activity.stored.map(Timestamp::iso),
+            last_delivered_at: activity.delivered.map(Timestamp::iso),
+        })
     }
-    Ok(Some(ActivityBody {
-        last_engine_event_at: activity.engine_event.map(Timestamp::iso),
-        last_stored_at: activity.stored.map(Timestamp::iso),
-        last_delivered_at: activity.delivered.map(Timestamp::iso),
-    }))
 }

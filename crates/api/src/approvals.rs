@@ -20,7 +20,10 @@ use domain::{
     approval::{Approval, ApprovalAnswer, ApprovalRule, ApprovalState},
     port::ApprovalQuery,
 };
-use gateway::approvals::{ApprovalError, NewApproval, Performed};
+use gateway::{
+    approvals::{ApprovalError, NewApproval, Performed},
+    messages::SendError,
+};
 use http_body_util::BodyExt as _;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -53,7 +56,9 @@ const SENDS: [&str; 12] = [
     "send-video",
 ];
 /// What an agent may do by itself although it is no read: nobody is told anything.
-const HARMLESS: [&str; 6] = [
+const HARMLESS: [&str; 7] = [
+    // Its browser logs out.
+    "/api/auth/session",
     "/api/auth/validate",
     "/api/sessions/{sessionId}/chats/read",
     "/api/sessions/{sessionId}/chats/typing",
@@ -103,6 +108,10 @@ pub async fn hold_unless_in_budget(
     new: NewApproval,
 ) -> Option<Response> {
     let approvals = &state.gateway.approvals;
+    if rule.daily_budget > 0 && state.gateway.brake.pause().is_some() {
+        // It would be refused further on, and have cost a place of the day.
+        return Some(ApiError::from(SendError::SendsPaused).into_response());
+    }
     match approvals.take_budget(key.id, rule).await {
         Ok(true) => return None,
         Ok(false) => {}

@@ -26,10 +26,10 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     AppState, api_keys, approvals, audit, automation, bulk, calls, catalogue, channels, chats,
-    contacts, conversion, deliveries,
+    contacts, conversion, deliveries, emergency,
     error::ErrorBody,
-    events, forward, groups, health, infra, labels, mcp, media, messages, metrics, people, plugins,
-    presence, profile, search, sessions, stats, status, templates, webhooks,
+    events, forward, groups, health, infra, labels, logins, mcp, media, messages, metrics, people,
+    plugins, presence, processes, profile, search, sessions, stats, status, templates, webhooks,
     words::{OrderByWord, SearchMatchWord},
 };
 
@@ -90,6 +90,8 @@ struct Document;
 pub fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(api_keys::routes())
+        .merge(logins::routes())
+        .merge(emergency::routes())
         .merge(sessions::routes())
         .merge(messages::routes())
         .merge(bulk::routes())
@@ -115,6 +117,7 @@ pub fn documented() -> OpenApiRouter<AppState> {
         .merge(automation::routes())
         .merge(conversion::routes())
         .merge(infra::routes())
+        .merge(processes::routes())
         .merge(stats::routes())
         .merge(search::routes())
         .merge(of_workers())
@@ -140,6 +143,9 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     }
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
+            if emergency::is_send(&method, path) {
+                add_answers(operation, &[PAUSED]);
+            }
             add_usual_answers(operation, path.contains('{'));
             if method == Method::POST && approvals::can_wait(path) {
                 add_waiting(operation);
@@ -178,6 +184,12 @@ const OF_OTHER_PROCESSES: [(&str, &str); 2] = [
     ("502", "The connection to the gateway that runs the session broke off"),
     ("504", "The gateway that runs the session did not answer in time"),
 ];
+
+/// Where a message would go out.
+const PAUSED: (&str, &str) = (
+    "503",
+    "All sends are paused (`SENDS_PAUSED`), or the ledger does not answer, or too much is under way",
+);
 
 /// Answers that need no word of their own at each operation.
 fn add_usual_answers(operation: &mut Operation, names_something: bool) {

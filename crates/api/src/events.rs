@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
 use domain::{
@@ -22,7 +22,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
-    access::{Caller, InChat, Viewer},
+    access::{Caller, InChat, Pass, Viewer},
     error::ApiError,
     query::Query,
     words::EventWord,
@@ -32,7 +32,8 @@ use crate::{
 const WRITE_EVENTS_MAX: usize = 50;
 /// Between two signs of life.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Between two looks at the reader's key, whatever flows meanwhile; a change in this process is looked at at once.
+/// Between two looks at the reader's key and login, whatever flows meanwhile; a change in this process is looked at at
+/// once.
 const KEY_CHECK: Duration = Duration::from_secs(1);
 /// Most events of a pull, and how many there are without `limit`.
 const PULL_MAX: u32 = 500;
@@ -238,8 +239,8 @@ async fn stream(
         first.push_str(&format!("event: pruned\ndata: {missed}\n\n"));
     }
     let (check_at, alive_at) = (state.gateway.live.now(), state.gateway.live.now().plus(HEARTBEAT));
-    let (key, first) = (caller.key().clone(), Some(first));
-    let stream = Stream { state, key, reader, first, changes, check_at, alive_at };
+    let (pass, first) = (caller.pass(), Some(first));
+    let stream = Stream { state, pass, reader, first, changes, check_at, alive_at };
     let stream = futures::stream::unfold(stream, |mut stream| async move {
         let part = stream.next().await?;
         Some((Ok::<_, std::convert::Infallible>(part), stream))
@@ -255,11 +256,11 @@ async fn stream(
 /// One reader's stream.
 struct Stream {
     state: AppState,
-    key: ApiKey,
+    pass: Pass,
     reader: Reader,
     first: Option<String>,
     changes: tokio::sync::watch::Receiver<()>,
-    /// When the key is looked at again.
+    /// When the key, and the login, are looked at again.
     check_at: Timestamp,
     /// When a sign of life is due.
     alive_at: Timestamp,
@@ -274,7 +275,7 @@ impl Stream {
         let live = self.state.gateway.live.clone();
         loop {
             if live.now() >= self.check_at {
-                if !key_holds(&self.state, &self.key).await {
+                if !self.pass.holds(&self.state).await {
                     return None;
                 }
                 self.check_at = live.now().plus(KEY_CHECK);
@@ -309,18 +310,6 @@ impl Stream {
     }
 }
 
-/// Whether a reader's key still is what it was when the reader began.
-pub async fn key_holds(state: &AppState, before: &ApiKey) -> bool {
-    let Ok(found) = state.gateway.api_keys.get(before.id).await else { return true };
-    found.is_some_and(|key| {
-        key.check_usable(state.gateway.live.now()).is_ok()
-            && key.role == before.role
-            && key.allowed_sessions == before.allowed_sessions
-            && key.allowed_chats == before.allowed_chats
-            && key.allowed_ips == before.allowed_ips
-    })
-}
-
 /// One event on the wire. JSON has no line ends of its own.
 fn part(event: &Arc<LoggedEvent>) -> String {
     let body = EventBody::from(&**event);
@@ -351,6 +340,11 @@ async fn pull(
     let limit = limit.unwrap_or(PULL_DEFAULT) as usize;
     let wait = Duration::from_secs(query.number("wait").unwrap_or(0).min(WAIT_MAX).into());
     let page = state.gateway.live.pull(caller.who(), filter, after, limit, wait).await?;
+    // What came while it waited is for whoever still is let in.
+    if !wait.is_zero() && !caller.pass().holds(&state).await {
+        let sentence = "API key was changed or revoked, or the login is over";
+        return Err(ApiError::new(StatusCode::UNAUTHORIZED, sentence));
+    }
     Ok(Json(PageBody {
         events: page.events.iter().map(|event| EventBody::from(&**event)).collect(),
         cursor: page.cursor.to_string(),

@@ -18,7 +18,7 @@ use gateway::peers::{HOP, HandOverError, NotTaken, Owner, Peers};
 
 use crate::{
     AppState,
-    access::{authenticate, presented_key},
+    access::{authenticate, presented_key, presented_login},
     address::{Via, client_ip},
     body::limit,
     error::ApiError,
@@ -200,7 +200,7 @@ async fn check(parts: &Parts, session: SessionId, state: &AppState) -> Result<()
 }
 
 fn credential(headers: &HeaderMap) -> &[u8] {
-    presented_key(headers).unwrap_or("").as_bytes()
+    presented_key(headers).or_else(|| presented_login(headers)).unwrap_or("").as_bytes()
 }
 
 fn marked(mut response: Response) -> Response {

@@ -40,13 +40,14 @@ struct HealthBody {
     warnings: Option<Vec<Warning>>,
 }
 
-/// Events are stored for a webhook but not delivered, the queue's server is gone, the ledger takes no writes, or
-/// something in it cannot be read or was put aside.
+/// All sends are paused, events are stored for a webhook but not delivered, the queue's server is gone, the ledger
+/// takes no writes, or something in it cannot be read or was put aside.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = HealthWarning)]
 struct Warning {
-    /// `DELIVERY_STALLED`, `QUEUE_DOWN`, `LEDGER_NOT_WRITABLE`, `ROWS_UNREADABLE` or `MESSAGES_QUARANTINED`
+    /// `SENDS_PAUSED`, `DELIVERY_STALLED`, `QUEUE_DOWN`, `LEDGER_NOT_WRITABLE`, `ROWS_UNREADABLE` or
+    /// `MESSAGES_QUARANTINED`
     code: &'static str,
     message: String,
     /// Of a webhook that stalls.
@@ -76,6 +77,14 @@ fn queue_down(state: &AppState) -> Option<Warning> {
 
 fn warning(code: &'static str, message: String, seconds: u64) -> Warning {
     Warning { code, message, webhook_id: None, session_id: None, pending: None, seconds }
+}
+
+/// Whoever may send should know that nothing goes out: also a key that sees some sessions only.
+fn sends_paused(state: &AppState) -> Option<Warning> {
+    let pause = state.gateway.brake.pause()?;
+    let why = pause.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    let message = format!("All sends are paused by {}{why}", pause.by);
+    Some(warning("SENDS_PAUSED", message, state.gateway.live.now().since(pause.since).as_secs()))
 }
 
 /// What is wrong with the ledger, and what to do about it.
@@ -121,8 +130,9 @@ async fn warnings(state: &AppState, key: &ApiKey) -> Option<Vec<Warning>> {
         true => ledger_faults(state).await,
         false => vec![],
     };
-    let warnings: Vec<Warning> = of_the_house
+    let warnings: Vec<Warning> = sends_paused(state)
         .into_iter()
+        .chain(of_the_house)
         .chain(queue_down(state))
         .chain(stalled.into_iter().map(warning))
         .take(WARNINGS_MAX)

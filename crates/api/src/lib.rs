@@ -7,6 +7,7 @@
 //!   [`access::ExistingSession`] one that exists, [`access::ChatBody`] a body whose chats the key may see.
 //! - [`body::Body`] is a checked request body. It is checked against the very schema that the OpenAPI document shows
 //!   ([`schema`]), all problems at once.
+//! - [`logins`] lets browsers in by a cookie; [`dashboard`] serves the page that they see.
 //! - [`forward`] hands a request to the process that runs its session.
 //! - [`error::ApiError`] is the only error answer; [`observe`] writes it, with the request's id and span.
 //!
@@ -31,8 +32,10 @@ mod channels;
 mod chats;
 mod contacts;
 mod conversion;
+mod dashboard;
 mod deliveries;
 mod docs;
+mod emergency;
 mod error;
 mod events;
 mod forward;
@@ -44,6 +47,7 @@ mod home;
 mod incoming;
 mod infra;
 mod labels;
+mod logins;
 mod mcp;
 mod media;
 mod messages;
@@ -52,6 +56,7 @@ mod observe;
 mod people;
 mod plugins;
 mod presence;
+mod processes;
 mod profile;
 mod query;
 mod rates;
@@ -106,6 +111,10 @@ pub struct ApiOptions {
     pub mcp: McpOptions,
     /// Whether `/api/docs` and `/api/docs-json` are served.
     pub docs: bool,
+    /// Whether the dashboard is served.
+    pub dashboard: bool,
+    /// The path under which browsers see the gateway, like `/waypost`; empty for none.
+    pub base_path: String,
     /// Whether an answer to a wrong body says what is wrong with it.
     pub validation_detail: bool,
     /// Web pages that may call the API; `*` means any.
@@ -136,6 +145,8 @@ impl Default for ApiOptions {
             sockets: SocketOptions::default(),
             mcp: McpOptions::default(),
             docs: true,
+            dashboard: true,
+            base_path: String::new(),
             validation_detail: true,
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
@@ -187,6 +198,9 @@ pub fn router(options: ApiOptions, gateway: Gateway) -> Router {
         let desk = mcp::McpDesk::new(&state.options, own);
         routes = routes.layer(Extension(desk));
     }
+    if state.options.dashboard {
+        routes = routes.merge(dashboard::routes());
+    }
     let routes = routes.route(sockets::PATH, sockets::route(&state));
     serve(routes, state)
 }
@@ -213,6 +227,7 @@ fn inside(routes: Router<AppState>, state: AppState) -> Router {
 /// Routes with what goes around all of them.
 fn serve(routes: Router<AppState>, state: AppState) -> Router {
     let cors = cors(&state.options.cors_origins);
+    let base_path = state.options.base_path.clone();
     let routes = routes
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_route)
@@ -227,7 +242,7 @@ fn serve(routes: Router<AppState>, state: AppState) -> Router {
         .layer(cors)
         .layer(from_fn_with_state(state.clone(), incoming::keep))
         .with_state(state);
-    slash::forgiving(routes)
+    slash::forgiving(routes, base_path)
 }
 
 /// The OpenAPI document of [`router`], built from the same routes.

@@ -23,6 +23,7 @@ use crate::{
     AppState,
     access::{ExistingChat, Operator, Viewer},
     error::{ApiError, echo},
+    words::FileBytes,
 };
 
 /// Bytes read at once.
@@ -74,7 +75,7 @@ struct SenderBody {
     get, path = "/api/sessions/{sessionId}/messages/{chatId}/{messageId}/media", operation_id = "getMessageMedia", tag = "Messages",
     params(MessagePath),
     responses(
-        (status = 200, description = "The bytes", body = Vec<u8>, content_type = "*/*"),
+        (status = 200, description = "The bytes, as what the file is", body = FileBytes, content_type = "*/*"),
         (status = 404, description = "No such message, no file in it, not fetched yet, or not available", body = crate::error::ErrorBody),
     ),
     security(("X-API-Key" = ["viewer", "chat"])),

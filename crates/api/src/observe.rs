@@ -17,6 +17,8 @@ use crate::{AppState, error};
 const REQUEST_ID_CHARS_MAX: usize = 128;
 /// The header of the request's id, both ways.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Who may show an answer in a page.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// Nothing may be loaded because of an API answer.
 const NOTHING: HeaderValue =
     HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'");
@@ -73,6 +75,8 @@ pub async fn harden(request: Request, next: Next) -> Response {
     set(headers, header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     set(headers, header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     set(headers, header::CONTENT_SECURITY_POLICY, NOTHING);
+    // A page of another port of this host has the browser send the cookie along: it gets nothing that it could show.
+    set(headers, RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     response
 }
 

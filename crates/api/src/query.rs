@@ -1,11 +1,11 @@
 //! The query of a URL.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, ops::RangeInclusive};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use domain::port::Page;
 
-use crate::error::ApiError;
+use crate::error::{self, ApiError};
 
 /// Most rows of a list, and how many there are without `limit`.
 pub const LIMIT_MAX: u32 = 1000;
@@ -38,6 +38,32 @@ impl Query {
             (_, Some(_)) => Err(Repeated),
             (value, None) => Ok(value),
         }
+    }
+
+    /// Refuses parameters of other names.
+    ///
+    /// # Errors
+    /// 400 that names the first of them.
+    pub fn only(&self, names: &[&str]) -> Result<(), ApiError> {
+        let unknown = self.0.iter().find(|(name, _)| !names.contains(&name.as_str()));
+        match unknown {
+            None => Ok(()),
+            Some((name, _)) => {
+                Err(ApiError::problem(format!("property {} should not exist", error::echo(name))))
+            }
+        }
+    }
+
+    /// A parameter that is a number between two others.
+    ///
+    /// # Errors
+    /// 400 when it is something else, or there several times.
+    pub fn within(&self, name: &str, range: RangeInclusive<u32>) -> Result<Option<u32>, ApiError> {
+        let (least, most) = (range.start(), range.end());
+        let bad = || ApiError::problem(format!("{name} must be a number from {least} to {most}"));
+        let Some(text) = self.one(name).map_err(|_| bad())? else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.map(Some).ok_or_else(bad)
     }
 
     /// A parameter that is a number; `None` when it is none.

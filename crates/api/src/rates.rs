@@ -24,11 +24,14 @@ use domain::{Timestamp, api_key::KeyHash, log::Severity};
 
 use crate::{
     AppState,
+    access::{presented_key, presented_login},
     address::{Via, client_ip},
     audit::About,
     error::ApiError,
 };
 
+/// A browser that is logged in may ask so many times what a client may: a page asks in many small requests.
+const LOGIN_TIMES: u32 = 10;
 /// Clients that are counted one by one; further ones share one count until others have run out.
 const CLIENTS_MAX: usize = 20_000;
 /// Keys that are remembered as right; when full all are forgotten.
@@ -106,10 +109,22 @@ impl Count {
     }
 }
 
+/// What a wrong try was one of. They are counted apart: a page whose login is over must not keep its owner from logging
+/// in again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Guess {
+    /// A key, or a login link.
+    Key,
+    /// A login.
+    Login,
+}
+
 #[derive(Default)]
 struct Counts {
     clients: HashMap<Option<IpAddr>, [Count; 3]>,
-    guesses: HashMap<Option<IpAddr>, Count>,
+    /// Logins that were right before.
+    logins: HashMap<KeyHash, [Count; 3]>,
+    guesses: HashMap<(Option<IpAddr>, Guess), Count>,
     known: HashSet<KeyHash>,
     swept: i64,
 }
@@ -145,11 +160,21 @@ impl Rates {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self, client: Option<IpAddr>, now: Timestamp) -> Judgement {
-        let (now, windows) = (now.millis(), self.options.windows());
+    fn count(&self, client: Option<IpAddr>, login: Option<KeyHash>, now: Timestamp) -> Judgement {
+        let (now, mut windows) = (now.millis(), self.options.windows());
         let mut counts = self.lock();
-        let client = counts.place(client, now, self.options.long.length);
-        let mine = counts.clients.entry(client).or_default();
+        let mine = match login.filter(|login| counts.known.contains(login)) {
+            Some(login) => {
+                for window in &mut windows {
+                    window.limit = window.limit.saturating_mul(LOGIN_TIMES);
+                }
+                counts.logins.entry(login).or_default()
+            }
+            None => {
+                let client = counts.place(client, now, self.options.long.length);
+                counts.clients.entry(client).or_default()
+            }
+        };
         let mut judgement = Judgement { left: vec![], full: None };
         for (at, (count, window)) in mine.iter_mut().zip(windows).enumerate() {
             let count = count.at(now, window.length);
@@ -174,7 +199,12 @@ impl Rates {
     }
 
     /// Whether a key may be looked up for a client; otherwise seconds to wait.
-    pub fn may_try(&self, client: Option<IpAddr>, key: KeyHash, now: Timestamp) -> Result<(), u64> {
+    pub fn may_try(
+        &self,
+        (client, guess): (Option<IpAddr>, Guess),
+        key: KeyHash,
+        now: Timestamp,
+    ) -> Result<(), u64> {
         let most = self.options.wrong_keys;
         if most == 0 {
             return Ok(());
@@ -183,7 +213,7 @@ impl Rates {
         if counts.known.contains(&key) {
             return Ok(());
         }
-        let Some(count) = counts.guesses.get_mut(&network(client)) else { return Ok(()) };
+        let Some(count) = counts.guesses.get_mut(&(network(client), guess)) else { return Ok(()) };
         let count = count.at(now, GUESSING);
         if count.requests < most {
             return Ok(());
@@ -193,10 +223,16 @@ impl Rates {
     }
 
     /// A client showed a key that opens nothing.
-    pub fn was_wrong(&self, client: Option<IpAddr>, key: KeyHash, now: Timestamp) {
+    pub fn was_wrong(
+        &self,
+        (client, guess): (Option<IpAddr>, Guess),
+        key: KeyHash,
+        now: Timestamp,
+    ) {
         let (mut counts, now) = (self.lock(), now.millis());
         counts.known.remove(&key);
-        let client = network(client);
+        counts.logins.remove(&key);
+        let client = (network(client), guess);
         if counts.guesses.len() >= CLIENTS_MAX && !counts.guesses.contains_key(&client) {
             counts.guesses.clear();
         }
@@ -209,8 +245,14 @@ impl Rates {
         let mut counts = self.lock();
         if counts.known.len() >= KNOWN_MAX && !counts.known.contains(&key) {
             counts.known.clear();
+            counts.logins.clear();
         }
         counts.known.insert(key);
+    }
+
+    /// A login was opened: it is right from its first request on.
+    pub fn opened(&self, login: &str) {
+        self.was_right(KeyHash::of(login));
     }
 
     /// Refused requests since the start, by window, for the metrics.
@@ -255,6 +297,8 @@ pub fn network(client: Option<IpAddr>) -> Option<IpAddr> {
 /// documentation are files.
 fn counts(route: &str) -> bool {
     !route.starts_with("/api/health")
+        && route != "/"
+        && !route.starts_with("/assets/")
         && route != "/api/infra/health"
         && !route.starts_with("/api/docs")
         // Sockets have limits of their own: a client that polls asks all the time. So have agents.
@@ -273,7 +317,9 @@ pub async fn limit(State(state): State<AppState>, request: Request, next: Next) 
     }
     let (parts, body) = request.into_parts();
     let client = client_ip(&parts, &state.options.trusted_proxies);
-    let judgement = state.rates.count(client, state.gateway.live.now());
+    let login = presented_login(&parts.headers).filter(|_| presented_key(&parts.headers).is_none());
+    let login = login.map(KeyHash::of);
+    let judgement = state.rates.count(client, login, state.gateway.live.now());
     let request = Request::from_parts(parts, body);
     let mut response = match judgement.full {
         None => next.run(request).await,
@@ -337,16 +383,16 @@ mod tests {
     fn each_window_is_counted_from_its_first_request_and_for_each_client() {
         let rates = Rates::new(RateOptions::default());
         for _ in 0..10 {
-            assert!(rates.count(ip("192.0.2.1"), at(500)).full.is_none());
+            assert!(rates.count(ip("192.0.2.1"), None, at(500)).full.is_none());
         }
-        let full = |client: &str, millis| rates.count(ip(client), at(millis)).full;
+        let full = |client: &str, millis| rates.count(ip(client), None, at(millis)).full;
         assert_eq!(full("192.0.2.1", 1499), Some(("short", 1, false)));
         assert_eq!(full("192.0.2.1", 1499), Some(("short", 1, true)), "logged once");
         assert_eq!(full("192.0.2.2", 1499), None);
         assert_eq!(full("192.0.2.1", 1500), None);
         for step in 0..89 {
             let at = at(3000 + step / 10 * 1500);
-            assert!(rates.count(ip("192.0.2.1"), at).full.is_none());
+            assert!(rates.count(ip("192.0.2.1"), None, at).full.is_none());
         }
         assert_eq!(full("192.0.2.1", 17_000), Some(("medium", 44, false)));
         assert_eq!(full("192.0.2.1", 60_500), None);
@@ -358,15 +404,31 @@ mod tests {
         let (right, wrong) = (KeyHash::of("right"), KeyHash::of("wrong"));
         rates.was_right(right);
         for _ in 0..10 {
-            assert_eq!(rates.may_try(ip("192.0.2.1"), wrong, at(0)), Ok(()));
-            rates.was_wrong(ip("192.0.2.1"), wrong, at(0));
+            assert_eq!(rates.may_try((ip("192.0.2.1"), Guess::Key), wrong, at(0)), Ok(()));
+            rates.was_wrong((ip("192.0.2.1"), Guess::Key), wrong, at(0));
         }
-        assert_eq!(rates.may_try(ip("192.0.2.1"), wrong, at(1000)), Err(59));
-        assert_eq!(rates.may_try(ip("192.0.2.1"), right, at(1000)), Ok(()));
-        assert_eq!(rates.may_try(ip("192.0.2.2"), wrong, at(1000)), Ok(()));
-        assert_eq!(rates.may_try(ip("192.0.2.1"), wrong, at(60_000)), Ok(()));
-        rates.was_wrong(ip("192.0.2.9"), right, at(0));
+        assert_eq!(rates.may_try((ip("192.0.2.1"), Guess::Key), wrong, at(1000)), Err(59));
+        assert_eq!(rates.may_try((ip("192.0.2.1"), Guess::Key), right, at(1000)), Ok(()));
+        assert_eq!(rates.may_try((ip("192.0.2.2"), Guess::Key), wrong, at(1000)), Ok(()));
+        assert_eq!(rates.may_try((ip("192.0.2.1"), Guess::Key), wrong, at(60_000)), Ok(()));
+        rates.was_wrong((ip("192.0.2.9"), Guess::Key), right, at(0));
         assert!(!rates.lock().known.contains(&right), "a revoked key is no longer right");
+    }
+
+    #[test]
+    fn a_login_has_more_room_of_its_own_while_it_is_right() {
+        let rates = Rates::new(RateOptions::default());
+        let (login, client) = (KeyHash::of("login"), ip("192.0.2.1"));
+        rates.was_right(login);
+        let passed =
+            |login| (0..200).filter(|_| rates.count(client, login, at(5)).full.is_none()).count();
+        assert_eq!(passed(Some(login)), 100);
+        assert_eq!(passed(Some(KeyHash::of("made up"))), 10, "counted as the client");
+        for _ in 0..10 {
+            rates.was_wrong((client, Guess::Login), KeyHash::of("over"), at(5));
+        }
+        assert!(rates.may_try((client, Guess::Login), KeyHash::of("over"), at(5)).is_err());
+        assert_eq!(rates.may_try((client, Guess::Key), KeyHash::of("key"), at(5)), Ok(()));
     }
 
     #[test]
@@ -374,8 +436,8 @@ mod tests {
         let rates = Rates::new(RateOptions::default());
         for number in 0..CLIENTS_MAX as u32 + 100 {
             let client = Some(IpAddr::from(number.to_be_bytes()));
-            rates.count(client, at(5));
-            rates.was_wrong(client, KeyHash::of("x"), at(5));
+            rates.count(client, None, at(5));
+            rates.was_wrong((client, Guess::Key), KeyHash::of("x"), at(5));
         }
         let counts = rates.lock();
         assert!(counts.clients.len() <= CLIENTS_MAX + 1 && counts.guesses.len() <= CLIENTS_MAX);

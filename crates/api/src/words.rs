@@ -3,7 +3,7 @@
 use domain::{
     api_key::Role,
     batch::{BatchState, HoldReason},
-    delivery::{PauseReason, SignatureScheme},
+    delivery::{PauseReason, SignatureScheme, WaitReason},
     event::EventType,
     group::MemberAddRight,
     message::{Direction, MessageStatus, MessageType},
@@ -66,6 +66,26 @@ macro_rules! text_schema {
             }
         }
     };
+}
+
+/// A schema for a file, byte for byte.
+pub enum FileBytes {}
+
+impl PartialSchema for FileBytes {
+    fn schema() -> RefOr<Schema> {
+        let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("A file, byte for byte."))
+            .format(Some(binary))
+            .into()
+    }
+}
+
+impl ToSchema for FileBytes {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "FileBytes".into()
+    }
 }
 
 fn format_named(name: &'static str) -> SchemaFormat {
@@ -152,6 +172,13 @@ word_schema!(
     "DeliveryState",
     "Where a delivery stands: waiting, taken by the receiver, given up, or dropped before it could leave.",
     vec!["pending", "delivered", "exhausted", "dropped"]
+);
+word_schema!(
+    WaitReasonWord,
+    "LaneWait",
+    "Why the head of a lane has not left: it is under way, due, waits for a time, its webhook's rate is used up, the \
+     receiver's breaker is open, or its webhook is paused or switched off.",
+    WaitReason::ALL.map(WaitReason::as_str).to_vec()
 );
 word_schema!(
     SignatureWord,

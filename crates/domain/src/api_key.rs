@@ -139,6 +139,9 @@ pub enum KeyRefused {
     /// Its time is over.
     #[error("API key has expired")]
     Expired,
+    /// The login of a browser ended, or never was.
+    #[error("Login is over")]
+    Login,
     /// From the wrong address.
     #[error("IP address not allowed")]
     Ip,

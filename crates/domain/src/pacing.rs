@@ -4,11 +4,15 @@
 //! failure breaker) and two of ours (a minimum gap, a limit per minute). Unlike OpenWA's breaker, ours lets one probe
 //! through after its cool-down and closes only when that succeeds.
 
+mod day;
+
 use std::{collections::VecDeque, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{address::ChatId, time::Timestamp};
+
+pub use day::DaySends;
 
 const DAY_MS: i64 = 86_400_000;
 const MINUTE: Duration = Duration::from_secs(60);

@@ -13,6 +13,8 @@ pub enum Timer {
     Approvals,
     /// How long a batch lets sends of people go first.
     BatchYield,
+    /// The next look whether another process paused all sends.
+    BrakeSweep,
     /// The next item of a batch, or the next look at the session's batches.
     BatchRunner,
     /// The next look for sessions with batches.
@@ -21,6 +23,8 @@ pub enum Timer {
     ChangeAnswer,
     /// The next try of a write that found the ledger busy.
     CommitRetry,
+    /// The end of a bucket in the record of delivery rates.
+    DeliveryRates,
     /// The next look for lanes that are due.
     Dispatch,
     /// The next look for files to download.

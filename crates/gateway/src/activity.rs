@@ -68,14 +68,22 @@ impl Activities {
         activities
     }
 
-    /// The activity of a session: the later of memory and ledger.
+    /// The activities of some sessions, in their order, in one read: the later of memory and ledger.
     ///
     /// # Errors
     /// The ledger failed.
-    pub async fn of(&self, session: SessionId) -> StoreResult<Activity> {
-        let stored = self.log.activity(session).await?;
-        let known = self.lock().get(&session).map(|(activity, _)| *activity);
-        Ok(stored.max(known.unwrap_or_default()))
+    pub async fn of(&self, sessions: &[SessionId]) -> StoreResult<Vec<Activity>> {
+        if sessions.is_empty() {
+            return Ok(vec![]);
+        }
+        let stored = self.log.activities(sessions).await?;
+        let stored: HashMap<SessionId, Activity> = stored.into_iter().collect();
+        let known = self.lock();
+        let of = |id: &SessionId| {
+            let known = known.get(id).map(|(activity, _)| *activity).unwrap_or_default();
+            stored.get(id).copied().unwrap_or_default().max(known)
+        };
+        Ok(sessions.iter().map(of).collect())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, (Activity, bool)>> {

@@ -3,6 +3,9 @@
 //! A key is found by its SHA-256: guessing takes 256 bits, so no constant-time comparison is needed. Nothing is cached:
 //! a revoked key is refused from the next call on. Uses are counted in memory and written every few seconds.
 
+mod logins;
+mod revoke_all;
+
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -14,13 +17,16 @@ use domain::{
     ApiKeyId, ChatId, Clock, Entropy, SessionId, Timer, Timestamp,
     api_key::{ApiKey, KeyHash, KeyRefused, Role, mark_of, new_key, prefix_of},
     approval::ApprovalRule,
-    port::{ApiKeyStore, StoreError},
+    port::{ApiKeyStore, LoginStore, StoreError},
     webhook::Secret,
 };
 use ipnet::IpNet;
 use tokio::sync::watch;
 
 use crate::{Policy, Ports, Supervisor};
+
+pub use logins::OpenedLogin;
+pub use revoke_all::RevokedKeys;
 
 /// Between two writes of the counters.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
@@ -92,6 +98,7 @@ pub enum UpdateKeyError {
 #[derive(Clone)]
 pub struct ApiKeys {
     store: Arc<dyn ApiKeyStore>,
+    logins: Arc<dyn LoginStore>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     uses: Arc<Mutex<HashMap<ApiKeyId, (u64, Timestamp)>>>,
@@ -99,7 +106,9 @@ pub struct ApiKeys {
     changing: Arc<tokio::sync::Mutex<()>>,
     /// Mixed into hashes, so that whoever has the ledger alone cannot try texts that people made.
     pepper: Option<Secret>,
-    /// Told when this process changed or deleted a key.
+    /// The key that the environment names, where it names one.
+    master: Arc<Mutex<Option<ApiKeyId>>>,
+    /// Told when this process changed or deleted a key, or ended a login.
     changed: Arc<watch::Sender<()>>,
 }
 
@@ -107,11 +116,13 @@ impl ApiKeys {
     pub(crate) fn build(ports: &Ports, supervisor: &Supervisor, pepper: Option<Secret>) -> Self {
         let keys = Self {
             store: ports.store.clone(),
+            logins: ports.store.clone(),
             clock: ports.clock.clone(),
             entropy: ports.entropy.clone(),
             uses: Arc::default(),
             changing: Arc::default(),
             pepper,
+            master: Arc::default(),
             changed: Arc::new(watch::Sender::new(())),
         };
         let (this, stopping) = (keys.clone(), supervisor.stopping());
@@ -173,6 +184,7 @@ impl ApiKeys {
                 made
             }
         };
+        self.set_master(known.id);
         if !known.active {
             tracing::warn!(key.id = %known.id, "API_MASTER_KEY is a key that was revoked: it opens nothing");
         } else if is_master(&known) && known.prefix != mark {
@@ -245,7 +257,7 @@ impl ApiKeys {
         }
     }
 
-    /// Tells when a key was changed or deleted here; what other processes do is not told.
+    /// Tells when a key was changed or deleted here, or a login ended; what other processes do is not told.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
@@ -262,6 +274,16 @@ impl ApiKeys {
         found: &(dyn Fn(&ApiKey) + Sync),
     ) -> Result<ApiKey, AuthError> {
         let key = self.find(key).await.map_err(AuthError::Store)?.ok_or(KeyRefused::Unknown)?;
+        self.admit(key, ip, found)
+    }
+
+    /// Checks a key that was found, and counts its use.
+    fn admit(
+        &self,
+        key: ApiKey,
+        ip: Option<IpAddr>,
+        found: &(dyn Fn(&ApiKey) + Sync),
+    ) -> Result<ApiKey, AuthError> {
         found(&key);
         let now = self.clock.now();
         key.check_usable(now)?;

@@ -1,9 +1,9 @@
 //! Sends that wait for a person, and what becomes of them.
 //!
 //! A released one goes out where its session is connected, by the way that every request goes (its [`Performer`]),
-//! under
-//! its id as idempotency key. It is tried until the answer is known: a crash at any point costs a repetition that does
-//! not send again. Those of one session go out one after another, in the order in which they were asked for.
+//! under its id as idempotency key. It is tried until the answer is known: a crash at any point costs a repetition that
+//! does not send again. While all sends are paused they wait. Those of one session go out one after another, in the
+//! order in which they were asked for.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,7 @@ use futures::{StreamExt as _, future::BoxFuture};
 use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::{Policy, Ports, Sessions, Supervisor, ledger::LedgerWriter};
+use crate::{Brake, Policy, Ports, Sessions, Supervisor, ledger::LedgerWriter};
 
 /// Between two looks for what other processes released, or what could not go out.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -94,6 +94,7 @@ struct SharedApprovals {
     ports: Ports,
     sessions: Sessions,
     ledger: LedgerWriter,
+    brake: Brake,
     supervisor: Supervisor,
     performer: Mutex<Option<Performer>>,
     wake: Notify,
@@ -104,12 +105,14 @@ impl Approvals {
         ports: &Ports,
         sessions: &Sessions,
         ledger: &LedgerWriter,
+        brake: &Brake,
         supervisor: &Supervisor,
     ) -> Self {
         let shared = SharedApprovals {
             ports: ports.clone(),
             sessions: sessions.clone(),
             ledger: ledger.clone(),
+            brake: brake.clone(),
             supervisor: supervisor.clone(),
             performer: Mutex::default(),
             wake: Notify::new(),
@@ -261,6 +264,7 @@ impl SharedApprovals {
     async fn follow(&self) {
         let stopping = self.supervisor.stopping();
         let clock = &self.ports.clock;
+        let mut braked = self.brake.watch();
         while !stopping.is_cancelled() {
             let looked = async {
                 self.give_up(clock.now()).await?;
@@ -276,6 +280,7 @@ impl SharedApprovals {
             }
             tokio::select! {
                 () = self.wake.notified() => {}
+                _ = braked.changed() => {}
                 () = clock.sleep_until(Timer::Approvals, clock.now().plus(SWEEP)) => {}
                 () = stopping.cancelled() => return,
             }
@@ -317,14 +322,18 @@ impl SharedApprovals {
 
     /// Those of one session, until one cannot go out yet.
     async fn send_line(&self, line: Vec<Approval>, performer: &Performer) -> StoreResult<()> {
+        let mut waits = false;
         for approval in line {
             let now = self.ledger.now();
             let since = approval.decided.as_ref().map_or(now, |decision| decision.at);
             let answer = if now.since(since) > RELEASED_FOR {
                 let sentence = "It could not be sent, or nobody knows whether it was, for 12 hours";
                 ApprovalAnswer { status: 504, body: json!({ "message": sentence }) }
-            } else if self.sessions.ready(approval.session).is_none() {
-                // Another process sends it, or this one when the session is back.
+            } else if waits || self.brake.is_on() || self.sessions.ready(approval.session).is_none()
+            {
+                // After the pause; or another process sends it, or this one when the session is back. So do those
+                // behind it: none overtakes.
+                waits = true;
                 continue;
             } else {
                 match performer(approval.clone()).await {

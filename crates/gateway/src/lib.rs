@@ -24,6 +24,7 @@ pub mod approvals;
 pub mod audit;
 pub mod automation;
 pub mod batches;
+pub mod brake;
 pub mod catalogue;
 pub mod channels;
 mod downloads;
@@ -47,6 +48,7 @@ mod pictures;
 pub mod plugins;
 pub mod presence;
 mod preview;
+pub mod processes;
 pub mod retention;
 pub mod search;
 pub mod sessions;
@@ -75,6 +77,7 @@ pub use approvals::Approvals;
 pub use audit::Audit;
 pub use automation::Automation;
 pub use batches::{Batches, BulkOptions};
+pub use brake::Brake;
 pub use catalogue::Catalogue;
 pub use channels::Channels;
 pub use groups::Groups;
@@ -88,6 +91,7 @@ pub use metrics::Metrics;
 pub use peers::{PeerOptions, Peers};
 pub use people::People;
 pub use plugins::{PluginOptions, Plugins};
+pub use processes::Processes;
 pub use retention::RetentionOptions;
 pub use search::{Search, SearchOptions};
 pub use sessions::Sessions;
@@ -96,7 +100,7 @@ pub use statuses::Statuses;
 pub use supervisor::{Policy, Supervisor};
 pub use templates::Templates;
 pub use transfer::{Transfer, TransferOptions};
-pub use webhooks::{WebhookOptions, Webhooks};
+pub use webhooks::{DeliveryRates, WebhookOptions, Webhooks};
 
 /// Everything the gateway needs from outside.
 #[derive(Clone)]
@@ -271,10 +275,16 @@ pub struct Gateway {
     pub plugins: Plugins,
     /// Receivers, and the deliveries to them.
     pub webhooks: Webhooks,
+    /// How many deliveries left and waited lately.
+    pub rates: DeliveryRates,
     /// Keys of the API.
     pub api_keys: ApiKeys,
+    /// The pause of all sends.
+    pub brake: Brake,
     /// Sends that wait for a person.
     pub approvals: Approvals,
+    /// The processes on the ledger.
+    pub processes: Processes,
     /// Whether requests and deliveries can be served.
     pub health: Health,
     /// Events as they happen.
@@ -304,11 +314,13 @@ impl Gateway {
     pub async fn start(options: Options, ports: Ports) -> Result<Self, StartError> {
         let supervisor = Supervisor::new();
         let audit = Audit::build(&ports, &supervisor);
+        let brake = Brake::build(&ports, &supervisor).await.map_err(StartError::Store)?;
         let ledger = LedgerWriter::new(&ports);
         let activities = Activities::build(&ports, &supervisor, &audit, &ledger);
         let live = Live::build(options.live.clone(), &ports, &supervisor, &ledger);
-        let webhooks = Webhooks::build(options.webhooks.clone(), &ports, &audit, &supervisor)
-            .map_err(StartError::Egress)?;
+        let webhooks = WebhookOptions { process: options.node.clone(), ..options.webhooks.clone() };
+        let webhooks =
+            Webhooks::build(webhooks, &ports, &audit, &supervisor).map_err(StartError::Egress)?;
         webhooks.follow(&ledger);
         let waiters = outbox::AckWaiters::default();
         let hooks = webhooks.hooks().clone();
@@ -347,6 +359,7 @@ impl Gateway {
             waiters: &waiters,
             media: &media,
             hooks: &hooks,
+            brake: &brake,
             supervisor: &supervisor,
             pages: webhooks.egress(),
         });
@@ -357,6 +370,7 @@ impl Gateway {
             messages: &messages,
             media: &media,
             ledger: &ledger,
+            brake: &brake,
             supervisor: &supervisor,
         });
         let plugins = Plugins::build(plugins::Parts {
@@ -373,15 +387,17 @@ impl Gateway {
             supervisor: &supervisor,
         });
         let api_keys = ApiKeys::build(&ports, &supervisor, options.key_pepper.clone());
-        let approvals = Approvals::build(&ports, &sessions, &ledger, &supervisor);
+        let approvals = Approvals::build(&ports, &sessions, &ledger, &brake, &supervisor);
+        let processes = Processes::build(&options, &ports);
         let health = Health::build(&ports, &webhooks, &supervisor);
         let meter = webhooks.meter();
+        let rates = DeliveryRates::build(&ports, meter);
         let limit = options.stall_limit;
         let metrics = Metrics::build(&ports, &sessions, &peers, &live, &audit, meter, limit);
         let automation = Automation::build(options.automation_rules_max, &ports);
         let transfer = Transfer::build(options.transfer.clone(), &ports, &sessions);
         let search = Search::build(options.search.clone(), &ports);
-        let stats = Stats::build(options.stats_kept, &ports, &sessions);
+        let stats = Stats::build(&options, &ports, &sessions);
         let gateway = Self {
             sessions,
             messages,
@@ -399,8 +415,11 @@ impl Gateway {
             hooks,
             plugins,
             webhooks,
+            rates,
             api_keys,
+            brake,
             approvals,
+            processes,
             health,
             live,
             audit,
@@ -433,6 +452,7 @@ impl Gateway {
         }
         sessions::held::spawn(&self.sessions, supervisor);
         downloads::spawn(ports, &self.media, &self.sessions, ledger, supervisor);
+        self.rates.start(supervisor);
         self.batches.run();
         self.search.start(supervisor);
         self.automation.start(&self.messages, ledger, supervisor);

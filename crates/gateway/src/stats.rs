@@ -3,10 +3,11 @@
 //! The ledger counts as messages come, so a request costs little however many there are; what is asked for all sessions
 //! is kept for a while, so that a dashboard that is open on many screens costs as much as one.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use domain::{
     Clock, SessionId, Timestamp,
+    pacing::{DaySends, PacingRules, PacingState},
     port::{Store, StoreResult},
     stats::{
         ChatCount, HOUR_MS, MessageFlow, MessageNumbers, StatsBucket, start_of_day, start_of_hour,
@@ -14,7 +15,7 @@ use domain::{
 };
 
 use crate::{
-    Ports, Sessions,
+    Options, Ports, Sessions,
     sessions::{Overview, SessionView},
 };
 
@@ -126,17 +127,19 @@ pub struct Stats {
     clock: Arc<dyn Clock>,
     sessions: Sessions,
     kept_for: Duration,
+    pacing: Arc<PacingRules>,
     overview: Kept<StatsOverview>,
     periods: [Kept<PeriodStats>; 3],
 }
 
 impl Stats {
-    pub(crate) fn build(kept_for: Duration, ports: &Ports, sessions: &Sessions) -> Self {
+    pub(crate) fn build(options: &Options, ports: &Ports, sessions: &Sessions) -> Self {
         Self {
             store: ports.store.clone(),
             clock: ports.clock.clone(),
             sessions: sessions.clone(),
-            kept_for,
+            kept_for: options.stats_kept,
+            pacing: Arc::new(options.sends.pacing.clone()),
             overview: Kept::default(),
             periods: Default::default(),
         }
@@ -181,11 +184,11 @@ impl Stats {
         let (since, bucket) = (period.since(now), period.bucket());
         let mut numbers = self.store.message_numbers(None, since, bucket).await?;
         numbers.by_time = filled(&numbers.by_time, since, now, bucket);
-        let mut names = Vec::with_capacity(numbers.by_session.len());
-        for (session, _) in &numbers.by_session {
-            let found = self.sessions.get(*session).await?;
-            names.extend(found.map(|view| (*session, view.session.name)));
-        }
+        let counted: Vec<SessionId> = numbers.by_session.iter().map(|(id, _)| *id).collect();
+        let named = self.store.sessions_among(&counted).await?;
+        let mut names: Vec<_> =
+            named.into_iter().map(|session| (session.id, session.name)).collect();
+        names.sort_by_key(|(id, _)| *id);
         let top_chats = self.busiest(None, since).await?;
         let stats = PeriodStats { bucket, numbers, names, top_chats };
         Ok(kept.insert((now, stats)).1.clone())
@@ -218,6 +221,32 @@ impl Stats {
             top_chats: self.busiest(Some(id), StatsPeriod::Month.since(now)).await?,
             hourly,
         }))
+    }
+
+    /// What some sessions sent today, in their order, in one read.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn sends_today(&self, views: &[SessionView]) -> StoreResult<Vec<DaySends>> {
+        let now = self.clock.now();
+        let ids: Vec<SessionId> = views.iter().map(|view| view.session.id).collect();
+        if ids.is_empty() {
+            return Ok(vec![]);
+        }
+        if !self.pacing.enabled {
+            let sent = self.store.sent_since(&ids, start_of_day(now)).await?;
+            let sent: HashMap<SessionId, u64> = sent.into_iter().collect();
+            let sent_of = |id| sent.get(id).copied().unwrap_or(0);
+            return Ok(ids.iter().map(|id| DaySends::unpaced(sent_of(id), now)).collect());
+        }
+        let states: HashMap<SessionId, _> =
+            self.store.pacing_states(&ids).await?.into_iter().collect();
+        let none = PacingState::default();
+        let of = |view: &SessionView| {
+            let state = states.get(&view.session.id).unwrap_or(&none);
+            DaySends::paced(state, &self.pacing, view.session.created_at, now)
+        };
+        Ok(views.iter().map(of).collect())
     }
 
     async fn busiest(

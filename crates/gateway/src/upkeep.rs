@@ -3,13 +3,13 @@
 //! A large delete is marked in one write and then done here in portions, also after a restart. A file whose last
 //! reference went was noted in the same commit; it is removed a while later, unless it is wanted again. What was not
 //! noted (a file that was kept by a process that died before it stored the message) is found by looking through the
-//! folder, once a day.
+//! folder, once a day. Logins that are over go too.
 
 use std::{sync::Arc, time::Duration};
 
 use domain::{
     Clock, MediaId, Timer, Timestamp,
-    port::{LogStore, MediaFiles, StoreResult},
+    port::{LogStore, LoginStore, MediaFiles, StoreResult},
 };
 
 use crate::{Policy, Ports, Supervisor};
@@ -27,6 +27,7 @@ const LOST_AFTER: Duration = Duration::from_secs(24 * 3600);
 struct UpkeepLoop {
     every: Duration,
     log: Arc<dyn LogStore>,
+    logins: Arc<dyn LoginStore>,
     files: Arc<dyn MediaFiles>,
     clock: Arc<dyn Clock>,
     supervisor: Supervisor,
@@ -35,6 +36,7 @@ pub(crate) fn start(every: Duration, ports: &Ports, supervisor: &Supervisor) {
     let upkeep = UpkeepLoop {
         every,
         log: ports.store.clone(),
+        logins: ports.store.clone(),
         files: ports.media_files.clone(),
         clock: ports.clock.clone(),
         supervisor: supervisor.clone(),
@@ -68,6 +70,7 @@ impl UpkeepLoop {
     async fn round(&self, now: Timestamp, look_through: bool) -> StoreResult<()> {
         let stopping = self.supervisor.stopping();
         while !stopping.is_cancelled() && self.log.sweep_removed(PORTION).await?.is_some() {}
+        self.logins.delete_expired_logins(now).await?;
         if look_through {
             self.look_through(now).await?;
         }

@@ -16,7 +16,7 @@ use whatsapp::{Engine, EngineOptions, MediaEndpoint};
 
 use crate::{
     config::{ConfigError, DatabaseTarget, PostgresTarget, ServerRole, Settings},
-    first_key,
+    first_key, open_link,
     system::{FastClock, SystemClock, SystemEntropy, resident_bytes},
 };
 
@@ -34,6 +34,17 @@ pub struct AssembledGateway {
     pub shared: Option<BullQueue>,
     /// The first admin key, if it was made by this start.
     pub first_key: Option<String>,
+}
+
+impl AssembledGateway {
+    /// A link that logs a browser in with the first admin key; none when that was made by an earlier start.
+    pub async fn first_link(&self, base: &str) -> anyhow::Result<Option<String>> {
+        let Some(text) = &self.first_key else { return Ok(None) };
+        let keys = &self.gateway.api_keys;
+        let key = keys.authenticate(text, None, &|_| {}).await?;
+        let link = keys.login_link(key.id).await?;
+        Ok(Some(open_link::of_token(base, &link.text)))
+    }
 }
 
 /// Opens the database that the settings name, and brings its tables up to date.
@@ -304,6 +315,7 @@ fn options(settings: &Settings) -> anyhow::Result<Options> {
             } else {
                 WebhookOptions::default().sweep_interval
             },
+            ..WebhookOptions::default()
         },
     })
 }
@@ -361,6 +373,8 @@ pub fn router(
         sockets: settings.sockets(),
         mcp: settings.agents(),
         docs: settings.server.docs,
+        dashboard: settings.dashboard(),
+        base_path: settings.server.base_path.clone(),
         validation_detail: settings.server.validation_detail,
         cors_origins: settings.server.cors_origins.clone(),
         trusted_proxies: settings.trusted_proxies()?,

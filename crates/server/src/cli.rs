@@ -32,6 +32,12 @@ pub enum CliCommand {
     Sandbox(SandboxOptions),
     /// Run a simulated WhatsApp network as a process of its own, for any client
     Simulator(simulator::program::SimulatorOptions),
+    /// Print a link that logs a browser into the dashboard of the running gateway, once
+    Open(OpenOptions),
+    /// Link a number: creates and starts the session, and draws the QR code here until it is scanned
+    Link(LinkOptions),
+    /// Say whether the gateway that runs here can work; exit code 0 when it can
+    Health(HealthOptions),
     /// Manage API keys on this machine, without the HTTP API
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -49,6 +55,34 @@ pub struct ServeOptions {
     /// What this process does; goes before the setting server.role (WAYPOST_ROLE)
     #[arg(long, value_enum)]
     pub role: Option<ServeRole>,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct OpenOptions {
+    /// Where the gateway is asked [default: where the settings say that it listens]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct HealthOptions {
+    /// Where the gateway is asked [default: where the settings say that it listens]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct LinkOptions {
+    /// The session's name: 3 to 50 letters, digits and hyphens
+    pub name: String,
+
+    /// Show a code to type on the phone of this number, instead of a QR code
+    #[arg(long, value_name = "PHONE")]
+    pub code: Option<String>,
+
+    /// Where the gateway is asked [default: where the settings say that it listens]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

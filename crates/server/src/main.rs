@@ -11,9 +11,13 @@ mod cli;
 mod commands;
 mod config;
 mod first_key;
+mod health;
 mod http;
 mod lifecycle;
+mod link_phone;
+mod local;
 mod logs;
+mod open_link;
 mod plugin_tool;
 mod sandbox;
 mod serve;
@@ -115,6 +119,15 @@ async fn other(file: Option<&Path>, command: CliCommand) -> anyhow::Result<ExitC
         }
         CliCommand::Keys(command) => {
             commands::keys(config::load(file, &config::process_env)?, command).await
+        }
+        CliCommand::Open(options) => {
+            open_link::run(config::load(file, &config::process_env)?, options).await
+        }
+        CliCommand::Link(options) => {
+            link_phone::run(config::load(file, &config::process_env)?, options).await
+        }
+        CliCommand::Health(options) => {
+            health::run(config::load(file, &config::process_env)?, options).await
         }
         CliCommand::Plugin(command) => plugin_tool::run(command).await,
         CliCommand::Openapi => commands::openapi(),

@@ -37,7 +37,7 @@ pub async fn run(settings: Settings, program: Arc<ProgramConfig>) -> anyhow::Res
     let address = listener.local_addr()?;
     let limits = settings.http_limits(http::raise())?;
     let assembled = assemble::build(&settings).await?;
-    announce(&settings, address, &assembled);
+    announce(&settings, address, &assembled).await?;
     let router = assemble::router(&settings, assembled.gateway.clone(), Some(program.clone()))?;
     let http = HttpServer::start(listener, router, limits);
     let cause = tokio::select! {
@@ -78,7 +78,11 @@ pub async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("server.port (PORT): cannot listen on {address}"))
 }
 
-fn announce(settings: &Settings, address: SocketAddr, assembled: &AssembledGateway) {
+async fn announce(
+    settings: &Settings,
+    address: SocketAddr,
+    assembled: &AssembledGateway,
+) -> anyhow::Result<()> {
     if let Some(key) = &assembled.first_key {
         // Standard output, not the log: a secret belongs to the person who starts this, once.
         say!(
@@ -93,7 +97,15 @@ fn announce(settings: &Settings, address: SocketAddr, assembled: &AssembledGatew
     if settings.server.docs && all {
         say!("API docs: http://{address}/api/docs");
     }
+    if settings.dashboard() && all {
+        let base = format!("http://{address}{}", settings.server.base_path);
+        match assembled.first_link(&base).await? {
+            Some(link) => say!("Dashboard: {link} (logs one browser in, within 10 minutes)"),
+            None => say!("Dashboard: {base}/ (`waypost open` prints a link that logs you in)"),
+        }
+    }
     tracing::info!(%address, "ready");
+    Ok(())
 }
 
 /// Stops taking requests, lets them and the gateway finish, closes the ledger.

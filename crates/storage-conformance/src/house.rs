@@ -136,6 +136,13 @@ pub async fn messages_are_counted_by_hour_and_chat<S: Store>(store: &S) {
     assert_eq!(busiest, [(first, build::chat(2), 2), (first, build::chat(1), 1)]);
     let counts = store.counts_of_session(first).await.unwrap();
     assert_eq!((counts.incoming, counts.outgoing, counts.failed), (2, 1, 0));
+    // One that is named twice counts once.
+    let asked = [first, second, build::session(9).id, first];
+    let mut sent = store.sent_since(&asked, day).await.unwrap();
+    sent.sort_by_key(|(id, _)| *id != first);
+    assert_eq!(sent, [(first, 1), (second, 1)]);
+    assert_eq!(store.sent_since(&[first], hour(1)).await.unwrap(), [(first, 1)]);
+    assert_eq!(store.sent_since(&[first], hour(2)).await.unwrap(), []);
     // What is forgotten is gone for good; what came later stays.
     assert!(store.prune_stats(hour(24)).await.unwrap() > 0);
     let left = store.message_numbers(None, day, StatsBucket::Hour).await.unwrap();

@@ -6,6 +6,7 @@
 
 pub mod approvals;
 pub mod batches;
+pub mod brake;
 pub mod changes;
 pub mod chats;
 pub mod events;
@@ -18,6 +19,7 @@ pub mod keys;
 pub mod labels;
 pub mod lanes;
 pub mod log;
+pub mod logins;
 pub mod media;
 pub mod messages;
 pub mod model;
@@ -28,6 +30,7 @@ pub mod retention;
 pub mod search;
 pub mod sessions;
 pub mod shared;
+pub mod standing;
 pub mod statuses;
 pub mod templates;
 pub mod transfer;
@@ -40,11 +43,11 @@ use domain::{
     SessionId,
     event::{Event, EventDraft},
     port::{
-        ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, DeliveryQueue, DeviceKeys,
-        GroupStore, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore,
-        MediaRecords, MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues,
-        SearchStore, SessionStore, StatsStore, StatusStore, TemplateStore, TransferStore,
-        WebhookStore, Write, WriteOutcome,
+        ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, BrakeStore, DeliveryQueue,
+        DeviceKeys, GroupStore, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger,
+        LogStore, LoginStore, MediaRecords, MessageStore, PacingStore, Page, PeopleStore,
+        PluginStore, PluginValues, ProcessStore, SearchStore, SessionStore, StatsStore,
+        StatusStore, TemplateStore, TransferStore, WebhookStore, Write, WriteOutcome,
     },
     webhook::Webhook,
 };
@@ -64,6 +67,7 @@ pub trait Store:
     + WebhookStore
     + ApiKeyStore
     + ApprovalStore
+    + LoginStore
     + DeliveryQueue
     + DeviceKeys
     + PeopleStore
@@ -83,6 +87,8 @@ pub trait Store:
     + TransferStore
     + StatusStore
     + LabelStore
+    + BrakeStore
+    + ProcessStore
     + Clone
 {
 }
@@ -94,6 +100,7 @@ impl<T> Store for T where
         + WebhookStore
         + ApiKeyStore
         + ApprovalStore
+        + LoginStore
         + DeliveryQueue
         + DeviceKeys
         + PeopleStore
@@ -113,6 +120,8 @@ impl<T> Store for T where
         + TransferStore
         + StatusStore
         + LabelStore
+        + BrakeStore
+        + ProcessStore
         + Clone
 {
 }
@@ -205,7 +214,7 @@ macro_rules! store_conformance {
             pacing: [
                 places_are_counted, a_chat_with_messages_is_not_cold, parallel_callers_share_the_places,
                 outcomes_move_the_breaker, what_never_left_gives_its_slot_back,
-                people_who_are_added_to_a_group_share_the_places,
+                people_who_are_added_to_a_group_share_the_places, the_counters_of_many_are_read_at_once,
             ];
             batches: [
                 a_batch_reads_back_as_it_was, items_move_and_the_last_one_ends_the_batch, a_cancel_is_final,
@@ -219,6 +228,10 @@ macro_rules! store_conformance {
                 a_redrive_is_recorded_at_once,
                 the_audit_reads_back_and_is_pruned, lags_are_measured,
                 messages_are_counted_as_they_come_change_and_go, activity_never_moves_back,
+            ];
+            standing: [
+                what_a_lane_waits_for_is_told, an_open_breaker_is_what_lanes_wait_for, lanes_are_listed_page_by_page,
+                lanes_are_found_by_what_they_are,
             ];
             retention: [
                 old_events_go_and_their_numbers_stay, a_clock_that_ran_ahead_does_not_stop_the_marks,
@@ -237,6 +250,14 @@ macro_rules! store_conformance {
             ];
             webhooks: [
                 a_webhook_reads_back_as_it_was, the_cap_is_exact, updates_apply_to_the_next_event, lists_are_per_session_or_all,
+            ];
+            logins: [
+                a_login_reads_back_as_it_was, a_link_is_taken_once, logins_that_are_over_go, logins_go_with_their_key,
+                the_newest_logins_of_a_key_stay,
+            ];
+            brake: [
+                a_pause_is_one_and_reads_back, listeners_hear_of_pauses, processes_are_told_with_what_they_hold,
+                all_other_keys_are_revoked_at_once,
             ];
             keys: [
                 an_api_key_reads_back_as_it_was, uses_are_counted, device_keys_read_back, changes_are_one_unit,

@@ -413,10 +413,19 @@ pub async fn messages_are_counted_as_they_come_change_and_go<S: Store>(store: &S
 
 pub async fn activity_never_moves_back<S: Store>(store: &S) {
     let session = new_session(store, 1).await;
-    assert_eq!(store.activity(session).await.unwrap(), Activity::default());
+    let other = new_session(store, 2).await;
+    let asked = [session, other, build::session(9).id];
+    let told = async || {
+        let mut told = store.activities(&asked).await.unwrap();
+        told.sort_by_key(|(id, _)| *id != session);
+        told
+    };
+    let nothing = Activity::default();
+    assert_eq!(told().await, [(session, nothing), (other, nothing)]);
     let early = Activity { engine_event: Some(later(1)), stored: None, delivered: None };
     let late = Activity { engine_event: Some(later(2)), stored: Some(later(3)), delivered: None };
     store.keep_activity(vec![(session, late)]).await.unwrap();
     store.keep_activity(vec![(session, early)]).await.unwrap();
-    assert_eq!(store.activity(session).await.unwrap(), late);
+    assert_eq!(told().await, [(session, late), (other, nothing)]);
+    assert_eq!(store.activities(&[]).await.unwrap(), []);
 }

@@ -76,6 +76,23 @@ pub async fn parallel_callers_share_the_places<S: Store>(store: &S) {
     assert_eq!(admitted.into_iter().filter(Result::is_ok).count(), 3);
 }
 
+pub async fn the_counters_of_many_are_read_at_once<S: Store>(store: &S) {
+    let (lease, other) = (&held_session(store, 1).await, &held_session(store, 2).await);
+    assert_eq!(store.pacing_states(&[lease.session, other.session]).await.unwrap(), []);
+    for _ in 0..2 {
+        admit(store, lease, 1, START).await.unwrap();
+    }
+    admit(store, other, 2, START).await.unwrap();
+    let mut states =
+        store.pacing_states(&[lease.session, other.session, build::session(9).id]).await.unwrap();
+    states.sort_by_key(|(id, _)| *id != lease.session);
+    let told: Vec<_> =
+        states.iter().map(|(id, state)| (*id, state.sent, &state.cold[..])).collect();
+    let (first, second) = ([build::chat(1)], [build::chat(2)]);
+    assert_eq!(told, [(lease.session, 2, &first[..]), (other.session, 1, &second[..])]);
+    assert_eq!(store.pacing_states(&[other.session]).await.unwrap(), states[1..]);
+}
+
 pub async fn outcomes_move_the_breaker<S: Store>(store: &S) {
     let lease = &held_session(store, 1).await;
     let rules = PacingRules { breaker_threshold: 2, ..PacingRules::default() };

@@ -78,6 +78,12 @@ pub async fn lists_are_newest_first<S: Store>(store: &S) {
     let named = store.sessions(Some("session-2"), ALL).await.unwrap();
     assert_eq!(names(named), ["session-2"]);
     assert!(store.sessions(Some("session"), ALL).await.unwrap().is_empty());
+    // One that is named twice is there once.
+    let ids: Vec<_> = [2, 5, 9, 2].map(|number| build::session(number).id).into();
+    assert_eq!(names(store.sessions_among(&ids).await.unwrap()), ["session-5", "session-2"]);
+    assert!(store.delete_session(ids[1]).await.unwrap());
+    assert_eq!(names(store.sessions_among(&ids).await.unwrap()), ["session-2"]);
+    assert!(store.sessions_among(&[]).await.unwrap().is_empty());
 }
 
 pub async fn patches_change_what_they_name<S: Store>(store: &S) {

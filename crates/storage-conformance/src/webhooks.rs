@@ -92,6 +92,10 @@ pub async fn lists_are_per_session_or_all<S: Store>(store: &S) {
     assert_eq!(ids(all), [id(3, one), id(2, two), id(1, one)]);
     let own = store.webhooks(Some(one), ALL).await.unwrap();
     assert_eq!(ids(own), [id(3, one), id(1, one)]);
+    let among = store.webhooks_among(&[one, two, build::session(9).id, one]).await.unwrap();
+    assert_eq!(ids(among), [id(3, one), id(2, two), id(1, one)]);
+    assert_eq!(ids(store.webhooks_among(&[two]).await.unwrap()), [id(2, two)]);
+    assert!(store.webhooks_among(&[]).await.unwrap().is_empty());
     assert!(store.delete_webhook(id(3, one)).await.unwrap());
     assert!(!store.delete_webhook(id(3, one)).await.unwrap());
 }

@@ -25,6 +25,10 @@ db::statements! {
     UPDATE = both("update api_key set name = $2, role = $3, allowed_ips = $4, allowed_sessions = $5, \
          allowed_chats = $6, active = $7, expires_at = $8, approval_budget = $9 where id = $1");
     REHASH = both("update api_key set prefix = $2, hash = $3 where id = $1");
+    // Locks the row, so that nobody switches it off meanwhile.
+    IS_ON = both("update api_key set active = 1 where id = $1 and active = 1");
+    REVOKE_OTHERS = both("update api_key set active = 0 where active = 1 and id <> $1 and id <> $2");
+    END_OTHER_LOGINS = both("delete from login where hash <> $1");
     DELETE = both("delete from api_key where id = $1");
     TOUCH = both("update api_key set usage_count = usage_count + $2, last_used_at = case when last_used_at > $3 \
          then last_used_at else $3 end \
@@ -158,6 +162,39 @@ impl ApiKeyStore for LedgerStore {
                         .execute(&mut unit.conn)
                         .await;
                     done.doing("changing the hash of an API key").map(|_| ())
+                })
+            })
+            .await
+    }
+
+    async fn revoke_other_api_keys(
+        &self,
+        caller: ApiKeyId,
+        kept: Option<ApiKeyId>,
+        login: Option<KeyHash>,
+    ) -> StoreResult<Option<u64>> {
+        const DOING: &str = "revoking all other API keys";
+        self.writer
+            .run(DOING, move |unit| {
+                Box::pin(async move {
+                    let caller = caller.to_string();
+                    let is_on = db::query(&IS_ON).bind(&caller).execute(&mut unit.conn).await;
+                    if is_on.doing(DOING)?.rows_affected() == 0 {
+                        return Ok(None);
+                    }
+                    let kept = kept.map_or_else(|| caller.clone(), |kept| kept.to_string());
+                    let revoked = db::query(&REVOKE_OTHERS)
+                        .bind(&caller)
+                        .bind(kept)
+                        .execute(&mut unit.conn)
+                        .await
+                        .doing(DOING)?
+                        .rows_affected();
+                    // No hash is empty.
+                    let login = login.map(|hash| hash.0.to_vec()).unwrap_or_default();
+                    let ended =
+                        db::query(&END_OTHER_LOGINS).bind(login).execute(&mut unit.conn).await;
+                    ended.doing(DOING).map(|_| Some(revoked))
                 })
             })
             .await

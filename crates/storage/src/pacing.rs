@@ -8,11 +8,12 @@ use domain::{
 };
 
 use crate::{
-    db,
+    db::{self, Row},
     error::{Doing as _, corrupt, gone},
     lease,
     open::LedgerStore,
     people,
+    session::list_of,
     writer::Unit,
 };
 
@@ -20,6 +21,11 @@ db::statements! {
     GET = both("select state from pacing where session_id = $1");
     PUT = both("insert into pacing (session_id, state) values ($1, $2) \
          on conflict (session_id) do update set state = excluded.state");
+    STATES = DialectPair {
+        sqlite: "select session_id, state from json_each($1) as one cross join pacing on session_id = one.value",
+        postgres: "select session_id, state from pacing where session_id in \
+             (select json_array_elements_text($1::json))",
+    };
     CREATED = both("select created_at from session where id = $1");
     WARM = both("select exists (select 1 from message where session_id = $1 and chat = $2)");
 }
@@ -179,6 +185,20 @@ impl PacingStore for LedgerStore {
                 })
             })
             .await
+    }
+
+    async fn pacing_states(
+        &self,
+        sessions: &[SessionId],
+    ) -> StoreResult<Vec<(SessionId, PacingState)>> {
+        const DOING: &str = "reading what sessions sent today";
+        let rows = db::query(&STATES).bind(list_of(sessions)).fetch_all(&self.readers).await;
+        let read = |row: &Row| {
+            let text = |name: &str| row.try_get::<String, _>(name).doing(DOING);
+            let id = text("session_id")?.parse().map_err(|_| corrupt(DOING))?;
+            Ok((id, serde_json::from_str(&text("state")?).map_err(|_| corrupt(DOING))?))
+        };
+        Ok(self.unreadable.rows("pacing", &["session_id"], &rows.doing(DOING)?, read))
     }
 
     async fn return_strangers(

@@ -1,6 +1,6 @@
 //! Sessions.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -35,7 +35,22 @@ db::statements! {
          config, proxy, created_at, updated_at, restriction, new_chat_quota from session \
          where deleted = 0 and ($1 is null or name = $1) \
          order by created_at desc, id limit $2 offset $3");
+    AMONG = DialectPair {
+        sqlite: "select session.id, name, status, wanted, phone, lid, push_name, connected_at, last_active, \
+             last_error, config, proxy, created_at, updated_at, restriction, new_chat_quota from json_each($1) as one \
+             cross join session on session.id = one.value where deleted = 0 order by created_at desc, session.id",
+        postgres: "select id, name, status, wanted, phone, lid, push_name, connected_at, last_active, last_error, \
+             config, proxy, created_at, updated_at, restriction, new_chat_quota from session \
+             where id in (select json_array_elements_text($1::json)) and deleted = 0 order by created_at desc, id",
+    };
     WISH = both("update session set wish = $2 where id = $1");
+}
+
+/// Some sessions as one parameter: a list in JSON. Each is in it once, whoever named it twice: a join would find its
+/// rows twice.
+pub(crate) fn list_of(sessions: &[SessionId]) -> String {
+    let ids: BTreeSet<String> = sessions.iter().map(SessionId::to_string).collect();
+    serde_json::Value::from_iter(ids).to_string()
 }
 
 fn place(id: SessionId) -> String {
@@ -221,6 +236,12 @@ impl SessionStore for LedgerStore {
             .await
             .doing("listing sessions")?;
         Ok(self.unreadable.rows("session", &["id"], &rows, |row| read(row, &self.cipher)))
+    }
+
+    async fn sessions_among(&self, ids: &[SessionId]) -> StoreResult<Vec<Session>> {
+        let rows = db::query(&AMONG).bind(list_of(ids)).fetch_all(&self.readers).await;
+        let read = |row: &Row| read(row, &self.cipher);
+        Ok(self.unreadable.rows("session", &["id"], &rows.doing("listing sessions")?, read))
     }
 
     async fn delete_session(&self, id: SessionId) -> StoreResult<bool> {

@@ -2,10 +2,10 @@
 //! here does not build without a warning: nobody uses it.
 
 use crate::{
-    api_key, approval, audit, automation, batch, db::Statement, delivery, device_key, event_log,
-    group, idempotency, label, lease, ledger, media, media_removal, message, open, pacing, people,
-    plugin, quarantine, removal, search, session, stats, status, telemetry, template, transfer,
-    upkeep, webhook, writer,
+    api_key, approval, audit, automation, batch, brake, db::Statement, delivery, device_key,
+    event_log, group, idempotency, label, lease, ledger, login, media, media_removal, message,
+    open, pacing, people, plugin, quarantine, removal, search, session, stats, status, telemetry,
+    template, transfer, upkeep, webhook, writer,
 };
 
 static ALL: &[&[&Statement]] = &[
@@ -18,6 +18,7 @@ static ALL: &[&[&Statement]] = &[
     batch::create::STATEMENTS,
     batch::STATEMENTS,
     batch::read::STATEMENTS,
+    brake::STATEMENTS,
     delivery::attempts::STATEMENTS,
     delivery::claim::STATEMENTS,
     delivery::claims::due::STATEMENTS,
@@ -28,15 +29,18 @@ static ALL: &[&[&Statement]] = &[
     delivery::STATEMENTS,
     delivery::push::STATEMENTS,
     delivery::shared::STATEMENTS,
+    delivery::standing::STATEMENTS,
     device_key::STATEMENTS,
     event_log::STATEMENTS,
     group::STATEMENTS,
     idempotency::STATEMENTS,
     label::STATEMENTS,
     lease::memory::STATEMENTS,
+    lease::processes::STATEMENTS,
     lease::STATEMENTS,
     lease::rows::STATEMENTS,
     ledger::STATEMENTS,
+    login::STATEMENTS,
     media::STATEMENTS,
     media_removal::STATEMENTS,
     message::change::STATEMENTS,

@@ -12,6 +12,7 @@ use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
     open::LedgerStore,
+    session::list_of,
     writer::Unit,
 };
 
@@ -32,6 +33,12 @@ db::statements! {
          from session join chat_day on chat_day.session_id = session.id where session.deleted = 0 \
          and session.id = coalesce($1, session.id) and day >= $2 \
          group by session.id, chat order by 3 desc, session.id, chat limit $3");
+    SENT_SINCE = DialectPair {
+        sqlite: "select session_id, cast(sum(outgoing) as bigint) as outgoing from json_each($1) as one \
+             cross join message_hour on session_id = one.value and hour >= $2 group by session_id",
+        postgres: "select session_id, cast(sum(outgoing) as bigint) as outgoing from message_hour \
+             where session_id in (select json_array_elements_text($1::json)) and hour >= $2 group by session_id",
+    };
     OF_SESSION = both("select incoming, outgoing, failed from session where id = $1");
     PRUNE_HOURS = both("delete from message_hour where hour < $1");
     PRUNE_DAYS = both("delete from chat_day where day < $1");
@@ -116,6 +123,23 @@ impl StatsStore for LedgerStore {
             outgoing: count(&row, "outgoing")?,
             failed: count(&row, "failed")?,
         })
+    }
+
+    async fn sent_since(
+        &self,
+        sessions: &[SessionId],
+        since: Timestamp,
+    ) -> StoreResult<Vec<(SessionId, u64)>> {
+        let rows = db::query(&SENT_SINCE)
+            .bind(list_of(sessions))
+            .bind(since.millis().div_euclid(HOUR_MS))
+            .fetch_all(&self.readers)
+            .await
+            .doing(DOING)?;
+        let sent = |row: &Row| Ok((session(row)?, count(row, "outgoing")?));
+        let counts: StoreResult<Vec<_>> = rows.iter().map(sent).collect();
+        // Hours without a message of the account have none to tell of.
+        Ok(counts?.into_iter().filter(|(_, sent)| *sent > 0).collect())
     }
 
     async fn prune_stats(&self, before: Timestamp) -> StoreResult<u64> {

@@ -12,6 +12,7 @@ use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
     open::LedgerStore,
+    session::list_of,
     webhook,
 };
 
@@ -31,15 +32,22 @@ db::statements! {
     COUNTS = both("select cast(coalesce(sum(incoming), 0) as bigint) as incoming, cast(coalesce(sum(outgoing), 0) \
          as bigint) as outgoing, \
          cast(coalesce(sum(failed), 0) as bigint) as failed from session");
-    ACTIVITY = both("select engine_event_at, stored_at, \
-         (select max(last_triggered_at) from webhook where webhook.session_id = session.id) as delivered_at \
-         from session where id = $1");
+    ACTIVITIES = DialectPair {
+        sqlite: "select session.id, engine_event_at, stored_at, \
+             (select max(last_triggered_at) from webhook where webhook.session_id = session.id) as delivered_at \
+             from json_each($1) as one cross join session on session.id = one.value",
+        postgres: "select session.id, engine_event_at, stored_at, \
+             (select max(last_triggered_at) from webhook where webhook.session_id = session.id) as delivered_at \
+             from session where session.id in (select json_array_elements_text($1::json))",
+    };
     KEEP = both("update session set \
          engine_event_at = case when coalesce(engine_event_at, $2) > $2 then engine_event_at else coalesce($2, \
          engine_event_at) end, \
          stored_at = case when coalesce(stored_at, $3) > $3 then stored_at else coalesce($3, stored_at) end \
          where id = $1");
 }
+
+const ACTIVITY: &str = "reading the activity of sessions";
 
 fn lag(row: &Row) -> StoreResult<WebhookLag> {
     const DOING: &str = "measuring the webhooks";
@@ -59,6 +67,20 @@ fn lag(row: &Row) -> StoreResult<WebhookLag> {
         lanes_blocked: count("blocked")?,
         last_delivered: time("last_triggered_at")?,
     })
+}
+
+fn activity(row: &Row) -> StoreResult<(SessionId, Activity)> {
+    let id: String = row.try_get("id").doing(ACTIVITY)?;
+    let time = |name: &str| {
+        let time = row.try_get::<Option<i64>, _>(name).doing(ACTIVITY)?;
+        StoreResult::Ok(time.map(Timestamp::from_millis))
+    };
+    let activity = Activity {
+        engine_event: time("engine_event_at")?,
+        stored: time("stored_at")?,
+        delivered: time("delivered_at")?,
+    };
+    Ok((id.parse().map_err(|_| corrupt(ACTIVITY))?, activity))
 }
 
 #[async_trait]
@@ -101,23 +123,9 @@ impl Telemetry for LedgerStore {
         })
     }
 
-    async fn activity(&self, session: SessionId) -> StoreResult<Activity> {
-        const DOING: &str = "reading the activity of a session";
-        let row = db::query(&ACTIVITY)
-            .bind(session.to_string())
-            .fetch_optional(&self.readers)
-            .await
-            .doing(DOING)?;
-        let Some(row) = row else { return Ok(Activity::default()) };
-        let time = |name: &str| {
-            let time = row.try_get::<Option<i64>, _>(name).doing(DOING)?;
-            StoreResult::Ok(time.map(Timestamp::from_millis))
-        };
-        Ok(Activity {
-            engine_event: time("engine_event_at")?,
-            stored: time("stored_at")?,
-            delivered: time("delivered_at")?,
-        })
+    async fn activities(&self, sessions: &[SessionId]) -> StoreResult<Vec<(SessionId, Activity)>> {
+        let rows = db::query(&ACTIVITIES).bind(list_of(sessions)).fetch_all(&self.readers).await;
+        rows.doing(ACTIVITY)?.iter().map(activity).collect()
     }
 
     async fn keep_activity(&self, mut activities: Vec<(SessionId, Activity)>) -> StoreResult<()> {

@@ -19,6 +19,7 @@ use crate::{
     error::{Doing as _, corrupt},
     open::LedgerStore,
     removal,
+    session::list_of,
     unreadable::UnreadableRows,
     writer::{Unit, lock_webhooks, touch, touch_of},
 };
@@ -40,6 +41,12 @@ db::statements! {
     OF_SESSION = both("select * from webhook where session_id = $1 and deleted = 0 order by position desc");
     LIST = both("select * from webhook where deleted = 0 and ($1 is null or session_id = $1) order by position desc \
          limit $2 offset $3");
+    AMONG = DialectPair {
+        sqlite: "select webhook.* from json_each($1) as one cross join webhook on webhook.session_id = one.value \
+             where webhook.deleted = 0 order by webhook.position desc",
+        postgres: "select * from webhook where session_id in (select json_array_elements_text($1::json)) \
+             and deleted = 0 order by position desc",
+    };
     DEGRADED = both("select id, health from webhook where health <> '{}'");
 }
 
@@ -375,6 +382,12 @@ impl WebhookStore for LedgerStore {
             .await
             .doing("listing webhooks")?;
         Ok(self.unreadable.rows(WEBHOOK, &["id"], &rows, |row| read(row, &self.cipher)))
+    }
+
+    async fn webhooks_among(&self, sessions: &[SessionId]) -> StoreResult<Vec<Webhook>> {
+        let rows = db::query(&AMONG).bind(list_of(sessions)).fetch_all(&self.readers).await;
+        let read = |row: &Row| read(row, &self.cipher);
+        Ok(self.unreadable.rows(WEBHOOK, &["id"], &rows.doing("listing webhooks")?, read))
     }
 
     async fn update_webhook(&self, webhook: &Webhook) -> StoreResult<bool> {

@@ -9,6 +9,7 @@ mod people;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -329,7 +330,10 @@ impl WhatsApp for FakeWhatsApp {
             let open = state.links.get(&session).is_some_and(|link| !link.is_closed());
             assert!(!open, "two connections of one session");
             state.links.insert(session, link.clone());
-            let code = || EngineSignal::QrCode { code: "2@ref,noise,identity,adv".into() };
+            let code = || EngineSignal::QrCode {
+                code: "2@ref,noise,identity,adv".into(),
+                lasts: Duration::from_secs(60),
+            };
             (state.linked.get(&session).cloned().map_or_else(code, connected), opened, link)
         };
         self.shared.opened.send_replace(opened);

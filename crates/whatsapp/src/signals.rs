@@ -121,7 +121,8 @@ impl EventPump {
     async fn tell(&self, event: &Event) {
         match event {
             Event::PairingQrCode(qr) => {
-                self.signal(EngineSignal::QrCode { code: qr.code.clone() }).await;
+                let (code, lasts) = (qr.code.clone(), qr.timeout);
+                self.signal(EngineSignal::QrCode { code, lasts }).await;
             }
             Event::PairingQrCodesExhausted(_) => self.expire_pairing_code(),
             Event::PairPasskeyRequest(_)

@@ -8,6 +8,8 @@
 //! [`ChatBody`] a body whose chats the key may see.
 
 mod body;
+mod login;
+mod pass;
 
 use std::{collections::BTreeMap, marker::PhantomData, net::IpAddr, str::FromStr};
 
@@ -27,9 +29,12 @@ use crate::{
     approvals::{Released, fence_agent},
     audit::Seen,
     error::{ApiError, Named},
+    rates::Guess,
 };
 
 pub use body::{ChatBody, RawChatBody};
+pub use login::{check_origin, presented_login, set_cookie};
+pub use pass::Pass;
 
 /// What a route asks of a key.
 pub trait Access: Send + Sync + 'static {
@@ -91,6 +96,7 @@ impl<A: Access> Access for QuotesInChat<A> {
 /// A caller that passed every check of `A`.
 pub struct Caller<A> {
     key: ApiKey,
+    login: Option<KeyHash>,
     address: Option<IpAddr>,
     ids: BTreeMap<String, String>,
     access: PhantomData<fn() -> A>,
@@ -142,7 +148,8 @@ impl<A: Access> FromRequestParts<AppState> for Caller<A> {
         }
         fence_agent(parts, &key)?;
         let address = client_ip(parts, &state.options.trusted_proxies);
-        Ok(Self { key, address, ids, access: PhantomData })
+        let login = login_of(parts).map(KeyHash::of);
+        Ok(Self { key, login, address, ids, access: PhantomData })
     }
 }
 
@@ -194,6 +201,11 @@ impl<A> Caller<A> {
         &self.key
     }
 
+    /// What lets the caller in, for as long as it asks.
+    pub fn pass(&self) -> Pass {
+        Pass::new(self.key.clone(), self.login)
+    }
+
     /// Who reads live events.
     pub fn who(&self) -> Who {
         Who { key: self.key.id, address: self.address }
@@ -241,13 +253,33 @@ impl<A> Caller<InChat<A>> {
     }
 }
 
-/// The key of a request's headers. `?apiKey=` is never read: URLs end up in logs.
+/// What a caller shows.
+#[derive(Clone, Copy)]
+pub enum Shown<'a> {
+    /// A key, as text.
+    Key(&'a str),
+    /// The cookie of a browser that is logged in.
+    Login(&'a str),
+    /// The text of a login link, which this uses up.
+    Link(&'a str),
+}
+
+/// The key of a request's headers, or of the browser's login. `?apiKey=` is never read: URLs end up in logs.
 pub async fn authenticate(parts: &Parts, state: &AppState) -> Result<ApiKey, ApiError> {
     if let Some(Released(key)) = parts.extensions.get() {
         key.check_usable(state.gateway.live.now())?;
         return Ok(key.clone());
     }
-    let text = presented_key(&parts.headers).ok_or_else(ApiError::key_missing)?;
+    if let Some(text) = presented_key(&parts.headers) {
+        return let_in(Shown::Key(text), parts, state).await;
+    }
+    let text = presented_login(&parts.headers).ok_or_else(ApiError::key_missing)?;
+    check_origin(parts)?;
+    let_in(Shown::Login(text), parts, state).await
+}
+
+/// The key behind what a caller shows, if it opens something.
+pub async fn let_in(shown: Shown<'_>, parts: &Parts, state: &AppState) -> Result<ApiKey, ApiError> {
     let ip = client_ip(parts, &state.options.trusted_proxies);
     let seen = parts.extensions.get::<Seen>();
     let note = |key: &ApiKey| {
@@ -255,32 +287,44 @@ pub async fn authenticate(parts: &Parts, state: &AppState) -> Result<ApiKey, Api
             seen.set(key);
         }
     };
-    check_key(text, ip, &note, state).await.inspect_err(|error| {
+    check_shown(shown, ip, &note, state).await.inspect_err(|error| {
         if let (Some(seen), Some(why)) = (seen, error.refused_key()) {
             seen.refuse(why);
         }
     })
 }
 
-/// The key of this text, shown from this address. `found` is told which it is before its rights are checked.
-pub async fn check_key(
-    text: &str,
+/// The key behind what is shown from this address. `found` is told which it is before its rights are checked. Wrong
+/// tries are counted.
+pub async fn check_shown(
+    shown: Shown<'_>,
     ip: Option<IpAddr>,
     found: &(dyn Fn(&ApiKey) + Sync),
     state: &AppState,
 ) -> Result<ApiKey, ApiError> {
+    let (text, guess) = match shown {
+        Shown::Key(text) | Shown::Link(text) => (text, Guess::Key),
+        Shown::Login(text) => (text, Guess::Login),
+    };
     let (hash, now) = (KeyHash::of(text), state.gateway.live.now());
-    state.rates.may_try(ip, hash, now).map_err(ApiError::too_many)?;
-    match state.gateway.api_keys.authenticate(text, ip, found).await {
+    state.rates.may_try((ip, guess), hash, now).map_err(ApiError::too_many)?;
+    let keys = &state.gateway.api_keys;
+    let key = match shown {
+        Shown::Key(text) => keys.authenticate(text, ip, found).await,
+        Shown::Login(text) => keys.authenticate_login(text, ip, found).await,
+        Shown::Link(text) => keys.redeem_link(text, ip, found).await,
+    };
+    match key {
         Ok(key) => {
-            state.rates.was_right(hash);
+            if !matches!(shown, Shown::Link(_)) {
+                state.rates.was_right(hash);
+            }
             Ok(key)
         }
         Err(error) => {
-            use AuthError::Refused;
-            if let Refused(KeyRefused::Unknown | KeyRefused::Revoked | KeyRefused::Expired) = &error
-            {
-                state.rates.was_wrong(ip, hash, now);
+            use KeyRefused::{Expired, Login, Revoked, Unknown};
+            if let AuthError::Refused(Unknown | Revoked | Expired | Login) = &error {
+                state.rates.was_wrong((ip, guess), hash, now);
             }
             Err(error.into())
         }
@@ -289,7 +333,7 @@ pub async fn check_key(
 
 /// The key of a request to a public route, if it brings one that works.
 pub async fn valid_key(parts: &Parts, state: &AppState) -> Option<ApiKey> {
-    presented_key(&parts.headers)?;
+    presented_key(&parts.headers).or_else(|| presented_login(&parts.headers))?;
     authenticate(parts, state).await.ok()
 }
 
@@ -301,6 +345,11 @@ pub fn presented_key(headers: &HeaderMap) -> Option<&str> {
     }
     let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     (scheme.eq_ignore_ascii_case("bearer") && !key.trim().is_empty()).then(|| key.trim())
+}
+
+/// The login that lets a request in; none when a key does.
+pub fn login_of(parts: &Parts) -> Option<&str> {
+    if presented_key(&parts.headers).is_some() { None } else { presented_login(&parts.headers) }
 }
 
 /// The path's parameters, percent-decoded.

@@ -1,6 +1,8 @@
-//! What became of deliveries: the log here, dead letters in [`failures`], replays in [`replay`].
+//! What became of deliveries: the log here, dead letters in [`failures`], replays in [`replay`], what waits in
+//! [`lanes`].
 
 mod failures;
+mod lanes;
 mod replay;
 
 use axum::{Json, extract::State};
@@ -32,6 +34,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(list))
         .routes(routes!(get))
         .merge(failures::routes())
+        .merge(lanes::routes())
         .merge(replay::routes())
 }
 

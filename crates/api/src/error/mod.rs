@@ -317,7 +317,7 @@ impl ApiError {
 impl From<KeyRefused> for ApiError {
     fn from(refused: KeyRefused) -> Self {
         let status = match refused {
-            KeyRefused::Unknown | KeyRefused::Revoked | KeyRefused::Expired => {
+            KeyRefused::Unknown | KeyRefused::Revoked | KeyRefused::Expired | KeyRefused::Login => {
                 StatusCode::UNAUTHORIZED
             }
             KeyRefused::Ip

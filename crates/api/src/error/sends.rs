@@ -9,6 +9,9 @@ use super::{
     gateway::{conflict, not_started, unavailable},
 };
 
+/// Without an advice to try again: how long it takes is up to people.
+const PAUSED: &str = "All sends of this installation are paused, and nothing was sent: \
+    an admin lets them go on with POST /api/sends/resume";
 const UNANSWERED: &str = "WhatsApp did not answer; whether the message went out is not known";
 
 impl From<SendError> for ApiError {
@@ -22,6 +25,7 @@ impl From<SendError> for ApiError {
             SendError::Reconciling => {
                 conflict("Session is reconciling earlier messages").with_retry(1)
             }
+            SendError::SendsPaused => unavailable(PAUSED).with_code("SENDS_PAUSED"),
             SendError::Busy => too_many("Too many messages are waiting to be sent").with_retry(1),
             SendError::QuotedNotFound(id) => {
                 not_found(format!("Quoted message {} not found", echo(id.as_str())))

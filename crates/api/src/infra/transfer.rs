@@ -23,6 +23,7 @@ use crate::{
     error::ApiError,
     incoming::collect,
     query::Query,
+    words::FileBytes,
 };
 
 /// Where the archive of files is streamed from.
@@ -244,7 +245,7 @@ async fn export_files(_caller: Caller<Unscoped<Admin>>) -> Result<Json<ExportFil
 /// Streams all media files as a tar, each under the hash of its bytes. An addition to OpenWA.
 #[utoipa::path(
     get, path = "/api/infra/storage/archive", operation_id = "downloadStorage", tag = "Infrastructure",
-    responses((status = 200, description = "The archive", body = Vec<u8>, content_type = "application/x-tar")),
+    responses((status = 200, description = "The archive", body = FileBytes, content_type = "application/x-tar")),
     security(("X-API-Key" = ["admin", "unscoped"])),
 )]
 async fn archive(

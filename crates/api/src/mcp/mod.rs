@@ -35,7 +35,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use self::tools::{ServedTool, served};
 use crate::{
     ApiOptions, AppState,
-    access::{Caller, InChat, Viewer},
+    access::{Caller, InChat, Viewer, presented_key},
     allowance::Allowance,
     error::ApiError,
     incoming::collect,
@@ -147,6 +147,10 @@ async fn ask(
     let Some(Extension(McpDesk(desk))) = desk else {
         return Err(ApiError::new(StatusCode::NOT_FOUND, "Cannot POST /mcp"));
     };
+    // The calls of tools carry the key; a browser that is logged in has none.
+    if presented_key(request.headers()).is_none() {
+        return Err(ApiError::key_missing());
+    }
     let (address, now) = (network(caller.who().address), state.gateway.live.now());
     let allowed = state.agents.addresses.take(address, now);
     let allowed = allowed.and_then(|()| state.agents.keys.take(caller.key().id, now));

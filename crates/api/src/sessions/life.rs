@@ -35,6 +35,10 @@ struct QrBody {
     qr_code: String,
     #[schema(value_type = SessionStatusWord)]
     status: SessionStatus,
+    /// The text behind the picture, to draw it otherwise. An addition to OpenWA.
+    code: String,
+    /// When the next code takes its place. An addition to OpenWA.
+    expires_at: String,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -143,7 +147,12 @@ async fn qr(
     on: OnSession<Operator>,
 ) -> Result<Json<QrBody>, ApiError> {
     let view = state.gateway.sessions.qr(on.session).await?;
-    Ok(Json(QrBody { qr_code: view.png_data_url, status: view.status }))
+    Ok(Json(QrBody {
+        qr_code: view.png_data_url,
+        status: view.status,
+        code: view.code,
+        expires_at: view.expires_at.iso(),
+    }))
 }
 
 /// Asks WhatsApp for a code to type into a phone, instead of scanning a picture.

@@ -3,11 +3,14 @@
 mod life;
 mod passkey;
 mod settings;
+mod today;
 
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
-    Timestamp,
+    SessionId, Timestamp,
     api_key::{KeyRefused, Role},
+    log::Activity,
+    pacing::DaySends,
     session::{NewChatQuota, SessionConfig, SessionStatus},
 };
 use gateway::sessions::{NewSession, SessionView};
@@ -15,10 +18,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use today::DaySendsBody;
+
 use crate::{
     AppState,
     access::{Caller, ExistingSession, OnSession, Operator, Unscoped, Viewer},
-    activity::{self, ActivityBody},
+    activity::ActivityBody,
     body::RawBody,
     error::ApiError,
     query::{Query, slice},
@@ -121,6 +126,10 @@ pub struct SessionBody {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     activity: Option<ActivityBody>,
+    /// What it sent today, where sessions are read. An addition to OpenWA.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sends_today: Option<DaySendsBody>,
 }
 
 /// A limit that WhatsApp put on an account.
@@ -187,6 +196,7 @@ impl From<SessionView> for SessionBody {
             new_chat_quota: session.new_chat_quota.as_ref().map(NewChatQuotaBody::from),
             engine_loaded: view.engine_loaded,
             activity: None,
+            sends_today: None,
         }
     }
 }
@@ -304,19 +314,11 @@ async fn list(
         sessions.list(name, query.page()).await?
     } else {
         // Filtered before paging, so that a page is never emptier than it has to be.
-        let mut views = Vec::with_capacity(allowed.len());
-        for id in allowed {
-            views.extend(sessions.get(*id).await?);
-        }
+        let mut views = sessions.list_among(allowed).await?;
         views.retain(|view| name.is_none_or(|name| view.session.name == name));
-        views.sort_by_key(|view| std::cmp::Reverse(view.session.created_at));
         slice(views, query.page())
     };
-    let mut bodies = Vec::with_capacity(views.len());
-    for view in views {
-        bodies.push(with_activity(&state, view).await?);
-    }
-    Ok(Json(bodies))
+    Ok(Json(with_numbers(&state, views).await?))
 }
 
 /// Reads one session and its state.
@@ -330,12 +332,27 @@ async fn get(
     State(state): State<AppState>,
     on: ExistingSession<Viewer>,
 ) -> Result<Json<SessionBody>, ApiError> {
-    Ok(Json(with_activity(&state, on.view).await?))
+    let bodies = with_numbers(&state, vec![on.view]).await?;
+    // One session, one body.
+    let body = bodies.into_iter().next();
+    Ok(Json(body.ok_or_else(|| ApiError::unknown(&on.session))?))
 }
 
-async fn with_activity(state: &AppState, view: SessionView) -> Result<SessionBody, ApiError> {
-    let activity = activity::of(state, view.session.id).await?;
-    Ok(SessionBody { activity, ..view.into() })
+/// Sessions with what is counted of them, which takes two reads however many they are.
+async fn with_numbers(
+    state: &AppState,
+    views: Vec<SessionView>,
+) -> Result<Vec<SessionBody>, ApiError> {
+    let ids: Vec<SessionId> = views.iter().map(|view| view.session.id).collect();
+    let activities = state.gateway.activities.of(&ids).await?;
+    let sends = state.gateway.stats.sends_today(&views).await?;
+    let numbers = activities.into_iter().zip(sends);
+    let body = |(view, (activity, sends)): (SessionView, (Activity, DaySends))| SessionBody {
+        activity: ActivityBody::of(activity),
+        sends_today: Some(sends.into()),
+        ..view.into()
+    };
+    Ok(views.into_iter().zip(numbers).map(body).collect())
 }
 
 /// Stops a session and deletes it with everything that belongs to it: keys, messages, events, webhooks.

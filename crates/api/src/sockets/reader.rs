@@ -29,9 +29,9 @@ use super::{
 };
 use crate::{
     AppState,
-    access::check_key,
+    access::{Pass, Shown, check_shown},
     address::client_ip,
-    events::{MissedBody, key_holds},
+    events::MissedBody,
     rates::network,
 };
 
@@ -109,7 +109,7 @@ enum SocketEnd {
 pub struct SocketReader {
     state: AppState,
     socket: SocketRef,
-    key: ApiKey,
+    pass: Pass,
     reader: Reader,
     rooms: Rooms,
     /// Where the client says that it was.
@@ -150,7 +150,7 @@ impl SocketReader {
         Ok(Self {
             state: state.clone(),
             socket: socket.clone(),
-            key,
+            pass: Pass::new(key, None),
             reader,
             rooms: Rooms::default(),
             cursor,
@@ -173,7 +173,7 @@ impl SocketReader {
             }
             let (full, busy) = (!self.waiting.is_empty(), self.waiting.len() >= ANSWERS_MAX);
             if self.now() >= self.check_at {
-                if !key_holds(&self.state, &self.key).await {
+                if !self.pass.holds(&self.state).await {
                     let message = "API key was changed or revoked";
                     return SocketEnd::Refused(SocketRefusal::new(
                         ErrorCode::Unauthorized,
@@ -243,7 +243,7 @@ impl SocketReader {
     /// The socket cannot go on.
     async fn answer(&mut self, frame: Value) -> Result<(), SocketRefusal> {
         let now = self.now();
-        if !self.state.sockets.frames.take(self.key.id, now) {
+        if !self.state.sockets.frames.take(self.pass.key().id, now) {
             // Dropped; a word about it once a second is enough.
             if self.told_limit_at.is_none_or(|at| at.plus(Duration::from_secs(1)) <= now) {
                 self.told_limit_at = Some(now);
@@ -251,7 +251,7 @@ impl SocketReader {
             }
             return Ok(());
         }
-        let frame = match ClientFrame::read(&frame, &self.key) {
+        let frame = match ClientFrame::read(&frame, self.pass.key()) {
             Ok(frame) => frame,
             Err(refusal) => {
                 self.refuse(refusal);
@@ -271,7 +271,7 @@ impl SocketReader {
                 }
             }
             ClientAsk::Subscribe { session, names } => {
-                if !key_holds(&self.state, &self.key).await {
+                if !self.pass.holds(&self.state).await {
                     let message = "API key was changed or revoked";
                     return Err(SocketRefusal::new(ErrorCode::Unauthorized, message));
                 }
@@ -319,12 +319,13 @@ impl SocketReader {
     }
 
     fn refilter(&mut self) {
+        let key = self.pass.key();
         self.reader.refilter(LiveFilter {
             session: self.rooms.only_session(),
-            sessions: self.key.allowed_sessions.clone(),
-            chats: self.key.allowed_chats.clone(),
+            sessions: key.allowed_sessions.clone(),
+            chats: key.allowed_chats.clone(),
             kinds: self.rooms.kinds(),
-            qr: self.key.role >= Role::Operator,
+            qr: key.role >= Role::Operator,
         });
     }
 
@@ -345,7 +346,8 @@ impl SocketReader {
     }
 }
 
-/// The key of a handshake: in its data, or in the header. Never in the URL: URLs end up in logs.
+/// The key of a handshake: in its data, or in the header. Never in the URL: URLs end up in logs. The login of a browser
+/// is not taken: a handshake is a read, which any page may begin.
 async fn authenticate(
     state: &AppState,
     socket: &SocketRef,
@@ -361,7 +363,7 @@ async fn authenticate(
     let note = |key: &ApiKey| {
         let _ = found.set((key.id, key.name.clone()));
     };
-    match check_key(text, address, &note, state).await {
+    match check_shown(Shown::Key(text), address, &note, state).await {
         Ok(key) => Ok(key),
         Err(error) => {
             let Some(why) = error.refused_key() else {

@@ -21,7 +21,7 @@ use crate::{
     error::{ApiError, ErrorBody, STATUS_FILE_GONE, of_status},
     media,
     sessions::SessionPath,
-    words::StatusKindWord,
+    words::{FileBytes, StatusKindWord},
 };
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -198,7 +198,7 @@ async fn of_person(
     get, path = "/api/sessions/{sessionId}/status/{id}/media", operation_id = "getStatusMedia", tag = "Status",
     params(StatusPath),
     responses(
-        (status = 200, description = "The bytes", body = Vec<u8>, content_type = "*/*"),
+        (status = 200, description = "The bytes, as what the file is", body = FileBytes, content_type = "*/*"),
         (status = 400, description = "It has to be fetched, and the session is not started", body = ErrorBody),
         (status = 404, description = "No such status any more, or no file in it", body = ErrorBody),
         (status = 409, description = "It has to be fetched, and the session is not ready", body = ErrorBody),

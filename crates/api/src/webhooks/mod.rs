@@ -2,11 +2,10 @@
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod ping;
 mod shapes;
 
 pub use shapes::WebhookFilters;
-
-use std::cmp::Reverse;
 
 use axum::{Extension, Json, extract::State, http::StatusCode};
 use domain::{
@@ -14,12 +13,12 @@ use domain::{
     delivery::PolicyChoice,
     event::{EventType, Subscription},
     filter::Filters,
-    port::Page,
     webhook::{Secret, Webhook},
 };
-use gateway::webhooks::{Changed, Moved, NewWebhook, WebhookError, WebhookPatch};
+use gateway::webhooks::{Changed, Moved, NewWebhook, WebhookPatch};
+use ping::PingBody;
 use serde_json::json;
-use shapes::{CreateWebhook, PingBody, PolicyBody, UpdateWebhook, WebhookBody};
+use shapes::{CreateWebhook, PolicyBody, UpdateWebhook, WebhookBody};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -29,12 +28,9 @@ use crate::{
     audit::Detail,
     body::Body,
     error::ApiError,
-    query::{LIMIT_MAX, Query, slice},
+    query::{Query, slice},
     sessions::SessionPath,
 };
-
-/// Every webhook of a session: the highest limit a page has.
-const ALL: Page = Page { limit: LIMIT_MAX, offset: 0 };
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -257,15 +253,6 @@ async fn list_all(
         let all = webhooks.list(None, query.page()).await;
         return Ok(present_all(&state, all?));
     }
-    let mut visible = Vec::new();
-    for session in allowed {
-        match webhooks.list(Some(*session), ALL).await {
-            Ok(found) => visible.extend(found),
-            // The key may outlive its sessions.
-            Err(WebhookError::SessionNotFound(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    visible.sort_by_key(|webhook| Reverse(webhook.created_at));
+    let visible = webhooks.list_among(allowed).await?;
     Ok(present_all(&state, slice(visible, query.page())))
 }

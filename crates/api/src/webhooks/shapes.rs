@@ -10,7 +10,6 @@ use domain::{
     signature,
     webhook::{LaneOrder, RETRY_COUNT_DEFAULT, Webhook},
 };
-use gateway::webhooks::Ping;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -327,25 +326,5 @@ impl WebhookBody {
             filters: webhook.filters,
             tls_ca: webhook.tls_ca,
         }
-    }
-}
-
-/// What became of a test delivery.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = WebhookTest, example = json!({"success": true, "statusCode": 200}))]
-pub(super) struct PingBody {
-    success: bool,
-    #[schema(nullable = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status_code: Option<u16>,
-    #[schema(nullable = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-impl From<Ping> for PingBody {
-    fn from(ping: Ping) -> Self {
-        Self { success: ping.success, status_code: ping.status_code, error: ping.error }
     }
 }

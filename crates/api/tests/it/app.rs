@@ -96,11 +96,26 @@ impl App {
         cap: u32,
         tune: impl FnOnce(&mut Options),
     ) -> Self {
+        Self::assemble(Self::ledger().await, change, cap, tune).await
+    }
+
+    /// An empty ledger, and the folder it lies in.
+    pub async fn ledger() -> (tempfile::TempDir, LedgerStore) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.sqlite");
         let entropy = Arc::new(SeededEntropy::new(107));
         let options = StoreOptions { entropy, ..StoreOptions::for_testing(path) };
         let store = LedgerStore::open(options).await.unwrap();
+        (dir, store)
+    }
+
+    /// The house on a ledger.
+    pub async fn assemble(
+        (dir, store): (tempfile::TempDir, LedgerStore),
+        change: impl FnOnce(&mut ApiOptions),
+        cap: u32,
+        tune: impl FnOnce(&mut Options),
+    ) -> Self {
         let clock = ManualClock::default();
         let whatsapp = FakeWhatsApp::default();
         let shared = Arc::new(store.clone());

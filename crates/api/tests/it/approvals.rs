@@ -101,6 +101,35 @@ async fn a_budget_lets_some_go_each_day() {
 }
 
 #[tokio::test]
+async fn a_send_that_the_pause_of_all_refuses_costs_no_place_of_the_budget() {
+    let app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let agent = agent(&app, 1).await;
+    app.post("/api/sends/pause", json!({}), 200).await;
+    let refused = say(&app, &session, &agent, "one", 503).await;
+    assert_eq!(refused["code"], "SENDS_PAUSED");
+    app.post("/api/sends/resume", json!({}), 200).await;
+    say(&app, &session, &agent, "two", 201).await;
+    say(&app, &session, &agent, "three", 202).await;
+}
+
+#[tokio::test]
+async fn the_browser_of_an_agent_logs_out() {
+    let app = App::start().await;
+    let agent = agent(&app, 0).await;
+    let body = json!({ "apiKey": agent.text });
+    let answer = app.ask("POST", "/api/auth/session").json(&body).send().await;
+    answer.expect(201);
+    let cookie = answer.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap();
+    let out = app.ask("DELETE", "/api/auth/session").header("cookie", cookie);
+    out.header("sec-fetch-site", "same-origin").send().await.expect(204);
+    app.ask("GET", "/api/auth/session").header("cookie", cookie).send().await.expect(401);
+    // A link for somebody else is not its to give.
+    let link = app.ask("POST", "/api/auth/session/link").key(&agent.text).send().await;
+    assert_eq!(link.expect(403)["code"], "APPROVAL_REQUIRED");
+}
+
+#[tokio::test]
 async fn what_cannot_wait_is_closed_to_an_agent() {
     let app = App::start().await;
     let session = app.ready_session("bakery").await;

@@ -6,7 +6,7 @@ use axum::body::BodyDataStream;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use crate::app::{App, Key};
+use crate::app::{App, Key, refused};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -200,6 +200,21 @@ async fn pulls_go_on_where_they_stopped() {
     assert_eq!(bodies(&page), ["text 6"]);
     let now = app.get("/api/events/pull").await;
     assert_eq!((&now["events"], &now["cursor"]), (&json!([]), &page["cursor"]));
+}
+
+#[tokio::test]
+async fn a_pull_that_waited_tells_nothing_to_a_key_that_was_revoked_meanwhile() {
+    let app = App::start().await;
+    let session = app.ready_session("bakery").await;
+    let key: Key = app.new_key(json!({ "name": "viewer", "role": "viewer" })).await;
+    let pull = app.ask("GET", "/api/events/pull?wait=30").key(&key.text).send();
+    let (answer, ()) = tokio::join!(pull, async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        app.post(&format!("/api/auth/api-keys/{}/revoke", key.id), json!({}), 200).await;
+        app.hear_text(&session, 1, 1).await;
+    });
+    let sentence = "API key was changed or revoked, or the login is over";
+    assert_eq!(answer.expect(401), refused(401, "Unauthorized", sentence));
 }
 
 #[tokio::test]

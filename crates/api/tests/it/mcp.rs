@@ -67,6 +67,18 @@ async fn refused(app: &App, key: &str, tool: &str, arguments: Value) -> Value {
 }
 
 #[tokio::test]
+async fn the_login_of_a_browser_is_no_key_of_an_agent() {
+    let app = app(|_| {}).await;
+    let login = app.ask("POST", "/api/auth/session").admin().send().await;
+    let cookie = login.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap();
+    let ask = app.ask("POST", "/mcp").header("accept", "application/json, text/event-stream");
+    let ask = ask.header("cookie", cookie).header("sec-fetch-site", "same-origin");
+    let message = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": {} });
+    let answer = ask.json(&message).send().await;
+    assert_eq!(answer.expect(401)["message"], "API key is required");
+}
+
+#[tokio::test]
 async fn an_agent_says_hello_and_finds_titled_tools() {
     let app = app(|_| {}).await;
     let hello = json!({ "protocolVersion": "2025-06-18", "capabilities": {},

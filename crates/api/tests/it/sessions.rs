@@ -14,14 +14,19 @@ async fn a_new_session_has_openwas_shape() {
             "id": session["id"], "name": "bakery", "status": "created", "phone": null, "pushName": null,
             "connectedAt": null, "lastActive": null, "createdAt": session["createdAt"],
             "updatedAt": session["updatedAt"], "lastError": null, "restriction": null, "newChatQuota": null,
-            "engineLoaded": false
+            "engineLoaded": false,
         })
     );
     let id = session["id"].as_str().unwrap();
     assert_eq!(id.len(), 36);
     assert!(session["createdAt"].as_str().unwrap().ends_with('Z'));
-    assert_eq!(app.get(&format!("/api/sessions/{id}")).await, session);
-    assert_eq!(app.get("/api/sessions").await, json!([session]));
+    let mut read = session.clone();
+    read["sendsToday"] = json!({
+        "sent": 0, "sentMax": null, "newChats": null, "newChatsMax": null,
+        "resetsAt": "2026-10-02T00:00:00.000Z"
+    });
+    assert_eq!(app.get(&format!("/api/sessions/{id}")).await, read);
+    assert_eq!(app.get("/api/sessions").await, json!([read]));
 }
 
 #[tokio::test]
@@ -89,7 +94,11 @@ async fn a_phone_is_linked_by_qr_code_or_pairing_code() {
     let app = App::start().await;
     let session = app.qr_session("bakery").await;
     let qr = app.get(&format!("/api/sessions/{session}/qr")).await;
-    assert_eq!((&qr["status"], qr.as_object().unwrap().len()), (&json!("qr_ready"), 2));
+    assert_eq!((&qr["status"], qr.as_object().unwrap().len()), (&json!("qr_ready"), 4));
+    // A moment may have passed until it was there.
+    let expires_at = qr["expiresAt"].as_str().unwrap();
+    let minute = "2026-10-01T08:01:00.000Z"..="2026-10-01T08:01:30.000Z";
+    assert!(minute.contains(&expires_at), "{expires_at}");
     assert!(qr["qrCode"].as_str().unwrap().starts_with("data:image/png;base64,iVBOR"));
     let path = format!("/api/sessions/{session}/pairing-code");
     let pairing = app.post(&path, json!({ "phoneNumber": "49155500" }), 201).await;

@@ -159,8 +159,68 @@ async fn a_test_shows_what_the_receiver_said() {
     assert_eq!((&good["success"], &good["statusCode"]), (&json!(true), &json!(200)));
     let request = requests.recv().await.unwrap();
     assert_eq!((&request["event"], &request["sessionId"]), (&json!("test"), &json!(session)));
+    let answer = &good["answer"];
+    assert_eq!((&answer["status"], &answer["excerpt"]), (&json!(200), &json!("")));
+    assert!(answer["durationMs"].is_u64());
+    assert_eq!(answer["headers"]["content-length"], "0");
     let (bad, _) = test(500).await;
     assert_eq!((&bad["success"], &bad["statusCode"]), (&json!(false), &json!(500)));
+    assert_eq!(bad["answer"]["status"], 500);
+    // Nobody listens there.
+    let path = format!("/api/sessions/{session}/webhooks");
+    let webhook = app.post(&path, json!({ "url": app.hook_url() }), 201).await;
+    let path = format!("{path}/{}/test", webhook["id"].as_str().unwrap());
+    let none = app.post(&path, json!({}), 200).await;
+    assert_eq!((&none["success"], &none["answer"]), (&json!(false), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_test_shows_no_cookie_and_no_secret_of_a_redirect() {
+    let app = App::start().await;
+    let session = app.new_session("bakery").await;
+    let answer = async || {
+        let headers = [
+            ("set-cookie", "id=secret-1; HttpOnly"),
+            ("location", "https://name:secret-2@other.example/login?token=secret-3"),
+        ];
+        (axum::http::StatusCode::FOUND, axum::response::AppendHeaders(headers))
+    };
+    let address = crate::app::listen(axum::Router::new().fallback(answer)).await;
+    let path = format!("/api/sessions/{session}/webhooks");
+    let webhook = app.post(&path, json!({ "url": format!("http://{address}/hook") }), 201).await;
+    let path = format!("{path}/{}/test", webhook["id"].as_str().unwrap());
+    let told = app.post(&path, json!({}), 200).await;
+    assert_eq!(told["answer"]["headers"]["set-cookie"], "***");
+    let location = told["answer"]["headers"]["location"].as_str().unwrap();
+    assert!(location.contains("other.example"), "{location}");
+    assert!(!told.to_string().contains("secret"), "{told}");
+}
+
+#[tokio::test]
+async fn what_a_test_shows_of_an_answer_is_bounded() {
+    let app = App::start().await;
+    let session = app.new_session("bakery").await;
+    let answer = async || {
+        let mut headers = axum::http::HeaderMap::new();
+        headers.append("x-two", "a".parse().unwrap());
+        headers.append("x-two", "b".parse().unwrap());
+        headers.append("x-long", "l".repeat(1000).parse().unwrap());
+        for number in 0..60 {
+            let name = format!("x-{number}").parse::<axum::http::HeaderName>().unwrap();
+            headers.append(name, "v".parse().unwrap());
+        }
+        (axum::http::StatusCode::IM_A_TEAPOT, headers, "ü".repeat(9000))
+    };
+    let address = crate::app::listen(axum::Router::new().fallback(answer)).await;
+    let path = format!("/api/sessions/{session}/webhooks");
+    let webhook = app.post(&path, json!({ "url": format!("http://{address}/hook") }), 201).await;
+    let path = format!("{path}/{}/test", webhook["id"].as_str().unwrap());
+    let answer = app.post(&path, json!({}), 200).await["answer"].clone();
+    assert_eq!(answer["status"], 418);
+    let headers = answer["headers"].as_object().unwrap();
+    assert_eq!(headers.len(), 30);
+    assert!(headers.values().all(|value| value.as_str().unwrap().chars().count() <= 300));
+    assert_eq!(answer["excerpt"].as_str().unwrap().chars().count(), 2000);
 }
 
 #[tokio::test]

@@ -253,9 +253,13 @@ async fn details_can_be_hidden() {
 #[tokio::test]
 async fn unknown_routes_look_like_expresss() {
     let app = App::start().await;
-    for (method, path) in
-        [("GET", "/api/nothing"), ("PUT", "/api/sessions"), ("GET", "/"), ("PATCH", "/api/health")]
-    {
+    for (method, path) in [
+        ("GET", "/api/nothing"),
+        ("PUT", "/api/sessions"),
+        ("GET", "/nothing"),
+        ("POST", "/"),
+        ("PATCH", "/api/health"),
+    ] {
         let answer = app.ask(method, &format!("{path}?apiKey=secret")).send().await;
         let sentence = format!("Cannot {method} {path}");
         assert_eq!(answer.expect(404), refused(404, "Not Found", &sentence));

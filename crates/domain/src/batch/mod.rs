@@ -156,11 +156,13 @@ pub enum HoldReason {
     BreakerOpen,
     /// WhatsApp does not let this account write to strangers, and only strangers are left.
     RecipientColdRestricted,
+    /// All sends of the installation are paused.
+    SendsPaused,
 }
 
 impl HoldReason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Paused,
         Self::SessionNotReady,
         Self::QuietHours,
@@ -168,6 +170,7 @@ impl HoldReason {
         Self::ColdDailyCap,
         Self::BreakerOpen,
         Self::RecipientColdRestricted,
+        Self::SendsPaused,
     ];
 
     /// The wire word.
@@ -180,6 +183,7 @@ impl HoldReason {
             Self::ColdDailyCap => "cold_daily_cap",
             Self::BreakerOpen => "breaker_open",
             Self::RecipientColdRestricted => "recipient_cold_restricted",
+            Self::SendsPaused => "sends_paused",
         }
     }
 

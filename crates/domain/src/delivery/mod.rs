@@ -8,6 +8,7 @@ mod body;
 mod health;
 mod policy;
 mod share;
+mod standing;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -20,6 +21,10 @@ pub use policy::{
     PolicyChoice, PolicyDefaults, Schedule, SignatureScheme,
 };
 pub use share::{Candidate, LANES_PER_PLACE, Places, Share};
+pub use standing::{
+    LANES_LOOKED_AT_MAX, LaneCursor, LaneFacts, LaneHead, LaneHolder, LanePage, LaneQuery,
+    LaneStanding, WaitReason,
+};
 
 use crate::{
     address::ChatId,
@@ -57,6 +62,13 @@ impl LaneId {
     /// The webhook it belongs to; `None` for a name that was made elsewhere.
     pub fn webhook(&self) -> Option<WebhookId> {
         self.0.split_once('/').and_then(|(webhook, _)| webhook.parse().ok())
+    }
+
+    /// The chat whose deliveries it orders, also of replays; `None` for other lanes.
+    pub fn chat_of(&self) -> Option<ChatId> {
+        let (_, own) = self.0.split_once('/')?;
+        let own = own.strip_prefix("replay/").unwrap_or(own);
+        own.contains('@').then(|| own.parse().ok()).flatten()
     }
 
     /// The name as it is stored.

@@ -109,6 +109,8 @@ pub enum EngineSignal {
     QrCode {
         /// The text behind the picture.
         code: String,
+        /// How long it can be scanned.
+        lasts: Duration,
     },
     /// The phone accepted this device.
     Paired {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{ids::SessionId, session::Wish};
+use async_trait::async_trait;
+
+use super::StoreResult;
+use crate::{ids::SessionId, process::ProcessRecord, session::Wish, time::Timestamp};
 
 /// The right to run a session: one owner at a time, and a number that grows with every change of owner.
 ///
@@ -32,3 +35,11 @@ pub struct Held {
 
 /// Told when another caller changed what is wanted of a session.
 pub type WishListener = Arc<dyn Fn(SessionId) + Send + Sync>;
+
+/// The processes that share the ledger.
+#[async_trait]
+pub trait ProcessStore: Send + Sync + 'static {
+    /// What the ledger knows of processes at this time: those that said where they are asked, and those that hold a
+    /// session or a lane. By their names.
+    async fn processes(&self, now: Timestamp) -> StoreResult<Vec<ProcessRecord>>;
+}

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{Page, StoreResult, Upkeep};
 use crate::{
-    delivery::Attempt,
+    delivery::{Attempt, LanePage, LaneQuery},
     ids::{DeliveryId, EventId, SessionId, WebhookId},
     log::{
         Activity, AuditEntry, AuditQuery, DeliveryQuery, DeliveryRecord, DoubtfulCounts,
@@ -96,6 +96,15 @@ pub trait DeliveryLog: Send + Sync + 'static {
     ) -> StoreResult<bool>;
 }
 
+/// Reading how the lanes stand, for people. What a claim needs is [`DeliveryQueue`](super::DeliveryQueue).
+#[async_trait]
+pub trait LaneLog: Send + Sync + 'static {
+    /// Lanes in which something waits at `now`, those that wait longest first, at most `limit`. Who has a lane is told
+    /// of all processes; that a webhook's rate is used up is known of this one alone. A lane that ends while this is
+    /// read is left out.
+    async fn lanes(&self, query: &LaneQuery, now: Timestamp, limit: u32) -> StoreResult<LanePage>;
+}
+
 /// The audit.
 #[async_trait]
 pub trait AuditLog: Send + Sync + 'static {
@@ -120,8 +129,9 @@ pub trait Telemetry: Send + Sync + 'static {
     async fn doubtful_counts(&self) -> StoreResult<DoubtfulCounts>;
     /// Numbers of messages.
     async fn message_counts(&self) -> StoreResult<MessageCounts>;
-    /// What was stored about the activity of a session, and its last delivery.
-    async fn activity(&self, session: SessionId) -> StoreResult<Activity>;
+    /// What was stored about the activity of some sessions, and their last deliveries, in one read; in any order, and
+    /// without those that do not exist.
+    async fn activities(&self, sessions: &[SessionId]) -> StoreResult<Vec<(SessionId, Activity)>>;
     /// Stores activities; never moves one back.
     async fn keep_activity(&self, activities: Vec<(SessionId, Activity)>) -> StoreResult<()>;
     /// How the writer does.
@@ -129,6 +139,6 @@ pub trait Telemetry: Send + Sync + 'static {
 }
 
 /// All of them.
-pub trait LogStore: EventLog + DeliveryLog + AuditLog + Telemetry + Upkeep {}
+pub trait LogStore: EventLog + DeliveryLog + LaneLog + AuditLog + Telemetry + Upkeep {}
 
-impl<T: EventLog + DeliveryLog + AuditLog + Telemetry + Upkeep> LogStore for T {}
+impl<T: EventLog + DeliveryLog + LaneLog + AuditLog + Telemetry + Upkeep> LogStore for T {}

@@ -6,6 +6,7 @@
 mod approvals;
 mod automation;
 mod batches;
+mod brake;
 mod catalogue;
 mod channels;
 mod contacts;
@@ -17,6 +18,7 @@ mod lanes;
 mod lease;
 mod ledger;
 mod log;
+mod logins;
 mod media;
 mod passkey;
 mod people;
@@ -36,6 +38,7 @@ use std::sync::Arc;
 pub use approvals::{ApprovalQuery, ApprovalStore};
 pub use automation::AutomationStore;
 pub use batches::{BatchStore, BulkFacts, Created, NewBatch, OpenItem, RecipientScope};
+pub use brake::{BrakeStore, PauseListener};
 pub use catalogue::CatalogueActions;
 pub use channels::ChannelActions;
 pub use contacts::{CallMedia, ContactActions, PeopleSignal, ProfileChange};
@@ -52,12 +55,13 @@ pub use lanes::{
     DeliveryQueue, LaneLedger, Offer, OpenedListener, QueueServer, QueueStats, Settled, Settlement,
     Verdict, WaitingLane,
 };
-pub use lease::{Held, Lease, WishListener};
+pub use lease::{Held, Lease, ProcessStore, WishListener};
 pub use ledger::{
     Ledger, MessageChange, NewMessage, OpenChange, Quarantined, SessionPatch, UnresolvedSend,
     Write, WriteOutcome,
 };
-pub use log::{AuditLog, DeliveryLog, EventLog, LogStore, Telemetry};
+pub use log::{AuditLog, DeliveryLog, EventLog, LaneLog, LogStore, Telemetry};
+pub use logins::LoginStore;
 pub use media::{KeptMedia, MediaFiles, Scratch};
 pub use passkey::{PasskeyActions, PasskeyAssertion, PasskeyPhase, PasskeySignal};
 pub use people::{IdempotencyStore, MediaRecords, PacingStore, PeopleStore, TemplateStore};

@@ -11,7 +11,7 @@ use crate::{
     idempotency::{IdempotencyRecord, Taken},
     ids::{MediaId, SessionId, TemplateId, WaMessageId},
     media::MediaRecord,
-    pacing::{PacingOutcome, PacingRules, Refusal, StrangersRefusal},
+    pacing::{PacingOutcome, PacingRules, PacingState, Refusal, StrangersRefusal},
     presence::PresenceWishes,
     template::Template,
     time::Timestamp,
@@ -145,6 +145,11 @@ pub trait PacingStore: Send + Sync + 'static {
         people: &[ChatId],
         at: Timestamp,
     ) -> StoreResult<()>;
+    /// The counters of some sessions, in one read; in any order, and without those of which nothing was counted yet.
+    async fn pacing_states(
+        &self,
+        sessions: &[SessionId],
+    ) -> StoreResult<Vec<(SessionId, PacingState)>>;
 }
 
 /// Files of stored messages. Written by [`Ledger::write`](super::Ledger::write).

@@ -30,6 +30,13 @@ pub trait StatsStore: Send + Sync + 'static {
     ) -> StoreResult<Vec<ChatCount>>;
     /// Messages that a session has.
     async fn counts_of_session(&self, session: SessionId) -> StoreResult<MessageCounts>;
+    /// Messages of the account since an hour, from this API or another device, of some sessions in one read; in any
+    /// order, and without those that have none.
+    async fn sent_since(
+        &self,
+        sessions: &[SessionId],
+        since: Timestamp,
+    ) -> StoreResult<Vec<(SessionId, u64)>>;
     /// Forgets numbers that are older; how many rows.
     async fn prune_stats(&self, before: Timestamp) -> StoreResult<u64>;
 }

@@ -1,10 +1,10 @@
 //! The whole ledger, as one port.
 
 use super::{
-    ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, DeviceKeys, GroupStore,
-    IdempotencyStore, IngressStore, LabelStore, Ledger, LogStore, MediaRecords, MessageStore,
-    PacingStore, PeopleStore, PluginStore, PluginValues, SearchStore, SessionStore, StatsStore,
-    StatusStore, TemplateStore, TransferStore, WebhookStore,
+    ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, BrakeStore, DeviceKeys, GroupStore,
+    IdempotencyStore, IngressStore, LabelStore, Ledger, LogStore, LoginStore, MediaRecords,
+    MessageStore, PacingStore, PeopleStore, PluginStore, PluginValues, ProcessStore, SearchStore,
+    SessionStore, StatsStore, StatusStore, TemplateStore, TransferStore, WebhookStore,
 };
 
 /// Everything that one database keeps. Whoever needs a part asks for that part's trait: `Arc<dyn Store>` becomes an
@@ -16,6 +16,7 @@ pub trait Store:
     + WebhookStore
     + ApiKeyStore
     + ApprovalStore
+    + LoginStore
     + LogStore
     + DeviceKeys
     + PeopleStore
@@ -34,6 +35,8 @@ pub trait Store:
     + TransferStore
     + StatusStore
     + LabelStore
+    + BrakeStore
+    + ProcessStore
 {
 }
 
@@ -44,6 +47,7 @@ impl<T> Store for T where
         + WebhookStore
         + ApiKeyStore
         + ApprovalStore
+        + LoginStore
         + LogStore
         + DeviceKeys
         + PeopleStore
@@ -62,5 +66,7 @@ impl<T> Store for T where
         + TransferStore
         + StatusStore
         + LabelStore
+        + BrakeStore
+        + ProcessStore
 {
 }

@@ -34,6 +34,8 @@ pub trait SessionStore: Send + Sync + 'static {
     async fn session(&self, id: SessionId) -> StoreResult<Option<Session>>;
     /// Newest first; with `name`, at most that one.
     async fn sessions(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>>;
+    /// Those of some ids, in one read; newest first.
+    async fn sessions_among(&self, ids: &[SessionId]) -> StoreResult<Vec<Session>>;
     /// Deletes it with all that belongs to it: keys, messages, events, webhooks, deliveries. `false` when unknown.
     async fn delete_session(&self, id: SessionId) -> StoreResult<bool>;
     /// Takes or renews the right to run a session for a time. `None` when another owner holds it, or when there is no
@@ -153,6 +155,8 @@ pub trait WebhookStore: Send + Sync + 'static {
     async fn webhook(&self, id: WebhookId) -> StoreResult<Option<Webhook>>;
     /// Of one session, or of all; newest first.
     async fn webhooks(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>>;
+    /// Of some sessions, in one read; newest first.
+    async fn webhooks_among(&self, sessions: &[SessionId]) -> StoreResult<Vec<Webhook>>;
     /// Replaces everything a user may change; `false` when it is gone. The health stays. Waiting deliveries of a
     /// webhook that is made inactive stay where they are.
     async fn update_webhook(&self, webhook: &Webhook) -> StoreResult<bool>;
@@ -186,6 +190,14 @@ pub trait ApiKeyStore: Send + Sync + 'static {
     async fn update_api_key(&self, key: &ApiKey) -> StoreResult<bool>;
     /// Replaces what is shown of a key and its hash: the same key, kept in another way.
     async fn rehash_api_key(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> StoreResult<()>;
+    /// Switches off every key but `caller` and `kept`, and ends every login but `login`, at once; how many keys that
+    /// were on. `None`, and nothing is done, when `caller` is off or gone: of two that switch each other off one stays.
+    async fn revoke_other_api_keys(
+        &self,
+        caller: ApiKeyId,
+        kept: Option<ApiKeyId>,
+        login: Option<KeyHash>,
+    ) -> StoreResult<Option<u64>>;
     /// Deletes it; `false` when unknown.
     async fn delete_api_key(&self, id: ApiKeyId) -> StoreResult<bool>;
     /// Adds uses; not durable to the last call.

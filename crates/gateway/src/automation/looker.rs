@@ -106,6 +106,10 @@ impl Looker {
 
     async fn look(&mut self, event: &Event) {
         let session = event.draft.session;
+        if self.messages.are_paused() {
+            // It would be refused, and no rule has its cooldown for an answer that nobody got.
+            return;
+        }
         let rules = match self.automation.rules_of(session).await {
             Ok(rules) => rules,
             Err(error) => {

@@ -36,6 +36,9 @@ impl BatchRunner {
             () = clock.sleep_until(Timer::BatchYield, yielded) => {}
             () = stopping.cancelled() => return Ok(RunnerTurn::Done),
         }
+        if self.shared.brake.is_on() {
+            return Ok(RunnerTurn::Again);
+        }
         let (index, before) = (item.index, self.pace);
         let gap = batch.options.gap(self.shared.ports.entropy.fraction());
         let begin =
@@ -107,6 +110,8 @@ impl BatchRunner {
                     self.back(batch, item, before.max(self.soon())).await?;
                 }
             }
+            // The next look holds the batch.
+            ItemSendResult::Braked => self.back(batch, item, before).await?,
             ItemSendResult::RateLimited(reason, seconds) => {
                 let until = self.now().plus(Duration::from_secs(seconds));
                 let mut pace = before;

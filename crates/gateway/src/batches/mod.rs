@@ -12,8 +12,8 @@
 //! its items: every change carries the lease and is refused when that is over; others cancel, pause and resume.
 //! Between two bulk messages of a session lies at least the delay of the first, also across restarts and reconnects;
 //! what had no answer when a link was lost goes out again at once with the next one, at the distance it was accepted
-//! at. A limit or a lost session holds a batch, and fails nothing. A cancel is one guarded write: nothing is begun
-//! after it.
+//! at. A limit, a lost session or a pause of all sends holds a batch, and fails nothing. A cancel is one guarded write:
+//! nothing is begun after it.
 
 mod accept;
 mod error;
@@ -37,7 +37,7 @@ use domain::{
 };
 use tokio::sync::{Notify, watch};
 
-use crate::{Media, Messages, Policy, Ports, Sessions, Supervisor, ledger::LedgerWriter};
+use crate::{Brake, Media, Messages, Policy, Ports, Sessions, Supervisor, ledger::LedgerWriter};
 
 pub use accept::{Accepted, BulkRequest, Foreseen};
 pub use error::BatchError;
@@ -86,6 +86,7 @@ struct SharedBatches {
     messages: Messages,
     media: Media,
     ledger: LedgerWriter,
+    brake: Brake,
     supervisor: Supervisor,
     options: BulkOptions,
     rules: PacingRules,
@@ -120,6 +121,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) messages: &'a Messages,
     pub(crate) media: &'a Media,
     pub(crate) ledger: &'a LedgerWriter,
+    pub(crate) brake: &'a Brake,
     pub(crate) supervisor: &'a Supervisor,
 }
 
@@ -131,6 +133,7 @@ impl Batches {
             messages: parts.messages.clone(),
             media: parts.media.clone(),
             ledger: parts.ledger.clone(),
+            brake: parts.brake.clone(),
             supervisor: parts.supervisor.clone(),
             options: parts.options.bulk.clone(),
             rules: parts.options.sends.pacing.clone(),

@@ -35,6 +35,8 @@ pub(super) enum ItemSendResult {
     Unresolved,
     /// It never left, and waits for the session.
     Requeue,
+    /// It never left, and waits for the end of the pause of all sends.
+    Braked,
     /// It never left: pacing allows none before so many seconds. Without a reason it is a matter of moments.
     RateLimited(Option<HoldReason>, u64),
     /// WhatsApp does not let this account write to this stranger.
@@ -60,6 +62,7 @@ pub(super) fn of_send(result: Result<Sent, SendError>) -> ItemSendResult {
         | SendError::Reconciling
         | SendError::Busy
         | SendError::Store(_) => ItemSendResult::Requeue,
+        SendError::SendsPaused => ItemSendResult::Braked,
         SendError::Unanswered | SendError::Unstored(_) => ItemSendResult::Unresolved,
         SendError::Paced { rule, retry_after_seconds } => {
             let reason = match rule {

@@ -15,6 +15,7 @@ use domain::{
     batch::{
         self, Batch, BatchChange, BatchId, BatchItem, COLD_PROBE, HoldReason, ItemContent, Next,
     },
+    brake::SendsPause,
     port::{Connection, Lease, RecipientScope, StoreError, StoreErrorKind},
     session::SessionStatus,
 };
@@ -58,6 +59,8 @@ pub(super) struct BatchRunner {
     began: Timestamp,
     /// Told when a connection becomes free for new sends, and when it is lost.
     opened: tokio::sync::watch::Receiver<u64>,
+    /// Told when a pause of all sends begins or ends.
+    braked: tokio::sync::watch::Receiver<Option<SendsPause>>,
     pub(super) uploads: HashMap<BatchId, BatchUploads>,
     pub(super) comebacks: HashMap<(BatchId, u32), u32>,
     /// What is sent at the end of the wait, if nothing changes until then: what has to be looked up for it is looked up
@@ -94,6 +97,7 @@ pub(super) async fn run(shared: Arc<SharedBatches>, lease: Lease, after_panic: b
     let began = shared.ports.clock.now();
     let mut runner = BatchRunner {
         opened,
+        braked: shared.brake.watch(),
         pace: began,
         shared,
         session,
@@ -209,10 +213,12 @@ impl BatchRunner {
             return Ok(RunnerTurn::Done);
         }
         let mut connects = false;
-        let link = match self.link(open.delay).await {
+        // What was open goes out again only after a pause of all sends, and so nothing else may on a new connection.
+        let link = match self.link_unless_braked(open.delay).await {
             // What was open was settled before the connection became free, and perhaps ends its batch.
             Ok((_, true)) if open.count > 0 => return Ok(RunnerTurn::Again),
             Ok((link, _)) => Some(link),
+            Err(SendError::SendsPaused) => None,
             Err(SendError::SessionNotFound(_)) => return Ok(RunnerTurn::Done),
             Err(SendError::Store(error)) => return Err(error),
             Err(refused) => {
@@ -282,6 +288,16 @@ impl BatchRunner {
 
     pub(super) fn is_connected(&self) -> bool {
         self.connection.as_ref().is_some_and(|known| known.strong_count() > 0)
+    }
+
+    async fn link_unless_braked(
+        &mut self,
+        longest: Option<Duration>,
+    ) -> Result<(Arc<dyn Connection>, bool), SendError> {
+        if self.shared.brake.is_on() {
+            return Err(SendError::SendsPaused);
+        }
+        self.link(longest).await
     }
 
     /// The session's connection, and whether it is a new one. Then what was open may just have gone out again: its
@@ -355,6 +371,7 @@ impl BatchRunner {
             () = stopping.cancelled() => false,
             () = self.handle.wake.notified() => false,
             _ = self.opened.changed() => false,
+            _ = self.braked.changed() => false,
             () = sleep => until == Some(wake),
         };
         if !undisturbed {

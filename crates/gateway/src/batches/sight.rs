@@ -42,6 +42,9 @@ impl BatchRunner {
                 ..BatchSurvey::nothing(batch)
             });
         }
+        if self.shared.brake.is_on() {
+            return Ok(BatchSurvey::held(batch, HoldReason::SendsPaused, None));
+        }
         if !ready {
             return Ok(BatchSurvey::held(batch, HoldReason::SessionNotReady, None));
         }

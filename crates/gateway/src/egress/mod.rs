@@ -136,6 +136,8 @@ pub struct Answer {
     pub status: u16,
     /// The beginning of the body.
     pub body: Vec<u8>,
+    /// All its headers.
+    pub headers: HeaderMap,
     /// Its `Retry-After`, as it is.
     pub retry_after: Option<String>,
     /// Where a redirect leads, fit for people: what may be secret in it is left out.

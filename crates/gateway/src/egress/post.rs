@@ -118,7 +118,8 @@ impl HttpPoster {
         let status = answer.status().as_u16();
         let retry_after = answer.headers().get(header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let (mut body, mut kept) = (answer.into_body(), Vec::new());
+        let (head, mut body) = answer.into_parts();
+        let mut kept = Vec::new();
         let whole = loop {
             if hyper::body::Body::is_end_stream(&body) {
                 break true;
@@ -141,7 +142,7 @@ impl HttpPoster {
         if whole {
             self.idle.put(kept_under, link).await;
         }
-        Answer { status, body: kept, retry_after, redirect: None }
+        Answer { status, body: kept, headers: head.headers, retry_after, redirect: None }
     }
 }
 

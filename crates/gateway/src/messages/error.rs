@@ -27,6 +27,9 @@ pub enum SendError {
     /// It is connected, but earlier sends whose outcome is not known go first, and that took too long.
     #[error("the session reconciles earlier sends")]
     Reconciling,
+    /// All sends of the installation are paused.
+    #[error("all sends are paused")]
+    SendsPaused,
     /// Too many sends are under way, in this chat or at all.
     #[error("too many sends are under way")]
     Busy,

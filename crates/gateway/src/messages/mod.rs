@@ -47,7 +47,7 @@ use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
 use crate::{
-    Media, Policy, Ports, SendOptions, Sessions, Supervisor,
+    Brake, Media, Policy, Ports, SendOptions, Sessions, Supervisor,
     egress::Egress,
     hooks::{HookScope, Hooks},
     ledger::LedgerWriter,
@@ -81,6 +81,7 @@ struct SharedMessages {
     waiters: AckWaiters,
     media: Media,
     hooks: Hooks,
+    brake: Brake,
     supervisor: Supervisor,
     options: SendOptions,
     keys: IdempotencyKeys,
@@ -98,6 +99,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) waiters: &'a AckWaiters,
     pub(crate) media: &'a Media,
     pub(crate) hooks: &'a Hooks,
+    pub(crate) brake: &'a Brake,
     pub(crate) supervisor: &'a Supervisor,
     pub(crate) pages: Egress,
 }
@@ -112,6 +114,7 @@ impl Messages {
             waiters: parts.waiters.clone(),
             media: parts.media.clone(),
             hooks: parts.hooks.clone(),
+            brake: parts.brake.clone(),
             supervisor: parts.supervisor.clone(),
             options: parts.options.clone(),
             keys: IdempotencyKeys::new(ports),
@@ -251,15 +254,31 @@ impl Messages {
         Ok(self.shared.sessions.link(session).await?)
     }
 
-    /// The connection of a session, free for a new frame to a chat as long as the second part lives.
+    /// Whether all sends of the installation are paused.
+    pub(crate) fn are_paused(&self) -> bool {
+        self.shared.brake.is_on()
+    }
+
+    /// Refuses while all sends are paused.
+    fn check_brake(&self) -> Result<(), SendError> {
+        if self.are_paused() { Err(SendError::SendsPaused) } else { Ok(()) }
+    }
+
+    /// The connection of a session, free for a new frame to a chat as long as the second part lives. All new frames
+    /// of messages come by here.
     async fn pass(
         &self,
         session: SessionId,
         chat: &ChatId,
     ) -> Result<(ReadySession, GatePass), SendError> {
+        self.check_brake()?;
         let clock = &self.shared.ports.clock;
         let look_at = || clock.now().plus(PENDING_LIMIT);
-        self.way(session, |gate, link| gate.pass(&link.connection, chat, look_at())).await
+        let way = self.way(session, |gate, link| gate.pass(&link.connection, chat, look_at()));
+        let passed = way.await?;
+        // It may have waited.
+        self.check_brake()?;
+        Ok(passed)
     }
 
     /// The connection of a session when its gate lets through what is asked for.
@@ -291,8 +310,9 @@ impl Messages {
         self.shared.waiters.cold.until(session, self.shared.ports.clock.now())
     }
 
-    /// A place for a send at the session's pace.
+    /// A place for a send at the session's pace, unless all sends are paused.
     async fn admit(&self, lease: &Lease, chat: &ChatId) -> Result<AdmittedSend, SendError> {
+        self.check_brake()?;
         let admitted = self.shared.pacing.admit(lease, chat).await;
         admitted.map_err(|error| match error {
             PacingError::Paced { rule, retry_after_seconds } => {

@@ -6,7 +6,7 @@
 //! other chats do not. What stays open on a link that stays goes out again too, after a while.
 //!
 //! A session's reconciler is one task. It goes on, past a chat that is slow and through failures of the ledger, until
-//! nothing is unknown or the connection is lost.
+//! nothing is unknown or the connection is lost. While all sends are paused it waits, and so does what it would send.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -116,7 +116,9 @@ impl Reconciler {
     async fn run(&mut self, claim: &mut GateClaim) {
         let clock = self.shared.ports.clock.clone();
         loop {
+            let mut brake = self.shared.brake.watch();
             let turn = match self.shared.sessions.ready(self.session) {
+                Some(_) if self.shared.brake.is_on() => Ok(Some(self.now().plus(PENDING_LIMIT))),
                 Some(link) => self.turn(&link).await,
                 // The next connection calls again.
                 None => Ok(None),
@@ -133,6 +135,7 @@ impl Reconciler {
             tokio::select! {
                 () = clock.sleep_until(Timer::Reconcile, until) => {}
                 () = self.gate.woken() => {}
+                _ = brake.changed() => {}
             }
         }
     }
@@ -157,7 +160,10 @@ impl Reconciler {
             // The reconciler before this one was done: sends that went out since are looked at when it is time.
             (self.link, self.opened_at) = (Some(Arc::downgrade(&link.connection)), self.now());
         } else if !self.gate.is_open(&link.connection) || !self.is_on(link) {
-            self.begin(link).await?;
+            let begun = self.begin(link).await?;
+            if !begun {
+                return Ok(Some(self.now()));
+            }
         }
         if self.due(link).is_some_and(|due| due <= self.now()) {
             self.round(link).await?;
@@ -170,20 +176,23 @@ impl Reconciler {
         known.is_some_and(|known| std::ptr::addr_eq(known.as_ptr(), Arc::as_ptr(&link.connection)))
     }
 
-    /// Finds out what is not known on a new connection, and lets all other chats go on.
-    async fn begin(&mut self, link: &ReadySession) -> Result<(), StoreError> {
+    /// Finds out what is not known on a new connection, and lets all other chats go on. `false` when all sends were
+    /// paused meanwhile: it has to begin anew.
+    async fn begin(&mut self, link: &ReadySession) -> Result<bool, StoreError> {
         self.gate.shut().await;
         let rows = self.shared.ports.store.unresolved_sends(self.session).await?;
         if !rows.is_empty() {
             tracing::info!(session.id = %self.session, rows = rows.len(), "reconciling sends with an unknown outcome");
         }
-        reopen(&self.shared, self.session, link).await?;
+        if !reopen(&self.shared, self.session, link).await? {
+            return Ok(false);
+        }
         (self.link, self.opened_at) = (Some(Arc::downgrade(&link.connection)), self.now());
         self.again.clear();
         self.slow.clear();
         self.open = rows.iter().map(|row| OpenSend::of(row, true)).collect();
         self.gate.open(&link.connection, self.old_chats());
-        Ok(())
+        Ok(true)
     }
 
     /// Chats whose new sends wait.
@@ -240,7 +249,7 @@ impl Reconciler {
         let begins = self.begins(link);
         let all_begin = begins <= self.now();
         for (chat, rows) in chats {
-            if !self.is_on_air(link) {
+            if !self.is_on_air(link) || self.shared.brake.is_on() {
                 return Ok(());
             }
             self.chat(link, &chat, rows, begins).await?;
@@ -274,6 +283,9 @@ impl Reconciler {
         self.gate.close(chat).await;
         let mut result = Ok(ReconcileStep::Yes);
         for row in rows.into_iter().filter(|row| due.contains(&row.message.wa_id)) {
+            if self.shared.brake.is_on() {
+                return Ok(());
+            }
             result = self.row(link, row).await;
             if !matches!(result, Ok(ReconcileStep::Yes)) {
                 break;

@@ -15,7 +15,7 @@ use super::{
 use crate::sessions::ReadySession;
 
 /// Sends the open changes of a session again, oldest first, and listens for their answers. One that WhatsApp has
-/// already is the same on its side: it knows the id.
+/// already is the same on its side: it knows the id. `false` when all sends were paused before it was done.
 ///
 /// # Errors
 /// The ledger's.
@@ -23,19 +23,22 @@ pub(super) async fn reopen(
     shared: &Arc<SharedMessages>,
     session: SessionId,
     link: &ReadySession,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let open = shared.ports.store.open_changes(session).await?;
     for change in open {
         // Somebody listens for its answer still.
         if shared.waiters.is_carrier(session, &change.outgoing.id) {
             continue;
         }
+        if shared.brake.is_on() {
+            return Ok(false);
+        }
         if !again(shared, session, link, change).await? {
             // The link is gone or slow: the next one goes on.
-            return Ok(());
+            return Ok(true);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Whether the link took it, or it has ended.

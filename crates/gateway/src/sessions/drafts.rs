@@ -9,6 +9,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 
+use super::qr::ShownQr;
 use crate::ledger::LedgerWriter;
 
 impl LedgerWriter {
@@ -31,13 +32,13 @@ impl LedgerWriter {
     }
 
     /// `session.qr`
-    pub(crate) fn qr_event(&self, session: SessionId, code: &str, picture: &str) -> EventDraft {
-        let hash = short_hash(&json!(code));
+    pub(crate) fn qr_event(&self, session: SessionId, qr: &ShownQr, picture: &str) -> EventDraft {
+        let hash = short_hash(&json!(qr.code));
         self.event(
             session,
             EventType::SessionQr,
             |_| format!("qr_{session}_{hash}"),
-            json!({ "qr": picture }),
+            json!({ "qr": picture, "expiresAt": qr.expires_at.iso() }),
         )
     }
 

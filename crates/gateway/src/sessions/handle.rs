@@ -14,6 +14,8 @@ use domain::{
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::qr::ShownQr;
+
 /// Commands that may wait; a caller waits for a place.
 const COMMANDS_MAX: usize = 16;
 
@@ -45,7 +47,7 @@ pub(super) struct SharedState {
     lease: Mutex<Lease>,
     /// Told to renew it at once.
     pub(super) called: Notify,
-    pub(super) qr: Mutex<Option<String>>,
+    pub(super) qr: Mutex<Option<ShownQr>>,
     pub(super) passkey: Mutex<Option<PasskeyView>>,
     pub(super) connection: Mutex<Option<Arc<dyn Connection>>>,
     pub(super) account: Arc<Mutex<Option<PhoneNumber>>>,
@@ -120,7 +122,7 @@ impl SessionHandle {
     }
 
     /// The QR code that waits to be scanned.
-    pub(crate) fn qr(&self) -> Option<String> {
+    pub(crate) fn qr(&self) -> Option<ShownQr> {
         look(&self.shared.qr)
     }
 

@@ -171,6 +171,19 @@ impl Sessions {
         page: Page,
     ) -> Result<Vec<SessionView>, StoreError> {
         let sessions = self.inner.ports.store.sessions(name, page).await?;
+        self.views(sessions).await
+    }
+
+    /// Those of some ids, in one read; newest first.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn list_among(&self, ids: &[SessionId]) -> Result<Vec<SessionView>, StoreError> {
+        let sessions = self.inner.ports.store.sessions_among(ids).await?;
+        self.views(sessions).await
+    }
+
+    async fn views(&self, sessions: Vec<Session>) -> Result<Vec<SessionView>, StoreError> {
         let elsewhere = self.inner.held_anywhere().await?;
         let view = |session: Session| {
             let elsewhere = elsewhere.contains(&session.id);
@@ -353,9 +366,11 @@ impl Sessions {
         let handle = self.inner.handle(id).ok_or(QrError::NotStarted)?;
         let status = view.session.status;
         match handle.qr() {
-            Some(code) => Ok(QrView {
-                png_data_url: qr::data_url(&code).ok_or(QrError::NotReadyYet)?,
+            Some(shown) => Ok(QrView {
+                png_data_url: qr::data_url(&shown.code).ok_or(QrError::NotReadyYet)?,
+                code: shown.code,
                 status,
+                expires_at: shown.expires_at,
             }),
             None if matches!(status, SessionStatus::Ready | SessionStatus::Authenticating) => {
                 Err(QrError::AlreadyLinked)

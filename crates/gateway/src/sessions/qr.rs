@@ -1,12 +1,22 @@
-//! The QR code as a picture.
+//! The QR code: how long it is shown, and as a picture.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use domain::Timestamp;
 use qrcode::{Color, QrCode};
 
 /// Pixels per module: big enough for a phone to read from a screen.
 const SCALE: usize = 6;
 /// Quiet zone in modules, as the standard asks.
 const QUIET: usize = 4;
+
+/// A code that waits to be scanned.
+#[derive(Debug, Clone)]
+pub(crate) struct ShownQr {
+    /// The text behind the picture.
+    pub code: String,
+    /// When the next one takes its place.
+    pub expires_at: Timestamp,
+}
 
 /// `data:image/png;base64,…`; `None` when the text does not fit a QR code.
 pub(crate) fn data_url(text: &str) -> Option<String> {

@@ -180,7 +180,7 @@ impl SessionTask {
 
     async fn hear(&mut self, signal: EngineSignal) {
         match signal {
-            EngineSignal::QrCode { code } => self.show_qr(code).await,
+            EngineSignal::QrCode { code, lasts } => self.show_qr(code, lasts).await,
             EngineSignal::Passkey(signal) => self.hear_passkey(&signal).await,
             EngineSignal::Paired { phone, lid } => {
                 put(&self.shared.qr, None);
@@ -245,10 +245,11 @@ impl SessionTask {
         self.inner.renew_presence(&self.lease);
     }
 
-    async fn show_qr(&mut self, code: String) {
-        put(&self.shared.qr, Some(code.clone()));
-        let picture = qr::data_url(&code).unwrap_or_default();
-        let told = self.inner.ledger.qr_event(self.id, &code, &picture);
+    async fn show_qr(&mut self, code: String, lasts: Duration) {
+        let shown = qr::ShownQr { code, expires_at: self.inner.ports.clock.now().plus(lasts) };
+        put(&self.shared.qr, Some(shown.clone()));
+        let picture = qr::data_url(&shown.code).unwrap_or_default();
+        let told = self.inner.ledger.qr_event(self.id, &shown, &picture);
         self.step_with(SessionInput::QrShown, SessionPatch::default(), Some(told)).await;
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
+    Timestamp,
     phone::Country,
     proxy::ProxyUrl,
     session::{Session, SessionConfig, SessionStatus},
@@ -34,8 +35,12 @@ pub struct NewSession {
 pub struct QrView {
     /// The picture, as `data:image/png;base64,…`.
     pub png_data_url: String,
+    /// The text behind the picture.
+    pub code: String,
     /// Where the life of the session stands.
     pub status: SessionStatus,
+    /// When the next code takes its place.
+    pub expires_at: Timestamp,
 }
 
 /// The code that is typed into the phone.

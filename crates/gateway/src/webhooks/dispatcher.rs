@@ -9,6 +9,7 @@ use domain::{
     Timer, Timestamp,
     delivery::{ClaimedLane, LANES_PER_PLACE},
     port::StoreError,
+    process::worker_name,
 };
 use tokio::sync::Semaphore;
 
@@ -36,7 +37,7 @@ pub(super) fn start(webhooks: &Webhooks, supervisor: &Supervisor) {
     let dispatcher = Dispatcher {
         webhooks: webhooks.clone(),
         supervisor: supervisor.clone(),
-        name: format!("worker-{:016x}", u64::from_be_bytes(bytes)),
+        name: worker_name(&webhooks.options.process, u64::from_be_bytes(bytes)),
         lanes: Arc::new(Semaphore::new(webhooks.options.concurrency.max(1) * per_place)),
     };
     supervisor.spawn("webhooks/dispatcher", Policy::Essential, dispatcher.run());

@@ -99,8 +99,11 @@ impl Webhooks {
         Ok(Delivery { event, ..delivery.clone() })
     }
 
-    /// Tells `webhook:delivered` or `webhook:error` of a result that was recorded; never waits.
+    /// Counts a result that was recorded, and tells `webhook:delivered` or `webhook:error` of it; never waits.
     pub(super) fn tell_recorded(&self, delivery: &Delivery, attempt: &Attempt, verdict: &Verdict) {
+        if *verdict == Verdict::Delivered {
+            self.meter.delivered();
+        }
         let point = match verdict {
             Verdict::Delivered => HookPoint::WebhookDelivered,
             Verdict::Exhausted | Verdict::Disabled => HookPoint::WebhookError,

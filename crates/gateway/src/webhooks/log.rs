@@ -2,7 +2,7 @@
 
 use domain::{
     DeliveryId, WebhookId,
-    delivery::{Attempt, Delivery},
+    delivery::{Attempt, Delivery, LanePage, LaneQuery},
     log::{DeliveryQuery, DeliveryRecord, FailureQuery, Severity},
     port::{Page, StoreResult, Verdict},
     webhook::Webhook,
@@ -52,6 +52,14 @@ impl Webhooks {
             "event": delivery.event.draft.kind.as_str(), "attempts": delivery.attempts + 1 });
         entry.error_message = attempt.error.as_ref().map(|error| error.text.clone());
         self.audit.note(entry);
+    }
+
+    /// Lanes in which something waits, those that wait longest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn lanes(&self, query: &LaneQuery, limit: u32) -> StoreResult<LanePage> {
+        self.ports.store.lanes(query, self.ports.clock.now(), limit).await
     }
 
     /// One delivery with every try.

@@ -30,6 +30,8 @@ pub struct Meter {
 #[derive(Default)]
 struct AttemptCounts {
     attempts: [AtomicU64; OUTCOMES.len()],
+    /// Deliveries: one attempt may carry several.
+    delivered: AtomicU64,
     exhausted: AtomicU64,
 }
 
@@ -41,6 +43,18 @@ impl Meter {
         let class = OUTCOMES.iter().position(|(_, outcome)| *outcome == kind);
         let class = class.unwrap_or(OUTCOMES.len() - 1);
         self.counts.attempts[class].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A delivery was recorded that its receiver took.
+    pub(super) fn delivered(&self) {
+        self.counts.delivered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Deliveries that receivers took, and attempts that failed, since the start.
+    pub(super) fn delivered_and_failed(&self) -> (u64, u64) {
+        let failed = self.attempts().filter(|(outcome, _)| *outcome != OUTCOMES[0].0);
+        let failed = failed.map(|(_, count)| count).sum();
+        (self.counts.delivered.load(Ordering::Relaxed), failed)
     }
 
     /// A delivery was given up.

@@ -7,6 +7,7 @@
 //! - [`handlers`] asks and tells code of this process about deliveries, [`queued`] of those that were stored.
 //! - [`slots`] are the places of calls under way, [`pace`] the rates of webhooks, [`outcome`] decides what follows a
 //!   call.
+//! - [`rates`] remembers for some hours how many left and waited.
 //! - The [`valve`] lets nothing leave whose result could not be recorded; [`known`] keeps results whose lane was lost.
 //! - The [`WebhookTransport`] is the way out.
 //!
@@ -26,6 +27,7 @@ mod outcome;
 mod pace;
 mod ping;
 mod queued;
+mod rates;
 mod registration;
 mod replay;
 mod request;
@@ -49,7 +51,8 @@ use crate::{
 use known::KnownReceivers;
 pub use meter::Meter;
 use pace::WebhookPace;
-pub use ping::Ping;
+pub use ping::{Ping, PingAnswer};
+pub use rates::{DeliveryRates, RATES_BUCKET, RATES_KEPT, RatePoint};
 pub use registration::{Changed, Moved, NewWebhook, WebhookError, WebhookPatch};
 use slots::CallSlots;
 pub use transport::WebhookTransport;
@@ -59,6 +62,8 @@ use valve::LedgerValve;
 /// How webhooks are delivered.
 #[derive(Debug, Clone)]
 pub struct WebhookOptions {
+    /// The name of this process, with which the names of its workers in the leases of lanes begin.
+    pub process: String,
     /// The limit of one attempt.
     pub timeout: Duration,
     /// The wait before the first retry of webhooks with a `retryCount`; doubles with each.
@@ -87,6 +92,7 @@ pub struct WebhookOptions {
 impl Default for WebhookOptions {
     fn default() -> Self {
         Self {
+            process: "waypost".into(),
             timeout: Duration::from_secs(10),
             retry_delay: Duration::from_secs(5),
             max_per_session: 16,

@@ -118,7 +118,13 @@ mod tests {
     fn little_is_kept_of_an_answer_to_a_call_that_went_well() {
         let told = |status| {
             let body = vec![b'x'; 16 * 1024];
-            let answer = Answer { status, retry_after: None, redirect: None, body };
+            let answer = Answer {
+                status,
+                headers: http::HeaderMap::new(),
+                retry_after: None,
+                redirect: None,
+                body,
+            };
             let at = Timestamp::from_millis(0);
             describe(Ok(answer), at, Duration::ZERO).excerpt.map_or(0, |text| text.len())
         };

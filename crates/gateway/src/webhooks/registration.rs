@@ -197,6 +197,14 @@ impl Webhooks {
         self.ports.store.webhooks(session, page).await.map_err(WebhookError::Store)
     }
 
+    /// Of some sessions, in one read; newest first. A session that is gone has none.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn list_among(&self, sessions: &[SessionId]) -> Result<Vec<Webhook>, StoreError> {
+        self.ports.store.webhooks_among(sessions).await
+    }
+
     /// One webhook of a session.
     ///
     /// # Errors

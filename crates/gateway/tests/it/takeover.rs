@@ -201,6 +201,9 @@ impl SessionStore for CutOff {
     async fn sessions(&self, name: Option<&str>, page: Page) -> StoreResult<Vec<Session>> {
         self.store.sessions(name, page).await
     }
+    async fn sessions_among(&self, ids: &[SessionId]) -> StoreResult<Vec<Session>> {
+        self.store.sessions_among(ids).await
+    }
     async fn delete_session(&self, id: SessionId) -> StoreResult<bool> {
         self.store.delete_session(id).await
     }

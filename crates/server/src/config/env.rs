@@ -5,7 +5,7 @@ use std::time::Duration;
 use figment::value::Value;
 use serde_json::json;
 
-use super::{ConfigError, DatabaseType, Env, ServerRole};
+use super::{ConfigError, DashboardSetting, DatabaseType, Env, ServerRole};
 
 /// How a variable's text becomes a value.
 #[derive(Clone, Copy)]
@@ -36,6 +36,8 @@ const TABLE: &[(&str, &str, ValueKind)] = &[
     ("CORS_ORIGINS", "server.cors_origins", ValueKind::List),
     ("TRUSTED_PROXIES", "server.trusted_proxies", ValueKind::List),
     ("ENABLE_SWAGGER", "server.docs", ValueKind::Flag),
+    ("SERVE_DASHBOARD", "server.dashboard", ValueKind::Choice(&DashboardSetting::NAMES)),
+    ("WAYPOST_BASE_PATH", "server.base_path", ValueKind::Text),
     ("VALIDATION_ERROR_DETAIL", "server.validation_detail", ValueKind::Flag),
     ("WAYPOST_SHUTDOWN_LIMIT_MS", "server.shutdown_limit_ms", ANY),
     ("HEADERS_TIMEOUT_MS", "http.headers_timeout_ms", ANY),
@@ -152,29 +154,6 @@ const TABLE: &[(&str, &str, ValueKind)] = &[
     ("WAYPOST_CLIENT_VERSION", "whatsapp.client_version", ValueKind::Text),
 ];
 
-/// Secrets come only from the environment, so that no file has to hold them.
-#[derive(Clone, Default)]
-pub struct EnvSecrets {
-    /// `API_MASTER_KEY`: a fixed admin key.
-    pub api_master_key: Option<String>,
-    /// `API_KEY_PEPPER`: mixed into the hashes of API keys.
-    pub api_key_pepper: Option<String>,
-    /// `WAYPOST_MASTER_KEY`: encrypts secrets at rest instead of the key file.
-    pub master_key: Option<String>,
-    /// `METRICS_TOKEN`: callers of `/api/metrics` show it.
-    pub metrics_token: Option<String>,
-    /// `DATABASE_PASSWORD`: of `database.username` at PostgreSQL.
-    pub database_password: Option<String>,
-    pub redis_username: Option<String>,
-    pub redis_password: Option<String>,
-}
-
-impl std::fmt::Debug for EnvSecrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secrets(…)")
-    }
-}
-
 /// Every variable of the table.
 #[cfg(test)]
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -214,20 +193,6 @@ pub fn setting(
 pub fn pinned(env: Env<'_>) -> Vec<(&'static str, &'static str)> {
     let set = TABLE.iter().filter(|(name, _, _)| set(env, name).is_some());
     set.map(|(name, path, _)| (*name, *path)).collect()
-}
-
-/// The secrets by the names of their variables, and whether each is set.
-pub fn secrets_set(env: Env<'_>) -> std::collections::BTreeMap<&'static str, bool> {
-    const NAMES: [&str; 7] = [
-        "API_KEY_PEPPER",
-        "API_MASTER_KEY",
-        "DATABASE_PASSWORD",
-        "METRICS_TOKEN",
-        "REDIS_PASSWORD",
-        "REDIS_USERNAME",
-        "WAYPOST_MASTER_KEY",
-    ];
-    NAMES.into_iter().map(|name| (name, set(env, name).is_some())).collect()
 }
 
 /// A variable that is set; an empty one is not, as in OpenWA.
@@ -285,35 +250,6 @@ pub fn production_defaults(env: Env<'_>) -> figment::providers::Serialized<serde
     let server =
         if production { json!({ "docs": false, "validation_detail": false }) } else { json!({}) };
     figment::providers::Serialized::defaults(json!({ "server": server }))
-}
-
-/// Reads the secrets, and checks their lengths and forms.
-pub fn secrets(env: Env<'_>) -> Result<EnvSecrets, ConfigError> {
-    let api_master_key = set(env, "API_MASTER_KEY");
-    if api_master_key.as_ref().is_some_and(|key| key.len() < 16) {
-        return Err(ConfigError("API_MASTER_KEY: must be at least 16 characters".into()));
-    }
-    let api_key_pepper = set(env, "API_KEY_PEPPER");
-    if api_key_pepper.as_ref().is_some_and(|pepper| pepper.len() < 16) {
-        return Err(ConfigError("API_KEY_PEPPER: must be at least 16 characters".into()));
-    }
-    let master_key = set(env, "WAYPOST_MASTER_KEY");
-    if master_key.as_ref().is_some_and(|key| storage::MasterKey::from_hex_or_base64(key).is_err()) {
-        return Err(ConfigError(
-            "WAYPOST_MASTER_KEY: must be 32 bytes, as 64 hex digits or base64".into(),
-        ));
-    }
-    // An empty variable is what a compose file makes of one that is not set.
-    let metrics_token = env("METRICS_TOKEN").filter(|token| !token.trim().is_empty());
-    Ok(EnvSecrets {
-        api_master_key,
-        api_key_pepper,
-        master_key,
-        metrics_token,
-        database_password: set(env, "DATABASE_PASSWORD"),
-        redis_username: set(env, "REDIS_USERNAME"),
-        redis_password: set(env, "REDIS_PASSWORD"),
-    })
 }
 
 /// A clock that runs faster than time. Only for tests: they can then wait for days.

@@ -12,6 +12,7 @@ mod open;
 mod overlay;
 pub mod queue;
 mod rates;
+mod secrets;
 mod settings;
 mod size;
 pub mod tls;
@@ -26,7 +27,7 @@ use figment::{
 pub use database::{DatabaseTarget, DatabaseType, PostgresTarget};
 pub use env::ClockRate;
 pub use overlay::ProgramConfig;
-pub use settings::{LogFormat, ServerRole, Settings};
+pub use settings::{DashboardSetting, LogFormat, ServerRole, Settings};
 
 /// Every setting with its default; the same text users read.
 pub const DEFAULTS: &str = include_str!("../../../../config.default.toml");
@@ -75,7 +76,7 @@ fn load_with(
     let figment = layers(file, env, overlay)?;
     let mut settings: Settings =
         figment.extract().map_err(|error| ConfigError(describe(&error)))?;
-    settings.secrets = env::secrets(env)?;
+    settings.secrets = secrets::secrets(env)?;
     settings.clock_rate = env::clock_rate(env)?;
     settings.hold_rows = env::hold_rows(env)?;
     settings.failpoint = env::failpoint(env)?;
@@ -273,6 +274,19 @@ mod tests {
             let error = file(text).unwrap_err().to_string();
             assert!(error.contains(name), "{error} should name {name}");
             assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_base_path_leads_nowhere_else() {
+        for path in ["", "/waypost", "/a/b-c_d.e~f"] {
+            assert!(with(&[("WAYPOST_BASE_PATH", path)]).is_ok(), "{path}");
+        }
+        for path in
+            ["/", "way", "/way/", "//evil.example", "/a//b", "/a/..", "/./a", "/a b", "/a;b"]
+        {
+            let error = with(&[("WAYPOST_BASE_PATH", path)]).unwrap_err().to_string();
+            assert!(error.contains("server.base_path"), "{path}: {error}");
         }
     }
 

@@ -13,7 +13,7 @@ use figment::Figment;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
-use super::{ConfigError, Settings, describe, env, layers, load_with, one_line};
+use super::{ConfigError, Settings, describe, env, layers, load_with, one_line, secrets};
 
 /// The file in the data folder.
 const FILE_NAME: &str = "changed-settings.toml";
@@ -207,7 +207,7 @@ impl Installation for ProgramConfig {
         let overlay = read(&self.path).map_err(|ConfigError(why)| ConfigRefused::Unwritten(why))?;
         Ok(ShownConfig {
             settings: self.running.as_object().cloned().unwrap_or_default(),
-            secrets: env::secrets_set(&*self.env),
+            secrets: secrets::secrets_set(&*self.env),
             path: self.path.display().to_string(),
             waiting: self.waiting(&overlay)?,
         })

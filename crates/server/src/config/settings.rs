@@ -10,13 +10,14 @@ use url::Url;
 use super::{
     ConfigError,
     database::{DatabaseSettings, DatabaseType},
-    env::{ClockRate, EnvSecrets},
+    env::ClockRate,
     http::HttpSettings,
     live::{LiveSettings, McpSettings},
     media::MediaSettings,
     node::NodeSettings,
     queue::{QueueSettings, RedisSettings},
     rates::RateLimit,
+    secrets::EnvSecrets,
     size,
 };
 
@@ -71,8 +72,27 @@ pub struct ServerSettings {
     pub cors_origins: Vec<String>,
     pub trusted_proxies: Vec<String>,
     pub docs: bool,
+    pub dashboard: DashboardSetting,
+    pub base_path: String,
     pub validation_detail: bool,
     pub shutdown_limit_ms: u64,
+}
+
+/// Whether the dashboard is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum DashboardSetting {
+    /// Where only this machine reaches the gateway.
+    #[serde(rename = "auto")]
+    Auto,
+    #[serde(rename = "true")]
+    On,
+    #[serde(rename = "false")]
+    Off,
+}
+
+impl DashboardSetting {
+    /// As the settings write them.
+    pub const NAMES: [&str; 3] = ["auto", "true", "false"];
 }
 
 /// What a process does.
@@ -251,6 +271,7 @@ impl Settings {
                 ));
             }
         }
+        self.check_base_path()?;
         self.trusted_proxies()?;
         self.check_http()?;
         self.check_rates()?;
@@ -348,6 +369,30 @@ impl Settings {
     /// The address to listen on.
     pub fn host(&self) -> Option<IpAddr> {
         self.server.host.parse().ok()
+    }
+
+    /// Whether the dashboard is served.
+    pub fn dashboard(&self) -> bool {
+        match self.server.dashboard {
+            DashboardSetting::Auto => self.host().is_some_and(|host| host.is_loopback()),
+            DashboardSetting::On => true,
+            DashboardSetting::Off => false,
+        }
+    }
+
+    fn check_base_path(&self) -> Result<(), ConfigError> {
+        let path = &self.server.base_path;
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
+        // An empty step would make a redirect to it lead to another host; browsers walk the dots away.
+        let step = |step: &str| !["", ".", ".."].contains(&step) && step.chars().all(plain);
+        let fits = path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(step));
+        if path.is_empty() || fits {
+            return Ok(());
+        }
+        let text = format!(
+            "server.base_path: must be empty, or a path like /waypost without a slash at its end, not {path:?}"
+        );
+        Err(ConfigError(text))
     }
 
     /// Longest request body, in bytes.

@@ -44,7 +44,8 @@ pub async fn run(options: SandboxOptions) -> anyhow::Result<ExitCode> {
     };
     if !options.once && played.is_ok() {
         if options.numbers.is_none() {
-            printer.goodbye(&stage, options.story);
+            let link = stage.assembled.first_link(stage.base.trim_end_matches("/api")).await?;
+            printer.goodbye(&stage, options.story, link.as_deref().unwrap_or_default());
         }
         signals.next().await;
         if !options.json {

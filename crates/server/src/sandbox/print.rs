@@ -70,7 +70,7 @@ impl StepPrinter {
     }
 
     /// How to go on by hand.
-    pub fn goodbye(&self, stage: &SandboxStage, story: SandboxStory) {
+    pub fn goodbye(&self, stage: &SandboxStage, story: SandboxStory, link: &str) {
         let (base, session, key) = (&stage.base, &stage.session(), &stage.key);
         let more = match story {
             SandboxStory::Conversation => String::new(),
@@ -94,6 +94,8 @@ impl StepPrinter {
         say!(
             "\nThat was every step, for real. The sandbox stays up (Ctrl-C ends it).
 
+  Dashboard {link}
+            (logs one browser in, within 10 minutes)
   API key   {key}
             (also in {file})
   API docs  {base}/docs

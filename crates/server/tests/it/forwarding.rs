@@ -104,6 +104,38 @@ async fn any_gateway_can_be_asked_about_any_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pause_at_one_gateway_stops_the_other_within_two_seconds() {
+    let crew = Crew::hire(&[]).await;
+    let (one, two) = (crew.one.api(), crew.two.api());
+    assert_eq!(crew.send(&two, "before").await.0, 201);
+    let processes = |of: Value| of.as_array().unwrap().clone();
+    for (api, sessions) in [(&one, [1, 0]), (&two, [0, 1])] {
+        let found = processes(api.get("/processes").await);
+        let told: Vec<_> = found.iter().map(|one| (&one["self"], &one["sessions"])).collect();
+        let (own, other) = (json!(sessions[0]), json!(sessions[1]));
+        assert_eq!(told, [(&json!(true), &own), (&json!(false), &other)], "{found:?}");
+        assert!(found.iter().all(|one| one["url"].is_string() && one["role"] == "all"));
+    }
+
+    let began = Instant::now();
+    let (status, paused) = two.post("/sends/pause", &json!({ "reason": "a loop" })).await;
+    assert_eq!((status, &paused["paused"]), (200, &json!(true)), "{paused}");
+    one.until("/sends", |sends| sends["paused"] == true).await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(one.get("/sends").await, paused);
+    for api in [&one, &two] {
+        let (status, answer) = crew.send(api, "meanwhile").await;
+        assert_eq!((status, &answer["code"]), (503, &json!("SENDS_PAUSED")), "{answer}");
+    }
+    assert_eq!(one.post("/sends/resume", &json!({})).await.0, 200);
+    two.until("/sends", |sends| sends["paused"] == false).await;
+    assert_eq!(crew.send(&two, "after").await.0, 201);
+    crew.mia.wait_for(LIMIT, |message| message.text == "after").await.unwrap();
+    assert_eq!(crew.shown("meanwhile").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_stands_still_is_504_and_what_it_was_handed_goes_out_once_at_most() {
     let crew = Crew::hire(&[("SESSION_PROXY_TIMEOUT_MS", "1500")]).await;
     let two = crew.two.api();

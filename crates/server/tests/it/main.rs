@@ -12,6 +12,7 @@ mod commands;
 mod contract;
 mod counting;
 mod crash;
+mod dashboard;
 mod dice;
 mod disk;
 mod failpoints;

@@ -6,7 +6,7 @@
 //! - [`claims`] is who holds which lane: in memory where one process has the database to itself, so that taking one
 //!   costs no commit, else in the lane's row. What waits in lanes is remembered there too.
 //! - [`attempts`] records results, those of many lanes in one commit.
-//! - [`shared`] answers a queue that several processes share.
+//! - [`shared`] answers a queue that several processes share, [`standing`] people who ask how the lanes stand.
 //! - [`recent`] keeps the events of the last commits, so that a fresh event goes out without being read back.
 
 pub(crate) mod attempts;
@@ -16,6 +16,7 @@ pub(crate) mod log;
 pub(crate) mod push;
 pub(crate) mod recent;
 pub(crate) mod shared;
+pub(crate) mod standing;
 
 use std::sync::Arc;
 

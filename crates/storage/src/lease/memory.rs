@@ -11,7 +11,9 @@ use domain::{
     port::{Held, Holder, Lease, StoreResult},
 };
 
-use super::{CHECKING, LeaseApplicant, SessionLeases, TAKING, read, readable_ids, taken};
+use super::{
+    CHECKING, LeaseApplicant, OwnerTally, SessionLeases, TAKING, read, readable_ids, taken,
+};
 use crate::{
     db::{self, Readers},
     error::{Doing as _, gone, not_owner},
@@ -92,6 +94,10 @@ impl SessionLeases for MemoryLeases {
 
     async fn held(&self, now: Timestamp) -> StoreResult<Vec<SessionId>> {
         Ok(self.tenures.taken(now))
+    }
+
+    async fn by_owner(&self, now: Timestamp) -> StoreResult<Vec<OwnerTally>> {
+        Ok(self.tenures.by_owner(now))
     }
 
     async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {
@@ -235,6 +241,25 @@ impl LeaseTable {
     fn taken(&self, now: Timestamp) -> Vec<SessionId> {
         let tenures = self.lock();
         tenures.iter().filter(|(_, tenure)| tenure.until > now).map(|(id, _)| *id).collect()
+    }
+
+    /// How many sessions each owner runs.
+    fn by_owner(&self, now: Timestamp) -> Vec<OwnerTally> {
+        let mut found: Vec<OwnerTally> = Vec::new();
+        for tenure in self.lock().values().filter(|tenure| tenure.until > now) {
+            match found.iter_mut().find(|tally| *tally.owner == *tenure.owner) {
+                Some(tally) => {
+                    tally.sessions += 1;
+                    tally.until = tally.until.max(tenure.until);
+                }
+                None => found.push(OwnerTally {
+                    owner: tenure.owner.to_string(),
+                    sessions: 1,
+                    until: tenure.until,
+                }),
+            }
+        }
+        found
     }
 
     /// Whether anything is, or was last, this owner's.

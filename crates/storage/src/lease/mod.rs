@@ -5,6 +5,7 @@
 //! in memory ([`memory`]), so that a renewal writes nothing.
 
 pub(crate) mod memory;
+pub(crate) mod processes;
 pub(crate) mod rows;
 
 use std::{sync::Arc, time::Duration};
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub(crate) use memory::MemoryLeases;
+pub(crate) use processes::OwnerTally;
 pub(crate) use rows::RowLeases;
 
 db::statements! {
@@ -63,6 +65,9 @@ pub(crate) trait SessionLeases: Send + Sync {
 
     /// Sessions that somebody runs.
     async fn held(&self, now: Timestamp) -> StoreResult<Vec<SessionId>>;
+
+    /// How many sessions each owner runs.
+    async fn by_owner(&self, now: Timestamp) -> StoreResult<Vec<OwnerTally>>;
 
     /// Sessions that somebody wants to run, or wants something of, and nobody has.
     async fn unheld(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>>;

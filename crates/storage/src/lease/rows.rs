@@ -11,7 +11,7 @@ use domain::{
     port::{Held, Holder, Lease, StoreResult},
 };
 
-use super::{CHECKING, LeaseApplicant, SessionLeases, readable_ids, taken};
+use super::{CHECKING, LeaseApplicant, OwnerTally, SessionLeases, readable_ids, taken};
 use crate::{
     db::{self, Query, Readers, Row},
     error::{Doing as _, gone, not_owner},
@@ -37,6 +37,9 @@ db::statements! {
          and session.lease_until > (extract(epoch from clock_timestamp()) * 1000)::bigint");
     ALL_HELD = postgres("select id from session where lease_owner is not null \
          and lease_until > (extract(epoch from clock_timestamp()) * 1000)::bigint");
+    BY_OWNER = postgres("select lease_owner as owner, count(*) as sessions, max(lease_until) as until from session \
+         where lease_owner is not null \
+         and lease_until > (extract(epoch from clock_timestamp()) * 1000)::bigint group by lease_owner");
     // The transaction has the rows already; a job that finds out itself which sessions it is about gets them here.
     IS_HELD = postgres("select coalesce(lease_owner = $2 and lease_epoch = $3, false) from session where id = $1 \
          and deleted = 0 \
@@ -108,6 +111,21 @@ impl SessionLeases for RowLeases {
         const DOING: &str = "listing the sessions that somebody runs";
         let rows = db::query(&ALL_HELD).fetch_all(&self.readers).await.doing(DOING)?;
         Ok(readable_ids(&self.unreadable, &rows, DOING))
+    }
+
+    async fn by_owner(&self, _now: Timestamp) -> StoreResult<Vec<OwnerTally>> {
+        const DOING: &str = "counting the sessions of processes";
+        let rows = db::query(&BY_OWNER).fetch_all(&self.readers).await.doing(DOING)?;
+        let tally = |row: &Row| {
+            let (sessions, until): (i64, i64) =
+                (row.try_get("sessions").doing(DOING)?, row.try_get("until").doing(DOING)?);
+            Ok(OwnerTally {
+                owner: row.try_get("owner").doing(DOING)?,
+                sessions: u64::try_from(sessions).unwrap_or(0),
+                until: Timestamp::from_millis(until),
+            })
+        };
+        rows.iter().map(tally).collect()
     }
 
     async fn unheld(&self, _now: Timestamp, limit: u32) -> StoreResult<Vec<SessionId>> {

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::unit::Committing;
 use crate::{
+    brake::PauseListeners,
     delivery::{claims::LaneClaims, recent::Recent},
     receivers::Receivers,
     wishes::WishListeners,
@@ -18,6 +19,7 @@ pub(crate) struct CommitCaches {
     pub(crate) recent: Recent,
     pub(crate) receivers: Receivers,
     pub(crate) wishes: WishListeners,
+    pub(crate) pauses: PauseListeners,
     /// Notified when another process stored deliveries, or may have.
     pub(crate) elsewhere: Notify,
 }
@@ -29,6 +31,7 @@ impl CommitCaches {
             recent: Recent::default(),
             receivers: Receivers::default(),
             wishes: WishListeners::default(),
+            pauses: PauseListeners::default(),
             elsewhere: Notify::new(),
         }
     }
@@ -43,7 +46,7 @@ impl CommitCaches {
     /// 4. Claims, because a claim that ends lets the next worker in: it must find all of the above. Of a lane what
     ///    waits is put right before its claim ends, or the next worker would be given the head that was delivered.
     pub(super) fn apply(&self, committing: Committing, webhooks_changed: bool) {
-        let Committing { events, pushed, steps, opened, wished } = committing;
+        let Committing { events, pushed, steps, opened, wished, braked } = committing;
         self.recent.keep(events);
         self.claims.stored(&opened, pushed);
         if webhooks_changed {
@@ -51,6 +54,9 @@ impl CommitCaches {
         }
         self.recent.tell_opened(&opened);
         self.wishes.notify(&wished);
+        if braked {
+            self.pauses.notify();
+        }
         self.claims.recorded(steps);
     }
 
@@ -68,6 +74,7 @@ impl CommitCaches {
     /// for.
     pub(crate) fn missed(&self) {
         self.receivers.forget();
+        self.pauses.notify();
         self.elsewhere.notify_one();
     }
 
@@ -75,6 +82,7 @@ impl CommitCaches {
     pub(crate) fn heard(&self, word: &str) {
         match word {
             "webhooks" => self.receivers.forget(),
+            "sends" => self.pauses.notify(),
             _ => match word.strip_prefix("session:") {
                 Some(session) => self.wishes.notify(session.parse().ok().as_slice()),
                 None => self.elsewhere.notify_one(),

@@ -73,6 +73,8 @@ pub(crate) struct Committing {
     pub(crate) opened: Vec<LaneId>,
     /// Sessions of which something is wanted.
     pub(crate) wished: Vec<SessionId>,
+    /// Whether a pause of all sends began or ended.
+    pub(crate) braked: bool,
 }
 
 /// How far a transaction was.
@@ -82,6 +84,7 @@ pub(super) struct Mark {
     opened: usize,
     pushed: usize,
     wished: usize,
+    braked: bool,
 }
 
 impl Committing {
@@ -92,6 +95,7 @@ impl Committing {
             opened: self.opened.len(),
             pushed: self.pushed.len(),
             wished: self.wished.len(),
+            braked: self.braked,
         }
     }
 
@@ -101,6 +105,7 @@ impl Committing {
         self.opened.truncate(mark.opened);
         self.pushed.truncate(mark.pushed);
         self.wished.truncate(mark.wished);
+        self.braked = mark.braked;
     }
 }
 

@@ -116,6 +116,10 @@ impl SessionStore for Shared {
         self.store.sessions(name, page).await
     }
 
+    async fn sessions_among(&self, ids: &[SessionId]) -> StoreResult<Vec<Session>> {
+        self.store.sessions_among(ids).await
+    }
+
     async fn delete_session(&self, id: SessionId) -> StoreResult<bool> {
         self.store.delete_session(id).await
     }
@@ -177,6 +181,10 @@ impl WebhookStore for Shared {
 
     async fn webhooks(&self, session: Option<SessionId>, page: Page) -> StoreResult<Vec<Webhook>> {
         self.store.webhooks(session, page).await
+    }
+
+    async fn webhooks_among(&self, sessions: &[SessionId]) -> StoreResult<Vec<Webhook>> {
+        self.store.webhooks_among(sessions).await
     }
 
     async fn update_webhook(&self, webhook: &Webhook) -> StoreResult<bool> {

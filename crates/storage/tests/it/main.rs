@@ -20,6 +20,7 @@ mod opening;
 mod plugins;
 mod postgres;
 mod secrets;
+mod standing;
 mod statements;
 mod support;
 mod turns;

@@ -6,10 +6,11 @@ mod writers;
 use std::time::Duration;
 
 use domain::{
+    brake::SendsPause,
     delivery::ClaimedLane,
     port::{
-        DeliveryQueue, EventLog, Ledger as _, MessageStore, NewMessage, Settled, Settlement,
-        Trouble, Verdict, WebhookStore, Write,
+        BrakeStore as _, DeliveryQueue, EventLog, Ledger as _, MessageStore, NewMessage, Settled,
+        Settlement, Trouble, Verdict, WebhookStore, Write,
     },
     webhook::Webhook,
 };
@@ -277,4 +278,25 @@ async fn connections_that_break_are_made_anew() {
     let log = other.read_events(0, None, 10).await;
     let log = if log.is_err() { other.read_events(0, None, 10).await } else { log };
     assert_eq!(log.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_pause_of_all_sends_is_heard_by_the_other_process() {
+    let (one, other, _) = Box::pin(two()).await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    other.listen_for_pauses(std::sync::Arc::new(move || {
+        let _ = tell.send(());
+    }));
+    let pause = SendsPause { since: START, by: "boss".into(), reason: None };
+    // One word may be about the beginning of the listening; the others are about changes.
+    for _ in 0..4 {
+        one.pause_sends(&pause).await.unwrap();
+        assert_eq!(other.sends_pause().await.unwrap().as_ref(), Some(&pause));
+        assert!(one.resume_sends().await.unwrap());
+        assert_eq!(other.sends_pause().await.unwrap(), None);
+        for _ in 0..2 {
+            let word = tokio::time::timeout(Duration::from_secs(10), told.recv()).await;
+            word.expect("it is never told").unwrap();
+        }
+    }
 }

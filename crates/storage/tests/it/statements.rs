@@ -213,7 +213,7 @@ async fn a_statement_that_is_wrong_is_noticed() {
 }
 
 /// Reads of whole tables that are meant: lists, counts and what is done once at a start.
-const WHOLE_TABLES: [&str; 39] = [
+const WHOLE_TABLES: [&str; 43] = [
     // Ends at the first row.
     "select position, session_id from removal order by position limit 1",
     // Whole indexes that have these rows alone.
@@ -240,12 +240,14 @@ const WHOLE_TABLES: [&str; 39] = [
     "select health from webhook where health <> '{}'",
     "select id, health from webhook where health <> '{}'",
     "select id, health, policy from webhook where active = 1",
+    "select id, session_id, url, active, health from webhook",
     "select id, pruned_sequence from session",
     // The look for sessions whose process died, every few seconds; they are few.
     "select id from session where deleted = 0 and (wanted = 1 or wish is not null)",
     // For lists that people read, and the few processes of an installation.
     "select id from session where lease_owner is not null",
     "select id from node where seen_at",
+    "select id, url, seen_at from node",
     // Metrics, once per scrape. Hardly ever is anything put aside.
     "select count(*) from quarantine",
     "select webhook.id, webhook.session_id, webhook.active, webhook.last_triggered_at",
@@ -263,6 +265,9 @@ const WHOLE_TABLES: [&str; 39] = [
     "select session.id as session_id, chat, cast(sum(messages)",
     "delete from message_hour where hour < $1",
     "delete from chat_day where day < $1",
+    // Once, in an emergency.
+    "update api_key set active = 0 where active = 1 and id <>",
+    "delete from login where hash <>",
     // One row.
     "select value from plugin_revision",
     "update plugin_revision set value",

@@ -5,14 +5,15 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use domain::{
     SessionId, Timestamp,
+    brake::SendsPause,
     log::{Activity, DoubtfulCounts, MessageCounts, WebhookLag, WriterStats},
     port::{
-        ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, DeviceKeys, GroupStore, Held,
-        Holder, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger, LogStore, MediaRecords,
-        MessageStore, PacingStore, Page, PeopleStore, PluginStore, PluginValues, Quarantined,
-        SearchStore, SessionStore, StatsStore, StatusStore, Store, StoreResult, Telemetry,
-        TemplateStore, TransferStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write,
-        WriteOutcome,
+        ApiKeyStore, ApprovalStore, AutomationStore, BatchStore, BrakeStore, DeviceKeys,
+        GroupStore, Held, Holder, IdempotencyStore, IngressStore, LabelStore, Lease, Ledger,
+        LogStore, LoginStore, MediaRecords, MessageStore, PacingStore, Page, PauseListener,
+        PeopleStore, PluginStore, PluginValues, ProcessStore, Quarantined, SearchStore,
+        SessionStore, StatsStore, StatusStore, Store, StoreResult, Telemetry, TemplateStore,
+        TransferStore, Trouble, UnreadableRow, WebhookStore, WishListener, Write, WriteOutcome,
     },
     session::Session,
 };
@@ -27,6 +28,7 @@ pub struct StoreParts {
     pub webhooks: Arc<dyn WebhookStore>,
     pub api_keys: Arc<dyn ApiKeyStore>,
     pub approvals: Arc<dyn ApprovalStore>,
+    pub logins: Arc<dyn LoginStore>,
     pub log: Arc<dyn LogStore>,
     pub device_keys: Arc<dyn DeviceKeys>,
     pub people: Arc<dyn PeopleStore>,
@@ -45,6 +47,8 @@ pub struct StoreParts {
     pub transfer: Arc<dyn TransferStore>,
     pub statuses: Arc<dyn StatusStore>,
     pub labels: Arc<dyn LabelStore>,
+    pub brake: Arc<dyn BrakeStore>,
+    pub processes: Arc<dyn ProcessStore>,
 }
 
 impl StoreParts {
@@ -57,6 +61,7 @@ impl StoreParts {
             webhooks: store.clone(),
             api_keys: store.clone(),
             approvals: store.clone(),
+            logins: store.clone(),
             log: store.clone(),
             device_keys: store.clone(),
             people: store.clone(),
@@ -75,6 +80,8 @@ impl StoreParts {
             transfer: store.clone(),
             statuses: store.clone(),
             labels: store.clone(),
+            brake: store.clone(),
+            processes: store.clone(),
         }
     }
 }
@@ -128,6 +135,10 @@ impl SessionStore for StoreParts {
         self.sessions.sessions(name, page).await
     }
 
+    async fn sessions_among(&self, ids: &[SessionId]) -> StoreResult<Vec<Session>> {
+        self.sessions.sessions_among(ids).await
+    }
+
     async fn delete_session(&self, id: SessionId) -> StoreResult<bool> {
         self.sessions.delete_session(id).await
     }
@@ -178,6 +189,25 @@ impl SessionStore for StoreParts {
 }
 
 #[async_trait]
+impl BrakeStore for StoreParts {
+    async fn sends_pause(&self) -> StoreResult<Option<SendsPause>> {
+        self.brake.sends_pause().await
+    }
+
+    async fn pause_sends(&self, pause: &SendsPause) -> StoreResult<SendsPause> {
+        self.brake.pause_sends(pause).await
+    }
+
+    async fn resume_sends(&self) -> StoreResult<bool> {
+        self.brake.resume_sends().await
+    }
+
+    fn listen_for_pauses(&self, listener: PauseListener) {
+        self.brake.listen_for_pauses(listener);
+    }
+}
+
+#[async_trait]
 impl Telemetry for StoreParts {
     async fn lags(&self) -> StoreResult<Vec<WebhookLag>> {
         self.log.lags().await
@@ -191,8 +221,8 @@ impl Telemetry for StoreParts {
         self.log.message_counts().await
     }
 
-    async fn activity(&self, session: SessionId) -> StoreResult<Activity> {
-        self.log.activity(session).await
+    async fn activities(&self, sessions: &[SessionId]) -> StoreResult<Vec<(SessionId, Activity)>> {
+        self.log.activities(sessions).await
     }
 
     async fn keep_activity(&self, activities: Vec<(SessionId, Activity)>) -> StoreResult<()> {

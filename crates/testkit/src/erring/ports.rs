@@ -10,9 +10,10 @@ use domain::{
     approval::{Approval, ApprovalState},
     automation::AutomationRule,
     batch::{Batch, BatchId, BatchItem, BatchState, ItemContent},
+    brake::SendsPause,
     chat::{Chat, Contact, KnownForm},
     content::Media,
-    delivery::{Attempt, ClaimedLane, Delivery, LaneId},
+    delivery::{Attempt, ClaimedLane, Delivery, LaneId, LanePage, LaneQuery},
     idempotency::{IdempotencyRecord, Taken},
     ids::{ApiKeyId, ApprovalId, AutomationRuleId, TemplateId},
     label::{Label, LabelId},
@@ -21,24 +22,27 @@ use domain::{
         FailureQuery, LogBounds, LoggedEvent, MessageCounts, NewReplay, PruneLimits, Pruned,
         PrunedSession, ReplayCandidate, WebhookLag, WriterStats,
     },
+    login::{Login, LoginKind},
     media::MediaRecord,
     message::Message,
-    pacing::{PacingOutcome, PacingRules, Refusal, StrangersRefusal},
+    pacing::{PacingOutcome, PacingRules, PacingState, Refusal, StrangersRefusal},
     plugin::{
         Handover, IngressCall, IngressOutcome, IngressStored, Instance, Mapping, MappingKey,
         Plugin, PluginId,
     },
     port::{
         ApiKeyStore, ApprovalQuery, ApprovalStore, AuditLog, AutomationStore, BatchStore,
-        BulkFacts, ClaimedIngress, Created, DeliveryLog, DeliveryQueue, DeviceKeys, EnabledPlugin,
-        Erased, EventLog, GroupStore, Held, Holder, IdempotencyStore, IngressStore, KeyChange,
-        KeyEntry, KnownGroup, LabelStore, Lease, Ledger, MediaRecords, MessagePage, MessageQuery,
-        MessageStore, NewBatch, OpenChange, OpenItem, PacingStore, Page, PeopleStore, PluginStore,
-        PluginValues, QueueServer, QueueStats, RecipientScope, SearchStore, SessionStore, Settled,
-        Settlement, StatsStore, StatusStore, StoreResult, Telemetry, TemplateStore, TransferStore,
+        BrakeStore, BulkFacts, ClaimedIngress, Created, DeliveryLog, DeliveryQueue, DeviceKeys,
+        EnabledPlugin, Erased, EventLog, GroupStore, Held, Holder, IdempotencyStore, IngressStore,
+        KeyChange, KeyEntry, KnownGroup, LabelStore, LaneLog, Lease, Ledger, LoginStore,
+        MediaRecords, MessagePage, MessageQuery, MessageStore, NewBatch, OpenChange, OpenItem,
+        PacingStore, Page, PauseListener, PeopleStore, PluginStore, PluginValues, ProcessStore,
+        QueueServer, QueueStats, RecipientScope, SearchStore, SessionStore, Settled, Settlement,
+        StatsStore, StatusStore, StoreResult, Telemetry, TemplateStore, TransferStore,
         UnresolvedSend, Upkeep, ValueStored, WebhookStore, WishListener, Write, WriteOutcome,
     },
     presence::PresenceWishes,
+    process::ProcessRecord,
     receipt::RecipientTimes,
     search::{SearchMatch, SearchPage, SearchQuery},
     session::Session,
@@ -124,6 +128,7 @@ erring! { SessionStore {
     fn insert_session(&self, session: &Session) -> bool;
     fn session(&self, id: SessionId) -> Option<Session>;
     fn sessions(&self, name: Option<&str>, page: Page) -> Vec<Session>;
+    fn sessions_among(&self, ids: &[SessionId]) -> Vec<Session>;
     fn delete_session(&self, id: SessionId) -> bool;
     fn acquire_session(&self, id: SessionId, owner: &str, now: Timestamp, lasts: Duration) -> Option<Held>;
     fn release_session(&self, lease: &Lease) -> ();
@@ -153,6 +158,7 @@ erring! { WebhookStore of webhooks {
     fn insert_webhook(&self, webhook: &Webhook, most: u32) -> bool;
     fn webhook(&self, id: WebhookId) -> Option<Webhook>;
     fn webhooks(&self, session: Option<SessionId>, page: Page) -> Vec<Webhook>;
+    fn webhooks_among(&self, sessions: &[SessionId]) -> Vec<Webhook>;
     fn update_webhook(&self, webhook: &Webhook) -> bool;
     fn update_webhook_if_unchanged(&self, webhook: &Webhook, was: Timestamp) -> bool;
     fn pause_webhook(&self, id: WebhookId, at: Timestamp) -> bool;
@@ -167,6 +173,7 @@ erring! { ApiKeyStore of api_keys {
     fn api_keys(&self) -> Vec<ApiKey>;
     fn update_api_key(&self, key: &ApiKey) -> bool;
     fn rehash_api_key(&self, id: ApiKeyId, prefix: &str, hash: KeyHash) -> ();
+    fn revoke_other_api_keys(&self, caller: ApiKeyId, kept: Option<ApiKeyId>, login: Option<KeyHash>) -> Option<u64>;
     fn delete_api_key(&self, id: ApiKeyId) -> bool;
     fn touch_api_key(&self, id: ApiKeyId, uses: u64, at: Timestamp) -> ();
 } }
@@ -178,6 +185,28 @@ erring! { ApprovalStore of approvals {
     fn oldest_approvals(&self, state: ApprovalState, limit: u32) -> Vec<Approval>;
     fn take_approval_budget(&self, key: ApiKeyId, day: i64, budget: u32) -> bool;
     fn prune_approvals(&self, before: Timestamp, limit: u32) -> u64;
+} }
+
+erring! { LoginStore of logins {
+    fn insert_login(&self, login: &Login, most: u32) -> ();
+    fn login(&self, hash: KeyHash) -> Option<Login>;
+    fn take_login(&self, hash: KeyHash, kind: LoginKind) -> Option<Login>;
+    fn touch_login(&self, hash: KeyHash, at: Timestamp) -> ();
+    fn delete_expired_logins(&self, now: Timestamp) -> u64;
+} }
+
+erring! { BrakeStore {
+    fn sends_pause(&self) -> Option<SendsPause>;
+    fn pause_sends(&self, pause: &SendsPause) -> SendsPause;
+    fn resume_sends(&self) -> bool;
+} and {
+    fn listen_for_pauses(&self, listener: PauseListener) {
+        self.store.listen_for_pauses(listener);
+    }
+} }
+
+erring! { ProcessStore of processes {
+    fn processes(&self, now: Timestamp) -> Vec<ProcessRecord>;
 } }
 
 erring! { PeopleStore of people {
@@ -211,6 +240,7 @@ erring! { StatsStore of stats {
     fn message_numbers(&self, session: Option<SessionId>, since: Timestamp, bucket: StatsBucket) -> MessageNumbers;
     fn busiest_chats(&self, session: Option<SessionId>, since: Timestamp, limit: u32) -> Vec<ChatCount>;
     fn counts_of_session(&self, session: SessionId) -> MessageCounts;
+    fn sent_since(&self, sessions: &[SessionId], since: Timestamp) -> Vec<(SessionId, u64)>;
     fn prune_stats(&self, before: Timestamp) -> u64;
 } }
 
@@ -275,6 +305,7 @@ erring! { PacingStore of pacing {
     fn record_send(&self, lease: &Lease, chat: &ChatId, rules: &PacingRules, at: Timestamp, outcome: PacingOutcome, now: Timestamp) -> bool;
     fn admit_strangers(&self, lease: &Lease, people: &[ChatId], rules: &PacingRules, now: Timestamp) -> Result<Vec<ChatId>, StrangersRefusal>;
     fn return_strangers(&self, lease: &Lease, people: &[ChatId], at: Timestamp) -> ();
+    fn pacing_states(&self, sessions: &[SessionId]) -> Vec<(SessionId, PacingState)>;
 } }
 
 erring! { MediaRecords of media_records {
@@ -370,6 +401,10 @@ erring! { DeliveryLog of log {
     fn record_redrives(&self, webhook: WebhookId, replay: NewReplay, attempt: Attempt) -> bool;
 } }
 
+erring! { LaneLog of log {
+    fn lanes(&self, query: &LaneQuery, now: Timestamp, limit: u32) -> LanePage;
+} }
+
 erring! { AuditLog of log {
     fn append_audit(&self, entries: Vec<AuditEntry>) -> ();
     fn audit_entries(&self, query: &AuditQuery, page: Page) -> (Vec<AuditEntry>, u64);
@@ -390,7 +425,7 @@ erring! { Telemetry {
     fn lags(&self) -> Vec<WebhookLag>;
     fn doubtful_counts(&self) -> DoubtfulCounts;
     fn message_counts(&self) -> MessageCounts;
-    fn activity(&self, session: SessionId) -> Activity;
+    fn activities(&self, sessions: &[SessionId]) -> Vec<(SessionId, Activity)>;
     fn keep_activity(&self, activities: Vec<(SessionId, Activity)>) -> ();
 } and {
     fn writer(&self) -> WriterStats {

@@ -79,6 +79,12 @@ impl WebhookStore for ModelStore {
         Ok(wanted.skip(skip).take(take).cloned().collect())
     }
 
+    async fn webhooks_among(&self, sessions: &[SessionId]) -> StoreResult<Vec<Webhook>> {
+        let state = self.lock();
+        let all = state.webhooks.values().rev();
+        Ok(all.filter(|webhook| sessions.contains(&webhook.session)).cloned().collect())
+    }
+
     async fn update_webhook_if_unchanged(
         &self,
         webhook: &Webhook,

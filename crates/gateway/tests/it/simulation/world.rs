@@ -109,6 +109,7 @@ impl WebhookTransport for Wire {
             body: vec![],
             retry_after,
             redirect: None,
+            headers: HeaderMap::new(),
         };
         // The way there.
         sleep(Duration::from_millis(1)).await;

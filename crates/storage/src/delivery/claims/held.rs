@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{DeliveryId, Timestamp, WebhookId, port::Settled};
+use domain::{DeliveryId, Timestamp, WebhookId, delivery::LaneHolder, port::Settled};
 
 use super::{InFlight, LaneClass, Step, Taker, UnreadClaim};
 
@@ -80,6 +80,15 @@ pub(crate) struct HeldLanes(Mutex<State>);
 impl HeldLanes {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many lanes each worker holds.
+    pub(crate) fn by_owner(&self, now: Timestamp) -> Vec<(String, u64)> {
+        let mut found = HashMap::<String, u64>::new();
+        for lease in self.lock().lanes.values().filter(|lease| lease.until > now) {
+            *found.entry(lease.owner.clone()).or_default() += 1;
+        }
+        found.into_iter().collect()
     }
 
     /// Forgets what ran out, and counts the rest.
@@ -217,6 +226,22 @@ impl HeldLanes {
         state.lanes.retain(|_, lease| lease.webhook != webhook);
         state.holds.remove(&webhook);
         state.free(webhook);
+    }
+
+    /// Who holds which lane at `now`.
+    pub(crate) fn holders(&self, now: Timestamp) -> HashMap<String, LaneHolder> {
+        let state = self.lock();
+        let held = state.lanes.iter().filter(|(_, lease)| lease.until > now);
+        held.map(|(lane, lease)| {
+            let holder = LaneHolder { owner: lease.owner.clone(), until: lease.until };
+            (lane.clone(), holder)
+        })
+        .collect()
+    }
+
+    /// The webhooks that are held back, and until when.
+    pub(crate) fn holds(&self) -> HashMap<WebhookId, Timestamp> {
+        self.lock().holds.clone()
     }
 
     /// Holds a webhook back.

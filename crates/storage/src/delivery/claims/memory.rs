@@ -1,14 +1,17 @@
 //! Claims in memory, where one process has the database to itself: taking a lane costs no commit.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
 use domain::{
     Timestamp, WebhookId,
-    delivery::{Candidate, LaneId, Share},
+    delivery::{Candidate, LaneHolder, LaneId, Share},
     port::StoreResult,
 };
 
@@ -68,6 +71,10 @@ impl Tickets {
 impl LaneClaims for MemoryClaims {
     fn held(&self) -> &HeldLanes {
         &self.held
+    }
+
+    async fn by_owner(&self, now: Timestamp) -> StoreResult<Vec<(String, u64)>> {
+        Ok(self.held.by_owner(now))
     }
 
     async fn survey(&self, taker: &Taker<'_>) -> StoreResult<InFlight> {
@@ -131,6 +138,10 @@ impl LaneClaims for MemoryClaims {
 
     fn is_held(&self, lane: &str, _lease_until: Timestamp, now: Timestamp) -> bool {
         self.held.is_held(lane, now)
+    }
+
+    fn holders(&self, now: Timestamp) -> Option<HashMap<String, LaneHolder>> {
+        Some(self.held.holders(now))
     }
 
     async fn next_end(&self, _now: Timestamp) -> StoreResult<Option<Timestamp>> {

@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use domain::{
     DeliveryId, Timestamp, WebhookId,
-    delivery::{Candidate, LaneId, Share},
+    delivery::{Candidate, LaneHolder, LaneId, Share},
     port::{Settled, StoreResult},
 };
 
@@ -105,6 +105,9 @@ pub(crate) trait LaneClaims: Send + Sync {
     /// What workers of this process hold and were given.
     fn held(&self) -> &HeldLanes;
 
+    /// How many lanes each worker holds.
+    async fn by_owner(&self, now: Timestamp) -> StoreResult<Vec<(String, u64)>>;
+
     /// What is on its way, as one worker sees it.
     async fn survey(&self, taker: &Taker<'_>) -> StoreResult<InFlight>;
 
@@ -141,6 +144,9 @@ pub(crate) trait LaneClaims: Send + Sync {
 
     /// Whether somebody holds a lane, of which the row says until when it is held.
     fn is_held(&self, lane: &str, lease_until: Timestamp, now: Timestamp) -> bool;
+
+    /// Who holds which lane at `now`; `None` where the lanes' rows say it.
+    fn holders(&self, now: Timestamp) -> Option<HashMap<String, LaneHolder>>;
 
     /// When the next claim or hold ends.
     async fn next_end(&self, now: Timestamp) -> StoreResult<Option<Timestamp>>;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use domain::{
     Timestamp, WebhookId,
-    delivery::{Candidate, LaneId, Share},
+    delivery::{Candidate, LaneHolder, LaneId, Share},
     port::StoreResult,
 };
 
@@ -40,6 +40,7 @@ db::statements! {
     RELEASE = postgres("update lane set owner = null, lease_until = null, \
          ticket = case when ticket > 0 then nextval('lane_ticket') else 0 end where id = $1 and epoch = $2");
     LET_GO = postgres("update lane set owner = null, lease_until = null where id = $1 and epoch = $2");
+    BY_OWNER = postgres("select owner, count(*) as lanes from lane where lease_until > $1 group by owner");
     NEXT_END = postgres("select min(lease_until) from lane where lease_until > $1");
 }
 
@@ -114,6 +115,16 @@ impl DueLanes for DueRows<'_> {
 impl LaneClaims for RowClaims {
     fn held(&self) -> &HeldLanes {
         &self.held
+    }
+
+    async fn by_owner(&self, now: Timestamp) -> StoreResult<Vec<(String, u64)>> {
+        const DOING: &str = "counting the lanes of processes";
+        let rows = db::query(&BY_OWNER).bind(now.millis()).fetch_all(&self.readers).await;
+        let tally = |row: &Row| {
+            let lanes: i64 = row.try_get("lanes").doing(DOING)?;
+            Ok((row.try_get("owner").doing(DOING)?, u64::try_from(lanes).unwrap_or(0)))
+        };
+        rows.doing(DOING)?.iter().map(tally).collect()
     }
 
     /// Of all processes.
@@ -224,6 +235,10 @@ impl LaneClaims for RowClaims {
 
     fn is_held(&self, _lane: &str, lease_until: Timestamp, now: Timestamp) -> bool {
         lease_until > now
+    }
+
+    fn holders(&self, _now: Timestamp) -> Option<HashMap<String, LaneHolder>> {
+        None
     }
 
     async fn next_end(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {

@@ -110,6 +110,9 @@ impl Turn for SharedTurn {
         if !unit.committing.opened.is_empty() {
             word.push_str(" lanes");
         }
+        if unit.committing.braked {
+            word.push_str(" sends");
+        }
         for session in &unit.committing.wished {
             word.push_str(" session:");
             word.push_str(&session.to_string());

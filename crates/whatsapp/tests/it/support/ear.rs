@@ -139,7 +139,7 @@ impl Ear {
 
     pub async fn qr(&self) -> String {
         self.hear(|heard| match heard {
-            Heard::Signal(EngineSignal::QrCode { code }) => Some(code.clone()),
+            Heard::Signal(EngineSignal::QrCode { code, .. }) => Some(code.clone()),
             _ => None,
         })
         .await
