@@ -16,6 +16,12 @@ pub enum Bench {
     Memory,
     /// What the gateway adds to a send, without the network
     Send,
+    /// Sends per second through the API by 64 clients, beside a bare route with two durable writes
+    Api {
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
     /// What each view of the dashboard loads first, on a ledger with 1,000 sessions
     Dashboard {
         /// One JSON object per line
@@ -80,6 +86,11 @@ fn command(bench: Bench) -> Command {
     match bench {
         Bench::Memory => cargo(&["bench", "-p", "server", "--bench", "memory"]),
         Bench::Send => cargo(&["bench", "-p", "api", "--bench", "send"]),
+        Bench::Api { json } => {
+            let mut command = cargo(&["bench", "-q", "-p", "api", "--bench", "api", "--"]);
+            command.args(json.then_some("--json"));
+            command
+        }
         Bench::Dashboard { json } => {
             let mut command = cargo(&["bench", "-q", "-p", "api", "--bench", "dashboard", "--"]);
             command.args(json.then_some("--json"));

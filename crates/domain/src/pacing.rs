@@ -16,6 +16,9 @@ pub use day::DaySends;
 
 const DAY_MS: i64 = 86_400_000;
 const MINUTE: Duration = Duration::from_secs(60);
+/// Sends that are remembered where their number in a minute is not limited: the last ones, of which some may still be
+/// given back.
+const RECENT_KEPT: usize = 16;
 /// A probe that never ended frees its slot after this long.
 const PROBE_MAX: Duration = Duration::from_secs(120);
 
@@ -164,6 +167,10 @@ impl PacingState {
             self.cold.push(chat.clone());
         }
         self.recent.push_back(now);
+        if rules.per_minute == 0 {
+            // Only the gap to the next one is looked at.
+            self.recent.drain(..self.recent.len().saturating_sub(RECENT_KEPT));
+        }
         if probe {
             self.probing_since = Some(now);
         }
@@ -211,6 +218,11 @@ impl PacingState {
         if at.millis().div_euclid(DAY_MS) == self.day {
             self.cold.retain(|known| !strangers.contains(known));
         }
+    }
+
+    /// Whether a success would change anything but the breaker, which is closed and counts no failure.
+    pub const fn is_untroubled(&self) -> bool {
+        self.failures == 0 && self.open_until.is_none() && self.probing_since.is_none()
     }
 
     /// Records what became of a send that was admitted at `at`. True when the breaker has just opened.

@@ -88,6 +88,7 @@ impl ApiKeyStore for LedgerStore {
         self.writer
             .run("storing an API key", move |unit| {
                 Box::pin(async move {
+                    unit.committing.keys = true;
                     db::query(&INSERT)
                         .bind(key.id.to_string())
                         .bind(&key.name)
@@ -113,8 +114,16 @@ impl ApiKeyStore for LedgerStore {
     }
 
     async fn api_key_by_hash(&self, hash: KeyHash) -> StoreResult<Option<ApiKey>> {
+        let (known, version) = self.caches.keys.get(hash);
+        if known.is_some() {
+            return Ok(known);
+        }
         let row = db::query(&FIND).bind(&hash.0[..]).fetch_optional(&self.couriers).await;
-        row.doing("finding an API key")?.as_ref().map(read).transpose()
+        let found = row.doing("finding an API key")?.as_ref().map(read).transpose()?;
+        if let Some(key) = &found {
+            self.caches.keys.keep(key.clone(), version);
+        }
+        Ok(found)
     }
 
     async fn api_key(&self, id: ApiKeyId) -> StoreResult<Option<ApiKey>> {
@@ -132,6 +141,7 @@ impl ApiKeyStore for LedgerStore {
         self.writer
             .run("changing an API key", move |unit| {
                 Box::pin(async move {
+                    unit.committing.keys = true;
                     let done = db::query(&UPDATE)
                         .bind(key.id.to_string())
                         .bind(&key.name)
@@ -155,6 +165,7 @@ impl ApiKeyStore for LedgerStore {
         self.writer
             .run("changing the hash of an API key", move |unit| {
                 Box::pin(async move {
+                    unit.committing.keys = true;
                     let done = db::query(&REHASH)
                         .bind(id.to_string())
                         .bind(&prefix)
@@ -177,6 +188,7 @@ impl ApiKeyStore for LedgerStore {
         self.writer
             .run(DOING, move |unit| {
                 Box::pin(async move {
+                    unit.committing.keys = true;
                     let caller = caller.to_string();
                     let is_on = db::query(&IS_ON).bind(&caller).execute(&mut unit.conn).await;
                     if is_on.doing(DOING)?.rows_affected() == 0 {
@@ -204,6 +216,7 @@ impl ApiKeyStore for LedgerStore {
         self.writer
             .run("deleting an API key", move |unit| {
                 Box::pin(async move {
+                    unit.committing.keys = true;
                     let done =
                         db::query(&DELETE).bind(id.to_string()).execute(&mut unit.conn).await;
                     Ok(done.doing("deleting an API key")?.rows_affected() == 1)
@@ -216,6 +229,7 @@ impl ApiKeyStore for LedgerStore {
         self.writer
             .run("counting uses of an API key", move |unit| {
                 Box::pin(async move {
+                    unit.committing.keys = true;
                     db::query(&TOUCH)
                         .bind(id.to_string())
                         .bind(i64::try_from(uses).unwrap_or(i64::MAX))

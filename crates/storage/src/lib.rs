@@ -39,6 +39,7 @@ mod group;
 mod idempotency;
 mod inspect;
 mod keyfile;
+mod known_keys;
 mod label;
 mod lease;
 mod ledger;

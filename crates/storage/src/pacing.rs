@@ -158,6 +158,13 @@ impl PacingStore for LedgerStore {
         outcome: PacingOutcome,
         now: Timestamp,
     ) -> StoreResult<bool> {
+        if outcome == PacingOutcome::Taken {
+            // It would change nothing, as after almost every send.
+            let states = self.pacing_states(&[lease.session]).await?;
+            if states.first().is_some_and(|(_, state)| state.is_untroubled()) {
+                return Ok(false);
+            }
+        }
         let (lease, chat, rules) = (lease.clone(), chat.clone(), rules.clone());
         self.writer
             .run_for(lease.session, DOING, move |unit| {

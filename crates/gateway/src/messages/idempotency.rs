@@ -3,9 +3,9 @@
 //! The ledger knows every key for a day, and under which lease of the session it was taken. Only the session's owner
 //! takes keys and works on requests; others tell what is known. While this process works on a request, its key is
 //! also held here: a record that is open, but not held by the owner, was left by a lease that is over, or by a
-//! request that ended without a word. It is answered from its message's row. The row is tied to the key in the commit
-//! that stores it, under the lease of the request, so a record without a row means that nothing happened and that
-//! nothing can happen any more.
+//! request that ended without a word, or well. It is answered from its message's row. The row is tied to the key in the
+//! commit that stores it, under the lease of the request, so a record without a row means that nothing happened and
+//! that nothing can happen any more.
 
 use std::{
     collections::HashMap,
@@ -171,7 +171,8 @@ impl IdempotencyKeys {
     ) -> Result<KeyRecord, SendError> {
         let Some(id) = &record.message else { return Ok(KeyRecord::Free) };
         let row = self.messages.message(session, id).await.map_err(SendError::Store)?;
-        let Some(row) = row else { return Ok(KeyRecord::Free) };
+        // It was there: its chat was cleared since.
+        let Some(row) = row else { return Err(SendError::KeyOutcomeUnknown) };
         match row.status {
             MessageStatus::Failed => Ok(KeyRecord::Free),
             MessageStatus::Pending => Err(still_open(record.created_at, now)),
@@ -197,11 +198,12 @@ fn still_open(since: Timestamp, now: Timestamp) -> SendError {
 }
 
 impl HeldKey {
-    /// Records what became of the request. What is not known yet stays open: its row will tell.
+    /// Records what became of the request, where its row does not tell that.
     pub(crate) async fn end(self, result: &Result<Sent, SendError>) {
         let ((session, key), lease) = (&self.name, &self.lease);
         let stored = match result {
-            Ok(sent) if sent.status == MessageStatus::Pending => Ok(()),
+            // The row has its id, its state and its time, but not that it went to another spelling of the number.
+            Ok(sent) if sent.resolved_to.is_none() || sent.status == MessageStatus::Pending => Ok(()),
             Ok(sent) => self.keys.store.finish_idempotency_key(lease, key, &write(sent)).await,
             Err(error) if error.leaves_it_open() => Ok(()),
             Err(_) => self.keys.store.free_idempotency_key(lease, key).await,

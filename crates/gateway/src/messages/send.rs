@@ -29,7 +29,10 @@ pub(super) async fn run(
     key: Option<IdempotencyKey>,
 ) -> Result<Answered, SendError> {
     let session = context.session;
-    this.session(session).await?;
+    if this.shared.sessions.lease(session).is_none() {
+        // One that runs here exists.
+        this.session(session).await?;
+    }
     let Some(key) = key else {
         let sent = this.paced_send(context, to_send).await?;
         return Ok(Answered { sent, replayed: false });
@@ -175,9 +178,14 @@ impl Messages {
     /// A first message to a stranger was taken: WhatsApp's lock on those is over.
     async fn lift_restriction(&self, lease: &Lease, message: &Message) {
         let session = lease.session;
-        let ports = &self.shared.ports;
+        let (ports, cold) = (&self.shared.ports, &self.shared.waiters.cold);
+        let (is_unlocked, changes) = cold.is_unlocked(lease);
+        if is_unlocked {
+            return;
+        }
         let Ok(Some(found)) = ports.store.session(session).await else { return };
         if !acks::is_cold_restricted(found.restriction.as_ref()) {
+            cold.found_unlocked(lease, changes);
             return;
         }
         let heard = MessageQuery {
@@ -195,6 +203,7 @@ impl Messages {
                 "the end of a restriction was not stored");
             return;
         }
-        self.shared.waiters.cold.forget(session);
+        cold.restriction_changed(session);
+        cold.forget(session);
     }
 }

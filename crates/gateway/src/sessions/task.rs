@@ -1,7 +1,7 @@
 //! The task of one loaded session.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -402,6 +402,7 @@ impl SessionTask {
             account: self.shared.account.clone(),
             signals: self.signal_sender.clone(),
             last_active: self.shared.last_active.clone(),
+            last_ack: Mutex::default(),
         });
         let request = OpenRequest { lease: self.lease.clone(), proxy: session.proxy };
         match self.inner.ports.whatsapp.open(request, sink).await {

@@ -22,6 +22,7 @@ use crate::{
     },
     delivery::claims::RowClaims,
     error::Doing as _,
+    known_keys::KnownKeys,
     lease::RowLeases,
     unreadable::UnreadableRows,
     writer::{CHANNEL, CommitCaches, Outside, SHARES, Seams, SharedTurn, Unit, Writer},
@@ -72,7 +73,7 @@ pub(super) async fn open(
         leases: Arc::new(RowLeases::new(readers.clone(), heartbeats.clone(), unreadable.clone())),
         turn: Arc::new(SharedTurn::new(name.clone(), version)),
     };
-    let caches = Arc::new(CommitCaches::new(seams.claims.clone()));
+    let caches = Arc::new(CommitCaches::new(seams.claims.clone(), KnownKeys::new(false)));
     let listener = NoticeListener::start(ListenerParts {
         options: connect.clone(),
         limits,

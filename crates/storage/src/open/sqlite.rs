@@ -18,6 +18,7 @@ use crate::{
     },
     delivery::claims::MemoryClaims,
     error::Doing as _,
+    known_keys::KnownKeys,
     lease::MemoryLeases,
     unreadable::UnreadableRows,
     writer::{CommitCaches, Outside, Seams, SoleTurn, Unit, Writer},
@@ -69,7 +70,7 @@ pub(super) async fn open(options: StoreOptions, path: PathBuf) -> Result<LedgerS
         leases: Arc::new(MemoryLeases::new(readers.clone(), unreadable.clone())),
         turn: Arc::new(SoleTurn),
     };
-    let caches = Arc::new(CommitCaches::new(seams.claims.clone()));
+    let caches = Arc::new(CommitCaches::new(seams.claims.clone(), KnownKeys::new(true)));
     let unit = Unit::new(conn, cipher.clone(), options.entropy, seams.clone())
         .locking(lock.clone())
         .noting(unreadable.clone());

@@ -9,6 +9,7 @@ use super::unit::Committing;
 use crate::{
     brake::PauseListeners,
     delivery::{claims::LaneClaims, recent::Recent},
+    known_keys::KnownKeys,
     receivers::Receivers,
     wishes::WishListeners,
 };
@@ -18,6 +19,7 @@ pub(crate) struct CommitCaches {
     claims: Arc<dyn LaneClaims>,
     pub(crate) recent: Recent,
     pub(crate) receivers: Receivers,
+    pub(crate) keys: KnownKeys,
     pub(crate) wishes: WishListeners,
     pub(crate) pauses: PauseListeners,
     /// Notified when another process stored deliveries, or may have.
@@ -25,11 +27,12 @@ pub(crate) struct CommitCaches {
 }
 
 impl CommitCaches {
-    pub(crate) fn new(claims: Arc<dyn LaneClaims>) -> Self {
+    pub(crate) fn new(claims: Arc<dyn LaneClaims>, keys: KnownKeys) -> Self {
         Self {
             claims,
             recent: Recent::default(),
             receivers: Receivers::default(),
+            keys,
             wishes: WishListeners::default(),
             pauses: PauseListeners::default(),
             elsewhere: Notify::new(),
@@ -41,16 +44,19 @@ impl CommitCaches {
     ///
     /// The order is that in which others come to know of it:
     /// 1. What is new: events, then the deliveries that name them. A worker that finds a delivery finds its event.
-    /// 2. What is over: webhooks as they were. Whoever claims a lane from here on sees the health that was stored.
+    /// 2. What is over: webhooks and keys as they were. Whoever claims a lane from here on sees the health that was stored.
     /// 3. Listeners, who may claim the new lanes at once.
     /// 4. Claims, because a claim that ends lets the next worker in: it must find all of the above. Of a lane what
     ///    waits is put right before its claim ends, or the next worker would be given the head that was delivered.
     pub(super) fn apply(&self, committing: Committing, webhooks_changed: bool) {
-        let Committing { events, pushed, steps, opened, wished, braked } = committing;
+        let Committing { events, pushed, steps, opened, wished, braked, keys } = committing;
         self.recent.keep(events);
         self.claims.stored(&opened, pushed);
         if webhooks_changed {
             self.receivers.forget();
+        }
+        if keys {
+            self.keys.forget();
         }
         self.recent.tell_opened(&opened);
         self.wishes.notify(&wished);

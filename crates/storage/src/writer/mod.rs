@@ -373,6 +373,7 @@ mod tests {
             sqlite::{self, SqliteConnection},
         },
         delivery::claims::MemoryClaims,
+        known_keys::KnownKeys,
         lease::MemoryLeases,
     };
     use domain::port::StoreErrorKind;
@@ -383,7 +384,7 @@ mod tests {
         let lock = Arc::new(tempfile::tempfile().unwrap());
         let readers = Readers::Sqlite(sqlite::SqliteReaders::none());
         let claims = Arc::new(MemoryClaims::new(readers.clone(), 0));
-        let outside = Outside::new(Arc::new(CommitCaches::new(claims.clone())));
+        let outside = Outside::new(Arc::new(CommitCaches::new(claims.clone(), KnownKeys::new(true))));
         let seams = Seams {
             claims,
             leases: Arc::new(MemoryLeases::new(readers, Arc::default())),

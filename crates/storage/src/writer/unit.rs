@@ -75,6 +75,8 @@ pub(crate) struct Committing {
     pub(crate) wished: Vec<SessionId>,
     /// Whether a pause of all sends began or ended.
     pub(crate) braked: bool,
+    /// Whether an API key changed.
+    pub(crate) keys: bool,
 }
 
 /// How far a transaction was.
@@ -85,6 +87,7 @@ pub(super) struct Mark {
     pushed: usize,
     wished: usize,
     braked: bool,
+    keys: bool,
 }
 
 impl Committing {
@@ -96,6 +99,7 @@ impl Committing {
             pushed: self.pushed.len(),
             wished: self.wished.len(),
             braked: self.braked,
+            keys: self.keys,
         }
     }
 
@@ -106,6 +110,7 @@ impl Committing {
         self.pushed.truncate(mark.pushed);
         self.wished.truncate(mark.wished);
         self.braked = mark.braked;
+        self.keys = mark.keys;
     }
 }
 

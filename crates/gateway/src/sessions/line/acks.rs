@@ -62,6 +62,11 @@ pub(super) fn tell(
         let mut taken = Vec::new();
         for (write, outcome) in outcomes {
             let WriteOutcome::Applied(_) = outcome else { continue };
+            if let Write::PatchSession { patch, .. } = &write
+                && patch.restriction.is_some()
+            {
+                inner.waiters.cold.restriction_changed(session);
+            }
             if let Some((wa_id, status, events)) = moved_by(write)
                 && matches!(entry, LineEntry::Ack(_) | LineEntry::Receipt(_))
             {

@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use super::{
     SessionsInner,
     facts::{self, SessionFact},
-    line::{Ack, LineEntry, Receipt},
+    line::{Ack, LineEntry, LineTicket, Receipt},
 };
 
 use crate::outbox::AckAnswer;
@@ -47,12 +47,15 @@ pub(crate) struct SessionSink {
     pub(super) account: Arc<Mutex<Option<PhoneNumber>>>,
     pub(super) signals: mpsc::Sender<(u64, EngineSignal)>,
     pub(super) last_active: Arc<AtomicI64>,
+    /// Until it is stored, no message that came behind it is.
+    pub(super) last_ack: Mutex<Option<LineTicket>>,
 }
 
 #[async_trait]
 impl EngineSink for SessionSink {
     async fn messages(&self, messages: Vec<InboundMessage>) -> StoreResult<()> {
         self.inner.activities.heard(self.session);
+        self.acks_stored().await;
         // Not repeated here: WhatsApp keeps the messages and sends them again.
         match self.store(messages.clone(), self.activity()).await {
             Err(error) if error.kind.is_of_the_record() => self.one_by_one(messages).await,
@@ -72,7 +75,11 @@ impl EngineSink for SessionSink {
                 if self.is_of_change(&id, AckAnswer { refused, timestamp, heard }) {
                     return;
                 }
-                self.line_up(LineEntry::Ack(Ack { id, refused, timestamp, heard })).await;
+                // WhatsApp waits for no word that it was heard, so many are stored together. Of one that is lost the
+                // row is still pending, and it is asked for again.
+                let entry = LineEntry::Ack(Ack { id, refused, timestamp, heard });
+                let ticket = self.inner.line_up_in_turn(&self.lease, entry).await;
+                *self.last_ack.lock().unwrap_or_else(PoisonError::into_inner) = Some(ticket);
             }
             EngineSignal::Receipt { chat, participant, mut ids, kind, timestamp } => {
                 ids.retain(|id| {
@@ -141,6 +148,14 @@ impl SessionSink {
             }
             SessionFact::Call(call) => call.outcome.is_none().then(|| call.clone()),
             _ => None,
+        }
+    }
+
+    /// The acks that were heard are stored, unless the ledger keeps them waiting.
+    async fn acks_stored(&self) {
+        let ticket = self.last_ack.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut ticket) = ticket {
+            ticket.stored_soon(&self.inner).await;
         }
     }
 
