@@ -86,7 +86,7 @@ enum XtaskCommand {
     Sizes,
     /// What is handed to others, in target/dist: an archive for each target that can be built here, a Debian package,
     /// checksums
-    Dist,
+    Dist(dist::DistOptions),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -103,6 +103,6 @@ fn main() -> anyhow::Result<()> {
         XtaskCommand::Dependencies => dependencies::check(),
         XtaskCommand::House { write } => house::run(write),
         XtaskCommand::Sizes => sizes::run(),
-        XtaskCommand::Dist => dist::run(),
+        XtaskCommand::Dist(options) => dist::run(options),
     }
 }

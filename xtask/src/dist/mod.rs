@@ -36,8 +36,23 @@ const FILES: [&str; 4] = ["CHANGELOG.md", "LICENSE", "README.md", "config.defaul
 /// Where the licences of others are told.
 const OTHERS: &str = "LICENSES-OF-OTHERS.txt";
 
-/// Builds everything anew.
-pub fn run() -> anyhow::Result<()> {
+/// What is made.
+#[derive(clap::Args)]
+pub struct DistOptions {
+    /// Pack this program, which is built already, into an archive for this machine, and make nothing else
+    #[arg(long, requires = "into")]
+    program: Option<PathBuf>,
+    /// The folder for that archive
+    #[arg(long, requires = "program")]
+    into: Option<PathBuf>,
+}
+
+/// Builds everything anew, or packs one program.
+pub fn run(options: DistOptions) -> anyhow::Result<()> {
+    if let (Some(program), Some(into)) = (options.program, options.into) {
+        let papers = papers(&program, &into.join("papers"))?;
+        return pack(&targets::host()?, &program, &papers, &into, source_time()?).map(|_| ());
+    }
     let (out, time) = (target_folder().join("dist"), source_time()?);
     if out.exists() {
         std::fs::remove_dir_all(&out)?;

@@ -6,6 +6,7 @@
 
 //! The built program, from outside: its commands, its signals, its life after `kill -9`.
 
+mod archive;
 mod backup;
 mod bulk;
 mod collector;
@@ -21,6 +22,7 @@ mod failpoints;
 mod forwarding;
 mod gateways;
 mod hostile;
+mod ledgers;
 mod numbers;
 mod plugin_command;
 mod plugin_crash;

@@ -124,6 +124,18 @@ impl Prepared {
         self.run(self.data(), &["serve"], env)
     }
 
+    /// Starts another program than the one under test, if one is named.
+    pub fn start_program(&self, program: Option<&str>) -> Running {
+        let ours = self.command(self.data(), &["serve"], &[]);
+        let Some(program) = program else {
+            return Running::spawn(ours, self.data().join("stderr.log"));
+        };
+        let mut command = Command::new(program);
+        command.args(ours.get_args()).env_clear().current_dir(self.data());
+        command.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Running::spawn(command, self.data().join("stderr.log"))
+    }
+
     /// Starts the program on a folder that is not the one of its log.
     pub fn start_at(&self, data: &Path, env: &[(&str, &str)]) -> Running {
         Running::spawn(self.command(data, &["serve"], env), self.data().join("stderr.log"))
@@ -257,7 +269,8 @@ pub struct Running {
 }
 
 impl Running {
-    fn spawn(command: Command, stderr: PathBuf) -> Self {
+    /// Starts a command that becomes the program, and waits until it listens.
+    pub fn spawn(command: Command, stderr: PathBuf) -> Self {
         match Self::try_spawn(command, stderr.clone()) {
             Ok(running) => running,
             Err(seen) => panic!(
