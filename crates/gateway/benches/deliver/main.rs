@@ -10,10 +10,13 @@
 mod ground;
 #[path = "../parts/real.rs"]
 mod real;
+#[path = "../parts/receiver.rs"]
 mod receiver;
 #[path = "../parts/report.rs"]
 mod report;
 mod stage;
+#[path = "../parts/yardstick.rs"]
+mod yardstick;
 
 use std::time::Duration;
 
@@ -68,6 +71,7 @@ fn main() {
             measure(part, &report);
         }
     }
+    yardstick::tell_hashing(&report, "deliver");
 }
 
 /// A name means a figure, all figures of a ledger, or without a ledger that of SQLite; `deliver.` may stand before it.
