@@ -5,13 +5,19 @@ use std::{collections::HashSet, fmt::Write as _};
 use domain::{
     DeliveryId, EventId, MessageRowId, SessionId, Timestamp, event,
     message::{Content, Direction, MessageStatus},
+    port::{SessionStore as _, WebhookStore as _},
     webhook::Webhook,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use rusqlite::params_from_iter;
 use sqlx::{AssertSqlSafe, PgConnection};
+use storage::LedgerStore;
 use testkit::{START, SeededEntropy, build};
 
+/// Webhooks of a session.
+pub const HOOKS: u32 = 5;
+/// Messages of a chat, about.
+const OF_CHAT: usize = 50;
 /// Messages of one portion.
 const PORTION: usize = 2_000;
 /// One delivery in so many failed for good.
@@ -35,6 +41,20 @@ pub struct Tenant {
     pub hooks: Vec<Webhook>,
     pub messages: usize,
     pub chats: u32,
+}
+
+/// Stores a session that nobody wants to run, with its webhooks; it will have so many messages.
+pub async fn tenant(store: &LedgerStore, number: u32, messages: usize) -> Tenant {
+    let session = build::session(number);
+    assert!(store.insert_session(&session).await.unwrap());
+    let mut hooks = Vec::new();
+    for place in 0..HOOKS {
+        let hook = build::webhook(number * HOOKS + place, session.id);
+        assert!(store.insert_webhook(&hook, 0).await.unwrap());
+        hooks.push(hook);
+    }
+    let chats = u32::try_from(messages / OF_CHAT).unwrap();
+    Tenant { session: session.id, hooks, messages, chats }
 }
 
 impl Sink {

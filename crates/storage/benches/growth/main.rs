@@ -15,25 +15,20 @@ mod steps;
 
 use std::path::Path;
 
-use domain::port::{SessionStore, WebhookStore};
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use storage::{Database, LedgerStore, MasterKey, PostgresOptions, StoreOptions};
-use testkit::build;
 use tokio::time::Instant;
 
-use fill::{Sink, Tenant, fill};
+use fill::{HOOKS, Sink, fill, tenant};
 use steps::{STEPS, World};
 
 const SESSIONS: u32 = 10;
-const HOOKS: u32 = 5;
 /// Sessions that will be deleted, and what each has, in both ledgers.
 const VICTIMS: u32 = 3;
 const OF_VICTIM: usize = 400;
 /// Messages of the almost empty one.
 const FEW: usize = 10_000;
 const MANY: usize = 1_000_000;
-/// Messages of a chat, about.
-const OF_CHAT: usize = 50;
 /// Of the newest messages, those that still wait for the paused webhooks, in both ledgers.
 const BACKLOG: usize = 1_000;
 const SEED: u64 = 10;
@@ -154,19 +149,6 @@ async fn ledger(
         world.pause(hook).await;
     }
     world
-}
-
-async fn tenant(store: &LedgerStore, number: u32, messages: usize) -> Tenant {
-    let session = build::session(number);
-    assert!(store.insert_session(&session).await.unwrap());
-    let mut hooks = Vec::new();
-    for place in 0..HOOKS {
-        let hook = build::webhook(number * HOOKS + place, session.id);
-        assert!(store.insert_webhook(&hook, 0).await.unwrap());
-        hooks.push(hook);
-    }
-    let chats = u32::try_from(messages / OF_CHAT).unwrap();
-    Tenant { session: session.id, hooks, messages, chats }
 }
 
 async fn raw(place: &PostgresOptions) -> sqlx::PgConnection {
