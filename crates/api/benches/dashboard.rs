@@ -210,7 +210,10 @@ async fn main() {
         times.sort();
         let (median, worst) = (millis(times[REQUESTS / 2]), millis(times[REQUESTS - 1]));
         if as_json {
-            let line = json!({ "view": view, "route": path, "medianMs": median, "worstMs": worst, "bytes": bytes });
+            let line = json!({
+                "name": format!("dashboard.{path}"), "unit": "ms", "median": median, "max": worst,
+                "view": view, "bytes": bytes,
+            });
             println!("{line}");
         } else {
             println!("{view:<12} {path:<72} {median:>9.2} {worst:>9.2} {bytes:>9}");

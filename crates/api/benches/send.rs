@@ -1,7 +1,7 @@
 //! What the gateway adds to a send: from the HTTP request to the answer, on the real router and the real ledger, with a
 //! WhatsApp that answers at once. The yardstick is one durable commit of the same ledger in the same run.
 //!
-//! `cargo xtask bench send`
+//! `cargo xtask bench send [--json]`
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures on the real clock")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up should stop at once")]
@@ -9,6 +9,8 @@
 #[path = "../tests/it/app.rs"]
 #[expect(dead_code, reason = "the benchmark uses only the part that sends")]
 mod app;
+#[path = "../../gateway/benches/parts/report.rs"]
+mod report;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,7 @@ use app::App;
 use domain::port::Ledger as _;
 use domain::port::{SessionPatch, Write};
 use futures::{StreamExt as _, stream};
+use report::Report;
 use serde_json::json;
 
 /// Sends one after another.
@@ -58,18 +61,14 @@ async fn main() {
     stream::iter(0..count).for_each_concurrent(width, |number| send(&app, &session, number)).await;
     let together = began.elapsed();
     let per_send = together / count as u32;
-    println!("one durable commit                  {:>9.3} ms", millis(commit));
-    println!(
-        "a send, one after another           {:>9.3} ms   {:.2} commits",
-        millis(alone),
-        alone.as_secs_f64() / commit.as_secs_f64()
-    );
-    println!(
-        "a send, {width} at once                {:>9.3} ms   {:.2} commits   {:.0} sends/s",
-        millis(per_send),
-        per_send.as_secs_f64() / commit.as_secs_f64(),
-        1.0 / per_send.as_secs_f64()
-    );
+    let report = Report { json: std::env::args().any(|argument| argument == "--json") };
+    let (commit, alone, per_send) = (millis(commit), millis(alone), millis(per_send));
+    report.tell("send.commit", "ms", &[commit]);
+    report.tell("send.alone", "ms", &[alone]);
+    report.tell("send.alone_commits", "1", &[alone / commit]);
+    report.tell("send.together", "ms", &[per_send]);
+    report.tell("send.together_commits", "1", &[per_send / commit]);
+    report.tell("send.together_rate", "1/s", &[1000.0 / per_send]);
 }
 
 fn millis(duration: Duration) -> f64 {

@@ -95,7 +95,9 @@ async fn compare(options: &Options) {
 fn tell(options: &Options, step: &str, few: f64, many: f64) {
     let ratio = many / few;
     if options.json {
-        let line = serde_json::json!({ "name": format!("growth.{step}"), "few_ms": few, "many_ms": many, "ratio": ratio });
+        let line = serde_json::json!({
+            "name": format!("growth.{step}"), "unit": "x", "median": ratio, "few_ms": few, "many_ms": many,
+        });
         println!("{line}");
     } else {
         println!("{step:<34} {few:>9.3} ms {many:>9.3} ms   {ratio:>7.2} x");
