@@ -1,7 +1,8 @@
-//! The built program with no, 1, 200 and 1,000 linked sessions, connected and idle: memory, processor time, and how long
-//! all take to be ready after a restart. The network runs in this process, so its own memory is not counted; its part of
-//! the logins needs the same two cores, so the time until all are ready has the simulator in it, and the processor time
-//! that the logins take in the program is told besides.
+//! The built program with no, 1, 200 and 1,000 linked sessions, connected and idle: memory, processor time, and how
+//! long all take to be ready after a restart.
+//!
+//! The network runs in this process, so its memory is not counted. Its part of the logins needs the same cores: the time
+//! until all are ready has it in it, and the processor time that the program takes for the logins is told besides.
 //!
 //! `cargo xtask bench sessions [--json]`
 

@@ -1,6 +1,6 @@
-//! From the start of the built program to the first answer of `/api/health/live`: on a folder with nothing in it, on an
-//! empty ledger, and on one with a million messages, filled past the store as the benchmark of growth does. Each start ends
-//! as it should, and the ledgers are started in turn; the million's pages are in the system's memory.
+//! From the start of the built program to the first answer of `/api/health/live`: in an empty folder, on a ledger without
+//! messages, and on one with a million, filled past the store as the benchmark of growth does. The ledgers are started in
+//! turn, and each start is followed by a clean stop, so what a start reads is in the system's memory.
 //!
 //! The large ledger needs some gigabytes in the folder for temporary files.
 //!

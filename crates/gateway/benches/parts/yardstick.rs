@@ -1,4 +1,5 @@
-//! The yardstick of what waits for the processor: the hash of the standard library, which no change of ours makes faster.
+//! The yardstick of what waits for the processor: the hash of the standard library, which no change of ours makes
+//! faster.
 
 use std::{
     hash::{DefaultHasher, Hasher as _},

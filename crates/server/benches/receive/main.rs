@@ -1,12 +1,12 @@
 //! What it takes to receive, end to end: from a customer's phone, over the wire of the simulated network and through the
 //! real engine and the ledger with full durability, to the 2xx of a webhook. Ten shops with twenty customers each.
 //!
-//! The built program is a process of its own. Network, customers and receiver are in this one: they encrypt each message
-//! twice, for the shop's phone and for its linked device, decrypt it once, and need the same two cores. So the rate is that
-//! of both processes together, and the processor time of each is told apart. Steps: without a webhook a message ends when it
-//! is durable; with one, the rest is its delivery; what the thread of the ledger takes is a part of the whole.
+//! The built program is a process of its own. Network, customers and receiver are in this one. They encrypt each message
+//! twice, for the shop's phone and for its linked device, decrypt it once, and need the same cores: the rate is that of
+//! both processes together, and the processor time of each is told apart.
 //!
-//! The latency counts from before the customer's phone encrypts.
+//! The steps: without a webhook a message ends when it is durable; with one, what it takes more is the delivery. The part
+//! of the ledger's thread is told besides. The latency counts from before the customer's phone encrypts.
 //!
 //! `cargo xtask bench receive [--json]`
 
@@ -106,8 +106,6 @@ async fn measure(report: &Report) {
         report.tell(name, "ms", &paced.iter().map(of).collect::<Vec<f64>>());
     }
     report.tell("receive.commit", "ms", &commits);
-    let rates: Vec<f64> = commits.iter().map(|millis| 1000.0 / millis).collect();
-    report.tell("receive.commit_rate", "1/s", &rates);
 }
 
 async fn burst(stage: &Arc<Stage>, end: End) -> Burst {

@@ -94,9 +94,10 @@ async fn compare(options: &Options) {
 
 fn tell(options: &Options, step: &str, few: f64, many: f64) {
     let ratio = many / few;
+    let place = if options.postgres { "postgres." } else { "" };
     if options.json {
         let line = serde_json::json!({
-            "name": format!("growth.{step}"), "unit": "x", "median": ratio, "few_ms": few, "many_ms": many,
+            "name": format!("growth.{place}{step}"), "unit": "x", "median": ratio, "few_ms": few, "many_ms": many,
         });
         println!("{line}");
     } else {
