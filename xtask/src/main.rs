@@ -35,11 +35,10 @@ enum XtaskCommand {
     },
     /// Everything CI checks: format, lints, dependencies, architecture, tests
     Check,
-    /// Measure; prints what docs/benchmarks.md records
+    /// Measure; prints what docs/benchmarks.md records, beside what docs/benchmarks.json keeps
     Bench {
-        /// Start PostgreSQL and Redis for it
-        #[arg(long)]
-        servers: bool,
+        #[command(flatten)]
+        options: bench::BenchOptions,
         #[command(subcommand)]
         bench: bench::Bench,
     },
@@ -93,7 +92,7 @@ fn main() -> anyhow::Result<()> {
     match XtaskArgs::parse().command {
         XtaskCommand::Test { args } => run::test(&args),
         XtaskCommand::Check => run::check(),
-        XtaskCommand::Bench { servers, bench } => bench::run(bench, servers),
+        XtaskCommand::Bench { options, bench } => bench::run(bench, options),
         XtaskCommand::Soak { kills, seed } => run::soak(kills, seed),
         XtaskCommand::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
         XtaskCommand::Schemathesis { examples } => schemathesis::run(examples),
