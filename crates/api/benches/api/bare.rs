@@ -1,20 +1,18 @@
 //! The yardstick: a route that answers when two writes are durable, one after the other. The writes of all requests that
-//! wait are committed together.
+//! wait are committed together, by a thread of its own.
 
 use std::net::SocketAddr;
 
 use axum::{Json, Router, extract::State, routing::post};
+use rusqlite::Connection;
 use serde_json::{Value, json};
-use sqlx::{
-    Connection as _, SqliteConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
-};
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes of one commit.
 const TOGETHER: usize = 1024;
 
-type Writes = mpsc::Sender<(String, oneshot::Sender<()>)>;
+/// A line to write, and whom to tell.
+type Write = (String, oneshot::Sender<()>);
 
 pub struct Bare {
     pub address: SocketAddr,
@@ -25,16 +23,14 @@ pub struct Bare {
 impl Bare {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = SqliteConnectOptions::new()
-            .filename(folder.path().join("bare.sqlite"))
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
-        let mut ledger = SqliteConnection::connect_with(&options).await.unwrap();
-        let table = "create table line (id integer primary key, text text not null)";
-        sqlx::query(table).execute(&mut ledger).await.unwrap();
+        let ledger = Connection::open(folder.path().join("bare.sqlite")).unwrap();
+        ledger.pragma_update(None, "journal_mode", "wal").unwrap();
+        ledger.pragma_update(None, "synchronous", "full").unwrap();
+        ledger
+            .execute("create table line (id integer primary key, text text not null)", [])
+            .unwrap();
         let (writes, waiting) = mpsc::channel(4096);
-        tokio::spawn(write(ledger, waiting));
+        std::thread::spawn(move || write(ledger, waiting));
         let router = Router::new().route("/", post(answer)).with_state(writes);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -49,7 +45,7 @@ impl Drop for Bare {
     }
 }
 
-async fn answer(State(writes): State<Writes>, Json(body): Json<Value>) -> Json<Value> {
+async fn answer(State(writes): State<mpsc::Sender<Write>>, Json(body): Json<Value>) -> Json<Value> {
     for _ in 0..2 {
         let (tell, told) = oneshot::channel();
         writes.send((body.to_string(), tell)).await.unwrap();
@@ -58,18 +54,16 @@ async fn answer(State(writes): State<Writes>, Json(body): Json<Value>) -> Json<V
     Json(json!({ "done": true }))
 }
 
-async fn write(
-    mut ledger: SqliteConnection,
-    mut waiting: mpsc::Receiver<(String, oneshot::Sender<()>)>,
-) {
+fn write(mut ledger: Connection, mut waiting: mpsc::Receiver<Write>) {
     let mut together = Vec::with_capacity(TOGETHER);
-    while waiting.recv_many(&mut together, TOGETHER).await > 0 {
-        let mut commit = ledger.begin().await.unwrap();
+    while waiting.blocking_recv_many(&mut together, TOGETHER) > 0 {
+        let commit = ledger.transaction().unwrap();
         for (text, _) in &together {
-            let insert = sqlx::query("insert into line (text) values (?)").bind(text);
-            insert.execute(&mut *commit).await.unwrap();
+            let mut insert =
+                commit.prepare_cached("insert into line (text) values (?)").unwrap();
+            insert.execute([text]).unwrap();
         }
-        commit.commit().await.unwrap();
+        commit.commit().unwrap();
         for (_, tell) in together.drain(..) {
             let _ = tell.send(());
         }
