@@ -67,7 +67,6 @@ const WALLS: &[(&str, &[&str], &str)] = &[
     ("redis", &["storage"], "the shared queue"),
     ("bullmq-official", &["storage"], "the shared queue"),
     ("chacha20poly1305", &["storage"], "encryption at rest"),
-    ("tar", &["storage"], "backups"),
     // HTTP.
     ("axum", &["api", "server", "simulator", "testkit"], "serving HTTP"),
     ("tower-http", &["api"], "serving HTTP"),
@@ -113,10 +112,10 @@ const WALLS: &[(&str, &[&str], &str)] = &[
     ("owo-colors", &["server"], "the terminal"),
     ("mimalloc", &["server"], "the allocator"),
     ("rustix", &["plugins", "server", "storage"], "the operating system"),
+    ("tar", &["storage", "xtask"], "backups; archives that are handed out"),
     ("libfuzzer-sys", &["fuzz"], "the fuzzer"),
     ("proptest", &["storage-conformance"], "made-up input"),
     ("syn", &["xtask"], "our own sources"),
-    ("tar", &["xtask"], "archives that are handed out"),
 ];
 
 fn allowed<'a>(table: &'a [(&str, &'a [&'a str])], name: &str) -> Option<&'a [&'a str]> {
