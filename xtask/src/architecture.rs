@@ -67,7 +67,6 @@ const WALLS: &[(&str, &[&str], &str)] = &[
     ("redis", &["storage"], "the shared queue"),
     ("bullmq-official", &["storage"], "the shared queue"),
     ("chacha20poly1305", &["storage"], "encryption at rest"),
-    ("tar", &["storage"], "backups"),
     // HTTP.
     ("axum", &["api", "server", "simulator", "testkit"], "serving HTTP"),
     ("tower-http", &["api"], "serving HTTP"),
@@ -107,16 +106,17 @@ const WALLS: &[(&str, &[&str], &str)] = &[
     ("clap_mangen", &["server"], "pages about the command line"),
     ("figment", &["server"], "settings"),
     ("toml", &["server"], "settings"),
-    ("tracing-subscriber", &["server"], "where logs go"),
+    ("tracing-subscriber", &["server"], "where logs and spans go"),
+    ("prost", &["server"], "spans as collectors read them"),
     ("sd-notify", &["server"], "the service manager"),
     ("indicatif", &["server"], "the terminal"),
     ("owo-colors", &["server"], "the terminal"),
     ("mimalloc", &["server"], "the allocator"),
     ("rustix", &["plugins", "server", "storage"], "the operating system"),
+    ("tar", &["storage", "xtask"], "backups; archives that are handed out"),
     ("libfuzzer-sys", &["fuzz"], "the fuzzer"),
     ("proptest", &["storage-conformance"], "made-up input"),
     ("syn", &["xtask"], "our own sources"),
-    ("tar", &["xtask"], "archives that are handed out"),
 ];
 
 fn allowed<'a>(table: &'a [(&str, &'a [&'a str])], name: &str) -> Option<&'a [&'a str]> {

@@ -10,6 +10,7 @@ use syn::visit::Visit;
 
 /// The modules of `gateway`, from the ground up: each names only modules of the layers under it.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("footing", &["spans"]),
     ("ground", &["egress", "ledger", "pacing", "supervisor"]),
     (
         "parts",

@@ -8,8 +8,9 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use domain::trace::SPANS;
 use tower_http::request_id::{MakeRequestId as _, MakeRequestUuid};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::{AppState, error};
 
@@ -17,6 +18,8 @@ use crate::{AppState, error};
 const REQUEST_ID_CHARS_MAX: usize = 128;
 /// The header of the request's id, both ways.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What is scraped all the time.
+const METRICS: &str = "/api/metrics";
 /// Who may show an answer in a page.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// Nothing may be loaded because of an API answer.
@@ -31,17 +34,22 @@ pub async fn observe(State(state): State<AppState>, mut request: Request, next: 
     let id_text = id.to_str().unwrap_or_default().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str);
-    let span =
-        tracing::info_span!("http", method = %request.method(), route, request.id = %id_text);
     // What comes so often that it would drown the rest.
     let often = ["/api/infra/health", crate::sockets::PATH].contains(&route);
     let probe = often || route.starts_with("/api/health");
+    let traced = if probe || route == METRICS { Span::none() } else { traced(&request, route) };
+    // A part of the other: what belongs to the request is found from both.
+    let span = traced.in_scope(
+        || tracing::info_span!("http", method = %request.method(), route, request.id = %id_text),
+    );
+    let at_end = traced.clone();
     let work = async {
         let started = tokio::time::Instant::now();
         let response = next.run(request).await;
         let mut response = error::present(response, &id_text, state.options.validation_detail);
         response.headers_mut().insert(REQUEST_ID, id);
         let status = response.status().as_u16();
+        at_end.record("status", status);
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if probe {
             tracing::debug!(status, duration_ms, "answered");
@@ -50,7 +58,28 @@ pub async fn observe(State(state): State<AppState>, mut request: Request, next: 
         }
         response
     };
-    work.instrument(span).await
+    work.instrument(span).instrument(traced).await
+}
+
+/// The request in a trace: the caller's, or one of its own. Its path is left out, as in the log; and its id, which the
+/// caller may have chosen.
+fn traced(request: &Request, route: &str) -> Span {
+    let headers = request.headers();
+    tracing::info_span!(
+        target: SPANS,
+        "http",
+        method = %request.method(),
+        route,
+        traceparent = single(headers, "traceparent"),
+        tracestate = single(headers, "tracestate"),
+        status = tracing::field::Empty,
+    )
+}
+
+/// The value of a header that came once.
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())?.to_str().ok()
 }
 
 /// The caller's id for the request if it is a plain word, else a fresh one.

@@ -60,6 +60,7 @@ pub mod status;
 pub mod template;
 pub mod time;
 mod timer;
+pub mod trace;
 pub mod transfer;
 pub mod visible;
 pub mod webhook;

@@ -20,8 +20,9 @@ use domain::{
     },
     session::Session,
 };
+use tracing::Instrument as _;
 
-use crate::Ports;
+use crate::{Ports, spans};
 
 /// Tries of a write that nobody outside will repeat.
 const TRIES: u32 = 5;
@@ -93,7 +94,9 @@ impl LedgerWriter {
         if let Some(lease) = lease {
             writes.insert(0, Write::Held { lease: lease.clone() });
         }
-        let mut outcomes = self.store.write(writes).await?;
+        let commit = spans::commit();
+        let written = self.store.write(writes).instrument(commit.clone()).await;
+        let mut outcomes = written.inspect_err(|_| spans::failed(&commit, "ledger"))?;
         if lease.is_some() {
             outcomes.remove(0);
         }
@@ -101,7 +104,10 @@ impl LedgerWriter {
             WriteOutcome::Applied(events) if !events.is_empty() => Some(events),
             _ => None,
         });
-        recorded.for_each(|events| self.announce(Committed::Events(events)));
+        for events in recorded {
+            spans::events(&commit, events);
+            self.announce(Committed::Events(events));
+        }
         Ok(outcomes)
     }
 

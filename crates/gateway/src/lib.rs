@@ -52,6 +52,7 @@ pub mod processes;
 pub mod retention;
 pub mod search;
 pub mod sessions;
+mod spans;
 mod spelling;
 pub mod stats;
 pub mod statuses;
@@ -95,6 +96,7 @@ pub use processes::Processes;
 pub use retention::RetentionOptions;
 pub use search::{Search, SearchOptions};
 pub use sessions::Sessions;
+pub use spans::TraceHeaders;
 pub use stats::Stats;
 pub use statuses::Statuses;
 pub use supervisor::{LoopBeat, Policy, Supervisor};
@@ -169,6 +171,8 @@ pub struct Options {
     pub stall_limit: Duration,
     /// How long a shutdown drains before it cuts.
     pub shutdown_limit: Duration,
+    /// What spans are called outside, where traces are kept.
+    pub traces: TraceHeaders,
 }
 
 impl Default for Options {
@@ -195,6 +199,7 @@ impl Default for Options {
             stats_kept: Duration::from_secs(30),
             stall_limit: Duration::from_secs(900),
             shutdown_limit: Duration::from_secs(15),
+            traces: TraceHeaders::default(),
         }
     }
 }
@@ -318,7 +323,11 @@ impl Gateway {
         let ledger = LedgerWriter::new(&ports);
         let activities = Activities::build(&ports, &supervisor, &audit, &ledger);
         let live = Live::build(options.live.clone(), &ports, &supervisor, &ledger);
-        let webhooks = WebhookOptions { process: options.node.clone(), ..options.webhooks.clone() };
+        let webhooks = WebhookOptions {
+            process: options.node.clone(),
+            traces: options.traces,
+            ..options.webhooks.clone()
+        };
         let webhooks =
             Webhooks::build(webhooks, &ports, &audit, &supervisor).map_err(StartError::Egress)?;
         webhooks.follow(&ledger);

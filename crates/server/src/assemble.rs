@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use domain::{Clock, Entropy, pacing::PacingRules, port::DeliveryQueue, webhook::Secret};
 use gateway::{
     BulkOptions, Gateway, LiveOptions, MediaOptions, Options, PeerOptions, PluginOptions, Ports,
-    RetentionOptions, SearchOptions, SendOptions, TransferOptions, webhooks::WebhookOptions,
+    RetentionOptions, SearchOptions, SendOptions, TraceHeaders, TransferOptions,
+    webhooks::WebhookOptions,
 };
 use storage::{BullQueue, FolderMedia, LedgerStore, MasterKey, RedisOptions, StoreOptions};
 use whatsapp::{Engine, EngineOptions, MediaEndpoint};
@@ -15,6 +16,7 @@ use crate::{
     config::{ConfigError, DatabaseTarget, ServerRole, Settings},
     first_key, open_link, stores,
     system::{FastClock, SystemClock, SystemEntropy, resident_bytes},
+    traces,
 };
 
 /// Between two looks of a worker for due lanes: commits happen in other processes and do not wake it.
@@ -248,6 +250,8 @@ fn options(settings: &Settings) -> anyhow::Result<Options> {
             free_bytes_min: settings.media.free_bytes_min,
         },
         shutdown_limit: settings.shutdown_limit(),
+        // Without traces no span has a name outside.
+        traces: TraceHeaders::new(traces::context),
         key_pepper: settings.secrets.api_key_pepper.clone().map(Secret::new),
         live: LiveOptions {
             clients_max: settings.live.clients_max,

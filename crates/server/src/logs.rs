@@ -3,19 +3,20 @@
 
 use std::io::IsTerminal as _;
 
+use domain::trace::SPANS;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
-    EnvFilter,
+    EnvFilter, Layer, Registry,
     fmt::{
         self, FmtContext, FormatEvent, FormatFields,
         format::{Format, Json, JsonFields, Writer},
     },
-    layer::SubscriberExt as _,
+    layer::{Layered, SubscriberExt as _},
     registry::LookupSpan,
     util::SubscriberInitExt as _,
 };
 
-use crate::config::LogFormat;
+use crate::{config::LogFormat, traces::TracesLayer};
 
 /// Our own crates, by the first part of a log line's target.
 const OURS: [&str; 7] = ["api", "domain", "gateway", "simulator", "storage", "waypost", "whatsapp"];
@@ -34,11 +35,12 @@ const ENGINE: [&str; 8] = [
 ];
 
 /// The engine and the libraries under us speak only when something is wrong, unless `debug` or `trace` is asked for.
+/// Spans of traces have nothing to say here.
 fn directives(level: &str) -> String {
     let libraries = if matches!(level, "debug" | "trace") { "info" } else { "error" };
     let ours = OURS.iter().map(|name| format!(",{name}={level}"));
     let theirs = LIKE_OURS.iter().chain(&ENGINE).map(|name| format!(",{name}={libraries}"));
-    format!("{libraries}{}", ours.chain(theirs).collect::<String>())
+    format!("{libraries}{},{SPANS}=off", ours.chain(theirs).collect::<String>())
 }
 
 /// Whether a line is by one of our own crates.
@@ -49,16 +51,37 @@ fn is_ours(target: &str) -> bool {
 
 /// Starts logging to standard error. A second call changes nothing.
 pub fn init(level: &str, format: LogFormat) {
-    let registry = tracing_subscriber::registry().with(EnvFilter::new(directives(level)));
-    let _ = match format {
-        LogFormat::Json => registry.with(json().with_writer(std::io::stderr)).try_init(),
+    init_with(level, format, None);
+}
+
+/// Like [`init`], with somebody who listens to the spans of traces.
+pub fn init_with(level: &str, format: LogFormat, traces: Option<TracesLayer>) {
+    let (registry, filter) = (tracing_subscriber::registry(), EnvFilter::new(directives(level)));
+    let _ = match traces {
+        None => {
+            let log = to_stderr::<Layered<EnvFilter, Registry>>(format);
+            registry.with(filter).with(log).try_init()
+        }
+        // Each listener has a filter of its own: what one shows is no matter of the other.
+        Some(traces) => {
+            let log = to_stderr::<Registry>(format).with_filter(filter);
+            registry.with(log).with(traces.of_spans()).try_init()
+        }
+    };
+}
+
+fn to_stderr<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    match format {
+        LogFormat::Json => json().with_writer(std::io::stderr).boxed(),
         LogFormat::Text => {
             // Colours are for people: in a file their codes are in the way.
             let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            let layer = text().with_ansi(colours).with_writer(std::io::stderr);
-            registry.with(layer).try_init()
+            text().with_ansi(colours).with_writer(std::io::stderr).boxed()
         }
-    };
+    }
 }
 
 fn text<S>() -> fmt::Layer<S, fmt::format::DefaultFields, CleanedLines<Format>>

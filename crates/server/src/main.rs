@@ -28,6 +28,7 @@ mod serve;
 mod service_manager;
 mod stores;
 mod system;
+mod traces;
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 

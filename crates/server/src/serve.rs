@@ -11,6 +11,7 @@ use crate::{
     http::{self, HttpServer},
     lifecycle::{self, ShutdownSignals},
     logs, service_manager,
+    traces::Traces,
 };
 
 /// How serving ended.
@@ -31,7 +32,12 @@ enum StopCause {
 
 /// Runs until SIGTERM or SIGINT, or a restart that the API is asked for; the exit code is 0 after a clean stop.
 pub async fn run(settings: Settings, program: Arc<ProgramConfig>) -> anyhow::Result<ServeEnd> {
-    logs::init(&settings.log.level, settings.log.format);
+    let traces = settings.traces()?.map(Traces::start).transpose()?;
+    let (traces, listener_of_spans) = traces.unzip();
+    logs::init_with(&settings.log.level, settings.log.format, listener_of_spans);
+    if traces.is_some() {
+        tracing::info!("traces go to a collector");
+    }
     let mut signals = ShutdownSignals::listen()?;
     let watchdog = service_manager::Watchdog::begin();
     let listener = bind(&settings).await?;
@@ -48,8 +54,13 @@ pub async fn run(settings: Settings, program: Arc<ProgramConfig>) -> anyhow::Res
         StopCause::Restart => service_manager::restarting(),
         StopCause::Signal | StopCause::Failure => service_manager::stopping(),
     }
-    let code =
-        lifecycle::drain(&mut signals, stop(http, &assembled, settings.shutdown_limit())).await;
+    let finish = async {
+        stop(http, &assembled, settings.shutdown_limit()).await;
+        if let Some(traces) = traces {
+            traces.stop().await;
+        }
+    };
+    let code = lifecycle::drain(&mut signals, finish).await;
     Ok(match cause {
         StopCause::Signal => ServeEnd::Exit(code),
         // A signal in between means to stop.

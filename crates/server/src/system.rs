@@ -14,9 +14,8 @@ use crate::config::ClockRate;
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let since = since_epoch();
         Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
@@ -32,6 +31,16 @@ impl Clock for SystemClock {
     fn sleep(&self, _: Timer, wait: Duration) -> BoxFuture<()> {
         Box::pin(tokio::time::sleep(wait))
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
+}
+
+/// The real time in epoch nanoseconds, for what is measured and shown beside the spans of others.
+pub fn epoch_nanos() -> u64 {
+    u64::try_from(since_epoch().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How long this process runs, by a clock that nobody sets.
@@ -59,10 +68,8 @@ impl FastClock {
         Self(rate)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the other place that reads the wall clock")]
     fn real_micros() -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+        i64::try_from(since_epoch().as_micros()).unwrap_or(i64::MAX)
     }
 
     fn at(&self, real_micros: i64) -> Timestamp {

@@ -247,7 +247,8 @@ impl Subscriber for SpanWatch {
                 order.end(reading, CUT_OFF.with_borrow(|cut| *cut));
             }
             Some(SpanKind::Outer(outer, id)) => {
-                outer.try_close(id);
+                // The span around it is let go of by its number there, through the subscriber that is in place.
+                dispatcher::with_default(&outer, || outer.try_close(id));
             }
             Some(SpanKind::Ignored) | None => {}
         }
@@ -269,5 +270,41 @@ impl Visit for SpanNames {
             "msg_id" => self.id = format!("{value:?}"),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::{
+        Layer,
+        layer::{self, SubscriberExt as _},
+    };
+
+    use super::*;
+
+    /// Counts the spans that are over.
+    #[derive(Clone, Default)]
+    struct ClosedSpans(Arc<AtomicU64>);
+
+    impl<S: Subscriber> Layer<S> for ClosedSpans {
+        fn on_close(&self, _: span::Id, _: layer::Context<'_, S>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_span_of_the_process_is_over_when_those_inside_it_are() {
+        let closed = ClosedSpans::default();
+        let process = tracing_subscriber::registry().with(closed.clone());
+        let order = Arc::default();
+        tracing::subscriber::with_default(process, || {
+            for round in 1..=3 {
+                within(&order, || {
+                    let around = tracing::info_span!("around");
+                    around.in_scope(|| drop(tracing::info_span!("inside")));
+                });
+                assert_eq!(closed.0.load(Ordering::Relaxed), 2 * round);
+            }
+        });
     }
 }

@@ -115,7 +115,7 @@ impl Messages {
         let this = self.clone();
         // Whether the session is there is seen with its connection.
         let work = async move { this.paced_send(context, to_send).await };
-        self.detached("messages/bulk", work).await
+        self.detached("messages/bulk", session, work).await
     }
 
     /// The connection of a session on which everything earlier went out again, but for chats that are slow.

@@ -77,7 +77,7 @@ impl Messages {
             admitted.record(pacing_outcome(&result)).await;
             result
         });
-        self.detached("messages/edit", work).await
+        self.detached("messages/edit", session, work).await
     }
 
     /// The file of a message, with another caption.
@@ -205,7 +205,7 @@ impl Messages {
         let chat = message.chat.clone();
         let carried = CarriedChange { session, chat, content, mentions: vec![], status };
         let work = Box::pin(async move { this.carry(place, carried, before).await });
-        self.detached("messages/change", work).await
+        self.detached("messages/change", session, work).await
     }
 
     /// A message of a chat, of a session that is ready.

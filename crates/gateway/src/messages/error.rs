@@ -10,7 +10,7 @@ use domain::{
     visible::Unshown,
 };
 
-use crate::{media::MediaError, sessions::NoLink};
+use crate::{media::MediaError, sessions::NoLink, spans};
 
 /// Why a message was not sent, or not changed.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +118,24 @@ impl SendError {
         match error.kind {
             StoreErrorKind::Gone => Self::SessionNotFound(session),
             _ => Self::Store(error),
+        }
+    }
+
+    /// One word for it in traces, without anything that somebody wrote.
+    pub(crate) const fn word(&self) -> &'static str {
+        match self {
+            Self::NotStarted | Self::NotReady(_) | Self::Reconciling => "not_ready",
+            Self::SendsPaused => "paused",
+            Self::Busy | Self::Paced { .. } => "too_many",
+            Self::Media(_) => "media",
+            Self::Blocked(_) => "blocked",
+            Self::KeyReused | Self::KeyInProgress | Self::KeyOutcomeUnknown => "idempotency_key",
+            Self::NotOnWhatsApp => "not_on_whatsapp",
+            Self::Refused { .. } => "refused",
+            Self::Unanswered => "unanswered",
+            Self::Engine(error) => spans::engine_word(error),
+            Self::Store(_) | Self::Unstored(_) => "ledger",
+            _ => "not_possible",
         }
     }
 

@@ -12,13 +12,17 @@ use domain::{
     },
     session::SessionStatus,
 };
+use tracing::Instrument as _;
 
 use super::{
     Messages, SendError,
     compose::MessageDraft,
     context::{SendContext, SendOrigin},
 };
-use crate::outbox::{AckTicket, acks};
+use crate::{
+    outbox::{AckTicket, acks},
+    spans,
+};
 
 impl Messages {
     /// Stores the row with what goes out, then writes the frame.
@@ -70,10 +74,12 @@ impl Messages {
     ) -> Result<(), EngineError> {
         let clock = &self.shared.ports.clock;
         let limit = clock.now().plus(self.shared.options.answer_limit);
-        tokio::select! {
-            written = connection.send(outgoing) => written,
+        let span = spans::frame();
+        let written = tokio::select! {
+            written = connection.send(outgoing).instrument(span.clone()) => written,
             () = clock.sleep_until(Timer::SendWrite, limit) => Err(EngineError::Unanswered(None)),
-        }
+        };
+        written.inspect_err(|error| spans::failed(&span, spans::engine_word(error)))
     }
 
     fn row(

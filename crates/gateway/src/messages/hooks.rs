@@ -5,9 +5,13 @@ use domain::{
     message::{Message, MessageStatus},
 };
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use super::{Messages, SendError, Sent, ToSend, context::SendContext, input};
-use crate::hooks::{HookPoint, Hooks};
+use crate::{
+    hooks::{HookPoint, Hooks},
+    spans,
+};
 
 /// What is said of a send when it has ended: its kind and, if somebody listens for failures, what was to be sent.
 pub(super) struct AnnouncedSend {
@@ -47,7 +51,9 @@ impl Messages {
             "input": input::of(&to_send),
         });
         name_source(&mut data, context.origin.source());
-        let verdict = hooks.ask(HookPoint::MessageSending, session, data).await;
+        let point = HookPoint::MessageSending;
+        let asked = hooks.ask(point, session, data).instrument(spans::hooks(point.as_str()));
+        let verdict = asked.await;
         match verdict.blocked {
             Some(why) => Err(SendError::Blocked(why)),
             None if !verdict.changed => Ok(to_send),

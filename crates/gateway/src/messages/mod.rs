@@ -54,7 +54,7 @@ use crate::{
     outbox::{AckWaiters, GatePass, SendGate},
     pacing::{AdmittedSend, PacingError, SendPacing},
     sessions::ReadySession,
-    spelling,
+    spans, spelling,
 };
 
 pub(crate) use bulk::{BatchItemSend, BatchUploads};
@@ -153,7 +153,7 @@ impl Messages {
         let context = self.accept(&within, session, &to_send.chat, origin).await?;
         // The whole way of a send is a large future; only its handle is carried around.
         let work = Box::pin(within.run(send::run(self.clone(), context, to_send, key)));
-        self.detached("messages/send", work).await
+        self.detached("messages/send", session, work).await
     }
 
     /// Sends a stored message of one chat to another.
@@ -215,12 +215,16 @@ impl Messages {
     async fn detached<T: Send + 'static>(
         &self,
         name: &'static str,
+        session: SessionId,
         work: impl Future<Output = Result<T, SendError>> + Send + 'static,
     ) -> Result<T, SendError> {
         let (tell, told) = oneshot::channel();
+        let span = spans::send(name, session);
         let task = async move {
+            let done = work.instrument(span.clone()).await;
+            let done = done.inspect_err(|error| spans::failed(&span, error.word()));
             // Nobody waiting is fine: the outcome is in the ledger.
-            let _ = tell.send(work.await);
+            let _ = tell.send(done);
         };
         let task = task.instrument(tracing::Span::current());
         self.shared.supervisor.spawn(name, Policy::Once, task);

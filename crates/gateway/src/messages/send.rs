@@ -7,6 +7,7 @@ use domain::{
     message::{Content, Direction, Message, MessageStatus},
     port::{Lease, MessageQuery, Page},
 };
+use tracing::Instrument as _;
 
 use super::{
     Answered, IdempotencyKey, Messages, SendError, Sent, ToSend,
@@ -19,6 +20,7 @@ use super::{
 use crate::{
     outbox::{AckTicket, acks},
     sessions::ReadySession,
+    spans,
 };
 
 /// A send with its key, if it has one.
@@ -125,7 +127,15 @@ impl Messages {
         }
         context.place = None;
         let (message, ticket) = handed?;
-        self.answer(context, &link.lease, &message, ticket).await
+        let span = spans::answer();
+        let answer = self.answer(context, &link.lease, &message, ticket);
+        let answered = answer.instrument(span.clone()).await;
+        match &answered {
+            Ok(sent) if sent.status == MessageStatus::Pending => spans::failed(&span, "unanswered"),
+            Ok(_) => {}
+            Err(error) => spans::failed(&span, error.word()),
+        }
+        answered
     }
 
     async fn type_first(&self, link: &ReadySession, draft: &MessageDraft, characters: usize) {

@@ -12,6 +12,8 @@ use super::Peers;
 
 /// The header of a seal; and, in answers that only processes see, why a request was not taken.
 pub const HOP: HeaderName = HeaderName::from_static("waypost-hop");
+/// The span that a request comes from.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Said in [`HOP`]: this process does not run the session.
 const ELSEWHERE: &str = "elsewhere";
 /// Said in [`HOP`]: the seal counts for nothing here.
@@ -101,6 +103,12 @@ impl Peers {
         let mut call = reqwest::Request::new(method.clone(), url);
         *call.headers_mut() = carried(request.headers());
         call.headers_mut().insert(HOP, seal);
+        // Its part of the trace is a part of this one's.
+        if let Some(context) = self.inner.traces.here()
+            && let Ok(context) = HeaderValue::try_from(context.to_string())
+        {
+            call.headers_mut().insert(TRACEPARENT, context);
+        }
         if !request.body().is_empty() {
             *call.body_mut() = Some(request.body().clone().into());
         }

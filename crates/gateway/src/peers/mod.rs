@@ -30,7 +30,7 @@ use domain::{
 };
 use url::Url;
 
-use crate::{Options, Policy, Ports, Sessions, Supervisor, egress::EgressBuildError};
+use crate::{Options, Policy, Ports, Sessions, Supervisor, TraceHeaders, egress::EgressBuildError};
 use used::UsedNonces;
 
 pub use crate::sessions::Owner;
@@ -87,6 +87,7 @@ struct SharedPeers {
     client: client::PeerClient,
     used: Mutex<UsedNonces>,
     tally: tally::HandOverTally,
+    traces: TraceHeaders,
 }
 
 impl Peers {
@@ -107,6 +108,7 @@ impl Peers {
             client: client::PeerClient::new(peers.answer_limit)?,
             used: Mutex::default(),
             tally: tally::HandOverTally::default(),
+            traces: options.traces,
             options: peers,
         };
         Ok(Some(Self { inner: Arc::new(inner) }))

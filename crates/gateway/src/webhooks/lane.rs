@@ -18,8 +18,9 @@ use domain::{
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
-use super::{Webhooks, dispatcher::WINDOW, handlers::HeldBack, outcome, request};
+use super::{Webhooks, dispatcher::WINDOW, handlers::HeldBack, outcome, request, spans::CallSpans};
 use crate::egress::{Answer, EgressError};
 
 /// Between two tries to record a result, or to renew a lease.
@@ -317,17 +318,21 @@ impl LaneRun<'_> {
     ) -> TriedHead {
         let (at, began) = (self.webhooks.ports.clock.now(), Instant::now());
         let most = self.webhooks.options.max_payload_bytes;
-        let Some((call, count)) = request::Call::of(deliveries, most, at) else {
+        let Some((mut call, count)) = request::Call::of(deliveries, most, at) else {
             let outcome = Err(EgressError::blocked());
             return TriedHead { outcome, at, duration: Duration::ZERO, count: 1 };
         };
         let transport = &*self.webhooks.transport;
+        let spans = CallSpans::of(&deliveries[..count]);
+        call.trace = self.webhooks.options.traces.of(spans.call());
         let outcome = match self.webhooks.prepared.of(webhook) {
             Ok(prepared) => {
-                request::send(transport, webhook, &prepared, call, policy.timeout).await
+                let sent = request::send(transport, webhook, &prepared, call, policy.timeout);
+                sent.instrument(spans.call().clone()).await
             }
             Err(error) => Err(error),
         };
+        spans.end(&outcome);
         TriedHead { outcome, at, duration: began.elapsed(), count }
     }
 

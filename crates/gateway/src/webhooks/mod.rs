@@ -32,6 +32,7 @@ mod registration;
 mod replay;
 mod request;
 mod slots;
+mod spans;
 mod transport;
 mod valve;
 
@@ -43,7 +44,7 @@ use tokio::sync::Notify;
 pub use replay::{RedriveError, Redriven, Replayed};
 
 use crate::{
-    Audit, Hooks, Policy, Ports, Supervisor,
+    Audit, Hooks, Policy, Ports, Supervisor, TraceHeaders,
     egress::{Authorities, Egress, EgressBuildError, EgressPolicy},
     ledger::{Committed, LedgerWriter},
 };
@@ -87,6 +88,8 @@ pub struct WebhookOptions {
     pub lease: Duration,
     /// Longest time between two looks for due lanes.
     pub sweep_interval: Duration,
+    /// What the spans of calls are called outside, where traces are kept.
+    pub traces: TraceHeaders,
 }
 
 impl Default for WebhookOptions {
@@ -104,6 +107,7 @@ impl Default for WebhookOptions {
             authorities: None,
             lease: Duration::from_secs(30),
             sweep_interval: Duration::from_secs(5),
+            traces: TraceHeaders::default(),
         }
     }
 }

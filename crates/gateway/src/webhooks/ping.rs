@@ -109,6 +109,7 @@ impl Webhooks {
             retries: 0,
             at: now,
             body: body.to_bytes(),
+            trace: self.options.traces.here(),
         };
         let limit = webhook.policy(self.policy_defaults()).timeout;
         let began = Instant::now();

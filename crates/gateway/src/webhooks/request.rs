@@ -13,6 +13,7 @@ use domain::{
     DeliveryId, Timestamp, WebhookId,
     delivery::{AttemptErrorKind, Delivery, batch, body},
     signature,
+    trace::TraceContext,
     webhook::{Webhook, is_reserved_header},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -41,6 +42,8 @@ pub(super) struct Call {
     /// The time of this try.
     pub(super) at: Timestamp,
     pub(super) body: Vec<u8>,
+    /// The span of this try, where it is in a trace.
+    pub(super) trace: Option<TraceContext>,
 }
 
 impl Call {
@@ -56,6 +59,7 @@ impl Call {
                 retries: first.attempts,
                 at,
                 body: batch.body,
+                trace: None,
             };
             return Some((call, batch.count));
         }
@@ -68,6 +72,7 @@ impl Call {
             retries: first.attempts,
             at,
             body: body(&first.event, first.id, most),
+            trace: None,
         };
         Some((call, 1))
     }
@@ -161,6 +166,9 @@ fn headers(webhook: &Webhook, prepared: &PreparedRequest, call: &Call) -> Option
     values.add("x-openwa-retry-count", format_args!("{}", call.retries));
     values.add("webhook-id", format_args!("{}", call.message_id));
     values.add("webhook-timestamp", format_args!("{}", call.at.seconds()));
+    if let Some(trace) = &call.trace {
+        values.add("traceparent", format_args!("{trace}"));
+    }
     if let Some(secret) = &webhook.secret {
         let signature = signature::openwa(secret, &call.body);
         values.add("x-openwa-signature", format_args!("{signature}"));
@@ -266,6 +274,7 @@ mod tests {
                 retries: 0,
                 at: Timestamp::from_millis(0),
                 body: vec![],
+                trace: None,
             };
             let headers = headers(&webhook, &prepared, &call).expect(key);
             headers["x-openwa-idempotency-key"].to_str().unwrap().to_owned()

@@ -6,6 +6,7 @@ use figment::value::Value;
 use serde_json::json;
 
 use super::{ConfigError, DashboardSetting, DatabaseType, Env, ServerRole};
+use crate::traces::Sampler;
 
 /// How a variable's text becomes a value.
 #[derive(Clone, Copy)]
@@ -77,6 +78,16 @@ const TABLE: &[(&str, &str, ValueKind)] = &[
     ("REDIS_CONNECT_TIMEOUT_MS", "redis.connect_timeout_ms", ANY),
     ("LOG_LEVEL", "log.level", ValueKind::Text),
     ("WAYPOST_LOG_FORMAT", "log.format", ValueKind::Text),
+    ("OTEL_SDK_DISABLED", "traces.disabled", ValueKind::Flag),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "traces.endpoint", ValueKind::Text),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "traces.traces_endpoint", ValueKind::Text),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "traces.protocol", ValueKind::Text),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "traces.timeout_ms", ANY),
+    ("OTEL_EXPORTER_OTLP_CERTIFICATE", "traces.tls_ca", ValueKind::Text),
+    ("OTEL_SERVICE_NAME", "traces.service_name", ValueKind::Text),
+    ("OTEL_RESOURCE_ATTRIBUTES", "traces.resource_attributes", ValueKind::Text),
+    ("OTEL_TRACES_SAMPLER", "traces.sampler", ValueKind::Choice(&Sampler::NAMES)),
+    ("OTEL_TRACES_SAMPLER_ARG", "traces.sampler_arg", ValueKind::Text),
     ("MAX_CONCURRENT_SESSIONS", "sessions.max_concurrent", ANY),
     ("SESSION_RESTORE_CONCURRENCY", "sessions.restore_concurrency", ANY),
     ("WAYPOST_DEVICE_NAME", "sessions.device_name", ValueKind::Text),

@@ -17,6 +17,7 @@ mod secrets;
 mod settings;
 mod size;
 pub mod tls;
+mod traces;
 
 use std::path::{Path, PathBuf};
 

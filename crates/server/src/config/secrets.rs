@@ -20,6 +20,8 @@ pub struct EnvSecrets {
     pub database_password: Option<String>,
     pub redis_username: Option<String>,
     pub redis_password: Option<String>,
+    /// `OTEL_EXPORTER_OTLP_HEADERS`: what opens the collector of traces.
+    pub trace_headers: Option<String>,
 }
 
 impl std::fmt::Debug for EnvSecrets {
@@ -30,11 +32,12 @@ impl std::fmt::Debug for EnvSecrets {
 
 /// The secrets by the names of their variables, and the variable that gives each, if one does.
 pub fn secret_origins(env: Env<'_>) -> BTreeMap<&'static str, Option<String>> {
-    const NAMES: [&str; 7] = [
+    const NAMES: [&str; 8] = [
         "API_KEY_PEPPER",
         "API_MASTER_KEY",
         "DATABASE_PASSWORD",
         "METRICS_TOKEN",
+        "OTEL_EXPORTER_OTLP_HEADERS",
         "REDIS_PASSWORD",
         "REDIS_USERNAME",
         "WAYPOST_MASTER_KEY",
@@ -96,6 +99,7 @@ pub fn secrets(env: Env<'_>) -> Result<EnvSecrets, ConfigError> {
         database_password: secret(env, "DATABASE_PASSWORD")?,
         redis_username: secret(env, "REDIS_USERNAME")?,
         redis_password: secret(env, "REDIS_PASSWORD")?,
+        trace_headers: secret(env, "OTEL_EXPORTER_OTLP_HEADERS")?,
     })
 }
 

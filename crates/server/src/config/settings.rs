@@ -19,6 +19,7 @@ use super::{
     rates::RateLimit,
     secrets::EnvSecrets,
     size,
+    traces::TraceSettings,
 };
 
 /// Everything. The fields are explained in `config.default.toml`.
@@ -34,6 +35,7 @@ pub struct Settings {
     pub queue: QueueSettings,
     pub redis: RedisSettings,
     pub log: LogSettings,
+    pub traces: TraceSettings,
     pub sessions: SessionSettings,
     pub sends: SendSettings,
     pub pacing: PacingSettings,
@@ -283,6 +285,7 @@ impl Settings {
                 self.log.level
             ));
         }
+        self.traces()?;
         range("sessions.restore_concurrency", self.sessions.restore_concurrency as u64, 1, 1000)?;
         range("sessions.lease_ms", self.sessions.lease_ms, 1000, 600_000)?;
         range("sends.answer_limit_ms", self.sends.answer_limit_ms, 100, 120_000)?;

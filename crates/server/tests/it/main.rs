@@ -35,6 +35,7 @@ mod service_manager;
 mod strangers;
 mod support;
 mod testing_your_bot;
+mod traces;
 mod whereabouts;
 mod workers;
 mod wrong_input;

@@ -23,6 +23,7 @@ use domain::{
     port::{Call, EngineSignal, EngineSink, Lease, PeopleSignal, SessionPatch, StoreResult, Write},
 };
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use super::{
     SessionsInner,
@@ -30,7 +31,7 @@ use super::{
     line::{Ack, LineEntry, LineTicket, Receipt},
 };
 
-use crate::outbox::AckAnswer;
+use crate::{outbox::AckAnswer, spans};
 use batch::InboundChunk;
 pub(crate) use poison::PoisonMessages;
 
@@ -55,12 +56,9 @@ pub(crate) struct SessionSink {
 impl EngineSink for SessionSink {
     async fn messages(&self, messages: Vec<InboundMessage>) -> StoreResult<()> {
         self.inner.activities.heard(self.session);
-        self.acks_stored().await;
-        // Not repeated here: WhatsApp keeps the messages and sends them again.
-        match self.store(messages.clone(), self.activity()).await {
-            Err(error) if error.kind.is_of_the_record() => self.one_by_one(messages).await,
-            done => done,
-        }
+        let span = spans::stanza(self.session, messages.len());
+        let taken = self.take(messages).instrument(span.clone()).await;
+        taken.inspect_err(|_| spans::failed(&span, "ledger"))
     }
 
     async fn knows(&self, id: &WaMessageId) -> StoreResult<bool> {
@@ -126,6 +124,16 @@ impl EngineSink for SessionSink {
 }
 
 impl SessionSink {
+    /// Stores messages behind the acks that came before them.
+    async fn take(&self, messages: Vec<InboundMessage>) -> StoreResult<()> {
+        self.acks_stored().await;
+        // Not repeated here: WhatsApp keeps the messages and sends them again.
+        match self.store(messages.clone(), self.activity()).await {
+            Err(error) if error.kind.is_of_the_record() => self.one_by_one(messages).await,
+            done => done,
+        }
+    }
+
     /// Stores messages in one commit, with something else.
     async fn store(&self, messages: Vec<InboundMessage>, beside: Option<Write>) -> StoreResult<()> {
         let mut batch = InboundChunk::new(self);
