@@ -40,7 +40,7 @@ export async function poisoning(stage) {
     assert.ok(texts.includes('<img src=x'), `${path} shows nothing hostile`);
     await noMarkup(path);
   };
-  const text = (within = page.getByRole('main')) => within.getByText('<img src=x').first().waitFor();
+  const text = (within = page.getByRole('main')) => within.getByText('<img src=x').filter({ visible: true }).first().waitFor();
   const drawer = () => text(page.getByRole('dialog'));
   // These have ids and numbers alone: the name of the key is hostile on every page.
   const menu = () => text(page.getByRole('navigation'));
