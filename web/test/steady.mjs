@@ -14,6 +14,9 @@ const VIEWS = ['events', 'numbers', 'inbox', 'lanes', 'webhooks', 'health'];
 const VIEW_MS = 1000;
 /** Until the page holds as many events as it ever will, and each view was seen. */
 const WARM_MS = 20_000;
+/** Collections of one measurement, and the time between two. */
+const COLLECTIONS = 5;
+const COLLECTION_MS = 200;
 const GROWTH_MAX = 1.05;
 const GROWTH_BYTES = 512 * 1024;
 const NODES_MAX = 1.25;
@@ -67,12 +70,19 @@ async function talk() {
   return { told, end: () => ((told.stop = true), Promise.all(all)) };
 }
 
+/** The least that is left by several collections: what a view that was left behind still holds for a moment is no growth. */
 async function measure(devtools) {
-  // What the first collection frees may hold what the second does.
-  for (let time = 0; time < 2; time++) await devtools.send('HeapProfiler.collectGarbage');
-  const { usedSize } = await devtools.send('Runtime.getHeapUsage');
-  const { nodes, jsEventListeners } = await devtools.send('Memory.getDOMCounters');
-  return { bytes: usedSize, nodes, listeners: jsEventListeners };
+  const least = { bytes: Infinity, nodes: Infinity, listeners: Infinity };
+  for (let time = 0; time < COLLECTIONS; time++) {
+    await devtools.send('HeapProfiler.collectGarbage');
+    const { usedSize } = await devtools.send('Runtime.getHeapUsage');
+    const { nodes, jsEventListeners } = await devtools.send('Memory.getDOMCounters');
+    least.bytes = Math.min(least.bytes, usedSize);
+    least.nodes = Math.min(least.nodes, nodes);
+    least.listeners = Math.min(least.listeners, jsEventListeners);
+    await pause(COLLECTION_MS);
+  }
+  return least;
 }
 
 /** The least of the second half is not more than that of the first, but for what chance makes. */
