@@ -1,5 +1,6 @@
 //! What the views of the dashboard load first, on the real router over a ledger of some size: 1,000 sessions, 100,000
-//! messages, 50,000 deliveries, of which 5,000 wait in 1,000 lanes of paused webhooks.
+//! messages, 50,000 deliveries, of which 5,000 wait in 1,000 lanes of paused webhooks. Then how long each view takes in
+//! Chromium until it can be used, where Node and Chromium are there.
 //!
 //! `cargo xtask bench dashboard [--json]`
 
@@ -12,6 +13,7 @@ mod app;
 
 use std::{
     collections::HashSet,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -219,5 +221,22 @@ async fn main() {
             println!("{view:<12} {path:<72} {median:>9.2} {worst:>9.2} {bytes:>9}");
         }
     }
+    in_the_browser(&app, as_json).await;
     app.gateway.shutdown().await;
+}
+
+/// Opens each view in a browser (`web/test/usable.mjs`).
+async fn in_the_browser(app: &App, as_json: bool) {
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web");
+    if !web.join("node_modules").exists() || !Path::new("/usr/bin/chromium").exists() {
+        eprintln!("not opened in a browser: `cd web && npm ci --ignore-scripts`, and Debian's chromium");
+        return;
+    }
+    let mut node = tokio::process::Command::new("node");
+    node.arg("test/usable.mjs").current_dir(web).kill_on_drop(true);
+    node.env("BASE", format!("http://{}", app.serve().await)).env("KEY", &app.admin);
+    node.env("SESSION", session(1).to_string()).env("WEBHOOK", webhook(HOOKED).to_string());
+    node.env("CHAT", build::chat(1).to_string());
+    node.envs(as_json.then_some(("JSON_LINES", "1")));
+    assert!(node.status().await.unwrap().success());
 }
