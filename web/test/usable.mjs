@@ -60,7 +60,7 @@ try {
     }
     times.sort((one, other) => one - other);
     const [median, worst] = [times[ROUNDS >> 1], times[ROUNDS - 1]].map((ms) => Math.round(ms));
-    if (JSON_LINES) console.log(JSON.stringify({ view: name, usableMs: median, worstMs: worst }));
+    if (JSON_LINES) console.log(JSON.stringify({ name: `dashboard.usable.${name}`, unit: 'ms', median, max: worst }));
     else console.log(`${name.padEnd(12)} usable after ${String(median).padStart(5)} ms, at most ${String(worst).padStart(5)} ms`);
   }
   assert.deepEqual(wrongs, []);
