@@ -95,7 +95,8 @@ impl FileBundle {
             header.set_size(file.bytes.len() as u64);
             header.set_mode(file.mode);
             header.set_mtime(time);
-            (header.set_uid(0), header.set_gid(0));
+            header.set_uid(0);
+            header.set_gid(0);
             archive.append_data(&mut header, format!("{folder}/{path}"), file.bytes.as_slice())?;
         }
         archive.into_inner()?.finish()?.sync_all()?;

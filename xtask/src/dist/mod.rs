@@ -37,7 +37,7 @@ const FILES: [&str; 4] = ["CHANGELOG.md", "LICENSE", "README.md", "config.defaul
 const OTHERS: &str = "LICENSES-OF-OTHERS.txt";
 
 /// What is made.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct DistOptions {
     /// Pack this program, which is built already, into an archive for this machine, and make nothing else
     #[arg(long, requires = "into")]

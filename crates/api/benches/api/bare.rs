@@ -59,8 +59,7 @@ fn write(mut ledger: Connection, mut waiting: mpsc::Receiver<Write>) {
     while waiting.blocking_recv_many(&mut together, TOGETHER) > 0 {
         let commit = ledger.transaction().unwrap();
         for (text, _) in &together {
-            let mut insert =
-                commit.prepare_cached("insert into line (text) values (?)").unwrap();
+            let mut insert = commit.prepare_cached("insert into line (text) values (?)").unwrap();
             insert.execute([text]).unwrap();
         }
         commit.commit().unwrap();

@@ -18,9 +18,8 @@ impl Client {
     pub async fn connect(address: SocketAddr, key: &str) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let headers = format!(
-            "host: {address}\r\nx-api-key: {key}\r\ncontent-type: application/json\r\n"
-        );
+        let headers =
+            format!("host: {address}\r\nx-api-key: {key}\r\ncontent-type: application/json\r\n");
         Self { stream, headers, read: Vec::with_capacity(4096) }
     }
 

@@ -32,7 +32,8 @@ impl Stage {
     pub async fn start(sessions: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("waypost.sqlite");
-        let options = StoreOptions { entropy: Arc::new(RealEntropy), ..StoreOptions::for_testing(path) };
+        let options =
+            StoreOptions { entropy: Arc::new(RealEntropy), ..StoreOptions::for_testing(path) };
         let store = LedgerStore::open(options).await.unwrap();
         let whatsapp = FakeWhatsApp::default();
         let shared = Arc::new(store.clone());
@@ -52,8 +53,9 @@ impl Stage {
         let ask = Ask { router: &router, key: &key };
         let mut ids = vec![];
         for number in 0..sessions {
-            let made = ask.of("POST", "/api/sessions", &json!({ "name": format!("s{number}") }));
-            let id = made.await["id"].as_str().unwrap().to_owned();
+            let body = json!({ "name": format!("s{number}") });
+            let made = ask.of("POST", "/api/sessions", &body).await;
+            let id = made["id"].as_str().unwrap().to_owned();
             whatsapp.link(id.parse().unwrap(), &format!("49155{number:08}"));
             ask.of("POST", &format!("/api/sessions/{id}/start"), &Value::Null).await;
             while ask.of("GET", &format!("/api/sessions/{id}"), &Value::Null).await["status"]

@@ -203,7 +203,9 @@ impl HeldKey {
         let ((session, key), lease) = (&self.name, &self.lease);
         let stored = match result {
             // The row has its id, its state and its time, but not that it went to another spelling of the number.
-            Ok(sent) if sent.resolved_to.is_none() || sent.status == MessageStatus::Pending => Ok(()),
+            Ok(sent) if sent.resolved_to.is_none() || sent.status == MessageStatus::Pending => {
+                Ok(())
+            }
             Ok(sent) => self.keys.store.finish_idempotency_key(lease, key, &write(sent)).await,
             Err(error) if error.leaves_it_open() => Ok(()),
             Err(_) => self.keys.store.free_idempotency_key(lease, key).await,

@@ -48,7 +48,7 @@ impl Sampler {
                 let all = (1_u64 << CHANCE_BITS) as f64;
                 (0.0..=1.0)
                     .contains(&ratio)
-                    .then(|| TraceShare::From(((1.0 - ratio) * all) as u64))?
+                    .then_some(TraceShare::From(((1.0 - ratio) * all) as u64))?
             }
             _ => return None,
         };

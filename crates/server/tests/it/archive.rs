@@ -37,8 +37,9 @@ impl Machine {
             std::fs::create_dir(root.path().join(folder)).unwrap();
         }
         let archive = pack(house.data());
-        let done = Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(root.path());
-        assert!({ done }.status().unwrap().success());
+        let mut unpack = Command::new("tar");
+        unpack.arg("-xzf").arg(&archive).arg("-C").arg(root.path());
+        assert!(unpack.status().unwrap().success());
         let name = archive.file_name().unwrap().to_str().unwrap().replace(".tar.gz", "");
         let program = format!("/{name}/waypost");
         libraries(&root.path().join(&name).join("waypost"), root.path());

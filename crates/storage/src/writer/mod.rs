@@ -384,7 +384,8 @@ mod tests {
         let lock = Arc::new(tempfile::tempfile().unwrap());
         let readers = Readers::Sqlite(sqlite::SqliteReaders::none());
         let claims = Arc::new(MemoryClaims::new(readers.clone(), 0));
-        let outside = Outside::new(Arc::new(CommitCaches::new(claims.clone(), KnownKeys::new(true))));
+        let outside =
+            Outside::new(Arc::new(CommitCaches::new(claims.clone(), KnownKeys::new(true))));
         let seams = Seams {
             claims,
             leases: Arc::new(MemoryLeases::new(readers, Arc::default())),
