@@ -78,7 +78,8 @@ async fn measure(report: &Report) {
         let with_key = stage.sends(CHATS, true);
         keyed.push(ask(stage.address, &stage.key, &with_key, (CLIENTS, SENDS / 4)).await);
         let before = stage.commits();
-        alone.push(ask(stage.address, &stage.key, &with_key, (1, ALONE)).await);
+        let fresh = stage.sends(CHATS, true);
+        alone.push(ask(stage.address, &stage.key, &fresh, (1, ALONE)).await);
         commits.push((stage.commits() - before) as f64 / ALONE as f64);
         stage.stop().await;
     }

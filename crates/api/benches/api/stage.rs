@@ -53,7 +53,7 @@ impl Stage {
         let ask = Ask { router: &router, key: &key };
         let mut ids = vec![];
         for number in 0..sessions {
-            let body = json!({ "name": format!("s{number}") });
+            let body = json!({ "name": format!("shop-{number}") });
             let made = ask.of("POST", "/api/sessions", &body).await;
             let id = made["id"].as_str().unwrap().to_owned();
             whatsapp.link(id.parse().unwrap(), &format!("49155{number:08}"));
