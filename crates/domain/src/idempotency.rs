@@ -65,11 +65,12 @@ fn text(hash: &mut Sha256, text: &str) {
 pub struct IdempotencyRecord {
     /// Hash of route and body: the same key with another one is refused.
     pub fingerprint: String,
-    /// When the first request came.
+    /// When the message was stored for it.
     pub created_at: Timestamp,
-    /// Under which lease of the session it came.
+    /// Under which lease of the session the request came.
     pub epoch: u64,
-    /// The message that was stored for it, if it came that far. After a crash its row has the outcome.
+    /// The message that was stored for it: its row has the outcome. None where an earlier version took the key and
+    /// came no further.
     pub message: Option<WaMessageId>,
     /// What became of it.
     pub state: IdempotencyState,
@@ -84,15 +85,6 @@ pub enum IdempotencyState {
     Done(Value),
     /// It failed in a way that leaves the outcome open.
     Unknown,
-}
-
-/// What taking a key came to.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Taken {
-    /// The key was free and is the caller's now.
-    Fresh,
-    /// Somebody had it before.
-    Known(IdempotencyRecord),
 }
 
 #[cfg(test)]

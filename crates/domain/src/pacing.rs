@@ -426,6 +426,24 @@ mod tests {
     }
 
     #[test]
+    fn only_the_last_sends_are_remembered_where_a_minute_has_no_limit() {
+        let gap = Duration::from_secs(2);
+        let rules = PacingRules { warmup: vec![], min_gap: gap, ..PacingRules::default() };
+        let mut state = PacingState::default();
+        for number in 0..40 {
+            state.admit(&rules, &chat(1), false, 0, after(2 * number)).unwrap();
+        }
+        assert_eq!(state.recent.len(), RECENT_KEPT);
+        // The last one never left: the gap counts from the one before it.
+        state.settle(&rules, &chat(1), after(78), PacingOutcome::NotSent, after(78));
+        let soon = state.admit(&rules, &chat(1), false, 0, after(77)).unwrap_err();
+        assert_eq!((soon.rule, soon.until), (PacingRule::MinGap, after(78)));
+        assert!(state.is_untroubled());
+        state.settle(&rules, &chat(1), after(76), PacingOutcome::Failed, after(78));
+        assert!(!state.is_untroubled());
+    }
+
+    #[test]
     fn counters_survive_the_ledger() {
         let mut state = PacingState::default();
         state.admit(&PacingRules::default(), &chat(1), true, 0, NOON).unwrap();

@@ -6,7 +6,7 @@ use domain::{
     SessionId, Timestamp,
     event::{EventDraft, EventType},
     message::{Content, Direction, Message, MessageStatus, MessageType},
-    port::{MessageChange, NewMessage, OpenChange, UnresolvedSend, Write, WriteOutcome},
+    port::{KeyOfSend, MessageChange, NewMessage, OpenChange, UnresolvedSend, Write, WriteOutcome},
 };
 use serde_json::{Value, json};
 
@@ -248,7 +248,11 @@ pub async fn a_message_that_stays_unreadable_changes_in_the_end<S: Store>(store:
 fn sending(number: u32, session: SessionId) -> NewMessage {
     NewMessage {
         outgoing: Some(build::outgoing(number)),
-        idempotency_key: Some(format!("order-{number}")),
+        idempotency_key: Some(KeyOfSend {
+            key: format!("order-{number}"),
+            fingerprint: "f".into(),
+            epoch: 1,
+        }),
         ..NewMessage::row(build::message(number, session))
     }
 }
@@ -280,19 +284,14 @@ pub async fn sends_are_kept_until_they_are_settled<S: Store>(store: &S) {
     assert_eq!(store.unresolved_sends(session).await.unwrap(), [expected(2)]);
 }
 
-pub async fn a_send_is_tied_to_its_key<S: Store>(store: &S) {
-    let lease = held_session(store, 1).await;
-    let session = lease.session;
-    for key in ["order-1", "order-2"] {
-        store.take_idempotency_key(&lease, key, "f", START).await.unwrap();
-    }
-    let write = Write::InsertMessage { message: Box::new(sending(1, session)), events: vec![] };
-    store.write(vec![write]).await.unwrap();
-    for (key, message) in [("order-1", Some(build::wa_id(1))), ("order-2", None)] {
-        match store.take_idempotency_key(&lease, key, "f", START).await.unwrap() {
-            domain::idempotency::Taken::Known(record) => assert_eq!(record.message, message),
-            other => panic!("{key}: {other:?}"),
-        }
+pub async fn a_send_that_is_known_changes_nothing_of_its_key<S: Store>(store: &S) {
+    let session = held_session(store, 1).await.session;
+    let insert = || Write::InsertMessage { message: Box::new(sending(1, session)), events: vec![] };
+    for applied in [true, false] {
+        let outcomes = store.write(vec![insert()]).await.unwrap();
+        assert_eq!(matches!(outcomes[..], [WriteOutcome::Applied(_)]), applied);
+        let record = store.idempotency_record(session, "order-1", START).await.unwrap().unwrap();
+        assert_eq!(record.message, Some(build::wa_id(1)));
     }
 }
 

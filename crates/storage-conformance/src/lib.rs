@@ -143,7 +143,7 @@ macro_rules! store_conformance {
                 a_held_text_that_was_cleared_stays_cleared, what_never_came_is_told_alone,
                 what_may_not_wait_is_dropped, a_readable_message_replaces_one_that_was_not,
                 what_was_taken_back_does_not_come_back, a_message_that_stays_unreadable_changes_in_the_end,
-                sends_are_kept_until_they_are_settled, a_send_is_tied_to_its_key,
+                sends_are_kept_until_they_are_settled, a_send_that_is_known_changes_nothing_of_its_key,
                 every_content_goes_out_again_as_it_was,
                 a_change_is_open_until_its_outcome_is_known,
             ];

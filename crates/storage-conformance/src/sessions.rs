@@ -203,7 +203,7 @@ pub async fn who_lost_a_session_writes_nothing<S: Store>(store: &S) {
         store.apply_key_changes(&old, put(b"late")).await,
         store.delete_expired_keys(&old, "session", 9).await.map(drop),
         store.purge_device_keys(&old).await,
-        store.take_idempotency_key(&old, "k", "f", START).await.map(drop),
+        crate::idempotency::take(store, &old, 1, ("k", "f"), START).await.map(drop),
         store.finish_idempotency_key(&old, "k", &serde_json::json!({})).await,
         store.idempotency_outcome_unknown(&old, "k").await,
         store.free_idempotency_key(&old, "k").await,

@@ -20,7 +20,7 @@ use domain::{
 enum CommitKind {
     /// A commit of whatever kind.
     Any,
-    /// The row of a message that is about to go out.
+    /// The row of a message that is about to go out, with its idempotency key.
     Send,
     /// How far a message of ours got.
     Ack,
@@ -36,11 +36,9 @@ enum CommitKind {
     Item,
     /// Keys of the engine.
     Keys,
-    /// A key of an idempotent send.
-    Idempotency,
 }
 
-const KINDS: [(&str, CommitKind); 10] = [
+const KINDS: [(&str, CommitKind); 9] = [
     ("any", CommitKind::Any),
     ("send", CommitKind::Send),
     ("ack", CommitKind::Ack),
@@ -50,7 +48,6 @@ const KINDS: [(&str, CommitKind); 10] = [
     ("begin", CommitKind::Begin),
     ("item", CommitKind::Item),
     ("keys", CommitKind::Keys),
-    ("idempotency", CommitKind::Idempotency),
 ];
 
 /// On which side of the commit.
@@ -146,11 +143,7 @@ pub(crate) fn settlement<'a>(
 
 /// Anything else, by the words of the job.
 pub(crate) fn job<'a>(failpoint: Option<&'a Failpoint>, doing: &str) -> WriterCall<'a> {
-    passing(failpoint, |kind| match kind {
-        CommitKind::Keys => doing == "writing engine keys",
-        CommitKind::Idempotency => doing.contains("idempotency"),
-        _ => false,
-    })
+    passing(failpoint, |kind| kind == CommitKind::Keys && doing == "writing engine keys")
 }
 
 fn of_write(write: &Write) -> Option<CommitKind> {

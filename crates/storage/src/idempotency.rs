@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use domain::{
     SessionId, Timestamp, WaMessageId,
-    idempotency::{IdempotencyRecord, IdempotencyState, KEPT, Taken},
-    port::{IdempotencyStore, Lease, StoreResult},
+    idempotency::{IdempotencyRecord, IdempotencyState, KEPT},
+    message::Message,
+    port::{IdempotencyStore, KeyOfSend, Lease, StoreResult},
 };
 use serde_json::Value;
 
@@ -18,13 +19,13 @@ use crate::{
 
 db::statements! {
     GET = both("select * from idempotency where session_id = $1 and key = $2 and created_at >= $3");
-    // A record that is too old is taken over.
-    TAKE = both("insert into idempotency (session_id, key, fingerprint, created_at, epoch, state) values ($1, $2, \
-         $3, $4, $5, 'open') \
+    // A record that is too old is taken over, and one whose request ended before it had a message.
+    TAKE = both("insert into idempotency (session_id, key, fingerprint, created_at, epoch, state, wa_id) values ($1, $2, \
+         $3, $4, $5, 'open', $6) \
          on conflict (session_id, key) do update set fingerprint = excluded.fingerprint, \
-         created_at = excluded.created_at, epoch = excluded.epoch, state = excluded.state, wa_id = null, answer = \
-         null");
-    TIE = both("update idempotency set wa_id = $3 where session_id = $1 and key = $2");
+         created_at = excluded.created_at, epoch = excluded.epoch, state = excluded.state, wa_id = excluded.wa_id, \
+         answer = null \
+         where idempotency.created_at < $7 or idempotency.wa_id is null");
     DONE = both("update idempotency set state = 'done', answer = $3 where session_id = $1 and key = $2");
     UNKNOWN = both("update idempotency set state = 'unknown' where session_id = $1 and key = $2 and state = 'open'");
     // An answer that was given stays.
@@ -55,53 +56,19 @@ fn read(row: &Row) -> StoreResult<IdempotencyRecord> {
     })
 }
 
-async fn take(
-    unit: &mut Unit,
-    lease: &Lease,
-    key: &str,
-    fingerprint: &str,
-    now: Timestamp,
-) -> StoreResult<Taken> {
-    const DOING: &str = "taking an idempotency key";
-    lease::check(unit, lease).await?;
-    let session = lease.session.to_string();
-    let known = db::query(&GET)
-        .bind(&session)
-        .bind(key)
-        .bind(now.minus(KEPT).millis())
-        .fetch_optional(&mut unit.conn)
-        .await
-        .doing(DOING)?;
-    if let Some(row) = known {
-        return read(&row).map(Taken::Known);
-    }
-    db::query(&TAKE)
-        .bind(&session)
-        .bind(key)
-        .bind(fingerprint)
-        .bind(now.millis())
-        .bind(i64::try_from(lease.epoch).unwrap_or(i64::MAX))
+/// Takes the key of a message that is about to be stored; `false` when another message has it.
+pub(crate) async fn take(unit: &mut Unit, message: &Message, key: &KeyOfSend) -> StoreResult<bool> {
+    let taken = db::query(&TAKE)
+        .bind(message.session.to_string())
+        .bind(&key.key)
+        .bind(&key.fingerprint)
+        .bind(message.created_at.millis())
+        .bind(i64::try_from(key.epoch).unwrap_or(i64::MAX))
+        .bind(message.wa_id.as_str())
+        .bind(message.created_at.minus(KEPT).millis())
         .execute(&mut unit.conn)
-        .await
-        .doing(DOING)?;
-    Ok(Taken::Fresh)
-}
-
-/// Ties the message of a send to its key.
-pub(crate) async fn tie(
-    unit: &mut Unit,
-    session: SessionId,
-    key: &str,
-    wa_id: &WaMessageId,
-) -> StoreResult<()> {
-    db::query(&TIE)
-        .bind(session.to_string())
-        .bind(key)
-        .bind(wa_id.as_str())
-        .execute(&mut unit.conn)
-        .await
-        .doing("tying a message to its key")
-        .map(|_| ())
+        .await;
+    Ok(taken.doing("taking an idempotency key")?.rows_affected() == 1)
 }
 
 impl LedgerStore {
@@ -142,24 +109,9 @@ impl IdempotencyStore for LedgerStore {
             .bind(session.to_string())
             .bind(key)
             .bind(now.minus(KEPT).millis())
-            .fetch_optional(&self.readers)
+            .fetch_optional(&self.couriers)
             .await;
         row.doing("looking at an idempotency key")?.as_ref().map(read).transpose()
-    }
-
-    async fn take_idempotency_key(
-        &self,
-        lease: &Lease,
-        key: &str,
-        fingerprint: &str,
-        now: Timestamp,
-    ) -> StoreResult<Taken> {
-        let (lease, key, fingerprint) = (lease.clone(), key.to_owned(), fingerprint.to_owned());
-        self.writer
-            .run_for(lease.session, "taking an idempotency key", move |unit| {
-                Box::pin(async move { take(unit, &lease, &key, &fingerprint, now).await })
-            })
-            .await
     }
 
     async fn finish_idempotency_key(

@@ -35,6 +35,23 @@ async fn the_stored_answer_comes_again_with_a_header() {
     send(&app, &session, "order-7", "send-location", &place).await.expect(422);
 }
 
+/// One with the row, its key and what goes out; one with what WhatsApp answered and the events; with pacing one for the
+/// place that is taken before.
+#[tokio::test]
+async fn a_send_alone_costs_two_commits_and_one_for_its_pace() {
+    for paced in [false, true] {
+        let app = App::tuned(|options| options.sends.pacing.enabled = paced).await;
+        let session = app.ready_session("bakery").await;
+        for number in 0..3 {
+            let body = json!({ "chatId": "49170111@c.us", "text": format!("number {number}") });
+            let before = app.store.commits();
+            send(&app, &session, &format!("k{number}"), "send-text", &body).await.expect(201);
+            let commits = app.store.commits() - before;
+            assert_eq!(commits, if paced { 3 } else { 2 }, "paced {paced}, send {number}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn of_two_requests_at_once_one_is_in_progress() {
     let app = App::start().await;

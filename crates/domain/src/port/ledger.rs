@@ -274,8 +274,20 @@ pub struct NewMessage {
     pub outgoing: Option<OutgoingMessage>,
     /// The file that belongs to the message.
     pub media: Option<MediaRecord>,
-    /// The key of an idempotent send.
-    pub idempotency_key: Option<String>,
+    /// The key of an idempotent send, taken in the same commit. Where another message of the session has it already,
+    /// nothing is stored.
+    pub idempotency_key: Option<KeyOfSend>,
+}
+
+/// Under which key a message is sent once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyOfSend {
+    /// The key, unique in its session.
+    pub key: String,
+    /// Hash of route and body: the same key with another one is refused.
+    pub fingerprint: String,
+    /// Under which lease of the session the request came.
+    pub epoch: u64,
 }
 
 impl NewMessage {

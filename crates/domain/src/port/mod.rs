@@ -57,8 +57,8 @@ pub use lanes::{
 };
 pub use lease::{Held, Lease, ProcessStore, WishListener};
 pub use ledger::{
-    Ledger, MessageChange, NewMessage, OpenChange, Quarantined, SessionPatch, UnresolvedSend,
-    Write, WriteOutcome,
+    KeyOfSend, Ledger, MessageChange, NewMessage, OpenChange, Quarantined, SessionPatch,
+    UnresolvedSend, Write, WriteOutcome,
 };
 pub use log::{AuditLog, DeliveryLog, EventLog, LaneLog, LogStore, Telemetry};
 pub use logins::LoginStore;

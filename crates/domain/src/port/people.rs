@@ -72,27 +72,18 @@ pub trait TemplateStore: Send + Sync + 'static {
     async fn delete_template(&self, session: SessionId, id: TemplateId) -> StoreResult<bool>;
 }
 
-/// Keys of idempotent sends. The message of a send is tied to its key in the write that stores the message. Only the
-/// owner of the session writes.
+/// Keys of idempotent sends. A key is taken in the write that stores its message
+/// ([`NewMessage::idempotency_key`](super::NewMessage::idempotency_key)). Only the owner of the session writes.
 #[async_trait]
 pub trait IdempotencyStore: Send + Sync + 'static {
-    /// What is known under a key.
+    /// What is known under a key. A record older than [`KEPT`](crate::idempotency::KEPT) counts as none.
     async fn idempotency_record(
         &self,
         session: SessionId,
         key: &str,
         now: Timestamp,
     ) -> StoreResult<Option<IdempotencyRecord>>;
-    /// Takes a key, or says what is known under it. Two callers at once: exactly one gets [`Taken::Fresh`]. A record
-    /// older than [`KEPT`](crate::idempotency::KEPT) counts as none.
-    async fn take_idempotency_key(
-        &self,
-        lease: &Lease,
-        key: &str,
-        fingerprint: &str,
-        now: Timestamp,
-    ) -> StoreResult<Taken>;
-    /// Stores the answer of a success.
+    /// Stores the answer of a success that the message's row does not tell.
     async fn finish_idempotency_key(
         &self,
         lease: &Lease,

@@ -1,6 +1,10 @@
 //! What one send carries on its way: whose it is, where it comes from, to whom it goes, its place in the chat's line.
 
-use domain::{ChatId, SessionId, phone::other_form, port::Lease};
+use domain::{
+    ChatId, SessionId,
+    phone::other_form,
+    port::{KeyOfSend, Lease},
+};
 
 use super::{Messages, SendError, ToSend, bulk::BatchItemSend};
 use crate::{
@@ -12,7 +16,7 @@ use crate::{
 /// Where a send comes from.
 pub(crate) enum SendOrigin {
     /// A call of the API or of a hook, with its idempotency key.
-    Request { key: Option<String> },
+    Request { key: Option<KeyOfSend> },
     /// An item of a batch: its id, its connection and its lease are fixed.
     BatchItem(BatchItemSend),
 }

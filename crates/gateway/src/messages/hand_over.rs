@@ -42,7 +42,8 @@ impl Messages {
         let stored = self.shared.ledger.write(Some(&link.lease), vec![insert]).await;
         match stored.map_err(unstored)?.first() {
             Some(WriteOutcome::Applied(_)) => {}
-            // It was handed over under this id before: its row tells what became of it, and no second frame leaves.
+            // It was handed over under this id, or under its key, before: that row tells what became of it, and no
+            // second frame leaves.
             _ => return Err(SendError::Unanswered),
         }
         self.persisted(&message);

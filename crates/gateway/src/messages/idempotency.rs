@@ -1,11 +1,9 @@
 //! Sends that may be asked for twice and happen once.
 //!
-//! The ledger knows every key for a day, and under which lease of the session it was taken. Only the session's owner
-//! takes keys and works on requests; others tell what is known. While this process works on a request, its key is
-//! also held here: a record that is open, but not held by the owner, was left by a lease that is over, or by a
-//! request that ended without a word, or well. It is answered from its message's row. The row is tied to the key in the
-//! commit that stores it, under the lease of the request, so a record without a row means that nothing happened and
-//! that nothing can happen any more.
+//! While this process works on a request, its key is held here. The ledger takes it in the commit that stores the
+//! message's row, under the lease of the request, and refuses the row when another message has the key: no record means
+//! that nothing happened. A record is known for a day and is answered from its row. Only the session's owner works on
+//! requests; others tell what is known.
 
 use std::{
     collections::HashMap,
@@ -14,9 +12,9 @@ use std::{
 
 use domain::{
     Clock, SessionId, Timestamp, WaMessageId,
-    idempotency::{IdempotencyRecord, IdempotencyState, PENDING_MAX, Taken},
+    idempotency::{IdempotencyRecord, IdempotencyState, PENDING_MAX},
     message::MessageStatus,
-    port::{IdempotencyStore, Lease, MessageStore},
+    port::{IdempotencyStore, KeyOfSend, Lease, MessageStore},
 };
 use serde_json::{Value, json};
 
@@ -41,7 +39,7 @@ struct InUse {
     since: Timestamp,
 }
 
-/// What taking a key came to.
+/// What asking for a key came to.
 pub(crate) enum KeyStart {
     /// The request is to be worked on.
     Fresh(HeldKey),
@@ -73,7 +71,7 @@ impl IdempotencyKeys {
         }
     }
 
-    /// Takes a key, or says what is known under it. Without the right to run the session nothing is taken.
+    /// Holds a key, or says what is known under it. Without the right to run the session none is held.
     pub(crate) async fn begin(
         &self,
         session: SessionId,
@@ -88,24 +86,18 @@ impl IdempotencyKeys {
             }
         };
         let held = self.hold(&lease, key)?;
-        // Once for a record that is there, once for one that was freed.
-        for _ in 0..2 {
-            let now = self.clock.now();
-            let taken =
-                self.store.take_idempotency_key(&lease, &key.key, &key.fingerprint, now).await;
-            let unstored = |error| SendError::before_stored(session, error);
-            let record = match taken.map_err(unstored)? {
-                Taken::Fresh => return Ok(KeyStart::Fresh(held)),
-                Taken::Known(record) => record,
-            };
+        let (store, now) = (&self.store, self.clock.now());
+        let record = store.idempotency_record(session, &key.key, now).await;
+        if let Some(record) = record.map_err(SendError::Store)? {
             match self.tells(session, key, &record, now).await? {
                 KeyRecord::Replay(sent) => return Ok(KeyStart::Replay(sent)),
                 KeyRecord::Free => {
-                    self.store.free_idempotency_key(&lease, &key.key).await.map_err(unstored)?;
+                    let freed = store.free_idempotency_key(&lease, &key.key).await;
+                    freed.map_err(|error| SendError::before_stored(session, error))?;
                 }
             }
         }
-        Err(SendError::KeyInProgress)
+        Ok(KeyStart::Fresh(held))
     }
 
     /// The answer that is known under a key, for who may not work on the request.
@@ -198,21 +190,23 @@ fn still_open(since: Timestamp, now: Timestamp) -> SendError {
 }
 
 impl HeldKey {
-    /// Records what became of the request, where its row does not tell that.
+    /// The key as its message takes it.
+    pub(crate) fn of_send(&self, key: &IdempotencyKey) -> KeyOfSend {
+        let IdempotencyKey { key, fingerprint } = key.clone();
+        KeyOfSend { key, fingerprint, epoch: self.lease.epoch }
+    }
+
+    /// Records what the message's row does not tell: that it went to another spelling of the number.
     pub(crate) async fn end(self, result: &Result<Sent, SendError>) {
+        let Ok(sent) = result else { return };
+        if sent.resolved_to.is_none() || sent.status == MessageStatus::Pending {
+            return;
+        }
         let ((session, key), lease) = (&self.name, &self.lease);
-        let stored = match result {
-            // The row has its id, its state and its time, but not that it went to another spelling of the number.
-            Ok(sent) if sent.resolved_to.is_none() || sent.status == MessageStatus::Pending => {
-                Ok(())
-            }
-            Ok(sent) => self.keys.store.finish_idempotency_key(lease, key, &write(sent)).await,
-            Err(error) if error.leaves_it_open() => Ok(()),
-            Err(_) => self.keys.store.free_idempotency_key(lease, key).await,
-        };
+        let stored = self.keys.store.finish_idempotency_key(lease, key, &write(sent)).await;
         if let Err(error) = stored {
             tracing::error!(session.id = %session, error = &error as &dyn std::error::Error,
-                "the outcome of an idempotent send was not stored; its row tells it");
+                "the spelling that an idempotent send went to was not stored; its row tells the rest");
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Sends, changes of what was sent, and what was said.
 //!
 //! # The way of a send
-//! Its place in the chat's line ([`outbox`]) → its idempotency key is taken → pacing admits it → hook
+//! Its place in the chat's line ([`outbox`]) → its idempotency key is held → pacing admits it → hook
 //! `message:sending` → the session must be ready → its file is fetched and uploaded → its turn in the chat, typing →
-//! the row is stored as pending with the id it will have, and what goes out → the frame → the answer of WhatsApp's
+//! the row is stored as pending with the id it will have, its key, and what goes out → the frame → the answer of WhatsApp's
 //! server, up to a limit → hook `message:sent` or `message:failed`.
 //!
 //! # Guarantees

@@ -42,7 +42,7 @@ pub(super) async fn run(
     match this.shared.keys.begin(session, this.lease(session).await, &key).await? {
         KeyStart::Replay(sent) => Ok(Answered { sent, replayed: true }),
         KeyStart::Fresh(held) => {
-            let origin = SendOrigin::Request { key: Some(key.key) };
+            let origin = SendOrigin::Request { key: Some(held.of_send(&key)) };
             let result = this.paced_send(SendContext { origin, ..context }, to_send).await;
             held.end(&result).await;
             result.map(|sent| Answered { sent, replayed: false })

@@ -7,12 +7,12 @@ use std::io::Write as _;
 use domain::{
     Timer,
     chat::ChatMark,
-    idempotency::{KEPT, Taken},
+    idempotency::KEPT,
     media::{MediaRecord, MediaState},
     message::Message,
     port::{
-        IdempotencyStore as _, KeptMedia, Ledger as _, MessageStore as _, NewMessage,
-        SessionStore as _, Write,
+        IdempotencyStore as _, KeptMedia, KeyOfSend, Ledger as _, MessageStore as _, NewMessage,
+        Write,
     },
     status::{STATUS_LIFE, status_chat},
 };
@@ -26,14 +26,14 @@ async fn keys_of_idempotent_sends_go_after_their_day() {
     let house = House::with(|options| options.retention.every = every).await;
     let session = house.session("bakery").await;
     within("a round", house.clock.awaited_until(Timer::Retention, house.now().plus(every))).await;
-    let lasts = house.options.session_lease;
-    let held = house.store.acquire_session(session, &house.options.node, house.now(), lasts).await;
-    let lease = held.unwrap().unwrap().lease;
-    for number in 0..1_200 {
-        let taken =
-            house.store.take_idempotency_key(&lease, &format!("k{number}"), "f", house.now()).await;
-        assert_eq!(taken.unwrap(), Taken::Fresh);
-    }
+    let insert = |number: u32| {
+        let row = Message { created_at: house.now(), ..build::message(number, session) };
+        let key = KeyOfSend { key: format!("k{number}"), fingerprint: "f".into(), epoch: 1 };
+        let new = NewMessage { idempotency_key: Some(key), ..NewMessage::row(row) };
+        Write::InsertMessage { message: Box::new(new), events: vec![] }
+    };
+    house.store.write((1..=1_200).map(insert).collect()).await.unwrap();
+    assert!(house.store.idempotency_record(session, "k1200", house.now()).await.unwrap().is_some());
     house.clock.advance(KEPT + every);
     let (now, over) = (house.now(), Duration::from_millis(1));
     within("a round", house.clock.awaited_until(Timer::Retention, now.plus(every))).await;

@@ -187,8 +187,6 @@ at_every_commit! { sends:
     an_end_after_a_row "after:send" 3;
     an_end_before_an_ack "before:ack" 3;
     an_end_after_an_ack "after:ack" 3;
-    an_end_before_an_idempotency_key "before:idempotency" 3;
-    an_end_after_an_idempotency_key "after:idempotency" 3;
     an_end_before_keys "before:keys" 3;
     an_end_after_keys "after:keys" 3;
     an_end_before_a_delivery "before:settled" 3;

@@ -36,7 +36,7 @@ enum InsertOutcome {
     Known,
 }
 
-/// Stores a message unless its id is known in its session (`None`); the events to record, its own and those of what was
+/// Stores a message unless its id is known in its session, or its key taken (`None`); the events to record, its own and those of what was
 /// held for it. A session that does not exist is an error: nothing may be
 /// sent whose row is not there.
 pub(crate) async fn insert(
@@ -49,6 +49,11 @@ pub(crate) async fn insert(
     if let Some(record) = media {
         media::show(message.to_mut(), &record.media.mimetype, &record.state);
     }
+    if let Some(key) = idempotency_key
+        && !idempotency::take(unit, &message, key).await?
+    {
+        return Ok(None);
+    }
     let outcome = insert_or_replace(unit, &message, outgoing.as_ref()).await?;
     if outcome == InsertOutcome::Known {
         return Ok(None);
@@ -58,9 +63,6 @@ pub(crate) async fn insert(
     }
     if let Some(post) = outgoing.as_ref().and_then(|outgoing| outgoing.status.as_deref()) {
         status::keep_audience(unit, message.session, &message.wa_id, &post.audience).await?;
-    }
-    if let Some(key) = idempotency_key {
-        idempotency::tie(unit, message.session, key, &message.wa_id).await?;
     }
     people::message_came(unit, &message, outcome == InsertOutcome::New).await?;
     let mut events = events.to_vec();

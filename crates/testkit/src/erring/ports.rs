@@ -14,7 +14,7 @@ use domain::{
     chat::{Chat, Contact, KnownForm},
     content::Media,
     delivery::{Attempt, ClaimedLane, Delivery, LaneId, LanePage, LaneQuery},
-    idempotency::{IdempotencyRecord, Taken},
+    idempotency::IdempotencyRecord,
     ids::{ApiKeyId, ApprovalId, AutomationRuleId, TemplateId},
     label::{Label, LabelId},
     log::{
@@ -293,7 +293,6 @@ impl TransferStore for StoreParts {
 
 erring! { IdempotencyStore of idempotency {
     fn idempotency_record(&self, session: SessionId, key: &str, now: Timestamp) -> Option<IdempotencyRecord>;
-    fn take_idempotency_key(&self, lease: &Lease, key: &str, fingerprint: &str, now: Timestamp) -> Taken;
     fn finish_idempotency_key(&self, lease: &Lease, key: &str, answer: &Value) -> ();
     fn idempotency_outcome_unknown(&self, lease: &Lease, key: &str) -> ();
     fn free_idempotency_key(&self, lease: &Lease, key: &str) -> ();
