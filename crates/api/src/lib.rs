@@ -160,9 +160,11 @@ impl Default for ApiOptions {
     }
 }
 
-/// What every handler can reach.
+/// What every handler can reach. One pointer: each layer around a handler keeps a copy, and each request makes new ones.
 #[derive(Clone)]
-struct AppState {
+struct AppState(Arc<AppParts>);
+
+struct AppParts {
     gateway: Gateway,
     options: Arc<ApiOptions>,
     bodies: incoming::Budget,
@@ -173,14 +175,22 @@ struct AppState {
 
 impl AppState {
     fn new(options: ApiOptions, gateway: Gateway) -> Self {
-        Self {
+        Self(Arc::new(AppParts {
             gateway,
             bodies: incoming::Budget::new(options.body_budget_bytes),
             rates: Arc::new(rates::Rates::new(options.rates)),
             sockets: Arc::new(sockets::Sockets::new(options.sockets)),
             agents: Arc::new(mcp::AgentRates::new(&options.mcp)),
             options: Arc::new(options),
-        }
+        }))
+    }
+}
+
+impl std::ops::Deref for AppState {
+    type Target = AppParts;
+
+    fn deref(&self) -> &AppParts {
+        &self.0
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     address::{ChatId, PhoneNumber},
     chat::{Chat, Contact, KnownForm},
     content::Media,
-    idempotency::{IdempotencyRecord, Taken},
+    idempotency::IdempotencyRecord,
     ids::{MediaId, SessionId, TemplateId, WaMessageId},
     media::MediaRecord,
     pacing::{PacingOutcome, PacingRules, PacingState, Refusal, StrangersRefusal},
