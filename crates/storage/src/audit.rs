@@ -59,24 +59,32 @@ fn read(row: &Row) -> StoreResult<AuditEntry> {
     })
 }
 
+/// Writes entries, one after another.
+pub(crate) async fn insert_all(unit: &mut Unit, entries: &[AuditEntry]) -> StoreResult<()> {
+    for entry in entries {
+        insert(unit, entry).await?;
+    }
+    Ok(())
+}
+
 /// Writes an entry within the transaction of what it reports.
-pub(crate) async fn insert(unit: &mut Unit, entry: AuditEntry) -> StoreResult<()> {
+pub(crate) async fn insert(unit: &mut Unit, entry: &AuditEntry) -> StoreResult<()> {
     let metadata = (!entry.metadata.is_null()).then(|| entry.metadata.to_string());
     db::query(&INSERT)
         .bind(entry.id.to_string())
-        .bind(entry.action)
+        .bind(&entry.action)
         .bind(entry.severity.as_str())
         .bind(entry.api_key.map(|id| id.to_string()))
-        .bind(entry.api_key_name)
+        .bind(entry.api_key_name.as_deref())
         .bind(entry.session.map(|id| id.to_string()))
-        .bind(entry.session_name)
-        .bind(entry.ip)
-        .bind(entry.user_agent)
-        .bind(entry.method)
-        .bind(entry.path)
+        .bind(entry.session_name.as_deref())
+        .bind(entry.ip.as_deref())
+        .bind(entry.user_agent.as_deref())
+        .bind(entry.method.as_deref())
+        .bind(entry.path.as_deref())
         .bind(entry.status_code.map(i64::from))
         .bind(metadata)
-        .bind(entry.error_message)
+        .bind(entry.error_message.as_deref())
         .bind(entry.created_at.millis())
         .execute(&mut unit.conn)
         .await
@@ -87,17 +95,7 @@ pub(crate) async fn insert(unit: &mut Unit, entry: AuditEntry) -> StoreResult<()
 #[async_trait]
 impl AuditLog for LedgerStore {
     async fn append_audit(&self, entries: Vec<AuditEntry>) -> StoreResult<()> {
-        const DOING: &str = "writing the audit";
-        self.writer
-            .run(DOING, move |unit| {
-                Box::pin(async move {
-                    for entry in entries {
-                        insert(unit, entry).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .await
+        self.writer.audit(entries).await
     }
 
     async fn audit_entries(

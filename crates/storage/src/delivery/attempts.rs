@@ -416,7 +416,7 @@ pub(crate) async fn notice_stop(
     let Some(webhook) = webhook::readable(unit, id).await? else { return Ok(()) };
     let notice = webhook.stop_notice(EventId::at(at, &*unit.entropy), stop, at);
     if let Some(entry) = AuditEntry::of_webhook_stop(&notice, stop) {
-        audit::insert(unit, entry).await?;
+        audit::insert(unit, &entry).await?;
     }
     push::record(unit, vec![notice]).await.map(|_| ())
 }

@@ -1,7 +1,8 @@
 //! Group commit: one task, one connection, one transaction for everything that waits.
 //!
 //! Most of what waits is one of two things, and those are done together: changes with their events ([`ledger::apply`])
-//! and attempts of deliveries ([`attempts::record`]), many rows per statement. Everything else is a job of its own. A
+//! and attempts of deliveries ([`attempts::record`]), many rows per statement; entries of the audit join them. Everything
+//! else is a job of its own. A
 //! part that fails is rolled back alone; changes that fail together are tried again one by one.
 
 mod caches;
@@ -22,7 +23,7 @@ use std::{
 
 use domain::{
     SessionId,
-    log::{COMMIT_SIZE_CLASSES, WriterStats},
+    log::{AuditEntry, COMMIT_SIZE_CLASSES, WriterStats},
     port::{Settled, Settlement, StoreError, StoreResult, Write, WriteOutcome},
 };
 use futures::future::{BoxFuture, join_all, select_all};
@@ -71,6 +72,7 @@ enum Order {
     Job(Box<dyn Job>, Option<SessionId>),
     Write(Vec<Write>, Reply<Vec<WriteOutcome>>),
     Settle(Settlement, Reply<Settled>),
+    Audit(Vec<AuditEntry>, Reply<()>),
     /// Finish what came before, then end.
     Stop,
 }
@@ -283,6 +285,15 @@ impl Writer {
         result
     }
 
+    /// Stores entries of the audit, and waits until they are durable.
+    pub(crate) async fn audit(&self, entries: Vec<AuditEntry>) -> StoreResult<()> {
+        let passing = failpoint::job(self.failpoint.as_ref(), AUDITING);
+        let order = |reply| Order::Audit(entries, reply);
+        let result = self.order(self.lines.len() - 1, AUDITING, order).await;
+        passing.answered(result.is_ok());
+        result
+    }
+
     async fn order<T>(
         &self,
         place: usize,
@@ -362,6 +373,7 @@ impl Line {
 }
 
 const PULSE: &str = "asking the ledger's writer";
+const AUDITING: &str = "writing the audit";
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,7 @@ use std::{
 
 use domain::{
     SessionId,
+    log::AuditEntry,
     port::{Settled, Settlement, StoreError, StoreResult, Trouble, Write, WriteOutcome},
 };
 use futures::FutureExt as _;
@@ -23,6 +24,7 @@ use super::{
     unit::{Committing, Unit},
 };
 use crate::{
+    audit,
     delivery::attempts,
     error::{self, corrupt, is_crossed, is_taken, unavailable},
     ledger,
@@ -67,24 +69,41 @@ struct Batch {
     written: Vec<Reply<Vec<WriteOutcome>>>,
     settlements: Vec<Settlement>,
     settled: Vec<Reply<Settled>>,
+    audits: Vec<Vec<AuditEntry>>,
+    audited: Vec<Reply<()>>,
 }
 
 impl Batch {
-    fn len(&self) -> usize {
-        self.jobs.len() + self.writes.len() + self.settlements.len()
+    fn parts(&self) -> Parts<'_> {
+        let Self { writes, settlements, audits, .. } = self;
+        Parts { writes, settlements, audits }
     }
+
+    fn len(&self) -> usize {
+        self.jobs.len() + self.writes.len() + self.settlements.len() + self.audits.len()
+    }
+}
+
+/// What is done together, many rows per statement.
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    writes: &'a [Vec<Write>],
+    settlements: &'a [Settlement],
+    audits: &'a [Vec<AuditEntry>],
 }
 
 /// What became of the parts that are done together.
 struct Results {
     written: Vec<StoreResult<Vec<WriteOutcome>>>,
     settled: Vec<StoreResult<Settled>>,
+    audited: Vec<StoreResult<()>>,
 }
 
 impl Results {
     fn errors(&self) -> impl Iterator<Item = &StoreError> {
         let written = self.written.iter().filter_map(|one| one.as_ref().err());
-        written.chain(self.settled.iter().filter_map(|one| one.as_ref().err()))
+        let settled = self.settled.iter().filter_map(|one| one.as_ref().err());
+        written.chain(settled).chain(self.audited.iter().filter_map(|one| one.as_ref().err()))
     }
 }
 
@@ -148,6 +167,10 @@ async fn next_batch(waiting: &mut mpsc::Receiver<Order>, most: usize) -> (Batch,
                 batch.settlements.push(settlement);
                 batch.settled.push(reply);
             }
+            Some(Order::Audit(entries, reply)) => {
+                batch.audits.push(entries);
+                batch.audited.push(reply);
+            }
             Some(Order::Stop) | None => return (batch, true),
         }
         if batch.len() == most {
@@ -190,10 +213,14 @@ async fn commit(unit: &mut Unit, mut batch: Batch, outside: &Outside) {
             for (reply, settled) in batch.settled.into_iter().zip(results.settled) {
                 let _ = reply.send(settled);
             }
+            for (reply, audited) in batch.audited.into_iter().zip(results.audited) {
+                let _ = reply.send(audited);
+            }
         }
         Err(_) => {
             refuse(batch.written, &unavailable("committing"));
             refuse(batch.settled, &unavailable("committing"));
+            refuse(batch.audited, &unavailable("committing"));
         }
     }
 }
@@ -216,8 +243,7 @@ fn refuse<T>(replies: Vec<Reply<T>>, error: &StoreError) {
 
 async fn transact(unit: &mut Unit, batch: &mut Batch, outside: &Outside) -> StoreResult<Results> {
     if batch.jobs.is_empty()
-        && let Some(results) =
-            together(unit, &batch.sessions, (&batch.writes, &batch.settlements), outside).await?
+        && let Some(results) = together(unit, &batch.sessions, batch.parts(), outside).await?
     {
         return Ok(results);
     }
@@ -229,17 +255,18 @@ async fn transact(unit: &mut Unit, batch: &mut Batch, outside: &Outside) -> Stor
 async fn together(
     unit: &mut Unit,
     sessions: &BTreeSet<SessionId>,
-    (writes, settlements): (&[Vec<Write>], &[Settlement]),
+    all: Parts<'_>,
     outside: &Outside,
 ) -> StoreResult<Option<Results>> {
     for _ in 0..TRIES {
         turn::begin(unit, sessions).await?;
-        let crossed = match parts(unit, writes, settlements).await {
+        let crossed = match parts(unit, all).await {
             Ok((written, settled)) => {
                 turn::commit(unit, outside).await?;
                 let written = written.into_iter().map(Ok).collect();
                 let settled = settled.into_iter().map(Ok).collect();
-                return Ok(Some(Results { written, settled }));
+                let audited = all.audits.iter().map(|_| Ok(())).collect();
+                return Ok(Some(Results { written, settled, audited }));
             }
             Err(error) => is_crossed(&error),
         };
@@ -255,9 +282,11 @@ async fn together(
 
 async fn parts(
     unit: &mut Unit,
-    writes: &[Vec<Write>],
-    settlements: &[Settlement],
+    Parts { writes, settlements, audits }: Parts<'_>,
 ) -> StoreResult<(Vec<Vec<WriteOutcome>>, Vec<Settled>)> {
+    for entries in audits {
+        caught(DOING, audit::insert_all(unit, entries)).await?;
+    }
     let written = match writes.is_empty() {
         true => vec![],
         false => caught(DOING, ledger::apply(unit, writes)).await?,
@@ -290,8 +319,23 @@ async fn one_by_one(unit: &mut Unit, batch: &mut Batch, outside: &Outside) -> St
     }
     let written = write(unit, &batch.writes).await?;
     let settled = settle(unit, &batch.settlements).await?;
+    let mut audited = Vec::with_capacity(batch.audits.len());
+    for entries in &batch.audits {
+        audited.push(note(unit, entries).await?);
+    }
     turn::commit(unit, outside).await?;
-    Ok(Results { written, settled })
+    Ok(Results { written, settled, audited })
+}
+
+/// Entries of the audit, in a savepoint.
+async fn note(unit: &mut Unit, entries: &[AuditEntry]) -> StoreResult<StoreResult<()>> {
+    statement(unit, "savepoint job").await?;
+    let noted = caught(DOING, audit::insert_all(unit, entries)).await;
+    if noted.is_err() {
+        roll_back(unit).await?;
+    }
+    statement(unit, "release job").await?;
+    Ok(noted)
 }
 
 /// Takes back the part that failed.
