@@ -37,7 +37,7 @@ const SESSIONS: u32 = 50;
 const CHATS: u32 = 200;
 const CLIENTS: usize = 64;
 const RUNS: usize = 3;
-const SENDS: usize = 40_000;
+const SENDS: usize = 20_000;
 /// Sends one after another, and sends that do not count.
 const ALONE: usize = 1_000;
 const WARM_UP: usize = 2_000;
@@ -65,6 +65,7 @@ fn main() {
 async fn measure(report: &Report) {
     let (mut bare, mut sends, mut keyed) = (vec![], vec![], vec![]);
     let (mut alone, mut commits) = (vec![], vec![]);
+    let (mut grouped, mut kib) = (vec![], vec![]);
     for _ in 0..RUNS {
         let yardstick = bare::Bare::start().await;
         let text: Requests = Arc::new(|number| ("/".into(), format!("{{\"number\":{number}}}")));
@@ -74,7 +75,11 @@ async fn measure(report: &Report) {
         let stage = Stage::start(SESSIONS).await;
         let plain = stage.sends(CHATS, false);
         ask(stage.address, &stage.key, &plain, (CLIENTS, WARM_UP)).await;
+        let (before, written) = (stage.commits(), written());
         sends.push(ask(stage.address, &stage.key, &plain, (CLIENTS, SENDS)).await);
+        let each = |number: u64| number as f64 / SENDS as f64;
+        grouped.push(each(stage.commits() - before));
+        kib.push(each(self::written() - written) / 1024.0);
         let with_key = stage.sends(CHATS, true);
         keyed.push(ask(stage.address, &stage.key, &with_key, (CLIENTS, SENDS / 4)).await);
         let before = stage.commits();
@@ -92,6 +97,8 @@ async fn measure(report: &Report) {
     let p50 = |seen: &Seen| quantile(&seen.waits, 0.5);
     report.tell("api.send_alone.p50", "ms", &alone.iter().map(p50).collect::<Vec<_>>());
     report.tell("api.send_alone.commits", "1", &commits);
+    report.tell("api.send.commits", "1", &grouped);
+    report.tell("api.send.written", "KiB", &kib);
 }
 
 fn tell(report: &Report, name: &str, seen: &[Seen]) {
@@ -135,6 +142,13 @@ async fn ask(
     }
     let processor = (processor_time() - used).as_secs_f64() * 1e6 / count as f64;
     Seen { per_second: count as f64 / began.elapsed().as_secs_f64(), waits, processor }
+}
+
+/// Bytes that this process wrote to files and sockets so far (proc(5), `wchar`).
+fn written() -> u64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap();
+    let line = io.lines().find_map(|line| line.strip_prefix("wchar: "));
+    line.unwrap().parse().unwrap()
 }
 
 /// Processor time of this process so far, to a hundredth of a second (proc(5), `utime` and `stime`).

@@ -46,7 +46,11 @@ impl Stage {
             whatsapp: Arc::new(whatsapp.clone()),
             plugins: Arc::new(plugins::Engine::of_this_build()),
         };
-        let gateway = Gateway::start(Options::default(), ports).await.unwrap();
+        let mut house = Options::default();
+        if std::env::var_os("NO_SEARCH").is_some() {
+            house.search.enabled = false;
+        }
+        let gateway = Gateway::start(house, ports).await.unwrap();
         let key = gateway.api_keys.ensure_admin(None).await.unwrap().unwrap();
         let options = ApiOptions { rates: RateOptions::off(), ..ApiOptions::default() };
         let router = api::router(options, gateway.clone());
