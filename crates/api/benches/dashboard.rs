@@ -225,7 +225,9 @@ async fn main() {
 async fn in_the_browser(app: &App, as_json: bool) {
     let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web");
     if !web.join("node_modules").exists() || !Path::new("/usr/bin/chromium").exists() {
-        eprintln!("not opened in a browser: `cd web && npm ci --ignore-scripts`, and Debian's chromium");
+        eprintln!(
+            "not opened in a browser: `cd web && npm ci --ignore-scripts`, and Debian's chromium"
+        );
         return;
     }
     let mut node = tokio::process::Command::new("node");

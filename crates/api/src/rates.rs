@@ -115,7 +115,7 @@ impl Count {
 pub enum Guess {
     /// A key, or a login link.
     Key,
-    /// A login.
+    /// The cookie of a browser.
     Login,
 }
 

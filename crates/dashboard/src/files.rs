@@ -17,10 +17,10 @@ pub static ASSETS: &[DashboardFile] = &[
         gzip: include_bytes!("../files/app-42B37VOP.css.gz"),
     },
     DashboardFile {
-        name: "app-ZBQZGLN5.js",
+        name: "app-HJMOBSYD.js",
         content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../files/app-ZBQZGLN5.js"),
-        gzip: include_bytes!("../files/app-ZBQZGLN5.js.gz"),
+        bytes: include_bytes!("../files/app-HJMOBSYD.js"),
+        gzip: include_bytes!("../files/app-HJMOBSYD.js.gz"),
     },
     DashboardFile {
         name: "de-DC37362J.js",

@@ -1,6 +1,6 @@
 // A table that is as fast with 50,000 rows as with ten: only the rows that are seen exist.
 import type { ComponentChildren } from 'preact';
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useSeen } from './seen';
 
 export type Column<T> = {
   id: string;
@@ -29,23 +29,7 @@ type TableProps<T> = {
 const SPARE = 8;
 
 export function Table<T>({ label, rows, columns, keyOf, open, more, rowHeight = 44 }: TableProps<T>) {
-  const box = useRef<HTMLDivElement>(null);
-  const [view, setView] = useState({ top: 0, height: 600 });
-  useLayoutEffect(() => {
-    const element = box.current!;
-    const look = () => setView({ top: element.scrollTop, height: element.clientHeight });
-    look();
-    element.addEventListener('scroll', look, { passive: true });
-    const watcher = new ResizeObserver(look);
-    watcher.observe(element);
-    return () => {
-      element.removeEventListener('scroll', look);
-      watcher.disconnect();
-    };
-  }, []);
-
-  const first = Math.max(0, Math.floor(view.top / rowHeight) - SPARE);
-  const last = Math.min(rows.length, Math.ceil((view.top + view.height) / rowHeight) + SPARE);
+  const { box, first, last } = useSeen(rows.length, rowHeight, SPARE);
   if (more && last >= rows.length && rows.length) queueMicrotask(more);
   const seen = rows.slice(first, last);
 

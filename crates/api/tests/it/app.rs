@@ -10,6 +10,7 @@ use axum::{
     http::{HeaderMap, Request, StatusCode},
 };
 use domain::{
+    Clock as _, Timer,
     message::InboundMessage,
     port::{
         ApiKeyStore, EngineSignal, MessageQuery, MessageStore, Page, SessionStore, WebhookStore,
@@ -274,6 +275,11 @@ impl App {
     /// WhatsApp's server refuses the next send with this code.
     pub fn refuse_next_send(&self, code: u16) {
         self.whatsapp.on_send(OnSend::Refuse(code));
+    }
+
+    /// A reader of events has found nothing and waits, for so long.
+    pub async fn reader_waits(&self, long: Duration) {
+        self.clock.awaited_until(Timer::LiveReader, self.clock.now().plus(long)).await;
     }
 
     /// Messages come in on a session.

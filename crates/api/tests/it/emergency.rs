@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::session::LossCause;
+use domain::{Timer, session::LossCause};
 use serde_json::{Value, json};
 use testkit::files;
 
@@ -272,10 +272,7 @@ async fn what_a_reconnect_would_send_again_waits() {
     let sending = app.post(&send_text, body, 201);
     let passing = async {
         until_sent(&app, 1).await;
-        for _ in 0..12 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            app.advance(Duration::from_secs(1));
-        }
+        app.clock.fire(Timer::SendAnswer).await;
     };
     let (sent, ()) = tokio::join!(sending, passing);
     assert_eq!(sent["status"], "pending");
@@ -288,10 +285,11 @@ async fn what_a_reconnect_would_send_again_waits() {
         shown["status"] == "ready"
     };
     app.until(&shown, back).await;
-    for _ in 0..14 {
-        app.advance(Duration::from_secs(5));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    for _ in 0..3 {
+        app.clock.fire(Timer::Reconcile).await;
     }
+    // It has looked once more.
+    app.clock.awaited(Timer::Reconcile).await;
     assert_eq!(app.whatsapp.sent().len(), 1, "it waits");
     let id = sent["messageId"].as_str().unwrap();
     assert_eq!(app.row(&session, id).await["status"], "pending");

@@ -109,8 +109,7 @@ async fn a_quiet_stream_shows_that_it_lives_and_ends_with_its_key() {
         // The clock is ours: the wait for a sign of life begins when the stream is read.
         let mut client = client;
         let (told, ()) = tokio::join!(client.next(), async {
-            tokio::task::yield_now().await;
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            app.reader_waits(Duration::from_secs(15)).await;
             app.advance(Duration::from_secs(15));
         });
         (client, told)
@@ -120,7 +119,7 @@ async fn a_quiet_stream_shows_that_it_lives_and_ends_with_its_key() {
     app.post(&format!("/api/auth/api-keys/{}/revoke", key.id), json!({}), 200).await;
     let mut client = client;
     let (told, ()) = tokio::join!(client.next(), async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        app.reader_waits(Duration::from_secs(15)).await;
         app.advance(Duration::from_secs(15));
     });
     assert_eq!(told, None);
@@ -194,7 +193,7 @@ async fn pulls_go_on_where_they_stopped() {
     assert_eq!(seen, ["text 1", "text 2", "text 3", "text 4", "text 5"]);
     let wait = format!("{path}&after={after}&wait=30");
     let (page, ()) = tokio::join!(app.get(&wait), async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        app.reader_waits(Duration::from_secs(30)).await;
         app.hear_text(&session, 1, 6).await;
     });
     assert_eq!(bodies(&page), ["text 6"]);
@@ -209,7 +208,7 @@ async fn a_pull_that_waited_tells_nothing_to_a_key_that_was_revoked_meanwhile() 
     let key: Key = app.new_key(json!({ "name": "viewer", "role": "viewer" })).await;
     let pull = app.ask("GET", "/api/events/pull?wait=30").key(&key.text).send();
     let (answer, ()) = tokio::join!(pull, async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        app.reader_waits(Duration::from_secs(30)).await;
         app.post(&format!("/api/auth/api-keys/{}/revoke", key.id), json!({}), 200).await;
         app.hear_text(&session, 1, 1).await;
     });

@@ -277,7 +277,7 @@ async fn when_all_keys_are_revoked_the_other_browsers_of_the_callers_key_hear_no
     goes_on(&mut theirs).await;
     let waiting = app.ask("GET", "/api/events/pull?wait=30").header("cookie", &other).send();
     let (pulled, ()) = tokio::join!(waiting, async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        app.reader_waits(Duration::from_secs(30)).await;
         let ask = app.ask("POST", "/api/auth/api-keys/revoke-all").header("cookie", &own);
         ask.header("sec-fetch-site", "same-origin").send().await.expect(200);
         ends(&mut theirs).await;

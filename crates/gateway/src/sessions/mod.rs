@@ -29,10 +29,12 @@ mod keeper;
 mod lease;
 mod limits;
 mod line;
+mod linking;
 mod owner;
 mod passkey;
 mod qr;
 mod record;
+mod settings;
 mod sink;
 mod starts;
 mod takeover;
@@ -51,10 +53,9 @@ use crate::{
 };
 pub(crate) use calls::{RejectError, RejectedBy};
 use domain::{
-    PhoneNumber, SessionId,
-    port::{EngineError, Held, Lease, Page, SessionPatch, StoreError},
-    proxy::ProxyUrl,
-    session::{Session, SessionConfig, SessionStatus, Wish},
+    SessionId,
+    port::{Held, Lease, Page, StoreError},
+    session::{Session, SessionStatus, Wish},
 };
 pub(crate) use echoes::ExpectedEcho;
 use handle::Command;
@@ -355,103 +356,6 @@ impl Sessions {
             self.inner.hooks.notify(HookPoint::SessionDeleted, id, json!({ "sessionId": id }));
         }
         Ok(was_there)
-    }
-
-    /// The QR code to scan, as a picture.
-    ///
-    /// # Errors
-    /// [`QrError`].
-    pub async fn qr(&self, id: SessionId) -> Result<QrView, QrError> {
-        let view = self.view_of(id).await.map_err(QrError::Store)?.ok_or(QrError::NotFound(id))?;
-        let handle = self.inner.handle(id).ok_or(QrError::NotStarted)?;
-        let status = view.session.status;
-        match handle.qr() {
-            Some(shown) => Ok(QrView {
-                png_data_url: qr::data_url(&shown.code).ok_or(QrError::NotReadyYet)?,
-                code: shown.code,
-                status,
-                expires_at: shown.expires_at,
-            }),
-            None if matches!(status, SessionStatus::Ready | SessionStatus::Authenticating) => {
-                Err(QrError::AlreadyLinked)
-            }
-            None => Err(QrError::NotReadyYet),
-        }
-    }
-
-    /// A code to type into the phone instead of scanning.
-    ///
-    /// # Errors
-    /// [`PairingError`].
-    pub async fn pairing_code(
-        &self,
-        id: SessionId,
-        phone: &PhoneNumber,
-    ) -> Result<PairingView, PairingError> {
-        let view = self
-            .view_of(id)
-            .await
-            .map_err(PairingError::Store)?
-            .ok_or(PairingError::NotFound(id))?;
-        let handle = self.inner.handle(id).ok_or(PairingError::NotStarted)?;
-        let status = view.session.status;
-        if matches!(status, SessionStatus::Ready | SessionStatus::Authenticating) {
-            return Err(PairingError::AlreadyLinked);
-        }
-        let connection = handle.connection().filter(|_| status == SessionStatus::QrReady);
-        let connection = connection.ok_or(PairingError::NotQrReady)?;
-        match connection.pairing_code(phone).await {
-            Ok(code) => Ok(PairingView { code, status }),
-            Err(EngineError::Refused(reason)) => Err(PairingError::Refused(reason)),
-            Err(EngineError::WrongState(_)) => Err(PairingError::AlreadyLinked),
-            Err(EngineError::Store(error)) => Err(PairingError::Store(error)),
-            Err(error) => {
-                tracing::warn!(session.id = %id, %error, "no pairing code");
-                Err(PairingError::Unanswered)
-            }
-        }
-    }
-
-    /// Changes tunables; they apply from the next lost connection on.
-    ///
-    /// # Errors
-    /// [`UpdateSessionError`].
-    pub async fn set_config(
-        &self,
-        id: SessionId,
-        patch: ConfigPatch,
-    ) -> Result<SessionConfig, UpdateSessionError> {
-        let session =
-            self.inner.ports.store.session(id).await.map_err(UpdateSessionError::Store)?;
-        let config = patch.apply(session.ok_or(UpdateSessionError::NotFound(id))?.config);
-        self.patch(id, SessionPatch { config: Some(config.clone()), ..SessionPatch::default() })
-            .await?;
-        Ok(config)
-    }
-
-    /// Sets or clears the proxy; it applies from the next connect on.
-    ///
-    /// # Errors
-    /// [`UpdateSessionError`].
-    pub async fn set_proxy(
-        &self,
-        id: SessionId,
-        proxy: Option<ProxyUrl>,
-    ) -> Result<Option<ProxyUrl>, UpdateSessionError> {
-        self.patch(id, SessionPatch { proxy: Some(proxy.clone()), ..SessionPatch::default() })
-            .await?;
-        Ok(proxy)
-    }
-
-    async fn patch(
-        &self,
-        id: SessionId,
-        mut patch: SessionPatch,
-    ) -> Result<(), UpdateSessionError> {
-        patch.at = Some(self.inner.ports.clock.now());
-        let applied = self.inner.ledger.patch(None, id, patch, vec![]).await;
-        let applied = applied.map_err(UpdateSessionError::Store)?;
-        if applied { Ok(()) } else { Err(UpdateSessionError::NotFound(id)) }
     }
 
     /// Counts over the sessions a caller may see.
