@@ -13,6 +13,7 @@ use crate::{
     db::{self, Row},
     error::{Doing as _, corrupt},
     open::LedgerStore,
+    writer::lock_api_keys,
 };
 
 db::statements! {
@@ -177,6 +178,8 @@ impl ApiKeyStore for LedgerStore {
         self.writer
             .run(DOING, move |unit| {
                 Box::pin(async move {
+                    // Another admin may revoke this caller at the same moment, elsewhere.
+                    lock_api_keys(unit).await?;
                     let caller = caller.to_string();
                     let is_on = db::query(&IS_ON).bind(&caller).execute(&mut unit.conn).await;
                     if is_on.doing(DOING)?.rows_affected() == 0 {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::body::BodyDataStream;
+use domain::Timer;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
@@ -105,24 +106,14 @@ async fn a_quiet_stream_shows_that_it_lives_and_ends_with_its_key() {
     let key: Key = app.new_key(json!({ "name": "viewer", "role": "viewer" })).await;
     let mut client = Client::open(&app, &key.text, "/api/events", None).await;
     client.next().await.unwrap();
-    let beat = async {
-        // The clock is ours: the wait for a sign of life begins when the stream is read.
-        let mut client = client;
-        let (told, ()) = tokio::join!(client.next(), async {
-            app.reader_waits(Duration::from_secs(15)).await;
-            app.advance(Duration::from_secs(15));
-        });
-        (client, told)
-    };
-    let (client, told) = beat.await;
-    assert_eq!(told.unwrap().event, "");
-    app.post(&format!("/api/auth/api-keys/{}/revoke", key.id), json!({}), 200).await;
-    let mut client = client;
+    // The wait for a sign of life begins when the stream is read.
     let (told, ()) = tokio::join!(client.next(), async {
-        app.reader_waits(Duration::from_secs(15)).await;
+        app.clock.awaited(Timer::LiveReader).await;
         app.advance(Duration::from_secs(15));
     });
-    assert_eq!(told, None);
+    assert_eq!(told.unwrap().event, "");
+    app.post(&format!("/api/auth/api-keys/{}/revoke", key.id), json!({}), 200).await;
+    assert_eq!(client.next().await, None);
 }
 
 #[tokio::test]

@@ -43,8 +43,8 @@ pub(crate) use caches::CommitCaches;
 pub(crate) use condition::Condition;
 pub(crate) use task::Outside;
 pub(crate) use turn::{
-    CHANNEL, SHARES, SharedTurn, SoleTurn, Turn, lock_due, lock_webhooks, plan_with_values, touch,
-    touch_of,
+    CHANNEL, SHARES, SharedTurn, SoleTurn, Turn, lock_api_keys, lock_due, lock_webhooks,
+    plan_with_values, touch, touch_of,
 };
 pub(crate) use unit::{Seams, Unit};
 

@@ -65,6 +65,9 @@ pub(crate) trait Turn: Send + Sync {
 
     /// Locks webhooks whose health is about to be read and changed.
     async fn lock_webhooks(&self, unit: &mut Unit, webhooks: &[String]) -> StoreResult<()>;
+
+    /// Locks all API keys, in one order, before many of them change.
+    async fn lock_api_keys(&self, unit: &mut Unit) -> StoreResult<()>;
 }
 
 pub(super) async fn statement(unit: &mut Unit, sql: &'static str) -> StoreResult<()> {
@@ -111,4 +114,9 @@ pub(crate) async fn touch_of(unit: &mut Unit, webhook: WebhookId) -> StoreResult
 pub(crate) async fn lock_webhooks(unit: &mut Unit, webhooks: &[String]) -> StoreResult<()> {
     let turn = unit.seams.turn.clone();
     turn.lock_webhooks(unit, webhooks).await
+}
+
+pub(crate) async fn lock_api_keys(unit: &mut Unit) -> StoreResult<()> {
+    let turn = unit.seams.turn.clone();
+    turn.lock_api_keys(unit).await
 }

@@ -36,6 +36,7 @@ db::statements! {
     LOCK_DUE = postgres("select id from session where id in (select session_id from held_change where release_at <= $1 \
          order by release_at, position limit $2) order by id for no key update");
     TELL = postgres("select pg_notify($1 || '_' || current_schema(), $2)");
+    LOCK_API_KEYS = postgres("select id from api_key order by id for no key update");
     LOCK_WEBHOOKS = postgres("select id from webhook where id in ($1) order by id for no key update");
     TOUCH = postgres("update session set webhook_version = webhook_version + 1 where id = $1");
     TOUCH_OF = postgres("update session set webhook_version = webhook_version + 1 \
@@ -176,6 +177,11 @@ impl Turn for SharedTurn {
         // What is known of their health is from before the lock.
         unit.degraded = None;
         Ok(())
+    }
+
+    async fn lock_api_keys(&self, unit: &mut Unit) -> StoreResult<()> {
+        let locked = db::query(&LOCK_API_KEYS).fetch_all(&mut unit.conn).await;
+        locked.doing("revoking all other API keys").map(|_| ())
     }
 }
 

@@ -75,4 +75,8 @@ impl Turn for SoleTurn {
     async fn lock_webhooks(&self, _unit: &mut Unit, _webhooks: &[String]) -> StoreResult<()> {
         Ok(())
     }
+
+    async fn lock_api_keys(&self, _unit: &mut Unit) -> StoreResult<()> {
+        Ok(())
+    }
 }

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
     EventId, SessionId,
+    api_key::{ApiKey, Role},
     message::{Direction, MessageType},
     port::{
-        DeliveryQueue, EventLog, Ledger as _, MessageStore, NewMessage, Page, PeopleStore as _,
-        Settled, Settlement, Verdict, WebhookStore, Write,
+        ApiKeyStore as _, DeliveryQueue, EventLog, Ledger as _, MessageStore, NewMessage, Page,
+        PeopleStore as _, Settled, Settlement, Verdict, WebhookStore, Write,
     },
 };
 use futures::future::join_all;
@@ -268,4 +269,27 @@ async fn many_messages_of_a_write_are_what_they_are_one_by_one() {
         seen.push((outcomes, chats, messages));
     }
     assert_eq!(seen[0], seen[1]);
+}
+
+/// Each of two admins at two gateways revokes all other keys: one of them was faster, and the other hears that.
+#[tokio::test]
+async fn of_two_who_revoke_each_other_one_does() {
+    let (one, other, _place) = Box::pin(two()).await;
+    let keys: Vec<ApiKey> = (1..=20).map(|number| build::api_key(number, Role::Admin)).collect();
+    for key in &keys {
+        one.insert_api_key(key).await.unwrap();
+    }
+    let (first, last) = (keys[0].id, keys[19].id);
+    for _ in 0..20 {
+        let (a, b) = futures::join!(
+            one.revoke_other_api_keys(first, None, None),
+            other.revoke_other_api_keys(last, None, None),
+        );
+        let mut revoked = [a.unwrap(), b.unwrap()];
+        revoked.sort_unstable();
+        assert_eq!(revoked, [None, Some(19)]);
+        for key in &keys {
+            assert!(one.update_api_key(key).await.unwrap());
+        }
+    }
 }
